@@ -1,0 +1,68 @@
+/* How a rank fails: it speaks once (rank, host, place, what, why, fix) and takes the job with it.
+ *
+ * Three kinds of failure, three ways (docs/ARCHITECTURE.md, "Errors"):
+ *   the user's mistake   collect in a struct problems, print all of them, exit 2
+ *   the world's failure  MPI_OK(call), H5_OK(call), SYS_OK(cond, ...): die at the first, exit 1
+ *   our bug              INVARIANT(cond, ...): die, exit 3
+ */
+#ifndef DUET_COMM_BASE_DIE_H
+#define DUET_COMM_BASE_DIE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum exit_code { EXIT_DONE = 0, EXIT_WORLD = 1, EXIT_USER = 2, EXIT_BUG = 3, EXIT_STOPPED = 85 };
+
+/* Who speaks. Called once by world_up; before that messages say "rank -". Local. */
+void die_identify(int rank, int size, const char *host);
+
+/* What this thread is doing, for the "while ..." of a message: die_place("sending stage %d -> %d",
+ * 3, 4). Cheap (formats into a thread-local buffer). NULL clears it. Local. */
+void die_place(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* What ends the job; world_up installs one that calls MPI_Abort with an alarm behind it.
+ * Without one, die just exits. */
+void die_set_abort(void (*abort_job)(int code));
+
+/* One write(2) to stderr, then the end. `why` and `fix` may be NULL. Never returns. */
+_Noreturn void die(const char *file, int line, enum exit_code code, const char *what,
+                   const char *why, const char *fix);
+_Noreturn void die_fmt(const char *file, int line, enum exit_code code, const char *what,
+                       const char *fix, const char *why_fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* SYS_OK(fd >= 0, "free space on the disk", "cannot open %s: %s", path, strerror(errno)) */
+#define SYS_OK(cond, fix, ...)                                                                     \
+    do {                                                                                           \
+        if (!(cond)) die_fmt(__FILE__, __LINE__, EXIT_WORLD, #cond, fix, __VA_ARGS__);             \
+    } while (0)
+
+/* INVARIANT(n <= size, "n %d size %d", n, size) */
+#define INVARIANT(cond, ...)                                                                       \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            die_fmt(__FILE__, __LINE__, EXIT_BUG, #cond,                                           \
+                    "this is a bug in duet; please report the message above", __VA_ARGS__);        \
+    } while (0)
+
+/* The user's mistakes, collected. Grows on the heap; never loses the first. */
+struct problems {
+    char **text;
+    int n, capacity;
+};
+
+/* "file:line: message"; line 0 leaves the line out, file NULL the whole prefix. Local. */
+void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Prints all of them to stderr, one a line, with a closing count. */
+void problems_print(const struct problems *p);
+void problems_free(struct problems *p);
+/* Prints (on rank 0, or when no world is up) and exits 2 if there are any. Every rank must call it
+ * with the same problems: the message is printed once. */
+void problems_end_if_any(struct problems *p);
+
+/* The nearest of n names to `word` by edit distance, or NULL when none is near (more than a third
+ * of its letters differ). For "unknown setting X; did you mean Y?". */
+const char *nearest_name(const char *word, const char *const *names, int n);
+
+#endif

@@ -1,0 +1,37 @@
+/* Point-to-point messages between pipeline stages, driven while we compute.
+ *
+ * Open MPI moves nothing between calls, so one progress thread a rank keeps calling into it while requests
+ * are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the engine calls between pass steps).
+ * Messages above 2 MiB travel in pieces. A ticket names an open message; tables are fixed, nothing
+ * is allocated after p2p_new. */
+#ifndef DUET_COMM_P2P_H
+#define DUET_COMM_P2P_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct p2p;
+typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
+#define TICKET_NONE (-1)
+
+/* Collective over comm (duplicates it). max_open: messages open at once on this rank. */
+struct p2p *p2p_new(MPI_Comm comm, int max_open);
+void p2p_free(struct p2p *p);
+
+/* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: 0 .. 2^20-1. The receiver must
+ * know the size. Local. */
+ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes);
+ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
+/* Waits without burning the core; names peer and tag to the watchdog. Frees the ticket. TICKET_NONE returns. */
+void p2p_wait(struct p2p *p, ticket t);
+/* true when done; then the ticket is freed. */
+bool p2p_test(struct p2p *p, ticket t);
+/* Waits until at least one of n tickets (TICKET_NONE skipped) is done, frees it, returns its index; -1 if all
+ * are TICKET_NONE. */
+int p2p_wait_any(struct p2p *p, const ticket *t, int n);
+void p2p_poll(struct p2p *p);
+/* Seconds this rank has spent in p2p_wait / p2p_wait_any since the last call (reset): exposed communication. */
+double p2p_waited(struct p2p *p);
+
+#endif

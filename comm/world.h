@@ -1,0 +1,47 @@
+/* MPI up and down, who and where this rank is, agreement, waiting and the watchdog. */
+#ifndef DUET_COMM_WORLD_H
+#define DUET_COMM_WORLD_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include "comm/base/die.h"
+
+struct world {
+    int rank, size;
+    int node, nodes;           /* which host, of how many (by MPI_COMM_TYPE_SHARED) */
+    int local_rank, local_size;
+    char host[64];
+    bool threads;              /* MPI_THREAD_MULTIPLE was granted */
+    MPI_Comm comm;             /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN */
+};
+
+/* MPI_OK(MPI_Send(...)): dies naming call, error text, rank, host, place. */
+#define MPI_OK(call)                                                                               \
+    do {                                                                                           \
+        int mpi_rc_ = (call);                                                                      \
+        if (mpi_rc_ != MPI_SUCCESS) mpi_die(__FILE__, __LINE__, #call, mpi_rc_);                   \
+    } while (0)
+_Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
+
+/* Collective over all ranks. Starts MPI (THREAD_MULTIPLE asked for), identifies die and log, starts the
+ * progress thread (see p2p.h) and the watchdog thread. */
+void world_up(struct world *w, int *argc, char ***argv);
+void world_down(struct world *w);
+
+/* Agreement: collective over w->comm. true if every (any) rank says so. */
+bool world_all(const struct world *w, bool ok);
+bool world_any(const struct world *w, bool yes);
+/* Collective: dies on every rank with the lowest failing rank's message (printed once) if any rank has
+ * problems, exit code `code`. For mistakes only some ranks can see. */
+void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code);
+
+/* Completes the requests without burning the core: tests, yields, then sleeps 20..200 us between
+ * tests. Feeds the watchdog's "waiting for" text from die_place. Local. */
+void world_wait(MPI_Request *requests, int n);
+
+/* The watchdog: dies (EXIT_WORLD) when no watchdog_feed came for `seconds` (0 = off), saying the
+ * die_place of the main thread. Local. */
+void watchdog_start(double seconds);
+void watchdog_feed(void);
+
+#endif

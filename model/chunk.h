@@ -1,0 +1,75 @@
+/* A run of layers as passes: what one pipeline stage computes. Knows no schedule.
+ *
+ * A pass is stepped: pass_step runs one half-layer (attention or FFN), an end of the model, or, later,
+ * up to the next exchange, and returns. Forward, backward-input and backward-weight are separate; what W needs stays in the
+ * slot until it has run. */
+#ifndef DUET_MODEL_CHUNK_H
+#define DUET_MODEL_CHUNK_H
+
+#include "model/cache.h"
+#include "model/ops.h"
+#include "model/params.h"
+
+/* The rows of one micro-batch (training) */
+struct rows {
+    int T;                /* rows in use; the stage's messages always hold T_max */
+    struct segments seg;
+    const int *token;     /* (T) */
+    const int *pos;       /* (T) position within its sequence */
+};
+
+/* What the head does with a micro-batch. All (T). The chunk fills logp and entropy, calls `loss`, which fills
+ * dlogp[t] = dLoss/dlogp[t] (0 where target is -1). */
+struct head_io {
+    const int *target;    /* token to be predicted at row t, -1: none */
+    float *logp, *entropy, *dlogp;
+    float inv_temperature;
+    void (*loss)(void *ctx, const struct head_io *io, int T); /* NULL: forward only */
+    void *ctx;
+};
+
+struct chunk;
+/* Places a chunk (arena measures or places). weights: real, flat as param_list_make; kept until the end. T_max: largest
+ * micro-batch; slots: activation slots; training false leaves out everything backward needs. */
+struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
+                        const void *weights, int T_max, int slots, bool training, struct arena *a);
+void chunk_free(struct chunk *c);
+const struct param_list *chunk_params(const struct chunk *c);
+/* After weights changed. */
+void chunk_repack(struct chunk *c);
+/* Uses other weights (same layout) from now on, e.g. the reference model's: repacks. */
+void chunk_use_weights(struct chunk *c, const void *weights);
+
+enum pass_kind { PASS_F, PASS_B, PASS_W, PASS_BW };
+struct pass {
+    enum pass_kind kind;
+    struct chunk *chunk;
+    int slot;
+    int at; /* next step */
+    const struct rows *rows;
+    const void *in;        /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
+    void *out;             /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
+    float *grad;           /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
+    struct head_io *head;  /* with head only */
+};
+/* rows, in, out, head must stay until the pass is done; `rows` until W is. */
+void pass_begin(struct pass *p);
+/* One step; true when finished. */
+bool pass_step(struct pass *p);
+static inline void pass_run(struct pass *p)
+{
+    pass_begin(p);
+    while (!pass_step(p)) {}
+}
+
+/* One decode (or prompt) step: rows of several cached sequences. in: real (T,C) or NULL with embed (then
+ * token is used); out: real (T,C); with head: logits float (T,V) of the rows into `logits` instead. */
+struct decode_rows {
+    int T;
+    const int *token;
+    struct kv_rows kv;
+};
+void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache, const void *in,
+                  void *out, float *logits);
+
+#endif

@@ -1,0 +1,123 @@
+/* struct ops: one row per operation, a table per backend and precision, chosen once (ops_find).
+ *
+ * `real` is the type of weights and activations: bf16 or float, ops->real_bytes wide. Everything else (gradients
+ * of weights, logits, log-probabilities, statistics) is float.
+ *
+ * Promise P1: an output row depends bit for bit only on its own inputs, not on how many rows are in
+ * the call or where it stands among them. Gradients of weights ACCUMULATE; other outputs are written
+ * unless said otherwise. Outputs first. No row allocates after linear_place. All are local. */
+#ifndef DUET_MODEL_OPS_H
+#define DUET_MODEL_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "comm/base/arena.h"
+#include "model/dims.h"
+
+/* A linear layer's weight (N out, K in) as the kernels want it: packed copies made once per update. The struct is
+ * the caller's; the memory behind it comes from the arena at linear_place. */
+struct linear {
+    int N, K;
+    bool backward;         /* was placed with a copy for the input gradient */
+    const void *shape;     /* the backend's kernels for (N, K), shared and kept by the backend */
+    void *forward_copy, *backward_copy;
+};
+
+/* Sequences packed into the rows of a call: sequence s owns rows [start[s], start[s+1]), positions from 0. */
+struct segments {
+    int n;
+    const int *start; /* n+1 */
+};
+
+/* Keys and values of one layer in the cache, in blocks of KV_BLOCK positions. Inner layout is the backend's:
+ * kv_block_bytes says how large one block (all Hkv heads, keys and values) is. */
+struct kv_layer {
+    unsigned char *pool; /* blocks * kv_block_bytes */
+};
+/* Row t of a decode call belongs to a sequence whose blocks are table[t][0 .. pos[t]/KV_BLOCK], at position pos[t]. */
+struct kv_rows {
+    const int *pos;          /* (T) */
+    const int *const *table; /* (T) */
+};
+
+struct adamw {
+    float lr, beta1, beta2, eps, weight_decay; /* decoupled decay (arXiv 1711.05101) */
+    float grad_scale;                          /* every gradient is multiplied by it first (clipping) */
+    float correction1, correction2;            /* 1 - beta^t */
+};
+
+struct ops {
+    const char *name;  /* "avx512-bf16" */
+    const char *isa;   /* "avx512", "avx2", "base", "plain" */
+    enum precision precision;
+    size_t real_bytes;
+
+    /* --- linear layers: y = x W^T + b --- */
+    void (*linear_place)(struct linear *l, int N, int K, bool backward, struct arena *a);
+    void (*linear_pack)(struct linear *l, const void *w /* real (N,K) */);
+    /* y real (T,N), or float (T,N) when y_float; x real (T,K); bias real (N) or NULL */
+    void (*linear_forward)(void *y, bool y_float, const void *x, const struct linear *l,
+                           const void *bias, int T);
+    /* dx real (T,K) = dy (T,N) W */
+    void (*linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T);
+    /* dw float (N,K) += dy^T x; db float (N) += column sums of dy, or NULL */
+    void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K, int T);
+
+    /* --- row-wise --- */
+    /* x real (T,C) = rows of table real (V,C) */
+    void (*embed_forward)(void *x, const void *table, const int *token, int T, int C);
+    void (*embed_backward)(float *dtable, const void *dx, const int *token, int T, int C);
+    /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain (FORMATS 4.1) */
+    void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C, float eps);
+    /* dx real (T,C) = gradient through the norm, plus `carry` (real (T,C) or NULL: the residual's own gradient); dgain
+     * float (C) accumulates, NULL: skipped */
+    void (*rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x, const void *gain,
+                             const float *rstd, const void *carry, int T, int C);
+    /* y = a + b, n elements; y may be a */
+    void (*add)(void *y, const void *a, const void *b, size_t n);
+    /* y (T,F) = silu(gate) * up, gu (T,2F): gate columns then up columns */
+    void (*swiglu_forward)(void *y, const void *gu, int T, int F);
+    void (*swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F);
+
+    /* --- rotary embedding, half-split, in place on heads [0, heads) of rows of `stride` elements.
+     * cos_sin float (max_context, D): cos of D/2 angles, then sin. inverse: the gradient. --- */
+    void (*rope)(void *x, int T, int stride, int heads, int D, const int *pos, const float *cos_sin,
+                 bool inverse);
+
+    /* --- attention: causal, grouped-query, scale 1/sqrt(D), softmax in float, keys in position order.
+     * qkv real (T, (Hq+2Hkv)*D), queries and keys already rotated. out real (T, Hq*D); lse float (T, Hq).
+     * scratch: attention_scratch bytes for the largest T and the longest sequence. --- */
+    size_t (*attention_scratch)(const struct dims *d, int T);
+    void (*attention_forward)(void *out, float *lse, const void *qkv, struct segments seg,
+                              const struct dims *d, void *scratch);
+    /* dqkv real, same shape, written */
+    void (*attention_backward)(void *dqkv, const void *dout, const void *qkv, const void *out,
+                               const float *lse, struct segments seg, const struct dims *d, void *scratch);
+    size_t (*kv_block_bytes)(const struct dims *d);
+    /* Stores keys and values of rows t of qkv into their blocks. */
+    void (*kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int T, const struct dims *d);
+    /* Same bits as attention_forward gives for the same sequence (P2). */
+    void (*attention_cached)(void *out, const void *qkv, const struct kv_layer *kv, struct kv_rows rows,
+                             int T, const struct dims *d, void *scratch);
+
+    /* --- the head's end. logits float (T,V). inv_temp: 1/temperature.
+     * logp[t] = log softmax(logits[t]*inv_temp)[target[t]], entropy[t] of that distribution; target -1: both 0. --- */
+    void (*logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
+                            float inv_temp, int T, int V);
+    /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0 */
+    void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
+                             float inv_temp, int T, int V);
+
+    /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded master --- */
+    void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
+                       const struct adamw *h);
+    void (*to_real)(void *out, const float *in, size_t n);
+    void (*to_float)(float *out, const void *in, size_t n);
+};
+
+/* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512"; NULL: best). NULL when
+ * the machine cannot run it. DUET_ISA in the environment overrides NULL. */
+const struct ops *ops_find(enum precision precision, const char *isa);
+
+#endif

@@ -1,0 +1,20 @@
+/* Choosing a token from logits. */
+#ifndef DUET_MODEL_SAMPLING_H
+#define DUET_MODEL_SAMPLING_H
+
+#include <stdint.h>
+
+struct sampling {
+    float temperature; /* 0: greedy (log-probability then at temperature 1) */
+    int top_k;         /* 0: off */
+    float top_p;       /* 1: off */
+};
+
+/* The token drawn from softmax(logits / temperature) restricted to top-k, then top-p, by inverting its cumulative sum (in
+ * token order, in double) at u in [0,1). What is recorded as the token's log-probability is that of the FULL
+ * distribution (ops->logprob_forward): with truncation the sampling distribution differs from the one
+ * that is trained on, and importance ratios start from the full one (docs/ARCHITECTURE.md).
+ * scratch: 2*V floats + V ints worth of bytes (12*V). Local, allocates nothing. */
+int sample_token(const float *logits, int V, const struct sampling *s, double u, void *scratch);
+
+#endif

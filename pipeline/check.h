@@ -1,0 +1,30 @@
+/* Proves a plan before anything runs: every F, B and W exactly once and in micro-batch order per
+ * direction, every pass after what it needs, every send matched by a receive, no deadlock even if every send
+ * blocks until it is received; and measures it in unit times. */
+#ifndef DUET_PIPELINE_CHECK_H
+#define DUET_PIPELINE_CHECK_H
+
+#include "pipeline/plan.h"
+
+struct plan_facts {
+    int peak_live;    /* largest number of micro-batches whose activations one rank keeps (F done, B not), both
+                         directions together */
+    int peak_slots;   /* the same, but kept until W: what must be allocated */
+    int peak_weights; /* largest number of weight parts waiting */
+    double makespan;  /* with the unit costs given, messages free */
+    double worst_idle, mean_idle; /* over ranks, time units */
+    double bubble;    /* mean_idle / makespan */
+};
+
+struct plan_costs {
+    double f, b, w, fb; /* b: input part only; fb: the fused pair (F + B + W) */
+};
+
+/* true if the plan is right; otherwise what is wrong is added to p. facts may be NULL; costs NULL: f=b=w=1, fb=3. */
+bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
+                struct problems *p);
+/* The published formula for the worst rank's idle time: 1F1B (P-1)(F+B); DualPipe (P/2-1)(F&B+B-3W), B = full
+ * backward. 0 for serial on one stage. DualPipe README; SYSTEMS 1.5. */
+double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c);
+
+#endif

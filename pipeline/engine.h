@@ -1,0 +1,47 @@
+/* Runs a plan: for each row waits for what it needs, steps the passes, sends what they made.
+ *
+ * The engine knows no tensors, only buffers of one message size. What a pass does is behind struct
+ * stage (trainer/stage.c joins model and pipeline there). */
+#ifndef DUET_PIPELINE_ENGINE_H
+#define DUET_PIPELINE_ENGINE_H
+
+#include <stddef.h>
+#include "comm/p2p.h"
+#include "pipeline/plan.h"
+
+/* One forward, backward-input or backward-weight run of a chunk over a micro-batch, as the engine sees it. */
+struct stage_pass {
+    enum plan_op op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW */
+    struct plan_cell cell;
+    int slot;        /* activation slot, 0 .. slots-1, the same from F to the end of W */
+    const void *in;  /* F: activation from chunk-1 (NULL: first chunk); B, BW: gradient from chunk+1 (NULL: last) */
+    void *out;       /* F: activation for chunk+1 (NULL: last); B, BW: gradient for chunk-1 (NULL: first) */
+};
+
+struct stage {
+    void *self;
+    size_t message_bytes;
+    int slots; /* activation slots the stage has allocated */
+    void (*begin)(void *self, const struct stage_pass *pass);
+    /* Runs to the next point where the engine may do something else; true when the pass is finished. At most
+     * two passes are open at once, one F and one BW (the fused pair), told apart by pass->op. */
+    bool (*step)(void *self, const struct stage_pass *pass);
+};
+
+struct engine;
+/* Collective over the pipeline. `p2p` spans the pipeline (rank = position). Room for plans of up to max_micro_batches;
+ * nothing is allocated after. */
+struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage *stage,
+                          int max_micro_batches);
+void engine_free(struct engine *e);
+size_t engine_bytes(const struct engine *e);
+
+struct engine_times {
+    double total, busy;     /* seconds of the run; of it inside stage->step */
+    double exposed;         /* waiting for messages while there was work left */
+    double bubble_fraction; /* 1 - busy/total */
+};
+/* Collective over the pipeline: all ranks run the same (checked) plan. */
+void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times);
+
+#endif

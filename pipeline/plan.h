@@ -1,0 +1,61 @@
+/* A plan says, for every rank, in which order it runs which pass: who does what when.
+ *
+ * A plan is data: made by a pure function (one generator a file), proved by plan_check (check.h), printed
+ * as text or JSON, run by the engine (engine.h). Sends and receives are not in it: they follow from
+ * data dependence (chunk c's F needs chunk c-1's F of the same micro-batch; B the other way). */
+#ifndef DUET_PIPELINE_PLAN_H
+#define DUET_PIPELINE_PLAN_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "comm/base/die.h"
+
+/* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
+ * FB a forward and a backward (BW) as one overlapped pair. */
+enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB };
+enum plan_kind { PLAN_SERIAL, PLAN_1F1B, PLAN_DUALPIPE, PLAN_KINDS };
+
+struct plan_cell {
+    int dir;   /* direction the micro-batch flows: 0 down, 1 up; plans of one direction use 0 */
+    int chunk; /* stage of the model, counted from the embedding: 0 .. stages-1 */
+    int mb;    /* micro-batch, counted within its direction */
+};
+
+struct plan_row {
+    enum plan_op op;
+    struct plan_cell f; /* F, FB */
+    struct plan_cell b; /* B, W, BW, FB */
+};
+
+struct plan {
+    enum plan_kind kind;
+    int stages;        /* P = number of ranks of one pipeline */
+    int micro_batches; /* M, both directions together */
+    int directions;    /* 1 or 2 */
+    int *n_rows;              /* [stages] */
+    struct plan_row **rows;   /* [stages][n_rows] */
+};
+
+const char *plan_kind_name(enum plan_kind k);
+bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
+
+/* Can it be? If not, says why and the nearest (stages, micro-batches) that can. Pure. */
+bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p);
+/* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is wrong). */
+int plan_micro_batches(enum plan_kind k, int stages, int at_least);
+
+/* Makes a plan that is possible (INVARIANT otherwise). Owned by the caller, freed by plan_free. */
+void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches);
+/* The same plan with only its forwards: for log-probabilities. */
+void plan_forward_only(struct plan *out, const struct plan *plan);
+void plan_free(struct plan *plan);
+
+/* Chunk that rank p of `stages` holds for direction dir (dualpipe: p or stages-1-p). */
+int plan_chunk(enum plan_kind k, int stages, int rank, int dir);
+/* Rank of that chunk in that direction: the inverse. */
+int plan_rank(enum plan_kind k, int stages, int chunk, int dir);
+
+enum plan_format { PLAN_TEXT, PLAN_JSON };
+void plan_print(FILE *out, const struct plan *plan, enum plan_format format);
+
+#endif

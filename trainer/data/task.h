@@ -1,0 +1,55 @@
+/* A task makes problems, checks answers exactly, and shows how a problem is solved. One generator a file in
+ * data/tasks/, one row each in the table. */
+#ifndef DUET_TRAINER_DATA_TASK_H
+#define DUET_TRAINER_DATA_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "comm/base/rng.h"
+
+enum split { SPLIT_TRAIN, SPLIT_HELDOUT };
+
+/* Text in a caller's fixed buffer; never overflows: `cut` says that it would have. */
+struct text {
+    char *at;
+    size_t n, size;
+    bool cut;
+};
+void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct problem {
+    char prompt[512];  /* as the model sees it, without the opening <think> */
+    char answer[128];  /* what the verifier compares with, or the data file's answer */
+    long data[8];      /* the task's own numbers */
+    long record;       /* task file: index of the record */
+};
+
+struct task_options {
+    int difficulty;
+    double give_up;
+    uint64_t seed;
+};
+
+struct task {
+    const char *name, *help; /* help: one line on what difficulty means */
+    /* Problem number `index` of a split: a pure function of (options, split, index); the two splits never share a
+     * problem (the split is the hash of the problem itself, a tenth held out). */
+    void (*make)(struct problem *out, const struct task_options *o, enum split split, uint32_t index);
+    /* 1 when `answer` (the text between <answer> and </answer>, n bytes) solves the problem, else 0. Any bytes. */
+    double (*verify)(const struct problem *p, const char *answer, size_t n);
+    /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's "<think>". */
+    void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o, struct rng_stream *rng);
+    /* Parts of a completion checked one by one, for metrics of the cold start (NULL: none): counts right/total of up to
+     * TASK_PARTS kinds, e.g. arithmetic, verdict, copy. */
+    const char *const *part_names; /* NULL-terminated */
+    void (*parts)(const struct problem *p, const char *completion, size_t n, int right[], int total[]);
+};
+enum { TASK_PARTS = 4 };
+
+extern const struct task task_countdown, task_arithmetic, task_equations;
+/* by TASK_ number of settings.h; TASK_FILE has its own (data/file.h) */
+const struct task *task_find(int number);
+uint64_t problem_hash(const char *prompt); /* XXH64; held out when hash % 10 == 0 */
+
+#endif
