@@ -36,7 +36,10 @@
 #define MESH_KNOBS(X)                                                                                                    \
     X(INT,  dp,            0,     0, 65536,  "data-parallel pipelines; 0: ranks / pp")                                   \
     X(INT,  pp,            1,     1, 1024,   "pipeline stages")                                                          \
-    X(INT,  directions,    2,     1, 2,      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 saves memory on serial and 1f1b")
+    X(INT,  directions,    2,     1, 2,      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 saves memory on serial and 1f1b") \
+    X(INT,  micro_batches, 0,     0, 65536,  "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows") \
+    X(INT,  decode_slots,  64,    1, 65536,  "answers that a pipeline decodes at once")                                   \
+    X(INT,  decode_waves,  0,     0, 1024,   "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
 #define DATA_KNOBS(X)                                                                                                    \
     X(ENUM, task,          0,     "countdown|arithmetic|equations|file", 0, "where problems come from")                  \
