@@ -1,0 +1,111 @@
+/* Blocks handed out to sequences: a free list, reference counts, and a copy where two answers part. */
+#include "model/cache.h"
+
+#include <string.h>
+
+#include "comm/base/die.h"
+
+static void cache_clear(struct cache *c)
+{
+    for (int i = 0; i < c->slots * c->max_blocks; i++) c->table[i] = -1;
+    c->n_free = c->blocks;
+    for (int i = 0; i < c->blocks; i++) c->free_list[i] = c->blocks - 1 - i; /* block 0 first */
+}
+
+void cache_place(struct cache *c, const struct dims *d, const struct ops *ops, int layers,
+                 int slots, int blocks, int max_positions, struct arena *a)
+{
+    *c = (struct cache){.layers = layers,
+                        .blocks = blocks,
+                        .slots = slots,
+                        .max_blocks = (max_positions + KV_BLOCK - 1) / KV_BLOCK,
+                        .block_bytes = ops->kv_block_bytes(d)};
+    size_t n_slots = (size_t)slots, n_blocks = (size_t)blocks;
+    c->layer = arena_take_n(a, (size_t)layers, sizeof *c->layer);
+    c->table = arena_take_n(a, n_slots * (size_t)c->max_blocks, sizeof *c->table);
+    c->length = arena_take_n(a, n_slots, sizeof *c->length);
+    c->refs = arena_take_n(a, n_blocks, sizeof *c->refs);
+    c->free_list = arena_take_n(a, n_blocks, sizeof *c->free_list);
+    for (int l = 0; l < layers; l++) {
+        unsigned char *pool = arena_take_n(a, n_blocks, c->block_bytes);
+        if (c->layer) c->layer[l].pool = pool;
+    }
+    if (a->base) cache_clear(c);
+}
+
+static int *row_of(const struct cache *c, int slot)
+{
+    INVARIANT(slot >= 0 && slot < c->slots, "slot %d of %d", slot, c->slots);
+    return c->table + (size_t)slot * (size_t)c->max_blocks;
+}
+
+const int *cache_table(const struct cache *c, int slot)
+{
+    return row_of(c, slot);
+}
+
+static int blocks_for(int positions)
+{
+    return (positions + KV_BLOCK - 1) / KV_BLOCK;
+}
+
+static int block_take(struct cache *c)
+{
+    int b = c->free_list[--c->n_free];
+    INVARIANT(c->refs[b] == 0, "free block %d has %d references", b, c->refs[b]);
+    c->refs[b] = 1;
+    return b;
+}
+
+bool cache_extend(struct cache *c, int slot, int pos)
+{
+    int *row = row_of(c, slot);
+    int have = blocks_for(c->length[slot]), want = blocks_for(pos + 1);
+    INVARIANT(want <= c->max_blocks, "position %d of %d", pos, c->max_blocks * KV_BLOCK);
+    if (want - have > c->n_free) return false;
+    for (int i = have; i < want; i++) row[i] = block_take(c);
+    if (pos + 1 > c->length[slot]) c->length[slot] = pos + 1;
+    return true;
+}
+
+static void block_copy(struct cache *c, int to, int from)
+{
+    for (int l = 0; l < c->layers; l++) {
+        unsigned char *pool = c->layer[l].pool;
+        memcpy(pool + (size_t)to * c->block_bytes, pool + (size_t)from * c->block_bytes,
+               c->block_bytes);
+    }
+}
+
+bool cache_fork(struct cache *c, int slot, int from, int positions)
+{
+    int *row = row_of(c, slot);
+    const int *source = row_of(c, from);
+    int full = positions / KV_BLOCK;
+    bool partial = positions % KV_BLOCK != 0;
+    INVARIANT(c->length[slot] == 0, "slot %d still holds %d positions", slot, c->length[slot]);
+    INVARIANT(positions <= c->length[from], "%d of %d positions", positions, c->length[from]);
+    if (partial && c->n_free == 0) return false;
+    for (int i = 0; i < full; i++) {
+        row[i] = source[i];
+        c->refs[row[i]]++;
+    }
+    if (partial) {
+        row[full] = block_take(c);
+        block_copy(c, row[full], source[full]);
+    }
+    c->length[slot] = positions;
+    return true;
+}
+
+void cache_release(struct cache *c, int slot)
+{
+    int *row = row_of(c, slot);
+    for (int i = blocks_for(c->length[slot]) - 1; i >= 0; i--) {
+        int b = row[i];
+        INVARIANT(c->refs[b] > 0, "block %d of slot %d is free already", b, slot);
+        if (--c->refs[b] == 0) c->free_list[c->n_free++] = b;
+        row[i] = -1;
+    }
+    c->length[slot] = 0;
+}
