@@ -12,16 +12,16 @@
 
 /* The rows of one micro-batch (training) */
 struct rows {
-    int T;                /* rows in use; the stage's messages always hold T_max */
+    int T; /* rows in use; the stage's messages always hold T_max */
     struct segments seg;
-    const int *token;     /* (T) */
-    const int *pos;       /* (T) position within its sequence */
+    const int *token; /* (T) */
+    const int *pos;   /* (T) position within its sequence */
 };
 
 /* What the head does with a micro-batch. All (T). The chunk fills logp and entropy, calls `loss`, which fills
  * dlogp[t] = dLoss/dlogp[t] (0 where target is -1). */
 struct head_io {
-    const int *target;    /* token to be predicted at row t, -1: none */
+    const int *target; /* token to be predicted at row t, -1: none */
     float *logp, *entropy, *dlogp;
     float inv_temperature;
     void (*loss)(void *ctx, const struct head_io *io, int T); /* NULL: forward only */
@@ -47,10 +47,10 @@ struct pass {
     int slot;
     int at; /* next step */
     const struct rows *rows;
-    const void *in;        /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
-    void *out;             /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
-    float *grad;           /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
-    struct head_io *head;  /* with head only */
+    const void *in; /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
+    void *out;      /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
+    float *grad; /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
+    struct head_io *head; /* with head only */
 };
 /* rows, in, out, head must stay until the pass is done; `rows` until W is. */
 void pass_begin(struct pass *p);
@@ -59,7 +59,8 @@ bool pass_step(struct pass *p);
 static inline void pass_run(struct pass *p)
 {
     pass_begin(p);
-    while (!pass_step(p)) {}
+    while (!pass_step(p)) {
+    }
 }
 
 /* One decode (or prompt) step: rows of several cached sequences. in: real (T,C) or NULL with embed (then
@@ -69,7 +70,7 @@ struct decode_rows {
     const int *token;
     struct kv_rows kv;
 };
-void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache, const void *in,
-                  void *out, float *logits);
+void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
+                  const void *in, void *out, float *logits);
 
 #endif

@@ -10,25 +10,27 @@
 enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD };
 
 /*  name        role            rows              cols     there when     */
-#define LAYER_PARAMS(X)                                                                            \
-    X(norm1,    ROLE_NORM,      1,                d->C,    true)        /* (C)             */      \
-    X(wqkv,     ROLE_MATRIX,    dims_qkv(d),      d->C,    true)        /* (Nqkv, C)       */      \
-    X(bqkv,     ROLE_BIAS,      1,                dims_qkv(d), d->qkv_bias)                        \
-    X(q_norm,   ROLE_NORM,      1,                d->D,    d->qk_norm)                             \
-    X(k_norm,   ROLE_NORM,      1,                d->D,    d->qk_norm)                             \
-    X(wo,       ROLE_MATRIX,    d->C,             d->Hq * d->D, true)   /* (C, Hq*D)       */      \
-    X(norm2,    ROLE_NORM,      1,                d->C,    true)                                   \
-    X(wgu,      ROLE_MATRIX,    2 * d->F,         d->C,    true)        /* gate rows, up rows */   \
-    X(wdown,    ROLE_MATRIX,    d->C,             d->F,    true)
+#define LAYER_PARAMS(X)                                                 \
+    X(norm1, ROLE_NORM, 1, d->C, true)            /* (C)             */ \
+    X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true) /* (Nqkv, C)       */ \
+    X(bqkv, ROLE_BIAS, 1, dims_qkv(d), d->qkv_bias)                     \
+    X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm)                           \
+    X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm)                           \
+    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true) /* (C, Hq*D)       */  \
+    X(norm2, ROLE_NORM, 1, d->C, true)                                  \
+    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true) /* gate rows, up rows */  \
+    X(wdown, ROLE_MATRIX, d->C, d->F, true)
 
 /* One tensor of a chunk. Names are global: "embed", "layers.3.wqkv", "norm_f", "head". */
 struct param {
     char name[48];
     enum param_role role;
-    int rows, cols;  /* a vector has rows 1; a linear weight is stored (out, in) */
-    size_t n;        /* rows * cols */
-    size_t offset;   /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
-    bool tied_copy;  /* the head of a tied model: same values as "embed", own gradient; not saved, not counted */
+    int rows, cols; /* a vector has rows 1; a linear weight is stored (out, in) */
+    size_t n;       /* rows * cols */
+    size_t
+        offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
+    bool
+        tied_copy; /* the head of a tied model: same values as "embed", own gradient; not saved, not counted */
 };
 
 /* A run of layers [first, first+count) with or without the ends of the model. */
@@ -41,8 +43,8 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk);
 
 struct param_list {
     int n;
-    struct param *p;  /* in flat order */
-    size_t total;     /* elements of the flat array, padding included */
+    struct param *p; /* in flat order */
+    size_t total;    /* elements of the flat array, padding included */
 };
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span);
 void param_list_free(struct param_list *l);

@@ -1,0 +1,143 @@
+/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, ends.c, slot.c) and by
+ * chunk.c only.
+ *
+ * A part is one step of a pass: an end of the model or a half-layer,
+ *
+ *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
+ *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2))
+ *
+ * and three functions: forward, backward-input, backward-weight. Nothing in the shared scratch lives longer than
+ * one step, so that passes of one chunk may be stepped in turn.
+ *
+ * The gradient of the residual stream needs no memory of its own. Going backward, dx2 of layer l is written
+ * over y of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2. dqkv and dgu take the
+ * place of qkv and gu by exchanging buffers with the scratch. So a slot after B holds just what W reads. */
+#ifndef DUET_MODEL_BLOCK_H
+#define DUET_MODEL_BLOCK_H
+
+#include "model/chunk.h"
+
+/* The weights of one layer: rows of the parameter table (NULL where the model has no such tensor), and the
+ * kernels' copies of its four matrices. */
+struct layer {
+#define LAYER_FIELD(name, role, rows, cols, there) const struct param *name;
+    LAYER_PARAMS(LAYER_FIELD)
+#undef LAYER_FIELD
+    struct linear qkv, o, gu, down;
+};
+
+/* What the forward pass of one layer leaves for B and W. Sizes for T_max rows. */
+struct acts {
+    void *
+        x; /* (T, C)     input                              later dx's reader's output: see above */
+    void *n1;  /* (T, C)     norm1(x) */
+    void *raw; /* (T, Nqkv)  projection before qk_norm; NULL without qk_norm */
+    void *qkv; /* (T, Nqkv)  queries and keys rotated           later dqkv (of the projection) */
+    void *att; /* (T, Hq*D)  attention's output */
+    void *x2;  /* (T, C)     after the attention half           later dx */
+    void *n2;  /* (T, C)     norm2(x2) */
+    void *gu;  /* (T, 2F)    gate and up                        later dgu */
+    void *h;   /* (T, F)     swiglu(gu) */
+    float *rstd1, *rstd2; /* (T) */
+    float *rstd_qk;       /* (T, Hq+Hkv); NULL without qk_norm */
+    float *lse;           /* (T, Hq) */
+};
+
+/* The activations of one micro-batch. */
+struct slot {
+    struct acts *layer; /* [count] */
+    void *y;            /* (T, C)     output of the last layer */
+    void *dy;           /* (T, C)     its gradient */
+    void *nf;           /* (T, C)     norm_f(y); with head only, as the next two */
+    float *rstd_f;      /* (T) */
+    void *dlogits;      /* (T, V) */
+};
+
+/* Used within one step, shared by all slots. */
+struct scratch {
+    void *branch; /* (T, C)     what a half-layer adds to the residual stream */
+    void *dnorm;  /* (T, C)     gradient of a norm's output */
+    void *datt;   /* (T, Hq*D) */
+    void *dqkv;   /* (T, Nqkv)  exchanged with acts.qkv */
+    void *dh;     /* (T, F) */
+    void *dgu;    /* (T, 2F)    exchanged with acts.gu */
+    void *attention;
+    float *logits; /* (T, V) */
+};
+
+struct chunk {
+    struct dims d;
+    struct chunk_span span;
+    const struct ops *ops;
+    const unsigned char *weights; /* real, flat */
+    int T_max, slots;
+    bool training;
+    struct param_list params;
+    struct layer *layer;                       /* [count] */
+    const struct param *embed, *norm_f, *head; /* NULL without the end */
+    struct linear head_linear;
+    float *cos_sin;    /* (max_context, D) */
+    struct slot *slot; /* [slots] */
+    struct acts once;  /* the layer at work when nothing is kept: decoding and scoring */
+    struct scratch scratch;
+};
+
+static inline const void *weight_of(const struct chunk *c, const struct param *p)
+{
+    return p ? c->weights + p->offset * c->ops->real_bytes : NULL;
+}
+static inline float *grad_of(const struct pass *p, const struct param *t)
+{
+    return t ? p->grad + t->offset : NULL;
+}
+static inline struct slot *slot_of(const struct pass *p)
+{
+    return &p->chunk->slot[p->slot];
+}
+/* The input of layer l, or, behind the last one, the output of the layers. */
+static inline void *stream_at(const struct pass *p, int l)
+{
+    struct slot *s = slot_of(p);
+    return l < p->chunk->span.count ? s->layer[l].x : s->y;
+}
+/* Its gradient, and that of the stream between the halves of layer l. */
+static inline void *gradient_at(const struct pass *p, int l)
+{
+    struct slot *s = slot_of(p);
+    return l < p->chunk->span.count ? s->layer[l].x2 : s->dy;
+}
+static inline void *middle_gradient_at(const struct pass *p, int l)
+{
+    return stream_at(p, l + 1);
+}
+static inline void buffers_exchange(void **a, void **b)
+{
+    void *t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
+void chunk_place_memory(struct chunk *c, struct arena *a);
+
+/* The parts. `layer` counts within the chunk. */
+void attention_forward(struct pass *p, int layer);
+void attention_backward_input(struct pass *p, int layer);
+void attention_backward_weight(struct pass *p, int layer);
+void ffn_forward(struct pass *p, int layer);
+void ffn_backward_input(struct pass *p, int layer);
+void ffn_backward_weight(struct pass *p, int layer);
+void embed_forward(struct pass *p, int layer);
+void embed_backward_input(struct pass *p, int layer);
+void embed_backward_weight(struct pass *p, int layer);
+void head_forward(struct pass *p, int layer);
+void head_backward_input(struct pass *p, int layer);
+void head_backward_weight(struct pass *p, int layer);
+
+/* The same for rows of cached sequences, in place: layer's input and output are once.x. */
+void attention_decode(struct chunk *c, int layer, const struct decode_rows *rows,
+                      struct cache *cache);
+void ffn_decode(struct chunk *c, int layer, int T);
+void head_decode(struct chunk *c, float *logits, int T);
+
+#endif

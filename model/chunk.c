@@ -1,0 +1,220 @@
+/* Placing a chunk, and stepping passes over its parts. */
+#include "model/chunk.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/die.h"
+#include "model/block.h"
+
+/* --- placing --- */
+
+static void *calloc_or_die(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+    SYS_OK(p != NULL, "free memory on this machine", "no memory for %zu x %zu bytes", n, size);
+    return p;
+}
+
+/* The list is in the table's order, so is this walk along it. */
+static void find_params(struct chunk *c)
+{
+    const struct dims *d = &c->d;
+    const struct param *p = c->params.p;
+    if (c->span.embed) c->embed = p++;
+    for (int l = 0; l < c->span.count; l++) {
+        struct layer *layer = &c->layer[l];
+#define FIND(name, role, rows, cols, there) layer->name = (there) ? p++ : NULL;
+        LAYER_PARAMS(FIND)
+#undef FIND
+    }
+    if (c->span.head) {
+        c->norm_f = p++;
+        c->head = p++;
+    }
+    INVARIANT(p == c->params.p + c->params.n, "%d tensors in the list", c->params.n);
+}
+
+static void linears_place(struct chunk *c, struct arena *a)
+{
+    const struct dims *d = &c->d;
+    for (int l = 0; l < c->span.count; l++) {
+        struct layer *layer = &c->layer[l];
+        c->ops->linear_place(&layer->qkv, dims_qkv(d), d->C, c->training, a);
+        c->ops->linear_place(&layer->o, d->C, d->Hq * d->D, c->training, a);
+        c->ops->linear_place(&layer->gu, 2 * d->F, d->C, c->training, a);
+        c->ops->linear_place(&layer->down, d->C, d->F, c->training, a);
+    }
+    if (c->span.head) c->ops->linear_place(&c->head_linear, d->V, d->C, c->training, a);
+}
+
+/* Angle i of position p is p * theta^(-2i/D) (FORMATS 4.3); cosines of D/2 angles, then sines. In double, because a
+ * float of the angle is off by 1e-4 at position 2000. */
+static void cos_sin_place(struct chunk *c, struct arena *a)
+{
+    int D = c->d.D, half = D / 2;
+    c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)D * sizeof(float));
+    if (!c->cos_sin) return;
+    for (int i = 0; i < half; i++) {
+        double frequency = pow((double)c->d.rope_theta, -2.0 * i / D);
+        for (int pos = 0; pos < c->d.max_context; pos++) {
+            float *row = c->cos_sin + (size_t)pos * (size_t)D;
+            row[i] = (float)cos(pos * frequency);
+            row[half + i] = (float)sin(pos * frequency);
+        }
+    }
+}
+
+struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
+                        const void *weights, int T_max, int slots, bool training, struct arena *a)
+{
+    struct chunk *c = calloc_or_die(1, sizeof *c);
+    INVARIANT(span.count > 0 || span.embed || span.head, "an empty chunk of %d rows", T_max);
+    INVARIANT(T_max > 0 && slots > 0, "T_max %d, slots %d", T_max, slots);
+    c->d = *d;
+    c->span = span;
+    c->ops = ops;
+    c->weights = weights;
+    c->T_max = T_max;
+    c->slots = slots;
+    c->training = training;
+    param_list_make(&c->params, d, span);
+    c->layer = calloc_or_die((size_t)span.count, sizeof *c->layer);
+    c->slot = calloc_or_die((size_t)slots, sizeof *c->slot);
+    for (int i = 0; i < slots; i++)
+        c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));
+    find_params(c);
+    cos_sin_place(c, a);
+    linears_place(c, a);
+    chunk_place_memory(c, a);
+    if (a->base && weights) chunk_repack(c);
+    return c;
+}
+
+void chunk_free(struct chunk *c)
+{
+    if (!c) return;
+    for (int i = 0; i < c->slots; i++) free(c->slot[i].layer);
+    free(c->slot);
+    free(c->layer);
+    param_list_free(&c->params);
+    free(c);
+}
+
+const struct param_list *chunk_params(const struct chunk *c)
+{
+    return &c->params;
+}
+
+void chunk_repack(struct chunk *c)
+{
+    for (int l = 0; l < c->span.count; l++) {
+        struct layer *layer = &c->layer[l];
+        c->ops->linear_pack(&layer->qkv, weight_of(c, layer->wqkv));
+        c->ops->linear_pack(&layer->o, weight_of(c, layer->wo));
+        c->ops->linear_pack(&layer->gu, weight_of(c, layer->wgu));
+        c->ops->linear_pack(&layer->down, weight_of(c, layer->wdown));
+    }
+    if (c->span.head) c->ops->linear_pack(&c->head_linear, weight_of(c, c->head));
+}
+
+void chunk_use_weights(struct chunk *c, const void *weights)
+{
+    c->weights = weights;
+    chunk_repack(c);
+}
+
+/* --- passes --- */
+
+enum part { PART_EMBED, PART_ATTENTION, PART_FFN, PART_HEAD };
+
+static const struct {
+    void (*forward)(struct pass *p, int layer);
+    void (*backward_input)(struct pass *p, int layer);
+    void (*backward_weight)(struct pass *p, int layer);
+} PARTS[] = {
+    [PART_EMBED] = {embed_forward, embed_backward_input, embed_backward_weight},
+    [PART_ATTENTION] = {attention_forward, attention_backward_input, attention_backward_weight},
+    [PART_FFN] = {ffn_forward, ffn_backward_input, ffn_backward_weight},
+    [PART_HEAD] = {head_forward, head_backward_input, head_backward_weight},
+};
+
+static int steps_of(const struct chunk *c)
+{
+    return (c->span.embed ? 1 : 0) + 2 * c->span.count + (c->span.head ? 1 : 0);
+}
+
+/* The i-th part, counted in forward order. */
+static enum part part_at(const struct chunk *c, int i, int *layer)
+{
+    *layer = 0;
+    if (c->span.embed && i == 0) return PART_EMBED;
+    i -= c->span.embed ? 1 : 0;
+    if (i == 2 * c->span.count) return PART_HEAD;
+    *layer = i / 2;
+    return i % 2 == 0 ? PART_ATTENTION : PART_FFN;
+}
+
+static size_t stream_bytes(const struct chunk *c, int T)
+{
+    return (size_t)T * (size_t)c->d.C * c->ops->real_bytes;
+}
+
+/* What comes from the neighbour is copied: its buffer is free after the pass, the slot lives until W. */
+void pass_begin(struct pass *p)
+{
+    const struct chunk *c = p->chunk;
+    int T = p->rows->T;
+    bool forward = p->kind == PASS_F, backward = p->kind == PASS_B || p->kind == PASS_BW;
+    INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
+    INVARIANT(p->slot >= 0 && p->slot < c->slots, "slot %d of %d", p->slot, c->slots);
+    INVARIANT(forward || c->training, "pass %d of a chunk without training", (int)p->kind);
+    p->at = 0;
+    if (forward && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
+    if (backward && !c->span.head) memcpy(slot_of(p)->dy, p->in, stream_bytes(c, T));
+}
+
+static void pass_end(struct pass *p)
+{
+    const struct chunk *c = p->chunk;
+    size_t bytes = stream_bytes(c, p->rows->T);
+    bool forward = p->kind == PASS_F, backward = p->kind == PASS_B || p->kind == PASS_BW;
+    if (forward && !c->span.head) memcpy(p->out, slot_of(p)->y, bytes);
+    if (backward && !c->span.embed) memcpy(p->out, gradient_at(p, 0), bytes);
+}
+
+bool pass_step(struct pass *p)
+{
+    int steps = steps_of(p->chunk), layer;
+    bool forward = p->kind == PASS_F;
+    enum part part = part_at(p->chunk, forward ? p->at : steps - 1 - p->at, &layer);
+    if (forward) PARTS[part].forward(p, layer);
+    if (p->kind == PASS_B || p->kind == PASS_BW) PARTS[part].backward_input(p, layer);
+    if (p->kind == PASS_W || p->kind == PASS_BW) PARTS[part].backward_weight(p, layer);
+    if (++p->at < steps) return false;
+    pass_end(p);
+    return true;
+}
+
+/* --- cached sequences --- */
+
+void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
+                  const void *in, void *out, float *logits)
+{
+    int T = rows->T;
+    void *x = c->once.x;
+    INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
+    if (c->span.embed)
+        c->ops->embed_forward(x, weight_of(c, c->embed), rows->token, T, c->d.C);
+    else
+        memcpy(x, in, stream_bytes(c, T));
+    for (int l = 0; l < c->span.count; l++) {
+        attention_decode(c, l, rows, cache);
+        ffn_decode(c, l, T);
+    }
+    if (c->span.head)
+        head_decode(c, logits, T);
+    else
+        memcpy(out, x, stream_bytes(c, T));
+}
