@@ -9,11 +9,13 @@
 struct metrics;
 /* Opens (creates) the files in run_folder; *_bytes: what a checkpoint recorded as written so far: longer files are cut there, so that a
  * resumed run continues as if never interrupted. -1: start anew. */
-struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes, long samples_bytes);
+struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
+                             long samples_bytes);
 void metrics_close(struct metrics *m);
 /* A line: begin, any puts, end. Names in the order put; a name twice in a line is our bug. step counts over all phases. */
 void metrics_begin(struct metrics *m, long step, const char *phase);
-void metrics_put(struct metrics *m, const char *name, double value); /* NaN and infinities as null */
+void metrics_put(struct metrics *m, const char *name,
+                 double value); /* NaN and infinities as null */
 /* A reading of a clock: a name under time/, or tokens_per_second, mfu, pipeline/...: what a comparison of runs leaves out. */
 void metrics_put_clock(struct metrics *m, const char *name, double value);
 bool metrics_is_clock(const char *name);

@@ -1,0 +1,250 @@
+/* metrics.jsonl reads back to the same bits, is cut back on resume, and never comes out twice. */
+#include <check.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm/base/die.h"
+#include "trainer/observe/metrics.h"
+#include "trainer/observe/progress.h"
+
+static char folder[] = "/tmp/duet_metrics_XXXXXX";
+static char path[64];
+
+static void setup(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+}
+
+static void teardown(void)
+{
+    char samples[64];
+    snprintf(samples, sizeof samples, "%s/samples.jsonl", folder);
+    unlink(path);
+    unlink(samples);
+    rmdir(folder);
+}
+
+static char *slurp(const char *name)
+{
+    static char text[1 << 20];
+    FILE *f = fopen(name, "rb");
+    ck_assert_ptr_nonnull(f);
+    const size_t n = fread(text, 1, sizeof text - 1, f);
+    text[n] = 0;
+    fclose(f);
+    return text;
+}
+
+static void line(struct metrics *m, long step, double loss)
+{
+    metrics_begin(m, step, "sft");
+    metrics_put(m, "loss", loss);
+    metrics_end(m);
+}
+
+/* Doubles of every kind, through the file and jansson, to the same bits. */
+START_TEST(same_bits)
+{
+    double value[200] = {0.1,  1.0 / 3, 5e-324,      1.7976931348623157e308,
+                         -0.0, 1e22,    123456789.0, 0.3};
+    uint64_t x = 88172645463325252u;
+    for (int i = 8; i < 200; i++) {
+        do {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            memcpy(&value[i], &x, sizeof x);
+        } while (!isfinite(value[i]));
+    }
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    metrics_begin(m, 7, "grpo");
+    char name[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "v%d", i);
+        metrics_put(m, name, value[i]);
+    }
+    metrics_end(m);
+    metrics_close(m);
+
+    json_t *o = json_loads(slurp(path), JSON_DECODE_INT_AS_REAL, NULL);
+    ck_assert_ptr_nonnull(o);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "phase")), "grpo");
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "v%d", i);
+        const double back = json_real_value(json_object_get(o, name));
+        ck_assert_msg(memcmp(&back, &value[i], sizeof back) == 0, "%s: %.17g became %.17g", name,
+                      value[i], back);
+    }
+    json_decref(o);
+}
+END_TEST
+
+START_TEST(exact_text)
+{
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    metrics_begin(m, 3, "sft");
+    metrics_put(m, "loss", 0.1);
+    metrics_put(m, "lr", 2e-4);
+    metrics_put(m, "third", 1.0 / 3);
+    metrics_put(m, "nan", NAN);
+    metrics_put(m, "inf", -INFINITY);
+    metrics_put_clock(m, "tokens_per_second", 12);
+    metrics_end(m);
+    metrics_close(m);
+    ck_assert_str_eq(
+        slurp(path),
+        "{\"step\":3,\"phase\":\"sft\",\"loss\":0.1,\"lr\":0.0002,\"third\":0.3333333333333333,"
+        "\"nan\":null,\"inf\":null,\"tokens_per_second\":12}\n");
+}
+END_TEST
+
+START_TEST(resume_cuts_and_goes_on)
+{
+    long metrics_bytes, samples_bytes;
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    line(m, 1, 0.5);
+    metrics_sample(m, json_pack("{s:s}", "prompt", "a"));
+    metrics_position(m, &metrics_bytes, &samples_bytes);
+    line(m, 2, 0.25);
+    metrics_sample(m, json_pack("{s:s}", "prompt", "b"));
+    metrics_close(m);
+
+    m = metrics_open(folder, 0, metrics_bytes, samples_bytes);
+    line(m, 2, 0.125);
+    metrics_sample(m, json_pack("{s:s}", "prompt", "c"));
+    metrics_close(m);
+    ck_assert_str_eq(slurp(path), "{\"step\":1,\"phase\":\"sft\",\"loss\":0.5}\n{\"step\":2,"
+                                  "\"phase\":\"sft\",\"loss\":0.125}\n");
+    char samples[64];
+    snprintf(samples, sizeof samples, "%s/samples.jsonl", folder);
+    ck_assert_str_eq(slurp(samples), "{\"prompt\":\"a\"}\n{\"prompt\":\"c\"}\n");
+
+    m = metrics_open(folder, 0, -1, -1);
+    metrics_close(m);
+    ck_assert_str_eq(slurp(path), "");
+}
+END_TEST
+
+/* A file shorter than recorded: whole lines stay, a warning, no end. */
+START_TEST(shorter_than_recorded)
+{
+    FILE *f = fopen(path, "wb");
+    fputs("{\"step\":1}\n{\"ste", f);
+    fclose(f);
+    char errors[64];
+    snprintf(errors, sizeof errors, "%s/stderr", folder);
+    fflush(stderr);
+    const int saved = dup(2), to = open(errors, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    dup2(to, 2);
+    struct metrics *m = metrics_open(folder, 0, 1000, 0);
+    dup2(saved, 2);
+    line(m, 2, 1);
+    metrics_close(m);
+    const char *said = slurp(errors);
+    ck_assert_ptr_nonnull(strstr(said, "metrics.jsonl"));
+    ck_assert_ptr_nonnull(strstr(said, "16 bytes"));
+    ck_assert_ptr_nonnull(strstr(said, "1000"));
+    unlink(errors);
+    ck_assert_str_eq(slurp(path), "{\"step\":1}\n{\"step\":2,\"phase\":\"sft\",\"loss\":1}\n");
+}
+END_TEST
+
+START_TEST(only_rank_0_writes)
+{
+    long a = 5, b = 5;
+    unlink(path);
+    struct metrics *m = metrics_open(folder, 1, -1, -1);
+    line(m, 1, 0.5);
+    metrics_sample(m, json_object());
+    metrics_position(m, &a, &b);
+    metrics_close(m);
+    ck_assert_int_eq(a + b, 0);
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(name_twice)
+{
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    metrics_begin(m, 1, "sft");
+    metrics_put(m, "loss", 1);
+    metrics_put(m, "loss", 1); /* our bug: exit 3 */
+}
+END_TEST
+
+START_TEST(clock_that_is_none)
+{
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    metrics_begin(m, 1, "sft");
+    metrics_put_clock(m, "loss", 1);
+}
+END_TEST
+
+START_TEST(clock_names)
+{
+    const char *const yes[] = {"time/rollout", "tokens_per_second", "mfu",
+                               "pipeline/bubble_fraction"};
+    const char *const no[] = {"loss", "reward/mean", "tokens", "mfu2", "timely"};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        ck_assert_msg(metrics_is_clock(yes[i]), "%s", yes[i]);
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        ck_assert_msg(!metrics_is_clock(no[i]), "%s", no[i]);
+}
+END_TEST
+
+START_TEST(progress_texts)
+{
+    char text[256];
+    struct progress p = {"grpo", 12, 50, 0.4119, NAN, 87.4, 15234, 200};
+    progress_text(text, sizeof text, &p);
+    ck_assert_str_eq(text, "grpo 12/50  reward 0.412  length 87  15.2k tokens/s  3m20s left");
+    p = (struct progress){"sft", 1, 2, NAN, 1.25, NAN, 999, 3725};
+    progress_text(text, sizeof text, &p);
+    ck_assert_str_eq(text, "sft 1/2  loss 1.2500  999 tokens/s  1h02m left");
+    ck_assert_uint_eq(progress_text(text, 8, &p), 7);
+    ck_assert_str_eq(text, "sft 1/2");
+}
+END_TEST
+
+/* Off a terminal: the first, then none for 5 s, then the last of the phase. */
+START_TEST(progress_plain)
+{
+    int fd[2];
+    ck_assert_int_eq(pipe(fd), 0);
+    struct progress_line l;
+    progress_init(&l, fd[1]);
+    for (long step = 1; step <= 4; step++)
+        progress_show(&l, &(struct progress){"sft", step, 4, NAN, 1, NAN, NAN, NAN});
+    progress_end(&l);
+    char text[256] = "";
+    ck_assert_int_gt(read(fd[0], text, sizeof text - 1), 0);
+    ck_assert_str_eq(text, "sft 1/4  loss 1.0000\nsft 4/4  loss 1.0000\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("metrics");
+    TCase *t = tcase_create("metrics");
+    tcase_add_unchecked_fixture(t, setup, teardown);
+    tcase_add_test(t, same_bits);
+    tcase_add_test(t, exact_text);
+    tcase_add_test(t, resume_cuts_and_goes_on);
+    tcase_add_test(t, shorter_than_recorded);
+    tcase_add_test(t, only_rank_0_writes);
+    tcase_add_exit_test(t, name_twice, EXIT_BUG);
+    tcase_add_exit_test(t, clock_that_is_none, EXIT_BUG);
+    tcase_add_test(t, clock_names);
+    tcase_add_test(t, progress_texts);
+    tcase_add_test(t, progress_plain);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

@@ -1,0 +1,257 @@
+/* metrics.jsonl and samples.jsonl. A line of metrics is put together in a fixed buffer and leaves in one write(2), so that a
+ * killed run ends in a whole line; what was written after the last checkpoint is cut off when the run is resumed, and the
+ * lines come out again the same (promise P5). */
+#include "trainer/observe/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "comm/base/die.h"
+#include "comm/base/log.h"
+#include "trainer/observe/progress.h"
+
+enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = 64, PATH_BYTES = 1280 };
+
+struct jsonl {
+    int fd; /* -1 on ranks that do not write */
+    long bytes;
+    char path[PATH_BYTES];
+};
+
+struct metrics {
+    struct jsonl metrics, samples;
+    bool writes, in_line;
+    char line[LINE_BYTES];
+    size_t used;
+    char name[MAX_NAMES][NAME_BYTES]; /* of the line being put together */
+    int names;
+    struct progress_line progress;
+};
+
+/* What a clock read: these differ between two runs that are otherwise equal. */
+static const struct {
+    const char *text;
+    bool prefix;
+} CLOCKS[] = {
+    {"time/", true},
+    {"pipeline/", true},
+    {"tokens_per_second", false},
+    {"mfu", false},
+};
+
+static void jsonl_write(struct jsonl *f, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        const ssize_t wrote = write(f->fd, bytes, n);
+        if (wrote < 0 && errno == EINTR) continue;
+        SYS_OK(wrote > 0, "free space on that disk, then start the run again with --resume auto",
+               "cannot write %s: %s", f->path, strerror(errno));
+        bytes += wrote;
+        n -= (size_t)wrote;
+        f->bytes += wrote;
+    }
+}
+
+/* Bytes up to the end of the last whole line of a file of `bytes` bytes. */
+static long whole_lines(const struct jsonl *f, long bytes)
+{
+    char c;
+    while (bytes > 0 && pread(f->fd, &c, 1, bytes - 1) == 1 && c != '\n') bytes--;
+    return bytes;
+}
+
+/* Cuts the file to what the checkpoint recorded. A file that is shorter (moved, edited, lost with a machine) does not stop
+ * the run: the numbers of the model are in the checkpoint, only the record of some steps is gone. */
+static long jsonl_keep(const struct jsonl *f, long recorded)
+{
+    struct stat st;
+    SYS_OK(fstat(f->fd, &st) == 0, NULL, "cannot examine %s: %s", f->path, strerror(errno));
+    if ((long)st.st_size >= recorded) return recorded;
+    const long kept = whole_lines(f, (long)st.st_size);
+    log_warn("%s: holds %ld bytes, but the checkpoint was saved when it had %ld: the lines between "
+             "are lost; the run "
+             "goes on and adds its lines after byte %ld. To have them, put the complete file back "
+             "and resume again",
+             f->path, (long)st.st_size, recorded, kept);
+    return kept;
+}
+
+static void jsonl_open(struct jsonl *f, const char *folder, const char *name, long recorded)
+{
+    const int length = snprintf(f->path, sizeof f->path, "%s/%s", folder, name);
+    SYS_OK(length > 0 && (size_t)length < sizeof f->path, "choose a shorter `out`",
+           "the path of the run folder is too long: %s", folder);
+    f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    SYS_OK(f->fd >= 0, "check that the run folder exists and is yours", "cannot open %s: %s",
+           f->path, strerror(errno));
+    f->bytes = recorded < 0 ? 0 : jsonl_keep(f, recorded);
+    SYS_OK(ftruncate(f->fd, f->bytes) == 0 && lseek(f->fd, f->bytes, SEEK_SET) == f->bytes, NULL,
+           "cannot cut %s to %ld bytes: %s", f->path, f->bytes, strerror(errno));
+}
+
+static void jsonl_sync(const struct jsonl *f)
+{
+    /* EINVAL: not a file that can be synced (a pipe, /dev/null). */
+    SYS_OK(fsync(f->fd) == 0 || errno == EINVAL, "free space on that disk",
+           "cannot write %s to the disk: %s", f->path, strerror(errno));
+}
+
+struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
+                             long samples_bytes)
+{
+    struct metrics *m = calloc(1, sizeof *m);
+    SYS_OK(m, NULL, "no memory for the metrics (%zu bytes)", sizeof *m);
+    m->writes = rank == 0;
+    m->metrics.fd = m->samples.fd = -1;
+    if (!m->writes) return m;
+    jsonl_open(&m->metrics, run_folder, "metrics.jsonl", metrics_bytes);
+    jsonl_open(&m->samples, run_folder, "samples.jsonl", samples_bytes);
+    progress_init(&m->progress, STDERR_FILENO);
+    return m;
+}
+
+void metrics_close(struct metrics *m)
+{
+    if (!m) return;
+    INVARIANT(!m->in_line, "metrics_close between metrics_begin and metrics_end");
+    if (m->writes) {
+        progress_end(&m->progress);
+        close(m->metrics.fd);
+        close(m->samples.fd);
+    }
+    free(m);
+}
+
+/* --- a line ---------------------------------------------------------------------------------- */
+
+static void line_add(struct metrics *m, const char *text)
+{
+    const size_t n = strlen(text);
+    INVARIANT(m->used + n + 3 < LINE_BYTES, "a line of metrics is longer than %d bytes",
+              LINE_BYTES);
+    memcpy(m->line + m->used, text, n);
+    m->used += n;
+}
+
+/* Names and phases are ours or the recipe's; what JSON would need escaped becomes '_'. */
+static void line_add_string(struct metrics *m, const char *text)
+{
+    char quoted[NAME_BYTES + 3];
+    size_t n = 0;
+    quoted[n++] = '"';
+    for (; *text && n <= NAME_BYTES; text++) {
+        const unsigned char c = (unsigned char)*text;
+        quoted[n++] = (char)(c < 0x20 || c == '"' || c == '\\' ? '_' : c);
+    }
+    quoted[n++] = '"';
+    quoted[n] = 0;
+    line_add(m, quoted);
+}
+
+/* The shortest of three precisions that reads back to the same bits; 17 digits always do. */
+static void line_add_number(struct metrics *m, double value)
+{
+    char text[40] = "null";
+    if (isfinite(value))
+        for (int digits = 15; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, value);
+            const double back = strtod(text, NULL);
+            if (memcmp(&back, &value, sizeof value) == 0) break;
+        }
+    line_add(m, text);
+}
+
+void metrics_begin(struct metrics *m, long step, const char *phase)
+{
+    if (!m->writes) return;
+    INVARIANT(!m->in_line, "metrics_begin twice at step %ld", step);
+    m->in_line = true;
+    m->used = 0;
+    m->names = 0;
+    char head[64];
+    snprintf(head, sizeof head, "{\"step\":%ld,\"phase\":", step);
+    line_add(m, head);
+    line_add_string(m, phase);
+}
+
+static void remember_name(struct metrics *m, const char *name)
+{
+    INVARIANT(m->in_line, "metric %s outside a line", name);
+    INVARIANT(strlen(name) < NAME_BYTES, "metric name of more than %d letters: %s", NAME_BYTES - 1,
+              name);
+    INVARIANT(m->names < MAX_NAMES, "more than %d metrics in a line", MAX_NAMES);
+    for (int i = 0; i < m->names; i++)
+        INVARIANT(strcmp(m->name[i], name) != 0, "metric %s twice in a line", name);
+    strcpy(m->name[m->names++], name);
+}
+
+void metrics_put(struct metrics *m, const char *name, double value)
+{
+    if (!m->writes) return;
+    remember_name(m, name);
+    line_add(m, ",");
+    line_add_string(m, name);
+    line_add(m, ":");
+    line_add_number(m, value);
+}
+
+void metrics_put_clock(struct metrics *m, const char *name, double value)
+{
+    INVARIANT(metrics_is_clock(name), "%s is not among the names of clock readings", name);
+    metrics_put(m, name, value);
+}
+
+bool metrics_is_clock(const char *name)
+{
+    for (size_t i = 0; i < sizeof CLOCKS / sizeof *CLOCKS; i++)
+        if (CLOCKS[i].prefix ? strncmp(name, CLOCKS[i].text, strlen(CLOCKS[i].text)) == 0
+                             : strcmp(name, CLOCKS[i].text) == 0)
+            return true;
+    return false;
+}
+
+void metrics_end(struct metrics *m)
+{
+    if (!m->writes) return;
+    INVARIANT(m->in_line, "metrics_end without metrics_begin");
+    m->in_line = false;
+    line_add(m, "}\n");
+    jsonl_write(&m->metrics, m->line, m->used);
+}
+
+/* --- samples, position, progress --------------------------------------------------------------- */
+
+void metrics_sample(struct metrics *m, json_t *sample)
+{
+    if (m->writes) {
+        char *text = json_dumps(sample, JSON_COMPACT);
+        SYS_OK(text, NULL, "a sample could not be written as JSON");
+        const size_t n = strlen(text);
+        text[n] = '\n'; /* in place of the end mark: one write, whole lines */
+        jsonl_write(&m->samples, text, n + 1);
+        free(text);
+    }
+    json_decref(sample);
+}
+
+void metrics_position(struct metrics *m, long *metrics_bytes, long *samples_bytes)
+{
+    INVARIANT(!m->in_line, "metrics_position between metrics_begin and metrics_end");
+    if (m->writes) {
+        jsonl_sync(&m->metrics);
+        jsonl_sync(&m->samples);
+    }
+    *metrics_bytes = m->metrics.bytes;
+    *samples_bytes = m->samples.bytes;
+}
+
+void metrics_progress(struct metrics *m, const struct progress *p)
+{
+    if (m->writes) progress_show(&m->progress, p);
+}
