@@ -19,6 +19,10 @@ void die_identify(int rank, int size, const char *host);
 /* What this thread is doing, for the "while ..." of a message: die_place("sending stage %d -> %d",
  * 3, 4). Cheap (formats into a thread-local buffer). NULL clears it. Local. */
 void die_place(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* What this thread waits for, said after the place; set and cleared (NULL) by whoever waits. */
+void die_waiting(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Takes over the texts of the thread that called die_identify: for the watchdog, who speaks for it. */
+void die_place_of_main(void);
 
 /* What ends the job; world_up installs one that calls MPI_Abort with an alarm behind it.
  * Without one, die just exits. */
@@ -60,6 +64,9 @@ void problems_free(struct problems *p);
 /* Prints (on rank 0, or when no world is up) and exits 2 if there are any. Every rank must call it
  * with the same problems: the message is printed once. */
 void problems_end_if_any(struct problems *p);
+/* Rank `speaker` prints them and ends the job with `code`; the other ranks end with it, silently. Every
+ * rank must call it (world_agree_problems does). */
+_Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code);
 
 /* The nearest of n names to `word` by edit distance, or NULL when none is near (more than a third
  * of its letters differ). For "unknown setting X; did you mean Y?". */

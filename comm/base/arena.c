@@ -1,0 +1,91 @@
+/* Host memory in one piece; see the header for how it is used twice. */
+#include "comm/base/arena.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/die.h"
+
+enum { LINE_BYTES = 64 };
+static const size_t huge_page_bytes = (size_t)2 << 20;
+
+static atomic_size_t live_bytes;
+static atomic_long allocations;
+
+void *arena_take(struct arena *a, size_t bytes)
+{
+    INVARIANT(bytes <= SIZE_MAX - LINE_BYTES - a->used, "%zu bytes after %zu", bytes, a->used);
+    size_t at = a->used, need = (bytes + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+    INVARIANT(!a->base || need <= a->size - at, "%zu bytes wanted, %zu of %zu left", bytes,
+              a->size - at, a->size);
+    a->used = at + need;
+    return a->base ? a->base + at : NULL;
+}
+
+void *arena_take_n(struct arena *a, size_t n, size_t size)
+{
+    INVARIANT(size == 0 || n <= SIZE_MAX / size, "%zu items of %zu bytes", n, size);
+    return arena_take(a, n * size);
+}
+
+/* What the kernel would give without swapping; SIZE_MAX where it does not say. */
+static size_t machine_free_bytes(void)
+{
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[128];
+    size_t kib = 0;
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f))
+        found = sscanf(line, "MemAvailable: %zu", &kib) == 1;
+    if (f) fclose(f);
+    return found ? kib * 1024 : SIZE_MAX;
+}
+
+void arena_back(struct arena *a, size_t bytes)
+{
+    static const char *fix = "use more ranks or hosts, or a smaller model, batch or wave";
+    INVARIANT(!a->base, "an arena is backed once; it holds %zu bytes", a->size);
+    size_t free_bytes = machine_free_bytes();
+    if (bytes == 0) bytes = LINE_BYTES;
+    SYS_OK(bytes <= free_bytes, fix, "%.1f MiB wanted, %.1f MiB free on this machine",
+           (double)bytes / 1048576.0, (double)free_bytes / 1048576.0);
+    void *memory = NULL;
+    size_t align = bytes >= 2 * huge_page_bytes ? huge_page_bytes : (size_t)LINE_BYTES;
+    SYS_OK(posix_memalign(&memory, align, bytes) == 0, fix, "no room for %.1f MiB",
+           (double)bytes / 1048576.0);
+    memset(memory, 0, bytes);
+    *a = (struct arena){.base = memory, .size = bytes};
+    atomic_fetch_add(&live_bytes, bytes);
+    atomic_fetch_add(&allocations, 1);
+}
+
+size_t arena_mark(const struct arena *a)
+{
+    return a->used;
+}
+
+void arena_release(struct arena *a, size_t mark)
+{
+    INVARIANT(mark <= a->used, "mark %zu, used %zu", mark, a->used);
+    a->used = mark;
+}
+
+void arena_free(struct arena *a)
+{
+    if (!a) return;
+    if (a->base) atomic_fetch_sub(&live_bytes, a->size);
+    free(a->base);
+    *a = (struct arena){0};
+}
+
+size_t arena_live_bytes(void)
+{
+    return atomic_load(&live_bytes);
+}
+long arena_allocations(void)
+{
+    return atomic_load(&allocations);
+}

@@ -1,0 +1,269 @@
+/* How a rank fails. Everything is formatted into one buffer and leaves in one write(2), so that ranks
+ * that die together do not interleave. A process speaks once: the first thread to die holds the floor. */
+#include "comm/base/die.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PLACE_BYTES = 192, TEXT_BYTES = 4096, NAME_MAX_LETTERS = 64 };
+
+struct place {
+    char doing[PLACE_BYTES];   /* die_place: "while ..." */
+    char waiting[PLACE_BYTES]; /* die_waiting: "..., waiting for ..." */
+};
+
+static struct {
+    int rank, size;
+    char host[64];
+    void (*abort_job)(int code);
+    struct place *main_place;
+} self = {.rank = -1};
+
+static _Thread_local struct place here;
+/* Guards the text of the main thread, which the watchdog reads; uncontended otherwise. */
+static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_flag spoken = ATOMIC_FLAG_INIT;
+
+void die_identify(int rank, int size, const char *host)
+{
+    self.rank = rank;
+    self.size = size;
+    self.main_place = &here;
+    snprintf(self.host, sizeof self.host, "%s", host);
+}
+
+void die_set_abort(void (*abort_job)(int code))
+{
+    self.abort_job = abort_job;
+}
+
+static void place_set(char *to, const char *text)
+{
+    pthread_mutex_lock(&place_lock);
+    memcpy(to, text, PLACE_BYTES);
+    pthread_mutex_unlock(&place_lock);
+}
+
+void die_place(const char *fmt, ...)
+{
+    char text[PLACE_BYTES] = "";
+    if (fmt) {
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(text, sizeof text, fmt, args);
+        va_end(args);
+    }
+    place_set(here.doing, text);
+}
+
+void die_waiting(const char *fmt, ...)
+{
+    char text[PLACE_BYTES] = "";
+    if (fmt) {
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(text, sizeof text, fmt, args);
+        va_end(args);
+    }
+    place_set(here.waiting, text);
+}
+
+void die_place_of_main(void)
+{
+    if (!self.main_place || self.main_place == &here) return;
+    pthread_mutex_lock(&place_lock);
+    here = *self.main_place;
+    pthread_mutex_unlock(&place_lock);
+}
+
+/* Appends to text[*n ..); what does not fit is cut. */
+__attribute__((format(printf, 3, 4))) static void text_add(char *text, size_t *n, const char *fmt,
+                                                           ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int more = vsnprintf(text + *n, TEXT_BYTES - *n, fmt, args);
+    va_end(args);
+    if (more > 0) *n += (size_t)more;
+    if (*n > TEXT_BYTES - 1) *n = TEXT_BYTES - 1;
+}
+
+static void write_all(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(STDERR_FILENO, text, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return;
+        text += done;
+        n -= (size_t)done;
+    }
+}
+
+static void text_add_who(char *text, size_t *n)
+{
+    if (self.rank < 0)
+        text_add(text, n, "rank -");
+    else
+        text_add(text, n, "rank %d/%d on %s", self.rank, self.size, self.host);
+}
+
+/* The end: through the world's abort where there is one, by ourselves if that comes back. */
+_Noreturn static void end_job(int code)
+{
+    if (self.abort_job) self.abort_job(code);
+    _exit(code);
+}
+
+/* For whoever must not speak because another thread or rank does: leaves it time to end the job. */
+_Noreturn static void end_quietly(int code)
+{
+    struct timespec patience = {.tv_sec = 6};
+    while (nanosleep(&patience, &patience) != 0 && errno == EINTR) {
+    }
+    _exit(code);
+}
+
+_Noreturn void die(const char *file, int line, enum exit_code code, const char *what,
+                   const char *why, const char *fix)
+{
+    if (atomic_flag_test_and_set(&spoken)) end_quietly((int)code);
+    char text[TEXT_BYTES];
+    size_t n = 0;
+    text_add_who(text, &n);
+    text_add(text, &n, ", %s:%d", file, line);
+    if (here.doing[0]) text_add(text, &n, ", while %s", here.doing);
+    if (here.waiting[0]) text_add(text, &n, ", waiting for %s", here.waiting);
+    text_add(text, &n, "\n  what: %s\n", what);
+    if (why) text_add(text, &n, "  why:  %s\n", why);
+    if (fix) text_add(text, &n, "  fix:  %s\n", fix);
+    text[n - 1] = '\n';
+    write_all(text, n);
+    end_job((int)code);
+}
+
+_Noreturn void die_fmt(const char *file, int line, enum exit_code code, const char *what,
+                       const char *fix, const char *why_fmt, ...)
+{
+    char why[TEXT_BYTES / 2];
+    va_list args;
+    va_start(args, why_fmt);
+    vsnprintf(why, sizeof why, why_fmt, args);
+    va_end(args);
+    die(file, line, code, what, why, fix);
+}
+
+void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
+{
+    char text[1024];
+    int n = 0;
+    if (file && line > 0)
+        n = snprintf(text, sizeof text, "%.400s:%d: ", file, line);
+    else if (file)
+        n = snprintf(text, sizeof text, "%.400s: ", file);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text + n, sizeof text - (size_t)n, fmt, args);
+    va_end(args);
+    if (p->n == p->capacity) {
+        int capacity = p->capacity ? 2 * p->capacity : 8;
+        char **grown = realloc(p->text, (size_t)capacity * sizeof *grown);
+        if (!grown) return; /* the first ones are kept */
+        p->text = grown;
+        p->capacity = capacity;
+    }
+    char *copy = strdup(text);
+    if (copy) p->text[p->n++] = copy;
+}
+
+void problems_print(const struct problems *p)
+{
+    if (p->n == 0) return;
+    size_t size = 64, n = 0;
+    for (int i = 0; i < p->n; i++) size += strlen(p->text[i]) + 1;
+    char *text = malloc(size);
+    for (int i = 0; i < p->n; i++) {
+        if (text) {
+            n += (size_t)snprintf(text + n, size - n, "%s\n", p->text[i]);
+        } else {
+            write_all(p->text[i], strlen(p->text[i]));
+            write_all("\n", 1);
+        }
+    }
+    if (text) {
+        n += (size_t)snprintf(text + n, size - n, "%d problem%s\n", p->n, p->n == 1 ? "" : "s");
+        write_all(text, n);
+    }
+    free(text);
+}
+
+void problems_free(struct problems *p)
+{
+    if (!p) return;
+    for (int i = 0; i < p->n; i++) free(p->text[i]);
+    free(p->text);
+    *p = (struct problems){0};
+}
+
+_Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code)
+{
+    if (self.rank >= 0 && self.rank != speaker) end_quietly((int)code);
+    if (atomic_flag_test_and_set(&spoken)) end_quietly((int)code);
+    problems_print(p);
+    end_job((int)code);
+}
+
+void problems_end_if_any(struct problems *p)
+{
+    if (p->n > 0) problems_end(p, 0, EXIT_USER);
+}
+
+static int min_of(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Levenshtein's distance with swaps of neighbours counted once, over three rows of the table. */
+static int edit_distance(const char *a, int na, const char *b, int nb)
+{
+    int row[3][NAME_MAX_LETTERS + 1];
+    for (int j = 0; j <= nb; j++) row[0][j] = j;
+    for (int i = 1; i <= na; i++) {
+        int *now = row[i % 3], *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3];
+        now[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = min_of(now[j - 1], up[j]) + 1;
+            best = min_of(best, up[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                best = min_of(best, up2[j - 2] + 1);
+            now[j] = best;
+        }
+    }
+    return row[na % 3][nb];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int n)
+{
+    const char *nearest = NULL;
+    size_t nw = strlen(word);
+    int best = NAME_MAX_LETTERS;
+    if (nw > NAME_MAX_LETTERS) return NULL;
+    for (int i = 0; i < n; i++) {
+        size_t nn = strlen(names[i]);
+        if (nn > NAME_MAX_LETTERS) continue;
+        int distance = edit_distance(word, (int)nw, names[i], (int)nn);
+        int letters = (int)(nw > nn ? nw : nn);
+        if (distance * 3 <= letters && distance < best) {
+            best = distance;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}

@@ -1,0 +1,41 @@
+/* Fixed point of 128 bits, 64 of them after the point. Additions are modulo 2^128 on unsigned numbers, so
+ * they associate and commute; two's complement makes the last reading signed. */
+#include "comm/base/exact.h"
+
+#include <math.h>
+
+__extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 i128;
+
+static u128 bits_of(const struct exact_sum *s)
+{
+    return (u128)(uint64_t)s->hi << 64 | s->lo;
+}
+
+static void bits_set(struct exact_sum *s, u128 x)
+{
+    s->lo = (uint64_t)x;
+    s->hi = (int64_t)(uint64_t)(x >> 64);
+}
+
+void exact_add(struct exact_sum *s, double x)
+{
+    if (!(fabs(x) < 0x1p50)) { /* also a NaN */
+        s->broken++;
+        return;
+    }
+    i128 fixed = (i128)nearbyint(ldexp(x, 64)); /* below 2^114; the scaling is exact */
+    bits_set(s, bits_of(s) + (u128)fixed);
+}
+
+void exact_merge(struct exact_sum *s, const struct exact_sum *other)
+{
+    bits_set(s, bits_of(s) + bits_of(other));
+    s->broken += other->broken;
+}
+
+double exact_value(const struct exact_sum *s)
+{
+    if (s->broken) return (double)NAN;
+    return ldexp((double)(i128)bits_of(s), -64);
+}

@@ -1,0 +1,24 @@
+/* Waiting without burning the core: yield for the first microseconds, then sleep for a quarter of the time
+ * already waited, 20 to 200 us. A short wait is thus noticed within a fraction of its length, and a long
+ * one costs a few per cent of a core.
+ *
+ *   struct nap n = nap_begin();
+ *   while (!done()) nap_take(&n);
+ */
+#ifndef DUET_COMM_BASE_NAP_H
+#define DUET_COMM_BASE_NAP_H
+
+#include <stdbool.h>
+
+struct nap {
+    double since; /* seconds, clock_now */
+    bool slept;   /* past the yields */
+};
+
+struct nap nap_begin(void);
+/* Returns true the first time it sleeps: the moment to say what is waited for. Local. */
+bool nap_take(struct nap *n);
+/* Asks the kernel for sleeps exact to 1 us for this thread and those it starts (the default slack is 50). */
+void nap_sharpen(void);
+
+#endif
