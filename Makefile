@@ -1,22 +1,47 @@
-# Duet: one file, no recursion. `make help` first.
+# Duet. `make help` lists the targets; `make demo` and `make test` work as the first command.
+#
+# One file. It calls itself only to read itself again under another MODE (asan, cover, fuzz), whose objects are
+# others. A bare machine needs no second call: build/found.mk, an included makefile, is made by
+# launch/setup.sh, which installs what is missing, and GNU make then starts over with the flags found.
 MODE    ?= release
 BUILD   ?= build/$(MODE)
 CC_BASE ?= gcc
 MPICC   ?= mpicc
+CUDA    ?= auto
+SECONDS ?= 60
 V       ?= 0
 Q       := $(if $(filter 1,$(V)),,@)
+say     = $(if $(Q),@printf '  %-5s %s\n' $(1) '$(2)')
 export OMPI_CC := $(CC_BASE)
+MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 
+# --- what the machine offers: goals that compile need it, the others work without ---
 PKGS    := hdf5-serial yaml-0.1 jansson libpcre2-8 libxxhash libzstd
+NEEDS_NOTHING := help clean info setup setup-dev layers lines format format-check ci
+ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
+include build/found.mk
+endif
+build/found.mk: launch/setup.sh Makefile
+	@launch/setup.sh
+	@mkdir -p build
+	@{ echo "FOUND_CFLAGS := $$(pkg-config --cflags $(PKGS) | sed 's/-I/-isystem /g')"; \
+	   echo "FOUND_LIBS := $$(pkg-config --libs $(PKGS)) -ldnnl -lm -ldl"; \
+	   echo "FOUND_CHECK := $$(pkg-config --libs check)"; } >$@.tmp && mv $@.tmp $@
+ifeq ($(CUDA),1)
+$(error CUDA=1: the CUDA backend is not part of this build yet; leave CUDA out)
+endif
+
+# --- flags ---
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
 STD     := -std=c17 -D_POSIX_C_SOURCE=200809L
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT_release := -O2 -g
-OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_asan    := -O1 -g $(SANITIZE)
+OPT_fuzz    := -O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link
 OPT_cover   := -O0 -g --coverage
-CFLAGS  := $(STD) $(OPT_$(MODE)) -ffp-contract=off -fno-math-errno -I. $(WARN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g') -MMD -MP -pthread
+CFLAGS  := $(STD) $(OPT_$(MODE)) -ffp-contract=off -fno-math-errno -I. $(WARN) $(FOUND_CFLAGS) -MMD -MP -pthread
 LDFLAGS := $(OPT_$(MODE)) -pthread
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm -ldl
-CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
+LIBS    := $(FOUND_LIBS)
 
 # --- kernels: every file of model/cpu once per instruction set and precision ---
 ARCH    := $(shell uname -m)
@@ -29,6 +54,7 @@ REAL_fp32 := -DREAL_IS_BF16=0
 REAL_bf16 := -DREAL_IS_BF16=1
 KERNEL_OPT := $(if $(filter release,$(MODE)),-O3 -fno-trapping-math,)
 
+# --- sources ---
 KERNEL_SRC := $(wildcard model/cpu/*.c)
 PLAIN_SRC  := $(wildcard model/cpu/plain/*.c)
 LIB_SRC := $(wildcard comm/*.c comm/base/*.c model/*.c pipeline/*.c trainer/*/*.c trainer/*/*/*.c) $(filter-out trainer/main.c,$(wildcard trainer/*.c))
@@ -37,67 +63,135 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach r,$(REALS),$(PLAIN_SRC:%.c=$(BUILD)/%.$(r).o))
 LIB     := $(BUILD)/libduet.a
 BIN     := $(BUILD)/duet
+SOURCES := $(sort $(wildcard $(foreach d,comm model pipeline trainer tests,$d/*.[ch] $d/*/*.[ch] $d/*/*/*.[ch])))
 
-UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-PROPERTY := $(patsubst tests/property/%.c,$(BUILD)/tests/property/%,$(wildcard tests/property/test_*.c))
-MPI     := $(patsubst tests/mpi/%.c,$(BUILD)/tests/mpi/%,$(wildcard tests/mpi/test_*.c))
+tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c))
+UNIT     := $(call tests_in,unit,test)
+PROPERTY := $(call tests_in,property,test)
+MPI      := $(call tests_in,mpi,test)
+FUZZ     := $(call tests_in,fuzz,fuzz)
+FAULTS   := $(wildcard tests/faults/*.sh)
+RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .SECONDARY:
-.PHONY: help all clean test test-unit test-property test-mpi
+.DELETE_ON_ERROR:
+.PHONY: FORCE help info all clean setup setup-dev demo test test-unit test-property test-mpi test-faults asan fuzz \
+  fuzz-run cover golden bench layers format format-check tidy lines ci
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## */\t/' | expand -t 16
+	@echo; echo "variables: V=1 shows commands, CC_BASE=clang, MODE=release|asan|cover|fuzz, SECONDS=60 (fuzz), CUDA=auto|0|1"
 
-all: $(BIN) ## build build/<mode>/duet
-	@ln -sfn $(MODE)/duet build/duet 2>/dev/null || true
+info: ## compilers, libraries, CUDA, machine: what was found and what is missing
+	@launch/info.sh $(CC_BASE)
 
-$(BUILD)/%.o: %.c
+setup: ## install the packages that are missing (Debian), or say which
+	@launch/setup.sh
+
+setup-dev: ## also clang, clang-format, clang-tidy, cppcheck: for asan, fuzz, format, tidy
+	@launch/setup.sh --dev
+
+all: $(BIN) ## build build/duet
+ifeq ($(BUILD),build/release)
+	@ln -sfn release/duet build/duet
+endif
+
+demo: all ## train a small reasoner with four ranks (about ten minutes on two cores); again: it resumes
+	@launch/demo.sh
+
+# --- compiling ---
+# Objects are made again when the flags change, the library also when a file comes or goes.
+$(BUILD)/flags: NOW = $(OMPI_CC) $(CFLAGS) / $(LDFLAGS) $(LIBS)
+$(BUILD)/files: NOW = $(LIB_OBJ)
+$(BUILD)/flags $(BUILD)/files: FORCE
+	@mkdir -p $(@D); echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' >$@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(if $(Q),@echo "  CC    $<")
+	$(call say,CC,$<)
 	$(Q)$(MPICC) $(CFLAGS) -c $< -o $@
 
 define KERNEL_RULE
-$(BUILD)/%.$(1).$(2).o: %.c
+$(BUILD)/%.$(1).$(2).o: %.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(if $$(Q),@echo "  CC    $$< ($(1), $(2))")
+	$$(call say,CC,$$< ($(1) $(2)))
 	$$(Q)$$(MPICC) $$(CFLAGS) $$(KERNEL_OPT) $$(MARCH_$(1)) $$(REAL_$(2)) -DVARIANT=$(1)_$(2) -DVARIANT_ISA='"$(1)"' -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(foreach r,$(REALS),$(eval $(call KERNEL_RULE,$(i),$(r)))))
 
 define PLAIN_RULE
-$(BUILD)/model/cpu/plain/%.$(1).o: model/cpu/plain/%.c
+$(BUILD)/model/cpu/plain/%.$(1).o: model/cpu/plain/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(if $$(Q),@echo "  CC    $$< ($(1))")
+	$$(call say,CC,$$< ($(1)))
 	$$(Q)$$(MPICC) $$(CFLAGS) $$(REAL_$(1)) -DVARIANT=plain_$(1) -DVARIANT_ISA='"plain"' -c $$< -o $$@
 endef
 $(foreach r,$(REALS),$(eval $(call PLAIN_RULE,$(r))))
 
-$(LIB): $(LIB_OBJ)
-	$(if $(Q),@echo "  AR    $@")
-	$(Q)rm -f $@ && ar rcs $@ $^
+$(LIB): $(LIB_OBJ) $(BUILD)/files
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJ)
 
 $(BIN): $(BUILD)/trainer/main.o $(LIB)
-	$(if $(Q),@echo "  LD    $@")
+	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+$(FUZZ): LDFLAGS += -fsanitize=fuzzer
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
-	$(if $(Q),@echo "  LD    $@")
-	$(Q)$(MPICC) $(LDFLAGS) $^ $(CHECK_LIBS) $(LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(MPICC) $(LDFLAGS) $^ $(FOUND_CHECK) $(LIBS) -o $@
 
-test: test-unit test-property test-mpi ## all tests this machine can run
+# --- testing: each ends with "N passed, N failed" ---
+test: all $(UNIT) $(PROPERTY) $(MPI) ## every test this machine can run
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --faults $(FAULTS)
+test-unit: $(UNIT) ## one process, no MPI
+	@$(RUN_TESTS) --unit $(UNIT)
+test-property: $(PROPERTY) ## what must hold for every size up to a bound
+	@$(RUN_TESTS) --property $(PROPERTY)
+test-mpi: $(MPI) ## several ranks; the first line of a test says which counts
+	@$(RUN_TESTS) --mpi $(MPI)
+test-faults: all ## killed ranks, damaged files, mistaken recipes: is the message right?
+	@$(RUN_TESTS) --faults $(FAULTS)
 
-test-unit: $(UNIT)
-	@set -e; for t in $(UNIT); do echo "== $$t"; $$t; done
-test-property: $(PROPERTY)
-	@set -e; for t in $(PROPERTY); do echo "== $$t"; $$t; done
-# The first line of a test says /* ranks: 1 2 4 */
-test-mpi: $(MPI)
-	@set -e; for t in $(MPI); do \
-	  for n in $$(sed -n '1s/.*ranks:\([0-9 ]*\).*/\1/p' tests/mpi/$$(basename $$t).c); do \
-	    echo "== $$t on $$n"; \
-	    mpirun --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 --timeout 120 -np $$n $$t; done; done
+asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
+	@$(MAKE) MODE=asan asan-run
+asan-run: $(UNIT) $(PROPERTY) $(MPI)
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI)
+
+fuzz: ## each fuzzer for SECONDS (60); needs clang
+	@$(MAKE) MODE=fuzz CC_BASE=clang fuzz-run
+fuzz-run: $(FUZZ)
+	@tests/support/fuzz.sh $(SECONDS) $(FUZZ)
+
+cover: ## line coverage of unit, property and MPI tests
+	@$(MAKE) MODE=cover cover-run
+cover-run: $(UNIT) $(PROPERTY) $(MPI)
+	@find $(BUILD) -name '*.gcda' -delete
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI)
+	@tests/support/cover.sh $(BUILD)
+
+golden: ## make tests/golden again from tests/oracle (a reviewed change)
+	@tests/support/golden.sh
+
+bench: all ## timings with spread, as JSON in build/bench
+	@tests/support/bench.sh $(BIN)
+
+# --- reading ---
+layers: ## includes go along the arrows of docs/ARCHITECTURE.md
+	@tests/support/layers.sh
+lines: ## shape of the tree: lengths of functions and files, share of comments
+	@tests/support/lines.sh $(SOURCES)
+format: ## clang-format every file
+	@clang-format -i $(SOURCES)
+format-check: ## fails when clang-format would change a file
+	@changed=$$(for f in $(SOURCES); do clang-format $$f | cmp -s - $$f || echo "  $$f"; done); \
+	[ -z "$$changed" ] || { echo "clang-format would change (run: make format):"; echo "$$changed"; exit 1; }
+tidy: ## clang-tidy and cppcheck
+	@tests/support/tidy.sh $(CFLAGS) -- $(filter %.c,$(SOURCES))
+ci: ## what must be green: format-check layers tidy all test asan
+	@tests/support/ci.sh $(MAKE)
 
 clean: ## remove build/
 	rm -rf build

@@ -1,0 +1,84 @@
+#!/bin/sh
+# setup.sh [--dev]: is everything there that Duet needs to be built, tested and run? When not: says what is
+# missing and what for, installs it (Debian, as root or with a sudo that asks nothing), or prints the line to run
+# and exits 2. What it asks for are commands, headers and pkg-config modules, so libraries from
+# elsewhere (a cluster's modules) count as well as Debian's.
+set -u
+
+# Debian package | how to see that it is there | what for
+needed='
+gcc            | command gcc           | compiles
+libc6-dev      | header stdio.h        | the C library
+pkg-config     | command pkg-config    | finds the libraries below
+openmpi-bin    | command mpirun        | starts the ranks
+libopenmpi-dev | command mpicc         | messages between ranks
+libdnnl-dev    | header dnnl.h         | matrix products (oneDNN)
+libhdf5-dev    | module hdf5-serial    | checkpoints
+libyaml-dev    | module yaml-0.1       | recipes
+libjansson-dev | module jansson        | JSON: metrics, manifests, tokenizers
+libpcre2-dev   | module libpcre2-8     | the regex of tokenizers
+libxxhash-dev  | module libxxhash      | checksums
+libzstd-dev    | module libzstd        | compression
+check          | module check          | the tests'"'"' framework
+'
+for_developers='
+clang          | command clang         | second compiler, fuzzers
+libclang-rt-14-dev | command clang     | sanitizers and libFuzzer of clang
+clang-format   | command clang-format  | make format
+clang-tidy     | command clang-tidy    | make tidy
+cppcheck       | command cppcheck      | make tidy
+'
+
+is_there() { # kind name
+    case $1 in
+    command) command -v "$2" ;;
+    header) echo "#include <$2>" | gcc -E - ;;
+    module) pkg-config --exists "$2" ;;
+    esac >/dev/null 2>&1
+}
+
+# One line "package|what for" for each row of stdin that is not there.
+missing_of() {
+    while IFS='|' read -r package check what; do
+        [ -n "$package" ] || continue
+        # shellcheck disable=SC2086  # check is two words, package and what lose their blanks
+        is_there $check || echo $package '|' $what
+    done
+}
+
+install_line() { echo "apt-get install -y --no-install-recommends $*"; }
+
+# shellcheck disable=SC2086  # $1 is nothing or "sudo", $2 a list
+install() {
+    export DEBIAN_FRONTEND=noninteractive
+    $1 apt-get update -qq && $1 apt-get install -y -qq --no-install-recommends $2 >build/setup.log 2>&1
+}
+
+main() {
+    table=$needed
+    [ "${1:-}" = --dev ] && table=$needed$for_developers
+    missing=$(echo "$table" | missing_of)
+    if [ -z "$missing" ]; then
+        return 0
+    fi
+    echo "Missing on this machine:"
+    echo "$missing" | awk -F' [|] ' '{ printf "  %-20s %s\n", $1, $2 }'
+    packages=$(echo "$missing" | sed 's/ |.*//' | tr '\n' ' ')
+    sudo='sudo '
+    [ "$(id -u)" -eq 0 ] && sudo=
+    if ! command -v apt-get >/dev/null; then
+        echo "This is not Debian: install what these Debian packages hold, then run make again."
+        return 2
+    fi
+    if [ -n "$sudo" ] && ! sudo -n true 2>/dev/null; then
+        echo "Run this line as root, then make again:"
+        echo "  apt-get update && $(install_line "$packages")"
+        return 2
+    fi
+    echo "Installing them: ${sudo}$(install_line "$packages")"
+    mkdir -p build
+    install "$sudo" "$packages" || { tail -n 20 build/setup.log; echo "setup: apt-get failed, see build/setup.log"; return 1; }
+    left=$(echo "$table" | missing_of)
+    [ -z "$left" ] || { echo "setup: installed, yet not found:"; echo "$left"; return 1; }
+}
+main "$@"

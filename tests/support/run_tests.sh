@@ -1,0 +1,90 @@
+#!/bin/bash
+# run_tests.sh BUILD {--unit|--property|--mpi|--faults} TEST...: runs tests, one line each, shows the output of those that
+# fail, ends with "N passed, N failed". C tests are counted by the summary line of Check (a test that exits 0
+# without one has failed); scripts count as one, exit 77 means skipped and the last line says why.
+# Exit 1 when anything failed or nothing ran.
+set -u
+build=$1
+shift
+passed=0 failed=0 skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+export LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0
+
+# Leaks are looked for in single processes; Open MPI itself leaks by the thousand.
+leaks() { export ASAN_OPTIONS=detect_leaks=$1:abort_on_error=0:detect_odr_violation=0; }
+
+count() { # name exit-code seconds: counts from Check's summary line in $log
+    local n f
+    read -r n f < <(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' "$log" |
+        awk '{ n = $1; if ($2 + $3 > f) f = $2 + $3 } END { print n + 0, f + 0 }')
+    [ "$2" -ne 0 ] && [ "$f" -eq 0 ] && f=1 && n=$((n > 0 ? n : 1))
+    [ "$2" -eq 0 ] && [ "$n" -eq 0 ] && f=1 n=1 && echo "(exit 0, but no summary of Check)" >>"$log"
+    report "$1" "$2" "$3" $((n - f)) "$f"
+}
+
+report() { # name exit-code seconds passed failed
+    passed=$((passed + $4)) failed=$((failed + $5))
+    if [ "$5" -eq 0 ]; then
+        printf '  ok    %-44s %3d  %s s\n' "$1" "$4" "$3"
+    else
+        printf '  FAIL  %-44s exit %d after %s s\n' "$1" "$2" "$3"
+        sed 's/^/        /' "$log" | tail -n 200
+    fi
+}
+
+timed() { # command...: output to $log, sets code and seconds
+    local start=${EPOCHREALTIME/[.,]/}
+    "$@" >"$log" 2>&1 </dev/null
+    code=$?
+    local ms=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+    seconds=$((ms / 1000)).$((ms % 1000 / 100))
+}
+
+run_one() { # limit test
+    leaks 1
+    timed timeout -k 5 "$1" "$2"
+    count "${2#"$build"/tests/}" "$code" "$seconds"
+}
+
+run_mpi() { # test: on every rank count of its first line
+    local source=tests/mpi/${1##*/}.c counts n
+    counts=$(sed -n '1s/.*ranks:\([0-9 ]*\).*/\1/p' "$source")
+    [ -n "$counts" ] || { failed=$((failed + 1)); echo "  FAIL  $source: first line is not /* ranks: 1 2 4 */"; return; }
+    leaks 0
+    for n in $counts; do
+        timed timeout -k 5 150 launch/run.sh -n "$n" --timeout 120 "$1"
+        count "mpi/${1##*/} on $n" "$code" "$seconds"
+    done
+}
+
+run_script() { # script: given the program
+    leaks 0
+    timed timeout -k 5 900 bash "$1" "$build/duet"
+    if [ "$code" -eq 77 ]; then
+        skipped=$((skipped + 1))
+        printf '  skip  %-44s %s\n' "${1#tests/}" "$(tail -n 1 "$log")"
+    else
+        report "${1#tests/}" "$code" "$seconds" $((code == 0)) $((code != 0))
+    fi
+}
+
+kind=
+for t in "$@"; do
+    case $t in
+    --*) kind=${t#--} ;;
+    *) case $kind in
+        unit) run_one 120 "$t" ;;
+        property) run_one 300 "$t" ;;
+        mpi) run_mpi "$t" ;;
+        faults) run_script "$t" ;;
+        *) echo "run_tests.sh: $t: of which kind?" >&2; exit 2 ;;
+        esac ;;
+    esac
+done
+[ $skipped -eq 0 ] || echo "$skipped skipped"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
