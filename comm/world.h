@@ -3,6 +3,7 @@
 #define DUET_COMM_WORLD_H
 
 #include <mpi.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include "comm/base/die.h"
 
@@ -23,8 +24,8 @@ struct world {
     } while (0)
 _Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
 
-/* Collective over all ranks. Starts MPI (THREAD_MULTIPLE asked for), identifies die and log, starts the
- * progress thread (see p2p.h) and the watchdog thread. */
+/* Collective over all ranks. Starts MPI (THREAD_MULTIPLE asked for), identifies die and log (so
+ * it must be called by the main thread). world_down must find every communicator of ours freed. */
 void world_up(struct world *w, int *argc, char ***argv);
 void world_down(struct world *w);
 
@@ -43,5 +44,14 @@ void world_wait(MPI_Request *requests, int n);
  * die_place of the main thread. Local. */
 void watchdog_start(double seconds);
 void watchdog_feed(void);
+
+/* SIGUSR1 and SIGTERM ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
+ * of the first are the same request; a later one exits at once (EXIT_STOPPED). Local: ranks hear of it at
+ * different moments, so agree with world_any before branching. */
+void world_catch_signals(void);
+int world_stop_requested(void);
+
+/* Starts a thread that takes no signals (they are the main thread's). Dies if it cannot. Local. */
+void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
 
 #endif

@@ -1,0 +1,121 @@
+/* The watchdog, and the signals that ask a job to stop. */
+#include "comm/world.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/base/log.h"
+
+static struct {
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    double seconds; /* guarded by lock; 0 = end */
+    _Atomic double fed;
+} dog = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct timespec moment(double clock)
+{
+    struct timespec t = {.tv_sec = (time_t)clock};
+    t.tv_nsec = (long)((clock - (double)t.tv_sec) * 1e9);
+    return t;
+}
+
+static void *watch(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&dog.lock);
+    while (dog.seconds > 0) {
+        double limit = atomic_load(&dog.fed) + dog.seconds;
+        if (clock_now() >= limit) {
+            double seconds = dog.seconds;
+            die_place_of_main();
+            die_fmt(
+                __FILE__, __LINE__, EXIT_WORLD, "the watchdog ended a job that stands still",
+                "look for the rank that waits for no other one; if the work is just slow, raise "
+                "watchdog_s",
+                "no progress for %.1f s", seconds);
+        }
+        struct timespec t = moment(limit);
+        pthread_cond_timedwait(&dog.wake, &dog.lock, &t);
+    }
+    pthread_mutex_unlock(&dog.lock);
+    return NULL;
+}
+
+static void watchdog_set(double seconds)
+{
+    pthread_mutex_lock(&dog.lock);
+    dog.seconds = seconds;
+    pthread_cond_signal(&dog.wake);
+    pthread_mutex_unlock(&dog.lock);
+}
+
+void watchdog_start(double seconds)
+{
+    watchdog_feed();
+    if (dog.running) watchdog_set(seconds);
+    if (seconds <= 0 && dog.running) {
+        pthread_join(dog.thread, NULL);
+        pthread_cond_destroy(&dog.wake);
+        dog.running = false;
+    }
+    if (seconds > 0 && !dog.running) {
+        pthread_condattr_t attr;
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&dog.wake, &attr);
+        pthread_condattr_destroy(&attr);
+        dog.seconds = seconds;
+        dog.running = true;
+        world_thread_start(&dog.thread, watch, NULL);
+    }
+}
+
+void watchdog_feed(void)
+{
+    atomic_store(&dog.fed, clock_now());
+}
+
+static volatile sig_atomic_t stop_asked;
+static struct timespec asked_at; /* written before stop_asked, read after it, in the handler only */
+
+/* Schedulers may deliver one request twice (to the batch shell and to the step): what comes within a
+ * second of the first is the same request. */
+static void stop_signal(int signal)
+{
+    int saved = errno;
+    struct timespec now;
+    (void)signal;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!stop_asked) {
+        asked_at = now;
+        stop_asked = 1;
+    } else {
+        double since = (double)(now.tv_sec - asked_at.tv_sec) +
+                       1e-9 * (double)(now.tv_nsec - asked_at.tv_nsec);
+        if (since >= 1) _exit(EXIT_STOPPED);
+    }
+    errno = saved;
+}
+
+void world_catch_signals(void)
+{
+    static const int caught[] = {SIGUSR1, SIGTERM};
+    struct sigaction act = {.sa_handler = stop_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&act.sa_mask);
+    sigaddset(&act.sa_mask, SIGUSR1);
+    sigaddset(&act.sa_mask, SIGTERM);
+    for (int i = 0; i < 2; i++)
+        SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
+}
+
+int world_stop_requested(void)
+{
+    return stop_asked;
+}

@@ -1,0 +1,137 @@
+/* MPI up and down, agreement, waiting. The watchdog and the signals are in watch.c. */
+#include "comm/world.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm/base/log.h"
+#include "comm/base/nap.h"
+
+_Noreturn void mpi_die(const char *file, int line, const char *call, int rc)
+{
+    char why[MPI_MAX_ERROR_STRING] = "";
+    int n = 0;
+    if (MPI_Error_string(rc, why, &n) != MPI_SUCCESS) snprintf(why, sizeof why, "MPI error %d", rc);
+    die(file, line, EXIT_WORLD, call, why,
+        "look for the first rank that died above; if none, check the network between the hosts");
+}
+
+static volatile sig_atomic_t abort_code;
+
+static void alarm_rang(int signal)
+{
+    (void)signal;
+    _exit(abort_code);
+}
+
+/* MPI_Abort may stall (a lock held by the thread that hangs, a dead daemon): the alarm ends us then. */
+static void abort_job(int code)
+{
+    struct sigaction act = {.sa_handler = alarm_rang};
+    sigset_t set;
+    int up = 0, down = 0;
+    abort_code = code;
+    sigaction(SIGALRM, &act, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    alarm(5);
+    MPI_Initialized(&up);
+    MPI_Finalized(&down);
+    if (up && !down) MPI_Abort(MPI_COMM_WORLD, code);
+    _exit(code);
+}
+
+/* Which host this is: hosts are counted in the order of their lowest ranks. */
+static void world_find_node(struct world *w)
+{
+    MPI_Comm local;
+    MPI_OK(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, w->rank, MPI_INFO_NULL, &local));
+    MPI_OK(MPI_Comm_rank(local, &w->local_rank));
+    MPI_OK(MPI_Comm_size(local, &w->local_size));
+    int leader = w->local_rank == 0, before = 0;
+    MPI_OK(MPI_Exscan(&leader, &before, 1, MPI_INT, MPI_SUM, w->comm));
+    w->node = w->rank == 0 ? 0 : before;
+    MPI_OK(MPI_Bcast(&w->node, 1, MPI_INT, 0, local));
+    MPI_OK(MPI_Allreduce(&leader, &w->nodes, 1, MPI_INT, MPI_SUM, w->comm));
+    MPI_OK(MPI_Comm_free(&local));
+}
+
+void world_up(struct world *w, int *argc, char ***argv)
+{
+    int granted = MPI_THREAD_SINGLE;
+    *w = (struct world){.size = 1};
+    nap_sharpen();
+    MPI_OK(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &granted));
+    MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN));
+    w->threads = granted == MPI_THREAD_MULTIPLE;
+    MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &w->rank));
+    MPI_OK(MPI_Comm_size(MPI_COMM_WORLD, &w->size));
+    if (gethostname(w->host, sizeof w->host - 1) != 0) snprintf(w->host, sizeof w->host, "?");
+    die_identify(w->rank, w->size, w->host);
+    die_set_abort(abort_job);
+    log_set(LOG_INFO, w->rank);
+    MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &w->comm));
+    MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
+    world_find_node(w);
+}
+
+void world_down(struct world *w)
+{
+    watchdog_start(0);
+    MPI_OK(MPI_Comm_free(&w->comm));
+    MPI_OK(MPI_Finalize());
+}
+
+void world_wait(MPI_Request *requests, int n)
+{
+    struct nap nap = nap_begin();
+    int done = 0;
+    for (;;) {
+        MPI_OK(MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE));
+        if (done) break;
+        if (nap_take(&nap)) die_waiting("%d open request%s", n, n == 1 ? "" : "s");
+    }
+    if (nap.slept) die_waiting(NULL);
+}
+
+static int world_reduce(const struct world *w, int value, MPI_Op op)
+{
+    MPI_Request request;
+    int result = 0;
+    MPI_OK(MPI_Iallreduce(&value, &result, 1, MPI_INT, op, w->comm, &request));
+    world_wait(&request, 1);
+    return result;
+}
+
+bool world_all(const struct world *w, bool ok)
+{
+    return world_reduce(w, ok, MPI_MIN) != 0;
+}
+bool world_any(const struct world *w, bool yes)
+{
+    return world_reduce(w, yes, MPI_MAX) != 0;
+}
+
+void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code)
+{
+    int speaker = world_reduce(w, p->n > 0 ? w->rank : INT_MAX, MPI_MIN);
+    if (speaker != INT_MAX) problems_end(p, speaker, code);
+}
+
+void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, body, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    SYS_OK(rc == 0, "raise the limit of processes (ulimit -u)", "cannot start a thread: %s",
+           strerror(rc));
+}

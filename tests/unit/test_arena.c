@@ -1,0 +1,112 @@
+/* Arenas: measuring equals placing, alignment, zeroes, marks, counts; a full one is our bug (exit 3). */
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "comm/base/arena.h"
+
+struct thing {
+    float *a;
+    char *b;
+    double *c;
+};
+
+static void thing_place(struct thing *t, struct arena *a)
+{
+    t->a = arena_take_n(a, 100, sizeof *t->a);
+    t->b = arena_take(a, 3);
+    t->c = arena_take_n(a, 7, sizeof *t->c);
+}
+
+START_TEST(measures_then_places)
+{
+    struct arena a = {0};
+    struct thing t;
+    thing_place(&t, &a);
+    ck_assert_ptr_null(t.a);
+    ck_assert_uint_eq(a.used, 448 + 64 + 64);
+    arena_back(&a, a.used);
+    ck_assert_uint_eq(a.used, 0);
+    thing_place(&t, &a);
+    ck_assert_uint_eq(a.used, a.size);
+    ck_assert_uint_eq((uintptr_t)t.a % 64, 0);
+    ck_assert_uint_eq((uintptr_t)t.b % 64, 0);
+    ck_assert_uint_eq((uintptr_t)t.c % 64, 0);
+    ck_assert_ptr_eq((char *)t.a + 448, t.b);
+    for (size_t i = 0; i < a.size; i++) ck_assert_int_eq(a.base[i], 0);
+    arena_free(&a);
+    ck_assert_ptr_null(a.base);
+}
+END_TEST
+
+START_TEST(marks_and_counts)
+{
+    size_t live = arena_live_bytes();
+    long count = arena_allocations();
+    struct arena a = {0}, empty = {0};
+    arena_back(&a, (size_t)5 << 20); /* large: on a huge page's border */
+    arena_back(&empty, 0);
+    ck_assert_uint_eq(arena_live_bytes(), live + ((size_t)5 << 20) + 64);
+    ck_assert_int_eq(arena_allocations(), count + 2);
+    arena_take(&a, 100);
+    size_t mark = arena_mark(&a);
+    void *first = arena_take(&a, 1000);
+    arena_release(&a, mark);
+    ck_assert_ptr_eq(arena_take(&a, 10), first);
+    arena_free(&a);
+    arena_free(&empty);
+    arena_free(&a);
+    arena_free(NULL);
+    ck_assert_uint_eq(arena_live_bytes(), live);
+    ck_assert_int_eq(arena_allocations(), count + 2);
+}
+END_TEST
+
+START_TEST(full_is_a_bug)
+{
+    struct arena a = {0};
+    arena_back(&a, 128);
+    arena_take(&a, 64);
+    arena_take(&a, 65);
+}
+END_TEST
+
+START_TEST(overflow_is_a_bug)
+{
+    struct arena a = {0};
+    arena_take_n(&a, SIZE_MAX / 4, 8);
+}
+END_TEST
+
+START_TEST(sum_overflow_is_a_bug)
+{
+    struct arena a = {0};
+    arena_take(&a, SIZE_MAX - 200);
+    arena_take(&a, 200);
+}
+END_TEST
+
+START_TEST(too_much_is_the_worlds_failure)
+{
+    struct arena a = {0};
+    arena_back(&a, (size_t)1 << 60);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("arena");
+    TCase *c = tcase_create("arena");
+    tcase_add_test(c, measures_then_places);
+    tcase_add_test(c, marks_and_counts);
+    tcase_add_exit_test(c, full_is_a_bug, 3);
+    tcase_add_exit_test(c, overflow_is_a_bug, 3);
+    tcase_add_exit_test(c, sum_overflow_is_a_bug, 3);
+    tcase_add_exit_test(c, too_much_is_the_worlds_failure, 1);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
