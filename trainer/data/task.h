@@ -20,7 +20,7 @@ void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf
 
 struct problem {
     char prompt[512];  /* as the model sees it, without the opening <think> */
-    char answer[128];  /* what the verifier compares with, or the data file's answer */
+    char answer[128];  /* one right answer: of the generator, or the data file's */
     long data[8];      /* the task's own numbers */
     long record;       /* task file: index of the record */
 };
@@ -32,7 +32,8 @@ struct task_options {
 };
 
 struct task {
-    const char *name, *help; /* help: one line on what difficulty means */
+    const char *name, *help;              /* help: one line on what difficulty means */
+    int least_difficulty, most_difficulty;
     /* Problem number `index` of a split: a pure function of (options, split, index); the two splits never share a
      * problem (the split is the hash of the problem itself, a tenth held out). */
     void (*make)(struct problem *out, const struct task_options *o, enum split split, uint32_t index);
@@ -48,8 +49,12 @@ struct task {
 enum { TASK_PARTS = 4 };
 
 extern const struct task task_countdown, task_arithmetic, task_equations;
-/* by TASK_ number of settings.h; TASK_FILE has its own (data/file.h) */
+/* By TASK_ number of settings.h; NULL for TASK_FILE. */
 const struct task *task_find(int number);
-uint64_t problem_hash(const char *prompt); /* XXH64; held out when hash % 10 == 0 */
+uint64_t problem_hash(const char *prompt); /* XXH64, seed 0 */
+/* The split that a problem belongs to: held out when its hash divides by 10. */
+enum split problem_split(const char *prompt);
+/* The draws of problem number `index`: a generator redraws from it until the problem is of the split. */
+struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index);
 
 #endif

@@ -1,0 +1,232 @@
+/* See source.h. A generator's options are the recipe's; a file's records are held in memory, split in two lists of
+ * record numbers, and walked in an order that is a keyed permutation of each epoch, computed place by place. */
+#include "trainer/data/source.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "trainer/data/answer.h"
+#include "trainer/data/jsonl.h"
+
+static const char memory_fix[] = "give the job more memory, or a smaller file";
+
+/* What a demonstration or answer of a file may not hold: they become tokens of their own when it is encoded. */
+static const char *const reserved[] = {"<pad>", "<eos>", "<unk>", "<think>"};
+static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
+enum { RESERVED = sizeof reserved / sizeof *reserved, TAGS = sizeof tags / sizeof *tags };
+
+struct source {
+    const struct task *task; /* NULL: the file */
+    struct task_options options;
+    struct records all;
+    int *of_split[2], n[2]; /* records of each split */
+    char name[64];
+};
+
+/* The whole file in memory, NULL and a problem when it cannot be read. */
+static char *file_read(const char *path, size_t *n, struct problems *p)
+{
+    struct stat info;
+    FILE *f = fopen(path, "rb");
+    char *bytes = NULL;
+    *n = 0;
+    if (!f || fstat(fileno(f), &info) || !S_ISREG(info.st_mode)) {
+        problems_add(p, path, 0, "cannot read: %s", f ? "not a file" : strerror(errno));
+    } else {
+        bytes = malloc((size_t)info.st_size + 1);
+        SYS_OK(bytes, memory_fix, "no memory for %s", path);
+        *n = fread(bytes, 1, (size_t)info.st_size, f);
+        bool failed = ferror(f) != 0;
+        if (failed) problems_add(p, path, 0, "cannot read: %s", strerror(errno));
+        if (failed) free(bytes);
+        if (failed) bytes = NULL;
+    }
+    if (f) fclose(f);
+    return bytes;
+}
+
+static bool holds(const char *text, const char *const *words, int n, const char **found)
+{
+    for (int i = 0; i < n; i++)
+        if (strstr(text, *found = words[i])) return true;
+    return false;
+}
+
+/* What only this program's use of a record demands. */
+static void record_check(const struct record *r, const char *file, struct problems *p)
+{
+    const struct problem *limit = NULL;
+    const char *word, *d = r->demonstration;
+    if (strlen(r->prompt) >= sizeof limit->prompt)
+        problems_add(p, file, r->line, "prompt of %zu bytes, at most %zu", strlen(r->prompt),
+                     sizeof limit->prompt - 1);
+    if (strlen(r->answer) >= sizeof limit->answer)
+        problems_add(p, file, r->line, "answer of %zu bytes, at most %zu", strlen(r->answer),
+                     sizeof limit->answer - 1);
+    if (holds(r->answer, reserved, RESERVED, &word) || holds(r->answer, tags, TAGS, &word))
+        problems_add(p, file, r->line, "answer may not contain %s", word);
+    if (d && holds(d, reserved, RESERVED, &word))
+        problems_add(p, file, r->line, "demonstration may not contain %s", word);
+    else if (d && holds(d, tags, TAGS, &word) && !answer_in_form((struct span){d, strlen(d)}))
+        problems_add(p, file, r->line,
+                     "demonstration with %s must read: reasoning</think><answer>...</answer>", word);
+}
+
+/* Appends the records of a file to s->all; returns how many there were before. */
+static int records_append(struct source *s, const char *path, struct problems *p)
+{
+    struct records more;
+    size_t n;
+    int before = s->all.n, mistakes = p->n;
+    char *bytes = file_read(path, &n, p);
+    if (!bytes) return before;
+    records_parse(&more, bytes, n, path, p);
+    free(bytes);
+    for (int i = 0; i < more.n; i++) record_check(&more.r[i], path, p);
+    if (more.n == 0 && p->n == mistakes) problems_add(p, path, 0, "no problems in it");
+    size_t total = (size_t)before + (size_t)more.n;
+    s->all.r = realloc(s->all.r, (total + 1) * sizeof *s->all.r);
+    SYS_OK(s->all.r, memory_fix, "no memory for the %zu records of %s", total, path);
+    if (more.n) memcpy(s->all.r + before, more.r, (size_t)more.n * sizeof *more.r);
+    s->all.n = (int)total;
+    free(more.r);
+    return before;
+}
+
+static void file_open(struct source *s, const struct settings *set, struct problems *p)
+{
+    const char *file = set->data.file, *heldout = set->data.heldout_file;
+    if (!*file) {
+        problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
+        return;
+    }
+    const char *base = strrchr(file, '/');
+    snprintf(s->name, sizeof s->name, "%s", base ? base + 1 : file);
+    records_append(s, file, p);
+    int first_heldout = *heldout ? records_append(s, heldout, p) : s->all.n;
+    for (int split = 0; split < 2; split++) {
+        s->of_split[split] = malloc((size_t)(s->all.n + 1) * sizeof(int));
+        SYS_OK(s->of_split[split], memory_fix, "no memory for %d records", s->all.n);
+    }
+    for (int i = 0; i < s->all.n; i++) {
+        enum split split = *heldout ? (i >= first_heldout ? SPLIT_HELDOUT : SPLIT_TRAIN)
+                                    : problem_split(s->all.r[i].prompt);
+        s->of_split[split][s->n[split]++] = i;
+    }
+    if (p->n == 0 && s->n[SPLIT_TRAIN] == 0)
+        problems_add(p, file, 0, "too few problems: none is left for training");
+    if (p->n == 0 && s->n[SPLIT_HELDOUT] == 0)
+        problems_add(p, file, 0, "too few problems: none fell to the held-out tenth; "
+                                 "name a data.heldout_file");
+}
+
+static void generator_open(struct source *s, const struct settings *set, struct problems *p)
+{
+    const struct task *t = s->task;
+    s->options = (struct task_options){.difficulty = set->data.difficulty,
+                                       .give_up = set->data.give_up,
+                                       .seed = (uint64_t)set->run.seed};
+    snprintf(s->name, sizeof s->name, "%s", t->name);
+    if (s->options.difficulty < t->least_difficulty || s->options.difficulty > t->most_difficulty)
+        problems_add(p, NULL, 0, "data.difficulty is %d, %s has %d to %d (%s)",
+                     s->options.difficulty, t->name, t->least_difficulty, t->most_difficulty,
+                     t->help);
+}
+
+struct source *source_open(const struct settings *set, struct problems *p)
+{
+    struct source *s = calloc(1, sizeof *s);
+    int before = p->n;
+    SYS_OK(s, memory_fix, "no memory");
+    s->task = task_find(set->data.task);
+    if (s->task)
+        generator_open(s, set, p);
+    else
+        file_open(s, set, p);
+    s->options.seed = (uint64_t)set->run.seed;
+    if (p->n == before) return s;
+    source_free(s);
+    return NULL;
+}
+
+void source_free(struct source *s)
+{
+    if (!s) return;
+    records_free(&s->all);
+    free(s->of_split[0]);
+    free(s->of_split[1]);
+    free(s);
+}
+
+const char *source_name(const struct source *s) { return s->name; }
+
+const struct task *source_task(const struct source *s) { return s->task; }
+
+/* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two, walked until it
+ * lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains"). */
+static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t split, uint32_t n, uint32_t i)
+{
+    unsigned half = 1;
+    while ((uint64_t)1 << (2 * half) < n) half++;
+    uint32_t mask = ((uint32_t)1 << half) - 1;
+    do {
+        for (uint32_t round = 0; round < 4; round++) {
+            struct rng_at at = {RNG_SHUFFLE, epoch, split, round, i & mask};
+            uint32_t mixed = (i >> half) ^ ((uint32_t)rng_bits(seed, at) & mask);
+            i = (i & mask) << half | mixed;
+        }
+    } while (i >= n);
+    return i;
+}
+
+void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out)
+{
+    if (s->task) {
+        s->task->make(out, &s->options, split, index);
+        return;
+    }
+    uint32_t n = (uint32_t)s->n[split];
+    uint32_t place = permuted(s->options.seed, index / n, (uint32_t)split, n, index % n);
+    int number = s->of_split[split][place];
+    const struct record *r = &s->all.r[number];
+    *out = (struct problem){.record = number};
+    snprintf(out->prompt, sizeof out->prompt, "%s", r->prompt);
+    snprintf(out->answer, sizeof out->answer, "%s", r->answer);
+}
+
+bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
+                        struct text *out)
+{
+    if (s->task) {
+        struct rng_stream rng = {s->options.seed, {.purpose = RNG_DEMO, .prompt = index}};
+        s->task->demonstrate(out, p, &s->options, &rng);
+        return true;
+    }
+    const char *d = s->all.r[p->record].demonstration;
+    if (!d) return false;
+    text_add(out, "%s", d);
+    if (!strstr(d, "</think>")) text_add(out, "</think><answer>%s</answer>", p->answer);
+    return true;
+}
+
+struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
+                           size_t n)
+{
+    struct span whole = {completion, n}, answer = answer_text(whole);
+    struct span wanted = {p->answer, strlen(p->answer)};
+    double right = 0;
+    if (answer.at)
+        right = s->task ? s->task->verify(p, answer.at, answer.n) : answer_equal(answer, wanted);
+    return (struct reward){.accuracy = (float)right, .format = answer_in_form(whole) ? 1 : 0};
+}
+
+size_t source_answer(const char *completion, size_t n, char *out, size_t max)
+{
+    struct span answer = answer_text((struct span){completion, n});
+    size_t kept = answer.n < max ? answer.n : max - 1;
+    if (max == 0) return 0;
+    if (kept) memcpy(out, answer.at, kept);
+    out[kept] = '\0';
+    return kept;
+}

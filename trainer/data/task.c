@@ -1,0 +1,44 @@
+/* What all tasks share: the table of them, text in a fixed buffer, and the split. */
+#include "trainer/data/task.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+#include "trainer/config/settings.h"
+
+static const struct task *const tasks[] = {
+    [TASK_COUNTDOWN] = &task_countdown,
+    [TASK_ARITHMETIC] = &task_arithmetic,
+    [TASK_EQUATIONS] = &task_equations,
+};
+
+const struct task *task_find(int number)
+{
+    bool known = number >= 0 && (size_t)number < sizeof tasks / sizeof *tasks;
+    return known ? tasks[number] : NULL;
+}
+
+void text_add(struct text *t, const char *fmt, ...)
+{
+    size_t room = t->size - t->n;
+    va_list args;
+    va_start(args, fmt);
+    int n = room ? vsnprintf(t->at + t->n, room, fmt, args) : 0;
+    va_end(args);
+    bool fits = n >= 0 && (size_t)n < room;
+    if (!fits) t->cut = true;
+    t->n += fits ? (size_t)n : room ? room - 1 : 0;
+}
+
+uint64_t problem_hash(const char *prompt) { return XXH64(prompt, strlen(prompt), 0); }
+
+enum split problem_split(const char *prompt)
+{
+    return problem_hash(prompt) % 10 == 0 ? SPLIT_HELDOUT : SPLIT_TRAIN;
+}
+
+struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index)
+{
+    return (struct rng_stream){
+        o->seed, {.purpose = RNG_PROBLEM, .step = (uint32_t)split, .prompt = index}};
+}

@@ -1,0 +1,347 @@
+/* Countdown: make the target from the given numbers, each used exactly once.
+ *
+ *   prompt          8,6,2:32
+ *   demonstration   8+6-2=14-2=12:32n;(6-2)*8=4*8=32:32y</think><answer>(6-2)*8</answer>
+ *   given up        8+6-2=14-2=12:32n;8*6-2=48-2=46:32n</think><answer>?</answer>
+ *
+ * The solver of the demonstrations tries expressions at random, none twice. An attempt is written in the answer's own
+ * form, then evaluated step by step, then the target stands again beside the value, then the verdict: a small model
+ * learns verdict and copy only when what it must compare stands side by side. After each failed try the solver gives
+ * up with some probability; so a policy that imitates it has the right form and searches too little.
+ *
+ * Expressions are kept in a normal form (sums and products flattened and sorted, compound parts first), so that
+ * trying 6+8 after 8+6 counts as trying twice. Values are whole and positive at every step; nothing is lost by that:
+ * a solution with a negative part has an equal one without. */
+#include <stdio.h>
+#include <string.h>
+#include "comm/base/die.h"
+#include "trainer/data/answer.h"
+#include "trainer/data/task.h"
+#include "trainer/data/tasks/expression.h"
+
+enum { NUMBERS = 6, NODES = 2 * NUMBERS, NODE_TEXT = 48, TRIES = 256 };
+
+/* By count of numbers: the largest number, the largest target, whether / is tried, and how often a try is
+ * the known solution: with four and more numbers a blind search would show next to no solved problem. */
+static const struct {
+    long number, target;
+    bool divide;
+    double luck;
+} levels[NUMBERS + 1] = {
+    [2] = {9, 60, false, 0},     [3] = {9, 60, false, 0},      [4] = {12, 100, true, 0.08},
+    [5] = {25, 300, true, 0.08}, [6] = {50, 1000, true, 0.08},
+};
+
+/* problem.data */
+enum { DATA_N, DATA_TARGET, DATA_NUMBERS };
+
+enum kind { LEAF, SUM, PRODUCT };
+
+struct node;
+struct part {
+    const struct node *node;
+    bool inverse; /* subtracted, or divided by */
+};
+
+/* An expression in normal form. Parts of a sum are leaves and products, of a product leaves and sums. */
+struct node {
+    enum kind kind;
+    long value;
+    int n;
+    struct part part[NUMBERS];
+    char text[NODE_TEXT];
+};
+
+static void node_add_part(struct node *into, const struct node *part, bool inverse)
+{
+    if (part->kind == into->kind) {
+        for (int i = 0; i < part->n; i++)
+            node_add_part(into, part->part[i].node, part->part[i].inverse ^ inverse);
+        return;
+    }
+    into->part[into->n++] = (struct part){part, inverse};
+}
+
+/* Order of the parts: inverse ones last, compound before leaves, larger first, then by text. */
+static bool part_before(struct part a, struct part b)
+{
+    const struct node *p = a.node, *q = b.node;
+    if (a.inverse != b.inverse) return b.inverse;
+    if ((p->kind == LEAF) != (q->kind == LEAF)) return q->kind == LEAF;
+    if (p->value != q->value) return p->value > q->value;
+    return strcmp(p->text, q->text) < 0;
+}
+
+static void node_sort(struct node *x)
+{
+    for (int i = 1; i < x->n; i++)
+        for (int j = i; j > 0 && part_before(x->part[j], x->part[j - 1]); j--) {
+            struct part hold = x->part[j];
+            x->part[j] = x->part[j - 1];
+            x->part[j - 1] = hold;
+        }
+}
+
+static void node_write(struct node *x)
+{
+    struct text t = {x->text, 0, sizeof x->text, false};
+    for (int i = 0; i < x->n; i++) {
+        const struct node *p = x->part[i].node;
+        bool brackets = x->kind == PRODUCT && p->kind == SUM;
+        const char *op = x->kind == SUM ? (x->part[i].inverse ? "-" : "+")
+                                        : (x->part[i].inverse ? "/" : "*");
+        text_add(&t, brackets ? "%s(%s)" : "%s%s", i ? op : "", p->text);
+    }
+    INVARIANT(!t.cut, "%d bytes are too few for %s...", NODE_TEXT, x->text);
+}
+
+/* out = a op b, with the larger first for -; false when the value would not be whole and positive. */
+static bool node_combine(struct node *out, char op, const struct node *a, const struct node *b)
+{
+    if (op == '-' && a->value < b->value) {
+        const struct node *hold = a;
+        a = b;
+        b = hold;
+    }
+    *out = (struct node){.kind = op == '+' || op == '-' ? SUM : PRODUCT};
+    switch (op) {
+    case '+': out->value = a->value + b->value; break;
+    case '-': out->value = a->value - b->value; break;
+    case '*': out->value = a->value * b->value; break;
+    default: out->value = a->value % b->value == 0 ? a->value / b->value : 0;
+    }
+    if (out->value < 1 || out->value > 99999 || (op == '/' && b->value == 1)) return false;
+    node_add_part(out, a, false);
+    node_add_part(out, b, op == '-' || op == '/');
+    node_sort(out);
+    node_write(out);
+    return true;
+}
+
+/* A random expression of all n numbers: two of the parts are joined until one is left. NULL: a join was no good. */
+static const struct node *random_expression(struct node pool[NODES], const long *number, int n,
+                                            struct rng_stream *rng)
+{
+    const struct node *part[NUMBERS];
+    int used = 0;
+    for (int i = 0; i < n; i++) {
+        struct node *leaf = &pool[used++];
+        *leaf = (struct node){.kind = LEAF, .value = number[i]};
+        snprintf(leaf->text, sizeof leaf->text, "%ld", number[i]);
+        part[i] = leaf;
+    }
+    uint32_t ops = levels[n].divide ? 4 : 3;
+    for (int left = n; left > 1; left--) {
+        int i = (int)rng_next_below(rng, (uint32_t)left);
+        int j = (int)rng_next_below(rng, (uint32_t)left - 1);
+        if (j >= i) j++;
+        char op = "+-*/"[rng_next_below(rng, ops)];
+        if (!node_combine(&pool[used], op, part[i], part[j])) return NULL;
+        part[i] = &pool[used++];
+        part[j] = part[left - 1];
+    }
+    return part[0];
+}
+
+static void sort_descending(long *v, int n)
+{
+    for (int i = 1; i < n; i++)
+        for (int j = i; j > 0 && v[j] > v[j - 1]; j--) {
+            long hold = v[j];
+            v[j] = v[j - 1];
+            v[j - 1] = hold;
+        }
+}
+
+/* One draw: numbers, and the value of a random expression as the target. */
+static bool problem_draw(struct problem *p, int n, struct rng_stream *rng)
+{
+    struct node pool[NODES];
+    long *number = p->data + DATA_NUMBERS;
+    *p = (struct problem){.data[DATA_N] = n, .record = -1};
+    for (int i = 0; i < n; i++)
+        number[i] = 1 + (long)rng_next_below(rng, (uint32_t)levels[n].number);
+    sort_descending(number, n);
+    const struct node *solution = random_expression(pool, number, n, rng);
+    if (!solution || solution->value > levels[n].target) return false;
+    p->data[DATA_TARGET] = solution->value;
+    snprintf(p->answer, sizeof p->answer, "%s", solution->text);
+    struct text t = {p->prompt, 0, sizeof p->prompt, false};
+    for (int i = 0; i < n; i++) text_add(&t, i ? ",%ld" : "%ld", number[i]);
+    text_add(&t, ":%ld", solution->value);
+    return true;
+}
+
+static void countdown_make(struct problem *out, const struct task_options *o, enum split split,
+                           uint32_t index)
+{
+    struct rng_stream rng = problem_draws(o, split, index);
+    while (!problem_draw(out, o->difficulty, &rng) || problem_split(out->prompt) != split) {}
+}
+
+/* Exactly the given numbers, each once. */
+static bool uses_the_numbers(const struct problem *p, const struct expression *e)
+{
+    long n = p->data[DATA_N];
+    bool taken[NUMBERS] = {false};
+    if (e->n != n) return false;
+    for (int i = 0; i < n; i++) {
+        int j = 0;
+        while (j < n && (taken[j] || p->data[DATA_NUMBERS + j] != e->number[i])) j++;
+        if (j == n) return false;
+        taken[j] = true;
+    }
+    return true;
+}
+
+static bool plain_read(struct expression *e, struct span s)
+{
+    return expression_read(e, s, EXPRESSION_PLAIN, (struct fraction){0, 1});
+}
+
+static double countdown_verify(const struct problem *p, const char *answer, size_t n)
+{
+    struct expression e;
+    if (!plain_read(&e, (struct span){answer, n}) || !uses_the_numbers(p, &e)) return 0;
+    return fraction_equal(e.value, (struct fraction){p->data[DATA_TARGET], 1});
+}
+
+/* The texts tried so far, by hash. */
+struct tried {
+    uint64_t hash[TRIES];
+    int n;
+};
+
+static bool tried_add(struct tried *t, const char *text)
+{
+    uint64_t h = problem_hash(text);
+    for (int i = 0; i < t->n; i++)
+        if (t->hash[i] == h) return false;
+    t->hash[t->n++] = h;
+    return true;
+}
+
+/* The next expression to try; false when none that is new was found. */
+static bool next_try(char out[NODE_TEXT], const struct problem *p, struct tried *tried,
+                     struct rng_stream *rng)
+{
+    int n = (int)p->data[DATA_N];
+    if (tried->n == TRIES) return false;
+    if (rng_next_uniform(rng) < levels[n].luck) {
+        snprintf(out, NODE_TEXT, "%.*s", NODE_TEXT - 1, p->answer);
+        if (tried_add(tried, out)) return true;
+    }
+    for (int draws = 0; draws < 1000; draws++) {
+        struct node pool[NODES];
+        const struct node *e = random_expression(pool, p->data + DATA_NUMBERS, n, rng);
+        if (!e || !tried_add(tried, e->text)) continue;
+        snprintf(out, NODE_TEXT, "%s", e->text);
+        return true;
+    }
+    return false;
+}
+
+/* Writes "(6-2)*8=4*8=32:32y"; true when it solves the problem. */
+static bool attempt_write(struct text *out, const struct problem *p, const char *expression)
+{
+    char step[NODE_TEXT];
+    snprintf(step, sizeof step, "%s", expression);
+    text_add(out, "%s", step);
+    while (expression_step(step, sizeof step, step)) text_add(out, "=%s", step);
+    struct expression value;
+    bool solved = plain_read(&value, (struct span){step, strlen(step)}) &&
+                  value.value.num == p->data[DATA_TARGET];
+    text_add(out, ":%ld%c", p->data[DATA_TARGET], solved ? 'y' : 'n');
+    return solved;
+}
+
+static void countdown_demonstrate(struct text *out, const struct problem *p,
+                                  const struct task_options *o, struct rng_stream *rng)
+{
+    /* Patience, in characters: 192 with three numbers, 10 tries or so. */
+    size_t start = out->n, patience = 64 * (size_t)p->data[DATA_N];
+    struct tried tried = {.n = 0};
+    char expression[NODE_TEXT];
+    const char *answer = "?";
+    while (next_try(expression, p, &tried, rng)) {
+        if (tried.n > 1) text_add(out, ";");
+        if (attempt_write(out, p, expression)) {
+            answer = expression;
+            break;
+        }
+        if (out->n - start > patience || rng_next_uniform(rng) < o->give_up) break;
+    }
+    text_add(out, "</think><answer>%s</answer>", answer);
+}
+
+enum { PART_ARITHMETIC, PART_VERDICT, PART_COPY, PART_NUMBERS };
+static const char *const part_names[] = {"arithmetic", "verdict", "copy", "numbers", NULL};
+
+static void part_count(int right[], int total[], int part, bool is_right)
+{
+    total[part]++;
+    right[part] += is_right;
+}
+
+/* One attempt, "e=e=v:target" and y or n. Returns its expression when it ends in y, else at = NULL. */
+static struct span attempt_parts(const struct problem *p, struct span attempt, int right[],
+                                 int total[])
+{
+    char verdict = attempt.n ? attempt.at[attempt.n - 1] : '\0', target[24];
+    struct span rest = {attempt.at, attempt.n - (attempt.n > 0)};
+    struct span chain = span_take(&rest, ':'), first = {NULL, 0};
+    struct expression now = {.value = {0, 1}}, before;
+    bool known = false;
+    for (bool head = true; head || chain.n; head = false) {
+        struct span e = span_take(&chain, '=');
+        before = now;
+        bool known_before = known;
+        known = expression_read(&now, e, EXPRESSION_SIGN, (struct fraction){0, 1});
+        if (head) {
+            first = e;
+            part_count(right, total, PART_NUMBERS, known && uses_the_numbers(p, &now));
+        } else {
+            bool equal = known && known_before && fraction_equal(now.value, before.value);
+            part_count(right, total, PART_ARITHMETIC, equal);
+        }
+    }
+    snprintf(target, sizeof target, "%ld", p->data[DATA_TARGET]);
+    bool equal = known && fraction_equal(now.value, (struct fraction){p->data[DATA_TARGET], 1});
+    bool judged = known && verdict == (equal ? 'y' : 'n');
+    part_count(right, total, PART_VERDICT, judged && span_is(rest, target));
+    return verdict == 'y' ? first : (struct span){NULL, 0};
+}
+
+/* arithmetic: steps whose sides are equal; verdict: attempts with the target restated and y or n as the value says;
+ * copy: the answer is the last expression judged y, or "?" when there is none; numbers: attempts of the given numbers,
+ * each once. The unfinished end of a completion that was cut is not counted. */
+static void countdown_parts(const struct problem *p, const char *completion, size_t n, int right[],
+                            int total[])
+{
+    bool closed;
+    struct span whole = {completion, n}, rest = answer_reasoning(whole, &closed);
+    struct span copied = {"?", 1};
+    while (rest.n) {
+        struct span attempt = span_take(&rest, ';');
+        if (!rest.n && !closed) return;
+        struct span solved = attempt_parts(p, attempt, right, total);
+        if (solved.at) copied = solved;
+    }
+    struct span answer = answer_text(whole);
+    if (!answer.at) return;
+    bool same = answer.n == copied.n && memcmp(answer.at, copied.at, answer.n) == 0;
+    if (!same || !span_is(answer, "?")) part_count(right, total, PART_COPY, same);
+}
+
+const struct task task_countdown = {
+    .name = "countdown",
+    .help = "difficulty: how many numbers (2 to 6); up to 3: single digits, targets to 60, + - *; "
+            "4: to 12, targets to 100; 5: to 25 and 300; 6: to 50 and 1000; from 4 on also exact /",
+    .least_difficulty = 2,
+    .most_difficulty = 6,
+    .make = countdown_make,
+    .verify = countdown_verify,
+    .demonstrate = countdown_demonstrate,
+    .part_names = part_names,
+    .parts = countdown_parts,
+};
