@@ -22,7 +22,7 @@ struct word {
 };
 
 struct tokenizer {
-    json_t *json;        /* owns all text */
+    json_t *json; /* owns all text */
     int size, n_added, unk;
     struct word *by_id;  /* size words; text NULL until its id was seen */
     struct word *sorted; /* size words in memcmp order of their text */
@@ -66,12 +66,12 @@ char *tokenizer_builtin_json(size_t *n)
         json_array_append_new(added, json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", i, "content",
                                                builtin_special[i], "single_word", 0, "lstrip", 0,
                                                "rstrip", 0, "normalized", 0, "special", 1));
-    json_t *root = json_pack(
-        "{s:s,s:n,s:n,s:o,s:n,s:{s:s,s:{s:s},s:s,s:b},s:n,s:{s:s},s:{s:s,s:o,s:s}}", "version",
-        "1.0", "truncation", "padding", "added_tokens", added, "normalizer", "pre_tokenizer", "type",
-        "Split", "pattern", "Regex", "[\\s\\S]", "behavior", "Isolated", "invert", 0,
-        "post_processor", "decoder", "type", "Fuse", "model", "type", "WordLevel", "vocab",
-        builtin_vocabulary(), "unk_token", "<unk>");
+    json_t *root =
+        json_pack("{s:s,s:n,s:n,s:o,s:n,s:{s:s,s:{s:s},s:s,s:b},s:n,s:{s:s},s:{s:s,s:o,s:s}}",
+                  "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
+                  "pre_tokenizer", "type", "Split", "pattern", "Regex", "[\\s\\S]", "behavior",
+                  "Isolated", "invert", 0, "post_processor", "decoder", "type", "Fuse", "model",
+                  "type", "WordLevel", "vocab", builtin_vocabulary(), "unk_token", "<unk>");
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     SYS_OK(text, "give the job more memory", "no memory for the built-in tokenizer");
@@ -218,8 +218,7 @@ static void read_words(struct parse *p, json_t *vocabulary, const json_t *added)
     t->by_id = take((size_t)t->size, sizeof *t->by_id);
     t->sorted = take((size_t)t->size, sizeof *t->sorted);
     t->added = take(json_array_size(added), sizeof *t->added);
-    json_object_foreach (vocabulary, text, id)
-        if (p->ok) place_word(p, "model.vocab", text, id);
+    json_object_foreach(vocabulary, text, id) if (p->ok) place_word(p, "model.vocab", text, id);
     if (p->ok) read_added(p, added, vocabulary);
     if (!p->ok) return;
     memcpy(t->sorted, t->by_id, (size_t)t->size * sizeof *t->sorted);
@@ -229,7 +228,8 @@ static void read_words(struct parse *p, json_t *vocabulary, const json_t *added)
 static void read_root(struct parse *p)
 {
     struct tokenizer *t = p->t;
-    json_t *model = json_object_get(t->json, "model"), *vocabulary = json_object_get(model, "vocab");
+    json_t *model = json_object_get(t->json, "model"),
+           *vocabulary = json_object_get(model, "vocab");
     const json_t *added = json_object_get(t->json, "added_tokens");
     const char *unk = text_member(model, "unk_token");
     check_steps(p, t->json);
@@ -281,7 +281,10 @@ void tokenizer_free(struct tokenizer *t)
 
 /* ---- use ---- */
 
-int tokenizer_size(const struct tokenizer *t) { return t->size; }
+int tokenizer_size(const struct tokenizer *t)
+{
+    return t->size;
+}
 
 static int find_text(const struct tokenizer *t, const char *text, size_t n)
 {

@@ -28,7 +28,10 @@ struct span span_take(struct span *rest, char separator)
     return head;
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 struct span span_trim(struct span s)
 {

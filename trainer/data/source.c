@@ -70,7 +70,8 @@ static void record_check(const struct record *r, const char *file, struct proble
         problems_add(p, file, r->line, "demonstration may not contain %s", word);
     else if (d && holds(d, tags, TAGS, &word) && !answer_in_form((struct span){d, strlen(d)}))
         problems_add(p, file, r->line,
-                     "demonstration with %s must read: reasoning</think><answer>...</answer>", word);
+                     "demonstration with %s must read: reasoning</think><answer>...</answer>",
+                     word);
 }
 
 /* Appends the records of a file to s->all; returns how many there were before. */
@@ -117,8 +118,9 @@ static void file_open(struct source *s, const struct settings *set, struct probl
     if (p->n == 0 && s->n[SPLIT_TRAIN] == 0)
         problems_add(p, file, 0, "too few problems: none is left for training");
     if (p->n == 0 && s->n[SPLIT_HELDOUT] == 0)
-        problems_add(p, file, 0, "too few problems: none fell to the held-out tenth; "
-                                 "name a data.heldout_file");
+        problems_add(p, file, 0,
+                     "too few problems: none fell to the held-out tenth; "
+                     "name a data.heldout_file");
 }
 
 static void generator_open(struct source *s, const struct settings *set, struct problems *p)
@@ -159,9 +161,15 @@ void source_free(struct source *s)
     free(s);
 }
 
-const char *source_name(const struct source *s) { return s->name; }
+const char *source_name(const struct source *s)
+{
+    return s->name;
+}
 
-const struct task *source_task(const struct source *s) { return s->task; }
+const struct task *source_task(const struct source *s)
+{
+    return s->task;
+}
 
 /* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two, walked until it
  * lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains"). */

@@ -30,7 +30,10 @@ void text_add(struct text *t, const char *fmt, ...)
     t->n += fits ? (size_t)n : room ? room - 1 : 0;
 }
 
-uint64_t problem_hash(const char *prompt) { return XXH64(prompt, strlen(prompt), 0); }
+uint64_t problem_hash(const char *prompt)
+{
+    return XXH64(prompt, strlen(prompt), 0);
+}
 
 enum split problem_split(const char *prompt)
 {
@@ -39,6 +42,6 @@ enum split problem_split(const char *prompt)
 
 struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index)
 {
-    return (struct rng_stream){
-        o->seed, {.purpose = RNG_PROBLEM, .step = (uint32_t)split, .prompt = index}};
+    return (struct rng_stream){o->seed,
+                               {.purpose = RNG_PROBLEM, .step = (uint32_t)split, .prompt = index}};
 }

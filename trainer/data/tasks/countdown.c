@@ -88,8 +88,8 @@ static void node_write(struct node *x)
     for (int i = 0; i < x->n; i++) {
         const struct node *p = x->part[i].node;
         bool brackets = x->kind == PRODUCT && p->kind == SUM;
-        const char *op = x->kind == SUM ? (x->part[i].inverse ? "-" : "+")
-                                        : (x->part[i].inverse ? "/" : "*");
+        const char *op =
+            x->kind == SUM ? (x->part[i].inverse ? "-" : "+") : (x->part[i].inverse ? "/" : "*");
         text_add(&t, brackets ? "%s(%s)" : "%s%s", i ? op : "", p->text);
     }
     INVARIANT(!t.cut, "%d bytes are too few for %s...", NODE_TEXT, x->text);
@@ -176,7 +176,8 @@ static void countdown_make(struct problem *out, const struct task_options *o, en
                            uint32_t index)
 {
     struct rng_stream rng = problem_draws(o, split, index);
-    while (!problem_draw(out, o->difficulty, &rng) || problem_split(out->prompt) != split) {}
+    while (!problem_draw(out, o->difficulty, &rng) || problem_split(out->prompt) != split) {
+    }
 }
 
 /* Exactly the given numbers, each once. */

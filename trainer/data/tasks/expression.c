@@ -54,8 +54,14 @@ struct reader {
 
 static bool read_sum(struct reader *r, struct fraction *v);
 
-static char peek(const struct reader *r) { return r->rest.n ? r->rest.at[0] : '\0'; }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static char peek(const struct reader *r)
+{
+    return r->rest.n ? r->rest.at[0] : '\0';
+}
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
 
 static char next(struct reader *r)
 {
