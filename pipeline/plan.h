@@ -32,6 +32,7 @@ struct plan {
     int stages;        /* P = number of ranks of one pipeline */
     int micro_batches; /* M, both directions together */
     int directions;    /* 1 or 2 */
+    bool forward_only; /* made by plan_forward_only */
     int *n_rows;              /* [stages] */
     struct plan_row **rows;   /* [stages][n_rows] */
 };
@@ -39,7 +40,23 @@ struct plan {
 const char *plan_kind_name(enum plan_kind k);
 bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
 
-/* Can it be? If not, says why and the nearest (stages, micro-batches) that can. Pure. */
+/* One pass of a row, with op F, B, W or BW. */
+struct plan_pass {
+    enum plan_op op;
+    struct plan_cell cell;
+};
+/* The one or two (FB: F, then BW) passes of a row; returns how many. */
+int plan_passes(const struct plan_row *row, struct plan_pass out[2]);
+
+const char *plan_op_name(enum plan_op op); /* "F" "B" "W" "BW" "F+B" */
+/* Micro-batches of one direction. */
+int plan_per_direction(const struct plan *plan);
+/* Rank that sends a pass its input (sender) or takes its output (receiver); -1 where there is no
+ * message: the ends of the model, and every W. */
+int plan_sender(const struct plan *plan, const struct plan_pass *pass);
+int plan_receiver(const struct plan *plan, const struct plan_pass *pass);
+
+/* Can it be? If not, says every reason and the nearest (stages, micro-batches) that can. Pure; p may be NULL. */
 bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p);
 /* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is wrong). */
 int plan_micro_batches(enum plan_kind k, int stages, int at_least);
@@ -54,6 +71,14 @@ void plan_free(struct plan *plan);
 int plan_chunk(enum plan_kind k, int stages, int rank, int dir);
 /* Rank of that chunk in that direction: the inverse. */
 int plan_rank(enum plan_kind k, int stages, int chunk, int dir);
+
+/* For generators: adds a row to a rank's list. Rows beyond the list's room (plan_reserve) are our bug. */
+void plan_reserve(struct plan *plan, int rank, int rows);
+void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b);
+/* The generators. Each fills the rows of a plan whose other fields are set. */
+void plan_make_serial(struct plan *plan);
+void plan_make_1f1b(struct plan *plan);
+void plan_make_dualpipe(struct plan *plan);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);

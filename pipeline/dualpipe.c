@@ -1,0 +1,125 @@
+/* dualpipe: micro-batches enter at both ends, and in the steady state every row is a forward of one
+ * direction overlapped with a backward of the other (DeepSeek-V3 report, section 3.2.1; the phases
+ * are those of `step` in deepseek-ai/DualPipe, dualpipe/dualpipe.py).
+ *
+ * P ranks, M micro-batches, c = M/2 each way, H = P/2, h = min(r, P-1-r) the distance to the nearer end.
+ * N is the stream that enters at the nearer end (direction 0 on the lower half of the ranks, 1 on
+ * the upper), R the other. F forward, B full backward, I backward for the input only (its weight
+ * part waits in a queue), W the oldest waiting weight part, [F x|B y] an overlapped pair.
+ *
+ *   step 1   x 2(H-h-1)      F N
+ *   step 2   x (h+1)         F N ; F R
+ *   step 3   x (H-h-1)       I R ; W ; F R
+ *   step 4   x (c-2H+h+1)    [F N|B R] ; [F R|B N]
+ *   step 5   x (H-h-1)       B R ; [F R|B N]
+ *   step 6   x (h+1)         B R ; B N
+ *   step 7   x (H-h-1)       W ; I N
+ *   step 8   x (h+1)         W
+ *
+ * Two exceptions. The first pair of step 4 is not fused on the two middle ranks: they are each
+ * other's turn-round, and the message is wanted sooner. In step 6 the backwards become I from
+ * iteration floor((h+1)/2) on: before its B R if h is odd, after it if h is even, so that exactly h+1
+ * weight parts wait to fill the end. */
+#include "pipeline/plan.h"
+
+enum { N, R };
+
+/* Where the making of one rank's rows stands. */
+struct progress {
+    struct plan *plan;
+    int rank;
+    int dir[2];     /* of N and R */
+    int f[2], b[2]; /* next micro-batch to go forward, backward, of N and R */
+    int w;          /* the rows before this one have no weight part waiting */
+};
+
+static struct plan_cell cell(const struct progress *p, int stream, int mb)
+{
+    int dir = p->dir[stream];
+    return (struct plan_cell){dir, plan_chunk(p->plan->kind, p->plan->stages, p->rank, dir), mb};
+}
+
+static struct plan_cell next_f(struct progress *p, int s)
+{
+    return cell(p, s, p->f[s]++);
+}
+static struct plan_cell next_b(struct progress *p, int s)
+{
+    return cell(p, s, p->b[s]++);
+}
+
+static void forward(struct progress *p, int s)
+{
+    plan_add(p->plan, p->rank, PLAN_F, next_f(p, s), (struct plan_cell){0});
+}
+
+static void backward(struct progress *p, int s)
+{
+    plan_add(p->plan, p->rank, PLAN_BW, (struct plan_cell){0}, next_b(p, s));
+}
+
+static void backward_input(struct progress *p, int s)
+{
+    plan_add(p->plan, p->rank, PLAN_B, (struct plan_cell){0}, next_b(p, s));
+}
+
+/* The rows themselves are the queue: the oldest I whose weight part has not run. */
+static void weight(struct progress *p)
+{
+    const struct plan_row *rows = p->plan->rows[p->rank];
+    while (rows[p->w].op != PLAN_B) p->w++;
+    plan_add(p->plan, p->rank, PLAN_W, (struct plan_cell){0}, rows[p->w++].b);
+}
+
+static void pair(struct progress *p, int f, int b)
+{
+    struct plan_cell fc = next_f(p, f), bc = next_b(p, b);
+    plan_add(p->plan, p->rank, PLAN_FB, fc, bc);
+}
+
+static void step_4(struct progress *p, int times, bool middle)
+{
+    for (int i = 0; i < times; i++) {
+        if (i == 0 && middle) {
+            forward(p, N);
+            backward(p, R);
+        } else {
+            pair(p, N, R);
+        }
+        pair(p, R, N);
+    }
+}
+
+static void step_6(struct progress *p, int h)
+{
+    int defer_from = 2 * ((h + 1) / 2) + (h % 2 == 0); /* of the 2(h+1) backwards, in order */
+    for (int i = 0; i < 2 * (h + 1); i++) {
+        int stream = i % 2 == 0 ? R : N;
+        if (i < defer_from)
+            backward(p, stream);
+        else
+            backward_input(p, stream);
+    }
+}
+
+static void make_rank(struct progress *p)
+{
+    int P = p->plan->stages, H = P / 2, c = p->plan->micro_batches / 2;
+    bool upper = p->rank >= H;
+    int h = upper ? P - 1 - p->rank : p->rank, outer = H - h - 1;
+    p->dir[N] = upper, p->dir[R] = !upper;
+
+    for (int i = 0; i < 2 * outer; i++) forward(p, N);
+    for (int i = 0; i < h + 1; i++) forward(p, N), forward(p, R);
+    for (int i = 0; i < outer; i++) backward_input(p, R), weight(p), forward(p, R);
+    step_4(p, c - 2 * H + h + 1, outer == 0);
+    for (int i = 0; i < outer; i++) backward(p, R), pair(p, R, N);
+    step_6(p, h);
+    for (int i = 0; i < outer; i++) weight(p), backward_input(p, N);
+    for (int i = 0; i < h + 1; i++) weight(p);
+}
+
+void plan_make_dualpipe(struct plan *plan)
+{
+    for (int r = 0; r < plan->stages; r++) make_rank(&(struct progress){.plan = plan, .rank = r});
+}

@@ -1,0 +1,21 @@
+/* 1f1b: one forward, one backward, in turn (PipeDream-flush; Narayanan et al., SC'21, section 2.2).
+ *
+ *   step 1   x w       F           w = min(P-1-r, M): what the ranks below need to get going
+ *   step 2   x M-w     F ; B       steady state
+ *   step 3   x w       B
+ *
+ * B is the full backward. At most w+1 <= P micro-batches are live; every rank idles (P-1)(F+B). */
+#include "pipeline/plan.h"
+
+void plan_make_1f1b(struct plan *plan)
+{
+    const struct plan_cell none = {0};
+    int P = plan->stages, M = plan->micro_batches;
+    for (int r = 0; r < P; r++) {
+        int w = P - 1 - r < M ? P - 1 - r : M;
+        for (int i = 0; i < M + w; i++) {
+            if (i < M) plan_add(plan, r, PLAN_F, (struct plan_cell){0, r, i}, none);
+            if (i >= w) plan_add(plan, r, PLAN_BW, none, (struct plan_cell){0, r, i - w});
+        }
+    }
+}

@@ -1,0 +1,233 @@
+/* What all schedules share: the table of kinds, which (stages, micro-batches) each can do, where a
+ * chunk lives, and the lists of rows. How rows follow each other is in one file a kind. */
+#include "pipeline/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_STAGES = 4096, MAX_MICRO_BATCHES = 65536 };
+
+static const struct kind_row {
+    const char *name;
+    void (*make)(struct plan *plan);
+    bool two_way; /* both directions at once, every stage held twice */
+} KINDS[PLAN_KINDS] = {
+    [PLAN_SERIAL] = {"serial", plan_make_serial, false},
+    [PLAN_1F1B] = {"1f1b", plan_make_1f1b, false},
+    [PLAN_DUALPIPE] = {"dualpipe", plan_make_dualpipe, true},
+};
+
+static const char *const OP_NAMES[] =
+    {[PLAN_F] = "F", [PLAN_B] = "B", [PLAN_W] = "W", [PLAN_BW] = "BW", [PLAN_FB] = "F+B"};
+
+const char *plan_kind_name(enum plan_kind k)
+{
+    return KINDS[k].name;
+}
+
+bool plan_kind_find(const char *name, enum plan_kind *k)
+{
+    for (int i = 0; i < PLAN_KINDS; i++)
+        if (strcmp(name, KINDS[i].name) == 0) {
+            *k = (enum plan_kind)i;
+            return true;
+        }
+    return false;
+}
+
+const char *plan_op_name(enum plan_op op)
+{
+    return OP_NAMES[op];
+}
+
+/* ---- which ones can be ---- */
+
+static bool stages_can(enum plan_kind k, int stages)
+{
+    if (stages < 1 || stages > MAX_STAGES) return false;
+    return !KINDS[k].two_way || stages % 2 == 0;
+}
+
+int plan_micro_batches(enum plan_kind k, int stages, int at_least)
+{
+    if (!stages_can(k, stages)) return 0;
+    int least = KINDS[k].two_way ? 2 * stages : 1;
+    int m = at_least > least ? at_least : least;
+    if (KINDS[k].two_way) m += m % 2;
+    return m <= MAX_MICRO_BATCHES ? m : 0;
+}
+
+static bool can(enum plan_kind k, int stages, int micro_batches)
+{
+    return stages_can(k, stages) && plan_micro_batches(k, stages, micro_batches) == micro_batches;
+}
+
+/* Adds each reason that holds; a NULL list drops them. */
+static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
+{
+    const char *name = KINDS[k].name;
+    if (stages < 1 || stages > MAX_STAGES)
+        problems_add(p, NULL, 0, "schedule %s: %d stages; there must be 1 to %d", name, stages,
+                     MAX_STAGES);
+    if (m < 1 || m > MAX_MICRO_BATCHES)
+        problems_add(p, NULL, 0, "schedule %s: %d micro-batches; there must be 1 to %d", name, m,
+                     MAX_MICRO_BATCHES);
+    if (!KINDS[k].two_way) return;
+    if (stages % 2 != 0)
+        problems_add(p, NULL, 0,
+                     "schedule %s: %d stages; the number must be even, since rank r holds stages "
+                     "r and P-1-r",
+                     name, stages);
+    if (m % 2 != 0)
+        problems_add(p, NULL, 0,
+                     "schedule %s: %d micro-batches; the number must be even, half of them enter "
+                     "at either end",
+                     name, m);
+    if (stages >= 1 && stages <= MAX_STAGES && m < 2 * stages)
+        problems_add(p, NULL, 0,
+                     "schedule %s: %d micro-batches are too few for %d stages; it takes at least "
+                     "two a stage (%d)",
+                     name, m, stages, 2 * stages);
+}
+
+/* The possible pair with the smallest |change of stages| + |change of micro-batches|, among at most
+ * `stages` (fewer) or at least `stages` (not fewer). */
+static bool nearest(enum plan_kind k, int stages, int m, bool fewer, int *best_s, int *best_m)
+{
+    long best = -1;
+    int from = fewer ? 1 : stages < 1 ? 1 : stages, to = fewer ? stages - 1 : stages + 1;
+    if (from > MAX_STAGES) from = MAX_STAGES;
+    if (to > MAX_STAGES) to = MAX_STAGES;
+    if (to < 2 && !fewer) to = 2;
+    for (int s = to; s >= from; s--) {
+        int want = m > MAX_MICRO_BATCHES ? MAX_MICRO_BATCHES : m;
+        int found = plan_micro_batches(k, s, want);
+        if (!found) continue;
+        long far = labs((long)found - m) + labs((long)s - stages);
+        if (best >= 0 && far > best) continue;
+        best = far, *best_s = s, *best_m = found;
+    }
+    return best >= 0;
+}
+
+bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p)
+{
+    if (can(k, stages, micro_batches)) return true;
+    if (!p) return false;
+    reasons(k, stages, micro_batches, p);
+    char text[2][80] = {"", ""};
+    for (int fewer = 0; fewer < 2; fewer++) {
+        int s, m;
+        if (nearest(k, stages, micro_batches, fewer, &s, &m))
+            snprintf(text[fewer], sizeof text[fewer], "%d stages with %d micro-batches", s, m);
+    }
+    problems_add(p, NULL, 0, "schedule %s: the nearest that can be: %s%s%s", KINDS[k].name, text[0],
+                 text[0][0] && text[1][0] ? ", or " : "", text[1]);
+    return false;
+}
+
+/* ---- where things live ---- */
+
+int plan_chunk(enum plan_kind k, int stages, int rank, int dir)
+{
+    return KINDS[k].two_way && dir == 1 ? stages - 1 - rank : rank;
+}
+
+int plan_rank(enum plan_kind k, int stages, int chunk, int dir)
+{
+    return plan_chunk(k, stages, chunk, dir); /* the mirror is its own inverse */
+}
+
+int plan_per_direction(const struct plan *plan)
+{
+    return plan->micro_batches / plan->directions;
+}
+
+/* Rank of the chunk `step` after this pass's, or -1 past an end of the model. */
+static int neighbour(const struct plan *plan, const struct plan_pass *pass, int step)
+{
+    int chunk = pass->cell.chunk + step;
+    if (pass->op == PLAN_W || chunk < 0 || chunk >= plan->stages) return -1;
+    return plan_rank(plan->kind, plan->stages, chunk, pass->cell.dir);
+}
+
+int plan_sender(const struct plan *plan, const struct plan_pass *pass)
+{
+    return neighbour(plan, pass, pass->op == PLAN_F ? -1 : 1);
+}
+
+int plan_receiver(const struct plan *plan, const struct plan_pass *pass)
+{
+    return neighbour(plan, pass, pass->op == PLAN_F ? 1 : -1);
+}
+
+/* ---- lists of rows ---- */
+
+int plan_passes(const struct plan_row *row, struct plan_pass out[2])
+{
+    if (row->op == PLAN_FB) {
+        out[0] = (struct plan_pass){PLAN_F, row->f};
+        out[1] = (struct plan_pass){PLAN_BW, row->b};
+        return 2;
+    }
+    out[0] = (struct plan_pass){row->op, row->op == PLAN_F ? row->f : row->b};
+    return 1;
+}
+
+static void *take(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+    SYS_OK(p != NULL, "free memory on this host", "no memory for a plan of %zu items", n);
+    return p;
+}
+
+void plan_reserve(struct plan *plan, int rank, int rows)
+{
+    plan->rows[rank] = take((size_t)rows, sizeof *plan->rows[rank]);
+    plan->n_rows[rank] = 0;
+}
+
+void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b)
+{
+    plan->rows[rank][plan->n_rows[rank]++] = (struct plan_row){op, f, b};
+}
+
+static void plan_start(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
+{
+    *plan = (struct plan){.kind = k, .stages = stages, .micro_batches = micro_batches};
+    plan->directions = KINDS[k].two_way ? 2 : 1;
+    plan->n_rows = take((size_t)stages, sizeof *plan->n_rows);
+    plan->rows = take((size_t)stages, sizeof *plan->rows);
+}
+
+void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
+{
+    INVARIANT(can(k, stages, micro_batches), "no plan %s of %d stages and %d micro-batches",
+              KINDS[k].name, stages, micro_batches);
+    plan_start(plan, k, stages, micro_batches);
+    /* three passes a micro-batch and chunk is the most that any schedule has */
+    for (int r = 0; r < stages; r++) plan_reserve(plan, r, 3 * micro_batches);
+    KINDS[k].make(plan);
+}
+
+void plan_forward_only(struct plan *out, const struct plan *plan)
+{
+    plan_start(out, plan->kind, plan->stages, plan->micro_batches);
+    out->forward_only = true;
+    for (int r = 0; r < plan->stages; r++) {
+        plan_reserve(out, r, plan->micro_batches);
+        for (int i = 0; i < plan->n_rows[r]; i++) {
+            const struct plan_row *row = &plan->rows[r][i];
+            if (row->op == PLAN_F || row->op == PLAN_FB)
+                plan_add(out, r, PLAN_F, row->f, (struct plan_cell){0});
+        }
+    }
+}
+
+void plan_free(struct plan *plan)
+{
+    for (int r = 0; plan->rows && r < plan->stages; r++) free(plan->rows[r]);
+    free(plan->rows);
+    free(plan->n_rows);
+    *plan = (struct plan){0};
+}

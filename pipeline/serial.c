@@ -1,0 +1,18 @@
+/* serial: no pipeline at all, the plan that every other one is measured against.
+ *
+ *   for each micro-batch m:   F m all the way up the model;   B m all the way back
+ *
+ * A rank's rows are F m, BW m in turn; that the next micro-batch enters only after this one has come
+ * back follows from the first rank's order. On one rank chunk 0 is the whole model. */
+#include "pipeline/plan.h"
+
+void plan_make_serial(struct plan *plan)
+{
+    const struct plan_cell none = {0};
+    for (int r = 0; r < plan->stages; r++)
+        for (int m = 0; m < plan->micro_batches; m++) {
+            struct plan_cell cell = {0, r, m};
+            plan_add(plan, r, PLAN_F, cell, none);
+            plan_add(plan, r, PLAN_BW, none, cell);
+        }
+}
