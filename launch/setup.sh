@@ -51,7 +51,7 @@ install_line() { echo "apt-get install -y --no-install-recommends $*"; }
 # shellcheck disable=SC2086  # $1 is nothing or "sudo", $2 a list
 install() {
     export DEBIAN_FRONTEND=noninteractive
-    $1 apt-get update -qq && $1 apt-get install -y -qq --no-install-recommends $2 >build/setup.log 2>&1
+    { $1 apt-get update -qq && $1 apt-get install -y -qq --no-install-recommends $2; } >build/setup.log 2>&1
 }
 
 main() {
