@@ -7,88 +7,113 @@
 #ifndef DUET_TRAINER_CONFIG_KNOBS_H
 #define DUET_TRAINER_CONFIG_KNOBS_H
 
-#define RUN_KNOBS(X)                                                                                                     \
-    X(INT,  seed,          1,     0, 2147483647, "seed of every random draw")                                            \
-    X(STR,  out,           "",    0, 0,      "run folder (default: runs/<recipe name>)")                                 \
-    X(ENUM, precision,     1,     "fp32|bf16", 0, "type of weights and activations; sums and the optimizer are fp32")    \
-    X(ENUM, schedule,      0,     "auto|serial|1f1b|dualpipe", 0, "pipeline plan; auto: serial on one stage, dualpipe where it can be, else 1f1b") \
-    X(INT,  threads,       1,     1, 256,    "threads a rank uses for matrix products")                                  \
-    X(REAL, watchdog_s,    300,   0, 1e6,    "a rank without progress for so many seconds ends the job (0: never)")      \
-    X(ENUM, log,           1,     "quiet|info|debug", 0, "how much is printed")
+/* clang-format off: a table reads in columns */
+#define RUN_KNOBS(X)                                                                   \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw")                        \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)")                  \
+    X(ENUM, precision, 1, "fp32|bf16", 0,                                              \
+      "type of weights and activations; sums and the optimizer are fp32")              \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|dualpipe", 0,                               \
+      "pipeline plan; auto: serial on one stage, dualpipe where it can be, else 1f1b") \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")              \
+    X(REAL, watchdog_s, 300, 0, 1e6,                                                   \
+      "a rank without progress for so many seconds ends the job (0: never)")           \
+    X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed")
 
-#define MODEL_KNOBS(X)                                                                                                   \
-    X(INT,  layers,        4,     1, 1024,   "decoder layers (L)")                                                       \
-    X(INT,  hidden,        128,   8, 65536,  "hidden size (C)")                                                          \
-    X(INT,  ffn,           0,     0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")              \
-    X(INT,  heads,         4,     1, 1024,   "query heads (Hq)")                                                         \
-    X(INT,  kv_heads,      0,     0, 1024,   "key/value heads (Hkv), a divisor of heads; 0: heads")                      \
-    X(INT,  head_dim,      0,     0, 512,    "size of a head (D), even; 0: hidden / heads")                              \
-    X(INT,  max_context,   256,   16, 1048576, "longest sequence, prompt and answer")                                    \
-    X(REAL, rope_theta,    10000, 1, 1e12,   "base of the rotary embedding")                                             \
-    X(REAL, norm_eps,      1e-6,  0, 1,      "epsilon of RMSNorm")                                                       \
-    X(REAL, init_std,      0.02,  0, 10,     "standard deviation of initial weights")                                    \
-    X(BOOL, qkv_bias,      false, 0, 0,      "bias on query, key and value (Qwen2)")                                     \
-    X(BOOL, qk_norm,       false, 0, 0,      "RMSNorm on queries and keys (Qwen3)")                                      \
-    X(BOOL, tied,          false, 0, 0,      "the head shares the embedding's weights")                                  \
-    X(STR,  tokenizer,     "",    0, 0,      "tokenizer.json; empty: the built-in character tokenizer")                  \
-    X(STR,  from,          "",    0, 0,      "checkpoint folder to take the weights from; empty: fresh weights")
+#define MODEL_KNOBS(X)                                                                       \
+    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                         \
+    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                         \
+    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8") \
+    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                            \
+    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")      \
+    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")               \
+    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer")             \
+    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                      \
+    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                  \
+    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights")                  \
+    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                   \
+    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                     \
+    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                    \
+    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")   \
+    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights")
 
-#define MESH_KNOBS(X)                                                                                                    \
-    X(INT,  dp,            0,     0, 65536,  "data-parallel pipelines; 0: ranks / pp")                                   \
-    X(INT,  pp,            1,     1, 1024,   "pipeline stages")                                                          \
-    X(INT,  directions,    2,     1, 2,      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 saves memory on serial and 1f1b") \
-    X(INT,  micro_batches, 0,     0, 65536,  "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows") \
-    X(INT,  decode_slots,  64,    1, 65536,  "answers that a pipeline decodes at once")                                   \
-    X(INT,  decode_waves,  0,     0, 1024,   "waves per direction that the slots are split into; 0: as many as keep all stages busy")
+#define MESH_KNOBS(X)                                                                          \
+    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / pp")                          \
+    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                  \
+    X(INT, directions, 2, 1, 2,                                                                \
+      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 " \
+      "saves memory on serial and 1f1b")                                                       \
+    X(INT, micro_batches, 0, 0, 65536,                                                         \
+      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")  \
+    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")              \
+    X(INT, decode_waves, 0, 0, 1024,                                                           \
+      "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
-#define DATA_KNOBS(X)                                                                                                    \
-    X(ENUM, task,          0,     "countdown|arithmetic|equations|file", 0, "where problems come from")                  \
-    X(INT,  difficulty,    3,     1, 10,     "how hard the generated problems are (see --help of each task)")           \
-    X(REAL, give_up,       0.3,   0, 1,      "demonstrations: chance of giving up after a failed try")                   \
-    X(STR,  file,          "",    0, 0,      "task file: JSON Lines with prompt, answer and, for sft, demonstration")   \
-    X(STR,  heldout_file,  "",    0, 0,      "task file: held-out problems; empty: a tenth of file, by hash")           \
-    X(INT,  micro_batch_tokens, 2048, 16, 16777216, "tokens of a micro-batch: all messages have this size")
+#define DATA_KNOBS(X)                                                                             \
+    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")        \
+    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (see --help of each task)") \
+    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try")         \
+    X(STR, file, "", 0, 0,                                                                        \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration")                    \
+    X(STR, heldout_file, "", 0, 0,                                                                \
+      "task file: held-out problems; empty: a tenth of file, by hash")                            \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                                \
+      "tokens of a micro-batch: all messages have this size")
 
-#define CHECKPOINT_KNOBS(X)                                                                                              \
-    X(INT,  every,         100,   0, 1000000000, "steps between checkpoints; 0: only at the end of a phase")             \
-    X(INT,  keep,          3,     1, 1000000, "checkpoints kept besides the last of each phase")                         \
-    X(BOOL, async,         true,  0, 0,      "write in the background while training goes on")
+#define CHECKPOINT_KNOBS(X)                                                                       \
+    X(INT, every, 100, 0, 1000000000, "steps between checkpoints; 0: only at the end of a phase") \
+    X(INT, keep, 3, 1, 1000000, "checkpoints kept besides the last of each phase")                \
+    X(BOOL, async, true, 0, 0, "write in the background while training goes on")
 
-/* One entry of `phases`. Which of them matter depends on kind; the others must not be given. */
-#define PHASE_KNOBS(X)                                                                                                   \
-    X(ENUM, kind,          0,     "sft|grpo|eval", 0, "what the phase does")                                             \
-    X(STR,  name,          "",    0, 0,      "name in logs and --set (default: the kind)")                               \
-    X(INT,  steps,         100,   0, 1000000000, "optimizer steps (sft) or rollout steps (grpo)")                        \
-    X(INT,  batch,         96,    1, 1048576, "sft: demonstrations a step")                                              \
-    X(INT,  prompts,       24,    1, 1048576, "grpo, eval: problems a step")                                             \
-    X(INT,  samples,       8,     1, 4096,   "grpo, eval: answers sampled per problem (G)")                              \
-    X(INT,  max_new,       128,   1, 1048576, "grpo, eval: longest answer in tokens")                                    \
-    X(REAL, temperature,   1,     0, 100,    "grpo, eval: sampling temperature; 0: greedy")                              \
-    X(INT,  top_k,         0,     0, 1048576, "grpo, eval: sample from the k likeliest tokens; 0: off")                  \
-    X(REAL, top_p,         1,     0, 1,      "grpo, eval: sample from the likeliest tokens of this mass; 1: off")        \
-    X(REAL, lr,            1e-3,  0, 10,     "learning rate")                                                            \
-    X(ENUM, lr_decay,      0,     "constant|linear|cosine", 0, "shape of the learning rate after warm-up")              \
-    X(REAL, lr_final,      0.1,   0, 1,      "last learning rate as a part of lr (linear, cosine)")                      \
-    X(INT,  warmup,        0,     0, 1000000000, "steps of linear warm-up")                                              \
-    X(REAL, beta1,         0.9,   0, 1,      "AdamW beta1")                                                              \
-    X(REAL, beta2,         0.95,  0, 1,      "AdamW beta2")                                                              \
-    X(REAL, adam_eps,      1e-8,  0, 1,      "AdamW epsilon")                                                            \
-    X(REAL, weight_decay,  0.0,   0, 10,     "decoupled weight decay of matrices")                                       \
-    X(REAL, grad_clip,     1.0,   0, 1e9,    "largest global gradient norm; 0: no clipping")                             \
-    X(ENUM, advantage,     0,     "std|mean", 0, "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")           \
-    X(ENUM, aggregate,     0,     "token_mean|sequence_mean|constant", 0, "grpo: loss over all tokens; mean of each answer's mean (R1); sum / (answers * max_new) (Dr. GRPO)") \
-    X(REAL, clip_low,      0.2,   0, 1,      "grpo: the ratio's lower clip is 1 - clip_low")                             \
-    X(REAL, clip_high,     0.2,   0, 100,    "grpo: the ratio's upper clip is 1 + clip_high")                            \
-    X(REAL, dual_clip,     0,     0, 1000,   "grpo: bound of the ratio for negative advantages (>1); 0: off")           \
-    X(REAL, kl,            0,     0, 100,    "grpo: weight of the k3 KL to the reference; 0: no reference is kept")      \
-    X(INT,  ref_every,     0,     0, 1000000000, "grpo: the policy becomes the reference every so many steps; 0: never") \
-    X(INT,  mini_batches,  1,     1, 4096,   "grpo: optimizer steps per rollout and epoch")                              \
-    X(INT,  epochs,        1,     1, 64,     "grpo: passes over a rollout")                                              \
-    X(BOOL, mask_truncated, false, 0, 0,     "grpo: answers cut at max_new teach nothing")                               \
-    X(REAL, reward_format, 0.0,   0, 100,    "grpo: weight of the format reward beside the accuracy's 1")                \
-    X(INT,  eval_every,    0,     0, 1000000000, "evaluate on held-out problems every so many steps; 0: never")          \
-    X(INT,  eval_prompts,  128,   1, 1048576, "problems of such an evaluation (one answer each)")                        \
-    X(BOOL, save_tokens,   false, 0, 0,      "samples.jsonl also holds token ids and their log-probabilities")           \
-    X(INT,  save_samples,  8,     0, 1048576, "answers a step written to samples.jsonl")
+/* One entry of `phases`. A help text that begins with kinds ("grpo, eval: ...") says which kinds of phase use the setting:
+ * giving it to another one is a mistake. Without such a beginning every kind uses it. max_new is for all,
+ * since an sft phase may evaluate too. */
+#define PHASE_KNOBS(X)                                                                             \
+    X(ENUM, kind, 0, "sft|grpo|eval", 0, "what the phase does")                                    \
+    X(STR, name, "", 0, 0, "name in logs and --set (default: the kind)")                           \
+    X(INT, steps, 100, 0, 1000000000, "sft, grpo: optimizer steps (sft) or rollout steps (grpo)")  \
+    X(INT, batch, 96, 1, 1048576, "sft: demonstrations a step")                                    \
+    X(INT, prompts, 24, 1, 1048576, "grpo, eval: problems a step")                                 \
+    X(INT, samples, 8, 1, 4096, "grpo, eval: answers sampled per problem (G)")                     \
+    X(INT, max_new, 128, 1, 1048576, "longest answer in tokens")                                   \
+    X(REAL, temperature, 1, 0, 100, "grpo, eval: sampling temperature; 0: greedy")                 \
+    X(INT, top_k, 0, 0, 1048576, "grpo, eval: sample from the k likeliest tokens; 0: off")         \
+    X(REAL, top_p, 1, 1e-6, 1,                                                                     \
+      "grpo, eval: sample from the likeliest tokens of this mass; 1: off")                         \
+    X(REAL, lr, 1e-3, 0, 10, "sft, grpo: learning rate")                                           \
+    X(ENUM, lr_decay, 0, "constant|linear|cosine", 0,                                              \
+      "sft, grpo: shape of the learning rate after warm-up")                                       \
+    X(REAL, lr_final, 0.1, 0, 1, "sft, grpo: last learning rate as a part of lr (linear, cosine)") \
+    X(INT, warmup, 0, 0, 1000000000, "sft, grpo: steps of linear warm-up")                         \
+    X(REAL, beta1, 0.9, 0, 0.9999999, "sft, grpo: AdamW beta1")                                    \
+    X(REAL, beta2, 0.95, 0, 0.9999999, "sft, grpo: AdamW beta2")                                   \
+    X(REAL, adam_eps, 1e-8, 1e-20, 1, "sft, grpo: AdamW epsilon")                                  \
+    X(REAL, weight_decay, 0.0, 0, 10, "sft, grpo: decoupled weight decay of matrices")             \
+    X(REAL, grad_clip, 1.0, 0, 1e9, "sft, grpo: largest global gradient norm; 0: no clipping")     \
+    X(ENUM, advantage, 0, "std|mean", 0,                                                           \
+      "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
+    X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \
+      "grpo: loss over all tokens; mean of each answer's mean (R1); sum / (answers * max_new) "    \
+      "(Dr. GRPO)")                                                                                \
+    X(REAL, clip_low, 0.2, 0, 1, "grpo: the ratio's lower clip is 1 - clip_low")                   \
+    X(REAL, clip_high, 0.2, 0, 100, "grpo: the ratio's upper clip is 1 + clip_high")               \
+    X(REAL, dual_clip, 0, 0, 1000,                                                                 \
+      "grpo: bound of the ratio for negative advantages (>1); 0: off")                             \
+    X(REAL, kl, 0, 0, 100, "grpo: weight of the k3 KL to the reference; 0: no reference is kept")  \
+    X(INT, ref_every, 0, 0, 1000000000,                                                            \
+      "grpo: the policy becomes the reference every so many steps; 0: never")                      \
+    X(INT, mini_batches, 1, 1, 4096, "grpo: optimizer steps per rollout and epoch")                \
+    X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
+    X(BOOL, mask_truncated, false, 0, 0, "grpo: answers cut at max_new teach nothing")             \
+    X(REAL, reward_format, 0.0, 0, 100,                                                            \
+      "grpo: weight of the format reward beside the accuracy's 1")                                 \
+    X(INT, eval_every, 0, 0, 1000000000,                                                           \
+      "sft, grpo: evaluate on held-out problems every so many steps; 0: never")                    \
+    X(INT, eval_prompts, 128, 1, 1048576,                                                          \
+      "sft, grpo: problems of such an evaluation (one answer each)")                               \
+    X(BOOL, save_tokens, false, 0, 0,                                                              \
+      "samples.jsonl also holds token ids and their log-probabilities")                            \
+    X(INT, save_samples, 8, 0, 1048576, "answers a step written to samples.jsonl")
+/* clang-format on */
 
 #endif

@@ -8,13 +8,15 @@
 #include "model/dims.h"
 #include "trainer/config/knobs.h"
 
-#define KNOB_TYPE_INT int
+#define KNOB_TYPE_INT  int
 #define KNOB_TYPE_REAL double
 #define KNOB_TYPE_BOOL bool
-#define KNOB_TYPE_STR char * /* malloc'ed, never NULL */
+#define KNOB_TYPE_STR  char * /* malloc'ed, never NULL */
 #define KNOB_TYPE_ENUM int
+
 #define KNOB_FIELD(type, name, def, low, high, help) KNOB_TYPE_##type name;
 
+/* clang-format off */
 struct run_knobs { RUN_KNOBS(KNOB_FIELD) };
 struct model_knobs { MODEL_KNOBS(KNOB_FIELD) };
 struct mesh_knobs { MESH_KNOBS(KNOB_FIELD) };
@@ -22,12 +24,35 @@ struct data_knobs { DATA_KNOBS(KNOB_FIELD) };
 struct checkpoint_knobs { CHECKPOINT_KNOBS(KNOB_FIELD) };
 struct phase_knobs { PHASE_KNOBS(KNOB_FIELD) };
 
+/* Where each value came from, for messages: a line of the recipe, 0 (default) or LINE_SET (--set). */
+#define KNOB_LINE(type, name, def, low, high, help) int name;
+
+struct run_lines { RUN_KNOBS(KNOB_LINE) };
+struct model_lines { MODEL_KNOBS(KNOB_LINE) };
+struct mesh_lines { MESH_KNOBS(KNOB_LINE) };
+struct data_lines { DATA_KNOBS(KNOB_LINE) };
+struct checkpoint_lines { CHECKPOINT_KNOBS(KNOB_LINE) };
+struct phase_lines { PHASE_KNOBS(KNOB_LINE) };
+/* clang-format on */
+
+enum { LINE_SET = -1 };
+
+/* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h. */
 enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
 enum { SCHEDULE_AUTO, SCHEDULE_SERIAL, SCHEDULE_1F1B, SCHEDULE_DUALPIPE };
 enum { PHASE_SFT, PHASE_GRPO, PHASE_EVAL };
 enum { LR_CONSTANT, LR_LINEAR, LR_COSINE };
 enum { ADVANTAGE_STD, ADVANTAGE_MEAN };
 enum { AGGREGATE_TOKEN, AGGREGATE_SEQUENCE, AGGREGATE_CONSTANT };
+
+struct setting_lines {
+    struct run_lines run;
+    struct model_lines model;
+    struct mesh_lines mesh;
+    struct data_lines data;
+    struct checkpoint_lines checkpoint;
+    struct phase_lines *phases; /* n_phases */
+};
 
 struct settings {
     struct run_knobs run;
@@ -37,24 +62,43 @@ struct settings {
     struct checkpoint_knobs checkpoint;
     struct phase_knobs *phases;
     int n_phases;
+    char *file; /* the recipe parsed last, for messages; NULL: none */
+    struct setting_lines lines;
 };
 
 /* All defaults, no phases. */
 void settings_defaults(struct settings *s);
-/* YAML bytes over what s holds. Every mistake is added to p with file:line (unknown names with the nearest known one, wrong types,
- * ranges, settings that a phase's kind does not use, duplicate keys). Bounded memory, never crashes (P11). true: no mistake. */
-bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file, struct problems *p);
+
+/* YAML bytes over what s holds; a list of phases replaces the one that was there. Every mistake is added to p with file:line
+ * (unknown names with the nearest known one, settings in the wrong section, wrong types, ranges, settings that a phase's
+ * kind does not use, duplicate keys). Bounded memory, never crashes (P11). true: no mistake. Either way s can be freed. */
+bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
+                    struct problems *p);
+
 /* "model.layers=6", "seed=3", "phases.grpo.lr=1e-4" (by name or number from 0). true: done. */
 bool settings_set(struct settings *s, const char *assignment, struct problems *p);
-/* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, micro_batch_tokens >= max_context,
- * sft of a file without demonstrations, ...); fills in what 0 stands for. ranks: size of the world. */
+
+/* Reads and parses a recipe over s (which holds the defaults), then applies the --set assignments in order. Needs no MPI, so
+ * every rank may call it; a missing file is a problem like any other. true: no mistake. */
+bool settings_load(struct settings *s, const char *path, const char *const *sets, int n_sets,
+                   struct problems *p);
+
+/* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
+ * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,
+ * and schedule is not auto. Does not look at files. ranks: size of the world. Call it once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
-/* The resolved recipe as YAML, malloc'ed: parsing it gives the same settings. */
+
+/* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */
 char *settings_yaml(const struct settings *s);
-void settings_help(void);   /* every setting, from the table, to stdout */
+
+void settings_help(void); /* every setting, from the table, to stdout */
 void settings_free(struct settings *s);
 
-/* dims of the model for a vocabulary of V. */
+/* Name of phase i: its own or, before settings_check, the one it will get: the kind, from the second one of a kind on with a
+ * number ("sft", "grpo", "grpo2"). Into out; returns out. */
+const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size);
+
+/* dims of the model for a vocabulary of V, after settings_check. */
 struct dims settings_dims(const struct settings *s, int V);
 
 #endif

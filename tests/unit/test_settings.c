@@ -1,0 +1,622 @@
+/* Recipes: what is read, what is refused and where the message points, and that the resolved recipe reads back. */
+#include "trainer/config/settings.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "comm/base/rng.h"
+#include "trainer/config/table.h"
+
+static const char *const recipe = "seed: 7\n"
+                                  "out: 'runs/x'\n"
+                                  "precision: fp32\n"
+                                  "model:\n"
+                                  "  layers: 6   # six\n"
+                                  "  heads: 8\n"
+                                  "  tied: true\n"
+                                  "  norm_eps: 1e-5\n"
+                                  "mesh: {dp: 2, pp: 2}\n"
+                                  "data:\n"
+                                  "  task: equations\n"
+                                  "phases:\n"
+                                  "  - kind: sft\n"
+                                  "    steps: 500\n"
+                                  "    lr: 2e-4\n"
+                                  "  - steps: 50\n"
+                                  "    advantage: mean\n"
+                                  "    kind: grpo\n"
+                                  "  - {kind: grpo, name: late, temperature: 0.7}\n"
+                                  "  - {kind: eval, samples: 4}\n";
+
+static bool parse(struct settings *s, const char *yaml, struct problems *p)
+{
+    settings_defaults(s);
+    return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
+}
+
+/* One mistake, and this message of it. */
+static void refused(const char *yaml, const char *message)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(!parse(&s, yaml, &p));
+    ck_assert_msg(p.n == 1, "%d problems of %s: %s", p.n, yaml, p.n ? p.text[p.n - 1] : "");
+    ck_assert_str_eq(p.text[0], message);
+    problems_free(&p);
+    settings_free(&s);
+}
+
+START_TEST(reads_a_recipe)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert_msg(parse(&s, recipe, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert_int_eq(s.run.seed, 7);
+    ck_assert_str_eq(s.run.out, "runs/x");
+    ck_assert_int_eq(s.run.precision, PRECISION_FP32);
+    ck_assert_int_eq(s.model.layers, 6);
+    ck_assert(s.model.tied);
+    ck_assert(s.model.norm_eps == 1e-5);
+    ck_assert_int_eq(s.mesh.pp, 2);
+    ck_assert_int_eq(s.data.task, TASK_EQUATIONS);
+    ck_assert_int_eq(s.n_phases, 4);
+    ck_assert(s.phases[0].lr == 2e-4);
+    ck_assert_int_eq(s.phases[1].kind, PHASE_GRPO);
+    ck_assert_int_eq(s.phases[1].advantage, ADVANTAGE_MEAN);
+    ck_assert_str_eq(s.phases[2].name, "late");
+    ck_assert_int_eq(s.phases[3].samples, 4);
+    ck_assert_int_eq(s.model.hidden, 128); /* a default */
+    ck_assert_int_eq(s.lines.model.layers, 5);
+    ck_assert_int_eq(s.lines.phases[1].kind, 18);
+    settings_free(&s);
+}
+END_TEST
+
+/* The names of the enums in settings.h count as those of knobs.h do. */
+START_TEST(enums_match_the_table)
+{
+    static const struct {
+        enum section_id section;
+        const char *knob, *name;
+        int value;
+    } rows[] = {
+        {SECTION_DATA, "task", "file", TASK_FILE},
+        {SECTION_DATA, "task", "arithmetic", TASK_ARITHMETIC},
+        {SECTION_RUN, "schedule", "1f1b", SCHEDULE_1F1B},
+        {SECTION_RUN, "schedule", "dualpipe", SCHEDULE_DUALPIPE},
+        {SECTION_RUN, "precision", "bf16", PRECISION_BF16},
+        {SECTION_PHASE, "kind", "grpo", PHASE_GRPO},
+        {SECTION_PHASE, "kind", "eval", PHASE_EVAL},
+        {SECTION_PHASE, "lr_decay", "cosine", LR_COSINE},
+        {SECTION_PHASE, "advantage", "mean", ADVANTAGE_MEAN},
+        {SECTION_PHASE, "aggregate", "constant", AGGREGATE_CONSTANT},
+        {SECTION_PHASE, "aggregate", "sequence_mean", AGGREGATE_SEQUENCE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct knob *k = knob_find(&sections[rows[i].section], rows[i].knob);
+        ck_assert_int_eq(enum_find(k->text, rows[i].name), rows[i].value);
+    }
+    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "batch")), 1u << PHASE_SFT);
+    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "samples")),
+                      1u << PHASE_GRPO | 1u << PHASE_EVAL);
+    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "name")), ~0u);
+}
+END_TEST
+
+/* Every default is in its range, every ENUM's default has a name, no two sections share a name (known_elsewhere). */
+START_TEST(table_is_sound)
+{
+    for (int a = 0; a < SECTIONS; a++)
+        for (int i = 0; i < sections[a].n_knobs; i++) {
+            const struct knob *k = &sections[a].knobs[i];
+            char name[64];
+            if (k->type == KNOB_INT || k->type == KNOB_REAL)
+                ck_assert_msg(k->initial >= k->low && k->initial <= k->high, "%s", k->name);
+            if (k->type == KNOB_ENUM)
+                ck_assert(enum_name(k->text, (int)k->initial, name, sizeof name));
+            for (int b = 0; b < a; b++)
+                ck_assert_msg(!knob_find(&sections[b], k->name), "%s", k->name);
+        }
+}
+END_TEST
+
+START_TEST(five_mistakes_at_once)
+{
+    static const char *const yaml = "sed: 1\n"
+                                    "model:\n"
+                                    "  layers: 0\n"
+                                    "  hiden: 64\n"
+                                    "  lr: 1e-3\n"
+                                    "phases:\n"
+                                    "  - kind: sft\n"
+                                    "    clip_low: 0.1\n"
+                                    "    steps: 1e3\n";
+    static const char *const expected[] = {
+        "r.yaml:1: unknown setting sed; did you mean seed?",
+        "r.yaml:3: layers: 0 is not in its range 1 to 1024",
+        "r.yaml:4: unknown setting hiden; did you mean hidden?",
+        "r.yaml:5: lr is a phase setting; put it in phases",
+        "r.yaml:8: clip_low is not used by the phase kind sft, only by grpo",
+        "r.yaml:9: steps: \"1e3\" is not a whole number such as 100",
+    };
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(!parse(&s, yaml, &p));
+    ck_assert_int_eq(p.n, 6);
+    for (int i = 0; i < p.n; i++) ck_assert_str_eq(p.text[i], expected[i]);
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(values_are_strict)
+{
+    refused("seed: 1_000\n", "r.yaml:1: seed: \"1_000\" is not a whole number such as 100");
+    refused("seed: 0x10\n", "r.yaml:1: seed: \"0x10\" is not a whole number such as 100");
+    refused("seed: 99999999999999999999\n",
+            "r.yaml:1: seed: 99999999999999999999 is not in its range 0 to 2147483647");
+    refused("seed:\n", "r.yaml:1: seed has no value; give it a whole number such as 100");
+    refused("watchdog_s: nan\n",
+            "r.yaml:1: watchdog_s: \"nan\" is not a number such as 0.1 or 1e-4");
+    refused("watchdog_s: 1e\n", "r.yaml:1: watchdog_s: \"1e\" is not a number such as 0.1 or 1e-4");
+    refused("watchdog_s: 1e999\n", "r.yaml:1: watchdog_s: 1e999 is not in its range 0 to 1000000");
+    refused("model: {tied: yes}\n", "r.yaml:1: tied: \"yes\" is not true or false");
+    refused("precision: bf61\n",
+            "r.yaml:1: precision: \"bf61\" is none of fp32|bf16; did you mean bf16?");
+    refused("out: \"a\\0b\"\n", "r.yaml:1: out: the value is too long or holds a NUL");
+    refused("out: \"a\\nb\"\n", "r.yaml:1: out: the text must be one line of UTF-8");
+    refused("seed: [1]\n", "r.yaml:1: seed takes one value, not a list");
+}
+END_TEST
+
+START_TEST(places_are_checked)
+{
+    refused("layers: 4\n", "r.yaml:1: layers is a model setting; put it in model");
+    refused("model: {seed: 4}\n", "r.yaml:1: seed is a run setting; put it at the top level");
+    refused("modle: {layers: 4}\n", "r.yaml:1: unknown setting modle; did you mean model?");
+    refused("model: {learn_rate: 4}\n", "r.yaml:1: unknown setting learn_rate in model");
+    refused("model: {max_nwe: 4}\n",
+            "r.yaml:1: unknown setting max_nwe; did you mean max_new of phases?");
+    refused("model: 4\n",
+            "r.yaml:1: model holds settings, one a line as `name: value`, not a single value");
+    refused("phases: {kind: sft}\n",
+            "r.yaml:1: phases is a list; begin every phase with `- kind: ...`");
+    refused("phases:\n- lr: 1\n", "r.yaml:2: a phase without kind; write kind: sft|grpo|eval");
+    refused("phases:\n-\n", "r.yaml:2: an empty phase; write - kind: ...");
+    refused("phases:\n- kind: eval\n  lr: 1\n",
+            "r.yaml:3: lr is not used by the phase kind eval, only by sft, grpo");
+    refused("- 1\n", "r.yaml:1: a recipe holds settings, one a line as `name: value`, not a list");
+    refused("{a: 1}: 2\n", "r.yaml:1: a setting's name is one word, not a mapping");
+}
+END_TEST
+
+START_TEST(twice_is_once_too_often)
+{
+    refused("seed: 1\nlog: info\nseed: 2\n",
+            "r.yaml:3: seed is given twice; line 1 has it already");
+    refused("model: {heads: 2}\nmodel: {layers: 2}\n",
+            "r.yaml:2: model is given twice; line 1 has it already");
+    refused("phases:\n- kind: sft\n  kind: grpo\n",
+            "r.yaml:3: kind is given twice; line 2 has it already");
+}
+END_TEST
+
+START_TEST(yaml_is_bounded)
+{
+    refused("seed: &a 1\nmodel: {layers: *a}\n",
+            "r.yaml:2: aliases (*name) are not used in recipes; write the value again");
+    refused("seed: 1\n---\nseed: 2\n", "r.yaml:2: a second document begins here; a recipe is one");
+    refused("a: [[[[[[[[[[]]]]]]]]]]\n", "r.yaml:1: too deeply nested");
+    refused(
+        "model:\n\tlayers: 4\n",
+        "r.yaml:2: not YAML: found character that cannot start any token while scanning for the "
+        "next token (indent with spaces, not tabs; quote special characters)");
+}
+END_TEST
+
+START_TEST(mistakes_are_capped)
+{
+    enum { KEYS = 100000 };
+    char *yaml = malloc(KEYS * 8 + 1);
+    size_t n = 0;
+    for (int i = 0; i < KEYS; i++) n += (size_t)sprintf(yaml + n, "x%05d:\n", i);
+    struct settings s;
+    struct problems p = {0};
+    settings_defaults(&s);
+    ck_assert(!settings_parse(&s, yaml, n, "r.yaml", &p));
+    ck_assert_int_eq(p.n, 101);
+    ck_assert_str_eq(p.text[100], "r.yaml: and more mistakes, not shown");
+    problems_free(&p);
+    settings_free(&s);
+    free(yaml);
+}
+END_TEST
+
+START_TEST(empty_is_all_defaults)
+{
+    static const char *const empty[] = {"", "\n", "# nothing\n", "model:\nphases:\n", "~\n"};
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        struct settings s;
+        struct problems p = {0};
+        ck_assert_msg(parse(&s, empty[i], &p), "%s", p.n ? p.text[0] : "");
+        ck_assert_int_eq(s.model.layers, 4);
+        ck_assert_int_eq(s.n_phases, 0);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(set_overrides)
+{
+    static const struct {
+        const char *text, *message; /* NULL: is right */
+    } rows[] = {
+        {"seed=9", NULL},
+        {"model.layers=3", NULL},
+        {"phases.sft.lr=1e-5", NULL},
+        {"phases.late.kl=0.1", NULL},
+        {"phases.1.samples=16", NULL},
+        {"out=", NULL},
+        {"phases.grpo.batch=1",
+         "--set phases.grpo.batch=1: batch is not used by the phase kind grpo, only by sft"},
+        {"phases.grop.lr=1", "--set phases.grop.lr=1: no phase is called grop; the phases are: 0 "
+                             "sft, 1 grpo, 2 late, 3 eval"},
+        {"phases.4.lr=1", "--set phases.4.lr=1: no phase is called 4; the phases are: 0 sft, 1 "
+                          "grpo, 2 late, 3 eval"},
+        {"phases.lr=1", "--set phases.lr=1: which phase? write phases.NAME.lr=..."},
+        {"lr=1", "--set lr=1: lr is a phase setting; write --set phases.NAME.lr=..."},
+        {"layers=1", "--set layers=1: layers is a model setting; write --set model.layers=..."},
+        {"model.seed=1", "--set model.seed=1: seed is a run setting; write --set seed=..."},
+        {"modell.layers=1", "--set modell.layers=1: unknown section modell; did you mean model?"},
+        {"model.layers=x", "--set model.layers=x: layers: \"x\" is not a whole number such as 100"},
+        {"model.layer=1", "--set model.layer=1: unknown setting layer; did you mean layers?"},
+        {"seed", "--set seed: write it as name=value, for example model.layers=6"},
+    };
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s, recipe, &p));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool ok = settings_set(&s, rows[i].text, &p);
+        ck_assert_msg(ok == !rows[i].message, "%s", rows[i].text);
+        if (rows[i].message) ck_assert_str_eq(p.text[p.n - 1], rows[i].message);
+    }
+    ck_assert_int_eq(s.run.seed, 9);
+    ck_assert_str_eq(s.run.out, "");
+    ck_assert_int_eq(s.model.layers, 3);
+    ck_assert(s.phases[0].lr == 1e-5);
+    ck_assert(s.phases[2].kl == 0.1);
+    ck_assert_int_eq(s.phases[1].samples, 16);
+    ck_assert_int_eq(s.lines.run.seed, LINE_SET);
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(check_resolves_zeros)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s,
+                    "model: {hidden: 100, heads: 5}\nmesh: {pp: 2}\nphases: [{kind: sft}, {kind: "
+                    "grpo}, {kind: grpo}]\n",
+                    &p));
+    ck_assert_msg(settings_check(&s, 6, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert_int_eq(s.model.ffn, 272); /* 266.7 up to a multiple of 8 */
+    ck_assert_int_eq(s.model.kv_heads, 5);
+    ck_assert_int_eq(s.model.head_dim, 20);
+    ck_assert_int_eq(s.mesh.dp, 3);
+    ck_assert_int_eq(s.run.schedule, SCHEDULE_DUALPIPE);
+    ck_assert_str_eq(s.phases[0].name, "sft");
+    ck_assert_str_eq(s.phases[2].name, "grpo2");
+    struct dims d = settings_dims(&s, 99);
+    ck_assert_int_eq(d.V, 99);
+    ck_assert_int_eq(d.F, 272);
+    ck_assert_int_eq(d.D, 20);
+    ck_assert_int_eq(d.precision, PRECISION_BF16);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(schedule_auto)
+{
+    static const struct {
+        int pp, directions, schedule;
+    } rows[] = {{1, 2, SCHEDULE_SERIAL},
+                {2, 2, SCHEDULE_DUALPIPE},
+                {3, 2, SCHEDULE_1F1B},
+                {4, 2, SCHEDULE_DUALPIPE},
+                {4, 1, SCHEDULE_1F1B}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        ck_assert(parse(&s, "phases: [{kind: sft}]\n", &p));
+        s.mesh.pp = rows[i].pp;
+        s.mesh.directions = rows[i].directions;
+        ck_assert(settings_check(&s, rows[i].pp, &p));
+        ck_assert_int_eq(s.run.schedule, rows[i].schedule);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(contradictions_at_once)
+{
+    static const char *const yaml = "schedule: dualpipe\n"
+                                    "model:\n"
+                                    "  heads: 6\n"
+                                    "  kv_heads: 4\n"
+                                    "  hidden: 54\n"
+                                    "  layers: 2\n"
+                                    "mesh:\n"
+                                    "  dp: 2\n"
+                                    "  pp: 3\n"
+                                    "data:\n"
+                                    "  file: x.jsonl\n"
+                                    "  micro_batch_tokens: 100\n"
+                                    "phases:\n"
+                                    "  - kind: grpo\n"
+                                    "    max_new: 256\n"
+                                    "    temperature: 0\n"
+                                    "    dual_clip: 0.5\n"
+                                    "    ref_every: 5\n"
+                                    "    samples: 1\n"
+                                    "  - kind: eval\n"
+                                    "    name: grpo\n";
+    static const char *const expected[] = {
+        "r.yaml:4: kv_heads 4 does not divide heads 6",
+        "r.yaml:3: head_dim 9 is odd",
+        "r.yaml:9: pp 3 stages need a layer each, layers is 2",
+        "r.yaml:8: a mesh of dp 2 x pp 3 needs 6 ranks, not 4: start with mpirun -np 6, or take a "
+        "mesh dp x pp of 4 x 1, 2 x 2",
+        "r.yaml:1: the schedule dualpipe needs an even number of stages",
+        "r.yaml:11: data.file is read only with task: file",
+        "r.yaml:12: micro_batch_tokens 100 is less than max_context 256",
+        "r.yaml:16: grpo: temperature 0 is greedy",
+        "r.yaml:19: grpo: a group of one answer",
+        "r.yaml:17: grpo: dual_clip 0.5 is neither",
+        "r.yaml:18: grpo: ref_every without kl",
+        "r.yaml:15: grpo: max_new 256 leaves no room",
+        "r.yaml:21: two phases are called \"grpo\"",
+    };
+    enum { N = sizeof expected / sizeof *expected };
+    struct settings s;
+    struct problems p = {0};
+    ck_assert_msg(parse(&s, yaml, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert(!settings_check(&s, 4, &p));
+    for (int i = 0; i < p.n && i < N; i++)
+        ck_assert_msg(strncmp(p.text[i], expected[i], strlen(expected[i])) == 0, "%s\n%s",
+                      p.text[i], expected[i]);
+    ck_assert_int_eq(p.n, N);
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(check_names_set)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s, "mesh: {pp: 3}\nphases:\n- {kind: grpo, kl: 0.1}\n", &p));
+    ck_assert(settings_set(&s, "phases.0.kind=sft", &p));
+    ck_assert(settings_set(&s, "model.heads=5", &p));
+    ck_assert(!settings_check(&s, 4, &p));
+    ck_assert_int_eq(p.n, 3);
+    ck_assert_str_eq(
+        p.text[0],
+        "--set: heads 5 does not divide hidden 128: change one of them or give head_dim");
+    ck_assert_str_eq(p.text[1], "r.yaml:1: pp 3 does not divide 4 ranks: start with mpirun -np 3, "
+                                "or take a mesh dp x pp of 4 x 1, 2 x 2, 1 x 4");
+    ck_assert_str_eq(p.text[2], "r.yaml:3: kl is not used by the phase kind sft, only by grpo");
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(no_phases)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s, "seed: 3\n", &p));
+    ck_assert(!settings_check(&s, 1, &p));
+    ck_assert_int_eq(p.n, 1);
+    ck_assert_ptr_nonnull(strstr(p.text[0], "no phases"));
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+/* --- the resolved recipe reads back --- */
+
+static const char *const texts[] = {"",
+                                    "a",
+                                    "~",
+                                    "null",
+                                    "it's \"quoted\" \\ # : x",
+                                    "[1",
+                                    " lead",
+                                    "caf\xc3\xa9 \xe6\x96\x87 \xf0\x9f\x98\x80",
+                                    "\xe2\x80\xa8\xc2\x85\xef\xbb\xbf\xef\xbf\xbf",
+                                    "true",
+                                    "1e3"};
+
+static double random_real(struct rng_stream *r, double low, double high)
+{
+    uint32_t how = rng_next_below(r, 4);
+    double u = rng_next_uniform(r);
+    if (how == 0) return low;
+    if (how == 1) return high;
+    return how == 2 ? low + (high - low) * u : low + (high - low) * u * u * u * u * u * u * u * u;
+}
+
+static void random_value(const struct place *at, const struct knob *k, struct rng_stream *r)
+{
+    void *value = knob_value(at, k);
+    int names = 0;
+    char name[64];
+    switch (k->type) {
+    case KNOB_INT: *(int *)value = (int)random_real(r, k->low, k->high); break;
+    case KNOB_REAL: *(double *)value = random_real(r, k->low, k->high); break;
+    case KNOB_BOOL: *(bool *)value = rng_next_below(r, 2); break;
+    case KNOB_STR:
+        free(*(char **)value);
+        *(char **)value = strdup(texts[rng_next_below(r, sizeof texts / sizeof *texts)]);
+        break;
+    case KNOB_ENUM:
+        while (enum_name(k->text, names, name, sizeof name)) names++;
+        *(int *)value = (int)rng_next_below(r, (uint32_t)names);
+        break;
+    }
+}
+
+static void random_settings(struct settings *s, struct rng_stream *r)
+{
+    settings_defaults(s);
+    phases_replace(s, (int)rng_next_below(r, 4));
+    for (int id = 0; id < SECTION_PHASE + s->n_phases; id++) {
+        struct place at = settings_place(
+            s, id < SECTION_PHASE ? (enum section_id)id : SECTION_PHASE, id - SECTION_PHASE);
+        for (int i = 0; i < at.section->n_knobs; i++) {
+            const struct knob *k = &at.section->knobs[i];
+            bool used =
+                id < SECTION_PHASE || knob_kinds(k) >> s->phases[id - SECTION_PHASE].kind & 1u;
+            if (used) random_value(&at, k, r); /* kind is the first of its section */
+        }
+    }
+}
+
+static void assert_same(const struct settings *a, const struct settings *b, const char *yaml)
+{
+    ck_assert_int_eq(a->n_phases, b->n_phases);
+    for (int id = 0; id < SECTION_PHASE + a->n_phases; id++) {
+        enum section_id section = id < SECTION_PHASE ? (enum section_id)id : SECTION_PHASE;
+        struct place x = settings_place(a, section, id - SECTION_PHASE);
+        struct place y = settings_place(b, section, id - SECTION_PHASE);
+        for (int i = 0; i < x.section->n_knobs; i++) {
+            const struct knob *k = &x.section->knobs[i];
+            const void *u = knob_value(&x, k), *v = knob_value(&y, k);
+            bool same = k->type == KNOB_STR    ? strcmp(*(char *const *)u, *(char *const *)v) == 0
+                        : k->type == KNOB_REAL ? *(const double *)u == *(const double *)v
+                        : k->type == KNOB_BOOL ? *(const bool *)u == *(const bool *)v
+                                               : *(const int *)u == *(const int *)v;
+            ck_assert_msg(same, "%s of\n%s", k->name, yaml);
+        }
+    }
+}
+
+START_TEST(yaml_reads_back)
+{
+    for (uint32_t round = 0; round < 500; round++) {
+        struct rng_stream r = {.seed = 5, .at = {.purpose = RNG_TEST, .step = round}};
+        struct settings a, b;
+        struct problems p = {0};
+        random_settings(&a, &r);
+        char *yaml = settings_yaml(&a);
+        ck_assert_msg(parse(&b, yaml, &p), "%s\n%s", p.n ? p.text[0] : "", yaml);
+        assert_same(&a, &b, yaml);
+        free(yaml);
+        settings_free(&a);
+        settings_free(&b);
+    }
+}
+END_TEST
+
+/* Thousands of damaged recipes: refused or read, but never a crash, a leak (ASan) or a silent refusal. */
+START_TEST(mutations_do_no_harm)
+{
+    static const char *const pieces[] = {"\n",   ": ",     "- ",   "  ",   "{",  "}",   "[",
+                                         "]",    "*a",     "&a ",  "\"",   "'",  "|\n", "---\n",
+                                         "kind", "phases", "\xff", "\xc2", "\t", "#",   "!!int ",
+                                         "<<: ", "? ",     "%",    "1e9",  "-"};
+    size_t length = strlen(recipe);
+    char *text = malloc(length + 64);
+    for (uint32_t round = 0; round < 6000; round++) {
+        struct rng_stream r = {.seed = 6, .at = {.purpose = RNG_TEST, .step = round}};
+        size_t n = length;
+        memcpy(text, recipe, n);
+        for (uint32_t edits = 1 + rng_next_below(&r, 4); edits > 0; edits--) {
+            const char *piece = pieces[rng_next_below(&r, sizeof pieces / sizeof *pieces)];
+            size_t at = rng_next_below(&r, (uint32_t)n), m = strlen(piece);
+            switch (rng_next_below(&r, 4)) {
+            case 0: text[at] = (char)rng_next_below(&r, 256); break;
+            case 1: memmove(text + at, text + at + 1, --n - at); break;
+            case 2: n = at + 1; break;
+            default:
+                memmove(text + at + m, text + at, n - at);
+                memcpy(text + at, piece, m);
+                n += m;
+            }
+        }
+        struct settings s;
+        struct problems p = {0};
+        settings_defaults(&s);
+        bool ok = settings_parse(&s, text, n, "r.yaml", &p);
+        ck_assert_int_eq(ok, p.n == 0);
+        if (ok) settings_check(&s, 4, &p);
+        problems_free(&p);
+        settings_free(&s);
+    }
+    free(text);
+}
+END_TEST
+
+START_TEST(load_reads_and_sets)
+{
+    static const char *const good[] = {"seed=11", "model.layers=2"};
+    static const char *const bad[] = {"sed=11"};
+    char path[] = "/tmp/duet-recipe-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, recipe, strlen(recipe)), (ssize_t)strlen(recipe));
+    close(fd);
+    struct settings s;
+    struct problems p = {0};
+    settings_defaults(&s);
+    ck_assert(settings_load(&s, path, good, 2, &p));
+    ck_assert_int_eq(s.run.seed, 11);
+    ck_assert_int_eq(s.model.layers, 2);
+    ck_assert(!settings_load(&s, path, bad, 1, &p));
+    ck_assert_str_eq(p.text[0], "--set sed=11: unknown setting sed; did you mean seed?");
+    ck_assert(!settings_load(&s, "/nonexistent/r.yaml", NULL, 0, &p));
+    ck_assert_str_eq(p.text[1],
+                     "/nonexistent/r.yaml: cannot read the recipe: No such file or directory");
+    ck_assert(!settings_load(&s, "/tmp", NULL, 0, &p));
+    ck_assert_str_eq(p.text[2], "/tmp: cannot read the recipe: Is a directory");
+    problems_free(&p);
+    settings_free(&s);
+    unlink(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("settings");
+    TCase *c = tcase_create("settings");
+    tcase_set_timeout(c, 30);
+    tcase_add_test(c, reads_a_recipe);
+    tcase_add_test(c, enums_match_the_table);
+    tcase_add_test(c, table_is_sound);
+    tcase_add_test(c, five_mistakes_at_once);
+    tcase_add_test(c, values_are_strict);
+    tcase_add_test(c, places_are_checked);
+    tcase_add_test(c, twice_is_once_too_often);
+    tcase_add_test(c, yaml_is_bounded);
+    tcase_add_test(c, mistakes_are_capped);
+    tcase_add_test(c, empty_is_all_defaults);
+    tcase_add_test(c, set_overrides);
+    tcase_add_test(c, check_resolves_zeros);
+    tcase_add_test(c, schedule_auto);
+    tcase_add_test(c, contradictions_at_once);
+    tcase_add_test(c, check_names_set);
+    tcase_add_test(c, no_phases);
+    tcase_add_test(c, yaml_reads_back);
+    tcase_add_test(c, mutations_do_no_harm);
+    tcase_add_test(c, load_reads_and_sets);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

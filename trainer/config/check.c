@@ -1,0 +1,253 @@
+/* Mistakes between settings, and what zeros stand for. Each rule is a line or two; all of them are tried, so that one run
+ * names everything. A rule whose numbers another rule has refused already stays silent. */
+#include "trainer/config/table.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct check {
+    struct settings *s;
+    int ranks;
+    struct problems *p;
+};
+
+/* line: of the setting that the message is about, from s->lines. */
+static void complain(const struct check *c, int line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void complain(const struct check *c, int line, const char *fmt, ...)
+{
+    char text[1024];
+    va_list list;
+    va_start(list, fmt);
+    vsnprintf(text, sizeof text, fmt, list);
+    va_end(list);
+    problems_add(c->p, line == LINE_SET ? "--set" : c->s->file, line > 0 ? line : 0, "%s", text);
+}
+
+static void check_heads(const struct check *c)
+{
+    struct model_knobs *m = &c->s->model;
+    const struct model_lines *line = &c->s->lines.model;
+    if (m->kv_heads == 0) m->kv_heads = m->heads;
+    if (m->heads % m->kv_heads != 0)
+        complain(
+            c, line->kv_heads,
+            "kv_heads %d does not divide heads %d: every key/value head serves the same number "
+            "of query heads",
+            m->kv_heads, m->heads);
+    if (m->head_dim == 0 && m->hidden % m->heads != 0)
+        complain(c, line->heads,
+                 "heads %d does not divide hidden %d: change one of them or give head_dim",
+                 m->heads, m->hidden);
+    else if (m->head_dim == 0)
+        m->head_dim = m->hidden / m->heads;
+    if (m->head_dim % 2 != 0)
+        complain(c, line->head_dim ? line->head_dim : line->heads,
+                 "head_dim %d is odd: rotary embeddings turn pairs", m->head_dim);
+}
+
+static void check_model(const struct check *c)
+{
+    struct model_knobs *m = &c->s->model;
+    if (m->ffn == 0) m->ffn = (m->hidden * 8 + 23) / 24 * 8; /* 8/3 hidden, up to a multiple of 8 */
+    check_heads(c);
+}
+
+/* "1 x 4, 2 x 2, 4 x 1": the meshes of `ranks` ranks that have a layer for each stage. */
+static void meshes_that_fit(const struct check *c, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int pp = 1; pp <= c->ranks && pp <= c->s->model.layers && used + 32 < size; pp++)
+        if (c->ranks % pp == 0)
+            used += (size_t)snprintf(out + used, size - used, "%s%d x %d", used ? ", " : "",
+                                     c->ranks / pp, pp);
+}
+
+static void check_ranks(const struct check *c)
+{
+    struct mesh_knobs *m = &c->s->mesh;
+    const struct mesh_lines *line = &c->s->lines.mesh;
+    char fit[256];
+    meshes_that_fit(c, fit, sizeof fit);
+    if (m->dp == 0 && c->ranks % m->pp != 0) {
+        int less = c->ranks / m->pp * m->pp;
+        complain(c, line->pp,
+                 "pp %d does not divide %d ranks: start with mpirun -np %d, or take a mesh "
+                 "dp x pp of %s",
+                 m->pp, c->ranks, less ? less : m->pp, fit);
+    } else if (m->dp == 0) {
+        m->dp = c->ranks / m->pp;
+    } else if ((long)m->dp * m->pp != c->ranks) {
+        complain(c, line->dp,
+                 "a mesh of dp %d x pp %d needs %ld ranks, not %d: start with mpirun -np %ld, or "
+                 "take a mesh dp x pp of %s",
+                 m->dp, m->pp, (long)m->dp * m->pp, c->ranks, (long)m->dp * m->pp, fit);
+    }
+}
+
+static void check_schedule(const struct check *c)
+{
+    struct mesh_knobs *m = &c->s->mesh;
+    struct run_knobs *run = &c->s->run;
+    int line = c->s->lines.run.schedule;
+    bool both = m->pp % 2 == 0 && m->directions == 2;
+    if (run->schedule == SCHEDULE_AUTO)
+        run->schedule = m->pp == 1 ? SCHEDULE_SERIAL : both ? SCHEDULE_DUALPIPE : SCHEDULE_1F1B;
+    if (run->schedule == SCHEDULE_SERIAL && m->pp > 1)
+        complain(c, line, "the schedule serial has one stage, pp is %d: take 1f1b or dualpipe",
+                 m->pp);
+    if (run->schedule == SCHEDULE_DUALPIPE && m->pp % 2 != 0)
+        complain(c, line, "the schedule dualpipe needs an even number of stages, pp is %d: take %s",
+                 m->pp, m->pp == 1 ? "serial" : "1f1b, or one stage more or less");
+    if (run->schedule == SCHEDULE_DUALPIPE && m->directions == 1)
+        complain(c, c->s->lines.mesh.directions,
+                 "the schedule dualpipe runs in both directions: directions cannot be 1");
+}
+
+static void check_mesh(const struct check *c)
+{
+    if (c->s->mesh.pp > c->s->model.layers)
+        complain(c, c->s->lines.mesh.pp, "pp %d stages need a layer each, layers is %d",
+                 c->s->mesh.pp, c->s->model.layers);
+    check_ranks(c);
+    check_schedule(c);
+}
+
+static void check_data(const struct check *c)
+{
+    const struct data_knobs *d = &c->s->data;
+    const struct data_lines *line = &c->s->lines.data;
+    if (d->task == TASK_FILE && !*d->file)
+        complain(c, line->task, "task: file needs the name of the file; give data.file");
+    if (d->task != TASK_FILE && *d->file)
+        complain(c, line->file, "data.file is read only with task: file");
+    if (d->task != TASK_FILE && *d->heldout_file)
+        complain(c, line->heldout_file, "data.heldout_file is read only with task: file");
+    if (d->micro_batch_tokens < c->s->model.max_context)
+        complain(c, line->micro_batch_tokens,
+                 "micro_batch_tokens %d is less than max_context %d: the longest sequence would "
+                 "not fit",
+                 d->micro_batch_tokens, c->s->model.max_context);
+}
+
+/* Names are written in --set, in metrics and in file names. */
+static void check_name(const struct check *c, int i)
+{
+    static const char *const letters =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    const char *name = c->s->phases[i].name;
+    int line = c->s->lines.phases[i].name;
+    if (name[strspn(name, letters)] != '\0' || strlen(name) > 40)
+        complain(c, line, "phase name \"%.60s\": at most 40 letters, digits, _ and -", name);
+    else if (name[strspn(name, "0123456789")] == '\0')
+        complain(c, line, "phase name \"%s\" is a number: --set takes it for a position", name);
+    for (int j = 0; j < i; j++)
+        if (strcmp(name, c->s->phases[j].name) == 0) {
+            complain(c, line, "two phases are called \"%.60s\"; give one another name", name);
+            return;
+        }
+}
+
+/* --set phases.X.kind=... may leave settings behind that the new kind does not use. */
+static void check_uses(const struct check *c, int i)
+{
+    struct place at = settings_place(c->s, SECTION_PHASE, i);
+    for (int k = 0; k < at.section->n_knobs; k++) {
+        const struct knob *knob = &at.section->knobs[k];
+        int line = *knob_line(&at, knob);
+        struct origin from = {line == LINE_SET ? "--set" : c->s->file, line > 0 ? line : 0};
+        if (!knob_is_default(&at, knob)) phase_uses(&at, knob, from, c->p);
+    }
+}
+
+static void check_grpo(const struct check *c, const struct phase_knobs *ph,
+                       const struct phase_lines *line)
+{
+    if (ph->temperature <= 0)
+        complain(c, line->temperature, "%s: temperature 0 is greedy: grpo learns from samples",
+                 ph->name);
+    if (ph->samples < 2)
+        complain(c, line->samples, "%s: a group of one answer has no advantage; samples is %d",
+                 ph->name, ph->samples);
+    if (ph->dual_clip > 0 && ph->dual_clip <= 1)
+        complain(c, line->dual_clip, "%s: dual_clip %g is neither 0 (off) nor above 1", ph->name,
+                 ph->dual_clip);
+    if (ph->ref_every > 0 && ph->kl <= 0)
+        complain(c, line->ref_every, "%s: ref_every without kl: no reference is kept", ph->name);
+    if ((long)ph->prompts * ph->samples < ph->mini_batches)
+        complain(c, line->mini_batches, "%s: %d mini_batches of %ld answers", ph->name,
+                 ph->mini_batches, (long)ph->prompts * ph->samples);
+}
+
+static void check_phase(const struct check *c, int i)
+{
+    struct phase_knobs *ph = &c->s->phases[i];
+    const struct phase_lines *line = &c->s->lines.phases[i];
+    bool samples = ph->kind != PHASE_SFT || ph->eval_every > 0;
+    check_name(c, i);
+    check_uses(c, i);
+    if (ph->kind == PHASE_GRPO) check_grpo(c, ph, line);
+    if (samples && ph->max_new >= c->s->model.max_context)
+        complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
+                 ph->name, ph->max_new, c->s->model.max_context);
+    if (ph->kind != PHASE_SFT && (long)ph->prompts * ph->samples > INT_MAX)
+        complain(c, line->prompts, "%s: prompts %d x samples %d answers are too many for a step",
+                 ph->name, ph->prompts, ph->samples);
+    if (ph->kind != PHASE_EVAL && ph->warmup > ph->steps)
+        complain(c, line->warmup, "%s: warmup %d is longer than the phase's %d steps", ph->name,
+                 ph->warmup, ph->steps);
+}
+
+static void check_phases(const struct check *c)
+{
+    struct settings *s = c->s;
+    char name[64];
+    if (s->n_phases == 0)
+        complain(c, 0, "no phases: a recipe says what to do, for example `phases: [{kind: sft}]`");
+    for (int i = 0; i < s->n_phases; i++) {
+        if (*s->phases[i].name) continue;
+        settings_phase_name(s, i, name, sizeof name);
+        char *copy = strdup(name);
+        SYS_OK(copy, "free memory on this machine", "no memory for a phase's name");
+        free(s->phases[i].name);
+        s->phases[i].name = copy;
+    }
+    for (int i = 0; i < s->n_phases; i++) check_phase(c, i);
+}
+
+bool settings_check(struct settings *s, int ranks, struct problems *p)
+{
+    int before = p->n;
+    const struct check c = {s, ranks, p};
+    check_model(&c);
+    check_mesh(&c);
+    check_data(&c);
+    check_phases(&c);
+    return p->n == before;
+}
+
+struct dims settings_dims(const struct settings *s, int V)
+{
+    const struct model_knobs *m = &s->model;
+    return (struct dims){
+        .V = V,
+        .L = m->layers,
+        .C = m->hidden,
+        .F = m->ffn,
+        .Hq = m->heads,
+        .Hkv = m->kv_heads,
+        .D = m->head_dim,
+        .max_context = m->max_context,
+        .rope_theta = (float)m->rope_theta,
+        .norm_eps = (float)m->norm_eps,
+        .init_std = (float)m->init_std,
+        .qkv_bias = m->qkv_bias,
+        .qk_norm = m->qk_norm,
+        .tied = m->tied,
+        .precision = (enum precision)s->run.precision,
+    };
+}

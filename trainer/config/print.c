@@ -1,0 +1,145 @@
+/* Settings as text: the resolved recipe (YAML that reads back to the same values) and the help. */
+#include "trainer/config/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The shortest of the forms that read back to the same number. */
+static void print_real(FILE *out, double v)
+{
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) break;
+    }
+    fputs(text, out);
+}
+
+/* Code point of the well-formed UTF-8 character at *s, which is moved past it. */
+static unsigned utf8_next(const unsigned char **s)
+{
+    unsigned c = *(*s)++;
+    int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    if (more) c &= 0x3fu >> more;
+    for (; more > 0; more--) c = c << 6 | (*(*s)++ & 0x3fu);
+    return c;
+}
+
+/* Double-quoted; what YAML would refuse or take for a line break is escaped (YAML 1.1, section 5.1). */
+static void print_quoted(FILE *out, const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    fputc('"', out);
+    while (*s) {
+        const unsigned char *start = s;
+        unsigned c = utf8_next(&s);
+        bool odd = (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+                   c == 0xfffe || c == 0xffff;
+        if (odd)
+            fprintf(out, "\\u%04X", c);
+        else if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", (char)c);
+        else
+            fwrite(start, 1, (size_t)(s - start), out);
+    }
+    fputc('"', out);
+}
+
+static void print_value(FILE *out, const struct place *at, const struct knob *k)
+{
+    const void *value = knob_value(at, k);
+    char name[64];
+    switch (k->type) {
+    case KNOB_INT: fprintf(out, "%d", *(const int *)value); break;
+    case KNOB_REAL: print_real(out, *(const double *)value); break;
+    case KNOB_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
+    case KNOB_STR: print_quoted(out, *(char *const *)value); break;
+    case KNOB_ENUM:
+        INVARIANT(enum_name(k->text, *(const int *)value, name, sizeof name), "%s %d", k->name,
+                  *(const int *)value);
+        fputs(name, out);
+        break;
+    }
+}
+
+/* Every knob, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */
+static void print_place(FILE *out, const struct place *at, const char *first, const char *rest,
+                        unsigned kinds)
+{
+    const char *lead = first;
+    for (int i = 0; i < at->section->n_knobs; i++) {
+        const struct knob *k = &at->section->knobs[i];
+        if (!(knob_kinds(k) & kinds)) continue;
+        fprintf(out, "%s%s: ", lead, k->name);
+        print_value(out, at, k);
+        fputc('\n', out);
+        lead = rest;
+    }
+}
+
+char *settings_yaml(const struct settings *s)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    SYS_OK(out, "free memory on this machine", "no memory for the recipe's text");
+    for (int id = 0; id < SECTION_PHASE; id++) {
+        struct place at = settings_place(s, (enum section_id)id, 0);
+        if (id != SECTION_RUN) fprintf(out, "\n%s:\n", at.section->name);
+        print_place(out, &at, id == SECTION_RUN ? "" : "  ", id == SECTION_RUN ? "" : "  ", ~0u);
+    }
+    fputs(s->n_phases ? "\nphases:\n" : "", out);
+    for (int i = 0; i < s->n_phases; i++) {
+        struct place at = settings_place(s, SECTION_PHASE, i);
+        print_place(out, &at, "  - ", "    ", 1u << s->phases[i].kind);
+    }
+    SYS_OK(fclose(out) == 0, "free memory on this machine", "no memory for the recipe's text");
+    return text;
+}
+
+/* Type and default of a knob in one short column: "5", "true", "fp32|[bf16]". */
+static void help_default(const struct knob *k, char *out, size_t size)
+{
+    char name[64];
+    switch (k->type) {
+    case KNOB_INT:
+    case KNOB_REAL: snprintf(out, size, "%.10g", k->initial); break;
+    case KNOB_BOOL: snprintf(out, size, "%s", k->initial != 0 ? "true" : "false"); break;
+    case KNOB_STR: snprintf(out, size, "\"%s\"", k->text); break;
+    case KNOB_ENUM:
+        enum_name(k->text, (int)k->initial, name, sizeof name);
+        snprintf(out, size, "%s", name);
+        break;
+    }
+}
+
+static void help_range(const struct knob *k, char *out, size_t size)
+{
+    switch (k->type) {
+    case KNOB_INT: snprintf(out, size, "whole number, %.10g to %.10g", k->low, k->high); break;
+    case KNOB_REAL: snprintf(out, size, "number, %.10g to %.10g", k->low, k->high); break;
+    case KNOB_BOOL: snprintf(out, size, "true or false"); break;
+    case KNOB_STR: snprintf(out, size, "text"); break;
+    case KNOB_ENUM: snprintf(out, size, "%s", k->text); break;
+    }
+}
+
+void settings_help(void)
+{
+    puts("Settings of a recipe, as `name: value (default); type and range`. Any of them can be\n"
+         "overridden by --set name=value, --set section.name=value or --set "
+         "phases.NAME.name=value.");
+    for (int id = 0; id < SECTIONS; id++) {
+        const struct section *section = &sections[id];
+        printf("\n%s%s(%s)\n", section->name, *section->name ? ": " : "", section->help);
+        for (int i = 0; i < section->n_knobs; i++) {
+            const struct knob *k = &section->knobs[i];
+            char initial[64], range[96], left[96];
+            help_default(k, initial, sizeof initial);
+            help_range(k, range, sizeof range);
+            snprintf(left, sizeof left, "%s: %s", k->name, initial);
+            printf("  %-28s %s\n      %s\n", left, range, k->help);
+        }
+    }
+}

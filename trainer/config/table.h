@@ -1,0 +1,85 @@
+/* knobs.h as data: what the reader, --set, the checks, the printer and the help walk over. */
+#ifndef DUET_TRAINER_CONFIG_TABLE_H
+#define DUET_TRAINER_CONFIG_TABLE_H
+
+#include "trainer/config/settings.h"
+
+enum knob_type { KNOB_INT, KNOB_REAL, KNOB_BOOL, KNOB_STR, KNOB_ENUM };
+
+struct knob {
+    const char *name;
+    enum knob_type type;
+    size_t offset;      /* of the value in the section's struct */
+    size_t line_offset; /* of the line (an int) in the section's struct of lines */
+    double initial;     /* default of all but STR */
+    double low, high;   /* INT, REAL */
+    const char *text;   /* STR: the default; ENUM: "first|second|..." */
+    const char *help;
+};
+
+enum section_id {
+    SECTION_RUN,
+    SECTION_MODEL,
+    SECTION_MESH,
+    SECTION_DATA,
+    SECTION_CHECKPOINT,
+    SECTION_PHASE,
+    SECTIONS
+};
+
+struct section {
+    const char *name; /* its key in a recipe; "" for the top level */
+    const char *noun; /* "lr is a phase setting" */
+    const char *help;
+    const struct knob *knobs;
+    int n_knobs;
+    size_t offset, line_offset; /* in struct settings; of the first phase's struct for phases */
+};
+
+extern const struct section sections[SECTIONS];
+
+/* One section's values: where its knobs are read and written. */
+struct place {
+    const struct section *section;
+    void *values; /* struct run_knobs, ... */
+    void *lines;  /* struct run_lines, ... */
+};
+
+/* Where a message points: file:line; file NULL or line 0 where there is none. */
+struct origin {
+    const char *file;
+    int line;
+};
+
+/* `phase` counts for SECTION_PHASE only. */
+struct place settings_place(const struct settings *s, enum section_id id, int phase);
+void *knob_value(const struct place *at, const struct knob *k);
+int *knob_line(const struct place *at, const struct knob *k);
+
+const struct knob *knob_find(const struct section *section, const char *name);
+/* Bit 1 << PHASE_... for every kind of phase that uses the knob, from the beginning of its help. */
+unsigned knob_kinds(const struct knob *k);
+/* Name number i of an ENUM's text into out, false when there are fewer. */
+bool enum_name(const char *names, int i, char *out, size_t size);
+/* Number of `word` among an ENUM's names, -1. */
+int enum_find(const char *names, const char *word);
+
+/* Sets all knobs of a place to their defaults; what the place held is forgotten, not freed. */
+void place_defaults(const struct place *at);
+void place_free(const struct place *at);
+bool knob_is_default(const struct place *at, const struct knob *k);
+
+/* Parses text as the knob's type, checks its range, stores value and line; a mistake goes to p. */
+bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
+                 struct origin from, struct problems *p);
+/* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
+void knob_unknown(const struct section *section, const char *name, struct origin from,
+                  struct problems *p);
+/* The phase at `at` uses the knob; otherwise a problem. */
+bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
+                struct problems *p);
+
+/* A list of n phases, all defaults; the old ones are freed. */
+void phases_replace(struct settings *s, int n);
+
+#endif

@@ -1,0 +1,222 @@
+/* Text to value: what the YAML reader and --set have in common. Strict on purpose: 1e3 is no whole number, yes is no
+ * truth value, 0x10 is no number, so that nothing is read otherwise than it was meant. */
+#include "trainer/config/table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TEXT = 4096, MAX_NAMES = 64, SHOWN = 60 };
+
+static const char *const wanted[] = {
+    [KNOB_INT] = "a whole number such as 100",
+    [KNOB_REAL] = "a number such as 0.1 or 1e-4",
+    [KNOB_BOOL] = "true or false",
+};
+
+static bool digits_only(const char *text, const char *allowed)
+{
+    return *text && text[strspn(text, allowed)] == '\0';
+}
+
+static bool range_ok(const struct knob *k, double v, const char *text, struct origin from,
+                     struct problems *p)
+{
+    if (v >= k->low && v <= k->high) return true;
+    problems_add(p, from.file, from.line, "%s: %.*s is not in its range %.10g to %.10g", k->name,
+                 SHOWN, text, k->low, k->high);
+    return false;
+}
+
+static bool wrong_type(const struct knob *k, const char *text, struct origin from,
+                       struct problems *p)
+{
+    if (*text)
+        problems_add(p, from.file, from.line, "%s: \"%.*s\" is not %s", k->name, SHOWN, text,
+                     wanted[k->type]);
+    else
+        problems_add(p, from.file, from.line, "%s has no value; give it %s", k->name,
+                     wanted[k->type]);
+    return false;
+}
+
+static bool assign_int(const struct place *at, const struct knob *k, const char *text,
+                       struct origin from, struct problems *p)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    if (!digits_only(digits, "0123456789")) return wrong_type(k, text, from, p);
+    long long v = strtoll(text, NULL, 10); /* saturates, and so is out of range */
+    if (!range_ok(k, (double)v, text, from, p)) return false;
+    *(int *)knob_value(at, k) = (int)v;
+    return true;
+}
+
+static bool assign_real(const struct place *at, const struct knob *k, const char *text,
+                        struct origin from, struct problems *p)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (!digits_only(text, "+-.0123456789eE") || *end) return wrong_type(k, text, from, p);
+    if (!range_ok(k, v, text, from, p)) return false;
+    *(double *)knob_value(at, k) = v;
+    return true;
+}
+
+static bool assign_bool(const struct place *at, const struct knob *k, const char *text,
+                        struct origin from, struct problems *p)
+{
+    bool yes = strcmp(text, "true") == 0;
+    if (!yes && strcmp(text, "false") != 0) return wrong_type(k, text, from, p);
+    *(bool *)knob_value(at, k) = yes;
+    return true;
+}
+
+/* Length of the well-formed UTF-8 character at s (RFC 3629), 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+    if (s[0] < 0x80) return 1;
+    size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
+    if (n == 4 && (s[0] < 0xf0 || s[0] > 0xf4)) return 0;
+    if (s[0] == 0xe0 && s[1] < 0xa0) return 0; /* overlong */
+    if (s[0] == 0xed && s[1] > 0x9f) return 0; /* surrogates */
+    if (s[0] == 0xf0 && s[1] < 0x90) return 0; /* overlong */
+    if (s[0] == 0xf4 && s[1] > 0x8f) return 0; /* past U+10FFFF */
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    return n;
+}
+
+/* A name or a path: one line, so that it can be printed and written back. */
+static bool printable(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s) {
+        size_t n = utf8_length(s);
+        if (n == 0 || *s < 0x20 || *s == 0x7f) return false;
+        s += n;
+    }
+    return true;
+}
+
+static bool assign_str(const struct place *at, const struct knob *k, const char *text,
+                       struct origin from, struct problems *p)
+{
+    if (!printable(text)) {
+        problems_add(p, from.file, from.line, "%s: the text must be one line of UTF-8", k->name);
+        return false;
+    }
+    char *copy = strdup(text);
+    SYS_OK(copy, "free memory on this machine", "no memory for %s", k->name);
+    char **value = knob_value(at, k);
+    free(*value);
+    *value = copy;
+    return true;
+}
+
+static bool assign_enum(const struct place *at, const struct knob *k, const char *text,
+                        struct origin from, struct problems *p)
+{
+    int i = enum_find(k->text, text);
+    if (i < 0) {
+        char names[MAX_NAMES][32];
+        const char *list[MAX_NAMES];
+        int n = 0;
+        while (n < MAX_NAMES && enum_name(k->text, n, names[n], sizeof names[n])) {
+            list[n] = names[n];
+            n++;
+        }
+        const char *near = strlen(text) <= SHOWN ? nearest_name(text, list, n) : NULL;
+        problems_add(p, from.file, from.line, "%s: \"%.*s\" is none of %s%s%s%s", k->name, SHOWN,
+                     text, k->text, near ? "; did you mean " : "", near ? near : "",
+                     near ? "?" : "");
+        return false;
+    }
+    *(int *)knob_value(at, k) = i;
+    return true;
+}
+
+bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
+                 struct origin from, struct problems *p)
+{
+    static bool (*const assign[])(const struct place *, const struct knob *, const char *,
+                                  struct origin, struct problems *) = {
+        [KNOB_INT] = assign_int, [KNOB_REAL] = assign_real, [KNOB_BOOL] = assign_bool,
+        [KNOB_STR] = assign_str, [KNOB_ENUM] = assign_enum,
+    };
+    *knob_line(at, k) = from.line ? from.line : LINE_SET;
+    if (n > MAX_TEXT || strlen(text) != n) {
+        problems_add(p, from.file, from.line, "%s: the value is too long or holds a NUL", k->name);
+        return false;
+    }
+    return assign[k->type](at, k, text, from, p);
+}
+
+/* "lr is a phase setting; put it in phases": the name is known, but elsewhere. */
+static bool known_elsewhere(const char *name, struct origin from, struct problems *p)
+{
+    for (int id = 0; id < SECTIONS; id++) {
+        const struct section *s = &sections[id];
+        if (!knob_find(s, name)) continue;
+        if (from.line == 0)
+            problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...", name,
+                         s->noun, s->name, id == SECTION_PHASE ? ".NAME" : "", *s->name ? "." : "",
+                         name);
+        else
+            problems_add(p, from.file, from.line, "%s is a %s setting; put it %s%s", name, s->noun,
+                         *s->name ? "in " : "at the top level", s->name);
+        return true;
+    }
+    return false;
+}
+
+static const char *nearest_in(const struct section *section, const char *name)
+{
+    const char *names[MAX_NAMES + SECTIONS];
+    int n = 0;
+    INVARIANT(section->n_knobs <= MAX_NAMES, "%d knobs", section->n_knobs);
+    for (int i = 0; i < section->n_knobs; i++) names[n++] = section->knobs[i].name;
+    if (section == &sections[SECTION_RUN])
+        for (int id = 1; id < SECTIONS; id++) names[n++] = sections[id].name;
+    return nearest_name(name, names, n);
+}
+
+void knob_unknown(const struct section *section, const char *name, struct origin from,
+                  struct problems *p)
+{
+    const struct section *where = section;
+    const char *top = "the top level", *near = NULL;
+    if (strlen(name) > SHOWN) {
+        problems_add(p, from.file, from.line, "unknown setting %.*s...", SHOWN, name);
+        return;
+    }
+    if (known_elsewhere(name, from, p)) return;
+    near = nearest_in(section, name);
+    for (int id = 0; id < SECTIONS && !near; id++) {
+        where = &sections[id];
+        near = nearest_in(where, name);
+    }
+    if (!near)
+        problems_add(p, from.file, from.line, "unknown setting %s in %s", name,
+                     *section->name ? section->name : top);
+    else if (where == section)
+        problems_add(p, from.file, from.line, "unknown setting %s; did you mean %s?", name, near);
+    else
+        problems_add(p, from.file, from.line, "unknown setting %s; did you mean %s of %s?", name,
+                     near, *where->name ? where->name : top);
+}
+
+bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
+                struct problems *p)
+{
+    const struct phase_knobs *phase = at->values;
+    const char *kinds = knob_find(at->section, "kind")->text;
+    char kind[32];
+    if (knob_kinds(k) >> phase->kind & 1u) return true;
+    enum_name(kinds, phase->kind, kind, sizeof kind);
+    problems_add(p, from.file, from.line, "%s is not used by the phase kind %s, only by %.*s",
+                 k->name, kind, (int)strcspn(k->help, ":"), k->help);
+    return false;
+}

@@ -1,0 +1,277 @@
+/* A recipe's YAML into settings. Two readings by libyaml: the first walks the events and refuses what a recipe has no use
+ * for (aliases, second documents, deep nesting), so that the second may build a tree whose size is bounded by the
+ * file's. Then the tree is walked once; it is three levels deep at most: top level, section or phases, phase. */
+#include "trainer/config/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+enum { MAX_BYTES = 1 << 20, MAX_DEPTH = 8, MAX_PHASES = 256, MAX_MISTAKES = 100 };
+
+struct reader {
+    yaml_document_t doc;
+    struct settings *s;
+    const char *file;
+    struct problems *p;
+    int most; /* stop when p holds so many */
+    int section_line[SECTIONS];
+};
+
+static void syntax_problem(const yaml_parser_t *y, const char *file, struct problems *p)
+{
+    const char *what = y->problem ? y->problem : "unreadable";
+    bool tab = strstr(what, "cannot start any token") != NULL;
+    problems_add(p, file, (int)y->problem_mark.line + 1, "not YAML: %s%s%s%s", what,
+                 y->context ? " " : "", y->context ? y->context : "",
+                 tab ? " (indent with spaces, not tabs; quote special characters)" : "");
+}
+
+/* What is wrong with one event, NULL if nothing; keeps count of depth and documents. */
+static const char *event_problem(const yaml_event_t *e, int *depth, int *documents)
+{
+    switch (e->type) {
+    case YAML_ALIAS_EVENT: return "aliases (*name) are not used in recipes; write the value again";
+    case YAML_DOCUMENT_START_EVENT:
+        return ++*documents > 1 ? "a second document begins here; a recipe is one" : NULL;
+    case YAML_SEQUENCE_START_EVENT:
+    case YAML_MAPPING_START_EVENT: return ++*depth > MAX_DEPTH ? "too deeply nested" : NULL;
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT: --*depth; return NULL;
+    default: return NULL;
+    }
+}
+
+/* First reading. */
+static bool events_ok(const void *yaml, size_t n, const char *file, struct problems *p)
+{
+    yaml_parser_t y;
+    yaml_event_t e;
+    int depth = 0, documents = 0;
+    bool end = false;
+    const char *wrong = NULL;
+    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for the recipe");
+    yaml_parser_set_input_string(&y, yaml, n);
+    while (!end && !wrong) {
+        if (!yaml_parser_parse(&y, &e)) {
+            syntax_problem(&y, file, p);
+            break;
+        }
+        wrong = event_problem(&e, &depth, &documents);
+        if (wrong) problems_add(p, file, (int)e.start_mark.line + 1, "%s", wrong);
+        end = e.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&e);
+    }
+    yaml_parser_delete(&y);
+    return end && !wrong;
+}
+
+static bool full(const struct reader *r)
+{
+    return r->p->n >= r->most;
+}
+
+static struct origin origin(const struct reader *r, const yaml_node_t *node)
+{
+    return (struct origin){r->file, (int)node->start_mark.line + 1};
+}
+
+static const char *scalar(const yaml_node_t *node)
+{
+    return (const char *)node->data.scalar.value;
+}
+
+/* `key:` with nothing behind it, or null: as if the key were not there. */
+static bool is_null(const yaml_node_t *node)
+{
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    return !*scalar(node) || strcmp(scalar(node), "~") == 0 || strcmp(scalar(node), "null") == 0;
+}
+
+/* Name of a setting, or NULL and a problem. */
+static const char *key_of(const struct reader *r, const yaml_node_t *key)
+{
+    if (key->type == YAML_SCALAR_NODE) return scalar(key);
+    problems_add(r->p, r->file, origin(r, key).line, "a setting's name is one word, not a %s",
+                 key->type == YAML_MAPPING_NODE ? "mapping" : "list");
+    return NULL;
+}
+
+/* Notes in *line that `name` is given here; false and a problem when it was before. */
+static bool first_time(const struct reader *r, const char *name, int *line, const yaml_node_t *key)
+{
+    int here = origin(r, key).line;
+    if (*line > 0)
+        problems_add(r->p, r->file, here, "%s is given twice; line %d has it already", name, *line);
+    bool first = *line <= 0;
+    if (first) *line = here;
+    return first;
+}
+
+static void read_knob(const struct reader *r, const struct place *at, const struct knob *k,
+                      const yaml_node_t *key, const yaml_node_t *value)
+{
+    if (!first_time(r, k->name, knob_line(at, k), key)) return;
+    struct origin from = origin(r, key);
+    if (at->section == &sections[SECTION_PHASE] && !phase_uses(at, k, from, r->p)) return;
+    if (value->type != YAML_SCALAR_NODE)
+        problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,
+                     value->type == YAML_MAPPING_NODE ? "mapping" : "list");
+    else if (is_null(value))
+        knob_assign(at, k, "", 0, from, r->p);
+    else
+        knob_assign(at, k, scalar(value), value->data.scalar.length, from, r->p);
+}
+
+static yaml_node_t *node_at(struct reader *r, int index)
+{
+    return yaml_document_get_node(&r->doc, index);
+}
+
+/* What stands under one key of a section. */
+static void read_pair(struct reader *r, const struct place *at, const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = node_at(r, pair->key);
+    const char *name = key_of(r, key);
+    if (!name) return;
+    const struct knob *k = knob_find(at->section, name);
+    if (k)
+        read_knob(r, at, k, key, node_at(r, pair->value));
+    else
+        knob_unknown(at->section, name, origin(r, key), r->p);
+}
+
+/* false and a problem when the node is no mapping; an empty one is well. */
+static bool expect_mapping(const struct reader *r, const yaml_node_t *node, const char *name)
+{
+    if (node->type == YAML_MAPPING_NODE) return true;
+    if (!is_null(node))
+        problems_add(r->p, r->file, origin(r, node).line,
+                     "%s holds settings, one a line as `name: value`, not a %s", name,
+                     node->type == YAML_SCALAR_NODE ? "single value" : "list");
+    return false;
+}
+
+static void read_section(struct reader *r, enum section_id id, const yaml_node_t *node)
+{
+    struct place at = settings_place(r->s, id, 0);
+    if (!expect_mapping(r, node, at.section->name)) return;
+    for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
+         i++)
+        if (!full(r)) read_pair(r, &at, i);
+}
+
+/* The phase's kind is read before the rest, because it decides what the rest may be. Returns the pair that held it. */
+static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *at,
+                                         const yaml_node_t *node)
+{
+    const struct knob *kind = knob_find(at->section, "kind");
+    yaml_node_pair_t *i = node->data.mapping.pairs.start;
+    for (; i < node->data.mapping.pairs.top; i++) {
+        const yaml_node_t *key = node_at(r, i->key);
+        if (key->type != YAML_SCALAR_NODE || strcmp(scalar(key), "kind") != 0) continue;
+        read_knob(r, at, kind, key, node_at(r, i->value));
+        return i;
+    }
+    problems_add(r->p, r->file, origin(r, node).line, "a phase without kind; write kind: %s",
+                 kind->text);
+    return NULL;
+}
+
+static void read_phase(struct reader *r, int phase, const yaml_node_t *node)
+{
+    struct place at = settings_place(r->s, SECTION_PHASE, phase);
+    if (is_null(node)) {
+        problems_add(r->p, r->file, origin(r, node).line, "an empty phase; write - kind: ...");
+        return;
+    }
+    if (!expect_mapping(r, node, "a phase")) return;
+    const yaml_node_pair_t *kind = read_kind(r, &at, node);
+    for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
+         i++)
+        if (i != kind && !full(r)) read_pair(r, &at, i);
+}
+
+static void read_phases(struct reader *r, const yaml_node_t *node)
+{
+    if (is_null(node)) return;
+    if (node->type != YAML_SEQUENCE_NODE) {
+        problems_add(r->p, r->file, origin(r, node).line,
+                     "phases is a list; begin every phase with `- kind: ...`");
+        return;
+    }
+    yaml_node_item_t *first = node->data.sequence.items.start;
+    long n = node->data.sequence.items.top - first;
+    if (n > MAX_PHASES) {
+        problems_add(r->p, r->file, origin(r, node).line, "%ld phases are more than %d", n,
+                     MAX_PHASES);
+        return;
+    }
+    phases_replace(r->s, (int)n);
+    for (int i = 0; i < n && !full(r); i++) read_phase(r, i, node_at(r, first[i]));
+}
+
+static void read_top_pair(struct reader *r, const struct place *top, const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = node_at(r, pair->key), *value = node_at(r, pair->value);
+    const char *name = key->type == YAML_SCALAR_NODE ? scalar(key) : "";
+    for (int id = 1; id < SECTIONS; id++) {
+        if (strcmp(sections[id].name, name) != 0) continue;
+        if (!first_time(r, name, &r->section_line[id], key)) return;
+        if (id == SECTION_PHASE)
+            read_phases(r, value);
+        else
+            read_section(r, (enum section_id)id, value);
+        return;
+    }
+    read_pair(r, top, pair);
+}
+
+static void read_top(struct reader *r)
+{
+    const yaml_node_t *node = yaml_document_get_root_node(&r->doc);
+    struct place top = settings_place(r->s, SECTION_RUN, 0);
+    if (!node || !expect_mapping(r, node, "a recipe")) return;
+    for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
+         i++)
+        if (!full(r)) read_top_pair(r, &top, i);
+    if (full(r)) problems_add(r->p, r->file, 0, "and more mistakes, not shown");
+}
+
+/* A new file begins: what earlier ones said is kept, where they said it is not. */
+static void forget_lines(struct settings *s, const char *file)
+{
+    char *copy = strdup(file);
+    SYS_OK(copy, "free memory on this machine", "no memory for a file name");
+    free(s->file);
+    s->file = copy;
+    for (int id = 0; id < SECTION_PHASE; id++) {
+        struct place at = settings_place(s, (enum section_id)id, 0);
+        for (int i = 0; i < at.section->n_knobs; i++) *knob_line(&at, &at.section->knobs[i]) = 0;
+    }
+    if (s->n_phases) memset(s->lines.phases, 0, (size_t)s->n_phases * sizeof *s->lines.phases);
+}
+
+bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
+                    struct problems *p)
+{
+    int before = p->n;
+    struct reader r = {.s = s, .file = file, .p = p, .most = before + MAX_MISTAKES};
+    yaml_parser_t y;
+    forget_lines(s, file);
+    if (n > MAX_BYTES)
+        problems_add(p, file, 0, "%zu bytes are too many for a recipe (at most %d)", n, MAX_BYTES);
+    if (n == 0 || n > MAX_BYTES || !events_ok(yaml, n, file, p)) return p->n == before;
+    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for the recipe");
+    yaml_parser_set_input_string(&y, yaml, n);
+    if (yaml_parser_load(&y, &r.doc)) {
+        read_top(&r);
+        yaml_document_delete(&r.doc);
+    } else {
+        syntax_problem(&y, file, p);
+    }
+    yaml_parser_delete(&y);
+    return p->n == before;
+}
