@@ -12,7 +12,8 @@
 
 /* out[0..count[me]) = sum over members of their in[offset[me] .. +count[me]).
  *   in       (sum of counts) floats laid out slice by slice: slice i at offset[i]
- *   scratch  at least size * max(count) floats
+ *   out      may be in + offset[me]
+ *   scratch  at least size * count[me] floats
  * Pieces of at most 2 MiB travel (SYSTEMS: half-duplex trap). */
 void coll_reduce_scatter(float *out, const float *in, const size_t *count, const size_t *offset,
                          int inner, float *scratch, MPI_Comm comm);
@@ -21,7 +22,7 @@ void coll_reduce_scatter(float *out, const float *in, const size_t *count, const
 void coll_all_gather(void *buf, const size_t *count, const size_t *offset, size_t elem_bytes,
                      MPI_Comm comm);
 
-/* In place; scratch: (size + 1) * ceil(n / size) floats. */
+/* In place; scratch: size * ceil(n / size) floats. */
 void coll_all_reduce(float *buf, size_t n, int inner, float *scratch, MPI_Comm comm);
 
 /* Unequal pieces of bytes, both ways. count/offset in bytes, one an member. */

@@ -1,0 +1,354 @@
+/* Messages between stages. A message is a row of a fixed table; it travels in pieces of 2 MiB, at most
+ * WINDOW of them open, and the open pieces of all messages stand in one dense array for MPI_Testsome.
+ *
+ * Who drives: a thread that waits for a message drives all of them. While nobody waits and a message is
+ * open that MPI cannot finish by itself (above the eager limit), the progress thread does. Otherwise it sleeps on
+ * a condition, so that the small messages of decoding never wake it. */
+#include "comm/p2p.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "comm/base/log.h"
+#include "comm/base/nap.h"
+#include "comm/world.h"
+
+enum { WINDOW = 4, TAG_LIMIT = 1 << 20 };
+static const size_t piece_bytes = (size_t)2 << 20; /* SYSTEMS: larger ones go one way at a time */
+static const size_t eager_bytes = 4096;            /* of shared memory, Open MPI's smallest */
+
+struct message {
+    bool used, send;
+    int peer, tag;
+    unsigned char *buf;
+    size_t bytes;
+    size_t pieces, posted; /* of `pieces`, `posted` have been handed to MPI, in order */
+    int open;              /* handed over and not complete */
+    uint64_t order;        /* counts up with every message of this rank */
+};
+
+struct p2p {
+    MPI_Comm comm;
+    int max_open, n_used;
+    struct message *message; /* (max_open) */
+    MPI_Request
+        *request; /* (max_open * WINDOW), the first n_open in use, with their owner and size */
+    int *owner, *size, *index;
+    MPI_Status *status;
+    int n_open;
+    int unposted; /* messages with pieces still to be handed over */
+    int heavy;    /* open messages that need driving */
+    int waiters;  /* threads in p2p_wait: they drive */
+    uint64_t order;
+    double waited;
+    bool threads, ending, asleep;
+    pthread_mutex_t lock; /* guards all of the above */
+    pthread_cond_t wake;
+    pthread_t thread;
+};
+
+static bool message_done(const struct message *m)
+{
+    return m->posted == m->pieces && m->open == 0;
+}
+
+/* Pieces of messages with equal peer, tag and direction match in the order of posting: a later message
+ * must not hand over a piece before the earlier one has handed over all of its. */
+static bool must_follow(const struct p2p *p, const struct message *m)
+{
+    if (p->unposted <= 1) return false; /* m itself */
+    for (int i = 0; i < p->max_open; i++) {
+        const struct message *o = &p->message[i];
+        if (o->used && o->posted < o->pieces && o->order < m->order && o->peer == m->peer &&
+            o->tag == m->tag && o->send == m->send)
+            return true;
+    }
+    return false;
+}
+
+static void post_piece(struct p2p *p, struct message *m)
+{
+    size_t at = m->posted * piece_bytes, left = m->bytes - at;
+    int n = (int)(left < piece_bytes ? left : piece_bytes), k = p->n_open++;
+    if (m->send)
+        MPI_OK(MPI_Isend(m->buf + at, n, MPI_BYTE, m->peer, m->tag, p->comm, &p->request[k]));
+    else
+        MPI_OK(MPI_Irecv(m->buf + at, n, MPI_BYTE, m->peer, m->tag, p->comm, &p->request[k]));
+    p->owner[k] = (int)(m - p->message);
+    p->size[k] = n;
+    m->open++;
+    m->posted++;
+}
+
+static void post_pieces(struct p2p *p, struct message *m)
+{
+    if (must_follow(p, m)) return;
+    while (m->posted < m->pieces && m->open < WINDOW) post_piece(p, m);
+    if (m->posted == m->pieces) p->unposted--;
+}
+
+/* A piece that failed or has another size than its receiver was told. */
+static void piece_check(const struct p2p *p, int k, const MPI_Status *s, bool in_status)
+{
+    const struct message *m = &p->message[p->owner[k]];
+    int n = 0;
+    if (in_status && s->MPI_ERROR != MPI_SUCCESS && s->MPI_ERROR != MPI_ERR_PENDING) {
+        die_waiting("tag %d %s rank %d of the pipeline", m->tag, m->send ? "to" : "from", m->peer);
+        mpi_die(__FILE__, __LINE__, m->send ? "MPI_Isend" : "MPI_Irecv", s->MPI_ERROR);
+    }
+    if (m->send) return;
+    MPI_OK(MPI_Get_count(s, MPI_BYTE, &n));
+    INVARIANT(n == p->size[k], "tag %d from rank %d: %d bytes came, %d were awaited", m->tag,
+              m->peer, n, p->size[k]);
+}
+
+static void close_gaps(struct p2p *p)
+{
+    int n = 0;
+    for (int k = 0; k < p->n_open; k++) {
+        if (p->request[k] == MPI_REQUEST_NULL) continue;
+        p->request[n] = p->request[k];
+        p->owner[n] = p->owner[k];
+        p->size[n++] = p->size[k];
+    }
+    p->n_open = n;
+}
+
+/* One look at everything that is open. Returns true if a piece has finished. Called with the lock. */
+static bool drive(struct p2p *p)
+{
+    int n = 0;
+    if (p->n_open > 0) {
+        int rc = MPI_Testsome(p->n_open, p->request, &n, p->index, p->status);
+        if (rc != MPI_SUCCESS && rc != MPI_ERR_IN_STATUS)
+            mpi_die(__FILE__, __LINE__, "MPI_Testsome", rc);
+        if (n == MPI_UNDEFINED) n = 0;
+        for (int i = 0; i < n; i++) {
+            int k = p->index[i];
+            struct message *m = &p->message[p->owner[k]];
+            piece_check(p, k, &p->status[i], rc == MPI_ERR_IN_STATUS);
+            m->open--;
+            if (m->bytes > eager_bytes && message_done(m)) p->heavy--;
+        }
+    }
+    if (n > 0) close_gaps(p);
+    for (int i = 0; p->unposted > 0 && i < p->max_open; i++)
+        if (p->message[i].used && p->message[i].posted < p->message[i].pieces)
+            post_pieces(p, &p->message[i]);
+    return n > 0;
+}
+
+static void *progress(void *arg)
+{
+    struct p2p *p = arg;
+    struct nap nap = nap_begin();
+    die_place("moving messages in the background");
+    pthread_mutex_lock(&p->lock);
+    while (!p->ending) {
+        if (p->heavy == 0 || p->waiters > 0) {
+            p->asleep = true;
+            pthread_cond_wait(&p->wake, &p->lock);
+            p->asleep = false;
+            nap = nap_begin();
+        } else {
+            if (drive(p)) nap = nap_begin();
+            pthread_mutex_unlock(&p->lock);
+            nap_take(&nap);
+            pthread_mutex_lock(&p->lock);
+        }
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Called with the lock. */
+static void wake_if_needed(struct p2p *p)
+{
+    if (p->threads && p->asleep && p->heavy > 0 && p->waiters == 0) pthread_cond_signal(&p->wake);
+}
+
+/* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
+ * them now, when nobody computes. */
+static void connect_all(MPI_Comm comm)
+{
+    int me, n;
+    char in = 0, out = 0;
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    MPI_OK(MPI_Comm_size(comm, &n));
+    for (int s = 1; s < n; s++) {
+        MPI_Request r[2];
+        MPI_OK(MPI_Irecv(&in, 1, MPI_BYTE, (me + n - s) % n, 0, comm, &r[0]));
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, (me + s) % n, 0, comm, &r[1]));
+        world_wait(r, 2);
+    }
+}
+
+static void *need(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+    SYS_OK(memory != NULL, NULL, "no room for %zu open messages", n);
+    return memory;
+}
+
+struct p2p *p2p_new(MPI_Comm comm, int max_open)
+{
+    struct p2p *p = need(1, sizeof *p);
+    size_t rows = (size_t)max_open, pieces = rows * WINDOW;
+    int level = MPI_THREAD_SINGLE;
+    p->max_open = max_open;
+    p->message = need(rows, sizeof *p->message);
+    p->request = need(pieces, sizeof(MPI_Request));
+    p->status = need(pieces, sizeof *p->status);
+    p->owner = need(pieces, sizeof *p->owner);
+    p->size = need(pieces, sizeof *p->size);
+    p->index = need(pieces, sizeof *p->index);
+    MPI_OK(MPI_Comm_dup(comm, &p->comm));
+    MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
+    connect_all(p->comm);
+    MPI_OK(MPI_Query_thread(&level));
+    p->threads = level == MPI_THREAD_MULTIPLE;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    if (p->threads) world_thread_start(&p->thread, progress, p);
+    return p;
+}
+
+void p2p_free(struct p2p *p)
+{
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    INVARIANT(p->n_used == 0, "%d messages were never waited for", p->n_used);
+    p->ending = true;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    if (p->threads) pthread_join(p->thread, NULL);
+    MPI_OK(MPI_Comm_free(&p->comm));
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    free(p->message);
+    free(p->request);
+    free(p->status);
+    free(p->owner);
+    free(p->size);
+    free(p->index);
+    free(p);
+}
+
+static ticket post(struct p2p *p, struct message m)
+{
+    INVARIANT(m.tag >= 0 && m.tag < TAG_LIMIT, "tag %d", m.tag);
+    m.used = true;
+    m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
+    pthread_mutex_lock(&p->lock);
+    ticket t = 0;
+    while (t < p->max_open && p->message[t].used) t++;
+    INVARIANT(t < p->max_open, "more than %d messages open", p->max_open);
+    m.order = p->order++;
+    p->message[t] = m;
+    p->n_used++;
+    p->unposted++;
+    p->heavy += m.bytes > eager_bytes;
+    post_pieces(p, &p->message[t]);
+    wake_if_needed(p);
+    pthread_mutex_unlock(&p->lock);
+    return t;
+}
+
+ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes)
+{
+    union {
+        const void *in;
+        void *out;
+    } b = {.in = buf}; /* one table for both ways; a send only reads */
+    return post(
+        p, (struct message){.send = true, .peer = peer, .tag = tag, .buf = b.out, .bytes = bytes});
+}
+
+ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes)
+{
+    return post(p, (struct message){.peer = peer, .tag = tag, .buf = buf, .bytes = bytes});
+}
+
+static struct message *message_of(struct p2p *p, ticket t)
+{
+    INVARIANT(t >= 0 && t < p->max_open && p->message[t].used, "ticket %d is not open", t);
+    return &p->message[t];
+}
+
+/* Index of the first finished one of the tickets, whose row is freed; -1 if none. Called with the lock. */
+static int take_done(struct p2p *p, const ticket *t, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (t[i] == TICKET_NONE || !message_done(message_of(p, t[i]))) continue;
+        p->message[t[i]].used = false;
+        p->n_used--;
+        return i;
+    }
+    return -1;
+}
+
+static void say_waiting(struct p2p *p, ticket t, int n)
+{
+    const struct message *m = message_of(p, t);
+    die_waiting("tag %d %s rank %d of the pipeline, %zu bytes (%d awaited, %d open)", m->tag,
+                m->send ? "to" : "from", m->peer, m->bytes, n, p->n_used);
+}
+
+int p2p_wait_any(struct p2p *p, const ticket *t, int n)
+{
+    int first = 0;
+    while (first < n && t[first] == TICKET_NONE) first++;
+    if (first == n) return -1;
+    struct nap nap = nap_begin();
+    bool first_sleep = false;
+    pthread_mutex_lock(&p->lock);
+    int done = take_done(p, t, n);
+    p->waiters++;
+    while (done < 0) {
+        drive(p);
+        done = take_done(p, t, n);
+        if (done >= 0) break;
+        if (first_sleep) say_waiting(p, t[first], n);
+        pthread_mutex_unlock(&p->lock);
+        first_sleep = nap_take(&nap);
+        pthread_mutex_lock(&p->lock);
+    }
+    p->waiters--;
+    p->waited += clock_now() - nap.since;
+    wake_if_needed(p);
+    pthread_mutex_unlock(&p->lock);
+    if (nap.slept) die_waiting(NULL);
+    return done;
+}
+
+void p2p_wait(struct p2p *p, ticket t)
+{
+    p2p_wait_any(p, &t, 1);
+}
+
+bool p2p_test(struct p2p *p, ticket t)
+{
+    if (t == TICKET_NONE) return true;
+    pthread_mutex_lock(&p->lock);
+    if (!message_done(message_of(p, t))) drive(p);
+    bool done = take_done(p, &t, 1) == 0;
+    pthread_mutex_unlock(&p->lock);
+    return done;
+}
+
+void p2p_poll(struct p2p *p)
+{
+    pthread_mutex_lock(&p->lock);
+    drive(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
+double p2p_waited(struct p2p *p)
+{
+    pthread_mutex_lock(&p->lock);
+    double seconds = p->waited;
+    p->waited = 0;
+    pthread_mutex_unlock(&p->lock);
+    return seconds;
+}
