@@ -1,0 +1,220 @@
+/* The parameter table: layout, the split over chunks, sizes of known models, initial values. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/params.h"
+
+static const struct dims TINY = {.V = 50,
+                                 .L = 5,
+                                 .C = 24,
+                                 .F = 40,
+                                 .Hq = 4,
+                                 .Hkv = 2,
+                                 .D = 6,
+                                 .max_context = 64,
+                                 .rope_theta = 1e4f,
+                                 .norm_eps = 1e-5f,
+                                 .init_std = 0.02f,
+                                 .qkv_bias = true,
+                                 .qk_norm = true,
+                                 .tied = true};
+
+START_TEST(layout_is_aligned_and_dense)
+{
+    struct param_list l;
+    param_list_make(&l, &TINY, chunk_span_of(&TINY, 1, 0));
+    ck_assert_int_eq(l.n, 5 * 9 + 3);
+    ck_assert_str_eq(l.p[0].name, "embed");
+    ck_assert_str_eq(l.p[1].name, "layers.0.norm1");
+    ck_assert_str_eq(l.p[l.n - 2].name, "norm_f");
+    ck_assert_str_eq(l.p[l.n - 1].name, "head");
+    size_t end = 0;
+    for (int i = 0; i < l.n; i++) {
+        ck_assert_uint_eq(l.p[i].offset * 4 % 64, 0);
+        ck_assert_uint_ge(l.p[i].offset, end);
+        ck_assert_uint_lt(l.p[i].offset - end, 16);
+        ck_assert_uint_eq(l.p[i].n, (size_t)l.p[i].rows * (size_t)l.p[i].cols);
+        end = l.p[i].offset + l.p[i].n;
+    }
+    ck_assert_uint_ge(l.total, end);
+    const struct param *p = param_find(&l, "layers.3.wqkv");
+    ck_assert_ptr_nonnull(p);
+    ck_assert_int_eq(p->rows, (4 + 2 * 2) * 6);
+    ck_assert_int_eq(p->cols, 24);
+    ck_assert_int_eq(p->role, ROLE_MATRIX);
+    ck_assert_ptr_null(param_find(&l, "layers.5.wqkv"));
+    param_list_free(&l);
+}
+END_TEST
+
+START_TEST(absent_tensors_are_absent)
+{
+    struct dims d = TINY;
+    struct param_list l;
+    d.qkv_bias = d.qk_norm = false;
+    param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+    ck_assert_int_eq(l.n, 5 * 6 + 3);
+    ck_assert_ptr_null(param_find(&l, "layers.0.bqkv"));
+    ck_assert_ptr_null(param_find(&l, "layers.0.q_norm"));
+    param_list_free(&l);
+}
+END_TEST
+
+START_TEST(chunks_partition_the_layers)
+{
+    struct dims d = TINY;
+    for (d.L = 1; d.L <= 13; d.L++) {
+        for (int stages = 1; stages <= 16; stages++) {
+            int next = 0, before = d.L;
+            for (int c = 0; c < stages; c++) {
+                struct chunk_span s = chunk_span_of(&d, stages, c);
+                ck_assert_int_eq(s.first, next);
+                ck_assert_int_le(s.count, before);
+                ck_assert(s.count == d.L / stages || s.count == d.L / stages + 1);
+                ck_assert_int_eq(s.embed, c == 0);
+                ck_assert_int_eq(s.head, c == stages - 1);
+                next += s.count;
+                before = s.count;
+            }
+            ck_assert_int_eq(next, d.L);
+        }
+    }
+}
+END_TEST
+
+/* Every tensor of the whole is in just one chunk, with the same initial values there. */
+START_TEST(initial_values_do_not_depend_on_the_split)
+{
+    struct param_list whole, part;
+    param_list_make(&whole, &TINY, chunk_span_of(&TINY, 1, 0));
+    for (int stages = 2; stages <= 4; stages++) {
+        int seen = 0;
+        for (int c = 0; c < stages; c++) {
+            param_list_make(&part, &TINY, chunk_span_of(&TINY, stages, c));
+            seen += part.n;
+            for (int i = 0; i < part.n; i++) {
+                const struct param *p = param_find(&whole, part.p[i].name);
+                ck_assert_ptr_nonnull(p);
+                ck_assert_uint_eq(p->n, part.p[i].n);
+                for (size_t e = 0; e < p->n; e += 7)
+                    ck_assert(param_init(&TINY, p, e, 3) == param_init(&TINY, &part.p[i], e, 3));
+            }
+            param_list_free(&part);
+        }
+        ck_assert_int_eq(seen, whole.n);
+    }
+    param_list_free(&whole);
+}
+END_TEST
+
+static double std_of(const struct dims *d, const struct param *p, uint64_t seed)
+{
+    double sum = 0, squares = 0, n = (double)p->n;
+    for (size_t i = 0; i < p->n; i++) {
+        double x = param_init(d, p, i, seed);
+        sum += x;
+        squares += x * x;
+    }
+    ck_assert_double_lt(fabs(sum / n), 4 * d->init_std / sqrt(n));
+    return sqrt(squares / n);
+}
+
+START_TEST(initial_values_have_the_wanted_spread)
+{
+    struct dims d = TINY;
+    struct param_list l;
+    d.C = 120;
+    d.F = 200;
+    param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+    const struct param *wgu = param_find(&l, "layers.1.wgu"), *wo = param_find(&l, "layers.1.wo");
+    const struct param *wdown = param_find(&l, "layers.1.wdown");
+    /* the standard error of a deviation is 1/sqrt(2n): below 1.4% for the smallest, wo with 2880 */
+    ck_assert_double_eq_tol(std_of(&d, wgu, 1) / 0.02, 1, 0.04);
+    ck_assert_double_eq_tol(std_of(&d, wo, 1) / (0.02 / sqrt(10)), 1, 0.06);
+    ck_assert_double_eq_tol(std_of(&d, wdown, 1) / (0.02 / sqrt(10)), 1, 0.04);
+    ck_assert(param_init(&d, param_find(&l, "norm_f"), 5, 1) == 1);
+    ck_assert(param_init(&d, param_find(&l, "layers.0.k_norm"), 5, 1) == 1);
+    ck_assert(param_init(&d, param_find(&l, "layers.0.bqkv"), 5, 1) == 0);
+    ck_assert(param_init(&d, wgu, 5, 1) != param_init(&d, wgu, 5, 2));
+    ck_assert(param_init(&d, wgu, 5, 1) != param_init(&d, wgu, 6, 1));
+    ck_assert(param_init(&d, wgu, 5, 1) != param_init(&d, param_find(&l, "layers.2.wgu"), 5, 1));
+    param_list_free(&l);
+}
+END_TEST
+
+START_TEST(a_tied_head_begins_as_the_embedding)
+{
+    struct dims d = TINY;
+    for (int tied = 0; tied < 2; tied++) {
+        struct param_list l;
+        int equal = 0;
+        d.tied = tied;
+        param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+        const struct param *embed = param_find(&l, "embed"), *head = param_find(&l, "head");
+        ck_assert_int_eq(head->tied_copy, tied);
+        ck_assert(!embed->tied_copy);
+        for (size_t i = 0; i < embed->n; i++)
+            equal += param_init(&d, embed, i, 9) == param_init(&d, head, i, 9);
+        ck_assert_int_eq(equal, tied ? (int)embed->n : 0);
+        param_list_free(&l);
+    }
+}
+END_TEST
+
+/* Sizes as Hugging Face counts the parameters of the released models. */
+START_TEST(known_models_have_their_known_size)
+{
+    static const struct {
+        struct dims d;
+        size_t count;
+    } known[] = {
+        {{.V = 151936,
+          .L = 24,
+          .C = 896,
+          .F = 4864,
+          .Hq = 14,
+          .Hkv = 2,
+          .D = 64,
+          .qkv_bias = true,
+          .tied = true},
+         494032768}, /* Qwen2.5-0.5B */
+        {{.V = 151936,
+          .L = 28,
+          .C = 1024,
+          .F = 3072,
+          .Hq = 16,
+          .Hkv = 8,
+          .D = 128,
+          .qk_norm = true,
+          .tied = true},
+         596049920}, /* Qwen3-0.6B */
+        {{.V = 128256, .L = 16, .C = 2048, .F = 8192, .Hq = 32, .Hkv = 8, .D = 64, .tied = true},
+         1235814400}, /* Llama-3.2-1B */
+        {{.V = 128256, .L = 32, .C = 4096, .F = 14336, .Hq = 32, .Hkv = 8, .D = 128},
+         8030261248}, /* Llama-3.1-8B */
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        ck_assert_uint_eq(params_count(&known[i].d), known[i].count);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("params");
+    TCase *t = tcase_create("params");
+    tcase_add_test(t, layout_is_aligned_and_dense);
+    tcase_add_test(t, absent_tensors_are_absent);
+    tcase_add_test(t, chunks_partition_the_layers);
+    tcase_add_test(t, initial_values_do_not_depend_on_the_split);
+    tcase_add_test(t, initial_values_have_the_wanted_spread);
+    tcase_add_test(t, a_tied_head_begins_as_the_embedding);
+    tcase_add_test(t, known_models_have_their_known_size);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
