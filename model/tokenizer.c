@@ -130,12 +130,12 @@ static void place_word(struct parse *p, const char *place, const char *text, con
 {
     struct tokenizer *t = p->t;
     json_int_t at = json_is_integer(id) ? json_integer_value(id) : -1;
-    if (at < 0 || at >= t->size)
+    if (text[0] == '\0')
+        refuse(p, place, "a token is empty", NULL);
+    else if (at < 0 || at >= t->size)
         refuse(p, place, "ids must be 0, 1, 2, ... without gaps; bad id of", text);
     else if (t->by_id[at].text)
         refuse(p, place, "an id is given twice, the second time to", text);
-    else if (text[0] == '\0')
-        refuse(p, place, "a token is empty", NULL);
     else
         t->by_id[at] = (struct word){text, strlen(text), (int)at};
 }
