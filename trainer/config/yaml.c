@@ -19,11 +19,21 @@ struct reader {
     int section_line[SECTIONS];
 };
 
-static void syntax_problem(const yaml_parser_t *y, const char *file, struct problems *p)
+/* Line of what the parser stumbled over; for bytes that are no text it knows the offset only. */
+static int syntax_line(const yaml_parser_t *y, const char *yaml, size_t n)
+{
+    if (y->error != YAML_READER_ERROR) return (int)y->problem_mark.line + 1;
+    int line = 1;
+    for (size_t i = 0; i < n && i < y->problem_offset; i++) line += yaml[i] == '\n';
+    return line;
+}
+
+static void syntax_problem(const yaml_parser_t *y, const char *yaml, size_t n, const char *file,
+                           struct problems *p)
 {
     const char *what = y->problem ? y->problem : "unreadable";
     bool tab = strstr(what, "cannot start any token") != NULL;
-    problems_add(p, file, (int)y->problem_mark.line + 1, "not YAML: %s%s%s%s", what,
+    problems_add(p, file, syntax_line(y, yaml, n), "not YAML: %s%s%s%s", what,
                  y->context ? " " : "", y->context ? y->context : "",
                  tab ? " (indent with spaces, not tabs; quote special characters)" : "");
 }
@@ -55,7 +65,7 @@ static bool events_ok(const void *yaml, size_t n, const char *file, struct probl
     yaml_parser_set_input_string(&y, yaml, n);
     while (!end && !wrong) {
         if (!yaml_parser_parse(&y, &e)) {
-            syntax_problem(&y, file, p);
+            syntax_problem(&y, yaml, n, file, p);
             break;
         }
         wrong = event_problem(&e, &depth, &documents);
@@ -270,7 +280,7 @@ bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *
         read_top(&r);
         yaml_document_delete(&r.doc);
     } else {
-        syntax_problem(&y, file, p);
+        syntax_problem(&y, yaml, n, file, p);
     }
     yaml_parser_delete(&y);
     return p->n == before;
