@@ -214,7 +214,7 @@ void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache 
         ffn_decode(c, l, T);
     }
     if (c->span.head)
-        head_decode(c, logits, T);
+        head_decode(c, logits, T - rows->skip);
     else
         memcpy(out, x, stream_bytes(c, T));
 }

@@ -64,9 +64,10 @@ static inline void pass_run(struct pass *p)
 }
 
 /* One decode (or prompt) step: rows of several cached sequences. in: real (T,C) or NULL with embed (then
- * token is used); out: real (T,C); with head: logits float (T,V) of the rows into `logits` instead. */
+ * token is used); out: real (T,C); with head: logits float (T-skip,V) of the rows into `logits` instead. */
 struct decode_rows {
     int T;
+    int skip; /* the last so many rows (of a prompt) need no logits */
     const int *token;
     struct kv_rows kv;
 };

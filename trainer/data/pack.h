@@ -1,0 +1,48 @@
+/* Packs token sequences into micro-batches of a fixed token count, without padding inside: whole sequences side by
+ * side with their boundaries, the unused tail left out of the computation (messages keep one size).
+ *
+ * The packing is a pure function of the lengths, so every rank makes the same one; bin b goes to pipeline b % dp as its
+ * micro-batch b / dp, and that one flows in direction (b / dp) % directions. */
+#ifndef DUET_TRAINER_DATA_PACK_H
+#define DUET_TRAINER_DATA_PACK_H
+
+#include "comm/base/arena.h"
+#include "model/chunk.h"
+
+/* A prompt with its answer or demonstration. What token points to belongs to whoever made it. */
+struct sequence {
+    int prompt, sample;  /* number of the problem within its step; of the answer within its group */
+    int n_prompt, n;     /* tokens of the prompt; of prompt and answer together */
+    const int *token;    /* (n) */
+    const float *logp;   /* (n - n_prompt) recorded when the answer was sampled; NULL for demonstrations */
+    float advantage;
+    bool truncated;      /* stopped by max_new, not by <eos> */
+};
+
+/* One micro-batch: the model's rows, and what the loss needs at each row. All arrays (T). */
+struct micro_batch {
+    struct rows rows;
+    int *token, *pos, *start; /* start: (sequences + 1) */
+    int *target;              /* token to be predicted, -1: none (prompt) */
+    float *weight;            /* the loss's weight of this token, over the whole step (P6) */
+    float *advantage, *old_logp, *ref_logp;
+    float *logp, *entropy, *dlogp;
+};
+
+/* Rows a sequence needs: its last token is predicted, never read. */
+static inline int sequence_rows(const struct sequence *s) { return s->n - 1; }
+
+/* Bins that n sequences of `rows` tokens in all may need at most: the bound that memory is planned for. */
+int pack_bound(size_t rows, int T_max, int multiple, int least);
+
+/* Deals sequences into bins of T_max rows: longest first into the emptiest bin, with as few bins as hold them, a multiple of
+ * `multiple` and at least `least`. Writes bin_of[n]; returns the number of bins. rows[i] <= T_max. order: scratch (n). */
+int pack_deal(int *bin_of, const int *rows, int n, int T_max, int multiple, int least, int *order,
+              int *load);
+
+void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
+/* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of sequence i. */
+void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
+                      const int *bin_of, int n, int bin);
+
+#endif

@@ -1,0 +1,46 @@
+#include "trainer/learn/grpo.h"
+
+#include <math.h>
+
+bool grpo_advantage(float *adv, const float *reward, int G, bool by_std)
+{
+    double mean = 0, var = 0;
+    bool equal = true;
+    for (int i = 0; i < G; i++) {
+        mean += reward[i] / (double)G;
+        equal = equal && reward[i] == reward[0];
+    }
+    for (int i = 0; i < G; i++) var += (reward[i] - mean) * (reward[i] - mean) / G;
+    double scale = equal ? 0 : by_std ? 1 / sqrt(var) : 1;
+    for (int i = 0; i < G; i++) adv[i] = (float)((reward[i] - mean) * scale);
+    return equal;
+}
+
+struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, float ref_logp,
+                             float adv, float weight)
+{
+    struct grpo_token t = {.ratio = expf(logp - old_logp)};
+    float low = 1 - g->clip_low, high = 1 + g->clip_high;
+    float clipped = t.ratio < low ? low : t.ratio > high ? high : t.ratio;
+    float objective = t.ratio * adv, dobjective = t.ratio * adv;
+    if (clipped * adv < objective) {
+        objective = clipped * adv;
+        dobjective = 0;
+        t.clipped = true;
+    }
+    if (g->dual_clip > 0 && adv < 0 && objective < g->dual_clip * adv) {
+        objective = g->dual_clip * adv;
+        dobjective = 0;
+        t.clipped = true;
+    }
+    float kl = 0, dkl = 0;
+    if (g->kl > 0) {
+        float d = ref_logp - logp;
+        t.k3 = expf(d) - d - 1;
+        kl = g->kl * t.k3;
+        dkl = g->kl * (1 - expf(d));
+    }
+    t.loss = weight * (kl - objective);
+    t.dlogp = weight * (dkl - dobjective);
+    return t;
+}

@@ -1,0 +1,178 @@
+#include "trainer/learn/step.h"
+
+#include <math.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "comm/coll.h"
+
+double schedule_lr(const struct schedule *s, long update)
+{
+    if (update < s->warmup) return s->lr * (double)(update + 1) / (double)s->warmup;
+    long left = s->steps - s->warmup;
+    double x = left > 1 ? (double)(update - s->warmup) / (double)(left - 1) : 1;
+    if (x > 1) x = 1;
+    double down = s->shape == LR_LINEAR   ? x
+                  : s->shape == LR_COSINE ? 0.5 * (1 - cos(acos(-1) * x))
+                                          : 0;
+    return s->lr * (1 + (s->final - 1) * down);
+}
+
+/* --- placing --- */
+
+static int sums_of(const struct settings *s)
+{
+    return actor_schedule(s) == PLAN_DUALPIPE ? 2 : s->mesh.directions;
+}
+
+int learner_max_micro_batches(const struct settings *s, int sequences, int rows)
+{
+    int sums = sums_of(s), least = s->mesh.micro_batches > 1 ? s->mesh.micro_batches : 1;
+    least = plan_micro_batches(actor_schedule(s), s->mesh.pp, least);
+    least = (least + sums - 1) / sums * sums;
+    int dp = s->mesh.dp;
+    return pack_bound((size_t)sequences * (size_t)rows, s->data.micro_batch_tokens, dp * sums,
+                      dp * least) /
+           dp;
+}
+
+static void learner_place(struct learner *l)
+{
+    struct arena *a = &l->arena;
+    size_t n = (size_t)l->max_sequences;
+    l->rows = arena_take_n(a, n, sizeof(int));
+    l->bin_of = arena_take_n(a, n, sizeof(int));
+    l->order = arena_take_n(a, n, sizeof(int));
+    l->weight = arena_take_n(a, n, sizeof(float));
+    l->load = arena_take_n(a, (size_t)(l->actor->max_mb * l->actor->mesh->dp), sizeof(int));
+}
+
+void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
+                 int max_sequences)
+{
+    *l = (struct learner){.actor = a, .optimizer = o, .world = w, .max_sequences = max_sequences};
+    learner_place(l);
+    arena_back(&l->arena, l->arena.used);
+    learner_place(l);
+}
+
+void learner_free(struct learner *l) { arena_free(&l->arena); }
+
+/* --- a step --- */
+
+/* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each pipeline. */
+static int fill_micro_batches(struct learner *l, const struct step_job *job, long *rows)
+{
+    struct actor *a = l->actor;
+    int dp = a->mesh->dp;
+    *rows = 0;
+    for (int i = 0; i < job->n; i++) *rows += l->rows[i] = sequence_rows(&job->sequence[i]);
+    int bins = pack_deal(l->bin_of, l->rows, job->n, a->T_max, dp * actor_multiple(a),
+                         dp * actor_least(a), l->order, l->load);
+    INVARIANT(bins / dp <= a->max_mb, "%d micro-batches, room for %d", bins / dp, a->max_mb);
+    for (int b = a->mesh->d; b < bins; b += dp)
+        micro_batch_fill(&a->mb[b / dp], job->sequence, job->weight, l->bin_of, job->n, b);
+    return bins / dp;
+}
+
+/* The reference's log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
+static void run_reference(struct learner *l, int micro_batches)
+{
+    struct actor *a = l->actor;
+    for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].reference);
+    loss_reset(&a->loss, LOSS_REFERENCE);
+    actor_run(a, micro_batches, true, NULL);
+    for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].weights);
+}
+
+static void collect_loss(struct learner *l, struct step_stats *s)
+{
+    struct loss *loss = &l->actor->loss;
+    coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
+    double tokens = exact_value(&loss->sum[SUM_TOKENS]), per = tokens > 0 ? 1 / tokens : 0;
+    s->tokens = (long)tokens;
+    s->loss = exact_value(&loss->sum[SUM_LOSS]);
+    s->entropy = exact_value(&loss->sum[SUM_ENTROPY]) * per;
+    s->clip_fraction = exact_value(&loss->sum[SUM_CLIPPED]) * per;
+    s->k3 = exact_value(&loss->sum[SUM_K3]) * per;
+    s->max_deviation = (double)loss->max_deviation;
+}
+
+static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)
+{
+    double v[2] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0};
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, v, 2, MPI_DOUBLE, MPI_SUM, l->world->comm));
+    s->bubble_fraction = v[0] / l->world->size;
+    s->exposed_fraction = v[1] / l->world->size;
+}
+
+static void update(struct learner *l, const struct step_job *job, struct step_stats *s)
+{
+    optimizer_reduce(l->optimizer);
+    s->grad_norm = optimizer_norm(l->optimizer, l->world->comm);
+    struct adamw h = job->adamw;
+    s->lr = (double)h.lr;
+    s->skipped = !isfinite(s->grad_norm);
+    if (s->skipped) {
+        log_info("the gradient is not finite: this update is skipped (lower lr if it happens again)");
+        return;
+    }
+    bool clip = job->grad_clip > 0 && s->grad_norm > job->grad_clip;
+    h.grad_scale = clip ? (float)(job->grad_clip / s->grad_norm) : 1;
+    optimizer_step(l->optimizer, h);
+}
+
+void learner_step(struct learner *l, const struct step_job *job, struct step_stats *s)
+{
+    *s = (struct step_stats){0};
+    struct actor *a = l->actor;
+    double start = clock_now();
+    int micro_batches = fill_micro_batches(l, job, &s->rows);
+    a->inv_temperature = job->inv_temperature;
+    if (job->use_reference) run_reference(l, micro_batches);
+    loss_reset(&a->loss, job->kind);
+    a->loss.grpo = job->grpo;
+    actor_zero_gradients(a);
+    struct engine_times times;
+    actor_run(a, micro_batches, false, &times);
+    double reduce = clock_now();
+    collect_loss(l, s);
+    update(l, job, s);
+    s->reduce_seconds = clock_now() - reduce;
+    s->seconds = clock_now() - start;
+    collect_times(l, &times, s);
+}
+
+/* --- scoring --- */
+
+static void report_micro_batch(const struct learner *l, const struct step_job *job, int bin,
+                               void (*found)(void *, int, const float *, int), void *ctx)
+{
+    const struct actor *a = l->actor;
+    const struct micro_batch *m = &a->mb[bin / a->mesh->dp];
+    int at = 0;
+    for (int i = 0; i < job->n; i++) {
+        if (l->bin_of[i] != bin) continue;
+        const struct sequence *s = &job->sequence[i];
+        found(ctx, i, m->ref_logp + at + s->n_prompt - 1, s->n - s->n_prompt);
+        at += sequence_rows(s);
+    }
+}
+
+static bool holds_head(struct actor *a, int micro_batch)
+{
+    return actor_local(a, a->directions == 2 ? micro_batch % 2 : 0)->span.head;
+}
+
+void learner_score(struct learner *l, const struct step_job *job,
+                   void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx)
+{
+    struct actor *a = l->actor;
+    long rows;
+    int micro_batches = fill_micro_batches(l, job, &rows);
+    a->inv_temperature = job->inv_temperature;
+    loss_reset(&a->loss, LOSS_REFERENCE);
+    actor_run(a, micro_batches, true, NULL);
+    for (int m = 0; m < micro_batches; m++)
+        if (holds_head(a, m)) report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);
+}

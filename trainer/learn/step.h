@@ -1,0 +1,62 @@
+/* One optimizer step: sequences -> micro-batches -> passes -> reduced gradients -> AdamW. */
+#ifndef DUET_TRAINER_LEARN_STEP_H
+#define DUET_TRAINER_LEARN_STEP_H
+
+#include "trainer/learn/optimizer.h"
+
+/* How a phase turns gradients into updates. */
+struct schedule {
+    double lr, final;       /* final: as a part of lr */
+    int shape;              /* LR_CONSTANT, LR_LINEAR, LR_COSINE */
+    long warmup, steps;
+};
+/* Learning rate of update number `update` (from 0) of `steps`: linear warm-up, then the shape. */
+double schedule_lr(const struct schedule *s, long update);
+
+struct learner {
+    struct actor *actor;
+    struct optimizer *optimizer;
+    const struct world *world;
+    int max_sequences;
+    /* scratch of one step */
+    int *rows, *bin_of, *order, *load;
+    float *weight;
+    struct arena arena;
+};
+/* max_sequences per step. */
+void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
+                 int max_sequences);
+void learner_free(struct learner *l);
+/* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each. */
+int learner_max_micro_batches(const struct settings *s, int sequences, int rows);
+
+struct step_stats {
+    double loss, entropy, clip_fraction, k3;
+    double max_deviation;
+    double grad_norm, lr;
+    long tokens;             /* answer tokens that were learned from */
+    long rows;               /* rows computed, whole job */
+    bool skipped;            /* the gradient was not finite: no update */
+    double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
+    double seconds, reduce_seconds;
+};
+
+struct step_job {
+    const struct sequence *sequence; /* (n), the same on every rank */
+    const float *weight;             /* (n) of every answer token, sums over the whole step (P6) */
+    int n;
+    enum loss_kind kind;
+    struct grpo grpo;
+    float inv_temperature;
+    bool use_reference;              /* fill ref_logp from the reference weights first */
+    struct adamw adamw;              /* lr set; grad_scale is set here */
+    double grad_clip;
+};
+/* Collective over world. */
+void learner_step(struct learner *l, const struct step_job *job, struct step_stats *stats);
+/* Log-probabilities of the answer tokens only, no learning: left in the micro-batches of the ranks that hold the head, and
+ * handed to `found(ctx, sequence number, logp of its answer tokens)` on them. Collective over world. */
+void learner_score(struct learner *l, const struct step_job *job,
+                   void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx);
+
+#endif

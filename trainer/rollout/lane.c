@@ -1,0 +1,198 @@
+/* The first stage of a direction: which slot samples what, when a prompt is read, when a wave leaves. */
+#include <string.h>
+#include "trainer/rollout/lane.h"
+
+static const struct question *question_of(const struct rollout *r, const struct group *g)
+{
+    return &r->job->question[g->question];
+}
+
+/* Positions of the prompt that all answers share: all but its last token, which every answer reads itself. */
+static int shared_positions(const struct rollout *r, const struct group *g)
+{
+    return question_of(r, g)->n - 1;
+}
+
+static struct group *group_at(struct lane *l, int i)
+{
+    return &l->group[(l->group_from + i) % l->max_groups];
+}
+
+static void add_event(struct lane *l, struct wave *w, struct event e)
+{
+    INVARIANT(w->head->events < l->events_max, "%d events", w->head->events);
+    w->event[w->head->events++] = e;
+}
+
+static void add_row(struct lane *l, struct wave *w, struct wave_row row, int token)
+{
+    INVARIANT(w->head->rows < l->rows_max, "%d rows", w->head->rows);
+    w->token[w->head->rows] = token;
+    w->row[w->head->rows++] = row;
+}
+
+/* --- starting answers --- */
+
+/* The oldest question whose prompt is wholly in the cache; the ring drops it with its last answer. */
+static bool start_answer(struct rollout *r, struct lane *l, struct wave *w, int slot)
+{
+    if (l->groups == 0) return false;
+    struct group *g = group_at(l, 0);
+    int shared = shared_positions(r, g);
+    if (g->filled < shared) return false;
+    if (shared > 0) add_event(l, w, (struct event){EVENT_FORK, slot, g->slot, shared});
+    int answer = g->question * r->job->samples + g->next_sample++;
+    l->slot[slot] = (struct slot){answer, shared, question_of(r, g)->token[shared]};
+    r->answer[answer].n = 0;
+    r->answer[answer].truncated = false;
+    r->mine[answer] = true;
+    if (g->next_sample == r->job->samples) {
+        add_event(l, w, (struct event){.kind = EVENT_RELEASE, .slot = g->slot});
+        l->free_prompt_slot[l->n_free_prompt_slots++] = g->slot;
+        l->group_from = (l->group_from + 1) % l->max_groups;
+        l->groups--;
+    }
+    return true;
+}
+
+static void refill(struct rollout *r, struct lane *l, struct wave *w)
+{
+    int base = w->head->wave * l->wave_slots;
+    for (int s = base; s < base + l->wave_slots; s++)
+        if (l->slot[s].answer < 0 && !start_answer(r, l, w, s)) return;
+}
+
+static void add_sampled_rows(struct rollout *r, struct lane *l, struct wave *w)
+{
+    int base = w->head->wave * l->wave_slots, G = r->job->samples;
+    for (int s = base; s < base + l->wave_slots; s++) {
+        const struct slot *k = &l->slot[s];
+        if (k->answer < 0) continue;
+        add_row(l, w, (struct wave_row){s, k->pos, k->answer / G, k->answer % G}, k->token);
+    }
+    w->head->sampled = w->head->rows;
+}
+
+/* --- reading prompts ahead --- */
+
+/* Answers that could start at once, counting prompts on their way into the cache. */
+static int answers_ahead(struct rollout *r, struct lane *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->groups; i++) n += r->job->samples - group_at(l, i)->next_sample;
+    return n;
+}
+
+static bool take_question(struct rollout *r, struct lane *l)
+{
+    if (l->groups == l->max_groups || l->n_free_prompt_slots == 0) return false;
+    int q = dispatch_take(r, l);
+    if (q < 0) return false;
+    *group_at(l, l->groups) = (struct group){q, l->free_prompt_slot[--l->n_free_prompt_slots], 0, 0};
+    l->groups++;
+    return true;
+}
+
+static void read_prompt(struct rollout *r, struct lane *l, struct wave *w, struct group *g)
+{
+    const struct question *q = question_of(r, g);
+    while (g->filled < q->n - 1 && w->head->rows < l->rows_max) {
+        add_row(l, w, (struct wave_row){g->slot, g->filled, g->question, -1}, q->token[g->filled]);
+        g->filled++;
+    }
+}
+
+static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
+{
+    while (answers_ahead(r, l) < l->wave_slots && take_question(r, l)) {}
+    for (int i = 0; i < l->groups && w->head->rows < l->rows_max; i++)
+        read_prompt(r, l, w, group_at(l, i));
+}
+
+/* --- waves --- */
+
+static void launch(struct rollout *r, struct lane *l, int i)
+{
+    struct wave *w = &l->wave[i];
+    p2p_wait(r->p2p, w->sent[0]);
+    p2p_wait(r->p2p, w->sent[1]);
+    w->sent[0] = w->sent[1] = TICKET_NONE;
+    /* releases booked by lane_returned stay in front */
+    w->head->wave = i;
+    w->head->rows = w->head->sampled = w->head->end = 0;
+    refill(r, l, w);
+    add_sampled_rows(r, l, w);
+    read_ahead(r, l, w);
+    w->parked = w->head->rows == 0;
+    if (w->parked) return;
+    l->outstanding[l->n_outstanding++] = i;
+    wave_run(r, l, w, NULL);
+}
+
+/* The sampled tokens of the oldest wave come from the last stage; on one stage they are there already. */
+static void expect_return(struct rollout *r, struct lane *l)
+{
+    if (l->last || l->n_outstanding == 0 || l->in != TICKET_NONE) return;
+    const struct wave *w = &l->wave[l->outstanding[0]];
+    l->in = p2p_recv(r->p2p, l->tail_rank, TAG_BACK + l->dir, l->back, wave_back_bytes(w));
+}
+
+static void book(struct rollout *r, struct lane *l, struct wave *w, const struct wave_row *row,
+                 struct sampled s)
+{
+    struct slot *k = &l->slot[row->slot];
+    struct answer *a = &r->answer[k->answer];
+    a->token[a->n] = s.token;
+    a->logp[a->n++] = s.logp;
+    k->pos++;
+    k->token = s.token;
+    bool ended = s.token == r->job->eos;
+    a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->actor->dims.max_context);
+    if (!ended && !a->truncated) return;
+    k->answer = -1;
+    add_event(l, w, (struct event){.kind = EVENT_RELEASE, .slot = row->slot});
+}
+
+void lane_returned(struct rollout *r, struct lane *l)
+{
+    int i = l->outstanding[0];
+    l->n_outstanding--;
+    memmove(l->outstanding, l->outstanding + 1, (size_t)l->n_outstanding * sizeof *l->outstanding);
+    struct wave *w = &l->wave[i];
+    p2p_wait(r->p2p, w->sent[0]); /* its events are about to be written */
+    w->sent[0] = TICKET_NONE;
+    w->head->events = 0;
+    for (int t = 0; t < w->head->sampled; t++) book(r, l, w, &w->row[t], l->back[t]);
+    l->in = TICKET_NONE;
+    launch(r, l, i);
+    lane_advance(r, l);
+}
+
+void lane_advance(struct rollout *r, struct lane *l)
+{
+    for (int i = 0; i < l->n_waves; i++)
+        if (l->wave[i].parked) launch(r, l, i);
+    expect_return(r, l);
+    bool more = l->n_outstanding > 0 || l->groups > 0;
+    if (more || l->done) return;
+    /* Everything is parked: either the dispatcher has not answered yet, or there is nothing left. */
+    int q = dispatch_take(r, l);
+    INVARIANT(q < 0, "question %d came when all waves were parked", q);
+    if (q == DISPATCH_WAIT) return;
+    if (!l->last) wave_send_end(r, l);
+    l->done = true;
+}
+
+void lane_start(struct rollout *r, struct lane *l)
+{
+    int P = l->n_waves * l->wave_slots;
+    for (int s = 0; s < P; s++) l->slot[s].answer = -1;
+    l->groups = l->group_from = l->n_outstanding = 0;
+    l->n_free_prompt_slots = l->max_groups;
+    for (int i = 0; i < l->max_groups; i++) l->free_prompt_slot[i] = P + l->max_groups - 1 - i;
+    for (int i = 0; i < l->n_waves; i++) {
+        l->wave[i].head->events = 0;
+        l->wave[i].parked = true;
+    }
+    lane_advance(r, l);
+}

@@ -1,0 +1,134 @@
+/* Inside of a rollout: one direction of the pipeline as this rank sees it. Only trainer/rollout includes this. */
+#ifndef DUET_TRAINER_ROLLOUT_LANE_H
+#define DUET_TRAINER_ROLLOUT_LANE_H
+
+#include "trainer/rollout/rollout.h"
+
+/* What a stage does to its cache before the rows of a wave. */
+enum event_kind { EVENT_FORK, EVENT_RELEASE };
+struct event {
+    int kind, slot;
+    int from, positions; /* EVENT_FORK */
+};
+struct wave_row {
+    int slot, pos;
+    int question, sample; /* of sampled rows */
+};
+/* Travels in front of the activations; always sent whole (head, then room for the largest wave). The first `sampled`
+ * rows get a token at the last stage, the others fill the cache with a prompt. */
+struct wave_head {
+    int wave, events, rows, sampled;
+    int end; /* the direction has no more work */
+};
+struct wave {
+    struct wave_head *head; /* followed in memory by event[] and row[] */
+    struct event *event;
+    struct wave_row *row;
+    int *token;             /* first stage: input token of each row */
+    unsigned char *act;     /* activations going out */
+    ticket sent[2];         /* head, activations */
+    bool parked;            /* first stage: nothing to do at present */
+};
+struct sampled {
+    int token;
+    float logp;
+};
+
+/* A question whose prompt is in the cache (or on its way there). */
+struct group {
+    int question, slot;
+    int filled;       /* prompt positions sent to the cache so far */
+    int next_sample;
+};
+struct slot {
+    int answer;       /* index of the answer being sampled; -1: free */
+    int pos, token;   /* of the next row */
+};
+
+/* Hands out question numbers; see dispatch.c. */
+struct dispatch;
+
+struct lane {
+    int dir;
+    bool first, last, done;
+    int prev, next, head_rank, tail_rank; /* world ranks: neighbours, first and last stage */
+    struct local *local;
+    struct cache cache;
+    int n_waves, wave_slots, rows_max, events_max;
+    struct wave *wave;
+    size_t head_bytes;                   /* of wave_head with its arrays */
+    unsigned char *act_in;
+    ticket in;                           /* wave head (others) or sampled tokens (first stage) */
+    struct wave incoming;
+
+    /* first stage */
+    struct slot *slot;                   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
+    struct group *group;                 /* ring of questions under way */
+    int groups, group_from, max_groups;
+    int *free_prompt_slot, n_free_prompt_slots;
+    int *outstanding, n_outstanding;     /* waves under way, oldest first */
+    struct sampled *back;
+
+    /* last stage */
+    struct sampled *out;                 /* (n_waves, wave_slots) */
+    ticket *out_sent;                    /* (n_waves) */
+    float *logits, *logp, *entropy;
+    int *target;
+    void *scratch;
+
+    int *row_pos;
+    const int **row_table;
+};
+
+struct rollout {
+    struct actor *actor;
+    const struct world *world;
+    struct p2p *p2p;
+    struct lane lane[2];
+    int lanes;
+    const struct rollout_job *job;
+    struct answer *answer;
+    bool *mine;
+    int max_answers, max_new;
+    struct dispatch *dispatch;
+    int *gather_count, *gather_offset;   /* (world size) */
+    int *gather_send, *gather_all;       /* words */
+    struct arena arena;
+};
+
+enum { TAG_HEAD = 0, TAG_ACT = 2, TAG_BACK = 4, TAG_ASK = 6, TAG_GIVE = 8 }; /* + direction */
+
+/* wave.c: every stage */
+void wave_events(struct rollout *r, struct lane *l, const struct wave *w);
+/* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or sampled tokens to the first. */
+void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in);
+/* A stage other than the first: the head of a wave has arrived in l->incoming. */
+void wave_arrived(struct rollout *r, struct lane *l);
+void wave_send_end(struct rollout *r, struct lane *l);
+/* Bytes that a wave's sampled tokens take on their way back. */
+size_t wave_back_bytes(const struct wave *w);
+
+/* lane.c: the first stage */
+void lane_start(struct rollout *r, struct lane *l);
+/* Sampled tokens of the oldest wave under way are in l->back: book them and send the wave again. */
+void lane_returned(struct rollout *r, struct lane *l);
+/* Tries the parked waves; ends the direction when there is nothing left. */
+void lane_advance(struct rollout *r, struct lane *l);
+
+/* dispatch.c */
+enum { DISPATCH_NONE = -1, DISPATCH_WAIT = -2 };
+void dispatch_place(struct dispatch **d, const struct rollout *r, struct arena *a);
+void dispatch_start(struct rollout *r);
+/* The next question for this lane: a number, DISPATCH_NONE (no more), DISPATCH_WAIT (asked, not answered yet). */
+int dispatch_take(struct rollout *r, struct lane *l);
+/* Tickets to wait on besides the lanes': requests (on the dispatcher's rank) and answers. Appends to t, returns how many. */
+int dispatch_tickets(struct rollout *r, ticket *t);
+/* The i-th of those tickets is done. */
+void dispatch_arrived(struct rollout *r, int i);
+/* No other rank will ask any more. */
+bool dispatch_done(const struct rollout *r);
+/* Sends still under way end. */
+void dispatch_close(struct rollout *r);
+int dispatch_most_tickets(const struct rollout *r);
+
+#endif

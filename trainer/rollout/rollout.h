@@ -1,0 +1,56 @@
+/* Rollouts: questions are answered by the chunks that learn, in place.
+ *
+ * A pipeline decodes in waves: the slots of a direction are split into waves, and each wave goes down the stages,
+ * has one token sampled per slot at the last stage, and returns to the first. Under dualpipe half of the waves flow down and
+ * half up, so that all ranks work although decoding is sequential. A question's prompt is read once; its answers share
+ * the cache blocks. A finished slot is refilled at once. Questions are handed out one by one to whichever
+ * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
+ *
+ * Files: rollout.c set-up, the loop, the gathering; lane.c the first stage's bookkeeping of one direction; wave.c what every stage does
+ * with a wave; dispatch.c handing out questions. */
+#ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
+#define DUET_TRAINER_ROLLOUT_ROLLOUT_H
+
+#include "comm/base/rng.h"
+#include "model/sampling.h"
+#include "trainer/stage.h"
+
+struct question {
+    const int *token; /* the prompt */
+    int n;            /* >= 1, < max_context */
+};
+
+struct answer {
+    int n;            /* tokens, <eos> included */
+    bool truncated;   /* stopped by the limit, not by <eos> */
+    int *token;       /* (max_new) */
+    float *logp;      /* (max_new) of the full distribution at the sampling temperature */
+};
+
+struct rollout_job {
+    const struct question *question;
+    int questions, samples; /* G answers each */
+    int max_new;            /* also limited by max_context */
+    struct sampling sampling;
+    int eos;
+    int sampleable;         /* tokens with a text: ids below it may be sampled */
+    uint64_t seed;
+    enum rng_purpose purpose;
+    uint32_t step;
+};
+
+struct rollout;
+/* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
+struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new);
+void rollout_free(struct rollout *r);
+size_t rollout_bytes(const struct rollout *r);
+
+struct rollout_times {
+    double seconds;
+    long tokens;      /* sampled by the whole job */
+};
+/* Collective over world: every rank passes the same job and gets all answers, answer[question * samples + sample], valid until
+ * the next call. */
+const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job, struct rollout_times *t);
+
+#endif

@@ -1,0 +1,108 @@
+/* What every stage does with a wave: keep its cache in step, run its chunk, pass the rows on. */
+#include <string.h>
+#include "trainer/rollout/lane.h"
+
+void wave_events(struct rollout *r, struct lane *l, const struct wave *w)
+{
+    (void)r;
+    for (int i = 0; i < w->head->events; i++) {
+        const struct event *e = &w->event[i];
+        if (e->kind == EVENT_RELEASE) cache_release(&l->cache, e->slot);
+        if (e->kind == EVENT_FORK)
+            INVARIANT(cache_fork(&l->cache, e->slot, e->from, e->positions),
+                      "no cache block left for slot %d", e->slot);
+    }
+    for (int t = 0; t < w->head->rows; t++)
+        INVARIANT(cache_extend(&l->cache, w->row[t].slot, w->row[t].pos),
+                  "no cache block left for slot %d at position %d", w->row[t].slot, w->row[t].pos);
+}
+
+static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w, struct sampled *out)
+{
+    const struct rollout_job *j = r->job;
+    const struct actor *a = r->actor;
+    int V = a->dims.V, n = w->head->sampled;
+    for (int t = 0; t < n; t++) {
+        const struct wave_row *row = &w->row[t];
+        struct rng_at at = {j->purpose, j->step, (uint32_t)row->question, (uint32_t)row->sample,
+                            (uint32_t)row->pos + 1};
+        l->target[t] = sample_token(l->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
+                                    rng_uniform(j->seed, at), l->scratch);
+    }
+    float inv = j->sampling.temperature > 0 ? 1 / j->sampling.temperature : 1;
+    a->ops->logprob_forward(l->logp, l->entropy, l->logits, l->target, inv, n, V);
+    for (int t = 0; t < n; t++) out[t] = (struct sampled){l->target[t], l->logp[t]};
+}
+
+size_t wave_back_bytes(const struct wave *w)
+{
+    /* a wave of prompts only returns one empty entry, so that every wave returns */
+    return sizeof(struct sampled) * (size_t)(w->head->sampled > 0 ? w->head->sampled : 1);
+}
+
+static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
+{
+    int i = w->head->wave;
+    struct sampled *out = l->first ? l->back : l->out + (size_t)i * (size_t)l->wave_slots;
+    if (!l->first) p2p_wait(r->p2p, l->out_sent[i]);
+    sample_rows(r, l, w, out);
+    if (!l->first)
+        l->out_sent[i] = p2p_send(r->p2p, l->head_rank, TAG_BACK + l->dir, out, wave_back_bytes(w));
+}
+
+static void send_on(struct rollout *r, struct lane *l, struct wave *w)
+{
+    size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->dir, w->head, l->head_bytes);
+    w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + l->dir, w->act, bytes);
+}
+
+void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
+{
+    wave_events(r, l, w);
+    for (int t = 0; t < w->head->rows; t++) {
+        l->row_pos[t] = w->row[t].pos;
+        l->row_table[t] = cache_table(&l->cache, w->row[t].slot);
+    }
+    struct decode_rows rows = {.T = w->head->rows,
+                               .skip = w->head->rows - w->head->sampled,
+                               .token = w->token,
+                               .kv = {l->row_pos, l->row_table}};
+    chunk_decode(l->local->model, &rows, &l->cache, in, l->last ? NULL : w->act, l->logits);
+    if (l->last)
+        finish_last(r, l, w);
+    else
+        send_on(r, l, w);
+}
+
+static void wave_copy(struct lane *l, struct wave *to, const struct wave *from)
+{
+    memcpy(to->head, from->head, l->head_bytes);
+}
+
+void wave_arrived(struct rollout *r, struct lane *l)
+{
+    struct wave *in = &l->incoming;
+    struct wave *w = &l->wave[in->head->wave];
+    p2p_wait(r->p2p, w->sent[0]);
+    p2p_wait(r->p2p, w->sent[1]);
+    w->sent[0] = w->sent[1] = TICKET_NONE;
+    wave_copy(l, w, in);
+    if (w->head->end) {
+        l->in = TICKET_NONE;
+        if (!l->last) wave_send_end(r, l);
+        l->done = true;
+        return;
+    }
+    size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->dir, l->act_in, bytes));
+    l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->dir, l->incoming.head, l->head_bytes);
+    wave_run(r, l, w, l->act_in);
+}
+
+void wave_send_end(struct rollout *r, struct lane *l)
+{
+    struct wave *w = &l->wave[0];
+    *w->head = (struct wave_head){.end = 1};
+    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->dir, w->head, l->head_bytes);
+}

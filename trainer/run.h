@@ -1,0 +1,109 @@
+/* A run: everything a rank owns while it trains or answers, put together once. */
+#ifndef DUET_TRAINER_RUN_H
+#define DUET_TRAINER_RUN_H
+
+#include "model/tokenizer.h"
+#include "trainer/data/source.h"
+#include "trainer/learn/step.h"
+#include "trainer/observe/metrics.h"
+#include "trainer/rollout/rollout.h"
+
+/* What an evaluation found. */
+struct score {
+    int prompts, samples;
+    double pass1, pass_k, maj_k; /* k = samples; NaN with one sample */
+    double length, truncated, format;
+};
+
+/* One row of the closing summary: an evaluation, and when it was made. */
+struct milestone {
+    char phase[64];
+    long step;
+    struct score score;
+};
+enum { MILESTONES = 64 };
+
+struct run {
+    struct settings settings;
+    struct world *world;
+    struct mesh mesh;
+    const struct ops *ops;
+    struct tokenizer *tokenizer;
+    char *tokenizer_json, *recipe;
+    int think, eos;                  /* token ids */
+    struct source *source;
+    struct actor actor;
+    struct optimizer optimizer;
+    struct learner learner;
+    struct rollout *rollout;         /* NULL when no phase samples */
+    struct checkpoint_writer *writer;
+    struct metrics *metrics;
+
+    /* where the run stands; saved in every checkpoint */
+    int phase;
+    long phase_step, step;           /* step counts over all phases */
+    long long tokens;                /* learned from, over all phases */
+    struct milestone milestone[MILESTONES];
+    int milestones;
+
+    struct arena arena;              /* scratch of a step (see step_scratch) */
+    struct step_scratch *scratch;
+    double phase_started;            /* clock: for the time left */
+    long phase_started_at;
+};
+
+/* Largest step over all phases, for the memory plan. */
+struct extent {
+    int sequences;   /* learned from in one optimizer step */
+    int answers;     /* sampled in one rollout */
+    int max_new;
+    int questions;
+    bool reference, sampling;
+};
+struct extent run_extent(const struct settings *s);
+
+/* Buffers of a step: token sequences, their questions, rewards. Sized by the extent. */
+struct step_scratch {
+    struct problem *problem;         /* (questions) */
+    struct question *question;
+    struct sequence *sequence;       /* (max(answers, sequences)) */
+    int *token;                      /* (sequences, max_context) */
+    float *weight, *reward, *accuracy, *format, *advantage;
+    char *text;                      /* (text_size) of one completion */
+    size_t text_size;
+};
+
+/* Collective over w. settings (resolved, checked) are taken over. training: gradients and optimizer; else weights, rollouts and scoring.
+ * tokenizer_json: NULL takes the settings'. Exits 2 on mistakes, all named. */
+void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
+              struct extent extent);
+void run_close(struct run *r);
+
+/* Weights, and with everything also moments and position, from an open checkpoint. Collective. false: problems. */
+struct checkpoint;
+bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p);
+/* The position as JSON, for checkpoints. Owned by the caller. */
+json_t *run_state(struct run *r);
+/* Saves now. Collective. Returns seconds of stall. */
+double run_save(struct run *r, bool end_of_phase);
+
+/* prompt + <think> (+ completion + <eos> when text is given) as tokens into out (max_context); returns the count, or -1 when it does
+ * not fit. *n_prompt receives the prompt's part. */
+int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
+               int *n_prompt);
+/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. Prompts that do not fit
+ * max_context - 1 are a user mistake (exit 2). */
+void run_questions(struct run *r, enum split split, uint32_t from, int n);
+
+/* --- phases; each is one step, collective over the world --- */
+void sft_step(struct run *r, const struct phase_knobs *k);
+void grpo_step(struct run *r, const struct phase_knobs *k);
+/* Grades answers of the questions in scratch into ->accuracy and ->format, shared over ranks. */
+void run_grade(struct run *r, const struct answer *answer, int questions, int samples);
+struct score evaluate(struct run *r, int prompts, int samples, int max_new, struct sampling sampling);
+void evaluate_and_log(struct run *r, const struct phase_knobs *k, int prompts, int samples, bool milestone);
+
+/* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */
+int run_phases(struct run *r);
+
+#endif

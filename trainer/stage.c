@@ -1,0 +1,242 @@
+#include "trainer/stage.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "pipeline/check.h"
+
+enum plan_kind actor_schedule(const struct settings *s)
+{
+    switch (s->run.schedule) {
+    case SCHEDULE_SERIAL: return PLAN_SERIAL;
+    case SCHEDULE_1F1B: return PLAN_1F1B;
+    case SCHEDULE_DUALPIPE: return PLAN_DUALPIPE;
+    default:
+        return s->mesh.pp == 1 ? PLAN_SERIAL : s->mesh.pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
+    }
+}
+
+struct local *actor_local(struct actor *a, int dir)
+{
+    for (int k = 0; k < a->n_local; k++)
+        if (a->local[k].dir < 0 || a->local[k].dir == dir) return &a->local[k];
+    INVARIANT(false, "no chunk for direction %d", dir);
+    return NULL;
+}
+
+int actor_multiple(const struct actor *a) { return a->sums; }
+
+int actor_least(const struct actor *a)
+{
+    int least = a->settings->mesh.micro_batches;
+    least = plan_micro_batches(a->kind, a->mesh->pp, least > 1 ? least : 1);
+    return (least + a->sums - 1) / a->sums * a->sums;
+}
+
+/* --- the stage: what the engine asks for --- */
+
+static int micro_batch_of(const struct actor *a, struct plan_cell c)
+{
+    return a->directions == 2 ? 2 * c.mb + c.dir : c.mb;
+}
+
+static void head_open(struct actor *a, int m)
+{
+    struct micro_batch *mb = &a->mb[m];
+    a->loss_at[m] = (struct loss_at){&a->loss, mb};
+    a->head = (struct head_io){.target = mb->target,
+                               .logp = mb->logp,
+                               .entropy = mb->entropy,
+                               .dlogp = mb->dlogp,
+                               .inv_temperature = a->inv_temperature,
+                               .loss = loss_run,
+                               .ctx = &a->loss_at[m]};
+}
+
+static void begin(void *self, const struct stage_pass *s)
+{
+    static const enum pass_kind kind[] = {
+        [PLAN_F] = PASS_F, [PLAN_B] = PASS_B, [PLAN_W] = PASS_W, [PLAN_BW] = PASS_BW};
+    struct actor *a = self;
+    int m = micro_batch_of(a, s->cell);
+    struct local *l = actor_local(a, s->cell.dir);
+    struct pass *p = &a->open[s->op != PLAN_F];
+    if (s->op == PLAN_F && l->span.head) head_open(a, m);
+    *p = (struct pass){.kind = kind[s->op],
+                       .chunk = l->model,
+                       .slot = s->slot,
+                       .rows = &a->mb[m].rows,
+                       .in = s->in,
+                       .out = s->out,
+                       .grad = l->grad[a->n_local == 1 ? m % a->sums : 0],
+                       .head = l->span.head ? &a->head : NULL};
+    pass_begin(p);
+}
+
+static bool step(void *self, const struct stage_pass *s)
+{
+    struct actor *a = self;
+    return pass_step(&a->open[s->op != PLAN_F]);
+}
+
+/* --- plans --- */
+
+struct plan_entry {
+    int micro_batches;
+    bool forward_only;
+    struct plan plan;
+};
+static struct plan_entry *plans;
+static int n_plans;
+
+static void plan_prove(const struct plan *plan)
+{
+    struct problems p = {0};
+    INVARIANT(plan_check(plan, NULL, NULL, &p), "the plan is wrong: %s", p.n ? p.text[0] : "?");
+}
+
+/* A handful of counts occur in a run; each plan is made and proved the first time. */
+const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only)
+{
+    for (int i = 0; i < n_plans; i++)
+        if (plans[i].micro_batches == micro_batches && plans[i].forward_only == forward_only)
+            return &plans[i].plan;
+    plans = realloc(plans, (size_t)(n_plans + 1) * sizeof *plans);
+    SYS_OK(plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
+    struct plan_entry *e = &plans[n_plans++];
+    *e = (struct plan_entry){micro_batches, forward_only, {0}};
+    struct plan whole;
+    plan_make(&whole, a->kind, a->mesh->pp, micro_batches);
+    plan_prove(&whole);
+    if (!forward_only) {
+        e->plan = whole;
+        return &e->plan;
+    }
+    plan_forward_only(&e->plan, &whole);
+    plan_free(&whole);
+    return &e->plan;
+}
+
+static void plans_make(struct actor *a)
+{
+    for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) {
+        actor_plan(a, m, false);
+        if (a->local[0].reference) actor_plan(a, m, true);
+    }
+}
+
+/* Activation slots that the largest plan needs. */
+static int slots_needed(const struct actor *a)
+{
+    struct plan plan;
+    struct plan_facts facts;
+    struct problems p = {0};
+    int m = a->max_mb > actor_least(a) ? a->max_mb : actor_least(a);
+    m = plan_micro_batches(a->kind, a->mesh->pp, m);
+    plan_make(&plan, a->kind, a->mesh->pp, m);
+    INVARIANT(plan_check(&plan, NULL, &facts, &p), "%s", p.n ? p.text[0] : "?");
+    plan_free(&plan);
+    return facts.peak_slots;
+}
+
+/* --- placing --- */
+
+static void local_span(struct actor *a, int k, int chunk, int dir)
+{
+    struct local *l = &a->local[k];
+    *l = (struct local){.chunk = chunk, .dir = dir};
+    l->span = chunk_span_of(&a->dims, a->mesh->pp, chunk);
+    param_list_make(&l->params, &a->dims, l->span);
+}
+
+static void locals_choose(struct actor *a)
+{
+    int P = a->mesh->pp, p = a->mesh->p;
+    if (a->kind != PLAN_DUALPIPE) {
+        a->n_local = 1;
+        local_span(a, 0, p, -1);
+        return;
+    }
+    int lo = p < P - 1 - p ? p : P - 1 - p;
+    a->n_local = 2;
+    local_span(a, 0, lo, p == lo ? 0 : 1);
+    local_span(a, 1, P - 1 - lo, p == lo ? 1 : 0);
+}
+
+static void actor_place(struct actor *a, bool with_reference)
+{
+    struct arena *ar = &a->arena;
+    bool training = a->max_mb > 0;
+    for (int k = 0; k < a->n_local; k++) {
+        struct local *l = &a->local[k];
+        l->weights = arena_take_n(ar, l->params.total, a->ops->real_bytes);
+        if (with_reference) l->reference = arena_take_n(ar, l->params.total, a->ops->real_bytes);
+        for (int s = 0; training && s < (a->n_local == 1 ? a->sums : 1); s++)
+            l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
+        chunk_free(l->model);
+        l->model = chunk_new(&a->dims, l->span, a->ops, l->weights, a->T_max,
+                             training ? a->stage.slots : 1, training, ar);
+    }
+    a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);
+    a->loss_at = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->loss_at);
+    for (int m = 0; m < a->max_mb; m++) {
+        struct micro_batch measured;
+        micro_batch_place(ar->base ? &a->mb[m] : &measured, a->T_max, ar);
+    }
+}
+
+void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, const struct ops *ops,
+               struct dims dims, int max_mb, bool with_reference)
+{
+    *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
+    a->kind = actor_schedule(s);
+    a->directions = a->kind == PLAN_DUALPIPE ? 2 : 1;
+    a->sums = a->kind == PLAN_DUALPIPE ? 2 : s->mesh.directions;
+    a->T_max = s->data.micro_batch_tokens;
+    a->inv_temperature = 1;
+    locals_choose(a);
+    a->stage = (struct stage){.self = a,
+                              .message_bytes = (size_t)a->T_max * (size_t)dims.C * ops->real_bytes,
+                              .slots = max_mb > 0 ? slots_needed(a) : 1,
+                              .begin = begin,
+                              .step = step};
+    actor_place(a, with_reference);
+    arena_back(&a->arena, a->arena.used);
+    actor_place(a, with_reference);
+    if (max_mb == 0) return;
+    a->p2p = p2p_new(m->pipe, 64);
+    a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, max_mb);
+    plans_make(a);
+}
+
+void actor_free(struct actor *a)
+{
+    if (a->engine) engine_free(a->engine);
+    if (a->p2p) p2p_free(a->p2p);
+    for (int k = 0; k < a->n_local; k++) {
+        chunk_free(a->local[k].model);
+        param_list_free(&a->local[k].params);
+    }
+    for (int i = 0; i < n_plans; i++) plan_free(&plans[i].plan);
+    free(plans);
+    plans = NULL;
+    n_plans = 0;
+    arena_free(&a->arena);
+}
+
+size_t actor_bytes(const struct actor *a)
+{
+    return a->arena.size + (a->engine ? engine_bytes(a->engine) : 0);
+}
+
+void actor_run(struct actor *a, int micro_batches, bool forward_only, struct engine_times *t)
+{
+    engine_run(a->engine, actor_plan(a, micro_batches, forward_only), t);
+}
+
+void actor_zero_gradients(struct actor *a)
+{
+    for (int k = 0; k < a->n_local; k++)
+        for (int s = 0; s < 2; s++)
+            if (a->local[k].grad[s])
+                memset(a->local[k].grad[s], 0, a->local[k].params.total * sizeof(float));
+}

@@ -1,0 +1,77 @@
+/* The one place where model and pipeline meet: what a rank holds of the model (its chunks, their weights and gradients), offered
+ * to the engine as passes.
+ *
+ * Under dualpipe a rank of a pipeline of P holds chunk lo = min(p, P-1-p) and chunk hi = P-1-lo, each for one
+ * direction; otherwise the one chunk p, whose gradients of the two directions are kept apart (mesh.directions), so that every
+ * schedule forms the same sums (P4). */
+#ifndef DUET_TRAINER_STAGE_H
+#define DUET_TRAINER_STAGE_H
+
+#include "comm/mesh.h"
+#include "pipeline/engine.h"
+#include "trainer/config/settings.h"
+#include "trainer/data/pack.h"
+#include "trainer/learn/loss.h"
+
+enum { MAX_LOCAL = 2 };
+
+/* One chunk on this rank. */
+struct local {
+    int chunk;                 /* stage of the model */
+    int dir;                   /* direction it serves under dualpipe; -1: all */
+    struct chunk_span span;
+    struct param_list params;
+    void *weights, *reference; /* real, flat; reference NULL unless a phase needs it */
+    float *grad[2];            /* float, flat; [1] NULL when there is one sum */
+    struct chunk *model;
+};
+
+struct actor {
+    const struct settings *settings;
+    const struct mesh *mesh;
+    const struct ops *ops;
+    struct dims dims;
+    enum plan_kind kind;
+    int directions;            /* of the plan: 2 under dualpipe */
+    int sums;                  /* gradient sums a micro-batch may go to: settings mesh.directions */
+    int n_local;
+    struct local local[MAX_LOCAL];
+    struct arena arena;
+
+    /* the step's micro-batches of this pipeline: micro-batch m flows in direction m % directions */
+    struct micro_batch *mb;
+    struct loss_at *loss_at;
+    int max_mb, T_max;
+    struct loss loss;
+    float inv_temperature;
+
+    struct p2p *p2p;
+    struct engine *engine;
+    struct stage stage;
+    struct pass open[2];       /* [0] the forward, [1] the backward under way */
+    struct head_io head;
+};
+
+/* The schedule's kind for this mesh (auto: DESIGN). */
+enum plan_kind actor_schedule(const struct settings *s);
+/* Local number of the chunk that serves direction dir on this rank. */
+struct local *actor_local(struct actor *a, int dir);
+
+/* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
+ * for a second set of weights. */
+void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, const struct ops *ops,
+               struct dims dims, int max_mb, bool with_reference);
+void actor_free(struct actor *a);
+size_t actor_bytes(const struct actor *a);
+
+/* Plan of a step with this many micro-batches in the pipeline; made once per count and kept. */
+const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only);
+/* Least and step size of a pipeline's micro-batch count. */
+int actor_least(const struct actor *a);
+int actor_multiple(const struct actor *a);
+
+/* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the pipeline. */
+void actor_run(struct actor *a, int micro_batches, bool forward_only, struct engine_times *t);
+void actor_zero_gradients(struct actor *a);
+
+#endif
