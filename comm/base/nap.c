@@ -21,7 +21,7 @@ bool nap_take(struct nap *n)
         sched_yield();
         return false;
     }
-    double sleep_s = waited / 4;
+    double sleep_s = waited / 16;
     if (sleep_s < shortest_s) sleep_s = shortest_s;
     if (sleep_s > longest_s) sleep_s = longest_s;
     struct timespec t = {.tv_nsec = (long)(sleep_s * 1e9)};

@@ -1,4 +1,4 @@
-/* Waiting without burning the core: yield for the first microseconds, then sleep for a quarter of the time
+/* Waiting without burning the core: yield for the first microseconds, then sleep for a sixteenth of the time
  * already waited, 20 to 200 us. A short wait is thus noticed within a fraction of its length, and a long
  * one costs a few per cent of a core.
  *
