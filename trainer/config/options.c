@@ -186,6 +186,10 @@ void options_help(const struct options *o)
         print_default(row);
         printf("%s\n", row->type == OPT_LIST ? "; may be repeated" : "");
     }
+    if (o->more_help) {
+        putchar('\n');
+        o->more_help();
+    }
 }
 
 int options_parse(struct options *o, int argc, char **argv)

@@ -48,7 +48,8 @@ struct options {
     int n_rows;
     const char **args; /* out: positional arguments, room for max_args */
     int min_args, max_args;
-    int n_args; /* out */
+    int n_args;              /* out */
+    void (*more_help)(void); /* printed below the help (settings_help), or NULL */
 };
 
 /* argv[0] is the command itself. -1: go on; otherwise end with that code: EXIT_DONE after --help,
