@@ -1,0 +1,105 @@
+#!/bin/bash
+# test_cli.sh DUET: the command line. Help and versions answer with 0; mistakes answer with 2, are named all at once with
+# file and line, are printed once however many ranks see them, and leave nothing behind.
+set -u
+duet=$1
+[ -x "$duet" ] || { echo "no program at $duet"; exit 1; }
+duet=$(realpath "$duet")
+root=$PWD
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failed=0
+
+fail() {
+    echo "FAIL $1"
+    echo "--- stdout"; head -n 20 out
+    echo "--- stderr"; head -n 20 err
+    failed=1
+}
+
+# run CODE WORDS...: runs the program, expects the exit code
+run() {
+    local want=$1 code
+    shift
+    "$duet" "$@" >out 2>err </dev/null
+    code=$?
+    [ "$code" -eq "$want" ] || fail "duet $*: exit $code, not $want"
+}
+
+# has FILE TEXT: the text is in it, as it is
+has() { grep -qF -- "$2" "$1" || fail "no \"$2\" in $1"; }
+# times N FILE TEXT: in so many lines
+times() { [ "$(grep -cF -- "$3" "$2")" -eq "$1" ] || fail "\"$3\" is not in $1 lines of $2"; }
+
+# --- the program ---
+run 2; has err "usage: duet COMMAND"
+run 0 --help; has out "usage: duet COMMAND"; has out "train"
+run 0 help; has out "inspect"
+run 0 --version; has out "duet "
+run 2 trian; has err "unknown command trian; did you mean train?"
+run 2 help trian; has err "did you mean train?"
+run 0 help settings; has out "micro_batch_tokens: 2048"; has out "model: (the network)"
+
+# --- every command has help ---
+for command in $("$duet" --help | sed -n '/^commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+    run 0 "$command" --help
+    has out "usage: duet $command"
+    run 0 help "$command"
+    has out "usage: duet $command"
+    run 2 "$command" --no-such-option
+    has err "unknown option --no-such-option"
+    has err "see: duet $command --help"
+done
+run 0 train --help; has out "temperature: 1"
+
+# --- mistakes of the command line, all at once ---
+run 2 inspect; has err "an argument is missing: duet inspect CHECKPOINT"
+run 2 inspect a b --x; has err "one argument too many"; has err "unknown option --x"
+
+# --- mistakes of a recipe ---
+cat >bad.yaml <<'YAML'
+sed: 1
+model:
+  layers: 0
+  hiden: 64
+  lr: 1e-3
+phases:
+  - kind: sft
+    clip_low: 0.1
+    steps: 1e3
+YAML
+mistakes=(
+    "bad.yaml:1: unknown setting sed; did you mean seed?"
+    "bad.yaml:3: layers: 0 is not in its range 1 to 1024"
+    "bad.yaml:4: unknown setting hiden; did you mean hidden?"
+    "bad.yaml:5: lr is a phase setting; put it in phases"
+    "bad.yaml:8: clip_low is not used by the phase kind sft, only by grpo"
+    "bad.yaml:9: steps: \"1e3\" is not a whole number"
+    "--set model.heds=2: unknown setting heds; did you mean heads?"
+)
+run 2 train bad.yaml --set model.heds=2
+for text in "${mistakes[@]}"; do times 1 err "$text"; done
+run 2 train missing.yaml; has err "missing.yaml: cannot read the recipe: No such file or directory"
+
+# --- the same on two ranks: said once, and the job ends with the same code ---
+"$root/launch/run.sh" -n 2 --timeout 60 "$duet" train bad.yaml --set model.heds=2 >out 2>err </dev/null
+code=$?
+[ "$code" -eq 2 ] || fail "bad.yaml on two ranks: exit $code"
+for text in "${mistakes[@]}"; do times 1 err "$text"; done
+
+# --- a mesh that cannot be ---
+cat >mesh.yaml <<'YAML'
+mesh: {dp: 2, pp: 2}
+phases: [{kind: sft, steps: 1}]
+YAML
+"$root/launch/run.sh" -n 3 --timeout 60 "$duet" train mesh.yaml >out 2>err </dev/null
+code=$?
+[ "$code" -eq 2 ] || fail "mesh.yaml on three ranks: exit $code"
+times 1 err "mesh.yaml:1: a mesh of dp 2 x pp 2 needs 4 ranks, not 3: start with mpirun -np 4"
+
+# --- nothing was begun ---
+left=$(find . -mindepth 1 ! -name out ! -name err ! -name '*.yaml')
+[ -z "$left" ] || fail "left behind: $left"
+
+exit $failed

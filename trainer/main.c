@@ -1,0 +1,90 @@
+/* duet: finds the subcommand and calls it. A new one is a file cmd_<name>.c, a line in commands.h and a row here. */
+#include <stdio.h>
+#include <string.h>
+#include "comm/base/die.h"
+#include "trainer/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/config/settings.h"
+
+struct command {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+    {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train},
+    {"sample", "answer prompts with a trained model", cmd_sample},
+    {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval},
+    {"score", "log-probabilities of given tokens, as JSON lines", cmd_score},
+    {"inspect", "list and verify a checkpoint", cmd_inspect},
+    {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan},
+};
+
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: duet COMMAND [arguments]\n"
+          "       mpirun -np RANKS duet COMMAND [arguments]\n\ncommands\n",
+          out);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+    fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
+          "duet help settings     every setting of a recipe\n"
+          "duet --version\n",
+          out);
+}
+
+static const struct command *command_find(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    return NULL;
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[N_COMMANDS + 1] = {"help"};
+    for (int i = 0; i < N_COMMANDS; i++) names[i + 1] = commands[i].name;
+    const char *near = nearest_name(word, names, N_COMMANDS + 1);
+    if (options_first_rank())
+        fprintf(stderr, "unknown command %.60s%s%s%s\nsee: duet --help\n", word,
+                near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return EXIT_USER;
+}
+
+/* duet help [COMMAND | settings] */
+static int help(const char *topic)
+{
+    if (!topic) {
+        if (options_first_rank()) print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(topic, "settings") == 0) {
+        if (options_first_rank()) settings_help();
+        return EXIT_DONE;
+    }
+    const struct command *command = command_find(topic);
+    if (!command) return unknown_command(topic);
+    char name[32], flag[] = "--help";
+    snprintf(name, sizeof name, "%s", command->name);
+    char *argv[] = {name, flag, NULL};
+    return command->run(2, argv);
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (!word) {
+        if (options_first_rank()) print_usage(stderr);
+        return EXIT_USER;
+    }
+    if (strcmp(word, "help") == 0) return help(argc > 2 ? argv[2] : NULL);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(NULL);
+    if (strcmp(word, "--version") == 0) {
+        if (options_first_rank()) puts("duet " DUET_VERSION);
+        return EXIT_DONE;
+    }
+    const struct command *command = command_find(word);
+    return command ? command->run(argc - 1, argv + 1) : unknown_command(word);
+}
