@@ -1,0 +1,46 @@
+/* ranks: 2 */
+/* Where MPI_THREAD_MULTIPLE is not granted there is no progress thread: p2p_poll, p2p_test and p2p_wait do it all.
+ * MPI is started here with a lower level, so without world_up and Check. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/p2p.h"
+#include "comm/world.h"
+
+int main(int argc, char **argv)
+{
+    int level, rank;
+    size_t n = (size_t)9 << 20, wrong = 0;
+    unsigned char *in = calloc(n, 1), *out = malloc(n);
+    MPI_OK(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level));
+    MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+    memset(out, rank + 1, n);
+    struct p2p *p = p2p_new(MPI_COMM_WORLD, 4);
+    for (int round = 0; round < 3; round++) {
+        memset(in, 0, n);
+        ticket t[2];
+        t[0] = p2p_recv(p, 1 - rank, round, in, n);
+        t[1] = p2p_send(p, 1 - rank, round, out, n);
+        if (round == 0) {
+            p2p_wait(p, t[1]);
+            p2p_wait(p, t[0]);
+        } else if (round == 1) {
+            for (int left = 2; left > 0; left--) t[p2p_wait_any(p, t, 2)] = TICKET_NONE;
+        } else {
+            bool done[2] = {false, false};
+            while (!done[0] || !done[1]) {
+                p2p_poll(p);
+                for (int i = 0; i < 2; i++) done[i] = done[i] || p2p_test(p, t[i]);
+            }
+        }
+        for (size_t j = 0; j < n; j++) wrong += in[j] != 2 - rank;
+    }
+    p2p_free(p);
+    if (wrong) fprintf(stderr, "rank %d: %zu bytes differ\n", rank, wrong);
+    int failed = level >= MPI_THREAD_MULTIPLE || wrong > 0;
+    MPI_OK(MPI_Finalize());
+    free(in);
+    free(out);
+    return failed;
+}

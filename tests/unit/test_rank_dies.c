@@ -1,0 +1,155 @@
+/* A rank that fails names itself and takes the job with it (P8): this test starts itself under mpirun, lets one rank
+ * fail in several ways, and reads exit code, message and time. */
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/base/log.h"
+#include "comm/coll.h"
+#include "comm/p2p.h"
+#include "comm/world.h"
+
+static const char *self;
+
+/* --- what the ranks do: rank 1 fails, rank 0 waits for it --- */
+
+static void fail_alone(struct world *w)
+{
+    die_place("reading shard %d", w->rank);
+    if (w->rank == 1) SYS_OK(w->size == 0, "restore the file", "it is %s", "gone");
+    world_all(w, true);
+}
+
+static void be_killed(struct world *w)
+{
+    struct p2p *p = p2p_new(w->comm, 2);
+    int x;
+    if (w->rank == 1) raise(SIGKILL);
+    p2p_wait(p, p2p_recv(p, 1, 7, &x, sizeof x));
+}
+
+static void see_mistakes(struct world *w)
+{
+    struct problems p = {0};
+    if (w->rank == 1) problems_add(&p, "data.jsonl", 3, "no answer");
+    if (w->rank == 1) problems_add(&p, "data.jsonl", 9, "not JSON");
+    world_agree_problems(w, &p, EXIT_USER);
+}
+
+static void hang(struct world *w)
+{
+    struct p2p *p = p2p_new(w->comm, 2);
+    int x;
+    die_place("decoding tick %d", 12);
+    if (w->rank == 0) watchdog_start(0.3);
+    p2p_wait(p, p2p_recv(p, 1 - w->rank, 7, &x, sizeof x));
+}
+
+static void send_too_little(struct world *w)
+{
+    struct p2p *p = p2p_new(w->comm, 2);
+    char x[16] = {0};
+    if (w->rank == 1)
+        p2p_wait(p, p2p_recv(p, 0, 7, x, 16));
+    else
+        p2p_wait(p, p2p_send(p, 1, 7, x, 8));
+    world_all(w, true);
+}
+
+static void stop_twice(struct world *w)
+{
+    struct timespec t = {.tv_sec = 1, .tv_nsec = 50000000};
+    world_catch_signals();
+    raise(SIGUSR1);
+    nanosleep(&t, NULL);
+    raise(SIGUSR1);
+    world_all(w, true);
+    _exit(0);
+}
+
+static const struct failure {
+    const char *name;
+    void (*body)(struct world *w);
+    int code;             /* of mpirun; 128 + signal for a killed rank */
+    const char *words[4]; /* all of them must be said */
+} failures[] = {
+    {"fail_alone",
+     fail_alone,
+     EXIT_WORLD,
+     {"rank 1/2 on ", ", while reading shard 1\n",
+      "  why:  it is gone\n  fix:  restore the file\n"}},
+    {"be_killed", be_killed, 128 + SIGKILL, {"rank 1 with PID", "signal 9"}},
+    {"see_mistakes",
+     see_mistakes,
+     EXIT_USER,
+     {"data.jsonl:3: no answer\ndata.jsonl:9: not JSON\n2 problems\n"}},
+    {"hang",
+     hang,
+     EXIT_WORLD,
+     {"rank 0/2 on ",
+      "while decoding tick 12, waiting for tag 7 from rank 1 of the pipeline, 4 bytes",
+      "no progress for 0.3 s"}},
+    {"send_too_little",
+     send_too_little,
+     EXIT_BUG,
+     {"rank 1/2 on ", "tag 7 from rank 0: 8 bytes came, 16 were awaited"}},
+    {"stop_twice", stop_twice, EXIT_STOPPED, {"85"}},
+};
+enum { N_FAILURES = sizeof failures / sizeof *failures };
+
+static int rank_main(const char *name, int argc, char **argv)
+{
+    struct world w;
+    world_up(&w, &argc, &argv);
+    for (int i = 0; i < N_FAILURES; i++)
+        if (strcmp(failures[i].name, name) == 0) failures[i].body(&w);
+    return 0;
+}
+
+/* --- what is seen of it --- */
+
+START_TEST(speaks_once_and_ends)
+{
+    const struct failure *f = &failures[_i];
+    char command[1024], text[65536];
+    snprintf(command, sizeof command,
+             "mpirun --allow-run-as-root --oversubscribe --bind-to none --timeout 30 "
+             "--mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -np 2 %s %s 2>&1",
+             self, f->name);
+    double start = clock_now();
+    FILE *out = popen(command, "r");
+    ck_assert_ptr_nonnull(out);
+    size_t n = fread(text, 1, sizeof text - 1, out);
+    text[n] = 0;
+    int status = pclose(out);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == f->code, "%s: status %x\n%s", f->name,
+                  (unsigned)status, text);
+    for (int i = 0; i < 4 && f->words[i]; i++)
+        ck_assert_msg(strstr(text, f->words[i]) != NULL, "%s: not said: %s\n%s", f->name,
+                      f->words[i], text);
+    const char *what = strstr(text, "  what: ");
+    ck_assert_msg(!what || !strstr(what + 1, "  what: "), "%s: said twice\n%s", f->name, text);
+    ck_assert_msg(clock_now() - start < 10, "%s: took %.1f s", f->name, clock_now() - start);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    self = argv[0];
+    if (argc == 2) return rank_main(argv[1], argc, argv);
+    Suite *s = suite_create("rank_dies");
+    TCase *c = tcase_create("rank_dies");
+    tcase_set_timeout(c, 40);
+    tcase_add_loop_test(c, speaks_once_and_ends, 0, N_FAILURES);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
