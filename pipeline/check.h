@@ -20,11 +20,12 @@ struct plan_costs {
     double f, b, w, fb; /* b: input part only; fb: the fused pair (F + B + W) */
 };
 
-/* true if the plan is right; otherwise what is wrong is added to p. facts may be NULL; costs NULL: f=b=w=1, fb=3. */
+/* true if the plan is right; otherwise what is wrong is added to p. facts and p may be NULL; costs
+ * NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: one slot. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p);
 /* The published formula for the worst rank's idle time: 1F1B (P-1)(F+B); DualPipe (P/2-1)(F&B+B-3W), B = full
- * backward. 0 for serial on one stage. DualPipe README; SYSTEMS 1.5. */
+ * backward; serial (P-1)(F+B) for each micro-batch. DualPipe README; Narayanan et al., SC'21. */
 double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c);
 
 #endif

@@ -1,0 +1,233 @@
+/* The proof of a plan, in the order in which later parts need the earlier ones: cells exist and are
+ * held where they run; each pass is there once; F before B before W; micro-batches in order; no
+ * hang. Only then is it measured. */
+#include "pipeline/check.h"
+
+#include <stdlib.h>
+#include "pipeline/measure.h"
+
+enum { MAX_SAID = 20 };
+
+/* Collects what is wrong: all is counted, the first few are said. */
+struct verdict {
+    const struct plan *plan;
+    struct problems *problems;
+    int wrong;
+};
+
+/* wrong(v, rank, row, fmt, ...) */
+#define WRONG(v, rank, row, ...)                    \
+    do {                                            \
+        char text_[160];                            \
+        snprintf(text_, sizeof text_, __VA_ARGS__); \
+        say((v), (rank), (row), text_);             \
+    } while (0)
+
+static void say(struct verdict *v, int rank, int row, const char *text)
+{
+    if (v->wrong++ >= MAX_SAID || !v->problems) return;
+    const char *name = plan_kind_name(v->plan->kind);
+    if (row < 0)
+        problems_add(v->problems, NULL, 0, "plan %s, rank %d: %s", name, rank, text);
+    else
+        problems_add(v->problems, NULL, 0, "plan %s, rank %d, row %d: %s", name, rank, row, text);
+}
+
+static void check_cell(struct verdict *v, int rank, int row, struct plan_cell c)
+{
+    const struct plan *p = v->plan;
+    if (c.dir < 0 || c.dir >= p->directions || c.mb < 0 || c.mb >= plan_per_direction(p) ||
+        c.chunk < 0 || c.chunk >= p->stages)
+        WRONG(v, rank, row, "there is no direction %d, chunk %d, micro-batch %d", c.dir, c.chunk,
+              c.mb);
+    else if (plan_chunk(p->kind, p->stages, rank, c.dir) != c.chunk)
+        WRONG(v, rank, row, "chunk %d of direction %d is not on this rank", c.chunk, c.dir);
+}
+
+static void check_cells(struct verdict *v)
+{
+    for (int r = 0; r < v->plan->stages; r++)
+        for (int i = 0; i < v->plan->n_rows[r]; i++) {
+            const struct plan_row *row = &v->plan->rows[r][i];
+            if (row->op == PLAN_F || row->op == PLAN_FB) check_cell(v, r, i, row->f);
+            if (row->op != PLAN_F) check_cell(v, r, i, row->b);
+            if (row->op > PLAN_FB) WRONG(v, r, i, "there is no operation %d", (int)row->op);
+            if (v->plan->forward_only && row->op != PLAN_F)
+                WRONG(v, r, i, "a plan of forwards only has a backward");
+        }
+}
+
+/* ---- each once, and in order ---- */
+
+static void place(struct verdict *v, struct plan_index *x, int rank, int row, struct plan_pass pass)
+{
+    int *at = plan_index_at(x, pass.op, pass.cell);
+    if (*at >= 0)
+        WRONG(v, rank, row, "%s of direction %d, micro-batch %d again, after row %d",
+              plan_op_name(pass.op), pass.cell.dir, pass.cell.mb, *at);
+    *at = row;
+}
+
+static void place_all(struct verdict *v, struct plan_index *x)
+{
+    for (int r = 0; r < v->plan->stages; r++)
+        for (int i = 0; i < v->plan->n_rows[r]; i++) {
+            struct plan_pass pass[2];
+            int n = plan_passes(&v->plan->rows[r][i], pass);
+            for (int k = 0; k < n; k++) {
+                place(v, x, r, i, pass[k]);
+                if (pass[k].op == PLAN_BW)
+                    place(v, x, r, i, (struct plan_pass){PLAN_W, pass[k].cell});
+            }
+        }
+}
+
+static const enum plan_op PARTS[] = {PLAN_F, PLAN_B, PLAN_W};
+
+/* F, B, W of one cell there, each after the one before; W may share B's row, and only that. */
+static void check_chain(struct verdict *v, const struct plan_index *x, int rank, struct plan_cell c)
+{
+    int parts = v->plan->forward_only ? 1 : 3, before = -1;
+    for (int k = 0; k < parts; k++) {
+        int at = *plan_index_at(x, PARTS[k], c);
+        if (at < 0)
+            WRONG(v, rank, -1, "no %s of direction %d, micro-batch %d", plan_op_name(PARTS[k]),
+                  c.dir, c.mb);
+        else if (k > 0 && (k == 1 ? at <= before : at < before))
+            WRONG(v, rank, at, "%s of direction %d, micro-batch %d before its %s",
+                  plan_op_name(PARTS[k]), c.dir, c.mb, plan_op_name(PARTS[k - 1]));
+        before = at;
+    }
+}
+
+/* Sums over micro-batches are formed as they come (promise P4), and messages carry no other order. */
+static void check_sequence(struct verdict *v, const struct plan_index *x, int rank,
+                           struct plan_cell c)
+{
+    struct plan_cell last = c;
+    last.mb--;
+    for (int k = 0; c.mb > 0 && k < 3; k++) {
+        int at = *plan_index_at(x, PARTS[k], c);
+        if (at >= 0 && at <= *plan_index_at(x, PARTS[k], last))
+            WRONG(v, rank, at, "%s of direction %d, micro-batch %d before micro-batch %d",
+                  plan_op_name(PARTS[k]), c.dir, c.mb, last.mb);
+    }
+}
+
+static void check_orders(struct verdict *v, const struct plan_index *x)
+{
+    const struct plan *p = v->plan;
+    for (int r = 0; r < p->stages; r++)
+        for (int d = 0; d < p->directions; d++)
+            for (int m = 0; m < plan_per_direction(p); m++) {
+                struct plan_cell c = {d, plan_chunk(p->kind, p->stages, r, d), m};
+                check_chain(v, x, r, c);
+                check_sequence(v, x, r, c);
+            }
+}
+
+/* ---- no hang ---- */
+
+static void say_stuck(struct verdict *v, const struct plan_timeline *t, const char *why)
+{
+    for (int r = 0; r < v->plan->stages; r++)
+        if (t->at[r] < v->plan->n_rows[r]) WRONG(v, r, t->at[r], "the rank hangs here: %s", why);
+}
+
+/* ---- facts ---- */
+
+struct keep {
+    int live, slots, weights; /* of one rank, now */
+};
+
+static void keep_count(struct keep *k, enum plan_op op, bool forward_only)
+{
+    if (op == PLAN_F && !forward_only) k->live++, k->slots++;
+    if (op == PLAN_B || op == PLAN_BW) k->live--;
+    if (op == PLAN_W || op == PLAN_BW) k->slots--;
+    if (op == PLAN_B) k->weights++;
+    if (op == PLAN_W) k->weights--;
+}
+
+static void raise_to(int *peak, int now)
+{
+    if (now > *peak) *peak = now;
+}
+
+/* What a rank keeps, row by row; the F of a pair is kept before the B of the pair lets go. */
+static void count_peaks(const struct plan *p, struct plan_facts *facts)
+{
+    for (int r = 0; r < p->stages; r++) {
+        struct keep keep = {0};
+        for (int i = 0; i < p->n_rows[r]; i++) {
+            struct plan_pass pass[2];
+            int n = plan_passes(&p->rows[r][i], pass);
+            for (int k = 0; k < n; k++) {
+                keep_count(&keep, pass[k].op, p->forward_only);
+                raise_to(&facts->peak_live, keep.live);
+                raise_to(&facts->peak_slots, keep.slots);
+                raise_to(&facts->peak_weights, keep.weights);
+            }
+        }
+    }
+    if (p->forward_only) facts->peak_live = facts->peak_slots = 1;
+}
+
+static void count_idle(const struct plan *p, const struct plan_costs *costs, const double *finish,
+                       struct plan_facts *facts)
+{
+    for (int r = 0; r < p->stages; r++)
+        if (finish[r] > facts->makespan) facts->makespan = finish[r];
+    for (int r = 0; r < p->stages; r++) {
+        double idle = facts->makespan;
+        for (int i = 0; i < p->n_rows[r]; i++) idle -= plan_row_cost(&p->rows[r][i], costs);
+        if (idle > facts->worst_idle) facts->worst_idle = idle;
+        facts->mean_idle += idle / p->stages;
+    }
+    facts->bubble = facts->makespan > 0 ? facts->mean_idle / facts->makespan : 0;
+}
+
+static void check_running(struct verdict *v, const struct plan_index *x,
+                          const struct plan_costs *costs, struct plan_facts *facts)
+{
+    struct plan_timeline t;
+    plan_timeline_new(&t, v->plan);
+    if (!plan_times(x, costs, &t)) {
+        say_stuck(v, &t, "what it needs is made after what waits for it");
+    } else {
+        count_idle(v->plan, costs, t.finish, facts);
+        if (!plan_unbuffered(x, &t))
+            say_stuck(v, &t, "when every send blocks until it is received");
+    }
+    plan_timeline_free(&t);
+}
+
+bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
+                struct problems *p)
+{
+    const struct plan_costs unit = {1, 1, 1, 3};
+    struct plan_facts found = {0};
+    struct verdict v = {.plan = plan, .problems = p};
+    check_cells(&v);
+    if (v.wrong == 0) {
+        struct plan_index x;
+        plan_index_new(&x, plan);
+        place_all(&v, &x);
+        check_orders(&v, &x);
+        if (v.wrong == 0) check_running(&v, &x, costs ? costs : &unit, &found);
+        if (v.wrong == 0) count_peaks(plan, &found);
+        plan_index_free(&x);
+    }
+    if (v.wrong > MAX_SAID && p)
+        problems_add(p, NULL, 0, "plan %s: and %d more", plan_kind_name(plan->kind),
+                     v.wrong - MAX_SAID);
+    if (facts) *facts = found;
+    return v.wrong == 0;
+}
+
+double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c)
+{
+    double B = c->b + c->w;
+    if (k == PLAN_DUALPIPE) return (stages / 2 - 1) * (c->fb + B - 3 * c->w);
+    return (stages - 1) * (c->f + B);
+}

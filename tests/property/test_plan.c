@@ -1,0 +1,214 @@
+/* Every plan that can be, up to 16 stages and six micro-batches a stage, is right, and has the peak
+ * memory and the idle time that the literature states. Published figures: DualPipe README and
+ * DeepSeek-V3 report, table 2; the row counts follow from the phases in pipeline/dualpipe.c. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/check.h"
+
+enum { MOST_STAGES = 16, PER_STAGE = 6 };
+
+static const struct plan_costs NO_SAVING = {1, 1, 1, 3}, SAVING = {1, 1, 1, 2},
+                               UNEVEN = {1.25, 1.5, 0.75, 3};
+
+static struct plan_facts facts_of(const struct plan *plan, const struct plan_costs *costs)
+{
+    struct problems p = {0};
+    struct plan_facts facts;
+    bool right = plan_check(plan, costs, &facts, &p);
+    ck_assert_msg(right, "%d stages, %d micro-batches: %s", plan->stages, plan->micro_batches,
+                  p.n ? p.text[0] : "");
+    ck_assert_int_eq(p.n, 0);
+    problems_free(&p);
+    return facts;
+}
+
+/* Calls see(plan) on every possible plan of the kind. Returns how many there were. */
+static int for_all(enum plan_kind k, void (*see)(const struct plan *plan))
+{
+    int n = 0;
+    for (int P = 1; P <= MOST_STAGES; P++)
+        for (int M = 1; M <= PER_STAGE * P; M++) {
+            if (!plan_possible(k, P, M, NULL)) continue;
+            struct plan plan;
+            plan_make(&plan, k, P, M);
+            see(&plan);
+            plan_free(&plan);
+            n++;
+        }
+    return n;
+}
+
+static int count_op(const struct plan *plan, int rank, enum plan_op op)
+{
+    int n = 0;
+    for (int i = 0; i < plan->n_rows[rank]; i++) n += plan->rows[rank][i].op == op;
+    return n;
+}
+
+static void see_serial(const struct plan *plan)
+{
+    int P = plan->stages, M = plan->micro_batches;
+    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    ck_assert_int_eq(f.peak_live, 1);
+    ck_assert_int_eq(f.peak_slots, 1);
+    ck_assert_int_eq(f.peak_weights, 0);
+    ck_assert_double_eq(f.makespan, 3.0 * P * M);
+    ck_assert_double_eq_tol(f.worst_idle, M * plan_bubble_formula(PLAN_SERIAL, P, &NO_SAVING),
+                            1e-9);
+}
+
+START_TEST(serial_plans)
+{
+    ck_assert_int_eq(for_all(PLAN_SERIAL, see_serial), 816);
+}
+END_TEST
+
+static void see_1f1b(const struct plan *plan)
+{
+    int P = plan->stages, M = plan->micro_batches;
+    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    ck_assert_int_eq(f.peak_live, P < M ? P : M);
+    ck_assert_int_eq(f.peak_slots, P < M ? P : M);
+    ck_assert_int_eq(f.peak_weights, 0);
+    ck_assert_double_eq(f.makespan, 3.0 * (M + P - 1));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_1F1B, P, &NO_SAVING));
+    ck_assert_double_eq_tol(f.mean_idle, f.worst_idle, 1e-9);
+    ck_assert_double_eq_tol(f.bubble, (P - 1.0) / (M + P - 1), 1e-12);
+}
+
+START_TEST(one_f_one_b_plans)
+{
+    ck_assert_int_eq(for_all(PLAN_1F1B, see_1f1b), 816);
+}
+END_TEST
+
+static void see_dualpipe_rows(const struct plan *plan)
+{
+    int P = plan->stages, H = P / 2, c = plan->micro_batches / 2;
+    for (int r = 0; r < P; r++) {
+        int h = r < H ? r : P - 1 - r, middle = h == H - 1;
+        int deferred = 2 * (H - h - 1) + (h + 1);
+        int pairs = 2 * (c - 2 * H + h + 1) + (H - h - 1) - middle;
+        ck_assert_int_eq(count_op(plan, r, PLAN_FB), pairs);
+        ck_assert_int_eq(count_op(plan, r, PLAN_B), deferred);
+        ck_assert_int_eq(count_op(plan, r, PLAN_W), deferred);
+        ck_assert_int_eq(count_op(plan, r, PLAN_F), 2 * c - pairs);
+        ck_assert_int_eq(count_op(plan, r, PLAN_BW), 2 * c - pairs - deferred);
+    }
+}
+
+static void see_dualpipe(const struct plan *plan)
+{
+    int P = plan->stages;
+    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    ck_assert_int_eq(f.peak_live, P + 1);
+    ck_assert_int_eq(f.peak_slots, P + 1);
+    ck_assert_int_eq(f.peak_weights, P / 2);
+    ck_assert_double_eq(f.worst_idle, P - 2.0);
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, &NO_SAVING));
+    f = facts_of(plan, &SAVING);
+    ck_assert_double_eq(f.worst_idle, P / 2 - 1.0);
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, &SAVING));
+    see_dualpipe_rows(plan);
+}
+
+START_TEST(dualpipe_plans)
+{
+    ck_assert_int_eq(for_all(PLAN_DUALPIPE, see_dualpipe), 152);
+}
+END_TEST
+
+static void see_forward(const struct plan *plan)
+{
+    struct plan forward;
+    plan_forward_only(&forward, plan);
+    struct plan_facts f = facts_of(&forward, &NO_SAVING);
+    ck_assert_int_eq(f.peak_slots, 1);
+    ck_assert_double_eq_tol(f.makespan, f.worst_idle + plan->micro_batches, 1e-9);
+    plan_free(&forward);
+}
+
+START_TEST(forward_only_plans)
+{
+    for (int k = 0; k < PLAN_KINDS; k++) for_all((enum plan_kind)k, see_forward);
+}
+END_TEST
+
+/* Step lengths of a published simulation, F = I = W = 1: P, M, 1F1B, DualPipe with F&B = 3 and 2. */
+START_TEST(known_step_lengths)
+{
+    static const double known[][5] = {{4, 16, 57, 50, 38},
+                                      {8, 20, 81, 66, 52},
+                                      {8, 64, 213, 198, 140},
+                                      {16, 64, 237, 206, 152},
+                                      {16, 120, 405, 374, 264}};
+    const double *row = known[_i];
+    const struct plan_costs *costs[] = {&NO_SAVING, &NO_SAVING, &SAVING};
+    for (int c = 0; c < 3; c++) {
+        struct plan plan;
+        plan_make(&plan, c == 0 ? PLAN_1F1B : PLAN_DUALPIPE, (int)row[0], (int)row[1]);
+        ck_assert_double_eq(facts_of(&plan, costs[c]).makespan, row[2 + c]);
+        plan_free(&plan);
+    }
+}
+END_TEST
+
+/* Costs that are no small integers: 1F1B's formula is exact for any. */
+START_TEST(uneven_costs)
+{
+    struct plan plan;
+    plan_make(&plan, PLAN_1F1B, 6, 17);
+    struct plan_facts f = facts_of(&plan, &UNEVEN);
+    ck_assert_double_eq_tol(f.worst_idle, 5 * 3.5, 1e-9);
+    plan_free(&plan);
+}
+END_TEST
+
+/* plan_possible, plan_micro_batches and the advice in its message agree, everywhere. */
+START_TEST(possible_and_nearest)
+{
+    for (int k = 0; k < PLAN_KINDS; k++)
+        for (int P = -2; P <= 20; P++)
+            for (int M = -2; M <= 50; M++) {
+                struct problems p = {0};
+                bool can = plan_possible((enum plan_kind)k, P, M, &p);
+                int next = plan_micro_batches((enum plan_kind)k, P, M);
+                ck_assert(can == (next == M && M > 0));
+                ck_assert(can == (p.n == 0));
+                bool two_way = k == PLAN_DUALPIPE;
+                ck_assert(can == (P >= 1 && M >= 1 &&
+                                  (!two_way || (P % 2 == 0 && M % 2 == 0 && M >= 2 * P))));
+                int s = 0, m = 0;
+                for (int i = 0; i < p.n; i++) {
+                    const char *at = strstr(p.text[i], "can be: ");
+                    if (at) sscanf(at, "can be: %d stages with %d", &s, &m);
+                }
+                ck_assert_msg(can || plan_possible((enum plan_kind)k, s, m, NULL),
+                              "%d %d,%d: advised %d,%d", k, P, M, s, m);
+                problems_free(&p);
+            }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("plan");
+    TCase *t = tcase_create("all plans");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, serial_plans);
+    tcase_add_test(t, one_f_one_b_plans);
+    tcase_add_test(t, dualpipe_plans);
+    tcase_add_test(t, forward_only_plans);
+    tcase_add_loop_test(t, known_step_lengths, 0, 5);
+    tcase_add_test(t, uneven_costs);
+    tcase_add_test(t, possible_and_nearest);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
