@@ -1,0 +1,54 @@
+/* settings_check and mesh_check allow the same meshes: the first speaks of lines of the recipe, the second is what
+ * mesh_split relies on. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/mesh.h"
+#include "trainer/config/settings.h"
+
+static const char *const recipe = "phases: [{kind: sft}]\n";
+
+static void compare(int dp, int pp, int ranks, int layers, int schedule)
+{
+    struct settings s;
+    struct problems p = {0}, q = {0};
+    settings_defaults(&s);
+    ck_assert(settings_parse(&s, recipe, strlen(recipe), "r.yaml", &p));
+    s.mesh.dp = dp;
+    s.mesh.pp = pp;
+    s.model.layers = layers;
+    s.run.schedule = schedule;
+    bool ok = settings_check(&s, ranks, &p);
+    bool mirrored = s.run.schedule == SCHEDULE_DUALPIPE;
+    bool serial_on_many = s.run.schedule == SCHEDULE_SERIAL && pp > 1;
+    bool mesh_ok = mesh_check(s.mesh.dp, pp, mirrored, ranks, layers, &q);
+    ck_assert_msg(ok == (mesh_ok && !serial_on_many), "dp %d pp %d ranks %d layers %d schedule %d",
+                  dp, pp, ranks, layers, schedule);
+    problems_free(&p);
+    problems_free(&q);
+    settings_free(&s);
+}
+
+START_TEST(same_meshes)
+{
+    for (int ranks = 1; ranks <= 8; ranks++)
+        for (int dp = 0; dp <= ranks; dp++)
+            for (int pp = 1; pp <= ranks + 1; pp++)
+                for (int layers = 1; layers <= 5; layers += 2)
+                    for (int schedule = SCHEDULE_AUTO; schedule <= SCHEDULE_DUALPIPE; schedule++)
+                        compare(dp, pp, ranks, layers, schedule);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("settings_mesh");
+    TCase *c = tcase_create("settings_mesh");
+    tcase_add_test(c, same_meshes);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
