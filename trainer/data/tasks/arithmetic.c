@@ -169,9 +169,10 @@ struct columns {
     int n; /* columns so far; negative: no number can be made of them */
 };
 
-static void columns_add(struct columns *c, const struct expression *value)
+static void columns_add(struct columns *c, bool known, const struct expression *value)
 {
-    bool usable = value->value.den == 1 && value->value.num >= 0 && value->value.num < 1000;
+    bool usable =
+        known && value->value.den == 1 && value->value.num >= 0 && value->value.num < 1000;
     if (c->n < 0 || c->n > 15 || !usable) {
         c->n = -1;
         return;
@@ -210,13 +211,14 @@ static void arithmetic_parts(const struct problem *p, const char *completion, si
         struct span side = span_take(&rest, ';'), head = span_take(&side, '=');
         if (!rest.n && !closed) return;
         bool row = side.n == 0;
-        bool known = plain_read(&left, head) & plain_read(&value, row ? head : side);
+        bool known_left = plain_read(&left, head), known = plain_read(&value, row ? head : side);
         int part = row ? PART_COPY : PART_ARITHMETIC;
         if (!row && after_row) c = (struct columns){0};
-        if (!row) columns_add(&c, &value);
+        if (!row) columns_add(&c, known, &value);
         total[part]++;
-        right[part] += known && (row ? columns_spell(&c, value.value.num, true)
-                                     : fraction_equal(left.value, value.value));
+        right[part] += known && known_left &&
+                       (row ? columns_spell(&c, value.value.num, true)
+                            : fraction_equal(left.value, value.value));
         after_row = row;
     }
     struct span answer = answer_text(whole);

@@ -1,0 +1,30 @@
+/* Any bytes as a completion, and as a bare answer, of a problem of each task. The first byte chooses the problem. */
+#include <stdlib.h>
+#include "trainer/data/answer.h"
+#include "trainer/data/task.h"
+
+static void check(double score)
+{
+    if (score != 0 && score != 1) abort();
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n);
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
+{
+    if (n == 0) return 0;
+    const char *text = (const char *)bytes + 1;
+    const struct task *t = task_find(bytes[0] % 3);
+    struct task_options o = {.difficulty = t->least_difficulty + bytes[0] / 3 % 5, .seed = 1};
+    struct problem p;
+    struct span whole = {text, n - 1}, answer = answer_text(whole);
+    int right[TASK_PARTS] = {0}, total[TASK_PARTS] = {0};
+    t->make(&p, &o, SPLIT_TRAIN, bytes[0]);
+    check(t->verify(&p, text, n - 1));
+    if (answer.at) check(t->verify(&p, answer.at, answer.n));
+    t->parts(&p, text, n - 1, right, total);
+    for (int i = 0; i < TASK_PARTS; i++)
+        if (right[i] < 0 || right[i] > total[i]) abort();
+    answer_in_form(whole);
+    answer_equal(whole, answer.at ? answer : (struct span){p.answer, 1});
+    return 0;
+}

@@ -1,0 +1,288 @@
+/* Sources of problems and what is read out of a completion: the form, the answer, the reward; files with their splits,
+ * their order and their mistakes. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "trainer/data/answer.h"
+#include "trainer/data/source.h"
+
+static char nothing[] = "";
+
+static struct settings settings_of(int task, char *file, char *heldout)
+{
+    struct settings s = {.run = {.seed = 4}};
+    s.data = (struct data_knobs){.task = task,
+                                 .difficulty = 3,
+                                 .give_up = 0.3,
+                                 .file = file ? file : nothing,
+                                 .heldout_file = heldout ? heldout : nothing};
+    return s;
+}
+
+/* A temporary file of that text; the name is overwritten. */
+static void write_file(char path[64], const char *text)
+{
+    snprintf(path, 64, "/tmp/duet-source-XXXXXX");
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    FILE *f = fdopen(fd, "w");
+    fputs(text, f);
+    fclose(f);
+}
+
+static struct source *open_good(const struct settings *set)
+{
+    struct problems p = {0};
+    struct source *s = source_open(set, &p);
+    ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
+    ck_assert_int_eq(p.n, 0);
+    return s;
+}
+
+/* completion, the answer in it (NULL: none), is it in form */
+START_TEST(forms)
+{
+    static const struct {
+        const char *completion, *answer;
+        int form;
+    } rows[] = {
+        {"why</think><answer>4</answer>", "4", 1},
+        {"</think><answer></answer>", "", 1},
+        {"</think>\n<answer>4</answer>\n", "4", 1},
+        {"a</think><answer>4</answer><eos>", "4", 1},
+        {"a</think>so <answer>4</answer>", "4", 0},
+        {"a</think><answer>4</answer>.", "4", 0},
+        {"a</think><answer>4</answer><eos><eos>", "4", 0},
+        {"a</think><answer>4</answer><answer>5</answer>", "5", 0},
+        {"a</think><answer>4<answer>5</answer>", "5", 0},
+        {"a</think><answer>4</answer></answer>", "4", 0},
+        {"a</think></think><answer>4</answer>", "4", 0},
+        {"a<think>b</think><answer>4</answer>", "4", 0},
+        {"<answer>4</answer></think>", NULL, 0},
+        {"<answer>3</answer></think><answer>4</answer>", "4", 0},
+        {"a</think></answer>4<answer>", NULL, 0},
+        {"a</think><answer>4", NULL, 0},
+        {"a</think><answer>4</answer><answer>5", NULL, 0}, /* the last is not closed */
+        {"a<answer>4</answer>", NULL, 0},
+        {"a</think>4", NULL, 0},
+        {"", NULL, 0},
+        {"<eos>", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct span c = {rows[i].completion, strlen(rows[i].completion)}, a = answer_text(c);
+        char out[16];
+        ck_assert_msg(answer_in_form(c) == rows[i].form, "%s", rows[i].completion);
+        ck_assert_msg((a.at != NULL) == (rows[i].answer != NULL), "%s", rows[i].completion);
+        size_t n = source_answer(c.at, c.n, out, sizeof out);
+        ck_assert_uint_eq(n, rows[i].answer ? strlen(rows[i].answer) : 0);
+        ck_assert_str_eq(out, rows[i].answer ? rows[i].answer : "");
+    }
+    char cut[3];
+    ck_assert_uint_eq(source_answer("</think><answer>1234</answer>", 29, cut, sizeof cut), 2);
+    ck_assert_str_eq(cut, "12");
+}
+END_TEST
+
+START_TEST(equal_answers)
+{
+    static const struct {
+        const char *a, *b;
+        int equal;
+    } rows[] = {
+        {"4", "4", 1},
+        {" 4\n", "4", 1},
+        {"04", "4.0", 1},
+        {"+4", "4.", 1},
+        {"-0", "0.00", 1},
+        {".5", "0.50", 1},
+        {"-.5", "-0.5", 1},
+        {"4", "5", 0},
+        {"4", "-4", 0},
+        {"0.1", "0.10000000000000000000000001", 0},
+        {"9007199254740993", "9007199254740992", 0},
+        {"1e3", "1000", 0},
+        {"0x4", "4", 0},
+        {"4 4", "44", 0},
+        {"4,0", "40", 0},
+        {".", "0", 0},
+        {"", "0", 0},
+        {"", "", 1},
+        {"-", "-", 1},
+        {"Paris", "Paris ", 1},
+        {"Paris", "paris", 0},
+        {"1/2", "0.5", 0},
+        {"--4", "4", 0},
+        {"4", "\xd9\xa4", 0},
+        {"nan", "nan", 1},
+        {"1.2.3", "1.2.3", 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct span a = {rows[i].a, strlen(rows[i].a)}, b = {rows[i].b, strlen(rows[i].b)};
+        ck_assert_msg(answer_equal(a, b) == rows[i].equal, "\"%s\" and \"%s\"", rows[i].a,
+                      rows[i].b);
+        ck_assert_int_eq(answer_equal(b, a), rows[i].equal);
+    }
+    ck_assert(!answer_equal((struct span){"4\0", 2}, (struct span){"4", 1}));
+}
+END_TEST
+
+START_TEST(generators)
+{
+    static const char *const names[] = {"countdown", "arithmetic", "equations"};
+    for (int task = 0; task < 3; task++) {
+        struct settings set = settings_of(task, NULL, NULL);
+        struct source *s = open_good(&set);
+        ck_assert_str_eq(source_name(s), names[task]);
+        ck_assert_ptr_eq(source_task(s), task_find(task));
+        struct problem p;
+        char bytes[1024], given[256];
+        struct text text = {bytes, 0, sizeof bytes, false};
+        source_problem(s, SPLIT_TRAIN, 11, &p);
+        ck_assert(source_demonstrate(s, &p, 11, &text));
+        ck_assert(source_grade(s, &p, bytes, text.n).format == 1);
+        int n = snprintf(given, sizeof given, "</think>\n<answer>%s</answer>", p.answer);
+        struct reward right = source_grade(s, &p, given, (size_t)n),
+                      wrong = source_grade(s, &p, given, (size_t)n - 1);
+        ck_assert(right.accuracy == 1 && right.format == 1 && wrong.accuracy == 0 &&
+                  wrong.format == 0);
+        struct text again = {given, 0, sizeof given, false};
+        ck_assert(source_demonstrate(s, &p, 11, &again)); /* pure */
+        ck_assert_str_eq(bytes, given);
+        source_free(s);
+    }
+}
+END_TEST
+
+START_TEST(file_with_a_held_out_tenth)
+{
+    enum { N = 200 };
+    char path[64], text[N * 64];
+    int used = 0, seen[N] = {0}, first[N];
+    for (int i = 0; i < N; i++)
+        used += sprintf(text + used, "{\"prompt\":\"q%d\",\"answer\":\"%d\"}\n", i, i);
+    write_file(path, text);
+    struct settings set = settings_of(TASK_FILE, path, NULL);
+    struct source *s = open_good(&set);
+    ck_assert_ptr_null(source_task(s));
+    ck_assert_str_eq(source_name(s), path + 5);
+    struct problem p;
+    int heldout = 0;
+    for (int i = 0; i < N; i++) {
+        char prompt[16];
+        sprintf(prompt, "q%d", i);
+        heldout += problem_hash(prompt) % 10 == 0;
+    }
+    ck_assert_int_gt(heldout, 5);
+    for (int epoch = 0; epoch < 2;
+         epoch++) { /* each record of the split once an epoch, in another order */
+        int same = 0, train = N - heldout;
+        for (int i = 0; i < train; i++) {
+            source_problem(s, SPLIT_TRAIN, (uint32_t)(epoch * train + i), &p);
+            ck_assert_int_eq(problem_split(p.prompt), SPLIT_TRAIN);
+            ck_assert_int_eq(seen[p.record]++, epoch);
+            if (epoch == 0) first[i] = (int)p.record;
+            same += first[i] == p.record;
+            ck_assert_int_eq(atoi(p.answer), atoi(p.prompt + 1));
+        }
+        ck_assert(epoch == 0 || same < train / 4);
+    }
+    for (int i = 0; i < heldout; i++) {
+        source_problem(s, SPLIT_HELDOUT, (uint32_t)i, &p);
+        ck_assert_int_eq(seen[p.record]++, 0);
+    }
+    struct reward r = source_grade(s, &p, "</think><answer> 007 </answer>", 30);
+    ck_assert(r.accuracy == (atoi(p.answer) == 7) && r.format == 1);
+    source_free(s);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(file_demonstrations)
+{
+    char train[64], heldout[64], bytes[256];
+    struct problem p;
+    write_file(train, "{\"prompt\":\"2+2\",\"answer\":\"4\",\"demonstration\":\"two and two\"}\n");
+    write_file(heldout, "{\"prompt\":\"2+3\",\"answer\":\"5\",\"demonstration\":\"hm</"
+                        "think><answer>five</answer>\"}\n"
+                        "{\"prompt\":\"2+4\",\"answer\":\"6\"}\n");
+    struct settings set = settings_of(TASK_FILE, train, heldout);
+    struct source *s = open_good(&set);
+    struct text text = {bytes, 0, sizeof bytes, false};
+    source_problem(s, SPLIT_TRAIN, 3, &p);
+    ck_assert(source_demonstrate(s, &p, 3, &text));
+    ck_assert_str_eq(bytes, "two and two</think><answer>4</answer>");
+    for (uint32_t i = 0; i < 2; i++) {
+        text.n = 0;
+        source_problem(s, SPLIT_HELDOUT, i, &p);
+        ck_assert(source_demonstrate(s, &p, i, &text) == (p.record == 1));
+        if (p.record == 1) ck_assert_str_eq(bytes, "hm</think><answer>five</answer>");
+    }
+    source_free(s);
+    unlink(train);
+    unlink(heldout);
+}
+END_TEST
+
+static void check_mistake(const struct settings *set, const char *says)
+{
+    struct problems p = {0};
+    ck_assert_ptr_null(source_open(set, &p));
+    ck_assert_msg(p.n > 0 && strstr(p.text[0], says), "%s, not %s", p.n ? p.text[0] : "no problem",
+                  says);
+    problems_free(&p);
+}
+
+START_TEST(mistakes)
+{
+    static char folder[] = "/tmp", missing[] = "/tmp/duet-no-such-file";
+    char long_text[800], path[64];
+    struct settings set = settings_of(TASK_FILE, NULL, NULL);
+    check_mistake(&set, "data.file must name a JSON Lines file");
+    set.data.file = missing;
+    check_mistake(&set, "/tmp/duet-no-such-file: cannot read: No such file");
+    set.data.file = folder;
+    check_mistake(&set, "/tmp: cannot read: not a file");
+    set = settings_of(TASK_COUNTDOWN, NULL, NULL);
+    set.data.difficulty = 7;
+    check_mistake(&set, "data.difficulty is 7, countdown has 2 to 6");
+    snprintf(long_text, sizeof long_text, "{\"prompt\":\"%0600d\",\"answer\":\"1\"}", 0);
+    const char *const rows[][2] = {
+        {"", "no problems in it"},
+        {"{\"prompt\":\"p\"}", ":1: no \"answer\""},
+        {long_text, ":1: prompt of 600 bytes, at most 511"},
+        {"{\"prompt\":\"p\",\"answer\":\"a</answer>\"}", ":1: answer may not contain </answer>"},
+        {"{\"prompt\":\"p\",\"answer\":\"a<eos>\"}", ":1: answer may not contain <eos>"},
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"demonstration\":\"<think>a\"}",
+         ":1: demonstration may not contain <think>"},
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"demonstration\":\"a</think>\"}",
+         ":1: demonstration with </think> must read"},
+        {"{\"prompt\":\"q0\",\"answer\":\"a\"}", "held-out tenth"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_file(path, rows[i][0]);
+        set = settings_of(TASK_FILE, path, NULL);
+        check_mistake(&set, rows[i][1]);
+        unlink(path);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("source");
+    Suite *s = suite_create("source");
+    tcase_add_test(tc, forms);
+    tcase_add_test(tc, equal_answers);
+    tcase_add_test(tc, generators);
+    tcase_add_test(tc, file_with_a_held_out_tenth);
+    tcase_add_test(tc, file_demonstrations);
+    tcase_add_test(tc, mistakes);
+    suite_add_tcase(s, tc);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
