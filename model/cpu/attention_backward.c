@@ -1,0 +1,166 @@
+/* Gradients of attention.c. The probabilities are computed again from the scores and lse; with
+ *   delta = sum_d dout out,  dP = dout V^T,  dS = P (dP - delta):
+ *   dV += P^T dout,  dK += dS^T q,  dq = dS K   (q carries the scale; dq gets it at the end).
+ * Query heads of a group add to their kv head's dK and dV in head order, queries in position order. */
+#include <math.h>
+#include "model/cpu/attention.h"
+
+/* One kv head of one sequence, all (n, width) but the transposes (n/16, D, 16), all float. */
+struct head {
+    float *keys, *keys_t, *values_t, *dkeys, *dvalues, *rows;
+    int n, D, width;
+};
+/* QUERIES rows of one query head. */
+struct queries {
+    float *q, *dout, *dq, *P, *dS;
+    float lse[QUERIES], delta[QUERIES];
+    int first, M;
+};
+
+static void transpose(float *to, const float *from, const struct head *h)
+{
+    for (int j = 0; j < h->n; j += KV_BLOCK)
+        OP(block_transpose)
+        (to + (size_t)j * (size_t)h->D, from + (size_t)j * (size_t)h->width,
+         h->n - j < KV_BLOCK ? h->n - j : KV_BLOCK, h->D);
+}
+
+static void head_read(struct head *h, const real *key, const real *value, size_t step)
+{
+    size_t bytes = (size_t)h->n * (size_t)h->width * sizeof(float);
+    OP(head_load)(h->keys, key, step, h->n, h->D, 1.0f);
+    OP(head_load)(h->rows, value, step, h->n, h->D, 1.0f);
+    transpose(h->keys_t, h->keys, h);
+    transpose(h->values_t, h->rows, h);
+    memset(h->dkeys, 0, bytes);
+    memset(h->dvalues, 0, bytes);
+}
+
+/* Scores S and dP of a key block -> P and dS; 0 where a query does not see the key. */
+static void probabilities(struct queries *b, int first_key)
+{
+    for (int r = 0; r < b->M; r++) {
+        int seen = b->first + r + 1 - first_key;
+        for (int j = 0; j < KV_BLOCK; j += LANES) {
+            float *p = b->P + r * KV_BLOCK + j, *ds = b->dS + r * KV_BLOCK + j;
+            vec_int sees = vec_first(seen - j);
+            vec e = vec_select(sees, vec_exp(vec_load(p) - b->lse[r]), (vec){0});
+            vec_store(p, e);
+            vec_store(ds, vec_select(sees, e * (vec_load(ds) - b->delta[r]), (vec){0}));
+        }
+    }
+}
+
+static void key_block(struct queries *b, const struct head *h, int j)
+{
+    size_t w = (size_t)h->width, at = (size_t)j * w, at_t = (size_t)j * (size_t)h->D;
+    int here = h->n - j < KV_BLOCK ? h->n - j : KV_BLOCK;
+    struct tile Q = {b->q, w, 1}, dO = {b->dout, w, 1};
+    struct tile P = {b->P, KV_BLOCK, 1}, dS = {b->dS, KV_BLOCK, 1};
+    struct tile P_t = {b->P, 1, KV_BLOCK}, dS_t = {b->dS, 1, KV_BLOCK};
+    OP(tile_multiply)
+    (P, Q, (struct tile){h->keys_t + at_t, KV_BLOCK, 1}, b->M, KV_BLOCK, h->D, false);
+    OP(tile_multiply)
+    (dS, dO, (struct tile){h->values_t + at_t, KV_BLOCK, 1}, b->M, KV_BLOCK, h->D, false);
+    probabilities(b, j);
+    OP(tile_multiply)((struct tile){h->dvalues + at, w, 1}, P_t, dO, here, h->width, b->M, true);
+    OP(tile_multiply)((struct tile){h->dkeys + at, w, 1}, dS_t, Q, here, h->width, b->M, true);
+    OP(tile_multiply)
+    ((struct tile){b->dq, w, 1}, dS, (struct tile){h->keys + at, w, 1}, b->M, h->width, here,
+     j > 0);
+}
+
+static float row_dot(const float *a, const float *b, int width)
+{
+    vec sum = {0};
+    for (int i = 0; i < width; i += LANES) sum = vec_fma(vec_load(a + i), vec_load(b + i), sum);
+    return vec_sum(sum);
+}
+
+/* What one call works on, at the sequence's first row. */
+struct sequence {
+    real *dqkv;
+    const real *dout, *qkv, *out;
+    const float *lse;
+    const struct dims *d;
+};
+
+static void query_block(struct queries *b, const struct sequence *s, const struct head *h, int head)
+{
+    const struct dims *d = s->d;
+    size_t step = (size_t)dims_qkv(d), out_step = (size_t)(d->Hq * d->D);
+    size_t at = (size_t)b->first * step + (size_t)(head * d->D);
+    size_t out_at = (size_t)b->first * out_step + (size_t)(head * d->D);
+    float scale = 1.0f / sqrtf((float)d->D);
+    OP(head_load)(b->q, s->out + out_at, out_step, b->M, d->D, 1.0f); /* out, for delta only */
+    OP(head_load)(b->dout, s->dout + out_at, out_step, b->M, d->D, 1.0f);
+    for (int r = 0; r < b->M; r++) {
+        b->delta[r] = row_dot(b->q + r * h->width, b->dout + r * h->width, h->width);
+        b->lse[r] = s->lse[(b->first + r) * d->Hq + head];
+    }
+    OP(head_load)(b->q, s->qkv + at, step, b->M, d->D, scale);
+    for (int j = 0; j < b->first + b->M; j += KV_BLOCK) key_block(b, h, j);
+    for (int r = 0; r < b->M; r++) {
+        float *dq = b->dq + r * h->width;
+        for (int i = 0; i < d->D; i++) dq[i] *= scale;
+        OP(to_real)(s->dqkv + at + (size_t)r * step, dq, (size_t)d->D);
+    }
+}
+
+static void head_write(const struct sequence *s, const struct head *h, int kv)
+{
+    const struct dims *d = s->d;
+    real *dkey = s->dqkv + (d->Hq + kv) * d->D, *dvalue = dkey + d->Hkv * d->D;
+    for (int t = 0; t < h->n; t++, dkey += dims_qkv(d), dvalue += dims_qkv(d)) {
+        OP(to_real)(dkey, h->dkeys + (size_t)t * (size_t)h->width, (size_t)d->D);
+        OP(to_real)(dvalue, h->dvalues + (size_t)t * (size_t)h->width, (size_t)d->D);
+    }
+}
+
+static float *carve(float **at, size_t floats)
+{
+    float *p = *at;
+    *at += floats;
+    return p;
+}
+
+static void sequence_backward(const struct sequence *s, int n, float *scratch)
+{
+    const struct dims *d = s->d;
+    struct head h = {.n = n, .D = d->D, .width = head_width(d->D)};
+    struct queries b = {0};
+    size_t rows = (size_t)round_up(n, 16) * (size_t)h.width, few = (size_t)(QUERIES * h.width);
+    float **all[] = {&h.keys, &h.keys_t, &h.values_t, &h.dkeys, &h.dvalues, &h.rows};
+    float **some[] = {&b.q, &b.dout, &b.dq};
+    for (int i = 0; i < 6; i++) *all[i] = carve(&scratch, rows);
+    for (int i = 0; i < 3; i++) *some[i] = carve(&scratch, few);
+    b.P = carve(&scratch, QUERIES * KV_BLOCK);
+    b.dS = carve(&scratch, QUERIES * KV_BLOCK);
+    for (int kv = 0; kv < d->Hkv; kv++) {
+        const real *key = s->qkv + (d->Hq + kv) * d->D;
+        head_read(&h, key, key + d->Hkv * d->D, (size_t)dims_qkv(d));
+        for (int head = kv * (d->Hq / d->Hkv); head < (kv + 1) * (d->Hq / d->Hkv); head++)
+            for (b.first = 0; b.first < n; b.first += QUERIES) {
+                b.M = n - b.first < QUERIES ? n - b.first : QUERIES;
+                query_block(&b, s, &h, head);
+            }
+        head_write(s, &h, kv);
+    }
+}
+
+void OP(attention_backward)(void *dqkv, const void *dout, const void *qkv, const void *out,
+                            const float *lse, struct segments seg, const struct dims *d,
+                            void *scratch)
+{
+    for (int i = 0; i < seg.n; i++) {
+        size_t first = (size_t)seg.start[i], width = first * (size_t)dims_qkv(d);
+        size_t out_width = first * (size_t)(d->Hq * d->D);
+        struct sequence s = {.dqkv = (real *)dqkv + width,
+                             .dout = (const real *)dout + out_width,
+                             .qkv = (const real *)qkv + width,
+                             .out = (const real *)out + out_width,
+                             .lse = lse + first * (size_t)d->Hq,
+                             .d = d};
+        sequence_backward(&s, seg.start[i + 1] - seg.start[i], scratch);
+    }
+}

@@ -1,0 +1,113 @@
+/* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it does not do around
+ * it: widening or padding of inputs, bias, rounding. */
+#include "model/cpu/vec.h"
+#include "model/matmul.h"
+
+static enum matmul_type type_here(void)
+{
+#if REAL_IS_BF16
+    return matmul_type_of_bf16();
+#else
+    return MATMUL_F32;
+#endif
+}
+
+void OP(linear_place)(struct linear *l, int N, int K, bool backward, struct arena *a)
+{
+    const struct matmul_shape *s = matmul_shape_get(N, K, type_here(), backward);
+    *l = (struct linear){.N = N, .K = K, .backward = backward, .shape = s};
+    l->forward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_FORWARD));
+    if (backward) l->backward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_BACKWARD));
+}
+
+/* `rows` rows of `width` as the library's blocks want them: as they are when that is possible, else copied into
+ * scratch, widened to float if need be, with zeros up to R rows. */
+static const void *block_input(const real *x, int rows, int R, int width, enum matmul_type type,
+                               void *scratch)
+{
+    size_t n = (size_t)rows * (size_t)width, all = (size_t)R * (size_t)width;
+    if (type != MATMUL_WIDENED) {
+        if (rows == R) return x;
+        memcpy(scratch, x, n * sizeof *x);
+        memset((real *)scratch + n, 0, (all - n) * sizeof *x);
+    } else {
+        OP(to_float)(scratch, x, n);
+        memset((float *)scratch + n, 0, (all - n) * sizeof(float));
+    }
+    return scratch;
+}
+
+void OP(linear_pack)(struct linear *l, const void *w)
+{
+    matmul_pack(l->forward_copy, l->shape, MATMUL_FORWARD, w);
+    if (l->backward) matmul_pack(l->backward_copy, l->shape, MATMUL_BACKWARD, w);
+}
+
+/* Rows of sums -> rows of the output: + bias, rounded or not. */
+static void block_output(void *y, bool y_float, const float *sums, const real *bias, int rows,
+                         int N)
+{
+    for (int t = 0; t < rows; t++) {
+        const float *restrict s = sums + (size_t)t * (size_t)N;
+        size_t at = (size_t)t * (size_t)N;
+        if (y_float) {
+            float *restrict out = (float *)y + at;
+            for (int n = 0; n < N; n++) out[n] = bias ? s[n] + real_get(bias[n]) : s[n];
+        } else if (bias) {
+            real *restrict out = (real *)y + at;
+            for (int n = 0; n < N; n++) out[n] = real_put(s[n] + real_get(bias[n]));
+        } else {
+            OP(to_real)((real *)y + at, s, (size_t)N);
+        }
+    }
+}
+
+/* y (T, n) = x (T, k) times a packed weight, block by block. */
+static void product(void *y, bool y_float, const real *x, int n, int k, const struct linear *l,
+                    enum matmul_direction d, const real *bias, int T)
+{
+    const void *packed = d == MATMUL_FORWARD ? l->forward_copy : l->backward_copy;
+    enum matmul_type type = type_here();
+    bool float_out = y_float || sizeof(real) == sizeof(float);
+    size_t out_bytes = float_out ? sizeof(float) : sizeof(real);
+    for (int t = 0, R; t < T; t += R) {
+        R = matmul_block(l->shape, d, T - t);
+        int rows = T - t < R ? T - t : R;
+        void *out = (char *)y + (size_t)t * (size_t)n * out_bytes;
+        bool direct = float_out && !bias && rows == R;
+        float *sums = direct ? out : matmul_scratch(1);
+        const void *in =
+            block_input(x + (size_t)t * (size_t)k, rows, R, k, type, matmul_scratch(0));
+        matmul_run(sums, l->shape, d, in, packed, R);
+        if (!direct) block_output(out, float_out, sums, bias, rows, n);
+    }
+}
+
+void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linear *l,
+                        const void *bias, int T)
+{
+    product(y, y_float, x, l->N, l->K, l, MATMUL_FORWARD, bias, T);
+}
+
+void OP(linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T)
+{
+    product(dx, false, dy, l->K, l->N, l, MATMUL_BACKWARD, NULL, T);
+}
+
+/* In pieces of a fixed number of rows added in order, so that the bits depend on dy and x alone. */
+void OP(linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K,
+                                int T)
+{
+    enum matmul_type type = type_here();
+    const struct matmul_shape *s = matmul_shape_get(N, K, type, true);
+    int R = matmul_gradient_rows(s);
+    for (int t = 0; t < T; t += R) {
+        int rows = T - t < R ? T - t : R;
+        const real *g = (const real *)dy + (size_t)t * (size_t)N;
+        const real *in = (const real *)x + (size_t)t * (size_t)K;
+        matmul_gradient(dw, s, block_input(g, rows, R, N, type, matmul_scratch(0)),
+                        block_input(in, rows, R, K, type, matmul_scratch(1)));
+        for (int r = 0; db && r < rows; r++)
+            for (int n = 0; n < N; n++) db[n] += real_get(g[(size_t)r * (size_t)N + (size_t)n]);
+    }
+}

@@ -1,0 +1,71 @@
+/* Log-probability of the target and entropy of softmax(logits / temperature), and their gradient. */
+#include <math.h>
+#include "model/cpu/vec.h"
+
+static inline vec scaled(const float *z, int left, float inv_temp)
+{
+    return left == LANES ? vec_load(z) * inv_temp : vec_load_n(z, left, -INFINITY) * inv_temp;
+}
+
+static float largest(const float *z, float inv_temp, int V)
+{
+    vec most = vec_all(-INFINITY);
+    FOR_VECS(v, left, V) most = vec_max(most, scaled(z + v, left, inv_temp));
+    return vec_largest(most);
+}
+
+/* Sum of e^(x - most); also of e^(x - most) (x - most), for the entropy: the lanes past V count as 0. */
+static float sum_exp(const float *z, float inv_temp, float most, int V, float *sum_ex)
+{
+    vec sum = {0}, weighted = {0};
+    FOR_VECS(v, left, V)
+    {
+        vec x = vec_max(scaled(z + v, left, inv_temp) - most, vec_all(-1e30f)), e = vec_exp(x);
+        sum += e;
+        weighted = vec_fma(e, x, weighted);
+    }
+    *sum_ex = vec_sum(weighted);
+    return vec_sum(sum);
+}
+
+void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
+                         float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        logp[t] = entropy[t] = 0;
+        if (target[t] < 0) continue;
+        const float *z = logits + (size_t)t * (size_t)V;
+        float most = largest(z, inv_temp, V), weighted;
+        float sum = sum_exp(z, inv_temp, most, V, &weighted), log_sum = logf(sum);
+        logp[t] = z[target[t]] * inv_temp - most - log_sum;
+        entropy[t] = log_sum - weighted / sum;
+    }
+}
+
+static void row_backward(real *dz, const float *z, int target, float inv_temp, float scale, int V)
+{
+    float most = largest(z, inv_temp, V), unused;
+    float share = -scale / sum_exp(z, inv_temp, most, V, &unused);
+    FOR_VECS(v, left, V)
+    {
+        vec d = vec_exp(scaled(z + v, left, inv_temp) - most) * share;
+        if (target >= v && target < v + left) d[target - v] += scale;
+        if (left == LANES)
+            vec_put(dz + v, d);
+        else
+            vec_put_n(dz + v, d, left);
+    }
+}
+
+void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
+                          float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        real *dz = (real *)dlogits + (size_t)t * (size_t)V;
+        if (target[t] < 0)
+            memset(dz, 0, (size_t)V * sizeof *dz);
+        else
+            row_backward(dz, logits + (size_t)t * (size_t)V, target[t], inv_temp,
+                         dlogp[t] * inv_temp, V);
+    }
+}

@@ -1,0 +1,61 @@
+/* The head's end and the optimizer in the plainest loops. */
+#include <math.h>
+#include "model/cpu/real.h"
+
+/* log of the sum of exp(z[v] * inv_temp) */
+static double log_sum(const float *z, float inv_temp, int V)
+{
+    double most = -INFINITY, sum = 0;
+    for (int v = 0; v < V; v++)
+        if ((double)z[v] * (double)inv_temp > most) most = (double)z[v] * (double)inv_temp;
+    for (int v = 0; v < V; v++) sum += exp((double)z[v] * (double)inv_temp - most);
+    return most + log(sum);
+}
+
+void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
+                         float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        logp[t] = entropy[t] = 0;
+        if (target[t] < 0) continue;
+        const float *z = logits + (size_t)t * (size_t)V;
+        double lse = log_sum(z, inv_temp, V), H = 0;
+        for (int v = 0; v < V; v++) {
+            double lp = (double)z[v] * (double)inv_temp - lse;
+            if (exp(lp) > 0) H -= exp(lp) * lp;
+        }
+        logp[t] = (float)((double)z[target[t]] * (double)inv_temp - lse);
+        entropy[t] = (float)H;
+    }
+}
+
+void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
+                          float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        const float *z = logits + (size_t)t * (size_t)V;
+        real *dz = (real *)dlogits + (size_t)t * (size_t)V;
+        double lse = target[t] < 0 ? 0 : log_sum(z, inv_temp, V);
+        double scale = target[t] < 0 ? 0 : (double)dlogp[t] * (double)inv_temp;
+        for (int v = 0; v < V; v++) {
+            double p = exp((double)z[v] * (double)inv_temp - lse);
+            dz[v] = real_put(target[t] < 0 ? 0.0f : (float)(scale * ((v == target[t]) - p)));
+        }
+    }
+}
+
+void OP(adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
+                    const struct adamw *h)
+{
+    double b1 = (double)h->beta1, b2 = (double)h->beta2, lr = (double)h->lr;
+    for (size_t i = 0; i < n; i++) {
+        double g = (double)grad[i] * (double)h->grad_scale;
+        m[i] = (float)(b1 * (double)m[i] + (1 - b1) * g);
+        v[i] = (float)(b2 * (double)v[i] + (1 - b2) * g * g);
+        double mean = (double)m[i] / (double)h->correction1;
+        double root = sqrt((double)v[i] / (double)h->correction2);
+        double w = (double)master[i] * (1 - lr * (double)h->weight_decay);
+        master[i] = (float)(w - lr * mean / (root + (double)h->eps));
+        ((real *)param)[i] = real_put(master[i]);
+    }
+}

@@ -1,0 +1,55 @@
+/* Matrix products by oneDNN, so cut that a row's result does not depend on its company (promise P1).
+ *
+ * The library chooses kernels and the cut of the inner dimension by the size of a product. So each direction of a weight
+ * shape has primitives for fixed blocks of rows only: 16, and 64 and 256 where, on random rows, they give the
+ * bits of blocks of 16 at every position (tried once when the shape is made). The caller pads the last block with zeros.
+ *
+ * Elements are float or bf16, results always float. On a machine without bf16 instructions the library's bf16
+ * kernels reach a fifth of the float rate, so there bf16 is widened to float, which is exact, and the float kernels are used:
+ * products of bf16 are exact in float and both add in float. Weights are widened by matmul_pack, rows by the caller.
+ *
+ * Not thread-safe: one thread computes. Shapes are kept until the process ends. */
+#ifndef DUET_MODEL_MATMUL_H
+#define DUET_MODEL_MATMUL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Float; bf16 throughout; weights stored as bf16 but multiplied as float. */
+enum matmul_type { MATMUL_F32, MATMUL_BF16, MATMUL_WIDENED };
+enum matmul_direction { MATMUL_FORWARD, MATMUL_BACKWARD }; /* y = x W^T; dx = dy W */
+
+struct matmul_shape;
+
+/* How bf16 weights are multiplied here: MATMUL_BF16 where the processor has AVX512-BF16 or AMX, MATMUL_WIDENED
+ * elsewhere. DUET_BF16=native|widen in the environment, read at the first call, overrides. */
+enum matmul_type matmul_type_of_bf16(void);
+
+/* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
+const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);
+size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d);
+/* w (N, K) as stored -> the library's order. */
+void matmul_pack(void *packed, const struct matmul_shape *s, enum matmul_direction d,
+                 const void *w);
+
+/* Rows of the block to use when `left` rows remain: may be more than `left`, then pad with zeros. */
+int matmul_block(const struct matmul_shape *s, enum matmul_direction d, int left);
+/* y float (R, outputs) = x (R, inputs) times the packed weight; R as matmul_block said. */
+void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d, const void *x,
+                const void *packed, int R);
+
+/* Rows of a piece of the weight gradient; dw float (N, K) += dy^T x for exactly that many rows. */
+int matmul_gradient_rows(const struct matmul_shape *s);
+void matmul_gradient(float *dw, const struct matmul_shape *s, const void *dy, const void *x);
+
+/* Room for one block's inputs and outputs in float, enough for any shape made so far. 64-byte aligned. */
+void *matmul_scratch(int which); /* 0, 1 */
+
+/* Threads the library may use, 1 unless set; call before the first shape is made. */
+void matmul_set_threads(int threads);
+/* GFLOP/s of one library call of `rows` rows, median of several. */
+double matmul_rate(int rows, int N, int K, enum matmul_type type);
+/* Keeps the library from using more than an instruction set: "avx2", "base"; others: no limit. Works before the first product. */
+void matmul_limit(const char *isa);
+
+#endif

@@ -1,0 +1,312 @@
+/* Every operation of every table that this machine can run, in both precisions, against the plain loops.
+ * Tolerance on |a - b| / (1 + |b|): fp32 2e-5 (sums of up to 600 terms of order 1); bf16 one rounding more
+ * than the oracle's, 1/128. */
+#include "tests/support/ops_data.h"
+
+static const struct ops *ops, *plain;
+static double tolerance;
+
+/* _i: 2 precisions of each isa but the last, which is plain itself */
+static bool setup(int i)
+{
+    enum precision p = i % 2 ? PRECISION_BF16 : PRECISION_FP32;
+    ops = ops_find(p, test_isas[i / 2]);
+    plain = ops_find(p, "plain");
+    tolerance = p == PRECISION_BF16 ? 1.0 / 128 : 2e-5;
+    return ops != NULL;
+}
+enum { TABLES = 2 * (TEST_ISAS - 1) };
+
+#define NEAR_FLOATS(a, b, n) ck_assert_double_le(worst_error(a, b, n), tolerance)
+#define NEAR_REALS(a, b, n)  ck_assert_double_le(worst_real_error(ops, a, b, n), tolerance)
+
+static void linear_case(int N, int K, int T, bool with_bias)
+{
+    size_t n = (size_t)N, k = (size_t)K, t = (size_t)T;
+    void *w = reals_random(ops, n * k, 1, 0.3f), *x = reals_random(ops, t * k, 2, 0.5f);
+    void *dy = reals_random(ops, t * n, 3, 0.5f), *bias = reals_random(ops, n, 4, 1.0f);
+    void *y = malloc(t * n * 4), *y2 = malloc(t * n * 4), *dx = malloc(t * k * 4),
+         *dx2 = malloc(t * k * 4);
+    float *dw = floats_random(n * k, 5, 1.0f), *dw2 = floats_random(n * k, 5, 1.0f);
+    float *db = floats_random(n, 6, 1.0f), *db2 = floats_random(n, 6, 1.0f);
+    struct test_linear a, b;
+    test_linear_make(&a, ops, w, N, K);
+    test_linear_make(&b, plain, w, N, K);
+
+    ops->linear_forward(y, false, x, &a.l, with_bias ? bias : NULL, T);
+    plain->linear_forward(y2, false, x, &b.l, with_bias ? bias : NULL, T);
+    NEAR_REALS(y, y2, t * n);
+    ops->linear_forward(y, true, x, &a.l, with_bias ? bias : NULL, T);
+    plain->linear_forward(y2, true, x, &b.l, with_bias ? bias : NULL, T);
+    ck_assert_double_le(worst_error(y, y2, t * n), 1e-4); /* not rounded in either precision */
+    ops->linear_backward_input(dx, dy, &a.l, T);
+    plain->linear_backward_input(dx2, dy, &b.l, T);
+    NEAR_REALS(dx, dx2, t * k);
+    ops->linear_backward_weight(dw, db, dy, x, N, K, T);
+    plain->linear_backward_weight(dw2, db2, dy, x, N, K, T);
+    ck_assert_double_le(worst_error(dw, dw2, n * k), 1e-4);
+    ck_assert_double_le(worst_error(db, db2, n), 1e-4);
+
+    void *all[] = {w, x, dy, bias, y, y2, dx, dx2, dw, dw2, db, db2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    arena_free(&a.a);
+    arena_free(&b.a);
+}
+
+START_TEST(linear)
+{
+    if (!setup(_i)) return;
+    linear_case(48, 32, 5, true);
+    linear_case(7, 11, 70, false);
+    linear_case(130, 96, 300, true);
+    linear_case(96, 600, 17, false);
+}
+END_TEST
+
+START_TEST(embedding)
+{
+    if (!setup(_i)) return;
+    enum { T = 9, C = 37, V = 11 };
+    void *table = reals_random(ops, V * C, 1, 1.0f), *dx = reals_random(ops, T * C, 2, 1.0f);
+    int token[T];
+    for (int t = 0; t < T; t++) token[t] = t * 7 % V;
+    float x[T * C], x2[T * C], d[V * C] = {0}, d2[V * C] = {0};
+    ops->embed_forward(x, table, token, T, C);
+    plain->embed_forward(x2, table, token, T, C);
+    ck_assert_mem_eq(x, x2, T * C * ops->real_bytes);
+    ops->embed_backward(d, dx, token, T, C);
+    plain->embed_backward(d2, dx, token, T, C);
+    ck_assert_mem_eq(d, d2, sizeof d);
+    free(table);
+    free(dx);
+}
+END_TEST
+
+START_TEST(rmsnorm)
+{
+    if (!setup(_i)) return;
+    enum { T = 6, C = 133 };
+    void *x = reals_random(ops, T * C, 1, 2.0f), *gain = reals_random(ops, C, 2, 1.5f);
+    void *dy = reals_random(ops, T * C, 3, 1.0f), *carry = reals_random(ops, T * C, 4, 1.0f);
+    float y[T * C], y2[T * C], rstd[T], rstd2[T];
+    float *dgain = floats_random(C, 5, 1.0f), *dgain2 = floats_random(C, 5, 1.0f);
+    ops->rmsnorm_forward(y, rstd, x, gain, T, C, 1e-5f);
+    plain->rmsnorm_forward(y2, rstd2, x, gain, T, C, 1e-5f);
+    NEAR_REALS(y, y2, T * C);
+    NEAR_FLOATS(rstd, rstd2, T);
+    for (int with = 0; with < 2; with++) {
+        ops->rmsnorm_backward(y, with ? dgain : NULL, dy, x, gain, rstd2, with ? carry : NULL, T,
+                              C);
+        plain->rmsnorm_backward(y2, with ? dgain2 : NULL, dy, x, gain, rstd2, with ? carry : NULL,
+                                T, C);
+        NEAR_REALS(y, y2, T * C);
+        NEAR_FLOATS(dgain, dgain2, C);
+    }
+    /* in place: dx over carry */
+    ops->rmsnorm_backward(carry, NULL, dy, x, gain, rstd2, carry, T, C);
+    NEAR_REALS(carry, y2, T * C);
+    void *all[] = {x, gain, dy, carry, dgain, dgain2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+END_TEST
+
+START_TEST(swiglu_and_add)
+{
+    if (!setup(_i)) return;
+    enum { T = 5, F = 77 };
+    void *gu = reals_random(ops, T * 2 * F, 1, 6.0f), *dy = reals_random(ops, T * F, 2, 1.0f);
+    float y[2 * T * F], y2[2 * T * F];
+    ops->swiglu_forward(y, gu, T, F);
+    plain->swiglu_forward(y2, gu, T, F);
+    NEAR_REALS(y, y2, T * F);
+    ops->swiglu_backward(y, dy, gu, T, F);
+    plain->swiglu_backward(y2, dy, gu, T, F);
+    NEAR_REALS(y, y2, 2 * T * F);
+    ops->add(y, gu, dy, T * F);
+    plain->add(y2, gu, dy, T * F);
+    ck_assert_mem_eq(y, y2, T * F * ops->real_bytes);
+    free(gu);
+    free(dy);
+}
+END_TEST
+
+START_TEST(rope)
+{
+    if (!setup(_i)) return;
+    enum { T = 7, D = 24, HEADS = 3, STRIDE = 100 };
+    int pos[T] = {0, 1, 2, 0, 9, 30, 31};
+    float cos_sin[32 * D];
+    for (int p = 0; p < 32; p++)
+        for (int i = 0; i < D / 2; i++) {
+            float angle = (float)p * powf(100.0f, -2.0f * (float)i / D);
+            cos_sin[p * D + i] = cosf(angle);
+            cos_sin[p * D + D / 2 + i] = sinf(angle);
+        }
+    void *x = reals_random(ops, T * STRIDE, 1, 1.0f), *x2 = reals_random(ops, T * STRIDE, 1, 1.0f);
+    void *before = reals_random(ops, T * STRIDE, 1, 1.0f);
+    ops->rope(x, T, STRIDE, HEADS, D, pos, cos_sin, false);
+    plain->rope(x2, T, STRIDE, HEADS, D, pos, cos_sin, false);
+    NEAR_REALS(x, x2, T * STRIDE);
+    ops->rope(x, T, STRIDE, HEADS, D, pos, cos_sin, true);
+    NEAR_REALS(x, before, T * STRIDE);
+    free(x);
+    free(x2);
+    free(before);
+}
+END_TEST
+
+static void attention_case(int Hq, int Hkv, int D, const int *start, int n)
+{
+    struct dims d = {.Hq = Hq, .Hkv = Hkv, .D = D, .max_context = 100};
+    struct segments seg = {n, start};
+    size_t T = (size_t)start[n], in = T * (size_t)dims_qkv(&d), out = T * (size_t)(Hq * D);
+    size_t bytes = ops->attention_scratch(&d, (int)T),
+           bytes2 = plain->attention_scratch(&d, (int)T);
+    void *scratch = malloc(bytes > bytes2 ? bytes : bytes2);
+    void *qkv = reals_random(ops, in, 1, 2.0f), *dout = reals_random(ops, out, 2, 1.0f);
+    void *o = malloc(out * 4), *o2 = malloc(out * 4), *dqkv = malloc(in * 4),
+         *dqkv2 = malloc(in * 4);
+    float *lse = malloc(T * (size_t)Hq * 4), *lse2 = malloc(T * (size_t)Hq * 4);
+    ops->attention_forward(o, lse, qkv, seg, &d, scratch);
+    plain->attention_forward(o2, lse2, qkv, seg, &d, scratch);
+    NEAR_REALS(o, o2, out);
+    NEAR_FLOATS(lse, lse2, T * (size_t)Hq);
+    ops->attention_backward(dqkv, dout, qkv, o2, lse2, seg, &d, scratch);
+    plain->attention_backward(dqkv2, dout, qkv, o2, lse2, seg, &d, scratch);
+    /* bf16: delta comes from the rounded output, so the error is one of the output, not of the gradient */
+    ck_assert_double_le(worst_real_error(ops, dqkv, dqkv2, in), 2 * tolerance);
+    void *all[] = {scratch, qkv, dout, o, o2, dqkv, dqkv2, lse, lse2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+START_TEST(attention)
+{
+    if (!setup(_i)) return;
+    attention_case(4, 2, 16, (const int[]){0, 50}, 1);
+    attention_case(2, 2, 10, (const int[]){0, 1, 18, 33, 97}, 4);
+    attention_case(6, 1, 64, (const int[]){0, 16, 48}, 2);
+    attention_case(20, 1, 8, (const int[]){0, 33}, 1);
+}
+END_TEST
+
+START_TEST(logprob)
+{
+    if (!setup(_i)) return;
+    enum { T = 6, V = 75 };
+    float *logits = floats_random(T * V, 1, 8.0f), *dlogp = floats_random(T, 2, 1.0f);
+    int target[T] = {0, 74, -1, 13, 16, 64};
+    logits[4 * V + 16] = 200.0f; /* a sure one */
+    float lp[T], lp2[T], H[T], H2[T], dz[T * V], dz2[T * V];
+    for (int i = 0; i < 2; i++) {
+        float inv_temp = i ? 1.0f / 0.7f : 1.0f;
+        ops->logprob_forward(lp, H, logits, target, inv_temp, T, V);
+        plain->logprob_forward(lp2, H2, logits, target, inv_temp, T, V);
+        ck_assert_double_le(worst_error(lp, lp2, T), 1e-5);
+        ck_assert_double_le(worst_error(H, H2, T), 1e-5);
+        ops->logprob_backward(dz, dlogp, logits, target, inv_temp, T, V);
+        plain->logprob_backward(dz2, dlogp, logits, target, inv_temp, T, V);
+        NEAR_REALS(dz, dz2, T * V);
+    }
+    ck_assert(lp[2] == 0 && H[2] == 0);
+    free(logits);
+    free(dlogp);
+}
+END_TEST
+
+START_TEST(adamw)
+{
+    if (!setup(_i)) return;
+    enum { N = 101 };
+    struct adamw h = {.lr = 0.01f,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.95f,
+                      .eps = 1e-8f,
+                      .weight_decay = 0.1f,
+                      .grad_scale = 0.5f};
+    float *w = floats_random(N, 1, 1.0f), *w2 = floats_random(N, 1, 1.0f);
+    float m[N] = {0}, m2[N] = {0}, v[N] = {0}, v2[N] = {0}, p[N], p2[N];
+    for (int step = 1; step <= 5; step++) {
+        float *g = floats_random(N, (unsigned)step + 1, 1.0f);
+        h.correction1 = 1 - powf(h.beta1, (float)step);
+        h.correction2 = 1 - powf(h.beta2, (float)step);
+        ops->adamw_step(p, w, m, v, g, N, &h);
+        plain->adamw_step(p2, w2, m2, v2, g, N, &h);
+        ck_assert_double_le(worst_error(w, w2, N), 1e-6);
+        ck_assert_double_le(worst_error(m, m2, N), 1e-6);
+        ck_assert_double_le(worst_error(v, v2, N), 1e-6);
+        NEAR_REALS(p, p2, N);
+        free(g);
+    }
+    free(w);
+    free(w2);
+}
+END_TEST
+
+/* Known roundings to bf16: ties to even, overflow to infinity, NaN kept; and back. */
+START_TEST(conversion)
+{
+    if (!setup(_i) || ops->precision != PRECISION_BF16) return;
+    static const struct {
+        uint32_t in;
+        uint16_t out;
+    } cases[] = {{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f818000, 0x3f82},
+                 {0x3f808001, 0x3f81}, {0x7f7fffff, 0x7f80}, {0x7f800001, 0x7fc0},
+                 {0xff800000, 0xff80}, {0x80000001, 0x8000}, {0x00018000, 0x0002}};
+    enum { N = 9, COPIES = 5 };
+    float in[N * COPIES];
+    uint16_t out[N * COPIES];
+    for (int i = 0; i < N * COPIES; i++) memcpy(&in[i], &cases[i % N].in, 4);
+    ops->to_real(out, in, N * COPIES);
+    for (int i = 0; i < N * COPIES; i++) ck_assert_uint_eq(out[i], cases[i % N].out);
+    ops->to_float(in, out, N * COPIES);
+    for (int i = 0; i < N * COPIES; i++) {
+        uint32_t u;
+        memcpy(&u, &in[i], 4);
+        ck_assert_uint_eq(u, (uint32_t)cases[i % N].out << 16);
+    }
+}
+END_TEST
+
+START_TEST(found_by_name)
+{
+    for (int i = 0; i < TABLES; i++)
+        if (setup(i)) ck_assert_str_eq(ops->isa, test_isas[i / 2]);
+    ck_assert_ptr_null(ops_find(PRECISION_FP32, "avx1024"));
+    setenv("DUET_ISA", "base", 1);
+    ck_assert_str_eq(ops_find(PRECISION_BF16, NULL)->name, "base-bf16");
+    unsetenv("DUET_ISA");
+    ck_assert_str_ne(ops_find(PRECISION_BF16, NULL)->isa, "plain");
+}
+END_TEST
+
+START_TEST(rate_is_measured)
+{
+    double rate = ops_matmul_rate(ops_find(PRECISION_FP32, NULL), 64, 128, 128);
+    ck_assert_double_gt(rate, 0.05);
+    ck_assert_double_lt(rate, 1e5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("ops_table");
+    TCase *c = tcase_create("against plain");
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, linear, 0, TABLES);
+    tcase_add_loop_test(c, embedding, 0, TABLES);
+    tcase_add_loop_test(c, rmsnorm, 0, TABLES);
+    tcase_add_loop_test(c, swiglu_and_add, 0, TABLES);
+    tcase_add_loop_test(c, rope, 0, TABLES);
+    tcase_add_loop_test(c, attention, 0, TABLES);
+    tcase_add_loop_test(c, logprob, 0, TABLES);
+    tcase_add_loop_test(c, adamw, 0, TABLES);
+    tcase_add_loop_test(c, conversion, 0, TABLES);
+    tcase_add_test(c, found_by_name);
+    tcase_add_test(c, rate_is_measured);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
