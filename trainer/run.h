@@ -13,6 +13,7 @@ struct score {
     int prompts, samples;
     double pass1, pass_k, maj_k; /* k = samples; NaN with one sample */
     double length, truncated, format;
+    int right[TASK_PARTS], total[TASK_PARTS]; /* parts of completions (task.h): arithmetic, verdict, copy, ... */
 };
 
 /* One row of the closing summary: an evaluation, and when it was made. */
@@ -69,6 +70,7 @@ struct step_scratch {
     struct sequence *sequence;       /* (max(answers, sequences)) */
     int *token;                      /* (sequences, max_context) */
     float *weight, *reward, *accuracy, *format, *advantage;
+    uint64_t *vote;                  /* (answers) hash of the answer's text; 0: none */
     char *text;                      /* (text_size) of one completion */
     size_t text_size;
 };
@@ -98,10 +100,21 @@ void run_questions(struct run *r, enum split split, uint32_t from, int n);
 /* --- phases; each is one step, collective over the world --- */
 void sft_step(struct run *r, const struct phase_knobs *k);
 void grpo_step(struct run *r, const struct phase_knobs *k);
-/* Grades answers of the questions in scratch into ->accuracy and ->format, shared over ranks. */
-void run_grade(struct run *r, const struct answer *answer, int questions, int samples);
-struct score evaluate(struct run *r, int prompts, int samples, int max_new, struct sampling sampling);
-void evaluate_and_log(struct run *r, const struct phase_knobs *k, int prompts, int samples, bool milestone);
+void eval_step(struct run *r, const struct phase_knobs *k);
+
+/* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to score
+ * when it is not NULL. Collective. */
+void run_grade(struct run *r, const struct answer *answer, int questions, int samples, struct score *score);
+/* `samples` answers to each of the first `prompts` held-out problems. Collective. */
+struct score run_evaluate(struct run *r, const struct phase_knobs *k, int prompts, int samples);
+/* The metrics of a score: eval/<task>/pass@1, ... */
+void run_put_score(struct run *r, const struct score *s);
+/* When this step of an sft or grpo phase ends with an evaluation (eval_every): does it, into the open metrics line. */
+void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k);
+/* The optimizer's settings of a phase for update number `update` of `updates`. */
+struct adamw run_adamw(const struct phase_knobs *k, long update, long updates);
+void run_put_step(struct run *r, const struct step_stats *s, double seconds);
+void run_progress(struct run *r, const struct phase_knobs *k, struct progress p);
 
 /* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */
 int run_phases(struct run *r);

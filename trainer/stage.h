@@ -58,9 +58,9 @@ enum plan_kind actor_schedule(const struct settings *s);
 struct local *actor_local(struct actor *a, int dir);
 
 /* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
- * for a second set of weights. */
+ * for a second set of weights. limit_bytes: a rank that needs more is refused, as a user's mistake (P7); 0: no limit. */
 void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, const struct ops *ops,
-               struct dims dims, int max_mb, bool with_reference);
+               struct dims dims, int max_mb, bool with_reference, size_t limit_bytes);
 void actor_free(struct actor *a);
 size_t actor_bytes(const struct actor *a);
 

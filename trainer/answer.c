@@ -1,0 +1,90 @@
+#include "trainer/answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+
+static void settings_of(struct settings *s, const struct checkpoint *c, const struct option_list *sets,
+                        int ranks, struct problems *p)
+{
+    settings_defaults(s);
+    settings_parse(s, c->recipe, strlen(c->recipe), "recipe.yaml", p);
+    s->mesh.dp = 0;
+    s->mesh.pp = 1;
+    s->run.schedule = SCHEDULE_AUTO;
+    for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
+    if (p->n == 0) settings_check(s, ranks, p);
+}
+
+void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
+                 const struct option_list *sets, struct extent extent)
+{
+    world_up(w, argc, argv);
+    log_set(LOG_QUIET, w->rank);
+    struct problems p = {0};
+    struct checkpoint c;
+    checkpoint_open(&c, path, w, &p);
+    world_agree_problems(w, &p, EXIT_WORLD);
+    struct settings s;
+    settings_of(&s, &c, sets, w->size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
+    run_open(r, w, s, s.model.tokenizer[0] ? NULL : c.tokenizer, extent);
+    run_load(r, &c, false, &p);
+    world_agree_problems(w, &p, EXIT_WORLD);
+    r->step = c.step;
+    checkpoint_close(&c);
+}
+
+void answer_close(struct run *r, struct world *w)
+{
+    run_close(r);
+    world_down(w);
+}
+
+struct phase_knobs answer_phase(const struct settings *s)
+{
+    struct phase_knobs k = {.max_new = s->model.max_context / 2,
+                            .temperature = 1,
+                            .top_p = 1,
+                            .prompts = 24,
+                            .samples = 1};
+    for (int i = 0; i < s->n_phases; i++)
+        if (s->phases[i].kind != PHASE_SFT) k = s->phases[i];
+    return k;
+}
+
+static char *read_stream(const char *path, size_t *n)
+{
+    enum { MOST = 1 << 30, PIECE = 65536 };
+    bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    SYS_OK(f, "give the path of a file that exists, or - for standard input", "cannot open %s: %s", path,
+           strerror(errno));
+    char *text = NULL;
+    size_t room = 0, got = 1;
+    for (*n = 0; got > 0; *n += got) {
+        SYS_OK(*n < MOST, "cut it into smaller files", "%s is larger than 1 GiB", path);
+        if (*n + PIECE + 1 > room) text = realloc(text, room = 2 * room + PIECE + 1);
+        SYS_OK(text, "free memory", "no memory for %s", path);
+        got = fread(text + *n, 1, PIECE, f);
+    }
+    if (!standard) fclose(f);
+    return text;
+}
+
+char *answer_read(const struct world *w, const char *path, size_t *n)
+{
+    char *text = w->rank == 0 ? read_stream(path, n) : NULL;
+    unsigned long long size = w->rank == 0 ? *n : 0;
+    MPI_OK(MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG_LONG, 0, w->comm));
+    *n = (size_t)size;
+    if (!text) text = malloc(*n + 1);
+    SYS_OK(text, "free memory", "no memory for %s", path);
+    MPI_OK(MPI_Bcast(text, (int)*n, MPI_BYTE, 0, w->comm));
+    text[*n] = 0;
+    return text;
+}

@@ -1,0 +1,79 @@
+/* duet eval MODEL: pass@1, pass@k and maj@k on held-out problems, as JSON. */
+#include <math.h>
+#include <stdio.h>
+#include "trainer/answer.h"
+#include "trainer/commands.h"
+
+struct eval_options {
+    struct option_list sets;
+    int prompts, samples, max_new, top_k;
+    double temperature, top_p;
+    const char *path;
+};
+
+static int read_options(struct eval_options *e, int argc, char **argv)
+{
+    *e = (struct eval_options){.prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
+    const struct option_row rows[] = {
+        {"prompts", OPT_INT, &e->prompts, "held-out problems (default 128)"},
+        {"samples", OPT_INT, &e->samples, "answers to each (default 8)"},
+        {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
+        {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
+        {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
+        {"top-p", OPT_REAL, &e->top_p, "sample from the likeliest tokens of this mass; 1: off"},
+        {"set", OPT_LIST, &e->sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
+                                    "--set data.difficulty=4 or --set data.file=problems.jsonl"},
+    };
+    struct options o = {.command = "eval",
+                        .summary = "Evaluates a checkpoint on held-out problems; prints one JSON object.",
+                        .usage = "MODEL",
+                        .rows = rows,
+                        .n_rows = 7,
+                        .args = &e->path,
+                        .min_args = 1,
+                        .max_args = 1};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    bool ok = e->prompts > 0 && e->samples > 0 && e->prompts <= 1 << 20 && e->samples <= 1 << 12;
+    if (!ok && options_first_rank())
+        fprintf(stderr, "duet eval: --prompts and --samples must be from 1 to 1048576 and 4096\n");
+    return ok ? -1 : EXIT_USER;
+}
+
+static void print_score(const struct run *r, const struct score *s)
+{
+    const struct task *task = source_task(r->source);
+    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"samples\": %d, \"pass@1\": %.9g, "
+           "\"pass@%d\": %.9g, \"maj@%d\": %.9g, \"length\": %.9g, \"truncated_fraction\": %.9g, "
+           "\"format\": %.9g",
+           r->step, source_name(r->source), s->prompts, s->samples, s->pass1, s->samples, s->pass_k,
+           s->samples, s->maj_k, s->length, s->truncated, s->format);
+    for (int i = 0; task && task->part_names && task->part_names[i]; i++)
+        if (s->total[i] > 0)
+            printf(", \"%s\": %.9g", task->part_names[i], (double)s->right[i] / s->total[i]);
+    printf("}\n");
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    struct eval_options e;
+    int code = read_options(&e, argc, argv);
+    if (code >= 0) return code;
+    struct run r;
+    struct world w;
+    struct extent extent = {.sequences = 1,
+                            .answers = e.prompts * e.samples,
+                            .questions = e.prompts,
+                            .max_new = e.max_new,
+                            .sampling = true};
+    answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
+    struct phase_knobs k = answer_phase(&r.settings);
+    if (e.max_new > 0) k.max_new = e.max_new;
+    if (e.temperature >= 0) k.temperature = e.temperature;
+    if (e.top_k >= 0) k.top_k = e.top_k;
+    if (e.top_p > 0) k.top_p = e.top_p;
+    struct score s = run_evaluate(&r, &k, e.prompts, e.samples);
+    if (w.rank == 0) print_score(&r, &s);
+    answer_close(&r, &w);
+    return EXIT_DONE;
+}

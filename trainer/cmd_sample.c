@@ -1,0 +1,122 @@
+/* duet sample MODEL [PROMPT ...]: what the model answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/answer.h"
+#include "trainer/commands.h"
+
+enum { MOST_PROMPTS = 256 };
+
+struct sample_options {
+    struct option_list sets;
+    int samples, problems, max_new, top_k, seed;
+    double temperature, top_p;
+    const char *args[MOST_PROMPTS + 1];
+    int n_args;
+};
+
+static int read_options(struct sample_options *e, int argc, char **argv)
+{
+    *e = (struct sample_options){
+        .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
+    const struct option_row rows[] = {
+        {"samples", OPT_INT, &e->samples, "answers to each prompt (default 1)"},
+        {"problems", OPT_INT, &e->problems, "without a PROMPT: held-out problems to show (default 5)"},
+        {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
+        {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
+        {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
+        {"top-p", OPT_REAL, &e->top_p, "sample from the likeliest tokens of this mass; 1: off"},
+        {"seed", OPT_INT, &e->seed, "another seed gives other answers"},
+        {"set", OPT_LIST, &e->sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe"},
+    };
+    struct options o = {.command = "sample",
+                        .summary = "Shows what a checkpoint answers: to the prompts given, or to "
+                                   "held-out problems with the verdict beside.",
+                        .usage = "MODEL [PROMPT ...]",
+                        .rows = rows,
+                        .n_rows = 8,
+                        .args = e->args,
+                        .min_args = 1,
+                        .max_args = MOST_PROMPTS + 1};
+    int code = options_parse(&o, argc, argv);
+    e->n_args = o.n_args;
+    if (code >= 0) return code;
+    bool ok = e->samples > 0 && e->problems > 0 && e->problems <= MOST_PROMPTS && e->samples <= 4096;
+    if (!ok && options_first_rank())
+        fprintf(stderr, "duet sample: --samples must be from 1 to 4096, --problems from 1 to %d\n", MOST_PROMPTS);
+    return ok ? -1 : EXIT_USER;
+}
+
+/* The prompts of the command line as questions; "\n" in them is a newline. */
+static void take_prompts(struct run *r, const struct sample_options *e, int n)
+{
+    struct step_scratch *s = r->scratch;
+    struct problems p = {0};
+    for (int i = 0; i < n; i++) {
+        int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
+        s->problem[i] = (struct problem){0};
+        snprintf(s->problem[i].prompt, sizeof s->problem[i].prompt, "%s", e->args[1 + i]);
+        if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
+            problems_add(&p, NULL, 0, "prompt %d is longer than model.max_context %d allows", i + 1,
+                         r->actor.dims.max_context);
+        s->question[i] = (struct question){token, n_prompt};
+    }
+    problems_end_if_any(&p);
+}
+
+static struct rollout_job job_of(struct run *r, const struct sample_options *e, int questions)
+{
+    struct phase_knobs k = answer_phase(&r->settings);
+    struct rollout_job j = {.question = r->scratch->question,
+                            .questions = questions,
+                            .samples = e->samples,
+                            .max_new = e->max_new > 0 ? e->max_new : k.max_new,
+                            .eos = r->eos,
+                            .sampleable = tokenizer_size(r->tokenizer),
+                            .seed = (uint64_t)(e->seed >= 0 ? e->seed : r->settings.run.seed),
+                            .purpose = RNG_EVAL,
+                            .step = (uint32_t)r->step};
+    j.sampling = (struct sampling){(float)(e->temperature >= 0 ? e->temperature : k.temperature),
+                                   e->top_k >= 0 ? e->top_k : k.top_k,
+                                   (float)(e->top_p > 0 ? e->top_p : k.top_p)};
+    return j;
+}
+
+static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j, bool graded)
+{
+    struct step_scratch *s = r->scratch;
+    for (int i = 0; i < j->questions * j->samples; i++) {
+        const char *prompt = s->problem[i / j->samples].prompt;
+        tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
+        printf("%s<think>%s%s", prompt, s->text, a[i].truncated ? " ..." : "");
+        if (graded) printf("   [%s]", s->accuracy[i] > 0 ? "right" : "wrong");
+        printf("\n");
+    }
+}
+
+int cmd_sample(int argc, char **argv)
+{
+    struct sample_options e;
+    int code = read_options(&e, argc, argv);
+    if (code >= 0) return code;
+    struct run r;
+    struct world w;
+    bool given = e.n_args > 1;
+    int questions = given ? e.n_args - 1 : e.problems;
+    struct extent extent = {.sequences = 1,
+                            .answers = questions * e.samples,
+                            .questions = questions,
+                            .max_new = e.max_new,
+                            .sampling = true};
+    answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
+    if (given)
+        take_prompts(&r, &e, questions);
+    else
+        run_questions(&r, SPLIT_HELDOUT, 0, questions);
+    struct rollout_job j = job_of(&r, &e, questions);
+    const struct answer *a = rollout_run(r.rollout, &j, NULL);
+    if (!given) run_grade(&r, a, questions, e.samples, NULL);
+    if (w.rank == 0) print_answers(&r, a, &j, !given);
+    answer_close(&r, &w);
+    return EXIT_DONE;
+}

@@ -1,0 +1,193 @@
+/* duet train RECIPE: the main job. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "comm/base/log.h"
+#include "trainer/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/run.h"
+
+struct train_options {
+    struct option_list sets;
+    const char *resume;
+    const char *recipe;
+};
+
+static int read_options(struct train_options *t, int argc, char **argv)
+{
+    t->resume = "no";
+    const struct option_row rows[] = {
+        {"set", OPT_LIST, &t->sets, "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
+        {"resume", OPT_STRING, &t->resume,
+         "auto: go on from the newest checkpoint of the run folder, or start anew when there is "
+         "none; no: refuse a run folder that holds a run"},
+    };
+    struct options o = {.command = "train",
+                        .summary = "Trains as the recipe says: its phases in order, resumable at "
+                                   "any step. Run it under mpirun; `duet help settings` lists "
+                                   "what a recipe may hold.",
+                        .usage = "RECIPE",
+                        .rows = rows,
+                        .n_rows = 2,
+                        .args = &t->recipe,
+                        .min_args = 1,
+                        .max_args = 1};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    if (strcmp(t->resume, "auto") == 0 || strcmp(t->resume, "no") == 0) return -1;
+    if (options_first_rank())
+        fprintf(stderr, "duet train: --resume takes auto or no, not \"%s\"\n", t->resume);
+    return EXIT_USER;
+}
+
+/* runs/<recipe name without folder and ending> */
+static void default_out(struct settings *s, const char *recipe)
+{
+    if (s->run.out[0]) return;
+    const char *base = strrchr(recipe, '/') ? strrchr(recipe, '/') + 1 : recipe;
+    size_t n = strcspn(base, ".");
+    char *out = malloc(n + 6);
+    SYS_OK(out, "free memory", "no memory for a path");
+    snprintf(out, n + 6, "runs/%.*s", (int)n, base);
+    free(s->run.out);
+    s->run.out = out;
+}
+
+static bool exists(const char *folder, const char *name)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return stat(path, &st) == 0;
+}
+
+static void make_folders(const char *folder)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s", folder);
+    for (char *at = path + 1; *at; at++) {
+        if (*at != '/') continue;
+        *at = 0;
+        mkdir(path, 0777);
+        *at = '/';
+    }
+    int rc = mkdir(path, 0777);
+    SYS_OK(rc == 0 || errno == EEXIST, "choose another run folder: --set out=FOLDER",
+           "cannot make the run folder %s: %s", folder, strerror(errno));
+}
+
+/* What stands in the run folder decides, as rank 0 sees it: true to take up the newest checkpoint. */
+static bool resume_or_start(struct world *w, const char *folder, const char *resume)
+{
+    struct problems p = {0};
+    int found[2] = {0, 0};
+    if (w->rank == 0) {
+        found[0] = exists(folder, "checkpoints/latest");
+        found[1] = exists(folder, "metrics.jsonl");
+    }
+    MPI_OK(MPI_Bcast(found, 2, MPI_INT, 0, w->comm));
+    bool again = strcmp(resume, "auto") == 0;
+    if (!again && (found[0] || found[1]))
+        problems_add(&p, NULL, 0, "%s already holds a run: add --resume auto to go on with it, or "
+                     "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)", folder);
+    problems_end_if_any(&p);
+    return again && found[0];
+}
+
+static void write_recipe(const struct run *r, const char *folder)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/recipe.yaml", folder);
+    FILE *f = fopen(path, "w");
+    SYS_OK(f, "choose another run folder: --set out=FOLDER", "cannot write %s: %s", path, strerror(errno));
+    fputs(r->recipe, f);
+    SYS_OK(fclose(f) == 0, "free space on that disk", "cannot write %s: %s", path, strerror(errno));
+}
+
+static void open_writer(struct run *r, const char *folder)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/checkpoints", folder);
+    int n = optimizer_slices(&r->optimizer, NULL, SLICES_SAVE);
+    struct slice *slices = calloc((size_t)n + 1, sizeof *slices);
+    SYS_OK(slices, "free memory", "no memory for %d slices", n);
+    optimizer_slices(&r->optimizer, slices, SLICES_SAVE);
+    r->writer = checkpoint_writer_new(r->world, path, slices, n, r->settings.checkpoint.keep,
+                                      r->settings.checkpoint.async);
+    free(slices);
+}
+
+static void load_or_die(struct run *r, const char *path, bool everything, long *metrics_bytes,
+                        long *samples_bytes)
+{
+    struct problems p = {0};
+    struct checkpoint c;
+    checkpoint_open(&c, path, r->world, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    run_load(r, &c, everything, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    *metrics_bytes = (long)json_integer_value(json_object_get(c.state, "metrics_bytes"));
+    *samples_bytes = (long)json_integer_value(json_object_get(c.state, "samples_bytes"));
+    log_info("%s %s (step %ld)", everything ? "going on from" : "weights from", c.folder, c.step);
+    checkpoint_close(&c);
+}
+
+static void print_plan(const struct run *r)
+{
+    const struct actor *a = &r->actor;
+    log_info("%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d (dp x pp), "
+             "schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
+             source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
+             a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp,
+             plan_kind_name(a->kind), actor_least(a), a->T_max, r->ops->name);
+    log_info("run folder %s", r->settings.run.out);
+}
+
+static int train(struct world *w, struct settings s, const char *resume)
+{
+    struct run r;
+    bool again = resume_or_start(w, s.run.out, resume);
+    run_open(&r, w, s, NULL, run_extent(&s));
+    const char *folder = r.settings.run.out;
+    long metrics_bytes = -1, samples_bytes = -1, ignored;
+    if (w->rank == 0) make_folders(folder);
+    if (again)
+        load_or_die(&r, folder, true, &metrics_bytes, &samples_bytes);
+    else
+        optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
+    if (!again && r.settings.model.from[0])
+        load_or_die(&r, r.settings.model.from, false, &ignored, &ignored);
+    if (w->rank == 0) write_recipe(&r, folder);
+    MPI_OK(MPI_Barrier(w->comm));
+    r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
+    open_writer(&r, folder);
+    print_plan(&r);
+    world_catch_signals();
+    int code = run_phases(&r);
+    run_close(&r);
+    return code;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_options t = {0};
+    int code = read_options(&t, argc, argv);
+    if (code >= 0) return code;
+    struct world w;
+    world_up(&w, &argc, &argv);
+    struct settings s;
+    struct problems p = {0};
+    settings_defaults(&s);
+    if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
+    if (p.n == 0 && s.n_phases == 0)
+        problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
+    problems_end_if_any(&p);
+    default_out(&s, t.recipe);
+    log_set((enum log_level)s.run.log, w.rank);
+    watchdog_start(s.run.watchdog_s);
+    code = train(&w, s, t.resume);
+    world_down(&w);
+    return code;
+}

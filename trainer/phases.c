@@ -1,0 +1,139 @@
+/* The loop over phases and steps: where checkpoints are taken, stop requests heard and progress told. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "trainer/run.h"
+
+struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
+{
+    struct schedule s = {.lr = k->lr,
+                         .final = k->lr_final,
+                         .shape = k->lr_decay,
+                         .warmup = k->warmup,
+                         .steps = updates};
+    return (struct adamw){.lr = (float)schedule_lr(&s, update),
+                          .beta1 = (float)k->beta1,
+                          .beta2 = (float)k->beta2,
+                          .eps = (float)k->adam_eps,
+                          .weight_decay = (float)k->weight_decay};
+}
+
+/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix (attention's own products not
+ * counted): the usual convention of model FLOPs. */
+static double flops_per_row(const struct dims *d)
+{
+    double layer = (double)dims_qkv(d) * d->C + (double)d->C * d->Hq * d->D + 3.0 * d->C * d->F;
+    return 6 * (layer * d->L + (double)d->V * d->C);
+}
+
+void run_put_step(struct run *r, const struct step_stats *s, double seconds)
+{
+    struct metrics *m = r->metrics;
+    metrics_put(m, "loss", s->loss);
+    metrics_put(m, "entropy", s->entropy);
+    metrics_put(m, "grad_norm", s->grad_norm);
+    metrics_put(m, "lr", s->lr);
+    metrics_put(m, "tokens", (double)r->tokens);
+    if (s->skipped) metrics_put(m, "skipped", 1);
+    metrics_put_clock(m, "time/step", seconds);
+    metrics_put_clock(m, "time/learn", s->seconds);
+    metrics_put_clock(m, "time/reduce", s->reduce_seconds);
+    metrics_put_clock(m, "tokens_per_second", (double)s->tokens / seconds);
+    metrics_put_clock(m, "time/gflops", flops_per_row(&r->actor.dims) * (double)s->rows / s->seconds * 1e-9);
+    metrics_put_clock(m, "pipeline/bubble_fraction", s->bubble_fraction);
+    metrics_put_clock(m, "pipeline/exposed_comm_fraction", s->exposed_fraction);
+}
+
+void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)
+{
+    long done = r->phase_step + 1 - r->phase_started_at;
+    double each = (clock_now() - r->phase_started) / (double)done;
+    p.phase = k->name;
+    p.step = r->phase_step + 1;
+    p.steps = k->kind == PHASE_EVAL ? 1 : k->steps;
+    p.seconds_left = each * (double)(p.steps - p.step);
+    metrics_progress(r->metrics, &p);
+}
+
+void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k)
+{
+    if (k->eval_every == 0 || (r->phase_step + 1) % k->eval_every != 0) return;
+    struct score s = run_evaluate(r, k, k->eval_prompts, 1);
+    run_put_score(r, &s);
+}
+
+static void phase_start(struct run *r, const struct phase_knobs *k)
+{
+    r->phase_started = clock_now();
+    r->phase_started_at = r->phase_step;
+    if (r->phase_step > 0 || k->kind == PHASE_EVAL) return;
+    optimizer_reset(&r->optimizer);
+    if (r->actor.local[0].reference) optimizer_snapshot(&r->optimizer);
+}
+
+static void phase_step(struct run *r, const struct phase_knobs *k)
+{
+    static void (*const step[])(struct run *, const struct phase_knobs *) = {
+        [PHASE_SFT] = sft_step, [PHASE_GRPO] = grpo_step, [PHASE_EVAL] = eval_step};
+    step[k->kind](r, k);
+    r->step++;
+    r->phase_step++;
+    watchdog_feed();
+}
+
+/* Between two steps. true: stop was asked for, everything is saved. */
+static bool between_steps(struct run *r, bool phase_ends)
+{
+    bool stop = world_any(r->world, world_stop_requested() != 0);
+    int every = r->settings.checkpoint.every;
+    if (!phase_ends && (stop || (every > 0 && r->step % every == 0))) run_save(r, false);
+    checkpoint_poll(r->writer);
+    return stop;
+}
+
+static bool phase_run(struct run *r)
+{
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    long steps = k->kind == PHASE_EVAL ? 1 : k->steps;
+    bool stop = false;
+    phase_start(r, k);
+    while (r->phase_step < steps && !stop) {
+        phase_step(r, k);
+        stop = between_steps(r, r->phase_step == steps);
+    }
+    if (r->phase_step < steps) return stop;
+    bool learned = k->kind != PHASE_EVAL;
+    r->phase++;
+    r->phase_step = 0;
+    run_save(r, learned);
+    return stop;
+}
+
+static void print_summary(const struct run *r)
+{
+    if (r->milestones == 0) return;
+    log_info("held-out problems of %s:", source_name(r->source));
+    for (int i = 0; i < r->milestones; i++) {
+        const struct milestone *m = &r->milestone[i];
+        log_info("  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length %.1f",
+                 m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
+                 m->score.samples, 100 * m->score.maj_k, m->score.length);
+    }
+    const struct score *a = &r->milestone[0].score, *b = &r->milestone[r->milestones - 1].score;
+    if (r->milestones > 1)
+        log_info("before -> after: pass@1 %.1f %% -> %.1f %%, answer length %.1f -> %.1f tokens",
+                 100 * a->pass1, 100 * b->pass1, a->length, b->length);
+}
+
+int run_phases(struct run *r)
+{
+    while (r->phase < r->settings.n_phases) {
+        if (!phase_run(r)) continue;
+        log_info("stopped on request at step %ld; everything is saved: start again with --resume auto",
+                 r->step);
+        return EXIT_STOPPED;
+    }
+    print_summary(r);
+    return EXIT_DONE;
+}

@@ -1,0 +1,46 @@
+/* Grading: answers are shared over ranks, graded by rule, and the results added up (every slot is filled by one rank, so the
+ * sum is exact). */
+#include <string.h>
+#include <xxhash.h>
+#include "trainer/run.h"
+
+static size_t text_of(struct run *r, const struct answer *a)
+{
+    struct step_scratch *s = r->scratch;
+    int n = a->n > 0 && a->token[a->n - 1] == r->eos ? a->n - 1 : a->n;
+    size_t length = tokenizer_decode(r->tokenizer, a->token, (size_t)n, s->text, s->text_size);
+    return length < s->text_size ? length : s->text_size - 1;
+}
+
+static void grade_one(struct run *r, const struct answer *a, int i, int question, struct score *score)
+{
+    struct step_scratch *s = r->scratch;
+    const struct problem *p = &s->problem[question];
+    const struct task *task = source_task(r->source);
+    size_t n = text_of(r, a);
+    struct reward reward = source_grade(r->source, p, s->text, n);
+    char answer[256];
+    size_t length = source_answer(s->text, n, answer, sizeof answer);
+    s->accuracy[i] = reward.accuracy;
+    s->format[i] = reward.format;
+    s->vote[i] = length > 0 ? XXH64(answer, strlen(answer), 0) | 1 : 0;
+    if (score && task && task->parts) task->parts(p, s->text, n, score->right, score->total);
+}
+
+void run_grade(struct run *r, const struct answer *answer, int questions, int samples, struct score *score)
+{
+    struct step_scratch *s = r->scratch;
+    int n = questions * samples;
+    memset(s->accuracy, 0, (size_t)n * sizeof *s->accuracy);
+    memset(s->format, 0, (size_t)n * sizeof *s->format);
+    memset(s->vote, 0, (size_t)n * sizeof *s->vote);
+    for (int i = r->world->rank; i < n; i += r->world->size)
+        grade_one(r, &answer[i], i, i / samples, score);
+    MPI_Comm c = r->world->comm;
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->accuracy, n, MPI_FLOAT, MPI_SUM, c));
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->format, n, MPI_FLOAT, MPI_SUM, c));
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->vote, n, MPI_UINT64_T, MPI_BOR, c));
+    if (!score) return;
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, score->right, TASK_PARTS, MPI_INT, MPI_SUM, c));
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, score->total, TASK_PARTS, MPI_INT, MPI_SUM, c));
+}

@@ -1,0 +1,292 @@
+/* Putting a run together, saving it and taking it up again. */
+#include "trainer/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+
+/* --- how large --- */
+
+static int larger(int a, int b) { return a > b ? a : b; }
+
+static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
+{
+    int answers = k->prompts * k->samples;
+    bool learns = k->kind != PHASE_EVAL;
+    if (k->kind == PHASE_SFT) e->sequences = larger(e->sequences, k->batch);
+    if (k->kind == PHASE_GRPO) e->sequences = larger(e->sequences, answers);
+    if (k->kind == PHASE_SFT) e->questions = larger(e->questions, k->batch);
+    if (k->kind != PHASE_SFT) e->answers = larger(e->answers, answers);
+    if (k->kind != PHASE_SFT) e->questions = larger(e->questions, k->prompts);
+    if (learns && k->eval_every > 0) {
+        e->answers = larger(e->answers, k->eval_prompts);
+        e->questions = larger(e->questions, k->eval_prompts);
+    }
+    e->max_new = larger(e->max_new, k->max_new);
+    e->reference = e->reference || (k->kind == PHASE_GRPO && k->kl > 0);
+    e->sampling = e->sampling || k->kind != PHASE_SFT || k->eval_every > 0;
+}
+
+struct extent run_extent(const struct settings *s)
+{
+    struct extent e = {.sequences = 1, .answers = 1, .max_new = 1, .questions = 1};
+    for (int i = 0; i < s->n_phases; i++) extent_of_phase(&e, &s->phases[i]);
+    return e;
+}
+
+static void scratch_place(struct run *r, struct extent e)
+{
+    struct arena *a = &r->arena;
+    struct step_scratch s = {.text_size = 8 * (size_t)r->settings.model.max_context + 256};
+    size_t questions = (size_t)e.questions, n = (size_t)larger(e.sequences, e.answers);
+    struct step_scratch *placed = arena_take(a, sizeof s);
+    s.problem = arena_take_n(a, questions, sizeof *s.problem);
+    s.question = arena_take_n(a, questions, sizeof *s.question);
+    s.sequence = arena_take_n(a, n, sizeof *s.sequence);
+    s.token = arena_take_n(a, (questions + n) * (size_t)r->settings.model.max_context, sizeof(int));
+    s.weight = arena_take_n(a, n, sizeof(float));
+    s.reward = arena_take_n(a, n, sizeof(float));
+    s.accuracy = arena_take_n(a, n, sizeof(float));
+    s.format = arena_take_n(a, n, sizeof(float));
+    s.advantage = arena_take_n(a, n, sizeof(float));
+    s.vote = arena_take_n(a, n, sizeof(uint64_t));
+    s.text = arena_take(a, s.text_size);
+    if (!placed) return;
+    *placed = s;
+    r->scratch = placed;
+}
+
+/* --- putting together --- */
+
+static char *read_file(const char *path, size_t *n, struct problems *p)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        problems_add(p, path, 0, "cannot be opened; model.tokenizer must name a tokenizer.json");
+        return NULL;
+    }
+    enum { MOST = 1 << 28 };
+    char *text = NULL;
+    size_t have = 0, room = 0, got = 1;
+    while (got > 0 && have < MOST) {
+        if (have + 65536 > room) text = realloc(text, room = 2 * room + 65537);
+        SYS_OK(text, "free memory", "no memory for %s", path);
+        got = fread(text + have, 1, 65536, f);
+        have += got;
+    }
+    fclose(f);
+    text[have] = 0;
+    *n = have;
+    return text;
+}
+
+static void open_tokenizer(struct run *r, const char *given, struct problems *p)
+{
+    const char *path = r->settings.model.tokenizer;
+    size_t n = 0;
+    if (given) {
+        n = strlen(given);
+        r->tokenizer_json = strdup(given);
+    } else {
+        r->tokenizer_json = path[0] ? read_file(path, &n, p) : tokenizer_builtin_json(&n);
+    }
+    if (!r->tokenizer_json) return;
+    const char *name = path[0] ? path : "tokenizer.json";
+    r->tokenizer = tokenizer_parse(r->tokenizer_json, n, name, p);
+    if (!r->tokenizer) return;
+    r->think = tokenizer_find(r->tokenizer, "<think>");
+    r->eos = tokenizer_find(r->tokenizer, TOKEN_EOS);
+    if (r->think < 0 || r->eos < 0)
+        problems_add(p, name, 0, "has no token %s; the prompts of duet need <think> and " TOKEN_EOS,
+                     r->think < 0 ? "<think>" : TOKEN_EOS);
+}
+
+/* A rank's part of what its host has free, less a margin for MPI and the file cache. */
+static size_t memory_limit(const struct world *w)
+{
+    FILE *f = fopen("/proc/meminfo", "r");
+    if (!f) return 0;
+    char line[128];
+    unsigned long kib = 0;
+    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %lu", &kib) != 1) {}
+    fclose(f);
+    return (size_t)kib * 1024 / 10 * 9 / (size_t)w->local_size;
+}
+
+static void print_memory(const struct run *r)
+{
+    double mib = 0x1p20;
+    log_info("memory of rank 0: model, gradients, activations %.0f MiB, optimizer %.0f MiB, rollout "
+             "and cache %.0f MiB, step buffers %.0f MiB",
+             (double)actor_bytes(&r->actor) / mib, (double)r->optimizer.arena.size / mib,
+             r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0, (double)r->arena.size / mib);
+}
+
+void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
+              struct extent e)
+{
+    *r = (struct run){.settings = settings, .world = w};
+    struct problems p = {0};
+    open_tokenizer(r, tokenizer_json, &p);
+    r->source = source_open(&r->settings, &p);
+    r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
+    if (!r->ops) problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+    problems_end_if_any(&p);
+    ops_set_threads(settings.run.threads);
+    mesh_split(&r->mesh, w, settings.mesh.dp, settings.mesh.pp,
+               actor_schedule(&r->settings) == PLAN_DUALPIPE);
+    struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
+    int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
+    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference, memory_limit(w));
+    optimizer_new(&r->optimizer, &r->actor);
+    learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
+    if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
+    scratch_place(r, e);
+    arena_back(&r->arena, r->arena.used);
+    scratch_place(r, e);
+    r->recipe = settings_yaml(&r->settings);
+    print_memory(r);
+}
+
+void run_close(struct run *r)
+{
+    if (r->writer) checkpoint_writer_free(r->writer);
+    if (r->metrics) metrics_close(r->metrics);
+    rollout_free(r->rollout);
+    learner_free(&r->learner);
+    optimizer_free(&r->optimizer);
+    actor_free(&r->actor);
+    mesh_free(&r->mesh);
+    source_free(r->source);
+    tokenizer_free(r->tokenizer);
+    arena_free(&r->arena);
+    free(r->tokenizer_json);
+    free(r->recipe);
+    settings_free(&r->settings);
+}
+
+/* --- position --- */
+
+static json_t *milestone_json(const struct milestone *m)
+{
+    return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f}", "phase", m->phase, "step",
+                     (int)m->step, "prompts", m->score.prompts, "samples", m->score.samples, "pass1",
+                     m->score.pass1, "pass_k", m->score.pass_k, "maj_k", m->score.maj_k, "length",
+                     m->score.length);
+}
+
+json_t *run_state(struct run *r)
+{
+    long metrics_bytes = 0, samples_bytes = 0;
+    if (r->metrics) metrics_position(r->metrics, &metrics_bytes, &samples_bytes);
+    json_t *past = json_array();
+    for (int i = 0; i < r->milestones; i++) json_array_append_new(past, milestone_json(&r->milestone[i]));
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase", r->phase, "phase_step",
+                     (json_int_t)r->phase_step, "step", (json_int_t)r->step, "updates",
+                     (json_int_t)r->optimizer.updates, "tokens", (json_int_t)r->tokens,
+                     "metrics_bytes", (json_int_t)metrics_bytes, "samples_bytes",
+                     (json_int_t)samples_bytes, "milestones", past);
+}
+
+static void take_milestones(struct run *r, const json_t *past)
+{
+    size_t n = json_array_size(past);
+    for (size_t i = 0; i < n && r->milestones < MILESTONES; i++) {
+        struct milestone *m = &r->milestone[r->milestones];
+        const char *phase = NULL;
+        int step = 0;
+        struct score *s = &m->score;
+        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s:i, s:F, s:F, s:F, s:F}", "phase",
+                        &phase, "step", &step, "prompts", &s->prompts, "samples", &s->samples,
+                        "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k", &s->maj_k, "length",
+                        &s->length))
+            continue;
+        snprintf(m->phase, sizeof m->phase, "%s", phase);
+        m->step = step;
+        r->milestones++;
+    }
+}
+
+static bool take_position(struct run *r, const struct checkpoint *c, struct problems *p)
+{
+    json_int_t phase_step, step, updates, tokens;
+    json_t *past = NULL;
+    if (json_unpack(c->state, "{s:i, s:I, s:I, s:I, s:I, s:o}", "phase", &r->phase, "phase_step",
+                    &phase_step, "step", &step, "updates", &updates, "tokens", &tokens, "milestones",
+                    &past)) {
+        problems_add(p, c->folder, 0, "its state lacks phase, step, updates or tokens");
+        return false;
+    }
+    r->phase_step = (long)phase_step;
+    r->step = (long)step;
+    r->optimizer.updates = (long)updates;
+    r->tokens = tokens;
+    take_milestones(r, past);
+    return true;
+}
+
+bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
+{
+    int what = everything ? SLICES_READ : SLICES_READ_MODEL;
+    int n = optimizer_slices(&r->optimizer, NULL, what);
+    struct slice *slices = calloc((size_t)n + 1, sizeof *slices);
+    SYS_OK(slices, "free memory", "no memory for %d slices", n);
+    optimizer_slices(&r->optimizer, slices, what);
+    bool reference = checkpoint_has(c, "ref/embed");
+    int kept = 0;
+    for (int i = 0; i < n; i++) /* a recipe that now keeps a reference starts it anew */
+        if (reference || strncmp(slices[i].name, "ref/", 4) != 0) slices[kept++] = slices[i];
+    bool ok = checkpoint_read(c, slices, kept, p);
+    free(slices);
+    if (everything) ok = take_position(r, c, p) && ok;
+    if (!world_all(r->world, ok)) return false;
+    optimizer_publish(&r->optimizer);
+    if (!r->actor.local[0].reference) return true;
+    if (reference && everything)
+        optimizer_publish_reference(&r->optimizer);
+    else
+        optimizer_snapshot(&r->optimizer);
+    return true;
+}
+
+double run_save(struct run *r, bool end_of_phase)
+{
+    json_t *state = run_state(r);
+    double stall = checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json, end_of_phase);
+    json_decref(state);
+    return stall;
+}
+
+/* --- tokens --- */
+
+int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
+               int *n_prompt)
+{
+    size_t room = (size_t)r->actor.dims.max_context;
+    size_t at = tokenizer_encode(r->tokenizer, prompt, strlen(prompt), false, out, room);
+    if (at + 2 > room) return -1;
+    out[at++] = r->think;
+    *n_prompt = (int)at;
+    if (!completion) return (int)at;
+    at += tokenizer_encode(r->tokenizer, completion, n, true, out + at, room - at);
+    if (at + 1 > room) return -1;
+    out[at++] = r->eos;
+    return (int)at;
+}
+
+void run_questions(struct run *r, enum split split, uint32_t from, int n)
+{
+    struct step_scratch *s = r->scratch;
+    struct problems p = {0};
+    for (int i = 0; i < n; i++) {
+        int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
+        source_problem(r->source, split, from + (uint32_t)i, &s->problem[i]);
+        if (run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt) < 0)
+            problems_add(&p, NULL, 0, "a prompt of %zu characters leaves no room for an answer in "
+                         "model.max_context %d: \"%.40s...\"", strlen(s->problem[i].prompt),
+                         r->actor.dims.max_context, s->problem[i].prompt);
+        s->question[i] = (struct question){token, n_prompt};
+    }
+    problems_end_if_any(&p);
+}
