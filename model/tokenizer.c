@@ -45,8 +45,6 @@ static void refuse(struct parse *p, const char *place, const char *why, const ch
     p->ok = false;
 }
 
-/* ---- the built-in file ---- */
-
 static json_t *builtin_vocabulary(void)
 {
     json_t *vocabulary = json_object();
@@ -78,8 +76,6 @@ char *tokenizer_builtin_json(size_t *n)
     *n = strlen(text);
     return text;
 }
-
-/* ---- reading ---- */
 
 static const char *text_member(const json_t *object, const char *name)
 {
@@ -278,8 +274,6 @@ void tokenizer_free(struct tokenizer *t)
     json_decref(t->json);
     free(t);
 }
-
-/* ---- use ---- */
 
 int tokenizer_size(const struct tokenizer *t)
 {
