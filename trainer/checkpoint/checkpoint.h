@@ -17,18 +17,19 @@
 struct slice {
     char name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/..." */
     size_t n, lo, hi;
-    float *data;   /* hi - lo floats, the caller's */
+    float *data; /* hi - lo floats, the caller's */
 };
 
 struct checkpoint_writer;
 /* Collective. folder: <run>/checkpoints. Allocates the snapshot buffer (bytes = all slices'). */
-struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const char *folder, const struct slice *slices, int n,
-                                                int keep, bool async);
+struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const char *folder,
+                                                const struct slice *slices, int n, int keep,
+                                                bool async);
 /* Collective, all ranks with the same step and (on rank 0) state; state is a JSON object (borrowed). recipe, tokenizer: texts
  * stored beside. Waits for a save still under way, copies the slices, returns; with async false returns when committed.
  * keep_forever: not counted against `keep` (end of a phase). Returns seconds stalled. */
-double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *state, const char *recipe, const char *tokenizer,
-                       bool keep_forever);
+double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *state,
+                       const char *recipe, const char *tokenizer, bool keep_forever);
 /* Collective, once a step: commits when every rank's shard is durable. A failed write (disk full) ends the job with what and why; what
  * was committed before stays. */
 void checkpoint_poll(struct checkpoint_writer *c);
@@ -38,16 +39,20 @@ void checkpoint_writer_free(struct checkpoint_writer *c);
 struct checkpoint {
     char folder[1024];
     long step;
-    json_t *state;     /* owned */
+    json_t *state; /* owned */
     char *recipe, *tokenizer;
     struct manifest *manifest;
 };
 /* Local. path: a checkpoint folder, a run folder, or a run's checkpoints folder (then the newest committed). Verifies the manifest, every
  * shard's presence, size and checksum (each rank a part, or all when world is NULL). Damage is added to p: file, place, what, what to do; with a
  * run folder the newest undamaged one is taken and the damaged one named in a warning. Collective when world is given. */
-bool checkpoint_open(struct checkpoint *c, const char *path, const struct world *world, struct problems *p);
+bool checkpoint_open(struct checkpoint *c, const char *path, const struct world *world,
+                     struct problems *p);
+/* Local: is there a committed checkpoint at path (damaged or not)? For "resume if there is something to resume from". */
+bool checkpoint_any(const char *path);
 /* Fills slices by name and range, whatever the layout was that wrote it. Missing tensor or range, wrong length: a problem. Local. */
-bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n, struct problems *p);
+bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n,
+                     struct problems *p);
 bool checkpoint_has(const struct checkpoint *c, const char *tensor);
 void checkpoint_close(struct checkpoint *c);
 /* Prints tensors, shards, state, and the result of a full verification. Exit code. */

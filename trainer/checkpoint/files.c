@@ -1,0 +1,190 @@
+#include "trainer/checkpoint/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "comm/base/die.h"
+
+void path_make(char out[PATH_BYTES], const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(out, PATH_BYTES, fmt, args);
+    va_end(args);
+    if (n < 0 || n >= PATH_BYTES)
+        die_fmt(__FILE__, __LINE__, EXIT_USER, "making the path of a file", "choose a shorter path",
+                "%.200s... has more than %d letters", out, PATH_BYTES - 1);
+}
+
+uint64_t bytes_sum(const void *bytes, size_t n)
+{
+    return XXH64(bytes, n, 0);
+}
+
+static bool sum_open(int fd, const char *path, struct file_sum *sum, struct failure *f)
+{
+    enum { PIECE = 1 << 20 };
+    unsigned char *piece = malloc(PIECE);
+    XXH64_state_t *state = XXH64_createState();
+    ssize_t got = -1;
+    if (piece && state) {
+        XXH64_reset(state, 0);
+        sum->bytes = 0;
+        while ((got = read(fd, piece, PIECE)) > 0) {
+            XXH64_update(state, piece, (size_t)got);
+            sum->bytes += (uint64_t)got;
+        }
+        sum->xxh64 = XXH64_digest(state);
+    }
+    if (got < 0) failure_note(f, strerror(errno), "reading %s", path);
+    XXH64_freeState(state);
+    free(piece);
+    return got == 0;
+}
+
+bool file_sum_of(const char *path, struct file_sum *sum, struct failure *f)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        failure_note(f, strerror(errno), "opening %s", path);
+        return false;
+    }
+    const bool ok = sum_open(fd, path, sum, f);
+    close(fd);
+    return ok;
+}
+
+/* fsync of a file or folder by its path: Linux syncs the inode, whoever wrote it. */
+static bool path_sync(const char *path, struct failure *f)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (!ok && fd >= 0 && errno == EINVAL) ok = true; /* some file systems cannot sync folders */
+    if (!ok) failure_note(f, strerror(errno), "syncing %s to the disk", path);
+    if (fd >= 0) close(fd);
+    return ok;
+}
+
+bool path_rename(const char *from, const char *to, const char *folder, struct failure *f)
+{
+    if (rename(from, to) != 0) {
+        failure_note(f, strerror(errno), "renaming %s to %s", from, to);
+        return false;
+    }
+    return path_sync(folder, f);
+}
+
+bool file_commit(const char *folder, const char *name, struct failure *f)
+{
+    char tmp[PATH_BYTES], path[PATH_BYTES];
+    path_make(tmp, "%s/%s.tmp", folder, name);
+    path_make(path, "%s/%s", folder, name);
+    return path_sync(tmp, f) && path_rename(tmp, path, folder, f);
+}
+
+static bool write_all(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        const ssize_t wrote = write(fd, bytes, n);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote <= 0) return false;
+        bytes += wrote;
+        n -= (size_t)wrote;
+    }
+    return true;
+}
+
+bool file_write(const char *folder, const char *name, const void *bytes, size_t n,
+                struct failure *f)
+{
+    char tmp[PATH_BYTES];
+    path_make(tmp, "%s/%s.tmp", folder, name);
+    const int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = fd >= 0 && write_all(fd, bytes, n);
+    if (!ok) failure_note(f, strerror(errno), "writing %s", tmp);
+    if (fd >= 0 && close(fd) != 0) {
+        failure_note(f, strerror(errno), "closing %s", tmp);
+        ok = false;
+    }
+    if (ok && file_commit(folder, name, f)) return true;
+    unlink(tmp);
+    return false;
+}
+
+static char *read_open(int fd, size_t n, const char *path, struct failure *f)
+{
+    char *bytes = malloc(n + 1);
+    size_t got = 0;
+    while (bytes && got < n) {
+        const ssize_t r = read(fd, bytes + got, n - got);
+        if (r <= 0) break;
+        got += (size_t)r;
+    }
+    if (bytes && got == n) {
+        bytes[n] = 0;
+        return bytes;
+    }
+    failure_note(f, bytes ? "it ends early" : "no memory", "reading %s", path);
+    free(bytes);
+    return NULL;
+}
+
+char *file_read(const char *path, size_t most, size_t *n, struct failure *f)
+{
+    struct stat st;
+    char *bytes = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        failure_note(f, strerror(errno), "opening %s", path);
+    else if (!S_ISREG(st.st_mode) || (uintmax_t)st.st_size > most)
+        failure_note(f, S_ISREG(st.st_mode) ? "it is far too long" : "it is not a file",
+                     "reading %s", path);
+    else
+        bytes = read_open(fd, *n = (size_t)st.st_size, path, f);
+    if (fd >= 0) close(fd);
+    return bytes;
+}
+
+static bool folder_make_one(const char *path, struct failure *f)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return true;
+    failure_note(f, strerror(errno), "making the folder %s", path);
+    return false;
+}
+
+bool folder_make(const char *path, struct failure *f)
+{
+    char part[PATH_BYTES];
+    path_make(part, "%s", path);
+    for (char *c = part + 1; *c; c++) {
+        if (*c != '/') continue;
+        *c = 0;
+        if (!folder_make_one(part, f)) return false;
+        *c = '/';
+    }
+    return folder_make_one(part, f);
+}
+
+bool folder_remove(const char *path, struct failure *f)
+{
+    DIR *d = opendir(path);
+    if (!d && errno == ENOENT) return true;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        char file[PATH_BYTES];
+        path_make(file, "%s/%s", path, e->d_name);
+        if (unlink(file) != 0) failure_note(f, strerror(errno), "removing %s", file);
+    }
+    if (d) closedir(d);
+    if (rmdir(path) == 0) return true;
+    failure_note(f, strerror(errno), "removing the folder %s", path);
+    return false;
+}

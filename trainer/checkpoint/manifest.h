@@ -1,0 +1,65 @@
+/* manifest.json: what a checkpoint consists of, and the proof that it is whole.
+ *
+ *   {"xxh64": "0123456789abcdef",            over all bytes after this line
+ *   "format": "duet-checkpoint", "version": 1, "step": 12, "keep_forever": false,
+ *   "shards": [{"file": ..., "bytes": ..., "xxh64": ...}, ...],
+ *   "files": {"recipe.yaml": {"bytes": ..., "xxh64": ...}, "tokenizer.json": ...},
+ *   "tensors": {"model/x": {"n": 100, "slices": [[shard, lo, hi], ...]}, ...},
+ *   "state": {...}}
+ *
+ * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold copies. */
+#ifndef DUET_TRAINER_CHECKPOINT_MANIFEST_H
+#define DUET_TRAINER_CHECKPOINT_MANIFEST_H
+
+#include <jansson.h>
+#include <stdio.h>
+#include "comm/base/die.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/files.h"
+
+enum { MOST_MANIFEST_BYTES = 1 << 30 };
+
+struct manifest_slice {
+    int shard;
+    bool again; /* not the first slice of this tensor in the shard: the dataset is named name@lo */
+    size_t lo, hi;
+};
+
+struct manifest_tensor {
+    char name[64];
+    size_t n;
+    struct manifest_slice *slice; /* into the manifest's pool */
+    size_t slices;
+};
+
+struct manifest {
+    long step;
+    bool keep_forever;
+    int shards;
+    struct file_sum *shard; /* (shards) */
+    bool has_recipe, has_tokenizer;
+    struct file_sum recipe, tokenizer;
+    struct manifest_tensor *tensor; /* (tensors), by name */
+    size_t tensors;
+    struct manifest_slice *pool;
+    json_t *state; /* owned */
+};
+
+/* Bytes of a whole file; `file` is its name for messages. true, or problems and an empty manifest. Local. */
+bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char *file,
+                    struct problems *p);
+/* The file's text, malloc'd; NULL without memory. The same manifest gives the same bytes. Local. */
+char *manifest_text(const struct manifest *m, size_t *n);
+/* The layout from every rank's slices: slice i of rank r at slices[first[r] + i], count[r] of them. Empty slices are left out. Gaps,
+ * names that HDF5 or JSON would change, and lengths that differ between ranks are our bug. */
+void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
+                     const int *first, int ranks);
+/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. */
+size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch);
+const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
+void manifest_free(struct manifest *m);
+
+/* "shard-0001-of-0004.h5" */
+void shard_name(char out[64], int shard, int shards);
+
+#endif

@@ -1,0 +1,227 @@
+/* Opening: nothing is used before all of it has been verified. With a world every rank reads the manifest and verifies its part
+ * of the shards, and all take the same decision. */
+#include "trainer/checkpoint/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/log.h"
+#include "trainer/checkpoint/open.h"
+#include "trainer/checkpoint/shard.h"
+#include "trainer/checkpoint/where.h"
+
+enum { MOST_TEXT_BYTES = 1 << 30 };
+
+static bool agree(const struct world *w, bool ok)
+{
+    return w ? world_all(w, ok) : ok;
+}
+
+/* --- one checkpoint ---------------------------------------------------------------------------- */
+
+static bool read_manifest(struct manifest *m, const char *folder, struct problems *p)
+{
+    char path[PATH_BYTES];
+    size_t n = 0;
+    struct failure f = {0};
+    path_make(path, "%s/manifest.json", folder);
+    char *text = file_read(path, MOST_MANIFEST_BYTES, &n, &f);
+    if (!text) problems_add(p, path, 0, "%s; the checkpoint is not complete, use another", f.why);
+    const bool ok = text && manifest_parse(m, text, n, path, p);
+    free(text);
+    return ok;
+}
+
+static bool read_text(char **text, const char *folder, const char *name,
+                      const struct file_sum *must, struct problems *p)
+{
+    char path[PATH_BYTES];
+    size_t n = 0;
+    struct failure f = {0};
+    path_make(path, "%s/%s", folder, name);
+    *text = file_read(path, MOST_TEXT_BYTES, &n, &f);
+    if (*text && n == must->bytes && bytes_sum(*text, n) == must->xxh64) return true;
+    if (*text)
+        problems_add(p, path, 0,
+                     "damaged: %zu bytes with checksum %016" PRIx64 ", the manifest says %" PRIu64
+                     " with %016" PRIx64 "; use another checkpoint, or put back a copy of the file",
+                     n, bytes_sum(*text, n), must->bytes, must->xxh64);
+    else
+        problems_add(p, path, 0,
+                     "cannot be read: %s; use another checkpoint, or put back a copy of the file",
+                     f.why);
+    return false;
+}
+
+bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *p)
+{
+    *c = (struct checkpoint){0};
+    struct manifest *m = calloc(1, sizeof *m);
+    SYS_OK(m, NULL, "no memory for a manifest");
+    INVARIANT(strlen(folder) < sizeof c->folder, "a path of %zu letters", strlen(folder));
+    strcpy(c->folder, folder);
+    c->manifest = m;
+    if (!read_manifest(m, folder, p)) return false;
+    c->step = m->step;
+    c->state = json_incref(m->state);
+    const bool recipe =
+        !m->has_recipe || read_text(&c->recipe, folder, "recipe.yaml", &m->recipe, p);
+    const bool tokenizer =
+        !m->has_tokenizer || read_text(&c->tokenizer, folder, "tokenizer.json", &m->tokenizer, p);
+    return recipe && tokenizer;
+}
+
+/* Damage of what all ranks read is named by rank 0 alone, unless only others see it. */
+static bool agree_on_shared(const struct world *w, bool ok, struct problems *p)
+{
+    if (!w) return ok;
+    int first = ok;
+    MPI_OK(MPI_Bcast(&first, 1, MPI_INT, 0, w->comm));
+    if (!first && w->rank != 0) problems_free(p);
+    return world_all(w, ok);
+}
+
+static bool open_one(struct checkpoint *c, const char *folder, const struct world *w,
+                     struct problems *p)
+{
+    bool ok = agree_on_shared(w, checkpoint_load(c, folder, p), p);
+    const int rank = w ? w->rank : 0, ranks = w ? w->size : 1;
+    if (ok) {
+        for (int i = rank; i < c->manifest->shards; i += ranks) {
+            if (!shard_check(c->manifest, folder, i, p)) ok = false;
+            watchdog_feed();
+        }
+        ok = agree(w, ok);
+    }
+    if (!ok) checkpoint_close(c);
+    return ok;
+}
+
+void checkpoint_close(struct checkpoint *c)
+{
+    if (c->manifest) manifest_free(c->manifest);
+    free(c->manifest);
+    json_decref(c->state);
+    free(c->recipe);
+    free(c->tokenizer);
+    *c = (struct checkpoint){0};
+}
+
+/* --- which one --------------------------------------------------------------------------------- */
+
+/* Rank 0 looks; all get the same answer. */
+static bool find(struct where *at, const char *path, const struct world *w, struct problems *p)
+{
+    bool ok = true;
+    if (!w || w->rank == 0) {
+        ok = where_find(at, path, p);
+        if (ok) where_warn(at);
+    }
+    if (!w) return ok;
+    if (!world_all(w, ok)) return false;
+    MPI_OK(MPI_Bcast(at, sizeof *at, MPI_BYTE, 0, w->comm));
+    if (w->rank != 0) at->list.entry = calloc((size_t)at->list.n + 1, sizeof *at->list.entry);
+    SYS_OK(at->one || at->list.entry, NULL, "no memory to list %s", at->root);
+    if (!at->one)
+        MPI_OK(MPI_Bcast(at->list.entry, at->list.n * (int)sizeof *at->list.entry, MPI_BYTE, 0,
+                         w->comm));
+    return true;
+}
+
+static bool open_newest(struct checkpoint *c, const struct where *at, const struct world *w,
+                        struct problems *p)
+{
+    const bool speaks = !w || w->rank == 0;
+    for (int i = 0; i < at->list.n; i++) {
+        char folder[PATH_BYTES];
+        struct problems damage = {0};
+        store_path(folder, at->root, at->list.entry[i]);
+        const bool ok = open_one(c, folder, w, &damage);
+        for (int k = 0; k < damage.n; k++) log_warn("damaged, not used: %s", damage.text[k]);
+        problems_free(&damage);
+        if (ok && i > 0 && speaks) log_warn("%s is used instead", folder);
+        if (ok) return true;
+    }
+    if (speaks)
+        problems_add(p, at->root, 0, "no undamaged checkpoint among %d; the damage is named above",
+                     at->list.n);
+    return false;
+}
+
+bool checkpoint_open(struct checkpoint *c, const char *path, const struct world *world,
+                     struct problems *p)
+{
+    struct where at = {0};
+    *c = (struct checkpoint){0};
+    bool ok = find(&at, path, world, p);
+    if (ok) ok = at.one ? open_one(c, at.root, world, p) : open_newest(c, &at, world, p);
+    where_free(&at);
+    return ok;
+}
+
+bool checkpoint_any(const char *path)
+{
+    struct where at;
+    struct problems p = {0};
+    const bool any = where_find(&at, path, &p);
+    where_free(&at);
+    problems_free(&p);
+    return any;
+}
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
+bool checkpoint_has(const struct checkpoint *c, const char *tensor)
+{
+    return manifest_find(c->manifest, tensor) != NULL;
+}
+
+static bool find_wanted(const struct checkpoint *c, const struct slice *s, struct shard_want *w,
+                        struct problems *p)
+{
+    const struct manifest_tensor *t = manifest_find(c->manifest, s->name);
+    *w = (struct shard_want){t, s};
+    if (!t)
+        problems_add(p, c->folder, 0, "has no tensor %s; it was written by another model or recipe",
+                     s->name);
+    else if (t->n != s->n)
+        problems_add(
+            p, c->folder, 0,
+            "%s has %zu elements, the recipe's model wants %zu; use the recipe it was trained with",
+            s->name, t->n, s->n);
+    else if (s->lo > s->hi || s->hi > t->n)
+        problems_add(p, c->folder, 0, "%s has %zu elements, none of [%zu, %zu)", s->name, t->n,
+                     s->lo, s->hi);
+    else
+        return true;
+    return false;
+}
+
+static bool read_shards(const struct checkpoint *c, const struct shard_want *want, size_t n,
+                        struct problems *p)
+{
+    for (int i = 0; i < c->manifest->shards; i++) {
+        char name[64];
+        struct failure f = {0};
+        shard_name(name, i, c->manifest->shards);
+        if (shard_read(c->folder, name, i, want, n, &f)) continue;
+        problems_add(p, c->folder, 0, "%s cannot be read: %s: %s; use another checkpoint", name,
+                     f.what, f.why);
+        return false;
+    }
+    return true;
+}
+
+bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n,
+                     struct problems *p)
+{
+    struct shard_want *want = calloc((size_t)n + 1, sizeof *want);
+    SYS_OK(want, NULL, "no memory to read %d slices", n);
+    bool ok = true;
+    for (int i = 0; i < n; i++)
+        if (!find_wanted(c, &slices[i], &want[i], p)) ok = false;
+    if (ok) ok = read_shards(c, want, (size_t)n, p);
+    free(want);
+    return ok;
+}

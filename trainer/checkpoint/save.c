@@ -1,0 +1,315 @@
+/* Saving: every rank copies its slices, a thread of its own writes them, and at some later step all agree that all are durable;
+ * then rank 0 commits. A rank whose write fails ends the job, after what is half-written has been cleared away. */
+#include "trainer/checkpoint/checkpoint.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/base/arena.h"
+#include "comm/base/log.h"
+#include "trainer/checkpoint/shard.h"
+#include "trainer/checkpoint/store.h"
+
+enum job { IDLE, WRITING, WRITTEN, QUIT };
+
+struct checkpoint_writer {
+    const struct world *w;
+    char root[PATH_BYTES], partial[PATH_BYTES], shard[64];
+    struct arena arena;
+    struct slice *slice, *snapshot; /* (n): the caller's data; ours */
+    int n, keep;
+    bool async, busy; /* busy: a save is under way; the same on all ranks */
+    long step, seen;
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    enum job job; /* under lock; what follows is the thread's while it is WRITING */
+    struct shard_progress progress;
+    struct failure failure;
+    struct file_sum sum;
+
+    /* rank 0 */
+    struct manifest manifest;
+    char *recipe, *tokenizer;
+};
+
+/* --- the thread -------------------------------------------------------------------------------- */
+
+static void write_text(struct checkpoint_writer *c, const char *name, const char *text,
+                       struct file_sum *sum)
+{
+    if (!text || failed(&c->failure)) return;
+    *sum = (struct file_sum){strlen(text), bytes_sum(text, strlen(text))};
+    file_write(c->partial, name, text, strlen(text), &c->failure);
+}
+
+static void write_all(struct checkpoint_writer *c)
+{
+    shard_write(&c->sum, c->partial, c->shard, c->snapshot, c->n, &c->progress, &c->failure);
+    write_text(c, "recipe.yaml", c->recipe, &c->manifest.recipe);
+    write_text(c, "tokenizer.json", c->tokenizer, &c->manifest.tokenizer);
+}
+
+static void *writer_body(void *arg)
+{
+    struct checkpoint_writer *c = arg;
+    pthread_mutex_lock(&c->lock);
+    while (c->job != QUIT) {
+        if (c->job != WRITING) {
+            pthread_cond_wait(&c->wake, &c->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&c->lock);
+        write_all(c);
+        pthread_mutex_lock(&c->lock);
+        c->job = WRITTEN;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void set_job(struct checkpoint_writer *c, enum job job)
+{
+    pthread_mutex_lock(&c->lock);
+    c->job = job;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static bool is_written(struct checkpoint_writer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    const bool written = c->job == WRITTEN;
+    pthread_mutex_unlock(&c->lock);
+    return written;
+}
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+/* --- new and free ------------------------------------------------------------------------------ */
+
+/* Rank 0 learns every rank's slices; they stay the same for the whole run. */
+static void gather_layout(struct checkpoint_writer *c)
+{
+    const struct world *w = c->w;
+    int *count = calloc((size_t)w->size * 3, sizeof *count);
+    SYS_OK(count, NULL, "no memory for the counts of %d ranks", w->size);
+    int *bytes = count + w->size, *first = bytes + w->size;
+    MPI_OK(MPI_Gather(&c->n, 1, MPI_INT, count, 1, MPI_INT, 0, w->comm));
+    size_t all = 0;
+    for (int r = 0; r < w->size; r++) {
+        first[r] = (int)all * (int)sizeof(struct slice);
+        bytes[r] = count[r] * (int)sizeof(struct slice);
+        all += (size_t)count[r];
+        INVARIANT(all < INT_MAX / sizeof(struct slice), "%zu slices", all);
+    }
+    struct slice *slices = calloc(all + 1, sizeof *slices);
+    SYS_OK(slices, NULL, "no memory for %zu slices", all);
+    MPI_OK(MPI_Gatherv(c->slice, c->n * (int)sizeof(struct slice), MPI_BYTE, slices, bytes, first,
+                       MPI_BYTE, 0, w->comm));
+    for (int r = 0; r < w->size; r++) first[r] /= (int)sizeof(struct slice);
+    if (w->rank == 0) manifest_layout(&c->manifest, slices, count, first, w->size);
+    free(slices);
+    free(count);
+}
+
+/* Measures, then places (arena.h). */
+static void place(struct checkpoint_writer *c, const struct slice *slices)
+{
+    struct arena *a = &c->arena;
+    c->slice = arena_take_n(a, (size_t)c->n, sizeof *c->slice);
+    c->snapshot = arena_take_n(a, (size_t)c->n, sizeof *c->snapshot);
+    for (int i = 0; i < c->n; i++) {
+        float *data = arena_take_n(a, slices[i].hi - slices[i].lo, sizeof *data);
+        if (!a->base) continue;
+        c->slice[i] = c->snapshot[i] = slices[i];
+        c->snapshot[i].data = data;
+    }
+}
+
+struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const char *folder,
+                                                const struct slice *slices, int n, int keep,
+                                                bool async)
+{
+    INVARIANT(keep >= 1 && n >= 0, "keep %d, %d slices", keep, n);
+    struct checkpoint_writer *c = calloc(1, sizeof *c);
+    SYS_OK(c, NULL, "no memory for the checkpoint writer");
+    c->w = w;
+    c->n = n;
+    c->keep = keep;
+    c->async = async;
+    path_make(c->root, "%s", folder);
+    shard_name(c->shard, w->rank, w->size);
+    place(c, slices);
+    arena_back(&c->arena, c->arena.used);
+    place(c, slices);
+    gather_layout(c);
+    const bool up =
+        pthread_mutex_init(&c->lock, NULL) == 0 && pthread_cond_init(&c->wake, NULL) == 0;
+    SYS_OK(up, NULL, "cannot make a lock for the checkpoint writer");
+    world_thread_start(&c->thread, writer_body, c);
+    return c;
+}
+
+/* --- agreement and commit ---------------------------------------------------------------------- */
+
+static void barrier(struct checkpoint_writer *c)
+{
+    MPI_Request request;
+    MPI_OK(MPI_Ibarrier(c->w->comm, &request));
+    world_wait(&request, 1);
+}
+
+/* All ranks come here: the threads stop, what is half-written goes, the lowest rank that failed speaks. */
+static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
+{
+    atomic_store(&c->progress.stop, true);
+    while (!is_written(c)) sleep_ms(2);
+    barrier(c);
+    if (c->w->rank == 0) folder_remove(c->partial, &(struct failure){0});
+    barrier(c);
+    if (c->w->rank == rank)
+        die(__FILE__, __LINE__, EXIT_WORLD, c->failure.what, c->failure.why,
+            "free space on that disk; the checkpoints saved before are whole: start again with "
+            "--resume auto");
+    for (;;) pause(); /* until that rank's end takes us along */
+}
+
+static void commit_manifest(struct checkpoint_writer *c)
+{
+    size_t n;
+    struct failure f = {0};
+    struct manifest *m = &c->manifest;
+    m->has_recipe = c->recipe != NULL;
+    m->has_tokenizer = c->tokenizer != NULL;
+    char *text = manifest_text(m, &n);
+    SYS_OK(text, NULL, "no memory for the manifest of step %ld", c->step);
+    if (!store_commit(c->root, c->step, text, n, &f))
+        die(__FILE__, __LINE__, EXIT_WORLD, f.what, f.why,
+            "free space on that disk; the checkpoints saved before are whole: start again with "
+            "--resume auto");
+    free(text);
+    store_prune(c->root, c->step, c->keep);
+    uint64_t bytes = 0;
+    for (int i = 0; i < m->shards; i++) bytes += m->shard[i].bytes;
+    log_info("saved %s/step-%08ld (%.1f MB)", c->root, c->step, (double)bytes / 1e6);
+}
+
+/* When it returns, every rank knows that the checkpoint is there. */
+static void commit(struct checkpoint_writer *c)
+{
+    die_place("committing the checkpoint of step %ld", c->step);
+    MPI_OK(MPI_Gather(&c->sum, 2, MPI_UINT64_T, c->manifest.shard, 2, MPI_UINT64_T, 0, c->w->comm));
+    if (c->w->rank == 0) commit_manifest(c);
+    barrier(c);
+    set_job(c, IDLE);
+    c->busy = false;
+    die_place(NULL);
+}
+
+/* One agreement while a save is under way: commits when all ranks have written. A rank that still gets on feeds the
+ * watchdogs of those that wait for it. */
+static void settle(struct checkpoint_writer *c)
+{
+    const bool written = is_written(c);
+    const long moved = atomic_load(&c->progress.moved);
+    int mine[3] = {written, written && failed(&c->failure) ? c->w->rank : INT_MAX,
+                   moved == c->seen},
+        all[3];
+    c->seen = moved;
+    MPI_Request request;
+    MPI_OK(MPI_Iallreduce(mine, all, 3, MPI_INT, MPI_MIN, c->w->comm, &request));
+    world_wait(&request, 1);
+    if (all[1] != INT_MAX) end_failed(c, all[1]);
+    if (!all[2]) watchdog_feed();
+    if (all[0]) commit(c);
+}
+
+static void drain(struct checkpoint_writer *c)
+{
+    if (c->busy) die_place("waiting for the checkpoint of step %ld to reach the disk", c->step);
+    while (c->busy) {
+        settle(c);
+        if (c->busy) sleep_ms(1);
+    }
+    die_place(NULL);
+}
+
+void checkpoint_poll(struct checkpoint_writer *c)
+{
+    if (c->busy) settle(c);
+}
+
+/* --- save -------------------------------------------------------------------------------------- */
+
+static char *copy_text(const char *text)
+{
+    char *copy = text ? strdup(text) : NULL;
+    SYS_OK(copy || !text, NULL, "no memory for a copy of %zu bytes", strlen(text));
+    return copy;
+}
+
+/* Rank 0 makes the folder and keeps its own copies of what goes into the manifest. */
+static void begin(struct checkpoint_writer *c, const json_t *state, const char *recipe,
+                  const char *tokenizer, bool keep_forever)
+{
+    struct failure f = {0};
+    struct manifest *m = &c->manifest;
+    if (!store_begin(c->partial, c->root, c->step, &f))
+        die(__FILE__, __LINE__, EXIT_WORLD, f.what, f.why,
+            "check that the run folder is yours and its disk has space");
+    json_decref(m->state);
+    free(c->recipe);
+    free(c->tokenizer);
+    m->state = state ? json_deep_copy(state) : json_object();
+    SYS_OK(m->state, NULL, "no memory for the state of step %ld", c->step);
+    m->step = c->step;
+    m->keep_forever = keep_forever;
+    c->recipe = copy_text(recipe);
+    c->tokenizer = copy_text(tokenizer);
+}
+
+double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *state,
+                       const char *recipe, const char *tokenizer, bool keep_forever)
+{
+    const double since = clock_now();
+    drain(c);
+    die_place("saving step %ld", step);
+    INVARIANT(step >= 0, "checkpoint of step %ld", step);
+    c->step = step;
+    c->failure = (struct failure){0};
+    if (c->w->rank == 0) begin(c, state, recipe, tokenizer, keep_forever);
+    MPI_OK(MPI_Bcast(c->partial, PATH_BYTES, MPI_CHAR, 0, c->w->comm));
+    for (int i = 0; i < c->n; i++)
+        if (c->slice[i].hi > c->slice[i].lo)
+            memcpy(c->snapshot[i].data, c->slice[i].data,
+                   (c->slice[i].hi - c->slice[i].lo) * sizeof(float));
+    c->busy = true;
+    set_job(c, WRITING);
+    die_place(NULL);
+    if (!c->async) drain(c);
+    return clock_now() - since;
+}
+
+void checkpoint_writer_free(struct checkpoint_writer *c)
+{
+    if (!c) return;
+    drain(c);
+    set_job(c, QUIT);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    manifest_free(&c->manifest);
+    free(c->recipe);
+    free(c->tokenizer);
+    arena_free(&c->arena);
+    free(c);
+}

@@ -1,0 +1,190 @@
+#include "trainer/checkpoint/shard.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "trainer/checkpoint/h5.h"
+
+enum { DATASET_BYTES = 96 };
+
+static void dataset_name(char out[DATASET_BYTES], const char *tensor, size_t lo, bool again)
+{
+    if (again)
+        snprintf(out, DATASET_BYTES, "%s@%zu", tensor, lo);
+    else
+        snprintf(out, DATASET_BYTES, "%s", tensor);
+}
+
+/* --- writing ----------------------------------------------------------------------------------- */
+
+static void write_attribute(hid_t set, const char *name, uint64_t value, struct failure *f)
+{
+    const hid_t space = H5_OK(f, H5Screate(H5S_SCALAR));
+    const hid_t a = H5_OK(f, H5Acreate2(set, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT));
+    H5_OK(f, H5Awrite(a, H5T_NATIVE_UINT64, &value));
+    H5_OK(f, H5Aclose(a));
+    H5_OK(f, H5Sclose(space));
+}
+
+/* Whether the list has a slice of the same tensor that starts before this one. */
+static bool comes_again(const struct slice *slices, int n, int i)
+{
+    for (int k = 0; k < n; k++)
+        if (slices[k].lo < slices[i].lo && slices[k].lo < slices[k].hi &&
+            strcmp(slices[k].name, slices[i].name) == 0)
+            return true;
+    return false;
+}
+
+/* NaN as fill value: what was never written must not pass for zeros. */
+static void write_slice(hid_t file, const char *name, const struct slice *s, struct failure *f)
+{
+    const float nothing = NAN;
+    const hsize_t n = s->hi - s->lo;
+    const hid_t space = H5_OK(f, H5Screate_simple(1, &n, NULL));
+    const hid_t links = H5_OK(f, H5Pcreate(H5P_LINK_CREATE)),
+                props = H5_OK(f, H5Pcreate(H5P_DATASET_CREATE));
+    H5_OK(f, H5Pset_create_intermediate_group(links, 1));
+    H5_OK(f, H5Pset_fill_value(props, H5T_NATIVE_FLOAT, &nothing));
+    const hid_t set =
+        H5_OK(f, H5Dcreate2(file, name, H5T_IEEE_F32LE, space, links, props, H5P_DEFAULT));
+    write_attribute(set, "lo", s->lo, f);
+    write_attribute(set, "hi", s->hi, f);
+    write_attribute(set, "n", s->n, f);
+    H5_OK(f, H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->data));
+    H5_OK(f, H5Dclose(set));
+    H5_OK(f, H5Pclose(props));
+    H5_OK(f, H5Pclose(links));
+    H5_OK(f, H5Sclose(space));
+}
+
+/* Readable by HDF5 1.10 and later; no locks (many cluster file systems have none); closing takes all ids with it. */
+static hid_t access_list(struct failure *f)
+{
+    const hid_t list = H5_OK(f, H5Pcreate(H5P_FILE_ACCESS));
+    H5_OK(f, H5Pset_libver_bounds(list, H5F_LIBVER_EARLIEST, H5F_LIBVER_V110));
+    H5_OK(f, H5Pset_fclose_degree(list, H5F_CLOSE_STRONG));
+#if H5_VERSION_GE(1, 10, 7)
+    H5_OK(f, H5Pset_file_locking(list, false, true));
+#endif
+    return list;
+}
+
+static void write_file(const char *path, const struct slice *slices, int n,
+                       struct shard_progress *progress, struct failure *f)
+{
+    h5_enter();
+    const hid_t list = access_list(f);
+    const hid_t file = H5_OK(f, H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list));
+    for (int i = 0; i < n && !failed(f); i++) {
+        if (slices[i].lo == slices[i].hi) continue;
+        char name[DATASET_BYTES];
+        dataset_name(name, slices[i].name, slices[i].lo, comes_again(slices, n, i));
+        if (atomic_load(&progress->stop))
+            failure_note(f, "another rank's failed", "writing %s", path);
+        write_slice(file, name, &slices[i], f);
+        atomic_fetch_add(&progress->moved, 1);
+    }
+    H5_OK(f, H5Fclose(file));
+    H5_OK(f, H5Pclose(list));
+    h5_leave();
+}
+
+bool shard_write(struct file_sum *sum, const char *folder, const char *name,
+                 const struct slice *slices, int n, struct shard_progress *progress,
+                 struct failure *f)
+{
+    char tmp[PATH_BYTES];
+    path_make(tmp, "%s/%s.tmp", folder, name);
+    write_file(tmp, slices, n, progress, f);
+    const bool ok = !failed(f) && file_sum_of(tmp, sum, f) && file_commit(folder, name, f);
+    atomic_fetch_add(&progress->moved, 1);
+    if (!ok) unlink(tmp);
+    return ok;
+}
+
+/* --- verification ------------------------------------------------------------------------------ */
+
+static const char REMEDY[] = "use another checkpoint, or put back a copy of the file";
+
+bool shard_check(const struct manifest *m, const char *folder, int i, struct problems *p)
+{
+    char name[64], path[PATH_BYTES];
+    struct stat st;
+    struct file_sum is;
+    struct failure f = {0};
+    const struct file_sum *must = &m->shard[i];
+    shard_name(name, i, m->shards);
+    path_make(path, "%s/%s", folder, name);
+    if (stat(path, &st) != 0)
+        problems_add(p, path, 0, "missing; the manifest lists it with %" PRIu64 " bytes; %s",
+                     must->bytes, REMEDY);
+    else if ((uint64_t)st.st_size != must->bytes)
+        problems_add(p, path, 0, "%s: it ends at byte %lld, the manifest says %" PRIu64 "; %s",
+                     (uint64_t)st.st_size < must->bytes ? "truncated" : "too long",
+                     (long long)st.st_size, must->bytes, REMEDY);
+    else if (!file_sum_of(path, &is, &f))
+        problems_add(p, path, 0, "cannot be read: %s; %s", f.why, REMEDY);
+    else if (is.xxh64 != must->xxh64)
+        problems_add(p, path, 0,
+                     "damaged: the checksum of its %" PRIu64 " bytes is %016" PRIx64
+                     ", the manifest says %016" PRIx64 " (changed after it was saved); %s",
+                     is.bytes, is.xxh64, must->xxh64, REMEDY);
+    else
+        return true;
+    return false;
+}
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
+/* Elements [lo, hi) of the tensor, which `from` holds, into the place they have in `to`. */
+static void read_piece(hid_t file, const struct shard_want *w, const struct manifest_slice *from,
+                       struct failure *f)
+{
+    const struct slice *to = w->slice;
+    const size_t lo = from->lo > to->lo ? from->lo : to->lo,
+                 hi = from->hi < to->hi ? from->hi : to->hi;
+    const hsize_t start = lo - from->lo, n = hi - lo;
+    char name[DATASET_BYTES];
+    dataset_name(name, w->tensor->name, from->lo, from->again);
+    const hid_t set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
+    const hid_t have = H5_OK(f, H5Dget_space(set)), mem = H5_OK(f, H5Screate_simple(1, &n, NULL));
+    const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(have));
+    if (holds != (hssize_t)(from->hi - from->lo))
+        failure_note(f, "not of the manifest's length", "reading %s", name);
+    H5_OK(f, H5Sselect_hyperslab(have, H5S_SELECT_SET, &start, NULL, &n, NULL));
+    if (!failed(f))
+        H5_OK(f, H5Dread(set, H5T_NATIVE_FLOAT, mem, have, H5P_DEFAULT, to->data + (lo - to->lo)));
+    H5_OK(f, H5Sclose(mem));
+    H5_OK(f, H5Sclose(have));
+    H5_OK(f, H5Dclose(set));
+}
+
+static bool overlaps(const struct manifest_slice *from, const struct slice *to)
+{
+    return from->lo < to->hi && to->lo < from->hi;
+}
+
+bool shard_read(const char *folder, const char *name, int i, const struct shard_want *want,
+                size_t n, struct failure *f)
+{
+    hid_t file = H5I_INVALID_HID;
+    char path[PATH_BYTES];
+    path_make(path, "%s/%s", folder, name);
+    h5_enter();
+    const hid_t list = access_list(f);
+    for (size_t k = 0; k < n; k++)
+        for (size_t j = 0; j < want[k].tensor->slices && !failed(f); j++) {
+            const struct manifest_slice *from = &want[k].tensor->slice[j];
+            if (from->shard != i || !overlaps(from, want[k].slice)) continue;
+            if (file < 0) file = H5_OK(f, H5Fopen(path, H5F_ACC_RDONLY, list));
+            read_piece(file, &want[k], from, f);
+        }
+    if (file >= 0) H5_OK(f, H5Fclose(file));
+    H5_OK(f, H5Pclose(list));
+    h5_leave();
+    return !failed(f);
+}

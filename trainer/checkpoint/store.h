@@ -1,0 +1,40 @@
+/* The folder of checkpoints: which are there, how one comes and how old ones go. Local (rank 0's work).
+ *
+ *   step-NNNNNNNN           committed: complete, with its manifest
+ *   step-NNNNNNNN.partial   being written, or on its way out; what a killed job leaves; never read
+ *   step-NNNNNNNN.old       the former one of that step, for the moment of a second commit of it
+ *   latest                  name of the last committed: a run that went back to an earlier step has newer-looking folders */
+#ifndef DUET_TRAINER_CHECKPOINT_STORE_H
+#define DUET_TRAINER_CHECKPOINT_STORE_H
+
+#include "trainer/checkpoint/files.h"
+
+struct store_entry {
+    long step;
+    bool old;
+    bool left; /* beyond the latest: a run that went back left it behind */
+};
+
+struct store_list {
+    struct store_entry *entry; /* in the order in which they should be tried */
+    int n;
+    long latest; /* the step that `latest` names */
+    bool has_latest, latest_readable;
+};
+
+/* "step-00000012" or "step-00000012.old"; anything else is none of ours. */
+bool store_parse_name(const char *name, struct store_entry *e);
+void store_path(char out[PATH_BYTES], const char *root, struct store_entry e);
+/* Reads root. latest >= 0 stands in for what the file `latest` says. An unreadable folder is an empty list. */
+void store_scan(struct store_list *l, const char *root, long latest);
+void store_list_free(struct store_list *l);
+
+/* Clears what a killed job left and makes the folder that shards are written to; its path in `partial`. */
+bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f);
+/* Writes the manifest, gives the folder its name, points `latest` at it; on failure removes the partial folder. */
+bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f);
+/* Removes committed ones beyond the `keep` newest, those to keep forever not counted; step: the one just committed.
+ * A failure is a warning. */
+void store_prune(const char *root, long step, int keep);
+
+#endif

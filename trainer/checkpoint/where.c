@@ -1,0 +1,102 @@
+#include "trainer/checkpoint/where.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "comm/base/log.h"
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* `latest` itself was named: the folder that it names. */
+static bool follow_latest(struct where *at, struct problems *p)
+{
+    char file[PATH_BYTES];
+    size_t n;
+    struct failure f = {0};
+    struct store_entry e;
+    path_make(file, "%s", at->root);
+    char *text = file_read(file, 256, &n, &f);
+    if (text) text[strcspn(text, "\n")] = 0;
+    const bool ok = text && store_parse_name(text, &e);
+    free(text);
+    if (!ok) {
+        problems_add(p, file, 0, "does not name a checkpoint; name a step-NNNNNNNN folder instead");
+        return false;
+    }
+    char *slash = strrchr(file, '/');
+    if (slash) *slash = 0;
+    store_path(at->root, slash ? file : ".", e);
+    at->one = true;
+    return true;
+}
+
+static bool find_list(struct where *at, const char *path, struct problems *p)
+{
+    char inner[PATH_BYTES];
+    path_make(inner, "%s/checkpoints", path);
+    const bool run = is_folder(inner);
+    if (run) path_make(at->root, "%s", inner);
+    store_scan(&at->list, at->root, -1);
+    if (at->list.n > 0) return true;
+    problems_add(p, at->root, 0,
+                 run ? "holds no complete checkpoint"
+                     : "is neither a checkpoint nor a folder that holds some");
+    store_list_free(&at->list);
+    return false;
+}
+
+void where_warn(const struct where *at)
+{
+    const struct store_list *l = &at->list;
+    if (at->one || !l->has_latest) return;
+    if (!l->latest_readable)
+        log_warn("%s/latest does not name a checkpoint; the newest undamaged one is taken",
+                 at->root);
+    else if (l->entry[0].step != l->latest)
+        log_warn("%s/latest names step-%08ld, which is not there; the newest undamaged one before "
+                 "it is taken",
+                 at->root, l->latest);
+}
+
+bool where_find(struct where *at, const char *path, struct problems *p)
+{
+    char manifest[PATH_BYTES];
+    struct store_entry e;
+    *at = (struct where){0};
+    path_make(at->root, "%s", path);
+    for (size_t n = strlen(at->root); n > 1 && at->root[n - 1] == '/'; n--) at->root[n - 1] = 0;
+    path_make(manifest, "%s/manifest.json", at->root);
+    if (is_file(at->root) && strcmp(base_name(at->root), "latest") == 0)
+        return follow_latest(at, p);
+    if (!is_folder(at->root)) {
+        problems_add(p, path, 0, "no such folder");
+        return false;
+    }
+    at->one = is_file(manifest) || store_parse_name(base_name(at->root), &e);
+    if (at->one) return true;
+    path_make(manifest, "%s", at->root);
+    return find_list(at, manifest, p);
+}
+
+void where_free(struct where *at)
+{
+    store_list_free(&at->list);
+}
