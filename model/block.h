@@ -10,7 +10,7 @@
  * one step, so that passes of one chunk may be stepped in turn.
  *
  * The gradient of the residual stream needs no memory of its own. Going backward, dx2 of layer l is written
- * over y of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2. dqkv and dgu take the
+ * over the output of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2. dqkv and dgu take the
  * place of qkv and gu by exchanging buffers with the scratch. So a slot after B holds just what W reads. */
 #ifndef DUET_MODEL_BLOCK_H
 #define DUET_MODEL_BLOCK_H
@@ -26,17 +26,17 @@ struct layer {
     struct linear qkv, o, gu, down;
 };
 
-/* What the forward pass of one layer leaves for B and W. Sizes for T_max rows. */
+/* What the forward pass of one layer leaves for B and W; then, where "later" says so, what B leaves for W. Nqkv is
+ * (Hq+2*Hkv)*D. Room for T_max rows. */
 struct acts {
-    void *
-        x; /* (T, C)     input                              later dx's reader's output: see above */
+    void *x;   /* (T, C)     input;                       later dx2 of the layer before */
     void *n1;  /* (T, C)     norm1(x) */
     void *raw; /* (T, Nqkv)  projection before qk_norm; NULL without qk_norm */
-    void *qkv; /* (T, Nqkv)  queries and keys rotated           later dqkv (of the projection) */
+    void *qkv; /* (T, Nqkv)  queries and keys rotated;    later dqkv, of the projection */
     void *att; /* (T, Hq*D)  attention's output */
-    void *x2;  /* (T, C)     after the attention half           later dx */
+    void *x2;  /* (T, C)     after the attention half;    later dx */
     void *n2;  /* (T, C)     norm2(x2) */
-    void *gu;  /* (T, 2F)    gate and up                        later dgu */
+    void *gu;  /* (T, 2F)    gate and up;                 later dgu */
     void *h;   /* (T, F)     swiglu(gu) */
     float *rstd1, *rstd2; /* (T) */
     float *rstd_qk;       /* (T, Hq+Hkv); NULL without qk_norm */
@@ -46,9 +46,9 @@ struct acts {
 /* The activations of one micro-batch. */
 struct slot {
     struct acts *layer; /* [count] */
-    void *y;            /* (T, C)     output of the last layer */
-    void *dy;           /* (T, C)     its gradient */
-    void *nf;           /* (T, C)     norm_f(y); with head only, as the next two */
+    void *y;            /* (T, C)  output of the last layer;  later its dx2 */
+    void *dy;           /* (T, C)  gradient of that output */
+    void *nf;           /* (T, C)  norm_f(y); with head only, as the next two */
     float *rstd_f;      /* (T) */
     void *dlogits;      /* (T, V) */
 };

@@ -170,6 +170,8 @@ void pass_begin(struct pass *p)
     INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
     INVARIANT(p->slot >= 0 && p->slot < c->slots, "slot %d of %d", p->slot, c->slots);
     INVARIANT(forward || c->training, "pass %d of a chunk without training", (int)p->kind);
+    INVARIANT(c->training || !c->span.head || !p->head->loss, "a loss, slot %d, without training",
+              p->slot);
     p->at = 0;
     if (forward && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
     if (backward && !c->span.head) memcpy(slot_of(p)->dy, p->in, stream_bytes(c, T));

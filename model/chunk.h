@@ -2,7 +2,7 @@
  *
  * A pass is stepped: pass_step runs one half-layer (attention or FFN), an end of the model, or, later,
  * up to the next exchange, and returns. Forward, backward-input and backward-weight are separate; what W needs stays in the
- * slot until it has run. */
+ * slot until it has run. Passes of one chunk in different slots may be stepped in turn. */
 #ifndef DUET_MODEL_CHUNK_H
 #define DUET_MODEL_CHUNK_H
 
@@ -30,7 +30,8 @@ struct head_io {
 
 struct chunk;
 /* Places a chunk (arena measures or places). weights: real, flat as param_list_make; kept until the end. T_max: largest
- * micro-batch; slots: activation slots; training false leaves out everything backward needs. */
+ * micro-batch; slots: activation slots; training false leaves out everything backward needs: such a chunk decodes, and scores (PASS_F
+ * with loss NULL). The struct itself is the heap's: chunk_free also after measuring. Weights that are there already are packed. */
 struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
                         const void *weights, int T_max, int slots, bool training, struct arena *a);
 void chunk_free(struct chunk *c);
@@ -52,7 +53,8 @@ struct pass {
     float *grad; /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
     struct head_io *head; /* with head only */
 };
-/* rows, in, out, head must stay until the pass is done; `rows` until W is. */
+/* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T rows of in are
+ * read, and of out written. B then W leave the same bits in grad as BW does. */
 void pass_begin(struct pass *p);
 /* One step; true when finished. */
 bool pass_step(struct pass *p);

@@ -7,7 +7,7 @@ Needs PyTorch (and transformers for --check-hf). Nothing here is shared with the
 tensors and the formulas for inputs, which tests/unit/test_chunk_golden.c repeats:
 
     element i of tensor `name`, k = sum of the name's bytes, s = sin(0.1*i*i + 0.3*i + k):
-        1 + 0.2*s for norm gains, 0.3*s for everything else, rounded to float
+        1 + 0.2*s for norm gains, 0.3*s for everything else, rounded to bf16 (so that it is the same in fp32)
     token[t] = (5*t + 3) % V, target[t] = (7*t + 2) % V, but -1 at every t with t % 6 == 5
     loss = -sum_t w[t]*logp[t] / T,  w[t] = 1 + 0.5*sin(t),  logits divided by 0.8 first
     AdamW, 4th step: lr 0.01, betas 0.9 0.95, eps 1e-8, decay 0.1, gradients times 0.7;
@@ -60,7 +60,7 @@ def weights(m):
     for name, shape in shapes(m).items():
         s = wave(name, math.prod(shape))
         value = 1 + 0.2 * s if "norm" in name else 0.3 * s
-        w[name] = value.float().double().reshape(shape).requires_grad_()
+        w[name] = value.float().bfloat16().double().reshape(shape).requires_grad_()
     return w
 
 

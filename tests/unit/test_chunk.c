@@ -1,0 +1,263 @@
+/* Passes: however a model is cut, and in whatever order its passes are stepped, the bits are the same. */
+#include <check.h>
+#include <malloc.h>
+
+#include "tests/support/tiny_model.h"
+
+/* Every test runs for each model of the family and each table (_i counts both). */
+static const struct dims *dims_under_test(int i)
+{
+    return &TINY_FAMILY[i % TINY_FAMILIES];
+}
+static const struct ops *ops_under_test(int i)
+{
+    return tiny_ops(i / TINY_FAMILIES);
+}
+
+static void train_once(struct tiny_model *m, struct tiny_batch *b)
+{
+    tiny_run(m, PASS_F, 0, b);
+    tiny_run(m, PASS_BW, 0, b);
+}
+
+/* Also says that there is a gradient at all. */
+static void check_same_gradients(const struct tiny_model *a, const struct tiny_model *b)
+{
+    for (int c = 0; c < b->stages; c++) {
+        const struct param_list *l = chunk_params(b->chunk[c]);
+        for (int i = 0; i < l->n; i++) {
+            const float *ga = tiny_grad(a, l->p[i].name), *gb = b->grad[c] + l->p[i].offset;
+            double size = 0;
+            for (size_t e = 0; e < l->p[i].n; e++) size += fabs((double)gb[e]);
+            ck_assert_msg(size > 0, "%s has no gradient", l->p[i].name);
+            ck_assert_msg(memcmp(ga, gb, l->p[i].n * sizeof *ga) == 0, "%s differs", l->p[i].name);
+        }
+    }
+}
+
+static void check_same_rows(const struct tiny_batch *a, const struct tiny_batch *b)
+{
+    ck_assert_mem_eq(a->logp, b->logp, sizeof a->logp);
+    ck_assert_mem_eq(a->entropy, b->entropy, sizeof a->entropy);
+    ck_assert(a->loss == b->loss && a->loss > 1 && a->loss < 20);
+}
+
+START_TEST(cuts_do_not_change_a_bit)
+{
+    struct tiny_model whole, cut;
+    struct tiny_batch a, b;
+    tiny_model_make(&whole, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_batch_make(&a, &whole.d, 0);
+    train_once(&whole, &a);
+    for (int stages = 2; stages <= TINY_STAGES; stages++) {
+        tiny_model_make(&cut, dims_under_test(_i), ops_under_test(_i), stages, TINY_ROWS, true);
+        tiny_batch_make(&b, &cut.d, 0);
+        train_once(&cut, &b);
+        check_same_rows(&a, &b);
+        check_same_gradients(&whole, &cut);
+        tiny_model_free(&cut);
+    }
+    tiny_model_free(&whole);
+}
+END_TEST
+
+/* Two micro-batches: F F BW BW against F B F B W W with each other's slots, and rooms for more rows than there are. */
+START_TEST(weight_gradients_may_wait)
+{
+    struct tiny_model joint, split;
+    struct tiny_batch a[2], b[2];
+    tiny_model_make(&joint, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
+    tiny_model_make(&split, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS + 9, true);
+    for (int i = 0; i < 2; i++) {
+        tiny_batch_make(&a[i], &joint.d, i);
+        tiny_batch_make(&b[i], &split.d, i);
+        tiny_run(&joint, PASS_F, i, &a[i]);
+        tiny_run(&split, PASS_F, 1 - i, &b[i]);
+        tiny_run(&split, PASS_B, 1 - i, &b[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        tiny_run(&joint, PASS_BW, i, &a[i]);
+        tiny_run(&split, PASS_W, 1 - i, &b[i]);
+        check_same_rows(&a[i], &b[i]);
+    }
+    check_same_gradients(&joint, &split);
+    tiny_model_free(&joint);
+    tiny_model_free(&split);
+}
+END_TEST
+
+/* B alone touches norm gains only; W alone everything else. */
+START_TEST(each_gradient_is_of_b_or_of_w)
+{
+    struct tiny_model m;
+    struct tiny_batch b;
+    tiny_model_make(&m, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_batch_make(&b, &m.d, 0);
+    const struct param_list *l = chunk_params(m.chunk[0]);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 0) tiny_run(&m, PASS_F, 0, &b);
+        tiny_grad_clear(&m);
+        tiny_run(&m, pass == 0 ? PASS_B : PASS_W, 0, &b);
+        for (int i = 0; i < l->n; i++) {
+            double size = 0;
+            const float *g = m.grad[0] + l->p[i].offset;
+            for (size_t e = 0; e < l->p[i].n; e++) size += fabs((double)g[e]);
+            bool of_b = l->p[i].role == ROLE_NORM;
+            ck_assert_msg((size > 0) == (of_b == (pass == 0)), "%s, pass %d", l->p[i].name, pass);
+        }
+    }
+    tiny_model_free(&m);
+}
+END_TEST
+
+/* F of one micro-batch and BW of another on one chunk, a step of each in turn: DualPipe's overlapped pair. */
+START_TEST(passes_stepped_in_turn_do_not_disturb)
+{
+    struct tiny_model plain, paired;
+    struct tiny_batch a[2], b[2];
+    tiny_model_make(&plain, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_model_make(&paired, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    for (int i = 0; i < 2; i++) {
+        tiny_batch_make(&a[i], &plain.d, i);
+        tiny_batch_make(&b[i], &plain.d, i);
+        train_once(&plain, &a[i]);
+    }
+    tiny_run(&paired, PASS_F, 0, &b[0]);
+    struct pass f = tiny_pass(&paired, 0, PASS_F, 1, &b[1]);
+    struct pass w = tiny_pass(&paired, 0, PASS_BW, 0, &b[0]);
+    bool f_done = false, w_done = false;
+    pass_begin(&f);
+    pass_begin(&w);
+    while (!f_done || !w_done) {
+        if (!f_done) f_done = pass_step(&f);
+        if (!w_done) w_done = pass_step(&w);
+    }
+    ck_assert_int_eq(f.at, 2 + 2 * plain.d.L); /* two ends, two half-layers a layer */
+    tiny_run(&paired, PASS_BW, 1, &b[1]);
+    for (int i = 0; i < 2; i++) check_same_rows(&a[i], &b[i]);
+    check_same_gradients(&plain, &paired);
+    tiny_model_free(&plain);
+    tiny_model_free(&paired);
+}
+END_TEST
+
+START_TEST(gradients_accumulate)
+{
+    struct tiny_model m;
+    struct tiny_batch b;
+    tiny_model_make(&m, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_batch_make(&b, &m.d, 0);
+    const struct param_list *l = chunk_params(m.chunk[0]);
+    float *once = malloc(l->total * sizeof *once);
+    train_once(&m, &b);
+    memcpy(once, m.grad[0], l->total * sizeof *once);
+    train_once(&m, &b);
+    for (int i = 0; i < l->n; i++) {
+        double largest = 0;
+        const float *g1 = once + l->p[i].offset, *g2 = m.grad[0] + l->p[i].offset;
+        for (size_t e = 0; e < l->p[i].n; e++) largest = fmax(largest, fabs((double)g1[e]));
+        for (size_t e = 0; e < l->p[i].n; e++)
+            ck_assert_double_eq_tol((double)g2[e], 2 * (double)g1[e], 1e-5 * largest);
+    }
+    free(once);
+    tiny_model_free(&m);
+}
+END_TEST
+
+/* Scoring keeps no activations and gives the same bits; other weights may take their turn. */
+START_TEST(scoring_equals_training)
+{
+    struct tiny_model train, score;
+    struct tiny_batch a, b;
+    tiny_model_make(&train, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_model_make(&score, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, false);
+    ck_assert_uint_lt(score.arena.size, train.arena.size);
+    tiny_batch_make(&a, &train.d, 0);
+    tiny_batch_make(&b, &score.d, 0);
+    b.head.loss = NULL;
+    tiny_run(&train, PASS_F, 0, &a);
+    tiny_run(&score, PASS_F, 0, &b);
+    ck_assert_mem_eq(a.logp, b.logp, sizeof a.logp);
+    ck_assert_mem_eq(a.entropy, b.entropy, sizeof a.entropy);
+
+    size_t n = chunk_params(score.chunk[0])->total;
+    void *zero = calloc(n, score.ops->real_bytes);
+    chunk_use_weights(score.chunk[0], zero);
+    tiny_run(&score, PASS_F, 0, &b);
+    ck_assert_mem_ne(a.logp, b.logp, sizeof a.logp);
+    chunk_use_weights(score.chunk[0], score.weights[0]);
+    tiny_run(&score, PASS_F, 0, &b);
+    ck_assert_mem_eq(a.logp, b.logp, sizeof a.logp);
+    free(zero);
+    tiny_model_free(&train);
+    tiny_model_free(&score);
+}
+END_TEST
+
+/* A sequence in a batch of its own reads the same as packed with others. */
+START_TEST(packed_sequences_do_not_see_each_other)
+{
+    struct tiny_model m;
+    struct tiny_batch all, one;
+    tiny_model_make(&m, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, false);
+    tiny_batch_make(&all, &m.d, 0);
+    all.head.loss = NULL;
+    tiny_run(&m, PASS_F, 0, &all);
+    for (int s = 0; s < TINY_SEQUENCES; s++) {
+        int from = TINY_START[s], T = TINY_START[s + 1] - from;
+        const int start[] = {0, T};
+        tiny_batch_make(&one, &m.d, 0);
+        one.rows = (struct rows){T, {1, start}, one.token + from, one.pos + from};
+        one.head.target += from;
+        one.head.loss = NULL;
+        tiny_run(&m, PASS_F, 0, &one);
+        ck_assert_mem_eq(one.logp, all.logp + from, (size_t)T * sizeof(float));
+        ck_assert_mem_eq(one.entropy, all.entropy + from, (size_t)T * sizeof(float));
+    }
+    tiny_model_free(&m);
+}
+END_TEST
+
+/* But for the plain tables: oracles may. */
+START_TEST(no_pass_allocates)
+{
+    struct tiny_model m;
+    struct tiny_batch b;
+    tiny_model_make(&m, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
+    tiny_batch_make(&b, &m.d, 0);
+    train_once(&m, &b); /* a library may make its threads and caches the first time */
+    long backed = arena_allocations();
+    size_t live = arena_live_bytes(), heap = mallinfo2().uordblks;
+    for (int i = 0; i < 3; i++) {
+        train_once(&m, &b);
+        tiny_run(&m, PASS_B, 0, &b);
+        tiny_run(&m, PASS_W, 0, &b);
+    }
+    ck_assert_int_eq(arena_allocations(), backed);
+    ck_assert_uint_eq(arena_live_bytes(), live);
+    ck_assert_uint_eq(mallinfo2().uordblks, heap);
+    tiny_model_free(&m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("chunk");
+    TCase *t = tcase_create("chunk");
+    int n = TINY_FAMILIES * TINY_TABLES;
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, cuts_do_not_change_a_bit, 0, n);
+    tcase_add_loop_test(t, weight_gradients_may_wait, 0, n);
+    tcase_add_loop_test(t, each_gradient_is_of_b_or_of_w, 0, n);
+    tcase_add_loop_test(t, passes_stepped_in_turn_do_not_disturb, 0, n);
+    tcase_add_loop_test(t, gradients_accumulate, 0, n);
+    tcase_add_loop_test(t, scoring_equals_training, 0, n);
+    tcase_add_loop_test(t, packed_sequences_do_not_see_each_other, 0, n);
+    tcase_add_loop_test(t, no_pass_allocates, 2 * TINY_FAMILIES, n);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

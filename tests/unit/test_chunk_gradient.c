@@ -1,0 +1,243 @@
+/* Every element of every gradient against central differences. The differences are taken of a forward pass written here
+ * again in double, in the plainest loops and with nothing of the chunk but its table of names, so their own error is
+ * near 1e-9; the chunk's fp32 gradient must be within 2e-5 of each tensor's largest element. */
+#include <check.h>
+#include <stdio.h>
+
+#include "tests/support/tiny_model.h"
+
+enum { MAX_WIDTH = 64, MAX_ROWS = TINY_ROWS };
+
+struct reference {
+    const struct dims *d;
+    const struct param_list *list;
+    double *w; /* flat as the list */
+};
+
+static const double *tensor(const struct reference *r, int layer, const char *name)
+{
+    char full[48];
+    if (layer < 0)
+        snprintf(full, sizeof full, "%s", name);
+    else
+        snprintf(full, sizeof full, "layers.%d.%s", layer, name);
+    const struct param *p = param_find(r->list, full);
+    return p ? r->w + p->offset : NULL;
+}
+
+static void norm(double *y, const double *x, const double *gain, int n, double eps)
+{
+    double squares = 0;
+    for (int i = 0; i < n; i++) squares += x[i] * x[i];
+    for (int i = 0; i < n; i++) y[i] = x[i] / sqrt(squares / n + eps) * gain[i];
+}
+
+static void matvec(double *y, const double *w, const double *x, int N, int K)
+{
+    for (int n = 0; n < N; n++) {
+        y[n] = 0;
+        for (int k = 0; k < K; k++) y[n] += w[n * K + k] * x[k];
+    }
+}
+
+static void rotate(double *x, int D, int pos, double theta)
+{
+    for (int i = 0; i < D / 2; i++) {
+        double angle = pos * pow(theta, -2.0 * i / D), a = x[i], b = x[i + D / 2];
+        x[i] = a * cos(angle) - b * sin(angle);
+        x[i + D / 2] = b * cos(angle) + a * sin(angle);
+    }
+}
+
+/* One row of queries, keys and values. */
+static void project(const struct reference *r, int layer, double *qkv, const double *x, int pos)
+{
+    const struct dims *d = r->d;
+    const double *bias = tensor(r, layer, "bqkv");
+    double n1[MAX_WIDTH];
+    norm(n1, x, tensor(r, layer, "norm1"), d->C, d->norm_eps);
+    matvec(qkv, tensor(r, layer, "wqkv"), n1, dims_qkv(d), d->C);
+    for (int i = 0; bias && i < dims_qkv(d); i++) qkv[i] += bias[i];
+    for (int h = 0; h < d->Hq + d->Hkv; h++) {
+        double *head = qkv + h * d->D;
+        const double *gain = tensor(r, layer, h < d->Hq ? "q_norm" : "k_norm");
+        if (gain) norm(head, head, gain, d->D, d->norm_eps);
+        rotate(head, d->D, pos, d->rope_theta);
+    }
+}
+
+/* out (D) of query head h at row t, keys from row `first` on */
+static void attend(const struct dims *d, double *out, double qkv[][MAX_WIDTH], int h, int first,
+                   int t)
+{
+    int k = (d->Hq + h / (d->Hq / d->Hkv)) * d->D, v = k + d->Hkv * d->D;
+    double p[MAX_ROWS], sum = 0;
+    for (int j = first; j <= t; j++) {
+        double score = 0;
+        for (int i = 0; i < d->D; i++) score += qkv[t][h * d->D + i] * qkv[j][k + i];
+        sum += p[j] = exp(score / sqrt(d->D));
+    }
+    for (int i = 0; i < d->D; i++) {
+        out[i] = 0;
+        for (int j = first; j <= t; j++) out[i] += p[j] / sum * qkv[j][v + i];
+    }
+}
+
+static void ffn(const struct reference *r, int layer, double *x)
+{
+    const struct dims *d = r->d;
+    double n2[MAX_WIDTH], gu[2 * MAX_WIDTH], h[MAX_WIDTH], y[MAX_WIDTH];
+    norm(n2, x, tensor(r, layer, "norm2"), d->C, d->norm_eps);
+    matvec(gu, tensor(r, layer, "wgu"), n2, 2 * d->F, d->C);
+    for (int i = 0; i < d->F; i++) h[i] = gu[i] / (1 + exp(-gu[i])) * gu[d->F + i];
+    matvec(y, tensor(r, layer, "wdown"), h, d->C, d->F);
+    for (int i = 0; i < d->C; i++) x[i] += y[i];
+}
+
+static void block(const struct reference *r, int layer, double x[][MAX_WIDTH],
+                  const struct rows *rows)
+{
+    const struct dims *d = r->d;
+    double qkv[MAX_ROWS][MAX_WIDTH], att[MAX_WIDTH], y[MAX_WIDTH];
+    for (int t = 0; t < rows->T; t++) project(r, layer, qkv[t], x[t], rows->pos[t]);
+    for (int t = 0; t < rows->T; t++) {
+        for (int h = 0; h < d->Hq; h++) attend(d, att + h * d->D, qkv, h, t - rows->pos[t], t);
+        matvec(y, tensor(r, layer, "wo"), att, d->C, d->Hq * d->D);
+        for (int i = 0; i < d->C; i++) x[t][i] += y[i];
+        ffn(r, layer, x[t]);
+    }
+}
+
+static double loss_of(const struct reference *r, const struct tiny_batch *b)
+{
+    const struct dims *d = r->d;
+    double x[MAX_ROWS][MAX_WIDTH], nf[MAX_WIDTH], logits[MAX_WIDTH], loss = 0;
+    int T = b->rows.T;
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < d->C; i++) x[t][i] = tensor(r, -1, "embed")[b->token[t] * d->C + i];
+    for (int layer = 0; layer < d->L; layer++) block(r, layer, x, &b->rows);
+    for (int t = 0; t < T; t++) {
+        double sum = 0, inv = (double)b->head.inv_temperature;
+        if (b->target[t] < 0) continue;
+        norm(nf, x[t], tensor(r, -1, "norm_f"), d->C, d->norm_eps);
+        matvec(logits, tensor(r, -1, "head"), nf, d->V, d->C);
+        for (int v = 0; v < d->V; v++) sum += exp(logits[v] * inv);
+        loss -= tiny_loss_weight(t) / T * (logits[b->target[t]] * inv - log(sum));
+    }
+    return loss;
+}
+
+static double difference(struct reference *r, const struct tiny_batch *b, size_t i)
+{
+    double w = r->w[i], h = 1e-5;
+    r->w[i] = w + h;
+    double up = loss_of(r, b);
+    r->w[i] = w - h;
+    double down = loss_of(r, b);
+    r->w[i] = w;
+    return (up - down) / (2 * h);
+}
+
+static void check_tensor(struct reference *r, const struct tiny_batch *b, const struct param *p,
+                         const float *grad)
+{
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        double d = difference(r, b, p->offset + i);
+        largest = fmax(largest, fabs(d));
+        worst = fmax(worst, fabs(d - (double)grad[p->offset + i]));
+    }
+    ck_assert_msg(largest > 1e-4, "%s: a gradient of %g tests nothing", p->name, largest);
+    ck_assert_msg(worst <= 2e-5 * largest, "%s: off by %g of %g", p->name, worst, largest);
+}
+
+/* Small enough for some thousand forward passes. The tied head has its own copy and its own gradient, so it is
+ * checked like any other tensor. */
+static const struct dims SMALL[] = {
+    {.V = 11,
+     .L = 2,
+     .C = 8,
+     .F = 10,
+     .Hq = 4,
+     .Hkv = 2,
+     .D = 4,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f},
+    {.V = 11,
+     .L = 2,
+     .C = 8,
+     .F = 10,
+     .Hq = 3,
+     .Hkv = 1,
+     .D = 4,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f,
+     .qkv_bias = true},
+    {.V = 11,
+     .L = 2,
+     .C = 8,
+     .F = 10,
+     .Hq = 2,
+     .Hkv = 2,
+     .D = 6,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f,
+     .qk_norm = true,
+     .tied = true},
+    {.V = 11,
+     .L = 1,
+     .C = 8,
+     .F = 10,
+     .Hq = 4,
+     .Hkv = 2,
+     .D = 2,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f,
+     .qkv_bias = true,
+     .qk_norm = true},
+};
+enum { MODELS = sizeof SMALL / sizeof *SMALL };
+
+START_TEST(gradients_equal_differences)
+{
+    static const int start[] = {0, 5, 6, 10};
+    struct tiny_model m;
+    struct tiny_batch b;
+    tiny_model_make(&m, &SMALL[_i], ops_find(PRECISION_FP32, "plain"), 1, TINY_ROWS, true);
+    tiny_batch_make(&b, &m.d, 0);
+    b.rows.T = 10;
+    b.rows.seg = (struct segments){3, start};
+    for (int s = 0; s < 3; s++)
+        for (int t = start[s]; t < start[s + 1]; t++) b.pos[t] = t - start[s];
+    tiny_run(&m, PASS_F, 0, &b);
+    tiny_run(&m, PASS_BW, 0, &b);
+
+    struct reference r = {.d = &m.d, .list = chunk_params(m.chunk[0])};
+    r.w = calloc(r.list->total, sizeof *r.w);
+    for (int i = 0; i < r.list->n; i++)
+        for (size_t e = 0; e < r.list->p[i].n; e++)
+            r.w[r.list->p[i].offset + e] = (double)tiny_weight(&r.list->p[i], e);
+    ck_assert_double_eq_tol(loss_of(&r, &b), b.loss, 1e-5);
+    for (int i = 0; i < r.list->n; i++) check_tensor(&r, &b, &r.list->p[i], m.grad[0]);
+    free(r.w);
+    tiny_model_free(&m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("chunk_gradient");
+    TCase *t = tcase_create("chunk_gradient");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, gradients_equal_differences, 0, MODELS);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
