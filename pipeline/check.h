@@ -7,13 +7,13 @@
 #include "pipeline/plan.h"
 
 struct plan_facts {
-    int peak_live;    /* largest number of micro-batches whose activations one rank keeps (F done, B not), both
+    int peak_live; /* largest number of micro-batches whose activations one rank keeps (F done, B not), both
                          directions together */
-    int peak_slots;   /* the same, but kept until W: what must be allocated */
-    int peak_weights; /* largest number of weight parts waiting */
-    double makespan;  /* with the unit costs given, messages free */
+    int peak_slots;               /* the same, but kept until W: what must be allocated */
+    int peak_weights;             /* largest number of weight parts waiting */
+    double makespan;              /* with the unit costs given, messages free */
     double worst_idle, mean_idle; /* over ranks, time units */
-    double bubble;    /* mean_idle / makespan */
+    double bubble;                /* mean_idle / makespan */
 };
 
 struct plan_costs {

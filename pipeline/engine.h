@@ -13,9 +13,13 @@
 struct stage_pass {
     enum plan_op op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW */
     struct plan_cell cell;
-    int slot;        /* activation slot, 0 .. slots-1, the same from F to the end of W */
-    const void *in;  /* F: activation from chunk-1 (NULL: first chunk); B, BW: gradient from chunk+1 (NULL: last) */
-    void *out;       /* F: activation for chunk+1 (NULL: last); B, BW: gradient for chunk-1 (NULL: first) */
+    int slot; /* activation slot, 0 .. slots-1, the same from F to the end of W (of F, when the
+                        plan has only forwards) */
+    const void *
+        in; /* F: activation from chunk-1 (NULL: first chunk); B, BW: gradient from chunk+1 (NULL: last) */
+            /* `in` may be read until the pass ends: what W needs of it, B must keep */
+    void *
+        out; /* F: activation for chunk+1 (NULL: last); B, BW: gradient for chunk-1 (NULL: first) */
 };
 
 struct stage {
@@ -29,8 +33,10 @@ struct stage {
 };
 
 struct engine;
-/* Collective over the pipeline. `p2p` spans the pipeline (rank = position). Room for plans of up to max_micro_batches;
- * nothing is allocated after. */
+/* Messages that an engine has open at once, at most: what its p2p must have room for (p2p_new). */
+enum { ENGINE_OPEN = 16 };
+/* Local (p2p_new was collective). `p2p` spans the pipeline (rank = position). Room for plans of up to max_micro_batches;
+ * nothing is allocated after. `stage` is copied, p2p kept until engine_free. */
 struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage *stage,
                           int max_micro_batches);
 void engine_free(struct engine *e);
@@ -41,7 +47,7 @@ struct engine_times {
     double exposed;         /* waiting for messages while there was work left */
     double bubble_fraction; /* 1 - busy/total */
 };
-/* Collective over the pipeline: all ranks run the same (checked) plan. */
+/* Collective over the pipeline: all ranks run the same (checked) plan. times may be NULL. */
 void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times);
 
 #endif

@@ -29,12 +29,12 @@ struct plan_row {
 
 struct plan {
     enum plan_kind kind;
-    int stages;        /* P = number of ranks of one pipeline */
-    int micro_batches; /* M, both directions together */
-    int directions;    /* 1 or 2 */
-    bool forward_only; /* made by plan_forward_only */
-    int *n_rows;              /* [stages] */
-    struct plan_row **rows;   /* [stages][n_rows] */
+    int stages;             /* P = number of ranks of one pipeline */
+    int micro_batches;      /* M, both directions together */
+    int directions;         /* 1 or 2 */
+    bool forward_only;      /* made by plan_forward_only */
+    int *n_rows;            /* [stages] */
+    struct plan_row **rows; /* [stages][n_rows] */
 };
 
 const char *plan_kind_name(enum plan_kind k);
