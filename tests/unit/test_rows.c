@@ -1,0 +1,351 @@
+/* Promise P1: an output row depends, bit for bit, on its own inputs only. Every operation's rows are compared with
+ * the same rows computed in other company: other row counts, other positions, other packings, or one by one from the cache. */
+#include "tests/support/ops_data.h"
+
+static const struct ops *ops;
+
+/* _i / 2 picks the table, _i % 2 the precision. */
+static bool setup(int i)
+{
+    ops = ops_find(i % 2 ? PRECISION_BF16 : PRECISION_FP32, test_isas[i / 2]);
+    return ops != NULL;
+}
+
+/* --- linear layers --- */
+
+enum { MOST = 70, BIG = 300 };
+
+/* Row r of a call must be row first + r of `all`, for the last T of MOST rows. */
+static void linear_rows(const struct linear *l, const char *x, const char *all, char *y, int T,
+                        bool forward, bool y_float)
+{
+    int in = forward ? l->K : l->N, out = forward ? l->N : l->K, first = MOST - T;
+    size_t out_bytes = (size_t)out * (y_float ? sizeof(float) : ops->real_bytes);
+    const char *from = x + (size_t)first * (size_t)in * ops->real_bytes;
+    if (forward)
+        ops->linear_forward(y, y_float, from, l, NULL, T);
+    else
+        ops->linear_backward_input(y, from, l, T);
+    for (int r = 0; r < T; r++)
+        ck_assert_msg(memcmp(y + (size_t)r * out_bytes, all + (size_t)(first + r) * out_bytes,
+                             out_bytes) == 0,
+                      "%s N %d K %d: row %d of %d differs from row %d of many", ops->name, l->N,
+                      l->K, r, T, first + r);
+}
+
+static void linear_case(int N, int K, bool forward, bool y_float)
+{
+    int in = forward ? K : N, out = forward ? N : K;
+    bool large = (size_t)N * (size_t)K > 200000;
+    void *w = reals_random(ops, (size_t)N * (size_t)K, 1, 0.3f);
+    void *x = reals_random(ops, (size_t)in * BIG, 2, 1.0f);
+    char *all = malloc((size_t)out * BIG * 4), *y = malloc((size_t)out * BIG * 4);
+    struct test_linear t;
+    test_linear_make(&t, ops, w, N, K);
+    if (forward)
+        ops->linear_forward(all, y_float, x, &t.l, NULL, BIG);
+    else
+        ops->linear_backward_input(all, x, &t.l, BIG);
+    for (int T = 1; T <= MOST; T += large ? 11 : 1)
+        linear_rows(&t.l, x, all, y, T, forward, y_float);
+    arena_free(&t.a);
+    free(w);
+    free(x);
+    free(all);
+    free(y);
+}
+
+static const int shapes[][2] = {{384, 128}, {128, 344},  {688, 128},  {64, 128},   {8, 32},
+                                {128, 128}, {2048, 512}, {512, 2048}, {1024, 4864}};
+
+static void linear_all(void)
+{
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        linear_case(shapes[s][0], shapes[s][1], true, s % 2);
+        linear_case(shapes[s][0], shapes[s][1], false, false);
+    }
+}
+
+/* The library's own choice of kernels for this machine */
+START_TEST(linear_best)
+{
+    ops = ops_find(_i ? PRECISION_BF16 : PRECISION_FP32, NULL);
+    linear_all();
+}
+END_TEST
+
+/* and what it would take on lesser ones. */
+START_TEST(linear_limited)
+{
+    setenv("DUET_ISA", _i / 2 ? "base" : "avx2", 1);
+    ops = ops_find(_i % 2 ? PRECISION_BF16 : PRECISION_FP32, NULL);
+    if (ops)
+        for (int s = 0; s < 4; s++)
+            for (int forward = 0; forward < 2; forward++)
+                linear_case(shapes[s][0], shapes[s][1], forward, false);
+}
+END_TEST
+
+/* bf16 both ways, whatever the processor has (it may emulate) */
+START_TEST(linear_bf16)
+{
+    setenv("DUET_BF16", _i ? "native" : "widen", 1);
+    ops = ops_find(PRECISION_BF16, NULL);
+    for (int s = 0; s < 7; s++)
+        for (int forward = 0; forward < 2; forward++)
+            linear_case(shapes[s][0], shapes[s][1], forward, false);
+}
+END_TEST
+
+/* The weight gradient of T rows is that of the same rows followed by rows without a gradient; and the same twice. */
+START_TEST(linear_weight)
+{
+    if (!setup(_i)) return;
+    enum { N = 40, K = 72, T = 300 };
+    void *dy = reals_random(ops, N * T, 1, 1.0f), *x = reals_random(ops, K * T, 2, 1.0f);
+    memset((char *)dy + 280 * N * ops->real_bytes, 0, 20 * N * ops->real_bytes);
+    float *a = calloc(N * K, 4), *b = calloc(N * K, 4), *c = calloc(N * K, 4), db[N];
+    ops->linear_backward_weight(a, db, dy, x, N, K, T);
+    ops->linear_backward_weight(b, db, dy, x, N, K, T);
+    ops->linear_backward_weight(c, db, dy, x, N, K, 280);
+    ck_assert_mem_eq(a, b, N * K * 4);
+    ck_assert_mem_eq(a, c, N * K * 4);
+    void *all[] = {dy, x, a, b, c};
+    for (int i = 0; i < 5; i++) free(all[i]);
+}
+END_TEST
+
+/* --- rows of the other operations, one by one --- */
+
+START_TEST(row_wise)
+{
+    if (!setup(_i)) return;
+    enum { T = 9, C = 85 };
+    size_t b = ops->real_bytes;
+    char *x = reals_random(ops, T * 2 * C, 1, 3.0f), *dy = reals_random(ops, T * C, 2, 1.0f);
+    char *gain = reals_random(ops, C, 3, 1.0f);
+    char y[T * 2 * C * 4], one[2 * C * 4];
+    float rstd[T], r;
+    ops->rmsnorm_forward(y, rstd, x, gain, T, C, 1e-6f);
+    for (size_t t = 0; t < T; t++) {
+        ops->rmsnorm_forward(one, &r, x + t * C * b, gain, 1, C, 1e-6f);
+        ck_assert_mem_eq(one, y + t * C * b, C * b);
+        ck_assert(r == rstd[t]);
+    }
+    ops->rmsnorm_backward(y, NULL, dy, x, gain, rstd, NULL, T, C);
+    for (size_t t = 0; t < T; t++) {
+        ops->rmsnorm_backward(one, NULL, dy + t * C * b, x + t * C * b, gain, &rstd[t], NULL, 1, C);
+        ck_assert_mem_eq(one, y + t * C * b, C * b);
+    }
+    ops->swiglu_forward(y, x, T, C);
+    for (size_t t = 0; t < T; t++) {
+        ops->swiglu_forward(one, x + t * 2 * C * b, 1, C);
+        ck_assert_mem_eq(one, y + t * C * b, C * b);
+    }
+    ops->swiglu_backward(y, dy, x, T, C);
+    for (size_t t = 0; t < T; t++) {
+        ops->swiglu_backward(one, dy + t * C * b, x + t * 2 * C * b, 1, C);
+        ck_assert_mem_eq(one, y + t * 2 * C * b, 2 * C * b);
+    }
+    free(x);
+    free(dy);
+    free(gain);
+}
+END_TEST
+
+START_TEST(logprob)
+{
+    if (!setup(_i)) return;
+    enum { T = 7, V = 71 };
+    float *z = floats_random(T * V, 1, 5.0f), *dlogp = floats_random(T, 2, 1.0f);
+    int target[T] = {3, 70, -1, 0, 64, 15, 16};
+    float lp[T], H[T], a, h;
+    char dz[T * V * 4], one[V * 4];
+    ops->logprob_forward(lp, H, z, target, 1.25f, T, V);
+    ops->logprob_backward(dz, dlogp, z, target, 1.25f, T, V);
+    for (size_t t = 0; t < T; t++) {
+        ops->logprob_forward(&a, &h, z + t * V, target + t, 1.25f, 1, V);
+        ck_assert(a == lp[t] && h == H[t]);
+        ops->logprob_backward(one, dlogp + t, z + t * V, target + t, 1.25f, 1, V);
+        ck_assert_mem_eq(one, dz + t * V * ops->real_bytes, V * ops->real_bytes);
+    }
+    free(z);
+    free(dlogp);
+}
+END_TEST
+
+/* --- attention --- */
+
+static const struct dims heads[] = {{.Hq = 4, .Hkv = 2, .D = 16, .max_context = 80},
+                                    {.Hq = 3, .Hkv = 1, .D = 10, .max_context = 80},
+                                    {.Hq = 2, .Hkv = 2, .D = 64, .max_context = 80},
+                                    {.Hq = 18, .Hkv = 1, .D = 8, .max_context = 80}};
+enum { HEADS = 4, LENGTHS = 5, PACKED = 1 + 16 + 17 + 45 + 80 };
+static const int start[LENGTHS + 1] = {0, 1, 17, 34, 79, PACKED};
+
+/* Forward and backward of a packed micro-batch, kept for comparison. */
+struct packed {
+    const struct dims *d;
+    size_t in, out; /* bytes of a row of qkv, of out */
+    char *qkv, *dout, *y, *dqkv;
+    float *lse;
+    void *scratch;
+};
+
+static void packed_make(struct packed *p, const struct dims *d)
+{
+    size_t b = ops->real_bytes, qkv = (size_t)dims_qkv(d), out = (size_t)(d->Hq * d->D);
+    *p = (struct packed){.d = d, .in = qkv * b, .out = out * b};
+    p->qkv = reals_random(ops, PACKED * qkv, 1, 2.0f);
+    p->dout = reals_random(ops, PACKED * out, 2, 1.0f);
+    p->y = malloc(PACKED * p->out);
+    p->dqkv = malloc(PACKED * p->in);
+    p->lse = malloc(PACKED * (size_t)d->Hq * 4);
+    p->scratch = malloc(ops->attention_scratch(d, PACKED));
+    struct segments seg = {LENGTHS, start};
+    ops->attention_forward(p->y, p->lse, p->qkv, seg, d, p->scratch);
+    ops->attention_backward(p->dqkv, p->dout, p->qkv, p->y, p->lse, seg, d, p->scratch);
+}
+
+static void packed_free(struct packed *p)
+{
+    void *all[] = {p->qkv, p->dout, p->y, p->dqkv, p->lse, p->scratch};
+    for (int i = 0; i < 6; i++) free(all[i]);
+}
+
+/* Each sequence alone gives the bits it gave among the others. */
+START_TEST(attention_packed)
+{
+    if (!setup(_i)) return;
+    for (int c = 0; c < HEADS; c++) {
+        struct packed p;
+        packed_make(&p, &heads[c]);
+        char *y = malloc(PACKED * p.out), *dqkv = malloc(PACKED * p.in);
+        float *lse = malloc(PACKED * (size_t)p.d->Hq * 4);
+        for (int s = 0; s < LENGTHS; s++) {
+            size_t at = (size_t)start[s], n = (size_t)start[s + 1] - at;
+            int alone[] = {0, (int)n};
+            struct segments seg = {1, alone};
+            ops->attention_forward(y, lse, p.qkv + at * p.in, seg, p.d, p.scratch);
+            ck_assert_mem_eq(y, p.y + at * p.out, n * p.out);
+            ck_assert_mem_eq(lse, p.lse + at * (size_t)p.d->Hq, n * (size_t)p.d->Hq * 4);
+            ops->attention_backward(dqkv, p.dout + at * p.out, p.qkv + at * p.in, y, lse, seg, p.d,
+                                    p.scratch);
+            ck_assert_mem_eq(dqkv, p.dqkv + at * p.in, n * p.in);
+        }
+        free(y);
+        free(dqkv);
+        free(lse);
+        packed_free(&p);
+    }
+}
+END_TEST
+
+/* Causality: a prefix gives the bits of the whole's first rows. */
+START_TEST(attention_prefix)
+{
+    if (!setup(_i)) return;
+    for (int c = 0; c < HEADS; c++) {
+        struct packed p;
+        packed_make(&p, &heads[c]);
+        char *y = malloc(80 * p.out), *whole = p.y + start[4] * (int)p.out;
+        for (int n = 1; n <= 80; n++) {
+            int alone[] = {0, n};
+            ops->attention_forward(y, p.lse, p.qkv + start[4] * (int)p.in,
+                                   (struct segments){1, alone}, p.d, p.scratch);
+            ck_assert_mem_eq(y, whole, (size_t)n * p.out);
+        }
+        free(y);
+        packed_free(&p);
+    }
+}
+END_TEST
+
+/* A cache whose unused memory is NaN, with sequence s in blocks s, s+5, s+10, ... */
+enum { BLOCKS = 5 };
+struct cached {
+    struct kv_layer kv;
+    int table[LENGTHS][BLOCKS];
+};
+
+static void cached_make(struct cached *k, const struct dims *d)
+{
+    size_t bytes = LENGTHS * BLOCKS * ops->kv_block_bytes(d);
+    k->kv.pool = malloc(bytes);
+    memset(k->kv.pool, 0xff, bytes);
+    for (int s = 0; s < LENGTHS; s++)
+        for (int b = 0; b < BLOCKS; b++) k->table[s][b] = s + b * LENGTHS;
+}
+
+/* Stores and attends the given packed rows in one call; they must give the bits of the packed forward. */
+static void cached_rows(struct cached *k, const struct packed *p, const int *row, int T)
+{
+    char *qkv = calloc((size_t)T + 1, p->in), *y = calloc((size_t)T + 1, p->out);
+    int pos[PACKED];
+    const int *table[PACKED];
+    for (int t = 0; t < T; t++) {
+        int s = 0;
+        while (row[t] >= start[s + 1]) s++;
+        pos[t] = row[t] - start[s];
+        table[t] = k->table[s];
+        memcpy(qkv + (size_t)t * p->in, p->qkv + (size_t)row[t] * p->in, p->in);
+    }
+    struct kv_rows rows = {pos, table};
+    ops->kv_store(&k->kv, qkv, rows, T, p->d);
+    ops->attention_cached(y, qkv, &k->kv, rows, T, p->d, p->scratch);
+    for (int t = 0; t < T; t++)
+        ck_assert_mem_eq(y + (size_t)t * p->out, p->y + (size_t)row[t] * p->out, p->out);
+    free(qkv);
+    free(y);
+}
+
+/* Prefill of all sequences up to a cut, in one call, then the rest a token of every sequence at a time. */
+START_TEST(attention_cached)
+{
+    if (!setup(_i)) return;
+    static const int cuts[] = {0, 1, 7, 16, 17, 40, 80};
+    for (int c = 0; c < HEADS; c++)
+        for (int i = 0; i < 7; i++) {
+            struct packed p;
+            struct cached k;
+            int row[PACKED], T = 0;
+            packed_make(&p, &heads[c]);
+            cached_make(&k, p.d);
+            for (int r = 0, s = 0; r < PACKED; r++) {
+                while (r >= start[s + 1]) s++;
+                if (r - start[s] < cuts[i]) row[T++] = r;
+            }
+            cached_rows(&k, &p, row, T);
+            for (int at = cuts[i]; at < 80; at++) {
+                T = 0;
+                for (int s = LENGTHS - 1; s >= 0; s--)
+                    if (start[s] + at < start[s + 1]) row[T++] = start[s] + at;
+                cached_rows(&k, &p, row, T);
+            }
+            free(k.kv.pool);
+            packed_free(&p);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("rows");
+    TCase *c = tcase_create("P1");
+    tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, linear_best, 0, 2);
+    tcase_add_loop_test(c, linear_limited, 0, 4);
+    tcase_add_loop_test(c, linear_bf16, 0, 2);
+    tcase_add_loop_test(c, linear_weight, 0, 2 * TEST_ISAS);
+    tcase_add_loop_test(c, row_wise, 0, 2 * TEST_ISAS);
+    tcase_add_loop_test(c, logprob, 0, 2 * TEST_ISAS);
+    tcase_add_loop_test(c, attention_packed, 0, 2 * TEST_ISAS);
+    tcase_add_loop_test(c, attention_prefix, 0, 2 * (TEST_ISAS - 1));
+    tcase_add_loop_test(c, attention_cached, 0, 2 * (TEST_ISAS - 1));
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
