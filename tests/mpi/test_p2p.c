@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "comm/base/log.h"
+#include "comm/coll.h"
 #include "comm/p2p.h"
 
 #define MIB ((size_t)1 << 20)
@@ -216,10 +217,47 @@ START_TEST(small_messages_are_quick)
 }
 END_TEST
 
+/* The main thread's collectives and the progress thread's transfers share Open MPI. */
+START_TEST(collectives_beside_transfers)
+{
+    struct p2p *p = p2p_new(ck_world.comm, 8);
+    size_t n = 5 * MIB, wrong = 0;
+    unsigned char *in = malloc(3 * n), *out = malloc(3 * n);
+    float buf[1000], scratch[1000 + 16];
+    fill(out, 3 * n, ck_world.rank);
+    for (int round = 0; round < 6; round++) {
+        ticket t[6];
+        memset(in, 0, 3 * n);
+        for (size_t k = 0; k < 3; k++) {
+            t[k] = p2p_recv(p, peer(), (int)k, in + k * n, n);
+            t[3 + k] = p2p_send(p, peer(), (int)k, out + k * n, n);
+        }
+        for (int k = 0; k < 10; k++) {
+            for (int j = 0; j < 1000; j++) buf[j] = (float)(ck_world.rank + j);
+            coll_all_reduce(buf, 1000, 1, scratch, ck_world.comm);
+            for (int j = 0; j < 1000; j++)
+                wrong +=
+                    buf[j] != (float)(ck_world.size * (ck_world.size - 1) / 2 + ck_world.size * j);
+        }
+        for (int k = 0; k < 6; k++) p2p_wait(p, t[k]);
+        wrong += wrong_bytes(in, 3 * n, peer());
+        watchdog_feed();
+    }
+    ck_all(wrong == 0, "%zu wrong", wrong);
+    free(in);
+    free(out);
+    p2p_free(p);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {
-        all_sizes,        long_ones_of_one_tag_keep_their_order, wait_any_and_test,
-        waiting_is_cheap, transfers_go_on_while_we_compute,      small_messages_are_quick};
-    return check_mpi_main("p2p", tests, 6, argc, argv);
+    const TTest *tests[] = {collectives_beside_transfers,
+                            all_sizes,
+                            long_ones_of_one_tag_keep_their_order,
+                            wait_any_and_test,
+                            waiting_is_cheap,
+                            transfers_go_on_while_we_compute,
+                            small_messages_are_quick};
+    return check_mpi_main("p2p", tests, 7, argc, argv);
 }
