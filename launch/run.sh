@@ -38,7 +38,11 @@ command -v "$1" >/dev/null || { echo "launch/run.sh: $1 is not a program; build 
 flags+=(--bind-to none --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0
         --mca pml ob1 --mca btl "vader,self")
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-[ -t 2 ] && export DUET_TERMINAL=1 # ranks write to a pipe of mpirun's: only we know that a terminal reads it
+# Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it is.
+if [ -t 2 ]; then
+    width=$(stty size <&2 2>/dev/null | cut -d' ' -f2)
+    export DUET_TERMINAL=$((${width:-0} > 0 ? width : 80))
+fi
 
 # What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
 # read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) is one
