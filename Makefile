@@ -13,7 +13,9 @@ V       ?= 0
 Q       := $(if $(filter 1,$(V)),,@)
 say     = $(if $(Q),@printf '  %-5s %s\n' $(1) '$(2)')
 export OMPI_CC := $(CC_BASE)
-MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules --no-print-directory $(if $(filter -j% j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
 PKGS    := hdf5-serial yaml-0.1 jansson libpcre2-8 libxxhash libzstd
@@ -78,7 +80,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: FORCE help info all clean setup setup-dev demo test test-unit test-property test-mpi test-faults asan fuzz \
-  fuzz-run cover golden bench layers format format-check tidy lines ci
+  fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## */\t/' | expand -t 16

@@ -15,15 +15,20 @@ for word in $(mpicc --showme:compile); do
     case $word in -I*) flags+=(-isystem "${word#-I}") ;; esac
 done
 kernel=(-DREAL_IS_BF16=1 -DVARIANT=base_bf16 '-DVARIANT_ISA="base"')
+
+FLAGS=$(printf '%q ' "${flags[@]}") KERNEL=$(printf '%q ' "${kernel[@]}")
+export FLAGS KERNEL
+tidy_one() { # file: silent when there is nothing to say
+    local words=$FLAGS said
+    case $1 in model/cpu/*) words+=$KERNEL ;; esac
+    eval "words=($words)"
+    said=$(clang-tidy --quiet "$1" -- "${words[@]}" 2>/dev/null) || { grep -A 2 "error:" <<<"$said"; return 1; }
+}
+export -f tidy_one
 status=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-for file in "$@"; do
-    extra=()
-    case $file in model/cpu/*) extra=("${kernel[@]}") ;; esac
-    clang-tidy --quiet "$file" -- "${flags[@]}" "${extra[@]}" >"$log" 2>/dev/null || { status=1; cat "$log"; }
-done
+printf '%s\0' "$@" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy_one "$1"' _ || status=1
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j "$(nproc)" \
-    --suppress=missingIncludeSystem --suppress=nullPointerArithmeticRedundantCheck -I. "${kernel[@]}" "$@" || status=1
+    --library=tests/support/cppcheck.cfg --suppress=missingIncludeSystem --suppress=checkersReport --suppress=legacyUninitvar \
+    --template='{file}:{line}: {severity}: {message} [{id}]' -I. "${kernel[@]}" "$@" || status=1
 [ $status -eq 0 ] && echo "tidy: ok"
 exit $status
