@@ -10,13 +10,14 @@
 
 struct mesh {
     int dp, pp, ep, tp;
-    int d, p;            /* this rank's coordinates */
+    int d, p; /* this rank's coordinates */
     bool mirrored;
-    MPI_Comm pipe;       /* my pipeline: size pp, rank p */
-    MPI_Comm data;       /* ranks of my p over all d: size dp, rank d */
-    MPI_Comm replica;    /* ranks that hold my chunks: dp, or 2*dp when mirrored (p != pp-1-p), ordered by
+    MPI_Comm pipe; /* my pipeline: size pp, rank p */
+    MPI_Comm data; /* ranks of my p over all d: size dp, rank d */
+    MPI_Comm
+        replica; /* ranks that hold my chunks: dp, or 2*dp when mirrored (p != pp-1-p), ordered by
                             (d, p): (0,lo) (0,hi) (1,lo) (1,hi) ... */
-    int replica_inner;   /* members of one pipeline in `replica`: 1 or 2 */
+    int replica_inner; /* members of one pipeline in `replica`: 1 or 2 */
 };
 
 int mesh_rank(const struct mesh *m, int d, int p);

@@ -9,18 +9,18 @@
 
 struct world {
     int rank, size;
-    int node, nodes;           /* which host, of how many (by MPI_COMM_TYPE_SHARED) */
+    int node, nodes; /* which host, of how many (by MPI_COMM_TYPE_SHARED) */
     int local_rank, local_size;
     char host[64];
-    bool threads;              /* MPI_THREAD_MULTIPLE was granted */
-    MPI_Comm comm;             /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN */
+    bool threads;  /* MPI_THREAD_MULTIPLE was granted */
+    MPI_Comm comm; /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN */
 };
 
 /* MPI_OK(MPI_Send(...)): dies naming call, error text, rank, host, place. */
-#define MPI_OK(call)                                                                               \
-    do {                                                                                           \
-        int mpi_rc_ = (call);                                                                      \
-        if (mpi_rc_ != MPI_SUCCESS) mpi_die(__FILE__, __LINE__, #call, mpi_rc_);                   \
+#define MPI_OK(call)                                                             \
+    do {                                                                         \
+        int mpi_rc_ = (call);                                                    \
+        if (mpi_rc_ != MPI_SUCCESS) mpi_die(__FILE__, __LINE__, #call, mpi_rc_); \
     } while (0)
 _Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
 

@@ -36,17 +36,17 @@ _Noreturn void die_fmt(const char *file, int line, enum exit_code code, const ch
     __attribute__((format(printf, 6, 7)));
 
 /* SYS_OK(fd >= 0, "free space on the disk", "cannot open %s: %s", path, strerror(errno)) */
-#define SYS_OK(cond, fix, ...)                                                                     \
-    do {                                                                                           \
-        if (!(cond)) die_fmt(__FILE__, __LINE__, EXIT_WORLD, #cond, fix, __VA_ARGS__);             \
+#define SYS_OK(cond, fix, ...)                                                         \
+    do {                                                                               \
+        if (!(cond)) die_fmt(__FILE__, __LINE__, EXIT_WORLD, #cond, fix, __VA_ARGS__); \
     } while (0)
 
 /* INVARIANT(n <= size, "n %d size %d", n, size) */
-#define INVARIANT(cond, ...)                                                                       \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            die_fmt(__FILE__, __LINE__, EXIT_BUG, #cond,                                           \
-                    "this is a bug in duet; please report the message above", __VA_ARGS__);        \
+#define INVARIANT(cond, ...)                                                                \
+    do {                                                                                    \
+        if (!(cond))                                                                        \
+            die_fmt(__FILE__, __LINE__, EXIT_BUG, #cond,                                    \
+                    "this is a bug in duet; please report the message above", __VA_ARGS__); \
     } while (0)
 
 /* The user's mistakes, collected. Grows on the heap; never loses the first. */

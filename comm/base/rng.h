@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 enum rng_purpose {
-    RNG_INIT = 1,   /* weights: prompt = tensor hash, sample/position = element */
-    RNG_SAMPLE,     /* tokens of a rollout */
-    RNG_EVAL,       /* tokens of an evaluation */
-    RNG_PROBLEM,    /* problems of a task generator */
-    RNG_DEMO,       /* demonstrations */
-    RNG_SHUFFLE,    /* order of a data set */
+    RNG_INIT = 1, /* weights: prompt = tensor hash, sample/position = element */
+    RNG_SAMPLE,   /* tokens of a rollout */
+    RNG_EVAL,     /* tokens of an evaluation */
+    RNG_PROBLEM,  /* problems of a task generator */
+    RNG_DEMO,     /* demonstrations */
+    RNG_SHUFFLE,  /* order of a data set */
     RNG_TEST
 };
 
@@ -24,9 +24,10 @@ struct rng_at {
 void rng_philox(uint32_t out[4], const uint32_t c[4], const uint32_t k[2]);
 
 uint64_t rng_bits(uint64_t seed, struct rng_at at);
-double rng_uniform(uint64_t seed, struct rng_at at);             /* [0, 1), 53 bits */
-double rng_normal(uint64_t seed, struct rng_at at);              /* mean 0, variance 1 */
-uint32_t rng_below(uint64_t seed, struct rng_at at, uint32_t n); /* [0, n), n > 0, unbiased enough: 64-bit multiply */
+double rng_uniform(uint64_t seed, struct rng_at at); /* [0, 1), 53 bits */
+double rng_normal(uint64_t seed, struct rng_at at);  /* mean 0, variance 1 */
+uint32_t rng_below(uint64_t seed, struct rng_at at,
+                   uint32_t n); /* [0, n), n > 0, unbiased enough: 64-bit multiply */
 
 /* Many draws from one place: position counts up. */
 struct rng_stream {
