@@ -85,8 +85,6 @@ struct plan_entry {
     bool forward_only;
     struct plan plan;
 };
-static struct plan_entry *plans;
-static int n_plans;
 
 static void plan_prove(const struct plan *plan)
 {
@@ -97,12 +95,12 @@ static void plan_prove(const struct plan *plan)
 /* A handful of counts occur in a run; each plan is made and proved the first time. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only)
 {
-    for (int i = 0; i < n_plans; i++)
-        if (plans[i].micro_batches == micro_batches && plans[i].forward_only == forward_only)
-            return &plans[i].plan;
-    plans = realloc(plans, (size_t)(n_plans + 1) * sizeof *plans);
-    SYS_OK(plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
-    struct plan_entry *e = &plans[n_plans++];
+    for (int i = 0; i < a->n_plans; i++)
+        if (a->plans[i].micro_batches == micro_batches && a->plans[i].forward_only == forward_only)
+            return &a->plans[i].plan;
+    a->plans = realloc(a->plans, (size_t)(a->n_plans + 1) * sizeof *a->plans);
+    SYS_OK(a->plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
+    struct plan_entry *e = &a->plans[a->n_plans++];
     *e = (struct plan_entry){micro_batches, forward_only, {0}};
     struct plan whole;
     plan_make(&whole, a->kind, a->mesh->pp, micro_batches);
@@ -229,10 +227,8 @@ void actor_free(struct actor *a)
         chunk_free(a->local[k].model);
         param_list_free(&a->local[k].params);
     }
-    for (int i = 0; i < n_plans; i++) plan_free(&plans[i].plan);
-    free(plans);
-    plans = NULL;
-    n_plans = 0;
+    for (int i = 0; i < a->n_plans; i++) plan_free(&a->plans[i].plan);
+    free(a->plans);
     arena_free(&a->arena);
 }
 

@@ -14,6 +14,7 @@
 #include "trainer/learn/loss.h"
 
 enum { MAX_LOCAL = 2 };
+struct plan_entry;
 
 /* One chunk on this rank. */
 struct local {
@@ -45,6 +46,8 @@ struct actor {
     struct loss loss;
     float inv_temperature;
 
+    struct plan_entry *plans;  /* of the counts met so far */
+    int n_plans;
     struct p2p *p2p;
     struct engine *engine;
     struct stage stage;
@@ -64,7 +67,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, 
 void actor_free(struct actor *a);
 size_t actor_bytes(const struct actor *a);
 
-/* Plan of a step with this many micro-batches in the pipeline; made once per count and kept. */
+/* Plan of a step with this many micro-batches in the pipeline; made once per count and kept. Valid until the next call. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only);
 /* Least and step size of a pipeline's micro-batch count. */
 int actor_least(const struct actor *a);
