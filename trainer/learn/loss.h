@@ -19,7 +19,7 @@ struct loss {
     enum loss_kind kind;
     struct grpo grpo;
     struct exact_sum sum[LOSS_SUMS];
-    float max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy */
+    float max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
 /* A head_io loss callback's context: which loss, over which micro-batch. */

@@ -1,0 +1,159 @@
+/* What a micro-batch adds to the sums of a step, by hand; that prompt rows count for nothing; that a NaN shows. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/learn/loss.h"
+
+enum { T = 6 };
+
+/* Two prompt rows, four of answers. */
+struct fixture {
+    int target[T];
+    float weight[T], advantage[T], old_logp[T], ref_logp[T], logp[T], entropy[T], dlogp[T];
+    struct micro_batch mb;
+    struct head_io io;
+    struct loss loss;
+    struct loss_at at;
+};
+
+static void fixture_make(struct fixture *f, enum loss_kind kind)
+{
+    *f = (struct fixture){
+        .target = {-1, 4, 5, -1, 6, 7},
+        .weight = {0, 0.25f, 0.25f, 0, 0.5f, 0.125f},
+        .advantage = {1, 1, 1, -2, -2, -2},
+        .old_logp = {9, -1, -2, 9, -0.5f, -3},
+        .ref_logp = {9, -1, -2, 9, -0.5f, -3},
+        .logp = {NAN, -1, -2, NAN, -0.5f, -3}, /* rows without a target are never looked at */
+        .entropy = {NAN, 0.5f, 1, NAN, 1.5f, 2},
+        .dlogp = {7, 7, 7, 7, 7, 7},
+    };
+    f->mb = (struct micro_batch){.target = f->target,
+                                 .weight = f->weight,
+                                 .advantage = f->advantage,
+                                 .old_logp = f->old_logp,
+                                 .ref_logp = f->ref_logp};
+    f->io = (struct head_io){
+        .target = f->target, .logp = f->logp, .entropy = f->entropy, .dlogp = f->dlogp};
+    memset(&f->loss, 0xff, sizeof f->loss);
+    loss_reset(&f->loss, kind);
+    f->loss.grpo = (struct grpo){.clip_low = 0.2f, .clip_high = 0.2f};
+    f->at = (struct loss_at){&f->loss, &f->mb};
+    f->io.ctx = &f->at;
+}
+
+static double sum_of(const struct fixture *f, enum loss_sum which)
+{
+    return exact_value(&f->loss.sum[which]);
+}
+
+static void dlogp_are(const struct fixture *f, const float *expected)
+{
+    for (int t = 0; t < T; t++)
+        ck_assert_msg(f->dlogp[t] == expected[t], "row %d: %g, expected %g", t, (double)f->dlogp[t],
+                      (double)expected[t]);
+}
+
+START_TEST(sft)
+{
+    struct fixture f;
+    fixture_make(&f, LOSS_SFT);
+    loss_run(&f.at, &f.io, T);
+    ck_assert(sum_of(&f, SUM_LOSS) == 0.25 + 0.5 + 0.25 + 0.375);
+    ck_assert(sum_of(&f, SUM_ENTROPY) == 5);
+    ck_assert(sum_of(&f, SUM_TOKENS) == 4);
+    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
+    ck_assert(f.loss.max_deviation == 0);
+    dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, -0.5f, -0.125f});
+    loss_run(&f.at, &f.io, T); /* sums go on over the micro-batches of a step */
+    ck_assert(sum_of(&f, SUM_LOSS) == 2.75 && sum_of(&f, SUM_TOKENS) == 8);
+    loss_reset(&f.loss, LOSS_SFT);
+    ck_assert(sum_of(&f, SUM_LOSS) == 0 && sum_of(&f, SUM_TOKENS) == 0);
+}
+END_TEST
+
+START_TEST(on_policy)
+{
+    struct fixture f;
+    fixture_make(&f, LOSS_GRPO);
+    f.loss.grpo.kl = 0.5f;
+    loss_run(&f.at, &f.io, T);
+    ck_assert(sum_of(&f, SUM_LOSS) == -0.25 - 0.25 + 1 + 0.25);
+    ck_assert(sum_of(&f, SUM_ENTROPY) == 5 && sum_of(&f, SUM_TOKENS) == 4);
+    ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
+    ck_assert(f.loss.max_deviation == 0);
+    dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, 1, 0.25f});
+}
+END_TEST
+
+START_TEST(off_policy)
+{
+    struct fixture f;
+    fixture_make(&f, LOSS_GRPO);
+    f.loss.grpo.kl = 0.5f;
+    f.old_logp[1] = -1 - logf(1.5f); /* ratio 1.5, A > 0: clipped */
+    f.old_logp[4] = -0.5f + logf(2); /* ratio 0.5, A < 0: clipped */
+    f.old_logp[5] = -3 - logf(1.1f); /* within the clip */
+    f.ref_logp[2] = -2 + logf(2);    /* k3 = 2 - log 2 - 1 */
+    loss_run(&f.at, &f.io, T);
+    double k3 = 1 - log(2);
+    double loss = 0.25 * -1.2 + 0.25 * (0.5 * k3 - 1) + 0.5 * (2 * 0.8) + 0.125 * (2 * 1.1);
+    ck_assert_msg(fabs(sum_of(&f, SUM_LOSS) - loss) < 1e-6, "%g, expected %g", sum_of(&f, SUM_LOSS),
+                  loss);
+    ck_assert(sum_of(&f, SUM_CLIPPED) == 2);
+    ck_assert(fabs(sum_of(&f, SUM_K3) - k3) < 1e-6);
+    ck_assert(fabs((double)f.loss.max_deviation - 0.5) < 1e-6);
+    ck_assert(f.dlogp[0] == 0 && f.dlogp[1] == 0 && f.dlogp[3] == 0 && f.dlogp[4] == 0);
+    ck_assert(fabs((double)f.dlogp[5] - 0.125 * 2 * 1.1) < 1e-6);
+    ck_assert(fabs((double)f.dlogp[2] - 0.25 * (0.5 * (1 - 2.0) - 1)) < 1e-6);
+}
+END_TEST
+
+START_TEST(reference)
+{
+    struct fixture f;
+    fixture_make(&f, LOSS_REFERENCE);
+    loss_run(&f.at, &f.io, T);
+    for (int t = 0; t < T; t++)
+        if (f.target[t] >= 0) ck_assert(f.ref_logp[t] == f.logp[t]);
+    ck_assert(sum_of(&f, SUM_TOKENS) == 0 && sum_of(&f, SUM_LOSS) == 0);
+    dlogp_are(&f, (float[T]){0});
+}
+END_TEST
+
+/* A NaN in one token must not be hidden by the tokens after it, in any of the numbers. */
+START_TEST(nan_shows)
+{
+    struct fixture f;
+    fixture_make(&f, LOSS_GRPO);
+    f.logp[2] = NAN;
+    loss_run(&f.at, &f.io, T);
+    ck_assert(isnan(sum_of(&f, SUM_LOSS)));
+    ck_assert_msg(f.loss.max_deviation == INFINITY, "%g", (double)f.loss.max_deviation);
+    ck_assert(isnan(f.dlogp[2]));
+    fixture_make(&f, LOSS_SFT);
+    f.logp[2] = NAN;
+    loss_run(&f.at, &f.io, T);
+    ck_assert(isnan(sum_of(&f, SUM_LOSS)));
+    ck_assert(sum_of(&f, SUM_TOKENS) == 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("loss");
+    TCase *c = tcase_create("loss");
+    tcase_add_test(c, sft);
+    tcase_add_test(c, on_policy);
+    tcase_add_test(c, off_policy);
+    tcase_add_test(c, reference);
+    tcase_add_test(c, nan_shows);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
