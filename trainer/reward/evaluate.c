@@ -2,23 +2,8 @@
 #include <math.h>
 #include <stdio.h>
 #include "comm/base/log.h"
+#include "trainer/reward/majority.h"
 #include "trainer/run.h"
-
-/* Majority vote of one group: is the most frequent answer right? Ties go to the answer that came first; no answer does not
- * vote. Wang et al., arXiv 2203.11171. */
-static bool majority_right(const uint64_t *vote, const float *right, int n)
-{
-    int best = -1, best_count = 0;
-    for (int i = 0; i < n; i++) {
-        int count = 0;
-        for (int j = 0; j < n; j++) count += vote[j] == vote[i];
-        if (vote[i] != 0 && count > best_count) {
-            best = i;
-            best_count = count;
-        }
-    }
-    return best >= 0 && right[best] > 0;
-}
 
 static void score_group(struct score *s, const struct run *r, const struct answer *a, int from, int n)
 {

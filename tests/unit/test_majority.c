@@ -1,0 +1,46 @@
+/* The majority vote by hand: most frequent answer, ties to the first, no answer does not vote. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "trainer/reward/majority.h"
+
+struct example {
+    const char *name;
+    int n;
+    uint64_t vote[6];
+    float right[6];
+    bool expected;
+};
+
+static const struct example examples[] = {
+    {"one right answer", 1, {7}, {1}, true},
+    {"one wrong answer", 1, {7}, {0}, false},
+    {"two of three are right", 3, {7, 9, 7}, {1, 0, 1}, true},
+    {"two of three are wrong", 3, {9, 7, 9}, {0, 1, 0}, false},
+    {"a tie goes to the first, right", 4, {7, 9, 9, 7}, {1, 0, 0, 1}, true},
+    {"a tie goes to the first, wrong", 4, {9, 7, 7, 9}, {0, 1, 1, 0}, false},
+    {"the largest group wins, first or not", 6, {9, 5, 7, 7, 5, 7}, {0, 0, 1, 1, 0, 1}, true},
+    {"no answer does not vote", 5, {0, 0, 0, 7, 9}, {0, 0, 0, 1, 0}, true},
+    {"nobody answered", 3, {0, 0, 0}, {0, 0, 0}, false},
+    {"a part of a reward counts as right", 2, {7, 7}, {0.5f, 0.5f}, true},
+};
+
+START_TEST(by_hand)
+{
+    const struct example *e = &examples[_i];
+    ck_assert_msg(majority_right(e->vote, e->right, e->n) == e->expected, "%s", e->name);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("majority");
+    TCase *c = tcase_create("majority");
+    tcase_add_loop_test(c, by_hand, 0, (int)(sizeof examples / sizeof *examples));
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
