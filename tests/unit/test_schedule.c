@@ -1,0 +1,90 @@
+/* Learning rates: warm-up in equal steps to lr, then constant, or down to lr * final at the last update, along a line or half a
+ * cosine; what comes after the last update stays there. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "trainer/learn/step.h"
+
+static struct schedule schedule_of(int shape, long warmup, long steps)
+{
+    return (struct schedule){
+        .lr = 0.02, .final = 0.1, .shape = shape, .warmup = warmup, .steps = steps};
+}
+
+static void expect(const struct schedule *s, long update, double lr)
+{
+    double got = schedule_lr(s, update);
+    ck_assert_msg(fabs(got - lr) < 1e-15, "update %ld: %.17g, expected %.17g", update, got, lr);
+}
+
+START_TEST(warm_up)
+{
+    for (int shape = LR_CONSTANT; shape <= LR_COSINE; shape++) {
+        struct schedule s = schedule_of(shape, 4, 20);
+        expect(&s, 0, 0.005);
+        expect(&s, 1, 0.010);
+        expect(&s, 2, 0.015);
+        expect(&s, 3, 0.020);
+        expect(&s, 4, 0.020);
+    }
+}
+END_TEST
+
+START_TEST(constant)
+{
+    struct schedule s = schedule_of(LR_CONSTANT, 0, 10);
+    for (long u = 0; u < 15; u++) expect(&s, u, 0.02);
+}
+END_TEST
+
+START_TEST(linear)
+{
+    struct schedule s = schedule_of(LR_LINEAR, 2, 13); /* 11 updates down: ten steps of 0.0018 */
+    for (long u = 2; u < 13; u++) expect(&s, u, 0.02 - 0.0018 * (double)(u - 2));
+    expect(&s, 12, 0.002);
+    expect(&s, 13, 0.002);
+    expect(&s, 1000, 0.002);
+}
+END_TEST
+
+START_TEST(cosine)
+{
+    struct schedule s = schedule_of(LR_COSINE, 0, 13); /* 12 steps down: 15 degrees each */
+    double half_root3 = sqrt(3) / 2, middle = (0.02 + 0.002) / 2, half = (0.02 - 0.002) / 2;
+    expect(&s, 0, 0.02);
+    expect(&s, 2, middle + half * half_root3); /* 30 degrees */
+    expect(&s, 4, middle + half * 0.5);        /* 60 */
+    expect(&s, 6, middle);                     /* 90 */
+    expect(&s, 8, middle - half * 0.5);
+    expect(&s, 12, 0.002);
+    expect(&s, 14, 0.002);
+}
+END_TEST
+
+START_TEST(all_warm_up)
+{
+    struct schedule s = schedule_of(LR_COSINE, 5, 5);
+    for (long u = 0; u < 5; u++) expect(&s, u, 0.004 * (double)(u + 1));
+    ck_assert(isfinite(schedule_lr(&s, 5)));
+    s = schedule_of(LR_LINEAR, 4, 5); /* one update after it: there is no line through one point */
+    ck_assert(isfinite(schedule_lr(&s, 4)));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("schedule");
+    TCase *c = tcase_create("schedule");
+    tcase_add_test(c, warm_up);
+    tcase_add_test(c, constant);
+    tcase_add_test(c, linear);
+    tcase_add_test(c, cosine);
+    tcase_add_test(c, all_warm_up);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
