@@ -122,7 +122,7 @@ static bool node_combine(struct node *out, char op, const struct node *a, const 
 static const struct node *random_expression(struct node pool[NODES], const long *number, int n,
                                             struct rng_stream *rng)
 {
-    const struct node *part[NUMBERS];
+    const struct node *part[NUMBERS] = {NULL};
     int used = 0;
     for (int i = 0; i < n; i++) {
         struct node *leaf = &pool[used++];
