@@ -1,7 +1,6 @@
 /* Causal grouped-query attention of packed sequences, forward.
  *
- * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the last query, key block by
- * key block; softmax of whole rows; then the values in key order. Two passes over a row of scores instead of the
+ * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the last query; softmax of whole rows; then the values in key order. Two passes over a row of scores instead of the
  * running rescaling of FlashAttention: a row's result is then the same sum in the same order however queries are grouped. */
 #include "model/cpu/attention.h"
 
@@ -61,21 +60,25 @@ void OP(tile_multiply)(struct tile C, struct tile A, struct tile B, int M, int N
     for (; left > 0; left -= LANES, B.p += LANES, C.p += LANES) columns_1(C, A, B, M, K, add);
 }
 
-float OP(softmax_row)(float *s, int n, float *sum)
+float OP(softmax_row)(float *s, int n, int end, float *sum)
 {
-    int end = round_up(n, 16), whole = n / LANES * LANES;
     for (int j = n; j < end; j++) s[j] = -INFINITY;
     vec most = vec_all(-INFINITY), total = {0};
     for (int j = 0; j < end; j += LANES) most = vec_max(most, vec_load(s + j));
     float largest = vec_largest(most);
     for (int j = 0; j < end; j += LANES) {
         vec p = vec_exp(vec_load(s + j) - largest);
-        if (j >= whole) p = vec_select(vec_first(n - j), p, (vec){0});
         vec_store(s + j, p);
         total += p;
     }
     *sum = vec_sum(total);
     return largest;
+}
+
+/* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that a row does not see add +0 to its sums, but only where rows are grouped. */
+void OP(row_finish)(real *out, const float *row, float sum, int D)
+{
+    FOR_VECS(i, left, D, { vec_out(out + i, vec_load(row + i) / sum + 0.0f, left); });
 }
 
 void OP(head_load)(float *to, const real *from, size_t step, int rows, int D, float scale)
@@ -89,27 +92,30 @@ void OP(head_load)(float *to, const real *from, size_t step, int rows, int D, fl
     }
 }
 
-void OP(block_transpose)(float *to, const float *from, int rows, int D)
+void OP(head_transpose)(float *to, const float *from, int n, int D)
 {
-    int width = head_width(D);
-    for (int i = 0; i < D; i++)
-        for (int j = 0; j < KV_BLOCK; j++)
-            to[i * KV_BLOCK + j] = j < rows ? from[(size_t)j * (size_t)width + (size_t)i] : 0.0f;
+    size_t width = (size_t)head_width(D), columns = (size_t)transposed_width(n);
+    for (int first = 0; first < n; first += 16)
+        for (int i = 0; i < D; i++)
+            for (int j = first; j < first + 16; j++)
+                to[(size_t)i * columns + (size_t)j] =
+                    j < n ? from[(size_t)j * width + (size_t)i] : 0.0f;
 }
 
 /* --- forward --- */
 
 size_t OP(attention_scratch)(const struct dims *d, int T)
 {
-    size_t longest = (size_t)round_up(T < d->max_context ? T : d->max_context, 16);
-    size_t context = (size_t)round_up(d->max_context, 16), width = (size_t)head_width(d->D);
-    size_t sequence = 6 * longest * width;                        /* K, V, transposes, gradients */
-    size_t rows = QUERIES * (context + 4 * width + 3 * KV_BLOCK); /* scores; Q, dO, sums */
-    size_t block = 2 * KV_BLOCK * width;                          /* one block of the cache */
-    return (sequence + rows + block) * sizeof(float) + 64;
+    int longest = T < d->max_context ? T : d->max_context;
+    size_t width = (size_t)head_width(d->D), columns = (size_t)transposed_width(longest);
+    size_t sequence = (4 + 2) * columns * width; /* K, V, their gradients; transposes */
+    size_t scores = QUERIES * (size_t)round_up(d->max_context, KEYS);
+    size_t rows = QUERIES * (3 * width + 2 * KEYS); /* q, dout, dq or out; P, dS */
+    size_t keys = KEYS * width;                     /* a run of the cache */
+    return (sequence + scores + rows + keys) * sizeof(float);
 }
 
-/* A kv head's keys (transposed by block: (n/16, D, 16)) and values ((n, width)) of one sequence. */
+/* One sequence's keys (D, transposed_width) and values (n, width) of one kv head. */
 struct head {
     float *keys, *values;
     int n, D, width;
@@ -119,49 +125,35 @@ static void head_read(struct head *h, const real *key, const real *value, size_t
 {
     OP(head_load)(rows, key, step, h->n, h->D, 1.0f);
     OP(head_load)(h->values, value, step, h->n, h->D, 1.0f);
-    for (int j = 0; j < h->n; j += KV_BLOCK)
-        OP(block_transpose)
-        (h->keys + (size_t)j * (size_t)h->D, rows + (size_t)j * (size_t)h->width,
-         h->n - j < KV_BLOCK ? h->n - j : KV_BLOCK, h->D);
+    OP(head_transpose)(h->keys, rows, h->n, h->D);
 }
 
-/* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width); out (M, width). */
-static void attend(float *out, float *lse, int lse_step, float *scores, const struct head *h,
-                   float *q, int first, int M)
+/* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width). Results: out (M, width)
+ * weighted values, sums (M) of the weights. */
+static void attend(float *out, float *sums, float *lse, int lse_step, float *scores,
+                   const struct head *h, float *q, int first, int M)
 {
-    int keys = first + M, end = round_up(keys, KV_BLOCK);
-    struct tile Q = {q, (size_t)h->width, 1}, S = {scores, (size_t)end, 1};
-    for (int j = 0; j < end; j += KV_BLOCK, S.p += KV_BLOCK)
-        OP(tile_multiply)
-        (S, Q, (struct tile){h->keys + (size_t)j * (size_t)h->D, KV_BLOCK, 1}, M, KV_BLOCK, h->D,
-         false);
-    float sums[QUERIES];
+    size_t width = (size_t)h->width, columns = (size_t)transposed_width(h->n);
+    int end = round_up(first + M, 16);
+    struct tile Q = {q, width, 1}, K = {h->keys, columns, 1}, S = {scores, (size_t)end, 1};
+    struct tile V = {h->values, width, 1}, O = {out, width, 1};
+    OP(tile_multiply)(S, Q, K, M, end, h->D, false);
     for (int r = 0; r < M; r++) {
-        float *row = scores + (size_t)r * (size_t)end;
-        float most = OP(softmax_row)(row, first + r + 1, &sums[r]);
-        memset(row + first + r + 1, 0, (size_t)(end - first - r - 1) * sizeof *row);
+        float most = OP(softmax_row)(scores + r * end, first + r + 1, end, &sums[r]);
         lse[r * lse_step] = most + logf(sums[r]);
     }
-    struct tile O = {out, (size_t)h->width, 1}, V = {h->values, (size_t)h->width, 1};
-    OP(tile_multiply)(O, (struct tile){scores, (size_t)end, 1}, V, M, h->width, keys, false);
-    for (int r = 0; r < M; r++)
-        for (int i = 0; i < h->width; i++) {
-            /* + 0 makes a -0 a +0: keys that a row does not see add +0 to it when rows are grouped */
-            float *o = out + (size_t)r * (size_t)h->width + (size_t)i;
-            *o = *o / sums[r] + 0.0f;
-        }
+    OP(tile_multiply)(O, S, V, M, h->width, first + M, false);
 }
 
 static void sequence_forward(real *out, float *lse, const real *qkv, int n, const struct dims *d,
                              float *scratch)
 {
-    size_t step = (size_t)dims_qkv(d), rounded = (size_t)round_up(n, 16);
-    int group = d->Hq / d->Hkv;
-    struct head h = {.n = n, .D = d->D, .width = head_width(d->D)};
-    h.keys = scratch;
-    h.values = h.keys + rounded * (size_t)h.width;
-    float *rows = h.values + rounded * (size_t)h.width, *q = rows + rounded * (size_t)h.width;
-    float *sums = q + QUERIES * h.width, *scores = sums + QUERIES * h.width;
+    size_t step = (size_t)dims_qkv(d), columns = (size_t)transposed_width(n);
+    int group = d->Hq / d->Hkv, width = head_width(d->D);
+    struct head h = {.n = n, .D = d->D, .width = width, .keys = scratch};
+    h.values = h.keys + columns * (size_t)width;
+    float *rows = h.values + columns * (size_t)width, *q = rows + columns * (size_t)width;
+    float *weighted = q + QUERIES * width, *scores = weighted + QUERIES * width, sums[QUERIES];
     float scale = 1.0f / sqrtf((float)d->D);
     for (int kv = 0; kv < d->Hkv; kv++) {
         const real *key = qkv + (d->Hq + kv) * d->D;
@@ -170,10 +162,10 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
             for (int t = 0; t < n; t += QUERIES) {
                 int M = n - t < QUERIES ? n - t : QUERIES;
                 OP(head_load)(q, qkv + (size_t)t * step + head * d->D, step, M, d->D, scale);
-                attend(sums, lse + t * d->Hq + head, d->Hq, scores, &h, q, t, M);
+                attend(weighted, sums, lse + t * d->Hq + head, d->Hq, scores, &h, q, t, M);
                 for (int r = 0; r < M; r++)
-                    OP(to_real)
-                    (out + ((t + r) * d->Hq + head) * d->D, sums + r * h.width, (size_t)d->D);
+                    OP(row_finish)
+                    (out + ((t + r) * d->Hq + head) * d->D, weighted + r * width, sums[r], d->D);
             }
     }
 }

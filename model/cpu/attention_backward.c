@@ -5,44 +5,37 @@
 #include <math.h>
 #include "model/cpu/attention.h"
 
-/* One kv head of one sequence, all (n, width) but the transposes (n/16, D, 16), all float. */
+/* One kv head of one sequence, all (n, width) but the transposes (D, transposed_width(n)). */
 struct head {
     float *keys, *keys_t, *values_t, *dkeys, *dvalues, *rows;
     int n, D, width;
 };
 /* QUERIES rows of one query head. */
 struct queries {
-    float *q, *dout, *dq, *P, *dS;
+    float *q, *dout, *dq; /* (QUERIES, width) */
+    float *P, *dS;        /* (QUERIES, KEYS) */
     float lse[QUERIES], delta[QUERIES];
     int first, M;
 };
-
-static void transpose(float *to, const float *from, const struct head *h)
-{
-    for (int j = 0; j < h->n; j += KV_BLOCK)
-        OP(block_transpose)
-        (to + (size_t)j * (size_t)h->D, from + (size_t)j * (size_t)h->width,
-         h->n - j < KV_BLOCK ? h->n - j : KV_BLOCK, h->D);
-}
 
 static void head_read(struct head *h, const real *key, const real *value, size_t step)
 {
     size_t bytes = (size_t)h->n * (size_t)h->width * sizeof(float);
     OP(head_load)(h->keys, key, step, h->n, h->D, 1.0f);
     OP(head_load)(h->rows, value, step, h->n, h->D, 1.0f);
-    transpose(h->keys_t, h->keys, h);
-    transpose(h->values_t, h->rows, h);
+    OP(head_transpose)(h->keys_t, h->keys, h->n, h->D);
+    OP(head_transpose)(h->values_t, h->rows, h->n, h->D);
     memset(h->dkeys, 0, bytes);
     memset(h->dvalues, 0, bytes);
 }
 
-/* Scores S and dP of a key block -> P and dS; 0 where a query does not see the key. */
-static void probabilities(struct queries *b, int first_key)
+/* Scores S and dP of `columns` keys -> P and dS; 0 where a query does not see the key. */
+static void probabilities(struct queries *b, int first_key, int columns)
 {
     for (int r = 0; r < b->M; r++) {
         int seen = b->first + r + 1 - first_key;
-        for (int j = 0; j < KV_BLOCK; j += LANES) {
-            float *p = b->P + r * KV_BLOCK + j, *ds = b->dS + r * KV_BLOCK + j;
+        for (int j = 0; j < columns; j += LANES) {
+            float *p = b->P + r * KEYS + j, *ds = b->dS + r * KEYS + j;
             vec_int sees = vec_first(seen - j);
             vec e = vec_select(sees, vec_exp(vec_load(p) - b->lse[r]), (vec){0});
             vec_store(p, e);
@@ -51,23 +44,22 @@ static void probabilities(struct queries *b, int first_key)
     }
 }
 
-static void key_block(struct queries *b, const struct head *h, int j)
+/* Keys [j, j+KEYS), or as far as the last query sees. */
+static void key_run(struct queries *b, const struct head *h, int j)
 {
-    size_t w = (size_t)h->width, at = (size_t)j * w, at_t = (size_t)j * (size_t)h->D;
-    int here = h->n - j < KV_BLOCK ? h->n - j : KV_BLOCK;
-    struct tile Q = {b->q, w, 1}, dO = {b->dout, w, 1};
-    struct tile P = {b->P, KV_BLOCK, 1}, dS = {b->dS, KV_BLOCK, 1};
-    struct tile P_t = {b->P, 1, KV_BLOCK}, dS_t = {b->dS, 1, KV_BLOCK};
-    OP(tile_multiply)
-    (P, Q, (struct tile){h->keys_t + at_t, KV_BLOCK, 1}, b->M, KV_BLOCK, h->D, false);
-    OP(tile_multiply)
-    (dS, dO, (struct tile){h->values_t + at_t, KV_BLOCK, 1}, b->M, KV_BLOCK, h->D, false);
-    probabilities(b, j);
-    OP(tile_multiply)((struct tile){h->dvalues + at, w, 1}, P_t, dO, here, h->width, b->M, true);
-    OP(tile_multiply)((struct tile){h->dkeys + at, w, 1}, dS_t, Q, here, h->width, b->M, true);
-    OP(tile_multiply)
-    ((struct tile){b->dq, w, 1}, dS, (struct tile){h->keys + at, w, 1}, b->M, h->width, here,
-     j > 0);
+    size_t w = (size_t)h->width, at = (size_t)j * w, t = (size_t)transposed_width(h->n);
+    int last = b->first + b->M - j, here = last < KEYS ? last : KEYS, columns = round_up(here, 16);
+    struct tile Q = {b->q, w, 1}, dO = {b->dout, w, 1}, dQ = {b->dq, w, 1};
+    struct tile P = {b->P, KEYS, 1}, P_t = {b->P, 1, KEYS};
+    struct tile dS = {b->dS, KEYS, 1}, dS_t = {b->dS, 1, KEYS};
+    struct tile K = {h->keys + at, w, 1}, dK = {h->dkeys + at, w, 1}, dV = {h->dvalues + at, w, 1};
+    struct tile K_t = {h->keys_t + j, t, 1}, V_t = {h->values_t + j, t, 1};
+    OP(tile_multiply)(P, Q, K_t, b->M, columns, h->D, false);
+    OP(tile_multiply)(dS, dO, V_t, b->M, columns, h->D, false);
+    probabilities(b, j, columns);
+    OP(tile_multiply)(dV, P_t, dO, here, h->width, b->M, true);
+    OP(tile_multiply)(dK, dS_t, Q, here, h->width, b->M, true);
+    OP(tile_multiply)(dQ, dS, K, b->M, h->width, here, j > 0);
 }
 
 static float row_dot(const float *a, const float *b, int width)
@@ -99,7 +91,7 @@ static void query_block(struct queries *b, const struct sequence *s, const struc
         b->lse[r] = s->lse[(b->first + r) * d->Hq + head];
     }
     OP(head_load)(b->q, s->qkv + at, step, b->M, d->D, scale);
-    for (int j = 0; j < b->first + b->M; j += KV_BLOCK) key_block(b, h, j);
+    for (int j = 0; j < b->first + b->M; j += KEYS) key_run(b, h, j);
     for (int r = 0; r < b->M; r++) {
         float *dq = b->dq + r * h->width;
         for (int i = 0; i < d->D; i++) dq[i] *= scale;
@@ -129,13 +121,13 @@ static void sequence_backward(const struct sequence *s, int n, float *scratch)
     const struct dims *d = s->d;
     struct head h = {.n = n, .D = d->D, .width = head_width(d->D)};
     struct queries b = {0};
-    size_t rows = (size_t)round_up(n, 16) * (size_t)h.width, few = (size_t)(QUERIES * h.width);
+    size_t rows = (size_t)(transposed_width(n) * h.width), few = (size_t)(QUERIES * h.width);
     float **all[] = {&h.keys, &h.keys_t, &h.values_t, &h.dkeys, &h.dvalues, &h.rows};
     float **some[] = {&b.q, &b.dout, &b.dq};
     for (int i = 0; i < 6; i++) *all[i] = carve(&scratch, rows);
     for (int i = 0; i < 3; i++) *some[i] = carve(&scratch, few);
-    b.P = carve(&scratch, QUERIES * KV_BLOCK);
-    b.dS = carve(&scratch, QUERIES * KV_BLOCK);
+    b.P = carve(&scratch, QUERIES * KEYS);
+    b.dS = carve(&scratch, QUERIES * KEYS);
     for (int kv = 0; kv < d->Hkv; kv++) {
         const real *key = s->qkv + (d->Hq + kv) * d->D;
         head_read(&h, key, key + d->Hkv * d->D, (size_t)dims_qkv(d));

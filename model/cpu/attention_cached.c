@@ -31,47 +31,77 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
     }
 }
 
-/* Several query heads of one kv head, for one row. q (group, width) scaled; out (group, width). */
-static void attend(float *out, float *scores, float *wide, float *q, int group,
-                   const struct kv_layer *kv, const int *table, int n, int head,
+/* Query heads of one kv head, for one row. */
+struct group {
+    int n, head;          /* query heads; kv head */
+    float *q, *out, *sum; /* (n, width) scaled; (n, width); (n) */
+    const int *table;
+    int keys; /* positions seen */
+};
+
+/* A run of up to KEYS keys from the cache: to (D, KEYS). */
+static void keys_read(float *to, const struct group *g, int first, const struct kv_layer *kv,
+                      const struct dims *d)
+{
+    for (int j = first; j < g->keys && j < first + KEYS; j += KV_BLOCK) {
+        const real *keys = block_of(kv, g->table, j, d) + 2 * g->head * d->D * KV_BLOCK;
+        for (int i = 0; i < d->D; i++)
+            for (int lane = 0; lane < KV_BLOCK; lane += LANES)
+                vec_store(to + i * KEYS + j - first + lane, vec_get(keys + i * KV_BLOCK + lane));
+    }
+}
+
+/* A run of `n` values: to (n, width). */
+static void values_read(float *to, const struct group *g, int first, int n,
+                        const struct kv_layer *kv, const struct dims *d)
+{
+    for (int j = 0; j < n; j += KV_BLOCK, to += KV_BLOCK * head_width(d->D)) {
+        const real *values =
+            block_of(kv, g->table, first + j, d) + (2 * g->head + 1) * d->D * KV_BLOCK;
+        OP(head_load)(to, values, (size_t)d->D, n - j < KV_BLOCK ? n - j : KV_BLOCK, d->D, 1.0f);
+    }
+}
+
+static void attend(const struct group *g, float *scores, float *wide, const struct kv_layer *kv,
                    const struct dims *d)
 {
-    int width = head_width(d->D), end = round_up(n, KV_BLOCK);
-    size_t offset = (size_t)(2 * head * d->D * KV_BLOCK), keys = (size_t)(d->D * KV_BLOCK);
-    struct tile Q = {q, (size_t)width, 1}, S = {scores, (size_t)end, 1};
-    for (int j = 0; j < end; j += KV_BLOCK, S.p += KV_BLOCK) {
-        OP(to_float)(wide, block_of(kv, table, j, d) + offset, keys);
-        OP(tile_multiply)(S, Q, (struct tile){wide, KV_BLOCK, 1}, group, KV_BLOCK, d->D, false);
+    size_t width = (size_t)head_width(d->D);
+    int end = round_up(g->keys, KV_BLOCK);
+    struct tile Q = {g->q, width, 1}, S = {scores, (size_t)end, 1}, O = {g->out, width, 1};
+    for (int j = 0; j < end; j += KEYS, S.p += KEYS) {
+        keys_read(wide, g, j, kv, d);
+        OP(tile_multiply)
+        (S, Q, (struct tile){wide, KEYS, 1}, g->n, end - j < KEYS ? end - j : KEYS, d->D, false);
     }
-    float sums[QUERIES];
-    for (int r = 0; r < group; r++)
-        (void)OP(softmax_row)(scores + (size_t)r * (size_t)end, n, &sums[r]);
-    struct tile P = {scores, (size_t)end, 1}, O = {out, (size_t)width, 1};
-    for (int j = 0; j < n; j += KV_BLOCK, P.p += KV_BLOCK) {
-        const real *values = block_of(kv, table, j, d) + offset + keys;
-        int here = n - j < KV_BLOCK ? n - j : KV_BLOCK;
-        OP(head_load)(wide, values, (size_t)d->D, here, d->D, 1.0f);
-        OP(tile_multiply)(O, P, (struct tile){wide, (size_t)width, 1}, group, width, here, j > 0);
+    for (int r = 0; r < g->n; r++)
+        (void)OP(softmax_row)(scores + r * end, g->keys, end, &g->sum[r]);
+    struct tile P = {scores, (size_t)end, 1};
+    for (int j = 0; j < g->keys; j += KEYS, P.p += KEYS) {
+        int here = g->keys - j < KEYS ? g->keys - j : KEYS;
+        values_read(wide, g, j, here, kv, d);
+        OP(tile_multiply)(O, P, (struct tile){wide, width, 1}, g->n, (int)width, here, j > 0);
     }
-    for (int r = 0; r < group; r++)
-        for (int i = 0; i < width; i++) out[r * width + i] = out[r * width + i] / sums[r] + 0.0f;
 }
 
 void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
                           struct kv_rows rows, int T, const struct dims *d, void *scratch)
 {
     int width = head_width(d->D), all = d->Hq / d->Hkv;
-    float *q = scratch, *sums = q + QUERIES * width, *wide = sums + QUERIES * width;
-    float *scores = wide + 2 * KV_BLOCK * width, scale = 1.0f / sqrtf((float)d->D);
+    float sums[QUERIES], scale = 1.0f / sqrtf((float)d->D);
+    struct group g = {.q = scratch, .out = (float *)scratch + QUERIES * width, .sum = sums};
+    float *wide = g.out + QUERIES * width, *scores = wide + KEYS * width;
     for (int t = 0; t < T; t++)
-        for (int head = 0, group; head < d->Hq; head += group) {
+        for (int head = 0; head < d->Hq; head += g.n) {
             int left = all - head % all; /* of this kv head */
-            group = left < QUERIES ? left : QUERIES;
+            g.n = left < QUERIES ? left : QUERIES;
+            g.head = head / all;
+            g.table = rows.table[t];
+            g.keys = rows.pos[t] + 1;
             const real *from = (const real *)qkv + (size_t)t * (size_t)dims_qkv(d) + head * d->D;
             real *to = (real *)out + (t * d->Hq + head) * d->D;
-            OP(head_load)(q, from, (size_t)d->D, group, d->D, scale);
-            attend(sums, scores, wide, q, group, kv, rows.table[t], rows.pos[t] + 1, head / all, d);
-            for (int r = 0; r < group; r++)
-                OP(to_real)(to + r * d->D, sums + r * width, (size_t)d->D);
+            OP(head_load)(g.q, from, (size_t)d->D, g.n, d->D, scale);
+            attend(&g, scores, wide, kv, d);
+            for (int r = 0; r < g.n; r++)
+                OP(row_finish)(to + r * d->D, g.out + r * width, sums[r], d->D);
         }
 }

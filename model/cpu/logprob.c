@@ -10,20 +10,20 @@ static inline vec scaled(const float *z, int left, float inv_temp)
 static float largest(const float *z, float inv_temp, int V)
 {
     vec most = vec_all(-INFINITY);
-    FOR_VECS(v, left, V) most = vec_max(most, scaled(z + v, left, inv_temp));
+    FOR_VECS(v, left, V, { most = vec_max(most, scaled(z + v, left, inv_temp)); });
     return vec_largest(most);
 }
 
-/* Sum of e^(x - most); also of e^(x - most) (x - most), for the entropy: the lanes past V count as 0. */
+/* Sum of e^(x - most); also of e^(x - most) (x - most), for the entropy: the lanes past V count as 0.
+ * A NaN among the logits makes both NaN. */
 static float sum_exp(const float *z, float inv_temp, float most, int V, float *sum_ex)
 {
     vec sum = {0}, weighted = {0};
-    FOR_VECS(v, left, V)
-    {
-        vec x = vec_max(scaled(z + v, left, inv_temp) - most, vec_all(-1e30f)), e = vec_exp(x);
+    FOR_VECS(v, left, V, {
+        vec x = vec_max(vec_all(-1e30f), scaled(z + v, left, inv_temp) - most), e = vec_exp(x);
         sum += e;
         weighted = vec_fma(e, x, weighted);
-    }
+    });
     *sum_ex = vec_sum(weighted);
     return vec_sum(sum);
 }
@@ -46,15 +46,11 @@ static void row_backward(real *dz, const float *z, int target, float inv_temp, f
 {
     float most = largest(z, inv_temp, V), unused;
     float share = -scale / sum_exp(z, inv_temp, most, V, &unused);
-    FOR_VECS(v, left, V)
-    {
+    FOR_VECS(v, left, V, {
         vec d = vec_exp(scaled(z + v, left, inv_temp) - most) * share;
         if (target >= v && target < v + left) d[target - v] += scale;
-        if (left == LANES)
-            vec_put(dz + v, d);
-        else
-            vec_put_n(dz + v, d, left);
-    }
+        vec_out(dz + v, d, left);
+    });
 }
 
 void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,

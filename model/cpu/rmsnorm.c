@@ -2,19 +2,6 @@
 #include <math.h>
 #include "model/cpu/vec.h"
 
-static inline vec get(const real *p, int left)
-{
-    return left == LANES ? vec_get(p) : vec_get_n(p, left, 0.0f);
-}
-
-static inline void put(real *p, vec v, int left)
-{
-    if (left == LANES)
-        vec_put(p, v);
-    else
-        vec_put_n(p, v, left);
-}
-
 void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                          float eps)
 {
@@ -23,15 +10,15 @@ void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, 
         const real *in = (const real *)x + (size_t)t * (size_t)C;
         real *out = (real *)y + (size_t)t * (size_t)C;
         vec squares = {0};
-        FOR_VECS(c, left, C)
-        {
-            vec v = get(in + c, left);
+        FOR_VECS(c, left, C, {
+            vec v = vec_in(in + c, left);
             squares = vec_fma(v, v, squares);
-        }
+        });
         float r = 1.0f / sqrtf(vec_sum(squares) / (float)C + eps);
         rstd[t] = r;
-        FOR_VECS(c, left, C)
-        put(out + c, vec_rounded(get(in + c, left) * r) * get(g + c, left), left);
+        FOR_VECS(c, left, C, {
+            vec_out(out + c, vec_rounded(vec_in(in + c, left) * r) * vec_in(g + c, left), left);
+        });
     }
 }
 
@@ -39,22 +26,22 @@ void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, 
 static float sum_gain_dy_x(const real *g, const real *dy, const real *x, int C)
 {
     vec sum = {0};
-    FOR_VECS(c, left, C)
-    sum = vec_fma(get(g + c, left) * get(dy + c, left), get(x + c, left), sum);
+    FOR_VECS(c, left, C, {
+        sum = vec_fma(vec_in(g + c, left) * vec_in(dy + c, left), vec_in(x + c, left), sum);
+    });
     return vec_sum(sum);
 }
 
 static void gain_gradient(float *dgain, const real *dy, const real *x, float r, int C)
 {
-    FOR_VECS(c, left, C)
-    {
+    FOR_VECS(c, left, C, {
         vec sum = left == LANES ? vec_load(dgain + c) : vec_load_n(dgain + c, left, 0.0f);
-        sum = vec_fma(get(dy + c, left), vec_rounded(get(x + c, left) * r), sum);
+        sum = vec_fma(vec_in(dy + c, left), vec_rounded(vec_in(x + c, left) * r), sum);
         if (left == LANES)
             vec_store(dgain + c, sum);
         else
             vec_store_n(dgain + c, sum, left);
-    }
+    });
 }
 
 /* With xhat = x r: dx = r (gain dy - xhat mean(gain dy xhat)) + carry = r gain dy - x r^3 mean(gain dy x) + carry. */
@@ -68,12 +55,11 @@ void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
         float r = rstd[t];
         float pull = r * r * (sum_gain_dy_x(g, d, in, C) / (float)C);
         if (dgain) gain_gradient(dgain, d, in, r, C);
-        FOR_VECS(c, left, C)
-        {
-            vec own = get(g + c, left) * get(d + c, left) - get(in + c, left) * pull;
+        FOR_VECS(c, left, C, {
+            vec own = vec_in(g + c, left) * vec_in(d + c, left) - vec_in(in + c, left) * pull;
             vec out = own * r;
-            if (carry) out += get((const real *)carry + row + c, left);
-            put((real *)dx + row + c, out, left);
-        }
+            if (carry) out += vec_in((const real *)carry + row + c, left);
+            vec_out((real *)dx + row + c, out, left);
+        });
     }
 }

@@ -173,6 +173,20 @@ static inline void vec_store_n(float *p, vec v, int n)
     memcpy(p, a, (size_t)n * sizeof *a);
 }
 
+/* n = LANES or fewer. */
+static inline vec vec_in(const real *p, int n)
+{
+    return n == LANES ? vec_get(p) : vec_get_n(p, n, 0.0f);
+}
+
+static inline void vec_out(real *p, vec v, int n)
+{
+    if (n == LANES)
+        vec_put(p, v);
+    else
+        vec_put_n(p, v, n);
+}
+
 /* e^x to about 1e-7 relative on [-86.6, 88.3]; 0 below, e^88.3 above; NaN stays NaN.
  * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-7 tail is below 2e-8); n goes into the exponent. */
 static inline vec vec_exp(vec x)
@@ -198,8 +212,13 @@ static inline vec vec_exp(vec x)
     return vec_select(x != x, x, e);
 }
 
-/* Runs `body` for i = 0, LANES, ... over n elements with `left` = how many of the LANES are there (LANES but for the last). */
-#define FOR_VECS(i, left, n) \
-    for (int i = 0, left; left = (n)-i < LANES ? (n)-i : LANES, i < (n); i += LANES)
+/* Runs the block for i = 0, LANES, ... over n elements; `left` is how many of the LANES are there, a constant in all runs
+ * but the last, so that the full ones have no branch on it. */
+#define FOR_VECS(i, left, n, ...)                                                 \
+    do {                                                                          \
+        int i = 0;                                                                \
+        for (const int left = LANES; i + left <= (n); i += LANES) __VA_ARGS__     \
+        for (const int left = (n)-i; left > 0 && i < (n); i += LANES) __VA_ARGS__ \
+    } while (0)
 
 #endif
