@@ -6,8 +6,8 @@
 #include <string.h>
 #include "comm/base/log.h"
 
-static void settings_of(struct settings *s, const struct checkpoint *c, const struct option_list *sets,
-                        int ranks, struct problems *p)
+static void settings_of(struct settings *s, const struct checkpoint *c,
+                        const struct option_list *sets, int ranks, struct problems *p)
 {
     settings_defaults(s);
     settings_parse(s, c->recipe, strlen(c->recipe), "recipe.yaml", p);
@@ -62,8 +62,8 @@ static char *read_stream(const char *path, size_t *n)
     enum { MOST = 1 << 30, PIECE = 65536 };
     bool standard = strcmp(path, "-") == 0;
     FILE *f = standard ? stdin : fopen(path, "rb");
-    SYS_OK(f, "give the path of a file that exists, or - for standard input", "cannot open %s: %s", path,
-           strerror(errno));
+    SYS_OK(f, "give the path of a file that exists, or - for standard input", "cannot open %s: %s",
+           path, strerror(errno));
     char *text = NULL;
     size_t room = 0, got = 1;
     for (*n = 0; got > 0; *n += got) {

@@ -13,7 +13,8 @@ struct eval_options {
 
 static int read_options(struct eval_options *e, int argc, char **argv)
 {
-    *e = (struct eval_options){.prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
+    *e = (struct eval_options){
+        .prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
         {"prompts", OPT_INT, &e->prompts, "held-out problems (default 128)"},
         {"samples", OPT_INT, &e->samples, "answers to each (default 8)"},
@@ -21,11 +22,13 @@ static int read_options(struct eval_options *e, int argc, char **argv)
         {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
         {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
         {"top-p", OPT_REAL, &e->top_p, "sample from the likeliest tokens of this mass; 1: off"},
-        {"set", OPT_LIST, &e->sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
-                                    "--set data.difficulty=4 or --set data.file=problems.jsonl"},
+        {"set", OPT_LIST, &e->sets,
+         "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
+         "--set data.difficulty=4 or --set data.file=problems.jsonl"},
     };
     struct options o = {.command = "eval",
-                        .summary = "Evaluates a checkpoint on held-out problems; prints one JSON object.",
+                        .summary =
+                            "Evaluates a checkpoint on held-out problems; prints one JSON object.",
                         .usage = "MODEL",
                         .rows = rows,
                         .n_rows = 7,

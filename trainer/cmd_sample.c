@@ -21,7 +21,8 @@ static int read_options(struct sample_options *e, int argc, char **argv)
         .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
     const struct option_row rows[] = {
         {"samples", OPT_INT, &e->samples, "answers to each prompt (default 1)"},
-        {"problems", OPT_INT, &e->problems, "without a PROMPT: held-out problems to show (default 5)"},
+        {"problems", OPT_INT, &e->problems,
+         "without a PROMPT: held-out problems to show (default 5)"},
         {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
         {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
         {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
@@ -41,9 +42,11 @@ static int read_options(struct sample_options *e, int argc, char **argv)
     int code = options_parse(&o, argc, argv);
     e->n_args = o.n_args;
     if (code >= 0) return code;
-    bool ok = e->samples > 0 && e->problems > 0 && e->problems <= MOST_PROMPTS && e->samples <= 4096;
+    bool ok =
+        e->samples > 0 && e->problems > 0 && e->problems <= MOST_PROMPTS && e->samples <= 4096;
     if (!ok && options_first_rank())
-        fprintf(stderr, "duet sample: --samples must be from 1 to 4096, --problems from 1 to %d\n", MOST_PROMPTS);
+        fprintf(stderr, "duet sample: --samples must be from 1 to 4096, --problems from 1 to %d\n",
+                MOST_PROMPTS);
     return ok ? -1 : EXIT_USER;
 }
 
@@ -82,7 +85,8 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
     return j;
 }
 
-static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j, bool graded)
+static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j,
+                          bool graded)
 {
     struct step_scratch *s = r->scratch;
     for (int i = 0; i < j->questions * j->samples; i++) {

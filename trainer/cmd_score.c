@@ -38,7 +38,8 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
 {
     json_error_t why;
     json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    const json_t *prompt = json_object_get(o, "prompt_ids"), *answer = json_object_get(o, "answer_ids");
+    const json_t *prompt = json_object_get(o, "prompt_ids"),
+                 *answer = json_object_get(o, "answer_ids");
     const json_t *t = json_object_get(o, "temperature");
     struct item it = {.line = line, .temperature = json_is_number(t) ? json_number_value(t) : 1};
     size_t total = json_array_size(prompt) + json_array_size(answer);
@@ -51,8 +52,9 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
     if (!o)
         problems_add(p, file, line, "is not JSON: %s", why.text);
     else if (it.n_prompt < 1 || answers < 1)
-        problems_add(p, file, line, "needs \"prompt_ids\" and \"answer_ids\": arrays of token ids, "
-                                    "neither empty");
+        problems_add(p, file, line,
+                     "needs \"prompt_ids\" and \"answer_ids\": arrays of token ids, "
+                     "neither empty");
     else if (!(it.temperature > 0))
         problems_add(p, file, line, "\"temperature\" must be above 0");
     json_decref(o);
@@ -61,7 +63,8 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
     all->item[all->n++] = it;
 }
 
-static void take_lines(struct items *all, const char *text, size_t n, const char *file, struct problems *p)
+static void take_lines(struct items *all, const char *text, size_t n, const char *file,
+                       struct problems *p)
 {
     int line = 1;
     for (size_t at = 0; at < n; line++) {
@@ -72,13 +75,14 @@ static void take_lines(struct items *all, const char *text, size_t n, const char
     }
 }
 
-static void check_items(const struct run *r, const struct items *all, const char *file, struct problems *p)
+static void check_items(const struct run *r, const struct items *all, const char *file,
+                        struct problems *p)
 {
     for (int i = 0; i < all->n; i++) {
         const struct item *it = &all->item[i];
         if (it->n > r->actor.dims.max_context)
-            problems_add(p, file, it->line, "has %d tokens, more than the model's context of %d", it->n,
-                         r->actor.dims.max_context);
+            problems_add(p, file, it->line, "has %d tokens, more than the model's context of %d",
+                         it->n, r->actor.dims.max_context);
         for (int t = 0; t < it->n; t++)
             if (it->token[t] >= r->actor.dims.V) {
                 problems_add(p, file, it->line, "token id %d is outside the vocabulary of %d",
@@ -109,9 +113,11 @@ static int score_batch(struct run *r, struct items *all, int from)
     int n = 0;
     for (; n < BATCH && from + n < all->n; n++) {
         const struct item *it = &all->item[from + n];
-        if (it->temperature < all->item[from].temperature || it->temperature > all->item[from].temperature)
+        if (it->temperature < all->item[from].temperature ||
+            it->temperature > all->item[from].temperature)
             break;
-        s[n] = (struct sequence){.prompt = n, .n_prompt = it->n_prompt, .n = it->n, .token = it->token};
+        s[n] = (struct sequence){
+            .prompt = n, .n_prompt = it->n_prompt, .n = it->n, .token = it->token};
     }
     struct step_job job = {.sequence = s,
                            .weight = weight,
@@ -157,9 +163,10 @@ int cmd_score(int argc, char **argv)
     const struct option_row rows[] = {
         {"set", OPT_LIST, &sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe"}};
     struct options o = {.command = "score",
-                        .summary = "Log-probabilities of given tokens: JSON Lines with prompt_ids and "
-                                   "answer_ids (lines of samples.jsonl with save_tokens will do) "
-                                   "from FILE or standard input; JSON Lines out, full precision.",
+                        .summary =
+                            "Log-probabilities of given tokens: JSON Lines with prompt_ids and "
+                            "answer_ids (lines of samples.jsonl with save_tokens will do) "
+                            "from FILE or standard input; JSON Lines out, full precision.",
                         .usage = "MODEL [FILE]",
                         .rows = rows,
                         .n_rows = 1,

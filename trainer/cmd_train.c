@@ -19,7 +19,8 @@ static int read_options(struct train_options *t, int argc, char **argv)
 {
     t->resume = "no";
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &t->sets, "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
+        {"set", OPT_LIST, &t->sets,
+         "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
         {"resume", OPT_STRING, &t->resume,
          "auto: go on from the newest checkpoint of the run folder, or start anew when there is "
          "none; no: refuse a run folder that holds a run"},
@@ -90,8 +91,10 @@ static bool resume_or_start(struct world *w, const char *folder, const char *res
     MPI_OK(MPI_Bcast(found, 2, MPI_INT, 0, w->comm));
     bool again = strcmp(resume, "auto") == 0;
     if (!again && (found[0] || found[1]))
-        problems_add(&p, NULL, 0, "%s already holds a run: add --resume auto to go on with it, or "
-                     "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)", folder);
+        problems_add(&p, NULL, 0,
+                     "%s already holds a run: add --resume auto to go on with it, or "
+                     "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)",
+                     folder);
     problems_end_if_any(&p);
     return again && found[0];
 }
@@ -101,7 +104,8 @@ static void write_recipe(const struct run *r, const char *folder)
     char path[4096];
     snprintf(path, sizeof path, "%s/recipe.yaml", folder);
     FILE *f = fopen(path, "w");
-    SYS_OK(f, "choose another run folder: --set out=FOLDER", "cannot write %s: %s", path, strerror(errno));
+    SYS_OK(f, "choose another run folder: --set out=FOLDER", "cannot write %s: %s", path,
+           strerror(errno));
     fputs(r->recipe, f);
     SYS_OK(fclose(f) == 0, "free space on that disk", "cannot write %s: %s", path, strerror(errno));
 }
@@ -181,8 +185,7 @@ int cmd_train(int argc, char **argv)
     struct problems p = {0};
     settings_defaults(&s);
     if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
-    if (p.n == 0 && s.n_phases == 0)
-        problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
+    if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     problems_end_if_any(&p);
     default_out(&s, t.recipe);
     log_set((enum log_level)s.run.log, w.rank);

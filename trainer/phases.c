@@ -40,7 +40,8 @@ void run_put_step(struct run *r, const struct step_stats *s, double seconds)
     metrics_put_clock(m, "time/learn", s->seconds);
     metrics_put_clock(m, "time/reduce", s->reduce_seconds);
     metrics_put_clock(m, "tokens_per_second", (double)s->tokens / seconds);
-    metrics_put_clock(m, "time/gflops", flops_per_row(&r->actor.dims) * (double)s->rows / s->seconds * 1e-9);
+    metrics_put_clock(m, "time/gflops",
+                      flops_per_row(&r->actor.dims) * (double)s->rows / s->seconds * 1e-9);
     metrics_put_clock(m, "pipeline/bubble_fraction", s->bubble_fraction);
     metrics_put_clock(m, "pipeline/exposed_comm_fraction", s->exposed_fraction);
 }
@@ -116,9 +117,10 @@ static void print_summary(const struct run *r)
     log_info("held-out problems of %s:", source_name(r->source));
     for (int i = 0; i < r->milestones; i++) {
         const struct milestone *m = &r->milestone[i];
-        log_info("  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length %.1f",
-                 m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
-                 m->score.samples, 100 * m->score.maj_k, m->score.length);
+        log_info(
+            "  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length %.1f",
+            m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
+            m->score.samples, 100 * m->score.maj_k, m->score.length);
     }
     const struct score *a = &r->milestone[0].score, *b = &r->milestone[r->milestones - 1].score;
     if (r->milestones > 1)
@@ -130,8 +132,9 @@ int run_phases(struct run *r)
 {
     while (r->phase < r->settings.n_phases) {
         if (!phase_run(r)) continue;
-        log_info("stopped on request at step %ld; everything is saved: start again with --resume auto",
-                 r->step);
+        log_info(
+            "stopped on request at step %ld; everything is saved: start again with --resume auto",
+            r->step);
         return EXIT_STOPPED;
     }
     print_summary(r);

@@ -8,7 +8,10 @@
 
 /* --- how large --- */
 
-static int larger(int a, int b) { return a > b ? a : b; }
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
 
 static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
 {
@@ -109,7 +112,8 @@ static size_t memory_limit(const struct world *w)
     if (!f) return 0;
     char line[128];
     unsigned long kib = 0;
-    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %lu", &kib) != 1) {}
+    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %lu", &kib) != 1) {
+    }
     fclose(f);
     return (size_t)kib * 1024 / 10 * 9 / (size_t)w->local_size;
 }
@@ -117,10 +121,11 @@ static size_t memory_limit(const struct world *w)
 static void print_memory(const struct run *r)
 {
     double mib = 0x1p20;
-    log_info("memory of rank 0: model, gradients, activations %.0f MiB, optimizer %.0f MiB, rollout "
-             "and cache %.0f MiB, step buffers %.0f MiB",
-             (double)actor_bytes(&r->actor) / mib, (double)r->optimizer.arena.size / mib,
-             r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0, (double)r->arena.size / mib);
+    log_info(
+        "memory of rank 0: model, gradients, activations %.0f MiB, optimizer %.0f MiB, rollout "
+        "and cache %.0f MiB, step buffers %.0f MiB",
+        (double)actor_bytes(&r->actor) / mib, (double)r->optimizer.arena.size / mib,
+        r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0, (double)r->arena.size / mib);
 }
 
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
@@ -131,14 +136,16 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     open_tokenizer(r, tokenizer_json, &p);
     r->source = source_open(&r->settings, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
-    if (!r->ops) problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+    if (!r->ops)
+        problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     problems_end_if_any(&p);
     ops_set_threads(settings.run.threads);
     mesh_split(&r->mesh, w, settings.mesh.dp, settings.mesh.pp,
                actor_schedule(&r->settings) == PLAN_DUALPIPE);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
-    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference, memory_limit(w));
+    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference,
+              memory_limit(w));
     optimizer_new(&r->optimizer, &r->actor);
     learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
@@ -171,9 +178,9 @@ void run_close(struct run *r)
 static json_t *milestone_json(const struct milestone *m)
 {
     return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f}", "phase", m->phase, "step",
-                     (int)m->step, "prompts", m->score.prompts, "samples", m->score.samples, "pass1",
-                     m->score.pass1, "pass_k", m->score.pass_k, "maj_k", m->score.maj_k, "length",
-                     m->score.length);
+                     (int)m->step, "prompts", m->score.prompts, "samples", m->score.samples,
+                     "pass1", m->score.pass1, "pass_k", m->score.pass_k, "maj_k", m->score.maj_k,
+                     "length", m->score.length);
 }
 
 json_t *run_state(struct run *r)
@@ -181,7 +188,8 @@ json_t *run_state(struct run *r)
     long metrics_bytes = 0, samples_bytes = 0;
     if (r->metrics) metrics_position(r->metrics, &metrics_bytes, &samples_bytes);
     json_t *past = json_array();
-    for (int i = 0; i < r->milestones; i++) json_array_append_new(past, milestone_json(&r->milestone[i]));
+    for (int i = 0; i < r->milestones; i++)
+        json_array_append_new(past, milestone_json(&r->milestone[i]));
     return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase", r->phase, "phase_step",
                      (json_int_t)r->phase_step, "step", (json_int_t)r->step, "updates",
                      (json_int_t)r->optimizer.updates, "tokens", (json_int_t)r->tokens,
@@ -197,10 +205,10 @@ static void take_milestones(struct run *r, const json_t *past)
         const char *phase = NULL;
         int step = 0;
         struct score *s = &m->score;
-        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s:i, s:F, s:F, s:F, s:F}", "phase",
-                        &phase, "step", &step, "prompts", &s->prompts, "samples", &s->samples,
-                        "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k", &s->maj_k, "length",
-                        &s->length))
+        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s:i, s:F, s:F, s:F, s:F}",
+                        "phase", &phase, "step", &step, "prompts", &s->prompts, "samples",
+                        &s->samples, "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k", &s->maj_k,
+                        "length", &s->length))
             continue;
         snprintf(m->phase, sizeof m->phase, "%s", phase);
         m->step = step;
@@ -213,8 +221,8 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     json_int_t phase_step, step, updates, tokens;
     json_t *past = NULL;
     if (json_unpack(c->state, "{s:i, s:I, s:I, s:I, s:I, s:o}", "phase", &r->phase, "phase_step",
-                    &phase_step, "step", &step, "updates", &updates, "tokens", &tokens, "milestones",
-                    &past)) {
+                    &phase_step, "step", &step, "updates", &updates, "tokens", &tokens,
+                    "milestones", &past)) {
         problems_add(p, c->folder, 0, "its state lacks phase, step, updates or tokens");
         return false;
     }
@@ -253,7 +261,8 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
 double run_save(struct run *r, bool end_of_phase)
 {
     json_t *state = run_state(r);
-    double stall = checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json, end_of_phase);
+    double stall =
+        checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json, end_of_phase);
     json_decref(state);
     return stall;
 }
@@ -283,9 +292,11 @@ void run_questions(struct run *r, enum split split, uint32_t from, int n)
         int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
         source_problem(r->source, split, from + (uint32_t)i, &s->problem[i]);
         if (run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt) < 0)
-            problems_add(&p, NULL, 0, "a prompt of %zu characters leaves no room for an answer in "
-                         "model.max_context %d: \"%.40s...\"", strlen(s->problem[i].prompt),
-                         r->actor.dims.max_context, s->problem[i].prompt);
+            problems_add(&p, NULL, 0,
+                         "a prompt of %zu characters leaves no room for an answer in "
+                         "model.max_context %d: \"%.40s...\"",
+                         strlen(s->problem[i].prompt), r->actor.dims.max_context,
+                         s->problem[i].prompt);
         s->question[i] = (struct question){token, n_prompt};
     }
     problems_end_if_any(&p);

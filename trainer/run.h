@@ -13,7 +13,8 @@ struct score {
     int prompts, samples;
     double pass1, pass_k, maj_k; /* k = samples; NaN with one sample */
     double length, truncated, format;
-    int right[TASK_PARTS], total[TASK_PARTS]; /* parts of completions (task.h): arithmetic, verdict, copy, ... */
+    int right[TASK_PARTS],
+        total[TASK_PARTS]; /* parts of completions (task.h): arithmetic, verdict, copy, ... */
 };
 
 /* One row of the closing summary: an evaluation, and when it was made. */
@@ -31,32 +32,32 @@ struct run {
     const struct ops *ops;
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
-    int think, eos;                  /* token ids */
+    int think, eos; /* token ids */
     struct source *source;
     struct actor actor;
     struct optimizer optimizer;
     struct learner learner;
-    struct rollout *rollout;         /* NULL when no phase samples */
+    struct rollout *rollout; /* NULL when no phase samples */
     struct checkpoint_writer *writer;
     struct metrics *metrics;
 
     /* where the run stands; saved in every checkpoint */
     int phase;
-    long phase_step, step;           /* step counts over all phases */
-    long long tokens;                /* learned from, over all phases */
+    long phase_step, step; /* step counts over all phases */
+    long long tokens;      /* learned from, over all phases */
     struct milestone milestone[MILESTONES];
     int milestones;
 
-    struct arena arena;              /* scratch of a step (see step_scratch) */
+    struct arena arena; /* scratch of a step (see step_scratch) */
     struct step_scratch *scratch;
-    double phase_started;            /* clock: for the time left */
+    double phase_started; /* clock: for the time left */
     long phase_started_at;
 };
 
 /* Largest step over all phases, for the memory plan. */
 struct extent {
-    int sequences;   /* learned from in one optimizer step */
-    int answers;     /* sampled in one rollout */
+    int sequences; /* learned from in one optimizer step */
+    int answers;   /* sampled in one rollout */
     int max_new;
     int questions;
     bool reference, sampling;
@@ -65,13 +66,13 @@ struct extent run_extent(const struct settings *s);
 
 /* Buffers of a step: token sequences, their questions, rewards. Sized by the extent. */
 struct step_scratch {
-    struct problem *problem;         /* (questions) */
+    struct problem *problem; /* (questions) */
     struct question *question;
-    struct sequence *sequence;       /* (max(answers, sequences)) */
-    int *token;                      /* (sequences, max_context) */
+    struct sequence *sequence; /* (max(answers, sequences)) */
+    int *token;                /* (sequences, max_context) */
     float *weight, *reward, *accuracy, *format, *advantage;
-    uint64_t *vote;                  /* (answers) hash of the answer's text; 0: none */
-    char *text;                      /* (text_size) of one completion */
+    uint64_t *vote; /* (answers) hash of the answer's text; 0: none */
+    char *text;     /* (text_size) of one completion */
     size_t text_size;
 };
 
@@ -104,7 +105,8 @@ void eval_step(struct run *r, const struct phase_knobs *k);
 
 /* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to score
  * when it is not NULL. Collective. */
-void run_grade(struct run *r, const struct answer *answer, int questions, int samples, struct score *score);
+void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
+               struct score *score);
 /* `samples` answers to each of the first `prompts` held-out problems. Collective. */
 struct score run_evaluate(struct run *r, const struct phase_knobs *k, int prompts, int samples);
 /* The metrics of a score: eval/<task>/pass@1, ... */

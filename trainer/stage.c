@@ -10,8 +10,7 @@ enum plan_kind actor_schedule(const struct settings *s)
     case SCHEDULE_SERIAL: return PLAN_SERIAL;
     case SCHEDULE_1F1B: return PLAN_1F1B;
     case SCHEDULE_DUALPIPE: return PLAN_DUALPIPE;
-    default:
-        return s->mesh.pp == 1 ? PLAN_SERIAL : s->mesh.pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
+    default: return s->mesh.pp == 1 ? PLAN_SERIAL : s->mesh.pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
     }
 }
 
@@ -23,7 +22,10 @@ struct local *actor_local(struct actor *a, int dir)
     return NULL;
 }
 
-int actor_multiple(const struct actor *a) { return a->sums; }
+int actor_multiple(const struct actor *a)
+{
+    return a->sums;
+}
 
 int actor_least(const struct actor *a)
 {
@@ -194,8 +196,9 @@ static void refuse_too_large(const struct actor *a, size_t limit)
     problems_end_if_any(&p);
 }
 
-void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, const struct ops *ops,
-               struct dims dims, int max_mb, bool with_reference, size_t limit_bytes)
+void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
+               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
+               size_t limit_bytes)
 {
     *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
     a->kind = actor_schedule(s);

@@ -18,8 +18,8 @@ struct plan_entry;
 
 /* One chunk on this rank. */
 struct local {
-    int chunk;                 /* stage of the model */
-    int dir;                   /* direction it serves under dualpipe; -1: all */
+    int chunk; /* stage of the model */
+    int dir;   /* direction it serves under dualpipe; -1: all */
     struct chunk_span span;
     struct param_list params;
     void *weights, *reference; /* real, flat; reference NULL unless a phase needs it */
@@ -33,8 +33,8 @@ struct actor {
     const struct ops *ops;
     struct dims dims;
     enum plan_kind kind;
-    int directions;            /* of the plan: 2 under dualpipe */
-    int sums;                  /* gradient sums a micro-batch may go to: settings mesh.directions */
+    int directions; /* of the plan: 2 under dualpipe */
+    int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
     int n_local;
     struct local local[MAX_LOCAL];
     struct arena arena;
@@ -46,12 +46,12 @@ struct actor {
     struct loss loss;
     float inv_temperature;
 
-    struct plan_entry *plans;  /* of the counts met so far */
+    struct plan_entry *plans; /* of the counts met so far */
     int n_plans;
     struct p2p *p2p;
     struct engine *engine;
     struct stage stage;
-    struct pass open[2];       /* [0] the forward, [1] the backward under way */
+    struct pass open[2]; /* [0] the forward, [1] the backward under way */
     struct head_io head;
 };
 
@@ -62,8 +62,9 @@ struct local *actor_local(struct actor *a, int dir);
 
 /* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
  * for a second set of weights. limit_bytes: a rank that needs more is refused, as a user's mistake (P7); 0: no limit. */
-void actor_new(struct actor *a, const struct settings *s, const struct mesh *m, const struct ops *ops,
-               struct dims dims, int max_mb, bool with_reference, size_t limit_bytes);
+void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
+               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
+               size_t limit_bytes);
 void actor_free(struct actor *a);
 size_t actor_bytes(const struct actor *a);
 

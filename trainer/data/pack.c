@@ -3,7 +3,10 @@
 #include <string.h>
 #include "comm/base/die.h"
 
-static int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+static int round_up(int n, int multiple)
+{
+    return (n + multiple - 1) / multiple * multiple;
+}
 
 int pack_bound(size_t rows, int T_max, int multiple, int least)
 {
@@ -32,7 +35,8 @@ static void order_longest_first(int *order, const int *rows, int n)
         }
 }
 
-static bool deal(int *bin_of, const int *order, const int *rows, int n, int T_max, int bins, int *load)
+static bool deal(int *bin_of, const int *order, const int *rows, int n, int T_max, int bins,
+                 int *load)
 {
     memset(load, 0, (size_t)bins * sizeof *load);
     for (int k = 0; k < n; k++) {

@@ -11,12 +11,13 @@
 
 /* A prompt with its answer or demonstration. What token points to belongs to whoever made it. */
 struct sequence {
-    int prompt, sample;  /* number of the problem within its step; of the answer within its group */
-    int n_prompt, n;     /* tokens of the prompt; of prompt and answer together */
-    const int *token;    /* (n) */
-    const float *logp;   /* (n - n_prompt) recorded when the answer was sampled; NULL for demonstrations */
+    int prompt, sample; /* number of the problem within its step; of the answer within its group */
+    int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */
+    const int *token;   /* (n) */
+    const float
+        *logp; /* (n - n_prompt) recorded when the answer was sampled; NULL for demonstrations */
     float advantage;
-    bool truncated;      /* stopped by max_new, not by <eos> */
+    bool truncated; /* stopped by max_new, not by <eos> */
 };
 
 /* One micro-batch: the model's rows, and what the loss needs at each row. All arrays (T). */
@@ -30,7 +31,10 @@ struct micro_batch {
 };
 
 /* Rows a sequence needs: its last token is predicted, never read. */
-static inline int sequence_rows(const struct sequence *s) { return s->n - 1; }
+static inline int sequence_rows(const struct sequence *s)
+{
+    return s->n - 1;
+}
 
 /* Bins that n sequences of `rows` tokens in all may need at most: the bound that memory is planned for. */
 int pack_bound(size_t rows, int T_max, int multiple, int least);

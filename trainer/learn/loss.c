@@ -26,7 +26,8 @@ static void grpo_row(struct loss *l, const struct micro_batch *mb, const struct 
     exact_add(&l->sum[SUM_K3], (double)g.k3);
     float deviation = fabsf(g.ratio - 1);
     /* a NaN shows, as infinity: that stays the largest, here and in MPI_MAX */
-    if (!(deviation <= l->max_deviation)) l->max_deviation = isnan(deviation) ? INFINITY : deviation;
+    if (!(deviation <= l->max_deviation))
+        l->max_deviation = isnan(deviation) ? INFINITY : deviation;
 }
 
 void loss_run(void *ctx, const struct head_io *io, int T)

@@ -7,7 +7,7 @@
 #include "trainer/learn/grpo.h"
 
 enum loss_kind {
-    LOSS_SFT,       /* -weight * logp of the demonstration */
+    LOSS_SFT, /* -weight * logp of the demonstration */
     LOSS_GRPO,
     LOSS_REFERENCE, /* no loss: remember logp as the reference's */
 };
@@ -19,7 +19,8 @@ struct loss {
     enum loss_kind kind;
     struct grpo grpo;
     struct exact_sum sum[LOSS_SUMS];
-    float max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
+    float
+        max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
 /* A head_io loss callback's context: which loss, over which micro-batch. */

@@ -95,7 +95,10 @@ void optimizer_new(struct optimizer *o, struct actor *a)
     optimizer_place(o);
 }
 
-void optimizer_free(struct optimizer *o) { arena_free(&o->arena); }
+void optimizer_free(struct optimizer *o)
+{
+    arena_free(&o->arena);
+}
 
 /* --- pieces: the part of a tensor that lies in my slice of a bucket --- */
 
@@ -106,7 +109,8 @@ struct piece {
 };
 
 /* Calls visit for every piece of the bucket, in flat order. */
-static void bucket_pieces(struct bucket *b, void (*visit)(void *, struct bucket *, struct piece), void *ctx)
+static void bucket_pieces(struct bucket *b, void (*visit)(void *, struct bucket *, struct piece),
+                          void *ctx)
 {
     size_t from = b->at + b->mine, to = from + b->mine_n;
     for (int i = 0; i < b->local->params.n; i++) {
@@ -150,7 +154,8 @@ void optimizer_reset(struct optimizer *o)
 /* --- publishing --- */
 
 /* Element i of the bucket's run in a flat array of the local chunk (its weights or its reference). */
-static unsigned char *real_at(const struct optimizer *o, const struct bucket *b, void *flat, size_t i)
+static unsigned char *real_at(const struct optimizer *o, const struct bucket *b, void *flat,
+                              size_t i)
 {
     return (unsigned char *)flat + (b->at + i) * o->actor->ops->real_bytes;
 }
@@ -273,8 +278,9 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
     const struct update *u = ctx;
     struct adamw h = u->h;
     if (s.param->role == ROLE_NORM || s.param->role == ROLE_BIAS) h.weight_decay = 0;
-    u->o->actor->ops->adamw_step(real_at(u->o, b, b->local->weights, b->mine + s.at), b->master + s.at, b->m + s.at,
-                                 b->v + s.at, b->grad + s.at, s.hi - s.lo, &h);
+    u->o->actor->ops->adamw_step(real_at(u->o, b, b->local->weights, b->mine + s.at),
+                                 b->master + s.at, b->m + s.at, b->v + s.at, b->grad + s.at,
+                                 s.hi - s.lo, &h);
 }
 
 void optimizer_step(struct optimizer *o, struct adamw h)

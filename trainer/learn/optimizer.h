@@ -13,13 +13,13 @@ enum { MAX_BUCKETS = 8, MAX_MEMBERS = 1024 };
 
 struct bucket {
     struct local *local;
-    size_t at, n;                     /* run of the local's flat arrays */
-    size_t *count, *offset;           /* (members) slices, relative to `at` */
-    size_t mine, mine_n;              /* my slice */
-    float *grad, *master, *m, *v;     /* (mine_n) */
-    float *reference;                 /* (mine_n) or NULL: the master when the reference was taken */
-    int tie;                          /* -1; else bucket index of the other copy, or TIE_REMOTE */
-    bool tied_copy;                   /* not counted in the norm, not saved */
+    size_t at, n;                 /* run of the local's flat arrays */
+    size_t *count, *offset;       /* (members) slices, relative to `at` */
+    size_t mine, mine_n;          /* my slice */
+    float *grad, *master, *m, *v; /* (mine_n) */
+    float *reference;             /* (mine_n) or NULL: the master when the reference was taken */
+    int tie;                      /* -1; else bucket index of the other copy, or TIE_REMOTE */
+    bool tied_copy;               /* not counted in the norm, not saved */
 };
 enum { TIE_NONE = -1, TIE_REMOTE = -2 };
 
@@ -29,7 +29,7 @@ struct optimizer {
     int n_buckets;
     struct bucket bucket[MAX_BUCKETS];
     float *scratch, *remote;
-    long updates;                     /* optimizer steps done since the state was last reset */
+    long updates; /* optimizer steps done since the state was last reset */
     struct arena arena;
 };
 

@@ -27,8 +27,8 @@ static int reward_groups(struct run *r, const struct phase_knobs *k)
     for (int i = 0; i < n; i++)
         s->reward[i] = s->accuracy[i] + (float)k->reward_format * s->format[i];
     for (int q = 0; q < k->prompts; q++)
-        equal += grpo_advantage(s->advantage + q * k->samples, s->reward + q * k->samples, k->samples,
-                                k->advantage == ADVANTAGE_STD);
+        equal += grpo_advantage(s->advantage + q * k->samples, s->reward + q * k->samples,
+                                k->samples, k->advantage == ADVANTAGE_STD);
     return equal;
 }
 
@@ -44,8 +44,8 @@ static bool teaches(const struct run *r, const struct phase_knobs *k, const stru
     return !equal && !(k->mask_truncated && a[i].truncated);
 }
 
-static void build_sequence(struct run *r, const struct phase_knobs *k, const struct answer *a, int i,
-                           struct sequence *out)
+static void build_sequence(struct run *r, const struct phase_knobs *k, const struct answer *a,
+                           int i, struct sequence *out)
 {
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
@@ -65,7 +65,8 @@ static void build_sequence(struct run *r, const struct phase_knobs *k, const str
 }
 
 /* Sequences of mini-batch `part` into scratch->sequence with their weights; returns how many. */
-static int build_mini_batch(struct run *r, const struct phase_knobs *k, const struct answer *a, int part)
+static int build_mini_batch(struct run *r, const struct phase_knobs *k, const struct answer *a,
+                            int part)
 {
     struct step_scratch *s = r->scratch;
     int from = part * k->prompts / k->mini_batches * k->samples;
@@ -92,16 +93,16 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
     long per_step = (long)k->mini_batches * k->epochs;
     int n = build_mini_batch(r, k, a, part);
     if (n == 0) return false;
-    struct step_job job = {.sequence = s->sequence,
-                           .weight = s->weight,
-                           .n = n,
-                           .kind = LOSS_GRPO,
-                           .grpo = {(float)k->clip_low, (float)k->clip_high, (float)k->dual_clip,
-                                    (float)k->kl},
-                           .inv_temperature = 1 / (float)k->temperature,
-                           .use_reference = k->kl > 0,
-                           .adamw = run_adamw(k, r->phase_step * per_step + update, k->steps * per_step),
-                           .grad_clip = k->grad_clip};
+    struct step_job job = {
+        .sequence = s->sequence,
+        .weight = s->weight,
+        .n = n,
+        .kind = LOSS_GRPO,
+        .grpo = {(float)k->clip_low, (float)k->clip_high, (float)k->dual_clip, (float)k->kl},
+        .inv_temperature = 1 / (float)k->temperature,
+        .use_reference = k->kl > 0,
+        .adamw = run_adamw(k, r->phase_step * per_step + update, k->steps * per_step),
+        .grad_clip = k->grad_clip};
     learner_step(&r->learner, &job, stats);
     return true;
 }
@@ -177,9 +178,9 @@ static void put_sample(struct run *r, const struct phase_knobs *k, const struct 
     const struct question *q = &s->question[i / k->samples];
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
     json_t *o = json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
-                          (json_int_t)r->step, "phase", k->name, "question", i / k->samples, "sample",
-                          i % k->samples, "prompt", s->problem[i / k->samples].prompt, "answer",
-                          s->text, "reward", (double)s->reward[i], "accuracy",
+                          (json_int_t)r->step, "phase", k->name, "question", i / k->samples,
+                          "sample", i % k->samples, "prompt", s->problem[i / k->samples].prompt,
+                          "answer", s->text, "reward", (double)s->reward[i], "accuracy",
                           (double)s->accuracy[i], "format", (double)s->format[i], "advantage",
                           (double)s->advantage[i], "truncated", a->truncated);
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
@@ -230,12 +231,14 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
     run_put_step(r, &stats, seconds);
     metrics_put_clock(r->metrics, "time/rollout", times.seconds);
     metrics_put_clock(r->metrics, "time/reward", rewarded - graded);
-    metrics_put_clock(r->metrics, "time/rollout_tokens_per_second", (double)times.tokens / times.seconds);
+    metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
+                      (double)times.tokens / times.seconds);
     put_samples(r, k, a);
     run_evaluate_now_and_then(r, k);
     metrics_end(r->metrics);
-    run_progress(r, k, (struct progress){.reward = m.reward,
-                                         .loss = NAN,
-                                         .length = m.length,
-                                         .tokens_per_second = (double)times.tokens / seconds});
+    run_progress(r, k,
+                 (struct progress){.reward = m.reward,
+                                   .loss = NAN,
+                                   .length = m.length,
+                                   .tokens_per_second = (double)times.tokens / seconds});
 }

@@ -47,8 +47,9 @@ void sft_step(struct run *r, const struct phase_knobs *k)
     if (n < k->batch) metrics_put(r->metrics, "data/too_long", k->batch - n);
     run_evaluate_now_and_then(r, k);
     metrics_end(r->metrics);
-    run_progress(r, k, (struct progress){.loss = stats.loss,
-                                         .reward = NAN,
-                                         .length = (double)tokens / n,
-                                         .tokens_per_second = (double)stats.tokens / seconds});
+    run_progress(r, k,
+                 (struct progress){.loss = stats.loss,
+                                   .reward = NAN,
+                                   .length = (double)tokens / n,
+                                   .tokens_per_second = (double)stats.tokens / seconds});
 }

@@ -55,7 +55,10 @@ void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const 
     learner_place(l);
 }
 
-void learner_free(struct learner *l) { arena_free(&l->arena); }
+void learner_free(struct learner *l)
+{
+    arena_free(&l->arena);
+}
 
 /* --- a step --- */
 
@@ -78,7 +81,8 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, lon
 static void run_reference(struct learner *l, int micro_batches)
 {
     struct actor *a = l->actor;
-    for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].reference);
+    for (int k = 0; k < a->n_local; k++)
+        chunk_use_weights(a->local[k].model, a->local[k].reference);
     loss_reset(&a->loss, LOSS_REFERENCE);
     actor_run(a, micro_batches, true, NULL);
     for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].weights);
@@ -88,7 +92,8 @@ static void collect_loss(struct learner *l, struct step_stats *s)
 {
     struct loss *loss = &l->actor->loss;
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
+    MPI_OK(
+        MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
     double tokens = exact_value(&loss->sum[SUM_TOKENS]), per = tokens > 0 ? 1 / tokens : 0;
     s->tokens = (long)tokens;
     s->loss = exact_value(&loss->sum[SUM_LOSS]);
@@ -114,7 +119,8 @@ static void update(struct learner *l, const struct step_job *job, struct step_st
     s->lr = (double)h.lr;
     s->skipped = !isfinite(s->grad_norm);
     if (s->skipped) {
-        log_info("the gradient is not finite: this update is skipped (lower lr if it happens again)");
+        log_info(
+            "the gradient is not finite: this update is skipped (lower lr if it happens again)");
         return;
     }
     bool clip = job->grad_clip > 0 && s->grad_norm > job->grad_clip;

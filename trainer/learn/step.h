@@ -6,8 +6,8 @@
 
 /* How a phase turns gradients into updates. */
 struct schedule {
-    double lr, final;       /* final: as a part of lr */
-    int shape;              /* LR_CONSTANT, LR_LINEAR, LR_COSINE */
+    double lr, final; /* final: as a part of lr */
+    int shape;        /* LR_CONSTANT, LR_LINEAR, LR_COSINE */
     long warmup, steps;
 };
 /* Learning rate of update number `update` (from 0) of `steps`: linear warm-up, then the shape. */
@@ -34,9 +34,9 @@ struct step_stats {
     double loss, entropy, clip_fraction, k3;
     double max_deviation;
     double grad_norm, lr;
-    long tokens;             /* answer tokens that were learned from */
-    long rows;               /* rows computed, whole job */
-    bool skipped;            /* the gradient was not finite: no update */
+    long tokens;                              /* answer tokens that were learned from */
+    long rows;                                /* rows computed, whole job */
+    bool skipped;                             /* the gradient was not finite: no update */
     double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
     double seconds, reduce_seconds;
 };
@@ -48,8 +48,8 @@ struct step_job {
     enum loss_kind kind;
     struct grpo grpo;
     float inv_temperature;
-    bool use_reference;              /* fill ref_logp from the reference weights first */
-    struct adamw adamw;              /* lr set; grad_scale is set here */
+    bool use_reference; /* fill ref_logp from the reference weights first */
+    struct adamw adamw; /* lr set; grad_scale is set here */
     double grad_clip;
 };
 /* Collective over world. */

@@ -5,7 +5,8 @@
 #include "trainer/reward/majority.h"
 #include "trainer/run.h"
 
-static void score_group(struct score *s, const struct run *r, const struct answer *a, int from, int n)
+static void score_group(struct score *s, const struct run *r, const struct answer *a, int from,
+                        int n)
 {
     const struct step_scratch *x = r->scratch;
     bool any = false;
@@ -74,10 +75,9 @@ void eval_step(struct run *r, const struct phase_knobs *k)
     run_put_score(r, &s);
     metrics_put_clock(r->metrics, "time/step", clock_now() - start);
     metrics_end(r->metrics);
-    run_progress(r, k, (struct progress){.reward = s.pass1,
-                                         .loss = NAN,
-                                         .length = s.length,
-                                         .tokens_per_second = NAN});
+    run_progress(r, k,
+                 (struct progress){
+                     .reward = s.pass1, .loss = NAN, .length = s.length, .tokens_per_second = NAN});
     log_info("%s: pass@1 %.1f %%, pass@%d %.1f %%, maj@%d %.1f %% (%d problems, %d answers each), "
              "length %.1f tokens",
              k->name, 100 * s.pass1, s.samples, 100 * s.pass_k, s.samples, 100 * s.maj_k, s.prompts,

@@ -12,7 +12,8 @@ static size_t text_of(struct run *r, const struct answer *a)
     return length < s->text_size ? length : s->text_size - 1;
 }
 
-static void grade_one(struct run *r, const struct answer *a, int i, int question, struct score *score)
+static void grade_one(struct run *r, const struct answer *a, int i, int question,
+                      struct score *score)
 {
     struct step_scratch *s = r->scratch;
     const struct problem *p = &s->problem[question];
@@ -23,11 +24,13 @@ static void grade_one(struct run *r, const struct answer *a, int i, int question
     size_t length = source_answer(s->text, n, answer, sizeof answer);
     s->accuracy[i] = reward.accuracy;
     s->format[i] = reward.format;
-    s->vote[i] = length > 0 ? XXH64(answer, strlen(answer), 0) | 1 : 0;
+    bool votes = length > 0 && strcmp(answer, "?") != 0; /* "?": given up */
+    s->vote[i] = votes ? XXH64(answer, strlen(answer), 0) | 1 : 0;
     if (score && task && task->parts) task->parts(p, s->text, n, score->right, score->total);
 }
 
-void run_grade(struct run *r, const struct answer *answer, int questions, int samples, struct score *score)
+void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
+               struct score *score)
 {
     struct step_scratch *s = r->scratch;
     int n = questions * samples;

@@ -3,23 +3,23 @@
 #include <string.h>
 #include "trainer/rollout/lane.h"
 
-struct asker {          /* a first stage on another rank, seen from rank 0 */
+struct asker { /* a first stage on another rank, seen from rank 0 */
     int rank, dir;
     int request, reply;
     ticket in, out;
     bool ended;
 };
-struct stock {          /* this rank's lane: the number held ready */
+struct stock { /* this rank's lane: the number held ready */
     int request, reply;
-    int ready;          /* question, DISPATCH_NONE, or DISPATCH_WAIT */
+    int ready; /* question, DISPATCH_NONE, or DISPATCH_WAIT */
     ticket asked, answer;
 };
 struct dispatch {
-    int next;           /* rank 0 */
+    int next; /* rank 0 */
     struct asker *asker;
     int askers;
     struct stock stock[2];
-    int *which;         /* of the tickets offered last: asker number, or -1 - direction */
+    int *which; /* of the tickets offered last: asker number, or -1 - direction */
 };
 
 static int first_rank(const struct rollout *r, int d, int dir)
@@ -28,7 +28,10 @@ static int first_rank(const struct rollout *r, int d, int dir)
     return mesh_rank(a->mesh, d, plan_rank(a->kind, a->mesh->pp, 0, dir));
 }
 
-int dispatch_most_tickets(const struct rollout *r) { return 2 * r->actor->mesh->dp + 2; }
+int dispatch_most_tickets(const struct rollout *r)
+{
+    return 2 * r->actor->mesh->dp + 2;
+}
 
 void dispatch_place(struct dispatch **out, const struct rollout *r, struct arena *a)
 {

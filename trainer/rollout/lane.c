@@ -88,7 +88,8 @@ static bool take_question(struct rollout *r, struct lane *l)
     if (l->groups == l->max_groups || l->n_free_prompt_slots == 0) return false;
     int q = dispatch_take(r, l);
     if (q < 0) return false;
-    *group_at(l, l->groups) = (struct group){q, l->free_prompt_slot[--l->n_free_prompt_slots], 0, 0};
+    *group_at(l, l->groups) =
+        (struct group){q, l->free_prompt_slot[--l->n_free_prompt_slots], 0, 0};
     l->groups++;
     return true;
 }
@@ -104,7 +105,8 @@ static void read_prompt(struct rollout *r, struct lane *l, struct wave *w, struc
 
 static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
 {
-    while (answers_ahead(r, l) < l->wave_slots && take_question(r, l)) {}
+    while (answers_ahead(r, l) < l->wave_slots && take_question(r, l)) {
+    }
     for (int i = 0; i < l->groups && w->head->rows < l->rows_max; i++)
         read_prompt(r, l, w, group_at(l, i));
 }

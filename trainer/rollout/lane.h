@@ -24,10 +24,10 @@ struct wave {
     struct wave_head *head; /* followed in memory by event[] and row[] */
     struct event *event;
     struct wave_row *row;
-    int *token;             /* first stage: input token of each row */
-    unsigned char *act;     /* activations going out */
-    ticket sent[2];         /* head, activations */
-    bool parked;            /* first stage: nothing to do at present */
+    int *token;         /* first stage: input token of each row */
+    unsigned char *act; /* activations going out */
+    ticket sent[2];     /* head, activations */
+    bool parked;        /* first stage: nothing to do at present */
 };
 struct sampled {
     int token;
@@ -37,12 +37,12 @@ struct sampled {
 /* A question whose prompt is in the cache (or on its way there). */
 struct group {
     int question, slot;
-    int filled;       /* prompt positions sent to the cache so far */
+    int filled; /* prompt positions sent to the cache so far */
     int next_sample;
 };
 struct slot {
-    int answer;       /* index of the answer being sampled; -1: free */
-    int pos, token;   /* of the next row */
+    int answer;     /* index of the answer being sampled; -1: free */
+    int pos, token; /* of the next row */
 };
 
 /* Hands out question numbers; see dispatch.c. */
@@ -56,22 +56,22 @@ struct lane {
     struct cache cache;
     int n_waves, wave_slots, rows_max, events_max;
     struct wave *wave;
-    size_t head_bytes;                   /* of wave_head with its arrays */
+    size_t head_bytes; /* of wave_head with its arrays */
     unsigned char *act_in;
-    ticket in;                           /* wave head (others) or sampled tokens (first stage) */
+    ticket in; /* wave head (others) or sampled tokens (first stage) */
     struct wave incoming;
 
     /* first stage */
-    struct slot *slot;                   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
-    struct group *group;                 /* ring of questions under way */
+    struct slot *slot;   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
+    struct group *group; /* ring of questions under way */
     int groups, group_from, max_groups;
     int *free_prompt_slot, n_free_prompt_slots;
-    int *outstanding, n_outstanding;     /* waves under way, oldest first */
+    int *outstanding, n_outstanding; /* waves under way, oldest first */
     struct sampled *back;
 
     /* last stage */
-    struct sampled *out;                 /* (n_waves, wave_slots) */
-    ticket *out_sent;                    /* (n_waves) */
+    struct sampled *out; /* (n_waves, wave_slots) */
+    ticket *out_sent;    /* (n_waves) */
     float *logits, *logp, *entropy;
     int *target;
     void *scratch;
@@ -91,8 +91,8 @@ struct rollout {
     bool *mine;
     int max_answers, max_new;
     struct dispatch *dispatch;
-    int *gather_count, *gather_offset;   /* (world size) */
-    int *gather_send, *gather_all;       /* words */
+    int *gather_count, *gather_offset; /* (world size) */
+    int *gather_send, *gather_all;     /* words */
     struct arena arena;
 };
 

@@ -142,7 +142,10 @@ void rollout_free(struct rollout *r)
     free(r);
 }
 
-size_t rollout_bytes(const struct rollout *r) { return r->arena.size; }
+size_t rollout_bytes(const struct rollout *r)
+{
+    return r->arena.size;
+}
 
 /* --- the loop --- */
 
@@ -294,7 +297,8 @@ static long gather(struct rollout *r, int answers)
     return tokens;
 }
 
-const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job, struct rollout_times *t)
+const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
+                                 struct rollout_times *t)
 {
     int answers = job->questions * job->samples;
     INVARIANT(answers <= r->max_answers && job->max_new <= r->max_new, "%d answers of %d, %d of %d",

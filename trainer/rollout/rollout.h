@@ -21,10 +21,10 @@ struct question {
 };
 
 struct answer {
-    int n;            /* tokens, <eos> included */
-    bool truncated;   /* stopped by the limit, not by <eos> */
-    int *token;       /* (max_new) */
-    float *logp;      /* (max_new) of the full distribution at the sampling temperature */
+    int n;          /* tokens, <eos> included */
+    bool truncated; /* stopped by the limit, not by <eos> */
+    int *token;     /* (max_new) */
+    float *logp;    /* (max_new) of the full distribution at the sampling temperature */
 };
 
 struct rollout_job {
@@ -33,7 +33,7 @@ struct rollout_job {
     int max_new;            /* also limited by max_context */
     struct sampling sampling;
     int eos;
-    int sampleable;         /* tokens with a text: ids below it may be sampled */
+    int sampleable; /* tokens with a text: ids below it may be sampled */
     uint64_t seed;
     enum rng_purpose purpose;
     uint32_t step;
@@ -47,10 +47,11 @@ size_t rollout_bytes(const struct rollout *r);
 
 struct rollout_times {
     double seconds;
-    long tokens;      /* sampled by the whole job */
+    long tokens; /* sampled by the whole job */
 };
 /* Collective over world: every rank passes the same job and gets all answers, answer[question * samples + sample], valid until
  * the next call. */
-const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job, struct rollout_times *t);
+const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
+                                 struct rollout_times *t);
 
 #endif

@@ -17,7 +17,8 @@ void wave_events(struct rollout *r, struct lane *l, const struct wave *w)
                   "no cache block left for slot %d at position %d", w->row[t].slot, w->row[t].pos);
 }
 
-static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w, struct sampled *out)
+static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
+                        struct sampled *out)
 {
     const struct rollout_job *j = r->job;
     const struct actor *a = r->actor;
