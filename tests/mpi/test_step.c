@@ -1,0 +1,328 @@
+/* ranks: 1 2 4 */
+/* Parallel equals serial: two optimizer steps on any mesh and schedule give the losses, the gradient norm and the weights of
+ * one rank. With one pipeline the bits are the same (P4); with several the sums over replicas are grouped
+ * otherwise, so weights agree closely with one rank, and to the bit among schedules. */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+
+enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 8 };
+
+static struct world alone;
+static struct small_batch batch[STEPS];
+
+struct variant {
+    const char *name, *model;
+    enum precision precision;
+    enum loss_kind kind;
+    float kl, temperature;
+};
+
+static const struct variant variants[] = {
+    {"plain fp32 sft", "", PRECISION_FP32, LOSS_SFT, 0, 1},
+    {"plain bf16 grpo", "", PRECISION_BF16, LOSS_GRPO, 0, 1},
+    {"qk_norm fp32 grpo", "qk_norm: true", PRECISION_FP32, LOSS_GRPO, 0, 0.8f},
+    {"qkv_bias bf16 sft", "qkv_bias: true", PRECISION_BF16, LOSS_SFT, 0, 1},
+    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, LOSS_GRPO, 0.1f, 1},
+    {"all bf16 grpo kl", "tied: true, qkv_bias: true, qk_norm: true", PRECISION_BF16, LOSS_GRPO,
+     0.1f, 0.8f},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+/* What two steps led to. */
+struct outcome {
+    struct step_stats stats[STEPS];
+    float *weights;
+    size_t n;
+    bool agree;
+};
+
+static struct small_shape shape_of(const struct variant *v, int dp, int pp, int schedule)
+{
+    return (struct small_shape){.model = v->model,
+                                .precision = v->precision,
+                                .dp = dp,
+                                .pp = pp,
+                                .schedule = schedule,
+                                .max_context = CONTEXT,
+                                .micro_batch_tokens = 64,
+                                .micro_batches = MICRO_BATCHES / dp,
+                                .reference = v->kl > 0};
+}
+
+static struct step_job job_of(const struct variant *v, const struct small_batch *b)
+{
+    struct step_job job = small_job(b, v->kind);
+    job.grpo.kl = v->kl;
+    job.use_reference = v->kl > 0;
+    job.inv_temperature = 1 / v->temperature;
+    return job;
+}
+
+static void run(struct outcome *o, const struct world *w, const struct variant *v, int dp, int pp,
+                int schedule)
+{
+    struct small t;
+    small_make(&t, w, shape_of(v, dp, pp, schedule));
+    for (int s = 0; s < STEPS; s++) {
+        struct step_job job = job_of(v, &batch[s]);
+        learner_step(&t.learner, &job, &o->stats[s]);
+    }
+    o->weights = small_weights(&t, w, &o->n, &o->agree);
+    small_free(&t);
+}
+
+/* --- meshes of this world --- */
+
+struct mesh_case {
+    int dp, pp, schedule;
+};
+
+static int meshes_make(struct mesh_case *out)
+{
+    int n = 0, size = ck_world.size;
+    for (int dp = 1; dp <= size; dp++)
+        for (int schedule = SCHEDULE_SERIAL; size % dp == 0 && schedule <= SCHEDULE_DUALPIPE;
+             schedule++) {
+            int pp = size / dp;
+            if (pp % 2 == 0 || schedule != SCHEDULE_DUALPIPE)
+                out[n++] = (struct mesh_case){dp, pp, schedule};
+        }
+    return n;
+}
+
+static const char *mesh_text(const struct variant *v, const struct mesh_case *m)
+{
+    static const char *const schedule[] = {"auto", "serial", "1f1b", "dualpipe"};
+    static char text[128];
+    snprintf(text, sizeof text, "%s on %d x %d %s", v->name, m->dp, m->pp, schedule[m->schedule]);
+    return text;
+}
+
+/* --- comparing --- */
+
+static bool same(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void same_stats(const struct step_stats *a, const struct step_stats *b, const char *what,
+                       int step)
+{
+    ck_all(same(a->loss, b->loss), "%s step %d: loss %.17g, not %.17g", what, step, a->loss,
+           b->loss);
+    ck_all(same(a->grad_norm, b->grad_norm), "%s step %d: norm %.17g, not %.17g", what, step,
+           a->grad_norm, b->grad_norm);
+    bool rest = same(a->entropy, b->entropy) && same(a->clip_fraction, b->clip_fraction) &&
+                same(a->k3, b->k3) && same(a->max_deviation, b->max_deviation) &&
+                a->tokens == b->tokens && a->rows == b->rows && a->skipped == b->skipped;
+    ck_all(rest,
+           "%s step %d: entropy %.17g %.17g clipped %g %g k3 %g %g deviation %g %g tokens %ld %ld",
+           what, step, a->entropy, b->entropy, a->clip_fraction, b->clip_fraction, a->k3, b->k3,
+           a->max_deviation, b->max_deviation, a->tokens, b->tokens);
+}
+
+static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
+{
+    for (int s = 0; s < STEPS; s++) same_stats(&a->stats[s], &b->stats[s], what, s);
+    ck_all(a->n == b->n && memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
+           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
+}
+
+/* With replicas: the forwards of the first step see the same weights, so their loss is the same number; the rest is close. */
+static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
+                     const char *what)
+{
+    double limit = v->precision == PRECISION_FP32 ? 1e-5 : 0.03;
+    ck_all(same(a->stats[0].loss, b->stats[0].loss), "%s: first loss %.17g, not %.17g", what,
+           a->stats[0].loss, b->stats[0].loss);
+    for (int s = 0; s < STEPS; s++) {
+        double norm = b->stats[s].grad_norm, e = fabs(a->stats[s].grad_norm - norm) / norm;
+        ck_all(e < limit, "%s step %d: norm %g, not %g", what, s, a->stats[s].grad_norm, norm);
+    }
+    double d = small_apart(a->weights, b->weights, a->n);
+    ck_all(d < limit, "%s: weights differ by up to %g", what, d);
+}
+
+/* The numbers a step reports are the same on every rank: ranks branch on them. */
+static void same_on_all_ranks(const struct outcome *o, const char *what)
+{
+    double mine[2] = {o->stats[0].grad_norm, o->stats[1].grad_norm}, first[2] = {mine[0], mine[1]};
+    MPI_OK(MPI_Bcast(first, 2, MPI_DOUBLE, 0, ck_world.comm));
+    ck_all(memcmp(mine, first, sizeof mine) == 0, "%s: norms differ between ranks", what);
+    ck_all(o->agree, "%s: replicas hold different weights", what);
+}
+
+/* Something has happened at all, or equality says nothing. */
+static void has_learned(const struct outcome *o, const struct variant *v)
+{
+    struct small t;
+    bool agree;
+    size_t n;
+    small_make(&t, &alone, shape_of(v, 1, 1, SCHEDULE_SERIAL));
+    float *before = small_weights(&t, &alone, &n, &agree);
+    double moved = small_apart(o->weights, before, n);
+    small_free(&t);
+    free(before);
+    ck_all(moved > 1e-3 && isfinite(moved), "%s: weights moved by %g", v->name, moved);
+    ck_all(o->stats[0].grad_norm > 1e-2 && o->stats[0].tokens > SEQUENCES, "%s: norm %g", v->name,
+           o->stats[0].grad_norm);
+    if (v->kind == LOSS_GRPO)
+        ck_all(o->stats[0].clip_fraction > 0.05 && o->stats[0].clip_fraction < 0.95,
+               "%s: %g clipped", v->name, o->stats[0].clip_fraction);
+    if (v->kl > 0) /* the reference is the policy at first, then no longer */
+        ck_all(o->stats[0].k3 == 0 && o->stats[1].k3 > 0, "%s: k3 %g, then %g", v->name,
+               o->stats[0].k3, o->stats[1].k3);
+}
+
+static void compare_variant(const struct variant *v)
+{
+    struct mesh_case mesh[MESHES];
+    struct outcome one, o[MESHES];
+    int n = meshes_make(mesh);
+    run(&one, &alone, v, 1, 1, SCHEDULE_SERIAL);
+    has_learned(&one, v);
+    for (int i = 0; i < n; i++) {
+        const char *what = mesh_text(v, &mesh[i]);
+        run(&o[i], &ck_world, v, mesh[i].dp, mesh[i].pp, mesh[i].schedule);
+        same_on_all_ranks(&o[i], what);
+        if (mesh[i].dp == 1)
+            same_bits(&o[i], &one, what);
+        else
+            close_to(&o[i], &one, v, what);
+        if (i > 0 && mesh[i].dp == mesh[i - 1].dp) same_bits(&o[i], &o[i - 1], what);
+    }
+    for (int i = 0; i < n; i++) free(o[i].weights);
+    free(one.weights);
+}
+
+START_TEST(parallel_equals_serial)
+{
+    small_world_make(&alone);
+    for (int i = 0; i < VARIANTS; i++) compare_variant(&variants[i]);
+    small_world_free(&alone);
+}
+END_TEST
+
+/* --- a gradient that is not finite --- */
+
+static void skip_one(const struct variant *v, const struct mesh_case *m)
+{
+    const char *what = mesh_text(v, m);
+    struct small t;
+    struct outcome o, expected;
+    struct step_stats stats;
+    run(&expected, &ck_world, v, m->dp, m->pp, m->schedule);
+    small_make(&t, &ck_world, shape_of(v, m->dp, m->pp, m->schedule));
+    struct step_job job = job_of(v, &batch[0]);
+    struct small_batch bad = batch[0];
+    bad.weight[3] = INFINITY;
+    job.weight = bad.weight;
+    learner_step(&t.learner, &job, &stats);
+    ck_all(stats.skipped && t.optimizer.updates == 0, "%s: norm %g", what, stats.grad_norm);
+    for (int s = 0; s < STEPS; s++) { /* as if it had never been */
+        job = job_of(v, &batch[s]);
+        learner_step(&t.learner, &job, &o.stats[s]);
+    }
+    o.weights = small_weights(&t, &ck_world, &o.n, &o.agree);
+    same_bits(&o, &expected, what);
+    small_free(&t);
+    free(o.weights);
+    free(expected.weights);
+}
+
+START_TEST(broken_gradient_is_skipped)
+{
+    struct mesh_case mesh[MESHES];
+    int n = meshes_make(mesh);
+    skip_one(&variants[1], &mesh[0]);
+    skip_one(&variants[1], &mesh[n - 1]);
+}
+END_TEST
+
+/* --- scoring --- */
+
+struct scores {
+    int times[SEQUENCES];
+    float logp[SEQUENCES][CONTEXT];
+};
+
+static void note(void *ctx, int sequence, const float *logp, int n)
+{
+    struct scores *s = ctx;
+    s->times[sequence]++;
+    memcpy(s->logp[sequence], logp, (size_t)n * sizeof *logp);
+}
+
+static void score(struct scores *out, const struct world *w, const struct variant *v,
+                  const struct mesh_case *m)
+{
+    struct small t;
+    struct step_job job = job_of(v, &batch[0]);
+    *out = (struct scores){0};
+    small_make(&t, w, shape_of(v, m->dp, m->pp, m->schedule));
+    learner_score(&t.learner, &job, note, out);
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, out->times, SEQUENCES, MPI_INT, MPI_SUM, w->comm));
+    MPI_OK(
+        MPI_Allreduce(MPI_IN_PLACE, out->logp, SEQUENCES * CONTEXT, MPI_FLOAT, MPI_SUM, w->comm));
+    small_free(&t);
+}
+
+START_TEST(scores_are_the_same)
+{
+    small_world_make(&alone);
+    static struct scores one, many;
+    const struct mesh_case single = {1, 1, SCHEDULE_SERIAL};
+    struct mesh_case mesh[MESHES];
+    int n = meshes_make(mesh);
+    score(&one, &alone, &variants[5], &single);
+    for (int i = 0; i < n; i++) {
+        const char *what = mesh_text(&variants[5], &mesh[i]);
+        score(&many, &ck_world, &variants[5], &mesh[i]);
+        for (int s = 0; s < SEQUENCES; s++)
+            ck_all(many.times[s] == 1, "%s: sequence %d scored %d times", what, s, many.times[s]);
+        ck_all(memcmp(many.logp, one.logp, sizeof one.logp) == 0, "%s", what);
+    }
+    small_world_free(&alone);
+}
+END_TEST
+
+/* --- more than one actor at a time --- */
+
+START_TEST(actors_do_not_meet)
+{
+    small_world_make(&alone);
+    const struct variant *v = &variants[0];
+    struct mesh_case mesh[MESHES];
+    int last = meshes_make(mesh) - 1;
+    struct small a, b;
+    struct outcome one = {0}, o = {0};
+    run(&one, &alone, v, 1, 1, SCHEDULE_SERIAL);
+    small_make(&a, &alone, shape_of(v, 1, 1, SCHEDULE_1F1B));
+    small_make(&b, &ck_world, shape_of(v, mesh[last].dp, mesh[last].pp, mesh[last].schedule));
+    for (int s = 0; s < STEPS; s++) {
+        struct step_job job = job_of(v, &batch[s]);
+        struct step_stats other;
+        learner_step(&b.learner, &job, &other);
+        learner_step(&a.learner, &job, &o.stats[s]);
+        if (s == 0) small_free(&b);
+        if (s == 0)
+            small_make(&b, &ck_world, shape_of(v, mesh[0].dp, mesh[0].pp, mesh[0].schedule));
+    }
+    o.weights = small_weights(&a, &alone, &o.n, &o.agree);
+    same_bits(&o, &one, "beside another actor");
+    small_free(&a);
+    small_free(&b);
+    free(o.weights);
+    free(one.weights);
+    small_world_free(&alone);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    for (int s = 0; s < STEPS; s++)
+        small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
+    const TTest *tests[] = {parallel_equals_serial, broken_gradient_is_skipped, scores_are_the_same,
+                            actors_do_not_meet};
+    return check_mpi_main("step", tests, 4, argc, argv);
+}
