@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_STAGES = 4096, MAX_MICRO_BATCHES = 65536 };
+/* Far beyond any cluster; they keep a mistyped number from filling the memory with rows. */
+enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };
 
 static const struct kind_row {
     const char *name;
@@ -48,13 +49,20 @@ static bool stages_can(enum plan_kind k, int stages)
     return !KINDS[k].two_way || stages % 2 == 0;
 }
 
+/* The largest number of micro-batches that a right number of stages may have. */
+static int most_micro_batches(int stages)
+{
+    int most = MAX_CELLS / stages;
+    most -= most % 2;
+    return most < MAX_MICRO_BATCHES ? most : MAX_MICRO_BATCHES;
+}
+
 int plan_micro_batches(enum plan_kind k, int stages, int at_least)
 {
-    if (!stages_can(k, stages)) return 0;
+    if (!stages_can(k, stages) || at_least > most_micro_batches(stages)) return 0;
     int least = KINDS[k].two_way ? 2 * stages : 1;
     int m = at_least > least ? at_least : least;
-    if (KINDS[k].two_way) m += m % 2;
-    return m <= MAX_MICRO_BATCHES ? m : 0;
+    return KINDS[k].two_way ? m + m % 2 : m;
 }
 
 static bool can(enum plan_kind k, int stages, int micro_batches)
@@ -69,9 +77,11 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
     if (stages < 1 || stages > MAX_STAGES)
         problems_add(p, NULL, 0, "schedule %s: %d stages; there must be 1 to %d", name, stages,
                      MAX_STAGES);
-    if (m < 1 || m > MAX_MICRO_BATCHES)
+    bool sane = stages >= 1 && stages <= MAX_STAGES;
+    int most = sane ? most_micro_batches(stages) : MAX_MICRO_BATCHES;
+    if (m < 1 || m > most)
         problems_add(p, NULL, 0, "schedule %s: %d micro-batches; there must be 1 to %d", name, m,
-                     MAX_MICRO_BATCHES);
+                     most);
     if (!KINDS[k].two_way) return;
     if (stages % 2 != 0)
         problems_add(p, NULL, 0,
@@ -83,28 +93,29 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
                      "schedule %s: %d micro-batches; the number must be even, half of them enter "
                      "at either end",
                      name, m);
-    if (stages >= 1 && stages <= MAX_STAGES && m < 2 * stages)
+    if (sane && m < 2 * stages)
         problems_add(p, NULL, 0,
                      "schedule %s: %d micro-batches are too few for %d stages; it takes at least "
                      "two a stage (%d)",
                      name, m, stages, 2 * stages);
 }
 
-/* The possible pair with the smallest |change of stages| + |change of micro-batches|, among at most
- * `stages` (fewer) or at least `stages` (not fewer). */
+static int clamp(int x, int lo, int hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* The nearest that can be, by |change of stages| + |change of micro-batches|: with fewer stages, or
+ * with as many or one or two more. */
 static bool nearest(enum plan_kind k, int stages, int m, bool fewer, int *best_s, int *best_m)
 {
     long best = -1;
-    int from = fewer ? 1 : stages < 1 ? 1 : stages, to = fewer ? stages - 1 : stages + 1;
-    if (from > MAX_STAGES) from = MAX_STAGES;
-    if (to > MAX_STAGES) to = MAX_STAGES;
-    if (to < 2 && !fewer) to = 2;
+    int middle = clamp(stages, 1, MAX_STAGES);
+    int from = fewer ? 1 : middle, to = fewer ? middle - 1 : clamp(middle + 2, 1, MAX_STAGES);
     for (int s = to; s >= from; s--) {
-        int want = m > MAX_MICRO_BATCHES ? MAX_MICRO_BATCHES : m;
-        int found = plan_micro_batches(k, s, want);
-        if (!found) continue;
+        int found = plan_micro_batches(k, s, clamp(m, 1, most_micro_batches(s)));
         long far = labs((long)found - m) + labs((long)s - stages);
-        if (best >= 0 && far > best) continue;
+        if (!found || (best >= 0 && far > best)) continue;
         best = far, *best_s = s, *best_m = found;
     }
     return best >= 0;
@@ -205,8 +216,8 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
     INVARIANT(can(k, stages, micro_batches), "no plan %s of %d stages and %d micro-batches",
               KINDS[k].name, stages, micro_batches);
     plan_start(plan, k, stages, micro_batches);
-    /* three passes a micro-batch and chunk is the most that any schedule has */
-    for (int r = 0; r < stages; r++) plan_reserve(plan, r, 3 * micro_batches);
+    /* an F and a B each, and a W of its own for at most P of them (pipeline/dualpipe.c) */
+    for (int r = 0; r < stages; r++) plan_reserve(plan, r, 2 * micro_batches + stages);
     KINDS[k].make(plan);
 }
 

@@ -82,5 +82,7 @@ void plan_make_dualpipe(struct plan *plan);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);
+/* A right plan as text, columns being time: F, B (input part) and W take one unit, a pair three. */
+void plan_print_timeline(FILE *out, const struct plan *plan);
 
 #endif

@@ -1,36 +1,41 @@
-/* A plan for eyes (text: a line a rank, as the papers draw it) and for programs (JSON). */
-#include "pipeline/plan.h"
+/* A plan for eyes (text: a line a rank, as the papers draw it; the same over time) and for programs
+ * (JSON). */
+#include "pipeline/measure.h"
 
 static char dir_letter(int dir)
 {
     return (char)('a' + dir);
 }
 
-static void text_cell(FILE *out, const char *op, struct plan_cell c)
+static int text_cell(FILE *out, const char *op, struct plan_cell c)
 {
-    fprintf(out, "%s%c%d", op, dir_letter(c.dir), c.mb);
+    return fprintf(out, "%s%c%d", op, dir_letter(c.dir), c.mb);
 }
 
-/* F forward, B full backward, I its input part alone, W the oldest waiting weight part. */
-static void text_row(FILE *out, const struct plan_row *row)
+/* F forward, B full backward, I its input part alone, W the oldest waiting weight part. Returns how
+ * many letters it took. */
+static int text_row(FILE *out, const struct plan_row *row)
 {
     switch (row->op) {
-    case PLAN_F: text_cell(out, "F", row->f); return;
-    case PLAN_B: text_cell(out, "I", row->b); return;
-    case PLAN_BW: text_cell(out, "B", row->b); return;
-    case PLAN_W: fputc('W', out); return;
-    case PLAN_FB:
-        text_cell(out, "[F", row->f);
-        text_cell(out, "|B", row->b);
-        fputc(']', out);
+    case PLAN_F: return text_cell(out, "F", row->f);
+    case PLAN_B: return text_cell(out, "I", row->b);
+    case PLAN_BW: return text_cell(out, "B", row->b);
+    case PLAN_W: return fprintf(out, "W");
+    case PLAN_FB: break;
     }
+    int n = text_cell(out, "[F", row->f);
+    return n + text_cell(out, "|B", row->b) + fprintf(out, "]");
+}
+
+static void print_rank(FILE *out, const struct plan *plan, int rank)
+{
+    fprintf(out, "r%-*d ", snprintf(NULL, 0, "%d", plan->stages - 1), rank);
 }
 
 static void print_text(FILE *out, const struct plan *plan)
 {
-    int width = snprintf(NULL, 0, "%d", plan->stages - 1);
     for (int r = 0; r < plan->stages; r++) {
-        fprintf(out, "r%-*d ", width, r);
+        print_rank(out, plan, r);
         for (int i = 0; i < plan->n_rows[r]; i++) {
             fputc(' ', out);
             text_row(out, &plan->rows[r][i]);
@@ -77,4 +82,48 @@ static void print_json(FILE *out, const struct plan *plan)
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format)
 {
     (format == PLAN_JSON ? print_json : print_text)(out, plan);
+}
+
+/* ---- over time ---- */
+
+static void fill(FILE *out, char c, int n)
+{
+    while (n-- > 0) fputc(c, out);
+}
+
+/* A unit of time is `width` letters: '.' while the rank idles, '-' while a row goes on. */
+static void timeline_rank(FILE *out, const struct plan *plan, int r, const double *start, int width)
+{
+    const struct plan_costs unit = {1, 1, 1, 3};
+    int now = 0;
+    for (int i = 0; i < plan->n_rows[r]; i++) {
+        const struct plan_row *row = &plan->rows[r][i];
+        for (; now < (int)start[i]; now++) {
+            fputs(" .", out);
+            fill(out, ' ', width - 2);
+        }
+        int units = (int)plan_row_cost(row, &unit);
+        fputc(' ', out);
+        fill(out, '-', units * width - 1 - text_row(out, row));
+        now += units;
+    }
+}
+
+void plan_print_timeline(FILE *out, const struct plan *plan)
+{
+    const struct plan_costs unit = {1, 1, 1, 3};
+    int width = snprintf(NULL, 0, " Fa%d", plan_per_direction(plan) - 1);
+    struct plan_index x;
+    struct plan_timeline t;
+    plan_index_new(&x, plan);
+    plan_index_fill(&x);
+    plan_timeline_new(&t, plan);
+    INVARIANT(plan_times(&x, &unit, &t), "the plan hangs");
+    for (int r = 0; r < plan->stages; r++) {
+        print_rank(out, plan, r);
+        timeline_rank(out, plan, r, t.start[r], width);
+        fputc('\n', out);
+    }
+    plan_timeline_free(&t);
+    plan_index_free(&x);
 }

@@ -2,6 +2,7 @@
  * memory and the idle time that the literature states. Published figures: DualPipe README and
  * DeepSeek-V3 report, table 2; the row counts follow from the phases in pipeline/dualpipe.c. */
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,38 @@ START_TEST(known_step_lengths)
 }
 END_TEST
 
+/* With 8 stages, 20 micro-batches and F&B = 2 the ranks idle 1, 2, 3, 3, 3, 3, 2, 1. */
+START_TEST(known_mean_idle)
+{
+    struct plan plan;
+    plan_make(&plan, PLAN_DUALPIPE, 8, 20);
+    ck_assert_double_eq(facts_of(&plan, &SAVING).mean_idle, 18.0 / 8);
+    plan_free(&plan);
+}
+END_TEST
+
+/* The largest, and numbers beyond any. */
+START_TEST(huge_numbers)
+{
+    static const int huge[] = {1024, 1025, 4096, 4097, 65536, 65537, INT_MAX - 1, INT_MAX, INT_MIN};
+    enum { N = sizeof huge / sizeof huge[0] };
+    for (int k = 0; k < PLAN_KINDS; k++)
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++) {
+                struct problems p = {0};
+                bool can = plan_possible((enum plan_kind)k, huge[i], huge[j], &p);
+                ck_assert(can == (huge[i] == 1024 && huge[j] > 0 && huge[j] <= 4096 &&
+                                  (k != PLAN_DUALPIPE || huge[j] == 4096)));
+                ck_assert(can == (p.n == 0));
+                problems_free(&p);
+            }
+    struct plan plan;
+    plan_make(&plan, PLAN_DUALPIPE, 128, 256);
+    ck_assert_int_eq(facts_of(&plan, &NO_SAVING).peak_live, 129);
+    plan_free(&plan);
+}
+END_TEST
+
 /* Costs that are no small integers: 1F1B's formula is exact for any. */
 START_TEST(uneven_costs)
 {
@@ -203,6 +236,8 @@ int main(void)
     tcase_add_test(t, dualpipe_plans);
     tcase_add_test(t, forward_only_plans);
     tcase_add_loop_test(t, known_step_lengths, 0, 5);
+    tcase_add_test(t, known_mean_idle);
+    tcase_add_test(t, huge_numbers);
     tcase_add_test(t, uneven_costs);
     tcase_add_test(t, possible_and_nearest);
     suite_add_tcase(s, t);

@@ -50,6 +50,24 @@ START_TEST(text_serial)
 }
 END_TEST
 
+/* Columns are time: 1f1b with P = 3, F = 1, B = 2 idles (P-1)(F+B) = 6 a rank. */
+START_TEST(timeline_1f1b)
+{
+    char *text = NULL;
+    size_t size;
+    struct plan plan;
+    FILE *f = open_memstream(&text, &size);
+    plan_make(&plan, PLAN_1F1B, 3, 2);
+    plan_print_timeline(f, &plan);
+    plan_free(&plan);
+    fclose(f);
+    ck_assert_str_eq(text, "r0  Fa0 Fa1 .   .   .   .   .   Ba0---- .   Ba1----\n"
+                           "r1  .   Fa0 Fa1 .   .   Ba0---- .   Ba1----\n"
+                           "r2  .   .   Fa0 Ba0---- Fa1 Ba1----\n");
+    free(text);
+}
+END_TEST
+
 static void same_cell(const json_t *j, struct plan_cell c)
 {
     ck_assert_int_eq(json_integer_value(json_object_get(j, "dir")), c.dir);
@@ -134,6 +152,7 @@ int main(void)
     tcase_add_test(t, text_dualpipe_4_8);
     tcase_add_test(t, text_1f1b);
     tcase_add_test(t, text_serial);
+    tcase_add_test(t, timeline_1f1b);
     tcase_add_loop_test(t, json_says_the_plan, 0, PLAN_KINDS);
     tcase_add_test(t, names);
     tcase_add_test(t, refusals_say_why);

@@ -1,0 +1,92 @@
+/* duet plan from its arguments to its words and its exit code. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm/base/die.h"
+#include "trainer/commands.h"
+
+static char said[1 << 16]; /* both streams */
+
+/* Runs `duet plan` with up to ten words; their output is in said. */
+static int run(const char *line)
+{
+    char words[256], *argv[12] = {words};
+    int argc = 1;
+    snprintf(words, sizeof words, "plan%s%s", *line ? " " : "", line);
+    for (char *w = strchr(words, ' '); w && argc < 11; w = strchr(w, ' ')) {
+        *w++ = '\0';
+        argv[argc++] = w;
+    }
+    FILE *f = tmpfile();
+    ck_assert_ptr_nonnull(f);
+    fflush(stdout);
+    dup2(fileno(f), STDOUT_FILENO);
+    dup2(fileno(f), STDERR_FILENO);
+    int code = cmd_plan(argc, argv);
+    fflush(stdout);
+    rewind(f);
+    said[fread(said, 1, sizeof said - 1, f)] = '\0';
+    fclose(f);
+    return code;
+}
+
+static void expect(const char *line, int code, const char *word)
+{
+    ck_assert_int_eq(run(line), code);
+    ck_assert_msg(strstr(said, word) != NULL, "no \"%s\" in: %s", word, said);
+}
+
+START_TEST(text)
+{
+    expect("--schedule dualpipe --stages 8 --micro-batches 20", EXIT_DONE,
+           "\nr3  Fa0 Fb0 Fa1 Fb1 Fa2 Fb2 Fa3 Fb3 Fa4 Bb0 [Fb4|Ba0] ");
+    ck_assert_ptr_nonnull(strstr(said, "at most        9 micro-batches until their B"));
+    ck_assert_ptr_nonnull(strstr(said, "[F|B] = 3    step 66, worst idle 6 (formula 6)"));
+    ck_assert_ptr_nonnull(strstr(said, "[F|B] = 2    step 52, worst idle 3 (formula 3)"));
+    expect("--schedule 1f1b --stages=8 --micro-batches=20", EXIT_DONE,
+           "step 81, worst idle 21 (formula 21)");
+    expect("--schedule serial --stages 3 --micro-batches 5 --format timeline", EXIT_DONE,
+           "step 45, worst idle 30 (formula 30)");
+}
+END_TEST
+
+START_TEST(json)
+{
+    expect("--stages 2 --micro-batches 4 --format json", EXIT_DONE,
+           "{\"schedule\": \"dualpipe\", \"stages\": 2, \"micro_batches\": 4, \"ranks\": [");
+    ck_assert_ptr_nonnull(strstr(said,
+                                 "{\"op\": \"F+B\", \"f\": {\"dir\": 1, \"chunk\": 1, \"mb\": "
+                                 "1}, \"b\": {\"dir\": 0, \"chunk\": 0, \"mb\": 0}}"));
+}
+END_TEST
+
+START_TEST(refused)
+{
+    expect("--stages 5 --micro-batches 20", EXIT_USER, "5 stages; the number must be even");
+    ck_assert_ptr_nonnull(strstr(said, "4 stages with 20 micro-batches"));
+    expect("--stages 8 --micro-batches 10", EXIT_USER, "8 stages with 16 micro-batches");
+    expect("--schedule dualpip --format jso", EXIT_USER, "did you mean dualpipe?");
+    ck_assert_ptr_nonnull(strstr(said, "did you mean json?"));
+    expect("", EXIT_USER, "0 stages; there must be 1 to");
+    expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "the nearest that can be");
+    expect("--help", EXIT_DONE, "--micro-batches");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("plan command");
+    TCase *t = tcase_create("command");
+    tcase_add_test(t, text);
+    tcase_add_test(t, json);
+    tcase_add_test(t, refused);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
