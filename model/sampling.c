@@ -85,7 +85,7 @@ static int invert(const double *weight, int V, double u)
         last = v;
         if (reached > goal) return v;
     }
-    return last; /* u so near to 1 that the product was rounded up */
+    return last; /* for u = 1 only: below it the product rounds to less than the sum */
 }
 
 int sample_token(const float *logits, int V, const struct sampling *s, double u, void *scratch)

@@ -92,6 +92,18 @@ START_TEST(top_p_keeps_the_fewest_that_reach_it)
 }
 END_TEST
 
+START_TEST(top_p_is_reached_by_equality)
+{
+    float logits[V];
+    for (int v = 0; v < V; v++) logits[v] = v < 8 ? 0 : -INFINITY; /* eight of 1/8 each */
+    for (int n = 1; n <= 8; n++) {
+        struct sampling s = {1, 0, (float)n / 8};
+        for (int i = 0; i < n; i++) ck_assert_int_eq(draw(logits, s, (i + 0.5) / n), i);
+        ck_assert_int_eq(draw(logits, s, ALMOST_ONE), n - 1);
+    }
+}
+END_TEST
+
 /* top_p counts within what top_k left: of {2, 3, 10}, 2 and 3 weigh 0.688. */
 START_TEST(top_k_then_top_p)
 {
@@ -153,6 +165,7 @@ int main(void)
     tcase_add_test(t, random_draws_pass_chi_square);
     tcase_add_test(t, top_k_keeps_k);
     tcase_add_test(t, top_p_keeps_the_fewest_that_reach_it);
+    tcase_add_test(t, top_p_is_reached_by_equality);
     tcase_add_test(t, top_k_then_top_p);
     tcase_add_test(t, greedy_takes_the_first_of_the_largest);
     tcase_add_test(t, the_ends_of_u_pick_possible_tokens);
