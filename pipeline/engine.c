@@ -140,7 +140,7 @@ static void say_place(const struct engine *e, const struct plan_pass *pass, cons
 {
     const char *what = kind_of(pass) == ACTIVATION ? "activation" : "gradient";
     char where[80] = "";
-    if (peer >= 0) snprintf(where, sizeof where, ", %s %s stage %d", what, doing, peer);
+    if (peer >= 0) snprintf(where, sizeof where, ", %s %s rank %d", what, doing, peer);
     die_place("row %d of %d of the %s plan: %s of chunk %d, direction %d, micro-batch %d%s", e->row,
               e->plan->n_rows[e->rank], plan_kind_name(e->plan->kind), plan_op_name(pass->op),
               pass->cell.chunk, pass->cell.dir, pass->cell.mb, where);
