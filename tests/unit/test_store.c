@@ -20,7 +20,8 @@
 
 /* --- calls into the system, interposed: the program's definitions come before the library's ------ */
 
-static enum { PASS, KILL, REFUSE } mode;
+enum strike { PASS, KILL, REFUSE };
+static enum strike mode;
 static long calls, strike_at; /* counted only while mode is not PASS */
 
 static bool refused(void)
@@ -51,7 +52,8 @@ INTERPOSE(int, ftruncate64, (int fd, off_t n), SYS_ftruncate, fd, n)
 
 /* --- a small run ------------------------------------------------------------------------------- */
 
-enum { RANKS = 3, N = 1000, KEEP = 2 };
+enum { RANKS = 3, N = 1000 };
+static int keep = 2;
 static char root[32] =
     "/dev/shm/duet_store_XXXXXX"; /* in memory: these tests sync a thousand times */
 static char run[64];
@@ -113,7 +115,7 @@ static void save_well(long step, int mark, bool keep_forever)
 {
     struct failure f = {0};
     ck_assert_msg(save(step, mark, keep_forever, &f), "%s: %s", f.what, f.why);
-    store_prune(run, step, KEEP);
+    store_prune(run, step, keep);
 }
 
 /* Opens `path`; asserts that every element is of the save that the state names. Returns its mark. */
@@ -187,7 +189,7 @@ static bool there(long step)
 
 /* A save in a child that is struck at call `at`. Returns whether it came through without meeting the strike; *committed: it
  * reported its save as committed. */
-static bool struck_save(int how, long at, long step, int mark, bool *committed)
+static bool struck_save(enum strike how, long at, long step, int mark, bool *committed)
 {
     int told[2];
     ck_assert_int_eq(pipe(told), 0);
@@ -202,7 +204,7 @@ static bool struck_save(int how, long at, long step, int mark, bool *committed)
         if (!ok && !failed(&f)) _exit(3); /* it failed and cannot say why */
         if (ok && write(told[1], "c", 1) != 1) _exit(4);
         mode = how;
-        if (ok) store_prune(run, step, KEEP);
+        if (ok) store_prune(run, step, keep);
         _exit(calls >= at ? 1 : 0);
     }
     int status;
@@ -216,13 +218,13 @@ static bool struck_save(int how, long at, long step, int mark, bool *committed)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void strike_everywhere(int how, long former, long step)
+static void strike_everywhere(enum strike how, long former, long step)
 {
     bool through = false, committed = false;
     long at;
+    keep = 1;
     for (at = 1; !through && at < 1000; at++) {
         remove_all();
-        save_well(former - 1, 6, false);
         save_well(former, 7, false);
         through = struck_save(how, at, step, 9, &committed);
         long found;
@@ -233,7 +235,7 @@ static void strike_everywhere(int how, long former, long step)
         /* And the next job goes on from there, and leaves only what belongs there. */
         save_well(step + 1, 11, false);
         ck_assert_int_eq(load(root, &found), 11);
-        ck_assert_int_le(entries(), KEEP + 1);
+        ck_assert_int_le(entries(), keep + 1);
     }
     ck_assert(through && committed);
     ck_assert_int_gt(at, 30); /* the calls were really counted */
@@ -311,7 +313,7 @@ START_TEST(bits)
     size_t n;
     two_saves();
     char *bytes = open_file(FILES[_i], &n, &fd);
-    for (size_t k = 0; k < 40; k++) {
+    for (size_t k = 0; k < 24; k++) {
         const size_t at = k < 8 ? k % n : (k * 2654435761u) % n;
         const char flipped = (char)(bytes[at] ^ 1 << k % 8);
         ck_assert_int_eq(pwrite(fd, &flipped, 1, (off_t)at), 1);
@@ -438,6 +440,7 @@ START_TEST(not_a_checkpoint)
     ck_assert(!checkpoint_open(&c, "/nowhere", NULL, &p));
     ck_assert(!checkpoint_open(&c, "/dev/null", NULL, &p));
     ck_assert_int_eq(p.n, 3);
+    problems_free(&p);
     save_well(1, 1, false);
     ck_assert(checkpoint_any(root) && checkpoint_any(run));
 }
@@ -460,6 +463,7 @@ START_TEST(reading_what_is_not_there)
               strstr(p.text[2], "[5, 1001)"));
     ck_assert(checkpoint_read(&c, wrong + 3, 1, &p));
     checkpoint_close(&c);
+    problems_free(&p);
 }
 END_TEST
 

@@ -18,17 +18,22 @@ void h5_leave(void)
 }
 
 struct stack_text {
-    char text[512];
+    char cause[128], text[384]; /* the system's own words; the levels */
     size_t used;
 };
 
-/* Innermost first: the cause ("file write failed: ... No space left on device") comes before the layers above it. */
+/* Innermost first: "H5FD__sec2_write: file write failed: time = ..., error message = 'No space left on device', ...". Of such a
+ * line the system's words and what stands before the details are kept, and three levels are enough. */
 static herr_t add_level(unsigned level, const H5E_error2_t *e, void *to)
 {
     struct stack_text *s = to;
-    if (s->used + 1 >= sizeof s->text) return 0;
-    const int n = snprintf(s->text + s->used, sizeof s->text - s->used, "%s%s: %s",
-                           level ? "; " : "", e->func_name, e->desc ? e->desc : "");
+    const char *desc = e->desc ? e->desc : "", *details = strstr(desc, ": time ="),
+               *message = strstr(desc, "error message = '");
+    const int length = details ? (int)(details - desc) : (int)strlen(desc);
+    if (message && !s->cause[0]) sscanf(message, "error message = '%120[^']", s->cause);
+    if (level >= 3 || s->used + 1 >= sizeof s->text) return 0;
+    const int n = snprintf(s->text + s->used, sizeof s->text - s->used, "%s%s: %.*s",
+                           level ? "; " : "", e->func_name, length, desc);
     if (n > 0) s->used += (size_t)n;
     return 0;
 }
@@ -38,6 +43,9 @@ int64_t h5_check(struct failure *f, int64_t rc, const char *call, const char *fi
     if (rc >= 0 || failed(f)) return rc;
     struct stack_text s = {.used = 0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, add_level, &s);
-    failure_note(f, s.used ? s.text : "HDF5 gave no reason", "%s at %s:%d", call, file, line);
+    char why[520];
+    snprintf(why, sizeof why, "%s%s%s", s.cause, s.cause[0] ? ": " : "",
+             s.used ? s.text : "HDF5 gave no reason");
+    failure_note(f, why, "%s at %s:%d", call, file, line);
     return rc;
 }

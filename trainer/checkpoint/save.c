@@ -176,6 +176,7 @@ static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
     barrier(c);
     if (c->w->rank == 0) folder_remove(c->partial, &(struct failure){0});
     barrier(c);
+    die_place("saving %s/%s", c->partial, c->shard);
     if (c->w->rank == rank)
         die(__FILE__, __LINE__, EXIT_WORLD, c->failure.what, c->failure.why,
             "free space on that disk; the checkpoints saved before are whole: start again with "
