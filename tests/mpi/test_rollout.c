@@ -1,0 +1,335 @@
+/* ranks: 1 2 4 */
+/* Answers do not depend on the mesh, the schedule, the slots or the waves (P3): tokens and the bits of their log-probabilities are
+ * those of one rank. And they are on-policy (P2): a learning step computes the same log-probabilities,
+ * to the bit, while the weights are the same. */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+
+enum { QUESTIONS = 7, MOST_ANSWERS = 35, MAX_NEW = 30, MESHES = 8 };
+
+static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17, 1, 33};
+static int prompt[QUESTIONS][SMALL_CONTEXT];
+static struct question question[QUESTIONS];
+static struct world alone;
+
+struct job_case {
+    const char *name;
+    int questions, samples;
+    struct sampling sampling;
+};
+
+/* Run one after the other by the same rollout: each finds what the one before it left. */
+static const struct job_case jobs[] = {
+    {"five samples", QUESTIONS, 5, {1, 0, 1}},
+    {"top-k, top-p", QUESTIONS, 1, {0.7f, 10, 0.9f}},
+    {"one question", 1, 3, {1.3f, 0, 1}},
+    {"greedy", QUESTIONS, 2, {0, 0, 1}},
+};
+enum { JOBS = sizeof jobs / sizeof *jobs };
+
+struct answers {
+    int n[MOST_ANSWERS];
+    bool truncated[MOST_ANSWERS];
+    int token[MOST_ANSWERS][MAX_NEW];
+    float logp[MOST_ANSWERS][MAX_NEW];
+};
+
+static void questions_make(void)
+{
+    for (int q = 0; q < QUESTIONS; q++) {
+        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
+        question[q] = (struct question){prompt[q], prompt_length[q]};
+    }
+}
+
+static struct rollout_job rollout_job_of(int job)
+{
+    return (struct rollout_job){.question = question,
+                                .questions = jobs[job].questions,
+                                .samples = jobs[job].samples,
+                                .max_new = MAX_NEW,
+                                .sampling = jobs[job].sampling,
+                                .eos = SMALL_EOS,
+                                .sampleable = SMALL_V - 2,
+                                .seed = 9,
+                                .purpose = RNG_SAMPLE,
+                                .step = (uint32_t)job};
+}
+
+static int answers_of(int job)
+{
+    return jobs[job].questions * jobs[job].samples;
+}
+
+static void answer(struct answers *out, struct rollout *r, int job)
+{
+    struct rollout_job j = rollout_job_of(job);
+    const struct answer *a = rollout_run(r, &j, NULL);
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < answers_of(job); i++) {
+        out->n[i] = a[i].n;
+        out->truncated[i] = a[i].truncated;
+        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
+        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
+    }
+}
+
+/* --- meshes of this world, and how they decode --- */
+
+struct setup {
+    int dp, pp, schedule, slots, waves;
+    enum precision precision;
+};
+
+static const struct setup decoding[] = {
+    {.slots = 4, .waves = 1, .precision = PRECISION_BF16},
+    {.slots = 4, .waves = 3, .precision = PRECISION_FP32},
+    {.slots = 64, .waves = 0, .precision = PRECISION_BF16},
+    {.slots = 20, .waves = 2, .precision = PRECISION_FP32},
+};
+enum { DECODINGS = sizeof decoding / sizeof *decoding };
+
+static int meshes_make(struct setup *out)
+{
+    int n = 0, size = ck_world.size;
+    for (int dp = 1; dp <= size; dp++) {
+        if (size % dp) continue;
+        int pp = size / dp;
+        out[n++] = (struct setup){.dp = dp, .pp = pp, .schedule = SCHEDULE_1F1B};
+        if (pp % 2 == 0)
+            out[n++] = (struct setup){.dp = dp, .pp = pp, .schedule = SCHEDULE_DUALPIPE};
+    }
+    return n;
+}
+
+static struct small_shape shape_of(const struct setup *s)
+{
+    return (struct small_shape){.model = "qk_norm: true, qkv_bias: true",
+                                .precision = s->precision,
+                                .dp = s->dp,
+                                .pp = s->pp,
+                                .schedule = s->schedule,
+                                .max_context = SMALL_CONTEXT,
+                                .micro_batch_tokens = SMALL_CONTEXT,
+                                .micro_batches = 24 / s->dp,
+                                .decode_slots = s->slots,
+                                .decode_waves = s->waves};
+}
+
+static const char *setup_text(const struct setup *s)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "%d x %d %s, %d slots, %d waves, %s", s->dp, s->pp,
+             s->schedule == SCHEDULE_DUALPIPE ? "dualpipe" : "1f1b", s->slots, s->waves,
+             s->precision == PRECISION_BF16 ? "bf16" : "fp32");
+    return text;
+}
+
+static const struct setup single = {.dp = 1, .pp = 1, .schedule = SCHEDULE_SERIAL, .slots = 16};
+
+static struct setup single_of(enum precision precision)
+{
+    struct setup s = single;
+    s.precision = precision;
+    return s;
+}
+
+/* --- the answers themselves --- */
+
+/* Where answers end: at the first <eos>, or at the limits. */
+static void check_ends(const struct answers *a, int job)
+{
+    for (int i = 0; i < answers_of(job); i++) {
+        int room = SMALL_CONTEXT - prompt_length[i / jobs[job].samples];
+        int limit = room < MAX_NEW ? room : MAX_NEW, first_eos = 0;
+        while (first_eos < a->n[i] && a->token[i][first_eos] != SMALL_EOS) first_eos++;
+        bool ended = first_eos == a->n[i] - 1, cut = first_eos == a->n[i] && a->n[i] == limit;
+        ck_all(a->truncated[i] ? cut : ended && a->n[i] <= limit,
+               "%s: answer %d has %d tokens of %d, <eos> at %d", jobs[job].name, i, a->n[i], limit,
+               first_eos);
+        bool possible = true;
+        for (int t = 0; t < a->n[i]; t++)
+            possible = possible && a->token[i][t] >= 0 && a->token[i][t] < SMALL_V - 2 &&
+                       a->logp[i][t] < 0;
+        ck_all(possible, "%s: a token or log-probability of answer %d cannot be", jobs[job].name,
+               i);
+    }
+}
+
+/* The test means little if all answers are alike: some end, some are cut, samples differ unless greedy. */
+static void check_variety(const struct answers *a, int job)
+{
+    int cut = 0, same = 0, G = jobs[job].samples, n = answers_of(job);
+    for (int i = 0; i < n; i++) {
+        int first = i / G * G;
+        cut += a->truncated[i];
+        same += i != first && memcmp(a->token[i], a->token[first], sizeof a->token[i]) == 0;
+    }
+    if (jobs[job].sampling.temperature == 0)
+        ck_all(same == n - n / G, "greedy: %d equal", same);
+    else
+        ck_all(same <= 1, "%s: %d of %d answers equal", jobs[job].name, same, n);
+    if (job == 0) ck_all(cut > 3 && cut < n - 3, "%d of %d cut", cut, n);
+}
+
+static void same_answers(const struct answers *a, const struct answers *b, int job,
+                         const char *what)
+{
+    for (int i = 0; i < answers_of(job); i++) {
+        size_t n = (size_t)b->n[i];
+        bool tokens = a->n[i] == b->n[i] && a->truncated[i] == b->truncated[i] &&
+                      memcmp(a->token[i], b->token[i], n * sizeof(int)) == 0;
+        bool logp = memcmp(a->logp[i], b->logp[i], n * sizeof(float)) == 0;
+        if (!tokens || !logp) /* agreeing on each would take longer than answering */
+            fprintf(stderr, "rank %d: %s, %s: answer %d: %d tokens, not %d%s\n", ck_world.rank,
+                    what, jobs[job].name, i, a->n[i], b->n[i], tokens ? " (only logp)" : "");
+    }
+    ck_all(memcmp(a, b, sizeof *a) == 0, "%s, %s", what, jobs[job].name);
+}
+
+static struct answers expected[2][JOBS]; /* [precision] */
+
+static void expect(enum precision precision)
+{
+    struct setup s = single_of(precision);
+    struct small t;
+    small_make(&t, &alone, shape_of(&s));
+    for (int job = 0; job < JOBS;
+         job++) { /* a fresh rollout each: nothing is left of the one before */
+        struct rollout *r = rollout_new(&t.actor, &alone, MOST_ANSWERS, MAX_NEW);
+        answer(&expected[precision][job], r, job);
+        rollout_free(r);
+        check_ends(&expected[precision][job], job);
+        check_variety(&expected[precision][job], job);
+    }
+    small_free(&t);
+}
+
+static void compare(const struct setup *s)
+{
+    struct answers a;
+    struct small t;
+    const char *what = setup_text(s);
+    small_make(&t, &ck_world, shape_of(s));
+    struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+    for (int k = 0; k <= JOBS; k++) { /* the first one comes again after the last */
+        answer(&a, r, k % JOBS);
+        same_answers(&a, &expected[s->precision][k % JOBS], k % JOBS, what);
+    }
+    rollout_free(r);
+    small_free(&t);
+}
+
+START_TEST(same_on_every_mesh)
+{
+    struct setup mesh[MESHES];
+    int n = meshes_make(mesh);
+    small_world_make(&alone);
+    expect(PRECISION_FP32);
+    expect(PRECISION_BF16);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < DECODINGS; k++) {
+            struct setup s = mesh[i];
+            s.slots = decoding[k].slots;
+            s.waves = decoding[k].waves;
+            s.precision = decoding[k].precision;
+            compare(&s);
+        }
+    small_world_free(&alone);
+}
+END_TEST
+
+/* --- on-policy --- */
+
+static struct small_batch batch;
+
+/* The answers of a job as what a step learns from. */
+static struct step_job learn_from(const struct answers *a, int job)
+{
+    batch.n = answers_of(job);
+    for (int i = 0; i < batch.n; i++) {
+        const struct question *q = &question[i / jobs[job].samples];
+        memcpy(batch.token[i], q->token, (size_t)q->n * sizeof(int));
+        memcpy(batch.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
+        batch.weight[i] = 1.0f / 400;
+        batch.sequence[i] = (struct sequence){.n_prompt = q->n,
+                                              .n = q->n + a->n[i],
+                                              .token = batch.token[i],
+                                              .logp = a->logp[i],
+                                              .advantage = i % 3 == 0 ? -1 : 0.7f};
+    }
+    struct step_job s = small_job(&batch, LOSS_GRPO);
+    float temperature = jobs[job].sampling.temperature;
+    s.inv_temperature = temperature > 0 ? 1 / temperature : 1;
+    return s;
+}
+
+struct trail { /* of two rounds of sampling and learning */
+    struct answers a[2];
+    float *weights;
+    size_t n;
+};
+
+static void sample_and_learn(struct trail *out, const struct world *w, const struct setup *s,
+                             int job)
+{
+    struct small t;
+    struct step_stats stats;
+    bool agree;
+    const char *what = setup_text(s);
+    small_make(&t, w, shape_of(s));
+    struct rollout *r = rollout_new(&t.actor, w, MOST_ANSWERS, MAX_NEW);
+    for (int round = 0; round < 2; round++) {
+        answer(&out->a[round], r, job);
+        struct step_job learn = learn_from(&out->a[round], job);
+        learner_step(&t.learner, &learn, &stats);
+        ck_all(stats.max_deviation == 0, "%s, %s, round %d: deviation %g", what, jobs[job].name,
+               round, stats.max_deviation);
+        ck_all(stats.tokens > 0 && stats.grad_norm > 1e-4, "%s: norm %g", what, stats.grad_norm);
+        if (round == 0) continue;
+        learner_step(&t.learner, &learn, &stats); /* the weights have moved: now it shows */
+        ck_all(stats.max_deviation > 1e-4, "%s: still %g", what, stats.max_deviation);
+    }
+    out->weights = small_weights(&t, w, &out->n, &agree);
+    rollout_free(r);
+    small_free(&t);
+}
+
+/* On one pipeline the second round's answers, sampled with weights that have learned, are those of one rank too. */
+static void compare_trail(const struct setup *s, int job)
+{
+    static struct trail one, many;
+    struct setup reference = single_of(s->precision);
+    sample_and_learn(&many, &ck_world, s, job);
+    if (s->dp == 1) {
+        sample_and_learn(&one, &alone, &reference, job);
+        same_answers(&many.a[1], &one.a[1], job, setup_text(s));
+        ck_all(memcmp(many.weights, one.weights, one.n * sizeof(float)) == 0,
+               "%s: weights differ by up to %g", setup_text(s),
+               small_apart(many.weights, one.weights, one.n));
+        free(one.weights);
+    }
+    free(many.weights);
+}
+
+START_TEST(ratio_is_one)
+{
+    struct setup mesh[MESHES];
+    int n = meshes_make(mesh);
+    small_world_make(&alone);
+    for (int i = 0; i < n; i++)
+        for (int precision = PRECISION_FP32; precision <= PRECISION_BF16; precision++) {
+            mesh[i].slots = 16;
+            mesh[i].precision = (enum precision)precision;
+            compare_trail(&mesh[i], (i + precision) % 2);
+        }
+    small_world_free(&alone);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    questions_make();
+    const TTest *tests[] = {same_on_every_mesh, ratio_is_one};
+    return check_mpi_main("rollout", tests, 2, argc, argv);
+}
