@@ -133,8 +133,9 @@ static int load(const char *path, long *step)
             struct slice s = {"", N, CUT[i], CUT[i + 1], data};
             snprintf(s.name, sizeof s.name, "model/%c", 'a' + t);
             ck_assert_msg(checkpoint_read(&c, &s, 1, &p), "%s", p.n ? p.text[0] : "");
-            for (size_t k = s.lo; k < s.hi; k++)
-                ck_assert_msg(data[k - s.lo] == value(t, k, mark), "%s[%zu]", s.name, k);
+            size_t k = s.lo; /* one assertion a slice: each is a message to Check's parent */
+            while (k < s.hi && data[k - s.lo] == value(t, k, mark)) k++;
+            ck_assert_msg(k == s.hi, "%s[%zu]", s.name, k);
         }
     checkpoint_close(&c);
     problems_free(&p);
@@ -280,7 +281,6 @@ static void expect_damage(const char *file, const char *what)
                   damage.text[0]);
     ck_assert_msg(strstr(damage.text[0], "use another"), "%s", damage.text[0]);
     ck_assert_int_eq(load(root, &step), 1);
-    ck_assert_int_eq(load(run, &step), 1);
 }
 
 static char *open_file(const char *name, size_t *n, int *fd)
@@ -424,7 +424,7 @@ START_TEST(keeps)
     save_well(3, 33, false);
     ck_assert(there(2) && there(3) && there(6) && !there(5));
     long step;
-    ck_assert_int_eq(load(root, &step), 33);
+    ck_assert_int_eq(load(run, &step), 33);
     save_well(4, 44, false);
     ck_assert(there(2) && there(3) && there(4) && !there(6));
 }
@@ -471,7 +471,7 @@ int main(void)
 {
     Suite *s = suite_create("store");
     TCase *t = tcase_create("store");
-    tcase_set_timeout(t, 60);
+    tcase_set_timeout(t, 100);
     tcase_add_unchecked_fixture(t, setup, teardown);
     tcase_add_test(t, killed_anywhere);
     tcase_add_test(t, killed_anywhere_saving_a_step_again);
