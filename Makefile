@@ -72,7 +72,7 @@ UNIT     := $(call tests_in,unit,test)
 PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)
 FUZZ     := $(call tests_in,fuzz,fuzz)
-FAULTS   := $(wildcard tests/faults/*.sh)
+FAULTS   := $(wildcard tests/faults/test_*.sh)
 RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 
 .DEFAULT_GOAL := help

@@ -1,0 +1,146 @@
+# common.sh: what the scripts of this folder share; sourced with the program as $1. Gives a scratch folder (entered), named checks,
+# a recipe of a few seconds, and runs that can be watched and hurt. A script ends with `finish`.
+set -u
+duet=$(realpath "$1")
+[ -x "$duet" ] || { echo "no program at $1"; exit 1; }
+root=$PWD
+dir=$(mktemp -d)
+trap 'cleanup' EXIT
+cd "$dir" || exit 1
+checks=0 failed=0
+job='' # process id of the run under way
+
+cleanup() {
+    if [ "$job" ]; then
+        kill -KILL $(launcher) $(ranks) "$job" 2>/dev/null
+        wait "$job" 2>/dev/null
+    fi
+    if [ "${KEEP:-}" ]; then echo "kept: $dir"; else rm -rf "$dir"; fi
+}
+
+# --- checks -------------------------------------------------------------------------------------
+
+# check NAME COMMAND...: the command must succeed; otherwise its output and the last run's say why
+check() {
+    local name=$1 said
+    shift
+    checks=$((checks + 1))
+    said=$("$@" 2>&1) && return
+    failed=$((failed + 1))
+    echo "FAIL $name"
+    printf '%s\n' "$said" | head -n 12 | cut -c 1-300 | sed 's/^/     /'
+    [ -s err ] && head -n 15 err | cut -c 1-300 | sed 's/^/     stderr: /'
+    return 1
+}
+equal() { [ "$1" = "$2" ] || { echo "\"$1\" is not \"$2\""; return 1; }; }
+has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
+hasnt() { ! grep -F -- "$2" "$1"; }
+# times N FILE TEXT: in exactly so many lines
+times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
+finish() {
+    [ $failed -eq 0 ] && echo "$checks checks"
+    exit $((failed > 0))
+}
+
+# --- runs ---------------------------------------------------------------------------------------
+
+# A run of three seconds: 60 supervised steps, 12 of GRPO, an evaluation: steps 0 to 72. The format reward, which the supervised
+# steps teach half-way, makes the answers of a group differ.
+cat >recipe.yaml <<'YAML'
+seed: 7
+watchdog_s: 60
+mesh: {dp: 2, pp: 2, decode_slots: 16}
+model: {layers: 4, hidden: 32, heads: 2, max_context: 128}
+data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 512}
+checkpoint: {every: 10, keep: 3}
+phases:
+  - {kind: sft, name: start, steps: 60, batch: 32, lr: 1e-2, max_new: 24}
+  - {kind: grpo, steps: 12, prompts: 4, samples: 4, max_new: 24, lr: 1e-3, reward_format: 0.5, eval_every: 2,
+     eval_prompts: 4, save_tokens: true, save_samples: 16}
+  - {kind: eval, name: last, prompts: 64, samples: 4, max_new: 24}
+YAML
+
+# train RANKS FOLDER ARGUMENTS...: in the foreground; output in out and err; sets code
+train() {
+    local n=$1 folder=$2
+    shift 2
+    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train recipe.yaml --set "out=$folder" "$@" >out 2>err </dev/null
+    code=$?
+}
+# call COMMAND...: the same for any other command
+call() {
+    "$@" >out 2>err </dev/null
+    code=$?
+}
+# start RANKS FOLDER ARGUMENTS...: in the background; sets job, started
+start() {
+    local n=$1 folder=$2
+    started=$n
+    shift 2
+    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train recipe.yaml --set "out=$folder" "$@" >out 2>err </dev/null &
+    job=$!
+}
+# children PID NAME: process ids of its children that run NAME
+children() {
+    local pid
+    for pid in $(cat "/proc/$1/task/$1/children"); do
+        [ "$(cat "/proc/$pid/comm")" = "$2" ] && echo "$pid"
+    done 2>/dev/null
+}
+launcher() { children "$job" mpirun; }
+ranks() { children "$(launcher)" duet; }
+mkfifo never
+exec {never}<>never # nothing is ever written there: a sleep without a process
+# until_true TEST...: waits for it while the job lives; fails when the job ends first. The tests below start no process, so that
+# moments of some milliseconds are met.
+until_true() {
+    until "$@"; do
+        kill -0 "$job" 2>/dev/null || { echo "the run ended before: $*"; return 1; }
+        read -rt 0.002 _ <&"$never"
+    done
+    return 0
+}
+# ready: waits until all ranks are there; sets pids: mpirun, then the ranks from 0
+ready() {
+    pids=()
+    while kill -0 "$job" 2>/dev/null && [ ${#pids[@]} -le "$started" ]; do
+        read -rt 0.02 _ <&"$never"
+        # shellcheck disable=SC2207
+        pids=($(launcher) $(ranks))
+    done
+}
+# lines N FOLDER: metrics.jsonl has at least so many
+lines() {
+    local all=()
+    [ ! -e "$2/metrics.jsonl" ] || mapfile -t all <"$2/metrics.jsonl"
+    [ ${#all[@]} -ge "$1" ]
+}
+# is_saved STEP FOLDER: as the last one
+is_saved() {
+    local name=''
+    [ ! -e "$2/checkpoints/latest" ] || read -r name <"$2/checkpoints/latest"
+    [ "$name" = "step-$(printf %08d "$1")" ]
+}
+# is_saving FOLDER: a checkpoint is being written
+is_saving() { compgen -G "$1/checkpoints/*.partial" >/dev/null; }
+# ended: waits for the job; sets code
+ended() {
+    wait "$job"
+    code=$?
+    job=''
+}
+alike() { "$root/tests/support/compare_runs.sh" "$@"; }
+# gone SECONDS PID...: within that time none of them is left
+gone() {
+    local until=$((SECONDS + $1)) pid
+    shift
+    for pid; do
+        while kill -0 "$pid" 2>/dev/null; do
+            [ $SECONDS -lt $until ] || { echo "process $pid is still there: $(tr '\0' ' ' <"/proc/$pid/cmdline")"; return 1; }
+            read -rt 0.02 _ <&"$never"
+        done
+    done
+    return 0
+}
+# values FILE NAME: the numbers of that name, one a line; "-" where a line lacks it
+values() { awk -F "\"$2\":" '{ v = "-"; if (NF > 1) { v = $2; sub(/[,}].*/, "", v) } print v }' "$1"; }

@@ -1,0 +1,57 @@
+#!/bin/bash
+# test_resume.sh DUET: promise P5. One run is killed with SIGKILL at five moments and taken up again each time: its metrics, samples and
+# tensors are those of an unbroken run. A mesh of another shape takes it up as well.
+. "${BASH_SOURCE%/*}/common.sh"
+
+train 4 whole
+check "unbroken: exit 0" equal "$code" 0
+check "unbroken: groups of different rewards" test "$(values whole/metrics.jsonl grad_norm | tail -n 13 | grep -cvx '[0-]')" -ge 6
+
+# killed NAME VICTIM TEST...: goes on with the run until the test is true, then kills one rank, mpirun or all of them
+killed() {
+    local name=$1 victim=$2 rank
+    shift 2
+    start 4 broken --resume auto
+    ready
+    check "killed $name: at that moment" until_true "$@" || { ended; return; }
+    case $victim in
+    mpirun) kill -KILL "${pids[0]}" ;;
+    all) kill -KILL "${pids[@]}" ;;
+    *) rank=${victim#rank}; kill -KILL "${pids[rank + 1]}" ;;
+    esac
+    ended
+    check "killed $name: exit code not 0" test "$code" -ne 0
+    check "killed $name: nobody is left" gone 10 "${pids[@]}"
+    echo "killed $name ($victim): $(wc -l <broken/metrics.jsonl) lines, last checkpoint $(cat broken/checkpoints/latest)"
+}
+# is_saving_step STEP
+is_saving_step() { [ -d "broken/checkpoints/step-$(printf %08d "$1").partial" ]; }
+
+killed "in sft" rank2 lines 25 broken
+cp -r broken other
+killed "while saving" all is_saving_step 40
+killed "between phases" rank0 lines 60 broken
+killed "in grpo" rank3 lines 66 broken
+killed "in eval" mpirun is_saving_step 72
+train 4 broken --resume auto
+check "taken up: exit 0" equal "$code" 0
+check "taken up: as the unbroken run" alike whole broken
+
+# --- on other meshes: last bits differ, steps do not ---
+from=$(cat other/checkpoints/latest)
+start 2 other --resume auto --set mesh.dp=1
+ready
+check "2x2 -> 1x2: gets into grpo" until_true lines 66 other && kill -KILL "${pids[@]}"
+ended
+check "2x2 -> 1x2: goes on from $from" has err "going on from other/checkpoints/$from"
+train 1 other --resume auto --set mesh.dp=1 --set mesh.pp=1
+check "1x2 -> 1x1: exit 0" equal "$code" 0
+check "1x2 -> 1x1: goes on from where 1x2 was" has err "going on from other/checkpoints/step-00000060"
+check "other meshes: every step once" equal "$(values other/metrics.jsonl step)" "$(seq 0 72)"
+# near LINES: the loss at those steps differs from the unbroken run's by less than 5 %
+near() {
+    paste <(values whole/metrics.jsonl loss) <(values other/metrics.jsonl loss) | sed -n "$1p" |
+        awk '{ d = ($1 - $2) / $1; if (d * d > 0.0025) { print NR ": " $0; bad = 1 } } END { exit bad || NR == 0 }'
+}
+check "other meshes: the loss goes on as it was" near 21,60
+finish
