@@ -28,7 +28,7 @@ export -f tidy_one
 status=0
 printf '%s\0' "$@" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy_one "$1"' _ || status=1
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j "$(nproc)" \
-    --library=tests/support/cppcheck.cfg --suppress=missingIncludeSystem --suppress=checkersReport --suppress=legacyUninitvar \
+    --library=tests/support/cppcheck.cfg --suppressions-list=tests/support/cppcheck.supp \
     --template='{file}:{line}: {severity}: {message} [{id}]' -I. "${kernel[@]}" "$@" || status=1
 [ $status -eq 0 ] && echo "tidy: ok"
 exit $status
