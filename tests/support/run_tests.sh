@@ -14,6 +14,9 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0
 
+# Check gives a test 4 seconds unless told otherwise: too few on a busy machine or under a sanitizer.
+export CK_DEFAULT_TIMEOUT=60 CK_TIMEOUT_MULTIPLIER=4
+
 # Leaks are looked for in single processes; Open MPI itself leaks by the thousand.
 leaks() { export ASAN_OPTIONS=detect_leaks=$1:abort_on_error=0:detect_odr_violation=0; }
 
