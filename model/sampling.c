@@ -29,7 +29,7 @@ static void fill_weights(double *weight, const float *logits, int V, float max, 
 /* The heap's order: more likely first, the lower token first among equals. */
 static bool before(const double *weight, int a, int b)
 {
-    return weight[a] > weight[b] || (weight[a] == weight[b] && a < b);
+    return a < b ? weight[a] >= weight[b] : weight[a] > weight[b];
 }
 
 static void sift(int *heap, int n, int i, const double *weight)
@@ -94,7 +94,8 @@ int sample_token(const float *logits, int V, const struct sampling *s, double u,
     if (s->temperature <= 0) return best;
     double *weight = scratch;
     fill_weights(weight, logits, V, logits[best], s->temperature);
-    int *heap = (int *)(weight + V);
+    void *behind = weight + V;
+    int *heap = behind;
     if (s->top_k > 0 && s->top_k < V) keep_best(weight, V, s->top_k, INFINITY, heap);
     if (s->top_p < 1) keep_best(weight, V, V, (double)s->top_p * sum(weight, V), heap);
     return invert(weight, V, u);

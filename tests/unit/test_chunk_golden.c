@@ -92,6 +92,7 @@ static double ours(struct golden *g, const char *what, const char *name, size_t 
 
 static void begin(struct golden *g, const struct ops *ops)
 {
+    if (g->d.V <= 0 || g->d.C <= 0 || g->d.D <= 0) ck_abort_msg("the dims come first in a file");
     tiny_model_make(&g->m, &g->d, ops, 1, TINY_ROWS, true);
     tiny_batch_make(&g->b, &g->m.d, 0);
     tiny_run(&g->m, PASS_F, 0, &g->b);

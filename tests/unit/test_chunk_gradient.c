@@ -54,7 +54,7 @@ static void project(const struct reference *r, int layer, double *qkv, const dou
 {
     const struct dims *d = r->d;
     const double *bias = tensor(r, layer, "bqkv");
-    double n1[MAX_WIDTH];
+    double n1[MAX_WIDTH] = {0};
     norm(n1, x, tensor(r, layer, "norm1"), d->C, d->norm_eps);
     matvec(qkv, tensor(r, layer, "wqkv"), n1, dims_qkv(d), d->C);
     for (int i = 0; bias && i < dims_qkv(d); i++) qkv[i] += bias[i];
@@ -71,7 +71,7 @@ static void attend(const struct dims *d, double *out, double qkv[][MAX_WIDTH], i
                    int t)
 {
     int k = (d->Hq + h / (d->Hq / d->Hkv)) * d->D, v = k + d->Hkv * d->D;
-    double p[MAX_ROWS], sum = 0;
+    double p[MAX_ROWS] = {0}, sum = 0;
     for (int j = first; j <= t; j++) {
         double score = 0;
         for (int i = 0; i < d->D; i++) score += qkv[t][h * d->D + i] * qkv[j][k + i];
@@ -86,7 +86,7 @@ static void attend(const struct dims *d, double *out, double qkv[][MAX_WIDTH], i
 static void ffn(const struct reference *r, int layer, double *x)
 {
     const struct dims *d = r->d;
-    double n2[MAX_WIDTH], gu[2 * MAX_WIDTH], h[MAX_WIDTH], y[MAX_WIDTH];
+    double n2[MAX_WIDTH] = {0}, gu[2 * MAX_WIDTH] = {0}, h[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
     norm(n2, x, tensor(r, layer, "norm2"), d->C, d->norm_eps);
     matvec(gu, tensor(r, layer, "wgu"), n2, 2 * d->F, d->C);
     for (int i = 0; i < d->F; i++) h[i] = gu[i] / (1 + exp(-gu[i])) * gu[d->F + i];
@@ -98,7 +98,7 @@ static void block(const struct reference *r, int layer, double x[][MAX_WIDTH],
                   const struct rows *rows)
 {
     const struct dims *d = r->d;
-    double qkv[MAX_ROWS][MAX_WIDTH], att[MAX_WIDTH], y[MAX_WIDTH];
+    double qkv[MAX_ROWS][MAX_WIDTH] = {{0}}, att[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
     for (int t = 0; t < rows->T; t++) project(r, layer, qkv[t], x[t], rows->pos[t]);
     for (int t = 0; t < rows->T; t++) {
         for (int h = 0; h < d->Hq; h++) attend(d, att + h * d->D, qkv, h, t - rows->pos[t], t);
@@ -111,7 +111,7 @@ static void block(const struct reference *r, int layer, double x[][MAX_WIDTH],
 static double loss_of(const struct reference *r, const struct tiny_batch *b)
 {
     const struct dims *d = r->d;
-    double x[MAX_ROWS][MAX_WIDTH], nf[MAX_WIDTH], logits[MAX_WIDTH], loss = 0;
+    double x[MAX_ROWS][MAX_WIDTH] = {{0}}, nf[MAX_WIDTH] = {0}, logits[MAX_WIDTH] = {0}, loss = 0;
     int T = b->rows.T;
     for (int t = 0; t < T; t++)
         for (int i = 0; i < d->C; i++) x[t][i] = tensor(r, -1, "embed")[b->token[t] * d->C + i];
