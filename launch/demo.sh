@@ -15,5 +15,5 @@ Four ranks (2 pipelines of 2 stages), about ten minutes on two cores. Ctrl-C sav
 EOT
 launch/run.sh -n 4 build/duet train $recipe --resume auto || exit $?
 echo
-echo "Some of its answers (more: $run/samples.jsonl; ask it yourself: build/duet sample $run):"
-tail -n 3 $run/samples.jsonl
+echo "Some of its answers (more: build/duet sample $run; what it wrote while learning: $run/samples.jsonl):"
+launch/run.sh -n 1 build/duet sample $run --problems 3
