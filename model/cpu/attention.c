@@ -1,7 +1,9 @@
 /* Causal grouped-query attention of packed sequences, forward.
  *
- * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the last query; softmax of whole rows; then the values in key order. Two passes over a row of scores instead of the
- * running rescaling of FlashAttention: a row's result is then the same sum in the same order however queries are grouped. */
+ * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the last
+ * query; softmax of whole rows; then the values in key order. Two passes over a row of scores instead
+ * of the running rescaling of FlashAttention: a row's result is then the same sum in the same order
+ * however queries are grouped. */
 #include "model/cpu/attention.h"
 
 #include <math.h>
@@ -75,7 +77,8 @@ float OP(softmax_row)(float *s, int n, int end, float *sum)
     return largest;
 }
 
-/* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that a row does not see add +0 to its sums, but only where rows are grouped. */
+/* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that a row does not see
+ * add +0 to its sums, but only where rows are grouped. */
 void OP(row_finish)(real *out, const float *row, float sum, int D)
 {
     FOR_VECS(i, left, D, { vec_out(out + i, vec_load(row + i) / sum + 0.0f, left); });
@@ -163,9 +166,8 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
                 int M = n - t < QUERIES ? n - t : QUERIES;
                 OP(head_load)(q, qkv + (size_t)t * step + head * d->D, step, M, d->D, scale);
                 attend(weighted, sums, lse + t * d->Hq + head, d->Hq, scores, &h, q, t, M);
-                for (int r = 0; r < M; r++)
-                    OP(row_finish)
-                    (out + ((t + r) * d->Hq + head) * d->D, weighted + r * width, sums[r], d->D);
+                for (int r = 0; r < M; r++) OP(row_finish)
+                (out + ((t + r) * d->Hq + head) * d->D, weighted + r * width, sums[r], d->D);
             }
     }
 }

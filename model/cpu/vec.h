@@ -188,7 +188,8 @@ static inline void vec_out(real *p, vec v, int n)
 }
 
 /* e^x to about 1e-7 relative on [-86.6, 88.3]; 0 below, e^88.3 above; NaN stays NaN.
- * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-7 tail is below 2e-8); n goes into the exponent. */
+ * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-8 tail is below 1e-8);
+ * n goes into the exponent. */
 static inline vec vec_exp(vec x)
 {
     const vec shift = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
