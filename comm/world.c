@@ -29,21 +29,34 @@ static void alarm_rang(int signal)
     _exit(abort_code);
 }
 
-/* MPI_Abort may stall (a lock held by the thread that hangs, a dead daemon): the alarm ends us then. */
-static void abort_job(int code)
+/* MPI's ends may stall (a lock held by the thread that hangs, a dead daemon, a rank that does not come): the alarm
+ * ends us then. */
+static void set_alarm(int code)
 {
     struct sigaction act = {.sa_handler = alarm_rang};
     sigset_t set;
-    int up = 0, down = 0;
     abort_code = code;
     sigaction(SIGALRM, &act, NULL);
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     alarm(5);
+}
+
+static void abort_job(int code)
+{
+    int up = 0, down = 0;
+    set_alarm(code);
     MPI_Initialized(&up);
     MPI_Finalized(&down);
     if (up && !down) MPI_Abort(MPI_COMM_WORLD, code);
+    _exit(code);
+}
+
+static void leave_job(int code)
+{
+    set_alarm(code);
+    MPI_Finalize();
     _exit(code);
 }
 
@@ -76,6 +89,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     if (gethostname(w->host, sizeof w->host - 1) != 0) snprintf(w->host, sizeof w->host, "?");
     die_identify(w->rank, w->size, w->host);
     die_set_abort(abort_job);
+    die_set_leave(leave_job);
     log_set(LOG_INFO, w->rank);
     MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &w->comm));
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));

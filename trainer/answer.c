@@ -57,28 +57,34 @@ struct phase_knobs answer_phase(const struct settings *s)
     return k;
 }
 
-static char *read_stream(const char *path, size_t *n)
+static char *read_stream(const char *path, size_t *n, struct problems *p)
 {
     enum { MOST = 1 << 30, PIECE = 65536 };
     bool standard = strcmp(path, "-") == 0;
     FILE *f = standard ? stdin : fopen(path, "rb");
-    SYS_OK(f, "give the path of a file that exists, or - for standard input", "cannot open %s: %s",
-           path, strerror(errno));
+    if (!f) {
+        problems_add(p, path, 0, "cannot be opened: %s; give a file that exists, or - for standard input",
+                     strerror(errno));
+        return NULL;
+    }
     char *text = NULL;
     size_t room = 0, got = 1;
-    for (*n = 0; got > 0; *n += got) {
-        SYS_OK(*n < MOST, "cut it into smaller files", "%s is larger than 1 GiB", path);
+    for (*n = 0; got > 0 && *n < MOST; *n += got) {
         if (*n + PIECE + 1 > room) text = realloc(text, room = 2 * room + PIECE + 1);
         SYS_OK(text, "free memory", "no memory for %s", path);
         got = fread(text + *n, 1, PIECE, f);
     }
+    if (got > 0) problems_add(p, path, 0, "is larger than 1 GiB; cut it into smaller files");
+    if (ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
     if (!standard) fclose(f);
     return text;
 }
 
 char *answer_read(const struct world *w, const char *path, size_t *n)
 {
-    char *text = w->rank == 0 ? read_stream(path, n) : NULL;
+    struct problems p = {0};
+    char *text = w->rank == 0 ? read_stream(path, n, &p) : NULL;
+    world_agree_problems(w, &p, EXIT_USER);
     unsigned long long size = w->rank == 0 ? *n : 0;
     MPI_OK(MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG_LONG, 0, w->comm));
     *n = (size_t)size;

@@ -30,6 +30,7 @@ static int read_options(struct train_options *t, int argc, char **argv)
                                    "any step. Run it under mpirun; `duet help settings` lists "
                                    "what a recipe may hold.",
                         .usage = "RECIPE",
+                        .more_help = settings_help,
                         .rows = rows,
                         .n_rows = 2,
                         .args = &t->recipe,

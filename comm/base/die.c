@@ -24,6 +24,7 @@ static struct {
     int rank, size;
     char host[64];
     void (*abort_job)(int code);
+    void (*leave_job)(int code);
     struct place *main_place;
 } self = {.rank = -1};
 
@@ -43,6 +44,11 @@ void die_identify(int rank, int size, const char *host)
 void die_set_abort(void (*abort_job)(int code))
 {
     self.abort_job = abort_job;
+}
+
+void die_set_leave(void (*leave_job)(int code))
+{
+    self.leave_job = leave_job;
 }
 
 static void place_set(char *to, const char *text)
@@ -214,9 +220,9 @@ void problems_free(struct problems *p)
 
 _Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code)
 {
-    if (self.rank >= 0 && self.rank != speaker) end_quietly((int)code);
     if (atomic_flag_test_and_set(&spoken)) end_quietly((int)code);
-    problems_print(p);
+    if (self.rank < 0 || self.rank == speaker) problems_print(p);
+    if (self.leave_job) self.leave_job((int)code);
     end_job((int)code);
 }
 

@@ -27,6 +27,8 @@ void die_place_of_main(void);
 /* What ends the job; world_up installs one that calls MPI_Abort with an alarm behind it.
  * Without one, die just exits. */
 void die_set_abort(void (*abort_job)(int code));
+/* What ends a job whose ranks all know why (problems_end): together, without the noise of an abort. */
+void die_set_leave(void (*leave_job)(int code));
 
 /* One write(2) to stderr, then the end. `why` and `fix` may be NULL. Never returns. */
 _Noreturn void die(const char *file, int line, enum exit_code code, const char *what,

@@ -60,11 +60,24 @@ phases:
   - {kind: eval, name: last, prompts: 64, samples: 4, max_new: 24}
 YAML
 
+recipe=recipe.yaml
+
+# The supervised steps alone, on one rank, and a recipe of three GRPO steps that begins with their weights: what `base` makes.
+base() {
+    sed -e '/kind: grpo/,$d' -e 's/dp: 2, pp: 2/dp: 1, pp: 1/' recipe.yaml >base.yaml
+    sed -e '/kind: sft/d' -e '/kind: eval/d' -e 's/steps: 12/steps: 3/' -e 's/max_context: 128/&, from: base/' \
+        -e 's/dp: 2, pp: 2, //' recipe.yaml >grpo.yaml
+    recipe=base.yaml
+    train 1 base
+    check "base: exit 0" equal "$code" 0 || finish
+    recipe=grpo.yaml
+}
+
 # train RANKS FOLDER ARGUMENTS...: in the foreground; output in out and err; sets code
 train() {
     local n=$1 folder=$2
     shift 2
-    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train recipe.yaml --set "out=$folder" "$@" >out 2>err </dev/null
+    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train "$recipe" --set "out=$folder" "$@" >out 2>err </dev/null
     code=$?
 }
 # call COMMAND...: the same for any other command
@@ -77,7 +90,7 @@ start() {
     local n=$1 folder=$2
     started=$n
     shift 2
-    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train recipe.yaml --set "out=$folder" "$@" >out 2>err </dev/null &
+    "$root/launch/run.sh" -n "$n" --timeout 120 "$duet" train "$recipe" --set "out=$folder" "$@" >out 2>err </dev/null &
     job=$!
 }
 # children PID NAME: process ids of its children that run NAME
