@@ -1,0 +1,175 @@
+/* duet bench decode: a rollout, and in turn with it the products of its linear layers alone.
+ *
+ * No answer ends early (there is no <eos>), so the calls of a rollout are known: one that reads the prompts, but
+ * for their last tokens, then one for every token of the answers, with a row a slot. The products are the same linear_forward calls
+ * with the same number of rows on the same weights, packed once more. */
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/bench/bench.h"
+
+enum { PRODUCT_CALLS = 32 }; /* of each kind, then scaled to the rollout's count */
+
+struct extent bench_decode_extent(const struct bench_options *o)
+{
+    return (struct extent){.sequences = 1,
+                           .answers = o->slots,
+                           .questions = o->slots / o->samples,
+                           .max_new = o->answer,
+                           .sampling = true};
+}
+
+/* The packed weights of the model, and rows to multiply them with. */
+struct products {
+    const struct ops *ops;
+    int n;
+    struct linear *linear; /* the head is the last */
+    unsigned char *in, *out;
+    struct arena arena;
+};
+
+static void products_place(struct products *p, const struct local *l, int rows)
+{
+    size_t widest = 0;
+    p->n = 0;
+    p->linear = arena_take_n(&p->arena, (size_t)l->params.n, sizeof *p->linear);
+    for (int i = 0; i < l->params.n; i++) {
+        const struct param *w = &l->params.p[i];
+        struct linear measured;
+        if (w->role != ROLE_MATRIX && w->role != ROLE_HEAD) continue;
+        struct linear *to = p->linear ? &p->linear[p->n] : &measured;
+        p->ops->linear_place(to, w->rows, w->cols, false, &p->arena);
+        size_t wide = (size_t)(w->rows > w->cols ? w->rows : w->cols);
+        widest = wide > widest ? wide : widest;
+        p->n++;
+    }
+    p->in = arena_take_n(&p->arena, widest * (size_t)rows, sizeof(float));
+    p->out = arena_take_n(&p->arena, widest * (size_t)rows, sizeof(float));
+}
+
+static void products_pack(struct products *p, const struct local *l)
+{
+    const unsigned char *weights = l->weights;
+    for (int i = 0, n = 0; i < l->params.n; i++) {
+        const struct param *w = &l->params.p[i];
+        if (w->role == ROLE_MATRIX || w->role == ROLE_HEAD)
+            p->ops->linear_pack(&p->linear[n++], weights + w->offset * p->ops->real_bytes);
+    }
+}
+
+static void products_new(struct products *p, const struct actor *a, int rows)
+{
+    const struct local *l = &a->local[0];
+    *p = (struct products){.ops = a->ops};
+    products_place(p, l, rows);
+    arena_back(&p->arena, p->arena.used);
+    products_place(p, l, rows);
+    products_pack(p, l);
+    INVARIANT(l->params.p[l->params.n - 1].role == ROLE_HEAD, "the head is not the last weight");
+    /* any rows do: the time of a product does not depend on its (normal) numbers */
+    size_t wide = (size_t)rows * (size_t)a->dims.C;
+    float one = 1;
+    for (size_t i = 0; i < wide; i++) p->ops->to_real(p->in + i * p->ops->real_bytes, &one, 1);
+}
+
+/* The products of one decode call of so many rows; `head` of them get logits. */
+static void products_call(const struct products *p, int rows, int head)
+{
+    for (int i = 0; i < p->n - 1; i++)
+        p->ops->linear_forward(p->out, false, p->in, &p->linear[i], NULL, rows);
+    if (head > 0) p->ops->linear_forward(p->out, true, p->in, &p->linear[p->n - 1], NULL, head);
+}
+
+/* Seconds of a call, mean over PRODUCT_CALLS. */
+static double products_time(const struct products *p, int rows, int head)
+{
+    if (rows == 0) return 0;
+    double start = clock_now();
+    for (int i = 0; i < PRODUCT_CALLS; i++) products_call(p, rows, head);
+    return (clock_now() - start) / PRODUCT_CALLS;
+}
+
+/* --- the rollout --- */
+
+static struct question *questions_make(const struct bench_options *o, const struct run *r,
+                                       int **out)
+{
+    int n = o->slots / o->samples;
+    struct question *q = calloc((size_t)n, sizeof *q);
+    int *token = calloc((size_t)n * (size_t)o->prompt, sizeof *token);
+    SYS_OK(q && token, "lower --slots", "no memory for %d prompts", n);
+    for (int i = 0; i < n * o->prompt; i++) token[i] = i % r->actor.dims.V;
+    for (int i = 0; i < n; i++)
+        q[i] = (struct question){token + (size_t)i * (size_t)o->prompt, o->prompt};
+    *out = token;
+    return q;
+}
+
+static struct rollout_times rollout_time(const struct bench_options *o, struct run *r,
+                                         const struct question *q, int max_new)
+{
+    struct rollout_times t;
+    struct rollout_job job = {.question = q,
+                              .questions = o->slots / o->samples,
+                              .samples = o->samples,
+                              .max_new = max_new,
+                              .sampling = {1, 0, 1},
+                              .eos = -1,
+                              .sampleable = r->actor.dims.V,
+                              .seed = (uint64_t)r->settings.run.seed,
+                              .purpose = RNG_TEST};
+    rollout_run(r->rollout, &job, &t);
+    return t;
+}
+
+struct figures {
+    struct readings seconds, tokens, products, fraction;
+};
+
+static void print_figures(const struct bench_options *o, const struct run *r,
+                          const struct figures *f, int prompt_rows)
+{
+    double matrix = bench_matrix_parameters(&r->actor.dims);
+    double head = (double)r->actor.dims.V * r->actor.dims.C;
+    double flops = 2 * (matrix * o->slots * o->answer + (matrix - head) * prompt_rows);
+    json_t *out = bench_json(o, r);
+    json_object_set_new(out, "slots", json_integer(o->slots));
+    json_object_set_new(out, "answers_per_question", json_integer(o->samples));
+    json_object_set_new(out, "prompt_tokens", json_integer(o->prompt));
+    json_object_set_new(out, "answer_tokens", json_integer(o->answer));
+    json_object_set_new(out, "seconds_per_rollout", readings_json(&f->seconds));
+    json_object_set_new(out, "tokens_per_second", readings_json(&f->tokens));
+    json_object_set_new(out, "flop_convention",
+                        json_string("2 a row and matrix parameter, attention not counted"));
+    json_object_set_new(out, "gflop_per_second_median",
+                        json_real(1e-9 * flops / readings_median(&f->seconds)));
+    json_object_set_new(out, "products_seconds", readings_json(&f->products));
+    json_object_set_new(out, "products_gflop_per_second_median",
+                        json_real(1e-9 * flops / readings_median(&f->products)));
+    json_object_set_new(out, "products_fraction", readings_json(&f->fraction));
+    bench_print(r->world, out);
+}
+
+void bench_decode(const struct bench_options *o, struct run *r)
+{
+    struct figures f = {0};
+    struct products p;
+    int *token, prompt_rows = o->slots / o->samples * (o->prompt - 1);
+    struct question *q = questions_make(o, r, &token);
+    products_new(&p, &r->actor, prompt_rows > o->slots ? prompt_rows : o->slots);
+    rollout_time(o, r, q, o->answer < 4 ? o->answer : 4); /* to warm up */
+    products_call(&p, o->slots, o->slots);
+    for (int i = 0; i < o->steps; i++) {
+        struct rollout_times t = rollout_time(o, r, q, o->answer);
+        double products =
+            products_time(&p, prompt_rows, 0) + products_time(&p, o->slots, o->slots) * o->answer;
+        watchdog_feed();
+        readings_add(&f.seconds, t.seconds);
+        readings_add(&f.tokens, (double)t.tokens / t.seconds);
+        readings_add(&f.products, products);
+        readings_add(&f.fraction, products / t.seconds);
+    }
+    print_figures(o, r, &f, prompt_rows);
+    arena_free(&p.arena);
+    free(token);
+    free(q);
+}

@@ -1,0 +1,149 @@
+/* duet bench train: whole optimizer steps on made-up sequences, and in turn with them the matrix library alone. */
+#include <stdlib.h>
+#include "trainer/bench/bench.h"
+
+/* Sequences of `sequence` rows; the last token is predicted, never read. */
+struct batch {
+    struct sequence *sequence;
+    float *weight;
+    int *token;
+    int n;
+};
+
+static int sequences_of(const struct bench_options *o)
+{
+    int n = o->tokens / o->sequence;
+    return n > 0 ? n : 1;
+}
+
+struct extent bench_train_extent(const struct bench_options *o)
+{
+    return (struct extent){
+        .sequences = sequences_of(o), .answers = 1, .max_new = 1, .questions = 1};
+}
+
+static struct batch batch_make(const struct bench_options *o, const struct run *r)
+{
+    struct batch b = {.n = sequences_of(o)};
+    size_t n = (size_t)b.n, each = (size_t)o->sequence + 1;
+    b.sequence = calloc(n, sizeof *b.sequence);
+    b.weight = calloc(n, sizeof *b.weight);
+    b.token = calloc(n * each, sizeof *b.token);
+    SYS_OK(b.sequence && b.weight && b.token, "lower --tokens", "no memory for %d sequences", b.n);
+    for (size_t i = 0; i < n * each; i++) {
+        struct rng_at at = {RNG_TEST, 0, (uint32_t)(i / each), 0, (uint32_t)(i % each)};
+        b.token[i] = (int)(rng_uniform(1, at) * r->actor.dims.V);
+    }
+    for (int i = 0; i < b.n; i++) {
+        const int *token = b.token + (size_t)i * each;
+        b.sequence[i] =
+            (struct sequence){.prompt = i, .n_prompt = 1, .n = (int)each, .token = token};
+        b.weight[i] = 1 / (float)(b.n * o->sequence);
+    }
+    return b;
+}
+
+static void batch_free(struct batch *b)
+{
+    free(b->sequence);
+    free(b->weight);
+    free(b->token);
+}
+
+static double step_run(struct run *r, const struct batch *b, struct step_stats *stats)
+{
+    struct step_job job = {.sequence = b->sequence,
+                           .weight = b->weight,
+                           .n = b->n,
+                           .kind = LOSS_SFT,
+                           .inv_temperature = 1,
+                           .adamw = run_adamw(&r->settings.phases[0], 0, 1),
+                           .grad_clip = 1};
+    MPI_OK(MPI_Barrier(r->world->comm));
+    double start = clock_now();
+    learner_step(&r->learner, &job, stats);
+    MPI_OK(MPI_Barrier(r->world->comm));
+    watchdog_feed();
+    return clock_now() - start;
+}
+
+/* All ranks at once, as they compute in a step; their rates added up. */
+static double machine_rate(const struct run *r, enum matmul_type type)
+{
+    MPI_OK(MPI_Barrier(r->world->comm));
+    double rate = library_rate(&r->actor.dims, type);
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &rate, 1, MPI_DOUBLE, MPI_SUM, r->world->comm));
+    watchdog_feed();
+    return rate;
+}
+
+/* The rates of rank 0 decide for all. */
+static enum matmul_type choose(const struct run *r, double rate[2])
+{
+    int type = (int)library_choose(r->ops, &r->actor.dims, &rate[0], &rate[1]);
+    MPI_OK(MPI_Bcast(&type, 1, MPI_INT, 0, r->world->comm));
+    return (enum matmul_type)type;
+}
+
+struct figures {
+    struct readings seconds, reduce, tokens, gflops, library, fraction;
+};
+
+static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
+{
+    const struct dims *d = &r->actor.dims;
+    /* scores and weighted sums over (sequence + 1) / 2 keys a token on average, forward 4 and backward 8 a key and channel */
+    double attention = 6.0 * d->L * d->Hq * d->D * (o->sequence + 1);
+    json_object_set_new(
+        out, "flop_convention",
+        json_string("6 a token and matrix parameter (2 forward, 4 backward), embedding rows not "
+                    "counted; attention's own products (causal half) stated apart, not counted"));
+    json_object_set_new(out, "flop_per_token", json_real(6 * bench_matrix_parameters(d)));
+    json_object_set_new(out, "attention_flop_per_token", json_real(attention));
+}
+
+static void print_figures(const struct bench_options *o, const struct run *r,
+                          const struct figures *f, const struct step_stats *s,
+                          enum matmul_type type, const double rate[2])
+{
+    json_t *out = bench_json(o, r);
+    json_object_set_new(out, "tokens_per_step", json_integer(s->rows));
+    json_object_set_new(out, "tokens_per_sequence", json_integer(o->sequence));
+    json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->actor.T_max));
+    json_object_set_new(out, "seconds_per_step", readings_json(&f->seconds));
+    json_object_set_new(out, "reduce_and_update_seconds", readings_json(&f->reduce));
+    json_object_set_new(out, "tokens_per_second", readings_json(&f->tokens));
+    add_flop(out, r, o);
+    json_object_set_new(out, "gflop_per_second", readings_json(&f->gflops));
+    json_object_set_new(out, "library_gflop_per_second", readings_json(&f->library));
+    json_object_set_new(out, "library_type", json_string(library_type_name(type)));
+    json_object_set_new(out, "library_fp32_gflop_per_second_per_rank", json_real(rate[0]));
+    json_object_set_new(out, "library_bf16_gflop_per_second_per_rank",
+                        rate[1] > 0 ? json_real(rate[1]) : json_null());
+    json_object_set_new(out, "fraction_of_library", readings_json(&f->fraction));
+    json_object_set_new(out, "bubble_fraction", json_real(s->bubble_fraction));
+    json_object_set_new(out, "loss", json_real(s->loss));
+    bench_print(r->world, out);
+}
+
+void bench_train(const struct bench_options *o, struct run *r)
+{
+    struct batch b = batch_make(o, r);
+    struct figures f = {0};
+    struct step_stats s;
+    double rate[2];
+    step_run(r, &b, &s);
+    enum matmul_type type = choose(r, rate);
+    for (int i = 0; i < o->steps; i++) {
+        double seconds = step_run(r, &b, &s), library = machine_rate(r, type);
+        double flops = 6 * bench_matrix_parameters(&r->actor.dims) * (double)s.rows;
+        readings_add(&f.seconds, seconds);
+        readings_add(&f.reduce, s.reduce_seconds);
+        readings_add(&f.tokens, (double)s.rows / seconds);
+        readings_add(&f.gflops, 1e-9 * flops / seconds);
+        readings_add(&f.library, library);
+        readings_add(&f.fraction, 1e-9 * flops / seconds / library);
+    }
+    print_figures(o, r, &f, &s, type, rate);
+    batch_free(&b);
+}

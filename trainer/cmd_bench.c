@@ -1,0 +1,185 @@
+/* duet bench: how fast, beside what the machine could do. What is measured is in trainer/bench/. */
+#include <stdio.h>
+#include <string.h>
+#include "trainer/bench/bench.h"
+#include "trainer/commands.h"
+
+struct bench {
+    const char *name;
+    void (*run)(const struct bench_options *o, struct run *r);
+    struct extent (*extent)(const struct bench_options *o);
+};
+
+static const struct bench benches[] = {
+    {"train", bench_train, bench_train_extent},
+    {"decode", bench_decode, bench_decode_extent},
+};
+
+static const struct bench *bench_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
+        if (strcmp(name, benches[i].name) == 0) return &benches[i];
+    return NULL;
+}
+
+/* --- options --- */
+
+static void check_range(struct problems *p, const char *name, int value, int low, int high)
+{
+    if (value < low || value > high)
+        problems_add(p, NULL, 0, "--%s: %d is not in its range %d to %d", name, value, low, high);
+}
+
+/* What concerns the model is checked with the settings. */
+static void check_options(const struct bench_options *o, struct problems *p)
+{
+    if (!bench_find(o->what)) {
+        const char *const names[] = {"train", "decode"};
+        const char *near = nearest_name(o->what, names, 2);
+        problems_add(p, NULL, 0, "unknown benchmark %.60s: take train or decode%s%s%s", o->what,
+                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    check_range(p, "tokens", o->tokens, 1, 1 << 24);
+    check_range(p, "sequence", o->sequence, 1, 1 << 20);
+    check_range(p, "slots", o->slots, 1, 65536);
+    check_range(p, "samples", o->samples, 1, 65536);
+    check_range(p, "prompt", o->prompt, 1, 1 << 19);
+    check_range(p, "answer", o->answer, 1, 1 << 19);
+    check_range(p, "steps", o->steps, 1, MOST_STEPS);
+    if (o->samples > 0 && o->slots % o->samples != 0)
+        problems_add(p, NULL, 0, "--samples: %d answers of a question do not divide %d slots",
+                     o->samples, o->slots);
+}
+
+static int read_options(struct bench_options *o, int argc, char **argv)
+{
+    *o = (struct bench_options){.layers = 10,
+                                .hidden = 576,
+                                .ffn = 1536,
+                                .heads = 9,
+                                .precision = "bf16",
+                                .tokens = 2048,
+                                .sequence = 256,
+                                .slots = 64,
+                                .samples = 8,
+                                .prompt = 16,
+                                .answer = 128,
+                                .steps = 3};
+    const struct option_row rows[] = {
+        {"layers", OPT_INT, &o->layers, "decoder layers (default 10)"},
+        {"hidden", OPT_INT, &o->hidden, "hidden size (default 576)"},
+        {"ffn", OPT_INT, &o->ffn, "inner size of SwiGLU (default 1536)"},
+        {"heads", OPT_INT, &o->heads, "query heads (default 9)"},
+        {"kv-heads", OPT_INT, &o->kv_heads, "key/value heads; 0: as many as query heads (default)"},
+        {"precision", OPT_STRING, &o->precision, "bf16 (default) or fp32"},
+        {"tokens", OPT_INT, &o->tokens, "train: tokens of a step, whole job (default 2048)"},
+        {"sequence", OPT_INT, &o->sequence, "train: tokens of a sequence (default 256)"},
+        {"slots", OPT_INT, &o->slots, "decode: sequences at once (default 64)"},
+        {"samples", OPT_INT, &o->samples, "decode: answers that share a prompt (default 8)"},
+        {"prompt", OPT_INT, &o->prompt, "decode: tokens of a prompt (default 16)"},
+        {"answer", OPT_INT, &o->answer, "decode: tokens of an answer (default 128)"},
+        {"steps", OPT_INT, &o->steps,
+         "steps (rollouts) that are timed, after one to warm up "
+         "(default 3)"},
+        {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
+    };
+    struct options options = {
+        .command = "bench",
+        .summary = "Times training steps (train; on any number of ranks) or decoding (decode; on "
+                   "one) of a made-up model of 40 million parameters unless told otherwise, and "
+                   "in turn with them the matrix products alone, which no program can outrun. "
+                   "Prints one JSON object; figures with min, median and max.",
+        .usage = "train|decode",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof *rows,
+        .args = &o->what,
+        .min_args = 1,
+        .max_args = 1};
+    return options_parse(&options, argc, argv);
+}
+
+/* --- settings --- */
+
+static void set_number(struct settings *s, const char *name, int value, struct problems *p)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s=%d", name, value);
+    settings_set(s, text, p);
+}
+
+static void set_model(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    char precision[64];
+    snprintf(precision, sizeof precision, "precision=%.40s", o->precision);
+    settings_set(s, precision, p);
+    set_number(s, "model.layers", o->layers, p);
+    set_number(s, "model.hidden", o->hidden, p);
+    set_number(s, "model.ffn", o->ffn, p);
+    set_number(s, "model.heads", o->heads, p);
+    set_number(s, "model.kv_heads", o->kv_heads, p);
+}
+
+/* Room for the sequences, no more: a train step's micro-batches hold 1024 tokens, or one sequence when that is longer. */
+static void set_sizes(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    bool train = strcmp(o->what, "train") == 0;
+    int context = train ? o->sequence + 1 : o->prompt + o->answer;
+    int rows = train ? 1024 : context + o->slots + o->slots / o->samples * o->prompt;
+    if (context < 16) context = 16; /* the least that the setting allows */
+    set_number(s, "model.max_context", context, p);
+    set_number(s, "data.micro_batch_tokens", rows > context ? rows : context, p);
+    set_number(s, "mesh.decode_slots", o->slots, p);
+}
+
+static void check_sizes(const struct settings *s, const struct bench_options *o, int ranks,
+                        struct problems *p)
+{
+    bool train = strcmp(o->what, "train") == 0;
+    int context = train ? o->sequence + 1 : o->prompt + o->answer;
+    if (!train && ranks > 1)
+        problems_add(p, NULL, 0, "decode measures one rank, not %d: leave mpirun out", ranks);
+    if (s->model.max_context < context)
+        problems_add(p, NULL, 0, "model.max_context %d is too short for %d tokens",
+                     s->model.max_context, context);
+    if (!train && s->mesh.decode_slots != o->slots)
+        problems_add(p, NULL, 0, "give --slots instead of mesh.decode_slots");
+}
+
+static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,
+                           struct problems *p)
+{
+    static const char phases[] = "phases: [{kind: sft, steps: 1}]\n";
+    settings_defaults(s);
+    settings_parse(s, phases, sizeof phases - 1, "bench", p);
+    check_options(o, p);
+    if (p->n > 0) return;
+    set_model(s, o, p);
+    set_sizes(s, o, p);
+    for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
+    if (p->n > 0) return;
+    settings_check(s, ranks, p);
+    check_sizes(s, o, ranks, p);
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct bench_options o;
+    int code = read_options(&o, argc, argv);
+    if (code >= 0) return code;
+    struct world w;
+    struct settings s;
+    struct problems p = {0};
+    world_up(&w, &argc, &argv);
+    log_set(LOG_QUIET, w.rank);
+    bench_settings(&s, &o, w.size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    const struct bench *b = bench_find(o.what);
+    struct run r;
+    run_open(&r, &w, s, NULL, b->extent(&o));
+    optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
+    b->run(&o, &r);
+    run_close(&r);
+    world_down(&w);
+    return EXIT_DONE;
+}
