@@ -122,7 +122,7 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
 }
 
 struct figures {
-    struct readings seconds, tokens, products, fraction;
+    struct readings seconds, busy, tokens, products, fraction;
 };
 
 static void print_figures(const struct bench_options *o, const struct run *r,
@@ -137,6 +137,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "prompt_tokens", json_integer(o->prompt));
     json_object_set_new(out, "answer_tokens", json_integer(o->answer));
     json_object_set_new(out, "seconds_per_rollout", readings_json(&f->seconds));
+    json_object_set_new(out, "processor_share", readings_json(&f->busy));
     json_object_set_new(out, "tokens_per_second", readings_json(&f->tokens));
     json_object_set_new(out, "flop_convention",
                         json_string("2 a row and matrix parameter, attention not counted"));
@@ -159,11 +160,14 @@ void bench_decode(const struct bench_options *o, struct run *r)
     rollout_time(o, r, q, o->answer < 4 ? o->answer : 4); /* to warm up */
     products_call(&p, o->slots, o->slots);
     for (int i = 0; i < o->steps; i++) {
+        double start = processor_now();
         struct rollout_times t = rollout_time(o, r, q, o->answer);
+        double busy = (processor_now() - start) / t.seconds;
         double products =
             products_time(&p, prompt_rows, 0) + products_time(&p, o->slots, o->slots) * o->answer;
         watchdog_feed();
         readings_add(&f.seconds, t.seconds);
+        readings_add(&f.busy, busy);
         readings_add(&f.tokens, (double)t.tokens / t.seconds);
         readings_add(&f.products, products);
         readings_add(&f.fraction, products / t.seconds);

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 void readings_add(struct readings *r, double value)
 {
@@ -16,6 +16,14 @@ void readings_add(struct readings *r, double value)
 double readings_median(const struct readings *r)
 {
     return (r->at[(r->n - 1) / 2] + r->at[r->n / 2]) / 2;
+}
+
+double processor_now(void)
+{
+    struct timespec t;
+    SYS_OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "use Linux",
+           "no clock of processor time");
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 json_t *readings_json(const struct readings *r)

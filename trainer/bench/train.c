@@ -50,7 +50,12 @@ static void batch_free(struct batch *b)
     free(b->token);
 }
 
-static double step_run(struct run *r, const struct batch *b, struct step_stats *stats)
+/* Seconds on the clock, and of the processor on this rank. */
+struct spent {
+    double seconds, processor;
+};
+
+static struct spent step_run(struct run *r, const struct batch *b, struct step_stats *stats)
 {
     struct step_job job = {.sequence = b->sequence,
                            .weight = b->weight,
@@ -60,11 +65,11 @@ static double step_run(struct run *r, const struct batch *b, struct step_stats *
                            .adamw = run_adamw(&r->settings.phases[0], 0, 1),
                            .grad_clip = 1};
     MPI_OK(MPI_Barrier(r->world->comm));
-    double start = clock_now();
+    double start = clock_now(), processor = processor_now();
     learner_step(&r->learner, &job, stats);
     MPI_OK(MPI_Barrier(r->world->comm));
     watchdog_feed();
-    return clock_now() - start;
+    return (struct spent){clock_now() - start, processor_now() - processor};
 }
 
 /* All ranks at once, as they compute in a step; their rates added up. */
@@ -86,7 +91,7 @@ static enum matmul_type choose(const struct run *r, double rate[2])
 }
 
 struct figures {
-    struct readings seconds, reduce, tokens, gflops, library, fraction;
+    struct readings seconds, busy, reduce, tokens, gflops, library, fraction;
 };
 
 static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
@@ -111,6 +116,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "tokens_per_sequence", json_integer(o->sequence));
     json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->actor.T_max));
     json_object_set_new(out, "seconds_per_step", readings_json(&f->seconds));
+    json_object_set_new(out, "processor_share", readings_json(&f->busy));
     json_object_set_new(out, "reduce_and_update_seconds", readings_json(&f->reduce));
     json_object_set_new(out, "tokens_per_second", readings_json(&f->tokens));
     add_flop(out, r, o);
@@ -135,9 +141,11 @@ void bench_train(const struct bench_options *o, struct run *r)
     step_run(r, &b, &s);
     enum matmul_type type = choose(r, rate);
     for (int i = 0; i < o->steps; i++) {
-        double seconds = step_run(r, &b, &s), library = machine_rate(r, type);
+        struct spent t = step_run(r, &b, &s);
+        double library = machine_rate(r, type), seconds = t.seconds;
         double flops = 6 * bench_matrix_parameters(&r->actor.dims) * (double)s.rows;
         readings_add(&f.seconds, seconds);
+        readings_add(&f.busy, t.processor / seconds);
         readings_add(&f.reduce, s.reduce_seconds);
         readings_add(&f.tokens, (double)s.rows / seconds);
         readings_add(&f.gflops, 1e-9 * flops / seconds);
