@@ -1,10 +1,9 @@
 #!/bin/bash
-# bench.sh PROGRAM: every benchmark of duet, each as one JSON file in build/bench.
+# bench.sh PROGRAM: every benchmark of duet, one line of JSON each, also kept in build/bench.
 set -u
 mkdir -p build/bench
 status=0
 for what in train decode; do
-    echo "== $1 bench $what"
     "$1" bench "$what" >"build/bench/$what.json" || status=1
     cat "build/bench/$what.json"
 done

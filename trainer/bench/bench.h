@@ -32,8 +32,12 @@ double readings_median(const struct readings *r);
 /* {"min", "median", "max"}, a new reference. */
 json_t *readings_json(const struct readings *r);
 
-/* Processor seconds of this process so far: less of them than seconds on the clock, and the machine had other things to do. */
-double processor_now(void);
+/* Seconds on the clock, and of the processor in this process: when these are fewer, the machine had other things to do. */
+struct spent {
+    double seconds, processor;
+};
+struct spent spent_now(void);
+struct spent spent_since(struct spent start);
 
 /* Parameters of all matrices: embedding rows are looked up, not multiplied, and do not count. */
 double bench_matrix_parameters(const struct dims *d);

@@ -79,13 +79,21 @@ static void products_call(const struct products *p, int rows, int head)
     if (head > 0) p->ops->linear_forward(p->out, true, p->in, &p->linear[p->n - 1], NULL, head);
 }
 
-/* Seconds of a call, mean over PRODUCT_CALLS. */
-static double products_time(const struct products *p, int rows, int head)
+/* Time of a call, mean over PRODUCT_CALLS. */
+static struct spent call_time(const struct products *p, int rows, int head)
 {
-    if (rows == 0) return 0;
-    double start = clock_now();
+    if (rows == 0) return (struct spent){0, 0};
+    struct spent start = spent_now();
     for (int i = 0; i < PRODUCT_CALLS; i++) products_call(p, rows, head);
-    return (clock_now() - start) / PRODUCT_CALLS;
+    struct spent t = spent_since(start);
+    return (struct spent){t.seconds / PRODUCT_CALLS, t.processor / PRODUCT_CALLS};
+}
+
+static struct spent products_of_rollout(const struct products *p, const struct bench_options *o,
+                                        int prompt_rows)
+{
+    struct spent a = call_time(p, prompt_rows, 0), b = call_time(p, o->slots, o->slots);
+    return (struct spent){a.seconds + b.seconds * o->answer, a.processor + b.processor * o->answer};
 }
 
 /* --- the rollout --- */
@@ -122,7 +130,7 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
 }
 
 struct figures {
-    struct readings seconds, busy, tokens, products, fraction;
+    struct readings seconds, busy, tokens, products, fraction, processor_fraction;
 };
 
 static void print_figures(const struct bench_options *o, const struct run *r,
@@ -147,6 +155,8 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "products_gflop_per_second_median",
                         json_real(1e-9 * flops / readings_median(&f->products)));
     json_object_set_new(out, "products_fraction", readings_json(&f->fraction));
+    json_object_set_new(out, "products_fraction_by_processor",
+                        readings_json(&f->processor_fraction));
     bench_print(r->world, out);
 }
 
@@ -160,17 +170,17 @@ void bench_decode(const struct bench_options *o, struct run *r)
     rollout_time(o, r, q, o->answer < 4 ? o->answer : 4); /* to warm up */
     products_call(&p, o->slots, o->slots);
     for (int i = 0; i < o->steps; i++) {
-        double start = processor_now();
+        struct spent start = spent_now();
         struct rollout_times t = rollout_time(o, r, q, o->answer);
-        double busy = (processor_now() - start) / t.seconds;
-        double products =
-            products_time(&p, prompt_rows, 0) + products_time(&p, o->slots, o->slots) * o->answer;
+        double busy = spent_since(start).processor;
+        struct spent alone = products_of_rollout(&p, o, prompt_rows);
         watchdog_feed();
         readings_add(&f.seconds, t.seconds);
-        readings_add(&f.busy, busy);
+        readings_add(&f.busy, busy / t.seconds);
         readings_add(&f.tokens, (double)t.tokens / t.seconds);
-        readings_add(&f.products, products);
-        readings_add(&f.fraction, products / t.seconds);
+        readings_add(&f.products, alone.seconds);
+        readings_add(&f.fraction, alone.seconds / t.seconds);
+        readings_add(&f.processor_fraction, alone.processor / busy);
     }
     print_figures(o, r, &f, prompt_rows);
     arena_free(&p.arena);

@@ -18,12 +18,18 @@ double readings_median(const struct readings *r)
     return (r->at[(r->n - 1) / 2] + r->at[r->n / 2]) / 2;
 }
 
-double processor_now(void)
+struct spent spent_now(void)
 {
     struct timespec t;
     SYS_OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "use Linux",
            "no clock of processor time");
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return (struct spent){clock_now(), (double)t.tv_sec + 1e-9 * (double)t.tv_nsec};
+}
+
+struct spent spent_since(struct spent start)
+{
+    struct spent now = spent_now();
+    return (struct spent){now.seconds - start.seconds, now.processor - start.processor};
 }
 
 json_t *readings_json(const struct readings *r)

@@ -1,0 +1,83 @@
+#!/bin/bash
+# test_bench.sh DUET: the benchmarks on a tiny model: one line of JSON with the promised keys, figures that fit each other
+# and the model's shape; mistakes answer with 2, all named.
+set -u
+[ -x "$1" ] || { echo "no program at $1"; exit 1; }
+command -v python3 >/dev/null || { echo "python3 is missing: it reads the JSON"; exit 77; }
+duet=$(realpath "$1")
+root=$PWD
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failed=0
+
+fail() {
+    echo "FAIL $1"
+    head -n 20 out err
+    failed=1
+}
+
+# expect CODE WORDS...: runs a command, expects the exit code
+expect() {
+    local want=$1 code
+    shift
+    "$@" >out 2>err </dev/null
+    code=$?
+    [ "$code" -eq "$want" ] || fail "$*: exit $code, not $want"
+}
+
+# holds CONDITION...: each is true of the object o on the one line of out
+holds() {
+    python3 -c '
+import json, sys
+(line,) = open("out").read().splitlines()
+o = json.loads(line)
+def spread(x): return 0 < x["min"] <= x["median"] <= x["max"]
+def near(a, b): return abs(a / b - 1) < 1e-4
+def median(key): return o[key]["median"]
+wrong = [c for c in sys.argv[1:] if not eval(c)]
+sys.exit("not so: %s\n%s" % (wrong, line) if wrong else 0)' "$@" 2>>err || fail "$1 ..."
+}
+
+has() { grep -qF -- "$1" err || fail "no \"$1\""; }
+
+tiny=(--layers 2 --hidden 32 --ffn 64 --heads 4 --kv-heads 2 --steps 1)
+# Projections of 4 + 2 * 2 heads of 8, the output, three FFN matrices a layer; the head.
+matrix='o["model"]["matrix_parameters"] == 2 * (64*32 + 32*32 + 3*64*32) + o["model"]["vocabulary"] * 32'
+
+expect 0 "$duet" bench train "${tiny[@]}" --sequence 24 --tokens 96
+holds "$matrix" 'o["bench"] == "train"' 'o["precision"] == "bf16"' 'o["machine"]["ranks"] == 1' \
+    'o["tokens_per_step"] == 96' 'o["tokens_per_sequence"] == 24' \
+    'o["flop_per_token"] == 6 * o["model"]["matrix_parameters"]' \
+    'o["attention_flop_per_token"] == 12 * 2 * 32 * (24 + 1) / 2' \
+    'all(spread(o[k]) for k in ["seconds_per_step", "processor_share", "reduce_and_update_seconds"])' \
+    'all(spread(o[k]) for k in ["tokens_per_second", "gflop_per_second", "library_gflop_per_second"])' \
+    'all(spread(o[k]) for k in ["fraction_of_library", "fraction_of_library_by_processor"])' \
+    'near(median("tokens_per_second") * median("seconds_per_step"), 96)' \
+    'near(median("tokens_per_second") * o["flop_per_token"], 1e9 * median("gflop_per_second"))' \
+    'near(median("fraction_of_library"), median("gflop_per_second") / median("library_gflop_per_second"))' \
+    'o["library_type"] in ("fp32", "bf16") and o["library_fp32_gflop_per_second_per_rank"] > 0' \
+    'abs(o["loss"] - __import__("math").log(o["model"]["vocabulary"])) < 0.1' # untrained: a guess
+
+expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train "${tiny[@]}" --sequence 24 \
+    --tokens 96 --precision fp32 --set mesh.pp=2
+holds 'o["machine"]["ranks"] == 2' 'o["machine"]["pp"] == 2' 'o["precision"] == "fp32"' \
+    'o["tokens_per_step"] == 96' 'o["library_bf16_gflop_per_second_per_rank"] is None'
+
+expect 0 "$duet" bench decode "${tiny[@]}" --slots 8 --samples 4 --prompt 5 --answer 7
+holds "$matrix" 'o["bench"] == "decode"' 'o["slots"] == 8' 'o["answer_tokens"] == 7' \
+    'all(spread(o[k]) for k in ["seconds_per_rollout", "processor_share", "tokens_per_second"])' \
+    'all(spread(o[k]) for k in ["products_seconds", "products_fraction", "products_fraction_by_processor"])' \
+    'near(median("tokens_per_second") * median("seconds_per_rollout"), 8 * 7)' \
+    'near(median("products_fraction"), median("products_seconds") / median("seconds_per_rollout"))'
+
+expect 2 "$duet" bench decod --steps 0 --samples 5
+has "unknown benchmark decod"; has "did you mean decode?"; has "--steps: 0"; has "--samples: 5"
+expect 2 "$duet" bench train --layers 0 --precision fp31
+has "layers: 0 is not in its range"; has "fp31"
+expect 2 "$duet" bench train --sequence 64 --set model.max_context=32
+has "model.max_context 32 is too short for 65 tokens"
+expect 2 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench decode
+has "decode measures one rank, not 2"
+
+exit $failed
