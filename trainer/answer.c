@@ -26,7 +26,7 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     struct problems p = {0};
     struct checkpoint c;
     checkpoint_open(&c, path, w, &p);
-    world_agree_problems(w, &p, EXIT_WORLD);
+    world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     struct settings s;
     settings_of(&s, &c, sets, w->size, &p);
     problems_end_if_any(&p);

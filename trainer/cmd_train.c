@@ -130,7 +130,7 @@ static void load_or_die(struct run *r, const char *path, bool everything, long *
     struct problems p = {0};
     struct checkpoint c;
     checkpoint_open(&c, path, r->world, &p);
-    world_agree_problems(r->world, &p, EXIT_WORLD);
+    world_agree_problems(r->world, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     run_load(r, &c, everything, &p);
     world_agree_problems(r->world, &p, EXIT_WORLD);
     *metrics_bytes = (long)json_integer_value(json_object_get(c.state, "metrics_bytes"));
@@ -157,13 +157,13 @@ static int train(struct world *w, struct settings s, const char *resume)
     run_open(&r, w, s, NULL, run_extent(&s));
     const char *folder = r.settings.run.out;
     long metrics_bytes = -1, samples_bytes = -1, ignored;
-    if (w->rank == 0) make_folders(folder);
     if (again)
         load_or_die(&r, folder, true, &metrics_bytes, &samples_bytes);
     else
         optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
     if (!again && r.settings.model.from[0])
         load_or_die(&r, r.settings.model.from, false, &ignored, &ignored);
+    if (w->rank == 0) make_folders(folder);
     if (w->rank == 0) write_recipe(&r, folder);
     MPI_OK(MPI_Barrier(w->comm));
     r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
