@@ -51,7 +51,7 @@ for command in $("$duet" --help | sed -n '/^commands/,/^$/s/^  \([a-z]*\) .*/\1/
     has err "unknown option --no-such-option"
     has err "see: duet $command --help"
 done
-run 0 train --help; has out "temperature: 1"
+run 0 help settings; has out "temperature: 1"
 
 # --- mistakes of the command line, all at once ---
 run 2 inspect; has err "an argument is missing: duet inspect CHECKPOINT"
