@@ -3,7 +3,7 @@
  * over many steps. Every malloc of the process is seen: those that our code makes, directly or through libc,
  * must be none; those that MPI, oneDNN and their kind make for themselves are counted and printed.
  *
- * DUET_TEST_STEPS sets the length of the long run (default 40; by hand 500). */
+ * DUET_TEST_STEPS sets the length of the long run (default 25; by hand 500). */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -236,7 +236,7 @@ static void step(struct trainer *t, int number)
 
 static void check_allocations(int pp)
 {
-    enum { WARM = 2, STEPS = 6 };
+    enum { WARM = 2, STEPS = 3 };
     static struct trainer t;
     trainer_make(&t, pp);
     for (int s = 0; s < WARM; s++) step(&t, s);
@@ -278,7 +278,7 @@ static int long_run_steps(void)
 {
     const char *text = getenv("DUET_TEST_STEPS");
     int n = text ? atoi(text) : 0;
-    return n > 20 ? n : 40;
+    return n > 20 ? n : 25;
 }
 
 START_TEST(memory_is_flat)

@@ -5,9 +5,9 @@
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
-enum { QUESTIONS = 7, MOST_ANSWERS = 35, MAX_NEW = 30, MESHES = 8 };
+enum { QUESTIONS = 5, MOST_ANSWERS = 25, MAX_NEW = 26, MESHES = 8 };
 
-static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17, 1, 33};
+static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17};
 static int prompt[QUESTIONS][SMALL_CONTEXT];
 static struct question question[QUESTIONS];
 static struct world alone;
@@ -111,7 +111,7 @@ static struct small_shape shape_of(const struct setup *s)
                                 .schedule = s->schedule,
                                 .max_context = SMALL_CONTEXT,
                                 .micro_batch_tokens = SMALL_CONTEXT,
-                                .micro_batches = 24 / s->dp,
+                                .micro_batches = 16 / s->dp,
                                 .decode_slots = s->slots,
                                 .decode_waves = s->waves};
 }
@@ -227,8 +227,8 @@ START_TEST(same_on_every_mesh)
     small_world_make(&alone);
     expect(PRECISION_FP32);
     expect(PRECISION_BF16);
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < DECODINGS; k++) {
+    for (int i = 0; i < n; i++) /* one pipeline decodes in every way, several in every other */
+        for (int k = mesh[i].dp == 1 ? 0 : i % 2; k < DECODINGS; k += mesh[i].dp == 1 ? 1 : 2) {
             struct setup s = mesh[i];
             s.slots = decoding[k].slots;
             s.waves = decoding[k].waves;
@@ -251,7 +251,7 @@ static struct step_job learn_from(const struct answers *a, int job)
         const struct question *q = &question[i / jobs[job].samples];
         memcpy(batch.token[i], q->token, (size_t)q->n * sizeof(int));
         memcpy(batch.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
-        batch.weight[i] = 1.0f / 400;
+        batch.weight[i] = 1.0f / 300;
         batch.sequence[i] = (struct sequence){.n_prompt = q->n,
                                               .n = q->n + a->n[i],
                                               .token = batch.token[i],
@@ -317,12 +317,14 @@ START_TEST(ratio_is_one)
     struct setup mesh[MESHES];
     int n = meshes_make(mesh);
     small_world_make(&alone);
-    for (int i = 0; i < n; i++)
-        for (int precision = PRECISION_FP32; precision <= PRECISION_BF16; precision++) {
-            mesh[i].slots = 16;
-            mesh[i].precision = (enum precision)precision;
-            compare_trail(&mesh[i], (i + precision) % 2);
-        }
+    for (int i = 0; i < n; i++) {
+        mesh[i].slots = 16;
+        mesh[i].precision = i % 2 ? PRECISION_FP32 : PRECISION_BF16;
+        compare_trail(&mesh[i], i / 2 % 2);
+        if (mesh[i].dp > 1) continue;
+        mesh[i].precision = i % 2 ? PRECISION_BF16 : PRECISION_FP32;
+        compare_trail(&mesh[i], (i / 2 + 1) % 2);
+    }
     small_world_free(&alone);
 }
 END_TEST
