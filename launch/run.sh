@@ -75,7 +75,13 @@ block_end() {
     case $1 in
     *"MPI_ABORT was invoked"* | *"job has been aborted"* | *"exited with non-zero status"*) ;;
     *"exited on signal"*)
-        sed -n 's/.*process \(rank [0-9]*\) with PID .* on node \([^ ]*\) exited on \(.*\)$/\1 on \2: ended by \3/p' <<<"$1"
+        sed -n 's/.*process \(rank [0-9]*\) with PID .* on node \([^ ]*\) exited on \(.*\)\.$/\1 on \2: ended by \3/p' <<<"$1"
+        case $1 in
+        *"signal 9 "*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
+        *"signal 15 "* | *"signal 2 "*) echo "  why:  somebody ended it" ;;
+        *) echo "  why:  a crash; please report it with the lines above" ;;
+        esac
+        echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
         ;;
     *) printf %s "$1" ;;
     esac

@@ -63,7 +63,8 @@ static char *read_stream(const char *path, size_t *n, struct problems *p)
     bool standard = strcmp(path, "-") == 0;
     FILE *f = standard ? stdin : fopen(path, "rb");
     if (!f) {
-        problems_add(p, path, 0, "cannot be opened: %s; give a file that exists, or - for standard input",
+        problems_add(p, path, 0,
+                     "cannot be opened: %s; give a file that exists, or - for standard input",
                      strerror(errno));
         return NULL;
     }

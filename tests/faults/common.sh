@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # common.sh: what the scripts of this folder share; sourced with the program as $1. Gives a scratch folder (entered), named checks,
 # a recipe of a few seconds, and runs that can be watched and hurt. A script ends with `finish`.
 set -u
@@ -12,6 +13,7 @@ job='' # process id of the run under way
 
 cleanup() {
     if [ "$job" ]; then
+        # shellcheck disable=SC2046
         kill -KILL $(launcher) $(ranks) "$job" 2>/dev/null
         wait "$job" 2>/dev/null
     fi
