@@ -18,7 +18,7 @@ MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules --no-print-directory $(if $(filter 
 endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
-PKGS    := hdf5-serial yaml-0.1 jansson libpcre2-8 libxxhash libzstd
+PKGS    := hdf5-serial yaml-0.1 jansson libxxhash
 NEEDS_NOTHING := help clean info setup setup-dev layers lines format format-check ci
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
@@ -57,8 +57,9 @@ REAL_bf16 := -DREAL_IS_BF16=1
 KERNEL_OPT := $(if $(filter release,$(MODE)),-O3 -fno-trapping-math,)
 
 # --- sources ---
-KERNEL_SRC := $(wildcard model/cpu/*.c)
-PLAIN_SRC  := $(wildcard model/cpu/plain/*.c)
+# (What is fuzzed reads bytes and needs no kernels.)
+KERNEL_SRC := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/*.c))
+PLAIN_SRC  := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/plain/*.c))
 LIB_SRC := $(wildcard comm/*.c comm/base/*.c model/*.c pipeline/*.c trainer/*/*.c trainer/*/*/*.c) $(filter-out trainer/main.c,$(wildcard trainer/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach i,$(ISAS),$(foreach r,$(REALS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).$(r).o))) \

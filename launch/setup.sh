@@ -16,9 +16,7 @@ libdnnl-dev    | header dnnl.h         | matrix products (oneDNN)
 libhdf5-dev    | module hdf5-serial    | checkpoints
 libyaml-dev    | module yaml-0.1       | recipes
 libjansson-dev | module jansson        | JSON: metrics, manifests, tokenizers
-libpcre2-dev   | module libpcre2-8     | the regex of tokenizers
 libxxhash-dev  | module libxxhash      | checksums
-libzstd-dev    | module libzstd        | compression
 check          | module check          | the tests'"'"' framework
 '
 for_developers='
