@@ -65,7 +65,7 @@ quieten() {
             block=''
         elif [ "$inside" ]; then
             block+=$line$'\n'
-        else
+        elif [[ $line != "mpirun: Forwarding signal"* ]]; then
             printf '%s\n' "$line"
         fi
         line=''
@@ -87,12 +87,14 @@ block_end() {
     esac
 }
 
-signals=0
+signals=0 asked_at=0
+# Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group.
 # shellcheck disable=SC2317  # called by the trap
 pass_on() {
-    signals=$((signals + 1))
+    [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
+    signals=$((signals + 1)) asked_at=$SECONDS
     case $signals in
-    1) kill -USR1 "$job" 2>/dev/null; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&2 ;;
+    1) kill -USR1 "$job" 2>/dev/null; [ -t 2 ] && echo >&2; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&2 ;;
     2) kill -TERM "$job" 2>/dev/null ;;
     *) kill -KILL "$job" 2>/dev/null ;;
     esac
