@@ -53,6 +53,8 @@ holds "$matrix" 'o["bench"] == "train"' 'o["precision"] == "bf16"' 'o["machine"]
     'all(spread(o[k]) for k in ["seconds_per_step", "processor_share", "reduce_and_update_seconds"])' \
     'all(spread(o[k]) for k in ["tokens_per_second", "gflop_per_second", "library_gflop_per_second"])' \
     'all(spread(o[k]) for k in ["fraction_of_library", "fraction_of_library_by_processor"])' \
+    'all(spread(o[k]) for k in ["gflop_per_processor_second", "library_gflop_per_processor_second"])' \
+    'near(median("gflop_per_processor_second") * median("processor_share"), median("gflop_per_second"))' \
     'near(median("tokens_per_second") * median("seconds_per_step"), 96)' \
     'near(median("tokens_per_second") * o["flop_per_token"], 1e9 * median("gflop_per_second"))' \
     'near(median("fraction_of_library"), median("gflop_per_second") / median("library_gflop_per_second"))' \

@@ -45,6 +45,44 @@ double library_rate(const struct dims *d, enum matmul_type type)
     return work / seconds;
 }
 
+/* Processor seconds of one call for a weight, by blocks as the kernels make them, and how many multiply-adds it makes. */
+static double call_processor(const struct weight *w, enum matmul_type type, double *work)
+{
+    enum { CALLS = 8 };
+    const struct matmul_shape *s = matmul_shape_get(w->N, w->K, type, false);
+    int R = matmul_block(s, MATMUL_FORWARD, 256);
+    struct arena a = {0};
+    unsigned char *x = NULL, *packed = NULL;
+    float *y = NULL;
+    for (int placing = 0; placing < 2; placing++) {
+        x = arena_take_n(&a, (size_t)R * (size_t)w->K, sizeof(float));
+        y = arena_take_n(&a, (size_t)R * (size_t)w->N, sizeof(float));
+        packed = arena_take(&a, matmul_packed_bytes(s, MATMUL_FORWARD));
+        if (!placing) arena_back(&a, a.used);
+    }
+    matmul_run(y, s, MATMUL_FORWARD, x, packed, R);
+    struct spent start = spent_now();
+    for (int i = 0; i < CALLS; i++) matmul_run(y, s, MATMUL_FORWARD, x, packed, R);
+    double seconds = spent_since(start).processor / CALLS;
+    arena_free(&a);
+    *work = (double)R * w->N * w->K;
+    return seconds;
+}
+
+double library_rate_by_processor(const struct dims *d, enum matmul_type type)
+{
+    struct weight w[WEIGHTS];
+    double work = 0, seconds = 0;
+    weights_of(w, d);
+    for (int i = 0; i < WEIGHTS; i++) {
+        double call, each = call_processor(&w[i], type, &call);
+        double mine = (double)w[i].N * w[i].K * w[i].times;
+        work += mine;
+        seconds += mine / call * each;
+    }
+    return 2e-9 * work / seconds;
+}
+
 enum matmul_type library_choose(const struct ops *ops, const struct dims *d, double *fp32,
                                 double *bf16)
 {

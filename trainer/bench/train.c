@@ -72,13 +72,18 @@ static struct spent step_run(struct run *r, const struct batch *b, struct step_s
 }
 
 /* All ranks at once, as they compute in a step; their rates added up. */
-static double machine_rate(const struct run *r, enum matmul_type type)
+struct library_rates {
+    double clock, processor;
+};
+
+static struct library_rates machine_rate(const struct run *r, enum matmul_type type)
 {
+    const struct dims *d = &r->actor.dims;
     MPI_OK(MPI_Barrier(r->world->comm));
-    double rate = library_rate(&r->actor.dims, type);
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &rate, 1, MPI_DOUBLE, MPI_SUM, r->world->comm));
+    double rate[2] = {library_rate(d, type), library_rate_by_processor(d, type)};
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, r->world->comm));
     watchdog_feed();
-    return rate;
+    return (struct library_rates){rate[0], rate[1]};
 }
 
 /* The rates of rank 0 decide for all. */
@@ -90,8 +95,8 @@ static enum matmul_type choose(const struct run *r, double rate[2])
 }
 
 struct figures {
-    struct readings seconds, busy, reduce, tokens, gflops, library, fraction, processor_fraction;
-    double best; /* of the library */
+    struct readings seconds, busy, reduce, tokens, gflops, library, fraction;
+    struct readings processor_gflops, processor_library, processor_fraction;
 };
 
 static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
@@ -127,12 +132,31 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "library_bf16_gflop_per_second_per_rank",
                         rate[1] > 0 ? json_real(rate[1]) : json_null());
     json_object_set_new(out, "fraction_of_library", readings_json(&f->fraction));
-    /* by processor seconds of the step and the library's best reading: less disturbed where other programs run */
+    /* the same three by processor time */
+    json_object_set_new(out, "gflop_per_processor_second", readings_json(&f->processor_gflops));
+    json_object_set_new(out, "library_gflop_per_processor_second",
+                        readings_json(&f->processor_library));
     json_object_set_new(out, "fraction_of_library_by_processor",
                         readings_json(&f->processor_fraction));
     json_object_set_new(out, "bubble_fraction", json_real(s->bubble_fraction));
     json_object_set_new(out, "loss", json_real(s->loss));
     bench_print(r->world, out);
+}
+
+static void take(struct figures *f, struct spent t, struct library_rates library,
+                 const struct step_stats *s, const struct run *r)
+{
+    double gflop = 6e-9 * bench_matrix_parameters(&r->actor.dims) * (double)s->rows;
+    readings_add(&f->seconds, t.seconds);
+    readings_add(&f->busy, t.processor / t.seconds);
+    readings_add(&f->reduce, s->reduce_seconds);
+    readings_add(&f->tokens, (double)s->rows / t.seconds);
+    readings_add(&f->gflops, gflop / t.seconds);
+    readings_add(&f->library, library.clock);
+    readings_add(&f->fraction, gflop / t.seconds / library.clock);
+    readings_add(&f->processor_gflops, gflop / t.processor);
+    readings_add(&f->processor_library, library.processor);
+    readings_add(&f->processor_fraction, gflop / t.processor / library.processor);
 }
 
 void bench_train(const struct bench_options *o, struct run *r)
@@ -143,22 +167,10 @@ void bench_train(const struct bench_options *o, struct run *r)
     double rate[2];
     step_run(r, &b, &s);
     enum matmul_type type = choose(r, rate);
-    f.best = rate[type == MATMUL_BF16] * r->world->size;
     for (int i = 0; i < o->steps; i++) {
         struct spent t = step_run(r, &b, &s);
-        double library = machine_rate(r, type), seconds = t.seconds;
-        f.best = library > f.best ? library : f.best;
-        double flops = 6 * bench_matrix_parameters(&r->actor.dims) * (double)s.rows;
-        readings_add(&f.seconds, seconds);
-        readings_add(&f.busy, t.processor / seconds);
-        readings_add(&f.reduce, s.reduce_seconds);
-        readings_add(&f.tokens, (double)s.rows / seconds);
-        readings_add(&f.gflops, 1e-9 * flops / seconds);
-        readings_add(&f.library, library);
-        readings_add(&f.fraction, 1e-9 * flops / seconds / library);
-        readings_add(&f.processor_fraction, 1e-9 * flops / t.processor);
+        take(&f, t, machine_rate(r, type), &s, r);
     }
-    for (int i = 0; i < o->steps; i++) f.processor_fraction.at[i] /= f.best;
     print_figures(o, r, &f, &s, type, rate);
     batch_free(&b);
 }
