@@ -7,7 +7,7 @@
 #include <string.h>
 #include "trainer/bench/bench.h"
 
-enum { PRODUCT_CALLS = 32 }; /* of each kind, then scaled to the rollout's count */
+enum { PRODUCT_CALLS = 16 }; /* of each kind, then scaled to the rollout's count */
 
 struct extent bench_decode_extent(const struct bench_options *o)
 {
