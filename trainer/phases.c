@@ -132,6 +132,8 @@ int run_phases(struct run *r)
 {
     while (r->phase < r->settings.n_phases) {
         if (!phase_run(r)) continue;
+        checkpoint_writer_free(r->writer); /* what is under way is committed before we say so */
+        r->writer = NULL;
         log_info(
             "stopped on request at step %ld; everything is saved: start again with --resume auto",
             r->step);

@@ -8,6 +8,8 @@
 
 static enum log_level level_now = LOG_INFO;
 static int rank_now;
+static void (*before_call)(void *ctx);
+static void *before_ctx;
 
 double clock_now(void)
 {
@@ -22,6 +24,12 @@ void log_set(enum log_level level, int rank)
     rank_now = rank;
 }
 
+void log_before(void (*call)(void *ctx), void *ctx)
+{
+    before_call = call;
+    before_ctx = ctx;
+}
+
 __attribute__((format(printf, 2, 0))) static void log_line(const char *who, const char *fmt,
                                                            va_list args)
 {
@@ -33,6 +41,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(const char *who, cons
     n += m < 0 ? 0 : m;
     if (n > (int)sizeof text - 2) n = (int)sizeof text - 2;
     text[n++] = '\n';
+    if (before_call) before_call(before_ctx);
     ssize_t written = write(STDERR_FILENO, text, (size_t)n);
     (void)written; /* a log line that cannot be written is not worth dying for */
 }

@@ -102,6 +102,11 @@ static void jsonl_sync(const struct jsonl *f)
            "cannot write %s to the disk: %s", f->path, strerror(errno));
 }
 
+static void end_live_line(void *progress)
+{
+    progress_end(progress);
+}
+
 struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
                              long samples_bytes)
 {
@@ -113,6 +118,7 @@ struct metrics *metrics_open(const char *run_folder, int rank, long metrics_byte
     jsonl_open(&m->metrics, run_folder, "metrics.jsonl", metrics_bytes);
     jsonl_open(&m->samples, run_folder, "samples.jsonl", samples_bytes);
     progress_init(&m->progress, STDERR_FILENO);
+    log_before(end_live_line, &m->progress);
     return m;
 }
 
@@ -121,6 +127,7 @@ void metrics_close(struct metrics *m)
     if (!m) return;
     INVARIANT(!m->in_line, "metrics_close between metrics_begin and metrics_end");
     if (m->writes) {
+        log_before(NULL, NULL);
         progress_end(&m->progress);
         close(m->metrics.fd);
         close(m->samples.fd);
