@@ -9,6 +9,8 @@
 
 enum { N = 5000 };
 
+__extension__ typedef __int128 i128;
+
 static void terms_make(double *x)
 {
     for (uint32_t i = 0; i < N; i++) {
@@ -73,6 +75,22 @@ START_TEST(true_values)
 }
 END_TEST
 
+/* What stands in the sum is the term rounded once, ties to even: also for the terms that exact_add converts in halves. */
+START_TEST(rounded_once)
+{
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct rng_at at = {.purpose = RNG_TEST, .position = i};
+        double x = ldexp(rng_normal(3, at), (int)rng_below(4, at, 140) - 95);
+        if (i % 4 == 0) x = ldexp((double)(2 * (int64_t)rng_below(5, at, 1000000) + 1), -65);
+        if (i % 2) x = -x;
+        struct exact_sum s = {0};
+        exact_add(&s, x);
+        i128 whole = (i128)nearbyint(ldexp(x, 64));
+        ck_assert_msg(s.hi == (int64_t)(whole >> 64) && s.lo == (uint64_t)whole, "%a", x);
+    }
+}
+END_TEST
+
 START_TEST(broken_for_good)
 {
     const double bad[] = {NAN, INFINITY, -INFINITY, 0x1p50, -0x1p60};
@@ -97,6 +115,7 @@ int main(void)
     tcase_add_test(c, order_does_not_matter);
     tcase_add_test(c, grouping_does_not_matter);
     tcase_add_test(c, true_values);
+    tcase_add_test(c, rounded_once);
     tcase_add_test(c, broken_for_good);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
