@@ -62,6 +62,62 @@ static void values_read(float *to, const struct group *g, int first, int n,
     }
 }
 
+/* --- one query: keys and values are widened as they are used, in tile_multiply's order of sums, hence its bits --- */
+
+/* Scores of `blocks` blocks of keys from `first`: sums side by side, each over d in order. */
+__attribute__((always_inline)) static inline void scores_run(float *scores, const struct group *g,
+                                                             int first, const int blocks,
+                                                             const struct kv_layer *kv,
+                                                             const struct dims *d)
+{
+    enum { PER_BLOCK = KV_BLOCK / LANES };
+    const real *keys[KEYS / KV_BLOCK];
+    vec sum[KEYS / LANES];
+    for (int b = 0; b < blocks; b++)
+        keys[b] = block_of(kv, g->table, first + b * KV_BLOCK, d) + 2 * g->head * d->D * KV_BLOCK;
+    for (int v = 0; v < blocks * PER_BLOCK; v++) sum[v] = (vec){0};
+    for (int i = 0; i < d->D; i++) {
+        vec q = vec_all(g->q[i]);
+        for (int v = 0; v < blocks * PER_BLOCK; v++) {
+            const real *at = keys[v / PER_BLOCK] + i * KV_BLOCK + v % PER_BLOCK * LANES;
+            sum[v] = vec_fma(q, vec_get(at), sum[v]);
+        }
+    }
+    for (int v = 0; v < blocks * PER_BLOCK; v++) vec_store(scores + v * LANES, sum[v]);
+}
+
+/* NV vectors of the weighted sum of values, from column `from`: over the keys in order. */
+__attribute__((always_inline)) static inline void values_run(const struct group *g, const float *p,
+                                                             int from, const int NV,
+                                                             const struct kv_layer *kv,
+                                                             const struct dims *d)
+{
+    vec sum[4] = {{0}};
+    for (int j = 0; j < g->keys; j += KV_BLOCK) {
+        const real *values =
+            block_of(kv, g->table, j, d) + (2 * g->head + 1) * d->D * KV_BLOCK + from;
+        int here = g->keys - j < KV_BLOCK ? g->keys - j : KV_BLOCK;
+        for (int k = 0; k < here; k++, values += d->D) {
+            vec weight = vec_all(p[j + k]);
+            for (int v = 0; v < NV; v++)
+                sum[v] = vec_fma(weight, vec_get(values + v * LANES), sum[v]);
+        }
+    }
+    for (int v = 0; v < NV; v++) vec_store(g->out + from + v * LANES, sum[v]);
+}
+
+static void attend_one(const struct group *g, float *scores, const struct kv_layer *kv,
+                       const struct dims *d)
+{
+    int end = round_up(g->keys, KV_BLOCK), j = 0, from = 0;
+    for (; end - j >= KEYS; j += KEYS) scores_run(scores + j, g, j, KEYS / KV_BLOCK, kv, d);
+    for (; j < end; j += KV_BLOCK) scores_run(scores + j, g, j, 1, kv, d);
+    (void)OP(softmax_row)(scores, g->keys, end, &g->sum[0]);
+    for (; d->D - from >= 4 * LANES; from += 4 * LANES) values_run(g, scores, from, 4, kv, d);
+    for (; d->D - from >= 2 * LANES; from += 2 * LANES) values_run(g, scores, from, 2, kv, d);
+    for (; from < d->D; from += LANES) values_run(g, scores, from, 1, kv, d);
+}
+
 static void attend(const struct group *g, float *scores, float *wide, const struct kv_layer *kv,
                    const struct dims *d)
 {
@@ -100,7 +156,10 @@ void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
             const real *from = (const real *)qkv + (size_t)t * (size_t)dims_qkv(d) + head * d->D;
             real *to = (real *)out + (t * d->Hq + head) * d->D;
             OP(head_load)(g.q, from, (size_t)d->D, g.n, d->D, scale);
-            attend(&g, scores, wide, kv, d);
+            if (g.n == 1 && d->D % LANES == 0)
+                attend_one(&g, scores, kv, d);
+            else
+                attend(&g, scores, wide, kv, d);
             for (int r = 0; r < g.n; r++)
                 OP(row_finish)(to + r * d->D, g.out + r * width, sums[r], d->D);
         }
