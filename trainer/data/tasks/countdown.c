@@ -4,8 +4,9 @@
  *   demonstration   8+6-2=14-2=12:32n;(6-2)*8=4*8=32:32y</think><answer>(6-2)*8</answer>
  *   given up        8+6-2=14-2=12:32n;8*6-2=48-2=46:32n</think><answer>?</answer>
  *
- * The solver of the demonstrations tries expressions at random, none twice. An attempt is written in the answer's own
- * form, then evaluated step by step, then the target stands again beside the value, then the verdict: a small model
+ * The solver of the demonstrations tries expressions, none twice: with up to three numbers it walks round a fixed order of all of
+ * them from a random place, so that what comes next follows from what was tried last, which a small model can learn;
+ * with more numbers, of which there are thousands of expressions, it draws them. An attempt is written in the answer's own form, then evaluated step by step, then the target stands again beside the value, then the verdict: a small model
  * learns verdict and copy only when what it must compare stands side by side. After each failed try the solver gives
  * up with some probability; so a policy that imitates it has the right form and searches too little.
  *
@@ -207,6 +208,58 @@ static double countdown_verify(const struct problem *p, const char *answer, size
     return fraction_equal(e.value, (struct fraction){p->data[DATA_TARGET], 1});
 }
 
+/* --- the solver: what it tries next --- */
+
+enum { ORDERED = 3, LISTED = 32 }; /* up to 3 numbers there are at most 27 expressions */
+
+/* All distinct expressions of up to ORDERED numbers, in the order in which their joins are listed. */
+struct walk {
+    char text[LISTED][NODE_TEXT];
+    int n, start, done;
+};
+
+static void walk_add(struct walk *w, const char *text)
+{
+    for (int i = 0; i < w->n; i++)
+        if (strcmp(w->text[i], text) == 0) return;
+    INVARIANT(w->n < LISTED, "%d expressions", w->n);
+    snprintf(w->text[w->n++], NODE_TEXT, "%s", text);
+}
+
+/* Every way to join `left` parts into one: each pair, each operator, then the rest. pool: nodes not yet used. */
+static void walk_list(struct walk *w, const struct node *const part[], int left, struct node *pool)
+{
+    if (left == 1) {
+        walk_add(w, part[0]->text);
+        return;
+    }
+    for (int i = 0; i < left; i++)
+        for (int j = i + 1; j < left; j++)
+            for (const char *op = "+-*"; *op; op++) {
+                const struct node *rest[ORDERED] = {pool};
+                int n = 1;
+                if (!node_combine(pool, *op, part[i], part[j])) continue;
+                for (int k = 0; k < left; k++)
+                    if (k != i && k != j) rest[n++] = part[k];
+                walk_list(w, rest, n, pool + 1);
+            }
+}
+
+static void walk_start(struct walk *w, const struct problem *p, struct rng_stream *rng)
+{
+    struct node pool[NODES];
+    const struct node *part[ORDERED];
+    int n = (int)p->data[DATA_N];
+    *w = (struct walk){.n = 0};
+    for (int i = 0; i < n; i++) {
+        pool[i] = (struct node){.kind = LEAF, .value = p->data[DATA_NUMBERS + i]};
+        snprintf(pool[i].text, sizeof pool[i].text, "%ld", p->data[DATA_NUMBERS + i]);
+        part[i] = &pool[i];
+    }
+    walk_list(w, part, n, pool + n);
+    w->start = (int)rng_next_below(rng, (uint32_t)w->n);
+}
+
 /* The texts tried so far, by hash. */
 struct tried {
     uint64_t hash[TRIES];
@@ -222,9 +275,9 @@ static bool tried_add(struct tried *t, const char *text)
     return true;
 }
 
-/* The next expression to try; false when none that is new was found. */
-static bool next_try(char out[NODE_TEXT], const struct problem *p, struct tried *tried,
-                     struct rng_stream *rng)
+/* A new expression at random; false when none was found. */
+static bool next_drawn(char out[NODE_TEXT], const struct problem *p, struct tried *tried,
+                       struct rng_stream *rng)
 {
     int n = (int)p->data[DATA_N];
     if (tried->n == TRIES) return false;
@@ -240,6 +293,22 @@ static bool next_try(char out[NODE_TEXT], const struct problem *p, struct tried 
         return true;
     }
     return false;
+}
+
+struct solver {
+    struct walk walk;   /* up to ORDERED numbers */
+    struct tried tried; /* more */
+};
+
+static bool next_try(char out[NODE_TEXT], const struct problem *p, struct solver *s,
+                     struct rng_stream *rng)
+{
+    struct walk *w = &s->walk;
+    if (p->data[DATA_N] > ORDERED) return next_drawn(out, p, &s->tried, rng);
+    if (w->done == 0) walk_start(w, p, rng);
+    if (w->done == w->n) return false;
+    snprintf(out, NODE_TEXT, "%s", w->text[(w->start + w->done++) % w->n]);
+    return true;
 }
 
 /* Writes "(6-2)*8=4*8=32:32y"; true when it solves the problem. */
@@ -259,13 +328,13 @@ static bool attempt_write(struct text *out, const struct problem *p, const char 
 static void countdown_demonstrate(struct text *out, const struct problem *p,
                                   const struct task_options *o, struct rng_stream *rng)
 {
-    /* Patience, in characters: 192 with three numbers, 10 tries or so. */
-    size_t start = out->n, patience = 64 * (size_t)p->data[DATA_N];
-    struct tried tried = {.n = 0};
+    /* Patience, in characters: 240 with three numbers, 16 tries or so. */
+    size_t start = out->n, patience = 80 * (size_t)p->data[DATA_N];
+    struct solver solver = {.walk.done = 0};
     char expression[NODE_TEXT];
     const char *answer = "?";
-    while (next_try(expression, p, &tried, rng)) {
-        if (tried.n > 1) text_add(out, ";");
+    while (next_try(expression, p, &solver, rng)) {
+        if (out->n > start) text_add(out, ";");
         if (attempt_write(out, p, expression)) {
             answer = expression;
             break;
