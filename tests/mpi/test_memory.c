@@ -30,7 +30,6 @@ enum { MOST_FRAMES = 24, MOST_PLACES = 8 };
 static atomic_bool counting;
 static atomic_long ours, theirs;
 static void *places[MOST_PLACES]; /* of our first ones, for addr2line */
-static _Thread_local bool inside; /* finding out may itself allocate */
 
 static const void *file_of(const void *address)
 {
@@ -40,6 +39,9 @@ static const void *file_of(const void *address)
 
 /* Where the program, libc and the function of a caller lie. */
 static const void *program, *libc;
+
+#if !SANITIZED
+static _Thread_local bool inside; /* finding out may itself allocate */
 
 /* The innermost caller outside libc. */
 static void *caller_beyond_libc(void *caller)
@@ -66,7 +68,6 @@ static void note(void *caller)
     inside = false;
 }
 
-#if !SANITIZED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
