@@ -34,6 +34,7 @@ kill -TERM "$job"
 # shellcheck disable=SC2317  # called by until_true
 asked() { [[ $(<err) == *"saving a checkpoint, then stopping"* ]]; }
 check "twice: the first is answered" until_true asked
+sleep 3 # run.sh takes two signals within two seconds for one
 since=$SECONDS
 kill -TERM "$job"
 ended
