@@ -17,14 +17,17 @@ struct dims {
     float rope_theta;
     float norm_eps;
     float init_std;
-    bool qkv_bias;   /* Qwen2 */
-    bool qk_norm;    /* Qwen3 */
-    bool tied;       /* head shares the embedding's weights */
+    bool qkv_bias; /* Qwen2 */
+    bool qk_norm;  /* Qwen3 */
+    bool tied;     /* head shares the embedding's weights */
     enum precision precision;
 };
 
 /* Rows of the fused projection: Hq*D query rows, then Hkv*D key rows, then Hkv*D value rows. */
-static inline int dims_qkv(const struct dims *d) { return (d->Hq + 2 * d->Hkv) * d->D; }
+static inline int dims_qkv(const struct dims *d)
+{
+    return (d->Hq + 2 * d->Hkv) * d->D;
+}
 
 /* Keys and values live in blocks of this many positions, in the cache and in training alike, so that attention
  * reduces keys in one order everywhere (P1). */

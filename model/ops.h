@@ -19,8 +19,8 @@
  * the caller's; the memory behind it comes from the arena at linear_place. */
 struct linear {
     int N, K;
-    bool backward;         /* was placed with a copy for the input gradient */
-    const void *shape;     /* the backend's kernels for (N, K), shared and kept by the backend */
+    bool backward;     /* was placed with a copy for the input gradient */
+    const void *shape; /* the backend's kernels for (N, K), shared and kept by the backend */
     void *forward_copy, *backward_copy;
 };
 
@@ -43,13 +43,13 @@ struct kv_rows {
 
 struct adamw {
     float lr, beta1, beta2, eps, weight_decay; /* decoupled decay (arXiv 1711.05101) */
-    float grad_scale;                          /* every gradient is multiplied by it first (clipping) */
-    float correction1, correction2;            /* 1 - beta^t */
+    float grad_scale;               /* every gradient is multiplied by it first (clipping) */
+    float correction1, correction2; /* 1 - beta^t */
 };
 
 struct ops {
-    const char *name;  /* "avx512-bf16" */
-    const char *isa;   /* "avx512", "avx2", "base", "plain" */
+    const char *name; /* "avx512-bf16" */
+    const char *isa;  /* "avx512", "avx2", "base", "plain" */
     enum precision precision;
     size_t real_bytes;
 
@@ -62,18 +62,20 @@ struct ops {
     /* dx real (T,K) = dy (T,N) W */
     void (*linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T);
     /* dw float (N,K) += dy^T x; db float (N) += column sums of dy, or NULL */
-    void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K, int T);
+    void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N,
+                                   int K, int T);
 
     /* --- row-wise --- */
     /* x real (T,C) = rows of table real (V,C) */
     void (*embed_forward)(void *x, const void *table, const int *token, int T, int C);
     void (*embed_backward)(float *dtable, const void *dx, const int *token, int T, int C);
     /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain (FORMATS 4.1) */
-    void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C, float eps);
+    void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
+                            float eps);
     /* dx real (T,C) = gradient through the norm, plus `carry` (real (T,C) or NULL: the residual's own gradient); dgain
      * float (C) accumulates, NULL: skipped */
-    void (*rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x, const void *gain,
-                             const float *rstd, const void *carry, int T, int C);
+    void (*rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
+                             const void *gain, const float *rstd, const void *carry, int T, int C);
     /* y = a + b, n elements; y may be a */
     void (*add)(void *y, const void *a, const void *b, size_t n);
     /* y (T,F) = silu(gate) * up, gu (T,2F): gate columns then up columns */
@@ -93,21 +95,23 @@ struct ops {
                               const struct dims *d, void *scratch);
     /* dqkv real, same shape, written */
     void (*attention_backward)(void *dqkv, const void *dout, const void *qkv, const void *out,
-                               const float *lse, struct segments seg, const struct dims *d, void *scratch);
+                               const float *lse, struct segments seg, const struct dims *d,
+                               void *scratch);
     size_t (*kv_block_bytes)(const struct dims *d);
     /* Stores keys and values of rows t of qkv into their blocks. */
-    void (*kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int T, const struct dims *d);
+    void (*kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int T,
+                     const struct dims *d);
     /* Same bits as attention_forward gives for the same sequence (P2). */
-    void (*attention_cached)(void *out, const void *qkv, const struct kv_layer *kv, struct kv_rows rows,
-                             int T, const struct dims *d, void *scratch);
+    void (*attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
+                             struct kv_rows rows, int T, const struct dims *d, void *scratch);
 
     /* --- the head's end. logits float (T,V). inv_temp: 1/temperature.
      * logp[t] = log softmax(logits[t]*inv_temp)[target[t]], entropy[t] of that distribution; target -1: both 0. --- */
     void (*logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
                             float inv_temp, int T, int V);
     /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0 */
-    void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
-                             float inv_temp, int T, int V);
+    void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits,
+                             const int *target, float inv_temp, int T, int V);
 
     /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,

@@ -18,7 +18,8 @@ struct tokenizer;
 char *tokenizer_builtin_json(size_t *n);
 /* NULL and problems when the bytes are not a tokenizer this program can run; memory bounded by a small multiple of n (P11).
  * `file` is for messages. */
-struct tokenizer *tokenizer_parse(const void *bytes, size_t n, const char *file, struct problems *p);
+struct tokenizer *tokenizer_parse(const void *bytes, size_t n, const char *file,
+                                  struct problems *p);
 void tokenizer_free(struct tokenizer *t);
 
 int tokenizer_size(const struct tokenizer *t);                    /* ids are 0 .. size-1 */
@@ -26,7 +27,8 @@ int tokenizer_find(const struct tokenizer *t, const char *token); /* id of an ex
 /* Appends ids of text to out (at most max); returns how many there are (may exceed max: then out holds the first max).
  * special: recognise special tokens in the text (false for text from users or data). Unknown characters become
  * <unk>. */
-size_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool special, int *out, size_t max);
+size_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool special,
+                        int *out, size_t max);
 /* Bytes of the tokens, special ones as their text; NUL-terminated within max; returns the full length. */
 size_t tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, char *out, size_t max);
 

@@ -15,7 +15,8 @@ struct records {
 };
 /* BOM, CRLF and blank lines tolerated; field order and other members do not matter; a bad line is a problem naming
  * file:line. Fuzzed. */
-void records_parse(struct records *out, const void *bytes, size_t n, const char *file, struct problems *p);
+void records_parse(struct records *out, const void *bytes, size_t n, const char *file,
+                   struct problems *p);
 void records_free(struct records *r);
 
 #endif

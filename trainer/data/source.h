@@ -14,12 +14,14 @@ const char *source_name(const struct source *s); /* "countdown", or the file's b
 /* Problem number `index` of a split; a file is walked in a keyed shuffle of each epoch (index / records). Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
 /* false: this record has no demonstration. */
-bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index, struct text *out);
+bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
+                        struct text *out);
 /* Rewards of a completion (text after the prompt's <think>): accuracy 1/0 and format 1/0 (each tag once, in order, nothing outside). */
 struct reward {
     float accuracy, format;
 };
-struct reward source_grade(const struct source *s, const struct problem *p, const char *completion, size_t n);
+struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
+                           size_t n);
 /* The text between the last <answer> and </answer>; length 0 when there is none. Into out, NUL-terminated, cut at max: the answer that
  * maj@k votes with. */
 size_t source_answer(const char *completion, size_t n, char *out, size_t max);

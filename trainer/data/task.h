@@ -19,10 +19,10 @@ struct text {
 void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct problem {
-    char prompt[512];  /* as the model sees it, without the opening <think> */
-    char answer[128];  /* one right answer: of the generator, or the data file's */
-    long data[8];      /* the task's own numbers */
-    long record;       /* task file: index of the record */
+    char prompt[512]; /* as the model sees it, without the opening <think> */
+    char answer[128]; /* one right answer: of the generator, or the data file's */
+    long data[8];     /* the task's own numbers */
+    long record;      /* task file: index of the record */
 };
 
 struct task_options {
@@ -32,19 +32,22 @@ struct task_options {
 };
 
 struct task {
-    const char *name, *help;              /* help: one line on what difficulty means */
+    const char *name, *help; /* help: one line on what difficulty means */
     int least_difficulty, most_difficulty;
     /* Problem number `index` of a split: a pure function of (options, split, index); the two splits never share a
      * problem (the split is the hash of the problem itself, a tenth held out). */
-    void (*make)(struct problem *out, const struct task_options *o, enum split split, uint32_t index);
+    void (*make)(struct problem *out, const struct task_options *o, enum split split,
+                 uint32_t index);
     /* 1 when `answer` (the text between <answer> and </answer>, n bytes) solves the problem, else 0. Any bytes. */
     double (*verify)(const struct problem *p, const char *answer, size_t n);
     /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's "<think>". */
-    void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o, struct rng_stream *rng);
+    void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o,
+                        struct rng_stream *rng);
     /* Parts of a completion checked one by one, for metrics of the cold start (NULL: none): counts right/total of up to
      * TASK_PARTS kinds, e.g. arithmetic, verdict, copy. */
     const char *const *part_names; /* NULL-terminated */
-    void (*parts)(const struct problem *p, const char *completion, size_t n, int right[], int total[]);
+    void (*parts)(const struct problem *p, const char *completion, size_t n, int right[],
+                  int total[]);
 };
 enum { TASK_PARTS = 4 };
 
