@@ -197,7 +197,7 @@ static void check_phase(const struct check *c, int i)
     if (ph->kind != PHASE_SFT && (long)ph->prompts * ph->samples > INT_MAX)
         complain(c, line->prompts, "%s: prompts %d x samples %d answers are too many for a step",
                  ph->name, ph->prompts, ph->samples);
-    if (ph->kind != PHASE_EVAL && ph->warmup > ph->steps)
+    if (ph->kind != PHASE_EVAL && ph->steps > 0 && ph->warmup > ph->steps) // no steps: the phase is left out
         complain(c, line->warmup, "%s: warmup %d is longer than the phase's %d steps", ph->name,
                  ph->warmup, ph->steps);
 }
