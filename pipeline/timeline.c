@@ -1,0 +1,127 @@
+/* The list of spans itself, the plan's own one, and the text writer. timeline_svg.c and timeline_trace.c draw. */
+#include "pipeline/timeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "pipeline/measure.h"
+
+void timeline_new(struct timeline *t, int ranks, int room)
+{
+    *t = (struct timeline){.ranks = ranks, .room = room};
+    t->span = calloc(room > 0 ? (size_t)room : 1, sizeof *t->span);
+    SYS_OK(t->span, "free memory on this host", "no memory for a timeline of %d spans", room);
+}
+
+void timeline_free(struct timeline *t)
+{
+    free(t->span);
+    *t = (struct timeline){0};
+}
+
+bool timeline_add(struct timeline *t, struct span span)
+{
+    if (t->n == t->room) return false;
+    t->span[t->n++] = span;
+    return true;
+}
+
+double timeline_end(const struct timeline *t)
+{
+    double end = 0;
+    for (int i = 0; i < t->n; i++)
+        if (t->span[i].end > end) end = t->span[i].end;
+    return end;
+}
+
+/* A rank's spans come in order of time, so what overlaps an earlier one shows by its start. */
+double timeline_busy(const struct timeline *t, int rank)
+{
+    double busy = 0, until = 0;
+    for (int i = 0; i < t->n; i++) {
+        const struct span *s = &t->span[i];
+        if (s->rank != rank || s->kind != SPAN_PASS || s->end <= until) continue;
+        busy += s->end - (s->start > until ? s->start : until);
+        until = s->end;
+    }
+    return busy;
+}
+
+/* ---- a plan in unit times ---- */
+
+static void add_rows(struct timeline *t, const struct plan *plan, const struct plan_costs *costs,
+                     const double *start, int rank)
+{
+    for (int i = 0; i < plan->n_rows[rank]; i++) {
+        const struct plan_row *row = &plan->rows[rank][i];
+        struct plan_pass pass[2];
+        int n = plan_passes(row, pass);
+        for (int k = 0; k < n; k++)
+            timeline_add(t, (struct span){.rank = rank,
+                                          .op = pass[k].op,
+                                          .cell = pass[k].cell,
+                                          .paired = n == 2,
+                                          .kind = SPAN_PASS,
+                                          .start = start[i],
+                                          .end = start[i] + plan_row_cost(row, costs)});
+    }
+}
+
+void timeline_of_plan(struct timeline *t, const struct plan *plan, const struct plan_costs *costs)
+{
+    struct plan_index x;
+    struct plan_timeline times;
+    int room = 0;
+    for (int r = 0; r < plan->stages; r++) room += 2 * plan->n_rows[r];
+    plan_index_new(&x, plan);
+    plan_index_fill(&x);
+    plan_timeline_new(&times, plan);
+    INVARIANT(plan_times(&x, costs, &times), "the plan hangs");
+    timeline_new(t, plan->stages, room);
+    for (int r = 0; r < plan->stages; r++) add_rows(t, plan, costs, times.start[r], r);
+    plan_timeline_free(&times);
+    plan_index_free(&x);
+}
+
+/* ---- text ---- */
+
+static char letter(const struct span *s)
+{
+    static const char of[] = {[PLAN_F] = 'F', [PLAN_B] = 'I', [PLAN_W] = 'W', [PLAN_BW] = 'B'};
+    return s->paired ? 'X' : of[s->op];
+}
+
+/* What is under the middle of a column stands for it. */
+static void text_rank(const struct timeline *t, int rank, char *line, int columns, double each)
+{
+    memset(line, '.', (size_t)columns);
+    for (int i = 0; i < t->n; i++) {
+        const struct span *s = &t->span[i];
+        if (s->rank != rank || s->kind != SPAN_PASS) continue;
+        int at = (int)(s->start / each + 0.5);
+        for (; at < columns && (at + 0.5) * each < s->end; at++) line[at] = letter(s);
+    }
+}
+
+void timeline_text(FILE *out, const struct timeline_drawing *d, int columns)
+{
+    char *line = calloc((size_t)columns + 1, 1);
+    SYS_OK(line, "free memory on this host", "no memory for a line of %d letters", columns);
+    double end = 0;
+    for (int k = 0; k < d->n; k++)
+        if (timeline_end(d->timeline[k]) > end) end = timeline_end(d->timeline[k]);
+    double each = end > 0 ? end / columns : 1;
+    for (int k = 0; k < d->n; k++) {
+        const struct timeline *t = d->timeline[k];
+        int width = snprintf(NULL, 0, "%d", t->ranks - 1);
+        fprintf(out, "%s: %.4g %s\n", d->name[k], timeline_end(t) / d->per_unit, d->unit);
+        for (int r = 0; r < t->ranks; r++) {
+            text_rank(t, r, line, columns, each);
+            fprintf(out, "r%-*d  %s\n", width, r, line);
+        }
+    }
+    fprintf(out,
+            "a letter is %.3g %s: F forward, B backward, I its input part, W weight part, X a "
+            "pair, . idle\n",
+            each / d->per_unit, d->unit);
+    free(line);
+}
