@@ -37,10 +37,10 @@ static void check_cell(struct verdict *v, int rank, int row, struct plan_cell c)
 {
     const struct plan *p = v->plan;
     if (c.dir < 0 || c.dir >= p->directions || c.mb < 0 || c.mb >= plan_per_direction(p) ||
-        c.chunk < 0 || c.chunk >= p->stages)
+        c.chunk < 0 || c.chunk >= p->chunks)
         WRONG(v, rank, row, "there is no direction %d, chunk %d, micro-batch %d", c.dir, c.chunk,
               c.mb);
-    else if (plan_chunk(p->kind, p->stages, rank, c.dir) != c.chunk)
+    else if (plan_rank(p->place, p->stages, c.chunk, c.dir) != rank)
         WRONG(v, rank, row, "chunk %d of direction %d is not on this rank", c.chunk, c.dir);
 }
 
@@ -117,13 +117,15 @@ static void check_sequence(struct verdict *v, const struct plan_index *x, int ra
 static void check_orders(struct verdict *v, const struct plan_index *x)
 {
     const struct plan *p = v->plan;
-    for (int r = 0; r < p->stages; r++)
-        for (int d = 0; d < p->directions; d++)
+    for (int r = 0; r < p->stages; r++) {
+        int chunk[2], held = plan_held(p->place, p->stages, r, chunk);
+        for (int k = 0; k < held; k++)
             for (int m = 0; m < plan_per_direction(p); m++) {
-                struct plan_cell c = {d, plan_chunk(p->kind, p->stages, r, d), m};
+                struct plan_cell c = {plan_held_dir(p->place, k), chunk[k], m};
                 check_chain(v, x, r, c);
                 check_sequence(v, x, r, c);
             }
+    }
 }
 
 /* ---- no hang ---- */
@@ -228,6 +230,10 @@ bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct 
 double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c)
 {
     double B = c->b + c->w;
-    if (k == PLAN_DUALPIPE) return (stages / 2 - 1) * (c->fb + B - 3 * c->w);
-    return (stages - 1) * (c->f + B);
+    switch (k) {
+    case PLAN_ZB1P: return (stages - 1) * (c->f + B - 2 * c->w);
+    case PLAN_DUALPIPE: return (stages / 2 - 1) * (c->fb + B - 3 * c->w);
+    case PLAN_DUALPIPEV: return (stages - 1) * (c->fb + B - 3 * c->w);
+    default: return (stages - 1) * (c->f + B);
+    }
 }

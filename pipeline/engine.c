@@ -126,9 +126,10 @@ static void post_receive(struct engine *e, struct plan_pass pass)
 
 static void post_first_receives(struct engine *e)
 {
-    for (int d = 0; d < e->plan->directions; d++)
+    int chunk[2], held = plan_held(e->plan->place, e->stages, e->rank, chunk);
+    for (int k = 0; k < held; k++)
         for (int m = 0; m < depth(e); m++) {
-            struct plan_cell c = {d, plan_chunk(e->plan->kind, e->stages, e->rank, d), m};
+            struct plan_cell c = {plan_held_dir(e->plan->place, k), chunk[k], m};
             post_receive(e, (struct plan_pass){PLAN_F, c});
             if (!e->plan->forward_only) post_receive(e, (struct plan_pass){PLAN_BW, c});
         }

@@ -16,7 +16,7 @@ static void *take(size_t n, size_t size)
 
 static size_t cells(const struct plan *p)
 {
-    return (size_t)p->stages * (size_t)p->micro_batches; /* directions x chunks x per direction */
+    return (size_t)p->chunks * (size_t)p->micro_batches; /* directions x chunks x per direction */
 }
 
 void plan_index_new(struct plan_index *x, const struct plan *plan)
@@ -36,7 +36,7 @@ void plan_index_free(struct plan_index *x)
 int *plan_index_at(const struct plan_index *x, enum plan_op op, struct plan_cell c)
 {
     int k = op == PLAN_F ? 0 : op == PLAN_W ? 2 : 1;
-    return &x->row[k][(c.dir * x->plan->stages + c.chunk) * plan_per_direction(x->plan) + c.mb];
+    return &x->row[k][(c.dir * x->plan->chunks + c.chunk) * plan_per_direction(x->plan) + c.mb];
 }
 
 void plan_index_fill(struct plan_index *x)

@@ -11,11 +11,13 @@ enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };
 static const struct kind_row {
     const char *name;
     void (*make)(struct plan *plan);
-    bool two_way; /* both directions at once, every stage held twice */
+    enum plan_place place;
 } KINDS[PLAN_KINDS] = {
-    [PLAN_SERIAL] = {"serial", plan_make_serial, false},
-    [PLAN_1F1B] = {"1f1b", plan_make_1f1b, false},
-    [PLAN_DUALPIPE] = {"dualpipe", plan_make_dualpipe, true},
+    [PLAN_SERIAL] = {"serial", plan_make_serial, PLACE_LINE},
+    [PLAN_1F1B] = {"1f1b", plan_make_1f1b, PLACE_LINE},
+    [PLAN_ZB1P] = {"zb1p", plan_make_zb1p, PLACE_LINE},
+    [PLAN_DUALPIPE] = {"dualpipe", plan_make_dual, PLACE_MIRROR},
+    [PLAN_DUALPIPEV] = {"dualpipev", plan_make_dual, PLACE_VEE},
 };
 
 static const char *const OP_NAMES[] =
@@ -36,6 +38,11 @@ bool plan_kind_find(const char *name, enum plan_kind *k)
     return false;
 }
 
+enum plan_place plan_kind_place(enum plan_kind k)
+{
+    return KINDS[k].place;
+}
+
 const char *plan_op_name(enum plan_op op)
 {
     return OP_NAMES[op];
@@ -46,7 +53,7 @@ const char *plan_op_name(enum plan_op op)
 static bool stages_can(enum plan_kind k, int stages)
 {
     if (stages < 1 || stages > MAX_STAGES) return false;
-    return !KINDS[k].two_way || stages % 2 == 0;
+    return KINDS[k].place != PLACE_MIRROR || stages % 2 == 0;
 }
 
 /* The largest number of micro-batches that a right number of stages may have. */
@@ -60,9 +67,9 @@ static int most_micro_batches(int stages)
 int plan_micro_batches(enum plan_kind k, int stages, int at_least)
 {
     if (!stages_can(k, stages) || at_least > most_micro_batches(stages)) return 0;
-    int least = KINDS[k].two_way ? 2 * stages : 1;
+    int least = KINDS[k].place == PLACE_LINE ? 1 : 2 * stages;
     int m = at_least > least ? at_least : least;
-    return KINDS[k].two_way ? m + m % 2 : m;
+    return KINDS[k].place == PLACE_MIRROR ? m + m % 2 : m;
 }
 
 static bool can(enum plan_kind k, int stages, int micro_batches)
@@ -82,7 +89,12 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
     if (m < 1 || m > most)
         problems_add(p, NULL, 0, "schedule %s: %d micro-batches; there must be 1 to %d", name, m,
                      most);
-    if (!KINDS[k].two_way) return;
+    if (sane && KINDS[k].place != PLACE_LINE && m < 2 * stages)
+        problems_add(p, NULL, 0,
+                     "schedule %s: %d micro-batches are too few for %d stages; it takes at least "
+                     "two a stage (%d)",
+                     name, m, stages, 2 * stages);
+    if (KINDS[k].place != PLACE_MIRROR) return;
     if (stages % 2 != 0)
         problems_add(p, NULL, 0,
                      "schedule %s: %d stages; the number must be even, since rank r holds stages "
@@ -93,11 +105,6 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
                      "schedule %s: %d micro-batches; the number must be even, half of them enter "
                      "at either end",
                      name, m);
-    if (sane && m < 2 * stages)
-        problems_add(p, NULL, 0,
-                     "schedule %s: %d micro-batches are too few for %d stages; it takes at least "
-                     "two a stage (%d)",
-                     name, m, stages, 2 * stages);
 }
 
 static int clamp(int x, int lo, int hi)
@@ -139,14 +146,28 @@ bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct probl
 
 /* ---- where things live ---- */
 
-int plan_chunk(enum plan_kind k, int stages, int rank, int dir)
+int plan_chunks(enum plan_place place, int stages)
 {
-    return KINDS[k].two_way && dir == 1 ? stages - 1 - rank : rank;
+    return place == PLACE_VEE ? 2 * stages : stages;
 }
 
-int plan_rank(enum plan_kind k, int stages, int chunk, int dir)
+int plan_held(enum plan_place place, int stages, int rank, int chunk[2])
 {
-    return plan_chunk(k, stages, chunk, dir); /* the mirror is its own inverse */
+    chunk[0] = rank;
+    if (place == PLACE_LINE) return 1;
+    chunk[1] = plan_chunks(place, stages) - 1 - rank;
+    return 2;
+}
+
+int plan_held_dir(enum plan_place place, int k)
+{
+    return place == PLACE_MIRROR ? k : 0;
+}
+
+int plan_rank(enum plan_place place, int stages, int chunk, int dir)
+{
+    bool back = place == PLACE_MIRROR ? dir == 1 : place == PLACE_VEE && chunk >= stages;
+    return back ? plan_chunks(place, stages) - 1 - chunk : chunk;
 }
 
 int plan_per_direction(const struct plan *plan)
@@ -158,8 +179,8 @@ int plan_per_direction(const struct plan *plan)
 static int neighbour(const struct plan *plan, const struct plan_pass *pass, int step)
 {
     int chunk = pass->cell.chunk + step;
-    if (pass->op == PLAN_W || chunk < 0 || chunk >= plan->stages) return -1;
-    return plan_rank(plan->kind, plan->stages, chunk, pass->cell.dir);
+    if (pass->op == PLAN_W || chunk < 0 || chunk >= plan->chunks) return -1;
+    return plan_rank(plan->place, plan->stages, chunk, pass->cell.dir);
 }
 
 int plan_sender(const struct plan *plan, const struct plan_pass *pass)
@@ -203,10 +224,17 @@ void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, 
     plan->rows[rank][plan->n_rows[rank]++] = (struct plan_row){op, f, b};
 }
 
+int plan_room(const struct plan *plan)
+{
+    return 3 * plan->micro_batches * (plan->chunks / plan->stages);
+}
+
 static void plan_start(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
 {
     *plan = (struct plan){.kind = k, .stages = stages, .micro_batches = micro_batches};
-    plan->directions = KINDS[k].two_way ? 2 : 1;
+    plan->place = KINDS[k].place;
+    plan->chunks = plan_chunks(plan->place, stages);
+    plan->directions = plan->place == PLACE_MIRROR ? 2 : 1;
     plan->n_rows = take((size_t)stages, sizeof *plan->n_rows);
     plan->rows = take((size_t)stages, sizeof *plan->rows);
 }
@@ -216,8 +244,7 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
     INVARIANT(can(k, stages, micro_batches), "no plan %s of %d stages and %d micro-batches",
               KINDS[k].name, stages, micro_batches);
     plan_start(plan, k, stages, micro_batches);
-    /* an F and a B each, and a W of its own for at most P of them (pipeline/dualpipe.c) */
-    for (int r = 0; r < stages; r++) plan_reserve(plan, r, 2 * micro_batches + stages);
+    for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
     KINDS[k].make(plan);
 }
 
@@ -226,7 +253,7 @@ void plan_forward_only(struct plan *out, const struct plan *plan)
     plan_start(out, plan->kind, plan->stages, plan->micro_batches);
     out->forward_only = true;
     for (int r = 0; r < plan->stages; r++) {
-        plan_reserve(out, r, plan->micro_batches);
+        plan_reserve(out, r, plan_room(plan) / 3);
         for (int i = 0; i < plan->n_rows[r]; i++) {
             const struct plan_row *row = &plan->rows[r][i];
             if (row->op == PLAN_F || row->op == PLAN_FB)

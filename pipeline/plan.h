@@ -13,11 +13,18 @@
 /* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
  * FB a forward and a backward (BW) as one overlapped pair. */
 enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB };
-enum plan_kind { PLAN_SERIAL, PLAN_1F1B, PLAN_DUALPIPE, PLAN_KINDS };
+enum plan_kind { PLAN_SERIAL, PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_KINDS };
+
+/* Where the chunks of the model live on P ranks.
+ *   line     P chunks; rank r holds chunk r
+ *   mirror   P chunks, each held twice: rank r holds r for direction 0 and P-1-r for direction 1
+ *   vee      2P chunks, direction 0 alone; rank r holds r on the way down and 2P-1-r on the way back,
+ *            so that the last rank hands chunk P-1's output to its own chunk P: no message */
+enum plan_place { PLACE_LINE, PLACE_MIRROR, PLACE_VEE };
 
 struct plan_cell {
     int dir;   /* direction the micro-batch flows: 0 down, 1 up; plans of one direction use 0 */
-    int chunk; /* stage of the model, counted from the embedding: 0 .. stages-1 */
+    int chunk; /* part of the model, counted from the embedding: 0 .. chunks-1 */
     int mb;    /* micro-batch, counted within its direction */
 };
 
@@ -29,7 +36,9 @@ struct plan_row {
 
 struct plan {
     enum plan_kind kind;
+    enum plan_place place;
     int stages;             /* P = number of ranks of one pipeline */
+    int chunks;             /* parts of the model: P, or 2P (vee) */
     int micro_batches;      /* M, both directions together */
     int directions;         /* 1 or 2 */
     bool forward_only;      /* made by plan_forward_only */
@@ -39,6 +48,7 @@ struct plan {
 
 const char *plan_kind_name(enum plan_kind k);
 bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
+enum plan_place plan_kind_place(enum plan_kind k);
 
 /* One pass of a row, with op F, B, W or BW. */
 struct plan_pass {
@@ -52,7 +62,7 @@ const char *plan_op_name(enum plan_op op); /* "F" "B" "W" "BW" "F+B" */
 /* Micro-batches of one direction. */
 int plan_per_direction(const struct plan *plan);
 /* Rank that sends a pass its input (sender) or takes its output (receiver); -1 where there is no
- * message: the ends of the model, and every W. */
+ * message: the ends of the model, and every W. The rank itself where a vee turns round. */
 int plan_sender(const struct plan *plan, const struct plan_pass *pass);
 int plan_receiver(const struct plan *plan, const struct plan_pass *pass);
 
@@ -66,11 +76,18 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
 /* The same plan with only its forwards: for log-probabilities. */
 void plan_forward_only(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
+/* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its chunks. */
+int plan_room(const struct plan *plan);
 
-/* Chunk that rank p of `stages` holds for direction dir (dualpipe: p or stages-1-p). */
-int plan_chunk(enum plan_kind k, int stages, int rank, int dir);
-/* Rank of that chunk in that direction: the inverse. */
-int plan_rank(enum plan_kind k, int stages, int chunk, int dir);
+/* The one or two chunks that a rank holds; returns how many. In a mirror chunk[k] serves direction k, else
+ * all serve direction 0. */
+int plan_held(enum plan_place place, int stages, int rank, int chunk[2]);
+/* Direction that the k-th held chunk serves. */
+int plan_held_dir(enum plan_place place, int k);
+/* Chunks of the model: stages, or twice as many (vee). */
+int plan_chunks(enum plan_place place, int stages);
+/* Rank that holds a chunk for that direction: the inverse. */
+int plan_rank(enum plan_place place, int stages, int chunk, int dir);
 
 /* For generators: adds a row to a rank's list. Rows beyond the list's room (plan_reserve) are our bug. */
 void plan_reserve(struct plan *plan, int rank, int rows);
@@ -78,7 +95,8 @@ void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, 
 /* The generators. Each fills the rows of a plan whose other fields are set. */
 void plan_make_serial(struct plan *plan);
 void plan_make_1f1b(struct plan *plan);
-void plan_make_dualpipe(struct plan *plan);
+void plan_make_zb1p(struct plan *plan);
+void plan_make_dual(struct plan *plan); /* dualpipe and dualpipev */
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);

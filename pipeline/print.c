@@ -2,29 +2,30 @@
  * (JSON). */
 #include "pipeline/measure.h"
 
-static char dir_letter(int dir)
+/* a: down the ranks, b: up, whether as the other direction or as the way back of a vee. */
+static char way_letter(const struct plan *plan, struct plan_cell c)
 {
-    return (char)('a' + dir);
+    return (char)('a' + (c.dir || c.chunk >= plan->stages));
 }
 
-static int text_cell(FILE *out, const char *op, struct plan_cell c)
+static int text_cell(FILE *out, const struct plan *plan, const char *op, struct plan_cell c)
 {
-    return fprintf(out, "%s%c%d", op, dir_letter(c.dir), c.mb);
+    return fprintf(out, "%s%c%d", op, way_letter(plan, c), c.mb);
 }
 
 /* F forward, B full backward, I its input part alone, W the oldest waiting weight part. Returns how
  * many letters it took. */
-static int text_row(FILE *out, const struct plan_row *row)
+static int text_row(FILE *out, const struct plan *plan, const struct plan_row *row)
 {
     switch (row->op) {
-    case PLAN_F: return text_cell(out, "F", row->f);
-    case PLAN_B: return text_cell(out, "I", row->b);
-    case PLAN_BW: return text_cell(out, "B", row->b);
+    case PLAN_F: return text_cell(out, plan, "F", row->f);
+    case PLAN_B: return text_cell(out, plan, "I", row->b);
+    case PLAN_BW: return text_cell(out, plan, "B", row->b);
     case PLAN_W: return fprintf(out, "W");
     case PLAN_FB: break;
     }
-    int n = text_cell(out, "[F", row->f);
-    return n + text_cell(out, "|B", row->b) + fprintf(out, "]");
+    int n = text_cell(out, plan, "[F", row->f);
+    return n + text_cell(out, plan, "|B", row->b) + fprintf(out, "]");
 }
 
 static void print_rank(FILE *out, const struct plan *plan, int rank)
@@ -38,7 +39,7 @@ static void print_text(FILE *out, const struct plan *plan)
         print_rank(out, plan, r);
         for (int i = 0; i < plan->n_rows[r]; i++) {
             fputc(' ', out);
-            text_row(out, &plan->rows[r][i]);
+            text_row(out, plan, &plan->rows[r][i]);
         }
         fputc('\n', out);
     }
@@ -104,7 +105,7 @@ static void timeline_rank(FILE *out, const struct plan *plan, int r, const doubl
         }
         int units = (int)plan_row_cost(row, &unit);
         fputc(' ', out);
-        fill(out, '-', units * width - 1 - text_row(out, row));
+        fill(out, '-', units * width - 1 - text_row(out, plan, row));
         now += units;
     }
 }

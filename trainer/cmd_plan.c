@@ -49,8 +49,11 @@ static void print_head(const struct plan *plan)
     int last = plan->stages - 1;
     printf("%s, %d stage%s, %d micro-batch%s", plan_kind_name(plan->kind), plan->stages,
            plan->stages == 1 ? "" : "s", plan->micro_batches, plan->micro_batches == 1 ? "" : "es");
-    if (plan->directions == 2)
+    if (plan->place == PLACE_MIRROR)
         printf("; a: flow down from stage 0, b: up, on the ranks %d to 0", last);
+    if (plan->place == PLACE_VEE)
+        printf("; a: chunks 0 to %d on the way down, b: chunks %d to %d on the way back", last,
+               last + 1, plan->chunks - 1);
     puts("\nF forward, B backward, I its input part alone, W the oldest weight part left by an I,\n"
          "[F|B] overlapped\n");
 }
@@ -68,11 +71,12 @@ static void print_costs(const struct plan *plan, const char *what, double fb)
 
 static void print_facts(const struct plan *plan, const struct plan_facts *facts)
 {
-    printf(
-        "\na rank keeps at most        %d micro-batches until their B, %d until their W; %d weight "
-        "parts wait\n",
-        facts->peak_live, facts->peak_slots, facts->peak_weights);
-    if (plan->directions == 1) {
+    printf("\na rank keeps at most        %d micro-batches%s until their B, %d until their W; %d "
+           "weight "
+           "parts wait\n",
+           facts->peak_live, plan->place == PLACE_VEE ? " of a chunk" : "", facts->peak_slots,
+           facts->peak_weights);
+    if (plan->place == PLACE_LINE) {
         print_costs(plan, "F = I = W = 1", 3);
     } else {
         print_costs(plan, "F = I = W = 1, [F|B] = 3", 3);
@@ -106,7 +110,7 @@ int cmd_plan(int argc, char **argv)
 {
     struct request q = {.schedule = "dualpipe", .format = "text"};
     const struct option_row rows[] = {
-        {"schedule", OPT_STRING, &q.schedule, "serial, 1f1b or dualpipe"},
+        {"schedule", OPT_STRING, &q.schedule, "serial, 1f1b, zb1p, dualpipe or dualpipev"},
         {"stages", OPT_INT, &q.stages, "pipeline stages = ranks of a pipeline"},
         {"micro-batches", OPT_INT, &q.micro_batches, "micro-batches of a step, both ways together"},
         {"format", OPT_STRING, &q.format, "text, timeline (columns are time) or json"},

@@ -10,9 +10,10 @@
 static const struct shape {
     enum plan_kind kind;
     int stages, micro_batches;
-} SHAPES[] = {{PLAN_SERIAL, 1, 3},   {PLAN_SERIAL, 3, 4},   {PLAN_1F1B, 1, 4},
-              {PLAN_1F1B, 4, 9},     {PLAN_DUALPIPE, 2, 4}, {PLAN_DUALPIPE, 4, 8},
-              {PLAN_DUALPIPE, 6, 14}};
+} SHAPES[] = {{PLAN_SERIAL, 1, 3},    {PLAN_SERIAL, 3, 4},   {PLAN_1F1B, 1, 4},
+              {PLAN_1F1B, 4, 9},      {PLAN_DUALPIPE, 2, 4}, {PLAN_DUALPIPE, 4, 8},
+              {PLAN_DUALPIPE, 6, 14}, {PLAN_ZB1P, 4, 9},     {PLAN_DUALPIPEV, 1, 3},
+              {PLAN_DUALPIPEV, 3, 8}};
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
 
 static void copy_plan(struct plan *out, const struct plan *from)
@@ -114,12 +115,17 @@ static bool unknown_op(struct plan *plan, int r, int i)
     return true;
 }
 
+static bool same_stream(struct plan_cell a, struct plan_cell b)
+{
+    return a.dir == b.dir && a.chunk == b.chunk;
+}
+
 /* Swaps row i with the next row that does the same in the same direction. */
 static bool swap_alike(struct plan *plan, int r, int i)
 {
     struct plan_row *rows = plan->rows[r], row = rows[i];
     for (int j = i + 1; j < plan->n_rows[r]; j++)
-        if (rows[j].op == row.op && a_cell(&rows[j])->dir == a_cell(&row)->dir) {
+        if (rows[j].op == row.op && same_stream(*a_cell(&rows[j]), *a_cell(&row))) {
             rows[i] = rows[j], rows[j] = row;
             return true;
         }
@@ -132,7 +138,7 @@ static bool swap_cause(struct plan *plan, int r, int i)
     struct plan_row *rows = plan->rows[r], row = rows[i];
     struct plan_cell c = *a_cell(&row);
     for (int j = i + 1; j < plan->n_rows[r]; j++) {
-        bool same = rows[j].op != PLAN_F && rows[j].b.dir == c.dir && rows[j].b.mb == c.mb;
+        bool same = rows[j].op != PLAN_F && same_stream(rows[j].b, c) && rows[j].b.mb == c.mb;
         if (!same) continue;
         rows[i] = rows[j], rows[j] = row;
         return true;
@@ -215,7 +221,7 @@ static void write_rows(struct plan *plan, int rank, const char *text)
     plan->n_rows[rank] = 0;
     for (; *text; text += text[3] ? 4 : 3) {
         int dir = text[1] - '0', mb = text[2] - '0';
-        struct plan_cell c = {dir, plan_chunk(plan->kind, plan->stages, rank, dir), mb};
+        struct plan_cell c = {dir, dir ? plan->stages - 1 - rank : rank, mb};
         plan_add(plan, rank, text[0] == 'F' ? PLAN_F : PLAN_BW, c, c);
     }
 }

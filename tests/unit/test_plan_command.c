@@ -48,6 +48,10 @@ START_TEST(text)
     ck_assert_ptr_nonnull(strstr(said, "[F|B] = 2    step 52, worst idle 3 (formula 3)"));
     expect("--schedule 1f1b --stages=8 --micro-batches=20", EXIT_DONE,
            "step 81, worst idle 21 (formula 21)");
+    expect("--schedule zb1p --stages=8 --micro-batches=20", EXIT_DONE,
+           "step 67, worst idle 7 (formula 7)");
+    expect("--schedule dualpipev --stages=4 --micro-batches=20", EXIT_DONE,
+           "[F|B] = 2    step 92, worst idle 3 (formula 3)");
     expect("--schedule serial --stages 3 --micro-batches 5 --format timeline", EXIT_DONE,
            "step 45, worst idle 30 (formula 30)");
 }

@@ -42,6 +42,29 @@ START_TEST(text_1f1b)
 }
 END_TEST
 
+/* ZB-H1 as its paper draws it: rank r keeps r weight parts for the end. */
+START_TEST(text_zb1p)
+{
+    char *text = printed(PLAN_ZB1P, 3, 4, PLAN_TEXT);
+    ck_assert_str_eq(text, "r0  Fa0 Fa1 Fa2 Ba0 Fa3 Ba1 Ba2 Ba3\n"
+                           "r1  Fa0 Fa1 Ia0 Fa2 Ia1 W Fa3 Ia2 W Ia3 W W\n"
+                           "r2  Fa0 Ia0 Fa1 Ia1 Fa2 Ia2 W Fa3 Ia3 W W W\n");
+    free(text);
+}
+END_TEST
+
+/* Two ranks, four chunks: the lower half of dualpipe's table for twice the ranks, with b for its other
+ * direction: the near stream is chunk r, the far one chunk 3-r. */
+START_TEST(text_dualpipev)
+{
+    char *text = printed(PLAN_DUALPIPEV, 2, 4, PLAN_TEXT);
+    ck_assert_str_eq(
+        text, "r0  Fa0 Fa1 Fa2 Fb0 Ib0 W Fb1 [Fa3|Bb1] [Fb2|Ba0] Bb2 [Fb3|Ba1] Bb3 Ia2 W Ia3 W\n"
+              "r1  Fa0 Fb0 Fa1 Fb1 Fa2 Bb0 [Fb2|Ba0] [Fa3|Bb1] [Fb3|Ba1] Bb2 Ba2 Ib3 Ia3 W W\n");
+    free(text);
+}
+END_TEST
+
 START_TEST(text_serial)
 {
     char *text = printed(PLAN_SERIAL, 1, 2, PLAN_TEXT);
@@ -90,7 +113,7 @@ static void same_row(const json_t *j, const struct plan_row *row)
 
 START_TEST(json_says_the_plan)
 {
-    static const int shapes[PLAN_KINDS][2] = {{2, 3}, {3, 5}, {6, 14}};
+    static const int shapes[PLAN_KINDS][2] = {{2, 3}, {3, 5}, {3, 4}, {6, 14}, {3, 7}};
     enum plan_kind k = (enum plan_kind)_i;
     char *text = printed(k, shapes[_i][0], shapes[_i][1], PLAN_JSON);
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
@@ -132,12 +155,20 @@ START_TEST(refusals_say_why)
     struct problems p = {0};
     ck_assert(!plan_possible(PLAN_DUALPIPE, 5, 9, &p));
     ck_assert_int_eq(p.n, 4);
-    ck_assert_ptr_nonnull(strstr(p.text[0], "5 stages; the number must be even"));
-    ck_assert_ptr_nonnull(strstr(p.text[1], "9 micro-batches; the number must be even"));
-    ck_assert_ptr_nonnull(strstr(p.text[2], "at least two a stage (10)"));
+    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two a stage (10)"));
+    ck_assert_ptr_nonnull(strstr(p.text[1], "5 stages; the number must be even"));
+    ck_assert_ptr_nonnull(strstr(p.text[2], "9 micro-batches; the number must be even"));
     ck_assert_str_eq(p.text[3], "schedule dualpipe: the nearest that can be: 6 stages with 12 "
                                 "micro-batches, or 4 stages with 10 micro-batches");
     problems_free(&p);
+    ck_assert(!plan_possible(PLAN_DUALPIPEV, 5, 9, &p));
+    ck_assert_int_eq(p.n, 2);
+    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two a stage (10)"));
+    ck_assert_str_eq(p.text[1], "schedule dualpipev: the nearest that can be: 5 stages with 10 "
+                                "micro-batches, or 4 stages with 9 micro-batches");
+    problems_free(&p);
+    ck_assert_int_eq(plan_micro_batches(PLAN_DUALPIPEV, 5, 11), 11);
+    ck_assert_int_eq(plan_micro_batches(PLAN_ZB1P, 5, 3), 3);
     ck_assert_int_eq(plan_micro_batches(PLAN_DUALPIPE, 8, 3), 16);
     ck_assert_int_eq(plan_micro_batches(PLAN_DUALPIPE, 8, 17), 18);
     ck_assert_int_eq(plan_micro_batches(PLAN_DUALPIPE, 7, 17), 0);
@@ -151,6 +182,8 @@ int main(void)
     TCase *t = tcase_create("print");
     tcase_add_test(t, text_dualpipe_4_8);
     tcase_add_test(t, text_1f1b);
+    tcase_add_test(t, text_zb1p);
+    tcase_add_test(t, text_dualpipev);
     tcase_add_test(t, text_serial);
     tcase_add_test(t, timeline_1f1b);
     tcase_add_loop_test(t, json_says_the_plan, 0, PLAN_KINDS);

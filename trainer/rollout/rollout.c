@@ -109,10 +109,12 @@ static void lane_find(struct rollout *r, int dir)
     int P = a->mesh->pp, d = a->mesh->d, chunk = l->local->chunk;
     l->first = chunk == 0;
     l->last = chunk == P - 1;
-    l->head_rank = mesh_rank(a->mesh, d, plan_rank(a->kind, P, 0, dir));
-    l->tail_rank = mesh_rank(a->mesh, d, plan_rank(a->kind, P, P - 1, dir));
-    if (!l->first) l->prev = mesh_rank(a->mesh, d, plan_rank(a->kind, P, chunk - 1, dir));
-    if (!l->last) l->next = mesh_rank(a->mesh, d, plan_rank(a->kind, P, chunk + 1, dir));
+    l->head_rank = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, 0, dir));
+    l->tail_rank = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, P - 1, dir));
+    if (!l->first)
+        l->prev = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, chunk - 1, dir));
+    if (!l->last)
+        l->next = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, chunk + 1, dir));
     lane_sizes(l, a);
 }
 

@@ -1,11 +1,18 @@
-/* dualpipe: micro-batches enter at both ends, and in the steady state every row is a forward of one
- * direction overlapped with a backward of the other (DeepSeek-V3 report, section 3.2.1; the phases
- * are those of `step` in deepseek-ai/DualPipe, dualpipe/dualpipe.py).
+/* dualpipe and dualpipev, from one table: micro-batches come from two sides, and in the steady state every
+ * row is a forward of one stream overlapped with a backward of the other (DeepSeek-V3 report, section
+ * 3.2.1; the phases are those of `step` in deepseek-ai/DualPipe, dualpipe/dualpipe.py and dualpipev.py).
  *
- * P ranks, M micro-batches, c = M/2 each way, H = P/2, h = min(r, P-1-r) the distance to the nearer end.
- * N is the stream that enters at the nearer end (direction 0 on the lower half of the ranks, 1 on
- * the upper), R the other. F forward, B full backward, I backward for the input only (its weight
- * part waits in a queue), W the oldest waiting weight part, [F x|B y] an overlapped pair.
+ *                     dualpipe (mirror)                      dualpipev (vee)
+ *   N, the near one   enters at the nearer end, direction    chunk r, on the way down
+ *                     0 on the lower half of the ranks
+ *   R, the other      the other direction                    chunk 2P-1-r, on the way back
+ *   c                 M/2 micro-batches each                 M
+ *   H                 P/2                                    P
+ *   h                 min(r, P-1-r), the distance to the     r
+ *                     nearer end
+ *
+ * F forward, B full backward, I backward for the input only (its weight part waits in a queue), W the
+ * oldest waiting weight part, [F x|B y] an overlapped pair.
  *
  *   step 1   x 2(H-h-1)      F N
  *   step 2   x (h+1)         F N ; F R
@@ -16,10 +23,12 @@
  *   step 7   x (H-h-1)       W ; I N
  *   step 8   x (h+1)         W
  *
- * Two exceptions. The first pair of step 4 is not fused on the two middle ranks: they are each
- * other's turn-round, and the message is wanted sooner. In step 6 the backwards become I from
- * iteration floor((h+1)/2) on: before its B R if h is odd, after it if h is even, so that exactly h+1
- * weight parts wait to fill the end. */
+ * Two exceptions. The first pair of step 4 is not fused where h = H-1: the two middle ranks are each
+ * other's turn-round (a vee's last rank is its own), and the message is wanted sooner. In step 6 the
+ * backwards become I from iteration floor((h+1)/2) on: before its B R if h is odd, after it if h is even,
+ * so that exactly h+1 weight parts wait to fill the end.
+ *
+ * A rank holds at most 2H+1 micro-batches of either stream together until their B. */
 #include "pipeline/plan.h"
 
 enum { N, R };
@@ -28,15 +37,16 @@ enum { N, R };
 struct progress {
     struct plan *plan;
     int rank;
-    int dir[2];     /* of N and R */
-    int f[2], b[2]; /* next micro-batch to go forward, backward, of N and R */
-    int w;          /* the rows before this one have no weight part waiting */
+    struct plan_cell stream[2]; /* direction and chunk of N and R */
+    int f[2], b[2];             /* next micro-batch to go forward, backward, of N and R */
+    int w;                      /* the rows before this one have no weight part waiting */
 };
 
 static struct plan_cell cell(const struct progress *p, int stream, int mb)
 {
-    int dir = p->dir[stream];
-    return (struct plan_cell){dir, plan_chunk(p->plan->kind, p->plan->stages, p->rank, dir), mb};
+    struct plan_cell c = p->stream[stream];
+    c.mb = mb;
+    return c;
 }
 
 static struct plan_cell next_f(struct progress *p, int s)
@@ -102,12 +112,23 @@ static void step_6(struct progress *p, int h)
     }
 }
 
+/* Lays the two held chunks out as N and R; returns h. */
+static int streams(struct progress *p)
+{
+    const struct plan *plan = p->plan;
+    int P = plan->stages, r = p->rank, chunk[2];
+    bool upper = plan->place == PLACE_MIRROR && r >= P / 2;
+    plan_held(plan->place, P, r, chunk);
+    for (int k = 0; k < 2; k++)
+        p->stream[upper ? 1 - k : k] =
+            (struct plan_cell){plan_held_dir(plan->place, k), chunk[k], 0};
+    return upper ? P - 1 - r : r;
+}
+
 static void make_rank(struct progress *p)
 {
-    int P = p->plan->stages, H = P / 2, c = p->plan->micro_batches / 2;
-    bool upper = p->rank >= H;
-    int h = upper ? P - 1 - p->rank : p->rank, outer = H - h - 1;
-    p->dir[N] = upper, p->dir[R] = !upper;
+    int h = streams(p), c = plan_per_direction(p->plan);
+    int H = p->plan->chunks / 2, outer = H - h - 1;
 
     for (int i = 0; i < 2 * outer; i++) forward(p, N);
     for (int i = 0; i < h + 1; i++) forward(p, N), forward(p, R);
@@ -119,7 +140,7 @@ static void make_rank(struct progress *p)
     for (int i = 0; i < h + 1; i++) weight(p);
 }
 
-void plan_make_dualpipe(struct plan *plan)
+void plan_make_dual(struct plan *plan)
 {
     for (int r = 0; r < plan->stages; r++) make_rank(&(struct progress){.plan = plan, .rank = r});
 }

@@ -1,0 +1,35 @@
+/* zb1p: 1f1b with the weight parts moved to where a rank would idle (ZB-H1; Qi et al., Zero Bubble
+ * Pipeline Parallelism, ICLR'24, section 2.2; sail-sg/zero-bubble-pipeline-parallelism).
+ *
+ *   step 1   x w          F                w = min(P-1-r, M), as in 1f1b
+ *   step 2   x M-w        F ; I ; W*       steady state
+ *   step 3   x w          I ; W*
+ *   step 4   x min(r, M)  W
+ *
+ * I is the input part of a backward, W the oldest waiting weight part, W* the same once more than r wait.
+ * Gradients climb by input parts alone, so the first backward returns to the top sooner; and rank r,
+ * which has r micro-batches fewer on their way than rank 0, keeps r weight parts to fill the end. So a
+ * rank holds at most P micro-batches until their W, as in 1f1b, and idles (P-1)(F+B-2W), B = I + W. On rank
+ * 0 nobody waits for I, and it does both parts at once. */
+#include "pipeline/plan.h"
+
+static void make_rank(struct plan *plan, int r)
+{
+    const struct plan_cell none = {0};
+    int P = plan->stages, M = plan->micro_batches;
+    int w = P - 1 - r < M ? P - 1 - r : M;
+    for (int i = 0; i < M + w; i++) {
+        int b = i - w;
+        if (i < M) plan_add(plan, r, PLAN_F, (struct plan_cell){0, r, i}, none);
+        if (b < 0) continue;
+        plan_add(plan, r, r == 0 ? PLAN_BW : PLAN_B, none, (struct plan_cell){0, r, b});
+        if (r > 0 && b >= r) plan_add(plan, r, PLAN_W, none, (struct plan_cell){0, r, b - r});
+    }
+    for (int b = M > r ? M - r : 0; r > 0 && b < M; b++)
+        plan_add(plan, r, PLAN_W, none, (struct plan_cell){0, r, b});
+}
+
+void plan_make_zb1p(struct plan *plan)
+{
+    for (int r = 0; r < plan->stages; r++) make_rank(plan, r);
+}
