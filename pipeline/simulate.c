@@ -1,0 +1,144 @@
+/* Every rank goes on while it can, until none moves; times follow from the inputs, so the order in which ranks
+ * are tried does not matter (as in pipeline/measure.c). */
+#include "pipeline/simulate.h"
+
+#include <stdlib.h>
+
+static void *take(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+    SYS_OK(p != NULL, "free memory on this host", "no memory to simulate a plan");
+    return p;
+}
+
+static size_t cells(const struct plan *p)
+{
+    return (size_t)p->chunks * (size_t)p->micro_batches;
+}
+
+void sim_new(struct sim *s, const struct plan *plan)
+{
+    size_t ranks = (size_t)plan->stages, room = (size_t)plan_room(plan);
+    *s = (struct sim){.ranks = plan->stages, .room = (int)room};
+    s->start = take(ranks, sizeof *s->start), s->end = take(ranks, sizeof *s->end);
+    double *all = take(2 * ranks * room + 3 * ranks, sizeof *all); /* start[0] owns it */
+    for (size_t r = 0; r < ranks; r++)
+        s->start[r] = all + 2 * r * room, s->end[r] = s->start[r] + room;
+    all += 2 * ranks * room;
+    s->busy = all, s->idle = all + ranks, s->exposed = all + 2 * ranks;
+    for (int k = 0; k < 2; k++) s->made[k] = take(cells(plan), sizeof *s->made[k]);
+    s->at = take(ranks, sizeof *s->at);
+}
+
+void sim_free(struct sim *s)
+{
+    if (s->start) free(s->start[0]);
+    free(s->start);
+    free(s->end);
+    for (int k = 0; k < 2; k++) free(s->made[k]);
+    free(s->at);
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+double sim_row(const struct plan_row *row, const struct sim_costs *c)
+{
+    int f = row->f.chunk, b = row->b.chunk;
+    switch (row->op) {
+    case PLAN_F: return c->f[f];
+    case PLAN_B: return c->b[b];
+    case PLAN_W: return c->w[b];
+    case PLAN_BW: return c->b[b] + c->w[b];
+    case PLAN_FB: break;
+    }
+    double back = c->b[b] + c->w[b], both = c->f[f] + back;
+    return c->pair > 0 ? larger(c->pair * both, larger(c->f[f], back)) : both;
+}
+
+/* ---- one pass of a row ---- */
+
+static double *made_at(const struct sim *s, const struct plan *p, bool forward, struct plan_cell c)
+{
+    return &s->made[!forward][(c.dir * p->chunks + c.chunk) * plan_per_direction(p) + c.mb];
+}
+
+/* When the input of the pass is made and when it is here; false if that is not known yet. */
+static bool input(const struct sim *s, const struct plan *p, const struct plan_pass *pass, int rank,
+                  double message, double *made, double *here)
+{
+    bool forward = pass->op == PLAN_F;
+    struct plan_cell c = pass->cell;
+    int from = plan_sender(p, pass);
+    *made = *here = 0;
+    if (from < 0) return true;
+    c.chunk += forward ? -1 : 1;
+    *made = *made_at(s, p, forward, c);
+    *here = *made + (from == rank ? 0 : message);
+    return *made >= 0;
+}
+
+/* When what the pass makes can leave. */
+static double output(const struct plan_row *row, const struct plan_pass *pass,
+                     const struct sim_costs *c, double start, double end)
+{
+    if (row->op != PLAN_FB || pass->op != PLAN_F || c->pair_f <= 0) return end;
+    return start + larger(c->pair_f * (end - start), c->f[row->f.chunk]);
+}
+
+/* ---- rows ---- */
+
+/* Does row s->at[r], if its inputs are known. */
+static bool go(struct sim *s, const struct plan *p, const struct sim_costs *c, int r)
+{
+    int i = s->at[r];
+    const struct plan_row *row = &p->rows[r][i];
+    struct plan_pass pass[2];
+    int n = plan_passes(row, pass);
+    double start = i > 0 ? s->end[r][i - 1] : 0, ready = start;
+    for (int k = 0; k < n; k++) {
+        double made, here;
+        if (!input(s, p, &pass[k], r, c->message, &made, &here)) return false;
+        ready = larger(ready, made), start = larger(start, here);
+    }
+    double takes = sim_row(row, c);
+    s->start[r][i] = start, s->end[r][i] = start + takes;
+    s->busy[r] += takes, s->exposed[r] += start - ready;
+    for (int k = 0; k < n; k++)
+        if (pass[k].op != PLAN_W)
+            *made_at(s, p, pass[k].op == PLAN_F, pass[k].cell) =
+                output(row, &pass[k], c, start, start + takes);
+    s->at[r]++;
+    return true;
+}
+
+static void sum_up(struct sim *s, const struct plan *p)
+{
+    s->makespan = s->mean_idle = s->worst_idle = 0;
+    for (int r = 0; r < s->ranks; r++)
+        if (p->n_rows[r] > 0) s->makespan = larger(s->makespan, s->end[r][p->n_rows[r] - 1]);
+    for (int r = 0; r < s->ranks; r++) {
+        s->idle[r] = s->makespan - s->busy[r];
+        s->mean_idle += s->idle[r] / s->ranks;
+        s->worst_idle = larger(s->worst_idle, s->idle[r]);
+    }
+    s->bubble = s->makespan > 0 ? s->mean_idle / s->makespan : 0;
+}
+
+bool sim_run(struct sim *s, const struct plan *p, const struct sim_costs *costs)
+{
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < cells(p); i++) s->made[k][i] = -1;
+    for (int r = 0; r < s->ranks; r++) s->at[r] = 0, s->busy[r] = s->exposed[r] = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int r = 0; r < s->ranks; r++)
+            while (s->at[r] < p->n_rows[r] && go(s, p, costs, r)) moved = true;
+    }
+    for (int r = 0; r < s->ranks; r++)
+        if (s->at[r] < p->n_rows[r]) return false;
+    sum_up(s, p);
+    return true;
+}

@@ -1,0 +1,44 @@
+/* How long a plan will take: every chunk with its own times, messages that take time, pairs that save some.
+ *
+ * A row starts as soon as its rank has done the row before and all its inputs have come; a message leaves when what it carries is
+ * made, and holds up nobody. That is what the engine does; plan_check's unit times (check.h) are the case of
+ * equal chunks and free messages. */
+#ifndef DUET_PIPELINE_SIMULATE_H
+#define DUET_PIPELINE_SIMULATE_H
+
+#include "pipeline/plan.h"
+
+/* Times in any one unit, say seconds. */
+struct sim_costs {
+    const double *f, *b, *w; /* [chunks] F; B, the input part alone; W, the weight part */
+    /* A pair takes pair * (F + B + W) of its halves, but never less than its longer half: 1 saves nothing, and so
+     * does 0, so that costs of which nothing is known of pairs need not say so. */
+    double pair;
+    /* Share of a pair after which its F half is done and its message leaves; 0 means at the pair's end. */
+    double pair_f;
+    double
+        message; /* a message from rank to rank, from the end of the pass that made it; 0: free */
+};
+
+struct sim {
+    int ranks, room;       /* rows a rank may have */
+    double **start, **end; /* [rank][row] */
+    double *busy;          /* [rank] inside rows */
+    double *idle;          /* [rank] makespan - busy */
+    double *exposed;       /* [rank] of the idle time: the input was made, but on its way */
+    double makespan;
+    double mean_idle, worst_idle, bubble; /* over ranks; bubble = mean_idle / makespan */
+    double *made[2]; /* [F, B][dir][chunk][mb] when the output was made; < 0: not yet */
+    int *at;         /* [rank] rows done */
+};
+
+/* Room for this plan and for all others of its shape (place, stages, micro-batches). */
+void sim_new(struct sim *s, const struct plan *plan);
+void sim_free(struct sim *s);
+/* false: the plan hangs (s->at says where the ranks stand). Allocates nothing. The plan must have complete cells
+ * (plan_check); a plan of forwards only will do. */
+bool sim_run(struct sim *s, const struct plan *plan, const struct sim_costs *costs);
+/* What the row takes. */
+double sim_row(const struct plan_row *row, const struct sim_costs *costs);
+
+#endif
