@@ -1,13 +1,15 @@
 /* Messages between stages. A message is a row of a fixed table; it travels in pieces of 2 MiB, at most
  * WINDOW of them open, and the open pieces of all messages stand in one dense array for MPI_Testsome.
  *
- * Who drives: a thread that waits for a message drives all of them. While nobody waits and a message is
- * open that MPI cannot finish by itself (above the eager limit), the progress thread does. Otherwise it sleeps on
- * a condition, so that the small messages of decoding never wake it. */
+ * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While nobody waits and a
+ * message is open that MPI cannot finish by itself (above the eager limit), the progress thread does; there is
+ * one for all p2ps, so that a rank with several groups does not wake up more often. Otherwise it sleeps on a
+ * condition, so that the small messages of decoding never wake it. */
 #include "comm/p2p.h"
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "comm/base/log.h"
@@ -28,8 +30,21 @@ struct message {
     uint64_t order;        /* counts up with every message of this rank */
 };
 
+/* What the p2ps of this rank share. The lock guards them all, too. */
+static struct driver {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread; /* runs while there is a p2p */
+    struct p2p *first;
+    int heavy;   /* open messages that need driving */
+    int waiters; /* threads in p2p_wait: they drive */
+    bool threads, ending, asleep;
+} driver = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
 struct p2p {
+    struct p2p *next;
     MPI_Comm comm;
+    const char *group, *const *tag_name; /* p2p_name */
     int max_open, n_used;
     struct message *message; /* (max_open) */
     MPI_Request
@@ -38,14 +53,8 @@ struct p2p {
     MPI_Status *status;
     int n_open;
     int unposted; /* messages with pieces still to be handed over */
-    int heavy;    /* open messages that need driving */
-    int waiters;  /* threads in p2p_wait: they drive */
     uint64_t order;
     double waited;
-    bool threads, ending, asleep;
-    pthread_mutex_t lock; /* guards all of the above */
-    pthread_cond_t wake;
-    pthread_t thread;
 };
 
 static bool message_done(const struct message *m)
@@ -88,13 +97,24 @@ static void post_pieces(struct p2p *p, struct message *m)
     if (m->posted == m->pieces) p->unposted--;
 }
 
+/* "tag 5 from rank 3 of the pipeline" */
+static void say_message(const struct p2p *p, const struct message *m, char *text, size_t n)
+{
+    char tag[32];
+    snprintf(tag, sizeof tag, "tag %d", m->tag);
+    snprintf(text, n, "%s %s rank %d of %s", p->tag_name ? p->tag_name[m->tag] : tag,
+             m->send ? "to" : "from", m->peer, p->group);
+}
+
 /* A piece that failed or has another size than its receiver was told. */
 static void piece_check(const struct p2p *p, int k, const MPI_Status *s, bool in_status)
 {
     const struct message *m = &p->message[p->owner[k]];
+    char text[96];
     int n = 0;
     if (in_status && s->MPI_ERROR != MPI_SUCCESS && s->MPI_ERROR != MPI_ERR_PENDING) {
-        die_waiting("tag %d %s rank %d of the pipeline", m->tag, m->send ? "to" : "from", m->peer);
+        say_message(p, m, text, sizeof text);
+        die_waiting("%s", text);
         mpi_die(__FILE__, __LINE__, m->send ? "MPI_Isend" : "MPI_Irecv", s->MPI_ERROR);
     }
     if (m->send) return;
@@ -115,8 +135,8 @@ static void close_gaps(struct p2p *p)
     p->n_open = n;
 }
 
-/* One look at everything that is open. Returns true if a piece has finished. Called with the lock. */
-static bool drive(struct p2p *p)
+/* One look at everything that is open in one p2p. Returns true if a piece has finished. Called with the lock. */
+static bool drive_one(struct p2p *p)
 {
     int n = 0;
     if (p->n_open > 0) {
@@ -129,7 +149,7 @@ static bool drive(struct p2p *p)
             struct message *m = &p->message[p->owner[k]];
             piece_check(p, k, &p->status[i], rc == MPI_ERR_IN_STATUS);
             m->open--;
-            if (m->bytes > eager_bytes && message_done(m)) p->heavy--;
+            if (m->bytes > eager_bytes && message_done(m)) driver.heavy--;
         }
     }
     if (n > 0) close_gaps(p);
@@ -139,33 +159,40 @@ static bool drive(struct p2p *p)
     return n > 0;
 }
 
-static void *progress(void *arg)
+static bool drive(void)
 {
-    struct p2p *p = arg;
+    bool moved = false;
+    for (struct p2p *p = driver.first; p; p = p->next) moved |= drive_one(p);
+    return moved;
+}
+
+static void *progress(void *none)
+{
     struct nap nap = nap_begin();
     die_place("moving messages in the background");
-    pthread_mutex_lock(&p->lock);
-    while (!p->ending) {
-        if (p->heavy == 0 || p->waiters > 0) {
-            p->asleep = true;
-            pthread_cond_wait(&p->wake, &p->lock);
-            p->asleep = false;
+    pthread_mutex_lock(&driver.lock);
+    while (!driver.ending) {
+        if (driver.heavy == 0 || driver.waiters > 0) {
+            driver.asleep = true;
+            pthread_cond_wait(&driver.wake, &driver.lock);
+            driver.asleep = false;
             nap = nap_begin();
         } else {
-            if (drive(p)) nap = nap_begin();
-            pthread_mutex_unlock(&p->lock);
+            if (drive()) nap = nap_begin();
+            pthread_mutex_unlock(&driver.lock);
             nap_take(&nap);
-            pthread_mutex_lock(&p->lock);
+            pthread_mutex_lock(&driver.lock);
         }
     }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
+    pthread_mutex_unlock(&driver.lock);
+    return none;
 }
 
 /* Called with the lock. */
-static void wake_if_needed(struct p2p *p)
+static void wake_if_needed(void)
 {
-    if (p->threads && p->asleep && p->heavy > 0 && p->waiters == 0) pthread_cond_signal(&p->wake);
+    if (driver.threads && driver.asleep && driver.heavy > 0 && driver.waiters == 0)
+        pthread_cond_signal(&driver.wake);
 }
 
 /* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
@@ -191,12 +218,40 @@ static void *need(size_t n, size_t size)
     return memory;
 }
 
+static void join_driver(struct p2p *p)
+{
+    int level = MPI_THREAD_SINGLE;
+    MPI_OK(MPI_Query_thread(&level));
+    pthread_mutex_lock(&driver.lock);
+    bool alone = driver.first == NULL;
+    p->next = driver.first;
+    driver.first = p;
+    driver.threads = level == MPI_THREAD_MULTIPLE;
+    driver.ending = false;
+    pthread_mutex_unlock(&driver.lock);
+    if (alone && driver.threads) world_thread_start(&driver.thread, progress, NULL);
+}
+
+static void leave_driver(struct p2p *p)
+{
+    pthread_mutex_lock(&driver.lock);
+    INVARIANT(p->n_used == 0, "%d messages were never waited for", p->n_used);
+    struct p2p **at = &driver.first;
+    while (*at != p) at = &(*at)->next;
+    *at = p->next;
+    bool last = driver.first == NULL;
+    driver.ending = last;
+    pthread_cond_signal(&driver.wake);
+    pthread_mutex_unlock(&driver.lock);
+    if (last && driver.threads) pthread_join(driver.thread, NULL);
+}
+
 struct p2p *p2p_new(MPI_Comm comm, int max_open)
 {
     struct p2p *p = need(1, sizeof *p);
     size_t rows = (size_t)max_open, pieces = rows * WINDOW;
-    int level = MPI_THREAD_SINGLE;
     p->max_open = max_open;
+    p->group = "the pipeline";
     p->message = need(rows, sizeof *p->message);
     p->request = need(pieces, sizeof(MPI_Request));
     p->status = need(pieces, sizeof *p->status);
@@ -206,26 +261,15 @@ struct p2p *p2p_new(MPI_Comm comm, int max_open)
     MPI_OK(MPI_Comm_dup(comm, &p->comm));
     MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
     connect_all(p->comm);
-    MPI_OK(MPI_Query_thread(&level));
-    p->threads = level == MPI_THREAD_MULTIPLE;
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    if (p->threads) world_thread_start(&p->thread, progress, p);
+    join_driver(p);
     return p;
 }
 
 void p2p_free(struct p2p *p)
 {
     if (!p) return;
-    pthread_mutex_lock(&p->lock);
-    INVARIANT(p->n_used == 0, "%d messages were never waited for", p->n_used);
-    p->ending = true;
-    pthread_cond_signal(&p->wake);
-    pthread_mutex_unlock(&p->lock);
-    if (p->threads) pthread_join(p->thread, NULL);
+    leave_driver(p);
     MPI_OK(MPI_Comm_free(&p->comm));
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->lock);
     free(p->message);
     free(p->request);
     free(p->status);
@@ -235,12 +279,20 @@ void p2p_free(struct p2p *p)
     free(p);
 }
 
+void p2p_name(struct p2p *p, const char *group, const char *const *tag_name)
+{
+    pthread_mutex_lock(&driver.lock);
+    p->group = group;
+    p->tag_name = tag_name;
+    pthread_mutex_unlock(&driver.lock);
+}
+
 static ticket post(struct p2p *p, struct message m)
 {
     INVARIANT(m.tag >= 0 && m.tag < TAG_LIMIT, "tag %d", m.tag);
     m.used = true;
     m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&driver.lock);
     ticket t = 0;
     while (t < p->max_open && p->message[t].used) t++;
     INVARIANT(t < p->max_open, "more than %d messages open", p->max_open);
@@ -248,10 +300,10 @@ static ticket post(struct p2p *p, struct message m)
     p->message[t] = m;
     p->n_used++;
     p->unposted++;
-    p->heavy += m.bytes > eager_bytes;
+    driver.heavy += m.bytes > eager_bytes;
     post_pieces(p, &p->message[t]);
-    wake_if_needed(p);
-    pthread_mutex_unlock(&p->lock);
+    wake_if_needed();
+    pthread_mutex_unlock(&driver.lock);
     return t;
 }
 
@@ -291,8 +343,9 @@ static int take_done(struct p2p *p, const ticket *t, int n)
 static void say_waiting(struct p2p *p, ticket t, int n)
 {
     const struct message *m = message_of(p, t);
-    die_waiting("tag %d %s rank %d of the pipeline, %zu bytes (%d awaited, %d open)", m->tag,
-                m->send ? "to" : "from", m->peer, m->bytes, n, p->n_used);
+    char text[96];
+    say_message(p, m, text, sizeof text);
+    die_waiting("%s, %zu bytes (%d awaited, %d open)", text, m->bytes, n, p->n_used);
 }
 
 int p2p_wait_any(struct p2p *p, const ticket *t, int n)
@@ -302,22 +355,22 @@ int p2p_wait_any(struct p2p *p, const ticket *t, int n)
     if (first == n) return -1;
     struct nap nap = nap_begin();
     bool first_sleep = false;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&driver.lock);
     int done = take_done(p, t, n);
-    p->waiters++;
+    driver.waiters++;
     while (done < 0) {
-        drive(p);
+        drive();
         done = take_done(p, t, n);
         if (done >= 0) break;
         if (first_sleep) say_waiting(p, t[first], n);
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&driver.lock);
         first_sleep = nap_take(&nap);
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&driver.lock);
     }
-    p->waiters--;
+    driver.waiters--;
     p->waited += clock_now() - nap.since;
-    wake_if_needed(p);
-    pthread_mutex_unlock(&p->lock);
+    wake_if_needed();
+    pthread_mutex_unlock(&driver.lock);
     if (nap.slept) die_waiting(NULL);
     return done;
 }
@@ -330,25 +383,26 @@ void p2p_wait(struct p2p *p, ticket t)
 bool p2p_test(struct p2p *p, ticket t)
 {
     if (t == TICKET_NONE) return true;
-    pthread_mutex_lock(&p->lock);
-    if (!message_done(message_of(p, t))) drive(p);
+    pthread_mutex_lock(&driver.lock);
+    if (!message_done(message_of(p, t))) drive();
     bool done = take_done(p, &t, 1) == 0;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&driver.lock);
     return done;
 }
 
 void p2p_poll(struct p2p *p)
 {
-    pthread_mutex_lock(&p->lock);
-    drive(p);
-    pthread_mutex_unlock(&p->lock);
+    (void)p; /* who polls for one moves all */
+    pthread_mutex_lock(&driver.lock);
+    drive();
+    pthread_mutex_unlock(&driver.lock);
 }
 
 double p2p_waited(struct p2p *p)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&driver.lock);
     double seconds = p->waited;
     p->waited = 0;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&driver.lock);
     return seconds;
 }

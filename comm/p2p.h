@@ -1,7 +1,8 @@
 /* Point-to-point messages between pipeline stages, driven while we compute.
  *
- * Open MPI moves nothing between calls, so one progress thread a rank keeps calling into it while requests
- * are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the engine calls between pass steps).
+ * Open MPI moves nothing between calls, so one progress thread a rank, for all its p2ps, keeps calling into it while
+ * requests are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the engine calls between pass
+ * steps). Whoever waits for one message, or polls, moves all of the rank's.
  * Messages above 2 MiB travel in pieces. A ticket names an open message; tables are fixed, nothing
  * is allocated after p2p_new. */
 #ifndef DUET_COMM_P2P_H
@@ -18,6 +19,10 @@ typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 /* Collective over comm (duplicates it). max_open: messages open at once on this rank. */
 struct p2p *p2p_new(MPI_Comm comm, int max_open);
 void p2p_free(struct p2p *p);
+
+/* How waiting is told to the watchdog: "<tag_name[tag]> from rank 3 of <group>"; until then "tag 5 from rank 3 of the
+ * pipeline". Both are kept. Local. */
+void p2p_name(struct p2p *p, const char *group, const char *const *tag_name);
 
 /* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: 0 .. 2^20-1. The receiver must
  * know the size. Local. */

@@ -1,0 +1,251 @@
+/* A row of a fixed table for every open exchange: its messages, and for a sum what is to be added when they are
+ * through. Sums take one round, not two (slices, then a gather): for the two to eight members of a
+ * tensor-parallel group the second start costs more than the bytes it saves, and nobody would be there to start it. */
+#include "comm/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/p2p.h"
+#include "comm/world.h"
+
+enum kind { ALL_TO_ALL, ALL_REDUCE, ALL_GATHER, KINDS };
+enum { BLOCK = 1024 };
+
+#define LANE(n) "all-to-all of lane " #n, "all-reduce of lane " #n, "all-gather of lane " #n
+static const char *const tag_names[EXCHANGE_LANES * KINDS] = {LANE(0), LANE(1), LANE(2), LANE(3)};
+
+typedef void join_fn(float *to, const float *x, size_t n);
+
+struct operation {
+    bool used;
+    int n;          /* messages */
+    ticket *ticket; /* (2 * (size - 1)) TICKET_NONE where one is through */
+    join_fn *join;  /* of a sum: */
+    float *buf;
+    const float *scratch;
+    size_t count;
+};
+
+struct exchange {
+    struct p2p *p2p;
+    int rank, size, max_open;
+    struct operation *op; /* (max_open) */
+    ticket *tickets;      /* of all rows */
+};
+
+static void *need(size_t n, size_t size)
+{
+    void *memory = calloc(n ? n : 1, size);
+    SYS_OK(memory != NULL, NULL, "no room for %zu open exchanges", n);
+    return memory;
+}
+
+struct exchange *exchange_new(MPI_Comm comm, int max_open)
+{
+    struct exchange *x = need(1, sizeof *x);
+    MPI_OK(MPI_Comm_rank(comm, &x->rank));
+    MPI_OK(MPI_Comm_size(comm, &x->size));
+    int each = 2 * (x->size - 1), all = each * max_open;
+    x->max_open = max_open;
+    x->op = need((size_t)max_open, sizeof *x->op);
+    x->tickets = need((size_t)all, sizeof *x->tickets);
+    for (int i = 0; i < max_open; i++) x->op[i].ticket = x->tickets + i * each;
+    x->p2p = p2p_new(comm, all > 0 ? all : 1);
+    p2p_name(x->p2p, "the group", tag_names);
+    return x;
+}
+
+void exchange_free(struct exchange *x)
+{
+    if (!x) return;
+    for (int i = 0; i < x->max_open; i++)
+        INVARIANT(!x->op[i].used, "exchange %d was never waited for", i);
+    p2p_free(x->p2p);
+    free(x->op);
+    free(x->tickets);
+    free(x);
+}
+
+int exchange_rank(const struct exchange *x)
+{
+    return x ? x->rank : 0;
+}
+
+int exchange_size(const struct exchange *x)
+{
+    return x ? x->size : 1;
+}
+
+/* ---- posting ---- */
+
+static struct operation *open_operation(struct exchange *x)
+{
+    int i = 0;
+    while (i < x->max_open && x->op[i].used) i++;
+    INVARIANT(i < x->max_open, "more than %d exchanges open", x->max_open);
+    struct operation *o = &x->op[i];
+    *o = (struct operation){.used = true, .ticket = o->ticket};
+    return o;
+}
+
+/* One round: the members start with different peers, so that not all send to one. Nothing is sent of no bytes. */
+static void post_receive(struct exchange *x, struct operation *o, int tag, int from, void *buf,
+                         size_t bytes)
+{
+    if (bytes > 0) o->ticket[o->n++] = p2p_recv(x->p2p, from, tag, buf, bytes);
+}
+
+static void post_send(struct exchange *x, struct operation *o, int tag, int to, const void *buf,
+                      size_t bytes)
+{
+    if (bytes > 0) o->ticket[o->n++] = p2p_send(x->p2p, to, tag, buf, bytes);
+}
+
+static int peer_before(const struct exchange *x, int k)
+{
+    return (x->rank + x->size - k) % x->size;
+}
+static int peer_after(const struct exchange *x, int k)
+{
+    return (x->rank + k) % x->size;
+}
+
+static int tag_of(int lane, enum kind kind)
+{
+    INVARIANT(lane >= 0 && lane < EXCHANGE_LANES, "lane %d", lane);
+    return lane * KINDS + (int)kind;
+}
+
+int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *recv_count,
+                        const size_t *recv_offset, const void *send, const size_t *send_count,
+                        const size_t *send_offset)
+{
+    unsigned char *in = recv;
+    const unsigned char *out = send;
+    int me = exchange_rank(x), tag = tag_of(lane, ALL_TO_ALL);
+    INVARIANT(recv_count[me] == send_count[me], "to itself %zu bytes sent, %zu awaited",
+              send_count[me], recv_count[me]);
+    if (recv_count[me] > 0) memcpy(in + recv_offset[me], out + send_offset[me], recv_count[me]);
+    if (exchange_size(x) == 1) return EXCHANGE_NONE;
+    struct operation *o = open_operation(x);
+    for (int k = 1; k < x->size; k++) {
+        int from = peer_before(x, k);
+        post_receive(x, o, tag, from, in + recv_offset[from], recv_count[from]);
+    }
+    for (int k = 1; k < x->size; k++) {
+        int to = peer_after(x, k);
+        post_send(x, o, tag, to, out + send_offset[to], send_count[to]);
+    }
+    return (int)(o - x->op);
+}
+
+static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch,
+                      join_fn *join)
+{
+    int tag = tag_of(lane, ALL_REDUCE);
+    if (exchange_size(x) == 1) return EXCHANGE_NONE;
+    struct operation *o = open_operation(x);
+    o->join = join, o->buf = buf, o->scratch = scratch, o->count = n;
+    for (int k = 1; k < x->size; k++) {
+        int from = peer_before(x, k);
+        post_receive(x, o, tag, from, scratch + n * (size_t)from, n * sizeof *buf);
+    }
+    for (int k = 1; k < x->size; k++) post_send(x, o, tag, peer_after(x, k), buf, n * sizeof *buf);
+    return (int)(o - x->op);
+}
+
+static void join_sum(float *to, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] += x[i];
+}
+
+static void join_max(float *to, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
+}
+
+int exchange_all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
+{
+    return all_reduce(x, lane, buf, n, scratch, join_sum);
+}
+
+int exchange_all_reduce_max(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
+{
+    return all_reduce(x, lane, buf, n, scratch, join_max);
+}
+
+int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *count,
+                        const size_t *offset)
+{
+    unsigned char *slices = buf;
+    int tag = tag_of(lane, ALL_GATHER);
+    if (exchange_size(x) == 1) return EXCHANGE_NONE;
+    struct operation *o = open_operation(x);
+    for (int k = 1; k < x->size; k++) {
+        int from = peer_before(x, k);
+        post_receive(x, o, tag, from, slices + offset[from], count[from]);
+    }
+    for (int k = 1; k < x->size; k++)
+        post_send(x, o, tag, peer_after(x, k), slices + offset[x->rank], count[x->rank]);
+    return (int)(o - x->op);
+}
+
+/* ---- completing ---- */
+
+/* The terms in rank order, a block at a time; mine stands in buf, where the result goes. */
+static void join_in_order(const struct exchange *x, const struct operation *o)
+{
+    float acc[BLOCK];
+    for (size_t at = 0; at < o->count; at += BLOCK) {
+        size_t n = o->count - at < BLOCK ? o->count - at : BLOCK;
+        for (int i = 0; i < x->size; i++) {
+            const float *term = (i == x->rank ? o->buf : o->scratch + o->count * (size_t)i) + at;
+            if (i == 0)
+                memcpy(acc, term, n * sizeof *acc);
+            else
+                o->join(acc, term, n);
+        }
+        memcpy(o->buf + at, acc, n * sizeof *acc);
+    }
+}
+
+static struct operation *operation_of(struct exchange *x, int op)
+{
+    INVARIANT(x && op >= 0 && op < x->max_open && x->op[op].used, "exchange %d is not open", op);
+    return &x->op[op];
+}
+
+static void finish(struct exchange *x, struct operation *o)
+{
+    if (o->join) join_in_order(x, o);
+    o->used = false;
+}
+
+bool exchange_test(struct exchange *x, int op)
+{
+    if (op == EXCHANGE_NONE) return true;
+    struct operation *o = operation_of(x, op);
+    bool done = true;
+    for (int i = 0; i < o->n; i++) {
+        if (!p2p_test(x->p2p, o->ticket[i]))
+            done = false;
+        else
+            o->ticket[i] = TICKET_NONE;
+    }
+    if (done) finish(x, o);
+    return done;
+}
+
+void exchange_wait(struct exchange *x, int op)
+{
+    if (op == EXCHANGE_NONE) return;
+    struct operation *o = operation_of(x, op);
+    for (int i = 0; i < o->n; i++) p2p_wait(x->p2p, o->ticket[i]);
+    finish(x, o);
+}
+
+double exchange_waited(struct exchange *x)
+{
+    return x ? p2p_waited(x->p2p) : 0;
+}

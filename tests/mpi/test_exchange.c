@@ -1,0 +1,288 @@
+/* ranks: 1 2 3 4 */
+/* Exchanges that are posted and completed later: what arrives, that sums are those of rank order bit for bit, that lanes do not mind each
+ * other, and that a large exchange goes on while the rank computes. */
+#include "tests/support/check_mpi.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "comm/base/log.h"
+#include "comm/exchange.h"
+
+enum { MOST = 4, LARGEST = 1200003 };
+
+/* Numbers whose sum depends on the order: many magnitudes and both signs. */
+static float number(int rank, size_t i, int seed)
+{
+    unsigned h = (unsigned)i * 2654435761u + (unsigned)rank * 40503u + (unsigned)seed * 97u;
+    h ^= h >> 15, h *= 2246822519u, h ^= h >> 13;
+    float x = ldexpf((float)(h & 0xffffff), (int)(h >> 24) % 24 - 30);
+    return h & 1 ? x : -x;
+}
+
+static float right_sum(size_t i, int seed)
+{
+    float sum = number(0, i, seed);
+    for (int r = 1; r < ck_world.size; r++) sum += number(r, i, seed);
+    return sum;
+}
+
+static float right_max(size_t i, int seed)
+{
+    float max = number(0, i, seed);
+    for (int r = 1; r < ck_world.size; r++)
+        if (number(r, i, seed) > max) max = number(r, i, seed);
+    return max;
+}
+
+struct sum {
+    float *buf, *scratch;
+    size_t n;
+    int seed, op;
+    bool max;
+};
+
+static void sum_post(struct sum *s, struct exchange *x, int lane, size_t n, int seed, bool max)
+{
+    s->buf = calloc(n + 1, sizeof(float));
+    s->scratch = calloc((size_t)ck_world.size * n + 1, sizeof(float));
+    s->n = n, s->seed = seed, s->max = max;
+    for (size_t i = 0; i < n; i++) s->buf[i] = number(ck_world.rank, i, seed);
+    s->op = (max ? exchange_all_reduce_max : exchange_all_reduce)(x, lane, s->buf, n, s->scratch);
+}
+
+/* Numbers that are wrong. */
+static size_t sum_end(struct sum *s)
+{
+    size_t wrong = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        float right = s->max ? right_max(i, s->seed) : right_sum(i, s->seed);
+        wrong += memcmp(&s->buf[i], &right, sizeof right) != 0;
+    }
+    free(s->buf);
+    free(s->scratch);
+    return wrong;
+}
+
+START_TEST(sums_are_those_of_rank_order)
+{
+    static const size_t sizes[] = {0, 1, 3, 1000, 1024, 1025, LARGEST};
+    struct exchange *x = exchange_new(ck_world.comm, 2);
+    ck_all(exchange_rank(x) == ck_world.rank && exchange_size(x) == ck_world.size, "who");
+    for (int k = 0; k < 7; k++)
+        for (int max = 0; max < 2; max++) {
+            struct sum s;
+            sum_post(&s, x, k % EXCHANGE_LANES, sizes[k], k, max);
+            exchange_wait(x, s.op);
+            size_t wrong = sum_end(&s);
+            ck_all(wrong == 0, "%zu of %zu wrong, max %d", wrong, sizes[k], max);
+        }
+    exchange_free(x);
+}
+END_TEST
+
+/* Bytes that rank a has for rank b: none for some pairs, several pieces for others. */
+static size_t bytes_for(int a, int b, int round)
+{
+    static const size_t some[] = {0, 1, 5000, 3 << 20, 17, (2 << 20) + 1, 0};
+    return some[(a * 3 + b * 2 + round) % 7];
+}
+
+static unsigned char byte_for(int a, int b, size_t j)
+{
+    return (unsigned char)(j * 7 + (j >> 11) + (size_t)(a * 31 + b * 5));
+}
+
+struct shuffle {
+    unsigned char *in, *out;
+    size_t recv[MOST], recv_at[MOST], send[MOST], send_at[MOST];
+    int op;
+};
+
+static void shuffle_post(struct shuffle *s, struct exchange *x, int lane, int round)
+{
+    size_t in = 0, out = 0;
+    int me = ck_world.rank;
+    for (int r = 0; r < ck_world.size; r++) {
+        s->recv[r] = bytes_for(r, me, round), s->recv_at[r] = in, in += s->recv[r];
+        s->send[r] = bytes_for(me, r, round), s->send_at[r] = out, out += s->send[r];
+    }
+    s->in = calloc(in + 1, 1);
+    s->out = malloc(out + 1);
+    for (int r = 0; r < ck_world.size; r++)
+        for (size_t j = 0; j < s->send[r]; j++) s->out[s->send_at[r] + j] = byte_for(me, r, j);
+    s->op = exchange_all_to_all(x, lane, s->in, s->recv, s->recv_at, s->out, s->send, s->send_at);
+}
+
+static size_t shuffle_end(struct shuffle *s)
+{
+    size_t wrong = 0;
+    for (int r = 0; r < ck_world.size; r++)
+        for (size_t j = 0; j < s->recv[r]; j++)
+            wrong += s->in[s->recv_at[r] + j] != byte_for(r, ck_world.rank, j);
+    free(s->in);
+    free(s->out);
+    return wrong;
+}
+
+START_TEST(all_to_all_of_unequal_parts)
+{
+    struct exchange *x = exchange_new(ck_world.comm, 3);
+    for (int round = 0; round < 7; round++) {
+        struct shuffle s;
+        shuffle_post(&s, x, 0, round);
+        exchange_wait(x, s.op);
+        size_t wrong = shuffle_end(&s);
+        ck_all(wrong == 0, "round %d: %zu bytes", round, wrong);
+    }
+    exchange_free(x);
+}
+END_TEST
+
+START_TEST(all_gather_of_unequal_slices)
+{
+    struct exchange *x = exchange_new(ck_world.comm, 1);
+    size_t count[MOST], at[MOST], total = 0, wrong = 0;
+    for (int r = 0; r < ck_world.size; r++)
+        count[r] = bytes_for(r, 3, 1), at[r] = total + (size_t)r, total += count[r] + 1;
+    unsigned char *buf = calloc(total + 1, 1);
+    int me = ck_world.rank;
+    for (size_t j = 0; j < count[me]; j++) buf[at[me] + j] = byte_for(me, 9, j);
+    exchange_wait(x, exchange_all_gather(x, 2, buf, count, at));
+    for (int r = 0; r < ck_world.size; r++) {
+        for (size_t j = 0; j < count[r]; j++) wrong += buf[at[r] + j] != byte_for(r, 9, j);
+        wrong += buf[at[r] + count[r]] != 0;
+    }
+    ck_all(wrong == 0, "%zu bytes", wrong);
+    free(buf);
+    exchange_free(x);
+}
+END_TEST
+
+/* Rank by rank the lanes are posted and waited for in other orders; kinds and sizes mix in a lane. */
+START_TEST(lanes_are_independent)
+{
+    enum { EACH = 3 };
+    struct exchange *x = exchange_new(ck_world.comm, 4 * EACH);
+    for (int round = 0; round < 3; round++) {
+        struct sum sum[2][EACH];
+        struct shuffle shuffle[2][EACH];
+        size_t wrong = 0;
+        for (int k = 0; k < 2 * EACH; k++) {
+            int lane = ck_world.rank % 2 ? k % 2 : k / EACH,
+                i = ck_world.rank % 2 ? k / 2 : k % EACH;
+            sum_post(&sum[lane][i], x, 2 * lane, i == 1 ? LARGEST : 100, i + round, i == 2);
+            shuffle_post(&shuffle[lane][i], x, 2 * lane, i + round);
+        }
+        for (int k = 0; k < 2 * EACH; k++) {
+            int at = ck_world.rank % 3 == 1 ? 2 * EACH - 1 - k : k, lane = at / EACH, i = at % EACH;
+            exchange_wait(x, shuffle[lane][i].op);
+            exchange_wait(x, sum[lane][i].op);
+            wrong += shuffle_end(&shuffle[lane][i]) + sum_end(&sum[lane][i]);
+        }
+        ck_all(wrong == 0, "%zu wrong", wrong);
+    }
+    exchange_free(x);
+}
+END_TEST
+
+START_TEST(testing_completes_too)
+{
+    struct exchange *x = exchange_new(ck_world.comm, 2);
+    struct shuffle shuffle;
+    struct sum sum;
+    ck_all(exchange_test(x, EXCHANGE_NONE), "nothing to test");
+    exchange_wait(x, EXCHANGE_NONE);
+    shuffle_post(&shuffle, x, 1, 2);
+    sum_post(&sum, x, 1, LARGEST, 4, false);
+    bool done[2] = {false, false};
+    double start = clock_now();
+    while ((!done[0] || !done[1]) && clock_now() - start < 20) {
+        done[0] = done[0] || exchange_test(x, shuffle.op);
+        done[1] = done[1] || exchange_test(x, sum.op);
+    }
+    ck_all(done[0] && done[1], "not done after 20 s");
+    size_t wrong = shuffle_end(&shuffle) + sum_end(&sum);
+    ck_all(wrong == 0, "%zu wrong", wrong);
+    exchange_free(x);
+}
+END_TEST
+
+START_TEST(a_group_of_none)
+{
+    size_t n = 3, at = 0;
+    char in[3] = "", out[3] = "ab";
+    float a[2] = {1, 2};
+    ck_all(exchange_rank(NULL) == 0 && exchange_size(NULL) == 1, "who");
+    ck_all(exchange_all_reduce(NULL, 0, a, 2, NULL) == EXCHANGE_NONE && a[1] == 2, "sum");
+    ck_all(exchange_all_to_all(NULL, 1, in, &n, &at, out, &n, &at) == EXCHANGE_NONE, "shuffle");
+    ck_all(memcmp(in, out, 3) == 0, "what goes to itself");
+    ck_all(exchange_waited(NULL) == 0, "waited");
+}
+END_TEST
+
+/* ---- while we compute ---- */
+
+enum { MIB = 1 << 20 };
+
+static void pause_s(double seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)seconds};
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    nanosleep(&t, NULL);
+}
+
+/* One exchange of 64 MiB a member; between posting and waiting the rank is away for `away_s`. What was waited for, of
+ * the slowest. */
+static double exposed(struct exchange *x, struct shuffle *s, double away_s)
+{
+    MPI_OK(MPI_Barrier(ck_world.comm));
+    int op = exchange_all_to_all(x, 0, s->in, s->recv, s->recv_at, s->out, s->send, s->send_at);
+    exchange_waited(x);
+    if (away_s > 0) pause_s(away_s);
+    exchange_wait(x, op);
+    double mine = exchange_waited(x), all;
+    MPI_OK(MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_MAX, ck_world.comm));
+    return all;
+}
+
+/* A pass that leaves the processor alone takes twice as long as the exchange (the form of SYSTEMS 7.1): at least 95 % of
+ * it must be hidden. Open MPI alone hides 3 to 37 %. The machine is shared, so the best of ten tries counts. */
+START_TEST(a_large_exchange_is_hidden)
+{
+    if (ck_world.size == 1) return;
+    struct exchange *x = exchange_new(ck_world.comm, 1);
+    struct shuffle s;
+    size_t each = (size_t)64 * MIB / (size_t)(ck_world.size - 1);
+    for (int r = 0; r < ck_world.size; r++) {
+        s.recv[r] = s.send[r] = r == ck_world.rank ? 0 : each;
+        s.recv_at[r] = s.send_at[r] = each * (size_t)r;
+    }
+    s.in = malloc(each * (size_t)ck_world.size);
+    s.out = malloc(each * (size_t)ck_world.size);
+    memset(s.in, 1, each * (size_t)ck_world.size);
+    memset(s.out, 2, each * (size_t)ck_world.size);
+    double best = 0;
+    exposed(x, &s, 0);
+    for (int k = 0; k < 10 && best < 0.95; k++) {
+        double alone = exposed(x, &s, 0), hidden = 1 - exposed(x, &s, 2 * alone) / alone;
+        if (hidden > best) best = hidden;
+        watchdog_feed();
+    }
+    if (ck_world.rank == 0) fprintf(stderr, "hidden: %.1f %%\n", 100 * best);
+    ck_all(best >= 0.95 || !ck_world.threads, "%.1f %% hidden", 100 * best);
+    free(s.in);
+    free(s.out);
+    exchange_free(x);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    const TTest *tests[] = {sums_are_those_of_rank_order, all_to_all_of_unequal_parts,
+                            all_gather_of_unequal_slices, lanes_are_independent,
+                            testing_completes_too,        a_group_of_none,
+                            a_large_exchange_is_hidden};
+    return check_mpi_main("exchange", tests, 7, argc, argv);
+}
