@@ -52,45 +52,44 @@ static void qk_norm_backward(struct pass *p, const struct layer *l, struct acts 
 }
 
 /* Up to rotated queries and keys. */
-static void project(const struct chunk *c, const struct layer *l, struct acts *k, const int *pos,
-                    int T)
+static void project(const struct pass *p, const struct layer *l, struct acts *k)
 {
+    const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
+    int T = p->rows->T;
     c->ops->rmsnorm_forward(k->n1, k->rstd1, k->x, weight_of(c, l->norm1), T, d->C, d->norm_eps);
     c->ops->linear_forward(d->qk_norm ? k->raw : k->qkv, false, k->n1, &l->qkv,
                            weight_of(c, l->bqkv), T);
     if (d->qk_norm) qk_norm_forward(c, l, k, T);
-    c->ops->rope(k->qkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, pos, c->cos_sin, false);
+    c->ops->rope(k->qkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, p->rows->pos, c->cos_sin, false);
 }
 
-/* From attention's output. */
-static void finish(const struct chunk *c, const struct layer *l, struct acts *k, int T)
+static void attend_cached(const struct pass *p, int layer, struct acts *k)
 {
+    const struct chunk *c = p->chunk;
+    struct kv_layer *kv = &p->cache->layer[layer];
+    int T = p->rows->T;
+    c->ops->kv_store(kv, k->qkv, p->decode->kv, T, &c->d);
+    c->ops->attention_cached(k->att, k->qkv, kv, p->decode->kv, T, &c->d, c->scratch.attention);
+}
+
+static void forward(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    const struct layer *l = &c->layer[layer];
+    struct acts *k = &slot_of(p)->layer[layer];
+    int T = p->rows->T;
+    project(p, l, k);
+    if (p->decode)
+        attend_cached(p, layer, k);
+    else
+        c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d,
+                                  c->scratch.attention);
     c->ops->linear_forward(c->scratch.branch, false, k->att, &l->o, NULL, T);
     c->ops->add(k->x2, k->x, c->scratch.branch, (size_t)T * (size_t)c->d.C);
 }
 
-void attention_forward(struct pass *p, int layer)
-{
-    struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
-    project(c, &c->layer[layer], k, p->rows->pos, p->rows->T);
-    c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d, c->scratch.attention);
-    finish(c, &c->layer[layer], k, p->rows->T);
-}
-
-void attention_decode(struct chunk *c, int layer, const struct decode_rows *rows,
-                      struct cache *cache)
-{
-    struct acts *k = &c->once;
-    struct kv_layer *kv = &cache->layer[layer];
-    project(c, &c->layer[layer], k, rows->kv.pos, rows->T);
-    c->ops->kv_store(kv, k->qkv, rows->kv, rows->T, &c->d);
-    c->ops->attention_cached(k->att, k->qkv, kv, rows->kv, rows->T, &c->d, c->scratch.attention);
-    finish(c, &c->layer[layer], k, rows->T);
-}
-
-void attention_backward_input(struct pass *p, int layer)
+static void backward_input(struct pass *p, int layer)
 {
     struct chunk *c = p->chunk;
     const struct ops *ops = c->ops;
@@ -113,7 +112,7 @@ void attention_backward_input(struct pass *p, int layer)
                           weight_of(c, l->norm1), k->rstd1, dx2, T, d->C);
 }
 
-void attention_backward_weight(struct pass *p, int layer)
+static void backward_weight(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
@@ -125,3 +124,5 @@ void attention_backward_weight(struct pass *p, int layer)
     c->ops->linear_backward_weight(grad_of(p, l->wqkv), grad_of(p, l->bqkv), k->qkv, k->n1,
                                    dims_qkv(d), d->C, T);
 }
+
+const struct part PART_ATTENTION = {{forward}, {backward_input}, backward_weight};

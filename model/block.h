@@ -1,13 +1,14 @@
 /* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, ends.c, slot.c) and by
  * chunk.c only.
  *
- * A part is one step of a pass: an end of the model or a half-layer,
+ * A part of a pass is an end of the model or a half-layer,
  *
  *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
  *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2))
  *
- * and three functions: forward, backward-input, backward-weight. Nothing in the shared scratch lives longer than
- * one step, so that passes of one chunk may be stepped in turn.
+ * and three rows of sub-steps: forward, backward-input, backward-weight (struct part). A sub-step computes, and may post one
+ * exchange at its end; what the exchange moves belongs to the kind of pass, because a forward and a backward pass of one chunk may be
+ * stepped in turn. Nothing in the shared scratch lives longer than one step.
  *
  * The gradient of the residual stream needs no memory of its own. Going backward, dx2 of layer l is written
  * over the output of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2. dqkv and dgu take the
@@ -72,12 +73,13 @@ struct chunk {
     const unsigned char *weights; /* real, flat */
     int T_max, slots;
     bool training;
+    struct parallel parallel;
     struct param_list params;
     struct layer *layer;                       /* [count] */
     const struct param *embed, *norm_f, *head; /* NULL without the end */
     struct linear head_linear;
     float *cos_sin;    /* (max_context, D) */
-    struct slot *slot; /* [slots] */
+    struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
     struct acts once;  /* the layer at work when nothing is kept: decoding and scoring */
     struct scratch scratch;
 };
@@ -120,24 +122,28 @@ static inline void buffers_exchange(void **a, void **b)
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
 void chunk_place_memory(struct chunk *c, struct arena *a);
 
-/* The parts. `layer` counts within the chunk. */
-void attention_forward(struct pass *p, int layer);
-void attention_backward_input(struct pass *p, int layer);
-void attention_backward_weight(struct pass *p, int layer);
-void ffn_forward(struct pass *p, int layer);
-void ffn_backward_input(struct pass *p, int layer);
-void ffn_backward_weight(struct pass *p, int layer);
-void embed_forward(struct pass *p, int layer);
-void embed_backward_input(struct pass *p, int layer);
-void embed_backward_weight(struct pass *p, int layer);
-void head_forward(struct pass *p, int layer);
-void head_backward_input(struct pass *p, int layer);
-void head_backward_weight(struct pass *p, int layer);
+/* Lanes of an exchange: members post the operations of one lane in the same order. */
+enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: a direction each */ };
+static inline int lane_of(const struct pass *p)
+{
+    if (p->kind == PASS_DECODE) return LANE_DECODE + p->decode->lane;
+    return p->kind == PASS_F ? LANE_FORWARD : LANE_BACKWARD;
+}
+/* A sub-step's last call: the next one runs when `operation`, posted on x, is done. */
+static inline void pass_posted(struct pass *p, struct exchange *x, int operation)
+{
+    p->exchange = x;
+    p->open = operation;
+}
 
-/* The same for rows of cached sequences, in place: layer's input and output are once.x. */
-void attention_decode(struct chunk *c, int layer, const struct decode_rows *rows,
-                      struct cache *cache);
-void ffn_decode(struct chunk *c, int layer, int T);
-void head_decode(struct chunk *c, float *logits, int T);
+/* What a part does in passes of each kind; `layer` counts within the chunk. Rows end with NULL. */
+enum { SUB_STEPS = 6 };
+typedef void sub_step(struct pass *p, int layer);
+struct part {
+    sub_step *forward[SUB_STEPS + 1];
+    sub_step *backward_input[SUB_STEPS + 1];
+    sub_step *backward_weight; /* posts nothing */
+};
+extern const struct part PART_EMBED, PART_ATTENTION, PART_FFN, PART_HEAD;
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comm/base/die.h"
+#include "comm/exchange.h"
 #include "model/block.h"
 
 /* --- placing --- */
@@ -67,7 +68,8 @@ static void cos_sin_place(struct chunk *c, struct arena *a)
 }
 
 struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
-                        const void *weights, int T_max, int slots, bool training, struct arena *a)
+                        struct parallel parallel, const void *weights, int T_max, int slots,
+                        bool training, struct arena *a)
 {
     struct chunk *c = calloc_or_die(1, sizeof *c);
     INVARIANT(span.count > 0 || span.embed || span.head, "an empty chunk of %d rows", T_max);
@@ -75,14 +77,15 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     c->d = *d;
     c->span = span;
     c->ops = ops;
+    c->parallel = parallel;
     c->weights = weights;
     c->T_max = T_max;
     c->slots = slots;
     c->training = training;
     param_list_make(&c->params, d, span);
     c->layer = calloc_or_die((size_t)span.count, sizeof *c->layer);
-    c->slot = calloc_or_die((size_t)slots, sizeof *c->slot);
-    for (int i = 0; i < slots; i++)
+    c->slot = calloc_or_die((size_t)slots + 1, sizeof *c->slot);
+    for (int i = 0; i <= slots; i++)
         c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));
     find_params(c);
     cos_sin_place(c, a);
@@ -95,7 +98,7 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
 void chunk_free(struct chunk *c)
 {
     if (!c) return;
-    for (int i = 0; i < c->slots; i++) free(c->slot[i].layer);
+    for (int i = 0; i <= c->slots; i++) free(c->slot[i].layer);
     free(c->slot);
     free(c->layer);
     param_list_free(&c->params);
@@ -127,33 +130,42 @@ void chunk_use_weights(struct chunk *c, const void *weights)
 
 /* --- passes --- */
 
-enum part { PART_EMBED, PART_ATTENTION, PART_FFN, PART_HEAD };
-
-static const struct {
-    void (*forward)(struct pass *p, int layer);
-    void (*backward_input)(struct pass *p, int layer);
-    void (*backward_weight)(struct pass *p, int layer);
-} PARTS[] = {
-    [PART_EMBED] = {embed_forward, embed_backward_input, embed_backward_weight},
-    [PART_ATTENTION] = {attention_forward, attention_backward_input, attention_backward_weight},
-    [PART_FFN] = {ffn_forward, ffn_backward_input, ffn_backward_weight},
-    [PART_HEAD] = {head_forward, head_backward_input, head_backward_weight},
-};
-
-static int steps_of(const struct chunk *c)
+static int parts_of(const struct chunk *c)
 {
     return (c->span.embed ? 1 : 0) + 2 * c->span.count + (c->span.head ? 1 : 0);
 }
 
 /* The i-th part, counted in forward order. */
-static enum part part_at(const struct chunk *c, int i, int *layer)
+static const struct part *part_at(const struct chunk *c, int i, int *layer)
 {
     *layer = 0;
-    if (c->span.embed && i == 0) return PART_EMBED;
+    if (c->span.embed && i == 0) return &PART_EMBED;
     i -= c->span.embed ? 1 : 0;
-    if (i == 2 * c->span.count) return PART_HEAD;
+    if (i == 2 * c->span.count) return &PART_HEAD;
     *layer = i / 2;
-    return i % 2 == 0 ? PART_ATTENTION : PART_FFN;
+    return i % 2 == 0 ? &PART_ATTENTION : &PART_FFN;
+}
+
+/* A pass is one of three directions, decoding a forward one. */
+static bool is_forward(const struct pass *p)
+{
+    return p->kind == PASS_F || p->kind == PASS_DECODE;
+}
+static bool is_backward(const struct pass *p)
+{
+    return p->kind == PASS_B || p->kind == PASS_BW;
+}
+
+/* The i-th sub-step of a part in this pass, NULL behind the last. */
+static sub_step *sub_step_at(const struct pass *p, const struct part *part, int i)
+{
+    if (is_forward(p)) return part->forward[i];
+    int before = 0;
+    if (is_backward(p)) {
+        while (part->backward_input[before]) before++;
+        if (i < before) return part->backward_input[i];
+    }
+    return i == before && p->kind != PASS_B ? part->backward_weight : NULL;
 }
 
 static size_t stream_bytes(const struct chunk *c, int T)
@@ -166,35 +178,40 @@ void pass_begin(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     int T = p->rows->T;
-    bool forward = p->kind == PASS_F, backward = p->kind == PASS_B || p->kind == PASS_BW;
+    bool decode = p->kind == PASS_DECODE;
     INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
-    INVARIANT(p->slot >= 0 && p->slot < c->slots, "slot %d of %d", p->slot, c->slots);
-    INVARIANT(forward || c->training, "pass %d of a chunk without training", (int)p->kind);
-    INVARIANT(c->training || !c->span.head || !p->head->loss, "a loss, slot %d, without training",
-              p->slot);
-    p->at = 0;
-    if (forward && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
-    if (backward && !c->span.head) memcpy(slot_of(p)->dy, p->in, stream_bytes(c, T));
+    INVARIANT(p->slot >= 0 && p->slot < c->slots + decode, "slot %d of %d", p->slot, c->slots);
+    INVARIANT(is_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
+    INVARIANT(c->training || !c->span.head || decode || !p->head->loss,
+              "a loss, slot %d, without training", p->slot);
+    p->at = p->sub = 0;
+    p->open = EXCHANGE_NONE;
+    if (is_forward(p) && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
+    if (is_backward(p) && !c->span.head) memcpy(slot_of(p)->dy, p->in, stream_bytes(c, T));
 }
 
 static void pass_end(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     size_t bytes = stream_bytes(c, p->rows->T);
-    bool forward = p->kind == PASS_F, backward = p->kind == PASS_B || p->kind == PASS_BW;
-    if (forward && !c->span.head) memcpy(p->out, slot_of(p)->y, bytes);
-    if (backward && !c->span.embed) memcpy(p->out, gradient_at(p, 0), bytes);
+    if (is_forward(p) && !c->span.head) memcpy(p->out, slot_of(p)->y, bytes);
+    if (is_backward(p) && !c->span.embed) memcpy(p->out, gradient_at(p, 0), bytes);
 }
 
 bool pass_step(struct pass *p)
 {
-    int steps = steps_of(p->chunk), layer;
-    bool forward = p->kind == PASS_F;
-    enum part part = part_at(p->chunk, forward ? p->at : steps - 1 - p->at, &layer);
-    if (forward) PARTS[part].forward(p, layer);
-    if (p->kind == PASS_B || p->kind == PASS_BW) PARTS[part].backward_input(p, layer);
-    if (p->kind == PASS_W || p->kind == PASS_BW) PARTS[part].backward_weight(p, layer);
-    if (++p->at < steps) return false;
+    int parts = parts_of(p->chunk), layer;
+    const struct part *part = part_at(p->chunk, is_forward(p) ? p->at : parts - 1 - p->at, &layer);
+    if (p->open != EXCHANGE_NONE) exchange_wait(p->exchange, p->open);
+    p->open = EXCHANGE_NONE;
+    sub_step *run;
+    while (p->open == EXCHANGE_NONE && (run = sub_step_at(p, part, p->sub))) {
+        run(p, layer);
+        p->sub++;
+    }
+    if (p->open != EXCHANGE_NONE) return false;
+    p->sub = 0;
+    if (++p->at < parts) return false;
     pass_end(p);
     return true;
 }
@@ -204,19 +221,15 @@ bool pass_step(struct pass *p)
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
                   const void *in, void *out, float *logits)
 {
-    int T = rows->T;
-    void *x = c->once.x;
-    INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
-    if (c->span.embed)
-        c->ops->embed_forward(x, weight_of(c, c->embed), rows->token, T, c->d.C);
-    else
-        memcpy(x, in, stream_bytes(c, T));
-    for (int l = 0; l < c->span.count; l++) {
-        attention_decode(c, l, rows, cache);
-        ffn_decode(c, l, T);
-    }
-    if (c->span.head)
-        head_decode(c, logits, T - rows->skip);
-    else
-        memcpy(out, x, stream_bytes(c, T));
+    struct rows plain = {.T = rows->T, .token = rows->token, .pos = rows->kv.pos};
+    struct pass p = {.kind = PASS_DECODE,
+                     .chunk = c,
+                     .slot = c->slots,
+                     .rows = &plain,
+                     .in = in,
+                     .out = out,
+                     .decode = rows,
+                     .cache = cache,
+                     .logits = logits};
+    pass_run(&p);
 }

@@ -1,8 +1,9 @@
 /* A run of layers as passes: what one pipeline stage computes. Knows no schedule.
  *
- * A pass is stepped: pass_step runs one half-layer (attention or FFN), an end of the model, or, later,
- * up to the next exchange, and returns. Forward, backward-input and backward-weight are separate; what W needs stays in the
- * slot until it has run. Passes of one chunk in different slots may be stepped in turn. */
+ * A pass is stepped: pass_step computes up to the next exchange, posts it, and returns; the next call waits for it and goes
+ * on. A half-layer (attention or FFN) or an end of the model that exchanges nothing is one step. Two passes stepped in turn
+ * overlap: while one's exchange is on the wire the other computes. Forward, backward-input and backward-weight are separate; what W
+ * needs stays in the slot until it has run. One forward and one backward pass of a chunk, in different slots, may be open at once. */
 #ifndef DUET_MODEL_CHUNK_H
 #define DUET_MODEL_CHUNK_H
 
@@ -28,12 +29,20 @@ struct head_io {
     void *ctx;
 };
 
+/* The groups of ranks that share the layers of a chunk, and over which its passes exchange; NULL: no such axis.
+ * tp: tensor parallelism, ep: expert parallelism. Kept until chunk_free. */
+struct exchange;
+struct parallel {
+    struct exchange *tp, *ep;
+};
+
 struct chunk;
 /* Places a chunk (arena measures or places). weights: real, flat as param_list_make; kept until the end. T_max: largest
  * micro-batch; slots: activation slots; training false leaves out everything backward needs: such a chunk decodes, and scores (PASS_F
  * with loss NULL). The struct itself is the heap's: chunk_free also after measuring. Weights that are there already are packed. */
 struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
-                        const void *weights, int T_max, int slots, bool training, struct arena *a);
+                        struct parallel parallel, const void *weights, int T_max, int slots,
+                        bool training, struct arena *a);
 void chunk_free(struct chunk *c);
 const struct param_list *chunk_params(const struct chunk *c);
 /* After weights changed. */
@@ -41,22 +50,37 @@ void chunk_repack(struct chunk *c);
 /* Uses other weights (same layout) from now on, e.g. the reference model's: repacks. */
 void chunk_use_weights(struct chunk *c, const void *weights);
 
-enum pass_kind { PASS_F, PASS_B, PASS_W, PASS_BW };
+/* One decode (or prompt) step: rows of several cached sequences. */
+struct decode_rows {
+    int T;
+    int skip; /* the last so many rows (of a prompt) need no logits */
+    int lane; /* of the exchanges: 0 or 1, the direction */
+    const int *token;
+    struct kv_rows kv;
+};
+
+enum pass_kind { PASS_F, PASS_B, PASS_W, PASS_BW, PASS_DECODE /* chunk_decode's own */ };
 struct pass {
     enum pass_kind kind;
     struct chunk *chunk;
     int slot;
-    int at; /* next step */
+    int at;  /* parts done */
+    int sub; /* sub-steps done of the next part */
+    struct exchange *exchange;
+    int open; /* the operation under way on it */
     const struct rows *rows;
     const void *in; /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
     void *out;      /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
     float *grad; /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
-    struct head_io *head; /* with head only */
+    struct head_io *head;             /* with head only */
+    const struct decode_rows *decode; /* of PASS_DECODE, as the next two */
+    struct cache *cache;
+    float *logits;
 };
 /* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T rows of in are
  * read, and of out written. B then W leave the same bits in grad as BW does. */
 void pass_begin(struct pass *p);
-/* One step; true when finished. */
+/* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);
 static inline void pass_run(struct pass *p)
 {
@@ -65,14 +89,8 @@ static inline void pass_run(struct pass *p)
     }
 }
 
-/* One decode (or prompt) step: rows of several cached sequences. in: real (T,C) or NULL with embed (then
- * token is used); out: real (T,C); with head: logits float (T-skip,V) of the rows into `logits` instead. */
-struct decode_rows {
-    int T;
-    int skip; /* the last so many rows (of a prompt) need no logits */
-    const int *token;
-    struct kv_rows kv;
-};
+/* in: real (T,C) or NULL with embed (then token is used); out: real (T,C); with head: logits float (T-skip,V) of
+ * the rows into `logits` instead. The same parts as a forward pass, on cached keys and values. */
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
                   const void *in, void *out, float *logits);
 

@@ -1,7 +1,7 @@
 /* The ends of the model: the embedding, and the head with its norm, logits and loss. `layer` is not used. */
 #include "model/block.h"
 
-void embed_forward(struct pass *p, int layer)
+static void embed_forward(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     (void)layer;
@@ -9,20 +9,16 @@ void embed_forward(struct pass *p, int layer)
                           c->d.C);
 }
 
-/* Tokens have no gradient. */
-void embed_backward_input(struct pass *p, int layer)
-{
-    (void)p;
-    (void)layer;
-}
-
-void embed_backward_weight(struct pass *p, int layer)
+static void embed_backward_weight(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     (void)layer;
     c->ops->embed_backward(grad_of(p, c->embed), gradient_at(p, 0), p->rows->token, p->rows->T,
                            c->d.C);
 }
+
+/* Tokens have no gradient: nothing to do in B. */
+const struct part PART_EMBED = {{embed_forward}, {NULL}, embed_backward_weight};
 
 static void logits_of(const struct chunk *c, float *logits, void *nf, float *rstd, const void *y,
                       int T)
@@ -32,14 +28,13 @@ static void logits_of(const struct chunk *c, float *logits, void *nf, float *rst
 }
 
 /* The loss belongs to the forward pass: what B needs of the logits is their gradient, kept as real. */
-void head_forward(struct pass *p, int layer)
+static void head_train(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     struct slot *s = slot_of(p);
     const struct head_io *io = p->head;
     float *logits = c->scratch.logits;
     int T = p->rows->T, V = c->d.V;
-    (void)layer;
     logits_of(c, logits, s->nf, s->rstd_f, s->y, T);
     c->ops->logprob_forward(io->logp, io->entropy, logits, io->target, io->inv_temperature, T, V);
     if (!io->loss) return;
@@ -47,12 +42,17 @@ void head_forward(struct pass *p, int layer)
     c->ops->logprob_backward(s->dlogits, io->dlogp, logits, io->target, io->inv_temperature, T, V);
 }
 
-void head_decode(struct chunk *c, float *logits, int T)
+static void head_forward(struct pass *p, int layer)
 {
-    logits_of(c, logits, c->once.n1, c->once.rstd1, c->once.x, T);
+    const struct slot *s = slot_of(p);
+    (void)layer;
+    if (p->decode)
+        logits_of(p->chunk, p->logits, s->nf, s->rstd_f, s->y, p->rows->T - p->decode->skip);
+    else
+        head_train(p);
 }
 
-void head_backward_input(struct pass *p, int layer)
+static void head_backward_input(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     struct slot *s = slot_of(p);
@@ -63,7 +63,7 @@ void head_backward_input(struct pass *p, int layer)
                              weight_of(c, c->norm_f), s->rstd_f, NULL, T, c->d.C);
 }
 
-void head_backward_weight(struct pass *p, int layer)
+static void head_backward_weight(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     const struct slot *s = slot_of(p);
@@ -71,3 +71,5 @@ void head_backward_weight(struct pass *p, int layer)
     c->ops->linear_backward_weight(grad_of(p, c->head), NULL, s->dlogits, s->nf, c->d.V, c->d.C,
                                    p->rows->T);
 }
+
+const struct part PART_HEAD = {{head_forward}, {head_backward_input}, head_backward_weight};

@@ -1,30 +1,23 @@
 /* The FFN half of a layer: y = x2 + wdown . swiglu(wgu . norm2(x2)). */
 #include "model/block.h"
 
-/* y may be the layer's input: that is dead by now. */
-static void run(const struct chunk *c, const struct layer *l, struct acts *k, void *y, int T)
+/* The output may lie over the layer's input: that is dead by now. */
+static void forward(struct pass *p, int layer)
 {
+    const struct chunk *c = p->chunk;
     const struct ops *ops = c->ops;
     const struct dims *d = &c->d;
+    const struct layer *l = &c->layer[layer];
+    struct acts *k = &slot_of(p)->layer[layer];
+    int T = p->rows->T;
     ops->rmsnorm_forward(k->n2, k->rstd2, k->x2, weight_of(c, l->norm2), T, d->C, d->norm_eps);
     ops->linear_forward(k->gu, false, k->n2, &l->gu, NULL, T);
     ops->swiglu_forward(k->h, k->gu, T, d->F);
     ops->linear_forward(c->scratch.branch, false, k->h, &l->down, NULL, T);
-    ops->add(y, k->x2, c->scratch.branch, (size_t)T * (size_t)d->C);
+    ops->add(stream_at(p, layer + 1), k->x2, c->scratch.branch, (size_t)T * (size_t)d->C);
 }
 
-void ffn_forward(struct pass *p, int layer)
-{
-    struct chunk *c = p->chunk;
-    run(c, &c->layer[layer], &slot_of(p)->layer[layer], stream_at(p, layer + 1), p->rows->T);
-}
-
-void ffn_decode(struct chunk *c, int layer, int T)
-{
-    run(c, &c->layer[layer], &c->once, c->once.x, T);
-}
-
-void ffn_backward_input(struct pass *p, int layer)
+static void backward_input(struct pass *p, int layer)
 {
     struct chunk *c = p->chunk;
     const struct ops *ops = c->ops;
@@ -41,7 +34,7 @@ void ffn_backward_input(struct pass *p, int layer)
                           weight_of(c, l->norm2), k->rstd2, dy, T, c->d.C);
 }
 
-void ffn_backward_weight(struct pass *p, int layer)
+static void backward_weight(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
@@ -52,3 +45,5 @@ void ffn_backward_weight(struct pass *p, int layer)
                                    d->C, d->F, T);
     c->ops->linear_backward_weight(grad_of(p, l->wgu), NULL, k->gu, k->n2, 2 * d->F, d->C, T);
 }
+
+const struct part PART_FFN = {{forward}, {backward_input}, backward_weight};

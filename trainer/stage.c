@@ -173,7 +173,7 @@ static void actor_place(struct actor *a, bool with_reference)
         for (int s = 0; training && s < (a->n_local == 1 ? a->sums : 1); s++)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
         chunk_free(l->model);
-        l->model = chunk_new(&a->dims, l->span, a->ops, l->weights, a->T_max,
+        l->model = chunk_new(&a->dims, l->span, a->ops, (struct parallel){0}, l->weights, a->T_max,
                              training ? a->stage.slots : 1, training, ar);
     }
     a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);

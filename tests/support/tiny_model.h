@@ -123,8 +123,9 @@ static inline void tiny_model_make(struct tiny_model *m, const struct dims *d,
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < stages; c++) {
             chunk_free(m->chunk[c]);
-            m->chunk[c] = chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, m->weights[c],
-                                    T_max, training ? TINY_SLOTS : 1, training, &m->arena);
+            m->chunk[c] =
+                chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, (struct parallel){0},
+                          m->weights[c], T_max, training ? TINY_SLOTS : 1, training, &m->arena);
         }
         if (round == 0) arena_back(&m->arena, m->arena.used);
     }

@@ -49,7 +49,8 @@ static void decode(struct decoder *d, const struct call *call)
             ck_assert(cache_extend(&d->cache[c], call->slot[t], call->pos[t]));
             table[t] = cache_table(&d->cache[c], call->slot[t]);
         }
-        struct decode_rows rows = {call->T, call->skip, call->token, {call->pos, table}};
+        struct decode_rows rows = {
+            .T = call->T, .skip = call->skip, .token = call->token, .kv = {call->pos, table}};
         chunk_decode(d->m.chunk[c], &rows, &d->cache[c], d->m.message[c], d->m.message[c + 1],
                      d->logits);
     }
