@@ -3,22 +3,53 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+
+int mesh_rank_at(const struct mesh *m, struct mesh_at at)
+{
+    return (at.d * m->pp + at.p) * m->tp + at.t;
+}
 
 int mesh_rank(const struct mesh *m, int d, int p)
 {
-    return d * m->pp + p;
+    return mesh_rank_at(m, (struct mesh_at){d, p, m->t});
 }
 
-void mesh_coords(const struct mesh *m, int rank, int *d, int *p)
+struct mesh_at mesh_coords(const struct mesh *m, int rank)
 {
-    *d = rank / m->pp;
-    *p = rank % m->pp;
+    return (struct mesh_at){rank / m->tp / m->pp, rank / m->tp % m->pp, rank % m->tp};
 }
 
-static bool pipeline_can(int pp, bool mirrored, int layers)
+/* --- what can be --- */
+
+static bool divides(int part, int whole)
 {
-    return pp >= 1 && pp <= layers && (!mirrored || pp % 2 == 0);
+    return whole == 0 || whole % part == 0;
 }
+
+static bool pipeline_can(const struct mesh_shape *s, const struct mesh_limits *l)
+{
+    return s->pp >= 1 && (l->layers == 0 || s->pp <= l->layers) && (!s->mirrored || s->pp % 2 == 0);
+}
+
+static bool tensor_can(const struct mesh_shape *s, const struct mesh_limits *l)
+{
+    return s->tp >= 1 && divides(s->tp, l->heads) && divides(s->tp, l->kv_heads) &&
+           divides(s->tp, l->ffn) && (l->vocabulary == 0 || s->tp <= l->vocabulary);
+}
+
+static bool expert_can(const struct mesh_shape *s, const struct mesh_limits *l)
+{
+    if (s->ep < 1 || s->dp % s->ep) return false;
+    return l->experts == NO_EXPERTS ? s->ep == 1 : divides(s->ep, l->experts);
+}
+
+static bool can(const struct mesh_shape *s, const struct mesh_limits *l)
+{
+    return s->dp >= 1 && pipeline_can(s, l) && tensor_can(s, l) && expert_can(s, l);
+}
+
+/* --- proposals --- */
 
 /* How far two sizes are apart: 4 is as near to 2 as to 8. */
 static double apart(int a, int b)
@@ -26,56 +57,156 @@ static double apart(int a, int b)
     return fabs(log((double)a / (b > 0 ? b : 1)));
 }
 
-/* The pipeline length nearest to pp whose mesh uses exactly `ranks`; 0 when there is none. Of two equally
- * near the shorter. */
-static int nearest_pp(int pp, bool mirrored, int ranks, int layers)
+static double distance(const struct mesh_shape *a, const struct mesh_shape *b)
 {
-    int best = 0;
-    for (int q = 1; q <= ranks; q++) {
-        if (ranks % q || !pipeline_can(q, mirrored, layers)) continue;
-        if (best == 0 || apart(q, pp) < apart(best, pp) - 1e-9) best = q;
-    }
+    return apart(a->pp, b->pp) + apart(a->tp, b->tp) + apart(a->ep, b->ep);
+}
+
+/* The mesh nearest to the wish that uses exactly `ranks`; dp 0 when there is none. Of equally near ones that with the smallest
+ * pp, then tp. */
+static struct mesh_shape nearest(struct mesh_shape wish, int ranks, const struct mesh_limits *l)
+{
+    struct mesh_shape best = {0};
+    for (int pp = 1; pp <= ranks; pp++)
+        for (int tp = 1; ranks % pp == 0 && tp <= ranks / pp; tp++)
+            for (int ep = 1; ranks / pp % tp == 0 && ep <= ranks / pp / tp; ep++) {
+                struct mesh_shape s = {ranks / pp / tp, pp, tp, ep, wish.mirrored};
+                if (!can(&s, l)) continue;
+                if (best.dp == 0 || distance(&s, &wish) < distance(&best, &wish) - 1e-9) best = s;
+            }
     return best;
 }
 
-/* Says what can be: same kind of mesh on these ranks, else the other kind, and on how many ranks the wish
- * could be had. */
-static void propose(int dp, int pp, bool mirrored, int ranks, int layers, struct problems *p)
+/* "dp 2 x pp 4 x tp 2 with ep 2"; sizes of 1 beyond dp and pp are not said. */
+static void shape_text(char out[96], struct mesh_shape s)
 {
-    char text[256];
-    int n = 0, same = nearest_pp(pp, mirrored, ranks, layers);
-    int plain = mirrored ? nearest_pp(pp, false, ranks, layers) : 0;
-    if (same) n = snprintf(text, sizeof text, "dp %d x pp %d", ranks / same, same);
-    if (plain && plain != same)
-        n += snprintf(text + n, sizeof text - (size_t)n,
-                      "%sdp %d x pp %d with a schedule of one direction (1f1b)", n ? ", or " : "",
-                      ranks / plain, plain);
-    if (dp >= 1 && pipeline_can(pp, mirrored, layers) && dp * (long)pp != ranks)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%sdp %d x pp %d on %ld ranks",
-                      n ? ", or " : "", dp, pp, dp * (long)pp);
-    if (n)
-        problems_add(p, NULL, 0, "the nearest mesh on %d rank%s: %s", ranks, ranks == 1 ? "" : "s",
-                     text);
+    char tp[24] = "", ep[24] = "";
+    if (s.tp != 1) snprintf(tp, sizeof tp, " x tp %d", s.tp);
+    if (s.ep != 1) snprintf(ep, sizeof ep, " with ep %d", s.ep);
+    snprintf(out, 96, "dp %d x pp %d%s%s", s.dp, s.pp, tp, ep);
 }
 
-bool mesh_check(int dp, int pp, bool mirrored, int ranks, int layers, struct problems *p)
+static bool same(const struct mesh_shape *a, const struct mesh_shape *b)
 {
-    int before = p->n;
-    if (dp < 1) problems_add(p, NULL, 0, "mesh: dp is %d, it must be at least 1", dp);
-    if (pp < 1) problems_add(p, NULL, 0, "mesh: pp is %d, it must be at least 1", pp);
-    if (dp >= 1 && pp >= 1 && (long)dp * pp != ranks)
-        problems_add(p, NULL, 0, "mesh: dp %d x pp %d takes %ld ranks, the job has %d", dp, pp,
-                     (long)dp * pp, ranks);
-    if (mirrored && pp >= 1 && pp % 2)
+    return a->dp == b->dp && a->pp == b->pp && a->tp == b->tp && a->ep == b->ep;
+}
+
+static long ranks_of(const struct mesh_shape *s)
+{
+    return (long)s->dp * s->pp * s->tp;
+}
+
+/* Appends; what does not fit is cut. */
+static void append(char *out, size_t size, const struct mesh_shape *s, const char *behind)
+{
+    char shape[96];
+    shape_text(shape, *s);
+    size_t n = strlen(out);
+    snprintf(out + n, size - n, "%s%s%s", n ? ", or " : "", shape, behind);
+}
+
+/* The same kind of mesh on these ranks, else the other kind, and on how many ranks the wish could be had. */
+void mesh_nearest(char *out, size_t size, struct mesh_shape s, int ranks,
+                  const struct mesh_limits *l)
+{
+    struct mesh_shape one_way = s, best = nearest(s, ranks, l);
+    one_way.mirrored = false;
+    struct mesh_shape plain = s.mirrored ? nearest(one_way, ranks, l) : best;
+    out[0] = '\0';
+    if (best.dp) append(out, size, &best, "");
+    if (plain.dp && !same(&plain, &best))
+        append(out, size, &plain, " with a schedule of one direction (1f1b)");
+    if (can(&s, l) && ranks_of(&s) != ranks) {
+        char behind[40];
+        snprintf(behind, sizeof behind, " on %ld ranks", ranks_of(&s));
+        append(out, size, &s, behind);
+    }
+}
+
+/* --- the check --- */
+
+static void check_size(const char *name, int size, struct problems *p)
+{
+    if (size < 1) problems_add(p, NULL, 0, "mesh: %s is %d, it must be at least 1", name, size);
+}
+
+static void check_ranks(const struct mesh_shape *s, int ranks, struct problems *p)
+{
+    char shape[96];
+    struct mesh_shape product = *s;
+    product.ep = 1;
+    shape_text(shape, product);
+    if (s->dp >= 1 && s->pp >= 1 && s->tp >= 1 && ranks_of(s) != ranks)
+        problems_add(p, NULL, 0, "mesh: %s takes %ld ranks, the job has %d", shape, ranks_of(s),
+                     ranks);
+}
+
+static void check_pipeline(const struct mesh_shape *s, const struct mesh_limits *l,
+                           struct problems *p)
+{
+    if (s->mirrored && s->pp >= 1 && s->pp % 2)
         problems_add(
             p, NULL, 0,
-            "mesh: pp is %d, but a schedule of two directions needs an even number of stages", pp);
-    if (pp > layers)
-        problems_add(p, NULL, 0, "mesh: %d stages cannot share %d layers, each needs one", pp,
-                     layers);
-    if (p->n > before) propose(dp, pp, mirrored, ranks, layers, p);
-    return p->n == before;
+            "mesh: pp is %d, but a schedule of two directions needs an even number of stages",
+            s->pp);
+    if (l->layers && s->pp > l->layers)
+        problems_add(p, NULL, 0, "mesh: %d stages cannot share %d layers, each needs one", s->pp,
+                     l->layers);
 }
+
+static void check_tensor(const struct mesh_shape *s, const struct mesh_limits *l,
+                         struct problems *p)
+{
+    const struct {
+        const char *what;
+        int n;
+    } divided[] = {{"query heads", l->heads},
+                   {"key/value heads", l->kv_heads},
+                   {"rows of the FFN's inner size", l->ffn}};
+    if (s->tp < 1) return;
+    for (size_t i = 0; i < sizeof divided / sizeof *divided; i++)
+        if (!divides(s->tp, divided[i].n))
+            problems_add(p, NULL, 0, "mesh: tp is %d, which does not divide %d %s", s->tp,
+                         divided[i].n, divided[i].what);
+    if (l->vocabulary && s->tp > l->vocabulary)
+        problems_add(p, NULL, 0, "mesh: %d ranks cannot share a vocabulary of %d tokens", s->tp,
+                     l->vocabulary);
+}
+
+static void check_expert(const struct mesh_shape *s, const struct mesh_limits *l,
+                         struct problems *p)
+{
+    if (s->ep <= 1) return;
+    if (s->dp >= 1 && s->dp % s->ep)
+        problems_add(p, NULL, 0, "mesh: ep is %d, which does not divide dp %d", s->ep, s->dp);
+    if (l->experts == NO_EXPERTS)
+        problems_add(p, NULL, 0, "mesh: ep is %d, but the model has no experts to share", s->ep);
+    else if (!divides(s->ep, l->experts))
+        problems_add(p, NULL, 0, "mesh: ep is %d, which does not divide %d experts", s->ep,
+                     l->experts);
+}
+
+bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, struct problems *p)
+{
+    char text[320];
+    int before = p->n;
+    check_size("dp", s.dp, p);
+    check_size("pp", s.pp, p);
+    check_size("tp", s.tp, p);
+    check_size("ep", s.ep, p);
+    check_ranks(&s, ranks, p);
+    check_pipeline(&s, l, p);
+    check_tensor(&s, l, p);
+    check_expert(&s, l, p);
+    if (p->n == before) return true;
+    mesh_nearest(text, sizeof text, s, ranks, l);
+    if (*text)
+        problems_add(p, NULL, 0, "the nearest mesh on %d rank%s: %s", ranks, ranks == 1 ? "" : "s",
+                     text);
+    return false;
+}
+
+/* --- communicators --- */
 
 static MPI_Comm split(MPI_Comm comm, int color, int key)
 {
@@ -85,28 +216,36 @@ static MPI_Comm split(MPI_Comm comm, int color, int key)
     return out;
 }
 
-void mesh_split(struct mesh *m, const struct world *w, int dp, int pp, bool mirrored)
+void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
 {
-    *m = (struct mesh){.dp = dp, .pp = pp, .ep = 1, .tp = 1, .mirrored = mirrored};
-    INVARIANT(dp * pp == w->size, "dp %d pp %d, %d ranks", dp, pp, w->size);
-    mesh_coords(m, w->rank, &m->d, &m->p);
+    *m = (struct mesh){.dp = s.dp, .pp = s.pp, .ep = s.ep, .tp = s.tp, .mirrored = s.mirrored};
+    INVARIANT(ranks_of(&s) == w->size && s.dp % s.ep == 0, "dp %d pp %d tp %d ep %d, %d ranks",
+              s.dp, s.pp, s.tp, s.ep, w->size);
+    struct mesh_at at = mesh_coords(m, w->rank);
+    m->d = at.d;
+    m->p = at.p;
+    m->t = at.t;
     int low = m->p, high = 0;
     m->replica_inner = 1;
-    if (mirrored && pp > 1) {
-        high = m->p >= pp / 2;
-        low = high ? pp - 1 - m->p : m->p;
+    if (s.mirrored && s.pp > 1) {
+        high = m->p >= s.pp / 2;
+        low = high ? s.pp - 1 - m->p : m->p;
         m->replica_inner = 2;
     }
-    m->pipe = split(w->comm, m->d, m->p);
-    m->data = split(w->comm, m->p, m->d);
-    m->replica = split(w->comm, low, 2 * m->d + high);
+    int same_part = low * s.tp + m->t, stage = m->p * s.tp + m->t;
+    m->pipe = split(w->comm, m->d * s.tp + m->t, m->p);
+    m->data = split(w->comm, stage, m->d);
+    m->tensor = split(w->comm, m->d * s.pp + m->p, m->t);
+    m->expert = split(w->comm, m->d / s.ep * s.pp * s.tp + stage, m->d);
+    m->replica = split(w->comm, same_part, 2 * m->d + high);
+    m->expert_replica = split(w->comm, same_part * s.ep + m->d % s.ep, 2 * m->d + high);
 }
 
 void mesh_free(struct mesh *m)
 {
     if (!m || m->pp == 0) return;
-    MPI_OK(MPI_Comm_free(&m->pipe));
-    MPI_OK(MPI_Comm_free(&m->data));
-    MPI_OK(MPI_Comm_free(&m->replica));
+    MPI_Comm *const all[] = {&m->pipe,   &m->data,    &m->tensor,
+                             &m->expert, &m->replica, &m->expert_replica};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) MPI_OK(MPI_Comm_free(all[i]));
     *m = (struct mesh){0};
 }

@@ -140,8 +140,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     problems_end_if_any(&p);
     ops_set_threads(settings.run.threads);
-    mesh_split(&r->mesh, w, settings.mesh.dp, settings.mesh.pp,
-               actor_schedule(&r->settings) == PLAN_DUALPIPE);
+    mesh_split(&r->mesh, w, actor_mesh(&r->settings));
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
     actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference,

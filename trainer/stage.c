@@ -14,6 +14,12 @@ enum plan_kind actor_schedule(const struct settings *s)
     }
 }
 
+struct mesh_shape actor_mesh(const struct settings *s)
+{
+    const struct mesh_knobs *m = &s->mesh;
+    return (struct mesh_shape){m->dp, m->pp, 1, 1, actor_schedule(s) == PLAN_DUALPIPE};
+}
+
 struct local *actor_local(struct actor *a, int dir)
 {
     for (int k = 0; k < a->n_local; k++)

@@ -57,6 +57,8 @@ struct actor {
 
 /* The schedule's kind for this mesh (auto: DESIGN). */
 enum plan_kind actor_schedule(const struct settings *s);
+/* The mesh that the settings ask for. */
+struct mesh_shape actor_mesh(const struct settings *s);
 /* Local number of the chunk that serves direction dir on this rank. */
 struct local *actor_local(struct actor *a, int dir);
 

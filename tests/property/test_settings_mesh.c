@@ -21,7 +21,8 @@ static void compare(int dp, int pp, int ranks, int layers, int schedule)
     bool ok = settings_check(&s, ranks, &p);
     bool mirrored = s.run.schedule == SCHEDULE_DUALPIPE;
     bool serial_on_many = s.run.schedule == SCHEDULE_SERIAL && pp > 1;
-    bool mesh_ok = mesh_check(s.mesh.dp, pp, mirrored, ranks, layers, &q);
+    bool mesh_ok = mesh_check((struct mesh_shape){s.mesh.dp, pp, 1, 1, mirrored}, ranks,
+                              &(struct mesh_limits){.layers = layers}, &q);
     ck_assert_msg(ok == (mesh_ok && !serial_on_many), "dp %d pp %d ranks %d layers %d schedule %d",
                   dp, pp, ranks, layers, schedule);
     problems_free(&p);

@@ -72,7 +72,7 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     *t = (struct small){.shape = shape};
     small_settings(&t->settings, &t->shape, w->size);
     const struct settings *s = &t->settings;
-    mesh_split(&t->mesh, w, shape.dp, shape.pp, actor_schedule(s) == PLAN_DUALPIPE);
+    mesh_split(&t->mesh, w, actor_mesh(s));
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
     actor_new(&t->actor, s, &t->mesh, ops_find(shape.precision, NULL), settings_dims(s, SMALL_V),
               max_mb, shape.reference, 0);

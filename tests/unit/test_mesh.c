@@ -9,20 +9,22 @@
 START_TEST(bijection)
 {
     for (int dp = 1; dp <= 6; dp++)
-        for (int pp = 1; pp <= 9; pp++) {
-            struct mesh m = {.dp = dp, .pp = pp};
-            int seen[64] = {0};
-            for (int d = 0; d < dp; d++)
-                for (int p = 0; p < pp; p++) {
-                    int rank = mesh_rank(&m, d, p), d2, p2;
+        for (int pp = 1; pp <= 9; pp++)
+            for (int tp = 1; tp <= 4; tp++) {
+                struct mesh m = {.dp = dp, .pp = pp, .tp = tp};
+                int seen[256] = {0};
+                for (int i = 0; i < dp * pp * tp; i++) {
+                    struct mesh_at at = {i / tp / pp, i / tp % pp, i % tp};
+                    int rank = mesh_rank_at(&m, at);
                     ck_assert_int_ge(rank, 0);
-                    ck_assert_int_lt(rank, dp * pp);
+                    ck_assert_int_lt(rank, dp * pp * tp);
                     ck_assert_int_eq(seen[rank]++, 0);
-                    mesh_coords(&m, rank, &d2, &p2);
-                    ck_assert_int_eq(d, d2);
-                    ck_assert_int_eq(p, p2);
+                    struct mesh_at back = mesh_coords(&m, rank);
+                    ck_assert(back.d == at.d && back.p == at.p && back.t == at.t);
+                    m.t = at.t;
+                    ck_assert_int_eq(mesh_rank(&m, at.d, at.p), rank);
                 }
-        }
+            }
 }
 END_TEST
 
@@ -41,8 +43,9 @@ START_TEST(possible_meshes)
                 {4, 1, 4, 1, false}, {1, 3, 3, 8, false}, {3, 8, 24, 9, true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct problems p = {0};
-        ck_assert(mesh_check(rows[i].dp, rows[i].pp, rows[i].mirrored, rows[i].ranks,
-                             rows[i].layers, &p));
+        struct mesh_shape s = {rows[i].dp, rows[i].pp, 1, 1, rows[i].mirrored};
+        ck_assert(
+            mesh_check(s, rows[i].ranks, &(struct mesh_limits){.layers = rows[i].layers}, &p));
         ck_assert_int_eq(p.n, 0);
     }
 }
@@ -51,7 +54,8 @@ END_TEST
 START_TEST(all_reasons_at_once)
 {
     struct problems p = {0};
-    ck_assert(!mesh_check(2, 5, true, 8, 4, &p));
+    ck_assert(!mesh_check((struct mesh_shape){2, 5, 1, 1, true}, 8,
+                          &(struct mesh_limits){.layers = 4}, &p));
     ck_said(&p, 0, "mesh: dp 2 x pp 5 takes 10 ranks, the job has 8");
     ck_said(&p, 1,
             "mesh: pp is 5, but a schedule of two directions needs an even number of stages");
@@ -59,6 +63,56 @@ START_TEST(all_reasons_at_once)
     ck_said(&p, 3, "the nearest mesh on 8 ranks: dp 2 x pp 4");
     ck_assert_int_eq(p.n, 4);
     problems_free(&p);
+}
+END_TEST
+
+static const struct mesh_limits small_model =
+    {.layers = 4, .heads = 6, .kv_heads = 2, .ffn = 48, .vocabulary = 37, .experts = NO_EXPERTS};
+
+START_TEST(all_reasons_of_tp_and_ep)
+{
+    struct problems p = {0};
+    ck_assert(!mesh_check((struct mesh_shape){3, 1, 4, 2, false}, 8, &small_model, &p));
+    ck_said(&p, 0, "mesh: dp 3 x pp 1 x tp 4 takes 12 ranks, the job has 8");
+    ck_said(&p, 1, "mesh: tp is 4, which does not divide 6 query heads");
+    ck_said(&p, 2, "mesh: tp is 4, which does not divide 2 key/value heads");
+    ck_said(&p, 3, "mesh: ep is 2, which does not divide dp 3");
+    ck_said(&p, 4, "mesh: ep is 2, but the model has no experts to share");
+    ck_said(&p, 5, "the nearest mesh on 8 ranks: dp 4 x pp 1 x tp 2");
+    ck_assert_int_eq(p.n, 6);
+    problems_free(&p);
+}
+END_TEST
+
+START_TEST(what_tp_and_ep_divide)
+{
+    static const struct {
+        struct mesh_shape s;
+        struct mesh_limits l;
+        const char *first;
+    } rows[] = {
+        {{1, 1, 2, 1, false},
+         {.ffn = 47},
+         "mesh: tp is 2, which does not divide 47 rows of the FFN's inner size"},
+        {{1, 1, 4, 1, false},
+         {.vocabulary = 3},
+         "mesh: 4 ranks cannot share a vocabulary of 3 tokens"},
+        {{1, 1, 0, 1, false}, {0}, "mesh: tp is 0, it must be at least 1"},
+        {{1, 1, 1, 0, false}, {0}, "mesh: ep is 0, it must be at least 1"},
+        {{4, 1, 1, 4, false}, {.experts = 6}, "mesh: ep is 4, which does not divide 6 experts"},
+        {{4, 1, 1, 2, false}, {.experts = 6}, NULL},
+        {{2, 2, 2, 2, true},
+         {.layers = 2, .heads = 4, .kv_heads = 2, .ffn = 8, .vocabulary = 9, .experts = 8},
+         NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct problems p = {0};
+        const struct mesh_shape *s = &rows[i].s;
+        int ranks = s->dp * s->pp * (s->tp ? s->tp : 1);
+        ck_assert(mesh_check(*s, ranks, &rows[i].l, &p) == !rows[i].first);
+        if (rows[i].first) ck_said(&p, 0, rows[i].first);
+        problems_free(&p);
+    }
 }
 END_TEST
 
@@ -86,31 +140,46 @@ START_TEST(other_proposals)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct problems p = {0};
-        ck_assert(!mesh_check(rows[i].dp, rows[i].pp, rows[i].mirrored, rows[i].ranks,
-                              rows[i].layers, &p));
+        struct mesh_shape s = {rows[i].dp, rows[i].pp, 1, 1, rows[i].mirrored};
+        ck_assert(
+            !mesh_check(s, rows[i].ranks, &(struct mesh_limits){.layers = rows[i].layers}, &p));
         ck_said(&p, p.n - 1, rows[i].last);
         problems_free(&p);
     }
 }
 END_TEST
 
+/* The number behind `name` in a proposal; 1 when it is not said. */
+static int said_size(const char *at, const char *name)
+{
+    const char *end = strstr(at, ", or"), *found = strstr(at, name);
+    return found && (!end || found < end) ? (int)strtol(found + strlen(name), NULL, 10) : 1;
+}
+
 /* What is proposed can be, over all small wishes. */
+static void check_proposal(struct mesh_shape s, int ranks, const struct mesh_limits *l)
+{
+    struct problems p = {0}, none = {0};
+    if (mesh_check(s, ranks, l, &p)) return;
+    const char *at = strstr(p.text[p.n - 1], "dp ");
+    ck_assert_ptr_nonnull(at);
+    struct mesh_shape can = {said_size(at, "dp "), said_size(at, "pp "), said_size(at, "tp "),
+                             said_size(at, "ep "), false};
+    ck_assert_msg(mesh_check(can, ranks, l, &none), "%s: %s", p.text[p.n - 1],
+                  none.n ? none.text[0] : "");
+    problems_free(&p);
+}
+
 START_TEST(proposals_hold)
 {
     for (int ranks = 1; ranks <= 12; ranks++)
         for (int pp = 0; pp <= 6; pp++)
-            for (int layers = 1; layers <= 4; layers++) {
-                struct problems p = {0}, none = {0};
-                int d = 0, q = 0;
-                if (!mesh_check(1, pp, false, ranks, layers, &p)) {
-                    const char *at = strstr(p.text[p.n - 1], "dp ");
-                    ck_assert_ptr_nonnull(at);
-                    d = (int)strtol(at + 3, NULL, 10);
-                    q = (int)strtol(strstr(at, "pp ") + 3, NULL, 10);
-                    ck_assert(mesh_check(d, q, false, ranks, layers, &none));
-                }
-                problems_free(&p);
-            }
+            for (int layers = 1; layers <= 4; layers++)
+                for (int tp = 0; tp <= 5; tp++)
+                    for (int ep = 0; ep <= 3; ep++) {
+                        struct mesh_limits l = {layers, 4, 2, 24, 11, ep % 2 ? 6 : NO_EXPERTS};
+                        check_proposal((struct mesh_shape){1, pp, tp, ep, false}, ranks, &l);
+                    }
 }
 END_TEST
 
@@ -121,6 +190,8 @@ int main(void)
     tcase_add_test(c, bijection);
     tcase_add_test(c, possible_meshes);
     tcase_add_test(c, all_reasons_at_once);
+    tcase_add_test(c, all_reasons_of_tp_and_ep);
+    tcase_add_test(c, what_tp_and_ep_divide);
     tcase_add_test(c, other_proposals);
     tcase_add_test(c, proposals_hold);
     suite_add_tcase(s, c);
