@@ -12,6 +12,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"score", "log-probabilities of given tokens, as JSON lines", cmd_score},
     {"inspect", "list and verify a checkpoint", cmd_inspect},
     {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan},
+    {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack},
     {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench},
 };
 

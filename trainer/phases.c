@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "model/flops.h"
 #include "trainer/run.h"
 
 struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
@@ -23,8 +24,7 @@ struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
  * counted): the usual convention of model FLOPs. */
 static double flops_per_row(const struct dims *d)
 {
-    double layer = (double)dims_qkv(d) * d->C + (double)d->C * d->Hq * d->D + 3.0 * d->C * d->F;
-    return 6 * (layer * d->L + (double)d->V * d->C);
+    return 3 * (flops_layer(d) * d->L + flops_head(d));
 }
 
 void run_put_step(struct run *r, const struct step_stats *s, double seconds)
@@ -36,6 +36,7 @@ void run_put_step(struct run *r, const struct step_stats *s, double seconds)
     metrics_put(m, "lr", s->lr);
     metrics_put(m, "tokens", (double)r->tokens);
     if (s->skipped) metrics_put(m, "skipped", 1);
+    metrics_put(m, "pack/imbalance", s->imbalance);
     metrics_put_clock(m, "time/step", seconds);
     metrics_put_clock(m, "time/learn", s->seconds);
     metrics_put_clock(m, "time/reduce", s->reduce_seconds);

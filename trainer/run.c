@@ -84,7 +84,7 @@ static char *read_file(const char *path, size_t *n, struct problems *p)
     return text;
 }
 
-static void open_tokenizer(struct run *r, const char *given, struct problems *p)
+void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
 {
     const char *path = r->settings.model.tokenizer;
     size_t n = 0;
@@ -133,7 +133,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
 {
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
-    open_tokenizer(r, tokenizer_json, &p);
+    run_open_tokenizer(r, tokenizer_json, &p);
     r->source = source_open(&r->settings, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)

@@ -48,10 +48,12 @@ train 1 other --resume auto --set mesh.dp=1 --set mesh.pp=1
 check "1x2 -> 1x1: exit 0" equal "$code" 0
 check "1x2 -> 1x1: goes on from where 1x2 was" has err "going on from other/checkpoints/step-00000060"
 check "other meshes: every step once" equal "$(values other/metrics.jsonl step)" "$(seq 0 72)"
-# near LINES: the loss at those steps differs from the unbroken run's by less than 5 %
+# near LINES: the loss over those steps is the unbroken run's within 3 %, and that of no step is off by more than a fifth. (Steps 21 to
+# 60 of runs on 1x1, 2x2 and 1x2 from the start differ by 0.2 to 15 % at the worst step, by the seed.)
 near() {
     paste <(values whole/metrics.jsonl loss) <(values other/metrics.jsonl loss) | sed -n "$1p" |
-        awk '{ d = ($1 - $2) / $1; if (d * d > 0.0025) { print NR ": " $0; bad = 1 } } END { exit bad || NR == 0 }'
+        awk '{ d = ($1 - $2) / $1; a += $1; b += $2; if (d * d > 0.04) { print NR ": " $0; bad = 1 } }
+             END { d = (a - b) / a; if (d * d > 0.0009) { print "sums " a " " b; bad = 1 } exit bad || NR == 0 }'
 }
 check "other meshes: the loss goes on as it was" near 21,60
 finish

@@ -1,120 +1,8 @@
-/* Packing: a partition of the sequences within capacity for random lengths, the same every time; and what a micro-batch of three
- * sequences holds, by hand. */
+/* What a micro-batch of three sequences holds, by hand. */
 #include <check.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "comm/base/rng.h"
 #include "trainer/data/pack.h"
-
-enum { MOST = 300, MOST_BINS = 2000 };
-
-struct deal {
-    int rows[MOST], n, T_max, multiple, least;
-    int bin_of[MOST], order[MOST], load[MOST_BINS], bins;
-};
-
-static int draw(struct rng_stream *r, int low, int high)
-{
-    return low + (int)rng_next_below(r, (uint32_t)(high - low + 1));
-}
-
-/* Lengths of several kinds: even, mostly full, mostly short, all the same. */
-static void deal_make(struct deal *d, struct rng_stream *r)
-{
-    d->n = draw(r, 0, MOST);
-    d->T_max = draw(r, 16, 128);
-    d->multiple = draw(r, 1, 8);
-    d->least = draw(r, 1, 20);
-    int kind = draw(r, 0, 3), same = draw(r, 1, d->T_max);
-    for (int i = 0; i < d->n; i++)
-        d->rows[i] = kind == 0   ? draw(r, 1, d->T_max)
-                     : kind == 1 ? draw(r, d->T_max * 3 / 4, d->T_max)
-                     : kind == 2 ? draw(r, 1, d->T_max / 4)
-                                 : same;
-}
-
-static size_t total_of(const struct deal *d)
-{
-    size_t total = 0;
-    for (int i = 0; i < d->n; i++) total += (size_t)d->rows[i];
-    return total;
-}
-
-static void deal_run(struct deal *d)
-{
-    memset(d->bin_of, 0xff, sizeof d->bin_of);
-    d->bins =
-        pack_deal(d->bin_of, d->rows, d->n, d->T_max, d->multiple, d->least, d->order, d->load);
-}
-
-static void check_partition(const struct deal *d)
-{
-    int load[MOST_BINS] = {0};
-    for (int i = 0; i < d->n; i++) {
-        ck_assert(d->bin_of[i] >= 0 && d->bin_of[i] < d->bins);
-        load[d->bin_of[i]] += d->rows[i];
-    }
-    for (int b = 0; b < d->bins; b++) ck_assert_int_le(load[b], d->T_max);
-}
-
-static void check_count(const struct deal *d)
-{
-    int bound = pack_bound(total_of(d), d->T_max, d->multiple, d->least);
-    ck_assert_int_eq(d->bins % d->multiple, 0);
-    ck_assert_int_ge(d->bins, d->least);
-    ck_assert_int_le(d->bins, bound);
-    /* memory is planned for a longer step than this one: the bound must not shrink with the rows */
-    ck_assert_int_le(bound, pack_bound(total_of(d) + 1000, d->T_max, d->multiple, d->least));
-}
-
-START_TEST(random_lengths)
-{
-    struct rng_stream r = {.seed = 5, .at = {.purpose = RNG_TEST}};
-    for (int round = 0; round < 400; round++) {
-        struct deal d = {0}, again;
-        deal_make(&d, &r);
-        deal_run(&d);
-        check_partition(&d);
-        check_count(&d);
-        again = d;
-        deal_run(&again);
-        ck_assert_int_eq(again.bins, d.bins);
-        ck_assert(memcmp(again.bin_of, d.bin_of, sizeof d.bin_of) == 0);
-    }
-}
-END_TEST
-
-/* Nothing but bins of more than half: one a sequence, the worst case of the bound. */
-START_TEST(worst_case)
-{
-    struct deal d = {.n = 100, .T_max = 32, .multiple = 4, .least = 2};
-    for (int i = 0; i < d.n; i++) d.rows[i] = 17;
-    deal_run(&d);
-    check_partition(&d);
-    check_count(&d);
-    ck_assert_int_eq(d.bins, 100);
-}
-END_TEST
-
-START_TEST(by_hand)
-{
-    struct deal d = {.n = 6, .T_max = 10, .multiple = 1, .least = 1, .rows = {3, 8, 5, 5, 7, 2}};
-    deal_run(&d);
-    /* 30 rows need 3 bins: 8 | 7 | 5, the other 5 into the emptiest (5), 3 onto the 7, 2 onto the 8 */
-    static const int expected[] = {1, 0, 2, 2, 1, 0};
-    ck_assert_int_eq(d.bins, 3);
-    for (int i = 0; i < d.n; i++) ck_assert_int_eq(d.bin_of[i], expected[i]);
-    d.least = 5;
-    d.multiple = 4; /* eight bins: a sequence each, longest first, of equals the first first */
-    static const int one_each[] = {4, 0, 2, 3, 1, 5};
-    deal_run(&d);
-    ck_assert_int_eq(d.bins, 8);
-    for (int i = 0; i < d.n; i++) ck_assert_int_eq(d.bin_of[i], one_each[i]);
-}
-END_TEST
-
-/* --- filling --- */
 
 static void ints_are(const char *what, const int *got, const int *expected, int n)
 {
@@ -188,9 +76,6 @@ int main(void)
 {
     Suite *s = suite_create("pack");
     TCase *c = tcase_create("pack");
-    tcase_add_test(c, random_lengths);
-    tcase_add_test(c, worst_case);
-    tcase_add_test(c, by_hand);
     tcase_add_test(c, fill_by_hand);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

@@ -1,8 +1,7 @@
 /* Packs token sequences into micro-batches of a fixed token count, without padding inside: whole sequences side by
  * side with their boundaries, the unused tail left out of the computation (messages keep one size).
  *
- * The packing is a pure function of the lengths, so every rank makes the same one; bin b goes to pipeline b % dp as its
- * micro-batch b / dp, and that one flows in direction (b / dp) % directions. */
+ * Which sequence goes into which micro-batch is deal.h's; here one is filled. */
 #ifndef DUET_TRAINER_DATA_PACK_H
 #define DUET_TRAINER_DATA_PACK_H
 
@@ -35,14 +34,6 @@ static inline int sequence_rows(const struct sequence *s)
 {
     return s->n - 1;
 }
-
-/* Bins that n sequences of `rows` tokens in all may need at most: the bound that memory is planned for. */
-int pack_bound(size_t rows, int T_max, int multiple, int least);
-
-/* Deals sequences into bins of T_max rows: longest first into the emptiest bin, with as few bins as hold them, a multiple of
- * `multiple` and at least `least`. Writes bin_of[n]; returns the number of bins. rows[i] <= T_max. order: scratch (n). */
-int pack_deal(int *bin_of, const int *rows, int n, int T_max, int multiple, int least, int *order,
-              int *load);
 
 void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
 /* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of sequence i. */

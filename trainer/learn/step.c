@@ -24,15 +24,22 @@ static int sums_of(const struct settings *s)
     return actor_schedule(s) == PLAN_DUALPIPE ? 2 : s->mesh.directions;
 }
 
-int learner_max_micro_batches(const struct settings *s, int sequences, int rows)
+struct deal_shape learner_deal_shape(const struct settings *s)
 {
     int sums = sums_of(s), least = s->mesh.micro_batches > 1 ? s->mesh.micro_batches : 1;
     least = plan_micro_batches(actor_schedule(s), s->mesh.pp, least);
-    least = (least + sums - 1) / sums * sums;
-    int dp = s->mesh.dp;
-    return pack_bound((size_t)sequences * (size_t)rows, s->data.micro_batch_tokens, dp * sums,
-                      dp * least) /
-           dp;
+    struct dims dims = settings_dims(s, 0);
+    return (struct deal_shape){.T_max = s->data.micro_batch_tokens,
+                               .pipelines = s->mesh.dp,
+                               .directions = sums,
+                               .least = (least + sums - 1) / sums * sums,
+                               .linear = deal_linear(&dims)};
+}
+
+int learner_max_micro_batches(const struct settings *s, int sequences, int rows)
+{
+    struct deal_shape shape = learner_deal_shape(s);
+    return deal_bound(&shape, (size_t)sequences * (size_t)rows) / s->mesh.dp;
 }
 
 static void learner_place(struct learner *l)
@@ -40,10 +47,8 @@ static void learner_place(struct learner *l)
     struct arena *a = &l->arena;
     size_t n = (size_t)l->max_sequences;
     l->rows = arena_take_n(a, n, sizeof(int));
-    l->bin_of = arena_take_n(a, n, sizeof(int));
-    l->order = arena_take_n(a, n, sizeof(int));
     l->weight = arena_take_n(a, n, sizeof(float));
-    l->load = arena_take_n(a, (size_t)(l->actor->max_mb * l->actor->mesh->dp), sizeof(int));
+    deal_place(&l->deal, l->max_sequences, l->actor->max_mb * l->actor->mesh->dp, a);
 }
 
 void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
@@ -63,18 +68,21 @@ void learner_free(struct learner *l)
 /* --- a step --- */
 
 /* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each pipeline. */
-static int fill_micro_batches(struct learner *l, const struct step_job *job, long *rows)
+static int fill_micro_batches(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
     struct actor *a = l->actor;
+    struct deal_shape shape = learner_deal_shape(a->settings);
+    shape.linear = deal_linear(&a->dims);
+    struct deal *d = &l->deal;
     int dp = a->mesh->dp;
-    *rows = 0;
-    for (int i = 0; i < job->n; i++) *rows += l->rows[i] = sequence_rows(&job->sequence[i]);
-    int bins = pack_deal(l->bin_of, l->rows, job->n, a->T_max, dp * actor_multiple(a),
-                         dp * actor_least(a), l->order, l->load);
-    INVARIANT(bins / dp <= a->max_mb, "%d micro-batches, room for %d", bins / dp, a->max_mb);
-    for (int b = a->mesh->d; b < bins; b += dp)
-        micro_batch_fill(&a->mb[b / dp], job->sequence, job->weight, l->bin_of, job->n, b);
-    return bins / dp;
+    s->rows = 0;
+    for (int i = 0; i < job->n; i++) s->rows += l->rows[i] = sequence_rows(&job->sequence[i]);
+    deal_run(d, &shape, l->rows, job->n);
+    s->imbalance = d->imbalance;
+    INVARIANT(d->bins / dp <= a->max_mb, "%d micro-batches, room for %d", d->bins / dp, a->max_mb);
+    for (int b = a->mesh->d; b < d->bins; b += dp)
+        micro_batch_fill(&a->mb[b / dp], job->sequence, job->weight, d->bin_of, job->n, b);
+    return d->bins / dp;
 }
 
 /* The reference's log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
@@ -133,7 +141,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     *s = (struct step_stats){0};
     struct actor *a = l->actor;
     double start = clock_now();
-    int micro_batches = fill_micro_batches(l, job, &s->rows);
+    int micro_batches = fill_micro_batches(l, job, s);
     a->inv_temperature = job->inv_temperature;
     if (job->use_reference) run_reference(l, micro_batches);
     loss_reset(&a->loss, job->kind);
@@ -158,7 +166,7 @@ static void report_micro_batch(const struct learner *l, const struct step_job *j
     const struct micro_batch *m = &a->mb[bin / a->mesh->dp];
     int at = 0;
     for (int i = 0; i < job->n; i++) {
-        if (l->bin_of[i] != bin) continue;
+        if (l->deal.bin_of[i] != bin) continue;
         const struct sequence *s = &job->sequence[i];
         found(ctx, i, m->ref_logp + at + s->n_prompt - 1, s->n - s->n_prompt);
         at += sequence_rows(s);
@@ -174,8 +182,8 @@ void learner_score(struct learner *l, const struct step_job *job,
                    void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx)
 {
     struct actor *a = l->actor;
-    long rows;
-    int micro_batches = fill_micro_batches(l, job, &rows);
+    struct step_stats ignored;
+    int micro_batches = fill_micro_batches(l, job, &ignored);
     a->inv_temperature = job->inv_temperature;
     loss_reset(&a->loss, LOSS_REFERENCE);
     actor_run(a, micro_batches, true, NULL);

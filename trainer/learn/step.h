@@ -2,6 +2,7 @@
 #ifndef DUET_TRAINER_LEARN_STEP_H
 #define DUET_TRAINER_LEARN_STEP_H
 
+#include "trainer/data/deal.h"
 #include "trainer/learn/optimizer.h"
 
 /* How a phase turns gradients into updates. */
@@ -19,7 +20,8 @@ struct learner {
     const struct world *world;
     int max_sequences;
     /* scratch of one step */
-    int *rows, *bin_of, *order, *load;
+    int *rows;
+    struct deal deal;
     float *weight;
     struct arena arena;
 };
@@ -27,6 +29,8 @@ struct learner {
 void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
                  int max_sequences);
 void learner_free(struct learner *l);
+/* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not say V. */
+struct deal_shape learner_deal_shape(const struct settings *s);
 /* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each. */
 int learner_max_micro_batches(const struct settings *s, int sequences, int rows);
 
@@ -34,9 +38,10 @@ struct step_stats {
     double loss, entropy, clip_fraction, k3;
     double max_deviation;
     double grad_norm, lr;
-    long tokens;                              /* answer tokens that were learned from */
-    long rows;                                /* rows computed, whole job */
-    bool skipped;                             /* the gradient was not finite: no update */
+    long tokens;      /* answer tokens that were learned from */
+    long rows;        /* rows computed, whole job */
+    bool skipped;     /* the gradient was not finite: no update */
+    double imbalance; /* of micro-batches: the largest cost over the mean (deal.h) */
     double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
     double seconds, reduce_seconds;
 };
