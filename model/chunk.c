@@ -89,7 +89,9 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
         c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));
     find_params(c);
     cos_sin_place(c, a);
+    enum arena_kind before = arena_kind(a, ARENA_PARAMETERS); /* packed copies */
     linears_place(c, a);
+    arena_kind(a, before);
     chunk_place_memory(c, a);
     if (a->base && weights) chunk_repack(c);
     return c;

@@ -67,10 +67,12 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
 {
     acts_place(&c->once, c, a);
     scratch_place(&c->scratch, c, a);
+    enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     for (int i = 0; i <= c->slots; i++) {
         if (c->training && i < c->slots)
             slot_place(&c->slot[i], c, a);
         else
             slot_share(&c->slot[i], c);
     }
+    arena_kind(a, before);
 }

@@ -90,6 +90,13 @@ size_t engine_bytes(const struct engine *e)
     return e->arena.size;
 }
 
+size_t engine_measure(int stages, const struct stage *stage, int max_micro_batches)
+{
+    struct engine e = {.stage = *stage, .stages = stages, .max_micro_batches = max_micro_batches};
+    engine_place(&e, &e.arena);
+    return e.arena.used;
+}
+
 /* ---- streams ---- */
 
 static enum kind kind_of(const struct plan_pass *pass)

@@ -41,6 +41,8 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
                           int max_micro_batches);
 void engine_free(struct engine *e);
 size_t engine_bytes(const struct engine *e);
+/* What engine_bytes of such an engine would be. Local. */
+size_t engine_measure(int stages, const struct stage *stage, int max_micro_batches);
 
 struct engine_times {
     double total, busy;     /* seconds of the run; of it inside stage->step */

@@ -60,6 +60,13 @@ static void scratch_place(struct run *r, struct extent e)
     r->scratch = placed;
 }
 
+size_t run_scratch_bytes(const struct settings *s, struct extent e)
+{
+    struct run r = {.settings = *s};
+    scratch_place(&r, e);
+    return r.arena.used;
+}
+
 /* --- putting together --- */
 
 static char *read_file(const char *path, size_t *n, struct problems *p)
@@ -122,10 +129,11 @@ static void print_memory(const struct run *r)
 {
     double mib = 0x1p20;
     log_info(
-        "memory of rank 0: model, gradients, activations %.0f MiB, optimizer %.0f MiB, rollout "
-        "and cache %.0f MiB, step buffers %.0f MiB",
+        "memory of rank 0: model, gradients, activations %.1f MiB, optimizer %.1f MiB, rollout "
+        "and cache %.1f MiB, step buffers %.1f MiB",
         (double)actor_bytes(&r->actor) / mib, (double)r->optimizer.arena.size / mib,
-        r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0, (double)r->arena.size / mib);
+        r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0,
+        (double)(r->arena.size + r->learner.arena.size) / mib);
 }
 
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,

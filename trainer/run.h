@@ -63,6 +63,8 @@ struct extent {
     bool reference, sampling;
 };
 struct extent run_extent(const struct settings *s);
+/* Bytes of the step's scratch for such an extent. */
+size_t run_scratch_bytes(const struct settings *s, struct extent e);
 
 /* Buffers of a step: token sequences, their questions, rewards. Sized by the extent. */
 struct step_scratch {

@@ -172,12 +172,16 @@ static void actor_place(struct actor *a, bool with_reference)
 {
     struct arena *ar = &a->arena;
     bool training = a->max_mb > 0;
+    a->with_reference = with_reference;
     for (int k = 0; k < a->n_local; k++) {
         struct local *l = &a->local[k];
+        arena_kind(ar, ARENA_PARAMETERS);
         l->weights = arena_take_n(ar, l->params.total, a->ops->real_bytes);
         if (with_reference) l->reference = arena_take_n(ar, l->params.total, a->ops->real_bytes);
+        arena_kind(ar, ARENA_GRADIENTS);
         for (int s = 0; training && s < (a->n_local == 1 ? a->sums : 1); s++)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
+        arena_kind(ar, ARENA_BUFFERS);
         chunk_free(l->model);
         l->model = chunk_new(&a->dims, l->span, a->ops, (struct parallel){0}, l->weights, a->T_max,
                              training ? a->stage.slots : 1, training, ar);
@@ -202,9 +206,8 @@ static void refuse_too_large(const struct actor *a, size_t limit)
     problems_end_if_any(&p);
 }
 
-void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
-               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
-               size_t limit_bytes)
+void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
+                   const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
 {
     *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
     a->kind = actor_schedule(s);
@@ -219,6 +222,13 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
                               .begin = begin,
                               .step = step};
     actor_place(a, with_reference);
+}
+
+void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
+               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
+               size_t limit_bytes)
+{
+    actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     refuse_too_large(a, limit_bytes);
     arena_back(&a->arena, a->arena.used);
     actor_place(a, with_reference);

@@ -35,6 +35,7 @@ struct actor {
     enum plan_kind kind;
     int directions; /* of the plan: 2 under dualpipe */
     int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
+    bool with_reference;
     int n_local;
     struct local local[MAX_LOCAL];
     struct arena arena;
@@ -67,6 +68,10 @@ struct local *actor_local(struct actor *a, int dir);
 void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
                const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
                size_t limit_bytes);
+/* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say what it would take,
+ * and the engine engine_measure(&a->stage, ...). Local; of m only the sizes and this rank's place are read. actor_free. */
+void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
+                   const struct ops *ops, struct dims dims, int max_mb, bool with_reference);
 void actor_free(struct actor *a);
 size_t actor_bytes(const struct actor *a);
 

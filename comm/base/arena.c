@@ -22,6 +22,7 @@ void *arena_take(struct arena *a, size_t bytes)
     INVARIANT(!a->base || need <= a->size - at, "%zu bytes wanted, %zu of %zu left", bytes,
               a->size - at, a->size);
     a->used = at + need;
+    a->of[a->kind] += need;
     return a->base ? a->base + at : NULL;
 }
 
@@ -29,6 +30,20 @@ void *arena_take_n(struct arena *a, size_t n, size_t size)
 {
     INVARIANT(size == 0 || n <= SIZE_MAX / size, "%zu items of %zu bytes", n, size);
     return arena_take(a, n * size);
+}
+
+enum arena_kind arena_kind(struct arena *a, enum arena_kind kind)
+{
+    enum arena_kind before = a->kind;
+    a->kind = kind;
+    return before;
+}
+
+const char *arena_kind_name(enum arena_kind kind)
+{
+    static const char *const name[ARENA_KINDS] = {"buffers",   "parameters",  "gradients",
+                                                  "optimizer", "activations", "caches"};
+    return name[kind];
 }
 
 /* What the kernel would give without swapping; SIZE_MAX where it does not say. */

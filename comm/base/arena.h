@@ -10,10 +10,28 @@
 
 #include <stddef.h>
 
+/* What memory is for, so that a plan of it can say where it goes. */
+enum arena_kind {
+    ARENA_BUFFERS, /* what is not one of the others */
+    ARENA_PARAMETERS,
+    ARENA_GRADIENTS,
+    ARENA_OPTIMIZER,
+    ARENA_ACTIVATIONS,
+    ARENA_CACHES,
+    ARENA_KINDS
+};
+
 struct arena {
     unsigned char *base; /* NULL while measuring */
     size_t used, size;
+    enum arena_kind kind; /* of what is taken next */
+    size_t of
+        [ARENA_KINDS]; /* taken since the start or arena_back, by kind (arena_release gives nothing back here) */
 };
+
+/* What is taken from here on is of this kind. Returns the kind before, for who calls it to put back. */
+enum arena_kind arena_kind(struct arena *a, enum arena_kind kind);
+const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 
 /* 64-byte aligned; NULL while measuring. Running out of a backed arena is our bug. Local. */
 void *arena_take(struct arena *a, size_t bytes);

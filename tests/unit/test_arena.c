@@ -62,6 +62,23 @@ START_TEST(marks_and_counts)
 }
 END_TEST
 
+START_TEST(kinds_are_counted)
+{
+    struct arena a = {0};
+    arena_take(&a, 64);
+    ck_assert_int_eq(arena_kind(&a, ARENA_GRADIENTS), ARENA_BUFFERS);
+    arena_take(&a, 65);
+    ck_assert_int_eq(arena_kind(&a, ARENA_BUFFERS), ARENA_GRADIENTS);
+    ck_assert_uint_eq(a.of[ARENA_GRADIENTS], 128);
+    ck_assert_uint_eq(a.of[ARENA_BUFFERS], 64);
+    ck_assert_uint_eq(a.used, 192);
+    arena_back(&a, a.used);
+    ck_assert_uint_eq(a.of[ARENA_GRADIENTS], 0);
+    ck_assert_str_eq(arena_kind_name(ARENA_CACHES), "caches");
+    arena_free(&a);
+}
+END_TEST
+
 START_TEST(full_is_a_bug)
 {
     struct arena a = {0};
@@ -99,6 +116,7 @@ int main(void)
     TCase *c = tcase_create("arena");
     tcase_add_test(c, measures_then_places);
     tcase_add_test(c, marks_and_counts);
+    tcase_add_test(c, kinds_are_counted);
     tcase_add_exit_test(c, full_is_a_bug, 3);
     tcase_add_exit_test(c, overflow_is_a_bug, 3);
     tcase_add_exit_test(c, sum_overflow_is_a_bug, 3);

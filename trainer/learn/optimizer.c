@@ -73,9 +73,13 @@ static void optimizer_place(struct optimizer *o)
         b->count = arena_take_n(a, R, sizeof(size_t));
         b->offset = arena_take_n(a, R, sizeof(size_t));
         bucket_slices(o, b, a->base != NULL);
-        float **const state[] = {&b->grad, &b->master, &b->m, &b->v};
-        for (int k = 0; k < 4; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
-        if (b->local->reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
+        arena_kind(a, ARENA_GRADIENTS);
+        b->grad = arena_take_n(a, b->mine_n, sizeof(float));
+        arena_kind(a, ARENA_OPTIMIZER);
+        float **const state[] = {&b->master, &b->m, &b->v};
+        for (int k = 0; k < 3; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
+        if (o->actor->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
+        arena_kind(a, ARENA_BUFFERS);
         size_t slice = (b->n + R - 1) / R + SLICE_ALIGN;
         if (slice > largest) largest = slice;
     }
@@ -83,14 +87,21 @@ static void optimizer_place(struct optimizer *o)
     o->remote = arena_take_n(a, o->actor->dims.tied ? largest : 0, sizeof(float));
 }
 
-void optimizer_new(struct optimizer *o, struct actor *a)
+void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me)
 {
-    *o = (struct optimizer){.actor = a, .inner = a->mesh->replica_inner};
-    MPI_OK(MPI_Comm_size(a->mesh->replica, &o->members));
-    MPI_OK(MPI_Comm_rank(a->mesh->replica, &o->me));
+    *o = (struct optimizer){
+        .actor = a, .inner = a->mesh->replica_inner, .members = members, .me = me};
     for (int k = 0; k < a->n_local; k++) buckets_choose(o, &a->local[k]);
     ties_choose(o);
     optimizer_place(o);
+}
+
+void optimizer_new(struct optimizer *o, struct actor *a)
+{
+    int members, me;
+    MPI_OK(MPI_Comm_size(a->mesh->replica, &members));
+    MPI_OK(MPI_Comm_rank(a->mesh->replica, &me));
+    optimizer_measure(o, a, members, me);
     arena_back(&o->arena, o->arena.used);
     optimizer_place(o);
 }

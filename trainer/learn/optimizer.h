@@ -34,6 +34,9 @@ struct optimizer {
 };
 
 void optimizer_new(struct optimizer *o, struct actor *a);
+/* What optimizer_new does before it allocates, as member `me` of so many: o->arena.used and .of say what it would take. The
+ * actor may be a measured one (actor_measure). Local; nothing to free. */
+void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me);
 void optimizer_free(struct optimizer *o);
 
 /* Masters from the initialiser (by global name and index), moments 0; then weights. Collective over the replica group. */

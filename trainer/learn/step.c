@@ -51,11 +51,18 @@ static void learner_place(struct learner *l)
     deal_place(&l->deal, l->max_sequences, l->actor->max_mb * l->actor->mesh->dp, a);
 }
 
+void learner_measure(struct learner *l, struct actor *a, int max_sequences)
+{
+    *l = (struct learner){.actor = a, .max_sequences = max_sequences};
+    learner_place(l);
+}
+
 void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
                  int max_sequences)
 {
-    *l = (struct learner){.actor = a, .optimizer = o, .world = w, .max_sequences = max_sequences};
-    learner_place(l);
+    learner_measure(l, a, max_sequences);
+    l->optimizer = o;
+    l->world = w;
     arena_back(&l->arena, l->arena.used);
     learner_place(l);
 }

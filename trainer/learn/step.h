@@ -28,6 +28,8 @@ struct learner {
 /* max_sequences per step. */
 void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
                  int max_sequences);
+/* What learner_new does before it allocates: l->arena.used. Local; nothing to free. */
+void learner_measure(struct learner *l, struct actor *a, int max_sequences);
 void learner_free(struct learner *l);
 /* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not say V. */
 struct deal_shape learner_deal_shape(const struct settings *s);

@@ -40,8 +40,10 @@ static void lane_place_cache(struct lane *l, const struct actor *a, struct arena
 {
     int slots = l->n_waves * l->wave_slots + l->max_groups;
     int per_sequence = (a->dims.max_context + KV_BLOCK - 1) / KV_BLOCK;
+    enum arena_kind before = arena_kind(ar, ARENA_CACHES);
     cache_place(&l->cache, &a->dims, a->ops, l->local->span.count, slots, slots * per_sequence,
                 a->dims.max_context, ar);
+    arena_kind(ar, before);
 }
 
 static void lane_place_first(struct lane *l, struct arena *ar)
@@ -118,7 +120,8 @@ static void lane_find(struct rollout *r, int dir)
     lane_sizes(l, a);
 }
 
-struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new)
+static struct rollout *rollout_measured(struct actor *a, const struct world *w, int max_answers,
+                                        int max_new)
 {
     struct rollout *r = calloc(1, sizeof *r);
     SYS_OK(r, "free memory", "no memory for a rollout");
@@ -129,6 +132,20 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
                           .max_new = max_new};
     for (int dir = 0; dir < r->lanes; dir++) lane_find(r, dir);
     rollout_place(r);
+    return r;
+}
+
+struct arena rollout_measure(struct actor *a, const struct world *w, int max_answers, int max_new)
+{
+    struct rollout *r = rollout_measured(a, w, max_answers, max_new);
+    struct arena measured = r->arena;
+    free(r);
+    return measured;
+}
+
+struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new)
+{
+    struct rollout *r = rollout_measured(a, w, max_answers, max_new);
     arena_back(&r->arena, r->arena.used);
     rollout_place(r);
     int open = dispatch_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);

@@ -42,6 +42,9 @@ struct rollout_job {
 struct rollout;
 /* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
 struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new);
+/* What rollout_new would take: an arena that only measured. Of w the rank and the size are read, the actor may be a measured
+ * one. Local. */
+struct arena rollout_measure(struct actor *a, const struct world *w, int max_answers, int max_new);
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);
 

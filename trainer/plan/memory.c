@@ -1,0 +1,64 @@
+#include "trainer/plan/memory.h"
+
+#include <stdlib.h>
+
+static void add(struct memory *m, const struct arena *a)
+{
+    for (int k = 0; k < ARENA_KINDS; k++) m->of[k] += a->of[k];
+    m->total += a->used;
+}
+
+static void add_buffers(struct memory *m, size_t bytes)
+{
+    m->of[ARENA_BUFFERS] += bytes;
+    m->total += bytes;
+}
+
+/* The mesh without its communicators: sizes and the rank's place. */
+static struct mesh mesh_at(const struct settings *s, int d, int p)
+{
+    bool mirrored = actor_schedule(s) == PLAN_DUALPIPE;
+    return (struct mesh){.dp = s->mesh.dp,
+                         .pp = s->mesh.pp,
+                         .ep = 1,
+                         .tp = 1,
+                         .d = d,
+                         .p = p,
+                         .mirrored = mirrored,
+                         .replica_inner = mirrored ? 2 : 1};
+}
+
+/* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
+static void add_optimizer(struct memory *m, struct actor *a)
+{
+    const struct mesh *mesh = a->mesh;
+    int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
+    struct optimizer o;
+    optimizer_measure(&o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+    add(m, &o.arena);
+}
+
+void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p)
+{
+    const struct settings *s = job->settings;
+    const struct extent *e = &job->extent;
+    struct mesh mesh = mesh_at(s, d, p);
+    struct world w = {.size = s->mesh.dp * s->mesh.pp, .rank = mesh_rank(&mesh, d, p)};
+    struct dims dims = settings_dims(s, job->vocabulary);
+    struct actor a;
+    struct learner l;
+    *m = (struct memory){0};
+    int max_mb = learner_max_micro_batches(s, e->sequences, dims.max_context - 1);
+    actor_measure(&a, s, &mesh, job->ops, dims, max_mb, e->reference);
+    add(m, &a.arena);
+    add_buffers(m, engine_measure(mesh.pp, &a.stage, max_mb));
+    add_optimizer(m, &a);
+    learner_measure(&l, &a, e->sequences);
+    add(m, &l.arena);
+    if (e->sampling) {
+        struct arena rollout = rollout_measure(&a, &w, e->answers, e->max_new);
+        add(m, &rollout);
+    }
+    add_buffers(m, run_scratch_bytes(s, *e));
+    actor_free(&a);
+}

@@ -1,0 +1,23 @@
+/* What every rank of a run will allocate, by kind, before anything runs: not estimated, but measured by the very functions
+ * that place it (actor_measure, optimizer_measure, ...), on an arena without memory. */
+#ifndef DUET_TRAINER_PLAN_MEMORY_H
+#define DUET_TRAINER_PLAN_MEMORY_H
+
+#include "trainer/run.h"
+
+struct memory {
+    size_t of[ARENA_KINDS], total; /* bytes */
+};
+
+/* What the memory of a run depends on, besides the settings. */
+struct memory_job {
+    const struct settings *settings; /* checked for mesh.dp * mesh.pp ranks */
+    const struct ops *ops;           /* its linear_place says how much a packed weight takes */
+    int vocabulary;
+    struct extent extent;
+};
+
+/* Of the rank at stage p of pipeline d. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
+void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p);
+
+#endif
