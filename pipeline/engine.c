@@ -1,6 +1,6 @@
 /* Row after row: wait for what a pass reads, step it, send what it wrote.
  *
- * Messages form four streams on a rank: activations and gradients of either direction. Within a stream they
+ * Messages form streams on a rank: activations and gradients for each chunk that it holds. Within a stream they
  * come in micro-batch order, so message m of a stream has buffer m mod depth, on either side:
  *
  *   incoming   the first `depth` receives are posted at the start, and the receive of message m + depth when
@@ -9,25 +9,35 @@
  *              needs the buffer again waits for the send
  *
  * Streams never wait for each other's buffers: that is why a plan that plan_check passes cannot hang here
- * (pipeline/measure.h). A plan of one direction has the buffers of the other as well. In an overlapped
- * pair the forward runs first and its message leaves before the backward starts: in the
- * steady state neighbours answer each other row by row and have no slack. */
+ * (pipeline/measure.h). A plan with one chunk a rank has the buffers of a second one as well. Where a vee turns round,
+ * the pass that reads finds its input in the outgoing buffer of the pass that wrote it, and no message is made. */
 #include "pipeline/engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
 #include "comm/world.h"
+#include "pipeline/timeline.h"
 
 enum kind { ACTIVATION, GRADIENT, KINDS };
-enum { DEPTH = 2, BUFFERS = 2 * DEPTH }; /* of a stream in a plan of two directions; of a kind */
-enum { TAG_MB = 65536 };                 /* tag = (kind * 2 + dir) * TAG_MB + micro-batch */
+enum { DEPTH = 2, BUFFERS = 2 * DEPTH }; /* of a stream when a rank holds two chunks; of a kind */
+enum { TAG_MB = 65536 };                 /* tag = (kind * 2 + held) * TAG_MB + micro-batch */
 _Static_assert(ENGINE_OPEN == 2 * KINDS * BUFFERS, "incoming and outgoing of either kind");
 
 struct buffers {
     unsigned char *at[KINDS][BUFFERS];
     ticket open[KINDS][BUFFERS];
+    bool handed[KINDS][BUFFERS]; /* outgoing: written for a pass of this rank, not read yet */
+};
+
+/* One pass of a row under way. */
+struct running {
+    struct plan_pass pass;
+    struct stage_pass stage;
+    bool paired, done;
+    int span; /* in the timeline; -1: not recorded */
 };
 
 struct engine {
@@ -40,8 +50,11 @@ struct engine {
     int *slot_of;           /* [dir][mb], stride max_micro_batches */
 
     const struct plan *plan; /* under way */
+    int held, chunk[2];      /* chunks that this rank holds */
     int row;
-    double busy;
+    double start, busy, messages, exchanges; /* when it began; seconds at work, of waiting */
+    struct engine_row times[PLAN_FB + 1];    /* sums */
+    struct timeline *timeline;
 };
 
 /* ---- making ---- */
@@ -55,11 +68,11 @@ static void buffers_place(struct buffers *b, size_t bytes, struct arena *a)
         }
 }
 
+/* A rank alone receives nothing, but a vee's hands over to itself. */
 static void engine_place(struct engine *e, struct arena *a)
 {
-    size_t bytes = e->stages > 1 ? e->stage.message_bytes : 0;
-    buffers_place(&e->in, bytes, a);
-    buffers_place(&e->out, bytes, a);
+    buffers_place(&e->in, e->stages > 1 ? e->stage.message_bytes : 0, a);
+    buffers_place(&e->out, e->stage.message_bytes, a);
     e->free_slot = arena_take_n(a, (size_t)e->stage.slots, sizeof *e->free_slot);
     e->slot_of = arena_take_n(a, 2 * (size_t)e->max_micro_batches, sizeof *e->slot_of);
 }
@@ -106,18 +119,27 @@ static enum kind kind_of(const struct plan_pass *pass)
 
 static int depth(const struct engine *e)
 {
-    return BUFFERS / e->plan->directions;
+    return BUFFERS / e->held;
+}
+
+/* Which of the rank's chunks; streams keep their number from rank to rank (a vee's turning point is not a message). */
+static int held_of(const struct engine *e, struct plan_cell c)
+{
+    for (int k = 0; k < e->held; k++)
+        if (e->chunk[k] == c.chunk && plan_held_dir(e->plan->place, k) == c.dir) return k;
+    INVARIANT(false, "rank %d does not hold chunk %d, direction %d", e->rank, c.chunk, c.dir);
+    return -1;
 }
 
 /* Which buffer of its kind a message has, on the sender's and on the receiver's side. */
 static int buffer_of(const struct engine *e, struct plan_cell c)
 {
-    return c.dir * depth(e) + c.mb % depth(e);
+    return held_of(e, c) * depth(e) + c.mb % depth(e);
 }
 
-static int tag_of(const struct plan_pass *pass)
+static int tag_of(const struct engine *e, const struct plan_pass *pass)
 {
-    return ((int)kind_of(pass) * 2 + pass->cell.dir) * TAG_MB + pass->cell.mb;
+    return ((int)kind_of(pass) * 2 + held_of(e, pass->cell)) * TAG_MB + pass->cell.mb;
 }
 
 /* Posts the receive of what `pass` reads, if there is such a pass and it reads a message. */
@@ -125,18 +147,17 @@ static void post_receive(struct engine *e, struct plan_pass pass)
 {
     int from = plan_sender(e->plan, &pass), i = buffer_of(e, pass.cell);
     enum kind k = kind_of(&pass);
-    if (from < 0 || pass.cell.mb >= plan_per_direction(e->plan)) return;
+    if (from < 0 || from == e->rank || pass.cell.mb >= plan_per_direction(e->plan)) return;
     INVARIANT(e->in.open[k][i] == TICKET_NONE, "receive buffer %d is in use", i);
     e->in.open[k][i] =
-        p2p_recv(e->p2p, from, tag_of(&pass), e->in.at[k][i], e->stage.message_bytes);
+        p2p_recv(e->p2p, from, tag_of(e, &pass), e->in.at[k][i], e->stage.message_bytes);
 }
 
 static void post_first_receives(struct engine *e)
 {
-    int chunk[2], held = plan_held(e->plan->place, e->stages, e->rank, chunk);
-    for (int k = 0; k < held; k++)
+    for (int k = 0; k < e->held; k++)
         for (int m = 0; m < depth(e); m++) {
-            struct plan_cell c = {plan_held_dir(e->plan->place, k), chunk[k], m};
+            struct plan_cell c = {plan_held_dir(e->plan->place, k), e->chunk[k], m};
             post_receive(e, (struct plan_pass){PLAN_F, c});
             if (!e->plan->forward_only) post_receive(e, (struct plan_pass){PLAN_BW, c});
         }
@@ -154,33 +175,72 @@ static void say_place(const struct engine *e, const struct plan_pass *pass, cons
               pass->cell.chunk, pass->cell.dir, pass->cell.mb, where);
 }
 
-static void wait_for(struct engine *e, ticket *open, const struct plan_pass *pass,
-                     const char *doing, int peer)
+/* ---- what is recorded ---- */
+
+/* Number of the span; -1: none. */
+static int record(struct engine *e, const struct plan_pass *pass, bool paired, enum span_kind kind,
+                  double start, double end)
 {
-    say_place(e, pass, doing, peer);
-    p2p_wait(e->p2p, *open);
-    *open = TICKET_NONE;
+    struct span s = {.rank = e->rank, .op = pass->op, .cell = pass->cell, .paired = paired};
+    s.kind = kind, s.start = start - e->start, s.end = end - e->start;
+    if (!e->timeline || !timeline_add(e->timeline, s)) return -1;
+    return e->timeline->n - 1;
 }
 
-/* The message that the pass reads; NULL where it reads none. */
-static const void *wait_input(struct engine *e, const struct plan_pass *pass)
+void engine_record(struct engine *e, struct timeline *t)
 {
-    int from = plan_sender(e->plan, pass), i = buffer_of(e, pass->cell);
-    enum kind k = kind_of(pass);
+    e->timeline = t;
+}
+
+/* ---- inputs and outputs ---- */
+
+static void wait_for(struct engine *e, ticket *open, const struct running *r, const char *doing,
+                     int peer)
+{
+    if (*open == TICKET_NONE) return;
+    double since = clock_now();
+    say_place(e, &r->pass, doing, peer);
+    p2p_wait(e->p2p, *open);
+    *open = TICKET_NONE;
+    double waited = p2p_waited(e->p2p);
+    e->messages += waited;
+    record(e, &r->pass, r->paired, SPAN_WAIT, since, since + waited);
+}
+
+/* The outgoing buffer in which a pass of this rank left what `pass` reads. */
+static int buffer_handed(const struct engine *e, const struct plan_pass *pass)
+{
+    struct plan_cell c = pass->cell;
+    c.chunk += pass->op == PLAN_F ? -1 : 1;
+    return buffer_of(e, c);
+}
+
+/* What the pass reads; NULL where it reads nothing. */
+static const void *wait_input(struct engine *e, const struct running *r)
+{
+    int from = plan_sender(e->plan, &r->pass);
+    enum kind k = kind_of(&r->pass);
     if (from < 0) return NULL;
+    if (from == e->rank) {
+        int i = buffer_handed(e, &r->pass);
+        INVARIANT(e->out.handed[k][i], "row %d: nothing was handed over", e->row);
+        return e->out.at[k][i];
+    }
+    int i = buffer_of(e, r->pass.cell);
     INVARIANT(e->in.open[k][i] != TICKET_NONE, "no receive is posted for rank %d, row %d", e->rank,
               e->row);
-    wait_for(e, &e->in.open[k][i], pass, "awaited from", from);
+    wait_for(e, &e->in.open[k][i], r, "awaited from", from);
     return e->in.at[k][i];
 }
 
 /* The buffer that the pass writes; NULL where nobody takes what it makes. */
-static void *wait_output(struct engine *e, const struct plan_pass *pass)
+static void *wait_output(struct engine *e, const struct running *r)
 {
-    int to = plan_receiver(e->plan, pass), i = buffer_of(e, pass->cell);
-    enum kind k = kind_of(pass);
+    int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
+    enum kind k = kind_of(&r->pass);
     if (to < 0) return NULL;
-    wait_for(e, &e->out.open[k][i], pass, "before it still on its way to", to);
+    INVARIANT(!e->out.handed[k][i], "row %d: what was handed over is not read yet", e->row);
+    wait_for(e, &e->out.open[k][i], r, "before it still on its way to", to);
     return e->out.at[k][i];
 }
 
@@ -188,8 +248,19 @@ static void send_output(struct engine *e, const struct plan_pass *pass)
 {
     int to = plan_receiver(e->plan, pass), i = buffer_of(e, pass->cell);
     enum kind k = kind_of(pass);
-    if (to < 0) return;
-    e->out.open[k][i] = p2p_send(e->p2p, to, tag_of(pass), e->out.at[k][i], e->stage.message_bytes);
+    if (to == e->rank) e->out.handed[k][i] = true;
+    if (to < 0 || to == e->rank) return;
+    e->out.open[k][i] =
+        p2p_send(e->p2p, to, tag_of(e, pass), e->out.at[k][i], e->stage.message_bytes);
+}
+
+/* What the pass has read may be overwritten. */
+static void free_input(struct engine *e, struct plan_pass pass)
+{
+    if (plan_sender(e->plan, &pass) == e->rank)
+        e->out.handed[kind_of(&pass)][buffer_handed(e, &pass)] = false;
+    pass.cell.mb += depth(e);
+    post_receive(e, pass);
 }
 
 static void drain(struct engine *e)
@@ -207,7 +278,7 @@ static void drain(struct engine *e)
 
 static int *slot_at(struct engine *e, struct plan_cell c)
 {
-    return &e->slot_of[c.dir * e->max_micro_batches + c.mb];
+    return &e->slot_of[held_of(e, c) * e->max_micro_batches + c.mb];
 }
 
 static void slot_take(struct engine *e, struct plan_cell c)
@@ -226,61 +297,122 @@ static bool slot_ends(const struct engine *e, enum plan_op op)
     return op == PLAN_W || op == PLAN_BW || e->plan->forward_only;
 }
 
-/* Begins and steps the pass to its end, giving messages a push between steps. */
-static void step_pass(struct engine *e, const struct stage_pass *s)
+static void pass_start(struct engine *e, struct running *r)
 {
+    const struct plan_pass *p = &r->pass;
+    if (p->op == PLAN_F) slot_take(e, p->cell);
+    r->stage = (struct stage_pass){.op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell)};
+    r->stage.in = wait_input(e, r);
+    r->stage.out = wait_output(e, r);
+    double now = clock_now();
+    r->span = record(e, p, r->paired, SPAN_PASS, now, now);
+    e->stage.begin(e->stage.self, &r->stage);
+    e->busy += clock_now() - now;
+}
+
+static void pass_end(struct engine *e, struct running *r)
+{
+    if (r->span >= 0) e->timeline->span[r->span].end = clock_now() - e->start;
+    send_output(e, &r->pass);
+    free_input(e, r->pass);
+    if (slot_ends(e, r->pass.op)) slot_release(e, r->pass.cell);
+}
+
+/* One step, then a push for the messages. */
+static void pass_step(struct engine *e, struct running *r)
+{
+    say_place(e, &r->pass, "", -1);
     double since = clock_now();
-    e->stage.begin(e->stage.self, s);
-    for (bool done = false; !done;) {
-        done = e->stage.step(e->stage.self, s);
-        e->busy += clock_now() - since;
-        if (!done) p2p_poll(e->p2p);
-        since = clock_now();
+    r->done = e->stage.step(e->stage.self, &r->stage);
+    e->busy += clock_now() - since;
+    double waited = e->stage.waited ? e->stage.waited(e->stage.self) : 0;
+    e->exchanges += waited;
+    if (waited > 0) record(e, &r->pass, r->paired, SPAN_WAIT, since, since + waited);
+    if (r->done)
+        pass_end(e, r);
+    else
+        p2p_poll(e->p2p);
+}
+
+static void run_pass(struct engine *e, struct running *r)
+{
+    pass_start(e, r);
+    while (!r->done) pass_step(e, r);
+}
+
+/* The backward goes first: it starts by sending gradients back to the experts, and the forward with attention, under
+ * which they travel (SYSTEMS 2.1). Members of an exchange run the same row in the same order. */
+static void run_pair(struct engine *e, struct running *f, struct running *b)
+{
+    pass_start(e, b);
+    pass_step(e, b);
+    pass_start(e, f);
+    while (!f->done || !b->done) {
+        if (!f->done) pass_step(e, f);
+        if (!b->done) pass_step(e, b);
     }
 }
 
-static void run_pass(struct engine *e, const struct plan_pass *pass)
+static void run_row(struct engine *e, const struct plan_row *row)
 {
-    struct plan_pass later = *pass;
-    if (pass->op == PLAN_F) slot_take(e, pass->cell);
-    struct stage_pass s = {.op = pass->op, .cell = pass->cell, .slot = *slot_at(e, pass->cell)};
-    s.in = wait_input(e, pass);
-    s.out = wait_output(e, pass);
-    say_place(e, pass, "", -1);
-    step_pass(e, &s);
-    send_output(e, pass);
-    later.cell.mb += depth(e);
-    post_receive(e, later);
-    if (slot_ends(e, pass->op)) slot_release(e, pass->cell);
+    struct plan_pass pass[2];
+    struct running r[2];
+    int n = plan_passes(row, pass);
+    struct engine_row *times = &e->times[row->op];
+    double since = clock_now(), messages = e->messages, exchanges = e->exchanges;
+    for (int k = 0; k < n; k++) r[k] = (struct running){.pass = pass[k], .paired = n == 2};
+    if (n == 2 && e->stage.in_turn)
+        run_pair(e, &r[0], &r[1]);
+    else
+        for (int k = 0; k < n; k++) run_pass(e, &r[k]);
+    times->n++;
+    times->seconds += clock_now() - since - (e->messages - messages);
+    times->waited += e->exchanges - exchanges;
 }
 
 static void run_rows(struct engine *e)
 {
     for (e->row = 0; e->row < e->plan->n_rows[e->rank]; e->row++) {
-        struct plan_pass pass[2];
-        int n = plan_passes(&e->plan->rows[e->rank][e->row], pass);
         watchdog_feed();
-        for (int k = 0; k < n; k++) run_pass(e, &pass[k]);
+        run_row(e, &e->plan->rows[e->rank][e->row]);
+    }
+}
+
+static void run_begin(struct engine *e, const struct plan *plan)
+{
+    INVARIANT(plan->stages == e->stages && plan->micro_batches <= e->max_micro_batches,
+              "plan of %d stages, %d micro-batches; the engine has %d, %d", plan->stages,
+              plan->micro_batches, e->stages, e->max_micro_batches);
+    e->plan = plan;
+    e->held = plan_held(plan->place, e->stages, e->rank, e->chunk);
+    e->start = clock_now();
+    e->busy = e->messages = e->exchanges = 0;
+    memset(e->times, 0, sizeof e->times);
+    for (e->n_free = 0; e->n_free < e->stage.slots; e->n_free++)
+        e->free_slot[e->n_free] = e->stage.slots - 1 - e->n_free;
+    p2p_waited(e->p2p); /* what was waited for before is not ours */
+    if (e->stage.waited) e->stage.waited(e->stage.self);
+}
+
+static void times_take(const struct engine *e, struct engine_times *t)
+{
+    *t = (struct engine_times){.total = clock_now() - e->start, .busy = e->busy};
+    t->exchanges = e->exchanges;
+    t->exposed = e->messages + e->exchanges;
+    t->bubble_fraction = t->total > 0 ? 1 - t->busy / t->total : 0;
+    for (int k = 0; k <= PLAN_FB; k++) {
+        struct engine_row sum = e->times[k];
+        if (sum.n > 0)
+            t->row[k] = (struct engine_row){sum.n, sum.seconds / sum.n, sum.waited / sum.n};
     }
 }
 
 void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times)
 {
-    INVARIANT(plan->stages == e->stages && plan->micro_batches <= e->max_micro_batches,
-              "plan of %d stages, %d micro-batches; the engine has %d, %d", plan->stages,
-              plan->micro_batches, e->stages, e->max_micro_batches);
-    double since = clock_now(), exposed;
-    e->plan = plan;
-    e->busy = 0;
-    for (e->n_free = 0; e->n_free < e->stage.slots; e->n_free++)
-        e->free_slot[e->n_free] = e->stage.slots - 1 - e->n_free;
-    p2p_waited(e->p2p); /* what was waited for before is not ours */
+    run_begin(e, plan);
     post_first_receives(e);
     run_rows(e);
-    exposed = p2p_waited(e->p2p);
     drain(e);
     die_place(NULL);
-    if (!times) return;
-    double total = clock_now() - since;
-    *times = (struct engine_times){total, e->busy, exposed, total > 0 ? 1 - e->busy / total : 0};
+    if (times) times_take(e, times);
 }

@@ -1,5 +1,8 @@
 /* Runs a plan: for each row waits for what it needs, steps the passes, sends what they made.
  *
+ * The two passes of a fused pair are stepped in turn: while an exchange that one has posted is on the wire, the other
+ * computes, and the forward's message leaves as soon as it is done.
+ *
  * The engine knows no tensors, only buffers of one message size. What a pass does is behind struct
  * stage (trainer/stage.c joins model and pipeline there). */
 #ifndef DUET_PIPELINE_ENGINE_H
@@ -30,6 +33,11 @@ struct stage {
     /* Runs to the next point where the engine may do something else; true when the pass is finished. At most
      * two passes are open at once, one F and one BW (the fused pair), told apart by pass->op. */
     bool (*step)(void *self, const struct stage_pass *pass);
+    /* Seconds spent waiting for exchanges inside step since the last call; NULL: the passes post none. */
+    double (*waited)(void *self);
+    /* Steps the passes of a pair in turn, the backward first (it starts with an exchange). Without exchanges it is better
+     * to run the forward first: neighbours answer each other row by row and have no slack. */
+    bool in_turn;
 };
 
 struct engine;
@@ -44,11 +52,22 @@ size_t engine_bytes(const struct engine *e);
 /* What engine_bytes of such an engine would be. Local. */
 size_t engine_measure(int stages, const struct stage *stage, int max_micro_batches);
 
+struct engine_row {
+    int n;          /* rows that were run */
+    double seconds; /* mean of one; waiting for messages does not count, for exchanges does */
+    double waited;  /* mean of one: of it waiting for exchanges */
+};
 struct engine_times {
     double total, busy;     /* seconds of the run; of it inside stage->step */
-    double exposed;         /* waiting for messages while there was work left */
+    double exposed;         /* waiting for messages while there was work left, and for exchanges */
+    double exchanges;       /* the latter alone: part of busy */
     double bubble_fraction; /* 1 - busy/total */
+    struct engine_row row[PLAN_FB + 1]; /* by enum plan_op */
 };
+/* Records passes and waits of the runs to come into t, from each run's start on, until called with NULL. A
+ * span that finds no room is left out. */
+struct timeline;
+void engine_record(struct engine *e, struct timeline *t);
 /* Collective over the pipeline: all ranks run the same (checked) plan. times may be NULL. */
 void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times);
 
