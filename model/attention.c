@@ -78,15 +78,21 @@ static void forward(struct pass *p, int layer)
     const struct chunk *c = p->chunk;
     const struct layer *l = &c->layer[layer];
     struct acts *k = &slot_of(p)->layer[layer];
-    int T = p->rows->T;
     project(p, l, k);
     if (p->decode)
         attend_cached(p, layer, k);
     else
         c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d,
                                   c->scratch.attention);
-    c->ops->linear_forward(c->scratch.branch, false, k->att, &l->o, NULL, T);
-    c->ops->add(k->x2, k->x, c->scratch.branch, (size_t)T * (size_t)c->d.C);
+    partial_forward(p, c->scratch.branch, k->att, &l->o);
+}
+
+static void forward_end(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    partial_end(p, c->scratch.branch);
+    c->ops->add(k->x2, k->x, c->scratch.branch, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
 static void backward_input(struct pass *p, int layer)
@@ -97,9 +103,8 @@ static void backward_input(struct pass *p, int layer)
     const struct layer *l = &c->layer[layer];
     struct acts *k = &slot_of(p)->layer[layer];
     struct scratch *s = &c->scratch;
-    void *dx2 = middle_gradient_at(p, layer);
     int T = p->rows->T;
-    ops->linear_backward_input(s->datt, dx2, &l->o, T);
+    ops->linear_backward_input(s->datt, false, middle_gradient_at(p, layer), &l->o, T);
     ops->attention_backward(s->dqkv, s->datt, k->qkv, k->att, k->lse, p->rows->seg, d,
                             s->attention);
     ops->rope(s->dqkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, p->rows->pos, c->cos_sin, true);
@@ -107,9 +112,18 @@ static void backward_input(struct pass *p, int layer)
         qk_norm_backward(p, l, k);
     else
         buffers_exchange(&s->dqkv, &k->qkv);
-    ops->linear_backward_input(s->dnorm, k->qkv, &l->qkv, T);
-    ops->rmsnorm_backward(gradient_at(p, layer), grad_of(p, l->norm1), s->dnorm, k->x,
-                          weight_of(c, l->norm1), k->rstd1, dx2, T, d->C);
+    partial_backward(p, s->dnorm, k->qkv, &l->qkv);
+}
+
+static void backward_input_end(struct pass *p, int layer)
+{
+    struct chunk *c = p->chunk;
+    const struct layer *l = &c->layer[layer];
+    struct acts *k = &slot_of(p)->layer[layer];
+    partial_end(p, c->scratch.dnorm);
+    c->ops->rmsnorm_backward(gradient_at(p, layer), grad_of(p, l->norm1), c->scratch.dnorm, k->x,
+                             weight_of(c, l->norm1), k->rstd1, middle_gradient_at(p, layer),
+                             p->rows->T, c->d.C);
 }
 
 static void backward_weight(struct pass *p, int layer)
@@ -125,4 +139,6 @@ static void backward_weight(struct pass *p, int layer)
                                    dims_qkv(d), d->C, T);
 }
 
-const struct part PART_ATTENTION = {{forward}, {backward_input}, backward_weight};
+const struct part PART_ATTENTION = {{forward, forward_end},
+                                    {backward_input, backward_input_end},
+                                    backward_weight};

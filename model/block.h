@@ -21,7 +21,7 @@
 /* The weights of one layer: rows of the parameter table (NULL where the model has no such tensor), and the
  * kernels' copies of its four matrices. */
 struct layer {
-#define LAYER_FIELD(name, role, rows, cols, there) const struct param *name;
+#define LAYER_FIELD(name, role, rows, cols, there, cut) const struct param *name;
     LAYER_PARAMS(LAYER_FIELD)
 #undef LAYER_FIELD
     struct linear qkv, o, gu, down;
@@ -66,13 +66,23 @@ struct scratch {
     float *logits; /* (T, V) */
 };
 
+/* What the exchanges of tensor parallelism work on; NULL without. */
+struct wire {
+    float *
+        sum; /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of logprob_sums */
+    float *scratch; /* (tp, T, C) */
+};
+
 struct chunk {
-    struct dims d;
+    struct dims d;           /* of this rank's share */
+    int V;                   /* the whole vocabulary */
+    struct share vocabulary; /* what of it is here */
     struct chunk_span span;
     const struct ops *ops;
     const unsigned char *weights; /* real, flat */
     int T_max, slots;
     bool training;
+    int tp; /* ranks that share the layers */
     struct parallel parallel;
     struct param_list params;
     struct layer *layer;                       /* [count] */
@@ -82,6 +92,9 @@ struct chunk {
     struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
     struct acts once;  /* the layer at work when nothing is kept: decoding and scoring */
     struct scratch scratch;
+    struct wire wire[2]; /* of forward passes, of backward ones */
+    float
+        *gathered; /* logits of cached rows, (T, its share) from each rank; with tp and the head */
 };
 
 static inline const void *weight_of(const struct chunk *c, const struct param *p)
@@ -135,6 +148,31 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
     p->exchange = x;
     p->open = operation;
 }
+
+/* share.c: a product of which every rank of tp computes a part of the inner sum. The first posts the sum over the ranks (added
+ * in rank order, P4) where there are several, as a sub-step's last call; the second, in the next sub-step, rounds it once
+ * to real. One rank alone has the result in y at once, and the same y in both calls. */
+void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l);
+void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
+void partial_end(struct pass *p, void *y);
+static inline struct wire *wire_of(struct pass *p)
+{
+    return &p->chunk->wire[lane_of(p) == LANE_BACKWARD];
+}
+
+/* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in the order of use; what
+ * returns an operation or ends with one posts an exchange. */
+void vocabulary_embed(struct pass *p); /* then partial_end */
+void vocabulary_embed_gradient(struct pass *p);
+int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
+                    float inv_temperature, int T);
+int vocabulary_sums(const struct chunk *c, struct wire *w, int lane, const float *logits,
+                    const int *target, float inv_temperature, int T);
+void vocabulary_logprob(float *logp, float *entropy, const struct wire *w, const int *target,
+                        int T);
+void vocabulary_gradient(struct pass *p);
+void vocabulary_gather(struct pass *p, int T); /* of scratch.logits */
+void vocabulary_gather_end(struct pass *p, int T);
 
 /* What a part does in passes of each kind; `layer` counts within the chunk. Rows end with NULL. */
 enum { SUB_STEPS = 6 };

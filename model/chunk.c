@@ -26,7 +26,7 @@ static void find_params(struct chunk *c)
     if (c->span.embed) c->embed = p++;
     for (int l = 0; l < c->span.count; l++) {
         struct layer *layer = &c->layer[l];
-#define FIND(name, role, rows, cols, there) layer->name = (there) ? p++ : NULL;
+#define FIND(name, role, rows, cols, there, cut) layer->name = (there) ? p++ : NULL;
         LAYER_PARAMS(FIND)
 #undef FIND
     }
@@ -74,7 +74,13 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     struct chunk *c = calloc_or_die(1, sizeof *c);
     INVARIANT(span.count > 0 || span.embed || span.head, "an empty chunk of %d rows", T_max);
     INVARIANT(T_max > 0 && slots > 0, "T_max %d, slots %d", T_max, slots);
-    c->d = *d;
+    c->tp = d->tp > 0 ? d->tp : 1;
+    INVARIANT(!a->base ||
+                  (exchange_size(parallel.tp) == c->tp && exchange_rank(parallel.tp) == d->t),
+              "share %d of %d, tp of %d ranks", d->t, c->tp, exchange_size(parallel.tp));
+    c->d = dims_share(d);
+    c->V = d->V;
+    c->vocabulary = dims_vocabulary(d);
     c->span = span;
     c->ops = ops;
     c->parallel = parallel;
@@ -234,4 +240,21 @@ void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache 
                      .cache = cache,
                      .logits = logits};
     pass_run(&p);
+}
+
+void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, float *entropy)
+{
+    struct exchange *tp = c->parallel.tp;
+    struct wire *w = &c->wire[0];
+    int lane = LANE_DECODE + l->lane;
+    if (!tp) {
+        c->ops->logprob_forward(logp, entropy, l->logits, l->target, l->inv_temperature, l->T,
+                                c->V);
+        return;
+    }
+    if (l->T == 0) return;
+    const float *logits = c->scratch.logits;
+    exchange_wait(tp, vocabulary_most(c, w, lane, logits, l->inv_temperature, l->T));
+    exchange_wait(tp, vocabulary_sums(c, w, lane, logits, l->target, l->inv_temperature, l->T));
+    vocabulary_logprob(logp, entropy, w, l->target, l->T);
 }

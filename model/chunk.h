@@ -30,14 +30,14 @@ struct head_io {
 };
 
 /* The groups of ranks that share the layers of a chunk, and over which its passes exchange; NULL: no such axis.
- * tp: tensor parallelism, ep: expert parallelism. Kept until chunk_free. */
+ * tp: tensor parallelism, ep: expert parallelism. Kept until chunk_free; while an arena measures they may be missing. */
 struct exchange;
 struct parallel {
     struct exchange *tp, *ep;
 };
 
 struct chunk;
-/* Places a chunk (arena measures or places). weights: real, flat as param_list_make; kept until the end. T_max: largest
+/* Places a chunk (arena measures or places). d: the whole model, with this rank's share (d->t of d->tp). weights: real, flat as param_list_make; kept until the end. T_max: largest
  * micro-batch; slots: activation slots; training false leaves out everything backward needs: such a chunk decodes, and scores (PASS_F
  * with loss NULL). The struct itself is the heap's: chunk_free also after measuring. Weights that are there already are packed. */
 struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
@@ -93,5 +93,15 @@ static inline void pass_run(struct pass *p)
  * the rows into `logits` instead. The same parts as a forward pass, on cached keys and values. */
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
                   const void *in, void *out, float *logits);
+
+/* Log-probabilities and entropies (T) of the tokens drawn from what the last chunk_decode of this chunk, which has the
+ * head, put into `logits`: by the arithmetic of training, hence the same bits (P2). */
+struct decode_logits {
+    int T, lane;
+    const float *logits; /* (T, V) */
+    const int *target;   /* (T) */
+    float inv_temperature;
+};
+void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, float *entropy);
 
 #endif

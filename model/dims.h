@@ -21,12 +21,43 @@ struct dims {
     bool qk_norm;  /* Qwen3 */
     bool tied;     /* head shares the embedding's weights */
     enum precision precision;
+    /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp 0: all in one place. */
+    int tp, t;
 };
 
 /* Rows of the fused projection: Hq*D query rows, then Hkv*D key rows, then Hkv*D value rows. */
 static inline int dims_qkv(const struct dims *d)
 {
     return (d->Hq + 2 * d->Hkv) * d->D;
+}
+
+enum { MAX_TP = 64 }; /* ranks of tensor parallelism; beyond one host's links it does not pay */
+
+/* Part t of n things cut in tp: as even as can be, earlier parts larger. */
+struct share {
+    int first, n;
+};
+static inline struct share share_of(int n, int tp, int t)
+{
+    int even = n / tp, larger = n % tp;
+    return (struct share){t * even + (t < larger ? t : larger), even + (t < larger)};
+}
+/* Of the vocabulary; everything else that is cut is cut evenly (mesh_check). */
+static inline struct share dims_vocabulary(const struct dims *d)
+{
+    return share_of(d->V, d->tp > 0 ? d->tp : 1, d->t);
+}
+/* The sizes of this rank's share, as of a model that is all in one place. */
+static inline struct dims dims_share(const struct dims *d)
+{
+    struct dims s = *d;
+    int tp = d->tp > 0 ? d->tp : 1;
+    s.V = dims_vocabulary(d).n;
+    s.F = d->F / tp;
+    s.Hq = d->Hq / tp;
+    s.Hkv = d->Hkv / tp;
+    s.tp = s.t = 0;
+    return s;
 }
 
 /* Keys and values live in blocks of this many positions, in the cache and in training alike, so that attention

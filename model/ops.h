@@ -59,8 +59,9 @@ struct ops {
     /* y real (T,N), or float (T,N) when y_float; x real (T,K); bias real (N) or NULL */
     void (*linear_forward)(void *y, bool y_float, const void *x, const struct linear *l,
                            const void *bias, int T);
-    /* dx real (T,K) = dy (T,N) W */
-    void (*linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T);
+    /* dx real (T,K), or float (T,K) when dx_float, = dy (T,N) W */
+    void (*linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
+                                  int T);
     /* dw float (N,K) += dy^T x; db float (N) += column sums of dy, or NULL */
     void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N,
                                    int K, int T);
@@ -112,6 +113,15 @@ struct ops {
     /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0 */
     void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits,
                              const int *target, float inv_temp, int T, int V);
+    /* The same in steps, for a rank that holds V tokens of the vocabulary from `first` on: most[t], the largest of logits[t] *
+     * inv_temp; sums (3,T) of this rank's tokens, with x = logits * inv_temp - most: of e^x, of e^x x, and of x of the
+     * target; then the gradient for the sums of e^x over all ranks. Rows with target -1 may hold anything but dlogits: 0. */
+    void (*logprob_most)(float *most, const float *logits, float inv_temp, int T, int V);
+    void (*logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
+                         int first, float inv_temp, int T, int V);
+    void (*logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
+                                   const float *most, const float *logits, const int *target,
+                                   int first, float inv_temp, int T, int V);
 
     /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,

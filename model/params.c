@@ -23,18 +23,102 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk)
     };
 }
 
-static int count_of_layer(const struct dims *d)
+enum {
+#define ONE(name, role, rows, cols, there, cut) +1
+    LAYER_TENSORS = 0 LAYER_PARAMS(ONE) /* also those that are not there */
+#undef ONE
+};
+
+/* --- what a rank holds of a tensor --- */
+
+/* A share of rows that begin with row `from` of the whole; a row is `unit` elements. */
+static void cut_rows(struct param *p, size_t from, struct share s, size_t unit)
+{
+    size_t lo = (from + (size_t)s.first) * unit;
+    p->block[p->blocks++] = (struct stretch){.lo = lo, .hi = lo + (size_t)s.n * unit};
+}
+
+static void cut_columns(struct param *p, size_t tp, size_t t)
+{
+    size_t run = (size_t)p->cols, stride = run * tp;
+    size_t lo = t * run, last = lo + (size_t)(p->rows - 1) * stride;
+    p->block[p->blocks++] = (struct stretch){lo, last + run, run, stride};
+}
+
+/* d: the whole model */
+static void cut(struct param *p, const struct dims *d)
+{
+    int tp = d->tp > 0 ? d->tp : 1, heads[] = {d->Hq, d->Hkv, d->Hkv};
+    size_t row = p->rows == 1 ? 1 : (size_t)p->cols, from = 0;
+    if (tp == 1 || p->cut == CUT_NONE || p->cut == CUT_NONE_PART) {
+        p->block[p->blocks++] = (struct stretch){.hi = p->n};
+        return;
+    }
+    if (p->cut == CUT_ROWS) cut_rows(p, 0, dims_vocabulary(d), row);
+    if (p->cut == CUT_COLS) cut_columns(p, (size_t)tp, (size_t)d->t);
+    for (int i = 0; p->cut == CUT_PAIR && i < 2; i++)
+        cut_rows(p, (size_t)(i * d->F), share_of(d->F, tp, d->t), row);
+    for (int i = 0; p->cut == CUT_HEADS && i < 3; i++) {
+        cut_rows(p, from, share_of(heads[i], tp, d->t), row * (size_t)d->D);
+        from += (size_t)heads[i];
+    }
+}
+
+size_t param_index(const struct param *p, size_t i)
+{
+    const struct stretch *b = p->block;
+    for (; i >= stretch_count(b); b++) i -= stretch_count(b);
+    return b->run == 0 ? b->lo + i : b->lo + i / b->run * b->stride + i % b->run;
+}
+
+/* Elements [lo, hi) of a block in runs: an end of a row, whole rows, a beginning of one. */
+static int stretches_of_runs(const struct stretch *b, size_t lo, size_t hi, struct stretch *out)
 {
     int n = 0;
-#define COUNT(name, role, rows, cols, there) n += (there) ? 1 : 0;
-    LAYER_PARAMS(COUNT)
-#undef COUNT
+    while (lo < hi) {
+        size_t in = lo % b->run, from = b->lo + lo / b->run * b->stride + in,
+               rows = (hi - lo) / b->run;
+        if (in == 0 && rows > 0) {
+            out[n++] =
+                (struct stretch){from, from + (rows - 1) * b->stride + b->run, b->run, b->stride};
+            lo += rows * b->run;
+            continue;
+        }
+        size_t left = b->run - in < hi - lo ? b->run - in : hi - lo;
+        out[n++] = (struct stretch){.lo = from, .hi = from + left};
+        lo += left;
+    }
     return n;
 }
 
+int param_stretches(const struct param *p, size_t lo, size_t hi,
+                    struct stretch out[PARAM_STRETCHES])
+{
+    int n = 0;
+    size_t at = 0;
+    for (int i = 0; i < p->blocks; i++) {
+        const struct stretch *b = &p->block[i];
+        size_t count = stretch_count(b), from = lo > at ? lo - at : 0;
+        size_t to = hi < at + count ? hi - at : count;
+        at += count;
+        if (hi <= at - count || from >= to) continue;
+        if (b->run)
+            n += stretches_of_runs(b, from, to, out + n);
+        else
+            out[n++] = (struct stretch){.lo = b->lo + from, .hi = b->lo + to};
+    }
+    return n;
+}
+
+/* --- lists --- */
+
+struct shape {
+    int rows, cols;
+};
+
 /* layer -1: a tensor outside of the layers */
-static void append(struct param_list *l, int layer, const char *name, enum param_role role,
-                   int rows, int cols)
+static void append(struct param_list *l, const struct dims *d, int layer, const char *name,
+                   enum param_role role, enum param_cut how, struct shape whole, struct shape share)
 {
     struct param *p = &l->p[l->n++];
     if (layer < 0)
@@ -42,28 +126,51 @@ static void append(struct param_list *l, int layer, const char *name, enum param
     else
         snprintf(p->name, sizeof p->name, "layers.%d.%s", layer, name);
     p->role = role;
-    p->rows = rows;
-    p->cols = cols;
-    p->n = (size_t)rows * (size_t)cols;
+    p->cut = how;
+    p->rows = share.rows;
+    p->cols = share.cols;
+    p->n = (size_t)share.rows * (size_t)share.cols;
+    p->whole = (size_t)whole.rows * (size_t)whole.cols;
+    cut(p, d);
     p->offset = l->total;
     l->total += (p->n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
 }
 
+static void layer_shapes(struct shape out[LAYER_TENSORS], const struct dims *d)
+{
+    int i = 0;
+#define SHAPE(name, role, rows, cols, there, cut) out[i++] = (struct shape){rows, cols};
+    LAYER_PARAMS(SHAPE)
+#undef SHAPE
+}
+
+static void append_layer(struct param_list *l, const struct dims *d, const struct dims *share,
+                         int layer)
+{
+    struct shape of_whole[LAYER_TENSORS], of_share[LAYER_TENSORS];
+    layer_shapes(of_whole, d);
+    layer_shapes(of_share, share);
+    int i = 0;
+#define APPEND(name, role, rows, cols, there, cut)                              \
+    if (there) append(l, d, layer, #name, role, cut, of_whole[i], of_share[i]); \
+    i++;
+    LAYER_PARAMS(APPEND)
+#undef APPEND
+}
+
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span)
 {
-    size_t most = (size_t)count_of_layer(d) * (size_t)span.count + 3;
+    struct dims share = dims_share(d);
+    struct shape tokens = {d->V, d->C}, our_tokens = {share.V, d->C}, vector = {1, d->C};
+    size_t most = (size_t)LAYER_TENSORS * (size_t)span.count + 3;
     *l = (struct param_list){.p = calloc(most, sizeof *l->p)};
     SYS_OK(l->p != NULL, "free memory on this machine", "no memory for %zu tensors", most);
-    if (span.embed) append(l, -1, "embed", ROLE_EMBEDDING, d->V, d->C);
-    for (int layer = span.first; layer < span.first + span.count; layer++) {
-#define APPEND(name, role, rows, cols, there) \
-    if (there) append(l, layer, #name, role, rows, cols);
-        LAYER_PARAMS(APPEND)
-#undef APPEND
-    }
+    if (span.embed) append(l, d, -1, "embed", ROLE_EMBEDDING, CUT_ROWS, tokens, our_tokens);
+    for (int layer = span.first; layer < span.first + span.count; layer++)
+        append_layer(l, d, &share, layer);
     if (span.head) {
-        append(l, -1, "norm_f", ROLE_NORM, 1, d->C);
-        append(l, -1, "head", ROLE_HEAD, d->V, d->C);
+        append(l, d, -1, "norm_f", ROLE_NORM, CUT_NONE, vector, vector);
+        append(l, d, -1, "head", ROLE_HEAD, CUT_ROWS, tokens, our_tokens);
         l->p[l->n - 1].tied_copy = d->tied;
     }
 }
@@ -107,12 +214,13 @@ float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t
 {
     if (p->role == ROLE_NORM) return 1;
     if (p->role == ROLE_BIAS) return 0;
+    uint64_t index = param_index(p, i);
     uint64_t hash = name_hash(p->tied_copy ? "embed" : p->name);
     struct rng_at at = {.purpose = RNG_INIT,
                         .step = (uint32_t)(hash >> 32),
                         .prompt = (uint32_t)hash,
-                        .sample = (uint32_t)((uint64_t)i >> 32),
-                        .position = (uint32_t)i};
+                        .sample = (uint32_t)(index >> 32),
+                        .position = (uint32_t)index};
     return (float)(init_std(d, p) * rng_normal(seed, at));
 }
 
@@ -121,7 +229,7 @@ size_t params_count(const struct dims *d)
     struct param_list l;
     size_t n = 0;
     param_list_make(&l, d, chunk_span_of(d, 1, 0));
-    for (int i = 0; i < l.n; i++) n += l.p[i].tied_copy ? 0 : l.p[i].n;
+    for (int i = 0; i < l.n; i++) n += l.p[i].tied_copy ? 0 : l.p[i].whole;
     param_list_free(&l);
     return n;
 }

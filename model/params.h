@@ -9,24 +9,51 @@
 
 enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD };
 
-/*  name        role            rows              cols     there when     */
-#define LAYER_PARAMS(X)                                                 \
-    X(norm1, ROLE_NORM, 1, d->C, true)            /* (C)             */ \
-    X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true) /* (Nqkv, C)       */ \
-    X(bqkv, ROLE_BIAS, 1, dims_qkv(d), d->qkv_bias)                     \
-    X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm)                           \
-    X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm)                           \
-    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true) /* (C, Hq*D)       */  \
-    X(norm2, ROLE_NORM, 1, d->C, true)                                  \
-    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true) /* gate rows, up rows */  \
-    X(wdown, ROLE_MATRIX, d->C, d->F, true)
+/* How tensor parallelism cuts a tensor. */
+enum param_cut {
+    CUT_NONE,      /* every rank holds all of it, with the same gradient */
+    CUT_NONE_PART, /* every rank holds all of it, with its heads' part of the gradient: to be summed */
+    CUT_HEADS,     /* rows: of query heads, key heads and value heads each a share */
+    CUT_PAIR,      /* rows: of the gate's and of the up projection's each a share */
+    CUT_ROWS,      /* rows, of tokens */
+    CUT_COLS,      /* columns */
+};
+
+/* Sizes are of the whole tensor when d is the whole model, of a share when d is (dims_share).
+ *  name        role            rows              cols     there when    cut over tp */
+#define LAYER_PARAMS(X)                                                            \
+    X(norm1, ROLE_NORM, 1, d->C, true, CUT_NONE)             /* (C)             */ \
+    X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true, CUT_HEADS) /* (Nqkv, C)       */ \
+    X(bqkv, ROLE_BIAS, 1, dims_qkv(d), d->qkv_bias, CUT_HEADS)                     \
+    X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART)                       \
+    X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART)                       \
+    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS) /* (C, Hq*D)       */   \
+    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE)                                   \
+    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true, CUT_PAIR) /* gate rows, up rows */   \
+    X(wdown, ROLE_MATRIX, d->C, d->F, true, CUT_COLS)
+
+/* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
+ * the last before hi. run 0: all from lo to hi. */
+struct stretch {
+    size_t lo, hi, run, stride;
+};
+static inline size_t stretch_count(const struct stretch *s)
+{
+    return s->run == 0 ? s->hi - s->lo : ((s->hi - s->lo - s->run) / s->stride + 1) * s->run;
+}
+enum { PARAM_BLOCKS = 3, PARAM_STRETCHES = 3 * PARAM_BLOCKS };
 
 /* One tensor of a chunk. Names are global: "embed", "layers.3.wqkv", "norm_f", "head". */
 struct param {
     char name[48];
     enum param_role role;
-    int rows, cols; /* a vector has rows 1; a linear weight is stored (out, in) */
-    size_t n;       /* rows * cols */
+    enum param_cut cut;
+    int rows,
+        cols; /* of this rank's share; a vector has rows 1; a linear weight is stored (out, in) */
+    size_t n; /* rows * cols */
+    size_t whole; /* elements of the whole tensor */
+    int blocks;   /* the share, in order */
+    struct stretch block[PARAM_BLOCKS];
     size_t
         offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
     bool
@@ -50,7 +77,13 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
 void param_list_free(struct param_list *l);
 const struct param *param_find(const struct param_list *l, const char *name);
 
-/* Initial value of element i of a tensor: normal(0, init_std) for matrices, embedding and head (wo and wdown
+/* Index in the whole tensor of element i of the share. */
+size_t param_index(const struct param *p, size_t i);
+/* Where elements [lo, hi) of the share lie, in order. Returns how many stretches. */
+int param_stretches(const struct param *p, size_t lo, size_t hi,
+                    struct stretch out[PARAM_STRETCHES]);
+
+/* Initial value of element i of a rank's share of a tensor: normal(0, init_std) for matrices, embedding and head (wo and wdown
  * divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global name and index (P3). A tied head draws as "embed". */
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed);
 size_t params_count(const struct dims *d); /* of the whole model, tied once */

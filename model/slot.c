@@ -63,10 +63,21 @@ static void scratch_place(struct scratch *s, const struct chunk *c, struct arena
     s->dgu = real_rows(c, a, 2 * d->F);
 }
 
+static void wires_place(struct chunk *c, struct arena *a)
+{
+    if (c->tp == 1) return;
+    for (int k = 0; k < (c->training ? 2 : 1); k++) {
+        c->wire[k].sum = float_rows(c, a, c->d.C);
+        c->wire[k].scratch = float_rows(c, a, c->tp * c->d.C);
+    }
+    if (c->span.head) c->gathered = float_rows(c, a, c->V);
+}
+
 void chunk_place_memory(struct chunk *c, struct arena *a)
 {
     acts_place(&c->once, c, a);
     scratch_place(&c->scratch, c, a);
+    wires_place(c, a);
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     for (int i = 0; i <= c->slots; i++) {
         if (c->training && i < c->slots)

@@ -89,9 +89,10 @@ void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linea
     product(y, y_float, x, l->N, l->K, l, MATMUL_FORWARD, bias, T);
 }
 
-void OP(linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T)
+void OP(linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
+                               int T)
 {
-    product(dx, false, dy, l->K, l->N, l, MATMUL_BACKWARD, NULL, T);
+    product(dx, dx_float, dy, l->K, l->N, l, MATMUL_BACKWARD, NULL, T);
 }
 
 /* In pieces of a fixed number of rows added in order, so that the bits depend on dy and x alone. */

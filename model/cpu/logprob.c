@@ -42,10 +42,11 @@ void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const
     }
 }
 
-static void row_backward(real *dz, const float *z, int target, float inv_temp, float scale, int V)
+/* target: among these V, or anything else */
+static void row_backward(real *dz, const float *z, int target, float inv_temp, float most,
+                         float sum, float scale, int V)
 {
-    float most = largest(z, inv_temp, V), unused;
-    float share = -scale / sum_exp(z, inv_temp, most, V, &unused);
+    float share = -scale / sum;
     FOR_VECS(v, left, V, {
         vec d = vec_exp(scaled(z + v, left, inv_temp) - most) * share;
         if (target >= v && target < v + left) d[target - v] += scale;
@@ -58,10 +59,44 @@ void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits
 {
     for (int t = 0; t < T; t++) {
         real *dz = (real *)dlogits + (size_t)t * (size_t)V;
+        const float *z = logits + (size_t)t * (size_t)V;
+        if (target[t] < 0) {
+            memset(dz, 0, (size_t)V * sizeof *dz);
+            continue;
+        }
+        float most = largest(z, inv_temp, V), unused, sum = sum_exp(z, inv_temp, most, V, &unused);
+        row_backward(dz, z, target[t], inv_temp, most, sum, dlogp[t] * inv_temp, V);
+    }
+}
+
+/* --- for a share of the vocabulary --- */
+
+void OP(logprob_most)(float *most, const float *logits, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) most[t] = largest(logits + (size_t)t * (size_t)V, inv_temp, V);
+}
+
+void OP(logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
+                      int first, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        const float *z = logits + (size_t)t * (size_t)V;
+        int own = target[t] - first;
+        sums[t] = sum_exp(z, inv_temp, most[t], V, &sums[T + t]);
+        sums[2 * T + t] = own >= 0 && own < V ? z[own] * inv_temp - most[t] : 0;
+    }
+}
+
+void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
+                                const float *most, const float *logits, const int *target,
+                                int first, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        real *dz = (real *)dlogits + (size_t)t * (size_t)V;
         if (target[t] < 0)
             memset(dz, 0, (size_t)V * sizeof *dz);
         else
-            row_backward(dz, logits + (size_t)t * (size_t)V, target[t], inv_temp,
-                         dlogp[t] * inv_temp, V);
+            row_backward(dz, logits + (size_t)t * (size_t)V, target[t] - first, inv_temp, most[t],
+                         sum_exp[t], dlogp[t] * inv_temp, V);
     }
 }

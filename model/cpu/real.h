@@ -81,6 +81,9 @@ static inline float real_round(float f)
     X(attention_cached)       \
     X(logprob_forward)        \
     X(logprob_backward)       \
+    X(logprob_most)           \
+    X(logprob_sums)           \
+    X(logprob_share_backward) \
     X(adamw_step)             \
     X(to_real)                \
     X(to_float)

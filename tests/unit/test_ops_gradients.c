@@ -63,7 +63,7 @@ START_TEST(linear)
     float *r = floats_random(T * N, 3, 1.0f), dx[T * K], dw[N * K] = {0}, db[N] = {0};
     struct test_linear l;
     test_linear_make(&l, ops, w, N, K);
-    ops->linear_backward_input(dx, r, &l.l, T);
+    ops->linear_backward_input(dx, false, r, &l.l, T);
     ops->linear_backward_weight(dw, db, r, x, N, K, T);
     check_gradient(dx, linear_loss, x, T * K,
                    &(struct ctx){.other = w, .r = r, .T = T, .N = N, .K = K});

@@ -39,8 +39,8 @@ static void linear_case(int N, int K, int T, bool with_bias)
     ops->linear_forward(y, true, x, &a.l, with_bias ? bias : NULL, T);
     plain->linear_forward(y2, true, x, &b.l, with_bias ? bias : NULL, T);
     ck_assert_double_le(worst_error(y, y2, t * n), 1e-4); /* not rounded in either precision */
-    ops->linear_backward_input(dx, dy, &a.l, T);
-    plain->linear_backward_input(dx2, dy, &b.l, T);
+    ops->linear_backward_input(dx, false, dy, &a.l, T);
+    plain->linear_backward_input(dx2, false, dy, &b.l, T);
     NEAR_REALS(dx, dx2, t * k);
     ops->linear_backward_weight(dw, db, dy, x, N, K, T);
     plain->linear_backward_weight(dw2, db2, dy, x, N, K, T);

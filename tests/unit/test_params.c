@@ -109,6 +109,75 @@ START_TEST(initial_values_do_not_depend_on_the_split)
 }
 END_TEST
 
+/* --- shares of tensor parallelism --- */
+
+/* Element by element: each of the whole is in one rank's share (or in all, where nothing is cut), with its value. */
+static void check_shares(const struct param_list *whole, const struct param_list *share, int tp,
+                         int at)
+{
+    const struct param *w = &whole->p[at];
+    bool all = w->cut == CUT_NONE || w->cut == CUT_NONE_PART;
+    int *seen = calloc(w->n, sizeof *seen);
+    for (int t = 0; t < tp; t++) {
+        const struct param *p = &share[t].p[at];
+        ck_assert_str_eq(p->name, w->name);
+        ck_assert_uint_eq(p->whole, w->n);
+        for (size_t i = 0; i < p->n; i++) {
+            size_t index = param_index(p, i);
+            ck_assert_uint_lt(index, w->n);
+            seen[index]++;
+            ck_assert(param_init(&TINY, p, i, 3) == param_init(&TINY, w, index, 3));
+        }
+    }
+    for (size_t i = 0; i < w->n; i++) ck_assert_int_eq(seen[i], all ? tp : 1);
+    free(seen);
+}
+
+/* What the stretches of a part name, in order, is what param_index says. */
+static void check_stretches(const struct param *p, size_t lo, size_t hi)
+{
+    struct stretch s[PARAM_STRETCHES];
+    int n = param_stretches(p, lo, hi, s);
+    size_t i = lo;
+    ck_assert_int_le(n, PARAM_STRETCHES);
+    for (int k = 0; k < n; k++) {
+        size_t run = s[k].run ? s[k].run : s[k].hi - s[k].lo, last = 0;
+        ck_assert_uint_gt(stretch_count(&s[k]), 0);
+        for (size_t j = 0; j < stretch_count(&s[k]); j++, i++) {
+            last = s[k].lo + j / run * s[k].stride + j % run;
+            ck_assert_uint_eq(last, param_index(p, i));
+        }
+        ck_assert_uint_eq(last + 1, s[k].hi);
+    }
+    ck_assert_uint_eq(i, hi);
+}
+
+START_TEST(shares_partition_every_tensor)
+{
+    struct dims d = TINY;
+    struct param_list whole, share[4];
+    d.Hkv = 4;
+    d.Hq = 8;
+    param_list_make(&whole, &d, chunk_span_of(&d, 1, 0));
+    for (d.tp = 2; d.tp <= 4; d.tp += 2) {
+        for (d.t = 0; d.t < d.tp; d.t++) param_list_make(&share[d.t], &d, chunk_span_of(&d, 1, 0));
+        for (int i = 0; i < whole.n; i++) {
+            check_shares(&whole, share, d.tp, i);
+            const struct param *p = &share[1].p[i];
+            size_t n = p->n;
+            check_stretches(p, 0, n);
+            check_stretches(p, n / 3, n - n / 5);
+            check_stretches(p, n / 2, n / 2 + 1);
+            check_stretches(p, n / 2, n / 2);
+        }
+        for (int t = 0; t < d.tp; t++) param_list_free(&share[t]);
+    }
+    d.t = 0;
+    ck_assert_uint_eq(params_count(&d), params_count(&TINY) + 5 * (48 * 24 + 48 + 24 * 24));
+    param_list_free(&whole);
+}
+END_TEST
+
 static double std_of(const struct dims *d, const struct param *p, uint64_t seed)
 {
     double sum = 0, squares = 0, n = (double)p->n;
@@ -208,6 +277,7 @@ int main(void)
     tcase_add_test(t, absent_tensors_are_absent);
     tcase_add_test(t, chunks_partition_the_layers);
     tcase_add_test(t, initial_values_do_not_depend_on_the_split);
+    tcase_add_test(t, shares_partition_every_tensor);
     tcase_add_test(t, initial_values_have_the_wanted_spread);
     tcase_add_test(t, a_tied_head_begins_as_the_embedding);
     tcase_add_test(t, known_models_have_their_known_size);

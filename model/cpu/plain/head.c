@@ -44,6 +44,47 @@ void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits
     }
 }
 
+void OP(logprob_most)(float *most, const float *logits, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        most[t] = -INFINITY;
+        for (int v = 0; v < V; v++)
+            most[t] = fmaxf(most[t], logits[(size_t)t * (size_t)V + (size_t)v] * inv_temp);
+    }
+}
+
+void OP(logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
+                      int first, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++) {
+        double sum = 0, weighted = 0, own = 0;
+        for (int v = 0; v < V; v++) {
+            double z = (double)logits[(size_t)t * (size_t)V + (size_t)v];
+            double x = z * (double)inv_temp - (double)most[t];
+            sum += exp(x);
+            weighted += exp(x) > 0 ? exp(x) * x : 0;
+            if (v == target[t] - first) own = x;
+        }
+        sums[t] = (float)sum;
+        sums[T + t] = (float)weighted;
+        sums[2 * T + t] = (float)own;
+    }
+}
+
+void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
+                                const float *most, const float *logits, const int *target,
+                                int first, float inv_temp, int T, int V)
+{
+    for (int t = 0; t < T; t++)
+        for (int v = 0; v < V; v++) {
+            size_t at = (size_t)t * (size_t)V + (size_t)v;
+            double scale = target[t] < 0 ? 0 : (double)dlogp[t] * (double)inv_temp;
+            double x = (double)logits[at] * (double)inv_temp - (double)most[t];
+            double p = target[t] < 0 ? 0 : exp(x) / (double)sum_exp[t];
+            ((real *)dlogits)[at] = real_put((float)(scale * ((v == target[t] - first) - p)));
+        }
+}
+
 void OP(adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                     const struct adamw *h)
 {

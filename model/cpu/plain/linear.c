@@ -40,14 +40,19 @@ void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linea
         }
 }
 
-void OP(linear_backward_input)(void *dx, const void *dy, const struct linear *l, int T)
+void OP(linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
+                               int T)
 {
     const real *w = l->backward_copy, *in = dy;
-    real *out = dx;
     for (int t = 0; t < T; t++)
-        for (int k = 0; k < l->K; k++)
-            out[(size_t)t * (size_t)l->K + (size_t)k] =
-                real_put((float)dot(in + (size_t)t * (size_t)l->N, 1, w + k, l->K, l->N));
+        for (int k = 0; k < l->K; k++) {
+            size_t at = (size_t)t * (size_t)l->K + (size_t)k;
+            float sum = (float)dot(in + (size_t)t * (size_t)l->N, 1, w + k, l->K, l->N);
+            if (dx_float)
+                ((float *)dx)[at] = sum;
+            else
+                ((real *)dx)[at] = real_put(sum);
+        }
 }
 
 void OP(linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K,
