@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "pipeline/measure.h"
 
 void timeline_new(struct timeline *t, int ranks, int room)
 {
@@ -23,6 +22,11 @@ bool timeline_add(struct timeline *t, struct span span)
     if (t->n == t->room) return false;
     t->span[t->n++] = span;
     return true;
+}
+
+char span_letter(const struct timeline *t, const struct span *s)
+{
+    return s->cell.dir == 1 || s->cell.chunk >= t->ranks ? 'b' : 'a';
 }
 
 double timeline_end(const struct timeline *t)
@@ -46,40 +50,30 @@ double timeline_busy(const struct timeline *t, int rank)
     return busy;
 }
 
-/* ---- a plan in unit times ---- */
+/* ---- a plan as it is foretold ---- */
 
-static void add_rows(struct timeline *t, const struct plan *plan, const struct plan_costs *costs,
-                     const double *start, int rank)
+static void add_rows(struct timeline *t, const struct plan *plan, const struct sim *sim, int rank)
 {
     for (int i = 0; i < plan->n_rows[rank]; i++) {
-        const struct plan_row *row = &plan->rows[rank][i];
         struct plan_pass pass[2];
-        int n = plan_passes(row, pass);
+        int n = plan_passes(&plan->rows[rank][i], pass);
         for (int k = 0; k < n; k++)
             timeline_add(t, (struct span){.rank = rank,
                                           .op = pass[k].op,
                                           .cell = pass[k].cell,
                                           .paired = n == 2,
                                           .kind = SPAN_PASS,
-                                          .start = start[i],
-                                          .end = start[i] + plan_row_cost(row, costs)});
+                                          .start = sim->start[rank][i],
+                                          .end = sim->end[rank][i]});
     }
 }
 
-void timeline_of_plan(struct timeline *t, const struct plan *plan, const struct plan_costs *costs)
+void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct sim *sim)
 {
-    struct plan_index x;
-    struct plan_timeline times;
     int room = 0;
     for (int r = 0; r < plan->stages; r++) room += 2 * plan->n_rows[r];
-    plan_index_new(&x, plan);
-    plan_index_fill(&x);
-    plan_timeline_new(&times, plan);
-    INVARIANT(plan_times(&x, costs, &times), "the plan hangs");
     timeline_new(t, plan->stages, room);
-    for (int r = 0; r < plan->stages; r++) add_rows(t, plan, costs, times.start[r], r);
-    plan_timeline_free(&times);
-    plan_index_free(&x);
+    for (int r = 0; r < plan->stages; r++) add_rows(t, plan, sim, r);
 }
 
 /* ---- text ---- */

@@ -5,7 +5,7 @@
 #ifndef DUET_PIPELINE_TIMELINE_H
 #define DUET_PIPELINE_TIMELINE_H
 
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 /* A pass at work; waiting for a message or an exchange that a pass needs; an exchange or message on the
  * wire (it may lie over passes: that is what overlap means). */
@@ -36,9 +36,10 @@ double timeline_end(const struct timeline *t);
 /* Time in which a rank is at work on passes; overlapping spans count once. */
 double timeline_busy(const struct timeline *t, int rank);
 
-/* A plan in the times of plan_times: free messages, every chunk alike. Makes t (timeline_free). */
-struct plan_costs;
-void timeline_of_plan(struct timeline *t, const struct plan *plan, const struct plan_costs *costs);
+/* What the simulator foretells (after sim_run): each row from start to end. Makes t (timeline_free). */
+void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct sim *sim);
+/* a, or b for what flows the other way: direction 1, or the chunks of a vee on the way back. */
+char span_letter(const struct timeline *t, const struct span *s);
 
 /* What the writers draw: one timeline, or two of the same ranks. */
 struct timeline_drawing {

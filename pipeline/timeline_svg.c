@@ -112,23 +112,23 @@ static void axis(const struct sheet *s, double top)
 
 /* ---- rows ---- */
 
-static void span_title(const struct sheet *s, const struct span *p)
+static void span_title(const struct sheet *s, const struct span *p, char letter)
 {
     static const char *const of[] = {"", "wait for ", "exchange of "};
     fprintf(s->out, "<title>%s%s%s %c%d, chunk %d: %.4g to %.4g %s</title>", of[p->kind],
-            p->paired ? "pair, " : "", plan_op_name(p->op), 'a' + p->cell.dir, p->cell.mb,
-            p->cell.chunk, p->start / s->d->per_unit, p->end / s->d->per_unit, s->d->unit);
+            p->paired ? "pair, " : "", plan_op_name(p->op), letter, p->cell.mb, p->cell.chunk,
+            p->start / s->d->per_unit, p->end / s->d->per_unit, s->d->unit);
 }
 
-static void pass_rect(const struct sheet *s, const struct span *p, double top)
+static void pass_rect(const struct sheet *s, const struct span *p, char letter, double top)
 {
     double x = sheet_x(s, p->start), w = (p->end - p->start) * s->scale;
     double h = ROW - GAP, half = h / 2;
     double y = top + (p->paired && p->op != PLAN_F ? half : 0);
     if (p->paired) h = half;
     fprintf(s->out, "<rect class=\"%s%d%s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\">",
-            plan_op_name(p->op), p->cell.dir & 1, p->paired ? " p" : "", x, y, w, h);
-    span_title(s, p);
+            plan_op_name(p->op), letter == 'b', p->paired ? " p" : "", x, y, w, h);
+    span_title(s, p, letter);
     fputs("</rect>", s->out);
     if (w >= 6.5 * (p->cell.mb > 99 ? 3 : p->cell.mb > 9 ? 2 : 1) + 2)
         fprintf(s->out, "<text class=\"l\" x=\"%.2f\" y=\"%.2f\">%d</text>", x + w / 2,
@@ -136,13 +136,13 @@ static void pass_rect(const struct sheet *s, const struct span *p, double top)
     fputc('\n', s->out);
 }
 
-static void line_rect(const struct sheet *s, const struct span *p, double top)
+static void line_rect(const struct sheet *s, const struct span *p, char letter, double top)
 {
     bool wait = p->kind == SPAN_WAIT;
     fprintf(s->out, "<rect class=\"%s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"2\">",
             wait ? "wait" : "ex", sheet_x(s, p->start), top + ROW - GAP + (wait ? 0 : 2.5),
             (p->end - p->start) * s->scale);
-    span_title(s, p);
+    span_title(s, p, letter);
     fputs("</rect>\n", s->out);
 }
 
@@ -154,8 +154,9 @@ static void rank_row(const struct sheet *s, const struct timeline *t, int rank, 
         "x=\"%d\" y=\"%g\" width=\"%.2f\" height=\"%d\"/>\n",
         LEFT - 6, top + 14, rank, LEFT, top, s->end * s->scale, ROW - GAP);
     for (int i = 0; i < t->n; i++) {
-        if (t->span[i].rank != rank) continue;
-        (t->span[i].kind == SPAN_PASS ? pass_rect : line_rect)(s, &t->span[i], top);
+        const struct span *p = &t->span[i];
+        if (p->rank != rank) continue;
+        (p->kind == SPAN_PASS ? pass_rect : line_rect)(s, p, span_letter(t, p), top);
     }
     fputs("</g>\n", s->out);
 }

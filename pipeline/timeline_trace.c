@@ -49,7 +49,8 @@ static int track_of(const struct span *s, double free_at[TRACKS])
     return track;
 }
 
-static void span_event(FILE *out, const struct span *s, int pid, int track)
+static void span_event(FILE *out, const struct timeline *t, const struct span *s, int pid,
+                       int track)
 {
     static const char *const of[] = {"", "wait for ", "exchange of "};
     static const char *const colour[] = {[PLAN_F] = "thread_state_running",
@@ -60,7 +61,7 @@ static void span_event(FILE *out, const struct span *s, int pid, int track)
             ",\n{\"ph\": \"X\", \"name\": \"%s%s %c%d\", \"cat\": \"%s\", \"cname\": \"%s\", "
             "\"pid\": %d, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f, \"args\": {\"chunk\": %d, "
             "\"dir\": %d, \"mb\": %d, \"paired\": %s}}",
-            of[s->kind], plan_op_name(s->op), 'a' + s->cell.dir, s->cell.mb, plan_op_name(s->op),
+            of[s->kind], plan_op_name(s->op), span_letter(t, s), s->cell.mb, plan_op_name(s->op),
             colour[s->op], pid, s->rank * TRACKS + track, s->start * 1e6, (s->end - s->start) * 1e6,
             s->cell.chunk, s->cell.dir, s->cell.mb, s->paired ? "true" : "false");
 }
@@ -74,7 +75,7 @@ static void trace_rank(FILE *out, const struct timeline *t, int rank, int pid)
         if (s->rank != rank) continue;
         int track = track_of(s, free_at);
         used[track] = true;
-        span_event(out, s, pid, track);
+        span_event(out, t, s, pid, track);
     }
     for (int k = 0; k < TRACKS; k++) {
         char name[64];

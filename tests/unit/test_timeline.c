@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline/check.h"
 #include "pipeline/timeline.h"
 
 static struct timeline predicted, measured;
@@ -19,9 +18,14 @@ static size_t text_size;
 static void setup(void)
 {
     struct plan plan;
-    const struct plan_costs costs = {1e-3, 1e-3, 1e-3, 3e-3};
+    const double each[4] = {1e-3, 1e-3, 1e-3, 1e-3};
+    const struct sim_costs costs = {.f = each, .b = each, .w = each};
+    struct sim sim;
     plan_make(&plan, PLAN_DUALPIPE, 4, 8);
-    timeline_of_plan(&predicted, &plan, &costs);
+    sim_new(&sim, &plan);
+    ck_assert(sim_run(&sim, &plan, &costs));
+    timeline_of_sim(&predicted, &plan, &sim);
+    sim_free(&sim);
     timeline_new(&measured, 4, predicted.n + 2);
     for (int i = 0; i < predicted.n; i++) {
         struct span s = predicted.span[i];
