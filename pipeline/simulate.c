@@ -44,6 +44,11 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
+static double whole_backward(const struct sim_costs *c, int chunk)
+{
+    return c->bw ? c->bw[chunk] : c->b[chunk] + c->w[chunk];
+}
+
 double sim_row(const struct plan_row *row, const struct sim_costs *c)
 {
     int f = row->f.chunk, b = row->b.chunk;
@@ -51,10 +56,10 @@ double sim_row(const struct plan_row *row, const struct sim_costs *c)
     case PLAN_F: return c->f[f];
     case PLAN_B: return c->b[b];
     case PLAN_W: return c->w[b];
-    case PLAN_BW: return c->b[b] + c->w[b];
+    case PLAN_BW: return whole_backward(c, b);
     case PLAN_FB: break;
     }
-    double back = c->b[b] + c->w[b], both = c->f[f] + back;
+    double back = whole_backward(c, b), both = c->f[f] + back;
     return c->pair > 0 ? larger(c->pair * both, larger(c->f[f], back)) : both;
 }
 

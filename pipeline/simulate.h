@@ -11,7 +11,8 @@
 /* Times in any one unit, say seconds. */
 struct sim_costs {
     const double *f, *b, *w; /* [chunks] F; B, the input part alone; W, the weight part */
-    /* A pair takes pair * (F + B + W) of its halves, but never less than its longer half: 1 saves nothing, and so
+    const double *bw;        /* [chunks] both as one pass, which may hide exchanges; NULL: B + W */
+    /* A pair takes pair * (F + BW) of its halves, but never less than its longer half: 1 saves nothing, and so
      * does 0, so that costs of which nothing is known of pairs need not say so. */
     double pair;
     /* Share of a pair after which its F half is done and its message leaves; 0 means at the pair's end. */
