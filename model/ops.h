@@ -81,7 +81,25 @@ struct ops {
     void (*add)(void *y, const void *a, const void *b, size_t n);
     /* y (T,F) = silu(gate) * up, gu (T,2F): gate columns then up columns */
     void (*swiglu_forward)(void *y, const void *gu, int T, int F);
+    /* dgu may be gu */
     void (*swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F);
+
+    /* --- experts. A row goes to K of E experts; the row of expert outputs (or of their gradients) that answers choice j of row t
+     * is number at[t*K+j] of `rows`. Sums over j go by rising j. --- */
+    /* prob float (T,E) = softmax(x w^T), products and sums in float; x real (T,C), w real (E,C) */
+    void (*router_forward)(float *prob, const void *x, const void *w, int T, int C, int E);
+    /* dx real (T,C) = sum over j of drows[at] + dlogits (float (T,E)) w, rounded once */
+    void (*router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
+                                  const void *w, int T, int C, int E, int K);
+    /* dw float (E,C) += dlogits^T x */
+    void (*router_backward_weight)(float *dw, const float *dlogits, const void *x, int T, int C,
+                                   int E);
+    /* y real (T,C) = x + sum over j of weight[t*K+j] * rows[at]; y may be x */
+    void (*combine_forward)(void *y, const void *x, const void *rows, const int *at,
+                            const float *weight, int T, int C, int K);
+    /* drows[at] = weight * dy; dweight float (T,K) = dy . rows[at]; drows may be rows */
+    void (*combine_backward)(void *drows, float *dweight, const void *dy, const void *rows,
+                             const int *at, const float *weight, int T, int C, int K);
 
     /* --- rotary embedding, half-split, in place on heads [0, heads) of rows of `stride` elements.
      * cos_sin float (max_context, D): cos of D/2 angles, then sin. inverse: the gradient. --- */

@@ -72,6 +72,11 @@ static inline float real_round(float f)
     X(add)                    \
     X(swiglu_forward)         \
     X(swiglu_backward)        \
+    X(router_forward)         \
+    X(router_backward_input)  \
+    X(router_backward_weight) \
+    X(combine_forward)        \
+    X(combine_backward)       \
     X(rope)                   \
     X(attention_scratch)      \
     X(attention_forward)      \

@@ -122,11 +122,49 @@ START_TEST(swiglu_and_add)
     ops->swiglu_backward(y, dy, gu, T, F);
     plain->swiglu_backward(y2, dy, gu, T, F);
     NEAR_REALS(y, y2, 2 * T * F);
+    ops->swiglu_backward(gu, dy, gu, T, F); /* in place */
+    NEAR_REALS(gu, y2, 2 * T * F);
     ops->add(y, gu, dy, T * F);
     plain->add(y2, gu, dy, T * F);
     ck_assert_mem_eq(y, y2, T * F * ops->real_bytes);
     free(gu);
     free(dy);
+}
+END_TEST
+
+/* 21 experts and 3 choices of a row, of which row 4 takes two of the same rows as row 3 does. */
+START_TEST(experts)
+{
+    if (!setup(_i)) return;
+    enum { T = 6, C = 53, E = 21, K = 3 };
+    void *x = reals_random(ops, T * C, 1, 1.0f), *w = reals_random(ops, E * C, 2, 1.0f);
+    void *rows = reals_random(ops, T * K * C, 3, 1.0f), *dy = reals_random(ops, T * C, 4, 1.0f);
+    float *weight = floats_random(T * K, 5, 1.0f), *dlogits = floats_random(T * E, 6, 1.0f);
+    int at[T * K];
+    for (int i = 0; i < T * K; i++) at[i] = i * 7 % (T * K);
+    float a[T * K * C], b[T * K * C], da[T * K], db[T * K];
+    ops->router_forward(a, x, w, T, C, E);
+    plain->router_forward(b, x, w, T, C, E);
+    ck_assert_double_le(worst_error(a, b, T * E), 2e-5);
+    ops->router_backward_input(a, rows, at, dlogits, w, T, C, E, K);
+    plain->router_backward_input(b, rows, at, dlogits, w, T, C, E, K);
+    NEAR_REALS(a, b, T * C);
+    float *dw = floats_random(E * C, 7, 1.0f), *dw2 = floats_random(E * C, 7, 1.0f);
+    ops->router_backward_weight(dw, dlogits, x, T, C, E);
+    plain->router_backward_weight(dw2, dlogits, x, T, C, E);
+    ck_assert_double_le(worst_error(dw, dw2, E * C), 2e-5);
+    ops->combine_forward(a, x, rows, at, weight, T, C, K);
+    plain->combine_forward(b, x, rows, at, weight, T, C, K);
+    NEAR_REALS(a, b, T * C);
+    ops->combine_backward(a, da, dy, rows, at, weight, T, C, K);
+    plain->combine_backward(b, db, dy, rows, at, weight, T, C, K);
+    ck_assert_mem_eq(a, b, T * K * C * ops->real_bytes);
+    ck_assert_double_le(worst_error(da, db, T * K), 2e-5);
+    ops->combine_backward(rows, da, dy, rows, at, weight, T, C, K); /* in place */
+    ck_assert_mem_eq(rows, b, T * K * C * ops->real_bytes);
+    ck_assert_double_le(worst_error(da, db, T * K), 2e-5);
+    void *all[] = {x, w, rows, dy, weight, dlogits, dw, dw2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 END_TEST
 
@@ -296,6 +334,7 @@ int main(void)
     tcase_add_loop_test(c, embedding, 0, TABLES);
     tcase_add_loop_test(c, rmsnorm, 0, TABLES);
     tcase_add_loop_test(c, swiglu_and_add, 0, TABLES);
+    tcase_add_loop_test(c, experts, 0, TABLES);
     tcase_add_loop_test(c, rope, 0, TABLES);
     tcase_add_loop_test(c, attention, 0, TABLES);
     tcase_add_loop_test(c, logprob, 0, TABLES);

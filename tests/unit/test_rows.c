@@ -154,6 +154,41 @@ START_TEST(row_wise)
 }
 END_TEST
 
+START_TEST(experts)
+{
+    if (!setup(_i)) return;
+    enum { T = 7, C = 85, E = 19, K = 2 };
+    size_t b = ops->real_bytes;
+    char *x = reals_random(ops, T * C, 1, 1.0f), *w = reals_random(ops, E * C, 2, 1.0f);
+    char *rows = reals_random(ops, T * K * C, 3, 1.0f);
+    float *weight = floats_random(T * K, 4, 1.0f), prob[T * E], one_prob[E];
+    float *dlogits = floats_random(T * E, 5, 1.0f), dweight[T * K], one_dweight[K];
+    int at[T * K];
+    for (int i = 0; i < T * K; i++) at[i] = i * 5 % (T * K);
+    char y[T * C * 4], dx[T * C * 4], drows[T * K * C * 4], one_drows[T * K * C * 4], one[C * 4];
+    ops->router_forward(prob, x, w, T, C, E);
+    ops->combine_forward(y, x, rows, at, weight, T, C, K);
+    ops->combine_backward(drows, dweight, x, rows, at, weight, T, C, K);
+    ops->router_backward_input(dx, rows, at, dlogits, w, T, C, E, K);
+    for (size_t t = 0; t < T; t++) {
+        const char *row = x + t * C * b;
+        ops->router_forward(one_prob, row, w, 1, C, E);
+        ck_assert_mem_eq(one_prob, prob + t * E, sizeof one_prob);
+        ops->combine_forward(one, row, rows, at + t * K, weight + t * K, 1, C, K);
+        ck_assert_mem_eq(one, y + t * C * b, C * b);
+        ops->router_backward_input(one, rows, at + t * K, dlogits + t * E, w, 1, C, E, K);
+        ck_assert_mem_eq(one, dx + t * C * b, C * b);
+        ops->combine_backward(one_drows, one_dweight, row, rows, at + t * K, weight + t * K, 1, C,
+                              K);
+        ck_assert_mem_eq(one_dweight, dweight + t * K, sizeof one_dweight);
+    }
+    ck_assert_mem_eq(one_drows + (size_t)at[T * K - 1] * C * b,
+                     drows + (size_t)at[T * K - 1] * C * b, C * b);
+    void *all[] = {x, w, rows, weight, dlogits};
+    for (int i = 0; i < 5; i++) free(all[i]);
+}
+END_TEST
+
 START_TEST(logprob)
 {
     if (!setup(_i)) return;
@@ -339,6 +374,7 @@ int main(void)
     tcase_add_loop_test(c, linear_bf16, 0, 2);
     tcase_add_loop_test(c, linear_weight, 0, 2 * TEST_ISAS);
     tcase_add_loop_test(c, row_wise, 0, 2 * TEST_ISAS);
+    tcase_add_loop_test(c, experts, 0, 2 * TEST_ISAS);
     tcase_add_loop_test(c, logprob, 0, 2 * TEST_ISAS);
     tcase_add_loop_test(c, attention_packed, 0, 2 * TEST_ISAS);
     tcase_add_loop_test(c, attention_prefix, 0, 2 * (TEST_ISAS - 1));
