@@ -1,10 +1,10 @@
-/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, ends.c, slot.c) and by
+/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c, slot.c) and by
  * chunk.c only.
  *
  * A part of a pass is an end of the model or a half-layer,
  *
  *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
- *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2))
+ *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2)), or the same of a row's K experts, weighed by a router
  *
  * and three rows of sub-steps: forward, backward-input, backward-weight (struct part). A sub-step computes, and may post one
  * exchange at its end; what the exchange moves belongs to the kind of pass, because a forward and a backward pass of one chunk may be
@@ -24,7 +24,21 @@ struct layer {
 #define LAYER_FIELD(name, role, rows, cols, there, cut) const struct param *name;
     LAYER_PARAMS(LAYER_FIELD)
 #undef LAYER_FIELD
-    struct linear qkv, o, gu, down;
+    struct linear qkv, o, gu, down; /* gu, down: of a dense layer */
+    struct expert *expert;          /* [E]; NULL in a dense layer */
+};
+struct expert {
+    struct linear gu, down;
+};
+
+/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. */
+struct routing {
+    float *prob;   /* (T, E)  of every expert;  later the gradient of the logits */
+    float *weight; /* (T, K)  of the chosen ones */
+    int *expert;   /* (T, K) */
+    int *
+        at; /* (T, K)  row of the choice among the experts' rows, which lie by expert, then by row of the micro-batch */
+    int *start; /* (E+1)   expert e owns the experts' rows [start[e], start[e+1]) */
 };
 
 /* What the forward pass of one layer leaves for B and W; then, where "later" says so, what B leaves for W. Nqkv is
@@ -37,8 +51,11 @@ struct acts {
     void *att; /* (T, Hq*D)  attention's output */
     void *x2;  /* (T, C)     after the attention half;    later dx */
     void *n2;  /* (T, C)     norm2(x2) */
-    void *gu;  /* (T, 2F)    gate and up;                 later dgu */
-    void *h;   /* (T, F)     swiglu(gu) */
+    void *gu;  /* (T, 2F)    gate and up;                 later dgu. Of experts: (T*K, 2Fe) */
+    void *h;   /* (T, F)     swiglu(gu).                  Of experts: (T*K, Fe) */
+    void *xe;  /* (T*K, C)   experts' rows of n2;         with experts only, as the next two */
+    void *ye;  /* (T*K, C)   their outputs;               later dye */
+    struct routing route;
     float *rstd1, *rstd2; /* (T) */
     float *rstd_qk;       /* (T, Hq+Hkv); NULL without qk_norm */
     float *lse;           /* (T, Hq) */
@@ -56,12 +73,15 @@ struct slot {
 
 /* Used within one step, shared by all slots. */
 struct scratch {
-    void *branch; /* (T, C)     what a half-layer adds to the residual stream */
-    void *dnorm;  /* (T, C)     gradient of a norm's output */
-    void *datt;   /* (T, Hq*D) */
-    void *dqkv;   /* (T, Nqkv)  exchanged with acts.qkv */
-    void *dh;     /* (T, F) */
-    void *dgu;    /* (T, 2F)    exchanged with acts.gu */
+    void *branch;   /* (T, C)     what a half-layer adds to the residual stream */
+    void *dnorm;    /* (T, C)     gradient of a norm's output */
+    void *datt;     /* (T, Hq*D) */
+    void *dqkv;     /* (T, Nqkv)  exchanged with acts.qkv */
+    void *dh;       /* (T, F), or (T*K, Fe) of experts, whichever is larger */
+    void *dgu;      /* (T, 2F)    exchanged with acts.gu of a dense layer */
+    void *dxe;      /* (T*K, C)   with experts only, as the next two */
+    float *dweight; /* (T, K) */
+    int *count;     /* (E) choices of one sequence */
     void *attention;
     float *logits; /* (T, V) */
 };
@@ -91,6 +111,7 @@ struct chunk {
     float *cos_sin;    /* (max_context, D) */
     struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
     struct acts once;  /* the layer at work when nothing is kept: decoding and scoring */
+    struct load load;
     struct scratch scratch;
     struct wire wire[2]; /* of forward passes, of backward ones */
     float
@@ -125,6 +146,10 @@ static inline void *middle_gradient_at(const struct pass *p, int l)
 {
     return stream_at(p, l + 1);
 }
+static inline bool has_experts(const struct chunk *c, int layer)
+{
+    return dims_moe(&c->d, c->span.first + layer);
+}
 static inline void buffers_exchange(void **a, void **b)
 {
     void *t = *a;
@@ -134,6 +159,10 @@ static inline void buffers_exchange(void **a, void **b)
 
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
 void chunk_place_memory(struct chunk *c, struct arena *a);
+
+/* moe.c: a layer's experts, placed and packed. */
+void moe_place(struct chunk *c, int layer, struct arena *a);
+void moe_pack(struct chunk *c, int layer);
 
 /* Lanes of an exchange: members post the operations of one lane in the same order. */
 enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: a direction each */ };
@@ -182,6 +211,6 @@ struct part {
     sub_step *backward_input[SUB_STEPS + 1];
     sub_step *backward_weight; /* posts nothing */
 };
-extern const struct part PART_EMBED, PART_ATTENTION, PART_FFN, PART_HEAD;
+extern const struct part PART_EMBED, PART_ATTENTION, PART_FFN, PART_MOE, PART_HEAD;
 
 #endif

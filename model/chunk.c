@@ -26,6 +26,7 @@ static void find_params(struct chunk *c)
     if (c->span.embed) c->embed = p++;
     for (int l = 0; l < c->span.count; l++) {
         struct layer *layer = &c->layer[l];
+        bool moe = has_experts(c, l);
 #define FIND(name, role, rows, cols, there, cut) layer->name = (there) ? p++ : NULL;
         LAYER_PARAMS(FIND)
 #undef FIND
@@ -44,6 +45,10 @@ static void linears_place(struct chunk *c, struct arena *a)
         struct layer *layer = &c->layer[l];
         c->ops->linear_place(&layer->qkv, dims_qkv(d), d->C, c->training, a);
         c->ops->linear_place(&layer->o, d->C, d->Hq * d->D, c->training, a);
+        if (has_experts(c, l)) {
+            moe_place(c, l, a);
+            continue;
+        }
         c->ops->linear_place(&layer->gu, 2 * d->F, d->C, c->training, a);
         c->ops->linear_place(&layer->down, d->C, d->F, c->training, a);
     }
@@ -90,6 +95,9 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     c->training = training;
     param_list_make(&c->params, d, span);
     c->layer = calloc_or_die((size_t)span.count, sizeof *c->layer);
+    for (int l = 0; l < span.count; l++)
+        if (has_experts(c, l))
+            c->layer[l].expert = calloc_or_die((size_t)d->E, sizeof(struct expert));
     c->slot = calloc_or_die((size_t)slots + 1, sizeof *c->slot);
     for (int i = 0; i <= slots; i++)
         c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));
@@ -107,6 +115,7 @@ void chunk_free(struct chunk *c)
 {
     if (!c) return;
     for (int i = 0; i <= c->slots; i++) free(c->slot[i].layer);
+    for (int l = 0; l < c->span.count; l++) free(c->layer[l].expert);
     free(c->slot);
     free(c->layer);
     param_list_free(&c->params);
@@ -124,10 +133,26 @@ void chunk_repack(struct chunk *c)
         struct layer *layer = &c->layer[l];
         c->ops->linear_pack(&layer->qkv, weight_of(c, layer->wqkv));
         c->ops->linear_pack(&layer->o, weight_of(c, layer->wo));
+        if (has_experts(c, l)) {
+            moe_pack(c, l);
+            continue;
+        }
         c->ops->linear_pack(&layer->gu, weight_of(c, layer->wgu));
         c->ops->linear_pack(&layer->down, weight_of(c, layer->wdown));
     }
     if (c->span.head) c->ops->linear_pack(&c->head_linear, weight_of(c, c->head));
+}
+
+const struct load *chunk_load(const struct chunk *c)
+{
+    return &c->load;
+}
+
+void chunk_load_clear(struct chunk *c)
+{
+    size_t n = (size_t)c->span.count * (size_t)c->d.E;
+    if (c->load.chosen) memset(c->load.chosen, 0, n * sizeof *c->load.chosen);
+    c->load.balance = (struct exact_sum){0};
 }
 
 void chunk_use_weights(struct chunk *c, const void *weights)
@@ -151,7 +176,7 @@ static const struct part *part_at(const struct chunk *c, int i, int *layer)
     i -= c->span.embed ? 1 : 0;
     if (i == 2 * c->span.count) return &PART_HEAD;
     *layer = i / 2;
-    return i % 2 == 0 ? &PART_ATTENTION : &PART_FFN;
+    return i % 2 == 0 ? &PART_ATTENTION : has_experts(c, *layer) ? &PART_MOE : &PART_FFN;
 }
 
 /* A pass is one of three directions, decoding a forward one. */

@@ -7,6 +7,7 @@
 #ifndef DUET_MODEL_CHUNK_H
 #define DUET_MODEL_CHUNK_H
 
+#include "comm/base/exact.h"
 #include "model/cache.h"
 #include "model/ops.h"
 #include "model/params.h"
@@ -45,6 +46,15 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
                         bool training, struct arena *a);
 void chunk_free(struct chunk *c);
 const struct param_list *chunk_params(const struct chunk *c);
+/* What the routers of a chunk did in forward passes since it was cleared: counts of choices, and the sum over sequences of
+ * rows * E * (sum over experts e of f_e * P_e), f_e being e's share of the sequence's choices and P_e its mean probability (the
+ * load-balance loss of Switch, arXiv 2101.03961 eq. 4, by sequence): 1 a row when all is even. */
+struct load {
+    uint64_t *chosen; /* (count, E), 0 in dense layers; NULL without experts */
+    struct exact_sum balance;
+};
+const struct load *chunk_load(const struct chunk *c);
+void chunk_load_clear(struct chunk *c);
 /* After weights changed. */
 void chunk_repack(struct chunk *c);
 /* Uses other weights (same layout) from now on, e.g. the reference model's: repacks. */
@@ -72,7 +82,8 @@ struct pass {
     const void *in; /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
     void *out;      /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
     float *grad; /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
-    struct head_io *head;             /* with head only */
+    struct head_io *head; /* with head only */
+    float balance;        /* B: coefficient of load.balance in the loss; 0: not a part of it */
     const struct decode_rows *decode; /* of PASS_DECODE, as the next two */
     struct cache *cache;
     float *logits;

@@ -11,15 +11,20 @@ struct dims {
     int L;           /* layers */
     int C;           /* hidden size */
     int F;           /* SwiGLU inner size */
+    int E;           /* experts of a mixture-of-experts layer; 0: every layer is dense */
+    int K;           /* experts that a row goes to */
+    int Fe;          /* SwiGLU inner size of an expert */
+    int first_dense; /* so many layers, the first ones, are dense */
     int Hq, Hkv;     /* query heads, key/value heads; Hkv divides Hq */
     int D;           /* head size, even */
     int max_context; /* longest sequence */
     float rope_theta;
     float norm_eps;
     float init_std;
-    bool qkv_bias; /* Qwen2 */
-    bool qk_norm;  /* Qwen3 */
-    bool tied;     /* head shares the embedding's weights */
+    bool qkv_bias;   /* Qwen2 */
+    bool qk_norm;    /* Qwen3 */
+    bool tied;       /* head shares the embedding's weights */
+    bool route_norm; /* the weights of a row's K experts add up to 1 */
     enum precision precision;
     /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp 0: all in one place. */
     int tp, t;
@@ -58,6 +63,12 @@ static inline struct dims dims_share(const struct dims *d)
     s.Hkv = d->Hkv / tp;
     s.tp = s.t = 0;
     return s;
+}
+
+/* Whether layer `layer` of the model, counted from 0, has experts for its FFN half. */
+static inline bool dims_moe(const struct dims *d, int layer)
+{
+    return d->E > 0 && layer >= d->first_dense;
 }
 
 /* Keys and values live in blocks of this many positions, in the cache and in training alike, so that attention

@@ -150,6 +150,7 @@ static void append_layer(struct param_list *l, const struct dims *d, const struc
     struct shape of_whole[LAYER_TENSORS], of_share[LAYER_TENSORS];
     layer_shapes(of_whole, d);
     layer_shapes(of_share, share);
+    bool moe = dims_moe(d, layer);
     int i = 0;
 #define APPEND(name, role, rows, cols, there, cut)                              \
     if (there) append(l, d, layer, #name, role, cut, of_whole[i], of_share[i]); \
@@ -206,7 +207,7 @@ static bool ends_with(const char *s, const char *end)
  * not grow with depth. */
 static double init_std(const struct dims *d, const struct param *p)
 {
-    bool residual = ends_with(p->name, ".wo") || ends_with(p->name, ".wdown");
+    bool residual = ends_with(p->name, ".wo") || ends_with(p->name, "wdown");
     return residual ? d->init_std / sqrt(2.0 * d->L) : d->init_std;
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "model/dims.h"
 
-enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD };
+enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD, ROLE_EXPERT };
 
 /* How tensor parallelism cuts a tensor. */
 enum param_cut {
@@ -20,6 +20,8 @@ enum param_cut {
 };
 
 /* Sizes are of the whole tensor when d is the whole model, of a share when d is (dims_share).
+ * moe: the layer has experts. They are stacked: expert e is rows [e*2Fe, (e+1)*2Fe) of experts_wgu and [e*C, (e+1)*C) of
+ * experts_wdown.
  *  name        role            rows              cols     there when    cut over tp */
 #define LAYER_PARAMS(X)                                                            \
     X(norm1, ROLE_NORM, 1, d->C, true, CUT_NONE)             /* (C)             */ \
@@ -29,8 +31,11 @@ enum param_cut {
     X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART)                       \
     X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS) /* (C, Hq*D)       */   \
     X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE)                                   \
-    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true, CUT_PAIR) /* gate rows, up rows */   \
-    X(wdown, ROLE_MATRIX, d->C, d->F, true, CUT_COLS)
+    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, !moe, CUT_PAIR) /* gate rows, up rows */   \
+    X(wdown, ROLE_MATRIX, d->C, d->F, !moe, CUT_COLS)                              \
+    X(router, ROLE_MATRIX, d->E, d->C, moe, CUT_NONE)                              \
+    X(experts_wgu, ROLE_EXPERT, d->E * 2 * d->Fe, d->C, moe, CUT_NONE)             \
+    X(experts_wdown, ROLE_EXPERT, d->E * d->C, d->Fe, moe, CUT_NONE)
 
 /* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
  * the last before hi. run 0: all from lo to hi. */

@@ -6,12 +6,35 @@ static void *real_rows(const struct chunk *c, struct arena *a, int cols)
     return arena_take_n(a, (size_t)c->T_max, (size_t)cols * c->ops->real_bytes);
 }
 
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 static float *float_rows(const struct chunk *c, struct arena *a, int cols)
 {
     return arena_take_n(a, (size_t)c->T_max, (size_t)cols * sizeof(float));
 }
 
-static void acts_place(struct acts *k, const struct chunk *c, struct arena *a)
+/* The FFN half of a dense layer, of one with experts, or of both in turn. */
+static void ffn_place(struct acts *k, const struct chunk *c, bool dense, bool moe, struct arena *a)
+{
+    const struct dims *d = &c->d;
+    size_t T = (size_t)c->T_max, K = (size_t)d->K, E = (size_t)d->E;
+    int inner = larger(dense ? d->F : 0, moe ? d->K * d->Fe : 0);
+    k->gu = real_rows(c, a, 2 * inner);
+    k->h = real_rows(c, a, inner);
+    if (!moe) return;
+    k->xe = real_rows(c, a, d->K * d->C);
+    k->ye = real_rows(c, a, d->K * d->C);
+    k->route = (struct routing){.prob = arena_take_n(a, T * E, sizeof(float)),
+                                .weight = arena_take_n(a, T * K, sizeof(float)),
+                                .expert = arena_take_n(a, T * K, sizeof(int)),
+                                .at = arena_take_n(a, T * K, sizeof(int)),
+                                .start = arena_take_n(a, E + 1, sizeof(int))};
+}
+
+static void acts_place(struct acts *k, const struct chunk *c, bool dense, bool moe, struct arena *a)
 {
     const struct dims *d = &c->d;
     k->x = real_rows(c, a, d->C);
@@ -21,8 +44,7 @@ static void acts_place(struct acts *k, const struct chunk *c, struct arena *a)
     k->att = real_rows(c, a, d->Hq * d->D);
     k->x2 = real_rows(c, a, d->C);
     k->n2 = real_rows(c, a, d->C);
-    k->gu = real_rows(c, a, 2 * d->F);
-    k->h = real_rows(c, a, d->F);
+    ffn_place(k, c, dense, moe, a);
     k->rstd1 = float_rows(c, a, 1);
     k->rstd2 = float_rows(c, a, 1);
     k->rstd_qk = d->qk_norm ? float_rows(c, a, d->Hq + d->Hkv) : NULL;
@@ -31,7 +53,8 @@ static void acts_place(struct acts *k, const struct chunk *c, struct arena *a)
 
 static void slot_place(struct slot *s, const struct chunk *c, struct arena *a)
 {
-    for (int l = 0; l < c->span.count; l++) acts_place(&s->layer[l], c, a);
+    for (int l = 0; l < c->span.count; l++)
+        acts_place(&s->layer[l], c, !has_experts(c, l), has_experts(c, l), a);
     s->y = real_rows(c, a, c->d.C);
     s->dy = real_rows(c, a, c->d.C);
     if (!c->span.head) return;
@@ -49,18 +72,23 @@ static void slot_share(struct slot *s, const struct chunk *c)
     s->rstd_f = c->once.rstd1;
 }
 
-static void scratch_place(struct scratch *s, const struct chunk *c, struct arena *a)
+static void scratch_place(struct scratch *s, const struct chunk *c, bool dense, bool moe,
+                          struct arena *a)
 {
     const struct dims *d = &c->d;
     s->branch = real_rows(c, a, d->C);
     s->attention = arena_take(a, c->ops->attention_scratch(d, c->T_max));
     if (c->span.head) s->logits = float_rows(c, a, d->V);
+    if (moe) s->count = arena_take_n(a, (size_t)d->E, sizeof(int));
     if (!c->training) return;
     s->dnorm = real_rows(c, a, d->C);
     s->datt = real_rows(c, a, d->Hq * d->D);
     s->dqkv = real_rows(c, a, dims_qkv(d));
-    s->dh = real_rows(c, a, d->F);
-    s->dgu = real_rows(c, a, 2 * d->F);
+    s->dh = real_rows(c, a, larger(dense ? d->F : 0, moe ? d->K * d->Fe : 0));
+    if (dense) s->dgu = real_rows(c, a, 2 * d->F);
+    if (!moe) return;
+    s->dxe = real_rows(c, a, d->K * d->C);
+    s->dweight = float_rows(c, a, d->K);
 }
 
 static void wires_place(struct chunk *c, struct arena *a)
@@ -75,8 +103,12 @@ static void wires_place(struct chunk *c, struct arena *a)
 
 void chunk_place_memory(struct chunk *c, struct arena *a)
 {
-    acts_place(&c->once, c, a);
-    scratch_place(&c->scratch, c, a);
+    bool dense = false, moe = false;
+    for (int l = 0; l < c->span.count; l++) *(has_experts(c, l) ? &moe : &dense) = true;
+    acts_place(&c->once, c, dense, moe, a);
+    scratch_place(&c->scratch, c, dense, moe, a);
+    size_t chosen = moe ? (size_t)c->span.count * (size_t)c->d.E : 0;
+    if (moe) c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
     wires_place(c, a);
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     for (int i = 0; i <= c->slots; i++) {

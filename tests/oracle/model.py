@@ -1,4 +1,4 @@
-"""Golden values of tiny Llama-, Qwen2- and Qwen3-like models, straight from the equations, in double precision.
+"""Golden values of tiny Llama-, Qwen2-, Qwen3- and Qwen3-MoE-like models, straight from the equations, in double precision.
 
     python tests/oracle/model.py            writes tests/golden/model_*.txt
     python tests/oracle/model.py --check-hf compares this file's logits with Hugging Face's own model classes
@@ -23,17 +23,24 @@ import torch
 torch.set_default_dtype(torch.float64)
 LENGTHS = [7, 1, 18, 3]
 INV_TEMPERATURE = 1 / 0.8
+GAP = 1e-2  # between the probabilities of the last expert chosen and the next
 COMMON = dict(V=29, L=2, C=16, F=24, max_context=32)
 MODELS = {
     "llama": dict(COMMON, Hq=4, Hkv=2, D=4, rope_theta=500.0, norm_eps=1e-5, qkv_bias=0, qk_norm=0, tied=0),
     "qwen2": dict(COMMON, Hq=4, Hkv=1, D=4, rope_theta=10000.0, norm_eps=1e-6, qkv_bias=1, qk_norm=0, tied=0),
     "qwen3": dict(COMMON, Hq=3, Hkv=3, D=8, rope_theta=1000.0, norm_eps=1e-6, qkv_bias=0, qk_norm=1, tied=1),
+    "qwen3moe": dict(COMMON, V=31, Hq=2, Hkv=1, D=6, rope_theta=1000.0, norm_eps=1e-6, qkv_bias=0, qk_norm=1, tied=0,
+                     E=3, K=2, Fe=12, first_dense=1, route_norm=1),
 }
 
 
 def wave(name, n):
     k = sum(name.encode())
     return torch.tensor([math.sin(0.1 * i * i + 0.3 * i + k) for i in range(n)])
+
+
+def has_experts(m, layer):
+    return m.get("E", 0) > 0 and layer >= m["first_dense"]
 
 
 def shapes(m):
@@ -46,8 +53,12 @@ def shapes(m):
             layer["bqkv"] = (nqkv,)
         if m["qk_norm"]:
             layer["q_norm"] = layer["k_norm"] = (m["D"],)
-        layer |= {"wo": (m["C"], m["Hq"] * m["D"]), "norm2": (m["C"],),
-                  "wgu": (2 * m["F"], m["C"]), "wdown": (m["C"], m["F"])}
+        layer |= {"wo": (m["C"], m["Hq"] * m["D"]), "norm2": (m["C"],)}
+        if has_experts(m, l):
+            layer |= {"router": (m["E"], m["C"]), "experts_wgu": (m["E"] * 2 * m["Fe"], m["C"]),
+                      "experts_wdown": (m["E"] * m["C"], m["Fe"])}
+        else:
+            layer |= {"wgu": (2 * m["F"], m["C"]), "wdown": (m["C"], m["F"])}
         out |= {f"layers.{l}.{k}": v for k, v in layer.items()}
     out["norm_f"] = (m["C"],)
     if not m["tied"]:
@@ -93,9 +104,29 @@ def attention(m, w, x):
     return torch.cat(heads, -1) @ w["wo"].T
 
 
+def swiglu(gu, down, x):
+    gate, up = (x @ gu.T).chunk(2, -1)
+    return (gate * torch.sigmoid(gate) * up) @ down.T
+
+
+def moe(m, w, x):
+    prob = torch.softmax(x @ w["router"].T, -1)
+    gu = w["experts_wgu"].reshape(m["E"], 2 * m["Fe"], m["C"])
+    down = w["experts_wdown"].reshape(m["E"], m["C"], m["Fe"])
+    rows = []
+    for row, p in zip(x, prob):
+        chosen = sorted(range(m["E"]), key=lambda e: (-p[e].item(), e))
+        # a choice that rounding could turn would test nothing
+        assert p[chosen[m["K"] - 1]] - p[chosen[m["K"]]] > GAP, (p[chosen[m["K"] - 1]] - p[chosen[m["K"]]]).item()
+        weight = p[chosen[:m["K"]]]
+        if m["route_norm"]:
+            weight = weight / weight.sum()
+        rows.append(sum(g * swiglu(gu[e], down[e], row) for g, e in zip(weight, chosen)))
+    return torch.stack(rows)
+
+
 def ffn(m, w, x):
-    gate, up = (x @ w["wgu"].T).split(m["F"], -1)
-    return (gate * torch.sigmoid(gate) * up) @ w["wdown"].T
+    return moe(m, w, x) if "router" in w else swiglu(w["wgu"], w["wdown"], x)
 
 
 def logits_of(m, w, token):
@@ -170,22 +201,32 @@ def hf_state(m, w):
         if m["qk_norm"]:
             out[a + "self_attn.q_norm.weight"] = w[b + "q_norm"]
             out[a + "self_attn.k_norm.weight"] = w[b + "k_norm"]
-        gate, up = w[b + "wgu"].split(m["F"])
-        out |= {a + "self_attn.o_proj.weight": w[b + "wo"], a + "mlp.down_proj.weight": w[b + "wdown"],
-                a + "mlp.gate_proj.weight": gate, a + "mlp.up_proj.weight": up,
-                a + "input_layernorm.weight": w[b + "norm1"],
+        if has_experts(m, l):
+            out |= {a + "mlp.gate.weight": w[b + "router"],
+                    a + "mlp.experts.gate_up_proj": w[b + "experts_wgu"].reshape(m["E"], 2 * m["Fe"], m["C"]),
+                    a + "mlp.experts.down_proj": w[b + "experts_wdown"].reshape(m["E"], m["C"], m["Fe"])}
+        else:
+            gate, up = w[b + "wgu"].split(m["F"])
+            out |= {a + "mlp.gate_proj.weight": gate, a + "mlp.up_proj.weight": up,
+                    a + "mlp.down_proj.weight": w[b + "wdown"]}
+        out |= {a + "self_attn.o_proj.weight": w[b + "wo"], a + "input_layernorm.weight": w[b + "norm1"],
                 a + "post_attention_layernorm.weight": w[b + "norm2"]}
     return {k: v.detach() for k, v in out.items()}
 
 
 def check_hf(name, m):
     import transformers as tf
-    kind = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}[name]
+    kind = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3moe": "Qwen3Moe"}[name]
+    experts = {} if "E" not in m else dict(
+        num_experts=m["E"], num_experts_per_tok=m["K"], moe_intermediate_size=m["Fe"],
+        norm_topk_prob=bool(m["route_norm"]), mlp_only_layers=list(range(m["first_dense"])),
+        experts_implementation="eager")
     config = getattr(tf, kind + "Config")(
         vocab_size=m["V"], hidden_size=m["C"], intermediate_size=m["F"], num_hidden_layers=m["L"],
         num_attention_heads=m["Hq"], num_key_value_heads=m["Hkv"], head_dim=m["D"], rms_norm_eps=m["norm_eps"],
         rope_parameters={"rope_type": "default", "rope_theta": m["rope_theta"]}, max_position_embeddings=m["max_context"],
-        tie_word_embeddings=bool(m["tied"]), attn_implementation="eager")
+        tie_word_embeddings=bool(m["tied"]), attn_implementation="eager",
+        **experts)
     model, w = getattr(tf, kind + "ForCausalLM")(config).double(), weights(m)
     model.load_state_dict(hf_state(m, w), strict=True)
     worst = 0

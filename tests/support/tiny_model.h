@@ -41,6 +41,7 @@ struct tiny_batch {
     int token[TINY_CAPACITY], pos[TINY_CAPACITY], target[TINY_CAPACITY];
     float logp[TINY_CAPACITY], entropy[TINY_CAPACITY], dlogp[TINY_CAPACITY];
     double loss;
+    float balance; /* of the passes backward */
     struct rows rows;
     struct head_io head;
 };
@@ -160,7 +161,8 @@ static inline struct pass tiny_pass(struct tiny_model *m, int c, enum pass_kind 
                          .in = forward ? left : right,
                          .out = forward ? right : left,
                          .grad = m->grad[c],
-                         .head = last ? &b->head : NULL};
+                         .head = last ? &b->head : NULL,
+                         .balance = b->balance};
 }
 
 /* One kind of pass over all chunks, forward or backward. */
@@ -220,8 +222,23 @@ static const struct dims TINY_FAMILY[] = {
      .norm_eps = 1e-6f,
      .qk_norm = true,
      .tied = true},
+    {.V = 29,
+     .L = 4,
+     .C = 24,
+     .F = 40,
+     .E = 5,
+     .K = 2,
+     .Fe = 16,
+     .first_dense = 1,
+     .route_norm = true,
+     .Hq = 2,
+     .Hkv = 1,
+     .D = 8,
+     .max_context = 32,
+     .rope_theta = 1e3f,
+     .norm_eps = 1e-6f},
 };
-enum { TINY_FAMILIES = 3 };
+enum { TINY_FAMILIES = 4 };
 
 /* The tables under test: the i-th, NULL where this machine cannot run it. */
 enum { TINY_TABLES = 4 };

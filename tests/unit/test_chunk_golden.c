@@ -1,4 +1,4 @@
-/* Tiny Llama, Qwen2 and Qwen3 against tests/golden/model_*.txt: losses, logits, gradients and an AdamW step from an
+/* Tiny Llama, Qwen2, Qwen3 and Qwen3-MoE against tests/golden/model_*.txt: losses, logits, gradients and an AdamW step from an
  * independent program in double precision (tests/oracle/model.py, which agrees with Hugging Face's classes).
  *
  * fp32: every value within 1e-5 of the largest of its tensor. bf16: the loss within 1e-2, log-probabilities, entropies and
@@ -10,8 +10,8 @@
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
 
-static const char *const NAMES[] = {"llama", "qwen2", "qwen3"};
-enum { MODELS = 3 };
+static const char *const NAMES[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+enum { MODELS = 4 };
 
 struct golden {
     struct dims d;
@@ -26,14 +26,16 @@ static void read_dim(struct dims *d, const char *key, double value)
     const struct {
         const char *key;
         int *to;
-    } ints[] = {{"V", &d->V},   {"L", &d->L},     {"C", &d->C}, {"F", &d->F},
-                {"Hq", &d->Hq}, {"Hkv", &d->Hkv}, {"D", &d->D}, {"max_context", &d->max_context}};
+    } ints[] = {{"V", &d->V},   {"L", &d->L},     {"C", &d->C},   {"F", &d->F},
+                {"Hq", &d->Hq}, {"Hkv", &d->Hkv}, {"D", &d->D},   {"max_context", &d->max_context},
+                {"E", &d->E},   {"K", &d->K},     {"Fe", &d->Fe}, {"first_dense", &d->first_dense}};
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         if (strcmp(key, ints[i].key) == 0) *ints[i].to = (int)value;
     if (strcmp(key, "rope_theta") == 0) d->rope_theta = (float)value;
     if (strcmp(key, "norm_eps") == 0) d->norm_eps = (float)value;
     if (strcmp(key, "qkv_bias") == 0) d->qkv_bias = value != 0;
     if (strcmp(key, "qk_norm") == 0) d->qk_norm = value != 0;
+    if (strcmp(key, "route_norm") == 0) d->route_norm = value != 0;
     if (strcmp(key, "tied") == 0) d->tied = value != 0;
 }
 

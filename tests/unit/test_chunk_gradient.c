@@ -1,5 +1,5 @@
-/* Every element of every gradient against central differences. The differences are taken of a forward pass written here
- * again in double, in the plainest loops and with nothing of the chunk but its table of names, so their own error is
+/* Every element of every gradient against central differences, with the load-balance loss where there are experts. The
+ * differences are taken of a forward pass written here again in double, in the plainest loops and with nothing of the chunk but its table of names, so their own error is
  * near 1e-9; the chunk's fp32 gradient must be within 2e-5 of each tensor's largest element. */
 #include <check.h>
 #include <stdio.h>
@@ -83,19 +83,81 @@ static void attend(const struct dims *d, double *out, double qkv[][MAX_WIDTH], i
     }
 }
 
+/* x += weight * down . swiglu(gu . n2) */
+static void swiglu(double *x, const double *n2, const double *wgu, const double *wdown, int C,
+                   int F, double weight)
+{
+    double gu[2 * MAX_WIDTH] = {0}, h[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
+    matvec(gu, wgu, n2, 2 * F, C);
+    for (int i = 0; i < F; i++) h[i] = gu[i] / (1 + exp(-gu[i])) * gu[F + i];
+    matvec(y, wdown, h, C, F);
+    for (int i = 0; i < C; i++) x[i] += weight * y[i];
+}
+
 static void ffn(const struct reference *r, int layer, double *x)
 {
     const struct dims *d = r->d;
-    double n2[MAX_WIDTH] = {0}, gu[2 * MAX_WIDTH] = {0}, h[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
+    double n2[MAX_WIDTH] = {0};
     norm(n2, x, tensor(r, layer, "norm2"), d->C, d->norm_eps);
-    matvec(gu, tensor(r, layer, "wgu"), n2, 2 * d->F, d->C);
-    for (int i = 0; i < d->F; i++) h[i] = gu[i] / (1 + exp(-gu[i])) * gu[d->F + i];
-    matvec(y, tensor(r, layer, "wdown"), h, d->C, d->F);
-    for (int i = 0; i < d->C; i++) x[i] += y[i];
+    swiglu(x, n2, tensor(r, layer, "wgu"), tensor(r, layer, "wdown"), d->C, d->F, 1);
 }
 
-static void block(const struct reference *r, int layer, double x[][MAX_WIDTH],
-                  const struct rows *rows)
+enum { MAX_EXPERTS = 8 };
+
+/* The experts of one row; counts what it chose, and leaves the probabilities. */
+static void experts(const struct reference *r, int layer, double *x, double *prob, double *count)
+{
+    const struct dims *d = r->d;
+    double n2[MAX_WIDTH] = {0}, sum = 0, kept = 0;
+    const double *gu = tensor(r, layer, "experts_wgu"), *down = tensor(r, layer, "experts_wdown");
+    bool taken[MAX_EXPERTS] = {false};
+    norm(n2, x, tensor(r, layer, "norm2"), d->C, d->norm_eps);
+    matvec(prob, tensor(r, layer, "router"), n2, d->E, d->C);
+    for (int e = 0; e < d->E; e++) sum += prob[e] = exp(prob[e]);
+    for (int e = 0; e < d->E; e++) prob[e] /= sum;
+    for (int e = 0; e < d->E; e++) { /* taken: fewer than K are more probable */
+        int better = 0;
+        for (int o = 0; o < d->E; o++) better += prob[o] > prob[e] || (prob[o] == prob[e] && o < e);
+        taken[e] = better < d->K;
+        if (taken[e]) kept += prob[e];
+    }
+    for (int e = 0; e < d->E; e++)
+        if (taken[e]) {
+            count[e]++;
+            swiglu(x, n2, gu + e * 2 * d->Fe * d->C, down + e * d->C * d->Fe, d->C, d->Fe,
+                   prob[e] / (d->route_norm ? kept : 1));
+        }
+}
+
+/* Returns rows * E * (sum of f * P), f and P of the sequence that owns rows [from, to). */
+static double experts_of_sequence(const struct reference *r, int layer, double x[][MAX_WIDTH],
+                                  int from, int to)
+{
+    double count[MAX_EXPERTS] = {0}, total[MAX_EXPERTS] = {0}, prob[MAX_EXPERTS] = {0}, sum = 0;
+    for (int t = from; t < to; t++) {
+        experts(r, layer, x[t], prob, count);
+        for (int e = 0; e < r->d->E; e++) total[e] += prob[e];
+    }
+    double n = to - from;
+    for (int e = 0; e < r->d->E; e++) sum += count[e] / (n * r->d->K) * (total[e] / n);
+    return n * r->d->E * sum;
+}
+
+/* The FFN half of all rows; returns what it adds to the load's balance. */
+static double halves(const struct reference *r, int layer, double x[][MAX_WIDTH],
+                     const struct rows *rows)
+{
+    double balance = 0;
+    if (!dims_moe(r->d, layer))
+        for (int t = 0; t < rows->T; t++) ffn(r, layer, x[t]);
+    else
+        for (int s = 0; s < rows->seg.n; s++)
+            balance += experts_of_sequence(r, layer, x, rows->seg.start[s], rows->seg.start[s + 1]);
+    return balance;
+}
+
+static double block(const struct reference *r, int layer, double x[][MAX_WIDTH],
+                    const struct rows *rows)
 {
     const struct dims *d = r->d;
     double qkv[MAX_ROWS][MAX_WIDTH] = {{0}}, att[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
@@ -104,8 +166,8 @@ static void block(const struct reference *r, int layer, double x[][MAX_WIDTH],
         for (int h = 0; h < d->Hq; h++) attend(d, att + h * d->D, qkv, h, t - rows->pos[t], t);
         matvec(y, tensor(r, layer, "wo"), att, d->C, d->Hq * d->D);
         for (int i = 0; i < d->C; i++) x[t][i] += y[i];
-        ffn(r, layer, x[t]);
     }
+    return halves(r, layer, x, rows);
 }
 
 static double loss_of(const struct reference *r, const struct tiny_batch *b)
@@ -115,7 +177,8 @@ static double loss_of(const struct reference *r, const struct tiny_batch *b)
     int T = b->rows.T;
     for (int t = 0; t < T; t++)
         for (int i = 0; i < d->C; i++) x[t][i] = tensor(r, -1, "embed")[b->token[t] * d->C + i];
-    for (int layer = 0; layer < d->L; layer++) block(r, layer, x, &b->rows);
+    for (int layer = 0; layer < d->L; layer++)
+        loss += (double)b->balance * block(r, layer, x, &b->rows);
     for (int t = 0; t < T; t++) {
         double sum = 0, inv = (double)b->head.inv_temperature;
         if (b->target[t] < 0) continue;
@@ -199,6 +262,33 @@ static const struct dims SMALL[] = {
      .norm_eps = 1e-5f,
      .qkv_bias = true,
      .qk_norm = true},
+    {.V = 11,
+     .L = 2,
+     .C = 8,
+     .F = 10,
+     .E = 5,
+     .K = 2,
+     .Fe = 6,
+     .first_dense = 1,
+     .route_norm = true,
+     .Hq = 2,
+     .Hkv = 1,
+     .D = 4,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f},
+    {.V = 11,
+     .L = 2,
+     .C = 8,
+     .E = 4,
+     .K = 3,
+     .Fe = 6,
+     .Hq = 2,
+     .Hkv = 1,
+     .D = 4,
+     .max_context = 8,
+     .rope_theta = 50,
+     .norm_eps = 1e-5f},
 };
 enum { MODELS = sizeof SMALL / sizeof *SMALL };
 
@@ -209,6 +299,7 @@ START_TEST(gradients_equal_differences)
     struct tiny_batch b;
     tiny_model_make(&m, &SMALL[_i], ops_find(PRECISION_FP32, "plain"), 1, TINY_ROWS, true);
     tiny_batch_make(&b, &m.d, 0);
+    b.balance = 0.02f;
     b.rows.T = 10;
     b.rows.seg = (struct segments){3, start};
     for (int s = 0; s < 3; s++)
@@ -221,7 +312,8 @@ START_TEST(gradients_equal_differences)
     for (int i = 0; i < r.list->n; i++)
         for (size_t e = 0; e < r.list->p[i].n; e++)
             r.w[r.list->p[i].offset + e] = (double)tiny_weight(&r.list->p[i], e);
-    ck_assert_double_eq_tol(loss_of(&r, &b), b.loss, 1e-5);
+    double balance = exact_value(&chunk_load(m.chunk[0])->balance);
+    ck_assert_double_eq_tol(loss_of(&r, &b), b.loss + (double)b.balance * balance, 1e-5);
     for (int i = 0; i < r.list->n; i++) check_tensor(&r, &b, &r.list->p[i], m.grad[0]);
     free(r.w);
     tiny_model_free(&m);

@@ -62,6 +62,41 @@ START_TEST(absent_tensors_are_absent)
 }
 END_TEST
 
+static double std_of(const struct dims *d, const struct param *p, uint64_t seed)
+{
+    double sum = 0, squares = 0, n = (double)p->n;
+    for (size_t i = 0; i < p->n; i++) {
+        double x = param_init(d, p, i, seed);
+        sum += x;
+        squares += x * x;
+    }
+    ck_assert_double_lt(fabs(sum / n), 4 * d->init_std / sqrt(n));
+    return sqrt(squares / n);
+}
+
+START_TEST(layers_with_experts)
+{
+    struct dims d = TINY;
+    struct param_list l;
+    d.E = 7;
+    d.Fe = 12;
+    d.first_dense = 2;
+    param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+    ck_assert_int_eq(l.n, 5 * 7 + 2 * 2 + 3 * 3 + 3);
+    ck_assert_ptr_nonnull(param_find(&l, "layers.1.wgu"));
+    ck_assert_ptr_null(param_find(&l, "layers.2.wgu"));
+    ck_assert_ptr_null(param_find(&l, "layers.1.router"));
+    const struct param *gu = param_find(&l, "layers.2.experts_wgu");
+    const struct param *down = param_find(&l, "layers.2.experts_wdown");
+    ck_assert_int_eq(gu->role, ROLE_EXPERT);
+    ck_assert_uint_eq(gu->n, 7 * 2 * 12 * 24);
+    ck_assert_uint_eq(down->n, 7 * 24 * 12);
+    ck_assert_double_eq_tol(std_of(&d, gu, 1) / 0.02, 1, 0.04);
+    ck_assert_double_eq_tol(std_of(&d, down, 1) / (0.02 / sqrt(10)), 1, 0.06);
+    param_list_free(&l);
+}
+END_TEST
+
 START_TEST(chunks_partition_the_layers)
 {
     struct dims d = TINY;
@@ -178,18 +213,6 @@ START_TEST(shares_partition_every_tensor)
 }
 END_TEST
 
-static double std_of(const struct dims *d, const struct param *p, uint64_t seed)
-{
-    double sum = 0, squares = 0, n = (double)p->n;
-    for (size_t i = 0; i < p->n; i++) {
-        double x = param_init(d, p, i, seed);
-        sum += x;
-        squares += x * x;
-    }
-    ck_assert_double_lt(fabs(sum / n), 4 * d->init_std / sqrt(n));
-    return sqrt(squares / n);
-}
-
 START_TEST(initial_values_have_the_wanted_spread)
 {
     struct dims d = TINY;
@@ -263,6 +286,27 @@ START_TEST(known_models_have_their_known_size)
          1235814400}, /* Llama-3.2-1B */
         {{.V = 128256, .L = 32, .C = 4096, .F = 14336, .Hq = 32, .Hkv = 8, .D = 128},
          8030261248}, /* Llama-3.1-8B */
+        {{.V = 151936,
+          .L = 48,
+          .C = 2048,
+          .E = 128,
+          .K = 8,
+          .Fe = 768,
+          .Hq = 32,
+          .Hkv = 4,
+          .D = 128,
+          .qk_norm = true},
+         30532122624}, /* Qwen3-30B-A3B */
+        {{.V = 32000,
+          .L = 32,
+          .C = 4096,
+          .E = 8,
+          .K = 2,
+          .Fe = 14336,
+          .Hq = 32,
+          .Hkv = 8,
+          .D = 128},
+         46702792704}, /* Mixtral-8x7B */
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         ck_assert_uint_eq(params_count(&known[i].d), known[i].count);
@@ -275,6 +319,7 @@ int main(void)
     TCase *t = tcase_create("params");
     tcase_add_test(t, layout_is_aligned_and_dense);
     tcase_add_test(t, absent_tensors_are_absent);
+    tcase_add_test(t, layers_with_experts);
     tcase_add_test(t, chunks_partition_the_layers);
     tcase_add_test(t, initial_values_do_not_depend_on_the_split);
     tcase_add_test(t, shares_partition_every_tensor);

@@ -324,6 +324,35 @@ START_TEST(check_resolves_zeros)
 }
 END_TEST
 
+START_TEST(experts_are_checked)
+{
+    static const struct {
+        const char *model;
+        int expert_ffn;
+        const char *message; /* NULL: none */
+    } rows[] = {
+        {"experts: 8, ffn: 344", 176, NULL},
+        {"experts: 8, ffn: 344, expert_ffn: 64, first_dense: 3", 64, NULL},
+        {"experts: 2, experts_active: 3", 0, "experts_active 3 is more than there are experts, 2"},
+        {"experts: 2, first_dense: 4", 0, "first_dense 4 leaves none of 4 layers to the 2 experts"},
+        {"experts_active: 9, first_dense: 9", 0, NULL}, /* no experts: of no account */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
+        ck_assert(parse(&s, yaml, &p));
+        bool ok = settings_check(&s, 1, &p);
+        ck_assert_msg(ok == !rows[i].message, "%s", yaml);
+        if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
+        if (ok) ck_assert_int_eq(s.model.expert_ffn, rows[i].expert_ffn);
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(schedule_auto)
 {
     static const struct {
@@ -477,6 +506,7 @@ int main(void)
     tcase_add_test(c, empty_is_all_defaults);
     tcase_add_test(c, set_overrides);
     tcase_add_test(c, check_resolves_zeros);
+    tcase_add_test(c, experts_are_checked);
     tcase_add_test(c, schedule_auto);
     tcase_add_test(c, contradictions_at_once);
     tcase_add_test(c, check_names_set);

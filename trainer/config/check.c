@@ -49,11 +49,29 @@ static void check_heads(const struct check *c)
                  "head_dim %d is odd: rotary embeddings turn pairs", m->head_dim);
 }
 
+static void check_experts(const struct check *c)
+{
+    struct model_knobs *m = &c->s->model;
+    const struct model_lines *line = &c->s->lines.model;
+    if (m->experts == 0) return;
+    if (m->experts_active > m->experts)
+        complain(c, line->experts_active, "experts_active %d is more than there are experts, %d",
+                 m->experts_active, m->experts);
+    if (m->first_dense >= m->layers)
+        complain(c, line->first_dense,
+                 "first_dense %d leaves none of %d layers to the %d experts: lower it, or set "
+                 "experts to 0",
+                 m->first_dense, m->layers, m->experts);
+    if (m->expert_ffn == 0) m->expert_ffn = (m->ffn / m->experts_active + 7) / 8 * 8;
+    if (m->expert_ffn == 0) m->expert_ffn = 8;
+}
+
 static void check_model(const struct check *c)
 {
     struct model_knobs *m = &c->s->model;
     if (m->ffn == 0) m->ffn = (m->hidden * 8 + 23) / 24 * 8; /* 8/3 hidden, up to a multiple of 8 */
     check_heads(c);
+    check_experts(c);
 }
 
 /* "1 x 4, 2 x 2, 4 x 1": the meshes of `ranks` ranks that have a layer for each stage. */
@@ -197,7 +215,8 @@ static void check_phase(const struct check *c, int i)
     if (ph->kind != PHASE_SFT && (long)ph->prompts * ph->samples > INT_MAX)
         complain(c, line->prompts, "%s: prompts %d x samples %d answers are too many for a step",
                  ph->name, ph->prompts, ph->samples);
-    if (ph->kind != PHASE_EVAL && ph->steps > 0 && ph->warmup > ph->steps) // no steps: the phase is left out
+    if (ph->kind != PHASE_EVAL && ph->steps > 0 &&
+        ph->warmup > ph->steps) // no steps: the phase is left out
         complain(c, line->warmup, "%s: warmup %d is longer than the phase's %d steps", ph->name,
                  ph->warmup, ph->steps);
 }
@@ -238,6 +257,11 @@ struct dims settings_dims(const struct settings *s, int V)
         .L = m->layers,
         .C = m->hidden,
         .F = m->ffn,
+        .E = m->experts,
+        .K = m->experts_active,
+        .Fe = m->expert_ffn,
+        .first_dense = m->first_dense,
+        .route_norm = m->route_norm,
         .Hq = m->heads,
         .Hkv = m->kv_heads,
         .D = m->head_dim,

@@ -24,6 +24,15 @@
     X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                         \
     X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                         \
     X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8") \
+    X(INT, experts, 0, 0, 4096,                                                              \
+      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")    \
+    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                     \
+    X(INT, expert_ffn, 0, 0, 262144,                                                         \
+      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")              \
+    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")            \
+    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")          \
+    X(REAL, balance, 0, 0, 10,                                                               \
+      "coefficient of the load-balance loss of the experts; 0: off")                         \
     X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                            \
     X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")      \
     X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")               \
