@@ -1,9 +1,17 @@
 #include "model/flops.h"
 
-double flops_layer(const struct dims *d)
+double flops_layer_at(const struct dims *d, int layer)
 {
     double C = d->C, heads = (double)d->Hq * d->D;
-    return 2 * (dims_qkv(d) * C + heads * C + 3 * C * d->F);
+    double ffn = dims_moe(d, layer) ? d->E * C + 3 * C * d->K * d->Fe : 3 * C * d->F;
+    return 2 * (dims_qkv(d) * C + heads * C + ffn);
+}
+
+double flops_layer(const struct dims *d)
+{
+    double sum = 0;
+    for (int layer = 0; layer < d->L; layer++) sum += flops_layer_at(d, layer);
+    return sum / d->L;
 }
 
 double flops_head(const struct dims *d)

@@ -20,8 +20,8 @@ struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
                           .weight_decay = (float)k->weight_decay};
 }
 
-/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix (attention's own products not
- * counted): the usual convention of model FLOPs. */
+/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix that it meets (attention's own
+ * products not counted): the usual convention of model FLOPs. */
 static double flops_per_row(const struct dims *d)
 {
     return 3 * (flops_layer(d) * d->L + flops_head(d));
@@ -35,6 +35,10 @@ void run_put_step(struct run *r, const struct step_stats *s, double seconds)
     metrics_put(m, "grad_norm", s->grad_norm);
     metrics_put(m, "lr", s->lr);
     metrics_put(m, "tokens", (double)r->tokens);
+    if (r->actor.dims.E > 0) {
+        metrics_put(m, "moe/load_max", s->load_max);
+        metrics_put(m, "moe/balance", s->balance);
+    }
     if (s->skipped) metrics_put(m, "skipped", 1);
     metrics_put(m, "pack/imbalance", s->imbalance);
     metrics_put_clock(m, "time/step", seconds);

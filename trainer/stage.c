@@ -76,7 +76,8 @@ static void begin(void *self, const struct stage_pass *s)
                        .in = s->in,
                        .out = s->out,
                        .grad = l->grad[a->n_local == 1 ? m % a->sums : 0],
-                       .head = l->span.head ? &a->head : NULL};
+                       .head = l->span.head ? &a->head : NULL,
+                       .balance = a->balance};
     pass_begin(p);
 }
 
@@ -267,4 +268,9 @@ void actor_zero_gradients(struct actor *a)
         for (int s = 0; s < 2; s++)
             if (a->local[k].grad[s])
                 memset(a->local[k].grad[s], 0, a->local[k].params.total * sizeof(float));
+}
+
+void actor_clear_load(struct actor *a)
+{
+    for (int k = 0; k < a->n_local; k++) chunk_load_clear(a->local[k].model);
 }

@@ -46,6 +46,7 @@ struct actor {
     int max_mb, T_max;
     struct loss loss;
     float inv_temperature;
+    float balance; /* what a row's load-balance loss counts in the step's loss */
 
     struct plan_entry *plans; /* of the counts met so far */
     int n_plans;
@@ -84,5 +85,7 @@ int actor_multiple(const struct actor *a);
 /* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the pipeline. */
 void actor_run(struct actor *a, int micro_batches, bool forward_only, struct engine_times *t);
 void actor_zero_gradients(struct actor *a);
+/* The routers' counts of this rank begin again. */
+void actor_clear_load(struct actor *a);
 
 #endif

@@ -167,15 +167,16 @@ struct trainer {
 
 static void trainer_make(struct trainer *t, int pp)
 {
-    struct small_shape shape = {.model = "tied: true, qk_norm: true, qkv_bias: true",
-                                .precision = PRECISION_BF16,
-                                .dp = ck_world.size / pp,
-                                .pp = pp,
-                                .schedule = SCHEDULE_AUTO,
-                                .max_context = CONTEXT,
-                                .micro_batch_tokens = 64,
-                                .decode_slots = 8,
-                                .reference = true};
+    struct small_shape shape = {
+        .model = "tied: true, qk_norm: true, qkv_bias: true, experts: 5, first_dense: 2",
+        .precision = PRECISION_BF16,
+        .dp = ck_world.size / pp,
+        .pp = pp,
+        .schedule = SCHEDULE_AUTO,
+        .max_context = CONTEXT,
+        .micro_batch_tokens = 64,
+        .decode_slots = 8,
+        .reference = true};
     small_make(&t->small, &ck_world, shape);
     t->rollout = rollout_new(&t->small.actor, &ck_world, ANSWERS, MAX_NEW);
 }

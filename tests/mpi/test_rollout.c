@@ -102,9 +102,13 @@ static int meshes_make(struct setup *out)
     return n;
 }
 
+/* In bf16 half of the layers have experts. */
 static struct small_shape shape_of(const struct setup *s)
 {
-    return (struct small_shape){.model = "qk_norm: true, qkv_bias: true",
+    static const char *const model[] = {
+        [PRECISION_FP32] = "qk_norm: true, qkv_bias: true",
+        [PRECISION_BF16] = "qk_norm: true, experts: 5, expert_ffn: 24, first_dense: 2"};
+    return (struct small_shape){.model = model[s->precision],
                                 .precision = s->precision,
                                 .dp = s->dp,
                                 .pp = s->pp,

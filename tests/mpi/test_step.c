@@ -25,6 +25,10 @@ static const struct variant variants[] = {
     {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, LOSS_GRPO, 0.1f, 1},
     {"all bf16 grpo kl", "tied: true, qkv_bias: true, qk_norm: true", PRECISION_BF16, LOSS_GRPO,
      0.1f, 0.8f},
+    {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, LOSS_SFT, 0,
+     1},
+    {"experts bf16 grpo kl", "experts: 4, experts_active: 3, route_norm: false", PRECISION_BF16,
+     LOSS_GRPO, 0.1f, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -114,7 +118,8 @@ static void same_stats(const struct step_stats *a, const struct step_stats *b, c
            a->grad_norm, b->grad_norm);
     bool rest = same(a->entropy, b->entropy) && same(a->clip_fraction, b->clip_fraction) &&
                 same(a->k3, b->k3) && same(a->max_deviation, b->max_deviation) &&
-                a->tokens == b->tokens && a->rows == b->rows && a->skipped == b->skipped;
+                a->tokens == b->tokens && a->rows == b->rows && a->skipped == b->skipped &&
+                same(a->load_max, b->load_max) && same(a->balance, b->balance);
     ck_all(rest,
            "%s step %d: entropy %.17g %.17g clipped %g %g k3 %g %g deviation %g %g tokens %ld %ld",
            what, step, a->entropy, b->entropy, a->clip_fraction, b->clip_fraction, a->k3, b->k3,
@@ -152,6 +157,16 @@ static void same_on_all_ranks(const struct outcome *o, const char *what)
     ck_all(o->agree, "%s: replicas hold different weights", what);
 }
 
+/* Experts have had work, and not one of them all of it. */
+static void has_routed(const struct step_stats *s, const struct dims *d, const char *name)
+{
+    double most = d->E > 0 ? (double)d->E / d->K : 0;
+    bool ok = d->E == 0 ? s->load_max == 0 && s->balance == 0
+                        : s->load_max >= 1 && s->load_max <= most && s->balance > 0.5 &&
+                              s->balance < d->E;
+    ck_all(ok, "%s: load_max %g of at most %g, balance %g", name, s->load_max, most, s->balance);
+}
+
 /* Something has happened at all, or equality says nothing. */
 static void has_learned(const struct outcome *o, const struct variant *v)
 {
@@ -161,6 +176,7 @@ static void has_learned(const struct outcome *o, const struct variant *v)
     small_make(&t, &alone, shape_of(v, 1, 1, SCHEDULE_SERIAL));
     float *before = small_weights(&t, &alone, &n, &agree);
     double moved = small_apart(o->weights, before, n);
+    has_routed(&o->stats[0], &t.actor.dims, v->name);
     small_free(&t);
     free(before);
     ck_all(moved > 1e-3 && isfinite(moved), "%s: weights moved by %g", v->name, moved);

@@ -22,24 +22,39 @@ struct extent bench_decode_extent(const struct bench_options *o)
 struct products {
     const struct ops *ops;
     int n;
+    const struct dims *dims;
     struct linear *linear; /* the head is the last */
+    const struct param **of;
     unsigned char *in, *out;
     struct arena arena;
 };
+
+static bool is_product(const struct param *w)
+{
+    return w->role == ROLE_MATRIX || w->role == ROLE_HEAD || w->role == ROLE_EXPERT;
+}
+
+/* Of stacked experts the first one stands for all: it is called once for each. */
+static int rows_of_product(const struct products *p, const struct param *w)
+{
+    return w->role == ROLE_EXPERT ? w->rows / p->dims->E : w->rows;
+}
 
 static void products_place(struct products *p, const struct local *l, int rows)
 {
     size_t widest = 0;
     p->n = 0;
     p->linear = arena_take_n(&p->arena, (size_t)l->params.n, sizeof *p->linear);
+    p->of = arena_take_n(&p->arena, (size_t)l->params.n, sizeof *p->of);
     for (int i = 0; i < l->params.n; i++) {
         const struct param *w = &l->params.p[i];
         struct linear measured;
-        if (w->role != ROLE_MATRIX && w->role != ROLE_HEAD) continue;
+        if (!is_product(w)) continue;
         struct linear *to = p->linear ? &p->linear[p->n] : &measured;
-        p->ops->linear_place(to, w->rows, w->cols, false, &p->arena);
-        size_t wide = (size_t)(w->rows > w->cols ? w->rows : w->cols);
+        p->ops->linear_place(to, rows_of_product(p, w), w->cols, false, &p->arena);
+        size_t wide = (size_t)(to->N > to->K ? to->N : to->K);
         widest = wide > widest ? wide : widest;
+        if (p->of) p->of[p->n] = w;
         p->n++;
     }
     p->in = arena_take_n(&p->arena, widest * (size_t)rows, sizeof(float));
@@ -49,17 +64,14 @@ static void products_place(struct products *p, const struct local *l, int rows)
 static void products_pack(struct products *p, const struct local *l)
 {
     const unsigned char *weights = l->weights;
-    for (int i = 0, n = 0; i < l->params.n; i++) {
-        const struct param *w = &l->params.p[i];
-        if (w->role == ROLE_MATRIX || w->role == ROLE_HEAD)
-            p->ops->linear_pack(&p->linear[n++], weights + w->offset * p->ops->real_bytes);
-    }
+    for (int i = 0; i < p->n; i++)
+        p->ops->linear_pack(&p->linear[i], weights + p->of[i]->offset * p->ops->real_bytes);
 }
 
 static void products_new(struct products *p, const struct actor *a, int rows)
 {
     const struct local *l = &a->local[0];
-    *p = (struct products){.ops = a->ops};
+    *p = (struct products){.ops = a->ops, .dims = &a->dims};
     products_place(p, l, rows);
     arena_back(&p->arena, p->arena.used);
     products_place(p, l, rows);
@@ -74,8 +86,13 @@ static void products_new(struct products *p, const struct actor *a, int rows)
 /* The products of one decode call of so many rows; `head` of them get logits. */
 static void products_call(const struct products *p, int rows, int head)
 {
-    for (int i = 0; i < p->n - 1; i++)
-        p->ops->linear_forward(p->out, false, p->in, &p->linear[i], NULL, rows);
+    const struct dims *d = p->dims;
+    for (int i = 0; i < p->n - 1; i++) {
+        bool experts = p->of[i]->role == ROLE_EXPERT;
+        int each = experts ? (rows * d->K + d->E - 1) / d->E : rows; /* an even load */
+        for (int k = 0; k < (experts ? d->E : 1); k++)
+            p->ops->linear_forward(p->out, false, p->in, &p->linear[i], NULL, each);
+    }
     if (head > 0) p->ops->linear_forward(p->out, true, p->in, &p->linear[p->n - 1], NULL, head);
 }
 

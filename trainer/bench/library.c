@@ -6,24 +6,29 @@
 struct weight {
     int N, K, times;
 };
-enum { WEIGHTS = 5 };
+enum { WEIGHTS = 8 };
 
-static void weights_of(struct weight *w, const struct dims *d)
+/* The matrices that a row meets, and how often; returns how many kinds. */
+static int weights_of(struct weight *w, const struct dims *d)
 {
-    const struct weight all[WEIGHTS] = {{dims_qkv(d), d->C, d->L},
-                                        {d->C, d->Hq * d->D, d->L},
-                                        {2 * d->F, d->C, d->L},
-                                        {d->C, d->F, d->L},
-                                        {d->V, d->C, 1}};
-    memcpy(w, all, sizeof all);
+    int dense = d->E == 0 ? d->L : d->first_dense < d->L ? d->first_dense : d->L;
+    int moe = d->L - dense;
+    const struct weight all[] = {{dims_qkv(d), d->C, d->L}, {d->C, d->Hq * d->D, d->L},
+                                 {2 * d->F, d->C, dense},   {d->C, d->F, dense},
+                                 {d->E, d->C, moe},         {2 * d->Fe, d->C, moe * d->K},
+                                 {d->C, d->Fe, moe * d->K}, {d->V, d->C, 1}};
+    int n = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].times > 0) w[n++] = all[i];
+    return n;
 }
 
 double bench_matrix_parameters(const struct dims *d)
 {
     struct weight w[WEIGHTS];
     double n = 0;
-    weights_of(w, d);
-    for (int i = 0; i < WEIGHTS; i++) n += (double)w[i].N * w[i].K * w[i].times;
+    int kinds = weights_of(w, d);
+    for (int i = 0; i < kinds; i++) n += (double)w[i].N * w[i].K * w[i].times;
     return n;
 }
 
@@ -32,8 +37,8 @@ double library_rate(const struct dims *d, enum matmul_type type)
     static const int rows[] = {256, 1024};
     struct weight w[WEIGHTS];
     double work = 0, seconds = 0;
-    weights_of(w, d);
-    for (int i = 0; i < WEIGHTS; i++) {
+    int kinds = weights_of(w, d);
+    for (int i = 0; i < kinds; i++) {
         double best = 0, mine = (double)w[i].N * w[i].K * w[i].times;
         for (int k = 0; k < 2; k++) {
             double rate = matmul_rate(rows[k], w[i].N, w[i].K, type);
@@ -73,8 +78,8 @@ double library_rate_by_processor(const struct dims *d, enum matmul_type type)
 {
     struct weight w[WEIGHTS];
     double work = 0, seconds = 0;
-    weights_of(w, d);
-    for (int i = 0; i < WEIGHTS; i++) {
+    int kinds = weights_of(w, d);
+    for (int i = 0; i < kinds; i++) {
         double call, each = call_processor(&w[i], type, &call);
         double mine = (double)w[i].N * w[i].K * w[i].times;
         work += mine;

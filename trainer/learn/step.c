@@ -48,6 +48,8 @@ static void learner_place(struct learner *l)
     size_t n = (size_t)l->max_sequences;
     l->rows = arena_take_n(a, n, sizeof(int));
     l->weight = arena_take_n(a, n, sizeof(float));
+    const struct dims *d = &l->actor->dims;
+    l->chosen = arena_take_n(a, (size_t)d->L * (size_t)d->E, sizeof *l->chosen);
     deal_place(&l->deal, l->max_sequences, l->actor->max_mb * l->actor->mesh->dp, a);
 }
 
@@ -118,6 +120,42 @@ static void collect_loss(struct learner *l, struct step_stats *s)
     s->max_deviation = (double)loss->max_deviation;
 }
 
+/* What the routers of every rank chose, by layer of the model. */
+static void collect_chosen(struct learner *l, struct exact_sum *balance)
+{
+    const struct actor *a = l->actor;
+    size_t E = (size_t)a->dims.E, n = (size_t)a->dims.L * E;
+    memset(l->chosen, 0, n * sizeof *l->chosen);
+    for (int k = 0; a->mesh->t == 0 && k < a->n_local;
+         k++) { /* the ranks of tp saw the same rows */
+        const struct load *load = chunk_load(a->local[k].model);
+        struct chunk_span span = a->local[k].span;
+        exact_merge(balance, &load->balance);
+        for (size_t i = 0; load->chosen && i < (size_t)span.count * E; i++)
+            l->chosen[(size_t)span.first * E + i] += load->chosen[i];
+    }
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, l->chosen, (int)n, MPI_UINT64_T, MPI_SUM, l->world->comm));
+    coll_exact_sum(balance, 1, l->world->comm);
+}
+
+static void collect_load(struct learner *l, struct step_stats *s)
+{
+    const struct dims *d = &l->actor->dims;
+    if (d->E == 0) return;
+    struct exact_sum balance = {0};
+    collect_chosen(l, &balance);
+    for (int layer = d->first_dense; layer < d->L; layer++) {
+        const uint64_t *chosen = l->chosen + (size_t)layer * (size_t)d->E;
+        double most = 0, all = 0;
+        for (int e = 0; e < d->E; e++) {
+            most = (double)chosen[e] > most ? (double)chosen[e] : most;
+            all += (double)chosen[e];
+        }
+        if (all > 0 && most * d->E / all > s->load_max) s->load_max = most * d->E / all;
+    }
+    s->balance = exact_value(&balance) / ((double)s->rows * (d->L - d->first_dense));
+}
+
 static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)
 {
     double v[2] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0};
@@ -154,10 +192,13 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     loss_reset(&a->loss, job->kind);
     a->loss.grpo = job->grpo;
     actor_zero_gradients(a);
+    actor_clear_load(a);
+    a->balance = (float)(a->settings->model.balance / (double)s->rows);
     struct engine_times times;
     actor_run(a, micro_batches, false, &times);
     double reduce = clock_now();
     collect_loss(l, s);
+    collect_load(l, s);
     update(l, job, s);
     s->reduce_seconds = clock_now() - reduce;
     s->seconds = clock_now() - start;

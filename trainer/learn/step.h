@@ -23,6 +23,7 @@ struct learner {
     int *rows;
     struct deal deal;
     float *weight;
+    uint64_t *chosen; /* (L, E) */
     struct arena arena;
 };
 /* max_sequences per step. */
@@ -44,6 +45,9 @@ struct step_stats {
     long rows;        /* rows computed, whole job */
     bool skipped;     /* the gradient was not finite: no update */
     double imbalance; /* of micro-batches: the largest cost over the mean (deal.h) */
+    double
+        load_max; /* the largest share of a layer's rows that an expert gets, times E: 1 is even */
+    double balance; /* load-balance loss, mean over rows and layers: 1 is even */
     double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
     double seconds, reduce_seconds;
 };
