@@ -1,26 +1,26 @@
 /* A recipe from a file, with the assignments of the command line over it. */
-#include "trainer/config/settings.h"
+#include "trainer/config/table.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BYTES = 1 << 20 }; /* settings_parse takes no more either */
+enum { MAX_BYTES = 1 << 20 }; /* book_parse takes no more either */
 
-/* The file's bytes, malloc'ed, or NULL and a problem. Read, not mapped or measured: it may be a pipe. */
-static char *read_file(const char *path, size_t *n, struct problems *p)
+/* Read, not mapped or measured: it may be a pipe. */
+char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p)
 {
     FILE *f = fopen(path, "rb");
     char *bytes = malloc(MAX_BYTES + 1);
-    SYS_OK(bytes, "free memory on this machine", "no memory for the recipe");
+    SYS_OK(bytes, "free memory on this machine", "no memory for a %s", book->noun);
     errno = f ? 0 : errno;
     *n = f ? fread(bytes, 1, MAX_BYTES + 1, f) : 0;
     int error = errno;
     bool failed = !f || ferror(f);
     if (f) fclose(f);
     if (!failed) return bytes;
-    problems_add(p, path, 0, "cannot read the recipe: %s", strerror(error));
+    problems_add(p, path, 0, "cannot read the %s: %s", book->noun, strerror(error));
     free(bytes);
     return NULL;
 }
@@ -30,7 +30,7 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
 {
     int before = p->n;
     size_t n;
-    char *bytes = read_file(path, &n, p);
+    char *bytes = book_read(&recipe_book, path, &n, p);
     if (!bytes) return false;
     settings_parse(s, bytes, n, path, p);
     free(bytes);

@@ -99,7 +99,7 @@ static bool assign(struct settings *s, char *name, const char *value, const char
     if (id == SECTION_PHASE && (phase = phase_take(s, &name, file, p)) < 0) return false;
     const struct knob *k = knob_find(section, name);
     if (!k) {
-        knob_unknown(section, name, from, p);
+        knob_unknown(&recipe_book, section, name, from, p);
         return false;
     }
     struct place at = settings_place(s, id, phase);

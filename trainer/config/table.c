@@ -1,40 +1,9 @@
 /* The settings of knobs.h as rows of an array, and the little that one needs to walk them. */
-#include "trainer/config/table.h"
+#include "trainer/config/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define WHERE(section, name)                          \
-    .offset = offsetof(struct section##_knobs, name), \
-    .line_offset = offsetof(struct section##_lines, name)
-#define ROW_INT(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                \
-     .type = KNOB_INT,                             \
-     WHERE(section, knob),                         \
-     .initial = def,                               \
-     .low = lo,                                    \
-     .high = hi,                                   \
-     .help = about},
-#define ROW_REAL(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                 \
-     .type = KNOB_REAL,                             \
-     WHERE(section, knob),                          \
-     .initial = def,                                \
-     .low = lo,                                     \
-     .high = hi,                                    \
-     .help = about},
-#define ROW_BOOL(section, knob, def, lo, hi, about) \
-    {.name = #knob, .type = KNOB_BOOL, WHERE(section, knob), .initial = def, .help = about},
-#define ROW_STR(section, knob, def, lo, hi, about) \
-    {.name = #knob, .type = KNOB_STR, WHERE(section, knob), .text = def, .help = about},
-#define ROW_ENUM(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                 \
-     .type = KNOB_ENUM,                             \
-     WHERE(section, knob),                          \
-     .initial = def,                                \
-     .text = lo,                                    \
-     .help = about},
 
 #define RUN_ROW(type, ...)        ROW_##type(run, __VA_ARGS__)
 #define MODEL_ROW(type, ...)      ROW_##type(model, __VA_ARGS__)
@@ -50,24 +19,27 @@ static const struct knob data_rows[] = {DATA_KNOBS(DATA_ROW)};
 static const struct knob checkpoint_rows[] = {CHECKPOINT_KNOBS(CHECKPOINT_ROW)};
 static const struct knob phase_rows[] = {PHASE_KNOBS(PHASE_ROW)};
 
-#define SECTION(key, called, about, rows, member)                                                  \
-    {                                                                                              \
-        .name = key, .noun = called, .help = about, .knobs = rows,                                 \
-        .n_knobs = (int)(sizeof rows / sizeof *rows), .offset = offsetof(struct settings, member), \
-        .line_offset = offsetof(struct settings, lines.member)                                     \
-    }
-
 /* The offsets of the last one lead to pointers, see settings_place. */
 const struct section sections[SECTIONS] = {
-    [SECTION_RUN] = SECTION("", "run", "top level of a recipe", run_rows, run),
-    [SECTION_MODEL] = SECTION("model", "model", "the network", model_rows, model),
-    [SECTION_MESH] = SECTION("mesh", "mesh", "how ranks share the work", mesh_rows, mesh),
-    [SECTION_DATA] = SECTION("data", "data", "what is learned from", data_rows, data),
-    [SECTION_CHECKPOINT] =
-        SECTION("checkpoint", "checkpoint", "when the run is saved", checkpoint_rows, checkpoint),
-    [SECTION_PHASE] =
-        SECTION("phases", "phase", "a list; every entry has these", phase_rows, phases),
+    [SECTION_RUN] = SECTION_ROW(settings, "", "run", "top level of a recipe", run_rows, run),
+    [SECTION_MODEL] = SECTION_ROW(settings, "model", "model", "the network", model_rows, model),
+    [SECTION_MESH] =
+        SECTION_ROW(settings, "mesh", "mesh", "how ranks share the work", mesh_rows, mesh),
+    [SECTION_DATA] = SECTION_ROW(settings, "data", "data", "what is learned from", data_rows, data),
+    [SECTION_CHECKPOINT] = SECTION_ROW(settings, "checkpoint", "checkpoint",
+                                       "when the run is saved", checkpoint_rows, checkpoint),
+    [SECTION_PHASE] = SECTION_ROW(settings, "phases", "phase", "a list; every entry has these",
+                                  phase_rows, phases),
 };
+
+const struct book recipe_book = {"recipe", sections, SECTIONS, SECTION_PHASE};
+
+struct place book_place(const struct book *book, void *root, int id)
+{
+    const struct section *section = &book->sections[id];
+    return (struct place){section, (char *)root + section->offset,
+                          (char *)root + section->line_offset};
+}
 
 struct place settings_place(const struct settings *s, enum section_id id, int phase)
 {

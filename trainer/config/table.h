@@ -38,6 +38,15 @@ struct section {
 
 extern const struct section sections[SECTIONS];
 
+/* All sections that one kind of file may have; the first is its top level. */
+struct book {
+    const char *noun; /* "recipe" */
+    const struct section *sections;
+    int n;
+    int list; /* the section that is a list of phases; -1: none */
+};
+extern const struct book recipe_book;
+
 /* One section's values: where its knobs are read and written. */
 struct place {
     const struct section *section;
@@ -51,6 +60,8 @@ struct origin {
     int line;
 };
 
+/* Section `id` of what is at root: a struct whose sections are where their offsets say. Not for lists. */
+struct place book_place(const struct book *book, void *root, int id);
 /* `phase` counts for SECTION_PHASE only. */
 struct place settings_place(const struct settings *s, enum section_id id, int phase);
 void *knob_value(const struct place *at, const struct knob *k);
@@ -73,11 +84,18 @@ bool knob_is_default(const struct place *at, const struct knob *k);
 bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
                  struct origin from, struct problems *p);
 /* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
-void knob_unknown(const struct section *section, const char *name, struct origin from,
-                  struct problems *p);
+void knob_unknown(const struct book *book, const struct section *section, const char *name,
+                  struct origin from, struct problems *p);
 /* The phase at `at` uses the knob; otherwise a problem. */
 bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
                 struct problems *p);
+
+/* Reads YAML bytes into the sections at root (of a recipe: struct settings, whose list of phases may change), every mistake with
+ * its line. What lines said before is forgotten. true: no mistake. */
+bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
+                struct problems *p);
+/* A file's bytes, malloc'ed, or NULL and a problem; at most one more than book_parse takes. */
+char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p);
 
 /* A list of n phases, all defaults; the old ones are freed. */
 void phases_replace(struct settings *s, int n);

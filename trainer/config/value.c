@@ -155,14 +155,15 @@ bool knob_assign(const struct place *at, const struct knob *k, const char *text,
 }
 
 /* "lr is a phase setting; put it in phases": the name is known, but elsewhere. */
-static bool known_elsewhere(const char *name, struct origin from, struct problems *p)
+static bool known_elsewhere(const struct book *book, const char *name, struct origin from,
+                            struct problems *p)
 {
-    for (int id = 0; id < SECTIONS; id++) {
-        const struct section *s = &sections[id];
+    for (int id = 0; id < book->n; id++) {
+        const struct section *s = &book->sections[id];
         if (!knob_find(s, name)) continue;
         if (from.line == 0)
             problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...", name,
-                         s->noun, s->name, id == SECTION_PHASE ? ".NAME" : "", *s->name ? "." : "",
+                         s->noun, s->name, id == book->list ? ".NAME" : "", *s->name ? "." : "",
                          name);
         else
             problems_add(p, from.file, from.line, "%s is a %s setting; put it %s%s", name, s->noun,
@@ -172,19 +173,20 @@ static bool known_elsewhere(const char *name, struct origin from, struct problem
     return false;
 }
 
-static const char *nearest_in(const struct section *section, const char *name)
+static const char *nearest_in(const struct book *book, const struct section *section,
+                              const char *name)
 {
     const char *names[MAX_NAMES + SECTIONS];
     int n = 0;
     INVARIANT(section->n_knobs <= MAX_NAMES, "%d knobs", section->n_knobs);
     for (int i = 0; i < section->n_knobs; i++) names[n++] = section->knobs[i].name;
-    if (section == &sections[SECTION_RUN])
-        for (int id = 1; id < SECTIONS; id++) names[n++] = sections[id].name;
+    if (section == book->sections)
+        for (int id = 1; id < book->n; id++) names[n++] = book->sections[id].name;
     return nearest_name(name, names, n);
 }
 
-void knob_unknown(const struct section *section, const char *name, struct origin from,
-                  struct problems *p)
+void knob_unknown(const struct book *book, const struct section *section, const char *name,
+                  struct origin from, struct problems *p)
 {
     const struct section *where = section;
     const char *top = "the top level", *near = NULL;
@@ -192,11 +194,11 @@ void knob_unknown(const struct section *section, const char *name, struct origin
         problems_add(p, from.file, from.line, "unknown setting %.*s...", SHOWN, name);
         return;
     }
-    if (known_elsewhere(name, from, p)) return;
-    near = nearest_in(section, name);
-    for (int id = 0; id < SECTIONS && !near; id++) {
-        where = &sections[id];
-        near = nearest_in(where, name);
+    if (known_elsewhere(book, name, from, p)) return;
+    near = nearest_in(book, section, name);
+    for (int id = 0; id < book->n && !near; id++) {
+        where = &book->sections[id];
+        near = nearest_in(book, where, name);
     }
     if (!near)
         problems_add(p, from.file, from.line, "unknown setting %s in %s", name,

@@ -1,4 +1,4 @@
-/* A recipe's YAML into settings. Two readings by libyaml: the first walks the events and refuses what a recipe has no use
+/* A recipe's YAML into settings (or another file's into its sections, see struct book). Two readings by libyaml: the first walks the events and refuses what a recipe has no use
  * for (aliases, second documents, deep nesting), so that the second may build a tree whose size is bounded by the
  * file's. Then the tree is walked once; it is three levels deep at most: top level, section or phases, phase. */
 #include "trainer/config/table.h"
@@ -8,15 +8,22 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_BYTES = 1 << 20, MAX_DEPTH = 8, MAX_PHASES = 256, MAX_MISTAKES = 100 };
+enum {
+    MAX_BYTES = 1 << 20,
+    MAX_DEPTH = 8,
+    MAX_PHASES = 256,
+    MAX_MISTAKES = 100,
+    MAX_SECTIONS = 16
+};
 
 struct reader {
     yaml_document_t doc;
-    struct settings *s;
+    const struct book *book;
+    void *root;
     const char *file;
     struct problems *p;
     int most; /* stop when p holds so many */
-    int section_line[SECTIONS];
+    int section_line[MAX_SECTIONS];
 };
 
 /* Line of what the parser stumbled over; for bytes that are no text it knows the offset only. */
@@ -38,43 +45,45 @@ static void syntax_problem(const yaml_parser_t *y, const char *yaml, size_t n, c
                  tab ? " (indent with spaces, not tabs; quote special characters)" : "");
 }
 
-/* What is wrong with one event, NULL if nothing; keeps count of depth and documents. */
-static const char *event_problem(const yaml_event_t *e, int *depth, int *documents)
+/* What is wrong with one event goes to p; keeps count of depth and documents. */
+static bool event_ok(const yaml_event_t *e, const struct book *book, int *depth, int *documents,
+                     const char *file, struct problems *p)
 {
-    switch (e->type) {
-    case YAML_ALIAS_EVENT: return "aliases (*name) are not used in recipes; write the value again";
-    case YAML_DOCUMENT_START_EVENT:
-        return ++*documents > 1 ? "a second document begins here; a recipe is one" : NULL;
-    case YAML_SEQUENCE_START_EVENT:
-    case YAML_MAPPING_START_EVENT: return ++*depth > MAX_DEPTH ? "too deeply nested" : NULL;
-    case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT: --*depth; return NULL;
-    default: return NULL;
-    }
+    int before = p->n, line = (int)e->start_mark.line + 1;
+    bool opens = e->type == YAML_SEQUENCE_START_EVENT || e->type == YAML_MAPPING_START_EVENT;
+    bool closes = e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
+    *depth += opens - closes;
+    if (e->type == YAML_ALIAS_EVENT)
+        problems_add(p, file, line, "aliases (*name) are not used in %ss; write the value again",
+                     book->noun);
+    if (e->type == YAML_DOCUMENT_START_EVENT && ++*documents > 1)
+        problems_add(p, file, line, "a second document begins here; a %s is one", book->noun);
+    if (opens && *depth > MAX_DEPTH) problems_add(p, file, line, "too deeply nested");
+    return p->n == before;
 }
 
 /* First reading. */
-static bool events_ok(const void *yaml, size_t n, const char *file, struct problems *p)
+static bool events_ok(const struct book *book, const void *yaml, size_t n, const char *file,
+                      struct problems *p)
 {
     yaml_parser_t y;
     yaml_event_t e;
     int depth = 0, documents = 0;
-    bool end = false;
-    const char *wrong = NULL;
-    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for the recipe");
+    bool end = false, ok = true;
+    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for a %s",
+           book->noun);
     yaml_parser_set_input_string(&y, yaml, n);
-    while (!end && !wrong) {
+    while (!end && ok) {
         if (!yaml_parser_parse(&y, &e)) {
             syntax_problem(&y, yaml, n, file, p);
             break;
         }
-        wrong = event_problem(&e, &depth, &documents);
-        if (wrong) problems_add(p, file, (int)e.start_mark.line + 1, "%s", wrong);
+        ok = event_ok(&e, book, &depth, &documents, file, p);
         end = e.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&e);
     }
     yaml_parser_delete(&y);
-    return end && !wrong;
+    return end && ok;
 }
 
 static bool full(const struct reader *r)
@@ -125,7 +134,8 @@ static void read_knob(const struct reader *r, const struct place *at, const stru
 {
     if (!first_time(r, k->name, knob_line(at, k), key)) return;
     struct origin from = origin(r, key);
-    if (at->section == &sections[SECTION_PHASE] && !phase_uses(at, k, from, r->p)) return;
+    bool in_list = r->book->list >= 0 && at->section == &r->book->sections[r->book->list];
+    if (in_list && !phase_uses(at, k, from, r->p)) return;
     if (value->type != YAML_SCALAR_NODE)
         problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,
                      value->type == YAML_MAPPING_NODE ? "mapping" : "list");
@@ -150,7 +160,7 @@ static void read_pair(struct reader *r, const struct place *at, const yaml_node_
     if (k)
         read_knob(r, at, k, key, node_at(r, pair->value));
     else
-        knob_unknown(at->section, name, origin(r, key), r->p);
+        knob_unknown(r->book, at->section, name, origin(r, key), r->p);
 }
 
 /* false and a problem when the node is no mapping; an empty one is well. */
@@ -164,9 +174,9 @@ static bool expect_mapping(const struct reader *r, const yaml_node_t *node, cons
     return false;
 }
 
-static void read_section(struct reader *r, enum section_id id, const yaml_node_t *node)
+static void read_section(struct reader *r, int id, const yaml_node_t *node)
 {
-    struct place at = settings_place(r->s, id, 0);
+    struct place at = book_place(r->book, r->root, id);
     if (!expect_mapping(r, node, at.section->name)) return;
     for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
          i++)
@@ -192,7 +202,7 @@ static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *a
 
 static void read_phase(struct reader *r, int phase, const yaml_node_t *node)
 {
-    struct place at = settings_place(r->s, SECTION_PHASE, phase);
+    struct place at = settings_place(r->root, SECTION_PHASE, phase);
     if (is_null(node)) {
         problems_add(r->p, r->file, origin(r, node).line, "an empty phase; write - kind: ...");
         return;
@@ -219,7 +229,7 @@ static void read_phases(struct reader *r, const yaml_node_t *node)
                      MAX_PHASES);
         return;
     }
-    phases_replace(r->s, (int)n);
+    phases_replace(r->root, (int)n);
     for (int i = 0; i < n && !full(r); i++) read_phase(r, i, node_at(r, first[i]));
 }
 
@@ -227,13 +237,13 @@ static void read_top_pair(struct reader *r, const struct place *top, const yaml_
 {
     const yaml_node_t *key = node_at(r, pair->key), *value = node_at(r, pair->value);
     const char *name = key->type == YAML_SCALAR_NODE ? scalar(key) : "";
-    for (int id = 1; id < SECTIONS; id++) {
-        if (strcmp(sections[id].name, name) != 0) continue;
+    for (int id = 1; id < r->book->n; id++) {
+        if (strcmp(r->book->sections[id].name, name) != 0) continue;
         if (!first_time(r, name, &r->section_line[id], key)) return;
-        if (id == SECTION_PHASE)
+        if (id == r->book->list)
             read_phases(r, value);
         else
-            read_section(r, (enum section_id)id, value);
+            read_section(r, id, value);
         return;
     }
     read_pair(r, top, pair);
@@ -242,8 +252,10 @@ static void read_top_pair(struct reader *r, const struct place *top, const yaml_
 static void read_top(struct reader *r)
 {
     const yaml_node_t *node = yaml_document_get_root_node(&r->doc);
-    struct place top = settings_place(r->s, SECTION_RUN, 0);
-    if (!node || !expect_mapping(r, node, "a recipe")) return;
+    struct place top = book_place(r->book, r->root, 0);
+    char what[32];
+    snprintf(what, sizeof what, "a %s", r->book->noun);
+    if (!node || !expect_mapping(r, node, what)) return;
     for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
          i++)
         if (!full(r)) read_top_pair(r, &top, i);
@@ -251,30 +263,30 @@ static void read_top(struct reader *r)
 }
 
 /* A new file begins: what earlier ones said is kept, where they said it is not. */
-static void forget_lines(struct settings *s, const char *file)
+static void forget_lines(const struct book *book, void *root)
 {
-    char *copy = strdup(file);
-    SYS_OK(copy, "free memory on this machine", "no memory for a file name");
-    free(s->file);
-    s->file = copy;
-    for (int id = 0; id < SECTION_PHASE; id++) {
-        struct place at = settings_place(s, (enum section_id)id, 0);
+    for (int id = 0; id < book->n; id++) {
+        if (id == book->list) continue;
+        struct place at = book_place(book, root, id);
         for (int i = 0; i < at.section->n_knobs; i++) *knob_line(&at, &at.section->knobs[i]) = 0;
     }
-    if (s->n_phases) memset(s->lines.phases, 0, (size_t)s->n_phases * sizeof *s->lines.phases);
 }
 
-bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
-                    struct problems *p)
+bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
+                struct problems *p)
 {
     int before = p->n;
-    struct reader r = {.s = s, .file = file, .p = p, .most = before + MAX_MISTAKES};
+    struct reader r = {
+        .book = book, .root = root, .file = file, .p = p, .most = before + MAX_MISTAKES};
     yaml_parser_t y;
-    forget_lines(s, file);
+    INVARIANT(book->n <= MAX_SECTIONS, "%d sections", book->n);
+    forget_lines(book, root);
     if (n > MAX_BYTES)
-        problems_add(p, file, 0, "%zu bytes are too many for a recipe (at most %d)", n, MAX_BYTES);
-    if (n == 0 || n > MAX_BYTES || !events_ok(yaml, n, file, p)) return p->n == before;
-    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for the recipe");
+        problems_add(p, file, 0, "%zu bytes are too many for a %s (at most %d)", n, book->noun,
+                     MAX_BYTES);
+    if (n == 0 || n > MAX_BYTES || !events_ok(book, yaml, n, file, p)) return p->n == before;
+    SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for a %s",
+           book->noun);
     yaml_parser_set_input_string(&y, yaml, n);
     if (yaml_parser_load(&y, &r.doc)) {
         read_top(&r);
@@ -284,4 +296,15 @@ bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *
     }
     yaml_parser_delete(&y);
     return p->n == before;
+}
+
+bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
+                    struct problems *p)
+{
+    char *copy = strdup(file);
+    SYS_OK(copy, "free memory on this machine", "no memory for a file name");
+    free(s->file);
+    s->file = copy;
+    if (s->n_phases) memset(s->lines.phases, 0, (size_t)s->n_phases * sizeof *s->lines.phases);
+    return book_parse(&recipe_book, s, yaml, n, file, p);
 }
