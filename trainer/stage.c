@@ -2,16 +2,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "model/flops.h"
 #include "pipeline/check.h"
+#include "pipeline/split.h"
 
 enum plan_kind actor_schedule(const struct settings *s)
 {
-    switch (s->run.schedule) {
-    case SCHEDULE_SERIAL: return PLAN_SERIAL;
-    case SCHEDULE_1F1B: return PLAN_1F1B;
-    case SCHEDULE_DUALPIPE: return PLAN_DUALPIPE;
-    default: return s->mesh.pp == 1 ? PLAN_SERIAL : s->mesh.pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
-    }
+    static const enum plan_kind kind[] = {[SCHEDULE_SERIAL] = PLAN_SERIAL,
+                                          [SCHEDULE_1F1B] = PLAN_1F1B,
+                                          [SCHEDULE_ZB1P] = PLAN_ZB1P,
+                                          [SCHEDULE_DUALPIPE] = PLAN_DUALPIPE,
+                                          [SCHEDULE_DUALPIPEV] = PLAN_DUALPIPEV};
+    int pp = s->mesh.pp;
+    if (s->run.schedule != SCHEDULE_AUTO) return kind[s->run.schedule];
+    return pp == 1 ? PLAN_SERIAL : pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
 }
 
 struct mesh_shape actor_mesh(const struct settings *s)
@@ -20,12 +24,17 @@ struct mesh_shape actor_mesh(const struct settings *s)
     return (struct mesh_shape){m->dp, m->pp, 1, 1, actor_schedule(s) == PLAN_DUALPIPE};
 }
 
-struct local *actor_local(struct actor *a, int dir)
+struct local *actor_local(struct actor *a, int chunk)
 {
     for (int k = 0; k < a->n_local; k++)
-        if (a->local[k].dir < 0 || a->local[k].dir == dir) return &a->local[k];
-    INVARIANT(false, "no chunk for direction %d", dir);
+        if (a->local[k].chunk == chunk) return &a->local[k];
     return NULL;
+}
+
+bool actor_has_head(struct actor *a, int m)
+{
+    const struct local *l = actor_local(a, a->chunks - 1);
+    return l && (l->dir < 0 || l->dir == m % 2);
 }
 
 int actor_multiple(const struct actor *a)
@@ -66,7 +75,7 @@ static void begin(void *self, const struct stage_pass *s)
         [PLAN_F] = PASS_F, [PLAN_B] = PASS_B, [PLAN_W] = PASS_W, [PLAN_BW] = PASS_BW};
     struct actor *a = self;
     int m = micro_batch_of(a, s->cell);
-    struct local *l = actor_local(a, s->cell.dir);
+    struct local *l = actor_local(a, s->cell.chunk);
     struct pass *p = &a->open[s->op != PLAN_F];
     if (s->op == PLAN_F && l->span.head) head_open(a, m);
     *p = (struct pass){.kind = kind[s->op],
@@ -75,7 +84,7 @@ static void begin(void *self, const struct stage_pass *s)
                        .rows = &a->mb[m].rows,
                        .in = s->in,
                        .out = s->out,
-                       .grad = l->grad[a->n_local == 1 ? m % a->sums : 0],
+                       .grad = l->grad[l->dir < 0 ? m % a->sums : 0],
                        .head = l->span.head ? &a->head : NULL,
                        .balance = a->balance};
     pass_begin(p);
@@ -151,22 +160,41 @@ static void local_span(struct actor *a, int k, int chunk, int dir)
 {
     struct local *l = &a->local[k];
     *l = (struct local){.chunk = chunk, .dir = dir};
-    l->span = chunk_span_of(&a->dims, a->mesh->pp, chunk);
+    l->span = (struct chunk_span){.first = a->first[chunk],
+                                  .count = a->first[chunk + 1] - a->first[chunk],
+                                  .embed = chunk == 0,
+                                  .head = chunk == a->chunks - 1};
     param_list_make(&l->params, &a->dims, l->span);
 }
 
+/* The earlier chunk first, so that the two ranks of a mirror that hold the same two have them in one order. */
 static void locals_choose(struct actor *a)
 {
-    int P = a->mesh->pp, p = a->mesh->p;
-    if (a->kind != PLAN_DUALPIPE) {
-        a->n_local = 1;
-        local_span(a, 0, p, -1);
-        return;
+    int chunk[2];
+    a->n_local = plan_held(a->place, a->mesh->pp, a->mesh->p, chunk);
+    bool turned = a->n_local == 2 && chunk[1] < chunk[0], mirror = a->place == PLACE_MIRROR;
+    for (int k = 0; k < a->n_local; k++) {
+        int from = turned ? 1 - k : k;
+        local_span(a, k, chunk[from], mirror ? plan_held_dir(a->place, from) : -1);
     }
-    int lo = p < P - 1 - p ? p : P - 1 - p;
-    a->n_local = 2;
-    local_span(a, 0, lo, p == lo ? 0 : 1);
-    local_span(a, 1, P - 1 - lo, p == lo ? 1 : 0);
+}
+
+/* FLOPs decide, forward (backward is twice that of each), attention that of the middle of the longest sequence. Looking
+ * up the embedding is free. */
+static void split_layers(struct actor *a)
+{
+    const struct dims *d = &a->dims;
+    int n = a->chunks;
+    double *cost = calloc((size_t)d->L, sizeof *cost);
+    a->first = calloc((size_t)n + 1, sizeof *a->first);
+    SYS_OK(cost && a->first, "free memory", "no memory for the split of %d layers", d->L);
+    for (int i = 0; i < d->L; i++)
+        cost[i] = flops_layer_at(d, i) + flops_attention(d, d->max_context / 2.0);
+    if (settings_split(a->settings, a->first + 1, n) == n)
+        for (int c = 0; c < n; c++) a->first[c + 1] += a->first[c];
+    else
+        split_by_cost(a->first, cost, d->L, 0, flops_head(d), n);
+    free(cost);
 }
 
 static void actor_place(struct actor *a, bool with_reference)
@@ -180,7 +208,7 @@ static void actor_place(struct actor *a, bool with_reference)
         l->weights = arena_take_n(ar, l->params.total, a->ops->real_bytes);
         if (with_reference) l->reference = arena_take_n(ar, l->params.total, a->ops->real_bytes);
         arena_kind(ar, ARENA_GRADIENTS);
-        for (int s = 0; training && s < (a->n_local == 1 ? a->sums : 1); s++)
+        for (int s = 0; training && s < (l->dir < 0 ? a->sums : 1); s++)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
         arena_kind(ar, ARENA_BUFFERS);
         chunk_free(l->model);
@@ -212,10 +240,13 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
 {
     *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
     a->kind = actor_schedule(s);
-    a->directions = a->kind == PLAN_DUALPIPE ? 2 : 1;
-    a->sums = a->kind == PLAN_DUALPIPE ? 2 : s->mesh.directions;
+    a->place = plan_kind_place(a->kind);
+    a->chunks = plan_chunks(a->place, m->pp);
+    a->directions = a->place == PLACE_MIRROR ? 2 : 1;
+    a->sums = a->place == PLACE_MIRROR ? 2 : s->mesh.directions;
     a->T_max = s->data.micro_batch_tokens;
     a->inv_temperature = 1;
+    split_layers(a);
     locals_choose(a);
     a->stage = (struct stage){.self = a,
                               .message_bytes = (size_t)a->T_max * (size_t)dims.C * ops->real_bytes,
@@ -249,6 +280,7 @@ void actor_free(struct actor *a)
     }
     for (int i = 0; i < a->n_plans; i++) plan_free(&a->plans[i].plan);
     free(a->plans);
+    free(a->first);
     arena_free(&a->arena);
 }
 

@@ -1,9 +1,10 @@
 /* The one place where model and pipeline meet: what a rank holds of the model (its chunks, their weights and gradients), offered
  * to the engine as passes.
  *
- * Under dualpipe a rank of a pipeline of P holds chunk lo = min(p, P-1-p) and chunk hi = P-1-lo, each for one
- * direction; otherwise the one chunk p, whose gradients of the two directions are kept apart (mesh.directions), so that every
- * schedule forms the same sums (P4). */
+ * The plan's place says which chunks a rank holds (pipeline/plan.h). In a mirror (dualpipe) each of its two serves one direction;
+ * otherwise (one chunk, or under dualpipev two) the gradients of the two directions that micro-batches are dealt to are
+ * kept apart (mesh.directions), so that every schedule forms the same sums (P4). Layers are shared out over chunks by
+ * cost unless mesh.split fixes it: which chunk holds a layer changes no bit. */
 #ifndef DUET_TRAINER_STAGE_H
 #define DUET_TRAINER_STAGE_H
 
@@ -18,8 +19,8 @@ struct plan_entry;
 
 /* One chunk on this rank. */
 struct local {
-    int chunk; /* stage of the model */
-    int dir;   /* direction it serves under dualpipe; -1: all */
+    int chunk; /* part of the model */
+    int dir;   /* direction it serves in a mirror; -1: all */
     struct chunk_span span;
     struct param_list params;
     void *weights, *reference; /* real, flat; reference NULL unless a phase needs it */
@@ -33,7 +34,10 @@ struct actor {
     const struct ops *ops;
     struct dims dims;
     enum plan_kind kind;
-    int directions; /* of the plan: 2 under dualpipe */
+    enum plan_place place;
+    int chunks;     /* of the model */
+    int *first;     /* [chunks+1] first layer of each */
+    int directions; /* of the plan: 2 in a mirror */
     int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
     bool with_reference;
     int n_local;
@@ -61,8 +65,10 @@ struct actor {
 enum plan_kind actor_schedule(const struct settings *s);
 /* The mesh that the settings ask for. */
 struct mesh_shape actor_mesh(const struct settings *s);
-/* Local number of the chunk that serves direction dir on this rank. */
-struct local *actor_local(struct actor *a, int dir);
+/* What this rank holds of a chunk; NULL: nothing. */
+struct local *actor_local(struct actor *a, int chunk);
+/* Is this the rank whose head sees micro-batch m of the step? */
+bool actor_has_head(struct actor *a, int m);
 
 /* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
  * for a second set of weights. limit_bytes: a rank that needs more is refused, as a user's mistake (P7); 0: no limit. */

@@ -5,7 +5,7 @@
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
-enum { QUESTIONS = 5, MOST_ANSWERS = 25, MAX_NEW = 26, MESHES = 8 };
+enum { QUESTIONS = 5, MOST_ANSWERS = 25, MAX_NEW = 26, MESHES = 16, LAYERS = 8 };
 
 static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17};
 static int prompt[QUESTIONS][SMALL_CONTEXT];
@@ -98,6 +98,8 @@ static int meshes_make(struct setup *out)
         out[n++] = (struct setup){.dp = dp, .pp = pp, .schedule = SCHEDULE_1F1B};
         if (pp % 2 == 0)
             out[n++] = (struct setup){.dp = dp, .pp = pp, .schedule = SCHEDULE_DUALPIPE};
+        if (2 * pp <= LAYERS)
+            out[n++] = (struct setup){.dp = dp, .pp = pp, .schedule = SCHEDULE_DUALPIPEV};
     }
     return n;
 }
@@ -113,6 +115,7 @@ static struct small_shape shape_of(const struct setup *s)
                                 .dp = s->dp,
                                 .pp = s->pp,
                                 .schedule = s->schedule,
+                                .layers = LAYERS,
                                 .max_context = SMALL_CONTEXT,
                                 .micro_batch_tokens = SMALL_CONTEXT,
                                 .micro_batches = 16 / s->dp,
@@ -122,9 +125,13 @@ static struct small_shape shape_of(const struct setup *s)
 
 static const char *setup_text(const struct setup *s)
 {
+    static const char *const schedule[] = {[SCHEDULE_SERIAL] = "serial",
+                                           [SCHEDULE_1F1B] = "1f1b",
+                                           [SCHEDULE_DUALPIPE] = "dualpipe",
+                                           [SCHEDULE_DUALPIPEV] = "dualpipev"};
     static char text[128];
     snprintf(text, sizeof text, "%d x %d %s, %d slots, %d waves, %s", s->dp, s->pp,
-             s->schedule == SCHEDULE_DUALPIPE ? "dualpipe" : "1f1b", s->slots, s->waves,
+             schedule[s->schedule], s->slots, s->waves,
              s->precision == PRECISION_BF16 ? "bf16" : "fp32");
     return text;
 }

@@ -17,6 +17,8 @@ struct small_shape {
     const char *model; /* more settings of the model: "qk_norm: true" */
     enum precision precision;
     int dp, pp, schedule;
+    int layers;        /* 0: 4 */
+    const char *split; /* mesh.split */
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves;
     bool reference;
@@ -50,21 +52,26 @@ static inline void small_settings(struct settings *s, const struct small_shape *
     struct problems p = {0};
     snprintf(yaml, sizeof yaml,
              "precision: %s\n"
-             "model: {layers: 4, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, init_std: 0.2, "
+             "model: {layers: %d, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, init_std: 0.2, "
              "max_context: %d%s%s}\n"
              "mesh: {dp: %d, pp: %d, micro_batches: %d, decode_slots: %d, decode_waves: %d}\n"
              "data: {micro_batch_tokens: %d}\n"
              "phases: [{kind: eval, max_new: 4}]\n",
-             shape->precision == PRECISION_BF16 ? "bf16" : "fp32", shape->max_context,
+             shape->precision == PRECISION_BF16 ? "bf16" : "fp32",
+             shape->layers > 0 ? shape->layers : 4, shape->max_context,
              shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
              shape->pp, shape->micro_batches, shape->decode_slots > 0 ? shape->decode_slots : 8,
              shape->decode_waves, shape->micro_batch_tokens);
     settings_defaults(s);
-    bool ok =
-        settings_parse(s, yaml, strlen(yaml), "small.yaml", &p) && settings_check(s, ranks, &p);
-    INVARIANT(ok, "%s", p.n ? p.text[0] : "?");
-    s->run.schedule =
-        shape->schedule; /* also serial on several stages, which a recipe cannot have */
+    settings_parse(s, yaml, strlen(yaml), "small.yaml", &p);
+    bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */
+    s->run.schedule = serial ? SCHEDULE_AUTO : shape->schedule;
+    settings_check(s, ranks, &p);
+    INVARIANT(p.n == 0, "%s", p.text[0]);
+    s->run.schedule = shape->schedule;
+    if (!shape->split) return;
+    free(s->mesh.split);
+    s->mesh.split = strdup(shape->split);
 }
 
 static inline void small_make(struct small *t, const struct world *w, struct small_shape shape)

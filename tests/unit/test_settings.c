@@ -375,6 +375,57 @@ START_TEST(schedule_auto)
 }
 END_TEST
 
+START_TEST(splits)
+{
+    static const struct {
+        const char *split;
+        int schedule, pp;
+        const char *said[3];
+    } rows[] = {
+        {"3,2,2,1", SCHEDULE_1F1B, 4, {NULL}},
+        {"8", SCHEDULE_SERIAL, 1, {NULL}},
+        {"1,1,1,1,1,1,1,1", SCHEDULE_DUALPIPEV, 4, {NULL}},
+        {"", SCHEDULE_DUALPIPEV, 4, {NULL}},
+        {"",
+         SCHEDULE_DUALPIPEV,
+         5,
+         {"r.yaml: the schedule dualpipev has two chunks a stage, so pp 5 needs 10 layers"}},
+        {"3,2,2,1",
+         SCHEDULE_DUALPIPEV,
+         4,
+         {"--set: split 3,2,2,1 has 4 numbers, but pp 4 makes 8"}},
+        {"9,0",
+         SCHEDULE_1F1B,
+         4,
+         {"--set: split 9,0 has 2 numbers, but pp 4 makes 4 chunks",
+          "--set: split 9,0 adds up to 9, layers is 8", "--set: split 9,0: every chunk needs a"}},
+        {"4,4,", SCHEDULE_1F1B, 2, {"--set: split \"4,4,\" is not a list of numbers like 3,2,2,1"}},
+        {"4;4", SCHEDULE_1F1B, 2, {"--set: split \"4;4\" is not a list"}},
+        {"-4,12", SCHEDULE_1F1B, 2, {"--set: split \"-4,12\" is not a list"}},
+        {"99999999999,1", SCHEDULE_1F1B, 2, {"--set: split \"99999999999,1\" is not a list"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char set[64];
+        int n = 0;
+        struct settings s;
+        struct problems p = {0};
+        snprintf(set, sizeof set, "mesh.split=%s", rows[i].split);
+        ck_assert(parse(&s, "model: {layers: 8}\nphases: [{kind: sft}]\n", &p));
+        if (*rows[i].split) ck_assert(settings_set(&s, set, &p));
+        s.run.schedule = rows[i].schedule;
+        s.mesh.pp = rows[i].pp;
+        settings_check(&s, rows[i].pp, &p);
+        for (; n < 3 && rows[i].said[n]; n++)
+            ck_assert_msg(n < p.n &&
+                              strncmp(p.text[n], rows[i].said[n], strlen(rows[i].said[n])) == 0,
+                          "%s: %s", rows[i].split, n < p.n ? p.text[n] : "nothing");
+        ck_assert_msg(p.n == n, "%s: %s", rows[i].split, p.n > n ? p.text[n] : "");
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(contradictions_at_once)
 {
     static const char *const yaml = "schedule: dualpipe\n"
@@ -508,6 +559,7 @@ int main(void)
     tcase_add_test(c, check_resolves_zeros);
     tcase_add_test(c, experts_are_checked);
     tcase_add_test(c, schedule_auto);
+    tcase_add_test(c, splits);
     tcase_add_test(c, contradictions_at_once);
     tcase_add_test(c, check_names_set);
     tcase_add_test(c, no_phases);

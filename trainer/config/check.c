@@ -116,23 +116,54 @@ static void check_schedule(const struct check *c)
     if (run->schedule == SCHEDULE_AUTO)
         run->schedule = m->pp == 1 ? SCHEDULE_SERIAL : both ? SCHEDULE_DUALPIPE : SCHEDULE_1F1B;
     if (run->schedule == SCHEDULE_SERIAL && m->pp > 1)
-        complain(c, line, "the schedule serial has one stage, pp is %d: take 1f1b or dualpipe",
+        complain(c, line,
+                 "the schedule serial has one stage, pp is %d: take 1f1b, zb1p, dualpipe or "
+                 "dualpipev",
                  m->pp);
     if (run->schedule == SCHEDULE_DUALPIPE && m->pp % 2 != 0)
         complain(c, line, "the schedule dualpipe needs an even number of stages, pp is %d: take %s",
-                 m->pp, m->pp == 1 ? "serial" : "1f1b, or one stage more or less");
+                 m->pp,
+                 m->pp == 1 ? "serial" : "1f1b, zb1p or dualpipev, or one stage more or less");
     if (run->schedule == SCHEDULE_DUALPIPE && m->directions == 1)
         complain(c, c->s->lines.mesh.directions,
                  "the schedule dualpipe runs in both directions: directions cannot be 1");
 }
 
+static void check_split(const struct check *c)
+{
+    enum { MOST = 2048 }; /* chunks: twice the largest pp */
+    int layers[MOST], sum = 0, empty = 0, chunks = settings_chunks(c->s);
+    int n = settings_split(c->s, layers, MOST), line = c->s->lines.mesh.split;
+    const char *split = c->s->mesh.split;
+    for (int i = 0; i < n && i < MOST; i++) {
+        sum += layers[i] < INT_MAX - sum ? layers[i] : INT_MAX - sum;
+        empty += layers[i] == 0;
+    }
+    if (n < 0) complain(c, line, "split \"%.60s\" is not a list of numbers like 3,2,2,1", split);
+    if (n > 0 && n != chunks)
+        complain(c, line, "split %.60s has %d numbers, but pp %d makes %d chunks", split, n,
+                 c->s->mesh.pp, chunks);
+    if (n > 0 && sum != c->s->model.layers)
+        complain(c, line, "split %.60s adds up to %d, layers is %d", split, sum,
+                 c->s->model.layers);
+    if (empty > 0) complain(c, line, "split %.60s: every chunk needs a layer", split);
+}
+
 static void check_mesh(const struct check *c)
 {
-    if (c->s->mesh.pp > c->s->model.layers)
-        complain(c, c->s->lines.mesh.pp, "pp %d stages need a layer each, layers is %d",
-                 c->s->mesh.pp, c->s->model.layers);
+    int pp = c->s->mesh.pp, layers = c->s->model.layers;
+    if (pp > layers)
+        complain(c, c->s->lines.mesh.pp, "pp %d stages need a layer each, layers is %d", pp,
+                 layers);
     check_ranks(c);
     check_schedule(c);
+    if (pp <= layers && settings_chunks(c->s) > layers)
+        complain(
+            c, c->s->lines.run.schedule,
+            "the schedule dualpipev has two chunks a stage, so pp %d needs %d layers, layers is "
+            "%d: take dualpipe or zb1p",
+            pp, 2 * pp, layers);
+    check_split(c);
 }
 
 static void check_data(const struct check *c)

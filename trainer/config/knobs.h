@@ -13,7 +13,7 @@
     X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)")                  \
     X(ENUM, precision, 1, "fp32|bf16", 0,                                              \
       "type of weights and activations; sums and the optimizer are fp32")              \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|dualpipe", 0,                               \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                \
       "pipeline plan; auto: serial on one stage, dualpipe where it can be, else 1f1b") \
     X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")              \
     X(REAL, watchdog_s, 300, 0, 1e6,                                                   \
@@ -52,6 +52,8 @@
     X(INT, directions, 2, 1, 2,                                                                \
       "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 " \
       "saves memory on serial and 1f1b")                                                       \
+    X(STR, split, "", 0, 0,                                                                    \
+      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")   \
     X(INT, micro_batches, 0, 0, 65536,                                                         \
       "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")  \
     X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")              \

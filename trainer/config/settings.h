@@ -39,7 +39,15 @@ enum { LINE_SET = -1 };
 
 /* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h. */
 enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
-enum { SCHEDULE_AUTO, SCHEDULE_SERIAL, SCHEDULE_1F1B, SCHEDULE_DUALPIPE };
+enum {
+    SCHEDULE_AUTO,
+    SCHEDULE_SERIAL,
+    SCHEDULE_1F1B,
+    SCHEDULE_ZB1P,
+    SCHEDULE_DUALPIPE,
+    SCHEDULE_DUALPIPEV,
+    SCHEDULES
+};
 enum { PHASE_SFT, PHASE_GRPO, PHASE_EVAL };
 enum { LR_CONSTANT, LR_LINEAR, LR_COSINE };
 enum { ADVANTAGE_STD, ADVANTAGE_MEAN };
@@ -97,6 +105,12 @@ void settings_free(struct settings *s);
 /* Name of phase i: its own or, before settings_check, the one it will get: the kind, from the second one of a kind on with a
  * number ("sft", "grpo", "grpo2"). Into out; returns out. */
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size);
+
+/* Parts that the schedule cuts the model into: pp, or twice as many under dualpipev. After settings_check. */
+int settings_chunks(const struct settings *s);
+/* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is empty, -1 when it is no list
+ * of whole numbers. */
+int settings_split(const struct settings *s, int *layers, int room);
 
 /* dims of the model for a vocabulary of V, after settings_check. */
 struct dims settings_dims(const struct settings *s, int V);

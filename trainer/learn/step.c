@@ -221,11 +221,6 @@ static void report_micro_batch(const struct learner *l, const struct step_job *j
     }
 }
 
-static bool holds_head(struct actor *a, int micro_batch)
-{
-    return actor_local(a, a->directions == 2 ? micro_batch % 2 : 0)->span.head;
-}
-
 void learner_score(struct learner *l, const struct step_job *job,
                    void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx)
 {
@@ -236,5 +231,6 @@ void learner_score(struct learner *l, const struct step_job *job,
     loss_reset(&a->loss, LOSS_REFERENCE);
     actor_run(a, micro_batches, true, NULL);
     for (int m = 0; m < micro_batches; m++)
-        if (holds_head(a, m)) report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);
+        if (actor_has_head(a, m))
+            report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);
 }

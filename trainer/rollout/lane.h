@@ -1,4 +1,4 @@
-/* Inside of a rollout: one direction of the pipeline as this rank sees it. Only trainer/rollout includes this. */
+/* Inside of a rollout: one chunk that this rank holds, in the row of chunks that waves pass. Only trainer/rollout includes this. */
 #ifndef DUET_TRAINER_ROLLOUT_LANE_H
 #define DUET_TRAINER_ROLLOUT_LANE_H
 
@@ -50,8 +50,11 @@ struct dispatch;
 
 struct lane {
     int dir;
+    int number, next_number; /* of this lane on its rank, and of the next one on its own: in tags */
     bool first, last, done;
-    int prev, next, head_rank, tail_rank; /* world ranks: neighbours, first and last stage */
+    int prev, next, head_rank,
+        tail_rank; /* world ranks of neighbours, of the first and the last chunk; a vee
+                                             turns round within a rank, which then writes to itself */
     struct local *local;
     struct cache cache;
     int n_waves, wave_slots, rows_max, events_max;
@@ -96,7 +99,13 @@ struct rollout {
     struct arena arena;
 };
 
-enum { TAG_HEAD = 0, TAG_ACT = 2, TAG_BACK = 4, TAG_ASK = 6, TAG_GIVE = 8 }; /* + direction */
+enum {
+    TAG_HEAD = 0,
+    TAG_ACT = 2,
+    TAG_BACK = 4,
+    TAG_ASK = 6,
+    TAG_GIVE = 8
+}; /* + the receiver's number, or direction */
 
 /* wave.c: every stage */
 void wave_events(struct rollout *r, struct lane *l, const struct wave *w);

@@ -23,8 +23,8 @@ static void wave_place(const struct lane *l, struct wave *w, size_t act_bytes, s
 static void lane_sizes(struct lane *l, const struct actor *a)
 {
     const struct mesh_knobs *k = &a->settings->mesh;
-    int per_dir = a->mesh->pp / a->directions;
-    l->n_waves = a->mesh->pp == 1 ? 1 : k->decode_waves > 0 ? k->decode_waves : per_dir;
+    int busy = a->mesh->pp / a->directions; /* ranks, each at work on one wave */
+    l->n_waves = a->mesh->pp == 1 ? 1 : k->decode_waves > 0 ? k->decode_waves : busy;
     l->wave_slots = (k->decode_slots / a->directions + l->n_waves - 1) / l->n_waves;
     if (l->wave_slots < 1) l->wave_slots = 1;
     if (l->wave_slots > a->T_max) l->wave_slots = a->T_max;
@@ -103,20 +103,32 @@ static void rollout_place(struct rollout *r)
     dispatch_place(&r->dispatch, r, a);
 }
 
-static void lane_find(struct rollout *r, int dir)
+/* Which of the chunks on its rank. */
+static int number_of(const struct actor *a, int chunk, int dir)
+{
+    return a->place == PLACE_VEE ? chunk >= a->mesh->pp : dir;
+}
+
+/* World rank of a chunk in this rank's pipeline. */
+static int chunk_rank(const struct actor *a, int chunk, int dir)
+{
+    return mesh_rank(a->mesh, a->mesh->d, plan_rank(a->place, a->mesh->pp, chunk, dir));
+}
+
+static void lane_find(struct rollout *r, int number, int chunk)
 {
     struct actor *a = r->actor;
-    struct lane *l = &r->lane[dir];
-    *l = (struct lane){.dir = dir, .local = actor_local(a, dir), .in = TICKET_NONE};
-    int P = a->mesh->pp, d = a->mesh->d, chunk = l->local->chunk;
+    struct lane *l = &r->lane[number];
+    int dir = plan_held_dir(a->place, number);
+    *l = (struct lane){
+        .dir = dir, .number = number, .local = actor_local(a, chunk), .in = TICKET_NONE};
     l->first = chunk == 0;
-    l->last = chunk == P - 1;
-    l->head_rank = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, 0, dir));
-    l->tail_rank = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, P - 1, dir));
-    if (!l->first)
-        l->prev = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, chunk - 1, dir));
-    if (!l->last)
-        l->next = mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), P, chunk + 1, dir));
+    l->last = chunk == a->chunks - 1;
+    l->head_rank = chunk_rank(a, 0, dir);
+    l->tail_rank = chunk_rank(a, a->chunks - 1, dir);
+    if (!l->first) l->prev = chunk_rank(a, chunk - 1, dir);
+    if (!l->last) l->next = chunk_rank(a, chunk + 1, dir);
+    if (!l->last) l->next_number = number_of(a, chunk + 1, dir);
     lane_sizes(l, a);
 }
 
@@ -125,12 +137,10 @@ static struct rollout *rollout_measured(struct actor *a, const struct world *w, 
 {
     struct rollout *r = calloc(1, sizeof *r);
     SYS_OK(r, "free memory", "no memory for a rollout");
-    *r = (struct rollout){.actor = a,
-                          .world = w,
-                          .lanes = a->directions,
-                          .max_answers = max_answers,
-                          .max_new = max_new};
-    for (int dir = 0; dir < r->lanes; dir++) lane_find(r, dir);
+    *r = (struct rollout){.actor = a, .world = w, .max_answers = max_answers, .max_new = max_new};
+    int chunk[2];
+    r->lanes = plan_held(a->place, a->mesh->pp, a->mesh->p, chunk);
+    for (int k = 0; k < r->lanes; k++) lane_find(r, k, chunk[k]);
     rollout_place(r);
     return r;
 }
@@ -175,7 +185,7 @@ static void lane_open(struct rollout *r, struct lane *l)
     if (l->first)
         lane_start(r, l);
     else
-        l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->dir, l->incoming.head, l->head_bytes);
+        l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes);
 }
 
 /* Sends still under way end, and the cache forgets this job. */

@@ -54,8 +54,9 @@ static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
 static void send_on(struct rollout *r, struct lane *l, struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->dir, w->head, l->head_bytes);
-    w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + l->dir, w->act, bytes);
+    int to = l->next_number;
+    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + to, w->head, l->head_bytes);
+    w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + to, w->act, bytes);
 }
 
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
@@ -67,6 +68,7 @@ void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
     }
     struct decode_rows rows = {.T = w->head->rows,
                                .skip = w->head->rows - w->head->sampled,
+                               .lane = l->number,
                                .token = w->token,
                                .kv = {l->row_pos, l->row_table}};
     chunk_decode(l->local->model, &rows, &l->cache, in, l->last ? NULL : w->act, l->logits);
@@ -96,8 +98,8 @@ void wave_arrived(struct rollout *r, struct lane *l)
         return;
     }
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->dir, l->act_in, bytes));
-    l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->dir, l->incoming.head, l->head_bytes);
+    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
+    l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes);
     wave_run(r, l, w, l->act_in);
 }
 
@@ -105,5 +107,5 @@ void wave_send_end(struct rollout *r, struct lane *l)
 {
     struct wave *w = &l->wave[0];
     *w->head = (struct wave_head){.end = 1};
-    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->dir, w->head, l->head_bytes);
+    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->next_number, w->head, l->head_bytes);
 }
