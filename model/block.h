@@ -25,20 +25,24 @@ struct layer {
     LAYER_PARAMS(LAYER_FIELD)
 #undef LAYER_FIELD
     struct linear qkv, o, gu, down; /* gu, down: of a dense layer */
-    struct expert *expert;          /* [E]; NULL in a dense layer */
+    struct expert *expert;          /* [held]; NULL in a dense layer */
 };
 struct expert {
     struct linear gu, down;
 };
 
-/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. */
+/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. Sorted by expert,
+ * then by row, choices lie in "home rows" (T*K). The ranks of ep get their experts' part of them; there, sorted by expert, then
+ * by the rank they are from, they are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
 struct routing {
-    float *prob;   /* (T, E)  of every expert;  later the gradient of the logits */
-    float *weight; /* (T, K)  of the chosen ones */
+    float *prob;   /* (T, E)   of every expert;  later the gradient of the logits */
+    float *weight; /* (T, K)   of the chosen ones */
     int *expert;   /* (T, K) */
+    int *at;       /* (T, K)   home row of the choice */
+    int *start;    /* (E+1)    expert e owns the home rows [start[e], start[e+1]) */
     int *
-        at; /* (T, K)  row of the choice among the experts' rows, which lie by expert, then by row of the micro-batch */
-    int *start; /* (E+1)   expert e owns the experts' rows [start[e], start[e+1]) */
+        first; /* (held+1) held expert i owns the expert rows [first[i], first[i+1]); start itself on one rank */
+    int *from; /* (ep, held) expert rows by rank and held expert; NULL on one rank */
 };
 
 /* What the forward pass of one layer leaves for B and W; then, where "later" says so, what B leaves for W. Nqkv is
@@ -51,10 +55,11 @@ struct acts {
     void *att; /* (T, Hq*D)  attention's output */
     void *x2;  /* (T, C)     after the attention half;    later dx */
     void *n2;  /* (T, C)     norm2(x2) */
-    void *gu;  /* (T, 2F)    gate and up;                 later dgu. Of experts: (T*K, 2Fe) */
-    void *h;   /* (T, F)     swiglu(gu).                  Of experts: (T*K, Fe) */
-    void *xe;  /* (T*K, C)   experts' rows of n2;         with experts only, as the next two */
-    void *ye;  /* (T*K, C)   their outputs;               later dye */
+    void *gu;  /* (T, 2F)    gate and up;                 later dgu. Of experts: (R, 2Fe) */
+    void *h;   /* (T, F)     swiglu(gu).                  Of experts: (R, Fe) */
+    void *xe;  /* (R, C)     expert rows of n2;           with experts only, as the next three */
+    void *ye;  /* (R, C)     their outputs;               later dye */
+    void *yh;  /* (T*K, C)   the same as home rows;       later dyh. ye itself on one rank */
     struct routing route;
     float *rstd1, *rstd2; /* (T) */
     float *rstd_qk;       /* (T, Hq+Hkv); NULL without qk_norm */
@@ -77,20 +82,24 @@ struct scratch {
     void *dnorm;    /* (T, C)     gradient of a norm's output */
     void *datt;     /* (T, Hq*D) */
     void *dqkv;     /* (T, Nqkv)  exchanged with acts.qkv */
-    void *dh;       /* (T, F), or (T*K, Fe) of experts, whichever is larger */
+    void *dh;       /* (T, F), or (R, Fe) of experts, whichever is larger */
     void *dgu;      /* (T, 2F)    exchanged with acts.gu of a dense layer */
-    void *dxe;      /* (T*K, C)   with experts only, as the next two */
+    void *dxe;      /* (R, C)     with experts only, as the next two */
     float *dweight; /* (T, K) */
     int *count;     /* (E) choices of one sequence */
     void *attention;
     float *logits; /* (T, V) */
 };
 
-/* What the exchanges of tensor parallelism work on; NULL without. */
+/* What the exchanges of tensor and expert parallelism work on; NULL without. */
 struct wire {
     float *
         sum; /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of logprob_sums */
     float *scratch; /* (tp, T, C) */
+    void *home;     /* (T*K, C) home rows going out or coming back */
+    void *away; /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
+    int *count; /* (2, ep, held) rows for each rank's experts; from each rank */
+    size_t *bytes; /* (4, ep) */
 };
 
 struct chunk {
@@ -102,7 +111,9 @@ struct chunk {
     const unsigned char *weights; /* real, flat */
     int T_max, slots;
     bool training;
-    int tp; /* ranks that share the layers */
+    int tp;    /* ranks that share the layers */
+    int ep;    /* ranks that share the experts */
+    int R_max; /* expert rows */
     struct parallel parallel;
     struct param_list params;
     struct layer *layer;                       /* [count] */
@@ -150,6 +161,10 @@ static inline bool has_experts(const struct chunk *c, int layer)
 {
     return dims_moe(&c->d, c->span.first + layer);
 }
+static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols)
+{
+    return (unsigned char *)rows + (size_t)row * (size_t)cols * c->ops->real_bytes;
+}
 static inline void buffers_exchange(void **a, void **b)
 {
     void *t = *a;
@@ -159,6 +174,15 @@ static inline void buffers_exchange(void **a, void **b)
 
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
 void chunk_place_memory(struct chunk *c, struct arena *a);
+
+/* travel.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a sub-step's last; on one rank
+ * none does anything, and home rows are expert rows. */
+void travel_counts(struct pass *p, const struct routing *r);
+void travel_counted(struct pass *p, struct routing *r);
+void travel_out(struct pass *p, const struct routing *r, const void *home);
+void travel_arrived(struct pass *p, const struct routing *r, void *rows);
+void travel_back(struct pass *p, const struct routing *r, void *home, void *rows);
+void travel_place(struct chunk *c, struct wire *w, struct arena *a);
 
 /* moe.c: a layer's experts, placed and packed. */
 void moe_place(struct chunk *c, int layer, struct arena *a);

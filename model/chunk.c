@@ -83,12 +83,19 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     INVARIANT(!a->base ||
                   (exchange_size(parallel.tp) == c->tp && exchange_rank(parallel.tp) == d->t),
               "share %d of %d, tp of %d ranks", d->t, c->tp, exchange_size(parallel.tp));
+    c->ep = d->ep > 0 ? d->ep : 1;
+    INVARIANT(
+        !a->base || (exchange_size(parallel.ep) == c->ep && exchange_rank(parallel.ep) == d->e),
+        "share %d of %d of the experts, ep of %d ranks", d->e, c->ep, exchange_size(parallel.ep));
     c->d = dims_share(d);
+    int held = dims_held(&c->d);
+    c->R_max = T_max * (c->ep == 1 || d->K < held ? d->K : held) * c->ep;
     c->V = d->V;
     c->vocabulary = dims_vocabulary(d);
     c->span = span;
     c->ops = ops;
     c->parallel = parallel;
+    if (c->ep == 1) c->parallel.ep = NULL;
     c->weights = weights;
     c->T_max = T_max;
     c->slots = slots;
@@ -97,7 +104,7 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     c->layer = calloc_or_die((size_t)span.count, sizeof *c->layer);
     for (int l = 0; l < span.count; l++)
         if (has_experts(c, l))
-            c->layer[l].expert = calloc_or_die((size_t)d->E, sizeof(struct expert));
+            c->layer[l].expert = calloc_or_die((size_t)held, sizeof(struct expert));
     c->slot = calloc_or_die((size_t)slots + 1, sizeof *c->slot);
     for (int i = 0; i <= slots; i++)
         c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));

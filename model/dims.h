@@ -28,6 +28,9 @@ struct dims {
     enum precision precision;
     /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp 0: all in one place. */
     int tp, t;
+    /* Expert parallelism: this rank holds share e of ep of the experts; ep 0: all. */
+    int ep, e;
+    int held; /* in what dims_share returns: the experts of the share */
 };
 
 /* Rows of the fused projection: Hq*D query rows, then Hkv*D key rows, then Hkv*D value rows. */
@@ -61,8 +64,15 @@ static inline struct dims dims_share(const struct dims *d)
     s.F = d->F / tp;
     s.Hq = d->Hq / tp;
     s.Hkv = d->Hkv / tp;
-    s.tp = s.t = 0;
+    s.held = d->E / (d->ep > 0 ? d->ep : 1);
+    s.tp = s.t = s.ep = s.e = 0;
     return s;
+}
+
+/* Experts whose weights a rank holds; of the whole model all. */
+static inline int dims_held(const struct dims *d)
+{
+    return d->held > 0 ? d->held : d->E;
 }
 
 /* Whether layer `layer` of the model, counted from 0, has experts for its FFN half. */

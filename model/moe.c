@@ -13,17 +13,17 @@
 void moe_place(struct chunk *c, int layer, struct arena *a)
 {
     const struct dims *d = &c->d;
-    for (int e = 0; e < d->E; e++) {
+    for (int e = 0; e < dims_held(d); e++) {
         struct expert *x = &c->layer[layer].expert[e];
         c->ops->linear_place(&x->gu, 2 * d->Fe, d->C, c->training, a);
         c->ops->linear_place(&x->down, d->C, d->Fe, c->training, a);
     }
 }
 
-/* Elements before expert e's matrix in the stack of tensor t. */
+/* Elements before held expert e's matrix in the stack of tensor t. */
 static size_t stacked(const struct chunk *c, const struct param *t, int e)
 {
-    return t->n / (size_t)c->d.E * (size_t)e;
+    return t->n / (size_t)dims_held(&c->d) * (size_t)e;
 }
 
 static const void *expert_weight(const struct chunk *c, const struct param *t, int e)
@@ -34,7 +34,7 @@ static const void *expert_weight(const struct chunk *c, const struct param *t, i
 void moe_pack(struct chunk *c, int layer)
 {
     const struct layer *l = &c->layer[layer];
-    for (int e = 0; e < c->d.E; e++) {
+    for (int e = 0; e < dims_held(&c->d); e++) {
         c->ops->linear_pack(&l->expert[e].gu, expert_weight(c, l->experts_wgu, e));
         c->ops->linear_pack(&l->expert[e].down, expert_weight(c, l->experts_wdown, e));
     }
@@ -86,34 +86,38 @@ static void route(const struct chunk *c, const struct layer *l, struct acts *k, 
     choices_sort(r, d, T);
 }
 
-/* --- forward --- */
-
-static void *row_at(const struct chunk *c, void *rows, int row, int cols)
-{
-    return (unsigned char *)rows + (size_t)row * (size_t)cols * c->ops->real_bytes;
-}
-
-static void rows_dispatch(const struct chunk *c, struct acts *k, int T)
-{
-    int C = c->d.C, K = c->d.K;
-    for (int i = 0; i < T * K; i++)
-        memcpy(row_at(c, k->xe, k->route.at[i], C), row_at(c, k->n2, i / K, C),
-               (size_t)C * c->ops->real_bytes);
-}
+/* --- the experts at work, on expert rows --- */
 
 static void experts_forward(const struct chunk *c, const struct layer *l, struct acts *k)
 {
     const struct dims *d = &c->d;
-    const int *start = k->route.start;
-    for (int e = 0; e < d->E; e++)
-        c->ops->linear_forward(row_at(c, k->gu, start[e], 2 * d->Fe), false,
-                               row_at(c, k->xe, start[e], d->C), &l->expert[e].gu, NULL,
-                               start[e + 1] - start[e]);
-    c->ops->swiglu_forward(k->h, k->gu, start[d->E], d->Fe);
-    for (int e = 0; e < d->E; e++)
-        c->ops->linear_forward(row_at(c, k->ye, start[e], d->C), false,
-                               row_at(c, k->h, start[e], d->Fe), &l->expert[e].down, NULL,
-                               start[e + 1] - start[e]);
+    const int *first = k->route.first, held = dims_held(d);
+    for (int e = 0; e < held; e++)
+        c->ops->linear_forward(rows_at(c, k->gu, first[e], 2 * d->Fe), false,
+                               rows_at(c, k->xe, first[e], d->C), &l->expert[e].gu, NULL,
+                               first[e + 1] - first[e]);
+    c->ops->swiglu_forward(k->h, k->gu, first[held], d->Fe);
+    for (int e = 0; e < held; e++)
+        c->ops->linear_forward(rows_at(c, k->ye, first[e], d->C), false,
+                               rows_at(c, k->h, first[e], d->Fe), &l->expert[e].down, NULL,
+                               first[e + 1] - first[e]);
+}
+
+/* From dye to dxe; dgu takes the place of gu. */
+static void experts_backward_input(const struct chunk *c, const struct layer *l, struct acts *k)
+{
+    const struct dims *d = &c->d;
+    const struct scratch *s = &c->scratch;
+    const int *first = k->route.first, held = dims_held(d);
+    for (int e = 0; e < held; e++)
+        c->ops->linear_backward_input(rows_at(c, s->dh, first[e], d->Fe), false,
+                                      rows_at(c, k->ye, first[e], d->C), &l->expert[e].down,
+                                      first[e + 1] - first[e]);
+    c->ops->swiglu_backward(k->gu, s->dh, k->gu, first[held], d->Fe);
+    for (int e = 0; e < held; e++)
+        c->ops->linear_backward_input(rows_at(c, s->dxe, first[e], d->C), false,
+                                      rows_at(c, k->gu, first[e], 2 * d->Fe), &l->expert[e].gu,
+                                      first[e + 1] - first[e]);
 }
 
 /* --- load --- */
@@ -150,21 +154,50 @@ static void load_note(struct chunk *c, int layer, const struct routing *r,
     }
 }
 
-/* The output may lie over the layer's input: that is dead by now. */
-static void forward(struct pass *p, int layer)
+/* --- forward --- */
+
+static void forward_route(struct pass *p, int layer)
 {
     struct chunk *c = p->chunk;
-    const struct dims *d = &c->d;
     const struct layer *l = &c->layer[layer];
     struct acts *k = &slot_of(p)->layer[layer];
     int T = p->rows->T;
-    c->ops->rmsnorm_forward(k->n2, k->rstd2, k->x2, weight_of(c, l->norm2), T, d->C, d->norm_eps);
+    c->ops->rmsnorm_forward(k->n2, k->rstd2, k->x2, weight_of(c, l->norm2), T, c->d.C,
+                            c->d.norm_eps);
     route(c, l, k, T);
     if (p->kind == PASS_F) load_note(c, layer, &k->route, &p->rows->seg);
-    rows_dispatch(c, k, T);
-    experts_forward(c, l, k);
-    c->ops->combine_forward(stream_at(p, layer + 1), k->x2, k->ye, k->route.at, k->route.weight, T,
-                            d->C, d->K);
+    travel_counts(p, &k->route);
+}
+
+static void forward_dispatch(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    void *home = c->parallel.ep ? wire_of(p)->home : k->xe;
+    int C = c->d.C, K = c->d.K;
+    travel_counted(p, &k->route);
+    for (int i = 0; i < p->rows->T * K; i++)
+        memcpy(rows_at(c, home, k->route.at[i], C), rows_at(c, k->n2, i / K, C),
+               (size_t)C * c->ops->real_bytes);
+    travel_out(p, &k->route, home);
+}
+
+static void forward_experts(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    travel_arrived(p, &k->route, k->xe);
+    experts_forward(c, &c->layer[layer], k);
+    travel_back(p, &k->route, k->yh, k->ye);
+}
+
+/* The output may lie over the layer's input: that is dead by now. */
+static void forward_combine(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    c->ops->combine_forward(stream_at(p, layer + 1), k->x2, k->yh, k->route.at, k->route.weight,
+                            p->rows->T, c->d.C, c->d.K);
 }
 
 /* --- backward --- */
@@ -198,39 +231,39 @@ static void route_backward(const struct pass *p, struct routing *r)
     }
 }
 
-/* From dye to dxe; dgu takes the place of gu. */
-static void experts_backward_input(const struct chunk *c, const struct layer *l, struct acts *k)
+static void backward_dispatch(struct pass *p, int layer)
 {
-    const struct dims *d = &c->d;
-    const struct scratch *s = &c->scratch;
-    const int *start = k->route.start;
-    for (int e = 0; e < d->E; e++)
-        c->ops->linear_backward_input(row_at(c, s->dh, start[e], d->Fe), false,
-                                      row_at(c, k->ye, start[e], d->C), &l->expert[e].down,
-                                      start[e + 1] - start[e]);
-    c->ops->swiglu_backward(k->gu, s->dh, k->gu, start[d->E], d->Fe);
-    for (int e = 0; e < d->E; e++)
-        c->ops->linear_backward_input(row_at(c, s->dxe, start[e], d->C), false,
-                                      row_at(c, k->gu, start[e], 2 * d->Fe), &l->expert[e].gu,
-                                      start[e + 1] - start[e]);
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    struct routing *r = &k->route;
+    c->ops->combine_backward(k->yh, c->scratch.dweight, gradient_at(p, layer + 1), k->yh, r->at,
+                             r->weight, p->rows->T, c->d.C, c->d.K);
+    route_backward(p, r);
+    travel_out(p, r, k->yh);
 }
 
-static void backward_input(struct pass *p, int layer)
+static void backward_experts(struct pass *p, int layer)
+{
+    const struct chunk *c = p->chunk;
+    struct acts *k = &slot_of(p)->layer[layer];
+    travel_arrived(p, &k->route, k->ye);
+    experts_backward_input(c, &c->layer[layer], k);
+    travel_back(p, &k->route, wire_of(p)->home, c->scratch.dxe);
+}
+
+static void backward_combine(struct pass *p, int layer)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
     const struct layer *l = &c->layer[layer];
     struct acts *k = &slot_of(p)->layer[layer];
-    struct routing *r = &k->route;
-    const void *dy = gradient_at(p, layer + 1);
+    const void *drows = c->parallel.ep ? wire_of(p)->home : c->scratch.dxe;
     int T = p->rows->T;
-    c->ops->combine_backward(k->ye, c->scratch.dweight, dy, k->ye, r->at, r->weight, T, d->C, d->K);
-    experts_backward_input(c, l, k);
-    route_backward(p, r);
-    c->ops->router_backward_input(c->scratch.dnorm, c->scratch.dxe, r->at, r->prob,
+    c->ops->router_backward_input(c->scratch.dnorm, drows, k->route.at, k->route.prob,
                                   weight_of(c, l->router), T, d->C, d->E, d->K);
     c->ops->rmsnorm_backward(middle_gradient_at(p, layer), grad_of(p, l->norm2), c->scratch.dnorm,
-                             k->x2, weight_of(c, l->norm2), k->rstd2, dy, T, d->C);
+                             k->x2, weight_of(c, l->norm2), k->rstd2, gradient_at(p, layer + 1), T,
+                             d->C);
 }
 
 static void backward_weight(struct pass *p, int layer)
@@ -239,18 +272,20 @@ static void backward_weight(struct pass *p, int layer)
     const struct dims *d = &c->d;
     const struct layer *l = &c->layer[layer];
     struct acts *k = &slot_of(p)->layer[layer];
-    const int *start = k->route.start;
-    for (int e = 0; e < d->E; e++) {
-        int n = start[e + 1] - start[e];
+    const int *first = k->route.first;
+    for (int e = 0; e < dims_held(d); e++) {
+        int n = first[e + 1] - first[e];
         c->ops->linear_backward_weight(
             grad_of(p, l->experts_wdown) + stacked(c, l->experts_wdown, e), NULL,
-            row_at(c, k->ye, start[e], d->C), row_at(c, k->h, start[e], d->Fe), d->C, d->Fe, n);
+            rows_at(c, k->ye, first[e], d->C), rows_at(c, k->h, first[e], d->Fe), d->C, d->Fe, n);
         c->ops->linear_backward_weight(grad_of(p, l->experts_wgu) + stacked(c, l->experts_wgu, e),
-                                       NULL, row_at(c, k->gu, start[e], 2 * d->Fe),
-                                       row_at(c, k->xe, start[e], d->C), 2 * d->Fe, d->C, n);
+                                       NULL, rows_at(c, k->gu, first[e], 2 * d->Fe),
+                                       rows_at(c, k->xe, first[e], d->C), 2 * d->Fe, d->C, n);
     }
     c->ops->router_backward_weight(grad_of(p, l->router), k->route.prob, k->n2, p->rows->T, d->C,
                                    d->E);
 }
 
-const struct part PART_MOE = {{forward}, {backward_input}, backward_weight};
+const struct part PART_MOE = {{forward_route, forward_dispatch, forward_experts, forward_combine},
+                              {backward_dispatch, backward_experts, backward_combine},
+                              backward_weight};

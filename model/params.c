@@ -50,6 +50,10 @@ static void cut(struct param *p, const struct dims *d)
 {
     int tp = d->tp > 0 ? d->tp : 1, heads[] = {d->Hq, d->Hkv, d->Hkv};
     size_t row = p->rows == 1 ? 1 : (size_t)p->cols, from = 0;
+    if (p->cut == CUT_EXPERTS) {
+        cut_rows(p, 0, (struct share){d->e * p->rows, p->rows}, row);
+        return;
+    }
     if (tp == 1 || p->cut == CUT_NONE || p->cut == CUT_NONE_PART) {
         p->block[p->blocks++] = (struct stretch){.hi = p->n};
         return;

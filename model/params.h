@@ -9,7 +9,7 @@
 
 enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD, ROLE_EXPERT };
 
-/* How tensor parallelism cuts a tensor. */
+/* How tensor parallelism (or, of experts, expert parallelism) cuts a tensor. */
 enum param_cut {
     CUT_NONE,      /* every rank holds all of it, with the same gradient */
     CUT_NONE_PART, /* every rank holds all of it, with its heads' part of the gradient: to be summed */
@@ -17,6 +17,7 @@ enum param_cut {
     CUT_PAIR,      /* rows: of the gate's and of the up projection's each a share */
     CUT_ROWS,      /* rows, of tokens */
     CUT_COLS,      /* columns */
+    CUT_EXPERTS, /* rows, of experts: over ep; every rank of tp holds them, with the same gradient */
 };
 
 /* Sizes are of the whole tensor when d is the whole model, of a share when d is (dims_share).
@@ -34,8 +35,8 @@ enum param_cut {
     X(wgu, ROLE_MATRIX, 2 * d->F, d->C, !moe, CUT_PAIR) /* gate rows, up rows */   \
     X(wdown, ROLE_MATRIX, d->C, d->F, !moe, CUT_COLS)                              \
     X(router, ROLE_MATRIX, d->E, d->C, moe, CUT_NONE)                              \
-    X(experts_wgu, ROLE_EXPERT, d->E * 2 * d->Fe, d->C, moe, CUT_NONE)             \
-    X(experts_wdown, ROLE_EXPERT, d->E * d->C, d->Fe, moe, CUT_NONE)
+    X(experts_wgu, ROLE_EXPERT, dims_held(d) * 2 * d->Fe, d->C, moe, CUT_EXPERTS)  \
+    X(experts_wdown, ROLE_EXPERT, dims_held(d) * d->C, d->Fe, moe, CUT_EXPERTS)
 
 /* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
  * the last before hi. run 0: all from lo to hi. */

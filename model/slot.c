@@ -6,14 +6,16 @@ static void *real_rows(const struct chunk *c, struct arena *a, int cols)
     return arena_take_n(a, (size_t)c->T_max, (size_t)cols * c->ops->real_bytes);
 }
 
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static float *float_rows(const struct chunk *c, struct arena *a, int cols)
 {
     return arena_take_n(a, (size_t)c->T_max, (size_t)cols * sizeof(float));
+}
+
+/* Room for the rows of a micro-batch or for expert rows. */
+static void *inner_rows(const struct chunk *c, struct arena *a, int cols, int expert_cols)
+{
+    size_t rows = (size_t)c->T_max * (size_t)cols, expert = (size_t)c->R_max * (size_t)expert_cols;
+    return arena_take_n(a, rows > expert ? rows : expert, c->ops->real_bytes);
 }
 
 /* The FFN half of a dense layer, of one with experts, or of both in turn. */
@@ -21,17 +23,22 @@ static void ffn_place(struct acts *k, const struct chunk *c, bool dense, bool mo
 {
     const struct dims *d = &c->d;
     size_t T = (size_t)c->T_max, K = (size_t)d->K, E = (size_t)d->E;
-    int inner = larger(dense ? d->F : 0, moe ? d->K * d->Fe : 0);
-    k->gu = real_rows(c, a, 2 * inner);
-    k->h = real_rows(c, a, inner);
+    k->gu = inner_rows(c, a, dense ? 2 * d->F : 0, moe ? 2 * d->Fe : 0);
+    k->h = inner_rows(c, a, dense ? d->F : 0, moe ? d->Fe : 0);
     if (!moe) return;
-    k->xe = real_rows(c, a, d->K * d->C);
-    k->ye = real_rows(c, a, d->K * d->C);
+    k->xe = inner_rows(c, a, 0, d->C);
+    k->ye = inner_rows(c, a, 0, d->C);
+    k->yh = c->ep == 1 ? k->ye : real_rows(c, a, d->K * d->C);
     k->route = (struct routing){.prob = arena_take_n(a, T * E, sizeof(float)),
                                 .weight = arena_take_n(a, T * K, sizeof(float)),
                                 .expert = arena_take_n(a, T * K, sizeof(int)),
                                 .at = arena_take_n(a, T * K, sizeof(int)),
                                 .start = arena_take_n(a, E + 1, sizeof(int))};
+    k->route.first = k->route.start;
+    if (c->ep == 1) return;
+    size_t held = (size_t)dims_held(d);
+    k->route.first = arena_take_n(a, held + 1, sizeof(int));
+    k->route.from = arena_take_n(a, held * (size_t)c->ep, sizeof(int));
 }
 
 static void acts_place(struct acts *k, const struct chunk *c, bool dense, bool moe, struct arena *a)
@@ -84,17 +91,19 @@ static void scratch_place(struct scratch *s, const struct chunk *c, bool dense, 
     s->dnorm = real_rows(c, a, d->C);
     s->datt = real_rows(c, a, d->Hq * d->D);
     s->dqkv = real_rows(c, a, dims_qkv(d));
-    s->dh = real_rows(c, a, larger(dense ? d->F : 0, moe ? d->K * d->Fe : 0));
+    s->dh = inner_rows(c, a, dense ? d->F : 0, moe ? d->Fe : 0);
     if (dense) s->dgu = real_rows(c, a, 2 * d->F);
     if (!moe) return;
-    s->dxe = real_rows(c, a, d->K * d->C);
+    s->dxe = inner_rows(c, a, 0, d->C);
     s->dweight = float_rows(c, a, d->K);
 }
 
-static void wires_place(struct chunk *c, struct arena *a)
+static void wires_place(struct chunk *c, bool moe, struct arena *a)
 {
+    int kinds = c->training ? 2 : 1;
+    for (int k = 0; moe && c->ep > 1 && k < kinds; k++) travel_place(c, &c->wire[k], a);
     if (c->tp == 1) return;
-    for (int k = 0; k < (c->training ? 2 : 1); k++) {
+    for (int k = 0; k < kinds; k++) {
         c->wire[k].sum = float_rows(c, a, c->d.C);
         c->wire[k].scratch = float_rows(c, a, c->tp * c->d.C);
     }
@@ -109,7 +118,7 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
     scratch_place(&c->scratch, c, dense, moe, a);
     size_t chosen = moe ? (size_t)c->span.count * (size_t)c->d.E : 0;
     if (moe) c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
-    wires_place(c, a);
+    wires_place(c, moe, a);
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     for (int i = 0; i <= c->slots; i++) {
         if (c->training && i < c->slots)

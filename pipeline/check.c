@@ -3,6 +3,7 @@
  * hang. Only then is it measured. */
 #include "pipeline/check.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include "pipeline/measure.h"
 
@@ -234,6 +235,7 @@ double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs
     case PLAN_ZB1P: return (stages - 1) * (c->f + B - 2 * c->w);
     case PLAN_DUALPIPE: return (stages / 2 - 1) * (c->fb + B - 3 * c->w);
     case PLAN_DUALPIPEV: return (stages - 1) * (c->fb + B - 3 * c->w);
+    case PLAN_AUTO: return NAN;
     default: return (stages - 1) * (c->f + B);
     }
 }

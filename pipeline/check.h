@@ -26,7 +26,7 @@ bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct 
                 struct problems *p);
 /* The published formula for the worst rank's idle time, B = full backward: 1F1B (P-1)(F+B); ZB1P
  * (P-1)(F+B-2W); DualPipe (P/2-1)(F&B+B-3W), DualPipeV the same with its 2P chunks for P; serial
- * (P-1)(F+B) for each micro-batch. DualPipe README; Narayanan et al., SC'21. Costs are those of a chunk. */
+ * (P-1)(F+B) for each micro-batch. DualPipe README; Narayanan et al., SC'21. Costs are those of a chunk. auto has none: NAN. */
 double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c);
 
 #endif

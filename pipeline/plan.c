@@ -18,6 +18,7 @@ static const struct kind_row {
     [PLAN_ZB1P] = {"zb1p", plan_make_zb1p, PLACE_LINE},
     [PLAN_DUALPIPE] = {"dualpipe", plan_make_dual, PLACE_MIRROR},
     [PLAN_DUALPIPEV] = {"dualpipev", plan_make_dual, PLACE_VEE},
+    [PLAN_AUTO] = {"auto", plan_make_auto, PLACE_LINE},
 };
 
 static const char *const OP_NAMES[] =
@@ -213,7 +214,7 @@ static void *take(size_t n, size_t size)
     return p;
 }
 
-void plan_reserve(struct plan *plan, int rank, int rows)
+static void plan_reserve(struct plan *plan, int rank, int rows)
 {
     plan->rows[rank] = take((size_t)rows, sizeof *plan->rows[rank]);
     plan->n_rows[rank] = 0;
@@ -229,36 +230,46 @@ int plan_room(const struct plan *plan)
     return 3 * plan->micro_batches * (plan->chunks / plan->stages);
 }
 
-static void plan_start(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
+void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
+                int micro_batches)
 {
-    *plan = (struct plan){.kind = k, .stages = stages, .micro_batches = micro_batches};
-    plan->place = KINDS[k].place;
+    *plan =
+        (struct plan){.kind = k, .place = place, .stages = stages, .micro_batches = micro_batches};
     plan->chunks = plan_chunks(plan->place, stages);
     plan->directions = plan->place == PLACE_MIRROR ? 2 : 1;
     plan->n_rows = take((size_t)stages, sizeof *plan->n_rows);
     plan->rows = take((size_t)stages, sizeof *plan->rows);
+    for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
 }
 
 void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
 {
     INVARIANT(can(k, stages, micro_batches), "no plan %s of %d stages and %d micro-batches",
               KINDS[k].name, stages, micro_batches);
-    plan_start(plan, k, stages, micro_batches);
-    for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
+    plan_begin(plan, k, KINDS[k].place, stages, micro_batches);
     KINDS[k].make(plan);
 }
 
 void plan_forward_only(struct plan *out, const struct plan *plan)
 {
-    plan_start(out, plan->kind, plan->stages, plan->micro_batches);
+    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
     out->forward_only = true;
     for (int r = 0; r < plan->stages; r++) {
-        plan_reserve(out, r, plan_room(plan) / 3);
         for (int i = 0; i < plan->n_rows[r]; i++) {
             const struct plan_row *row = &plan->rows[r][i];
             if (row->op == PLAN_F || row->op == PLAN_FB)
                 plan_add(out, r, PLAN_F, row->f, (struct plan_cell){0});
         }
+    }
+}
+
+void plan_copy(struct plan *out, const struct plan *plan)
+{
+    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
+    out->forward_only = plan->forward_only;
+    for (int r = 0; r < plan->stages; r++) {
+        out->n_rows[r] = plan->n_rows[r];
+        memcpy(out->rows[r], plan->rows[r], (size_t)plan->n_rows[r] * sizeof *plan->rows[r]);
     }
 }
 

@@ -13,14 +13,22 @@
 /* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
  * FB a forward and a backward (BW) as one overlapped pair. */
 enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB };
-enum plan_kind { PLAN_SERIAL, PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_KINDS };
+enum plan_kind {
+    PLAN_SERIAL,
+    PLAN_1F1B,
+    PLAN_ZB1P,
+    PLAN_DUALPIPE,
+    PLAN_DUALPIPEV,
+    PLAN_AUTO,
+    PLAN_KINDS
+};
 
 /* Where the chunks of the model live on P ranks.
  *   line     P chunks; rank r holds chunk r
  *   mirror   P chunks, each held twice: rank r holds r for direction 0 and P-1-r for direction 1
  *   vee      2P chunks, direction 0 alone; rank r holds r on the way down and 2P-1-r on the way back,
  *            so that the last rank hands chunk P-1's output to its own chunk P: no message */
-enum plan_place { PLACE_LINE, PLACE_MIRROR, PLACE_VEE };
+enum plan_place { PLACE_LINE, PLACE_MIRROR, PLACE_VEE, PLACES };
 
 struct plan_cell {
     int dir;   /* direction the micro-batch flows: 0 down, 1 up; plans of one direction use 0 */
@@ -48,7 +56,8 @@ struct plan {
 
 const char *plan_kind_name(enum plan_kind k);
 bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
-enum plan_place plan_kind_place(enum plan_kind k);
+enum plan_place plan_kind_place(
+    enum plan_kind k); /* auto: unless its costs say otherwise (plan_auto) */
 
 /* One pass of a row, with op F, B, W or BW. */
 struct plan_pass {
@@ -71,10 +80,12 @@ bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct probl
 /* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is wrong). */
 int plan_micro_batches(enum plan_kind k, int stages, int at_least);
 
-/* Makes a plan that is possible (INVARIANT otherwise). Owned by the caller, freed by plan_free. */
+/* Makes a plan that is possible (INVARIANT otherwise). Owned by the caller, freed by plan_free. Of PLAN_AUTO that is
+ * what the search (pipeline/auto.h) finds for F = B = W = 1 and 1f1b's memory. */
 void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches);
 /* The same plan with only its forwards: for log-probabilities. */
 void plan_forward_only(struct plan *out, const struct plan *plan);
+void plan_copy(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
 /* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its chunks. */
 int plan_room(const struct plan *plan);
@@ -89,14 +100,16 @@ int plan_chunks(enum plan_place place, int stages);
 /* Rank that holds a chunk for that direction: the inverse. */
 int plan_rank(enum plan_place place, int stages, int chunk, int dir);
 
-/* For generators: adds a row to a rank's list. Rows beyond the list's room (plan_reserve) are our bug. */
-void plan_reserve(struct plan *plan, int rank, int rows);
+/* For generators: a plan without rows, with room for plan_room of them a rank; and one more row of a rank. */
+void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
+                int micro_batches);
 void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b);
 /* The generators. Each fills the rows of a plan whose other fields are set. */
 void plan_make_serial(struct plan *plan);
 void plan_make_1f1b(struct plan *plan);
 void plan_make_zb1p(struct plan *plan);
 void plan_make_dual(struct plan *plan); /* dualpipe and dualpipev */
+void plan_make_auto(struct plan *plan);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);

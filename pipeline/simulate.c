@@ -2,6 +2,7 @@
  * are tried does not matter (as in pipeline/measure.c). */
 #include "pipeline/simulate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void *take(size_t n, size_t size)
@@ -85,6 +86,13 @@ static bool input(const struct sim *s, const struct plan *p, const struct plan_p
     return *made >= 0;
 }
 
+double sim_here(const struct sim *s, const struct plan *plan, const struct plan_pass *pass,
+                int rank, const struct sim_costs *costs)
+{
+    double made, here;
+    return input(s, plan, pass, rank, costs->message, &made, &here) ? here : INFINITY;
+}
+
 /* When what the pass makes can leave. */
 static double output(const struct plan_row *row, const struct plan_pass *pass,
                      const struct sim_costs *c, double start, double end)
@@ -95,8 +103,7 @@ static double output(const struct plan_row *row, const struct plan_pass *pass,
 
 /* ---- rows ---- */
 
-/* Does row s->at[r], if its inputs are known. */
-static bool go(struct sim *s, const struct plan *p, const struct sim_costs *c, int r)
+bool sim_go(struct sim *s, const struct plan *p, const struct sim_costs *c, int r)
 {
     int i = s->at[r];
     const struct plan_row *row = &p->rows[r][i];
@@ -132,15 +139,20 @@ static void sum_up(struct sim *s, const struct plan *p)
     s->bubble = s->makespan > 0 ? s->mean_idle / s->makespan : 0;
 }
 
-bool sim_run(struct sim *s, const struct plan *p, const struct sim_costs *costs)
+void sim_begin(struct sim *s, const struct plan *p)
 {
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < cells(p); i++) s->made[k][i] = -1;
     for (int r = 0; r < s->ranks; r++) s->at[r] = 0, s->busy[r] = s->exposed[r] = 0;
+}
+
+bool sim_run(struct sim *s, const struct plan *p, const struct sim_costs *costs)
+{
+    sim_begin(s, p);
     for (bool moved = true; moved;) {
         moved = false;
         for (int r = 0; r < s->ranks; r++)
-            while (s->at[r] < p->n_rows[r] && go(s, p, costs, r)) moved = true;
+            while (s->at[r] < p->n_rows[r] && sim_go(s, p, costs, r)) moved = true;
     }
     for (int r = 0; r < s->ranks; r++)
         if (s->at[r] < p->n_rows[r]) return false;

@@ -39,6 +39,13 @@ void sim_free(struct sim *s);
 /* false: the plan hangs (s->at says where the ranks stand). Allocates nothing. The plan must have complete cells
  * (plan_check); a plan of forwards only will do. */
 bool sim_run(struct sim *s, const struct plan *plan, const struct sim_costs *costs);
+
+/* The same row by row, for who makes a plan while he simulates it: begin; then, as long as rows come, ask when the input of a
+ * pass is there (INFINITY: not made yet), and do a rank's next row (false: its inputs are not known). */
+void sim_begin(struct sim *s, const struct plan *plan);
+double sim_here(const struct sim *s, const struct plan *plan, const struct plan_pass *pass,
+                int rank, const struct sim_costs *costs);
+bool sim_go(struct sim *s, const struct plan *plan, const struct sim_costs *costs, int rank);
 /* What the row takes. */
 double sim_row(const struct plan_row *row, const struct sim_costs *costs);
 

@@ -68,7 +68,8 @@ int cmd_plan(int argc, char **argv)
 {
     struct request q = {.schedule = "dualpipe", .format = "text"};
     const struct option_row rows[] = {
-        {"schedule", OPT_STRING, &q.schedule, "serial, 1f1b, zb1p, dualpipe or dualpipev"},
+        {"schedule", OPT_STRING, &q.schedule,
+         "serial, 1f1b, zb1p, dualpipe, dualpipev, or auto: searched for, in 1f1b's memory"},
         {"stages", OPT_INT, &q.stages, "pipeline stages = ranks of a pipeline"},
         {"micro-batches", OPT_INT, &q.micro_batches, "micro-batches of a step, both ways together"},
         {"costs", OPT_STRING, &q.costs,

@@ -7,7 +7,7 @@
 
 #include "comm/base/log.h"
 
-static const double yield_s = 15e-6, shortest_s = 20e-6, longer_s = 200e-6, longest_s = 1e-3;
+static const double yield_s = 15e-6, shortest_s = 20e-6, longest_s = 200e-6;
 
 struct nap nap_begin(void)
 {
@@ -23,7 +23,6 @@ bool nap_take(struct nap *n)
     }
     double sleep_s = waited / 16;
     if (sleep_s < shortest_s) sleep_s = shortest_s;
-    if (sleep_s > longer_s) sleep_s = waited / 100 > longer_s ? waited / 100 : longer_s;
     if (sleep_s > longest_s) sleep_s = longest_s;
     struct timespec t = {.tv_nsec = (long)(sleep_s * 1e9)};
     nanosleep(&t, &t);

@@ -1,6 +1,6 @@
 /* Waiting without burning the core: yield for the first microseconds, then sleep for a sixteenth of the time
- * already waited, 20 to 200 us, and for a hundredth of it once that is more, up to 1 ms. A short wait is thus
- * noticed within a fraction of its length, and a long one costs a few per cent of a core at most.
+ * already waited, 20 to 200 us. A short wait is thus noticed within a fraction of its length, and a long
+ * one costs a few per cent of a core.
  *
  *   struct nap n = nap_begin();
  *   while (!done()) nap_take(&n);

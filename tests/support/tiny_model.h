@@ -101,14 +101,17 @@ static inline void *tiny_weights_make(const struct param_list *l, const struct o
     float *w = calloc(l->total, sizeof *w);
     void *out = calloc(l->total, ops->real_bytes);
     for (int i = 0; i < l->n; i++)
-        for (size_t e = 0; e < l->p[i].n; e++) w[l->p[i].offset + e] = tiny_weight(&l->p[i], e);
+        for (size_t e = 0; e < l->p[i].n; e++)
+            w[l->p[i].offset + e] = tiny_weight(&l->p[i], param_index(&l->p[i], e));
     ops->to_real(out, w, l->total);
     free(w);
     return out;
 }
 
-static inline void tiny_model_make(struct tiny_model *m, const struct dims *d,
-                                   const struct ops *ops, int stages, int T_max, bool training)
+/* A rank's share, where d and parallel say that there are several. */
+static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
+                                   struct parallel parallel, const struct ops *ops, int stages,
+                                   int T_max, bool training)
 {
     *m = (struct tiny_model){.d = *d, .ops = ops, .stages = stages};
     m->d.precision = ops->precision;
@@ -125,11 +128,17 @@ static inline void tiny_model_make(struct tiny_model *m, const struct dims *d,
         for (int c = 0; c < stages; c++) {
             chunk_free(m->chunk[c]);
             m->chunk[c] =
-                chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, (struct parallel){0},
-                          m->weights[c], T_max, training ? TINY_SLOTS : 1, training, &m->arena);
+                chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, parallel, m->weights[c],
+                          T_max, training ? TINY_SLOTS : 1, training, &m->arena);
         }
         if (round == 0) arena_back(&m->arena, m->arena.used);
     }
+}
+
+static inline void tiny_model_make(struct tiny_model *m, const struct dims *d,
+                                   const struct ops *ops, int stages, int T_max, bool training)
+{
+    tiny_share_make(m, d, (struct parallel){0}, ops, stages, T_max, training);
 }
 
 static inline void tiny_model_free(struct tiny_model *m)

@@ -97,6 +97,48 @@ START_TEST(layers_with_experts)
 }
 END_TEST
 
+/* Every element of stacked experts is in one rank's share, everything else in all. */
+START_TEST(shares_partition_the_experts)
+{
+    struct dims d = TINY;
+    struct param_list whole, share;
+    d.E = 6;
+    d.Fe = 4;
+    param_list_make(&whole, &d, chunk_span_of(&d, 1, 0));
+    int *seen = calloc(whole.total, sizeof *seen);
+    for (d.ep = 3, d.e = 0; d.e < d.ep; d.e++) {
+        param_list_make(&share, &d, chunk_span_of(&d, 1, 0));
+        ck_assert_int_eq(share.n, whole.n);
+        for (int i = 0; i < share.n; i++)
+            for (size_t k = 0; k < share.p[i].n; k++) {
+                size_t at = param_index(&share.p[i], k);
+                ck_assert_uint_lt(at, whole.p[i].n);
+                seen[whole.p[i].offset + at]++;
+                ck_assert(k % 5 ||
+                          param_init(&d, &share.p[i], k, 3) == param_init(&d, &whole.p[i], at, 3));
+            }
+        param_list_free(&share);
+    }
+    d.e = 0;
+    ck_assert_uint_eq(params_count(&d), params_count(&(struct dims){.V = d.V,
+                                                                    .L = d.L,
+                                                                    .C = d.C,
+                                                                    .E = d.E,
+                                                                    .Fe = d.Fe,
+                                                                    .Hq = d.Hq,
+                                                                    .Hkv = d.Hkv,
+                                                                    .D = d.D,
+                                                                    .qkv_bias = d.qkv_bias,
+                                                                    .qk_norm = d.qk_norm,
+                                                                    .tied = d.tied}));
+    for (int i = 0; i < whole.n; i++)
+        for (size_t k = 0; k < whole.p[i].n; k++)
+            ck_assert_int_eq(seen[whole.p[i].offset + k], whole.p[i].role == ROLE_EXPERT ? 1 : 3);
+    free(seen);
+    param_list_free(&whole);
+}
+END_TEST
+
 START_TEST(chunks_partition_the_layers)
 {
     struct dims d = TINY;
@@ -320,6 +362,7 @@ int main(void)
     tcase_add_test(t, layout_is_aligned_and_dense);
     tcase_add_test(t, absent_tensors_are_absent);
     tcase_add_test(t, layers_with_experts);
+    tcase_add_test(t, shares_partition_the_experts);
     tcase_add_test(t, chunks_partition_the_layers);
     tcase_add_test(t, initial_values_do_not_depend_on_the_split);
     tcase_add_test(t, shares_partition_every_tensor);

@@ -52,6 +52,9 @@ START_TEST(text)
            "step 67, worst idle 7 (formula 7)");
     expect("--schedule dualpipev --stages=4 --micro-batches=20", EXIT_DONE,
            "[F|B] = 2    step 92, worst idle 3 (formula 3)");
+    expect("--schedule auto --stages=8 --micro-batches=20", EXIT_DONE,
+           "step 67, worst idle 7, mean idle 7");
+    expect("--schedule auto --stages=4 --micro-batches=9 --costs 1,2,1,2", EXIT_DONE, "\nstep ");
     expect("--schedule serial --stages 3 --micro-batches 5 --format timeline", EXIT_DONE,
            "step 45, worst idle 30 (formula 30)");
 }

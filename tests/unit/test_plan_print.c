@@ -113,7 +113,7 @@ static void same_row(const json_t *j, const struct plan_row *row)
 
 START_TEST(json_says_the_plan)
 {
-    static const int shapes[PLAN_KINDS][2] = {{2, 3}, {3, 5}, {3, 4}, {6, 14}, {3, 7}};
+    static const int shapes[PLAN_KINDS][2] = {{2, 3}, {3, 5}, {3, 4}, {6, 14}, {3, 7}, {3, 4}};
     enum plan_kind k = (enum plan_kind)_i;
     char *text = printed(k, shapes[_i][0], shapes[_i][1], PLAN_JSON);
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);

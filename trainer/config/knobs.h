@@ -18,6 +18,9 @@
     X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")              \
     X(REAL, watchdog_s, 300, 0, 1e6,                                                   \
       "a rank without progress for so many seconds ends the job (0: never)")           \
+    X(INT, trace, 0, 0, 2147483647,                                                    \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json " \
+      "and trace.svg, predicted and measured; 0: none")                                \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed")
 
 #define MODEL_KNOBS(X)                                                                       \

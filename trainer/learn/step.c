@@ -4,6 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/coll.h"
+#include "trainer/trace.h"
 
 double schedule_lr(const struct schedule *s, long update)
 {
@@ -195,7 +196,11 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     actor_clear_load(a);
     a->balance = (float)(a->settings->model.balance / (double)s->rows);
     struct engine_times times;
-    actor_run(a, micro_batches, false, &times);
+    if (l->trace)
+        trace_run(a, micro_batches, &times, l->trace);
+    else
+        actor_run(a, micro_batches, false, &times);
+    l->trace = NULL;
     double reduce = clock_now();
     collect_loss(l, s);
     collect_load(l, s);

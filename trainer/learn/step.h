@@ -19,6 +19,8 @@ struct learner {
     struct optimizer *optimizer;
     const struct world *world;
     int max_sequences;
+    const char
+        *trace; /* not NULL: the next step writes its pipeline's timeline into this folder, once */
     /* scratch of one step */
     int *rows;
     struct deal deal;

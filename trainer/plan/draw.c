@@ -1,8 +1,9 @@
 #include "trainer/plan/draw.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "pipeline/check.h"
+#include "pipeline/auto.h"
 #include "pipeline/timeline.h"
 
 const char *const DRAW_FORMAT_NAMES[DRAW_FORMATS] = {"text", "timeline", "json", "svg", "trace"};
@@ -115,15 +116,28 @@ static void print_head(FILE *out, const struct plan *plan)
         out);
 }
 
+/* The published formula's idle time in words; nothing for a schedule that has none. */
+struct formula_text {
+    char text[120];
+};
+static struct formula_text formula_text(const struct plan *plan, const struct plan_costs *c,
+                                        const char *before, const char *after)
+{
+    struct formula_text t = {""};
+    double formula = plan_bubble_formula(plan->kind, plan->stages, c);
+    if (plan->kind == PLAN_SERIAL) formula *= plan->micro_batches;
+    if (!isnan(formula)) snprintf(t.text, sizeof t.text, "%s%.5g%s", before, formula, after);
+    return t;
+}
+
 static void print_unit(FILE *out, const struct plan *plan, const char *what, double fb)
 {
     struct plan_costs costs = {1, 1, 1, fb};
     struct plan_facts facts;
     plan_check(plan, &costs, &facts, NULL);
-    double formula = plan_bubble_formula(plan->kind, plan->stages, &costs);
-    if (plan->kind == PLAN_SERIAL) formula *= plan->micro_batches;
-    fprintf(out, "%-27s step %g, worst idle %g (formula %g), mean idle %.3g, bubble %.1f %%\n",
-            what, facts.makespan, facts.worst_idle, formula, facts.mean_idle, 100 * facts.bubble);
+    struct formula_text formula = formula_text(plan, &costs, " (formula ", ")");
+    fprintf(out, "%-27s step %g, worst idle %g%s, mean idle %.3g, bubble %.1f %%\n", what,
+            facts.makespan, facts.worst_idle, formula.text, facts.mean_idle, 100 * facts.bubble);
 }
 
 static void print_share(FILE *out, const char *who, const struct draw_shares *s, double step)
@@ -139,12 +153,11 @@ static void print_shares(FILE *out, const struct plan *plan, const struct draw_c
     SYS_OK(all, "free memory on this host", "no memory for %d ranks", plan->stages);
     double step = draw_simulate(plan, c, all), n = plan->stages;
     struct plan_costs costs = {c->f, c->b - c->w, c->w, c->pair};
-    double formula = plan_bubble_formula(plan->kind, plan->stages, &costs);
-    if (plan->kind == PLAN_SERIAL) formula *= plan->micro_batches;
+    struct formula_text formula = formula_text(
+        plan, &costs, "; idle by the formula, of the worst rank and with free messages: ", "");
     fprintf(out,
-            "F %g, B %g, W %g, pair %g, message %g:\nstep %.6g; idle by the formula, of the worst "
-            "rank and with free messages: %.5g\n%-10s %10s %10s %10s %10s %10s\n",
-            c->f, c->b, c->w, c->pair, c->message, step, formula, "", "F alone", "B alone",
+            "F %g, B %g, W %g, pair %g, message %g:\nstep %.6g%s\n%-10s %10s %10s %10s %10s %10s\n",
+            c->f, c->b, c->w, c->pair, c->message, step, formula.text, "", "F alone", "B alone",
             "W alone", "pairs", "idle");
     for (int r = 0; r < plan->stages; r++) {
         char who[32];
@@ -202,11 +215,23 @@ static void draw_picture(FILE *out, const struct plan *plan, const struct draw *
     free(e.all);
 }
 
+/* auto is searched for with the costs given, in 1f1b's memory. */
+static void make_plan(struct plan *plan, const struct draw *d)
+{
+    plan_make(plan, d->kind, d->stages, d->micro_batches);
+    if (d->kind != PLAN_AUTO || !d->costs) return;
+    struct even e = even_costs(plan, d->costs);
+    struct auto_option option[PLACES] = {[PLACE_LINE] = {&e.sim, {.slots = d->stages}}};
+    plan_free(plan);
+    INVARIANT(plan_auto(plan, d->stages, d->micro_batches, option, NULL), "1f1b always fits");
+    free(e.all);
+}
+
 void draw_print(FILE *out, const struct draw *d)
 {
     struct plan plan;
     struct problems wrong = {0};
-    plan_make(&plan, d->kind, d->stages, d->micro_batches);
+    make_plan(&plan, d);
     INVARIANT(plan_check(&plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
     if (d->format == DRAW_JSON) {
         plan_print(out, &plan, PLAN_JSON);

@@ -1,0 +1,125 @@
+/* Rows of a layer with experts on their way to the ranks that hold the experts, and back (expert parallelism).
+ *
+ * First the ranks tell each other how many rows they will send for each expert; then the rows go, sorted by expert and so by
+ * rank. They arrive by rank, then expert, and are brought into the order that a product wants: by expert, then rank. Results go
+ * back the same way. Nothing is dropped: there is room for all rows of all ranks at once. */
+#include <string.h>
+
+#include "comm/base/die.h"
+#include "comm/exchange.h"
+#include "model/block.h"
+
+void travel_place(struct chunk *c, struct wire *w, struct arena *a)
+{
+    size_t C = (size_t)c->d.C, ep = (size_t)c->ep, held = (size_t)dims_held(&c->d);
+    w->home = arena_take_n(a, (size_t)c->T_max * (size_t)c->d.K * C, c->ops->real_bytes);
+    w->away = arena_take_n(a, (size_t)c->R_max * C, c->ops->real_bytes);
+    w->count = arena_take_n(a, 2 * ep * held, sizeof(int));
+    w->bytes = arena_take_n(a, 4 * ep, sizeof(size_t));
+}
+
+/* How much of each rank's part goes and comes, and where it lies: four lists in the wire. */
+struct traffic {
+    size_t *out, *out_at, *in, *in_at;
+};
+static struct traffic traffic_of(const struct chunk *c, const struct wire *w)
+{
+    int ep = c->ep;
+    return (struct traffic){w->bytes, w->bytes + ep, w->bytes + 2 * ep, w->bytes + 3 * ep};
+}
+
+/* --- how many --- */
+
+void travel_counts(struct pass *p, const struct routing *r)
+{
+    const struct chunk *c = p->chunk;
+    struct exchange *x = c->parallel.ep;
+    if (!x) return;
+    struct wire *w = wire_of(p);
+    struct traffic t = traffic_of(c, w);
+    int held = dims_held(&c->d), *to = w->count, *from = w->count + c->d.E;
+    for (int e = 0; e < c->d.E; e++) to[e] = r->start[e + 1] - r->start[e];
+    for (int m = 0; m < c->ep; m++) {
+        t.out[m] = t.in[m] = (size_t)held * sizeof(int);
+        t.out_at[m] = t.in_at[m] = (size_t)m * t.in[m];
+    }
+    pass_posted(p, x, exchange_all_to_all(x, lane_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
+}
+
+void travel_counted(struct pass *p, struct routing *r)
+{
+    const struct chunk *c = p->chunk;
+    if (!c->parallel.ep) return;
+    int held = dims_held(&c->d);
+    memcpy(r->from, wire_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
+    r->first[0] = 0;
+    for (int i = 0; i < held; i++) {
+        r->first[i + 1] = r->first[i];
+        for (int m = 0; m < c->ep; m++) r->first[i + 1] += r->from[m * held + i];
+    }
+    INVARIANT(r->first[held] <= c->R_max, "%d rows came for %d experts, room for %d",
+              r->first[held], held, c->R_max);
+}
+
+/* --- the rows --- */
+
+static struct traffic row_traffic(const struct pass *p, const struct wire *w,
+                                  const struct routing *r)
+{
+    const struct chunk *c = p->chunk;
+    struct traffic t = traffic_of(c, w);
+    size_t row = (size_t)c->d.C * c->ops->real_bytes, came = 0;
+    int held = dims_held(&c->d);
+    for (int m = 0; m < c->ep; m++) {
+        int from = r->start[m * held], to = r->start[(m + 1) * held], rows = 0;
+        for (int i = 0; i < held; i++) rows += r->from[m * held + i];
+        t.out[m] = (size_t)(to - from) * row;
+        t.out_at[m] = (size_t)from * row;
+        t.in[m] = (size_t)rows * row;
+        t.in_at[m] = came;
+        came += t.in[m];
+    }
+    return t;
+}
+
+void travel_out(struct pass *p, const struct routing *r, const void *home)
+{
+    struct exchange *x = p->chunk->parallel.ep;
+    if (!x) return;
+    struct wire *w = wire_of(p);
+    struct traffic t = row_traffic(p, w, r);
+    pass_posted(p, x,
+                exchange_all_to_all(x, lane_of(p), w->away, t.in, t.in_at, home, t.out, t.out_at));
+}
+
+/* Every run of rows of one rank and one expert: its place by rank in `away`, and by expert in `rows`. */
+static void reorder(const struct chunk *c, const struct routing *r, void *away, void *rows,
+                    bool arriving)
+{
+    int held = dims_held(&c->d), C = c->d.C, by_rank = 0;
+    for (int m = 0; m < c->ep; m++)
+        for (int i = 0; i < held; i++) {
+            int n = r->from[m * held + i], by_expert = r->first[i];
+            for (int o = 0; o < m; o++) by_expert += r->from[o * held + i];
+            void *there = rows_at(c, away, by_rank, C), *here = rows_at(c, rows, by_expert, C);
+            size_t bytes = (size_t)n * (size_t)C * c->ops->real_bytes;
+            memcpy(arriving ? here : there, arriving ? there : here, bytes);
+            by_rank += n;
+        }
+}
+
+void travel_arrived(struct pass *p, const struct routing *r, void *rows)
+{
+    if (p->chunk->parallel.ep) reorder(p->chunk, r, wire_of(p)->away, rows, true);
+}
+
+void travel_back(struct pass *p, const struct routing *r, void *home, void *rows)
+{
+    struct exchange *x = p->chunk->parallel.ep;
+    if (!x) return;
+    struct wire *w = wire_of(p);
+    reorder(p->chunk, r, w->away, rows, false);
+    struct traffic t = row_traffic(p, w, r);
+    pass_posted(p, x,
+                exchange_all_to_all(x, lane_of(p), home, t.out, t.out_at, w->away, t.in, t.in_at));
+}

@@ -1,0 +1,301 @@
+/* The search: every named plan that fits; then plans by list scheduling (pipeline/list.h) under rules that are first drawn from
+ * a family and then changed a little at a time, keeping what is not worse. Ranks decide by themselves, so what is searched is
+ * small: how many micro-batches each chunk lets in, and seven habits a rank. All draws come from one seeded stream. */
+#include "pipeline/auto.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/rng.h"
+#include "pipeline/list.h"
+
+/* Of one placement: plans tried, and rows of them together. With 8 stages and 20 micro-batches that is a quarter of a second, half
+ * of one for a vee. */
+enum { MOST_TRIES = 1600, MOST_ROWS = 1 << 20 };
+enum {
+    DRAWN = 4
+}; /* one in so many is drawn afresh, the first ones; the others are changed from the best so far */
+enum { AUTO_SEED = 1 };
+static const double SAME = 1e-9; /* relative: not better */
+
+struct search {
+    const struct auto_option *option;
+    struct plan plan; /* being made */
+    struct sim sim;
+    struct list_rule rule, best_rule;
+    double best; /* makespan of best_rule */
+    double bound;
+    struct rng_stream rng;
+};
+
+static void *take(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    SYS_OK(p != NULL, "free memory on this host", "no memory to search for a plan");
+    return p;
+}
+
+static bool better(double a, double b)
+{
+    return a < b * (1 - SAME);
+}
+
+/* ---- what cannot be beaten ---- */
+
+/* Before a chunk's first input can be there. */
+static double head_of(const struct sim_costs *c, int chunk)
+{
+    double head = 0;
+    for (int i = 0; i < chunk; i++) head += c->f[i] + c->message;
+    return head;
+}
+
+/* The busiest rank, from when it can begin. */
+static double lower_bound(const struct plan *p, const struct sim_costs *c)
+{
+    double bound = 0, saved = c->pair > 0 ? fmin(c->pair, 1) : 1;
+    for (int r = 0; r < p->stages; r++) {
+        int chunk[2], held = plan_held(p->place, p->stages, r, chunk);
+        double work = 0, head = INFINITY;
+        for (int k = 0; k < held; k++) {
+            int at = chunk[k];
+            double parts = c->b[at] + c->w[at];
+            double each = c->f[at] + (c->bw ? fmin(c->bw[at], parts) : parts);
+            work += saved * each * plan_per_direction(p);
+            head = fmin(head, head_of(c, at));
+        }
+        bound = fmax(bound, head + work);
+    }
+    return bound;
+}
+
+/* ---- rules ---- */
+
+static void rule_new(struct list_rule *r, const struct plan *p)
+{
+    r->cap = take((size_t)p->chunks, sizeof *r->cap);
+    r->habit = take((size_t)p->stages, sizeof *r->habit);
+}
+
+static void rule_free(struct list_rule *r)
+{
+    free(r->cap);
+    free(r->habit);
+}
+
+static void rule_copy(struct list_rule *to, const struct list_rule *from, const struct plan *p)
+{
+    memcpy(to->cap, from->cap, (size_t)p->chunks * sizeof *to->cap);
+    memcpy(to->habit, from->habit, (size_t)p->stages * sizeof *to->habit);
+}
+
+/* At least one micro-batch a chunk, and no more on a rank than it may keep: else one chunk's would lock out the other's. */
+static void rule_fit(struct list_rule *rule, const struct plan *p, const struct plan_limits *l)
+{
+    int most = l->live > 0 && (l->slots <= 0 || l->live < l->slots) ? l->live : l->slots;
+    for (int i = 0; i < p->chunks; i++) rule->cap[i] = rule->cap[i] > 1 ? rule->cap[i] : 1;
+    for (int r = 0; r < p->stages; r++) {
+        int chunk[2], held = plan_held(p->place, p->stages, r, chunk);
+        int *a = &rule->cap[chunk[0]], *b = &rule->cap[chunk[held - 1]];
+        if (most <= 0) continue;
+        if (held == 1 && *a > most) *a = most;
+        while (held == 2 && *a + *b > most && (*a > 1 || *b > 1)) *a >= *b ? (*a)-- : (*b)--;
+    }
+}
+
+static int draw(struct search *s, int n)
+{
+    return (int)rng_next_below(&s->rng, (uint32_t)n);
+}
+
+static void habit_draw(struct search *s, struct list_habit *h, int which)
+{
+    const struct sim_costs *c = s->option->costs;
+    switch (which) {
+    case 0: h->fill = 0.25 * draw(s, 5); break;
+    case 1: h->wait = 0.25 * draw(s, 5); break;
+    case 2: h->pairs = c->pair > 0 && c->pair < 1 && draw(s, 4) > 0; break;
+    case 3: h->f_first = draw(s, 2); break;
+    case 4: h->low_f = draw(s, 2); break;
+    case 5: h->whole = draw(s, 4) == 0; break;
+    default: h->low_b = draw(s, 2); break;
+    }
+}
+enum { HABITS = 7 };
+
+/* From the family: chunk c lets in a times the chunks from it to the end, and some more; all ranks alike. */
+static void rule_draw(struct search *s)
+{
+    const struct plan *p = &s->plan;
+    double a = 0.5 + 0.25 * draw(s, 9);
+    int more = draw(s, 3);
+    for (int i = 0; i < p->chunks; i++) s->rule.cap[i] = (int)ceil(a * (p->chunks - i)) + more;
+    for (int which = 0; which < HABITS; which++) habit_draw(s, &s->rule.habit[0], which);
+    for (int r = 1; r < p->stages; r++) s->rule.habit[r] = s->rule.habit[0];
+    rule_fit(&s->rule, p, &s->option->limits);
+}
+
+/* One chunk or one rank, or all of them, a little differently. */
+static void rule_change(struct search *s)
+{
+    const struct plan *p = &s->plan;
+    int by = draw(s, 2) ? 1 : -1, which = draw(s, HABITS), r = draw(s, p->stages);
+    switch (draw(s, 4)) {
+    case 0:
+        for (int i = 0; i < p->chunks; i++) s->rule.cap[i] += by;
+        break;
+    case 1: s->rule.cap[draw(s, p->chunks)] += by; break;
+    case 2:
+        habit_draw(s, &s->rule.habit[0], which);
+        for (int i = 1; i < p->stages; i++) s->rule.habit[i] = s->rule.habit[0];
+        break;
+    default: habit_draw(s, &s->rule.habit[r], which); break;
+    }
+    rule_fit(&s->rule, p, &s->option->limits);
+}
+
+/* ---- one placement ---- */
+
+static bool make(struct search *s)
+{
+    return list_make(&s->plan, &s->sim, s->option->costs, &s->option->limits, &s->rule);
+}
+
+static void try_drawn(struct search *s)
+{
+    rule_draw(s);
+    if (!make(s) || !better(s->sim.makespan, s->best)) return;
+    s->best = s->sim.makespan;
+    rule_copy(&s->best_rule, &s->rule, &s->plan);
+}
+
+static void try_changed(struct search *s)
+{
+    rule_copy(&s->rule, &s->best_rule, &s->plan);
+    for (int n = 1 + draw(s, 3); n > 0; n--) rule_change(s);
+    if (!make(s) || better(s->best, s->sim.makespan)) return;
+    s->best = s->sim.makespan;
+    rule_copy(&s->best_rule, &s->rule, &s->plan);
+}
+
+static int tries_of(const struct plan *p)
+{
+    int tries = MOST_ROWS / plan_room(p) / p->stages;
+    return tries < MOST_TRIES ? tries : MOST_TRIES;
+}
+
+/* The best plan by rules, if it is better than `beat`. Takes the plan's rows from the search. */
+static bool search_rules(struct search *s, double beat, struct plan *found)
+{
+    int tries = tries_of(&s->plan), n = 0;
+    s->best = INFINITY;
+    while (n < tries / DRAWN && better(s->bound, s->best)) try_drawn(s), n++;
+    while (n < tries && s->best < INFINITY && better(s->bound, s->best)) try_changed(s), n++;
+    if (!better(s->best, beat)) return false;
+    rule_copy(&s->rule, &s->best_rule, &s->plan);
+    INVARIANT(make(s), "a rule that made a plan makes it again");
+    plan_copy(found, &s->plan);
+    return true;
+}
+
+static bool fits(const struct plan_facts *f, const struct plan_limits *l)
+{
+    return (l->live <= 0 || f->peak_live <= l->live) &&
+           (l->slots <= 0 || f->peak_slots <= l->slots) &&
+           (l->weights <= 0 || f->peak_weights <= l->weights);
+}
+
+/* ---- all of them ---- */
+
+/* What was found so far. */
+struct best {
+    struct plan plan;
+    bool any;
+    double makespan;
+};
+
+static void best_take(struct best *b, struct plan *plan, double makespan)
+{
+    if (b->any) plan_free(&b->plan);
+    *b = (struct best){*plan, true, makespan};
+}
+
+static void try_named(struct best *b, const struct auto_option option[PLACES], int stages,
+                      int micro_batches, struct auto_found *found)
+{
+    for (int i = 0; i < PLAN_AUTO; i++) {
+        enum plan_kind k = (enum plan_kind)i;
+        const struct auto_option *o = &option[plan_kind_place(k)];
+        if (!o->costs || !plan_possible(k, stages, micro_batches, NULL)) continue;
+        struct plan plan;
+        struct plan_facts facts;
+        struct sim sim;
+        plan_make(&plan, k, stages, micro_batches);
+        sim_new(&sim, &plan);
+        INVARIANT(plan_check(&plan, NULL, &facts, NULL) && sim_run(&sim, &plan, o->costs),
+                  "plan %s is wrong", plan_kind_name(k));
+        double makespan = sim.makespan;
+        sim_free(&sim);
+        if (fits(&facts, &o->limits) && (!b->any || better(makespan, b->makespan))) {
+            best_take(b, &plan, makespan);
+            found->named = k, found->named_makespan = makespan;
+        } else {
+            plan_free(&plan);
+        }
+    }
+}
+
+static bool place_can(enum plan_place place, int stages, int micro_batches)
+{
+    return place != PLACE_MIRROR || (stages % 2 == 0 && micro_batches % 2 == 0);
+}
+
+static void try_rules(struct best *b, enum plan_place place, const struct auto_option *o,
+                      int stages, int micro_batches)
+{
+    struct search s = {.option = o, .rng = {AUTO_SEED, {.purpose = RNG_SHUFFLE}}};
+    struct plan plan;
+    plan_begin(&s.plan, PLAN_AUTO, place, stages, micro_batches);
+    sim_new(&s.sim, &s.plan);
+    rule_new(&s.rule, &s.plan);
+    rule_new(&s.best_rule, &s.plan);
+    s.bound = lower_bound(&s.plan, o->costs);
+    double beat = b->any ? b->makespan : INFINITY;
+    if (better(s.bound, beat) && search_rules(&s, beat, &plan)) best_take(b, &plan, s.best);
+    rule_free(&s.rule);
+    rule_free(&s.best_rule);
+    sim_free(&s.sim);
+    plan_free(&s.plan);
+}
+
+bool plan_auto(struct plan *plan, int stages, int micro_batches,
+               const struct auto_option option[PLACES], struct auto_found *found)
+{
+    struct best best = {.any = false};
+    struct auto_found seen = {.named = PLAN_AUTO};
+    struct problems wrong = {0};
+    if (!plan_possible(PLAN_AUTO, stages, micro_batches, NULL)) return false;
+    try_named(&best, option, stages, micro_batches, &seen);
+    for (int i = 0; i < PLACES; i++)
+        if (option[i].costs && place_can((enum plan_place)i, stages, micro_batches))
+            try_rules(&best, (enum plan_place)i, &option[i], stages, micro_batches);
+    if (!best.any) return false;
+    *plan = best.plan;
+    plan->kind = PLAN_AUTO;
+    INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
+    seen.makespan = best.makespan;
+    if (found) *found = seen;
+    return true;
+}
+
+void plan_make_auto(struct plan *plan)
+{
+    int stages = plan->stages, micro_batches = plan->micro_batches;
+    double *one = take((size_t)stages, sizeof *one);
+    for (int i = 0; i < stages; i++) one[i] = 1;
+    const struct sim_costs unit = {.f = one, .b = one, .w = one, .pair = 1};
+    struct auto_option option[PLACES] = {[PLACE_LINE] = {&unit, {.slots = stages}}};
+    plan_free(plan);
+    INVARIANT(plan_auto(plan, stages, micro_batches, option, NULL), "1f1b always fits");
+    free(one);
+}

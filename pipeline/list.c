@@ -1,0 +1,296 @@
+/* The rank whose next decision is the earliest decides next; so all that can have reached it by then is known. */
+#include "pipeline/list.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { HELD = 2 };
+
+/* One rank: how many micro-batches of its chunks have done what. */
+struct hand {
+    int rank, held, chunk[HELD], dir[HELD];
+    int f[HELD], b[HELD], w[HELD];
+    double free;    /* not before this */
+    double decides; /* when it can next decide something, by what is known; INFINITY: not yet */
+};
+
+struct list {
+    struct plan *plan;
+    struct sim *sim;
+    const struct sim_costs *costs;
+    const struct plan_limits *limits;
+    const struct list_rule *rule;
+    int each; /* micro-batches of a chunk */
+    struct hand *hands;
+};
+
+static struct plan_cell cell_of(const struct hand *h, int k, int mb)
+{
+    return (struct plan_cell){h->dir[k], h->chunk[k], mb};
+}
+
+static int held_index(const struct hand *h, int chunk, int dir)
+{
+    return h->held == 2 && chunk == h->chunk[1] && dir == h->dir[1];
+}
+
+static int sum(const int *a, const int *b, int held)
+{
+    int n = 0;
+    for (int k = 0; k < held; k++) n += a[k] - b[k];
+    return n;
+}
+
+static bool under(int n, int limit)
+{
+    return limit <= 0 || n < limit;
+}
+
+/* May the rank take one more micro-batch of chunk k? */
+static bool room(const struct list *l, const struct hand *h, int k)
+{
+    return h->f[k] < l->each && h->f[k] - h->b[k] < l->rule->cap[h->chunk[k]] &&
+           under(sum(h->f, h->b, h->held), l->limits->live);
+}
+
+static bool slot(const struct list *l, const struct hand *h)
+{
+    return under(sum(h->f, h->w, h->held), l->limits->slots);
+}
+
+static int waiting(const struct hand *h)
+{
+    return sum(h->b, h->w, h->held);
+}
+
+/* Has the receiver, in the plan so far, used the message before this one? A plan made so runs with sends that
+ * block (plan_unbuffered): the order in which its rows were decided is a way to run it. */
+static bool awaited(const struct list *l, const struct plan_pass *pass)
+{
+    int to = plan_receiver(l->plan, pass);
+    if (to < 0) return true;
+    bool forward = pass->op == PLAN_F;
+    const struct hand *h = &l->hands[to];
+    int k = held_index(h, pass->cell.chunk + (forward ? 1 : -1), pass->cell.dir);
+    return (forward ? h->f[k] : h->b[k]) >= pass->cell.mb;
+}
+
+static double here(const struct list *l, const struct hand *h, enum plan_op op,
+                   struct plan_cell cell)
+{
+    struct plan_pass pass = {op, cell};
+    return awaited(l, &pass) ? sim_here(l->sim, l->plan, &pass, h->rank, l->costs) : INFINITY;
+}
+
+static double f_here(const struct list *l, const struct hand *h, int k)
+{
+    return room(l, h, k) ? here(l, h, PLAN_F, cell_of(h, k, h->f[k])) : INFINITY;
+}
+
+static double b_here(const struct list *l, const struct hand *h, int k)
+{
+    return h->b[k] < h->f[k] ? here(l, h, PLAN_B, cell_of(h, k, h->b[k])) : INFINITY;
+}
+
+/* ---- choosing ---- */
+
+/* What a rank could begin now, and when more will be there. */
+struct ready {
+    int f, b;              /* chunk of the best forward, backward; -1: none */
+    double f_next, b_next; /* the earliest of those to come; INFINITY */
+};
+
+static void see(double at, double now, int k, bool low, int *best, double *next)
+{
+    if (at > now) {
+        if (at < *next) *next = at;
+    } else if (*best < 0 || !low) {
+        *best = k;
+    }
+}
+
+static struct ready look(const struct list *l, const struct hand *h, double now)
+{
+    struct ready r = {-1, -1, INFINITY, INFINITY};
+    const struct list_habit *habit = &l->rule->habit[h->rank];
+    for (int i = 0; i < h->held; i++) {
+        int k = h->held == 2 && h->chunk[0] > h->chunk[1] ? 1 - i : i; /* lower chunk first */
+        see(f_here(l, h, k), now, k, habit->low_f, &r.f, &r.f_next);
+        see(b_here(l, h, k), now, k, habit->low_b, &r.b, &r.b_next);
+    }
+    return r;
+}
+
+static const struct plan_cell NONE;
+
+static struct plan_row row_f(const struct hand *h, int k)
+{
+    return (struct plan_row){PLAN_F, cell_of(h, k, h->f[k]), NONE};
+}
+static struct plan_row row_b(const struct hand *h, int k)
+{
+    return (struct plan_row){PLAN_B, NONE, cell_of(h, k, h->b[k])};
+}
+/* Weight parts come in order: the whole backward only if none of the chunk's wait. */
+static struct plan_row row_back(const struct list *l, const struct hand *h, int k)
+{
+    struct plan_row row = row_b(h, k);
+    if (l->rule->habit[h->rank].whole && h->b[k] == h->w[k]) row.op = PLAN_BW;
+    return row;
+}
+static struct plan_row row_pair(const struct hand *h, int f, int b)
+{
+    return (struct plan_row){PLAN_FB, cell_of(h, f, h->f[f]), cell_of(h, b, h->b[b])};
+}
+/* Of chunk k, or (k < 0) of the chunk with the most waiting. */
+static struct plan_row row_w(const struct hand *h, int k)
+{
+    if (k < 0) k = h->held == 2 && h->b[1] - h->w[1] > h->b[0] - h->w[0];
+    return (struct plan_row){PLAN_W, NONE, cell_of(h, k, h->w[k])};
+}
+
+/* The pair if both halves are there; true with *until set: it is worth waiting for the other half. */
+static bool wants_pair(const struct list *l, const struct hand *h, const struct ready *r,
+                       double now, double *until, struct plan_row *row)
+{
+    if (!l->rule->habit[h->rank].pairs || (r->f < 0 && r->b < 0)) return false;
+    *until = now;
+    if (r->f >= 0 && r->b >= 0) {
+        bool clear = h->b[r->b] == h->w[r->b] && slot(l, h);
+        *row = clear ? row_pair(h, r->f, r->b) : row_w(h, h->b[r->b] > h->w[r->b] ? r->b : -1);
+        return clear || waiting(h) > 0;
+    }
+    double next = r->f < 0 ? r->f_next : r->b_next;
+    int have = h->chunk[r->f < 0 ? r->b : r->f];
+    double length = l->costs->f[have] + l->costs->b[have] + l->costs->w[have];
+    if (next - now > l->rule->habit[h->rank].wait * length) return false;
+    *until = next;
+    return true;
+}
+
+/* The row that the rank does now, or false: it waits until *until. */
+static bool choose(const struct list *l, const struct hand *h, double now, double *until,
+                   struct plan_row *row)
+{
+    struct ready r = look(l, h, now);
+    if (wants_pair(l, h, &r, now, until, row)) return *until <= now;
+    bool can_f = r.f >= 0 && slot(l, h), queue = waiting(h) > 0;
+    if (r.b >= 0 && !(can_f && l->rule->habit[h->rank].f_first)) {
+        *row = under(waiting(h), l->limits->weights) ? row_back(l, h, r.b) : row_w(h, -1);
+        return true;
+    }
+    if (can_f) {
+        *row = row_f(h, r.f);
+        return true;
+    }
+    *until = fmin(r.f >= 0 ? INFINITY : r.f_next, r.b_next);
+    if (!queue) return false;
+    *row = row_w(h, -1);
+    return r.f >= 0 || *until - now >= l->rule->habit[h->rank].fill * l->costs->w[row->b.chunk];
+}
+
+/* ---- time ---- */
+
+static double decides(const struct list *l, const struct hand *h)
+{
+    if (waiting(h) > 0) return h->free;
+    struct ready r = look(l, h, h->free);
+    if ((r.f >= 0 && slot(l, h)) || r.b >= 0) return h->free;
+    return fmin(r.f_next, r.b_next);
+}
+
+static void count(struct hand *h, const struct plan_row *row)
+{
+    struct plan_pass pass[2];
+    int n = plan_passes(row, pass);
+    for (int i = 0; i < n; i++) {
+        int k = held_index(h, pass[i].cell.chunk, pass[i].cell.dir);
+        if (pass[i].op == PLAN_F) h->f[k]++;
+        if (pass[i].op == PLAN_B || pass[i].op == PLAN_BW) h->b[k]++;
+        if (pass[i].op == PLAN_W || pass[i].op == PLAN_BW) h->w[k]++;
+    }
+}
+
+static void decide(const struct list *l, struct hand *h, double now)
+{
+    double until = now;
+    struct plan_row row;
+    if (!choose(l, h, now, &until, &row)) {
+        h->free = until;
+        return;
+    }
+    plan_add(l->plan, h->rank, row.op, row.f, row.b);
+    INVARIANT(sim_go(l->sim, l->plan, l->costs, h->rank), "the row is not ready");
+    h->free = l->sim->end[h->rank][l->plan->n_rows[h->rank] - 1];
+    count(h, &row);
+}
+
+static void hand_start(struct hand *h, const struct plan *plan, int rank)
+{
+    *h = (struct hand){.rank = rank};
+    h->held = plan_held(plan->place, plan->stages, rank, h->chunk);
+    for (int k = 0; k < h->held; k++) h->dir[k] = plan_held_dir(plan->place, k);
+}
+
+static bool all_done(const struct list *l, const struct hand *hands)
+{
+    for (int r = 0; r < l->plan->stages; r++)
+        for (int k = 0; k < hands[r].held; k++)
+            if (hands[r].w[k] < l->each) return false;
+    return true;
+}
+
+/* Messages come from the ranks beside, and so does the leave to send: only theirs changes when a rank does something. */
+static void decide_again(const struct list *l, int rank)
+{
+    for (int r = rank - 1; r <= rank + 1; r++)
+        if (r >= 0 && r < l->plan->stages) l->hands[r].decides = decides(l, &l->hands[r]);
+}
+
+static struct hand *earliest(const struct list *l)
+{
+    struct hand *first = NULL;
+    double when = INFINITY;
+    for (int r = 0; r < l->plan->stages; r++)
+        if (l->hands[r].decides < when) first = &l->hands[r], when = first->decides;
+    return first;
+}
+
+/* A B that nobody waits for and the W right after it are one pass. */
+static void join_backwards(struct plan *plan)
+{
+    for (int r = 0; r < plan->stages; r++) {
+        struct plan_row *rows = plan->rows[r];
+        int n = 0;
+        for (int i = 0; i < plan->n_rows[r]; i++) {
+            struct plan_row *last = n > 0 ? &rows[n - 1] : NULL;
+            bool joins = last && last->op == PLAN_B && rows[i].op == PLAN_W && last->b.chunk == 0 &&
+                         rows[i].b.chunk == 0 && last->b.mb == rows[i].b.mb;
+            if (joins)
+                last->op = PLAN_BW;
+            else
+                rows[n++] = rows[i];
+        }
+        plan->n_rows[r] = n;
+    }
+}
+
+bool list_make(struct plan *plan, struct sim *s, const struct sim_costs *costs,
+               const struct plan_limits *limits, const struct list_rule *rule)
+{
+    struct hand *hands = calloc((size_t)plan->stages, sizeof *hands);
+    SYS_OK(hands != NULL, "free memory on this host", "no memory to make a plan");
+    struct list l = {plan, s, costs, limits, rule, plan_per_direction(plan), hands};
+    sim_begin(s, plan);
+    for (int r = 0; r < plan->stages; r++) plan->n_rows[r] = 0, hand_start(&hands[r], plan, r);
+    for (int r = 0; r < plan->stages; r++) hands[r].decides = decides(&l, &hands[r]);
+    for (struct hand *h = earliest(&l); h; h = earliest(&l)) {
+        decide(&l, h, h->decides);
+        decide_again(&l, h->rank);
+    }
+    bool done = all_done(&l, hands);
+    free(hands);
+    if (!done) return false;
+    join_backwards(plan);
+    return sim_run(s, plan, costs);
+}
