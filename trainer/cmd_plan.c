@@ -1,9 +1,10 @@
-/* duet plan: a schedule drawn, proved and measured, before anything runs. */
+/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step foretold, before anything runs. */
 #include <stdio.h>
 #include <string.h>
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
-#include "trainer/plan/draw.h"
+#include "trainer/plan/recipe.h"
+#include "trainer/plan/scaling.h"
 
 struct request {
     const char *schedule, *format, *costs;
@@ -47,29 +48,81 @@ static void draw_or_say(const struct request *q, struct problems *p)
     struct draw d = {.stages = q->stages,
                      .micro_batches = q->micro_batches,
                      .format = format_find(q->format, p)};
-    if (schedule_find(q->schedule, &d.kind, p))
+    if (schedule_find(q->schedule ? q->schedule : "dualpipe", &d.kind, p))
         plan_possible(d.kind, q->stages, q->micro_batches, p);
     if (q->costs && draw_costs_parse(&costs, q->costs, p)) d.costs = &costs;
     if (!q->costs && q->message != 0)
         problems_add(p, NULL, 0, "--message is a time beside others: give --costs too");
     if (!(q->message >= 0 && q->message < 1e12))
         problems_add(p, NULL, 0, "--message %g: a time of 0 or more", q->message);
-    if (!options_first_rank()) return;
-    if (p->n > 0) {
-        problems_print(p);
-        return;
-    }
-    draw_print(stdout, &d);
-    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
-           "cannot write the plan");
+    if (options_first_rank() && p->n == 0) draw_print(stdout, &d);
+}
+
+/* What only one of the two ways to ask takes. */
+static void mixed(const struct request *q, const struct recipe_job *job, struct problems *p)
+{
+    bool drawn = q->stages || q->micro_batches || q->costs || q->message != 0;
+    bool planned = job->n_sets > 0 || job->cluster || job->measure || job->ranks || job->answer ||
+                   job->vocabulary || job->phase || job->propose;
+    if (job->recipe && drawn)
+        problems_add(p, NULL, 0,
+                     "--stages, --micro-batches, --costs and --message draw a schedule without a "
+                     "recipe; a recipe says them itself (--set mesh.pp=..., --cluster FILE)");
+    if (!job->recipe && planned)
+        problems_add(p, NULL, 0,
+                     "--set, --cluster, --measure, --ranks, --answer, --vocabulary, --phase and "
+                     "--propose need a recipe: duet plan RECIPE ...");
+}
+
+static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
+{
+    if (q->schedule)
+        problems_add(p, NULL, 0, "with a recipe write --set schedule=%.40s", q->schedule);
+    job->format = format_find(q->format, p);
+    if (job->format == DRAW_JSON)
+        problems_add(p, NULL, 0, "--format json draws a schedule without a recipe");
+    if (job->ranks < 0 || job->answer < 0 || job->vocabulary < 0)
+        problems_add(p, NULL, 0, "--ranks, --answer and --vocabulary are counts above 0");
+    if (options_first_rank() && p->n == 0) recipe_plan(job, p);
+}
+
+/* Three models on more and more nodes of the cluster. */
+static void scale_or_say(const char *file, struct problems *p)
+{
+    struct cluster c;
+    cluster_defaults(&c);
+    if (!file)
+        problems_add(p, NULL, 0,
+                     "--scaling needs --cluster FILE, for example launch/clusters/h800-2048.yaml");
+    else if (cluster_load(&c, file, p) && c.between.gbs <= 0)
+        problems_add(p, file, 0, "give between: {gbs: ..., us: ...}: scaling adds nodes");
+    if (p->n == 0 && cluster_rate(&c, PRECISION_BF16) <= 0)
+        problems_add(p, file, 0, "compute gives no rate in bf16, in which the models compute");
+    if (options_first_rank() && p->n == 0) scaling_print(&c);
+    cluster_free(&c);
+}
+
+static void more_help(void)
+{
+    puts("\nwithout a recipe\n"
+         "  duet plan --schedule dualpipe --stages 8 --micro-batches 20 [--costs 2,4,2,5]\n"
+         "with one, on the machine at hand (times are measured), or on a cluster described in a "
+         "file\n"
+         "  duet plan launch/recipes/countdown.yaml --ranks 4 --propose\n"
+         "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose");
+    cluster_help();
 }
 
 int cmd_plan(int argc, char **argv)
 {
-    struct request q = {.schedule = "dualpipe", .format = "text"};
+    struct request q = {.format = "text"};
+    struct recipe_job job = {0};
+    bool scaling = false;
+    struct option_list sets = {0};
     const struct option_row rows[] = {
         {"schedule", OPT_STRING, &q.schedule,
-         "serial, 1f1b, zb1p, dualpipe, dualpipev, or auto: searched for, in 1f1b's memory"},
+         "serial, 1f1b, zb1p, dualpipe (default), dualpipev, or auto: searched for, in 1f1b's "
+         "memory"},
         {"stages", OPT_INT, &q.stages, "pipeline stages = ranks of a pipeline"},
         {"micro-batches", OPT_INT, &q.micro_batches, "micro-batches of a step, both ways together"},
         {"costs", OPT_STRING, &q.costs,
@@ -78,18 +131,47 @@ int cmd_plan(int argc, char **argv)
         {"message", OPT_REAL, &q.message, "time of a message between stages, in that unit (0)"},
         {"format", OPT_STRING, &q.format,
          "text, timeline (columns are time), json, svg (a picture), trace (for ui.perfetto.dev)"},
+        {"set", OPT_LIST, &sets, "recipe: KEY=VALUE overrides a setting, as in duet train"},
+        {"cluster", OPT_STRING, &job.cluster,
+         "recipe: file that describes the machines (default: this one, measured)"},
+        {"measure", OPT_FLAG, &job.measure,
+         "recipe: take the times of operations here, whatever the cluster file says"},
+        {"ranks", OPT_INT, &job.ranks,
+         "recipe: how many (default: the cluster's devices, or the mesh)"},
+        {"phase", OPT_STRING, &job.phase, "recipe: whose step (default: the last that trains)"},
+        {"answer", OPT_INT, &job.answer, "recipe: tokens of a sampled answer (default: max_new)"},
+        {"vocabulary", OPT_INT, &job.vocabulary, "recipe: tokens (default: the tokenizer's)"},
+        {"propose", OPT_FLAG, &job.propose, "recipe: every mesh and schedule, best first"},
+        {"scaling", OPT_FLAG, &scaling,
+         "three known models on 8 to 16384 devices like the cluster's, and what limits each"},
     };
     struct options o = {
         .command = "plan",
-        .summary = "Draws a pipeline schedule, proves it (complete, ordered, no hang) and\n"
-                   "says what it keeps in memory and how long ranks idle.",
-        .usage = "",
+        .summary = "With a recipe: what every rank will allocate, how long a step will take and\n"
+                   "why, and which mesh would be best; nothing is trained. Without: draws a\n"
+                   "pipeline schedule, proves it (complete, ordered, no hang) and says what it\n"
+                   "keeps in memory and how long ranks idle.",
+        .usage = "[RECIPE]",
+        .more_help = more_help,
         .rows = rows,
-        .n_rows = sizeof rows / sizeof rows[0]};
+        .n_rows = sizeof rows / sizeof rows[0],
+        .args = &job.recipe,
+        .max_args = 1};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
     struct problems p = {0};
-    draw_or_say(&q, &p);
+    job.sets = sets.at;
+    job.n_sets = sets.n;
+    if (!scaling) mixed(&q, &job, &p);
+    if (scaling)
+        scale_or_say(job.cluster, &p);
+    else if (job.recipe)
+        plan_or_say(&q, &job, &p);
+    else
+        draw_or_say(&q, &p);
+    if (p.n > 0 && options_first_rank()) problems_print(&p);
+    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
+           "cannot write the plan");
     code = p.n > 0 ? EXIT_USER : EXIT_DONE;
     problems_free(&p);
     return code;

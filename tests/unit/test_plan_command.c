@@ -105,6 +105,65 @@ START_TEST(refused_costs)
 }
 END_TEST
 
+/* A recipe on clusters that are described: no time here depends on this machine. */
+START_TEST(recipe)
+{
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml", EXIT_DONE,
+           "\nrank 1 (stage 1) ");
+    ck_assert_ptr_nonnull(strstr(said, "memory a rank, MiB"));
+    ck_assert_ptr_nonnull(strstr(said, "step of phase grpo on two cores: 256 sequences"));
+    ck_assert_ptr_nonnull(strstr(said, "dualpipe on a mesh 1 x 2 (dp x pp)"));
+    ck_assert_ptr_nonnull(strstr(said, "(from FLOPs and bytes)"));
+    ck_assert_ptr_nonnull(strstr(said, "MFU "));
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --format svg "
+           "--phase cold_start",
+           EXIT_DONE, "<svg xmlns=");
+    ck_assert_ptr_nonnull(strstr(said, "phase cold_start, dualpipe, 2 stages"));
+}
+END_TEST
+
+START_TEST(proposals)
+{
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/h100.yaml --propose", EXIT_DONE,
+           "\n    4 x 2    dualpipe ");
+    ck_assert_ptr_nonnull(strstr(said, "\n    2 x 4    dualpipev  no: "));
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --propose "
+           "--set data.micro_batch_tokens=1048576",
+           EXIT_DONE, "nothing fits");
+    ck_assert_ptr_nonnull(strstr(said, "does not fit: "));
+    ck_assert_ptr_nonnull(strstr(said, "no: memory: "));
+}
+END_TEST
+
+/* The times of operations are measured here; their size is this machine's, so only that there are some. */
+START_TEST(measured)
+{
+    expect("launch/recipes/countdown.yaml --ranks 2 --phase cold_start --set "
+           "data.micro_batch_tokens=512",
+           EXIT_DONE, "(measured here)");
+    ck_assert_ptr_nonnull(strstr(said, "costs: {layer_f: "));
+}
+END_TEST
+
+START_TEST(refused_recipe)
+{
+    expect("launch/recipes/countdown.yaml --stages 4", EXIT_USER, "draw a schedule without a");
+    expect("--propose", EXIT_USER, "need a recipe: duet plan RECIPE");
+    expect("launch/recipes/countdown.yaml --phase cold_stat", EXIT_USER,
+           "did you mean cold_start?");
+    expect("launch/recipes/countdown.yaml --schedule 1f1b", EXIT_USER, "--set schedule=1f1b");
+    expect("launch/recipes/countdown.yaml --cluster launch/recipes/countdown.yaml", EXIT_USER,
+           "unknown setting seed");
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --ranks 4",
+           EXIT_USER, "nodes 1 x devices 2 are 2");
+    expect("launch/recipes/countdown.yaml --ranks 3", EXIT_USER, "pp 2 does not divide 3 ranks");
+    expect("launch/recipes/countdown.yaml --ranks 2 --vocabulary 100000000", EXIT_USER,
+           "too large to be measured here");
+    expect("--scaling", EXIT_USER, "--scaling needs --cluster FILE");
+    expect("nowhere.yaml", EXIT_USER, "cannot read the recipe");
+}
+END_TEST
+
 START_TEST(refused)
 {
     expect("--stages 5 --micro-batches 20", EXIT_USER, "5 stages; the number must be even");
@@ -127,6 +186,10 @@ int main(void)
     tcase_add_test(t, pictures);
     tcase_add_test(t, given_costs);
     tcase_add_test(t, refused_costs);
+    tcase_add_test(t, recipe);
+    tcase_add_test(t, proposals);
+    tcase_add_test(t, measured);
+    tcase_add_test(t, refused_recipe);
     tcase_add_test(t, refused);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -125,13 +125,10 @@ static void help_range(const struct knob *k, char *out, size_t size)
     }
 }
 
-void settings_help(void)
+void book_help(const struct book *book)
 {
-    puts("Settings of a recipe, as `name: value (default); type and range`. Any of them can be\n"
-         "overridden by --set name=value, --set section.name=value or --set "
-         "phases.NAME.name=value.");
-    for (int id = 0; id < SECTIONS; id++) {
-        const struct section *section = &sections[id];
+    for (int id = 0; id < book->n; id++) {
+        const struct section *section = &book->sections[id];
         printf("\n%s%s(%s)\n", section->name, *section->name ? ": " : "", section->help);
         for (int i = 0; i < section->n_knobs; i++) {
             const struct knob *k = &section->knobs[i];
@@ -142,4 +139,12 @@ void settings_help(void)
             printf("  %-28s %s\n      %s\n", left, range, k->help);
         }
     }
+}
+
+void settings_help(void)
+{
+    puts("Settings of a recipe, as `name: value (default); type and range`. Any of them can be\n"
+         "overridden by --set name=value, --set section.name=value or --set "
+         "phases.NAME.name=value.");
+    book_help(&recipe_book);
 }

@@ -97,6 +97,9 @@ bool book_parse(const struct book *book, void *root, const void *yaml, size_t n,
 /* A file's bytes, malloc'ed, or NULL and a problem; at most one more than book_parse takes. */
 char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p);
 
+/* Every setting of every section, to stdout. */
+void book_help(const struct book *book);
+
 /* A list of n phases, all defaults; the old ones are freed. */
 void phases_replace(struct settings *s, int n);
 

@@ -62,3 +62,17 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p
     add_buffers(m, run_scratch_bytes(s, *e));
     actor_free(&a);
 }
+
+int *memory_split(const struct memory_job *job, int *chunks)
+{
+    struct mesh mesh = mesh_at(job->settings, 0, 0);
+    struct actor a;
+    actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
+                  0, false);
+    int *first = calloc((size_t)a.chunks + 1, sizeof *first);
+    SYS_OK(first, "free memory on this host", "no memory for %d chunks", a.chunks);
+    for (int i = 0; i <= a.chunks; i++) first[i] = a.first[i];
+    *chunks = a.chunks;
+    actor_free(&a);
+    return first;
+}

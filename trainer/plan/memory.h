@@ -19,5 +19,7 @@ struct memory_job {
 
 /* Of the rank at stage p of pipeline d. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p);
+/* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
+int *memory_split(const struct memory_job *job, int *chunks);
 
 #endif

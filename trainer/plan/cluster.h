@@ -1,0 +1,91 @@
+/* A cluster in a small YAML file: what `duet plan` needs to know of machines that are not here. The table below is read, checked and
+ * explained by the same code as a recipe's settings (trainer/config). */
+#ifndef DUET_TRAINER_PLAN_CLUSTER_H
+#define DUET_TRAINER_PLAN_CLUSTER_H
+
+#include "trainer/config/settings.h"
+
+/* clang-format off: a table reads in columns */
+#define CLUSTER_KNOBS(X)                                                                         \
+    X(STR, name, "", 0, 0, "what it is called in reports")                                       \
+    X(INT, nodes, 1, 1, 1048576, "machines")                                                     \
+    X(INT, devices, 1, 1, 4096, "devices of a node; a device is a rank")                         \
+    X(REAL, memory_gib, 0, 0, 1e6, "memory of a device in GiB; 0: not limited")                  \
+    X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB (1e9 bytes) a second that a device reads or writes") \
+    X(BOOL, packed, false, 0, 0, "weights are also kept packed for matrix products, as on CPUs") \
+    X(REAL, hidden, 0.9, 0, 1,                                                                   \
+      "part of the exchanges of an overlapped pair that its computation hides")
+
+/* Peaks are dense: without structured sparsity. */
+#define COMPUTE_KNOBS(X)                                                                       \
+    X(REAL, fp32, 0, 0, 1e6, "peak TFLOP/s of a device in fp32; 0: cannot")                    \
+    X(REAL, bf16, 0, 0, 1e6, "peak TFLOP/s of a device in bf16; 0: cannot")                    \
+    X(REAL, fp8, 0, 0, 1e6, "peak TFLOP/s of a device in fp8; 0: cannot")                      \
+    X(REAL, achieved, 0.5, 1e-4, 1, "part of it that a training step's matrix products reach") \
+    X(REAL, attention, 0.5, 1e-4, 1, "part of that rate which attention reaches")
+
+#define LINK_KNOBS(X)                                            \
+    X(REAL, gbs, 0, 0, 1e6, "GB a second of a device, each way") \
+    X(REAL, us, 5, 0, 1e6, "microseconds until a message's first byte is there")
+
+/* Milliseconds of a micro-batch (data.micro_batch_tokens rows); all zero: computed from FLOPs and bytes. `duet plan --measure`
+ * prints what they are on the machine it runs on. */
+#define COSTS_KNOBS(X)                                                                  \
+    X(REAL, layer_f, 0, 0, 1e9, "forward of a layer")                                   \
+    X(REAL, layer_b, 0, 0, 1e9, "backward of a layer, input part")                      \
+    X(REAL, layer_w, 0, 0, 1e9, "backward of a layer, weight part")                     \
+    X(REAL, head_f, 0, 0, 1e9, "forward of the head, with the loss")                    \
+    X(REAL, head_b, 0, 0, 1e9, "backward of the head, input part")                      \
+    X(REAL, head_w, 0, 0, 1e9, "backward of the head, weight part")                     \
+    X(REAL, update, 0, 0, 1e9, "a million parameters that a rank updates: norm, AdamW") \
+    X(REAL, hold, 0, 0, 1e9,                                                            \
+      "a million weights that it holds: gradients cleared and added, packing")
+/* clang-format on */
+
+/* clang-format off */
+struct cluster_knobs { CLUSTER_KNOBS(KNOB_FIELD) };
+struct compute_knobs { COMPUTE_KNOBS(KNOB_FIELD) };
+struct link_knobs { LINK_KNOBS(KNOB_FIELD) };
+struct costs_knobs { COSTS_KNOBS(KNOB_FIELD) };
+
+struct cluster_lines { CLUSTER_KNOBS(KNOB_LINE) };
+struct compute_lines { COMPUTE_KNOBS(KNOB_LINE) };
+struct link_lines { LINK_KNOBS(KNOB_LINE) };
+struct costs_lines { COSTS_KNOBS(KNOB_LINE) };
+/* clang-format on */
+
+struct cluster {
+    struct cluster_knobs top;
+    struct compute_knobs compute;
+    struct link_knobs inside, between; /* between devices of a node; between nodes */
+    struct costs_knobs costs;
+    char *file; /* NULL: none was read */
+    struct {
+        struct cluster_lines top;
+        struct compute_lines compute;
+        struct link_lines inside, between;
+        struct costs_lines costs;
+    } lines;
+};
+
+void cluster_defaults(struct cluster *c);
+void cluster_free(struct cluster *c);
+/* YAML bytes over the defaults; mistakes by line, unknown names with the nearest known one, and what cannot be (cluster_check). Bounded
+ * memory, never crashes (P11). true: no mistake. Either way c can be freed. */
+bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *file,
+                   struct problems *p);
+bool cluster_load(struct cluster *c, const char *path, struct problems *p);
+/* Entries that contradict each other, all of them. */
+bool cluster_check(const struct cluster *c, struct problems *p);
+/* Every entry, from the table. */
+void cluster_help(void);
+
+int cluster_devices(const struct cluster *c); /* of all nodes */
+/* FLOP/s that matrix products of this precision reach on a device; 0: it cannot. */
+double cluster_rate(const struct cluster *c, enum precision precision);
+/* Its dense peak, FLOP/s: what MFU is a part of. */
+double cluster_peak(const struct cluster *c, enum precision precision);
+/* Seconds that a device takes to send so many bytes, within a node or to another. */
+double cluster_send(const struct cluster *c, bool inside, double bytes);
+
+#endif

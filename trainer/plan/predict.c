@@ -1,0 +1,179 @@
+#include "trainer/plan/predict.h"
+
+#include <stdlib.h>
+#include "pipeline/check.h"
+#include "pipeline/split.h"
+
+/* Times of all chunks, as the simulator wants them, and what of them is exchange. */
+struct chunks {
+    int n;
+    double *f, *b, *w, *exchange_f, *exchange_b; /* [n]; f and b with their exchanges */
+    double mean_f, mean_b, mean_w, mean_exchange;
+    double dense, expert; /* weights that the rank with most holds */
+};
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- layers to chunks ---- */
+
+static double whole(struct pass_cost p)
+{
+    return p.f + p.b + p.w + p.exchange_f + p.exchange_b;
+}
+
+void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
+                   const struct layout *l)
+{
+    double *cost = calloc((size_t)s->layers, sizeof *cost);
+    SYS_OK(cost, "free memory on this host", "no memory for %d layers", s->layers);
+    for (int i = 0; i < s->layers; i++) cost[i] = whole(cost_of_chunk(s, c, l, i, i + 1, 0, 0));
+    double embed = whole(cost_of_chunk(s, c, l, 0, 0, true, false));
+    double head = whole(cost_of_chunk(s, c, l, 0, 0, false, true));
+    split_by_cost(first, cost, s->layers, embed, head, chunks);
+    free(cost);
+}
+
+/* ---- costs of chunks ---- */
+
+static void chunks_fill(struct chunks *k, const int *first, const struct shape *s,
+                        const struct cluster *c, const struct layout *l)
+{
+    for (int i = 0; i < k->n; i++) {
+        struct pass_cost p = cost_of_chunk(s, c, l, first[i], first[i + 1], i == 0, i == k->n - 1);
+        k->exchange_f[i] = p.exchange_f, k->exchange_b[i] = p.exchange_b;
+        k->f[i] = p.f + p.exchange_f, k->b[i] = p.b + p.exchange_b, k->w[i] = p.w;
+        k->mean_f += k->f[i] / k->n, k->mean_b += k->b[i] / k->n, k->mean_w += k->w[i] / k->n;
+        k->mean_exchange += (p.exchange_f + p.exchange_b) / k->n;
+    }
+}
+
+static void chunks_new(struct chunks *k, int n)
+{
+    *k = (struct chunks){.n = n};
+    double *all = calloc(5 * (size_t)n, sizeof *all);
+    SYS_OK(all, "free memory on this host", "no memory for %d chunks", n);
+    k->f = all, k->b = all + n, k->w = all + 2 * n;
+    k->exchange_f = all + 3 * n, k->exchange_b = all + 4 * n;
+}
+
+static void chunks_free(struct chunks *k)
+{
+    free(k->f);
+}
+
+/* Of a pair's exchanges the hidden part disappears behind its computing, as far as there is some. */
+static double pair_time(const struct chunks *k, double hidden)
+{
+    double all = k->mean_f + k->mean_b + k->mean_w, compute = all - k->mean_exchange;
+    return larger(compute + (1 - hidden) * k->mean_exchange, larger(k->mean_exchange, compute));
+}
+
+/* ---- what ranks hold ---- */
+
+static void weights_of(double *dense, double *expert, const int *first, int chunk, int chunks,
+                       const struct shape *s, const struct layout *l)
+{
+    for (int i = first[chunk]; i < first[chunk + 1]; i++) {
+        double experts = shape_moe(s, i) ? s->experts * s->expert : 0;
+        *dense += (shape_layer_weights(s, i) - experts) / l->tp;
+        *expert += experts / l->ep;
+    }
+    if (chunk == 0) *dense += s->V * s->C / l->tp;
+    if (chunk == chunks - 1) *dense += s->V * s->C / l->tp;
+}
+
+static void heaviest(struct chunks *k, const int *first, const struct shape *s,
+                     const struct layout *l)
+{
+    enum plan_place place = plan_kind_place(l->kind);
+    for (int r = 0; r < l->pp; r++) {
+        int held[2], n = plan_held(place, l->pp, r, held);
+        double dense = 0, expert = 0;
+        for (int i = 0; i < n; i++) weights_of(&dense, &expert, first, held[i], k->n, s, l);
+        if (dense + expert <= k->dense + k->expert) continue;
+        k->dense = dense, k->expert = expert;
+    }
+}
+
+/* ---- the step ---- */
+
+/* Seconds in which the mean rank waits for exchanges of its own passes: whole ones, and in pairs what the computing does not hide. */
+static double exchanges_exposed(const struct plan *plan, const struct chunks *k, double in_pair)
+{
+    double sum = 0;
+    for (int r = 0; r < plan->stages; r++)
+        for (int i = 0; i < plan->n_rows[r]; i++) {
+            const struct plan_row *row = &plan->rows[r][i];
+            if (row->op == PLAN_F) sum += k->exchange_f[row->f.chunk];
+            if (row->op == PLAN_B || row->op == PLAN_BW) sum += k->exchange_b[row->b.chunk];
+            if (row->op == PLAN_FB) sum += in_pair;
+        }
+    return sum / plan->stages;
+}
+
+static double simulate(struct prediction *out, const struct layout *l, const struct chunks *k,
+                       const struct sim_costs *costs, struct timeline *timeline)
+{
+    struct plan plan, only;
+    struct sim sim;
+    plan_make(&plan, l->kind, l->pp, l->micro_batches);
+    sim_new(&sim, &plan);
+    INVARIANT(sim_run(&sim, &plan, costs), "the plan hangs");
+    out->pipeline = sim.makespan;
+    out->bubble = sim.bubble;
+    if (timeline) timeline_of_sim(timeline, &plan, &sim);
+    double compute = k->mean_f + k->mean_b + k->mean_w - k->mean_exchange;
+    double exposed = exchanges_exposed(&plan, k, out->pair - compute);
+    for (int r = 0; r < sim.ranks; r++) exposed += sim.exposed[r] / sim.ranks;
+    if (l->forwards > 0) {
+        plan_forward_only(&only, &plan);
+        INVARIANT(sim_run(&sim, &only, costs), "the plan of forwards hangs");
+        out->pipeline += l->forwards * sim.makespan;
+        plan_free(&only);
+    }
+    sim_free(&sim);
+    plan_free(&plan);
+    return exposed;
+}
+
+static void sum_up(struct prediction *out, const struct shape *s, const struct cluster *c,
+                   const struct layout *l, double exposed)
+{
+    double rows = (double)l->dp * l->micro_batches * l->rows;
+    double devices = (double)l->dp * l->pp * l->tp;
+    out->step = out->pipeline + out->reduce + out->update;
+    out->exposed = (exposed + out->reduce) / out->step;
+    out->rows_per_second = rows / out->step;
+    double peak = cluster_peak(c, s->precision) * devices;
+    out->mfu = peak > 0 ? shape_model_flops(s, l->context) * rows / (out->step * peak) : 0;
+}
+
+void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
+             const struct layout *l, struct timeline *timeline)
+{
+    struct chunks k;
+    int chunks = plan_chunks(plan_kind_place(l->kind), l->pp);
+    int *first = calloc((size_t)chunks + 1, sizeof *first);
+    SYS_OK(first, "free memory on this host", "no memory for %d chunks", chunks);
+    if (!l->first) predict_split(first, chunks, s, c, l);
+    chunks_new(&k, chunks);
+    chunks_fill(&k, l->first ? l->first : first, s, c, l);
+    heaviest(&k, l->first ? l->first : first, s, l);
+    double pair = pair_time(&k, c->top.hidden), alone = k.mean_f + k.mean_b + k.mean_w;
+    *out = (struct prediction){.f = k.mean_f,
+                               .b = k.mean_b,
+                               .w = k.mean_w,
+                               .pair = pair,
+                               .message = cost_of_message(s, c, l),
+                               .weights = k.dense + k.expert,
+                               .reduce = cost_of_reduce(s, c, l, k.dense, k.expert),
+                               .update = cost_of_update(s, c, l, k.dense, k.expert)};
+    struct sim_costs costs = {
+        .f = k.f, .b = k.b, .w = k.w, .pair = pair / alone, .message = out->message};
+    sum_up(out, s, c, l, simulate(out, l, &k, &costs, timeline));
+    chunks_free(&k);
+    free(first);
+}

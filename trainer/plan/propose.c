@@ -1,0 +1,128 @@
+/* Every mesh of the ranks and every schedule is tried as training would try it: the settings are read anew and checked, the memory
+ * measured, the step predicted. */
+#include "trainer/plan/propose.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct candidate {
+    int dp, pp;
+    enum plan_kind kind;
+    struct memory memory;
+    struct prediction time;
+    int micro_batches;
+    char *reason; /* NULL: it can be */
+};
+
+static const enum plan_kind KINDS[] = {PLAN_SERIAL, PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE,
+                                       PLAN_DUALPIPEV};
+enum { N_SCHEDULES = sizeof KINDS / sizeof *KINDS, BEST = 12 };
+
+static char *copy(const char *text)
+{
+    char *c = strdup(text);
+    SYS_OK(c, "free memory on this host", "no memory for a reason");
+    return c;
+}
+
+/* ---- one ---- */
+
+static void judge_memory(const struct recipe *r, struct candidate *c)
+{
+    char text[160];
+    double have = r->cluster.top.memory_gib * 0x1p30, want = (double)c->memory.total;
+    if (have <= 0 || want <= have) return;
+    int most = ARENA_PARAMETERS;
+    for (int k = 0; k < ARENA_KINDS; k++)
+        if (c->memory.of[k] > c->memory.of[most]) most = k;
+    snprintf(text, sizeof text, "memory: %.1f GiB of %.1f (most of it %s, %.1f)", want / 0x1p30,
+             have / 0x1p30, arena_kind_name((enum arena_kind)most),
+             (double)c->memory.of[most] / 0x1p30);
+    c->reason = copy(text);
+}
+
+static void estimate(const struct recipe *r, const struct settings *s, struct candidate *c)
+{
+    struct layout l = recipe_layout(r, s);
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    int chunks, *first = memory_split(&job, &chunks);
+    l.first = first;
+    c->dp = l.dp;
+    c->micro_batches = l.micro_batches;
+    c->memory = recipe_memory(r, s);
+    judge_memory(r, c);
+    predict(&c->time, &r->shape, &r->cluster, &l, NULL);
+    free(first);
+}
+
+/* "recipe.yaml:3: pp 8 ..." without the file. */
+static const char *message(const char *text)
+{
+    const char *colon = strstr(text, ": ");
+    return colon ? colon + 2 : text;
+}
+
+static void try(const struct recipe *r, int ranks, int pp, int which, struct candidate *c)
+{
+    char mesh[32], schedule[32];
+    struct settings s;
+    struct problems p = {0};
+    *c = (struct candidate){.dp = ranks / pp, .pp = pp, .kind = KINDS[which]};
+    snprintf(mesh, sizeof mesh, "mesh.pp=%d", pp);
+    snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(KINDS[which]));
+    if (recipe_settings(&s, r->job, ranks, mesh, schedule, &p))
+        estimate(r, &s, c);
+    else
+        c->reason = copy(message(p.text[0]));
+    settings_free(&s);
+    problems_free(&p);
+}
+
+/* ---- all ---- */
+
+/* Possible ones first, the fastest of them first, of equals the one that needs less memory. */
+static int better(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (!x->reason != !y->reason) return x->reason ? 1 : -1;
+    if (x->reason) return (x->pp > y->pp) - (x->pp < y->pp);
+    if (x->time.step != y->time.step) return x->time.step < y->time.step ? -1 : 1;
+    return (x->memory.total > y->memory.total) - (x->memory.total < y->memory.total);
+}
+
+static void print_one(const struct candidate *c)
+{
+    printf("%5d x %-4d %-10s %5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->dp, c->pp,
+           plan_kind_name(c->kind), c->micro_batches, 1e3 * c->time.step, 100 * c->time.bubble,
+           100 * c->time.exposed, 100 * c->time.mfu, (double)c->memory.total / 0x1p30);
+}
+
+static void print_all(const struct candidate *c, int n)
+{
+    int shown = 0;
+    printf("\n%12s %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp", "schedule", "M", "step, ms",
+           "bubble", "exposed", "MFU", "GiB a rank");
+    while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
+    if (shown == 0) printf("nothing fits\n");
+    for (int i = 0; i < n; i++)
+        if (c[i].reason)
+            printf("%5d x %-4d %-10s no: %.160s\n", c[i].dp, c[i].pp, plan_kind_name(c[i].kind),
+                   c[i].reason);
+}
+
+void propose(const struct recipe *r, int ranks)
+{
+    struct candidate *all = NULL;
+    int n = 0;
+    for (int pp = 1; pp <= ranks && pp <= r->dims.L; pp++)
+        for (int k = 0; ranks % pp == 0 && k < N_SCHEDULES; k++) {
+            if ((pp == 1) != (KINDS[k] == PLAN_SERIAL)) continue;
+            all = realloc(all, (size_t)(n + 1) * sizeof *all);
+            SYS_OK(all, "free memory on this host", "no memory for %d meshes", n + 1);
+            try(r, ranks, pp, k, &all[n++]);
+        }
+    qsort(all, (size_t)n, sizeof *all, better);
+    print_all(all, n);
+    for (int i = 0; i < n; i++) free(all[i].reason);
+    free(all);
+}

@@ -1,0 +1,263 @@
+/* A recipe made ready for planning: settings, lengths of what it learns from, times of operations, layouts. */
+#include "trainer/plan/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/config/options.h"
+#include "trainer/plan/report.h"
+
+/* ---- settings ---- */
+
+bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks, const char *mesh,
+                     const char *schedule, struct problems *p)
+{
+    const char *sets[OPTION_LIST_MAX + 2];
+    int n = 0;
+    for (; n < job->n_sets; n++) sets[n] = job->sets[n];
+    if (mesh) sets[n++] = mesh;
+    if (schedule) sets[n++] = schedule;
+    settings_defaults(s);
+    if (!settings_load(s, job->recipe, sets, n, p)) return false;
+    bool other = ranks > 0 && (long)s->mesh.dp * s->mesh.pp != ranks;
+    if (mesh || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
+    if (ranks == 0) ranks = (s->mesh.dp > 0 ? s->mesh.dp : 1) * s->mesh.pp;
+    return settings_check(s, ranks, p);
+}
+
+static bool trains(const struct phase_knobs *k)
+{
+    return k->kind != PHASE_EVAL && k->steps > 0;
+}
+
+/* The phase by name, or the last that trains; -1 and a problem when there is none. */
+static int phase_of(const struct settings *s, const char *name, struct problems *p)
+{
+    const char *names[256];
+    int found = -1, n = 0;
+    for (int i = 0; i < s->n_phases; i++) {
+        if (!trains(&s->phases[i])) continue;
+        if (n < 256) names[n++] = s->phases[i].name;
+        if (!name || strcmp(s->phases[i].name, name) == 0) found = i;
+    }
+    if (found >= 0) return found;
+    const char *near = name ? nearest_name(name, names, n) : NULL;
+    if (name)
+        problems_add(p, NULL, 0, "no phase that trains is called %.60s%s%s%s", name,
+                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    else
+        problems_add(p, s->file, 0, "no phase trains: there is no step to plan");
+    return -1;
+}
+
+/* ---- what a step learns from ---- */
+
+static int tokens_of(const struct run *r, const char *text, size_t n, bool special)
+{
+    return (int)tokenizer_encode(r->tokenizer, text, n, special, NULL, 0);
+}
+
+/* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no demonstration, or none that fits. */
+static int demonstration_rows(const struct run *r, uint32_t index, struct text *text)
+{
+    struct problem problem;
+    source_problem(r->source, SPLIT_TRAIN, index, &problem);
+    text->n = 0;
+    text->cut = false;
+    if (!source_demonstrate(r->source, &problem, index, text) || text->cut) return 0;
+    int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false) + 1 +
+            tokens_of(r, text->at, text->n, true);
+    return n < r->settings.model.max_context ? n : 0;
+}
+
+static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_t prompt,
+                       int answer)
+{
+    struct problem problem;
+    source_problem(r->source, SPLIT_TRAIN, prompt, &problem);
+    int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false);
+    n += answer > 0 ? answer : k->max_new;
+    return n < r->settings.model.max_context ? n : r->settings.model.max_context - 1;
+}
+
+/* The first step's sequences: of demonstrations as they are, of answers as long as the job says. */
+static void lengths(struct recipe *r, const struct run *run)
+{
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    bool sft = k->kind == PHASE_SFT;
+    int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches;
+    r->rows = calloc((size_t)most + 1, sizeof *r->rows);
+    struct text text = {.size = 8 * (size_t)r->settings.model.max_context + 256};
+    text.at = calloc(text.size, 1);
+    SYS_OK(r->rows && text.at, "free memory on this host", "no memory for %d lengths", most);
+    for (int i = 0; i < most; i++) {
+        int rows = sft ? demonstration_rows(run, (uint32_t)i, &text)
+                       : answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
+        if (rows > 0) r->rows[r->n++] = rows;
+    }
+    r->forwards = !sft && k->kl > 0 ? 1 : 0;
+    free(text.at);
+}
+
+static void read_data(struct recipe *r, struct problems *p)
+{
+    struct run run = {.settings = r->settings};
+    run_open_tokenizer(&run, NULL, p);
+    run.source = source_open(&r->settings, p);
+    if (run.tokenizer && run.source) {
+        int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(run.tokenizer);
+        r->dims = settings_dims(&r->settings, V);
+        r->shape = shape_of_dims(&r->dims);
+        lengths(r, &run);
+        if (r->n == 0)
+            problems_add(p, NULL, 0, "no demonstration fits model.max_context %d",
+                         r->settings.model.max_context);
+    }
+    source_free(run.source);
+    tokenizer_free(run.tokenizer);
+    free(run.tokenizer_json);
+}
+
+static double mean_rows(const struct recipe *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->n; i++) sum += r->rows[i];
+    return sum / r->n;
+}
+
+/* ---- the machine ---- */
+
+/* No memory for packed copies: the kernels read weights as they are. */
+static void place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
+{
+    (void)a;
+    *l = (struct linear){.N = N, .K = K, .backward = backward};
+}
+
+static void choose_ops(struct recipe *r, struct problems *p)
+{
+    enum precision precision = r->settings.run.precision ? PRECISION_BF16 : PRECISION_FP32;
+    const struct ops *ops = ops_find(precision, NULL);
+    if (!ops)
+        problems_add(p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+    else
+        r->ops = *ops;
+    if (ops && r->job->cluster && !r->cluster.top.packed) r->ops.linear_place = place_nothing;
+}
+
+/* Of this machine everything is measured but its links: those of shared memory are assumed. */
+static void this_machine(struct cluster *c, int ranks)
+{
+    free(c->top.name);
+    c->top.name = strdup("this machine");
+    SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
+    c->top.devices = ranks;
+    c->top.packed = true;
+    c->inside = (struct link_knobs){.gbs = 3, .us = 30};
+}
+
+static int rows_measured(const struct recipe *r)
+{
+    double mean = mean_rows(r), room = r->settings.data.micro_batch_tokens;
+    double fit = (double)(int)(room / mean) * mean;
+    return (int)(fit < mean ? mean : fit);
+}
+
+static void take_costs(struct recipe *r, struct problems *p)
+{
+    const struct ops *ops = ops_find(r->dims.precision, NULL);
+    if (r->cluster.costs.layer_f > 0 && !r->job->measure) return;
+    if (r->job->measure || !r->job->cluster) {
+        struct measure_job m = {.dims = r->dims,
+                                .ops = ops,
+                                .room = r->settings.data.micro_batch_tokens,
+                                .rows = rows_measured(r),
+                                .context = (int)mean_rows(r)};
+        r->measured = measure_costs(&r->cluster, &m, p);
+        if (r->measured && r->job->format == DRAW_TEXT) measure_print(stdout, &r->cluster, &m);
+    } else if (cluster_rate(&r->cluster, r->dims.precision) <= 0) {
+        problems_add(p, r->cluster.file, r->cluster.lines.compute.bf16,
+                     "the recipe computes in %s, for which compute gives no rate",
+                     r->dims.precision == PRECISION_BF16 ? "bf16" : "fp32");
+    }
+}
+
+/* ---- layouts ---- */
+
+struct layout recipe_layout(const struct recipe *r, const struct settings *s)
+{
+    struct deal_shape shape = learner_deal_shape(s);
+    struct arena a = {0};
+    struct deal d;
+    size_t total = 0;
+    for (int i = 0; i < r->n; i++) total += (size_t)r->rows[i];
+    shape.linear = deal_linear(&r->dims);
+    int most = deal_bound(&shape, total);
+    for (int placing = 0; placing < 2; placing++) {
+        deal_place(&d, r->n, most, &a);
+        if (!placing) arena_back(&a, a.used);
+    }
+    deal_run(&d, &shape, r->rows, r->n);
+    int bins = d.bins;
+    arena_free(&a);
+    return (struct layout){.dp = s->mesh.dp,
+                           .pp = s->mesh.pp,
+                           .tp = 1,
+                           .ep = 1,
+                           .kind = actor_schedule(s),
+                           .micro_batches = bins / s->mesh.dp,
+                           .rows = (double)total / bins,
+                           .room = s->data.micro_batch_tokens,
+                           .context = mean_rows(r),
+                           .sharded = true,
+                           .forwards = r->forwards};
+}
+
+struct memory recipe_memory(const struct recipe *r, const struct settings *s)
+{
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory most = {0};
+    for (int p = 0; p < s->mesh.pp; p++) {
+        struct memory m;
+        memory_of_rank(&m, &job, 0, p);
+        if (m.total > most.total) most = m;
+    }
+    return most;
+}
+
+/* ---- the whole ---- */
+
+static int ranks_of(const struct recipe *r)
+{
+    if (r->job->ranks > 0) return r->job->ranks;
+    return r->job->cluster ? cluster_devices(&r->cluster) : 0;
+}
+
+static bool prepare(struct recipe *r, struct problems *p)
+{
+    const struct recipe_job *job = r->job;
+    cluster_defaults(&r->cluster);
+    if (job->cluster) cluster_load(&r->cluster, job->cluster, p);
+    if (p->n > 0) return false;
+    if (job->cluster && job->ranks > cluster_devices(&r->cluster))
+        problems_add(p, job->cluster, r->cluster.lines.top.devices,
+                     "--ranks %d, but nodes %d x devices %d are %d", job->ranks,
+                     r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
+    recipe_settings(&r->settings, job, ranks_of(r), NULL, NULL, p);
+    if (p->n > 0) return false;
+    r->phase = phase_of(&r->settings, job->phase, p);
+    choose_ops(r, p);
+    if (p->n == 0) read_data(r, p);
+    if (!job->cluster) this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp);
+    if (p->n == 0) take_costs(r, p);
+    return p->n == 0;
+}
+
+void recipe_plan(const struct recipe_job *job, struct problems *p)
+{
+    struct recipe r = {.job = job};
+    ops_set_threads(1);
+    if (prepare(&r, p)) report(&r);
+    free(r.rows);
+    settings_free(&r.settings);
+    cluster_free(&r.cluster);
+}

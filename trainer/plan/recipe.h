@@ -1,0 +1,50 @@
+/* duet plan RECIPE: the memory of every rank and the time of a step, before anything runs; and which mesh would be best. */
+#ifndef DUET_TRAINER_PLAN_RECIPE_H
+#define DUET_TRAINER_PLAN_RECIPE_H
+
+#include "trainer/plan/draw.h"
+#include "trainer/plan/measure.h"
+#include "trainer/plan/memory.h"
+#include "trainer/plan/predict.h"
+
+/* What is asked for. */
+struct recipe_job {
+    const char *recipe;
+    const char *const *sets; /* --set assignments */
+    int n_sets;
+    const char *cluster; /* file; NULL: this machine */
+    bool measure;        /* take the times of operations here, whatever the cluster */
+    int ranks;           /* 0: the recipe's mesh, or all devices of the cluster */
+    int answer;          /* tokens of a sampled answer; 0: as many as max_new allows */
+    int vocabulary;      /* 0: the tokenizer's */
+    const char *phase;   /* whose step; NULL: the last one that trains */
+    bool propose;
+    enum draw_format format; /* text, svg or trace */
+};
+
+/* The recipe on some mesh, and what its steps learn from. */
+struct recipe {
+    const struct recipe_job *job;
+    struct cluster cluster;
+    struct settings settings; /* checked */
+    int phase;
+    struct dims dims;
+    struct shape shape;
+    struct ops ops; /* of which linear_place may be another, see cluster packed */
+    int *rows, n;   /* lengths of the sequences of an optimizer step */
+    int forwards;
+    bool measured;
+};
+
+/* Local, no MPI. Prints to stdout; every mistake goes to p and nothing is printed then. */
+void recipe_plan(const struct recipe_job *job, struct problems *p);
+
+/* Settings for one mesh: read anew, so that they are checked as training would. false: reasons in p. */
+bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks, const char *mesh,
+                     const char *schedule, struct problems *p);
+/* One pipeline's micro-batches of a step on that mesh; first: layers of the chunks, by the caller's actor. */
+struct layout recipe_layout(const struct recipe *r, const struct settings *s);
+/* The memory of the rank that needs most. */
+struct memory recipe_memory(const struct recipe *r, const struct settings *s);
+
+#endif

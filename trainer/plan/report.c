@@ -1,0 +1,146 @@
+#include "trainer/plan/report.h"
+
+#include <stdlib.h>
+#include "trainer/plan/propose.h"
+
+/* ---- memory ---- */
+
+enum { MOST_ROWS = 16 };
+
+static void memory_head(void)
+{
+    printf("%-22s", "memory a rank, MiB");
+    for (int k = 1; k <= ARENA_KINDS; k++)
+        printf(" %11s", arena_kind_name((enum arena_kind)(k % ARENA_KINDS)));
+    printf(" %11s\n", "together");
+}
+
+static void memory_row(const char *who, const struct memory *m)
+{
+    printf("%-22s", who);
+    for (int k = 1; k <= ARENA_KINDS; k++)
+        printf(" %11.1f", (double)m->of[k % ARENA_KINDS] / 0x1p20);
+    printf(" %11.1f\n", (double)m->total / 0x1p20);
+}
+
+static void least_and_most(struct memory *least, struct memory *most, const struct memory *m,
+                           bool first)
+{
+    if (first || m->total < least->total) *least = *m;
+    if (first || m->total > most->total) *most = *m;
+}
+
+/* Every rank where there are few, otherwise the stages of pipeline 0; the range is over all stages of the first and last pipeline, whose
+ * parts of the optimizer are the largest and the smallest. */
+static void print_memory(const struct recipe *r)
+{
+    const struct settings *s = &r->settings;
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory m, least, most;
+    int pipelines = s->mesh.dp * s->mesh.pp <= MOST_ROWS ? s->mesh.dp : 1;
+    memory_head();
+    for (int d = 0; d < s->mesh.dp;
+         d += d < pipelines - 1 || d == s->mesh.dp - 1 ? 1 : s->mesh.dp - 1 - d)
+        for (int p = 0; p < s->mesh.pp; p++) {
+            char who[40];
+            memory_of_rank(&m, &job, d, p);
+            least_and_most(&least, &most, &m, d == 0 && p == 0);
+            if (d >= pipelines || p >= MOST_ROWS) continue;
+            snprintf(who, sizeof who, "rank %d (stage %d)", d * s->mesh.pp + p, p);
+            memory_row(who, &m);
+        }
+    if (s->mesh.dp * s->mesh.pp == 1) return;
+    memory_row("the rank with least", &least);
+    memory_row("the rank with most", &most);
+}
+
+static void print_fit(const struct recipe *r)
+{
+    struct memory m = recipe_memory(r, &r->settings);
+    double have = r->cluster.top.memory_gib * 0x1p30;
+    if (have <= 0 || (double)m.total <= have) return;
+    printf(
+        "does not fit: %.1f GiB are wanted, a device has %.1f GiB: lower data.micro_batch_tokens "
+        "(now %d), or take more stages or ranks (--propose)\n",
+        (double)m.total / 0x1p30, r->cluster.top.memory_gib, r->settings.data.micro_batch_tokens);
+}
+
+/* ---- time ---- */
+
+static const char *costs_from(const struct recipe *r)
+{
+    if (r->measured) return "measured here";
+    return r->cluster.costs.layer_f > 0 ? "as the cluster file gives them" : "from FLOPs and bytes";
+}
+
+static void print_job(const struct recipe *r, const struct layout *l)
+{
+    double rows = 0;
+    for (int i = 0; i < r->n; i++) rows += r->rows[i];
+    printf("\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d (dp x pp), %d "
+           "micro-batches of %.0f rows (room for %.0f) a pipeline\n",
+           r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows,
+           plan_kind_name(l->kind), l->dp, l->pp, l->micro_batches, l->rows, l->room);
+    if (r->forwards) printf("the reference model's forward run is counted\n");
+    if (r->settings.phases[r->phase].kind == PHASE_GRPO)
+        printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
+               r->job->answer ? "" : "max_new = ",
+               r->job->answer ? r->job->answer : r->settings.phases[r->phase].max_new);
+}
+
+static void print_prediction(const struct recipe *r, const struct prediction *t)
+{
+    printf("a chunk's times, ms (%s)   F %.4g, B %.4g (its input part %.4g), W %.4g, pair %.4g; "
+           "message %.4g\n",
+           costs_from(r), 1e3 * t->f, 1e3 * (t->b + t->w), 1e3 * t->b, 1e3 * t->w, 1e3 * t->pair,
+           1e3 * t->message);
+    printf("step %.4g ms                = pipeline %.4g + reduction %.4g + update %.4g\n",
+           1e3 * t->step, 1e3 * t->pipeline, 1e3 * t->reduce, 1e3 * t->update);
+    printf("bubble %.1f %% of the pipeline's time; exposed communication %.1f %% of the step\n",
+           100 * t->bubble, 100 * t->exposed);
+    printf("%.4g tokens/s", t->rows_per_second);
+    if (t->mfu > 0)
+        printf(", MFU %.1f %% (3 x forward FLOPs of all matrix products, attention's causal half "
+               "too, no recomputation; of the dense peak)",
+               100 * t->mfu);
+    printf("\n");
+}
+
+/* ---- pictures ---- */
+
+static void draw(const struct recipe *r, const struct layout *l, const struct timeline *t)
+{
+    char title[200];
+    snprintf(title, sizeof title, "%s: phase %s, %s, %d stages, %d micro-batches", r->job->recipe,
+             r->settings.phases[r->phase].name, plan_kind_name(l->kind), l->pp, l->micro_batches);
+    struct timeline_drawing d = {.title = title,
+                                 .name = {"predicted"},
+                                 .timeline = {t},
+                                 .n = 1,
+                                 .unit = "ms",
+                                 .per_unit = 1e-3};
+    if (r->job->format == DRAW_SVG) timeline_svg(stdout, &d);
+    if (r->job->format == DRAW_TRACE) timeline_trace(stdout, &d);
+    if (r->job->format == DRAW_TIMELINE) timeline_text(stdout, &d, 100);
+}
+
+void report(const struct recipe *r)
+{
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct layout l = recipe_layout(r, &r->settings);
+    struct prediction t;
+    struct timeline line;
+    int chunks, *first = memory_split(&job, &chunks);
+    l.first = first;
+    predict(&t, &r->shape, &r->cluster, &l, &line);
+    if (r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE) {
+        print_memory(r);
+        print_fit(r);
+        print_job(r, &l);
+        print_prediction(r, &t);
+    }
+    draw(r, &l, &line);
+    if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
+    timeline_free(&line);
+    free(first);
+}
