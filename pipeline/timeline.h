@@ -17,7 +17,7 @@ struct span {
         op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW: of the pass, or that waits, or that exchanges */
     struct plan_cell cell; /* of that pass */
     bool paired;           /* one half of an F+B row */
-    int kind;              /* enum span_kind */
+    enum span_kind kind;
     double start, end;     /* seconds (or units of time) from the step's start */
 };
 

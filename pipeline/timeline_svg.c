@@ -8,7 +8,7 @@
 
 enum {
     LEFT = 56,
-    RIGHT = 16,
+    RIGHT = 28,
     HEAD = 62,
     ROW = 26,
     GAP = 6,

@@ -39,13 +39,13 @@ START_TEST(v3_step)
 }
 END_TEST
 
-/* What would close the gap: stages that are not equal. With one of the 16 chunks 7 % slower than the others the same plan takes
- * the published time; the mean chunk stays as it was. */
+/* What could close the gap: stages that are not equal. With one of the 16 chunks 15 % slower than the mean, which stays as it was, the
+ * same plan takes the published time. That is a possibility, not a finding. */
 START_TEST(v3_unequal_stages)
 {
     double f[16], b[16], w[16];
     for (int i = 0; i < 16; i++) {
-        double slow = i == 8 ? 1.07 : 1 - 0.07 / 15;
+        double slow = i == 8 ? 1.15 : 1 - 0.15 / 15;
         f[i] = 49 * slow, b[i] = 75 * slow, w[i] = 32 * slow;
     }
     struct sim_costs costs = {.f = f, .b = b, .w = w, .pair = 144.0 / 156, .message = V3.message};
@@ -54,7 +54,7 @@ START_TEST(v3_unequal_stages)
     plan_make(&plan, PLAN_DUALPIPE, 16, 120);
     sim_new(&sim, &plan);
     ck_assert(sim_run(&sim, &plan, &costs));
-    close_to(sim.makespan + 290, 19926, 0.03);
+    close_to(sim.makespan + 290, 19926, 0.01);
     sim_free(&sim);
     plan_free(&plan);
 }
