@@ -188,8 +188,6 @@ void travel_place(struct chunk *c, struct wire *w, struct arena *a);
 void moe_place(struct chunk *c, int layer, struct arena *a);
 void moe_pack(struct chunk *c, int layer);
 
-/* Lanes of an exchange: members post the operations of one lane in the same order. */
-enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: a direction each */ };
 static inline int lane_of(const struct pass *p)
 {
     if (p->kind == PASS_DECODE) return LANE_DECODE + p->decode->lane;

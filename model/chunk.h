@@ -37,6 +37,9 @@ struct parallel {
     struct exchange *tp, *ep;
 };
 
+/* Lanes of their exchanges: members post the operations of one lane in the same order. */
+enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: decode_rows.lane */ };
+
 struct chunk;
 /* Places a chunk (arena measures or places). d: the whole model, with this rank's share (d->t of d->tp). weights: real, flat as param_list_make; kept until the end. T_max: largest
  * micro-batch; slots: activation slots; training false leaves out everything backward needs: such a chunk decodes, and scores (PASS_F

@@ -20,8 +20,9 @@ enum plan_kind actor_schedule(const struct settings *s)
 
 struct mesh_shape actor_mesh(const struct settings *s)
 {
-    const struct mesh_knobs *m = &s->mesh;
-    return (struct mesh_shape){m->dp, m->pp, 1, 1, actor_schedule(s) == PLAN_DUALPIPE};
+    struct mesh_shape m = settings_mesh(s);
+    m.mirrored = actor_schedule(s) == PLAN_DUALPIPE;
+    return m;
 }
 
 struct local *actor_local(struct actor *a, int chunk)
@@ -212,7 +213,7 @@ static void actor_place(struct actor *a, bool with_reference)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
         arena_kind(ar, ARENA_BUFFERS);
         chunk_free(l->model);
-        l->model = chunk_new(&a->dims, l->span, a->ops, (struct parallel){0}, l->weights, a->T_max,
+        l->model = chunk_new(&a->dims, l->span, a->ops, a->parallel, l->weights, a->T_max,
                              training ? a->stage.slots : 1, training, ar);
     }
     a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);
@@ -239,6 +240,8 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
                    const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
 {
     *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
+    a->dims.tp = m->tp;
+    a->dims.t = m->t;
     a->kind = actor_schedule(s);
     a->place = plan_kind_place(a->kind);
     a->chunks = plan_chunks(a->place, m->pp);
@@ -263,6 +266,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
     actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     refuse_too_large(a, limit_bytes);
     arena_back(&a->arena, a->arena.used);
+    if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
     actor_place(a, with_reference);
     if (max_mb == 0) return;
     a->p2p = p2p_new(m->pipe, 64);
@@ -278,6 +282,7 @@ void actor_free(struct actor *a)
         chunk_free(a->local[k].model);
         param_list_free(&a->local[k].params);
     }
+    exchange_free(a->parallel.tp);
     for (int i = 0; i < a->n_plans; i++) plan_free(&a->plans[i].plan);
     free(a->plans);
     free(a->first);

@@ -8,6 +8,7 @@
 #ifndef DUET_TRAINER_STAGE_H
 #define DUET_TRAINER_STAGE_H
 
+#include "comm/exchange.h"
 #include "comm/mesh.h"
 #include "pipeline/engine.h"
 #include "trainer/config/settings.h"
@@ -55,6 +56,7 @@ struct actor {
     struct plan_entry *plans; /* of the counts met so far */
     int n_plans;
     struct p2p *p2p;
+    struct parallel parallel;
     struct engine *engine;
     struct stage stage;
     struct pass open[2]; /* [0] the forward, [1] the backward under way */

@@ -80,8 +80,10 @@ static int cut(struct slice *s, int r, int n, int pieces)
                          part = (size_t)(r + i * n);
             const bool whole = t == TENSORS - 1;
             if (whole && i > 0) continue;
-            s[k] = (struct slice){"", all, whole ? 0 : all * part / parts,
-                                  whole ? all : all * (part + 1) / parts, room[k]};
+            s[k] = (struct slice){.n = all,
+                                  .at = {.lo = whole ? 0 : all * part / parts,
+                                         .hi = whole ? all : all * (part + 1) / parts},
+                                  .data = room[k]};
             strcpy(s[k++].name, TENSOR[t].name);
         }
     return k;
@@ -97,18 +99,18 @@ static int tensor_of(const struct slice *s)
 static void fill(struct slice *s, int n, int mark)
 {
     for (int k = 0; k < n; k++)
-        for (size_t i = s[k].lo; i < s[k].hi; i++) {
+        for (size_t i = s[k].at.lo; i < s[k].at.hi; i++) {
             const uint32_t bits = bits_of(tensor_of(&s[k]), i, mark);
-            memcpy(&s[k].data[i - s[k].lo], &bits, sizeof bits);
+            memcpy(&s[k].data[i - s[k].at.lo], &bits, sizeof bits);
         }
 }
 
 static bool holds(const struct slice *s, int n, int mark)
 {
     for (int k = 0; k < n; k++)
-        for (size_t i = s[k].lo; i < s[k].hi; i++) {
+        for (size_t i = s[k].at.lo; i < s[k].at.hi; i++) {
             const uint32_t bits = bits_of(tensor_of(&s[k]), i, mark);
-            if (memcmp(&s[k].data[i - s[k].lo], &bits, sizeof bits) != 0) return false;
+            if (memcmp(&s[k].data[i - s[k].at.lo], &bits, sizeof bits) != 0) return false;
         }
     return true;
 }

@@ -8,7 +8,7 @@
 
 static const char *const recipe = "phases: [{kind: sft}]\n";
 
-static void compare(int dp, int pp, int ranks, int layers, int schedule)
+static void compare(int dp, int pp, int tp, int ranks, int layers, int schedule)
 {
     struct settings s;
     struct problems p = {0}, q = {0};
@@ -16,16 +16,24 @@ static void compare(int dp, int pp, int ranks, int layers, int schedule)
     ck_assert(settings_parse(&s, recipe, strlen(recipe), "r.yaml", &p));
     s.mesh.dp = dp;
     s.mesh.pp = pp;
+    s.mesh.tp = tp;
+    s.model.heads = 4;
+    s.model.kv_heads = 2;
+    s.model.ffn = 12;
     s.model.layers = layers;
     s.run.schedule = schedule;
     bool ok = settings_check(&s, ranks, &p);
     bool mirrored = s.run.schedule == SCHEDULE_DUALPIPE;
     bool serial_on_many = s.run.schedule == SCHEDULE_SERIAL && pp > 1;
     bool vee_too_thin = s.run.schedule == SCHEDULE_DUALPIPEV && 2 * pp > layers;
-    bool mesh_ok = mesh_check((struct mesh_shape){s.mesh.dp, pp, 1, 1, mirrored}, ranks,
-                              &(struct mesh_limits){.layers = layers}, &q);
+    bool mesh_ok = mesh_check(
+        (struct mesh_shape){s.mesh.dp, pp, tp, 1, mirrored}, ranks,
+        &(struct mesh_limits){
+            .layers = layers, .heads = 4, .kv_heads = 2, .ffn = 12, .experts = NO_EXPERTS},
+        &q);
     ck_assert_msg(ok == (mesh_ok && !serial_on_many && !vee_too_thin),
-                  "dp %d pp %d ranks %d layers %d schedule %d", dp, pp, ranks, layers, schedule);
+                  "dp %d pp %d tp %d ranks %d layers %d schedule %d", dp, pp, tp, ranks, layers,
+                  schedule);
     problems_free(&p);
     problems_free(&q);
     settings_free(&s);
@@ -38,7 +46,8 @@ START_TEST(same_meshes)
             for (int pp = 1; pp <= ranks + 1; pp++)
                 for (int layers = 1; layers <= 5; layers += 2)
                     for (int schedule = SCHEDULE_AUTO; schedule < SCHEDULES; schedule++)
-                        compare(dp, pp, ranks, layers, schedule);
+                        for (int tp = 1; tp <= 4; tp++)
+                            compare(dp, pp, tp, ranks, layers, schedule);
 }
 END_TEST
 

@@ -17,6 +17,8 @@ struct small_shape {
     const char *model; /* more settings of the model: "qk_norm: true" */
     enum precision precision;
     int dp, pp, schedule;
+    int tp;            /* 0: 1 */
+    int kv_heads;      /* 0: 2 */
     int layers;        /* 0: 4 */
     const char *split; /* mesh.split */
     int max_context, micro_batch_tokens, micro_batches;
@@ -50,18 +52,20 @@ static inline void small_settings(struct settings *s, const struct small_shape *
 {
     char yaml[1024];
     struct problems p = {0};
-    snprintf(yaml, sizeof yaml,
-             "precision: %s\n"
-             "model: {layers: %d, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, init_std: 0.2, "
-             "max_context: %d%s%s}\n"
-             "mesh: {dp: %d, pp: %d, micro_batches: %d, decode_slots: %d, decode_waves: %d}\n"
-             "data: {micro_batch_tokens: %d}\n"
-             "phases: [{kind: eval, max_new: 4}]\n",
-             shape->precision == PRECISION_BF16 ? "bf16" : "fp32",
-             shape->layers > 0 ? shape->layers : 4, shape->max_context,
-             shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
-             shape->pp, shape->micro_batches, shape->decode_slots > 0 ? shape->decode_slots : 8,
-             shape->decode_waves, shape->micro_batch_tokens);
+    snprintf(
+        yaml, sizeof yaml,
+        "precision: %s\n"
+        "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
+        "max_context: %d%s%s}\n"
+        "mesh: {dp: %d, pp: %d, tp: %d, micro_batches: %d, decode_slots: %d, decode_waves: %d}\n"
+        "data: {micro_batch_tokens: %d}\n"
+        "phases: [{kind: eval, max_new: 4}]\n",
+        shape->precision == PRECISION_BF16 ? "bf16" : "fp32", shape->layers > 0 ? shape->layers : 4,
+        shape->kv_heads > 0 ? shape->kv_heads : 2, shape->max_context,
+        shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
+        shape->pp, shape->tp ? shape->tp : 1, shape->micro_batches,
+        shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
+        shape->micro_batch_tokens);
     settings_defaults(s);
     settings_parse(s, yaml, strlen(yaml), "small.yaml", &p);
     bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */
@@ -103,7 +107,9 @@ static inline void small_free(struct small *t)
 static inline struct param_list small_params(const struct small *t)
 {
     struct param_list all;
-    param_list_make(&all, &t->actor.dims, chunk_span_of(&t->actor.dims, 1, 0));
+    struct dims d = t->actor.dims;
+    d.tp = d.t = 0;
+    param_list_make(&all, &d, chunk_span_of(&d, 1, 0));
     return all;
 }
 
@@ -114,8 +120,10 @@ static inline void small_fill(const struct small *t, const struct param_list *al
         for (int i = 0; i < l->params.n; i++) {
             const struct param *p = &l->params.p[i], *to = param_find(all, p->name);
             const unsigned char *from = l->weights;
-            t->actor.ops->to_float(out + to->offset, from + p->offset * t->actor.ops->real_bytes,
-                                   p->n);
+            float *share = malloc(p->n * sizeof *share);
+            t->actor.ops->to_float(share, from + p->offset * t->actor.ops->real_bytes, p->n);
+            for (size_t e = 0; e < p->n; e++) out[to->offset + param_index(p, e)] = share[e];
+            free(share);
         }
     }
 }

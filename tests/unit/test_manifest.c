@@ -9,9 +9,10 @@
 
 /* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty slice. */
 static const struct slice SLICES[] = {
-    {"model/a", 10, 0, 4, NULL},   {"adam_m/b", 9, 3, 6, NULL},  {"copy", 2, 0, 2, NULL},
-    {"model/a", 10, 10, 10, NULL}, {"model/a", 10, 4, 10, NULL}, {"adam_m/b", 9, 6, 9, NULL},
-    {"adam_m/b", 9, 0, 3, NULL},   {"copy", 2, 0, 2, NULL},
+    {"model/a", 10, {0, 4, 0, 0}, NULL},  {"adam_m/b", 9, {3, 6, 0, 0}, NULL},
+    {"copy", 2, {0, 2, 0, 0}, NULL},      {"model/a", 10, {10, 10, 0, 0}, NULL},
+    {"model/a", 10, {4, 10, 0, 0}, NULL}, {"adam_m/b", 9, {6, 9, 0, 0}, NULL},
+    {"adam_m/b", 9, {0, 3, 0, 0}, NULL},  {"copy", 2, {0, 2, 0, 0}, NULL},
 };
 static const int COUNT[] = {4, 4}, FIRST[] = {0, 4};
 
@@ -67,12 +68,13 @@ START_TEST(reads_back)
     ck_assert_ptr_nonnull(b);
     ck_assert_uint_eq(b->n, 9);
     ck_assert_uint_eq(b->slices, 3);
-    const struct manifest_slice want[] = {{0, false, 3, 6}, {1, false, 0, 3}, {1, true, 6, 9}};
+    const struct manifest_slice want[] = {
+        {0, false, {3, 6, 0, 0}}, {1, false, {0, 3, 0, 0}}, {1, true, {6, 9, 0, 0}}};
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(b->slice[i].shard, want[i].shard);
         ck_assert_int_eq(b->slice[i].again, want[i].again);
-        ck_assert_uint_eq(b->slice[i].lo, want[i].lo);
-        ck_assert_uint_eq(b->slice[i].hi, want[i].hi);
+        ck_assert_uint_eq(b->slice[i].at.lo, want[i].at.lo);
+        ck_assert_uint_eq(b->slice[i].at.hi, want[i].at.hi);
     }
     ck_assert_uint_eq(manifest_find(&m, "model/a")->slices, 2);
     ck_assert_uint_eq(manifest_find(&m, "copy")->slices, 2);
@@ -163,6 +165,16 @@ static const struct {
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[4294967296, 0, 2]]}}"), "[4294967296, 0, 2]"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[0, 1, 1]]}}"), "[0, 1, 1]"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[0, 0]]}}"), "[shard, lo, hi]"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, 3], [0, 1, 6, 2, 3]]}}"), NULL},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, 3], [0, 1, 3], [0, 4, 6]]}}"), NULL},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, 3]]}}"), "each of 6 elements once"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 5, 2, 3], [0, 1, 5, 1, 3]]}}"),
+     "each of 6 elements once"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, 3, 7]]}}"), "[shard, lo, hi]"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 0, 3]]}}"), "[0, 0, 4, ...]"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, -3]]}}"), "[0, 0, 4, ...]"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 0, 4, 1, 4]]}}"), "[0, 0, 4, ...]"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"slices\": [[0, 2, 4, 2, 3]]}}"), "[0, 2, 4, ...]"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[0, 1, 2], [0, 0, 1]]}}"), "order"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[0, 0, 2], [0, 0, 2]]}}"), "order"},
     {BODY(SHARD, "{\"t\": {\"n\": 9223372036854775807, \"slices\": [[0, 0, 2]]}}"),
@@ -220,22 +232,22 @@ static void layout(const struct slice *s, int n)
 
 START_TEST(layout_gap)
 {
-    layout((struct slice[]){{"a", 3, 0, 1, NULL}, {"a", 3, 2, 3, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 1, 0, 0}, NULL}, {"a", 3, {2, 3, 0, 0}, NULL}}, 2);
 }
 END_TEST
 START_TEST(layout_twice)
 {
-    layout((struct slice[]){{"a", 3, 0, 3, NULL}, {"a", 3, 0, 3, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL}, {"a", 3, {0, 3, 0, 0}, NULL}}, 2);
 }
 END_TEST
 START_TEST(layout_lengths)
 {
-    layout((struct slice[]){{"a", 3, 0, 3, NULL}, {"a", 4, 1, 4, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL}, {"a", 4, {1, 4, 0, 0}, NULL}}, 2);
 }
 END_TEST
 START_TEST(layout_name)
 {
-    layout((struct slice[]){{"/a", 3, 0, 3, NULL}}, 1);
+    layout((struct slice[]){{"/a", 3, {0, 3, 0, 0}, NULL}}, 1);
 }
 END_TEST
 

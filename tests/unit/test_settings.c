@@ -491,7 +491,7 @@ START_TEST(check_names_set)
         p.text[0],
         "--set: heads 5 does not divide hidden 128: change one of them or give head_dim");
     ck_assert_str_eq(p.text[1], "r.yaml:1: pp 3 does not divide 4 ranks: start with mpirun -np 3, "
-                                "or take a mesh dp x pp of 4 x 1, 2 x 2, 1 x 4");
+                                "or take dp 1 x pp 4");
     ck_assert_str_eq(p.text[2], "r.yaml:3: kl is not used by the phase kind sft, only by grpo");
     problems_free(&p);
     settings_free(&s);

@@ -67,8 +67,9 @@ static float value(int t, size_t i, int mark)
 
 /* model/a cut over the ranks unevenly; model/b in two pieces on rank 0 and the rest on rank 2. */
 static const struct slice LAYOUT[] = {
-    {"model/a", N, 0, 100, NULL},   {"model/b", N, 300, 600, NULL}, {"model/b", N, 0, 300, NULL},
-    {"model/a", N, 100, 777, NULL}, {"model/a", N, 777, N, NULL},   {"model/b", N, 600, N, NULL},
+    {"model/a", N, {0, 100, 0, 0}, NULL}, {"model/b", N, {300, 600, 0, 0}, NULL},
+    {"model/b", N, {0, 300, 0, 0}, NULL}, {"model/a", N, {100, 777, 0, 0}, NULL},
+    {"model/a", N, {777, N, 0, 0}, NULL}, {"model/b", N, {600, N, 0, 0}, NULL},
 };
 static const int COUNT[RANKS] = {3, 1, 2}, FIRST[RANKS] = {0, 3, 4};
 
@@ -81,8 +82,8 @@ static bool write_shard(const char *partial, struct manifest *m, int r, int mark
     for (int i = 0; i < COUNT[r]; i++) {
         mine[i] = LAYOUT[FIRST[r] + i];
         mine[i].data = room[i];
-        for (size_t k = mine[i].lo; k < mine[i].hi; k++)
-            room[i][k - mine[i].lo] = value(mine[i].name[6] - 'a', k, mark);
+        for (size_t k = mine[i].at.lo; k < mine[i].at.hi; k++)
+            room[i][k - mine[i].at.lo] = value(mine[i].name[6] - 'a', k, mark);
     }
     shard_name(name, r, RANKS);
     return shard_write(&m->shard[r], partial, name, mine, COUNT[r], &progress, f);
@@ -130,12 +131,12 @@ static int load(const char *path, long *step)
     static const size_t CUT[] = {0, 50, 101, 299, 301, 776, 778, N};
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < 7; i++) {
-            struct slice s = {"", N, CUT[i], CUT[i + 1], data};
+            struct slice s = {"", N, {CUT[i], CUT[i + 1], 0, 0}, data};
             snprintf(s.name, sizeof s.name, "model/%c", 'a' + t);
             ck_assert_msg(checkpoint_read(&c, &s, 1, &p), "%s", p.n ? p.text[0] : "");
-            size_t k = s.lo; /* one assertion a slice: each is a message to Check's parent */
-            while (k < s.hi && data[k - s.lo] == value(t, k, mark)) k++;
-            ck_assert_msg(k == s.hi, "%s[%zu]", s.name, k);
+            size_t k = s.at.lo; /* one assertion a slice: each is a message to Check's parent */
+            while (k < s.at.hi && data[k - s.at.lo] == value(t, k, mark)) k++;
+            ck_assert_msg(k == s.at.hi, "%s[%zu]", s.name, k);
         }
     checkpoint_close(&c);
     problems_free(&p);
@@ -453,10 +454,10 @@ START_TEST(reading_what_is_not_there)
     two_saves();
     ck_assert(checkpoint_open(&c, root, NULL, &p));
     ck_assert(checkpoint_has(&c, "model/a") && !checkpoint_has(&c, "model/c"));
-    const struct slice wrong[] = {{"model/c", N, 0, N, data},
-                                  {"model/a", N + 1, 0, N, data},
-                                  {"model/a", N, 5, N + 1, data},
-                                  {"model/b", N, 0, 5, data}};
+    const struct slice wrong[] = {{"model/c", N, {0, N, 0, 0}, data},
+                                  {"model/a", N + 1, {0, N, 0, 0}, data},
+                                  {"model/a", N, {5, N + 1, 0, 0}, data},
+                                  {"model/b", N, {0, 5, 0, 0}, data}};
     ck_assert(!checkpoint_read(&c, wrong, 4, &p));
     ck_assert_int_eq(p.n, 3);
     ck_assert(strstr(p.text[0], "model/c") && strstr(p.text[1], "1001") &&

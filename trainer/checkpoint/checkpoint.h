@@ -12,12 +12,14 @@
 
 #include <jansson.h>
 #include "comm/world.h"
+#include "model/params.h"
 
-/* Elements [lo, hi) of the flattened tensor `name` of n elements in all. */
+/* Where elements of the flattened tensor `name`, of n elements in all, are kept. */
 struct slice {
     char name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/..." */
-    size_t n, lo, hi;
-    float *data; /* hi - lo floats, the caller's */
+    size_t n;
+    struct stretch at; /* a run, or equal runs at equal distances: columns of a matrix */
+    float *data;       /* stretch_count(&at) floats, the caller's */
 };
 
 struct checkpoint_writer;

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/checkpoint/stretch.h"
+
+/* Pairs of them are compared. */
+enum { MOST_COLUMN_SLICES = 1 << 14 };
+
 void shard_name(char out[64], int shard, int shards)
 {
     snprintf(out, 64, "shard-%04d-of-%04d.h5", shard, shards);
@@ -63,15 +68,20 @@ static void print_files(FILE *f, const struct manifest *m)
     fprintf(f, "},\n");
 }
 
+static void print_slice(FILE *f, const char *before, const struct manifest_slice *s)
+{
+    fprintf(f, "%s[%d, %zu, %zu", before, s->shard, s->at.lo, s->at.hi);
+    if (s->at.run) fprintf(f, ", %zu, %zu", s->at.run, s->at.stride);
+    fputc(']', f);
+}
+
 static void print_tensors(FILE *f, const struct manifest *m)
 {
     fprintf(f, "\"tensors\": {");
     for (size_t i = 0; i < m->tensors; i++) {
         const struct manifest_tensor *t = &m->tensor[i];
         fprintf(f, "%s\n \"%s\": {\"n\": %zu, \"slices\": [", i ? "," : "", t->name, t->n);
-        for (size_t k = 0; k < t->slices; k++)
-            fprintf(f, "%s[%d, %zu, %zu]", k ? ", " : "", t->slice[k].shard, t->slice[k].lo,
-                    t->slice[k].hi);
+        for (size_t k = 0; k < t->slices; k++) print_slice(f, k ? ", " : "", &t->slice[k]);
         fprintf(f, "]}");
     }
     fprintf(f, "},\n");
@@ -122,7 +132,7 @@ static int entry_order(const void *a, const void *b)
     const int name = strcmp(x->s->name, y->s->name);
     if (name != 0) return name;
     if (x->shard != y->shard) return x->shard < y->shard ? -1 : 1;
-    return (x->s->lo > y->s->lo) - (x->s->lo < y->s->lo);
+    return (x->s->at.lo > y->s->at.lo) - (x->s->at.lo < y->s->at.lo);
 }
 
 /* What HDF5 takes as a path and JSON as a string, without escapes. */
@@ -144,9 +154,10 @@ static size_t collect(struct entry *e, const struct slice *slices, const int *co
         for (int i = 0; i < count[r]; i++) {
             const struct slice *s = &slices[first[r] + i];
             check_name(s->name);
-            INVARIANT(s->lo <= s->hi && s->hi <= s->n, "%s: slice [%zu, %zu) of %zu", s->name,
-                      s->lo, s->hi, s->n);
-            if (s->lo < s->hi) e[n++] = (struct entry){s, r};
+            bool empty = s->at.lo == s->at.hi && s->at.hi <= s->n;
+            INVARIANT(empty || stretch_valid(&s->at, s->n), "%s: slice [%zu, %zu) of %zu", s->name,
+                      s->at.lo, s->at.hi, s->n);
+            if (!empty) e[n++] = (struct entry){s, r};
         }
     qsort(e, n, sizeof *e, entry_order);
     return n;
@@ -155,16 +166,41 @@ static size_t collect(struct entry *e, const struct slice *slices, const int *co
 static int slice_order(const void *a, const void *b)
 {
     const struct manifest_slice *x = a, *y = b;
-    return (x->lo > y->lo) - (x->lo < y->lo);
+    return (x->at.lo > y->at.lo) - (x->at.lo < y->at.lo);
+}
+
+static bool has_columns(const struct manifest_tensor *t)
+{
+    for (size_t i = 0; i < t->slices; i++)
+        if (t->slice[i].at.run) return true;
+    return false;
+}
+
+/* As many elements as there are, none of them twice. Only columns of the same rows can be held against each other. */
+static bool holds_each_once(const struct manifest_tensor *t)
+{
+    size_t held = 0, stride = 0;
+    for (size_t i = 0; i < t->slices; i++) {
+        const struct stretch *s = &t->slice[i].at;
+        held += stretch_count(s);
+        if (held > t->n || (s->run && stride && s->stride != stride)) return false;
+        if (s->run) stride = s->stride;
+    }
+    if (held != t->n || t->slices > MOST_COLUMN_SLICES) return false;
+    for (size_t i = 0; i < t->slices; i++)
+        for (size_t k = 0; k < i; k++)
+            if (stretch_meets(&t->slice[i].at, &t->slice[k].at)) return false;
+    return true;
 }
 
 size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch)
 {
+    if (has_columns(t)) return holds_each_once(t) ? t->n : 0;
     memcpy(scratch, t->slice, t->slices * sizeof *scratch);
     qsort(scratch, t->slices, sizeof *scratch, slice_order);
     size_t reach = 0;
-    for (size_t i = 0; i < t->slices && scratch[i].lo <= reach; i++)
-        if (scratch[i].hi > reach) reach = scratch[i].hi;
+    for (size_t i = 0; i < t->slices && scratch[i].at.lo <= reach; i++)
+        if (scratch[i].at.hi > reach) reach = scratch[i].at.hi;
     return reach;
 }
 
@@ -180,9 +216,9 @@ static void add_entry(struct manifest *m, const struct entry *e, size_t at)
     const bool again = before && before->shard == e->shard;
     INVARIANT(t->n == e->s->n, "%s has %zu elements on one rank, %zu on rank %d", t->name, t->n,
               e->s->n, e->shard);
-    INVARIANT(!again || before->lo < e->s->lo, "%s: rank %d gives the slice at %zu twice", t->name,
-              e->shard, e->s->lo);
-    t->slice[t->slices++] = (struct manifest_slice){e->shard, again, e->s->lo, e->s->hi};
+    INVARIANT(!again || before->at.lo < e->s->at.lo, "%s: rank %d gives the slice at %zu twice",
+              t->name, e->shard, e->s->at.lo);
+    t->slice[t->slices++] = (struct manifest_slice){e->shard, again, e->s->at};
 }
 
 void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,

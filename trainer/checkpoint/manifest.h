@@ -4,10 +4,11 @@
  *   "format": "duet-checkpoint", "version": 1, "step": 12, "keep_forever": false,
  *   "shards": [{"file": ..., "bytes": ..., "xxh64": ...}, ...],
  *   "files": {"recipe.yaml": {"bytes": ..., "xxh64": ...}, "tokenizer.json": ...},
- *   "tensors": {"model/x": {"n": 100, "slices": [[shard, lo, hi], ...]}, ...},
+ *   "tensors": {"model/x": {"n": 100, "slices": [[shard, lo, hi], [shard, lo, hi, run, stride], ...]}, ...},
  *   "state": {...}}
  *
- * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold copies. */
+ * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold copies, but not in a tensor that has
+ * columns among its slices: with run and stride, runs of `run` elements every `stride`, the last ending at hi. */
 #ifndef DUET_TRAINER_CHECKPOINT_MANIFEST_H
 #define DUET_TRAINER_CHECKPOINT_MANIFEST_H
 
@@ -22,7 +23,7 @@ enum { MOST_MANIFEST_BYTES = 1 << 30 };
 struct manifest_slice {
     int shard;
     bool again; /* not the first slice of this tensor in the shard: the dataset is named name@lo */
-    size_t lo, hi;
+    struct stretch at;
 };
 
 struct manifest_tensor {
@@ -54,7 +55,8 @@ char *manifest_text(const struct manifest *m, size_t *n);
  * names that HDF5 or JSON would change, and lengths that differ between ranks are our bug. */
 void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
                      const int *first, int ranks);
-/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. */
+/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. A tensor with columns among
+ * its slices: t->n when they hold every element once, else 0. */
 size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch);
 const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
 void manifest_free(struct manifest *m);

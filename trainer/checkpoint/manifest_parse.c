@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/checkpoint/stretch.h"
+
 enum { MOST_SHARDS = 1 << 20 };
 
 struct reader {
@@ -104,17 +106,22 @@ static bool read_files(const struct reader *r, json_t *files)
 
 static bool read_slice(const struct reader *r, json_t *list, struct manifest_tensor *t)
 {
-    json_int_t shard, lo, hi;
-    if (json_unpack(list, "[I, I, I]", &shard, &lo, &hi) != 0)
-        return bad(r, "%s: a slice is not [shard, lo, hi]", t->name);
-    if (shard < 0 || shard >= r->m->shards || lo < 0 || lo >= hi || (uint64_t)hi > t->n)
-        return bad(r, "%s: no slice can be [%lld, %lld, %lld]", t->name, (long long)shard,
-                   (long long)lo, (long long)hi);
+    json_int_t shard, lo, hi, run = 0, stride = 0;
+    const bool columns = json_array_size(list) == 5;
+    if (json_unpack(list, columns ? "[I, I, I, I, I!]" : "[I, I, I!]", &shard, &lo, &hi, &run,
+                    &stride) != 0)
+        return bad(r, "%s: a slice is not [shard, lo, hi] nor [shard, lo, hi, run, stride]",
+                   t->name);
+    const struct stretch at = {(size_t)lo, (size_t)hi, (size_t)run, (size_t)stride};
+    if (shard < 0 || shard >= r->m->shards || lo < 0 || hi < 0 || run < columns || stride < 0 ||
+        !stretch_valid(&at, t->n))
+        return bad(r, "%s: no slice can be [%lld, %lld, %lld%s]", t->name, (long long)shard,
+                   (long long)lo, (long long)hi, columns ? ", ..." : "");
     const struct manifest_slice *before = t->slices ? &t->slice[t->slices - 1] : NULL;
     const bool again = before && before->shard == (int)shard;
-    if (before && (before->shard > (int)shard || (again && before->lo >= (size_t)lo)))
+    if (before && (before->shard > (int)shard || (again && before->at.lo >= at.lo)))
         return bad(r, "%s: its slices are not in order", t->name);
-    t->slice[t->slices++] = (struct manifest_slice){(int)shard, again, (size_t)lo, (size_t)hi};
+    t->slice[t->slices++] = (struct manifest_slice){(int)shard, again, at};
     return true;
 }
 
@@ -151,7 +158,10 @@ static bool find_gap(const struct reader *r, size_t slices)
     for (size_t i = 0; ok && i < r->m->tensors; i++) {
         const struct manifest_tensor *t = &r->m->tensor[i];
         const size_t gap = manifest_gap(t, scratch);
-        if (gap < t->n) ok = bad(r, "%s: no slice holds element %zu of %zu", t->name, gap, t->n);
+        if (gap == 0 && t->slices > 0 && t->slice[0].at.run)
+            ok = bad(r, "%s: its slices do not hold each of %zu elements once", t->name, t->n);
+        else if (gap < t->n)
+            ok = bad(r, "%s: no slice holds element %zu of %zu", t->name, gap, t->n);
     }
     free(scratch);
     return ok;

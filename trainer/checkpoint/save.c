@@ -128,7 +128,7 @@ static void place(struct checkpoint_writer *c, const struct slice *slices)
     c->slice = arena_take_n(a, (size_t)c->n, sizeof *c->slice);
     c->snapshot = arena_take_n(a, (size_t)c->n, sizeof *c->snapshot);
     for (int i = 0; i < c->n; i++) {
-        float *data = arena_take_n(a, slices[i].hi - slices[i].lo, sizeof *data);
+        float *data = arena_take_n(a, stretch_count(&slices[i].at), sizeof *data);
         if (!a->base) continue;
         c->slice[i] = c->snapshot[i] = slices[i];
         c->snapshot[i].data = data;
@@ -290,9 +290,9 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     if (c->w->rank == 0) begin(c, state, recipe, tokenizer, keep_forever);
     MPI_OK(MPI_Bcast(c->partial, PATH_BYTES, MPI_CHAR, 0, c->w->comm));
     for (int i = 0; i < c->n; i++)
-        if (c->slice[i].hi > c->slice[i].lo)
+        if (c->slice[i].at.hi > c->slice[i].at.lo)
             memcpy(c->snapshot[i].data, c->slice[i].data,
-                   (c->slice[i].hi - c->slice[i].lo) * sizeof(float));
+                   stretch_count(&c->slice[i].at) * sizeof(float));
     c->busy = true;
     set_job(c, WRITING);
     die_place(NULL);

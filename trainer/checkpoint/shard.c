@@ -2,11 +2,13 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "trainer/checkpoint/h5.h"
+#include "trainer/checkpoint/stretch.h"
 
 enum { DATASET_BYTES = 96 };
 
@@ -33,7 +35,7 @@ static void write_attribute(hid_t set, const char *name, uint64_t value, struct 
 static bool comes_again(const struct slice *slices, int n, int i)
 {
     for (int k = 0; k < n; k++)
-        if (slices[k].lo < slices[i].lo && slices[k].lo < slices[k].hi &&
+        if (slices[k].at.lo < slices[i].at.lo && slices[k].at.lo < slices[k].at.hi &&
             strcmp(slices[k].name, slices[i].name) == 0)
             return true;
     return false;
@@ -43,7 +45,7 @@ static bool comes_again(const struct slice *slices, int n, int i)
 static void write_slice(hid_t file, const char *name, const struct slice *s, struct failure *f)
 {
     const float nothing = NAN;
-    const hsize_t n = s->hi - s->lo;
+    const hsize_t n = stretch_count(&s->at);
     const hid_t space = H5_OK(f, H5Screate_simple(1, &n, NULL));
     const hid_t links = H5_OK(f, H5Pcreate(H5P_LINK_CREATE)),
                 props = H5_OK(f, H5Pcreate(H5P_DATASET_CREATE));
@@ -52,9 +54,13 @@ static void write_slice(hid_t file, const char *name, const struct slice *s, str
     H5_OK(f, H5Pset_obj_track_times(props, false));
     const hid_t set =
         H5_OK(f, H5Dcreate2(file, name, H5T_IEEE_F32LE, space, links, props, H5P_DEFAULT));
-    write_attribute(set, "lo", s->lo, f);
-    write_attribute(set, "hi", s->hi, f);
+    write_attribute(set, "lo", s->at.lo, f);
+    write_attribute(set, "hi", s->at.hi, f);
     write_attribute(set, "n", s->n, f);
+    if (s->at.run) {
+        write_attribute(set, "run", s->at.run, f);
+        write_attribute(set, "stride", s->at.stride, f);
+    }
     H5_OK(f, H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->data));
     H5_OK(f, H5Dclose(set));
     H5_OK(f, H5Pclose(props));
@@ -81,9 +87,9 @@ static void write_file(const char *path, const struct slice *slices, int n,
     const hid_t list = access_list(f);
     const hid_t file = H5_OK(f, H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list));
     for (int i = 0; i < n && !failed(f); i++) {
-        if (slices[i].lo == slices[i].hi) continue;
+        if (slices[i].at.lo == slices[i].at.hi) continue;
         char name[DATASET_BYTES];
-        dataset_name(name, slices[i].name, slices[i].lo, comes_again(slices, n, i));
+        dataset_name(name, slices[i].name, slices[i].at.lo, comes_again(slices, n, i));
         if (atomic_load(&progress->stop))
             failure_note(f, "another rank's failed", "writing %s", path);
         write_slice(file, name, &slices[i], f);
@@ -141,32 +147,55 @@ bool shard_check(const struct manifest *m, const char *folder, int i, struct pro
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
-/* Elements [lo, hi) of the tensor, which `from` holds, into the place they have in `to`. */
+/* A dataset in the file, and what of it is wanted. */
+struct piece {
+    hid_t set, have;
+    const struct stretch *from, *to;
+    float *data;
+};
+
+/* Both are one run: only what is wanted is read, into its place. */
+static void read_run(const struct piece *p, struct failure *f)
+{
+    const size_t lo = p->from->lo > p->to->lo ? p->from->lo : p->to->lo,
+                 hi = p->from->hi < p->to->hi ? p->from->hi : p->to->hi;
+    const hsize_t start = lo - p->from->lo, n = hi - lo;
+    const hid_t mem = H5_OK(f, H5Screate_simple(1, &n, NULL));
+    H5_OK(f, H5Sselect_hyperslab(p->have, H5S_SELECT_SET, &start, NULL, &n, NULL));
+    if (!failed(f))
+        H5_OK(f, H5Dread(p->set, H5T_NATIVE_FLOAT, mem, p->have, H5P_DEFAULT,
+                         p->data + (lo - p->to->lo)));
+    H5_OK(f, H5Sclose(mem));
+}
+
+/* Columns: the dataset is read whole, and its runs are copied to where they belong. */
+static void read_columns(const struct piece *p, struct failure *f)
+{
+    float *all = malloc(stretch_count(p->from) * sizeof *all);
+    if (!all) failure_note(f, "no memory", "reading %zu elements", stretch_count(p->from));
+    if (!failed(f)) H5_OK(f, H5Dread(p->set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, all));
+    if (!failed(f)) stretch_copy(p->data, p->to, all, p->from);
+    free(all);
+}
+
+/* What `from` holds of the tensor, into the place it has in what is wanted. */
 static void read_piece(hid_t file, const struct shard_want *w, const struct manifest_slice *from,
                        struct failure *f)
 {
-    const struct slice *to = w->slice;
-    const size_t lo = from->lo > to->lo ? from->lo : to->lo,
-                 hi = from->hi < to->hi ? from->hi : to->hi;
-    const hsize_t start = lo - from->lo, n = hi - lo;
     char name[DATASET_BYTES];
-    dataset_name(name, w->tensor->name, from->lo, from->again);
-    const hid_t set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
-    const hid_t have = H5_OK(f, H5Dget_space(set)), mem = H5_OK(f, H5Screate_simple(1, &n, NULL));
-    const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(have));
-    if (holds != (hssize_t)(from->hi - from->lo))
+    dataset_name(name, w->tensor->name, from->at.lo, from->again);
+    struct piece p = {.from = &from->at, .to = &w->slice->at, .data = w->slice->data};
+    p.set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
+    p.have = H5_OK(f, H5Dget_space(p.set));
+    const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(p.have));
+    if (holds != (hssize_t)stretch_count(p.from))
         failure_note(f, "not of the manifest's length", "reading %s", name);
-    H5_OK(f, H5Sselect_hyperslab(have, H5S_SELECT_SET, &start, NULL, &n, NULL));
-    if (!failed(f))
-        H5_OK(f, H5Dread(set, H5T_NATIVE_FLOAT, mem, have, H5P_DEFAULT, to->data + (lo - to->lo)));
-    H5_OK(f, H5Sclose(mem));
-    H5_OK(f, H5Sclose(have));
-    H5_OK(f, H5Dclose(set));
-}
-
-static bool overlaps(const struct manifest_slice *from, const struct slice *to)
-{
-    return from->lo < to->hi && to->lo < from->hi;
+    if (p.from->run || p.to->run)
+        read_columns(&p, f);
+    else
+        read_run(&p, f);
+    H5_OK(f, H5Sclose(p.have));
+    H5_OK(f, H5Dclose(p.set));
 }
 
 bool shard_read(const char *folder, const char *name, int i, const struct shard_want *want,
@@ -180,7 +209,7 @@ bool shard_read(const char *folder, const char *name, int i, const struct shard_
     for (size_t k = 0; k < n; k++)
         for (size_t j = 0; j < want[k].tensor->slices && !failed(f); j++) {
             const struct manifest_slice *from = &want[k].tensor->slice[j];
-            if (from->shard != i || !overlaps(from, want[k].slice)) continue;
+            if (from->shard != i || !stretch_meets(&from->at, &want[k].slice->at)) continue;
             if (file < 0) file = H5_OK(f, H5Fopen(path, H5F_ACC_RDONLY, list));
             read_piece(file, &want[k], from, f);
         }

@@ -74,37 +74,42 @@ static void check_model(const struct check *c)
     check_experts(c);
 }
 
-/* "1 x 4, 2 x 2, 4 x 1": the meshes of `ranks` ranks that have a layer for each stage. */
-static void meshes_that_fit(const struct check *c, char *out, size_t size)
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (int pp = 1; pp <= c->ranks && pp <= c->s->model.layers && used + 32 < size; pp++)
-        if (c->ranks % pp == 0)
-            used += (size_t)snprintf(out + used, size - used, "%s%d x %d", used ? ", " : "",
-                                     c->ranks / pp, pp);
-}
-
 static void check_ranks(const struct check *c)
 {
     struct mesh_knobs *m = &c->s->mesh;
     const struct mesh_lines *line = &c->s->lines.mesh;
-    char fit[256];
-    meshes_that_fit(c, fit, sizeof fit);
-    if (m->dp == 0 && c->ranks % m->pp != 0) {
-        int less = c->ranks / m->pp * m->pp;
+    struct mesh_shape wish = settings_mesh(c->s);
+    struct mesh_limits limits = settings_limits(c->s);
+    char nearest[320], shape[64] = "";
+    int each = m->pp * m->tp;
+    wish.dp = 0; /* the ranks that it would take are said anyway */
+    mesh_nearest(nearest, sizeof nearest, wish, c->ranks, &limits);
+    if (m->tp > 1) snprintf(shape, sizeof shape, " x tp %d", m->tp);
+    if (m->dp == 0 && c->ranks % each != 0) {
+        int less = c->ranks / each * each;
         complain(c, line->pp,
-                 "pp %d does not divide %d ranks: start with mpirun -np %d, or take a mesh "
-                 "dp x pp of %s",
-                 m->pp, c->ranks, less ? less : m->pp, fit);
+                 "pp %d%s does not divide %d ranks: start with mpirun -np %d, or take %s", m->pp,
+                 shape, c->ranks, less ? less : each, nearest);
     } else if (m->dp == 0) {
-        m->dp = c->ranks / m->pp;
-    } else if ((long)m->dp * m->pp != c->ranks) {
+        m->dp = c->ranks / each;
+    } else if ((long)m->dp * each != c->ranks) {
         complain(c, line->dp,
-                 "a mesh of dp %d x pp %d needs %ld ranks, not %d: start with mpirun -np %ld, or "
-                 "take a mesh dp x pp of %s",
-                 m->dp, m->pp, (long)m->dp * m->pp, c->ranks, (long)m->dp * m->pp, fit);
+                 "a mesh of dp %d x pp %d%s needs %ld ranks, not %d: start with mpirun -np %ld, or "
+                 "take %s",
+                 m->dp, m->pp, shape, (long)m->dp * each, c->ranks, (long)m->dp * each, nearest);
     }
+}
+
+static void check_tensor(const struct check *c)
+{
+    const struct model_knobs *m = &c->s->model;
+    int tp = c->s->mesh.tp, line = c->s->lines.mesh.tp;
+    if (m->heads % tp) complain(c, line, "tp %d does not divide heads %d", tp, m->heads);
+    if (m->kv_heads % tp)
+        complain(c, line,
+                 "tp %d does not divide kv_heads %d: every rank needs key/value heads of its own",
+                 tp, m->kv_heads);
+    if (m->ffn % tp) complain(c, line, "tp %d does not divide ffn %d", tp, m->ffn);
 }
 
 static void check_schedule(const struct check *c)
@@ -155,6 +160,7 @@ static void check_mesh(const struct check *c)
     if (pp > layers)
         complain(c, c->s->lines.mesh.pp, "pp %d stages need a layer each, layers is %d", pp,
                  layers);
+    check_tensor(c);
     check_ranks(c);
     check_schedule(c);
     if (pp <= layers && settings_chunks(c->s) > layers)
@@ -278,6 +284,22 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
     check_data(&c);
     check_phases(&c);
     return p->n == before;
+}
+
+struct mesh_shape settings_mesh(const struct settings *s)
+{
+    const struct mesh_knobs *m = &s->mesh;
+    return (struct mesh_shape){m->dp, m->pp, m->tp, 1, s->run.schedule == SCHEDULE_DUALPIPE};
+}
+
+struct mesh_limits settings_limits(const struct settings *s)
+{
+    const struct model_knobs *m = &s->model;
+    return (struct mesh_limits){.layers = m->layers,
+                                .heads = m->heads,
+                                .kv_heads = m->kv_heads,
+                                .ffn = m->ffn,
+                                .experts = m->experts ? m->experts : NO_EXPERTS};
 }
 
 struct dims settings_dims(const struct settings *s, int V)

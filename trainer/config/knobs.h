@@ -23,35 +23,36 @@
       "and trace.svg, predicted and measured; 0: none")                                \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed")
 
-#define MODEL_KNOBS(X)                                                                       \
-    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                         \
-    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                         \
-    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8") \
-    X(INT, experts, 0, 0, 4096,                                                              \
-      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")    \
-    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                     \
-    X(INT, expert_ffn, 0, 0, 262144,                                                         \
-      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")              \
-    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")            \
-    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")          \
-    X(REAL, balance, 0, 0, 10,                                                               \
-      "coefficient of the load-balance loss of the experts; 0: off")                         \
-    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                            \
-    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")      \
-    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")               \
-    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer")             \
-    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                      \
-    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                  \
-    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights")                  \
-    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                   \
-    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                     \
-    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                    \
-    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")   \
+#define MODEL_KNOBS(X)                                                                        \
+    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                          \
+    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                          \
+    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")  \
+    X(INT, experts, 0, 0, 4096,                                                               \
+      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")     \
+    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                      \
+    X(INT, expert_ffn, 0, 0, 262144,                                                          \
+      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")               \
+    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")             \
+    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")           \
+    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off") \
+    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                             \
+    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")       \
+    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")                \
+    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer")              \
+    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                       \
+    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                   \
+    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights")                   \
+    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                    \
+    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                      \
+    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                     \
+    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")    \
     X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights")
 
 #define MESH_KNOBS(X)                                                                          \
     X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / pp")                          \
     X(INT, pp, 1, 1, 1024, "pipeline stages")                                                  \
+    X(INT, tp, 1, 1, 64,                                                                       \
+      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")             \
     X(INT, directions, 2, 1, 2,                                                                \
       "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 " \
       "saves memory on serial and 1f1b")                                                       \

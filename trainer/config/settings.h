@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "comm/base/die.h"
+#include "comm/mesh.h"
 #include "model/dims.h"
 #include "trainer/config/knobs.h"
 
@@ -111,6 +112,10 @@ int settings_chunks(const struct settings *s);
 /* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is empty, -1 when it is no list
  * of whole numbers. */
 int settings_split(const struct settings *s, int *layers, int room);
+
+/* The mesh wished for, and what the model allows but for the vocabulary. dp 0: as many as there are ranks for. */
+struct mesh_shape settings_mesh(const struct settings *s);
+struct mesh_limits settings_limits(const struct settings *s);
 
 /* dims of the model for a vocabulary of V, after settings_check. */
 struct dims settings_dims(const struct settings *s, int V);

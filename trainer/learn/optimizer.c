@@ -64,6 +64,33 @@ static void bucket_slices(struct optimizer *o, struct bucket *b, bool placed)
     }
 }
 
+/* Calls visit for every tensor of which the ranks of tp have a part of the gradient each. */
+static void each_part(struct optimizer *o, void (*visit)(float *part, float *grad, size_t n))
+{
+    float *part = o->parts;
+    for (int k = 0; k < o->actor->n_local; k++) {
+        const struct local *l = &o->actor->local[k];
+        for (int i = 0; i < l->params.n; i++) {
+            const struct param *p = &l->params.p[i];
+            for (int s = 0; p->cut == CUT_NONE_PART && s < 2 && l->grad[s]; s++) {
+                visit(part, l->grad[s] + p->offset, p->n);
+                part += p->n;
+            }
+        }
+    }
+}
+
+static size_t parts_count(const struct optimizer *o)
+{
+    const struct actor *a = o->actor;
+    size_t n = 0;
+    for (int k = 0; k < a->n_local; k++) {
+        const struct param_list *l = &a->local[k].params;
+        for (int i = 0; i < l->n; i++) n += l->p[i].cut == CUT_NONE_PART ? l->p[i].n : 0;
+    }
+    return n * (size_t)(a->n_local == 1 ? a->sums : 1);
+}
+
 static void optimizer_place(struct optimizer *o)
 {
     size_t largest = 0, R = (size_t)o->members;
@@ -85,6 +112,9 @@ static void optimizer_place(struct optimizer *o)
     }
     o->scratch = arena_take_n(a, largest * R, sizeof(float));
     o->remote = arena_take_n(a, o->actor->dims.tied ? largest : 0, sizeof(float));
+    size_t parts = o->actor->mesh->tp > 1 ? parts_count(o) : 0;
+    o->parts = arena_take_n(a, parts, sizeof(float));
+    o->parts_scratch = arena_take_n(a, parts + (size_t)o->actor->mesh->tp, sizeof(float));
 }
 
 void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me)
@@ -248,8 +278,30 @@ static void ties_reduce(struct optimizer *o)
     }
 }
 
+static void part_take(float *part, float *grad, size_t n)
+{
+    memcpy(part, grad, n * sizeof *part);
+}
+
+static void part_give(float *part, float *grad, size_t n)
+{
+    memcpy(grad, part, n * sizeof *part);
+}
+
+/* Gains of all heads, of which every rank of tp has seen some: in one message, and before anything else is added, so that
+ * every schedule forms the same sums. */
+static void parts_reduce(struct optimizer *o)
+{
+    const struct mesh *m = o->actor->mesh;
+    if (m->tp == 1) return;
+    each_part(o, part_take);
+    coll_all_reduce(o->parts, parts_count(o), 1, o->parts_scratch, m->tensor);
+    each_part(o, part_give);
+}
+
 void optimizer_reduce(struct optimizer *o)
 {
+    parts_reduce(o);
     for (int k = 0; k < o->actor->n_local; k++) {
         struct local *l = &o->actor->local[k];
         if (l->grad[1]) add_into(l->grad[0], l->grad[1], l->params.total);
@@ -265,16 +317,33 @@ void optimizer_reduce(struct optimizer *o)
 /* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are small. */
 static const double SQUARE_UNIT = 1048576; /* 2^20 */
 
+/* What several ranks of tp hold alike is counted, and saved, by the first of them. */
+static bool is_first_holder(const struct optimizer *o, const struct param *p)
+{
+    bool alike = p->cut == CUT_NONE || p->cut == CUT_NONE_PART || p->cut == CUT_EXPERTS;
+    return !alike || o->actor->mesh->t == 0;
+}
+
+struct norm {
+    const struct optimizer *o;
+    struct exact_sum sum;
+};
+
+static void piece_norm(void *ctx, struct bucket *b, struct piece s)
+{
+    struct norm *n = ctx;
+    if (!is_first_holder(n->o, s.param)) return;
+    for (size_t i = s.at; i < s.at + (s.hi - s.lo); i++)
+        exact_add(&n->sum, (double)b->grad[i] * (double)b->grad[i] * SQUARE_UNIT);
+}
+
 double optimizer_norm(struct optimizer *o, MPI_Comm world)
 {
-    struct exact_sum s = {0};
-    for (int i = 0; i < o->n_buckets; i++) {
-        const struct bucket *b = &o->bucket[i];
-        for (size_t j = 0; !b->tied_copy && j < b->mine_n; j++)
-            exact_add(&s, (double)b->grad[j] * (double)b->grad[j] * SQUARE_UNIT);
-    }
-    coll_exact_sum(&s, 1, world);
-    return sqrt(exact_value(&s) / SQUARE_UNIT);
+    struct norm n = {.o = o};
+    for (int i = 0; i < o->n_buckets; i++)
+        if (!o->bucket[i].tied_copy) bucket_pieces(&o->bucket[i], piece_norm, &n);
+    coll_exact_sum(&n.sum, 1, world);
+    return sqrt(exact_value(&n.sum) / SQUARE_UNIT);
 }
 
 /* --- updating --- */
@@ -307,24 +376,32 @@ void optimizer_step(struct optimizer *o, struct adamw h)
 /* --- checkpoint slices --- */
 
 struct slicing {
+    const struct optimizer *o;
     struct slice *out;
     int n, what;
 };
 
+/* A slice for each stretch of the whole tensor that the piece covers. */
 static void slice_add(struct slicing *c, const char *prefix, struct piece s, float *data)
 {
     const char *tensor = s.param->tied_copy ? "embed" : s.param->name;
-    if (c->out) {
+    struct stretch at[PARAM_STRETCHES];
+    int n = param_stretches(s.param, s.lo, s.hi, at);
+    data += s.at;
+    for (int i = 0; i < n; i++, c->n++) {
+        size_t count = stretch_count(&at[i]);
+        if (!c->out) continue;
         struct slice *t = &c->out[c->n];
-        *t = (struct slice){.n = s.param->n, .lo = s.lo, .hi = s.hi, .data = data + s.at};
+        *t = (struct slice){.n = s.param->whole, .at = at[i], .data = data};
         snprintf(t->name, sizeof t->name, "%s/%s", prefix, tensor);
+        data += count;
     }
-    c->n++;
 }
 
 static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 {
     const struct slicing *c = ctx;
+    if (c->what == SLICES_SAVE && !is_first_holder(c->o, s.param)) return;
     slice_add(ctx, "model", s, b->master);
     if (c->what == SLICES_READ_MODEL) return;
     slice_add(ctx, "adam_m", s, b->m);
@@ -334,7 +411,7 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 
 int optimizer_slices(struct optimizer *o, struct slice *out, int what)
 {
-    struct slicing c = {out, 0, what};
+    struct slicing c = {o, out, 0, what};
     for (int i = 0; i < o->n_buckets; i++)
         if (what != SLICES_SAVE || !o->bucket[i].tied_copy)
             bucket_pieces(&o->bucket[i], piece_slices, &c);

@@ -29,7 +29,8 @@ struct optimizer {
     int n_buckets;
     struct bucket bucket[MAX_BUCKETS];
     float *scratch, *remote;
-    long updates; /* optimizer steps done since the state was last reset */
+    float *parts, *parts_scratch; /* gradients to be summed over tp */
+    long updates;                 /* optimizer steps done since the state was last reset */
     struct arena arena;
 };
 

@@ -109,6 +109,7 @@ static void run_reference(struct learner *l, int micro_batches)
 static void collect_loss(struct learner *l, struct step_stats *s)
 {
     struct loss *loss = &l->actor->loss;
+    if (l->actor->mesh->t > 0) memset(loss->sum, 0, sizeof loss->sum); /* the first of tp says it */
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
     MPI_OK(
         MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
@@ -236,6 +237,6 @@ void learner_score(struct learner *l, const struct step_job *job,
     loss_reset(&a->loss, LOSS_REFERENCE);
     actor_run(a, micro_batches, true, NULL);
     for (int m = 0; m < micro_batches; m++)
-        if (actor_has_head(a, m))
+        if (a->mesh->t == 0 && actor_has_head(a, m))
             report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);
 }

@@ -21,7 +21,7 @@ static struct mesh mesh_at(const struct settings *s, int d, int p)
     return (struct mesh){.dp = s->mesh.dp,
                          .pp = s->mesh.pp,
                          .ep = 1,
-                         .tp = 1,
+                         .tp = s->mesh.tp,
                          .d = d,
                          .p = p,
                          .mirrored = mirrored,
@@ -43,7 +43,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p
     const struct settings *s = job->settings;
     const struct extent *e = &job->extent;
     struct mesh mesh = mesh_at(s, d, p);
-    struct world w = {.size = s->mesh.dp * s->mesh.pp, .rank = mesh_rank(&mesh, d, p)};
+    struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp, .rank = mesh_rank(&mesh, d, p)};
     struct dims dims = settings_dims(s, job->vocabulary);
     struct actor a;
     struct learner l;

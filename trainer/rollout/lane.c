@@ -116,9 +116,7 @@ static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
 static void launch(struct rollout *r, struct lane *l, int i)
 {
     struct wave *w = &l->wave[i];
-    p2p_wait(r->p2p, w->sent[0]);
-    p2p_wait(r->p2p, w->sent[1]);
-    w->sent[0] = w->sent[1] = TICKET_NONE;
+    wave_reuse(r, w);
     /* releases booked by lane_returned stay in front */
     w->head->wave = i;
     w->head->rows = w->head->sampled = w->head->end = 0;

@@ -94,6 +94,7 @@ struct rollout {
     bool *mine;
     int max_answers, max_new;
     struct dispatch *dispatch;
+    unsigned char *order;              /* follow.c; NULL without tensor parallelism */
     int *gather_count, *gather_offset; /* (world size) */
     int *gather_send, *gather_all;     /* words */
     struct arena arena;
@@ -107,7 +108,20 @@ enum {
     TAG_GIVE = 8
 }; /* + the receiver's number, or direction */
 
+/* follow.c: several ranks that share a stage */
+void follow_place(struct rollout *r, struct arena *a);
+bool follow_is_first(const struct rollout *r);
+/* The first rank: this wave is about to run here; this was the last. Collective over the ranks of the stage, as follow_run. */
+void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w);
+void follow_tell_end(struct rollout *r);
+/* The other ranks, for the whole job. */
+void follow_run(struct rollout *r);
+
 /* wave.c: every stage */
+/* Waits until what the wave last sent is gone. */
+void wave_reuse(struct rollout *r, struct wave *w);
+/* Activations from the stage before, into l->act_in. */
+void wave_receive(struct rollout *r, struct lane *l, const struct wave *w);
 void wave_events(struct rollout *r, struct lane *l, const struct wave *w);
 /* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or sampled tokens to the first. */
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in);

@@ -41,7 +41,8 @@ static void lane_place_cache(struct lane *l, const struct actor *a, struct arena
     int slots = l->n_waves * l->wave_slots + l->max_groups;
     int per_sequence = (a->dims.max_context + KV_BLOCK - 1) / KV_BLOCK;
     enum arena_kind before = arena_kind(ar, ARENA_CACHES);
-    cache_place(&l->cache, &a->dims, a->ops, l->local->span.count, slots, slots * per_sequence,
+    struct dims share = dims_share(&a->dims);
+    cache_place(&l->cache, &share, a->ops, l->local->span.count, slots, slots * per_sequence,
                 a->dims.max_context, ar);
     arena_kind(ar, before);
 }
@@ -101,6 +102,7 @@ static void rollout_place(struct rollout *r)
     r->gather_send = arena_take_n(a, words, sizeof(int));
     r->gather_all = arena_take_n(a, words, sizeof(int));
     dispatch_place(&r->dispatch, r, a);
+    follow_place(r, a);
 }
 
 /* Which of the chunks on its rank. */
@@ -260,7 +262,7 @@ static void turn(struct rollout *r)
     turn_alone(r);
 }
 
-static void run_all(struct rollout *r)
+static void lead(struct rollout *r)
 {
     dispatch_start(r);
     for (int i = 0; i < r->lanes; i++) lane_open(r, &r->lane[i]);
@@ -268,8 +270,17 @@ static void run_all(struct rollout *r)
         watchdog_feed();
         turn(r);
     }
-    for (int i = 0; i < r->lanes; i++) lane_close(r, &r->lane[i]);
     dispatch_close(r);
+    follow_tell_end(r);
+}
+
+static void run_all(struct rollout *r)
+{
+    if (follow_is_first(r))
+        lead(r);
+    else
+        follow_run(r);
+    for (int i = 0; i < r->lanes; i++) lane_close(r, &r->lane[i]);
     die_place(NULL);
 }
 

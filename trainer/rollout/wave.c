@@ -21,8 +21,7 @@ static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
                         struct sampled *out)
 {
     const struct rollout_job *j = r->job;
-    const struct actor *a = r->actor;
-    int V = a->dims.V, n = w->head->sampled;
+    int V = r->actor->dims.V, n = w->head->sampled;
     for (int t = 0; t < n; t++) {
         const struct wave_row *row = &w->row[t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)row->question, (uint32_t)row->sample,
@@ -31,7 +30,8 @@ static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
                                     rng_uniform(j->seed, at), l->scratch);
     }
     float inv = j->sampling.temperature > 0 ? 1 / j->sampling.temperature : 1;
-    a->ops->logprob_forward(l->logp, l->entropy, l->logits, l->target, inv, n, V);
+    struct decode_logits drawn = {n, l->number, l->logits, l->target, inv};
+    chunk_logprob(l->local->model, &drawn, l->logp, l->entropy);
     for (int t = 0; t < n; t++) out[t] = (struct sampled){l->target[t], l->logp[t]};
 }
 
@@ -47,7 +47,7 @@ static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
     struct sampled *out = l->first ? l->back : l->out + (size_t)i * (size_t)l->wave_slots;
     if (!l->first) p2p_wait(r->p2p, l->out_sent[i]);
     sample_rows(r, l, w, out);
-    if (!l->first)
+    if (!l->first && follow_is_first(r))
         l->out_sent[i] = p2p_send(r->p2p, l->head_rank, TAG_BACK + l->dir, out, wave_back_bytes(w));
 }
 
@@ -55,12 +55,14 @@ static void send_on(struct rollout *r, struct lane *l, struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
     int to = l->next_number;
-    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + to, w->head, l->head_bytes);
+    if (follow_is_first(r))
+        w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + to, w->head, l->head_bytes);
     w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + to, w->act, bytes);
 }
 
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
 {
+    follow_tell(r, l, w);
     wave_events(r, l, w);
     for (int t = 0; t < w->head->rows; t++) {
         l->row_pos[t] = w->row[t].pos;
@@ -78,6 +80,19 @@ void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
         send_on(r, l, w);
 }
 
+void wave_reuse(struct rollout *r, struct wave *w)
+{
+    p2p_wait(r->p2p, w->sent[0]);
+    p2p_wait(r->p2p, w->sent[1]);
+    w->sent[0] = w->sent[1] = TICKET_NONE;
+}
+
+void wave_receive(struct rollout *r, struct lane *l, const struct wave *w)
+{
+    size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
+}
+
 static void wave_copy(struct lane *l, struct wave *to, const struct wave *from)
 {
     memcpy(to->head, from->head, l->head_bytes);
@@ -87,9 +102,7 @@ void wave_arrived(struct rollout *r, struct lane *l)
 {
     struct wave *in = &l->incoming;
     struct wave *w = &l->wave[in->head->wave];
-    p2p_wait(r->p2p, w->sent[0]);
-    p2p_wait(r->p2p, w->sent[1]);
-    w->sent[0] = w->sent[1] = TICKET_NONE;
+    wave_reuse(r, w);
     wave_copy(l, w, in);
     if (w->head->end) {
         l->in = TICKET_NONE;
@@ -97,8 +110,7 @@ void wave_arrived(struct rollout *r, struct lane *l)
         l->done = true;
         return;
     }
-    size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
+    wave_receive(r, l, w);
     l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes);
     wave_run(r, l, w, l->act_in);
 }

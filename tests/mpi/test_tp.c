@@ -1,0 +1,419 @@
+/* ranks: 2 4 8 */
+/* Tensor parallelism equals one rank, within the rounding that its sums may differ by: a product whose inner sum is cut over tp
+ * ranks is added in another order, in fp32, and rounded once. Stated bounds: two optimizer steps in fp32 give losses and
+ * gradient norms within 1e-5 (relative) and weights within 1e-5; in bf16, where a sum that rounds the other way
+ * is 2^-9 off, losses within 2e-3, norms and weights within 0.03. The same mesh gives the same bits, run after run and
+ * schedule by schedule. */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include "trainer/checkpoint/files.h"
+
+enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
+
+static struct world alone;
+static struct small_batch batch[STEPS];
+
+struct variant {
+    const char *name, *model;
+    enum precision precision;
+    enum loss_kind kind;
+    float kl, temperature;
+};
+
+static const struct variant variants[] = {
+    {"fp32 sft", "qk_norm: true, qkv_bias: true", PRECISION_FP32, LOSS_SFT, 0, 1},
+    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, LOSS_GRPO, 0.1f, 0.8f},
+    {"bf16 grpo", "qk_norm: true, tied: true", PRECISION_BF16, LOSS_GRPO, 0, 1},
+    {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, LOSS_SFT, 0,
+     1},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+struct mesh_case {
+    int dp, pp, tp, schedule;
+};
+
+/* What two steps led to. */
+struct outcome {
+    struct step_stats stats[STEPS];
+    float *weights;
+    size_t n;
+    bool agree;
+};
+
+static struct small_shape shape_of(const struct variant *v, struct mesh_case m)
+{
+    return (struct small_shape){.model = v->model,
+                                .precision = v->precision,
+                                .dp = m.dp,
+                                .pp = m.pp,
+                                .tp = m.tp,
+                                .kv_heads = 4,
+                                .schedule = m.schedule,
+                                .max_context = CONTEXT,
+                                .micro_batch_tokens = 64,
+                                .micro_batches = MICRO_BATCHES / m.dp,
+                                .reference = v->kl > 0};
+}
+
+static void run(struct outcome *o, const struct world *w, const struct variant *v,
+                struct mesh_case m)
+{
+    struct small t;
+    small_make(&t, w, shape_of(v, m));
+    for (int s = 0; s < STEPS; s++) {
+        struct step_job job = small_job(&batch[s], v->kind);
+        job.grpo.kl = v->kl;
+        job.use_reference = v->kl > 0;
+        job.inv_temperature = 1 / v->temperature;
+        learner_step(&t.learner, &job, &o->stats[s]);
+    }
+    o->weights = small_weights(&t, w, &o->n, &o->agree);
+    small_free(&t);
+}
+
+/* Every mesh of this world that cuts layers; meshes that differ in their schedule only stand together. */
+static int meshes_make(struct mesh_case *out)
+{
+    int n = 0, size = ck_world.size;
+    for (int tp = 2; tp <= 4; tp *= 2)
+        for (int pp = 1; pp <= 4 && size % tp == 0; pp *= 2) {
+            int dp = size / tp / pp;
+            if (dp * tp * pp != size) continue;
+            out[n++] = (struct mesh_case){dp, pp, tp, pp == 1 ? SCHEDULE_SERIAL : SCHEDULE_1F1B};
+            if (pp > 1) out[n++] = (struct mesh_case){dp, pp, tp, SCHEDULE_DUALPIPE};
+        }
+    return n;
+}
+
+static const char *mesh_text(const struct variant *v, const struct mesh_case *m)
+{
+    static const char *const schedule[] = {"auto", "serial", "1f1b", "dualpipe"};
+    static char text[128];
+    snprintf(text, sizeof text, "%s on dp %d x pp %d x tp %d %s", v->name, m->dp, m->pp, m->tp,
+             schedule[m->schedule]);
+    return text;
+}
+
+/* --- comparing --- */
+
+/* Relative; a loss of GRPO is a small difference of large terms, so below 1 it is absolute. */
+static double apart(double a, double b)
+{
+    return fabs(a - b) / fmax(fabs(b), 1);
+}
+
+static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
+                     const char *what)
+{
+    bool fp32 = v->precision == PRECISION_FP32;
+    double loss_limit = fp32 ? 1e-5 : 2e-3, limit = fp32 ? 1e-5 : 0.03;
+    for (int s = 0; s < STEPS; s++) {
+        const struct step_stats *x = &a->stats[s], *y = &b->stats[s];
+        ck_all(apart(x->loss, y->loss) < loss_limit, "%s step %d: loss %.9g, not %.9g", what, s,
+               x->loss, y->loss);
+        ck_all(apart(x->grad_norm, y->grad_norm) < limit, "%s step %d: norm %.9g, not %.9g", what,
+               s, x->grad_norm, y->grad_norm);
+        ck_all(apart(x->entropy, y->entropy) < loss_limit, "%s step %d: entropy %.9g, not %.9g",
+               what, s, x->entropy, y->entropy);
+        ck_all(x->tokens == y->tokens, "%s: %ld tokens, not %ld", what, x->tokens, y->tokens);
+    }
+    double d = small_apart(a->weights, b->weights, b->n);
+    ck_all(a->n == b->n && d < limit, "%s: weights differ by up to %g", what, d);
+}
+
+static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
+{
+    for (int s = 0; s < STEPS; s++)
+        ck_all(memcmp(&a->stats[s].loss, &b->stats[s].loss, sizeof(double)) == 0 &&
+                   memcmp(&a->stats[s].grad_norm, &b->stats[s].grad_norm, sizeof(double)) == 0,
+               "%s step %d: loss %.17g and %.17g, norm %.17g and %.17g", what, s, a->stats[s].loss,
+               b->stats[s].loss, a->stats[s].grad_norm, b->stats[s].grad_norm);
+    ck_all(memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
+           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
+}
+
+/* Ranks branch on the numbers of a step, and what two of them hold of a tensor must be the same. */
+static void same_on_all_ranks(const struct outcome *o, const char *what)
+{
+    double mine[2] = {o->stats[0].grad_norm, o->stats[1].loss}, first[2] = {mine[0], mine[1]};
+    MPI_OK(MPI_Bcast(first, 2, MPI_DOUBLE, 0, ck_world.comm));
+    ck_all(memcmp(mine, first, sizeof mine) == 0, "%s: norms differ between ranks", what);
+    ck_all(o->agree, "%s: ranks hold different weights", what);
+}
+
+static void compare_variant(const struct variant *v)
+{
+    struct mesh_case mesh[MESHES];
+    struct outcome one, o, before = {0};
+    int n = meshes_make(mesh);
+    run(&one, &alone, v, (struct mesh_case){1, 1, 1, SCHEDULE_SERIAL});
+    for (int i = 0; i < n; i++) {
+        const char *what = mesh_text(v, &mesh[i]);
+        run(&o, &ck_world, v, mesh[i]);
+        same_on_all_ranks(&o, what);
+        close_to(&o, &one, v, what);
+        if (mesh[i].schedule == SCHEDULE_DUALPIPE) same_bits(&o, &before, what);
+        free(before.weights);
+        before = o;
+    }
+    run(&o, &ck_world, v, mesh[n - 1]);
+    same_bits(&o, &before, "a second run");
+    free(o.weights);
+    free(before.weights);
+    free(one.weights);
+}
+
+START_TEST(equals_one_rank)
+{
+    small_world_make(&alone);
+    for (int i = 0; i < VARIANTS; i++) compare_variant(&variants[i]);
+    small_world_free(&alone);
+}
+END_TEST
+
+/* --- on-policy --- */
+
+enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
+static const int prompt_length[QUESTIONS] = {1, 18, 16};
+
+struct answers {
+    int n[ANSWERS], token[ANSWERS][MAX_NEW];
+    float logp[ANSWERS][MAX_NEW];
+};
+
+static int prompt[QUESTIONS][SMALL_CONTEXT];
+static struct question question[QUESTIONS];
+
+static void questions_make(void)
+{
+    for (int q = 0; q < QUESTIONS; q++) {
+        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
+        question[q] = (struct question){prompt[q], prompt_length[q]};
+    }
+}
+
+static void answer(struct answers *out, struct rollout *r, float temperature, uint32_t step)
+{
+    struct rollout_job j = {.question = question,
+                            .questions = QUESTIONS,
+                            .samples = SAMPLES,
+                            .max_new = MAX_NEW,
+                            .sampling = {.temperature = temperature, .top_p = 1},
+                            .eos = SMALL_EOS,
+                            .sampleable = SMALL_V - 2,
+                            .seed = 9,
+                            .purpose = RNG_SAMPLE,
+                            .step = step};
+    const struct answer *a = rollout_run(r, &j, NULL);
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < ANSWERS; i++) {
+        out->n[i] = a[i].n;
+        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
+        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
+    }
+}
+
+/* The answers as what a step learns from. */
+static struct step_job learn_from(const struct answers *a, float temperature)
+{
+    static struct small_batch b;
+    b.n = ANSWERS;
+    for (int i = 0; i < ANSWERS; i++) {
+        const struct question *q = &question[i / SAMPLES];
+        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
+        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
+        b.weight[i] = 1.0f / 150;
+        b.sequence[i] = (struct sequence){.n_prompt = q->n,
+                                          .n = q->n + a->n[i],
+                                          .token = b.token[i],
+                                          .logp = a->logp[i],
+                                          .advantage = i % 3 == 0 ? -1 : 0.7f};
+    }
+    struct step_job job = small_job(&b, LOSS_GRPO);
+    job.inv_temperature = 1 / temperature;
+    return job;
+}
+
+/* Two rounds of sampling and learning; the answers of the second, which the first has changed, go to `out`. */
+static void sample_and_learn(struct answers *out, const struct variant *v, struct mesh_case m)
+{
+    struct small t;
+    struct step_stats stats;
+    const char *what = mesh_text(v, &m);
+    struct small_shape shape = shape_of(v, m);
+    shape.decode_slots = 5;
+    shape.decode_waves = m.pp > 1 ? 2 : 0;
+    small_make(&t, &ck_world, shape);
+    struct rollout *r = rollout_new(&t.actor, &ck_world, ANSWERS, MAX_NEW);
+    for (uint32_t round = 0; round < 2; round++) {
+        answer(out, r, v->temperature, round);
+        struct step_job learn = learn_from(out, v->temperature);
+        learner_step(&t.learner, &learn, &stats);
+        ck_all(stats.max_deviation == 0, "%s, round %u: deviation %g", what, round,
+               stats.max_deviation);
+        ck_all(stats.tokens > ANSWERS && stats.grad_norm > 1e-4, "%s: norm %g", what,
+               stats.grad_norm);
+    }
+    struct step_job again = learn_from(out, v->temperature);
+    learner_step(&t.learner, &again, &stats); /* the weights have moved: now it shows */
+    ck_all(stats.max_deviation > 1e-4, "%s: still %g", what, stats.max_deviation);
+    rollout_free(r);
+    small_free(&t);
+}
+
+/* P2; and answers do not depend on how the rest of the mesh is shaped, nor on the schedule (P3). */
+START_TEST(ratio_is_one)
+{
+    struct mesh_case mesh[MESHES];
+    static struct answers a, first;
+    int n = meshes_make(mesh);
+    questions_make();
+    for (int i = 0; i < VARIANTS; i += ck_world.size > 4 ? VARIANTS : 2)
+        for (int k = 0; k < n; k++) {
+            bool another = k > 0 && mesh[k].tp == mesh[k - 1].tp && mesh[k].dp == mesh[k - 1].dp;
+            sample_and_learn(&a, &variants[i], mesh[k]);
+            if (another)
+                ck_all(memcmp(&a, &first, sizeof a) == 0, "%s: other answers",
+                       mesh_text(&variants[i], &mesh[k]));
+            first = a;
+        }
+}
+END_TEST
+
+/* --- checkpoints --- */
+
+static char folder[64];
+
+static void make_folder(void)
+{
+    if (ck_world.rank == 0) {
+        strcpy(folder, "/tmp/duet_tp_XXXXXX");
+        if (!mkdtemp(folder)) perror(folder);
+    }
+    MPI_OK(MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, ck_world.comm));
+}
+
+static void remove_folder(void)
+{
+    MPI_OK(MPI_Barrier(ck_world.comm));
+    if (ck_world.rank != 0) return;
+    struct failure f = {0};
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[PATH_BYTES];
+        path_make(path, "%s/%s", folder, e->d_name);
+        if (e->d_name[0] != '.' && unlink(path) != 0) folder_remove(path, &f);
+    }
+    if (d) closedir(d);
+    folder_remove(folder, &f);
+}
+
+static struct slice *slices_of(struct small *t, int what, int *n)
+{
+    *n = optimizer_slices(&t->optimizer, NULL, what);
+    struct slice *s = calloc((size_t)*n + 1, sizeof *s);
+    optimizer_slices(&t->optimizer, s, what);
+    return s;
+}
+
+static void save(struct small *t, const struct world *w, long step)
+{
+    int n;
+    struct slice *s = slices_of(t, SLICES_SAVE, &n);
+    struct checkpoint_writer *c = checkpoint_writer_new(w, folder, s, n, 9, false);
+    checkpoint_save(c, step, NULL, NULL, NULL, false);
+    checkpoint_writer_free(c);
+    free(s);
+}
+
+/* Opens checkpoint `step` and overwrites masters and moments with it. */
+static void load(struct small *t, const struct world *w, long step)
+{
+    int n;
+    char path[PATH_BYTES];
+    struct checkpoint c;
+    struct problems p = {0};
+    path_make(path, "%s/step-%08ld", folder, step);
+    bool open = checkpoint_open(&c, path, w, &p);
+    INVARIANT(open, "%s", p.n ? p.text[0] : "?");
+    struct slice *s = slices_of(t, SLICES_READ, &n);
+    for (int i = 0; i < n; i++) memset(s[i].data, 0xff, stretch_count(&s[i].at) * sizeof(float));
+    bool ok = checkpoint_read(&c, s, n, &p);
+    INVARIANT(ok, "%s", p.n ? p.text[0] : "?");
+    checkpoint_close(&c);
+    free(s);
+}
+
+/* All state of the optimizer, as this rank holds it. */
+static float *state_of(struct small *t, size_t *n)
+{
+    int slices;
+    struct slice *s = slices_of(t, SLICES_READ, &slices);
+    *n = 0;
+    for (int i = 0; i < slices; i++) *n += stretch_count(&s[i].at);
+    float *all = malloc(*n * sizeof *all + 1), *to = all;
+    for (int i = 0; i < slices; to += stretch_count(&s[i++].at))
+        memcpy(to, s[i].data, stretch_count(&s[i].at) * sizeof *to);
+    free(s);
+    return all;
+}
+
+/* From a mesh to another one and back: every bit of masters and moments. */
+static void there_and_back(const struct variant *v, struct mesh_case m, const struct world *w,
+                           struct mesh_case other)
+{
+    struct small a, b;
+    struct step_stats stats;
+    size_t n, n_back;
+    char what[160];
+    snprintf(what, sizeof what, "%s", mesh_text(v, &m));
+    make_folder();
+    small_make(&a, &ck_world, shape_of(v, m));
+    struct step_job job = small_job(&batch[0], LOSS_SFT);
+    learner_step(&a.learner, &job, &stats);
+    float *state = state_of(&a, &n);
+    save(&a, &ck_world, 1);
+    small_make(&b, w, shape_of(v, other));
+    load(&b, w, 1);
+    if (w->size > 1 || ck_world.rank == 0) save(&b, w, 2);
+    MPI_OK(MPI_Barrier(ck_world.comm));
+    load(&a, &ck_world, 2);
+    float *back = state_of(&a, &n_back);
+    ck_all(n == n_back && memcmp(state, back, n * sizeof *back) == 0, "%s to dp %d x pp %d x tp %d",
+           what, other.dp, other.pp, other.tp);
+    free(state);
+    free(back);
+    small_free(&a);
+    small_free(&b);
+    remove_folder();
+}
+
+START_TEST(any_mesh_reads_any)
+{
+    struct mesh_case mesh[MESHES], plain = {ck_world.size, 1, 1, SCHEDULE_SERIAL};
+    struct mesh_case one = {1, 1, 1, SCHEDULE_SERIAL};
+    int n = meshes_make(mesh);
+    small_world_make(&alone);
+    for (int i = 0; i < n; i += ck_world.size > 4 ? 3 : 1) {
+        const struct variant *v = &variants[i % VARIANTS];
+        there_and_back(v, mesh[i], &alone, one);
+        there_and_back(v, mesh[i], &ck_world, plain);
+        there_and_back(v, mesh[i], &ck_world, mesh[(i + 1) % n]);
+        there_and_back(v, plain, &ck_world, mesh[i]);
+    }
+    small_world_free(&alone);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    const TTest *tests[] = {equals_one_rank, ratio_is_one, any_mesh_reads_any};
+    for (int s = 0; s < STEPS; s++)
+        small_batch_make(&batch[s], SEQUENCES, CONTEXT, 5 + (uint64_t)s);
+    return check_mpi_main("tp", tests, 3, argc, argv);
+}

@@ -1,0 +1,98 @@
+/* Stretches against the same said element by element, over all stretches of small matrices. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "trainer/checkpoint/stretch.h"
+
+enum { COLS = 5, ROWS = 4, N = COLS * ROWS, MOST = 2000 };
+
+static struct stretch all[MOST];
+static int count;
+
+static bool holds(const struct stretch *s, size_t x)
+{
+    if (x < s->lo || x >= s->hi) return false;
+    return s->run == 0 || (x - s->lo) % s->stride < s->run;
+}
+
+/* Index of x in s. */
+static size_t index_of(const struct stretch *s, size_t x)
+{
+    size_t n = 0;
+    for (size_t i = s->lo; i < x; i++) n += holds(s, i);
+    return n;
+}
+
+static void collect(void)
+{
+    count = 0;
+    for (size_t lo = 0; lo < N; lo++)
+        for (size_t hi = lo + 1; hi <= N; hi++)
+            for (size_t run = 0; run < COLS; run++) {
+                struct stretch s = {lo, hi, run, run ? COLS : 0};
+                if (stretch_valid(&s, N)) all[count++] = s;
+            }
+}
+
+START_TEST(valid_ones_are_whole_runs_within_rows)
+{
+    int runs = 0;
+    collect();
+    for (int i = 0; i < count; i++) runs += all[i].run > 0;
+    ck_assert_int_eq(count - runs, N * (N + 1) / 2);
+
+    ck_assert_int_eq(runs, (COLS * (COLS + 1) / 2 - 1) * ROWS * (ROWS + 1) / 2);
+    ck_assert(!stretch_valid(&(struct stretch){0, N + 1, 0, 0}, N));
+    ck_assert(!stretch_valid(&(struct stretch){3, 3, 0, 0}, N));
+    ck_assert(!stretch_valid(&(struct stretch){0, 6, 1, 6}, N));
+    ck_assert(!stretch_valid(&(struct stretch){0, 6, 5, 5}, N));
+}
+END_TEST
+
+START_TEST(counts)
+{
+    collect();
+    for (int i = 0; i < count; i++) ck_assert_uint_eq(stretch_count(&all[i]), index_of(&all[i], N));
+}
+END_TEST
+
+static bool same_elements(const struct stretch *a, const struct stretch *b)
+{
+    float from[N], to[N];
+    bool meet = false, ok = true;
+    for (size_t x = 0; x < N; x++) {
+        to[x] = -1;
+        if (holds(b, x)) from[index_of(b, x)] = (float)x;
+        meet = meet || (holds(a, x) && holds(b, x));
+    }
+    stretch_copy(to, a, from, b);
+    for (size_t x = 0; x < N; x++)
+        if (holds(a, x)) ok = ok && to[index_of(a, x)] == (holds(b, x) ? (float)x : -1);
+    return ok && meet == stretch_meets(a, b);
+}
+
+START_TEST(meeting_and_copying)
+{
+    collect();
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < count; k++)
+            if (!same_elements(&all[i], &all[k]))
+                ck_abort_msg("[%zu %zu %zu] and [%zu %zu %zu]", all[i].lo, all[i].hi, all[i].run,
+                             all[k].lo, all[k].hi, all[k].run);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("stretch");
+    TCase *c = tcase_create("stretch");
+    tcase_add_test(c, valid_ones_are_whole_runs_within_rows);
+    tcase_add_test(c, counts);
+    tcase_add_test(c, meeting_and_copying);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,62 @@
+#include "trainer/checkpoint/stretch.h"
+
+#include <string.h>
+
+bool stretch_valid(const struct stretch *s, size_t n)
+{
+    if (s->lo >= s->hi || s->hi > n) return false;
+    if (s->run == 0) return s->stride == 0;
+    if (s->stride <= s->run || s->stride > n || n % s->stride) return false;
+    if (s->hi - s->lo < s->run || (s->hi - s->lo - s->run) % s->stride) return false;
+    return s->lo % s->stride + s->run <= s->stride;
+}
+
+/* A run of a stretch, or the rest of one: elements [lo, hi), the first being the stretch's at-th. */
+struct run {
+    size_t lo, hi, at;
+};
+
+/* The first run of s that ends behind element x, from x on. */
+static bool run_from(const struct stretch *s, size_t x, struct run *r)
+{
+    size_t row = s->run && x > s->lo ? (x - s->lo) / s->stride : 0;
+    size_t length = s->run ? s->run : s->hi - s->lo, start = s->lo + row * s->stride;
+    if (s->run && x >= start + length) {
+        row++;
+        start += s->stride;
+    }
+    if (start >= s->hi || x >= s->hi) return false;
+    r->lo = x > start ? x : start;
+    r->hi = start + length;
+    r->at = row * length + (r->lo - start);
+    return true;
+}
+
+static bool columns_meet(const struct stretch *a, const struct stretch *b)
+{
+    size_t x = a->lo % a->stride, y = b->lo % b->stride;
+    bool rows = a->lo / a->stride <= (b->hi - 1) / a->stride &&
+                b->lo / b->stride <= (a->hi - 1) / b->stride;
+    return rows && x < y + b->run && y < x + a->run;
+}
+
+bool stretch_meets(const struct stretch *a, const struct stretch *b)
+{
+    struct run r;
+    if (a->hi <= b->lo || b->hi <= a->lo) return false;
+    if (a->run && b->run) return columns_meet(a, b);
+    if (b->run) return stretch_meets(b, a);
+    return run_from(a, b->lo, &r) && r.lo < b->hi;
+}
+
+void stretch_copy(float *to, const struct stretch *to_at, const float *from,
+                  const struct stretch *from_at)
+{
+    struct run a, b;
+    for (size_t x = 0; run_from(to_at, x, &a) && run_from(from_at, a.lo, &b);) {
+        x = b.lo;
+        if (b.lo >= a.hi) continue;
+        x = a.hi < b.hi ? a.hi : b.hi;
+        memcpy(to + a.at + (b.lo - a.lo), from + b.at, (x - b.lo) * sizeof *to);
+    }
+}

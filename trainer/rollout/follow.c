@@ -1,0 +1,81 @@
+/* Decoding with tensor parallelism. Which wave runs when is decided by one rank, the first of those that share a stage; it tells
+ * the others before each wave, so that all of them run the same waves in the same order, and every exchange within the stage
+ * meets. The others get their activations from the ranks with their own t of the stage before, and draw the same tokens
+ * from the same logits; only the first books them. */
+#include <string.h>
+#include "trainer/rollout/lane.h"
+
+/* Followed in memory by the head of the wave with its arrays, and the input tokens. */
+struct order {
+    int lane; /* on this rank; -1: this was all */
+};
+
+static size_t order_bytes(const struct rollout *r)
+{
+    size_t most = 0;
+    for (int i = 0; i < r->lanes; i++) {
+        const struct lane *l = &r->lane[i];
+        size_t bytes = l->head_bytes + (size_t)l->rows_max * sizeof(int);
+        if (bytes > most) most = bytes;
+    }
+    return sizeof(struct order) + most;
+}
+
+void follow_place(struct rollout *r, struct arena *a)
+{
+    if (r->actor->mesh->tp > 1) r->order = arena_take(a, order_bytes(r));
+}
+
+/* From the first rank to the others. */
+static void pass_on(struct rollout *r)
+{
+    struct exchange *x = r->actor->parallel.tp;
+    const size_t count[MAX_TP] = {order_bytes(r)}, offset[MAX_TP] = {0};
+    die_place("rollout: which wave comes next");
+    exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
+}
+
+bool follow_is_first(const struct rollout *r)
+{
+    return r->actor->mesh->t == 0;
+}
+
+void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w)
+{
+    if (r->actor->mesh->tp == 1 || !follow_is_first(r)) return;
+    unsigned char *to = r->order + sizeof(struct order);
+    *(struct order *)(void *)r->order = (struct order){l->number};
+    memcpy(to, w->head, l->head_bytes);
+    memcpy(to + l->head_bytes, w->token, (size_t)w->head->rows * sizeof(int));
+    pass_on(r);
+}
+
+void follow_tell_end(struct rollout *r)
+{
+    if (r->actor->mesh->tp == 1) return;
+    *(struct order *)(void *)r->order = (struct order){-1};
+    pass_on(r);
+}
+
+static void run_told(struct rollout *r, struct lane *l)
+{
+    const unsigned char *from = r->order + sizeof(struct order);
+    const struct wave_head *head = (const void *)from;
+    struct wave *w = &l->wave[head->wave];
+    wave_reuse(r, w);
+    memcpy(w->head, from, l->head_bytes);
+    memcpy(w->token, from + l->head_bytes, (size_t)w->head->rows * sizeof(int));
+    if (!l->first) wave_receive(r, l, w);
+    wave_run(r, l, w, l->first ? NULL : l->act_in);
+}
+
+void follow_run(struct rollout *r)
+{
+    for (;;) {
+        watchdog_feed();
+        pass_on(r);
+        int lane = ((const struct order *)(const void *)r->order)->lane;
+        if (lane < 0) return;
+        run_told(r, &r->lane[lane]);
+    }
+}
