@@ -126,7 +126,7 @@ static void load_settings(struct settings *s, const struct pack_options *o, stru
 {
     settings_defaults(s);
     if (!settings_load(s, o->args[0], o->sets.at, o->sets.n, p)) return;
-    settings_check(s, (s->mesh.dp > 0 ? s->mesh.dp : 1) * s->mesh.pp, p);
+    settings_check(s, (s->mesh.dp > 0 ? s->mesh.dp : 1) * s->mesh.pp * s->mesh.tp, p);
 }
 
 int cmd_pack(int argc, char **argv)

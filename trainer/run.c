@@ -136,12 +136,22 @@ static void print_memory(const struct run *r)
         (double)(r->arena.size + r->learner.arena.size) / mib);
 }
 
+/* Only now the vocabulary is known. */
+static void check_vocabulary(const struct run *r, struct problems *p)
+{
+    struct mesh_limits limits = settings_limits(&r->settings);
+    if (!r->tokenizer) return;
+    limits.vocabulary = tokenizer_size(r->tokenizer);
+    mesh_check(actor_mesh(&r->settings), r->world->size, &limits, p);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
     run_open_tokenizer(r, tokenizer_json, &p);
+    check_vocabulary(r, &p);
     r->source = source_open(&r->settings, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)

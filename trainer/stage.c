@@ -97,6 +97,12 @@ static bool step(void *self, const struct stage_pass *s)
     return pass_step(&a->open[s->op != PLAN_F]);
 }
 
+static double waited(void *self)
+{
+    const struct actor *a = self;
+    return a->parallel.tp ? exchange_waited(a->parallel.tp) : 0;
+}
+
 /* --- plans --- */
 
 struct plan_entry {
@@ -255,7 +261,9 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
                               .message_bytes = (size_t)a->T_max * (size_t)dims.C * ops->real_bytes,
                               .slots = max_mb > 0 ? slots_needed(a) : 1,
                               .begin = begin,
-                              .step = step};
+                              .step = step,
+                              .waited = waited,
+                              .in_turn = m->tp > 1};
     actor_place(a, with_reference);
 }
 

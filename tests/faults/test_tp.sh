@@ -1,0 +1,50 @@
+#!/bin/bash
+# test_tp.sh DUET: tensor parallelism. From the same weights, read by every mesh, two ranks a layer sample and learn on-policy
+# (P2: the ratio is exactly 1), the same answers on every mesh of the same tp; a run goes on with another tp than it began
+# with; a wrong tp is refused with the nearest meshes.
+. "${BASH_SOURCE%/*}/common.sh"
+base
+for mesh in 1x1x2 2x1x2 1x2x2; do
+    read -r dp pp tp <<<"${mesh//x/ }"
+    train $((dp * pp * tp)) "$mesh" --set "mesh.dp=$dp" --set "mesh.pp=$pp" --set "mesh.tp=$tp"
+    check "$mesh: exit 0" equal "$code" 0
+    check "$mesh: says its mesh" has err "mesh $dp x $pp x $tp (dp x pp x tp)"
+    check "$mesh: the ratio is exactly 1 at every step" equal "$(values "$mesh/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+    check "$mesh: steps learned something" test "$(values "$mesh/metrics.jsonl" grad_norm | grep -cvx '[0-]')" -ge 2
+    grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
+    check "$mesh: the first answers" equal "$(wc -l <"$mesh.first")" 16
+    check "$mesh: the first answers are those of 1x1x2, bit for bit" cmp 1x1x2.first "$mesh.first"
+done
+
+# one run of six steps with tp 2; from its second step on again, as it was and on other meshes, and back
+more=(--set phases.0.steps=6 --set checkpoint.every=2 --set checkpoint.keep=9)
+train 2 whole --set mesh.tp=2 "${more[@]}"
+check "whole: exit 0" equal "$code" 0
+# back_to STEP: as if the run had ended there
+back_to() {
+    for folder in run/checkpoints/step-*; do [[ $folder > run/checkpoints/step-$1 ]] && rm -r "$folder"; done
+    echo "step-$1" >run/checkpoints/latest
+}
+cp -r whole run
+back_to 00000002
+train 2 run --resume auto --set mesh.tp=2 "${more[@]}"
+check "taken up: from the second step" has err "going on from run/checkpoints/step-00000002"
+check "taken up: as the unbroken run" alike whole run
+back_to 00000002
+train 1 run --resume auto "${more[@]}"
+check "tp 2 -> tp 1: exit 0" equal "$code" 0
+check "tp 2 -> tp 1: from the second step" has err "going on from run/checkpoints/step-00000002"
+back_to 00000004
+train 4 run --resume auto --set mesh.tp=2 --set mesh.pp=2 "${more[@]}"
+check "tp 1 -> tp 2, pp 2: exit 0" equal "$code" 0
+check "tp 1 -> tp 2, pp 2: from the fourth step" has err "going on from run/checkpoints/step-00000004"
+check "the ratio is 1 at each of six steps" equal "$(values run/metrics.jsonl ratio/max_deviation)" $'0\n0\n0\n0\n0\n0'
+call "$duet" inspect run
+check "the last checkpoint is whole" has out "verified: whole"
+call "$duet" sample run --max-new 8 "1+2="
+check "the run answers on one rank" equal "$code" 0
+
+train 4 refused --set mesh.tp=4 --set model.kv_heads=2
+check "tp 4 of 2 key/value heads: exit 2" equal "$code" 2
+check "tp 4 of 2 key/value heads: named" has err "tp 4 does not divide kv_heads 2"
+finish
