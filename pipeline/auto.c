@@ -1,21 +1,25 @@
-/* The search: every named plan that fits; then plans by list scheduling (pipeline/list.h) under rules that are first drawn from
- * a family and then changed a little at a time, keeping what is not worse. Ranks decide by themselves, so what is searched is
- * small: how many micro-batches each chunk lets in, and seven habits a rank. All draws come from one seeded stream. */
+/* The search, for every placement: the best named plan that fits, and the best by list scheduling (pipeline/list.h) under rules that
+ * are first drawn from a family and then changed a little at a time, keeping what is not worse. Ranks decide by themselves, so
+ * what is searched there is small: how many micro-batches each chunk lets in, and seven habits a rank. Then what is near the
+ * best is improved row by row (pipeline/improve.h). All draws come from seeded streams. */
 #include "pipeline/auto.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/rng.h"
+#include "pipeline/improve.h"
 #include "pipeline/list.h"
 
-/* Of one placement: plans tried, and rows of them together. With 8 stages and 20 micro-batches that is a quarter of a second, half
- * of one for a vee. */
-enum { MOST_TRIES = 1600, MOST_ROWS = 1 << 20 };
-enum {
-    DRAWN = 4
-}; /* one in so many is drawn afresh, the first ones; the others are changed from the best so far */
-enum { AUTO_SEED = 1 };
+/* How much is tried: plans by rules, and steps of improving, so many a row, but all in all no more than so many rows. With 8 stages
+ * and 20 micro-batches either takes a quarter of a second. */
+static const struct effort {
+    int per_row, most_rows;
+} BY_RULES = {4, 1 << 20}, BY_STEPS = {12, 1 << 22};
+/* One in so many is drawn afresh, the first ones; the others are changed from the best so far. */
+enum { DRAWN = 4 };
+static const double NEAR = 1.1; /* of the best: what is further away is not improved */
+enum { SEED = 1 };
 static const double SAME = 1e-9; /* relative: not better */
 
 struct search {
@@ -24,7 +28,6 @@ struct search {
     struct sim sim;
     struct list_rule rule, best_rule;
     double best; /* makespan of best_rule */
-    double bound;
     struct rng_stream rng;
 };
 
@@ -178,25 +181,46 @@ static void try_changed(struct search *s)
     rule_copy(&s->best_rule, &s->rule, &s->plan);
 }
 
-static int tries_of(const struct plan *p)
+static int tries_of(struct effort e, const struct plan *p)
 {
-    int tries = MOST_ROWS / plan_room(p) / p->stages;
-    return tries < MOST_TRIES ? tries : MOST_TRIES;
+    int rows = plan_room(p) * p->stages, most = e.most_rows / rows;
+    return most / e.per_row > rows ? rows * e.per_row : most;
 }
 
-/* The best plan by rules, if it is better than `beat`. Takes the plan's rows from the search. */
-static bool search_rules(struct search *s, double beat, struct plan *found)
+/* The best plan by rules, or none (INFINITY). */
+static double search_rules(enum plan_place place, const struct auto_option *o, int stages,
+                           int micro_batches, struct plan *found)
 {
-    int tries = tries_of(&s->plan), n = 0;
-    s->best = INFINITY;
-    while (n < tries / DRAWN && better(s->bound, s->best)) try_drawn(s), n++;
-    while (n < tries && s->best < INFINITY && better(s->bound, s->best)) try_changed(s), n++;
-    if (!better(s->best, beat)) return false;
-    rule_copy(&s->rule, &s->best_rule, &s->plan);
-    INVARIANT(make(s), "a rule that made a plan makes it again");
-    plan_copy(found, &s->plan);
-    return true;
+    struct search s = {.option = o, .best = INFINITY, .rng = {SEED, {.purpose = RNG_SHUFFLE}}};
+    plan_begin(&s.plan, PLAN_AUTO, place, stages, micro_batches);
+    sim_new(&s.sim, &s.plan);
+    rule_new(&s.rule, &s.plan);
+    rule_new(&s.best_rule, &s.plan);
+    int tries = tries_of(BY_RULES, &s.plan), n = 0;
+    for (; n < tries / DRAWN; n++) try_drawn(&s);
+    for (; n < tries && s.best < INFINITY; n++) try_changed(&s);
+    if (s.best < INFINITY) {
+        rule_copy(&s.rule, &s.best_rule, &s.plan);
+        INVARIANT(make(&s), "a rule that made a plan makes it again");
+        plan_copy(found, &s.plan);
+    }
+    rule_free(&s.rule);
+    rule_free(&s.best_rule);
+    sim_free(&s.sim);
+    plan_free(&s.plan);
+    return s.best;
 }
+
+/* ---- all of them ---- */
+
+/* What the search has: the best named plan and the best by rules of every placement. */
+struct finds {
+    struct find {
+        struct plan plan;
+        double makespan; /* INFINITY: no plan */
+    } named[PLACES], ruled[PLACES];
+    struct auto_found facts;
+};
 
 static bool fits(const struct plan_facts *f, const struct plan_limits *l)
 {
@@ -205,44 +229,27 @@ static bool fits(const struct plan_facts *f, const struct plan_limits *l)
            (l->weights <= 0 || f->peak_weights <= l->weights);
 }
 
-/* ---- all of them ---- */
-
-/* What was found so far. */
-struct best {
+static void find_named(struct finds *all, enum plan_kind k, const struct auto_option *o, int stages,
+                       int micro_batches)
+{
+    struct find *best = &all->named[plan_kind_place(k)];
     struct plan plan;
-    bool any;
-    double makespan;
-};
-
-static void best_take(struct best *b, struct plan *plan, double makespan)
-{
-    if (b->any) plan_free(&b->plan);
-    *b = (struct best){*plan, true, makespan};
-}
-
-static void try_named(struct best *b, const struct auto_option option[PLACES], int stages,
-                      int micro_batches, struct auto_found *found)
-{
-    for (int i = 0; i < PLAN_AUTO; i++) {
-        enum plan_kind k = (enum plan_kind)i;
-        const struct auto_option *o = &option[plan_kind_place(k)];
-        if (!o->costs || !plan_possible(k, stages, micro_batches, NULL)) continue;
-        struct plan plan;
-        struct plan_facts facts;
-        struct sim sim;
-        plan_make(&plan, k, stages, micro_batches);
-        sim_new(&sim, &plan);
-        INVARIANT(plan_check(&plan, NULL, &facts, NULL) && sim_run(&sim, &plan, o->costs),
-                  "plan %s is wrong", plan_kind_name(k));
-        double makespan = sim.makespan;
-        sim_free(&sim);
-        if (fits(&facts, &o->limits) && (!b->any || better(makespan, b->makespan))) {
-            best_take(b, &plan, makespan);
-            found->named = k, found->named_makespan = makespan;
-        } else {
-            plan_free(&plan);
-        }
+    struct plan_facts facts;
+    struct sim sim;
+    plan_make(&plan, k, stages, micro_batches);
+    sim_new(&sim, &plan);
+    INVARIANT(plan_check(&plan, NULL, &facts, NULL) && sim_run(&sim, &plan, o->costs),
+              "plan %s is wrong", plan_kind_name(k));
+    double makespan = sim.makespan;
+    sim_free(&sim);
+    if (!fits(&facts, &o->limits) || !better(makespan, best->makespan)) {
+        plan_free(&plan);
+        return;
     }
+    plan_free(&best->plan);
+    *best = (struct find){plan, makespan};
+    if (all->facts.named == PLAN_AUTO || better(makespan, all->facts.named_makespan))
+        all->facts.named = k, all->facts.named_makespan = makespan;
 }
 
 static bool place_can(enum plan_place place, int stages, int micro_batches)
@@ -250,42 +257,67 @@ static bool place_can(enum plan_place place, int stages, int micro_batches)
     return place != PLACE_MIRROR || (stages % 2 == 0 && micro_batches % 2 == 0);
 }
 
-static void try_rules(struct best *b, enum plan_place place, const struct auto_option *o,
-                      int stages, int micro_batches)
+static const struct find *best_of(const struct finds *all)
 {
-    struct search s = {.option = o, .rng = {AUTO_SEED, {.purpose = RNG_SHUFFLE}}};
-    struct plan plan;
-    plan_begin(&s.plan, PLAN_AUTO, place, stages, micro_batches);
-    sim_new(&s.sim, &s.plan);
-    rule_new(&s.rule, &s.plan);
-    rule_new(&s.best_rule, &s.plan);
-    s.bound = lower_bound(&s.plan, o->costs);
-    double beat = b->any ? b->makespan : INFINITY;
-    if (better(s.bound, beat) && search_rules(&s, beat, &plan)) best_take(b, &plan, s.best);
-    rule_free(&s.rule);
-    rule_free(&s.best_rule);
-    sim_free(&s.sim);
-    plan_free(&s.plan);
+    const struct find *best = &all->named[0];
+    for (int i = 0; i < PLACES; i++) {
+        if (better(all->named[i].makespan, best->makespan)) best = &all->named[i];
+        if (better(all->ruled[i].makespan, best->makespan)) best = &all->ruled[i];
+    }
+    return best;
+}
+
+/* Row by row, what is worth it: not far from the best, which its placement allows to be beaten. */
+static void improve(const struct finds *all, struct find *f, const struct auto_option *o)
+{
+    double best = best_of(all)->makespan;
+    if (isinf(f->makespan) || f->makespan > NEAR * best) return;
+    if (better(lower_bound(&f->plan, o->costs), best))
+        f->makespan = plan_improve(&f->plan, o->costs, &o->limits, tries_of(BY_STEPS, &f->plan));
+}
+
+static void search_place(struct finds *all, enum plan_place place, const struct auto_option *o,
+                         int stages, int micro_batches)
+{
+    struct plan shape;
+    plan_begin(&shape, PLAN_AUTO, place, stages, micro_batches);
+    double bound = lower_bound(&shape, o->costs);
+    plan_free(&shape);
+    struct find *f = &all->ruled[place];
+    if (better(bound, best_of(all)->makespan))
+        f->makespan = search_rules(place, o, stages, micro_batches, &f->plan);
 }
 
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found)
 {
-    struct best best = {.any = false};
-    struct auto_found seen = {.named = PLAN_AUTO};
+    struct finds all = {.facts = {.named = PLAN_AUTO}};
     struct problems wrong = {0};
-    if (!plan_possible(PLAN_AUTO, stages, micro_batches, NULL)) return false;
-    try_named(&best, option, stages, micro_batches, &seen);
-    for (int i = 0; i < PLACES; i++)
+    for (int i = 0; i < PLACES; i++) all.named[i].makespan = all.ruled[i].makespan = INFINITY;
+    for (int k = 0; k < PLAN_AUTO; k++) {
+        const struct auto_option *o = &option[plan_kind_place((enum plan_kind)k)];
+        if (o->costs && plan_possible((enum plan_kind)k, stages, micro_batches, NULL))
+            find_named(&all, (enum plan_kind)k, o, stages, micro_batches);
+    }
+    bool sane = plan_possible(PLAN_AUTO, stages, micro_batches, NULL);
+    for (int i = 0; i < PLACES && sane; i++)
         if (option[i].costs && place_can((enum plan_place)i, stages, micro_batches))
-            try_rules(&best, (enum plan_place)i, &option[i], stages, micro_batches);
-    if (!best.any) return false;
-    *plan = best.plan;
-    plan->kind = PLAN_AUTO;
-    INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
-    seen.makespan = best.makespan;
-    if (found) *found = seen;
-    return true;
+            search_place(&all, (enum plan_place)i, &option[i], stages, micro_batches);
+    for (int i = 0; i < PLACES; i++) {
+        improve(&all, &all.named[i], &option[i]);
+        improve(&all, &all.ruled[i], &option[i]);
+    }
+    const struct find *best = best_of(&all);
+    bool any = best->makespan < INFINITY;
+    if (any) {
+        plan_copy(plan, &best->plan);
+        plan->kind = PLAN_AUTO;
+        INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
+        all.facts.makespan = best->makespan;
+        if (found) *found = all.facts;
+    }
+    for (int i = 0; i < PLACES; i++) plan_free(&all.named[i].plan), plan_free(&all.ruled[i].plan);
+    return any;
 }
 
 void plan_make_auto(struct plan *plan)
