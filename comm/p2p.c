@@ -166,9 +166,17 @@ static bool drive(void)
     return moved;
 }
 
-static void *progress(void *none)
+/* Patient naps: many ranks of a test or a paced pipeline share few cores, and pieces take longer than that. */
+static struct nap background_nap(void)
 {
     struct nap nap = nap_begin();
+    nap.patient = true;
+    return nap;
+}
+
+static void *progress(void *none)
+{
+    struct nap nap = background_nap();
     die_place("moving messages in the background");
     pthread_mutex_lock(&driver.lock);
     while (!driver.ending) {
@@ -176,9 +184,9 @@ static void *progress(void *none)
             driver.asleep = true;
             pthread_cond_wait(&driver.wake, &driver.lock);
             driver.asleep = false;
-            nap = nap_begin();
+            nap = background_nap();
         } else {
-            if (drive()) nap = nap_begin();
+            if (drive()) nap = background_nap();
             pthread_mutex_unlock(&driver.lock);
             nap_take(&nap);
             pthread_mutex_lock(&driver.lock);

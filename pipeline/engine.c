@@ -302,8 +302,10 @@ static void pass_start(struct engine *e, struct running *r)
     const struct plan_pass *p = &r->pass;
     if (p->op == PLAN_F) slot_take(e, p->cell);
     r->stage = (struct stage_pass){.op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell)};
+    double messages = e->messages;
     r->stage.in = wait_input(e, r);
     r->stage.out = wait_output(e, r);
+    r->stage.waited = e->messages - messages;
     double now = clock_now();
     r->span = record(e, p, r->paired, SPAN_PASS, now, now);
     e->stage.begin(e->stage.self, &r->stage);

@@ -23,6 +23,7 @@ struct stage_pass {
             /* `in` may be read until the pass ends: what W needs of it, B must keep */
     void *
         out; /* F: activation for chunk+1 (NULL: last); B, BW: gradient for chunk-1 (NULL: first) */
+    double waited; /* seconds that the engine has just waited for `in` and `out` */
 };
 
 struct stage {

@@ -13,6 +13,7 @@ struct bench {
 static const struct bench benches[] = {
     {"train", bench_train, bench_train_extent},
     {"decode", bench_decode, bench_decode_extent},
+    {"pipeline", NULL, NULL}, /* no model, no run */
 };
 
 static const struct bench *bench_find(const char *name)
@@ -34,10 +35,10 @@ static void check_range(struct problems *p, const char *name, int value, int low
 static void check_options(const struct bench_options *o, struct problems *p)
 {
     if (!bench_find(o->what)) {
-        const char *const names[] = {"train", "decode"};
-        const char *near = nearest_name(o->what, names, 2);
-        problems_add(p, NULL, 0, "unknown benchmark %.60s: take train or decode%s%s%s", o->what,
-                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        const char *const names[] = {"train", "decode", "pipeline"};
+        const char *near = nearest_name(o->what, names, 3);
+        problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
+                     o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     check_range(p, "tokens", o->tokens, 1, 1 << 24);
     check_range(p, "sequence", o->sequence, 1, 1 << 20);
@@ -64,7 +65,12 @@ static int read_options(struct bench_options *o, int argc, char **argv)
                                 .samples = 8,
                                 .prompt = 16,
                                 .answer = 128,
-                                .steps = 3};
+                                .steps = 3,
+                                .stages = "2,4,8,16",
+                                .chunk_layers = 4,
+                                .pass_ms = 10,
+                                .exchange = 1,
+                                .members = 2};
     const struct option_row rows[] = {
         {"layers", OPT_INT, &o->layers, "decoder layers (default 10)"},
         {"hidden", OPT_INT, &o->hidden, "hidden size (default 576)"},
@@ -81,15 +87,32 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"steps", OPT_INT, &o->steps,
          "steps (rollouts) that are timed, after one to warm up "
          "(default 3)"},
+        {"stages", OPT_STRING, &o->stages,
+         "pipeline: lengths (default 2,4,8,16, as far as ranks go)"},
+        {"schedules", OPT_STRING, &o->schedules,
+         "pipeline: some, e.g. 1f1b,dualpipe (default all)"},
+        {"micro-batches", OPT_INT, &o->micro_batches,
+         "pipeline: of a step; 0: five for every two stages (default)"},
+        {"pass-ms", OPT_REAL, &o->pass_ms,
+         "pipeline: milliseconds that a stage computes for F, for B and for W (default 10)"},
+        {"exchange", OPT_REAL, &o->exchange,
+         "pipeline: how long the exchanges of an F or B take, in its computing (default 1; 0: "
+         "none)"},
+        {"members", OPT_INT, &o->members, "pipeline: ranks a stage that exchange (default 2)"},
+        {"chunk-layers", OPT_INT, &o->chunk_layers,
+         "pipeline: layers a stage, two exchanges each (default 4)"},
+        {"text", OPT_FLAG, &o->text, "pipeline: a table instead of JSON"},
         {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
     struct options options = {
         .command = "bench",
         .summary = "Times training steps (train; on any number of ranks) or decoding (decode; on "
                    "one) of a made-up model of 40 million parameters unless told otherwise, and "
-                   "in turn with them the matrix products alone, which no program can outrun. "
+                   "in turn with them the matrix products alone, which no program can outrun. Or "
+                   "(pipeline) runs every schedule on a device whose passes take given times, with "
+                   "real messages and exchanges, beside what is simulated. "
                    "Prints one JSON object; figures with min, median and max.",
-        .usage = "train|decode",
+        .usage = "train|decode|pipeline",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
         .args = &o->what,
@@ -161,6 +184,16 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
     check_sizes(s, o, ranks, p);
 }
 
+static void run_pipeline(const struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    check_options(o, &p);
+    bench_pipeline_check(o, w->size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(300);
+    bench_pipeline(o, w);
+}
+
 int cmd_bench(int argc, char **argv)
 {
     struct bench_options o;
@@ -171,6 +204,11 @@ int cmd_bench(int argc, char **argv)
     struct problems p = {0};
     world_up(&w, &argc, &argv);
     log_set(LOG_QUIET, w.rank);
+    if (strcmp(o.what, "pipeline") == 0) {
+        run_pipeline(&o, &w);
+        world_down(&w);
+        return EXIT_DONE;
+    }
     bench_settings(&s, &o, w.size, &p);
     problems_end_if_any(&p);
     watchdog_start(s.run.watchdog_s);

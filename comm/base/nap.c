@@ -7,7 +7,7 @@
 
 #include "comm/base/log.h"
 
-static const double yield_s = 15e-6, shortest_s = 20e-6, longest_s = 200e-6;
+static const double yield_s = 15e-6, shortest_s = 20e-6, longer_s = 200e-6, longest_s = 1e-3;
 
 struct nap nap_begin(void)
 {
@@ -17,12 +17,13 @@ struct nap nap_begin(void)
 bool nap_take(struct nap *n)
 {
     double waited = clock_now() - n->since;
-    if (waited < yield_s) {
+    if (waited < yield_s && !n->patient) {
         sched_yield();
         return false;
     }
-    double sleep_s = waited / 16;
-    if (sleep_s < shortest_s) sleep_s = shortest_s;
+    double sleep_s = waited / 16, least_s = n->patient ? longer_s / 2 : shortest_s;
+    if (sleep_s < least_s) sleep_s = least_s;
+    if (sleep_s > longer_s) sleep_s = waited / 100 > longer_s ? waited / 100 : longer_s;
     if (sleep_s > longest_s) sleep_s = longest_s;
     struct timespec t = {.tv_nsec = (long)(sleep_s * 1e9)};
     nanosleep(&t, &t);

@@ -1,6 +1,6 @@
 /* Waiting without burning the core: yield for the first microseconds, then sleep for a sixteenth of the time
- * already waited, 20 to 200 us. A short wait is thus noticed within a fraction of its length, and a long
- * one costs a few per cent of a core.
+ * already waited, 20 to 200 us, and for a hundredth of it once that is more, up to 1 ms. A short wait is thus
+ * noticed within a fraction of its length, and a long one costs a few per cent of a core at most.
  *
  *   struct nap n = nap_begin();
  *   while (!done()) nap_take(&n);
@@ -13,6 +13,8 @@
 struct nap {
     double since; /* seconds, clock_now */
     bool slept;   /* past the yields */
+    bool
+        patient; /* set after nap_begin: no yields, naps of 100 us at least; for who works in the background */
 };
 
 struct nap nap_begin(void);

@@ -73,6 +73,28 @@ holds "$matrix" 'o["bench"] == "decode"' 'o["slots"] == 8' 'o["answer_tokens"] =
     'near(median("tokens_per_second") * median("seconds_per_rollout"), 8 * 7)' \
     'near(median("products_fraction"), median("products_seconds") / median("seconds_per_rollout"))'
 
+# The paced pipeline: rows take what was given, or longer; nothing ends before it can. Two ranks a stage exchange.
+pipeline=(--stages 2 --schedules 1f1b,dualpipe,dualpipev --pass-ms 2 --chunk-layers 2 --steps 1)
+expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench pipeline "${pipeline[@]}"
+holds 'o["bench"] == "pipeline"' 'o["ranks"] == 4' 'len(o["results"]) == 5' \
+    'o["overlap"]["bytes"] == 64 << 20 and spread(o["overlap"]["seconds_alone"])' \
+    '[r["schedule"] for r in o["results"]] == ["1f1b"] + 2 * ["dualpipe"] + 2 * ["dualpipev"]' \
+    '[r["pair_in_turn"] for r in o["results"]] == [False, True, False, True, False]' \
+    'all(r["ranks_per_stage"] == 2 and r["micro_batches"] == 6 for r in o["results"])' \
+    'all(spread(r["seconds_per_step"]) for r in o["results"])' \
+    'all(r["seconds_per_step"]["min"] > 0.95 * r["seconds_per_step_simulated"] for r in o["results"][:2])' \
+    'all(v["min"] > 0.7 * r["row_seconds_given"][k] for r in o["results"] for k, v in r["row_seconds"].items())' \
+    'near(o["results"][0]["row_seconds_given"]["F"], 4e-3)' \
+    'near(o["results"][0]["worst_idle_seconds_simulated"], o["results"][0]["worst_idle_seconds_formula"])' \
+    'o["results"][0]["speed_of_1f1b"]["median"] == 1'
+expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench pipeline "${pipeline[@]}" --text
+grep -q "^dualpipev, off .*|.*|" out || fail "no table"
+
+expect 2 "$duet" bench pipeline --stages 2,x --schedules 1f1b,zigzag --members 0 --pass-ms 0
+has "2,x is no list"; has "zigzag"; has "--members: 0"; has "--pass-ms: 0"
+expect 2 "$duet" bench pipeline --stages 4
+has "4 stages need as many ranks, there is 1: launch/run.sh -n 8"
+
 expect 2 "$duet" bench decod --steps 0 --samples 5
 has "unknown benchmark decod"; has "did you mean decode?"; has "--steps: 0"; has "--samples: 5"
 expect 2 "$duet" bench train --layers 0 --precision fp31

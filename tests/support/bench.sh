@@ -7,4 +7,6 @@ for what in train decode; do
     "$1" bench "$what" >"build/bench/$what.json" || status=1
     cat "build/bench/$what.json"
 done
+launch/run.sh -n 16 "$1" bench pipeline >build/bench/pipeline.json || status=1
+cat build/bench/pipeline.json
 exit $status

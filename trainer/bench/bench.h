@@ -19,6 +19,16 @@ struct bench_options {
     int steps;
     struct option_list sets;
     const char *what;
+
+    /* pipeline */
+    const char *stages, *schedules; /* lists "2,4,8,16", "1f1b,dualpipe"; schedules NULL: all */
+    int micro_batches;              /* 0: five for every two stages */
+    int chunk_layers;
+    double pass_ms; /* computing of a stage's F, and of its B and its W */
+    double
+        exchange; /* how long an F's or B's exchanges take, in its computing; 0: there are none */
+    int members;  /* ranks that exchange, at each stage */
+    bool text;
 };
 
 /* One measurement repeated. */
@@ -60,6 +70,10 @@ const char *library_type_name(enum matmul_type type);
 /* Collective over the run's world; each prints its JSON. */
 void bench_train(const struct bench_options *o, struct run *r);
 void bench_decode(const struct bench_options *o, struct run *r);
+
+/* Without model or run: collective over w. */
+void bench_pipeline_check(const struct bench_options *o, int ranks, struct problems *p);
+void bench_pipeline(const struct bench_options *o, const struct world *w);
 
 /* What each needs of a run. */
 struct extent bench_train_extent(const struct bench_options *o);

@@ -1,0 +1,63 @@
+/* How long the rows of the paced device take when nothing is late, counted by hand. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "pipeline/paced.h"
+
+static void near(double is, double should)
+{
+    ck_assert_msg(is > should - 1e-9 && is < should + 1e-9, "%g, not %g", is, should);
+}
+
+START_TEST(without_exchanges_times_add_up)
+{
+    struct paced_times t =
+        paced_predict(&(struct paced_costs){.layers = 3, .f = 1, .b = 2, .w = 4});
+    near(t.f, 1);
+    near(t.b, 2);
+    near(t.w, 4);
+    near(t.bw, 6);
+    near(t.pair, 7);
+}
+END_TEST
+
+/* Alone, a pass waits for its exchanges; with W between, only for the first. In turn nothing is waited for: with exchanges of
+ * one half (1/8 each) the wire is never behind. The forward ends before the last eighth, a weight gradient. */
+START_TEST(exchanges_as_long_as_computing)
+{
+    struct paced_times t = paced_predict(&(struct paced_costs){4, 1, 1, 1, 1, 1});
+    near(t.f, 2);
+    near(t.b, 2);
+    near(t.w, 1);
+    near(t.bw, 2 + 1.0 / 8);
+    near(t.pair, 3);
+    near(t.pair_f, 3 - 1.0 / 8);
+}
+END_TEST
+
+/* Exchanges of three computings each keep the one wire busy from the start; after the last combine nothing
+ * is left but a weight gradient. */
+START_TEST(the_wire_is_the_limit)
+{
+    struct paced_costs c = {1, 1, 1, 1, 3, 3};
+    struct paced_times t = paced_predict(&c);
+    near(t.f, 4);
+    near(t.b, 4);
+    near(t.pair, 6 + 0.5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("paced");
+    TCase *tcase = tcase_create("paced");
+    suite_add_tcase(suite, tcase);
+    tcase_add_test(tcase, without_exchanges_times_add_up);
+    tcase_add_test(tcase, exchanges_as_long_as_computing);
+    tcase_add_test(tcase, the_wire_is_the_limit);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
