@@ -5,21 +5,25 @@
 #include "tests/support/small_trainer.h"
 #include "trainer/plan/memory.h"
 
-static const char *const MODELS = "model: {layers: 5, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
+static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
                                   "max_context: 96%s}\n"
-                                  "mesh: {pp: %d, decode_slots: 6}\n"
+                                  "mesh: {pp: %d, tp: %d, decode_slots: 6}\n"
                                   "data: {task: arithmetic, micro_batch_tokens: 128}\n"
                                   "schedule: %s\nprecision: %s\n"
                                   "phases: [{kind: sft, batch: 20, steps: 1}, {kind: grpo, "
                                   "prompts: 3, samples: 2, max_new: 20, steps: 1%s}]\n";
 
-static struct settings settings_of(const struct world *w, int pp, const char *more,
-                                   const char *schedule, const char *precision, const char *phase)
+struct wish {
+    int pp, tp;
+    const char *model, *schedule, *precision, *phase;
+};
+
+static struct settings settings_of(const struct world *w, struct wish x)
 {
     char yaml[1024];
     struct settings s;
     struct problems p = {0};
-    snprintf(yaml, sizeof yaml, MODELS, more, pp, schedule, precision, phase);
+    snprintf(yaml, sizeof yaml, MODELS, x.model, x.pp, x.tp, x.schedule, x.precision, x.phase);
     settings_defaults(&s);
     bool ok =
         settings_parse(&s, yaml, strlen(yaml), "plan.yaml", &p) && settings_check(&s, w->size, &p);
@@ -36,7 +40,7 @@ static void hold_against_run(struct world *w, struct settings s)
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
     struct memory_job job = {&r.settings, r.ops, r.actor.dims.V, e};
-    memory_of_rank(&plan, &job, r.mesh.d, r.mesh.p);
+    memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
     size_t gradients = r.actor.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
     ck_all(plan.total == have, "planned %zu bytes, taken %zu", plan.total, have);
     ck_all(plan.of[ARENA_PARAMETERS] == r.actor.arena.of[ARENA_PARAMETERS], "parameters");
@@ -51,10 +55,26 @@ START_TEST(plan_is_run)
 {
     struct world *w = &ck_world;
     for (int pp = 1; pp <= w->size; pp *= 2) {
-        const char *schedule = pp == 1 ? "serial" : "dualpipe";
-        hold_against_run(w, settings_of(w, pp, "", schedule, "bf16", ""));
-        hold_against_run(w, settings_of(w, pp, ", tied: true", "auto", "fp32", ", kl: 0.1"));
-        if (pp > 1) hold_against_run(w, settings_of(w, pp, ", qk_norm: true", "1f1b", "fp32", ""));
+        const char *two = pp == 1 ? "serial" : "dualpipe", *one = pp == 1 ? "serial" : "1f1b";
+        const char *vee = pp == 1 ? "serial" : "dualpipev";
+        const struct wish wish[] = {{pp, 1, "", two, "bf16", ""},
+                                    {pp, 1, ", tied: true", "auto", "fp32", ", kl: 0.1"},
+                                    {pp, 1, ", qk_norm: true", one, "fp32", ""},
+                                    {pp, 1, ", experts: 4", vee, "bf16", ""}};
+        for (int i = 0; i < 4; i++) hold_against_run(w, settings_of(w, wish[i]));
+    }
+}
+END_TEST
+
+/* Shares of layers; the last rank of a pair has the shorter half of a vocabulary that is odd. */
+START_TEST(tensor_parallel)
+{
+    struct world *w = &ck_world;
+    for (int pp = 1; 2 * pp <= w->size; pp *= 2) {
+        const char *two = pp == 1 ? "serial" : "dualpipe";
+        hold_against_run(w, settings_of(w, (struct wish){pp, 2, "", two, "fp32", ""}));
+        hold_against_run(
+            w, settings_of(w, (struct wish){pp, 2, ", qk_norm: true", two, "bf16", ", kl: 0.1"}));
     }
 }
 END_TEST
@@ -63,11 +83,11 @@ END_TEST
 START_TEST(kinds_by_hand)
 {
     struct world *w = &ck_world;
-    struct settings s = settings_of(w, 1, "", "serial", "fp32", "");
+    struct settings s = settings_of(w, (struct wish){1, 1, "", "serial", "fp32", ""});
     struct memory m;
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100, run_extent(&s)};
     struct dims dims = settings_dims(&s, 100);
-    memory_of_rank(&m, &job, 0, 0);
+    memory_of_rank(&m, &job, (struct mesh_at){0});
     double n = (double)params_count(&dims);
     ck_all(fabs((double)m.of[ARENA_OPTIMIZER] / (12 * n / w->size) - 1) < 0.05, "%zu",
            m.of[ARENA_OPTIMIZER]);
@@ -79,6 +99,6 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {plan_is_run, kinds_by_hand};
-    return check_mpi_main("memory plan", tests, 2, argc, argv);
+    const TTest *tests[] = {plan_is_run, tensor_parallel, kinds_by_hand};
+    return check_mpi_main("memory plan", tests, 3, argc, argv);
 }

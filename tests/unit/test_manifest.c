@@ -136,10 +136,10 @@ static const struct {
     {"", "not JSON"},
     {"}", "not JSON"},
     {"\"format\": \"duet-checkpoint\"}", "version"},
-    {"\"format\": \"duet-checkpoint\", \"version\": 3, \"step\": 1, \"keep_forever\": false, "
+    {"\"format\": \"duet-checkpoint\", \"version\": 2, \"step\": 1, \"keep_forever\": false, "
      "\"shards\": [], \"files\": {}, "
      "\"tensors\": {}, \"state\": {}}",
-     "version 3"},
+     "version 2"},
     {BODY("[]", "{}"), "shards"},
     {BODY("{}", "{}"), "shards"},
     {BODY("[1]", "{}"), "shard-0000-of-0001.h5"},

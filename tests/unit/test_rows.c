@@ -25,7 +25,7 @@ static void linear_rows(const struct linear *l, const char *x, const char *all, 
     if (forward)
         ops->linear_forward(y, y_float, from, l, NULL, T);
     else
-        ops->linear_backward_input(y, y_float, from, l, T);
+        ops->linear_backward_input(y, false, from, l, T);
     for (int r = 0; r < T; r++)
         ck_assert_msg(memcmp(y + (size_t)r * out_bytes, all + (size_t)(first + r) * out_bytes,
                              out_bytes) == 0,
@@ -46,7 +46,7 @@ static void linear_case(int N, int K, bool forward, bool y_float)
     if (forward)
         ops->linear_forward(all, y_float, x, &t.l, NULL, BIG);
     else
-        ops->linear_backward_input(all, y_float, x, &t.l, BIG);
+        ops->linear_backward_input(all, false, x, &t.l, BIG);
     for (int T = 1; T <= MOST; T += large ? 23 : step)
         linear_rows(&t.l, x, all, y, T, forward, y_float);
     arena_free(&t.a);
@@ -63,7 +63,7 @@ static void linear_all(void)
 {
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         linear_case(shapes[s][0], shapes[s][1], true, s % 2);
-        linear_case(shapes[s][0], shapes[s][1], false, s % 3 == 0);
+        linear_case(shapes[s][0], shapes[s][1], false, false);
     }
 }
 

@@ -87,21 +87,6 @@ static void print_tensors(FILE *f, const struct manifest *m)
     fprintf(f, "},\n");
 }
 
-static bool has_columns(const struct manifest_tensor *t)
-{
-    for (size_t i = 0; i < t->slices; i++)
-        if (t->slice[i].at.run) return true;
-    return false;
-}
-
-/* Columns came with version 2; without them a manifest says what every reader understands. */
-static int version_of(const struct manifest *m)
-{
-    for (size_t i = 0; i < m->tensors; i++)
-        if (has_columns(&m->tensor[i])) return 2;
-    return 1;
-}
-
 static const char HEAD[] = "{\"xxh64\": \"0000000000000000\",\n";
 
 char *manifest_text(const struct manifest *m, size_t *n)
@@ -110,11 +95,10 @@ char *manifest_text(const struct manifest *m, size_t *n)
     FILE *f = state ? open_memstream(&text, n) : NULL;
     if (f) {
         fputs(HEAD, f);
-        fprintf(
-            f,
-            "\"format\": \"duet-checkpoint\", \"version\": %d, \"step\": %ld, \"keep_forever\": "
-            "%s,\n",
-            version_of(m), m->step, m->keep_forever ? "true" : "false");
+        fprintf(f,
+                "\"format\": \"duet-checkpoint\", \"version\": 1, \"step\": %ld, \"keep_forever\": "
+                "%s,\n",
+                m->step, m->keep_forever ? "true" : "false");
         print_shards(f, m);
         print_files(f, m);
         print_tensors(f, m);
@@ -183,6 +167,13 @@ static int slice_order(const void *a, const void *b)
 {
     const struct manifest_slice *x = a, *y = b;
     return (x->at.lo > y->at.lo) - (x->at.lo < y->at.lo);
+}
+
+static bool has_columns(const struct manifest_tensor *t)
+{
+    for (size_t i = 0; i < t->slices; i++)
+        if (t->slice[i].at.run) return true;
+    return false;
 }
 
 /* As many elements as there are, none of them twice. Only columns of the same rows can be held against each other. */

@@ -1,7 +1,7 @@
 /* manifest.json: what a checkpoint consists of, and the proof that it is whole.
  *
  *   {"xxh64": "0123456789abcdef",            over all bytes after this line
- *   "format": "duet-checkpoint", "version": 1 (2 with columns), "step": 12, "keep_forever": false,
+ *   "format": "duet-checkpoint", "version": 1, "step": 12, "keep_forever": false,
  *   "shards": [{"file": ..., "bytes": ..., "xxh64": ...}, ...],
  *   "files": {"recipe.yaml": {"bytes": ..., "xxh64": ...}, "tokenizer.json": ...},
  *   "tensors": {"model/x": {"n": 100, "slices": [[shard, lo, hi], [shard, lo, hi, run, stride], ...]}, ...},

@@ -203,10 +203,9 @@ static bool read_root(const struct reader *r, json_t *root)
                        "version", &version, "step", &step, "keep_forever", &keep, "shards", &shards,
                        "files", &files, "tensors", &tensors, "state", &state) != 0)
         return bad(r, "not a manifest of ours: %s", e.text);
-    if (strcmp(format, "duet-checkpoint") != 0 || version < 1 || version > 2)
-        return bad(
-            r, "written as %.40s version %lld; this program reads duet-checkpoint versions 1 and 2",
-            format, (long long)version);
+    if (strcmp(format, "duet-checkpoint") != 0 || version != 1)
+        return bad(r, "written as %.40s version %lld; this program reads duet-checkpoint version 1",
+                   format, (long long)version);
     if (step < 0 || !json_is_object(state)) return bad(r, "impossible step or state");
     r->m->step = (long)step;
     r->m->keep_forever = keep != 0;

@@ -15,15 +15,16 @@ static void add_buffers(struct memory *m, size_t bytes)
 }
 
 /* The mesh without its communicators: sizes and the rank's place. */
-static struct mesh mesh_at(const struct settings *s, int d, int p)
+static struct mesh mesh_of(const struct settings *s, struct mesh_at at)
 {
     bool mirrored = actor_schedule(s) == PLAN_DUALPIPE;
     return (struct mesh){.dp = s->mesh.dp,
                          .pp = s->mesh.pp,
                          .ep = 1,
                          .tp = s->mesh.tp,
-                         .d = d,
-                         .p = p,
+                         .d = at.d,
+                         .p = at.p,
+                         .t = at.t,
                          .mirrored = mirrored,
                          .replica_inner = mirrored ? 2 : 1};
 }
@@ -38,12 +39,13 @@ static void add_optimizer(struct memory *m, struct actor *a)
     add(m, &o.arena);
 }
 
-void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p)
+void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at)
 {
     const struct settings *s = job->settings;
     const struct extent *e = &job->extent;
-    struct mesh mesh = mesh_at(s, d, p);
-    struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp, .rank = mesh_rank(&mesh, d, p)};
+    struct mesh mesh = mesh_of(s, at);
+    struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp,
+                      .rank = mesh_rank_at(&mesh, at)};
     struct dims dims = settings_dims(s, job->vocabulary);
     struct actor a;
     struct learner l;
@@ -65,7 +67,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p
 
 int *memory_split(const struct memory_job *job, int *chunks)
 {
-    struct mesh mesh = mesh_at(job->settings, 0, 0);
+    struct mesh mesh = mesh_of(job->settings, (struct mesh_at){0});
     struct actor a;
     actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
                   0, false);

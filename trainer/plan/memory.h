@@ -11,14 +11,14 @@ struct memory {
 
 /* What the memory of a run depends on, besides the settings. */
 struct memory_job {
-    const struct settings *settings; /* checked for mesh.dp * mesh.pp ranks */
+    const struct settings *settings; /* checked for the ranks of its mesh */
     const struct ops *ops;           /* its linear_place says how much a packed weight takes */
     int vocabulary;
     struct extent extent;
 };
 
-/* Of the rank at stage p of pipeline d. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
-void memory_of_rank(struct memory *m, const struct memory_job *job, int d, int p);
+/* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
+void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
 /* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
 int *memory_split(const struct memory_job *job, int *chunks);
 

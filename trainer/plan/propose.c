@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct candidate {
-    int dp, pp;
+    int dp, pp, tp;
     enum plan_kind kind;
     struct memory memory;
     struct prediction time;
@@ -62,15 +62,17 @@ static const char *message(const char *text)
     return colon ? colon + 2 : text;
 }
 
-static void try(const struct recipe *r, int ranks, int pp, int which, struct candidate *c)
+static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c)
 {
-    char mesh[32], schedule[32];
+    char pp[32], tp[32], schedule[32];
+    const char *const sets[] = {pp, tp, schedule, NULL};
     struct settings s;
     struct problems p = {0};
-    *c = (struct candidate){.dp = ranks / pp, .pp = pp, .kind = KINDS[which]};
-    snprintf(mesh, sizeof mesh, "mesh.pp=%d", pp);
-    snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(KINDS[which]));
-    if (recipe_settings(&s, r->job, ranks, mesh, schedule, &p))
+    *c = (struct candidate){.dp = ranks / l.pp / l.tp, .pp = l.pp, .tp = l.tp, .kind = l.kind};
+    snprintf(pp, sizeof pp, "mesh.pp=%d", l.pp);
+    snprintf(tp, sizeof tp, "mesh.tp=%d", l.tp);
+    snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(l.kind));
+    if (recipe_settings(&s, r->job, ranks, sets, &p))
         estimate(r, &s, c);
     else
         c->reason = copy(message(p.text[0]));
@@ -85,44 +87,61 @@ static int better(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
     if (!x->reason != !y->reason) return x->reason ? 1 : -1;
-    if (x->reason) return (x->pp > y->pp) - (x->pp < y->pp);
+    if (x->reason && x->tp != y->tp) return x->tp - y->tp;
+    if (x->reason) return x->pp - y->pp;
     if (x->time.step != y->time.step) return x->time.step < y->time.step ? -1 : 1;
     return (x->memory.total > y->memory.total) - (x->memory.total < y->memory.total);
 }
 
 static void print_one(const struct candidate *c)
 {
-    printf("%5d x %-4d %-10s %5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->dp, c->pp,
-           plan_kind_name(c->kind), c->micro_batches, 1e3 * c->time.step, 100 * c->time.bubble,
-           100 * c->time.exposed, 100 * c->time.mfu, (double)c->memory.total / 0x1p30);
+    printf("%5d x %2d x %-2d  %-10s %5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->dp, c->pp,
+           c->tp, plan_kind_name(c->kind), c->micro_batches, 1e3 * c->time.step,
+           100 * c->time.bubble, 100 * c->time.exposed, 100 * c->time.mfu,
+           (double)c->memory.total / 0x1p30);
 }
 
 static void print_all(const struct candidate *c, int n)
 {
     int shown = 0;
-    printf("\n%12s %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp", "schedule", "M", "step, ms",
+    printf("\n%14s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x tp", "schedule", "M", "step, ms",
            "bubble", "exposed", "MFU", "GiB a rank");
     while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
     if (shown == 0) printf("nothing fits\n");
     for (int i = 0; i < n; i++)
         if (c[i].reason)
-            printf("%5d x %-4d %-10s no: %.160s\n", c[i].dp, c[i].pp, plan_kind_name(c[i].kind),
-                   c[i].reason);
+            printf("%5d x %2d x %-2d  %-10s no: %.160s\n", c[i].dp, c[i].pp, c[i].tp,
+                   plan_kind_name(c[i].kind), c[i].reason);
 }
 
+struct candidates {
+    struct candidate *at;
+    int n;
+};
+
+static void try_schedules(const struct recipe *r, int ranks, struct layout l,
+                          struct candidates *all)
+{
+    for (int k = 0; k < N_SCHEDULES; k++) {
+        l.kind = KINDS[k];
+        if ((l.pp == 1) != (l.kind == PLAN_SERIAL)) continue;
+        all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
+        SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
+        try(r, ranks, l, &all->at[all->n++]);
+    }
+}
+
+/* Layers are shared within a node only: their sums cannot wait for anything slower. */
 void propose(const struct recipe *r, int ranks)
 {
-    struct candidate *all = NULL;
-    int n = 0;
-    for (int pp = 1; pp <= ranks && pp <= r->dims.L; pp++)
-        for (int k = 0; ranks % pp == 0 && k < N_SCHEDULES; k++) {
-            if ((pp == 1) != (KINDS[k] == PLAN_SERIAL)) continue;
-            all = realloc(all, (size_t)(n + 1) * sizeof *all);
-            SYS_OK(all, "free memory on this host", "no memory for %d meshes", n + 1);
-            try(r, ranks, pp, k, &all[n++]);
-        }
-    qsort(all, (size_t)n, sizeof *all, better);
-    print_all(all, n);
-    for (int i = 0; i < n; i++) free(all[i].reason);
-    free(all);
+    struct candidates all = {0};
+    struct layout l = {0};
+    for (l.tp = 1; l.tp <= r->cluster.top.devices && l.tp <= r->dims.Hkv; l.tp++)
+        for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
+            if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
+                try_schedules(r, ranks, l, &all);
+    qsort(all.at, (size_t)all.n, sizeof *all.at, better);
+    print_all(all.at, all.n);
+    for (int i = 0; i < all.n; i++) free(all.at[i].reason);
+    free(all.at);
 }

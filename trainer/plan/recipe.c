@@ -8,19 +8,19 @@
 
 /* ---- settings ---- */
 
-bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks, const char *mesh,
-                     const char *schedule, struct problems *p)
+bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
+                     const char *const *more, struct problems *p)
 {
-    const char *sets[OPTION_LIST_MAX + 2];
+    const char *sets[OPTION_LIST_MAX + 8];
     int n = 0;
     for (; n < job->n_sets; n++) sets[n] = job->sets[n];
-    if (mesh) sets[n++] = mesh;
-    if (schedule) sets[n++] = schedule;
+    for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
     if (!settings_load(s, job->recipe, sets, n, p)) return false;
-    bool other = ranks > 0 && (long)s->mesh.dp * s->mesh.pp != ranks;
-    if (mesh || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
-    if (ranks == 0) ranks = (s->mesh.dp > 0 ? s->mesh.dp : 1) * s->mesh.pp;
+    int each = s->mesh.pp * s->mesh.tp;
+    bool other = ranks > 0 && (long)s->mesh.dp * each != ranks;
+    if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
+    if (ranks == 0) ranks = (s->mesh.dp > 0 ? s->mesh.dp : 1) * each;
     return settings_check(s, ranks, p);
 }
 
@@ -201,7 +201,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s)
     arena_free(&a);
     return (struct layout){.dp = s->mesh.dp,
                            .pp = s->mesh.pp,
-                           .tp = 1,
+                           .tp = s->mesh.tp,
                            .ep = 1,
                            .kind = actor_schedule(s),
                            .micro_batches = bins / s->mesh.dp,
@@ -218,7 +218,7 @@ struct memory recipe_memory(const struct recipe *r, const struct settings *s)
     struct memory most = {0};
     for (int p = 0; p < s->mesh.pp; p++) {
         struct memory m;
-        memory_of_rank(&m, &job, 0, p);
+        memory_of_rank(&m, &job, (struct mesh_at){.p = p});
         if (m.total > most.total) most = m;
     }
     return most;
@@ -242,12 +242,13 @@ static bool prepare(struct recipe *r, struct problems *p)
         problems_add(p, job->cluster, r->cluster.lines.top.devices,
                      "--ranks %d, but nodes %d x devices %d are %d", job->ranks,
                      r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
-    recipe_settings(&r->settings, job, ranks_of(r), NULL, NULL, p);
+    recipe_settings(&r->settings, job, ranks_of(r), NULL, p);
     if (p->n > 0) return false;
     r->phase = phase_of(&r->settings, job->phase, p);
     choose_ops(r, p);
     if (p->n == 0) read_data(r, p);
-    if (!job->cluster) this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp);
+    if (!job->cluster)
+        this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
     if (p->n == 0) take_costs(r, p);
     return p->n == 0;
 }

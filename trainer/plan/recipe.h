@@ -39,9 +39,10 @@ struct recipe {
 /* Local, no MPI. Prints to stdout; every mistake goes to p and nothing is printed then. */
 void recipe_plan(const struct recipe_job *job, struct problems *p);
 
-/* Settings for one mesh: read anew, so that they are checked as training would. false: reasons in p. */
-bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks, const char *mesh,
-                     const char *schedule, struct problems *p);
+/* Settings with more assignments (NULL-terminated, at most seven; or NULL), say of a mesh: read anew, so that they are checked as training
+ * would. false: reasons in p. */
+bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
+                     const char *const *more, struct problems *p);
 /* One pipeline's micro-batches of a step on that mesh; first: layers of the chunks, by the caller's actor. */
 struct layout recipe_layout(const struct recipe *r, const struct settings *s);
 /* The memory of the rank that needs most. */

@@ -30,26 +30,31 @@ static void least_and_most(struct memory *least, struct memory *most, const stru
     if (first || m->total > most->total) *most = *m;
 }
 
-/* Every rank where there are few, otherwise the stages of pipeline 0; the range is over all stages of the first and last pipeline, whose
- * parts of the optimizer are the largest and the smallest. */
+/* What the rows stand for: few ranks all, of many the stages of the first pipeline. */
+static bool shown(const struct mesh_knobs *m, struct mesh_at at)
+{
+    if (m->dp * m->pp * m->tp <= MOST_ROWS) return true;
+    return at.d == 0 && at.t == 0 && at.p < MOST_ROWS;
+}
+
+/* Pipelines between the first and the last have no more of the optimizer than the first and no less than the last. */
 static void print_memory(const struct recipe *r)
 {
-    const struct settings *s = &r->settings;
-    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
-    struct memory m, least, most;
-    int pipelines = s->mesh.dp * s->mesh.pp <= MOST_ROWS ? s->mesh.dp : 1;
+    const struct mesh_knobs *mesh = &r->settings.mesh;
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct memory m, least = {0}, most = {0};
+    int ranks = mesh->dp * mesh->pp * mesh->tp;
     memory_head();
-    for (int d = 0; d < s->mesh.dp;
-         d += d < pipelines - 1 || d == s->mesh.dp - 1 ? 1 : s->mesh.dp - 1 - d)
-        for (int p = 0; p < s->mesh.pp; p++) {
-            char who[40];
-            memory_of_rank(&m, &job, d, p);
-            least_and_most(&least, &most, &m, d == 0 && p == 0);
-            if (d >= pipelines || p >= MOST_ROWS) continue;
-            snprintf(who, sizeof who, "rank %d (stage %d)", d * s->mesh.pp + p, p);
-            memory_row(who, &m);
-        }
-    if (s->mesh.dp * s->mesh.pp == 1) return;
+    for (int i = 0; i < ranks; i++) {
+        struct mesh_at at = {i / mesh->tp / mesh->pp, i / mesh->tp % mesh->pp, i % mesh->tp};
+        char who[40];
+        if (ranks > MOST_ROWS && at.d > 0 && at.d < mesh->dp - 1) continue;
+        memory_of_rank(&m, &job, at);
+        least_and_most(&least, &most, &m, i == 0);
+        snprintf(who, sizeof who, "rank %d (stage %d)", i, at.p);
+        if (shown(mesh, at)) memory_row(who, &m);
+    }
+    if (ranks == 1) return;
     memory_row("the rank with least", &least);
     memory_row("the rank with most", &most);
 }
@@ -77,10 +82,11 @@ static void print_job(const struct recipe *r, const struct layout *l)
 {
     double rows = 0;
     for (int i = 0; i < r->n; i++) rows += r->rows[i];
-    printf("\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d (dp x pp), %d "
-           "micro-batches of %.0f rows (room for %.0f) a pipeline\n",
-           r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows,
-           plan_kind_name(l->kind), l->dp, l->pp, l->micro_batches, l->rows, l->room);
+    printf(
+        "\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d (dp x pp x "
+        "tp), %d micro-batches of %.0f rows (room for %.0f) a pipeline\n",
+        r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows, plan_kind_name(l->kind),
+        l->dp, l->pp, l->tp, l->micro_batches, l->rows, l->room);
     if (r->forwards) printf("the reference model's forward run is counted\n");
     if (r->settings.phases[r->phase].kind == PHASE_GRPO)
         printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
