@@ -86,13 +86,17 @@ static int meshes_make(struct mesh_case *out)
             if (dp * tp * pp != size) continue;
             out[n++] = (struct mesh_case){dp, pp, tp, pp == 1 ? SCHEDULE_SERIAL : SCHEDULE_1F1B};
             if (pp > 1) out[n++] = (struct mesh_case){dp, pp, tp, SCHEDULE_DUALPIPE};
+            if (pp == 2) out[n++] = (struct mesh_case){dp, pp, tp, SCHEDULE_DUALPIPEV};
         }
     return n;
 }
 
 static const char *mesh_text(const struct variant *v, const struct mesh_case *m)
 {
-    static const char *const schedule[] = {"auto", "serial", "1f1b", "dualpipe"};
+    static const char *const schedule[] = {[SCHEDULE_SERIAL] = "serial",
+                                           [SCHEDULE_1F1B] = "1f1b",
+                                           [SCHEDULE_DUALPIPE] = "dualpipe",
+                                           [SCHEDULE_DUALPIPEV] = "dualpipev"};
     static char text[128];
     snprintf(text, sizeof text, "%s on dp %d x pp %d x tp %d %s", v->name, m->dp, m->pp, m->tp,
              schedule[m->schedule]);
@@ -157,7 +161,7 @@ static void compare_variant(const struct variant *v)
         run(&o, &ck_world, v, mesh[i]);
         same_on_all_ranks(&o, what);
         close_to(&o, &one, v, what);
-        if (mesh[i].schedule == SCHEDULE_DUALPIPE) same_bits(&o, &before, what);
+        if (mesh[i].schedule >= SCHEDULE_DUALPIPE) same_bits(&o, &before, what);
         free(before.weights);
         before = o;
     }

@@ -85,10 +85,12 @@ static size_t parts_count(const struct optimizer *o)
     const struct actor *a = o->actor;
     size_t n = 0;
     for (int k = 0; k < a->n_local; k++) {
-        const struct param_list *l = &a->local[k].params;
-        for (int i = 0; i < l->n; i++) n += l->p[i].cut == CUT_NONE_PART ? l->p[i].n : 0;
+        const struct local *l = &a->local[k];
+        size_t sums = (size_t)(l->dir < 0 ? a->sums : 1);
+        for (int i = 0; i < l->params.n; i++)
+            if (l->params.p[i].cut == CUT_NONE_PART) n += sums * l->params.p[i].n;
     }
-    return n * (size_t)(a->n_local == 1 ? a->sums : 1);
+    return n;
 }
 
 static void optimizer_place(struct optimizer *o)
