@@ -67,26 +67,27 @@ static double count_pass(const struct paced_costs *c, enum plan_op op)
     return t.now;
 }
 
+double paced_pair(const struct paced_costs *f, const struct paced_costs *b, double *f_done)
+{
+    struct count t = {0};
+    struct pass_at forward = {.op = PLAN_F}, backward = {.op = PLAN_BW};
+    count_step(&t, b, &backward);
+    while (!forward.done || !backward.done) { /* the order of the engine */
+        if (!forward.done) {
+            count_step(&t, f, &forward);
+            *f_done = t.now;
+        }
+        if (!backward.done) count_step(&t, b, &backward);
+    }
+    return t.now;
+}
+
 struct paced_times paced_predict(const struct paced_costs *c)
 {
-    struct paced_times times = {count_pass(c, PLAN_F),
-                                count_pass(c, PLAN_B),
-                                count_pass(c, PLAN_W),
-                                count_pass(c, PLAN_BW),
-                                0,
-                                0};
-    struct count t = {0};
-    struct pass_at f = {.op = PLAN_F}, b = {.op = PLAN_BW};
-    count_step(&t, c, &b);
-    while (!f.done || !b.done) { /* the order of the engine */
-        if (!f.done) {
-            count_step(&t, c, &f);
-            times.pair_f = t.now;
-        }
-        if (!b.done) count_step(&t, c, &b);
-    }
-    times.pair = t.now;
-    return times;
+    struct paced_times t = {.f = count_pass(c, PLAN_F), .b = count_pass(c, PLAN_B)};
+    t.w = count_pass(c, PLAN_W), t.bw = count_pass(c, PLAN_BW);
+    t.pair = paced_pair(c, c, &t.pair_f);
+    return t;
 }
 
 /* ---- running ---- */

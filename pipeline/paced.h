@@ -27,6 +27,8 @@ struct paced_times {
     double pair, pair_f; /* stepped in turn: the whole, and when the forward is done */
 };
 struct paced_times paced_predict(const struct paced_costs *c);
+/* The pair of one chunk's F and another's backward, stepped in turn; *f_done: when the forward is done. */
+double paced_pair(const struct paced_costs *f, const struct paced_costs *b, double *f_done);
 
 struct paced;
 /* costs: [chunks of the model], kept. An exchange is an all-to-all of `bytes` to each other member of x, which really moves, and is over

@@ -60,6 +60,7 @@ double sim_row(const struct plan_row *row, const struct sim_costs *c)
     case PLAN_BW: return whole_backward(c, b);
     case PLAN_FB: break;
     }
+    if (c->pairs) return c->pairs[f][b];
     double back = whole_backward(c, b), both = c->f[f] + back;
     return c->pair > 0 ? larger(c->pair * both, larger(c->f[f], back)) : both;
 }

@@ -15,6 +15,9 @@ struct sim_costs {
     /* A pair takes pair * (F + BW) of its halves, but never less than its longer half: 1 saves nothing, and so
      * does 0, so that costs of which nothing is known of pairs need not say so. */
     double pair;
+    /* [chunks of the F][chunks of the backward] What each pair takes, where that is known (`pair` should be the least share of them); NULL:
+     * by `pair`. */
+    const double *const *pairs;
     /* Share of a pair after which its F half is done and its message leaves; 0 means at the pair's end. */
     double pair_f;
     double

@@ -101,6 +101,8 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"members", OPT_INT, &o->members, "pipeline: ranks a stage that exchange (default 2)"},
         {"chunk-layers", OPT_INT, &o->chunk_layers,
          "pipeline: layers a stage, two exchanges each (default 4)"},
+        {"shares", OPT_STRING, &o->shares,
+         "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
         {"text", OPT_FLAG, &o->text, "pipeline: a table instead of JSON"},
         {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
@@ -184,7 +186,7 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
     check_sizes(s, o, ranks, p);
 }
 
-static void run_pipeline(const struct bench_options *o, const struct world *w)
+static void run_pipeline(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
     check_options(o, &p);

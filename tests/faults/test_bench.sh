@@ -83,15 +83,22 @@ holds 'o["bench"] == "pipeline"' 'o["ranks"] == 4' 'len(o["results"]) == 5' \
     'all(r["ranks_per_stage"] == 2 and r["micro_batches"] == 6 for r in o["results"])' \
     'all(spread(r["seconds_per_step"]) for r in o["results"])' \
     'all(r["seconds_per_step"]["min"] > 0.95 * r["seconds_per_step_simulated"] for r in o["results"][:2])' \
-    'all(v["min"] > 0.7 * r["row_seconds_given"][k] for r in o["results"] for k, v in r["row_seconds"].items())' \
-    'near(o["results"][0]["row_seconds_given"]["F"], 4e-3)' \
+    'all(v["min"] > 0.7 * r["first_chunk_row_seconds_given"][k] for r in o["results"] for k, v in r["row_seconds"].items())' \
+    'near(o["results"][0]["first_chunk_row_seconds_given"]["F"], 4e-3)' \
     'near(o["results"][0]["worst_idle_seconds_simulated"], o["results"][0]["worst_idle_seconds_formula"])' \
     'o["results"][0]["speed_of_1f1b"]["median"] == 1'
 expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench pipeline "${pipeline[@]}" --text
 grep -q "^dualpipev, off .*|.*|" out || fail "no table"
 
-expect 2 "$duet" bench pipeline --stages 2,x --schedules 1f1b,zigzag --members 0 --pass-ms 0
-has "2,x is no list"; has "zigzag"; has "--members: 0"; has "--pass-ms: 0"
+expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench pipeline --stages 2 --schedules 1f1b,auto \
+    --pass-ms 2 --chunk-layers 2 --steps 1 --shares 2,1,1,3
+holds '[r["schedule"] for r in o["results"]][:2] == ["1f1b", "auto"]' \
+    'near(o["results"][0]["first_chunk_row_seconds_given"]["F"], 6e-3)' \
+    'o["results"][1]["seconds_per_step_simulated"] <= o["results"][0]["seconds_per_step_simulated"]' \
+    'all(r["worst_idle_seconds_formula"] is None for r in o["results"])'
+
+expect 2 "$duet" bench pipeline --stages 2,x --schedules 1f1b,zigzag --members 0 --pass-ms 0 --shares 1,,2
+has "1,,2 is no list"; has "2,x is no list"; has "zigzag"; has "--members: 0"; has "--pass-ms: 0"
 expect 2 "$duet" bench pipeline --stages 4
 has "4 stages need as many ranks, there is 1: launch/run.sh -n 8"
 

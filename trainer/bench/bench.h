@@ -11,6 +11,7 @@
 #include "trainer/config/options.h"
 #include "trainer/run.h"
 
+enum { MOST_SHARES = 64 };
 struct bench_options {
     int layers, hidden, ffn, heads, kv_heads;
     const char *precision;
@@ -28,6 +29,9 @@ struct bench_options {
     double
         exchange; /* how long an F's or B's exchanges take, in its computing; 0: there are none */
     int members;  /* ranks that exchange, at each stage */
+    const char *shares; /* relative costs of equal parts of the model, "2,1,1,3"; NULL: all alike */
+    double share[MOST_SHARES];
+    int n_shares;
     bool text;
 };
 
@@ -72,7 +76,8 @@ void bench_train(const struct bench_options *o, struct run *r);
 void bench_decode(const struct bench_options *o, struct run *r);
 
 /* Without model or run: collective over w. */
-void bench_pipeline_check(const struct bench_options *o, int ranks, struct problems *p);
+/* Fills o->share. */
+void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p);
 void bench_pipeline(const struct bench_options *o, const struct world *w);
 
 /* What each needs of a run. */

@@ -1,0 +1,333 @@
+/* A trial holds its plan, what every chunk costs, the device and the engine, and the readings of its steps.
+ *
+ * The model is the same for all schedules: 2P equal parts, unless --shares makes them unequal; a chunk is two of
+ * them, or one (dualpipev). */
+#include "trainer/bench/trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/coll.h"
+#include "pipeline/auto.h"
+#include "pipeline/check.h"
+#include "pipeline/paced.h"
+
+enum { OPS = PLAN_FB + 1, MESSAGE = 64 << 10 };
+
+/* What each chunk of a placement costs, for the device and for the simulator. */
+struct costs {
+    int chunks;
+    struct paced_costs *paced; /* [chunks] */
+    double *each;              /* [4][chunks] F, B, W, B+W, then [chunks][chunks] pairs */
+    const double **pairs;      /* [chunks] rows of the latter */
+    struct sim_costs sim;
+};
+
+struct trial {
+    enum plan_kind kind;
+    bool in_turn, fused; /* fused: it has pairs */
+    struct plan plan;
+    struct costs costs;
+    struct paced *paced;
+    struct engine *engine;
+    double step, worst, bubble, formula; /* simulated, by formula (NAN: none) */
+    struct readings measured, relative, idle, fraction, exposed, exposed_pairs, row[OPS];
+};
+
+static void *need(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+    SYS_OK(memory != NULL, "free memory on this host", "no memory for a benchmark");
+    return memory;
+}
+
+/* ---- costs ---- */
+
+/* How much more than the others part i of n costs: the list of --shares, stretched over the parts. */
+static double part_cost(const struct bench_options *o, int i, int n)
+{
+    if (o->n_shares == 0) return 1;
+    return o->share[i * o->n_shares / n];
+}
+
+static struct paced_costs chunk_costs(const struct bench_options *o, int stages, int chunks, int c)
+{
+    int parts = 2 * stages, each = parts / chunks; /* of the model; of a chunk */
+    double share = 0;
+    for (int i = 0; i < each; i++) share += part_cost(o, c * each + i, parts) / 2;
+    double seconds = 1e-3 * o->pass_ms * share, wire = o->exchange * seconds;
+    return (struct paced_costs){o->chunk_layers * each / 2, seconds, seconds, seconds, wire, wire};
+}
+
+static void costs_new(struct costs *c, const struct bench_options *o, enum plan_place place,
+                      int stages, bool in_turn)
+{
+    size_t n = (size_t)plan_chunks(place, stages);
+    *c = (struct costs){.chunks = (int)n};
+    c->paced = need(n, sizeof *c->paced);
+    c->each = need(4 * n + n * n, sizeof *c->each);
+    c->pairs = need(n, sizeof *c->pairs);
+    double *f = c->each, *b = f + n, *w = b + n, *bw = w + n, *pair = bw + n, least = 1, early = 1;
+    for (size_t i = 0; i < n; i++) {
+        c->paced[i] = chunk_costs(o, stages, (int)n, (int)i);
+        struct paced_times t = paced_predict(&c->paced[i]);
+        f[i] = t.f, b[i] = t.b, w[i] = t.w, bw[i] = t.bw;
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double done = f[i], takes = f[i] + bw[j], alone = takes;
+            if (in_turn) takes = paced_pair(&c->paced[i], &c->paced[j], &done);
+            pair[i * n + j] = takes;
+            least = fmin(least, takes / alone), early = fmin(early, done / takes);
+        }
+    for (size_t i = 0; i < n; i++) c->pairs[i] = pair + i * n;
+    c->sim = (struct sim_costs){.f = f, .b = b, .w = w, .bw = bw, .pairs = c->pairs};
+    c->sim.pair = least, c->sim.pair_f = early;
+}
+
+static void costs_free(struct costs *c)
+{
+    free(c->paced);
+    free(c->each);
+    free(c->pairs);
+}
+
+/* ---- plans ---- */
+
+/* What the named plans of a placement keep, auto may keep. */
+static struct plan_limits limits_of(const struct length *l, enum plan_place place)
+{
+    struct plan_limits most = {1, 1, 1};
+    for (int k = PLAN_1F1B; k < PLAN_AUTO; k++) {
+        struct plan plan;
+        struct plan_facts facts;
+        enum plan_kind kind = (enum plan_kind)k;
+        if (plan_kind_place(kind) != place ||
+            !plan_possible(kind, l->stages, l->micro_batches, NULL))
+            continue;
+        plan_make(&plan, kind, l->stages, l->micro_batches);
+        INVARIANT(plan_check(&plan, NULL, &facts, NULL), "the plan is wrong");
+        plan_free(&plan);
+        if (facts.peak_live > most.live) most.live = facts.peak_live;
+        if (facts.peak_slots > most.slots) most.slots = facts.peak_slots;
+        if (facts.peak_weights > most.weights) most.weights = facts.peak_weights;
+    }
+    return most;
+}
+
+static void search(struct plan *plan, const struct bench_options *o, const struct length *l,
+                   bool in_turn)
+{
+    struct costs costs[PLACES];
+    struct auto_option option[PLACES];
+    for (int i = 0; i < PLACES; i++) {
+        enum plan_place place = (enum plan_place)i;
+        costs_new(&costs[i], o, place, l->stages, in_turn);
+        option[i] = (struct auto_option){&costs[i].sim, limits_of(l, place)};
+        if (place == PLACE_MIRROR && l->stages % 2) option[i].costs = NULL;
+    }
+    INVARIANT(plan_auto(plan, l->stages, l->micro_batches, option, NULL), "1f1b always fits");
+    for (int i = 0; i < PLACES; i++) costs_free(&costs[i]);
+}
+
+/* The search takes a while and has one result: one rank looks, the others are told. */
+static void search_together(struct plan *plan, const struct bench_options *o,
+                            const struct length *l, bool in_turn)
+{
+    int me, place = 0;
+    MPI_OK(MPI_Comm_rank(l->group, &me));
+    if (me == 0) {
+        search(plan, o, l, in_turn);
+        place = (int)plan->place;
+    }
+    coll_bcast(&place, sizeof place, 0, l->group);
+    if (me > 0) plan_begin(plan, PLAN_AUTO, (enum plan_place)place, l->stages, l->micro_batches);
+    for (int r = 0; r < l->stages; r++) {
+        coll_bcast(&plan->n_rows[r], sizeof plan->n_rows[r], 0, l->group);
+        coll_bcast(plan->rows[r], (size_t)plan->n_rows[r] * sizeof *plan->rows[r], 0, l->group);
+    }
+}
+
+static bool has_pairs(const struct plan *plan)
+{
+    for (int r = 0; r < plan->stages; r++)
+        for (int i = 0; i < plan->n_rows[r]; i++)
+            if (plan->rows[r][i].op == PLAN_FB) return true;
+    return false;
+}
+
+/* ---- a trial ---- */
+
+/* A formula's full backward: the one that the schedule runs, or, where it splits it, its two parts. */
+static double formula_of(const struct trial *t, const struct bench_options *o)
+{
+    const struct sim_costs *c = &t->costs.sim;
+    if (o->n_shares > 0 || t->kind == PLAN_AUTO) return NAN;
+    bool splits = t->kind != PLAN_SERIAL && t->kind != PLAN_1F1B;
+    struct plan_costs one = {.f = c->f[0], .w = c->w[0], .fb = c->pairs[0][0]};
+    one.b = splits ? c->b[0] : c->bw[0] - c->w[0];
+    double idle = plan_bubble_formula(t->kind, t->plan.stages, &one);
+    return t->kind == PLAN_SERIAL ? idle * t->plan.micro_batches : idle;
+}
+
+static void simulate(struct trial *t)
+{
+    struct sim sim;
+    sim_new(&sim, &t->plan);
+    INVARIANT(sim_run(&sim, &t->plan, &t->costs.sim), "the simulated plan hangs");
+    t->step = sim.makespan, t->worst = sim.worst_idle, t->bubble = sim.bubble;
+    sim_free(&sim);
+}
+
+struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
+                        bool in_turn)
+{
+    struct trial *t = need(1, sizeof *t);
+    struct plan_facts facts;
+    t->kind = kind, t->in_turn = in_turn;
+    if (kind == PLAN_AUTO)
+        search_together(&t->plan, o, l, in_turn);
+    else
+        plan_make(&t->plan, kind, l->stages, l->micro_batches);
+    INVARIANT(plan_check(&t->plan, NULL, &facts, NULL), "the plan is wrong");
+    t->fused = has_pairs(&t->plan);
+    costs_new(&t->costs, o, t->plan.place, l->stages, in_turn);
+    simulate(t);
+    t->formula = formula_of(t, o);
+    t->paced = paced_new(t->costs.paced, l->exchange, MESSAGE);
+    struct stage stage = paced_stage(t->paced, MESSAGE, facts.peak_slots, in_turn);
+    t->engine = engine_new(l->p2p, l->position, l->stages, &stage, l->micro_batches);
+    return t;
+}
+
+void trial_free(struct trial *t)
+{
+    if (!t) return;
+    engine_free(t->engine);
+    paced_free(t->paced);
+    plan_free(&t->plan);
+    costs_free(&t->costs);
+    free(t);
+}
+
+enum plan_kind trial_kind(const struct trial *t)
+{
+    return t->kind;
+}
+
+bool trial_fused(const struct trial *t)
+{
+    return t->fused;
+}
+
+void trial_compare(struct trial *t, double speed)
+{
+    readings_add(&t->relative, speed);
+}
+
+static void reduce(double *x, int n, MPI_Op op, MPI_Comm comm)
+{
+    MPI_Request request;
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, op, comm, &request));
+    world_wait(&request, 1);
+}
+
+/* One step; returns its seconds, those of the slowest rank. */
+double trial_run(struct trial *s, const struct length *l)
+{
+    struct engine_times t;
+    double together = 0;
+    reduce(&together, 1, MPI_SUM, l->group);
+    paced_start(s->paced);
+    engine_run(s->engine, &s->plan, &t);
+    double total = t.total, sum[3 * OPS + 1], rows = 0;
+    reduce(&total, 1, MPI_MAX, l->group);
+    for (int k = 0; k < OPS; k++) {
+        sum[3 * k] = t.row[k].n, rows += t.row[k].n * t.row[k].seconds;
+        sum[3 * k + 1] = t.row[k].n * t.row[k].seconds;
+        sum[3 * k + 2] = t.row[k].n * t.row[k].waited;
+    }
+    double idle = total - rows, ranks = l->stages * l->members;
+    sum[3 * OPS] = idle;
+    reduce(&idle, 1, MPI_MAX, l->group);
+    reduce(sum, 3 * OPS + 1, MPI_SUM, l->group);
+    double waited = 0;
+    for (int k = 0; k < OPS; k++) {
+        if (sum[3 * k] > 0) readings_add(&s->row[k], sum[3 * k + 1] / sum[3 * k]);
+        waited += sum[3 * k + 2];
+    }
+    readings_add(&s->measured, total);
+    readings_add(&s->idle, idle);
+    readings_add(&s->fraction, sum[3 * OPS] / ranks / total);
+    readings_add(&s->exposed, waited / ranks / total);
+    if (s->fused) readings_add(&s->exposed_pairs, sum[3 * PLAN_FB + 2] / sum[3 * PLAN_FB + 1]);
+    return total;
+}
+
+/* ---- printing ---- */
+
+static double milli(const struct readings *r)
+{
+    return r->n > 0 ? 1e3 * readings_median(r) : 0;
+}
+
+void trial_heading(const struct bench_options *o, const struct length *l)
+{
+    double wire = o->exchange * o->pass_ms;
+    struct paced_times t = paced_predict(
+        &(struct paced_costs){o->chunk_layers, o->pass_ms, o->pass_ms, o->pass_ms, wire, wire});
+    printf("\nP = %d, %d rank%s a stage, M = %d; a stage: F %.1f  B %.1f  W %.1f  B+W %.1f  F&B "
+           "%.1f ms\n",
+           l->stages, l->members, l->members > 1 ? "s" : "", l->micro_batches, t.f, t.b, t.w, t.bw,
+           t.pair);
+    printf("%-13s %9s %9s %6s | %6s %6s %6s %6s %6s | %7s %7s %7s | %6s %6s | %6s %6s | %6s\n",
+           "plan", "step ms", "simul.", "ratio", "F", "B", "W", "B+W", "F&B", "idle ms", "simul.",
+           "formula", "bubble", "simul.", "in F&B", "in all", "x 1f1b");
+}
+
+void trial_print(const struct trial *s)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s%s", plan_kind_name(s->kind), s->in_turn ? "" : ", off");
+    printf("%-13s %9.1f %9.1f %6.3f |", name, milli(&s->measured), 1e3 * s->step,
+           milli(&s->measured) / (1e3 * s->step));
+    for (int k = 0; k < OPS; k++) printf(" %6.2f", milli(&s->row[k]));
+    char formula[32] = "-";
+    if (!isnan(s->formula)) snprintf(formula, sizeof formula, "%.1f", 1e3 * s->formula);
+    printf(" | %7.1f %7.1f %7s | %5.1f%% %5.1f%% |", milli(&s->idle), 1e3 * s->worst, formula,
+           0.1 * milli(&s->fraction), 100 * s->bubble);
+    printf(" %5.1f%% %5.1f%% | %6.2f\n", 0.1 * milli(&s->exposed_pairs), 0.1 * milli(&s->exposed),
+           1e-3 * milli(&s->relative));
+}
+
+static json_t *or_null(const struct readings *r)
+{
+    return r->n > 0 ? readings_json(r) : json_null();
+}
+
+json_t *trial_json(const struct trial *s, const struct length *l)
+{
+    json_t *rows = json_object();
+    for (int k = 0; k < OPS; k++)
+        if (s->row[k].n > 0)
+            json_object_set_new(rows, plan_op_name((enum plan_op)k), readings_json(&s->row[k]));
+    const struct sim_costs *c = &s->costs.sim; /* of the first chunk */
+    json_t *predicted = json_pack("{s:f, s:f, s:f, s:f, s:f}", "F", c->f[0], "B", c->b[0], "W",
+                                  c->w[0], "BW", c->bw[0], "F+B", c->pairs[0][0]);
+    json_t *out = json_pack(
+        "{s:i, s:i, s:i, s:s, s:b, s:o, s:o}", "stages", l->stages, "ranks_per_stage", l->members,
+        "micro_batches", l->micro_batches, "schedule", plan_kind_name(s->kind), "pair_in_turn",
+        s->fused && s->in_turn, "row_seconds", rows, "first_chunk_row_seconds_given", predicted);
+    json_object_set_new(out, "seconds_per_step", readings_json(&s->measured));
+    json_object_set_new(out, "seconds_per_step_simulated", json_real(s->step));
+    json_object_set_new(out, "worst_idle_seconds", readings_json(&s->idle));
+    json_object_set_new(out, "worst_idle_seconds_simulated", json_real(s->worst));
+    json_object_set_new(out, "worst_idle_seconds_formula",
+                        isnan(s->formula) ? json_null() : json_real(s->formula));
+    json_object_set_new(out, "bubble_fraction", readings_json(&s->fraction));
+    json_object_set_new(out, "bubble_fraction_simulated", json_real(s->bubble));
+    json_object_set_new(out, "exposed_fraction_of_pairs", or_null(&s->exposed_pairs));
+    json_object_set_new(out, "exposed_fraction", readings_json(&s->exposed));
+    json_object_set_new(out, "speed_of_1f1b", or_null(&s->relative));
+    return out;
+}

@@ -1,0 +1,33 @@
+/* One schedule on the paced device, beside what the simulator and the published formula say of it (duet bench pipeline). */
+#ifndef DUET_TRAINER_BENCH_TRIAL_H
+#define DUET_TRAINER_BENCH_TRIAL_H
+
+#include "pipeline/engine.h"
+#include "trainer/bench/bench.h"
+
+/* The ranks that work on one length of pipeline, as this one sees them. */
+struct length {
+    int stages, members, micro_batches;
+    MPI_Comm group, pipe, stage; /* all of them; one of each stage; those of one stage */
+    int position;
+    struct p2p *p2p;
+    struct exchange *exchange; /* NULL: a stage is one rank */
+};
+
+/* Collective over l->group. NULL: it cannot be (auto: fits no placement), or, with in_turn false, it has no pairs to switch off. */
+struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
+                        bool in_turn);
+void trial_free(struct trial *t);
+enum plan_kind trial_kind(const struct trial *t);
+bool trial_fused(const struct trial *t); /* its plan has pairs */
+/* One step; returns its seconds, those of the slowest rank. Collective over l->group. */
+double trial_run(struct trial *t, const struct length *l);
+/* How many times as fast as the schedule that others are compared with. */
+void trial_compare(struct trial *t, double speed);
+
+void trial_heading(const struct bench_options *o, const struct length *l);
+void trial_print(const struct trial *t);
+/* A new reference. */
+json_t *trial_json(const struct trial *t, const struct length *l);
+
+#endif
