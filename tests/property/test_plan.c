@@ -107,13 +107,31 @@ START_TEST(zb1p_plans)
 }
 END_TEST
 
+/* The most micro-batches a rank keeps until their B, and the most weight parts that wait on it. */
+static void rank_peaks(const struct plan *plan, int rank, int *live, int *waiting)
+{
+    int f = 0, b = 0, w = 0;
+    *live = *waiting = 0;
+    for (int i = 0; i < plan->n_rows[rank]; i++) {
+        enum plan_op op = plan->rows[rank][i].op;
+        f += op == PLAN_F || op == PLAN_FB;
+        if (f - b > *live) *live = f - b;
+        b += op != PLAN_F && op != PLAN_W;
+        w += op != PLAN_F && op != PLAN_B;
+        if (b - w > *waiting) *waiting = b - w;
+    }
+}
+
 static void see_dual_rows(const struct plan *plan)
 {
     int P = plan->stages, H = plan->chunks / 2, c = plan_per_direction(plan);
     bool mirror = plan->place == PLACE_MIRROR;
     for (int r = 0; r < P; r++) {
         int h = mirror && r >= H ? P - 1 - r : r, middle = h == H - 1;
-        int deferred = 2 * (H - h - 1) + (h + 1);
+        int deferred = 2 * (H - h - 1) + (h + 1), live, waiting;
+        rank_peaks(plan, r, &live, &waiting);
+        ck_assert_int_eq(live, 2 * H + 1 < 2 * c ? 2 * H + 1 : 2 * H);
+        ck_assert_int_eq(waiting, h + 1);
         int pairs = 2 * (c - 2 * H + h + 1) + (H - h - 1) - middle;
         ck_assert_int_eq(count_op(plan, r, PLAN_FB), pairs);
         ck_assert_int_eq(count_op(plan, r, PLAN_B), deferred);
