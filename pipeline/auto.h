@@ -28,7 +28,7 @@ struct auto_found {
 };
 
 /* Makes the plan, of the best placement. option is indexed by enum plan_place. found may be NULL. false: nothing
- * fits, no plan made. Local, deterministic. */
+ * fits, no plan made. Local; ranks that give the same bits of costs get the same plan (basic arithmetic alone decides). */
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found);
 

@@ -3,7 +3,7 @@
  * pipeline, bit for bit. Numbers are integers, and a chunk's "weight gradient" is a hash
  * that depends on the order in which micro-batches reach it. */
 #include "comm/base/arena.h"
-#include "pipeline/check.h"
+#include "pipeline/auto.h"
 #include "pipeline/engine.h"
 #include "pipeline/timeline.h"
 #include "tests/support/check_mpi.h"
@@ -237,17 +237,24 @@ static void run_and_compare(struct bench *b, struct plan *plan)
            plan->micro_batches, t->wrong, t->first_wrong);
 }
 
+/* With its forwards alone in between; frees the plan. */
+static void run_plan(struct bench *b, struct plan *plan)
+{
+    struct plan forward;
+    plan_forward_only(&forward, plan);
+    run_and_compare(b, plan);
+    run_and_compare(b, &forward);
+    run_and_compare(b, plan);
+    plan_free(plan);
+    plan_free(&forward);
+}
+
 static void run_schedule(struct bench *b, enum plan_kind k, int micro_batches)
 {
-    struct plan plan, forward;
+    struct plan plan;
     if (!plan_possible(k, ck_world.size, micro_batches, NULL)) return;
     plan_make(&plan, k, ck_world.size, micro_batches);
-    plan_forward_only(&forward, &plan);
-    run_and_compare(b, &plan);
-    run_and_compare(b, &forward);
-    run_and_compare(b, &plan);
-    plan_free(&plan);
-    plan_free(&forward);
+    run_plan(b, &plan);
 }
 
 START_TEST(every_schedule_equals_the_plain_loop)
@@ -262,6 +269,26 @@ START_TEST(every_schedule_equals_the_plain_loop)
         }
         bench_down(&b);
     }
+}
+END_TEST
+
+/* Plans that a search made for uneven stages and a pair that saves time, on every placement: the engine has room for
+ * what plan_check allows, in whatever order. */
+START_TEST(searched_plans_equal_the_plain_loop)
+{
+    double time[MOST_CHUNKS];
+    for (int i = 0; i < MOST_CHUNKS; i++) time[i] = 1 + (i * 5 % 7) / 4.0;
+    struct sim_costs costs = {.f = time, .b = time, .w = time, .pair = 0.7, .message = 0.1};
+    struct bench b;
+    bench_up(&b, 600, MOST_SLOTS, true);
+    for (int place = 0; place < PLACES; place++)
+        for (int m = 2; m <= 14; m += 6) {
+            struct plan plan;
+            struct auto_option option[PLACES] = {{0}};
+            option[place] = (struct auto_option){&costs, {.slots = MOST_SLOTS}};
+            if (plan_auto(&plan, ck_world.size, m, option, NULL)) run_plan(&b, &plan);
+        }
+    bench_down(&b);
 }
 END_TEST
 
@@ -352,7 +379,11 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {every_schedule_equals_the_plain_loop, large_messages,
-                            waiting_is_measured, what_ran_is_recorded, memory_is_what_it_says};
-    return check_mpi_main("engine", tests, 5, argc, argv);
+    const TTest *tests[] = {every_schedule_equals_the_plain_loop,
+                            searched_plans_equal_the_plain_loop,
+                            large_messages,
+                            waiting_is_measured,
+                            what_ran_is_recorded,
+                            memory_is_what_it_says};
+    return check_mpi_main("engine", tests, 6, argc, argv);
 }

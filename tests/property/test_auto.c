@@ -89,6 +89,10 @@ static double search(int stages, int micro_batches, const struct auto_option opt
     ck_assert_double_le(found.makespan, named * (1 + 1e-9));
     ck_assert(isinf(named) ? found.named == PLAN_AUTO : found.named < PLAN_AUTO);
     if (isfinite(named)) ck_assert_double_eq_tol(found.named_makespan, named, 1e-9);
+    struct plan forward;
+    plan_forward_only(&forward, &plan);
+    ck_assert_msg(plan_check(&forward, NULL, NULL, &p), "%s", p.n ? p.text[0] : "");
+    plan_free(&forward);
     plan_free(&plan);
     return 1 - found.makespan / named;
 }
