@@ -136,8 +136,16 @@ static void append(struct param_list *l, const struct dims *d, int layer, const 
     p->n = (size_t)share.rows * (size_t)share.cols;
     p->whole = (size_t)whole.rows * (size_t)whole.cols;
     cut(p, d);
-    p->offset = l->total;
-    l->total += (p->n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+}
+
+static void lay_out(struct param_list *l, bool experts)
+{
+    for (int i = 0; i < l->n; i++) {
+        struct param *p = &l->p[i];
+        if ((p->role == ROLE_EXPERT) != experts) continue;
+        p->offset = l->total;
+        l->total += (p->n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+    }
 }
 
 static void layer_shapes(struct shape out[LAYER_TENSORS], const struct dims *d)
@@ -178,6 +186,9 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
         append(l, d, -1, "head", ROLE_HEAD, CUT_ROWS, tokens, our_tokens);
         l->p[l->n - 1].tied_copy = d->tied;
     }
+    lay_out(l, false);
+    l->experts = l->total;
+    lay_out(l, true);
 }
 
 void param_list_free(struct param_list *l)

@@ -76,8 +76,10 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk);
 
 struct param_list {
     int n;
-    struct param *p; /* in flat order */
+    struct param *p; /* in the table's order */
     size_t total;    /* elements of the flat array, padding included */
+    size_t
+        experts; /* of which those from here on are experts: other ranks hold them too (mesh.ep) */
 };
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span);
 void param_list_free(struct param_list *l);
