@@ -142,11 +142,12 @@ static void load_or_die(struct run *r, const char *path, bool everything, long *
 static void print_plan(const struct run *r)
 {
     const struct actor *a = &r->actor;
-    log_info("%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
-             "tp), schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
-             source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
-             a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp,
-             r->mesh.tp, plan_kind_name(a->kind), actor_least(a), a->T_max, r->ops->name);
+    log_info(
+        "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
+        "tp), ep %d, schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
+        source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
+        a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp, r->mesh.tp,
+        r->mesh.ep, plan_kind_name(a->kind), actor_least(a), a->T_max, r->ops->name);
     log_info("run folder %s", r->settings.run.out);
 }
 

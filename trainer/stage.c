@@ -100,7 +100,8 @@ static bool step(void *self, const struct stage_pass *s)
 static double waited(void *self)
 {
     const struct actor *a = self;
-    return a->parallel.tp ? exchange_waited(a->parallel.tp) : 0;
+    double tp = a->parallel.tp ? exchange_waited(a->parallel.tp) : 0;
+    return tp + (a->parallel.ep ? exchange_waited(a->parallel.ep) : 0);
 }
 
 /* --- plans --- */
@@ -248,6 +249,8 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
     *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
     a->dims.tp = m->tp;
     a->dims.t = m->t;
+    a->dims.ep = m->ep;
+    a->dims.e = m->d % m->ep;
     a->kind = actor_schedule(s);
     a->place = plan_kind_place(a->kind);
     a->chunks = plan_chunks(a->place, m->pp);
@@ -263,7 +266,7 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
                               .begin = begin,
                               .step = step,
                               .waited = waited,
-                              .in_turn = m->tp > 1};
+                              .in_turn = m->tp > 1 || m->ep > 1};
     actor_place(a, with_reference);
 }
 
@@ -275,6 +278,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
     refuse_too_large(a, limit_bytes);
     arena_back(&a->arena, a->arena.used);
     if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
+    if (m->ep > 1) a->parallel.ep = exchange_new(m->expert, EXCHANGE_LANES);
     actor_place(a, with_reference);
     if (max_mb == 0) return;
     a->p2p = p2p_new(m->pipe, 64);
@@ -291,6 +295,7 @@ void actor_free(struct actor *a)
         param_list_free(&a->local[k].params);
     }
     exchange_free(a->parallel.tp);
+    exchange_free(a->parallel.ep);
     for (int i = 0; i < a->n_plans; i++) plan_free(&a->plans[i].plan);
     free(a->plans);
     free(a->first);

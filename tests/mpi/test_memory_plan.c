@@ -66,6 +66,20 @@ START_TEST(plan_is_run)
 }
 END_TEST
 
+/* Experts shared by pairs of pipelines. */
+START_TEST(expert_parallel)
+{
+    struct world *w = &ck_world;
+    for (int pp = 1; 2 * pp <= w->size; pp *= 2) {
+        struct wish wish = {pp,     1,      ", experts: 6, experts_active: 3, first_dense: 1",
+                            "auto", "bf16", ""};
+        struct settings s = settings_of(w, wish);
+        s.mesh.ep = 2;
+        hold_against_run(w, s);
+    }
+}
+END_TEST
+
 /* Shares of layers; the last rank of a pair has the shorter half of a vocabulary that is odd. */
 START_TEST(tensor_parallel)
 {
@@ -99,6 +113,6 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {plan_is_run, tensor_parallel, kinds_by_hand};
-    return check_mpi_main("memory plan", tests, 3, argc, argv);
+    const TTest *tests[] = {plan_is_run, expert_parallel, tensor_parallel, kinds_by_hand};
+    return check_mpi_main("memory plan", tests, 4, argc, argv);
 }

@@ -17,7 +17,7 @@ struct small_shape {
     const char *model; /* more settings of the model: "qk_norm: true" */
     enum precision precision;
     int dp, pp, schedule;
-    int tp;            /* 0: 1 */
+    int tp, ep;        /* 0: 1 */
     int kv_heads;      /* 0: 2 */
     int layers;        /* 0: 4 */
     const char *split; /* mesh.split */
@@ -52,20 +52,21 @@ static inline void small_settings(struct settings *s, const struct small_shape *
 {
     char yaml[1024];
     struct problems p = {0};
-    snprintf(
-        yaml, sizeof yaml,
-        "precision: %s\n"
-        "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
-        "max_context: %d%s%s}\n"
-        "mesh: {dp: %d, pp: %d, tp: %d, micro_batches: %d, decode_slots: %d, decode_waves: %d}\n"
-        "data: {micro_batch_tokens: %d}\n"
-        "phases: [{kind: eval, max_new: 4}]\n",
-        shape->precision == PRECISION_BF16 ? "bf16" : "fp32", shape->layers > 0 ? shape->layers : 4,
-        shape->kv_heads > 0 ? shape->kv_heads : 2, shape->max_context,
-        shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
-        shape->pp, shape->tp ? shape->tp : 1, shape->micro_batches,
-        shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
-        shape->micro_batch_tokens);
+    snprintf(yaml, sizeof yaml,
+             "precision: %s\n"
+             "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
+             "max_context: %d%s%s}\n"
+             "mesh: {dp: %d, pp: %d, tp: %d, ep: %d, micro_batches: %d, decode_slots: %d, "
+             "decode_waves: %d}\n"
+             "data: {micro_batch_tokens: %d}\n"
+             "phases: [{kind: eval, max_new: 4}]\n",
+             shape->precision == PRECISION_BF16 ? "bf16" : "fp32",
+             shape->layers > 0 ? shape->layers : 4, shape->kv_heads > 0 ? shape->kv_heads : 2,
+             shape->max_context, shape->model && *shape->model ? ", " : "",
+             shape->model ? shape->model : "", shape->dp, shape->pp, shape->tp ? shape->tp : 1,
+             shape->ep ? shape->ep : 1, shape->micro_batches,
+             shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
+             shape->micro_batch_tokens);
     settings_defaults(s);
     settings_parse(s, yaml, strlen(yaml), "small.yaml", &p);
     bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */
@@ -108,7 +109,7 @@ static inline struct param_list small_params(const struct small *t)
 {
     struct param_list all;
     struct dims d = t->actor.dims;
-    d.tp = d.t = 0;
+    d.tp = d.t = d.ep = d.e = 0;
     param_list_make(&all, &d, chunk_span_of(&d, 1, 0));
     return all;
 }

@@ -353,6 +353,36 @@ START_TEST(experts_are_checked)
 }
 END_TEST
 
+/* Every reason why experts cannot be shared, at once. */
+START_TEST(shared_experts_are_checked)
+{
+    static const struct {
+        const char *yaml;
+        int problems;
+        const char *has[2];
+    } rows[] = {
+        {"model: {experts: 8}\nmesh: {ep: 2, pp: 2}", 0, {0}},
+        {"mesh: {ep: 2}", 1, {"ep 2 shares experts, but there are none"}},
+        {"model: {experts: 9}\nmesh: {ep: 2, dp: 4, pp: 2}", 1, {"ep 2 does not divide the 9"}},
+        {"model: {experts: 8}\nmesh: {ep: 3}", 2, {"ep 3 does not divide the 8", "divide dp 8"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
+        ck_assert(parse(&s, yaml, &p));
+        settings_check(&s, 8, &p);
+        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
+                      p.n ? p.text[0] : "");
+        for (int k = 0; k < 2 && rows[i].has[k]; k++)
+            ck_assert_ptr_nonnull(strstr(p.text[k], rows[i].has[k]));
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(schedule_auto)
 {
     static const struct {
@@ -558,6 +588,7 @@ int main(void)
     tcase_add_test(c, set_overrides);
     tcase_add_test(c, check_resolves_zeros);
     tcase_add_test(c, experts_are_checked);
+    tcase_add_test(c, shared_experts_are_checked);
     tcase_add_test(c, schedule_auto);
     tcase_add_test(c, splits);
     tcase_add_test(c, contradictions_at_once);

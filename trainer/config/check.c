@@ -112,6 +112,23 @@ static void check_tensor(const struct check *c)
     if (m->ffn % tp) complain(c, line, "tp %d does not divide ffn %d", tp, m->ffn);
 }
 
+/* After dp is known. */
+static void check_expert_mesh(const struct check *c)
+{
+    const struct mesh_knobs *m = &c->s->mesh;
+    int line = c->s->lines.mesh.ep, experts = c->s->model.experts;
+    if (m->ep == 1) return;
+    if (experts == 0)
+        complain(c, line, "ep %d shares experts, but there are none: set model.experts, or ep to 1",
+                 m->ep);
+    if (experts % m->ep)
+        complain(c, line, "ep %d does not divide the %d experts: every rank holds as many", m->ep,
+                 experts);
+    if (m->dp > 0 && m->dp % m->ep)
+        complain(c, line, "ep %d does not divide dp %d: pipelines share experts in groups of ep",
+                 m->ep, m->dp);
+}
+
 static void check_schedule(const struct check *c)
 {
     struct mesh_knobs *m = &c->s->mesh;
@@ -162,6 +179,7 @@ static void check_mesh(const struct check *c)
                  layers);
     check_tensor(c);
     check_ranks(c);
+    check_expert_mesh(c);
     check_schedule(c);
     if (pp <= layers && settings_chunks(c->s) > layers)
         complain(
@@ -289,7 +307,7 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
 struct mesh_shape settings_mesh(const struct settings *s)
 {
     const struct mesh_knobs *m = &s->mesh;
-    return (struct mesh_shape){m->dp, m->pp, m->tp, 1, s->run.schedule == SCHEDULE_DUALPIPE};
+    return (struct mesh_shape){m->dp, m->pp, m->tp, m->ep, s->run.schedule == SCHEDULE_DUALPIPE};
 }
 
 struct mesh_limits settings_limits(const struct settings *s)

@@ -53,6 +53,8 @@
     X(INT, pp, 1, 1, 1024, "pipeline stages")                                                  \
     X(INT, tp, 1, 1, 64,                                                                       \
       "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")             \
+    X(INT, ep, 1, 1, 65536,                                                                    \
+      "pipelines, a divisor of dp, that share the experts of their layers (expert parallelism)") \
     X(INT, directions, 2, 1, 2,                                                                \
       "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 " \
       "saves memory on serial and 1f1b")                                                       \

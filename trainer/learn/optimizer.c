@@ -11,15 +11,28 @@ enum { SLICE_ALIGN = 16 };
 
 /* --- laying out --- */
 
+static int members_of(const struct optimizer *o, const struct bucket *b)
+{
+    return b->experts ? o->expert_members : o->members;
+}
+
+static MPI_Comm replica_of(const struct optimizer *o, const struct bucket *b)
+{
+    const struct mesh *m = o->actor->mesh;
+    return b->experts ? m->expert_replica : m->replica;
+}
+
 static struct bucket *bucket_add(struct optimizer *o, struct local *l, size_t at, size_t n)
 {
     INVARIANT(o->n_buckets < MAX_BUCKETS, "%d buckets", o->n_buckets);
     struct bucket *b = &o->bucket[o->n_buckets++];
-    *b = (struct bucket){.local = l, .at = at, .n = n, .tie = TIE_NONE};
+    *b = (struct bucket){
+        .local = l, .at = at, .n = n, .tie = TIE_NONE, .experts = at >= l->params.experts};
     return b;
 }
 
-/* Runs of tensors up to the next tied one; a tied one (the embedding of a tied model, or the head's copy) stands alone. */
+/* Runs of tensors up to the next tied one; a tied one (the embedding of a tied model, or the head's copy) stands alone. Experts
+ * are the last run. */
 static void buckets_choose(struct optimizer *o, struct local *l)
 {
     const struct param_list *p = &l->params;
@@ -27,7 +40,7 @@ static void buckets_choose(struct optimizer *o, struct local *l)
     for (int i = 0; i < p->n; i++) {
         const struct param *t = &p->p[i];
         bool tied = t->tied_copy || (o->actor->dims.tied && t->role == ROLE_EMBEDDING);
-        size_t end = i + 1 < p->n ? p->p[i + 1].offset : p->total;
+        size_t end = i + 1 < p->n ? p->p[i + 1].offset : p->experts;
         if (!tied) continue;
         if (t->offset > from) bucket_add(o, l, from, t->offset - from);
         struct bucket *b = bucket_add(o, l, t->offset, t->n);
@@ -35,7 +48,8 @@ static void buckets_choose(struct optimizer *o, struct local *l)
         b->tie = TIE_REMOTE;
         from = end;
     }
-    if (p->total > from) bucket_add(o, l, from, p->total - from);
+    if (p->experts > from) bucket_add(o, l, from, p->experts - from);
+    if (p->total > p->experts) bucket_add(o, l, p->experts, p->total - p->experts);
 }
 
 static void ties_choose(struct optimizer *o)
@@ -48,7 +62,8 @@ static void ties_choose(struct optimizer *o)
 
 static void bucket_slices(struct optimizer *o, struct bucket *b, bool placed)
 {
-    size_t R = (size_t)o->members, each = (b->n + R - 1) / R;
+    size_t R = (size_t)members_of(o, b), each = (b->n + R - 1) / R;
+    int me = b->experts ? o->expert_me : o->me;
     each = (each + SLICE_ALIGN - 1) / SLICE_ALIGN * SLICE_ALIGN;
     for (size_t i = 0; i < R; i++) {
         size_t lo = i * each < b->n ? i * each : b->n;
@@ -57,7 +72,7 @@ static void bucket_slices(struct optimizer *o, struct bucket *b, bool placed)
             b->offset[i] = lo;
             b->count[i] = hi - lo;
         }
-        if ((int)i == o->me) {
+        if ((int)i == me) {
             b->mine = lo;
             b->mine_n = hi - lo;
         }
@@ -95,10 +110,11 @@ static size_t parts_count(const struct optimizer *o)
 
 static void optimizer_place(struct optimizer *o)
 {
-    size_t largest = 0, R = (size_t)o->members;
+    size_t largest = 0, room = 0;
     struct arena *a = &o->arena;
     for (int i = 0; i < o->n_buckets; i++) {
         struct bucket *b = &o->bucket[i];
+        size_t R = (size_t)members_of(o, b);
         b->count = arena_take_n(a, R, sizeof(size_t));
         b->offset = arena_take_n(a, R, sizeof(size_t));
         bucket_slices(o, b, a->base != NULL);
@@ -111,8 +127,9 @@ static void optimizer_place(struct optimizer *o)
         arena_kind(a, ARENA_BUFFERS);
         size_t slice = (b->n + R - 1) / R + SLICE_ALIGN;
         if (slice > largest) largest = slice;
+        if (slice * R > room) room = slice * R;
     }
-    o->scratch = arena_take_n(a, largest * R, sizeof(float));
+    o->scratch = arena_take_n(a, room, sizeof(float));
     o->remote = arena_take_n(a, o->actor->dims.tied ? largest : 0, sizeof(float));
     size_t parts = o->actor->mesh->tp > 1 ? parts_count(o) : 0;
     o->parts = arena_take_n(a, parts, sizeof(float));
@@ -123,6 +140,9 @@ void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me
 {
     *o = (struct optimizer){
         .actor = a, .inner = a->mesh->replica_inner, .members = members, .me = me};
+    int ep = a->mesh->ep, inner = o->inner; /* members are in the order of (pipeline, inner) */
+    o->expert_members = members / ep;
+    o->expert_me = me / inner / ep * inner + me % inner;
     for (int k = 0; k < a->n_local; k++) buckets_choose(o, &a->local[k]);
     ties_choose(o);
     optimizer_place(o);
@@ -206,7 +226,7 @@ static unsigned char *real_at(const struct optimizer *o, const struct bucket *b,
 static void gather(struct optimizer *o, struct bucket *b, void *flat)
 {
     coll_all_gather(real_at(o, b, flat, 0), b->count, b->offset, o->actor->ops->real_bytes,
-                    o->actor->mesh->replica);
+                    replica_of(o, b));
 }
 
 static void gather_and_repack(struct optimizer *o)
@@ -311,7 +331,7 @@ void optimizer_reduce(struct optimizer *o)
     for (int i = 0; i < o->n_buckets; i++) {
         struct bucket *b = &o->bucket[i];
         coll_reduce_scatter(b->grad, b->local->grad[0] + b->at, b->count, b->offset, o->inner,
-                            o->scratch, o->actor->mesh->replica);
+                            o->scratch, replica_of(o, b));
     }
     ties_reduce(o);
 }

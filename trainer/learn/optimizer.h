@@ -13,6 +13,7 @@ enum { MAX_BUCKETS = 8, MAX_MEMBERS = 1024 };
 
 struct bucket {
     struct local *local;
+    bool experts;                 /* whose replicas are fewer, with ep */
     size_t at, n;                 /* run of the local's flat arrays */
     size_t *count, *offset;       /* (members) slices, relative to `at` */
     size_t mine, mine_n;          /* my slice */
@@ -26,6 +27,7 @@ enum { TIE_NONE = -1, TIE_REMOTE = -2 };
 struct optimizer {
     struct actor *actor;
     int members, me, inner;
+    int expert_members, expert_me; /* replicas of the experts, and which of them this rank is */
     int n_buckets;
     struct bucket bucket[MAX_BUCKETS];
     float *scratch, *remote;

@@ -20,7 +20,7 @@ static struct mesh mesh_of(const struct settings *s, struct mesh_at at)
     bool mirrored = actor_schedule(s) == PLAN_DUALPIPE;
     return (struct mesh){.dp = s->mesh.dp,
                          .pp = s->mesh.pp,
-                         .ep = 1,
+                         .ep = s->mesh.ep,
                          .tp = s->mesh.tp,
                          .d = at.d,
                          .p = at.p,

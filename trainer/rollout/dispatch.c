@@ -70,9 +70,28 @@ static void ask(struct rollout *r, struct stock *s, int dir)
     s->asked = p2p_send(r->p2p, 0, TAG_ASK + dir, &s->request, sizeof s->request);
 }
 
+/* In rounds first stages are numbered through all pipelines, and question q is number (q mod their count)'s. */
+static int first_stages(const struct rollout *r)
+{
+    return r->actor->mesh->dp * r->actor->directions;
+}
+
+static void start_dealing(struct rollout *r)
+{
+    const struct actor *a = r->actor;
+    struct dispatch *d = r->dispatch;
+    for (int dir = 0; dir < 2; dir++)
+        d->stock[dir] = (struct stock){
+            .ready = a->mesh->d * a->directions + dir, .asked = TICKET_NONE, .answer = TICKET_NONE};
+}
+
 void dispatch_start(struct rollout *r)
 {
     struct dispatch *d = r->dispatch;
+    if (r->actor->mesh->ep > 1) {
+        start_dealing(r);
+        return;
+    }
     d->next = 0;
     for (int i = 0; r->world->rank == 0 && i < d->askers; i++) {
         d->asker[i].ended = false;
@@ -86,8 +105,23 @@ void dispatch_start(struct rollout *r)
     }
 }
 
+bool dispatch_left(const struct rollout *r, const struct lane *l)
+{
+    return r->dispatch->stock[l->dir].ready < r->job->questions;
+}
+
+static int deal(struct rollout *r, const struct lane *l)
+{
+    if (!dispatch_left(r, l)) return DISPATCH_NONE;
+    struct stock *s = &r->dispatch->stock[l->dir];
+    int q = s->ready;
+    s->ready += first_stages(r);
+    return q;
+}
+
 int dispatch_take(struct rollout *r, struct lane *l)
 {
+    if (r->actor->mesh->ep > 1) return deal(r, l);
     if (r->world->rank == 0) return count_up(r);
     struct stock *s = &r->dispatch->stock[l->dir];
     int q = s->ready;

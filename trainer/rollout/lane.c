@@ -113,20 +113,29 @@ static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
 
 /* --- waves --- */
 
-static void launch(struct rollout *r, struct lane *l, int i)
+bool lane_fill(struct rollout *r, struct lane *l, struct wave *w)
 {
-    struct wave *w = &l->wave[i];
     wave_reuse(r, w);
-    /* releases booked by lane_returned stay in front */
-    w->head->wave = i;
+    /* releases booked by lane_book stay in front */
+    w->head->wave = (int)(w - l->wave);
     w->head->rows = w->head->sampled = w->head->end = 0;
     refill(r, l, w);
     add_sampled_rows(r, l, w);
     read_ahead(r, l, w);
-    w->parked = w->head->rows == 0;
-    if (w->parked) return;
-    l->outstanding[l->n_outstanding++] = i;
-    wave_run(r, l, w, NULL);
+    if (w->head->rows == 0) { /* prompts of one token are read by their answers: those may start */
+        refill(r, l, w);
+        add_sampled_rows(r, l, w);
+    }
+    if (w->head->rows == 0) return false;
+    l->outstanding[l->n_outstanding++] = w->head->wave;
+    return true;
+}
+
+static void launch(struct rollout *r, struct lane *l, int i)
+{
+    struct wave *w = &l->wave[i];
+    w->parked = !lane_fill(r, l, w);
+    if (!w->parked) wave_run(r, l, w, NULL);
 }
 
 /* The sampled tokens of the oldest wave come from the last stage; on one stage they are there already. */
@@ -153,7 +162,7 @@ static void book(struct rollout *r, struct lane *l, struct wave *w, const struct
     add_event(l, w, (struct event){.kind = EVENT_RELEASE, .slot = row->slot});
 }
 
-void lane_returned(struct rollout *r, struct lane *l)
+int lane_book(struct rollout *r, struct lane *l)
 {
     int i = l->outstanding[0];
     l->n_outstanding--;
@@ -164,7 +173,12 @@ void lane_returned(struct rollout *r, struct lane *l)
     w->head->events = 0;
     for (int t = 0; t < w->head->sampled; t++) book(r, l, w, &w->row[t], l->back[t]);
     l->in = TICKET_NONE;
-    launch(r, l, i);
+    return i;
+}
+
+void lane_returned(struct rollout *r, struct lane *l)
+{
+    launch(r, l, lane_book(r, l));
     lane_advance(r, l);
 }
 
@@ -183,7 +197,7 @@ void lane_advance(struct rollout *r, struct lane *l)
     l->done = true;
 }
 
-void lane_start(struct rollout *r, struct lane *l)
+void lane_clear(struct lane *l)
 {
     int P = l->n_waves * l->wave_slots;
     for (int s = 0; s < P; s++) l->slot[s].answer = -1;
@@ -194,5 +208,10 @@ void lane_start(struct rollout *r, struct lane *l)
         l->wave[i].head->events = 0;
         l->wave[i].parked = true;
     }
+}
+
+void lane_start(struct rollout *r, struct lane *l)
+{
+    lane_clear(l);
     lane_advance(r, l);
 }

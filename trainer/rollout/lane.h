@@ -97,6 +97,7 @@ struct rollout {
     unsigned char *order;              /* follow.c; NULL without tensor parallelism */
     int *gather_count, *gather_offset; /* (world size) */
     int *gather_send, *gather_all;     /* words */
+    MPI_Comm group; /* ranks that work in rounds together; MPI_COMM_NULL: no rounds */
     struct arena arena;
 };
 
@@ -117,9 +118,14 @@ void follow_tell_end(struct rollout *r);
 /* The other ranks, for the whole job. */
 void follow_run(struct rollout *r);
 
+/* rounds.c: pipelines that share experts. Collective over them; in place of the loop of waves that come as they may. */
+void rounds_run(struct rollout *r);
+
 /* wave.c: every stage */
 /* Waits until what the wave last sent is gone. */
 void wave_reuse(struct rollout *r, struct wave *w);
+/* The head in l->incoming becomes that of its wave. */
+struct wave *wave_take(struct rollout *r, struct lane *l);
 /* Activations from the stage before, into l->act_in. */
 void wave_receive(struct rollout *r, struct lane *l, const struct wave *w);
 void wave_events(struct rollout *r, struct lane *l, const struct wave *w);
@@ -133,6 +139,11 @@ size_t wave_back_bytes(const struct wave *w);
 
 /* lane.c: the first stage */
 void lane_start(struct rollout *r, struct lane *l);
+/* Its parts: nothing is under way; the oldest wave's tokens, in l->back, are booked (returns which wave); a wave is filled
+ * with rows and counted as under way, false when there are none. */
+void lane_clear(struct lane *l);
+int lane_book(struct rollout *r, struct lane *l);
+bool lane_fill(struct rollout *r, struct lane *l, struct wave *w);
 /* Sampled tokens of the oldest wave under way are in l->back: book them and send the wave again. */
 void lane_returned(struct rollout *r, struct lane *l);
 /* Tries the parked waves; ends the direction when there is nothing left. */
@@ -150,6 +161,8 @@ int dispatch_tickets(struct rollout *r, ticket *t);
 void dispatch_arrived(struct rollout *r, int i);
 /* No other rank will ask any more. */
 bool dispatch_done(const struct rollout *r);
+/* In rounds: this lane will get a question yet. */
+bool dispatch_left(const struct rollout *r, const struct lane *l);
 /* Sends still under way end. */
 void dispatch_close(struct rollout *r);
 int dispatch_most_tickets(const struct rollout *r);

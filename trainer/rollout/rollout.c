@@ -155,6 +155,17 @@ struct arena rollout_measure(struct actor *a, const struct world *w, int max_ans
     return measured;
 }
 
+/* The pipelines that share experts: of each stage the rank that decides. Collective over world. */
+static void group_find(struct rollout *r)
+{
+    const struct mesh *m = r->actor->mesh;
+    r->group = MPI_COMM_NULL;
+    if (m->ep == 1) return;
+    int color = follow_is_first(r) ? m->d / m->ep : MPI_UNDEFINED;
+    MPI_OK(MPI_Comm_split(r->world->comm, color, r->world->rank, &r->group));
+    if (r->group != MPI_COMM_NULL) MPI_OK(MPI_Comm_set_errhandler(r->group, MPI_ERRORS_RETURN));
+}
+
 struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new)
 {
     struct rollout *r = rollout_measured(a, w, max_answers, max_new);
@@ -162,6 +173,7 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
     rollout_place(r);
     int open = dispatch_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
     r->p2p = p2p_new(w->comm, open);
+    group_find(r);
     return r;
 }
 
@@ -169,6 +181,7 @@ void rollout_free(struct rollout *r)
 {
     if (!r) return;
     p2p_free(r->p2p);
+    if (r->group != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&r->group));
     arena_free(&r->arena);
     free(r);
 }
@@ -262,14 +275,20 @@ static void turn(struct rollout *r)
     turn_alone(r);
 }
 
-static void lead(struct rollout *r)
+/* Waves come as they may. */
+static void turns_run(struct rollout *r)
 {
-    dispatch_start(r);
     for (int i = 0; i < r->lanes; i++) lane_open(r, &r->lane[i]);
     while (!all_done(r)) {
         watchdog_feed();
         turn(r);
     }
+}
+
+static void lead(struct rollout *r)
+{
+    dispatch_start(r);
+    (r->actor->mesh->ep > 1 ? rounds_run : turns_run)(r);
     dispatch_close(r);
     follow_tell_end(r);
 }

@@ -7,7 +7,7 @@
  * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
  *
  * Files: rollout.c set-up, the loop, the gathering; lane.c the first stage's bookkeeping of one direction; wave.c what every stage does
- * with a wave; dispatch.c handing out questions; follow.c several ranks that share a stage. */
+ * with a wave; dispatch.c handing out questions; follow.c several ranks that share a stage; rounds.c pipelines that share experts. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 

@@ -45,6 +45,7 @@ static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
 {
     int i = w->head->wave;
     struct sampled *out = l->first ? l->back : l->out + (size_t)i * (size_t)l->wave_slots;
+    if (w->head->rows == 0) return;
     if (!l->first) p2p_wait(r->p2p, l->out_sent[i]);
     sample_rows(r, l, w, out);
     if (!l->first && follow_is_first(r))
@@ -57,7 +58,7 @@ static void send_on(struct rollout *r, struct lane *l, struct wave *w)
     int to = l->next_number;
     if (follow_is_first(r))
         w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + to, w->head, l->head_bytes);
-    w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + to, w->act, bytes);
+    if (bytes > 0) w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + to, w->act, bytes);
 }
 
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
@@ -90,20 +91,21 @@ void wave_reuse(struct rollout *r, struct wave *w)
 void wave_receive(struct rollout *r, struct lane *l, const struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    if (bytes == 0) return; /* an empty wave, in rounds */
     p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
 }
 
-static void wave_copy(struct lane *l, struct wave *to, const struct wave *from)
+struct wave *wave_take(struct rollout *r, struct lane *l)
 {
-    memcpy(to->head, from->head, l->head_bytes);
+    struct wave *w = &l->wave[l->incoming.head->wave];
+    wave_reuse(r, w);
+    memcpy(w->head, l->incoming.head, l->head_bytes);
+    return w;
 }
 
 void wave_arrived(struct rollout *r, struct lane *l)
 {
-    struct wave *in = &l->incoming;
-    struct wave *w = &l->wave[in->head->wave];
-    wave_reuse(r, w);
-    wave_copy(l, w, in);
+    struct wave *w = wave_take(r, l);
     if (w->head->end) {
         l->in = TICKET_NONE;
         if (!l->last) wave_send_end(r, l);

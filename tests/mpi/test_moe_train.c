@@ -1,0 +1,255 @@
+/* ranks: 2 4 8 */
+/* Training and sampling with experts shared over ranks (ep) against one rank: first losses to the bit, since every row gets the bits that
+ * one rank would compute; gradients of experts are sums over the rows of several pipelines, which are added in
+ * another order: norms and weights after two steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of
+ * one rank, and on-policy (P2, P3). */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+
+enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
+
+static struct world alone;
+static struct small_batch batch[STEPS];
+
+struct variant {
+    const char *name, *model;
+    enum precision precision;
+};
+static const struct variant variants[] = {
+    {"fp32", "tied: true, experts: 8, experts_active: 3, first_dense: 1, balance: 0.1",
+     PRECISION_FP32},
+    {"bf16", "qk_norm: true, experts: 8, expert_ffn: 32", PRECISION_BF16},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+struct mesh_case {
+    int dp, pp, tp, ep, schedule;
+};
+
+/* Every mesh of this world that shares experts; those that differ in their schedule only stand together. Eight ranks on few cores
+ * are slow: there only two of the schedules. */
+static int meshes_make(struct mesh_case *out)
+{
+    static const int schedule[] = {SCHEDULE_1F1B, SCHEDULE_ZB1P, SCHEDULE_DUALPIPE,
+                                   SCHEDULE_DUALPIPEV};
+    int n = 0, size = ck_world.size;
+    for (int tp = 1; tp <= 2; tp++)
+        for (int pp = 1; pp <= 2; pp++)
+            for (int ep = 2; ep <= 4; ep *= 2) {
+                int dp = size / (tp * pp);
+                if (dp * tp * pp != size || dp % ep || (tp == 2 && ep == 4)) continue;
+                for (int i = 0; i < (pp == 1 ? 1 : 4); i += size == 8 ? 2 : 1)
+                    out[n++] =
+                        (struct mesh_case){dp, pp, tp, ep, pp == 1 ? SCHEDULE_SERIAL : schedule[i]};
+            }
+    return n;
+}
+
+static const char *mesh_text(const struct variant *v, const struct mesh_case *m)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "%s on dp %d x pp %d x tp %d, ep %d, schedule %d", v->name, m->dp,
+             m->pp, m->tp, m->ep, m->schedule);
+    return text;
+}
+
+static struct small_shape shape_of(const struct variant *v, struct mesh_case m)
+{
+    return (struct small_shape){.model = v->model,
+                                .precision = v->precision,
+                                .dp = m.dp,
+                                .pp = m.pp,
+                                .tp = m.tp,
+                                .ep = m.ep,
+                                .schedule = m.schedule,
+                                .max_context = CONTEXT,
+                                .micro_batch_tokens = 64,
+                                .micro_batches =
+                                    m.dp < 4 ? MICRO_BATCHES / m.dp : 4, /* the least of dualpipe */
+                                .decode_slots = 6};
+}
+
+/* --- learning --- */
+
+struct outcome {
+    struct step_stats stats[STEPS];
+    float *weights;
+    size_t n;
+    bool agree;
+};
+
+static void run(struct outcome *o, const struct world *w, const struct variant *v,
+                struct mesh_case m)
+{
+    struct small t;
+    small_make(&t, w, shape_of(v, m));
+    for (int s = 0; s < STEPS; s++) {
+        struct step_job job = small_job(&batch[s], LOSS_SFT);
+        learner_step(&t.learner, &job, &o->stats[s]);
+    }
+    o->weights = small_weights(&t, w, &o->n, &o->agree);
+    small_free(&t);
+}
+
+static bool same(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
+                     const struct mesh_case *m, const char *what)
+{
+    double limit = v->precision == PRECISION_FP32 ? 1e-5 : 0.03;
+    const struct step_stats *x = &a->stats[0], *y = &b->stats[0];
+    if (m->tp == 1) /* which rounds otherwise */
+        ck_all(same(x->loss, y->loss) && same(x->load_max, y->load_max) &&
+                   same(x->balance, y->balance),
+               "%s: first loss %.17g, not %.17g, load %g %g, balance %g %g", what, x->loss, y->loss,
+               x->load_max, y->load_max, x->balance, y->balance);
+    for (int s = 0; s < STEPS; s++) {
+        double norm = b->stats[s].grad_norm, e = fabs(a->stats[s].grad_norm - norm) / norm;
+        ck_all(e < limit, "%s step %d: norm %.9g, not %.9g", what, s, a->stats[s].grad_norm, norm);
+    }
+    double d = small_apart(a->weights, b->weights, b->n);
+    ck_all(a->n == b->n && d < limit, "%s: weights differ by up to %g", what, d);
+    ck_all(a->agree, "%s: ranks hold different weights", what);
+}
+
+static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
+{
+    for (int s = 0; s < STEPS; s++)
+        ck_all(same(a->stats[s].loss, b->stats[s].loss) &&
+                   same(a->stats[s].grad_norm, b->stats[s].grad_norm),
+               "%s step %d: loss %.17g and %.17g, norm %.17g and %.17g", what, s, a->stats[s].loss,
+               b->stats[s].loss, a->stats[s].grad_norm, b->stats[s].grad_norm);
+    ck_all(memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
+           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
+}
+
+START_TEST(learning_equals_one_rank)
+{
+    small_world_make(&alone);
+    for (int i = 0; i < (ck_world.size == 8 ? 1 : VARIANTS); i++) {
+        const struct variant *v = &variants[i];
+        struct mesh_case mesh[MESHES];
+        struct outcome one, o, before = {0};
+        int n = meshes_make(mesh);
+        run(&one, &alone, v, (struct mesh_case){1, 1, 1, 1, SCHEDULE_SERIAL});
+        for (int k = 0; k < n; k++) {
+            const char *what = mesh_text(v, &mesh[k]);
+            run(&o, &ck_world, v, mesh[k]);
+            close_to(&o, &one, v, &mesh[k], what);
+            if (mesh[k].pp > 1 && mesh[k].schedule != SCHEDULE_1F1B) same_bits(&o, &before, what);
+            free(before.weights);
+            before = o;
+        }
+        free(before.weights);
+        free(one.weights);
+    }
+    small_world_free(&alone);
+}
+END_TEST
+
+/* --- sampling --- */
+
+enum { QUESTIONS = 5, SAMPLES = 3, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 12 };
+static const int prompt_length[QUESTIONS] = {1, 18, 16, 5, 17};
+static int prompt[QUESTIONS][CONTEXT];
+static struct question question[QUESTIONS];
+
+struct answers {
+    int n[ANSWERS], token[ANSWERS][MAX_NEW];
+    float logp[ANSWERS][MAX_NEW];
+};
+
+static void sample(struct answers *out, struct rollout *r, int questions, uint32_t step)
+{
+    struct rollout_job job = {.question = question,
+                              .questions = questions,
+                              .samples = SAMPLES,
+                              .max_new = MAX_NEW,
+                              .sampling = {1, 0, 1},
+                              .eos = SMALL_EOS,
+                              .sampleable = SMALL_V,
+                              .seed = 9,
+                              .purpose = RNG_SAMPLE,
+                              .step = step};
+    const struct answer *a = rollout_run(r, &job, NULL);
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < questions * SAMPLES; i++) {
+        out->n[i] = a[i].n;
+        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
+        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
+    }
+}
+
+/* All questions, then one: most pipelines have nothing to do but take part. */
+static void sample_twice(struct answers out[2], struct small *t, const struct world *w)
+{
+    struct rollout *r = rollout_new(&t->actor, w, ANSWERS, MAX_NEW);
+    sample(&out[0], r, QUESTIONS, 1);
+    sample(&out[1], r, 1, 2);
+    rollout_free(r);
+}
+
+/* A step on the first answers: the log-probabilities that learning computes are those recorded. */
+static double deviation(struct small *t, const struct answers *a)
+{
+    static struct small_batch b;
+    struct step_stats stats;
+    b.n = ANSWERS;
+    for (int i = 0; i < ANSWERS; i++) {
+        const struct question *q = &question[i / SAMPLES];
+        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
+        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
+        b.weight[i] = 1.0f / 100;
+        b.sequence[i] = (struct sequence){.n_prompt = q->n,
+                                          .n = q->n + a->n[i],
+                                          .token = b.token[i],
+                                          .logp = a->logp[i],
+                                          .advantage = i % 2 ? 1 : -1};
+    }
+    struct step_job job = small_job(&b, LOSS_GRPO);
+    learner_step(&t->learner, &job, &stats);
+    ck_all(stats.tokens > ANSWERS && stats.grad_norm > 1e-4, "%ld tokens, norm %g", stats.tokens,
+           stats.grad_norm);
+    return stats.max_deviation;
+}
+
+START_TEST(sampling_equals_one_rank)
+{
+    small_world_make(&alone);
+    for (int q = 0; q < QUESTIONS; q++) {
+        for (int i = 0; i < prompt_length[q]; i++) prompt[q][i] = (11 * i + 5 * q + 2) % SMALL_V;
+        question[q] = (struct question){prompt[q], prompt_length[q]};
+    }
+    for (int i = ck_world.size == 8 ? 1 : 0; i < VARIANTS; i++) {
+        const struct variant *v = &variants[i];
+        static struct answers one[2], a[2];
+        struct mesh_case mesh[MESHES];
+        int n = meshes_make(mesh);
+        struct small t;
+        small_make(&t, &alone, shape_of(v, (struct mesh_case){1, 1, 1, 1, SCHEDULE_SERIAL}));
+        sample_twice(one, &t, &alone);
+        small_free(&t);
+        for (int k = 0; k < n; k++) {
+            const char *what = mesh_text(v, &mesh[k]);
+            small_make(&t, &ck_world, shape_of(v, mesh[k]));
+            sample_twice(a, &t, &ck_world);
+            if (mesh[k].tp == 1) ck_all(memcmp(a, one, sizeof a) == 0, "%s: other answers", what);
+            double d = deviation(&t, &a[0]);
+            ck_all(d == 0, "%s: deviation %g", what, d);
+            small_free(&t);
+        }
+    }
+    small_world_free(&alone);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    for (int s = 0; s < STEPS; s++)
+        small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
+    const TTest *tests[] = {learning_equals_one_rank, sampling_equals_one_rank};
+    return check_mpi_main("moe_train", tests, 2, argc, argv);
+}
