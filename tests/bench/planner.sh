@@ -1,0 +1,35 @@
+#!/bin/bash
+# planner.sh PROGRAM [STEPS]: real training steps beside what duet plan foretells of them, on one and two ranks. The prediction times a
+# layer and the head right before the run, so both see the same machine; a busy one makes either worthless (the spread shows it).
+set -u
+program=$1 steps=${2:-10}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cat >"$out/recipe.yaml" <<'END'
+model: {layers: 8, hidden: 256, heads: 4, max_context: 320}
+data: {task: countdown, give_up: 0.25, micro_batch_tokens: 1024}
+checkpoint: {every: 0}
+phases: [{kind: sft, batch: 64, max_new: 8}]
+END
+
+# The value of a key in every line of the metrics, in milliseconds, sorted.
+values() { sed -n "s|.*\"$1\":\([0-9.e+-]*\).*|\1|p" "$out/run/metrics.jsonl" | awk '{ print 1000 * $1 }' | sort -g; }
+
+printf '%-28s %12s %12s %12s %12s %10s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is'
+while read -r ranks pp schedule; do
+    sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps")
+    planned=$("$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" | sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p')
+    rm -rf "$out/run"
+    launch/run.sh -n "$ranks" "$program" train "$out/recipe.yaml" "${sets[@]}" --set "out=$out/run" </dev/null >"$out/log" 2>&1 ||
+        { cat "$out/log"; exit 1; }
+    values time/learn >"$out/times"
+    awk -v p="$planned" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
+        printf "%-28s %12.4g %12.4g %12.4g %12.4g %+9.1f %%\n", what, p, t[1], t[int((NR + 1) / 2)], t[NR], 100 * (t[1] / p - 1) }' "$out/times"
+done <<'END'
+1 1 serial
+2 1 serial
+2 2 1f1b
+2 2 zb1p
+2 2 dualpipe
+2 2 dualpipev
+END
