@@ -64,13 +64,13 @@ YAML
 
 recipe=recipe.yaml
 
-# The supervised steps alone, on one rank, and a recipe of three GRPO steps that begins with their weights: what `base` makes.
+# base ARGUMENTS...: the supervised steps alone, on one rank, and a recipe of three GRPO steps that begins with their weights: what `base` makes.
 base() {
     sed -e '/kind: grpo/,$d' -e 's/dp: 2, pp: 2/dp: 1, pp: 1/' recipe.yaml >base.yaml
     sed -e '/kind: sft/d' -e '/kind: eval/d' -e 's/steps: 12/steps: 3/' -e 's/max_context: 128/&, from: base/' \
         -e 's/dp: 2, pp: 2, //' recipe.yaml >grpo.yaml
     recipe=base.yaml
-    train 1 base
+    train 1 base "$@"
     check "base: exit 0" equal "$code" 0 || finish
     recipe=grpo.yaml
 }

@@ -202,7 +202,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s)
     return (struct layout){.dp = s->mesh.dp,
                            .pp = s->mesh.pp,
                            .tp = s->mesh.tp,
-                           .ep = 1,
+                           .ep = s->mesh.ep,
                            .kind = actor_schedule(s),
                            .micro_batches = bins / s->mesh.dp,
                            .rows = (double)total / bins,

@@ -1,0 +1,42 @@
+#!/bin/bash
+# test_moe.sh DUET: layers with experts. From the same weights, read by every mesh, meshes that share experts (ep) or not give the
+# same first answers, bit for bit, and learn on-policy (P2: the ratio is exactly 1); a run is taken up exactly, and by
+# another ep; experts that cannot be shared are refused.
+. "${BASH_SOURCE%/*}/common.sh"
+moe=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
+base "${moe[@]}"
+for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
+    read -r dp pp ep <<<"${mesh//x/ }"
+    train $((dp * pp)) "$mesh" "${moe[@]}" --set "mesh.dp=$dp" --set "mesh.pp=$pp" --set "mesh.ep=$ep"
+    check "$mesh: exit 0" equal "$code" 0
+    check "$mesh: says its mesh" has err "mesh $dp x $pp x 1 (dp x pp x tp), ep $ep"
+    check "$mesh: the ratio is exactly 1 at every step" equal "$(values "$mesh/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+    check "$mesh: experts had work" test "$(values "$mesh/metrics.jsonl" moe/load_max | grep -cvx '[0-]')" -ge 2
+    grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
+    check "$mesh: the first answers are those of 1x1x1, bit for bit" cmp 1x1x1.first "$mesh.first"
+done
+
+# one run of four steps with ep 2; from its second step on again, as it was and with every expert on every rank
+more=("${moe[@]}" --set phases.0.steps=4 --set checkpoint.every=2 --set checkpoint.keep=9)
+train 2 whole --set mesh.ep=2 "${more[@]}"
+check "whole: exit 0" equal "$code" 0
+cp -r whole run
+rm -r run/checkpoints/step-0000000[345]
+echo step-00000002 >run/checkpoints/latest
+cp -r run other
+train 2 run --resume auto --set mesh.ep=2 "${more[@]}"
+check "taken up: from the second step" has err "going on from run/checkpoints/step-00000002"
+check "taken up: as the unbroken run" alike whole run
+train 1 other --resume auto "${more[@]}"
+check "ep 2 -> one rank: from the second step" has err "going on from other/checkpoints/step-00000002"
+check "ep 2 -> one rank: the ratio is 1 at each of four steps" equal "$(values other/metrics.jsonl ratio/max_deviation)" $'0\n0\n0\n0'
+call "$duet" inspect run
+check "the last checkpoint is whole" has out "verified: whole"
+check "it names the experts" has out "layers.1.experts_wgu"
+call "$duet" sample run --max-new 8 "1+2="
+check "the run answers on one rank" equal "$code" 0
+
+train 2 refused --set mesh.ep=2
+check "ep without experts: exit 2" equal "$code" 2
+check "ep without experts: named" has err "ep 2 shares experts, but there are none"
+finish
