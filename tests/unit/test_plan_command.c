@@ -112,7 +112,7 @@ START_TEST(recipe)
            "\nrank 1 (stage 1) ");
     ck_assert_ptr_nonnull(strstr(said, "memory a rank, MiB"));
     ck_assert_ptr_nonnull(strstr(said, "step of phase grpo on two cores: 256 sequences"));
-    ck_assert_ptr_nonnull(strstr(said, "dualpipe on a mesh 1 x 2 x 1 (dp x pp x tp)"));
+    ck_assert_ptr_nonnull(strstr(said, "dualpipe on a mesh 1 x 2 x 1 x 1 (dp x pp x ep x tp)"));
     ck_assert_ptr_nonnull(strstr(said, "(from FLOPs and bytes)"));
     ck_assert_ptr_nonnull(strstr(said, "MFU "));
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --format svg "
@@ -125,13 +125,22 @@ END_TEST
 START_TEST(proposals)
 {
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/h100.yaml --propose", EXIT_DONE,
-           "\n    4 x  2 x 1   dualpipe ");
-    ck_assert_ptr_nonnull(strstr(said, "\n    2 x  4 x 1   dualpipev  no: "));
+           "\n    4 x  2 x   1 x 1   dualpipe ");
+    ck_assert_ptr_nonnull(strstr(said, "\n    2 x  4 x   1 x 1   dualpipev  no: "));
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --propose "
            "--set data.micro_batch_tokens=1048576",
            EXIT_DONE, "nothing fits");
     ck_assert_ptr_nonnull(strstr(said, "does not fit: "));
     ck_assert_ptr_nonnull(strstr(said, "no: memory: "));
+}
+END_TEST
+
+/* Pipelines that share experts are among the meshes. */
+START_TEST(experts)
+{
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/h100.yaml --propose --set "
+           "model.experts=8",
+           EXIT_DONE, "\n    4 x  2 x   2 x 1   dualpipe ");
 }
 END_TEST
 
@@ -188,6 +197,7 @@ int main(void)
     tcase_add_test(t, refused_costs);
     tcase_add_test(t, recipe);
     tcase_add_test(t, proposals);
+    tcase_add_test(t, experts);
     tcase_add_test(t, measured);
     tcase_add_test(t, refused_recipe);
     tcase_add_test(t, refused);

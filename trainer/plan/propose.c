@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct candidate {
-    int dp, pp, tp;
+    int dp, pp, ep, tp;
     enum plan_kind kind;
     struct memory memory;
     struct prediction time;
@@ -64,12 +64,14 @@ static const char *message(const char *text)
 
 static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c)
 {
-    char pp[32], tp[32], schedule[32];
-    const char *const sets[] = {pp, tp, schedule, NULL};
+    char pp[32], ep[32], tp[32], schedule[32];
+    const char *const sets[] = {pp, ep, tp, schedule, NULL};
     struct settings s;
     struct problems p = {0};
-    *c = (struct candidate){.dp = ranks / l.pp / l.tp, .pp = l.pp, .tp = l.tp, .kind = l.kind};
+    *c = (struct candidate){
+        .dp = ranks / l.pp / l.tp, .pp = l.pp, .ep = l.ep, .tp = l.tp, .kind = l.kind};
     snprintf(pp, sizeof pp, "mesh.pp=%d", l.pp);
+    snprintf(ep, sizeof ep, "mesh.ep=%d", l.ep);
     snprintf(tp, sizeof tp, "mesh.tp=%d", l.tp);
     snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(l.kind));
     if (recipe_settings(&s, r->job, ranks, sets, &p))
@@ -88,15 +90,21 @@ static int better(const void *a, const void *b)
     const struct candidate *x = a, *y = b;
     if (!x->reason != !y->reason) return x->reason ? 1 : -1;
     if (x->reason && x->tp != y->tp) return x->tp - y->tp;
+    if (x->reason && x->ep != y->ep) return x->ep - y->ep;
     if (x->reason) return x->pp - y->pp;
     if (x->time.step != y->time.step) return x->time.step < y->time.step ? -1 : 1;
     return (x->memory.total > y->memory.total) - (x->memory.total < y->memory.total);
 }
 
+static void print_mesh(const struct candidate *c)
+{
+    printf("%5d x %2d x %3d x %-2d  %-10s ", c->dp, c->pp, c->ep, c->tp, plan_kind_name(c->kind));
+}
+
 static void print_one(const struct candidate *c)
 {
-    printf("%5d x %2d x %-2d  %-10s %5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->dp, c->pp,
-           c->tp, plan_kind_name(c->kind), c->micro_batches, 1e3 * c->time.step,
+    print_mesh(c);
+    printf("%5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->micro_batches, 1e3 * c->time.step,
            100 * c->time.bubble, 100 * c->time.exposed, 100 * c->time.mfu,
            (double)c->memory.total / 0x1p30);
 }
@@ -104,14 +112,15 @@ static void print_one(const struct candidate *c)
 static void print_all(const struct candidate *c, int n)
 {
     int shown = 0;
-    printf("\n%14s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x tp", "schedule", "M", "step, ms",
-           "bubble", "exposed", "MFU", "GiB a rank");
+    printf("\n%20s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x ep x tp", "schedule", "M",
+           "step, ms", "bubble", "exposed", "MFU", "GiB a rank");
     while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
     if (shown == 0) printf("nothing fits\n");
-    for (int i = 0; i < n; i++)
-        if (c[i].reason)
-            printf("%5d x %2d x %-2d  %-10s no: %.160s\n", c[i].dp, c[i].pp, c[i].tp,
-                   plan_kind_name(c[i].kind), c[i].reason);
+    for (int i = 0; i < n; i++) {
+        if (!c[i].reason) continue;
+        print_mesh(&c[i]);
+        printf("no: %.160s\n", c[i].reason);
+    }
 }
 
 struct candidates {
@@ -131,6 +140,14 @@ static void try_schedules(const struct recipe *r, int ranks, struct layout l,
     }
 }
 
+static void try_experts(const struct recipe *r, int ranks, struct layout l, struct candidates *all)
+{
+    l.dp = ranks / (l.pp * l.tp);
+    for (l.ep = 1; l.ep <= l.dp && l.ep <= (r->dims.E > 0 ? r->dims.E : 1); l.ep++)
+        if (l.dp % l.ep == 0 && (l.ep == 1 || r->dims.E % l.ep == 0))
+            try_schedules(r, ranks, l, all);
+}
+
 /* Layers are shared within a node only: their sums cannot wait for anything slower. */
 void propose(const struct recipe *r, int ranks)
 {
@@ -139,7 +156,7 @@ void propose(const struct recipe *r, int ranks)
     for (l.tp = 1; l.tp <= r->cluster.top.devices && l.tp <= r->dims.Hkv; l.tp++)
         for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
             if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
-                try_schedules(r, ranks, l, &all);
+                try_experts(r, ranks, l, &all);
     qsort(all.at, (size_t)all.n, sizeof *all.at, better);
     print_all(all.at, all.n);
     for (int i = 0; i < all.n; i++) free(all.at[i].reason);

@@ -83,10 +83,10 @@ static void print_job(const struct recipe *r, const struct layout *l)
     double rows = 0;
     for (int i = 0; i < r->n; i++) rows += r->rows[i];
     printf(
-        "\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d (dp x pp x "
-        "tp), %d micro-batches of %.0f rows (room for %.0f) a pipeline\n",
+        "\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d x %d (dp x "
+        "pp x ep x tp), %d micro-batches of %.0f rows (room for %.0f) a pipeline\n",
         r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows, plan_kind_name(l->kind),
-        l->dp, l->pp, l->tp, l->micro_batches, l->rows, l->room);
+        l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
     if (r->forwards) printf("the reference model's forward run is counted\n");
     if (r->settings.phases[r->phase].kind == PHASE_GRPO)
         printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
