@@ -1,0 +1,275 @@
+/* What settings mean together: zeros resolved, contradictions refused, all at once. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/config/settings.h"
+
+static bool parse(struct settings *s, const char *yaml, struct problems *p)
+{
+    settings_defaults(s);
+    return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
+}
+
+START_TEST(check_resolves_zeros)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s,
+                    "model: {hidden: 100, heads: 5}\nmesh: {pp: 2}\nphases: [{kind: sft}, {kind: "
+                    "grpo}, {kind: grpo}]\n",
+                    &p));
+    ck_assert_msg(settings_check(&s, 6, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert_int_eq(s.model.ffn, 272); /* 266.7 up to a multiple of 8 */
+    ck_assert_int_eq(s.model.kv_heads, 5);
+    ck_assert_int_eq(s.model.head_dim, 20);
+    ck_assert_int_eq(s.mesh.dp, 3);
+    ck_assert_int_eq(s.run.schedule, SCHEDULE_DUALPIPE);
+    ck_assert_str_eq(s.phases[0].name, "sft");
+    ck_assert_str_eq(s.phases[2].name, "grpo2");
+    struct dims d = settings_dims(&s, 99);
+    ck_assert_int_eq(d.V, 99);
+    ck_assert_int_eq(d.F, 272);
+    ck_assert_int_eq(d.D, 20);
+    ck_assert_int_eq(d.precision, PRECISION_BF16);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(experts_are_checked)
+{
+    static const struct {
+        const char *model;
+        int expert_ffn;
+        const char *message; /* NULL: none */
+    } rows[] = {
+        {"experts: 8, ffn: 344", 176, NULL},
+        {"experts: 8, ffn: 344, expert_ffn: 64, first_dense: 3", 64, NULL},
+        {"experts: 2, experts_active: 3", 0, "experts_active 3 is more than there are experts, 2"},
+        {"experts: 2, first_dense: 4", 0, "first_dense 4 leaves none of 4 layers to the 2 experts"},
+        {"experts_active: 9, first_dense: 9", 0, NULL}, /* no experts: of no account */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
+        ck_assert(parse(&s, yaml, &p));
+        bool ok = settings_check(&s, 1, &p);
+        ck_assert_msg(ok == !rows[i].message, "%s", yaml);
+        if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
+        if (ok) ck_assert_int_eq(s.model.expert_ffn, rows[i].expert_ffn);
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+/* Every reason why experts cannot be shared, at once. */
+START_TEST(shared_experts_are_checked)
+{
+    static const struct {
+        const char *yaml;
+        int problems;
+        const char *has[2];
+    } rows[] = {
+        {"model: {experts: 8}\nmesh: {ep: 2, pp: 2}", 0, {0}},
+        {"mesh: {ep: 2}", 1, {"ep 2 shares experts, but there are none"}},
+        {"model: {experts: 9}\nmesh: {ep: 2, dp: 4, pp: 2}", 1, {"ep 2 does not divide the 9"}},
+        {"model: {experts: 8}\nmesh: {ep: 3}", 2, {"ep 3 does not divide the 8", "divide dp 8"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
+        ck_assert(parse(&s, yaml, &p));
+        settings_check(&s, 8, &p);
+        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
+                      p.n ? p.text[0] : "");
+        for (int k = 0; k < 2 && rows[i].has[k]; k++)
+            ck_assert_ptr_nonnull(strstr(p.text[k], rows[i].has[k]));
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(schedule_auto)
+{
+    static const struct {
+        int pp, directions, schedule;
+    } rows[] = {{1, 2, SCHEDULE_SERIAL},
+                {2, 2, SCHEDULE_DUALPIPE},
+                {3, 2, SCHEDULE_1F1B},
+                {4, 2, SCHEDULE_DUALPIPE},
+                {4, 1, SCHEDULE_1F1B}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        ck_assert(parse(&s, "phases: [{kind: sft}]\n", &p));
+        s.mesh.pp = rows[i].pp;
+        s.mesh.directions = rows[i].directions;
+        ck_assert(settings_check(&s, rows[i].pp, &p));
+        ck_assert_int_eq(s.run.schedule, rows[i].schedule);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(splits)
+{
+    static const struct {
+        const char *split;
+        int schedule, pp;
+        const char *said[3];
+    } rows[] = {
+        {"3,2,2,1", SCHEDULE_1F1B, 4, {NULL}},
+        {"8", SCHEDULE_SERIAL, 1, {NULL}},
+        {"1,1,1,1,1,1,1,1", SCHEDULE_DUALPIPEV, 4, {NULL}},
+        {"", SCHEDULE_DUALPIPEV, 4, {NULL}},
+        {"",
+         SCHEDULE_DUALPIPEV,
+         5,
+         {"r.yaml: the schedule dualpipev has two chunks a stage, so pp 5 needs 10 layers"}},
+        {"3,2,2,1",
+         SCHEDULE_DUALPIPEV,
+         4,
+         {"--set: split 3,2,2,1 has 4 numbers, but pp 4 makes 8"}},
+        {"9,0",
+         SCHEDULE_1F1B,
+         4,
+         {"--set: split 9,0 has 2 numbers, but pp 4 makes 4 chunks",
+          "--set: split 9,0 adds up to 9, layers is 8", "--set: split 9,0: every chunk needs a"}},
+        {"4,4,", SCHEDULE_1F1B, 2, {"--set: split \"4,4,\" is not a list of numbers like 3,2,2,1"}},
+        {"4;4", SCHEDULE_1F1B, 2, {"--set: split \"4;4\" is not a list"}},
+        {"-4,12", SCHEDULE_1F1B, 2, {"--set: split \"-4,12\" is not a list"}},
+        {"99999999999,1", SCHEDULE_1F1B, 2, {"--set: split \"99999999999,1\" is not a list"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char set[64];
+        int n = 0;
+        struct settings s;
+        struct problems p = {0};
+        snprintf(set, sizeof set, "mesh.split=%s", rows[i].split);
+        ck_assert(parse(&s, "model: {layers: 8}\nphases: [{kind: sft}]\n", &p));
+        if (*rows[i].split) ck_assert(settings_set(&s, set, &p));
+        s.run.schedule = rows[i].schedule;
+        s.mesh.pp = rows[i].pp;
+        settings_check(&s, rows[i].pp, &p);
+        for (; n < 3 && rows[i].said[n]; n++)
+            ck_assert_msg(n < p.n &&
+                              strncmp(p.text[n], rows[i].said[n], strlen(rows[i].said[n])) == 0,
+                          "%s: %s", rows[i].split, n < p.n ? p.text[n] : "nothing");
+        ck_assert_msg(p.n == n, "%s: %s", rows[i].split, p.n > n ? p.text[n] : "");
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(contradictions_at_once)
+{
+    static const char *const yaml = "schedule: dualpipe\n"
+                                    "model:\n"
+                                    "  heads: 6\n"
+                                    "  kv_heads: 4\n"
+                                    "  hidden: 54\n"
+                                    "  layers: 2\n"
+                                    "mesh:\n"
+                                    "  dp: 2\n"
+                                    "  pp: 3\n"
+                                    "data:\n"
+                                    "  file: x.jsonl\n"
+                                    "  micro_batch_tokens: 100\n"
+                                    "phases:\n"
+                                    "  - kind: grpo\n"
+                                    "    max_new: 256\n"
+                                    "    temperature: 0\n"
+                                    "    dual_clip: 0.5\n"
+                                    "    ref_every: 5\n"
+                                    "    samples: 1\n"
+                                    "  - kind: eval\n"
+                                    "    name: grpo\n";
+    static const char *const expected[] = {
+        "r.yaml:4: kv_heads 4 does not divide heads 6",
+        "r.yaml:3: head_dim 9 is odd",
+        "r.yaml:9: pp 3 stages need a layer each, layers is 2",
+        "r.yaml:8: a mesh of dp 2 x pp 3 needs 6 ranks, not 4: start with mpirun -np 6, or take",
+        "r.yaml:1: the schedule dualpipe needs an even number of stages",
+        "r.yaml:11: data.file is read only with task: file",
+        "r.yaml:12: micro_batch_tokens 100 is less than max_context 256",
+        "r.yaml:16: grpo: temperature 0 is greedy",
+        "r.yaml:19: grpo: a group of one answer",
+        "r.yaml:17: grpo: dual_clip 0.5 is neither",
+        "r.yaml:18: grpo: ref_every without kl",
+        "r.yaml:15: grpo: max_new 256 leaves no room",
+        "r.yaml:21: two phases are called \"grpo\"",
+    };
+    enum { N = sizeof expected / sizeof *expected };
+    struct settings s;
+    struct problems p = {0};
+    ck_assert_msg(parse(&s, yaml, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert(!settings_check(&s, 4, &p));
+    for (int i = 0; i < p.n && i < N; i++)
+        ck_assert_msg(strncmp(p.text[i], expected[i], strlen(expected[i])) == 0, "%s\n%s",
+                      p.text[i], expected[i]);
+    ck_assert_int_eq(p.n, N);
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(check_names_set)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s, "mesh: {pp: 3}\nphases:\n- {kind: grpo, kl: 0.1}\n", &p));
+    ck_assert(settings_set(&s, "phases.0.kind=sft", &p));
+    ck_assert(settings_set(&s, "model.heads=5", &p));
+    ck_assert(!settings_check(&s, 4, &p));
+    ck_assert_int_eq(p.n, 3);
+    ck_assert_str_eq(
+        p.text[0],
+        "--set: heads 5 does not divide hidden 128: change one of them or give head_dim");
+    ck_assert_str_eq(p.text[1], "r.yaml:1: pp 3 does not divide 4 ranks: start with mpirun -np 3, "
+                                "or take dp 1 x pp 4");
+    ck_assert_str_eq(p.text[2], "r.yaml:3: kl is not used by the phase kind sft, only by grpo");
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(no_phases)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(parse(&s, "seed: 3\n", &p));
+    ck_assert(!settings_check(&s, 1, &p));
+    ck_assert_int_eq(p.n, 1);
+    ck_assert_ptr_nonnull(strstr(p.text[0], "no phases"));
+    problems_free(&p);
+    settings_free(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("settings_check");
+    TCase *c = tcase_create("settings_check");
+    tcase_set_timeout(c, 30);
+    tcase_add_test(c, check_resolves_zeros);
+    tcase_add_test(c, experts_are_checked);
+    tcase_add_test(c, shared_experts_are_checked);
+    tcase_add_test(c, schedule_auto);
+    tcase_add_test(c, splits);
+    tcase_add_test(c, contradictions_at_once);
+    tcase_add_test(c, check_names_set);
+    tcase_add_test(c, no_phases);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
