@@ -18,7 +18,7 @@ struct span {
     struct plan_cell cell; /* of that pass */
     bool paired;           /* one half of an F+B row */
     enum span_kind kind;
-    double start, end;     /* seconds (or units of time) from the step's start */
+    double start, end; /* seconds (or units of time) from the step's start */
 };
 
 struct timeline {

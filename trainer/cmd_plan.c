@@ -109,7 +109,10 @@ static void more_help(void)
          "with one, on the machine at hand (times are measured), or on a cluster described in a "
          "file\n"
          "  duet plan launch/recipes/countdown.yaml --ranks 4 --propose\n"
-         "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose");
+         "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose\n"
+         "bubble: part of the pipeline's time in which the mean rank idles; exposed: part of the "
+         "step in which\nit waits for messages, exchanges or the reduction. docs/PLANNER.md says "
+         "what is assumed.");
     cluster_help();
 }
 

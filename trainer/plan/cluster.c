@@ -24,7 +24,10 @@ static const struct section parts[PARTS] = {
     [INSIDE] =
         SECTION_ROW(cluster, "inside", "link", "between devices of a node", link_rows, inside),
     [BETWEEN] = SECTION_ROW(cluster, "between", "link", "between nodes", link_rows, between),
-    [COSTS] = SECTION_ROW(cluster, "costs", "costs", "times as measured", costs_rows, costs),
+    [COSTS] =
+        SECTION_ROW(cluster, "costs", "costs",
+                    "milliseconds of a full micro-batch, as measured; none: from FLOPs and bytes",
+                    costs_rows, costs),
 };
 static const struct book cluster_book = {"cluster file", parts, PARTS, -1};
 

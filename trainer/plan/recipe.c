@@ -167,6 +167,7 @@ static void take_costs(struct recipe *r, struct problems *p)
     const struct ops *ops = ops_find(r->dims.precision, NULL);
     if (r->cluster.costs.layer_f > 0 && !r->job->measure) return;
     if (r->job->measure || !r->job->cluster) {
+        ops_set_threads(r->settings.run.threads);
         struct measure_job m = {.dims = r->dims,
                                 .ops = ops,
                                 .room = r->settings.data.micro_batch_tokens,
@@ -256,7 +257,6 @@ static bool prepare(struct recipe *r, struct problems *p)
 void recipe_plan(const struct recipe_job *job, struct problems *p)
 {
     struct recipe r = {.job = job};
-    ops_set_threads(1);
     if (prepare(&r, p)) report(&r);
     free(r.rows);
     settings_free(&r.settings);
