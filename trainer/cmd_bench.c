@@ -52,25 +52,27 @@ static void check_options(const struct bench_options *o, struct problems *p)
                      o->samples, o->slots);
 }
 
+static const struct bench_options DEFAULTS = {.layers = 10,
+                                              .hidden = 576,
+                                              .ffn = 1536,
+                                              .heads = 9,
+                                              .precision = "bf16",
+                                              .tokens = 2048,
+                                              .sequence = 256,
+                                              .slots = 64,
+                                              .samples = 8,
+                                              .prompt = 16,
+                                              .answer = 128,
+                                              .steps = 3,
+                                              .stages = "2,4,8,16",
+                                              .chunk_layers = 4,
+                                              .pass_ms = 10,
+                                              .exchange = 1,
+                                              .members = 2};
+
 static int read_options(struct bench_options *o, int argc, char **argv)
 {
-    *o = (struct bench_options){.layers = 10,
-                                .hidden = 576,
-                                .ffn = 1536,
-                                .heads = 9,
-                                .precision = "bf16",
-                                .tokens = 2048,
-                                .sequence = 256,
-                                .slots = 64,
-                                .samples = 8,
-                                .prompt = 16,
-                                .answer = 128,
-                                .steps = 3,
-                                .stages = "2,4,8,16",
-                                .chunk_layers = 4,
-                                .pass_ms = 10,
-                                .exchange = 1,
-                                .members = 2};
+    *o = DEFAULTS;
     const struct option_row rows[] = {
         {"layers", OPT_INT, &o->layers, "decoder layers (default 10)"},
         {"hidden", OPT_INT, &o->hidden, "hidden size (default 576)"},
