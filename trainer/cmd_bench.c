@@ -74,35 +74,31 @@ static int read_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
     const struct option_row rows[] = {
-        {"layers", OPT_INT, &o->layers, "decoder layers (default 10)"},
-        {"hidden", OPT_INT, &o->hidden, "hidden size (default 576)"},
-        {"ffn", OPT_INT, &o->ffn, "inner size of SwiGLU (default 1536)"},
-        {"heads", OPT_INT, &o->heads, "query heads (default 9)"},
-        {"kv-heads", OPT_INT, &o->kv_heads, "key/value heads; 0: as many as query heads (default)"},
-        {"precision", OPT_STRING, &o->precision, "bf16 (default) or fp32"},
-        {"tokens", OPT_INT, &o->tokens, "train: tokens of a step, whole job (default 2048)"},
-        {"sequence", OPT_INT, &o->sequence, "train: tokens of a sequence (default 256)"},
-        {"slots", OPT_INT, &o->slots, "decode: sequences at once (default 64)"},
-        {"samples", OPT_INT, &o->samples, "decode: answers that share a prompt (default 8)"},
-        {"prompt", OPT_INT, &o->prompt, "decode: tokens of a prompt (default 16)"},
-        {"answer", OPT_INT, &o->answer, "decode: tokens of an answer (default 128)"},
-        {"steps", OPT_INT, &o->steps,
-         "steps (rollouts) that are timed, after one to warm up "
-         "(default 3)"},
-        {"stages", OPT_STRING, &o->stages,
-         "pipeline: lengths (default 2,4,8,16, as far as ranks go)"},
+        {"layers", OPT_INT, &o->layers, "decoder layers"},
+        {"hidden", OPT_INT, &o->hidden, "hidden size"},
+        {"ffn", OPT_INT, &o->ffn, "inner size of SwiGLU"},
+        {"heads", OPT_INT, &o->heads, "query heads"},
+        {"kv-heads", OPT_INT, &o->kv_heads, "key/value heads; 0: as many as query heads"},
+        {"precision", OPT_STRING, &o->precision, "bf16 or fp32"},
+        {"tokens", OPT_INT, &o->tokens, "train: tokens of a step, whole job"},
+        {"sequence", OPT_INT, &o->sequence, "train: tokens of a sequence"},
+        {"slots", OPT_INT, &o->slots, "decode: sequences at once"},
+        {"samples", OPT_INT, &o->samples, "decode: answers that share a prompt"},
+        {"prompt", OPT_INT, &o->prompt, "decode: tokens of a prompt"},
+        {"answer", OPT_INT, &o->answer, "decode: tokens of an answer"},
+        {"steps", OPT_INT, &o->steps, "steps (rollouts) that are timed, after one to warm up"},
+        {"stages", OPT_STRING, &o->stages, "pipeline: lengths, as far as ranks go"},
         {"schedules", OPT_STRING, &o->schedules,
-         "pipeline: some, e.g. 1f1b,dualpipe (default all)"},
+         "pipeline: some, e.g. 1f1b,dualpipe; all if not given"},
         {"micro-batches", OPT_INT, &o->micro_batches,
-         "pipeline: of a step; 0: five for every two stages (default)"},
+         "pipeline: of a step; 0: five for every two stages"},
         {"pass-ms", OPT_REAL, &o->pass_ms,
-         "pipeline: milliseconds that a stage computes for F, for B and for W (default 10)"},
+         "pipeline: milliseconds that a stage computes for F, for B and for W"},
         {"exchange", OPT_REAL, &o->exchange,
-         "pipeline: how long the exchanges of an F or B take, in its computing (default 1; 0: "
-         "none)"},
-        {"members", OPT_INT, &o->members, "pipeline: ranks a stage that exchange (default 2)"},
-        {"chunk-layers", OPT_INT, &o->chunk_layers,
-         "pipeline: layers a stage, two exchanges each (default 4)"},
+         "pipeline: how long the exchanges of an F or B take, in its computing; 0: "
+         "none"},
+        {"members", OPT_INT, &o->members, "pipeline: ranks a stage that exchange"},
+        {"chunk-layers", OPT_INT, &o->chunk_layers, "pipeline: layers a stage, two exchanges each"},
         {"shares", OPT_STRING, &o->shares,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
         {"text", OPT_FLAG, &o->text, "pipeline: a table instead of JSON"},
@@ -110,12 +106,13 @@ static int read_options(struct bench_options *o, int argc, char **argv)
     };
     struct options options = {
         .command = "bench",
-        .summary = "Times training steps (train; on any number of ranks) or decoding (decode; on "
-                   "one) of a made-up model of 40 million parameters unless told otherwise, and "
-                   "in turn with them the matrix products alone, which no program can outrun. Or "
-                   "(pipeline) runs every schedule on a device whose passes take given times, with "
-                   "real messages and exchanges, beside what is simulated. "
-                   "Prints one JSON object; figures with min, median and max.",
+        .summary =
+            "Times training steps (train; on any number of ranks) or decoding (decode; on one)\n"
+            "of a made-up model of 40 million parameters unless told otherwise, and in turn\n"
+            "with them the matrix products alone, which no program can outrun. Or (pipeline)\n"
+            "runs every schedule on a device whose passes take given times, with real messages\n"
+            "and exchanges, beside what is simulated. Prints one JSON object; figures with min,\n"
+            "median and max.",
         .usage = "train|decode|pipeline",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,

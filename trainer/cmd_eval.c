@@ -16,8 +16,8 @@ static int read_options(struct eval_options *e, int argc, char **argv)
     *e = (struct eval_options){
         .prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
-        {"prompts", OPT_INT, &e->prompts, "held-out problems (default 128)"},
-        {"samples", OPT_INT, &e->samples, "answers to each (default 8)"},
+        {"prompts", OPT_INT, &e->prompts, "held-out problems"},
+        {"samples", OPT_INT, &e->samples, "answers to each"},
         {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
         {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
         {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
