@@ -37,7 +37,8 @@ struct running {
     struct plan_pass pass;
     struct stage_pass stage;
     bool paired, done;
-    int span; /* in the timeline; -1: not recorded */
+    int steps; /* made so far */
+    int span;  /* in the timeline; -1: not recorded */
 };
 
 struct engine {
@@ -52,6 +53,7 @@ struct engine {
     const struct plan *plan; /* under way */
     int held, chunk[2];      /* chunks that this rank holds */
     int row;
+    int steps[2][2]; /* [F, BW][held chunk] of the last such pass; 0: none yet */
     double start, busy, messages, exchanges; /* when it began; seconds at work, of waiting */
     struct engine_row times[PLAN_FB + 1];    /* sums */
     struct timeline *timeline;
@@ -317,6 +319,8 @@ static void pass_end(struct engine *e, struct running *r)
     if (r->span >= 0) e->timeline->span[r->span].end = clock_now() - e->start;
     send_output(e, &r->pass);
     free_input(e, r->pass);
+    if (r->pass.op == PLAN_F || r->pass.op == PLAN_BW)
+        e->steps[r->pass.op != PLAN_F][held_of(e, r->pass.cell)] = r->steps;
     if (slot_ends(e, r->pass.op)) slot_release(e, r->pass.cell);
 }
 
@@ -326,6 +330,7 @@ static void pass_step(struct engine *e, struct running *r)
     say_place(e, &r->pass, "", -1);
     double since = clock_now();
     r->done = e->stage.step(e->stage.self, &r->stage);
+    r->steps++;
     e->busy += clock_now() - since;
     double waited = e->stage.waited ? e->stage.waited(e->stage.self) : 0;
     e->exchanges += waited;
@@ -342,17 +347,25 @@ static void run_pass(struct engine *e, struct running *r)
     while (!r->done) pass_step(e, r);
 }
 
+/* May the forward go on now? So that its steps lie evenly between the backward's, and the last of them, with which its
+ * message leaves, before the backward's last. Chunks may have more steps of one kind than of the other; as long as nothing is
+ * known of them, they take turns. */
+static bool forward_is_next(const struct engine *e, const struct running *f,
+                            const struct running *b)
+{
+    int of_f = e->steps[0][held_of(e, f->pass.cell)], of_b = e->steps[1][held_of(e, b->pass.cell)];
+    if (of_f == 0 || of_b <= 1) of_f = 1, of_b = 2;
+    return !f->done && (b->done || f->steps * (of_b - 1) < b->steps * of_f);
+}
+
 /* The backward goes first: it starts by sending gradients back to the experts, and the forward with attention, under
- * which they travel (SYSTEMS 2.1). Members of an exchange run the same row in the same order. */
+ * which they travel (SYSTEMS 2.1). Members of an exchange run the same rows, so they have the same order. */
 static void run_pair(struct engine *e, struct running *f, struct running *b)
 {
     pass_start(e, b);
     pass_step(e, b);
     pass_start(e, f);
-    while (!f->done || !b->done) {
-        if (!f->done) pass_step(e, f);
-        if (!b->done) pass_step(e, b);
-    }
+    while (!f->done || !b->done) pass_step(e, forward_is_next(e, f, b) ? f : b);
 }
 
 static void run_row(struct engine *e, const struct plan_row *row)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_MB = 14, MOST_CHUNKS = 8, STEPS = 3, HEADER = 4 };
+enum { MOST_MB = 14, MOST_CHUNKS = 8, STEPS = 5, STEPS_BACK = 3, HEADER = 4 };
 enum { MOST_SLOTS = MOST_CHUNKS + 1 }; /* of a vee: 2P + 1 */
 
 /* ---- the toy's mathematics, modulo 2^64: one number of a message at a time ---- */
@@ -336,6 +336,7 @@ START_TEST(what_ran_is_recorded)
     timeline_new(&line, ck_world.size, 500);
     b.toy.plan = &plan;
     b.toy.slow = true;
+    engine_run(b.engine, &plan, &t); /* now it knows how many steps a pass has */
     engine_record(b.engine, &line);
     engine_run(b.engine, &plan, &t);
     engine_record(b.engine, NULL);
