@@ -277,7 +277,7 @@ START_TEST(ratio_is_one)
     static struct answers a, first;
     int n = meshes_make(mesh);
     questions_make();
-    for (int i = 0; i < VARIANTS; i += ck_world.size > 4 ? VARIANTS : 2)
+    for (int i = 0; i<VARIANTS; i += ck_world.size> 4 ? VARIANTS : 2)
         for (int k = 0; k < n; k++) {
             bool another = k > 0 && mesh[k].tp == mesh[k - 1].tp && mesh[k].dp == mesh[k - 1].dp;
             sample_and_learn(&a, &variants[i], mesh[k]);
@@ -403,7 +403,7 @@ START_TEST(any_mesh_reads_any)
     struct mesh_case one = {1, 1, 1, SCHEDULE_SERIAL};
     int n = meshes_make(mesh);
     small_world_make(&alone);
-    for (int i = 0; i < n; i += ck_world.size > 4 ? 3 : 1) {
+    for (int i = 0; i<n; i += ck_world.size> 4 ? 3 : 1) {
         const struct variant *v = &variants[i % VARIANTS];
         there_and_back(v, mesh[i], &alone, one);
         there_and_back(v, mesh[i], &ck_world, plain);
