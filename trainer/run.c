@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "trainer/plan/memory.h"
 
 /* --- how large --- */
 
@@ -145,6 +146,26 @@ static void check_vocabulary(const struct run *r, struct problems *p)
     mesh_check(actor_mesh(&r->settings), r->world->size, &limits, p);
 }
 
+/* Settles schedule auto: of the placements, those that every rank has the memory for. */
+static void choose_schedule(struct run *r, const struct dims *dims, struct extent e)
+{
+    bool fits[PLACES];
+    struct settings *s = &r->settings;
+    size_t limit = memory_limit(r->world);
+    struct memory_job job = {s, r->ops, dims->V, e};
+    if (s->run.schedule != SCHEDULE_AUTO) return;
+    for (int place = 0; place < PLACES; place++) {
+        struct memory m = {{0}, 0};
+        bool can = schedule_can(s, (enum plan_place)place);
+        s->auto_place = place;
+        struct mesh_at at = {.p = r->world->rank / s->mesh.tp % s->mesh.pp};
+        if (can) memory_of_rank(&m, &job, at);
+        fits[place] = world_all(r->world, can && (limit == 0 || m.total <= limit));
+    }
+    s->auto_place = PLACE_LINE;
+    schedule_choose(s, dims, fits);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -158,8 +179,9 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     problems_end_if_any(&p);
     ops_set_threads(settings.run.threads);
-    mesh_split(&r->mesh, w, actor_mesh(&r->settings));
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
+    choose_schedule(r, &dims, e);
+    mesh_split(&r->mesh, w, actor_mesh(&r->settings));
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
     actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference,
               memory_limit(w));

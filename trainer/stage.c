@@ -2,26 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "model/flops.h"
-#include "pipeline/check.h"
-#include "pipeline/split.h"
-
-enum plan_kind actor_schedule(const struct settings *s)
-{
-    static const enum plan_kind kind[] = {[SCHEDULE_SERIAL] = PLAN_SERIAL,
-                                          [SCHEDULE_1F1B] = PLAN_1F1B,
-                                          [SCHEDULE_ZB1P] = PLAN_ZB1P,
-                                          [SCHEDULE_DUALPIPE] = PLAN_DUALPIPE,
-                                          [SCHEDULE_DUALPIPEV] = PLAN_DUALPIPEV};
-    int pp = s->mesh.pp;
-    if (s->run.schedule != SCHEDULE_AUTO) return kind[s->run.schedule];
-    return pp == 1 ? PLAN_SERIAL : pp % 2 == 0 ? PLAN_DUALPIPE : PLAN_1F1B;
-}
 
 struct mesh_shape actor_mesh(const struct settings *s)
 {
     struct mesh_shape m = settings_mesh(s);
-    m.mirrored = actor_schedule(s) == PLAN_DUALPIPE;
+    m.mirrored = schedule_place(s) == PLACE_MIRROR;
     return m;
 }
 
@@ -45,9 +30,7 @@ int actor_multiple(const struct actor *a)
 
 int actor_least(const struct actor *a)
 {
-    int least = a->settings->mesh.micro_batches;
-    least = plan_micro_batches(a->kind, a->mesh->pp, least > 1 ? least : 1);
-    return (least + a->sums - 1) / a->sums * a->sums;
+    return schedule_least(a->settings);
 }
 
 /* --- the stage: what the engine asks for --- */
@@ -112,12 +95,6 @@ struct plan_entry {
     struct plan plan;
 };
 
-static void plan_prove(const struct plan *plan)
-{
-    struct problems p = {0};
-    INVARIANT(plan_check(plan, NULL, NULL, &p), "the plan is wrong: %s", p.n ? p.text[0] : "?");
-}
-
 /* A handful of counts occur in a run; each plan is made and proved the first time. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only)
 {
@@ -129,8 +106,7 @@ const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_o
     struct plan_entry *e = &a->plans[a->n_plans++];
     *e = (struct plan_entry){micro_batches, forward_only, {0}};
     struct plan whole;
-    plan_make(&whole, a->kind, a->mesh->pp, micro_batches);
-    plan_prove(&whole);
+    schedule_plan(&whole, a->settings, &a->dims, micro_batches);
     if (!forward_only) {
         e->plan = whole;
         return &e->plan;
@@ -140,8 +116,10 @@ const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_o
     return &e->plan;
 }
 
+/* What is searched for takes a while: it is made when a count occurs, which in a run few do. */
 static void plans_make(struct actor *a)
 {
+    if (a->kind == PLAN_AUTO) return;
     for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) {
         actor_plan(a, m, false);
         if (a->local[0].reference) actor_plan(a, m, true);
@@ -151,15 +129,8 @@ static void plans_make(struct actor *a)
 /* Activation slots that the largest plan needs. */
 static int slots_needed(const struct actor *a)
 {
-    struct plan plan;
-    struct plan_facts facts;
-    struct problems p = {0};
-    int m = a->max_mb > actor_least(a) ? a->max_mb : actor_least(a);
-    m = plan_micro_batches(a->kind, a->mesh->pp, m);
-    plan_make(&plan, a->kind, a->mesh->pp, m);
-    INVARIANT(plan_check(&plan, NULL, &facts, &p), "%s", p.n ? p.text[0] : "?");
-    plan_free(&plan);
-    return facts.peak_slots;
+    int least = actor_least(a);
+    return schedule_slots(a->settings, a->max_mb > least ? a->max_mb : least);
 }
 
 /* --- placing --- */
@@ -187,22 +158,11 @@ static void locals_choose(struct actor *a)
     }
 }
 
-/* FLOPs decide, forward (backward is twice that of each), attention that of the middle of the longest sequence. Looking
- * up the embedding is free. */
 static void split_layers(struct actor *a)
 {
-    const struct dims *d = &a->dims;
-    int n = a->chunks;
-    double *cost = calloc((size_t)d->L, sizeof *cost);
-    a->first = calloc((size_t)n + 1, sizeof *a->first);
-    SYS_OK(cost && a->first, "free memory", "no memory for the split of %d layers", d->L);
-    for (int i = 0; i < d->L; i++)
-        cost[i] = flops_layer_at(d, i) + flops_attention(d, d->max_context / 2.0);
-    if (settings_split(a->settings, a->first + 1, n) == n)
-        for (int c = 0; c < n; c++) a->first[c + 1] += a->first[c];
-    else
-        split_by_cost(a->first, cost, d->L, 0, flops_head(d), n);
-    free(cost);
+    a->first = calloc((size_t)a->chunks + 1, sizeof *a->first);
+    SYS_OK(a->first, "free memory", "no memory for the split of %d layers", a->dims.L);
+    schedule_split(a->first, a->settings, &a->dims, a->chunks);
 }
 
 static void actor_place(struct actor *a, bool with_reference)
@@ -251,11 +211,11 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
     a->dims.t = m->t;
     a->dims.ep = m->ep;
     a->dims.e = m->d % m->ep;
-    a->kind = actor_schedule(s);
-    a->place = plan_kind_place(a->kind);
+    a->kind = schedule_kind(s);
+    a->place = schedule_place(s);
     a->chunks = plan_chunks(a->place, m->pp);
     a->directions = a->place == PLACE_MIRROR ? 2 : 1;
-    a->sums = a->place == PLACE_MIRROR ? 2 : s->mesh.directions;
+    a->sums = schedule_sums(s);
     a->T_max = s->data.micro_batch_tokens;
     a->inv_temperature = 1;
     split_layers(a);

@@ -14,6 +14,7 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/pack.h"
 #include "trainer/learn/loss.h"
+#include "trainer/schedule.h"
 
 enum { MAX_LOCAL = 2 };
 struct plan_entry;
@@ -63,8 +64,6 @@ struct actor {
     struct head_io head;
 };
 
-/* The schedule's kind for this mesh (auto: DESIGN). */
-enum plan_kind actor_schedule(const struct settings *s);
 /* The mesh that the settings ask for. */
 struct mesh_shape actor_mesh(const struct settings *s);
 /* What this rank holds of a chunk; NULL: nothing. */

@@ -5,7 +5,7 @@
 
 train 4 one
 check "first run: exit 0" equal "$code" 0
-check "2x2 uses dualpipe" has err "schedule dualpipe"
+check "2x2 says what schedule auto is" has err "schedule auto: chunks placed in a "
 start 4 two # one rank yields to everything else, so that messages come in another order
 ready
 renice -n 10 -p "${pids[2]}" >/dev/null 2>&1

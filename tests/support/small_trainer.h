@@ -73,7 +73,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
     s->run.schedule = serial ? SCHEDULE_AUTO : shape->schedule;
     settings_check(s, ranks, &p);
     INVARIANT(p.n == 0, "%s", p.text[0]);
-    s->run.schedule = shape->schedule;
+    if (serial) s->run.schedule = SCHEDULE_SERIAL;
     if (!shape->split) return;
     free(s->mesh.split);
     s->mesh.split = strdup(shape->split);
@@ -84,6 +84,8 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     *t = (struct small){.shape = shape};
     small_settings(&t->settings, &t->shape, w->size);
     const struct settings *s = &t->settings;
+    struct dims dims = settings_dims(s, SMALL_V);
+    schedule_choose(&t->settings, &dims, NULL);
     mesh_split(&t->mesh, w, actor_mesh(s));
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
     actor_new(&t->actor, s, &t->mesh, ops_find(shape.precision, NULL), settings_dims(s, SMALL_V),

@@ -134,9 +134,7 @@ static void check_schedule(const struct check *c)
     struct mesh_knobs *m = &c->s->mesh;
     struct run_knobs *run = &c->s->run;
     int line = c->s->lines.run.schedule;
-    bool both = m->pp % 2 == 0 && m->directions == 2;
-    if (run->schedule == SCHEDULE_AUTO)
-        run->schedule = m->pp == 1 ? SCHEDULE_SERIAL : both ? SCHEDULE_DUALPIPE : SCHEDULE_1F1B;
+    if (run->schedule == SCHEDULE_AUTO && m->pp == 1) run->schedule = SCHEDULE_SERIAL;
     if (run->schedule == SCHEDULE_SERIAL && m->pp > 1)
         complain(c, line,
                  "the schedule serial has one stage, pp is %d: take 1f1b, zb1p, dualpipe or "
@@ -151,10 +149,17 @@ static void check_schedule(const struct check *c)
                  "the schedule dualpipe runs in both directions: directions cannot be 1");
 }
 
+/* Parts that the schedule cuts the model into. */
+static int chunks_of(const struct settings *s)
+{
+    return s->run.schedule == SCHEDULE_DUALPIPEV ? 2 * s->mesh.pp : s->mesh.pp;
+}
+
 static void check_split(const struct check *c)
 {
     enum { MOST = 2048 }; /* chunks: twice the largest pp */
-    int layers[MOST], sum = 0, empty = 0, chunks = settings_chunks(c->s);
+    int layers[MOST], sum = 0, empty = 0, chunks = chunks_of(c->s);
+    bool either = c->s->run.schedule == SCHEDULE_AUTO; /* it may take one chunk a stage, or two */
     int n = settings_split(c->s, layers, MOST), line = c->s->lines.mesh.split;
     const char *split = c->s->mesh.split;
     for (int i = 0; i < n && i < MOST; i++) {
@@ -162,7 +167,7 @@ static void check_split(const struct check *c)
         empty += layers[i] == 0;
     }
     if (n < 0) complain(c, line, "split \"%.60s\" is not a list of numbers like 3,2,2,1", split);
-    if (n > 0 && n != chunks)
+    if (n > 0 && n != chunks && !(either && n == 2 * chunks))
         complain(c, line, "split %.60s has %d numbers, but pp %d makes %d chunks", split, n,
                  c->s->mesh.pp, chunks);
     if (n > 0 && sum != c->s->model.layers)
@@ -181,7 +186,7 @@ static void check_mesh(const struct check *c)
     check_ranks(c);
     check_expert_mesh(c);
     check_schedule(c);
-    if (pp <= layers && settings_chunks(c->s) > layers)
+    if (pp <= layers && chunks_of(c->s) > layers)
         complain(
             c, c->s->lines.run.schedule,
             "the schedule dualpipev has two chunks a stage, so pp %d needs %d layers, layers is "

@@ -14,7 +14,7 @@
     X(ENUM, precision, 1, "fp32|bf16", 0,                                              \
       "type of weights and activations; sums and the optimizer are fp32")              \
     X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                \
-      "pipeline plan; auto: serial on one stage, dualpipe where it can be, else 1f1b") \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs")            \
     X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")              \
     X(REAL, watchdog_s, 300, 0, 1e6,                                                   \
       "a rank without progress for so many seconds ends the job (0: never)")           \

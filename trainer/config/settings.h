@@ -71,6 +71,7 @@ struct settings {
     struct checkpoint_knobs checkpoint;
     struct phase_knobs *phases;
     int n_phases;
+    int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose (trainer/schedule.h) */
     char *file; /* the recipe parsed last, for messages; NULL: none */
     struct setting_lines lines;
 };
@@ -94,7 +95,7 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
 
 /* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
  * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,
- * and schedule is not auto. Does not look at files. ranks: size of the world. Call it once, after the last settings_set. */
+ * and schedule auto on one stage is serial. Does not look at files. ranks: size of the world. Call it once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
 
 /* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */
@@ -107,8 +108,6 @@ void settings_free(struct settings *s);
  * number ("sft", "grpo", "grpo2"). Into out; returns out. */
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size);
 
-/* Parts that the schedule cuts the model into: pp, or twice as many under dualpipev. After settings_check. */
-int settings_chunks(const struct settings *s);
 /* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is empty, -1 when it is no list
  * of whole numbers. */
 int settings_split(const struct settings *s, int *layers, int room);

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include "trainer/config/settings.h"
 
-int settings_chunks(const struct settings *s)
-{
-    return s->run.schedule == SCHEDULE_DUALPIPEV ? 2 * s->mesh.pp : s->mesh.pp;
-}
-
 int settings_split(const struct settings *s, int *layers, int room)
 {
     const char *at = s->mesh.split;

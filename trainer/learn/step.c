@@ -20,20 +20,13 @@ double schedule_lr(const struct schedule *s, long update)
 
 /* --- placing --- */
 
-static int sums_of(const struct settings *s)
-{
-    return actor_schedule(s) == PLAN_DUALPIPE ? 2 : s->mesh.directions;
-}
-
 struct deal_shape learner_deal_shape(const struct settings *s)
 {
-    int sums = sums_of(s), least = s->mesh.micro_batches > 1 ? s->mesh.micro_batches : 1;
-    least = plan_micro_batches(actor_schedule(s), s->mesh.pp, least);
     struct dims dims = settings_dims(s, 0);
     return (struct deal_shape){.T_max = s->data.micro_batch_tokens,
                                .pipelines = s->mesh.dp,
-                               .directions = sums,
-                               .least = (least + sums - 1) / sums * sums,
+                               .directions = schedule_sums(s),
+                               .least = schedule_least(s),
                                .linear = deal_linear(&dims)};
 }
 

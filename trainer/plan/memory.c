@@ -17,7 +17,7 @@ static void add_buffers(struct memory *m, size_t bytes)
 /* The mesh without its communicators: sizes and the rank's place. */
 static struct mesh mesh_of(const struct settings *s, struct mesh_at at)
 {
-    bool mirrored = actor_schedule(s) == PLAN_DUALPIPE;
+    bool mirrored = actor_mesh(s).mirrored;
     return (struct mesh){.dp = s->mesh.dp,
                          .pp = s->mesh.pp,
                          .ep = s->mesh.ep,

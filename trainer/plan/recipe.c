@@ -204,7 +204,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s)
                            .pp = s->mesh.pp,
                            .tp = s->mesh.tp,
                            .ep = s->mesh.ep,
-                           .kind = actor_schedule(s),
+                           .kind = schedule_named(s),
                            .micro_batches = bins / s->mesh.dp,
                            .rows = (double)total / bins,
                            .room = s->data.micro_batch_tokens,
@@ -248,6 +248,7 @@ static bool prepare(struct recipe *r, struct problems *p)
     r->phase = phase_of(&r->settings, job->phase, p);
     choose_ops(r, p);
     if (p->n == 0) read_data(r, p);
+    if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
     if (!job->cluster)
         this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
     if (p->n == 0) take_costs(r, p);

@@ -25,7 +25,7 @@ struct dispatch {
 static int first_rank(const struct rollout *r, int d, int dir)
 {
     const struct actor *a = r->actor;
-    return mesh_rank(a->mesh, d, plan_rank(plan_kind_place(a->kind), a->mesh->pp, 0, dir));
+    return mesh_rank(a->mesh, d, plan_rank(a->place, a->mesh->pp, 0, dir));
 }
 
 int dispatch_most_tickets(const struct rollout *r)

@@ -1,0 +1,184 @@
+/* schedule: auto. The same recipe always gets the same placement and the same plans; they are never worse in the simulator than the
+ * named plans of that placement, better where a large head makes stages uneven; placements that do not fit are not taken. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/schedule.h"
+
+static struct settings settings_of(int pp, int layers, int directions)
+{
+    struct settings s;
+    struct problems p = {0};
+    char yaml[256];
+    snprintf(yaml, sizeof yaml,
+             "model: {layers: %d, hidden: 64, heads: 4}\nmesh: {pp: %d, directions: %d}\n"
+             "phases: [{kind: sft}]\n",
+             layers, pp, directions);
+    settings_defaults(&s);
+    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
+    ck_assert_msg(settings_check(&s, pp, &p), "%s", p.n ? p.text[0] : "");
+    return s;
+}
+
+static bool same_plan(const struct plan *a, const struct plan *b)
+{
+    bool same = a->place == b->place;
+    for (int r = 0; r < a->stages && same; r++)
+        same = a->n_rows[r] == b->n_rows[r] &&
+               memcmp(a->rows[r], b->rows[r], (size_t)a->n_rows[r] * sizeof **a->rows) == 0;
+    return same;
+}
+
+START_TEST(same_every_time)
+{
+    for (int pp = 2; pp <= 5; pp++) {
+        struct settings a = settings_of(pp, 2 * pp, 2), b = settings_of(pp, 2 * pp, 2);
+        struct dims d = settings_dims(&a, 1000);
+        struct plan one, two;
+        schedule_choose(&a, &d, NULL);
+        schedule_choose(&b, &d, NULL);
+        ck_assert_int_eq(a.auto_place, b.auto_place);
+        ck_assert_int_eq(schedule_least(&a) % schedule_sums(&a), 0);
+        ck_assert_int_ge(schedule_least(&a), 2 * pp);
+        schedule_plan(&one, &a, &d, schedule_least(&a));
+        schedule_plan(&two, &b, &d, schedule_least(&b));
+        ck_assert(same_plan(&one, &two));
+        plan_free(&one);
+        plan_free(&two);
+        settings_free(&a);
+        settings_free(&b);
+    }
+}
+END_TEST
+
+/* Simulated with the costs of the test's own: as schedule.c says they are, in units of a layer's linear FLOPs. */
+static double makespan(const struct plan *plan, const double *f, const double *b, const double *w,
+                       double message)
+{
+    struct sim sim;
+    struct sim_costs c = {.f = f, .b = b, .w = w, .pair = 1, .message = message};
+    sim_new(&sim, plan);
+    ck_assert(sim_run(&sim, plan, &c));
+    double t = sim.makespan;
+    sim_free(&sim);
+    return t;
+}
+
+/* Four layers of 64 and a vocabulary whose head costs as much as three of them: 4 stages, one layer each, the last four times
+ * as slow as the others. */
+START_TEST(better_when_uneven)
+{
+    struct settings s = settings_of(4, 4, 1);
+    struct dims d = settings_dims(&s, 0);
+    double layer = 2.0 * (4 * 64 * 64 + 3 * 64 * d.F), attention = 4.0 * 64 * d.max_context / 2;
+    d.V = (int)(3 * layer / (2 * 64));
+    double w[4] = {layer, layer, layer, layer + 2.0 * d.V * 64}, f[4], b[4], sum = 0;
+    for (int c = 0; c < 4; c++) {
+        f[c] = w[c] + attention;
+        b[c] = w[c] + 2.5 * attention;
+        sum += f[c];
+    }
+    schedule_choose(&s, &d, NULL);
+    ck_assert_int_eq(s.auto_place, PLACE_LINE); /* no layers for a vee, one direction */
+    struct plan found;
+    schedule_plan(&found, &s, &d, 12);
+    double best = makespan(&found, f, b, w, 0.02 * sum / 4), least = 1e30;
+    static const enum plan_kind named[] = {PLAN_1F1B, PLAN_ZB1P};
+    for (int k = 0; k < 2; k++) {
+        struct plan plan;
+        plan_make(&plan, named[k], 4, 12);
+        double t = makespan(&plan, f, b, w, 0.02 * sum / 4);
+        if (t < least) least = t;
+        plan_free(&plan);
+    }
+    ck_assert_msg(best <= least * 1.000001, "%g, the best named plan %g", best, least);
+    /* nothing is faster than the last stage with all its work, once it can begin */
+    ck_assert(best >= 12 * (f[3] + b[3] + w[3]) + f[0] + f[1] + f[2]);
+    plan_free(&found);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(only_what_fits)
+{
+    struct settings s = settings_of(4, 8, 2);
+    struct dims d = settings_dims(&s, 100);
+    for (int place = 0; place < PLACES; place++) {
+        bool fits[PLACES] = {false};
+        fits[place] = true;
+        schedule_choose(&s, &d, fits);
+        ck_assert_int_eq(s.auto_place, place);
+        ck_assert_int_eq(schedule_place(&s), place);
+        struct plan plan;
+        struct plan_facts facts;
+        schedule_plan(&plan, &s, &d, 10);
+        ck_assert_int_eq(plan.place, place);
+        ck_assert(plan_check(&plan, NULL, &facts, NULL));
+        ck_assert_int_le(facts.peak_slots, schedule_slots(&s, 10));
+        plan_free(&plan);
+    }
+    const bool none[PLACES] = {false};
+    s.auto_place = PLACE_LINE;
+    schedule_choose(&s, &d, none);
+    ck_assert_int_eq(s.auto_place, PLACE_LINE);
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(placements_that_suit)
+{
+    struct settings s = settings_of(3, 5, 2); /* odd, and too few layers for a vee */
+    ck_assert(schedule_can(&s, PLACE_LINE));
+    ck_assert(!schedule_can(&s, PLACE_MIRROR));
+    ck_assert(!schedule_can(&s, PLACE_VEE));
+    settings_free(&s);
+    s = settings_of(2, 5, 2);
+    free(s.mesh.split);
+    s.mesh.split = strdup("2,1,1,1"); /* speaks of four chunks */
+    ck_assert(!schedule_can(&s, PLACE_LINE));
+    ck_assert(schedule_can(&s, PLACE_VEE));
+    settings_free(&s);
+    s = settings_of(2, 5, 1);
+    ck_assert(!schedule_can(&s, PLACE_MIRROR)); /* one direction */
+    settings_free(&s);
+}
+END_TEST
+
+/* By hand: 6 layers, a head of 1.6 of them. On two chunks 4 and 2 + 1.6; on three 2, 2, 2 + 1.6 or 3, 2, 1 + 1.6. */
+START_TEST(split_by_hand)
+{
+    struct settings s = settings_of(3, 6, 2);
+    struct dims d = settings_dims(&s, 0);
+    double layer = 2.0 * (4 * 64 * 64 + 3 * 64 * d.F) + 4.0 * 64 * d.max_context / 2;
+    d.V = (int)(1.6 * layer / (2 * 64));
+    int first[4];
+    schedule_split(first, &s, &d, 2);
+    ck_assert(first[0] == 0 && first[1] == 4 && first[2] == 6);
+    schedule_split(first, &s, &d, 3);
+    ck_assert(first[0] == 0 && first[1] == 3 && first[2] == 5 && first[3] == 6);
+    free(s.mesh.split);
+    s.mesh.split = strdup("1,1,4");
+    schedule_split(first, &s, &d, 3);
+    ck_assert(first[0] == 0 && first[1] == 1 && first[2] == 2 && first[3] == 6);
+    settings_free(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("choose");
+    TCase *c = tcase_create("choose");
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, same_every_time);
+    tcase_add_test(c, better_when_uneven);
+    tcase_add_test(c, only_what_fits);
+    tcase_add_test(c, placements_that_suit);
+    tcase_add_test(c, split_by_hand);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

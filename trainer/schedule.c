@@ -1,0 +1,235 @@
+#include "trainer/schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "comm/base/log.h"
+#include "model/flops.h"
+#include "pipeline/split.h"
+
+enum plan_kind schedule_kind(const struct settings *s)
+{
+    static const enum plan_kind kind[] = {
+        [SCHEDULE_AUTO] = PLAN_AUTO,         [SCHEDULE_SERIAL] = PLAN_SERIAL,
+        [SCHEDULE_1F1B] = PLAN_1F1B,         [SCHEDULE_ZB1P] = PLAN_ZB1P,
+        [SCHEDULE_DUALPIPE] = PLAN_DUALPIPE, [SCHEDULE_DUALPIPEV] = PLAN_DUALPIPEV};
+    return kind[s->run.schedule];
+}
+
+enum plan_kind schedule_named(const struct settings *s)
+{
+    static const enum plan_kind named[PLACES] = {
+        [PLACE_LINE] = PLAN_ZB1P, [PLACE_MIRROR] = PLAN_DUALPIPE, [PLACE_VEE] = PLAN_DUALPIPEV};
+    enum plan_kind kind = schedule_kind(s);
+    return kind == PLAN_AUTO ? named[s->auto_place] : kind;
+}
+
+enum plan_place schedule_place(const struct settings *s)
+{
+    enum plan_kind kind = schedule_kind(s);
+    return kind == PLAN_AUTO ? (enum plan_place)s->auto_place : plan_kind_place(kind);
+}
+
+int schedule_sums(const struct settings *s)
+{
+    return schedule_place(s) == PLACE_MIRROR ? 2 : s->mesh.directions;
+}
+
+int schedule_least(const struct settings *s)
+{
+    int least = s->mesh.micro_batches > 1 ? s->mesh.micro_batches : 1, sums = schedule_sums(s);
+    bool searched = s->run.schedule ==
+                    SCHEDULE_AUTO; /* two a stage, as all that fill a pipeline from both ends */
+    if (searched && least < 2 * s->mesh.pp) least = 2 * s->mesh.pp;
+    least = plan_micro_batches(schedule_kind(s), s->mesh.pp, least);
+    return (least + sums - 1) / sums * sums;
+}
+
+/* --- what chunks cost --- */
+
+static double attention_of(const struct dims *d)
+{
+    return flops_attention(d, d->max_context / 2.0);
+}
+
+void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks)
+{
+    if (settings_split(s, first + 1, chunks) == chunks) {
+        first[0] = 0;
+        for (int c = 0; c < chunks; c++) first[c + 1] += first[c];
+        return;
+    }
+    double *cost = calloc((size_t)d->L, sizeof *cost);
+    SYS_OK(cost, "free memory", "no memory for the split of %d layers", d->L);
+    for (int i = 0; i < d->L; i++) cost[i] = flops_layer_at(d, i) + attention_of(d);
+    split_by_cost(first, cost, d->L, 0, flops_head(d), chunks);
+    free(cost);
+}
+
+/* Of one placement. */
+struct costs {
+    double *all;
+    struct sim_costs sim;
+    double work; /* of a micro-batch, all chunks together */
+};
+
+/* A backward's input part costs what the forward does in linear layers, and 2.5 times that in attention, whose probabilities it
+ * computes again; its weight part is linear layers only. Looking up the embedding is free. A message is taken for 2 % of
+ * a stage's forward: enough to prefer few hops, where nothing is known of wires. */
+static void costs_new(struct costs *c, const struct settings *s, const struct dims *d,
+                      enum plan_place place)
+{
+    int chunks = plan_chunks(place, s->mesh.pp);
+    size_t n = (size_t)chunks;
+    int *first = calloc(n + 1, sizeof *first);
+    double *f = calloc(3 * n, sizeof *f), *b = f + n, *w = b + n, forward = 0;
+    SYS_OK(first && f, "free memory", "no memory for the costs of %d chunks", chunks);
+    schedule_split(first, s, d, chunks);
+    *c = (struct costs){.all = f};
+    for (int k = 0; k < chunks; k++) {
+        double attention = (first[k + 1] - first[k]) * attention_of(d);
+        for (int i = first[k]; i < first[k + 1]; i++) w[k] += flops_layer_at(d, i);
+        if (k == chunks - 1) w[k] += flops_head(d);
+        f[k] = w[k] + attention;
+        b[k] = w[k] + 2.5 * attention;
+        forward += f[k];
+        c->work += f[k] + b[k] + w[k];
+    }
+    c->sim = (struct sim_costs){
+        .f = f, .b = b, .w = w, .pair = 1, .message = 0.02 * forward / s->mesh.pp};
+    free(first);
+}
+
+static void costs_free(struct costs *c)
+{
+    free(c->all);
+}
+
+/* --- memory --- */
+
+static int peak_of(enum plan_kind k, int stages, int micro_batches)
+{
+    struct plan plan;
+    struct plan_facts facts;
+    struct problems p = {0};
+    plan_make(&plan, k, stages, micro_batches);
+    INVARIANT(plan_check(&plan, NULL, &facts, &p), "%s", p.n ? p.text[0] : "?");
+    plan_free(&plan);
+    return facts.peak_slots;
+}
+
+/* As many as the named plans of that placement take. */
+static int slots_of(enum plan_place place, int stages, int micro_batches)
+{
+    int most = 0;
+    for (int i = PLAN_1F1B; i < PLAN_AUTO; i++) {
+        enum plan_kind k = (enum plan_kind)i;
+        if (plan_kind_place(k) != place) continue;
+        int peak = peak_of(k, stages, plan_micro_batches(k, stages, micro_batches));
+        if (peak > most) most = peak;
+    }
+    return most;
+}
+
+int schedule_slots(const struct settings *s, int micro_batches)
+{
+    enum plan_kind kind = schedule_kind(s);
+    int m = plan_micro_batches(kind, s->mesh.pp, micro_batches);
+    return kind == PLAN_AUTO ? slots_of(schedule_place(s), s->mesh.pp, m)
+                             : peak_of(kind, s->mesh.pp, m);
+}
+
+/* --- auto --- */
+
+static bool search(struct plan *plan, const struct settings *s, const struct costs *c,
+                   enum plan_place place, int micro_batches, struct auto_found *found)
+{
+    int slots = slots_of(place, s->mesh.pp, micro_batches);
+    struct auto_option option[PLACES] = {{.costs = NULL}};
+    option[place] = (struct auto_option){&c->sim, {.slots = slots}};
+    return plan_auto(plan, s->mesh.pp, micro_batches, option, found);
+}
+
+void schedule_plan(struct plan *plan, const struct settings *s, const struct dims *d,
+                   int micro_batches)
+{
+    struct problems p = {0};
+    if (schedule_kind(s) == PLAN_AUTO) {
+        struct costs c;
+        costs_new(&c, s, d, schedule_place(s));
+        bool found = search(plan, s, &c, schedule_place(s), micro_batches, NULL);
+        INVARIANT(found, "no plan for %d micro-batches", micro_batches);
+        costs_free(&c);
+    } else {
+        plan_make(plan, schedule_kind(s), s->mesh.pp, micro_batches);
+    }
+    INVARIANT(plan_check(plan, NULL, NULL, &p), "the plan is wrong: %s", p.n ? p.text[0] : "?");
+}
+
+static const char *const place_name[PLACES] = {"line", "mirror", "vee"};
+
+bool schedule_can(const struct settings *s, enum plan_place place)
+{
+    int parts = settings_split(s, NULL, 0); /* a split by hand speaks of so many chunks */
+    if (plan_chunks(place, s->mesh.pp) > s->model.layers) return false;
+    if (parts > 0 && parts != plan_chunks(place, s->mesh.pp)) return false;
+    return place != PLACE_MIRROR || (s->mesh.pp % 2 == 0 && s->mesh.directions == 2);
+}
+
+/* What the search said of a placement. */
+struct verdict {
+    bool any;
+    double bubble, named_bubble; /* predicted, of the plan found and of the best named one */
+    enum plan_kind named;
+};
+
+static struct verdict judge(const struct settings *s, const struct dims *d, enum plan_place place,
+                            int micro_batches)
+{
+    struct costs c;
+    struct plan plan;
+    struct auto_found found;
+    costs_new(&c, s, d, place);
+    struct verdict v = {.any = search(&plan, s, &c, place, micro_batches, &found)};
+    if (v.any) {
+        double ideal = c.work * micro_batches / s->mesh.pp; /* every rank at work all the time */
+        v.bubble = 1 - ideal / found.makespan;
+        v.named_bubble = found.named == PLAN_AUTO ? 1 : 1 - ideal / found.named_makespan;
+        v.named = found.named;
+        plan_free(&plan);
+    }
+    costs_free(&c);
+    return v;
+}
+
+static void say(const struct settings *s, const struct verdict v[PLACES], int micro_batches)
+{
+    char text[512] = "";
+    size_t used = 0;
+    for (int i = 0; i < PLACES; i++)
+        if (v[i].any)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s %s %.1f %% (%s %.1f %%)",
+                                     used ? "," : "", place_name[i], 100 * v[i].bubble,
+                                     plan_kind_name(v[i].named), 100 * v[i].named_bubble);
+    log_info("schedule auto: chunks placed in a %s; predicted by FLOPs, bubble of %d micro-batches "
+             "on %d stages (best named plan):%s",
+             place_name[s->auto_place], micro_batches, s->mesh.pp, text);
+}
+
+void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES])
+{
+    static const enum plan_place order[] = {PLACE_LINE, PLACE_VEE, PLACE_MIRROR};
+    if (s->run.schedule != SCHEDULE_AUTO) return;
+    struct verdict v[PLACES] = {{.any = false}};
+    int micro_batches = schedule_least(s), best = -1;
+    micro_batches += micro_batches % 2;
+    for (int k = 0; k < PLACES; k++) {
+        enum plan_place p = order[k];
+        if (!schedule_can(s, p) || (fits && !fits[p])) continue;
+        v[p] = judge(s, d, p, micro_batches);
+        /* a step takes 1 / (1 - bubble) times the ideal one */
+        if (v[p].any && (best < 0 || 1 - v[p].bubble > 1.01 * (1 - v[best].bubble))) best = p;
+    }
+    if (best < 0) return; /* nothing fits: what is there will be refused, with its reasons */
+    s->auto_place = best;
+    say(s, v, micro_batches);
+}

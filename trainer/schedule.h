@@ -1,0 +1,37 @@
+/* From the recipe to a schedule: how many micro-batches a pipeline gets at least, which layers a chunk, and what `schedule: auto`
+ * means: the placement and, for every number of micro-batches, the order of passes that the simulator likes best.
+ *
+ * Costs are FLOPs of a chunk's passes over full micro-batches whose sequences are half the longest one, so that every
+ * rank, and a run that is taken up again, chooses the same; clocks have no say. */
+#ifndef DUET_TRAINER_SCHEDULE_H
+#define DUET_TRAINER_SCHEDULE_H
+
+#include "pipeline/auto.h"
+#include "trainer/config/settings.h"
+
+enum plan_kind schedule_kind(const struct settings *s);
+/* The same, but of auto the named plan of its placement that it starts from. */
+enum plan_kind schedule_named(const struct settings *s);
+enum plan_place schedule_place(const struct settings *s);
+/* Directions that micro-batches are dealt to: gradient sums kept apart. */
+int schedule_sums(const struct settings *s);
+/* Fewest micro-batches of a pipeline and step: a multiple of schedule_sums. */
+int schedule_least(const struct settings *s);
+
+/* first [chunks+1]: layers first[c] .. first[c+1]-1 go to chunk c: by mesh.split, or so that the costliest chunk costs least. */
+void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks);
+
+/* Does the placement suit mesh and model? */
+bool schedule_can(const struct settings *s, enum plan_place place);
+/* Settles `schedule: auto` (else does nothing): the placement with the shortest simulated step of schedule_least micro-batches. A
+ * line unless a vee is better by 1 %, then a mirror, which holds the model twice, by another 1 %; placements that a rank's memory
+ * does not hold (fits, by place; NULL: all) are left out. Says in the log what was chosen and why. */
+void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES]);
+
+/* Makes the plan of a step (plan_free), checked. */
+void schedule_plan(struct plan *plan, const struct settings *s, const struct dims *d,
+                   int micro_batches);
+/* Activation slots that plans of up to so many micro-batches need. */
+int schedule_slots(const struct settings *s, int micro_batches);
+
+#endif
