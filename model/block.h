@@ -190,7 +190,7 @@ void moe_pack(struct chunk *c, int layer);
 
 static inline int lane_of(const struct pass *p)
 {
-    if (p->kind == PASS_DECODE) return LANE_DECODE + p->decode->lane;
+    if (p->decode) return LANE_DECODE + p->decode->lane;
     return p->kind == PASS_F ? LANE_FORWARD : LANE_BACKWARD;
 }
 /* A sub-step's last call: the next one runs when `operation`, posted on x, is done. */
