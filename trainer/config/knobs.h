@@ -8,19 +8,19 @@
 #define DUET_TRAINER_CONFIG_KNOBS_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_KNOBS(X)                                                                   \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw")                        \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)")                  \
-    X(ENUM, precision, 1, "fp32|bf16", 0,                                              \
-      "type of weights and activations; sums and the optimizer are fp32")              \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs")            \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")              \
-    X(REAL, watchdog_s, 300, 0, 1e6,                                                   \
-      "a rank without progress for so many seconds ends the job (0: never)")           \
-    X(INT, trace, 0, 0, 2147483647,                                                    \
+#define RUN_KNOBS(X)                                                                     \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw")                          \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)")                    \
+    X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
+      "type of weights and activations; sums and the optimizer are fp32")                \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs")              \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")                \
+    X(REAL, watchdog_s, 300, 0, 1e6,                                                     \
+      "a rank without progress for so many seconds ends the job (0: never)")             \
+    X(INT, trace, 0, 0, 2147483647,                                                      \
       "training step (counted from 0) whose pipeline timeline is written to trace.json " \
-      "and trace.svg, predicted and measured; 0: none")                                \
+      "and trace.svg, predicted and measured; 0: none")                                  \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed")
 
 #define MODEL_KNOBS(X)                                                                        \
@@ -48,22 +48,22 @@
     X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")    \
     X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights")
 
-#define MESH_KNOBS(X)                                                                          \
-    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / pp")                          \
-    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                  \
-    X(INT, tp, 1, 1, 64,                                                                       \
-      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")             \
-    X(INT, ep, 1, 1, 65536,                                                                    \
+#define MESH_KNOBS(X)                                                                            \
+    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / (pp * tp)")                     \
+    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                    \
+    X(INT, tp, 1, 1, 64,                                                                         \
+      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")               \
+    X(INT, ep, 1, 1, 65536,                                                                      \
       "pipelines, a divisor of dp, that share the experts of their layers (expert parallelism)") \
-    X(INT, directions, 2, 1, 2,                                                                \
-      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 " \
-      "saves memory on serial and 1f1b")                                                       \
-    X(STR, split, "", 0, 0,                                                                    \
-      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")   \
-    X(INT, micro_batches, 0, 0, 65536,                                                         \
-      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")  \
-    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")              \
-    X(INT, decode_waves, 0, 0, 1024,                                                           \
+    X(INT, directions, 2, 1, 2,                                                                  \
+      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 "   \
+      "saves memory on serial and 1f1b")                                                         \
+    X(STR, split, "", 0, 0,                                                                      \
+      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")     \
+    X(INT, micro_batches, 0, 0, 65536,                                                           \
+      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")    \
+    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                \
+    X(INT, decode_waves, 0, 0, 1024,                                                             \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
 #define DATA_KNOBS(X)                                                                             \
