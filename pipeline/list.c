@@ -214,7 +214,7 @@ static void count(struct hand *h, const struct plan_row *row)
 static void decide(const struct list *l, struct hand *h, double now)
 {
     double until = now;
-    struct plan_row row;
+    struct plan_row row = {0};
     if (!choose(l, h, now, &until, &row)) {
         h->free = until;
         return;

@@ -70,8 +70,8 @@ void plan_timeline_new(struct plan_timeline *t, const struct plan *plan)
     t->at = take(stages, sizeof *t->at);
     t->finish = take(stages, sizeof *t->finish);
     t->start = take(stages, sizeof *t->start);
-    double *all = take(rows, sizeof *all);
-    for (int r = 0; r < plan->stages; r++) t->start[r] = all, all += plan->n_rows[r];
+    t->start[0] = take(rows, sizeof *t->start[0]);
+    for (int r = 1; r < plan->stages; r++) t->start[r] = t->start[r - 1] + plan->n_rows[r - 1];
 }
 
 void plan_timeline_free(struct plan_timeline *t)
