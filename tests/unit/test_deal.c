@@ -288,6 +288,7 @@ int main(void)
 {
     Suite *s = suite_create("deal");
     TCase *c = tcase_create("deal");
+    tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, random_lengths);
     tcase_add_test(c, worst_case);
