@@ -227,7 +227,7 @@ void schedule_choose(struct settings *s, const struct dims *d, const bool fits[P
         if (!schedule_can(s, p) || (fits && !fits[p])) continue;
         v[p] = judge(s, d, p, micro_batches);
         /* a step takes 1 / (1 - bubble) times the ideal one */
-        if (v[p].any && (best < 0 || 1 - v[p].bubble > 1.01 * (1 - v[best].bubble))) best = p;
+        if (v[p].any && (best < 0 || 1 - v[p].bubble > 1.01 * (1 - v[best].bubble))) best = (int)p;
     }
     if (best < 0) return; /* nothing fits: what is there will be refused, with its reasons */
     s->auto_place = best;
