@@ -167,7 +167,7 @@ static void plain_loop(number sum[][2], int chunks, int micro_batches, int n, bo
 {
     for (int m = 0; m < micro_batches; m++)
         for (int i = HEADER; i < n; i++) {
-            number x[MOST_CHUNKS + 1], dy;
+            number x[MOST_CHUNKS + 1] = {0}, dy;
             x[0] = toy_input(m, i);
             for (int c = 0; c < chunks; c++) x[c + 1] = toy_f(c, x[c]);
             dy = toy_top(x[chunks]);

@@ -73,6 +73,7 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 
+/* The C library names its parameters as nobody else may. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 void *malloc(size_t size)
 {
     note(__builtin_return_address(0));
@@ -103,6 +104,7 @@ int posix_memalign(void **out, size_t align, size_t size)
     *out = __libc_memalign(align, size);
     return *out ? 0 : 12; /* ENOMEM */
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 #endif
 
 static void count_start(void)

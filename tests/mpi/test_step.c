@@ -63,6 +63,7 @@ static int meshes_make(struct mesh_case *out, bool all)
             if (all && dp == 1 && chunks <= 4 && crooked[chunks])
                 out[n++] = (struct mesh_case){dp, pp, schedule, crooked[chunks]};
         }
+    INVARIANT(n > 0, "no mesh of %d ranks", ck_world.size);
     return n;
 }
 

@@ -38,6 +38,7 @@ static bool refused(void)
     {                                                      \
         return refused() ? -1 : (ret)syscall(__VA_ARGS__); \
     }
+/* The C library names its parameters as nobody else may. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 INTERPOSE(int, fsync, (int fd), SYS_fsync, fd)
 INTERPOSE(int, rename, (const char *a, const char *b), SYS_renameat, AT_FDCWD, a, AT_FDCWD, b)
 INTERPOSE(int, mkdir, (const char *path, mode_t m), SYS_mkdirat, AT_FDCWD, path, m)
@@ -49,6 +50,7 @@ INTERPOSE(ssize_t, pwrite64, (int fd, const void *b, size_t n, off_t at), SYS_pw
           at)
 INTERPOSE(int, ftruncate, (int fd, off_t n), SYS_ftruncate, fd, n)
 INTERPOSE(int, ftruncate64, (int fd, off_t n), SYS_ftruncate, fd, n)
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /* --- a small run ------------------------------------------------------------------------------- */
 
