@@ -132,12 +132,14 @@ static void close_to(const struct outcome *a, const struct outcome *b, const str
 
 static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
 {
+    INVARIANT(a->weights && b->weights && a->n == b->n, "%s: %zu and %zu weights", what, a->n,
+              b->n);
     for (int s = 0; s < STEPS; s++)
         ck_all(memcmp(&a->stats[s].loss, &b->stats[s].loss, sizeof(double)) == 0 &&
                    memcmp(&a->stats[s].grad_norm, &b->stats[s].grad_norm, sizeof(double)) == 0,
                "%s step %d: loss %.17g and %.17g, norm %.17g and %.17g", what, s, a->stats[s].loss,
                b->stats[s].loss, a->stats[s].grad_norm, b->stats[s].grad_norm);
-    ck_all(a->weights && b->weights && memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
+    ck_all(memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
            "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
 }
 
