@@ -196,6 +196,7 @@ static bool holds_each_once(const struct manifest_tensor *t)
 size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch)
 {
     if (has_columns(t)) return holds_each_once(t) ? t->n : 0;
+    if (!t->slice) return 0;
     memcpy(scratch, t->slice, t->slices * sizeof *scratch);
     qsort(scratch, t->slices, sizeof *scratch, slice_order);
     size_t reach = 0;
@@ -218,6 +219,7 @@ static void add_entry(struct manifest *m, const struct entry *e, size_t at)
               e->s->n, e->shard);
     INVARIANT(!again || before->at.lo < e->s->at.lo, "%s: rank %d gives the slice at %zu twice",
               t->name, e->shard, e->s->at.lo);
+    INVARIANT(t->slice, "%s: no room for slices", t->name);
     t->slice[t->slices++] = (struct manifest_slice){e->shard, again, e->s->at};
 }
 
