@@ -28,7 +28,7 @@ struct loss_at {
     struct loss *loss;
     struct micro_batch *mb;
 };
-void loss_run(void *loss_at, const struct head_io *io, int T);
+void loss_run(void *ctx, const struct head_io *io, int T);
 void loss_reset(struct loss *l, enum loss_kind kind);
 
 #endif

@@ -196,7 +196,7 @@ static long whole_apply(long a, char op, long b)
 
 bool expression_step(char *out, size_t size, const char *text)
 {
-    struct token t[EXPRESSION_BYTES];
+    struct token t[EXPRESSION_BYTES] = {0};
     int n = tokens_read(t, EXPRESSION_BYTES, text), from = 0, to = n;
     for (int i = 0; i < n && to == n; i++) { /* the innermost brackets that close first */
         if (t[i].op == '(') from = i + 1;
@@ -204,6 +204,7 @@ bool expression_step(char *out, size_t size, const char *text)
     }
     int at = tokens_first(t, from, to);
     if (at < 0) return false;
+    INVARIANT(at > from && at + 1 < to, "an operation without its two numbers in %s", text);
     bool bare = from > 0 && to - from == 3; /* the brackets go with their last operation */
     int first = at - 1 - bare, last = at + 1 + bare;
     t[first] = (struct token){0, whole_apply(t[at - 1].value, t[at].op, t[at + 1].value)};
