@@ -157,7 +157,7 @@ void propose(const struct recipe *r, int ranks)
         for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
             if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
                 try_experts(r, ranks, l, &all);
-    qsort(all.at, (size_t)all.n, sizeof *all.at, better);
+    if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);
     print_all(all.at, all.n);
     for (int i = 0; i < all.n; i++) free(all.at[i].reason);
     free(all.at);
