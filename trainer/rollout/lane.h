@@ -151,7 +151,7 @@ void lane_advance(struct rollout *r, struct lane *l);
 
 /* dispatch.c */
 enum { DISPATCH_NONE = -1, DISPATCH_WAIT = -2 };
-void dispatch_place(struct dispatch **d, const struct rollout *r, struct arena *a);
+void dispatch_place(struct dispatch **out, const struct rollout *r, struct arena *a);
 void dispatch_start(struct rollout *r);
 /* The next question for this lane: a number, DISPATCH_NONE (no more), DISPATCH_WAIT (asked, not answered yet). */
 int dispatch_take(struct rollout *r, struct lane *l);
