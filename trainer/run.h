@@ -84,7 +84,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
               struct extent extent);
 void run_close(struct run *r);
 /* The first step of run_open: tokenizer, tokenizer_json, think and eos, from r->settings. Local. */
-void run_open_tokenizer(struct run *r, const char *tokenizer_json, struct problems *p);
+void run_open_tokenizer(struct run *r, const char *given, struct problems *p);
 
 /* Weights, and with everything also moments and position, from an open checkpoint. Collective. false: problems. */
 struct checkpoint;
