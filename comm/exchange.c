@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 #include "comm/p2p.h"
 #include "comm/world.h"
@@ -34,22 +35,15 @@ struct exchange {
     ticket *tickets;      /* of all rows */
 };
 
-static void *need(size_t n, size_t size)
-{
-    void *memory = calloc(n ? n : 1, size);
-    SYS_OK(memory != NULL, NULL, "no room for %zu open exchanges", n);
-    return memory;
-}
-
 struct exchange *exchange_new(MPI_Comm comm, int max_open)
 {
-    struct exchange *x = need(1, sizeof *x);
+    struct exchange *x = memory_take(1, sizeof *x, "open exchanges");
     MPI_OK(MPI_Comm_rank(comm, &x->rank));
     MPI_OK(MPI_Comm_size(comm, &x->size));
     int each = 2 * (x->size - 1), all = each * max_open;
     x->max_open = max_open;
-    x->op = need((size_t)max_open, sizeof *x->op);
-    x->tickets = need((size_t)all, sizeof *x->tickets);
+    x->op = memory_take((size_t)max_open, sizeof *x->op, "open exchanges");
+    x->tickets = memory_take((size_t)all, sizeof *x->tickets, "open exchanges");
     for (int i = 0; i < max_open; i++) x->op[i].ticket = x->tickets + i * each;
     x->p2p = p2p_new(comm, all > 0 ? all : 1);
     p2p_name(x->p2p, "the group", tag_names);

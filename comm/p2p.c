@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/nap.h"
 #include "comm/world.h"
 
@@ -219,13 +220,6 @@ static void connect_all(MPI_Comm comm)
     }
 }
 
-static void *need(size_t n, size_t size)
-{
-    void *memory = calloc(n, size);
-    SYS_OK(memory != NULL, NULL, "no room for %zu open messages", n);
-    return memory;
-}
-
 static void join_driver(struct p2p *p)
 {
     int level = MPI_THREAD_SINGLE;
@@ -256,16 +250,16 @@ static void leave_driver(struct p2p *p)
 
 struct p2p *p2p_new(MPI_Comm comm, int max_open)
 {
-    struct p2p *p = need(1, sizeof *p);
+    struct p2p *p = memory_take(1, sizeof *p, "open messages");
     size_t rows = (size_t)max_open, pieces = rows * WINDOW;
     p->max_open = max_open;
     p->group = "the pipeline";
-    p->message = need(rows, sizeof *p->message);
-    p->request = need(pieces, sizeof(MPI_Request));
-    p->status = need(pieces, sizeof *p->status);
-    p->owner = need(pieces, sizeof *p->owner);
-    p->size = need(pieces, sizeof *p->size);
-    p->index = need(pieces, sizeof *p->index);
+    p->message = memory_take(rows, sizeof *p->message, "open messages");
+    p->request = memory_take(pieces, sizeof(MPI_Request), "open messages");
+    p->status = memory_take(pieces, sizeof *p->status, "open messages");
+    p->owner = memory_take(pieces, sizeof *p->owner, "open messages");
+    p->size = memory_take(pieces, sizeof *p->size, "open messages");
+    p->index = memory_take(pieces, sizeof *p->index, "open messages");
     MPI_OK(MPI_Comm_dup(comm, &p->comm));
     MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
     connect_all(p->comm);

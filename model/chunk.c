@@ -6,17 +6,11 @@
 #include <string.h>
 
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 #include "comm/exchange.h"
 #include "model/block.h"
 
 /* --- placing --- */
-
-static void *calloc_or_die(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-    SYS_OK(p != NULL, "free memory on this machine", "no memory for %zu x %zu bytes", n, size);
-    return p;
-}
 
 /* The list is in the table's order, so is this walk along it. */
 static void find_params(struct chunk *c)
@@ -76,7 +70,7 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
                         struct parallel parallel, const void *weights, int T_max, int slots,
                         bool training, struct arena *a)
 {
-    struct chunk *c = calloc_or_die(1, sizeof *c);
+    struct chunk *c = memory_take(1, sizeof *c, "a chunk");
     INVARIANT(span.count > 0 || span.embed || span.head, "an empty chunk of %d rows", T_max);
     INVARIANT(T_max > 0 && slots > 0, "T_max %d, slots %d", T_max, slots);
     c->tp = d->tp > 0 ? d->tp : 1;
@@ -101,13 +95,13 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     c->slots = slots;
     c->training = training;
     param_list_make(&c->params, d, span);
-    c->layer = calloc_or_die((size_t)span.count, sizeof *c->layer);
+    c->layer = memory_take((size_t)span.count, sizeof *c->layer, "a chunk");
     for (int l = 0; l < span.count; l++)
         if (has_experts(c, l))
-            c->layer[l].expert = calloc_or_die((size_t)held, sizeof(struct expert));
-    c->slot = calloc_or_die((size_t)slots + 1, sizeof *c->slot);
+            c->layer[l].expert = memory_take((size_t)held, sizeof(struct expert), "a chunk");
+    c->slot = memory_take((size_t)slots + 1, sizeof *c->slot, "a chunk");
     for (int i = 0; i <= slots; i++)
-        c->slot[i].layer = calloc_or_die((size_t)span.count, sizeof(struct acts));
+        c->slot[i].layer = memory_take((size_t)span.count, sizeof(struct acts), "a chunk");
     find_params(c);
     cos_sin_place(c, a);
     enum arena_kind before = arena_kind(a, ARENA_PARAMETERS); /* packed copies */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "comm/base/die.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 
 #define DNNL_OK(call)                                                                              \
     do {                                                                                           \
@@ -378,8 +379,7 @@ const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type,
     if (s && (s->backward || !backward)) return s;
     lib_start();
     if (!s) {
-        s = calloc(1, sizeof *s);
-        SYS_OK(s != NULL, "free some memory", "no memory for a matrix shape");
+        s = memory_take(1, sizeof *s, "a matrix shape");
         *s = (struct matmul_shape){.next = lib.shapes, .N = N, .K = K, .type = type};
         lib.shapes = s;
         product_make(&s->product[MATMUL_FORWARD], N, K, 1, K, type);

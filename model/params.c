@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 #include "comm/base/rng.h"
 
 enum { ALIGN_ELEMENTS = 16 }; /* 64 bytes of float */
@@ -176,7 +177,7 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
     struct dims share = dims_share(d);
     struct shape tokens = {d->V, d->C}, our_tokens = {share.V, d->C}, vector = {1, d->C};
     size_t most = (size_t)LAYER_TENSORS * (size_t)span.count + 3;
-    *l = (struct param_list){.p = calloc(most, sizeof *l->p)};
+    *l = (struct param_list){.p = memory_take(most, sizeof *l->p, "a list of tensors")};
     SYS_OK(l->p != NULL, "free memory on this machine", "no memory for %zu tensors", most);
     if (span.embed) append(l, d, -1, "embed", ROLE_EMBEDDING, CUT_ROWS, tokens, our_tokens);
     for (int layer = span.first; layer < span.first + span.count; layer++)

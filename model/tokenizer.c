@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 /* Added tokens are tried one by one at each place of a text, so there may not be very many. */
 enum { ADDED_MAX = 1024, ASCII = 128 };
@@ -187,13 +188,6 @@ static void read_added(struct parse *p, const json_t *list, const json_t *vocabu
     qsort(t->added, (size_t)t->n_added, sizeof *t->added, longer_first);
 }
 
-static void *take(size_t n, size_t size)
-{
-    void *at = calloc(n ? n : 1, size);
-    SYS_OK(at, "give the job more memory", "no memory for a tokenizer of %zu tokens", n);
-    return at;
-}
-
 /* How many words there are: of the vocabulary, and added ones that are not in it. */
 static int count_words(const json_t *vocabulary, const json_t *added)
 {
@@ -211,9 +205,9 @@ static void read_words(struct parse *p, json_t *vocabulary, const json_t *added)
     const char *text;
     json_t *id;
     t->size = count_words(vocabulary, added);
-    t->by_id = take((size_t)t->size, sizeof *t->by_id);
-    t->sorted = take((size_t)t->size, sizeof *t->sorted);
-    t->added = take(json_array_size(added), sizeof *t->added);
+    t->by_id = memory_take((size_t)t->size, sizeof *t->by_id, "a tokenizer");
+    t->sorted = memory_take((size_t)t->size, sizeof *t->sorted, "a tokenizer");
+    t->added = memory_take(json_array_size(added), sizeof *t->added, "a tokenizer");
     json_object_foreach(vocabulary, text, id) if (p->ok) place_word(p, "model.vocab", text, id);
     if (p->ok) read_added(p, added, vocabulary);
     if (!p->ok) return;
@@ -257,7 +251,7 @@ struct tokenizer *tokenizer_parse(const void *bytes, size_t n, const char *file,
             problems_add(p, file, 0, "the file is empty");
         return NULL;
     }
-    parse.t = take(1, sizeof *parse.t);
+    parse.t = memory_take(1, sizeof *parse.t, "a tokenizer");
     parse.t->json = json;
     read_root(&parse);
     if (parse.ok) return parse.t;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/base/rng.h"
 #include "pipeline/improve.h"
 #include "pipeline/list.h"
@@ -30,13 +31,6 @@ struct search {
     double best; /* makespan of best_rule */
     struct rng_stream rng;
 };
-
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n, size);
-    SYS_OK(p != NULL, "free memory on this host", "no memory to search for a plan");
-    return p;
-}
 
 static bool better(double a, double b)
 {
@@ -76,8 +70,8 @@ static double lower_bound(const struct plan *p, const struct sim_costs *c)
 
 static void rule_new(struct list_rule *r, const struct plan *p)
 {
-    r->cap = take((size_t)p->chunks, sizeof *r->cap);
-    r->habit = take((size_t)p->stages, sizeof *r->habit);
+    r->cap = memory_take((size_t)p->chunks, sizeof *r->cap, "the search for a plan");
+    r->habit = memory_take((size_t)p->stages, sizeof *r->habit, "the search for a plan");
 }
 
 static void rule_free(struct list_rule *r)
@@ -323,7 +317,7 @@ bool plan_auto(struct plan *plan, int stages, int micro_batches,
 void plan_make_auto(struct plan *plan)
 {
     int stages = plan->stages, micro_batches = plan->micro_batches;
-    double *one = take((size_t)stages, sizeof *one);
+    double *one = memory_take((size_t)stages, sizeof *one, "the search for a plan");
     for (int i = 0; i < stages; i++) one[i] = 1;
     const struct sim_costs unit = {.f = one, .b = one, .w = one, .pair = 1};
     struct auto_option option[PLACES] = {[PLACE_LINE] = {&unit, {.slots = stages}}};

@@ -18,6 +18,7 @@
 
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/world.h"
 #include "pipeline/timeline.h"
 
@@ -83,8 +84,7 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
                           int max_micro_batches)
 {
     INVARIANT(max_micro_batches <= TAG_MB, "%d micro-batches", max_micro_batches);
-    struct engine *e = calloc(1, sizeof *e);
-    SYS_OK(e != NULL, "free memory on this host", "no memory for an engine");
+    struct engine *e = memory_take(1, sizeof *e, "an engine");
     *e = (struct engine){.p2p = p2p, .stage = *stage, .rank = rank, .stages = stages};
     e->max_micro_batches = max_micro_batches;
     engine_place(e, &e->arena);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/base/rng.h"
 #include "pipeline/measure.h"
 
@@ -260,20 +261,14 @@ static bool step(struct walk *w, bool *done)
     return false;
 }
 
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n, size);
-    SYS_OK(p != NULL, "free memory on this host", "no memory to improve a plan");
-    return p;
-}
-
 static void walk_new(struct walk *w, size_t room)
 {
     sim_new(&w->sim, w->plan);
     plan_index_new(&w->index, w->plan);
     plan_timeline_new(&w->timeline, w->plan);
-    w->saved = take(room, sizeof *w->saved);
-    w->chain = take(room * (size_t)w->plan->stages, sizeof *w->chain);
+    w->saved = memory_take(room, sizeof *w->saved, "the search for a plan");
+    w->chain =
+        memory_take(room * (size_t)w->plan->stages, sizeof *w->chain, "the search for a plan");
 }
 
 static void walk_free(struct walk *w)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include "comm/base/memory.h"
 
 enum { HELD = 2 };
 
@@ -278,8 +279,7 @@ static void join_backwards(struct plan *plan)
 bool list_make(struct plan *plan, struct sim *s, const struct sim_costs *costs,
                const struct plan_limits *limits, const struct list_rule *rule)
 {
-    struct hand *hands = calloc((size_t)plan->stages, sizeof *hands);
-    SYS_OK(hands != NULL, "free memory on this host", "no memory to make a plan");
+    struct hand *hands = memory_take((size_t)plan->stages, sizeof *hands, "the making of a plan");
     struct list l = {plan, s, costs, limits, rule, plan_per_direction(plan), hands};
     sim_begin(s, plan);
     for (int r = 0; r < plan->stages; r++) plan->n_rows[r] = 0, hand_start(&hands[r], plan, r);

@@ -4,13 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-    SYS_OK(p != NULL, "free memory on this host", "no memory to check a plan");
-    return p;
-}
+#include "comm/base/memory.h"
 
 /* ---- the index ---- */
 
@@ -23,7 +17,7 @@ void plan_index_new(struct plan_index *x, const struct plan *plan)
 {
     x->plan = plan;
     for (int k = 0; k < 3; k++) {
-        x->row[k] = take(cells(plan), sizeof *x->row[k]);
+        x->row[k] = memory_take(cells(plan), sizeof *x->row[k], "the check of a plan");
         memset(x->row[k], 0xff, cells(plan) * sizeof *x->row[k]); /* -1 */
     }
 }
@@ -67,10 +61,10 @@ void plan_timeline_new(struct plan_timeline *t, const struct plan *plan)
 {
     size_t stages = (size_t)plan->stages, rows = 0;
     for (int r = 0; r < plan->stages; r++) rows += (size_t)plan->n_rows[r];
-    t->at = take(stages, sizeof *t->at);
-    t->finish = take(stages, sizeof *t->finish);
-    t->start = take(stages, sizeof *t->start);
-    t->start[0] = take(rows, sizeof *t->start[0]);
+    t->at = memory_take(stages, sizeof *t->at, "the check of a plan");
+    t->finish = memory_take(stages, sizeof *t->finish, "the check of a plan");
+    t->start = memory_take(stages, sizeof *t->start, "the check of a plan");
+    t->start[0] = memory_take(rows, sizeof *t->start[0], "the check of a plan");
     for (int r = 1; r < plan->stages; r++) t->start[r] = t->start[r - 1] + plan->n_rows[r - 1];
 }
 

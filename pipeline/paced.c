@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 
 /* One step of a pass: when the exchange that the pass has open is over, compute, post the next, compute on. */
 struct action {
@@ -110,24 +111,19 @@ struct paced {
     double waited;
 };
 
-static void *need(size_t n, size_t size)
-{
-    void *memory = calloc(n ? n : 1, size);
-    SYS_OK(memory != NULL, "free memory on this host", "no memory for a paced device");
-    return memory;
-}
-
 struct paced *paced_new(const struct paced_costs *costs, struct exchange *x, size_t bytes)
 {
-    struct paced *p = need(1, sizeof *p);
+    struct paced *p = memory_take(1, sizeof *p, "a paced device");
     size_t members = (size_t)exchange_size(x), me = (size_t)exchange_rank(x);
     p->costs = costs;
     p->exchange = x;
-    p->count = need(members, sizeof *p->count);
-    p->offset = need(members, sizeof *p->offset);
+    p->count = memory_take(members, sizeof *p->count, "a paced device");
+    p->offset = memory_take(members, sizeof *p->offset, "a paced device");
     for (size_t i = 0; i < members; i++)
         p->count[i] = i == me ? 0 : bytes, p->offset[i] = i * bytes;
-    for (int k = 0; k < 2; k++) p->in[k] = need(members, bytes), p->out[k] = need(members, bytes);
+    for (int k = 0; k < 2; k++)
+        p->in[k] = memory_take(members, bytes, "a paced device"),
+        p->out[k] = memory_take(members, bytes, "a paced device");
     return p;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 /* Far beyond any cluster; they keep a mistyped number from filling the memory with rows. */
 enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };
@@ -207,16 +208,9 @@ int plan_passes(const struct plan_row *row, struct plan_pass out[2])
     return 1;
 }
 
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-    SYS_OK(p != NULL, "free memory on this host", "no memory for a plan of %zu items", n);
-    return p;
-}
-
 static void plan_reserve(struct plan *plan, int rank, int rows)
 {
-    plan->rows[rank] = take((size_t)rows, sizeof *plan->rows[rank]);
+    plan->rows[rank] = memory_take((size_t)rows, sizeof *plan->rows[rank], "a plan");
     plan->n_rows[rank] = 0;
 }
 
@@ -237,8 +231,8 @@ void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int 
         (struct plan){.kind = k, .place = place, .stages = stages, .micro_batches = micro_batches};
     plan->chunks = plan_chunks(plan->place, stages);
     plan->directions = plan->place == PLACE_MIRROR ? 2 : 1;
-    plan->n_rows = take((size_t)stages, sizeof *plan->n_rows);
-    plan->rows = take((size_t)stages, sizeof *plan->rows);
+    plan->n_rows = memory_take((size_t)stages, sizeof *plan->n_rows, "a plan");
+    plan->rows = memory_take((size_t)stages, sizeof *plan->rows, "a plan");
     for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
 }
 

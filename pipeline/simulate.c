@@ -4,13 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
-
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-    SYS_OK(p != NULL, "free memory on this host", "no memory to simulate a plan");
-    return p;
-}
+#include "comm/base/memory.h"
 
 static size_t cells(const struct plan *p)
 {
@@ -21,14 +15,17 @@ void sim_new(struct sim *s, const struct plan *plan)
 {
     size_t ranks = (size_t)plan->stages, room = (size_t)plan_room(plan);
     *s = (struct sim){.ranks = plan->stages, .room = (int)room};
-    s->start = take(ranks, sizeof *s->start), s->end = take(ranks, sizeof *s->end);
-    double *all = take(2 * ranks * room + 3 * ranks, sizeof *all); /* start[0] owns it */
+    s->start = memory_take(ranks, sizeof *s->start, "the simulation of a plan"),
+    s->end = memory_take(ranks, sizeof *s->end, "the simulation of a plan");
+    double *all = memory_take(2 * ranks * room + 3 * ranks, sizeof *all,
+                              "the simulation of a plan"); /* start[0] owns it */
     for (size_t r = 0; r < ranks; r++)
         s->start[r] = all + 2 * r * room, s->end[r] = s->start[r] + room;
     all += 2 * ranks * room;
     s->busy = all, s->idle = all + ranks, s->exposed = all + 2 * ranks;
-    for (int k = 0; k < 2; k++) s->made[k] = take(cells(plan), sizeof *s->made[k]);
-    s->at = take(ranks, sizeof *s->at);
+    for (int k = 0; k < 2; k++)
+        s->made[k] = memory_take(cells(plan), sizeof *s->made[k], "the simulation of a plan");
+    s->at = memory_take(ranks, sizeof *s->at, "the simulation of a plan");
 }
 
 void sim_free(struct sim *s)

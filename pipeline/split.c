@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 
 /* Costs are measured: sums that differ by less are the same, however they were rounded. */
 static const double SAME = 1e-9;
@@ -48,9 +49,9 @@ void split_by_cost(int *first, const double *cost, int layers, double first_extr
 {
     INVARIANT(chunks >= 1 && chunks <= layers, "%d layers on %d chunks", layers, chunks);
     size_t n = (size_t)layers + 1, cells = n * ((size_t)chunks + 1);
-    double *sum = calloc(n, sizeof *sum), *best = calloc(cells, sizeof *best);
-    int *from = calloc(cells, sizeof *from);
-    SYS_OK(sum && best && from, "free memory on this host", "no memory to split %d layers", layers);
+    double *sum = memory_take(n, sizeof *sum, "a split of layers"),
+           *best = memory_take(cells, sizeof *best, "a split of layers");
+    int *from = memory_take(cells, sizeof *from, "a split of layers");
     struct split s = {layers, chunks, sum, first_extra, last_extra};
     for (int i = 0; i < layers; i++) sum[i + 1] = sum[i] + cost[i];
     double limit = pass(&s, -1, best, from);

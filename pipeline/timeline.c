@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 void timeline_new(struct timeline *t, int ranks, int room)
 {
     *t = (struct timeline){.ranks = ranks, .room = room};
-    t->span = calloc(room > 0 ? (size_t)room : 1, sizeof *t->span);
-    SYS_OK(t->span, "free memory on this host", "no memory for a timeline of %d spans", room);
+    t->span = memory_take(room > 0 ? (size_t)room : 1, sizeof *t->span, "a timeline");
 }
 
 void timeline_free(struct timeline *t)
@@ -98,8 +98,7 @@ static void text_rank(const struct timeline *t, int rank, char *line, int column
 
 void timeline_text(FILE *out, const struct timeline_drawing *d, int columns)
 {
-    char *line = calloc((size_t)columns + 1, 1);
-    SYS_OK(line, "free memory on this host", "no memory for a line of %d letters", columns);
+    char *line = memory_take((size_t)columns + 1, 1, "a timeline");
     double end = 0;
     for (int k = 0; k < d->n; k++)
         if (timeline_end(d->timeline[k]) > end) end = timeline_end(d->timeline[k]);

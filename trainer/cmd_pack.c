@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/jsonl.h"
@@ -61,8 +62,7 @@ static char *read_bytes(const char *path, size_t *n, struct problems *p)
 static int *rows_of(const struct run *r, const struct records *all, const char *file,
                     struct problems *p)
 {
-    int *rows = calloc((size_t)all->n + 1, sizeof *rows);
-    SYS_OK(rows, "free memory", "no memory for %d lengths", all->n);
+    int *rows = memory_take((size_t)all->n + 1, sizeof *rows, "the lengths of answers");
     for (int i = 0; i < all->n; i++) {
         const struct record *one = &all->r[i];
         size_t n = tokenizer_encode(r->tokenizer, one->prompt, strlen(one->prompt), false, NULL, 0);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/answer.h"
 #include "trainer/commands.h"
 
@@ -43,9 +44,8 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
     const json_t *t = json_object_get(o, "temperature");
     struct item it = {.line = line, .temperature = json_is_number(t) ? json_number_value(t) : 1};
     size_t total = json_array_size(prompt) + json_array_size(answer);
-    it.token = calloc(total + 1, sizeof(int));
-    it.logp = calloc(total + 1, sizeof(float));
-    SYS_OK(it.token && it.logp, "free memory", "no memory for line %d", line);
+    it.token = memory_take(total + 1, sizeof(int), "a line to score");
+    it.logp = memory_take(total + 1, sizeof(float), "a line to score");
     it.n_prompt = take_ids(prompt, it.token);
     int answers = it.n_prompt < 0 ? -1 : take_ids(answer, it.token + it.n_prompt);
     it.n = it.n_prompt + answers;

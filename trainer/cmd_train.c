@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/run.h"
@@ -116,8 +117,7 @@ static void open_writer(struct run *r, const char *folder)
     char path[4096];
     snprintf(path, sizeof path, "%s/checkpoints", folder);
     int n = optimizer_slices(&r->optimizer, NULL, SLICES_SAVE);
-    struct slice *slices = calloc((size_t)n + 1, sizeof *slices);
-    SYS_OK(slices, "free memory", "no memory for %d slices", n);
+    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
     optimizer_slices(&r->optimizer, slices, SLICES_SAVE);
     r->writer = checkpoint_writer_new(r->world, path, slices, n, r->settings.checkpoint.keep,
                                       r->settings.checkpoint.async);

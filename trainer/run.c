@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/plan/memory.h"
 
 /* --- how large --- */
@@ -277,8 +278,7 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
 {
     int what = everything ? SLICES_READ : SLICES_READ_MODEL;
     int n = optimizer_slices(&r->optimizer, NULL, what);
-    struct slice *slices = calloc((size_t)n + 1, sizeof *slices);
-    SYS_OK(slices, "free memory", "no memory for %d slices", n);
+    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
     optimizer_slices(&r->optimizer, slices, what);
     bool reference = checkpoint_has(c, "ref/embed");
     int kept = 0;

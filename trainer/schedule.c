@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "model/flops.h"
 #include "pipeline/split.h"
 
@@ -58,8 +59,7 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
         for (int c = 0; c < chunks; c++) first[c + 1] += first[c];
         return;
     }
-    double *cost = calloc((size_t)d->L, sizeof *cost);
-    SYS_OK(cost, "free memory", "no memory for the split of %d layers", d->L);
+    double *cost = memory_take((size_t)d->L, sizeof *cost, "the choice of a schedule");
     for (int i = 0; i < d->L; i++) cost[i] = flops_layer_at(d, i) + attention_of(d);
     split_by_cost(first, cost, d->L, 0, flops_head(d), chunks);
     free(cost);
@@ -80,9 +80,9 @@ static void costs_new(struct costs *c, const struct settings *s, const struct di
 {
     int chunks = plan_chunks(place, s->mesh.pp);
     size_t n = (size_t)chunks;
-    int *first = calloc(n + 1, sizeof *first);
-    double *f = calloc(3 * n, sizeof *f), *b = f + n, *w = b + n, forward = 0;
-    SYS_OK(first && f, "free memory", "no memory for the costs of %d chunks", chunks);
+    int *first = memory_take(n + 1, sizeof *first, "the choice of a schedule");
+    double *f = memory_take(3 * n, sizeof *f, "the choice of a schedule"), *b = f + n, *w = b + n,
+           forward = 0;
     schedule_split(first, s, d, chunks);
     *c = (struct costs){.all = f};
     for (int k = 0; k < chunks; k++) {

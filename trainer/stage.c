@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 struct mesh_shape actor_mesh(const struct settings *s)
 {
@@ -160,8 +161,7 @@ static void locals_choose(struct actor *a)
 
 static void split_layers(struct actor *a)
 {
-    a->first = calloc((size_t)a->chunks + 1, sizeof *a->first);
-    SYS_OK(a->first, "free memory", "no memory for the split of %d layers", a->dims.L);
+    a->first = memory_take((size_t)a->chunks + 1, sizeof *a->first, "a split of layers");
     schedule_split(a->first, a->settings, &a->dims, a->chunks);
 }
 

@@ -5,15 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/world.h"
 #include "pipeline/timeline.h"
-
-static void *take(size_t n, size_t size)
-{
-    void *p = calloc(n + 1, size);
-    SYS_OK(p, "free memory, or leave the setting trace out", "no memory for a trace");
-    return p;
-}
 
 /* --- one clock --- */
 
@@ -22,7 +16,7 @@ static void *take(size_t n, size_t size)
 static double clock_offset(MPI_Comm pipe, int rank, int ranks)
 {
     enum { TIMES = 64 };
-    double mine = 0, *offset = take((size_t)ranks, sizeof *offset);
+    double mine = 0, *offset = memory_take((size_t)ranks, sizeof *offset, "a trace");
     for (int r = 1; r < ranks; r++) {
         double best = 1e9;
         for (int k = 0; k < TIMES && (rank == 0 || rank == r); k++) {
@@ -57,8 +51,8 @@ static void put_right(struct timeline *t, double started, MPI_Comm pipe, int ran
 static void gather(struct timeline *all, const struct timeline *mine, MPI_Comm pipe)
 {
     int bytes = mine->n * (int)sizeof *mine->span, total = 0;
-    int *count = take((size_t)mine->ranks, sizeof *count);
-    int *offset = take((size_t)mine->ranks, sizeof *offset);
+    int *count = memory_take((size_t)mine->ranks, sizeof *count, "a trace");
+    int *offset = memory_take((size_t)mine->ranks, sizeof *offset, "a trace");
     MPI_OK(MPI_Gather(&bytes, 1, MPI_INT, count, 1, MPI_INT, 0, pipe));
     for (int r = 0; r < mine->ranks; r++) {
         offset[r] = total;
@@ -86,8 +80,8 @@ static void times_new(struct times *t, const struct timeline *all, int chunks)
     *t = (struct times){0};
     for (int op = 0; op < TIMES_OF; op++)
         for (int k = 0; k < 2; k++) {
-            t->sum[op][k] = take((size_t)chunks, sizeof(double));
-            t->n[op][k] = take((size_t)chunks, sizeof(int));
+            t->sum[op][k] = memory_take((size_t)chunks, sizeof(double), "a trace");
+            t->n[op][k] = memory_take((size_t)chunks, sizeof(int), "a trace");
         }
     for (int i = 0; i < all->n; i++) {
         const struct span *s = &all->span[i];

@@ -5,6 +5,7 @@
  * with the same number of rows on the same weights, packed once more. */
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/bench/bench.h"
 
 enum { PRODUCT_CALLS = 16 }; /* of each kind, then scaled to the rollout's count */
@@ -119,9 +120,8 @@ static struct question *questions_make(const struct bench_options *o, const stru
                                        int **out)
 {
     int n = o->slots / o->samples;
-    struct question *q = calloc((size_t)n, sizeof *q);
-    int *token = calloc((size_t)n * (size_t)o->prompt, sizeof *token);
-    SYS_OK(q && token, "lower --slots", "no memory for %d prompts", n);
+    struct question *q = memory_take((size_t)n, sizeof *q, "a benchmark");
+    int *token = memory_take((size_t)n * (size_t)o->prompt, sizeof *token, "a benchmark");
     for (int i = 0; i < n * o->prompt; i++) token[i] = i % r->actor.dims.V;
     for (int i = 0; i < n; i++)
         q[i] = (struct question){token + (size_t)i * (size_t)o->prompt, o->prompt};

@@ -1,5 +1,6 @@
 /* duet bench train: whole optimizer steps on made-up sequences, and in turn with them the matrix library alone. */
 #include <stdlib.h>
+#include "comm/base/memory.h"
 #include "trainer/bench/bench.h"
 
 /* Sequences of `sequence` rows; the last token is predicted, never read. */
@@ -26,10 +27,9 @@ static struct batch batch_make(const struct bench_options *o, const struct run *
 {
     struct batch b = {.n = sequences_of(o)};
     size_t n = (size_t)b.n, each = (size_t)o->sequence + 1;
-    b.sequence = calloc(n, sizeof *b.sequence);
-    b.weight = calloc(n, sizeof *b.weight);
-    b.token = calloc(n * each, sizeof *b.token);
-    SYS_OK(b.sequence && b.weight && b.token, "lower --tokens", "no memory for %d sequences", b.n);
+    b.sequence = memory_take(n, sizeof *b.sequence, "a benchmark");
+    b.weight = memory_take(n, sizeof *b.weight, "a benchmark");
+    b.token = memory_take(n * each, sizeof *b.token, "a benchmark");
     for (size_t i = 0; i < n * each; i++) {
         struct rng_at at = {RNG_TEST, 0, (uint32_t)(i / each), 0, (uint32_t)(i % each)};
         b.token[i] = (int)(rng_uniform(1, at) * r->actor.dims.V);

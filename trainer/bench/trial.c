@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/coll.h"
 #include "pipeline/auto.h"
 #include "pipeline/check.h"
@@ -34,13 +35,6 @@ struct trial {
     struct readings measured, relative, idle, fraction, exposed, exposed_pairs, row[OPS];
 };
 
-static void *need(size_t n, size_t size)
-{
-    void *memory = calloc(n, size);
-    SYS_OK(memory != NULL, "free memory on this host", "no memory for a benchmark");
-    return memory;
-}
-
 /* ---- costs ---- */
 
 /* How much more than the others part i of n costs: the list of --shares, stretched over the parts. */
@@ -64,9 +58,9 @@ static void costs_new(struct costs *c, const struct bench_options *o, enum plan_
 {
     size_t n = (size_t)plan_chunks(place, stages);
     *c = (struct costs){.chunks = (int)n};
-    c->paced = need(n, sizeof *c->paced);
-    c->each = need(4 * n + n * n, sizeof *c->each);
-    c->pairs = need(n, sizeof *c->pairs);
+    c->paced = memory_take(n, sizeof *c->paced, "a benchmark");
+    c->each = memory_take(4 * n + n * n, sizeof *c->each, "a benchmark");
+    c->pairs = memory_take(n, sizeof *c->pairs, "a benchmark");
     double *f = c->each, *b = f + n, *w = b + n, *bw = w + n, *pair = bw + n, least = 1, early = 1;
     for (size_t i = 0; i < n; i++) {
         c->paced[i] = chunk_costs(o, stages, (int)n, (int)i);
@@ -182,7 +176,7 @@ static void simulate(struct trial *t)
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
                         bool in_turn)
 {
-    struct trial *t = need(1, sizeof *t);
+    struct trial *t = memory_take(1, sizeof *t, "a benchmark");
     struct plan_facts facts;
     t->kind = kind, t->in_turn = in_turn;
     if (kind == PLAN_AUTO)

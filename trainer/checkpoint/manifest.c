@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 #include "trainer/checkpoint/stretch.h"
 
@@ -227,14 +228,13 @@ void manifest_layout(struct manifest *m, const struct slice *slices, const int *
                      const int *first, int ranks)
 {
     const size_t all = ranks > 0 ? (size_t)(first[ranks - 1] + count[ranks - 1]) : 0;
-    struct entry *e = calloc(all + 1, sizeof *e);
-    struct manifest_slice *scratch = calloc(all + 1, sizeof *scratch);
+    struct entry *e = memory_take(all + 1, sizeof *e, "the layout of a checkpoint");
+    struct manifest_slice *scratch =
+        memory_take(all + 1, sizeof *scratch, "the layout of a checkpoint");
     *m = (struct manifest){.shards = ranks};
-    m->shard = calloc((size_t)ranks, sizeof *m->shard);
-    m->tensor = calloc(all + 1, sizeof *m->tensor);
-    m->pool = calloc(all + 1, sizeof *m->pool);
-    SYS_OK(e && scratch && m->shard && m->tensor && m->pool, NULL,
-           "no memory for the layout of %zu slices", all);
+    m->shard = memory_take((size_t)ranks, sizeof *m->shard, "the layout of a checkpoint");
+    m->tensor = memory_take(all + 1, sizeof *m->tensor, "the layout of a checkpoint");
+    m->pool = memory_take(all + 1, sizeof *m->pool, "the layout of a checkpoint");
     const size_t n = collect(e, slices, count, first, ranks);
     for (size_t i = 0; i < n; i++) add_entry(m, &e[i], i);
     for (size_t i = 0; i < m->tensors; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/stretch.h"
@@ -58,8 +59,7 @@ static bool read_text(char **text, const char *folder, const char *name,
 bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *p)
 {
     *c = (struct checkpoint){0};
-    struct manifest *m = calloc(1, sizeof *m);
-    SYS_OK(m, NULL, "no memory for a manifest");
+    struct manifest *m = memory_take(1, sizeof *m, "a checkpoint");
     INVARIANT(strlen(folder) < sizeof c->folder, "a path of %zu letters", strlen(folder));
     strcpy(c->folder, folder);
     c->manifest = m;
@@ -122,7 +122,9 @@ static bool find(struct where *at, const char *path, const struct world *w, stru
     if (!w) return ok;
     if (!world_all(w, ok)) return false;
     MPI_OK(MPI_Bcast(at, sizeof *at, MPI_BYTE, 0, w->comm));
-    if (w->rank != 0) at->list.entry = calloc((size_t)at->list.n + 1, sizeof *at->list.entry);
+    if (w->rank != 0)
+        at->list.entry =
+            memory_take((size_t)at->list.n + 1, sizeof *at->list.entry, "a checkpoint");
     SYS_OK(at->one || at->list.entry, NULL, "no memory to list %s", at->root);
     if (!at->one)
         MPI_OK(MPI_Bcast(at->list.entry, at->list.n * (int)sizeof *at->list.entry, MPI_BYTE, 0,
@@ -217,8 +219,7 @@ static bool read_shards(const struct checkpoint *c, const struct shard_want *wan
 bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n,
                      struct problems *p)
 {
-    struct shard_want *want = calloc((size_t)n + 1, sizeof *want);
-    SYS_OK(want, NULL, "no memory to read %d slices", n);
+    struct shard_want *want = memory_take((size_t)n + 1, sizeof *want, "a checkpoint");
     bool ok = true;
     for (int i = 0; i < n; i++)
         if (!find_wanted(c, &slices[i], &want[i], p)) ok = false;

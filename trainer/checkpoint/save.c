@@ -11,6 +11,7 @@
 
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
 
@@ -100,8 +101,7 @@ static void sleep_ms(long ms)
 static void gather_layout(struct checkpoint_writer *c)
 {
     const struct world *w = c->w;
-    int *count = calloc((size_t)w->size * 3, sizeof *count);
-    SYS_OK(count, NULL, "no memory for the counts of %d ranks", w->size);
+    int *count = memory_take((size_t)w->size * 3, sizeof *count, "a checkpoint");
     int *bytes = count + w->size, *first = bytes + w->size;
     MPI_OK(MPI_Gather(&c->n, 1, MPI_INT, count, 1, MPI_INT, 0, w->comm));
     size_t all = 0;
@@ -111,8 +111,7 @@ static void gather_layout(struct checkpoint_writer *c)
         all += (size_t)count[r];
         INVARIANT(all < INT_MAX / sizeof(struct slice), "%zu slices", all);
     }
-    struct slice *slices = calloc(all + 1, sizeof *slices);
-    SYS_OK(slices, NULL, "no memory for %zu slices", all);
+    struct slice *slices = memory_take(all + 1, sizeof *slices, "a checkpoint");
     MPI_OK(MPI_Gatherv(c->slice, c->n * (int)sizeof(struct slice), MPI_BYTE, slices, bytes, first,
                        MPI_BYTE, 0, w->comm));
     for (int r = 0; r < w->size; r++) first[r] /= (int)sizeof(struct slice);
@@ -140,8 +139,7 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
                                                 bool async)
 {
     INVARIANT(keep >= 1 && n >= 0, "keep %d, %d slices", keep, n);
-    struct checkpoint_writer *c = calloc(1, sizeof *c);
-    SYS_OK(c, NULL, "no memory for the checkpoint writer");
+    struct checkpoint_writer *c = memory_take(1, sizeof *c, "a checkpoint");
     c->w = w;
     c->n = n;
     c->keep = keep;

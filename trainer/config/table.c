@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 
 #define RUN_ROW(type, ...)        ROW_##type(run, __VA_ARGS__)
 #define MODEL_ROW(type, ...)      ROW_##type(model, __VA_ARGS__)
@@ -180,10 +181,8 @@ void phases_replace(struct settings *s, int n)
 {
     phases_free(s);
     if (n == 0) return;
-    s->phases = calloc((size_t)n, sizeof *s->phases);
-    s->lines.phases = calloc((size_t)n, sizeof *s->lines.phases);
-    SYS_OK(s->phases && s->lines.phases, "free memory on this machine", "no memory for %d phases",
-           n);
+    s->phases = memory_take((size_t)n, sizeof *s->phases, "phases");
+    s->lines.phases = memory_take((size_t)n, sizeof *s->lines.phases, "phases");
     s->n_phases = n;
     for (int i = 0; i < n; i++) {
         struct place at = settings_place(s, SECTION_PHASE, i);

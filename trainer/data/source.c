@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "comm/base/memory.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/jsonl.h"
 
@@ -138,9 +139,8 @@ static void generator_open(struct source *s, const struct settings *set, struct 
 
 struct source *source_open(const struct settings *set, struct problems *p)
 {
-    struct source *s = calloc(1, sizeof *s);
+    struct source *s = memory_take(1, sizeof *s, "a source of problems");
     int before = p->n;
-    SYS_OK(s, memory_fix, "no memory");
     s->task = task_find(set->data.task);
     if (s->task)
         generator_open(s, set, p);

@@ -14,6 +14,7 @@
 
 #include "comm/base/die.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/observe/progress.h"
 
 enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = 64, PATH_BYTES = 1280 };
@@ -110,8 +111,7 @@ static void end_live_line(void *progress)
 struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
                              long samples_bytes)
 {
-    struct metrics *m = calloc(1, sizeof *m);
-    SYS_OK(m, NULL, "no memory for the metrics (%zu bytes)", sizeof *m);
+    struct metrics *m = memory_take(1, sizeof *m, "metrics");
     m->writes = rank == 0;
     m->metrics.fd = m->samples.fd = -1;
     if (!m->writes) return m;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "pipeline/auto.h"
 #include "pipeline/timeline.h"
 
@@ -53,8 +54,7 @@ struct even {
 static struct even even_costs(const struct plan *plan, const struct draw_costs *c)
 {
     size_t n = (size_t)plan->chunks;
-    struct even e = {.all = calloc(3 * n, sizeof *e.all)};
-    SYS_OK(e.all, "free memory on this host", "no memory for the costs of %zu chunks", n);
+    struct even e = {.all = memory_take(3 * n, sizeof *e.all, "the drawing of a plan")};
     for (size_t i = 0; i < n; i++) {
         e.all[i] = c->f;
         e.all[n + i] = c->b - c->w;
@@ -149,8 +149,9 @@ static void print_share(FILE *out, const char *who, const struct draw_shares *s,
 /* Every rank's row would be too much: the first, the last of a half, and the mean. */
 static void print_shares(FILE *out, const struct plan *plan, const struct draw_costs *c)
 {
-    struct draw_shares *all = calloc((size_t)plan->stages, sizeof *all), mean = {0};
-    SYS_OK(all, "free memory on this host", "no memory for %d ranks", plan->stages);
+    struct draw_shares mean = {0};
+    struct draw_shares *all =
+        memory_take((size_t)plan->stages, sizeof *all, "the drawing of a plan");
     double step = draw_simulate(plan, c, all), n = plan->stages;
     struct plan_costs costs = {c->f, c->b - c->w, c->w, c->pair};
     struct formula_text formula = formula_text(

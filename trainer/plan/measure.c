@@ -6,6 +6,7 @@
 #include <string.h>
 #include "comm/base/exact.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "model/chunk.h"
 
 enum { TRIES = 5 };
@@ -153,9 +154,8 @@ static struct times bench_chunk(const struct measure_job *job, struct chunk_span
 static double bench_update(const struct ops *ops)
 {
     enum { N = 1 << 19 };
-    float *all = calloc(4 * (size_t)N, sizeof *all);
-    void *real = calloc(N, ops->real_bytes);
-    SYS_OK(all && real, "free memory on this machine", "no memory to measure an update");
+    float *all = memory_take(4 * (size_t)N, sizeof *all, "the measuring of an update");
+    void *real = memory_take(N, ops->real_bytes, "the measuring of an update");
     struct adamw h = {.lr = 1e-3f,
                       .beta1 = 0.9f,
                       .beta2 = 0.95f,

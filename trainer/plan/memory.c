@@ -1,6 +1,7 @@
 #include "trainer/plan/memory.h"
 
 #include <stdlib.h>
+#include "comm/base/memory.h"
 
 static void add(struct memory *m, const struct arena *a)
 {
@@ -71,8 +72,7 @@ int *memory_split(const struct memory_job *job, int *chunks)
     struct actor a;
     actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
                   0, false);
-    int *first = calloc((size_t)a.chunks + 1, sizeof *first);
-    SYS_OK(first, "free memory on this host", "no memory for %d chunks", a.chunks);
+    int *first = memory_take((size_t)a.chunks + 1, sizeof *first, "a split of layers");
     for (int i = 0; i <= a.chunks; i++) first[i] = a.first[i];
     *chunks = a.chunks;
     actor_free(&a);

@@ -1,6 +1,7 @@
 #include "trainer/plan/predict.h"
 
 #include <stdlib.h>
+#include "comm/base/memory.h"
 #include "pipeline/check.h"
 #include "pipeline/split.h"
 
@@ -27,8 +28,7 @@ static double whole(struct pass_cost p)
 void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
                    const struct layout *l)
 {
-    double *cost = calloc((size_t)s->layers, sizeof *cost);
-    SYS_OK(cost, "free memory on this host", "no memory for %d layers", s->layers);
+    double *cost = memory_take((size_t)s->layers, sizeof *cost, "a prediction");
     for (int i = 0; i < s->layers; i++) cost[i] = whole(cost_of_chunk(s, c, l, i, i + 1, 0, 0));
     double embed = whole(cost_of_chunk(s, c, l, 0, 0, true, false));
     double head = whole(cost_of_chunk(s, c, l, 0, 0, false, true));
@@ -53,8 +53,7 @@ static void chunks_fill(struct chunks *k, const int *first, const struct shape *
 static void chunks_new(struct chunks *k, int n)
 {
     *k = (struct chunks){.n = n};
-    double *all = calloc(5 * (size_t)n, sizeof *all);
-    SYS_OK(all, "free memory on this host", "no memory for %d chunks", n);
+    double *all = memory_take(5 * (size_t)n, sizeof *all, "a prediction");
     k->f = all, k->b = all + n, k->w = all + 2 * n;
     k->exchange_f = all + 3 * n, k->exchange_b = all + 4 * n;
 }
@@ -156,8 +155,7 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
 {
     struct chunks k;
     int chunks = plan_chunks(plan_kind_place(l->kind), l->pp);
-    int *first = calloc((size_t)chunks + 1, sizeof *first);
-    SYS_OK(first, "free memory on this host", "no memory for %d chunks", chunks);
+    int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
     if (!l->first) predict_split(first, chunks, s, c, l);
     chunks_new(&k, chunks);
     chunks_fill(&k, l->first ? l->first : first, s, c, l);

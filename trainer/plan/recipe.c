@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/config/options.h"
 #include "trainer/plan/report.h"
 
@@ -85,10 +86,9 @@ static void lengths(struct recipe *r, const struct run *run)
     const struct phase_knobs *k = &r->settings.phases[r->phase];
     bool sft = k->kind == PHASE_SFT;
     int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches;
-    r->rows = calloc((size_t)most + 1, sizeof *r->rows);
+    r->rows = memory_take((size_t)most + 1, sizeof *r->rows, "the lengths of a step");
     struct text text = {.size = 8 * (size_t)r->settings.model.max_context + 256};
-    text.at = calloc(text.size, 1);
-    SYS_OK(r->rows && text.at, "free memory on this host", "no memory for %d lengths", most);
+    text.at = memory_take(text.size, 1, "the lengths of a step");
     for (int i = 0; i < most; i++) {
         int rows = sft ? demonstration_rows(run, (uint32_t)i, &text)
                        : answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);

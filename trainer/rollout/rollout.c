@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/rollout/lane.h"
 
 /* --- placing --- */
@@ -137,8 +138,7 @@ static void lane_find(struct rollout *r, int number, int chunk)
 static struct rollout *rollout_measured(struct actor *a, const struct world *w, int max_answers,
                                         int max_new)
 {
-    struct rollout *r = calloc(1, sizeof *r);
-    SYS_OK(r, "free memory", "no memory for a rollout");
+    struct rollout *r = memory_take(1, sizeof *r, "a rollout");
     *r = (struct rollout){.actor = a, .world = w, .max_answers = max_answers, .max_new = max_new};
     int chunk[2];
     r->lanes = plan_held(a->place, a->mesh->pp, a->mesh->p, chunk);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 #include "model/cpu/real.h"
 
 size_t OP(attention_scratch)(const struct dims *d, int T)
@@ -110,8 +111,7 @@ static void sequence_backward(real *dqkv, const real *dout, const real *qkv, int
                               const struct dims *d, double *p)
 {
     size_t width = (size_t)dims_qkv(d);
-    double *sum = calloc((size_t)n * width, sizeof *sum);
-    SYS_OK(sum != NULL, "free some memory", "no memory for attention's gradients");
+    double *sum = memory_take((size_t)n * width, sizeof *sum, "attention's gradients");
     for (int t = 0; t < n; t++)
         for (int h = 0; h < d->Hq; h++) {
             struct past past = sequence_past(qkv, h, d);

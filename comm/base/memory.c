@@ -1,0 +1,13 @@
+#include "comm/base/memory.h"
+
+#include <stdlib.h>
+
+#include "comm/base/die.h"
+
+void *memory_take(size_t n, size_t size, const char *what)
+{
+    void *at = calloc(n ? n : 1, size);
+    SYS_OK(at != NULL, "free memory on this host, or use more hosts",
+           "no memory for %s: %zu x %zu bytes", what, n, size);
+    return at;
+}

@@ -1,0 +1,11 @@
+/* Memory of the heap, for what is made once; what a step needs lies in arenas (P7). */
+#ifndef DUET_COMM_BASE_MEMORY_H
+#define DUET_COMM_BASE_MEMORY_H
+
+#include <stddef.h>
+
+/* Zeroed room for n things (also for none) of `size` bytes, given back with free. Where there is none the job ends and says
+ * what it was for ("a plan"). Local. */
+void *memory_take(size_t n, size_t size, const char *what);
+
+#endif
