@@ -1,8 +1,9 @@
 #!/bin/bash
-# planner.sh PROGRAM [STEPS]: real training steps beside what duet plan foretells of them, on one and two ranks. The prediction times a
-# layer and the head right before the run, so both see the same machine; a busy one makes either worthless (the spread shows it).
+# planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps beside what duet plan foretells of them, on one and two ranks. Each
+# of ROUNDS (3) rounds predicts from freshly timed passes and then trains STEPS (8); the fastest prediction stands beside the
+# fastest step, and the median and the slowest of all steps say how much of the machine others took.
 set -u
-program=$1 steps=${2:-10}
+program=$1 rounds=${2:-3} steps=${3:-8}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cat >"$out/recipe.yaml" <<'END'
@@ -12,19 +13,23 @@ checkpoint: {every: 0}
 phases: [{kind: sft, batch: 64, max_new: 8}]
 END
 
-# The value of a key in every line of the metrics, in milliseconds, sorted.
-values() { sed -n "s|.*\"$1\":\([0-9.e+-]*\).*|\1|p" "$out/run/metrics.jsonl" | awk '{ print 1000 * $1 }' | sort -g; }
+# The value of a key in every line of the metrics, in milliseconds.
+values() { sed -n "s|.*\"$1\":\([0-9.e+-]*\).*|\1|p" "$out/run/metrics.jsonl" | awk '{ print 1000 * $1 }'; }
 
-printf '%-28s %12s %12s %12s %12s %10s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is'
+printf '%-24s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is'
 while read -r ranks pp schedule; do
     sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps")
-    planned=$("$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" | sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p')
-    rm -rf "$out/run"
-    launch/run.sh -n "$ranks" "$program" train "$out/recipe.yaml" "${sets[@]}" --set "out=$out/run" </dev/null >"$out/log" 2>&1 ||
-        { cat "$out/log"; exit 1; }
-    values time/learn >"$out/times"
-    awk -v p="$planned" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
-        printf "%-28s %12.4g %12.4g %12.4g %12.4g %+9.1f %%\n", what, p, t[1], t[int((NR + 1) / 2)], t[NR], 100 * (t[1] / p - 1) }' "$out/times"
+    : >"$out/planned" >"$out/times"
+    for ((i = 0; i < rounds; i++)); do
+        "$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" | sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p' >>"$out/planned"
+        rm -rf "$out/run"
+        launch/run.sh -n "$ranks" "$program" train "$out/recipe.yaml" "${sets[@]}" --set "out=$out/run" </dev/null >"$out/log" 2>&1 ||
+            { cat "$out/log"; exit 1; }
+        values time/learn >>"$out/times"
+    done
+    sort -go "$out/times" "$out/times"
+    awk -v p="$(sort -g "$out/planned" | head -1)" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
+        printf "%-24s %12.4g %12.4g %12.4g %12.4g %+10.1f %%\n", what, p, t[1], t[int((NR + 1) / 2)], t[NR], 100 * (t[1] / p - 1) }' "$out/times"
 done <<'END'
 1 1 serial
 2 1 serial

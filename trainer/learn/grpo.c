@@ -1,7 +1,9 @@
+/* The equations' numbers are those of DeepSeek-R1 (arXiv 2501.12948v1), section 2.2.1. */
 #include "trainer/learn/grpo.h"
 
 #include <math.h>
 
+/* A_i = (r_i - mean(r)) / std(r)                                                              (3) */
 bool grpo_advantage(float *adv, const float *reward, int G, bool by_std)
 {
     double mean = 0, var = 0;
@@ -16,6 +18,10 @@ bool grpo_advantage(float *adv, const float *reward, int G, bool by_std)
     return equal;
 }
 
+/* J = min(ratio A, clip(ratio, 1 - eps_low, 1 + eps_high) A) - beta D_KL                      (1)
+ * D_KL = pi_ref/pi - log(pi_ref/pi) - 1                                                       (2)
+ * of one token, with ratio = pi/pi_old, so d ratio/d logp = ratio; where the clip binds, or the dual clip c A of a negative
+ * A, the objective no longer moves with the policy. d D_KL/d logp = 1 - pi_ref/pi. The loss is -J. */
 struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, float ref_logp,
                              float adv, float weight)
 {
