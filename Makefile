@@ -19,7 +19,7 @@ endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
 PKGS    := hdf5-serial yaml-0.1 jansson libxxhash
-NEEDS_NOTHING := help clean info setup setup-dev layers lines format format-check ci
+NEEDS_NOTHING := help clean info setup setup-dev setup-hosts layers lines format format-check ci
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
 endif
@@ -74,13 +74,15 @@ PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)
 FUZZ     := $(call tests_in,fuzz,fuzz)
 FAULTS   := $(wildcard tests/faults/test_*.sh)
+HOSTS    := $(wildcard tests/hosts/test_*.sh)
+SLURM    := $(wildcard tests/slurm/test_*.sh)
 RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: FORCE help info all clean setup setup-dev demo test test-unit test-property test-mpi test-faults asan fuzz \
+.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm asan fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -100,6 +102,12 @@ all: $(BIN) ## build build/duet
 ifeq ($(BUILD),build/release)
 	@ln -sfn release/duet build/duet
 endif
+
+setup-hosts: ## also sshd, iptables, Slurm: for testbed, test-hosts, test-slurm
+	@launch/setup.sh --hosts
+
+testbed: all ## four hosts on this machine and a prompt on the first; as root; ARGS="8 --slurm"
+	@launch/testbed/testbed.sh shell $(ARGS)
 
 demo: all ## train a small reasoner with four ranks (about ten minutes on two cores); again: it resumes
 	@launch/demo.sh
@@ -148,7 +156,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 
 # --- testing: each ends with "N passed, N failed" ---
 test: all $(UNIT) $(PROPERTY) $(MPI) ## every test this machine can run
-	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --faults $(FAULTS)
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --faults $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
 test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
@@ -157,6 +165,10 @@ test-mpi: $(MPI) ## several ranks; the first line of a test says which counts
 	@$(RUN_TESTS) --mpi $(MPI)
 test-faults: all ## killed ranks, damaged files, mistaken recipes: is the message right?
 	@$(RUN_TESTS) --faults $(FAULTS)
+test-hosts: all ## on several hosts of a testbed; as root (make setup-hosts)
+	@$(RUN_TESTS) --hosts $(HOSTS)
+test-slurm: all ## as batch jobs on a testbed with Slurm; as root (make setup-hosts)
+	@$(RUN_TESTS) --slurm $(SLURM)
 
 asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh [--dev]: is everything there that Duet needs to be built, tested and run? When not: says what is
+# setup.sh [--dev|--hosts]: is everything there that Duet needs to be built, tested and run? When not: says what is
 # missing and what for, installs it (Debian, as root or with a sudo that asks nothing), or prints the line to run
 # and exits 2. What it asks for are commands, headers and pkg-config modules, so libraries from
 # elsewhere (a cluster's modules) count as well as Debian's.
@@ -25,6 +25,16 @@ libclang-rt-14-dev | command clang     | sanitizers and libFuzzer of clang
 clang-format   | command clang-format  | make format
 clang-tidy     | command clang-tidy    | make tidy
 cppcheck       | command cppcheck      | make tidy
+'
+
+for_hosts='
+iproute2       | command tc            | testbed: network namespaces, shaped links
+openssh-server | command sshd          | testbed: how mpirun reaches its hosts
+openssh-client | command ssh           | the same
+iptables       | command iptables      | testbed: delayed links, bytes counted a pair of hosts
+libnetfilter-queue-dev | header libnetfilter_queue/libnetfilter_queue.h | testbed: delayed links
+slurm-wlm      | command slurmctld     | testbed with Slurm
+munge          | command munged        | the same
 '
 
 is_there() { # kind name
@@ -55,6 +65,7 @@ install() {
 main() {
     table=$needed
     [ "${1:-}" = --dev ] && table=$needed$for_developers
+    [ "${1:-}" = --hosts ] && PATH=$PATH:/usr/sbin:/sbin table=$needed$for_hosts
     missing=$(echo "$table" | missing_of)
     if [ -z "$missing" ]; then
         return 0

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run_tests.sh BUILD {--unit|--property|--mpi|--faults} TEST...: runs tests, one line each, shows the output of those that
+# run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one line each, shows the output of those that
 # fail, ends with "N passed, N failed". C tests are counted by the summary line of Check (a test that exits 0
 # without one has failed); scripts count as one, exit 77 means skipped and the last line says why.
 # Exit 1 when anything failed or nothing ran.
@@ -85,7 +85,7 @@ for t in "$@"; do
         unit) run_one 120 "$t" ;;
         property) run_one 300 "$t" ;;
         mpi) run_mpi "$t" ;;
-        faults) run_script "$t" ;;
+        faults | hosts | slurm) run_script "$t" ;;
         *) echo "run_tests.sh: $t: of which kind?" >&2; exit 2 ;;
         esac ;;
     esac
