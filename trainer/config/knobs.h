@@ -77,6 +77,19 @@
     X(INT, micro_batch_tokens, 2048, 16, 16777216,                                                \
       "tokens of a micro-batch: all messages have this size")
 
+#define REDUCTION_KNOBS(X)                                                                      \
+    X(BOOL, overlap, true, 0, 0,                                                                \
+      "sum gradients over replicas while the backward pass still runs: each bucket as soon as " \
+      "its layers are done; the same bits either way")                                          \
+    X(REAL, bucket_mib, 4, 0, 65536,                                                            \
+      "layers are summed together up to so many MiB of gradients; 0: every layer alone")        \
+    X(ENUM, path, 0, "auto|flat|nodes", 0,                                                      \
+      "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed once; " \
+      "auto: by size and hosts")                                                                \
+    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                       \
+      "how gradients cross between hosts on path nodes; what rounding loses is added to the "   \
+      "next step's")
+
 #define CHECKPOINT_KNOBS(X)                                                                       \
     X(INT, every, 100, 0, 1000000000, "steps between checkpoints; 0: only at the end of a phase") \
     X(INT, keep, 3, 1, 1000000, "checkpoints kept besides the last of each phase")                \

@@ -67,7 +67,7 @@ static void unknown_section(char *name, const char *file, struct problems *p)
     const char *near = nearest_name(name, names, SECTIONS - 1);
     problems_add(p, file, 0, "unknown section %s%s%s%s", name, near ? "; did you mean " : "",
                  near ? near : "",
-                 near ? "?" : "; there are model, mesh, data, checkpoint, phases");
+                 near ? "?" : "; there are model, mesh, data, reduction, checkpoint, phases");
 }
 
 /* Number of the phase in "grpo.lr", *name moved to "lr"; -1 and a problem when there is none. */

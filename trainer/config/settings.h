@@ -22,6 +22,7 @@ struct run_knobs { RUN_KNOBS(KNOB_FIELD) };
 struct model_knobs { MODEL_KNOBS(KNOB_FIELD) };
 struct mesh_knobs { MESH_KNOBS(KNOB_FIELD) };
 struct data_knobs { DATA_KNOBS(KNOB_FIELD) };
+struct reduction_knobs { REDUCTION_KNOBS(KNOB_FIELD) };
 struct checkpoint_knobs { CHECKPOINT_KNOBS(KNOB_FIELD) };
 struct phase_knobs { PHASE_KNOBS(KNOB_FIELD) };
 
@@ -32,13 +33,15 @@ struct run_lines { RUN_KNOBS(KNOB_LINE) };
 struct model_lines { MODEL_KNOBS(KNOB_LINE) };
 struct mesh_lines { MESH_KNOBS(KNOB_LINE) };
 struct data_lines { DATA_KNOBS(KNOB_LINE) };
+struct reduction_lines { REDUCTION_KNOBS(KNOB_LINE) };
 struct checkpoint_lines { CHECKPOINT_KNOBS(KNOB_LINE) };
 struct phase_lines { PHASE_KNOBS(KNOB_LINE) };
 /* clang-format on */
 
 enum { LINE_SET = -1 };
 
-/* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h. */
+/* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h,
+ * path and wire of reductions in comm/reduce.h. */
 enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
 enum {
     SCHEDULE_AUTO,
@@ -59,6 +62,7 @@ struct setting_lines {
     struct model_lines model;
     struct mesh_lines mesh;
     struct data_lines data;
+    struct reduction_lines reduction;
     struct checkpoint_lines checkpoint;
     struct phase_lines *phases; /* n_phases */
 };
@@ -68,6 +72,7 @@ struct settings {
     struct model_knobs model;
     struct mesh_knobs mesh;
     struct data_knobs data;
+    struct reduction_knobs reduction;
     struct checkpoint_knobs checkpoint;
     struct phase_knobs *phases;
     int n_phases;

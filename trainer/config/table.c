@@ -10,6 +10,7 @@
 #define MODEL_ROW(type, ...)      ROW_##type(model, __VA_ARGS__)
 #define MESH_ROW(type, ...)       ROW_##type(mesh, __VA_ARGS__)
 #define DATA_ROW(type, ...)       ROW_##type(data, __VA_ARGS__)
+#define REDUCTION_ROW(type, ...)  ROW_##type(reduction, __VA_ARGS__)
 #define CHECKPOINT_ROW(type, ...) ROW_##type(checkpoint, __VA_ARGS__)
 #define PHASE_ROW(type, ...)      ROW_##type(phase, __VA_ARGS__)
 
@@ -17,6 +18,7 @@ static const struct knob run_rows[] = {RUN_KNOBS(RUN_ROW)};
 static const struct knob model_rows[] = {MODEL_KNOBS(MODEL_ROW)};
 static const struct knob mesh_rows[] = {MESH_KNOBS(MESH_ROW)};
 static const struct knob data_rows[] = {DATA_KNOBS(DATA_ROW)};
+static const struct knob reduction_rows[] = {REDUCTION_KNOBS(REDUCTION_ROW)};
 static const struct knob checkpoint_rows[] = {CHECKPOINT_KNOBS(CHECKPOINT_ROW)};
 static const struct knob phase_rows[] = {PHASE_KNOBS(PHASE_ROW)};
 
@@ -27,6 +29,9 @@ const struct section sections[SECTIONS] = {
     [SECTION_MESH] =
         SECTION_ROW(settings, "mesh", "mesh", "how ranks share the work", mesh_rows, mesh),
     [SECTION_DATA] = SECTION_ROW(settings, "data", "data", "what is learned from", data_rows, data),
+    [SECTION_REDUCTION] =
+        SECTION_ROW(settings, "reduction", "reduction", "how gradients are summed over replicas",
+                    reduction_rows, reduction),
     [SECTION_CHECKPOINT] = SECTION_ROW(settings, "checkpoint", "checkpoint",
                                        "when the run is saved", checkpoint_rows, checkpoint),
     [SECTION_PHASE] = SECTION_ROW(settings, "phases", "phase", "a list; every entry has these",
