@@ -382,14 +382,24 @@ void p2p_wait(struct p2p *p, ticket t)
     p2p_wait_any(p, &t, 1);
 }
 
-bool p2p_test(struct p2p *p, ticket t)
+static bool look(struct p2p *p, ticket t, bool moving)
 {
     if (t == TICKET_NONE) return true;
     pthread_mutex_lock(&driver.lock);
-    if (!message_done(message_of(p, t))) drive();
+    if (moving && !message_done(message_of(p, t))) drive();
     bool done = take_done(p, &t, 1) == 0;
     pthread_mutex_unlock(&driver.lock);
     return done;
+}
+
+bool p2p_test(struct p2p *p, ticket t)
+{
+    return look(p, t, true);
+}
+
+bool p2p_take(struct p2p *p, ticket t)
+{
+    return look(p, t, false);
 }
 
 void p2p_poll(struct p2p *p)

@@ -32,6 +32,8 @@ ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
 void p2p_wait(struct p2p *p, ticket t);
 /* true when done; then the ticket is freed. */
 bool p2p_test(struct p2p *p, ticket t);
+/* The same without moving anything: for who polls once and then looks at many. */
+bool p2p_take(struct p2p *p, ticket t);
 /* Waits until at least one of n tickets (TICKET_NONE skipped) is done, frees it, returns its index; -1 if all
  * are TICKET_NONE. */
 int p2p_wait_any(struct p2p *p, const ticket *t, int n);

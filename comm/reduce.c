@@ -1,0 +1,403 @@
+/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c; here
+ * is who moves it.
+ *
+ * Sums must be formed between messages, so the progress thread of p2p is not enough: one more thread, for all groups of
+ * a rank, looks after the open reductions while nobody waits for one, and sleeps on a condition when there are none. */
+#include "comm/reduce.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "comm/base/nap.h"
+#include "comm/reduce_op.h"
+#include "comm/world.h"
+
+enum { BLOCK = 1024 };
+
+/* What the groups of this rank share. The lock guards them all, too; it is taken before p2p's. */
+static struct driver {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread; /* runs while there is a group */
+    struct reduce *first;
+    int open, waiters;
+    bool threads, ending;
+} driver = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+/* ---- what paths share ---- */
+
+bool reduce_crosses(const struct reduce *r, int member)
+{
+    return r->form.node && r->form.node[member] != r->form.node[r->form.me];
+}
+
+float *reduce_take(struct reduction *op, size_t floats)
+{
+    float *at = op->room;
+    op->room += floats;
+    return at;
+}
+
+int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
+                  bool send, enum reduce_wire wire, void *buf, size_t n)
+{
+    struct stream *s = &op->stream[op->n_streams];
+    *s = (struct stream){.peer = peer,
+                         .tag = op->sequence % SEQUENCE * KINDS + (int)kind,
+                         .send = send,
+                         .buf = buf,
+                         .bytes = wire_bytes(wire, n),
+                         .piece_bytes = wire_bytes(wire, op->piece),
+                         .count = reduce_crosses(r, peer) ? &r->crossed : NULL};
+    stream_begin(s, true);
+    return op->n_streams++;
+}
+
+size_t reduce_through(const struct reduction *op, int first, int n)
+{
+    size_t least = op->stream[first].done;
+    for (int i = first; i < first + n; i++)
+        if (op->stream[i].done < least) least = op->stream[i].done;
+    return least;
+}
+
+bool reduce_move_streams(struct reduce *r, struct reduction *op)
+{
+    bool moved = false;
+    for (int i = 0; i < op->n_streams; i++) moved |= stream_move(&op->stream[i], r->p2p);
+    return moved;
+}
+
+static void term_add(float *to, const struct term *t, size_t at, size_t n)
+{
+    float decoded[BLOCK];
+    const float *x = (const float *)t->at + at;
+    if (t->wire != WIRE_FP32) {
+        wire_decode(t->wire, decoded, (const unsigned char *)t->at + wire_bytes(t->wire, at), n);
+        x = decoded;
+    }
+    for (size_t i = 0; i < n; i++) to[i] += x[i];
+}
+
+static void term_copy(float *to, const struct term *t, size_t at, size_t n)
+{
+    wire_decode(t->wire, to, (const unsigned char *)t->at + wire_bytes(t->wire, at), n);
+}
+
+static void sum_block(float *acc, const struct term *before, const struct term *term, int terms,
+                      int inner, size_t at, size_t n)
+{
+    float run[BLOCK];
+    if (before) term_copy(acc, before, at, n);
+    for (int i = 0; i < terms; i += inner) {
+        bool first = i == 0 && !before;
+        float *to = first ? acc : run;
+        term_copy(to, &term[i], at, n);
+        for (int k = 1; k < inner; k++) term_add(to, &term[i + k], at, n);
+        for (size_t j = 0; !first && j < n; j++) acc[j] += run[j];
+    }
+}
+
+void reduce_sum(float *to, const struct term *before, const struct term *term, int terms, int inner,
+                size_t at, size_t n)
+{
+    float acc[BLOCK];
+    for (size_t b = 0; b < n; b += BLOCK) {
+        size_t m = n - b < BLOCK ? n - b : BLOCK;
+        sum_block(acc, before, term, terms, inner, at + b, m);
+        memcpy(to + b, acc, m * sizeof *to);
+    }
+}
+
+/* ---- who moves ---- */
+
+static bool all_through(const struct reduction *op)
+{
+    for (int i = 0; i < op->n_streams; i++)
+        if (!stream_done(&op->stream[i])) return false;
+    return true;
+}
+
+/* Until nothing moves by itself any more. Called with the lock, as all below. */
+static bool move_one(struct reduce *r, struct reduction *op)
+{
+    bool any = false;
+    while (op->way->move(r, op)) any = true;
+    if (all_through(op)) {
+        op->done = true;
+        r->n_open--;
+        driver.open--;
+    }
+    return any;
+}
+
+static bool move_all(void)
+{
+    bool moved = false;
+    if (driver.open == 0) return false;
+    p2p_poll(NULL);
+    for (struct reduce *r = driver.first; r; r = r->next)
+        for (int i = 0; r->n_open > 0 && i < r->max_open; i++)
+            if (r->op[i].used && !r->op[i].done) moved |= move_one(r, &r->op[i]);
+    return moved;
+}
+
+static struct nap background_nap(void)
+{
+    struct nap nap = nap_begin();
+    nap.patient = true;
+    return nap;
+}
+
+static void *progress(void *none)
+{
+    struct nap nap = background_nap();
+    die_place("forming sums in the background");
+    pthread_mutex_lock(&driver.lock);
+    while (!driver.ending) {
+        if (driver.open == 0 || driver.waiters > 0) {
+            pthread_cond_wait(&driver.wake, &driver.lock);
+            nap = background_nap();
+            continue;
+        }
+        if (move_all()) nap = background_nap();
+        pthread_mutex_unlock(&driver.lock);
+        nap_take(&nap);
+        pthread_mutex_lock(&driver.lock);
+    }
+    pthread_mutex_unlock(&driver.lock);
+    return none;
+}
+
+static void join_driver(struct reduce *r)
+{
+    int level = MPI_THREAD_SINGLE;
+    MPI_OK(MPI_Query_thread(&level));
+    pthread_mutex_lock(&driver.lock);
+    bool alone = driver.first == NULL;
+    r->next = driver.first;
+    driver.first = r;
+    driver.threads = level == MPI_THREAD_MULTIPLE;
+    driver.ending = false;
+    pthread_mutex_unlock(&driver.lock);
+    if (alone && driver.threads) world_thread_start(&driver.thread, progress, NULL);
+}
+
+static void leave_driver(struct reduce *r)
+{
+    pthread_mutex_lock(&driver.lock);
+    for (int i = 0; i < r->max_open; i++)
+        INVARIANT(!r->op[i].used, "reduction %d was never waited for", i);
+    struct reduce **at = &driver.first;
+    while (*at != r) at = &(*at)->next;
+    *at = r->next;
+    bool last = driver.first == NULL;
+    driver.ending = last;
+    pthread_cond_signal(&driver.wake);
+    pthread_mutex_unlock(&driver.lock);
+    if (last && driver.threads) pthread_join(driver.thread, NULL);
+}
+
+/* ---- making ---- */
+
+static void name_tags(struct reduce *r)
+{
+    static const char *const kind[KINDS] = {"gradients", "a running sum", "a sum"};
+    int sums = SEQUENCE * KINDS, all = sums + SEQUENCE * r->form.members;
+    r->tag_name = memory_take((size_t)all, sizeof *r->tag_name, "reductions");
+    for (int i = 0; i < all; i++) r->tag_name[i] = i < sums ? kind[i % KINDS] : "weights";
+    p2p_name(r->p2p, "the replicas", r->tag_name);
+}
+
+struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_open)
+{
+    int rank, size, streams = reduce_streams(f);
+    MPI_OK(MPI_Comm_rank(comm, &rank));
+    MPI_OK(MPI_Comm_size(comm, &size));
+    INVARIANT(rank == f->me && size == f->members && size % f->inner == 0 && max_open < SEQUENCE,
+              "member %d of %d by runs of %d in a group of %d", f->me, f->members, f->inner, size);
+    struct reduce *r = memory_take(1, sizeof *r, "reductions");
+    size_t rows = (size_t)max_open, members = (size_t)size, each = (size_t)streams;
+    r->form = *f;
+    r->max_open = max_open;
+    r->op = memory_take(rows, sizeof *r->op, "reductions");
+    r->stream = memory_take(rows * each, sizeof *r->stream, "reductions");
+    r->term = memory_take(rows * members, sizeof *r->term, "reductions");
+    r->node = memory_take(members, sizeof *r->node, "reductions");
+    for (int i = 0; f->node && i < size; i++) r->node[i] = f->node[i];
+    r->form.node = f->node ? r->node : NULL;
+    r->map = reduce_map_of(&r->form);
+    for (size_t i = 0; i < rows; i++) {
+        r->op[i].stream = r->stream + i * each;
+        r->op[i].term = r->term + i * members;
+    }
+    r->p2p = p2p_new(comm, (int)(rows * each * STREAM_WINDOW) + 1);
+    name_tags(r);
+    join_driver(r);
+    return r;
+}
+
+void reduce_free(struct reduce *r)
+{
+    if (!r) return;
+    leave_driver(r);
+    p2p_free(r->p2p);
+    free(r->op);
+    free(r->stream);
+    free(r->term);
+    free(r->node);
+    free(r->tag_name);
+    free(r);
+}
+
+/* ---- reducing ---- */
+
+/* The sum of counts. */
+static size_t check_slices(const struct reduce *r, const struct reduce_job *job)
+{
+    size_t n = 0, members = (size_t)r->form.members;
+    for (size_t i = 0; i < members; i++) {
+        INVARIANT(job->offset[i] == job->offset[0] + n, "slice %zu is at %zu", i, job->offset[i]);
+        n += job->count[i];
+    }
+    for (size_t i = 0; i < members; i++)
+        INVARIANT(job->count[i] <= (n + members - 1) / members + REDUCE_SLACK,
+                  "slice %zu has %zu of %zu", i, job->count[i], n);
+    return n;
+}
+
+/* Called with the lock. */
+static int start(struct reduce *r, struct reduction given)
+{
+    int i = 0;
+    while (i < r->max_open && r->op[i].used) i++;
+    INVARIANT(i < r->max_open, "more than %d reductions open", r->max_open);
+    struct reduction *op = &r->op[i];
+    given.used = true;
+    given.sequence = r->started++ % SEQUENCE;
+    given.stream = op->stream;
+    given.term = op->term;
+    *op = given;
+    r->n_open++;
+    driver.open++;
+    op->way->begin(r, op);
+    move_one(r, op);
+    pthread_cond_signal(&driver.wake);
+    return i;
+}
+
+int reduce_start(struct reduce *r, const struct reduce_job *job)
+{
+    const char *why;
+    size_t n = check_slices(r, job);
+    enum reduce_path path = reduce_choose(&r->form, n, &why);
+    struct reduction op = {.way = path == REDUCE_NODES ? NULL : &reduce_flat,
+                           .job = *job,
+                           .n = n,
+                           .piece = reduce_piece(n),
+                           .room = job->scratch};
+    pthread_mutex_lock(&driver.lock);
+    int i = start(r, op);
+    pthread_mutex_unlock(&driver.lock);
+    return i;
+}
+
+int reduce_gather_start(struct reduce *r, void *buf, const size_t *count, const size_t *offset,
+                        size_t elem_bytes)
+{
+    struct reduction op = {.way = &reduce_gathers,
+                           .job = {.count = count, .offset = offset},
+                           .gathered = buf,
+                           .elem_bytes = elem_bytes};
+    for (int i = 0; i < r->form.members; i++) op.n += count[i];
+    pthread_mutex_lock(&driver.lock);
+    int i = start(r, op);
+    pthread_mutex_unlock(&driver.lock);
+    return i;
+}
+
+/* true when it was done and is free now. */
+static bool take_done(struct reduce *r, int op)
+{
+    INVARIANT(op >= 0 && op < r->max_open && r->op[op].used, "reduction %d is not open", op);
+    if (!r->op[op].done) return false;
+    r->op[op].used = false;
+    return true;
+}
+
+bool reduce_test(struct reduce *r, int op)
+{
+    pthread_mutex_lock(&driver.lock);
+    move_all();
+    bool done = take_done(r, op);
+    pthread_mutex_unlock(&driver.lock);
+    return done;
+}
+
+static void say_waiting(const struct reduce *r, const struct reduction *op)
+{
+    int i = 0;
+    while (i + 1 < op->n_streams && stream_done(&op->stream[i])) i++;
+    const struct stream *s = &op->stream[i];
+    die_waiting("%s %s rank %d of the replicas, piece %zu of %zu", r->tag_name[s->tag],
+                s->send ? "to" : "from", s->peer, s->done + 1, s->pieces);
+}
+
+void reduce_wait(struct reduce *r, int op)
+{
+    struct nap nap = nap_begin();
+    double since = nap.since;
+    bool slept = false, first_sleep = false;
+    pthread_mutex_lock(&driver.lock);
+    driver.waiters++;
+    while (!take_done(r, op)) {
+        if (first_sleep) say_waiting(r, &r->op[op]);
+        bool moved = move_all();
+        pthread_mutex_unlock(&driver.lock);
+        if (moved) nap = nap_begin();
+        first_sleep = nap_take(&nap);
+        slept |= first_sleep;
+        pthread_mutex_lock(&driver.lock);
+    }
+    driver.waiters--;
+    r->waited += clock_now() - since;
+    if (driver.open > 0) pthread_cond_signal(&driver.wake);
+    pthread_mutex_unlock(&driver.lock);
+    if (slept) die_waiting(NULL);
+}
+
+void reduce_poll(struct reduce *r)
+{
+    (void)r; /* who polls for one moves all */
+    pthread_mutex_lock(&driver.lock);
+    move_all();
+    pthread_mutex_unlock(&driver.lock);
+}
+
+void reduce_gather(struct reduce *r, void *buf, const size_t *count, const size_t *offset,
+                   size_t elem_bytes)
+{
+    reduce_wait(r, reduce_gather_start(r, buf, count, offset, elem_bytes));
+}
+
+double reduce_waited(struct reduce *r)
+{
+    pthread_mutex_lock(&driver.lock);
+    double seconds = r->waited;
+    r->waited = 0;
+    pthread_mutex_unlock(&driver.lock);
+    return seconds;
+}
+
+unsigned long long reduce_crossed(struct reduce *r)
+{
+    pthread_mutex_lock(&driver.lock);
+    unsigned long long bytes = r->crossed;
+    r->crossed = 0;
+    pthread_mutex_unlock(&driver.lock);
+    return bytes;
+}

@@ -1,0 +1,82 @@
+/* Inside comm/reduce_*.c: an open reduction, and what its paths share.
+ *
+ * A path is a table row: begin lays an operation's streams into its scratch and makes them ready, move does what can be done
+ * without waiting. Both are called with the lock of reduce.c, by whatever thread. */
+#ifndef DUET_COMM_REDUCE_OP_H
+#define DUET_COMM_REDUCE_OP_H
+
+#include "comm/reduce.h"
+#include "comm/stream.h"
+
+/* Kinds of messages of a reduction: contributions, the running sum, finished sums. A gather's have the tags behind those. */
+enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KINDS };
+enum { SEQUENCE = 64 }; /* reductions after which tags repeat */
+
+/* Members by nodes, as the nodes path needs it: member i is number i % each of node i / each. */
+struct reduce_map {
+    int nodes, each; /* each 0: members do not lie like that, and `why` */
+    const char *why;
+};
+struct reduce_map reduce_map_of(const struct reduce_form *f);
+/* Floats of a piece, and of a column, in a reduction of n floats: multiples of WIRE_BLOCK. */
+size_t reduce_piece(size_t n);
+size_t reduce_column(const struct reduce_map *m, size_t n);
+int reduce_streams(const struct reduce_form *f);
+
+/* What is added: n floats as they came. */
+struct term {
+    enum reduce_wire wire;
+    const void *at;
+};
+
+struct reduce_way;
+struct reduction {
+    bool used, done;
+    const struct reduce_way *way;
+    struct reduce_job job; /* of a gather: count and offset */
+    void *gathered;        /* of a gather: its buffer */
+    size_t elem_bytes;
+    size_t n, piece; /* floats: all slices, a piece */
+    int sequence;
+    struct stream *stream; /* (reduce_streams) */
+    int n_streams;
+    struct term *term; /* (members) */
+    float *room;       /* of scratch, what is not taken yet */
+    size_t summed;     /* pieces */
+};
+
+struct reduce {
+    struct reduce *next;
+    struct reduce_form form;
+    struct reduce_map map;
+    struct p2p *p2p;
+    int max_open, n_open, started;
+    struct reduction *op; /* (max_open) */
+    struct stream *stream;
+    struct term *term;
+    int *node;
+    const char **tag_name;
+    double waited;
+    unsigned long long crossed;
+};
+
+struct reduce_way {
+    void (*begin)(struct reduce *r, struct reduction *op);
+    bool (*move)(struct reduce *r, struct reduction *op); /* true: something moved */
+};
+extern const struct reduce_way reduce_flat, reduce_gathers;
+
+bool reduce_crosses(const struct reduce *r, int member);
+float *reduce_take(struct reduction *op, size_t floats);
+/* A stream of n floats to or from a member; its index. */
+int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
+                  bool send, enum reduce_wire wire, void *buf, size_t n);
+/* The first n streams: pieces through in all of them. */
+size_t reduce_through(const struct reduction *op, int first, int n);
+bool reduce_move_streams(struct reduce *r, struct reduction *op);
+/* to[0..n) = terms from element `at` on (a multiple of WIRE_BLOCK) in the order of comm/coll.h, after `before` if there is
+ * one. to may be where `before` is. */
+void reduce_sum(float *to, const struct term *before, const struct term *term, int terms, int inner,
+                size_t at, size_t n);
+
+#endif
