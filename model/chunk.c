@@ -250,6 +250,15 @@ bool pass_step(struct pass *p)
     return true;
 }
 
+/* Parts run from the last to the first; a layer is done with the second of its two. */
+int pass_complete(const struct pass *p)
+{
+    const struct chunk *c = p->chunk;
+    int halves = p->at - (c->span.head ? 1 : 0);
+    if (p->at == parts_of(c)) return -1;
+    return halves < 0 ? c->span.count + 1 : c->span.count - halves / 2;
+}
+
 /* --- cached sequences --- */
 
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,

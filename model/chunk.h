@@ -96,6 +96,9 @@ struct pass {
 void pass_begin(struct pass *p);
 /* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);
+/* Of a W or BW under way: the lowest layer, counted within the chunk, from which on everything has got what this pass adds to its
+ * gradients. The head is layer `span.count` (above it: nothing is done), the embedding -1, which also says that all is done. */
+int pass_complete(const struct pass *p);
 static inline void pass_run(struct pass *p)
 {
     pass_begin(p);

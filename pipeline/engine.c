@@ -53,8 +53,8 @@ struct engine {
 
     const struct plan *plan; /* under way */
     int held, chunk[2];      /* chunks that this rank holds */
-    int row;
-    int steps[2][2]; /* [F, BW][held chunk] of the last such pass; 0: none yet */
+    int row, last_row[2]; /* the one under way; of each chunk that with its last W or BW, or -1 */
+    int steps[2][2];      /* [F, BW][held chunk] of the last such pass; 0: none yet */
     double start, busy, messages, exchanges; /* when it began; seconds at work, of waiting */
     struct engine_row times[PLAN_FB + 1];    /* sums */
     struct timeline *timeline;
@@ -294,9 +294,14 @@ static void slot_release(struct engine *e, struct plan_cell c)
     e->free_slot[e->n_free++] = *slot_at(e, c);
 }
 
+static bool ends_weights(enum plan_op op)
+{
+    return op == PLAN_W || op == PLAN_BW;
+}
+
 static bool slot_ends(const struct engine *e, enum plan_op op)
 {
-    return op == PLAN_W || op == PLAN_BW || e->plan->forward_only;
+    return ends_weights(op) || e->plan->forward_only;
 }
 
 static void pass_start(struct engine *e, struct running *r)
@@ -304,6 +309,7 @@ static void pass_start(struct engine *e, struct running *r)
     const struct plan_pass *p = &r->pass;
     if (p->op == PLAN_F) slot_take(e, p->cell);
     r->stage = (struct stage_pass){.op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell)};
+    r->stage.last = ends_weights(p->op) && e->row == e->last_row[held_of(e, p->cell)];
     double messages = e->messages;
     r->stage.in = wait_input(e, r);
     r->stage.out = wait_output(e, r);
@@ -393,6 +399,16 @@ static void run_rows(struct engine *e)
     }
 }
 
+static void find_last_rows(struct engine *e)
+{
+    e->last_row[0] = e->last_row[1] = -1;
+    for (int i = 0; i < e->plan->n_rows[e->rank]; i++) {
+        struct plan_pass pass[2];
+        int n = plan_passes(&e->plan->rows[e->rank][i], pass);
+        if (ends_weights(pass[n - 1].op)) e->last_row[held_of(e, pass[n - 1].cell)] = i;
+    }
+}
+
 static void run_begin(struct engine *e, const struct plan *plan)
 {
     INVARIANT(plan->stages == e->stages && plan->micro_batches <= e->max_micro_batches,
@@ -400,6 +416,7 @@ static void run_begin(struct engine *e, const struct plan *plan)
               plan->micro_batches, e->stages, e->max_micro_batches);
     e->plan = plan;
     e->held = plan_held(plan->place, e->stages, e->rank, e->chunk);
+    find_last_rows(e);
     e->start = clock_now();
     e->busy = e->messages = e->exchanges = 0;
     memset(e->times, 0, sizeof e->times);

@@ -24,6 +24,8 @@ struct stage_pass {
     void *
         out; /* F: activation for chunk+1 (NULL: last); B, BW: gradient for chunk-1 (NULL: first) */
     double waited; /* seconds that the engine has just waited for `in` and `out` */
+    bool
+        last; /* the run's last W or BW of this chunk and direction: nothing is added to its weight gradients after it */
 };
 
 struct stage {

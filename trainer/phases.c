@@ -44,6 +44,7 @@ void run_put_step(struct run *r, const struct step_stats *s, double seconds)
     metrics_put_clock(m, "time/step", seconds);
     metrics_put_clock(m, "time/learn", s->seconds);
     metrics_put_clock(m, "time/reduce", s->reduce_seconds);
+    metrics_put_clock(m, "time/reduce_exposed", s->reduce_exposed);
     metrics_put_clock(m, "tokens_per_second", (double)s->tokens / seconds);
     metrics_put_clock(m, "time/gflops",
                       flops_per_row(&r->actor.dims) * (double)s->rows / s->seconds * 1e-9);

@@ -78,7 +78,14 @@ static void begin(void *self, const struct stage_pass *s)
 static bool step(void *self, const struct stage_pass *s)
 {
     struct actor *a = self;
-    return pass_step(&a->open[s->op != PLAN_F]);
+    const struct gradient_listener *listener = &a->listener;
+    struct pass *p = &a->open[s->op != PLAN_F];
+    bool done = pass_step(p);
+    if (listener->self && s->last)
+        listener->complete(listener->self, actor_local(a, s->cell.chunk), pass_complete(p));
+    else if (listener->self)
+        listener->poll(listener->self);
+    return done;
 }
 
 static double waited(void *self)

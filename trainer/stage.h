@@ -30,6 +30,14 @@ struct local {
     struct chunk *model;
 };
 
+/* Who is told, between the steps of passes, how far the gradients of a run have got. */
+struct gradient_listener {
+    void *self; /* NULL: nobody */
+    /* Everything of l from `layer` on (model/chunk.h, pass_complete) is as it will be: nothing is added any more. */
+    void (*complete)(void *self, const struct local *l, int layer);
+    void (*poll)(void *self); /* after every other step */
+};
+
 struct actor {
     const struct settings *settings;
     const struct mesh *mesh;
@@ -61,6 +69,7 @@ struct actor {
     struct engine *engine;
     struct stage stage;
     struct pass open[2]; /* [0] the forward, [1] the backward under way */
+    struct gradient_listener listener;
     struct head_io head;
 };
 

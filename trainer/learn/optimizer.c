@@ -6,145 +6,67 @@
 #include "comm/base/exact.h"
 #include "comm/coll.h"
 
-/* Slices are multiples of this many elements, so that gathered pieces stay aligned. */
-enum { SLICE_ALIGN = 16 };
-
 /* --- laying out --- */
 
-static int members_of(const struct optimizer *o, const struct bucket *b)
+static void place_state(struct optimizer *o, struct bucket *b)
 {
-    return b->experts ? o->expert_members : o->members;
+    const struct reduce_form *f = reducing_form_of(&o->reducing, b);
+    struct arena *a = &o->arena;
+    b->count = arena_take_n(a, (size_t)f->members, sizeof(size_t));
+    b->offset = arena_take_n(a, (size_t)f->members, sizeof(size_t));
+    bucket_cut(b, f->members, f->me);
+    arena_kind(a, ARENA_GRADIENTS);
+    b->grad = arena_take_n(a, b->mine_n, sizeof(float));
+    arena_kind(a, ARENA_OPTIMIZER);
+    float **const state[] = {&b->master, &b->m, &b->v};
+    for (int k = 0; k < 3; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
+    if (o->actor->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
+    arena_kind(a, ARENA_BUFFERS);
 }
 
-static MPI_Comm replica_of(const struct optimizer *o, const struct bucket *b)
+/* One array for all buckets, since a checkpoint takes it as one. */
+static void place_residuals(struct optimizer *o)
 {
-    const struct mesh *m = o->actor->mesh;
-    return b->experts ? m->expert_replica : m->replica;
-}
-
-static struct bucket *bucket_add(struct optimizer *o, struct local *l, size_t at, size_t n)
-{
-    INVARIANT(o->n_buckets < MAX_BUCKETS, "%d buckets", o->n_buckets);
-    struct bucket *b = &o->bucket[o->n_buckets++];
-    *b = (struct bucket){
-        .local = l, .at = at, .n = n, .tie = TIE_NONE, .experts = at >= l->params.experts};
-    return b;
-}
-
-/* Runs of tensors up to the next tied one; a tied one (the embedding of a tied model, or the head's copy) stands alone. Experts
- * are the last run. */
-static void buckets_choose(struct optimizer *o, struct local *l)
-{
-    const struct param_list *p = &l->params;
-    size_t from = 0;
-    for (int i = 0; i < p->n; i++) {
-        const struct param *t = &p->p[i];
-        bool tied = t->tied_copy || (o->actor->dims.tied && t->role == ROLE_EMBEDDING);
-        size_t end = i + 1 < p->n ? p->p[i + 1].offset : p->experts;
-        if (!tied) continue;
-        if (t->offset > from) bucket_add(o, l, from, t->offset - from);
-        struct bucket *b = bucket_add(o, l, t->offset, t->n);
-        b->tied_copy = t->tied_copy;
-        b->tie = TIE_REMOTE;
-        from = end;
+    size_t at = 0;
+    o->residuals = 0;
+    for (int i = 0; i < o->buckets.n; i++) {
+        const struct bucket *b = &o->buckets.b[i];
+        o->residuals += reduce_residual(reducing_form_of(&o->reducing, b), b->n);
     }
-    if (p->experts > from) bucket_add(o, l, from, p->experts - from);
-    if (p->total > p->experts) bucket_add(o, l, p->experts, p->total - p->experts);
-}
-
-static void ties_choose(struct optimizer *o)
-{
-    for (int i = 0; i < o->n_buckets; i++)
-        for (int j = 0; j < o->n_buckets; j++)
-            if (i != j && o->bucket[i].tie != TIE_NONE && o->bucket[j].tie != TIE_NONE)
-                o->bucket[i].tie = j;
-}
-
-static void bucket_slices(struct optimizer *o, struct bucket *b, bool placed)
-{
-    size_t R = (size_t)members_of(o, b), each = (b->n + R - 1) / R;
-    int me = b->experts ? o->expert_me : o->me;
-    each = (each + SLICE_ALIGN - 1) / SLICE_ALIGN * SLICE_ALIGN;
-    for (size_t i = 0; i < R; i++) {
-        size_t lo = i * each < b->n ? i * each : b->n;
-        size_t hi = lo + each < b->n ? lo + each : b->n;
-        if (placed) {
-            b->offset[i] = lo;
-            b->count[i] = hi - lo;
-        }
-        if ((int)i == me) {
-            b->mine = lo;
-            b->mine_n = hi - lo;
-        }
+    arena_kind(&o->arena, ARENA_OPTIMIZER);
+    o->residual = arena_take_n(&o->arena, o->residuals, sizeof(float));
+    arena_kind(&o->arena, ARENA_BUFFERS);
+    for (int i = 0; o->residual && i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        size_t n = reduce_residual(reducing_form_of(&o->reducing, b), b->n);
+        if (n > 0) b->residual = o->residual + at;
+        at += n;
     }
-}
-
-/* Calls visit for every tensor of which the ranks of tp have a part of the gradient each. */
-static void each_part(struct optimizer *o, void (*visit)(float *part, float *grad, size_t n))
-{
-    float *part = o->parts;
-    for (int k = 0; k < o->actor->n_local; k++) {
-        const struct local *l = &o->actor->local[k];
-        for (int i = 0; i < l->params.n; i++) {
-            const struct param *p = &l->params.p[i];
-            for (int s = 0; p->cut == CUT_NONE_PART && s < 2 && l->grad[s]; s++) {
-                visit(part, l->grad[s] + p->offset, p->n);
-                part += p->n;
-            }
-        }
-    }
-}
-
-static size_t parts_count(const struct optimizer *o)
-{
-    const struct actor *a = o->actor;
-    size_t n = 0;
-    for (int k = 0; k < a->n_local; k++) {
-        const struct local *l = &a->local[k];
-        size_t sums = (size_t)(l->dir < 0 ? a->sums : 1);
-        for (int i = 0; i < l->params.n; i++)
-            if (l->params.p[i].cut == CUT_NONE_PART) n += sums * l->params.p[i].n;
-    }
-    return n;
 }
 
 static void optimizer_place(struct optimizer *o)
 {
-    size_t largest = 0, room = 0;
-    struct arena *a = &o->arena;
-    for (int i = 0; i < o->n_buckets; i++) {
-        struct bucket *b = &o->bucket[i];
-        size_t R = (size_t)members_of(o, b);
-        b->count = arena_take_n(a, R, sizeof(size_t));
-        b->offset = arena_take_n(a, R, sizeof(size_t));
-        bucket_slices(o, b, a->base != NULL);
-        arena_kind(a, ARENA_GRADIENTS);
-        b->grad = arena_take_n(a, b->mine_n, sizeof(float));
-        arena_kind(a, ARENA_OPTIMIZER);
-        float **const state[] = {&b->master, &b->m, &b->v};
-        for (int k = 0; k < 3; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
-        if (o->actor->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
-        arena_kind(a, ARENA_BUFFERS);
-        size_t slice = (b->n + R - 1) / R + SLICE_ALIGN;
-        if (slice > largest) largest = slice;
-        if (slice * R > room) room = slice * R;
+    size_t tied = 0;
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        place_state(o, b);
+        if (b->tie == TIE_REMOTE && b->mine_n > tied) tied = b->mine_n;
     }
-    o->scratch = arena_take_n(a, room, sizeof(float));
-    o->remote = arena_take_n(a, o->actor->dims.tied ? largest : 0, sizeof(float));
-    size_t parts = o->actor->mesh->tp > 1 ? parts_count(o) : 0;
-    o->parts = arena_take_n(a, parts, sizeof(float));
-    o->parts_scratch = arena_take_n(a, parts + (size_t)o->actor->mesh->tp, sizeof(float));
+    place_residuals(o);
+    o->remote = arena_take_n(&o->arena, tied, sizeof(float));
+    reducing_place(&o->reducing, &o->arena);
+}
+
+static void optimizer_cut(struct optimizer *o, struct actor *a, int members, int me)
+{
+    *o = (struct optimizer){.actor = a};
+    buckets_make(&o->buckets, a);
+    reducing_form(&o->reducing, &o->buckets, a, members, me);
 }
 
 void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me)
 {
-    *o = (struct optimizer){
-        .actor = a, .inner = a->mesh->replica_inner, .members = members, .me = me};
-    int ep = a->mesh->ep, inner = o->inner; /* members are in the order of (pipeline, inner) */
-    o->expert_members = members / ep;
-    o->expert_me = me / inner / ep * inner + me % inner;
-    for (int k = 0; k < a->n_local; k++) buckets_choose(o, &a->local[k]);
-    ties_choose(o);
+    optimizer_cut(o, a, members, me);
     optimizer_place(o);
 }
 
@@ -153,36 +75,19 @@ void optimizer_new(struct optimizer *o, struct actor *a)
     int members, me;
     MPI_OK(MPI_Comm_size(a->mesh->replica, &members));
     MPI_OK(MPI_Comm_rank(a->mesh->replica, &me));
-    optimizer_measure(o, a, members, me);
+    optimizer_cut(o, a, members, me);
+    reducing_nodes(&o->reducing);
+    optimizer_place(o);
     arena_back(&o->arena, o->arena.used);
     optimizer_place(o);
+    reducing_open(&o->reducing);
 }
 
 void optimizer_free(struct optimizer *o)
 {
+    reducing_free(&o->reducing);
+    buckets_free(&o->buckets);
     arena_free(&o->arena);
-}
-
-/* --- pieces: the part of a tensor that lies in my slice of a bucket --- */
-
-struct piece {
-    const struct param *param;
-    size_t lo, hi; /* elements of the tensor */
-    size_t at;     /* of the slice */
-};
-
-/* Calls visit for every piece of the bucket, in flat order. */
-static void bucket_pieces(struct bucket *b, void (*visit)(void *, struct bucket *, struct piece),
-                          void *ctx)
-{
-    size_t from = b->at + b->mine, to = from + b->mine_n;
-    for (int i = 0; i < b->local->params.n; i++) {
-        const struct param *p = &b->local->params.p[i];
-        size_t lo = p->offset > from ? p->offset : from;
-        size_t hi = p->offset + p->n < to ? p->offset + p->n : to;
-        if (lo >= hi) continue;
-        visit(ctx, b, (struct piece){p, lo - p->offset, hi - p->offset, lo - from});
-    }
 }
 
 struct init {
@@ -200,17 +105,24 @@ static void piece_init(void *ctx, struct bucket *b, struct piece s)
 void optimizer_init(struct optimizer *o, uint64_t seed)
 {
     struct init in = {&o->actor->dims, seed};
-    for (int i = 0; i < o->n_buckets; i++) bucket_pieces(&o->bucket[i], piece_init, &in);
+    for (int i = 0; i < o->buckets.n; i++) bucket_pieces(&o->buckets.b[i], piece_init, &in);
     optimizer_reset(o);
     optimizer_publish(o);
+}
+
+void optimizer_skip(struct optimizer *o)
+{
+    memset(o->residual, 0, o->residuals * sizeof(float));
 }
 
 void optimizer_reset(struct optimizer *o)
 {
     o->updates = 0;
-    for (int i = 0; i < o->n_buckets; i++) {
-        memset(o->bucket[i].m, 0, o->bucket[i].mine_n * sizeof(float));
-        memset(o->bucket[i].v, 0, o->bucket[i].mine_n * sizeof(float));
+    optimizer_skip(o);
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        memset(b->m, 0, b->mine_n * sizeof(float));
+        memset(b->v, 0, b->mine_n * sizeof(float));
     }
 }
 
@@ -223,31 +135,35 @@ static unsigned char *real_at(const struct optimizer *o, const struct bucket *b,
     return (unsigned char *)flat + (b->at + i) * o->actor->ops->real_bytes;
 }
 
-static void gather(struct optimizer *o, struct bucket *b, void *flat)
+static void gather_weights(struct optimizer *o, int i)
 {
-    coll_all_gather(real_at(o, b, flat, 0), b->count, b->offset, o->actor->ops->real_bytes,
-                    replica_of(o, b));
+    struct bucket *b = &o->buckets.b[i];
+    reducing_gather(&o->reducing, i, real_at(o, b, b->local->weights, 0),
+                    o->actor->ops->real_bytes);
 }
 
-static void gather_and_repack(struct optimizer *o)
+static void gathered_and_repack(struct optimizer *o)
 {
-    for (int i = 0; i < o->n_buckets; i++) gather(o, &o->bucket[i], o->bucket[i].local->weights);
+    reducing_gather_end(&o->reducing);
     for (int k = 0; k < o->actor->n_local; k++) chunk_repack(o->actor->local[k].model);
 }
 
 void optimizer_publish(struct optimizer *o)
 {
-    for (int i = 0; i < o->n_buckets; i++) {
-        struct bucket *b = &o->bucket[i];
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
         o->actor->ops->to_real(real_at(o, b, b->local->weights, b->mine), b->master, b->mine_n);
+        gather_weights(o, i);
     }
-    gather_and_repack(o);
+    gathered_and_repack(o);
 }
 
 void optimizer_snapshot(struct optimizer *o)
 {
-    for (int i = 0; i < o->n_buckets; i++)
-        memcpy(o->bucket[i].reference, o->bucket[i].master, o->bucket[i].mine_n * sizeof(float));
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        memcpy(b->reference, b->master, b->mine_n * sizeof(float));
+    }
     for (int k = 0; k < o->actor->n_local; k++) {
         struct local *l = &o->actor->local[k];
         memcpy(l->reference, l->weights, l->params.total * o->actor->ops->real_bytes);
@@ -256,20 +172,16 @@ void optimizer_snapshot(struct optimizer *o)
 
 void optimizer_publish_reference(struct optimizer *o)
 {
-    for (int i = 0; i < o->n_buckets; i++) {
-        struct bucket *b = &o->bucket[i];
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
         void *flat = b->local->reference;
         o->actor->ops->to_real(real_at(o, b, flat, b->mine), b->reference, b->mine_n);
-        gather(o, b, flat);
+        reducing_gather(&o->reducing, i, real_at(o, b, flat, 0), o->actor->ops->real_bytes);
     }
+    reducing_gather_end(&o->reducing);
 }
 
 /* --- reducing --- */
-
-static void add_into(float *a, const float *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++) a[i] += b[i];
-}
 
 /* embedding's gradient + head's gradient, in that order on both sides. */
 static void tie_sum(float *mine, const float *other, size_t n, bool mine_is_head)
@@ -290,50 +202,30 @@ static void tie_exchange(struct optimizer *o, struct bucket *b)
 
 static void ties_reduce(struct optimizer *o)
 {
-    for (int i = 0; i < o->n_buckets; i++) {
-        struct bucket *b = &o->bucket[i];
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
         if (b->tie == TIE_REMOTE) tie_exchange(o, b);
         if (b->tie < 0 || b->tied_copy) continue;
-        struct bucket *head = &o->bucket[b->tie];
-        add_into(b->grad, head->grad, b->mine_n);
+        struct bucket *head = &o->buckets.b[b->tie];
+        tie_sum(b->grad, head->grad, b->mine_n, false);
         memcpy(head->grad, b->grad, b->mine_n * sizeof(float));
     }
 }
 
-static void part_take(float *part, float *grad, size_t n)
+void optimizer_begin(struct optimizer *o)
 {
-    memcpy(part, grad, n * sizeof *part);
-}
-
-static void part_give(float *part, float *grad, size_t n)
-{
-    memcpy(grad, part, n * sizeof *part);
-}
-
-/* Gains of all heads, of which every rank of tp has seen some: in one message, and before anything else is added, so that
- * every schedule forms the same sums. */
-static void parts_reduce(struct optimizer *o)
-{
-    const struct mesh *m = o->actor->mesh;
-    if (m->tp == 1) return;
-    each_part(o, part_take);
-    coll_all_reduce(o->parts, parts_count(o), 1, o->parts_scratch, m->tensor);
-    each_part(o, part_give);
+    if (o->actor->settings->reduction.overlap) reducing_begin(&o->reducing);
 }
 
 void optimizer_reduce(struct optimizer *o)
 {
-    parts_reduce(o);
-    for (int k = 0; k < o->actor->n_local; k++) {
-        struct local *l = &o->actor->local[k];
-        if (l->grad[1]) add_into(l->grad[0], l->grad[1], l->params.total);
-    }
-    for (int i = 0; i < o->n_buckets; i++) {
-        struct bucket *b = &o->bucket[i];
-        coll_reduce_scatter(b->grad, b->local->grad[0] + b->at, b->count, b->offset, o->inner,
-                            o->scratch, replica_of(o, b));
-    }
+    reducing_finish(&o->reducing);
     ties_reduce(o);
+}
+
+double optimizer_waited(struct optimizer *o)
+{
+    return reducing_waited(&o->reducing);
 }
 
 /* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are small. */
@@ -362,8 +254,8 @@ static void piece_norm(void *ctx, struct bucket *b, struct piece s)
 double optimizer_norm(struct optimizer *o, MPI_Comm world)
 {
     struct norm n = {.o = o};
-    for (int i = 0; i < o->n_buckets; i++)
-        if (!o->bucket[i].tied_copy) bucket_pieces(&o->bucket[i], piece_norm, &n);
+    for (int i = 0; i < o->buckets.n; i++)
+        if (!o->buckets.b[i].tied_copy) bucket_pieces(&o->buckets.b[i], piece_norm, &n);
     coll_exact_sum(&n.sum, 1, world);
     return sqrt(exact_value(&n.sum) / SQUARE_UNIT);
 }
@@ -391,8 +283,11 @@ void optimizer_step(struct optimizer *o, struct adamw h)
     h.correction1 = (float)(1 - pow((double)h.beta1, (double)o->updates));
     h.correction2 = (float)(1 - pow((double)h.beta2, (double)o->updates));
     struct update u = {o, h};
-    for (int i = 0; i < o->n_buckets; i++) bucket_pieces(&o->bucket[i], piece_update, &u);
-    gather_and_repack(o);
+    for (int i = 0; i < o->buckets.n; i++) {
+        bucket_pieces(&o->buckets.b[i], piece_update, &u);
+        gather_weights(o, i); /* on its way while the next is updated */
+    }
+    gathered_and_repack(o);
 }
 
 /* --- checkpoint slices --- */
@@ -431,11 +326,59 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
     if (b->reference) slice_add(ctx, "ref", s, b->reference);
 }
 
+static void residual_slice(struct slicing *c)
+{
+    const struct optimizer *o = c->o;
+    const struct mesh *m = o->actor->mesh;
+    if (o->residuals == 0) return;
+    if (c->out) {
+        struct slice *s = &c->out[c->n];
+        *s = (struct slice){.n = o->residuals, .at = {.hi = o->residuals}, .data = o->residual};
+        int rank = mesh_rank_at(m, (struct mesh_at){m->d, m->p, m->t});
+        snprintf(s->name, sizeof s->name, "residual/rank-%04d", rank);
+    }
+    c->n++;
+}
+
 int optimizer_slices(struct optimizer *o, struct slice *out, int what)
 {
     struct slicing c = {o, out, 0, what};
-    for (int i = 0; i < o->n_buckets; i++)
-        if (what != SLICES_SAVE || !o->bucket[i].tied_copy)
-            bucket_pieces(&o->bucket[i], piece_slices, &c);
+    bool state = what != SLICES_READ_RESIDUALS;
+    for (int i = 0; state && i < o->buckets.n; i++)
+        if (what != SLICES_SAVE || !o->buckets.b[i].tied_copy)
+            bucket_pieces(&o->buckets.b[i], piece_slices, &c);
+    if (what == SLICES_SAVE || what == SLICES_READ_RESIDUALS) residual_slice(&c);
     return c.n;
+}
+
+/* FNV-1a, 64 bits */
+static uint64_t hash_add(uint64_t h, uint64_t x)
+{
+    for (int k = 0; k < 8; k++) h = (h ^ (x >> 8 * k & 255)) * 0x100000001b3u;
+    return h;
+}
+
+/* How this rank's messages are cut and where they go. */
+static uint64_t layout_of(const struct optimizer *o)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    const struct mesh *m = o->actor->mesh;
+    const int mesh[] = {m->dp, m->pp, m->tp, m->ep, m->d, m->p, m->t, (int)o->actor->place};
+    for (size_t i = 0; i < sizeof mesh / sizeof *mesh; i++) h = hash_add(h, (uint64_t)mesh[i]);
+    for (int i = 0; i < o->buckets.n; i++) {
+        const struct bucket *b = &o->buckets.b[i];
+        const struct reduce_form *f = reducing_form_of(&o->reducing, b);
+        const char *why;
+        h = hash_add(hash_add(hash_add(h, b->at), b->n), (uint64_t)b->local->chunk);
+        h = hash_add(hash_add(h, (uint64_t)f->wire), (uint64_t)reduce_choose(f, b->n, &why));
+        for (int k = 0; k < f->members; k++) h = hash_add(h, (uint64_t)f->node[k]);
+    }
+    return h;
+}
+
+uint64_t optimizer_layout(const struct optimizer *o, MPI_Comm world)
+{
+    uint64_t mine[2] = {o->residuals > 0, o->residuals > 0 ? layout_of(o) : 0}, all[2];
+    MPI_OK(MPI_Allreduce(mine, all, 2, MPI_UINT64_T, MPI_SUM, world));
+    return all[0] == 0 ? 0 : all[1] | 1;
 }

@@ -153,15 +153,16 @@ static void collect_load(struct learner *l, struct step_stats *s)
 
 static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)
 {
-    double v[2] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0};
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, v, 2, MPI_DOUBLE, MPI_SUM, l->world->comm));
+    double v[3] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0,
+                   optimizer_waited(l->optimizer)};
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, v, 3, MPI_DOUBLE, MPI_SUM, l->world->comm));
     s->bubble_fraction = v[0] / l->world->size;
     s->exposed_fraction = v[1] / l->world->size;
+    s->reduce_exposed = v[2] / l->world->size;
 }
 
 static void update(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
-    optimizer_reduce(l->optimizer);
     s->grad_norm = optimizer_norm(l->optimizer, l->world->comm);
     struct adamw h = job->adamw;
     s->lr = (double)h.lr;
@@ -169,6 +170,7 @@ static void update(struct learner *l, const struct step_job *job, struct step_st
     if (s->skipped) {
         log_info(
             "the gradient is not finite: this update is skipped (lower lr if it happens again)");
+        optimizer_skip(l->optimizer);
         return;
     }
     bool clip = job->grad_clip > 0 && s->grad_norm > job->grad_clip;
@@ -188,6 +190,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     a->loss.grpo = job->grpo;
     actor_zero_gradients(a);
     actor_clear_load(a);
+    optimizer_begin(l->optimizer);
     a->balance = (float)(a->settings->model.balance / (double)s->rows);
     struct engine_times times;
     if (l->trace)
@@ -196,6 +199,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
         actor_run(a, micro_batches, false, &times);
     l->trace = NULL;
     double reduce = clock_now();
+    optimizer_reduce(l->optimizer);
     collect_loss(l, s);
     collect_load(l, s);
     update(l, job, s);

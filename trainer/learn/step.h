@@ -52,6 +52,7 @@ struct step_stats {
     double balance; /* load-balance loss, mean over rows and layers: 1 is even */
     double bubble_fraction, exposed_fraction; /* clock readings, mean over ranks */
     double seconds, reduce_seconds;
+    double reduce_exposed; /* seconds waited for sums and slices: mean over ranks */
 };
 
 struct step_job {

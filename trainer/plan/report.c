@@ -1,7 +1,6 @@
 #include "trainer/plan/report.h"
 
 #include <stdlib.h>
-#include "trainer/plan/map.h"
 #include "trainer/plan/propose.h"
 
 /* ---- memory ---- */
@@ -131,37 +130,23 @@ static void draw(const struct recipe *r, const struct layout *l, const struct ti
     if (r->job->format == DRAW_TIMELINE) timeline_text(stdout, &d, 100);
 }
 
-static bool in_words(const struct recipe *r)
-{
-    return r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE;
-}
-
-static void report_time(const struct recipe *r, const struct layout *l)
-{
-    struct prediction t;
-    struct timeline line;
-    predict(&t, &r->shape, &r->cluster, l, &line);
-    if (in_words(r)) print_prediction(r, &t);
-    draw(r, l, &line);
-    timeline_free(&line);
-}
-
 void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
-    struct plan plan;
-    struct layout l = recipe_layout(r, &r->settings, &plan);
+    struct layout l = recipe_layout(r, &r->settings);
+    struct prediction t;
+    struct timeline line;
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
-    if (in_words(r)) {
+    predict(&t, &r->shape, &r->cluster, &l, &line);
+    if (r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE) {
         print_memory(r);
         print_fit(r);
         print_job(r, &l);
+        print_prediction(r, &t);
     }
-    if (r->timed) report_time(r, &l);
-    if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
-    if (r->job->format == DRAW_JSON) map_print_json(r, &l);
+    draw(r, &l, &line);
     if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
-    plan_free(&plan);
+    timeline_free(&line);
     free(first);
 }

@@ -1,0 +1,255 @@
+#include "trainer/learn/reducing.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "comm/exchange.h"
+
+/* --- groups --- */
+
+static MPI_Comm replica_of(const struct reducing *r, int experts)
+{
+    const struct mesh *m = r->actor->mesh;
+    return experts ? m->expert_replica : m->replica;
+}
+
+void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me)
+{
+    const struct reduction_knobs *k = &a->settings->reduction;
+    int ep = a->mesh->ep, inner = a->mesh->replica_inner;
+    *r = (struct reducing){.buckets = l, .actor = a};
+    r->form[0] = (struct reduce_form){.members = members,
+                                      .me = me,
+                                      .inner = inner,
+                                      .path = (enum reduce_path)k->path,
+                                      .wire = (enum reduce_wire)k->wire};
+    r->form[1] = r->form[0]; /* members are in the order of (pipeline, inner) */
+    r->form[1].members = members / ep;
+    r->form[1].me = me / inner / ep * inner + me % inner;
+}
+
+/* The lowest of the ranks of `comm` on this host, in all of MPI_COMM_WORLD's. */
+static int host_of(MPI_Comm comm)
+{
+    const char *pretended = getenv("DUET_RANKS_PER_NODE");
+    int rank, per_node = pretended ? atoi(pretended) : 0;
+    MPI_Comm host;
+    MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+    if (per_node > 0) return rank / per_node;
+    MPI_OK(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host));
+    MPI_OK(MPI_Bcast(&rank, 1, MPI_INT, 0, host));
+    MPI_OK(MPI_Comm_free(&host));
+    return rank;
+}
+
+void reducing_nodes(struct reducing *r)
+{
+    for (int k = 0; k < 2; k++) {
+        int *node = memory_take((size_t)r->form[k].members, sizeof *node, "a map of hosts");
+        int mine = host_of(replica_of(r, k));
+        MPI_OK(MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, replica_of(r, k)));
+        r->form[k].node = node;
+    }
+}
+
+/* --- memory --- */
+
+static size_t largest_parts(const struct reducing *r)
+{
+    size_t most = 0;
+    for (int i = 0; i < r->buckets->n; i++)
+        if (r->buckets->b[i].parts > most) most = r->buckets->b[i].parts;
+    return most;
+}
+
+/* The n-th bucket uses scratch n mod REDUCING_OPEN: each is as large as its largest needs. */
+void reducing_place(struct reducing *r, struct arena *a)
+{
+    size_t room[REDUCING_OPEN] = {0}, parts = largest_parts(r);
+    for (int i = 0; i < r->buckets->n; i++) {
+        const struct bucket *b = &r->buckets->b[i];
+        size_t n = reduce_scratch(reducing_form_of(r, b), b->n), *most = &room[i % REDUCING_OPEN];
+        if (n > *most) *most = n;
+    }
+    for (int i = 0; i < REDUCING_OPEN; i++) r->scratch[i] = arena_take_n(a, room[i], sizeof(float));
+    r->parts = arena_take_n(a, parts, sizeof(float));
+    r->parts_scratch = arena_take_n(a, parts * (size_t)r->actor->mesh->tp, sizeof(float));
+}
+
+/* Once, when the recipe asked for something that these hosts or sizes do not allow. */
+static void say_path(const struct reducing *r)
+{
+    const struct reduction_knobs *k = &r->actor->settings->reduction;
+    const char *why;
+    if (r->buckets->n == 0) return;
+    enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);
+    if (k->path == REDUCE_NODES && path != REDUCE_NODES)
+        log_warn("reduction.path nodes: flat is taken (%s)", why);
+    if (k->wire != WIRE_FP32 && reduce_residual(&r->form[0], 1) == 0)
+        log_warn("reduction.wire has no effect: no gradients cross between hosts");
+}
+
+void reducing_open(struct reducing *r)
+{
+    bool experts = false;
+    for (int i = 0; i < r->buckets->n; i++) experts = experts || r->buckets->b[i].experts;
+    r->over[0] = reduce_new(replica_of(r, 0), &r->form[0], REDUCING_OPEN);
+    if (experts) r->over[1] = reduce_new(replica_of(r, 1), &r->form[1], REDUCING_OPEN);
+    if (largest_parts(r) > 0) r->tp = exchange_new(r->actor->mesh->tensor, 1);
+    say_path(r);
+}
+
+void reducing_free(struct reducing *r)
+{
+    for (int k = 0; k < 2; k++) {
+        union {
+            const int *kept;
+            int *ours;
+        } node = {.kept = r->form[k].node};
+        free(node.ours);
+        reduce_free(r->over[k]);
+    }
+    exchange_free(r->tp);
+    *r = (struct reducing){0};
+}
+
+/* --- a bucket --- */
+
+static void part_take(float *part, float *grad, size_t n)
+{
+    memcpy(part, grad, n * sizeof *part);
+}
+
+static void part_give(float *part, float *grad, size_t n)
+{
+    memcpy(grad, part, n * sizeof *part);
+}
+
+/* Gains of all heads, of which every rank of tp has seen some: summed before anything else is added, so that every
+ * schedule forms the same sums. true when they are there. */
+static bool parts_summed(struct reducing *r, const struct bucket *b, bool wait)
+{
+    if (b->parts == 0) return true;
+    if (!r->parts_open) {
+        bucket_parts(b, r->parts, part_take);
+        r->parts_op = exchange_all_reduce(r->tp, 0, r->parts, b->parts, r->parts_scratch);
+        r->parts_open = true;
+    }
+    if (wait)
+        exchange_wait(r->tp, r->parts_op);
+    else if (!exchange_test(r->tp, r->parts_op))
+        return false;
+    r->parts_open = false;
+    bucket_parts(b, r->parts, part_give);
+    return true;
+}
+
+static void add_into(float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) a[i] += b[i];
+}
+
+static void start(struct reducing *r, int i)
+{
+    struct bucket *b = &r->buckets->b[i];
+    const struct local *l = b->local;
+    if (l->grad[1]) add_into(l->grad[0] + b->at, l->grad[1] + b->at, b->n);
+    struct reduce_job job = {.out = b->grad,
+                             .in = l->grad[0] + b->at,
+                             .count = b->count,
+                             .offset = b->offset,
+                             .scratch = r->scratch[i % REDUCING_OPEN],
+                             .residual = b->residual};
+    b->op = reduce_start(reducing_over(r, b), &job);
+}
+
+/* --- all of them --- */
+
+static bool is_complete(const struct reducing *r, const struct bucket *b)
+{
+    return r->layer[b->local - r->actor->local] <= b->layer;
+}
+
+/* Starts the buckets whose turn it is. */
+static void advance(struct reducing *r, bool wait)
+{
+    struct bucket *b = r->buckets->b;
+    while (r->first < r->next && reduce_test(reducing_over(r, &b[r->first]), b[r->first].op))
+        r->first++;
+    while (r->next < r->buckets->n && r->next - r->first < REDUCING_OPEN &&
+           is_complete(r, &b[r->next]) && parts_summed(r, &b[r->next], wait))
+        start(r, r->next++);
+}
+
+static void advance_early(struct reducing *r)
+{
+    int before = r->next;
+    advance(r, false);
+    r->early += r->next - before;
+}
+
+static void hear_complete(void *self, const struct local *l, int layer)
+{
+    struct reducing *r = self;
+    int *from = &r->layer[l - r->actor->local];
+    if (layer < *from) *from = layer;
+    advance_early(r);
+}
+
+static void hear_poll(void *self)
+{
+    struct reducing *r = self;
+    if (r->first < r->next || r->parts_open) advance_early(r);
+}
+
+void reducing_begin(struct reducing *r)
+{
+    r->actor->listener = (struct gradient_listener){r, hear_complete, hear_poll};
+    r->early = 0;
+    for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MAX;
+}
+
+void reducing_finish(struct reducing *r)
+{
+    struct bucket *b = r->buckets->b;
+    r->actor->listener = (struct gradient_listener){0};
+    for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MIN;
+    while (r->first < r->buckets->n) {
+        advance(r, true);
+        if (r->first == r->next) continue;
+        reduce_wait(reducing_over(r, &b[r->first]), b[r->first].op);
+        r->first++;
+    }
+    r->first = r->next = 0;
+}
+
+/* --- gathering --- */
+
+static void gather_wait(struct reducing *r, int i)
+{
+    const struct bucket *b = &r->buckets->b[i];
+    reduce_wait(reducing_over(r, b), b->op);
+}
+
+void reducing_gather(struct reducing *r, int i, void *run, size_t elem_bytes)
+{
+    struct bucket *b = &r->buckets->b[i];
+    if (i >= REDUCING_OPEN) gather_wait(r, i - REDUCING_OPEN);
+    b->op = reduce_gather_start(reducing_over(r, b), run, b->count, b->offset, elem_bytes);
+}
+
+void reducing_gather_end(struct reducing *r)
+{
+    int n = r->buckets->n;
+    for (int i = n > REDUCING_OPEN ? n - REDUCING_OPEN : 0; i < n; i++) gather_wait(r, i);
+}
+
+double reducing_waited(struct reducing *r)
+{
+    double seconds = exchange_waited(r->tp);
+    for (int k = 0; k < 2; k++)
+        if (r->over[k]) seconds += reduce_waited(r->over[k]);
+    return seconds;
+}

@@ -1,0 +1,63 @@
+/* The sums of gradients over replicas, under way while the backward pass still runs.
+ *
+ * As soon as the last micro-batch has passed the layers of a bucket (the actor's listener says so) its two directions are added,
+ * parts that tp ranks have are summed, and its reduction over the replicas starts. Buckets start in their order, which is one
+ * on all members; at most REDUCING_OPEN are under way. Who did not ask for overlap starts them all at the end: the same calls
+ * in the same order, the same bits. */
+#ifndef DUET_TRAINER_LEARN_REDUCING_H
+#define DUET_TRAINER_LEARN_REDUCING_H
+
+#include "comm/reduce.h"
+#include "trainer/learn/bucket.h"
+
+enum { REDUCING_OPEN = 4 };
+
+struct reducing {
+    struct bucket_list *buckets;
+    struct actor *actor;
+    struct reduce_form form[2]; /* of everything else, of experts; their node maps are ours */
+    struct reduce *over[2];     /* [1] NULL without experts */
+    struct exchange *tp;        /* NULL: nothing comes in parts */
+    float *scratch[REDUCING_OPEN];
+    float *parts, *parts_scratch; /* of one bucket */
+    bool parts_open;
+    int parts_op;
+
+    int layer[MAX_LOCAL]; /* from which on a local's gradients are complete */
+    int first, next;      /* buckets [first, next) are under way */
+    int early;            /* buckets started since reducing_begin, before reducing_finish */
+};
+
+/* The forms as the settings have them; node maps (members) are allocated by reducing_nodes or stay NULL: all on one. Local. */
+void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me);
+/* Which member is on which host; DUET_RANKS_PER_NODE=n stands in for hosts in tests. Collective over the replica groups. */
+void reducing_nodes(struct reducing *r);
+/* What the arena must hold. Then, on a placed arena, the groups are opened: collective over replicas and tp. */
+void reducing_place(struct reducing *r, struct arena *a);
+void reducing_open(struct reducing *r);
+void reducing_free(struct reducing *r);
+/* The group over which a bucket is summed. */
+static inline struct reduce *reducing_over(const struct reducing *r, const struct bucket *b)
+{
+    return r->over[b->experts];
+}
+static inline const struct reduce_form *reducing_form_of(const struct reducing *r,
+                                                         const struct bucket *b)
+{
+    return &r->form[b->experts];
+}
+
+/* From here on buckets start as the listener hears of them: before a run whose gradients are all there will be. Local. */
+void reducing_begin(struct reducing *r);
+/* Starts what has not started, waits for all. Collective over replicas and tp. */
+void reducing_finish(struct reducing *r);
+
+/* Slices from their owners to all, one bucket after the other: while one is on its way the next may be worked on. Elements of
+ * elem_bytes, the run begins at `run`. Bucket i is started after i-1; gather_end when all are. */
+void reducing_gather(struct reducing *r, int i, void *run, size_t elem_bytes);
+void reducing_gather_end(struct reducing *r);
+
+/* Seconds waited for sums and slices since the last call. */
+double reducing_waited(struct reducing *r);
+
+#endif
