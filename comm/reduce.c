@@ -1,4 +1,4 @@
-/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c; here
+/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c, reduce_nodes.c and reduce_gather.c; here
  * is who moves it.
  *
  * Sums must be formed between messages, so the progress thread of p2p is not enough: one more thread, for all groups of
@@ -295,7 +295,7 @@ int reduce_start(struct reduce *r, const struct reduce_job *job)
     const char *why;
     size_t n = check_slices(r, job);
     enum reduce_path path = reduce_choose(&r->form, n, &why);
-    struct reduction op = {.way = path == REDUCE_NODES ? NULL : &reduce_flat,
+    struct reduction op = {.way = path == REDUCE_NODES ? &reduce_nodes : &reduce_flat,
                            .job = *job,
                            .n = n,
                            .piece = reduce_piece(n),

@@ -2,8 +2,6 @@
  * members j of other nodes and passes each piece on inside its node as it comes, so that a slice crosses to a node once. */
 #include "comm/reduce_op.h"
 
-static const size_t small_bytes = 256 << 10;
-
 /* The slice of `owner`, to or from `peer`. */
 static struct stream *add_slice(struct reduce *r, struct reduction *op, int owner, int peer,
                                 bool send, const struct stream *after)
@@ -54,15 +52,10 @@ static void begin_nodes(struct reduce *r, struct reduction *op)
     }
 }
 
-static bool by_nodes(const struct reduce *r, const struct reduction *op)
-{
-    bool worth = op->n * op->elem_bytes >= small_bytes || r->form.path == REDUCE_NODES;
-    return r->form.path != REDUCE_FLAT && r->map.each > 1 && worth;
-}
-
 static void gather_begin(struct reduce *r, struct reduction *op)
 {
-    (by_nodes(r, op) ? begin_nodes : begin_flat)(r, op);
+    bool nodes = reduce_gather_by_nodes(&r->form, &r->map, op->n * op->elem_bytes);
+    (nodes ? begin_nodes : begin_flat)(r, op);
 }
 
 const struct reduce_way reduce_gathers = {gather_begin, reduce_move_streams};

@@ -53,12 +53,106 @@ size_t reduce_piece(size_t n)
     return piece < SHORTEST ? SHORTEST : piece > LONGEST ? LONGEST : piece;
 }
 
+size_t reduce_column(const struct reduce_map *m, size_t n)
+{
+    return up_to_block(divide_up(n, (size_t)m->each));
+}
+
+/* ---- choosing ---- */
+
+/* Floats that the busiest link carries, one way. */
+static double flat_load(const struct reduce_map *m, size_t n)
+{
+    return (double)m->each * (double)n * (m->nodes - 1) / m->nodes;
+}
+
+/* A node in the middle gets the running sums and its slices. Filling the chain takes a piece of each column a hop. */
+static double nodes_load(const struct reduce_map *m, size_t n)
+{
+    double busiest = (double)n * (m->nodes > 2 ? 1 + 1.0 / m->nodes : 1);
+    return busiest + (double)m->each * (double)reduce_piece(n) * (m->nodes - 1);
+}
+
 enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char **why)
 {
-    (void)n;
-    *why = f->path == REDUCE_FLAT ? "asked for" : reduce_map_of(f).why;
-    return REDUCE_FLAT;
+    struct reduce_map m = reduce_map_of(f);
+    const struct reason {
+        bool holds;
+        enum reduce_path path;
+        const char *why;
+    } reasons[] = {
+        {m.each == 0, REDUCE_FLAT, m.why},
+        {f->path != REDUCE_AUTO, f->path, "asked for"},
+        {m.each == 1, REDUCE_FLAT, "nodes have one member each"},
+        {n < SMALL, REDUCE_FLAT, "arrays this small are not worth a chain"},
+        {m.each > 0 && nodes_load(&m, n) >= flat_load(&m, n), REDUCE_FLAT,
+         "a chain would load its busiest link more"},
+        {true, REDUCE_NODES, "less crosses between nodes"},
+    };
+    int i = 0;
+    while (!reasons[i].holds) i++;
+    *why = reasons[i].why;
+    return reasons[i].path;
 }
+
+bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes)
+{
+    bool worth = bytes >= SMALL * sizeof(float) || f->path == REDUCE_NODES;
+    return f->path != REDUCE_FLAT && m->each > 1 && worth;
+}
+
+/* ---- traffic ---- */
+
+static size_t sum_of(const struct reduce_form *f, const size_t *count)
+{
+    size_t n = 0;
+    for (int i = 0; i < f->members; i++) n += count[i];
+    return n;
+}
+
+/* Of a column lo .. hi at the last node: the parts of slices of other nodes. */
+static unsigned long long sums_sent(const struct reduce_form *f, const size_t *count, size_t lo,
+                                    size_t hi)
+{
+    unsigned long long bytes = 0;
+    size_t from = 0;
+    for (int i = 0; i < f->members; from += count[i++]) {
+        size_t a = from > lo ? from : lo, b = from + count[i] < hi ? from + count[i] : hi;
+        if (a < b && node_of(f, i) != node_of(f, f->me)) bytes += wire_bytes(f->wire, b - a);
+    }
+    return bytes;
+}
+
+unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
+{
+    const char *why;
+    struct reduce_map m = reduce_map_of(f);
+    size_t n = sum_of(f, count);
+    if (reduce_choose(f, n, &why) == REDUCE_NODES) {
+        size_t column = reduce_column(&m, n), lo = (size_t)(f->me % m.each) * column;
+        size_t hi = lo + column < n ? lo + column : n;
+        if (lo >= hi) return 0;
+        return f->me / m.each < m.nodes - 1 ? wire_bytes(f->wire, hi - lo)
+                                            : sums_sent(f, count, lo, hi);
+    }
+    unsigned long long bytes = 0;
+    for (int i = 0; i < f->members; i++)
+        if (node_of(f, i) != node_of(f, f->me)) bytes += wire_bytes(f->wire, count[i]);
+    return bytes;
+}
+
+unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
+                                       size_t elem_bytes)
+{
+    struct reduce_map m = reduce_map_of(f);
+    unsigned long long bytes = count[f->me] * elem_bytes, times = 0;
+    if (reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes))
+        return bytes * (unsigned long long)(m.nodes - 1);
+    for (int i = 0; i < f->members; i++) times += node_of(f, i) != node_of(f, f->me);
+    return bytes * times;
+}
+
+/* ---- room ---- */
 
 static size_t largest_slice(const struct reduce_form *f, size_t n)
 {
@@ -75,20 +169,38 @@ static size_t flat_scratch(const struct reduce_form *f, size_t n)
     return room;
 }
 
+/* Terms and the sum; rounded also the running sum as it comes and goes, and my slice, each with two floats more a part. */
+static size_t nodes_scratch(const struct reduce_form *f, const struct reduce_map *m, size_t n)
+{
+    size_t column = reduce_column(m, n), room = (size_t)m->each * column;
+    if (f->wire != WIRE_FP32)
+        room += 2 * wire_floats(f->wire, column) + wire_floats(f->wire, largest_slice(f, n)) +
+                4 * (size_t)f->members;
+    return room;
+}
+
 size_t reduce_scratch(const struct reduce_form *f, size_t n)
 {
-    return flat_scratch(f, n);
+    const char *why;
+    struct reduce_map m = reduce_map_of(f);
+    return reduce_choose(f, n, &why) == REDUCE_NODES ? nodes_scratch(f, &m, n) : flat_scratch(f, n);
 }
 
 size_t reduce_residual(const struct reduce_form *f, size_t n)
 {
-    return f->wire == WIRE_FP32 || reduce_map_of(f).nodes == 1 ? 0 : n;
+    const char *why;
+    struct reduce_map m = reduce_map_of(f);
+    if (f->wire == WIRE_FP32 || m.nodes == 1) return 0;
+    return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(&m, n) : n;
 }
 
-/* Of a gather by nodes: slices that cross, both ways, and all slices inside. */
+/* The most of: flat; by nodes terms, two of the chain and parts of slices; of a gather by nodes slices that cross, both ways, and
+ * all slices inside. */
 int reduce_streams(const struct reduce_form *f)
 {
     struct reduce_map m = reduce_map_of(f);
-    int flat = 2 * (f->members - 1), gather = 2 * (m.nodes - 1) + 2 * (m.each - 1) * m.nodes;
-    return m.each > 0 && gather > flat ? gather : flat;
+    int flat = 2 * (f->members - 1), nodes = 3 * m.each + f->members;
+    int gather = 2 * (m.nodes - 1) + 2 * (m.each - 1) * m.nodes,
+        most = nodes > gather ? nodes : gather;
+    return m.each > 0 && most > flat ? most : flat;
 }

@@ -21,6 +21,8 @@ struct reduce_map reduce_map_of(const struct reduce_form *f);
 /* Floats of a piece, and of a column, in a reduction of n floats: multiples of WIRE_BLOCK. */
 size_t reduce_piece(size_t n);
 size_t reduce_column(const struct reduce_map *m, size_t n);
+/* true: a gather of so many bytes goes by nodes. */
+bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes);
 int reduce_streams(const struct reduce_form *f);
 
 /* What is added: n floats as they came. */
@@ -43,6 +45,12 @@ struct reduction {
     struct term *term; /* (members) */
     float *room;       /* of scratch, what is not taken yet */
     size_t summed;     /* pieces */
+
+    /* nodes: */
+    struct term before; /* the running sum that comes */
+    float *sum;         /* the one that is formed: my column */
+    int terms_out, sums_out,
+        sums_in; /* where these streams begin: contributions sent, sums sent (or the chain), my slice */
 };
 
 struct reduce {
@@ -64,7 +72,7 @@ struct reduce_way {
     void (*begin)(struct reduce *r, struct reduction *op);
     bool (*move)(struct reduce *r, struct reduction *op); /* true: something moved */
 };
-extern const struct reduce_way reduce_flat, reduce_gathers;
+extern const struct reduce_way reduce_flat, reduce_nodes, reduce_gathers;
 
 bool reduce_crosses(const struct reduce *r, int member);
 float *reduce_take(struct reduction *op, size_t floats);

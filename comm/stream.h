@@ -22,6 +22,8 @@ struct stream {
 
     size_t pieces, ready, posted, done; /* done <= posted <= ready <= pieces */
     ticket open[STREAM_WINDOW];         /* of pieces done .. posted */
+
+    size_t at, used; /* its owner's: where it belongs, pieces worked on */
 };
 
 /* Sets what is below the gap; all of it ready, or none. */

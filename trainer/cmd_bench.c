@@ -14,6 +14,7 @@ static const struct bench benches[] = {
     {"train", bench_train, bench_train_extent},
     {"decode", bench_decode, bench_decode_extent},
     {"pipeline", NULL, NULL}, /* no model, no run */
+    {"network", NULL, NULL},
 };
 
 static const struct bench *bench_find(const char *name)
@@ -35,8 +36,8 @@ static void check_range(struct problems *p, const char *name, int value, int low
 static void check_options(const struct bench_options *o, struct problems *p)
 {
     if (!bench_find(o->what)) {
-        const char *const names[] = {"train", "decode", "pipeline"};
-        const char *near = nearest_name(o->what, names, 3);
+        const char *const names[] = {"train", "decode", "pipeline", "network"};
+        const char *near = nearest_name(o->what, names, 4);
         problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
                      o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
@@ -101,7 +102,8 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"chunk-layers", OPT_INT, &o->chunk_layers, "pipeline: layers a stage, two exchanges each"},
         {"shares", OPT_STRING, &o->shares,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
-        {"text", OPT_FLAG, &o->text, "pipeline: a table instead of JSON"},
+        {"text", OPT_FLAG, &o->text, "pipeline, network: a table instead of JSON"},
+        {"cluster", OPT_STRING, &o->cluster, "network: cluster file that says what is expected"},
         {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
     struct options options = {
@@ -111,9 +113,10 @@ static int read_options(struct bench_options *o, int argc, char **argv)
             "of a made-up model of 40 million parameters unless told otherwise, and in turn\n"
             "with them the matrix products alone, which no program can outrun. Or (pipeline)\n"
             "runs every schedule on a device whose passes take given times, with real messages\n"
-            "and exchanges, beside what is simulated. Prints one JSON object; figures with min,\n"
-            "median and max.",
-        .usage = "train|decode|pipeline",
+            "and exchanges, beside what is simulated. Or (network) measures messages between all\n"
+            "pairs of hosts, one rank each, and names the slow ones. Prints one JSON object;\n"
+            "figures with min, median and max.",
+        .usage = "train|decode|pipeline|network",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
         .args = &o->what,
@@ -195,6 +198,16 @@ static void run_pipeline(struct bench_options *o, const struct world *w)
     bench_pipeline(o, w);
 }
 
+static void run_network(const struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    check_options(o, &p);
+    bench_network_check(o, w, &p);
+    world_agree_problems(w, &p, EXIT_USER); /* not every host may see the cluster file */
+    watchdog_start(120);
+    bench_network(o, w);
+}
+
 int cmd_bench(int argc, char **argv)
 {
     struct bench_options o;
@@ -205,8 +218,11 @@ int cmd_bench(int argc, char **argv)
     struct problems p = {0};
     world_up(&w, &argc, &argv);
     log_set(LOG_QUIET, w.rank);
-    if (strcmp(o.what, "pipeline") == 0) {
-        run_pipeline(&o, &w);
+    if (strcmp(o.what, "pipeline") == 0 || strcmp(o.what, "network") == 0) {
+        if (o.what[0] == 'p')
+            run_pipeline(&o, &w);
+        else
+            run_network(&o, &w);
         world_down(&w);
         return EXIT_DONE;
     }

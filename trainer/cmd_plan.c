@@ -62,16 +62,17 @@ static void draw_or_say(const struct request *q, struct problems *p)
 static void mixed(const struct request *q, const struct recipe_job *job, struct problems *p)
 {
     bool drawn = q->stages || q->micro_batches || q->costs || q->message != 0;
-    bool planned = job->n_sets > 0 || job->cluster || job->measure || job->ranks || job->answer ||
-                   job->vocabulary || job->phase || job->propose;
+    bool planned = job->n_sets > 0 || job->cluster || job->hostfile || job->measure || job->ranks ||
+                   job->answer || job->vocabulary || job->phase || job->propose;
     if (job->recipe && drawn)
         problems_add(p, NULL, 0,
                      "--stages, --micro-batches, --costs and --message draw a schedule without a "
                      "recipe; a recipe says them itself (--set mesh.pp=..., --cluster FILE)");
     if (!job->recipe && planned)
-        problems_add(p, NULL, 0,
-                     "--set, --cluster, --measure, --ranks, --answer, --vocabulary, --phase and "
-                     "--propose need a recipe: duet plan RECIPE ...");
+        problems_add(
+            p, NULL, 0,
+            "--set, --cluster, --hostfile, --measure, --ranks, --answer, --vocabulary, --phase and "
+            "--propose need a recipe: duet plan RECIPE ...");
 }
 
 static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
@@ -79,8 +80,16 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
     if (q->schedule)
         problems_add(p, NULL, 0, "with a recipe write --set schedule=%.40s", q->schedule);
     job->format = format_find(q->format, p);
-    if (job->format == DRAW_JSON)
-        problems_add(p, NULL, 0, "--format json draws a schedule without a recipe");
+    if (job->format == DRAW_JSON && !job->cluster && !job->hostfile)
+        problems_add(
+            p, NULL, 0,
+            "--format json draws a schedule without a recipe; of a recipe it is the map of "
+            "ranks and bytes: give --hostfile or --cluster");
+    bool picture = job->format != DRAW_TEXT && job->format != DRAW_JSON;
+    if (job->hostfile && !job->cluster && (job->propose || job->measure || picture))
+        problems_add(p, NULL, 0,
+                     "--propose, --measure and pictures of time need --cluster FILE beside "
+                     "--hostfile: it says what these hosts and their links can do");
     if (job->ranks < 0 || job->answer < 0 || job->vocabulary < 0)
         problems_add(p, NULL, 0, "--ranks, --answer and --vocabulary are counts above 0");
     if (options_first_rank() && p->n == 0) recipe_plan(job, p);
@@ -137,6 +146,9 @@ int cmd_plan(int argc, char **argv)
         {"set", OPT_LIST, &sets, "recipe: KEY=VALUE overrides a setting, as in duet train"},
         {"cluster", OPT_STRING, &job.cluster,
          "recipe: file that describes the machines (default: this one, measured)"},
+        {"hostfile", OPT_STRING, &job.hostfile,
+         "recipe: the hosts of a job as mpirun reads them: which rank is where, what crosses "
+         "between hosts"},
         {"measure", OPT_FLAG, &job.measure,
          "recipe: take the times of operations here, whatever the cluster file says"},
         {"ranks", OPT_INT, &job.ranks,

@@ -146,10 +146,10 @@ static void sum_free(struct sum *s)
 
 static void check_form(const struct group *g, const char *name)
 {
-    static const size_t bases[] = {0, 1, 1500, LARGE / MOST};
+    static const size_t bases[] = {0, 1500, LARGE / MOST};
     struct reduce *r = reduce_new(ck_world.comm, &g->form, 1);
-    for (int k = 0; k < 4; k++)
-        for (int in_place = 0; in_place < 2; in_place++) {
+    for (int k = 0; k < 3; k++)
+        for (int in_place = k > 0; in_place < 2; in_place++) {
             struct sum s;
             sum_make(&s, &g->form, bases[k], k, in_place);
             sum_start(&s, r);

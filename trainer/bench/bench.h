@@ -33,6 +33,8 @@ struct bench_options {
     double share[MOST_SHARES];
     int n_shares;
     bool text;
+
+    const char *cluster; /* network: file that says what is expected; NULL: nothing is */
 };
 
 /* One measurement repeated. */
@@ -79,6 +81,8 @@ void bench_decode(const struct bench_options *o, struct run *r);
 /* Fills o->share. */
 void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p);
 void bench_pipeline(const struct bench_options *o, const struct world *w);
+void bench_network_check(const struct bench_options *o, const struct world *w, struct problems *p);
+void bench_network(const struct bench_options *o, const struct world *w);
 
 /* What each needs of a run. */
 struct extent bench_train_extent(const struct bench_options *o);

@@ -117,7 +117,7 @@ struct pass_cost cost_of_chunk(const struct shape *s, const struct cluster *c,
 
 static double replicas(const struct layout *l)
 {
-    return (double)l->dp * (plan_kind_place(l->kind) == PLACE_MIRROR ? 2 : 1);
+    return (double)l->dp * (layout_place(l) == PLACE_MIRROR ? 2 : 1);
 }
 
 static double gathered(const struct shape *s, const struct cluster *c, const struct layout *l,

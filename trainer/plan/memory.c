@@ -15,8 +15,7 @@ static void add_buffers(struct memory *m, size_t bytes)
     m->total += bytes;
 }
 
-/* The mesh without its communicators: sizes and the rank's place. */
-static struct mesh mesh_of(const struct settings *s, struct mesh_at at)
+struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
 {
     bool mirrored = actor_mesh(s).mirrored;
     return (struct mesh){.dp = s->mesh.dp,
@@ -45,7 +44,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
 {
     const struct settings *s = job->settings;
     const struct extent *e = &job->extent;
-    struct mesh mesh = mesh_of(s, at);
+    struct mesh mesh = memory_mesh(s, at);
     struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp,
                       .rank = mesh_rank_at(&mesh, at)};
     struct dims dims = settings_dims(s, job->vocabulary);
@@ -69,7 +68,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
 
 int *memory_split(const struct memory_job *job, int *chunks)
 {
-    struct mesh mesh = mesh_of(job->settings, (struct mesh_at){0});
+    struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});
     struct actor a;
     actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
                   0, false);

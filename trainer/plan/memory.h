@@ -19,6 +19,8 @@ struct memory_job {
 
 /* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
+/* The mesh without its communicators: sizes and a rank's place. */
+struct mesh memory_mesh(const struct settings *s, struct mesh_at at);
 /* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
 int *memory_split(const struct memory_job *job, int *chunks);
 

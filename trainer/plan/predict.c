@@ -13,6 +13,11 @@ struct chunks {
     double dense, expert; /* weights that the rank with most holds */
 };
 
+enum plan_place layout_place(const struct layout *l)
+{
+    return l->plan ? l->plan->place : plan_kind_place(l->kind);
+}
+
 static double larger(double a, double b)
 {
     return a > b ? a : b;
@@ -87,7 +92,7 @@ static void weights_of(double *dense, double *expert, const int *first, int chun
 static void heaviest(struct chunks *k, const int *first, const struct shape *s,
                      const struct layout *l)
 {
-    enum plan_place place = plan_kind_place(l->kind);
+    enum plan_place place = layout_place(l);
     for (int r = 0; r < l->pp; r++) {
         int held[2], n = plan_held(place, l->pp, r, held);
         double dense = 0, expert = 0;
@@ -118,7 +123,10 @@ static double simulate(struct prediction *out, const struct layout *l, const str
 {
     struct plan plan, only;
     struct sim sim;
-    plan_make(&plan, l->kind, l->pp, l->micro_batches);
+    if (l->plan)
+        plan_copy(&plan, l->plan);
+    else
+        plan_make(&plan, l->kind, l->pp, l->micro_batches);
     sim_new(&sim, &plan);
     INVARIANT(sim_run(&sim, &plan, costs), "the plan hangs");
     out->pipeline = sim.makespan;
@@ -154,7 +162,7 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
              const struct layout *l, struct timeline *timeline)
 {
     struct chunks k;
-    int chunks = plan_chunks(plan_kind_place(l->kind), l->pp);
+    int chunks = plan_chunks(layout_place(l), l->pp);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
     if (!l->first) predict_split(first, chunks, s, c, l);
     chunks_new(&k, chunks);

@@ -13,14 +13,17 @@
 struct layout {
     int dp, pp, tp, ep; /* ep divides dp */
     enum plan_kind kind;
-    int micro_batches; /* of a pipeline */
-    double rows;       /* of a micro-batch, on average */
-    double room;       /* rows it has room for: what `costs` and messages are for */
-    double context;    /* rows of a sequence, on average */
-    const int *first;  /* [chunks+1] layers of each chunk; NULL: split by cost */
+    const struct plan *plan; /* what was searched for; NULL: the kind's own is made */
+    int micro_batches;       /* of a pipeline */
+    double rows;             /* of a micro-batch, on average */
+    double room;             /* rows it has room for: what `costs` and messages are for */
+    double context;          /* rows of a sequence, on average */
+    const int *first;        /* [chunks+1] layers of each chunk; NULL: split by cost */
     bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
     int forwards; /* further forward runs of all micro-batches in a step (a reference model's) */
 };
+
+enum plan_place layout_place(const struct layout *l);
 
 /* Seconds of one micro-batch in one chunk; exchanges apart from what is computed. */
 struct pass_cost {

@@ -43,7 +43,8 @@ static void judge_memory(const struct recipe *r, struct candidate *c)
 
 static void estimate(const struct recipe *r, const struct settings *s, struct candidate *c)
 {
-    struct layout l = recipe_layout(r, s);
+    struct plan plan;
+    struct layout l = recipe_layout(r, s, &plan);
     struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
@@ -52,6 +53,7 @@ static void estimate(const struct recipe *r, const struct settings *s, struct ca
     c->memory = recipe_memory(r, s);
     judge_memory(r, c);
     predict(&c->time, &r->shape, &r->cluster, &l, NULL);
+    plan_free(&plan);
     free(first);
 }
 

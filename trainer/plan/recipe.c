@@ -144,12 +144,17 @@ static void choose_ops(struct recipe *r, struct problems *p)
     if (ops && r->job->cluster && !r->cluster.top.packed) r->ops.linear_place = place_nothing;
 }
 
+static void call(struct cluster *c, const char *name)
+{
+    free(c->top.name);
+    c->top.name = strdup(name);
+    SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
+}
+
 /* Of this machine everything is measured but its links: those of shared memory are assumed. */
 static void this_machine(struct cluster *c, int ranks)
 {
-    free(c->top.name);
-    c->top.name = strdup("this machine");
-    SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
+    call(c, "this machine");
     c->top.devices = ranks;
     c->top.packed = true;
     c->inside = (struct link_knobs){.gbs = 3, .us = 30};
@@ -184,7 +189,7 @@ static void take_costs(struct recipe *r, struct problems *p)
 
 /* ---- layouts ---- */
 
-struct layout recipe_layout(const struct recipe *r, const struct settings *s)
+struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan)
 {
     struct deal_shape shape = learner_deal_shape(s);
     struct arena a = {0};
@@ -200,11 +205,13 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s)
     deal_run(&d, &shape, r->rows, r->n);
     int bins = d.bins;
     arena_free(&a);
+    schedule_plan(plan, s, &r->dims, bins / s->mesh.dp);
     return (struct layout){.dp = s->mesh.dp,
                            .pp = s->mesh.pp,
                            .tp = s->mesh.tp,
                            .ep = s->mesh.ep,
-                           .kind = schedule_named(s),
+                           .kind = schedule_kind(s),
+                           .plan = plan,
                            .micro_batches = bins / s->mesh.dp,
                            .rows = (double)total / bins,
                            .room = s->data.micro_batch_tokens,
@@ -230,7 +237,21 @@ struct memory recipe_memory(const struct recipe *r, const struct settings *s)
 static int ranks_of(const struct recipe *r)
 {
     if (r->job->ranks > 0) return r->job->ranks;
+    if (r->job->hostfile) return r->hosts.slots;
     return r->job->cluster ? cluster_devices(&r->cluster) : 0;
+}
+
+/* The machines are those of the hostfile; what they can do is the cluster file's word. */
+static void hosts_join(struct recipe *r, struct problems *p)
+{
+    struct cluster *c = &r->cluster;
+    int least = r->hosts.at[0].slots;
+    for (int i = 0; i < r->hosts.n; i++)
+        if (r->hosts.at[i].slots < least) least = r->hosts.at[i].slots;
+    c->top.nodes = r->hosts.n;
+    c->top.devices = least;
+    if (r->job->cluster && p->n == 0) cluster_check(c, p);
+    if (!r->job->cluster) call(c, r->job->hostfile);
 }
 
 static bool prepare(struct recipe *r, struct problems *p)
@@ -238,8 +259,12 @@ static bool prepare(struct recipe *r, struct problems *p)
     const struct recipe_job *job = r->job;
     cluster_defaults(&r->cluster);
     if (job->cluster) cluster_load(&r->cluster, job->cluster, p);
+    if (job->hostfile && hosts_load(&r->hosts, job->hostfile, p)) hosts_join(r, p);
     if (p->n > 0) return false;
-    if (job->cluster && job->ranks > cluster_devices(&r->cluster))
+    if (job->hostfile && job->ranks > r->hosts.slots)
+        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have %d slots", job->ranks,
+                     r->hosts.n, r->hosts.slots);
+    else if (job->cluster && job->ranks > cluster_devices(&r->cluster))
         problems_add(p, job->cluster, r->cluster.lines.top.devices,
                      "--ranks %d, but nodes %d x devices %d are %d", job->ranks,
                      r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
@@ -249,9 +274,11 @@ static bool prepare(struct recipe *r, struct problems *p)
     choose_ops(r, p);
     if (p->n == 0) read_data(r, p);
     if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
-    if (!job->cluster)
+    if (!job->cluster && !job->hostfile)
         this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
-    if (p->n == 0) take_costs(r, p);
+    if (job->cluster && !job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
+    r->timed = job->cluster || !job->hostfile;
+    if (p->n == 0 && r->timed) take_costs(r, p);
     return p->n == 0;
 }
 
@@ -260,6 +287,7 @@ void recipe_plan(const struct recipe_job *job, struct problems *p)
     struct recipe r = {.job = job};
     if (prepare(&r, p)) report(&r);
     free(r.rows);
+    hosts_free(&r.hosts);
     settings_free(&r.settings);
     cluster_free(&r.cluster);
 }

@@ -3,6 +3,7 @@
 #define DUET_TRAINER_PLAN_RECIPE_H
 
 #include "trainer/plan/draw.h"
+#include "trainer/plan/hosts.h"
 #include "trainer/plan/measure.h"
 #include "trainer/plan/memory.h"
 #include "trainer/plan/predict.h"
@@ -12,20 +13,22 @@ struct recipe_job {
     const char *recipe;
     const char *const *sets; /* --set assignments */
     int n_sets;
-    const char *cluster; /* file; NULL: this machine */
-    bool measure;        /* take the times of operations here, whatever the cluster */
-    int ranks;           /* 0: the recipe's mesh, or all devices of the cluster */
-    int answer;          /* tokens of a sampled answer; 0: as many as max_new allows */
-    int vocabulary;      /* 0: the tokenizer's */
-    const char *phase;   /* whose step; NULL: the last one that trains */
+    const char *cluster;  /* file; NULL: this machine */
+    const char *hostfile; /* file; NULL: the cluster's nodes, or this machine */
+    bool measure;         /* take the times of operations here, whatever the cluster */
+    int ranks;            /* 0: the recipe's mesh, or all devices of the cluster */
+    int answer;           /* tokens of a sampled answer; 0: as many as max_new allows */
+    int vocabulary;       /* 0: the tokenizer's */
+    const char *phase;    /* whose step; NULL: the last one that trains */
     bool propose;
-    enum draw_format format; /* text, svg or trace */
+    enum draw_format format; /* text, svg, trace; json: the map of ranks and bytes */
 };
 
 /* The recipe on some mesh, and what its steps learn from. */
 struct recipe {
     const struct recipe_job *job;
     struct cluster cluster;
+    struct hosts hosts;       /* none: this machine alone */
     struct settings settings; /* checked */
     int phase;
     struct dims dims;
@@ -34,6 +37,7 @@ struct recipe {
     int *rows, n;   /* lengths of the sequences of an optimizer step */
     int forwards;
     bool measured;
+    bool timed; /* times are known: of hosts without a cluster file they are not */
 };
 
 /* Local, no MPI. Prints to stdout; every mistake goes to p and nothing is printed then. */
@@ -43,8 +47,9 @@ void recipe_plan(const struct recipe_job *job, struct problems *p);
  * would. false: reasons in p. */
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p);
-/* One pipeline's micro-batches of a step on that mesh; first: layers of the chunks, by the caller's actor. */
-struct layout recipe_layout(const struct recipe *r, const struct settings *s);
+/* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it then runs: plan, which is
+ * made here (plan_free). first: layers of the chunks, by the caller's actor. */
+struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
 /* The memory of the rank that needs most. */
 struct memory recipe_memory(const struct recipe *r, const struct settings *s);
 

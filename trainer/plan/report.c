@@ -1,6 +1,7 @@
 #include "trainer/plan/report.h"
 
 #include <stdlib.h>
+#include "trainer/plan/map.h"
 #include "trainer/plan/propose.h"
 
 /* ---- memory ---- */
@@ -130,23 +131,37 @@ static void draw(const struct recipe *r, const struct layout *l, const struct ti
     if (r->job->format == DRAW_TIMELINE) timeline_text(stdout, &d, 100);
 }
 
+static bool in_words(const struct recipe *r)
+{
+    return r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE;
+}
+
+static void report_time(const struct recipe *r, const struct layout *l)
+{
+    struct prediction t;
+    struct timeline line;
+    predict(&t, &r->shape, &r->cluster, l, &line);
+    if (in_words(r)) print_prediction(r, &t);
+    draw(r, l, &line);
+    timeline_free(&line);
+}
+
 void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
-    struct layout l = recipe_layout(r, &r->settings);
-    struct prediction t;
-    struct timeline line;
+    struct plan plan;
+    struct layout l = recipe_layout(r, &r->settings, &plan);
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
-    predict(&t, &r->shape, &r->cluster, &l, &line);
-    if (r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE) {
+    if (in_words(r)) {
         print_memory(r);
         print_fit(r);
         print_job(r, &l);
-        print_prediction(r, &t);
     }
-    draw(r, &l, &line);
+    if (r->timed) report_time(r, &l);
+    if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
+    if (r->job->format == DRAW_JSON) map_print_json(r, &l);
     if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
-    timeline_free(&line);
+    plan_free(&plan);
     free(first);
 }

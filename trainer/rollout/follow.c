@@ -10,15 +10,19 @@ struct order {
     int lane; /* on this rank; -1: this was all */
 };
 
+size_t follow_bytes(const struct lane *l)
+{
+    return sizeof(struct order) + l->head_bytes + (size_t)l->rows_max * sizeof(int);
+}
+
 static size_t order_bytes(const struct rollout *r)
 {
     size_t most = 0;
     for (int i = 0; i < r->lanes; i++) {
-        const struct lane *l = &r->lane[i];
-        size_t bytes = l->head_bytes + (size_t)l->rows_max * sizeof(int);
+        size_t bytes = follow_bytes(&r->lane[i]);
         if (bytes > most) most = bytes;
     }
-    return sizeof(struct order) + most;
+    return most;
 }
 
 void follow_place(struct rollout *r, struct arena *a)

@@ -111,6 +111,8 @@ enum {
 
 /* follow.c: several ranks that share a stage */
 void follow_place(struct rollout *r, struct arena *a);
+/* What is told before a wave of this lane. */
+size_t follow_bytes(const struct lane *l);
 bool follow_is_first(const struct rollout *r);
 /* The first rank: this wave is about to run here; this was the last. Collective over the ranks of the stage, as follow_run. */
 void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w);

@@ -37,6 +37,17 @@ static void lane_sizes(struct lane *l, const struct actor *a)
                     (size_t)l->rows_max * sizeof(struct wave_row);
 }
 
+struct rollout_wave rollout_wave(const struct actor *a)
+{
+    struct lane l = {0};
+    lane_sizes(&l, a);
+    return (struct rollout_wave){.slots = l.wave_slots,
+                                 .head_bytes = l.head_bytes,
+                                 .row_bytes = (size_t)a->dims.C * a->ops->real_bytes,
+                                 .back_bytes = sizeof(struct sampled),
+                                 .order_bytes = a->mesh->tp > 1 ? follow_bytes(&l) : 0};
+}
+
 static void lane_place_cache(struct lane *l, const struct actor *a, struct arena *ar)
 {
     int slots = l->n_waves * l->wave_slots + l->max_groups;

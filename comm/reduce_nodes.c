@@ -1,0 +1,241 @@
+/* The nodes path. The array, slice after slice, is cut into K columns, one for each member of a node:
+ *
+ *   terms   member j of a node gets column j of all members of its node;
+ *   chain   it adds them, in order, to the running sum that member j of the node before sends, and sends that on:
+ *           ((node 0) + m2) + m3, ...: the order of comm/coll.h, because a node's members are neighbours and whole runs;
+ *   sums    at the last node the sums are whole; what of a column belongs to a slice goes to its owner.
+ *
+ * Each works piece by piece, so that all links are busy at once. What crosses nodes is rounded where it is sent: at each hop of the
+ * chain, and once more on the way to an owner. */
+#include "comm/reduce_op.h"
+
+/* Floats lo .. hi of the array. */
+struct span {
+    size_t lo, hi;
+};
+
+static struct span column_of(const struct reduce *r, const struct reduction *op, int j)
+{
+    size_t each = reduce_column(&r->map, op->n), lo = each * (size_t)j, hi = lo + each;
+    return (struct span){lo < op->n ? lo : op->n, hi < op->n ? hi : op->n};
+}
+
+/* What of column j belongs to member i. */
+static struct span part_of(const struct reduce *r, const struct reduction *op, int j, int i)
+{
+    struct span s = column_of(r, op, j);
+    size_t lo = op->job.offset[i] - op->job.offset[0], hi = lo + op->job.count[i];
+    if (lo > s.lo) s.lo = lo;
+    if (hi < s.hi) s.hi = hi;
+    return s.lo < s.hi ? s : (struct span){0, 0};
+}
+
+/* Where I am: member `j` of node `node`, whose first member is `first`. */
+struct place {
+    int each, j, node, first, last_node;
+    struct span column;
+    size_t length;
+};
+
+static struct place place_of(const struct reduce *r, const struct reduction *op)
+{
+    int K = r->map.each, me = r->form.me;
+    struct place p = {.each = K, .j = me % K, .node = me / K, .first = me - me % K};
+    p.last_node = r->map.nodes - 1;
+    p.column = column_of(r, op, p.j);
+    p.length = p.column.hi - p.column.lo;
+    return p;
+}
+
+/* ---- begin ---- */
+
+static void add_terms(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    const float *array = op->job.in + op->job.offset[0];
+    op->term[p->j] = (struct term){WIRE_FP32, array + p->column.lo};
+    for (int k = 1; k < p->each; k++) {
+        int j = (p->j + p->each - k) % p->each;
+        float *at = reduce_take(op, p->length);
+        op->term[j] = (struct term){WIRE_FP32, at};
+        reduce_stream(r, op, KIND_TERM, p->first + j, false, WIRE_FP32, at, p->length);
+    }
+}
+
+static void send_terms(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    op->terms_out = op->n_streams;
+    for (int k = 1; k < p->each; k++) {
+        int j = (p->j + k) % p->each;
+        struct span c = column_of(r, op, j);
+        union {
+            const float *in;
+            float *out;
+        } at = {.in = op->job.in + op->job.offset[0] + c.lo}; /* a stream that sends only reads */
+        reduce_stream(r, op, KIND_TERM, p->first + j, true, WIRE_FP32, at.out, c.hi - c.lo);
+    }
+}
+
+/* Not rounded, the running sum comes to where mine is formed, and leaves from there. */
+static float *coded_room(const struct reduce *r, struct reduction *op, float *plain, size_t n)
+{
+    return r->form.wire == WIRE_FP32 ? plain : reduce_take(op, wire_floats(r->form.wire, n));
+}
+
+static void add_chain(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    op->sum = reduce_take(op, p->length);
+    op->before = (struct term){r->form.wire, NULL};
+    if (p->node == 0) return;
+    float *at = coded_room(r, op, op->sum, p->length);
+    op->before.at = at;
+    reduce_stream(r, op, KIND_CHAIN, r->form.me - p->each, false, r->form.wire, at, p->length);
+}
+
+static void send_chain(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    float *at = coded_room(r, op, op->sum, p->length);
+    int s =
+        reduce_stream(r, op, KIND_CHAIN, r->form.me + p->each, true, r->form.wire, at, p->length);
+    op->stream[s].ready = 0;
+}
+
+/* At the last node: what of my column belongs to others. */
+static void send_sums(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    for (int k = 1; k < r->form.members; k++) {
+        int owner = (r->form.me + k) % r->form.members;
+        struct span part = part_of(r, op, p->j, owner);
+        float *at = op->sum + (part.lo - p->column.lo);
+        bool crosses = reduce_crosses(r, owner);
+        if (part.hi == 0) continue;
+        if (crosses) at = coded_room(r, op, at, part.hi - part.lo);
+        int s = reduce_stream(r, op, KIND_SUM, owner, true, crosses ? r->form.wire : WIRE_FP32, at,
+                              part.hi - part.lo);
+        op->stream[s].ready = 0;
+        op->stream[s].at = part.lo - p->column.lo;
+    }
+}
+
+/* My slice, from the columns' last members. It may lie where my terms are still being sent from, so nothing of it is awaited
+ * before those are through. */
+static void add_sums(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    int me = r->form.me;
+    size_t mine = op->job.offset[me] - op->job.offset[0];
+    op->sums_in = op->n_streams;
+    for (int j = 0; j < p->each; j++) {
+        int from = p->last_node * p->each + j;
+        struct span part = part_of(r, op, j, me);
+        if (from == me || part.hi == 0) continue;
+        bool crosses = reduce_crosses(r, from);
+        float *at = op->job.out + (part.lo - mine);
+        if (crosses) at = coded_room(r, op, at, part.hi - part.lo);
+        int s = reduce_stream(r, op, KIND_SUM, from, false, crosses ? r->form.wire : WIRE_FP32, at,
+                              part.hi - part.lo);
+        op->stream[s].ready = 0;
+        op->stream[s].at = part.lo - mine;
+    }
+}
+
+static void nodes_begin(struct reduce *r, struct reduction *op)
+{
+    struct place p = place_of(r, op);
+    add_terms(r, op, &p);
+    add_chain(r, op, &p);
+    send_terms(r, op, &p);
+    op->sums_out = op->n_streams;
+    if (p.node < p.last_node)
+        send_chain(r, op, &p);
+    else
+        send_sums(r, op, &p);
+    add_sums(r, op, &p);
+}
+
+/* ---- move ---- */
+
+static bool coded(const struct reduce *r, const struct stream *s)
+{
+    return r->form.wire != WIRE_FP32 && reduce_crosses(r, s->peer);
+}
+
+/* Floats of a piece of a stream of n. */
+static size_t piece_n(const struct reduction *op, size_t n, size_t piece)
+{
+    size_t left = n - piece * op->piece;
+    return left < op->piece ? left : op->piece;
+}
+
+/* Makes ready what of a stream (n floats from `at` of my column on) lies before `formed`. */
+static void make_ready(struct reduce *r, struct reduction *op, struct stream *s, size_t n,
+                       size_t formed)
+{
+    while (s->ready < s->pieces) {
+        size_t from = s->at + s->ready * op->piece, m = piece_n(op, n, s->ready);
+        if (from + m > formed) return;
+        if (coded(r, s))
+            wire_encode(r->form.wire, s->buf + s->ready * s->piece_bytes, op->sum + from,
+                        op->job.residual ? op->job.residual + from : NULL, m);
+        s->ready++;
+    }
+}
+
+/* What of my own slice has just been formed. */
+static void keep_mine(struct reduce *r, struct reduction *op, const struct place *p,
+                      struct span formed)
+{
+    struct span part = part_of(r, op, p->j, r->form.me);
+    size_t mine = op->job.offset[r->form.me] - op->job.offset[0];
+    formed.lo += p->column.lo, formed.hi += p->column.lo;
+    if (part.lo < formed.lo) part.lo = formed.lo;
+    if (part.hi > formed.hi) part.hi = formed.hi;
+    for (size_t i = part.lo; i < part.hi; i++) op->job.out[i - mine] = op->sum[i - p->column.lo];
+}
+
+static void form_piece(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    size_t at = op->summed * op->piece, n = piece_n(op, p->length, op->summed);
+    reduce_sum(op->sum + at, op->before.at ? &op->before : NULL, op->term, p->each, r->form.inner,
+               at, n);
+    op->summed++;
+    for (int i = op->sums_out; i < op->sums_in; i++) {
+        struct stream *s = &op->stream[i];
+        struct span part = {p->column.lo, p->column.hi};
+        if (p->node == p->last_node) part = part_of(r, op, p->j, s->peer);
+        make_ready(r, op, s, part.hi - part.lo, at + n);
+    }
+    if (p->node == p->last_node) keep_mine(r, op, p, (struct span){at, at + n});
+}
+
+static void await_sums(struct reduction *op)
+{
+    for (int i = op->terms_out; i < op->sums_out; i++)
+        if (!stream_done(&op->stream[i])) return;
+    for (int i = op->sums_in; i < op->n_streams; i++) op->stream[i].ready = op->stream[i].pieces;
+}
+
+static bool decode_sums(struct reduce *r, struct reduction *op, const struct place *p)
+{
+    bool moved = false;
+    for (int i = op->sums_in; i < op->n_streams; i++) {
+        struct stream *s = &op->stream[i];
+        struct span part = part_of(r, op, s->peer % p->each, r->form.me);
+        for (; coded(r, s) && s->used < s->done; s->used++, moved = true)
+            wire_decode(r->form.wire, op->job.out + s->at + s->used * op->piece,
+                        s->buf + s->used * s->piece_bytes, piece_n(op, part.hi - part.lo, s->used));
+    }
+    return moved;
+}
+
+static bool nodes_move(struct reduce *r, struct reduction *op)
+{
+    struct place p = place_of(r, op);
+    int sources = p.each - 1 + (p.node > 0);
+    bool moved = reduce_move_streams(r, op);
+    size_t through = (p.length + op->piece - 1) / op->piece;
+    if (sources > 0) through = reduce_through(op, 0, sources);
+    for (; op->summed < through; moved = true) form_piece(r, op, &p);
+    await_sums(op);
+    return decode_sums(r, op, &p) || moved;
+}
+
+const struct reduce_way reduce_nodes = {nodes_begin, nodes_move};

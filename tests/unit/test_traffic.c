@@ -1,0 +1,323 @@
+/* Bytes between hosts, against sums done by hand; and hostfiles as mpirun reads them. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/plan/hosts.h"
+#include "trainer/plan/reduction.h"
+
+static void close_to(double is, double want, double part)
+{
+    ck_assert_msg(fabs(is - want) <= part * fabs(want), "%.10g, not %.10g", is, want);
+}
+
+/* ---- hostfiles ---- */
+
+static struct problems read_hosts(struct hosts *h, const char *text)
+{
+    struct problems p = {0};
+    bool ok = hosts_parse(h, text, strlen(text), "hosts", &p);
+    ck_assert_int_eq(ok, p.n == 0);
+    return p;
+}
+
+static void refused(const char *text, const char *why)
+{
+    struct hosts h;
+    struct problems p = read_hosts(&h, text);
+    ck_assert_int_eq(p.n, 1);
+    ck_assert_msg(strstr(p.text[0], why) != NULL, "no \"%s\" in: %s", why, p.text[0]);
+    problems_free(&p);
+    hosts_free(&h);
+}
+
+START_TEST(hostfile)
+{
+    struct hosts h;
+    struct problems p = read_hosts(&h, "# nodes\n\n node-a slots=2 max_slots=4 # first\r\n"
+                                       "root@10.0.0.2\tslots = 1\nnode-c max-slots=3 slots=3");
+    ck_assert_int_eq(p.n, 0);
+    ck_assert_int_eq(h.n, 3);
+    ck_assert_int_eq(h.slots, 6);
+    ck_assert_str_eq(h.at[0].name, "node-a");
+    ck_assert_str_eq(h.at[1].name, "root@10.0.0.2");
+    int *host = hosts_place(&h, 5);
+    const int want[] = {0, 0, 1, 2, 2};
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(host[i], want[i]);
+    free(host);
+    hosts_free(&h);
+}
+END_TEST
+
+START_TEST(hostfile_refused)
+{
+    refused("a slots=1\nb slotz=2\n", "hosts:2: \"slotz\": a host may have slots=N and");
+    refused("a slotz=2\n", "did you mean slots?");
+    refused("a slots=two\n", "hosts:1: slots must be a number from 1 to 65536");
+    refused("a slots=0\n", "slots must be a number");
+    refused("a slots=\nb slots=1", "hosts:1: slots must be a number");
+    refused("a slots=1\nb\n", "hosts:2: host b has no slots=N");
+    refused("a slots=1\nb slots=1\na slots=2\n", "hosts:3: host a is there already, as number 1");
+    refused("a slots=4 max_slots=2\n", "max_slots=2 is less than slots=4");
+    refused("a/b slots=1\n", "\"a/b\" is no host's name");
+    refused("a =\n", "\"=\" without a word");
+    refused("# nothing\n", "names no host");
+    refused("", "names no host");
+}
+END_TEST
+
+/* ---- bytes ---- */
+
+static const char *const MODEL = "model: {layers: 4, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
+                                 "max_context: 64%s}\n"
+                                 "mesh: {pp: %d, tp: %d, ep: %d, decode_slots: 8}\n"
+                                 "data: {task: arithmetic, micro_batch_tokens: 64}\n"
+                                 "schedule: %s\nprecision: %s\n"
+                                 "phases: [{kind: sft, batch: 8, steps: 1}]\n";
+enum { V = 101, T = 64, C = 32, ROWS = 48 }; /* of 64 rows of room 48 are in use */
+
+struct wish {
+    const char *model;
+    int dp, pp, tp, ep;
+    const char *schedule, *precision;
+    int micro_batches;
+};
+
+/* A step's bytes, of ranks dealt to hosts that have `slots` each. */
+struct small {
+    struct settings settings;
+    struct plan plan;
+    struct traffic_job job;
+    int *first, *host;
+    struct hosts hosts;
+    struct traffic t;
+};
+
+static void small_new(struct small *s, struct wish w, int slots)
+{
+    char text[1024];
+    struct problems p = {0};
+    int ranks = w.dp * w.pp * w.tp, chunks;
+    snprintf(text, sizeof text, MODEL, w.model, w.pp, w.tp, w.ep, w.schedule, w.precision);
+    settings_defaults(&s->settings);
+    ck_assert_msg(settings_parse(&s->settings, text, strlen(text), "small.yaml", &p) &&
+                      settings_check(&s->settings, ranks, &p),
+                  "%s", p.n ? p.text[0] : "?");
+    struct dims d = settings_dims(&s->settings, V);
+    schedule_plan(&s->plan, &s->settings, &d, w.micro_batches);
+    struct memory_job m = {&s->settings, ops_find(d.precision, NULL), V, run_extent(&s->settings)};
+    s->first = memory_split(&m, &chunks);
+    s->job = (struct traffic_job){.memory = m, .plan = &s->plan, .first = s->first, .rows = ROWS};
+    s->hosts = (struct hosts){0};
+    struct cluster c;
+    cluster_defaults(&c);
+    c.top.nodes = (ranks + slots - 1) / slots;
+    c.top.devices = slots;
+    hosts_of_cluster(&s->hosts, &c);
+    s->host = hosts_place(&s->hosts, ranks);
+    traffic_new(&s->t, s->hosts.n, s->host);
+    cluster_free(&c);
+}
+
+static void small_free(struct small *s)
+{
+    traffic_free(&s->t);
+    hosts_free(&s->hosts);
+    free(s->host);
+    free(s->first);
+    plan_free(&s->plan);
+    settings_free(&s->settings);
+}
+
+/* All weights, by the parameter table. */
+static double weights(const struct small *s)
+{
+    struct dims d = settings_dims(&s->settings, V);
+    return (double)params_count(&d);
+}
+
+/* Four replicas of everything: each of n gradients goes from three of them to its owner, each weight from its owner to three. */
+START_TEST(replicas)
+{
+    struct small s;
+    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
+    double n = weights(&s);
+    traffic_step(&s.t, &s.job);
+    close_to(traffic_between(&s.t, TRAFFIC_REDUCE), 3 * n * 4, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_GATHER), 3 * n * 4, 1e-12);
+    ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_STAGES), 0);
+    ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_TENSOR), 0);
+    ck_assert_double_eq(traffic_inside(&s.t, TRAFFIC_REDUCE), 0);
+    for (int h = 0; h < 4; h++) close_to(traffic_out(&s.t, TRAFFIC_REDUCE, h), 0.75 * n * 4, 0.02);
+    ck_assert_double_lt(traffic_between(&s.t, TRAFFIC_SUMS), 4000);
+    small_free(&s);
+}
+END_TEST
+
+/* Six micro-batches through two stages, in two pipelines of bf16: always whole messages. Weights are 2 bytes, gradients 4. */
+START_TEST(stages)
+{
+    struct small s;
+    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 1);
+    double n = weights(&s);
+    traffic_step(&s.t, &s.job);
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), 6 * T * C * 2, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 3, 2), 6 * T * C * 2, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_STAGES), 4 * 6 * T * C * 2, 1e-12);
+    ck_assert_double_eq(traffic_at(&s.t, TRAFFIC_STAGES, 0, 2), 0);
+    close_to(traffic_between(&s.t, TRAFFIC_REDUCE), n * 4, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_GATHER), n * 2, 1e-12);
+    small_free(&s);
+    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 2);
+    s.job.forwards = 1; /* six activations more */
+    traffic_step(&s.t, &s.job);
+    ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_STAGES), 0);
+    close_to(traffic_inside(&s.t, TRAFFIC_STAGES), 2 * 18 * T * C * 2, 1e-12);
+    small_free(&s);
+}
+END_TEST
+
+/* A mirror holds every chunk twice: n * 2 gradients on each pair, four replicas; a vee sends twice as often, but not where it turns. */
+START_TEST(placements)
+{
+    struct small s;
+    small_new(&s, (struct wish){"", 2, 2, 1, 1, "dualpipe", "fp32", 4}, 1);
+    double n = weights(&s);
+    traffic_step(&s.t, &s.job);
+    close_to(traffic_between(&s.t, TRAFFIC_REDUCE), 3 * n * 4, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_STAGES), 2 * 4 * 2 * T * C * 4, 1e-12);
+    small_free(&s);
+    small_new(&s, (struct wish){"", 1, 2, 1, 1, "dualpipev", "fp32", 4}, 1);
+    traffic_step(&s.t, &s.job);
+    close_to(traffic_between(&s.t, TRAFFIC_STAGES), 4 * 4 * T * C * 4, 1e-12);
+    ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_REDUCE), 0);
+    small_free(&s);
+}
+END_TEST
+
+/* Forward and backward two sums a layer, one at each end, and at the head four numbers a row: float, each rank to the other. */
+START_TEST(tensor)
+{
+    struct small s;
+    small_new(&s, (struct wish){"", 1, 1, 2, 1, "serial", "bf16", 3}, 1);
+    traffic_step(&s.t, &s.job);
+    double rows = 3 * ROWS, each = rows * ((4 * 4 + 2) * C + 4) * 4;
+    close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 0, 1), each, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 1, 0), each, 1e-12);
+    small_free(&s);
+    small_new(&s, (struct wish){", qk_norm: true", 1, 1, 2, 1, "serial", "bf16", 3}, 1);
+    traffic_step(&s.t, &s.job); /* two gains of 8 in each layer, for two directions */
+    close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 0, 1), each + 4 * 2 * 8 * 2 * 4, 1e-12);
+    small_free(&s);
+}
+END_TEST
+
+/* Three layers of six experts, three of them for a row, on two ranks: half of a row's copies leave, and come back, forward and backward; three
+ * counts before. Experts have one replica, the rest two. */
+START_TEST(experts)
+{
+    struct small s;
+    const char *model = ", experts: 6, experts_active: 3, first_dense: 1";
+    small_new(&s, (struct wish){model, 2, 1, 1, 2, "serial", "bf16", 5}, 1);
+    traffic_step(&s.t, &s.job);
+    double row = 1.5 * C * 2, want = 5 * 3 * (4 * ROWS * row + 3 * 4);
+    close_to(traffic_at(&s.t, TRAFFIC_EXPERTS, 0, 1), want, 1e-12);
+    struct dims d = settings_dims(&s.settings, V);
+    double dense = weights(&s) - 3 * 6 * 3.0 * C * d.Fe;
+    close_to(traffic_between(&s.t, TRAFFIC_REDUCE), dense * 4, 1e-12);
+    small_free(&s);
+}
+END_TEST
+
+/* Two nodes of two replicas: flat each node sends its members' sums of the other's slices, 2 n / 2; over nodes n goes from the first to the
+ * second, and the first's half comes back. A slice of weights crosses once. */
+START_TEST(paths)
+{
+    struct small s;
+    int all;
+    const char *why = "";
+    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "bf16", 1}, 2);
+    double n = weights(&s);
+    for (int i = 0; i < REDUCTION_WAYS; i++) {
+        struct traffic t;
+        traffic_new(&t, 2, s.host);
+        int nodes = reduction_add_as(&t, &s.job.memory, &REDUCTION_WAY[i], &all, &why);
+        double w = REDUCTION_WAY[i].wire, gradients = i == 0 ? 2 * n * 4 : 1.5 * n * w;
+        ck_assert_int_eq(nodes, i == 0 ? 0 : all);
+        close_to(traffic_between(&t, TRAFFIC_REDUCE), gradients, 0.01);
+        close_to(traffic_between(&t, TRAFFIC_GATHER), i == 0 ? 2 * n * 2 : n * 2, 0.01);
+        if (i > 0) close_to(traffic_at(&t, TRAFFIC_REDUCE, 0, 1), n * w, 1e-12);
+        traffic_free(&t);
+    }
+    small_free(&s);
+}
+END_TEST
+
+/* Seconds of the busiest host on a link of 1 GB/s: three quarters of n in and out. */
+START_TEST(reduction_seconds)
+{
+    struct small s;
+    struct cluster c;
+    struct traffic t;
+    const int slots[4] = {1, 1, 1, 1};
+    const char *why;
+    int all;
+    cluster_defaults(&c);
+    c.between = (struct link_knobs){.gbs = 1, .us = 10};
+    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
+    double n = weights(&s);
+    traffic_new(&t, 4, s.host);
+    reduction_add_as(&t, &s.job.memory, &REDUCTION_WAY[0], &all, &why);
+    struct reduction_time time = reduction_time(&t, &c, slots, &REDUCTION_WAY[0]);
+    close_to(time.reduce, 0.75 * n * 4e-9 + 10e-6, 0.01);
+    close_to(time.gather, 0.75 * n * 4e-9 + 10e-6, 0.01);
+    traffic_free(&t);
+    small_free(&s);
+    cluster_free(&c);
+}
+END_TEST
+
+/* Of a sampled token: its activation to the second stage with an eighth of the wave's head, its number and log-probability back, and then to
+ * all four ranks; of a prompt's token the activation alone. Either pipeline may have sampled it. */
+START_TEST(token)
+{
+    struct small s;
+    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
+    traffic_prompt(&s.t, &s.job);
+    close_to(traffic_between(&s.t, TRAFFIC_KINDS), C * 2, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), C * 2 / 2.0, 1e-12);
+    small_free(&s);
+    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
+    traffic_sampled(&s.t, &s.job);
+    /* two waves of 4 slots; head: 5 words, 3 * 4 + 4 events and 64 rows of 4 words each */
+    double head = 5 * 4 + 16 * 16 + 64 * 16;
+    close_to(traffic_between(&s.t, TRAFFIC_STAGES), C * 2 + head / 4 + 8, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 3 * 8, 1e-12);
+    small_free(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("traffic");
+    TCase *t = tcase_create("traffic");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, hostfile);
+    tcase_add_test(t, hostfile_refused);
+    tcase_add_test(t, replicas);
+    tcase_add_test(t, stages);
+    tcase_add_test(t, placements);
+    tcase_add_test(t, tensor);
+    tcase_add_test(t, experts);
+    tcase_add_test(t, paths);
+    tcase_add_test(t, reduction_seconds);
+    tcase_add_test(t, token);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

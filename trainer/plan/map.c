@@ -1,0 +1,302 @@
+#include "trainer/plan/map.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include "comm/base/memory.h"
+#include "trainer/plan/reduction.h"
+
+/* Everything that is printed. */
+struct map {
+    const struct recipe *r;
+    const struct layout *l;
+    struct mesh mesh;
+    int ranks, *host, *slots;
+    struct traffic_job job;
+    struct traffic step, sampled, prompt;
+    bool samples;
+};
+
+static void map_new(struct map *m, const struct recipe *r, const struct layout *l)
+{
+    const struct hosts *h = &r->hosts;
+    *m = (struct map){.r = r, .l = l, .mesh = memory_mesh(&r->settings, (struct mesh_at){0})};
+    m->ranks = l->dp * l->pp * l->tp;
+    m->host = hosts_place(h, m->ranks);
+    m->slots = memory_take((size_t)h->n, sizeof *m->slots, "slots of hosts");
+    for (int i = 0; i < h->n; i++) m->slots[i] = h->at[i].slots;
+    m->job =
+        (struct traffic_job){.memory = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)},
+                             .plan = l->plan,
+                             .first = l->first,
+                             .rows = l->rows,
+                             .forwards = l->forwards};
+    m->samples = r->settings.phases[r->phase].kind == PHASE_GRPO;
+    traffic_new(&m->step, h->n, m->host);
+    traffic_new(&m->sampled, h->n, m->host);
+    traffic_new(&m->prompt, h->n, m->host);
+    traffic_step(&m->step, &m->job);
+    if (m->samples) traffic_sampled(&m->sampled, &m->job);
+    if (m->samples) traffic_prompt(&m->prompt, &m->job);
+}
+
+static void map_free(struct map *m)
+{
+    traffic_free(&m->step);
+    traffic_free(&m->sampled);
+    traffic_free(&m->prompt);
+    free(m->host);
+    free(m->slots);
+}
+
+static const char *host_name(const struct map *m, int host)
+{
+    return m->r->hosts.at[host].name;
+}
+
+/* ---- ranks and axes ---- */
+
+enum { SHOWN_HOSTS = 16, SHOWN_RANKS = 8 };
+
+static void print_host(const struct map *m, int host, int from, int n)
+{
+    printf("  %-20s %6d-%-6d", host_name(m, host), from, from + n - 1);
+    for (int i = 0; i < n && i < SHOWN_RANKS; i++) {
+        struct mesh_at at = mesh_coords(&m->mesh, from + i);
+        printf(" %d.%d.%d", at.d, at.p, at.t);
+    }
+    printf("%s\n", n > SHOWN_RANKS ? " ..." : "");
+}
+
+static void print_ranks(const struct map *m)
+{
+    printf("\n%d ranks on %d hosts    ranks  d.p.t of each (pipeline, stage, tensor share)\n",
+           m->ranks, m->r->hosts.n);
+    for (int host = 0, from = 0; host < m->r->hosts.n; host++) {
+        int n = 0;
+        while (from + n < m->ranks && m->host[from + n] == host) n++;
+        if (n > 0 && host < SHOWN_HOSTS) print_host(m, host, from, n);
+        if (n == 0 && host < SHOWN_HOSTS) printf("  %-20s %13s\n", host_name(m, host), "no rank");
+        from += n;
+    }
+    if (m->r->hosts.n > SHOWN_HOSTS) printf("  ... %d more\n", m->r->hosts.n - SHOWN_HOSTS);
+}
+
+/* One way to form groups of ranks: those whose place agrees in what is not of the axis. */
+struct axis {
+    const char *name;
+    int size;
+    struct mesh_at (*first)(const struct mesh *m, struct mesh_at at);
+};
+
+static struct mesh_at first_stage(const struct mesh *m, struct mesh_at at)
+{
+    (void)m;
+    return (struct mesh_at){at.d, 0, at.t};
+}
+
+static struct mesh_at first_share(const struct mesh *m, struct mesh_at at)
+{
+    (void)m;
+    return (struct mesh_at){at.d, at.p, 0};
+}
+
+static struct mesh_at first_expert(const struct mesh *m, struct mesh_at at)
+{
+    return (struct mesh_at){at.d / m->ep * m->ep, at.p, at.t};
+}
+
+static struct mesh_at first_replica(const struct mesh *m, struct mesh_at at)
+{
+    int mirror = m->pp - 1 - at.p, p = m->replica_inner == 2 && mirror < at.p ? mirror : at.p;
+    return (struct mesh_at){0, p, at.t};
+}
+
+/* Groups, and of them those that are not on one host. */
+static void print_axis(const struct map *m, const struct axis *a)
+{
+    int groups = 0, crossing = 0;
+    if (a->size == 1) return;
+    bool *across = memory_take((size_t)m->ranks, sizeof *across, "an axis");
+    for (int r = 0; r < m->ranks; r++) {
+        int first = mesh_rank_at(&m->mesh, a->first(&m->mesh, mesh_coords(&m->mesh, r)));
+        groups += first == r;
+        crossing += !across[first] && m->host[first] != m->host[r];
+        across[first] = across[first] || m->host[first] != m->host[r];
+    }
+    printf("  %-44s %5d groups of %d, ", a->name, groups, a->size);
+    if (crossing == 0)
+        printf("each inside one host\n");
+    else
+        printf("%d of them across hosts\n", crossing);
+    free(across);
+}
+
+static void print_axes(const struct map *m)
+{
+    const struct axis axis[] = {
+        {"pipelines (pp)", m->mesh.pp, first_stage},
+        {"tensor parallelism (tp)", m->mesh.tp, first_share},
+        {"experts (ep)", m->mesh.ep, first_expert},
+        {"replicas, gradients summed (dp, mirror)", m->mesh.dp * m->mesh.replica_inner,
+         first_replica},
+    };
+    for (size_t i = 0; i < sizeof axis / sizeof *axis; i++) print_axis(m, &axis[i]);
+}
+
+/* ---- bytes ---- */
+
+static double most_out(const struct traffic *t, enum traffic_kind k, bool in)
+{
+    double most = 0;
+    for (int h = 0; h < t->hosts; h++) {
+        double bytes = in ? traffic_in(t, k, h) : traffic_out(t, k, h);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static void print_kinds(const struct traffic *t, const char *title, double unit)
+{
+    printf("\n%-44s %13s %13s %13s %13s\n", title, "between hosts", "a host sends", "it receives",
+           "inside hosts");
+    for (int k = 0; k <= TRAFFIC_KINDS; k++) {
+        enum traffic_kind kind = (enum traffic_kind)k;
+        double between = traffic_between(t, kind), inside = traffic_inside(t, kind);
+        if (between + inside <= 0) continue;
+        printf("  %-42s %13.6g %13.6g %13.6g %13.6g\n",
+               k < TRAFFIC_KINDS ? traffic_kind_name(kind) : "together", between / unit,
+               most_out(t, kind, false) / unit, most_out(t, kind, true) / unit, inside / unit);
+    }
+}
+
+static void print_hosts(const struct map *m)
+{
+    const struct traffic *t = &m->step;
+    int shown = t->hosts < SHOWN_HOSTS ? t->hosts : SHOWN_HOSTS;
+    printf("\n%-22s %12s %12s   sends to", "a host, MB a step", "sends", "receives");
+    for (int to = 0; t->hosts <= SHOWN_RANKS && to < t->hosts; to++)
+        printf(" %10.10s", host_name(m, to));
+    printf("\n");
+    for (int h = 0; h < shown; h++) {
+        printf("  %-20s %12.6g %12.6g           ", host_name(m, h),
+               traffic_out(t, TRAFFIC_KINDS, h) * 1e-6, traffic_in(t, TRAFFIC_KINDS, h) * 1e-6);
+        for (int to = 0; t->hosts <= SHOWN_RANKS && to < t->hosts; to++)
+            if (to == h)
+                printf(" %10s", "-");
+            else
+                printf(" %10.5g", traffic_at(t, TRAFFIC_KINDS, h, to) * 1e-6);
+        printf("\n");
+    }
+    if (t->hosts > shown) printf("  ... %d more\n", t->hosts - shown);
+}
+
+static void print_rollout(const struct map *m)
+{
+    const struct phase_knobs *k = &m->r->settings.phases[m->r->phase];
+    int answer = m->r->job->answer ? m->r->job->answer : k->max_new;
+    double tokens = (double)k->prompts * k->samples * answer;
+    if (!m->samples) return;
+    print_kinds(&m->sampled, "a sampled token, bytes (of full waves)", 1);
+    print_kinds(&m->prompt, "a token of a prompt, bytes", 1);
+    printf("  so a rollout of %d answers of %d tokens: %.4g MB between hosts, and its prompts\n",
+           k->prompts * k->samples, answer,
+           tokens * traffic_between(&m->sampled, TRAFFIC_KINDS) * 1e-6);
+}
+
+/* ---- paths of the reductions ---- */
+
+static void print_way(const struct map *m, const struct reduction_way *way)
+{
+    struct traffic t;
+    const char *why = "";
+    int all;
+    traffic_new(&t, m->r->hosts.n, m->host);
+    int on_nodes = reduction_add_as(&t, &m->job.memory, way, &all, &why);
+    printf("  %-20s", way->name);
+    if (way->nodes && on_nodes == 0) {
+        printf(" not here: %s\n", why);
+    } else {
+        printf(" %13.6g %13.6g %13.6g", traffic_between(&t, TRAFFIC_REDUCE) * 1e-6,
+               traffic_between(&t, TRAFFIC_GATHER) * 1e-6,
+               (most_out(&t, TRAFFIC_REDUCE, false) + most_out(&t, TRAFFIC_GATHER, false)) * 1e-6);
+        if (m->r->timed) {
+            struct reduction_time s = reduction_time(&t, &m->r->cluster, m->slots, way);
+            printf(" %10.4g %10.4g", 1e3 * s.reduce, 1e3 * s.gather);
+        }
+        if (way->nodes && on_nodes < all) printf("  (%d of %d sums; %s)", on_nodes, all, why);
+        printf("\n");
+    }
+    traffic_free(&t);
+}
+
+static void print_ways(const struct map *m)
+{
+    if (m->mesh.dp * m->mesh.replica_inner == 1) return;
+    printf("\n%-22s %13s %13s %13s%s\n", "sums and gathers, MB", "gradients", "weights",
+           "a host sends", m->r->timed ? "   sums, ms  gather, ms" : "");
+    for (int i = 0; i < REDUCTION_WAYS; i++) print_way(m, &REDUCTION_WAY[i]);
+}
+
+void map_print(const struct recipe *r, const struct layout *l)
+{
+    struct map m;
+    map_new(&m, r, l);
+    print_ranks(&m);
+    print_axes(&m);
+    print_kinds(&m.step, "what crosses in a step, MB (payload)", 1e6);
+    print_hosts(&m);
+    print_rollout(&m);
+    print_ways(&m);
+    map_free(&m);
+}
+
+/* ---- for programs ---- */
+
+static json_t *bytes_json(const struct traffic *t)
+{
+    json_t *all = json_object();
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        json_t *rows = json_array();
+        for (int from = 0; from < t->hosts; from++) {
+            json_t *row = json_array();
+            for (int to = 0; to < t->hosts; to++)
+                json_array_append_new(row,
+                                      json_real(traffic_at(t, (enum traffic_kind)k, from, to)));
+            json_array_append_new(rows, row);
+        }
+        json_object_set_new(all, traffic_kind_name((enum traffic_kind)k), rows);
+    }
+    return all;
+}
+
+static json_t *hosts_json(const struct map *m)
+{
+    json_t *hosts = json_array();
+    for (int host = 0, rank = 0; host < m->r->hosts.n; host++) {
+        json_t *ranks = json_array();
+        for (; rank < m->ranks && m->host[rank] == host; rank++) {
+            struct mesh_at at = mesh_coords(&m->mesh, rank);
+            json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:i}", "rank", rank, "d", at.d,
+                                                   "p", at.p, "t", at.t));
+        }
+        json_array_append_new(hosts, json_pack("{s:s, s:i, s:o}", "name", host_name(m, host),
+                                               "slots", m->slots[host], "ranks", ranks));
+    }
+    return hosts;
+}
+
+/* Bytes by kind, each a matrix [from host][to host]. */
+void map_print_json(const struct recipe *r, const struct layout *l)
+{
+    struct map m;
+    map_new(&m, r, l);
+    json_t *all =
+        json_pack("{s:o, s:o}", "hosts", hosts_json(&m), "step_bytes", bytes_json(&m.step));
+    if (m.samples) json_object_set_new(all, "sampled_token_bytes", bytes_json(&m.sampled));
+    if (m.samples) json_object_set_new(all, "prompt_token_bytes", bytes_json(&m.prompt));
+    SYS_OK(all, "free memory", "no memory for a map");
+    json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+    printf("\n");
+    json_decref(all);
+    map_free(&m);
+}

@@ -1,0 +1,290 @@
+#include "trainer/plan/traffic.h"
+
+#include <stdlib.h>
+#include "comm/base/memory.h"
+#include "trainer/plan/reduction.h"
+
+const char *traffic_kind_name(enum traffic_kind k)
+{
+    static const char *const name[TRAFFIC_KINDS] = {"stage messages",     "gradients", "weights",
+                                                    "tensor parallelism", "experts",   "answers",
+                                                    "losses, norms"};
+    return name[k];
+}
+
+/* ---- the table ---- */
+
+void traffic_new(struct traffic *t, int hosts, const int *host)
+{
+    size_t pairs = (size_t)hosts * (size_t)hosts;
+    *t = (struct traffic){.hosts = hosts, .host = host};
+    t->bytes = memory_take(TRAFFIC_KINDS * pairs, sizeof *t->bytes, "bytes between hosts");
+}
+
+void traffic_free(struct traffic *t)
+{
+    free(t->bytes);
+    t->bytes = NULL;
+}
+
+static double *cell(const struct traffic *t, enum traffic_kind k, int from, int to)
+{
+    size_t n = (size_t)t->hosts;
+    return &t->bytes[((size_t)k * n + (size_t)from) * n + (size_t)to];
+}
+
+void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, double bytes)
+{
+    *cell(t, k, t->host[from], t->host[to]) += bytes;
+}
+
+double traffic_at(const struct traffic *t, enum traffic_kind k, int from, int to)
+{
+    if (k < TRAFFIC_KINDS) return *cell(t, k, from, to);
+    double sum = 0;
+    for (int i = 0; i < TRAFFIC_KINDS; i++) sum += *cell(t, (enum traffic_kind)i, from, to);
+    return sum;
+}
+
+double traffic_out(const struct traffic *t, enum traffic_kind k, int host)
+{
+    double sum = 0;
+    for (int to = 0; to < t->hosts; to++) sum += to == host ? 0 : traffic_at(t, k, host, to);
+    return sum;
+}
+
+double traffic_in(const struct traffic *t, enum traffic_kind k, int host)
+{
+    double sum = 0;
+    for (int from = 0; from < t->hosts; from++)
+        sum += from == host ? 0 : traffic_at(t, k, from, host);
+    return sum;
+}
+
+double traffic_between(const struct traffic *t, enum traffic_kind k)
+{
+    double sum = 0;
+    for (int h = 0; h < t->hosts; h++) sum += traffic_out(t, k, h);
+    return sum;
+}
+
+double traffic_inside(const struct traffic *t, enum traffic_kind k)
+{
+    double sum = 0;
+    for (int h = 0; h < t->hosts; h++) sum += traffic_at(t, k, h, h);
+    return sum;
+}
+
+/* ---- passes ---- */
+
+static bool has_experts(const struct dims *d, int layer)
+{
+    return d->E > 0 && layer >= d->first_dense;
+}
+
+/* What a rank sends to each of the others that share its layers, or its experts, in one pass over a chunk. */
+struct exchanged {
+    double tensor, expert;
+};
+
+/* model/share.c: a sum of float rows behind attention and FFN, behind the embedding (forward) and the head (backward), and at the head four
+ * numbers a row. All go to all at once: there is no second round. Layers with experts share only their attention.
+ * model/travel.c: rows go to their experts and come back; before the first of it, how many. */
+static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m, int chunk,
+                                   int chunks, double rows, bool backward)
+{
+    const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
+    bool embed = chunk == 0, head = chunk == chunks - 1;
+    double sums = (embed && !backward) + (head && backward), row = rows * d.C;
+    struct exchanged x = {0};
+    for (int layer = j->first[chunk]; layer < j->first[chunk + 1]; layer++) {
+        bool experts = has_experts(&d, layer);
+        sums += experts ? 1 : 2;
+        if (!experts) continue;
+        x.expert += 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
+        if (!backward) x.expert += (double)(d.E / m->ep) * (double)sizeof(int);
+    }
+    x.tensor = sums * row * (double)sizeof(float);
+    if (head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
+    return x;
+}
+
+/* Of a stage in all its pipelines: to the others of tp and of ep. */
+static void add_exchanged(struct traffic *t, const struct mesh *m, int p, struct exchanged x)
+{
+    for (int d = 0; d < m->dp; d++)
+        for (int i = 0; i < m->tp; i++) {
+            int me = mesh_rank_at(m, (struct mesh_at){d, p, i}), base = d / m->ep * m->ep;
+            for (int o = 0; o < m->tp; o++)
+                if (o != i)
+                    traffic_add(t, TRAFFIC_TENSOR, me, mesh_rank_at(m, (struct mesh_at){d, p, o}),
+                                x.tensor);
+            for (int o = base; o < base + m->ep; o++)
+                if (o != d)
+                    traffic_add(t, TRAFFIC_EXPERTS, me, mesh_rank_at(m, (struct mesh_at){o, p, i}),
+                                x.expert);
+        }
+}
+
+static void add_message(struct traffic *t, const struct mesh *m, int p, int to, double bytes)
+{
+    for (int d = 0; d < m->dp; d++)
+        for (int i = 0; i < m->tp; i++)
+            traffic_add(t, TRAFFIC_STAGES, mesh_rank_at(m, (struct mesh_at){d, p, i}),
+                        mesh_rank_at(m, (struct mesh_at){d, to, i}), bytes);
+}
+
+/* Messages are whole micro-batches whatever is in them (trainer/stage.c, message_bytes); exchanges are of the rows in use. */
+static void add_plan(struct traffic *t, const struct traffic_job *j, const struct mesh *m,
+                     const struct plan *plan)
+{
+    const struct settings *s = j->memory.settings;
+    double message =
+        (double)s->data.micro_batch_tokens * s->model.hidden * (double)j->memory.ops->real_bytes;
+    for (int p = 0; p < plan->stages; p++) {
+        struct exchanged sum = {0};
+        int *sent = memory_take((size_t)plan->stages, sizeof *sent, "messages of a stage");
+        for (int i = 0; i < plan->n_rows[p]; i++) {
+            struct plan_pass pass[2];
+            int n = plan_passes(&plan->rows[p][i], pass);
+            for (int k = 0; k < n; k++) {
+                if (pass[k].op == PLAN_W) continue;
+                int to = plan_receiver(plan, &pass[k]);
+                struct exchanged x = pass_bytes(j, m, pass[k].cell.chunk, plan->chunks, j->rows,
+                                                pass[k].op != PLAN_F);
+                sum.tensor += x.tensor, sum.expert += x.expert;
+                if (to >= 0 && to != p) sent[to]++;
+            }
+        }
+        for (int to = 0; to < plan->stages; to++)
+            if (sent[to] > 0) add_message(t, m, p, to, sent[to] * message);
+        add_exchanged(t, m, p, sum);
+        free(sent);
+    }
+}
+
+/* ---- what all ranks add up ---- */
+
+/* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a sum. They go up a binomial tree and
+ * down again, which is how Open MPI does it for so few bytes, or sends little more. */
+static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
+{
+    const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
+    int ranks = m->dp * m->pp * m->tp;
+    double exact = 5 * (double)sizeof(uint64_t);
+    double bytes = (LOSS_SUMS + 1) * exact + (double)sizeof(float) + 2 * (double)sizeof(double) +
+                   (double)sizeof(int);
+    if (d.E > 0) bytes += exact + (double)d.L * d.E * (double)sizeof(uint64_t);
+    for (int r = 1; r < ranks; r++) {
+        traffic_add(t, TRAFFIC_SUMS, r, r & (r - 1), bytes);
+        traffic_add(t, TRAFFIC_SUMS, r & (r - 1), r, bytes);
+    }
+}
+
+void traffic_step(struct traffic *t, const struct traffic_job *j)
+{
+    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
+    add_plan(t, j, &m, j->plan);
+    if (j->forwards > 0) {
+        struct plan only;
+        plan_forward_only(&only, j->plan);
+        for (int i = 0; i < j->forwards; i++) add_plan(t, j, &m, &only);
+        plan_free(&only);
+    }
+    reduction_add(t, &j->memory);
+    add_sums(t, j, &m);
+}
+
+/* ---- rollouts ---- */
+
+/* A row on its way through the chunks of a direction, in all pipelines a part of it. */
+struct journey {
+    const struct traffic_job *j;
+    const struct mesh *m;
+    struct rollout_wave wave;
+    double part; /* of the rows that take this way */
+    bool sampled;
+};
+
+static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
+{
+    int p = plan_rank(w->j->plan->place, w->m->pp, chunk, dir);
+    return mesh_rank_at(w->m, (struct mesh_at){d, p, t});
+}
+
+/* The head of a wave, and the order before it, are shared by its rows; rows of prompts ride with them. */
+static double share_of_wave(const struct journey *w, size_t bytes)
+{
+    return w->sampled ? (double)bytes / w->wave.slots : 0;
+}
+
+static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
+{
+    int chunks = w->j->plan->chunks, tp = w->m->tp;
+    for (int c = 0; c + 1 < chunks; c++)
+        for (int i = 0; i < tp; i++) {
+            int from = chunk_rank(w, c, dir, d, i), to = chunk_rank(w, c + 1, dir, d, i);
+            double bytes = (double)w->wave.row_bytes;
+            if (i == 0) bytes += share_of_wave(w, w->wave.head_bytes);
+            traffic_add(t, TRAFFIC_STAGES, from, to, w->part * bytes);
+        }
+    if (w->sampled && w->m->pp > 1)
+        traffic_add(t, TRAFFIC_STAGES, chunk_rank(w, chunks - 1, dir, d, 0),
+                    chunk_rank(w, 0, dir, d, 0), w->part * (double)w->wave.back_bytes);
+}
+
+/* Of one chunk: as a forward pass, but that logits of sampled rows go from each rank of tp to the others. */
+static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
+{
+    const struct traffic_job *j = w->j;
+    const struct mesh *m = w->m;
+    bool head = chunk == j->plan->chunks - 1;
+    struct exchanged x = pass_bytes(j, m, chunk, j->plan->chunks, 1, false);
+    double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
+    if (head) x.tensor += w->sampled ? logits : -4 * (double)sizeof(float);
+    for (int i = 0; i < m->tp; i++) {
+        int me = chunk_rank(w, chunk, dir, d, i), base = d / m->ep * m->ep;
+        for (int o = 0; o < m->tp; o++) {
+            double told = i == 0 ? share_of_wave(w, w->wave.order_bytes) : 0;
+            if (o != i)
+                traffic_add(t, TRAFFIC_TENSOR, me, chunk_rank(w, chunk, dir, d, o),
+                            w->part * (x.tensor + told));
+        }
+        for (int o = base; o < base + m->ep; o++)
+            if (o != d)
+                traffic_add(t, TRAFFIC_EXPERTS, me, chunk_rank(w, chunk, dir, o, i),
+                            w->part * x.expert);
+    }
+}
+
+static void add_journey(struct traffic *t, const struct traffic_job *j, bool sampled)
+{
+    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
+    int ways = j->plan->place == PLACE_MIRROR ? 2 : 1;
+    struct actor a;
+    actor_measure(&a, j->memory.settings, &m, j->memory.ops,
+                  settings_dims(j->memory.settings, j->memory.vocabulary), 0, false);
+    struct journey w = {j, &m, rollout_wave(&a), 1.0 / (m.dp * ways), sampled};
+    for (int d = 0; d < m.dp; d++)
+        for (int dir = 0; dir < ways; dir++) {
+            add_hops(t, &w, d, dir);
+            for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
+        }
+    actor_free(&a);
+}
+
+void traffic_prompt(struct traffic *t, const struct traffic_job *j)
+{
+    add_journey(t, j, false);
+}
+
+/* At the end every rank gets every token and its log-probability (rollout.c, gather), round a ring. */
+void traffic_sampled(struct traffic *t, const struct traffic_job *j)
+{
+    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
+    int ranks = m.dp * m.pp * m.tp;
+    add_journey(t, j, true);
+    double bytes = (double)(sizeof(int) + sizeof(float)) * (ranks - 1) / ranks;
+    for (int r = 0; ranks > 1 && r < ranks; r++)
+        traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
+}
