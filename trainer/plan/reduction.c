@@ -150,12 +150,13 @@ static void measure_slices(struct stage_job *s)
         struct optimizer o;
         optimizer_measure(&o, &s->actor, s->members, me);
         if (!s->slice) {
-            s->buckets = o.n_buckets;
+            s->buckets = o.buckets.n;
             s->slice = memory_take((size_t)(s->buckets * s->members), sizeof *s->slice,
                                    "slices of replicas");
         }
-        for (int b = 0; b < o.n_buckets; b++)
-            s->slice[b * s->members + me] = (double)o.bucket[b].mine_n;
+        for (int b = 0; b < o.buckets.n; b++)
+            s->slice[b * s->members + me] = (double)o.buckets.b[b].mine_n;
+        optimizer_free(&o);
     }
 }
 
@@ -197,19 +198,20 @@ static void add_stage(struct traffic *t, struct stage_job *s, int *on_nodes, int
     optimizer_measure(&o, &s->actor, s->members, 0);
     double real = (double)s->memory->ops->real_bytes;
     for (int b = 0; b < s->buckets; b++) {
-        int ep = o.bucket[b].experts ? s->mesh.ep : 1;
+        int ep = o.buckets.b[b].experts ? s->mesh.ep : 1;
         for (int e = 0; e < ep; e++) {
             group_fill(&g, t, s, b, e, ep);
             if (g.n == 1) continue;
             *on_nodes += add_bucket(t, &g, real, s->way, why);
             ++*all;
         }
-        add_tie(t, s, &o.bucket[b], s->slice + b * s->members);
+        add_tie(t, s, &o.buckets.b[b], s->slice + b * s->members);
     }
+    optimizer_free(&o);
     group_free(&g);
 }
 
-/* Gains of heads, of which every rank of tp has a part: a reduce-scatter and a gather of all of them (optimizer.c, parts_reduce). */
+/* Gains of heads, of which every rank of tp has a part: each sends all of its to all others (learn/reducing.c). */
 static void add_parts(struct traffic *t, const struct stage_job *s)
 {
     const struct mesh *m = &s->mesh;
@@ -226,7 +228,7 @@ static void add_parts(struct traffic *t, const struct stage_job *s)
             other.t = o;
             if (o != m->t)
                 traffic_add(t, TRAFFIC_TENSOR, member_rank(m, member), member_rank(&other, member),
-                            2 * n / m->tp * (double)sizeof(float));
+                            n * (double)sizeof(float));
         }
 }
 
