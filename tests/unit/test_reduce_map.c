@@ -1,0 +1,118 @@
+/* Which path a reduction takes, and why: counted by hand. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/reduce.h"
+
+enum { MIB = 1 << 18 }; /* floats */
+
+static const int one[8] = {5, 5, 5, 5, 5, 5, 5, 5}, pairs[8] = {0, 0, 1, 1, 2, 2, 3, 3},
+                 halves[8] = {1, 1, 1, 1, 0, 0, 0, 0}, single[8] = {0, 1, 2, 3, 4, 5, 6, 7},
+                 uneven[8] = {0, 0, 0, 1, 1, 1, 1, 1}, woven[8] = {0, 1, 2, 3, 0, 1, 2, 3},
+                 threes[6] = {0, 0, 0, 1, 1, 1};
+
+/* Four nodes of two send 1.5 arrays flat, and 1.25 arrive at one in the middle of a chain. Two nodes of two: one either way.
+ * Two of four: 2 flat, 1. */
+static const struct row {
+    const char *name;
+    int members;
+    const int *node;
+    int inner;
+    enum reduce_path path;
+    size_t n;
+    enum reduce_path right;
+    const char *why;
+} rows[] = {
+    {"no map", 8, NULL, 1, REDUCE_NODES, MIB, REDUCE_FLAT, "one node"},
+    {"one node", 8, one, 1, REDUCE_AUTO, 64 * MIB, REDUCE_FLAT, "one node"},
+    {"pairs", 8, pairs, 1, REDUCE_AUTO, 64 * MIB, REDUCE_NODES, "less crosses"},
+    {"pairs, inner 2", 8, pairs, 2, REDUCE_AUTO, 64 * MIB, REDUCE_NODES, "less crosses"},
+    {"pairs, flat", 8, pairs, 1, REDUCE_FLAT, 64 * MIB, REDUCE_FLAT, "asked for"},
+    {"two pairs", 4, pairs, 1, REDUCE_AUTO, 64 * MIB, REDUCE_FLAT, "busiest link"},
+    {"two pairs, asked for", 4, pairs, 1, REDUCE_NODES, 64 * MIB, REDUCE_NODES, "asked for"},
+    {"halves", 8, halves, 1, REDUCE_AUTO, 64 * MIB, REDUCE_NODES, "less crosses"},
+    {"halves, small", 8, halves, 1, REDUCE_AUTO, 1000, REDUCE_FLAT, "small"},
+    {"halves, filling", 8, halves, 1, REDUCE_AUTO, 65536, REDUCE_FLAT, "busiest link"},
+    {"single", 8, single, 1, REDUCE_AUTO, 64 * MIB, REDUCE_FLAT, "one member each"},
+    {"single, asked for", 8, single, 1, REDUCE_NODES, 64 * MIB, REDUCE_NODES, "asked for"},
+    {"single, inner 2", 8, single, 2, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "summed first"},
+    {"threes, inner 2", 6, threes, 2, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "summed first"},
+    {"uneven", 8, uneven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "unequal"},
+    {"woven", 8, woven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "not neighbours"},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static struct reduce_form form_of(const struct row *r, int me, enum reduce_wire wire)
+{
+    return (struct reduce_form){.members = r->members,
+                                .me = me,
+                                .inner = r->inner,
+                                .node = r->node,
+                                .path = r->path,
+                                .wire = wire};
+}
+
+START_TEST(path_and_reason)
+{
+    for (int i = 0; i < ROWS; i++) {
+        struct reduce_form f = form_of(&rows[i], 0, WIRE_FP32);
+        const char *why = "";
+        enum reduce_path path = reduce_choose(&f, rows[i].n, &why);
+        ck_assert_msg(path == rows[i].right && strstr(why, rows[i].why), "%s: path %d because %s",
+                      rows[i].name, (int)path, why);
+    }
+}
+END_TEST
+
+/* A member needs about one more array, up to two where it rounds, and keeps what it rounds: at most the array flat, a
+ * column by nodes. */
+START_TEST(room_is_one_array_or_two)
+{
+    for (int i = 0; i < ROWS; i++)
+        for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++) {
+            struct reduce_form f = form_of(&rows[i], 1, (enum reduce_wire)wire);
+            size_t n = 64 * MIB, each = n / (size_t)f.members, most = n + each + 100000;
+            if (wire != WIRE_FP32) most += n;
+            ck_assert_uint_le(reduce_scratch(&f, n), most);
+            ck_assert_uint_le(reduce_residual(&f, n), n);
+            if (wire == WIRE_FP32) ck_assert_uint_eq(reduce_residual(&f, n), 0);
+        }
+    struct reduce_form f = form_of(&rows[2], 3, WIRE_INT8);
+    ck_assert_uint_eq(reduce_residual(&f, 64 * MIB), 32 * MIB);
+}
+END_TEST
+
+/* Slices of a MiB on four nodes of two: flat each member sends six of eight slices; in the chain each sends a column (four
+ * slices) on, of which the last node returns: its members 0 and 1 four and two, because slices 6 and 7 are its own. */
+START_TEST(bytes_that_are_sent)
+{
+    static const size_t chain[8] = {4, 4, 4, 4, 4, 4, 4, 2};
+    size_t count[8];
+    for (int i = 0; i < 8; i++) count[i] = MIB;
+    for (int me = 0; me < 8; me++) {
+        struct reduce_form f = form_of(&rows[2], me, WIRE_FP32);
+        ck_assert_uint_eq(reduce_sends(&f, count), chain[me] << 20);
+        ck_assert_uint_eq(reduce_gather_sends(&f, count, 2), 3 << 19);
+        f.wire = WIRE_INT8;
+        ck_assert_uint_eq(reduce_sends(&f, count), (chain[me] << 20) * 132 / 512);
+        f.wire = WIRE_BF16, f.path = REDUCE_FLAT;
+        ck_assert_uint_eq(reduce_sends(&f, count), 3 << 20);
+        ck_assert_uint_eq(reduce_gather_sends(&f, count, 2), 6 << 19);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *tests[] = {path_and_reason, room_is_one_array_or_two, bytes_that_are_sent};
+    Suite *suite = suite_create("reduce_map");
+    TCase *tcase = tcase_create("reduce_map");
+    suite_add_tcase(suite, tcase);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

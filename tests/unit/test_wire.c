@@ -1,0 +1,207 @@
+/* How numbers cross between nodes, against rounding done in double precision: nearest, ties to even; and what error feedback
+ * promises. */
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/wire.h"
+#include "tests/support/plain_round.h"
+
+enum { MOST = 1000, CODED = 2 * MOST * 4 };
+
+/* Many magnitudes, both signs. */
+static float number(size_t i, int seed)
+{
+    unsigned h = (unsigned)i * 2654435761u + (unsigned)seed * 97u;
+    h ^= h >> 15, h *= 2246822519u, h ^= h >> 13;
+    float x = ldexpf((float)(h & 0xffffff), (int)(h >> 24) % 24 - 30);
+    return h & 1 ? x : -x;
+}
+
+static void numbers(float *x, size_t n, int seed)
+{
+    for (size_t i = 0; i < n; i++) x[i] = number(i, seed);
+}
+
+static const size_t sizes[] = {0, 1, 2, 127, 128, 129, 700, MOST};
+
+START_TEST(fp32_crosses_as_it_is)
+{
+    float x[MOST], y[MOST];
+    unsigned char coded[CODED];
+    numbers(x, MOST, 1);
+    wire_encode(WIRE_FP32, coded, x, NULL, MOST);
+    wire_decode(WIRE_FP32, y, coded, MOST);
+    ck_assert(memcmp(x, y, sizeof x) == 0 && wire_bytes(WIRE_FP32, MOST) == 4 * MOST);
+}
+END_TEST
+
+START_TEST(rounding_is_to_nearest)
+{
+    float x[MOST], y[MOST];
+    unsigned char coded[CODED];
+    for (int k = 0; k < 8; k++)
+        for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
+            size_t n = sizes[k];
+            numbers(x, n, k);
+            wire_encode((enum reduce_wire)w, coded, x, NULL, n);
+            wire_decode((enum reduce_wire)w, y, coded, n);
+            for (size_t i = 0; i < n; i++) {
+                float right = plain_round((enum reduce_wire)w, x, i, n);
+                ck_assert_msg(y[i] == right, "form %d, %zu: %g became %g, not %g", w, i,
+                              (double)x[i], (double)y[i], (double)right);
+            }
+        }
+}
+END_TEST
+
+/* The scale is 1, so halves are ties. bf16: 1 + 1/256 and 1 + 3/256 lie between two numbers. */
+START_TEST(ties_go_to_even)
+{
+    float x[] = {127, 0.5f, 1.5f, -2.5f, -3.5f, 126.5f}, right[] = {127, 0, 2, -2, -4, 126};
+    float z[] = {1 + 1.0f / 256, 1 + 3.0f / 256}, y[6];
+    unsigned char coded[64];
+    wire_encode(WIRE_INT8, coded, x, NULL, 6);
+    wire_decode(WIRE_INT8, y, coded, 6);
+    for (int i = 0; i < 6; i++) ck_assert_float_eq(y[i], right[i]);
+    wire_encode(WIRE_BF16, coded, z, NULL, 2);
+    wire_decode(WIRE_BF16, y, coded, 2);
+    ck_assert_float_eq(y[0], 1);
+    ck_assert_float_eq(y[1], 1 + 4.0f / 256);
+}
+END_TEST
+
+START_TEST(bytes_add_up)
+{
+    ck_assert_uint_eq(wire_bytes(WIRE_BF16, 1001), 2002);
+    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 128), 132);
+    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 129), 137);
+    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 0), 0);
+    for (int w = WIRE_FP32; w <= WIRE_INT8; w++)
+        for (size_t n = 0; n < 300; n++) {
+            enum reduce_wire form = (enum reduce_wire)w;
+            ck_assert_uint_eq(wire_bytes(form, 256 + n),
+                              wire_bytes(form, 256) + wire_bytes(form, n));
+            ck_assert_uint_ge(4 * wire_floats(form, n), wire_bytes(form, n));
+        }
+}
+END_TEST
+
+/* Nothing beyond its bytes is written. */
+START_TEST(nothing_else_is_touched)
+{
+    float x[MOST];
+    unsigned char coded[CODED];
+    numbers(x, MOST, 3);
+    for (int k = 0; k < 8; k++)
+        for (int w = WIRE_FP32; w <= WIRE_INT8; w++) {
+            memset(coded, 0xa5, sizeof coded);
+            wire_encode((enum reduce_wire)w, coded, x, NULL, sizes[k]);
+            for (size_t i = wire_bytes((enum reduce_wire)w, sizes[k]); i < sizeof coded; i++)
+                ck_assert_uint_eq(coded[i], 0xa5);
+        }
+}
+END_TEST
+
+/* What arrives and what is kept make up what was meant. */
+START_TEST(residual_is_what_was_lost)
+{
+    float x[MOST], y[MOST], kept[MOST] = {0}, before[MOST];
+    unsigned char coded[CODED];
+    for (int w = WIRE_BF16; w <= WIRE_INT8; w++)
+        for (int step = 0; step < 3; step++) {
+            numbers(x, MOST, step);
+            memcpy(before, kept, sizeof kept);
+            wire_encode((enum reduce_wire)w, coded, x, kept, MOST);
+            wire_decode((enum reduce_wire)w, y, coded, MOST);
+            for (size_t i = 0; i < MOST; i++)
+                ck_assert_float_eq(kept[i], (x[i] + before[i]) - y[i]);
+        }
+}
+END_TEST
+
+/* Steps send the same numbers; mean error of what arrived, in parts of the largest number. */
+static double mean_error(enum reduce_wire w, int steps, int feedback)
+{
+    float x[MOST], y[MOST], kept[MOST] = {0};
+    double sum[MOST] = {0}, worst = 0;
+    unsigned char coded[CODED];
+    for (size_t i = 0; i < MOST; i++) x[i] = 1.0f / (float)(i + 3);
+    for (int step = 0; step < steps; step++) {
+        wire_encode(w, coded, x, feedback ? kept : NULL, MOST);
+        wire_decode(w, y, coded, MOST);
+        for (size_t i = 0; i < MOST; i++) sum[i] += (double)y[i];
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        double error = fabs(sum[i] / steps - (double)x[i]) / (double)x[i / 128 * 128];
+        if (error > worst) worst = error;
+    }
+    return worst;
+}
+
+/* The error of the mean over n steps is one rounding / n: a half of 1/127 (int8), of 2^-8 (bf16). */
+START_TEST(feedback_makes_the_mean_right)
+{
+    static const double half[] = {0, 1.0 / 512, 0.5 / 127};
+    for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
+        double without = mean_error((enum reduce_wire)w, 1000, 0);
+        double with = mean_error((enum reduce_wire)w, 1000, 1);
+        ck_assert_msg(without > half[w] / 4, "form %d loses only %g", w, without);
+        ck_assert_msg(with < 2.5 * half[w] / 1000, "form %d: %g", w, with);
+    }
+}
+END_TEST
+
+START_TEST(what_is_not_finite_arrives_so)
+{
+    float x[200], y[200], kept[200] = {0};
+    unsigned char coded[1024];
+    numbers(x, 200, 5);
+    x[3] = NAN, x[150] = -INFINITY;
+    for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
+        wire_encode((enum reduce_wire)w, coded, x, kept, 200);
+        wire_decode((enum reduce_wire)w, y, coded, 200);
+        ck_assert(!isfinite(y[3]) && !isfinite(y[150]));
+        for (int i = 0; i < 200; i++) ck_assert(isfinite(kept[i]));
+    }
+    x[3] = x[150] = FLT_MAX; /* rounds up to infinity in bf16 */
+    memset(kept, 0, sizeof kept);
+    wire_encode(WIRE_BF16, coded, x, kept, 200);
+    ck_assert(isfinite(kept[3]));
+}
+END_TEST
+
+/* Too small for a scale: nothing arrives, all is kept. */
+START_TEST(the_smallest_numbers_wait)
+{
+    float x[3] = {190 * FLT_TRUE_MIN, 0, -FLT_TRUE_MIN}, y[3], kept[3] = {0};
+    unsigned char coded[16];
+    wire_encode(WIRE_INT8, coded, x, kept, 3);
+    wire_decode(WIRE_INT8, y, coded, 3);
+    for (int i = 0; i < 3; i++) ck_assert(y[i] == 0 && kept[i] == x[i]);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *tests[] = {fp32_crosses_as_it_is,
+                            rounding_is_to_nearest,
+                            ties_go_to_even,
+                            bytes_add_up,
+                            nothing_else_is_touched,
+                            residual_is_what_was_lost,
+                            feedback_makes_the_mean_right,
+                            what_is_not_finite_arrives_so,
+                            the_smallest_numbers_wait};
+    Suite *suite = suite_create("wire");
+    TCase *tcase = tcase_create("wire");
+    suite_add_tcase(suite, tcase);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
