@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/log.h"
 
 struct candidate {
     int dp, pp, ep, tp;
@@ -14,8 +15,9 @@ struct candidate {
     char *reason; /* NULL: it can be */
 };
 
-static const enum plan_kind KINDS[] = {PLAN_SERIAL, PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE,
-                                       PLAN_DUALPIPEV};
+/* auto last: it is shown where it beats the others. */
+static const enum plan_kind KINDS[] = {PLAN_SERIAL,   PLAN_1F1B,      PLAN_ZB1P,
+                                       PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_AUTO};
 enum { N_SCHEDULES = sizeof KINDS / sizeof *KINDS, BEST = 12 };
 
 static char *copy(const char *text)
@@ -27,11 +29,17 @@ static char *copy(const char *text)
 
 /* ---- one ---- */
 
+static bool fits(const struct recipe *r, const struct memory *m)
+{
+    double have = r->cluster.top.memory_gib * 0x1p30;
+    return have <= 0 || (double)m->total <= have;
+}
+
 static void judge_memory(const struct recipe *r, struct candidate *c)
 {
     char text[160];
     double have = r->cluster.top.memory_gib * 0x1p30, want = (double)c->memory.total;
-    if (have <= 0 || want <= have) return;
+    if (fits(r, &c->memory)) return;
     int most = ARENA_PARAMETERS;
     for (int k = 0; k < ARENA_KINDS; k++)
         if (c->memory.of[k] > c->memory.of[most]) most = k;
@@ -41,8 +49,24 @@ static void judge_memory(const struct recipe *r, struct candidate *c)
     c->reason = copy(text);
 }
 
-static void estimate(const struct recipe *r, const struct settings *s, struct candidate *c)
+/* Where chunks are placed, as training settles it (trainer/run.c): what a device's memory does not hold is left out. */
+static void place_searched(const struct recipe *r, struct settings *s)
 {
+    bool can[PLACES];
+    for (int place = 0; place < PLACES; place++) {
+        can[place] = schedule_can(s, (enum plan_place)place);
+        s->auto_place = place;
+        if (!can[place]) continue;
+        struct memory m = recipe_memory(r, s);
+        can[place] = fits(r, &m);
+    }
+    s->auto_place = PLACE_LINE;
+    schedule_choose(s, &r->dims, can);
+}
+
+static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
+{
+    if (c->kind == PLAN_AUTO) place_searched(r, s);
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);
     struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
@@ -130,15 +154,29 @@ struct candidates {
     int n;
 };
 
+/* The last one tried, a searched plan, is dropped unless it is faster than every named one of its mesh. */
+static void keep_if_faster(struct candidates *all, int first)
+{
+    const struct candidate *found = &all->at[all->n - 1];
+    bool faster = !found->reason;
+    for (int i = first; i < all->n - 1; i++)
+        if (!all->at[i].reason && all->at[i].time.step <= 1.001 * found->time.step) faster = false;
+    if (faster) return;
+    free(found->reason);
+    all->n--;
+}
+
 static void try_schedules(const struct recipe *r, int ranks, struct layout l,
                           struct candidates *all)
 {
+    int first = all->n;
     for (int k = 0; k < N_SCHEDULES; k++) {
         l.kind = KINDS[k];
         if ((l.pp == 1) != (l.kind == PLAN_SERIAL)) continue;
         all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
         SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
         try(r, ranks, l, &all->at[all->n++]);
+        if (l.kind == PLAN_AUTO) keep_if_faster(all, first);
     }
 }
 
@@ -155,10 +193,12 @@ void propose(const struct recipe *r, int ranks)
 {
     struct candidates all = {0};
     struct layout l = {0};
+    log_set(LOG_QUIET, 0); /* what the search says of every mesh */
     for (l.tp = 1; l.tp <= r->cluster.top.devices && l.tp <= r->dims.Hkv; l.tp++)
         for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
             if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
                 try_experts(r, ranks, l, &all);
+    log_set(LOG_INFO, 0);
     if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);
     print_all(all.at, all.n);
     for (int i = 0; i < all.n; i++) free(all.at[i].reason);
