@@ -154,6 +154,61 @@ START_TEST(measured)
 }
 END_TEST
 
+/* A hostfile beside a recipe: where ranks are and what crosses, without a time; as JSON for programs. */
+START_TEST(hosts)
+{
+    char path[] = "/tmp/duet-hosts-XXXXXX", line[256];
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    FILE *f = fdopen(fd, "w");
+    fputs("h1 slots=2\nh2 slots=2\n", f);
+    fclose(f);
+    snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s", path);
+    expect(line, EXIT_DONE, "\n  h2                        2-3      1.0.0 1.1.0\n");
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, each inside one host"));
+    ck_assert_ptr_nonnull(strstr(said, "1 groups of 4, 1 of them across hosts"));
+    ck_assert_ptr_nonnull(strstr(said, "a sampled token, bytes"));
+    ck_assert_ptr_nonnull(strstr(said, "\n  nodes    int8 "));
+    ck_assert_ptr_null(strstr(said, "tokens/s"));
+    strcat(line, " --format json");
+    expect(line, EXIT_DONE, "\"stage messages\": [");
+    snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --ranks 8", path);
+    expect(line, EXIT_USER, "--ranks 8, but its 2 hosts have 4 slots");
+    snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --propose", path);
+    expect(line, EXIT_USER, "need --cluster FILE beside");
+    snprintf(line, sizeof line,
+             "launch/recipes/countdown.yaml --hostfile %s --cluster launch/clusters/h100.yaml",
+             path);
+    expect(line, EXIT_DONE, "gather, ms");
+    snprintf(line, sizeof line,
+             "launch/recipes/countdown.yaml --hostfile %s --cluster launch/clusters/laptop.yaml",
+             path);
+    expect(line, EXIT_USER, "nodes 2: give between");
+    unlink(path);
+}
+END_TEST
+
+/* What is searched for is predicted itself: never slower than the named plan of the same mesh. */
+START_TEST(searched)
+{
+    double step[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        char line[256];
+        snprintf(line, sizeof line,
+                 "launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --set "
+                 "schedule=%s --set model.layers=7 --phase cold_start",
+                 i ? "auto" : "dualpipe");
+        expect(line, EXIT_DONE, i ? "; auto on a mesh 1 x 2" : "; dualpipe on a mesh 1 x 2");
+        const char *at = strstr(said, "\nstep ");
+        at = at ? strstr(at + 1, "\nstep ") : NULL;
+        ck_assert_ptr_nonnull(at);
+        step[i] = strtod(at + 6, NULL);
+    }
+    ck_assert_double_gt(step[1], 0);
+    ck_assert_double_le(step[1], 1.005 * step[0]);
+}
+END_TEST
+
 START_TEST(refused_recipe)
 {
     expect("launch/recipes/countdown.yaml --stages 4", EXIT_USER, "draw a schedule without a");
@@ -190,6 +245,7 @@ int main(void)
 {
     Suite *s = suite_create("plan command");
     TCase *t = tcase_create("command");
+    tcase_set_timeout(t, 60);
     tcase_add_test(t, text);
     tcase_add_test(t, json);
     tcase_add_test(t, pictures);
@@ -198,6 +254,8 @@ int main(void)
     tcase_add_test(t, recipe);
     tcase_add_test(t, proposals);
     tcase_add_test(t, experts);
+    tcase_add_test(t, hosts);
+    tcase_add_test(t, searched);
     tcase_add_test(t, measured);
     tcase_add_test(t, refused_recipe);
     tcase_add_test(t, refused);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/learn/bucket.h"
 #include "trainer/plan/hosts.h"
 #include "trainer/plan/reduction.h"
 
@@ -232,26 +233,66 @@ START_TEST(experts)
 END_TEST
 
 /* Two nodes of two replicas: flat each node sends its members' sums of the other's slices, 2 n / 2; over nodes n goes from the first to the
- * second, and the first's half comes back. A slice of weights crosses once. */
+ * second, and the first's half comes back. A slice of weights crosses once. One bucket, so that slices are halves. */
 START_TEST(paths)
 {
+    static const double wire[] = {4, 2, 1 + 4.0 / 128};
     struct small s;
-    int all;
-    const char *why = "";
     small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "bf16", 1}, 2);
+    s.settings.reduction.bucket_mib = 64;
     double n = weights(&s);
     for (int i = 0; i < REDUCTION_WAYS; i++) {
         struct traffic t;
+        bool nodes = REDUCTION_WAY[i].path == REDUCE_NODES;
+        double w = wire[REDUCTION_WAY[i].wire];
         traffic_new(&t, 2, s.host);
-        int nodes = reduction_add_as(&t, &s.job.memory, &REDUCTION_WAY[i], &all, &why);
-        double w = REDUCTION_WAY[i].wire, gradients = i == 0 ? 2 * n * 4 : 1.5 * n * w;
-        ck_assert_int_eq(nodes, i == 0 ? 0 : all);
-        close_to(traffic_between(&t, TRAFFIC_REDUCE), gradients, 0.01);
-        close_to(traffic_between(&t, TRAFFIC_GATHER), i == 0 ? 2 * n * 2 : n * 2, 0.01);
-        if (i > 0) close_to(traffic_at(&t, TRAFFIC_REDUCE, 0, 1), n * w, 1e-12);
+        struct reduction_paths p = reduction_add(&t, &s.job.memory, REDUCTION_WAY[i]);
+        ck_assert_int_eq(p.nodes, nodes ? p.all : 0);
+        close_to(traffic_between(&t, TRAFFIC_REDUCE), (nodes ? 1.5 : 2) * n * w, 0.01);
+        close_to(traffic_between(&t, TRAFFIC_GATHER), (nodes ? 1 : 2) * n * 2, 0.01);
+        if (nodes) close_to(traffic_at(&t, TRAFFIC_REDUCE, 0, 1), n * w, 1e-3);
         traffic_free(&t);
     }
     small_free(&s);
+}
+END_TEST
+
+/* What each member says it sends to other nodes (comm/reduce.h), slice by slice, is what the planner adds up: four nodes of two, and two of
+ * three, whose columns and slices do not fall together. */
+START_TEST(paths_are_the_code)
+{
+    const struct {
+        int replicas, slots;
+    } groups[] = {{8, 2}, {6, 3}, {4, 1}, {5, 3}};
+    for (int c = 0; c < 4 * REDUCTION_WAYS; c++) {
+        int R = groups[c / REDUCTION_WAYS].replicas;
+        struct reduction_way way = REDUCTION_WAY[c % REDUCTION_WAYS];
+        struct small s;
+        struct bucket_list l;
+        struct actor a;
+        small_new(&s, (struct wish){"", R, 1, 1, 1, "serial", "bf16", 1},
+                  groups[c / REDUCTION_WAYS].slots);
+        struct mesh m = memory_mesh(&s.settings, (struct mesh_at){0});
+        actor_measure(&a, &s.settings, &m, s.job.memory.ops, settings_dims(&s.settings, V), 1,
+                      false);
+        buckets_make(&l, &a);
+        double sums = 0, gathers = 0;
+        for (int i = 0; i < l.n; i++)
+            for (int me = 0; me < R; me++) {
+                size_t count[8], offset[8];
+                struct reduce_form f = {R, me, 1, s.host, way.path, way.wire};
+                l.b[i].count = count, l.b[i].offset = offset;
+                bucket_cut(&l.b[i], R, me);
+                sums += (double)reduce_sends(&f, count);
+                gathers += (double)reduce_gather_sends(&f, count, 2);
+            }
+        reduction_add(&s.t, &s.job.memory, way);
+        close_to(traffic_between(&s.t, TRAFFIC_REDUCE), sums, 1e-12);
+        close_to(traffic_between(&s.t, TRAFFIC_GATHER), gathers, 1e-12);
+        buckets_free(&l);
+        actor_free(&a);
+        small_free(&s);
+    }
 }
 END_TEST
 
@@ -260,20 +301,15 @@ START_TEST(reduction_seconds)
 {
     struct small s;
     struct cluster c;
-    struct traffic t;
     const int slots[4] = {1, 1, 1, 1};
-    const char *why;
-    int all;
     cluster_defaults(&c);
     c.between = (struct link_knobs){.gbs = 1, .us = 10};
     small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
     double n = weights(&s);
-    traffic_new(&t, 4, s.host);
-    reduction_add_as(&t, &s.job.memory, &REDUCTION_WAY[0], &all, &why);
-    struct reduction_time time = reduction_time(&t, &c, slots, &REDUCTION_WAY[0]);
+    reduction_add(&s.t, &s.job.memory, REDUCTION_WAY[0]);
+    struct reduction_time time = reduction_time(&s.t, &c, slots, REDUCTION_WAY[0]);
     close_to(time.reduce, 0.75 * n * 4e-9 + 10e-6, 0.01);
     close_to(time.gather, 0.75 * n * 4e-9 + 10e-6, 0.01);
-    traffic_free(&t);
     small_free(&s);
     cluster_free(&c);
 }
@@ -312,6 +348,7 @@ int main(void)
     tcase_add_test(t, tensor);
     tcase_add_test(t, experts);
     tcase_add_test(t, paths);
+    tcase_add_test(t, paths_are_the_code);
     tcase_add_test(t, reduction_seconds);
     tcase_add_test(t, token);
     suite_add_tcase(s, t);

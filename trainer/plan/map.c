@@ -205,16 +205,16 @@ static void print_rollout(const struct map *m)
 
 /* ---- paths of the reductions ---- */
 
-static void print_way(const struct map *m, const struct reduction_way *way)
+static void print_way(const struct map *m, struct reduction_way way)
 {
+    static const char *const path[] = {"as it is", "flat", "nodes"}, *const wire[] = {
+                                                                         "fp32", "bf16", "int8"};
     struct traffic t;
-    const char *why = "";
-    int all;
     traffic_new(&t, m->r->hosts.n, m->host);
-    int on_nodes = reduction_add_as(&t, &m->job.memory, way, &all, &why);
-    printf("  %-20s", way->name);
-    if (way->nodes && on_nodes == 0) {
-        printf(" not here: %s\n", why);
+    struct reduction_paths p = reduction_add(&t, &m->job.memory, way);
+    printf("  %-8s %-11s", path[way.path], wire[way.wire]);
+    if (way.path == REDUCE_NODES && p.nodes == 0) {
+        printf(" not here: %s\n", p.why);
     } else {
         printf(" %13.6g %13.6g %13.6g", traffic_between(&t, TRAFFIC_REDUCE) * 1e-6,
                traffic_between(&t, TRAFFIC_GATHER) * 1e-6,
@@ -223,7 +223,8 @@ static void print_way(const struct map *m, const struct reduction_way *way)
             struct reduction_time s = reduction_time(&t, &m->r->cluster, m->slots, way);
             printf(" %10.4g %10.4g", 1e3 * s.reduce, 1e3 * s.gather);
         }
-        if (way->nodes && on_nodes < all) printf("  (%d of %d sums; %s)", on_nodes, all, why);
+        if (way.path != REDUCE_FLAT && p.nodes < p.all)
+            printf("  (%d of %d sums over nodes: %s)", p.nodes, p.all, p.why);
         printf("\n");
     }
     traffic_free(&t);
@@ -234,7 +235,8 @@ static void print_ways(const struct map *m)
     if (m->mesh.dp * m->mesh.replica_inner == 1) return;
     printf("\n%-22s %13s %13s %13s%s\n", "sums and gathers, MB", "gradients", "weights",
            "a host sends", m->r->timed ? "   sums, ms  gather, ms" : "");
-    for (int i = 0; i < REDUCTION_WAYS; i++) print_way(m, &REDUCTION_WAY[i]);
+    print_way(m, reduction_way(&m->r->settings));
+    for (int i = 0; i < REDUCTION_WAYS; i++) print_way(m, REDUCTION_WAY[i]);
 }
 
 void map_print(const struct recipe *r, const struct layout *l)

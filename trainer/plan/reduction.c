@@ -2,136 +2,154 @@
 
 #include <stdlib.h>
 #include "comm/base/memory.h"
+#include "trainer/learn/bucket.h"
 
 const struct reduction_way REDUCTION_WAY[REDUCTION_WAYS] = {
-    {"flat, fp32", false, 4},
-    {"nodes, fp32", true, 4},
-    {"nodes, bf16", true, 2},
-    {"nodes, int8", true, 1 + 4.0 / 128},
-};
+    {REDUCE_FLAT, WIRE_FP32},  {REDUCE_FLAT, WIRE_BF16},  {REDUCE_FLAT, WIRE_INT8},
+    {REDUCE_NODES, WIRE_FP32}, {REDUCE_NODES, WIRE_BF16}, {REDUCE_NODES, WIRE_INT8}};
+
+struct reduction_way reduction_way(const struct settings *s)
+{
+    return (struct reduction_way){(enum reduce_path)s->reduction.path,
+                                  (enum reduce_wire)s->reduction.wire};
+}
 
 /* ---- a replica group ---- */
 
-/* Members in the order of sums (comm/mesh.h), and where they are. */
+/* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. */
 struct group {
-    int n, inner;
+    struct reduce_form form;
     int *rank, *host;
-    double *slice; /* floats of a bucket that each owns */
+    size_t *count, *offset;
 };
 
 static void group_new(struct group *g, int most)
 {
-    *g = (struct group){0};
-    g->rank = memory_take(2 * (size_t)most, sizeof *g->rank, "a replica group");
+    size_t n = (size_t)most;
+    *g = (struct group){.rank = memory_take(2 * n, sizeof *g->rank, "a replica group"),
+                        .count = memory_take(2 * n, sizeof *g->count, "a replica group")};
     g->host = g->rank + most;
-    g->slice = memory_take((size_t)most, sizeof *g->slice, "a replica group");
+    g->offset = g->count + most;
 }
 
 static void group_free(struct group *g)
 {
     free(g->rank);
-    free(g->slice);
+    free(g->count);
 }
 
-/* Nodes of so many members each, neighbours in the group and whole runs: what the path over nodes wants. */
-struct map {
-    int nodes, each; /* each 0: not so, and why */
-    const char *why;
-};
-
-static struct map map_of(const struct group *g)
+static size_t floats_of(const struct group *g)
 {
-    int each = 1, nodes = 1;
-    while (each < g->n && g->host[each] == g->host[0]) each++;
-    if (each == g->n) return (struct map){1, 0, "all replicas are on one host"};
-    if (g->n % each) return (struct map){0, 0, "hosts have different numbers of replicas"};
-    if (each % g->inner) return (struct map){0, 0, "the two ends of a pipeline are on two hosts"};
-    for (int i = each; i < g->n; i++) {
-        nodes += i % each == 0;
-        if (g->host[i] != g->host[i / each * each])
-            return (struct map){0, 0, "replicas of a host are not neighbours in the group"};
-    }
-    for (int a = 0; a < nodes; a++)
-        for (int b = 0; b < a; b++)
-            if (g->host[a * each] == g->host[b * each])
-                return (struct map){0, 0, "replicas of a host are not neighbours in the group"};
-    return (struct map){nodes, each, ""};
+    size_t n = 0;
+    for (int i = 0; i < g->form.members; i++) n += g->count[i];
+    return n;
+}
+
+/* Members of a node, on the path over nodes: as many on each. */
+static int each_of(const struct group *g)
+{
+    int each = 0;
+    while (each < g->form.members && g->host[each] == g->host[0]) each++;
+    return each;
 }
 
 /* ---- paths ---- */
 
-static void add_flat(struct traffic *t, const struct group *g, double real)
+/* Rounded where it crosses. */
+static void add(struct traffic *t, const struct group *g, enum traffic_kind k, int from, int to,
+                size_t floats)
 {
-    for (int i = 0; i < g->n; i++)
-        for (int owner = 0; owner < g->n; owner++) {
-            if (i == owner) continue;
-            traffic_add(t, TRAFFIC_REDUCE, g->rank[i], g->rank[owner],
-                        g->slice[owner] * (double)sizeof(float));
-            traffic_add(t, TRAFFIC_GATHER, g->rank[owner], g->rank[i], g->slice[owner] * real);
+    bool crosses = g->host[from] != g->host[to];
+    if (from != to && floats > 0)
+        traffic_add(t, k, g->rank[from], g->rank[to],
+                    (double)wire_bytes(crosses ? g->form.wire : WIRE_FP32, floats));
+}
+
+static void add_flat(struct traffic *t, const struct group *g)
+{
+    for (int i = 0; i < g->form.members; i++)
+        for (int owner = 0; owner < g->form.members; owner++)
+            add(t, g, TRAFFIC_REDUCE, i, owner, g->count[owner]);
+}
+
+/* Columns, one a member of a node: where they begin and end (comm/reduce_nodes.c). */
+struct column {
+    size_t lo, hi;
+};
+
+static struct column column_of(size_t n, int each, int j)
+{
+    size_t length = (n + (size_t)each - 1) / (size_t)each;
+    length = (length + WIRE_BLOCK - 1) / WIRE_BLOCK * WIRE_BLOCK;
+    size_t lo = length * (size_t)j, hi = lo + length;
+    return (struct column){lo < n ? lo : n, hi < n ? hi : n};
+}
+
+/* Of the last node's column the parts of slices go to their owners. */
+static void add_parts_of_column(struct traffic *t, const struct group *g, int from, struct column c)
+{
+    for (int owner = 0; owner < g->form.members; owner++) {
+        size_t lo = g->offset[owner], hi = lo + g->count[owner];
+        if (lo < c.lo) lo = c.lo;
+        if (hi > c.hi) hi = c.hi;
+        if (lo < hi) add(t, g, TRAFFIC_REDUCE, from, owner, hi - lo);
+    }
+}
+
+/* Columns inside each node, all to all; a column's running sum from node to node; from the last one to the owners. */
+static void add_chain(struct traffic *t, const struct group *g)
+{
+    int each = each_of(g), members = g->form.members;
+    size_t n = floats_of(g);
+    for (int i = 0; i < members; i++) {
+        struct column mine = column_of(n, each, i % each);
+        for (int o = i - i % each; o < i - i % each + each; o++) {
+            struct column c = column_of(n, each, o % each);
+            add(t, g, TRAFFIC_REDUCE, i, o, c.hi - c.lo);
         }
-}
-
-/* Columns inside each node, all to all; then, column by column, from node to node. */
-static void add_chain(struct traffic *t, const struct group *g, struct map m, double wire)
-{
-    double n = 0;
-    for (int i = 0; i < g->n; i++) n += g->slice[i];
-    for (int i = 0; i < g->n; i++) {
-        int first = i / m.each * m.each;
-        for (int o = first; o < first + m.each; o++)
-            if (o != i)
-                traffic_add(t, TRAFFIC_REDUCE, g->rank[i], g->rank[o],
-                            n / m.each * (double)sizeof(float));
-        if (i + m.each < g->n)
-            traffic_add(t, TRAFFIC_REDUCE, g->rank[i], g->rank[i + m.each], n / m.each * wire);
+        if (i + each < members)
+            add(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
+        else
+            add_parts_of_column(t, g, i, mine);
     }
 }
 
-/* Of the finished sums an owner's slice comes from the last node; there it may lie in several columns, of which the first stands for
- * all. A slice of weights goes to one member of each other node, and from there to the rest of it. */
-static void add_slices(struct traffic *t, const struct group *g, struct map m, double wire,
-                       double real)
+/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of it. What a gather takes is told
+ * by what it sends. */
+static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real)
 {
-    for (int owner = 0; owner < g->n; owner++) {
-        int last = g->n - m.each + owner % m.each, home = owner / m.each;
-        if (home < m.nodes - 1)
-            traffic_add(t, TRAFFIC_REDUCE, g->rank[last], g->rank[owner], g->slice[owner] * wire);
-        for (int node = 0; node < m.nodes; node++) {
-            int to = node * m.each + owner % m.each;
-            if (node != home)
-                traffic_add(t, TRAFFIC_GATHER, g->rank[owner], g->rank[to], g->slice[owner] * real);
-            for (int o = node * m.each; o < (node + 1) * m.each; o++)
-                if (o != to)
-                    traffic_add(t, TRAFFIC_GATHER, g->rank[to], g->rank[o], g->slice[owner] * real);
-        }
+    int members = g->form.members, each = each_of(g);
+    struct reduce_form form = g->form;
+    double bytes = (double)(g->count[owner] * real);
+    form.me = owner;
+    bool nodes = (double)reduce_gather_sends(&form, g->count, real) < bytes * (members - each);
+    for (int i = 0; i < members; i++) {
+        int over = nodes && g->host[i] != g->host[owner] ? i - i % each + owner % each : owner;
+        if (over == i) over = owner;
+        if (i != owner) traffic_add(t, TRAFFIC_GATHER, g->rank[over], g->rank[i], bytes);
     }
 }
 
-/* One bucket; true: on the path over nodes. */
-static bool add_bucket(struct traffic *t, const struct group *g, double real,
-                       const struct reduction_way *way, const char **why)
+static void add_bucket(struct traffic *t, const struct group *g, size_t real,
+                       struct reduction_paths *paths)
 {
-    struct map m = map_of(g);
-    if (m.each == 0) *why = m.why;
-    if (!way->nodes || m.each == 0) {
-        add_flat(t, g, real);
-        return false;
-    }
-    add_chain(t, g, m, way->wire);
-    add_slices(t, g, m, way->wire, real);
-    return true;
+    const char *why;
+    bool nodes = reduce_choose(&g->form, floats_of(g), &why) == REDUCE_NODES;
+    (nodes ? add_chain : add_flat)(t, g);
+    for (int owner = 0; owner < g->form.members; owner++) add_gather(t, g, owner, real);
+    paths->all++;
+    paths->nodes += nodes;
+    if (!nodes) paths->why = why;
 }
 
 /* ---- the groups of a stage ---- */
 
 struct stage_job {
     const struct memory_job *memory;
-    const struct reduction_way *way;
+    struct reduction_way way;
     struct mesh mesh; /* d 0, and the stage's p and t */
-    struct actor actor;
-    int members;   /* of the dense weights */
-    double *slice; /* [bucket][member] */
-    int buckets;
+    int members;      /* replicas of the dense weights */
+    struct reduction_paths *paths;
 };
 
 /* Rank of a member of the replica group of dense weights. */
@@ -143,122 +161,88 @@ static int member_rank(const struct mesh *m, int member)
     return mesh_rank_at(m, (struct mesh_at){d, p, m->t});
 }
 
-/* By the optimizer's own layout, as each member makes it. */
-static void measure_slices(struct stage_job *s)
-{
-    for (int me = 0; me < s->members; me++) {
-        struct optimizer o;
-        optimizer_measure(&o, &s->actor, s->members, me);
-        if (!s->slice) {
-            s->buckets = o.buckets.n;
-            s->slice = memory_take((size_t)(s->buckets * s->members), sizeof *s->slice,
-                                   "slices of replicas");
-        }
-        for (int b = 0; b < o.buckets.n; b++)
-            s->slice[b * s->members + me] = (double)o.buckets.b[b].mine_n;
-        optimizer_free(&o);
-    }
-}
-
-/* Members of the group that holds share e of the experts; of all weights with ep 1. */
+/* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices. */
 static void group_fill(struct group *g, const struct traffic *t, const struct stage_job *s,
-                       int bucket, int e, int ep)
+                       struct bucket *b, int e, int ep)
 {
     const struct mesh *m = &s->mesh;
-    g->n = 0;
-    g->inner = m->replica_inner;
+    int n = 0;
     for (int i = 0; i < s->members; i++) {
-        if (i / g->inner % ep != e) continue;
-        g->rank[g->n] = member_rank(m, i);
-        g->host[g->n] = t->host[g->rank[g->n]];
-        g->slice[g->n++] = s->slice[bucket * s->members + i];
+        if (i / m->replica_inner % ep != e) continue;
+        g->rank[n] = member_rank(m, i);
+        g->host[n] = t->host[g->rank[n]];
+        n++;
     }
+    g->form = (struct reduce_form){.members = n,
+                                   .inner = m->replica_inner,
+                                   .node = g->host,
+                                   .path = s->way.path,
+                                   .wire = s->way.wire};
+    b->count = g->count, b->offset = g->offset;
+    bucket_cut(b, n, 0);
 }
 
 /* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline (optimizer.c, tie_exchange). */
-static void add_tie(struct traffic *t, const struct stage_job *s, const struct bucket *b,
-                    const double *slice)
+static void add_tie(struct traffic *t, const struct stage_job *s, const struct group *g)
 {
     const struct mesh *m = &s->mesh;
-    if (b->tie != TIE_REMOTE) return;
     for (int i = 0; i < s->members; i++) {
-        int d = i / m->replica_inner, there = m->p == 0 ? m->pp - 1 : 0;
-        traffic_add(t, TRAFFIC_REDUCE, member_rank(m, i),
-                    mesh_rank_at(m, (struct mesh_at){d, there, m->t}),
-                    slice[i] * (double)sizeof(float));
+        struct mesh_at at = mesh_coords(m, g->rank[i]);
+        at.p = at.p == 0 ? m->pp - 1 : 0;
+        traffic_add(t, TRAFFIC_REDUCE, g->rank[i], mesh_rank_at(m, at),
+                    (double)(g->count[i] * sizeof(float)));
     }
 }
 
-static void add_stage(struct traffic *t, struct stage_job *s, int *on_nodes, int *all,
-                      const char **why)
+/* Gains of heads, of which every rank of tp has a part: from all to all before anything else is added (reducing.c). */
+static void add_parts(struct traffic *t, const struct stage_job *s, const struct bucket *b)
+{
+    struct mesh other = s->mesh;
+    for (int i = 0; b->parts > 0 && i < s->members; i++)
+        for (other.t = 0; other.t < s->mesh.tp; other.t++)
+            if (other.t != s->mesh.t)
+                traffic_add(t, TRAFFIC_TENSOR, member_rank(&s->mesh, i), member_rank(&other, i),
+                            (double)(b->parts * sizeof(float)));
+}
+
+static void add_stage(struct traffic *t, const struct stage_job *s, struct actor *a)
 {
     struct group g;
-    struct optimizer o;
+    struct bucket_list l;
     group_new(&g, s->members);
-    optimizer_measure(&o, &s->actor, s->members, 0);
-    double real = (double)s->memory->ops->real_bytes;
-    for (int b = 0; b < s->buckets; b++) {
-        int ep = o.buckets.b[b].experts ? s->mesh.ep : 1;
+    buckets_make(&l, a);
+    for (int i = 0; i < l.n; i++) {
+        struct bucket *b = &l.b[i];
+        int ep = b->experts ? s->mesh.ep : 1;
         for (int e = 0; e < ep; e++) {
             group_fill(&g, t, s, b, e, ep);
-            if (g.n == 1) continue;
-            *on_nodes += add_bucket(t, &g, real, s->way, why);
-            ++*all;
+            if (g.form.members > 1) add_bucket(t, &g, s->memory->ops->real_bytes, s->paths);
         }
-        add_tie(t, s, &o.buckets.b[b], s->slice + b * s->members);
+        if (b->tie == TIE_REMOTE) add_tie(t, s, &g);
+        add_parts(t, s, b);
     }
-    optimizer_free(&o);
+    buckets_free(&l);
     group_free(&g);
 }
 
-/* Gains of heads, of which every rank of tp has a part: each sends all of its to all others (learn/reducing.c). */
-static void add_parts(struct traffic *t, const struct stage_job *s)
+struct reduction_paths reduction_add(struct traffic *t, const struct memory_job *j,
+                                     struct reduction_way way)
 {
-    const struct mesh *m = &s->mesh;
-    double n = 0;
-    for (int k = 0; k < s->actor.n_local; k++) {
-        const struct local *l = &s->actor.local[k];
-        for (int i = 0; i < l->params.n; i++)
-            if (l->params.p[i].cut == CUT_NONE_PART)
-                n += (double)l->params.p[i].n * (l->dir < 0 ? s->actor.sums : 1);
-    }
-    for (int member = 0; member < s->members; member++)
-        for (int o = 0; o < m->tp; o++) {
-            struct mesh other = *m;
-            other.t = o;
-            if (o != m->t)
-                traffic_add(t, TRAFFIC_TENSOR, member_rank(m, member), member_rank(&other, member),
-                            n * (double)sizeof(float));
-        }
-}
-
-int reduction_add_as(struct traffic *t, const struct memory_job *j, const struct reduction_way *way,
-                     int *all, const char **why)
-{
+    struct reduction_paths paths = {0, 0, ""};
     struct mesh whole = memory_mesh(j->settings, (struct mesh_at){0});
-    int stages = whole.replica_inner == 2 ? whole.pp / 2 : whole.pp, on_nodes = 0;
-    *all = 0;
-    *why = "";
+    int stages = whole.replica_inner == 2 ? whole.pp / 2 : whole.pp;
     for (int i = 0; i < stages * whole.tp; i++) {
         struct mesh_at at = {0, i / whole.tp, i % whole.tp};
-        struct stage_job s = {.memory = j, .way = way, .mesh = memory_mesh(j->settings, at)};
+        struct stage_job s = {
+            .memory = j, .way = way, .mesh = memory_mesh(j->settings, at), .paths = &paths};
+        struct actor a;
         s.members = whole.dp * whole.replica_inner;
-        actor_measure(&s.actor, j->settings, &s.mesh, j->ops,
-                      settings_dims(j->settings, j->vocabulary), 1, false);
-        measure_slices(&s);
-        add_stage(t, &s, &on_nodes, all, why);
-        add_parts(t, &s);
-        free(s.slice);
-        actor_free(&s.actor);
+        actor_measure(&a, j->settings, &s.mesh, j->ops, settings_dims(j->settings, j->vocabulary),
+                      1, false);
+        add_stage(t, &s, &a);
+        actor_free(&a);
     }
-    return on_nodes;
-}
-
-void reduction_add(struct traffic *t, const struct memory_job *j)
-{
-    const char *why;
-    int all;
-    reduction_add_as(t, j, &REDUCTION_WAY[REDUCTION_FLAT], &all, &why);
+    return paths;
 }
 
 /* ---- time ---- */
@@ -279,9 +263,9 @@ static double busiest(const struct traffic *t, enum traffic_kind k, const struct
 }
 
 struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
-                                     const int *slots, const struct reduction_way *way)
+                                     const int *slots, struct reduction_way way)
 {
-    const double piece = 0x1p20; /* how much of a column travels at once */
+    const double piece = 0x1p20; /* at most so much of a column travels at once */
     struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c, slots),
                                busiest(t, TRAFFIC_GATHER, c, slots)};
     int busy = 0;
@@ -291,7 +275,7 @@ struct reduction_time reduction_time(const struct traffic *t, const struct clust
         busy += out > 0;
         most = out > most ? out : most;
     }
-    if (way->nodes && busy > 2) /* the first piece has to come to the last node */
+    if (way.path == REDUCE_NODES && busy > 2) /* the first piece has to come to the last node */
         s.reduce += (busy - 2) * cluster_send(c, false, most < piece ? most : piece);
     return s;
 }

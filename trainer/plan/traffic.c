@@ -191,7 +191,7 @@ void traffic_step(struct traffic *t, const struct traffic_job *j)
         for (int i = 0; i < j->forwards; i++) add_plan(t, j, &m, &only);
         plan_free(&only);
     }
-    reduction_add(t, &j->memory);
+    reduction_add(t, &j->memory, reduction_way(j->memory.settings));
     add_sums(t, j, &m);
 }
 
