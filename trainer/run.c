@@ -1,6 +1,7 @@
 /* Putting a run together, saving it and taking it up again. */
 #include "trainer/run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference,
               memory_limit(w));
     optimizer_new(&r->optimizer, &r->actor);
+    r->layout = optimizer_layout(&r->optimizer, w->comm);
     learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
     scratch_place(r, e);
@@ -230,11 +232,15 @@ json_t *run_state(struct run *r)
     json_t *past = json_array();
     for (int i = 0; i < r->milestones; i++)
         json_array_append_new(past, milestone_json(&r->milestone[i]));
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase", r->phase, "phase_step",
-                     (json_int_t)r->phase_step, "step", (json_int_t)r->step, "updates",
-                     (json_int_t)r->optimizer.updates, "tokens", (json_int_t)r->tokens,
-                     "metrics_bytes", (json_int_t)metrics_bytes, "samples_bytes",
-                     (json_int_t)samples_bytes, "milestones", past);
+    json_t *state = json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase", r->phase,
+                              "phase_step", (json_int_t)r->phase_step, "step", (json_int_t)r->step,
+                              "updates", (json_int_t)r->optimizer.updates, "tokens",
+                              (json_int_t)r->tokens, "metrics_bytes", (json_int_t)metrics_bytes,
+                              "samples_bytes", (json_int_t)samples_bytes, "milestones", past);
+    char layout[24];
+    snprintf(layout, sizeof layout, "%016" PRIx64, r->layout);
+    if (r->layout) json_object_set_new(state, "residuals", json_string(layout));
+    return state;
 }
 
 static void take_milestones(struct run *r, const json_t *past)
@@ -274,6 +280,22 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     return true;
 }
 
+/* What rounding left of gradients sent between hosts, when the checkpoint's is of this very layout; else nothing is left. */
+static bool take_residuals(struct run *r, const struct checkpoint *c, struct problems *p)
+{
+    const char *of = json_string_value(json_object_get(c->state, "residuals"));
+    struct slice slice[1];
+    if (r->layout == 0) return true;
+    if (!of || strtoull(of, NULL, 16) != r->layout) {
+        log_info("%s has no residuals of reduction.wire for this mesh and these hosts: they start "
+                 "at zero",
+                 c->folder);
+        return true;
+    }
+    int n = optimizer_slices(&r->optimizer, slice, SLICES_READ_RESIDUALS);
+    return checkpoint_read(c, slice, n, p);
+}
+
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
 {
     int what = everything ? SLICES_READ : SLICES_READ_MODEL;
@@ -286,7 +308,7 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
         if (reference || strncmp(slices[i].name, "ref/", 4) != 0) slices[kept++] = slices[i];
     bool ok = checkpoint_read(c, slices, kept, p);
     free(slices);
-    if (everything) ok = take_position(r, c, p) && ok;
+    if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
     if (!world_all(r->world, ok)) return false;
     optimizer_publish(&r->optimizer);
     if (!r->actor.local[0].reference) return true;

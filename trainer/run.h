@@ -36,6 +36,7 @@ struct run {
     struct source *source;
     struct actor actor;
     struct optimizer optimizer;
+    uint64_t layout; /* optimizer_layout */
     struct learner learner;
     struct rollout *rollout; /* NULL when no phase samples */
     struct checkpoint_writer *writer;

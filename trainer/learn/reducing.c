@@ -78,7 +78,7 @@ void reducing_place(struct reducing *r, struct arena *a)
     r->parts_scratch = arena_take_n(a, parts * (size_t)r->actor->mesh->tp, sizeof(float));
 }
 
-/* Once, when the recipe asked for something that these hosts or sizes do not allow. */
+/* Rank 0 says it when the recipe asked for something that its hosts or sizes do not allow. */
 static void say_path(const struct reducing *r)
 {
     const struct reduction_knobs *k = &r->actor->settings->reduction;
@@ -86,9 +86,9 @@ static void say_path(const struct reducing *r)
     if (r->buckets->n == 0) return;
     enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);
     if (k->path == REDUCE_NODES && path != REDUCE_NODES)
-        log_warn("reduction.path nodes: flat is taken (%s)", why);
+        log_info("reduction.path nodes: flat is taken (%s)", why);
     if (k->wire != WIRE_FP32 && reduce_residual(&r->form[0], 1) == 0)
-        log_warn("reduction.wire has no effect: no gradients cross between hosts");
+        log_info("reduction.wire has no effect here: rank 0's replicas are on one host");
 }
 
 void reducing_open(struct reducing *r)
