@@ -14,13 +14,15 @@
 #   launch/testbed/testbed.sh pids [I...]             processes on hosts other than the testbed's own
 #   launch/testbed/testbed.sh status | down
 #
-# One testbed at a time. It belongs to the process that called `up` and goes when that one does, however it ends;
-# with --keep it stays until `down`. Exit code: 75 somebody else has it (--wait waits), 77 something is missing here.
+# One testbed at a time, or one for each name in DUET_TESTBED. It belongs to the process that called `up` and goes when
+# that one does, however it ends; with --keep it stays until `down`. Exit code: 75 somebody else has it (--wait waits),
+# 77 something is missing here.
 set -u
 self=$(realpath "$0")
 root=${self%/launch/testbed/*}
-state=/run/duet-testbed
-switch=duet-sw
+state=/run/duet-testbed${DUET_TESTBED:+-$DUET_TESTBED}
+prefix=${DUET_TESTBED:+$DUET_TESTBED-}duet- # of the names of network namespaces
+switch=${prefix}sw
 net=10.77.0 # exists in no namespace but ours
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -96,9 +98,9 @@ up() { # OWNER
     trap 'down; exit 130' INT TERM HUP
     [ "$1" = keep ] || start_guard "$1"
     write_files
-    kernel "network namespaces" ip netns add $switch
-    kernel "bridge" ip -n $switch link add br0 type bridge
-    ip -n $switch link set br0 up
+    kernel "network namespaces" ip netns add "$switch"
+    kernel "bridge" ip -n "$switch" link add br0 type bridge
+    ip -n "$switch" link set br0 up
     for i in $(seq "$n"); do make_host "$i"; done
     echo "$n" >"$state/hosts_up"
     for i in $(seq "$n"); do await_host "$i"; done
@@ -144,10 +146,10 @@ write_files() {
 
 # The holder keeps the mount and UTS namespace of a host. What it binds is seen on that host only.
 make_host() {
-    local ns=duet-h$1 port=p$1
+    local ns=${prefix}h$1 port=p$1
     ip netns add "$ns"
-    kernel "pairs of virtual links (veth)" ip -n "$ns" link add eth0 type veth peer name "$port" netns $switch
-    ip -n $switch link set "$port" master br0 up
+    kernel "pairs of virtual links (veth)" ip -n "$ns" link add eth0 type veth peer name "$port" netns "$switch"
+    ip -n "$switch" link set "$port" master br0 up
     ip -n "$ns" addr add "$net.$1/24" dev eth0
     ip -n "$ns" link set lo up
     ip -n "$ns" link set eth0 up
@@ -186,17 +188,21 @@ down() {
 }
 # Whatever has our names, also what a testbed that was killed half-way left behind.
 clear_away() {
-    local ns name
-    for ns in /run/netns/duet-*; do
+    local ns host session
+    for ns in /run/netns/"$prefix"{sw,h[1-8]}; do
         [ -e "$ns" ] || continue
-        name=${ns##*/}
+        host=${ns##*-}
+        ns=${ns##*/}
         # shellcheck disable=SC2046
-        while [ "$(ip netns pids "$name" 2>/dev/null)" ]; do
-            kill -KILL $(ip netns pids "$name") 2>/dev/null
+        while [ "$(ip netns pids "$ns" 2>/dev/null)" ]; do
+            kill -KILL $(ip netns pids "$ns") 2>/dev/null
             sleep 0.02
         done
-        ip netns del "$name" 2>/dev/null || rm -f "$ns"
-        rm -rf "/tmp/ompi.${name#duet-}.0" # session folders of an mpirun that was killed
+        ip netns del "$ns" 2>/dev/null || rm -f "/run/netns/$ns"
+        for session in /tmp/ompi."$host".0/*.[0-9]*; do # of an mpirun that was killed
+            [ -e "/proc/${session##*.}" ] || rm -rf "$session"
+        done
+        rmdir "/tmp/ompi.$host.0" 2>/dev/null
     done
     rm -rf "$state"
 }
@@ -206,7 +212,7 @@ clear_away() {
 shape() { # I RATE
     local side burst=64kb
     [[ $2 =~ gbit$ ]] && burst=256kb
-    for side in "duet-h$1 eth0" "$switch p$1"; do
+    for side in "${prefix}h$1 eth0" "$switch p$1"; do
         # shellcheck disable=SC2086  # two words
         set -- "$1" "$2" $side
         if [ "$2" = off ]; then
@@ -270,18 +276,20 @@ pids() {
     local i own pid
     own=" $(cat "$state"/*.pid "$state"/slurm/*.pid 2>/dev/null | tr '\n' ' ') "
     for i; do
-        for pid in $(ip netns pids "duet-h$i"); do
-            [[ $own == *" $pid "* ]] || echo "h$i $pid $(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ')"
+        for pid in $(ip netns pids "${prefix}h$i"); do
+            [[ $own == *" $pid "* || $(command_of "$pid") == *slurmscriptd* ]] || echo "h$i $pid $(command_of "$pid")"
         done
     done
 }
+
+command_of() { { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null; }
 
 # --- commands -------------------------------------------------------------------------------------------------
 
 describe_owner() {
     local pid
     read -r pid _ 2>/dev/null <"$state/owner" || { echo nobody; return; }
-    if [ "$pid" = keep ]; then echo "kept until down"; else echo "process $pid: $(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ')"; fi
+    if [ "$pid" = keep ]; then echo "kept until down"; else echo "process $pid: $(command_of "$pid")"; fi
 }
 status() {
     if [ -e "$state/ready" ]; then
@@ -330,8 +338,8 @@ on)
     exec "${enter[@]}" "$@"
     ;;
 shape | delay) [ $# -eq 2 ] || usage; need_host "$1"; $command "$@" ;;
-cut) [ $# -eq 1 ] || usage; need_host "$1"; ip -n $switch link set "p$1" down ;;
-mend) [ $# -eq 1 ] || usage; need_host "$1"; ip -n $switch link set "p$1" up ;;
+cut) [ $# -eq 1 ] || usage; need_host "$1"; ip -n "$switch" link set "p$1" down ;;
+mend) [ $# -eq 1 ] || usage; need_host "$1"; ip -n "$switch" link set "p$1" up ;;
 bytes | pids | traffic)
     need_up
     for i; do need_host "$i"; done

@@ -4,7 +4,7 @@
 # cannot have a testbed here ends with 77 and says why.
 . "${BASH_SOURCE%/*}/../faults/common.sh"
 tb=$root/launch/testbed/testbed.sh
-net=/run/duet-testbed
+net=/run/duet-testbed${DUET_TESTBED:+-$DUET_TESTBED}
 has_testbed=''
 
 # hosts_up [N] [--slurm]: h1 to hN; waits while somebody else has the testbed
@@ -51,7 +51,7 @@ start_hosts() {
 # ranks_on I: process ids of the trainer on host I
 ranks_on() {
     local pid
-    for pid in $(ip netns pids "duet-h$1"); do
+    for pid in $(ip netns pids "${DUET_TESTBED:+$DUET_TESTBED-}duet-h$1"); do
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = duet ] && echo "$pid"
     done
 }

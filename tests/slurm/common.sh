@@ -1,0 +1,50 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# common.sh: for tests of batch jobs; sourced with the program as $1. Everything of tests/hosts/common.sh, and a Slurm on the
+# testbed: jobs submitted, watched, hurt. A job is known by its number, $id of the last submission.
+. "${BASH_SOURCE%/*}/../hosts/common.sh"
+
+slurm_up() { hosts_up "${1:-4}" --slurm; }
+
+# submit ARGUMENTS OF sbatch...: sets id; the output goes to job-ID.out, appended
+submit() {
+    id=$("$tb" on 1 sbatch --parsable --output="job-%j.out" --open-mode=append "$@" 2>err)
+    check "submitted: sbatch $*" test "$id" -gt 0
+}
+# from_output: sets id from what a launcher printed ("Submitted batch job 12" or "... job 12 ...") in file out
+id_from() { id=$(sed -n 's/.*[Jj]ob \([0-9][0-9]*\).*/\1/p' "$1" | head -n 1); }
+
+# job_field NAME [JOB]: of scontrol show job: JobState, Reason, NodeList, ExitCode, Restarts, ...
+job_field() { "$tb" on 1 scontrol -o show job "${2:-$id}" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$1=//p" | head -n 1; }
+job_state() { job_field JobState "$@"; }
+
+# until_state STATES SECONDS [JOB]: until it is in one of the states (RUNNING|PENDING); fails when it ends in another, or time is up
+until_state() {
+    local until=$((SECONDS + $2)) job=${3:-$id} now
+    while :; do
+        now=$(job_state "$job")
+        [[ "|$1|" == *"|$now|"* ]] && return
+        [[ $now =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]] || [ $SECONDS -ge $until ] && break
+        read -rt 0.2 _ <&"$never"
+    done
+    echo "job $job is $now ($(job_field Reason "$job")), not $1"
+    tail -n 20 "job-$job.out" 2>/dev/null
+    return 1
+}
+# until_output SECONDS TEXT [JOB]: until its output has the text
+until_output() {
+    local until=$((SECONDS + $1)) file=job-${3:-$id}.out
+    until grep -qsF -- "$2" "$file"; do
+        [ $SECONDS -lt $until ] || { echo "no \"$2\" in $file:"; tail -n 20 "$file"; return 1; }
+        read -rt 0.1 _ <&"$never"
+    done
+}
+# Slurm lets a requeued job wait for two minutes; the tests do not.
+start_now() { until_state PENDING 20 "$@" && "$tb" on 1 scontrol update job="${1:-$id}" StartTime=now; }
+# until_restarted N SECONDS [JOB]: until it runs for the N-th time after the first
+until_restarted() {
+    local until=$((SECONDS + $2)) job=${3:-$id}
+    until [ "$(job_field Restarts "$job")" -ge "$1" ] && [ "$(job_state "$job")" = RUNNING ]; do
+        [ $SECONDS -lt $until ] || { echo "job $job is $(job_state "$job"), restarted $(job_field Restarts "$job") times"; return 1; }
+        read -rt 0.2 _ <&"$never"
+    done
+}
