@@ -40,10 +40,14 @@ enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char
 size_t reduce_scratch(const struct reduce_form *f, size_t n);
 size_t reduce_residual(const struct reduce_form *f, size_t n);
 
-/* Bytes that member f->me sends to other nodes in a reduction of slices of these counts, and in a gather of them. Pure. */
+/* Bytes that member f->me sends to other nodes in a reduction of slices of these counts, and in a gather of them; and to one
+ * member (0 when it is on the same node). Pure. */
 unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count);
+unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to);
 unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
                                        size_t elem_bytes);
+unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
+                                          size_t elem_bytes, int to);
 
 struct reduce;
 /* Collective over comm (duplicates it). max_open: reductions under way at once. */

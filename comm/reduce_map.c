@@ -3,7 +3,8 @@
 
 #include "comm/base/die.h"
 
-enum { PIECES = 32, SHORTEST = 16 << 10, LONGEST = 256 << 10, SMALL = 64 << 10 };
+/* A chain is full when a piece has made all its hops, so pieces are small; but each costs some ten microseconds. */
+enum { PIECES = 128, SHORTEST = 8 << 10, LONGEST = 256 << 10, SMALL = 64 << 10 };
 
 static size_t up_to_block(size_t n)
 {
@@ -110,46 +111,58 @@ static size_t sum_of(const struct reduce_form *f, const size_t *count)
     return n;
 }
 
-/* Of a column lo .. hi at the last node: the parts of slices of other nodes. */
-static unsigned long long sums_sent(const struct reduce_form *f, const size_t *count, size_t lo,
-                                    size_t hi)
+static bool crosses(const struct reduce_form *f, int to)
 {
-    unsigned long long bytes = 0;
-    size_t from = 0;
-    for (int i = 0; i < f->members; from += count[i++]) {
-        size_t a = from > lo ? from : lo, b = from + count[i] < hi ? from + count[i] : hi;
-        if (a < b && node_of(f, i) != node_of(f, f->me)) bytes += wire_bytes(f->wire, b - a);
-    }
-    return bytes;
+    return node_of(f, to) != node_of(f, f->me);
 }
 
-unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
+/* Of my column, at the last node: what of it is slice `to`. */
+static size_t part_of_slice(const size_t *count, int to, size_t lo, size_t hi)
+{
+    size_t from = 0;
+    for (int i = 0; i < to; i++) from += count[i];
+    size_t a = from > lo ? from : lo, b = from + count[to] < hi ? from + count[to] : hi;
+    return a < b ? b - a : 0;
+}
+
+unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to)
 {
     const char *why;
     struct reduce_map m = reduce_map_of(f);
     size_t n = sum_of(f, count);
-    if (reduce_choose(f, n, &why) == REDUCE_NODES) {
-        size_t column = reduce_column(&m, n), lo = (size_t)(f->me % m.each) * column;
-        size_t hi = lo + column < n ? lo + column : n;
-        if (lo >= hi) return 0;
-        return f->me / m.each < m.nodes - 1 ? wire_bytes(f->wire, hi - lo)
-                                            : sums_sent(f, count, lo, hi);
-    }
+    if (!crosses(f, to)) return 0;
+    if (reduce_choose(f, n, &why) != REDUCE_NODES) return wire_bytes(f->wire, count[to]);
+    size_t column = reduce_column(&m, n), lo = (size_t)(f->me % m.each) * column;
+    lo = lo < n ? lo : n;
+    size_t hi = lo + column < n ? lo + column : n, sent = to == f->me + m.each ? hi - lo : 0;
+    if (f->me / m.each == m.nodes - 1) sent = part_of_slice(count, to, lo, hi);
+    return wire_bytes(f->wire, sent);
+}
+
+unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
+                                          size_t elem_bytes, int to)
+{
+    struct reduce_map m = reduce_map_of(f);
+    if (!crosses(f, to)) return 0;
+    if (reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes) &&
+        to % m.each != f->me % m.each)
+        return 0;
+    return count[f->me] * elem_bytes;
+}
+
+unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
+{
     unsigned long long bytes = 0;
-    for (int i = 0; i < f->members; i++)
-        if (node_of(f, i) != node_of(f, f->me)) bytes += wire_bytes(f->wire, count[i]);
+    for (int i = 0; i < f->members; i++) bytes += reduce_sends_to(f, count, i);
     return bytes;
 }
 
 unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
                                        size_t elem_bytes)
 {
-    struct reduce_map m = reduce_map_of(f);
-    unsigned long long bytes = count[f->me] * elem_bytes, times = 0;
-    if (reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes))
-        return bytes * (unsigned long long)(m.nodes - 1);
-    for (int i = 0; i < f->members; i++) times += node_of(f, i) != node_of(f, f->me);
-    return bytes * times;
+    unsigned long long bytes = 0;
+    for (int i = 0; i < f->members; i++) bytes += reduce_gather_sends_to(f, count, elem_bytes, i);
+    return bytes;
 }
 
 /* ---- room ---- */

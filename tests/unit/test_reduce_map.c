@@ -33,7 +33,7 @@ static const struct row {
     {"two pairs, asked for", 4, pairs, 1, REDUCE_NODES, 64 * MIB, REDUCE_NODES, "asked for"},
     {"halves", 8, halves, 1, REDUCE_AUTO, 64 * MIB, REDUCE_NODES, "less crosses"},
     {"halves, small", 8, halves, 1, REDUCE_AUTO, 1000, REDUCE_FLAT, "small"},
-    {"halves, filling", 8, halves, 1, REDUCE_AUTO, 65536, REDUCE_FLAT, "busiest link"},
+    {"pairs, filling", 8, pairs, 1, REDUCE_AUTO, 65536, REDUCE_FLAT, "busiest link"},
     {"single", 8, single, 1, REDUCE_AUTO, 64 * MIB, REDUCE_FLAT, "one member each"},
     {"single, asked for", 8, single, 1, REDUCE_NODES, 64 * MIB, REDUCE_NODES, "asked for"},
     {"single, inner 2", 8, single, 2, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "summed first"},
@@ -94,6 +94,9 @@ START_TEST(bytes_that_are_sent)
         struct reduce_form f = form_of(&rows[2], me, WIRE_FP32);
         ck_assert_uint_eq(reduce_sends(&f, count), chain[me] << 20);
         ck_assert_uint_eq(reduce_gather_sends(&f, count, 2), 3 << 19);
+        ck_assert_uint_eq(reduce_sends_to(&f, count, me ^ 1), 0);
+        if (me < 6) ck_assert_uint_eq(reduce_sends_to(&f, count, me + 2), 4 << 20);
+        if (me >= 6) ck_assert_uint_eq(reduce_sends_to(&f, count, me % 2 * 4 + 1), 1 << 20);
         f.wire = WIRE_INT8;
         ck_assert_uint_eq(reduce_sends(&f, count), (chain[me] << 20) * 132 / 512);
         f.wire = WIRE_BF16, f.path = REDUCE_FLAT;
