@@ -306,8 +306,9 @@ bool plan_auto(struct plan *plan, int stages, int micro_batches,
     if (any) {
         plan_copy(plan, &best->plan);
         plan->kind = PLAN_AUTO;
+        const struct auto_option *o = &option[plan->place];
+        all.facts.makespan = plan_pair_lone(plan, o->costs, &o->limits);
         INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
-        all.facts.makespan = best->makespan;
         if (found) *found = all.facts;
     }
     for (int i = 0; i < PLACES; i++) plan_free(&all.named[i].plan), plan_free(&all.ruled[i].plan);

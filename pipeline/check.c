@@ -50,10 +50,15 @@ static void check_cells(struct verdict *v)
     for (int r = 0; r < v->plan->stages; r++)
         for (int i = 0; i < v->plan->n_rows[r]; i++) {
             const struct plan_row *row = &v->plan->rows[r][i];
-            if (row->op == PLAN_F || row->op == PLAN_FB) check_cell(v, r, i, row->f);
-            if (row->op != PLAN_F) check_cell(v, r, i, row->b);
-            if (row->op > PLAN_FB) WRONG(v, r, i, "there is no operation %d", (int)row->op);
-            if (v->plan->forward_only && row->op != PLAN_F)
+            struct plan_pass pass[2];
+            struct plan_row two;
+            int n = plan_passes(row, pass);
+            for (int k = 0; k < n; k++) check_cell(v, r, i, pass[k].cell);
+            if (row->op >= PLAN_OPS) WRONG(v, r, i, "there is no operation %d", (int)row->op);
+            if (row->op == PLAN_TWO && !plan_row_two(&two, pass[0], pass[1]))
+                WRONG(v, r, i, "%d and %d are no two passes to step in turn", (int)pass[0].op,
+                      (int)pass[1].op);
+            if (v->plan->forward_only && (pass[0].op != PLAN_F || pass[n - 1].op != PLAN_F))
                 WRONG(v, r, i, "a plan of forwards only has a backward");
         }
 }
@@ -85,7 +90,16 @@ static void place_all(struct verdict *v, struct plan_index *x)
 
 static const enum plan_op PARTS[] = {PLAN_F, PLAN_B, PLAN_W};
 
-/* F, B, W of one cell there, each after the one before; W may share B's row, and only that. */
+/* Of two passes in the same row, may the one on `last` come before the one on c? Only as first and second of two in turn. */
+static bool shares_row(const struct verdict *v, int rank, int at, struct plan_cell last,
+                       struct plan_cell c)
+{
+    const struct plan_row *row = &v->plan->rows[rank][at];
+    return row->op == PLAN_TWO && row->two[0] == row->two[1] && row->f.mb == last.mb &&
+           row->b.mb == c.mb && row->f.chunk == c.chunk && row->f.dir == c.dir;
+}
+
+/* F, B, W of one cell there, each after the one before; W may share B's row only where both are one pass. */
 static void check_chain(struct verdict *v, const struct plan_index *x, int rank, struct plan_cell c)
 {
     int parts = v->plan->forward_only ? 1 : 3, before = -1;
@@ -94,7 +108,8 @@ static void check_chain(struct verdict *v, const struct plan_index *x, int rank,
         if (at < 0)
             WRONG(v, rank, -1, "no %s of direction %d, micro-batch %d", plan_op_name(PARTS[k]),
                   c.dir, c.mb);
-        else if (k > 0 && (k == 1 ? at <= before : at < before))
+        else if (k > 0 &&
+                 (k == 1 || v->plan->rows[rank][at].op == PLAN_TWO ? at <= before : at < before))
             WRONG(v, rank, at, "%s of direction %d, micro-batch %d before its %s",
                   plan_op_name(PARTS[k]), c.dir, c.mb, plan_op_name(PARTS[k - 1]));
         before = at;
@@ -109,7 +124,8 @@ static void check_sequence(struct verdict *v, const struct plan_index *x, int ra
     last.mb--;
     for (int k = 0; c.mb > 0 && k < 3; k++) {
         int at = *plan_index_at(x, PARTS[k], c);
-        if (at >= 0 && at <= *plan_index_at(x, PARTS[k], last))
+        int earlier = *plan_index_at(x, PARTS[k], last);
+        if (at >= 0 && at <= earlier && !(at == earlier && shares_row(v, rank, at, last, c)))
             WRONG(v, rank, at, "%s of direction %d, micro-batch %d before micro-batch %d",
                   plan_op_name(PARTS[k]), c.dir, c.mb, last.mb);
     }
@@ -160,11 +176,13 @@ static void raise_to(int *peak, int now)
 /* What a rank keeps, row by row; the F of a pair is kept before the B of the pair lets go. */
 static void count_peaks(const struct plan *p, struct plan_facts *facts)
 {
+    int most = 0; /* passes of a row */
     for (int r = 0; r < p->stages; r++) {
         struct keep keep = {0};
         for (int i = 0; i < p->n_rows[r]; i++) {
             struct plan_pass pass[2];
             int n = plan_passes(&p->rows[r][i], pass);
+            raise_to(&most, n);
             for (int k = 0; k < n; k++) {
                 keep_count(&keep, pass[k].op, p->forward_only);
                 raise_to(&facts->peak_live, keep.live);
@@ -173,7 +191,7 @@ static void count_peaks(const struct plan *p, struct plan_facts *facts)
             }
         }
     }
-    if (p->forward_only) facts->peak_live = facts->peak_slots = 1;
+    if (p->forward_only) facts->peak_live = facts->peak_slots = most;
 }
 
 static void count_idle(const struct plan *p, const struct plan_costs *costs, const double *finish,

@@ -21,7 +21,7 @@ struct plan_costs {
 };
 
 /* true if the plan is right; otherwise what is wrong is added to p. facts and p may be NULL; costs
- * NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: one slot. */
+ * NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: a slot for each open pass. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p);
 /* The published formula for the worst rank's idle time, B = full backward: 1F1B (P-1)(F+B); ZB1P

@@ -38,6 +38,7 @@ struct running {
     struct plan_pass pass;
     struct stage_pass stage;
     bool paired, done;
+    int turn;  /* which pass of its row */
     int steps; /* made so far */
     int span;  /* in the timeline; -1: not recorded */
 };
@@ -56,7 +57,7 @@ struct engine {
     int row, last_row[2]; /* the one under way; of each chunk that with its last W or BW, or -1 */
     int steps[2][2];      /* [F, BW][held chunk] of the last such pass; 0: none yet */
     double start, busy, messages, exchanges; /* when it began; seconds at work, of waiting */
-    struct engine_row times[PLAN_FB + 1];    /* sums */
+    struct engine_row times[PLAN_OPS];       /* sums */
     struct timeline *timeline;
 };
 
@@ -180,11 +181,11 @@ static void say_place(const struct engine *e, const struct plan_pass *pass, cons
 /* ---- what is recorded ---- */
 
 /* Number of the span; -1: none. */
-static int record(struct engine *e, const struct plan_pass *pass, bool paired, enum span_kind kind,
-                  double start, double end)
+static int record(struct engine *e, const struct running *r, enum span_kind kind, double start,
+                  double end)
 {
-    struct span s = {.rank = e->rank, .op = pass->op, .cell = pass->cell, .paired = paired};
-    s.kind = kind, s.start = start - e->start, s.end = end - e->start;
+    struct span s = {.rank = e->rank, .op = r->pass.op, .cell = r->pass.cell, .paired = r->paired};
+    s.lower = r->turn == 1, s.kind = kind, s.start = start - e->start, s.end = end - e->start;
     if (!e->timeline || !timeline_add(e->timeline, s)) return -1;
     return e->timeline->n - 1;
 }
@@ -206,7 +207,7 @@ static void wait_for(struct engine *e, ticket *open, const struct running *r, co
     *open = TICKET_NONE;
     double waited = p2p_waited(e->p2p);
     e->messages += waited;
-    record(e, &r->pass, r->paired, SPAN_WAIT, since, since + waited);
+    record(e, r, SPAN_WAIT, since, since + waited);
 }
 
 /* The outgoing buffer in which a pass of this rank left what `pass` reads. */
@@ -308,14 +309,15 @@ static void pass_start(struct engine *e, struct running *r)
 {
     const struct plan_pass *p = &r->pass;
     if (p->op == PLAN_F) slot_take(e, p->cell);
-    r->stage = (struct stage_pass){.op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell)};
+    r->stage = (struct stage_pass){
+        .op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell), .turn = r->turn};
     r->stage.last = ends_weights(p->op) && e->row == e->last_row[held_of(e, p->cell)];
     double messages = e->messages;
     r->stage.in = wait_input(e, r);
     r->stage.out = wait_output(e, r);
     r->stage.waited = e->messages - messages;
     double now = clock_now();
-    r->span = record(e, p, r->paired, SPAN_PASS, now, now);
+    r->span = record(e, r, SPAN_PASS, now, now);
     e->stage.begin(e->stage.self, &r->stage);
     e->busy += clock_now() - now;
 }
@@ -340,7 +342,7 @@ static void pass_step(struct engine *e, struct running *r)
     e->busy += clock_now() - since;
     double waited = e->stage.waited ? e->stage.waited(e->stage.self) : 0;
     e->exchanges += waited;
-    if (waited > 0) record(e, &r->pass, r->paired, SPAN_WAIT, since, since + waited);
+    if (waited > 0) record(e, r, SPAN_WAIT, since, since + waited);
     if (r->done)
         pass_end(e, r);
     else
@@ -374,15 +376,36 @@ static void run_pair(struct engine *e, struct running *f, struct running *b)
     while (!f->done || !b->done) pass_step(e, forward_is_next(e, f, b) ? f : b);
 }
 
+/* Two lone passes, step by step. An input part goes before a forward, as in a pair; what only computes goes last. */
+static void run_two(struct engine *e, struct running *a, struct running *b)
+{
+    if (a->pass.op == PLAN_F && b->pass.op == PLAN_B) {
+        struct running *first = b;
+        b = a, a = first;
+    }
+    pass_start(e, a);
+    pass_step(e, a);
+    pass_start(e, b);
+    pass_step(e, b);
+    while (!a->done || !b->done) {
+        if (!a->done) pass_step(e, a);
+        if (!b->done) pass_step(e, b);
+    }
+}
+
 static void run_row(struct engine *e, const struct plan_row *row)
 {
     struct plan_pass pass[2];
     struct running r[2];
     int n = plan_passes(row, pass);
+    bool two = row->op == PLAN_TWO;
     struct engine_row *times = &e->times[row->op];
     double since = clock_now(), messages = e->messages, exchanges = e->exchanges;
-    for (int k = 0; k < n; k++) r[k] = (struct running){.pass = pass[k], .paired = n == 2};
-    if (n == 2 && e->stage.in_turn)
+    for (int k = 0; k < n; k++)
+        r[k] = (struct running){.pass = pass[k], .paired = n == 2, .turn = k};
+    if (two && e->stage.any_two)
+        run_two(e, &r[0], &r[1]);
+    else if (n == 2 && !two && e->stage.in_turn)
         run_pair(e, &r[0], &r[1]);
     else
         for (int k = 0; k < n; k++) run_pass(e, &r[k]);
@@ -432,7 +455,7 @@ static void times_take(const struct engine *e, struct engine_times *t)
     t->exchanges = e->exchanges;
     t->exposed = e->messages + e->exchanges;
     t->bubble_fraction = t->total > 0 ? 1 - t->busy / t->total : 0;
-    for (int k = 0; k <= PLAN_FB; k++) {
+    for (int k = 0; k < PLAN_OPS; k++) {
         struct engine_row sum = e->times[k];
         if (sum.n > 0)
             t->row[k] = (struct engine_row){sum.n, sum.seconds / sum.n, sum.waited / sum.n};

@@ -1,7 +1,7 @@
 /* Runs a plan: for each row waits for what it needs, steps the passes, sends what they made.
  *
- * The two passes of a fused pair are stepped in turn: while an exchange that one has posted is on the wire, the other
- * computes, and the forward's message leaves as soon as it is done.
+ * The two passes of a fused pair, or of any row that has two, are stepped in turn: while an exchange that one has posted is on the
+ * wire, the other computes, and each one's message leaves as soon as it is done.
  *
  * The engine knows no tensors, only buffers of one message size. What a pass does is behind struct
  * stage (trainer/stage.c joins model and pipeline there). */
@@ -26,6 +26,7 @@ struct stage_pass {
     double waited; /* seconds that the engine has just waited for `in` and `out` */
     bool
         last; /* the run's last W or BW of this chunk and direction: nothing is added to its weight gradients after it */
+    int turn; /* 0, or 1 for the second pass of a row (of FB the BW): tells two open passes apart */
 };
 
 struct stage {
@@ -34,13 +35,14 @@ struct stage {
     int slots; /* activation slots the stage has allocated */
     void (*begin)(void *self, const struct stage_pass *pass);
     /* Runs to the next point where the engine may do something else; true when the pass is finished. At most
-     * two passes are open at once, one F and one BW (the fused pair), told apart by pass->op. */
+     * two passes are open at once: one F and one BW (the fused pair), and, if `any_two`, those of a PLAN_TWO. */
     bool (*step)(void *self, const struct stage_pass *pass);
     /* Seconds spent waiting for exchanges inside step since the last call; NULL: the passes post none. */
     double (*waited)(void *self);
     /* Steps the passes of a pair in turn, the backward first (it starts with an exchange). Without exchanges it is better
      * to run the forward first: neighbours answer each other row by row and have no slack. */
     bool in_turn;
+    bool any_two; /* the same for any PLAN_TWO; else it runs its passes one after the other */
 };
 
 struct engine;
@@ -65,7 +67,7 @@ struct engine_times {
     double exposed;         /* waiting for messages while there was work left, and for exchanges */
     double exchanges;       /* the latter alone: part of busy */
     double bubble_fraction; /* 1 - busy/total */
-    struct engine_row row[PLAN_FB + 1]; /* by enum plan_op */
+    struct engine_row row[PLAN_OPS]; /* by enum plan_op */
 };
 /* Records passes and waits of the runs to come into t, from each run's start on, until called with NULL. A
  * span that finds no room is left out. */

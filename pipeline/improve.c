@@ -13,7 +13,6 @@
 
 enum { SEED = 2, FAR = 3, NEAR = 4, LATER = 6, IDLE_DRAWS = 8 };
 static const double SAME = 1e-9;
-static const struct plan_cell NONE;
 
 struct place {
     int rank, row;
@@ -30,7 +29,7 @@ struct walk {
     struct plan_row *saved; /* of the rank that is being changed */
     struct place *chain;
     int chained;
-    double makespan;
+    double makespan, busy; /* busy: of all ranks together */
 };
 
 static int draw(struct walk *w, int n)
@@ -43,11 +42,13 @@ static int draw(struct walk *w, int n)
 static int row_that_makes(const struct plan *p, int rank, bool forward, struct plan_cell c)
 {
     for (int i = 0; i < p->n_rows[rank]; i++) {
-        const struct plan_row *row = &p->rows[rank][i];
-        bool has = forward ? row->op == PLAN_F || row->op == PLAN_FB
-                           : row->op != PLAN_F && row->op != PLAN_W;
-        const struct plan_cell *made = forward ? &row->f : &row->b;
-        if (has && made->chunk == c.chunk && made->dir == c.dir && made->mb == c.mb) return i;
+        struct plan_pass pass[2];
+        int n = plan_passes(&p->rows[rank][i], pass);
+        for (int k = 0; k < n; k++) {
+            const struct plan_cell *made = &pass[k].cell;
+            bool has = pass[k].op != PLAN_W && (pass[k].op == PLAN_F) == forward;
+            if (has && made->chunk == c.chunk && made->dir == c.dir && made->mb == c.mb) return i;
+        }
     }
     return -1;
 }
@@ -135,6 +136,35 @@ static bool move(struct walk *w, struct plan_row *rows, int *n, int i)
     return true;
 }
 
+static struct plan_pass pass_of(const struct plan_row *row)
+{
+    struct plan_pass pass[2];
+    plan_passes(row, pass);
+    return pass[0];
+}
+
+/* Two lone passes to be stepped in turn take the place of row `stay`, the other of i and j is gone. Of two forwards the earlier
+ * comes first. */
+static bool make_two(struct plan_row *rows, int *n, int i, int j, int stay)
+{
+    struct plan_row two;
+    int first = i < j ? i : j, second = i + j - first;
+    bool lone = rows[i].op < PLAN_BW && rows[j].op < PLAN_BW;
+    if (!lone || (!plan_row_two(&two, pass_of(&rows[first]), pass_of(&rows[second])) &&
+                  !plan_row_two(&two, pass_of(&rows[second]), pass_of(&rows[first]))))
+        return false;
+    rows[stay] = two;
+    cut(rows, n, i + j - stay);
+    return true;
+}
+
+/* Any two lone passes nearby. */
+static bool pair_up(struct walk *w, struct plan_row *rows, int *n, int i)
+{
+    int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
+    return j >= 0 && j < *n && make_two(rows, n, i, j, i);
+}
+
 /* A forward and a backward nearby become a pair; the backward's weight part, if it stands apart, goes along. */
 static bool fuse(struct walk *w, struct plan_row *rows, int *n, int i)
 {
@@ -144,20 +174,25 @@ static bool fuse(struct walk *w, struct plan_row *rows, int *n, int i)
     const struct plan_row *b = f == &rows[i] ? &rows[j] : &rows[i];
     if (f->op != PLAN_F || (b->op != PLAN_B && b->op != PLAN_BW)) return false;
     int apart = b->op == PLAN_B ? find_w(rows, *n, b->b) : -1;
-    rows[i] = (struct plan_row){PLAN_FB, f->f, b->b};
+    rows[i] = (struct plan_row){.op = PLAN_FB, .f = f->f, .b = b->b};
     if (apart > j) cut(rows, n, apart);
     cut(rows, n, j);
     if (apart >= 0 && apart < j) cut(rows, n, apart);
     return true;
 }
 
+static struct plan_row row_of(struct plan_pass pass)
+{
+    return (struct plan_row){.op = pass.op, .f = pass.cell, .b = pass.cell};
+}
+
 static bool unfuse(struct walk *w, struct plan_row *rows, int *n, int i)
 {
-    if (rows[i].op != PLAN_FB) return false;
-    struct plan_row f = {PLAN_F, rows[i].f, NONE}, b = {PLAN_BW, NONE, rows[i].b};
-    bool forward_first = draw(w, 2);
-    rows[i] = forward_first ? f : b;
-    put(rows, n, i + 1, forward_first ? b : f);
+    struct plan_pass pass[2];
+    if (plan_passes(&rows[i], pass) < 2) return false;
+    int first = draw(w, 2) ? 0 : 1;
+    rows[i] = row_of(pass[first]);
+    put(rows, n, i + 1, row_of(pass[!first]));
     return true;
 }
 
@@ -167,22 +202,23 @@ static bool split(struct walk *w, struct plan_row *rows, int *n, int i)
     if (rows[i].op != PLAN_BW) return false;
     int to = i + 1 + draw(w, LATER);
     rows[i].op = PLAN_B;
-    put(rows, n, to < *n ? to : *n, (struct plan_row){PLAN_W, NONE, rows[i].b});
+    put(rows, n, to < *n ? to : *n, (struct plan_row){.op = PLAN_W, .b = rows[i].b});
     return true;
 }
 
 static bool join(struct walk *w, struct plan_row *rows, int *n, int i)
 {
     (void)w;
-    if (rows[i].op != PLAN_B) return false;
-    cut(rows, n, find_w(rows, *n, rows[i].b));
+    int apart = rows[i].op == PLAN_B ? find_w(rows, *n, rows[i].b) : -1;
+    if (apart < 0) return false;
+    cut(rows, n, apart);
     rows[i].op = PLAN_BW;
     return true;
 }
 
 typedef bool change(struct walk *w, struct plan_row *rows, int *n, int i);
-static change *const CHANGES[] = {move, move, fuse, unfuse, split, join};
-enum { N_CHANGES = sizeof CHANGES / sizeof CHANGES[0] };
+static change *const CHANGES[] = {move, move, fuse, unfuse, split, join, pair_up};
+enum { N_CHANGES = sizeof CHANGES / sizeof CHANGES[0] }; /* the last: if the costs know of it */
 
 /* ---- is it right still? ---- */
 
@@ -250,7 +286,8 @@ static bool step(struct walk *w, bool *done)
     struct plan_row *rows = p->rows[at.rank];
     int *n = &p->n_rows[at.rank], n_saved = *n;
     memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
-    *done = CHANGES[draw(w, N_CHANGES)](w, rows, n, at.row) && rank_right(w, at.rank);
+    *done = CHANGES[draw(w, w->costs->two ? N_CHANGES : N_CHANGES - 1)](w, rows, n, at.row) &&
+            rank_right(w, at.rank);
     if (*done && sim_run(&w->sim, p, w->costs) && w->sim.makespan <= w->makespan * (1 + SAME) &&
         runs_unbuffered(w)) {
         w->makespan = fmin(w->makespan, w->sim.makespan);
@@ -295,6 +332,78 @@ double plan_improve(struct plan *plan, const struct sim_costs *costs,
         if (changed) find_chain(&w);
         changed = step(&w, &done);
         steps -= done;
+    }
+    INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");
+    double makespan = w.sim.makespan;
+    walk_free(&w);
+    return makespan;
+}
+
+/* ---- lone passes ---- */
+
+static double busy_of(const struct walk *w)
+{
+    double sum = 0;
+    for (int r = 0; r < w->plan->stages; r++) sum += w->sim.busy[r];
+    return sum;
+}
+
+/* Where a lone pass could go. */
+struct partner {
+    int row, stay; /* the other pass; which of the two rows becomes theirs. row -1: none */
+    double makespan, busy;
+};
+
+/* What row i in turn with `with.row` would bring; the plan stays as it is. */
+static void try_two(struct walk *w, int rank, int i, struct partner with, struct partner *best)
+{
+    struct plan *p = w->plan;
+    struct plan_row *rows = p->rows[rank];
+    int *n = &p->n_rows[rank], n_saved = *n;
+    memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
+    bool right = make_two(rows, n, i, with.row, with.stay) && rank_right(w, rank);
+    if (right && sim_run(&w->sim, p, w->costs)) {
+        with.makespan = w->sim.makespan, with.busy = busy_of(w);
+        bool less = with.busy < best->busy * (1 - SAME), faster = with.makespan < best->makespan;
+        bool as_little = with.busy <= best->busy * (1 + SAME) && best->row >= 0;
+        if ((less || (as_little && faster)) && with.makespan <= w->makespan * (1 + SAME) &&
+            runs_unbuffered(w))
+            *best = with;
+    }
+    memcpy(rows, w->saved, (size_t)n_saved * sizeof *rows);
+    *n = n_saved;
+}
+
+/* The partner nearby with which the plan is fastest, then waits least; false: with none it is better than it is. */
+static bool pair_row(struct walk *w, int rank, int i)
+{
+    struct partner best = {-1, -1, w->makespan, w->busy};
+    for (int by = -FAR; by <= FAR; by++) {
+        int j = i + by;
+        if (by == 0 || j < 0 || j >= w->plan->n_rows[rank]) continue;
+        try_two(w, rank, i, (struct partner){.row = j, .stay = i}, &best);
+        try_two(w, rank, i, (struct partner){.row = j, .stay = j}, &best);
+    }
+    if (best.row < 0) return false;
+    w->busy = best.busy;
+    make_two(w->plan->rows[rank], &w->plan->n_rows[rank], i, best.row, best.stay);
+    return true;
+}
+
+double plan_pair_lone(struct plan *plan, const struct sim_costs *costs,
+                      const struct plan_limits *limits)
+{
+    struct walk w = {.plan = plan, .costs = costs, .limits = limits};
+    walk_new(&w, (size_t)plan_room(plan));
+    INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");
+    w.makespan = w.sim.makespan, w.busy = busy_of(&w);
+    for (bool changed = costs->two; changed;) {
+        changed = false;
+        for (int r = 0; r < plan->stages; r++)
+            for (int i = 0; i < plan->n_rows[r]; i++) {
+                enum plan_op op = plan->rows[r][i].op;
+                changed |= (op == PLAN_F || op == PLAN_B) && pair_row(&w, r, i);
+            }
     }
     INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");
     double makespan = w.sim.makespan;

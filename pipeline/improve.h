@@ -1,4 +1,5 @@
-/* A plan made better row by row: what is on its longest chain is moved, paired or taken apart while that does no harm. */
+/* A plan made better row by row: what is on its longest chain is moved, paired or taken apart while that does no harm; and passes that
+ * run alone and wait for exchanges of their own are stepped in turn with others near them. */
 #ifndef DUET_PIPELINE_IMPROVE_H
 #define DUET_PIPELINE_IMPROVE_H
 
@@ -8,5 +9,10 @@
  * Returns the time it takes. The plan must have room for its rows (plan_room). Deterministic. */
 double plan_improve(struct plan *plan, const struct sim_costs *costs,
                     const struct plan_limits *limits, int steps);
+
+/* Makes PLAN_TWO of lone passes, the nearest first, wherever ranks then wait less inside rows and the plan is not slower. What costs->two
+ * says decides; without it nothing changes. Stays right, within the limits, otherwise like plan_improve. */
+double plan_pair_lone(struct plan *plan, const struct sim_costs *costs,
+                      const struct plan_limits *limits);
 
 #endif

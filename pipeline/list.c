@@ -122,15 +122,13 @@ static struct ready look(const struct list *l, const struct hand *h, double now)
     return r;
 }
 
-static const struct plan_cell NONE;
-
 static struct plan_row row_f(const struct hand *h, int k)
 {
-    return (struct plan_row){PLAN_F, cell_of(h, k, h->f[k]), NONE};
+    return (struct plan_row){.op = PLAN_F, .f = cell_of(h, k, h->f[k])};
 }
 static struct plan_row row_b(const struct hand *h, int k)
 {
-    return (struct plan_row){PLAN_B, NONE, cell_of(h, k, h->b[k])};
+    return (struct plan_row){.op = PLAN_B, .b = cell_of(h, k, h->b[k])};
 }
 /* Weight parts come in order: the whole backward only if none of the chunk's wait. */
 static struct plan_row row_back(const struct list *l, const struct hand *h, int k)
@@ -141,13 +139,14 @@ static struct plan_row row_back(const struct list *l, const struct hand *h, int 
 }
 static struct plan_row row_pair(const struct hand *h, int f, int b)
 {
-    return (struct plan_row){PLAN_FB, cell_of(h, f, h->f[f]), cell_of(h, b, h->b[b])};
+    return (struct plan_row){
+        .op = PLAN_FB, .f = cell_of(h, f, h->f[f]), .b = cell_of(h, b, h->b[b])};
 }
 /* Of chunk k, or (k < 0) of the chunk with the most waiting. */
 static struct plan_row row_w(const struct hand *h, int k)
 {
     if (k < 0) k = h->held == 2 && h->b[1] - h->w[1] > h->b[0] - h->w[0];
-    return (struct plan_row){PLAN_W, NONE, cell_of(h, k, h->w[k])};
+    return (struct plan_row){.op = PLAN_W, .b = cell_of(h, k, h->w[k])};
 }
 
 /* The pair if both halves are there; true with *until set: it is worth waiting for the other half. */

@@ -81,6 +81,7 @@ struct walk {
     const struct plan_costs *costs;
     struct plan_timeline *t;
     bool (*go)(struct walk *w, int rank); /* can the rank do row t->at[rank]? */
+    int buffers;                          /* that a receiver has for a stream */
 };
 
 static bool walk_all(struct walk *w)
@@ -99,6 +100,11 @@ static bool walk_all(struct walk *w)
 
 /* ---- time ---- */
 
+static double part_cost(enum plan_op op, const struct plan_costs *c)
+{
+    return op == PLAN_F ? c->f : op == PLAN_B ? c->b : c->w;
+}
+
 double plan_row_cost(const struct plan_row *row, const struct plan_costs *c)
 {
     switch (row->op) {
@@ -107,6 +113,8 @@ double plan_row_cost(const struct plan_row *row, const struct plan_costs *c)
     case PLAN_W: return c->w;
     case PLAN_BW: return c->b + c->w;
     case PLAN_FB: return c->fb;
+    case PLAN_TWO: return part_cost(row->two[0], c) + part_cost(row->two[1], c);
+    case PLAN_OPS: break;
     }
     return 0;
 }
@@ -139,12 +147,12 @@ bool plan_times(const struct plan_index *x, const struct plan_costs *costs, stru
 
 /* ---- sends that block ---- */
 
-/* Has the receiver used the message before this one, so that its one buffer is posted again? */
+/* Has the receiver used the message before this one, so that its one buffer is posted again (of two, the one before that)? */
 static bool awaited(const struct walk *w, const struct plan_pass *pass, int to)
 {
-    if (pass->cell.mb == 0) return true;
     struct plan_pass before = *pass;
-    before.cell.mb--;
+    before.cell.mb -= w->buffers;
+    if (before.cell.mb < 0) return true;
     return w->t->at[to] > row_of_peer(w->x, &before, false);
 }
 
@@ -161,7 +169,19 @@ static bool go_unbuffered(struct walk *w, int r)
     return true;
 }
 
+/* Does a row make two messages of one stream? */
+static bool doubles(const struct plan_row *row)
+{
+    return row->op == PLAN_TWO && row->two[0] == row->two[1] && row->f.dir == row->b.dir &&
+           row->f.chunk == row->b.chunk;
+}
+
 bool plan_unbuffered(const struct plan_index *x, struct plan_timeline *t)
 {
-    return walk_all(&(struct walk){.x = x, .t = t, .go = go_unbuffered});
+    const struct plan *p = x->plan;
+    struct walk w = {.x = x, .t = t, .go = go_unbuffered, .buffers = 1};
+    for (int r = 0; r < p->stages; r++)
+        for (int i = 0; i < p->n_rows[r]; i++)
+            if (doubles(&p->rows[r][i])) w.buffers = 2;
+    return walk_all(&w);
 }

@@ -32,7 +32,8 @@ bool plan_times(const struct plan_index *x, const struct plan_costs *costs,
 double plan_row_cost(const struct plan_row *row, const struct plan_costs *costs);
 
 /* Can it run when every send blocks until it is received, and a rank offers each stream (activations or
- * gradients for one of its chunks) one receive buffer, free again when the pass that reads it is done? Here a row
+ * gradients for one of its chunks) one receive buffer, free again when the pass that reads it is done (with two for each, as the engine has, where some row of the plan
+ * makes two messages of one stream)? Here a row
  * does not even start before its sends could leave. The engine waits for less (it has more buffers, and
  * sends when a pass is done), so what runs here runs there. Receives must be posted per stream: posted in
  * the order of the rows, four at a time, and with three buffers for sends, DualPipe hangs from P = 10

@@ -20,9 +20,10 @@ static struct action action_of(const struct paced_costs *c, enum plan_op op, int
 {
     int halves = 2 * c->layers;
     double part = 1.0 / halves, backward = op == PLAN_BW ? c->b + c->w : c->b;
-    bool alone = op == PLAN_W || (op == PLAN_F ? c->exchange_f : c->exchange_b) <= 0;
+    bool alone = (op == PLAN_F ? c->exchange_f : c->exchange_b) <= 0;
     double all = op == PLAN_F ? c->f : op == PLAN_W ? c->w : backward;
     if (alone) return (struct action){.before = all, .last = true};
+    if (op == PLAN_W) return (struct action){.before = part * c->w, .last = i == halves - 1};
     if (op == PLAN_F && i < halves)
         return (struct action){.before = part * c->f, .exchange = part * c->exchange_f};
     if (op == PLAN_F) return (struct action){.last = true};
@@ -83,6 +84,25 @@ double paced_pair(const struct paced_costs *f, const struct paced_costs *b, doub
     return t.now;
 }
 
+struct sim_two paced_two(const struct paced_costs *a, enum plan_op op_a,
+                         const struct paced_costs *b, enum plan_op op_b)
+{
+    struct count t = {0};
+    struct sim_two two = {0};
+    const struct paced_costs *costs[2] = {a, b};
+    struct pass_at pass[2] = {{.op = op_a}, {.op = op_b}};
+    int first = op_a == PLAN_F && op_b == PLAN_B; /* the order of the engine */
+    while (!pass[0].done || !pass[1].done)
+        for (int i = 0; i < 2; i++) {
+            int k = i ^ first;
+            if (pass[k].done) continue;
+            count_step(&t, costs[k], &pass[k]);
+            two.done[k] = t.now;
+        }
+    two.takes = t.now;
+    return two;
+}
+
 struct paced_times paced_predict(const struct paced_costs *c)
 {
     struct paced_times t = {.f = count_pass(c, PLAN_F), .b = count_pass(c, PLAN_B)};
@@ -104,7 +124,7 @@ struct paced {
     struct exchange *exchange;
     size_t *count, *offset; /* (members) the same both ways */
     unsigned char *in[2],
-        *out[2]; /* (members * bytes) of the forward's, of the backward's exchanges */
+        *out[2]; /* (members * bytes) of the first, of the second open pass's exchanges */
     struct open open[2];
     double at;   /* the device's clock: what it was given to do is done then */
     double wire; /* the wire is free from then on */
@@ -187,7 +207,7 @@ static void complete(struct paced *p, struct open *o)
 
 static struct open *open_of(struct paced *p, const struct stage_pass *s)
 {
-    return &p->open[s->op != PLAN_F];
+    return &p->open[s->turn];
 }
 
 static void begin(void *self, const struct stage_pass *s)
@@ -226,5 +246,6 @@ struct stage paced_stage(struct paced *p, size_t message_bytes, int slots, bool 
                           .begin = begin,
                           .step = step,
                           .waited = waited,
-                          .in_turn = in_turn};
+                          .in_turn = in_turn,
+                          .any_two = in_turn};
 }

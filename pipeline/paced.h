@@ -4,7 +4,7 @@
  *
  * A chunk of k layers is 2k halves, attention and experts in turn. After each half the forward posts an exchange
  * (dispatch, combine); the backward starts with one and posts the next as soon as a half's input gradient is made, before the
- * half's weight gradient (SYSTEMS 2.1). A pass stepped alone waits for its exchanges; stepped in turn with
+ * half's weight gradient (SYSTEMS 2.1); weight gradients alone (W) are a step a half and exchange nothing. A pass stepped alone waits for its exchanges; stepped in turn with
  * another, each computes while the other's exchange is on the wire. The last weight gradient is a step of its
  * own: a forward that is stepped in turn ends, and its message leaves, before it. */
 #ifndef DUET_PIPELINE_PACED_H
@@ -12,6 +12,7 @@
 
 #include "comm/exchange.h"
 #include "pipeline/engine.h"
+#include "pipeline/simulate.h"
 
 /* Of one chunk, in seconds. */
 struct paced_costs {
@@ -27,6 +28,9 @@ struct paced_times {
     double pair, pair_f; /* stepped in turn: the whole, and when the forward is done */
 };
 struct paced_times paced_predict(const struct paced_costs *c);
+/* Any two passes in turn, as the engine steps a PLAN_TWO. */
+struct sim_two paced_two(const struct paced_costs *a, enum plan_op op_a,
+                         const struct paced_costs *b, enum plan_op op_b);
 /* The pair of one chunk's F and another's backward, stepped in turn; *f_done: when the forward is done. */
 double paced_pair(const struct paced_costs *f, const struct paced_costs *b, double *f_done);
 
@@ -37,7 +41,7 @@ struct paced *paced_new(const struct paced_costs *costs, struct exchange *x, siz
 void paced_free(struct paced *p);
 /* The device has nothing to do: to be called before each run. */
 void paced_start(struct paced *p);
-/* The stage it offers; message_bytes and slots are the caller's. */
+/* The stage it offers; message_bytes and slots are the caller's. in_turn: it steps pairs, and any two passes, in turn. */
 struct stage paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn);
 
 #endif

@@ -22,8 +22,9 @@ static const struct kind_row {
     [PLAN_AUTO] = {"auto", plan_make_auto, PLACE_LINE},
 };
 
-static const char *const OP_NAMES[] =
-    {[PLAN_F] = "F", [PLAN_B] = "B", [PLAN_W] = "W", [PLAN_BW] = "BW", [PLAN_FB] = "F+B"};
+static const char *const OP_NAMES[PLAN_OPS] = {
+    [PLAN_F] = "F",   [PLAN_B] = "B",    [PLAN_W] = "W",
+    [PLAN_BW] = "BW", [PLAN_FB] = "F+B", [PLAN_TWO] = "two"};
 
 const char *plan_kind_name(enum plan_kind k)
 {
@@ -199,13 +200,21 @@ int plan_receiver(const struct plan *plan, const struct plan_pass *pass)
 
 int plan_passes(const struct plan_row *row, struct plan_pass out[2])
 {
-    if (row->op == PLAN_FB) {
-        out[0] = (struct plan_pass){PLAN_F, row->f};
-        out[1] = (struct plan_pass){PLAN_BW, row->b};
+    if (row->op == PLAN_FB || row->op == PLAN_TWO) {
+        bool two = row->op == PLAN_TWO;
+        out[0] = (struct plan_pass){two ? row->two[0] : PLAN_F, row->f};
+        out[1] = (struct plan_pass){two ? row->two[1] : PLAN_BW, row->b};
         return 2;
     }
     out[0] = (struct plan_pass){row->op, row->op == PLAN_F ? row->f : row->b};
     return 1;
+}
+
+bool plan_row_two(struct plan_row *out, struct plan_pass a, struct plan_pass b)
+{
+    if (a.op > b.op || a.op > PLAN_B || b.op > PLAN_W) return false;
+    *out = (struct plan_row){PLAN_TWO, a.cell, b.cell, {a.op, b.op}};
+    return true;
 }
 
 static void plan_reserve(struct plan *plan, int rank, int rows)
@@ -216,7 +225,7 @@ static void plan_reserve(struct plan *plan, int rank, int rows)
 
 void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b)
 {
-    plan->rows[rank][plan->n_rows[rank]++] = (struct plan_row){op, f, b};
+    plan->rows[rank][plan->n_rows[rank]++] = (struct plan_row){.op = op, .f = f, .b = b};
 }
 
 int plan_room(const struct plan *plan)
@@ -251,8 +260,12 @@ void plan_forward_only(struct plan *out, const struct plan *plan)
     for (int r = 0; r < plan->stages; r++) {
         for (int i = 0; i < plan->n_rows[r]; i++) {
             const struct plan_row *row = &plan->rows[r][i];
-            if (row->op == PLAN_F || row->op == PLAN_FB)
-                plan_add(out, r, PLAN_F, row->f, (struct plan_cell){0});
+            struct plan_pass pass[2];
+            plan_passes(row, pass);
+            if (row->op == PLAN_TWO && row->two[1] == PLAN_F)
+                out->rows[r][out->n_rows[r]++] = *row;
+            else if (pass[0].op == PLAN_F)
+                plan_add(out, r, PLAN_F, pass[0].cell, (struct plan_cell){0});
         }
     }
 }

@@ -22,10 +22,17 @@ static int text_row(FILE *out, const struct plan *plan, const struct plan_row *r
     case PLAN_B: return text_cell(out, plan, "I", row->b);
     case PLAN_BW: return text_cell(out, plan, "B", row->b);
     case PLAN_W: return fprintf(out, "W");
-    case PLAN_FB: break;
+    case PLAN_FB:
+    case PLAN_TWO:
+    case PLAN_OPS: break;
     }
-    int n = text_cell(out, plan, "[F", row->f);
-    return n + text_cell(out, plan, "|B", row->b) + fprintf(out, "]");
+    struct plan_pass pass[2];
+    int n = plan_passes(row, pass), letters = 0;
+    for (int k = 0; k < n; k++) {
+        struct plan_row alone = {.op = pass[k].op, .f = pass[k].cell, .b = pass[k].cell};
+        letters += fprintf(out, k == 0 ? "[" : "|") + text_row(out, plan, &alone);
+    }
+    return letters + fprintf(out, "]");
 }
 
 static void print_rank(FILE *out, const struct plan *plan, int rank)
@@ -53,7 +60,14 @@ static void json_cell(FILE *out, struct plan_cell c)
 static void json_row(FILE *out, const struct plan_row *row)
 {
     fprintf(out, "{\"op\": \"%s\", ", plan_op_name(row->op));
-    if (row->op == PLAN_FB) {
+    if (row->op == PLAN_TWO) {
+        for (int k = 0; k < 2; k++) {
+            fprintf(out, "%s\"%s\": {\"op\": \"%s\", ", k ? "}, " : "", k ? "second" : "first",
+                    plan_op_name(row->two[k]));
+            json_cell(out, k ? row->b : row->f);
+        }
+        fputs("}", out);
+    } else if (row->op == PLAN_FB) {
         fputs("\"f\": {", out);
         json_cell(out, row->f);
         fputs("}, \"b\": {", out);

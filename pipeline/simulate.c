@@ -47,15 +47,33 @@ static double whole_backward(const struct sim_costs *c, int chunk)
     return c->bw ? c->bw[chunk] : c->b[chunk] + c->w[chunk];
 }
 
+static double part(const struct sim_costs *c, enum plan_op op, int chunk)
+{
+    return op == PLAN_F ? c->f[chunk] : op == PLAN_B ? c->b[chunk] : c->w[chunk];
+}
+
+struct sim_two sim_two(const struct sim_costs *c, const struct plan_row *row)
+{
+    if (c->two) {
+        int first = (int)row->two[0] * c->chunks + row->f.chunk;
+        return c->two[first * 3 * c->chunks + (int)row->two[1] * c->chunks + row->b.chunk];
+    }
+    double first = part(c, row->two[0], row->f.chunk);
+    double both = first + part(c, row->two[1], row->b.chunk);
+    return (struct sim_two){both, {first, both}};
+}
+
 double sim_row(const struct plan_row *row, const struct sim_costs *c)
 {
     int f = row->f.chunk, b = row->b.chunk;
     switch (row->op) {
+    case PLAN_TWO: return sim_two(c, row).takes;
     case PLAN_F: return c->f[f];
     case PLAN_B: return c->b[b];
     case PLAN_W: return c->w[b];
     case PLAN_BW: return whole_backward(c, b);
-    case PLAN_FB: break;
+    case PLAN_FB:
+    case PLAN_OPS: break;
     }
     if (c->pairs) return c->pairs[f][b];
     double back = whole_backward(c, b), both = c->f[f] + back;
@@ -92,9 +110,10 @@ double sim_here(const struct sim *s, const struct plan *plan, const struct plan_
 }
 
 /* When what the pass makes can leave. */
-static double output(const struct plan_row *row, const struct plan_pass *pass,
+static double output(const struct plan_row *row, const struct plan_pass *pass, int which,
                      const struct sim_costs *c, double start, double end)
 {
+    if (row->op == PLAN_TWO) return start + sim_two(c, row).done[which];
     if (row->op != PLAN_FB || pass->op != PLAN_F || c->pair_f <= 0) return end;
     return start + larger(c->pair_f * (end - start), c->f[row->f.chunk]);
 }
@@ -119,7 +138,7 @@ bool sim_go(struct sim *s, const struct plan *p, const struct sim_costs *c, int 
     for (int k = 0; k < n; k++)
         if (pass[k].op != PLAN_W)
             *made_at(s, p, pass[k].op == PLAN_F, pass[k].cell) =
-                output(row, &pass[k], c, start, start + takes);
+                output(row, &pass[k], k, c, start, start + takes);
     s->at[r]++;
     return true;
 }

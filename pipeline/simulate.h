@@ -8,6 +8,11 @@
 
 #include "pipeline/plan.h"
 
+/* What a row of two passes takes (PLAN_TWO), and when each of them is done and what it made leaves. */
+struct sim_two {
+    double takes, done[2];
+};
+
 /* Times in any one unit, say seconds. */
 struct sim_costs {
     const double *f, *b, *w; /* [chunks] F; B, the input part alone; W, the weight part */
@@ -20,6 +25,10 @@ struct sim_costs {
     const double *const *pairs;
     /* Share of a pair after which its F half is done and its message leaves; 0 means at the pair's end. */
     double pair_f;
+    /* [3 * chunks][3 * chunks] What two passes in turn take, the first and the second each numbered op * chunks + chunk (F, B, W); NULL: as
+     * long as one after the other. */
+    const struct sim_two *two;
+    int chunks; /* of `two` */
     double
         message; /* a message from rank to rank, from the end of the pass that made it; 0: free */
 };
@@ -50,6 +59,7 @@ double sim_here(const struct sim *s, const struct plan *plan, const struct plan_
                 int rank, const struct sim_costs *costs);
 bool sim_go(struct sim *s, const struct plan *plan, const struct sim_costs *costs, int rank);
 /* What the row takes. */
+struct sim_two sim_two(const struct sim_costs *costs, const struct plan_row *row);
 double sim_row(const struct plan_row *row, const struct sim_costs *costs);
 
 #endif

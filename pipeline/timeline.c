@@ -62,6 +62,7 @@ static void add_rows(struct timeline *t, const struct plan *plan, const struct s
                                           .op = pass[k].op,
                                           .cell = pass[k].cell,
                                           .paired = n == 2,
+                                          .lower = k == 1,
                                           .kind = SPAN_PASS,
                                           .start = sim->start[rank][i],
                                           .end = sim->end[rank][i]});

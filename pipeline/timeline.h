@@ -16,7 +16,8 @@ struct span {
     enum plan_op
         op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW: of the pass, or that waits, or that exchanges */
     struct plan_cell cell; /* of that pass */
-    bool paired;           /* one half of an F+B row */
+    bool paired;           /* one of a row's two passes */
+    bool lower;            /* the second of them */
     enum span_kind kind;
     double start, end; /* seconds (or units of time) from the step's start */
 };

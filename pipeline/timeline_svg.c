@@ -124,7 +124,7 @@ static void pass_rect(const struct sheet *s, const struct span *p, char letter, 
 {
     double x = sheet_x(s, p->start), w = (p->end - p->start) * s->scale;
     double h = ROW - GAP, half = h / 2;
-    double y = top + (p->paired && p->op != PLAN_F ? half : 0);
+    double y = top + (p->lower ? half : 0);
     if (p->paired) h = half;
     fprintf(s->out, "<rect class=\"%s%d%s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\">",
             plan_op_name(p->op), letter == 'b', p->paired ? " p" : "", x, y, w, h);

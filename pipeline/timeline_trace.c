@@ -41,7 +41,7 @@ static void name_event(FILE *out, const char *what, int pid, int tid, const char
 /* Exchanges take the first track that is free again; the last one takes what is too much. */
 static int track_of(const struct span *s, double free_at[TRACKS])
 {
-    if (s->kind == SPAN_PASS) return s->paired && s->op != PLAN_F ? TRACK_PAIR : TRACK_PASS;
+    if (s->kind == SPAN_PASS) return s->lower ? TRACK_PAIR : TRACK_PASS;
     if (s->kind == SPAN_WAIT) return TRACK_WAIT;
     int track = TRACK_EXCHANGE;
     while (track < TRACKS - 1 && free_at[track] > s->start) track++;

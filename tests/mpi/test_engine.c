@@ -7,6 +7,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/timeline.h"
 #include "tests/support/check_mpi.h"
+#include "tests/support/lone_plan.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -53,7 +54,7 @@ struct toy {
     int n; /* numbers in a message, header included */
     struct slot slot[MOST_SLOTS];
     number sum[MOST_CHUNKS][2]; /* [chunk][global micro-batch mod 2] */
-    int steps_left[2];          /* of the open F, of the open backward */
+    int steps_left[2];          /* of the row's first pass, of its second */
     int wrong;
     const char *first_wrong;
     bool slow;
@@ -92,8 +93,8 @@ static void toy_begin(void *self, const struct stage_pass *p)
     struct toy *t = self;
     struct slot *s = &t->slot[p->slot];
     bool f = p->op == PLAN_F;
-    expect(t, t->steps_left[!f] == 0, "two passes of one kind are open");
-    t->steps_left[!f] =
+    expect(t, t->steps_left[p->turn] == 0, "three passes are open");
+    t->steps_left[p->turn] =
         f ? STEPS : STEPS + 1; /* a backward ends with weights, when the forward is done */
     expect(t, f ? !s->used : s->used && same_cell(s->cell, p->cell), "the slot is another's");
     s->used = true, s->cell = p->cell;
@@ -154,7 +155,7 @@ static bool toy_step(void *self, const struct stage_pass *p)
     struct toy *t = self;
     bool f = p->op == PLAN_F;
     if (t->slow) be_slow(p);
-    if (--t->steps_left[!f] > 0) return false;
+    if (--t->steps_left[p->turn] > 0) return false;
     if (f) run_f(t, p);
     if (p->op == PLAN_B || p->op == PLAN_BW) run_b(t, p);
     if (p->op == PLAN_W || p->op == PLAN_BW) run_w(t, p);
@@ -200,7 +201,8 @@ static void bench_up(struct bench *b, int n, int slots, bool in_turn)
                               .slots = slots,
                               .begin = toy_begin,
                               .step = toy_step,
-                              .in_turn = in_turn};
+                              .in_turn = in_turn,
+                              .any_two = in_turn};
     b->p2p = p2p_new(ck_world.comm, ENGINE_OPEN);
     b->engine = engine_new(b->p2p, ck_world.rank, ck_world.size, &b->stage, MOST_MB);
 }
@@ -289,6 +291,29 @@ START_TEST(searched_plans_equal_the_plain_loop)
             if (plan_auto(&plan, ck_world.size, m, option, NULL)) run_plan(&b, &plan);
         }
     bench_down(&b);
+}
+END_TEST
+
+/* Named plans with lone passes in turn, by stages that can do so and by ones that cannot. */
+START_TEST(lone_passes_equal_the_plain_loop)
+{
+    struct bench b;
+    for (int in_turn = 0; in_turn < 2; in_turn++) {
+        bench_up(&b, 600, MOST_SLOTS, in_turn);
+        for (int k = PLAN_1F1B; k < PLAN_AUTO; k++)
+            for (int m = 3; m <= 14; m += 5) {
+                struct plan plan;
+                struct plan_facts facts;
+                struct lone_costs costs;
+                if (!plan_possible((enum plan_kind)k, ck_world.size, m, NULL)) continue;
+                lone_costs_make(&costs, plan_kind_place((enum plan_kind)k), ck_world.size, 1);
+                lone_plan_make(&plan, (enum plan_kind)k, ck_world.size, m, &costs.sim, &facts);
+                b.toy.slow = m == 8;
+                run_plan(&b, &plan);
+                lone_costs_free(&costs);
+            }
+        bench_down(&b);
+    }
 }
 END_TEST
 
@@ -382,9 +407,10 @@ int main(int argc, char **argv)
 {
     const TTest *tests[] = {every_schedule_equals_the_plain_loop,
                             searched_plans_equal_the_plain_loop,
+                            lone_passes_equal_the_plain_loop,
                             large_messages,
                             waiting_is_measured,
                             what_ran_is_recorded,
                             memory_is_what_it_says};
-    return check_mpi_main("engine", tests, 6, argc, argv);
+    return check_mpi_main("engine", tests, 7, argc, argv);
 }

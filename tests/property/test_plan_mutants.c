@@ -5,20 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline/check.h"
+#include "tests/support/lone_plan.h"
 
 static const struct shape {
     enum plan_kind kind;
     int stages, micro_batches;
-} SHAPES[] = {{PLAN_SERIAL, 1, 3},    {PLAN_SERIAL, 3, 4},   {PLAN_1F1B, 1, 4},
-              {PLAN_1F1B, 4, 9},      {PLAN_DUALPIPE, 2, 4}, {PLAN_DUALPIPE, 4, 8},
-              {PLAN_DUALPIPE, 6, 14}, {PLAN_ZB1P, 4, 9},     {PLAN_DUALPIPEV, 1, 3},
-              {PLAN_DUALPIPEV, 3, 8}};
+    bool lone; /* with lone passes in turn */
+} SHAPES[] = {
+    {PLAN_SERIAL, 1, 3, false},    {PLAN_SERIAL, 3, 4, false},   {PLAN_1F1B, 1, 4, false},
+    {PLAN_1F1B, 4, 9, false},      {PLAN_DUALPIPE, 2, 4, false}, {PLAN_DUALPIPE, 4, 8, false},
+    {PLAN_DUALPIPE, 6, 14, false}, {PLAN_ZB1P, 4, 9, false},     {PLAN_DUALPIPEV, 1, 3, false},
+    {PLAN_DUALPIPEV, 3, 8, false}, {PLAN_DUALPIPE, 6, 14, true}, {PLAN_ZB1P, 4, 9, true},
+    {PLAN_DUALPIPEV, 3, 8, true}};
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
 
-static void copy_plan(struct plan *out, const struct plan *from)
+static void make_shape(struct plan *out, const struct shape *s)
 {
-    plan_make(out, from->kind, from->stages, from->micro_batches);
+    struct lone_costs costs;
+    struct plan_facts facts;
+    if (!s->lone) {
+        plan_make(out, s->kind, s->stages, s->micro_batches);
+        return;
+    }
+    lone_costs_make(&costs, plan_kind_place(s->kind), s->stages, 1);
+    lone_plan_make(out, s->kind, s->stages, s->micro_batches, &costs.sim, &facts);
+    lone_costs_free(&costs);
 }
 
 static bool refused(const struct plan *plan)
@@ -111,7 +122,7 @@ static bool wrong_op(struct plan *plan, int r, int i)
 
 static bool unknown_op(struct plan *plan, int r, int i)
 {
-    plan->rows[r][i].op = (enum plan_op)(PLAN_FB + 1);
+    plan->rows[r][i].op = PLAN_OPS;
     return true;
 }
 
@@ -125,7 +136,8 @@ static bool swap_alike(struct plan *plan, int r, int i)
 {
     struct plan_row *rows = plan->rows[r], row = rows[i];
     for (int j = i + 1; j < plan->n_rows[r]; j++)
-        if (rows[j].op == row.op && same_stream(*a_cell(&rows[j]), *a_cell(&row))) {
+        if (rows[j].op == row.op && memcmp(rows[j].two, row.two, sizeof row.two) == 0 &&
+            same_stream(*a_cell(&rows[j]), *a_cell(&row))) {
             rows[i] = rows[j], rows[j] = row;
             return true;
         }
@@ -146,9 +158,29 @@ static bool swap_cause(struct plan *plan, int r, int i)
     return false;
 }
 
+/* Two in turn the other way round: out of order, unless they are of two streams. */
+static bool swap_halves(struct plan *plan, int r, int i)
+{
+    struct plan_row *row = &plan->rows[r][i], was = *row;
+    if (row->op != PLAN_TWO || (row->two[0] == row->two[1] && !same_stream(row->f, row->b)))
+        return false;
+    *row = (struct plan_row){PLAN_TWO, was.b, was.f, {was.two[1], was.two[0]}};
+    return true;
+}
+
+/* A backward's weight part in turn with its input part, which it needs. */
+static bool turn_on_itself(struct plan *plan, int r, int i)
+{
+    struct plan_row *row = &plan->rows[r][i], was = *row;
+    if (row->op != PLAN_BW) return false;
+    *row = (struct plan_row){PLAN_TWO, was.b, was.b, {PLAN_B, PLAN_W}};
+    return true;
+}
+
 static mutation *const MUTATIONS[] = {
-    drop,     replace_neighbour, add_again, wrong_chunk, negative_chunk, wrong_direction,
-    wrong_mb, wrong_b_of_pair,   wrong_op,  unknown_op,  swap_alike,     swap_cause};
+    swap_halves,    turn_on_itself,  drop,     replace_neighbour, add_again, wrong_chunk,
+    negative_chunk, wrong_direction, wrong_mb, wrong_b_of_pair,   wrong_op,  unknown_op,
+    swap_alike,     swap_cause};
 enum { N_MUTATIONS = sizeof MUTATIONS / sizeof MUTATIONS[0] };
 
 START_TEST(every_mutant_is_refused)
@@ -157,11 +189,11 @@ START_TEST(every_mutant_is_refused)
     int spoilt = 0;
     for (int s = 0; s < N_SHAPES; s++) {
         struct plan right;
-        plan_make(&right, SHAPES[s].kind, SHAPES[s].stages, SHAPES[s].micro_batches);
+        make_shape(&right, &SHAPES[s]);
         for (int r = 0; r < right.stages; r++)
             for (int i = 0; i < right.n_rows[r]; i++) {
                 struct plan mutant;
-                copy_plan(&mutant, &right);
+                plan_copy(&mutant, &right);
                 if (spoil(&mutant, r, i)) {
                     ck_assert_msg(refused(&mutant), "mutation %d, shape %d, rank %d, row %d", _i, s,
                                   r, i);

@@ -106,7 +106,7 @@ END_TEST
 START_TEST(pairs)
 {
     static const double f[] = {1, 2}, b[] = {3, 4}, w[] = {5, 6};
-    struct plan_row row = {PLAN_FB, {0, 0, 3}, {1, 1, 2}};
+    struct plan_row row = {.op = PLAN_FB, .f = {0, 0, 3}, .b = {1, 1, 2}};
     struct sim_costs costs = {f, b, w, .pair = 1};
     ck_assert_double_eq(sim_row(&row, &costs), 11);
     costs.pair = 0; /* not given */
@@ -130,7 +130,7 @@ START_TEST(message_leaves_inside_the_pair)
     plan_make(&plan, PLAN_1F1B, 2, 3);
     struct plan_row *rows = plan.rows[0];
     ck_assert_int_eq(rows[3].op, PLAN_F);
-    rows[2] = (struct plan_row){PLAN_FB, rows[3].f, rows[2].b};
+    rows[2] = (struct plan_row){.op = PLAN_FB, .f = rows[3].f, .b = rows[2].b};
     rows[3] = rows[4], rows[4] = rows[5];
     plan.n_rows[0] = 5;
     ck_assert(plan_check(&plan, NULL, NULL, NULL));

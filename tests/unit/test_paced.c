@@ -47,6 +47,25 @@ START_TEST(the_wire_is_the_limit)
 }
 END_TEST
 
+/* Two lone passes take what both compute, plus the first exchange where both begin by posting one (1/8) and it has nothing to
+ * hide under; weight gradients fill all waiting. */
+START_TEST(lone_passes_in_turn)
+{
+    struct paced_costs c = {4, 1, 1, 1, 1, 1};
+    struct sim_two two = paced_two(&c, PLAN_F, &c, PLAN_F);
+    near(two.takes, 2 + 1.0 / 8);
+    near(two.done[0], 2);
+    near(two.done[1], two.takes);
+    near(paced_two(&c, PLAN_F, &c, PLAN_B).takes, 2);
+    near(paced_two(&c, PLAN_F, &c, PLAN_W).takes, 2);
+    two = paced_two(&c, PLAN_B, &c, PLAN_W);
+    near(two.takes, 2);
+    near(two.done[1], 2 - 1.0 / 8);
+    struct paced_costs none = {4, 1, 2, 4, 0, 0};
+    near(paced_two(&none, PLAN_B, &none, PLAN_W).takes, 6);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("paced");
@@ -55,6 +74,7 @@ int main(void)
     tcase_add_test(tcase, without_exchanges_times_add_up);
     tcase_add_test(tcase, exchanges_as_long_as_computing);
     tcase_add_test(tcase, the_wire_is_the_limit);
+    tcase_add_test(tcase, lone_passes_in_turn);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -34,9 +34,10 @@ static void setup(void)
         ck_assert(timeline_add(&measured, s));
     }
     struct plan_cell cell = {1, 1, 0};
-    ck_assert(timeline_add(&measured, (struct span){2, PLAN_F, cell, false, SPAN_WAIT, 0, 1e-3}));
     ck_assert(
-        timeline_add(&measured, (struct span){2, PLAN_F, cell, false, SPAN_EXCHANGE, 0, 4e-3}));
+        timeline_add(&measured, (struct span){2, PLAN_F, cell, false, false, SPAN_WAIT, 0, 1e-3}));
+    ck_assert(timeline_add(&measured,
+                           (struct span){2, PLAN_F, cell, false, false, SPAN_EXCHANGE, 0, 4e-3}));
     ck_assert(!timeline_add(&measured, predicted.span[0]));
     plan_free(&plan);
 }

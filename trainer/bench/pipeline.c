@@ -2,12 +2,13 @@
  * exchanges between the ranks of a stage, beside what the simulator and the published formula say.
  *
  * For each length P in turn the first P * members ranks work, the others sleep. Schedules take turns, so that a
- * busy machine slows all alike. Schedules with fused pairs run once more with the pair switched off (its F, then its backward). */
+ * busy machine slows all alike. Schedules with fused pairs run once more with the pair switched off (its F, then its backward), and
+ * all but serial once with lone passes in turn, too. */
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/bench/trial.h"
 
-enum { MOST_LENGTHS = 16, MOST_TRIALS = 2 * PLAN_KINDS };
+enum { MOST_LENGTHS = 16, MOST_TRIALS = TURNS * PLAN_KINDS };
 enum { OVERLAP = 64 << 20, OVERLAP_TRIES = 5 };
 
 /* ---- what is asked for ---- */
@@ -128,8 +129,9 @@ static int trials_new(struct trial **s, const struct bench_options *o, const str
     for (int i = 0; i < PLAN_KINDS; i++) {
         enum plan_kind k = order[i];
         if (!(chosen >> k & 1) || !plan_possible(k, l->stages, l->micro_batches, NULL)) continue;
-        s[n++] = trial_new(o, l, k, true);
-        if (trial_fused(s[n - 1])) s[n] = trial_new(o, l, k, false), n++;
+        s[n++] = trial_new(o, l, k, TURNS_PAIRS);
+        if (trial_fused(s[n - 1])) s[n] = trial_new(o, l, k, TURNS_OFF), n++;
+        if (k != PLAN_SERIAL && o->exchange > 0) s[n] = trial_new(o, l, k, TURNS_ALL), n++;
     }
     return n;
 }
@@ -145,7 +147,7 @@ static void length_run(const struct bench_options *o, const struct length *l, co
         for (int i = 0; i < n; i++) {
             if (trial_kind(s[i]) == PLAN_SERIAL && step > 0) continue;
             double seconds = trial_run(s[i], l);
-            if (trial_kind(s[i]) == PLAN_1F1B) first = seconds;
+            if (trial_kind(s[i]) == PLAN_1F1B && i == 0) first = seconds;
             if (first > 0) trial_compare(s[i], first / seconds);
         }
     }

@@ -11,9 +11,10 @@
 #include "comm/coll.h"
 #include "pipeline/auto.h"
 #include "pipeline/check.h"
+#include "pipeline/improve.h"
 #include "pipeline/paced.h"
 
-enum { OPS = PLAN_FB + 1, MESSAGE = 64 << 10 };
+enum { OPS = PLAN_OPS, MESSAGE = 64 << 10 };
 
 /* What each chunk of a placement costs, for the device and for the simulator. */
 struct costs {
@@ -21,12 +22,14 @@ struct costs {
     struct paced_costs *paced; /* [chunks] */
     double *each;              /* [4][chunks] F, B, W, B+W, then [chunks][chunks] pairs */
     const double **pairs;      /* [chunks] rows of the latter */
+    struct sim_two *two;       /* [3 * chunks][3 * chunks]; NULL unless all are in turn */
     struct sim_costs sim;
 };
 
 struct trial {
     enum plan_kind kind;
-    bool in_turn, fused; /* fused: it has pairs */
+    enum turns turns;
+    bool fused; /* it has pairs */
     struct plan plan;
     struct costs costs;
     struct paced *paced;
@@ -53,8 +56,20 @@ static struct paced_costs chunk_costs(const struct bench_options *o, int stages,
     return (struct paced_costs){o->chunk_layers * each / 2, seconds, seconds, seconds, wire, wire};
 }
 
+static void costs_two(struct costs *c)
+{
+    size_t n = 3 * (size_t)c->chunks;
+    c->two = memory_take(n * n, sizeof *c->two, "a benchmark");
+    for (int i = 0; i < 3 * c->chunks; i++)
+        for (int j = 0; j < 3 * c->chunks; j++)
+            c->two[(size_t)i * n + (size_t)j] =
+                paced_two(&c->paced[i % c->chunks], (enum plan_op)(i / c->chunks),
+                          &c->paced[j % c->chunks], (enum plan_op)(j / c->chunks));
+    c->sim.two = c->two, c->sim.chunks = c->chunks;
+}
+
 static void costs_new(struct costs *c, const struct bench_options *o, enum plan_place place,
-                      int stages, bool in_turn)
+                      int stages, enum turns turns)
 {
     size_t n = (size_t)plan_chunks(place, stages);
     *c = (struct costs){.chunks = (int)n};
@@ -70,13 +85,14 @@ static void costs_new(struct costs *c, const struct bench_options *o, enum plan_
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
             double done = f[i], takes = f[i] + bw[j], alone = takes;
-            if (in_turn) takes = paced_pair(&c->paced[i], &c->paced[j], &done);
+            if (turns != TURNS_OFF) takes = paced_pair(&c->paced[i], &c->paced[j], &done);
             pair[i * n + j] = takes;
             least = fmin(least, takes / alone), early = fmin(early, done / takes);
         }
     for (size_t i = 0; i < n; i++) c->pairs[i] = pair + i * n;
     c->sim = (struct sim_costs){.f = f, .b = b, .w = w, .bw = bw, .pairs = c->pairs};
     c->sim.pair = least, c->sim.pair_f = early;
+    if (turns == TURNS_ALL) costs_two(c);
 }
 
 static void costs_free(struct costs *c)
@@ -84,6 +100,7 @@ static void costs_free(struct costs *c)
     free(c->paced);
     free(c->each);
     free(c->pairs);
+    free(c->two);
 }
 
 /* ---- plans ---- */
@@ -110,13 +127,13 @@ static struct plan_limits limits_of(const struct length *l, enum plan_place plac
 }
 
 static void search(struct plan *plan, const struct bench_options *o, const struct length *l,
-                   bool in_turn)
+                   enum turns turns)
 {
     struct costs costs[PLACES];
     struct auto_option option[PLACES];
     for (int i = 0; i < PLACES; i++) {
         enum plan_place place = (enum plan_place)i;
-        costs_new(&costs[i], o, place, l->stages, in_turn);
+        costs_new(&costs[i], o, place, l->stages, turns);
         option[i] = (struct auto_option){&costs[i].sim, limits_of(l, place)};
         if (place == PLACE_MIRROR && l->stages % 2) option[i].costs = NULL;
     }
@@ -124,18 +141,36 @@ static void search(struct plan *plan, const struct bench_options *o, const struc
     for (int i = 0; i < PLACES; i++) costs_free(&costs[i]);
 }
 
-/* The search takes a while and has one result: one rank looks, the others are told. */
-static void search_together(struct plan *plan, const struct bench_options *o,
-                            const struct length *l, bool in_turn)
+/* A named plan, its lone passes in turn where they keep no more than the plan does as it is published. */
+static void make_named(struct plan *plan, const struct bench_options *o, const struct length *l,
+                       enum plan_kind kind, enum turns turns)
+{
+    struct plan_facts facts;
+    struct costs costs;
+    plan_make(plan, kind, l->stages, l->micro_batches);
+    if (turns != TURNS_ALL) return;
+    INVARIANT(plan_check(plan, NULL, &facts, NULL), "the plan is wrong");
+    const struct plan_limits limits = {facts.peak_live, facts.peak_slots, facts.peak_weights};
+    costs_new(&costs, o, plan->place, l->stages, turns);
+    plan_pair_lone(plan, &costs.sim, &limits);
+    costs_free(&costs);
+}
+
+/* A search takes a while and has one result: one rank looks, the others are told. */
+static void make_together(struct plan *plan, const struct bench_options *o, const struct length *l,
+                          enum plan_kind kind, enum turns turns)
 {
     int me, place = 0;
     MPI_OK(MPI_Comm_rank(l->group, &me));
     if (me == 0) {
-        search(plan, o, l, in_turn);
+        if (kind == PLAN_AUTO)
+            search(plan, o, l, turns);
+        else
+            make_named(plan, o, l, kind, turns);
         place = (int)plan->place;
     }
     coll_bcast(&place, sizeof place, 0, l->group);
-    if (me > 0) plan_begin(plan, PLAN_AUTO, (enum plan_place)place, l->stages, l->micro_batches);
+    if (me > 0) plan_begin(plan, kind, (enum plan_place)place, l->stages, l->micro_batches);
     for (int r = 0; r < l->stages; r++) {
         coll_bcast(&plan->n_rows[r], sizeof plan->n_rows[r], 0, l->group);
         coll_bcast(plan->rows[r], (size_t)plan->n_rows[r] * sizeof *plan->rows[r], 0, l->group);
@@ -174,22 +209,19 @@ static void simulate(struct trial *t)
 }
 
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
-                        bool in_turn)
+                        enum turns turns)
 {
     struct trial *t = memory_take(1, sizeof *t, "a benchmark");
     struct plan_facts facts;
-    t->kind = kind, t->in_turn = in_turn;
-    if (kind == PLAN_AUTO)
-        search_together(&t->plan, o, l, in_turn);
-    else
-        plan_make(&t->plan, kind, l->stages, l->micro_batches);
+    t->kind = kind, t->turns = turns;
+    make_together(&t->plan, o, l, kind, turns);
     INVARIANT(plan_check(&t->plan, NULL, &facts, NULL), "the plan is wrong");
     t->fused = has_pairs(&t->plan);
-    costs_new(&t->costs, o, t->plan.place, l->stages, in_turn);
+    costs_new(&t->costs, o, t->plan.place, l->stages, turns);
     simulate(t);
     t->formula = formula_of(t, o);
     t->paced = paced_new(t->costs.paced, l->exchange, MESSAGE);
-    struct stage stage = paced_stage(t->paced, MESSAGE, facts.peak_slots, in_turn);
+    struct stage stage = paced_stage(t->paced, MESSAGE, facts.peak_slots, turns != TURNS_OFF);
     t->engine = engine_new(l->p2p, l->position, l->stages, &stage, l->micro_batches);
     return t;
 }
@@ -274,16 +306,17 @@ void trial_heading(const struct bench_options *o, const struct length *l)
            "%.1f ms\n",
            l->stages, l->members, l->members > 1 ? "s" : "", l->micro_batches, t.f, t.b, t.w, t.bw,
            t.pair);
-    printf("%-13s %9s %9s %6s | %6s %6s %6s %6s %6s | %7s %7s %7s | %6s %6s | %6s %6s | %6s\n",
-           "plan", "step ms", "simul.", "ratio", "F", "B", "W", "B+W", "F&B", "idle ms", "simul.",
-           "formula", "bubble", "simul.", "in F&B", "in all", "x 1f1b");
+    printf("%-14s %9s %9s %6s | %6s %6s %6s %6s %6s %6s | %7s %7s %7s | %6s %6s | %6s %6s | %6s\n",
+           "plan", "step ms", "simul.", "ratio", "F", "B", "W", "B+W", "F&B", "two", "idle ms",
+           "simul.", "formula", "bubble", "simul.", "in F&B", "in all", "x 1f1b");
 }
 
 void trial_print(const struct trial *s)
 {
     char name[32];
-    snprintf(name, sizeof name, "%s%s", plan_kind_name(s->kind), s->in_turn ? "" : ", off");
-    printf("%-13s %9.1f %9.1f %6.3f |", name, milli(&s->measured), 1e3 * s->step,
+    static const char *const suffix[TURNS] = {", off", "", ", all"};
+    snprintf(name, sizeof name, "%s%s", plan_kind_name(s->kind), suffix[s->turns]);
+    printf("%-14s %9.1f %9.1f %6.3f |", name, milli(&s->measured), 1e3 * s->step,
            milli(&s->measured) / (1e3 * s->step));
     for (int k = 0; k < OPS; k++) printf(" %6.2f", milli(&s->row[k]));
     char formula[32] = "-";
@@ -308,10 +341,12 @@ json_t *trial_json(const struct trial *s, const struct length *l)
     const struct sim_costs *c = &s->costs.sim; /* of the first chunk */
     json_t *predicted = json_pack("{s:f, s:f, s:f, s:f, s:f}", "F", c->f[0], "B", c->b[0], "W",
                                   c->w[0], "BW", c->bw[0], "F+B", c->pairs[0][0]);
-    json_t *out = json_pack(
-        "{s:i, s:i, s:i, s:s, s:b, s:o, s:o}", "stages", l->stages, "ranks_per_stage", l->members,
-        "micro_batches", l->micro_batches, "schedule", plan_kind_name(s->kind), "pair_in_turn",
-        s->fused && s->in_turn, "row_seconds", rows, "first_chunk_row_seconds_given", predicted);
+    json_t *out =
+        json_pack("{s:i, s:i, s:i, s:s, s:b, s:o, s:o}", "stages", l->stages, "ranks_per_stage",
+                  l->members, "micro_batches", l->micro_batches, "schedule",
+                  plan_kind_name(s->kind), "pair_in_turn", s->fused && s->turns != TURNS_OFF,
+                  "row_seconds", rows, "first_chunk_row_seconds_given", predicted);
+    json_object_set_new(out, "lone_in_turn", json_boolean(s->turns == TURNS_ALL));
     json_object_set_new(out, "seconds_per_step", readings_json(&s->measured));
     json_object_set_new(out, "seconds_per_step_simulated", json_real(s->step));
     json_object_set_new(out, "worst_idle_seconds", readings_json(&s->idle));

@@ -14,9 +14,12 @@ struct length {
     struct exchange *exchange; /* NULL: a stage is one rank */
 };
 
-/* Collective over l->group. NULL: it cannot be (auto: fits no placement), or, with in_turn false, it has no pairs to switch off. */
+/* Which passes are stepped in turn: none (each pair's one after the other), the pairs of the schedule, or also passes that run alone
+ * in it (plan_pair_lone). */
+enum turns { TURNS_OFF, TURNS_PAIRS, TURNS_ALL, TURNS };
+/* Collective over l->group. */
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
-                        bool in_turn);
+                        enum turns turns);
 void trial_free(struct trial *t);
 enum plan_kind trial_kind(const struct trial *t);
 bool trial_fused(const struct trial *t); /* its plan has pairs */
