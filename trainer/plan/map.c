@@ -28,7 +28,7 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
         (struct traffic_job){.memory = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)},
                              .plan = l->plan,
                              .first = l->first,
-                             .rows = l->rows,
+                             .rows = l->rows * r->typical,
                              .forwards = l->forwards};
     m->samples = r->settings.phases[r->phase].kind == PHASE_GRPO;
     traffic_new(&m->step, h->n, m->host);

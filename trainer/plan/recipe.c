@@ -80,20 +80,33 @@ static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_
     return n < r->settings.model.max_context ? n : r->settings.model.max_context - 1;
 }
 
-/* The first step's sequences: of demonstrations as they are, of answers as long as the job says. */
-static void lengths(struct recipe *r, const struct run *run)
+/* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as long as the job says. */
+static int sequence_length(const struct recipe *r, const struct run *run, int i, struct text *text)
 {
     const struct phase_knobs *k = &r->settings.phases[r->phase];
+    if (k->kind == PHASE_SFT) return demonstration_rows(run, (uint32_t)i, text);
+    return answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
+}
+
+/* The first step's sequences, and how long those of the next steps are beside them. */
+static void lengths(struct recipe *r, const struct run *run)
+{
+    enum { MANY = 1024 };
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
     bool sft = k->kind == PHASE_SFT;
-    int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches;
+    int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
+    double sum = 0, sum_more = 0;
     r->rows = memory_take((size_t)most + 1, sizeof *r->rows, "the lengths of a step");
     struct text text = {.size = 8 * (size_t)r->settings.model.max_context + 256};
     text.at = memory_take(text.size, 1, "the lengths of a step");
-    for (int i = 0; i < most; i++) {
-        int rows = sft ? demonstration_rows(run, (uint32_t)i, &text)
-                       : answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
-        if (rows > 0) r->rows[r->n++] = rows;
+    for (int i = 0; i < most || i < MANY; i++) {
+        int rows = sequence_length(r, run, i, &text);
+        if (rows == 0) continue;
+        if (i < most) sum += r->rows[r->n++] = rows;
+        sum_more += rows;
+        more++;
     }
+    r->typical = r->n > 0 ? sum_more / more / (sum / r->n) : 1;
     r->forwards = !sft && k->kl > 0 ? 1 : 0;
     free(text.at);
 }

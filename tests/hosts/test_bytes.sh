@@ -1,0 +1,62 @@
+#!/bin/bash
+# test_bytes.sh DUET: what duet plan says crosses between hosts in a step is what is counted on the links, pair by pair, within 5 %. Bytes
+# a step are the difference of two runs of different length: start, end and checkpoints drop out. Micro-batches are always as
+# many (mesh.micro_batches), so that all steps send alike. The counters see IP packets: payload and their headers.
+. "${BASH_SOURCE%/*}/common.sh"
+hosts_up 4
+
+cat >bytes.yaml <<'YAML'
+seed: 7
+watchdog_s: 60
+precision: bf16
+mesh: {dp: 2, pp: 2, micro_batches: 4}
+model: {layers: 4, hidden: 96, heads: 4, max_context: 128}
+data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 512}
+checkpoint: {every: 0}
+phases:
+  - {kind: sft, name: start, steps: 10, batch: 16, lr: 1e-3}
+YAML
+recipe=bytes.yaml
+
+# planned ARGUMENTS...: sets plan[from,to], bytes of a step between hosts by the plan
+declare -A plan
+planned() {
+    local from to row sent=()
+    call "$duet" plan "$recipe" --hostfile "$hostfile" "$@"
+    check "plan $*: exit 0" equal "$code" 0
+    plan=()
+    while read -r row; do
+        read -r -a sent <<<"$row"
+        from=${sent[0]#h}
+        for to in $(seq $((${#sent[@]} - 3))); do
+            [ "$to" = "$from" ] || plan[$from,$to]=$(awk -v mb="${sent[2 + to]}" 'BEGIN { printf "%.0f", 1e6 * mb }')
+        done
+    done < <(sed -n '/^a host, MB a step/,/^$/s/^  \(h[0-9] .*\)/\1/p' out)
+}
+
+# compare NAME ARGUMENTS...: pairs that send less than 20 kB a step are noise; the others, and all together
+compare() {
+    local name=$1 pair counted=0 foretold=0 # SHOW=1 prints all of them
+    shift
+    planned "$@"
+    step_traffic 4 5 25 "$@"
+    for pair in "${!plan[@]}"; do
+        counted=$((counted + traffic[$pair])) foretold=$((foretold + plan[$pair]))
+        [ "${plan[$pair]}" -lt 20000 ] || check "$name, h${pair/,/ to h}" near 5 "${traffic[$pair]}" "${plan[$pair]}"
+        [ -z "${SHOW:-}" ] || echo "$name h${pair/,/ to h}: counted ${traffic[$pair]}, planned ${plan[$pair]}"
+    done
+    check "$name, together" near 5 "$counted" "$foretold"
+    [ -z "${SHOW:-}" ] || echo "$name: counted $counted, planned $foretold"
+}
+
+# Replicas of two hosts, two each: the running sum crosses once, a number is 8 bits and its part of a scale.
+two_hosts() {
+    printf '%s slots=2\n' h1 h2 >two
+    hostfile=two
+}
+
+compare "dualpipe, replicas on four hosts" --set schedule=dualpipe
+compare "two tensor shares of two pipelines" --set schedule=1f1b --set mesh.pp=1 --set mesh.tp=2
+two_hosts
+compare "replicas over two nodes, int8" --set schedule=serial --set mesh.dp=4 --set mesh.pp=1 --set reduction.path=nodes --set reduction.wire=int8
+finish
