@@ -24,11 +24,12 @@ for wire in int8 bf16; do
     check "$wire: other bits" test "$(values $wire/metrics.jsonl loss | md5sum)" != "$(values early/metrics.jsonl loss | md5sum)"
     start 4 broken-$wire "${rounded[@]}" --resume auto
     ready
-    check "$wire: killed" until_true lines 17 broken-$wire && kill -KILL "${pids[@]}"
+    check "$wire: killed" until_true is_saved 10 broken-$wire && kill -KILL "${pids[@]}"
     ended
     cp -r broken-$wire other-$wire
     train 4 broken-$wire "${rounded[@]}" --resume auto
     check "$wire, taken up: exit 0" equal "$code" 0
+    check "$wire, taken up: at a step" has err "going on from broken-$wire/"
     check "$wire, taken up: nothing is missing" hasnt err "has no residuals"
     check "$wire, taken up: as the unbroken run" alike $wire broken-$wire
 done

@@ -55,6 +55,7 @@ struct toy {
     struct slot slot[MOST_SLOTS];
     number sum[MOST_CHUNKS][2]; /* [chunk][global micro-batch mod 2] */
     int steps_left[2];          /* of the row's first pass, of its second */
+    bool last[MOST_CHUNKS][2];  /* [chunk][direction] its last W or BW was announced */
     int wrong;
     const char *first_wrong;
     bool slow;
@@ -88,6 +89,14 @@ static bool header_is(const number *m, enum plan_op op, struct plan_cell c, int 
            m[3] == (number)c.mb;
 }
 
+static void note_last(struct toy *t, const struct stage_pass *p)
+{
+    bool *last = &t->last[p->cell.chunk][p->cell.dir];
+    expect(t, !*last || p->op == PLAN_F, "a backward after the last one of its chunk");
+    expect(t, !p->last || p->op == PLAN_W || p->op == PLAN_BW, "an F or B is the last W");
+    *last = *last || p->last;
+}
+
 static void toy_begin(void *self, const struct stage_pass *p)
 {
     struct toy *t = self;
@@ -98,6 +107,7 @@ static void toy_begin(void *self, const struct stage_pass *p)
         f ? STEPS : STEPS + 1; /* a backward ends with weights, when the forward is done */
     expect(t, f ? !s->used : s->used && same_cell(s->cell, p->cell), "the slot is another's");
     s->used = true, s->cell = p->cell;
+    note_last(t, p);
     bool bottom = p->cell.chunk == 0, top = p->cell.chunk == t->plan->chunks - 1;
     bool w = p->op == PLAN_W;
     expect(t, (p->in == NULL) == (w || (f ? bottom : top)), "input where there is none, or none");
@@ -217,6 +227,16 @@ static void bench_down(struct bench *b)
     }
 }
 
+/* Of each chunk here the last W was announced; of forwards alone none. */
+static void expect_lasts(struct toy *t)
+{
+    int chunk[2], n = plan_held(t->plan->place, ck_world.size, ck_world.rank, chunk), all = 0;
+    for (int c = 0; c < MOST_CHUNKS; c++) all += t->last[c][0] + t->last[c][1];
+    expect(t, all == (t->plan->forward_only ? 0 : n), "as many last Ws as chunks");
+    for (int k = 0; k < n && !t->plan->forward_only; k++)
+        expect(t, t->last[chunk[k]][plan_held_dir(t->plan->place, k)], "no last W");
+}
+
 /* Runs the plan and holds what all ranks found together against the plain loop. */
 static void run_and_compare(struct bench *b, struct plan *plan)
 {
@@ -226,7 +246,9 @@ static void run_and_compare(struct bench *b, struct plan *plan)
     long allocations = arena_allocations();
     t->plan = plan;
     memset(t->sum, 0, sizeof t->sum);
+    memset(t->last, 0, sizeof t->last);
     engine_run(b->engine, plan, &times);
+    expect_lasts(t);
     for (int s = 0; s < b->stage.slots; s++) expect(t, !t->slot[s].used, "a slot is still in use");
     expect(t, arena_allocations() == allocations, "the run allocated");
     expect(t, times.busy > 0 && times.exposed >= 0, "times below zero");

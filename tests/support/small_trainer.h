@@ -24,6 +24,7 @@ struct small_shape {
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves;
     bool reference;
+    const char *reduction; /* settings of reductions: "overlap: false" */
 };
 
 struct small {
@@ -59,6 +60,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
              "mesh: {dp: %d, pp: %d, tp: %d, ep: %d, micro_batches: %d, decode_slots: %d, "
              "decode_waves: %d}\n"
              "data: {micro_batch_tokens: %d}\n"
+             "reduction: {%s}\n"
              "phases: [{kind: eval, max_new: 4}]\n",
              shape->precision == PRECISION_BF16 ? "bf16" : "fp32",
              shape->layers > 0 ? shape->layers : 4, shape->kv_heads > 0 ? shape->kv_heads : 2,
@@ -66,7 +68,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
              shape->model ? shape->model : "", shape->dp, shape->pp, shape->tp ? shape->tp : 1,
              shape->ep ? shape->ep : 1, shape->micro_batches,
              shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
-             shape->micro_batch_tokens);
+             shape->micro_batch_tokens, shape->reduction ? shape->reduction : "");
     settings_defaults(s);
     settings_parse(s, yaml, strlen(yaml), "small.yaml", &p);
     bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */

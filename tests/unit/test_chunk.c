@@ -108,6 +108,56 @@ START_TEST(each_gradient_is_of_b_or_of_w)
 }
 END_TEST
 
+static int layer_of(const struct dims *d, const struct param *p)
+{
+    int layer;
+    if (sscanf(p->name, "layers.%d.", &layer) == 1) return layer;
+    return p->role == ROLE_EMBEDDING ? -1 : d->L;
+}
+
+/* What pass_complete says is done has its final bits, and of what is not some have not. */
+static void check_complete(const struct tiny_model *m, const struct tiny_model *final, int from)
+{
+    const struct param_list *l = chunk_params(m->chunk[0]);
+    bool behind = true, before = from == -1;
+    for (int i = 0; i < l->n; i++) {
+        size_t at = l->p[i].offset, bytes = l->p[i].n * sizeof(float);
+        bool same = memcmp(m->grad[0] + at, final->grad[0] + at, bytes) == 0;
+        if (layer_of(&m->d, &l->p[i]) >= from)
+            behind = behind && same;
+        else
+            before = before || !same;
+    }
+    ck_assert_msg(behind && before, "from layer %d on: %s", from, behind ? "more" : "not yet");
+}
+
+START_TEST(layers_are_complete_one_by_one)
+{
+    struct tiny_model m, final;
+    struct tiny_batch b;
+    tiny_model_make(&final, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_model_make(&m, dims_under_test(_i), ops_under_test(_i), 1, TINY_ROWS, true);
+    tiny_batch_make(&b, &m.d, 0);
+    train_once(&final, &b);
+    for (int split = 0; split < 2; split++) {
+        bool seen[32] = {false};
+        tiny_grad_clear(&m);
+        tiny_run(&m, PASS_F, 0, &b);
+        if (split) tiny_run(&m, PASS_B, 0, &b);
+        struct pass p = tiny_pass(&m, 0, split ? PASS_W : PASS_BW, 0, &b);
+        pass_begin(&p);
+        ck_assert_int_eq(pass_complete(&p), m.d.L + 1);
+        for (bool done = false; !done; check_complete(&m, &final, pass_complete(&p))) {
+            done = pass_step(&p);
+            seen[pass_complete(&p) + 1] = true;
+        }
+        for (int from = -1; from <= m.d.L; from++) ck_assert_msg(seen[from + 1], "%d", from);
+    }
+    tiny_model_free(&m);
+    tiny_model_free(&final);
+}
+END_TEST
+
 /* F of one micro-batch and BW of another on one chunk, a step of each in turn: DualPipe's overlapped pair. */
 START_TEST(passes_stepped_in_turn_do_not_disturb)
 {
@@ -247,6 +297,7 @@ int main(void)
     tcase_add_loop_test(t, cuts_do_not_change_a_bit, 0, n);
     tcase_add_loop_test(t, weight_gradients_may_wait, 0, n);
     tcase_add_loop_test(t, each_gradient_is_of_b_or_of_w, 0, n);
+    tcase_add_loop_test(t, layers_are_complete_one_by_one, 0, n);
     tcase_add_loop_test(t, passes_stepped_in_turn_do_not_disturb, 0, n);
     tcase_add_loop_test(t, gradients_accumulate, 0, n);
     tcase_add_loop_test(t, scoring_equals_training, 0, n);

@@ -190,6 +190,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     a->loss.grpo = job->grpo;
     actor_zero_gradients(a);
     actor_clear_load(a);
+    optimizer_waited(l->optimizer); /* what was waited for before is not this step's */
     optimizer_begin(l->optimizer);
     a->balance = (float)(a->settings->model.balance / (double)s->rows);
     struct engine_times times;
