@@ -78,7 +78,7 @@ static void world_find_node(struct world *w)
 void world_up(struct world *w, int *argc, char ***argv)
 {
     int granted = MPI_THREAD_SINGLE;
-    *w = (struct world){.size = 1};
+    *w = (struct world){.size = 1, .sites = 1, .across = MPI_COMM_NULL};
     nap_sharpen();
     MPI_OK(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &granted));
     MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
@@ -96,9 +96,35 @@ void world_up(struct world *w, int *argc, char ***argv)
     world_find_node(w);
 }
 
+static MPI_Comm split(MPI_Comm from, int colour, int key)
+{
+    MPI_Comm part;
+    MPI_OK(MPI_Comm_split(from, colour, key, &part));
+    MPI_OK(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN));
+    return part;
+}
+
+void world_split_sites(struct world *w, int sites)
+{
+    INVARIANT(sites >= 1 && w->size % sites == 0 && w->sites == 1, "%d sites of %d ranks", sites,
+              w->size);
+    if (sites == 1) return;
+    MPI_Comm job = w->comm;
+    int each = w->size / sites;
+    w->sites = sites;
+    w->site = w->rank / each;
+    w->first = w->site * each;
+    w->across = split(job, w->rank % each, w->rank);
+    w->comm = split(job, w->site, w->rank);
+    MPI_OK(MPI_Comm_free(&job));
+    w->rank -= w->first;
+    w->size = each;
+}
+
 void world_down(struct world *w)
 {
     watchdog_start(0);
+    if (w->across != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&w->across));
     MPI_OK(MPI_Comm_free(&w->comm));
     MPI_OK(MPI_Finalize());
 }
@@ -135,7 +161,7 @@ bool world_any(const struct world *w, bool yes)
 
 void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code)
 {
-    int speaker = world_reduce(w, p->n > 0 ? w->rank : INT_MAX, MPI_MIN);
+    int speaker = world_reduce(w, p->n > 0 ? w->first + w->rank : INT_MAX, MPI_MIN);
     if (speaker != INT_MAX) problems_end(p, speaker, code);
 }
 

@@ -7,13 +7,19 @@
 #include <stdbool.h>
 #include "comm/base/die.h"
 
+/* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm are the site's, and
+ * `first` is the rank that its first one has in the job, by which messages name ranks. */
 struct world {
     int rank, size;
-    int node, nodes; /* which host, of how many (by MPI_COMM_TYPE_SHARED) */
+    int site, sites, first; /* 0, 1, 0 without sites */
+    int node, nodes;        /* which host, of how many (by MPI_COMM_TYPE_SHARED) of the job */
     int local_rank, local_size;
     char host[64];
-    bool threads;  /* MPI_THREAD_MULTIPLE was granted */
-    MPI_Comm comm; /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN */
+    bool threads; /* MPI_THREAD_MULTIPLE was granted */
+    MPI_Comm
+        comm; /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN, or the site's part of it */
+    MPI_Comm
+        across; /* ranks of my number, one a site, in their order; MPI_COMM_NULL without sites */
 };
 
 /* MPI_OK(MPI_Send(...)): dies naming call, error text, rank, host, place. */
@@ -28,6 +34,10 @@ _Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
  * it must be called by the main thread). world_down must find every communicator of ours freed. */
 void world_up(struct world *w, int *argc, char ***argv);
 void world_down(struct world *w);
+
+/* Collective over all ranks: the job becomes `sites` equal runs of ranks that know each other by `across` only. sites must
+ * divide the size; 1 changes nothing. Before anything else is made of w. */
+void world_split_sites(struct world *w, int sites);
 
 /* Agreement: collective over w->comm. true if every (any) rank says so. */
 bool world_all(const struct world *w, bool ok);
