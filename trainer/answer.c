@@ -12,6 +12,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     settings_defaults(s);
     settings_parse(s, c->recipe, strlen(c->recipe), "recipe.yaml", p);
     s->mesh.dp = 0;
+    s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
     s->run.schedule = SCHEDULE_AUTO;
     for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);

@@ -183,6 +183,7 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
     set_model(s, o, p);
     set_sizes(s, o, p);
     for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
+    if (s->mesh.sites > 1) problems_add(p, "--set", 0, "mesh.sites: bench measures one site");
     if (p->n > 0) return;
     settings_check(s, ranks, p);
     check_sizes(s, o, ranks, p);

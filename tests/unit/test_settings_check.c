@@ -95,6 +95,44 @@ START_TEST(shared_experts_are_checked)
 }
 END_TEST
 
+/* Sites share the ranks evenly; what is said of a mesh is said of one of them. */
+START_TEST(sites_are_checked)
+{
+    static const struct {
+        const char *yaml;
+        int ranks, problems;
+        const char *has;
+    } rows[] = {
+        {"mesh: {sites: 2, pp: 2}", 8, 0, NULL},
+        {"mesh: {sites: 2, pp: 2}\nsites: {every: 2, delay: 1, wire: int8}", 4, 0, NULL},
+        {"mesh: {sites: 3, dp: 2}", 8, 1,
+         "sites 3 does not divide 8 ranks: all sites are equal; start with mpirun -np 6"},
+        {"mesh: {sites: 5}", 4, 1, "mpirun -np 5"},
+        {"mesh: {sites: 2, pp: 2}", 6, 1,
+         "does not divide 3 ranks of a site: start with mpirun -np 4"},
+        {"mesh: {sites: 2, dp: 2, pp: 2}", 4, 1, "needs 4 ranks, not 2: start with mpirun -np 8"},
+        {"mesh: {sites: 2}\nsites: {delay: 50}", 2, 1,
+         "r.yaml:2: delay 50 is not less than every 50"},
+        {"mesh: {sites: 2}\nsites: {every: 1}", 2, 1, "r.yaml:2: delay 1 is not less than every 1"},
+        {"mesh: {sites: 2, tp: 2}\nsites: {wire: int8}", 4, 1, "take bf16, or tp 1"},
+        {"sites: {delay: 50}", 2, 0, NULL}, /* one site: of no account */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
+        ck_assert(parse(&s, yaml, &p));
+        settings_check(&s, rows[i].ranks, &p);
+        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
+                      p.n ? p.text[0] : "");
+        if (rows[i].has) ck_assert_msg(strstr(p.text[0], rows[i].has), "%s", p.text[0]);
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(schedule_auto)
 {
     static const struct {
@@ -260,6 +298,7 @@ int main(void)
     tcase_add_test(c, check_resolves_zeros);
     tcase_add_test(c, experts_are_checked);
     tcase_add_test(c, shared_experts_are_checked);
+    tcase_add_test(c, sites_are_checked);
     tcase_add_test(c, schedule_auto);
     tcase_add_test(c, splits);
     tcase_add_test(c, contradictions_at_once);

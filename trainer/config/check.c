@@ -10,9 +10,15 @@
 
 struct check {
     struct settings *s;
-    int ranks;
+    int ranks; /* of a site */
     struct problems *p;
 };
+
+/* What mpirun must be given for a mesh on so many ranks. */
+static long job_ranks(const struct check *c, long ranks)
+{
+    return ranks * c->s->mesh.sites;
+}
 
 /* line: of the setting that the message is about, from s->lines. */
 static void complain(const struct check *c, int line, const char *fmt, ...)
@@ -84,19 +90,22 @@ static void check_ranks(const struct check *c)
     int each = m->pp * m->tp;
     wish.dp = 0; /* the ranks that it would take are said anyway */
     mesh_nearest(nearest, sizeof nearest, wish, c->ranks, &limits);
+    const char *site = m->sites > 1 ? " of a site" : "";
     if (m->tp > 1) snprintf(shape, sizeof shape, " x tp %d", m->tp);
     if (m->dp == 0 && c->ranks % each != 0) {
         int less = c->ranks / each * each;
         complain(c, line->pp,
-                 "pp %d%s does not divide %d ranks: start with mpirun -np %d, or take %s", m->pp,
-                 shape, c->ranks, less ? less : each, nearest);
+                 "pp %d%s does not divide %d ranks%s: start with mpirun -np %ld, or take %s", m->pp,
+                 shape, c->ranks, site, job_ranks(c, less ? less : each), nearest);
     } else if (m->dp == 0) {
         m->dp = c->ranks / each;
     } else if ((long)m->dp * each != c->ranks) {
-        complain(c, line->dp,
-                 "a mesh of dp %d x pp %d%s needs %ld ranks, not %d: start with mpirun -np %ld, or "
-                 "take %s",
-                 m->dp, m->pp, shape, (long)m->dp * each, c->ranks, (long)m->dp * each, nearest);
+        complain(
+            c, line->dp,
+            "a mesh%s of dp %d x pp %d%s needs %ld ranks, not %d: start with mpirun -np %ld, or "
+            "take %s",
+            site, m->dp, m->pp, shape, (long)m->dp * each, c->ranks,
+            job_ranks(c, (long)m->dp * each), nearest);
     }
 }
 
@@ -193,6 +202,27 @@ static void check_mesh(const struct check *c)
             "%d: take dualpipe or zb1p",
             pp, 2 * pp, layers);
     check_split(c);
+}
+
+static void check_sites(const struct check *c, int ranks)
+{
+    const struct sites_knobs *k = &c->s->sites;
+    const struct sites_lines *line = &c->s->lines.sites;
+    int sites = c->s->mesh.sites, less = ranks / sites * sites;
+    if (sites == 1) return;
+    if (ranks % sites)
+        complain(c, c->s->lines.mesh.sites,
+                 "sites %d does not divide %d ranks: all sites are equal; start with mpirun -np %d",
+                 sites, ranks, less ? less : sites);
+    if (k->delay >= k->every)
+        complain(c, line->delay ? line->delay : line->every,
+                 "delay %d is not less than every %d: an exchange must be over before the next "
+                 "begins",
+                 k->delay, k->every);
+    if (k->wire == WIRE_INT8 && c->s->mesh.tp > 1)
+        complain(c, line->wire,
+                 "wire int8 rounds what tp ranks hold alike together with what each holds alone, "
+                 "so that they would come apart: take bf16, or tp 1");
 }
 
 static void check_data(const struct check *c)
@@ -301,9 +331,11 @@ static void check_phases(const struct check *c)
 bool settings_check(struct settings *s, int ranks, struct problems *p)
 {
     int before = p->n;
-    const struct check c = {s, ranks, p};
+    int each = ranks / s->mesh.sites;
+    const struct check c = {s, each > 0 ? each : 1, p};
     check_model(&c);
-    check_mesh(&c);
+    check_sites(&c, ranks);
+    if (ranks % s->mesh.sites == 0) check_mesh(&c);
     check_data(&c);
     check_phases(&c);
     return p->n == before;

@@ -48,23 +48,36 @@
     X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")    \
     X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights")
 
-#define MESH_KNOBS(X)                                                                            \
-    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / (pp * tp)")                     \
-    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                    \
-    X(INT, tp, 1, 1, 64,                                                                         \
-      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")               \
-    X(INT, ep, 1, 1, 65536,                                                                      \
-      "pipelines, a divisor of dp, that share the experts of their layers (expert parallelism)") \
-    X(INT, directions, 2, 1, 2,                                                                  \
-      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 "   \
-      "saves memory on serial and 1f1b")                                                         \
-    X(STR, split, "", 0, 0,                                                                      \
-      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")     \
-    X(INT, micro_batches, 0, 0, 65536,                                                           \
-      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")    \
-    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                \
-    X(INT, decode_waves, 0, 0, 1024,                                                             \
+#define MESH_KNOBS(X)                                                                             \
+    X(INT, sites, 1, 1, 1024,                                                                     \
+      "groups of ranks, each with a mesh of its own, that learn apart and now and then exchange " \
+      "what they learned (see sites)")                                                            \
+    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / (pp * tp)")                      \
+    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                     \
+    X(INT, tp, 1, 1, 64,                                                                          \
+      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")                \
+    X(INT, ep, 1, 1, 65536,                                                                       \
+      "pipelines, a divisor of dp, that share the experts of their layers (expert parallelism)")  \
+    X(INT, directions, 2, 1, 2,                                                                   \
+      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 "    \
+      "saves memory on serial and 1f1b")                                                          \
+    X(STR, split, "", 0, 0,                                                                       \
+      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")      \
+    X(INT, micro_batches, 0, 0, 65536,                                                            \
+      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")     \
+    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                 \
+    X(INT, decode_waves, 0, 0, 1024,                                                              \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
+
+#define SITES_KNOBS(X)                                                                     \
+    X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                  \
+    X(INT, delay, 1, 0, 1000000000,                                                        \
+      "updates made while an exchange is under way: it counts exactly so many later")      \
+    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                  \
+      "how differences of weights cross; what rounding loses is added to the next")        \
+    X(REAL, outer_lr, 0.7, 0, 10,                                                          \
+      "step along the mean difference; with outer_momentum 0, 1 is the mean of the sites") \
+    X(REAL, outer_momentum, 0.9, 0, 0.9999999, "Nesterov momentum of these steps")
 
 #define DATA_KNOBS(X)                                                                             \
     X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")        \

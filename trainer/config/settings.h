@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include "comm/base/die.h"
 #include "comm/mesh.h"
+#include "comm/wire.h"
 #include "model/dims.h"
 #include "trainer/config/knobs.h"
 
@@ -21,6 +22,7 @@
 struct run_knobs { RUN_KNOBS(KNOB_FIELD) };
 struct model_knobs { MODEL_KNOBS(KNOB_FIELD) };
 struct mesh_knobs { MESH_KNOBS(KNOB_FIELD) };
+struct sites_knobs { SITES_KNOBS(KNOB_FIELD) };
 struct data_knobs { DATA_KNOBS(KNOB_FIELD) };
 struct reduction_knobs { REDUCTION_KNOBS(KNOB_FIELD) };
 struct checkpoint_knobs { CHECKPOINT_KNOBS(KNOB_FIELD) };
@@ -32,6 +34,7 @@ struct phase_knobs { PHASE_KNOBS(KNOB_FIELD) };
 struct run_lines { RUN_KNOBS(KNOB_LINE) };
 struct model_lines { MODEL_KNOBS(KNOB_LINE) };
 struct mesh_lines { MESH_KNOBS(KNOB_LINE) };
+struct sites_lines { SITES_KNOBS(KNOB_LINE) };
 struct data_lines { DATA_KNOBS(KNOB_LINE) };
 struct reduction_lines { REDUCTION_KNOBS(KNOB_LINE) };
 struct checkpoint_lines { CHECKPOINT_KNOBS(KNOB_LINE) };
@@ -61,6 +64,7 @@ struct setting_lines {
     struct run_lines run;
     struct model_lines model;
     struct mesh_lines mesh;
+    struct sites_lines sites;
     struct data_lines data;
     struct reduction_lines reduction;
     struct checkpoint_lines checkpoint;
@@ -71,6 +75,7 @@ struct settings {
     struct run_knobs run;
     struct model_knobs model;
     struct mesh_knobs mesh;
+    struct sites_knobs sites;
     struct data_knobs data;
     struct reduction_knobs reduction;
     struct checkpoint_knobs checkpoint;
@@ -100,7 +105,7 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
 
 /* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
  * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,
- * and schedule auto on one stage is serial. Does not look at files. ranks: size of the world. Call it once, after the last settings_set. */
+ * and schedule auto on one stage is serial. Does not look at files. ranks: size of the job; the mesh is that of one of its mesh.sites. Call it once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
 
 /* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */

@@ -9,6 +9,7 @@
 #define RUN_ROW(type, ...)        ROW_##type(run, __VA_ARGS__)
 #define MODEL_ROW(type, ...)      ROW_##type(model, __VA_ARGS__)
 #define MESH_ROW(type, ...)       ROW_##type(mesh, __VA_ARGS__)
+#define SITES_ROW(type, ...)      ROW_##type(sites, __VA_ARGS__)
 #define DATA_ROW(type, ...)       ROW_##type(data, __VA_ARGS__)
 #define REDUCTION_ROW(type, ...)  ROW_##type(reduction, __VA_ARGS__)
 #define CHECKPOINT_ROW(type, ...) ROW_##type(checkpoint, __VA_ARGS__)
@@ -17,6 +18,7 @@
 static const struct knob run_rows[] = {RUN_KNOBS(RUN_ROW)};
 static const struct knob model_rows[] = {MODEL_KNOBS(MODEL_ROW)};
 static const struct knob mesh_rows[] = {MESH_KNOBS(MESH_ROW)};
+static const struct knob sites_rows[] = {SITES_KNOBS(SITES_ROW)};
 static const struct knob data_rows[] = {DATA_KNOBS(DATA_ROW)};
 static const struct knob reduction_rows[] = {REDUCTION_KNOBS(REDUCTION_ROW)};
 static const struct knob checkpoint_rows[] = {CHECKPOINT_KNOBS(CHECKPOINT_ROW)};
@@ -28,6 +30,9 @@ const struct section sections[SECTIONS] = {
     [SECTION_MODEL] = SECTION_ROW(settings, "model", "model", "the network", model_rows, model),
     [SECTION_MESH] =
         SECTION_ROW(settings, "mesh", "mesh", "how ranks share the work", mesh_rows, mesh),
+    [SECTION_SITES] =
+        SECTION_ROW(settings, "sites", "sites", "how groups of ranks that learn apart exchange",
+                    sites_rows, sites),
     [SECTION_DATA] = SECTION_ROW(settings, "data", "data", "what is learned from", data_rows, data),
     [SECTION_REDUCTION] =
         SECTION_ROW(settings, "reduction", "reduction", "how gradients are summed over replicas",

@@ -154,20 +154,32 @@ bool knob_assign(const struct place *at, const struct knob *k, const char *text,
     return assign[k->type](at, k, text, from, p);
 }
 
+/* " (sites has one, too)" for the next section from `id` on that has the name, else "". */
+static const char *has_one_too(const struct book *book, int id, const char *name, char out[64])
+{
+    out[0] = '\0';
+    for (; id < book->n && !*out; id++)
+        if (knob_find(&book->sections[id], name))
+            snprintf(out, 64, " (%s has one, too)", book->sections[id].name);
+    return out;
+}
+
 /* "lr is a phase setting; put it in phases": the name is known, but elsewhere. */
 static bool known_elsewhere(const struct book *book, const char *name, struct origin from,
                             struct problems *p)
 {
     for (int id = 0; id < book->n; id++) {
         const struct section *s = &book->sections[id];
+        char too[64];
         if (!knob_find(s, name)) continue;
+        has_one_too(book, id + 1, name, too);
         if (from.line == 0)
-            problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...", name,
+            problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...%s", name,
                          s->noun, s->name, id == book->list ? ".NAME" : "", *s->name ? "." : "",
-                         name);
+                         name, too);
         else
-            problems_add(p, from.file, from.line, "%s is a %s setting; put it %s%s", name, s->noun,
-                         *s->name ? "in " : "at the top level", s->name);
+            problems_add(p, from.file, from.line, "%s is a %s setting; put it %s%s%s", name,
+                         s->noun, *s->name ? "in " : "at the top level", s->name, too);
         return true;
     }
     return false;

@@ -18,6 +18,7 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
     if (!settings_load(s, job->recipe, sets, n, p)) return false;
+    s->mesh.sites = 1; /* the plan is of one of them */
     int each = s->mesh.pp * s->mesh.tp;
     bool other = ranks > 0 && (long)s->mesh.dp * each != ranks;
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
