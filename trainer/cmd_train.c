@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "trainer/checkpoint/files.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/run.h"
+#include "trainer/sites.h"
 
 struct train_options {
     struct option_list sets;
@@ -68,37 +70,33 @@ static bool exists(const char *folder, const char *name)
 
 static void make_folders(const char *folder)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s", folder);
-    for (char *at = path + 1; *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        mkdir(path, 0777);
-        *at = '/';
-    }
-    int rc = mkdir(path, 0777);
-    SYS_OK(rc == 0 || errno == EEXIST, "choose another run folder: --set out=FOLDER",
-           "cannot make the run folder %s: %s", folder, strerror(errno));
+    struct failure f = {0};
+    SYS_OK(folder_make(folder, &f), "choose another run folder: --set out=FOLDER",
+           "cannot make the run folder %s: %s", folder, f.why);
 }
 
-/* What stands in the run folder decides, as rank 0 sees it: true to take up the newest checkpoint. */
-static bool resume_or_start(struct world *w, const char *folder, const char *resume)
+/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true to take up the newest checkpoint. */
+static bool resume_or_start(struct world *w, const struct settings *s, const char *resume)
 {
+    const char *folder = s->run.out;
     struct problems p = {0};
-    int found[2] = {0, 0};
-    if (w->rank == 0) {
-        found[0] = exists(folder, "checkpoints/latest");
-        found[1] = exists(folder, "metrics.jsonl");
-    }
-    MPI_OK(MPI_Bcast(found, 2, MPI_INT, 0, w->comm));
+    bool checkpoint = w->rank == 0 && exists(folder, "checkpoints/latest");
+    bool metrics = w->rank == 0 && exists(folder, "metrics.jsonl");
+    struct sites_answer saved = sites_ask(w, checkpoint), begun = sites_ask(w, metrics);
     bool again = strcmp(resume, "auto") == 0;
-    if (!again && (found[0] || found[1]))
+    if (!again && (saved.any || begun.any))
         problems_add(&p, NULL, 0,
                      "%s already holds a run: add --resume auto to go on with it, or "
                      "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)",
                      folder);
+    bool some = again && saved.any && !saved.all;
+    if (some && !(begun.all && sites_are_young(w, s)))
+        problems_add(&p, NULL, 0,
+                     "of %s and the folders of the other sites some hold checkpoints, others none: "
+                     "put back what is lost, or take a new --set out=FOLDER",
+                     folder);
     problems_end_if_any(&p);
-    return again && found[0];
+    return again && saved.all;
 }
 
 static void write_recipe(const struct run *r, const char *folder)
@@ -116,10 +114,13 @@ static void open_writer(struct run *r, const char *folder)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/checkpoints", folder);
+    bool sites = r->world->sites > 1;
     int n = optimizer_slices(&r->optimizer, NULL, SLICES_SAVE);
-    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
+    int more = sites ? outer_slices(&r->outer, NULL, SLICES_SAVE) : 0;
+    struct slice *slices = memory_take((size_t)(n + more) + 1, sizeof *slices, "slices");
     optimizer_slices(&r->optimizer, slices, SLICES_SAVE);
-    r->writer = checkpoint_writer_new(r->world, path, slices, n, r->settings.checkpoint.keep,
+    if (sites) outer_slices(&r->outer, slices + n, SLICES_SAVE);
+    r->writer = checkpoint_writer_new(r->world, path, slices, n + more, sites_keep(&r->settings),
                                       r->settings.checkpoint.async);
     free(slices);
 }
@@ -129,7 +130,10 @@ static void load_or_die(struct run *r, const char *path, bool everything, long *
 {
     struct problems p = {0};
     struct checkpoint c;
-    checkpoint_open(&c, path, r->world, &p);
+    if (everything && r->world->sites > 1)
+        sites_checkpoint(&c, path, r->world);
+    else
+        checkpoint_open(&c, path, r->world, &p);
     world_agree_problems(r->world, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     run_load(r, &c, everything, &p);
     world_agree_problems(r->world, &p, EXIT_WORLD);
@@ -154,7 +158,8 @@ static void print_plan(const struct run *r)
 static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;
-    bool again = resume_or_start(w, s.run.out, resume);
+    sites_enter(w, &s);
+    bool again = resume_or_start(w, &s, resume);
     run_open(&r, w, s, NULL, run_extent(&s));
     const char *folder = r.settings.run.out;
     long metrics_bytes = -1, samples_bytes = -1, ignored;

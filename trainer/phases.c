@@ -5,6 +5,7 @@
 #include "comm/base/log.h"
 #include "model/flops.h"
 #include "trainer/run.h"
+#include "trainer/sites.h"
 
 struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
 {
@@ -60,7 +61,7 @@ void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)
     p.step = r->phase_step + 1;
     p.steps = k->kind == PHASE_EVAL ? 1 : k->steps;
     p.seconds_left = each * (double)(p.steps - p.step);
-    metrics_progress(r->metrics, &p);
+    if (r->world->site == 0) metrics_progress(r->metrics, &p);
 }
 
 void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k)
@@ -76,6 +77,7 @@ static void phase_start(struct run *r, const struct phase_knobs *k)
     r->phase_started_at = r->phase_step;
     if (r->phase_step > 0 || k->kind == PHASE_EVAL) return;
     optimizer_reset(&r->optimizer);
+    if (r->world->sites > 1) outer_begin(&r->outer);
     if (r->actor.local[0].reference) optimizer_snapshot(&r->optimizer);
 }
 
@@ -93,7 +95,7 @@ static void phase_step(struct run *r, const struct phase_knobs *k)
 /* Between two steps. true: stop was asked for, everything is saved. */
 static bool between_steps(struct run *r, bool phase_ends)
 {
-    bool stop = world_any(r->world, world_stop_requested() != 0);
+    bool stop = sites_stop(r, world_stop_requested() != 0);
     int every = r->settings.checkpoint.every;
     if (!phase_ends && (stop || (every > 0 && r->step % every == 0))) run_save(r, false);
     checkpoint_poll(r->writer);

@@ -8,6 +8,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/plan/memory.h"
+#include "trainer/sites.h"
 
 /* --- how large --- */
 
@@ -134,7 +135,8 @@ static void print_memory(const struct run *r)
     log_info(
         "memory of rank 0: model, gradients, activations %.1f MiB, optimizer %.1f MiB, rollout "
         "and cache %.1f MiB, step buffers %.1f MiB",
-        (double)actor_bytes(&r->actor) / mib, (double)r->optimizer.arena.size / mib,
+        (double)actor_bytes(&r->actor) / mib,
+        (double)(r->optimizer.arena.size + r->outer.arena.size) / mib,
         r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0,
         (double)(r->arena.size + r->learner.arena.size) / mib);
 }
@@ -189,6 +191,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
               memory_limit(w));
     optimizer_new(&r->optimizer, &r->actor);
     r->layout = optimizer_layout(&r->optimizer, w->comm);
+    if (w->sites > 1) sites_open(r);
     learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
     scratch_place(r, e);
@@ -204,6 +207,7 @@ void run_close(struct run *r)
     if (r->metrics) metrics_close(r->metrics);
     rollout_free(r->rollout);
     learner_free(&r->learner);
+    if (r->world->sites > 1) sites_close(r);
     optimizer_free(&r->optimizer);
     actor_free(&r->actor);
     mesh_free(&r->mesh);
@@ -240,6 +244,8 @@ json_t *run_state(struct run *r)
     char layout[24];
     snprintf(layout, sizeof layout, "%016" PRIx64, r->layout);
     if (r->layout) json_object_set_new(state, "residuals", json_string(layout));
+    if (r->world->sites > 1)
+        json_object_set_new(state, "exchange_began", json_integer(r->outer.began));
     return state;
 }
 
@@ -276,6 +282,9 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     r->step = (long)step;
     r->optimizer.updates = (long)updates;
     r->tokens = tokens;
+    if (r->world->sites > 1)
+        outer_resume(&r->outer,
+                     (long)json_integer_value(json_object_get(c->state, "exchange_began")));
     take_milestones(r, past);
     return true;
 }
@@ -296,16 +305,32 @@ static bool take_residuals(struct run *r, const struct checkpoint *c, struct pro
     return checkpoint_read(c, slice, n, p);
 }
 
+/* What is read; with slices NULL only how many there are. */
+static int slices_to_read(struct run *r, bool everything, struct slice *slices)
+{
+    int n = optimizer_slices(&r->optimizer, slices, everything ? SLICES_READ : SLICES_READ_MODEL);
+    if (everything && r->world->sites > 1)
+        n += outer_slices(&r->outer, slices ? slices + n : NULL, SLICES_READ_MODEL);
+    return n;
+}
+
+/* What a recipe keeps now, and did not when it was saved, begins anew. */
+static bool is_read(const struct checkpoint *c, const char *name)
+{
+    static const char *const optional[] = {"ref/", "outer_lost/"};
+    for (int i = 0; i < 2; i++)
+        if (strncmp(name, optional[i], strlen(optional[i])) == 0) return checkpoint_has(c, name);
+    return true;
+}
+
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
 {
-    int what = everything ? SLICES_READ : SLICES_READ_MODEL;
-    int n = optimizer_slices(&r->optimizer, NULL, what);
+    int n = slices_to_read(r, everything, NULL), kept = 0;
     struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
-    optimizer_slices(&r->optimizer, slices, what);
+    slices_to_read(r, everything, slices);
     bool reference = checkpoint_has(c, "ref/embed");
-    int kept = 0;
-    for (int i = 0; i < n; i++) /* a recipe that now keeps a reference starts it anew */
-        if (reference || strncmp(slices[i].name, "ref/", 4) != 0) slices[kept++] = slices[i];
+    for (int i = 0; i < n; i++)
+        if (is_read(c, slices[i].name)) slices[kept++] = slices[i];
     bool ok = checkpoint_read(c, slices, kept, p);
     free(slices);
     if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
@@ -321,6 +346,7 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
 
 double run_save(struct run *r, bool end_of_phase)
 {
+    if (r->world->sites > 1) outer_settle(&r->outer);
     json_t *state = run_state(r);
     double stall =
         checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json, end_of_phase);
@@ -360,5 +386,5 @@ void run_questions(struct run *r, enum split split, uint32_t from, int n)
                          s->problem[i].prompt);
         s->question[i] = (struct question){token, n_prompt};
     }
-    problems_end_if_any(&p);
+    if (p.n > 0) world_agree_problems(r->world, &p, EXIT_USER); /* all ranks of a site have them */
 }

@@ -4,6 +4,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/data/source.h"
+#include "trainer/learn/outer.h"
 #include "trainer/learn/step.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/rollout/rollout.h"
@@ -41,6 +42,11 @@ struct run {
     struct rollout *rollout; /* NULL when no phase samples */
     struct checkpoint_writer *writer;
     struct metrics *metrics;
+
+    /* of several sites (trainer/sites.h) */
+    struct outer outer;
+    struct halt *halt; /* on the first rank of each */
+    long stop_at;      /* the step at which all stop; -1: nobody asked */
 
     /* where the run stands; saved in every checkpoint */
     int phase;

@@ -8,7 +8,7 @@ a=$1 b=$2
 
 # As metrics_is_clock (trainer/observe/metrics.h): what a wall clock decides.
 without_clocks() {
-    sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu)": *[^,}]*(, *)?//g' "$1"
+    sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds)": *[^,}]*(, *)?//g' "$1"
 }
 differ() { echo "compare_runs: $a and $b differ: $*"; exit 1; }
 need() { [ -s "$1" ] || { echo "compare_runs: $1 is missing or empty" >&2; exit 2; }; }

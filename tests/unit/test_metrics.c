@@ -187,8 +187,8 @@ END_TEST
 START_TEST(clock_names)
 {
     const char *const yes[] = {"time/rollout", "tokens_per_second", "mfu",
-                               "pipeline/bubble_fraction"};
-    const char *const no[] = {"loss", "reward/mean", "tokens", "mfu2", "timely"};
+                               "pipeline/bubble_fraction", "sites/exchange_seconds"};
+    const char *const no[] = {"loss", "reward/mean", "tokens", "mfu2", "timely", "sites/bytes"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         ck_assert_msg(metrics_is_clock(yes[i]), "%s", yes[i]);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "trainer/run.h"
+#include "trainer/sites.h"
 
 static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
 {
@@ -14,7 +15,7 @@ static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
                             .sampleable = tokenizer_size(r->tokenizer),
                             .seed = (uint64_t)r->settings.run.seed,
                             .purpose = RNG_SAMPLE,
-                            .step = (uint32_t)r->step};
+                            .step = (uint32_t)sites_part(r, r->step)};
     j.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
     return j;
 }
@@ -111,9 +112,11 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
 static struct step_stats learn(struct run *r, const struct phase_knobs *k, const struct answer *a)
 {
     struct step_stats sum = {0}, one;
-    int done = 0;
-    for (int u = 0; u < k->mini_batches * k->epochs; u++) {
-        if (!learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) continue;
+    int done = 0, updates = k->mini_batches * k->epochs;
+    for (int u = 0; u < updates; u++) {
+        bool learned = learn_mini_batch(r, k, a, u % k->mini_batches, u, &one);
+        sites_update(r, r->phase_step * updates + u + 1, k->steps * (long)updates);
+        if (!learned) continue;
         one.seconds += sum.seconds;
         one.reduce_seconds += sum.reduce_seconds;
         one.tokens += sum.tokens;
@@ -213,7 +216,8 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
     double start = clock_now();
     struct rollout_job job = job_of(r, k);
     struct rollout_times times;
-    run_questions(r, SPLIT_TRAIN, (uint32_t)(r->phase_step * k->prompts), k->prompts);
+    run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
+                  k->prompts);
     const struct answer *a = rollout_run(r->rollout, &job, &times);
     double graded = clock_now();
     run_grade(r, a, k->prompts, k->samples, NULL);
@@ -229,6 +233,7 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
     metrics_put(r->metrics, "ratio/max_deviation", stats.max_deviation);
     if (k->kl > 0) metrics_put(r->metrics, "kl_ref", stats.k3);
     run_put_step(r, &stats, seconds);
+    sites_put(r);
     metrics_put_clock(r->metrics, "time/rollout", times.seconds);
     metrics_put_clock(r->metrics, "time/reward", rewarded - graded);
     metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",

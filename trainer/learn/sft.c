@@ -2,6 +2,7 @@
 #include <math.h>
 #include "comm/base/log.h"
 #include "trainer/run.h"
+#include "trainer/sites.h"
 
 /* Demonstration number `index` as sequence i of the step; false when it does not fit max_context or there is none. */
 static bool demonstrate(struct run *r, uint32_t index, int i)
@@ -22,7 +23,7 @@ void sft_step(struct run *r, const struct phase_knobs *k)
 {
     double start = clock_now();
     struct step_scratch *s = r->scratch;
-    uint32_t from = (uint32_t)(r->phase_step * k->batch);
+    uint32_t from = (uint32_t)(sites_part(r, r->phase_step) * k->batch);
     int n = 0;
     long tokens = 0;
     for (int i = 0; i < k->batch; i++) {
@@ -40,10 +41,12 @@ void sft_step(struct run *r, const struct phase_knobs *k)
                            .grad_clip = k->grad_clip};
     struct step_stats stats;
     learner_step(&r->learner, &job, &stats);
+    sites_update(r, r->phase_step + 1, k->steps);
     r->tokens += stats.tokens;
     double seconds = clock_now() - start;
     metrics_begin(r->metrics, r->step, k->name);
     run_put_step(r, &stats, seconds);
+    sites_put(r);
     if (n < k->batch) metrics_put(r->metrics, "data/too_long", k->batch - n);
     run_evaluate_now_and_then(r, k);
     metrics_end(r->metrics);

@@ -44,6 +44,8 @@ static const struct {
     {"pipeline/", true},
     {"tokens_per_second", false},
     {"mfu", false},
+    {"sites/exchange_seconds", false},
+    {"sites/exposed_seconds", false},
 };
 
 static void jsonl_write(struct jsonl *f, const char *bytes, size_t n)

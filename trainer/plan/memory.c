@@ -33,10 +33,16 @@ struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
 static void add_optimizer(struct memory *m, struct actor *a)
 {
     const struct mesh *mesh = a->mesh;
+    const struct settings *s = a->settings;
     int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
     struct optimizer o;
     optimizer_measure(&o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
     add(m, &o.arena);
+    if (s->mesh.sites > 1) {
+        struct outer x;
+        outer_measure(&x, s, &o, s->mesh.sites);
+        add(m, &x.arena);
+    }
     optimizer_free(&o);
 }
 

@@ -1,0 +1,120 @@
+#!/bin/bash
+# test_sites.sh DUET: two sites on one machine. They hold the same outer parameters after every exchange; killed while an exchange is under way, or
+# in the midst of a save, or stopped at different moments, they go on together as if nothing had been; a dead one ends all.
+. "${BASH_SOURCE%/*}/common.sh"
+sed -i -e 's/dp: 2, pp: 2/sites: 2, dp: 1, pp: 2/' -e 's/^model:/sites: {every: 7, delay: 4, wire: int8}\n&/' recipe.yaml
+
+alike_both() { alike "$1/site-1" "$2/site-1" && alike "$1/site-2" "$2/site-2"; }
+of_both() { # NAME FOLDER: its numbers, of site 1 and site 2 side by side
+    paste <(values "$2/site-1/metrics.jsonl" "$1") <(values "$2/site-2/metrics.jsonl" "$1")
+}
+# shellcheck disable=SC2317  # called by check
+same_on_both() { of_both "$@" | awk '$1 != $2 { print NR ": " $0; bad = 1 } END { exit bad || NR == 0 }'; }
+
+train 4 whole
+check "unbroken: exit 0" equal "$code" 0
+check "unbroken: ratio one inside a site" equal "$(values whole/site-2/metrics.jsonl ratio/max_deviation | sort -u | paste -sd' ')" "- 0"
+check "the sites learn from different problems" test "$(of_both loss whole | awk '$1 != $2' | wc -l)" -ge 60
+# updates 7 14 ... 49, each four later; 56 + 4 would be the end, which exchanges anyway; then 7 + 4 and the end of grpo
+check "outer parameters: the same on both" same_on_both sites/checksum whole
+check "exchanges: exactly four updates after they began" equal "$(grep -n sites/checksum whole/site-1/metrics.jsonl | cut -d: -f1 | paste -sd' ')" \
+    "11 18 25 32 39 46 53 60 71 72"
+check "every exchange: other outer parameters" equal "$(values whole/site-1/metrics.jsonl sites/checksum | sort -u | wc -l)" 11
+check "last: the same answers on both" equal "$(tail -n 1 whole/site-1/metrics.jsonl | sed 's/"time.*//')" "$(tail -n 1 whole/site-2/metrics.jsonl | sed 's/"time.*//')"
+
+# --- killed ---
+# killed NAME VICTIM TEST...: goes on until the test is true, then kills one rank or all of them
+killed() {
+    local name=$1 victim=$2
+    shift 2
+    start 4 broken --resume auto
+    ready
+    check "killed $name: at that moment" until_true "$@" || { ended; return; }
+    if [ "$victim" = all ]; then kill -KILL "${pids[@]}"; else kill -KILL "${pids[victim + 1]}"; fi
+    ended
+    check "killed $name: exit code not 0" test "$code" -ne 0
+    check "killed $name: nobody is left, of either site" gone 10 "${pids[@]}"
+    echo "killed $name: $(wc -l <broken/site-1/metrics.jsonl) and $(wc -l <broken/site-2/metrics.jsonl) lines, last checkpoints $(cat broken/site-*/checkpoints/latest | paste -sd' ')"
+}
+is_saving_step() { [ -d "broken/site-$1/checkpoints/step-$(printf %08d "$2").partial" ]; }
+
+killed "with an exchange under way" 3 is_saved 10 broken/site-2 # 7 counts at 11
+killed "while site 1 saves" all is_saving_step 1 30
+rm -rf broken/site-2/checkpoints/step-00000030 broken/site-1/checkpoints/step-00000030.partial
+killed "in grpo" 0 lines 66 broken/site-1
+train 4 broken --resume auto
+check "taken up: exit 0" equal "$code" 0
+check "taken up: both as the unbroken run" alike_both whole broken
+
+# --- one site is ahead of the other ---
+cp -r whole apart
+for gone in 72 73; do rm -rf "apart/site-2/checkpoints/step-000000$gone"; done
+echo step-00000070 >apart/site-2/checkpoints/latest
+train 4 apart --resume auto
+check "apart: exit 0" equal "$code" 0
+check "apart: both go on from what both have" has err "going on from apart/site-1/checkpoints/step-00000070"
+check "apart: as the unbroken run" alike_both whole apart
+
+# --- stopped ---
+start 4 stopped
+ready
+check "stopped: under way" until_true lines 23 stopped/site-1
+kill -TERM "$job"
+ended
+check "stopped: exit 85" equal "$code" 85
+check "stopped: both at the same step" equal "$(cat stopped/site-1/checkpoints/latest)" "$(cat stopped/site-2/checkpoints/latest)"
+check "stopped: everything is saved" equal "$(cat stopped/site-2/checkpoints/latest)" "step-$(printf %08d "$(wc -l <stopped/site-2/metrics.jsonl)")"
+start 4 stopped --resume auto
+ready
+check "stopped again: under way" until_true lines 41 stopped/site-2
+kill -USR1 "${pids[4]}" # one rank alone hears of it
+ended
+check "stopped again: exit 85" equal "$code" 85
+train 4 stopped --resume auto
+check "stopped: taken up: exit 0" equal "$code" 0
+check "stopped: taken up as the unbroken run" alike_both whole stopped
+
+# --- another number of sites, and what other commands make of a site's folder ---
+train 2 whole --resume auto --set mesh.sites=1
+check "fewer sites: exit 2" equal "$code" 2
+check "fewer sites: what to do" has err "--set model.from=whole/site-1 --set out=FOLDER"
+train 4 whole
+check "once more without --resume: exit 2" equal "$code" 2
+check "once more: says how" has err "whole/site-1 already holds a run: add --resume auto"
+rm -rf apart/site-1/checkpoints/*
+train 4 apart --resume auto
+check "a site has lost its checkpoints: exit 2" equal "$code" 2
+check "a site has lost its checkpoints: says so" has err "some hold checkpoints, others none: put back what is lost"
+cp -r apart young
+rm -rf young/site-2/checkpoints/* && echo step-00000020 >young/site-2/checkpoints/latest
+cp -r whole/site-2/checkpoints/step-00000060 young/site-2/checkpoints/step-00000020
+train 4 young --resume auto --set phases.start.steps=8 --set phases.grpo.steps=2
+check "some sites have none yet: exit 0" equal "$code" 0
+check "some sites have none yet: all begin again" equal "$(wc -l <young/site-2/metrics.jsonl)" 11
+call "$duet" inspect whole/site-2
+check "inspect: exit 0" equal "$code" 0
+check "inspect: finds the outer parameters" has out "outer/embed"
+call "$duet" eval whole/site-2 --prompts 4 --samples 2
+check "eval: exit 0" equal "$code" 0
+sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 3/' -e 's/sites: 2, //' -e 's/max_context: 128/&, from: whole\/site-2/' recipe.yaml >one.yaml
+recipe=one.yaml
+train 2 one
+check "one site from a site's weights: exit 0" equal "$code" 0
+check "one site: begins where they were" awk -F '"loss":' 'NR == 1 { exit !($2 + 0 < 2) }' one/metrics.jsonl
+check "one site: exchanges nothing" hasnt one/metrics.jsonl sites/
+
+# --- mistakes, all at once ---
+cat >wrong.yaml <<'YAML'
+mesh: {sites: 3, tp: 2}
+sites: {every: 4, delay: 4, wire: int8}
+model: {heads: 3}
+phases: [{kind: sft}]
+YAML
+recipe=wrong.yaml
+train 4 wrong
+check "mistakes: exit 2" equal "$code" 2
+check "mistakes: sites" has err "sites 3 does not divide 4 ranks"
+check "mistakes: delay" has err "delay 4 is not less than every 4"
+check "mistakes: wire" has err "wire int8"
+check "mistakes: with the others" has err "heads 3 does not divide hidden 128"
+finish

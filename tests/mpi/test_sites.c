@@ -1,0 +1,359 @@
+/* ranks: 2 4 */
+/* Two sites: the outer optimizer against the plain calculation for all sites on one rank, bit for bit, with every delay and wire
+ * format; its state saved in the midst of an exchange; and the step at which sites stop that are asked at different moments. */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "comm/halt.h"
+#include "trainer/learn/outer.h"
+
+enum { SITES = 2, EVERY = 4, LAST = 14, BUCKETS = 256 };
+
+static struct world site; /* mine */
+
+static void site_make(struct world *w)
+{
+    *w = ck_world;
+    MPI_OK(MPI_Comm_dup(ck_world.comm, &w->comm));
+    world_split_sites(w, SITES);
+}
+
+static void site_free(struct world *w)
+{
+    MPI_OK(MPI_Comm_free(&w->comm));
+    MPI_OK(MPI_Comm_free(&w->across));
+}
+
+START_TEST(sites_are_runs_of_ranks)
+{
+    site_make(&site);
+    const struct world *w = &site;
+    int sum = -1, half = ck_world.size / SITES;
+    ck_all(w->sites == SITES && w->site == ck_world.rank / half, "site %d", w->site);
+    ck_all(w->size == half && w->first + w->rank == ck_world.rank, "rank %d", w->rank);
+    MPI_OK(MPI_Allreduce(&ck_world.rank, &sum, 1, MPI_INT, MPI_SUM, w->across));
+    ck_all(sum == 2 * w->rank + half, "across: %d", sum);
+    site_free(&site);
+}
+END_TEST
+
+/* --- the plain calculation --- */
+
+static float bf16_nearest(float x)
+{
+    uint32_t bits, low;
+    memcpy(&bits, &x, sizeof bits);
+    low = bits & 0xffff;
+    bits -= low;
+    if (low > 0x8000 || (low == 0x8000 && (bits & 0x10000))) bits += 0x10000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* What arrives of v. */
+static void cross(float *v, size_t n, enum reduce_wire wire)
+{
+    for (size_t i = 0; i < n && wire == WIRE_BF16; i++) v[i] = bf16_nearest(v[i]);
+    for (size_t at = 0; at < n && wire == WIRE_INT8; at += 128) {
+        size_t end = at + 128 < n ? at + 128 : n;
+        float most = 0;
+        for (size_t i = at; i < end; i++) most = fabsf(v[i]) > most ? fabsf(v[i]) : most;
+        float scale = most / 127;
+        for (size_t i = at; i < end; i++) v[i] = scale > 0 ? nearbyintf(v[i] / scale) * scale : 0;
+    }
+}
+
+/* One slice of all sites. */
+struct plain {
+    size_t n;
+    float *outer, *momentum, *delta, *master[SITES], *start[SITES], *lost[SITES];
+};
+
+static void plain_make(struct plain *p, const float *master, size_t n)
+{
+    float **const all[] = {&p->outer,    &p->momentum, &p->delta,   &p->master[0], &p->master[1],
+                           &p->start[0], &p->start[1], &p->lost[0], &p->lost[1]};
+    p->n = n;
+    for (int i = 0; i < 9; i++) *all[i] = calloc(n + 1, sizeof(float));
+    memcpy(p->outer, master, n * sizeof *master);
+    for (int s = 0; s < SITES; s++) memcpy(p->master[s], master, n * sizeof *master);
+}
+
+static void plain_free(struct plain *p)
+{
+    float *const all[] = {p->outer,    p->momentum, p->delta,   p->master[0], p->master[1],
+                          p->start[0], p->start[1], p->lost[0], p->lost[1]};
+    for (int i = 0; i < 9; i++) free(all[i]);
+}
+
+static void plain_begin(struct plain *p, enum reduce_wire wire)
+{
+    float *sent[SITES];
+    for (int s = 0; s < SITES; s++) {
+        sent[s] = calloc(p->n + 1, sizeof(float));
+        for (size_t i = 0; i < p->n; i++)
+            sent[s][i] = p->outer[i] - p->master[s][i] + p->lost[s][i];
+        memcpy(p->lost[s], sent[s], p->n * sizeof(float));
+        cross(sent[s], p->n, wire);
+        for (size_t i = 0; i < p->n; i++) p->lost[s][i] -= sent[s][i];
+        memcpy(p->start[s], p->master[s], p->n * sizeof(float));
+    }
+    for (size_t i = 0; i < p->n; i++) p->delta[i] = (sent[0][i] + sent[1][i]) / 2;
+    for (int s = 0; s < SITES; s++) free(sent[s]);
+}
+
+static void plain_count(struct plain *p, float lr, float mu)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        p->momentum[i] = mu * p->momentum[i] + p->delta[i];
+        p->outer[i] = p->outer[i] - lr * (p->delta[i] + mu * p->momentum[i]);
+        for (int s = 0; s < SITES; s++)
+            p->master[s][i] = p->outer[i] + (p->master[s][i] - p->start[s][i]);
+    }
+}
+
+/* --- both, side by side --- */
+
+struct both {
+    struct small small;
+    struct outer outer;
+    struct plain plain[BUCKETS];
+    int delay;
+    enum reduce_wire wire;
+};
+
+/* What a site learns in an update: of many sizes, and different on every site. */
+static float learned(int s, long update, int bucket, size_t i)
+{
+    unsigned h = (unsigned)i * 2654435761u + (unsigned)(s + 1) * 40503u + (unsigned)update * 97u +
+                 (unsigned)bucket * 1009u;
+    h ^= h >> 15, h *= 2246822519u, h ^= h >> 13;
+    return ldexpf((float)(h & 0xffff) - 32768, (int)(h >> 24) % 8 - 30);
+}
+
+static void both_make(struct both *b, int delay, enum reduce_wire wire)
+{
+    int pp = site.size;
+    struct small_shape shape = {.model = "tied: true",
+                                .precision = PRECISION_BF16,
+                                .dp = 1,
+                                .pp = pp,
+                                .schedule = pp == 1 ? SCHEDULE_SERIAL : SCHEDULE_DUALPIPE,
+                                .max_context = 32,
+                                .micro_batch_tokens = 64};
+    small_make(&b->small, &site, shape);
+    struct settings *s = &b->small.settings;
+    s->sites.every = EVERY;
+    s->sites.delay = b->delay = delay;
+    s->sites.wire = b->wire = wire;
+    outer_new(&b->outer, s, &b->small.optimizer, &site, NULL, NULL);
+    outer_begin(&b->outer);
+    INVARIANT(b->outer.n <= BUCKETS, "%d buckets", b->outer.n);
+    for (int i = 0; i < b->outer.n; i++) {
+        const struct bucket *bucket = &b->small.optimizer.buckets.b[i];
+        plain_make(&b->plain[i], bucket->master, bucket->mine_n);
+    }
+}
+
+static void both_free(struct both *b)
+{
+    for (int i = 0; i < b->outer.n; i++) plain_free(&b->plain[i]);
+    outer_free(&b->outer);
+    small_free(&b->small);
+}
+
+static void both_learn(struct both *b, long update)
+{
+    for (int i = 0; i < b->outer.n; i++) {
+        struct plain *p = &b->plain[i];
+        float *master = b->small.optimizer.buckets.b[i].master;
+        for (size_t k = 0; k < p->n; k++) {
+            master[k] += learned(site.site, update, i, k);
+            for (int s = 0; s < SITES; s++) p->master[s][k] += learned(s, update, i, k);
+        }
+    }
+}
+
+/* The contract in four lines. */
+static void plain_tick(struct both *b, long update)
+{
+    bool ends = update == LAST;
+    long since = update - b->delay;
+    bool counts = since > 0 && since % EVERY == 0 && since + b->delay < LAST;
+    bool begins = ends || (update % EVERY == 0 && update + b->delay < LAST);
+    for (int i = 0; i < b->outer.n; i++) {
+        if (counts && b->delay > 0) plain_count(&b->plain[i], 0.7f, 0.9f);
+        if (begins) plain_begin(&b->plain[i], b->wire);
+        if (begins && (ends || b->delay == 0)) plain_count(&b->plain[i], 0.7f, 0.9f);
+    }
+}
+
+/* Numbers that differ from the plain calculation's. */
+static size_t both_wrong(const struct both *b)
+{
+    size_t wrong = 0;
+    for (int i = 0; i < b->outer.n; i++) {
+        const struct plain *p = &b->plain[i];
+        const float *master = b->small.optimizer.buckets.b[i].master;
+        for (size_t k = 0; k < p->n; k++)
+            wrong +=
+                master[k] != p->master[site.site][k] || b->outer.slice[i].outer[k] != p->outer[k];
+    }
+    return wrong;
+}
+
+static bool weights_are_masters(struct both *b)
+{
+    size_t n;
+    bool agree;
+    float *weights = small_weights(&b->small, &ck_world, &n, &agree);
+    free(weights);
+    return agree;
+}
+
+START_TEST(equals_the_plain_calculation)
+{
+    site_make(&site);
+    static const int delays[] = {0, 1, 3};
+    double bytes[3] = {0};
+    for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++)
+        for (int d = 0; d < 3; d++) {
+            static struct both b;
+            int counted = 0;
+            both_make(&b, delays[d], (enum reduce_wire)wire);
+            for (long update = 1; update <= LAST; update++) {
+                both_learn(&b, update);
+                plain_tick(&b, update);
+                outer_tick(&b.outer, update, LAST);
+                struct outer_stats t = outer_take_stats(&b.outer);
+                counted += t.exchanges;
+                if (t.exchanges > 0) bytes[wire] = t.bytes;
+                ck_all(both_wrong(&b) == 0, "wire %d, delay %d, update %ld: %zu numbers", wire,
+                       delays[d], update, both_wrong(&b));
+            }
+            /* 4, 8, 12 and the end; with delay 3 the third would count after it */
+            ck_all(counted == (delays[d] == 3 ? 3 : 4), "%d exchanges", counted);
+            ck_all(weights_are_masters(&b), "all sites end with the same weights");
+            both_free(&b);
+        }
+    ck_all(bytes[WIRE_BF16] < 0.52 * bytes[WIRE_FP32] && bytes[WIRE_INT8] < 0.28 * bytes[WIRE_FP32],
+           "%.0f, %.0f and %.0f bytes", bytes[0], bytes[1], bytes[2]);
+    site_free(&site);
+}
+END_TEST
+
+/* --- saved in the midst of an exchange --- */
+
+static void copy_slices(struct slice *to, const struct slice *from, int n)
+{
+    for (int i = 0; i < n; i++) {
+        INVARIANT(strcmp(to[i].name, from[i].name) == 0, "%s, %s", to[i].name, from[i].name);
+        memcpy(to[i].data, from[i].data, stretch_count(&from[i].at) * sizeof(float));
+    }
+}
+
+/* All of a's state into b, as a checkpoint would. */
+static void carry(struct both *a, struct both *b)
+{
+    int n = optimizer_slices(&a->small.optimizer, NULL, SLICES_READ);
+    int m = outer_slices(&a->outer, NULL, SLICES_READ_MODEL);
+    struct slice *from = calloc((size_t)(n + m), sizeof *from),
+                 *to = calloc((size_t)(n + m), sizeof *to);
+    outer_settle(&a->outer);
+    optimizer_slices(&a->small.optimizer, from, SLICES_READ);
+    optimizer_slices(&b->small.optimizer, to, SLICES_READ);
+    outer_slices(&a->outer, from + n, SLICES_READ_MODEL);
+    outer_slices(&b->outer, to + n, SLICES_READ_MODEL);
+    copy_slices(to, from, n + m);
+    outer_resume(&b->outer, a->outer.began);
+    free(from);
+    free(to);
+}
+
+START_TEST(goes_on_from_what_was_saved)
+{
+    site_make(&site);
+    for (long saved = EVERY; saved <= EVERY + 2; saved++) { /* under way, twice; then none */
+        static struct both a, b;
+        both_make(&a, 2, WIRE_INT8);
+        both_make(&b, 2, WIRE_INT8);
+        for (long update = 1; update <= saved; update++) {
+            both_learn(&a, update);
+            plain_tick(&a, update);
+            outer_tick(&a.outer, update, LAST);
+        }
+        ck_all((a.outer.began > 0) == (saved < EVERY + 2), "under way since %ld", a.outer.began);
+        carry(&a, &b);
+        for (long update = saved + 1; update <= LAST; update++) {
+            both_learn(&a, update);
+            both_learn(&b, update);
+            plain_tick(&a, update);
+            outer_tick(&b.outer, update, LAST);
+        }
+        size_t wrong = 0;
+        for (int i = 0; i < a.outer.n; i++)
+            wrong +=
+                memcmp(b.outer.slice[i].outer, a.plain[i].outer, a.plain[i].n * sizeof(float)) != 0;
+        ck_all(wrong == 0, "saved after %ld: %zu slices differ", saved, wrong);
+        /* a is left with what the others sent: nothing is under way on the wire */
+        both_free(&a);
+        both_free(&b);
+    }
+    site_free(&site);
+}
+END_TEST
+
+/* --- stopping --- */
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+START_TEST(sites_stop_at_the_largest_step)
+{
+    site_make(&site);
+    for (int asked = 0; asked < 3; asked++) { /* site 0, site 1, or both at once */
+        struct halt *h = site.rank == 0 ? halt_new(site.across) : NULL;
+        long step = 0, at = -1, most;
+        while (h && (at < 0 || step < at)) {
+            pause_ms(site.site == 0 ? 2 : 5);
+            step++;
+            bool mine = step == 4 && (asked == 2 || asked == site.site);
+            if (at >= 0 || (!halt_heard(h) && !mine)) continue;
+            halt_announce(h, step);
+            at = halt_agree(h);
+        }
+        MPI_OK(MPI_Allreduce(&step, &most, 1, MPI_LONG, MPI_MAX, ck_world.comm));
+        ck_all(!h || (step == most && step >= 4), "stopped at %ld, another at %ld", step, most);
+        halt_free(h);
+    }
+    site_free(&site);
+}
+END_TEST
+
+START_TEST(who_ends_is_not_waited_for)
+{
+    site_make(&site);
+    struct halt *h = site.rank == 0 ? halt_new(site.across) : NULL;
+    if (h && site.site == 0) halt_announce(h, LONG_MAX);
+    bool heard = false;
+    while (h && site.site == 1 && !(heard = halt_heard(h))) pause_ms(1);
+    if (h && site.site == 1) halt_announce(h, 7);
+    ck_all(!h || halt_agree(h) == LONG_MAX, "goes on to the end");
+    halt_free(h);
+    site_free(&site);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    const TTest *tests[] = {sites_are_runs_of_ranks, equals_the_plain_calculation,
+                            goes_on_from_what_was_saved, sites_stop_at_the_largest_step,
+                            who_ends_is_not_waited_for};
+    return check_mpi_main("sites", tests, 5, argc, argv);
+}
