@@ -15,6 +15,7 @@ static const struct bench benches[] = {
     {"decode", bench_decode, bench_decode_extent},
     {"pipeline", NULL, NULL}, /* no model, no run */
     {"network", NULL, NULL},
+    {"reduce", NULL, NULL},
 };
 
 static const struct bench *bench_find(const char *name)
@@ -36,8 +37,8 @@ static void check_range(struct problems *p, const char *name, int value, int low
 static void check_options(const struct bench_options *o, struct problems *p)
 {
     if (!bench_find(o->what)) {
-        const char *const names[] = {"train", "decode", "pipeline", "network"};
-        const char *near = nearest_name(o->what, names, 4);
+        const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
+        const char *near = nearest_name(o->what, names, 5);
         problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
                      o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
@@ -69,7 +70,8 @@ static const struct bench_options DEFAULTS = {.layers = 10,
                                               .chunk_layers = 4,
                                               .pass_ms = 10,
                                               .exchange = 1,
-                                              .members = 2};
+                                              .members = 2,
+                                              .mib = 64};
 
 static int read_options(struct bench_options *o, int argc, char **argv)
 {
@@ -102,7 +104,11 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"chunk-layers", OPT_INT, &o->chunk_layers, "pipeline: layers a stage, two exchanges each"},
         {"shares", OPT_STRING, &o->shares,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
-        {"text", OPT_FLAG, &o->text, "pipeline, network: a table instead of JSON"},
+        {"text", OPT_FLAG, &o->text, "pipeline, network, reduce: a table instead of JSON"},
+        {"mib", OPT_INT, &o->mib, "reduce: size of the array"},
+        {"ways", OPT_STRING, &o->ways, "reduce: some, e.g. flat,nodes-int8; all if not given"},
+        {"node-ranks", OPT_INT, &o->node_ranks,
+         "reduce: ranks that count as one node; 0: those of a host"},
         {"cluster", OPT_STRING, &o->cluster, "network: cluster file that says what is expected"},
         {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
@@ -114,9 +120,10 @@ static int read_options(struct bench_options *o, int argc, char **argv)
             "with them the matrix products alone, which no program can outrun. Or (pipeline)\n"
             "runs every schedule on a device whose passes take given times, with real messages\n"
             "and exchanges, beside what is simulated. Or (network) measures messages between all\n"
-            "pairs of hosts, one rank each, and names the slow ones. Prints one JSON object;\n"
-            "figures with min, median and max.",
-        .usage = "train|decode|pipeline|network",
+            "pairs of hosts, one rank each, and names the slow ones. Or (reduce) sums an array\n"
+            "over all ranks on each path and rounded in each way, beside what should cross\n"
+            "between nodes. Prints one JSON object; figures with min, median and max.",
+        .usage = "train|decode|pipeline|network|reduce",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
         .args = &o->what,
@@ -199,7 +206,7 @@ static void run_pipeline(struct bench_options *o, const struct world *w)
     bench_pipeline(o, w);
 }
 
-static void run_network(const struct bench_options *o, const struct world *w)
+static void run_network(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
     check_options(o, &p);
@@ -207,6 +214,16 @@ static void run_network(const struct bench_options *o, const struct world *w)
     world_agree_problems(w, &p, EXIT_USER); /* not every host may see the cluster file */
     watchdog_start(120);
     bench_network(o, w);
+}
+
+static void run_reduce(struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    check_options(o, &p);
+    bench_reduce_check(o, w, &p);
+    problems_end_if_any(&p);
+    watchdog_start(300);
+    bench_reduce(o, w);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -219,11 +236,13 @@ int cmd_bench(int argc, char **argv)
     struct problems p = {0};
     world_up(&w, &argc, &argv);
     log_set(LOG_QUIET, w.rank);
-    if (strcmp(o.what, "pipeline") == 0 || strcmp(o.what, "network") == 0) {
-        if (o.what[0] == 'p')
-            run_pipeline(&o, &w);
-        else
-            run_network(&o, &w);
+    static const struct {
+        const char *name;
+        void (*run)(struct bench_options *o, const struct world *w);
+    } plain[] = {{"pipeline", run_pipeline}, {"network", run_network}, {"reduce", run_reduce}};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        if (strcmp(o.what, plain[i].name) != 0) continue;
+        plain[i].run(&o, &w);
         world_down(&w);
         return EXIT_DONE;
     }

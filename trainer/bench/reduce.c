@@ -1,0 +1,292 @@
+/* duet bench reduce: one array summed (or gathered) over all ranks in several ways in turn: on which path, and how rounded between
+ * nodes. Beside what each takes and sends: what the formulas of comm/reduce.h say crosses the busiest link. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/memory.h"
+#include "comm/reduce.h"
+#include "trainer/bench/bench.h"
+
+static const struct way {
+    const char *name;
+    enum reduce_path path;
+    enum reduce_wire wire;
+    bool gather; /* of bf16 */
+} ways[] = {
+    {"flat", REDUCE_FLAT, WIRE_FP32, false},       {"nodes", REDUCE_NODES, WIRE_FP32, false},
+    {"flat-bf16", REDUCE_FLAT, WIRE_BF16, false},  {"nodes-bf16", REDUCE_NODES, WIRE_BF16, false},
+    {"flat-int8", REDUCE_FLAT, WIRE_INT8, false},  {"nodes-int8", REDUCE_NODES, WIRE_INT8, false},
+    {"gather-flat", REDUCE_FLAT, WIRE_FP32, true}, {"gather-nodes", REDUCE_NODES, WIRE_FP32, true},
+};
+enum { WAYS = sizeof ways / sizeof *ways, REAL_BYTES = 2 };
+
+struct array {
+    const struct world *w;
+    size_t n, *count, *offset;
+    int *node; /* of each rank, real or told */
+    int nodes;
+    float *in, *out;
+};
+
+struct trial {
+    const struct way *way;
+    struct reduce_form form;
+    struct reduce *r;
+    float *scratch, *residual;
+    double busiest, total; /* bytes that should cross: the busiest link one way, all links */
+    struct readings seconds, link, gain;
+    double sent;
+};
+
+/* ---- what is asked for ---- */
+
+/* Is the way in the list? NULL: all are. */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == n && strncmp(at, name, n) == 0) return true;
+    return list == NULL;
+}
+
+void bench_reduce_check(const struct bench_options *o, const struct world *w, struct problems *p)
+{
+    const char *names[WAYS];
+    for (int i = 0; i < WAYS; i++) names[i] = ways[i].name;
+    for (const char *at = o->ways; at && *at; at += strcspn(at, ","), at += *at == ',') {
+        char name[32];
+        bool known = false;
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+        for (int i = 0; i < WAYS; i++) known |= strcmp(name, names[i]) == 0;
+        const char *near = nearest_name(name, names, WAYS);
+        if (!known)
+            problems_add(p, NULL, 0, "--ways: %s is none%s%s%s", name,
+                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    if (o->mib < 1 || o->mib > 4096)
+        problems_add(p, NULL, 0, "--mib: %d is not in its range 1 to 4096", o->mib);
+    if (o->node_ranks < 0 || (o->node_ranks > 0 && w->size % o->node_ranks))
+        problems_add(p, NULL, 0, "--node-ranks: %d does not divide %d ranks", o->node_ranks,
+                     w->size);
+}
+
+/* ---- the array ---- */
+
+static double over_ranks(const struct world *w, double x, MPI_Op op)
+{
+    MPI_Request request;
+    double all;
+    MPI_OK(MPI_Iallreduce(&x, &all, 1, MPI_DOUBLE, op, w->comm, &request));
+    world_wait(&request, 1);
+    watchdog_feed();
+    return all;
+}
+
+static void array_make(struct array *a, const struct bench_options *o, const struct world *w)
+{
+    size_t R = (size_t)w->size;
+    MPI_Request request;
+    int mine = o->node_ranks > 0 ? w->rank / o->node_ranks : w->node;
+    *a = (struct array){.w = w, .n = ((size_t)o->mib << 18) / R * R};
+    a->count = memory_take(R, sizeof *a->count, "slices");
+    a->offset = memory_take(R, sizeof *a->offset, "slices");
+    a->node = memory_take(R, sizeof *a->node, "nodes");
+    a->in = memory_take(a->n, sizeof *a->in, "an array");
+    a->out = memory_take(a->n / R, sizeof *a->out, "a slice");
+    MPI_OK(MPI_Iallgather(&mine, 1, MPI_INT, a->node, 1, MPI_INT, w->comm, &request));
+    world_wait(&request, 1);
+    for (size_t i = 0; i < R; i++) {
+        a->count[i] = a->n / R, a->offset[i] = a->n / R * i;
+        if (a->node[i] >= a->nodes) a->nodes = a->node[i] + 1;
+    }
+    for (size_t i = 0; i < a->n; i++) a->in[i] = (float)((i * 7 + (size_t)w->rank) % 1000) - 500;
+}
+
+static void array_free(struct array *a)
+{
+    free(a->count);
+    free(a->offset);
+    free(a->node);
+    free(a->in);
+    free(a->out);
+}
+
+/* ---- what should cross ---- */
+
+static double sends(const struct array *a, const struct way *way, struct reduce_form f, int from,
+                    int to)
+{
+    f.me = from;
+    return (double)(way->gather ? reduce_gather_sends_to(&f, a->count, REAL_BYTES, to)
+                                : reduce_sends_to(&f, a->count, to));
+}
+
+static void foretell(struct trial *t, const struct array *a)
+{
+    double *link = memory_take(2 * (size_t)a->nodes, sizeof *link, "links"); /* out, in of each */
+    for (int i = 0; i < a->w->size; i++)
+        for (int j = 0; j < a->w->size; j++) {
+            double bytes = sends(a, t->way, t->form, i, j);
+            link[2 * a->node[i]] += bytes;
+            link[2 * a->node[j] + 1] += bytes;
+            t->total += bytes;
+        }
+    for (int i = 0; i < 2 * a->nodes; i++)
+        if (link[i] > t->busiest) t->busiest = link[i];
+    free(link);
+}
+
+static struct trial *trial_new(const struct way *way, const struct array *a)
+{
+    struct trial *t = memory_take(1, sizeof *t, "a trial");
+    t->way = way;
+    t->form = (struct reduce_form){.members = a->w->size,
+                                   .me = a->w->rank,
+                                   .inner = 1,
+                                   .node = a->node,
+                                   .path = way->path,
+                                   .wire = way->wire};
+    t->r = reduce_new(a->w->comm, &t->form, 1);
+    t->scratch = memory_take(reduce_scratch(&t->form, a->n), sizeof *t->scratch, "sums");
+    t->residual = memory_take(reduce_residual(&t->form, a->n), sizeof *t->residual, "rounding");
+    foretell(t, a);
+    return t;
+}
+
+static void trial_free(struct trial *t)
+{
+    reduce_free(t->r);
+    free(t->scratch);
+    free(t->residual);
+    free(t);
+}
+
+/* ---- measuring ---- */
+
+/* Bytes that have come and gone over this host's interfaces, but not to itself. */
+static void link_bytes(double *received, double *sent)
+{
+    char line[512], name[32];
+    FILE *f = fopen("/proc/self/net/dev", "r");
+    *received = *sent = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        double in, out;
+        bool is =
+            sscanf(line, " %31[^:]: %lf %*s %*s %*s %*s %*s %*s %*s %lf", name, &in, &out) == 3;
+        if (is && strcmp(name, "lo") != 0) *received += in, *sent += out;
+    }
+    if (f) fclose(f);
+}
+
+static void trial_once(struct trial *t, const struct array *a)
+{
+    struct reduce_job job = {.out = a->out,
+                             .in = a->in,
+                             .count = a->count,
+                             .offset = a->offset,
+                             .scratch = t->scratch,
+                             .residual = t->residual};
+    if (t->way->gather)
+        reduce_gather(t->r, a->in, a->count, a->offset, REAL_BYTES);
+    else
+        reduce_wait(t->r, reduce_start(t->r, &job));
+}
+
+/* Seconds of the slowest rank. */
+static double trial_run(struct trial *t, const struct array *a)
+{
+    double in[2], out[2];
+    over_ranks(a->w, 0, MPI_MAX); /* together */
+    link_bytes(&in[0], &out[0]);
+    double start = clock_now();
+    trial_once(t, a);
+    double seconds = over_ranks(a->w, clock_now() - start, MPI_MAX);
+    link_bytes(&in[1], &out[1]);
+    in[1] -= in[0], out[1] -= out[0];
+    readings_add(&t->seconds, seconds);
+    readings_add(&t->link, over_ranks(a->w, in[1] > out[1] ? in[1] : out[1], MPI_MAX));
+    t->sent = over_ranks(a->w, (double)reduce_crossed(t->r), MPI_SUM);
+    return seconds;
+}
+
+/* The first of a kind, with which the others are compared. */
+static const struct trial *base_of(struct trial *const *t, int i)
+{
+    int k = 0;
+    while (t[k]->way->gather != t[i]->way->gather) k++;
+    return t[k];
+}
+
+/* Once to warm up, and then in turn, so that all see the same machine. */
+static void trials_run(struct trial **t, int n, const struct array *a, int steps)
+{
+    double seconds[WAYS];
+    for (int i = 0; i < n; i++) trial_once(t[i], a), reduce_crossed(t[i]->r);
+    for (int step = 0; step < steps; step++)
+        for (int i = 0; i < n; i++) {
+            int k = 0;
+            seconds[i] = trial_run(t[i], a);
+            while (t[k] != base_of(t, i)) k++;
+            readings_add(&t[i]->gain, seconds[k] / seconds[i]);
+        }
+}
+
+/* ---- telling ---- */
+
+static double gain_foretold(const struct trial *t, const struct trial *base)
+{
+    return t->busiest > 0 ? base->busiest / t->busiest : 1;
+}
+
+static json_t *trial_json(const struct trial *t, const struct trial *base)
+{
+    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:f, s:o, s:o}", "way", t->way->name,
+                     "bytes_foretold", t->total, "bytes", t->sent, "busiest_link_bytes_foretold",
+                     t->busiest, "busiest_link_bytes", readings_json(&t->link), "gain_foretold",
+                     gain_foretold(t, base), "gain", readings_json(&t->gain), "seconds",
+                     readings_json(&t->seconds));
+}
+
+static void trial_print(const struct trial *t, const struct trial *base)
+{
+    const double mib = 1 << 20;
+    printf("%-12s | %8.2f %8.2f | %8.2f %8.2f | %8.3f | %6.2f %6.2f\n", t->way->name,
+           t->total / mib, t->sent / mib, t->busiest / mib, readings_median(&t->link) / mib,
+           readings_median(&t->seconds), gain_foretold(t, base), readings_median(&t->gain));
+}
+
+static void tell(const struct bench_options *o, const struct array *a, struct trial **t, int n)
+{
+    json_t *results = json_array();
+    if (o->text && a->w->rank == 0)
+        printf("%d ranks on %d nodes, %d MiB; MiB and seconds are medians of %d\n"
+               "             |   between nodes   |    busiest link   |          |  x as fast\n"
+               "             | foretold     sent | foretold  counted |  seconds | foretold is\n",
+               a->w->size, a->nodes, o->mib, o->steps);
+    for (int i = 0; i < n; i++) {
+        if (o->text && a->w->rank == 0) trial_print(t[i], base_of(t, i));
+        json_array_append_new(results, trial_json(t[i], base_of(t, i)));
+    }
+    json_t *out =
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "bench", o->what, "ranks", a->w->size, "nodes",
+                  a->nodes, "mib", o->mib, "steps", o->steps, "results", results);
+    if (o->text)
+        json_decref(out);
+    else
+        bench_print(a->w, out);
+}
+
+void bench_reduce(const struct bench_options *o, const struct world *w)
+{
+    struct array a;
+    struct trial *t[WAYS];
+    int n = 0;
+    array_make(&a, o, w);
+    for (int i = 0; i < WAYS; i++)
+        if (is_listed(o->ways, ways[i].name)) t[n++] = trial_new(&ways[i], &a);
+    trials_run(t, n, &a, o->steps);
+    tell(o, &a, t, n);
+    for (int i = 0; i < n; i++) trial_free(t[i]);
+    array_free(&a);
+}
