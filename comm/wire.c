@@ -1,18 +1,13 @@
-/* A row of functions a form. int8: for each block a float scale = max|x| / 127, then a byte x / scale a number. */
+/* A row of functions a form, which work on whole blocks: loops of a known length, which the compiler makes wide; what is
+ * missing in the last block is zeros. int8: for each block a float scale = max|x| / 127, then a byte x / scale a number. */
 #include "comm/wire.h"
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { SCALE_BYTES = sizeof(float) };
-
-static size_t block_at(size_t n, size_t at)
-{
-    return n - at < WIRE_BLOCK ? n - at : WIRE_BLOCK;
-}
 
 /* ---- bf16: the upper half of a float ---- */
 
@@ -20,8 +15,9 @@ static uint16_t bf16_of(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    if (x != x) return (uint16_t)(bits >> 16 | 0x40); /* rounding could make an infinity of it */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    uint32_t none = bits >> 16 | 0x40; /* not a number: rounding could make an infinity of it */
+    return (uint16_t)(x == x ? rounded : none);
 }
 
 static float bf16_value(uint16_t half)
@@ -32,34 +28,30 @@ static float bf16_value(uint16_t half)
     return x;
 }
 
-static void bf16_encode(void *to, const float *x, float *residual, size_t n)
+static void bf16_encode(void *to, const float *v, float *back)
 {
     uint16_t *half = to;
-    for (size_t i = 0; i < n; i++) {
-        float v = residual ? x[i] + residual[i] : x[i];
-        half[i] = bf16_of(v);
-        float lost = v - bf16_value(half[i]);
-        if (residual) residual[i] = isfinite(lost) ? lost : 0;
-    }
+    for (int i = 0; i < WIRE_BLOCK; i++) half[i] = bf16_of(v[i]);
+    for (int i = 0; i < WIRE_BLOCK; i++) back[i] = bf16_value(half[i]);
 }
 
-static void bf16_decode(float *x, const void *from, size_t n)
+static void bf16_decode(float *x, const void *from)
 {
     const uint16_t *half = from;
-    for (size_t i = 0; i < n; i++) x[i] = bf16_value(half[i]);
+    for (int i = 0; i < WIRE_BLOCK; i++) x[i] = bf16_value(half[i]);
 }
 
 /* ---- int8 ---- */
 
-static float largest_of(const float *v, size_t n, bool *finite)
+/* As bits, floats without their signs are in order, those that are not finite last. */
+static float largest_of(const float *v)
 {
-    float largest = 0;
-    *finite = true;
-    for (size_t i = 0; i < n; i++) {
-        float a = fabsf(v[i]);
-        largest = a > largest ? a : largest;
-        *finite = *finite && a <= FLT_MAX; /* false for what is not a number, too */
-    }
+    uint32_t bits[WIRE_BLOCK], most = 0;
+    float largest;
+    memcpy(bits, v, sizeof bits);
+    for (int i = 0; i < WIRE_BLOCK; i++) bits[i] &= 0x7fffffff;
+    for (int i = 0; i < WIRE_BLOCK; i++) most = bits[i] > most ? bits[i] : most;
+    memcpy(&largest, &most, sizeof largest);
     return largest;
 }
 
@@ -70,67 +62,42 @@ static float nearest_of(float x)
     return (x + shift) - shift;
 }
 
-static void int8_encode_block(unsigned char *to, const float *v, float *residual, size_t n)
-{
-    bool finite;
-    float scale = largest_of(v, n, &finite) / 127;
-    if (scale < FLT_MIN)
-        scale = 0; /* too few bits left to divide by: what there is waits in the residual */
-    if (!finite) scale = NAN;
-    memcpy(to, &scale, SCALE_BYTES);
-    for (size_t i = 0; i < n; i++) {
-        float q = scale > 0 ? nearest_of(v[i] / scale) : 0;
-        to[SCALE_BYTES + i] = (unsigned char)(int8_t)q;
-        if (residual) residual[i] = finite ? v[i] - q * scale : 0;
-    }
-}
-
-static void int8_encode(void *to, const float *x, float *residual, size_t n)
+static void int8_encode(void *to, const float *v, float *back)
 {
     unsigned char *out = to;
-    float v[WIRE_BLOCK];
-    for (size_t at = 0; at < n; at += WIRE_BLOCK) {
-        size_t m = block_at(n, at);
-        for (size_t i = 0; i < m; i++) v[i] = residual ? x[at + i] + residual[at + i] : x[at + i];
-        int8_encode_block(out, v, residual ? residual + at : NULL, m);
-        out += SCALE_BYTES + m;
-    }
+    float scale = largest_of(v) / 127;
+    if (scale < FLT_MIN) scale = 0; /* too few bits to divide by: all of it stays behind */
+    if (!isfinite(scale)) scale = NAN;
+    memcpy(out, &scale, SCALE_BYTES);
+    int8_t q[WIRE_BLOCK] = {0};
+    if (scale > 0)
+        for (int i = 0; i < WIRE_BLOCK; i++) q[i] = (int8_t)(int)nearest_of(v[i] / scale);
+    for (int i = 0; i < WIRE_BLOCK; i++) back[i] = (float)q[i] * scale;
+    memcpy(out + SCALE_BYTES, q, sizeof q);
 }
 
-static void int8_decode(float *x, const void *from, size_t n)
+static void int8_decode(float *x, const void *from)
 {
     const unsigned char *in = from;
-    for (size_t at = 0; at < n; at += WIRE_BLOCK) {
-        size_t m = block_at(n, at);
-        float scale;
-        memcpy(&scale, in, SCALE_BYTES);
-        for (size_t i = 0; i < m; i++) x[at + i] = (float)(int8_t)in[SCALE_BYTES + i] * scale;
-        in += SCALE_BYTES + m;
-    }
+    int8_t q[WIRE_BLOCK];
+    float scale;
+    memcpy(&scale, in, SCALE_BYTES);
+    memcpy(q, in + SCALE_BYTES, sizeof q);
+    for (int i = 0; i < WIRE_BLOCK; i++) x[i] = (float)q[i] * scale;
 }
 
 /* ---- all ---- */
 
-static void fp32_encode(void *to, const float *x, float *residual, size_t n)
-{
-    (void)residual;
-    memcpy(to, x, n * sizeof *x);
-}
-
-static void fp32_decode(float *x, const void *from, size_t n)
-{
-    memcpy(x, from, n * sizeof *x);
-}
-
 static const struct form {
-    size_t number_bytes, block_bytes; /* a block's beside its numbers */
-    void (*encode)(void *to, const float *x, float *residual, size_t n);
-    void (*decode)(float *x, const void *from, size_t n);
+    size_t number_bytes, block_bytes;                      /* a block's beside its numbers */
+    void (*encode)(void *to, const float *v, float *back); /* back: what decode will make of it */
+    void (*decode)(float *x, const void *from);
 } forms[] = {
-    [WIRE_FP32] = {4, 0, fp32_encode, fp32_decode},
+    [WIRE_FP32] = {4, 0, NULL, NULL},
     [WIRE_BF16] = {2, 0, bf16_encode, bf16_decode},
     [WIRE_INT8] = {1, SCALE_BYTES, int8_encode, int8_decode},
 };
+enum { BLOCK_BYTES = 4 * WIRE_BLOCK }; /* at most */
 
 size_t wire_bytes(enum reduce_wire w, size_t n)
 {
@@ -142,12 +109,57 @@ size_t wire_floats(enum reduce_wire w, size_t n)
     return (wire_bytes(w, n) + sizeof(float) - 1) / sizeof(float);
 }
 
+static void encode_block(const struct form *f, unsigned char *to, const float *x, float *residual)
+{
+    float v[WIRE_BLOCK], back[WIRE_BLOCK];
+    memcpy(v, x, sizeof v);
+    if (residual)
+        for (int i = 0; i < WIRE_BLOCK; i++) v[i] += residual[i];
+    f->encode(to, v, back);
+    if (!residual) return;
+    for (int i = 0; i < WIRE_BLOCK; i++) back[i] = v[i] - back[i];
+    for (int i = 0; i < WIRE_BLOCK; i++) residual[i] = fabsf(back[i]) <= FLT_MAX ? back[i] : 0;
+}
+
+/* The last block, of n. */
+static void encode_rest(enum reduce_wire w, unsigned char *to, const float *x, float *residual,
+                        size_t n)
+{
+    float all[WIRE_BLOCK] = {0}, kept[WIRE_BLOCK] = {0};
+    unsigned char coded[BLOCK_BYTES];
+    memcpy(all, x, n * sizeof *x);
+    if (residual) memcpy(kept, residual, n * sizeof *kept);
+    encode_block(&forms[w], coded, all, residual ? kept : NULL);
+    if (residual) memcpy(residual, kept, n * sizeof *kept);
+    memcpy(to, coded, wire_bytes(w, n));
+}
+
 void wire_encode(enum reduce_wire w, void *to, const float *x, float *residual, size_t n)
 {
-    forms[w].encode(to, x, residual, n);
+    unsigned char *out = to;
+    size_t at = 0, block = wire_bytes(w, WIRE_BLOCK);
+    if (w == WIRE_FP32) {
+        memcpy(to, x, n * sizeof *x);
+        return;
+    }
+    for (; at + WIRE_BLOCK <= n; at += WIRE_BLOCK, out += block)
+        encode_block(&forms[w], out, x + at, residual ? residual + at : NULL);
+    if (at < n) encode_rest(w, out, x + at, residual ? residual + at : NULL, n - at);
 }
 
 void wire_decode(enum reduce_wire w, float *x, const void *from, size_t n)
 {
-    forms[w].decode(x, from, n);
+    const unsigned char *in = from;
+    size_t at = 0, block = wire_bytes(w, WIRE_BLOCK);
+    if (w == WIRE_FP32) {
+        memcpy(x, from, n * sizeof *x);
+        return;
+    }
+    for (; at + WIRE_BLOCK <= n; at += WIRE_BLOCK, in += block) forms[w].decode(x + at, in);
+    if (at == n) return;
+    unsigned char coded[BLOCK_BYTES] = {0};
+    float all[WIRE_BLOCK];
+    memcpy(coded, in, wire_bytes(w, n - at));
+    forms[w].decode(all, coded);
+    memcpy(x + at, all, (n - at) * sizeof *x);
 }

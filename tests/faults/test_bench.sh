@@ -102,6 +102,16 @@ has "1,,2 is no list"; has "2,x is no list"; has "zigzag"; has "--members: 0"; h
 expect 2 "$duet" bench pipeline --stages 4
 has "4 stages need as many ranks, there is 1: launch/run.sh -n 8"
 
+# Reductions, on two pretended nodes: the same bits by nodes, and what is sent is what was foretold.
+expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --mib 2 --node-ranks 2 --steps 2
+holds 'o["bench"] == "reduce"' 'o["ranks"] == 4 and o["nodes"] == 2' 'len(o["results"]) == 8' \
+    'all(w["bytes"] == w["bytes_foretold"] for w in o["results"])' \
+    '[w["busiest_link_bytes_foretold"] for w in o["results"]][:2] == [2 << 20, 2 << 20]' \
+    'o["results"][1]["way"] == "nodes" and o["results"][1]["same_bits"]' \
+    'all(spread(w["seconds"]) and spread(w["gain"]) for w in o["results"])'
+expect 2 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --ways flat,node --node-ranks 3 --mib 0
+has "--ways: node is none; did you mean nodes?"; has "--node-ranks: 3 does not divide 4"; has "--mib: 0"
+
 expect 2 "$duet" bench decod --steps 0 --samples 5
 has "unknown benchmark decod"; has "did you mean decode?"; has "--steps: 0"; has "--samples: 5"
 expect 2 "$duet" bench train --layers 0 --precision fp31
