@@ -224,7 +224,7 @@ START_TEST(exchanges)
                        .context = 128,
                        .sharded = true};
     struct pass_cost p = cost_of_chunk(&s, &c, &l, 0, 3, false, false);
-    close_to(p.exchange_f, 3 * 2 * (2.0 * 0.5 * 128 * 64 * 4 / 2e9 + 1e-6), 1e-12);
+    close_to(p.exchange_f, 3 * 2 * (128 * 64 * 4 / 2e9 + 1e-6), 1e-12);
     struct prediction hidden, exposed, off;
     c.top.hidden = 1;
     predict(&hidden, &s, &c, &l, NULL);

@@ -3,7 +3,8 @@
  *   - matrix products run at the achieved rate; attention at a part of it; everything else is as long as its bytes take
  *   - backward: input and weight part of a linear layer cost what its forward does; attention's backward 2.5 times its forward
  *     (it forms the scores again), all of it in the input part
- *   - tensor parallelism: two sums over tp a layer and direction, of float rows, each rank sending 2 (tp-1)/tp of them
+ *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of float rows, each rank sending all
+ *     of them to the tp-1 others (comm/exchange.c)
  *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies (ep-1)/ep leave their rank. Between nodes
  *     a row travels once to each node it goes to
  *   - a message, or an exchange, is as slow as its slowest link: no contention between them is counted
@@ -27,7 +28,7 @@ double cost_of_message(const struct shape *s, const struct cluster *c, const str
 static double tensor_sum(const struct shape *s, const struct cluster *c, const struct layout *l)
 {
     if (l->tp == 1) return 0;
-    double bytes = 2.0 * (l->tp - 1) / l->tp * l->rows * s->C * sizeof(float);
+    double bytes = (l->tp - 1) * l->rows * s->C * sizeof(float);
     return cluster_send(c, within_node(c, l->tp), bytes);
 }
 
@@ -46,9 +47,9 @@ static double expert_send(const struct shape *s, const struct cluster *c, const 
 static double exchanges_of_layer(const struct shape *s, const struct cluster *c,
                                  const struct layout *l, int layer)
 {
-    double sums = 2 * tensor_sum(s, c, l);
-    if (!shape_moe(s, layer)) return sums;
-    return sums + expert_send(s, c, l, s->send) + expert_send(s, c, l, shape_real_bytes(s));
+    double sum = tensor_sum(s, c, l);
+    if (!shape_moe(s, layer)) return 2 * sum;
+    return sum + expert_send(s, c, l, s->send) + expert_send(s, c, l, shape_real_bytes(s));
 }
 
 /* ---- passes ---- */

@@ -67,26 +67,37 @@ const char *scaling_limit_name(enum scaling_limit l)
 
 /* ---- memory ---- */
 
-/* Layers are shared out evenly, the first chunks getting more. */
-static double chunk_kept(const struct shape *s, int chunks)
+/* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden size, and the two at a chunk's end,
+ * are whole on every rank of tp. */
+static double chunk_kept(const struct shape *s, int chunks, int tp)
 {
-    double layers = ceil((double)s->layers / chunks);
-    return layers * (s->kept > s->kept_moe ? s->kept : s->kept_moe) + 2 * s->C;
+    double layers = ceil((double)s->layers / chunks), whole = 4 * s->C;
+    double kept = s->kept > s->kept_moe ? s->kept : s->kept_moe;
+    return layers * (whole + (kept - whole) / tp) + 2 * s->C;
 }
 
-double scaling_memory(const struct shape *s, const struct layout *l, int slots)
+struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
 {
     enum plan_place place = plan_kind_place(l->kind);
     int chunks = plan_chunks(place, l->pp);
     double twice = place == PLACE_MIRROR ? 2 : 1, R = twice * l->dp;
-    double expert = 0, real = shape_real_bytes(s);
+    double expert = 0, real = shape_real_bytes(s), floats = sizeof(float);
     for (int i = 0; i < s->layers; i++) expert += shape_moe(s, i) ? s->experts * s->expert : 0;
     double dense = (shape_weights(s) - expert) * twice / l->pp / l->tp;
     expert *= twice / l->pp / l->ep;
-    double held = (dense + expert) * (real + sizeof(float));
-    double sliced = (dense / R + expert / (R / l->ep)) * 4 * sizeof(float);
-    double head = l->rows * s->V / l->tp * (real + sizeof(float));
-    return held + sliced + head + slots * l->rows * chunk_kept(s, chunks) * real / l->tp;
+    double slice = dense / R + expert / (R / l->ep), held = dense + expert;
+    double head = l->rows * s->V / l->tp * (real + floats);
+    return (struct scaling_bytes){.parameters = held * real,
+                                  .gradients = held * floats + slice * floats,
+                                  .optimizer = 3 * slice * floats,
+                                  .activations =
+                                      head + slots * l->rows * chunk_kept(s, chunks, l->tp) * real};
+}
+
+double scaling_memory(const struct shape *s, const struct layout *l, int slots)
+{
+    struct scaling_bytes b = scaling_bytes(s, l, slots);
+    return b.parameters + b.gradients + b.optimizer + b.activations;
 }
 
 /* Slots a rank needs, as plan_check counts them; a plan longer than this needs no more. */

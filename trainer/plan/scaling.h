@@ -14,7 +14,12 @@ struct scaled_model {
 enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];
 
-/* Bytes that the heaviest rank needs: weights, float gradients, its part of the optimizer's state, activations of `slots` micro-batches. */
+/* Bytes that a rank needs, by formulas: weights, float gradients, its part of the optimizer's state, activations of `slots`
+ * micro-batches. Weights are shared out evenly; what that leaves out tests/unit/test_scaling.c measures. */
+struct scaling_bytes {
+    double parameters, gradients, optimizer, activations;
+};
+struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots);
 double scaling_memory(const struct shape *s, const struct layout *l, int slots);
 
 enum scaling_limit {

@@ -1,0 +1,125 @@
+/* The formulas of duet plan --scaling against the functions that place a trainer's memory, on models small enough for both. Weights,
+ * gradients and the optimizer's state are the same on the mean rank. Activations are, too, but for two things:
+ *
+ *   - of the two chunks of a mirror or a vee each has as many slots as both need together: the trainer places twice what is live
+ *   - with ep there is room for all rows of all ranks at once; the formula counts an even share */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/plan/memory.h"
+#include "trainer/plan/scaling.h"
+
+static const char *const MODEL =
+    "model: {layers: 16, hidden: 128, heads: 8, kv_heads: 4, ffn: 352, "
+    "max_context: 256%s}\n"
+    "mesh: {pp: %d, tp: %d, ep: %d, directions: %d}\n"
+    "data: {task: arithmetic, micro_batch_tokens: 256}\n"
+    "schedule: %s\nprecision: bf16\n"
+    "phases: [{kind: sft, batch: 8, steps: 1}]\n";
+enum { V = 512, T = 256 };
+
+struct wish {
+    const char *model;
+    int dp, pp, tp, ep;
+    enum plan_kind kind;
+    double activations[2]; /* formula / placed, of the mean rank: at least, at most */
+};
+
+/* No memory for packed copies, as on a GPU. */
+static void place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
+{
+    (void)a;
+    *l = (struct linear){.N = N, .K = K, .backward = backward};
+}
+
+static struct settings settings_of(const struct wish *w)
+{
+    char text[1024];
+    struct settings s;
+    struct problems p = {0};
+    int directions = w->kind == PLAN_DUALPIPE ? 2 : 1;
+    snprintf(text, sizeof text, MODEL, w->model, w->pp, w->tp, w->ep, directions,
+             plan_kind_name(w->kind));
+    settings_defaults(&s);
+    ck_assert_msg(settings_parse(&s, text, strlen(text), "scaling.yaml", &p) &&
+                      settings_check(&s, w->dp * w->pp * w->tp, &p),
+                  "%s", p.n ? p.text[0] : "?");
+    return s;
+}
+
+/* What the ranks of a pipeline place, on average. */
+static struct scaling_bytes placed(const struct settings *s, const struct ops *ops)
+{
+    struct scaling_bytes mean = {0};
+    double n = s->mesh.pp;
+    for (int p = 0; p < s->mesh.pp; p++) {
+        struct memory_job job = {s, ops, V, run_extent(s)};
+        struct memory m;
+        memory_of_rank(&m, &job, (struct mesh_at){.p = p});
+        mean.parameters += (double)m.of[ARENA_PARAMETERS] / n;
+        mean.gradients += (double)m.of[ARENA_GRADIENTS] / n;
+        mean.optimizer += (double)m.of[ARENA_OPTIMIZER] / n;
+        mean.activations += (double)m.of[ARENA_ACTIVATIONS] / n;
+    }
+    return mean;
+}
+
+static void between(const char *what, double is, double want, double least, double most)
+{
+    ck_assert_msg(is >= least * want && is <= most * want, "%s: formula %.0f, placed %.0f: %.3f",
+                  what, is, want, is / want);
+}
+
+static const struct wish WISH[] = {
+    {"", 2, 1, 1, 1, PLAN_SERIAL, {0.98, 1.04}},
+    {"", 2, 2, 1, 1, PLAN_1F1B, {0.98, 1.04}},
+    {"", 1, 4, 1, 1, PLAN_ZB1P, {0.98, 1.04}},
+    {"", 1, 2, 2, 1, PLAN_1F1B, {0.98, 1.04}},
+    {", experts: 8, experts_active: 2, first_dense: 2", 2, 2, 1, 1, PLAN_1F1B, {0.98, 1.05}},
+    {"", 2, 4, 1, 1, PLAN_DUALPIPE, {0.49, 0.52}},
+    {"", 2, 4, 1, 1, PLAN_DUALPIPEV, {0.49, 0.52}},
+    {", experts: 8, experts_active: 2, first_dense: 2", 4, 2, 1, 2, PLAN_1F1B, {0.5, 0.8}},
+};
+
+START_TEST(formulas)
+{
+    const struct wish *w = &WISH[_i];
+    struct settings s = settings_of(w);
+    struct dims d = settings_dims(&s, V);
+    struct shape shape = shape_of_dims(&d);
+    struct ops ops = *ops_find(PRECISION_BF16, NULL);
+    ops.linear_place = place_nothing;
+    struct scaling_bytes is, want = placed(&s, &ops);
+    struct layout l = {.dp = w->dp,
+                       .pp = w->pp,
+                       .tp = w->tp,
+                       .ep = w->ep,
+                       .kind = w->kind,
+                       .rows = T,
+                       .room = T,
+                       .context = T};
+    int slots = schedule_slots(&s, learner_max_micro_batches(&s, 8, d.max_context - 1));
+    is = scaling_bytes(&shape, &l, slots);
+    between("parameters", is.parameters, want.parameters, 0.998, 1.002);
+    between("gradients", is.gradients, want.gradients, 0.998, 1.002);
+    between("optimizer", is.optimizer, want.optimizer, 0.998, 1.002);
+    between("activations", is.activations, want.activations, w->activations[0], w->activations[1]);
+    settings_free(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("scaling");
+    TCase *t = tcase_create("scaling");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, formulas, 0, (int)(sizeof WISH / sizeof *WISH));
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
