@@ -118,7 +118,7 @@ static void small_new(struct small *s, struct wish w, int slots)
     c.top.devices = slots;
     hosts_of_cluster(&s->hosts, &c);
     s->host = hosts_place(&s->hosts, ranks);
-    traffic_new(&s->t, s->hosts.n, s->host);
+    traffic_new(&s->t, s->hosts.n, ranks, s->host);
     cluster_free(&c);
 }
 
@@ -245,7 +245,7 @@ START_TEST(paths)
         struct traffic t;
         bool nodes = REDUCTION_WAY[i].path == REDUCE_NODES;
         double w = wire[REDUCTION_WAY[i].wire];
-        traffic_new(&t, 2, s.host);
+        traffic_new(&t, 2, 4, s.host);
         struct reduction_paths p = reduction_add(&t, &s.job.memory, REDUCTION_WAY[i]);
         ck_assert_int_eq(p.nodes, nodes ? p.all : 0);
         close_to(traffic_between(&t, TRAFFIC_REDUCE), (nodes ? 1.5 : 2) * n * w, 0.01);
@@ -301,13 +301,12 @@ START_TEST(reduction_seconds)
 {
     struct small s;
     struct cluster c;
-    const int slots[4] = {1, 1, 1, 1};
     cluster_defaults(&c);
     c.between = (struct link_knobs){.gbs = 1, .us = 10};
     small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
     double n = weights(&s);
     reduction_add(&s.t, &s.job.memory, REDUCTION_WAY[0]);
-    struct reduction_time time = reduction_time(&s.t, &c, slots, REDUCTION_WAY[0]);
+    struct reduction_time time = reduction_time(&s.t, &c, REDUCTION_WAY[0]);
     close_to(time.reduce, 0.75 * n * 4e-9 + 10e-6, 0.01);
     close_to(time.gather, 0.75 * n * 4e-9 + 10e-6, 0.01);
     small_free(&s);

@@ -10,7 +10,7 @@ struct map {
     const struct recipe *r;
     const struct layout *l;
     struct mesh mesh;
-    int ranks, *host, *slots;
+    int ranks, *host;
     struct traffic_job job;
     struct traffic step, sampled, prompt;
     bool samples;
@@ -22,8 +22,6 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     *m = (struct map){.r = r, .l = l, .mesh = memory_mesh(&r->settings, (struct mesh_at){0})};
     m->ranks = l->dp * l->pp * l->tp;
     m->host = hosts_place(h, m->ranks);
-    m->slots = memory_take((size_t)h->n, sizeof *m->slots, "slots of hosts");
-    for (int i = 0; i < h->n; i++) m->slots[i] = h->at[i].slots;
     m->job =
         (struct traffic_job){.memory = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)},
                              .plan = l->plan,
@@ -31,9 +29,9 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
                              .rows = l->rows * r->typical,
                              .forwards = l->forwards};
     m->samples = r->settings.phases[r->phase].kind == PHASE_GRPO;
-    traffic_new(&m->step, h->n, m->host);
-    traffic_new(&m->sampled, h->n, m->host);
-    traffic_new(&m->prompt, h->n, m->host);
+    traffic_new(&m->step, h->n, m->ranks, m->host);
+    traffic_new(&m->sampled, h->n, m->ranks, m->host);
+    traffic_new(&m->prompt, h->n, m->ranks, m->host);
     traffic_step(&m->step, &m->job);
     if (m->samples) traffic_sampled(&m->sampled, &m->job);
     if (m->samples) traffic_prompt(&m->prompt, &m->job);
@@ -45,7 +43,6 @@ static void map_free(struct map *m)
     traffic_free(&m->sampled);
     traffic_free(&m->prompt);
     free(m->host);
-    free(m->slots);
 }
 
 static const char *host_name(const struct map *m, int host)
@@ -210,7 +207,7 @@ static void print_way(const struct map *m, struct reduction_way way)
     static const char *const path[] = {"as it is", "flat", "nodes"}, *const wire[] = {
                                                                          "fp32", "bf16", "int8"};
     struct traffic t;
-    traffic_new(&t, m->r->hosts.n, m->host);
+    traffic_new(&t, m->r->hosts.n, m->ranks, m->host);
     struct reduction_paths p = reduction_add(&t, &m->job.memory, way);
     printf("  %-8s %-11s", path[way.path], wire[way.wire]);
     if (way.path == REDUCE_NODES && p.nodes == 0) {
@@ -220,7 +217,7 @@ static void print_way(const struct map *m, struct reduction_way way)
                traffic_between(&t, TRAFFIC_GATHER) * 1e-6,
                (most_out(&t, TRAFFIC_REDUCE, false) + most_out(&t, TRAFFIC_GATHER, false)) * 1e-6);
         if (m->r->timed) {
-            struct reduction_time s = reduction_time(&t, &m->r->cluster, m->slots, way);
+            struct reduction_time s = reduction_time(&t, &m->r->cluster, way);
             printf(" %10.4g %10.4g", 1e3 * s.reduce, 1e3 * s.gather);
         }
         if (way.path != REDUCE_FLAT && p.nodes < p.all)
@@ -281,8 +278,9 @@ static json_t *hosts_json(const struct map *m)
             json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:i}", "rank", rank, "d", at.d,
                                                    "p", at.p, "t", at.t));
         }
-        json_array_append_new(hosts, json_pack("{s:s, s:i, s:o}", "name", host_name(m, host),
-                                               "slots", m->slots[host], "ranks", ranks));
+        json_array_append_new(hosts,
+                              json_pack("{s:s, s:i, s:o}", "name", host_name(m, host), "slots",
+                                        m->r->hosts.at[host].slots, "ranks", ranks));
     }
     return hosts;
 }

@@ -146,6 +146,19 @@ static double simulate(struct prediction *out, const struct layout *l, const str
     return exposed;
 }
 
+/* Of the sums all but the last bucket's may hide behind the last backward pass of a rank, whose layers end one after the other; weights are
+ * gathered after the update (trainer/learn/reducing.h). */
+static void reduce(struct prediction *out, const struct shape *s, const struct cluster *c,
+                   const struct layout *l, const struct chunks *k)
+{
+    double sums = l->sums, all = l->sums + l->gathers;
+    if (all <= 0) all = cost_of_reduce(s, c, l, k->dense, k->expert), sums = all / 2;
+    double last = k->mean_b + k->mean_w;
+    out->hidden = l->buckets > 1 ? sums * (l->buckets - 1) / l->buckets : 0;
+    if (out->hidden > last) out->hidden = last;
+    out->reduce = all - out->hidden;
+}
+
 static void sum_up(struct prediction *out, const struct shape *s, const struct cluster *c,
                    const struct layout *l, double exposed)
 {
@@ -175,8 +188,8 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
                                .pair = pair,
                                .message = cost_of_message(s, c, l),
                                .weights = k.dense + k.expert,
-                               .reduce = cost_of_reduce(s, c, l, k.dense, k.expert),
                                .update = cost_of_update(s, c, l, k.dense, k.expert)};
+    reduce(out, s, c, l, &k);
     struct sim_costs costs = {
         .f = k.f, .b = k.b, .w = k.w, .pair = pair / alone, .message = out->message};
     sum_up(out, s, c, l, simulate(out, l, &k, &costs, timeline));

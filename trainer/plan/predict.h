@@ -20,6 +20,9 @@ struct layout {
     double context;          /* rows of a sequence, on average */
     const int *first;        /* [chunks+1] layers of each chunk; NULL: split by cost */
     bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
+    double sums,
+        gathers;  /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */
+    int buckets;  /* overlapped with the end of the backward pass in so many parts; 0: it is not */
     int forwards; /* further forward runs of all micro-batches in a step (a reference model's) */
 };
 
@@ -46,7 +49,8 @@ struct prediction {
         pair;        /* of the mean chunk; b: input part; pair: as long as the simulator takes it */
     double message;  /* of a hop */
     double pipeline; /* first pass to last */
-    double reduce, update; /* after it */
+    double reduce, update; /* after it: what of the reduction is not hidden */
+    double hidden;         /* of the reduction, behind the last backward pass */
     double step;           /* all of it */
     double bubble;         /* idle part of the pipeline's time, mean over ranks */
     double

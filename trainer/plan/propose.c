@@ -76,6 +76,7 @@ static void estimate(const struct recipe *r, struct settings *s, struct candidat
     c->micro_batches = l.micro_batches;
     c->memory = recipe_memory(r, s);
     judge_memory(r, c);
+    recipe_reduction(r, s, &l);
     predict(&c->time, &r->shape, &r->cluster, &l, NULL);
     plan_free(&plan);
     free(first);

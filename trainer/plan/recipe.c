@@ -5,6 +5,7 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "trainer/config/options.h"
+#include "trainer/plan/reduction.h"
 #include "trainer/plan/report.h"
 
 /* ---- settings ---- */
@@ -234,6 +235,21 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
                            .forwards = r->forwards};
 }
 
+void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
+{
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct traffic t;
+    int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
+    traffic_new(&t, r->hosts.n, ranks, host);
+    reduction_add(&t, &job, reduction_way(s));
+    struct reduction_time time = reduction_time(&t, &r->cluster, reduction_way(s));
+    l->sums = time.reduce;
+    l->gathers = time.gather;
+    l->buckets = s->reduction.overlap ? reduction_buckets(&job) : 0;
+    traffic_free(&t);
+    free(host);
+}
+
 struct memory recipe_memory(const struct recipe *r, const struct settings *s)
 {
     struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
@@ -290,7 +306,7 @@ static bool prepare(struct recipe *r, struct problems *p)
     if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
     if (!job->cluster && !job->hostfile)
         this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
-    if (job->cluster && !job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
+    if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
     r->timed = job->cluster || !job->hostfile;
     if (p->n == 0 && r->timed) take_costs(r, p);
     return p->n == 0;

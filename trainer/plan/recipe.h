@@ -28,7 +28,7 @@ struct recipe_job {
 struct recipe {
     const struct recipe_job *job;
     struct cluster cluster;
-    struct hosts hosts;       /* none: this machine alone */
+    struct hosts hosts;
     struct settings settings; /* checked */
     int phase;
     struct dims dims;
@@ -51,6 +51,8 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
 /* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it then runs: plan, which is
  * made here (plan_free). first: layers of the chunks, by the caller's actor. */
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
+/* What its reductions take on the hosts, into the layout. */
+void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l);
 /* The memory of the rank that needs most. */
 struct memory recipe_memory(const struct recipe *r, const struct settings *s);
 

@@ -245,37 +245,62 @@ struct reduction_paths reduction_add(struct traffic *t, const struct memory_job 
     return paths;
 }
 
+int reduction_buckets(const struct memory_job *j)
+{
+    int fewest = 0;
+    for (int p = 0; p < j->settings->mesh.pp; p++) {
+        struct mesh m = memory_mesh(j->settings, (struct mesh_at){.p = p});
+        struct bucket_list l;
+        struct actor a;
+        actor_measure(&a, j->settings, &m, j->ops, settings_dims(j->settings, j->vocabulary), 1,
+                      false);
+        buckets_make(&l, &a);
+        if (p == 0 || l.n < fewest) fewest = l.n;
+        buckets_free(&l);
+        actor_free(&a);
+    }
+    return fewest;
+}
+
 /* ---- time ---- */
 
-static double busiest(const struct traffic *t, enum traffic_kind k, const struct cluster *c,
-                      const int *slots)
+static int ranks_on(const struct traffic *t, int host)
 {
-    double most = 0;
+    int n = 0;
+    for (int r = 0; r < t->ranks; r++) n += t->host[r] == host;
+    return n > 0 ? n : 1;
+}
+
+/* Of the link, between hosts or inside them, that needs longest for its bytes. */
+static double busiest(const struct traffic *t, enum traffic_kind k, const struct cluster *c)
+{
+    double between = 0, inside = 0;
     for (int h = 0; h < t->hosts; h++) {
-        double out = traffic_out(t, k, h) / slots[h], in = traffic_in(t, k, h) / slots[h];
-        double worse = out > in ? out : in, inside = traffic_at(t, k, h, h) / slots[h];
-        double between = worse > 0 ? cluster_send(c, false, worse) : 0;
-        double within = inside > 0 ? cluster_send(c, true, inside) : 0;
-        if (between > most) most = between;
-        if (within > most) most = within;
+        double n = ranks_on(t, h), out = traffic_out(t, k, h) / n, in = traffic_in(t, k, h) / n;
+        double within = traffic_at(t, k, h, h) / n;
+        if (out > between) between = out;
+        if (in > between) between = in;
+        if (within > inside) inside = within;
     }
-    return most;
+    double slow = between > 0 ? cluster_send(c, false, between) : 0;
+    double fast = inside > 0 ? cluster_send(c, true, inside) : 0;
+    return slow > fast ? slow : fast;
 }
 
 struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
-                                     const int *slots, struct reduction_way way)
+                                     struct reduction_way way)
 {
-    const double piece = 0x1p20; /* at most so much of a column travels at once */
-    struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c, slots),
-                               busiest(t, TRAFFIC_GATHER, c, slots)};
+    const double piece =
+        0x1p20; /* at most so much of a column travels at once (comm/reduce_map.c) */
+    struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c), busiest(t, TRAFFIC_GATHER, c)};
     int busy = 0;
     double most = 0;
     for (int h = 0; h < t->hosts; h++) {
-        double out = traffic_out(t, TRAFFIC_REDUCE, h) / slots[h];
+        double out = traffic_out(t, TRAFFIC_REDUCE, h) / ranks_on(t, h);
         busy += out > 0;
         most = out > most ? out : most;
     }
     if (way.path == REDUCE_NODES && busy > 2) /* the first piece has to come to the last node */
-        s.reduce += (busy - 2) * cluster_send(c, false, most < piece ? most : piece);
+        s.reduce += (busy - 2) * cluster_send(c, false, most / 32 < piece ? most / 32 : piece);
     return s;
 }

@@ -25,12 +25,15 @@ struct reduction_paths {
 struct reduction_paths reduction_add(struct traffic *t, const struct memory_job *j,
                                      struct reduction_way way);
 
-/* Seconds of sums and of gathers of such a step, were they alone: the busiest host's bytes over its links (one a slot), and the
+/* Buckets of a rank, the fewest of all stages. */
+int reduction_buckets(const struct memory_job *j);
+
+/* Seconds of sums and of gathers of such a step, were they alone: the busiest host's bytes over its links (one a rank), and the
  * time until the last node of a chain has something to do. */
 struct reduction_time {
     double reduce, gather;
 };
 struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
-                                     const int *slots, struct reduction_way way);
+                                     struct reduction_way way);
 
 #endif

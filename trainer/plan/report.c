@@ -101,8 +101,11 @@ static void print_prediction(const struct recipe *r, const struct prediction *t)
            "message %.4g\n",
            costs_from(r), 1e3 * t->f, 1e3 * (t->b + t->w), 1e3 * t->b, 1e3 * t->w, 1e3 * t->pair,
            1e3 * t->message);
-    printf("step %.4g ms                = pipeline %.4g + reduction %.4g + update %.4g\n",
+    printf("step %.4g ms                = pipeline %.4g + reduction %.4g + update %.4g",
            1e3 * t->step, 1e3 * t->pipeline, 1e3 * t->reduce, 1e3 * t->update);
+    if (t->hidden > 0)
+        printf("; of the reduction %.4g more hide behind the last backward", 1e3 * t->hidden);
+    printf("\n");
     printf("bubble %.1f %% of the pipeline's time; exposed communication %.1f %% of the step\n",
            100 * t->bubble, 100 * t->exposed);
     printf("%.4g tokens/s", t->rows_per_second);
@@ -158,6 +161,7 @@ void report(const struct recipe *r)
         print_fit(r);
         print_job(r, &l);
     }
+    if (r->timed) recipe_reduction(r, &r->settings, &l);
     if (r->timed) report_time(r, &l);
     if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
     if (r->job->format == DRAW_JSON) map_print_json(r, &l);

@@ -14,10 +14,10 @@ const char *traffic_kind_name(enum traffic_kind k)
 
 /* ---- the table ---- */
 
-void traffic_new(struct traffic *t, int hosts, const int *host)
+void traffic_new(struct traffic *t, int hosts, int ranks, const int *host)
 {
     size_t pairs = (size_t)hosts * (size_t)hosts;
-    *t = (struct traffic){.hosts = hosts, .host = host};
+    *t = (struct traffic){.hosts = hosts, .ranks = ranks, .host = host};
     t->bytes = memory_take(TRAFFIC_KINDS * pairs, sizeof *t->bytes, "bytes between hosts");
 }
 

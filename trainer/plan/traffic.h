@@ -22,12 +22,12 @@ enum traffic_kind {
 const char *traffic_kind_name(enum traffic_kind k);
 
 struct traffic {
-    int hosts;
+    int hosts, ranks;
     const int *host; /* [ranks] where each is; kept */
     double *bytes;   /* [kind][from][to] between hosts; from = to: inside one */
 };
 /* All zero. */
-void traffic_new(struct traffic *t, int hosts, const int *host);
+void traffic_new(struct traffic *t, int hosts, int ranks, const int *host);
 void traffic_free(struct traffic *t);
 /* From rank to rank. */
 void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, double bytes);
