@@ -129,6 +129,21 @@ static struct cluster simple_cluster(void)
     return c;
 }
 
+/* One rank, micro-batches that are full. */
+static struct layout simple_layout(void)
+{
+    return (struct layout){.dp = 1,
+                           .pp = 1,
+                           .tp = 1,
+                           .ep = 1,
+                           .kind = PLAN_SERIAL,
+                           .micro_batches = 3,
+                           .rows = 128,
+                           .room = 128,
+                           .context = 128,
+                           .sharded = true};
+}
+
 START_TEST(shape_is_the_model)
 {
     struct dims d = small_dims();
@@ -151,16 +166,7 @@ START_TEST(one_rank)
     struct dims d = small_dims();
     struct shape s = shape_of_dims(&d);
     struct cluster c = simple_cluster();
-    struct layout l = {.dp = 1,
-                       .pp = 1,
-                       .tp = 1,
-                       .ep = 1,
-                       .kind = PLAN_SERIAL,
-                       .micro_batches = 3,
-                       .rows = 128,
-                       .room = 128,
-                       .context = 128,
-                       .sharded = true};
+    struct layout l = simple_layout();
     struct prediction t;
     predict(&t, &s, &c, &l, NULL);
     double linear = 128 * (6 * flops_layer_at(&d, 0) + flops_head(&d)) / 0.5e12;
@@ -187,16 +193,8 @@ START_TEST(links)
     struct shape s = shape_of_dims(&d);
     struct cluster c = simple_cluster();
     c.top.nodes = 2;
-    struct layout l = {.dp = 2,
-                       .pp = 4,
-                       .tp = 1,
-                       .ep = 1,
-                       .kind = PLAN_1F1B,
-                       .micro_batches = 8,
-                       .rows = 128,
-                       .room = 128,
-                       .context = 128,
-                       .sharded = true};
+    struct layout l = simple_layout();
+    l.dp = 2, l.pp = 4, l.kind = PLAN_1F1B, l.micro_batches = 8;
     close_to(cost_of_message(&s, &c, &l), 128 * 64 * 2 / 2e9 + 1e-6, 1e-12);
     l.pp = 8;
     close_to(cost_of_message(&s, &c, &l), 128 * 64 * 2 / 1e9 + 4e-6, 1e-12);
@@ -207,22 +205,38 @@ START_TEST(links)
 }
 END_TEST
 
+/* Sums of gradients hide behind the last backward pass, but for the last bucket's, and as far as that lasts; gathers do not. */
+START_TEST(overlapped)
+{
+    struct dims d = small_dims();
+    struct shape s = shape_of_dims(&d);
+    struct cluster c = simple_cluster();
+    struct layout l = simple_layout();
+    struct prediction t;
+    l.dp = 2, l.sums = 1e-6, l.gathers = 3e-6;
+    predict(&t, &s, &c, &l, NULL);
+    close_to(t.reduce, 4e-6, 1e-9);
+    ck_assert_double_eq(t.hidden, 0);
+    l.buckets = 4;
+    predict(&t, &s, &c, &l, NULL);
+    close_to(t.hidden, 0.75e-6, 1e-9);
+    close_to(t.reduce, 3.25e-6, 1e-9);
+    l.sums = 1;
+    predict(&t, &s, &c, &l, NULL);
+    close_to(t.hidden, t.b + t.w, 1e-9);
+    close_to(t.step, t.pipeline + t.reduce + t.update, 1e-9);
+    cluster_free(&c);
+}
+END_TEST
+
 /* Exchanges of tensor parallelism are exposed alone and hidden in pairs, as far as the cluster file says. */
 START_TEST(exchanges)
 {
     struct dims d = small_dims();
     struct shape s = shape_of_dims(&d);
     struct cluster c = simple_cluster();
-    struct layout l = {.dp = 1,
-                       .pp = 2,
-                       .tp = 2,
-                       .ep = 1,
-                       .kind = PLAN_DUALPIPE,
-                       .micro_batches = 20,
-                       .rows = 128,
-                       .room = 128,
-                       .context = 128,
-                       .sharded = true};
+    struct layout l = simple_layout();
+    l.pp = 2, l.tp = 2, l.kind = PLAN_DUALPIPE, l.micro_batches = 20;
     struct pass_cost p = cost_of_chunk(&s, &c, &l, 0, 3, false, false);
     close_to(p.exchange_f, 3 * 2 * (128 * 64 * 4 / 2e9 + 1e-6), 1e-12);
     struct prediction hidden, exposed, off;
@@ -247,16 +261,8 @@ START_TEST(given_times)
     struct cluster c = simple_cluster();
     c.costs = (struct costs_knobs){
         .layer_f = 2, .layer_b = 3, .layer_w = 1.5, .head_f = 4, .head_b = 5, .head_w = 6};
-    struct layout l = {.dp = 1,
-                       .pp = 1,
-                       .tp = 1,
-                       .ep = 1,
-                       .kind = PLAN_SERIAL,
-                       .micro_batches = 2,
-                       .rows = 64,
-                       .room = 128,
-                       .context = 64,
-                       .sharded = true};
+    struct layout l = simple_layout();
+    l.micro_batches = 2, l.rows = 64, l.context = 64;
     struct prediction t;
     struct timeline line;
     predict(&t, &s, &c, &l, &line);
@@ -307,6 +313,7 @@ int main(void)
     tcase_add_test(t, shape_is_the_model);
     tcase_add_test(t, one_rank);
     tcase_add_test(t, links);
+    tcase_add_test(t, overlapped);
     tcase_add_test(t, exchanges);
     tcase_add_test(t, given_times);
     tcase_add_test(t, scaling);

@@ -8,7 +8,8 @@
  *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies (ep-1)/ep leave their rank. Between nodes
  *     a row travels once to each node it goes to
  *   - a message, or an exchange, is as slow as its slowest link: no contention between them is counted
- *   - replicas: float gradients are scattered, weights gathered, (R-1)/R of them each; nothing of it is hidden */
+ *   - replicas: float gradients are scattered, weights gathered, (R-1)/R of them each. So for a shape; of a recipe the reduction's own
+ *     paths, hosts and buckets are known (reduction.c), and predict.c hides what overlaps */
 #include "trainer/plan/predict.h"
 
 /* ---- links ---- */
