@@ -1,91 +1,219 @@
 #!/bin/bash
-# run.sh -n RANKS [--timeout SECONDS] PROGRAM ARGUMENTS...: several ranks on this machine.
+# run.sh -n RANKS [options] PROGRAM ARGUMENTS...: several ranks on this machine, on the hosts of a hostfile, or in a Slurm job.
 #
 #   launch/run.sh -n 4 build/duet train launch/recipes/countdown.yaml --resume auto
+#   launch/run.sh -n 8 --hostfile hostfiles/4-hosts build/duet train launch/recipes/countdown.yaml --set mesh.dp=4
 #
 # Ctrl-C and SIGTERM ask the trainer to save a checkpoint and stop (exit 85); a second one ends it at once. mpirun
 # itself ends ranks one after the other on SIGTERM, so that they could not agree on a checkpoint; SIGUSR1 it
 # passes to all of them at once. Hence it runs in a session of its own, where the terminal's
 # Ctrl-C does not reach it, and gets SIGUSR1 from here.
 #
-# Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on request), 110 after
-# the timeout, 128 + signal when a rank was killed.
+# Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on request), 1 when a host was lost,
+# 110 after the timeout, 128 + signal when a rank was killed.
 set -u
+here=${BASH_SOURCE[0]%/*}
+. "$here/run/messages.sh"
+. "$here/run/hosts.sh"
+. "$here/run/map.sh"
 
 usage() {
-    echo "usage: launch/run.sh -n RANKS [--timeout SECONDS] PROGRAM ARGUMENTS..." >&2
+    cat >&2 <<'EOT'
+usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
+  --hostfile FILE        the hosts and how many ranks each runs (hostfiles/README.md); without: this machine, or the Slurm job's hosts
+  --map MAP              which rank runs where: pipelines (hosts are filled in rank order), experts:DPxPPxTP, mirrored:DPxPPxTP,
+                         or a file with a host a line, for rank 0, 1, ...
+  --interface NET        the network that messages take between hosts: 10.0.0.0/24, or a name such as ib0 (also DUET_INTERFACE)
+  --launcher mpirun|srun what starts the ranks (mpirun); srun: in a Slurm job, through PMIx
+  --bind WHAT            binds ranks: core, numa, ... as mpirun's --bind-to (none)
+  --start-timeout S      seconds that hosts have to answer and to start (30)
+  --timeout S            ends the job after S seconds, exit 110
+  --dry-run              prints which rank would run where and the command, starts nothing
+environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 3": a host that is silent for 3 s is asked again each 1 s,
+and lost after 3 such questions; 0: never
+EOT
     exit 2
 }
 
-ranks=''
-flags=()
+# --- options --------------------------------------------------------------------------------------
+
+ranks='' hostfile='' map='' launcher=mpirun bind=none start_limit=30 timeout='' dry='' interface=${DUET_INTERFACE:-}
 while [ $# -gt 0 ]; do
     case $1 in
     -n | -np) ranks=${2:-}; shift 2 || usage ;;
-    --timeout) flags+=(--timeout "${2:-}"); shift 2 || usage ;;
+    --hostfile) hostfile=${2:-}; shift 2 || usage ;;
+    --map) map=${2:-}; shift 2 || usage ;;
+    --interface) interface=${2:-}; shift 2 || usage ;;
+    --launcher) launcher=${2:-}; shift 2 || usage ;;
+    --bind) bind=${2:-}; shift 2 || usage ;;
+    --start-timeout) start_limit=${2:-}; shift 2 || usage ;;
+    --timeout) timeout=${2:-}; shift 2 || usage ;;
+    --dry-run) dry=1; shift ;;
     -*) usage ;;
     *) break ;;
     esac
 done
-[[ $ranks =~ ^[1-9][0-9]*$ && $# -gt 0 ]] || usage
-command -v mpirun >/dev/null || { echo "launch/run.sh: mpirun is not installed; run: make setup" >&2; exit 2; }
+[[ $ranks =~ ^[1-9][0-9]*$ && $# -gt 0 && $start_limit =~ ^[1-9][0-9]*$ && $launcher =~ ^(mpirun|srun)$ ]] || usage
+command -v "$launcher" >/dev/null || { echo "launch/run.sh: $launcher is not installed; run: make setup" >&2; exit 2; }
 command -v "$1" >/dev/null || { echo "launch/run.sh: $1 is not a program; build it: make all" >&2; exit 2; }
+ssh_words=${DUET_SSH:-ssh}
+agent=$ssh_words
+[ "${DUET_SSH:-}" ] || agent="ssh -o BatchMode=yes -o ConnectTimeout=$start_limit"
+read -r keepalive_time keepalive_interval keepalive_probes <<<"${DUET_KEEPALIVE:-3 1 3}"
+keepalive_seconds=$((keepalive_time + ${keepalive_interval:-1} * ${keepalive_probes:-3}))
 
-[ "$(id -u)" -eq 0 ] && flags+=(--allow-run-as-root)
-[ "$ranks" -gt "$(nproc)" ] && flags+=(--oversubscribe)
+# --- where ----------------------------------------------------------------------------------------
+
+scratch=''
+trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
+
+by_slurm='' where=$hostfile
+if [ "$hostfile" ]; then
+    read_hostfile "$hostfile"
+elif [ "${SLURM_JOB_ID:-}" ] && [ "${SLURM_JOB_NODELIST:-}" ]; then
+    by_slurm=1 where="Slurm job $SLURM_JOB_ID"
+    read_allocation
+fi
+end_if_problems
+
+# The map becomes one host a line, for rank 0, 1, ..., in `placed`.
+placed=()
+place_ranks() {
+    local kind=${map%%:*} dp pp tp order
+    case $map in
+    pipelines | '') return ;;
+    pipelines:* | experts:* | mirrored:*)
+        if [[ ! $map =~ :([0-9]+)x([0-9]+)x([0-9]+)$ ]]; then
+            problem "--map $map: of which mesh?" "write dp, pp and tp: --map $kind:2x4x1"
+            return
+        fi
+        dp=${BASH_REMATCH[1]} pp=${BASH_REMATCH[2]} tp=${BASH_REMATCH[3]}
+        if [ $((dp * pp * tp)) -ne "$ranks" ]; then
+            problem "--map $map: that mesh has $((dp * pp * tp)) ranks, not $ranks" "start with -n $((dp * pp * tp))"
+            return
+        fi
+        order=$(map_order "$kind" "$dp" "$pp" "$tp")
+        mapfile -t placed < <(for i in "${!host[@]}"; do echo "${host[i]} ${slots[i]}"; done | map_hosts "$order") ;;
+    *)
+        [ -r "$map" ] || { problem "--map $map is neither a file nor pipelines, experts:DPxPPxTP, mirrored:DPxPPxTP"; return; }
+        mapfile -t placed < <(sed 's/#.*//' "$map" | awk 'NF { print $1 }')
+        check_map ;;
+    esac
+}
+check_map() { # a map of the user's, against the hostfile
+    local i have
+    [ "${#placed[@]}" -eq "$ranks" ] || problem "$map has ${#placed[@]} lines, not one for each of $ranks ranks"
+    while read -r have name; do
+        for i in "${!host[@]}"; do
+            [ "${host[i]}" != "$name" ] || break
+            [ "$i" -lt $((${#host[@]} - 1)) ] || problem "$map places ranks on $name, which $where lacks" "add there: $name slots=$have"
+        done
+        [ "${host[i]}" != "$name" ] || [ "$have" -le "${slots[i]}" ] ||
+            problem "$map places $have ranks on $name, $where has ${slots[i]} slots for it" "write there: $name slots=$have"
+    done < <(printf '%s\n' "${placed[@]}" | sort | uniq -c)
+}
+
+remote=() # the hosts that are not this one
+if [ ${#host[@]} -gt 0 ]; then
+    keep_used "$ranks"
+    end_if_problems
+    place_ranks
+    for name in "${host[@]}"; do is_here "$name" || remote+=("$name"); done
+elif [ "$map" ] && [ "$map" != pipelines ]; then
+    problem "--map needs hosts" "give --hostfile FILE"
+fi
+end_if_problems
+if [ ${#host[@]} -gt 1 ] && [ ${#remote[@]} -gt 0 ] && [ -z "$interface" ]; then interface=$(network_to "${remote[0]}"); fi
+if [ "$interface" ] && [ ${#remote[@]} -gt 0 ]; then
+    has_interface "$interface" "$(cd /sys/class/net && echo *)" "$(hostname -I)" ||
+        wrong_interface "this host" "$(cd /sys/class/net && echo *)" "$(hostname -I)"
+fi
+if [ "$launcher" = srun ]; then
+    [ "$by_slurm" ] || problem "srun starts ranks only inside a Slurm job" "launch/submit.sh, or leave --launcher srun out"
+    types=$(srun --mpi=list 2>&1)
+    grep -q pmix <<<"$types" || problem "this Slurm's srun has no PMIx, through which Open MPI's ranks find each other; it has: \
+$(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "--launcher mpirun (it uses the job's hosts as well)"
+    [ -z "$timeout" ] || problem "--timeout is mpirun's" "leave it out: a Slurm job has its limit (--time)"
+fi
+end_if_problems
+
+# --- what mpirun is told --------------------------------------------------------------------------
+
 # More ranks than cores must yield and not be bound (with both, an 8-byte all-reduce of 4 ranks on 2 cores takes tens of
-# microseconds, without them milliseconds); a failed rank ends the others at once, not after 4 seconds of grace.
-flags+=(--bind-to none --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0
-        --mca pml ob1 --mca btl "vader,self")
+# microseconds, without them milliseconds).
+mca=("mpi_yield_when_idle=1" "pml=ob1")
+if [ ${#host[@]} -gt 1 ] || [ ${#remote[@]} -gt 0 ]; then
+    mca+=("btl=tcp,vader,self")
+    [ -z "$interface" ] || mca+=("btl_tcp_if_include=$interface")
+else
+    mca+=("btl=vader,self")
+fi
+
+# A failed rank ends the others at once, not after 4 seconds of grace. Keep-alives: a lost link is otherwise noticed after minutes, or never.
+# shellcheck disable=SC2317  # called by its launcher's name
+mpirun_flags() {
+    local pair
+    flags=(-np "$ranks" --bind-to "$bind" --mca odls_base_sigkill_timeout 0)
+    for pair in "${mca[@]}"; do flags+=(--mca "${pair%%=*}" "${pair#*=}"); done
+    [ "$(id -u)" -eq 0 ] && flags+=(--allow-run-as-root)
+    [ -z "$timeout" ] || flags+=(--timeout "$timeout")
+    if [ ${#host[@]} -eq 0 ]; then
+        [ "$ranks" -le "$(env -u OMP_NUM_THREADS nproc)" ] || flags+=(--oversubscribe)
+        return
+    fi
+    if [ ${#placed[@]} -gt 0 ]; then
+        flags+=(--hostfile "$scratch/map" --map-by seq)
+    elif [ "$hostfile" ]; then
+        flags+=(--hostfile "$hostfile" --map-by slot)
+    fi
+    [ ${#remote[@]} -eq 0 ] && return
+    flags+=(--wdir "$PWD" --mca orte_startup_timeout "$start_limit")
+    [ -z "$interface" ] || flags+=(--mca oob_tcp_if_include "$interface")
+    [ "$keepalive_time" = 0 ] || flags+=(--mca oob_tcp_keepalive_time "$keepalive_time" --mca oob_tcp_keepalive_intvl "${keepalive_interval:-1}"
+        --mca oob_tcp_keepalive_probes "${keepalive_probes:-3}")
+    [ "$by_slurm" ] || flags+=(--mca plm_rsh_agent "$agent" --mca plm_rsh_no_tree_spawn 1)
+    [[ $(command -v mpirun) == /usr/bin/* ]] || flags+=(--prefix "$(dirname "$(dirname "$(command -v mpirun)")")")
+    for pair in $(compgen -e | grep -E '^(DUET_|OMP_|LD_LIBRARY_PATH$|[A-Z]+SAN_OPTIONS$|CK_)'); do flags+=(-x "$pair"); done
+}
+
+# --wait: when a rank was killed, the others are ended 5 s later (--kill-on-bad-exit would end those that still leave with code 85).
+# shellcheck disable=SC2317
+srun_flags() {
+    local pair
+    flags=(--mpi=pmix -n "$ranks" -N "${#host[@]}" --cpu-bind=none --wait=5 --kill-on-bad-exit=0 --export=ALL)
+    if [ ${#placed[@]} -gt 0 ]; then
+        export SLURM_HOSTFILE=$scratch/map
+        flags+=(--distribution=arbitrary)
+    else
+        flags+=(--distribution=block)
+    fi
+    for pair in "${mca[@]}"; do export "OMPI_MCA_${pair?}"; done
+}
+
+if [ ${#placed[@]} -gt 0 ]; then
+    scratch=$(mktemp -d)
+    printf '%s\n' "${placed[@]}" >"$scratch/map"
+fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it is.
 if [ -t 2 ]; then
     width=$(stty size <&2 2>/dev/null | cut -d' ' -f2)
     export DUET_TERMINAL=$((${width:-0} > 0 ? width : 80))
 fi
+"${launcher}_flags"
 
-# What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
-# read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) is one
-# line, other blocks pass. Text without a newline (the live line) passes after 0.1 s.
-quieten() {
-    local line='' part rc block='' inside=''
-    trap '' INT TERM HUP USR1
-    while :; do
-        IFS= read -r -t 0.1 part
-        rc=$?
-        line+=$part
-        if [ $rc -gt 128 ]; then # no newline yet
-            [[ $inside || $line == -* ]] || { printf %s "$line"; line=''; }
-            continue
-        fi
-        [ $rc -eq 0 ] || { printf %s "$block$line"; return; }
-        if [[ $line =~ ^-{74}$ ]]; then
-            [ -z "$inside" ] || block_end "$block"
-            [ -z "$inside" ] && inside=1 || inside=''
-            block=''
-        elif [ "$inside" ]; then
-            block+=$line$'\n'
-        elif [[ $line != "mpirun: Forwarding signal"* ]]; then
-            printf '%s\n' "$line"
-        fi
-        line=''
-    done
-}
-block_end() {
-    case $1 in
-    *"MPI_ABORT was invoked"* | *"job has been aborted"* | *"exited with non-zero status"*) ;;
-    *"exited on signal"*)
-        sed -n 's/.*process \(rank [0-9]*\) with PID .* on node \([^ ]*\) exited on \(.*\)\.$/\1 on \2: ended by \3/p' <<<"$1"
-        case $1 in
-        *"signal 9 "*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
-        *"signal 15 "* | *"signal 2 "*) echo "  why:  somebody ended it" ;;
-        *) echo "  why:  a crash; please report it with the lines above" ;;
-        esac
-        echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
-        ;;
-    *) printf %s "$1" ;;
-    esac
-}
+if [ "$dry" ]; then
+    [ ${#placed[@]} -gt 0 ] || [ ${#host[@]} -eq 0 ] || mapfile -t placed < <(for i in "${!host[@]}"; do echo "${host[i]} ${slots[i]}"; done |
+        map_hosts "$(seq 0 $((ranks - 1)))")
+    for i in "${!placed[@]}"; do echo "rank $i: ${placed[i]}"; done
+    printf '%q ' "$launcher" "${flags[@]}" "$@"
+    echo
+    exit 0
+fi
+[ ${#remote[@]} -eq 0 ] || ask_hosts "$@"
+end_if_problems
+
+# --- the job --------------------------------------------------------------------------------------
 
 signals=0 asked_at=0
 # Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group.
@@ -106,7 +234,7 @@ exec {noise}> >(quieten >&2)
 filter=$!
 leash=() # should this script be killed, mpirun must not stay
 command -v setpriv >/dev/null && leash=(setpriv --pdeathsig TERM)
-setsid "${leash[@]}" mpirun -np "$ranks" "${flags[@]}" "$@" <&0 2>&"$noise" &
+setsid "${leash[@]}" "$launcher" "${flags[@]}" "$@" <&0 2>&"$noise" &
 job=$!
 while :; do # a trap interrupts `wait`
     wait "$job"
@@ -116,4 +244,5 @@ done
 exec {noise}>&-
 wait "$filter"
 [ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; start again with --resume auto" >&2
+[ "$code" -eq 205 ] && code=1 # mpirun's own for a lost host
 exit "$code"

@@ -1,0 +1,197 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # ranks, agent, start_limit ... are of run.sh
+# hosts.sh: hostfiles, and asking hosts before a job starts on them. Sourced by run.sh. Reading fills these arrays, one element a host:
+#   host   its name      slots   ranks it may run      line   where in the hostfile
+host=() slots=() line=()
+
+problems=0
+problem() { # what [fix]: every mistake is said, then the launch ends
+    problems=$((problems + 1))
+    echo "launch/run.sh: $1" >&2
+    [ $# -lt 2 ] || echo "  fix:  $2" >&2
+}
+end_if_problems() { [ "$problems" -eq 0 ] || exit 2; }
+
+# "host slots=N [max_slots=M]"; # begins a comment. A host named twice has the sum of its slots, as for mpirun.
+read_hostfile() { # FILE
+    local file=$1 n=0 text name rest count i
+    [ -r "$file" ] || { problem "cannot read the hostfile $file" "ls hostfiles; hostfiles/README.md says how to write one"; return; }
+    while IFS= read -r text || [ "$text" ]; do
+        n=$((n + 1))
+        read -r name rest <<<"${text%%#*}"
+        [ "$name" ] || continue
+        count=$(sed -nE 's/^(.* )?slots *= *([0-9]+)( .*)?$/\2/p' <<<"$rest")
+        if [ -z "$count" ] || [ "$count" -lt 1 ]; then
+            problem "$file:$n: how many ranks may $name run?" "write: $name slots=2"
+            continue
+        fi
+        for i in "${!host[@]}"; do
+            [ "${host[i]}" = "$name" ] && slots[i]=$((slots[i] + count)) && continue 2
+        done
+        host+=("$name") slots+=("$count") line+=("$file:$n: ")
+    done <"$file"
+    [ ${#host[@]} -gt 0 ] || [ "$problems" -gt 0 ] || problem "$file names no host" "write a line for each, such as: $(hostname) slots=$ranks"
+}
+
+# The hosts of a Slurm allocation, with the tasks of each: SLURM_TASKS_PER_NODE is "2(x3),1".
+read_allocation() {
+    local name i=0 counts
+    mapfile -t counts < <(tr ',' '\n' <<<"${SLURM_TASKS_PER_NODE:-1}" | awk -F '[(x)]+' '{ for (i = 0; i < ($2 ? $2 : 1); i++) print $1 }')
+    for name in $(scontrol show hostnames "${SLURM_JOB_NODELIST:-}"); do
+        host+=("$name") slots+=("${counts[i]:-1}") line+=('')
+        i=$((i + 1))
+    done
+    [ $i -gt 0 ] || problem "this is a Slurm job, but its hosts are unknown (scontrol show hostnames \"${SLURM_JOB_NODELIST:-}\")" "give --hostfile"
+}
+
+# Keeps the hosts that get a rank.
+keep_used() { # RANKS
+    local i sum=0 n=${#host[@]}
+    for ((i = 0; i < n; i++)); do
+        [ $sum -lt "$1" ] || break
+        sum=$((sum + slots[i]))
+    done
+    host=("${host[@]:0:i}") slots=("${slots[@]:0:i}") line=("${line[@]:0:i}")
+    [ $sum -lt "$1" ] || return 0
+    problem "$1 ranks, but ${where:-the hosts} give$([ ${#host[@]} -gt 1 ] || echo s) $sum slots on ${#host[@]} hosts" \
+        "start with -n $sum, or write more slots, such as: ${host[0]} slots=$((($1 + ${#host[@]} - 1) / ${#host[@]}))"
+}
+
+is_here() { # HOST
+    local name=${1#*@} address
+    case $name in localhost | 127.* | "$(hostname)" | "$(hostname -s)") return 0 ;; esac
+    address=$(address_of "$name")
+    [ "$address" ] && [[ $address == 127.* || " $(hostname -I 2>/dev/null) " == *" $address "* ]]
+}
+address_of() { getent ahostsv4 "$1" | awk '{ print $1; exit }'; }
+
+# The network through which messages to that host leave, as "10.77.0.0/24"; nothing when it is behind a gateway or unknown.
+network_to() { # HOST
+    local address route device
+    address=$(address_of "$1")
+    [ "$address" ] && command -v ip >/dev/null || return 0
+    route=$(ip -4 -o route get "$address" 2>/dev/null)
+    [[ $route != *" via "* ]] && device=$(sed -n 's/.* dev \([^ ]*\).*/\1/p' <<<"$route") && [ "$device" ] || return 0
+    ip -4 -o addr show dev "$device" | awk '{ print $4; exit }' | network_of
+}
+network_of() { # of "10.77.0.3/24" on stdin
+    awk -F '[./]' 'NF == 5 {
+        for (i = 1; i <= 4; i++) {
+            bits = $5 - 8 * (i - 1)
+            step = bits >= 8 ? 1 : bits <= 0 ? 256 : 2 ^ (8 - bits)
+            printf "%d%s", $i - $i % step, i < 4 ? "." : "/" $5 "\n"
+        }
+    }'
+}
+
+# has_interface WANTED INTERFACES ADDRESSES: is one of the comma-separated names and networks there?
+has_interface() {
+    local one address
+    for one in ${1//,/ }; do
+        if [[ $one == */* ]]; then
+            for address in $3; do
+                [ "$(network_of <<<"$address/${one#*/}")" = "$(network_of <<<"$one")" ] && return 0
+            done
+        else
+            [[ " $2 " == *" $one "* ]] && return 0
+        fi
+    done
+    return 1
+}
+
+# --- asking hosts -------------------------------------------------------------------------------
+
+quoted() { printf "'%s' " "${1//\'/\'\\\'\'}"; } # for any sh
+
+# The words a host says, one a line; "seen" comes last. Its arguments: folder, program, mpirun's folder, files...
+# shellcheck disable=SC2016
+question='
+cd "$1" 2>/dev/null || { echo "folder"; echo seen; exit 0; }
+prog=$2 bin=$3
+shift 3
+path=$(command -v "$prog") || echo "program"
+[ -z "$path" ] || ldd "$path" 2>/dev/null | sed -n "s/^[[:blank:]]*\([^ ]*\) => not found/library \1/p"
+for f in ${path:+"$path"} "$@"; do [ -e "$f" ] || echo "file $f"; [ ! -f "$f" ] || echo "sum $(cksum <"$f") $f"; done
+command -v orted >/dev/null || [ -x "$bin/orted" ] || echo "orted"
+echo "interfaces $(ls /sys/class/net | tr "\n" " ")"
+echo "addresses $(hostname -I)"
+echo seen
+'
+ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
+    local name=$1 command='' word
+    shift
+    for word in sh -c "$question" ask "$@"; do command+=$(quoted "$word"); done
+    if [ "$by_slurm" ]; then
+        timeout -k 1 "$start_limit" srun --overlap --mpi=none -N1 -n1 -w "$name" sh -c "$question" ask "$@"
+    else
+        # shellcheck disable=SC2086  # the agent is words
+        timeout -k 1 "$start_limit" $agent "$name" "$command"
+    fi 2>&1 </dev/null
+    # 124: no answer in time
+    [ $? -ne 124 ] || echo "no answer within $start_limit s"
+}
+
+# ask_hosts PROGRAM ARGUMENTS...: asks all other hosts at once, and names what is wrong on which.
+ask_hosts() {
+    local program=$1 files=() word i answers sums
+    shift
+    for word; do [ -e "$word" ] && files+=("$word"); done
+    answers=$(mktemp -d)
+    local mine=("$PWD" "$program" "$(dirname "$(command -v mpirun)")" "${files[@]}")
+    sums=$(sh -c "$question" ask "${mine[@]}" | grep '^sum ')
+    for i in "${!host[@]}"; do
+        is_here "${host[i]}" && continue
+        ask "${host[i]}" "${mine[@]}" >"$answers/$i" &
+        [ $((i % 64)) -ne 63 ] || wait
+    done
+    wait
+    for i in "${!host[@]}"; do
+        [ ! -e "$answers/$i" ] || judge "$i" "$answers/$i" "$program" "$sums"
+    done
+    rm -rf "$answers"
+}
+
+judge() { # INDEX FILE PROGRAM SUMS
+    local name=${host[$1]} at=${line[$1]} answer=$2 program=$3 text
+    if ! grep -qx seen "$answer"; then
+        unreachable "$name" "$at" "$(grep -v '^[[:space:]]*$' "$answer" | tail -n 1)"
+        return
+    fi
+    if grep -qx folder "$answer"; then
+        problem "${at}host $name has no folder $PWD: it does not see this file system" \
+            "start from a folder that all hosts see under the same name (a shared home or scratch), or copy it there: rsync -a $PWD/ $name:$PWD/"
+        return
+    fi
+    grep -qx program "$answer" && problem "${at}host $name has no program $program in $PWD" \
+        "put it on a file system that all hosts see, or copy it: rsync -a $program $name:$(realpath "$program" 2>/dev/null)"
+    grep -qx orted "$answer" && problem "${at}host $name has no Open MPI (orted) in $(dirname "$(command -v mpirun)") or its PATH" \
+        "install it there: apt-get install openmpi-bin"
+    while read -r text; do
+        problem "${at}host $name lacks the library $text" "install there what \`make setup\` installs here"
+    done < <(sed -n 's/^library //p' "$answer")
+    while read -r text; do
+        problem "${at}host $name has no $text in $PWD" "put it on a file system that all hosts see, or copy it: rsync -aR $text $name:$PWD/"
+    done < <(sed -n 's/^file //p' "$answer")
+    while read -r text; do
+        problem "${at}host $name has another $text than this host" "copy it: rsync -aR $text $name:$PWD/"
+    done < <(grep '^sum ' "$answer" | grep -vxF -- "$4" | cut -d' ' -f4-)
+    text=$(sed -n 's/^interfaces //p' "$answer")
+    [ -z "$interface" ] || has_interface "$interface" "$text" "$(sed -n 's/^addresses //p' "$answer")" ||
+        wrong_interface "${at}host $name" "$text" "$(sed -n 's/^addresses //p' "$answer")"
+}
+
+wrong_interface() { # WHO INTERFACES ADDRESSES
+    problem "$1 has no interface $interface; it has ${2% }, with addresses ${3% }" \
+        "give one that all hosts have: --interface NETWORK, such as --interface $(network_of <<<"${3%% *}/24")"
+}
+
+unreachable() { # HOST PLACE WHAT-SSH-SAID
+    local try="$ssh_words $1 true"
+    case $3 in
+    *"resolve hostname"* | *"Unknown host"* | *"not known"*)
+        problem "$2host $1 is unknown: no address has that name" "correct the name, or add a line to /etc/hosts on every host" ;;
+    *"Permission denied"*) problem "$2host $1 does not let us in: $3" "ssh-copy-id $1   (until \`$try\` asks for nothing)" ;;
+    *"Host key verification"*) problem "$2host $1 is new to ssh: $3" "ssh $1 true   (once, and answer yes)" ;;
+    *) problem "$2host $1 does not answer: ${3:-ssh ended without a word}" "see that it is up and \`$try\` works, or take it out of the hostfile" ;;
+    esac
+}

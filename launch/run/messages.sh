@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# messages.sh: what mpirun and srun say about a failure, made readable. Sourced by run.sh.
+
+# What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
+# read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) and a host that is
+# lost are said in our words, other blocks pass. Text without a newline (the live line) passes after 0.1 s.
+quieten() {
+    local line='' part rc block='' inside=''
+    trap '' INT TERM HUP USR1
+    while :; do
+        IFS= read -r -t 0.1 part
+        rc=$?
+        line+=$part
+        if [ $rc -gt 128 ]; then # no newline yet
+            [[ $inside || $line == -* ]] || { printf %s "$line"; line=''; }
+            continue
+        fi
+        [ $rc -eq 0 ] || { printf %s "$block$line"; return; }
+        if [[ $line =~ ^-{74}$ ]]; then
+            [ -z "$inside" ] || block_end "$block"
+            [ -z "$inside" ] && inside=1 || inside=''
+            block=''
+        elif [ "$inside" ]; then
+            block+=$line$'\n'
+        else
+            line_end "$line"
+        fi
+        line=''
+    done
+}
+
+line_end() {
+    case $1 in
+    "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) ;;
+    "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) ;;
+    "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") ;;
+    "srun: error: "*": task "*": "*) # srun: error: h2: task 3: Killed
+        sed -n 's/^srun: error: \([^:]*\): task \([0-9]*\): \(.*\)$/rank \2 on \1: ended by a signal (\3)/p;t;p' <<<"$1"
+        killed_by "$1"
+        ;;
+    *) printf '%s\n' "$1" ;;
+    esac
+}
+
+block_end() {
+    case $1 in
+    *"MPI_ABORT was invoked"* | *"job has been aborted"* | *"exited with non-zero status"*) ;;
+    *"WARNING: Open MPI failed to TCP connect"* | *"MPI process aborted or lost connection"*) ;;
+    *"exited on signal"*)
+        sed -n 's/.*process \(rank [0-9]*\) with PID .* on node \([^ ]*\) exited on \(.*\)\.$/\1 on \2: ended by \3/p' <<<"$1"
+        killed_by "$1"
+        ;;
+    *"lost communication with a remote daemon"*) lost_host "$1" ;;
+    *"unable to reliably start"* | *"daemon failed to start"* | *"failed to start as it"*) not_started "$1" ;;
+    *) printf %s "$1" ;;
+    esac
+}
+
+killed_by() {
+    case $1 in
+    *"signal 9 "* | *Killed*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
+    *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  somebody ended it" ;;
+    *) echo "  why:  a crash; please report it with the lines above" ;;
+    esac
+    echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
+}
+
+# The block names the daemons of both hosts: "HNP daemon : ... on node h1", "Remote daemon: ... on node h3".
+lost_host() {
+    local name
+    name=$(sed -n 's/.*Remote daemon: .* on node \([^ ]*\).*/\1/p' <<<"$1")
+    cat <<EOT
+host ${name:-unknown}: the connection to it is lost
+  what: nothing was heard from it for ${keepalive_seconds:-some} s, so the job was ended on all hosts
+  why:  the host is down, its link is, or its mpirun daemon (orted) was killed
+  fix:  see that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or take the host out of the hostfile; what was saved is whole: a
+        training run goes on with --resume auto. Links that fail for longer than this: DUET_KEEPALIVE="TIME INTERVAL PROBES"
+EOT
+}
+
+not_started() {
+    cat <<EOT
+a host did not start its part of the job
+  why:  ${start_limit:-the given} s passed without an answer from mpirun's daemon (orted) there, or it ended at once
+  fix:  the messages above, if any; a firewall between the hosts, or another network: --interface NETWORK (see: ip -4 addr);
+        slow hosts: --start-timeout SECONDS
+EOT
+}
