@@ -22,11 +22,11 @@ usage() {
 usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
   --hostfile FILE        the hosts and how many ranks each runs (hostfiles/README.md); without: this machine, or the Slurm job's hosts
   --map MAP              which rank runs where: pipelines (hosts are filled in rank order), experts:DPxPPxTP, mirrored:DPxPPxTP,
-                         or a file with a host a line, for rank 0, 1, ...
+                         or a file with a host a line, for rank 0, 1, ... (hostfiles/README.md)
   --interface NET        the network that messages take between hosts: 10.0.0.0/24, or a name such as ib0 (also DUET_INTERFACE)
   --launcher mpirun|srun what starts the ranks (mpirun); srun: in a Slurm job, through PMIx
   --bind WHAT            binds ranks: core, numa, ... as mpirun's --bind-to (none)
-  --start-timeout S      seconds that hosts have to answer and to start (30)
+  --start-timeout S      seconds that hosts have to answer and to start (60)
   --timeout S            ends the job after S seconds, exit 110
   --dry-run              prints which rank would run where and the command, starts nothing
 environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 3": a host that is silent for 3 s is asked again each 1 s,
@@ -37,7 +37,7 @@ EOT
 
 # --- options --------------------------------------------------------------------------------------
 
-ranks='' hostfile='' map='' launcher=mpirun bind=none start_limit=30 timeout='' dry='' interface=${DUET_INTERFACE:-}
+ranks='' hostfile='' map='' launcher=mpirun bind=none start_limit=60 timeout='' dry='' interface=${DUET_INTERFACE:-}
 while [ $# -gt 0 ]; do
     case $1 in
     -n | -np) ranks=${2:-}; shift 2 || usage ;;
@@ -82,7 +82,7 @@ place_ranks() {
     local kind=${map%%:*} dp pp tp order
     case $map in
     pipelines | '') return ;;
-    pipelines:* | experts:* | mirrored:*)
+    pipelines:* | experts* | mirrored*)
         if [[ ! $map =~ :([0-9]+)x([0-9]+)x([0-9]+)$ ]]; then
             problem "--map $map: of which mesh?" "write dp, pp and tp: --map $kind:2x4x1"
             return
@@ -95,7 +95,7 @@ place_ranks() {
         order=$(map_order "$kind" "$dp" "$pp" "$tp")
         mapfile -t placed < <(for i in "${!host[@]}"; do echo "${host[i]} ${slots[i]}"; done | map_hosts "$order") ;;
     *)
-        [ -r "$map" ] || { problem "--map $map is neither a file nor pipelines, experts:DPxPPxTP, mirrored:DPxPPxTP"; return; }
+        [ -r "$map" ] || { problem "--map $map is neither a file nor pipelines, experts:DPxPPxTP or mirrored:DPxPPxTP" "see hostfiles/README.md"; return; }
         mapfile -t placed < <(sed 's/#.*//' "$map" | awk 'NF { print $1 }')
         check_map ;;
     esac
@@ -167,7 +167,7 @@ mpirun_flags() {
         flags+=(--hostfile "$hostfile" --map-by slot)
     fi
     [ ${#remote[@]} -eq 0 ] && return
-    flags+=(--wdir "$PWD" --mca orte_startup_timeout "$start_limit")
+    flags+=(--wdir "$PWD" --report-uri "$scratch/uri")
     [ -z "$interface" ] || flags+=(--mca oob_tcp_if_include "$interface")
     [ "$keepalive_time" = 0 ] || flags+=(--mca oob_tcp_keepalive_time "$keepalive_time" --mca oob_tcp_keepalive_intvl "${keepalive_interval:-1}"
         --mca oob_tcp_keepalive_probes "${keepalive_probes:-3}")
@@ -190,10 +190,8 @@ srun_flags() {
     for pair in "${mca[@]}"; do export "OMPI_MCA_${pair?}"; done
 }
 
-if [ ${#placed[@]} -gt 0 ]; then
-    scratch=$(mktemp -d)
-    printf '%s\n' "${placed[@]}" >"$scratch/map"
-fi
+scratch=$(mktemp -d)
+[ ${#placed[@]} -eq 0 ] || printf '%s\n' "${placed[@]}" >"$scratch/map"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it is.
 if [ -t 2 ]; then
@@ -230,18 +228,25 @@ pass_on() {
 trap pass_on INT TERM HUP
 trap 'kill -USR1 "$job" 2>/dev/null' USR1
 
+# On other hosts ranks say that they are there; who says nothing is named and the launch ended (hosts.sh).
+command=("$@")
+[ "$launcher" = srun ] || [ ${#remote[@]} -eq 0 ] || command=(sh -c "echo '$rank_is_there' >&2; exec \"\$@\"" sh "$@")
+
 exec {noise}> >(quieten >&2)
 filter=$!
 leash=() # should this script be killed, mpirun must not stay
 command -v setpriv >/dev/null && leash=(setpriv --pdeathsig TERM)
-setsid "${leash[@]}" "$launcher" "${flags[@]}" "$@" <&0 2>&"$noise" &
+setsid "${leash[@]}" "$launcher" "${flags[@]}" "${command[@]}" <&0 2>&"$noise" &
 job=$!
+watch=''
+[ "${command[0]}" = "$1" ] || { watch_start "$job" 2>&"$noise" & watch=$!; }
 while :; do # a trap interrupts `wait`
     wait "$job"
     code=$?
     kill -0 "$job" 2>/dev/null || break
 done
 exec {noise}>&-
+[ -z "$watch" ] || wait "$watch" || code=1 # it ended the job
 wait "$filter"
 [ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; start again with --resume auto" >&2
 [ "$code" -eq 205 ] && code=1 # mpirun's own for a lost host

@@ -53,7 +53,7 @@ keep_used() { # RANKS
     done
     host=("${host[@]:0:i}") slots=("${slots[@]:0:i}") line=("${line[@]:0:i}")
     [ $sum -lt "$1" ] || return 0
-    problem "$1 ranks, but ${where:-the hosts} give$([ ${#host[@]} -gt 1 ] || echo s) $sum slots on ${#host[@]} hosts" \
+    problem "$1 ranks, but $where gives $sum slots on ${#host[@]} host$([ ${#host[@]} -eq 1 ] || echo s)" \
         "start with -n $sum, or write more slots, such as: ${host[0]} slots=$((($1 + ${#host[@]} - 1) / ${#host[@]}))"
 }
 
@@ -110,6 +110,7 @@ cd "$1" 2>/dev/null || { echo "folder"; echo seen; exit 0; }
 prog=$2 bin=$3
 shift 3
 path=$(command -v "$prog") || echo "program"
+case $path in */*) ;; *) path= ;; esac
 [ -z "$path" ] || ldd "$path" 2>/dev/null | sed -n "s/^[[:blank:]]*\([^ ]*\) => not found/library \1/p"
 for f in ${path:+"$path"} "$@"; do [ -e "$f" ] || echo "file $f"; [ ! -f "$f" ] || echo "sum $(cksum <"$f") $f"; done
 command -v orted >/dev/null || [ -x "$bin/orted" ] || echo "orted"
@@ -133,10 +134,9 @@ ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
 
 # ask_hosts PROGRAM ARGUMENTS...: asks all other hosts at once, and names what is wrong on which.
 ask_hosts() {
-    local program=$1 files=() word i answers sums
+    local program=$1 files=() word i answers=$scratch sums
     shift
     for word; do [ -e "$word" ] && files+=("$word"); done
-    answers=$(mktemp -d)
     local mine=("$PWD" "$program" "$(dirname "$(command -v mpirun)")" "${files[@]}")
     sums=$(sh -c "$question" ask "${mine[@]}" | grep '^sum ')
     for i in "${!host[@]}"; do
@@ -148,7 +148,6 @@ ask_hosts() {
     for i in "${!host[@]}"; do
         [ ! -e "$answers/$i" ] || judge "$i" "$answers/$i" "$program" "$sums"
     done
-    rm -rf "$answers"
 }
 
 judge() { # INDEX FILE PROGRAM SUMS
@@ -194,4 +193,54 @@ unreachable() { # HOST PLACE WHAT-SSH-SAID
     *"Host key verification"*) problem "$2host $1 is new to ssh: $3" "ssh $1 true   (once, and answer yes)" ;;
     *) problem "$2host $1 does not answer: ${3:-ssh ended without a word}" "see that it is up and \`$try\` works, or take it out of the hostfile" ;;
     esac
+}
+
+# --- the start ----------------------------------------------------------------------------------
+
+# watch_start MPIRUN: ends it when no rank is there in time (ranks start when the daemons of all hosts have reported), naming the hosts
+# without a connection to it. Fails when it did.
+watch_start() {
+    local until=$((SECONDS + start_limit)) i silent=()
+    while [ $SECONDS -lt $until ]; do
+        [ ! -e "$scratch/started" ] && kill -0 "$1" 2>/dev/null || return 0
+        sleep 0.2
+    done
+    local peers jobid
+    peers=" $(peers_of "$1") "
+    jobid=$(sed -n 's/^\([0-9]*\)\..*/\1/p' "$scratch/uri" 2>/dev/null)
+    for i in "${!host[@]}"; do
+        is_here "${host[i]}" || is_connected "$i" "$peers" || silent+=("$i")
+    done
+    echo "launch/run.sh: no rank started within $start_limit s"
+    for i in "${silent[@]}"; do
+        echo "  ${line[i]}host ${host[i]}: ssh works, but mpirun's daemon there (orted) did not report back"
+    done
+    cat <<EOT
+  why:  messages do not pass ${interface:+through $interface }between the hosts (a firewall, a network that is not joined), or a host is very slow
+  fix:  let TCP pass between the hosts on all ports, or name another network: --interface NETWORK (see: ip -4 addr); slow hosts:
+        --start-timeout SECONDS
+EOT
+    kill -TERM "$1" 2>/dev/null
+    for i in "${silent[@]}"; do # what we started there and cannot reach
+        # shellcheck disable=SC2086
+        [ "$by_slurm" ] || [ -z "$jobid" ] || timeout 10 $agent "${host[i]}" "pkill -KILL -f '[e]ss_base_jobid $jobid '" </dev/null
+    done
+    sleep 2
+    kill -KILL "$1" 2>/dev/null
+    return 1
+} >&2
+
+# IPv4 addresses at the other end of a process's connections.
+peers_of() {
+    awk 'FILENAME != "/proc/net/tcp" { mine[$1]; next }
+        $4 == "01" && $10 in mine { print $3 }' <(find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' | tr -dc '0-9\n') /proc/net/tcp |
+        while IFS=: read -r hex _; do printf '%d.%d.%d.%d ' "0x${hex:6:2}" "0x${hex:4:2}" "0x${hex:2:2}" "0x${hex:0:2}"; done
+}
+is_connected() { # INDEX PEERS
+    local address addresses
+    read -ra addresses < <(sed -n 's/^addresses //p' "$scratch/$1")
+    for address in "${addresses[@]}"; do
+        [[ $2 == *" $address "* ]] && return 0
+    done
+    return 1
 }

@@ -1,5 +1,7 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # messages.sh: what mpirun and srun say about a failure, made readable. Sourced by run.sh.
+
+rank_is_there="launch/run.sh: a rank is there" # said by every rank on several hosts; not passed on
 
 # What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
 # read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) and a host that is
@@ -31,6 +33,8 @@ quieten() {
 
 line_end() {
     case $1 in
+    *"plm:rsh: Warning: setpgid"*) ;; # a harmless race of mpirun's
+    "$rank_is_there") : >"$scratch/started" ;;
     "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) ;;
     "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) ;;
     "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") ;;
@@ -81,8 +85,7 @@ EOT
 not_started() {
     cat <<EOT
 a host did not start its part of the job
-  why:  ${start_limit:-the given} s passed without an answer from mpirun's daemon (orted) there, or it ended at once
-  fix:  the messages above, if any; a firewall between the hosts, or another network: --interface NETWORK (see: ip -4 addr);
-        slow hosts: --start-timeout SECONDS
+  why:  mpirun's daemon (orted) ended there before it reported back
+  fix:  the messages above; else try on that host: orted --version
 EOT
 }

@@ -1,0 +1,93 @@
+#!/bin/bash
+# test_launch.sh DUET: launch/run.sh across hosts: the bits of one host, signals and exit codes from all of them, a lost host named; and hosts
+# on which the job cannot run are named before anything starts, each with what to do.
+. "${BASH_SOURCE%/*}/common.sh"
+hosts_up 4
+printf 'h1 slots=2\nh2 slots=2\n' >pair
+# on_hosts RANKS HOSTFILE ARGUMENTS...: run.sh on h1, in the foreground
+on_hosts() {
+    local n=$1 file=$2
+    shift 2
+    call "$tb" on 1 "$root/launch/run.sh" -n "$n" --hostfile "$file" --timeout 100 "$@"
+}
+refused() { # NAME WORDS...
+    local name=$1 text
+    shift
+    check "$name: exit 2" equal "$code" 2
+    for text; do check "$name: says \"$text\"" has err "$text"; done
+    check "$name: what to do" has err "  fix:  "
+    check "$name: nothing ran" equal "$(cat out)" ""
+}
+
+# --- mistakes, seen before training starts ---
+printf 'h1 slots=1\nh7 slots=1\n10.77.0.9 slots=1\n' >wrong
+on_hosts 3 wrong echo ran
+refused "hosts that are not there" "wrong:2: host h7 is unknown" "wrong:3: host 10.77.0.9 does not answer"
+on_hosts 4 pair --interface eth7 echo ran
+refused "interface" "no interface eth7" "--interface 10.77.0.0/24"
+on 1 ip link set eth0 name net0 2>/dev/null || on 1 sh -c 'ip link set eth0 down; ip link set eth0 name net0; ip link set net0 up'
+on_hosts 4 pair --interface net0 echo ran
+refused "interface of one host" "pair:2: host h2 has no interface net0" "--interface 10.77.0.0/24"
+mkdir private
+on 2 mount -t tmpfs none "$PWD/private"
+mkdir private/here
+cp pair recipe.yaml private/here
+(cd private/here && on_hosts 4 pair echo ran; cp out err ..; echo "$code" >../code)
+mv private/out private/err . && code=$(cat private/code)
+refused "a folder of one host" "pair:2: host h2 has no folder $PWD/private/here"
+printf '#!/bin/sh\necho ran\n' >private/program && chmod +x private/program
+on_hosts 4 pair private/program train private/here/recipe.yaml
+refused "a program and a recipe of one host" "host h2 has no program private/program" "host h2 has no private/here/recipe.yaml"
+on 2 sh -c 'mkdir private/here; echo "seed: 9" >private/here/recipe.yaml'
+on_hosts 4 pair echo private/here/recipe.yaml
+refused "another recipe on one host" "host h2 has another private/here/recipe.yaml than this host"
+on 2 umount "$PWD/private"
+
+# --- runs ---
+train 4 single
+on_hosts 4 pair --map experts:2x2x1 "$duet" train recipe.yaml --set out=spread
+check "two hosts, mapped: exit 0" equal "$code" 0
+check "the bits of one host" alike single spread
+on_hosts 4 pair "$duet" train bad.yaml
+check "a mistake in a recipe: exit 2" equal "$code" 2
+check "a mistake in a recipe: said once" times 1 err "bad.yaml: cannot read"
+
+# begin FOLDER: in the background until it is in its steps; since: when
+begin() {
+    rm -rf "$1"
+    "$tb" on 1 "$root/launch/run.sh" -n 4 --hostfile $net/hostfile "$duet" train recipe.yaml --set "out=$1" --resume auto >out 2>err </dev/null &
+    job=$!
+    check "$1: under way" until_true lines 23 "$1"
+    since=$SECONDS
+}
+begin stopped
+kill -TERM "$job"
+ended
+check "stopped: exit 85" equal "$code" 85
+on_hosts 4 $net/hostfile "$duet" train recipe.yaml --set out=stopped --resume auto
+check "stopped, taken up: exit 0" equal "$code" 0
+check "stopped, taken up: the same bits" alike single stopped
+begin killed
+kill -KILL "$(ranks_on 3)"
+ended
+check "killed: exit 128 + 9" equal "$code" 137
+check "killed: said" has err "rank 2 on h3: ended by signal 9 (Killed)"
+check "killed: nobody is left" nobody_left 5
+begin lost
+"$tb" cut 3
+ended
+check "host lost: within 10 s" test $((SECONDS - since)) -le 10
+check "host lost: exit 1" equal "$code" 1
+check "host lost: named" has err "host h3: the connection to it is lost"
+check "host lost: nobody is left" nobody_left 15
+"$tb" mend 3
+
+# --- messages that do not pass: orted cannot report back ---
+if on 2 iptables -A OUTPUT -p tcp ! --sport 22 -j DROP 2>/dev/null; then
+    on_hosts 4 pair --start-timeout 8 echo ran
+    check "firewall: exit 1" equal "$code" 1
+    check "firewall: host named" has err "pair:2: host h2: ssh works, but mpirun's daemon there (orted) did not report back"
+    check "firewall: nothing ran" equal "$(cat out)" ""
+    check "firewall: nobody is left" nobody_left 5
+fi
+finish
