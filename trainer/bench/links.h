@@ -21,8 +21,8 @@ struct end {
 
 struct link {
     int from, to;
-    double gbs, us; /* us: one way, the best */
-    bool slow;
+    double gbs, us;  /* us: one way, the best */
+    bool slow, sure; /* sure: measured again alone, to no better result */
 };
 
 struct links {
