@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "comm/base/log.h"
+#include "comm/roll_call.h"
 
 static struct {
     pthread_t thread;
@@ -26,22 +27,42 @@ static struct timespec moment(double clock)
     return t;
 }
 
+/* Other ranks' roll calls are answered so often. */
+static const double look_seconds = 0.5;
+/* Who called speaks, and ends us. Should it not, we do. */
+static const double after_call_seconds = 10;
+
+_Noreturn static void end_standstill(double seconds, const char *who)
+{
+    die_place_of_main();
+    die_fmt(
+        __FILE__, __LINE__, EXIT_WORLD, "the watchdog ended a job that stands still",
+        who[0]
+            ? "look at the ranks just named and at their hosts (top, dmesg); if the work is just "
+              "slow, raise watchdog_s"
+            : "look for the rank that waits for no other one; if the work is just slow, raise "
+              "watchdog_s",
+        "no progress for %.1f s%s%s", seconds, who[0] ? "; " : "", who);
+}
+
 static void *watch(void *unused)
 {
     (void)unused;
+    double called = -after_call_seconds;
+    char who[1024];
     pthread_mutex_lock(&dog.lock);
     while (dog.seconds > 0) {
-        double limit = atomic_load(&dog.fed) + dog.seconds;
-        if (clock_now() >= limit) {
-            double seconds = dog.seconds;
-            die_place_of_main();
-            die_fmt(
-                __FILE__, __LINE__, EXIT_WORLD, "the watchdog ended a job that stands still",
-                "look for the rank that waits for no other one; if the work is just slow, raise "
-                "watchdog_s",
-                "no progress for %.1f s", seconds);
+        double seconds = dog.seconds, now = clock_now(), idle = now - atomic_load(&dog.fed);
+        pthread_mutex_unlock(&dog.lock); /* watchdog_start need not wait for MPI */
+        if (roll_call_answer(idle)) called = now;
+        if (idle >= seconds && now - called >= after_call_seconds) {
+            if (roll_call_ask(idle, who, sizeof who)) end_standstill(seconds, who);
+            called = clock_now();
         }
-        struct timespec t = moment(limit);
+        pthread_mutex_lock(&dog.lock);
+        if (dog.seconds <= 0) break;
+        double left = idle < seconds ? seconds - idle : look_seconds;
+        struct timespec t = moment(now + (left < look_seconds ? left : look_seconds));
         pthread_cond_timedwait(&dog.wake, &dog.lock, &t);
     }
     pthread_mutex_unlock(&dog.lock);

@@ -11,6 +11,7 @@
 
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
+#include "comm/roll_call.h"
 
 _Noreturn void mpi_die(const char *file, int line, const char *call, int rc)
 {
@@ -94,6 +95,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &w->comm));
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
     world_find_node(w);
+    roll_call_up(w->host);
 }
 
 static MPI_Comm split(MPI_Comm from, int colour, int key)
@@ -125,6 +127,7 @@ void world_down(struct world *w)
 {
     watchdog_start(0);
     if (w->across != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&w->across));
+    roll_call_down();
     MPI_OK(MPI_Comm_free(&w->comm));
     MPI_OK(MPI_Finalize());
 }

@@ -90,6 +90,17 @@ void die_place_of_main(void)
     pthread_mutex_unlock(&place_lock);
 }
 
+bool die_main_place(char *doing, size_t size)
+{
+    doing[0] = 0;
+    if (!self.main_place) return false;
+    pthread_mutex_lock(&place_lock);
+    snprintf(doing, size, "%s", self.main_place->doing);
+    bool waits = self.main_place->waiting[0] != 0;
+    pthread_mutex_unlock(&place_lock);
+    return waits;
+}
+
 /* Appends to text[*n ..); what does not fit is cut. */
 __attribute__((format(printf, 3, 4))) static void text_add(char *text, size_t *n, const char *fmt,
                                                            ...)

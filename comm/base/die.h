@@ -23,6 +23,8 @@ void die_place(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void die_waiting(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Takes over the texts of the thread that called die_identify: for the watchdog, who speaks for it. */
 void die_place_of_main(void);
+/* What the main thread does, cut to `size`; true when it waits. Local, for any thread. */
+bool die_main_place(char *doing, size_t size);
 
 /* What ends the job; world_up installs one that calls MPI_Abort with an alarm behind it.
  * Without one, die just exits. */

@@ -50,6 +50,27 @@ static void hang(struct world *w)
     p2p_wait(p, p2p_recv(p, 1 - w->rank, 7, &x, sizeof x));
 }
 
+/* Both have a watchdog; only rank 0's can speak. */
+static void stand_still(struct world *w)
+{
+    if (w->rank == 0) watchdog_start(0.5);
+    if (w->rank == 1) watchdog_start(60);
+    world_all(w, true);
+    if (w->rank == 1) raise(SIGSTOP);
+    world_all(w, true);
+}
+
+static void think_for_ever(struct world *w)
+{
+    struct timespec t = {.tv_sec = 60};
+    die_place("thinking about %d", 42);
+    if (w->rank == 0) watchdog_start(0.5);
+    if (w->rank == 1) watchdog_start(60);
+    world_all(w, true);
+    if (w->rank == 1) nanosleep(&t, NULL);
+    world_all(w, true);
+}
+
 static void send_too_little(struct world *w)
 {
     struct p2p *p = p2p_new(w->comm, 2);
@@ -94,6 +115,14 @@ static const struct failure {
      {"rank 0/2 on ",
       "while decoding tick 12, waiting for tag 7 from rank 1 of the pipeline, 4 bytes",
       "no progress for 0.3 s"}},
+    {"stand_still",
+     stand_still,
+     EXIT_WORLD,
+     {"rank 0/2 on ", "; rank 1 on ", " answers nobody: stopped, or its host or link hangs"}},
+    {"think_for_ever",
+     think_for_ever,
+     EXIT_WORLD,
+     {"; rank 1 on ", " (while thinking about 42) waits for no other rank"}},
     {"send_too_little",
      send_too_little,
      EXIT_BUG,

@@ -1,0 +1,208 @@
+/* Roll calls. A call is an empty message to every rank, an answer a struct; both are small enough to leave at once, also
+ * towards a rank that takes nothing. When two ranks call at the same time the lower one goes on. */
+#include "comm/roll_call.h"
+
+#include <mpi.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "comm/world.h"
+
+enum {
+    HOST_LETTERS = 64,
+    DOING_LETTERS = 120,
+    TEXT_LETTERS = 1024,
+    CALL = 1,
+    ANSWER = 2,
+    NAMED = 3
+};
+static const double patience = 2, limit = 3; /* s: for answers; for MPI, should it hang too */
+
+struct answer {
+    double idle_seconds;
+    int waits; /* for another rank? */
+    char doing[DOING_LETTERS];
+};
+
+static struct {
+    MPI_Comm comm; /* of all ranks, for this alone */
+    int rank, size;
+    char *hosts;            /* (size, HOST_LETTERS) */
+    struct answer mine;     /* under way to a caller */
+    MPI_Request answering;  /* that message */
+    struct answer *answers; /* (size) */
+    bool *came;             /* (size) */
+    double idle_seconds;
+    char text[TEXT_LETTERS]; /* what is known, once done */
+    bool yielded;
+    _Atomic bool done;
+} roll = {.comm = MPI_COMM_NULL, .answering = MPI_REQUEST_NULL};
+
+void roll_call_up(const char *host)
+{
+    int threads = 0;
+    char mine[HOST_LETTERS] = "";
+    MPI_OK(MPI_Query_thread(&threads));
+    MPI_OK(MPI_Comm_size(MPI_COMM_WORLD, &roll.size));
+    MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &roll.rank));
+    if (threads != MPI_THREAD_MULTIPLE || roll.size == 1) return;
+    snprintf(mine, sizeof mine, "%s", host);
+    roll.hosts = memory_take((size_t)roll.size, HOST_LETTERS, "names of hosts");
+    roll.answers = memory_take((size_t)roll.size, sizeof *roll.answers, "answers to a roll call");
+    roll.came = memory_take((size_t)roll.size, sizeof *roll.came, "answers to a roll call");
+    MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &roll.comm));
+    MPI_OK(MPI_Comm_set_errhandler(roll.comm, MPI_ERRORS_RETURN));
+    MPI_OK(
+        MPI_Allgather(mine, HOST_LETTERS, MPI_CHAR, roll.hosts, HOST_LETTERS, MPI_CHAR, roll.comm));
+}
+
+void roll_call_down(void)
+{
+    if (roll.comm != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&roll.comm));
+    free(roll.hosts);
+    free(roll.answers);
+    free(roll.came);
+    roll.hosts = NULL, roll.answers = NULL, roll.came = NULL;
+}
+
+static struct answer own_answer(double idle_seconds)
+{
+    struct answer a = {.idle_seconds = idle_seconds};
+    a.waits = die_main_place(a.doing, sizeof a.doing);
+    return a;
+}
+
+/* The rank that calls and now has our answer under way; -1: nobody calls. */
+static int take_call(double idle_seconds)
+{
+    MPI_Status status;
+    int there = 0, sent = 0;
+    if (roll.comm == MPI_COMM_NULL) return -1;
+    MPI_OK(MPI_Test(&roll.answering, &sent, MPI_STATUS_IGNORE));
+    if (!sent) return -1;
+    MPI_OK(MPI_Iprobe(MPI_ANY_SOURCE, CALL, roll.comm, &there, &status));
+    if (!there) return -1;
+    int caller = status.MPI_SOURCE;
+    MPI_OK(MPI_Recv(NULL, 0, MPI_BYTE, caller, CALL, roll.comm, MPI_STATUS_IGNORE));
+    roll.mine = own_answer(idle_seconds);
+    MPI_OK(MPI_Isend(&roll.mine, (int)sizeof roll.mine, MPI_BYTE, caller, ANSWER, roll.comm,
+                     &roll.answering));
+    return caller;
+}
+
+bool roll_call_answer(double idle_seconds)
+{
+    return take_call(idle_seconds) >= 0;
+}
+
+static void take_answers(int *missing)
+{
+    for (;;) {
+        MPI_Status status;
+        int there = 0;
+        MPI_OK(MPI_Iprobe(MPI_ANY_SOURCE, ANSWER, roll.comm, &there, &status));
+        if (!there) return;
+        int from = status.MPI_SOURCE;
+        MPI_OK(MPI_Recv(&roll.answers[from], (int)sizeof(struct answer), MPI_BYTE, from, ANSWER,
+                        roll.comm, MPI_STATUS_IGNORE));
+        *missing -= !roll.came[from];
+        roll.came[from] = true;
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void text_add(size_t *n, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int more = vsnprintf(roll.text + *n, TEXT_LETTERS - *n, fmt, args);
+    va_end(args);
+    if (more > 0) *n += (size_t)more;
+    if (*n > TEXT_LETTERS - 1) *n = TEXT_LETTERS - 1;
+}
+
+static bool is_silent(int r)
+{
+    return !roll.came[r];
+}
+static bool waits_for_nobody(int r)
+{
+    return roll.came[r] && !roll.answers[r].waits;
+}
+
+/* Names the first few ranks of a kind; how many there are. */
+static int name_ranks(size_t *n, bool (*is_one)(int rank))
+{
+    int found = 0;
+    for (int r = 0; r < roll.size; r++) {
+        if (!is_one(r) || found++ >= NAMED) continue;
+        text_add(n, "%srank %d on %s", found > 1 ? ", " : "", r, roll.hosts + r * HOST_LETTERS);
+        if (roll.came[r] && roll.answers[r].doing[0])
+            text_add(n, " (while %s)", roll.answers[r].doing);
+    }
+    if (found > NAMED) text_add(n, " and %d more", found - NAMED);
+    return found;
+}
+
+static void tell(void)
+{
+    size_t n = 0;
+    int found = name_ranks(&n, is_silent);
+    if (found > 0)
+        text_add(&n, " answer%s nobody: stopped, or %s host or link hangs", found > 1 ? "" : "s",
+                 found > 1 ? "their" : "its");
+    else if ((found = name_ranks(&n, waits_for_nobody)) > 0)
+        text_add(&n, " wait%s for no other rank", found > 1 ? "" : "s");
+    else
+        text_add(&n, "all ranks answer, and all wait for each other");
+}
+
+static void *call_all(void *unused)
+{
+    (void)unused;
+    int missing = roll.size - 1;
+    const struct timespec nap = {.tv_nsec = 10000000};
+    roll.answers[roll.rank] = own_answer(roll.idle_seconds);
+    roll.came[roll.rank] = true;
+    for (int r = 0; r < roll.size; r++) {
+        MPI_Request request;
+        if (r == roll.rank) continue;
+        MPI_OK(MPI_Isend(NULL, 0, MPI_BYTE, r, CALL, roll.comm, &request));
+        MPI_OK(MPI_Request_free(&request));
+    }
+    for (double until = clock_now() + patience; missing > 0 && clock_now() < until;) {
+        int caller = take_call(roll.idle_seconds);
+        if (caller >= 0 && caller < roll.rank) {
+            roll.yielded = true;
+            break;
+        }
+        take_answers(&missing);
+        nanosleep(&nap, NULL);
+    }
+    tell();
+    atomic_store(&roll.done, true);
+    return NULL;
+}
+
+bool roll_call_ask(double idle_seconds, char *text, size_t size)
+{
+    const struct timespec nap = {.tv_nsec = 10000000};
+    pthread_t thread;
+    text[0] = 0;
+    if (roll.comm == MPI_COMM_NULL) return true;
+    roll.idle_seconds = idle_seconds;
+    roll.yielded = false;
+    atomic_store(&roll.done, false);
+    world_thread_start(&thread, call_all, NULL);
+    pthread_detach(thread);
+    for (double until = clock_now() + limit; clock_now() < until && !atomic_load(&roll.done);)
+        nanosleep(&nap, NULL);
+    if (!atomic_load(&roll.done)) return true;
+    if (!roll.yielded) snprintf(text, size, "%s", roll.text);
+    return !roll.yielded;
+}
