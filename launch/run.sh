@@ -29,8 +29,8 @@ usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
   --start-timeout S      seconds that hosts have to answer and to start (60)
   --timeout S            ends the job after S seconds, exit 110
   --dry-run              prints which rank would run where and the command, starts nothing
-environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 3": a host that is silent for 3 s is asked again each 1 s,
-and lost after 3 such questions; 0: never
+environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 6": a host that is silent for 3 s is asked again each 1 s,
+and lost after 6 such questions; 0: never
 EOT
     exit 2
 }
@@ -59,7 +59,7 @@ command -v "$1" >/dev/null || { echo "launch/run.sh: $1 is not a program; build 
 ssh_words=${DUET_SSH:-ssh}
 agent=$ssh_words
 [ "${DUET_SSH:-}" ] || agent="ssh -o BatchMode=yes -o ConnectTimeout=$start_limit"
-read -r keepalive_time keepalive_interval keepalive_probes <<<"${DUET_KEEPALIVE:-3 1 3}"
+read -r keepalive_time keepalive_interval keepalive_probes <<<"${DUET_KEEPALIVE:-3 1 6}"
 keepalive_seconds=$((keepalive_time + ${keepalive_interval:-1} * ${keepalive_probes:-3}))
 
 # --- where ----------------------------------------------------------------------------------------
