@@ -23,6 +23,7 @@ root=${self%/launch/testbed/*}
 state=/run/duet-testbed${DUET_TESTBED:+-$DUET_TESTBED}
 prefix=${DUET_TESTBED:+$DUET_TESTBED-}duet- # of the names of network namespaces
 switch=${prefix}sw
+mpi_conf=/etc/openmpi/openmpi-mca-params.conf
 net=10.77.0 # exists in no namespace but ours
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -153,11 +154,14 @@ make_host() {
     ip -n "$ns" addr add "$net.$1/24" dev eth0
     ip -n "$ns" link set lo up
     ip -n "$ns" link set eth0 up
+    # Open MPI's session folders: of this host alone, and gone with it.
+    mkdir -p "$state/session$1"
+    { cat $mpi_conf; printf '\n%s\n' "orte_tmpdir_base = $state/session$1"; } >"$state/mpi$1.conf" 2>/dev/null
     # shellcheck disable=SC2016  # for the shell inside
     setsid ip netns exec "$ns" unshare --uts --mount sh -c 'hostname "h$1" && mount --bind "$2/hosts" /etc/hosts &&
         mount --bind "$2/resolv.conf" /etc/resolv.conf && mount --bind "$2/ssh_config" /etc/ssh/ssh_config &&
-        mount -t tmpfs -o size=1g tmpfs /dev/shm && : >"$2/holding$1" && exec sleep infinity' \
-        holder "$1" "$state" </dev/null >"$state/holder$1.log" 2>&1 &
+        mount -t tmpfs -o size=1g tmpfs /dev/shm && { [ ! -e "$3" ] || mount --bind "$2/mpi$1.conf" "$3"; } &&
+        : >"$2/holding$1" && exec sleep infinity' holder "$1" "$state" $mpi_conf </dev/null >"$state/holder$1.log" 2>&1 &
     echo $! >"$state/holder$1.pid"
 }
 await_host() {
@@ -188,10 +192,9 @@ down() {
 }
 # Whatever has our names, also what a testbed that was killed half-way left behind.
 clear_away() {
-    local ns host session
+    local ns
     for ns in /run/netns/"$prefix"{sw,h[1-8]}; do
         [ -e "$ns" ] || continue
-        host=${ns##*-}
         ns=${ns##*/}
         # shellcheck disable=SC2046
         while [ "$(ip netns pids "$ns" 2>/dev/null)" ]; do
@@ -199,10 +202,6 @@ clear_away() {
             sleep 0.02
         done
         ip netns del "$ns" 2>/dev/null || rm -f "/run/netns/$ns"
-        for session in /tmp/ompi."$host".0/*.[0-9]*; do # of an mpirun that was killed
-            [ -e "/proc/${session##*.}" ] || rm -rf "$session"
-        done
-        rmdir "/tmp/ompi.$host.0" 2>/dev/null
     done
     rm -rf "$state"
 }

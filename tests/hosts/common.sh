@@ -14,7 +14,7 @@ hosts_up() {
     code=$?
     [ $code -eq 0 ] || { tail -n 1 up.log; exit $((code == 77 ? 77 : 1)); }
     has_testbed=1
-    hosts=$(cat $net/hosts_up)
+    hosts=$(cat "$net/hosts_up")
 }
 cleanup_hosts() {
     [ "$has_testbed" ] && "$tb" down
@@ -29,7 +29,7 @@ hostfile=$net/hostfile
 launch_hosts() { # RANKS ARGUMENTS...: sets command
     local n=$1
     shift
-    command=("$tb" on 1 mpirun --allow-run-as-root -np "$n" --hostfile "$hostfile" --timeout "${limit:-120}" --bind-to none --mca mpi_yield_when_idle 1 --mca pml ob1 --mca btl tcp,self "$duet" train "$recipe" "$@")
+    command=("$tb" on 1 "${RUN_SH:-$root/launch/run.sh}" -n "$n" --hostfile "$hostfile" --timeout "${limit:-120}" "$duet" train "$recipe" "$@")
 }
 train_hosts() { # RANKS FOLDER ARGUMENTS...
     local n=$1 folder=$2 command

@@ -1,0 +1,66 @@
+#!/bin/bash
+# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down for ever, a rank that stands still: the job ends
+# in time, says who and what, with its exit code, and no host keeps a process of it. A link down for 3 s: it goes on.
+# Prints the rows of the table in docs/CLUSTER.md.
+. "${BASH_SOURCE%/*}/common.sh"
+hosts_up 4
+
+now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+# hurt NAME LIMIT_S COMMAND...: while four ranks train on four hosts, one each; sets took (ms from there to the end) and code
+hurt() {
+    local name=$1 limit_s=$2 since
+    shift 2
+    rm -rf run
+    start_hosts 4 run --set phases.start.steps=100000 --set checkpoint.every=1000 "${settings[@]}"
+    check "$name: under way" until_true lines 5 run || { ended; return; }
+    since=$(now_ms)
+    "$@"
+    ended
+    took=$(($(now_ms) - since))
+    check "$name: ended within $limit_s s" test $took -le $((limit_s * 1000))
+    check "$name: nobody is left" nobody_left "${left_s:-5}"
+    printf '| %s | %d.%d s | %d | %s |\n' "$name" $((took / 1000)) $((took % 1000 / 100)) "$code" "$(grep -m 1 -E '^(rank|host) ' err)"
+    [ -z "${KEEP:-}" ] || cp err "err.${name// /-}"
+}
+settings=()
+
+kill_rank() { kill -KILL "$(ranks_on "$1")"; }
+hurt "rank killed" 10 kill_rank 3
+check "rank killed: exit code 128 + 9" equal "$code" 137
+check "rank killed: who and how" has err "rank 2 on h3: ended by signal 9"
+check "rank killed: what to do" has err "--resume auto"
+
+# shellcheck disable=SC2046
+kill_host() { kill -KILL $("$tb" pids "$1" | awk '{ print $2 }') "$(cat "$net/sshd$1.pid")"; }
+hurt "host killed" 15 kill_host 3
+check "host killed: exit 1" equal "$code" 1
+check "host killed: which" has err "host h3: the connection to it is lost"
+check "host killed: what to do" has err "--resume auto"
+on 3 /usr/sbin/sshd -f "$net/sshd3.conf"
+
+left_s=20
+hurt "link down for ever" 20 "$tb" cut 3
+check "link down for ever: exit 1" equal "$code" 1
+check "link down for ever: which host" has err "host h3: the connection to it is lost"
+"$tb" mend 3
+
+left_s=5 settings=(--set watchdog_s=5)
+stop_rank() { kill -STOP "$(ranks_on "$1")"; }
+hurt "rank stopped" 15 stop_rank 3
+check "rank stopped: exit 1" equal "$code" 1
+check "rank stopped: why" has err "the watchdog ended a job that stands still"
+check "rank stopped: who" has err "rank 2 on h3 answers nobody"
+
+# --- what a job survives ---
+train 4 single
+check "one host: exit 0" equal "$code" 0
+rm -rf run
+start_hosts 4 run
+check "link down for 3 s: under way" until_true lines 20 run
+"$tb" cut 3
+read -rt 3 _ <&"$never"
+"$tb" mend 3
+ended
+check "link down for 3 s: exit 0" equal "$code" 0
+check "link down for 3 s: the same bits" alike single run
+finish
