@@ -1,19 +1,19 @@
 #!/bin/bash
-# reduce.sh PROGRAM [RATE [MIB [STEPS]]]: every way of a reduction on hosts of the testbed (root) whose links let RATE (200mbit)
+# reduce.sh PROGRAM [RATE [MIB [STEPS]]]: every way of a reduction on hosts of the testbed (root) whose links let RATE (100mbit)
 # through, an array of MIB (16), medians of STEPS (5): gains foretold and measured beside each other. For hosts times ranks a host.
 set -u
-program=$(realpath "$1") rate=${2:-200mbit} mib=${3:-16} steps=${4:-5}
+program=$(realpath "$1") rate=${2:-100mbit} mib=${3:-16} steps=${4:-5}
 root=$(realpath "${BASH_SOURCE%/*}/../..")
 tb=$root/launch/testbed/testbed.sh
 out=$(mktemp -d)
 trap '"$tb" down; rm -rf "$out"' EXIT
+export DUET_TESTBED=reduce # whatever else has hosts here
 for layout in "4 2" "2 4"; do
     read -r hosts ranks <<<"$layout"
     "$tb" up "$hosts" --wait 600 || exit
     for ((i = 1; i <= hosts; i++)); do "$tb" shape "$i" "$rate"; done
-    sed "s/slots=1/slots=$ranks/" /run/duet-testbed/hostfile >"$out/hostfile"
-    "$tb" on 1 mpirun --allow-run-as-root -np $((hosts * ranks)) --hostfile "$out/hostfile" --timeout 300 --bind-to none \
-        --mca mpi_yield_when_idle 1 --mca pml ob1 --mca btl tcp,self,vader \
+    sed "s/slots=1/slots=$ranks/" "/run/duet-testbed-$DUET_TESTBED/hostfile" >"$out/hostfile"
+    "$tb" on 1 "$root/launch/run.sh" -n $((hosts * ranks)) --hostfile "$out/hostfile" --timeout 300 \
         "$program" bench reduce --mib "$mib" --steps "$steps" --text </dev/null 2>"$out/err" || { cat "$out/err"; exit 1; }
     echo
     "$tb" down

@@ -259,12 +259,12 @@ static double gain_foretold(const struct trial *t, const struct trial *base)
 
 static json_t *trial_json(const struct trial *t, const struct trial *base)
 {
-    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "way", t->way->name,
+    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:f, s:o, s:o}", "way", t->way->name,
                      "same_bits", t->way->gather ? json_null() : json_boolean(t->same),
                      "bytes_foretold", (json_int_t)t->total, "bytes", (json_int_t)t->sent,
                      "busiest_link_bytes_foretold", (json_int_t)t->busiest, "busiest_link_bytes",
-                     (json_int_t)readings_median(&t->link), "gain_foretold", gain_foretold(t, base),
-                     "gain", readings_json(&t->gain), "seconds", readings_json(&t->seconds));
+                     readings_json(&t->link), "gain_foretold", gain_foretold(t, base), "gain",
+                     readings_json(&t->gain), "seconds", readings_json(&t->seconds));
 }
 
 static void trial_print(const struct trial *t, const struct trial *base)
