@@ -5,6 +5,7 @@ declare -A got=() cell=() unfit=() # got, cell: index.word; unfit: hosts that ca
 
 gib() { awk -v b="$1" 'BEGIN { printf b < 10 * 2^30 ? "%.1f" : "%.0f", b / 2^30 }'; }
 bytes_of() { awk -v g="$1" 'BEGIN { printf "%.0f", g * 2^30 }'; }
+ranks_of() { echo "$1 rank$([ "$1" -eq 1 ] || echo s)"; }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'; }
 
 # Which value most hosts have, of lines on stdin; of equals the first: most like the host that asks.
@@ -112,13 +113,13 @@ judge_room() { # INDEX
     if [ "$free" ] && [ "$free" -lt $((64 << 20)) ]; then
         fault "$now" disk "$((free >> 20)) MiB free in $at, where Open MPI keeps its session" "make room there, or set TMPDIR for that host"
     fi
-    if [ "${slots[i]}" -gt 1 ] && [ "${got[$i.shared]:-}" ] && [ "${got[$i.shared]}" -lt $((16 << 20 << 1)) ]; then
+    if [ "${slots[i]}" -gt 1 ] && [ "${got[$i.shared]:-}" ] && [ "${got[$i.shared]}" -lt $((32 << 20)) ]; then
         fault "$now" disk "$((got[$i.shared] >> 20)) MiB free in /dev/shm, through which its ranks talk" "make it larger: mount -o remount,size=1g /dev/shm"
     fi
     need=$((slots[i] * rank_bytes)) free=${got[$i.memory]:-}
     cell[$i.memory]=$(gib "${free:-0}")
     if [ "$free" ] && [ "$free" -lt $need ]; then
-        fault "$now" memory "$(gib "$free") GiB of memory free, its ${slots[i]} ranks need $(gib $need) ($of_what)" \
+        fault "$now" memory "$(gib "$free") GiB of memory free, $(gib $need) are needed for its $(ranks_of "${slots[i]}") ($of_what)" \
             "end what else runs there, ask the batch system for more memory, or give it fewer slots"
     fi
 }
@@ -129,10 +130,10 @@ judge_cores() { # INDEX
     cell[$i.cores]="$may of $all"
     [ "$may" -ge "${slots[i]}" ] || {
         if [ "$all" -ge "${slots[i]}" ]; then
-            fault "$now" cores "has $all cores, but jobs are bound to $may of them ($list) for ${slots[i]} ranks" \
+            fault "$now" cores "has $all cores, but jobs are bound to $may of them ($list) for $(ranks_of "${slots[i]}")" \
                 "ask the batch system for more (--cpus-per-task, --ntasks-per-node), or loosen the binding: taskset, cpuset"
         else
-            note "$now" "${slots[i]} ranks share $may cores: they take turns"
+            note "$now" "$(ranks_of "${slots[i]}") share $may core$([ "$may" -eq 1 ] || echo s): they take turns"
         fi
     }
     cell[$i.gpus]=${got[$i.gpus]:--}
@@ -230,6 +231,7 @@ judge_names() {
             [[ ${got[$i.hostname]:-} && ${got[$i.hostname]} = "${got[$k.hostname]:-}" ]] || continue
             fault "${host[i]}" names "calls itself ${got[$i.hostname]}, as ${host[k]} does: ranks of both would look for each other in shared memory" \
                 "one host twice? write it once in the hostfile, with all its slots; otherwise: hostnamectl set-hostname ${host[i]}"
+            unfit[$i]=1
         done
     done
 }

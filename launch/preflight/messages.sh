@@ -9,8 +9,7 @@ measure_messages() {
     for i in "${!host[@]}"; do
         [ -n "${unfit[$i]:-}" ] || fit+=("${host[i]}")
     done
-    if [ -z "$messages" ]; then what="not asked for"
-    elif [ ${#host[@]} -lt 2 ]; then return
+    if [ -z "$messages" ] || [ ${#host[@]} -lt 2 ]; then return
     elif [ ${#fit[@]} -lt 2 ]; then what="fewer than two hosts can run the program"
     elif [ "$by_slurm" ] && [ ${#fit[@]} -lt ${#host[@]} ]; then what="not all hosts of the job can run the program"
     fi
@@ -55,9 +54,11 @@ read_messages() {
 }
 
 print_table() {
-    local i column text row format='%-14s %5s  %-12s  %9s %11s %10s %10s %8s %6s %6s  %-10s %9s %9s %8s\n'
+    local i column text row format='%-14s %5s  %-12s  %9s %11s %10s %10s %8s %6s %6s  %-10s %11s %11s %8s\n'
+    echo "$(ranks_of "$ranks") on ${#host[@]} host$([ ${#host[@]} -eq 1 ] || echo s): $(gib "$rank_bytes") GiB of memory a rank, \
+$(gib "$disk_bytes") GiB in $folder are wanted ($of_what)"
     # shellcheck disable=SC2059
-    printf "$format" host slots program libraries clock 'disk GiB' 'mem. GiB' cores GPUs names interface 'sends GB/s' 'takes' us
+    printf "$format" host slots program libraries clock 'disk GiB' 'mem. GiB' cores GPUs names interface 'sends GB/s' 'takes GB/s' us
     for i in "${!host[@]}"; do
         row=("${host[i]}" "${slots[i]}")
         [ -z "${bad[${host[i]}.host]:-}" ] || row[0]+=!

@@ -29,15 +29,16 @@ faults() { # N "HOSTS"
     check "faults on $2: their cells are marked, no others" equal "$(sed '1d; /^wrong:/,$d; s/!$/! /' out | awk '/!/ { print $1 }' | sed 's/!$//' | paste -sd' ')" "${2//,/}"
 }
 
-preflight --cluster cluster.yaml
+preflight --cluster cluster.yaml --recipe recipe.yaml
 check "good hosts: exit 0" equal "$code" 0
 check "good hosts" has out "preflight: 4 hosts ready"
 check "good hosts: nothing is marked" hasnt out '!'
+check "needs are the recipe's" grep -qE "4 ranks on 4 hosts: 0.[0-9] GiB of memory a rank, 1.0 GiB in $dir/run .*duet plan recipe.yaml" out
 check "messages take eth0" equal "$(awk '/^h[1-4] / { print $(NF - 3) }' out | sort -u)" eth0
 # 200 mbit is 0.025 GB/s, of which headers take some, to which the shaper's burst adds some; and the machine may be busy
 check "messages reach what the links give" awk '/^h[1-4] / { for (k = 2; k; k--) n += $(NF - k) > 0.01 && $(NF - k) < 0.03 } END { exit n != 8 }' out
 
-# Another program, a missing library, a clock that is ahead.
+# Another program, a missing library, a clock that is ahead, a driver that is broken.
 cp "$duet" other && echo >>other
 on 2 mount --bind "$dir/other" "$duet"
 mkdir hide && on 3 mount -t tmpfs tmpfs "$dir/hide" && on 3 mkdir "$dir/hide/upper" "$dir/hide/work"
@@ -52,27 +53,33 @@ exec $dir/right-date "\$@"
 SH
 chmod +x date
 on 4 mount --bind "$dir/date" "$(realpath "$(command -v date)")"
+on 4 mount -t tmpfs tmpfs /usr/local/bin
+printf '%s\n' '#!/bin/sh' 'echo no driver; exit 9' >smi && chmod +x smi && on 4 cp smi /usr/local/bin/nvidia-smi
 preflight --no-messages
-faults 3 "h2, h3, h4"
+faults 4 "h2, h3, h4"
 found h2 "runs another $duet than h1" "rsync -a h1:$duet h2:$duet"
 found h3 "lacks the library libyaml" "install there .*launch/setup.sh"
 found h4 "its clock is (89|90).* ahead" "restart chrony"
+found h4 "nvidia-smi fails: no driver" "driver"
 on 2 umount -l "$duet"
 on 3 umount -l "$folder"
 on 4 umount -l "$(realpath "$(command -v date)")"
+on 4 umount -l /usr/local/bin
 
-# A full disk, wrong names, smaller packets, a host that nobody knows.
+# A full disk, wrong names, smaller packets, fewer cores than ranks, a host that nobody knows.
 on 2 mount -t tmpfs -o size=8m tmpfs "$dir/run"
-sed 's/^10.77.0.4 h4/10.77.0.3 h4/' /run/duet-testbed/hosts >names
+sed 's/^10.77.0.4 h4/10.77.0.3 h4/' $net/hosts >names
 on 3 mount --bind "$dir/names" /etc/hosts
 on 4 ip link set eth0 mtu 1400
-{ cat "$hostfile"; echo "h9 slots=1"; } >five
+taskset -pc 0 "$(cat $net/sshd4.pid)" >/dev/null
+{ sed "s/^h4 .*/h4 slots=2/" "$hostfile"; echo "h9 slots=1"; } >five
 preflight --no-messages --hostfile five
-faults 5 "h2, h3, h4, h9"
+faults 6 "h2, h3, h4, h9"
 found h2 "0.0 GiB free in $dir/run, 1.0 are needed" "give another --run-folder"
 found h2 "is another than on h1" "mount the same file system"
 found h3 "takes h4 for 10.77.0.3, others for 10.77.0.4" "correct its /etc/hosts: 10.77.0.4 h4"
 found h4 "packets of eth0 have 1400 bytes, the others' 1500" "ip link set eth0 mtu 1500"
+found h4 "but jobs are bound to 1 of them \\(0\\) for 2 ranks" "cpus-per-task"
 found h9 "is unknown" "add a line to /etc/hosts"
 on 2 umount -l "$dir/run"
 on 3 umount -l /etc/hosts

@@ -9,4 +9,6 @@ for what in train decode; do
 done
 launch/run.sh -n 16 "$1" bench pipeline >build/bench/pipeline.json || status=1
 cat build/bench/pipeline.json
+launch/run.sh -n 2 "$1" bench network >build/bench/network.json || status=1
+cat build/bench/network.json
 exit $status
