@@ -2,7 +2,7 @@
 # test_preflight.sh DUET: launch/preflight.sh passes four good hosts, and finds every planted fault, on its host, with what to do.
 # What is wrong on one host only is mounted in that host's mount namespace. No host can have a clock of its own, so it is the
 # command that reads the clock (date) which runs ahead there.
-# shellcheck disable=SC1091,SC2016,SC2154
+# shellcheck disable=SC1091,SC2016,SC2086,SC2154
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
