@@ -175,10 +175,11 @@ static void try_changed(struct search *s)
     rule_copy(&s->best_rule, &s->rule, &s->plan);
 }
 
-static int tries_of(struct effort e, const struct plan *p)
+static int tries_of(struct effort e, const struct auto_option *o, const struct plan *p)
 {
     int rows = plan_room(p) * p->stages, most = e.most_rows / rows;
-    return most / e.per_row > rows ? rows * e.per_row : most;
+    int tries = most / e.per_row > rows ? rows * e.per_row : most;
+    return o->part > 1 ? tries / o->part : tries;
 }
 
 /* The best plan by rules, or none (INFINITY). */
@@ -190,7 +191,7 @@ static double search_rules(enum plan_place place, const struct auto_option *o, i
     sim_new(&s.sim, &s.plan);
     rule_new(&s.rule, &s.plan);
     rule_new(&s.best_rule, &s.plan);
-    int tries = tries_of(BY_RULES, &s.plan), n = 0;
+    int tries = tries_of(BY_RULES, o, &s.plan), n = 0;
     for (; n < tries / DRAWN; n++) try_drawn(&s);
     for (; n < tries && s.best < INFINITY; n++) try_changed(&s);
     if (s.best < INFINITY) {
@@ -267,7 +268,7 @@ static void improve(const struct finds *all, struct find *f, const struct auto_o
     double best = best_of(all)->makespan;
     if (isinf(f->makespan) || f->makespan > NEAR * best) return;
     if (better(lower_bound(&f->plan, o->costs), best))
-        f->makespan = plan_improve(&f->plan, o->costs, &o->limits, tries_of(BY_STEPS, &f->plan));
+        f->makespan = plan_improve(&f->plan, o->costs, &o->limits, tries_of(BY_STEPS, o, &f->plan));
 }
 
 static void search_place(struct finds *all, enum plan_place place, const struct auto_option *o,
@@ -321,7 +322,8 @@ void plan_make_auto(struct plan *plan)
     double *one = memory_take((size_t)stages, sizeof *one, "the search for a plan");
     for (int i = 0; i < stages; i++) one[i] = 1;
     const struct sim_costs unit = {.f = one, .b = one, .w = one, .pair = 1};
-    struct auto_option option[PLACES] = {[PLACE_LINE] = {&unit, {.slots = stages}}};
+    struct auto_option option[PLACES] = {
+        [PLACE_LINE] = {.costs = &unit, .limits = {.slots = stages}}};
     plan_free(plan);
     INVARIANT(plan_auto(plan, stages, micro_batches, option, NULL), "1f1b always fits");
     free(one);

@@ -1,5 +1,6 @@
 #include "trainer/schedule.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "comm/base/log.h"
@@ -65,43 +66,88 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
     free(cost);
 }
 
-/* Of one placement. */
-struct costs {
-    double *all;
-    struct sim_costs sim;
-    double work; /* of a micro-batch, all chunks together */
-};
+static double real_bytes(const struct dims *d)
+{
+    return d->precision == PRECISION_BF16 ? 2 : sizeof(float);
+}
+
+/* What the wire takes for a row, in FLOPs: an all-reduce of its C floats over tp; its way to other ranks' experts, or back. */
+static double sum_of(const struct settings *s, const struct dims *d)
+{
+    double others = (s->mesh.tp - 1.0) / s->mesh.tp;
+    return s->mesh.flops_per_byte * 2 * others * d->C * (double)sizeof(float);
+}
+
+static double travel_of(const struct settings *s, const struct dims *d)
+{
+    double others = (s->mesh.ep - 1.0) / s->mesh.ep;
+    return s->mesh.flops_per_byte * others * d->K * d->C * real_bytes(d);
+}
+
+/* Exchanges of a forward or a backward: each layer has two sums, experts a way there and one back; an end of the model one sum. */
+static double exchanges_of(const struct settings *s, const struct dims *d, int first, int last)
+{
+    double wire = 2 * (last - first) * sum_of(s, d);
+    for (int i = first; i < last; i++)
+        if (dims_moe(d, i)) wire += 2 * travel_of(s, d);
+    return wire + (first == 0 || last == d->L ? sum_of(s, d) : 0);
+}
+
+/* Passes stepped in turn hide exchanges under each other's computing; those of a backward done at once hide under its weight part. */
+static void hide(struct schedule_costs *c, const double *wire, int chunks)
+{
+    const struct sim_costs *sim = &c->sim;
+    double *bw = c->all + 3 * chunks, *pair = bw + chunks, least = 1;
+    for (int k = 0; k < chunks; k++) bw[k] = sim->b[k] - wire[k] + fmax(sim->w[k], wire[k]);
+    for (int f = 0; f < chunks; f++) {
+        c->pairs[f] = pair + f * chunks;
+        for (int b = 0; b < chunks; b++) {
+            double compute = sim->f[f] - wire[f] + sim->b[b] - wire[b] + sim->w[b];
+            double takes = fmax(compute, wire[f] + wire[b]);
+            pair[f * chunks + b] = takes;
+            least = fmin(least, takes / (sim->f[f] + bw[b]));
+        }
+    }
+    c->sim.bw = bw;
+    c->sim.pairs = c->pairs;
+    c->sim.pair = least;
+}
 
 /* A backward's input part costs what the forward does in linear layers, and 2.5 times that in attention, whose probabilities it
  * computes again; its weight part is linear layers only. Looking up the embedding is free. A message is taken for 2 % of
- * a stage's forward: enough to prefer few hops, where nothing is known of wires. */
-static void costs_new(struct costs *c, const struct settings *s, const struct dims *d,
-                      enum plan_place place)
+ * a stage's forward at the least: enough to prefer few hops, where nothing is known of wires. */
+void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,
+                        enum plan_place place)
 {
     int chunks = plan_chunks(place, s->mesh.pp);
     size_t n = (size_t)chunks;
     int *first = memory_take(n + 1, sizeof *first, "the choice of a schedule");
-    double *f = memory_take(3 * n, sizeof *f, "the choice of a schedule"), *b = f + n, *w = b + n,
-           forward = 0;
+    double *f = memory_take(5 * n + n * n, sizeof *f, "the choice of a schedule"), *b = f + n;
+    double *w = b + n, *wire = f + 4 * n + n * n, forward = 0, tp = s->mesh.tp;
     schedule_split(first, s, d, chunks);
-    *c = (struct costs){.all = f};
+    *c = (struct schedule_costs){.all = f, .pairs = memory_take(n, sizeof *c->pairs, "a schedule")};
     for (int k = 0; k < chunks; k++) {
         double attention = (first[k + 1] - first[k]) * attention_of(d);
         for (int i = first[k]; i < first[k + 1]; i++) w[k] += flops_layer_at(d, i);
         if (k == chunks - 1) w[k] += flops_head(d);
-        f[k] = w[k] + attention;
-        b[k] = w[k] + 2.5 * attention;
+        wire[k] = exchanges_of(s, d, first[k], first[k + 1]);
+        f[k] = (w[k] + attention) / tp + wire[k];
+        b[k] = (w[k] + 2.5 * attention) / tp + wire[k];
+        w[k] /= tp;
         forward += f[k];
-        c->work += f[k] + b[k] + w[k];
+        c->work += f[k] + b[k] + w[k] - 2 * wire[k];
     }
-    c->sim = (struct sim_costs){
-        .f = f, .b = b, .w = w, .pair = 1, .message = 0.02 * forward / s->mesh.pp};
+    double message = s->mesh.flops_per_byte * d->C * real_bytes(d);
+    message = fmax(message, 0.02 * forward / s->mesh.pp);
+    c->sim = (struct sim_costs){.f = f, .b = b, .w = w, .pair = 1, .message = message};
+    if (s->mesh.tp > 1 || s->mesh.ep > 1) hide(c, wire, chunks);
     free(first);
 }
 
-static void costs_free(struct costs *c)
+void schedule_costs_free(struct schedule_costs *c)
 {
     free(c->all);
+    free(c->pairs);
 }
 
 /* --- memory --- */
@@ -140,12 +186,22 @@ int schedule_slots(const struct settings *s, int micro_batches)
 
 /* --- auto --- */
 
-static bool search(struct plan *plan, const struct settings *s, const struct costs *c,
+/* A run searches for a plan of every count of micro-batches that a step may have, before the first step (P7). So it looks at each
+ * only so long (some 30 ms), and beyond so many counts takes the named plan: what a search gains is where a step begins and ends, a small part
+ * of a long one. */
+enum { PART = 8, SEARCHED = 16 };
+
+static bool is_searched(const struct settings *s, int micro_batches)
+{
+    return micro_batches < schedule_least(s) + SEARCHED * schedule_sums(s);
+}
+
+static bool search(struct plan *plan, const struct settings *s, const struct schedule_costs *c,
                    enum plan_place place, int micro_batches, struct auto_found *found)
 {
     int slots = slots_of(place, s->mesh.pp, micro_batches);
     struct auto_option option[PLACES] = {{.costs = NULL}};
-    option[place] = (struct auto_option){&c->sim, {.slots = slots}};
+    option[place] = (struct auto_option){&c->sim, {.slots = slots}, PART};
     return plan_auto(plan, s->mesh.pp, micro_batches, option, found);
 }
 
@@ -153,14 +209,15 @@ void schedule_plan(struct plan *plan, const struct settings *s, const struct dim
                    int micro_batches)
 {
     struct problems p = {0};
-    if (schedule_kind(s) == PLAN_AUTO) {
-        struct costs c;
-        costs_new(&c, s, d, schedule_place(s));
+    bool is_auto = schedule_kind(s) == PLAN_AUTO;
+    if (is_auto && is_searched(s, micro_batches)) {
+        struct schedule_costs c;
+        schedule_costs_new(&c, s, d, schedule_place(s));
         bool found = search(plan, s, &c, schedule_place(s), micro_batches, NULL);
         INVARIANT(found, "no plan for %d micro-batches", micro_batches);
-        costs_free(&c);
+        schedule_costs_free(&c);
     } else {
-        plan_make(plan, schedule_kind(s), s->mesh.pp, micro_batches);
+        plan_make(plan, schedule_named(s), s->mesh.pp, micro_batches);
     }
     INVARIANT(plan_check(plan, NULL, NULL, &p), "the plan is wrong: %s", p.n ? p.text[0] : "?");
 }
@@ -185,10 +242,10 @@ struct verdict {
 static struct verdict judge(const struct settings *s, const struct dims *d, enum plan_place place,
                             int micro_batches)
 {
-    struct costs c;
+    struct schedule_costs c;
     struct plan plan;
     struct auto_found found;
-    costs_new(&c, s, d, place);
+    schedule_costs_new(&c, s, d, place);
     struct verdict v = {.any = search(&plan, s, &c, place, micro_batches, &found)};
     if (v.any) {
         double ideal = c.work * micro_batches / s->mesh.pp; /* every rank at work all the time */
@@ -197,7 +254,7 @@ static struct verdict judge(const struct settings *s, const struct dims *d, enum
         v.named = found.named;
         plan_free(&plan);
     }
-    costs_free(&c);
+    schedule_costs_free(&c);
     return v;
 }
 

@@ -1,8 +1,9 @@
 /* From the recipe to a schedule: how many micro-batches a pipeline gets at least, which layers a chunk, and what `schedule: auto`
  * means: the placement and, for every number of micro-batches, the order of passes that the simulator likes best.
  *
- * Costs are FLOPs of a chunk's passes over full micro-batches whose sequences are half the longest one, so that every
- * rank, and a run that is taken up again, chooses the same; clocks have no say. */
+ * Costs are FLOPs of a chunk's passes over full micro-batches whose sequences are half the longest one; messages and exchanges (tp,
+ * ep) count as the FLOPs that mesh.flops_per_byte says could be done meanwhile, and a fused pair saves what of its exchanges its computing hides. So
+ * every rank, and a run that is taken up again, chooses the same; clocks have no say. */
 #ifndef DUET_TRAINER_SCHEDULE_H
 #define DUET_TRAINER_SCHEDULE_H
 
@@ -20,6 +21,17 @@ int schedule_least(const struct settings *s);
 
 /* first [chunks+1]: layers first[c] .. first[c+1]-1 go to chunk c: by mesh.split, or so that the costliest chunk costs least. */
 void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks);
+
+/* What `auto` takes the passes of a micro-batch to cost on a placement, in FLOPs a row. */
+struct schedule_costs {
+    double *all;          /* what sim points to: F, B, W, B+W of each chunk, then its pairs */
+    const double **pairs; /* rows of the latter */
+    struct sim_costs sim;
+    double work; /* all chunks together, without exchanges */
+};
+void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,
+                        enum plan_place place);
+void schedule_costs_free(struct schedule_costs *c);
 
 /* Does the placement suit mesh and model? */
 bool schedule_can(const struct settings *s, enum plan_place place);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "pipeline/share.h"
 
 struct mesh_shape actor_mesh(const struct settings *s)
 {
@@ -103,16 +104,22 @@ struct plan_entry {
     struct plan plan;
 };
 
-/* A handful of counts occur in a run; each plan is made and proved the first time. */
+static struct plan_entry *plans_add(struct actor *a, int micro_batches, bool forward_only)
+{
+    a->plans = realloc(a->plans, (size_t)(a->n_plans + 1) * sizeof *a->plans);
+    SYS_OK(a->plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
+    struct plan_entry *e = &a->plans[a->n_plans++];
+    *e = (struct plan_entry){micro_batches, forward_only, {0}};
+    return e;
+}
+
+/* Each plan is made and proved once, those of training by actor_new. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only)
 {
     for (int i = 0; i < a->n_plans; i++)
         if (a->plans[i].micro_batches == micro_batches && a->plans[i].forward_only == forward_only)
             return &a->plans[i].plan;
-    a->plans = realloc(a->plans, (size_t)(a->n_plans + 1) * sizeof *a->plans);
-    SYS_OK(a->plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
-    struct plan_entry *e = &a->plans[a->n_plans++];
-    *e = (struct plan_entry){micro_batches, forward_only, {0}};
+    struct plan_entry *e = plans_add(a, micro_batches, forward_only);
     struct plan whole;
     schedule_plan(&whole, a->settings, &a->dims, micro_batches);
     if (!forward_only) {
@@ -124,13 +131,18 @@ const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_o
     return &e->plan;
 }
 
-/* What is searched for takes a while: it is made when a count occurs, which in a run few do. */
+/* All that a step may ask for, so that none is made inside one (P7). Searches take a while: the ranks of the pipeline share them. */
 static void plans_make(struct actor *a)
 {
-    if (a->kind == PLAN_AUTO) return;
-    for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) {
-        actor_plan(a, m, false);
-        if (a->local[0].reference) actor_plan(a, m, true);
+    int pp = a->mesh->pp;
+    for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) plans_add(a, m, false);
+    for (int i = a->mesh->p; i < a->n_plans; i += pp)
+        schedule_plan(&a->plans[i].plan, a->settings, &a->dims, a->plans[i].micro_batches);
+    int n = a->n_plans;
+    for (int i = 0; i < n; i++) plan_share(&a->plans[i].plan, i % pp, a->mesh->pipe);
+    for (int i = 0; i < n && a->local[0].reference; i++) {
+        struct plan_entry *e = plans_add(a, a->plans[i].micro_batches, true);
+        plan_forward_only(&e->plan, &a->plans[i].plan);
     }
 }
 

@@ -309,7 +309,7 @@ START_TEST(searched_plans_equal_the_plain_loop)
         for (int m = 2; m <= 14; m += 6) {
             struct plan plan;
             struct auto_option option[PLACES] = {{0}};
-            option[place] = (struct auto_option){&costs, {.slots = MOST_SLOTS}};
+            option[place] = (struct auto_option){.costs = &costs, .limits = {.slots = MOST_SLOTS}};
             if (plan_auto(&plan, ck_world.size, m, option, NULL)) run_plan(&b, &plan);
         }
     bench_down(&b);

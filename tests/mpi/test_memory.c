@@ -267,6 +267,40 @@ START_TEST(no_allocation_in_a_step)
 }
 END_TEST
 
+/* With `schedule: auto` plans are searched for; all counts of micro-batches that a step may have are met before the first. */
+START_TEST(plans_are_made_before)
+{
+    static struct small_batch few, many;
+    static struct small t;
+    struct small_shape shape = {.precision = PRECISION_FP32,
+                                .dp = 1,
+                                .pp = ck_world.size,
+                                .schedule = SCHEDULE_AUTO,
+                                .max_context = CONTEXT,
+                                .micro_batch_tokens = CONTEXT};
+    const struct small_batch *batch[] = {&few, &many};
+    int bins[2];
+    small_batch_make(&few, 3, CONTEXT, 1);
+    small_batch_make(&many, SMALL_SEQUENCES, CONTEXT, 2);
+    small_make(&t, &ck_world, shape);
+    int plans = t.actor.n_plans;
+    for (int i = 0; i < 2; i++) {
+        struct step_stats stats;
+        struct step_job job = small_job(batch[i], LOSS_SFT);
+        learner_step(&t.learner, &job, &stats);
+        bins[i] = t.learner.deal.bins;
+        ck_all(t.actor.n_plans == plans, "%d plans, then %d", plans, t.actor.n_plans);
+    }
+    ck_all(plans > 1 && bins[1] > bins[0], "%d plans, %d and %d micro-batches", plans, bins[0],
+           bins[1]);
+    /* of every count there is one, and the last is for the most that can be */
+    int most = t.actor.max_mb;
+    actor_plan(&t.actor, most, false);
+    ck_all(t.actor.n_plans == plans, "none for %d", most);
+    small_free(&t);
+}
+END_TEST
+
 /* --- growth --- */
 
 static long resident_bytes(void)
@@ -305,6 +339,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {counter_counts, no_allocation_in_a_step, memory_is_flat};
-    return check_mpi_main("memory", tests, 3, argc, argv);
+    const TTest *tests[] = {counter_counts, no_allocation_in_a_step, plans_are_made_before,
+                            memory_is_flat};
+    return check_mpi_main("memory", tests, 4, argc, argv);
 }

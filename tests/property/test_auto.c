@@ -116,7 +116,7 @@ START_TEST(never_worse)
     for (int i = 0; i < PLACES; i++)
         if (places & 1u << i) {
             int most = 2 + (int)rng_next_below(&rng, 3 * (uint32_t)stages);
-            option[i] = (struct auto_option){&m.costs[i], {0}};
+            option[i] = (struct auto_option){.costs = &m.costs[i]};
             if (_i % 3 == 0) option[i].limits.live = most;
             if (_i % 3 == 1) option[i].limits.slots = most;
             if (_i % 5 == 0) option[i].limits.weights = 1 + most / 3;
@@ -192,7 +192,7 @@ START_TEST(nothing_fits)
     option[PLACE_MIRROR].costs = &m.costs[PLACE_MIRROR]; /* three ranks have no mirror */
     ck_assert(!plan_auto(&plan, 3, 6, option, NULL));
     option[PLACE_MIRROR].costs = NULL;
-    option[PLACE_VEE] = (struct auto_option){&m.costs[PLACE_VEE], {.slots = 1}};
+    option[PLACE_VEE] = (struct auto_option){.costs = &m.costs[PLACE_VEE], .limits = {.slots = 1}};
     ck_assert(!plan_auto(&plan, 3, 6, option, NULL)); /* a vee's rank needs one for each chunk */
     option[PLACE_VEE].limits.slots = 2;
     search(3, 6, option);

@@ -1,6 +1,7 @@
 /* schedule: auto. The same recipe always gets the same placement and the same plans; they are never worse in the simulator than the
  * named plans of that placement, better where a large head makes stages uneven; placements that do not fit are not taken. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,60 @@ START_TEST(better_when_uneven)
 }
 END_TEST
 
+static void near(double is, double should)
+{
+    ck_assert_msg(fabs(is - should) < 1e-6 * should, "%g, not %g", is, should);
+}
+
+/* Two stages of two layers, tp 2. A layer computes l (linear) + a (attention), sums 64 floats twice, and so does either end of the
+ * model once: of 2 members each sends half there and half back, 256 bytes. */
+START_TEST(exchanges_and_messages_by_hand)
+{
+    struct settings s = settings_of(2, 4, 1);
+    struct dims d = settings_dims(&s, 0);
+    struct schedule_costs c;
+    double l = 2.0 * (4 * 64 * 64 + 3 * 64 * d.F), a = 4.0 * 64 * d.max_context / 2;
+    s.mesh.flops_per_byte = 100;
+    s.mesh.tp = 2;
+    double wire = 5 * 100 * 256.0;
+    schedule_costs_new(&c, &s, &d, PLACE_LINE);
+    for (int k = 0; k < 2; k++) {
+        near(c.sim.f[k], l + a + wire);
+        near(c.sim.b[k], l + 2.5 * a + wire);
+        near(c.sim.w[k], l);
+        near(c.sim.bw[k], l + 2.5 * a + fmax(l, wire));
+        near(c.sim.pairs[k][1 - k], fmax(3 * l + 3.5 * a, 2 * wire));
+    }
+    near(c.sim.pair, c.sim.pairs[0][0] / (c.sim.f[0] + c.sim.bw[0]));
+    near(c.sim.message, fmax(100 * 64 * (d.precision == PRECISION_BF16 ? 2 : 4),
+                             0.02 * (c.sim.f[0] + c.sim.f[1]) / 2));
+    near(c.work, 2 * (3 * l + 3.5 * a));
+    schedule_costs_free(&c);
+    s.mesh.tp = 1; /* nothing is exchanged, so nothing is hidden */
+    schedule_costs_new(&c, &s, &d, PLACE_LINE);
+    near(c.sim.f[0], 2 * (l + a));
+    ck_assert(!c.sim.pairs && !c.sim.bw && c.sim.pair == 1);
+    schedule_costs_free(&c);
+    settings_free(&s);
+}
+END_TEST
+
+/* Beyond a few counts of micro-batches, the named plan of the placement. */
+START_TEST(long_steps_are_not_searched)
+{
+    struct settings s = settings_of(4, 8, 2);
+    struct dims d = settings_dims(&s, 1000);
+    struct plan named, plan;
+    s.auto_place = PLACE_MIRROR;
+    plan_make(&named, PLAN_DUALPIPE, 4, 100);
+    schedule_plan(&plan, &s, &d, 100);
+    ck_assert(same_plan(&plan, &named));
+    plan_free(&plan);
+    plan_free(&named);
+    settings_free(&s);
+}
+END_TEST
+
 START_TEST(only_what_fits)
 {
     struct settings s = settings_of(4, 8, 2);
@@ -172,6 +227,8 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, same_every_time);
     tcase_add_test(c, better_when_uneven);
+    tcase_add_test(c, exchanges_and_messages_by_hand);
+    tcase_add_test(c, long_steps_are_not_searched);
     tcase_add_test(c, only_what_fits);
     tcase_add_test(c, placements_that_suit);
     tcase_add_test(c, split_by_hand);

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
-#include "comm/coll.h"
 #include "pipeline/auto.h"
 #include "pipeline/check.h"
 #include "pipeline/improve.h"
 #include "pipeline/paced.h"
+#include "pipeline/share.h"
 
 enum { OPS = PLAN_OPS, MESSAGE = 64 << 10 };
 
@@ -134,7 +134,7 @@ static void search(struct plan *plan, const struct bench_options *o, const struc
     for (int i = 0; i < PLACES; i++) {
         enum plan_place place = (enum plan_place)i;
         costs_new(&costs[i], o, place, l->stages, turns);
-        option[i] = (struct auto_option){&costs[i].sim, limits_of(l, place)};
+        option[i] = (struct auto_option){.costs = &costs[i].sim, .limits = limits_of(l, place)};
         if (place == PLACE_MIRROR && l->stages % 2) option[i].costs = NULL;
     }
     INVARIANT(plan_auto(plan, l->stages, l->micro_batches, option, NULL), "1f1b always fits");
@@ -160,21 +160,11 @@ static void make_named(struct plan *plan, const struct bench_options *o, const s
 static void make_together(struct plan *plan, const struct bench_options *o, const struct length *l,
                           enum plan_kind kind, enum turns turns)
 {
-    int me, place = 0;
+    int me;
     MPI_OK(MPI_Comm_rank(l->group, &me));
-    if (me == 0) {
-        if (kind == PLAN_AUTO)
-            search(plan, o, l, turns);
-        else
-            make_named(plan, o, l, kind, turns);
-        place = (int)plan->place;
-    }
-    coll_bcast(&place, sizeof place, 0, l->group);
-    if (me > 0) plan_begin(plan, kind, (enum plan_place)place, l->stages, l->micro_batches);
-    for (int r = 0; r < l->stages; r++) {
-        coll_bcast(&plan->n_rows[r], sizeof plan->n_rows[r], 0, l->group);
-        coll_bcast(plan->rows[r], (size_t)plan->n_rows[r] * sizeof *plan->rows[r], 0, l->group);
-    }
+    if (me == 0 && kind == PLAN_AUTO) search(plan, o, l, turns);
+    if (me == 0 && kind != PLAN_AUTO) make_named(plan, o, l, kind, turns);
+    plan_share(plan, 0, l->group);
 }
 
 static bool has_pairs(const struct plan *plan)

@@ -63,6 +63,9 @@
       "saves memory on serial and 1f1b")                                                          \
     X(STR, split, "", 0, 0,                                                                       \
       "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")      \
+    X(REAL, flops_per_byte, 10, 0, 1e6,                                                           \
+      "schedule auto: operations that a rank does while a byte goes to another rank, by which "   \
+      "it weighs messages and the exchanges of tp and ep")                                        \
     X(INT, micro_batches, 0, 0, 65536,                                                            \
       "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")     \
     X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                 \

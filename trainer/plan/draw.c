@@ -224,7 +224,8 @@ static void make_plan(struct plan *plan, const struct draw *d)
     plan_make(plan, d->kind, d->stages, d->micro_batches);
     if (d->kind != PLAN_AUTO || !d->costs) return;
     struct even e = even_costs(plan, d->costs);
-    struct auto_option option[PLACES] = {[PLACE_LINE] = {&e.sim, {.slots = d->stages}}};
+    struct auto_option option[PLACES] = {
+        [PLACE_LINE] = {.costs = &e.sim, .limits = {.slots = d->stages}}};
     plan_free(plan);
     INVARIANT(plan_auto(plan, d->stages, d->micro_batches, option, NULL), "1f1b always fits");
     free(e.all);
