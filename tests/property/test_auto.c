@@ -169,8 +169,8 @@ START_TEST(deterministic)
     struct model m;
     struct plan plan[2];
     model_make(&m, stage, 4, 0.25, 0.5, (struct sim_costs){.pair = 0.7, .message = 0.1});
-    const struct auto_option option[PLACES] = {{&m.costs[0], {.slots = 6}},
-                                               {&m.costs[1], {.slots = 6}}};
+    const struct auto_option option[PLACES] = {{&m.costs[0], {.slots = 6}, 0},
+                                               {&m.costs[1], {.slots = 6}, 0}};
     for (int i = 0; i < 2; i++) ck_assert(plan_auto(&plan[i], 4, 10, option, NULL));
     for (int r = 0; r < 4; r++) {
         ck_assert_int_eq(plan[0].n_rows[r], plan[1].n_rows[r]);
