@@ -22,6 +22,7 @@ int rounds_all(int n)
 int round_partner(int n, int round, int i)
 {
     int m = rounds_all(n), partner;
+    if (m == 0) return -1;
     if (i == m) return round;
     partner = (2 * round - i + 2 * m) % m;
     if (partner == i) partner = m;

@@ -144,15 +144,21 @@ static void collect(struct net *x, struct links *l)
     l->link = all;
 }
 
+/* The better reading counts; one that is not much better makes sure. */
+static void link_again(struct link *k, double gbs)
+{
+    k->sure = gbs < 1.2 * k->gbs;
+    if (gbs > k->gbs) k->gbs = gbs;
+}
+
 /* What seems slow once more, one link at a time. Returns how many they were. */
 static int measure_again(struct net *x, struct links *l)
 {
-    struct link doubt[MOST_AGAIN];
-    struct link *of[MOST_AGAIN];
-    int n = 0;
+    struct link doubt[MOST_AGAIN] = {{0}};
+    int of[MOST_AGAIN] = {0}, n = 0;
     if (x->me == 0) links_judge(l);
     for (int i = 0; i < l->n_links && n < MOST_AGAIN; i++)
-        if (l->link[i].slow && !l->link[i].sure) of[n] = &l->link[i], doubt[n++] = l->link[i];
+        if (l->link[i].slow && !l->link[i].sure) of[n] = i, doubt[n++] = l->link[i];
     MPI_OK(MPI_Bcast(&n, 1, MPI_INT, 0, x->comm));
     MPI_OK(MPI_Bcast(doubt, (int)sizeof doubt, MPI_BYTE, 0, x->comm));
     for (int i = 0; i < n; i++) {
@@ -160,9 +166,7 @@ static int measure_again(struct net *x, struct links *l)
         if (x->me == doubt[i].to) answer(x, doubt[i].from);
         MPI_OK(MPI_Bcast(&doubt[i], (int)sizeof *doubt, MPI_BYTE, doubt[i].from, x->comm));
         together(x);
-        if (x->me != 0) continue;
-        of[i]->sure = doubt[i].gbs < 1.2 * of[i]->gbs;
-        if (doubt[i].gbs > of[i]->gbs) of[i]->gbs = doubt[i].gbs;
+        if (x->me == 0) link_again(&l->link[of[i]], doubt[i].gbs);
     }
     if (x->me == 0) links_judge(l);
     return n;
