@@ -149,7 +149,8 @@ static void both_make(struct both *b, int delay, enum reduce_wire wire)
     struct settings *s = &b->small.settings;
     s->sites.every = EVERY;
     s->sites.delay = b->delay = delay;
-    s->sites.wire = b->wire = wire;
+    s->sites.wire = (int)wire;
+    b->wire = wire;
     outer_new(&b->outer, s, &b->small.optimizer, &site, NULL, NULL);
     outer_begin(&b->outer);
     INVARIANT(b->outer.n <= BUCKETS, "%d buckets", b->outer.n);
