@@ -76,9 +76,9 @@ static void make_folders(const char *folder)
 }
 
 /* What stands in the run folder (of all sites) decides, as rank 0 sees it: true to take up the newest checkpoint. */
-static bool resume_or_start(struct world *w, const struct settings *s, const char *resume)
+static bool resume_or_start(struct world *w, const struct settings *s, const char *folder,
+                            const char *resume)
 {
-    const char *folder = s->run.out;
     struct problems p = {0};
     bool checkpoint = w->rank == 0 && exists(folder, "checkpoints/latest");
     bool metrics = w->rank == 0 && exists(folder, "metrics.jsonl");
@@ -90,7 +90,7 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
                      "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)",
                      folder);
     bool some = again && saved.any && !saved.all;
-    if (some && !(begun.all && sites_are_young(w, s)))
+    if (some && !(begun.all && sites_are_young(w, s, folder)))
         problems_add(&p, NULL, 0,
                      "of %s and the folders of the other sites some hold checkpoints, others none: "
                      "put back what is lost, or take a new --set out=FOLDER",
@@ -152,16 +152,16 @@ static void print_plan(const struct run *r)
         source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
         a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp, r->mesh.tp,
         r->mesh.ep, plan_kind_name(a->kind), actor_least(a), a->T_max, r->ops->name);
-    log_info("run folder %s", r->settings.run.out);
+    log_info("run folder %s", r->folder);
 }
 
 static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;
-    sites_enter(w, &s);
-    bool again = resume_or_start(w, &s, resume);
+    char *folder = sites_enter(w, &s);
+    bool again = resume_or_start(w, &s, folder, resume);
     run_open(&r, w, s, NULL, run_extent(&s));
-    const char *folder = r.settings.run.out;
+    r.folder = folder;
     long metrics_bytes = -1, samples_bytes = -1, ignored;
     if (again)
         load_or_die(&r, folder, true, &metrics_bytes, &samples_bytes);
@@ -178,6 +178,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     world_catch_signals();
     int code = run_phases(&r);
     run_close(&r);
+    free(folder);
     return code;
 }
 

@@ -85,7 +85,7 @@ static void phase_step(struct run *r, const struct phase_knobs *k)
 {
     static void (*const step[])(struct run *, const struct phase_knobs *) = {
         [PHASE_SFT] = sft_step, [PHASE_GRPO] = grpo_step, [PHASE_EVAL] = eval_step};
-    if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->settings.run.out;
+    if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
     step[k->kind](r, k);
     r->step++;
     r->phase_step++;

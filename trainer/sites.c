@@ -63,21 +63,23 @@ static void make_site_folders(const char *out, int sites)
     }
 }
 
-void sites_enter(struct world *w, struct settings *s)
+char *sites_enter(struct world *w, const struct settings *s)
 {
     int sites = s->mesh.sites;
     char path[PATH_BYTES];
     check_number(w, s->run.out, sites);
-    if (sites == 1) return;
-    if (w->rank == 0) make_site_folders(s->run.out, sites);
+    path_make(path, "%s", s->run.out);
+    if (sites > 1 && w->rank == 0) make_site_folders(s->run.out, sites);
     MPI_OK(MPI_Barrier(w->comm));
     world_split_sites(w, sites);
-    site_folder(path, s->run.out, w->site);
-    free(s->run.out);
-    s->run.out = strdup(path);
-    SYS_OK(s->run.out, "free memory", "no memory for a path");
-    log_info("%d sites of %d ranks; this one is the first, the others write to their folders only",
-             sites, w->size);
+    if (sites > 1) site_folder(path, s->run.out, w->site);
+    char *folder = strdup(path);
+    SYS_OK(folder, "free memory", "no memory for a path");
+    if (sites > 1)
+        log_info(
+            "%d sites of %d ranks; this one is the first, the others write to their folders only",
+            sites, w->size);
+    return folder;
 }
 
 /* --- the checkpoint to go on from -------------------------------------------------------------- */
@@ -153,10 +155,10 @@ void sites_checkpoint(struct checkpoint *c, const char *folder, const struct wor
 
 /* A site may be an exchange and its delay ahead of another, whose newest checkpoint may be one interval old and another
  * one under way. */
-bool sites_are_young(const struct world *w, const struct settings *s)
+bool sites_are_young(const struct world *w, const struct settings *s, const char *folder)
 {
     long ahead = (long)s->sites.every + s->sites.delay + 2L * s->checkpoint.every;
-    return sites_ask(w, w->rank > 0 || newest_before(s->run.out, LONG_MAX) <= ahead).all;
+    return sites_ask(w, w->rank > 0 || newest_before(folder, LONG_MAX) <= ahead).all;
 }
 
 int sites_keep(const struct settings *s)

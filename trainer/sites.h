@@ -6,9 +6,9 @@
 
 #include "trainer/run.h"
 
-/* Collective over the job. Splits w, makes the folders of the sites, and lets s->run.out be that of this one. A run folder with another number of
- * sites is a user's mistake. */
-void sites_enter(struct world *w, struct settings *s);
+/* Collective over the job. Splits w, makes the folders of the sites and returns that of this one, malloc'ed: with one site
+ * s->run.out. A run folder with another number of sites is a user's mistake. */
+char *sites_enter(struct world *w, const struct settings *s);
 
 /* What the first ranks of the sites say. Collective over the job. */
 struct sites_answer {
@@ -17,7 +17,7 @@ struct sites_answer {
 struct sites_answer sites_ask(const struct world *w, bool yes);
 
 /* Only some sites have checkpoints: is the run so young that this is because they are ahead of the others? Collective over the job. */
-bool sites_are_young(const struct world *w, const struct settings *s);
+bool sites_are_young(const struct world *w, const struct settings *s, const char *folder);
 /* Opens the newest checkpoint that all sites have, undamaged, each its own; exits 1 when there is none. Collective over the job. */
 void sites_checkpoint(struct checkpoint *c, const char *folder, const struct world *w);
 /* Checkpoints that a site keeps: as many as the recipe says, or as one can be ahead of another. */

@@ -20,6 +20,7 @@ check "outer parameters: the same on both" same_on_both sites/checksum whole
 check "exchanges: exactly four updates after they began" equal "$(grep -n sites/checksum whole/site-1/metrics.jsonl | cut -d: -f1 | paste -sd' ')" \
     "11 18 25 32 39 46 53 60 71 72"
 check "every exchange: other outer parameters" equal "$(values whole/site-1/metrics.jsonl sites/checksum | sort -u | wc -l)" 11
+check "the resolved recipe is that of the job" has whole/site-2/recipe.yaml 'out: "whole"'
 check "last: the same answers on both" equal "$(tail -n 1 whole/site-1/metrics.jsonl | sed 's/"time.*//')" "$(tail -n 1 whole/site-2/metrics.jsonl | sed 's/"time.*//')"
 
 # --- killed ---
@@ -36,9 +37,10 @@ killed() {
     check "killed $name: nobody is left, of either site" gone 10 "${pids[@]}"
     echo "killed $name: $(wc -l <broken/site-1/metrics.jsonl) and $(wc -l <broken/site-2/metrics.jsonl) lines, last checkpoints $(cat broken/site-*/checkpoints/latest | paste -sd' ')"
 }
+both_saved() { is_saved "$1" broken/site-1 && is_saved "$1" broken/site-2; }
 is_saving_step() { [ -d "broken/site-$1/checkpoints/step-$(printf %08d "$2").partial" ]; }
 
-killed "with an exchange under way" 3 is_saved 10 broken/site-2 # 7 counts at 11
+killed "with an exchange under way" 3 both_saved 10 # 7 counts at 11
 killed "while site 1 saves" all is_saving_step 1 30
 rm -rf broken/site-2/checkpoints/step-00000030 broken/site-1/checkpoints/step-00000030.partial
 killed "in grpo" 0 lines 66 broken/site-1
@@ -73,6 +75,12 @@ check "stopped again: exit 85" equal "$code" 85
 train 4 stopped --resume auto
 check "stopped: taken up: exit 0" equal "$code" 0
 check "stopped: taken up as the unbroken run" alike_both whole stopped
+
+# --- sites that did not begin alike: other seeds, as of two programs ---
+call mpirun --allow-run-as-root --oversubscribe --timeout 60 --mca btl vader,self -np 2 "$duet" train recipe.yaml --set out=unlike : -np 2 "$duet" train recipe.yaml --set out=unlike --set seed=8
+check "unlike: exit 1" equal "$code" 1
+check "unlike: says what differs" has err "site 2 at update 7 with"
+check "unlike: after what" has err "comparing the outer parameters of the sites"
 
 # --- another number of sites, and what other commands make of a site's folder ---
 train 2 whole --resume auto --set mesh.sites=1
