@@ -153,12 +153,19 @@ static void collect_load(struct learner *l, struct step_stats *s)
 
 static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)
 {
-    double v[3] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0,
-                   optimizer_waited(l->optimizer)};
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, v, 3, MPI_DOUBLE, MPI_SUM, l->world->comm));
+    double worked = t->busy - t->exchanges;
+    double v[4] = {t->bubble_fraction, t->total > 0 ? t->exposed / t->total : 0,
+                   optimizer_waited(l->optimizer), worked};
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, v, 4, MPI_DOUBLE, MPI_SUM, l->world->comm));
     s->bubble_fraction = v[0] / l->world->size;
     s->exposed_fraction = v[1] / l->world->size;
     s->reduce_exposed = v[2] / l->world->size;
+    double times = 0;
+    if (slow_look(&l->slow, worked, v[3], l->world->size, clock_now(), &times))
+        log_warn("on %s: slow, its passes take %.1f times as long as the others', who wait for it; "
+                 "see what else "
+                 "runs there (top), whether its processor is throttled, its memory swapped",
+                 l->world->host, times);
 }
 
 static void update(struct learner *l, const struct step_job *job, struct step_stats *s)

@@ -4,6 +4,7 @@
 
 #include "trainer/data/deal.h"
 #include "trainer/learn/optimizer.h"
+#include "trainer/observe/slow.h"
 
 /* How a phase turns gradients into updates. */
 struct schedule {
@@ -21,6 +22,7 @@ struct learner {
     int max_sequences;
     const char
         *trace; /* not NULL: the next step writes its pipeline's timeline into this folder, once */
+    struct slow slow; /* is this rank? */
     /* scratch of one step */
     int *rows;
     struct deal deal;

@@ -1,0 +1,67 @@
+/* When a rank calls itself slow. Four ranks; the others work 0.5 s a step each. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "trainer/observe/slow.h"
+
+static bool look(struct slow *s, double mine, double now, double *times)
+{
+    return slow_look(s, mine, mine + 3 * 0.5, 4, now, times);
+}
+
+START_TEST(only_after_so_many_steps)
+{
+    struct slow s = {0};
+    double times = 0;
+    for (int i = 1; i < SLOW_STEPS; i++) ck_assert(!look(&s, 1.5, i, &times));
+    ck_assert(look(&s, 2.5, SLOW_STEPS, &times));
+    /* seven steps of 1.5 s and one of 2.5 s against eight of 0.5 s */
+    ck_assert_double_eq_tol(times, 13.0 / 4, 1e-12);
+}
+END_TEST
+
+START_TEST(a_quick_step_in_between_forgives)
+{
+    struct slow s = {0};
+    double times = 0;
+    for (int i = 0; i < 10 * SLOW_STEPS; i++)
+        ck_assert(!look(&s, i % SLOW_STEPS == 0 ? 0.9 : 3, i, &times));
+}
+END_TEST
+
+START_TEST(said_now_and_then)
+{
+    struct slow s = {0};
+    double times = 0;
+    int said = 0;
+    for (int now = 0; now < 2 * SLOW_SAID_SECONDS + SLOW_STEPS; now++)
+        said += look(&s, 2, now, &times);
+    ck_assert_int_eq(said, 3);
+    ck_assert_double_eq_tol(times, 4, 1e-12);
+}
+END_TEST
+
+START_TEST(alone_or_idle_nobody_is_slow)
+{
+    struct slow s = {0};
+    double times = 0;
+    for (int i = 0; i < 20; i++) ck_assert(!slow_look(&s, 5, 5, 1, i, &times));
+    for (int i = 0; i < 20; i++) ck_assert(!slow_look(&s, 0, 0, 4, i, &times));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("slow");
+    TCase *c = tcase_create("slow");
+    tcase_add_test(c, only_after_so_many_steps);
+    tcase_add_test(c, a_quick_step_in_between_forgives);
+    tcase_add_test(c, said_now_and_then);
+    tcase_add_test(c, alone_or_idle_nobody_is_slow);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
