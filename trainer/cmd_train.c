@@ -110,6 +110,22 @@ static void write_recipe(const struct run *r, const char *folder)
     SYS_OK(fclose(f) == 0, "free space on that disk", "cannot write %s: %s", path, strerror(errno));
 }
 
+/* Rank 0 made it, for all: on hosts without a common file system the others would fail at the first checkpoint. Some seconds are
+ * granted to a file system that shows new files late. */
+static void see_folder(const struct run *r, const char *folder)
+{
+    struct problems p = {0};
+    const struct timespec nap = {.tv_nsec = 100000000};
+    for (int i = 0; i < 50 && !exists(folder, "recipe.yaml"); i++) nanosleep(&nap, NULL);
+    if (!exists(folder, "recipe.yaml"))
+        problems_add(
+            &p, NULL, 0,
+            "host %s (rank %d) does not see the run folder %s that rank 0 made: take one on a file "
+            "system that all hosts see, --set out=FOLDER",
+            r->world->host, r->world->first + r->world->rank, folder);
+    world_agree_problems(r->world, &p, EXIT_USER);
+}
+
 static void open_writer(struct run *r, const char *folder)
 {
     char path[4096];
@@ -172,6 +188,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     if (w->rank == 0) make_folders(folder);
     if (w->rank == 0) write_recipe(&r, folder);
     MPI_OK(MPI_Barrier(w->comm));
+    see_folder(&r, folder);
     r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
     open_writer(&r, folder);
     print_plan(&r);
