@@ -29,7 +29,7 @@ hostfile=$net/hostfile
 launch_hosts() { # RANKS ARGUMENTS...: sets command
     local n=$1
     shift
-    command=("$tb" on 1 "${RUN_SH:-$root/launch/run.sh}" -n "$n" --hostfile "$hostfile" --timeout "${limit:-120}" "$duet" train "$recipe" "$@")
+    command=("$tb" on 1 "$root/launch/run.sh" -n "$n" --hostfile "$hostfile" --timeout "${limit:-120}" "$duet" train "$recipe" "$@")
 }
 train_hosts() { # RANKS FOLDER ARGUMENTS...
     local n=$1 folder=$2 command
@@ -45,6 +45,11 @@ start_hosts() {
     "${command[@]}" >out 2>err </dev/null &
     job=$!
 }
+
+# row FAILURE TIME CODE MESSAGE: of the table in docs/CLUSTER.md
+row() { printf '| %s | %s | %s | %s |\n' "$@"; }
+now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+seconds_of() { printf '%d.%d s' $(($1 / 1000)) $(($1 % 1000 / 100)); } # of milliseconds
 
 # --- processes on hosts -----------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
-now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 # hurt NAME LIMIT_S COMMAND...: while four ranks train on four hosts, one each; sets took (ms from there to the end) and code
 hurt() {
     local name=$1 limit_s=$2 since
@@ -19,8 +18,7 @@ hurt() {
     took=$(($(now_ms) - since))
     check "$name: ended within $limit_s s" test $took -le $((limit_s * 1000))
     check "$name: nobody is left" nobody_left "${left_s:-5}"
-    printf '| %s | %d.%d s | %d | %s |\n' "$name" $((took / 1000)) $((took % 1000 / 100)) "$code" "$(grep -m 1 -E '^(rank|host) ' err)"
-    [ -z "${KEEP:-}" ] || cp err "err.${name// /-}"
+    row "$name" "$(seconds_of $took)" "$code" "$(grep -m 1 -E '^(rank|host) ' err)"
 }
 settings=()
 
@@ -63,4 +61,5 @@ read -rt 3 _ <&"$never"
 ended
 check "link down for 3 s: exit 0" equal "$code" 0
 check "link down for 3 s: the same bits" alike single run
+row "link down for 3 s" "goes on" "$code" "none"
 finish
