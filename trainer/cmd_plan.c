@@ -62,17 +62,17 @@ static void draw_or_say(const struct request *q, struct problems *p)
 static void mixed(const struct request *q, const struct recipe_job *job, struct problems *p)
 {
     bool drawn = q->stages || q->micro_batches || q->costs || q->message != 0;
-    bool planned = job->n_sets > 0 || job->cluster || job->hostfile || job->measure || job->ranks ||
-                   job->answer || job->vocabulary || job->phase || job->propose;
+    bool planned = job->n_sets > 0 || job->cluster || job->hostfile || job->map || job->measure ||
+                   job->ranks || job->answer || job->vocabulary || job->phase || job->propose;
     if (job->recipe && drawn)
         problems_add(p, NULL, 0,
                      "--stages, --micro-batches, --costs and --message draw a schedule without a "
                      "recipe; a recipe says them itself (--set mesh.pp=..., --cluster FILE)");
     if (!job->recipe && planned)
-        problems_add(
-            p, NULL, 0,
-            "--set, --cluster, --hostfile, --measure, --ranks, --answer, --vocabulary, --phase and "
-            "--propose need a recipe: duet plan RECIPE ...");
+        problems_add(p, NULL, 0,
+                     "--set, --cluster, --hostfile, --map, --measure, --ranks, --answer, "
+                     "--vocabulary, --phase and "
+                     "--propose need a recipe: duet plan RECIPE ...");
 }
 
 static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
@@ -85,6 +85,10 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
             p, NULL, 0,
             "--format json draws a schedule without a recipe; of a recipe it is the map of "
             "ranks and bytes: give --hostfile or --cluster");
+    if (job->map && !job->hostfile && !job->cluster)
+        problems_add(p, NULL, 0, "--map needs hosts: give --hostfile or --cluster");
+    if (job->map && job->propose)
+        problems_add(p, NULL, 0, "--map is of one mesh: --propose fills hosts in order");
     bool picture = job->format != DRAW_TEXT && job->format != DRAW_JSON;
     if (job->hostfile && !job->cluster && (job->propose || job->measure || picture))
         problems_add(p, NULL, 0,
@@ -149,6 +153,9 @@ int cmd_plan(int argc, char **argv)
         {"hostfile", OPT_STRING, &job.hostfile,
          "recipe: the hosts of a job as mpirun reads them: which rank is where, what crosses "
          "between hosts"},
+        {"map", OPT_STRING, &job.map,
+         "recipe: where ranks go on them, as launch/run.sh takes it: pipelines (default), experts, "
+         "mirrored, or a file"},
         {"measure", OPT_FLAG, &job.measure,
          "recipe: take the times of operations here, whatever the cluster file says"},
         {"ranks", OPT_INT, &job.ranks,

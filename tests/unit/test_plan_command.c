@@ -164,7 +164,7 @@ START_TEST(hosts)
     fputs("h1 slots=2\nh2 slots=2\n", f);
     fclose(f);
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s", path);
-    expect(line, EXIT_DONE, "\n  h2                        2-3      1.0.0 1.1.0\n");
+    expect(line, EXIT_DONE, "\n  h2                              2-3  1.0.0 1.1.0\n");
     ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, each inside one host"));
     ck_assert_ptr_nonnull(strstr(said, "1 groups of 4, 1 of them across hosts"));
     ck_assert_ptr_nonnull(strstr(said, "a sampled token, bytes"));
@@ -184,6 +184,10 @@ START_TEST(hosts)
              "launch/recipes/countdown.yaml --hostfile %s --cluster launch/clusters/laptop.yaml",
              path);
     expect(line, EXIT_USER, "nodes 2: give between");
+    snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --map experts", path);
+    expect(line, EXIT_DONE, "\n  h1                           0 .. 2  0.0.0 1.0.0\n");
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them across hosts"));
+    expect("launch/recipes/countdown.yaml --map experts", EXIT_USER, "--map needs hosts");
     unlink(path);
 }
 END_TEST

@@ -69,6 +69,55 @@ START_TEST(hostfile_refused)
 }
 END_TEST
 
+static void placed_as(const struct hosts *h, const int *want, int n)
+{
+    int *host = hosts_place(h, n);
+    for (int i = 0; i < n; i++) ck_assert_msg(host[i] == want[i], "rank %d on %d", i, host[i]);
+    free(host);
+}
+
+/* The maps of hostfiles/README.md; the files of hostfiles/maps are the same ones, made by launch/run.sh. */
+START_TEST(maps)
+{
+    static const int experts[] = {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1};
+    static const int mirrored[] = {0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0};
+    struct hosts h;
+    struct problems p = read_hosts(&h, "node-1 slots=8\nnode-2 slots=8\n");
+    ck_assert(hosts_map(&h, "experts:4x4x1", 4, 4, 1, &p));
+    placed_as(&h, experts, 16);
+    ck_assert(hosts_map(&h, "hostfiles/maps/2-hosts.mirrored-4x4x1", 4, 4, 1, &p));
+    placed_as(&h, mirrored, 16);
+    ck_assert(hosts_map(&h, "hostfiles/maps/2-hosts.experts-4x4x1", 4, 4, 1, &p));
+    placed_as(&h, experts, 16);
+    ck_assert(hosts_map(&h, "mirrored", 4, 4, 1, &p));
+    placed_as(&h, mirrored, 16);
+    ck_assert(!hosts_map(&h, "mirrored:2x8x1", 4, 4, 1, &p));
+    ck_assert(strstr(p.text[0], "the recipe's mesh is 4x4x1") != NULL);
+    problems_free(&p);
+    hosts_free(&h);
+}
+END_TEST
+
+START_TEST(maps_refused)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {{"node-1\nnode-3\n", "map:2: \"node-3\" is none of the hosts"},
+               {"# two\nnode-1\nnode-1\n", "map:3: host node-1 has 1 slots, this is rank 2"},
+               {"node-1\n", "places 1 of 2 ranks"},
+               {"node-1 slots=2\n", "map:1: a map has one host a line"},
+               {"node-1\nnode-2\nnode-2\n", "there are more lines than ranks"}};
+    for (int i = 0; i < 5; i++) {
+        struct hosts h;
+        struct problems p = read_hosts(&h, "node-1 slots=1\nnode-2 slots=2\n");
+        ck_assert(!hosts_map_parse(&h, bad[i].text, strlen(bad[i].text), "map", 2, &p));
+        ck_assert_msg(strstr(p.text[0], bad[i].why) != NULL, "%s", p.text[0]);
+        problems_free(&p);
+        hosts_free(&h);
+    }
+}
+END_TEST
+
 /* ---- bytes ---- */
 
 static const char *const MODEL = "model: {layers: 4, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
@@ -341,6 +390,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, hostfile);
     tcase_add_test(t, hostfile_refused);
+    tcase_add_test(t, maps);
+    tcase_add_test(t, maps_refused);
     tcase_add_test(t, replicas);
     tcase_add_test(t, stages);
     tcase_add_test(t, placements);

@@ -47,6 +47,16 @@ static bool next_is(struct line *l, char c)
     return true;
 }
 
+/* The line at *at of a text, without its comment; *at becomes the next one's. */
+static struct line take_line(const char *text, size_t n, size_t *at)
+{
+    const char *line = text + *at, *end = memchr(line, '\n', n - *at);
+    if (!end) end = text + n;
+    const char *comment = memchr(line, '#', (size_t)(end - line));
+    *at = (size_t)(end - text) + 1;
+    return (struct line){.at = line, .end = comment ? comment : end};
+}
+
 /* ---- a line ---- */
 
 static bool name_possible(const char *name)
@@ -155,32 +165,13 @@ bool hosts_parse(struct hosts *h, const char *text, size_t n, const char *file, 
     int before = p->n, number = 0;
     *h = (struct hosts){0};
     for (size_t at = 0; at < n && p->n - before < ENOUGH;) {
-        const char *line = text + at, *end = memchr(line, '\n', n - at);
-        if (!end) end = text + n;
-        at = (size_t)(end - text) + 1;
-        const char *comment = memchr(line, '#', (size_t)(end - line));
-        struct line l = {line, comment ? comment : end, file, ++number, p};
+        struct line l = take_line(text, n, &at);
+        l.file = file, l.number = ++number, l.p = p;
         read_line(h, &l);
     }
     if (p->n == before && h->n == 0)
         problems_add(p, file, 0, "names no host; write one a line, as in: node-a slots=4");
     return p->n == before;
-}
-
-bool hosts_load(struct hosts *h, const char *path, struct problems *p)
-{
-    enum { MOST_BYTES = 1 << 24 };
-    struct failure f = {0};
-    size_t n;
-    *h = (struct hosts){0};
-    char *text = file_read(path, MOST_BYTES, &n, &f);
-    if (!text) {
-        problems_add(p, path, 0, "cannot read the hostfile: %s", f.why);
-        return false;
-    }
-    bool ok = hosts_parse(h, text, n, path, p);
-    free(text);
-    return ok;
 }
 
 void hosts_of_cluster(struct hosts *h, const struct cluster *c)
@@ -197,13 +188,129 @@ void hosts_free(struct hosts *h)
 {
     for (int i = 0; i < h->n; i++) free(h->at[i].name);
     free(h->at);
+    free(h->placed);
     *h = (struct hosts){0};
+}
+
+/* ---- maps ---- */
+
+/* Room for the hosts of so many ranks; false: there are not enough slots. */
+static bool map_begin(struct hosts *h, int ranks, struct problems *p)
+{
+    if (ranks > h->slots)
+        problems_add(p, NULL, 0, "%d ranks, but the %d hosts have %d slots", ranks, h->n, h->slots);
+    if (ranks > h->slots) return false;
+    free(h->placed);
+    h->placed = memory_take((size_t)ranks, sizeof *h->placed, "the hosts of ranks");
+    h->n_placed = 0;
+    return true;
+}
+
+/* One line of a map file. */
+static void map_line(struct hosts *h, struct line *l, int ranks, int *used)
+{
+    char name[WORD_BYTES], more[WORD_BYTES];
+    if (!next_word(l, name)) return;
+    int host = host_find(h, name);
+    if (next_word(l, more) || next_is(l, '='))
+        problems_add(l->p, l->file, l->number, "a map has one host a line, and nothing else");
+    else if (host < 0)
+        problems_add(l->p, l->file, l->number, "\"%.60s\" is none of the hosts", name);
+    else if (h->n_placed == ranks)
+        problems_add(l->p, l->file, l->number, "there are more lines than ranks, %d", ranks);
+    else if (++used[host] > h->at[host].slots)
+        problems_add(l->p, l->file, l->number, "host %.60s has %d slots, this is rank %d of it",
+                     name, h->at[host].slots, used[host]);
+    else
+        h->placed[h->n_placed++] = host;
+}
+
+bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *file, int ranks,
+                     struct problems *p)
+{
+    int before = p->n, number = 0;
+    if (!map_begin(h, ranks, p)) return false;
+    int *used = memory_take((size_t)h->n, sizeof *used, "a map of ranks");
+    for (size_t at = 0; at < n && p->n == before;) {
+        struct line l = take_line(text, n, &at);
+        l.file = file, l.number = ++number, l.p = p;
+        map_line(h, &l, ranks, used);
+    }
+    free(used);
+    if (p->n == before && h->n_placed < ranks)
+        problems_add(p, file, 0, "places %d of %d ranks: one host a line, for rank 0, 1, ...",
+                     h->n_placed, ranks);
+    return p->n == before;
+}
+
+/* The i-th stage to be placed: in order, or a mirror's pairs one after the other. */
+static int stage_at(bool mirrored, int i, int pp)
+{
+    if (!mirrored) return i;
+    return i % 2 ? pp - 1 - i / 2 : i / 2;
+}
+
+/* What shares a stage fills a host before the next stage does. */
+static bool map_stages(struct hosts *h, bool mirrored, int dp, int pp, int tp, struct problems *p)
+{
+    int ranks = dp * pp * tp, host = 0, used = 0;
+    if (!map_begin(h, ranks, p)) return false;
+    for (int i = 0; i < ranks; i++) {
+        int stage = stage_at(mirrored, i / (dp * tp), pp), d = i / tp % dp, t = i % tp;
+        if (used == h->at[host].slots) host++, used = 0;
+        h->placed[(d * pp + stage) * tp + t] = host;
+        used++;
+    }
+    h->n_placed = ranks;
+    return true;
+}
+
+static char *read_whole(const char *path, const char *what, size_t *n, struct problems *p)
+{
+    enum { MOST_BYTES = 1 << 24 };
+    struct failure f = {0};
+    char *text = file_read(path, MOST_BYTES, n, &f);
+    if (!text) problems_add(p, path, 0, "cannot read the %s: %s", what, f.why);
+    return text;
+}
+
+bool hosts_load(struct hosts *h, const char *path, struct problems *p)
+{
+    size_t n;
+    *h = (struct hosts){0};
+    char *text = read_whole(path, "hostfile", &n, p);
+    bool ok = text && hosts_parse(h, text, n, path, p);
+    free(text);
+    return ok;
+}
+
+bool hosts_map(struct hosts *h, const char *map, int dp, int pp, int tp, struct problems *p)
+{
+    static const char *const kinds[] = {"pipelines", "experts", "mirrored"};
+    size_t length = strcspn(map, ":"), n;
+    char mesh[64];
+    snprintf(mesh, sizeof mesh, ":%dx%dx%d", dp, pp, tp);
+    for (int k = 0; k < 3; k++) {
+        if (strncmp(map, kinds[k], length) != 0 || kinds[k][length]) continue;
+        if (map[length] && strcmp(map + length, mesh) != 0)
+            problems_add(p, NULL, 0, "--map %.80s: the recipe's mesh is %s", map, mesh + 1);
+        else if (k > 0)
+            map_stages(h, k == 2, dp, pp, tp, p);
+        return p->n == 0;
+    }
+    char *text = read_whole(map, "map, which is neither pipelines, experts nor mirrored", &n, p);
+    bool ok = text && hosts_map_parse(h, text, n, map, dp * pp * tp, p);
+    free(text);
+    return ok;
 }
 
 int *hosts_place(const struct hosts *h, int ranks)
 {
     int *host = memory_take((size_t)ranks, sizeof *host, "the hosts of ranks");
-    INVARIANT(ranks <= h->slots, "%d ranks, %d slots", ranks, h->slots);
+    INVARIANT(ranks <= h->slots && (!h->placed || ranks == h->n_placed), "%d ranks, %d slots",
+              ranks, h->slots);
+    for (int rank = 0; h->placed && rank < ranks; rank++) host[rank] = h->placed[rank];
+    if (h->placed) return host;
     for (int i = 0, rank = 0; rank < ranks; i++)
         for (int s = 0; s < h->at[i].slots && rank < ranks; s++) host[rank++] = i;
     return host;

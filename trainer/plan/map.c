@@ -54,11 +54,24 @@ static const char *host_name(const struct map *m, int host)
 
 enum { SHOWN_HOSTS = 16, SHOWN_RANKS = 8 };
 
-static void print_host(const struct map *m, int host, int from, int n)
+static int rank_after(const struct map *m, int host, int rank)
 {
-    printf("  %-20s %6d-%-6d", host_name(m, host), from, from + n - 1);
-    for (int i = 0; i < n && i < SHOWN_RANKS; i++) {
-        struct mesh_at at = mesh_coords(&m->mesh, from + i);
+    for (rank++; rank < m->ranks && m->host[rank] != host;) rank++;
+    return rank;
+}
+
+/* Ranks of a host, the first and the last when there are many; then where they are in the mesh. */
+static void print_host(const struct map *m, int host)
+{
+    char ranks[64] = "no rank";
+    int first = rank_after(m, host, -1), last = first, n = 0;
+    for (int r = first; r < m->ranks; r = rank_after(m, host, r)) last = r, n++;
+    const char *between = last - first == n - 1 ? "-" : " .. ";
+    if (n == 1) snprintf(ranks, sizeof ranks, "%d", first);
+    if (n > 1) snprintf(ranks, sizeof ranks, "%d%s%d", first, between, last);
+    printf("  %-20s %14s ", host_name(m, host), ranks);
+    for (int r = first, i = 0; r < m->ranks && i < SHOWN_RANKS; r = rank_after(m, host, r), i++) {
+        struct mesh_at at = mesh_coords(&m->mesh, r);
         printf(" %d.%d.%d", at.d, at.p, at.t);
     }
     printf("%s\n", n > SHOWN_RANKS ? " ..." : "");
@@ -66,16 +79,10 @@ static void print_host(const struct map *m, int host, int from, int n)
 
 static void print_ranks(const struct map *m)
 {
-    printf("\n%d ranks on %d hosts    ranks  d.p.t of each (pipeline, stage, tensor share)\n",
-           m->ranks, m->r->hosts.n);
-    for (int host = 0, from = 0; host < m->r->hosts.n; host++) {
-        int n = 0;
-        while (from + n < m->ranks && m->host[from + n] == host) n++;
-        if (n > 0 && host < SHOWN_HOSTS) print_host(m, host, from, n);
-        if (n == 0 && host < SHOWN_HOSTS) printf("  %-20s %13s\n", host_name(m, host), "no rank");
-        from += n;
-    }
-    if (m->r->hosts.n > SHOWN_HOSTS) printf("  ... %d more\n", m->r->hosts.n - SHOWN_HOSTS);
+    int hosts = m->r->hosts.n;
+    printf("\n%-22s %14s  d.p.t of each (pipeline, stage, tensor share)\n", "host", "ranks");
+    for (int host = 0; host < hosts && host < SHOWN_HOSTS; host++) print_host(m, host);
+    if (hosts > SHOWN_HOSTS) printf("  ... %d more hosts\n", hosts - SHOWN_HOSTS);
 }
 
 /* One way to form groups of ranks: those whose place agrees in what is not of the axis. */
@@ -271,9 +278,10 @@ static json_t *bytes_json(const struct traffic *t)
 static json_t *hosts_json(const struct map *m)
 {
     json_t *hosts = json_array();
-    for (int host = 0, rank = 0; host < m->r->hosts.n; host++) {
+    for (int host = 0; host < m->r->hosts.n; host++) {
         json_t *ranks = json_array();
-        for (; rank < m->ranks && m->host[rank] == host; rank++) {
+        for (int rank = rank_after(m, host, -1); rank < m->ranks;
+             rank = rank_after(m, host, rank)) {
             struct mesh_at at = mesh_coords(&m->mesh, rank);
             json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:i}", "rank", rank, "d", at.d,
                                                    "p", at.p, "t", at.t));

@@ -307,6 +307,8 @@ static bool prepare(struct recipe *r, struct problems *p)
     if (!job->cluster && !job->hostfile)
         this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
     if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
+    const struct mesh_knobs *mesh = &r->settings.mesh;
+    if (job->map && p->n == 0) hosts_map(&r->hosts, job->map, mesh->dp, mesh->pp, mesh->tp, p);
     r->timed = job->cluster || !job->hostfile;
     if (p->n == 0 && r->timed) take_costs(r, p);
     return p->n == 0;
