@@ -5,7 +5,6 @@
  *   test_checkpoint disk-full FOLDER    saves step 1, then step 2 with no room for the last rank: must die (tests/faults)
  *   test_checkpoint verify FOLDER       opens the newest; prints its step */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 #include <unistd.h>
 
 #include "comm/base/arena.h"
-#include "tests/support/check_mpi.h"
+#include "tests/support/shared_folder.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/store.h"
 
@@ -37,38 +36,8 @@ static uint32_t bits_of(int t, size_t i, int mark)
     return i == 0 ? 0x7fc12345u : i == 1 ? 0x80000000u : (uint32_t)(x >> 16);
 }
 
-static char folder[64];
+static char folder[SHARED_FOLDER];
 static float room[MOST_SLICES][MOST];
-
-static void remove_run(void)
-{
-    MPI_Barrier(ck_world.comm);
-    if (ck_world.rank == 0) {
-        struct failure f = {0};
-        DIR *d = opendir(folder);
-        for (struct dirent *e; d && (e = readdir(d));) {
-            char path[PATH_BYTES];
-            path_make(path, "%s/%s", folder, e->d_name);
-            if (e->d_name[0] != '.' && unlink(path) != 0) folder_remove(path, &f);
-        }
-        if (d) closedir(d);
-        folder_remove(folder, &f);
-    }
-    MPI_Barrier(ck_world.comm);
-}
-
-/* A fresh folder, the same on all ranks. */
-static void make_run(void)
-{
-    if (ck_world.rank == 0) {
-        strcpy(folder, "/dev/shm/duet_ckpt_XXXXXX");
-        if (!mkdtemp(folder)) {
-            strcpy(folder, "/tmp/duet_ckpt_XXXXXX");
-            if (!mkdtemp(folder)) perror(folder);
-        }
-    }
-    MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, ck_world.comm);
-}
 
 /* Member r of n gets of each tensor: `pieces` runs out of n * pieces, r-th, (r+n)-th, ...; the last tensor all of them. */
 static int cut(struct slice *s, int r, int n, int pieces)
@@ -148,7 +117,7 @@ START_TEST(any_layout_reads_any)
     const struct world *w = &ck_world;
     struct slice s[MOST_SLICES];
     for (int pieces = 1; pieces <= 3; pieces++) {
-        make_run();
+        shared_folder_make(folder);
         int n = cut(s, w->rank, w->size, pieces);
         struct checkpoint_writer *c = checkpoint_writer_new(w, folder, s, n, 1, false);
         save(c, s, n, pieces, false);
@@ -157,7 +126,7 @@ START_TEST(any_layout_reads_any)
         expect(pieces, 0, 1, 1);                  /* all of it on every rank */
         expect(pieces, w->rank, w->size, 4);      /* finer */
         expect(pieces, w->rank + 1, w->size + 2, 1);
-        remove_run();
+        shared_folder_remove(folder);
     }
 }
 END_TEST
@@ -167,7 +136,7 @@ START_TEST(other_rank_counts)
 {
     struct world half = ck_world;
     struct slice s[MOST_SLICES];
-    make_run();
+    shared_folder_make(folder);
     MPI_Comm_split(ck_world.comm, ck_world.rank % 2, ck_world.rank, &half.comm);
     MPI_Comm_rank(half.comm, &half.rank);
     MPI_Comm_size(half.comm, &half.size);
@@ -186,7 +155,7 @@ START_TEST(other_rank_counts)
     ck_all(checkpoint_read(&c, s, n, &p) && holds(s, n, 5), "alone");
     checkpoint_close(&c);
     MPI_Comm_free(&half.comm);
-    remove_run();
+    shared_folder_remove(folder);
 }
 END_TEST
 
@@ -194,7 +163,7 @@ END_TEST
 START_TEST(async)
 {
     struct slice s[MOST_SLICES];
-    make_run();
+    shared_folder_make(folder);
     const int n = cut(s, ck_world.rank, ck_world.size, 1);
     const size_t before = arena_live_bytes();
     struct checkpoint_writer *c = checkpoint_writer_new(&ck_world, folder, s, n, 2, true);
@@ -212,7 +181,7 @@ START_TEST(async)
     checkpoint_writer_free(c); /* waits for 3 */
     expect(3, ck_world.rank, ck_world.size, 2);
     ck_all(arena_live_bytes() == before, "%zu bytes left", arena_live_bytes() - before);
-    remove_run();
+    shared_folder_remove(folder);
 }
 END_TEST
 
@@ -226,14 +195,14 @@ static bool there(long step)
 START_TEST(keeps)
 {
     struct slice s[MOST_SLICES];
-    make_run();
+    shared_folder_make(folder);
     const int n = cut(s, ck_world.rank, ck_world.size, 1);
     struct checkpoint_writer *c = checkpoint_writer_new(&ck_world, folder, s, n, 2, false);
     for (int step = 1; step <= 5; step++) save(c, s, n, step, step == 2);
     checkpoint_writer_free(c);
     ck_all(!there(1) && there(2) && !there(3) && there(4) && there(5), "1 %d 2 %d 3 %d 4 %d 5 %d",
            there(1), there(2), there(3), there(4), there(5));
-    remove_run();
+    shared_folder_remove(folder);
 }
 END_TEST
 
@@ -244,7 +213,7 @@ START_TEST(damage_is_agreed)
     char path[PATH_BYTES];
     struct checkpoint opened;
     struct problems p = {0};
-    make_run();
+    shared_folder_make(folder);
     const int n = cut(s, ck_world.rank, ck_world.size, 1), last = ck_world.size - 1;
     struct checkpoint_writer *c = checkpoint_writer_new(&ck_world, folder, s, n, 2, false);
     save(c, s, n, 1, false);
@@ -267,7 +236,7 @@ START_TEST(damage_is_agreed)
     ck_all(p.n == 0 || (strstr(p.text[0], "shard-") && strstr(p.text[0], "damaged")), "%s",
            p.text[0]);
     problems_free(&p);
-    remove_run();
+    shared_folder_remove(folder);
 }
 END_TEST
 

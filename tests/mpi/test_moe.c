@@ -8,21 +8,7 @@
 
 enum { STAGES = 2 };
 
-static const struct dims DIMS = {.V = 29,
-                                 .L = 4,
-                                 .C = 24,
-                                 .F = 40,
-                                 .E = 8,
-                                 .K = 3,
-                                 .Fe = 16,
-                                 .first_dense = 1,
-                                 .route_norm = true,
-                                 .Hq = 2,
-                                 .Hkv = 1,
-                                 .D = 8,
-                                 .max_context = 32,
-                                 .rope_theta = 1e3f,
-                                 .norm_eps = 1e-6f};
+static const struct dims DIMS = {TINY_EXPERTS, .L = 4, .C = 24, .F = 40, .E = 8, .K = 3, .Fe = 16};
 
 /* The same model alone on this rank, and this rank's share of it. */
 struct pair {

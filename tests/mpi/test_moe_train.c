@@ -3,22 +3,17 @@
  * one rank would compute; gradients of experts are sums over the rows of several pipelines, which are added in
  * another order: norms and weights after two steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of
  * one rank, and on-policy (P2, P3). */
-#include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/small_outcome.h"
 
-enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
+enum { SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
 
 static struct world alone;
 static struct small_batch batch[STEPS];
 
-struct variant {
-    const char *name, *model;
-    enum precision precision;
-};
 static const struct variant variants[] = {
     {"fp32", "tied: true, experts: 8, experts_active: 3, first_dense: 1, balance: 0.1",
-     PRECISION_FP32},
-    {"bf16", "qk_norm: true, experts: 8, expert_ffn: 32", PRECISION_BF16},
+     PRECISION_FP32, LOSS_SFT, 0, 1},
+    {"bf16", "qk_norm: true, experts: 8, expert_ffn: 32", PRECISION_BF16, LOSS_SFT, 0, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -71,29 +66,10 @@ static struct small_shape shape_of(const struct variant *v, struct mesh_case m)
 
 /* --- learning --- */
 
-struct outcome {
-    struct step_stats stats[STEPS];
-    float *weights;
-    size_t n;
-    bool agree;
-};
-
 static void run(struct outcome *o, const struct world *w, const struct variant *v,
                 struct mesh_case m)
 {
-    struct small t;
-    small_make(&t, w, shape_of(v, m));
-    for (int s = 0; s < STEPS; s++) {
-        struct step_job job = small_job(&batch[s], LOSS_SFT);
-        learner_step(&t.learner, &job, &o->stats[s]);
-    }
-    o->weights = small_weights(&t, w, &o->n, &o->agree);
-    small_free(&t);
-}
-
-static bool same(double a, double b)
-{
-    return memcmp(&a, &b, sizeof a) == 0;
+    outcome_run(o, w, shape_of(v, m), v, batch);
 }
 
 static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
@@ -106,26 +82,8 @@ static void close_to(const struct outcome *a, const struct outcome *b, const str
                    same(x->balance, y->balance),
                "%s: first loss %.17g, not %.17g, load %g %g, balance %g %g", what, x->loss, y->loss,
                x->load_max, y->load_max, x->balance, y->balance);
-    for (int s = 0; s < STEPS; s++) {
-        double norm = b->stats[s].grad_norm, e = fabs(a->stats[s].grad_norm - norm) / norm;
-        ck_all(e < limit, "%s step %d: norm %.9g, not %.9g", what, s, a->stats[s].grad_norm, norm);
-    }
-    double d = small_apart(a->weights, b->weights, b->n);
-    ck_all(a->n == b->n && d < limit, "%s: weights differ by up to %g", what, d);
+    near_in_norm(a, b, limit, what);
     ck_all(a->agree, "%s: ranks hold different weights", what);
-}
-
-static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
-{
-    INVARIANT(a->weights && b->weights && a->n == b->n, "%s: %zu and %zu weights", what, a->n,
-              b->n);
-    for (int s = 0; s < STEPS; s++)
-        ck_all(same(a->stats[s].loss, b->stats[s].loss) &&
-                   same(a->stats[s].grad_norm, b->stats[s].grad_norm),
-               "%s step %d: loss %.17g and %.17g, norm %.17g and %.17g", what, s, a->stats[s].loss,
-               b->stats[s].loss, a->stats[s].grad_norm, b->stats[s].grad_norm);
-    ck_all(memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
-           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
 }
 
 START_TEST(learning_equals_one_rank)

@@ -2,20 +2,12 @@
 /* Parallel equals serial: two optimizer steps on any mesh and schedule give the losses, the gradient norm and the weights of
  * one rank. With one pipeline the bits are the same (P4); with several the sums over replicas are grouped
  * otherwise, so weights agree closely with one rank, and to the bit among schedules. */
-#include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/small_outcome.h"
 
-enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MESHES = 32, LAYERS = 8 };
+enum { SEQUENCES = 24, CONTEXT = 32, MESHES = 32 };
 
 static struct world alone;
 static struct small_batch batch[STEPS];
-
-struct variant {
-    const char *name, *model;
-    enum precision precision;
-    enum loss_kind kind;
-    float kl, temperature;
-};
 
 static const struct variant variants[] = {
     {"plain fp32 sft", "", PRECISION_FP32, LOSS_SFT, 0, 1},
@@ -40,17 +32,21 @@ struct mesh_case {
 };
 static const struct mesh_case single = {1, 1, SCHEDULE_SERIAL, NULL};
 
-static bool possible(int dp, int pp, int schedule, bool all)
+/* Enough for a vee on all ranks of this world. */
+static int layers(void)
 {
-    if (schedule == SCHEDULE_AUTO) return all && dp == 1 && pp <= 4; /* the search takes a while */
-    if (schedule == SCHEDULE_DUALPIPEV) return 2 * pp <= LAYERS;
-    if (ck_world.size > 4 && dp > 2) return false;
-    if (!all && pp > 1 && (schedule == SCHEDULE_SERIAL || schedule == SCHEDULE_ZB1P)) return false;
+    return ck_world.size > 4 ? 16 : 8;
+}
+
+static bool possible(int pp, int schedule, bool all)
+{
     if (pp == 1) return schedule == SCHEDULE_SERIAL; /* as are the others then */
+    if (!all && (schedule == SCHEDULE_SERIAL || schedule == SCHEDULE_AUTO)) return false;
+    if (schedule == SCHEDULE_DUALPIPEV) return 2 * pp <= layers();
     return pp % 2 == 0 || schedule != SCHEDULE_DUALPIPE;
 }
 
-/* The schedules on every dp x pp; `all`: also serial, zb1p and auto, and on one pipeline layers split crookedly. */
+/* The schedules on every dp x pp; `all`: also serial and auto, and on one pipeline layers split crookedly. */
 static int meshes_make(struct mesh_case *out, bool all)
 {
     static const char *const crooked[] = {NULL, NULL, "1,7", NULL, "1,4,2,1"};
@@ -58,7 +54,7 @@ static int meshes_make(struct mesh_case *out, bool all)
     for (int dp = 1; dp <= size; dp++)
         for (int schedule = SCHEDULE_AUTO; size % dp == 0 && schedule < SCHEDULES; schedule++) {
             int pp = size / dp, chunks = schedule == SCHEDULE_DUALPIPEV ? 2 * pp : pp;
-            if (!possible(dp, pp, schedule, all)) continue;
+            if (!possible(pp, schedule, all)) continue;
             out[n++] = (struct mesh_case){dp, pp, schedule, NULL};
             if (all && dp == 1 && chunks <= 4 && crooked[chunks])
                 out[n++] = (struct mesh_case){dp, pp, schedule, crooked[chunks]};
@@ -77,14 +73,6 @@ static const char *mesh_text(const struct variant *v, const struct mesh_case *m)
     return text;
 }
 
-/* What two steps led to. */
-struct outcome {
-    struct step_stats stats[STEPS];
-    float *weights;
-    size_t n;
-    bool agree;
-};
-
 /* Enough for dualpipe on all ranks of this world, and the same for every mesh of it. */
 static int micro_batches(void)
 {
@@ -99,65 +87,20 @@ static struct small_shape shape_of(const struct variant *v, const struct mesh_ca
                                 .pp = m->pp,
                                 .schedule = m->schedule,
                                 .split = m->split,
-                                .layers = LAYERS,
+                                .layers = layers(),
                                 .max_context = CONTEXT,
                                 .micro_batch_tokens = 64,
                                 .micro_batches = micro_batches() / m->dp,
                                 .reference = v->kl > 0};
 }
 
-static struct step_job job_of(const struct variant *v, const struct small_batch *b)
-{
-    struct step_job job = small_job(b, v->kind);
-    job.grpo.kl = v->kl;
-    job.use_reference = v->kl > 0;
-    job.inv_temperature = 1 / v->temperature;
-    return job;
-}
-
 static void run(struct outcome *o, const struct world *w, const struct variant *v,
                 const struct mesh_case *m)
 {
-    struct small t;
-    small_make(&t, w, shape_of(v, m));
-    for (int s = 0; s < STEPS; s++) {
-        struct step_job job = job_of(v, &batch[s]);
-        learner_step(&t.learner, &job, &o->stats[s]);
-    }
-    o->weights = small_weights(&t, w, &o->n, &o->agree);
-    small_free(&t);
+    outcome_run(o, w, shape_of(v, m), v, batch);
 }
 
 /* --- comparing --- */
-
-static bool same(double a, double b)
-{
-    return memcmp(&a, &b, sizeof a) == 0;
-}
-
-static void same_stats(const struct step_stats *a, const struct step_stats *b, const char *what,
-                       int step)
-{
-    ck_all(same(a->loss, b->loss), "%s step %d: loss %.17g, not %.17g", what, step, a->loss,
-           b->loss);
-    ck_all(same(a->grad_norm, b->grad_norm), "%s step %d: norm %.17g, not %.17g", what, step,
-           a->grad_norm, b->grad_norm);
-    bool rest = same(a->entropy, b->entropy) && same(a->clip_fraction, b->clip_fraction) &&
-                same(a->k3, b->k3) && same(a->max_deviation, b->max_deviation) &&
-                a->tokens == b->tokens && a->rows == b->rows && a->skipped == b->skipped &&
-                same(a->load_max, b->load_max) && same(a->balance, b->balance);
-    ck_all(rest,
-           "%s step %d: entropy %.17g %.17g clipped %g %g k3 %g %g deviation %g %g tokens %ld %ld",
-           what, step, a->entropy, b->entropy, a->clip_fraction, b->clip_fraction, a->k3, b->k3,
-           a->max_deviation, b->max_deviation, a->tokens, b->tokens);
-}
-
-static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
-{
-    for (int s = 0; s < STEPS; s++) same_stats(&a->stats[s], &b->stats[s], what, s);
-    ck_all(a->n == b->n && memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
-           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
-}
 
 /* With replicas: the forwards of the first step see the same weights, so their loss is the same number; the rest is close. */
 static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
@@ -166,21 +109,7 @@ static void close_to(const struct outcome *a, const struct outcome *b, const str
     double limit = v->precision == PRECISION_FP32 ? 1e-5 : 0.03;
     ck_all(same(a->stats[0].loss, b->stats[0].loss), "%s: first loss %.17g, not %.17g", what,
            a->stats[0].loss, b->stats[0].loss);
-    for (int s = 0; s < STEPS; s++) {
-        double norm = b->stats[s].grad_norm, e = fabs(a->stats[s].grad_norm - norm) / norm;
-        ck_all(e < limit, "%s step %d: norm %g, not %g", what, s, a->stats[s].grad_norm, norm);
-    }
-    double d = small_apart(a->weights, b->weights, a->n);
-    ck_all(d < limit, "%s: weights differ by up to %g", what, d);
-}
-
-/* The numbers a step reports are the same on every rank: ranks branch on them. */
-static void same_on_all_ranks(const struct outcome *o, const char *what)
-{
-    double mine[2] = {o->stats[0].grad_norm, o->stats[1].grad_norm}, first[2] = {mine[0], mine[1]};
-    MPI_OK(MPI_Bcast(first, 2, MPI_DOUBLE, 0, ck_world.comm));
-    ck_all(memcmp(mine, first, sizeof mine) == 0, "%s: norms differ between ranks", what);
-    ck_all(o->agree, "%s: replicas hold different weights", what);
+    near_in_norm(a, b, limit, what);
 }
 
 /* Experts have had work, and not one of them all of it. */
@@ -257,17 +186,13 @@ static void skip_one(const struct variant *v, const struct mesh_case *m)
     struct step_stats stats;
     run(&expected, &ck_world, v, m);
     small_make(&t, &ck_world, shape_of(v, m));
-    struct step_job job = job_of(v, &batch[0]);
+    struct step_job job = variant_job(v, &batch[0]);
     struct small_batch bad = batch[0];
     bad.weight[3] = INFINITY;
     job.weight = bad.weight;
     learner_step(&t.learner, &job, &stats);
     ck_all(stats.skipped && t.optimizer.updates == 0, "%s: norm %g", what, stats.grad_norm);
-    for (int s = 0; s < STEPS; s++) { /* as if it had never been */
-        job = job_of(v, &batch[s]);
-        learner_step(&t.learner, &job, &o.stats[s]);
-    }
-    o.weights = small_weights(&t, &ck_world, &o.n, &o.agree);
+    outcome_learn(&o, &t, &ck_world, v, batch); /* as if it had never been */
     same_bits(&o, &expected, what);
     small_free(&t);
     free(o.weights);
@@ -302,7 +227,7 @@ static void score(struct scores *out, const struct world *w, const struct varian
                   const struct mesh_case *m)
 {
     struct small t;
-    struct step_job job = job_of(v, &batch[0]);
+    struct step_job job = variant_job(v, &batch[0]);
     *out = (struct scores){0};
     small_make(&t, w, shape_of(v, m));
     learner_score(&t.learner, &job, note, out);
@@ -346,7 +271,7 @@ START_TEST(actors_do_not_meet)
     small_make(&a, &alone, shape_of(v, &line));
     small_make(&b, &ck_world, shape_of(v, &mesh[last]));
     for (int s = 0; s < STEPS; s++) {
-        struct step_job job = job_of(v, &batch[s]);
+        struct step_job job = variant_job(v, &batch[s]);
         struct step_stats other;
         learner_step(&b.learner, &job, &other);
         learner_step(&a.learner, &job, &o.stats[s]);

@@ -4,25 +4,13 @@
  * gradient norms within 1e-5 (relative) and weights within 1e-5; in bf16, where a sum that rounds the other way
  * is 2^-9 off, losses within 2e-3, norms and weights within 0.03. The same mesh gives the same bits, run after run and
  * schedule by schedule. */
-#include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/shared_folder.h"
+#include "tests/support/small_outcome.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
-#include "trainer/checkpoint/files.h"
-
-enum { STEPS = 2, SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
+enum { SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
 
 static struct world alone;
 static struct small_batch batch[STEPS];
-
-struct variant {
-    const char *name, *model;
-    enum precision precision;
-    enum loss_kind kind;
-    float kl, temperature;
-};
 
 static const struct variant variants[] = {
     {"fp32 sft", "qk_norm: true, qkv_bias: true", PRECISION_FP32, LOSS_SFT, 0, 1},
@@ -35,14 +23,6 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 
 struct mesh_case {
     int dp, pp, tp, schedule;
-};
-
-/* What two steps led to. */
-struct outcome {
-    struct step_stats stats[STEPS];
-    float *weights;
-    size_t n;
-    bool agree;
 };
 
 static struct small_shape shape_of(const struct variant *v, struct mesh_case m)
@@ -63,17 +43,7 @@ static struct small_shape shape_of(const struct variant *v, struct mesh_case m)
 static void run(struct outcome *o, const struct world *w, const struct variant *v,
                 struct mesh_case m)
 {
-    struct small t;
-    small_make(&t, w, shape_of(v, m));
-    for (int s = 0; s < STEPS; s++) {
-        struct step_job job = small_job(&batch[s], v->kind);
-        job.grpo.kl = v->kl;
-        job.use_reference = v->kl > 0;
-        job.inv_temperature = 1 / v->temperature;
-        learner_step(&t.learner, &job, &o->stats[s]);
-    }
-    o->weights = small_weights(&t, w, &o->n, &o->agree);
-    small_free(&t);
+    outcome_run(o, w, shape_of(v, m), v, batch);
 }
 
 /* Every mesh of this world that cuts layers; meshes that differ in their schedule only stand together. */
@@ -128,28 +98,6 @@ static void close_to(const struct outcome *a, const struct outcome *b, const str
     }
     double d = small_apart(a->weights, b->weights, b->n);
     ck_all(a->n == b->n && d < limit, "%s: weights differ by up to %g", what, d);
-}
-
-static void same_bits(const struct outcome *a, const struct outcome *b, const char *what)
-{
-    INVARIANT(a->weights && b->weights && a->n == b->n, "%s: %zu and %zu weights", what, a->n,
-              b->n);
-    for (int s = 0; s < STEPS; s++)
-        ck_all(memcmp(&a->stats[s].loss, &b->stats[s].loss, sizeof(double)) == 0 &&
-                   memcmp(&a->stats[s].grad_norm, &b->stats[s].grad_norm, sizeof(double)) == 0,
-               "%s step %d: loss %.17g and %.17g, norm %.17g and %.17g", what, s, a->stats[s].loss,
-               b->stats[s].loss, a->stats[s].grad_norm, b->stats[s].grad_norm);
-    ck_all(memcmp(a->weights, b->weights, a->n * sizeof(float)) == 0,
-           "%s: weights differ by up to %g", what, small_apart(a->weights, b->weights, a->n));
-}
-
-/* Ranks branch on the numbers of a step, and what two of them hold of a tensor must be the same. */
-static void same_on_all_ranks(const struct outcome *o, const char *what)
-{
-    double mine[2] = {o->stats[0].grad_norm, o->stats[1].loss}, first[2] = {mine[0], mine[1]};
-    MPI_OK(MPI_Bcast(first, 2, MPI_DOUBLE, 0, ck_world.comm));
-    ck_all(memcmp(mine, first, sizeof mine) == 0, "%s: norms differ between ranks", what);
-    ck_all(o->agree, "%s: ranks hold different weights", what);
 }
 
 static void compare_variant(const struct variant *v)
@@ -293,31 +241,7 @@ END_TEST
 
 /* --- checkpoints --- */
 
-static char folder[64];
-
-static void make_folder(void)
-{
-    if (ck_world.rank == 0) {
-        strcpy(folder, "/tmp/duet_tp_XXXXXX");
-        if (!mkdtemp(folder)) perror(folder);
-    }
-    MPI_OK(MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, ck_world.comm));
-}
-
-static void remove_folder(void)
-{
-    MPI_OK(MPI_Barrier(ck_world.comm));
-    if (ck_world.rank != 0) return;
-    struct failure f = {0};
-    DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        char path[PATH_BYTES];
-        path_make(path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.' && unlink(path) != 0) folder_remove(path, &f);
-    }
-    if (d) closedir(d);
-    folder_remove(folder, &f);
-}
+static char folder[SHARED_FOLDER];
 
 static struct slice *slices_of(struct small *t, int what, int *n)
 {
@@ -378,7 +302,7 @@ static void there_and_back(const struct variant *v, struct mesh_case m, const st
     size_t n, n_back;
     char what[160];
     snprintf(what, sizeof what, "%s", mesh_text(v, &m));
-    make_folder();
+    shared_folder_make(folder);
     small_make(&a, &ck_world, shape_of(v, m));
     struct step_job job = small_job(&batch[0], LOSS_SFT);
     learner_step(&a.learner, &job, &stats);
@@ -396,7 +320,7 @@ static void there_and_back(const struct variant *v, struct mesh_case m, const st
     free(back);
     small_free(&a);
     small_free(&b);
-    remove_folder();
+    shared_folder_remove(folder);
 }
 
 START_TEST(any_mesh_reads_any)

@@ -196,6 +196,11 @@ static inline const float *tiny_grad(const struct tiny_model *m, const char *nam
 
 /* --- what varies --- */
 
+/* What models with experts have in common; the first layer is dense. */
+#define TINY_EXPERTS                                                                             \
+    .V = 29, .first_dense = 1, .route_norm = true, .Hq = 2, .Hkv = 1, .D = 8, .max_context = 32, \
+    .rope_theta = 1e3f, .norm_eps = 1e-6f
+
 /* Four layers, for up to four chunks. */
 static const struct dims TINY_FAMILY[] = {
     {.V = 29,
@@ -231,21 +236,7 @@ static const struct dims TINY_FAMILY[] = {
      .norm_eps = 1e-6f,
      .qk_norm = true,
      .tied = true},
-    {.V = 29,
-     .L = 4,
-     .C = 24,
-     .F = 40,
-     .E = 5,
-     .K = 2,
-     .Fe = 16,
-     .first_dense = 1,
-     .route_norm = true,
-     .Hq = 2,
-     .Hkv = 1,
-     .D = 8,
-     .max_context = 32,
-     .rope_theta = 1e3f,
-     .norm_eps = 1e-6f},
+    {TINY_EXPERTS, .L = 4, .C = 24, .F = 40, .E = 5, .K = 2, .Fe = 16},
 };
 enum { TINY_FAMILIES = 4 };
 

@@ -5,21 +5,7 @@
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
 
-static const struct dims DIMS = {.V = 29,
-                                 .L = 2,
-                                 .C = 16,
-                                 .F = 24,
-                                 .E = 5,
-                                 .K = 3,
-                                 .Fe = 8,
-                                 .first_dense = 1,
-                                 .route_norm = true,
-                                 .Hq = 2,
-                                 .Hkv = 1,
-                                 .D = 8,
-                                 .max_context = 32,
-                                 .rope_theta = 1e3f,
-                                 .norm_eps = 1e-6f};
+static const struct dims DIMS = {TINY_EXPERTS, .L = 2, .C = 16, .F = 24, .E = 5, .K = 3, .Fe = 8};
 
 static struct tiny_model m;
 static struct tiny_batch b;
