@@ -39,7 +39,7 @@ struct reduce_map reduce_map_of(const struct reduce_form *f)
         m.nodes += i == first;
         if (n != each) m.why = "nodes have unequal numbers of members";
     }
-    for (int i = 0; i < f->members && !m.why[0]; i++)
+    for (int i = 0; each > 0 && i < f->members && !m.why[0]; i++)
         if (node_of(f, i) != node_of(f, i - i % each))
             m.why = "members of a node are not neighbours";
     if (m.nodes == 1) m.why = "all members are on one node";

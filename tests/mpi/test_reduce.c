@@ -76,6 +76,30 @@ START_TEST(several_open_at_once)
 }
 END_TEST
 
+/* Nobody calls anything that moves: all pieces leave nevertheless, those of sums that have to be formed first included. */
+START_TEST(goes_on_while_nobody_looks)
+{
+    if (ck_world.size == 1 || !ck_world.threads) return;
+    struct group g;
+    struct sum s;
+    group_make(&g, 1, 1, REDUCE_NODES, WIRE_FP32);
+    struct reduce *r = reduce_new(ck_world.comm, &g.form, 1);
+    sum_make(&s, &g.form, LARGE / MOST, 9, false);
+    unsigned long long sent = 0, right = reduce_sends(&g.form, s.count);
+    sum_start(&s, r);
+    for (int i = 0; i < 4000 && sent < right; i++) {
+        pause_ms(5);
+        sent += reduce_crossed(r);
+    }
+    ck_all(sent == right, "%llu of %llu bytes left by themselves", sent, right);
+    reduce_wait(r, s.op);
+    size_t wrong = sum_wrong(&s);
+    ck_all(wrong == 0, "%zu wrong", wrong);
+    sum_free(&s);
+    reduce_free(r);
+}
+END_TEST
+
 /* ---- gathers ---- */
 
 static size_t gather_wrong(struct reduce *r, size_t base, size_t elem)
@@ -112,6 +136,6 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *tests[] = {any_map_gives_the_bits_of_coll, several_open_at_once,
-                            gathers_on_any_map};
+                            goes_on_while_nobody_looks, gathers_on_any_map};
     return check_mpi_main("reduce", tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -19,13 +19,13 @@ struct plain {
 static void plain_make(struct plain *p, const struct group *g, const struct sum *s)
 {
     *p = (struct plain){.g = g, .n = s->n, .count = s->count, .offset = s->offset};
-    for (int m = 0; m < g->form.members; m++) p->in[m] = room(p->n), p->kept[m] = room(p->n);
+    for (int m = 0; m < MOST; m++) p->in[m] = room(p->n), p->kept[m] = room(p->n);
     p->sum = room(p->n);
 }
 
 static void plain_free(struct plain *p)
 {
-    for (int m = 0; m < p->g->form.members; m++) free(p->in[m]), free(p->kept[m]);
+    for (int m = 0; m < MOST; m++) free(p->in[m]), free(p->kept[m]);
     free(p->sum);
 }
 
@@ -86,8 +86,8 @@ static void plain_chain(const struct plain *p, int K)
 
 static int members_a_node(const struct group *g)
 {
-    int n = 0;
-    for (int i = 0; i < g->form.members; i++) n += g->node[i] == g->node[0];
+    int n = 1;
+    for (int i = 1; i < g->form.members; i++) n += g->node[i] == g->node[0];
     return n;
 }
 
