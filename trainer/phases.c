@@ -43,6 +43,8 @@ void run_put_step(struct run *r, const struct step_stats *s, double seconds)
     if (s->skipped) metrics_put(m, "skipped", 1);
     metrics_put(m, "pack/imbalance", s->imbalance);
     metrics_put_clock(m, "time/step", seconds);
+    const double saving = r->writer ? checkpoint_took(r->writer) : 0;
+    if (saving > 0) metrics_put_clock(m, "time/save", saving);
     metrics_put_clock(m, "time/learn", s->seconds);
     metrics_put_clock(m, "time/reduce", s->reduce_seconds);
     metrics_put_clock(m, "time/reduce_exposed", s->reduce_exposed);

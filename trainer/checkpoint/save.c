@@ -25,6 +25,7 @@ struct checkpoint_writer {
     int n, keep;
     bool async, busy; /* busy: a save is under way; the same on all ranks */
     long step, seen;
+    double since, took; /* when the last save began; seconds the last committed one took, until told */
 
     pthread_t thread;
     pthread_mutex_t lock;
@@ -199,7 +200,8 @@ static void commit_manifest(struct checkpoint_writer *c)
     store_prune(c->root, c->step, c->keep);
     uint64_t bytes = 0;
     for (int i = 0; i < m->shards; i++) bytes += m->shard[i].bytes;
-    log_info("saved %s/step-%08ld (%.1f MB)", c->root, c->step, (double)bytes / 1e6);
+    log_info("saved %s/step-%08ld (%.1f MB, %.1f s)", c->root, c->step, (double)bytes / 1e6,
+             clock_now() - c->since);
 }
 
 /* When it returns, every rank knows that the checkpoint is there. */
@@ -211,6 +213,7 @@ static void commit(struct checkpoint_writer *c)
     barrier(c);
     set_job(c, IDLE);
     c->busy = false;
+    c->took = clock_now() - c->since;
     die_place(NULL);
 }
 
@@ -281,6 +284,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
 {
     const double since = clock_now();
     drain(c);
+    c->since = clock_now();
     die_place("saving step %ld", step);
     INVARIANT(step >= 0, "checkpoint of step %ld", step);
     c->step = step;
@@ -296,6 +300,13 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     die_place(NULL);
     if (!c->async) drain(c);
     return clock_now() - since;
+}
+
+double checkpoint_took(struct checkpoint_writer *c)
+{
+    const double took = c->took;
+    c->took = 0;
+    return took;
 }
 
 void checkpoint_writer_free(struct checkpoint_writer *c)
