@@ -123,7 +123,7 @@ ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
     shift
     for word in sh -c "$question" ask "$@"; do command+=$(quoted "$word"); done
     if [ "$by_slurm" ]; then
-        timeout -k 1 "$start_limit" srun --overlap --mpi=none -N1 -n1 -w "$name" sh -c "$question" ask "$@"
+        timeout -k 1 "$start_limit" srun --overlap --mem=0 --mpi=none -N1 -n1 -w "$name" sh -c "$question" ask "$@"
     else
         # shellcheck disable=SC2086  # the agent is words
         timeout -k 1 "$start_limit" $agent "$name" "$command"

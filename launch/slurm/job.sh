@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# job.sh: what launch/submit.sh and launch/slurm/train.sbatch both know: where a run writes, how long stopping it takes, how its
+# jobs ended. Sourced, from the repository's root.
+#
+# RUN/jobs.log, a line each: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the end), "end JOB CODE TIME young|old".
+
+# out_folder RECIPE ARGUMENTS...: --set out=... of the arguments, the recipe's out, or runs/NAME, as duet train has it
+out_folder() {
+    local recipe=$1 out word
+    shift
+    out=$(sed -nE "s/^out: *['\"]?([^'\"# ]+).*/\1/p" "$recipe" | tail -n 1)
+    for word; do
+        case $word in out=* | --set=out=*) out=${word##*out=} ;; esac
+    done
+    word=${recipe##*/}
+    echo "${out:-runs/${word%%.*}}"
+}
+
+# mesh_ranks RECIPE ARGUMENTS...: how many ranks the mesh of a recipe needs; nothing when it leaves that open
+mesh_ranks() {
+    local recipe=$1
+    shift
+    { awk '/^[a-z]/ { inside = /^mesh:/ } inside' "$recipe"; printf '%s\n' "$@" | sed -n 's/^mesh\.\([a-z]*\)=/\1: /p'; } |
+        sed 's/#.*//' | tr '{},' '\n\n\n' | awk '
+            BEGIN { n["pp"] = n["tp"] = n["sites"] = 1 }
+            { sub(/^.*mesh: */, ""); if (match($0, /^ *(dp|pp|tp|sites): *[0-9]+/)) { key = $1; sub(":", "", key); n[key] = $2 + 0 } }
+            END { if (n["dp"] > 0) print n["dp"] * n["pp"] * n["tp"] * n["sites"] }'
+}
+
+# stop_seconds OUT: how long stopping takes at most, as measured: the last stop, or the longest step (it is finished first) and
+# the longest save of late. Nothing when nothing was measured.
+stop_seconds() {
+    {
+        sed -n 's/^stop [0-9]* //p' "$1/jobs.log" 2>/dev/null | tail -n 1
+        tail -q -n 2000 "$1"/metrics.jsonl "$1"/site-*/metrics.jsonl 2>/dev/null |
+            grep -oE '"time/(step|save)": *[0-9.e+-]+' |
+            awk -F '["/: ]+' '$4 > most[$3] { most[$3] = $4 } END { if (most["save"] > 0) print most["step"] + most["save"] }'
+    } | sort -g | tail -n 1
+}
+
+# warning_seconds OUT MARGIN LIMIT: so many seconds before its limit a job must be asked to stop; LIMIT in seconds, 0: none.
+# Unmeasured: five minutes, or a quarter of a short limit. Slurm's own warning comes up to a minute early, never late.
+warning_seconds() {
+    local took
+    took=$(stop_seconds "$1")
+    awk -v took="${took:--1}" -v margin="$2" -v limit="$3" 'BEGIN {
+        s = took < 0 ? (limit > 0 && limit < 1200 ? limit / 4 : 300) : took * margin + 10
+        printf "%d\n", s == int(s) ? s : s + 1 }'
+}
+
+# seconds_of TIME: as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]; 0: no limit
+seconds_of() {
+    awk -v t="$1" 'BEGIN {
+        days = 0; n = split(t, half, "-"); if (n == 2) { days = half[1]; t = half[2] }
+        k = split(t, f, ":")
+        if (n == 2) s = f[1] * 3600 + f[2] * 60 + f[3]
+        else s = k == 1 ? f[1] * 60 : k == 2 ? f[1] * 60 + f[2] : f[1] * 3600 + f[2] * 60 + f[3]
+        print days * 86400 + s + 0 }'
+}
+
+# Of the jobs since the last new start: how many at the end died young, one after the other; and when the last ended.
+young_deaths() { # OUT
+    awk '/^start .* new$/ { n = 0 } /^end / { n = $5 == "young" ? n + 1 : 0; at = $4 } END { print n + 0, at + 0 }' "$1/jobs.log" 2>/dev/null || echo 0 0
+}
+# back_off N FIRST: seconds to wait after the N-th young death: FIRST, 4 FIRST, 16 FIRST ...
+back_off() { [ "$1" -eq 0 ] && echo 0 || echo $(($2 * 4 ** ($1 - 1))); }
+newest_checkpoint() { cat "$1"/checkpoints/latest "$1"/site-*/checkpoints/latest 2>/dev/null | sort | tail -n 1; }

@@ -1,0 +1,126 @@
+#!/bin/bash
+# submit.sh RECIPE --nodes N [options] [-- duet train's arguments]: a batch job of Slurm that trains to the end of the recipe, however many
+# jobs that takes (launch/slurm/train.sbatch, docs/CLUSTER.md).
+#
+#   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 8 --time 12:00:00
+#   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 2 --array 1-3 -- --set phases.grpo.lr=1e-4
+#
+# Prints Slurm's "Submitted batch job N". Exit code: 0, 2 for a mistake, 1 when Slurm refuses.
+set -u
+
+usage() {
+    cat >&2 <<'EOT'
+usage: launch/submit.sh RECIPE --nodes N [options] [-- duet train's arguments]
+  --nodes N              how many hosts
+  --gpus-per-node G      so many GPUs of each, and a rank for each
+  --ranks-per-node R     ranks of each host (G, or what the recipe's mesh needs)
+  --time T               limit of one job, as Slurm writes it: 12:00:00, 1-00, 90 (minutes); without: the partition's
+  --array 1-3            one run a seed, in RUN/seed-1 ...
+  --launcher L           srun (through PMIx) or mpirun; without: srun where its --mpi=list has pmix
+  --map MAP              which rank runs where, as for launch/run.sh
+  --preflight            launch/preflight.sh first, on the job's hosts
+  --chain HOW            how it starts again: requeue (same job number), resubmit, none
+  --max-restarts N       at most so many times (20)
+  --max-young N          gives up when N starts in a row died young, without a new checkpoint (3)
+  --young S              dying within S seconds is dying young (300)
+  --back-off S           waits S seconds after a young death, then 4 S, 16 S ... (60)
+  --margin X             asks to stop X times as long before the limit as stopping was measured to take (2)
+  --program FILE         (build/duet)
+  --dry-run              prints the sbatch command and the script
+  --OPTION=VALUE         goes to sbatch as it is: --partition=gpu --account=me --dependency=afterok:12
+EOT
+    exit 2
+}
+problems=0
+problem() {
+    problems=$((problems + 1))
+    echo "launch/submit.sh: $1" >&2
+    [ $# -lt 2 ] || echo "  fix:  $2" >&2
+}
+here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+# shellcheck source=launch/slurm/job.sh
+. "$here/slurm/job.sh"
+script=launch/slurm/train.sbatch
+
+# --- options ------------------------------------------------------------------------------------------
+
+words=("$@")
+recipe='' nodes='' gpus='' per_node='' limit='' array='' launcher=auto chain=requeue margin=2 program=build/duet dry=''
+job=() sbatch=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --) shift; break ;;
+    --dry-run) dry=1; shift; continue ;;
+    --preflight) job+=(--preflight yes); shift; continue ;;
+    --*=*) sbatch+=("$1"); shift; continue ;;
+    --*) [ $# -ge 2 ] || usage ;;&
+    --nodes) nodes=$2 ;;
+    --gpus-per-node) gpus=$2 ;;
+    --ranks-per-node) per_node=$2 ;;
+    --time) limit=$2 ;;
+    --array) array=$2 ;;
+    --launcher) launcher=$2 ;;
+    --chain) chain=$2 ;;
+    --margin) margin=$2 ;;
+    --program) program=$2 ;;
+    --max-restarts | --max-young | --young | --back-off | --map) job+=("$1" "$2") ;;
+    -*) usage ;;
+    *) [ -z "$recipe" ] || usage; recipe=$1; shift; continue ;;
+    esac
+    shift 2
+done
+# A job that submits itself again says these, beside the words it was submitted with.
+array=${DUET_AGAIN_ARRAY:-$array} attempt=${DUET_AGAIN_ATTEMPT:-0}
+[ -z "${DUET_AGAIN_BEGIN:-}" ] || sbatch+=("--begin=$DUET_AGAIN_BEGIN")
+unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
+[[ $recipe && $nodes =~ ^[1-9][0-9]*$ ]] || usage
+[[ $launcher =~ ^(auto|srun|mpirun)$ && $chain =~ ^(requeue|resubmit|none)$ && $margin =~ ^[0-9.]+$ && $gpus$per_node =~ ^[0-9]*$ ]] || usage
+
+# --- what can be seen before it waits in the queue ---------------------------------------------------------
+
+[ -e "$script" ] || problem "there is no $script here ($PWD)" "start it from the repository's root, on a file system that all hosts see"
+[ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
+[ -x "$program" ] || problem "$program is not a program" "make all"
+command -v sbatch >/dev/null || problem "sbatch is not here: no Slurm, or not its login host" "launch/run.sh --hostfile starts a job without Slurm"
+out=$(out_folder "$recipe" "$@")
+needs=$(mesh_ranks "$recipe" "$@")
+[ "$per_node" ] || per_node=$gpus
+if [ -z "$per_node" ] && [ "$needs" ]; then per_node=$(((needs + nodes - 1) / nodes)); fi
+if [ -z "$per_node" ]; then
+    problem "how many ranks a node? $recipe leaves dp open" "--ranks-per-node R, or mesh: {dp: N} in the recipe"
+elif [ "$needs" ] && [ "$needs" -ne $((nodes * per_node)) ]; then
+    problem "the mesh of $recipe needs $needs ranks; --nodes $nodes with $per_node each are $((nodes * per_node))" \
+        "other --nodes or --ranks-per-node, or another mesh: -- --set mesh.dp=N"
+fi
+if [ "$launcher" = srun ] && command -v srun >/dev/null; then
+    types=$(srun --mpi=list 2>&1)
+    grep -q pmix <<<"$types" || problem "this Slurm's srun has no PMIx, through which Open MPI's ranks find each other; it has: \
+$(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "--launcher mpirun"
+fi
+[ $problems -eq 0 ] || exit 2
+
+# --- the job ----------------------------------------------------------------------------------------------
+
+measured=$out
+[ -z "$array" ] || measured="$out/seed-${array%%[!0-9]*}"
+warn=$(warning_seconds "$measured" "$margin" "$(seconds_of "${limit:-0}")")
+logs=$(dirname "$out")/slurm
+name=${out##*/}
+command=(sbatch --job-name "$name" --nodes "$nodes" --ntasks-per-node "$per_node" --signal "B:USR1@$warn" --requeue --open-mode append
+    --output "$logs/$name-%$([ "$array" ] && echo A_%a || echo j).out")
+[ -z "$gpus" ] || command+=(--gpus-per-node "$gpus")
+[ -z "$limit" ] || command+=(--time "$limit")
+[ -z "$array" ] || command+=(--array "$array")
+command+=("${sbatch[@]}" "$script" --launcher "$launcher" --chain "$chain" --margin "$margin" --program "$program" --attempt "$attempt"
+    "${job[@]}" --submitted "$(printf '%q ' "${words[@]}")" "$recipe" "$@")
+if [ "$dry" ]; then
+    took=$(stop_seconds "$measured")
+    if [ "$took" ]; then echo "# warned $warn s before the limit: stopping took up to $took s, times $margin, and 10 s"
+    else echo "# warned $warn s before the limit: nothing was measured in $measured yet"; fi
+    printf '%q ' "${command[@]}"
+    echo
+    cat "$script"
+    exit 0
+fi
+mkdir -p "$logs" || exit 1
+"${command[@]}" || exit 1
