@@ -82,7 +82,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm asan fuzz \
+.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -169,6 +169,8 @@ test-hosts: all ## on several hosts of a testbed; as root (make setup-hosts)
 	@$(RUN_TESTS) --hosts $(HOSTS)
 test-slurm: all ## as batch jobs on a testbed with Slurm; as root (make setup-hosts)
 	@$(RUN_TESTS) --slurm $(SLURM)
+test-slurm-long: all ## the same, with limits and time-outs as they come (ten minutes)
+	@$(RUN_TESTS) --slurm $(wildcard tests/slurm/long/test_*.sh)
 
 asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run

@@ -76,8 +76,27 @@ static void world_find_node(struct world *w)
     MPI_OK(MPI_Comm_free(&local));
 }
 
+/* srun without PMIx starts ranks that cannot find each other: MPI_Init would fail on each in many words, or every rank take itself
+ * for the only one. A mistake of the command line, said once. */
+static void refuse_srun_without_pmix(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *task = getenv("SLURM_PROCID");
+    if (!tasks || strtol(tasks, NULL, 10) < 2) return;
+    if (getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_RANK")) return;
+    if (task && strcmp(task, "0") == 0)
+        fprintf(
+            stderr,
+            "srun started %s ranks that cannot find each other\n"
+            "  why:  it was not told to use PMIx, or this Slurm has none\n"
+            "  fix:  srun --mpi=pmix ... (srun --mpi=list shows whether it is there), or mpirun "
+            "inside the job, or launch/submit.sh, which takes what is there\n",
+            tasks);
+    exit(EXIT_USER);
+}
+
 void world_up(struct world *w, int *argc, char ***argv)
 {
+    refuse_srun_without_pmix();
     int granted = MPI_THREAD_SINGLE;
     *w = (struct world){.size = 1, .sites = 1, .across = MPI_COMM_NULL};
     nap_sharpen();

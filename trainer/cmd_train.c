@@ -192,7 +192,6 @@ static int train(struct world *w, struct settings s, const char *resume)
     r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
     open_writer(&r, folder);
     print_plan(&r);
-    world_catch_signals();
     int code = run_phases(&r);
     run_close(&r);
     free(folder);
@@ -206,6 +205,7 @@ int cmd_train(int argc, char **argv)
     if (code >= 0) return code;
     struct world w;
     world_up(&w, &argc, &argv);
+    world_catch_signals(); /* a request while we load is heard after the first step */
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);

@@ -4,13 +4,13 @@
 #   host   its name      slots   ranks it may run      line   where in the hostfile
 host=() slots=() line=()
 
-problems=0
+problems=0 problems_code=2
 problem() { # what [fix]: every mistake is said, then the launch ends
     problems=$((problems + 1))
     echo "launch/run.sh: $1" >&2
     [ $# -lt 2 ] || echo "  fix:  $2" >&2
 }
-end_if_problems() { [ "$problems" -eq 0 ] || exit 2; }
+end_if_problems() { [ "$problems" -eq 0 ] || exit $problems_code; }
 
 # "host slots=N [max_slots=M]"; # begins a comment. A host named twice has the sum of its slots, as for mpirun.
 read_hostfile() { # FILE
@@ -186,12 +186,13 @@ wrong_interface() { # WHO INTERFACES ADDRESSES
 
 unreachable() { # HOST PLACE WHAT-SSH-SAID
     local try="$ssh_words $1 true"
+    [ -z "$by_slurm" ] || try="srun -w $1 true" problems_code=1 # Slurm chose it: no mistake of the user's
     case $3 in
     *"resolve hostname"* | *"Unknown host"* | *"not known"*)
         problem "$2host $1 is unknown: no address has that name" "correct the name, or add a line to /etc/hosts on every host" ;;
     *"Permission denied"*) problem "$2host $1 does not let us in: $3" "ssh-copy-id $1   (until \`$try\` asks for nothing)" ;;
     *"Host key verification"*) problem "$2host $1 is new to ssh: $3" "ssh $1 true   (once, and answer yes)" ;;
-    *) problem "$2host $1 does not answer: ${3:-ssh ended without a word}" "see that it is up and \`$try\` works, or take it out of the hostfile" ;;
+    *) problem "$2host $1 does not answer: ${3:-ssh ended without a word}" "see that it is up and \`$try\` works, or leave it out${by_slurm:+: --exclude=$1}" ;;
     esac
 }
 

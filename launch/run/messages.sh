@@ -14,7 +14,7 @@ quieten() {
         rc=$?
         line+=$part
         if [ $rc -gt 128 ]; then # no newline yet
-            [[ $inside || $line == -* || $rank_is_there == "$line"* ]] || { printf %s "$line"; line=''; }
+            [[ $inside || $line == -* || $line == srun:* || $rank_is_there == "$line"* ]] || { printf %s "$line"; line=''; }
             continue
         fi
         [ $rc -eq 0 ] || { printf %s "$block$line"; return; }
@@ -36,7 +36,7 @@ line_end() {
     *"plm:rsh: Warning: setpgid"*) ;; # a harmless race of mpirun's
     "$rank_is_there") : >"$scratch/started" ;;
     "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) ;;
-    "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) ;;
+    "srun: cluster configuration lacks support for cpu binding" | "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) ;;
     "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") ;;
     "srun: error: "*": task "*": "*) # srun: error: h2: task 3: Killed
         sed -n 's/^srun: error: \([^:]*\): task \([0-9]*\): \(.*\)$/rank \2 on \1: ended by a signal (\3)/p;t;p' <<<"$1"
@@ -77,7 +77,7 @@ lost_host() {
 host ${name:-unknown}: the connection to it is lost
   what: nothing was heard from it for ${keepalive_seconds:-some} s, so the job was ended on all hosts
   why:  the host is down, its link is, or its mpirun daemon (orted) was killed
-  fix:  see that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or take the host out of the hostfile; what was saved is whole: a
+  fix:  see that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or leave the host out; what was saved is whole: a
         training run goes on with --resume auto. Links that fail for longer than this: DUET_KEEPALIVE="TIME INTERVAL PROBES"
 EOT
 }

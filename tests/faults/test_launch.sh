@@ -117,4 +117,29 @@ call "${in_job[@]}" "$run" -n 5 --dry-run true
 refused "more ranks than tasks" "5 ranks, but Slurm job 7 gives" "4 slots on 2 hosts"
 call env "PATH=$PWD/bin:$PATH" "$run" -n 4 --launcher srun true
 refused "srun outside a job" "srun starts ranks only inside a Slurm job" "launch/submit.sh"
+
+# --- batch jobs: what launch/submit.sh knows before it submits ---
+# shellcheck source=launch/slurm/job.sh
+. "$root/launch/slurm/job.sh"
+for pair in 90=5400 2:30=150 1:00:00=3600 1-2=93600 1-00:30=88200 1-0:0:1=86401; do
+    check "limit ${pair%=*}" equal "$(seconds_of "${pair%=*}")" "${pair#*=}"
+done
+check "ranks of a mesh" equal "$(mesh_ranks recipe.yaml)" 4
+check "ranks of a mesh, settings" equal "$(mesh_ranks recipe.yaml mesh.dp=3 mesh.tp=2)" 12
+check "ranks of a mesh, lines" equal "$(mesh_ranks "$root/launch/recipes/countdown.yaml")" 4
+check "ranks of an open mesh" equal "$(mesh_ranks recipe.yaml mesh.dp=0)" ""
+check "run folder" equal "$(out_folder a/b.yaml 2>/dev/null)" runs/b
+check "run folder, set" equal "$(out_folder recipe.yaml --set out=x/y)" x/y
+mkdir measured
+check "warning, unmeasured" equal "$(warning_seconds measured 2 86400)" 300
+check "warning, unmeasured, short limit" equal "$(warning_seconds measured 2 120)" 30
+printf '{"time/step":4.5,"loss":1}\n{"time/step":1.5,"time/save":20.25,"loss":1}\n' >measured/metrics.jsonl
+check "warning by the longest step and save" equal "$(warning_seconds measured 2 86400)" 60
+echo "stop 7 100.5" >measured/jobs.log
+check "warning by the last stop" equal "$(warning_seconds measured 2 86400)" 211
+printf 'start 7 0 0 new\nend 7 1 5 young\nend 7 1 9 young\n' >measured/jobs.log
+check "young deaths" equal "$(young_deaths measured)" "2 9"
+echo "end 7 85 12 old" >>measured/jobs.log
+check "young deaths, ended by a job that lived" equal "$(young_deaths measured)" "0 12"
+check "back-off" equal "$(back_off 0 60) $(back_off 1 60) $(back_off 3 60)" "0 60 960"
 finish

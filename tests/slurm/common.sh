@@ -37,6 +37,7 @@ until_output() {
         [ $SECONDS -lt $until ] || { echo "no \"$2\" in $file:"; tail -n 20 "$file"; return 1; }
         read -rt 0.1 _ <&"$never"
     done
+    return 0
 }
 # Slurm lets a requeued job wait for two minutes; the tests do not.
 start_now() { until_state PENDING 20 "$@" && "$tb" on 1 scontrol update job="${1:-$id}" StartTime=now; }
@@ -47,4 +48,5 @@ until_restarted() {
         [ $SECONDS -lt $until ] || { echo "job $job is $(job_state "$job"), restarted $(job_field Restarts "$job") times"; return 1; }
         read -rt 0.2 _ <&"$never"
     done
+    return 0
 }

@@ -1,0 +1,29 @@
+#!/bin/bash
+# test_limit.sh DUET: the limit of two minutes as it comes: Slurm's warning, which submit.sh asked for, is there before it; the trainer saves, the job is
+# queued again, starts by itself after Slurm's two minutes, and ends with the bits of the unbroken run. Most of the time the ranks stand still.
+. "${BASH_SOURCE%/*}/../common.sh"
+slurm_up 2
+ln -s "$root/launch" launch
+mkdir build && ln -s "$duet" build/duet
+sed -i 's/watchdog_s: 60/watchdog_s: 600/' recipe.yaml
+train 4 single
+check "one host: exit 0" equal "$code" 0
+call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 --time 2 -- --set out=runs/limited
+check "submitted" equal "$code" 0
+id_from out
+ln -s "runs/slurm/limited-$id.out" "job-$id.out"
+until lines 5 runs/limited; do sleep 0.05; done
+began=$SECONDS
+# shellcheck disable=SC2046
+kill -STOP $(ranks_on 2)
+check "warned" until_output 120 "asking the trainer to save and stop"
+echo "warned $((SECONDS - began)) s after its first steps"
+check "warned before the limit" test $((SECONDS - began)) -lt 115
+# shellcheck disable=SC2046
+kill -CONT $(ranks_on 2)
+check "saved, queued again" until_output 20 "queued again"
+check "exit 85" has runs/limited/jobs.log "end $id 85"
+check "starts by itself" until_restarted 1 180
+check "done" until_state COMPLETED 90
+check "the bits of the unbroken run" alike single runs/limited
+finish

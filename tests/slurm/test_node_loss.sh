@@ -1,0 +1,53 @@
+#!/bin/bash
+# test_node_loss.sh DUET: a host of a running job loses its link for ever. mpirun ends the ranks within seconds and names the host; Slurm finds the
+# host down (after its SlurmdTimeout) and queues the job again. On other hosts it goes on and ends with the bits of the unbroken run.
+# LAUNCHERS: mpirun (the default), srun
+. "${BASH_SOURCE%/*}/common.sh"
+slurm_up 4
+ln -s "$root/launch" launch
+mkdir build && ln -s "$duet" build/duet
+sed -e 's/steps: 12/steps: 4/' -i recipe.yaml
+train 4 single
+check "one host: exit 0" equal "$code" 0
+
+send() { # NAME ARGUMENTS...
+    local name=$1
+    shift
+    call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 "$@" -- --set "out=runs/$name"
+    check "$name: submitted" equal "$code" 0
+    id_from out
+    ln -s "runs/slurm/$name-$id.out" "job-$id.out"
+}
+until_lines() { # N FOLDER
+    local until=$((SECONDS + 60))
+    until lines "$@"; do [ $SECONDS -lt $until ] || return 1; sleep 0.02; done
+}
+is_down() { [[ $(on 1 sinfo -h -n h3 -o %T) == *down* ]]; }
+until_down() { # SECONDS: Slurm has noticed
+    local until=$((SECONDS + $1))
+    until is_down; do [ $SECONDS -lt $until ] || return 1; sleep 0.5; done
+}
+
+for launcher in ${LAUNCHERS:-mpirun}; do
+    # On h2, the batch host, and h3: h1 is the controller's.
+    send $launcher --launcher $launcher --time 30 --exclude=h1,h4
+    check "$launcher: under way" until_lines 23 runs/$launcher
+    "$tb" cut 3
+    since=$SECONDS
+    if [ $launcher = mpirun ]; then
+        check "mpirun: lost host named" until_output 15 "host h3: the connection to it is lost"
+    fi
+    check "$launcher: Slurm has noticed" until_down 60
+    check "$launcher: waits in the queue" until_state PENDING 60
+    check "$launcher: within a minute" test $((SECONDS - since)) -le 60
+    on 1 scontrol update job="$id" ExcNodeList=h3
+    check "$launcher: starts again" start_now
+    check "$launcher: done" until_state COMPLETED 90
+    check "$launcher: on other hosts" hasnt <(job_field NodeList) h3
+    check "$launcher: the bits of the unbroken run" alike single runs/$launcher
+    "$tb" mend 3
+    [ "${LAUNCHERS:-}" ] || break
+    until [[ $(on 1 sinfo -h -n h3 -o %T) == idle ]] || [ $((SECONDS - since)) -gt 150 ]; do sleep 0.5; done
+done
+check "nobody is left" nobody_left 20
+finish

@@ -1,0 +1,107 @@
+#!/bin/bash
+# test_submit.sh DUET: launch/submit.sh on a real Slurm: through srun and through mpirun; warned by Slurm before the limit, saved, queued again,
+# taken up: the bits of the unbroken run; an array of seeds and a job that depends on it; scancel; stop for good; too many starts.
+. "${BASH_SOURCE%/*}/common.sh"
+slurm_up 3
+ln -s "$root/launch" launch
+mkdir build && ln -s "$duet" build/duet
+sed -e 's/steps: 60/steps: 30/; s/steps: 12/steps: 4/' -i recipe.yaml
+train 4 single
+check "one host: exit 0" equal "$code" 0
+
+# send NAME ARGUMENTS...: submit.sh; sets id, and job-ID.out, where the checks of common.sh look
+send() {
+    local name=$1
+    shift
+    call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 "$@" -- --set "out=runs/$name"
+    check "$name: submitted" equal "$code" 0
+    id_from out
+    ln -s "runs/slurm/$name-$id.out" "job-$id.out"
+}
+
+# --- mistakes, before anything waits in a queue ---
+call on 1 launch/submit.sh recipe.yaml --nodes 2 --ranks-per-node 1
+check "mesh and nodes: exit 2" equal "$code" 2
+check "mesh and nodes: said" has err "needs 4 ranks; --nodes 2 with 1 each are 2"
+call on 1 launch/submit.sh recipe.yaml --nodes 2 --time 100 --dry-run --partition=main -- --set out=runs/dry
+check "dry run: exit 0" equal "$code" 0
+check "dry run: the command" has out "--signal B:USR1@300 --requeue --open-mode append --output runs/slurm/dry-%j.out --time 100 --partition=main"
+call on 1 srun --mpi=none --nodes 2 --ntasks 4 "$duet" train recipe.yaml --set out=alone
+check "srun without PMIx: exit 2" equal "$code" 2
+check "srun without PMIx: said once" times 1 err "srun started 4 ranks that cannot find each other"
+check "srun without PMIx: nothing was begun" test ! -e alone
+
+# frozen FOLDER: the trainer's ranks of that run on h2
+frozen() {
+    local pid
+    for pid in $(ranks_on 2); do
+        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q "out=$1 " && echo "$pid"
+    done
+}
+under_way() { # FOLDER
+    local until=$((SECONDS + 60))
+    until lines 3 "$1"; do [ $SECONDS -lt $until ] || return 1; sleep 0.05; done
+}
+
+# --- at once: one that Slurm warns a minute before its limit, an array. Slurm looks every half minute; till then the run stands still ---
+send limited --time 1 --signal=B:USR1@60
+limited=$id
+check "limit: under way" under_way runs/limited
+# shellcheck disable=SC2046
+kill -STOP $(frozen runs/limited)
+send array --launcher mpirun --array 7-8 --time 30
+array=$id
+call on 1 launch/submit.sh recipe.yaml --nodes 1 --ranks-per-node 4 --dependency="afterok:$array" -- --set out=runs/after
+id_from out
+after=$id
+check "dependency: it waits" equal "$(job_field Reason)" Dependency
+id=$limited
+check "limit: warned" until_output 45 "asking the trainer to save and stop"
+# shellcheck disable=SC2046
+kill -CONT $(frozen runs/limited)
+check "limit: saved, queued again" until_output 20 "queued again"
+check "limit: exit 85" has runs/limited/jobs.log "end $id 85"
+check "limit: by srun" has "job-$id.out" "started by srun"
+check "limit: waits in the queue" until_state PENDING 20
+check "limit: it has more time now" on 1 scontrol update job="$id" TimeLimit=30
+check "limit: starts again" start_now
+check "limit: done" until_state COMPLETED 90
+check "limit: taken up" has "job-$id.out" "going on from runs/limited/checkpoints/"
+check "limit: the bits of the unbroken run" alike single runs/limited
+check "limit: how long stopping took is known" grep -qE "^stop $id [0-9.]+$" runs/limited/jobs.log
+call on 1 launch/submit.sh recipe.yaml --nodes 2 --time 100 --dry-run -- --set out=runs/limited
+check "limit: the next warning is by what was measured" has out "stopping took up to"
+id=$after
+check "dependency: done, after the array" until_state COMPLETED 90
+check "array: by mpirun" has "runs/slurm/array-${array}_7.out" "started by mpirun"
+check "array: seed 7 is the recipe's" alike single runs/array/seed-7
+check "array: seed 8 is another run" test "$(alike single runs/array/seed-8 | grep -c differ)" -eq 1
+
+# --- ended by somebody ---
+send cancelled
+check "scancel: under way" under_way runs/cancelled
+on 1 scancel "$id"
+check "scancel: cancelled" until_state CANCELLED 20
+check "scancel: nobody is left" nobody_left 10
+send for-good
+check "stop for good: under way" under_way runs/for-good
+on 1 scancel --batch --signal USR2 "$id"
+check "stop for good: saved" until_output 20 "stopped, checkpoint saved"
+check "stop for good: not queued again" until_output 20 "not started again"
+send enough --max-restarts 0
+check "too many starts: under way" under_way runs/enough
+on 1 scancel --batch --signal USR1 "$id"
+check "too many starts: enough" until_output 20 "started 1 times: enough (--max-restarts 0)"
+
+# --- dies young: waits, tries again, gives up ---
+printf '#!/bin/sh\nexit 1\n' >sick && chmod +x sick
+send sick --program ./sick --max-young 2 --back-off 1 --chain resubmit
+check "dies young: submitted again" until_output 30 "submitted again"
+id=$((id + 1))
+check "dies young: given up" until_state FAILED 30
+check "dies young: says why" has "runs/slurm/sick-$id.out" "2 starts in a row died within 300 s without a new checkpoint: enough"
+printf '#!/bin/sh\nexit 2\n' >sick
+send mistake --program ./sick
+check "a mistake: not tried again" until_output 30 "another start would meet again"
+check "nobody is left" nobody_left 20
+finish
