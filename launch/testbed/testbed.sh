@@ -70,18 +70,19 @@ is_taken() { # by somebody other than OWNER?
     read -r pid born 2>/dev/null <"$state/owner" || return 1
     [ "$pid" = keep ] || { [ "$pid" != "$1" ] && [ "$(birth "$pid")" = "$born" ]; }
 }
+# One at a time comes and goes; whoever holds this starts nothing that outlives it.
+lock() { exec {held}>/run/duet-testbed.lock && flock "$held"; }
+unlock() { exec {held}>&-; }
 claim() { # OWNER: ours from now on, unless it is somebody's who lives
-    local lock
-    exec {lock}>"$state.lock"
-    flock "$lock"
+    lock
     if is_taken "$1"; then
-        exec {lock}>&-
+        unlock
         return 1
     fi
     clear_away
     mkdir -p "$state" && chmod 755 "$state"
     echo "$1 $([ "$1" = keep ] || birth "$1")" >"$state/owner"
-    exec {lock}>&-
+    unlock
 }
 
 # --- up -------------------------------------------------------------------------------------------------------
@@ -108,6 +109,8 @@ up() { # OWNER
     count_traffic
     [ -z "$slurm" ] || . "$root/launch/testbed/slurm.sh"
     [ -z "$slurm" ] || slurm_up
+    # (Our owner may have ended meanwhile, and the guard with what was there.)
+    [ -e "$state/owner" ] || { down; exit 1; }
     : >"$state/ready"
     trap - INT TERM HUP
 }
@@ -119,8 +122,12 @@ start_guard() {
 }
 guard() {
     tail --pid="$1" -s 0.5 -f /dev/null
-    rm -f "$state/guard.pid"
-    [ "$(cut -d' ' -f1 "$state/owner" 2>/dev/null)" = "$1" ] && down
+    lock
+    if [ "$(cut -d' ' -f1 "$state/owner" 2>/dev/null)" = "$1" ]; then
+        rm -f "$state/guard.pid" # that is us
+        take_down
+    fi
+    unlock
 }
 
 write_files() {
@@ -185,6 +192,11 @@ inside() { # I COMMAND...
 # --- down -----------------------------------------------------------------------------------------------------
 
 down() {
+    lock
+    take_down
+    unlock
+}
+take_down() {
     [ ! -e "$state/slurm" ] || { . "$root/launch/testbed/slurm.sh" && slurm_down; }
     local pid
     pid=$(pid_in guard) && kill -- "-$pid" 2>/dev/null

@@ -1,5 +1,5 @@
 #!/bin/bash
-# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down for ever, a rank that stands still: the job ends
+# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down for ever, mpirun killed, a rank that stands still: the job ends
 # in time, says who and what, with its exit code, and no host keeps a process of it. A link down for 3 s: it goes on.
 # Prints the rows of the table in docs/CLUSTER.md.
 . "${BASH_SOURCE%/*}/common.sh"
@@ -41,6 +41,18 @@ hurt "link down for ever" 20 "$tb" cut 3
 check "link down for ever: exit 1" equal "$code" 1
 check "link down for ever: which host" has err "host h3: the connection to it is lost"
 "$tb" mend 3
+
+# mpirun's own host: what it started elsewhere must end by itself
+hurt "link of mpirun's host down" 20 "$tb" cut 1
+check "link of mpirun's host down: exit 1" equal "$code" 1
+check "link of mpirun's host down: which hosts" grep -qE '^host h[234]: the connection to it is lost' err
+"$tb" mend 1
+
+kill_mpirun() { kill -KILL "$(launcher)"; }
+hurt "mpirun killed" 10 kill_mpirun
+check "mpirun killed: exit code not 0" test "$code" -ne 0
+kill_run_sh() { kill -KILL "$job"; }
+hurt "run.sh killed" 10 kill_run_sh 2>/dev/null
 
 left_s=5 settings=(--set watchdog_s=5)
 stop_rank() { kill -STOP "$(ranks_on "$1")"; }
