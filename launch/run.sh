@@ -238,6 +238,7 @@ leash=() # should this script be killed, mpirun must not stay
 command -v setpriv >/dev/null && leash=(setpriv --pdeathsig TERM)
 setsid "${leash[@]}" "$launcher" "${flags[@]}" "${command[@]}" <&0 2>&"$noise" &
 job=$!
+echo "$job" >"$scratch/job"
 watch=''
 [ "${command[0]}" = "$1" ] || { watch_start "$job" 2>&"$noise" & watch=$!; }
 while :; do # a trap interrupts `wait`
@@ -248,6 +249,7 @@ done
 exec {noise}>&-
 [ -z "$watch" ] || wait "$watch" || code=1 # it ended the job
 wait "$filter"
+[ "$code" -le 128 ] || [ "$signals" -ge 2 ] || [ -e "$scratch/lost" ] || [ -e "$scratch/killed" ] || launcher_killed $((code - 128))
 [ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; start again with --resume auto" >&2
-[ "$code" -eq 205 ] && code=1 # mpirun's own for a lost host
+{ [ "$code" -ne 205 ] && [ ! -e "$scratch/lost" ]; } || code=1 # 205: mpirun's own for a lost host
 exit "$code"

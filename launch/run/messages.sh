@@ -61,12 +61,23 @@ block_end() {
 }
 
 killed_by() {
+    : >"$scratch/killed"
     case $1 in
     *"signal 9 "* | *Killed*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
     *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  somebody ended it" ;;
     *) echo "  why:  a crash; please report it with the lines above" ;;
     esac
     echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
+}
+
+# Of mpirun itself nobody but us can tell.
+launcher_killed() { # SIGNAL
+    [ "$1" -ne 77 ] || return 0 # 205
+    cat >&2 <<EOT
+$launcher on $(hostname) was ended by signal $1
+  why:  somebody's kill, or the kernel's, when memory ran out (see: dmesg); the ranks on all hosts end with it
+  fix:  what was saved is whole: a training run goes on with --resume auto
+EOT
 }
 
 # The block names the daemons of both hosts: "HNP daemon : ... on node h1", "Remote daemon: ... on node h3".
@@ -80,6 +91,18 @@ host ${name:-unknown}: the connection to it is lost
   fix:  see that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or leave the host out; what was saved is whole: a
         training run goes on with --resume auto. Links that fail for longer than this: DUET_KEEPALIVE="TIME INTERVAL PROBES"
 EOT
+    : >"$scratch/lost"
+    end_lost >/dev/null 2>&1 &
+}
+# When mpirun's own host is cut off, it waits for ever for the daemons of the others. What it started ends when it does.
+end_lost() {
+    local job i
+    job=$(cat "$scratch/job")
+    for i in $(seq 25); do
+        [ "$(cat "/proc/$job/comm")" = mpirun ] || return
+        sleep 0.2
+    done
+    kill -KILL "$job"
 }
 
 not_started() {

@@ -18,7 +18,7 @@ hurt() {
     took=$(($(now_ms) - since))
     check "$name: ended within $limit_s s" test $took -le $((limit_s * 1000))
     check "$name: nobody is left" nobody_left "${left_s:-5}"
-    row "$name" "$(seconds_of $took)" "$code" "$(grep -m 1 -E '^(rank|host) ' err)"
+    row "$name" "$(seconds_of $took)" "$code" "$(grep -m 1 -E '^(rank|host|mpirun) ' err)"
 }
 settings=()
 
@@ -50,7 +50,8 @@ check "link of mpirun's host down: which hosts" grep -qE '^host h[234]: the conn
 
 kill_mpirun() { kill -KILL "$(launcher)"; }
 hurt "mpirun killed" 10 kill_mpirun
-check "mpirun killed: exit code not 0" test "$code" -ne 0
+check "mpirun killed: exit code 128 + 9" equal "$code" 137
+check "mpirun killed: said" has err "mpirun on h1 was ended by signal 9"
 kill_run_sh() { kill -KILL "$job"; }
 hurt "run.sh killed" 10 kill_run_sh 2>/dev/null
 
