@@ -50,7 +50,7 @@ measure() {
     rm -rf run
     traffic_of train_hosts 4 run --set "phases.start.steps=$steps" "$@"
     [ "$code" -eq 0 ] || { echo "$name: exit $code"; tail -n 5 err; exit 1; }
-    [ -d run/site-1 ] && set -- run/site-1 run/site-2 || set -- run
+    if [ -d run/site-1 ]; then set -- run/site-1 run/site-2; else set -- run; fi
     for folder; do tokens=$(awk -v a="$tokens" -v b="$(pace "$folder" "$first" "$last")" 'BEGIN { print a + b }'); done
     kb=$(($(crossed) / steps / 1000))
     base=${base:-$tokens}
