@@ -34,7 +34,7 @@ struct run {
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
     const char *folder; /* of a training run: settings.run.out, or this site's in it */
-    int think, eos; /* token ids */
+    int think, eos;     /* token ids */
     struct source *source;
     struct actor actor;
     struct optimizer optimizer;
