@@ -25,7 +25,8 @@ struct checkpoint_writer {
     int n, keep;
     bool async, busy; /* busy: a save is under way; the same on all ranks */
     long step, seen;
-    double since, took; /* when the last save began; seconds the last committed one took, until told */
+    double since,
+        took; /* when the last save began; seconds the last committed one took, until told */
 
     pthread_t thread;
     pthread_mutex_t lock;

@@ -72,16 +72,16 @@
     X(INT, decode_waves, 0, 0, 1024,                                                              \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
-#define SITES_KNOBS(X)                                                                             \
-    X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                          \
-    X(INT, delay, 1, 0, 1000000000,                                                                \
-      "updates made while an exchange is under way: it counts exactly so many later")              \
-    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                          \
-      "how differences of weights cross; what rounding loses is added to the next")                \
-    X(REAL, outer_lr, 0.7, 0, 10,                                                                  \
-      "step along the mean difference; 1 with outer_momentum 0: the mean of the sites, better in " \
-      "short runs")                                                                                \
-    X(REAL, outer_momentum, 0.9, 0, 0.9999999, "Nesterov momentum of these steps")
+#define SITES_KNOBS(X)                                                                       \
+    X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                    \
+    X(INT, delay, 1, 0, 1000000000,                                                          \
+      "updates made while an exchange is under way: it counts exactly so many later")        \
+    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                    \
+      "how differences of weights cross; what rounding loses is added to the next")          \
+    X(REAL, outer_lr, 1, 0, 10,                                                              \
+      "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
+      "papers' 0.7 with 0.9 is for long runs")                                               \
+    X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps")
 
 #define DATA_KNOBS(X)                                                                             \
     X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")        \
