@@ -42,7 +42,11 @@ static struct {
     char text[TEXT_LETTERS]; /* what is known, once done */
     bool yielded;
     _Atomic bool done;
-} roll = {.comm = MPI_COMM_NULL, .answering = MPI_REQUEST_NULL};
+    pthread_mutex_t in_mpi; /* held by who calls MPI for a roll call */
+    bool quit;              /* guarded by it */
+} roll = {.comm = MPI_COMM_NULL,
+          .answering = MPI_REQUEST_NULL,
+          .in_mpi = PTHREAD_MUTEX_INITIALIZER};
 
 void roll_call_up(const char *host)
 {
@@ -69,6 +73,13 @@ void roll_call_down(void)
     free(roll.answers);
     free(roll.came);
     roll.hosts = NULL, roll.answers = NULL, roll.came = NULL;
+}
+
+void roll_call_quit(void)
+{
+    pthread_mutex_lock(&roll.in_mpi);
+    roll.quit = true;
+    pthread_mutex_unlock(&roll.in_mpi);
 }
 
 static struct answer own_answer(double idle_seconds)
@@ -98,7 +109,10 @@ static int take_call(double idle_seconds)
 
 bool roll_call_answer(double idle_seconds)
 {
-    return take_call(idle_seconds) >= 0;
+    pthread_mutex_lock(&roll.in_mpi);
+    bool called = !roll.quit && take_call(idle_seconds) >= 0;
+    pthread_mutex_unlock(&roll.in_mpi);
+    return called;
 }
 
 static void take_answers(int *missing)
@@ -162,27 +176,39 @@ static void tell(void)
         text_add(&n, "all ranks answer, and all wait for each other");
 }
 
-static void *call_all(void *unused)
+static void send_calls(void)
 {
-    (void)unused;
-    int missing = roll.size - 1;
-    const struct timespec nap = {.tv_nsec = 10000000};
-    roll.answers[roll.rank] = own_answer(roll.idle_seconds);
-    roll.came[roll.rank] = true;
     for (int r = 0; r < roll.size; r++) {
         MPI_Request request;
         if (r == roll.rank) continue;
         MPI_OK(MPI_Isend(NULL, 0, MPI_BYTE, r, CALL, roll.comm, &request));
         MPI_OK(MPI_Request_free(&request));
     }
-    for (double until = clock_now() + patience; missing > 0 && clock_now() < until;) {
-        int caller = take_call(roll.idle_seconds);
-        if (caller >= 0 && caller < roll.rank) {
-            roll.yielded = true;
-            break;
-        }
-        take_answers(&missing);
-        nanosleep(&nap, NULL);
+}
+
+/* One look at what came; false: a lower rank calls too. */
+static bool listen_once(int *missing)
+{
+    int caller = take_call(roll.idle_seconds);
+    take_answers(missing);
+    return caller < 0 || caller > roll.rank;
+}
+
+static void *call_all(void *unused)
+{
+    (void)unused;
+    int missing = roll.size - 1;
+    const struct timespec nap = {.tv_nsec = 10000000};
+    double until = clock_now() + patience;
+    roll.answers[roll.rank] = own_answer(roll.idle_seconds);
+    roll.came[roll.rank] = true;
+    for (bool called = false, more = true; more; nanosleep(&nap, NULL)) {
+        pthread_mutex_lock(&roll.in_mpi);
+        if (!roll.quit && !called) send_calls();
+        called = true;
+        roll.yielded = roll.quit || !listen_once(&missing);
+        pthread_mutex_unlock(&roll.in_mpi);
+        more = !roll.yielded && missing > 0 && clock_now() < until;
     }
     tell();
     atomic_store(&roll.done, true);

@@ -12,6 +12,9 @@
 /* Collective over all ranks; host is this rank's. */
 void roll_call_up(const char *host);
 void roll_call_down(void);
+/* From now on nobody is called or answered; when it returns, the watchdog's thread is out of MPI. For the main thread that
+ * ends MPI while the watchdog still runs. Local. */
+void roll_call_quit(void);
 
 /* Answers whoever calls; true when somebody did: who will end the job. Local, at most some ms. */
 bool roll_call_answer(double idle_seconds);

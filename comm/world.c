@@ -57,6 +57,7 @@ static void abort_job(int code)
 static void leave_job(int code)
 {
     set_alarm(code);
+    roll_call_quit();
     MPI_Finalize();
     _exit(code);
 }
