@@ -20,12 +20,23 @@ START_TEST(only_after_so_many_steps)
 }
 END_TEST
 
-START_TEST(a_quick_step_in_between_forgives)
+START_TEST(one_that_stalls_now_and_then_is_not_slow)
 {
     struct slow s = {0};
     double times = 0;
     for (int i = 0; i < 10 * SLOW_STEPS; i++)
-        ck_assert(!look(&s, i % SLOW_STEPS == 0 ? 0.9 : 3, i, &times));
+        ck_assert(!look(&s, i % SLOW_STEPS == 3 ? 50 : 0.6, i, &times));
+    for (int i = 0; i < 10 * SLOW_STEPS; i++) ck_assert(!look(&s, 0.95, i, &times));
+}
+END_TEST
+
+START_TEST(every_other_step_is_enough)
+{
+    struct slow s = {0};
+    double times = 0;
+    for (int i = 1; i < SLOW_STEPS; i++) ck_assert(!look(&s, i % 2 ? 0.5 : 50, i, &times));
+    ck_assert(look(&s, 50, SLOW_STEPS, &times)); /* (1 + 4) / 2 on average */
+    ck_assert_double_eq_tol(times, 50.5, 1e-12);
 }
 END_TEST
 
@@ -34,7 +45,7 @@ START_TEST(said_now_and_then)
     struct slow s = {0};
     double times = 0;
     int said = 0;
-    for (int now = 0; now < 2 * SLOW_SAID_SECONDS + SLOW_STEPS; now++)
+    for (int now = 1; now <= 2 * SLOW_SAID_SECONDS + 3 * SLOW_STEPS; now++)
         said += look(&s, 2, now, &times);
     ck_assert_int_eq(said, 3);
     ck_assert_double_eq_tol(times, 4, 1e-12);
@@ -55,7 +66,8 @@ int main(void)
     Suite *suite = suite_create("slow");
     TCase *c = tcase_create("slow");
     tcase_add_test(c, only_after_so_many_steps);
-    tcase_add_test(c, a_quick_step_in_between_forgives);
+    tcase_add_test(c, one_that_stalls_now_and_then_is_not_slow);
+    tcase_add_test(c, every_other_step_is_enough);
     tcase_add_test(c, said_now_and_then);
     tcase_add_test(c, alone_or_idle_nobody_is_slow);
     suite_add_tcase(suite, c);

@@ -3,16 +3,16 @@
 bool slow_look(struct slow *s, double mine, double sum, int ranks, double now, double *times)
 {
     double others = ranks > 1 ? (sum - mine) / (ranks - 1) : mine;
-    if (mine < SLOW_TIMES * others) {
-        s->steps = 0;
-        s->mine = s->others = 0;
-        return false;
-    }
+    double ratio = others > 0 ? mine / others : 1;
     s->steps++;
+    s->capped += ratio < SLOW_CAP ? ratio : SLOW_CAP;
     s->mine += mine;
     s->others += others;
-    if (s->steps < SLOW_STEPS || s->others <= 0 || now < s->quiet_until) return false;
-    s->quiet_until = now + SLOW_SAID_SECONDS;
-    *times = s->mine / s->others;
-    return true;
+    if (s->steps < SLOW_STEPS) return false;
+    bool slow = s->capped >= SLOW_TIMES * SLOW_STEPS && now >= s->quiet_until;
+    if (slow) s->quiet_until = now + SLOW_SAID_SECONDS;
+    if (slow) *times = s->mine / s->others;
+    s->steps = 0;
+    s->capped = s->mine = s->others = 0;
+    return slow;
 }

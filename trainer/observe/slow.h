@@ -5,12 +5,13 @@
 
 #include <stdbool.h>
 
-/* Slow: this many times as long as the mean of the others, in this many steps one after the other. Said again
- * after some minutes at most. */
-enum { SLOW_TIMES = 2, SLOW_STEPS = 8, SLOW_SAID_SECONDS = 300 };
+/* Slow: this many times as long as the mean of the others, on average over so many steps, of which none counts for more than
+ * the cap: one that stalls once is not slow. Said again after some minutes at most. */
+enum { SLOW_TIMES = 2, SLOW_STEPS = 8, SLOW_CAP = 4, SLOW_SAID_SECONDS = 300 };
 
 struct slow {            /* zeroed before the first step */
-    int steps;           /* so many were slow, one after the other */
+    int steps;           /* of SLOW_STEPS */
+    double capped;       /* sum of their ratios */
     double mine, others; /* their seconds */
     double quiet_until;
 };
