@@ -21,7 +21,7 @@ mesh_ranks() {
     local recipe=$1
     shift
     { awk '/^[a-z]/ { inside = /^mesh:/ } inside' "$recipe"; printf '%s\n' "$@" | sed -n 's/^mesh\.\([a-z]*\)=/\1: /p'; } |
-        sed 's/#.*//' | tr '{},' '\n\n\n' | awk '
+        sed 's/#.*//' | tr '{},' '\n' | awk '
             BEGIN { n["pp"] = n["tp"] = n["sites"] = 1 }
             { sub(/^.*mesh: */, ""); if (match($0, /^ *(dp|pp|tp|sites): *[0-9]+/)) { key = $1; sub(":", "", key); n[key] = $2 + 0 } }
             END { if (n["dp"] > 0) print n["dp"] * n["pp"] * n["tp"] * n["sites"] }'
