@@ -39,12 +39,14 @@ stop_seconds() {
 }
 
 # warning_seconds OUT MARGIN LIMIT: so many seconds before its limit a job must be asked to stop; LIMIT in seconds, 0: none.
-# Unmeasured: five minutes, or a quarter of a short limit. Slurm's own warning comes up to a minute early, never late.
+# Unmeasured: five minutes, or a quarter of a short limit. Never more than half of the limit: a job must get on. Slurm's own warning comes up
+# to a minute early, never late.
 warning_seconds() {
     local took
     took=$(stop_seconds "$1")
     awk -v took="${took:--1}" -v margin="$2" -v limit="$3" 'BEGIN {
         s = took < 0 ? (limit > 0 && limit < 1200 ? limit / 4 : 300) : took * margin + 10
+        if (limit > 0 && s > limit / 2) s = limit / 2
         printf "%d\n", s == int(s) ? s : s + 1 }'
 }
 

@@ -137,6 +137,7 @@ printf '{"time/step":4.5,"loss":1}\n{"time/step":1.5,"time/save":20.25,"loss":1}
 check "warning by the longest step and save" equal "$(warning_seconds measured 2 86400)" 60
 echo "stop 7 100.5" >measured/jobs.log
 check "warning by the last stop" equal "$(warning_seconds measured 2 86400)" 211
+check "warning, not more than half of the limit" equal "$(warning_seconds measured 2 120)" 60
 printf 'start 7 0 0 new\nend 7 1 5 young\nend 7 1 9 young\n' >measured/jobs.log
 check "young deaths" equal "$(young_deaths measured)" "2 9"
 echo "end 7 85 12 old" >>measured/jobs.log
