@@ -260,6 +260,20 @@ delay() { # I US
     inside "$1" iptables -A INPUT -i eth0 -j NFQUEUE --queue-num 0 --queue-bypass 2>"$state/tc.log" ||
         lacks "this kernel has no NFQUEUE: $(tail -n 1 "$state/tc.log")"
 }
+# Until the host is really reached again: the kernel notices a carrier with a second's delay, and neighbours that did not answer
+# are remembered as unreachable.
+mend() { # I
+    local i other=1
+    [ "$1" = 1 ] && other=2
+    ip -n $switch link set "p$1" up
+    for i in $(seq 50); do
+        inside "$1" ip neigh flush all
+        # shellcheck disable=SC2016  # for the shell inside
+        [ "$other" -gt "$(cat "$state/hosts_up")" ] || inside "$1" timeout 1 bash -c ': <>"/dev/tcp/$1/22"' - "$net.$other" 2>/dev/null && break
+        sleep 0.1
+    done
+    for i in $(hosts); do inside "$i" ip neigh flush all; done
+}
 bytes() {
     local i
     for i; do
