@@ -356,14 +356,15 @@ static void run_pass(struct engine *e, struct running *r)
 }
 
 /* May the forward go on now? So that its steps lie evenly between the backward's, and the last of them, with which its
- * message leaves, before the backward's last. Chunks may have more steps of one kind than of the other; as long as nothing is
+ * message leaves, before the backward's last (with forward_last behind it). Chunks may have more steps of one kind than of the other; as long as nothing is
  * known of them, they take turns. */
 static bool forward_is_next(const struct engine *e, const struct running *f,
                             const struct running *b)
 {
     int of_f = e->steps[0][held_of(e, f->pass.cell)], of_b = e->steps[1][held_of(e, b->pass.cell)];
     if (of_f == 0 || of_b <= 1) of_f = 1, of_b = 2;
-    return !f->done && (b->done || f->steps * (of_b - 1) < b->steps * of_f);
+    int before = e->stage.forward_last ? of_b : of_b - 1;
+    return !f->done && (b->done || f->steps * before < b->steps * of_f);
 }
 
 /* The backward goes first: it starts by sending gradients back to the experts, and the forward with attention, under

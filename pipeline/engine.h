@@ -42,6 +42,9 @@ struct stage {
     /* Steps the passes of a pair in turn, the backward first (it starts with an exchange). Without exchanges it is better
      * to run the forward first: neighbours answer each other row by row and have no slack. */
     bool in_turn;
+    /* The last step of a pair's forward follows the backward's last one, behind which its exchange hides, rather than go before it so
+     * that its message leaves sooner: for passes whose exchanges take longer than messages. */
+    bool forward_last;
     bool any_two; /* the same for any PLAN_TWO; else it runs its passes one after the other */
 };
 

@@ -70,6 +70,7 @@ struct actor {
     struct stage stage;
     struct pass open[2]; /* [0] the forward, [1] the backward under way */
     struct gradient_listener listener;
+    double pace; /* seconds that a step of a pass takes longer, of BW twice: see stage.c */
     struct head_io head;
 };
 

@@ -16,7 +16,8 @@
 
 /* Where elements of the flattened tensor `name`, of n elements in all, are kept. */
 struct slice {
-    char name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/..." */
+    char
+        name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/...", "residual/..." */
     size_t n;
     struct stretch at; /* a run, or equal runs at equal distances: columns of a matrix */
     float *data;       /* stretch_count(&at) floats, the caller's */
