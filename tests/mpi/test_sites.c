@@ -67,6 +67,8 @@ static void cross(float *v, size_t n, enum reduce_wire wire)
     }
 }
 
+static const float OUTER_LR = 0.7f, OUTER_MOMENTUM = 0.9f;
+
 /* One slice of all sites. */
 struct plain {
     size_t n;
@@ -147,6 +149,8 @@ static void both_make(struct both *b, int delay, enum reduce_wire wire)
                                 .micro_batch_tokens = 64};
     small_make(&b->small, &site, shape);
     struct settings *s = &b->small.settings;
+    s->sites.outer_lr = (double)OUTER_LR;
+    s->sites.outer_momentum = (double)OUTER_MOMENTUM;
     s->sites.every = EVERY;
     s->sites.delay = b->delay = delay;
     s->sites.wire = (int)wire;
@@ -187,9 +191,9 @@ static void plain_tick(struct both *b, long update)
     bool counts = since > 0 && since % EVERY == 0 && since + b->delay < LAST;
     bool begins = ends || (update % EVERY == 0 && update + b->delay < LAST);
     for (int i = 0; i < b->outer.n; i++) {
-        if (counts && b->delay > 0) plain_count(&b->plain[i], 0.7f, 0.9f);
+        if (counts && b->delay > 0) plain_count(&b->plain[i], OUTER_LR, OUTER_MOMENTUM);
         if (begins) plain_begin(&b->plain[i], b->wire);
-        if (begins && (ends || b->delay == 0)) plain_count(&b->plain[i], 0.7f, 0.9f);
+        if (begins && (ends || b->delay == 0)) plain_count(&b->plain[i], OUTER_LR, OUTER_MOMENTUM);
     }
 }
 
