@@ -129,6 +129,25 @@ static void more_help(void)
     cluster_help();
 }
 
+/* What was asked for, or all that is wrong with it; the exit code. */
+static int answer(struct request *q, struct recipe_job *job, bool scaling)
+{
+    struct problems p = {0};
+    if (!scaling) mixed(q, job, &p);
+    if (scaling)
+        scale_or_say(job->cluster, &p);
+    else if (job->recipe)
+        plan_or_say(q, job, &p);
+    else
+        draw_or_say(q, &p);
+    if (p.n > 0 && options_first_rank()) problems_print(&p);
+    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
+           "cannot write the plan");
+    int code = p.n > 0 ? EXIT_USER : EXIT_DONE;
+    problems_free(&p);
+    return code;
+}
+
 int cmd_plan(int argc, char **argv)
 {
     struct request q = {.format = "text"};
@@ -181,20 +200,7 @@ int cmd_plan(int argc, char **argv)
         .max_args = 1};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
-    struct problems p = {0};
     job.sets = sets.at;
     job.n_sets = sets.n;
-    if (!scaling) mixed(&q, &job, &p);
-    if (scaling)
-        scale_or_say(job.cluster, &p);
-    else if (job.recipe)
-        plan_or_say(&q, &job, &p);
-    else
-        draw_or_say(&q, &p);
-    if (p.n > 0 && options_first_rank()) problems_print(&p);
-    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
-           "cannot write the plan");
-    code = p.n > 0 ? EXIT_USER : EXIT_DONE;
-    problems_free(&p);
-    return code;
+    return answer(&q, &job, scaling);
 }
