@@ -1,7 +1,8 @@
 #!/bin/bash
 # planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps beside what duet plan foretells of them, on one and two ranks. Each
 # of ROUNDS (3) rounds predicts from freshly timed passes and then trains STEPS (8); the fastest prediction stands beside the
-# fastest step, and the median and the slowest of all steps say how much of the machine others took.
+# fastest step, and the median and the slowest of all steps say how much of the machine others took. Batches differ in length
+# by a tenth and more, so a step's time is that of a batch with as many rows as the plan expects.
 set -u
 program=$1 rounds=${2:-3} steps=${3:-8}
 out=$(mktemp -d)
@@ -13,19 +14,25 @@ checkpoint: {every: 0}
 phases: [{kind: sft, batch: 64, max_new: 8}]
 END
 
-# The value of a key in every line of the metrics, in milliseconds.
-values() { sed -n "s|.*\"$1\":\([0-9.e+-]*\).*|\1|p" "$out/run/metrics.jsonl" | awk '{ print 1000 * $1 }'; }
+# steps_of ROWS: milliseconds of every step in the metrics, for so many rows; what a step has beside the tokens it learns
+# from, its prompts, is alike in all.
+steps_of() {
+    sed -n 's|.*"tokens":\([0-9]*\).*"time/learn":\([0-9.e+-]*\).*|\1 \2|p' "$out/run/metrics.jsonl" |
+        awk -v rows="$1" '{ n[NR] = $1 - last; last = $1; t[NR] = $2 }
+            END { for (i = 1; i <= NR; i++) print 1000 * t[i] * rows / (n[i] + rows - last / NR) }'
+}
 
 printf '%-24s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is'
 while read -r ranks pp schedule; do
     sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps")
     : >"$out/planned" >"$out/times"
     for ((i = 0; i < rounds; i++)); do
-        "$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" | sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p' >>"$out/planned"
+        "$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" >"$out/plan"
+        sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p' "$out/plan" >>"$out/planned"
         rm -rf "$out/run"
         launch/run.sh -n "$ranks" "$program" train "$out/recipe.yaml" "${sets[@]}" --set "out=$out/run" </dev/null >"$out/log" 2>&1 ||
             { cat "$out/log"; exit 1; }
-        values time/learn >>"$out/times"
+        steps_of "$(sed -n 's/^step of .*, \([0-9]*\) rows; .*/\1/p' "$out/plan")" >>"$out/times"
     done
     sort -go "$out/times" "$out/times"
     awk -v p="$(sort -g "$out/planned" | head -1)" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
