@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "comm/background.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
@@ -31,16 +32,20 @@ struct message {
     uint64_t order;        /* counts up with every message of this rank */
 };
 
-/* What the p2ps of this rank share. The lock guards them all, too. */
+static bool is_wanted(void);
+static bool drive(void);
+
+/* What the p2ps of this rank share. The background's lock guards them all, too. */
 static struct driver {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    pthread_t thread; /* runs while there is a p2p */
+    struct background background;
     struct p2p *first;
     int heavy;   /* open messages that need driving */
     int waiters; /* threads in p2p_wait: they drive */
-    bool threads, ending, asleep;
-} driver = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} driver = {.background = {.doing = "moving messages in the background",
+                           .wanted = is_wanted,
+                           .move = drive,
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .wake = PTHREAD_COND_INITIALIZER}};
 
 struct p2p {
     struct p2p *next;
@@ -167,41 +172,9 @@ static bool drive(void)
     return moved;
 }
 
-/* Patient naps: many ranks of a test or a paced pipeline share few cores, and pieces take longer than that. */
-static struct nap background_nap(void)
+static bool is_wanted(void)
 {
-    struct nap nap = nap_begin();
-    nap.patient = true;
-    return nap;
-}
-
-static void *progress(void *none)
-{
-    struct nap nap = background_nap();
-    die_place("moving messages in the background");
-    pthread_mutex_lock(&driver.lock);
-    while (!driver.ending) {
-        if (driver.heavy == 0 || driver.waiters > 0) {
-            driver.asleep = true;
-            pthread_cond_wait(&driver.wake, &driver.lock);
-            driver.asleep = false;
-            nap = background_nap();
-        } else {
-            if (drive()) nap = background_nap();
-            pthread_mutex_unlock(&driver.lock);
-            nap_take(&nap);
-            pthread_mutex_lock(&driver.lock);
-        }
-    }
-    pthread_mutex_unlock(&driver.lock);
-    return none;
-}
-
-/* Called with the lock. */
-static void wake_if_needed(void)
-{
-    if (driver.threads && driver.asleep && driver.heavy > 0 && driver.waiters == 0)
-        pthread_cond_signal(&driver.wake);
+    return driver.heavy > 0 && driver.waiters == 0;
 }
 
 /* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
@@ -222,30 +195,22 @@ static void connect_all(MPI_Comm comm)
 
 static void join_driver(struct p2p *p)
 {
-    int level = MPI_THREAD_SINGLE;
-    MPI_OK(MPI_Query_thread(&level));
-    pthread_mutex_lock(&driver.lock);
-    bool alone = driver.first == NULL;
+    pthread_mutex_lock(&driver.background.lock);
     p->next = driver.first;
     driver.first = p;
-    driver.threads = level == MPI_THREAD_MULTIPLE;
-    driver.ending = false;
-    pthread_mutex_unlock(&driver.lock);
-    if (alone && driver.threads) world_thread_start(&driver.thread, progress, NULL);
+    pthread_mutex_unlock(&driver.background.lock);
+    background_join(&driver.background);
 }
 
 static void leave_driver(struct p2p *p)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     INVARIANT(p->n_used == 0, "%d messages were never waited for", p->n_used);
     struct p2p **at = &driver.first;
     while (*at != p) at = &(*at)->next;
     *at = p->next;
-    bool last = driver.first == NULL;
-    driver.ending = last;
-    pthread_cond_signal(&driver.wake);
-    pthread_mutex_unlock(&driver.lock);
-    if (last && driver.threads) pthread_join(driver.thread, NULL);
+    pthread_mutex_unlock(&driver.background.lock);
+    background_leave(&driver.background);
 }
 
 struct p2p *p2p_new(MPI_Comm comm, int max_open)
@@ -283,10 +248,10 @@ void p2p_free(struct p2p *p)
 
 void p2p_name(struct p2p *p, const char *group, const char *const *tag_name)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     p->group = group;
     p->tag_name = tag_name;
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
 }
 
 static ticket post(struct p2p *p, struct message m)
@@ -294,7 +259,7 @@ static ticket post(struct p2p *p, struct message m)
     INVARIANT(m.tag >= 0 && m.tag < TAG_LIMIT, "tag %d", m.tag);
     m.used = true;
     m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     ticket t = 0;
     while (t < p->max_open && p->message[t].used) t++;
     INVARIANT(t < p->max_open, "more than %d messages open", p->max_open);
@@ -304,8 +269,8 @@ static ticket post(struct p2p *p, struct message m)
     p->unposted++;
     driver.heavy += m.bytes > eager_bytes;
     post_pieces(p, &p->message[t]);
-    wake_if_needed();
-    pthread_mutex_unlock(&driver.lock);
+    background_wake(&driver.background);
+    pthread_mutex_unlock(&driver.background.lock);
     return t;
 }
 
@@ -357,7 +322,7 @@ int p2p_wait_any(struct p2p *p, const ticket *t, int n)
     if (first == n) return -1;
     struct nap nap = nap_begin();
     bool first_sleep = false;
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     int done = take_done(p, t, n);
     driver.waiters++;
     while (done < 0) {
@@ -365,14 +330,14 @@ int p2p_wait_any(struct p2p *p, const ticket *t, int n)
         done = take_done(p, t, n);
         if (done >= 0) break;
         if (first_sleep) say_waiting(p, t[first], n);
-        pthread_mutex_unlock(&driver.lock);
+        pthread_mutex_unlock(&driver.background.lock);
         first_sleep = nap_take(&nap);
-        pthread_mutex_lock(&driver.lock);
+        pthread_mutex_lock(&driver.background.lock);
     }
     driver.waiters--;
     p->waited += clock_now() - nap.since;
-    wake_if_needed();
-    pthread_mutex_unlock(&driver.lock);
+    background_wake(&driver.background);
+    pthread_mutex_unlock(&driver.background.lock);
     if (nap.slept) die_waiting(NULL);
     return done;
 }
@@ -385,10 +350,10 @@ void p2p_wait(struct p2p *p, ticket t)
 static bool look(struct p2p *p, ticket t, bool moving)
 {
     if (t == TICKET_NONE) return true;
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     if (moving && !message_done(message_of(p, t))) drive();
     bool done = take_done(p, &t, 1) == 0;
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return done;
 }
 
@@ -405,16 +370,16 @@ bool p2p_take(struct p2p *p, ticket t)
 void p2p_poll(struct p2p *p)
 {
     (void)p; /* who polls for one moves all */
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     drive();
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
 }
 
 double p2p_waited(struct p2p *p)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     double seconds = p->waited;
     p->waited = 0;
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return seconds;
 }

@@ -1,8 +1,8 @@
-/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c, reduce_nodes.c and reduce_gather.c; here
- * is who moves it.
+/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c,
+ * reduce_nodes.c and reduce_gather.c; here is who moves it.
  *
- * Sums must be formed between messages, so the progress thread of p2p is not enough: one more thread, for all groups of
- * a rank, looks after the open reductions while nobody waits for one, and sleeps on a condition when there are none. */
+ * Sums must be formed between messages, so the progress thread of p2p is not enough: one more (comm/background.h), for all groups
+ * of a rank, looks after the open reductions while nobody waits for one. */
 #include "comm/reduce.h"
 
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/background.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
@@ -18,15 +19,19 @@
 
 enum { BLOCK = 1024 };
 
-/* What the groups of this rank share. The lock guards them all, too; it is taken before p2p's. */
+static bool is_wanted(void);
+static bool move_all(void);
+
+/* What the groups of this rank share. The background's lock guards them all, too; it is taken before p2p's. */
 static struct driver {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    pthread_t thread; /* runs while there is a group */
+    struct background background;
     struct reduce *first;
     int open, waiters;
-    bool threads, ending;
-} driver = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} driver = {.background = {.doing = "forming sums in the background",
+                           .wanted = is_wanted,
+                           .move = move_all,
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .wake = PTHREAD_COND_INITIALIZER}};
 
 /* ---- what paths share ---- */
 
@@ -146,60 +151,30 @@ static bool move_all(void)
     return moved;
 }
 
-static struct nap background_nap(void)
+static bool is_wanted(void)
 {
-    struct nap nap = nap_begin();
-    nap.patient = true;
-    return nap;
-}
-
-static void *progress(void *none)
-{
-    struct nap nap = background_nap();
-    die_place("forming sums in the background");
-    pthread_mutex_lock(&driver.lock);
-    while (!driver.ending) {
-        if (driver.open == 0 || driver.waiters > 0) {
-            pthread_cond_wait(&driver.wake, &driver.lock);
-            nap = background_nap();
-            continue;
-        }
-        if (move_all()) nap = background_nap();
-        pthread_mutex_unlock(&driver.lock);
-        nap_take(&nap);
-        pthread_mutex_lock(&driver.lock);
-    }
-    pthread_mutex_unlock(&driver.lock);
-    return none;
+    return driver.open > 0 && driver.waiters == 0;
 }
 
 static void join_driver(struct reduce *r)
 {
-    int level = MPI_THREAD_SINGLE;
-    MPI_OK(MPI_Query_thread(&level));
-    pthread_mutex_lock(&driver.lock);
-    bool alone = driver.first == NULL;
+    pthread_mutex_lock(&driver.background.lock);
     r->next = driver.first;
     driver.first = r;
-    driver.threads = level == MPI_THREAD_MULTIPLE;
-    driver.ending = false;
-    pthread_mutex_unlock(&driver.lock);
-    if (alone && driver.threads) world_thread_start(&driver.thread, progress, NULL);
+    pthread_mutex_unlock(&driver.background.lock);
+    background_join(&driver.background);
 }
 
 static void leave_driver(struct reduce *r)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     for (int i = 0; i < r->max_open; i++)
         INVARIANT(!r->op[i].used, "reduction %d was never waited for", i);
     struct reduce **at = &driver.first;
     while (*at != r) at = &(*at)->next;
     *at = r->next;
-    bool last = driver.first == NULL;
-    driver.ending = last;
-    pthread_cond_signal(&driver.wake);
-    pthread_mutex_unlock(&driver.lock);
-    if (last && driver.threads) pthread_join(driver.thread, NULL);
+    pthread_mutex_unlock(&driver.background.lock);
+    background_leave(&driver.background);
 }
 
 /* ---- making ---- */
@@ -286,7 +261,7 @@ static int start(struct reduce *r, struct reduction given)
     driver.open++;
     op->way->begin(r, op);
     move_one(r, op);
-    pthread_cond_signal(&driver.wake);
+    background_wake(&driver.background);
     return i;
 }
 
@@ -300,9 +275,9 @@ int reduce_start(struct reduce *r, const struct reduce_job *job)
                            .n = n,
                            .piece = reduce_piece(n),
                            .room = job->scratch};
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     int i = start(r, op);
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return i;
 }
 
@@ -314,9 +289,9 @@ int reduce_gather_start(struct reduce *r, void *buf, const size_t *count, const 
                            .gathered = buf,
                            .elem_bytes = elem_bytes};
     for (int i = 0; i < r->form.members; i++) op.n += count[i];
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     int i = start(r, op);
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return i;
 }
 
@@ -331,10 +306,10 @@ static bool take_done(struct reduce *r, int op)
 
 bool reduce_test(struct reduce *r, int op)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     move_all();
     bool done = take_done(r, op);
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return done;
 }
 
@@ -352,30 +327,30 @@ void reduce_wait(struct reduce *r, int op)
     struct nap nap = nap_begin();
     double since = nap.since;
     bool slept = false, first_sleep = false;
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     driver.waiters++;
     while (!take_done(r, op)) {
         if (first_sleep) say_waiting(r, &r->op[op]);
         bool moved = move_all();
-        pthread_mutex_unlock(&driver.lock);
+        pthread_mutex_unlock(&driver.background.lock);
         if (moved) nap = nap_begin();
         first_sleep = nap_take(&nap);
         slept |= first_sleep;
-        pthread_mutex_lock(&driver.lock);
+        pthread_mutex_lock(&driver.background.lock);
     }
     driver.waiters--;
     r->waited += clock_now() - since;
-    if (driver.open > 0) pthread_cond_signal(&driver.wake);
-    pthread_mutex_unlock(&driver.lock);
+    background_wake(&driver.background);
+    pthread_mutex_unlock(&driver.background.lock);
     if (slept) die_waiting(NULL);
 }
 
 void reduce_poll(struct reduce *r)
 {
     (void)r; /* who polls for one moves all */
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     move_all();
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
 }
 
 void reduce_gather(struct reduce *r, void *buf, const size_t *count, const size_t *offset,
@@ -386,18 +361,18 @@ void reduce_gather(struct reduce *r, void *buf, const size_t *count, const size_
 
 double reduce_waited(struct reduce *r)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     double seconds = r->waited;
     r->waited = 0;
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return seconds;
 }
 
 unsigned long long reduce_crossed(struct reduce *r)
 {
-    pthread_mutex_lock(&driver.lock);
+    pthread_mutex_lock(&driver.background.lock);
     unsigned long long bytes = r->crossed;
     r->crossed = 0;
-    pthread_mutex_unlock(&driver.lock);
+    pthread_mutex_unlock(&driver.background.lock);
     return bytes;
 }

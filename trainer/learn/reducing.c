@@ -50,7 +50,7 @@ void reducing_nodes(struct reducing *r)
         int *node = memory_take((size_t)r->form[k].members, sizeof *node, "a map of hosts");
         int mine = host_of(replica_of(r, k));
         MPI_OK(MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, replica_of(r, k)));
-        r->form[k].node = node;
+        r->form[k].node = r->node[k] = node;
     }
 }
 
@@ -104,11 +104,7 @@ void reducing_open(struct reducing *r)
 void reducing_free(struct reducing *r)
 {
     for (int k = 0; k < 2; k++) {
-        union {
-            const int *kept;
-            int *ours;
-        } node = {.kept = r->form[k].node};
-        free(node.ours);
+        free(r->node[k]);
         reduce_free(r->over[k]);
     }
     exchange_free(r->tp);

@@ -15,7 +15,8 @@ enum { REDUCING_OPEN = 4 };
 struct reducing {
     struct bucket_list *buckets;
     struct actor *actor;
-    struct reduce_form form[2]; /* of everything else, of experts; their node maps are ours */
+    struct reduce_form form[2]; /* of everything else, of experts */
+    int *node[2];               /* their maps of hosts, on the heap */
     struct reduce *over[2];     /* [1] NULL without experts */
     struct exchange *tp;        /* NULL: nothing comes in parts */
     float *scratch[REDUCING_OPEN];
