@@ -30,10 +30,12 @@ check() {
     said=$("$@" 2>&1) && return
     failed=$((failed + 1))
     echo "FAIL $name"
-    printf '%s\n' "$said" | head -n 12 | cut -c 1-300 | sed 's/^/     /'
-    [ -s err ] && head -n 15 err | cut -c 1-300 | sed 's/^/     stderr: /'
+    printf '%s\n' "$said" | ends | sed 's/^/     /'
+    [ -s err ] && ends <err | sed 's/^/     stderr: /'
     return 1
 }
+# ends: of a text that is too long for a report the first and last lines
+ends() { cut -c 1-300 | awk '{ l[NR] = $0 } END { for (i = 1; i <= NR; i++) if (i <= 8 || i > NR - 16) print l[i]; else if (i == 9) print "..." }'; }
 equal() { [ "$1" = "$2" ] || { echo "\"$1\" is not \"$2\""; return 1; }; }
 has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
 hasnt() { ! grep -F -- "$2" "$1"; }

@@ -1,12 +1,12 @@
 /* The search for plans: right plans, within the limits, never worse than the best named plan that fits, and better where
  * stages are uneven. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/base/rng.h"
 #include "pipeline/auto.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST = 16 };
 
@@ -231,9 +231,5 @@ int main(void)
     tcase_add_test(t, nothing_fits);
     tcase_add_test(t, equal_stages);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,8 @@
 /* Lone passes stepped in turn: what comes of a named plan is right, keeps no more, takes no longer and waits less for exchanges. */
-#include <check.h>
 #include <stdio.h>
 
 #include "tests/support/lone_plan.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST_STAGES = 16, PER_STAGE = 6 };
 static const double SAME = 1e-9;
@@ -130,9 +130,5 @@ int main(void)
     tcase_add_test(t, exposed_of_dualpipe);
     tcase_add_test(t, nothing_known_nothing_changed);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,13 +1,12 @@
 /* Every plan that can be, up to 16 stages and six micro-batches a stage, is right, and has the peak
  * memory and the idle time that the literature states. Published figures: DualPipe README and
  * DeepSeek-V3 report, table 2; the row counts follow from the phases in pipeline/dual.c. */
-#include <check.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pipeline/check.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST_STAGES = 16, PER_STAGE = 6 };
 
@@ -308,9 +307,5 @@ int main(void)
     tcase_add_test(t, uneven_costs);
     tcase_add_test(t, possible_and_nearest);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

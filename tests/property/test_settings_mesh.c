@@ -1,10 +1,9 @@
 /* settings_check and mesh_check allow the same meshes: the first speaks of lines of the recipe, the second is what
  * mesh_split relies on. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include "comm/mesh.h"
 #include "trainer/config/settings.h"
+#include "tests/support/check_unit.h"
 
 static const char *const recipe = "phases: [{kind: sft}]\n";
 
@@ -57,9 +56,5 @@ int main(void)
     TCase *c = tcase_create("settings_mesh");
     tcase_add_test(c, same_meshes);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,10 +1,9 @@
 /* The simulator against the checker's unit times, against times worked out by hand, and against published ones. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "pipeline/check.h"
 #include "pipeline/measure.h"
 #include "pipeline/simulate.h"
+#include "tests/support/check_unit.h"
 
 static const double ONES[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
@@ -226,9 +225,5 @@ int main(void)
     tcase_add_loop_test(t, known_step_lengths, 0, 5);
     tcase_add_loop_test(t, known_hop_costs, 0, 4);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,11 +1,10 @@
 /* Layers over chunks by cost, against trying every split. */
-#include <check.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 #include "comm/base/rng.h"
 #include "pipeline/split.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST = 9 };
 
@@ -120,9 +119,5 @@ int main(void)
     tcase_add_test(t, equal_layers);
     tcase_add_test(t, heavy_head);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

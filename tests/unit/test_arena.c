@@ -1,9 +1,9 @@
 /* Arenas: measuring equals placing, alignment, zeroes, marks, counts; a full one is our bug (exit 3). */
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "comm/base/arena.h"
+#include "tests/support/check_unit.h"
 
 struct thing {
     float *a;
@@ -122,9 +122,5 @@ int main(void)
     tcase_add_exit_test(c, sum_overflow_is_a_bug, 3);
     tcase_add_exit_test(c, too_much_is_the_worlds_failure, 1);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

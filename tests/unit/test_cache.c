@@ -1,10 +1,10 @@
 /* The cache against a shadow of it: what every sequence should read at each of its positions. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/base/rng.h"
 #include "model/cache.h"
+#include "tests/support/check_unit.h"
 
 enum { LAYERS = 2, SLOTS = 9, BLOCKS = 21, MAX_POSITIONS = 70, POSITION_BYTES = 4 };
 
@@ -217,9 +217,5 @@ int main(void)
     tcase_add_test(t, random_use_never_leaks_or_mixes);
     tcase_add_test(t, same_calls_same_tables);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,11 +1,11 @@
 /* schedule: auto. The same recipe always gets the same placement and the same plans; they are never worse in the simulator than the
  * named plans of that placement, better where a large head makes stages uneven; placements that do not fit are not taken. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/schedule.h"
+#include "tests/support/check_unit.h"
 
 static struct settings settings_of(int pp, int layers, int directions)
 {
@@ -233,9 +233,5 @@ int main(void)
     tcase_add_test(c, placements_that_suit);
     tcase_add_test(c, split_by_hand);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,8 @@
 /* Passes: however a model is cut, and in whatever order its passes are stepped, the bits are the same. */
-#include <check.h>
 #include <malloc.h>
 
 #include "tests/support/tiny_model.h"
+#include "tests/support/check_unit.h"
 
 /* Every test runs for each model of the family and each table (_i counts both). */
 static const struct dims *dims_under_test(int i)
@@ -304,9 +304,5 @@ int main(void)
     tcase_add_loop_test(t, packed_sequences_do_not_see_each_other, 0, n);
     tcase_add_loop_test(t, no_pass_allocates, 2 * TINY_FAMILIES, n);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -4,11 +4,11 @@
  * fp32: every value within 1e-5 of the largest of its tensor. bf16: the loss within 1e-2, log-probabilities, entropies and
  * logits within 4e-2 (Hugging Face's classes in bf16 are off by up to 3.8e-2 on these models, ours by 3.1e-2),
  * gradients within 6 % of their tensor's largest. */
-#include <check.h>
 #include <stdio.h>
 
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/check_unit.h"
 
 static const char *const NAMES[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
 enum { MODELS = 4 };
@@ -150,9 +150,5 @@ int main(void)
     TCase *t = tcase_create("chunk_golden");
     tcase_add_loop_test(t, values_are_the_oracles, 0, MODELS * TINY_TABLES);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,10 +1,10 @@
 /* Every element of every gradient against central differences, with the load-balance loss where there are experts. The
  * differences are taken of a forward pass written here again in double, in the plainest loops and with nothing of the chunk but its table of names, so their own error is
  * near 1e-9; the chunk's fp32 gradient must be within 2e-5 of each tensor's largest element. */
-#include <check.h>
 #include <stdio.h>
 
 #include "tests/support/tiny_model.h"
+#include "tests/support/check_unit.h"
 
 enum { MAX_WIDTH = 64, MAX_ROWS = TINY_ROWS };
 
@@ -327,9 +327,5 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, gradients_equal_differences, 0, MODELS);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

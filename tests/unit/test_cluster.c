@@ -1,10 +1,10 @@
 /* Cluster files: the examples are right, mistakes are named by line with the nearest name, damaged ones do no harm. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/plan/cluster.h"
+#include "tests/support/check_unit.h"
 
 static const char *const good = "name: two racks\n"
                                 "nodes: 4\n"
@@ -151,9 +151,5 @@ int main(void)
     tcase_add_test(t, no_file);
     tcase_add_test(t, damaged);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

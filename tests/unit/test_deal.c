@@ -1,6 +1,5 @@
 /* Dealing: nothing is lost, no micro-batch overflows, never more of them than the plain way makes and never less even, the same
  * for lengths in any order; by hand; and what it brings on batches of uneven answers, printed. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "comm/base/rng.h"
 #include "trainer/data/deal.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST = 1024, MOST_BINS = 4096 };
 
@@ -297,9 +297,5 @@ int main(void)
     tcase_add_test(c, uneven_answers);
     tcase_add_test(c, price_of_a_row);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

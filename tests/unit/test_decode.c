@@ -1,10 +1,10 @@
 /* Promises P1 and P2: prompts read in any pieces and tokens decoded one by one, with any others in the call, give the
  * bits of the packed training pass: hidden states at every cut of the model, and logits. */
-#include <check.h>
 
 #include "comm/base/rng.h"
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/check_unit.h"
 
 enum { CACHE_BLOCKS = 12 };
 
@@ -241,9 +241,5 @@ int main(void)
     tcase_add_loop_test(t, one_by_one_and_all_at_once, 0, TINY_FAMILIES * TINY_TABLES);
     tcase_add_loop_test(t, forked_answers_read_their_prompt, 0, TINY_FAMILIES * TINY_TABLES);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

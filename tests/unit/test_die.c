@@ -1,6 +1,5 @@
 /* How a rank fails (P8): the message, the exit code, one voice among several threads; problems; nearest names.
  * Every death happens in a forked child whose stderr is read. */
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "comm/base/die.h"
+#include "tests/support/check_unit.h"
 
 struct last_words {
     int status; /* of waitpid */
@@ -293,9 +293,5 @@ int main(void)
     tcase_add_test(c, nearest);
     tcase_add_test(c, nearest_of_a_long_word);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

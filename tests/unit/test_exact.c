@@ -1,11 +1,10 @@
 /* Exact sums: the same bits for every order and grouping; close to the true sum; broken for good by a NaN. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "comm/base/exact.h"
 #include "comm/base/rng.h"
+#include "tests/support/check_unit.h"
 
 enum { N = 5000 };
 
@@ -118,9 +117,5 @@ int main(void)
     tcase_add_test(c, rounded_once);
     tcase_add_test(c, broken_for_good);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,9 +1,9 @@
 /* GRPO against its equations in double precision, against finite differences, and by hand. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "trainer/learn/grpo.h"
+#include "tests/support/check_unit.h"
 
 /* --- advantages --- */
 
@@ -167,9 +167,5 @@ int main(void)
     tcase_add_test(c, exact_at_ratio_one);
     tcase_add_test(c, nan_shows);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,10 +1,10 @@
 /* The reader of the user's problems: what it forgives, what it names with file:line, and that no bytes crash it. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/rng.h"
 #include "trainer/data/jsonl.h"
+#include "tests/support/check_unit.h"
 
 START_TEST(good_file)
 {
@@ -143,9 +143,5 @@ int main(void)
     tcase_add_test(tc, empty_files);
     tcase_add_test(tc, mutants_never_crash);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,8 @@
 /* Which links and hosts are called slow, and that a tournament brings everybody together once. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/bench/links.h"
+#include "tests/support/check_unit.h"
 
 /* N hosts called h0, h1, ... with every link at 1 GB/s. */
 static struct links links_new(int n)
@@ -143,9 +143,5 @@ int main(void)
     tcase_add_test(t, one_link_is_slow);
     tcase_add_test(t, less_than_the_cluster_file_says);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed > 0;
+    return run_suite(s);
 }

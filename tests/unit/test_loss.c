@@ -1,10 +1,9 @@
 /* What a micro-batch adds to the sums of a step, by hand; that prompt rows count for nothing; that a NaN shows. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "trainer/learn/loss.h"
+#include "tests/support/check_unit.h"
 
 enum { T = 6 };
 
@@ -151,9 +150,5 @@ int main(void)
     tcase_add_test(c, reference);
     tcase_add_test(c, nan_shows);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

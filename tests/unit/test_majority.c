@@ -1,8 +1,7 @@
 /* The majority vote by hand: most frequent answer, ties to the first, no answer does not vote. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "trainer/reward/majority.h"
+#include "tests/support/check_unit.h"
 
 struct example {
     const char *name;
@@ -38,9 +37,5 @@ int main(void)
     TCase *c = tcase_create("majority");
     tcase_add_loop_test(c, by_hand, 0, (int)(sizeof examples / sizeof *examples));
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

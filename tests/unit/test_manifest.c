@@ -1,11 +1,11 @@
 /* The manifest reads back what was written, knows every flipped bit and every cut, and refuses what does not fit. */
-#include <check.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "trainer/checkpoint/manifest.h"
+#include "tests/support/check_unit.h"
 
 /* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty slice. */
 static const struct slice SLICES[] = {
@@ -266,9 +266,5 @@ int main(void)
     tcase_add_exit_test(t, layout_lengths, EXIT_BUG);
     tcase_add_exit_test(t, layout_name, EXIT_BUG);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failures = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failures != 0;
+    return run_suite(s);
 }

@@ -1,10 +1,10 @@
 /* The mesh's arithmetic: rank <-> coordinates is a bijection; an impossible mesh gets all its reasons and the
  * nearest that can be. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/mesh.h"
+#include "tests/support/check_unit.h"
 
 START_TEST(bijection)
 {
@@ -195,9 +195,5 @@ int main(void)
     tcase_add_test(c, other_proposals);
     tcase_add_test(c, proposals_hold);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

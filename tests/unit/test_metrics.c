@@ -1,5 +1,4 @@
 /* metrics.jsonl reads back to the same bits, is cut back on resume, and never comes out twice. */
-#include <check.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
@@ -11,6 +10,7 @@
 #include "comm/base/die.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/observe/progress.h"
+#include "tests/support/check_unit.h"
 
 static char folder[] = "/tmp/duet_metrics_XXXXXX";
 static char path[64];
@@ -242,9 +242,5 @@ int main(void)
     tcase_add_test(t, progress_texts);
     tcase_add_test(t, progress_plain);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,9 +1,9 @@
 /* Layers with experts: who is chosen, in what order the rows lie, what the load says. What they compute is held against the oracle
  * (test_chunk_golden), differences (test_chunk_gradient), and themselves in other company (test_decode, test_chunk). */
-#include <check.h>
 
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/check_unit.h"
 
 static const struct dims DIMS = {TINY_EXPERTS, .L = 2, .C = 16, .F = 24, .E = 5, .K = 3, .Fe = 8};
 
@@ -116,9 +116,5 @@ int main(void)
     tcase_add_test(t, rows_lie_by_expert_then_by_row);
     tcase_add_test(t, broken_numbers_stay_inside);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

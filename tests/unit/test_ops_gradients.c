@@ -1,6 +1,7 @@
 /* Gradients of every operation, of the plain and the best fp32 table, against central differences of a loss written
  * here in double precision from the equations: loss = sum of output * r for fixed random r. */
 #include "tests/support/ops_data.h"
+#include "tests/support/check_unit.h"
 
 static const struct ops *ops;
 static void setup(int i)
@@ -317,9 +318,5 @@ int main(void)
     tcase_add_loop_test(c, logprob, 0, 2);
     tcase_add_loop_test(c, adamw_first_step, 0, 2);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

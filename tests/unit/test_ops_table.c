@@ -2,6 +2,7 @@
  * Tolerance on |a - b| / (1 + |b|): fp32 2e-5 (sums of up to 600 terms of order 1); bf16 one rounding more
  * than the oracle's, 1/128. */
 #include "tests/support/ops_data.h"
+#include "tests/support/check_unit.h"
 
 static const struct ops *ops, *plain;
 static double tolerance;
@@ -343,9 +344,5 @@ int main(void)
     tcase_add_test(c, found_by_name);
     tcase_add_test(c, rate_is_measured);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,7 +1,7 @@
 /* Command lines: values land, all mistakes are named, help is made of the table. */
 #include "trainer/config/options.h"
+#include "tests/support/check_unit.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,9 +156,5 @@ int main(void)
     tcase_add_test(c, one_rank_speaks);
     tcase_add_test(c, codes);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,7 @@
 /* How long the rows of the paced device take when nothing is late, counted by hand. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "pipeline/paced.h"
+#include "tests/support/check_unit.h"
 
 static void near(double is, double should)
 {
@@ -75,9 +74,5 @@ int main(void)
     tcase_add_test(tcase, exchanges_as_long_as_computing);
     tcase_add_test(tcase, the_wire_is_the_limit);
     tcase_add_test(tcase, lone_passes_in_turn);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

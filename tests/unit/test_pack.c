@@ -1,8 +1,7 @@
 /* What a micro-batch of three sequences holds, by hand. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "trainer/data/pack.h"
+#include "tests/support/check_unit.h"
 
 static void ints_are(const char *what, const int *got, const int *expected, int n)
 {
@@ -78,9 +77,5 @@ int main(void)
     TCase *c = tcase_create("pack");
     tcase_add_test(c, fill_by_hand);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

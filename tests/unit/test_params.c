@@ -1,10 +1,10 @@
 /* The parameter table: layout, the split over chunks, sizes of known models, initial values. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/params.h"
+#include "tests/support/check_unit.h"
 
 static const struct dims TINY = {.V = 50,
                                  .L = 5,
@@ -373,9 +373,5 @@ int main(void)
     tcase_add_test(t, a_tied_head_begins_as_the_embedding);
     tcase_add_test(t, known_models_have_their_known_size);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,5 +1,4 @@
 /* duet plan from its arguments to its words and its exit code. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "comm/base/die.h"
 #include "trainer/commands.h"
+#include "tests/support/check_unit.h"
 
 static char said[1 << 17]; /* both streams */
 
@@ -264,9 +264,5 @@ int main(void)
     tcase_add_test(t, refused_recipe);
     tcase_add_test(t, refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,11 +1,11 @@
 /* How a plan reads: text against the published DualPipe table of 4 stages and 8 micro-batches (drawn
  * from deepseek-ai/DualPipe by a simulator), JSON against the plan itself. */
-#include <check.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipeline/plan.h"
+#include "tests/support/check_unit.h"
 
 static char *printed(enum plan_kind k, int stages, int micro_batches, enum plan_format format)
 {
@@ -190,9 +190,5 @@ int main(void)
     tcase_add_test(t, names);
     tcase_add_test(t, refusals_say_why);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,6 @@
 /* The prediction: against sums done by hand, and against the published step of DeepSeek-V3 on 2,048 GPUs (docs/PLANNER.md). */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/flops.h"
@@ -10,6 +8,7 @@
 #include "pipeline/check.h"
 #include "trainer/plan/draw.h"
 #include "trainer/plan/scaling.h"
+#include "tests/support/check_unit.h"
 
 static void close_to(double is, double want, double part)
 {
@@ -318,9 +317,5 @@ int main(void)
     tcase_add_test(t, given_times);
     tcase_add_test(t, scaling);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

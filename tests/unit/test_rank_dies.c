@@ -1,6 +1,5 @@
 /* A rank that fails names itself and takes the job with it (P8): this test starts itself under mpirun, lets one rank
  * fail in several ways, and reads exit code, message and time. */
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "comm/coll.h"
 #include "comm/p2p.h"
 #include "comm/world.h"
+#include "tests/support/check_unit.h"
 
 static const char *self;
 
@@ -176,9 +176,5 @@ int main(int argc, char **argv)
     tcase_set_timeout(c, 40);
     tcase_add_loop_test(c, speaks_once_and_ends, 0, N_FAILURES);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

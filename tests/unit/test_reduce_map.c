@@ -1,9 +1,9 @@
 /* Which path a reduction takes, and why: counted by hand. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/reduce.h"
+#include "tests/support/check_unit.h"
 
 enum { MIB = 1 << 18 }; /* floats */
 
@@ -113,9 +113,5 @@ int main(void)
     TCase *tcase = tcase_create("reduce_map");
     suite_add_tcase(suite, tcase);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,10 +1,9 @@
 /* Philox against the published known answers (Random123, kat_vectors: philox4x32 10), and the draws made
  * of it: ranges, moments, independence of the coordinates (P3). */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "comm/base/rng.h"
+#include "tests/support/check_unit.h"
 
 START_TEST(known_answers)
 {
@@ -112,9 +111,5 @@ int main(void)
     tcase_add_test(c, below_is_even);
     tcase_add_test(c, stream_is_the_counter);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,6 +1,7 @@
 /* Promise P1: an output row depends, bit for bit, on its own inputs only. Every operation's rows are compared with
  * the same rows computed in other company: other row counts, other positions, other packings, or one by one from the cache. */
 #include "tests/support/ops_data.h"
+#include "tests/support/check_unit.h"
 
 static const struct ops *ops;
 
@@ -380,9 +381,5 @@ int main(void)
     tcase_add_loop_test(c, attention_prefix, 0, 2 * (TEST_ISAS - 1));
     tcase_add_loop_test(c, attention_cached, 0, 2 * (TEST_ISAS - 1));
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,10 +1,9 @@
 /* Choosing a token. An even grid of N values of u must give every token its exact share, to 1/N. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "comm/base/rng.h"
 #include "model/sampling.h"
+#include "tests/support/check_unit.h"
 
 enum { V = 12, GRID = 20000 };
 static const double ALMOST_ONE = 1 - 0x1p-53;
@@ -171,9 +170,5 @@ int main(void)
     tcase_add_test(t, the_ends_of_u_pick_possible_tokens);
     tcase_add_test(t, a_nan_is_never_drawn);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -3,13 +3,12 @@
  *
  *   - of the two chunks of a mirror or a vee each has as many slots as both need together: the trainer places twice what is live
  *   - with ep there is room for all rows of all ranks at once; the formula counts an even share */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "trainer/plan/memory.h"
 #include "trainer/plan/scaling.h"
+#include "tests/support/check_unit.h"
 
 static const char *const MODEL =
     "model: {layers: 16, hidden: 128, heads: 8, kv_heads: 4, ffn: 352, "
@@ -117,9 +116,5 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, formulas, 0, (int)(sizeof WISH / sizeof *WISH));
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,10 +1,9 @@
 /* Learning rates: warm-up in equal steps to lr, then constant, or down to lr * final at the last update, along a line or half a
  * cosine; what comes after the last update stays there. */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "trainer/learn/step.h"
+#include "tests/support/check_unit.h"
 
 static struct schedule schedule_of(int shape, long warmup, long steps)
 {
@@ -82,9 +81,5 @@ int main(void)
     tcase_add_test(c, cosine);
     tcase_add_test(c, all_warm_up);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

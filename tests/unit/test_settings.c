@@ -1,12 +1,12 @@
 /* Recipes: what is read, what is refused, and where the message points. */
 #include "trainer/config/settings.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "trainer/config/table.h"
+#include "tests/support/check_unit.h"
 
 static const char *const recipe = "seed: 7\n"
                                   "out: 'runs/x'\n"
@@ -346,9 +346,5 @@ int main(void)
     tcase_add_test(c, set_overrides);
     tcase_add_test(c, load_reads_and_sets);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

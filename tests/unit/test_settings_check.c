@@ -1,9 +1,9 @@
 /* What settings mean together: zeros resolved, contradictions refused, all at once. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/config/settings.h"
+#include "tests/support/check_unit.h"
 
 static bool parse(struct settings *s, const char *yaml, struct problems *p)
 {
@@ -305,9 +305,5 @@ int main(void)
     tcase_add_test(c, check_names_set);
     tcase_add_test(c, no_phases);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

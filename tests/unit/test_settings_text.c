@@ -1,12 +1,12 @@
 /* The resolved recipe reads back to the same settings, and no damaged recipe does harm (P11). */
 #include "trainer/config/settings.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/rng.h"
 #include "trainer/config/table.h"
+#include "tests/support/check_unit.h"
 
 static const char *const recipe = "seed: 7\n"
                                   "out: 'runs/x'\n"
@@ -175,9 +175,5 @@ int main(void)
     tcase_add_test(c, yaml_reads_back);
     tcase_add_test(c, mutations_do_no_harm);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,8 +1,7 @@
 /* When a rank calls itself slow. Four ranks; the others work 0.5 s a step each. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "trainer/observe/slow.h"
+#include "tests/support/check_unit.h"
 
 static bool look(struct slow *s, double mine, double now, double *times)
 {
@@ -71,9 +70,5 @@ int main(void)
     tcase_add_test(c, said_now_and_then);
     tcase_add_test(c, alone_or_idle_nobody_is_slow);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,12 +1,12 @@
 /* Sources of problems and what is read out of a completion: the form, the answer, the reward; files with their splits,
  * their order and their mistakes. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "trainer/data/answer.h"
 #include "trainer/data/source.h"
+#include "tests/support/check_unit.h"
 
 static char nothing[] = "";
 
@@ -280,9 +280,5 @@ int main(void)
     tcase_add_test(tc, file_demonstrations);
     tcase_add_test(tc, mistakes);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

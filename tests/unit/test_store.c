@@ -1,7 +1,6 @@
 /* Nothing lost (promise P9), without MPI: a save is killed, or refused by the disk, at each of its calls into the system in
  * turn, and what was reported as committed must still load; damage of every kind must be named and stepped over. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
+#include "tests/support/check_unit.h"
 
 /* --- calls into the system, interposed: the program's definitions come before the library's ------ */
 
@@ -489,9 +489,5 @@ int main(void)
     tcase_add_test(t, not_a_checkpoint);
     tcase_add_test(t, reading_what_is_not_there);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failures = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failures != 0;
+    return run_suite(s);
 }

@@ -1,8 +1,8 @@
 /* Stretches against the same said element by element, over all stretches of small matrices. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "trainer/checkpoint/stretch.h"
+#include "tests/support/check_unit.h"
 
 enum { COLS = 5, ROWS = 4, N = COLS * ROWS, MOST = 2000 };
 
@@ -90,9 +90,5 @@ int main(void)
     tcase_add_test(c, counts);
     tcase_add_test(c, meeting_and_copying);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,6 +1,5 @@
 /* The task generators: problems that are solvable and pure, splits that never share one, demonstrations that verify and
  * whose parts are all right; and mutants of them. Solutions are found again by a search of this file's own. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "trainer/data/answer.h"
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
+#include "tests/support/check_unit.h"
 
 static const struct task_options plain = {.difficulty = 3, .give_up = 0.3, .seed = 1};
 
@@ -279,9 +279,5 @@ int main(void)
     tcase_add_test(tc, text_never_overflows);
     tcase_add_test(tc, worked_steps);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

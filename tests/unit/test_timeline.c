@@ -1,6 +1,5 @@
 /* Timelines: what they hold, and that what the writers write can be read: the trace by a JSON library, the SVG as a tree
  * of elements. */
-#include <check.h>
 #include <ctype.h>
 #include <jansson.h>
 #include <math.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 
 #include "pipeline/timeline.h"
+#include "tests/support/check_unit.h"
 
 static struct timeline predicted, measured;
 static char *text;
@@ -224,9 +224,5 @@ int main(void)
     tcase_add_test(t, as_svg);
     tcase_add_test(t, empty);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,12 +1,12 @@
 /* The built-in tokenizer equals what Hugging Face's `tokenizers` makes and does (tests/oracle/tokenizer.py); files
  * that this program cannot run are refused by name; no bytes crash the reader (P11). */
-#include <check.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/rng.h"
 #include "model/tokenizer.h"
+#include "tests/support/check_unit.h"
 
 static struct tokenizer *builtin(void)
 {
@@ -260,9 +260,5 @@ int main(void)
     tcase_add_test(tc, empty_and_foreign_files);
     tcase_add_test(tc, mutated_files_never_crash);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,5 +1,4 @@
 /* Bytes between hosts, against sums done by hand; and hostfiles as mpirun reads them. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "trainer/learn/bucket.h"
 #include "trainer/plan/hosts.h"
 #include "trainer/plan/reduction.h"
+#include "tests/support/check_unit.h"
 
 static void close_to(double is, double want, double part)
 {
@@ -402,9 +402,5 @@ int main(void)
     tcase_add_test(t, reduction_seconds);
     tcase_add_test(t, token);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

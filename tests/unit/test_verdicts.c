@@ -1,10 +1,10 @@
 /* Verifiers against tables of right and wrong answers, the parts of completions against counts made by hand. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
+#include "tests/support/check_unit.h"
 
 static struct problem countdown_problem(long target, long a, long b, long c)
 {
@@ -250,9 +250,5 @@ int main(void)
     tcase_add_test(tc, arithmetic_parts);
     tcase_add_test(tc, equations_parts);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

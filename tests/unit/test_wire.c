@@ -1,6 +1,5 @@
 /* How numbers cross between nodes, against rounding done in double precision: nearest, ties to even; and what error feedback
  * promises. */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "comm/wire.h"
 #include "tests/support/plain_round.h"
+#include "tests/support/check_unit.h"
 
 enum { MOST = 1000, CODED = 2 * MOST * 4 };
 
@@ -199,9 +199,5 @@ int main(void)
     TCase *tcase = tcase_create("wire");
     suite_add_tcase(suite, tcase);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
