@@ -60,11 +60,11 @@ ranks_on() {
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = duet ] && echo "$pid"
     done
 }
-# nobody_left SECONDS: within that time no host runs anything but what the testbed itself keeps there
+# nobody_left SECONDS [BUT]: within that time no host runs anything but what the testbed itself keeps there, and what may stay (a pattern)
 nobody_left() {
-    local until=$((SECONDS + $1))
-    while [ "$("$tb" pids)" ]; do
-        [ $SECONDS -lt $until ] || { "$tb" pids; return 1; }
+    local until=$((SECONDS + $1)) left
+    while left=$("$tb" pids | grep -v -- "${2:-^$}"); do
+        [ $SECONDS -lt $until ] || { echo "$left"; return 1; }
         read -rt 0.1 _ <&"$never"
     done
     return 0

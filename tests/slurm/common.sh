@@ -13,6 +13,32 @@ submit() {
 # from_output: sets id from what a launcher printed ("Submitted batch job 12" or "... job 12 ...") in file out
 id_from() { id=$(sed -n 's/.*[Jj]ob \([0-9][0-9]*\).*/\1/p' "$1" | head -n 1); }
 
+# jobs_up N: the same with all that launch/submit.sh wants, and `single`: the unbroken run of the recipe on one host
+jobs_up() {
+    slurm_up "$1"
+    ln -s "$root/launch" launch
+    mkdir build && ln -s "$duet" build/duet
+    train 4 single
+    check "one host: exit 0" equal "$code" 0
+}
+# send NAME ARGUMENTS...: submit.sh on two hosts, into runs/NAME; sets id, and job-ID.out, where the checks look
+send() {
+    local name=$1
+    shift
+    call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 "$@" -- --set "out=runs/$name"
+    check "$name: submitted" equal "$code" 0
+    id_from out
+    ln -s "runs/slurm/$name-$id.out" "job-$id.out"
+}
+# under_way N FOLDER: until a run has N lines of metrics
+under_way() {
+    local until=$((SECONDS + 60))
+    until lines "$@"; do [ $SECONDS -lt $until ] || return 1; read -rt 0.05 _ <&"$never"; done
+    return 0
+}
+# What is to be stopped on its way must not be over before: each step of a pass sleeps so long, which changes no bit.
+slowly() { DUET_PACE_US=3000 "$@"; }
+
 # job_field NAME [JOB]: of scontrol show job: JobState, Reason, NodeList, ExitCode, Restarts, ...
 job_field() { "$tb" on 1 scontrol -o show job "${2:-$id}" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$1=//p" | head -n 1; }
 job_state() { job_field JobState "$@"; }
@@ -39,8 +65,9 @@ until_output() {
     done
     return 0
 }
-# Slurm lets a requeued job wait for two minutes; the tests do not.
-start_now() { until_state PENDING 20 "$@" && "$tb" on 1 scontrol update job="${1:-$id}" StartTime=now; }
+# Slurm lets a requeued job wait for two minutes; the tests do not. Two seconds it must be: a node refuses what was revoked
+# in the same second ("Job credential revoked").
+start_now() { until_state PENDING 20 "$@" && "$tb" on 1 scontrol update job="${1:-$id}" StartTime=now+2; }
 # until_restarted N SECONDS [JOB]: until it runs for the N-th time after the first
 until_restarted() {
     local until=$((SECONDS + $2)) job=${3:-$id}

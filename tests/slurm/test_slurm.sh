@@ -18,7 +18,7 @@ EOF
 submit job.sh "srun --mpi=pmix" by-srun
 check "srun: done" until_state COMPLETED 60
 check "srun: the same bits" alike single by-srun
-submit job.sh mpirun by-mpirun
+slowly submit job.sh mpirun by-mpirun
 check "mpirun: under way" until_state RUNNING 20
 until_saved() { until is_saved 20 by-mpirun || [ "$(job_state)" != RUNNING ]; do read -rt 0.01 _ <&"$never"; done; }
 until_saved

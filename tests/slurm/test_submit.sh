@@ -2,22 +2,8 @@
 # test_submit.sh DUET: launch/submit.sh on a real Slurm: through srun and through mpirun; warned by Slurm before the limit, saved, queued again,
 # taken up: the bits of the unbroken run; an array of seeds and a job that depends on it; scancel; stop for good; too many starts.
 . "${BASH_SOURCE%/*}/common.sh"
-slurm_up 3
-ln -s "$root/launch" launch
-mkdir build && ln -s "$duet" build/duet
 sed -e 's/steps: 60/steps: 30/; s/steps: 12/steps: 4/' -i recipe.yaml
-train 4 single
-check "one host: exit 0" equal "$code" 0
-
-# send NAME ARGUMENTS...: submit.sh; sets id, and job-ID.out, where the checks of common.sh look
-send() {
-    local name=$1
-    shift
-    call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 "$@" -- --set "out=runs/$name"
-    check "$name: submitted" equal "$code" 0
-    id_from out
-    ln -s "runs/slurm/$name-$id.out" "job-$id.out"
-}
+jobs_up 3
 
 # --- mistakes, before anything waits in a queue ---
 call on 1 launch/submit.sh recipe.yaml --nodes 2 --ranks-per-node 1
@@ -38,15 +24,11 @@ frozen() {
         tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q "out=$1 " && echo "$pid"
     done
 }
-under_way() { # FOLDER
-    local until=$((SECONDS + 60))
-    until lines 3 "$1"; do [ $SECONDS -lt $until ] || return 1; sleep 0.05; done
-}
 
 # --- at once: one that Slurm warns a minute before its limit, an array. Slurm looks every half minute; till then the run stands still ---
-send limited --time 1 --signal=B:USR1@60
+slowly send limited --time 1 --signal=B:USR1@60
 limited=$id
-check "limit: under way" under_way runs/limited
+check "limit: under way" under_way 3 runs/limited
 # shellcheck disable=SC2046
 kill -STOP $(frozen runs/limited)
 send array --launcher mpirun --array 7-8 --time 30
@@ -78,18 +60,18 @@ check "array: seed 7 is the recipe's" alike single runs/array/seed-7
 check "array: seed 8 is another run" test "$(alike single runs/array/seed-8 | grep -c differ)" -eq 1
 
 # --- ended by somebody ---
-send cancelled
-check "scancel: under way" under_way runs/cancelled
+slowly send cancelled
+check "scancel: under way" under_way 3 runs/cancelled
 on 1 scancel "$id"
 check "scancel: cancelled" until_state CANCELLED 20
 check "scancel: nobody is left" nobody_left 10
-send for-good
-check "stop for good: under way" under_way runs/for-good
+slowly send for-good
+check "stop for good: under way" under_way 3 runs/for-good
 on 1 scancel --batch --signal USR2 "$id"
 check "stop for good: saved" until_output 20 "stopped, checkpoint saved"
 check "stop for good: not queued again" until_output 20 "not started again"
-send enough --max-restarts 0
-check "too many starts: under way" under_way runs/enough
+slowly send enough --max-restarts 0
+check "too many starts: under way" under_way 3 runs/enough
 on 1 scancel --batch --signal USR1 "$id"
 check "too many starts: enough" until_output 20 "started 1 times: enough (--max-restarts 0)"
 

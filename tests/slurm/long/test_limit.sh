@@ -2,17 +2,10 @@
 # test_limit.sh DUET: the limit of two minutes as it comes: Slurm's warning, which submit.sh asked for, is there before it; the trainer saves, the job is
 # queued again, starts by itself after Slurm's two minutes, and ends with the bits of the unbroken run. Most of the time the ranks stand still.
 . "${BASH_SOURCE%/*}/../common.sh"
-slurm_up 2
-ln -s "$root/launch" launch
-mkdir build && ln -s "$duet" build/duet
 sed -i 's/watchdog_s: 60/watchdog_s: 600/' recipe.yaml
-train 4 single
-check "one host: exit 0" equal "$code" 0
-call "$tb" on 1 launch/submit.sh recipe.yaml --nodes 2 --time 2 -- --set out=runs/limited
-check "submitted" equal "$code" 0
-id_from out
-ln -s "runs/slurm/limited-$id.out" "job-$id.out"
-until lines 5 runs/limited; do sleep 0.05; done
+jobs_up 2
+slowly send limited --time 2
+check "under way" under_way 5 runs/limited
 began=$SECONDS
 # shellcheck disable=SC2046
 kill -STOP $(ranks_on 2)
