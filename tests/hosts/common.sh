@@ -83,19 +83,19 @@ traffic_of() {
     [ ${#traffic[@]} -gt 0 ] || { echo "no counters: iptables is missing; run: launch/setup.sh --hosts"; exit 77; }
 }
 # step_traffic RANKS SHORT LONG ARGUMENTS...: what a step sends: sets traffic as above, bytes a step. From two runs of SHORT
-# and LONG steps of the recipe's first phase (which must be its only one), so that start, end and checkpoints drop out.
+# and LONG steps of the recipe's first phase (which must be its only one), so that start, end and checkpoints drop out. The long run's folder stays: step-traffic-long.
 step_traffic() {
     local n=$1 short=$2 long=$3 pair name
     shift 3
     local -A before
     name=$(sed -n 's/.*kind: [a-z]*, name: \([a-z]*\).*/\1/p' "$recipe" | head -n 1)
+    rm -rf step-traffic-short step-traffic-long
     traffic_of train_hosts "$n" step-traffic-short --set "phases.$name.steps=$short" "$@"
     check "$short steps: exit 0" equal "$code" 0
     for pair in "${!traffic[@]}"; do before[$pair]=${traffic[$pair]}; done
     traffic_of train_hosts "$n" step-traffic-long --set "phases.$name.steps=$long" "$@"
     check "$long steps: exit 0" equal "$code" 0
     for pair in "${!traffic[@]}"; do traffic[$pair]=$(((traffic[$pair] - before[$pair]) / (long - short))); done
-    rm -rf step-traffic-short step-traffic-long
 }
 # near PERCENT A B: A is within so many percent of B
 near() {

@@ -91,6 +91,27 @@ START_TEST(long_ones_of_one_tag_keep_their_order)
 }
 END_TEST
 
+/* Of a message that says how long it is only the most is known; nothing is written behind its end, and the next one is its own. */
+START_TEST(up_to_so_many)
+{
+    static const size_t sizes[] = {0, 1, 100, 4097, 2 * MIB};
+    struct p2p *p = p2p_new(ck_world.comm, 4);
+    unsigned char *in = malloc(2 * MIB + 1), *out = malloc(2 * MIB);
+    for (int k = 0; k < 5; k++) {
+        size_t n = sizes[k];
+        fill(out, n, ck_world.rank + k);
+        memset(in, 77, 2 * MIB + 1);
+        ticket r = p2p_recv_most(p, peer(), 5, in, 2 * MIB), s = p2p_send(p, peer(), 5, out, n);
+        p2p_wait(p, s);
+        p2p_wait(p, r);
+        ck_all(wrong_bytes(in, n, peer() + k) == 0 && in[n] == 77, "%zu bytes", n);
+    }
+    free(in);
+    free(out);
+    p2p_free(p);
+}
+END_TEST
+
 START_TEST(wait_any_and_test)
 {
     struct p2p *p = p2p_new(ck_world.comm, 8);

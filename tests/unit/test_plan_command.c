@@ -167,7 +167,7 @@ START_TEST(hosts)
     expect(line, EXIT_DONE, "\n  h2                              2-3  1.0.0 1.1.0\n");
     ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, each inside one host"));
     ck_assert_ptr_nonnull(strstr(said, "1 groups of 4, 1 of them across hosts"));
-    ck_assert_ptr_nonnull(strstr(said, "a sampled token, bytes"));
+    ck_assert_ptr_nonnull(strstr(said, "what crosses in a rollout, MB"));
     ck_assert_ptr_nonnull(strstr(said, "\n  nodes    int8 "));
     ck_assert_ptr_null(strstr(said, "tokens/s"));
     strcat(line, " --format json");

@@ -363,22 +363,26 @@ START_TEST(reduction_seconds)
 }
 END_TEST
 
-/* Of a sampled token: its activation to the second stage with an eighth of the wave's head, its number and log-probability back, and then to
- * all four ranks; of a prompt's token the activation alone. Either pipeline may have sampled it. */
-START_TEST(token)
+/* A rollout, by hand: of 6 questions of 11 tokens (the last of which every answer reads itself), 4 answers each, 30 tokens an answer. To the
+ * second stage an activation and a place of 4 words a row, a head of 5 words a wave of 4 slots, events of 4 words where an answer starts
+ * or ends and a question ends; back number and log-probability of each token, which then go to all four ranks. */
+START_TEST(rollout)
 {
     struct small s;
     small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
-    traffic_prompt(&s.t, &s.job);
-    close_to(traffic_between(&s.t, TRAFFIC_KINDS), C * 2, 1e-12);
-    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), C * 2 / 2.0, 1e-12);
-    small_free(&s);
-    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
-    traffic_sampled(&s.t, &s.job);
-    /* two waves of 4 slots; head: 5 words, 3 * 4 + 4 events and 64 rows of 4 words each */
-    double head = 5 * 4 + 16 * 16 + 64 * 16;
-    close_to(traffic_between(&s.t, TRAFFIC_STAGES), C * 2 + head / 4 + 8, 1e-12);
-    close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 3 * 8, 1e-12);
+    traffic_rollout(&s.t, &s.job, (struct rollout_size){6, 4, 11, 30});
+    double answers = 6 * 4, tokens = answers * 30, rows = tokens + 6 * 10;
+    double there = rows * (C * 2 + 16) + tokens / 4 * 20 + (2 * answers + 6) * 16;
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), there / 2, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 3, 2), tokens * 8 / 2, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_STAGES), there + tokens * 8, 1e-12);
+    close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 3 * (8 * tokens + 12 * answers), 1e-12);
+    struct traffic twice;
+    traffic_new(&twice, s.t.hosts, s.t.ranks, s.t.host);
+    traffic_join(&twice, &s.t, 1.5);
+    traffic_join(&twice, &s.t, 0.5);
+    close_to(traffic_at(&twice, TRAFFIC_STAGES, 0, 1), there, 1e-12);
+    traffic_free(&twice);
     small_free(&s);
 }
 END_TEST
@@ -400,7 +404,7 @@ int main(void)
     tcase_add_test(t, paths);
     tcase_add_test(t, paths_are_the_code);
     tcase_add_test(t, reduction_seconds);
-    tcase_add_test(t, token);
+    tcase_add_test(t, rollout);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

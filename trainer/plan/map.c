@@ -12,8 +12,8 @@ struct map {
     struct mesh mesh;
     int ranks, *host;
     struct traffic_job job;
-    struct traffic step, sampled, prompt;
-    bool samples;
+    struct traffic step, rollout, all; /* all: a step and its part of a rollout */
+    struct rollout_size size;          /* questions 0: the phase samples nothing */
 };
 
 static void map_new(struct map *m, const struct recipe *r, const struct layout *l)
@@ -28,20 +28,25 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
                              .first = l->first,
                              .rows = l->rows * r->typical,
                              .forwards = l->forwards};
-    m->samples = r->settings.phases[r->phase].kind == PHASE_GRPO;
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    if (k->kind == PHASE_GRPO)
+        m->size = (struct rollout_size){k->prompts, k->samples, r->prompt,
+                                        r->job->answer ? r->job->answer : k->max_new};
     traffic_new(&m->step, h->n, m->ranks, m->host);
-    traffic_new(&m->sampled, h->n, m->ranks, m->host);
-    traffic_new(&m->prompt, h->n, m->ranks, m->host);
+    traffic_new(&m->rollout, h->n, m->ranks, m->host);
+    traffic_new(&m->all, h->n, m->ranks, m->host);
     traffic_step(&m->step, &m->job);
-    if (m->samples) traffic_sampled(&m->sampled, &m->job);
-    if (m->samples) traffic_prompt(&m->prompt, &m->job);
+    traffic_join(&m->all, &m->step, 1);
+    if (m->size.questions == 0) return;
+    traffic_rollout(&m->rollout, &m->job, m->size);
+    traffic_join(&m->all, &m->rollout, 1.0 / k->mini_batches);
 }
 
 static void map_free(struct map *m)
 {
     traffic_free(&m->step);
-    traffic_free(&m->sampled);
-    traffic_free(&m->prompt);
+    traffic_free(&m->rollout);
+    traffic_free(&m->all);
     free(m->host);
 }
 
@@ -175,7 +180,7 @@ static void print_kinds(const struct traffic *t, const char *title, double unit)
 
 static void print_hosts(const struct map *m)
 {
-    const struct traffic *t = &m->step;
+    const struct traffic *t = &m->all;
     int shown = t->hosts < SHOWN_HOSTS ? t->hosts : SHOWN_HOSTS;
     printf("\n%-22s %12s %12s   sends to", "a host, MB a step", "sends", "receives");
     for (int to = 0; t->hosts <= SHOWN_RANKS && to < t->hosts; to++)
@@ -192,19 +197,20 @@ static void print_hosts(const struct map *m)
         printf("\n");
     }
     if (t->hosts > shown) printf("  ... %d more\n", t->hosts - shown);
+    if (m->size.questions > 0) printf("  (the step's part of the rollout included)\n");
 }
 
 static void print_rollout(const struct map *m)
 {
-    const struct phase_knobs *k = &m->r->settings.phases[m->r->phase];
-    int answer = m->r->job->answer ? m->r->job->answer : k->max_new;
-    double tokens = (double)k->prompts * k->samples * answer;
-    if (!m->samples) return;
-    print_kinds(&m->sampled, "a sampled token, bytes (of full waves)", 1);
-    print_kinds(&m->prompt, "a token of a prompt, bytes", 1);
-    printf("  so a rollout of %d answers of %d tokens: %.4g MB between hosts, and its prompts\n",
-           k->prompts * k->samples, answer,
-           tokens * traffic_between(&m->sampled, TRAFFIC_KINDS) * 1e-6);
+    const struct rollout_size *s = &m->size;
+    double answers = s->questions * s->samples;
+    if (answers == 0) return;
+    print_kinds(&m->rollout, "what crosses in a rollout, MB (payload)", 1e6);
+    printf("  %.0f questions of %.1f tokens, %.0f answers of %.0f tokens: %.4g bytes between hosts "
+           "for "
+           "a sampled token\n",
+           s->questions, s->prompt, answers, s->answer,
+           traffic_between(&m->rollout, TRAFFIC_KINDS) / (answers * s->answer));
 }
 
 /* ---- paths of the reductions ---- */
@@ -250,8 +256,8 @@ void map_print(const struct recipe *r, const struct layout *l)
     print_ranks(&m);
     print_axes(&m);
     print_kinds(&m.step, "what crosses in a step, MB (payload)", 1e6);
-    print_hosts(&m);
     print_rollout(&m);
+    print_hosts(&m);
     print_ways(&m);
     map_free(&m);
 }
@@ -300,8 +306,7 @@ void map_print_json(const struct recipe *r, const struct layout *l)
     map_new(&m, r, l);
     json_t *all =
         json_pack("{s:o, s:o}", "hosts", hosts_json(&m), "step_bytes", bytes_json(&m.step));
-    if (m.samples) json_object_set_new(all, "sampled_token_bytes", bytes_json(&m.sampled));
-    if (m.samples) json_object_set_new(all, "prompt_token_bytes", bytes_json(&m.prompt));
+    if (m.size.questions > 0) json_object_set_new(all, "rollout_bytes", bytes_json(&m.rollout));
     SYS_OK(all, "free memory", "no memory for a map");
     json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
     printf("\n");

@@ -72,13 +72,17 @@ static int demonstration_rows(const struct run *r, uint32_t index, struct text *
     return n < r->settings.model.max_context ? n : 0;
 }
 
-static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_t prompt,
-                       int answer)
+static int prompt_tokens(const struct run *r, uint32_t prompt)
 {
     struct problem problem;
     source_problem(r->source, SPLIT_TRAIN, prompt, &problem);
-    int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false);
-    n += answer > 0 ? answer : k->max_new;
+    return tokens_of(r, problem.prompt, strlen(problem.prompt), false);
+}
+
+static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_t prompt,
+                       int answer)
+{
+    int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
     return n < r->settings.model.max_context ? n : r->settings.model.max_context - 1;
 }
 
@@ -90,10 +94,18 @@ static int sequence_length(const struct recipe *r, const struct run *run, int i,
     return answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
 }
 
+enum { MANY = 1024 };
+
+static double mean_prompt(const struct run *r)
+{
+    double sum = 0;
+    for (int i = 0; i < MANY; i++) sum += prompt_tokens(r, (uint32_t)i);
+    return sum / MANY;
+}
+
 /* The first step's sequences, and how long those of the next steps are beside them. */
 static void lengths(struct recipe *r, const struct run *run)
 {
-    enum { MANY = 1024 };
     const struct phase_knobs *k = &r->settings.phases[r->phase];
     bool sft = k->kind == PHASE_SFT;
     int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
@@ -109,6 +121,7 @@ static void lengths(struct recipe *r, const struct run *run)
         more++;
     }
     r->typical = r->n > 0 ? sum_more / more / (sum / r->n) : 1;
+    r->prompt = sft ? 0 : mean_prompt(run);
     r->forwards = !sft && k->kl > 0 ? 1 : 0;
     free(text.at);
 }

@@ -37,6 +37,7 @@ struct recipe {
     struct ops ops; /* of which linear_place may be another, see cluster packed */
     int *rows, n;   /* lengths of the sequences of an optimizer step */
     double typical; /* mean length over many steps, as a part of theirs */
+    double prompt;  /* tokens of a question, mean over many */
     int forwards;
     bool measured;
     bool timed; /* times are known: of hosts without a cluster file they are not */

@@ -38,6 +38,12 @@ void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, doubl
     *cell(t, k, t->host[from], t->host[to]) += bytes;
 }
 
+void traffic_join(struct traffic *t, const struct traffic *other, double times)
+{
+    for (int i = 0; i < TRAFFIC_KINDS * t->hosts * t->hosts; i++)
+        t->bytes[i] += times * other->bytes[i];
+}
+
 double traffic_at(const struct traffic *t, enum traffic_kind k, int from, int to)
 {
     if (k < TRAFFIC_KINDS) return *cell(t, k, from, to);
@@ -197,13 +203,13 @@ void traffic_step(struct traffic *t, const struct traffic_job *j)
 
 /* ---- rollouts ---- */
 
-/* A row on its way through the chunks of a direction, in all pipelines a part of it. */
+/* What one direction of one pipeline does of a rollout. */
 struct journey {
     const struct traffic_job *j;
     const struct mesh *m;
     struct rollout_wave wave;
-    double part; /* of the rows that take this way */
-    bool sampled;
+    double sampled, read; /* rows that get a token, rows of prompts */
+    double waves, events;
 };
 
 static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
@@ -212,79 +218,78 @@ static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
     return mesh_rank_at(w->m, (struct mesh_at){d, p, t});
 }
 
-/* The head of a wave, and the order before it, are shared by its rows; rows of prompts ride with them. */
-static double share_of_wave(const struct journey *w, size_t bytes)
-{
-    return w->sampled ? (double)bytes / w->wave.slots : 0;
-}
-
 static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
 {
     int chunks = w->j->plan->chunks, tp = w->m->tp;
+    double rows = w->sampled + w->read, act = rows * (double)w->wave.row_bytes;
+    double heads = w->waves * (double)w->wave.head_bytes + rows * (double)w->wave.place_bytes +
+                   w->events * (double)w->wave.event_bytes;
     for (int c = 0; c + 1 < chunks; c++)
         for (int i = 0; i < tp; i++) {
             int from = chunk_rank(w, c, dir, d, i), to = chunk_rank(w, c + 1, dir, d, i);
-            double bytes = (double)w->wave.row_bytes;
-            if (i == 0) bytes += share_of_wave(w, w->wave.head_bytes);
-            traffic_add(t, TRAFFIC_STAGES, from, to, w->part * bytes);
+            traffic_add(t, TRAFFIC_STAGES, from, to, i == 0 ? act + heads : act);
         }
-    if (w->sampled && w->m->pp > 1)
+    if (w->m->pp > 1)
         traffic_add(t, TRAFFIC_STAGES, chunk_rank(w, chunks - 1, dir, d, 0),
-                    chunk_rank(w, 0, dir, d, 0), w->part * (double)w->wave.back_bytes);
+                    chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->wave.back_bytes);
 }
 
-/* Of one chunk: as a forward pass, but that logits of sampled rows go from each rank of tp to the others. */
+/* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go from each rank of tp to the
+ * others. */
 static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
 {
     const struct traffic_job *j = w->j;
     const struct mesh *m = w->m;
     bool head = chunk == j->plan->chunks - 1;
-    struct exchanged x = pass_bytes(j, m, chunk, j->plan->chunks, 1, false);
+    double rows = w->sampled + w->read;
+    struct exchanged x = pass_bytes(j, m, chunk, j->plan->chunks, rows, false);
     double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
-    if (head) x.tensor += w->sampled ? logits : -4 * (double)sizeof(float);
+    if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);
     for (int i = 0; i < m->tp; i++) {
         int me = chunk_rank(w, chunk, dir, d, i), base = d / m->ep * m->ep;
-        for (int o = 0; o < m->tp; o++) {
-            double told = i == 0 ? share_of_wave(w, w->wave.order_bytes) : 0;
+        double told = i == 0 ? w->waves * (double)w->wave.order_bytes : 0;
+        for (int o = 0; o < m->tp; o++)
             if (o != i)
                 traffic_add(t, TRAFFIC_TENSOR, me, chunk_rank(w, chunk, dir, d, o),
-                            w->part * (x.tensor + told));
-        }
+                            x.tensor + told);
         for (int o = base; o < base + m->ep; o++)
             if (o != d)
-                traffic_add(t, TRAFFIC_EXPERTS, me, chunk_rank(w, chunk, dir, o, i),
-                            w->part * x.expert);
+                traffic_add(t, TRAFFIC_EXPERTS, me, chunk_rank(w, chunk, dir, o, i), x.expert);
     }
 }
 
-static void add_journey(struct traffic *t, const struct traffic_job *j, bool sampled)
+/* At the end every rank gets every answer (rollout.c, gather), round a ring: its number, its length, how it ended; every token and its
+ * log-probability. */
+static void add_answers(struct traffic *t, int ranks, double answers, double tokens)
+{
+    double bytes =
+        (3 * answers * (double)sizeof(int) + tokens * (double)(sizeof(int) + sizeof(float))) *
+        (ranks - 1) / ranks;
+    for (int r = 0; ranks > 1 && r < ranks; r++)
+        traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
+}
+
+void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size)
 {
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
     int ways = j->plan->place == PLACE_MIRROR ? 2 : 1;
     struct actor a;
     actor_measure(&a, j->memory.settings, &m, j->memory.ops,
                   settings_dims(j->memory.settings, j->memory.vocabulary), 0, false);
-    struct journey w = {j, &m, rollout_wave(&a), 1.0 / (m.dp * ways), sampled};
+    double part = 1.0 / (m.dp * ways), answers = size.questions * size.samples;
+    /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
+    struct journey w = {.j = j,
+                        .m = &m,
+                        .wave = rollout_wave(&a),
+                        .sampled = part * answers * size.answer,
+                        .read = part * size.questions * (size.prompt - 1),
+                        .events = part * (2 * answers + size.questions)};
+    w.waves = w.sampled / w.wave.slots;
     for (int d = 0; d < m.dp; d++)
         for (int dir = 0; dir < ways; dir++) {
             add_hops(t, &w, d, dir);
             for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
         }
     actor_free(&a);
-}
-
-void traffic_prompt(struct traffic *t, const struct traffic_job *j)
-{
-    add_journey(t, j, false);
-}
-
-/* At the end every rank gets every token and its log-probability (rollout.c, gather), round a ring. */
-void traffic_sampled(struct traffic *t, const struct traffic_job *j)
-{
-    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
-    int ranks = m.dp * m.pp * m.tp;
-    add_journey(t, j, true);
-    double bytes = (double)(sizeof(int) + sizeof(float)) * (ranks - 1) / ranks;
-    for (int r = 0; ranks > 1 && r < ranks; r++)
-        traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
+    add_answers(t, m.dp * m.pp * m.tp, answers, answers * size.answer);
 }

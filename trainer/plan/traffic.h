@@ -1,4 +1,4 @@
-/* Who sends how much to whom: bytes between hosts in one optimizer step, by kind, and for one sampled token of a rollout. They
+/* Who sends how much to whom: bytes between hosts in one optimizer step and in a rollout, by kind. They
  * follow from what sends them: messages from the plan's rows, reductions from the optimizer's own buckets and slices
  * (optimizer_measure), exchanges from the layers of each pass.
  *
@@ -49,8 +49,14 @@ struct traffic_job {
 /* Adds a step: every pass of the plan in every pipeline, one reduction, one gather of weights. Experts are taken to get equal parts of the
  * rows. */
 void traffic_step(struct traffic *t, const struct traffic_job *j);
-/* Adds a sampled token, from full waves, that any pipeline and direction may have sampled; and a token of a prompt. */
-void traffic_sampled(struct traffic *t, const struct traffic_job *j);
-void traffic_prompt(struct traffic *t, const struct traffic_job *j);
+/* How much is sampled; tokens are means. */
+struct rollout_size {
+    double questions, samples; /* answers of each */
+    double prompt, answer;     /* tokens */
+};
+/* Adds a rollout, whose questions all pipelines and directions share equally. Its waves are taken to be full. */
+void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size);
+/* Adds another's bytes, so many times. */
+void traffic_join(struct traffic *t, const struct traffic *other, double times);
 
 #endif

@@ -5,14 +5,14 @@
 #include <string.h>
 #include "trainer/rollout/lane.h"
 
-/* Followed in memory by the head of the wave with its arrays, and the input tokens. */
+/* Followed in memory by the packed wave (room for the largest), and the input tokens. */
 struct order {
     int lane; /* on this rank; -1: this was all */
 };
 
 size_t follow_bytes(const struct lane *l)
 {
-    return sizeof(struct order) + l->head_bytes + (size_t)l->rows_max * sizeof(int);
+    return sizeof(struct order) + l->packed_most + (size_t)l->rows_max * sizeof(int);
 }
 
 static size_t order_bytes(const struct rollout *r)
@@ -49,8 +49,8 @@ void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w)
     if (r->actor->mesh->tp == 1 || !follow_is_first(r)) return;
     unsigned char *to = r->order + sizeof(struct order);
     *(struct order *)(void *)r->order = (struct order){l->number};
-    memcpy(to, w->head, l->head_bytes);
-    memcpy(to + l->head_bytes, w->token, (size_t)w->head->rows * sizeof(int));
+    wave_pack(w, to);
+    memcpy(to + l->packed_most, w->token, (size_t)w->head->rows * sizeof(int));
     pass_on(r);
 }
 
@@ -64,11 +64,8 @@ void follow_tell_end(struct rollout *r)
 static void run_told(struct rollout *r, struct lane *l)
 {
     const unsigned char *from = r->order + sizeof(struct order);
-    const struct wave_head *head = (const void *)from;
-    struct wave *w = &l->wave[head->wave];
-    wave_reuse(r, w);
-    memcpy(w->head, from, l->head_bytes);
-    memcpy(w->token, from + l->head_bytes, (size_t)w->head->rows * sizeof(int));
+    struct wave *w = wave_take(r, l, from);
+    memcpy(w->token, from + l->packed_most, (size_t)w->head->rows * sizeof(int));
     if (!l->first) wave_receive(r, l, w);
     wave_run(r, l, w, l->first ? NULL : l->act_in);
 }

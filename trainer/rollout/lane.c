@@ -168,8 +168,6 @@ int lane_book(struct rollout *r, struct lane *l)
     l->n_outstanding--;
     memmove(l->outstanding, l->outstanding + 1, (size_t)l->n_outstanding * sizeof *l->outstanding);
     struct wave *w = &l->wave[i];
-    p2p_wait(r->p2p, w->sent[0]); /* its events are about to be written */
-    w->sent[0] = TICKET_NONE;
     w->head->events = 0;
     for (int t = 0; t < w->head->sampled; t++) book(r, l, w, &w->row[t], l->back[t]);
     l->in = TICKET_NONE;

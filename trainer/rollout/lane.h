@@ -14,20 +14,21 @@ struct wave_row {
     int slot, pos;
     int question, sample; /* of sampled rows */
 };
-/* Travels in front of the activations; always sent whole (head, then room for the largest wave). The first `sampled`
- * rows get a token at the last stage, the others fill the cache with a prompt. */
+/* Travels in front of the activations, with as many rows and events as it has. The first `sampled` rows get a token at
+ * the last stage, the others fill the cache with a prompt. */
 struct wave_head {
     int wave, events, rows, sampled;
     int end; /* the direction has no more work */
 };
 struct wave {
-    struct wave_head *head; /* followed in memory by event[] and row[] */
-    struct event *event;
-    struct wave_row *row;
-    int *token;         /* first stage: input token of each row */
-    unsigned char *act; /* activations going out */
-    ticket sent[2];     /* head, activations */
-    bool parked;        /* first stage: nothing to do at present */
+    struct wave_head *head;
+    struct event *event;   /* (events_max) */
+    struct wave_row *row;  /* (rows_max) */
+    unsigned char *packed; /* what is sent of them: head, rows, events */
+    int *token;            /* first stage: input token of each row */
+    unsigned char *act;    /* activations going out */
+    ticket sent[2];        /* head, activations */
+    bool parked;           /* first stage: nothing to do at present */
 };
 struct sampled {
     int token;
@@ -59,10 +60,10 @@ struct lane {
     struct cache cache;
     int n_waves, wave_slots, rows_max, events_max;
     struct wave *wave;
-    size_t head_bytes; /* of wave_head with its arrays */
+    size_t packed_most; /* bytes of the largest wave's head, rows, events */
     unsigned char *act_in;
-    ticket in; /* wave head (others) or sampled tokens (first stage) */
-    struct wave incoming;
+    ticket in;              /* wave head (others) or sampled tokens (first stage) */
+    unsigned char *arrived; /* a packed wave */
 
     /* first stage */
     struct slot *slot;   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
@@ -126,14 +127,19 @@ void rounds_run(struct rollout *r);
 /* wave.c: every stage */
 /* Waits until what the wave last sent is gone. */
 void wave_reuse(struct rollout *r, struct wave *w);
-/* The head in l->incoming becomes that of its wave. */
-struct wave *wave_take(struct rollout *r, struct lane *l);
+/* Head, rows and events, one after the other; returns their bytes. */
+size_t wave_pack(const struct wave *w, unsigned char *to);
+void wave_unpack(struct wave *w, const unsigned char *from);
+/* What has been packed, in l->arrived or elsewhere, becomes that of its wave. */
+struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *packed);
+/* Waits for nothing: the next wave's head will be in l->arrived. */
+ticket wave_expect(struct rollout *r, struct lane *l);
 /* Activations from the stage before, into l->act_in. */
 void wave_receive(struct rollout *r, struct lane *l, const struct wave *w);
 void wave_events(struct rollout *r, struct lane *l, const struct wave *w);
 /* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or sampled tokens to the first. */
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in);
-/* A stage other than the first: the head of a wave has arrived in l->incoming. */
+/* A stage other than the first: a wave has arrived in l->arrived. */
 void wave_arrived(struct rollout *r, struct lane *l);
 void wave_send_end(struct rollout *r, struct lane *l);
 /* Bytes that a wave's sampled tokens take on their way back. */

@@ -11,14 +11,13 @@
 
 static void wave_place(const struct lane *l, struct wave *w, size_t act_bytes, struct arena *a)
 {
-    unsigned char *head = arena_take(a, l->head_bytes);
-    *w = (struct wave){.head = (struct wave_head *)(void *)head,
+    *w = (struct wave){.head = arena_take(a, sizeof *w->head),
+                       .event = arena_take_n(a, (size_t)l->events_max, sizeof *w->event),
+                       .row = arena_take_n(a, (size_t)l->rows_max, sizeof *w->row),
+                       .packed = arena_take(a, l->packed_most),
                        .token = arena_take_n(a, (size_t)l->rows_max, sizeof(int)),
                        .act = arena_take(a, act_bytes),
                        .sent = {TICKET_NONE, TICKET_NONE}};
-    if (!head) return;
-    w->event = (struct event *)(void *)(head + sizeof(struct wave_head));
-    w->row = (struct wave_row *)(void *)(w->event + l->events_max);
 }
 
 static void lane_sizes(struct lane *l, const struct actor *a)
@@ -33,8 +32,8 @@ static void lane_sizes(struct lane *l, const struct actor *a)
     int prompt_rows = a->dims.max_context > 64 ? a->dims.max_context : 64;
     l->rows_max = l->wave_slots + prompt_rows < a->T_max ? l->wave_slots + prompt_rows : a->T_max;
     l->events_max = 3 * l->wave_slots + l->max_groups;
-    l->head_bytes = sizeof(struct wave_head) + (size_t)l->events_max * sizeof(struct event) +
-                    (size_t)l->rows_max * sizeof(struct wave_row);
+    l->packed_most = sizeof(struct wave_head) + (size_t)l->events_max * sizeof(struct event) +
+                     (size_t)l->rows_max * sizeof(struct wave_row);
 }
 
 struct rollout_wave rollout_wave(const struct actor *a)
@@ -42,7 +41,9 @@ struct rollout_wave rollout_wave(const struct actor *a)
     struct lane l = {0};
     lane_sizes(&l, a);
     return (struct rollout_wave){.slots = l.wave_slots,
-                                 .head_bytes = l.head_bytes,
+                                 .head_bytes = sizeof(struct wave_head),
+                                 .event_bytes = sizeof(struct event),
+                                 .place_bytes = sizeof(struct wave_row),
                                  .row_bytes = (size_t)a->dims.C * a->ops->real_bytes,
                                  .back_bytes = sizeof(struct sampled),
                                  .order_bytes = a->mesh->tp > 1 ? follow_bytes(&l) : 0};
@@ -89,7 +90,7 @@ static void lane_place(struct lane *l, struct actor *a, struct arena *ar)
     lane_place_cache(l, a, ar);
     l->wave = arena_take_n(ar, (size_t)l->n_waves, sizeof *l->wave);
     for (int i = 0; i < l->n_waves; i++) wave_place(l, l->wave ? &l->wave[i] : &measured, act, ar);
-    wave_place(l, &l->incoming, 0, ar);
+    l->arrived = arena_take(ar, l->packed_most);
     l->act_in = arena_take(ar, act);
     lane_place_first(l, ar);
     lane_place_last(l, a, ar);
@@ -211,7 +212,7 @@ static void lane_open(struct rollout *r, struct lane *l)
     if (l->first)
         lane_start(r, l);
     else
-        l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes);
+        l->in = wave_expect(r, l);
 }
 
 /* Sends still under way end, and the cache forgets this job. */

@@ -48,12 +48,13 @@ struct arena rollout_measure(struct actor *a, const struct world *w, int max_ans
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);
 
-/* What a wave of this actor carries from stage to stage: its head, always whole, from the first of a stage's ranks alone; for every
- * row its activations; back to the first stage what was sampled of a row. order_bytes: what the first of a stage's ranks tells
- * each of the others before a wave (0 without tensor parallelism). Local, the actor may be a measured one. */
+/* What a wave of this actor carries from stage to stage: its head; for every row its place and its activations; events: an answer that
+ * starts or ends, a question that is done with; back to the first stage what was sampled of a row. order_bytes: what the
+ * first of a stage's ranks tells each of the others before a wave (0 without tensor parallelism). Head, places and events
+ * come from a stage's first rank alone. Local, the actor may be a measured one. */
 struct rollout_wave {
     int slots; /* answers of a full wave */
-    size_t head_bytes, row_bytes, back_bytes, order_bytes;
+    size_t head_bytes, place_bytes, row_bytes, event_bytes, back_bytes, order_bytes;
 };
 struct rollout_wave rollout_wave(const struct actor *a);
 

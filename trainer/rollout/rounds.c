@@ -24,8 +24,6 @@ static void start(struct rollout *r, struct lane *l, struct wave *w)
                                       wave_back_bytes(w)));
         lane_book(r, l);
     } else {
-        p2p_wait(r->p2p, w->sent[0]); /* its events have gone with it */
-        w->sent[0] = TICKET_NONE;
         w->head->events = 0;
     }
     lane_fill(r, l, w);
@@ -34,9 +32,8 @@ static void start(struct rollout *r, struct lane *l, struct wave *w)
 
 static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
 {
-    p2p_wait(r->p2p,
-             p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes));
-    INVARIANT(wave_take(r, l) == w, "wave %d came out of turn", l->incoming.head->wave);
+    p2p_wait(r->p2p, wave_expect(r, l));
+    INVARIANT(wave_take(r, l, l->arrived) == w, "a wave came out of turn");
     wave_receive(r, l, w);
     wave_run(r, l, w, l->act_in);
 }

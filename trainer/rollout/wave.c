@@ -2,6 +2,25 @@
 #include <string.h>
 #include "trainer/rollout/lane.h"
 
+size_t wave_pack(const struct wave *w, unsigned char *to)
+{
+    size_t rows = (size_t)w->head->rows * sizeof *w->row,
+           events = (size_t)w->head->events * sizeof *w->event;
+    memcpy(to, w->head, sizeof *w->head);
+    memcpy(to + sizeof *w->head, w->row, rows);
+    memcpy(to + sizeof *w->head + rows, w->event, events);
+    return sizeof *w->head + rows + events;
+}
+
+void wave_unpack(struct wave *w, const unsigned char *from)
+{
+    memcpy(w->head, from, sizeof *w->head);
+    size_t rows = (size_t)w->head->rows * sizeof *w->row,
+           events = (size_t)w->head->events * sizeof *w->event;
+    memcpy(w->row, from + sizeof *w->head, rows);
+    memcpy(w->event, from + sizeof *w->head + rows, events);
+}
+
 void wave_events(struct rollout *r, struct lane *l, const struct wave *w)
 {
     (void)r;
@@ -52,13 +71,17 @@ static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
         l->out_sent[i] = p2p_send(r->p2p, l->head_rank, TAG_BACK + l->dir, out, wave_back_bytes(w));
 }
 
+static void send_head(struct rollout *r, const struct lane *l, struct wave *w)
+{
+    w->sent[0] =
+        p2p_send(r->p2p, l->next, TAG_HEAD + l->next_number, w->packed, wave_pack(w, w->packed));
+}
+
 static void send_on(struct rollout *r, struct lane *l, struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    int to = l->next_number;
-    if (follow_is_first(r))
-        w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + to, w->head, l->head_bytes);
-    if (bytes > 0) w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + to, w->act, bytes);
+    if (follow_is_first(r)) send_head(r, l, w);
+    if (bytes > 0) w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + l->next_number, w->act, bytes);
 }
 
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
@@ -95,17 +118,24 @@ void wave_receive(struct rollout *r, struct lane *l, const struct wave *w)
     p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
 }
 
-struct wave *wave_take(struct rollout *r, struct lane *l)
+struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *packed)
 {
-    struct wave *w = &l->wave[l->incoming.head->wave];
+    struct wave_head head;
+    memcpy(&head, packed, sizeof head);
+    struct wave *w = &l->wave[head.wave];
     wave_reuse(r, w);
-    memcpy(w->head, l->incoming.head, l->head_bytes);
+    wave_unpack(w, packed);
     return w;
+}
+
+ticket wave_expect(struct rollout *r, struct lane *l)
+{
+    return p2p_recv_most(r->p2p, l->prev, TAG_HEAD + l->number, l->arrived, l->packed_most);
 }
 
 void wave_arrived(struct rollout *r, struct lane *l)
 {
-    struct wave *w = wave_take(r, l);
+    struct wave *w = wave_take(r, l, l->arrived);
     if (w->head->end) {
         l->in = TICKET_NONE;
         if (!l->last) wave_send_end(r, l);
@@ -113,7 +143,7 @@ void wave_arrived(struct rollout *r, struct lane *l)
         return;
     }
     wave_receive(r, l, w);
-    l->in = p2p_recv(r->p2p, l->prev, TAG_HEAD + l->number, l->incoming.head, l->head_bytes);
+    l->in = wave_expect(r, l);
     wave_run(r, l, w, l->act_in);
 }
 
@@ -121,5 +151,5 @@ void wave_send_end(struct rollout *r, struct lane *l)
 {
     struct wave *w = &l->wave[0];
     *w->head = (struct wave_head){.end = 1};
-    w->sent[0] = p2p_send(r->p2p, l->next, TAG_HEAD + l->next_number, w->head, l->head_bytes);
+    send_head(r, l, w);
 }
