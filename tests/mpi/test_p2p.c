@@ -276,9 +276,10 @@ int main(int argc, char **argv)
     const TTest *tests[] = {collectives_beside_transfers,
                             all_sizes,
                             long_ones_of_one_tag_keep_their_order,
+                            up_to_so_many,
                             wait_any_and_test,
                             waiting_is_cheap,
                             transfers_go_on_while_we_compute,
                             small_messages_are_quick};
-    return check_mpi_main("p2p", tests, 7, argc, argv);
+    return check_mpi_main("p2p", tests, 8, argc, argv);
 }
