@@ -96,9 +96,9 @@ EOT
 }
 # When mpirun's own host is cut off, it waits for ever for the daemons of the others. What it started ends when it does.
 end_lost() {
-    local job i
+    local job _
     job=$(cat "$scratch/job")
-    for i in $(seq 25); do
+    for _ in $(seq 25); do
         [ "$(cat "/proc/$job/comm")" = mpirun ] || return
         sleep 0.2
     done

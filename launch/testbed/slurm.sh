@@ -91,13 +91,13 @@ CONF
 
 # Asked first, so that what they hold outside their folder goes too; down ends what is left.
 slurm_down() {
-    local i pids
+    local _ pid pids
     pids=$(cat "$state"/slurm/*.pid 2>/dev/null)
     # shellcheck disable=SC2086
     kill $pids 2>/dev/null
-    for i in $(seq 20); do
+    for _ in $(seq 20); do
         # (Who is dead but not yet buried has no command line.)
-        [ "$(for i in $pids; do command_of "$i"; done)" ] || return 0
+        [ "$(for pid in $pids; do command_of "$pid"; done)" ] || return 0
         sleep 0.05
     done
 }
