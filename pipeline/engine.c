@@ -404,9 +404,10 @@ static void run_row(struct engine *e, const struct plan_row *row)
     double since = clock_now(), messages = e->messages, exchanges = e->exchanges;
     for (int k = 0; k < n; k++)
         r[k] = (struct running){.pass = pass[k], .paired = n == 2, .turn = k};
-    if (two && e->stage.any_two)
+    bool in_turn = n == 2 && (two ? e->stage.any_two : e->stage.in_turn);
+    if (in_turn && two)
         run_two(e, &r[0], &r[1]);
-    else if (n == 2 && !two && e->stage.in_turn)
+    else if (in_turn)
         run_pair(e, &r[0], &r[1]);
     else
         for (int k = 0; k < n; k++) run_pass(e, &r[k]);

@@ -318,6 +318,7 @@ static int slices_to_read(struct run *r, bool everything, struct slice *slices)
 static bool is_read(const struct checkpoint *c, const char *name)
 {
     static const char *const optional[] = {"ref/", "outer_lost/"};
+    INVARIANT(name, "a slice without a name");
     for (int i = 0; i < 2; i++)
         if (strncmp(name, optional[i], strlen(optional[i])) == 0) return checkpoint_has(c, name);
     return true;

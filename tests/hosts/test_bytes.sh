@@ -72,6 +72,7 @@ two_hosts() {
 
 compare "dualpipe, replicas on four hosts" --set schedule=dualpipe
 compare "two tensor shares of two pipelines" --set schedule=1f1b --set mesh.pp=1 --set mesh.tp=2
+compare "two sites of two hosts" --set schedule=1f1b --set mesh.sites=2 --set mesh.dp=1 --set sites.every=20 --set sites.delay=2
 two_hosts
 compare "replicas over two nodes, int8" --set schedule=serial --set mesh.dp=4 --set mesh.pp=1 --set reduction.path=nodes --set reduction.wire=int8
 finish

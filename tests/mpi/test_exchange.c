@@ -146,7 +146,7 @@ START_TEST(all_gather_of_unequal_slices)
     size_t count[MOST], at[MOST], total = 0, wrong = 0;
     for (int r = 0; r < ck_world.size; r++)
         count[r] = bytes_for(r, 3, 1), at[r] = total, total += count[r] + 1; /* a byte between */
-    unsigned char *buf = calloc(total, 1);
+    unsigned char *buf = calloc(total + 1, 1);
     int me = ck_world.rank;
     for (size_t j = 0; j < count[me]; j++) buf[at[me] + j] = byte_for(me, 9, j);
     exchange_wait(x, exchange_all_gather(x, 2, buf, count, at));

@@ -10,13 +10,13 @@
 
 static char said[1 << 17]; /* both streams */
 
-/* Runs `duet plan` with up to ten words; their output is in said. */
+/* Runs `duet plan` with up to 14 words; their output is in said. */
 static int run(const char *line)
 {
-    char words[256], *argv[12] = {words};
+    char words[320], *argv[16] = {words};
     int argc = 1;
     snprintf(words, sizeof words, "plan%s%s", *line ? " " : "", line);
-    for (char *w = strchr(words, ' '); w && argc < 11; w = strchr(w, ' ')) {
+    for (char *w = strchr(words, ' '); w && argc < 15; w = strchr(w, ' ')) {
         *w++ = '\0';
         argv[argc++] = w;
     }
@@ -170,6 +170,19 @@ START_TEST(hosts)
     ck_assert_ptr_nonnull(strstr(said, "what crosses in a rollout, MB"));
     ck_assert_ptr_nonnull(strstr(said, "\n  nodes    int8 "));
     ck_assert_ptr_null(strstr(said, "tokens/s"));
+    char two[sizeof line + 128];
+    snprintf(two, sizeof two, "%s --set mesh.sites=2 --set mesh.dp=1", line);
+    expect(two, EXIT_DONE, "\n2 sites, each of this mesh and pace, exchange every ");
+    ck_assert_ptr_nonnull(
+        strstr(said, "\n  h2                              2-3  2:0.0.0 2:0.1.0\n"));
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them across hosts"));
+    expect("launch/recipes/countdown.yaml --ranks 3 --set mesh.sites=2", EXIT_USER,
+           "sites 2 does not divide 3 ranks");
+    snprintf(two, sizeof two,
+             "%s --set mesh.sites=2 --set mesh.dp=1 --set sites.delay=0 --cluster "
+             "launch/clusters/h100.yaml",
+             line);
+    expect(two, EXIT_DONE, "; that takes ");
     strcat(line, " --format json");
     expect(line, EXIT_DONE, "\"stage messages\": [");
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --ranks 8", path);

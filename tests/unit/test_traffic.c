@@ -387,6 +387,31 @@ START_TEST(rollout)
 }
 END_TEST
 
+/* Three sites of two replicas, a host a rank: every tenth step all masters go from each site to the two others, a rank to its like. */
+START_TEST(sites)
+{
+    static const int host[] = {0, 1, 2, 3, 4, 5};
+    struct small s;
+    struct traffic t;
+    small_new(&s, (struct wish){"", 2, 1, 1, 1, "serial", "bf16", 1}, 1);
+    s.settings.mesh.sites = 3;
+    s.settings.sites.every = 10;
+    double n = weights(&s), of[] = {4, 2, 1 + 4.0 / WIRE_BLOCK};
+    for (int wire = 0; wire < 3; wire++) {
+        s.settings.sites.wire = wire;
+        traffic_new(&t, 6, 6, host);
+        traffic_sites(&t, &s.job.memory);
+        close_to(traffic_between(&t, TRAFFIC_SITES), 3 * 2 * n * of[wire] / 10, 0.03);
+        close_to(traffic_between(&t, TRAFFIC_KINDS), traffic_between(&t, TRAFFIC_SITES), 1e-12);
+        ck_assert_double_eq(traffic_at(&t, TRAFFIC_SITES, 0, 1), 0);
+        ck_assert_double_eq(traffic_at(&t, TRAFFIC_SITES, 0, 3), 0);
+        close_to(traffic_at(&t, TRAFFIC_SITES, 5, 1), n * of[wire] / 2 / 10, 0.03);
+        traffic_free(&t);
+    }
+    small_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("traffic");
@@ -405,6 +430,7 @@ int main(void)
     tcase_add_test(t, paths_are_the_code);
     tcase_add_test(t, reduction_seconds);
     tcase_add_test(t, rollout);
+    tcase_add_test(t, sites);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

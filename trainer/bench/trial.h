@@ -24,13 +24,13 @@ void trial_free(struct trial *t);
 enum plan_kind trial_kind(const struct trial *t);
 bool trial_fused(const struct trial *t); /* its plan has pairs */
 /* One step; returns its seconds, those of the slowest rank. Collective over l->group. */
-double trial_run(struct trial *t, const struct length *l);
+double trial_run(struct trial *s, const struct length *l);
 /* How many times as fast as the schedule that others are compared with. */
 void trial_compare(struct trial *t, double speed);
 
 void trial_heading(const struct bench_options *o, const struct length *l);
-void trial_print(const struct trial *t);
+void trial_print(const struct trial *s);
 /* A new reference. */
-json_t *trial_json(const struct trial *t, const struct length *l);
+json_t *trial_json(const struct trial *s, const struct length *l);
 
 #endif

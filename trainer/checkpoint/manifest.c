@@ -208,8 +208,8 @@ size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scra
 
 static void add_entry(struct manifest *m, const struct entry *e, size_t at)
 {
-    struct manifest_tensor *t = m->tensors ? &m->tensor[m->tensors - 1] : NULL;
-    if (!t || strcmp(t->name, e->s->name) != 0) {
+    struct manifest_tensor *t = &m->tensor[m->tensors > 0 ? m->tensors - 1 : 0];
+    if (m->tensors == 0 || strcmp(t->name, e->s->name) != 0) {
         t = &m->tensor[m->tensors++];
         *t = (struct manifest_tensor){.n = e->s->n, .slice = m->pool + at};
         memcpy(t->name, e->s->name, sizeof t->name);

@@ -15,7 +15,7 @@ static const struct knob compute_rows[] = {COMPUTE_KNOBS(COMPUTE_ROW)};
 static const struct knob link_rows[] = {LINK_KNOBS(LINK_ROW)};
 static const struct knob costs_rows[] = {COSTS_KNOBS(COSTS_ROW)};
 
-enum { TOP, COMPUTE, INSIDE, BETWEEN, COSTS, PARTS };
+enum { TOP, COMPUTE, INSIDE, BETWEEN, ACROSS, COSTS, PARTS };
 
 static const struct section parts[PARTS] = {
     [TOP] = SECTION_ROW(cluster, "", "cluster", "top level of a cluster file", cluster_rows, top),
@@ -24,6 +24,8 @@ static const struct section parts[PARTS] = {
     [INSIDE] =
         SECTION_ROW(cluster, "inside", "link", "between devices of a node", link_rows, inside),
     [BETWEEN] = SECTION_ROW(cluster, "between", "link", "between nodes", link_rows, between),
+    [ACROSS] = SECTION_ROW(cluster, "across", "link",
+                           "between sites (mesh.sites); none: as between nodes", link_rows, across),
     [COSTS] =
         SECTION_ROW(cluster, "costs", "costs",
                     "milliseconds of a full micro-batch, as measured; none: from FLOPs and bytes",
@@ -153,8 +155,17 @@ double cluster_rate(const struct cluster *c, enum precision precision)
     return cluster_peak(c, precision) * c->compute.achieved;
 }
 
+static double send(const struct link_knobs *l, double bytes)
+{
+    return l->gbs > 0 ? bytes / (l->gbs * 1e9) + l->us * 1e-6 : 0;
+}
+
 double cluster_send(const struct cluster *c, bool inside, double bytes)
 {
-    const struct link_knobs *l = inside ? &c->inside : &c->between;
-    return l->gbs > 0 ? bytes / (l->gbs * 1e9) + l->us * 1e-6 : 0;
+    return send(inside ? &c->inside : &c->between, bytes);
+}
+
+double cluster_across(const struct cluster *c, double bytes)
+{
+    return c->across.gbs > 0 ? send(&c->across, bytes) : cluster_send(c, c->top.nodes == 1, bytes);
 }

@@ -58,12 +58,13 @@ struct cluster {
     struct cluster_knobs top;
     struct compute_knobs compute;
     struct link_knobs inside, between; /* between devices of a node; between nodes */
+    struct link_knobs across;          /* between sites */
     struct costs_knobs costs;
     char *file; /* NULL: none was read */
     struct {
         struct cluster_lines top;
         struct compute_lines compute;
-        struct link_lines inside, between;
+        struct link_lines inside, between, across;
         struct costs_lines costs;
     } lines;
 };
@@ -87,5 +88,7 @@ double cluster_rate(const struct cluster *c, enum precision precision);
 double cluster_peak(const struct cluster *c, enum precision precision);
 /* Seconds that a device takes to send so many bytes, within a node or to another. */
 double cluster_send(const struct cluster *c, bool inside, double bytes);
+/* The same to another site; where the file does not say, as to another node. */
+double cluster_across(const struct cluster *c, double bytes);
 
 #endif

@@ -10,17 +10,27 @@ struct map {
     const struct recipe *r;
     const struct layout *l;
     struct mesh mesh;
-    int ranks, *host;
+    int ranks, *host; /* of all sites, one after the other */
+    int sites, each;  /* ranks of a site */
     struct traffic_job job;
     struct traffic step, rollout, all; /* all: a step and its part of a rollout */
     struct rollout_size size;          /* questions 0: the phase samples nothing */
 };
 
+/* What is added next is between ranks of that site, counted from its first. */
+static struct traffic *at_site(const struct map *m, struct traffic *t, int site)
+{
+    t->host = m->host + site * m->each;
+    return t;
+}
+
 static void map_new(struct map *m, const struct recipe *r, const struct layout *l)
 {
     const struct hosts *h = &r->hosts;
     *m = (struct map){.r = r, .l = l, .mesh = memory_mesh(&r->settings, (struct mesh_at){0})};
-    m->ranks = l->dp * l->pp * l->tp;
+    m->ranks = recipe_ranks(&r->settings);
+    m->sites = r->settings.mesh.sites;
+    m->each = m->ranks / m->sites;
     m->host = hosts_place(h, m->ranks);
     m->job =
         (struct traffic_job){.memory = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)},
@@ -35,11 +45,13 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     traffic_new(&m->step, h->n, m->ranks, m->host);
     traffic_new(&m->rollout, h->n, m->ranks, m->host);
     traffic_new(&m->all, h->n, m->ranks, m->host);
-    traffic_step(&m->step, &m->job);
+    for (int site = 0; site < m->sites; site++) {
+        traffic_step(at_site(m, &m->step, site), &m->job);
+        if (m->size.questions > 0) traffic_rollout(at_site(m, &m->rollout, site), &m->job, m->size);
+    }
+    traffic_sites(at_site(m, &m->step, 0), &m->job.memory);
     traffic_join(&m->all, &m->step, 1);
-    if (m->size.questions == 0) return;
-    traffic_rollout(&m->rollout, &m->job, m->size);
-    traffic_join(&m->all, &m->rollout, 1.0 / k->mini_batches);
+    if (m->size.questions > 0) traffic_join(&m->all, &m->rollout, 1.0 / k->mini_batches);
 }
 
 static void map_free(struct map *m)
@@ -76,8 +88,9 @@ static void print_host(const struct map *m, int host)
     if (n > 1) snprintf(ranks, sizeof ranks, "%d%s%d", first, between, last);
     printf("  %-20s %14s ", host_name(m, host), ranks);
     for (int r = first, i = 0; r < m->ranks && i < SHOWN_RANKS; r = rank_after(m, host, r), i++) {
-        struct mesh_at at = mesh_coords(&m->mesh, r);
-        printf(" %d.%d.%d", at.d, at.p, at.t);
+        struct mesh_at at = mesh_coords(&m->mesh, r % m->each);
+        if (m->sites > 1) printf(" %d:%d.%d.%d", r / m->each + 1, at.d, at.p, at.t);
+        if (m->sites == 1) printf(" %d.%d.%d", at.d, at.p, at.t);
     }
     printf("%s\n", n > SHOWN_RANKS ? " ..." : "");
 }
@@ -85,16 +98,17 @@ static void print_host(const struct map *m, int host)
 static void print_ranks(const struct map *m)
 {
     int hosts = m->r->hosts.n;
-    printf("\n%-22s %14s  d.p.t of each (pipeline, stage, tensor share)\n", "host", "ranks");
+    printf("\n%-22s %14s  %s of each (%spipeline, stage, tensor share)\n", "host", "ranks",
+           m->sites > 1 ? "site:d.p.t" : "d.p.t", m->sites > 1 ? "site, " : "");
     for (int host = 0; host < hosts && host < SHOWN_HOSTS; host++) print_host(m, host);
     if (hosts > SHOWN_HOSTS) printf("  ... %d more hosts\n", hosts - SHOWN_HOSTS);
 }
 
-/* One way to form groups of ranks: those whose place agrees in what is not of the axis. */
+/* One way to form groups of ranks: those of a site whose place agrees in what is not of the axis. */
 struct axis {
     const char *name;
     int size;
-    struct mesh_at (*first)(const struct mesh *m, struct mesh_at at);
+    struct mesh_at (*first)(const struct mesh *m, struct mesh_at at); /* NULL: the axis is sites */
 };
 
 static struct mesh_at first_stage(const struct mesh *m, struct mesh_at at)
@@ -120,6 +134,14 @@ static struct mesh_at first_replica(const struct mesh *m, struct mesh_at at)
     return (struct mesh_at){0, p, at.t};
 }
 
+static int first_of(const struct map *m, const struct axis *a, int rank)
+{
+    int within = rank % m->each;
+    if (!a->first) return within;
+    return rank - within +
+           mesh_rank_at(&m->mesh, a->first(&m->mesh, mesh_coords(&m->mesh, within)));
+}
+
 /* Groups, and of them those that are not on one host. */
 static void print_axis(const struct map *m, const struct axis *a)
 {
@@ -127,7 +149,7 @@ static void print_axis(const struct map *m, const struct axis *a)
     if (a->size == 1) return;
     bool *across = memory_take((size_t)m->ranks, sizeof *across, "an axis");
     for (int r = 0; r < m->ranks; r++) {
-        int first = mesh_rank_at(&m->mesh, a->first(&m->mesh, mesh_coords(&m->mesh, r)));
+        int first = first_of(m, a, r);
         groups += first == r;
         crossing += !across[first] && m->host[first] != m->host[r];
         across[first] = across[first] || m->host[first] != m->host[r];
@@ -148,6 +170,7 @@ static void print_axes(const struct map *m)
         {"experts (ep)", m->mesh.ep, first_expert},
         {"replicas, gradients summed (dp, mirror)", m->mesh.dp * m->mesh.replica_inner,
          first_replica},
+        {"sites, which learn apart", m->sites, NULL},
     };
     for (size_t i = 0; i < sizeof axis / sizeof *axis; i++) print_axis(m, &axis[i]);
 }
@@ -221,7 +244,10 @@ static void print_way(const struct map *m, struct reduction_way way)
                                                                          "fp32", "bf16", "int8"};
     struct traffic t;
     traffic_new(&t, m->r->hosts.n, m->ranks, m->host);
-    struct reduction_paths p = reduction_add(&t, &m->job.memory, way);
+    struct reduction_paths p = {0};
+    for (int site = 0; site < m->sites; site++)
+        p = reduction_add(at_site(m, &t, site), &m->job.memory, way);
+    at_site(m, &t, 0);
     printf("  %-8s %-11s", path[way.path], wire[way.wire]);
     if (way.path == REDUCE_NODES && p.nodes == 0) {
         printf(" not here: %s\n", p.why);
@@ -288,9 +314,10 @@ static json_t *hosts_json(const struct map *m)
         json_t *ranks = json_array();
         for (int rank = rank_after(m, host, -1); rank < m->ranks;
              rank = rank_after(m, host, rank)) {
-            struct mesh_at at = mesh_coords(&m->mesh, rank);
-            json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:i}", "rank", rank, "d", at.d,
-                                                   "p", at.p, "t", at.t));
+            struct mesh_at at = mesh_coords(&m->mesh, rank % m->each);
+            json_array_append_new(ranks,
+                                  json_pack("{s:i, s:i, s:i, s:i, s:i}", "rank", rank, "site",
+                                            rank / m->each + 1, "d", at.d, "p", at.p, "t", at.t));
         }
         json_array_append_new(hosts,
                               json_pack("{s:s, s:i, s:o}", "name", host_name(m, host), "slots",

@@ -30,13 +30,18 @@ struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
 }
 
 /* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
-static void add_optimizer(struct memory *m, struct actor *a)
+static void measure_optimizer(struct optimizer *o, struct actor *a)
 {
     const struct mesh *mesh = a->mesh;
-    const struct settings *s = a->settings;
     int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
+    optimizer_measure(o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+}
+
+static void add_optimizer(struct memory *m, struct actor *a)
+{
+    const struct settings *s = a->settings;
     struct optimizer o;
-    optimizer_measure(&o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+    measure_optimizer(&o, a);
     add(m, &o.arena);
     if (s->mesh.sites > 1) {
         struct outer x;
@@ -70,6 +75,22 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     }
     add_buffers(m, run_scratch_bytes(s, *e));
     actor_free(&a);
+}
+
+size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
+{
+    const struct settings *s = job->settings;
+    if (s->mesh.sites == 1) return 0;
+    struct mesh mesh = memory_mesh(s, at);
+    struct actor a;
+    struct optimizer o;
+    struct outer x;
+    actor_measure(&a, s, &mesh, job->ops, settings_dims(s, job->vocabulary), 0, false);
+    measure_optimizer(&o, &a);
+    outer_measure(&x, s, &o, s->mesh.sites);
+    optimizer_free(&o);
+    actor_free(&a);
+    return x.bytes;
 }
 
 int *memory_split(const struct memory_job *job, int *chunks)

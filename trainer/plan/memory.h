@@ -21,6 +21,8 @@ struct memory_job {
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
 /* The mesh without its communicators: sizes and a rank's place. */
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at);
+/* Bytes that the rank sends to its like of each other site in an exchange; 0 with one site. Local. */
+size_t memory_site_message(const struct memory_job *job, struct mesh_at at);
 /* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
 int *memory_split(const struct memory_job *job, int *chunks);
 

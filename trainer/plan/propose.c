@@ -101,7 +101,7 @@ static void try(const struct recipe *r, int ranks, struct layout l, struct candi
     snprintf(ep, sizeof ep, "mesh.ep=%d", l.ep);
     snprintf(tp, sizeof tp, "mesh.tp=%d", l.tp);
     snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(l.kind));
-    if (recipe_settings(&s, r->job, ranks, sets, &p))
+    if (recipe_settings(&s, r->job, ranks * r->settings.mesh.sites, sets, &p))
         estimate(r, &s, c);
     else
         c->reason = copy(message(p.text[0]));
@@ -123,6 +123,11 @@ static int better(const void *a, const void *b)
     return (x->memory.total > y->memory.total) - (x->memory.total < y->memory.total);
 }
 
+struct candidates {
+    struct candidate *at;
+    int n;
+};
+
 static void print_mesh(const struct candidate *c)
 {
     printf("%5d x %2d x %3d x %-2d  %-10s ", c->dp, c->pp, c->ep, c->tp, plan_kind_name(c->kind));
@@ -136,9 +141,10 @@ static void print_one(const struct candidate *c)
            (double)c->memory.total / 0x1p30);
 }
 
-static void print_all(const struct candidate *c, int n)
+static void print_all(const struct candidates *all)
 {
-    int shown = 0;
+    const struct candidate *c = all->at;
+    int shown = 0, n = c ? all->n : 0;
     printf("\n%20s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x ep x tp", "schedule", "M",
            "step, ms", "bubble", "exposed", "MFU", "GiB a rank");
     while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
@@ -149,11 +155,6 @@ static void print_all(const struct candidate *c, int n)
         printf("no: %.160s\n", c[i].reason);
     }
 }
-
-struct candidates {
-    struct candidate *at;
-    int n;
-};
 
 /* The last one tried, a searched plan, is dropped unless it is faster than every named one of its mesh. */
 static void keep_if_faster(struct candidates *all, int first)
@@ -201,7 +202,7 @@ void propose(const struct recipe *r, int ranks)
                 try_experts(r, ranks, l, &all);
     log_set(LOG_INFO, 0);
     if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);
-    print_all(all.at, all.n);
-    for (int i = 0; i < all.n; i++) free(all.at[i].reason);
+    print_all(&all);
+    for (int i = 0; all.at && i < all.n; i++) free(all.at[i].reason);
     free(all.at);
 }

@@ -19,12 +19,16 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
     if (!settings_load(s, job->recipe, sets, n, p)) return false;
-    s->mesh.sites = 1; /* the plan is of one of them */
-    int each = s->mesh.pp * s->mesh.tp;
+    int each = s->mesh.pp * s->mesh.tp * s->mesh.sites;
     bool other = ranks > 0 && (long)s->mesh.dp * each != ranks;
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
     if (ranks == 0) ranks = (s->mesh.dp > 0 ? s->mesh.dp : 1) * each;
     return settings_check(s, ranks, p);
+}
+
+int recipe_ranks(const struct settings *s)
+{
+    return s->mesh.sites * s->mesh.dp * s->mesh.pp * s->mesh.tp;
 }
 
 static bool trains(const struct phase_knobs *k)
@@ -263,6 +267,26 @@ void recipe_reduction(const struct recipe *r, const struct settings *s, struct l
     free(host);
 }
 
+struct site_exchange recipe_exchange(const struct recipe *r, double step)
+{
+    const struct settings *s = &r->settings;
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct site_exchange x = {0};
+    if (s->mesh.sites == 1) return x;
+    for (int i = 0; i < recipe_ranks(s) / s->mesh.sites; i++) {
+        struct mesh_at at = {i / s->mesh.tp / s->mesh.pp, i / s->mesh.tp % s->mesh.pp,
+                             i % s->mesh.tp};
+        double bytes = (s->mesh.sites - 1) * (double)memory_site_message(&job, at);
+        if (bytes > x.most) x.most = bytes;
+        x.bytes += bytes;
+    }
+    if (!r->timed) return x;
+    x.seconds = cluster_across(&r->cluster, x.most);
+    double hidden = s->sites.delay * step;
+    x.exposed = x.seconds > hidden ? (x.seconds - hidden) / s->sites.every : 0;
+    return x;
+}
+
 struct memory recipe_memory(const struct recipe *r, const struct settings *s)
 {
     struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
@@ -317,11 +341,11 @@ static bool prepare(struct recipe *r, struct problems *p)
     choose_ops(r, p);
     if (p->n == 0) read_data(r, p);
     if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
-    if (!job->cluster && !job->hostfile)
-        this_machine(&r->cluster, r->settings.mesh.dp * r->settings.mesh.pp * r->settings.mesh.tp);
+    if (!job->cluster && !job->hostfile) this_machine(&r->cluster, recipe_ranks(&r->settings));
     if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
     const struct mesh_knobs *mesh = &r->settings.mesh;
-    if (job->map && p->n == 0) hosts_map(&r->hosts, job->map, mesh->dp, mesh->pp, mesh->tp, p);
+    if (job->map && p->n == 0)
+        hosts_map(&r->hosts, job->map, mesh->dp * mesh->sites, mesh->pp, mesh->tp, p);
     r->timed = job->cluster || !job->hostfile;
     if (p->n == 0 && r->timed) take_costs(r, p);
     return p->n == 0;

@@ -17,7 +17,7 @@ struct recipe_job {
     const char *hostfile; /* file; NULL: the cluster's nodes, or this machine */
     const char *map;      /* where ranks go on the hosts (hosts_map); NULL: in order */
     bool measure;         /* take the times of operations here, whatever the cluster */
-    int ranks;            /* 0: the recipe's mesh, or all devices of the cluster */
+    int ranks;            /* of all sites; 0: the recipe's mesh, or all devices of the cluster */
     int answer;           /* tokens of a sampled answer; 0: as many as max_new allows */
     int vocabulary;       /* 0: the tokenizer's */
     const char *phase;    /* whose step; NULL: the last one that trains */
@@ -55,6 +55,14 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
 /* What its reductions take on the hosts, into the layout. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l);
+/* Of all sites. */
+int recipe_ranks(const struct settings *s);
+/* What sites send each other every sites.every steps of `step` seconds: a site, and the rank of it that sends most. Seconds are 0 where
+ * nothing is timed; exposed: a step, of what `sites.delay` steps do not hide. */
+struct site_exchange {
+    double bytes, most, seconds, exposed;
+};
+struct site_exchange recipe_exchange(const struct recipe *r, double step);
 /* The memory of the rank that needs most. */
 struct memory recipe_memory(const struct recipe *r, const struct settings *s);
 

@@ -48,7 +48,7 @@ static size_t floats_of(const struct group *g)
 /* Members of a node, on the path over nodes: as many on each. */
 static int each_of(const struct group *g)
 {
-    int each = 0;
+    int each = 1;
     while (each < g->form.members && g->host[each] == g->host[0]) each++;
     return each;
 }

@@ -116,6 +116,23 @@ static void print_prediction(const struct recipe *r, const struct prediction *t)
     printf("\n");
 }
 
+static void print_sites(const struct recipe *r, double step)
+{
+    const struct settings *s = &r->settings;
+    struct site_exchange x = recipe_exchange(r, step);
+    if (s->mesh.sites == 1) return;
+    printf("%d sites, each of this mesh and pace, exchange every %d steps: a site sends %.4g MB, a "
+           "rank at "
+           "most %.4g",
+           s->mesh.sites, s->sites.every, 1e-6 * x.bytes, 1e-6 * x.most);
+    if (r->timed)
+        printf("; that takes %.4g s, %d more steps hide %.4g of it: %.4g ms a step exposed",
+               x.seconds, s->sites.delay,
+               x.seconds < s->sites.delay * step ? x.seconds : s->sites.delay * step,
+               1e3 * x.exposed);
+    printf("\n");
+}
+
 /* ---- pictures ---- */
 
 static void draw(const struct recipe *r, const struct layout *l, const struct timeline *t)
@@ -145,6 +162,7 @@ static void report_time(const struct recipe *r, const struct layout *l)
     struct timeline line;
     predict(&t, &r->shape, &r->cluster, l, &line);
     if (in_words(r)) print_prediction(r, &t);
+    if (in_words(r)) print_sites(r, t.step);
     draw(r, l, &line);
     timeline_free(&line);
 }
@@ -163,6 +181,7 @@ void report(const struct recipe *r)
     }
     if (r->timed) recipe_reduction(r, &r->settings, &l);
     if (r->timed) report_time(r, &l);
+    if (!r->timed && in_words(r)) print_sites(r, 0);
     if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
     if (r->job->format == DRAW_JSON) map_print_json(r, &l);
     if (r->job->propose) propose(r, l.dp * l.pp * l.tp);

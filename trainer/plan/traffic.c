@@ -6,9 +6,9 @@
 
 const char *traffic_kind_name(enum traffic_kind k)
 {
-    static const char *const name[TRAFFIC_KINDS] = {"stage messages",     "gradients", "weights",
-                                                    "tensor parallelism", "experts",   "answers",
-                                                    "losses, norms"};
+    static const char *const name[TRAFFIC_KINDS] = {"stage messages",     "gradients",    "weights",
+                                                    "tensor parallelism", "experts",      "answers",
+                                                    "between sites",      "losses, norms"};
     return name[k];
 }
 
@@ -184,6 +184,20 @@ static void add_sums(struct traffic *t, const struct traffic_job *j, const struc
     for (int r = 1; r < ranks; r++) {
         traffic_add(t, TRAFFIC_SUMS, r, r & (r - 1), bytes);
         traffic_add(t, TRAFFIC_SUMS, r & (r - 1), r, bytes);
+    }
+}
+
+void traffic_sites(struct traffic *t, const struct memory_job *j)
+{
+    const struct settings *s = j->settings;
+    int sites = s->mesh.sites, each = t->ranks / sites;
+    struct mesh m = memory_mesh(s, (struct mesh_at){0});
+    for (int i = 0; sites > 1 && i < each; i++) {
+        double bytes = (double)memory_site_message(j, mesh_coords(&m, i)) / s->sites.every;
+        for (int from = 0; from < sites; from++)
+            for (int to = 0; to < sites; to++)
+                if (to != from)
+                    traffic_add(t, TRAFFIC_SITES, from * each + i, to * each + i, bytes);
     }
 }
 

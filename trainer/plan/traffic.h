@@ -16,6 +16,7 @@ enum traffic_kind {
     TRAFFIC_TENSOR,  /* sums over tp */
     TRAFFIC_EXPERTS, /* rows to the experts and back, and how many there are */
     TRAFFIC_ANSWERS, /* sampled tokens to all ranks */
+    TRAFFIC_SITES,   /* how far sites have come, on average over the steps between two exchanges */
     TRAFFIC_SUMS,    /* losses, norms and times over all ranks */
     TRAFFIC_KINDS
 };
@@ -56,6 +57,8 @@ struct rollout_size {
 };
 /* Adds a rollout, whose questions all pipelines and directions share equally. Its waves are taken to be full. */
 void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size);
+/* Adds what the sites of a job exchange, a step: t's ranks are those of all sites, one after the other. */
+void traffic_sites(struct traffic *t, const struct memory_job *j);
 /* Adds another's bytes, so many times. */
 void traffic_join(struct traffic *t, const struct traffic *other, double times);
 
