@@ -229,10 +229,9 @@ static void print_rollout(const struct map *m)
     double answers = s->questions * s->samples;
     if (answers == 0) return;
     print_kinds(&m->rollout, "what crosses in a rollout, MB (payload)", 1e6);
-    printf("  %.0f questions of %.1f tokens, %.0f answers of %.0f tokens: %.4g bytes between hosts "
-           "for "
-           "a sampled token\n",
-           s->questions, s->prompt, answers, s->answer,
+    printf("  %.0f questions of %.1f tokens, %.0f answers of %.0f: ", s->questions, s->prompt,
+           answers, s->answer);
+    printf("%.4g bytes between hosts for a sampled token\n",
            traffic_between(&m->rollout, TRAFFIC_KINDS) / (answers * s->answer));
 }
 

@@ -121,10 +121,9 @@ static void print_sites(const struct recipe *r, double step)
     const struct settings *s = &r->settings;
     struct site_exchange x = recipe_exchange(r, step);
     if (s->mesh.sites == 1) return;
-    printf("%d sites, each of this mesh and pace, exchange every %d steps: a site sends %.4g MB, a "
-           "rank at "
-           "most %.4g",
-           s->mesh.sites, s->sites.every, 1e-6 * x.bytes, 1e-6 * x.most);
+    printf("%d sites, each of this mesh and pace, exchange every %d steps: ", s->mesh.sites,
+           s->sites.every);
+    printf("a site sends %.4g MB, a rank at most %.4g", 1e-6 * x.bytes, 1e-6 * x.most);
     if (r->timed)
         printf("; that takes %.4g s, %d more steps hide %.4g of it: %.4g ms a step exposed",
                x.seconds, s->sites.delay,
