@@ -62,6 +62,22 @@ static void leave_job(int code)
     _exit(code);
 }
 
+/* Somebody whom we write to is gone. Who started the ranks (mpirun, srun) knows who died, and ends us all; were we to end at once, it
+ * might hear of us first and name us instead of the dead. */
+static void peer_gone(int number)
+{
+    sleep(2);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void wait_for_the_dead(void)
+{
+    struct sigaction act = {.sa_handler = peer_gone};
+    sigemptyset(&act.sa_mask);
+    SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
+}
+
 /* Which host this is: hosts are counted in the order of their lowest ranks. */
 static void world_find_node(struct world *w)
 {
@@ -112,6 +128,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     die_set_abort(abort_job);
     die_set_leave(leave_job);
     log_set(LOG_INFO, w->rank);
+    if (w->size > 1) wait_for_the_dead();
     MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &w->comm));
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
     world_find_node(w);

@@ -64,6 +64,7 @@ killed_by() {
     : >"$scratch/killed"
     case $1 in
     *"signal 9 "* | *Killed*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
+    *"signal 13 "* | *"Broken pipe"*) echo "  why:  who it was writing to is gone, another rank or its own host's mpirun daemon: see what is said of them" ;;
     *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  somebody ended it" ;;
     *) echo "  why:  a crash; please report it with the lines above" ;;
     esac

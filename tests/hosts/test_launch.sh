@@ -73,6 +73,15 @@ ended
 check "killed: exit 128 + 9" equal "$code" 137
 check "killed: said" has err "rank 2 on h3: ended by signal 9 (Killed)"
 check "killed: nobody is left" nobody_left 5
+# The next rank finds its connection broken before mpirun hears who died.
+begin late
+kill -PIPE "$(ranks_on 4)"
+sleep 0.3
+kill -KILL "$(ranks_on 3)"
+ended
+check "killed, heard of late: exit 128 + 9" equal "$code" 137
+check "killed, heard of late: said" has err "rank 2 on h3: ended by signal 9 (Killed)"
+check "killed, heard of late: nobody is left" nobody_left 5
 begin lost
 "$tb" cut 3
 ended
