@@ -1,4 +1,4 @@
-/* Messages between stages. A message is a row of a fixed table; it travels in pieces of 2 MiB, at most
+/* Messages between stages. A message is a row of a fixed table; it travels in pieces, at most
  * WINDOW of them open, and the open pieces of all messages stand in one dense array for MPI_Testsome.
  *
  * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While nobody waits and a
@@ -19,8 +19,8 @@
 #include "comm/world.h"
 
 enum { WINDOW = 4, TAG_LIMIT = 1 << 20 };
-static const size_t piece_bytes = (size_t)2 << 20; /* SYSTEMS: larger ones go one way at a time */
-static const size_t eager_bytes = 4096;            /* of shared memory, Open MPI's smallest */
+static const size_t piece_bytes = P2P_PIECE; /* SYSTEMS: larger ones go one way at a time */
+static const size_t eager_bytes = 4096;      /* of shared memory, Open MPI's smallest */
 
 struct message {
     bool used, send, most; /* most: a receive that a shorter message may end */

@@ -3,7 +3,7 @@
  * Open MPI moves nothing between calls, so one progress thread a rank, for all its p2ps, keeps calling into it while
  * requests are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the engine calls between pass
  * steps). Whoever waits for one message, or polls, moves all of the rank's.
- * Messages above 2 MiB travel in pieces. A ticket names an open message; tables are fixed, nothing
+ * Messages above P2P_PIECE travel in pieces. A ticket names an open message; tables are fixed, nothing
  * is allocated after p2p_new. */
 #ifndef DUET_COMM_P2P_H
 #define DUET_COMM_P2P_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { P2P_PIECE = 2 << 20 }; /* bytes */
 struct p2p;
 typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
@@ -28,7 +29,7 @@ void p2p_name(struct p2p *p, const char *group, const char *const *tag_name);
  * know the size, or read it in the message (p2p_recv_most). Local. */
 ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes);
 ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
-/* Of a message that says itself how long it is: up to `most` bytes, which are at most 2 MiB. */
+/* Of a message that says itself how long it is: up to `most` bytes, which are at most a piece. */
 ticket p2p_recv_most(struct p2p *p, int peer, int tag, void *buf, size_t most);
 /* Waits without burning the core; names peer and tag to the watchdog. Frees the ticket. TICKET_NONE returns. */
 void p2p_wait(struct p2p *p, ticket t);

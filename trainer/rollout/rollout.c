@@ -20,6 +20,13 @@ static void wave_place(const struct lane *l, struct wave *w, size_t act_bytes, s
                        .sent = {TICKET_NONE, TICKET_NONE}};
 }
 
+/* Of a wave, whatever the recipe asks for: its head, places and events are one piece of a message. */
+enum { MOST_SLOTS = 16384, MOST_PROMPT_ROWS = 16384, EVENTS = 4 /* a slot */ };
+_Static_assert(sizeof(struct wave_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +
+                       (MOST_SLOTS + MOST_PROMPT_ROWS) * sizeof(struct wave_row) <=
+                   P2P_PIECE,
+               "a packed wave is more than a piece");
+
 static void lane_sizes(struct lane *l, const struct actor *a)
 {
     const struct mesh_knobs *k = &a->settings->mesh;
@@ -28,10 +35,12 @@ static void lane_sizes(struct lane *l, const struct actor *a)
     l->wave_slots = (k->decode_slots / a->directions + l->n_waves - 1) / l->n_waves;
     if (l->wave_slots < 1) l->wave_slots = 1;
     if (l->wave_slots > a->T_max) l->wave_slots = a->T_max;
+    if (l->wave_slots > MOST_SLOTS) l->wave_slots = MOST_SLOTS;
     l->max_groups = l->wave_slots;
     int prompt_rows = a->dims.max_context > 64 ? a->dims.max_context : 64;
+    if (prompt_rows > MOST_PROMPT_ROWS) prompt_rows = MOST_PROMPT_ROWS;
     l->rows_max = l->wave_slots + prompt_rows < a->T_max ? l->wave_slots + prompt_rows : a->T_max;
-    l->events_max = 3 * l->wave_slots + l->max_groups;
+    l->events_max = EVENTS * l->wave_slots; /* answers that end and start, questions done with */
     l->packed_most = sizeof(struct wave_head) + (size_t)l->events_max * sizeof(struct event) +
                      (size_t)l->rows_max * sizeof(struct wave_row);
 }
