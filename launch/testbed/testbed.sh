@@ -260,19 +260,22 @@ delay() { # I US
     inside "$1" iptables -A INPUT -i eth0 -j NFQUEUE --queue-num 0 --queue-bypass 2>"$state/tc.log" ||
         lacks "this kernel has no NFQUEUE: $(tail -n 1 "$state/tc.log")"
 }
-# Until the host is really reached again: the kernel notices a carrier with a second's delay, and neighbours that did not answer
-# are remembered as unreachable.
+# Until all others are really reached again, and from there the host: the kernel notices a carrier with a second's delay, and who was
+# asked for while there was none is answered "No route to host" even after it.
 mend() { # I
-    local i other=1
-    [ "$1" = 1 ] && other=2
-    ip -n $switch link set "p$1" up
-    for i in $(seq 50); do
-        inside "$1" ip neigh flush all
-        # shellcheck disable=SC2016  # for the shell inside
-        [ "$other" -gt "$(cat "$state/hosts_up")" ] || inside "$1" timeout 1 bash -c ': <>"/dev/tcp/$1/22"' - "$net.$other" 2>/dev/null && break
-        sleep 0.1
+    local i until=$((SECONDS + 10))
+    ip -n "$switch" link set "p$1" up
+    for i in $(hosts); do
+        [ "$i" = "$1" ] && continue
+        until reaches "$1" "$i" && reaches "$i" "$1"; do
+            [ $SECONDS -lt $until ] || { say "host $1 and host $i do not reach each other 10 s after the link is up"; exit 1; }
+            sleep 0.1
+        done
     done
-    for i in $(hosts); do inside "$i" ip neigh flush all; done
+}
+reaches() { # FROM TO: within a second
+    # shellcheck disable=SC2016  # for the shell inside
+    inside "$1" timeout 1 bash -c ': <>"/dev/tcp/$1/22"' - "$net.$2" 2>/dev/null
 }
 bytes() {
     local i
@@ -364,7 +367,7 @@ on)
     ;;
 shape | delay) [ $# -eq 2 ] || usage; need_host "$1"; $command "$@" ;;
 cut) [ $# -eq 1 ] || usage; need_host "$1"; ip -n "$switch" link set "p$1" down ;;
-mend) [ $# -eq 1 ] || usage; need_host "$1"; ip -n "$switch" link set "p$1" up ;;
+mend) [ $# -eq 1 ] || usage; need_host "$1"; mend "$1" ;;
 bytes | pids | traffic)
     need_up
     for i; do need_host "$i"; done
