@@ -33,12 +33,16 @@ static void qk_norm_forward(const struct chunk *c, const struct layer *l, struct
     values_copy(c, k->qkv, k->raw, T);
 }
 
-/* From the gradient in scratch.dqkv to that of the projection, over k->qkv. */
-static void qk_norm_backward(struct pass *p, const struct layer *l, struct acts *k)
+/* From the gradient in scratch.dqkv to that of the projection, over k->qkv: W wants it. */
+static void projection_gradient(struct pass *p, const struct layer *l, struct acts *k)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
     void *dy = c->scratch.dqkv;
+    if (!d->qk_norm) {
+        memcpy(k->qkv, dy, (size_t)p->rows->T * (size_t)dims_qkv(d) * c->ops->real_bytes);
+        return;
+    }
     for (int t = 0; t < p->rows->T; t++) {
         const float *rstd = k->rstd_qk + (size_t)t * (size_t)(d->Hq + d->Hkv);
         c->ops->rmsnorm_backward(head_at(c, k->qkv, t, 0), grad_of(p, l->q_norm),
@@ -108,10 +112,7 @@ static void backward_input(struct pass *p, int layer)
     ops->attention_backward(s->dqkv, s->datt, k->qkv, k->att, k->lse, p->rows->seg, d,
                             s->attention);
     ops->rope(s->dqkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, p->rows->pos, c->cos_sin, true);
-    if (d->qk_norm)
-        qk_norm_backward(p, l, k);
-    else
-        buffers_exchange(&s->dqkv, &k->qkv);
+    projection_gradient(p, l, k);
     partial_backward(p, s->dnorm, k->qkv, &l->qkv);
 }
 

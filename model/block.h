@@ -11,8 +11,8 @@
  * stepped in turn. Nothing in the shared scratch lives longer than one step.
  *
  * The gradient of the residual stream needs no memory of its own. Going backward, dx2 of layer l is written
- * over the output of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2. dqkv and dgu take the
- * place of qkv and gu by exchanging buffers with the scratch. So a slot after B holds just what W reads. */
+ * over the output of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2; dqkv and dgu are
+ * written over qkv and gu. So a slot after B holds just what W reads. */
 #ifndef DUET_MODEL_BLOCK_H
 #define DUET_MODEL_BLOCK_H
 
@@ -81,9 +81,8 @@ struct scratch {
     void *branch;   /* (T, C)     what a half-layer adds to the residual stream */
     void *dnorm;    /* (T, C)     gradient of a norm's output */
     void *datt;     /* (T, Hq*D) */
-    void *dqkv;     /* (T, Nqkv)  exchanged with acts.qkv */
+    void *dqkv;     /* (T, Nqkv)  before it goes over acts.qkv */
     void *dh;       /* (T, F), or (R, Fe) of experts, whichever is larger */
-    void *dgu;      /* (T, 2F)    exchanged with acts.gu of a dense layer */
     void *dxe;      /* (R, C)     with experts only, as the next two */
     float *dweight; /* (T, K) */
     int *count;     /* (E) choices of one sequence */
@@ -164,12 +163,6 @@ static inline bool has_experts(const struct chunk *c, int layer)
 static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols)
 {
     return (unsigned char *)rows + (size_t)row * (size_t)cols * c->ops->real_bytes;
-}
-static inline void buffers_exchange(void **a, void **b)
-{
-    void *t = *a;
-    *a = *b;
-    *b = t;
 }
 
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */

@@ -33,8 +33,7 @@ static void backward_input(struct pass *p, int layer)
     struct scratch *s = &c->scratch;
     int T = p->rows->T;
     ops->linear_backward_input(s->dh, false, gradient_at(p, layer + 1), &l->down, T);
-    ops->swiglu_backward(s->dgu, s->dh, k->gu, T, c->d.F);
-    buffers_exchange(&s->dgu, &k->gu);
+    ops->swiglu_backward(k->gu, s->dh, k->gu, T, c->d.F);
     partial_backward(p, s->dnorm, k->gu, &l->gu);
 }
 

@@ -92,7 +92,6 @@ static void scratch_place(struct scratch *s, const struct chunk *c, bool dense, 
     s->datt = real_rows(c, a, d->Hq * d->D);
     s->dqkv = real_rows(c, a, dims_qkv(d));
     s->dh = inner_rows(c, a, dense ? d->F : 0, moe ? d->Fe : 0);
-    if (dense) s->dgu = real_rows(c, a, 2 * d->F);
     if (!moe) return;
     s->dxe = inner_rows(c, a, 0, d->C);
     s->dweight = float_rows(c, a, d->K);
@@ -119,12 +118,24 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
     size_t chosen = moe ? (size_t)c->span.count * (size_t)c->d.E : 0;
     if (moe) c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
     wires_place(c, moe, a);
+    for (int i = c->training ? c->slots : 0; i <= c->slots; i++) slot_share(&c->slot[i], c);
+}
+
+void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
+{
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
-    for (int i = 0; i <= c->slots; i++) {
-        if (c->training && i < c->slots)
-            slot_place(&c->slot[i], c, a);
-        else
-            slot_share(&c->slot[i], c);
+    for (int i = 0; i < c[0]->slots; i++) {
+        size_t most = 0;
+        for (int k = 0; k < n; k++) {
+            struct arena measured = {0};
+            slot_place(&c[k]->slot[i], c[k], &measured);
+            if (measured.used > most) most = measured.used;
+        }
+        unsigned char *at = arena_take(a, most);
+        for (int k = 0; k < n; k++) {
+            struct arena same = {.base = at, .size = most};
+            slot_place(&c[k]->slot[i], c[k], &same);
+        }
     }
     arena_kind(a, before);
 }

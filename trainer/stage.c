@@ -218,6 +218,8 @@ static void actor_place(struct actor *a, bool with_reference)
         l->model = chunk_new(&a->dims, l->span, a->ops, a->parallel, l->weights, a->T_max,
                              training ? a->stage.slots : 1, training, ar);
     }
+    struct chunk *const chunk[] = {a->local[0].model, a->local[a->n_local - 1].model};
+    if (training) chunk_place_slots(chunk, a->n_local, ar);
     a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);
     a->loss_at = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->loss_at);
     for (int m = 0; m < a->max_mb; m++) {

@@ -90,6 +90,7 @@ struct tiny_model {
     const struct ops *ops;
     int stages;
     struct arena arena;
+    size_t slots_at, slots_end; /* where activations are kept */
     struct chunk *chunk[TINY_STAGES];
     void *weights[TINY_STAGES];
     float *grad[TINY_STAGES];
@@ -131,6 +132,9 @@ static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
                 chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, parallel, m->weights[c],
                           T_max, training ? TINY_SLOTS : 1, training, &m->arena);
         }
+        m->slots_at = m->arena.used;
+        for (int c = 0; training && c < stages; c++) chunk_place_slots(&m->chunk[c], 1, &m->arena);
+        m->slots_end = m->arena.used;
         if (round == 0) arena_back(&m->arena, m->arena.used);
     }
 }

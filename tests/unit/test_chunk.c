@@ -189,6 +189,64 @@ START_TEST(passes_stepped_in_turn_do_not_disturb)
 }
 END_TEST
 
+/* With more room than rows, and a slot full of bits that are no numbers: what somebody else left there is never read. */
+START_TEST(what_was_in_a_slot_does_not_matter)
+{
+    struct tiny_model clean, other;
+    struct tiny_batch a, b;
+    tiny_model_make(&clean, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS + 9, true);
+    tiny_model_make(&other, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS + 9, true);
+    memset(other.arena.base + other.slots_at, 0xff, other.slots_end - other.slots_at);
+    tiny_batch_make(&a, &clean.d, 0);
+    tiny_batch_make(&b, &other.d, 0);
+    train_once(&clean, &a);
+    train_once(&other, &b);
+    check_same_rows(&a, &b);
+    check_same_gradients(&clean, &other);
+    tiny_model_free(&clean);
+    tiny_model_free(&other);
+}
+END_TEST
+
+/* Measured; the slots are to be placed anew. */
+static size_t slots_bytes(struct chunk *const *c, int n)
+{
+    struct arena a = {0};
+    chunk_place_slots(c, n, &a);
+    return a.used;
+}
+
+/* The first and the last chunk of a model, as a rank of a mirror holds them: each micro-batch in a slot of its own for either chunk, the next one
+ * in the other's; the memory of the larger is enough for both. */
+START_TEST(chunks_share_slots)
+{
+    struct tiny_model alone, together;
+    struct tiny_batch a[2], b[2];
+    struct arena shared = {0};
+    tiny_model_make(&alone, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
+    tiny_model_make(&together, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
+    size_t each[] = {slots_bytes(&together.chunk[0], 1), slots_bytes(&together.chunk[1], 1)};
+    arena_back(&shared, slots_bytes(together.chunk, 2));
+    chunk_place_slots(together.chunk, 2, &shared);
+    ck_assert_uint_eq(shared.used, each[0] > each[1] ? each[0] : each[1]);
+    for (int i = 0; i < 2; i++) {
+        tiny_batch_make(&a[i], &alone.d, i);
+        tiny_batch_make(&b[i], &together.d, i);
+        train_once(&alone, &a[i]);
+        for (int k = 0; k < 4; k++) { /* F of both chunks, BW of both, the last chunk first */
+            int c = k < 2 ? k : 3 - k;
+            struct pass p = tiny_pass(&together, c, k < 2 ? PASS_F : PASS_BW, i ^ c, &b[i]);
+            pass_run(&p);
+        }
+        check_same_rows(&a[i], &b[i]);
+    }
+    check_same_gradients(&alone, &together);
+    tiny_model_free(&alone);
+    tiny_model_free(&together);
+    arena_free(&shared);
+}
+END_TEST
+
 START_TEST(gradients_accumulate)
 {
     struct tiny_model m;
@@ -299,6 +357,8 @@ int main(void)
     tcase_add_loop_test(t, each_gradient_is_of_b_or_of_w, 0, n);
     tcase_add_loop_test(t, layers_are_complete_one_by_one, 0, n);
     tcase_add_loop_test(t, passes_stepped_in_turn_do_not_disturb, 0, n);
+    tcase_add_loop_test(t, what_was_in_a_slot_does_not_matter, 0, n);
+    tcase_add_loop_test(t, chunks_share_slots, 0, n);
     tcase_add_loop_test(t, gradients_accumulate, 0, n);
     tcase_add_loop_test(t, scoring_equals_training, 0, n);
     tcase_add_loop_test(t, packed_sequences_do_not_see_each_other, 0, n);

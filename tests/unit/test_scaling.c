@@ -1,8 +1,6 @@
 /* The formulas of duet plan --scaling against the functions that place a trainer's memory, on models small enough for both. Weights,
- * gradients and the optimizer's state are the same on the mean rank. Activations are, too, but for two things:
- *
- *   - of the two chunks of a mirror or a vee each has as many slots as both need together: the trainer places twice what is live
- *   - with ep there is room for all rows of all ranks at once; the formula counts an even share */
+ * gradients and the optimizer's state are the same on the mean rank. Activations are, too, but that with ep there is room for all rows
+ * of all ranks at once; the formula counts an even share. */
 #include <stdio.h>
 #include <string.h>
 
@@ -77,8 +75,8 @@ static const struct wish WISH[] = {
     {"", 1, 4, 1, 1, PLAN_ZB1P, {0.98, 1.04}},
     {"", 1, 2, 2, 1, PLAN_1F1B, {0.98, 1.04}},
     {", experts: 8, experts_active: 2, first_dense: 2", 2, 2, 1, 1, PLAN_1F1B, {0.98, 1.05}},
-    {"", 2, 4, 1, 1, PLAN_DUALPIPE, {0.49, 0.52}},
-    {"", 2, 4, 1, 1, PLAN_DUALPIPEV, {0.49, 0.52}},
+    {"", 2, 4, 1, 1, PLAN_DUALPIPE, {0.98, 1.05}},
+    {"", 2, 4, 1, 1, PLAN_DUALPIPEV, {0.98, 1.05}},
     {", experts: 8, experts_active: 2, first_dense: 2", 4, 2, 1, 2, PLAN_1F1B, {0.5, 0.8}},
 };
 

@@ -51,6 +51,7 @@ static void bench_place(struct bench *b, struct chunk_span span)
     chunk_free(b->chunk);
     b->chunk =
         chunk_new(&j->dims, span, j->ops, (struct parallel){0}, b->weights, j->room, 1, true, a);
+    chunk_place_slots(&b->chunk, 1, a);
 }
 
 static void fill_reals(const struct bench *b, void *to, size_t n, double scale)
