@@ -139,11 +139,18 @@ static void append(struct param_list *l, const struct dims *d, int layer, const 
     cut(p, d);
 }
 
-static void lay_out(struct param_list *l, bool experts)
+static enum param_region region_of(const struct param *p, const struct dims *d)
+{
+    bool whole = p->cut == CUT_NONE || p->cut == CUT_NONE_PART;
+    if (p->cut == CUT_EXPERTS) return REGION_EXPERTS;
+    return whole && d->tp > 1 ? REGION_WHOLE : REGION_SHARES;
+}
+
+static void lay_out(struct param_list *l, const struct dims *d, enum param_region region)
 {
     for (int i = 0; i < l->n; i++) {
         struct param *p = &l->p[i];
-        if ((p->role == ROLE_EXPERT) != experts) continue;
+        if (region_of(p, d) != region) continue;
         p->offset = l->total;
         l->total += (p->n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
     }
@@ -187,9 +194,17 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
         append(l, d, -1, "head", ROLE_HEAD, CUT_ROWS, tokens, our_tokens);
         l->p[l->n - 1].tied_copy = d->tied;
     }
-    lay_out(l, false);
-    l->experts = l->total;
-    lay_out(l, true);
+    for (int r = 0; r < REGIONS; r++) {
+        lay_out(l, d, (enum param_region)r);
+        l->end[r] = l->total;
+    }
+}
+
+enum param_region param_region(const struct param_list *l, const struct param *p)
+{
+    int r = 0;
+    while (p->offset >= l->end[r]) r++;
+    return (enum param_region)r;
 }
 
 void param_list_free(struct param_list *l)

@@ -17,8 +17,9 @@ train 4 nodes "${short[@]}" --set reduction.path=nodes
 check "two hosts: exit 0" equal "$code" 0
 check "two hosts as one" alike early nodes
 
-for wire in int8 bf16; do
-    rounded=("${short[@]}" --set reduction.wire=$wire)
+for wire in int8 bf16 int8-tp; do
+    rounded=("${short[@]}" --set reduction.wire=${wire%-tp})
+    [ $wire = int8-tp ] && rounded+=(--set mesh.pp=1 --set mesh.tp=2 --set schedule=serial)
     train 4 $wire "${rounded[@]}"
     check "$wire: exit 0" equal "$code" 0
     check "$wire: other bits" test "$(values $wire/metrics.jsonl loss | md5sum)" != "$(values early/metrics.jsonl loss | md5sum)"
@@ -33,7 +34,7 @@ for wire in int8 bf16; do
     check "$wire, taken up: nothing is missing" hasnt err "has no residuals"
     check "$wire, taken up: as the unbroken run" alike $wire broken-$wire
 done
-train 4 other-int8 "${rounded[@]}" --set reduction.wire=int8 --set schedule=dualpipe --resume auto
+train 4 other-int8 "${short[@]}" --set reduction.wire=int8 --set schedule=dualpipe --resume auto
 check "another placement: exit 0" equal "$code" 0
 check "another placement: starts without residuals" times 1 err "has no residuals of reduction.wire for this mesh"
 finish

@@ -173,7 +173,7 @@ static bool same_order(struct small *t)
     bool same = true;
     for (int i = 0; i < t->optimizer.buckets.n; i++) {
         const struct bucket *b = &t->optimizer.buckets.b[i];
-        long mine[4] = {b->local->chunk, (long)b->at, (long)b->n, b->experts}, first[4];
+        long mine[4] = {b->local->chunk, (long)b->at, (long)b->n, (long)b->region}, first[4];
         memcpy(first, mine, sizeof mine);
         MPI_OK(MPI_Bcast(first, 4, MPI_LONG, 0, t->mesh.replica));
         same = same && memcmp(first, mine, sizeof mine) == 0;

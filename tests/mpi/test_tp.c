@@ -130,6 +130,46 @@ START_TEST(equals_one_rank)
 }
 END_TEST
 
+/* --- sums that are rounded between hosts --- */
+
+static void rounded_steps(const struct variant *v, const char *reduction, const char *hosts)
+{
+    struct mesh_case m = {ck_world.size / 2, 1, 2, SCHEDULE_SERIAL};
+    struct small_shape shape = shape_of(v, m);
+    struct small t;
+    struct step_stats stats;
+    bool agree;
+    size_t n;
+    shape.reduction = reduction;
+    small_make(&t, &ck_world, shape);
+    ck_all(ck_world.rank > 0 || t.optimizer.residuals > 0 || hosts[0] == '3', "nothing is rounded");
+    for (int s = 0; s < STEPS; s++) {
+        struct step_job job = small_job(&batch[s], LOSS_SFT);
+        learner_step(&t.learner, &job, &stats);
+    }
+    free(small_weights(&t, &ck_world, &n, &agree));
+    ck_all(agree, "%s, %s, %s ranks a host: ranks hold different weights", v->name, reduction,
+           hosts);
+    small_free(&t);
+}
+
+/* What all ranks of tp hold stays the same on them, though each rounds its own share with it; also when hosts cut the groups
+ * differently (three ranks a host), so that the replicas of one share are on one host, those of the other not. */
+START_TEST(rounding_leaves_ranks_alike)
+{
+    static const char *const hosts[] = {"2", "3"};
+    static const char *const how[] = {"wire: bf16", "wire: int8", "wire: int8, path: nodes"};
+    for (int h = 0; ck_world.size >= 4 && h < 2; h++) {
+        setenv("DUET_RANKS_PER_NODE", hosts[h], 1);
+        for (int k = 0; k < 3; k++) {
+            rounded_steps(&variants[0], how[k], hosts[h]);
+            rounded_steps(&variants[3], how[k], hosts[h]);
+        }
+    }
+    unsetenv("DUET_RANKS_PER_NODE");
+}
+END_TEST
+
 /* --- on-policy --- */
 
 enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
@@ -342,8 +382,9 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {equals_one_rank, ratio_is_one, any_mesh_reads_any};
+    const TTest *tests[] = {equals_one_rank, rounding_leaves_ranks_alike, ratio_is_one,
+                            any_mesh_reads_any};
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, 5 + (uint64_t)s);
-    return check_mpi_main("tp", tests, 3, argc, argv);
+    return check_mpi_main("tp", tests, 4, argc, argv);
 }

@@ -141,6 +141,48 @@ START_TEST(shares_partition_the_experts)
 }
 END_TEST
 
+static size_t elements_in(const struct param_list *l, enum param_region r)
+{
+    size_t n = 0;
+    for (int i = 0; i < l->n; i++)
+        if (param_region(l, &l->p[i]) == r) n += (l->p[i].n + 15) / 16 * 16;
+    return n;
+}
+
+/* Regions follow each other without a gap. What tp cuts, even unevenly, stands in the first alone: the others are as long, and lie alike, on
+ * every rank of tp. */
+START_TEST(regions_hold_what_ranks_hold_alike)
+{
+    struct dims d = TINY;
+    size_t whole_first = 0, length[REGIONS] = {0};
+    d.E = 6, d.Fe = 4, d.first_dense = 1, d.qk_norm = true;
+    for (d.tp = 1; d.tp <= 2; d.tp++)
+        for (d.t = 0; d.t < d.tp; d.t++) {
+            struct param_list l;
+            size_t at = 0;
+            param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+            for (int r = 0; r < REGIONS; at = l.end[r++]) {
+                size_t n = l.end[r] - at;
+                ck_assert_uint_eq(n, elements_in(&l, (enum param_region)r));
+                ck_assert((n > 0) == (r != REGION_WHOLE || d.tp > 1));
+                if (r != REGION_SHARES && d.t > 0) ck_assert_uint_eq(n, length[r]);
+                length[r] = n;
+            }
+            ck_assert_uint_eq(at, l.total);
+            const struct param *gain = param_find(&l, "layers.1.norm2");
+            const struct param *router = param_find(&l, "layers.1.router");
+            const struct param *cut = param_find(&l, "layers.1.wo");
+            ck_assert_int_eq(param_region(&l, gain), d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
+            ck_assert_int_eq(param_region(&l, router), d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
+            ck_assert_int_eq(param_region(&l, cut), REGION_SHARES);
+            size_t within = gain->offset - l.end[REGION_SHARES];
+            if (d.t > 0) ck_assert_uint_eq(within, whole_first);
+            whole_first = within;
+            param_list_free(&l);
+        }
+}
+END_TEST
+
 START_TEST(chunks_partition_the_layers)
 {
     struct dims d = TINY;
@@ -366,6 +408,7 @@ int main(void)
     tcase_add_test(t, absent_tensors_are_absent);
     tcase_add_test(t, layers_with_experts);
     tcase_add_test(t, shares_partition_the_experts);
+    tcase_add_test(t, regions_hold_what_ranks_hold_alike);
     tcase_add_test(t, chunks_partition_the_layers);
     tcase_add_test(t, initial_values_do_not_depend_on_the_split);
     tcase_add_test(t, shares_partition_every_tensor);

@@ -219,10 +219,6 @@ static void check_sites(const struct check *c, int ranks)
                  "delay %d is not less than every %d: an exchange must be over before the next "
                  "begins",
                  k->delay, k->every);
-    if (k->wire == WIRE_INT8 && c->s->mesh.tp > 1)
-        complain(c, line->wire,
-                 "wire int8 rounds what tp ranks hold alike together with what each holds alone, "
-                 "so that they would come apart: take bf16, or tp 1");
 }
 
 static void check_data(const struct check *c)

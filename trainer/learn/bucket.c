@@ -18,25 +18,20 @@ static int layer_of(const struct local *l, const struct param *p)
     return p->role == ROLE_EMBEDDING ? -1 : l->span.count;
 }
 
-static bool is_expert(const struct local *l, const struct param *p)
-{
-    return p->offset >= l->params.experts;
-}
-
 /* The embedding of a tied model, or the head's copy. */
 static bool is_tied(const struct actor *a, const struct param *p)
 {
     return p->tied_copy || (a->dims.tied && p->role == ROLE_EMBEDDING);
 }
 
-/* The elements behind p up to the next tensor: padding included, experts are the last run. */
+/* The elements behind p up to the next tensor of its region: padding included. */
 static size_t end_of(const struct local *l, int i)
 {
     const struct param_list *p = &l->params;
-    bool experts = is_expert(l, &p->p[i]);
+    enum param_region region = param_region(p, &p->p[i]);
     for (int k = i + 1; k < p->n; k++)
-        if (is_expert(l, &p->p[k]) == experts) return p->p[k].offset;
-    return experts ? p->total : p->experts;
+        if (param_region(p, &p->p[k]) == region) return p->p[k].offset;
+    return p->end[region];
 }
 
 static size_t parts_of(const struct actor *a, const struct local *l, const struct param *p)
@@ -60,7 +55,7 @@ static struct bucket *follower(const struct bucket_list *l, const struct bucket 
 {
     for (int i = l->n - 1; i >= 0; i--) {
         struct bucket *b = &l->b[i];
-        if (b->local == run->local && b->at == run->at + run->n && b->experts == run->experts)
+        if (b->local == run->local && b->at == run->at + run->n && b->region == run->region)
             return b->tie == TIE_NONE && run->tie == TIE_NONE ? b : NULL;
     }
     return NULL;
@@ -89,7 +84,7 @@ static void add_layers(struct bucket_list *l, const struct actor *a, struct loca
         const struct param *p = &local->params.p[i];
         add_run(&layers,
                 (struct bucket){.local = local,
-                                .experts = is_expert(local, p),
+                                .region = param_region(&local->params, p),
                                 .layer = layer_of(local, p),
                                 .at = p->offset,
                                 .n = end_of(local, i) - p->offset,

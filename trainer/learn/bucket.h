@@ -1,7 +1,7 @@
 /* How the optimizer cuts what a rank holds: into buckets, and each of them into slices.
  *
- * A bucket is a run of a chunk's flat arrays: neighbouring layers up to some MiB (reduction.bucket_mib), experts apart from the rest,
- * the two copies of a tied embedding alone. They stand in the order in which the backward pass ends them, which is the same on all
+ * A bucket is a run of a chunk's flat arrays: neighbouring layers up to some MiB (reduction.bucket_mib) in one region, the two copies
+ * of a tied embedding alone. They stand in the order in which the backward pass ends them, which is the same on all
  * members of the replica group: the later chunk first, in it the later layers. Where cuts are changes no bit: sums over ranks
  * are formed element by element (P4), and a checkpoint knows tensors only. */
 #ifndef DUET_TRAINER_LEARN_BUCKET_H
@@ -11,7 +11,7 @@
 
 struct bucket {
     struct local *local;
-    bool experts;           /* whose replicas are fewer, with ep */
+    enum param_region region;
     int layer;              /* it is complete when its chunk is from this one on (pass_complete) */
     size_t at, n;           /* run of the local's flat arrays */
     size_t *count, *offset; /* (members) slices, relative to `at` */

@@ -9,10 +9,10 @@
 
 /* --- groups --- */
 
-static MPI_Comm replica_of(const struct reducing *r, int experts)
+static MPI_Comm replica_of(const struct reducing *r, int region)
 {
     const struct mesh *m = r->actor->mesh;
-    return experts ? m->expert_replica : m->replica;
+    return region == REGION_EXPERTS ? m->expert_replica : m->replica;
 }
 
 void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me)
@@ -20,14 +20,24 @@ void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, i
     const struct reduction_knobs *k = &a->settings->reduction;
     int ep = a->mesh->ep, inner = a->mesh->replica_inner;
     *r = (struct reducing){.buckets = l, .actor = a};
-    r->form[0] = (struct reduce_form){.members = members,
-                                      .me = me,
-                                      .inner = inner,
-                                      .path = (enum reduce_path)k->path,
-                                      .wire = (enum reduce_wire)k->wire};
-    r->form[1] = r->form[0]; /* members are in the order of (pipeline, inner) */
-    r->form[1].members = members / ep;
-    r->form[1].me = me / inner / ep * inner + me % inner;
+    struct reduce_form form = {.members = members,
+                               .me = me,
+                               .inner = inner,
+                               .path = (enum reduce_path)k->path,
+                               .wire = (enum reduce_wire)k->wire};
+    for (int i = 0; i < REGIONS; i++) {
+        r->form[i] = form;
+        r->form[i].wire = reducing_wire(form.wire, a->mesh->tp, (enum param_region)i);
+    }
+    struct reduce_form *experts = &r->form[REGION_EXPERTS];
+    experts->members = members / ep; /* in the order of (pipeline, inner) */
+    experts->me = me / inner / ep * inner + me % inner;
+}
+
+enum reduce_wire reducing_wire(enum reduce_wire asked, int tp, enum param_region region)
+{
+    bool alike = region == REGION_WHOLE || (region == REGION_EXPERTS && tp > 1);
+    return alike ? WIRE_FP32 : asked;
 }
 
 /* The lowest of the ranks of `comm` on this host, in all of MPI_COMM_WORLD's. */
@@ -46,7 +56,7 @@ static int host_of(MPI_Comm comm)
 
 void reducing_nodes(struct reducing *r)
 {
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < REGIONS; k++) {
         int *node = memory_take((size_t)r->form[k].members, sizeof *node, "a map of hosts");
         int mine = host_of(replica_of(r, k));
         MPI_OK(MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, replica_of(r, k)));
@@ -93,17 +103,17 @@ static void say_path(const struct reducing *r)
 
 void reducing_open(struct reducing *r)
 {
-    bool experts = false;
-    for (int i = 0; i < r->buckets->n; i++) experts = experts || r->buckets->b[i].experts;
-    r->over[0] = reduce_new(replica_of(r, 0), &r->form[0], REDUCING_OPEN);
-    if (experts) r->over[1] = reduce_new(replica_of(r, 1), &r->form[1], REDUCING_OPEN);
+    bool there[REGIONS] = {false};
+    for (int i = 0; i < r->buckets->n; i++) there[r->buckets->b[i].region] = true;
+    for (int k = 0; k < REGIONS; k++)
+        if (there[k]) r->over[k] = reduce_new(replica_of(r, k), &r->form[k], REDUCING_OPEN);
     if (largest_parts(r) > 0) r->tp = exchange_new(r->actor->mesh->tensor, 1);
     say_path(r);
 }
 
 void reducing_free(struct reducing *r)
 {
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < REGIONS; k++) {
         free(r->node[k]);
         reduce_free(r->over[k]);
     }
@@ -245,7 +255,7 @@ void reducing_gather_end(struct reducing *r)
 double reducing_waited(struct reducing *r)
 {
     double seconds = exchange_waited(r->tp);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < REGIONS; k++)
         if (r->over[k]) seconds += reduce_waited(r->over[k]);
     return seconds;
 }

@@ -15,10 +15,10 @@ enum { REDUCING_OPEN = 4 };
 struct reducing {
     struct bucket_list *buckets;
     struct actor *actor;
-    struct reduce_form form[2]; /* of everything else, of experts */
-    int *node[2];               /* their maps of hosts, on the heap */
-    struct reduce *over[2];     /* [1] NULL without experts */
-    struct exchange *tp;        /* NULL: nothing comes in parts */
+    struct reduce_form form[REGIONS];
+    int *node[REGIONS];           /* their maps of hosts, on the heap */
+    struct reduce *over[REGIONS]; /* NULL: the region is empty */
+    struct exchange *tp;          /* NULL: nothing comes in parts */
     float *scratch[REDUCING_OPEN];
     float *parts, *parts_scratch; /* of one bucket */
     bool parts_open;
@@ -31,6 +31,9 @@ struct reducing {
 
 /* The forms as the settings have them; node maps (members) are allocated by reducing_nodes or stay NULL: all on one. Local. */
 void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me);
+/* How a region crosses hosts: as asked for, but what all ranks of tp hold as it is. Where their hosts differ only some of them
+ * would round, and they would come apart. */
+enum reduce_wire reducing_wire(enum reduce_wire asked, int tp, enum param_region region);
 /* Which member is on which host; DUET_RANKS_PER_NODE=n stands in for hosts in tests. Collective over the replica groups. */
 void reducing_nodes(struct reducing *r);
 /* What the arena must hold. Then, on a placed arena, the groups are opened: collective over replicas and tp. */
@@ -40,12 +43,12 @@ void reducing_free(struct reducing *r);
 /* The group over which a bucket is summed. */
 static inline struct reduce *reducing_over(const struct reducing *r, const struct bucket *b)
 {
-    return r->over[b->experts];
+    return r->over[b->region];
 }
 static inline const struct reduce_form *reducing_form_of(const struct reducing *r,
                                                          const struct bucket *b)
 {
-    return &r->form[b->experts];
+    return &r->form[b->region];
 }
 
 /* From here on buckets start as the listener hears of them: before a run whose gradients are all there will be. Local. */

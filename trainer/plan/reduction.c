@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include "comm/base/memory.h"
-#include "trainer/learn/bucket.h"
+#include "trainer/learn/reducing.h"
 
 const struct reduction_way REDUCTION_WAY[REDUCTION_WAYS] = {
     {REDUCE_FLAT, WIRE_FP32},  {REDUCE_FLAT, WIRE_BF16},  {REDUCE_FLAT, WIRE_INT8},
@@ -177,7 +177,7 @@ static void group_fill(struct group *g, const struct traffic *t, const struct st
                                    .inner = m->replica_inner,
                                    .node = g->host,
                                    .path = s->way.path,
-                                   .wire = s->way.wire};
+                                   .wire = reducing_wire(s->way.wire, m->tp, b->region)};
     b->count = g->count, b->offset = g->offset;
     bucket_cut(b, n, 0);
 }
@@ -213,7 +213,7 @@ static void add_stage(struct traffic *t, const struct stage_job *s, struct actor
     buckets_make(&l, a);
     for (int i = 0; i < l.n; i++) {
         struct bucket *b = &l.b[i];
-        int ep = b->experts ? s->mesh.ep : 1;
+        int ep = b->region == REGION_EXPERTS ? s->mesh.ep : 1;
         for (int e = 0; e < ep; e++) {
             group_fill(&g, t, s, b, e, ep);
             if (g.form.members > 1) add_bucket(t, &g, s->memory->ops->real_bytes, s->paths);
