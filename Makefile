@@ -82,12 +82,12 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan fuzz \
+.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## */\t/' | expand -t 16
-	@echo; echo "variables: V=1 shows commands, CC_BASE=clang, MODE=release|asan|cover|fuzz, SECONDS=60 (fuzz), CUDA=auto|0|1"
+	@echo; echo "variables: V=1 shows commands, CC_BASE=clang, MODE=release|asan|cover|fuzz, SECONDS=60 (fuzz, soak), CUDA=auto|0|1"
 
 info: ## compilers, libraries, CUDA, machine: what was found and what is missing
 	@launch/info.sh $(CC_BASE)
@@ -176,6 +176,9 @@ asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run
 asan-run: $(UNIT) $(PROPERTY) $(MPI)
 	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI)
+
+soak: all ## layouts drawn by chance, for SECONDS (60): resumed is unbroken, bit for bit, and the ratio is 1
+	@SOAK=$(SECONDS) bash tests/faults/test_any_layout.sh $(BIN) 1 $$(date +%s)
 
 fuzz: ## each fuzzer for SECONDS (60); needs clang
 	@$(MAKE) MODE=fuzz CC_BASE=clang fuzz-run
