@@ -74,9 +74,11 @@ killed_by() {
 # Of mpirun itself nobody but us can tell.
 launcher_killed() { # SIGNAL
     [ "$1" -ne 77 ] || return 0 # 205
+    local why="somebody's kill, or the kernel's, when memory ran out (see: dmesg)"
+    [ "$1" -ne 13 ] || why="what read its output has ended (head, a terminal that was closed): write it to a file instead"
     cat >&2 <<EOT
 $launcher on $(hostname) was ended by signal $1
-  why:  somebody's kill, or the kernel's, when memory ran out (see: dmesg); the ranks on all hosts end with it
+  why:  $why; the ranks on all hosts end with it
   fix:  what was saved is whole: a training run goes on with --resume auto
 EOT
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test_any_layout.sh DUET [CASES [SEED]]: what holds of every layout, on layouts drawn by chance: model, precision, mesh, sites, schedule, how sums
 # cross hosts, hosts pretended. Of each: a run samples what it learns from (P2: the ratio is exactly 1); taken up from the middle it is the
-# unbroken run, bit for bit (P5), and so it is under another schedule, with other buckets, where nothing is rounded between hosts (P4).
+# unbroken run, bit for bit (P5), and so it is under another schedule, with other buckets, where nothing is rounded in blocks or between hosts (P4).
 # SOAK=SECONDS: so many in that time, a line each, unless one fails.
 cases=${2:-8} RANDOM=${3:-1} soak_s=${SOAK:-0} began=$SECONDS
 . "${BASH_SOURCE%/*}/common.sh"
@@ -48,6 +48,7 @@ draw_model() {
     layout+=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
 }
 draw_mesh() {
+    blocks=''
     one_of 1 1 2; tp=$drawn
     one_of 1 2 4; pp=$drawn
     one_of 1 2 4; dp=$drawn
@@ -59,6 +60,7 @@ draw_mesh() {
     with sites.every 3 5
     with sites.delay 0 2
     with sites.wire fp32 bf16 int8
+    [ "$drawn" != int8 ] || blocks=1
 }
 # how sums are formed; these change no bit
 draw_free() {
@@ -133,7 +135,7 @@ for ((case = 1; ; case++)); do
     run_of again --resume auto "${free[@]}"
     check "$name: from step $step: as the unbroken run" alike_all again
     draw_free
-    [ "$wire" = fp32 ] || continue
+    [ "$wire" = fp32 ] && [ -z "$blocks" ] || continue # blocks of int8 begin where slices do
     run_of other --resume auto "${free[@]}"
     check "$name: from step $step with ${free[*]//--set /}: as the unbroken run" alike_all other --curves
 done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # compare_runs.sh [--curves] RUN_A RUN_B: are these the same run, bit for bit? Compares metrics.jsonl without its clock readings,
-# samples.jsonl, and the shards of the last checkpoint byte by byte. --curves: no shards, and no checksums of what a rank holds, since other
+# samples.jsonl, and the shards of the last checkpoint byte by byte. --curves: no shards, and no bytes and checksums of what sites exchange, since other
 # buckets and placements lay out both otherwise. Names the first difference; exit 1 when there is one, 2 when something to compare is missing.
 set -u
 curves=
@@ -10,7 +10,7 @@ a=$1 b=$2
 
 # As metrics_is_clock (trainer/observe/metrics.h): what a wall clock decides.
 without_clocks() {
-    sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds'"${curves:+|sites\/checksum}"')": *[^,}]*(, *)?//g' "$1"
+    sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds'"${curves:+|sites\/checksum|sites\/bytes}"')": *[^,}]*(, *)?//g' "$1"
 }
 differ() { echo "compare_runs: $a and $b differ: $*"; exit 1; }
 need() { [ -s "$1" ] || { echo "compare_runs: $1 is missing or empty" >&2; exit 2; }; }
