@@ -2,7 +2,9 @@
 # planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps beside what duet plan foretells of them, on one and two ranks. Each
 # of ROUNDS (3) rounds predicts from freshly timed passes and then trains STEPS (8); the fastest prediction stands beside the
 # fastest step, and the median and the slowest of all steps say how much of the machine others took. Batches differ in length
-# by a tenth and more, so a step's time is that of a batch with as many rows as the plan expects.
+# by a tenth and more, so a step's time is that of a batch with as many rows as the plan expects. A machine that others use changes its
+# speed between a plan and its run; so the last column asks the simulator alone: the pipeline of each round's last step against what it
+# makes of the mean times of that step's own passes (--set trace), median of the rounds.
 set -u
 program=$1 rounds=${2:-3} steps=${3:-8}
 out=$(mktemp -d)
@@ -22,21 +24,22 @@ steps_of() {
             END { for (i = 1; i <= NR; i++) print 1000 * t[i] * rows / (n[i] + rows - last / NR) }'
 }
 
-printf '%-24s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is'
+printf '%-24s %12s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is' 'own passes'
 while read -r ranks pp schedule; do
-    sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps")
-    : >"$out/planned" >"$out/times"
+    sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps" --set "trace=$((steps - 1))")
+    : >"$out/planned" >"$out/times" >"$out/own"
     for ((i = 0; i < rounds; i++)); do
         "$program" plan "$out/recipe.yaml" --ranks "$ranks" "${sets[@]}" >"$out/plan"
         sed -n 's/^step \([0-9.e+]*\) ms .*/\1/p' "$out/plan" >>"$out/planned"
         rm -rf "$out/run"
         launch/run.sh -n "$ranks" "$program" train "$out/recipe.yaml" "${sets[@]}" --set "out=$out/run" </dev/null >"$out/log" 2>&1 ||
             { cat "$out/log"; exit 1; }
+        sed -n 's/.* measured \([0-9.]*\) ms, .* messages free: \([0-9.]*\) ms.*/\1 \2/p' "$out/log" | awk '{ print 100 * ($1 / $2 - 1) }' >>"$out/own"
         steps_of "$(sed -n 's/^step of .*, \([0-9]*\) rows; .*/\1/p' "$out/plan")" >>"$out/times"
     done
     sort -go "$out/times" "$out/times"
-    awk -v p="$(sort -g "$out/planned" | head -1)" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
-        printf "%-24s %12.4g %12.4g %12.4g %12.4g %+10.1f %%\n", what, p, t[1], t[int((NR + 1) / 2)], t[NR], 100 * (t[1] / p - 1) }' "$out/times"
+    awk -v own="$(sort -g "$out/own" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')" -v p="$(sort -g "$out/planned" | head -1)" -v what="$ranks, $((ranks / pp)) x $pp, $schedule" '{ t[NR] = $1 } END {
+        printf "%-24s %12.4g %12.4g %12.4g %12.4g %+10.1f %% %+10.1f %%\n", what, p, t[1], t[int((NR + 1) / 2)], t[NR], 100 * (t[1] / p - 1), own }' "$out/times"
 done <<'END'
 1 1 serial
 2 1 serial
