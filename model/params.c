@@ -121,6 +121,13 @@ struct shape {
     int rows, cols;
 };
 
+static enum param_region region_of(enum param_cut how, int tp)
+{
+    bool whole = how == CUT_NONE || how == CUT_NONE_PART;
+    if (how == CUT_EXPERTS) return REGION_EXPERTS;
+    return whole && tp > 1 ? REGION_WHOLE : REGION_SHARES;
+}
+
 /* layer -1: a tensor outside of the layers */
 static void append(struct param_list *l, const struct dims *d, int layer, const char *name,
                    enum param_role role, enum param_cut how, struct shape whole, struct shape share)
@@ -136,21 +143,15 @@ static void append(struct param_list *l, const struct dims *d, int layer, const 
     p->cols = share.cols;
     p->n = (size_t)share.rows * (size_t)share.cols;
     p->whole = (size_t)whole.rows * (size_t)whole.cols;
+    p->region = region_of(how, d->tp);
     cut(p, d);
 }
 
-static enum param_region region_of(const struct param *p, const struct dims *d)
-{
-    bool whole = p->cut == CUT_NONE || p->cut == CUT_NONE_PART;
-    if (p->cut == CUT_EXPERTS) return REGION_EXPERTS;
-    return whole && d->tp > 1 ? REGION_WHOLE : REGION_SHARES;
-}
-
-static void lay_out(struct param_list *l, const struct dims *d, enum param_region region)
+static void lay_out(struct param_list *l, enum param_region region)
 {
     for (int i = 0; i < l->n; i++) {
         struct param *p = &l->p[i];
-        if (region_of(p, d) != region) continue;
+        if (p->region != region) continue;
         p->offset = l->total;
         l->total += (p->n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
     }
@@ -195,16 +196,9 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
         l->p[l->n - 1].tied_copy = d->tied;
     }
     for (int r = 0; r < REGIONS; r++) {
-        lay_out(l, d, (enum param_region)r);
+        lay_out(l, (enum param_region)r);
         l->end[r] = l->total;
     }
-}
-
-enum param_region param_region(const struct param_list *l, const struct param *p)
-{
-    int r = 0;
-    while (p->offset >= l->end[r]) r++;
-    return (enum param_region)r;
 }
 
 void param_list_free(struct param_list *l)

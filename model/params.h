@@ -49,11 +49,20 @@ static inline size_t stretch_count(const struct stretch *s)
 }
 enum { PARAM_BLOCKS = 3, PARAM_STRETCHES = 3 * PARAM_BLOCKS };
 
+/* A chunk's flat array lies in regions, by who else holds the same: all of it is reduced, rounded and sliced alike. */
+enum param_region {
+    REGION_SHARES,  /* this rank of tp alone; with tp 1 all but experts */
+    REGION_WHOLE,   /* all ranks of tp, with the same gradient */
+    REGION_EXPERTS, /* all ranks of tp, but of ep this one alone */
+    REGIONS
+};
+
 /* One tensor of a chunk. Names are global: "embed", "layers.3.wqkv", "norm_f", "head". */
 struct param {
     char name[48];
     enum param_role role;
     enum param_cut cut;
+    enum param_region region;
     int rows,
         cols; /* of this rank's share; a vector has rows 1; a linear weight is stored (out, in) */
     size_t n; /* rows * cols */
@@ -74,20 +83,12 @@ struct chunk_span {
 /* How `L` layers are split over `stages` chunks: as even as can be, earlier chunks larger. */
 struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk);
 
-/* The flat array lies in regions, by who else holds the same: all of it is reduced, rounded and sliced alike. */
-enum param_region {
-    REGION_SHARES,  /* this rank of tp alone; with tp 1 all but experts */
-    REGION_WHOLE,   /* all ranks of tp, with the same gradient */
-    REGION_EXPERTS, /* all ranks of tp, but of ep this one alone */
-    REGIONS
-};
 struct param_list {
     int n;
     struct param *p;     /* in the table's order */
     size_t total;        /* elements of the flat array, padding included */
     size_t end[REGIONS]; /* where each region ends */
 };
-enum param_region param_region(const struct param_list *l, const struct param *p);
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span);
 void param_list_free(struct param_list *l);
 const struct param *param_find(const struct param_list *l, const char *name);

@@ -145,7 +145,7 @@ static size_t elements_in(const struct param_list *l, enum param_region r)
 {
     size_t n = 0;
     for (int i = 0; i < l->n; i++)
-        if (param_region(l, &l->p[i]) == r) n += (l->p[i].n + 15) / 16 * 16;
+        if (l->p[i].region == r) n += (l->p[i].n + 15) / 16 * 16;
     return n;
 }
 
@@ -172,9 +172,9 @@ START_TEST(regions_hold_what_ranks_hold_alike)
             const struct param *gain = param_find(&l, "layers.1.norm2");
             const struct param *router = param_find(&l, "layers.1.router");
             const struct param *cut = param_find(&l, "layers.1.wo");
-            ck_assert_int_eq(param_region(&l, gain), d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
-            ck_assert_int_eq(param_region(&l, router), d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
-            ck_assert_int_eq(param_region(&l, cut), REGION_SHARES);
+            ck_assert_int_eq(gain->region, d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
+            ck_assert_int_eq(router->region, d.tp > 1 ? REGION_WHOLE : REGION_SHARES);
+            ck_assert_int_eq(cut->region, REGION_SHARES);
             size_t within = gain->offset - l.end[REGION_SHARES];
             if (d.t > 0) ck_assert_uint_eq(within, whole_first);
             whole_first = within;

@@ -28,9 +28,9 @@ static bool is_tied(const struct actor *a, const struct param *p)
 static size_t end_of(const struct local *l, int i)
 {
     const struct param_list *p = &l->params;
-    enum param_region region = param_region(p, &p->p[i]);
+    enum param_region region = p->p[i].region;
     for (int k = i + 1; k < p->n; k++)
-        if (param_region(p, &p->p[k]) == region) return p->p[k].offset;
+        if (p->p[k].region == region) return p->p[k].offset;
     return p->end[region];
 }
 
@@ -84,7 +84,7 @@ static void add_layers(struct bucket_list *l, const struct actor *a, struct loca
         const struct param *p = &local->params.p[i];
         add_run(&layers,
                 (struct bucket){.local = local,
-                                .region = param_region(&local->params, p),
+                                .region = p->region,
                                 .layer = layer_of(local, p),
                                 .at = p->offset,
                                 .n = end_of(local, i) - p->offset,
