@@ -8,7 +8,7 @@ cases=${2:-8} RANDOM=${3:-1} soak_s=${SOAK:-0} began=$SECONDS
 
 cat >recipe.yaml <<'YAML'
 watchdog_s: 60
-mesh: {decode_slots: 16, micro_batches: 8}
+mesh: {micro_batches: 8}
 model: {hidden: 32, heads: 4, max_context: 128}
 data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 256}
 checkpoint: {every: 2, keep: 20}
@@ -32,6 +32,15 @@ draw_schedule() {
     [ $((2 * pp)) -le "$layers" ] && named+=(dualpipev)
     [ "$pp" -eq 1 ] && named=(auto serial)
     one_of "${named[@]}"
+}
+# How it samples and learns
+draw_learning() {
+    with mesh.decode_slots 4 16
+    with mesh.decode_waves 0 1 3
+    with phases.grpo.kl 0 0.05
+    with phases.grpo.temperature 1 0.8
+    with phases.grpo.epochs 1 2
+    with phases.grpo.advantage std mean
 }
 draw_model() {
     with model.qk_norm true false
@@ -87,6 +96,7 @@ draw() {
         layout=("${layout[0]}" "${layout[1]}") && draw_model && draw_mesh
     done
     draw_hosts
+    draw_learning
     draw_free
 }
 
