@@ -138,6 +138,16 @@ is_saved() {
     [ ! -e "$2/checkpoints/latest" ] || read -r name <"$2/checkpoints/latest"
     [ "$name" = "step-$(printf %08d "$1")" ]
 }
+# back_to STEP FOLDER...: as if the runs had ended there
+back_to() {
+    local step folder checkpoint
+    step=step-$(printf %08d "$1")
+    shift
+    for folder; do
+        for checkpoint in "$folder"/checkpoints/step-*; do [[ ${checkpoint##*/} > $step ]] && rm -r "$checkpoint"; done
+        echo "$step" >"$folder/checkpoints/latest"
+    done
+}
 # is_saving FOLDER: a checkpoint is being written
 is_saving() { compgen -G "$1/checkpoints/*.partial" >/dev/null; }
 # ended: waits for the job; sets code

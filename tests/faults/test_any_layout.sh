@@ -100,16 +100,6 @@ draw() {
     draw_free
 }
 
-# back_to STEP FOLDER...: as if the runs had ended there
-back_to() {
-    local step folder checkpoint
-    step=step-$(printf %08d "$1")
-    shift
-    for folder; do
-        for checkpoint in "$folder"/checkpoints/step-*; do [[ ${checkpoint##*/} > $step ]] && rm -r "$checkpoint"; done
-        echo "$step" >"$folder/checkpoints/latest"
-    done
-}
 folders_of() { if [ "$sites" = 2 ]; then echo "$1/site-1" "$1/site-2"; else echo "$1"; fi; }
 alike_all() { # FOLDER [--curves]
     local folder

@@ -53,10 +53,7 @@ tp=(--set mesh.pp=1 --set mesh.tp=2 --set checkpoint.keep=99)
 train 4 shared "${tp[@]}"
 check "tp: exit 0" equal "$code" 0
 cp -r shared taken-up
-for site in 1 2; do
-    for folder in taken-up/site-$site/checkpoints/step-*; do [[ $folder > taken-up/site-$site/checkpoints/step-00000020 ]] && rm -r "$folder"; done
-    echo step-00000020 >taken-up/site-$site/checkpoints/latest
-done
+back_to 20 taken-up/site-1 taken-up/site-2
 train 4 taken-up --resume auto "${tp[@]}"
 check "tp: taken up" has err "going on from taken-up/site-1/checkpoints/step-00000020"
 check "tp: taken up as the unbroken run" alike_both shared taken-up

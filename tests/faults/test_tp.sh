@@ -20,21 +20,16 @@ done
 more=(--set phases.0.steps=6 --set checkpoint.every=2 --set checkpoint.keep=9)
 train 2 whole --set mesh.tp=2 "${more[@]}"
 check "whole: exit 0" equal "$code" 0
-# back_to STEP: as if the run had ended there
-back_to() {
-    for folder in run/checkpoints/step-*; do [[ $folder > run/checkpoints/step-$1 ]] && rm -r "$folder"; done
-    echo "step-$1" >run/checkpoints/latest
-}
 cp -r whole run
-back_to 00000002
+back_to 2 run
 train 2 run --resume auto --set mesh.tp=2 "${more[@]}"
 check "taken up: from the second step" has err "going on from run/checkpoints/step-00000002"
 check "taken up: as the unbroken run" alike whole run
-back_to 00000002
+back_to 2 run
 train 1 run --resume auto "${more[@]}"
 check "tp 2 -> tp 1: exit 0" equal "$code" 0
 check "tp 2 -> tp 1: from the second step" has err "going on from run/checkpoints/step-00000002"
-back_to 00000004
+back_to 4 run
 train 4 run --resume auto --set mesh.tp=2 --set mesh.pp=2 "${more[@]}"
 check "tp 1 -> tp 2, pp 2: exit 0" equal "$code" 0
 check "tp 1 -> tp 2, pp 2: from the fourth step" has err "going on from run/checkpoints/step-00000004"
