@@ -16,7 +16,7 @@ static int read_options(struct eval_options *e, int argc, char **argv)
     *e = (struct eval_options){
         .prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
-        {"prompts", OPT_INT, &e->prompts, "held-out problems"},
+        {"prompts", OPT_INT, &e->prompts, "held-out problems, each once; all when there are fewer"},
         {"samples", OPT_INT, &e->samples, "answers to each"},
         {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
         {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
@@ -46,11 +46,12 @@ static int read_options(struct eval_options *e, int argc, char **argv)
 static void print_score(const struct run *r, const struct score *s)
 {
     const struct task *task = source_task(r->source);
-    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"samples\": %d, \"pass@1\": %.9g, "
+    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"asked\": %d, \"samples\": %d, "
+           "\"pass@1\": %.9g, "
            "\"pass@%d\": %.9g, \"maj@%d\": %.9g, \"length\": %.9g, \"truncated_fraction\": %.9g, "
            "\"format\": %.9g",
-           r->step, source_name(r->source), s->prompts, s->samples, s->pass1, s->samples, s->pass_k,
-           s->samples, s->maj_k, s->length, s->truncated, s->format);
+           r->step, source_name(r->source), s->prompts, s->asked, s->samples, s->pass1, s->samples,
+           s->pass_k, s->samples, s->maj_k, s->length, s->truncated, s->format);
     for (int i = 0; task && task->part_names && task->part_names[i]; i++)
         if (s->total[i] > 0)
             printf(", \"%s\": %.9g", task->part_names[i], (double)s->right[i] / s->total[i]);
@@ -67,6 +68,7 @@ int cmd_eval(int argc, char **argv)
     struct extent extent = {.sequences = 1,
                             .answers = e.prompts * e.samples,
                             .questions = e.prompts,
+                            .heldout = e.prompts,
                             .max_new = e.max_new,
                             .sampling = true};
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);

@@ -110,9 +110,11 @@ int cmd_sample(int argc, char **argv)
     struct extent extent = {.sequences = 1,
                             .answers = questions * e.samples,
                             .questions = questions,
+                            .heldout = given ? 0 : questions,
                             .max_new = e.max_new,
                             .sampling = true};
     answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
+    if (!given) questions = source_heldout(r.source, questions);
     if (given)
         take_prompts(&r, &e, questions);
     else

@@ -128,10 +128,12 @@ static void print_summary(const struct run *r)
     log_info("held-out problems of %s:", source_name(r->source));
     for (int i = 0; i < r->milestones; i++) {
         const struct milestone *m = &r->milestone[i];
-        log_info(
-            "  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length %.1f",
-            m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
-            m->score.samples, 100 * m->score.maj_k, m->score.length);
+        char problems[SCORE_PROBLEMS];
+        score_problems(problems, &m->score);
+        log_info("  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length "
+                 "%.1f  (%s)",
+                 m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
+                 m->score.samples, 100 * m->score.maj_k, m->score.length, problems);
     }
     const struct score *a = &r->milestone[0].score, *b = &r->milestone[r->milestones - 1].score;
     if (r->milestones > 1)

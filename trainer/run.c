@@ -26,7 +26,9 @@ static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
     if (k->kind == PHASE_SFT) e->questions = larger(e->questions, k->batch);
     if (k->kind != PHASE_SFT) e->answers = larger(e->answers, answers);
     if (k->kind != PHASE_SFT) e->questions = larger(e->questions, k->prompts);
+    if (k->kind == PHASE_EVAL) e->heldout = larger(e->heldout, k->prompts);
     if (learns && k->eval_every > 0) {
+        e->heldout = larger(e->heldout, k->eval_prompts);
         e->answers = larger(e->answers, k->eval_prompts);
         e->questions = larger(e->questions, k->eval_prompts);
     }
@@ -182,6 +184,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     problems_end_if_any(&p);
+    source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     choose_schedule(r, &dims, e);
@@ -223,10 +226,10 @@ void run_close(struct run *r)
 
 static json_t *milestone_json(const struct milestone *m)
 {
-    return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f}", "phase", m->phase, "step",
-                     (int)m->step, "prompts", m->score.prompts, "samples", m->score.samples,
-                     "pass1", m->score.pass1, "pass_k", m->score.pass_k, "maj_k", m->score.maj_k,
-                     "length", m->score.length);
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f}", "phase", m->phase, "step",
+                     (int)m->step, "prompts", m->score.prompts, "asked", m->score.asked, "samples",
+                     m->score.samples, "pass1", m->score.pass1, "pass_k", m->score.pass_k, "maj_k",
+                     m->score.maj_k, "length", m->score.length);
 }
 
 json_t *run_state(struct run *r)
@@ -257,10 +260,10 @@ static void take_milestones(struct run *r, const json_t *past)
         const char *phase = NULL;
         int step = 0;
         struct score *s = &m->score;
-        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s:i, s:F, s:F, s:F, s:F}",
-                        "phase", &phase, "step", &step, "prompts", &s->prompts, "samples",
-                        &s->samples, "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k", &s->maj_k,
-                        "length", &s->length))
+        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s?i, s:i, s:F, s:F, s:F, s:F}",
+                        "phase", &phase, "step", &step, "prompts", &s->prompts, "asked", &s->asked,
+                        "samples", &s->samples, "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k",
+                        &s->maj_k, "length", &s->length))
             continue;
         snprintf(m->phase, sizeof m->phase, "%s", phase);
         m->step = step;

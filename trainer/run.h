@@ -11,7 +11,8 @@
 
 /* What an evaluation found. */
 struct score {
-    int prompts, samples;
+    int prompts, asked; /* distinct problems: so many there were, so many were asked for */
+    int samples;
     double pass1, pass_k, maj_k; /* k = samples; NaN with one sample */
     double length, truncated, format;
     int right[TASK_PARTS],
@@ -68,6 +69,7 @@ struct extent {
     int answers;   /* sampled in one rollout */
     int max_new;
     int questions;
+    int heldout; /* held-out problems of an evaluation */
     bool reference, sampling;
 };
 struct extent run_extent(const struct settings *s);
@@ -119,8 +121,11 @@ void eval_step(struct run *r, const struct phase_knobs *k);
  * when it is not NULL. Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
                struct score *score);
-/* `samples` answers to each of the first `prompts` held-out problems. Collective. */
+/* `samples` answers to each of the first `prompts` held-out problems, or of all when there are fewer. Collective. */
 struct score run_evaluate(struct run *r, const struct phase_knobs *k, int prompts, int samples);
+/* "128 problems", or "all 196 problems there are, 256 were asked for". */
+enum { SCORE_PROBLEMS = 80 };
+void score_problems(char out[SCORE_PROBLEMS], const struct score *s);
 /* The metrics of a score: eval/<task>/pass@1, ... */
 void run_put_score(struct run *r, const struct score *s);
 /* When this step of an sft or grpo phase ends with an evaluation (eval_every): does it, into the open metrics line. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "trainer/data/answer.h"
+#include "trainer/data/heldout.h"
 #include "trainer/data/source.h"
 #include "tests/support/check_unit.h"
 
@@ -155,6 +156,69 @@ START_TEST(generators)
 }
 END_TEST
 
+/* Held-out problems that a source gives are distinct; returns how many of `want` there are. */
+static int distinct_heldout(struct source *s, int want)
+{
+    struct hashes met = {0};
+    int n = source_heldout(s, want);
+    for (int i = 0; i < n; i++) {
+        struct problem p;
+        source_problem(s, SPLIT_HELDOUT, (uint32_t)i, &p);
+        ck_assert_msg(hashes_add(&met, problem_hash(p.prompt)), "%s twice", p.prompt);
+        if (source_task(s)) ck_assert_int_eq(problem_split(p.prompt), SPLIT_HELDOUT);
+    }
+    hashes_free(&met);
+    return n;
+}
+
+/* How many there are was counted over 100,000 draws; training problems are drawn as before. */
+START_TEST(generators_hold_out_each_problem_once)
+{
+    static const struct {
+        int task, difficulty, want, have;
+    } rows[] = {
+        {TASK_COUNTDOWN, 2, 256, 9},   {TASK_COUNTDOWN, 3, 256, 196},
+        {TASK_COUNTDOWN, 3, 100, 100}, {TASK_COUNTDOWN, 4, 500, 500},
+        {TASK_ARITHMETIC, 1, 256, 16}, {TASK_ARITHMETIC, 9, 300, 300},
+        {TASK_EQUATIONS, 1, 256, 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int seed = 1; seed < 3; seed++) {
+            struct settings set = settings_of(rows[i].task, NULL, NULL);
+            struct problem p, drawn;
+            set.data.difficulty = rows[i].difficulty;
+            set.run.seed = seed;
+            struct source *s = open_good(&set);
+            ck_assert_int_eq(distinct_heldout(s, rows[i].want), rows[i].have);
+            ck_assert_int_eq(distinct_heldout(s, rows[i].want), rows[i].have); /* once more */
+            ck_assert_int_eq(source_heldout(s, 1), 1);
+            struct task_options o = {rows[i].difficulty, 0.3, (uint64_t)seed};
+            source_task(s)->make(&drawn, &o, SPLIT_TRAIN, 70000);
+            source_problem(s, SPLIT_TRAIN, 70000, &p);
+            ck_assert_str_eq(p.prompt, drawn.prompt);
+            source_free(s);
+        }
+}
+END_TEST
+
+START_TEST(files_hold_out_each_problem_once)
+{
+    char train[64], heldout[64];
+    write_file(train, "{\"prompt\":\"2+2\",\"answer\":\"4\"}\n");
+    write_file(heldout, "{\"prompt\":\"1+1\",\"answer\":\"2\"}\n"
+                        "{\"prompt\":\"1+2\",\"answer\":\"3\"}\n"
+                        "{\"prompt\":\"1+1\",\"answer\":\"2\"}\n"
+                        "{\"prompt\":\"1+3\",\"answer\":\"4\"}\n");
+    struct settings set = settings_of(TASK_FILE, train, heldout);
+    struct source *s = open_good(&set);
+    ck_assert_int_eq(distinct_heldout(s, 4), 3);
+    ck_assert_int_eq(distinct_heldout(s, 2), 2);
+    source_free(s);
+    unlink(train);
+    unlink(heldout);
+}
+END_TEST
+
 START_TEST(file_with_a_held_out_tenth)
 {
     enum { N = 200 };
@@ -276,6 +340,8 @@ int main(void)
     tcase_add_test(tc, forms);
     tcase_add_test(tc, equal_answers);
     tcase_add_test(tc, generators);
+    tcase_add_test(tc, generators_hold_out_each_problem_once);
+    tcase_add_test(tc, files_hold_out_each_problem_once);
     tcase_add_test(tc, file_with_a_held_out_tenth);
     tcase_add_test(tc, file_demonstrations);
     tcase_add_test(tc, mistakes);

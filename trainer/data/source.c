@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include "comm/base/memory.h"
 #include "trainer/data/answer.h"
+#include "trainer/data/heldout.h"
 #include "trainer/data/jsonl.h"
 
 static const char memory_fix[] = "give the job more memory, or a smaller file";
@@ -22,6 +23,7 @@ struct source {
     struct task_options options;
     struct records all;
     int *of_split[2], n[2]; /* records of each split */
+    struct heldout heldout; /* of a generator */
     char name[64];
 };
 
@@ -96,6 +98,12 @@ static int records_append(struct source *s, const char *path, struct problems *p
     return before;
 }
 
+/* Records that differ neither in prompt nor in answer are one problem. */
+static uint64_t record_hash(const struct record *r)
+{
+    return problem_hash(r->prompt) * 31 + problem_hash(r->answer);
+}
+
 static void file_open(struct source *s, const struct settings *set, struct problems *p)
 {
     const char *file = set->data.file, *heldout = set->data.heldout_file;
@@ -111,11 +119,14 @@ static void file_open(struct source *s, const struct settings *set, struct probl
         s->of_split[split] = malloc((size_t)(s->all.n + 1) * sizeof(int));
         SYS_OK(s->of_split[split], memory_fix, "no memory for %d records", s->all.n);
     }
+    struct hashes met = {0};
     for (int i = 0; i < s->all.n; i++) {
         enum split split = *heldout ? (i >= first_heldout ? SPLIT_HELDOUT : SPLIT_TRAIN)
                                     : problem_split(s->all.r[i].prompt);
+        if (split == SPLIT_HELDOUT && !hashes_add(&met, record_hash(&s->all.r[i]))) continue;
         s->of_split[split][s->n[split]++] = i;
     }
+    hashes_free(&met);
     if (p->n == 0 && s->n[SPLIT_TRAIN] == 0)
         problems_add(p, file, 0, "too few problems: none is left for training");
     if (p->n == 0 && s->n[SPLIT_HELDOUT] == 0)
@@ -158,6 +169,7 @@ void source_free(struct source *s)
     records_free(&s->all);
     free(s->of_split[0]);
     free(s->of_split[1]);
+    heldout_free(&s->heldout);
     free(s);
 }
 
@@ -188,10 +200,20 @@ static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t split, uint32_t
     return i;
 }
 
+int source_heldout(struct source *s, int want)
+{
+    if (s->task) return heldout_find(&s->heldout, s->task, &s->options, want);
+    return want < s->n[SPLIT_HELDOUT] ? want : s->n[SPLIT_HELDOUT];
+}
+
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out)
 {
+    int known = s->task ? s->heldout.n : s->n[SPLIT_HELDOUT];
+    INVARIANT(split == SPLIT_TRAIN || index < (uint32_t)known,
+              "held-out problem %u of %d that are known", index, known);
     if (s->task) {
-        s->task->make(out, &s->options, split, index);
+        uint32_t draw = split == SPLIT_HELDOUT ? s->heldout.draw[index] : index;
+        s->task->make(out, &s->options, split, draw);
         return;
     }
     uint32_t n = (uint32_t)s->n[split];

@@ -11,7 +11,11 @@ struct source;
 struct source *source_open(const struct settings *s, struct problems *p);
 void source_free(struct source *s);
 const char *source_name(const struct source *s); /* "countdown", or the file's base name */
-/* Problem number `index` of a split; a file is walked in a keyed shuffle of each epoch (index / records). Pure. */
+/* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator
+ * are looked for here (heldout.h), so ask before the first source_problem, for as many as will be used. Local. */
+int source_heldout(struct source *s, int want);
+/* Problem number `index` of a split. Training problems go on for ever (a generator may draw one again, a file is walked in a keyed shuffle of
+ * each epoch, index / records); held-out ones are distinct, and index is below what source_heldout said. Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
 /* false: this record has no demonstration. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,

@@ -22,9 +22,10 @@ static void score_group(struct score *s, const struct run *r, const struct answe
     s->maj_k += (double)majority_right(x->vote + from, x->accuracy + from, n) / s->prompts;
 }
 
-struct score run_evaluate(struct run *r, const struct phase_knobs *k, int prompts, int samples)
+struct score run_evaluate(struct run *r, const struct phase_knobs *k, int asked, int samples)
 {
-    struct score s = {.prompts = prompts, .samples = samples};
+    const int prompts = source_heldout(r->source, asked);
+    struct score s = {.prompts = prompts, .asked = asked, .samples = samples};
     struct rollout_job job = {.question = r->scratch->question,
                               .questions = prompts,
                               .samples = samples,
@@ -53,6 +54,8 @@ void run_put_score(struct run *r, const struct score *s)
 {
     const struct task *task = source_task(r->source);
     char name[32];
+    put(r, "problems", s->prompts);
+    put(r, "problems_asked", s->asked);
     put(r, "pass@1", s->pass1);
     if (s->samples > 1) {
         snprintf(name, sizeof name, "pass@%d", s->samples);
@@ -67,6 +70,16 @@ void run_put_score(struct run *r, const struct score *s)
         put(r, task->part_names[i], s->total[i] > 0 ? (double)s->right[i] / s->total[i] : NAN);
 }
 
+/* "128 problems", or "all 196 problems there are, 256 were asked for". */
+void score_problems(char out[SCORE_PROBLEMS], const struct score *s)
+{
+    if (s->prompts == s->asked)
+        snprintf(out, SCORE_PROBLEMS, "%d problems", s->prompts);
+    else
+        snprintf(out, SCORE_PROBLEMS, "all %d problems there are, %d were asked for", s->prompts,
+                 s->asked);
+}
+
 void eval_step(struct run *r, const struct phase_knobs *k)
 {
     double start = clock_now();
@@ -78,9 +91,11 @@ void eval_step(struct run *r, const struct phase_knobs *k)
     run_progress(r, k,
                  (struct progress){
                      .reward = s.pass1, .loss = NAN, .length = s.length, .tokens_per_second = NAN});
-    log_info("%s: pass@1 %.1f %%, pass@%d %.1f %%, maj@%d %.1f %% (%d problems, %d answers each), "
+    char problems[SCORE_PROBLEMS];
+    score_problems(problems, &s);
+    log_info("%s: pass@1 %.1f %%, pass@%d %.1f %%, maj@%d %.1f %% (%s; %d answers each), "
              "length %.1f tokens",
-             k->name, 100 * s.pass1, s.samples, 100 * s.pass_k, s.samples, 100 * s.maj_k, s.prompts,
+             k->name, 100 * s.pass1, s.samples, 100 * s.pass_k, s.samples, 100 * s.maj_k, problems,
              s.samples, s.length);
     if (r->milestones == MILESTONES) return;
     struct milestone *m = &r->milestone[r->milestones++];

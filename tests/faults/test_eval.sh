@@ -1,0 +1,54 @@
+#!/bin/bash
+# test_eval.sh DUET: what evaluations count: each held-out problem once, and as many as there are.
+. "${BASH_SOURCE%/*}/common.sh"
+
+# records A B: problems a+b with a from 1 to 8, b from A to B, as JSON Lines
+records() {
+    local a b
+    for b in $(seq "$1" "$2"); do
+        for a in 1 2 3 4 5 6 7 8; do
+            echo "{\"prompt\": \"$a+$b\", \"answer\": \"$((a + b))\", \"demonstration\": \"$a+$b=$((a + b))\"}"
+        done
+    done
+}
+records 1 6 >p.jsonl
+records 7 8 >h.jsonl
+cat >s.yaml <<'YAML'
+precision: fp32
+model: {layers: 2, hidden: 32, heads: 2, max_context: 64}
+mesh: {decode_slots: 16}
+data: {task: file, file: p.jsonl, heldout_file: h.jsonl, micro_batch_tokens: 128}
+phases:
+  - {kind: sft, steps: 4, batch: 8, lr: 3e-3, max_new: 24, eval_every: 4, eval_prompts: 40}
+  - {kind: eval, prompts: 20, samples: 2, max_new: 24}
+YAML
+recipe=s.yaml
+
+# value FILE NAME: of the number, text or null with that name in a line of JSON; "absent" when there is none
+value() {
+    local found
+    found=$(sed -nE "s|.*\"$2\": ?(\"[^\"]*\"\|[^,}]*).*|\1|p" "$1")
+    echo "${found:-absent}"
+}
+
+# --- each problem once, and how many there were ---
+train 1 run
+check "train: exit 0" equal "$code" 0
+check "log: as many as there are" has err "all 16 problems there are, 20 were asked for; 2 answers each"
+sed -n 4p run/metrics.jsonl >line
+check "eval_every: problems" equal "$(value line eval/p.jsonl/problems)" 16
+check "eval_every: asked for" equal "$(value line eval/p.jsonl/problems_asked)" 40
+tail -1 run/metrics.jsonl >line
+check "phase: problems" equal "$(value line eval/p.jsonl/problems)" 16
+check "phase: asked for" equal "$(value line eval/p.jsonl/problems_asked)" 20
+check "milestone: problems and asked for" grep -qE '"asked": ?20,.*"prompts": ?16' "run/checkpoints/$(cat run/checkpoints/latest)/manifest.json"
+
+head -3 h.jsonl >three.jsonl
+call "$duet" eval run --prompts 4 --samples 1 --set data.heldout_file=three.jsonl
+check "three problems: exit 0" equal "$code" 0
+check "three problems: three" equal "$(value out prompts)" 3
+check "three problems: four asked for" equal "$(value out asked)" 4
+call "$duet" sample run --problems 4 --set data.heldout_file=three.jsonl
+check "sample: each of three once" equal "$(sed 's/<think>.*//' out | sort)" "$(printf '%s\n' 1+7 2+7 3+7)"
+
+finish
