@@ -167,6 +167,30 @@ START_TEST(mutations_do_no_harm)
 }
 END_TEST
 
+static enum knob_change change_of(enum section_id id, const char *name)
+{
+    return knob_change(id, knob_find(&sections[id], name));
+}
+
+/* What a row says, else what its section does; no setting is without. */
+START_TEST(changes_have_a_meaning)
+{
+    for (int id = 0; id < SECTIONS; id++)
+        for (int k = 0; k < sections[id].n_knobs; k++)
+            ck_assert_int_ne(knob_change((enum section_id)id, &sections[id].knobs[k]),
+                             CHANGE_BY_SECTION);
+    ck_assert_int_eq(change_of(SECTION_RUN, "seed"), CHANGE_POSITION);
+    ck_assert_int_eq(change_of(SECTION_RUN, "log"), CHANGE_NOTHING);
+    ck_assert_int_eq(change_of(SECTION_MODEL, "heads"), CHANGE_WEIGHTS);
+    ck_assert_int_eq(change_of(SECTION_MODEL, "max_context"), CHANGE_CHOICE);
+    ck_assert_int_eq(change_of(SECTION_MODEL, "tokenizer"), CHANGE_FILE);
+    ck_assert_int_eq(change_of(SECTION_DATA, "difficulty"), CHANGE_POSITION);
+    ck_assert_int_eq(change_of(SECTION_MESH, "pp"), CHANGE_BITS);
+    ck_assert_int_eq(change_of(SECTION_PHASE, "lr"), CHANGE_CHOICE);
+    ck_assert_int_eq(change_of(SECTION_PHASE, "prompts"), CHANGE_POSITION);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("settings_text");
@@ -174,6 +198,7 @@ int main(void)
     tcase_set_timeout(c, 30);
     tcase_add_test(c, yaml_reads_back);
     tcase_add_test(c, mutations_do_no_harm);
+    tcase_add_test(c, changes_have_a_meaning);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -1,7 +1,8 @@
 /* THE table of settings: name, default, range, help. The struct, the YAML reader, --set, --help, the resolved recipe and
  * the checkpoint's record all follow from it.
  *
- *   X(type, name, default, low, high, help)
+ *   X(type, name, default, low, high, help[, change])
+ *   change: CHANGE_..., what another value means when a run is resumed (table.h); left out: as knob_change has it for the section
  *   INT, REAL: numbers in [low, high];  BOOL;  STR: low and high unused;
  *   ENUM: default is an index into `low`, a string "first|second|..."; high unused */
 #ifndef DUET_TRAINER_CONFIG_KNOBS_H
@@ -9,19 +10,20 @@
 
 /* clang-format off: a table reads in columns */
 #define RUN_KNOBS(X)                                                                     \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw")                          \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)")                    \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
     X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
-      "type of weights and activations; sums and the optimizer are fp32")                \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)   \
     X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs")              \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products")                \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS) \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)   \
     X(REAL, watchdog_s, 300, 0, 1e6,                                                     \
-      "a rank without progress for so many seconds ends the job (0: never)")             \
+      "a rank without progress for so many seconds ends the job (0: never)",             \
+      CHANGE_NOTHING)                                                                    \
     X(INT, trace, 0, 0, 2147483647,                                                      \
       "training step (counted from 0) whose pipeline timeline is written to trace.json " \
-      "and trace.svg, predicted and measured; 0: none")                                  \
-    X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed")
+      "and trace.svg, predicted and measured; 0: none", CHANGE_NOTHING)                  \
+    X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
 
 #define MODEL_KNOBS(X)                                                                        \
     X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                          \
@@ -34,19 +36,23 @@
       "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")               \
     X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")             \
     X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")           \
-    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off") \
+    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off", \
+      CHANGE_CHOICE)                                                                          \
     X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                             \
     X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")       \
     X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")                \
-    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer")              \
+    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer",              \
+      CHANGE_CHOICE)                                                                          \
     X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                       \
     X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                   \
-    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights")                   \
+    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights", CHANGE_NOTHING)   \
     X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                    \
     X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                      \
     X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                     \
-    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer")    \
-    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights")
+    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer",    \
+      CHANGE_FILE)                                                                            \
+    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",\
+      CHANGE_NOTHING)
 
 #define MESH_KNOBS(X)                                                                             \
     X(INT, sites, 1, 1, 1024,                                                                     \
@@ -80,19 +86,20 @@
       "how differences of weights cross; what rounding loses is added to the next")          \
     X(REAL, outer_lr, 1, 0, 10,                                                              \
       "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
-      "papers' 0.7 with 0.9 is for long runs")                                               \
-    X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps")
+      "papers' 0.7 with 0.9 is for long runs", CHANGE_CHOICE)                                \
+    X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
 
 #define DATA_KNOBS(X)                                                                             \
     X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")        \
     X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (see --help of each task)") \
-    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try")         \
+    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",         \
+      CHANGE_CHOICE)                                                                              \
     X(STR, file, "", 0, 0,                                                                        \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration")                    \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration", CHANGE_FILE)       \
     X(STR, heldout_file, "", 0, 0,                                                                \
-      "task file: held-out problems; empty: a tenth of file, by hash")                            \
+      "task file: held-out problems; empty: a tenth of file, by hash", CHANGE_FILE)               \
     X(INT, micro_batch_tokens, 2048, 16, 16777216,                                                \
-      "tokens of a micro-batch: all messages have this size")
+      "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
 
 #define REDUCTION_KNOBS(X)                                                                      \
     X(BOOL, overlap, true, 0, 0,                                                                \
@@ -116,11 +123,11 @@
  * giving it to another one is a mistake. Without such a beginning every kind uses it. max_new is for all,
  * since an sft phase may evaluate too. */
 #define PHASE_KNOBS(X)                                                                             \
-    X(ENUM, kind, 0, "sft|grpo|eval", 0, "what the phase does")                                    \
-    X(STR, name, "", 0, 0, "name in logs and --set (default: the kind)")                           \
+    X(ENUM, kind, 0, "sft|grpo|eval", 0, "what the phase does", CHANGE_POSITION)                   \
+    X(STR, name, "", 0, 0, "name in logs and --set (default: the kind)", CHANGE_POSITION)          \
     X(INT, steps, 100, 0, 1000000000, "sft, grpo: optimizer steps (sft) or rollout steps (grpo)")  \
-    X(INT, batch, 96, 1, 1048576, "sft: demonstrations a step")                                    \
-    X(INT, prompts, 24, 1, 1048576, "grpo, eval: problems a step")                                 \
+    X(INT, batch, 96, 1, 1048576, "sft: demonstrations a step", CHANGE_POSITION)                   \
+    X(INT, prompts, 24, 1, 1048576, "grpo, eval: problems a step", CHANGE_POSITION)                \
     X(INT, samples, 8, 1, 4096, "grpo, eval: answers sampled per problem (G)")                     \
     X(INT, max_new, 128, 1, 1048576, "longest answer in tokens")                                   \
     X(REAL, temperature, 1, 0, 100, "grpo, eval: sampling temperature; 0: greedy")                 \

@@ -9,33 +9,39 @@
 #define WHERE(section, name)                          \
     .offset = offsetof(struct section##_knobs, name), \
     .line_offset = offsetof(struct section##_lines, name)
-#define ROW_INT(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                \
-     .type = KNOB_INT,                             \
-     WHERE(section, knob),                         \
-     .initial = def,                               \
-     .low = lo,                                    \
-     .high = hi,                                   \
-     .help = about},
-#define ROW_REAL(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                 \
-     .type = KNOB_REAL,                             \
-     WHERE(section, knob),                          \
-     .initial = def,                                \
-     .low = lo,                                     \
-     .high = hi,                                    \
-     .help = about},
-#define ROW_BOOL(section, knob, def, lo, hi, about) \
-    {.name = #knob, .type = KNOB_BOOL, WHERE(section, knob), .initial = def, .help = about},
-#define ROW_STR(section, knob, def, lo, hi, about) \
-    {.name = #knob, .type = KNOB_STR, WHERE(section, knob), .text = def, .help = about},
-#define ROW_ENUM(section, knob, def, lo, hi, about) \
-    {.name = #knob,                                 \
-     .type = KNOB_ENUM,                             \
-     WHERE(section, knob),                          \
-     .initial = def,                                \
-     .text = lo,                                    \
-     .help = about},
+/* The help, and behind it what a change of the setting means (table.h), which a row may leave out. */
+#define KNOB_HELP(help, ...)           help
+#define KNOB_CHANGE(help, change, ...) change
+#define TAIL(...) \
+    .help = KNOB_HELP(__VA_ARGS__, 0), .change = KNOB_CHANGE(__VA_ARGS__, CHANGE_BY_SECTION, 0)
+
+#define ROW_INT(section, knob, def, lo, hi, ...) \
+    {.name = #knob,                              \
+     .type = KNOB_INT,                           \
+     WHERE(section, knob),                       \
+     .initial = def,                             \
+     .low = lo,                                  \
+     .high = hi,                                 \
+     TAIL(__VA_ARGS__)},
+#define ROW_REAL(section, knob, def, lo, hi, ...) \
+    {.name = #knob,                               \
+     .type = KNOB_REAL,                           \
+     WHERE(section, knob),                        \
+     .initial = def,                              \
+     .low = lo,                                   \
+     .high = hi,                                  \
+     TAIL(__VA_ARGS__)},
+#define ROW_BOOL(section, knob, def, lo, hi, ...) \
+    {.name = #knob, .type = KNOB_BOOL, WHERE(section, knob), .initial = def, TAIL(__VA_ARGS__)},
+#define ROW_STR(section, knob, def, lo, hi, ...) \
+    {.name = #knob, .type = KNOB_STR, WHERE(section, knob), .text = def, TAIL(__VA_ARGS__)},
+#define ROW_ENUM(section, knob, def, lo, hi, ...) \
+    {.name = #knob,                               \
+     .type = KNOB_ENUM,                           \
+     WHERE(section, knob),                        \
+     .initial = def,                              \
+     .text = lo,                                  \
+     TAIL(__VA_ARGS__)},
 
 /* A section whose values are member `member` of struct root, and their lines lines.member. */
 #define SECTION_ROW(root, key, called, about, rows, member)                                    \

@@ -16,7 +16,7 @@
 #define KNOB_TYPE_STR  char * /* malloc'ed, never NULL */
 #define KNOB_TYPE_ENUM int
 
-#define KNOB_FIELD(type, name, def, low, high, help) KNOB_TYPE_##type name;
+#define KNOB_FIELD(type, name, def, low, high, ...) KNOB_TYPE_##type name;
 
 /* clang-format off */
 struct run_knobs { RUN_KNOBS(KNOB_FIELD) };
@@ -29,7 +29,7 @@ struct checkpoint_knobs { CHECKPOINT_KNOBS(KNOB_FIELD) };
 struct phase_knobs { PHASE_KNOBS(KNOB_FIELD) };
 
 /* Where each value came from, for messages: a line of the recipe, 0 (default) or LINE_SET (--set). */
-#define KNOB_LINE(type, name, def, low, high, help) int name;
+#define KNOB_LINE(type, name, def, low, high, ...) int name;
 
 struct run_lines { RUN_KNOBS(KNOB_LINE) };
 struct model_lines { MODEL_KNOBS(KNOB_LINE) };

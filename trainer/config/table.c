@@ -126,6 +126,16 @@ unsigned knob_kinds(const struct knob *k)
     }
 }
 
+enum knob_change knob_change(enum section_id id, const struct knob *k)
+{
+    static const enum knob_change of_section[SECTIONS] = {
+        [SECTION_RUN] = CHANGE_CHOICE,        [SECTION_MODEL] = CHANGE_WEIGHTS,
+        [SECTION_MESH] = CHANGE_BITS,         [SECTION_SITES] = CHANGE_POSITION,
+        [SECTION_DATA] = CHANGE_POSITION,     [SECTION_REDUCTION] = CHANGE_BITS,
+        [SECTION_CHECKPOINT] = CHANGE_CHOICE, [SECTION_PHASE] = CHANGE_CHOICE};
+    return k->change == CHANGE_BY_SECTION ? of_section[id] : k->change;
+}
+
 static char *copy_text(const char *text)
 {
     char *copy = strdup(text);

@@ -6,6 +6,17 @@
 
 enum knob_type { KNOB_INT, KNOB_REAL, KNOB_BOOL, KNOB_STR, KNOB_ENUM };
 
+/* What it means when a run is resumed with another value of the setting than its checkpoint was saved with. */
+enum knob_change {
+    CHANGE_BY_SECTION, /* as the section says: model WEIGHTS, data and sites POSITION, mesh and reduction BITS, the others CHOICE */
+    CHANGE_NOTHING,    /* not worth a word: where it is written, how much is printed */
+    CHANGE_CHOICE,     /* holds from the next step on */
+    CHANGE_BITS,       /* the same training with other last bits */
+    CHANGE_FILE,       /* a path: what is in the file is compared, not its name */
+    CHANGE_POSITION, /* the position counts in it: refused while the phase that it concerns is under way */
+    CHANGE_WEIGHTS /* the weights mean something else: refused */
+};
+
 struct knob {
     const char *name;
     enum knob_type type;
@@ -15,6 +26,7 @@ struct knob {
     double low, high;   /* INT, REAL */
     const char *text;   /* STR: the default; ENUM: "first|second|..." */
     const char *help;
+    enum knob_change change;
 };
 
 enum section_id {
@@ -72,6 +84,8 @@ int *knob_line(const struct place *at, const struct knob *k);
 const struct knob *knob_find(const struct section *section, const char *name);
 /* Bit 1 << PHASE_... for every kind of phase that uses the knob, from the beginning of its help. */
 unsigned knob_kinds(const struct knob *k);
+/* What a change of the setting means on resume; never CHANGE_BY_SECTION. */
+enum knob_change knob_change(enum section_id id, const struct knob *k);
 /* Name number i of an ENUM's text into out, false when there are fewer. */
 bool enum_name(const char *names, int i, char *out, size_t size);
 /* Number of `word` among an ENUM's names, -1. */
