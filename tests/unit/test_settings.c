@@ -92,6 +92,8 @@ START_TEST(enums_match_the_table)
         {SECTION_PHASE, "advantage", "mean", ADVANTAGE_MEAN},
         {SECTION_PHASE, "aggregate", "constant", AGGREGATE_CONSTANT},
         {SECTION_PHASE, "aggregate", "sequence_mean", AGGREGATE_SEQUENCE},
+        {SECTION_PHASE, "zero_spread", "keep", ZERO_SPREAD_KEEP},
+        {SECTION_PHASE, "zero_spread", "drop", ZERO_SPREAD_DROP},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct knob *k = knob_find(&sections[rows[i].section], rows[i].knob);

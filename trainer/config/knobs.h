@@ -147,8 +147,14 @@
     X(ENUM, advantage, 0, "std|mean", 0,                                                           \
       "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
     X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \
-      "grpo: loss over all tokens; mean of each answer's mean (R1); sum / (answers * max_new) "    \
-      "(Dr. GRPO)")                                                                                \
+      "grpo: an update's loss: sum over tokens / tokens (DAPO); mean over answers of each one's "  \
+      "mean over its tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which answers "\
+      "and tokens are counted: zero_spread, mask_truncated")                                       \
+    X(ENUM, zero_spread, 0, "keep|drop", 0,                                                        \
+      "grpo: answers of groups whose rewards are all equal. keep: they are counted by aggregate "  \
+      "and by kl, as published; drop: neither, as if they had not been sampled (DAPO): a larger "  \
+      "gradient. Without kl they have no gradient and are not run: entropy, clip_fraction and "        \
+      "ratio/max_deviation are over the others")                                                   \
     X(REAL, clip_low, 0.2, 0, 1, "grpo: the ratio's lower clip is 1 - clip_low")                   \
     X(REAL, clip_high, 0.2, 0, 100, "grpo: the ratio's upper clip is 1 + clip_high")               \
     X(REAL, dual_clip, 0, 0, 1000,                                                                 \
@@ -158,7 +164,9 @@
       "grpo: the policy becomes the reference every so many steps; 0: never")                      \
     X(INT, mini_batches, 1, 1, 4096, "grpo: optimizer steps per rollout and epoch")                \
     X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
-    X(BOOL, mask_truncated, false, 0, 0, "grpo: answers cut at max_new teach nothing")             \
+    X(BOOL, mask_truncated, false, 0, 0,                                                           \
+      "grpo: answers cut at max_new are left out of the loss, of what aggregate counts and of kl; "\
+      "their rewards stay in the mean and std of their group")                                     \
     X(REAL, reward_format, 0.0, 0, 100,                                                            \
       "grpo: weight of the format reward beside the accuracy's 1")                                 \
     X(INT, eval_every, 0, 0, 1000000000,                                                           \

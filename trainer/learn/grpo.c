@@ -2,6 +2,7 @@
 #include "trainer/learn/grpo.h"
 
 #include <math.h>
+#include "trainer/config/settings.h"
 
 /* A_i = (r_i - mean(r)) / std(r)                                                              (3) */
 bool grpo_advantage(float *adv, const float *reward, int G, bool by_std)
@@ -49,4 +50,27 @@ struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, f
     t.loss = weight * (kl - objective);
     t.dlogp = weight * (dkl - dobjective);
     return t;
+}
+
+static bool counts(const struct grpo_rule *rule, struct grpo_answer a)
+{
+    return !a.masked && (a.spread || rule->keep);
+}
+
+void grpo_count(struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a)
+{
+    if (!counts(rule, a)) return;
+    c->answers++;
+    c->tokens += a.length;
+}
+
+double grpo_weight(const struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a)
+{
+    bool has_gradient = a.length > 0 && (a.spread || rule->kl);
+    if (!counts(rule, a) || !has_gradient) return 0;
+    switch (rule->aggregate) {
+    case AGGREGATE_TOKEN: return 1 / (double)c->tokens;
+    case AGGREGATE_SEQUENCE: return 1 / ((double)c->answers * a.length);
+    default: return 1 / ((double)c->answers * rule->longest);
+    }
 }

@@ -30,4 +30,31 @@ struct grpo_token {
 struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, float ref_logp,
                              float adv, float weight);
 
+/* --- denominators: what an update's loss is divided by --- */
+
+/* What a recipe says of them: phases.aggregate, zero_spread, max_new, kl. */
+struct grpo_rule {
+    int aggregate;  /* AGGREGATE_... */
+    bool keep;      /* answers of groups without spread count too */
+    bool kl;        /* a KL is taken: what counts has a gradient even without an advantage */
+    double longest; /* max_new */
+};
+struct grpo_answer {
+    int length;  /* tokens */
+    bool spread; /* the rewards of its group differ: some of its answers have an advantage */
+    bool masked; /* out of everything but its group's mean and std (mask_truncated) */
+};
+struct grpo_count {
+    long answers, tokens;
+};
+/* Adds an answer of the update to what the denominator counts. All of the update's answers, over all ranks, are added before
+ * the first is weighed (P6). Local, as grpo_weight. */
+void grpo_count(struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a);
+/* Weight of each token of the answer in the update's loss:
+ *   token_mean     1 / tokens                DAPO (arXiv 2503.14476) 3.3
+ *   sequence_mean  1 / (answers * length)    DeepSeekMath eq. 3, R1 eq. 1
+ *   constant       1 / (answers * longest)   Dr. GRPO
+ * 0: it need not be run, since it does not count or has no gradient. */
+double grpo_weight(const struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a);
+
 #endif

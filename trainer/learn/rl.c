@@ -35,14 +35,23 @@ static int reward_groups(struct run *r, const struct phase_knobs *k)
 
 /* --- what is learned from --- */
 
-/* Groups with equal rewards teach nothing and are left out of the packing and of every denominator; so are truncated answers
- * when the recipe masks them. */
-static bool teaches(const struct run *r, const struct phase_knobs *k, const struct answer *a, int i)
+static struct grpo_rule rule_of(const struct phase_knobs *k)
+{
+    return (struct grpo_rule){.aggregate = k->aggregate,
+                              .keep = k->zero_spread == ZERO_SPREAD_KEEP,
+                              .kl = k->kl > 0,
+                              .longest = k->max_new};
+}
+
+/* Answer i as the denominators see it. */
+static struct grpo_answer counted(const struct run *r, const struct phase_knobs *k,
+                                  const struct answer *a, int i)
 {
     const float *group = r->scratch->reward + i / k->samples * k->samples;
-    bool equal = true;
-    for (int j = 1; j < k->samples; j++) equal = equal && group[j] == group[0];
-    return !equal && !(k->mask_truncated && a[i].truncated);
+    bool spread = false;
+    for (int j = 1; j < k->samples; j++) spread = spread || group[j] != group[0];
+    return (struct grpo_answer){
+        .length = a[i].n, .spread = spread, .masked = k->mask_truncated && a[i].truncated};
 }
 
 static void build_sequence(struct run *r, const struct phase_knobs *k, const struct answer *a,
@@ -65,24 +74,22 @@ static void build_sequence(struct run *r, const struct phase_knobs *k, const str
                              .truncated = a[i].truncated};
 }
 
-/* Sequences of mini-batch `part` into scratch->sequence with their weights; returns how many. */
+/* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it that counts (P6); returns
+ * the number of sequences. */
 static int build_mini_batch(struct run *r, const struct phase_knobs *k, const struct answer *a,
                             int part)
 {
     struct step_scratch *s = r->scratch;
+    struct grpo_rule rule = rule_of(k);
+    struct grpo_count all = {0};
     int from = part * k->prompts / k->mini_batches * k->samples;
     int to = (part + 1) * k->prompts / k->mini_batches * k->samples, n = 0;
-    double tokens = 0;
+    for (int i = from; i < to; i++) grpo_count(&all, &rule, counted(r, k, a, i));
     for (int i = from; i < to; i++) {
-        if (!teaches(r, k, a, i)) continue;
+        double weight = grpo_weight(&all, &rule, counted(r, k, a, i));
+        if (weight == 0) continue;
+        s->weight[n] = (float)weight;
         build_sequence(r, k, a, i, &s->sequence[n++]);
-        tokens += a[i].n;
-    }
-    for (int i = 0; i < n; i++) {
-        double length = s->sequence[i].n - s->sequence[i].n_prompt;
-        s->weight[i] = (float)(k->aggregate == AGGREGATE_TOKEN      ? 1 / tokens
-                               : k->aggregate == AGGREGATE_SEQUENCE ? 1 / (n * length)
-                                                                    : 1 / ((double)n * k->max_new));
     }
     return n;
 }
