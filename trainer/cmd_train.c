@@ -47,19 +47,6 @@ static int read_options(struct train_options *t, int argc, char **argv)
     return EXIT_USER;
 }
 
-/* runs/<recipe name without folder and ending> */
-static void default_out(struct settings *s, const char *recipe)
-{
-    if (s->run.out[0]) return;
-    const char *base = strrchr(recipe, '/') ? strrchr(recipe, '/') + 1 : recipe;
-    size_t n = strcspn(base, ".");
-    char *out = malloc(n + 6);
-    SYS_OK(out, "free memory", "no memory for a path");
-    snprintf(out, n + 6, "runs/%.*s", (int)n, base);
-    free(s->run.out);
-    s->run.out = out;
-}
-
 static bool exists(const char *folder, const char *name)
 {
     char path[4096];
@@ -212,7 +199,7 @@ int cmd_train(int argc, char **argv)
     if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     problems_end_if_any(&p);
-    default_out(&s, t.recipe);
+    settings_default_out(&s, t.recipe);
     log_set((enum log_level)s.run.log, w.rank);
     watchdog_start(s.run.watchdog_s);
     code = train(&w, s, t.resume);

@@ -4,7 +4,6 @@
 #include "comm/base/die.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
-#include "trainer/config/settings.h"
 
 struct command {
     const char *name, *help;
@@ -16,6 +15,7 @@ static const struct command commands[] = {
     {"sample", "answer prompts with a trained model", cmd_sample},
     {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval},
     {"score", "log-probabilities of given tokens, as JSON lines", cmd_score},
+    {"settings", "the resolved recipe, or the values of single settings", cmd_settings},
     {"inspect", "list and verify a checkpoint", cmd_inspect},
     {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan},
     {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack},
@@ -55,15 +55,11 @@ static int unknown_command(const char *word)
     return EXIT_USER;
 }
 
-/* duet help [COMMAND | settings] */
+/* duet help [COMMAND]; the help of settings lists them all */
 static int help(const char *topic)
 {
     if (!topic) {
         if (options_first_rank()) print_usage(stdout);
-        return EXIT_DONE;
-    }
-    if (strcmp(topic, "settings") == 0) {
-        if (options_first_rank()) settings_help();
         return EXIT_DONE;
     }
     const struct command *command = command_find(topic);

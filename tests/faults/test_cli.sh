@@ -57,6 +57,18 @@ run 0 help settings; has out "temperature: 1"
 run 2 inspect; has err "an argument is missing: duet inspect CHECKPOINT"
 run 2 inspect a b --x; has err "one argument too many"; has err "unknown option --x"
 
+# --- settings: what scripts ask ---
+printf 'out: "my runs"\nmesh: {pp:\n  2}\nphases: [{kind: sft, lr: 1e-3}]\n' >ask.yaml
+run 0 settings ask.yaml --get out --get mesh.pp --get phases.sft.lr --set phases.sft.steps=7 --get phases.0.steps --get mesh.dp
+[ "$(paste -sd'|' out)" = "my runs|2|0.001|7|0" ] || fail "settings --get: values in the order of asking"
+run 0 settings ask.yaml; has out 'out: "my runs"'; has out "  pp: 2"; has out "    steps: "
+cp out again.yaml
+run 0 settings again.yaml; cmp -s out again.yaml || fail "settings: what it prints is no recipe of the same settings"
+run 0 settings ask.yaml --ranks 8 --get mesh.dp; has out 4
+run 2 settings ask.yaml --ranks 3; has err "does not divide 3 ranks"
+run 2 settings ask.yaml --get model.layer; has err "--get model.layer: unknown setting layer; did you mean layers?"
+run 2 settings none.yaml --get out; has err "none.yaml: cannot read the recipe"
+
 # --- mistakes of a recipe ---
 cat >bad.yaml <<'YAML'
 sed: 1

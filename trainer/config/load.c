@@ -37,3 +37,15 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
     for (int i = 0; i < n_sets; i++) settings_set(s, sets[i], p);
     return p->n == before;
 }
+
+void settings_default_out(struct settings *s, const char *recipe)
+{
+    if (s->run.out[0]) return;
+    const char *base = strrchr(recipe, '/') ? strrchr(recipe, '/') + 1 : recipe;
+    size_t n = strcspn(base, ".");
+    char *out = malloc(n + 6);
+    SYS_OK(out, "free memory", "no memory for a path");
+    snprintf(out, n + 6, "runs/%.*s", (int)n, base);
+    free(s->run.out);
+    s->run.out = out;
+}

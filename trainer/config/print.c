@@ -46,7 +46,7 @@ static void print_quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static void print_value(FILE *out, const struct place *at, const struct knob *k)
+void knob_print(FILE *out, const struct place *at, const struct knob *k)
 {
     const void *value = knob_value(at, k);
     char name[64];
@@ -54,13 +54,21 @@ static void print_value(FILE *out, const struct place *at, const struct knob *k)
     case KNOB_INT: fprintf(out, "%d", *(const int *)value); break;
     case KNOB_REAL: print_real(out, *(const double *)value); break;
     case KNOB_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
-    case KNOB_STR: print_quoted(out, *(char *const *)value); break;
+    case KNOB_STR: fputs(*(char *const *)value, out); break;
     case KNOB_ENUM:
         INVARIANT(enum_name(k->text, *(const int *)value, name, sizeof name), "%s %d", k->name,
                   *(const int *)value);
         fputs(name, out);
         break;
     }
+}
+
+static void print_value(FILE *out, const struct place *at, const struct knob *k)
+{
+    if (k->type == KNOB_STR)
+        print_quoted(out, *(char *const *)knob_value(at, k));
+    else
+        knob_print(out, at, k);
 }
 
 /* Every knob, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */

@@ -1,4 +1,5 @@
-/* --set section.name=value: one assignment over a recipe, with the same checks as a line of it. */
+/* --set section.name=value: one assignment over a recipe, with the same checks as a line of it; and finding a setting by such a
+ * name. */
 #include "trainer/config/table.h"
 
 #include <stdio.h>
@@ -85,26 +86,48 @@ static int phase_take(const struct settings *s, char **name, const char *file, s
     return phase;
 }
 
-static bool assign(struct settings *s, char *name, const char *value, const char *file,
-                   struct problems *p)
+/* The setting of that name and its place, or NULL and a problem. */
+static const struct knob *setting_find(const struct settings *s, char *name, struct place *at,
+                                       const char *file, struct problems *p)
 {
     const struct section *section = section_take(&name);
     struct origin from = {file, 0};
     int phase = 0;
     if (!section) {
         unknown_section(name, file, p);
-        return false;
+        return NULL;
     }
     enum section_id id = (enum section_id)(section - sections);
-    if (id == SECTION_PHASE && (phase = phase_take(s, &name, file, p)) < 0) return false;
+    if (id == SECTION_PHASE && (phase = phase_take(s, &name, file, p)) < 0) return NULL;
     const struct knob *k = knob_find(section, name);
     if (!k) {
         knob_unknown(&recipe_book, section, name, from, p);
-        return false;
+        return NULL;
     }
-    struct place at = settings_place(s, id, phase);
-    if (id == SECTION_PHASE && !phase_uses(&at, k, from, p)) return false;
-    return knob_assign(&at, k, value, strlen(value), from, p);
+    *at = settings_place(s, id, phase);
+    return id != SECTION_PHASE || phase_uses(at, k, from, p) ? k : NULL;
+}
+
+bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p)
+{
+    char file[MAX_NAME + 16], copy[MAX_NAME];
+    struct place at;
+    snprintf(file, sizeof file, "--get %.*s", MAX_NAME, name);
+    snprintf(copy, sizeof copy, "%s", name);
+    const struct knob *k = setting_find(s, copy, &at, file, p);
+    if (!k) return false;
+    knob_print(out, &at, k);
+    fputc('\n', out);
+    return true;
+}
+
+static bool assign(struct settings *s, char *name, const char *value, const char *file,
+                   struct problems *p)
+{
+    struct place at;
+    struct origin from = {file, 0};
+    const struct knob *k = setting_find(s, name, &at, file, p);
+    return k && knob_assign(&at, k, value, strlen(value), from, p);
 }
 
 bool settings_set(struct settings *s, const char *assignment, struct problems *p)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include "comm/base/die.h"
 #include "comm/mesh.h"
 #include "comm/wire.h"
@@ -103,6 +104,12 @@ bool settings_set(struct settings *s, const char *assignment, struct problems *p
  * every rank may call it; a missing file is a problem like any other. true: no mistake. */
 bool settings_load(struct settings *s, const char *path, const char *const *sets, int n_sets,
                    struct problems *p);
+
+/* The run folder where neither recipe nor --set gives one: runs/<recipe's name without folder and ending>. */
+void settings_default_out(struct settings *s, const char *recipe);
+
+/* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set takes them. Unknown: a problem, false. */
+bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p);
 
 /* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
  * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,

@@ -2,6 +2,7 @@
 #ifndef DUET_TRAINER_CONFIG_TABLE_H
 #define DUET_TRAINER_CONFIG_TABLE_H
 
+#include <stdio.h>
 #include "trainer/config/settings.h"
 
 enum knob_type { KNOB_INT, KNOB_REAL, KNOB_BOOL, KNOB_STR, KNOB_ENUM };
@@ -95,6 +96,8 @@ int enum_find(const char *names, const char *word);
 void place_defaults(const struct place *at);
 void place_free(const struct place *at);
 bool knob_is_default(const struct place *at, const struct knob *k);
+/* The value as --set takes it. */
+void knob_print(FILE *out, const struct place *at, const struct knob *k);
 
 /* Parses text as the knob's type, checks its range, stores value and line; a mistake goes to p. */
 bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
