@@ -2,7 +2,7 @@
 # submit.sh RECIPE --nodes N [options] [-- duet train's arguments]: a batch job of Slurm that trains to the end of the recipe, however many
 # jobs that takes (launch/slurm/train.sbatch, docs/CLUSTER.md).
 #
-#   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 8 --time 12:00:00
+#   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 8 --time 12:00:00 -- --set mesh.dp=8
 #   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 2 --array 1-3 -- --set phases.grpo.lr=1e-4
 #
 # Prints Slurm's "Submitted batch job N". Exit code: 0, 2 for a mistake, 1 when Slurm refuses.
@@ -12,7 +12,7 @@ usage() {
     cat >&2 <<'EOT'
 usage: launch/submit.sh RECIPE --nodes N [options] [-- duet train's arguments]
   --nodes N              how many hosts
-  --gpus-per-node G      so many GPUs of each, and a rank for each
+  --gpus-per-node G      so many GPUs of each, and a rank for each (goes to sbatch; the trainer computes on cores)
   --ranks-per-node R     ranks of each host (G, or what the recipe's mesh needs)
   --time T               limit of one job, as Slurm writes it: 12:00:00, 1-00, 90 (minutes); without: the partition's
   --array 1-3            one run a seed, in RUN/seed-1 ...
@@ -82,15 +82,15 @@ unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
 [ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
 [ -x "$program" ] || problem "$program is not a program" "make all"
 command -v sbatch >/dev/null || problem "sbatch is not here: no Slurm, or not its login host" "launch/run.sh --hostfile starts a job without Slurm"
-out=$(out_folder "$recipe" "$@")
-needs=$(mesh_ranks "$recipe" "$@")
+command -v "$program" >/dev/null && recipe_facts "$program" "$recipe" "$@" || exit 2
 [ "$per_node" ] || per_node=$gpus
 if [ -z "$per_node" ] && [ "$needs" ]; then per_node=$(((needs + nodes - 1) / nodes)); fi
 if [ -z "$per_node" ]; then
     problem "how many ranks a node? $recipe leaves dp open" "--ranks-per-node R, or mesh: {dp: N} in the recipe"
 elif [ "$needs" ] && [ "$needs" -ne $((nodes * per_node)) ]; then
-    problem "the mesh of $recipe needs $needs ranks; --nodes $nodes with $per_node each are $((nodes * per_node))" \
-        "other --nodes or --ranks-per-node, or another mesh: -- --set mesh.dp=N"
+    fix="other --nodes or --ranks-per-node: a multiple of $each ranks (pp x tp x sites) can be had, with -- --set mesh.dp=N"
+    [ $((nodes * per_node % each)) -ne 0 ] || fix="at the end of the line: -- --set mesh.dp=$((nodes * per_node / each)); or other --nodes or --ranks-per-node"
+    problem "the mesh of $recipe needs $needs ranks; --nodes $nodes with $per_node each are $((nodes * per_node))" "$fix"
 fi
 if [ "$launcher" = srun ] && command -v srun >/dev/null; then
     types=$(srun --mpi=list 2>&1)
@@ -104,14 +104,15 @@ fi
 measured=$out
 [ -z "$array" ] || measured="$out/seed-${array%%[!0-9]*}"
 warn=$(warning_seconds "$measured" "$margin" "$(seconds_of "${limit:-0}")")
-logs=$(dirname "$out")/slurm
+logs=$(dirname -- "$out")/slurm
 name=${out##*/}
+name=${name:-run}
 command=(sbatch --job-name "$name" --nodes "$nodes" --ntasks-per-node "$per_node" --signal "B:USR1@$warn" --requeue --open-mode append
-    --output "$logs/$name-%$([ "$array" ] && echo A_%a || echo j).out")
+    --output "${logs//%/%%}/${name//%/%%}-%$([ "$array" ] && echo A_%a || echo j).out")
 [ -z "$gpus" ] || command+=(--gpus-per-node "$gpus")
 [ -z "$limit" ] || command+=(--time "$limit")
 [ -z "$array" ] || command+=(--array "$array")
-command+=("${sbatch[@]}" "$script" --launcher "$launcher" --chain "$chain" --margin "$margin" --program "$program" --attempt "$attempt"
+command+=("${sbatch[@]}" "$script" --launcher "$launcher" --chain "$chain" --margin "$margin" --program "$program" --out "$out" --attempt "$attempt"
     "${job[@]}" --submitted "$(printf '%q ' "${words[@]}")" "$recipe" "$@")
 if [ "$dry" ]; then
     took=$(stop_seconds "$measured")

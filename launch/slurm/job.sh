@@ -1,30 +1,26 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what recipe_facts sets
 # job.sh: what launch/submit.sh and launch/slurm/train.sbatch both know: where a run writes, how long stopping it takes, how its
 # jobs ended. Sourced, from the repository's root.
 #
 # RUN/jobs.log, a line each: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the end), "end JOB CODE TIME young|old".
 
-# out_folder RECIPE ARGUMENTS...: --set out=... of the arguments, the recipe's out, or runs/NAME, as duet train has it
-out_folder() {
-    local recipe=$1 out word
-    shift
-    out=$(sed -nE "s/^out: *['\"]?([^'\"# ]+).*/\1/p" "$recipe" | tail -n 1)
-    for word; do
-        case $word in out=* | --set=out=*) out=${word##*out=} ;; esac
+# recipe_facts PROGRAM RECIPE ARGUMENTS...: what duet train would make of a recipe and the --set among its arguments. The program is asked:
+# it alone reads YAML. Sets out, the run folder; each, ranks of one pipeline of every site; needs, those of the mesh, or nothing when it
+# leaves dp open. Fails with the program's exit code, its words on standard error.
+recipe_facts() {
+    local program=$1 recipe=$2 sets=() text dp pp tp sites
+    shift 2
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --set) sets+=(--set "${2:-}"); [ $# -lt 2 ] || shift ;;
+        --set=*) sets+=("$1") ;;
+        esac
+        shift
     done
-    word=${recipe##*/}
-    echo "${out:-runs/${word%%.*}}"
-}
-
-# mesh_ranks RECIPE ARGUMENTS...: how many ranks the mesh of a recipe needs; nothing when it leaves that open
-mesh_ranks() {
-    local recipe=$1
-    shift
-    { awk '/^[a-z]/ { inside = /^mesh:/ } inside' "$recipe"; printf '%s\n' "$@" | sed -n 's/^mesh\.\([a-z]*\)=/\1: /p'; } |
-        sed 's/#.*//' | tr '{},' '\n' | awk '
-            BEGIN { n["pp"] = n["tp"] = n["sites"] = 1 }
-            { sub(/^.*mesh: */, ""); if (match($0, /^ *(dp|pp|tp|sites): *[0-9]+/)) { key = $1; sub(":", "", key); n[key] = $2 + 0 } }
-            END { if (n["dp"] > 0) print n["dp"] * n["pp"] * n["tp"] * n["sites"] }'
+    text=$("$program" settings "${sets[@]}" --get mesh.dp --get mesh.pp --get mesh.tp --get mesh.sites --get out -- "$recipe") || return
+    { read -r dp; read -r pp; read -r tp; read -r sites; IFS= read -r out; } <<<"$text"
+    each=$((pp * tp * sites)) needs=''
+    [ "$dp" -eq 0 ] || needs=$((dp * each))
 }
 
 # stop_seconds OUT: how long stopping takes at most, as measured: the last stop, or the longest step (it is finished first) and

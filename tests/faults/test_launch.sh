@@ -124,12 +124,37 @@ refused "srun outside a job" "srun starts ranks only inside a Slurm job" "launch
 for pair in 90=5400 2:30=150 1:00:00=3600 1-2=93600 1-00:30=88200 1-0:0:1=86401; do
     check "limit ${pair%=*}" equal "$(seconds_of "${pair%=*}")" "${pair#*=}"
 done
-check "ranks of a mesh" equal "$(mesh_ranks recipe.yaml)" 4
-check "ranks of a mesh, settings" equal "$(mesh_ranks recipe.yaml mesh.dp=3 mesh.tp=2)" 12
-check "ranks of a mesh, lines" equal "$(mesh_ranks "$root/launch/recipes/countdown.yaml")" 4
-check "ranks of an open mesh" equal "$(mesh_ranks recipe.yaml mesh.dp=0)" ""
-check "run folder" equal "$(out_folder a/b.yaml 2>/dev/null)" runs/b
-check "run folder, set" equal "$(out_folder recipe.yaml --set out=x/y)" x/y
+facts() { recipe_facts "$duet" "$@" && echo "${needs:-open} $out"; }
+check "a recipe's ranks and folder" equal "$(facts recipe.yaml)" "4 runs/recipe"
+check "settings count" equal "$(facts recipe.yaml --resume auto --set mesh.dp=3 --set=mesh.tp=2 --set out=x/y)" "12 x/y"
+check "an open mesh" equal "$(facts recipe.yaml --set mesh.dp=0)" "open runs/recipe"
+# What a shell script would misread: quotes, a value on the next line, flow style, comments, a name in quotes.
+cp recipe.yaml "odd é.yaml"
+sed -i -e 's/^mesh:.*/"mesh": {"pp": 2,\n  dp: # two\n    2, sites: 1, decode_slots: 16}/' -e '1i out:\n  "my \\"runs\\" é # 1"' "odd é.yaml"
+check "odd YAML: no script reads it" equal "$(facts "odd é.yaml")" '4 my "runs" é # 1'
+check "a mistake: the program's code" equal "$(facts recipe.yaml --set mesh.pq=2 2>&1 | head -n 1; echo "${PIPESTATUS[0]}")" \
+    $'--set mesh.pq=2: unknown setting pq in mesh\n2'
+check "a mistake: exit 2" equal "$(facts recipe.yaml --set mesh.pq=2 2>/dev/null; echo $?)" 2
+printf '#!/bin/sh\n' >bin/sbatch && chmod +x bin/sbatch
+ln -s "$root/launch" launch
+submit() { call env "PATH=$PWD/bin:$PATH" launch/submit.sh "$@" --program "$duet" --dry-run; }
+submit "odd é.yaml" --nodes 2 --time 100
+check "submit, odd YAML: exit 0" equal "$code" 0
+check "submit, odd YAML: the folder" has out "$(printf '%q ' --job-name 'my "runs" é # 1' --nodes 2 --ntasks-per-node 2)"
+check "submit, odd YAML: the logs" has out "$(printf '%q ' --output './slurm/my "runs" é # 1-%j.out')"
+submit recipe.yaml --nodes 2 --ranks-per-node 8
+refused "submit, too many ranks" "needs 4 ranks; --nodes 2 with 8 each are 16" "at the end of the line: -- --set mesh.dp=8"
+submit recipe.yaml --nodes 3 --ranks-per-node 1
+refused "submit, no such mesh" "needs 4 ranks; --nodes 3 with 1 each are 3" "a multiple of 2 ranks"
+submit bad.yaml --nodes 2
+refused "submit, no recipe" "cannot read the recipe bad.yaml"
+sed 's/dp: 2, //' recipe.yaml >open.yaml
+# Every example of the pages and scripts passes (CAPITALS stand for what the reader puts there).
+while read -r line; do
+    [[ $line != *RECIPE* ]] || line=${line/RECIPE/"$PWD/open.yaml"}
+    call bash -c "cd \"\$1\" && PATH=\$2:\$PATH launch/submit.sh --dry-run --program \"\$3\" ${line#*launch/submit.sh }" - "$root" "$PWD/bin" "$duet"
+    check "example: $line" equal "$code" 0
+done < <(grep -hoE '^ *(# *)?(launch|\./launch)/submit\.sh [^#]*' "$root"/docs/*.md "$root"/README.md "$root"/launch/*.md "$root"/launch/*.sh)
 mkdir measured
 check "warning, unmeasured" equal "$(warning_seconds measured 2 86400)" 300
 check "warning, unmeasured, short limit" equal "$(warning_seconds measured 2 120)" 30
