@@ -1,8 +1,7 @@
 /* One GRPO step: questions -> answers -> rewards -> advantages -> updates. */
-#include <math.h>
 #include <string.h>
 #include "comm/base/log.h"
-#include "trainer/run.h"
+#include "trainer/learn/rl_metrics.h"
 #include "trainer/sites.h"
 
 static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
@@ -136,82 +135,6 @@ static struct step_stats learn(struct run *r, const struct phase_knobs *k, const
     return sum;
 }
 
-/* --- telling --- */
-
-struct mean {
-    double reward, std, accuracy, format, length, longest, truncated;
-};
-
-static struct mean mean_of(const struct run *r, const struct phase_knobs *k, const struct answer *a)
-{
-    const struct step_scratch *s = r->scratch;
-    struct mean m = {0};
-    int n = k->prompts * k->samples;
-    for (int i = 0; i < n; i++) {
-        m.reward += (double)s->reward[i] / n;
-        m.accuracy += (double)s->accuracy[i] / n;
-        m.format += (double)s->format[i] / n;
-        m.length += (double)a[i].n / n;
-        m.truncated += (double)a[i].truncated / n;
-        if (a[i].n > m.longest) m.longest = a[i].n;
-    }
-    for (int i = 0; i < n; i++) m.std += pow((double)s->reward[i] - m.reward, 2) / n;
-    m.std = sqrt(m.std);
-    return m;
-}
-
-static void put_answers(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
-{
-    struct metrics *o = r->metrics;
-    metrics_put(o, "reward/mean", m->reward);
-    metrics_put(o, "reward/std", m->std);
-    metrics_put(o, "reward/accuracy/mean", m->accuracy);
-    metrics_put(o, "reward/format/mean", m->format);
-    metrics_put(o, "reward/zero_std_fraction", (double)equal / k->prompts);
-    metrics_put(o, "response_length/mean", m->length);
-    metrics_put(o, "response_length/max", m->longest);
-    metrics_put(o, "response/truncated_fraction", m->truncated);
-}
-
-static json_t *numbers(const void *v, int n, bool real)
-{
-    json_t *a = json_array();
-    for (int i = 0; i < n; i++)
-        json_array_append_new(a, real ? json_real((double)((const float *)v)[i])
-                                      : json_integer(((const int *)v)[i]));
-    return a;
-}
-
-static void put_sample(struct run *r, const struct phase_knobs *k, const struct answer *a, int i)
-{
-    struct step_scratch *s = r->scratch;
-    const struct question *q = &s->question[i / k->samples];
-    tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
-    json_t *o = json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
-                          (json_int_t)r->step, "phase", k->name, "question", i / k->samples,
-                          "sample", i % k->samples, "prompt", s->problem[i / k->samples].prompt,
-                          "answer", s->text, "reward", (double)s->reward[i], "accuracy",
-                          (double)s->accuracy[i], "format", (double)s->format[i], "advantage",
-                          (double)s->advantage[i], "truncated", a->truncated);
-    INVARIANT(o, "a sample of step %ld is not JSON", r->step);
-    if (k->save_tokens) {
-        json_object_set_new(o, "temperature", json_real(k->temperature));
-        json_object_set_new(o, "prompt_ids", numbers(q->token, q->n, false));
-        json_object_set_new(o, "answer_ids", numbers(a->token, a->n, false));
-        json_object_set_new(o, "logp", numbers(a->logp, a->n, true));
-    }
-    metrics_sample(r->metrics, o);
-}
-
-static void put_samples(struct run *r, const struct phase_knobs *k, const struct answer *a)
-{
-    int n = k->prompts * k->samples, shown = k->save_samples < n ? k->save_samples : n;
-    for (int i = 0; r->world->rank == 0 && i < shown; i++) {
-        int which = (int)((long)i * n / shown);
-        put_sample(r, k, &a[which], which);
-    }
-}
-
 static void renew_reference(struct run *r, const struct phase_knobs *k)
 {
     if (k->kl > 0 && k->ref_every > 0 && (r->phase_step + 1) % k->ref_every == 0)
@@ -222,35 +145,16 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
 {
     double start = clock_now();
     struct rollout_job job = job_of(r, k);
-    struct rollout_times times;
+    struct rl_step told = {0};
     run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
-    const struct answer *a = rollout_run(r->rollout, &job, &times);
+    told.answer = rollout_run(r->rollout, &job, &told.rollout);
     double graded = clock_now();
-    run_grade(r, a, k->prompts, k->samples, NULL);
-    int equal = reward_groups(r, k);
-    double rewarded = clock_now();
-    struct step_stats stats = learn(r, k, a);
+    run_grade(r, told.answer, k->prompts, k->samples, NULL);
+    told.equal = reward_groups(r, k);
+    told.reward_seconds = clock_now() - graded;
+    told.learned = learn(r, k, told.answer);
     renew_reference(r, k);
-    double seconds = clock_now() - start;
-    struct mean m = mean_of(r, k, a);
-    metrics_begin(r->metrics, r->step, k->name);
-    put_answers(r, k, &m, equal);
-    metrics_put(r->metrics, "clip_fraction", stats.clip_fraction);
-    metrics_put(r->metrics, "ratio/max_deviation", stats.max_deviation);
-    if (k->kl > 0) metrics_put(r->metrics, "kl_ref", stats.k3);
-    run_put_step(r, &stats, seconds);
-    sites_put(r);
-    metrics_put_clock(r->metrics, "time/rollout", times.seconds);
-    metrics_put_clock(r->metrics, "time/reward", rewarded - graded);
-    metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
-                      (double)times.tokens / times.seconds);
-    put_samples(r, k, a);
-    run_evaluate_now_and_then(r, k);
-    metrics_end(r->metrics);
-    run_progress(r, k,
-                 (struct progress){.reward = m.reward,
-                                   .loss = NAN,
-                                   .length = m.length,
-                                   .tokens_per_second = (double)times.tokens / seconds});
+    told.seconds = clock_now() - start;
+    rl_tell(r, k, &told);
 }
