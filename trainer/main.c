@@ -4,6 +4,7 @@
 #include "comm/base/die.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/data/task.h"
 
 struct command {
     const char *name, *help;
@@ -33,6 +34,7 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
     fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
           "duet help settings     every setting of a recipe\n"
+          "duet help tasks        the tasks that make problems, and their difficulties\n"
           "duet --version\n",
           out);
 }
@@ -55,11 +57,15 @@ static int unknown_command(const char *word)
     return EXIT_USER;
 }
 
-/* duet help [COMMAND]; the help of settings lists them all */
+/* duet help [COMMAND | tasks]; the help of settings lists them all */
 static int help(const char *topic)
 {
     if (!topic) {
         if (options_first_rank()) print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(topic, "tasks") == 0) {
+        if (options_first_rank()) tasks_help();
         return EXIT_DONE;
     }
     const struct command *command = command_find(topic);

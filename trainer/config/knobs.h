@@ -9,49 +9,48 @@
 #define DUET_TRAINER_CONFIG_KNOBS_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_KNOBS(X)                                                                     \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
-    X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)   \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS) \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)   \
-    X(REAL, watchdog_s, 300, 0, 1e6,                                                     \
-      "a rank without progress for so many seconds ends the job (0: never)",             \
-      CHANGE_NOTHING)                                                                    \
-    X(INT, trace, 0, 0, 2147483647,                                                      \
-      "training step (counted from 0) whose pipeline timeline is written to trace.json " \
-      "and trace.svg, predicted and measured; 0: none", CHANGE_NOTHING)                  \
+#define RUN_KNOBS(X)                                                                         \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)             \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)        \
+    X(ENUM, precision, 1, "fp32|bf16", 0,                                                    \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)       \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                      \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)     \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)       \
+    X(REAL, watchdog_s, 300, 0, 1e6,                                                         \
+      "a rank without progress for so many seconds ends the job (0: never)", CHANGE_NOTHING) \
+    X(INT, trace, 0, 0, 2147483647,                                                          \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json "     \
+      "and trace.svg, predicted and measured; 0: none",                                      \
+      CHANGE_NOTHING)                                                                        \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
 
-#define MODEL_KNOBS(X)                                                                        \
-    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                          \
-    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                          \
-    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")  \
-    X(INT, experts, 0, 0, 4096,                                                               \
-      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")     \
-    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                      \
-    X(INT, expert_ffn, 0, 0, 262144,                                                          \
-      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")               \
-    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")             \
-    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")           \
-    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off", \
-      CHANGE_CHOICE)                                                                          \
-    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                             \
-    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")       \
-    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")                \
-    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer",              \
-      CHANGE_CHOICE)                                                                          \
-    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                       \
-    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                   \
-    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights", CHANGE_NOTHING)   \
-    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                    \
-    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                      \
-    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                     \
-    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer",    \
-      CHANGE_FILE)                                                                            \
-    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",\
+#define MODEL_KNOBS(X)                                                                          \
+    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                            \
+    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                            \
+    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")    \
+    X(INT, experts, 0, 0, 4096,                                                                 \
+      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")       \
+    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                        \
+    X(INT, expert_ffn, 0, 0, 262144,                                                            \
+      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                 \
+    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")               \
+    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")             \
+    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off",   \
+      CHANGE_CHOICE)                                                                            \
+    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                               \
+    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")         \
+    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")                  \
+    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer", CHANGE_CHOICE) \
+    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                         \
+    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                     \
+    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights", CHANGE_NOTHING)     \
+    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                      \
+    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                        \
+    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                       \
+    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer",      \
+      CHANGE_FILE)                                                                              \
+    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",  \
       CHANGE_NOTHING)
 
 #define MESH_KNOBS(X)                                                                             \
@@ -86,19 +85,20 @@
       "how differences of weights cross; what rounding loses is added to the next")          \
     X(REAL, outer_lr, 1, 0, 10,                                                              \
       "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
-      "papers' 0.7 with 0.9 is for long runs", CHANGE_CHOICE)                                \
+      "papers' 0.7 with 0.9 is for long runs",                                               \
+      CHANGE_CHOICE)                                                                         \
     X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
 
-#define DATA_KNOBS(X)                                                                             \
-    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")        \
-    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (see --help of each task)") \
-    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",         \
-      CHANGE_CHOICE)                                                                              \
-    X(STR, file, "", 0, 0,                                                                        \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration", CHANGE_FILE)       \
-    X(STR, heldout_file, "", 0, 0,                                                                \
-      "task file: held-out problems; empty: a tenth of file, by hash", CHANGE_FILE)               \
-    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                                \
+#define DATA_KNOBS(X)                                                                       \
+    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")  \
+    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)") \
+    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",   \
+      CHANGE_CHOICE)                                                                        \
+    X(STR, file, "", 0, 0,                                                                  \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration", CHANGE_FILE) \
+    X(STR, heldout_file, "", 0, 0,                                                          \
+      "task file: held-out problems; empty: a tenth of file, by hash", CHANGE_FILE)         \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                          \
       "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
 
 #define REDUCTION_KNOBS(X)                                                                      \
@@ -148,12 +148,13 @@
       "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
     X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \
       "grpo: an update's loss: sum over tokens / tokens (DAPO); mean over answers of each one's "  \
-      "mean over its tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which answers "\
+      "mean over its tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which "        \
+      "answers "                                                                                   \
       "and tokens are counted: zero_spread, mask_truncated")                                       \
     X(ENUM, zero_spread, 0, "keep|drop", 0,                                                        \
       "grpo: answers of groups whose rewards are all equal. keep: they are counted by aggregate "  \
       "and by kl, as published; drop: neither, as if they had not been sampled (DAPO): a larger "  \
-      "gradient. Without kl they have no gradient and are not run: entropy, clip_fraction and "        \
+      "gradient. Without kl they have no gradient and are not run: entropy, clip_fraction and "    \
       "ratio/max_deviation are over the others")                                                   \
     X(REAL, clip_low, 0.2, 0, 1, "grpo: the ratio's lower clip is 1 - clip_low")                   \
     X(REAL, clip_high, 0.2, 0, 100, "grpo: the ratio's upper clip is 1 + clip_high")               \
@@ -165,7 +166,8 @@
     X(INT, mini_batches, 1, 1, 4096, "grpo: optimizer steps per rollout and epoch")                \
     X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
     X(BOOL, mask_truncated, false, 0, 0,                                                           \
-      "grpo: answers cut at max_new are left out of the loss, of what aggregate counts and of kl; "\
+      "grpo: answers cut at max_new are left out of the loss, of what aggregate counts and of "    \
+      "kl; "                                                                                       \
       "their rewards stay in the mean and std of their group")                                     \
     X(REAL, reward_format, 0.0, 0, 100,                                                            \
       "grpo: weight of the format reward beside the accuracy's 1")                                 \

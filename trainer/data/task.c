@@ -18,6 +18,15 @@ const struct task *task_find(int number)
     return known ? tasks[number] : NULL;
 }
 
+void tasks_help(void)
+{
+    puts("Tasks that make their own problems (data.task); data.difficulty means:\n");
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        printf("  %-12s %s\n", tasks[i]->name, tasks[i]->help);
+    puts("\nWith data.task: file the problems are yours: JSON Lines, one {\"prompt\": ..., "
+         "\"answer\": ...} a line,\nwith an optional \"demonstration\".");
+}
+
 void text_add(struct text *t, const char *fmt, ...)
 {
     size_t room = t->size - t->n;

@@ -54,6 +54,8 @@ enum { TASK_PARTS = 4 };
 extern const struct task task_countdown, task_arithmetic, task_equations;
 /* By TASK_ number of settings.h; NULL for TASK_FILE. */
 const struct task *task_find(int number);
+/* All of them with what difficulty means, to stdout: `duet help tasks`. */
+void tasks_help(void);
 uint64_t problem_hash(const char *prompt); /* XXH64, seed 0 */
 /* The split that a problem belongs to: held out when its hash divides by 10. */
 enum split problem_split(const char *prompt);
