@@ -83,7 +83,7 @@ struct step_scratch {
     struct sequence *sequence; /* (max(answers, sequences)) */
     int *token;                /* (sequences, max_context) */
     float *weight, *reward, *accuracy, *format, *advantage;
-    uint64_t *vote; /* (answers) hash of the answer's text; 0: none */
+    uint64_t *vote; /* (answers) equal for answers that are the same to the grader; 0: none */
     char *text;     /* (text_size) of one completion */
     size_t text_size;
 };
@@ -117,6 +117,8 @@ void sft_step(struct run *r, const struct phase_knobs *k);
 void grpo_step(struct run *r, const struct phase_knobs *k);
 void eval_step(struct run *r, const struct phase_knobs *k);
 
+/* The text of an answer without its <eos>, into scratch->text; returns its bytes. Local. */
+size_t run_text(struct run *r, const struct answer *a);
 /* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to score
  * when it is not NULL. Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,

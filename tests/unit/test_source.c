@@ -73,16 +73,10 @@ START_TEST(forms)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct span c = {rows[i].completion, strlen(rows[i].completion)}, a = answer_text(c);
-        char out[16];
         ck_assert_msg(answer_in_form(c) == rows[i].form, "%s", rows[i].completion);
         ck_assert_msg((a.at != NULL) == (rows[i].answer != NULL), "%s", rows[i].completion);
-        size_t n = source_answer(c.at, c.n, out, sizeof out);
-        ck_assert_uint_eq(n, rows[i].answer ? strlen(rows[i].answer) : 0);
-        ck_assert_str_eq(out, rows[i].answer ? rows[i].answer : "");
+        ck_assert_msg(!a.at || span_is(a, rows[i].answer), "%s", rows[i].completion);
     }
-    char cut[3];
-    ck_assert_uint_eq(source_answer("</think><answer>1234</answer>", 29, cut, sizeof cut), 2);
-    ck_assert_str_eq(cut, "12");
 }
 END_TEST
 
@@ -142,12 +136,12 @@ START_TEST(generators)
         struct text text = {bytes, 0, sizeof bytes, false};
         source_problem(s, SPLIT_TRAIN, 11, &p);
         ck_assert(source_demonstrate(s, &p, 11, &text));
-        ck_assert(source_grade(s, &p, bytes, text.n).format == 1);
+        ck_assert(source_grade(s, &p, bytes, text.n, false).format == 1);
         int n = snprintf(given, sizeof given, "</think>\n<answer>%s</answer>", p.answer);
-        struct reward right = source_grade(s, &p, given, (size_t)n),
-                      wrong = source_grade(s, &p, given, (size_t)n - 1);
+        struct reward right = source_grade(s, &p, given, (size_t)n, false),
+                      wrong = source_grade(s, &p, given, (size_t)n - 1, true);
         ck_assert(right.accuracy == 1 && right.format == 1 && wrong.accuracy == 0 &&
-                  wrong.format == 0);
+                  wrong.format == 0 && wrong.why == WHY_TRUNCATED);
         struct text again = {given, 0, sizeof given, false};
         ck_assert(source_demonstrate(s, &p, 11, &again)); /* pure */
         ck_assert_str_eq(bytes, given);
@@ -256,7 +250,7 @@ START_TEST(file_with_a_held_out_tenth)
         source_problem(s, SPLIT_HELDOUT, (uint32_t)i, &p);
         ck_assert_int_eq(seen[p.record]++, 0);
     }
-    struct reward r = source_grade(s, &p, "</think><answer> 007 </answer>", 30);
+    struct reward r = source_grade(s, &p, "</think><answer> 007 </answer>", 30, false);
     ck_assert(r.accuracy == (atoi(p.answer) == 7) && r.format == 1);
     source_free(s);
     unlink(path);

@@ -1,6 +1,7 @@
 /* See answer.h. Decimal numbers are compared by their digits, not as doubles: 0.1 + a digit at place 40 differs. */
 #include "trainer/data/answer.h"
 #include <string.h>
+#include "trainer/data/task.h"
 
 size_t span_find(struct span s, const char *word)
 {
@@ -49,12 +50,20 @@ struct span answer_reasoning(struct span completion, bool *closed)
 
 struct span answer_text(struct span completion)
 {
+    enum why ignored;
+    return answer_find(completion, &ignored);
+}
+
+struct span answer_find(struct span completion, enum why *why)
+{
     const struct span none = {NULL, 0};
     size_t open = strlen("<answer>"), think = span_find(completion, "</think>");
+    *why = WHY_NO_END_OF_THOUGHT;
     if (think == completion.n) return none;
     struct span rest = span_from(completion, think), last = none;
     for (size_t at; (at = span_find(rest, "<answer>")) < rest.n; last = rest)
         rest = span_from(rest, at + open);
+    *why = last.at ? WHY_NOT_CLOSED : WHY_NO_ANSWER;
     if (!last.at) return none;
     size_t end = span_find(last, "</answer>");
     return end < last.n ? (struct span){last.at, end} : none;
@@ -127,4 +136,20 @@ bool answer_equal(struct span a, struct span b)
         return x.negative == y.negative && span_equal(x.whole, y.whole) &&
                span_equal(x.fraction, y.fraction);
     return span_equal(a, b);
+}
+
+bool answer_canonical(struct text *out, struct span answer)
+{
+    struct decimal d;
+    answer = span_trim(answer);
+    if (!decimal_read(&d, answer)) {
+        text_add_bytes(out, answer.at, answer.n);
+        return false;
+    }
+    if (d.negative) text_add(out, "-");
+    if (d.whole.n == 0) text_add(out, "0");
+    text_add_bytes(out, d.whole.at, d.whole.n);
+    if (d.fraction.n) text_add(out, ".");
+    text_add_bytes(out, d.fraction.at, d.fraction.n);
+    return true;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "trainer/data/why.h"
 
 /* A run of someone else's bytes. */
 struct span {
@@ -24,6 +25,8 @@ struct span span_trim(struct span s);
 struct span answer_reasoning(struct span completion, bool *closed);
 /* The text of the last <answer>, when that stands after a </think> and is closed; at = NULL when there is none. */
 struct span answer_text(struct span completion);
+/* The same; *why says what is missing when there is none. */
+struct span answer_find(struct span completion, enum why *why);
 /* </think>, <answer>, </answer> once each in this order, only white space between the first two, nothing after the
  * last (a final <eos> and white space aside), no second <think>. */
 bool answer_in_form(struct span completion);
@@ -31,5 +34,9 @@ bool answer_in_form(struct span completion);
 /* Equal after trimming; when both are decimal integers or fractions ("7", "-0.50", "+3.") they are compared as
  * numbers, exactly, of any length: "07" = "7.0". */
 bool answer_equal(struct span a, struct span b);
+/* What answer_equal compares, as text: two answers are equal exactly when these are. A decimal without useless signs and zeros
+ * ("-0.5", "7"), else the trimmed text. true: it is a decimal. */
+struct text;
+bool answer_canonical(struct text *out, struct span answer);
 
 #endif

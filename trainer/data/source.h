@@ -20,15 +20,19 @@ void source_problem(const struct source *s, enum split split, uint32_t index, st
 /* false: this record has no demonstration. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);
-/* Rewards of a completion (text after the prompt's <think>): accuracy 1/0 and format 1/0 (each tag once, in order, nothing outside). */
+/* What the grader says of a completion (text after the prompt's <think>): accuracy 1/0, format 1/0 (each tag once, in order, nothing
+ * outside), why, and what it read as the answer: a value where it found one, else the text between the last <answer> and
+ * </answer>, as far as it fits. vote: equal for answers that are the same to the grader (the same verdict and the same reading; of a
+ * file: what answer_equal takes as equal), 0 for none. truncated: it was cut at the limit. */
 struct reward {
     float accuracy, format;
+    enum why why;
+    uint64_t vote;
+    bool has_read; /* there is an answer */
+    char read[256];
 };
 struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
-                           size_t n);
-/* The text between the last <answer> and </answer>; length 0 when there is none. Into out, NUL-terminated, cut at max: the answer that
- * maj@k votes with. */
-size_t source_answer(const char *completion, size_t n, char *out, size_t max);
+                           size_t n, bool truncated);
 const struct task *source_task(const struct source *s); /* NULL for a file */
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 #include "trainer/config/settings.h"
+#include "trainer/data/answer.h"
 
 static const struct task *const tasks[] = {
     [TASK_COUNTDOWN] = &task_countdown,
@@ -37,6 +38,23 @@ void text_add(struct text *t, const char *fmt, ...)
     bool fits = n >= 0 && (size_t)n < room;
     if (!fits) t->cut = true;
     t->n += fits ? (size_t)n : room ? room - 1 : 0;
+}
+
+void text_add_bytes(struct text *t, const char *bytes, size_t n)
+{
+    size_t room = t->size > t->n + 1 ? t->size - t->n - 1 : 0, kept = n < room ? n : room;
+    if (kept < n) t->cut = true;
+    while (kept < n && kept > 0 && ((unsigned char)bytes[kept] & 0xc0) == 0x80) kept--;
+    if (kept) memcpy(t->at + t->n, bytes, kept);
+    t->n += kept;
+    if (t->n < t->size) t->at[t->n] = '\0';
+}
+
+bool task_right(const struct task *t, const struct problem *p, const char *answer, size_t n)
+{
+    char bytes[64];
+    struct text read = {bytes, 0, sizeof bytes, false};
+    return n > 0 && t->verify(p, (struct span){answer, n}, &read) == WHY_RIGHT;
 }
 
 uint64_t problem_hash(const char *prompt)

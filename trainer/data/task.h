@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "comm/base/rng.h"
+#include "trainer/data/why.h"
+
+struct span; /* answer.h */
 
 enum split { SPLIT_TRAIN, SPLIT_HELDOUT };
 
@@ -17,6 +20,8 @@ struct text {
     bool cut;
 };
 void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Any bytes; what does not fit is left out, whole characters of UTF-8 at a time. */
+void text_add_bytes(struct text *t, const char *bytes, size_t n);
 
 struct problem {
     char prompt[512]; /* as the model sees it, without the opening <think> */
@@ -38,8 +43,10 @@ struct task {
      * problem (the split is the hash of the problem itself, a tenth held out). */
     void (*make)(struct problem *out, const struct task_options *o, enum split split,
                  uint32_t index);
-    /* 1 when `answer` (the text between <answer> and </answer>, n bytes) solves the problem, else 0. Any bytes. */
-    double (*verify)(const struct problem *p, const char *answer, size_t n);
+    /* Grades the text between <answer> and </answer>, any bytes, not empty. What was read of it goes to `read`: its value
+     * where it has one, else the text. Answers with the same verdict and the same `read` are the same answer: that is
+     * what a majority votes by. */
+    enum why (*verify)(const struct problem *p, struct span answer, struct text *read);
     /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's "<think>". */
     void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o,
                         struct rng_stream *rng);
@@ -50,6 +57,9 @@ struct task {
                   int total[]);
 };
 enum { TASK_PARTS = 4 };
+
+/* Does the answer (n bytes, any) solve the problem? */
+bool task_right(const struct task *t, const struct problem *p, const char *answer, size_t n);
 
 extern const struct task task_countdown, task_arithmetic, task_equations;
 /* By TASK_ number of settings.h; NULL for TASK_FILE. */

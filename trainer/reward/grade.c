@@ -1,10 +1,9 @@
 /* Grading: answers are shared over ranks, graded by rule, and the results added up (every slot is filled by one rank, so the
  * sum is exact). */
 #include <string.h>
-#include <xxhash.h>
 #include "trainer/run.h"
 
-static size_t text_of(struct run *r, const struct answer *a)
+size_t run_text(struct run *r, const struct answer *a)
 {
     struct step_scratch *s = r->scratch;
     int n = a->n > 0 && a->token[a->n - 1] == r->eos ? a->n - 1 : a->n;
@@ -18,14 +17,11 @@ static void grade_one(struct run *r, const struct answer *a, int i, int question
     struct step_scratch *s = r->scratch;
     const struct problem *p = &s->problem[question];
     const struct task *task = source_task(r->source);
-    size_t n = text_of(r, a);
-    struct reward reward = source_grade(r->source, p, s->text, n);
-    char answer[256];
-    size_t length = source_answer(s->text, n, answer, sizeof answer);
+    size_t n = run_text(r, a);
+    struct reward reward = source_grade(r->source, p, s->text, n, a->truncated);
     s->accuracy[i] = reward.accuracy;
     s->format[i] = reward.format;
-    bool votes = length > 0 && strcmp(answer, "?") != 0; /* "?": given up */
-    s->vote[i] = votes ? XXH64(answer, strlen(answer), 0) | 1 : 0;
+    s->vote[i] = reward.vote;
     if (score && task && task->parts) task->parts(p, s->text, n, score->right, score->total);
 }
 

@@ -57,9 +57,9 @@ static void arithmetic_make(struct problem *out, const struct task_options *o, e
 }
 
 /* The number as it is written, without leading zeros: 0632 is no answer to 347+285. */
-static double arithmetic_verify(const struct problem *p, const char *answer, size_t n)
+static enum why arithmetic_verify(const struct problem *p, struct span answer, struct text *read)
 {
-    return span_is((struct span){answer, n}, p->answer);
+    return number_verify(answer, p->answer, read);
 }
 
 /* Columns of the sum of n numbers; each shows the digits that are there, and the carry. */

@@ -181,19 +181,23 @@ static void countdown_make(struct problem *out, const struct task_options *o, en
     }
 }
 
-/* Exactly the given numbers, each once. */
-static bool uses_the_numbers(const struct problem *p, const struct expression *e)
+/* Are the numbers exactly the given ones, each once? */
+static enum why judge_numbers(const struct problem *p, const struct expression *e)
 {
     long n = p->data[DATA_N];
     bool taken[NUMBERS] = {false};
-    if (e->n != n) return false;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < e->n; i++) {
         int j = 0;
         while (j < n && (taken[j] || p->data[DATA_NUMBERS + j] != e->number[i])) j++;
-        if (j == n) return false;
+        if (j == n) return WHY_OTHER_NUMBER;
         taken[j] = true;
     }
-    return true;
+    return e->n < n ? WHY_NUMBER_LEFT : WHY_RIGHT;
+}
+
+static bool uses_the_numbers(const struct problem *p, const struct expression *e)
+{
+    return judge_numbers(p, e) == WHY_RIGHT;
 }
 
 static bool plain_read(struct expression *e, struct span s)
@@ -201,11 +205,20 @@ static bool plain_read(struct expression *e, struct span s)
     return expression_read(e, s, EXPRESSION_PLAIN, (struct fraction){0, 1});
 }
 
-static double countdown_verify(const struct problem *p, const char *answer, size_t n)
+/* What is read of an expression is its value: all that solve the problem are one answer to a majority vote, and so are
+ * those of the given numbers that give the same wrong value. */
+static enum why countdown_verify(const struct problem *p, struct span answer, struct text *read)
 {
     struct expression e;
-    if (!plain_read(&e, (struct span){answer, n}) || !uses_the_numbers(p, &e)) return 0;
-    return fraction_equal(e.value, (struct fraction){p->data[DATA_TARGET], 1});
+    bool known = plain_read(&e, answer);
+    if (known)
+        fraction_write(read, e.value);
+    else
+        text_add_bytes(read, answer.at, answer.n);
+    if (!known) return span_is(answer, "?") ? WHY_GIVEN_UP : WHY_NOT_AN_EXPRESSION;
+    enum why numbers = judge_numbers(p, &e);
+    bool equal = fraction_equal(e.value, (struct fraction){p->data[DATA_TARGET], 1});
+    return numbers != WHY_RIGHT ? numbers : equal ? WHY_RIGHT : WHY_WRONG_VALUE;
 }
 
 /* --- the solver: what it tries next --- */

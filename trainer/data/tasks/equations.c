@@ -89,9 +89,9 @@ static void equations_make(struct problem *out, const struct task_options *o, en
     }
 }
 
-static double equations_verify(const struct problem *p, const char *answer, size_t n)
+static enum why equations_verify(const struct problem *p, struct span answer, struct text *read)
 {
-    return span_is((struct span){answer, n}, p->answer);
+    return number_verify(answer, p->answer, read);
 }
 
 /* Steps from the equation to "x=answer", without a last ';'. */

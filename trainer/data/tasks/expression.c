@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
+#include "trainer/data/task.h"
 
 static int64_t greatest_divisor(int64_t a, int64_t b)
 {
@@ -43,6 +44,53 @@ bool fraction_apply(struct fraction *out, struct fraction a, char op, struct fra
 bool fraction_equal(struct fraction a, struct fraction b)
 {
     return a.num == b.num && a.den == b.den;
+}
+
+void fraction_write(struct text *out, struct fraction v)
+{
+    text_add(out, v.den == 1 ? "%lld" : "%lld/%lld", (long long)v.num, (long long)v.den);
+}
+
+static bool decimal_fraction(struct fraction *out, struct span s)
+{
+    int64_t num = 0, den = 1;
+    bool negative = s.n && s.at[0] == '-', point = false;
+    size_t i = s.n && (s.at[0] == '-' || s.at[0] == '+'), digits = 0;
+    for (; i < s.n; i++) {
+        bool is_point = s.at[i] == '.' && !point;
+        point = point || is_point;
+        if (is_point) continue;
+        if (s.at[i] < '0' || s.at[i] > '9' || __builtin_mul_overflow(num, 10, &num) ||
+            __builtin_add_overflow(num, s.at[i] - '0', &num) ||
+            (point && __builtin_mul_overflow(den, 10, &den)))
+            return false;
+        digits++;
+    }
+    return digits > 0 && fraction_set(out, negative ? -num : num, den);
+}
+
+bool number_read(struct fraction *out, struct span text)
+{
+    struct fraction over;
+    struct span rest = span_trim(text), whole = rest, head = span_take(&rest, '/');
+    if (head.n == whole.n) return decimal_fraction(out, head);
+    return decimal_fraction(out, head) && decimal_fraction(&over, rest) &&
+           fraction_apply(out, *out, '/', over);
+}
+
+enum why number_verify(struct span answer, const char *expected, struct text *read)
+{
+    struct fraction given, wanted;
+    bool right = span_is(answer, expected), known = number_read(&given, answer);
+    if (!known) {
+        bool number = answer_canonical(read, answer); /* one of many digits */
+        return right ? WHY_RIGHT : number ? WHY_WRONG_VALUE : WHY_NOT_A_NUMBER;
+    }
+    fraction_write(read, given);
+    if (right) return WHY_RIGHT;
+    bool equal = number_read(&wanted, (struct span){expected, strlen(expected)}) &&
+                 fraction_equal(given, wanted);
+    return equal ? WHY_OTHER_FORM : WHY_WRONG_VALUE;
 }
 
 struct reader {

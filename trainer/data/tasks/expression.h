@@ -24,6 +24,16 @@ struct fraction {
 bool fraction_apply(struct fraction *out, struct fraction a, char op, struct fraction b);
 bool fraction_equal(struct fraction a, struct fraction b);
 
+/* "5", "2/3" */
+struct text;
+void fraction_write(struct text *out, struct fraction v);
+/* A number, with a sign and a decimal point if it has them, or two with / between, white space around; false: something
+ * else, or it does not fit. */
+bool number_read(struct fraction *out, struct span text);
+/* For tasks whose answer is one number in one form, `expected`: see task.verify. A number of the same value that is written in another way
+ * is not right. */
+enum why number_verify(struct span answer, const char *expected, struct text *read);
+
 struct expression {
     struct fraction value;
     int n; /* numbers written, in reading order */
