@@ -71,6 +71,18 @@ static void print_value(FILE *out, const struct place *at, const struct knob *k)
         knob_print(out, at, k);
 }
 
+void knob_text(const struct place *at, const struct knob *k, char *out, size_t size)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    SYS_OK(f, "free memory on this machine", "no memory for the text of %s", k->name);
+    print_value(f, at, k);
+    SYS_OK(fclose(f) == 0, "free memory on this machine", "no memory for the text of %s", k->name);
+    snprintf(out, size, "%s", text);
+    free(text);
+}
+
 /* Every knob, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */
 static void print_place(FILE *out, const struct place *at, const char *first, const char *rest,
                         unsigned kinds)

@@ -171,6 +171,22 @@ void place_free(const struct place *at)
     }
 }
 
+void knob_copy(const struct place *to, const struct place *from, const struct knob *k)
+{
+    void *is = knob_value(to, k);
+    const void *was = knob_value(from, k);
+    switch (k->type) {
+    case KNOB_INT:
+    case KNOB_ENUM: *(int *)is = *(const int *)was; break;
+    case KNOB_REAL: *(double *)is = *(const double *)was; break;
+    case KNOB_BOOL: *(bool *)is = *(const bool *)was; break;
+    case KNOB_STR:
+        free(*(char **)is);
+        *(char **)is = copy_text(*(char *const *)was);
+        break;
+    }
+}
+
 bool knob_is_default(const struct place *at, const struct knob *k)
 {
     const void *value = knob_value(at, k);

@@ -99,6 +99,11 @@ bool knob_is_default(const struct place *at, const struct knob *k);
 /* The value as --set takes it. */
 void knob_print(FILE *out, const struct place *at, const struct knob *k);
 
+/* The value as a recipe would have it, cut to size. */
+void knob_text(const struct place *at, const struct knob *k, char *out, size_t size);
+/* The same knob's value of another place. */
+void knob_copy(const struct place *to, const struct place *from, const struct knob *k);
+
 /* Parses text as the knob's type, checks its range, stores value and line; a mistake goes to p. */
 bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
                  struct origin from, struct problems *p);

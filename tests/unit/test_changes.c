@@ -1,0 +1,263 @@
+/* What a recipe says otherwise than a checkpoint's: which rows, which of them are refused, where the position is. */
+#include "trainer/config/changes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/config/table.h"
+#include "tests/support/check_unit.h"
+
+static const char *const recipe =
+    "seed: 7\n"
+    "model: {layers: 2, hidden: 32, heads: 2, max_context: 64}\n"
+    "data: {task: arithmetic, micro_batch_tokens: 128}\n"
+    "phases:\n"
+    "  - {kind: sft, steps: 4, batch: 8, lr: 3e-3}\n"
+    "  - {kind: grpo, steps: 3, prompts: 4, samples: 4, max_new: 24}\n"
+    "  - {kind: eval, name: last, prompts: 8, samples: 2, max_new: 24}\n";
+
+static void parse(struct settings *s, const char *yaml)
+{
+    struct problems p = {0};
+    settings_defaults(s);
+    settings_parse(s, yaml, strlen(yaml), "r.yaml", &p);
+    settings_check(s, 1, &p);
+    ck_assert_msg(p.n == 0, "%s", p.n ? p.text[0] : "");
+}
+
+/* Both recipes as they are when a run is resumed: the former one was resolved, printed, and is parsed again. */
+static void both(struct settings *then, struct settings *now, const char *const *sets)
+{
+    struct problems p = {0};
+    parse(now, recipe);
+    char *yaml = settings_yaml(now);
+    settings_free(now);
+    settings_defaults(then);
+    ck_assert(settings_parse(then, yaml, strlen(yaml), "recipe.yaml", &p));
+    settings_defaults(now);
+    settings_parse(now, recipe, strlen(recipe), "r.yaml", &p);
+    for (; sets && *sets; sets++) settings_set(now, *sets, &p);
+    settings_check(now, 1, &p);
+    ck_assert_msg(p.n == 0, "%s", p.n ? p.text[0] : "");
+    free(yaml);
+}
+
+static const struct change *row_of(const struct changes *c, const char *name)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->row[i].name, name) == 0) return &c->row[i];
+    return NULL;
+}
+
+/* One change; name NULL: no row. At phase, step. */
+struct one {
+    const char *set;
+    int phase;
+    long step;
+    const char *name, *then, *now;
+    bool refused;
+    const char *means;
+};
+static const struct one ONES[] = {
+    {"seed=8", 0, 2, "seed", "7", "8", true, "step 2 of phase sft"},
+    {"seed=8", 1, 0, "seed", "7", "8", false, "phase grpo begins with it"},
+    {"seed=8", 3, 0, "seed", "7", "8", false, "nothing is left"},
+    {"out=elsewhere", 0, 2, NULL, NULL, NULL, false, NULL},
+    {"log=debug", 0, 2, NULL, NULL, NULL, false, NULL},
+    {"watchdog_s=7", 0, 2, NULL, NULL, NULL, false, NULL},
+    {"precision=fp32", 0, 2, "precision", "bf16", "fp32", false, "last bits"},
+    {"mesh.decode_slots=8", 0, 2, "mesh.decode_slots", "64", "8", false, "last bits"},
+    {"mesh.split=2", 0, 2, "mesh.split", "\"\"", "\"2\"", false, "last bits"},
+    {"checkpoint.every=1", 0, 2, "checkpoint.every", "100", "1", false, "from here on"},
+    {"model.ffn=64", 3, 0, "model.ffn", "88", "64", true, "weights"},
+    {"model.rope_theta=20000", 0, 2, "model.rope_theta", "1e+04", "2e+04", true, "weights"},
+    {"model.norm_eps=1e-5", 1, 0, "model.norm_eps", "1e-06", "1e-05", true, "weights"},
+    {"model.qk_norm=true", 1, 0, "model.qk_norm", "false", "true", true, "weights"},
+    {"model.max_context=32", 0, 2, "model.max_context", "64", "32", false, "from here on"},
+    {"data.difficulty=2", 0, 2, "data.difficulty", "3", "2", true, "position"},
+    {"data.task=equations", 1, 1, "data.task", "arithmetic", "equations", true, "phase grpo"},
+    {"data.task=equations", 1, 0, "data.task", "arithmetic", "equations", false, "phase grpo"},
+    {"phases.sft.batch=4", 0, 2, "phases.sft.batch", "8", "4", true, "step 2 of phase sft"},
+    {"phases.sft.batch=4", 1, 0, "phases.sft.batch", "8", "4", false, "stays as it was"},
+    {"phases.sft.lr=1e-3", 0, 2, "phases.sft.lr", "0.003", "0.001", false, "from here on"},
+    {"phases.sft.lr=1e-3", 1, 2, "phases.sft.lr", "0.003", "0.001", false, "stays as it was"},
+    {"phases.sft.steps=9", 0, 2, "phases.sft.steps", "4", "9", false, "from its step 2 to 9"},
+    {"phases.sft.steps=1", 0, 2, "phases.sft.steps", "4", "1", true, "2 steps of phase sft"},
+    {"phases.sft.steps=2", 0, 2, "phases.sft.steps", "4", "2", false, "from its step 2 to 2"},
+    {"phases.sft.steps=9", 1, 1, "phases.sft.steps", "4", "9", true, "is over"},
+    {"phases.sft.steps=3", 1, 0, "phases.sft.steps", "4", "3", true, "is over"},
+    {"phases.grpo.prompts=8", 1, 1, "phases.grpo.prompts", "4", "8", true, "phase grpo"},
+    {"phases.grpo.prompts=8", 1, 0, "phases.grpo.prompts", "4", "8", false, "has not begun"},
+    {"phases.grpo.prompts=8", 0, 2, "phases.grpo.prompts", "4", "8", false, "has not begun"},
+    {"phases.sft.name=warm", 0, 2, "phases that have begun", "sft", "warm", true, "renamed"},
+    {"phases.last.name=end", 0, 2, "phases to come", "grpo, last", "grpo, end", false, "not begun"},
+    {"phases.last.samples=3", 1, 2, "phases.last.samples", "2", "3", false, "not begun"},
+};
+
+START_TEST(one_change)
+{
+    const struct one *o = &ONES[_i];
+    const char *const sets[] = {o->set, NULL};
+    struct settings then, now;
+    struct changes c = {0};
+    both(&then, &now, sets);
+    changes_compare(&c, &then, &now, (struct standing){o->phase, o->step});
+    char *text = changes_text(&c);
+    ck_assert_int_eq(c.unknown, 0);
+    ck_assert_msg(c.n == (o->name ? 1 : 0), "%s: %d rows\n%s", o->set, c.n, text);
+    ck_assert_int_eq(c.refused, o->refused);
+    for (int i = 0; i < c.n; i++) {
+        ck_assert_str_eq(c.row[i].name, o->name);
+        ck_assert_str_eq(c.row[i].then, o->then);
+        ck_assert_str_eq(c.row[i].now, o->now);
+        ck_assert_int_eq(strncmp(c.row[i].means, "REFUSED: ", 9) == 0, o->refused);
+        ck_assert_msg(strstr(c.row[i].means, o->means), "%s: %s", o->set, c.row[i].means);
+    }
+    free(text);
+    changes_free(&c);
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* Nothing changed, nothing said: what the resolved recipe says is what was read. */
+START_TEST(nothing_changed)
+{
+    struct settings then, now;
+    struct changes c = {0};
+    both(&then, &now, NULL);
+    for (int phase = 0; phase <= 3; phase++)
+        changes_compare(&c, &then, &now, (struct standing){phase, phase == 1});
+    ck_assert_int_eq(c.n, 0);
+    ck_assert_int_eq(c.unknown, 0);
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* Lists of phases, by their names; the run stands in step `step` of phase `phase`. */
+static const struct {
+    const char *phases;
+    int phase;
+    long step;
+    bool refused;
+    const char *row; /* NULL: none */
+} LISTS[] = {
+    {"[{kind: sft, name: warm}, {kind: sft, steps: 4, batch: 8, lr: 3e-3}, {kind: grpo, max_new: "
+     "24}]",
+     1, 1, true, "phases that have begun"},
+    {"[{kind: grpo, steps: 3, prompts: 4, samples: 4, max_new: 24}]", 1, 1, true,
+     "phases that have begun"},
+    {"[{kind: grpo, max_new: 24}, {kind: sft}]", 1, 1, true, "phases that have begun"},
+    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 1, 1, true, "phases that have begun"},
+    {"[{kind: eval, name: sft, max_new: 24}]", 0, 1, true, "phases that have begun"},
+    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 0, 1, false, "phases to come"},
+    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 1, 0, false, "phases to come"},
+    {"[{kind: eval, max_new: 24}]", 0, 0, false, "phases to come"},
+};
+
+START_TEST(lists_of_phases)
+{
+    struct settings then, now;
+    struct changes c = {0};
+    char yaml[512];
+    both(&then, &now, NULL);
+    settings_free(&now);
+    snprintf(yaml, sizeof yaml,
+             "seed: 7\nmodel: {layers: 2, hidden: 32, heads: 2, max_context: 64}\n"
+             "data: {task: arithmetic, micro_batch_tokens: 128}\nphases: %s\n",
+             LISTS[_i].phases);
+    parse(&now, yaml);
+    changes_compare(&c, &then, &now, (struct standing){LISTS[_i].phase, LISTS[_i].step});
+    const struct change *row = row_of(&c, LISTS[_i].row);
+    char *text = changes_text(&c);
+    ck_assert_msg(row != NULL, "no \"%s\" in\n%s", LISTS[_i].row, text);
+    ck_assert_int_eq(c.refused > 0, LISTS[_i].refused);
+    ck_assert_int_eq(row->refused, LISTS[_i].refused);
+    free(text);
+    changes_free(&c);
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* More steps in the phase that ended last: it goes on, also over evaluations, and not once another has learned. */
+static const struct {
+    const char *set;
+    struct standing at;
+    bool goes_on;
+    struct standing to;
+} MORE[] = {
+    {"phases.sft.steps=9", {1, 0}, true, {0, 4}},    {"phases.sft.steps=9", {0, 2}, false, {0, 2}},
+    {"phases.sft.steps=9", {1, 1}, false, {1, 1}},   {"phases.sft.steps=9", {2, 0}, false, {2, 0}},
+    {"phases.grpo.steps=9", {2, 0}, true, {1, 3}},   {"phases.grpo.steps=9", {3, 0}, true, {1, 3}},
+    {"phases.grpo.steps=2", {3, 0}, false, {3, 0}},  {"phases.sft.steps=9", {0, 0}, false, {0, 0}},
+    {"phases.last.samples=3", {3, 0}, false, {3, 0}}};
+
+START_TEST(more_steps)
+{
+    const char *const sets[] = {MORE[_i].set, NULL};
+    struct settings then, now;
+    struct standing at = MORE[_i].at;
+    both(&then, &now, sets);
+    ck_assert_int_eq(changes_extend(&at, &then, &now), MORE[_i].goes_on);
+    ck_assert_int_eq(at.phase, MORE[_i].to.phase);
+    ck_assert_int_eq(at.step, MORE[_i].to.step);
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* What is over stays in the recipe as it was made. */
+START_TEST(past_is_kept)
+{
+    const char *const sets[] = {"phases.sft.lr=1e-5", "phases.grpo.lr=1e-5", NULL};
+    struct settings then, now;
+    both(&then, &now, sets);
+    changes_keep_past(&now, &then, (struct standing){1, 2});
+    ck_assert_double_eq(now.phases[0].lr, 3e-3);
+    ck_assert_double_eq(now.phases[1].lr, 1e-5);
+    ck_assert_str_eq(now.phases[0].name, "sft");
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* Of the model only what gives weights their meaning; a setting that the former recipe lacks is not compared. */
+START_TEST(models)
+{
+    const char *const sets[] = {"model.heads=4", "model.max_context=32", "seed=9", NULL};
+    struct settings then, now;
+    struct changes c = {0};
+    struct place at;
+    char refused[256];
+    both(&then, &now, sets);
+    changes_compare_model(&c, &then, &now);
+    changes_refused(&c, refused, sizeof refused);
+    ck_assert_str_eq(refused, "model.heads, model.kv_heads, model.head_dim");
+    changes_free(&c);
+    at = settings_place(&then, SECTION_MODEL, 0);
+    *knob_line(&at, knob_find(at.section, "heads")) = 0;
+    changes_compare(&c, &then, &now, (struct standing){0, 0});
+    ck_assert_int_eq(c.unknown, 1);
+    ck_assert_ptr_null(row_of(&c, "model.heads"));
+    changes_free(&c);
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("changes");
+    TCase *c = tcase_create("changes");
+    tcase_set_timeout(c, 30);
+    tcase_add_loop_test(c, one_change, 0, sizeof ONES / sizeof *ONES);
+    tcase_add_test(c, nothing_changed);
+    tcase_add_loop_test(c, lists_of_phases, 0, sizeof LISTS / sizeof *LISTS);
+    tcase_add_loop_test(c, more_steps, 0, sizeof MORE / sizeof *MORE);
+    tcase_add_test(c, past_is_kept);
+    tcase_add_test(c, models);
+    suite_add_tcase(s, c);
+    return run_suite(s);
+}

@@ -1,0 +1,307 @@
+#include "trainer/config/changes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/config/table.h"
+
+/* --- the table --------------------------------------------------------------------------------- */
+
+void changes_add(struct changes *c, bool refused, const char *name, const char *then,
+                 const char *now, const char *means)
+{
+    struct change *more = realloc(c->row, (size_t)(c->n + 1) * sizeof *more);
+    SYS_OK(more, "free memory on this machine", "no memory for %d differences", c->n + 1);
+    c->row = more;
+    struct change *row = &more[c->n++];
+    *row = (struct change){.refused = refused};
+    snprintf(row->name, sizeof row->name, "%s", name);
+    snprintf(row->then, sizeof row->then, "%s", then);
+    snprintf(row->now, sizeof row->now, "%s", now);
+    snprintf(row->means, sizeof row->means, "%s%s", refused ? "REFUSED: " : "", means);
+    c->refused += refused;
+}
+
+void changes_free(struct changes *c)
+{
+    free(c->row);
+    *c = (struct changes){0};
+}
+
+static int wider(int width, const char *text)
+{
+    int n = (int)strlen(text);
+    return n > width ? n : width;
+}
+
+char *changes_text(const struct changes *c)
+{
+    char *text = NULL;
+    size_t n = 0;
+    int name = 7, then = 4, now = 3;
+    for (int i = 0; i < c->n; i++) {
+        name = wider(name, c->row[i].name);
+        then = wider(then, c->row[i].then);
+        now = wider(now, c->row[i].now);
+    }
+    FILE *f = open_memstream(&text, &n);
+    SYS_OK(f, "free memory on this machine", "no memory for a table");
+    fprintf(f, "  %-*s  %-*s  %-*s  %s\n", name, "setting", then, "then", now, "now",
+            "what it means");
+    for (int i = 0; i < c->n; i++) {
+        const struct change *row = &c->row[i];
+        fprintf(f, "  %-*s  %-*s  %-*s  %s\n", name, row->name, then, row->then, now, row->now,
+                row->means);
+    }
+    SYS_OK(fclose(f) == 0, "free memory on this machine", "no memory for a table");
+    return text;
+}
+
+void changes_refused(const struct changes *c, char *out, size_t size)
+{
+    size_t n = 0;
+    *out = '\0';
+    for (int i = 0; i < c->n && n + 100 < size; i++)
+        if (c->row[i].refused)
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", c->row[i].name);
+}
+
+/* --- phases: where they stand ------------------------------------------------------------------ */
+
+/* What is happening to a phase. */
+enum stand { OVER, UNDER_WAY, AHEAD };
+
+static enum stand stand_of(struct standing at, int phase)
+{
+    if (phase < at.phase) return OVER;
+    return phase == at.phase && at.step > 0 ? UNDER_WAY : AHEAD;
+}
+
+/* How many phases have begun: they must be the same, in the same order. */
+static int begun(struct standing at)
+{
+    return at.phase + (at.step > 0);
+}
+
+static bool same_phase(const struct settings *then, const struct settings *now, int i)
+{
+    return i < then->n_phases && i < now->n_phases && then->phases[i].kind == now->phases[i].kind &&
+           strcmp(then->phases[i].name, now->phases[i].name) == 0;
+}
+
+static bool begun_are_same(const struct settings *then, const struct settings *now,
+                           struct standing at)
+{
+    for (int i = 0; i < begun(at); i++)
+        if (!same_phase(then, now, i)) return false;
+    return true;
+}
+
+bool changes_extend(struct standing *at, const struct settings *then, const struct settings *now)
+{
+    int last = at->phase - 1;
+    if (at->step > 0 || at->phase > then->n_phases || !begun_are_same(then, now, *at)) return false;
+    while (last >= 0 && then->phases[last].kind == PHASE_EVAL) last--;
+    if (last < 0 || now->phases[last].steps <= then->phases[last].steps) return false;
+    *at = (struct standing){last, then->phases[last].steps};
+    return true;
+}
+
+static int phase_called(const struct settings *s, const char *name, int from)
+{
+    for (int i = from; i < s->n_phases; i++)
+        if (strcmp(s->phases[i].name, name) == 0) return i;
+    return -1;
+}
+
+/* "sft, grpo, last" of the phases from..to-1. */
+static void name_phases(const struct settings *s, int from, int to, char *out, size_t size)
+{
+    size_t n = 0;
+    snprintf(out, size, "none");
+    for (int i = from; i < to && i < s->n_phases && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", s->phases[i].name);
+}
+
+/* --- values ------------------------------------------------------------------------------------ */
+
+struct pair {
+    struct changes *c;
+    const struct settings *then, *now;
+    struct standing at;
+};
+
+static const char *phase_name(const struct pair *p)
+{
+    return p->at.phase < p->now->n_phases ? p->now->phases[p->at.phase].name : "";
+}
+
+/* What a change of a setting means that concerns the whole run, or the phase under way. */
+static bool meaning(const struct pair *p, enum knob_change change, char *means, size_t size)
+{
+    bool inside = p->at.step > 0;
+    switch (change) {
+    case CHANGE_WEIGHTS:
+        snprintf(means, size, "the weights were trained with the former value");
+        return true;
+    case CHANGE_POSITION:
+        if (inside)
+            snprintf(means, size, "the position, step %ld of phase %s, counts in it", p->at.step,
+                     phase_name(p));
+        else if (p->at.phase < p->now->n_phases)
+            snprintf(means, size, "phase %s begins with it", phase_name(p));
+        else
+            snprintf(means, size, "nothing is left to do that it would change");
+        return inside;
+    case CHANGE_BITS:
+        snprintf(means, size, "the same training from here on, with other last bits");
+        return false;
+    default: snprintf(means, size, "holds from here on"); return false;
+    }
+}
+
+/* What a change in a phase means. */
+static bool phase_meaning(const struct pair *p, int phase, const struct knob *k, char *means,
+                          size_t size)
+{
+    const struct phase_knobs *was = &p->then->phases[phase], *is = &p->now->phases[phase];
+    enum stand stand = stand_of(p->at, phase);
+    bool steps = strcmp(k->name, "steps") == 0;
+    if (stand == AHEAD) {
+        snprintf(means, size, "phase %s has not begun", is->name);
+        return false;
+    }
+    if (stand == OVER && steps) {
+        snprintf(means, size, "phase %s is over: %d steps were made, and later ones have begun",
+                 is->name, was->steps);
+        return true;
+    }
+    if (stand == OVER) {
+        snprintf(means, size, "phase %s is over: it stays as it was", is->name);
+        return false;
+    }
+    if (!steps) return meaning(p, knob_change(SECTION_PHASE, k), means, size);
+    if (is->steps < p->at.step)
+        snprintf(means, size, "%ld steps of phase %s have been made", p->at.step, is->name);
+    else
+        snprintf(means, size, "phase %s goes on from its step %ld to %d", is->name, p->at.step,
+                 is->steps);
+    return is->steps < p->at.step;
+}
+
+static void cut(char *out, size_t size, const char *text)
+{
+    if (snprintf(out, size, "%s", text) >= (int)size) memcpy(out + size - 4, "...", 4);
+}
+
+/* The two texts of a setting; false: they are equal, or the former recipe does not mention it. */
+static bool differ(struct changes *c, const struct place *then, const struct place *now,
+                   const struct knob *k, char was[64], char is[64])
+{
+    enum { MOST = 8192 }; /* a text has at most 4096 bytes, some of them escaped */
+    char whole_was[MOST], whole_is[MOST];
+    if (*knob_line(then, k) == 0) {
+        c->unknown++;
+        return false;
+    }
+    knob_text(then, k, whole_was, MOST);
+    knob_text(now, k, whole_is, MOST);
+    cut(was, 64, whole_was);
+    cut(is, 64, whole_is);
+    return strcmp(whole_was, whole_is) != 0;
+}
+
+static void compare_section(const struct pair *p, enum section_id id)
+{
+    struct place then = settings_place(p->then, id, 0), now = settings_place(p->now, id, 0);
+    for (int i = 0; i < sections[id].n_knobs; i++) {
+        const struct knob *k = &sections[id].knobs[i];
+        enum knob_change change = knob_change(id, k);
+        char was[64], is[64], name[96], means[160];
+        if (change == CHANGE_NOTHING || change == CHANGE_FILE) continue; /* resume.c reads files */
+        if (!differ(p->c, &then, &now, k, was, is)) continue;
+        snprintf(name, sizeof name, "%s%s%s", sections[id].name, *sections[id].name ? "." : "",
+                 k->name);
+        bool refused = meaning(p, change, means, sizeof means);
+        changes_add(p->c, refused, name, was, is, means);
+    }
+}
+
+static void compare_phase(const struct pair *p, int was_at, int phase)
+{
+    struct place then = settings_place(p->then, SECTION_PHASE, was_at),
+                 now = settings_place(p->now, SECTION_PHASE, phase);
+    bool same_kind = p->then->phases[was_at].kind == p->now->phases[phase].kind;
+    for (int i = 0; i < then.section->n_knobs; i++) {
+        const struct knob *k = &then.section->knobs[i];
+        char was[64], is[64], name[96], means[160];
+        bool used = knob_kinds(k) >> p->now->phases[phase].kind & 1u;
+        if (!same_kind && strcmp(k->name, "kind") != 0) continue;
+        if (!used || !differ(p->c, &then, &now, k, was, is)) continue;
+        snprintf(name, sizeof name, "phases.%.40s.%s", p->now->phases[phase].name, k->name);
+        bool refused = phase_meaning(p, phase, k, means, sizeof means);
+        changes_add(p->c, refused, name, was, is, means);
+    }
+}
+
+/* Phases that have not begun may come, go and change. */
+static void compare_ahead(const struct pair *p, int from)
+{
+    char was[1024], is[1024];
+    name_phases(p->then, from, p->then->n_phases, was, sizeof was);
+    name_phases(p->now, from, p->now->n_phases, is, sizeof is);
+    if (strcmp(was, is) != 0)
+        changes_add(p->c, false, "phases to come", was, is, "they have not begun");
+    for (int i = from; i < p->now->n_phases; i++) {
+        int former = phase_called(p->then, p->now->phases[i].name, from);
+        if (former >= 0) compare_phase(p, former, i);
+    }
+}
+
+static void compare_phases(const struct pair *p)
+{
+    int n = begun(p->at);
+    if (begun_are_same(p->then, p->now, p->at)) {
+        for (int i = 0; i < n; i++) compare_phase(p, i, i);
+        compare_ahead(p, n);
+        return;
+    }
+    char was[64], is[64];
+    name_phases(p->then, 0, n, was, sizeof was);
+    name_phases(p->now, 0, p->now->n_phases < n ? p->now->n_phases : n, is, sizeof is);
+    changes_add(p->c, true, "phases that have begun", was, is,
+                "they can be neither added, removed, reordered, renamed nor of another kind");
+}
+
+void changes_compare(struct changes *c, const struct settings *then, const struct settings *now,
+                     struct standing at)
+{
+    const struct pair p = {c, then, now, at};
+    for (int id = 0; id < SECTION_PHASE; id++) compare_section(&p, (enum section_id)id);
+    compare_phases(&p);
+}
+
+void changes_compare_model(struct changes *c, const struct settings *then,
+                           const struct settings *now)
+{
+    struct changes all = {0};
+    const struct pair p = {&all, then, now, {0}};
+    compare_section(&p, SECTION_MODEL);
+    for (int i = 0; i < all.n; i++) {
+        const struct change *row = &all.row[i];
+        if (row->refused)
+            changes_add(c, true, row->name, row->then, row->now, row->means + strlen("REFUSED: "));
+    }
+    changes_free(&all);
+}
+
+void changes_keep_past(struct settings *now, const struct settings *then, struct standing at)
+{
+    for (int i = 0; i < at.phase && i < then->n_phases && i < now->n_phases; i++) {
+        struct place from = settings_place(then, SECTION_PHASE, i),
+                     to = settings_place(now, SECTION_PHASE, i);
+        for (int k = 0; k < from.section->n_knobs; k++)
+            if (*knob_line(&from, &from.section->knobs[k]))
+                knob_copy(&to, &from, &from.section->knobs[k]);
+    }
+}
