@@ -33,7 +33,9 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     problems_end_if_any(&p);
     watchdog_start(s.run.watchdog_s);
     if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
-    run_open(r, w, s, s.model.tokenizer[0] ? NULL : c.tokenizer, extent);
+    /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
+    bool other = s.model.tokenizer[0] && s.lines.model.tokenizer == LINE_SET;
+    run_open(r, w, s, other ? NULL : c.tokenizer, extent);
     run_load(r, &c, false, &p);
     world_agree_problems(w, &p, EXIT_WORLD);
     r->step = c.step;

@@ -70,7 +70,8 @@ int cmd_eval(int argc, char **argv)
                             .questions = e.prompts,
                             .heldout = e.prompts,
                             .max_new = e.max_new,
-                            .sampling = true};
+                            .sampling = true,
+                            .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
     struct phase_knobs k = answer_phase(&r.settings);
     if (e.max_new > 0) k.max_new = e.max_new;

@@ -113,6 +113,7 @@ int cmd_sample(int argc, char **argv)
                             .heldout = given ? 0 : questions,
                             .max_new = e.max_new,
                             .sampling = true};
+    if (!given) extent.data = (struct source_needs){SPLITS_HELDOUT, SPLITS_HELDOUT};
     answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
     if (!given) questions = source_heldout(r.source, questions);
     if (given)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "trainer/data/input.h"
 #include "trainer/plan/memory.h"
 #include "trainer/sites.h"
 
@@ -35,11 +36,14 @@ static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
     e->max_new = larger(e->max_new, k->max_new);
     e->reference = e->reference || (k->kind == PHASE_GRPO && k->kl > 0);
     e->sampling = e->sampling || k->kind != PHASE_SFT || k->eval_every > 0;
+    if (learns) e->data.asked |= 1U << SPLIT_TRAIN;
+    if (!learns || k->eval_every > 0) e->data.asked |= 1U << SPLIT_HELDOUT;
 }
 
 struct extent run_extent(const struct settings *s)
 {
-    struct extent e = {.sequences = 1, .answers = 1, .max_new = 1, .questions = 1};
+    struct extent e = {
+        .sequences = 1, .answers = 1, .max_new = 1, .questions = 1, .data.read = SPLITS_BOTH};
     for (int i = 0; i < s->n_phases; i++) extent_of_phase(&e, &s->phases[i]);
     return e;
 }
@@ -75,28 +79,6 @@ size_t run_scratch_bytes(const struct settings *s, struct extent e)
 
 /* --- putting together --- */
 
-static char *read_file(const char *path, size_t *n, struct problems *p)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        problems_add(p, path, 0, "cannot be opened; model.tokenizer must name a tokenizer.json");
-        return NULL;
-    }
-    enum { MOST = 1 << 28 };
-    char *text = NULL;
-    size_t have = 0, room = 0, got = 1;
-    while (got > 0 && have < MOST) {
-        if (have + 65536 > room) text = realloc(text, room = 2 * room + 65537);
-        SYS_OK(text, "free memory", "no memory for %s", path);
-        got = fread(text + have, 1, 65536, f);
-        have += got;
-    }
-    fclose(f);
-    text[have] = 0;
-    *n = have;
-    return text;
-}
-
 void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
 {
     const char *path = r->settings.model.tokenizer;
@@ -105,7 +87,8 @@ void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
         n = strlen(given);
         r->tokenizer_json = strdup(given);
     } else {
-        r->tokenizer_json = path[0] ? read_file(path, &n, p) : tokenizer_builtin_json(&n);
+        const struct input in = {path, "model.tokenizer", r->settings.file};
+        r->tokenizer_json = path[0] ? input_read(&in, &n, p) : tokenizer_builtin_json(&n);
     }
     if (!r->tokenizer_json) return;
     const char *name = path[0] ? path : "tokenizer.json";
@@ -179,12 +162,13 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     struct problems p = {0};
     run_open_tokenizer(r, tokenizer_json, &p);
     check_vocabulary(r, &p);
-    r->source = source_open(&r->settings, &p);
+    if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     problems_end_if_any(&p);
-    source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
+    if (r->source)
+        source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     choose_schedule(r, &dims, e);

@@ -34,9 +34,9 @@ struct run {
     const struct ops *ops;
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
-    const char *folder; /* of a training run: settings.run.out, or this site's in it */
-    int think, eos;     /* token ids */
-    struct source *source;
+    const char *folder;    /* of a training run: settings.run.out, or this site's in it */
+    int think, eos;        /* token ids */
+    struct source *source; /* NULL when no problems are asked for */
     struct actor actor;
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */
@@ -71,6 +71,7 @@ struct extent {
     int questions;
     int heldout; /* held-out problems of an evaluation */
     bool reference, sampling;
+    struct source_needs data; /* nothing to be read: no source is opened */
 };
 struct extent run_extent(const struct settings *s);
 /* Bytes of the step's scratch for such an extent. */

@@ -45,7 +45,7 @@ refused "odd dualpipe" 3 "dualpipe" -- --set mesh.dp=1 --set mesh.pp=3 --set sch
 refused "fewer layers than stages" 2 "layers" -- --set mesh.dp=1 --set mesh.pp=2 --set model.layers=1
 
 # --- files that the recipe names ---
-refused "no tokenizer" 2 "none.json: cannot be opened" -- --set mesh.pp=1 --set model.tokenizer=none.json
+refused "no tokenizer" 2 "none.json: cannot read: No such file" -- --set mesh.pp=1 --set model.tokenizer=none.json
 printf '{"model": {"type": "BPE", "vocab": {"a": 0,' >cut.json
 refused "a damaged tokenizer" 2 "cut.json:1: " -- --set mesh.pp=1 --set model.tokenizer=cut.json
 cat >task.jsonl <<'JSONL'

@@ -10,6 +10,7 @@
 #include "tests/support/check_unit.h"
 
 static char nothing[] = "";
+static const struct source_needs all_asked = {SPLITS_BOTH, SPLITS_BOTH};
 
 static struct settings settings_of(int task, char *file, char *heldout)
 {
@@ -36,7 +37,7 @@ static void write_file(char path[64], const char *text)
 static struct source *open_good(const struct settings *set)
 {
     struct problems p = {0};
-    struct source *s = source_open(set, &p);
+    struct source *s = source_open(set, all_asked, &p);
     ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
     ck_assert_int_eq(p.n, 0);
     return s;
@@ -286,7 +287,7 @@ END_TEST
 static void check_mistake(const struct settings *set, const char *says)
 {
     struct problems p = {0};
-    ck_assert_ptr_null(source_open(set, &p));
+    ck_assert_ptr_null(source_open(set, all_asked, &p));
     ck_assert_msg(p.n > 0 && strstr(p.text[0], says), "%s, not %s", p.n ? p.text[0] : "no problem",
                   says);
     problems_free(&p);
@@ -327,6 +328,55 @@ START_TEST(mistakes)
 }
 END_TEST
 
+/* What nobody asks for is not opened: a model is evaluated where its training data are not. */
+START_TEST(only_what_is_asked_for)
+{
+    static char missing[] = "/tmp/duet-no-such-file";
+    char path[64];
+    struct problems p = {0};
+    write_file(path,
+               "{\"prompt\":\"q0\",\"answer\":\"a\"}\n"); /* one that is not held out by hash */
+    struct settings set = settings_of(TASK_FILE, missing, path);
+    const struct source_needs heldout = {SPLITS_HELDOUT, SPLITS_HELDOUT};
+    struct source *s = source_open(&set, heldout, &p);
+    ck_assert_msg(s && p.n == 0, "%s", p.n ? p.text[0] : "no source");
+    struct problem problem;
+    source_problem(s, SPLIT_HELDOUT, 0, &problem);
+    ck_assert_str_eq(problem.prompt, "q0");
+    source_free(s);
+    set = settings_of(TASK_FILE, path, NULL); /* nobody evaluates: no tenth is needed */
+    s = source_open(&set, (struct source_needs){SPLITS_BOTH, 1 << SPLIT_TRAIN}, &p);
+    ck_assert_msg(s && p.n == 0, "%s", p.n ? p.text[0] : "no source");
+    source_free(s);
+    unlink(path);
+}
+END_TEST
+
+/* Where it was looked for, and where it is. */
+START_TEST(missing_file_is_explained)
+{
+    char folder[] = "/tmp/duet-recipe-XXXXXX", recipe[64], data[64], says[600], here[256];
+    static char name[] = "duet-problems.jsonl";
+    struct problems p = {0};
+    ck_assert(mkdtemp(folder) && getcwd(here, sizeof here));
+    snprintf(recipe, sizeof recipe, "%s/r.yaml", folder);
+    snprintf(data, sizeof data, "%s/%s", folder, name);
+    struct settings set = settings_of(TASK_FILE, name, NULL);
+    set.file = recipe;
+    snprintf(says, sizeof says,
+             "%s: cannot read: No such file or directory (tried %s/%s: data.file is relative to "
+             "the working directory); name the file with --set data.file=FILE",
+             name, here, name);
+    check_mistake(&set, says);
+    fclose(fopen(data, "w"));
+    snprintf(says, sizeof says, "; it stands beside the recipe: --set data.file=%s", data);
+    check_mistake(&set, says);
+    unlink(data);
+    rmdir(folder);
+    problems_free(&p);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("source");
@@ -339,6 +389,8 @@ int main(void)
     tcase_add_test(tc, file_with_a_held_out_tenth);
     tcase_add_test(tc, file_demonstrations);
     tcase_add_test(tc, mistakes);
+    tcase_add_test(tc, only_what_is_asked_for);
+    tcase_add_test(tc, missing_file_is_explained);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }

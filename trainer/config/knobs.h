@@ -48,7 +48,9 @@
     X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                      \
     X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                        \
     X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                       \
-    X(STR, tokenizer, "", 0, 0, "tokenizer.json; empty: the built-in character tokenizer",      \
+    X(STR, tokenizer, "", 0, 0,                                                                 \
+      "tokenizer.json, relative to the working directory; empty: the built-in character "       \
+      "tokenizer. A checkpoint has its own in it",                                              \
       CHANGE_FILE)                                                                              \
     X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",  \
       CHANGE_NOTHING)
@@ -89,16 +91,20 @@
       CHANGE_CHOICE)                                                                         \
     X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
 
-#define DATA_KNOBS(X)                                                                       \
-    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")  \
-    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)") \
-    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",   \
-      CHANGE_CHOICE)                                                                        \
-    X(STR, file, "", 0, 0,                                                                  \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration", CHANGE_FILE) \
-    X(STR, heldout_file, "", 0, 0,                                                          \
-      "task file: held-out problems; empty: a tenth of file, by hash", CHANGE_FILE)         \
-    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                          \
+#define DATA_KNOBS(X)                                                                           \
+    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")      \
+    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)")     \
+    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",       \
+      CHANGE_CHOICE)                                                                            \
+    X(STR, file, "", 0, 0,                                                                      \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "     \
+      "relative to the working directory",                                                      \
+      CHANGE_FILE)                                                                              \
+    X(STR, heldout_file, "", 0, 0,                                                              \
+      "task file: held-out problems; empty: a tenth of file, by hash; relative to the working " \
+      "directory",                                                                              \
+      CHANGE_FILE)                                                                              \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                              \
       "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
 
 #define REDUCTION_KNOBS(X)                                                                      \

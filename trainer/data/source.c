@@ -1,15 +1,14 @@
 /* See source.h. A generator's options are the recipe's; a file's records are held in memory, split in two lists of
  * record numbers, and walked in an order that is a keyed permutation of each epoch, computed place by place. */
 #include "trainer/data/source.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 #include "comm/base/memory.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/heldout.h"
+#include "trainer/data/input.h"
 #include "trainer/data/jsonl.h"
 
 static const char memory_fix[] = "give the job more memory, or a smaller file";
@@ -27,28 +26,6 @@ struct source {
     struct heldout heldout; /* of a generator */
     char name[64];
 };
-
-/* The whole file in memory, NULL and a problem when it cannot be read. */
-static char *file_read(const char *path, size_t *n, struct problems *p)
-{
-    struct stat info;
-    FILE *f = fopen(path, "rb");
-    char *bytes = NULL;
-    *n = 0;
-    if (!f || fstat(fileno(f), &info) || !S_ISREG(info.st_mode)) {
-        problems_add(p, path, 0, "cannot read: %s", f ? "not a file" : strerror(errno));
-    } else {
-        bytes = malloc((size_t)info.st_size + 1);
-        SYS_OK(bytes, memory_fix, "no memory for %s", path);
-        *n = fread(bytes, 1, (size_t)info.st_size, f);
-        bool failed = ferror(f) != 0;
-        if (failed) problems_add(p, path, 0, "cannot read: %s", strerror(errno));
-        if (failed) free(bytes);
-        if (failed) bytes = NULL;
-    }
-    if (f) fclose(f);
-    return bytes;
-}
 
 static bool holds(const char *text, const char *const *words, int n, const char **found)
 {
@@ -79,12 +56,13 @@ static void record_check(const struct record *r, const char *file, struct proble
 }
 
 /* Appends the records of a file to s->all; returns how many there were before. */
-static int records_append(struct source *s, const char *path, struct problems *p)
+static int records_append(struct source *s, const struct input *in, struct problems *p)
 {
     struct records more;
     size_t n;
+    const char *path = in->path;
     int before = s->all.n, mistakes = p->n;
-    char *bytes = file_read(path, &n, p);
+    char *bytes = input_read(in, &n, p);
     if (!bytes) return before;
     records_parse(&more, bytes, n, path, p);
     free(bytes);
@@ -105,35 +83,50 @@ static uint64_t record_hash(const struct record *r)
     return problem_hash(r->prompt) * 31 + problem_hash(r->answer);
 }
 
-static void file_open(struct source *s, const struct settings *set, struct problems *p)
+/* Numbers of the records of each split. */
+static void records_split(struct source *s, bool apart, int first_heldout)
 {
-    const char *file = set->data.file, *heldout = set->data.heldout_file;
-    if (!*file) {
-        problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
-        return;
-    }
-    const char *base = strrchr(file, '/');
-    snprintf(s->name, sizeof s->name, "%s", base ? base + 1 : file);
-    records_append(s, file, p);
-    int first_heldout = *heldout ? records_append(s, heldout, p) : s->all.n;
-    for (int split = 0; split < 2; split++) {
-        s->of_split[split] = malloc((size_t)(s->all.n + 1) * sizeof(int));
-        SYS_OK(s->of_split[split], memory_fix, "no memory for %d records", s->all.n);
-    }
     struct hashes met = {0};
+    for (int split = 0; split < 2; split++)
+        s->of_split[split] = memory_take((size_t)s->all.n + 1, sizeof(int), "records of a file");
     for (int i = 0; i < s->all.n; i++) {
-        enum split split = *heldout ? (i >= first_heldout ? SPLIT_HELDOUT : SPLIT_TRAIN)
-                                    : problem_split(s->all.r[i].prompt);
+        enum split split = apart ? (i >= first_heldout ? SPLIT_HELDOUT : SPLIT_TRAIN)
+                                 : problem_split(s->all.r[i].prompt);
         if (split == SPLIT_HELDOUT && !hashes_add(&met, record_hash(&s->all.r[i]))) continue;
         s->of_split[split][s->n[split]++] = i;
     }
     hashes_free(&met);
-    if (p->n == 0 && s->n[SPLIT_TRAIN] == 0)
+}
+
+static void check_splits(const struct source *s, const char *file, unsigned asked,
+                         struct problems *p)
+{
+    if (splits_have(asked, SPLIT_TRAIN) && s->n[SPLIT_TRAIN] == 0)
         problems_add(p, file, 0, "too few problems: none is left for training");
-    if (p->n == 0 && s->n[SPLIT_HELDOUT] == 0)
+    if (splits_have(asked, SPLIT_HELDOUT) && s->n[SPLIT_HELDOUT] == 0)
         problems_add(p, file, 0,
                      "too few problems: none fell to the held-out tenth; "
                      "name a data.heldout_file");
+}
+
+static void file_open(struct source *s, const struct settings *set, struct source_needs needs,
+                      struct problems *p)
+{
+    const struct input file = {set->data.file, "data.file", set->file},
+                       heldout = {set->data.heldout_file, "data.heldout_file", set->file};
+    bool apart = *heldout.path != '\0';
+    int before = p->n;
+    if (!*file.path) {
+        problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
+        return;
+    }
+    const char *base = strrchr(file.path, '/');
+    snprintf(s->name, sizeof s->name, "%s", base ? base + 1 : file.path);
+    if (!apart || splits_have(needs.read, SPLIT_TRAIN)) records_append(s, &file, p);
+    int first_heldout = s->all.n;
+    if (apart && splits_have(needs.read, SPLIT_HELDOUT)) records_append(s, &heldout, p);
+    records_split(s, apart, first_heldout);
+    if (p->n == before) check_splits(s, file.path, needs.asked, p);
 }
 
 static void generator_open(struct source *s, const struct settings *set, struct problems *p)
@@ -149,7 +142,8 @@ static void generator_open(struct source *s, const struct settings *set, struct 
                      t->help);
 }
 
-struct source *source_open(const struct settings *set, struct problems *p)
+struct source *source_open(const struct settings *set, struct source_needs needs,
+                           struct problems *p)
 {
     struct source *s = memory_take(1, sizeof *s, "a source of problems");
     int before = p->n;
@@ -157,7 +151,7 @@ struct source *source_open(const struct settings *set, struct problems *p)
     if (s->task)
         generator_open(s, set, p);
     else
-        file_open(s, set, p);
+        file_open(s, set, needs, p);
     s->options.seed = (uint64_t)set->run.seed;
     if (p->n == before) return s;
     source_free(s);

@@ -6,9 +6,20 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/task.h"
 
+/* Sets of splits. */
+enum { SPLITS_NONE = 0, SPLITS_HELDOUT = 1 << SPLIT_HELDOUT, SPLITS_BOTH = 3 };
+static inline bool splits_have(unsigned splits, enum split split)
+{
+    return (splits >> split & 1) != 0;
+}
+struct source_needs {
+    unsigned read;  /* splits whose files are opened: of the others there are no problems */
+    unsigned asked; /* splits that must not be empty */
+};
+
 struct source;
 /* Reads files when there are any; every bad line is a problem with file:line. NULL on problems. Local (every rank reads). */
-struct source *source_open(const struct settings *s, struct problems *p);
+struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
 void source_free(struct source *s);
 const char *source_name(const struct source *s); /* "countdown", or the file's base name */
 /* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator

@@ -134,7 +134,8 @@ static void read_data(struct recipe *r, struct problems *p)
 {
     struct run run = {.settings = r->settings};
     run_open_tokenizer(&run, NULL, p);
-    run.source = source_open(&r->settings, p);
+    run.source =
+        source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);
     if (run.tokenizer && run.source) {
         int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(run.tokenizer);
         r->dims = settings_dims(&r->settings, V);
