@@ -14,7 +14,10 @@ static int largest(const float *logits, int V)
     int best = -1;
     for (int v = 0; v < V; v++)
         if (!isnan(logits[v]) && (best < 0 || logits[v] > logits[best])) best = v;
-    INVARIANT(best >= 0 && logits[best] > -INFINITY, "none of %d logits is a number", V);
+    SYS_OK(best >= 0 && logits[best] > -INFINITY,
+           "the weights have grown beyond all bounds: lower lr or weight_decay, and go on from an "
+           "earlier checkpoint",
+           "none of %d logits is a number", V);
     return best;
 }
 

@@ -19,6 +19,34 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     if (p->n == 0) settings_check(s, ranks, p);
 }
 
+void answer_check_options(int prompts, int samples, double temperature, struct problems *p)
+{
+    if (temperature > 0 && temperature < TEMPERATURE_LEAST)
+        problems_add(p, NULL, 0, "--temperature: %g is neither 0 (greedy) nor at least %g",
+                     temperature, TEMPERATURE_LEAST);
+    if (!settings_can_gather(prompts, samples, 1))
+        problems_add(p, NULL, 0,
+                     "%d prompts of %d samples each are too many answers for one step: "
+                     "lower one of them",
+                     prompts, samples);
+}
+
+/* What is asked for beside what the model can. */
+static void check_extent(const struct settings *s, const struct extent *e, struct problems *p)
+{
+    if (!e->sampling) return;
+    if (e->max_new >= s->model.max_context)
+        problems_add(p, NULL, 0,
+                     "--max-new %d leaves no room for the prompt in the model's context of %d "
+                     "tokens",
+                     e->max_new, s->model.max_context);
+    else if (!settings_can_gather(e->answers, 1, e->max_new))
+        problems_add(p, NULL, 0,
+                     "%d answers of %d tokens are too many for one step: lower the "
+                     "prompts, the samples or --max-new",
+                     e->answers, e->max_new);
+}
+
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
                  const struct option_list *sets, struct extent extent)
 {
@@ -30,9 +58,10 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     struct settings s;
     settings_of(&s, &c, sets, w->size, &p);
+    if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
+    check_extent(&s, &extent, &p);
     problems_end_if_any(&p);
     watchdog_start(s.run.watchdog_s);
-    if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
     /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
     bool other = s.model.tokenizer[0] && s.lines.model.tokenizer == LINE_SET;
     run_open(r, w, s, other ? NULL : c.tokenizer, extent);

@@ -10,6 +10,8 @@
  * damage exits 1. Collective. */
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
                  const struct option_list *sets, struct extent extent);
+/* Mistakes between options of sample and eval. Local. */
+void answer_check_options(int prompts, int samples, double temperature, struct problems *p);
 void answer_close(struct run *r, struct world *w);
 
 /* Sampling settings of the last grpo or eval phase of the recipe: the defaults of sample and eval. */

@@ -27,28 +27,20 @@ static const struct bench *bench_find(const char *name)
 
 /* --- options --- */
 
-static void check_range(struct problems *p, const char *name, int value, int low, int high)
+static void check_options(const void *checked, struct problems *p)
 {
-    if (value < low || value > high)
-        problems_add(p, NULL, 0, "--%s: %d is not in its range %d to %d", name, value, low, high);
-}
-
-/* What concerns the model is checked with the settings. */
-static void check_options(const struct bench_options *o, struct problems *p)
-{
+    const struct bench_options *o = checked;
     if (!bench_find(o->what)) {
         const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
         const char *near = nearest_name(o->what, names, 5);
         problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
                      o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
-    check_range(p, "tokens", o->tokens, 1, 1 << 24);
-    check_range(p, "sequence", o->sequence, 1, 1 << 20);
-    check_range(p, "slots", o->slots, 1, 65536);
-    check_range(p, "samples", o->samples, 1, 65536);
-    check_range(p, "prompt", o->prompt, 1, 1 << 19);
-    check_range(p, "answer", o->answer, 1, 1 << 19);
-    check_range(p, "steps", o->steps, 1, MOST_STEPS);
+    if (strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
+        problems_add(p, NULL, 0, "--precision: \"%.60s\" is neither bf16 nor fp32", o->precision);
+    if (o->chunk_layers % 2 != 0)
+        problems_add(p, NULL, 0, "--chunk-layers: %d is odd; a layer has two exchanges",
+                     o->chunk_layers);
     if (o->samples > 0 && o->slots % o->samples != 0)
         problems_add(p, NULL, 0, "--samples: %d answers of a question do not divide %d slots",
                      o->samples, o->slots);
@@ -77,40 +69,44 @@ static int read_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
     const struct option_row rows[] = {
-        {"layers", OPT_INT, &o->layers, "decoder layers"},
-        {"hidden", OPT_INT, &o->hidden, "hidden size"},
-        {"ffn", OPT_INT, &o->ffn, "inner size of SwiGLU"},
-        {"heads", OPT_INT, &o->heads, "query heads"},
-        {"kv-heads", OPT_INT, &o->kv_heads, "key/value heads; 0: as many as query heads"},
-        {"precision", OPT_STRING, &o->precision, "bf16 or fp32"},
-        {"tokens", OPT_INT, &o->tokens, "train: tokens of a step, whole job"},
-        {"sequence", OPT_INT, &o->sequence, "train: tokens of a sequence"},
-        {"slots", OPT_INT, &o->slots, "decode: sequences at once"},
-        {"samples", OPT_INT, &o->samples, "decode: answers that share a prompt"},
-        {"prompt", OPT_INT, &o->prompt, "decode: tokens of a prompt"},
-        {"answer", OPT_INT, &o->answer, "decode: tokens of an answer"},
-        {"steps", OPT_INT, &o->steps, "steps (rollouts) that are timed, after one to warm up"},
-        {"stages", OPT_STRING, &o->stages, "pipeline: lengths, as far as ranks go"},
-        {"schedules", OPT_STRING, &o->schedules,
+        {"layers", OPT_INT, &o->layers, 1, 1024, "decoder layers"},
+        {"hidden", OPT_INT, &o->hidden, 8, 65536, "hidden size"},
+        {"ffn", OPT_INT, &o->ffn, 8, 262144, "inner size of SwiGLU"},
+        {"heads", OPT_INT, &o->heads, 1, 1024, "query heads"},
+        {"kv-heads", OPT_INT, &o->kv_heads, 0, 1024, "key/value heads; 0: as many as query heads"},
+        {"precision", OPT_STRING, &o->precision, 0, 0, "bf16 or fp32"},
+        {"tokens", OPT_INT, &o->tokens, 1, 1 << 24, "train: tokens of a step, whole job"},
+        {"sequence", OPT_INT, &o->sequence, 1, 1 << 20, "train: tokens of a sequence"},
+        {"slots", OPT_INT, &o->slots, 1, 65536, "decode: sequences at once"},
+        {"samples", OPT_INT, &o->samples, 1, 65536, "decode: answers that share a prompt"},
+        {"prompt", OPT_INT, &o->prompt, 1, 1 << 19, "decode: tokens of a prompt"},
+        {"answer", OPT_INT, &o->answer, 1, 1 << 19, "decode: tokens of an answer"},
+        {"steps", OPT_INT, &o->steps, 1, MOST_STEPS,
+         "steps (rollouts) that are timed, after one to warm up"},
+        {"stages", OPT_STRING, &o->stages, 0, 0, "pipeline: lengths, as far as ranks go"},
+        {"schedules", OPT_STRING, &o->schedules, 0, 0,
          "pipeline: some, e.g. 1f1b,dualpipe; all if not given"},
-        {"micro-batches", OPT_INT, &o->micro_batches,
+        {"micro-batches", OPT_INT, &o->micro_batches, 0, 4096,
          "pipeline: of a step; 0: five for every two stages"},
-        {"pass-ms", OPT_REAL, &o->pass_ms,
+        {"pass-ms", OPT_REAL, &o->pass_ms, 0.001, 10000,
          "pipeline: milliseconds that a stage computes for F, for B and for W"},
-        {"exchange", OPT_REAL, &o->exchange,
+        {"exchange", OPT_REAL, &o->exchange, 0, 100,
          "pipeline: how long the exchanges of an F or B take, in its computing; 0: "
          "none"},
-        {"members", OPT_INT, &o->members, "pipeline: ranks a stage that exchange"},
-        {"chunk-layers", OPT_INT, &o->chunk_layers, "pipeline: layers a stage, two exchanges each"},
-        {"shares", OPT_STRING, &o->shares,
+        {"members", OPT_INT, &o->members, 1, 64, "pipeline: ranks a stage that exchange"},
+        {"chunk-layers", OPT_INT, &o->chunk_layers, 2, 128,
+         "pipeline: layers a stage, two exchanges each"},
+        {"shares", OPT_STRING, &o->shares, 0, 0,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
-        {"text", OPT_FLAG, &o->text, "pipeline, network, reduce: a table instead of JSON"},
-        {"mib", OPT_INT, &o->mib, "reduce: size of the array"},
-        {"ways", OPT_STRING, &o->ways, "reduce: some, e.g. flat,nodes-int8; all if not given"},
-        {"node-ranks", OPT_INT, &o->node_ranks,
+        {"text", OPT_FLAG, &o->text, 0, 0, "pipeline, network, reduce: a table instead of JSON"},
+        {"mib", OPT_INT, &o->mib, 1, 4096, "reduce: size of the array"},
+        {"ways", OPT_STRING, &o->ways, 0, 0,
+         "reduce: some, e.g. flat,nodes-int8; all if not given"},
+        {"node-ranks", OPT_INT, &o->node_ranks, 0, 65536,
          "reduce: ranks that count as one node; 0: those of a host"},
-        {"cluster", OPT_STRING, &o->cluster, "network: cluster file that says what is expected"},
-        {"set", OPT_LIST, &o->sets, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
+        {"cluster", OPT_STRING, &o->cluster, 0, 0,
+         "network: cluster file that says what is expected"},
+        {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
     struct options options = {
         .command = "bench",
@@ -124,6 +120,8 @@ static int read_options(struct bench_options *o, int argc, char **argv)
             "over all ranks on each path and rounded in each way, beside what should cross\n"
             "between nodes. Prints one JSON object; figures with min, median and max.",
         .usage = "train|decode|pipeline|network|reduce",
+        .check = check_options,
+        .checked = o,
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
         .args = &o->what,
@@ -185,8 +183,6 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
     static const char phases[] = "phases: [{kind: sft, steps: 1}]\n";
     settings_defaults(s);
     settings_parse(s, phases, sizeof phases - 1, "bench", p);
-    check_options(o, p);
-    if (p->n > 0) return;
     set_model(s, o, p);
     set_sizes(s, o, p);
     for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
@@ -199,7 +195,6 @@ static void bench_settings(struct settings *s, const struct bench_options *o, in
 static void run_pipeline(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
-    check_options(o, &p);
     bench_pipeline_check(o, w->size, &p);
     problems_end_if_any(&p);
     watchdog_start(300);
@@ -209,7 +204,6 @@ static void run_pipeline(struct bench_options *o, const struct world *w)
 static void run_network(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
-    check_options(o, &p);
     bench_network_check(o, w, &p);
     world_agree_problems(w, &p, EXIT_USER); /* not every host may see the cluster file */
     watchdog_start(120);
@@ -219,7 +213,6 @@ static void run_network(struct bench_options *o, const struct world *w)
 static void run_reduce(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
-    check_options(o, &p);
     bench_reduce_check(o, w, &p);
     problems_end_if_any(&p);
     watchdog_start(300);

@@ -11,18 +11,28 @@ struct eval_options {
     const char *path;
 };
 
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct eval_options *e = checked;
+    answer_check_options(e->prompts, e->samples, e->temperature, p);
+}
+
 static int read_options(struct eval_options *e, int argc, char **argv)
 {
     *e = (struct eval_options){
         .prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
-        {"prompts", OPT_INT, &e->prompts, "held-out problems, each once; all when there are fewer"},
-        {"samples", OPT_INT, &e->samples, "answers to each"},
-        {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
-        {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
-        {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
-        {"top-p", OPT_REAL, &e->top_p, "sample from the likeliest tokens of this mass; 1: off"},
-        {"set", OPT_LIST, &e->sets,
+        {"prompts", OPT_INT, &e->prompts, 1, 1 << 20,
+         "held-out problems, each once; all when there are fewer"},
+        {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each"},
+        {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
+         "longest answer in tokens (default: the recipe's)"},
+        {"temperature", OPT_REAL, &e->temperature, 0, 100,
+         "0: greedy, else at least 0.001 (default: the recipe's)"},
+        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k likeliest tokens; 0: off"},
+        {"top-p", OPT_REAL, &e->top_p, 1e-6, 1,
+         "sample from the likeliest tokens of this mass; 1: off"},
+        {"set", OPT_LIST, &e->sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
          "--set data.difficulty=4 or --set data.file=problems.jsonl"},
     };
@@ -30,17 +40,14 @@ static int read_options(struct eval_options *e, int argc, char **argv)
                         .summary =
                             "Evaluates a checkpoint on held-out problems; prints one JSON object.",
                         .usage = "MODEL",
+                        .check = check_options,
+                        .checked = e,
                         .rows = rows,
                         .n_rows = 7,
                         .args = &e->path,
                         .min_args = 1,
                         .max_args = 1};
-    int code = options_parse(&o, argc, argv);
-    if (code >= 0) return code;
-    bool ok = e->prompts > 0 && e->samples > 0 && e->prompts <= 1 << 20 && e->samples <= 1 << 12;
-    if (!ok && options_first_rank())
-        fprintf(stderr, "duet eval: --prompts and --samples must be from 1 to 1048576 and 4096\n");
-    return ok ? -1 : EXIT_USER;
+    return options_parse(&o, argc, argv);
 }
 
 static void print_score(const struct run *r, const struct score *s)

@@ -20,8 +20,8 @@ static int read_options(struct pack_options *o, int argc, char **argv)
 {
     *o = (struct pack_options){.batch = 256};
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &o->sets, "KEY=VALUE: overrides a setting, e.g. --set mesh.dp=4"},
-        {"batch", OPT_INT, &o->batch,
+        {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: overrides a setting, e.g. --set mesh.dp=4"},
+        {"batch", OPT_INT, &o->batch, 1, 1 << 20,
          "lines that make a step, so many at a time from the first (default 256; a last part of a "
          "batch is left out)"},
     };
@@ -36,10 +36,7 @@ static int read_options(struct pack_options *o, int argc, char **argv)
                               .args = o->args,
                               .min_args = 2,
                               .max_args = 2};
-    int code = options_parse(&options, argc, argv);
-    if (code >= 0 || o->batch > 0) return code;
-    fprintf(stderr, "duet pack: --batch %d: a step has sequences\n", o->batch);
-    return EXIT_USER;
+    return options_parse(&options, argc, argv);
 }
 
 static char *read_bytes(const char *path, size_t *n, struct problems *p)

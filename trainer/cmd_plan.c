@@ -53,8 +53,6 @@ static void draw_or_say(const struct request *q, struct problems *p)
     if (q->costs && draw_costs_parse(&costs, q->costs, p)) d.costs = &costs;
     if (!q->costs && q->message != 0)
         problems_add(p, NULL, 0, "--message is a time beside others: give --costs too");
-    if (!(q->message >= 0 && q->message < 1e12))
-        problems_add(p, NULL, 0, "--message %g: a time of 0 or more", q->message);
     if (options_first_rank() && p->n == 0) draw_print(stdout, &d);
 }
 
@@ -94,8 +92,6 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
         problems_add(p, NULL, 0,
                      "--propose, --measure and pictures of time need --cluster FILE beside "
                      "--hostfile: it says what these hosts and their links can do");
-    if (job->ranks < 0 || job->answer < 0 || job->vocabulary < 0)
-        problems_add(p, NULL, 0, "--ranks, --answer and --vocabulary are counts above 0");
     if (options_first_rank() && p->n == 0) recipe_plan(job, p);
 }
 
@@ -155,35 +151,40 @@ int cmd_plan(int argc, char **argv)
     bool scaling = false;
     struct option_list sets = {0};
     const struct option_row rows[] = {
-        {"schedule", OPT_STRING, &q.schedule,
+        {"schedule", OPT_STRING, &q.schedule, 0, 0,
          "serial, 1f1b, zb1p, dualpipe (default), dualpipev, or auto: searched for, in 1f1b's "
          "memory"},
-        {"stages", OPT_INT, &q.stages, "pipeline stages = ranks of a pipeline"},
-        {"micro-batches", OPT_INT, &q.micro_batches, "micro-batches of a step, both ways together"},
-        {"costs", OPT_STRING, &q.costs,
+        {"stages", OPT_INT, &q.stages, 1, 1024, "pipeline stages = ranks of a pipeline"},
+        {"micro-batches", OPT_INT, &q.micro_batches, 1, 65536,
+         "micro-batches of a step, both ways together"},
+        {"costs", OPT_STRING, &q.costs, 0, 0,
          "F,B,W or F,B,W,PAIR: times of a chunk's forward, full backward, its weight part, and an "
          "overlapped pair, in any unit (default: 1,2,1 and a pair of 3 or 2)"},
-        {"message", OPT_REAL, &q.message, "time of a message between stages, in that unit (0)"},
-        {"format", OPT_STRING, &q.format,
+        {"message", OPT_REAL, &q.message, 0, 1e12,
+         "time of a message between stages, in that unit (0)"},
+        {"format", OPT_STRING, &q.format, 0, 0,
          "text, timeline (columns are time), json, svg (a picture), trace (for ui.perfetto.dev)"},
-        {"set", OPT_LIST, &sets, "recipe: KEY=VALUE overrides a setting, as in duet train"},
-        {"cluster", OPT_STRING, &job.cluster,
+        {"set", OPT_LIST, &sets, 0, 0, "recipe: KEY=VALUE overrides a setting, as in duet train"},
+        {"cluster", OPT_STRING, &job.cluster, 0, 0,
          "recipe: file that describes the machines (default: this one, measured)"},
-        {"hostfile", OPT_STRING, &job.hostfile,
+        {"hostfile", OPT_STRING, &job.hostfile, 0, 0,
          "recipe: the hosts of a job as mpirun reads them: which rank is where, what crosses "
          "between hosts"},
-        {"map", OPT_STRING, &job.map,
+        {"map", OPT_STRING, &job.map, 0, 0,
          "recipe: where ranks go on them, as launch/run.sh takes it: pipelines (default), experts, "
          "mirrored, or a file"},
-        {"measure", OPT_FLAG, &job.measure,
+        {"measure", OPT_FLAG, &job.measure, 0, 0,
          "recipe: take the times of operations here, whatever the cluster file says"},
-        {"ranks", OPT_INT, &job.ranks,
+        {"ranks", OPT_INT, &job.ranks, 1, 1 << 20,
          "recipe: how many (default: the cluster's devices, or the mesh)"},
-        {"phase", OPT_STRING, &job.phase, "recipe: whose step (default: the last that trains)"},
-        {"answer", OPT_INT, &job.answer, "recipe: tokens of a sampled answer (default: max_new)"},
-        {"vocabulary", OPT_INT, &job.vocabulary, "recipe: tokens (default: the tokenizer's)"},
-        {"propose", OPT_FLAG, &job.propose, "recipe: every mesh and schedule, best first"},
-        {"scaling", OPT_FLAG, &scaling,
+        {"phase", OPT_STRING, &job.phase, 0, 0,
+         "recipe: whose step (default: the last that trains)"},
+        {"answer", OPT_INT, &job.answer, 1, 1 << 20,
+         "recipe: tokens of a sampled answer (default: max_new)"},
+        {"vocabulary", OPT_INT, &job.vocabulary, 1, 1 << 24,
+         "recipe: tokens (default: the tokenizer's)"},
+        {"propose", OPT_FLAG, &job.propose, 0, 0, "recipe: every mesh and schedule, best first"},
+        {"scaling", OPT_FLAG, &scaling, 0, 0,
          "three known models on 8 to 16384 devices like the cluster's, and what limits each"},
     };
     struct options o = {

@@ -1,4 +1,5 @@
 /* duet sample MODEL [PROMPT ...]: what the model answers. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,25 +16,37 @@ struct sample_options {
     int n_args;
 };
 
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct sample_options *e = checked;
+    answer_check_options(MOST_PROMPTS, e->samples, e->temperature, p);
+}
+
 static int read_options(struct sample_options *e, int argc, char **argv)
 {
     *e = (struct sample_options){
         .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
     const struct option_row rows[] = {
-        {"samples", OPT_INT, &e->samples, "answers to each prompt (default 1)"},
-        {"problems", OPT_INT, &e->problems,
+        {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each prompt (default 1)"},
+        {"problems", OPT_INT, &e->problems, 1, MOST_PROMPTS,
          "without a PROMPT: held-out problems to show (default 5)"},
-        {"max-new", OPT_INT, &e->max_new, "longest answer in tokens (default: the recipe's)"},
-        {"temperature", OPT_REAL, &e->temperature, "0: greedy (default: the recipe's)"},
-        {"top-k", OPT_INT, &e->top_k, "sample from the k likeliest tokens; 0: off"},
-        {"top-p", OPT_REAL, &e->top_p, "sample from the likeliest tokens of this mass; 1: off"},
-        {"seed", OPT_INT, &e->seed, "another seed gives other answers"},
-        {"set", OPT_LIST, &e->sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe"},
+        {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
+         "longest answer in tokens (default: the recipe's)"},
+        {"temperature", OPT_REAL, &e->temperature, 0, 100,
+         "0: greedy, else at least 0.001 (default: the recipe's)"},
+        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k likeliest tokens; 0: off"},
+        {"top-p", OPT_REAL, &e->top_p, 1e-6, 1,
+         "sample from the likeliest tokens of this mass; 1: off"},
+        {"seed", OPT_INT, &e->seed, 0, INT_MAX, "another seed gives other answers"},
+        {"set", OPT_LIST, &e->sets, 0, 0,
+         "KEY=VALUE: overrides a setting of the checkpoint's recipe"},
     };
     struct options o = {.command = "sample",
                         .summary = "Shows what a checkpoint answers: to the prompts given, or to "
                                    "held-out problems with the verdict beside.",
                         .usage = "MODEL [PROMPT ...]",
+                        .check = check_options,
+                        .checked = e,
                         .rows = rows,
                         .n_rows = 8,
                         .args = e->args,
@@ -41,13 +54,7 @@ static int read_options(struct sample_options *e, int argc, char **argv)
                         .max_args = MOST_PROMPTS + 1};
     int code = options_parse(&o, argc, argv);
     e->n_args = o.n_args;
-    if (code >= 0) return code;
-    bool ok =
-        e->samples > 0 && e->problems > 0 && e->problems <= MOST_PROMPTS && e->samples <= 4096;
-    if (!ok && options_first_rank())
-        fprintf(stderr, "duet sample: --samples must be from 1 to 4096, --problems from 1 to %d\n",
-                MOST_PROMPTS);
-    return ok ? -1 : EXIT_USER;
+    return code;
 }
 
 /* The prompts of the command line as questions; "\n" in them is a newline. */

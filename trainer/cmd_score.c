@@ -55,8 +55,9 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
         problems_add(p, file, line,
                      "needs \"prompt_ids\" and \"answer_ids\": arrays of token ids, "
                      "neither empty");
-    else if (!(it.temperature > 0))
-        problems_add(p, file, line, "\"temperature\" must be above 0");
+    else if (!(it.temperature >= TEMPERATURE_LEAST && it.temperature <= TEMPERATURE_MOST))
+        problems_add(p, file, line, "\"temperature\" must be from %g to %g", TEMPERATURE_LEAST,
+                     TEMPERATURE_MOST);
     json_decref(o);
     all->item = realloc(all->item, (size_t)(all->n + 1) * sizeof it);
     SYS_OK(all->item, "free memory", "no memory for line %d", line);
@@ -161,7 +162,8 @@ int cmd_score(int argc, char **argv)
     struct option_list sets = {0};
     const char *args[2] = {NULL, NULL};
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &sets, "KEY=VALUE: overrides a setting of the checkpoint's recipe"}};
+        {"set", OPT_LIST, &sets, 0, 0,
+         "KEY=VALUE: overrides a setting of the checkpoint's recipe"}};
     struct options o = {.command = "score",
                         .summary =
                             "Log-probabilities of given tokens: JSON Lines with prompt_ids and "

@@ -33,11 +33,11 @@ int cmd_settings(int argc, char **argv)
     int ranks = 0;
     const char *recipe;
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &sets, "KEY=VALUE: overrides a setting, as for duet train"},
-        {"get", OPT_LIST, &names,
+        {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE: overrides a setting, as for duet train"},
+        {"get", OPT_LIST, &names, 0, 0,
          "prints this setting alone, a line each in the order given, text without quotes: --get "
          "out --get mesh.pp"},
-        {"ranks", OPT_INT, &ranks,
+        {"ranks", OPT_INT, &ranks, 0, 1 << 20,
          "checks the mesh against so many ranks; without, or 0: as many as it needs, and a dp that "
          "the recipe leaves open is printed as 0"},
     };

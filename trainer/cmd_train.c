@@ -18,13 +18,20 @@ struct train_options {
     const char *recipe;
 };
 
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct train_options *t = checked;
+    if (strcmp(t->resume, "auto") != 0 && strcmp(t->resume, "no") != 0)
+        problems_add(p, NULL, 0, "--resume takes auto or no, not \"%.60s\"", t->resume);
+}
+
 static int read_options(struct train_options *t, int argc, char **argv)
 {
     t->resume = "no";
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &t->sets,
+        {"set", OPT_LIST, &t->sets, 0, 0,
          "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
-        {"resume", OPT_STRING, &t->resume,
+        {"resume", OPT_STRING, &t->resume, 0, 0,
          "auto: go on from the newest checkpoint of the run folder, or start anew when there is "
          "none; no: refuse a run folder that holds a run"},
     };
@@ -34,17 +41,14 @@ static int read_options(struct train_options *t, int argc, char **argv)
                                    "what a recipe may hold.",
                         .usage = "RECIPE",
                         .more_help = settings_help,
+                        .check = check_options,
+                        .checked = t,
                         .rows = rows,
                         .n_rows = 2,
                         .args = &t->recipe,
                         .min_args = 1,
                         .max_args = 1};
-    int code = options_parse(&o, argc, argv);
-    if (code >= 0) return code;
-    if (strcmp(t->resume, "auto") == 0 || strcmp(t->resume, "no") == 0) return -1;
-    if (options_first_rank())
-        fprintf(stderr, "duet train: --resume takes auto or no, not \"%s\"\n", t->resume);
-    return EXIT_USER;
+    return options_parse(&o, argc, argv);
 }
 
 static bool exists(const char *folder, const char *name)

@@ -13,7 +13,7 @@ cat >"$out/recipe.yaml" <<'END'
 model: {layers: 8, hidden: 256, heads: 4, max_context: 320}
 data: {task: countdown, give_up: 0.25, micro_batch_tokens: 1024}
 checkpoint: {every: 0}
-phases: [{kind: sft, batch: 64, max_new: 8}]
+phases: [{kind: sft, batch: 64}]
 END
 
 # steps_of ROWS: milliseconds of every step in the metrics, for so many rows; what a step has beside the tokens it learns

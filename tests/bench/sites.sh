@@ -30,7 +30,7 @@ mesh: {pp: 2}
 model: {layers: 8, hidden: 128, heads: 4, max_context: 64}
 data: {task: arithmetic, difficulty: 2, micro_batch_tokens: 512}
 checkpoint: {every: 0}
-phases: [{kind: sft, name: start, lr: 1e-3, max_new: 8}]
+phases: [{kind: sft, name: start, lr: 1e-3}]
 YAML
 recipe=bench.yaml limit=600
 

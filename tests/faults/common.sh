@@ -58,7 +58,7 @@ model: {layers: 4, hidden: 32, heads: 2, max_context: 128}
 data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 512}
 checkpoint: {every: 10, keep: 3}
 phases:
-  - {kind: sft, name: start, steps: 60, batch: 32, lr: 1e-2, max_new: 24}
+  - {kind: sft, name: start, steps: 60, batch: 32, lr: 1e-2}
   - {kind: grpo, steps: 12, prompts: 4, samples: 4, max_new: 24, lr: 1e-3, reward_format: 0.5, eval_every: 2,
      eval_prompts: 4, save_tokens: true, save_samples: 16}
   - {kind: eval, name: last, prompts: 64, samples: 4, max_new: 24}

@@ -13,7 +13,7 @@ model: {hidden: 32, heads: 4, max_context: 128}
 data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 256}
 checkpoint: {every: 2, keep: 20}
 phases:
-  - {kind: sft, name: start, steps: 30, batch: 16, lr: 1e-2, max_new: 24}
+  - {kind: sft, name: start, steps: 30, batch: 16, lr: 1e-2}
   - {kind: grpo, steps: 6, prompts: 4, samples: 4, max_new: 24, lr: 1e-3, reward_format: 0.5, eval_every: 3,
      eval_prompts: 4, save_tokens: true, save_samples: 16}
 YAML

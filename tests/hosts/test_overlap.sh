@@ -21,7 +21,7 @@ data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 256}
 reduction: {bucket_mib: 0}
 checkpoint: {every: 0}
 phases:
-  - {kind: sft, name: start, steps: 3, batch: 448, lr: 1e-3, max_new: 24}
+  - {kind: sft, name: start, steps: 3, batch: 448, lr: 1e-3}
 YAML
 recipe=wire.yaml
 unoverlapped=(--set schedule=1f1b --set reduction.path=flat --set reduction.overlap=false)

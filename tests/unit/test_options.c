@@ -24,11 +24,11 @@ static struct options run(struct values *v, const char *words, bool *help, struc
     char *argv[32] = {"try"};
     int argc = 1;
     *v = (struct values){.port = 80, .rate = 0.5, .name = "none"};
-    rows[0] = (struct option_row){"fast", OPT_FLAG, &v->fast, "be quick"};
-    rows[1] = (struct option_row){"port", OPT_INT, &v->port, "port to listen on"};
-    rows[2] = (struct option_row){"rate", OPT_REAL, &v->rate, "so many a second"};
-    rows[3] = (struct option_row){"name", OPT_STRING, &v->name, "what to call it"};
-    rows[4] = (struct option_row){"set", OPT_LIST, &v->sets, "KEY=VALUE"};
+    rows[0] = (struct option_row){"fast", OPT_FLAG, &v->fast, 0, 0, "be quick"};
+    rows[1] = (struct option_row){"port", OPT_INT, &v->port, 1, 65535, "port to listen on"};
+    rows[2] = (struct option_row){"rate", OPT_REAL, &v->rate, -1e3, 1e3, "so many a second"};
+    rows[3] = (struct option_row){"name", OPT_STRING, &v->name, 0, 0, "what to call it"};
+    rows[4] = (struct option_row){"set", OPT_LIST, &v->sets, 0, 0, "KEY=VALUE"};
     snprintf(text, sizeof text, "%s", words);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
     struct options o = {.command = "try",
@@ -105,6 +105,31 @@ START_TEST(all_mistakes_at_once)
 }
 END_TEST
 
+/* The ends of a range are in it; what no int holds is out of range, not something else. */
+START_TEST(ranges_are_kept)
+{
+    static const char *const wrong[][2] = {
+        {"a --port 0", "--port: 0 is not in its range 1 to 65535"},
+        {"a --port=-1", "--port: -1 is not in its range 1 to 65535"},
+        {"a --port 65536", "--port: 65536 is not in its range 1 to 65535"},
+        {"a --port 99999999999999999999", "--port: 99999999999999999999 is not in its range"},
+        {"a --rate 1000.1", "--rate: 1000.1 is not in its range -1000 to 1000"},
+    };
+    struct values v;
+    struct problems p = {0};
+    bool help;
+    run(&v, "a --port 65535 --rate -1e3", &help, &p);
+    run(&v, "a --port 1 --rate 1e3", &help, &p);
+    ck_assert_int_eq(p.n, 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        run(&v, wrong[i][0], &help, &p);
+        ck_assert_int_eq(p.n, 1);
+        ck_assert_ptr_eq(strstr(p.text[0], wrong[i][1]), p.text[0]);
+        problems_free(&p);
+    }
+}
+END_TEST
+
 START_TEST(help_goes_first)
 {
     struct values v;
@@ -152,6 +177,7 @@ int main(void)
     tcase_add_test(c, values_land);
     tcase_add_test(c, defaults_stay);
     tcase_add_test(c, all_mistakes_at_once);
+    tcase_add_test(c, ranges_are_kept);
     tcase_add_test(c, help_goes_first);
     tcase_add_test(c, one_rank_speaks);
     tcase_add_test(c, codes);

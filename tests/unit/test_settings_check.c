@@ -36,6 +36,53 @@ START_TEST(check_resolves_zeros)
 }
 END_TEST
 
+/* Values that are each in their range, and what they make together or with what is left at its default. */
+START_TEST(phases_make_sense)
+{
+    static const struct {
+        const char *phase, *message; /* message NULL: nothing is wrong */
+    } rows[] = {
+        {"kind: grpo, prompts: 2, mini_batches: 2", NULL},
+        {"kind: grpo, prompts: 2, mini_batches: 3", "mini_batches 3 are cut by prompts"},
+        {"kind: grpo, prompts: 2, mini_batches: 32", "take 1 to 2"},
+        {"kind: eval, temperature: 0", NULL},
+        {"kind: eval, temperature: 0.001", NULL},
+        {"kind: eval, temperature: 1e-300", "neither 0 (greedy) nor at least 0.001"},
+        {"kind: sft, grad_clip: 1e-300", "neither 0 (no clipping) nor at least 1e-06"},
+        {"kind: sft, max_new: 8", "sft: max_new is not used without eval_every"},
+        {"kind: sft, max_new: 8, eval_every: 5", NULL},
+        {"kind: sft, max_new: 8, eval_every: 0", NULL},
+        {"kind: sft, max_new: 128", NULL}, /* as a resolved recipe says */
+        {"kind: grpo, eval_prompts: 3", "eval_prompts is not used without eval_every"},
+        {"kind: sft, lr_final: 0.5", "lr_final is not used without lr_decay"},
+        {"kind: eval, prompts: 1048576, samples: 4096", "too many for a step"},
+        {"kind: grpo, prompts: 65536, samples: 128", "too many for a step"},
+        {"kind: sft, eval_every: 1, eval_prompts: 1048576, max_new: 2000", "too many for a step"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml,
+                 "model: {max_context: 2048}\ndata: {micro_batch_tokens: 2048}\nphases: [{%s}]\n",
+                 rows[i].phase);
+        ck_assert(parse(&s, yaml, &p));
+        settings_check(&s, 1, &p);
+        ck_assert_msg(p.n == (rows[i].message ? 1 : 0), "%s: %d problems", rows[i].phase, p.n);
+        if (rows[i].message)
+            ck_assert_msg(strstr(p.text[0], rows[i].message) != NULL, "%s", p.text[0]);
+        settings_free(&s);
+        problems_free(&p);
+    }
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(!parse(&s, "phases: [{kind: eval, save_tokens: true}]\n", &p));
+    ck_assert_ptr_nonnull(strstr(p.text[0], "save_tokens is not used by the phase kind eval"));
+    settings_free(&s);
+    problems_free(&p);
+}
+END_TEST
+
 START_TEST(experts_are_checked)
 {
     static const struct {
@@ -296,6 +343,7 @@ int main(void)
     TCase *c = tcase_create("settings_check");
     tcase_set_timeout(c, 30);
     tcase_add_test(c, check_resolves_zeros);
+    tcase_add_test(c, phases_make_sense);
     tcase_add_test(c, experts_are_checked);
     tcase_add_test(c, shared_experts_are_checked);
     tcase_add_test(c, sites_are_checked);

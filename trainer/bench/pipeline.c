@@ -80,18 +80,6 @@ void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p
     if (!read_shares(o))
         problems_add(p, NULL, 0, "--shares: %.40s is no list of at most %d costs like 2,1,1,3",
                      o->shares, MOST_SHARES);
-    if (o->micro_batches < 0 || o->micro_batches > 4096)
-        problems_add(p, NULL, 0, "--micro-batches: %d is not in its range 0 to 4096",
-                     o->micro_batches);
-    if (o->members < 1 || o->members > 64)
-        problems_add(p, NULL, 0, "--members: %d is not in its range 1 to 64", o->members);
-    if (o->chunk_layers < 2 || o->chunk_layers > 128 || o->chunk_layers % 2)
-        problems_add(p, NULL, 0, "--chunk-layers: %d is not an even number from 2 to 128",
-                     o->chunk_layers);
-    if (!(o->pass_ms > 0 && o->pass_ms <= 10000))
-        problems_add(p, NULL, 0, "--pass-ms: %g is not in its range 0 to 10000", o->pass_ms);
-    if (!(o->exchange >= 0 && o->exchange <= 100))
-        problems_add(p, NULL, 0, "--exchange: %g is not in its range 0 to 100", o->exchange);
 }
 
 /* ---- one length ---- */

@@ -65,9 +65,7 @@ void bench_reduce_check(const struct bench_options *o, const struct world *w, st
             problems_add(p, NULL, 0, "--ways: %s is none%s%s%s", name,
                          near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
-    if (o->mib < 1 || o->mib > 4096)
-        problems_add(p, NULL, 0, "--mib: %d is not in its range 1 to 4096", o->mib);
-    if (o->node_ranks < 0 || (o->node_ranks > 0 && w->size % o->node_ranks))
+    if (o->node_ranks > 0 && w->size % o->node_ranks)
         problems_add(p, NULL, 0, "--node-ranks: %d does not divide %d ranks", o->node_ranks,
                      w->size);
 }

@@ -268,6 +268,46 @@ static void check_uses(const struct check *c, int i)
     }
 }
 
+/* Settings that another one switches on. A switch that the recipe mentions was turned off on purpose, and then they may stay. */
+static const struct {
+    unsigned kinds; /* of phases */
+    const char *name, *needs;
+} switched[] = {
+    {1u << PHASE_SFT, "max_new", "eval_every"},
+    {1u << PHASE_SFT | 1u << PHASE_GRPO, "eval_prompts", "eval_every"},
+    {1u << PHASE_SFT | 1u << PHASE_GRPO, "lr_final", "lr_decay"},
+};
+
+static void check_switches(const struct check *c, int i)
+{
+    struct place at = settings_place(c->s, SECTION_PHASE, i);
+    const struct phase_knobs *ph = &c->s->phases[i];
+    for (size_t k = 0; k < sizeof switched / sizeof *switched; k++) {
+        const struct knob *knob = knob_find(at.section, switched[k].name);
+        const struct knob *needs = knob_find(at.section, switched[k].needs);
+        int line = *knob_line(&at, knob);
+        if (!(switched[k].kinds >> ph->kind & 1u) || line == 0) continue;
+        if (knob_is_default(&at, knob) || *knob_line(&at, needs) != 0) continue;
+        complain(c, line, "%s: %s is not used without %s: give that one too, or leave it out",
+                 ph->name, knob->name, needs->name);
+    }
+}
+
+/* A gathered answer takes 3 words and two for each token (rollout.c). */
+bool settings_can_gather(long prompts, long samples, long max_new)
+{
+    return prompts * samples <= INT_MAX / (3 + 2 * max_new);
+}
+
+/* Settings of which 0 is a choice of its own, and what is almost 0 a mistake. */
+static void check_zero_or(const struct check *c, int line, const char *phase, const char *name,
+                          double value, double least, const char *zero)
+{
+    if (value > 0 && value < least)
+        complain(c, line, "%s%s%s %g is neither 0 (%s) nor at least %g", phase, *phase ? ": " : "",
+                 name, value, zero, least);
+}
+
 static void check_grpo(const struct check *c, const struct phase_knobs *ph,
                        const struct phase_lines *line)
 {
@@ -282,9 +322,11 @@ static void check_grpo(const struct check *c, const struct phase_knobs *ph,
                  ph->dual_clip);
     if (ph->ref_every > 0 && ph->kl <= 0)
         complain(c, line->ref_every, "%s: ref_every without kl: no reference is kept", ph->name);
-    if ((long)ph->prompts * ph->samples < ph->mini_batches)
-        complain(c, line->mini_batches, "%s: %d mini_batches of %ld answers", ph->name,
-                 ph->mini_batches, (long)ph->prompts * ph->samples);
+    if (ph->prompts < ph->mini_batches)
+        complain(c, line->mini_batches,
+                 "%s: mini_batches %d are cut by prompts, of which there are %d: some would be "
+                 "empty; take 1 to %d",
+                 ph->name, ph->mini_batches, ph->prompts, ph->prompts);
 }
 
 static void check_phase(const struct check *c, int i)
@@ -294,13 +336,23 @@ static void check_phase(const struct check *c, int i)
     bool samples = ph->kind != PHASE_SFT || ph->eval_every > 0;
     check_name(c, i);
     check_uses(c, i);
+    check_switches(c, i);
     if (ph->kind == PHASE_GRPO) check_grpo(c, ph, line);
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);
-    if (ph->kind != PHASE_SFT && (long)ph->prompts * ph->samples > INT_MAX)
-        complain(c, line->prompts, "%s: prompts %d x samples %d answers are too many for a step",
-                 ph->name, ph->prompts, ph->samples);
+    if (ph->kind != PHASE_SFT && !settings_can_gather(ph->prompts, ph->samples, ph->max_new))
+        complain(c, line->prompts,
+                 "%s: prompts %d x samples %d answers of max_new %d tokens are too many for a step",
+                 ph->name, ph->prompts, ph->samples, ph->max_new);
+    if (ph->kind != PHASE_EVAL && ph->eval_every > 0 &&
+        !settings_can_gather(ph->eval_prompts, 1, ph->max_new))
+        complain(c, line->eval_prompts,
+                 "%s: eval_prompts %d answers of max_new %d tokens are too many for a step",
+                 ph->name, ph->eval_prompts, ph->max_new);
+    check_zero_or(c, line->temperature, ph->name, "temperature", ph->temperature, TEMPERATURE_LEAST,
+                  "greedy");
+    check_zero_or(c, line->grad_clip, ph->name, "grad_clip", ph->grad_clip, 1e-6, "no clipping");
     if (ph->kind != PHASE_EVAL && ph->steps > 0 &&
         ph->warmup > ph->steps) // no steps: the phase is left out
         complain(c, line->warmup, "%s: warmup %d is longer than the phase's %d steps", ph->name,
@@ -334,6 +386,7 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
     if (ranks % s->mesh.sites == 0) check_mesh(&c);
     check_data(&c);
     check_phases(&c);
+    check_zero_or(&c, s->lines.run.watchdog_s, "", "watchdog_s", s->run.watchdog_s, 0.1, "never");
     return p->n == before;
 }
 

@@ -9,20 +9,21 @@
 #define DUET_TRAINER_CONFIG_KNOBS_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_KNOBS(X)                                                                         \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)             \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)        \
-    X(ENUM, precision, 1, "fp32|bf16", 0,                                                    \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)       \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                      \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)     \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)       \
-    X(REAL, watchdog_s, 300, 0, 1e6,                                                         \
-      "a rank without progress for so many seconds ends the job (0: never)", CHANGE_NOTHING) \
-    X(INT, trace, 0, 0, 2147483647,                                                          \
-      "training step (counted from 0) whose pipeline timeline is written to trace.json "     \
-      "and trace.svg, predicted and measured; 0: none",                                      \
-      CHANGE_NOTHING)                                                                        \
+#define RUN_KNOBS(X)                                                                      \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)          \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)     \
+    X(ENUM, precision, 1, "fp32|bf16", 0,                                                 \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)    \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                   \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)  \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)    \
+    X(REAL, watchdog_s, 300, 0, 1e6,                                                      \
+      "a rank without progress for so many seconds (0.1 or more) ends the job; 0: never", \
+      CHANGE_NOTHING)                                                                     \
+    X(INT, trace, 0, 0, 2147483647,                                                       \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json "  \
+      "and trace.svg, predicted and measured; 0: none",                                   \
+      CHANGE_NOTHING)                                                                     \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
 
 #define MODEL_KNOBS(X)                                                                          \
@@ -135,8 +136,9 @@
     X(INT, batch, 96, 1, 1048576, "sft: demonstrations a step", CHANGE_POSITION)                   \
     X(INT, prompts, 24, 1, 1048576, "grpo, eval: problems a step", CHANGE_POSITION)                \
     X(INT, samples, 8, 1, 4096, "grpo, eval: answers sampled per problem (G)")                     \
-    X(INT, max_new, 128, 1, 1048576, "longest answer in tokens")                                   \
-    X(REAL, temperature, 1, 0, 100, "grpo, eval: sampling temperature; 0: greedy")                 \
+    X(INT, max_new, 128, 1, 1048576, "longest answer in tokens; of sft: when it evaluates")        \
+    X(REAL, temperature, 1, 0, 100,                                                                \
+      "grpo, eval: sampling temperature; 0: greedy, else at least 0.001")                          \
     X(INT, top_k, 0, 0, 1048576, "grpo, eval: sample from the k likeliest tokens; 0: off")         \
     X(REAL, top_p, 1, 1e-6, 1,                                                                     \
       "grpo, eval: sample from the likeliest tokens of this mass; 1: off")                         \
@@ -149,7 +151,8 @@
     X(REAL, beta2, 0.95, 0, 0.9999999, "sft, grpo: AdamW beta2")                                   \
     X(REAL, adam_eps, 1e-8, 1e-20, 1, "sft, grpo: AdamW epsilon")                                  \
     X(REAL, weight_decay, 0.0, 0, 10, "sft, grpo: decoupled weight decay of matrices")             \
-    X(REAL, grad_clip, 1.0, 0, 1e9, "sft, grpo: largest global gradient norm; 0: no clipping")     \
+    X(REAL, grad_clip, 1.0, 0, 1e9,                                                                \
+      "sft, grpo: largest global gradient norm, 1e-6 or more; 0: no clipping")                     \
     X(ENUM, advantage, 0, "std|mean", 0,                                                           \
       "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
     X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \
@@ -169,7 +172,8 @@
     X(REAL, kl, 0, 0, 100, "grpo: weight of the k3 KL to the reference; 0: no reference is kept")  \
     X(INT, ref_every, 0, 0, 1000000000,                                                            \
       "grpo: the policy becomes the reference every so many steps; 0: never")                      \
-    X(INT, mini_batches, 1, 1, 4096, "grpo: optimizer steps per rollout and epoch")                \
+    X(INT, mini_batches, 1, 1, 4096,                                                               \
+      "grpo: optimizer steps per rollout and epoch, which share its prompts")                      \
     X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
     X(BOOL, mask_truncated, false, 0, 0,                                                           \
       "grpo: answers cut at max_new are left out of the loss, of what aggregate counts and of "    \
@@ -182,8 +186,8 @@
     X(INT, eval_prompts, 128, 1, 1048576,                                                          \
       "sft, grpo: problems of such an evaluation (one answer each)")                               \
     X(BOOL, save_tokens, false, 0, 0,                                                              \
-      "samples.jsonl also holds token ids and their log-probabilities")                            \
-    X(INT, save_samples, 8, 0, 1048576, "answers a step written to samples.jsonl")
+      "grpo: samples.jsonl also holds token ids and their log-probabilities")                      \
+    X(INT, save_samples, 8, 0, 1048576, "grpo: answers a step written to samples.jsonl")
 /* clang-format on */
 
 #endif

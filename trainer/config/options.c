@@ -32,8 +32,8 @@ static bool read_int(const char *text, int *value)
     char *end;
     errno = 0;
     long v = strtol(text, &end, 10);
-    if (end == text || *end || errno || v < INT_MIN || v > INT_MAX) return false;
-    *value = (int)v;
+    if (end == text || *end || (errno && errno != ERANGE)) return false;
+    *value = v < INT_MIN ? INT_MIN : v > INT_MAX ? INT_MAX : (int)v; /* outside of every range */
     return true;
 }
 
@@ -55,16 +55,33 @@ static void list_add(struct option_list *list, const char *name, const char *tex
         problems_add(p, NULL, 0, "--%s is given more than %d times", name, OPTION_LIST_MAX);
 }
 
+static bool in_range(const struct option_row *row, double value)
+{
+    return value >= row->low && value <= row->high;
+}
+
+static void check_range(const struct option_row *row, double value, const char *text,
+                        struct problems *p)
+{
+    if (!in_range(row, value))
+        problems_add(p, NULL, 0, "--%s: %.60s is not in its range %.10g to %.10g", row->name, text,
+                     row->low, row->high);
+}
+
 static void assign(const struct option_row *row, const char *text, struct problems *p)
 {
     switch (row->type) {
     case OPT_FLAG: *(bool *)row->target = true; break;
     case OPT_INT:
-        if (!read_int(text, row->target))
+        if (read_int(text, row->target))
+            check_range(row, *(int *)row->target, text, p);
+        else
             problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a whole number", row->name, text);
         break;
     case OPT_REAL:
-        if (!read_real(text, row->target))
+        if (read_real(text, row->target))
+            check_range(row, *(double *)row->target, text, p);
+        else
             problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a number", row->name, text);
         break;
     case OPT_STRING: *(const char **)row->target = text; break;
@@ -163,14 +180,21 @@ void options_read(struct options *o, int argc, char **argv, bool *help, struct p
     }
     if (o->n_args < o->min_args)
         problems_add(p, NULL, 0, "an argument is missing: duet %s %s", o->command, o->usage);
+    else if (o->check)
+        o->check(o->checked, p);
 }
 
+/* Range and default. A default outside the range stands for "not given": what it means is in the help text. */
 static void print_default(const struct option_row *row)
 {
     const char *text = row->type == OPT_STRING ? *(const char **)row->target : NULL;
-    if (row->type == OPT_INT) printf(" (default: %d)", *(int *)row->target);
-    if (row->type == OPT_REAL) printf(" (default: %g)", *(double *)row->target);
+    bool real = row->type == OPT_REAL, number = real || row->type == OPT_INT;
     if (text && *text) printf(" (default: %s)", text);
+    if (!number) return;
+    double value = real ? *(double *)row->target : *(int *)row->target;
+    printf(" (%.10g to %.10g", row->low, row->high);
+    if (in_range(row, value)) printf("; default: %.10g", value);
+    printf(")");
 }
 
 void options_help(const struct options *o)

@@ -3,8 +3,8 @@
  *   int port = 80;
  *   struct option_list sets = {0};
  *   const struct option_row rows[] = {
- *       {"port", OPT_INT, &port, "port to listen on"},
- *       {"set", OPT_LIST, &sets, "KEY=VALUE; overrides a setting of the recipe"},
+ *       {"port", OPT_INT, &port, 1, 65535, "port to listen on"},
+ *       {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE; overrides a setting of the recipe"},
  *   };
  *   const char *args[1];
  *   struct options o = {.command = "train", .summary = "Runs a recipe.", .usage = "RECIPE",
@@ -37,6 +37,8 @@ struct option_row {
     const char *name;
     enum option_type type;
     void *target; /* holds the default before, the value after */
+    double low,
+        high; /* OPT_INT, OPT_REAL: range of what is given. A default outside it means "not given" */
     const char *help;
 };
 
@@ -50,6 +52,9 @@ struct options {
     int min_args, max_args;
     int n_args;              /* out */
     void (*more_help)(void); /* printed below the help (settings_help), or NULL */
+    /* What the table cannot say: adds mistakes between options, of `checked`. Or NULL. */
+    void (*check)(const void *checked, struct problems *p);
+    const void *checked;
 };
 
 /* argv[0] is the command itself. -1: go on; otherwise end with that code: EXIT_DONE after --help,

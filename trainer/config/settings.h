@@ -44,6 +44,12 @@ struct phase_lines { PHASE_KNOBS(KNOB_LINE) };
 
 enum { LINE_SET = -1 };
 
+/* The least temperature that is not 0 (greedy): below it, logits over the temperature leave what single precision holds. */
+#define TEMPERATURE_LEAST 1e-3
+#define TEMPERATURE_MOST  100.0
+/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many can be. */
+bool settings_can_gather(long prompts, long samples, long max_new);
+
 /* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h,
  * path and wire of reductions in comm/reduce.h. */
 enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
