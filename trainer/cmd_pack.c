@@ -28,8 +28,8 @@ static int read_options(struct pack_options *o, int argc, char **argv)
     struct options options = {.command = "pack",
                               .summary = "Deals answers over the micro-batches of a recipe's mesh: "
                                          "how many, and how much the costliest exceeds the mean "
-                                         "(attention counted). FILE holds a \"prompt\" and an "
-                                         "\"answer\" a line, as a run's samples.jsonl does.",
+                                         "(attention counted). FILE holds a \"prompt\" and a "
+                                         "\"completion\" a line, as a run's samples.jsonl does.",
                               .usage = "RECIPE FILE",
                               .rows = rows,
                               .n_rows = 2,
@@ -140,7 +140,7 @@ int cmd_pack(int argc, char **argv)
     run_open_tokenizer(&r, NULL, &p);
     size_t n;
     char *bytes = read_bytes(o.args[1], &n, &p);
-    if (bytes) records_parse(&all, bytes, n, o.args[1], &p);
+    if (bytes) records_parse_as(&all, bytes, n, o.args[1], "completion", &p);
     problems_end_if_any(&p);
     int *rows = rows_of(&r, &all, o.args[1], &p);
     if (all.n < o.batch)

@@ -92,15 +92,28 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
     return j;
 }
 
+/* "[right]", "[wrong: wrong value, read 31, expected 32]" */
+static void print_verdict(struct run *r, const struct problem *p, const struct answer *a)
+{
+    struct reward graded = run_grade_one(r, p, a);
+    if (graded.why == WHY_RIGHT) {
+        printf("   [right]");
+        return;
+    }
+    printf("   [wrong: %s", why_text(graded.why));
+    if (graded.has_read && graded.read[0]) printf(", read %s", graded.read);
+    printf(", expected %s]", p->answer);
+}
+
 static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j,
                           bool graded)
 {
     struct step_scratch *s = r->scratch;
     for (int i = 0; i < j->questions * j->samples; i++) {
-        const char *prompt = s->problem[i / j->samples].prompt;
+        const struct problem *problem = &s->problem[i / j->samples];
         tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
-        printf("%s<think>%s%s", prompt, s->text, a[i].truncated ? " ..." : "");
-        if (graded) printf("   [%s]", s->accuracy[i] > 0 ? "right" : "wrong");
+        printf("%s<think>%s%s", problem->prompt, s->text, a[i].truncated ? " ..." : "");
+        if (graded) print_verdict(r, problem, &a[i]);
         printf("\n");
     }
 }
@@ -129,7 +142,6 @@ int cmd_sample(int argc, char **argv)
         run_questions(&r, SPLIT_HELDOUT, 0, questions);
     struct rollout_job j = job_of(&r, &e, questions);
     const struct answer *a = rollout_run(r.rollout, &j, NULL);
-    if (!given) run_grade(&r, a, questions, e.samples, NULL);
     if (w.rank == 0) print_answers(&r, a, &j, !given);
     answer_close(&r, &w);
     return EXIT_DONE;

@@ -118,8 +118,8 @@ void sft_step(struct run *r, const struct phase_knobs *k);
 void grpo_step(struct run *r, const struct phase_knobs *k);
 void eval_step(struct run *r, const struct phase_knobs *k);
 
-/* The text of an answer without its <eos>, into scratch->text; returns its bytes. Local. */
-size_t run_text(struct run *r, const struct answer *a);
+/* What the grader says of one answer. Local. */
+struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
 /* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to score
  * when it is not NULL. Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,

@@ -51,4 +51,29 @@ check "three problems: four asked for" equal "$(value out asked)" 4
 call "$duet" sample run --problems 4 --set data.heldout_file=three.jsonl
 check "sample: each of three once" equal "$(sed 's/<think>.*//' out | sort)" "$(printf '%s\n' 1+7 2+7 3+7)"
 
+# --- why an answer is wrong: in samples.jsonl, and shown by sample ---
+cat >r.yaml <<'YAML'
+precision: fp32
+model: {layers: 2, hidden: 32, heads: 2, max_context: 64, from: run}
+mesh: {decode_slots: 16}
+data: {task: file, file: p.jsonl, heldout_file: h.jsonl, micro_batch_tokens: 128}
+phases:
+  - {kind: grpo, steps: 1, prompts: 4, samples: 4, max_new: 24, save_samples: 999, save_tokens: true}
+YAML
+recipe=r.yaml
+train 1 learned
+check "grpo: exit 0" equal "$code" 0
+head -1 learned/samples.jsonl >line
+check "samples: what was written" has line '"completion":"'
+check "samples: no member called answer" hasnt line '"answer":'
+check "samples: each says what was expected" equal "$(grep -cE '"expected":"[0-9]+"' learned/samples.jsonl)" 16
+check "samples: each says why" equal "$(grep -cE '"why":"(right|truncated|no </think>|no <answer>|no </answer>|wrong value|not a number)"' learned/samples.jsonl)" 16
+check "samples: no answer was read of an untrained model's" has learned/samples.jsonl '"parsed":null,"why":"truncated"'
+call "$duet" pack r.yaml learned/samples.jsonl --batch 8
+check "pack reads them" has out "2 batches of 8 sequences"
+call "$duet" score learned learned/samples.jsonl
+check "score reads them" equal "$code $(wc -l <out)" "0 16"
+call "$duet" sample learned --problems 6
+check "sample says why" equal "$(grep -cE '   \[wrong: (truncated|no </think>|no <answer>|no </answer>|wrong value|not a number)(, read .*)?, expected [0-9]+\]$' out)" 6
+
 finish

@@ -12,7 +12,7 @@ enum { COMPLAINTS = 20 }; /* a file in another format should not fill the screen
 struct lines {
     struct records *out;
     int capacity, bad;
-    const char *file;
+    const char *file, *answer; /* answer: the name of that member */
     struct problems *problems;
 };
 
@@ -65,7 +65,7 @@ static bool line_read(struct lines *l, int line, const char *at, size_t n)
     if (ok) {
         struct record r = {.line = line};
         r.prompt = member_copy(l, line, object, "prompt", true, &ok);
-        r.answer = member_copy(l, line, object, "answer", true, &ok);
+        r.answer = member_copy(l, line, object, l->answer, true, &ok);
         r.demonstration = member_copy(l, line, object, "demonstration", false, &ok);
         records_grow(l);
         if (ok)
@@ -87,8 +87,14 @@ static bool line_is_blank(const char *at, size_t n)
 void records_parse(struct records *out, const void *bytes, size_t n, const char *file,
                    struct problems *p)
 {
+    records_parse_as(out, bytes, n, file, "answer", p);
+}
+
+void records_parse_as(struct records *out, const void *bytes, size_t n, const char *file,
+                      const char *answer, struct problems *p)
+{
     const char *at = bytes, *end = n ? at + n : at;
-    struct lines l = {.out = out, .file = file, .problems = p};
+    struct lines l = {.out = out, .file = file, .answer = answer, .problems = p};
     *out = (struct records){0};
     if (n >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     for (int line = 1; at < end && l.bad < COMPLAINTS && line < INT32_MAX; line++) {

@@ -17,6 +17,9 @@ struct records {
  * file:line. Fuzzed. */
 void records_parse(struct records *out, const void *bytes, size_t n, const char *file,
                    struct problems *p);
+/* The same for lines whose second member has another name, as "completion" in a run's samples.jsonl: into `answer`. */
+void records_parse_as(struct records *out, const void *bytes, size_t n, const char *file,
+                      const char *answer, struct problems *p);
 void records_free(struct records *r);
 
 #endif

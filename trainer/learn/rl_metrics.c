@@ -52,13 +52,16 @@ static void put_sample(struct run *r, const struct phase_knobs *k, const struct 
 {
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
+    const struct problem *problem = &s->problem[i / k->samples];
+    struct reward graded = run_grade_one(r, problem, a);
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
-    json_t *o = json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
-                          (json_int_t)r->step, "phase", k->name, "question", i / k->samples,
-                          "sample", i % k->samples, "prompt", s->problem[i / k->samples].prompt,
-                          "answer", s->text, "reward", (double)s->reward[i], "accuracy",
-                          (double)s->accuracy[i], "format", (double)s->format[i], "advantage",
-                          (double)s->advantage[i], "truncated", a->truncated);
+    json_t *o = json_pack(
+        "{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
+        (json_int_t)r->step, "phase", k->name, "question", i / k->samples, "sample", i % k->samples,
+        "prompt", problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
+        graded.has_read ? graded.read : NULL, "why", why_text(graded.why), "reward",
+        (double)s->reward[i], "accuracy", (double)s->accuracy[i], "format", (double)s->format[i],
+        "advantage", (double)s->advantage[i], "truncated", a->truncated);
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
     if (k->save_tokens) {
         json_object_set_new(o, "temperature", json_real(k->temperature));

@@ -3,12 +3,19 @@
 #include <string.h>
 #include "trainer/run.h"
 
-size_t run_text(struct run *r, const struct answer *a)
+/* Without its <eos>, into scratch->text. */
+static size_t text_of(struct run *r, const struct answer *a)
 {
     struct step_scratch *s = r->scratch;
     int n = a->n > 0 && a->token[a->n - 1] == r->eos ? a->n - 1 : a->n;
     size_t length = tokenizer_decode(r->tokenizer, a->token, (size_t)n, s->text, s->text_size);
     return length < s->text_size ? length : s->text_size - 1;
+}
+
+struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a)
+{
+    size_t n = text_of(r, a);
+    return source_grade(r->source, p, r->scratch->text, n, a->truncated);
 }
 
 static void grade_one(struct run *r, const struct answer *a, int i, int question,
@@ -17,7 +24,7 @@ static void grade_one(struct run *r, const struct answer *a, int i, int question
     struct step_scratch *s = r->scratch;
     const struct problem *p = &s->problem[question];
     const struct task *task = source_task(r->source);
-    size_t n = run_text(r, a);
+    size_t n = text_of(r, a);
     struct reward reward = source_grade(r->source, p, s->text, n, a->truncated);
     s->accuracy[i] = reward.accuracy;
     s->format[i] = reward.format;
