@@ -7,13 +7,20 @@
 #include "trainer/run.h"
 #include "trainer/sites.h"
 
-struct adamw run_adamw(const struct phase_knobs *k, long update, long updates)
+long run_updates_per_step(const struct phase_knobs *k)
 {
+    return k->kind == PHASE_GRPO ? (long)k->mini_batches * k->epochs : 1;
+}
+
+/* A recipe counts in steps, the schedule in updates. */
+struct adamw run_adamw(const struct phase_knobs *k, long update)
+{
+    long per_step = run_updates_per_step(k);
     struct schedule s = {.lr = k->lr,
                          .final = k->lr_final,
                          .shape = k->lr_decay,
-                         .warmup = k->warmup,
-                         .steps = updates};
+                         .warmup = k->warmup * per_step,
+                         .steps = k->steps * per_step};
     return (struct adamw){.lr = (float)schedule_lr(&s, update),
                           .beta1 = (float)k->beta1,
                           .beta2 = (float)k->beta2,

@@ -133,8 +133,10 @@ void score_problems(char out[SCORE_PROBLEMS], const struct score *s);
 void run_put_score(struct run *r, const struct score *s);
 /* When this step of an sft or grpo phase ends with an evaluation (eval_every): does it, into the open metrics line. */
 void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k);
-/* The optimizer's settings of a phase for update number `update` of `updates`. */
-struct adamw run_adamw(const struct phase_knobs *k, long update, long updates);
+/* Updates of a step, those included that find nothing to learn from. */
+long run_updates_per_step(const struct phase_knobs *k);
+/* The optimizer's settings for update number `update` (from 0) of a phase. */
+struct adamw run_adamw(const struct phase_knobs *k, long update);
 void run_put_step(struct run *r, const struct step_stats *s, double seconds);
 void run_progress(struct run *r, const struct phase_knobs *k, struct progress p);
 

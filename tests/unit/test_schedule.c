@@ -2,7 +2,7 @@
  * cosine; what comes after the last update stays there. */
 #include <math.h>
 
-#include "trainer/learn/step.h"
+#include "trainer/run.h"
 #include "tests/support/check_unit.h"
 
 static struct schedule schedule_of(int shape, long warmup, long steps)
@@ -71,6 +71,28 @@ START_TEST(all_warm_up)
 }
 END_TEST
 
+/* A recipe's steps of warm-up and of decay have several updates each: mini_batches * epochs. */
+START_TEST(steps_of_several_updates)
+{
+    struct phase_knobs k = {.kind = PHASE_GRPO,
+                            .steps = 12,
+                            .warmup = 4,
+                            .mini_batches = 4,
+                            .epochs = 2,
+                            .lr = 0.02,
+                            .lr_final = 0.1,
+                            .lr_decay = LR_LINEAR};
+    for (long u = 0; u < 32; u++)
+        ck_assert_float_eq_tol(run_adamw(&k, u).lr, 0.02f * (float)(u + 1) / 32, 1e-8f);
+    ck_assert_float_eq_tol(run_adamw(&k, 32).lr, 0.02f, 1e-8f);
+    ck_assert_float_eq_tol(run_adamw(&k, 12 * 8 - 1).lr, 0.002f, 1e-8f);
+    k.kind = PHASE_SFT; /* has one a step, whatever those say */
+    ck_assert_float_eq_tol(run_adamw(&k, 0).lr, 0.005f, 1e-8f);
+    ck_assert_float_eq_tol(run_adamw(&k, 3).lr, 0.02f, 1e-8f);
+    ck_assert_float_eq_tol(run_adamw(&k, 11).lr, 0.002f, 1e-8f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("schedule");
@@ -80,6 +102,7 @@ int main(void)
     tcase_add_test(c, linear);
     tcase_add_test(c, cosine);
     tcase_add_test(c, all_warm_up);
+    tcase_add_test(c, steps_of_several_updates);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -58,7 +58,7 @@ static struct spent step_run(struct run *r, const struct batch *b, struct step_s
                            .n = b->n,
                            .kind = LOSS_SFT,
                            .inv_temperature = 1,
-                           .adamw = run_adamw(&r->settings.phases[0], 0, 1),
+                           .adamw = run_adamw(&r->settings.phases[0], 0),
                            .grad_clip = 1};
     MPI_OK(MPI_Barrier(r->world->comm));
     struct spent start = spent_now();

@@ -146,7 +146,8 @@
     X(ENUM, lr_decay, 0, "constant|linear|cosine", 0,                                              \
       "sft, grpo: shape of the learning rate after warm-up")                                       \
     X(REAL, lr_final, 0.1, 0, 1, "sft, grpo: last learning rate as a part of lr (linear, cosine)") \
-    X(INT, warmup, 0, 0, 1000000000, "sft, grpo: steps of linear warm-up")                         \
+    X(INT, warmup, 0, 0, 1000000000,                                                               \
+      "sft, grpo: steps of linear warm-up; lr rises with every update of them")                    \
     X(REAL, beta1, 0.9, 0, 0.9999999, "sft, grpo: AdamW beta1")                                    \
     X(REAL, beta2, 0.95, 0, 0.9999999, "sft, grpo: AdamW beta2")                                   \
     X(REAL, adam_eps, 1e-8, 1e-20, 1, "sft, grpo: AdamW epsilon")                                  \

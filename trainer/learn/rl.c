@@ -97,7 +97,6 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
                              int part, int update, struct step_stats *stats)
 {
     struct step_scratch *s = r->scratch;
-    long per_step = (long)k->mini_batches * k->epochs;
     int n = build_mini_batch(r, k, a, part);
     if (n == 0) return false;
     struct step_job job = {
@@ -108,7 +107,7 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
         .grpo = {(float)k->clip_low, (float)k->clip_high, (float)k->dual_clip, (float)k->kl},
         .inv_temperature = 1 / (float)k->temperature,
         .use_reference = k->kl > 0,
-        .adamw = run_adamw(k, r->phase_step * per_step + update, k->steps * per_step),
+        .adamw = run_adamw(k, r->phase_step * run_updates_per_step(k) + update),
         .grad_clip = k->grad_clip};
     learner_step(&r->learner, &job, stats);
     return true;

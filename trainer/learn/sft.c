@@ -37,7 +37,7 @@ void sft_step(struct run *r, const struct phase_knobs *k)
                            .n = n,
                            .kind = LOSS_SFT,
                            .inv_temperature = 1,
-                           .adamw = run_adamw(k, r->phase_step, k->steps),
+                           .adamw = run_adamw(k, r->phase_step),
                            .grad_clip = k->grad_clip};
     struct step_stats stats;
     learner_step(&r->learner, &job, &stats);
