@@ -250,6 +250,78 @@ START_TEST(same_on_every_mesh)
 }
 END_TEST
 
+/* --- stopped, and gone on with --- */
+
+static int patience, asked; /* this rank hears of a stop when it has asked so often; -1: never */
+
+static int stop_now(void)
+{
+    return patience >= 0 && ++asked > patience;
+}
+
+static void keep(struct answers *out, int at, const struct answer *a)
+{
+    out->n[at] = a->n;
+    out->truncated[at] = a->truncated;
+    memcpy(out->token[at], a->token, (size_t)a->n * sizeof(int));
+    memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
+}
+
+/* Job 0 with stops that come later from time to time; each part goes on behind the questions that were complete. Returns how often it was
+ * stopped short. */
+static int answer_in_parts(struct answers *out, struct rollout *r, bool hears)
+{
+    int done = 0, stops = 0, G = jobs[0].samples;
+    memset(out, 0, sizeof *out);
+    for (int part = 0; done < QUESTIONS; part++) {
+        struct rollout_job j = rollout_job_of(0);
+        j.question += done;
+        j.questions -= done;
+        j.first = done;
+        j.stop = stop_now;
+        patience = hears ? 5 << part : -1;
+        asked = 0;
+        const struct answer *a = rollout_run(r, &j, NULL);
+        int whole = rollout_whole(r);
+        ck_all(world_all(&ck_world, whole >= 0 && whole <= j.questions), "%d of %d", whole,
+               j.questions);
+        for (int i = 0; i < whole * G; i++) keep(out, done * G + i, &a[i]);
+        done += whole;
+        stops += whole < j.questions;
+        ck_all(part < 20, "no end of parts");
+    }
+    return stops;
+}
+
+/* A stop that one rank hears, or all do, ends a rollout early; what is answered in parts is what is answered at once. */
+START_TEST(stopped_and_gone_on_with)
+{
+    struct setup mesh[MESHES];
+    int n = meshes_make(mesh);
+    small_world_make(&alone);
+    expect(PRECISION_BF16);
+    for (int i = 0; i < n; i++)
+        for (int who = -1; who < 2 && who < ck_world.size; who++) { /* all, the first, the second */
+            struct setup s = mesh[i];
+            struct small t;
+            struct answers a;
+            s.slots = decoding[i % DECODINGS].slots;
+            s.waves = decoding[i % DECODINGS].waves;
+            s.precision = PRECISION_BF16;
+            small_make(&t, &ck_world, shape_of(&s));
+            struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+            int stops = answer_in_parts(&a, r, who < 0 || who == ck_world.rank);
+            if (who <= 0) ck_all(stops > 0, "%s: never stopped", setup_text(&s));
+            same_answers(&a, &expected[PRECISION_BF16][0], 0, setup_text(&s));
+            answer(&a, r, 1); /* nothing is left of the stop */
+            same_answers(&a, &expected[PRECISION_BF16][1], 1, setup_text(&s));
+            rollout_free(r);
+            small_free(&t);
+        }
+    small_world_free(&alone);
+}
+END_TEST
+
 /* --- on-policy --- */
 
 static struct small_batch batch;
@@ -343,6 +415,6 @@ END_TEST
 int main(int argc, char **argv)
 {
     questions_make();
-    const TTest *tests[] = {same_on_every_mesh, ratio_is_one};
-    return check_mpi_main("rollout", tests, 2, argc, argv);
+    const TTest *tests[] = {same_on_every_mesh, stopped_and_gone_on_with, ratio_is_one};
+    return check_mpi_main("rollout", tests, 3, argc, argv);
 }

@@ -5,7 +5,7 @@
 
 struct asker { /* a first stage on another rank, seen from rank 0 */
     int rank, dir;
-    int request, reply;
+    int request, reply; /* request: does it stop? */
     ticket in, out;
     bool ended;
 };
@@ -54,7 +54,7 @@ void dispatch_place(struct dispatch **out, const struct rollout *r, struct arena
 static int count_up(struct rollout *r)
 {
     struct dispatch *d = r->dispatch;
-    return d->next < r->job->questions ? d->next++ : DISPATCH_NONE;
+    return d->next < r->job->questions && !rollout_stops(r) ? d->next++ : DISPATCH_NONE;
 }
 
 static void listen_to(struct rollout *r, struct asker *k)
@@ -67,6 +67,7 @@ static void ask(struct rollout *r, struct stock *s, int dir)
     s->ready = DISPATCH_WAIT;
     s->answer = p2p_recv(r->p2p, 0, TAG_GIVE + dir, &s->reply, sizeof s->reply);
     p2p_wait(r->p2p, s->asked);
+    s->request = r->stopping;
     s->asked = p2p_send(r->p2p, 0, TAG_ASK + dir, &s->request, sizeof s->request);
 }
 
@@ -107,7 +108,7 @@ void dispatch_start(struct rollout *r)
 
 bool dispatch_left(const struct rollout *r, const struct lane *l)
 {
-    return r->dispatch->stock[l->dir].ready < r->job->questions;
+    return !r->stopping && r->dispatch->stock[l->dir].ready < r->job->questions;
 }
 
 static int deal(struct rollout *r, const struct lane *l)
@@ -158,6 +159,7 @@ void dispatch_arrived(struct rollout *r, int i)
     }
     struct asker *k = &d->asker[d->which[i]];
     p2p_wait(r->p2p, k->out);
+    r->stopping = r->stopping || k->request != 0;
     k->reply = count_up(r);
     k->out = p2p_send(r->p2p, k->rank, TAG_GIVE + k->dir, &k->reply, sizeof k->reply);
     k->ended = k->reply == DISPATCH_NONE;

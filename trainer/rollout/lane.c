@@ -113,12 +113,27 @@ static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
 
 /* --- waves --- */
 
+/* A job that stops: what this wave was answering is given up, and no question is under way any more. */
+static void drop(struct rollout *r, struct lane *l, const struct wave *w)
+{
+    int base = w->head->wave * l->wave_slots;
+    for (int s = base; s < base + l->wave_slots; s++) {
+        if (l->slot[s].answer >= 0) r->mine[l->slot[s].answer] = false;
+        l->slot[s].answer = -1;
+    }
+    l->groups = 0;
+}
+
 bool lane_fill(struct rollout *r, struct lane *l, struct wave *w)
 {
     wave_reuse(r, w);
     /* releases booked by lane_book stay in front */
     w->head->wave = (int)(w - l->wave);
     w->head->rows = w->head->sampled = w->head->end = 0;
+    if (rollout_stops(r)) {
+        drop(r, l, w);
+        return false;
+    }
     refill(r, l, w);
     add_sampled_rows(r, l, w);
     read_ahead(r, l, w);
@@ -189,8 +204,8 @@ void lane_advance(struct rollout *r, struct lane *l)
     if (more || l->done) return;
     /* Everything is parked: either the dispatcher has not answered yet, or there is nothing left. */
     int q = dispatch_take(r, l);
-    INVARIANT(q < 0, "question %d came when all waves were parked", q);
-    if (q == DISPATCH_WAIT) return;
+    INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
+    if (q != DISPATCH_NONE) return;
     if (!l->last) wave_send_end(r, l);
     l->done = true;
 }

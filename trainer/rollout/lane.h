@@ -91,6 +91,8 @@ struct rollout {
     struct lane lane[2];
     int lanes;
     const struct rollout_job *job;
+    bool stopping; /* the job shall end with what is complete */
+    int whole;     /* see rollout_whole */
     struct answer *answer;
     bool *mine;
     int max_answers, max_new;
@@ -109,6 +111,9 @@ enum {
     TAG_ASK = 6,
     TAG_GIVE = 8
 }; /* + the receiver's number, or direction */
+
+/* Shall the job end? Once heard, it stays so. */
+bool rollout_stops(struct rollout *r);
 
 /* follow.c: several ranks that share a stage */
 void follow_place(struct rollout *r, struct arena *a);

@@ -214,6 +214,12 @@ size_t rollout_bytes(const struct rollout *r)
 
 /* --- the loop --- */
 
+bool rollout_stops(struct rollout *r)
+{
+    r->stopping = r->stopping || (r->job->stop && r->job->stop());
+    return r->stopping;
+}
+
 static void lane_open(struct rollout *r, struct lane *l)
 {
     l->done = false;
@@ -371,10 +377,23 @@ static long gather(struct rollout *r, int answers)
     MPI_OK(MPI_Allgatherv(r->gather_send, mine, MPI_INT, r->gather_all, r->gather_count,
                           r->gather_offset, MPI_INT, r->world->comm));
     int found = unpack_all(r, total);
-    INVARIANT(found == answers, "%d answers of %d", found, answers);
+    INVARIANT(found == answers || r->job->stop, "%d answers of %d", found, answers);
     long tokens = 0;
     for (int i = 0; i < answers; i++) tokens += r->answer[i].n;
     return tokens;
+}
+
+/* Questions that are complete, up to the first that is not. */
+static int count_whole(const struct rollout *r)
+{
+    int i = 0, answers = r->job->questions * r->job->samples;
+    while (i < answers && r->answer[i].n > 0) i++;
+    return i / r->job->samples;
+}
+
+int rollout_whole(const struct rollout *r)
+{
+    return r->whole;
 }
 
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
@@ -384,10 +403,14 @@ const struct answer *rollout_run(struct rollout *r, const struct rollout_job *jo
     INVARIANT(answers <= r->max_answers && job->max_new <= r->max_new, "%d answers of %d, %d of %d",
               answers, r->max_answers, job->max_new, r->max_new);
     r->job = job;
+    r->stopping = false;
     memset(r->mine, 0, (size_t)answers * sizeof *r->mine);
     double start = clock_now();
     run_all(r);
+    for (int i = 0; i < answers; i++)
+        if (!r->mine[i]) r->answer[i].n = 0;
     long tokens = gather(r, answers);
+    r->whole = count_whole(r);
     if (t) *t = (struct rollout_times){clock_now() - start, tokens};
     return r->answer;
 }

@@ -6,6 +6,9 @@
  * the cache blocks. A finished slot is refilled at once. Questions are handed out one by one to whichever
  * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
  *
+ * A rollout can be stopped between two waves: a first stage that hears of it drops what it has not finished and takes no more
+ * questions, and the dispatcher tells the others; nothing is exchanged for that beyond the messages there are.
+ *
  * Files: rollout.c set-up, the loop, the gathering; lane.c the first stage's bookkeeping of one direction; wave.c what every stage does
  * with a wave; dispatch.c handing out questions; follow.c several ranks that share a stage; rounds.c pipelines that share experts. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
@@ -37,6 +40,10 @@ struct rollout_job {
     uint64_t seed;
     enum rng_purpose purpose;
     uint32_t step;
+    int first; /* number of the first question in what the draws are keyed by: a job that goes on where another stopped */
+    /* Asked before each wave on first stages: shall the rollout end now, with the answers that are complete? Ranks may hear at
+     * different moments. NULL: never. */
+    int (*stop)(void);
 };
 
 struct rollout;
@@ -66,5 +73,8 @@ struct rollout_times {
  * the next call. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t);
+/* Of the last job: how many questions, from the first on, have all their answers; all of them unless it was stopped. The same on
+ * every rank. Local. */
+int rollout_whole(const struct rollout *r);
 
 #endif

@@ -5,7 +5,7 @@
  * and takes as many ticks as there are chunks or waves, whichever is more: by then a wave's tokens are back. A wave with
  * nothing to do goes round empty. A rank works off its calls by tick, then by lane; whatever a call needs (activations, tokens, the other
  * ranks of its group) was done at an earlier tick, or is the same call elsewhere: no rank waits for one that waits for it.
- * Before a round all agree whether anybody has anything left. Questions are dealt out in advance, one to each first stage in turn. */
+ * Before a round all agree whether anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in advance, one to each first stage in turn. */
 #include <string.h>
 #include "trainer/rollout/lane.h"
 
@@ -40,17 +40,20 @@ static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
 
 /* --- rounds --- */
 
-static bool anything_left(const struct rollout *r)
+static bool anything_left(struct rollout *r)
 {
-    int left = 0;
+    int left = 0, said[2];
     for (int i = 0; i < r->lanes; i++) {
         const struct lane *l = &r->lane[i];
         if (l->first) left = left || l->n_outstanding > 0 || l->groups > 0 || dispatch_left(r, l);
     }
     MPI_Request agreed;
-    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, &left, 1, MPI_INT, MPI_MAX, r->group, &agreed));
+    int mine[2] = {left, rollout_stops(r)};
+    MPI_OK(MPI_Iallreduce(mine, said, 2, MPI_INT, MPI_MAX, r->group, &agreed));
     world_wait(&agreed, 1);
-    return left != 0;
+    r->stopping =
+        said[1] != 0; /* when one hears it, all give up what they have in the next round */
+    return said[0] != 0;
 }
 
 /* What lane l does at a tick, if its wave has started by then in one of the `rounds` agreed on. */

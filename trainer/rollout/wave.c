@@ -43,8 +43,8 @@ static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
     int V = r->actor->dims.V, n = w->head->sampled;
     for (int t = 0; t < n; t++) {
         const struct wave_row *row = &w->row[t];
-        struct rng_at at = {j->purpose, j->step, (uint32_t)row->question, (uint32_t)row->sample,
-                            (uint32_t)row->pos + 1};
+        struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
+                            (uint32_t)row->sample, (uint32_t)row->pos + 1};
         l->target[t] = sample_token(l->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
                                     rng_uniform(j->seed, at), l->scratch);
     }
