@@ -25,6 +25,7 @@ struct word {
 struct tokenizer {
     json_t *json; /* owns all text */
     int size, n_added, unk;
+    size_t longest;      /* bytes of a token */
     struct word *by_id;  /* size words; text NULL until its id was seen */
     struct word *sorted; /* size words in memcmp order of their text */
     struct word *added;  /* n_added, longest first */
@@ -211,6 +212,8 @@ static void read_words(struct parse *p, json_t *vocabulary, const json_t *added)
     json_object_foreach(vocabulary, text, id) if (p->ok) place_word(p, "model.vocab", text, id);
     if (p->ok) read_added(p, added, vocabulary);
     if (!p->ok) return;
+    for (int i = 0; i < t->size; i++)
+        if (t->by_id[i].n > t->longest) t->longest = t->by_id[i].n;
     memcpy(t->sorted, t->by_id, (size_t)t->size * sizeof *t->sorted);
     qsort(t->sorted, (size_t)t->size, sizeof *t->sorted, by_text);
 }
@@ -332,6 +335,26 @@ size_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, b
         if (count < max) out[count] = id;
     }
     return count;
+}
+
+size_t tokenizer_unknown(const struct tokenizer *t, const char *text, size_t n, bool special,
+                         size_t from, size_t *bytes)
+{
+    for (size_t i = from, used; i < n; i += used) {
+        const struct word *added = special ? added_at(t, text + i, n - i) : NULL;
+        unsigned char c = (unsigned char)text[i];
+        used = added ? added->n : character_bytes((const unsigned char *)text + i, n - i);
+        if (added || (used == 1 && t->ascii[c] != t->unk)) continue;
+        if (used && find_text(t, text + i, used) >= 0) continue; /* <unk> may be a character, too */
+        *bytes = used ? used : 1;
+        return i;
+    }
+    return n;
+}
+
+size_t tokenizer_text_bytes(const struct tokenizer *t, size_t n)
+{
+    return n * t->longest + 1;
 }
 
 size_t tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, char *out, size_t max)

@@ -29,6 +29,11 @@ int tokenizer_find(const struct tokenizer *t, const char *token); /* id of an ex
  * <unk>. */
 size_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool special,
                         int *out, size_t max);
+/* Where the first character at or after byte `from` stands that would become <unk>, with its length in *bytes; n when there is none. */
+size_t tokenizer_unknown(const struct tokenizer *t, const char *text, size_t n, bool special,
+                         size_t from, size_t *bytes);
+/* Bytes that hold the text of any n tokens, with its NUL. */
+size_t tokenizer_text_bytes(const struct tokenizer *t, size_t n);
 /* Bytes of the tokens, special ones as their text; NUL-terminated within max; returns the full length. */
 size_t tokenizer_decode(const struct tokenizer *t, const int *ids, size_t n, char *out, size_t max);
 

@@ -62,6 +62,7 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     check_extent(&s, &extent, &p);
     problems_end_if_any(&p);
     watchdog_start(s.run.watchdog_s);
+    extent.longest[SPLIT_HELDOUT] = extent.max_new;
     /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
     bool other = s.model.tokenizer[0] && s.lines.model.tokenizer == LINE_SET;
     run_open(r, w, s, other ? NULL : c.tokenizer, extent);

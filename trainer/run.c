@@ -8,6 +8,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/data/input.h"
+#include "trainer/data/screen.h"
 #include "trainer/plan/memory.h"
 #include "trainer/sites.h"
 
@@ -38,6 +39,10 @@ static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
     e->sampling = e->sampling || k->kind != PHASE_SFT || k->eval_every > 0;
     if (learns) e->data.asked |= 1U << SPLIT_TRAIN;
     if (!learns || k->eval_every > 0) e->data.asked |= 1U << SPLIT_HELDOUT;
+    e->demonstrations = e->demonstrations || (k->kind == PHASE_SFT && k->steps > 0);
+    int *grpo = &e->longest[SPLIT_TRAIN], *eval = &e->longest[SPLIT_HELDOUT];
+    if (k->kind == PHASE_GRPO) *grpo = larger(*grpo, k->max_new);
+    if (!learns || k->eval_every > 0) *eval = larger(*eval, k->max_new);
 }
 
 struct extent run_extent(const struct settings *s)
@@ -155,6 +160,21 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
     schedule_choose(s, dims, fits);
 }
 
+/* Problems that the model could not read, or never solve, are told before anything is made. */
+static void screen(struct run *r, const struct extent *e, struct problems *p)
+{
+    if (!r->source || !r->tokenizer) return;
+    const struct screen how = {.tokenizer = r->tokenizer,
+                               .max_context = r->settings.model.max_context,
+                               .leave_out = r->settings.data.leave_out,
+                               .splits = e->data.read,
+                               .demonstrations = e->demonstrations,
+                               .heldout = e->heldout,
+                               .max_new = {e->longest[SPLIT_TRAIN], e->longest[SPLIT_HELDOUT]},
+                               .speaks = r->world->first + r->world->rank == 0};
+    source_screen(r->source, &how, p);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -163,6 +183,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     run_open_tokenizer(r, tokenizer_json, &p);
     check_vocabulary(r, &p);
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
+    screen(r, &e, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");

@@ -72,6 +72,8 @@ struct extent {
     int heldout; /* held-out problems of an evaluation */
     bool reference, sampling;
     struct source_needs data; /* nothing to be read: no source is opened */
+    bool demonstrations;      /* are learned from */
+    int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */
 };
 struct extent run_extent(const struct settings *s);
 /* Bytes of the step's scratch for such an extent. */

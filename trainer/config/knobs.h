@@ -92,20 +92,26 @@
       CHANGE_CHOICE)                                                                         \
     X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
 
-#define DATA_KNOBS(X)                                                                           \
-    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")      \
-    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)")     \
-    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",       \
-      CHANGE_CHOICE)                                                                            \
-    X(STR, file, "", 0, 0,                                                                      \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "     \
-      "relative to the working directory",                                                      \
-      CHANGE_FILE)                                                                              \
-    X(STR, heldout_file, "", 0, 0,                                                              \
-      "task file: held-out problems; empty: a tenth of file, by hash; relative to the working " \
-      "directory",                                                                              \
-      CHANGE_FILE)                                                                              \
-    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                              \
+#define DATA_KNOBS(X)                                                                            \
+    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")       \
+    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)")      \
+    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",        \
+      CHANGE_CHOICE)                                                                             \
+    X(STR, file, "", 0, 0,                                                                       \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "      \
+      "relative to the working directory",                                                       \
+      CHANGE_FILE)                                                                               \
+    X(STR, heldout_file, "", 0, 0,                                                               \
+      "task file: held-out problems; empty: a tenth of file, by hash; relative to the working "  \
+      "directory",                                                                               \
+      CHANGE_FILE)                                                                               \
+    X(REAL, leave_out, 0.01, 0, 1,                                                               \
+      "the largest share of a split's prompts, or of a file's demonstrations, that is left out " \
+      "because it does not fit "                                                                 \
+      "model.max_context: up to it with a warning, more is refused; 0: none may be, 1: all but " \
+      "one",                                                                                     \
+      CHANGE_NOTHING)                                                                            \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                               \
       "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
 
 #define REDUCTION_KNOBS(X)                                                                      \

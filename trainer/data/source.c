@@ -24,6 +24,7 @@ struct source {
     struct records all;
     int *of_split[2], n[2]; /* records of each split */
     struct heldout heldout; /* of a generator */
+    const char *file[2];    /* of each split, as the settings name it */
     char name[64];
 };
 
@@ -116,6 +117,8 @@ static void file_open(struct source *s, const struct settings *set, struct sourc
                        heldout = {set->data.heldout_file, "data.heldout_file", set->file};
     bool apart = *heldout.path != '\0';
     int before = p->n;
+    s->file[SPLIT_TRAIN] = file.path;
+    s->file[SPLIT_HELDOUT] = apart ? heldout.path : file.path;
     if (!*file.path) {
         problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
         return;
@@ -201,6 +204,14 @@ int source_heldout(struct source *s, int want)
     return want < s->n[SPLIT_HELDOUT] ? want : s->n[SPLIT_HELDOUT];
 }
 
+static void record_take(const struct source *s, int number, struct problem *out)
+{
+    const struct record *r = &s->all.r[number];
+    *out = (struct problem){.record = number};
+    snprintf(out->prompt, sizeof out->prompt, "%s", r->prompt);
+    snprintf(out->answer, sizeof out->answer, "%s", r->answer);
+}
+
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out)
 {
     int known = s->task ? s->heldout.n : s->n[SPLIT_HELDOUT];
@@ -213,11 +224,42 @@ void source_problem(const struct source *s, enum split split, uint32_t index, st
     }
     uint32_t n = (uint32_t)s->n[split];
     uint32_t place = permuted(s->options.seed, index / n, (uint32_t)split, n, index % n);
-    int number = s->of_split[split][place];
-    const struct record *r = &s->all.r[number];
-    *out = (struct problem){.record = number};
-    snprintf(out->prompt, sizeof out->prompt, "%s", r->prompt);
-    snprintf(out->answer, sizeof out->answer, "%s", r->answer);
+    record_take(s, s->of_split[split][place], out);
+}
+
+int source_count(const struct source *s, enum split split)
+{
+    return s->task && split == SPLIT_HELDOUT ? s->heldout.n : s->n[split];
+}
+
+void source_look(const struct source *s, enum split split, int i, struct problem *out)
+{
+    if (s->task)
+        source_problem(s, split, (uint32_t)i, out);
+    else
+        record_take(s, s->of_split[split][i], out);
+}
+
+struct source_place source_place(const struct source *s, enum split split, const struct problem *p)
+{
+    if (s->task) return (struct source_place){s->name, 0};
+    return (struct source_place){s->file[split], s->all.r[p->record].line};
+}
+
+void source_keep(struct source *s, enum split split, const bool *keep)
+{
+    int n = source_count(s, split), left = 0;
+    for (int i = 0; i < n; i++) {
+        if (!keep[i]) continue;
+        if (s->task)
+            s->heldout.draw[left++] = s->heldout.draw[i];
+        else
+            s->of_split[split][left++] = s->of_split[split][i];
+    }
+    if (s->task)
+        s->heldout.n = left;
+    else
+        s->n[split] = left;
 }
 
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,

@@ -28,6 +28,18 @@ int source_heldout(struct source *s, int want);
 /* Problem number `index` of a split. Training problems go on for ever (a generator may draw one again, a file is walked in a keyed shuffle of
  * each epoch, index / records); held-out ones are distinct, and index is below what source_heldout said. Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
+/* For looking through a whole source (screen.h): how many problems of a split can be gone through one by one (the records of a file, the
+ * held-out problems found of a generator; 0: there is no end of them), and number i of them, which is not source_problem's. */
+int source_count(const struct source *s, enum split split);
+void source_look(const struct source *s, enum split split, int i, struct problem *out);
+/* Where a problem stands, for messages: the file as the settings name it and the line; of a generator its name and 0. */
+struct source_place {
+    const char *file;
+    int line;
+};
+struct source_place source_place(const struct source *s, enum split split, const struct problem *p);
+/* Goes on without those whose keep[i] is false: problem numbers count what is left. */
+void source_keep(struct source *s, enum split split, const bool *keep);
 /* false: this record has no demonstration. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);

@@ -1,0 +1,335 @@
+/* See screen.h. One pass over a split counts everything; what was found is said afterwards, a message for each kind of it, with the
+ * first few places by name. */
+#include "trainer/data/screen.h"
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "trainer/data/answer.h"
+#include "trainer/data/unknown.h"
+
+enum { NAMED = 8, TRIED = 2048, MESSAGE = 900, EVERY = 1024 };
+
+/* Records of which the same is to be said. */
+struct found {
+    int n, last, place[NAMED]; /* lines of the first; of a generator the numbers of its problems */
+};
+
+struct look {
+    const struct source *source;
+    const struct screen *how;
+    struct problems *problems;
+    enum split split;
+    const char *file;
+    bool lines; /* a file's: places are lines */
+    int n;      /* problems looked at */
+    bool *keep; /* (n) */
+    char *text; /* of a demonstration; what is longer than text_size does not fit */
+    size_t text_size;
+
+    struct found long_prompts, little_room, no_demonstration, long_demonstrations, unread,
+        unwritten;
+    int longest_prompt, longest_demonstration, least_room;
+    int usable; /* demonstrations */
+    struct unknown read, written;
+};
+
+/* The same record twice counts once. */
+static void found_add(struct found *f, int place)
+{
+    if (f->n > 0 && f->last == place) return;
+    if (f->n < NAMED) f->place[f->n] = place;
+    f->last = place;
+    f->n++;
+}
+
+/* --- one problem ------------------------------------------------------------------------------- */
+
+static int tokens_of(const struct look *l, struct span s, bool special)
+{
+    return (int)tokenizer_encode(l->how->tokenizer, s.at, s.n, special, NULL, 0);
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static bool scan(const struct look *l, struct unknown *u, struct span s, bool special)
+{
+    return unknown_scan(u, l->how->tokenizer, s, special);
+}
+
+/* What follows <think>: n_prompt tokens with it stand before. Returns whether it holds characters that cannot be read. */
+static bool look_at_demonstration(struct look *l, const struct problem *p, int i, int place,
+                                  int n_prompt)
+{
+    struct text text = {l->text, 0, l->text_size, false};
+    bool closed;
+    if (!source_demonstrate(l->source, p, (uint32_t)i, &text)) {
+        found_add(&l->no_demonstration, place);
+        return false;
+    }
+    struct span whole = {text.at, text.n}, answer = answer_text(whole);
+    int n = n_prompt + tokens_of(l, whole, true) + 1; /* <eos> */
+    if (!text.cut) l->longest_demonstration = larger(l->longest_demonstration, n);
+    if (text.cut || n > l->how->max_context)
+        found_add(&l->long_demonstrations, place);
+    else
+        l->usable++;
+    struct span wanted = {p->answer, strlen(p->answer)};
+    bool same = answer.n == wanted.n && memcmp(answer.at, wanted.at, wanted.n) == 0;
+    if (answer.at && !same && scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
+    return scan(l, &l->read, answer_reasoning(whole, &closed), true);
+}
+
+/* false: it is left out. */
+static bool look_at(struct look *l, const struct problem *p, int i)
+{
+    const struct screen *how = l->how;
+    int place = l->lines ? source_place(l->source, l->split, p).line : i;
+    struct span prompt = {p->prompt, strlen(p->prompt)}, answer = {p->answer, strlen(p->answer)};
+    int n = tokens_of(l, prompt, false) + 1; /* <think> */
+    if (n >= how->max_context) {
+        l->longest_prompt = larger(l->longest_prompt, n);
+        found_add(&l->long_prompts, place);
+        return false;
+    }
+    int room = how->max_context - n;
+    if (room < how->max_new[l->split]) {
+        if (l->little_room.n == 0 || room < l->least_room) l->least_room = room;
+        found_add(&l->little_room, place);
+    }
+    if (scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
+    bool unread = scan(l, &l->read, prompt, false);
+    if (how->demonstrations && l->split == SPLIT_TRAIN)
+        unread = look_at_demonstration(l, p, i, place, n) || unread;
+    if (unread) found_add(&l->unread, place);
+    return true;
+}
+
+static void look_at_all(struct look *l)
+{
+    double said = clock_now();
+    for (int i = 0; i < l->n; i++) {
+        struct problem p;
+        source_look(l->source, l->split, i, &p);
+        l->keep[i] = look_at(l, &p, i);
+        if (i % EVERY || clock_now() < said + 2) continue;
+        said = clock_now();
+        log_info("%s: %d of %d problems looked at", l->file, i, l->n);
+    }
+}
+
+/* --- what is said of them ---------------------------------------------------------------------- */
+
+/* "1 of 48 (line 7)", "12 of 48 (lines 3, 7, 9 and 9 more)" */
+static void say_which(const struct look *l, const struct found *f, int of, struct text *out)
+{
+    text_add(out, "%d of %d (%s%s ", f->n, of, l->lines ? "line" : "problem", f->n > 1 ? "s" : "");
+    int named = f->n < NAMED ? f->n : NAMED;
+    for (int i = 0; i < named; i++) text_add(out, i ? ", %d" : "%d", f->place[i]);
+    if (named < f->n) text_add(out, " and %d more", f->n - named);
+    text_add(out, ")");
+}
+
+static const char *split_name(const struct look *l)
+{
+    return l->split == SPLIT_TRAIN ? "training" : "held-out";
+}
+
+static void say(const struct look *l, bool refuse, const struct found *f, const char *text)
+{
+    int line = l->lines ? f->place[0] : 0;
+    if (refuse)
+        problems_add(l->problems, l->file, line, "%s", text);
+    else if (l->how->speaks && line > 0)
+        log_warn("%s:%d: %s", l->file, line, text);
+    else if (l->how->speaks)
+        log_warn("%s: %s", l->file, text);
+}
+
+/* Too many are refused; with none left there is nothing to go on with. The share that would be let pass is rounded up. */
+static bool too_many(const struct look *l, const struct found *f, int of, struct text *out)
+{
+    double share = (double)f->n / of;
+    if (f->n == of) {
+        text_add(out, "; none is left: raise model.max_context");
+        return true;
+    }
+    if (share <= l->how->leave_out) {
+        text_add(out, "; left out (data.leave_out is %g)", l->how->leave_out);
+        return false;
+    }
+    text_add(out,
+             "; more than data.leave_out, %g: shorten them, raise model.max_context, or leave "
+             "them out with --set data.leave_out=%.3f",
+             l->how->leave_out, (double)(int)(1000 * share + 1) / 1000);
+    return true;
+}
+
+/* true: refused. */
+static bool say_long_prompts(const struct look *l)
+{
+    const struct found *f = &l->long_prompts;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return false;
+    text_add(&text,
+             "%s prompts without room for an answer in model.max_context %d: ", split_name(l),
+             l->how->max_context);
+    say_which(l, f, l->n, &text);
+    text_add(&text, ", the longest needs %d", l->longest_prompt + 1);
+    bool refuse = too_many(l, f, l->n, &text);
+    say(l, refuse, f, message);
+    return refuse;
+}
+
+static void say_little_room(const struct look *l)
+{
+    const struct found *f = &l->little_room;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text,
+             "%s prompts that leave less than the %d tokens of max_new for an answer in "
+             "model.max_context %d: ",
+             split_name(l), l->how->max_new[l->split], l->how->max_context);
+    say_which(l, f, l->n, &text);
+    text_add(&text, ", the longest leaves %d; such answers are cut there", l->least_room);
+    say(l, false, f, message);
+}
+
+/* A generator's demonstrations have no end: those that do not fit are passed over, however many they are. */
+static void say_long_demonstrations(const struct look *l, int of)
+{
+    const struct found *f = &l->long_demonstrations;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text, "demonstrations that do not fit model.max_context %d: ", l->how->max_context);
+    say_which(l, f, of, &text);
+    if (l->longest_demonstration > l->how->max_context)
+        text_add(&text, ", the longest needs %d", l->longest_demonstration);
+    bool refuse = false;
+    if (l->lines)
+        refuse = too_many(l, f, of, &text);
+    else
+        text_add(&text, "; sft passes over them");
+    say(l, refuse, f, message);
+}
+
+static void say_demonstrations(const struct look *l)
+{
+    const struct found *f = &l->no_demonstration;
+    int left = l->n - l->long_prompts.n, of = left - f->n;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (l->usable == 0) {
+        problems_add(l->problems, l->file, 0,
+                     "no demonstration that sft could learn from: of %d %s %d have none, %d do not "
+                     "fit model.max_context %d%s",
+                     left, l->lines ? "records" : "problems tried", f->n, l->long_demonstrations.n,
+                     l->how->max_context,
+                     f->n == left ? "; give each line a \"demonstration\"" : "");
+        return;
+    }
+    say_long_demonstrations(l, of);
+    if (f->n == 0) return;
+    text_add(&text, "records without a demonstration: ");
+    say_which(l, f, left, &text);
+    text_add(&text, "; sft passes over them");
+    say(l, false, f, message);
+}
+
+static void say_unknown(const struct look *l)
+{
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (l->unwritten.n) {
+        text_add(&text, "%s answers with characters that the tokenizer lacks: ", split_name(l));
+        say_which(l, &l->unwritten, l->n, &text);
+        text_add(&text, ", ");
+        unknown_name(&l->written, &text);
+        text_add(&text, ": no completion could ever be right. Write them otherwise, or name a "
+                        "model.tokenizer that has them");
+        say(l, true, &l->unwritten, message);
+    }
+    if (l->unread.n == 0) return;
+    text = (struct text){message, 0, sizeof message, false};
+    text_add(&text, "%s %s with characters that the tokenizer lacks: ", split_name(l),
+             l->how->demonstrations && l->split == SPLIT_TRAIN ? "prompts or demonstrations"
+                                                               : "prompts");
+    say_which(l, &l->unread, l->n, &text);
+    text_add(&text, ", ");
+    unknown_name(&l->read, &text);
+    text_add(&text, "; the model reads <unk> for each");
+    say(l, false, &l->unread, message);
+}
+
+/* --- a split ----------------------------------------------------------------------------------- */
+
+static struct look look_new(const struct source *s, const struct screen *how, enum split split,
+                            struct problems *p)
+{
+    struct look l = {.source = s, .how = how, .problems = p, .split = split};
+    int n = source_count(s, split);
+    l.lines = source_task(s) == NULL;
+    l.n = l.lines || split == SPLIT_HELDOUT ? n : TRIED;
+    l.keep = memory_take((size_t)l.n + 1, sizeof *l.keep, "looking at problems");
+    l.text_size = tokenizer_text_bytes(how->tokenizer, (size_t)how->max_context) + 1;
+    l.text = memory_take(l.text_size, 1, "looking at problems");
+    if (l.n > 0) {
+        struct problem first;
+        source_look(s, split, 0, &first);
+        l.file = source_place(s, split, &first).file;
+    }
+    return l;
+}
+
+/* true: some were left out. */
+static bool screen_split(struct source *s, const struct screen *how, enum split split,
+                         struct problems *p)
+{
+    struct look l = look_new(s, how, split, p);
+    look_at_all(&l);
+    bool refused = say_long_prompts(&l), some = l.long_prompts.n > 0 && !refused;
+    if (l.n > 0 && !refused) {
+        say_little_room(&l);
+        if (how->demonstrations && split == SPLIT_TRAIN) say_demonstrations(&l);
+        say_unknown(&l);
+    }
+    if (some && (l.lines || split == SPLIT_HELDOUT)) source_keep(s, split, l.keep);
+    free(l.keep);
+    free(l.text);
+    return some;
+}
+
+/* The tags of an answer: the grader looks for them. */
+static void check_tags(const struct screen *how, struct problems *p)
+{
+    static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
+        size_t bytes, n = strlen(tags[i]);
+        if (tokenizer_unknown(how->tokenizer, tags[i], n, true, 0, &bytes) < n)
+            problems_add(p, NULL, 0,
+                         "the tokenizer cannot write %s, without which no answer is found: add it "
+                         "as a special token, or its characters",
+                         tags[i]);
+    }
+}
+
+void source_screen(struct source *s, const struct screen *how, struct problems *p)
+{
+    int before = p->n;
+    check_tags(how, p);
+    if (splits_have(how->splits, SPLIT_TRAIN)) screen_split(s, how, SPLIT_TRAIN, p);
+    if (!splits_have(how->splits, SPLIT_HELDOUT)) return;
+    int known = -1;
+    while (p->n == before && source_heldout(s, how->heldout) > known) {
+        /* a generator replaces what is left out, until nothing is or it has no more */
+        bool some = screen_split(s, how, SPLIT_HELDOUT, p);
+        known = source_count(s, SPLIT_HELDOUT);
+        if (!some || !source_task(s)) return;
+    }
+}
