@@ -35,31 +35,32 @@ static double flops_per_row(const struct dims *d)
     return 3 * (flops_layer(d) * d->L + flops_head(d));
 }
 
-void run_put_step(struct run *r, const struct step_stats *s, double seconds)
+void run_put_step(struct run *r, const struct learned *l, double seconds)
 {
     struct metrics *m = r->metrics;
-    metrics_put(m, "loss", s->loss);
-    metrics_put(m, "entropy", s->entropy);
-    metrics_put(m, "grad_norm", s->grad_norm);
-    metrics_put(m, "lr", s->lr);
+    metrics_put(m, "loss", l->loss);
+    metrics_put(m, "entropy", l->entropy);
+    metrics_put(m, "grad_norm", l->grad_norm);
+    metrics_put(m, "lr", l->lr);
     metrics_put(m, "tokens", (double)r->tokens);
+    metrics_put(m, "updates", l->updates - l->skipped);
+    metrics_put(m, "skipped_updates", l->skipped);
     if (r->actor.dims.E > 0) {
-        metrics_put(m, "moe/load_max", s->load_max);
-        metrics_put(m, "moe/balance", s->balance);
+        metrics_put(m, "moe/load_max", l->load_max);
+        metrics_put(m, "moe/balance", l->balance);
     }
-    if (s->skipped) metrics_put(m, "skipped", 1);
-    metrics_put(m, "pack/imbalance", s->imbalance);
+    metrics_put(m, "pack/imbalance", l->imbalance);
     metrics_put_clock(m, "time/step", seconds);
     const double saving = r->writer ? checkpoint_took(r->writer) : 0;
     if (saving > 0) metrics_put_clock(m, "time/save", saving);
-    metrics_put_clock(m, "time/learn", s->seconds);
-    metrics_put_clock(m, "time/reduce", s->reduce_seconds);
-    metrics_put_clock(m, "time/reduce_exposed", s->reduce_exposed);
-    metrics_put_clock(m, "tokens_per_second", (double)s->tokens / seconds);
+    metrics_put_clock(m, "time/learn", l->seconds);
+    metrics_put_clock(m, "time/reduce", l->reduce_seconds);
+    metrics_put_clock(m, "time/reduce_exposed", l->reduce_exposed);
+    metrics_put_clock(m, "tokens_per_second", (double)l->tokens / seconds);
     metrics_put_clock(m, "time/gflops",
-                      flops_per_row(&r->actor.dims) * (double)s->rows / s->seconds * 1e-9);
-    metrics_put_clock(m, "pipeline/bubble_fraction", s->bubble_fraction);
-    metrics_put_clock(m, "pipeline/exposed_comm_fraction", s->exposed_fraction);
+                      flops_per_row(&r->actor.dims) * (double)l->rows / l->seconds * 1e-9);
+    metrics_put_clock(m, "pipeline/bubble_fraction", l->bubble_fraction);
+    metrics_put_clock(m, "pipeline/exposed_comm_fraction", l->exposed_fraction);
 }
 
 void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)

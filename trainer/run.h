@@ -5,7 +5,7 @@
 #include "model/tokenizer.h"
 #include "trainer/data/source.h"
 #include "trainer/learn/outer.h"
-#include "trainer/learn/step.h"
+#include "trainer/learn/learned.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/rollout/rollout.h"
 
@@ -139,7 +139,7 @@ void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k);
 long run_updates_per_step(const struct phase_knobs *k);
 /* The optimizer's settings for update number `update` (from 0) of a phase. */
 struct adamw run_adamw(const struct phase_knobs *k, long update);
-void run_put_step(struct run *r, const struct step_stats *s, double seconds);
+void run_put_step(struct run *r, const struct learned *l, double seconds);
 void run_progress(struct run *r, const struct phase_knobs *k, struct progress p);
 
 /* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */

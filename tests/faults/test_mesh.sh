@@ -8,7 +8,7 @@ for mesh in 1x1 2x1 1x2 2x2 1x4; do
     train $((dp * pp)) "$mesh" --set "mesh.dp=$dp" --set "mesh.pp=$pp"
     check "$mesh: exit 0" equal "$code" 0
     check "$mesh: the ratio is exactly 1 at every step" equal "$(values "$mesh/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
-    check "$mesh: steps learned something" test "$(values "$mesh/metrics.jsonl" grad_norm | grep -cvx '[0-]')" -ge 2
+    check "$mesh: steps learned something" test "$(values "$mesh/metrics.jsonl" grad_norm | grep -c '[1-9]')" -ge 2
     grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
     check "$mesh: the first answers" equal "$(wc -l <"$mesh.first")" 16
     check "$mesh: the first answers are those of 1x1, bit for bit" cmp 1x1.first "$mesh.first"

@@ -114,24 +114,17 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
 }
 
 /* All updates of the step. The first is on-policy: its deviation is what promise P2 is about. */
-static struct step_stats learn(struct run *r, const struct phase_knobs *k, const struct answer *a)
+static struct learned learn(struct run *r, const struct phase_knobs *k, const struct answer *a)
 {
-    struct step_stats sum = {0}, one;
-    int done = 0, updates = k->mini_batches * k->epochs;
+    struct learned all = learned_nothing();
+    struct step_stats one;
+    long updates = run_updates_per_step(k);
     for (int u = 0; u < updates; u++) {
-        bool learned = learn_mini_batch(r, k, a, u % k->mini_batches, u, &one);
-        sites_update(r, r->phase_step * updates + u + 1, k->steps * (long)updates);
-        if (!learned) continue;
-        one.seconds += sum.seconds;
-        one.reduce_seconds += sum.reduce_seconds;
-        one.tokens += sum.tokens;
-        one.rows += sum.rows;
-        one.max_deviation = done > 0 ? sum.max_deviation : one.max_deviation;
-        sum = one;
-        done++;
+        if (learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) learned_add(&all, &one);
+        sites_update(r, r->phase_step * updates + u + 1, k->steps * updates);
     }
-    r->tokens += sum.tokens;
-    return sum;
+    r->tokens += all.tokens;
+    return all;
 }
 
 static void renew_reference(struct run *r, const struct phase_knobs *k)

@@ -87,8 +87,10 @@ void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s
     metrics_begin(r->metrics, r->step, k->name);
     put_answers(r, k, &m, s->equal);
     metrics_put(r->metrics, "clip_fraction", s->learned.clip_fraction);
-    metrics_put(r->metrics, "ratio/max_deviation", s->learned.max_deviation);
-    if (k->kl > 0) metrics_put(r->metrics, "kl_ref", s->learned.k3);
+    metrics_put(r->metrics, "ratio/max_deviation", s->learned.first_deviation);
+    if (run_updates_per_step(k) > 1)
+        metrics_put(r->metrics, "ratio/max_deviation_later", s->learned.later_deviation);
+    if (k->kl > 0) metrics_put(r->metrics, "kl_ref", s->learned.kl);
     run_put_step(r, &s->learned, s->seconds);
     sites_put(r);
     metrics_put_clock(r->metrics, "time/rollout", s->rollout.seconds);

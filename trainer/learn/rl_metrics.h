@@ -7,7 +7,7 @@
 struct rl_step {
     const struct answer *answer; /* (prompts * samples); their rewards are in scratch */
     int equal;                   /* groups without spread: all rewards equal */
-    struct step_stats learned;
+    struct learned learned;
     struct rollout_times rollout;
     double reward_seconds, seconds; /* of grading; of the whole step */
 };

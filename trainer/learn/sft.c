@@ -40,19 +40,21 @@ void sft_step(struct run *r, const struct phase_knobs *k)
                            .adamw = run_adamw(k, r->phase_step),
                            .grad_clip = k->grad_clip};
     struct step_stats stats;
+    struct learned learned = learned_nothing();
     learner_step(&r->learner, &job, &stats);
+    learned_add(&learned, &stats);
     sites_update(r, r->phase_step + 1, k->steps);
-    r->tokens += stats.tokens;
+    r->tokens += learned.tokens;
     double seconds = clock_now() - start;
     metrics_begin(r->metrics, r->step, k->name);
-    run_put_step(r, &stats, seconds);
+    run_put_step(r, &learned, seconds);
     sites_put(r);
     if (n < k->batch) metrics_put(r->metrics, "data/too_long", k->batch - n);
     run_evaluate_now_and_then(r, k);
     metrics_end(r->metrics);
     run_progress(r, k,
-                 (struct progress){.loss = stats.loss,
+                 (struct progress){.loss = learned.loss,
                                    .reward = NAN,
                                    .length = (double)tokens / n,
-                                   .tokens_per_second = (double)stats.tokens / seconds});
+                                   .tokens_per_second = (double)learned.tokens / seconds});
 }

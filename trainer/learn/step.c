@@ -106,9 +106,9 @@ static void collect_loss(struct learner *l, struct step_stats *s)
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
     MPI_OK(
         MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
-    double tokens = exact_value(&loss->sum[SUM_TOKENS]), per = tokens > 0 ? 1 / tokens : 0;
+    double tokens = exact_value(&loss->sum[SUM_TOKENS]), per = tokens > 0 ? 1 / tokens : NAN;
     s->tokens = (long)tokens;
-    s->loss = exact_value(&loss->sum[SUM_LOSS]);
+    s->loss = tokens > 0 ? exact_value(&loss->sum[SUM_LOSS]) : NAN;
     s->entropy = exact_value(&loss->sum[SUM_ENTROPY]) * per;
     s->clip_fraction = exact_value(&loss->sum[SUM_CLIPPED]) * per;
     s->k3 = exact_value(&loss->sum[SUM_K3]) * per;
