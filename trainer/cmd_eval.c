@@ -50,19 +50,32 @@ static int read_options(struct eval_options *e, int argc, char **argv)
     return options_parse(&o, argc, argv);
 }
 
-static void print_score(const struct run *r, const struct score *s)
+/* ", "NAME": value", null for what was not measured */
+static void print_value(const char *name, double value)
+{
+    if (isfinite(value))
+        printf(", \"%s\": %.9g", name, value);
+    else
+        printf(", \"%s\": null", name);
+}
+
+static void print_score(const struct run *r, const struct score *s, bool whole)
 {
     const struct task *task = source_task(r->source);
-    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"asked\": %d, \"samples\": %d, "
-           "\"pass@1\": %.9g, "
-           "\"pass@%d\": %.9g, \"maj@%d\": %.9g, \"length\": %.9g, \"truncated_fraction\": %.9g, "
-           "\"format\": %.9g",
-           r->step, source_name(r->source), s->prompts, s->asked, s->samples, s->pass1, s->samples,
-           s->pass_k, s->samples, s->maj_k, s->length, s->truncated, s->format);
+    char name[32];
+    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"asked\": %d, \"samples\": %d",
+           r->step, source_name(r->source), s->prompts, s->asked, s->samples);
+    print_value("pass@1", s->pass1);
+    snprintf(name, sizeof name, "pass@%d", s->samples);
+    if (s->samples > 1) print_value(name, s->pass_k);
+    snprintf(name, sizeof name, "maj@%d", s->samples);
+    if (s->samples > 1) print_value(name, s->maj_k);
+    print_value("length", s->length);
+    print_value("truncated_fraction", s->truncated);
+    print_value("format", s->format);
     for (int i = 0; task && task->part_names && task->part_names[i]; i++)
-        if (s->total[i] > 0)
-            printf(", \"%s\": %.9g", task->part_names[i], (double)s->right[i] / s->total[i]);
-    printf("}\n");
+        print_value(task->part_names[i], s->part[i]);
+    printf("%s}\n", whole ? "" : ", \"stopped\": true");
 }
 
 int cmd_eval(int argc, char **argv)
@@ -79,14 +92,20 @@ int cmd_eval(int argc, char **argv)
                             .max_new = e.max_new,
                             .sampling = true,
                             .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
+    world_catch_signals(); /* a request while we load is heard by the first wave */
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
     struct phase_knobs k = answer_phase(&r.settings);
     if (e.max_new > 0) k.max_new = e.max_new;
     if (e.temperature >= 0) k.temperature = e.temperature;
     if (e.top_k >= 0) k.top_k = e.top_k;
     if (e.top_p > 0) k.top_p = e.top_p;
-    struct score s = run_evaluate(&r, &k, e.prompts, e.samples);
-    if (w.rank == 0) print_score(&r, &s);
+    struct tally t = run_evaluation(&r, &k, r.step, e.prompts, e.samples);
+    bool whole = run_evaluate(&r, &k, &t);
+    struct score s = tally_score(&t);
+    if (w.rank == 0) print_score(&r, &s, whole);
+    if (w.rank == 0 && !whole)
+        fprintf(stderr, "stopped on request after %d of %d problems: the figures are theirs\n",
+                t.done, t.prompts);
     answer_close(&r, &w);
-    return EXIT_DONE;
+    return whole ? EXIT_DONE : EXIT_STOPPED;
 }

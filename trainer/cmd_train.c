@@ -181,6 +181,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     MPI_OK(MPI_Barrier(w->comm));
     see_folder(&r, folder);
     r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
+    if (r.line) metrics_go_on(r.metrics, r.line);
     open_writer(&r, folder);
     print_plan(&r);
     int code = run_phases(&r);

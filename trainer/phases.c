@@ -74,13 +74,6 @@ void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)
     if (r->world->site == 0) metrics_progress(r->metrics, &p);
 }
 
-void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k)
-{
-    if (k->eval_every == 0 || (r->phase_step + 1) % k->eval_every != 0) return;
-    struct score s = run_evaluate(r, k, k->eval_prompts, 1);
-    run_put_score(r, &s);
-}
-
 static void phase_start(struct run *r, const struct phase_knobs *k)
 {
     r->phase_started = clock_now();
@@ -91,42 +84,61 @@ static void phase_start(struct run *r, const struct phase_knobs *k)
     if (r->actor.local[0].reference) optimizer_snapshot(&r->optimizer);
 }
 
-static void phase_step(struct run *r, const struct phase_knobs *k)
+/* false: a stop came before the step was done. */
+static bool phase_step(struct run *r, const struct phase_knobs *k)
 {
-    static void (*const step[])(struct run *, const struct phase_knobs *) = {
+    static bool (*const step[])(struct run *, const struct phase_knobs *) = {
         [PHASE_SFT] = sft_step, [PHASE_GRPO] = grpo_step, [PHASE_EVAL] = eval_step};
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
-    step[k->kind](r, k);
+    if (!step[k->kind](r, k)) return false;
     r->step++;
     r->phase_step++;
     watchdog_feed();
+    return !run_line_waits(r);
 }
 
-/* Between two steps. true: stop was asked for, everything is saved. */
-static bool between_steps(struct run *r, bool phase_ends)
+/* Does the position stand behind the last step of a phase that learned? What is saved there is kept, also when it is saved again
+ * because the phase after it was stopped in its first step. */
+static bool behind_learning(const struct run *r)
 {
-    bool stop = sites_stop(r, world_stop_requested() != 0);
+    const struct settings *s = &r->settings;
+    return r->phase > 0 && r->phase_step == 0 && s->phases[r->phase - 1].kind != PHASE_EVAL;
+}
+
+/* Between two steps, or where a stop cut one short. true: stop was asked for, everything is saved (the end of a phase saves by
+ * itself). */
+static bool between_steps(struct run *r, bool phase_ends, bool cut)
+{
+    bool stop = sites_stop(r, cut || world_stop_requested() != 0);
     int every = r->settings.checkpoint.every;
-    if (!phase_ends && (stop || (every > 0 && r->step % every == 0))) run_save(r, false);
+    if (!phase_ends && (stop || (every > 0 && r->step % every == 0)))
+        run_save(r, behind_learning(r));
     checkpoint_poll(r->writer);
     return stop;
+}
+
+/* true: a step is done, or was already. */
+static bool one_step(struct run *r, const struct phase_knobs *k)
+{
+    if (!run_line_waits(r)) return phase_step(r, k);
+    run_end_waiting_line(r, k);
+    return !run_line_waits(r);
 }
 
 static bool phase_run(struct run *r)
 {
     const struct phase_knobs *k = &r->settings.phases[r->phase];
     long steps = k->kind == PHASE_EVAL ? 1 : k->steps;
-    bool stop = false;
+    bool stop = false, whole = true;
     phase_start(r, k);
-    while (r->phase_step < steps && !stop) {
-        phase_step(r, k);
-        stop = between_steps(r, r->phase_step == steps);
+    while ((r->phase_step < steps || run_line_waits(r)) && !stop) {
+        whole = one_step(r, k);
+        stop = between_steps(r, whole && r->phase_step == steps, !whole);
     }
-    if (r->phase_step < steps) return stop;
-    bool learned = k->kind != PHASE_EVAL;
+    if (r->phase_step < steps || !whole) return stop;
     r->phase++;
     r->phase_step = 0;
-    run_save(r, learned);
+    run_save(r, behind_learning(r));
     return stop;
 }
 
@@ -136,12 +148,9 @@ static void print_summary(const struct run *r)
     log_info("held-out problems of %s:", source_name(r->source));
     for (int i = 0; i < r->milestones; i++) {
         const struct milestone *m = &r->milestone[i];
-        char problems[SCORE_PROBLEMS];
-        score_problems(problems, &m->score);
-        log_info("  %-16s step %6ld  pass@1 %5.1f %%  pass@%d %5.1f %%  maj@%d %5.1f %%  length "
-                 "%.1f  (%s)",
-                 m->phase, m->step, 100 * m->score.pass1, m->score.samples, 100 * m->score.pass_k,
-                 m->score.samples, 100 * m->score.maj_k, m->score.length, problems);
+        char text[SCORE_TEXT];
+        score_text(text, &m->score);
+        log_info("  %-16s step %6ld  %s", m->phase, m->step, text);
     }
     const struct score *a = &r->milestone[0].score, *b = &r->milestone[r->milestones - 1].score;
     if (r->milestones > 1)

@@ -2,6 +2,7 @@
 #include "trainer/run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,17 +225,25 @@ void run_close(struct run *r)
     arena_free(&r->arena);
     free(r->tokenizer_json);
     free(r->recipe);
+    free(r->line);
     settings_free(&r->settings);
 }
 
 /* --- position --- */
 
+/* What was not measured is null. */
+static json_t *real_json(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
 static json_t *milestone_json(const struct milestone *m)
 {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f}", "phase", m->phase, "step",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f}", "phase", m->phase, "step",
                      (int)m->step, "prompts", m->score.prompts, "asked", m->score.asked, "samples",
-                     m->score.samples, "pass1", m->score.pass1, "pass_k", m->score.pass_k, "maj_k",
-                     m->score.maj_k, "length", m->score.length);
+                     m->score.samples, "pass1", m->score.pass1, "pass_k",
+                     real_json(m->score.pass_k), "maj_k", real_json(m->score.maj_k), "length",
+                     m->score.length);
 }
 
 json_t *run_state(struct run *r)
@@ -249,6 +258,10 @@ json_t *run_state(struct run *r)
                               "updates", (json_int_t)r->optimizer.updates, "tokens",
                               (json_int_t)r->tokens, "metrics_bytes", (json_int_t)metrics_bytes,
                               "samples_bytes", (json_int_t)samples_bytes, "milestones", past);
+    if (r->evaluation.samples > 0)
+        json_object_set_new(state, "evaluation", tally_json(&r->evaluation));
+    const char *line = r->metrics ? metrics_waiting(r->metrics) : NULL;
+    if (line) json_object_set_new(state, "line", json_string(line));
     char layout[24];
     snprintf(layout, sizeof layout, "%016" PRIx64, r->layout);
     if (r->layout) json_object_set_new(state, "residuals", json_string(layout));
@@ -263,17 +276,32 @@ static void take_milestones(struct run *r, const json_t *past)
     for (size_t i = 0; i < n && r->milestones < MILESTONES; i++) {
         struct milestone *m = &r->milestone[r->milestones];
         const char *phase = NULL;
+        json_t *pass_k = NULL, *maj_k = NULL;
         int step = 0;
         struct score *s = &m->score;
-        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s?i, s:i, s:F, s:F, s:F, s:F}",
+        if (json_unpack(json_array_get(past, i), "{s:s, s:i, s:i, s?i, s:i, s:F, s?o, s?o, s:F}",
                         "phase", &phase, "step", &step, "prompts", &s->prompts, "asked", &s->asked,
-                        "samples", &s->samples, "pass1", &s->pass1, "pass_k", &s->pass_k, "maj_k",
-                        &s->maj_k, "length", &s->length))
+                        "samples", &s->samples, "pass1", &s->pass1, "pass_k", &pass_k, "maj_k",
+                        &maj_k, "length", &s->length))
             continue;
+        s->pass_k = json_is_real(pass_k) ? json_real_value(pass_k) : NAN;
+        s->maj_k = json_is_real(maj_k) ? json_real_value(maj_k) : NAN;
         snprintf(m->phase, sizeof m->phase, "%s", phase);
         m->step = step;
         r->milestones++;
     }
+}
+
+/* An evaluation that was stopped, and the line of metrics that waits for it (when it is a step's, not a phase of its own). */
+static bool take_evaluation(struct run *r, const json_t *state)
+{
+    const json_t *o = json_object_get(state, "evaluation");
+    const char *line = json_string_value(json_object_get(state, "line"));
+    bool waits = o && r->phase_step > 0;
+    if (o && !tally_read(&r->evaluation, o)) return false;
+    if (waits && !(line && metrics_is_beginning(line))) return false;
+    r->line = waits ? strdup(line) : NULL;
+    return true;
 }
 
 static bool take_position(struct run *r, const struct checkpoint *c, struct problems *p)
@@ -294,7 +322,9 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
         outer_resume(&r->outer,
                      (long)json_integer_value(json_object_get(c->state, "exchange_began")));
     take_milestones(r, past);
-    return true;
+    if (take_evaluation(r, c->state)) return true;
+    problems_add(p, c->folder, 0, "its state has an evaluation that cannot be");
+    return false;
 }
 
 /* What rounding left of gradients sent between hosts, when the checkpoint's is of this very layout; else nothing is left. */

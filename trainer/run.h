@@ -7,17 +7,8 @@
 #include "trainer/learn/outer.h"
 #include "trainer/learn/learned.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/reward/tally.h"
 #include "trainer/rollout/rollout.h"
-
-/* What an evaluation found. */
-struct score {
-    int prompts, asked; /* distinct problems: so many there were, so many were asked for */
-    int samples;
-    double pass1, pass_k, maj_k; /* k = samples; NaN with one sample */
-    double length, truncated, format;
-    int right[TASK_PARTS],
-        total[TASK_PARTS]; /* parts of completions (task.h): arithmetic, verdict, copy, ... */
-};
 
 /* One row of the closing summary: an evaluation, and when it was made. */
 struct milestone {
@@ -56,6 +47,8 @@ struct run {
     long long tokens;      /* learned from, over all phases */
     struct milestone milestone[MILESTONES];
     int milestones;
+    struct tally evaluation; /* under way, or stopped on request; samples 0: none */
+    char *line; /* of a resumed run: the line of metrics that waits for it; NULL: none */
 
     struct arena arena; /* scratch of a step (see step_scratch) */
     struct step_scratch *scratch;
@@ -115,26 +108,33 @@ int run_encode(const struct run *r, const char *prompt, const char *completion, 
  * max_context - 1 are a user mistake (exit 2). */
 void run_questions(struct run *r, enum split split, uint32_t from, int n);
 
-/* --- phases; each is one step, collective over the world --- */
-void sft_step(struct run *r, const struct phase_knobs *k);
-void grpo_step(struct run *r, const struct phase_knobs *k);
-void eval_step(struct run *r, const struct phase_knobs *k);
+/* --- phases; each is one step, collective over the world. false: a stop came before it was done; nothing of it counts but what
+ * r->evaluation holds, and it comes again when the run is resumed --- */
+bool sft_step(struct run *r, const struct phase_knobs *k);
+bool grpo_step(struct run *r, const struct phase_knobs *k);
+bool eval_step(struct run *r, const struct phase_knobs *k);
 
 /* What the grader says of one answer. Local. */
 struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
-/* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to score
+/* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to t
  * when it is not NULL. Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
-               struct score *score);
-/* `samples` answers to each of the first `prompts` held-out problems, or of all when there are fewer. Collective. */
-struct score run_evaluate(struct run *r, const struct phase_knobs *k, int prompts, int samples);
-/* "128 problems", or "all 196 problems there are, 256 were asked for". */
-enum { SCORE_PROBLEMS = 80 };
-void score_problems(char out[SCORE_PROBLEMS], const struct score *s);
-/* The metrics of a score: eval/<task>/pass@1, ... */
-void run_put_score(struct run *r, const struct score *s);
-/* When this step of an sft or grpo phase ends with an evaluation (eval_every): does it, into the open metrics line. */
-void run_evaluate_now_and_then(struct run *r, const struct phase_knobs *k);
+               struct tally *t);
+/* An evaluation of the weights of a step, not begun yet: `samples` answers to each of the first `asked` held-out problems, or of all
+ * when there are fewer. Local. */
+struct tally run_evaluation(struct run *r, const struct phase_knobs *k, long step, int asked,
+                            int samples);
+/* Goes on with it until all problems are done, or (false) a stop is asked for. Collective. */
+bool run_evaluate(struct run *r, const struct phase_knobs *k, struct tally *t);
+/* "pass@1  26.9 %  length 58.1  (128 problems, answers to each: 1)" */
+enum { SCORE_TEXT = 256 };
+void score_text(char out[SCORE_TEXT], const struct score *s);
+/* The end of a step of an sft or grpo phase: when an evaluation is due (eval_every), that, into the open line of metrics; then the line
+ * ends. A stop meanwhile leaves both waiting (run_line_waits); the checkpoint keeps them. Collective. */
+void run_end_line(struct run *r, const struct phase_knobs *k);
+/* Does the line of the step before this one wait for its evaluation? Then run_end_waiting_line goes on with both. */
+bool run_line_waits(const struct run *r);
+void run_end_waiting_line(struct run *r, const struct phase_knobs *k);
 /* Updates of a step, those included that find nothing to learn from. */
 long run_updates_per_step(const struct phase_knobs *k);
 /* The optimizer's settings for update number `update` (from 0) of a phase. */

@@ -153,6 +153,37 @@ START_TEST(shorter_than_recorded)
 }
 END_TEST
 
+/* A line that is open while a run stops: through the checkpoint, and on from there. */
+START_TEST(a_line_waits)
+{
+    long metrics, samples;
+    struct metrics *m = metrics_open(folder, 0, -1, -1);
+    line(m, 0, 1);
+    ck_assert_ptr_null(metrics_waiting(m));
+    metrics_begin(m, 1, "sft");
+    metrics_put(m, "loss", 0.5);
+    metrics_wait(m);
+    char *kept = strdup(metrics_waiting(m));
+    ck_assert_str_eq(kept, "{\"step\":1,\"phase\":\"sft\",\"loss\":0.5");
+    metrics_position(m, &metrics, &samples);
+    metrics_close(m);
+
+    m = metrics_open(folder, 0, metrics, samples);
+    metrics_go_on(m, kept);
+    metrics_put(m, "eval", 2);
+    metrics_end(m);
+    ck_assert_ptr_null(metrics_waiting(m));
+    line(m, 2, 3);
+    metrics_close(m);
+    ck_assert_str_eq(slurp(path), "{\"step\":0,\"phase\":\"sft\",\"loss\":1}\n"
+                                  "{\"step\":1,\"phase\":\"sft\",\"loss\":0.5,\"eval\":2}\n"
+                                  "{\"step\":2,\"phase\":\"sft\",\"loss\":3}\n");
+    free(kept);
+    ck_assert(!metrics_is_beginning("") && !metrics_is_beginning("x") &&
+              !metrics_is_beginning("{\"step\":1}") && !metrics_is_beginning("{\"step\":1\n"));
+}
+END_TEST
+
 START_TEST(only_rank_0_writes)
 {
     long a = 5, b = 5;
@@ -235,6 +266,7 @@ int main(void)
     tcase_add_test(t, exact_text);
     tcase_add_test(t, resume_cuts_and_goes_on);
     tcase_add_test(t, shorter_than_recorded);
+    tcase_add_test(t, a_line_waits);
     tcase_add_test(t, only_rank_0_writes);
     tcase_add_exit_test(t, name_twice, EXIT_BUG);
     tcase_add_exit_test(t, clock_that_is_none, EXIT_BUG);

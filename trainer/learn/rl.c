@@ -16,6 +16,7 @@ static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
                             .purpose = RNG_SAMPLE,
                             .step = (uint32_t)sites_part(r, r->step)};
     j.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
+    if (r->world->sites == 1) j.stop = world_stop_requested; /* sites stop at one step */
     return j;
 }
 
@@ -133,7 +134,7 @@ static void renew_reference(struct run *r, const struct phase_knobs *k)
         optimizer_snapshot(&r->optimizer);
 }
 
-void grpo_step(struct run *r, const struct phase_knobs *k)
+bool grpo_step(struct run *r, const struct phase_knobs *k)
 {
     double start = clock_now();
     struct rollout_job job = job_of(r, k);
@@ -141,6 +142,8 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
     run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
     told.answer = rollout_run(r->rollout, &job, &told.rollout);
+    if (rollout_whole(r->rollout) < k->prompts)
+        return false; /* drawn again, bit for bit, when resumed */
     double graded = clock_now();
     run_grade(r, told.answer, k->prompts, k->samples, NULL);
     told.equal = reward_groups(r, k);
@@ -149,4 +152,5 @@ void grpo_step(struct run *r, const struct phase_knobs *k)
     renew_reference(r, k);
     told.seconds = clock_now() - start;
     rl_tell(r, k, &told);
+    return true;
 }

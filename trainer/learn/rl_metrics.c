@@ -98,8 +98,7 @@ void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s
     metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
                       (double)s->rollout.tokens / s->rollout.seconds);
     put_samples(r, k, s->answer);
-    run_evaluate_now_and_then(r, k);
-    metrics_end(r->metrics);
+    run_end_line(r, k);
     run_progress(r, k,
                  (struct progress){.reward = m.reward,
                                    .loss = NAN,

@@ -19,7 +19,7 @@ static bool demonstrate(struct run *r, uint32_t index, int i)
     return true;
 }
 
-void sft_step(struct run *r, const struct phase_knobs *k)
+bool sft_step(struct run *r, const struct phase_knobs *k)
 {
     double start = clock_now();
     struct step_scratch *s = r->scratch;
@@ -50,11 +50,11 @@ void sft_step(struct run *r, const struct phase_knobs *k)
     run_put_step(r, &learned, seconds);
     sites_put(r);
     if (n < k->batch) metrics_put(r->metrics, "data/too_long", k->batch - n);
-    run_evaluate_now_and_then(r, k);
-    metrics_end(r->metrics);
+    run_end_line(r, k);
     run_progress(r, k,
                  (struct progress){.loss = learned.loss,
                                    .reward = NAN,
                                    .length = (double)tokens / n,
                                    .tokens_per_second = (double)learned.tokens / seconds});
+    return true;
 }

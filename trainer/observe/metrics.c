@@ -27,7 +27,7 @@ struct jsonl {
 
 struct metrics {
     struct jsonl metrics, samples;
-    bool writes, in_line;
+    bool writes, in_line, waits; /* waits: the open line is for the checkpoint to keep */
     char line[LINE_BYTES];
     size_t used;
     char name[MAX_NAMES][NAME_BYTES]; /* of the line being put together */
@@ -127,7 +127,7 @@ struct metrics *metrics_open(const char *run_folder, int rank, long metrics_byte
 void metrics_close(struct metrics *m)
 {
     if (!m) return;
-    INVARIANT(!m->in_line, "metrics_close between metrics_begin and metrics_end");
+    INVARIANT(!m->in_line || m->waits, "metrics_close between metrics_begin and metrics_end");
     if (m->writes) {
         log_before(NULL, NULL);
         progress_end(&m->progress);
@@ -229,9 +229,38 @@ void metrics_end(struct metrics *m)
 {
     if (!m->writes) return;
     INVARIANT(m->in_line, "metrics_end without metrics_begin");
-    m->in_line = false;
+    m->in_line = m->waits = false;
     line_add(m, "}\n");
     jsonl_write(&m->metrics, m->line, m->used);
+}
+
+void metrics_wait(struct metrics *m)
+{
+    m->waits = m->in_line;
+    m->line[m->used] = 0; /* line_add leaves room for it */
+}
+
+const char *metrics_waiting(const struct metrics *m)
+{
+    return m->waits ? m->line : NULL;
+}
+
+bool metrics_is_beginning(const char *text)
+{
+    static const char head[] = "{\"step\":";
+    size_t n = strlen(text);
+    return n + 4096 < LINE_BYTES && strncmp(text, head, sizeof head - 1) == 0 &&
+           strcspn(text, "\n}") == n;
+}
+
+void metrics_go_on(struct metrics *m, const char *text)
+{
+    if (!m->writes) return;
+    INVARIANT(!m->in_line && metrics_is_beginning(text), "no beginning of a line: %.40s", text);
+    m->used = 0;
+    m->names = 0;
+    line_add(m, text);
+    m->in_line = true;
 }
 
 /* --- samples, position, progress --------------------------------------------------------------- */
@@ -251,7 +280,7 @@ void metrics_sample(struct metrics *m, json_t *sample)
 
 void metrics_position(struct metrics *m, long *metrics_bytes, long *samples_bytes)
 {
-    INVARIANT(!m->in_line, "metrics_position between metrics_begin and metrics_end");
+    INVARIANT(!m->in_line || m->waits, "metrics_position between metrics_begin and metrics_end");
     if (m->writes) {
         jsonl_sync(&m->metrics);
         jsonl_sync(&m->samples);

@@ -20,6 +20,12 @@ void metrics_put(struct metrics *m, const char *name,
 void metrics_put_clock(struct metrics *m, const char *name, double value);
 bool metrics_is_clock(const char *name);
 void metrics_end(struct metrics *m);
+/* The line stays open while the run stops; metrics_waiting gives its text so far for the checkpoint (NULL: no line, or another rank
+ * writes), and metrics_go_on opens it again in the resumed run (metrics_is_beginning: it is such a text). */
+void metrics_wait(struct metrics *m);
+const char *metrics_waiting(const struct metrics *m);
+bool metrics_is_beginning(const char *text);
+void metrics_go_on(struct metrics *m, const char *text);
 /* Writes one line to samples.jsonl; takes the reference. */
 void metrics_sample(struct metrics *m, json_t *sample);
 /* Flushes and says how long the files are now, for the checkpoint. */

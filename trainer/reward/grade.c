@@ -18,8 +18,10 @@ struct reward run_grade_one(struct run *r, const struct problem *p, const struct
     return source_grade(r->source, p, r->scratch->text, n, a->truncated);
 }
 
-static void grade_one(struct run *r, const struct answer *a, int i, int question,
-                      struct score *score)
+/* Parts of completions: right, then total. */
+enum { COUNTS = 2 * TASK_PARTS };
+
+static void grade_one(struct run *r, const struct answer *a, int i, int question, int counts[])
 {
     struct step_scratch *s = r->scratch;
     const struct problem *p = &s->problem[question];
@@ -29,24 +31,27 @@ static void grade_one(struct run *r, const struct answer *a, int i, int question
     s->accuracy[i] = reward.accuracy;
     s->format[i] = reward.format;
     s->vote[i] = reward.vote;
-    if (score && task && task->parts) task->parts(p, s->text, n, score->right, score->total);
+    if (task && task->parts) task->parts(p, s->text, n, counts, counts + TASK_PARTS);
 }
 
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
-               struct score *score)
+               struct tally *t)
 {
     struct step_scratch *s = r->scratch;
-    int n = questions * samples;
+    int n = questions * samples, counts[COUNTS] = {0};
     memset(s->accuracy, 0, (size_t)n * sizeof *s->accuracy);
     memset(s->format, 0, (size_t)n * sizeof *s->format);
     memset(s->vote, 0, (size_t)n * sizeof *s->vote);
     for (int i = r->world->rank; i < n; i += r->world->size)
-        grade_one(r, &answer[i], i, i / samples, score);
+        grade_one(r, &answer[i], i, i / samples, counts);
     MPI_Comm c = r->world->comm;
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->accuracy, n, MPI_FLOAT, MPI_SUM, c));
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->format, n, MPI_FLOAT, MPI_SUM, c));
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, s->vote, n, MPI_UINT64_T, MPI_BOR, c));
-    if (!score) return;
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, score->right, TASK_PARTS, MPI_INT, MPI_SUM, c));
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, score->total, TASK_PARTS, MPI_INT, MPI_SUM, c));
+    if (!t) return;
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, counts, COUNTS, MPI_INT, MPI_SUM, c));
+    for (int i = 0; i < TASK_PARTS; i++) {
+        t->part_right[i] += counts[i];
+        t->part_total[i] += counts[TASK_PARTS + i];
+    }
 }

@@ -1,0 +1,72 @@
+#!/bin/bash
+# test_stop_answering.sh DUET: P5, P8: a stop is heard while answers are sampled: in a phase of evaluation, in an evaluation within a phase, in
+# a rollout. It takes seconds, not the rest of the phase; what is evaluated already is kept; the run goes on to the bits of the unbroken one.
+. "${BASH_SOURCE%/*}/common.sh"
+cat >recipe.yaml <<'YAML'
+seed: 7
+watchdog_s: 60
+precision: fp32
+mesh: {dp: 2, pp: 1, decode_slots: 16}
+model: {layers: 2, hidden: 32, heads: 2, max_context: 256}
+data: {task: arithmetic, difficulty: 3, micro_batch_tokens: 512}
+checkpoint: {every: 4, keep: 3}
+phases:
+  - {kind: sft, name: start, steps: 4, batch: 8, lr: 1e-3, max_new: 200, eval_every: 4, eval_prompts: 1200}
+  - {kind: grpo, name: learn, steps: 2, prompts: 200, samples: 4, max_new: 200, lr: 1e-3, save_samples: 16}
+  - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
+YAML
+train 2 whole
+check "unbroken: exit 0" equal "$code" 0
+
+# member NAME: of the state in the newest checkpoint of broken
+member() { sed -nE "s/.*\"$1\": ?(\"[^\"]*\"|[0-9]+).*/\\1/p" "broken/checkpoints/$(cat broken/checkpoints/latest)/manifest.json" | head -1; }
+# told TEXT: it stands in err
+told() { [[ $(<err) == *"$1"* ]]; }
+# stopped NAME LINES SECONDS: so long after so many lines
+stopped() {
+    local name=$1 since
+    start 2 broken --resume auto
+    ready
+    check "$name: started" until_true told "run folder" || { ended; return 1; }
+    check "$name: under way" until_true lines "$2" broken || { ended; return 1; }
+    read -rt "$3" _ <&"$never"
+    since=$SECONDS
+    kill -USR1 "$job"
+    ended
+    check "$name: exit 85" equal "$code" 85
+    check "$name: within seconds" test $((SECONDS - since)) -le 3
+    check "$name: no line more" equal "$(wc -l <broken/metrics.jsonl)" "$2"
+    check "$name: says so" has err "start again with --resume auto"
+}
+stopped "evaluation in sft" 3 0.6
+first=$(member done)
+check "evaluation in sft: some problems are done" test "${first:-0}" -gt 0 -a "${first:-0}" -lt 1200
+stopped "evaluation in sft, again" 3 0.6
+check "evaluation in sft, again: more are" test "$(member done)" -gt "${first:-0}"
+stopped "first rollout" 4 0.4
+check "first rollout: saved where it stood" is_saved 4 broken
+stopped "second rollout" 5 0.4
+check "second rollout: saved where it stood" is_saved 5 broken
+stopped "evaluation" 6 0.4
+check "evaluation: some problems are done" test "$(member done)" -gt 0 -a "$(member done)" -lt 300
+cp -r broken other
+train 2 other --resume auto --set phases.last.prompts=4
+check "with other settings: exit 0" equal "$code" 0
+check "with other settings: anew" has err "begins anew: its settings are others now"
+check "with other settings: what is asked for now" has err "(4 problems, answers to each: 4)"
+train 2 broken --resume auto
+check "taken up: exit 0" equal "$code" 0
+check "taken up: as the unbroken run" alike whole broken
+
+
+# --- duet eval: what it has so far ---
+"$root/launch/run.sh" -n 2 --timeout 60 "$duet" eval whole --prompts 2000 --samples 8 >out 2>err </dev/null &
+job=$! started=2
+ready
+read -rt 1.5 _ <&"$never"
+kill -TERM "$job"
+ended
+check "duet eval: exit 85" equal "$code" 85
+check "duet eval: says so" has out '"stopped": true'
+check "duet eval: how many it has" grep -qE "stopped on request after [0-9]+ of 2000 problems: the figures are theirs" err
+finish
