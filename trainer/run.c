@@ -410,20 +410,27 @@ int run_encode(const struct run *r, const char *prompt, const char *completion, 
     return (int)at;
 }
 
+/* Problem number `index` as question i. A generator's prompts were only sampled when it was looked through: one that does not fit gives
+ * way to another draw, the same on every rank and whenever the run is resumed. -1: none of many fits. */
+static int take_question(struct run *r, enum split split, uint32_t index, int i)
+{
+    enum { DRAWS = 4096 };
+    struct step_scratch *s = r->scratch;
+    int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n = -1, n_prompt = 0;
+    for (uint32_t draw = 0; n < 0 && draw < (split == SPLIT_TRAIN ? DRAWS : 1); draw++) {
+        source_problem(r->source, split, index + draw * 0x9e3779b1u, &s->problem[i]);
+        n = run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt);
+    }
+    s->question[i] = (struct question){token, n_prompt};
+    return n;
+}
+
 void run_questions(struct run *r, enum split split, uint32_t from, int n)
 {
-    struct step_scratch *s = r->scratch;
     struct problems p = {0};
-    for (int i = 0; i < n; i++) {
-        int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
-        source_problem(r->source, split, from + (uint32_t)i, &s->problem[i]);
-        if (run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt) < 0)
-            problems_add(&p, NULL, 0,
-                         "a prompt of %zu characters leaves no room for an answer in "
-                         "model.max_context %d: \"%.40s...\"",
-                         strlen(s->problem[i].prompt), r->actor.dims.max_context,
-                         s->problem[i].prompt);
-        s->question[i] = (struct question){token, n_prompt};
-    }
+    for (int i = 0; i < n; i++)
+        if (take_question(r, split, from + (uint32_t)i, i) < 0)
+            problems_add(&p, NULL, 0, "prompts of %s do not fit model.max_context %d: raise it",
+                         source_name(r->source), r->actor.dims.max_context);
     if (p.n > 0) world_agree_problems(r->world, &p, EXIT_USER); /* all ranks of a site have them */
 }

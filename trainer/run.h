@@ -52,6 +52,7 @@ struct run {
 
     struct arena arena; /* scratch of a step (see step_scratch) */
     struct step_scratch *scratch;
+    long empty_steps;     /* of sft, with nothing to learn from, since the start */
     double phase_started; /* clock: for the time left */
     long phase_started_at;
 };
@@ -104,8 +105,8 @@ double run_save(struct run *r, bool end_of_phase);
  * not fit. *n_prompt receives the prompt's part. */
 int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
                int *n_prompt);
-/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. Prompts that do not fit
- * max_context - 1 are a user mistake (exit 2). */
+/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. What does not fit was left out when the
+ * source was opened; of a generator's training problems another one takes its place. */
 void run_questions(struct run *r, enum split split, uint32_t from, int n);
 
 /* --- phases; each is one step, collective over the world. false: a stop came before it was done; nothing of it counts but what

@@ -26,8 +26,7 @@ YAML
 { cat s.yaml; echo '  - {kind: grpo, steps: 2, prompts: 4, samples: 4, max_new: 24, save_samples: 999, save_tokens: true}'; } >r.yaml
 recipe=r.yaml
 train 1 whole
-check "a good file: exit 0" equal "$code" 0 || finish
-check "a good file: nothing to say of it" hasnt err warning
+check "a good file: exit 0" equal "$code" 0 || check "a good file: nothing to say of it" hasnt err warning
 
 # --- a model without its data: only what asks for problems needs them ---
 mkdir moved
@@ -72,4 +71,73 @@ check "sample without the tokenizer file: exit 0" equal "$code" 0
 train 1 fresh --set model.tokenizer=mine.json
 check "train without the tokenizer file: exit 2" equal "$code" 2
 check "train without the tokenizer file: says where it looked" has err "model.tokenizer is relative to the working directory"
+
+# --- what does not fit, is missing, or cannot be written: told before step 0 ---
+
+# edit FILE SED: p.jsonl changed
+edit() { sed "$2" p.jsonl >"$1"; }
+ones=1111111111111111111111111111111111111111111111111111111111111111111111
+edit long.jsonl "7s/1+7/$ones/"
+edit long-demonstration.jsonl "4s/1+4=5/$ones/"
+edit no-demonstration.jsonl 's/, "demonstration.*/}/'
+edit all-long.jsonl "s/demonstration\": \"/&$ones/"
+edit one-demonstration.jsonl '6!s/, "demonstration.*/}/'
+edit times.jsonl '4s/1+4"/1×4"/;5s/1+5=6/1×5÷1/'
+edit euro.jsonl '4s/"5"/"5€"/'
+
+# refused NAME FILE TEXT...: train on two ranks ends with 2, each text said once, and no run folder
+refused() {
+    local name=$1 file=$2 text
+    shift 2
+    train 2 fresh --set "data.file=$file"
+    check "$name: exit 2" equal "$code" 2
+    for text; do check "$name: said once" times 1 err "$text"; done
+    check "$name: no run folder" test ! -e fresh
+}
+refused "a prompt too long" long.jsonl "long.jsonl:7: training prompts without room for an answer in model.max_context 64: 1 of 48 (line 7), the longest needs" \
+    "leave them out with --set data.leave_out="
+refused "a demonstration too long" long-demonstration.jsonl "long-demonstration.jsonl:4: demonstrations that do not fit model.max_context 64: 1 of 48 (line 4)"
+refused "no demonstrations" no-demonstration.jsonl "no-demonstration.jsonl: no demonstration that sft could learn from: of 48 records 48 have none"
+refused "all demonstrations too long" all-long.jsonl "all-long.jsonl: no demonstration that sft could learn from: of 48 records 0 have none, 48 do not fit model.max_context 64"
+refused "an answer that cannot be written" euro.jsonl "euro.jsonl:4: training answers with characters that the tokenizer lacks: 1 of 48 (line 4), \"€\" (U+20AC) once: no completion could ever be right"
+train 1 fresh --set data.heldout_file=long.jsonl
+check "a held-out prompt too long: exit 2" equal "$code" 2
+check "a held-out prompt too long: said" has err "long.jsonl:7: held-out prompts without room for an answer"
+call "$duet" eval whole --samples 1 --set data.heldout_file=long.jsonl
+check "eval of a prompt too long: exit 2" equal "$code" 2
+call "$duet" eval whole --samples 1 --prompts 99 --set data.heldout_file=long.jsonl --set data.leave_out=0.1
+check "eval without a prompt too long: exit 0" equal "$code" 0
+check "eval without a prompt too long: counts the others" has out '"prompts": 47'
+
+# left out: the run goes on, is the same on two ranks, and is resumed as if unbroken
+for n in 1 2; do
+    train $n left$n --set data.file=long.jsonl --set data.leave_out=0.03
+    check "left out on $n: exit 0" equal "$code" 0
+    check "left out on $n: one warning" times 1 err "; left out (data.leave_out is 0.03)"
+done
+check "left out: the same prompts on two ranks" equal "$(grep -o '"prompt":"[^"]*"' left1/samples.jsonl | sort | uniq -c)" "$(grep -o '"prompt":"[^"]*"' left2/samples.jsonl | sort | uniq -c)"
+check "left out: never asked" hasnt left1/samples.jsonl $ones
+cp -r left1 back
+back_to 4 back
+train 1 back --set data.file=long.jsonl --set data.leave_out=0.03 --resume auto
+check "left out, resumed: exit 0" equal "$code" 0
+check "left out, resumed: as unbroken" alike left1 back
+
+train 1 times --set data.file=times.jsonl
+check "characters in prompts: exit 0" equal "$code" 0
+check "characters in prompts: which, where" times 1 err "times.jsonl:4: training prompts or demonstrations with characters that the tokenizer lacks: 2 of 48 (lines 4, 5), \"×\" (U+00D7) 2 times, \"÷\" (U+00F7) once; the model reads <unk> for each"
+
+# --- steps without anything to learn from ---
+recipe=s.yaml
+train 1 one --set data.file=one-demonstration.jsonl --set phases.sft.steps=12
+check "one demonstration: exit 0" equal "$code" 0
+check "one demonstration: the others are counted" has err "one-demonstration.jsonl:1: records without a demonstration: 47 of 48 (lines 1, 2, 3, 4, 5, 7, 8, 9 and 39 more); sft passes over them"
+check "an empty batch: says so" has err "nothing to learn from, no update is made: of 8 demonstrations 8 are missing, 0 do not fit model.max_context 64"
+check "an empty batch: counted for what they are" has one/metrics.jsonl '"data/no_demonstration":8'
+check "an empty batch: not as too long" hasnt one/metrics.jsonl data/too_long
+check "an empty batch: no loss, no update" equal "$(grep '"data/empty":1' one/metrics.jsonl | grep '"loss":null' | grep -c '"updates":0')" 10
+check "an empty batch: never a loss of 0" hasnt one/metrics.jsonl '"loss":0,'
+check "a batch with one: its loss" equal "$(grep -v data/empty one/metrics.jsonl | grep -c '"loss":[0-9]')" 2
+train 1 two --set data.file=long-demonstration.jsonl --set data.leave_out=0.1 --set phases.sft.steps=6
+check "one too long: counted once an epoch" equal "$(grep -c '"data/too_long":1' two/metrics.jsonl)" 1
 finish
