@@ -3,11 +3,13 @@
 #include <dlfcn.h>
 #include <dnnl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "model/row_trial.h"
 
 #define DNNL_OK(call)                                                                              \
     do {                                                                                           \
@@ -33,6 +35,7 @@ struct product {
     enum matmul_type type;
     dnnl_memory_desc_t packed; /* W as the kernels want it */
     int blocks;
+    bool by_row;                     /* no block passed the trial: one row a call */
     struct kernel block[MAX_BLOCKS]; /* rows ascending */
     dnnl_primitive_t reorder;        /* from the weight as stored, a view of (N, K) */
     dnnl_memory_t reorder_from, reorder_to;
@@ -45,6 +48,7 @@ struct matmul_shape {
     bool backward;
     struct product product[2];
     struct kernel gradient;
+    bool gradient_by_row;
 };
 
 static struct {
@@ -68,11 +72,7 @@ static dnnl_data_type_t type_dnnl(enum matmul_type t)
 
 static void *aligned_bytes(size_t bytes)
 {
-    size_t whole = (bytes + 63) / 64 * 64 + 64;
-    void *p = aligned_alloc(64, whole);
-    SYS_OK(p != NULL, "use a smaller model or more memory", "no memory for %zu bytes", whole);
-    memset(p, 0, whole);
-    return p;
+    return memory_take_aligned(bytes, "a matrix");
 }
 
 /* --- the library --- */
@@ -215,73 +215,6 @@ static void kernel_run(float *dst, const struct kernel *k, const void *src, cons
     DNNL_OK(dnnl_stream_wait(lib.stream));
 }
 
-/* --- row invariance --- */
-
-/* Random elements, exact in bf16 so that one generator serves both types. */
-static void random_fill(void *out, size_t n, enum matmul_type type)
-{
-    uint32_t state = 0x9e3779b9u;
-    for (size_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        float f = (float)((int)(state >> 24) - 128) * 0.0078125f;
-        uint32_t u;
-        memcpy(&u, &f, sizeof u);
-        uint16_t half = (uint16_t)(u >> 16);
-        if (type == MATMUL_BF16)
-            memcpy((char *)out + 2 * i, &half, 2);
-        else
-            memcpy((char *)out + 4 * i, &f, 4);
-    }
-}
-
-static void run_in_blocks(float *y, const struct product *p, const struct kernel *k, const char *x,
-                          const void *w, int rows)
-{
-    size_t row = (size_t)p->k * type_bytes(p->type);
-    for (int t = 0; t < rows; t += k->rows)
-        kernel_run(y + (size_t)t * (size_t)p->n, k, x + (size_t)t * row, w);
-}
-
-/* Whether every position of a block treats a row alike: all rows given the same input. */
-static bool block_is_uniform(const struct product *p, const struct kernel *k, char *x, float *y,
-                             const void *w)
-{
-    size_t row = (size_t)p->k * type_bytes(p->type), out = (size_t)p->n * sizeof(float);
-    random_fill(x, (size_t)p->k, p->type);
-    for (int t = 1; t < k->rows; t++) memcpy(x + (size_t)t * row, x, row);
-    kernel_run(y, k, x, w);
-    for (int t = 1; t < k->rows; t++)
-        if (memcmp((char *)y + (size_t)t * out, y, out) != 0) return false;
-    return true;
-}
-
-/* Keeps the blocks that agree, bit for bit, with blocks of the smallest size. */
-static void product_trim(struct product *p)
-{
-    int most = p->block[p->blocks - 1].rows;
-    size_t in = (size_t)most * (size_t)p->k, out = (size_t)most * (size_t)p->n;
-    char *x = aligned_bytes(in * type_bytes(p->type));
-    float *expect = aligned_bytes(out * sizeof(float)), *got = aligned_bytes(out * sizeof(float));
-    void *w = aligned_bytes(dnnl_memory_desc_get_size(&p->packed));
-    random_fill(w, dnnl_memory_desc_get_size(&p->packed) / type_bytes(p->type), p->type);
-
-    int keep = block_is_uniform(p, &p->block[0], x, got, w) ? 1 : 0;
-    random_fill(x, in, p->type);
-    if (keep) run_in_blocks(expect, p, &p->block[0], x, w, most);
-    for (int b = 1; b < p->blocks; b++) {
-        int rows = p->block[b].rows;
-        size_t bytes = (size_t)rows * (size_t)p->n * sizeof(float);
-        if (keep == b) run_in_blocks(got, p, &p->block[b], x, w, rows);
-        if (keep == b && memcmp(got, expect, bytes) == 0) keep++;
-    }
-    for (int b = keep; b < p->blocks; b++) kernel_free(&p->block[b]);
-    p->blocks = keep;
-    free(x);
-    free(expect);
-    free(got);
-    free(w);
-}
-
 static bool block_make(struct product *p, int rows)
 {
     struct kernel *k = &p->block[p->blocks];
@@ -310,6 +243,62 @@ static void reorder_make(struct product *p, const dnnl_memory_desc_t *stored)
     p->reorder_to = memory_of(&p->packed);
 }
 
+static void reorder_free(struct product *p)
+{
+    DNNL_OK(dnnl_primitive_destroy(p->reorder));
+    DNNL_OK(dnnl_memory_destroy(p->reorder_from));
+    DNNL_OK(dnnl_memory_destroy(p->reorder_to));
+}
+
+static void reorder_run(const struct product *p, void *packed, const void *stored)
+{
+    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_from, unconst(stored)));
+    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_to, packed));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, p->reorder_from}, {DNNL_ARG_TO, p->reorder_to}};
+    DNNL_OK(dnnl_primitive_execute(p->reorder, lib.stream, 2, args));
+    DNNL_OK(dnnl_stream_wait(lib.stream));
+}
+
+/* --- row invariance --- */
+
+/* A product under trial, with a weight. */
+struct tried {
+    const struct product *p;
+    const void *weight;
+};
+
+static void run_block(void *ctx, int block, float *y, const void *x)
+{
+    const struct tried *t = ctx;
+    kernel_run(y, &t->p->block[block], x, t->weight);
+}
+
+/* Keeps the blocks that give a row the same bits wherever it stands. The weight is packed from a stored one, so that the
+ * padding that a packed one may have is what it always is. */
+static void product_trim(struct product *p, enum matmul_type stored_type)
+{
+    size_t n = (size_t)p->n * (size_t)p->k;
+    void *stored = aligned_bytes(n * type_bytes(stored_type));
+    void *packed = aligned_bytes(dnnl_memory_desc_get_size(&p->packed));
+    trial_fill(stored, n, stored_type, 7, 8);
+    reorder_run(p, packed, stored);
+    struct tried ctx = {p, packed};
+    int rows[MAX_BLOCKS], kept = 0;
+    bool keep[MAX_BLOCKS];
+    for (int b = 0; b < p->blocks; b++) rows[b] = p->block[b].rows;
+    row_trial(keep, &(struct row_trial){p->n, p->k, p->type, p->blocks, rows, run_block, &ctx});
+    for (int b = 0; b < p->blocks; b++) {
+        if (!keep[b]) log_debug("no blocks of %d rows for %d x %d", rows[b], p->n, p->k);
+        if (keep[b])
+            p->block[kept++] = p->block[b];
+        else
+            kernel_free(&p->block[b]);
+    }
+    p->blocks = kept;
+    free(stored);
+    free(packed);
+}
+
 /* W[i][j] of the product is at i*row_stride + j*col_stride of the weight as stored. */
 static void product_make(struct product *p, int n, int k, int row_stride, int col_stride,
                          enum matmul_type type)
@@ -320,38 +309,60 @@ static void product_make(struct product *p, int n, int k, int row_stride, int co
     dnnl_memory_desc_t stored = matrix(k, n, row_stride, col_stride, stored_type);
     size_t widest = (size_t)(n > k ? n : k) * sizeof(float);
     for (int b = 0; b < MAX_BLOCKS; b++)
-        if (b == 0 || (size_t)rows[b] * widest <= SCRATCH_LIMIT)
-            if (!block_make(p, rows[b])) break;
-    if (p->blocks > 0) product_trim(p);
-    if (p->blocks == 0) /* one row a call: invariant whatever the library does */
-        INVARIANT(block_make(p, 1), "oneDNN has no matmul for %d x %d", n, k);
+        if (b == 0 || (size_t)rows[b] * widest <= SCRATCH_LIMIT) block_make(p, rows[b]);
+    if (p->blocks > 0) {
+        reorder_make(p, &stored);
+        product_trim(p, stored_type);
+    }
+    if (p->blocks > 0) return;
+    if (p->reorder) reorder_free(p);
+    p->by_row = true; /* one row a call: invariant whatever the library does */
+    INVARIANT(block_make(p, 1), "oneDNN has no matmul for %d x %d", n, k);
     reorder_make(p, &stored);
 }
 
 /* --- shapes --- */
 
-static int gradient_rows(int N, int K)
+/* False when the library has no such kernel. */
+static bool gradient_kernel(struct matmul_shape *s, int rows)
 {
-    size_t widest = (size_t)(N > K ? N : K) * sizeof(float);
-    return 256 * widest <= SCRATCH_LIMIT ? 256 : 64;
-}
-
-static void gradient_make(struct matmul_shape *s)
-{
-    int rows = gradient_rows(s->N, s->K);
     enum matmul_type type = s->product[MATMUL_FORWARD].type;
     dnnl_memory_desc_t dy = matrix(s->N, rows, 1, s->N, type); /* read transposed */
     dnnl_memory_desc_t x = matrix(rows, s->K, s->K, 1, type);
     dnnl_memory_desc_t dw = matrix(s->N, s->K, s->K, 1, MATMUL_F32);
-    INVARIANT(kernel_make(&s->gradient, &dy, &x, &dw, true, NULL),
-              "oneDNN has no weight gradient for %d x %d", s->N, s->K);
+    if (!kernel_make(&s->gradient, &dy, &x, &dw, true, NULL)) return false;
     s->gradient.rows = rows;
+    return true;
 }
 
+static void run_gradient(void *ctx, float *dw, const void *dy, const void *x)
+{
+    kernel_run(dw, ctx, dy, x);
+}
+
+/* The longest piece whose sums depend on nothing but its rows; of one row if need be, which adds them one after the other. */
+static void gradient_make(struct matmul_shape *s)
+{
+    static const int pieces[] = {256, 64, 16};
+    enum matmul_type type = s->product[MATMUL_FORWARD].type;
+    size_t widest = (size_t)(s->N > s->K ? s->N : s->K) * sizeof(float);
+    for (int i = 0; i < 3; i++) {
+        if (i == 0 && (size_t)pieces[i] * widest > SCRATCH_LIMIT) continue;
+        if (!gradient_kernel(s, pieces[i])) continue;
+        if (gradient_trial(
+                &(struct gradient_trial){s->N, s->K, pieces[i], type, run_gradient, &s->gradient}))
+            return;
+        kernel_free(&s->gradient);
+    }
+    s->gradient_by_row = true;
+    INVARIANT(gradient_kernel(s, 1), "oneDNN has no weight gradient for %d x %d", s->N, s->K);
+}
+
+/* Of one block's inputs or outputs; the largest blocks are made while they stay below SCRATCH_LIMIT. */
 static void scratch_grow(const struct matmul_shape *s)
 {
-    size_t widest = (size_t)(s->N > s->K ? s->N : s->K), rows = (size_t)gradient_rows(s->N, s->K);
-    size_t need = rows * widest * sizeof(float);
+    size_t widest = (size_t)(s->N > s->K ? s->N : s->K) * sizeof(float);
+    size_t need = (256 * widest <= SCRATCH_LIMIT ? 256 : 64) * widest;
     if (need <= lib.scratch_bytes) return;
     for (int i = 0; i < 2; i++) {
         free(lib.scratch[i]);
@@ -393,6 +404,20 @@ const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type,
     return s;
 }
 
+void matmul_by_row(char *text, size_t bytes)
+{
+    static const char *const name[] = {"forward", "input gradient", "weight gradient"};
+    size_t at = 0;
+    text[0] = '\0';
+    for (const struct matmul_shape *s = lib.shapes; s; s = s->next) {
+        const bool slow[] = {s->product[0].by_row, s->product[1].by_row, s->gradient_by_row};
+        for (int i = 0; i < 3 && at < bytes; i++)
+            if (slow[i])
+                at += (size_t)snprintf(text + at, bytes - at, "%s%d x %d (%s)", at ? ", " : "",
+                                       s->N, s->K, name[i]);
+    }
+}
+
 size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d)
 {
     return dnnl_memory_desc_get_size(&s->product[d].packed);
@@ -401,12 +426,7 @@ size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d
 void matmul_pack(void *packed, const struct matmul_shape *s, enum matmul_direction d, const void *w)
 {
     threads_apply();
-    const struct product *p = &s->product[d];
-    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_from, unconst(w)));
-    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_to, packed));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, p->reorder_from}, {DNNL_ARG_TO, p->reorder_to}};
-    DNNL_OK(dnnl_primitive_execute(p->reorder, lib.stream, 2, args));
-    DNNL_OK(dnnl_stream_wait(lib.stream));
+    reorder_run(&s->product[d], packed, w);
 }
 
 /* The largest block of which more than about half is used. */

@@ -1,8 +1,8 @@
 /* Matrix products by oneDNN, so cut that a row's result does not depend on its company (promise P1).
  *
  * The library chooses kernels and the cut of the inner dimension by the size of a product. So each direction of a weight
- * shape has primitives for fixed blocks of rows only: 16, and 64 and 256 where, on random rows, they give the
- * bits of blocks of 16 at every position (tried once when the shape is made). The caller pads the last block with zeros.
+ * shape has primitives for fixed blocks of rows only: of 16, 64 and 256, those that give each other's bits at every
+ * position (model/row_trial.h, tried once when the shape is made), or else of one row. The caller pads the last block with zeros.
  *
  * Elements are float or bf16, results always float. On a machine without bf16 instructions the library's bf16
  * kernels reach a fifth of the float rate, so there bf16 is widened to float, which is exact, and the float kernels are used:
@@ -27,6 +27,9 @@ enum matmul_type matmul_type_of_bf16(void);
 
 /* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);
+/* The products made so far that are done one row a call, slowly, because no block passed the trial: "384 x 128 (forward), …", cut
+ * to the room there is; "" when there are none. */
+void matmul_by_row(char *text, size_t bytes);
 size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d);
 /* w (N, K) as stored -> the library's order. */
 void matmul_pack(void *packed, const struct matmul_shape *s, enum matmul_direction d,

@@ -72,6 +72,11 @@ void ops_set_threads(int threads)
     matmul_set_threads(threads);
 }
 
+void ops_slow_products(char *text, size_t bytes)
+{
+    matmul_by_row(text, bytes);
+}
+
 double ops_matmul_rate(const struct ops *ops, int rows, int N, int K)
 {
     return matmul_rate(rows, N, K,

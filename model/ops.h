@@ -155,6 +155,10 @@ const struct ops *ops_find(enum precision precision, const char *isa);
 /* Threads that the matrix library may use in this process, 1 unless set. Call before the first linear_place. Local. */
 void ops_set_threads(int threads);
 
+/* Matrix products placed so far that run row by row, slowly, because no kernel of the library for several rows keeps P1: "384 x
+ * 128 (forward), …"; "" when there are none. Local. */
+void ops_slow_products(char *text, size_t bytes);
+
 /* GFLOP/s of one library call for `rows` rows and a weight (N, K), measured now (median of several, weight packed), of the kind
  * that the table's linear layers make: what a bench holds its figures against. Local; allocates. */
 double ops_matmul_rate(const struct ops *ops, int rows, int N, int K);

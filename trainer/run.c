@@ -176,6 +176,28 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
     source_screen(r->source, &how, p);
 }
 
+/* Names once what runs slowly on any rank so that P1 holds. */
+static void print_slow_products(const struct world *w)
+{
+    char text[512];
+    ops_slow_products(text, sizeof text);
+    char *all = memory_take((size_t)w->size, sizeof text, "names of products");
+    MPI_OK(MPI_Gather(text, sizeof text, MPI_CHAR, all, sizeof text, MPI_CHAR, 0, w->comm));
+    for (int r = 0; w->rank == 0 && r < w->size; r++) {
+        const char *theirs = all + (size_t)r * sizeof text;
+        bool said = theirs[0] == '\0';
+        for (int i = 0; i < r; i++)
+            said = said || strcmp(all + (size_t)i * sizeof text, theirs) == 0;
+        if (!said)
+            log_info(
+                "warning: products of the weights %s run row by row, slowly: of this machine's "
+                "oneDNN kernels none for several rows gives a row the same bits in any company. "
+                "Another ONEDNN_MAX_CPU_ISA (make info lists them) or oneDNN may have one",
+                theirs);
+    }
+    free(all);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -208,6 +230,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     scratch_place(r, e);
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);
+    print_slow_products(w);
 }
 
 void run_close(struct run *r)

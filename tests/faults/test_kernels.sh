@@ -1,0 +1,30 @@
+#!/bin/bash
+# test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of rows (tests/support/planted_kernel.h, put
+# between Duet and oneDNN). The trial at the start leaves those blocks out: the ratio is exactly 1. Where no block is left,
+# products run row by row, and the log names them, once for all ranks.
+. "${BASH_SOURCE%/*}/common.sh"
+gcc -shared -fPIC -O1 -I"$root" "$root/tests/support/planted_kernel.c" -o planted.so -ldl || { echo "cannot build the planted kernels"; exit 1; }
+base
+
+# planted ROWS RANKS FOLDER ARGUMENTS...
+planted() {
+    export PLANTED=$1 LD_PRELOAD=$PWD/planted.so
+    shift
+    train "$@"
+    unset PLANTED LD_PRELOAD
+}
+for precision in fp32 bf16; do
+    for rows in 256 64 "64 256" "turn 16"; do
+        name=$precision-${rows// /-}
+        planted "$rows" 1 "$name" --set "precision=$precision"
+        check "$name: exit 0" equal "$code" 0
+        check "$name: the ratio is exactly 1" equal "$(values "$name/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+        check "$name: nothing runs row by row" hasnt err "row by row"
+    done
+done
+planted "turn 16 64 256" 2 slow --set mesh.dp=2
+check "no block is left: exit 0" equal "$code" 0
+check "no block is left: the ratio is exactly 1" equal "$(values slow/metrics.jsonl ratio/max_deviation)" $'0\n0\n0'
+check "no block is left: said once" times 1 err "run row by row, slowly: of this machine's oneDNN kernels none for several rows gives a row the same bits in any company"
+check "no block is left: which" has err "96 x 32 (forward)"
+finish
