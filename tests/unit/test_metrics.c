@@ -184,6 +184,49 @@ START_TEST(a_line_waits)
 }
 END_TEST
 
+static void check_says(const struct record_mark *m, const char *says)
+{
+    struct problems p = {0};
+    metrics_check(folder, "metrics.jsonl", m, &p);
+    ck_assert_int_eq(p.n, says ? 1 : 0);
+    if (says) ck_assert_msg(strstr(p.text[0], says), "%s", p.text[0]);
+    problems_free(&p);
+}
+
+/* What a resumed run has to find: the bytes that were written, as many of them. */
+START_TEST(checked_before_it_is_cut)
+{
+    long samples_bytes;
+    uint64_t sum, samples;
+    struct record_mark m = {.summed = true};
+    struct metrics *o = metrics_open(folder, 0, -1, -1);
+    line(o, 1, 0.5);
+    metrics_position(o, &m.bytes, &samples_bytes);
+    metrics_sums(o, &m.xxh64, &samples);
+    line(o, 2, 0.5);
+    metrics_close(o);
+    check_says(&m, NULL);
+    o = metrics_open(folder, 0, m.bytes, 0); /* the sum goes on where it was */
+    metrics_sums(o, &sum, &samples);
+    ck_assert_uint_eq(sum, m.xxh64);
+    metrics_close(o);
+    check_says(&m, NULL);
+
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "9", 1, 8), 1);
+    close(fd);
+    check_says(&m, "are not those that the run wrote");
+    m.summed = false;
+    check_says(&m, NULL);
+    m.bytes += 7;
+    check_says(&m, "lines are missing");
+    unlink(path);
+    check_says(&m, NULL);
+    m.bytes = -1;
+    check_says(&m, NULL);
+}
+END_TEST
+
 START_TEST(only_rank_0_writes)
 {
     long a = 5, b = 5;
@@ -267,6 +310,7 @@ int main(void)
     tcase_add_test(t, resume_cuts_and_goes_on);
     tcase_add_test(t, shorter_than_recorded);
     tcase_add_test(t, a_line_waits);
+    tcase_add_test(t, checked_before_it_is_cut);
     tcase_add_test(t, only_rank_0_writes);
     tcase_add_exit_test(t, name_twice, EXIT_BUG);
     tcase_add_exit_test(t, clock_that_is_none, EXIT_BUG);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "comm/base/die.h"
 #include "comm/base/log.h"
@@ -22,6 +23,7 @@ enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = 64, PATH_BYTES = 12
 struct jsonl {
     int fd; /* -1 on ranks that do not write */
     long bytes;
+    XXH64_state_t *sum; /* of these bytes */
     char path[PATH_BYTES];
 };
 
@@ -55,6 +57,7 @@ static void jsonl_write(struct jsonl *f, const char *bytes, size_t n)
         if (wrote < 0 && errno == EINTR) continue;
         SYS_OK(wrote > 0, "free space on that disk, then start the run again with --resume auto",
                "cannot write %s: %s", f->path, strerror(errno));
+        XXH64_update(f->sum, bytes, (size_t)wrote);
         bytes += wrote;
         n -= (size_t)wrote;
         f->bytes += wrote;
@@ -85,17 +88,79 @@ static long jsonl_keep(const struct jsonl *f, long recorded)
     return kept;
 }
 
+/* Adds the first `bytes` bytes of a file to a checksum; false: it cannot be read, or is shorter. */
+static bool sum_prefix(XXH64_state_t *sum, int fd, long bytes)
+{
+    char piece[16384];
+    for (long at = 0; at < bytes;) {
+        const size_t want = bytes - at < (long)sizeof piece ? (size_t)(bytes - at) : sizeof piece;
+        const ssize_t got = pread(fd, piece, want, at);
+        if (got <= 0) return false;
+        XXH64_update(sum, piece, (size_t)got);
+        at += got;
+    }
+    return true;
+}
+
+static XXH64_state_t *sum_new(void)
+{
+    XXH64_state_t *sum = XXH64_createState();
+    SYS_OK(sum, "free memory", "no memory for a checksum");
+    XXH64_reset(sum, 0);
+    return sum;
+}
+
+static void check_prefix(int fd, const char *path, const struct record_mark *m, struct problems *p)
+{
+    static const char out[] =
+        "put the file back as it was, or move it away: then a new one begins with the next step";
+    struct stat st;
+    XXH64_state_t *sum = sum_new();
+    if (fstat(fd, &st) != 0)
+        problems_add(p, path, 0, "cannot be examined: %s", strerror(errno));
+    else if ((long)st.st_size < m->bytes)
+        problems_add(p, path, 0,
+                     "has %ld bytes, but had %ld when the checkpoint was saved: lines are missing; "
+                     "%s",
+                     (long)st.st_size, m->bytes, out);
+    else if (!sum_prefix(sum, fd, m->bytes))
+        problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
+    else if (m->summed && XXH64_digest(sum) != m->xxh64)
+        problems_add(p, path, 0,
+                     "its first %ld bytes are not those that the run wrote: lines were changed "
+                     "after the checkpoint was saved; %s",
+                     m->bytes, out);
+    XXH64_freeState(sum);
+}
+
+void metrics_check(const char *run_folder, const char *name, const struct record_mark *m,
+                   struct problems *p)
+{
+    char path[PATH_BYTES];
+    const int n = snprintf(path, sizeof path, "%s/%s", run_folder, name);
+    const int fd = n < (int)sizeof path && m->bytes > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (m->bytes <= 0 || (fd < 0 && errno == ENOENT)) return; /* metrics_open says what is lost */
+    if (fd < 0)
+        problems_add(p, path, 0, "cannot be opened: %s", strerror(errno));
+    else
+        check_prefix(fd, path, m, p);
+    if (fd >= 0) close(fd);
+}
+
 static void jsonl_open(struct jsonl *f, const char *folder, const char *name, long recorded)
 {
     const int length = snprintf(f->path, sizeof f->path, "%s/%s", folder, name);
     SYS_OK(length > 0 && (size_t)length < sizeof f->path, "choose a shorter `out`",
            "the path of the run folder is too long: %s", folder);
-    f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    f->fd = open(f->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     SYS_OK(f->fd >= 0, "check that the run folder exists and is yours", "cannot open %s: %s",
            f->path, strerror(errno));
     f->bytes = recorded < 0 ? 0 : jsonl_keep(f, recorded);
-    SYS_OK(ftruncate(f->fd, f->bytes) == 0 && lseek(f->fd, f->bytes, SEEK_SET) == f->bytes, NULL,
-           "cannot cut %s to %ld bytes: %s", f->path, f->bytes, strerror(errno));
+    SYS_OK(ftruncate(f->fd, f->bytes) == 0, NULL, "cannot cut %s to %ld bytes: %s", f->path,
+           f->bytes, strerror(errno));
+    f->sum = sum_new();
+    SYS_OK(sum_prefix(f->sum, f->fd, f->bytes), NULL, "cannot read %s: %s", f->path,
+           strerror(errno));
 }
 
 static void jsonl_sync(const struct jsonl *f)
@@ -103,6 +168,24 @@ static void jsonl_sync(const struct jsonl *f)
     /* EINVAL: not a file that can be synced (a pipe, /dev/null). */
     SYS_OK(fsync(f->fd) == 0 || errno == EINVAL, "free space on that disk",
            "cannot write %s to the disk: %s", f->path, strerror(errno));
+}
+
+/* What another hand has added or taken away in mid-run: it stays, and is part of what a resumed run finds. */
+static void jsonl_notice(struct jsonl *f)
+{
+    struct stat st;
+    char last = '\n';
+    SYS_OK(fstat(f->fd, &st) == 0, NULL, "cannot examine %s: %s", f->path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (long)st.st_size == f->bytes) return;
+    log_warn("%s: another program wrote to it while this run does: it has %ld bytes in place of "
+             "%ld; what is there stays",
+             f->path, (long)st.st_size, f->bytes);
+    f->bytes = (long)st.st_size;
+    XXH64_reset(f->sum, 0);
+    SYS_OK(sum_prefix(f->sum, f->fd, f->bytes), NULL, "cannot read %s: %s", f->path,
+           strerror(errno));
+    if (f->bytes > 0 && pread(f->fd, &last, 1, f->bytes - 1) == 1 && last != '\n')
+        jsonl_write(f, "\n", 1);
 }
 
 static void end_live_line(void *progress)
@@ -133,6 +216,8 @@ void metrics_close(struct metrics *m)
         progress_end(&m->progress);
         close(m->metrics.fd);
         close(m->samples.fd);
+        XXH64_freeState(m->metrics.sum);
+        XXH64_freeState(m->samples.sum);
     }
     free(m);
 }
@@ -282,11 +367,19 @@ void metrics_position(struct metrics *m, long *metrics_bytes, long *samples_byte
 {
     INVARIANT(!m->in_line || m->waits, "metrics_position between metrics_begin and metrics_end");
     if (m->writes) {
+        jsonl_notice(&m->metrics);
+        jsonl_notice(&m->samples);
         jsonl_sync(&m->metrics);
         jsonl_sync(&m->samples);
     }
     *metrics_bytes = m->metrics.bytes;
     *samples_bytes = m->samples.bytes;
+}
+
+void metrics_sums(const struct metrics *m, uint64_t *metrics, uint64_t *samples)
+{
+    *metrics = m->writes ? XXH64_digest(m->metrics.sum) : 0;
+    *samples = m->writes ? XXH64_digest(m->samples.sum) : 0;
 }
 
 void metrics_progress(struct metrics *m, const struct progress *p)

@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include "comm/base/die.h"
 
 struct metrics;
 /* Opens (creates) the files in run_folder; *_bytes: what a checkpoint recorded as written so far: longer files are cut there, so that a
@@ -12,6 +14,16 @@ struct metrics;
 struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
                              long samples_bytes);
 void metrics_close(struct metrics *m);
+/* What a checkpoint says of a file of the run: how long it was, and what its bytes add up to (XXH64), when that was recorded. */
+struct record_mark {
+    long bytes;
+    bool summed;
+    uint64_t xxh64;
+};
+/* A problem when run_folder/name has no longer what the mark says: it is shorter, or its lines were changed. A file that is not
+ * there is none: metrics_open begins a new one. Nothing is touched. Local. */
+void metrics_check(const char *run_folder, const char *name, const struct record_mark *m,
+                   struct problems *p);
 /* A line: begin, any puts, end. Names in the order put; a name twice in a line is our bug. step counts over all phases. */
 void metrics_begin(struct metrics *m, long step, const char *phase);
 void metrics_put(struct metrics *m, const char *name,
@@ -30,6 +42,8 @@ void metrics_go_on(struct metrics *m, const char *text);
 void metrics_sample(struct metrics *m, json_t *sample);
 /* Flushes and says how long the files are now, for the checkpoint. */
 void metrics_position(struct metrics *m, long *metrics_bytes, long *samples_bytes);
+/* XXH64 of what the files hold; 0 on ranks that do not write. */
+void metrics_sums(const struct metrics *m, uint64_t *metrics, uint64_t *samples);
 
 /* The live line: on a terminal one line rewritten, else a line every few seconds. done/total in steps of the phase. Prints
  * phase, step, the numbers named by metrics_end's line (reward or loss, length, tokens/s) and the time left of the whole run (estimated from
