@@ -2,6 +2,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/position.h"
 
 int cmd_inspect(int argc, char **argv)
 {
@@ -18,5 +19,6 @@ int cmd_inspect(int argc, char **argv)
         .max_args = 1,
     };
     int code = options_parse(&o, argc, argv);
-    return code >= 0 ? code : checkpoint_inspect(args[0]);
+    return code >= 0 ? code
+                     : checkpoint_inspect(args[0], (struct checkpoint_check){position_check, NULL});
 }

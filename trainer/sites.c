@@ -8,6 +8,7 @@
 #include "comm/base/log.h"
 #include "comm/halt.h"
 #include "trainer/checkpoint/store.h"
+#include "trainer/position.h"
 
 /* --- folders ----------------------------------------------------------------------------------- */
 
@@ -131,7 +132,10 @@ static bool open_step(struct checkpoint *c, const char *folder, long step, const
     struct problems damage = {0};
     path_make(root, "%s/checkpoints", folder);
     store_path(path, root, (struct store_entry){.step = step});
-    bool ok = checkpoint_open(c, path, w, &damage);
+    char run[PATH_BYTES];
+    path_make(run, "%s", folder);
+    const struct checkpoint_check check = {position_check, run};
+    bool ok = checkpoint_open_if(c, path, w, check, &damage);
     for (int i = 0; i < damage.n; i++) log_warn("damaged, not used: %s", damage.text[i]);
     problems_free(&damage);
     if (sites_ask(w, ok).all) return true;

@@ -363,10 +363,10 @@ START_TEST(all_damage_is_named)
     }
     expect_damage("shard-0000-of-0003.h5", "missing");
     ck_assert_int_eq(damage.n, 2);
-    ck_assert_int_eq(checkpoint_inspect(run), EXIT_WORLD);
+    ck_assert_int_eq(checkpoint_inspect(run, (struct checkpoint_check){0}), EXIT_WORLD);
     path_make(path, "%s/step-00000001", run);
-    ck_assert_int_eq(checkpoint_inspect(path), EXIT_DONE);
-    ck_assert_int_eq(checkpoint_inspect("/nowhere"), EXIT_USER);
+    ck_assert_int_eq(checkpoint_inspect(path, (struct checkpoint_check){0}), EXIT_DONE);
+    ck_assert_int_eq(checkpoint_inspect("/nowhere", (struct checkpoint_check){0}), EXIT_USER);
 }
 END_TEST
 

@@ -53,6 +53,14 @@ struct checkpoint {
  * run folder the newest undamaged one is taken and the damaged one named in a warning. Collective when world is given. */
 bool checkpoint_open(struct checkpoint *c, const char *path, const struct world *world,
                      struct problems *p);
+/* What a caller demands of the state beside: false and problems, which count as damage. ctx is NULL on all ranks but the first. */
+struct checkpoint_check {
+    bool (*state)(const struct checkpoint *c, void *ctx, struct problems *p);
+    void *ctx;
+};
+/* As checkpoint_open; a checkpoint whose state does not pass is damaged. */
+bool checkpoint_open_if(struct checkpoint *c, const char *path, const struct world *world,
+                        struct checkpoint_check check, struct problems *p);
 /* Local: is there a committed checkpoint at path (damaged or not)? For "resume if there is something to resume from". */
 bool checkpoint_any(const char *path);
 /* Fills slices by name and range, whatever the layout was that wrote it. Missing tensor or range, wrong length: a problem. Local. */
@@ -61,6 +69,6 @@ bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int
 bool checkpoint_has(const struct checkpoint *c, const char *tensor);
 void checkpoint_close(struct checkpoint *c);
 /* Prints tensors, shards, state, and the result of a full verification. Exit code. */
-int checkpoint_inspect(const char *path);
+int checkpoint_inspect(const char *path, struct checkpoint_check check);
 
 #endif

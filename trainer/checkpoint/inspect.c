@@ -44,7 +44,7 @@ static void print_state(const json_t *state)
     free(text);
 }
 
-static int inspect_one(const char *folder)
+static int inspect_one(const char *folder, struct checkpoint_check check)
 {
     struct checkpoint c;
     struct problems p = {0};
@@ -56,6 +56,7 @@ static int inspect_one(const char *folder)
                c.manifest->keep_forever ? ", kept forever" : "");
         print_tensors(c.manifest);
         ok = print_shards(&c, &p) && ok;
+        ok = checkpoint_passes(&c, check, &p) && ok;
         print_state(c.state);
     }
     printf("\n%s\n", ok ? "verified: whole" : "verified: DAMAGED");
@@ -66,7 +67,7 @@ static int inspect_one(const char *folder)
     return ok ? EXIT_DONE : EXIT_WORLD;
 }
 
-int checkpoint_inspect(const char *path)
+int checkpoint_inspect(const char *path, struct checkpoint_check check)
 {
     struct where at;
     struct problems p = {0};
@@ -84,7 +85,7 @@ int checkpoint_inspect(const char *path)
         printf("\n\n");
         store_path(folder, at.root, at.list.entry[0]);
     }
-    const int code = inspect_one(folder);
+    const int code = inspect_one(folder, check);
     where_free(&at);
     return code;
 }

@@ -83,11 +83,27 @@ static bool agree_on_shared(const struct world *w, bool ok, struct problems *p)
     return world_all(w, ok);
 }
 
-static bool open_one(struct checkpoint *c, const char *folder, const struct world *w,
+/* The one who looks at a checkpoint. */
+struct looker {
+    const struct world *w;
+    struct checkpoint_check check;
+};
+
+bool checkpoint_passes(const struct checkpoint *c, struct checkpoint_check check,
+                       struct problems *p)
+{
+    return !check.state || check.state(c, check.ctx, p);
+}
+
+static bool open_one(struct checkpoint *c, const char *folder, const struct looker *by,
                      struct problems *p)
 {
-    bool ok = agree_on_shared(w, checkpoint_load(c, folder, p), p);
+    const struct world *w = by->w;
     const int rank = w ? w->rank : 0, ranks = w ? w->size : 1;
+    struct checkpoint_check check = by->check;
+    if (rank != 0) check.ctx = NULL;
+    bool loaded = checkpoint_load(c, folder, p) && checkpoint_passes(c, check, p);
+    bool ok = agree_on_shared(w, loaded, p);
     if (ok) {
         for (int i = rank; i < c->manifest->shards; i += ranks) {
             if (!shard_check(c->manifest, folder, i, p)) ok = false;
@@ -132,15 +148,15 @@ static bool find(struct where *at, const char *path, const struct world *w, stru
     return true;
 }
 
-static bool open_newest(struct checkpoint *c, const struct where *at, const struct world *w,
+static bool open_newest(struct checkpoint *c, const struct where *at, const struct looker *by,
                         struct problems *p)
 {
-    const bool speaks = !w || w->rank == 0;
+    const bool speaks = !by->w || by->w->rank == 0;
     for (int i = 0; i < at->list.n; i++) {
         char folder[PATH_BYTES];
         struct problems damage = {0};
         store_path(folder, at->root, at->list.entry[i]);
-        const bool ok = open_one(c, folder, w, &damage);
+        const bool ok = open_one(c, folder, by, &damage);
         for (int k = 0; k < damage.n; k++) log_warn("damaged, not used: %s", damage.text[k]);
         problems_free(&damage);
         if (ok && i > 0 && speaks) log_warn("%s is used instead", folder);
@@ -152,15 +168,22 @@ static bool open_newest(struct checkpoint *c, const struct where *at, const stru
     return false;
 }
 
+bool checkpoint_open_if(struct checkpoint *c, const char *path, const struct world *world,
+                        struct checkpoint_check check, struct problems *p)
+{
+    struct where at = {0};
+    const struct looker by = {world, check};
+    *c = (struct checkpoint){0};
+    bool ok = find(&at, path, world, p);
+    if (ok) ok = at.one ? open_one(c, at.root, &by, p) : open_newest(c, &at, &by, p);
+    where_free(&at);
+    return ok;
+}
+
 bool checkpoint_open(struct checkpoint *c, const char *path, const struct world *world,
                      struct problems *p)
 {
-    struct where at = {0};
-    *c = (struct checkpoint){0};
-    bool ok = find(&at, path, world, p);
-    if (ok) ok = at.one ? open_one(c, at.root, world, p) : open_newest(c, &at, world, p);
-    where_free(&at);
-    return ok;
+    return checkpoint_open_if(c, path, world, (struct checkpoint_check){0}, p);
 }
 
 bool checkpoint_any(const char *path)
