@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "trainer/position.h"
+#include "trainer/resume.h"
 
 static void settings_of(struct settings *s, const struct checkpoint *c,
                         const struct option_list *sets, int ranks, struct problems *p)
@@ -17,6 +19,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     s->run.schedule = SCHEDULE_AUTO;
     for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
     if (p->n == 0) settings_check(s, ranks, p);
+    if (p->n == 0) resume_check_model(c, s, NULL, p);
 }
 
 void answer_check_options(int prompts, int samples, double temperature, struct problems *p)
@@ -54,7 +57,7 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     log_set(LOG_QUIET, w->rank);
     struct problems p = {0};
     struct checkpoint c;
-    checkpoint_open(&c, path, w, &p);
+    checkpoint_open_if(&c, path, w, (struct checkpoint_check){position_check, NULL}, &p);
     world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     struct settings s;
     settings_of(&s, &c, sets, w->size, &p);
@@ -64,8 +67,10 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     watchdog_start(s.run.watchdog_s);
     extent.longest[SPLIT_HELDOUT] = extent.max_new;
     /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
-    bool other = s.model.tokenizer[0] && s.lines.model.tokenizer == LINE_SET;
+    bool other = s.lines.model.tokenizer == LINE_SET;
     run_open(r, w, s, other ? NULL : c.tokenizer, extent);
+    if (other) resume_check_model(&c, &r->settings, r->tokenizer_json, &p);
+    problems_end_if_any(&p);
     run_load(r, &c, false, &p);
     world_agree_problems(w, &p, EXIT_WORLD);
     r->step = c.step;

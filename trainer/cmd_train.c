@@ -9,7 +9,7 @@
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
-#include "trainer/run.h"
+#include "trainer/resume.h"
 #include "trainer/sites.h"
 
 struct train_options {
@@ -132,24 +132,6 @@ static void open_writer(struct run *r, const char *folder)
     free(slices);
 }
 
-static void load_or_die(struct run *r, const char *path, bool everything, long *metrics_bytes,
-                        long *samples_bytes)
-{
-    struct problems p = {0};
-    struct checkpoint c;
-    if (everything && r->world->sites > 1)
-        sites_checkpoint(&c, path, r->world);
-    else
-        checkpoint_open(&c, path, r->world, &p);
-    world_agree_problems(r->world, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
-    run_load(r, &c, everything, &p);
-    world_agree_problems(r->world, &p, EXIT_WORLD);
-    *metrics_bytes = (long)json_integer_value(json_object_get(c.state, "metrics_bytes"));
-    *samples_bytes = (long)json_integer_value(json_object_get(c.state, "samples_bytes"));
-    log_info("%s %s (step %ld)", everything ? "going on from" : "weights from", c.folder, c.step);
-    checkpoint_close(&c);
-}
-
 static void print_plan(const struct run *r)
 {
     const struct actor *a = &r->actor;
@@ -169,18 +151,20 @@ static int train(struct world *w, struct settings s, const char *resume)
     bool again = resume_or_start(w, &s, folder, resume);
     run_open(&r, w, s, NULL, run_extent(&s));
     r.folder = folder;
-    long metrics_bytes = -1, samples_bytes = -1, ignored;
+    for (int split = 0; r.source && split < 2; split++)
+        r.data_sum[split] = source_sum(r.source, (enum split)split);
+    struct resumed resumed = {.metrics_bytes = -1, .samples_bytes = -1};
     if (again)
-        load_or_die(&r, folder, true, &metrics_bytes, &samples_bytes);
+        resumed = resume_run(&r, folder);
     else
         optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
-    if (!again && r.settings.model.from[0])
-        load_or_die(&r, r.settings.model.from, false, &ignored, &ignored);
+    if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
     if (w->rank == 0) make_folders(folder);
-    if (w->rank == 0) write_recipe(&r, folder);
+    if (w->rank == 0 && (!again || resume_keep_recipe(&r, folder, &resumed)))
+        write_recipe(&r, folder);
     MPI_OK(MPI_Barrier(w->comm));
     see_folder(&r, folder);
-    r.metrics = metrics_open(folder, w->rank, metrics_bytes, samples_bytes);
+    r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
     if (r.line) metrics_go_on(r.metrics, r.line);
     open_writer(&r, folder);
     print_plan(&r);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 #include "trainer/checkpoint/files.h"
+#include "trainer/observe/metrics.h"
+#include "trainer/reward/tally.h"
 
 /* --- members ----------------------------------------------------------------------------------- */
 
@@ -33,8 +35,8 @@ static const struct member MEMBERS[] = {
     {"exchange_began", false, false, 0, AT(exchange_began), 0},
     {"metrics_xxh64", false, true, 0, AT(metrics_xxh64), AT(has_sums)},
     {"samples_xxh64", false, true, 0, AT(samples_xxh64), AT(has_sums)},
+    {"data_heldout", false, true, 0, AT(data_heldout), 0},
     {"data_train", false, true, 0, AT(data_train), AT(has_data_train)},
-    {"data_heldout", false, true, 0, AT(data_heldout), AT(has_heldout)},
     {"residuals", false, true, 0, AT(residuals), 0},
 };
 
@@ -102,13 +104,32 @@ static bool check_milestones(const json_t *list, long step, const char *file, st
     return ok;
 }
 
+/* An evaluation that was stopped, and the line of metrics that waits for it when it is a step's. */
+static bool check_evaluation(const struct position *q, const json_t *state, const char *file,
+                             struct problems *p)
+{
+    struct tally t;
+    const json_t *o = json_object_get(state, "evaluation"), *line = json_object_get(state, "line");
+    const char *text = json_string_value(line);
+    bool needed = o && q->phase_step > 0;
+    if (o && !tally_read(&t, o))
+        problems_add(p, file, 0, "damaged: evaluation of its state is none that can be");
+    else if ((needed || line) && !(text && metrics_is_beginning(text)))
+        problems_add(p, file, 0,
+                     "damaged: line of its state is not the beginning of a line of metrics");
+    else
+        return true;
+    return false;
+}
+
 bool position_read(struct position *q, const json_t *state, const char *file, struct problems *p)
 {
     bool ok = true;
     *q = (struct position){.metrics_bytes = -1, .samples_bytes = -1};
     for (size_t i = 0; i < sizeof MEMBERS / sizeof *MEMBERS; i++)
         ok = read_member(q, &MEMBERS[i], state, file, p) && ok;
-    return ok && check_milestones(json_object_get(state, "milestones"), q->step, file, p);
+    return ok && check_milestones(json_object_get(state, "milestones"), q->step, file, p) &&
+           check_evaluation(q, state, file, p);
 }
 
 void position_put_sum(json_t *state, const char *name, uint64_t sum)

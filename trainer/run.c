@@ -11,6 +11,7 @@
 #include "trainer/data/input.h"
 #include "trainer/data/screen.h"
 #include "trainer/plan/memory.h"
+#include "trainer/position.h"
 #include "trainer/sites.h"
 
 /* --- how large --- */
@@ -269,6 +270,17 @@ static json_t *milestone_json(const struct milestone *m)
                      m->score.length);
 }
 
+/* What resume.c compares. */
+static void put_sums(const struct run *r, json_t *state)
+{
+    uint64_t metrics, samples;
+    metrics_sums(r->metrics, &metrics, &samples);
+    position_put_sum(state, "metrics_xxh64", metrics);
+    position_put_sum(state, "samples_xxh64", samples);
+    position_put_sum(state, "data_train", r->data_sum[SPLIT_TRAIN]);
+    position_put_sum(state, "data_heldout", r->data_sum[SPLIT_HELDOUT]);
+}
+
 json_t *run_state(struct run *r)
 {
     long metrics_bytes = 0, samples_bytes = 0;
@@ -285,9 +297,8 @@ json_t *run_state(struct run *r)
         json_object_set_new(state, "evaluation", tally_json(&r->evaluation));
     const char *line = r->metrics ? metrics_waiting(r->metrics) : NULL;
     if (line) json_object_set_new(state, "line", json_string(line));
-    char layout[24];
-    snprintf(layout, sizeof layout, "%016" PRIx64, r->layout);
-    if (r->layout) json_object_set_new(state, "residuals", json_string(layout));
+    if (r->layout) position_put_sum(state, "residuals", r->layout);
+    if (r->metrics) put_sums(r, state);
     if (r->world->sites > 1)
         json_object_set_new(state, "exchange_began", json_integer(r->outer.began));
     return state;
@@ -329,22 +340,15 @@ static bool take_evaluation(struct run *r, const json_t *state)
 
 static bool take_position(struct run *r, const struct checkpoint *c, struct problems *p)
 {
-    json_int_t phase_step, step, updates, tokens;
-    json_t *past = NULL;
-    if (json_unpack(c->state, "{s:i, s:I, s:I, s:I, s:I, s:o}", "phase", &r->phase, "phase_step",
-                    &phase_step, "step", &step, "updates", &updates, "tokens", &tokens,
-                    "milestones", &past)) {
-        problems_add(p, c->folder, 0, "its state lacks phase, step, updates or tokens");
-        return false;
-    }
-    r->phase_step = (long)phase_step;
-    r->step = (long)step;
-    r->optimizer.updates = (long)updates;
-    r->tokens = tokens;
-    if (r->world->sites > 1)
-        outer_resume(&r->outer,
-                     (long)json_integer_value(json_object_get(c->state, "exchange_began")));
-    take_milestones(r, past);
+    struct position q;
+    if (!position_read(&q, c->state, c->folder, p)) return false;
+    r->phase = (int)q.phase;
+    r->phase_step = q.phase_step;
+    r->step = q.step;
+    r->optimizer.updates = q.updates;
+    r->tokens = q.tokens;
+    if (r->world->sites > 1) outer_resume(&r->outer, q.exchange_began);
+    take_milestones(r, json_object_get(c->state, "milestones"));
     if (take_evaluation(r, c->state)) return true;
     problems_add(p, c->folder, 0, "its state has an evaluation that cannot be");
     return false;

@@ -28,6 +28,7 @@ struct run {
     const char *folder;    /* of a training run: settings.run.out, or this site's in it */
     int think, eos;        /* token ids */
     struct source *source; /* NULL when no problems are asked for */
+    uint64_t data_sum[2];  /* source_sum of either split, for checkpoints */
     struct actor actor;
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */

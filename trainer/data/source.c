@@ -320,3 +320,38 @@ struct reward source_grade(const struct source *s, const struct problem *p, cons
     r.vote = vote_of(&r, &read, answer);
     return r;
 }
+
+static void sum_text(XXH64_state_t *sum, const char *text)
+{
+    if (text) XXH64_update(sum, text, strlen(text));
+    XXH64_update(sum, text ? "\0" : "\1", 1);
+}
+
+static void sum_generated(XXH64_state_t *sum, const struct source *s)
+{
+    enum { ENOUGH = 256 };
+    struct problem p;
+    for (uint32_t i = 0; i < ENOUGH; i++) {
+        s->task->make(&p, &s->options, SPLIT_TRAIN, i);
+        sum_text(sum, p.prompt);
+        sum_text(sum, p.answer);
+    }
+}
+
+uint64_t source_sum(const struct source *s, enum split split)
+{
+    if (s->task ? split == SPLIT_HELDOUT : s->n[split] == 0) return 0;
+    XXH64_state_t *sum = XXH64_createState();
+    SYS_OK(sum, memory_fix, "no memory for a checksum");
+    XXH64_reset(sum, 0);
+    if (s->task) sum_generated(sum, s);
+    for (int i = 0; !s->task && i < s->n[split]; i++) {
+        const struct record *r = &s->all.r[s->of_split[split][i]];
+        sum_text(sum, r->prompt);
+        sum_text(sum, r->answer);
+        sum_text(sum, r->demonstration);
+    }
+    uint64_t digest = XXH64_digest(sum);
+    XXH64_freeState(sum);
+    return digest;
+}

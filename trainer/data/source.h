@@ -56,6 +56,9 @@ struct reward {
 };
 struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
                            size_t n, bool truncated);
+/* A checksum of the problems of a split: of all records of a file, in their order; of a generator's first ones, 0 for its held-out
+ * ones and for a split that was not read. Equal sums: problem number i is the same. Pure. */
+uint64_t source_sum(const struct source *s, enum split split);
 const struct task *source_task(const struct source *s); /* NULL for a file */
 
 #endif
