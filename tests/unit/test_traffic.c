@@ -52,6 +52,28 @@ START_TEST(hostfile)
 }
 END_TEST
 
+/* What editors and other systems make of a hostfile. */
+START_TEST(hostfile_odd)
+{
+    struct hosts h;
+    struct problems p = read_hosts(&h, "\xef\xbb\xbfGPU1.East.Example\tslots=08 \t\r\n\r\n"
+                                       "gpu1.west.example SLOTS\t=\t2 # two\r\n"
+                                       "gpu1.east.example slots=1 max-slots=9");
+    ck_assert_int_eq(p.n, 0);
+    ck_assert_int_eq(h.n, 2);
+    ck_assert_int_eq(h.slots, 11);
+    ck_assert_int_eq(h.at[0].slots, 9);
+    ck_assert_str_eq(h.at[1].name, "gpu1.west.example");
+    hosts_free(&h);
+    static const char utf16[] = "\xff\xfeh\0001\0 \0s\0\n\0h\0";
+    ck_assert(!hosts_parse(&h, utf16, sizeof utf16 - 1, "hosts", &p));
+    ck_assert_int_eq(p.n, 1);
+    ck_assert_msg(strstr(p.text[0], "UTF-16") != NULL, "%s", p.text[0]);
+    problems_free(&p);
+    hosts_free(&h);
+}
+END_TEST
+
 START_TEST(hostfile_refused)
 {
     refused("a slots=1\nb slotz=2\n", "hosts:2: \"slotz\": a host may have slots=N and");
@@ -60,10 +82,16 @@ START_TEST(hostfile_refused)
     refused("a slots=0\n", "slots must be a number");
     refused("a slots=\nb slots=1", "hosts:1: slots must be a number");
     refused("a slots=1\nb\n", "hosts:2: host b has no slots=N");
-    refused("a slots=1\nb slots=1\na slots=2\n", "hosts:3: host a is there already, as number 1");
+    refused("a slots=1\nb slots=1\nA slots=65536\n", "hosts:3: host A is there already, and");
     refused("a slots=4 max_slots=2\n", "max_slots=2 is less than slots=4");
     refused("a/b slots=1\n", "\"a/b\" is no host's name");
     refused("a =\n", "\"=\" without a word");
+    refused("fe80::1 slots=1\n", "fe80::1 is an IPv6 address");
+    refused("a slots=1\nb:4\n", "hosts:2: \"b:4\" is no host's name; write: b slots=4");
+    refused("slots=4\n", "the line has no host's name");
+    refused("= 4\n", "the line has no host's name");
+    refused("knoten-\xc3\xa4 slots=1\n", "of ASCII");
+    refused("a@ slots=1\n", "no host's name");
     refused("# nothing\n", "names no host");
     refused("", "names no host");
 }
@@ -418,6 +446,7 @@ int main(void)
     TCase *t = tcase_create("traffic");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, hostfile);
+    tcase_add_test(t, hostfile_odd);
     tcase_add_test(t, hostfile_refused);
     tcase_add_test(t, maps);
     tcase_add_test(t, maps_refused);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/files.h"
 
@@ -15,6 +16,7 @@ enum { MOST_HOSTS = 16384, MOST_SLOTS = 65536, NAME_BYTES = 254, WORD_BYTES = 30
 struct line {
     const char *at, *end, *file;
     int number;
+    bool text_is_odd; /* it holds bytes that no text has */
     struct problems *p;
 };
 
@@ -47,6 +49,12 @@ static bool next_is(struct line *l, char c)
     return true;
 }
 
+/* Behind a byte order mark, which editors put before UTF-8. */
+static size_t text_start(const char *text, size_t n)
+{
+    return n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 /* The line at *at of a text, without its comment; *at becomes the next one's. */
 static struct line take_line(const char *text, size_t n, size_t *at)
 {
@@ -59,16 +67,54 @@ static struct line take_line(const char *text, size_t n, size_t *at)
 
 /* ---- a line ---- */
 
-static bool name_possible(const char *name)
+static const char *const keys[] = {"slots", "max_slots", "max-slots"};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+static bool is_key(const char *word)
 {
-    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:@");
-    return name[n] == '\0' && n <= NAME_BYTES && isalnum((unsigned char)name[0]);
+    for (int k = 0; k < N_KEYS; k++)
+        if (strcasecmp(word, keys[k]) == 0) return true;
+    return false;
 }
 
+static bool name_possible(const char *name)
+{
+    static const char *const letters =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    size_t user = strspn(name, letters);
+    const char *host = user > 0 && name[user] == '@' ? name + user + 1 : name;
+    if (is_key(name)) return false;
+    return host[strspn(host, letters)] == '\0' && isalnum((unsigned char)host[0]) &&
+           strlen(name) <= NAME_BYTES;
+}
+
+static void no_name(const struct line *l, const char *name)
+{
+    const char *colon = strchr(name, ':');
+    if (l->text_is_odd)
+        problems_add(l->p, l->file, l->number,
+                     "this is no text file, or one in UTF-16: save it as UTF-8, or plain text");
+    else if (name[0] == '[' || (colon && strchr(colon + 1, ':')))
+        problems_add(l->p, l->file, l->number,
+                     "%.60s is an IPv6 address, hosts are reached over IPv4 here: write the host's "
+                     "name, or its IPv4 address",
+                     name);
+    else if (colon && isdigit((unsigned char)colon[1]))
+        problems_add(l->p, l->file, l->number,
+                     "\"%.40s\" is no host's name; write: %.*s slots=%.6s", name,
+                     (int)(colon - name < 40 ? colon - name : 40), name, colon + 1);
+    else if (!*name || is_key(name))
+        problems_add(l->p, l->file, l->number, "the line has no host's name; write: HOST slots=2");
+    else
+        problems_add(l->p, l->file, l->number,
+                     "\"%.40s\" is no host's name: letters, digits, . - and _ of ASCII", name);
+}
+
+/* Case does not count, in names as in DNS. */
 static int host_find(const struct hosts *h, const char *name)
 {
     for (int i = 0; i < h->n; i++)
-        if (strcmp(h->at[i].name, name) == 0) return i;
+        if (strcasecmp(h->at[i].name, name) == 0) return i;
     return -1;
 }
 
@@ -105,19 +151,18 @@ struct counts {
 
 static struct counts take_counts(struct line *l)
 {
-    static const char *const known[] = {"slots", "max_slots", "max-slots"};
     struct counts c = {0};
     char key[WORD_BYTES];
     while (l->at < l->end && !c.wrong) {
         if (!next_word(l, key)) break;
         int k = 0;
-        while (k < 3 && strcmp(key, known[k]) != 0) k++;
-        const char *near = k == 3 ? nearest_name(key, known, 3) : NULL;
-        if (k == 3)
+        while (k < N_KEYS && strcasecmp(key, keys[k]) != 0) k++;
+        const char *near = k == N_KEYS ? nearest_name(key, keys, N_KEYS) : NULL;
+        if (k == N_KEYS)
             problems_add(l->p, l->file, l->number,
                          "\"%.40s\": a host may have slots=N and max_slots=N%s%s%s", key,
                          near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-        int n = k < 3 ? take_count(l, key) : 0;
+        int n = k < N_KEYS ? take_count(l, key) : 0;
         c.wrong = n == 0;
         *(k == 0 ? &c.slots : &c.most) = n;
     }
@@ -129,21 +174,34 @@ static struct counts take_counts(struct line *l)
     return c;
 }
 
+/* A host that is there already has the sum of its slots, as for mpirun. */
+static void host_take(struct hosts *h, struct line *l, const char *name, int slots)
+{
+    int before = host_find(h, name);
+    if (before < 0 && h->n == MOST_HOSTS)
+        problems_add(l->p, l->file, l->number, "more than %d hosts", MOST_HOSTS);
+    else if (before < 0)
+        host_add(h, name, slots);
+    else if (h->at[before].slots + slots > MOST_SLOTS)
+        problems_add(l->p, l->file, l->number,
+                     "host %.60s is there already, and together that is more than %d slots", name,
+                     MOST_SLOTS);
+    else
+        h->at[before].slots += slots, h->slots += slots;
+}
+
 static void read_line(struct hosts *h, struct line *l)
 {
     char name[WORD_BYTES];
     skip_spaces(l);
     if (l->at == l->end) return;
     next_word(l, name);
+    if (!name_possible(name)) {
+        no_name(l, name);
+        return;
+    }
     struct counts c = take_counts(l);
-    int before = host_find(h, name);
-    if (!name_possible(name))
-        problems_add(l->p, l->file, l->number, "\"%.40s\" is no host's name", name);
-    else if (before >= 0)
-        problems_add(l->p, l->file, l->number,
-                     "host %.60s is there already, as number %d: give all its slots at once", name,
-                     before + 1);
-    else if (!c.wrong && c.slots == 0)
+    if (!c.wrong && c.slots == 0)
         problems_add(l->p, l->file, l->number,
                      "host %.60s has no slots=N; mpirun would count its cores, which are not known "
                      "here",
@@ -151,10 +209,8 @@ static void read_line(struct hosts *h, struct line *l)
     else if (!c.wrong && c.most > 0 && c.most < c.slots)
         problems_add(l->p, l->file, l->number, "host %.60s: max_slots=%d is less than slots=%d",
                      name, c.most, c.slots);
-    else if (!c.wrong && h->n == MOST_HOSTS)
-        problems_add(l->p, l->file, l->number, "more than %d hosts", MOST_HOSTS);
     else if (!c.wrong)
-        host_add(h, name, c.slots);
+        host_take(h, l, name, c.slots);
 }
 
 /* ---- a file ---- */
@@ -163,10 +219,11 @@ bool hosts_parse(struct hosts *h, const char *text, size_t n, const char *file, 
 {
     enum { ENOUGH = 20 }; /* mistakes of a file that is something else */
     int before = p->n, number = 0;
+    bool odd = n > 0 && memchr(text, '\0', n) != NULL;
     *h = (struct hosts){0};
-    for (size_t at = 0; at < n && p->n - before < ENOUGH;) {
+    for (size_t at = text_start(text, n); at < n && p->n - before < (odd ? 1 : ENOUGH);) {
         struct line l = take_line(text, n, &at);
-        l.file = file, l.number = ++number, l.p = p;
+        l.file = file, l.number = ++number, l.p = p, l.text_is_odd = odd;
         read_line(h, &l);
     }
     if (p->n == before && h->n == 0)
@@ -231,7 +288,7 @@ bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *fi
     int before = p->n, number = 0;
     if (!map_begin(h, ranks, p)) return false;
     int *used = memory_take((size_t)h->n, sizeof *used, "a map of ranks");
-    for (size_t at = 0; at < n && p->n == before;) {
+    for (size_t at = text_start(text, n); at < n && p->n == before;) {
         struct line l = take_line(text, n, &at);
         l.file = file, l.number = ++number, l.p = p;
         map_line(h, &l, ranks, used);
