@@ -8,10 +8,11 @@
 # those that can run the program (`duet bench network`). One table; what is wrong, on which host, and what to do.
 #
 # Exit code: 0 start, 1 something is wrong, 2 a mistake on the command line or in the hostfile.
-# shellcheck disable=SC1091,SC2034,SC2154,SC2317  # sourced: host, slots come from there, interface ... are used there
+# shellcheck disable=SC1090,SC1091,SC2034,SC2154,SC2317  # sourced: host, slots come from there, interface ... are used there
 set -u
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-. "$here/run/hosts.sh"
+who=launch/preflight.sh own_name=$(hostname)
+for file in environment hostfile hosts leftovers; do . "$here/run/$file.sh"; done
 
 usage() {
     cat >&2 <<'EOT'
@@ -51,11 +52,7 @@ done
 [[ $# -eq 1 && $folder ]] || usage
 for number in "${rank_gib:-0}" "${disk_gib:-0}" "$clock_limit"; do [[ $number =~ ^[0-9]*\.?[0-9]+$ ]] || usage; done
 
-problem() { # what [fix]: in place of run.sh's, which speaks for itself
-    problems=$((problems + 1))
-    echo "launch/preflight.sh: $1" >&2
-    [ $# -lt 2 ] || echo "  fix:  $2" >&2
-}
+check_environment
 program=$(command -v "$1") || problem "$1 is not a program" "build it: make all"
 program=$(realpath "$program")
 [ -z "$recipe" ] || [ -r "$recipe" ] || problem "cannot read the recipe $recipe"
@@ -75,7 +72,8 @@ folder=$(realpath -m "$folder")
 started=$SECONDS
 ranks=0
 for count in "${slots[@]}"; do ranks=$((ranks + count)); done
-scratch=$(mktemp -d)
+make_scratch
+sweep
 token=$$-$RANDOM mark=''
 # shellcheck disable=SC2317  # called by the trap
 clean() { rm -rf "$scratch" ${mark:+"$mark"}; }

@@ -11,11 +11,14 @@
 #
 # Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on request), 1 when a host was lost,
 # 110 after the timeout, 128 + signal when a rank was killed.
+# shellcheck disable=SC2034,SC2154  # variables are shared with the files of launch/run
 set -u
-here=${BASH_SOURCE[0]%/*}
-. "$here/run/messages.sh"
-. "$here/run/hosts.sh"
-. "$here/run/map.sh"
+case ${BASH_SOURCE[0]} in */*) here=${BASH_SOURCE[0]%/*} ;; *) here=. ;; esac
+who=launch/run.sh own_name=$(hostname)
+for file in environment hostfile hosts leftovers map messages; do
+    # shellcheck source=/dev/null
+    . "$here/run/$file.sh"
+done
 
 usage() {
     cat >&2 <<'EOT'
@@ -30,18 +33,18 @@ usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
   --timeout S            ends the job after S seconds, exit 110
   --dry-run              prints which rank would run where and the command, starts nothing
 environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 6": a host that is silent for 3 s is asked again each 1 s,
-and lost after 6 such questions; 0: never
+and lost after 6 such questions; 0: never (launch/README.md has them all)
 EOT
     exit 2
 }
 
 # --- options --------------------------------------------------------------------------------------
 
-ranks='' hostfile='' map='' launcher=mpirun bind=none start_limit=60 timeout='' dry='' interface=${DUET_INTERFACE:-}
+ranks='' hostfile='' hostfile_given='' map='' launcher=mpirun bind=none start_limit=60 timeout='' dry='' interface=${DUET_INTERFACE:-}
 while [ $# -gt 0 ]; do
     case $1 in
     -n | -np) ranks=${2:-}; shift 2 || usage ;;
-    --hostfile) hostfile=${2:-}; shift 2 || usage ;;
+    --hostfile) hostfile=${2:-} hostfile_given=1; shift 2 || usage ;;
     --map) map=${2:-}; shift 2 || usage ;;
     --interface) interface=${2:-}; shift 2 || usage ;;
     --launcher) launcher=${2:-}; shift 2 || usage ;;
@@ -53,19 +56,20 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
+[ "$hostfile_given$hostfile" != 1 ] || problem "--hostfile \"\": the name of the hostfile is empty" "leave --hostfile out for this machine alone"
+check_environment
+end_if_problems
 [[ $ranks =~ ^[1-9][0-9]*$ && $# -gt 0 && $start_limit =~ ^[1-9][0-9]*$ && $launcher =~ ^(mpirun|srun)$ ]] || usage
 command -v "$launcher" >/dev/null || { echo "launch/run.sh: $launcher is not installed; run: make setup" >&2; exit 2; }
 command -v "$1" >/dev/null || { echo "launch/run.sh: $1 is not a program; build it: make all" >&2; exit 2; }
 ssh_words=${DUET_SSH:-ssh}
 agent=$ssh_words
 [ "${DUET_SSH:-}" ] || agent="ssh -o BatchMode=yes -o ConnectTimeout=$start_limit"
-read -r keepalive_time keepalive_interval keepalive_probes <<<"${DUET_KEEPALIVE:-3 1 6}"
-keepalive_seconds=$((keepalive_time + ${keepalive_interval:-1} * ${keepalive_probes:-3}))
+read_keepalive
 
 # --- where ----------------------------------------------------------------------------------------
 
-scratch=''
-trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
+trap leave EXIT
 
 by_slurm='' where=$hostfile
 if [ "$hostfile" ]; then
@@ -95,24 +99,10 @@ place_ranks() {
         order=$(map_order "$kind" "$dp" "$pp" "$tp")
         mapfile -t placed < <(for i in "${!host[@]}"; do echo "${host[i]} ${slots[i]}"; done | map_hosts "$order") ;;
     *)
-        [ -r "$map" ] || { problem "--map $map is neither a file nor pipelines, experts:DPxPPxTP or mirrored:DPxPPxTP" "see hostfiles/README.md"; return; }
-        mapfile -t placed < <(sed 's/#.*//' "$map" | awk 'NF { print $1 }')
-        check_map ;;
+        { [ -r "$map" ] && [ ! -d "$map" ]; } || { problem "--map $map is neither a file nor pipelines, experts:DPxPPxTP or mirrored:DPxPPxTP" "see hostfiles/README.md"; return; }
+        read_map "$map" "$ranks" ;;
     esac
 }
-check_map() { # a map of the user's, against the hostfile
-    local i have
-    [ "${#placed[@]}" -eq "$ranks" ] || problem "$map has ${#placed[@]} lines, not one for each of $ranks ranks"
-    while read -r have name; do
-        for i in "${!host[@]}"; do
-            [ "${host[i]}" != "$name" ] || break
-            [ "$i" -lt $((${#host[@]} - 1)) ] || problem "$map places ranks on $name, which $where lacks" "add there: $name slots=$have"
-        done
-        [ "${host[i]}" != "$name" ] || [ "$have" -le "${slots[i]}" ] ||
-            problem "$map places $have ranks on $name, $where has ${slots[i]} slots for it" "write there: $name slots=$have"
-    done < <(printf '%s\n' "${placed[@]}" | sort | uniq -c)
-}
-
 remote=() # the hosts that are not this one
 if [ ${#host[@]} -gt 0 ]; then
     keep_used "$ranks"
@@ -153,7 +143,7 @@ fi
 # shellcheck disable=SC2317  # called by its launcher's name
 mpirun_flags() {
     local pair
-    flags=(-np "$ranks" --bind-to "$bind" --mca odls_base_sigkill_timeout 0)
+    flags=(-np "$ranks" --bind-to "$bind" --mca odls_base_sigkill_timeout 0 --report-uri "$scratch/uri")
     for pair in "${mca[@]}"; do flags+=(--mca "${pair%%=*}" "${pair#*=}"); done
     [ "$(id -u)" -eq 0 ] && flags+=(--allow-run-as-root)
     [ -z "$timeout" ] || flags+=(--timeout "$timeout")
@@ -161,16 +151,18 @@ mpirun_flags() {
         [ "$ranks" -le "$(env -u OMP_NUM_THREADS nproc)" ] || flags+=(--oversubscribe)
         return
     fi
+    # Else gpu1.east.example and gpu1.west.example are one host to it.
+    flags+=(--mca orte_keep_fqdn_hostnames 1)
     if [ ${#placed[@]} -gt 0 ]; then
         flags+=(--hostfile "$scratch/map" --map-by seq)
     elif [ "$hostfile" ]; then
-        flags+=(--hostfile "$hostfile" --map-by slot)
+        flags+=(--hostfile "$(hostfile_for_mpirun "$hostfile" "$scratch")" --map-by slot)
     fi
     [ ${#remote[@]} -eq 0 ] && return
-    flags+=(--wdir "$PWD" --report-uri "$scratch/uri")
+    flags+=(--wdir "$PWD")
     [ -z "$interface" ] || flags+=(--mca oob_tcp_if_include "$interface")
-    [ "$keepalive_time" = 0 ] || flags+=(--mca oob_tcp_keepalive_time "$keepalive_time" --mca oob_tcp_keepalive_intvl "${keepalive_interval:-1}"
-        --mca oob_tcp_keepalive_probes "${keepalive_probes:-3}")
+    [ "$keepalive_time" = 0 ] || flags+=(--mca oob_tcp_keepalive_time "$keepalive_time" --mca oob_tcp_keepalive_intvl "$keepalive_interval"
+        --mca oob_tcp_keepalive_probes "$keepalive_probes")
     [ "$by_slurm" ] || flags+=(--mca plm_rsh_agent "$agent" --mca plm_rsh_no_tree_spawn 1)
     [[ $(command -v mpirun) == /usr/bin/* ]] || flags+=(--prefix "$(dirname "$(dirname "$(command -v mpirun)")")")
     for pair in $(compgen -e | grep -E '^(DUET_|OMP_|LD_LIBRARY_PATH$|[A-Z]+SAN_OPTIONS$|CK_)'); do flags+=(-x "$pair"); done
@@ -190,7 +182,8 @@ srun_flags() {
     for pair in "${mca[@]}"; do export "OMPI_MCA_${pair?}"; done
 }
 
-scratch=$(mktemp -d)
+make_scratch
+sweep
 [ ${#placed[@]} -eq 0 ] || printf '%s\n' "${placed[@]}" >"$scratch/map"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it is.

@@ -31,15 +31,12 @@ usage: launch/submit.sh RECIPE --nodes N [options] [-- duet train's arguments]
 EOT
     exit 2
 }
-problems=0
-problem() {
-    problems=$((problems + 1))
-    echo "launch/submit.sh: $1" >&2
-    [ $# -lt 2 ] || echo "  fix:  $2" >&2
-}
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=launch/slurm/job.sh
 . "$here/slurm/job.sh"
+who=launch/submit.sh
+# shellcheck source=launch/run/environment.sh
+. "$here/run/environment.sh"
 script=launch/slurm/train.sbatch
 
 # --- options ------------------------------------------------------------------------------------------
@@ -78,6 +75,7 @@ unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
 
 # --- what can be seen before it waits in the queue ---------------------------------------------------------
 
+check_environment
 [ -e "$script" ] || problem "there is no $script here ($PWD)" "start it from the repository's root, on a file system that all hosts see"
 [ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
 [ -x "$program" ] || problem "$program is not a program" "make all"

@@ -1,37 +1,6 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # ranks, agent, start_limit ... are of run.sh
-# hosts.sh: hostfiles, and asking hosts before a job starts on them. Sourced by run.sh. Reading fills these arrays, one element a host:
-#   host   its name      slots   ranks it may run      line   where in the hostfile
-host=() slots=() line=()
-
-problems=0 problems_code=2
-problem() { # what [fix]: every mistake is said, then the launch ends
-    problems=$((problems + 1))
-    echo "launch/run.sh: $1" >&2
-    [ $# -lt 2 ] || echo "  fix:  $2" >&2
-}
-end_if_problems() { [ "$problems" -eq 0 ] || exit $problems_code; }
-
-# "host slots=N [max_slots=M]"; # begins a comment. A host named twice has the sum of its slots, as for mpirun.
-read_hostfile() { # FILE
-    local file=$1 n=0 text name rest count i
-    [ -r "$file" ] || { problem "cannot read the hostfile $file" "ls hostfiles; hostfiles/README.md says how to write one"; return; }
-    while IFS= read -r text || [ "$text" ]; do
-        n=$((n + 1))
-        read -r name rest <<<"${text%%#*}"
-        [ "$name" ] || continue
-        count=$(sed -nE 's/^(.* )?slots *= *([0-9]+)( .*)?$/\2/p' <<<"$rest")
-        if [ -z "$count" ] || [ "$count" -lt 1 ]; then
-            problem "$file:$n: how many ranks may $name run?" "write: $name slots=2"
-            continue
-        fi
-        for i in "${!host[@]}"; do
-            [ "${host[i]}" = "$name" ] && slots[i]=$((slots[i] + count)) && continue 2
-        done
-        host+=("$name") slots+=("$count") line+=("$file:$n: ")
-    done <"$file"
-    [ ${#host[@]} -gt 0 ] || [ "$problems" -gt 0 ] || problem "$file names no host" "write a line for each, such as: $(hostname) slots=$ranks"
-}
+# shellcheck disable=SC2154,SC2034  # ranks, agent, start_limit ... are of run.sh
+# hosts.sh: which hosts a job has, and asking them before it starts there. Sourced by run.sh, with hostfile.sh, whose arrays it uses.
 
 # The hosts of a Slurm allocation, with the tasks of each: SLURM_TASKS_PER_NODE is "2(x3),1".
 read_allocation() {
@@ -59,7 +28,8 @@ keep_used() { # RANKS
 
 is_here() { # HOST
     local name=${1#*@} address
-    case $name in localhost | 127.* | "$(hostname)" | "$(hostname -s)") return 0 ;; esac
+    name=${name,,}
+    case $name in localhost | 127.* | "${own_name,,}" | "${own_name%%.*}") return 0 ;; esac
     address=$(address_of "$name")
     [ "$address" ] && [[ $address == 127.* || " $(hostname -I 2>/dev/null) " == *" $address "* ]]
 }
@@ -101,6 +71,7 @@ has_interface() {
 
 # --- asking hosts -------------------------------------------------------------------------------
 
+for_shell() { printf ' %q' "$@" | cut -c 2-; } # for the user's
 quoted() { printf "'%s' " "${1//\'/\'\\\'\'}"; } # for any sh
 
 # The words a host says, one a line; "seen" comes last. Its arguments: folder, program, mpirun's folder, files...
@@ -116,6 +87,7 @@ for f in ${path:+"$path"} "$@"; do [ -e "$f" ] || echo "file $f"; [ ! -f "$f" ] 
 command -v orted >/dev/null || [ -x "$bin/orted" ] || echo "orted"
 echo "interfaces $(ls /sys/class/net | tr "\n" " ")"
 echo "addresses $(hostname -I)"
+echo "name $(hostname)"
 echo seen
 '
 ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
@@ -148,6 +120,20 @@ ask_hosts() {
     for i in "${!host[@]}"; do
         [ ! -e "$answers/$i" ] || judge "$i" "$answers/$i" "$program" "$sums"
     done
+    judge_names "$answers"
+}
+
+# Hosts with one name are one host to Open MPI: ranks of both would look for each other in shared memory.
+judge_names() { # FOLDER OF ANSWERS
+    local i name
+    local -A named=()
+    for i in "${!host[@]}"; do
+        if is_here "${host[i]}"; then name=$own_name; else name=$(sed -n 's/^name //p' "$1/$i"); fi
+        [ "$name" ] || continue
+        [ -z "${named[$name]:-}" ] || problem "${line[i]}host ${host[i]} calls itself $name, as ${named[$name]} does: Open MPI would take both for one host" \
+            "one host twice? write it once, with all its slots; otherwise give it a name of its own: hostnamectl set-hostname ${host[i]}"
+        named[$name]=${host[i]}
+    done
 }
 
 judge() { # INDEX FILE PROGRAM SUMS
@@ -158,21 +144,21 @@ judge() { # INDEX FILE PROGRAM SUMS
     fi
     if grep -qx folder "$answer"; then
         problem "${at}host $name has no folder $PWD: it does not see this file system" \
-            "start from a folder that all hosts see under the same name (a shared home or scratch), or copy it there: rsync -a $PWD/ $name:$PWD/"
+            "start from a folder that all hosts see under the same name (a shared home or scratch), or copy it there: rsync -a $(for_shell "$PWD/" "$name:$PWD/")"
         return
     fi
     grep -qx program "$answer" && problem "${at}host $name has no program $program in $PWD" \
-        "put it on a file system that all hosts see, or copy it: rsync -a $program $name:$(realpath "$program" 2>/dev/null)"
+        "put it on a file system that all hosts see, or copy it: rsync -a $(for_shell "$program" "$name:$(realpath "$program" 2>/dev/null)")"
     grep -qx orted "$answer" && problem "${at}host $name has no Open MPI (orted) in $(dirname "$(command -v mpirun)") or its PATH" \
         "install it there: apt-get install openmpi-bin"
     while read -r text; do
         problem "${at}host $name lacks the library $text" "install there what \`make setup\` installs here"
     done < <(sed -n 's/^library //p' "$answer")
     while read -r text; do
-        problem "${at}host $name has no $text in $PWD" "put it on a file system that all hosts see, or copy it: rsync -aR $text $name:$PWD/"
+        problem "${at}host $name has no $text in $PWD" "put it on a file system that all hosts see, or copy it: rsync -aR $(for_shell "$text" "$name:$PWD/")"
     done < <(sed -n 's/^file //p' "$answer")
     while read -r text; do
-        problem "${at}host $name has another $text than this host" "copy it: rsync -aR $text $name:$PWD/"
+        problem "${at}host $name has another $text than this host" "copy it: rsync -aR $(for_shell "$text" "$name:$PWD/")"
     done < <(grep '^sum ' "$answer" | grep -vxF -- "$4" | cut -d' ' -f4-)
     text=$(sed -n 's/^interfaces //p' "$answer")
     [ -z "$interface" ] || has_interface "$interface" "$text" "$(sed -n 's/^addresses //p' "$answer")" ||
@@ -212,6 +198,7 @@ watch_start() {
     for i in "${!host[@]}"; do
         is_here "${host[i]}" || is_connected "$i" "$peers" || silent+=("$i")
     done
+    : >"$scratch/spoken"
     echo "launch/run.sh: no rank started within $start_limit s"
     for i in "${silent[@]}"; do
         echo "  ${line[i]}host ${host[i]}: ssh works, but mpirun's daemon there (orted) did not report back"

@@ -353,6 +353,14 @@ options() {
 command=${1:-}
 [ $# -gt 0 ] && shift
 case $command in
+up | shell)
+    who=launch/testbed/testbed.sh
+    . "$root/launch/run/environment.sh"
+    check_environment
+    end_if_problems
+    ;;
+esac
+case $command in
 up)
     options "$@"
     up "${keep:-$(owner)}"

@@ -1,10 +1,10 @@
 #!/bin/bash
-# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run), and mistakes that are seen before anything
-# starts: in the hostfile, the map, the interface, in a Slurm job whose srun has no PMIx.
+# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run), mistakes that are seen before anything
+# starts, in a Slurm job whose srun has no PMIx, too; batch jobs as they would be submitted. Hostfiles: test_hostfile.sh; signals: test_relay.sh.
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
 files=$root/hostfiles
-unset "${!SLURM_@}" DUET_SSH DUET_KEEPALIVE DUET_INTERFACE
+unset "${!SLURM_@}" "${!DUET_@}"
 
 # refused NAME FILE-OF-WORDS...: exit 2, each of the words said, each mistake with what to do
 refused() {
@@ -35,6 +35,7 @@ call "$run" -n 4 --hostfile hosts --dry-run true
 check "filled in order, slots added up" equal "$(placed)" "a a a b"
 call "$run" -n 3 --hostfile hosts --dry-run true
 check "hosts without ranks are left out" equal "$(placed)" "a a a"
+
 call env DUET_SSH="ssh -F some" DUET_KEEPALIVE="9 8 7" DUET_THING=1 "$run" -n 4 --hostfile hosts --interface lo --dry-run --timeout 5 --bind core true
 for text in "btl tcp\\,vader\\,self" "btl_tcp_if_include lo" "oob_tcp_if_include lo" "keepalive_time 9" "keepalive_intvl 8" \
     "keepalive_probes 7" "sigkill_timeout 0" "plm_rsh_agent ssh\\ -F\\ some" "-x DUET_THING" "-x OMP_NUM_THREADS" "--timeout 5" \
@@ -44,43 +45,9 @@ done
 call env DUET_KEEPALIVE=0 "$run" -n 4 --hostfile hosts --dry-run true
 check "keep-alives off" hasnt out keepalive
 
-# --- maps ---
-printf 'a slots=4\nb slots=4\n' >two
-call "$run" -n 8 --hostfile two --map pipelines:2x4x1 --dry-run true
-check "map pipelines" equal "$(placed)" "a a a a b b b b"
-call "$run" -n 8 --hostfile two --map experts:2x4x1 --dry-run true
-check "map experts" equal "$(placed)" "a a b b a a b b"
-check "map experts: by rank" has out "--map-by seq"
-call "$run" -n 8 --hostfile two --map mirrored:2x4x1 --dry-run true
-check "map mirrored" equal "$(placed)" "a b b a a b b a"
-call "$run" -n 8 --hostfile two --map experts:2x2x2 --dry-run true
-check "map experts, tensor groups" equal "$(placed)" "a a b b a a b b"
-for map in "$files"/maps/*; do
-    name=${map##*/}
-    mesh=${name#*.}
-    ranks=$(($(sed 's/.*-//; s/x/*/g' <<<"$mesh")))
-    call "$run" -n $ranks --hostfile "$files/${name%%.*}" --map "${mesh/-/:}" --dry-run true
-    check "maps/$name is what its name says" equal "$(placed)" "$(grep -v '^#' "$map" | paste -sd' ')"
-    call "$run" -n $ranks --hostfile "$files/${name%%.*}" --map "$map" --dry-run true
-    check "maps/$name is taken" equal "$code" 0
-done
-for name in 1-host 2-hosts 4-hosts 16-hosts; do
-    n=${name%%-*}
-    call "$run" -n $((8 * n)) --hostfile "$files/$name" --dry-run true
-    check "$name: so many hosts" equal "$(placed | tr ' ' '\n' | sort -u | wc -l)" "$n"
-done
-
 # --- mistakes ---
 call "$run" -n 5 --hostfile hosts true
 refused "fewer slots" "5 ranks, but hosts gives" "4 slots on 2 hosts" "start with -n 4"
-call "$run" -n 2 --hostfile nowhere true
-refused "no hostfile" "cannot read the hostfile nowhere"
-printf 'a\nb slots=0\nc slot=2\n' >bad
-call "$run" -n 2 --hostfile bad true
-refused "no slots" "bad:1: how many ranks may a run?" "bad:2:" "bad:3:" "write: c slots=2"
-printf '# nothing\n' >empty
-call "$run" -n 2 --hostfile empty true
-refused "no host" "empty names no host"
 printf 'no-such-host.invalid slots=2\n' >unknown
 call "$run" -n 2 --hostfile unknown --start-timeout 20 true
 refused "unknown host" "unknown:1: host no-such-host.invalid is unknown"
@@ -88,16 +55,6 @@ printf '127.0.0.1 slots=1\n192.0.2.1 slots=1\n' >silent
 printf '#!/bin/sh\nexec sleep 30\n' >mute && chmod +x mute
 call env DUET_SSH="$PWD/mute" "$run" -n 2 --hostfile silent --start-timeout 1 true
 refused "a host that does not answer" "silent:2: host 192.0.2.1 does not answer: no answer within 1 s"
-call "$run" -n 8 --hostfile two --map experts:2x2x1 --dry-run true
-refused "map of another mesh" "that mesh has 4 ranks, not 8"
-call "$run" -n 8 --hostfile two --map experts --dry-run true
-refused "map without a mesh" "of which mesh?"
-printf 'a\na\nc\n' >map
-call "$run" -n 4 --hostfile hosts --map map --dry-run true
-refused "map file" "map has 3 lines, not one for each of 4 ranks" "map places ranks on c, which hosts lacks" "add there: c slots=1"
-call "$run" -n 4 --map experts:2x2x1 --dry-run true
-refused "map without hosts" "--map needs hosts"
-
 # --- Slurm, of which only the words are here ---
 mkdir bin
 printf '#!/bin/sh\n[ "$1" = --mpi=list ] && { echo "MPI plugin types are..."; cat types; } >&2\n' >bin/srun

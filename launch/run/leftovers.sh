@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # who, scratch: of others
+# leftovers.sh: a scratch folder for each start, and what starts that were killed left behind: that folder, mpirun's session folder, segments of
+# shared memory. The next start removes them: those of this user, recorded by us, whose processes are gone and which nobody holds.
+
+# In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...).
+scratch=''
+make_scratch() {
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/duet-run.XXXXXX") || { echo "$who: no folder for temporary files" >&2; exit 1; }
+    echo "$(where_pids_count) $$ $(start_of $$)" >"$scratch/owner"
+}
+where_pids_count() { echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"; }
+start_of() { # PID: when it began; with its number that is one process for ever
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    read -ra stat <<<"${stat##*)}"
+    [ "${stat[0]}" = Z ] || echo "${stat[19]}" # (Z: dead, but not yet buried)
+}
+is_alive() { [ "$1" ] && [ "$2" ] && [ "$(start_of "$1")" = "$2" ]; } # PID START
+
+# segments FOLDER: shared memory of the ranks of the job that the folder tells of (btl vader's; jobs of mpirun N are N+1)
+segments() {
+    local jobid path
+    read -r jobid 2>/dev/null <"$1/uri" || return 0
+    [[ ${jobid%%.*} =~ ^[0-9]+$ ]] || return 0
+    for path in /dev/shm/vader_segment.*."$(id -u)"."$(printf %x $((${jobid%%.*} + 1)))".*; do
+        [ ! -O "$path" ] || echo "$path"
+    done
+}
+is_held() { grep -qsF -- "$1" /proc/[0-9]*/maps; }
+
+# forget FOLDER: removes what its job left, and the folder, unless somebody still holds some of it
+forget() {
+    local path job _ held=''
+    while read -r path; do
+        if is_held "$path"; then held=1; else rm -f -- "$path"; fi
+    done < <(segments "$1")
+    [ -z "$held" ] || return 1
+    read -r job _ 2>/dev/null <"$1/job"
+    if [ "${job:-}" ] && [ -z "$(start_of "$job")" ]; then
+        for path in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"/pid."$job"; do
+            [ ! -O "$path" ] || rm -rf -- "$path"
+        done
+    fi
+    rm -rf -- "$1"
+}
+
+sweep() {
+    local folder here owner job
+    here=$(where_pids_count)
+    for folder in "${TMPDIR:-/tmp}"/duet-run.??????; do
+        if [ ! -O "$folder" ] || [ -L "$folder" ] || [ "$folder" = "$scratch" ]; then continue; fi
+        job=()
+        read -ra owner 2>/dev/null <"$folder/owner" || continue
+        read -ra job 2>/dev/null <"$folder/job"
+        [ "${owner[*]:0:3}" = "$here" ] || continue
+        is_alive "${owner[3]:-}" "${owner[4]:-}" || is_alive "${job[0]:-}" "${job[1]:-}" || forget "$folder"
+    done
+}
+
+# The end of a start: when mpirun was killed its ranks go some moments later.
+leave() {
+    local _
+    [ "$scratch" ] || return 0
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        forget "$scratch" && return
+        sleep 0.2
+    done
+}
