@@ -15,7 +15,7 @@
 set -u
 case ${BASH_SOURCE[0]} in */*) here=${BASH_SOURCE[0]%/*} ;; *) here=. ;; esac
 who=launch/run.sh own_name=$(hostname)
-for file in environment hostfile hosts leftovers map messages; do
+for file in environment hostfile hosts leftovers map messages relay; do
     # shellcheck source=/dev/null
     . "$here/run/$file.sh"
 done
@@ -33,7 +33,7 @@ usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
   --timeout S            ends the job after S seconds, exit 110
   --dry-run              prints which rank would run where and the command, starts nothing
 environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 6": a host that is silent for 3 s is asked again each 1 s,
-and lost after 6 such questions; 0: never (launch/README.md has them all)
+and lost after 6 such questions; 0: never; DUET_RAW=1: nothing that mpirun says is left out (launch/README.md has them all)
 EOT
     exit 2
 }
@@ -206,43 +206,88 @@ end_if_problems
 
 # --- the job --------------------------------------------------------------------------------------
 
-signals=0 asked_at=0
-# Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group.
+job='' signals=0 asked_at=0
+# Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group. What ends a job at once is SIGUSR2,
+# which mpirun passes on and no rank listens to; SIGTERM, which would end mpirun too, is blocked in it.
 # shellcheck disable=SC2317  # called by the trap
 pass_on() {
     [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
     signals=$((signals + 1)) asked_at=$SECONDS
     case $signals in
-    1) kill -USR1 "$job" 2>/dev/null; [ -t 2 ] && echo >&2; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&2 ;;
-    2) kill -TERM "$job" 2>/dev/null ;;
+    1) kill -USR1 "$job" 2>/dev/null; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&"$tell" ;;
+    2) kill "-$at_once" "$job" 2>/dev/null; kill_later >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- & ;;
     *) kill -KILL "$job" 2>/dev/null ;;
     esac
 }
+# shellcheck disable=SC2317
+kill_later() { # a rank that stands still, and an mpirun that waits for it
+    local pid start
+    read -r pid start <"$scratch/job"
+    sleep 3
+    is_alive "$pid" "$start" && kill -KILL "$pid"
+}
 trap pass_on INT TERM HUP
-trap 'kill -USR1 "$job" 2>/dev/null' USR1
+# Somebody's SIGUSR1, or that of our own helpers (relay.sh), who say why.
+# shellcheck disable=SC2317
+noticed() {
+    local why=''
+    [ ! -e "$scratch/why" ] || { why=$(<"$scratch/why"); rm -f "$scratch/why"; }
+    [ -z "$why" ] || [ "$signals" -gt 0 ] || echo "launch/run.sh: $why: saving a checkpoint, then stopping" >&"$tell"
+    kill -USR1 "$job" 2>/dev/null
+}
+trap noticed USR1
+trap : PIPE # nobody reads what we say: the ranks must be asked all the same
 
 # On other hosts ranks say that they are there; who says nothing is named and the launch ended (hosts.sh).
 command=("$@")
 [ "$launcher" = srun ] || [ ${#remote[@]} -eq 0 ] || command=(sh -c "echo '$rank_is_there' >&2; exec \"\$@\"" sh "$@")
 
-exec {noise}> >(quieten >&2)
-filter=$!
-leash=() # should this script be killed, mpirun must not stay
-command -v setpriv >/dev/null && leash=(setpriv --pdeathsig TERM)
-setsid "${leash[@]}" "$launcher" "${flags[@]}" "${command[@]}" <&0 2>&"$noise" &
+# Whoever is closed to us is nobody.
+[ -L /proc/self/fd/0 ] || exec </dev/null
+[ -L /proc/self/fd/1 ] || exec >/dev/null
+[ -L /proc/self/fd/2 ] || exec 2>/dev/null
+mkfifo "$scratch/out" "$scratch/err" "$scratch/never"
+relay "standard output" <"$scratch/out" &
+relays=($!)
+quieten <"$scratch/err" | relay "standard error" >&2 &
+relays+=($!)
+exec {out}>"$scratch/out" {noise}>"$scratch/err" {tell}>&2
+
+leash=() at_once=TERM
+command -v setpriv >/dev/null && leash=(setpriv --pdeathsig USR1) # should this script be killed, the job is to save and stop
+if [ "$launcher" = mpirun ] && env --block-signal=HUP true 2>/dev/null; then
+    leash+=(env "--block-signal=HUP,INT,TERM") at_once=USR2
+fi
+exec 2>"$scratch/shell" # where our shell says that a signal ended mpirun
+setsid "${leash[@]}" "$launcher" "${flags[@]}" "${command[@]}" <&0 >&"$out" 2>&"$noise" {out}>&- {noise}>&- {tell}>&- &
 job=$!
-echo "$job" >"$scratch/job"
-watch=''
+echo "$job $(start_of $job)" >"$scratch/job"
+watch='' watch_signals=''
 [ "${command[0]}" = "$1" ] || { watch_start "$job" 2>&"$noise" & watch=$!; }
+[ "$at_once" = TERM ] || { watch_launcher "$job" {out}>&- {noise}>&- {tell}>&- & watch_signals=$!; disown $!; }
 while :; do # a trap interrupts `wait`
     wait "$job"
     code=$?
     kill -0 "$job" 2>/dev/null || break
 done
-exec {noise}>&-
+[ -z "$watch_signals" ] || kill -KILL "$watch_signals" 2>/dev/null
 [ -z "$watch" ] || wait "$watch" || code=1 # it ended the job
-wait "$filter"
-[ "$code" -le 128 ] || [ "$signals" -ge 2 ] || [ -e "$scratch/lost" ] || [ -e "$scratch/killed" ] || launcher_killed $((code - 128))
+exec {noise}>&- {out}>&-
+wait "${relays[@]}"
+exec 2>&"$tell"
+grep -vE ': [^:]*[0-9]+:? +[0-9]+ ' "$scratch/shell" >&2 # but not what it says of processes
+
+is_said() { local file; for file; do [ ! -e "$scratch/$file" ] || return 0; done; return 1; }
+if [ "$code" -gt 128 ] && [ "$signals" -lt 2 ]; then
+    is_said lost killed || launcher_killed "$code"
+elif [ "$code" -eq 1 ] && [ "$launcher" = mpirun ] && [ "$signals" -lt 2 ]; then
+    is_said lost killed spoken || launcher_ended
+fi
 [ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; start again with --resume auto" >&2
+# A program that does not listen to our request (138: SIGUSR1) ends as any does whose reader goes, or whose disk is full.
+case $code in
+138) if is_said reader-gone; then code=141; elif is_said unwritten; then code=1; fi ;;
+0) ! is_said unwritten || code=1 ;;
+esac
 { [ "$code" -ne 205 ] && [ ! -e "$scratch/lost" ]; } || code=1 # 205: mpirun's own for a lost host
 exit "$code"

@@ -5,22 +5,25 @@ rank_is_there="launch/run.sh: a rank is there" # said by every rank on several h
 
 # What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
 # read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) and a host that is
-# lost are said in our words, other blocks pass. Text without a newline (the live line) passes after 0.1 s.
+# lost are said in our words, other blocks pass. Text without a newline (the live line) passes after 0.1 s, and may stand before a line of
+# dashes. With DUET_RAW=1 all of it passes, beside our words.
 quieten() {
-    local line='' part rc block='' inside=''
+    local line='' part rc block='' inside='' dashes
     trap '' INT TERM HUP USR1
     while :; do
         IFS= read -r -t 0.1 part
         rc=$?
         line+=$part
         if [ $rc -gt 128 ]; then # no newline yet
-            [[ $inside || $line == -* || $line == srun:* || $rank_is_there == "$line"* ]] || { printf %s "$line"; line=''; }
+            [[ $inside || $line == -* || $line == srun:* || $line == mpirun* || $rank_is_there == "$line"* ]] || { printf %s "$line"; line=''; }
             continue
         fi
         [ $rc -eq 0 ] || { printf %s "$block$line"; return; }
-        if [[ $line =~ ^-{74}$ ]]; then
-            [ -z "$inside" ] || block_end "$block"
-            [ -z "$inside" ] && inside=1 || inside=''
+        if [[ $line =~ ^(|.*[^-])-{74}$ ]]; then
+            [ -z "${BASH_REMATCH[1]}" ] || printf '%s\n' "${BASH_REMATCH[1]}"
+            dashes=${line#"${BASH_REMATCH[1]}"}
+            if [ "$inside" ]; then block_end "$block"; inside=''; else inside=1; fi
+            left_out "$dashes"
             block=''
         elif [ "$inside" ]; then
             block+=$line$'\n'
@@ -31,13 +34,21 @@ quieten() {
     done
 }
 
+left_out() { [ "${DUET_RAW:-0}" != 1 ] || printf '%s\n' "$1"; }
+
+# What stands beside the message of who failed and says nothing to its reader (launch/README.md lists it): Open MPI's own trace, a rank that
+# reads the memory of one that is gone, libevent's remark about a connection that is closed.
+noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
+
 line_end() {
+    [[ ! $1 =~ $noise ]] || { left_out "$1"; return; }
     case $1 in
-    *"plm:rsh: Warning: setpgid"*) ;; # a harmless race of mpirun's
+    *"plm:rsh: Warning: setpgid"*) left_out "$1" ;; # a harmless race of mpirun's
+    "mpirun noticed that process rank "*" exited on signal "*) block_end "$1" ;; # whose line of dashes was lost
     "$rank_is_there") : >"$scratch/started" ;;
-    "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) ;;
-    "srun: cluster configuration lacks support for cpu binding" | "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) ;;
-    "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") ;;
+    "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) left_out "$1" ;;
+    "srun: cluster configuration lacks support for cpu binding" | "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) left_out "$1" ;;
+    "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") left_out "$1" ;;
     "srun: error: "*": task "*": "*) # srun: error: h2: task 3: Killed
         sed -n 's/^srun: error: \([^:]*\): task \([0-9]*\): \(.*\)$/rank \2 on \1: ended by a signal (\3)/p;t;p' <<<"$1"
         killed_by "$1"
@@ -47,6 +58,8 @@ line_end() {
 }
 
 block_end() {
+    : >"$scratch/spoken"
+    [ -z "$1" ] || left_out "${1%$'\n'}"
     case $1 in
     *"MPI_ABORT was invoked"* | *"job has been aborted"* | *"exited with non-zero status"*) ;;
     *"WARNING: Open MPI failed to TCP connect"* | *"MPI process aborted or lost connection"*) ;;
@@ -56,13 +69,15 @@ block_end() {
         ;;
     *"lost communication with a remote daemon"*) lost_host "$1" ;;
     *"unable to reliably start"* | *"daemon failed to start"* | *"failed to start as it"*) not_started "$1" ;;
-    *) printf %s "$1" ;;
+    *) [ "${DUET_RAW:-0}" = 1 ] || printf %s "$1" ;;
     esac
 }
 
 killed_by() {
     : >"$scratch/killed"
     case $1 in
+    *"signal 10 "* | *"User defined signal 1"*) echo "  why:  it was asked to save and stop, before it listened or without listening at all" ;;
+    *"signal 12 "* | *"User defined signal 2"*) echo "  why:  it was ended at once, as the second request to stop says" ;;
     *"signal 9 "* | *Killed*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
     *"signal 13 "* | *"Broken pipe"*) echo "  why:  who it was writing to is gone, another rank or its own host's mpirun daemon: see what is said of them" ;;
     *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  somebody ended it" ;;
@@ -71,15 +86,28 @@ killed_by() {
     echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
 }
 
-# Of mpirun itself nobody but us can tell.
-launcher_killed() { # SIGNAL
-    [ "$1" -ne 77 ] || return 0 # 205
-    local why="somebody's kill, or the kernel's, when memory ran out (see: dmesg)"
-    [ "$1" -ne 13 ] || why="what read its output has ended (head, a terminal that was closed): write it to a file instead"
-    cat >&2 <<EOT
-$launcher on $(hostname) was ended by signal $1
-  why:  $why; the ranks on all hosts end with it
+# Of mpirun itself nobody but us can tell: CODE is 128 + signal. Our shell's word about a process that a signal has ended is in
+# $scratch/shell; without it mpirun ended by itself, with the code of a rank.
+launcher_killed() { # CODE
+    local signal=$(($1 - 128))
+    [ "$1" -ne 205 ] || return 0 # mpirun's own for a lost host
+    if ! grep -qE ": +$job " "$scratch/shell"; then
+        echo "a rank was ended by signal $signal (SIG$(kill -l $signal 2>/dev/null)); $launcher did not say which"
+        killed_by "signal $signal "
+        return
+    fi
+    cat <<EOT
+$launcher on $own_name was ended by signal $signal
+  why:  somebody's kill, or the kernel's, when memory ran out (see: dmesg); the ranks on all hosts end with it
   fix:  what was saved is whole: a training run goes on with --resume auto
+EOT
+} >&2
+# It ended with 1 and no rank failed: somebody told it to, in a way that we cannot keep from it.
+launcher_ended() {
+    cat >&2 <<EOT
+$launcher on $own_name ended the job, and no rank has said why
+  why:  it was told to (kill of process $job), or could not go on: see what it says above
+  fix:  to save and stop, signal launch/run.sh, not $launcher; what was saved is whole: a training run goes on with --resume auto
 EOT
 }
 
@@ -100,7 +128,7 @@ EOT
 # When mpirun's own host is cut off, it waits for ever for the daemons of the others. What it started ends when it does.
 end_lost() {
     local job _
-    job=$(cat "$scratch/job")
+    read -r job _ <"$scratch/job"
     for _ in $(seq 25); do
         [ "$(cat "/proc/$job/comm")" = mpirun ] || return
         sleep 0.2

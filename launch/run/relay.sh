@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # scratch, job ...: of run.sh
+# relay.sh: what stands between mpirun and the world while a job runs: what reads its output may go, and what is said to mpirun itself is
+# heard. mpirun would end the ranks at once, unsaved; here both become a request to save and stop. Sourced by run.sh.
+
+# ask_to_stop WHY: has run.sh ask the job to stop, for that reason
+ask_to_stop() {
+    echo "$1" >"$scratch/why.new" && mv "$scratch/why.new" "$scratch/why"
+    kill -USR1 $$ 2>/dev/null # run.sh, also from its subshells
+}
+
+# relay NAME: passes on what comes in. When it can no longer be passed on (head has ended, a terminal was closed, a disk is full) the rest
+# is thrown away, for mpirun and the ranks must not die of it.
+relay() {
+    local rc why
+    trap '' INT TERM HUP USR1
+    LC_ALL=C cat 2>"$scratch/cat-$1"
+    rc=$?
+    [ $rc -ne 0 ] || return 0
+    why=$(sed -n 's/^cat: write error: //p' "$scratch/cat-$1")
+    if [ $rc -eq 141 ] || [[ $why == "Broken pipe" || $why == "Input/output error" ]]; then
+        : >"$scratch/reader-gone"
+        ask_to_stop "what read its $1 has ended (head, a terminal that was closed)"
+    else
+        : >"$scratch/unwritten"
+        ask_to_stop "its $1 cannot be written: ${why:-$(<"$scratch/cat-$1")}"
+    fi
+    cat >/dev/null
+}
+
+# A signal that waits, blocked, in mpirun: bits of SIGHUP, SIGINT, SIGTERM in hexadecimal masks of /proc
+has_signal() { # PID
+    local word mask
+    while read -r word mask; do
+        case $word in SigPnd: | ShdPnd:) (((16#$mask & 0x4003) == 0)) || return 0 ;; esac
+    done 2>/dev/null <"/proc/$1/status"
+    return 1
+}
+# mpirun ends its ranks at SIGTERM, SIGINT and SIGHUP, so these are blocked in it; we look whether one has come.
+watch_launcher() { # PID
+    local never
+    trap '' INT TERM HUP USR1
+    exec {never}<>"$scratch/never"
+    while kill -0 "$1" 2>/dev/null; do
+        if has_signal "$1"; then
+            ask_to_stop "$launcher was told to end (a signal to process $1)"
+            return
+        fi
+        read -rt 0.5 _ <&"$never"
+    done
+}
