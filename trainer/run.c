@@ -58,7 +58,7 @@ struct extent run_extent(const struct settings *s)
 static void scratch_place(struct run *r, struct extent e)
 {
     struct arena *a = &r->arena;
-    struct step_scratch s = {.text_size = 8 * (size_t)r->settings.model.max_context + 256};
+    struct step_scratch s = {.text = r->text, .text_size = r->text_size};
     size_t questions = (size_t)e.questions, n = (size_t)larger(e.sequences, e.answers);
     struct step_scratch *placed = arena_take(a, sizeof s);
     s.problem = arena_take_n(a, questions, sizeof *s.problem);
@@ -71,7 +71,6 @@ static void scratch_place(struct run *r, struct extent e)
     s.format = arena_take_n(a, n, sizeof(float));
     s.advantage = arena_take_n(a, n, sizeof(float));
     s.vote = arena_take_n(a, n, sizeof(uint64_t));
-    s.text = arena_take(a, s.text_size);
     if (!placed) return;
     *placed = s;
     r->scratch = placed;
@@ -142,6 +141,20 @@ static void check_vocabulary(const struct run *r, struct problems *p)
     mesh_check(actor_mesh(&r->settings), r->world->size, &limits, p);
 }
 
+/* A completion may be of any tokens, max_context of them, however long their texts are. */
+static void size_text(struct run *r, struct problems *p)
+{
+    const size_t most = (size_t)1 << 30, context = (size_t)r->settings.model.max_context;
+    size_t bytes = r->tokenizer ? tokenizer_text_bytes(r->tokenizer, context) : 0;
+    r->text_size = bytes <= most ? bytes : 0;
+    if (bytes > most)
+        problems_add(p, NULL, 0,
+                     "the text of model.max_context %d tokens may have %zu MiB, since the "
+                     "tokenizer has tokens of up to %zu bytes: take one with shorter tokens, or "
+                     "lower model.max_context",
+                     r->settings.model.max_context, bytes >> 20, bytes / context);
+}
+
 /* Settles schedule auto: of the placements, those that every rank has the memory for. */
 static void choose_schedule(struct run *r, const struct dims *dims, struct extent e)
 {
@@ -165,7 +178,7 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
 /* Problems that the model could not read, or never solve, are told before anything is made. */
 static void screen(struct run *r, const struct extent *e, struct problems *p)
 {
-    if (!r->source || !r->tokenizer) return;
+    if (!r->source || r->text_size == 0) return;
     const struct screen how = {.tokenizer = r->tokenizer,
                                .max_context = r->settings.model.max_context,
                                .leave_out = r->settings.data.leave_out,
@@ -206,6 +219,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     struct problems p = {0};
     run_open_tokenizer(r, tokenizer_json, &p);
     check_vocabulary(r, &p);
+    size_text(r, &p);
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
     screen(r, &e, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
@@ -226,6 +240,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (w->sites > 1) sites_open(r);
     learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
+    r->text = memory_take(r->text_size, 1, "the text of an answer");
     scratch_place(r, e);
     arena_back(&r->arena, r->arena.used);
     scratch_place(r, e);
@@ -248,6 +263,7 @@ void run_close(struct run *r)
     tokenizer_free(r->tokenizer);
     arena_free(&r->arena);
     free(r->tokenizer_json);
+    free(r->text);
     free(r->recipe);
     free(r->line);
     settings_free(&r->settings);

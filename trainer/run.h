@@ -51,6 +51,8 @@ struct run {
     struct tally evaluation; /* under way, or stopped on request; samples 0: none */
     char *line; /* of a resumed run: the line of metrics that waits for it; NULL: none */
 
+    char *text; /* scratch->text: its size is known with the tokenizer */
+    size_t text_size;
     struct arena arena; /* scratch of a step (see step_scratch) */
     struct step_scratch *scratch;
     long empty_steps;     /* of sft, with nothing to learn from, since the start */
@@ -82,7 +84,7 @@ struct step_scratch {
     int *token;                /* (sequences, max_context) */
     float *weight, *reward, *accuracy, *format, *advantage;
     uint64_t *vote; /* (answers) equal for answers that are the same to the grader; 0: none */
-    char *text;     /* (text_size) of one completion */
+    char *text;     /* (text_size) of one completion: any max_context tokens */
     size_t text_size;
 };
 

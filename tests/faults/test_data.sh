@@ -140,4 +140,32 @@ check "an empty batch: never a loss of 0" hasnt one/metrics.jsonl '"loss":0,'
 check "a batch with one: its loss" equal "$(grep -v data/empty one/metrics.jsonl | grep -c '"loss":[0-9]')" 2
 train 1 two --set data.file=long-demonstration.jsonl --set data.leave_out=0.1 --set phases.sft.steps=6
 check "one too long: counted once an epoch" equal "$(grep -c '"data/too_long":1' two/metrics.jsonl)" 1
+
+# --- names and tokens of any length: nothing that is read is a bug of ours ---
+recipe=s.yaml
+long_name=$(printf 'n%.0s' {1..200}).jsonl
+cp p.jsonl "$long_name"
+cp p.jsonl 'quo"te\.jsonl'
+for file in "$long_name" 'quo"te\.jsonl'; do
+    rm -rf name
+    train 1 name --set "data.file=$file" --set phases.sft.eval_every=2 --set phases.sft.max_new=8 --set phases.sft.eval_prompts=4
+    check "a file called $file: exit 0" equal "$code" 0
+done
+check "the odd name: in the metrics" has name/metrics.jsonl '"eval/quo_te_.jsonl/pass@1"'
+call "$duet" eval name --prompts 4 --samples 1
+check "the odd name: JSON" has out '"task": "quo_te_.jsonl"'
+
+# tokens of 600 bytes, of characters of two: what is sampled is written whole
+word=$(printf 'ä%.0s' {1..300})
+sed "s/\"~\"/\"~$word\"/; s/\"}\"/\"}$word\"/; s/\"|\"/\"|$word\"/" whole/checkpoints/step-*6/tokenizer.json >words.json
+recipe=r.yaml
+train 1 words --set model.tokenizer=words.json
+check "tokens of 600 bytes: exit 0" equal "$code" 0
+check "tokens of 600 bytes: sampled whole" has words/samples.jsonl "~$word"
+call "$duet" sample words "1+1" --samples 4
+check "tokens of 600 bytes: sample" equal "$code" 0
+{ sed '/"~/,$d' words.json; printf '"'; head -c 2000000 /dev/zero | tr '\0' x; printf '"'; sed -n '/"~/s/.*":/:/p' words.json; sed '1,/"~/d' words.json; } >big.json
+train 2 fresh --set model.tokenizer=big.json --set model.max_context=1024 --set data.micro_batch_tokens=1024
+check "tokens of megabytes: exit 2" equal "$code" 2
+check "tokens of megabytes: says what to do" times 1 err "take one with shorter tokens, or lower model.max_context"
 finish

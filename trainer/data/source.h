@@ -21,7 +21,9 @@ struct source;
 /* Reads files when there are any; every bad line is a problem with file:line. NULL on problems. Local (every rank reads). */
 struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
 void source_free(struct source *s);
-const char *source_name(const struct source *s); /* "countdown", or the file's base name */
+/* "countdown", or the file's base name as it may stand in JSON. */
+enum { SOURCE_NAME = 256 };
+const char *source_name(const struct source *s);
 /* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator
  * are looked for here (heldout.h), so ask before the first source_problem, for as many as will be used. Local. */
 int source_heldout(struct source *s, int want);

@@ -18,7 +18,7 @@
 #include "comm/base/memory.h"
 #include "trainer/observe/progress.h"
 
-enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = 64, PATH_BYTES = 1280 };
+enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = METRIC_NAME, PATH_BYTES = 1280 };
 
 struct jsonl {
     int fd; /* -1 on ranks that do not write */
@@ -277,7 +277,7 @@ void metrics_begin(struct metrics *m, long step, const char *phase)
 static void remember_name(struct metrics *m, const char *name)
 {
     INVARIANT(m->in_line, "metric %s outside a line", name);
-    INVARIANT(strlen(name) < NAME_BYTES, "metric name of more than %d letters: %s", NAME_BYTES - 1,
+    INVARIANT(strlen(name) < NAME_BYTES, "metric name of more than %d bytes: %s", NAME_BYTES - 1,
               name);
     INVARIANT(m->names < MAX_NAMES, "more than %d metrics in a line", MAX_NAMES);
     for (int i = 0; i < m->names; i++)

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include "comm/base/die.h"
 
+enum { METRIC_NAME = 384 }; /* bytes of a name: that of a data file is in some, 255 at most */
+
 struct metrics;
 /* Opens (creates) the files in run_folder; *_bytes: what a checkpoint recorded as written so far: longer files are cut there, so that a
  * resumed run continues as if never interrupted. -1: start anew. */

@@ -115,7 +115,8 @@ static void lengths(struct recipe *r, const struct run *run)
     int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
     double sum = 0, sum_more = 0;
     r->rows = memory_take((size_t)most + 1, sizeof *r->rows, "the lengths of a step");
-    struct text text = {.size = 8 * (size_t)r->settings.model.max_context + 256};
+    struct text text = {
+        .size = tokenizer_text_bytes(run->tokenizer, (size_t)r->settings.model.max_context)};
     text.at = memory_take(text.size, 1, "the lengths of a step");
     for (int i = 0; i < most || i < MANY; i++) {
         int rows = sequence_length(r, run, i, &text);

@@ -72,7 +72,7 @@ static void go_on_or_begin(struct run *r, const struct tally *due)
 
 static void put(struct run *r, const char *what, double value)
 {
-    char name[128];
+    char name[METRIC_NAME];
     snprintf(name, sizeof name, "eval/%s/%s", source_name(r->source), what);
     metrics_put(r->metrics, name, value);
 }
