@@ -22,6 +22,20 @@ grep -q 'fix: .*free space.*--resume auto' "$folder/said" || fail "what to do?"
 timeout 60 launch/run.sh -n 3 "$test" verify "$folder" >"$folder/said" 2>&1 || fail "the former checkpoint does not load"
 grep -qx 'step 1' "$folder/said" || fail "another step"
 
+# P9: a value that is not finite: no checkpoint, and the one before is not rotated away for it.
+timeout 60 launch/run.sh -n 3 "$test" diverged "$folder/diverged" >"$folder/said" 2>&1
+code=$?
+[ $code -eq 1 ] || fail "exit $code, not 1, for a weight that is not finite"
+grep -q '^rank 2/3 on .*while saving .*diverged/.*shard-0002-of-0003.h5' "$folder/said" || fail "the rank is not named"
+grep -q 'what: saving step 2, which has values that are not finite' "$folder/said" || fail "the step is not named"
+grep -q 'why:  model/layers.0.wqkv is inf at element [0-9]* of 1237: the training has diverged' "$folder/said" || fail "the tensor is not named"
+grep -q 'go on from one of them with a smaller lr' "$folder/said" || fail "what to do?"
+[ "$(grep -c 'what:' "$folder/said")" -eq 1 ] || fail "said more than once"
+[ "$(ls "$folder/diverged")" = "latest
+step-00000001" ] || fail "there is $(ls "$folder/diverged")"
+timeout 60 launch/run.sh -n 3 "$test" verify "$folder/diverged" >"$folder/said" 2>&1 || fail "the former checkpoint does not load"
+grep -qx 'step 1' "$folder/said" || fail "another step"
+
 # Damage that all ranks see is said once and ends the job with exit 1.
 truncate -s -7 "$folder/checkpoints/step-00000001/manifest.json"
 timeout 60 launch/run.sh -n 3 "$test" verify "$folder/checkpoints/step-00000001" >"$folder/said" 2>&1

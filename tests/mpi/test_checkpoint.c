@@ -3,9 +3,11 @@
  *
  *   test_checkpoint                     the tests
  *   test_checkpoint disk-full FOLDER    saves step 1, then step 2 with no room for the last rank: must die (tests/faults)
+ *   test_checkpoint diverged FOLDER     saves step 1, then step 2 with an infinity on the last rank: must die
  *   test_checkpoint verify FOLDER       opens the newest; prints its step */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,13 +29,13 @@ static const struct {
                      {"ref/norm", 3},
                      {"one", 1}};
 
-/* Any bits at all, NaNs among them: what is stored is bits. */
+/* Any bits at all that are a number, the smallest and -0 among them: what is stored is bits. */
 static uint32_t bits_of(int t, size_t i, int mark)
 {
     uint64_t x = (uint64_t)t << 50 ^ (uint64_t)mark << 40 ^ i;
     x = (x ^ x >> 31) * 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
-    return i == 0 ? 0x7fc12345u : i == 1 ? 0x80000000u : (uint32_t)(x >> 16);
+    return i == 0 ? 0x00000001u : i == 1 ? 0x80000000u : (uint32_t)(x >> 16) & 0xbfffffffu;
 }
 
 static char folder[SHARED_FOLDER];
@@ -256,6 +258,21 @@ static int disk_full(const char *where)
     return EXIT_DONE; /* it should have died */
 }
 
+/* keep 1: if step 2 were committed, step 1 would go. */
+static int diverged(const char *where)
+{
+    struct slice s[MOST_SLICES];
+    const int n = cut(s, ck_world.rank, ck_world.size, 1);
+    struct checkpoint_writer *c = checkpoint_writer_new(&ck_world, where, s, n, 1, true);
+    save(c, s, n, 1, false);
+    while (!world_all(&ck_world, checkpoint_any(where))) checkpoint_poll(c);
+    fill(s, n, 2);
+    if (ck_world.rank == ck_world.size - 1) s[1].data[7] = INFINITY;
+    checkpoint_save(c, 2, json_object(), NULL, NULL, false);
+    for (int i = 0; i < 1000000; i++) checkpoint_poll(c);
+    return EXIT_DONE; /* it should have died */
+}
+
 static int verify(const char *where)
 {
     struct checkpoint c;
@@ -274,7 +291,9 @@ int main(int argc, char **argv)
 {
     if (argc == 3) {
         world_up(&ck_world, &argc, &argv);
-        const int code = strcmp(argv[1], "disk-full") == 0 ? disk_full(argv[2]) : verify(argv[2]);
+        const int code = strcmp(argv[1], "disk-full") == 0  ? disk_full(argv[2])
+                         : strcmp(argv[1], "diverged") == 0 ? diverged(argv[2])
+                                                            : verify(argv[2]);
         world_down(&ck_world);
         return code;
     }

@@ -3,7 +3,9 @@
 #include "trainer/checkpoint/checkpoint.h"
 
 #include <limits.h>
+#include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +16,7 @@
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
+#include "trainer/checkpoint/stretch.h"
 
 enum job { IDLE, WRITING, WRITTEN, QUIT };
 
@@ -23,6 +26,7 @@ struct checkpoint_writer {
     struct arena arena;
     struct slice *slice, *snapshot; /* (n): the caller's data; ours */
     int n, keep;
+    bool diverged;    /* why the save failed */
     bool async, busy; /* busy: a save is under way; the same on all ranks */
     long step, seen;
     double since,
@@ -51,8 +55,41 @@ static void write_text(struct checkpoint_writer *c, const char *name, const char
     file_write(c->partial, name, text, strlen(text), &c->failure);
 }
 
+/* The first value that is no number, or n. */
+static size_t first_not_finite(const float *x, size_t n)
+{
+    enum { PIECE = 4096 };
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t end = at + PIECE < n ? at + PIECE : n;
+        bool all = true;
+        for (size_t i = at; i < end; i++) all &= isfinite(x[i]) != 0;
+        for (size_t i = at; !all && i < end; i++)
+            if (!isfinite(x[i])) return i;
+    }
+    return n;
+}
+
+/* A model that has diverged must not push out the checkpoints from before. */
+static void check_finite(struct checkpoint_writer *c)
+{
+    for (int i = 0; i < c->n && !failed(&c->failure); i++) {
+        const struct slice *s = &c->snapshot[i];
+        size_t n = stretch_count(&s->at), at = first_not_finite(s->data, n);
+        char why[256];
+        if (at == n) continue;
+        size_t run = s->at.run ? s->at.run : n, stride = s->at.run ? s->at.stride : 0;
+        snprintf(why, sizeof why, "%s is %g at element %zu of %zu: the training has diverged",
+                 s->name, (double)s->data[at], s->at.lo + at / run * stride + at % run, s->n);
+        failure_note(&c->failure, why, "saving step %ld, which has values that are not finite",
+                     c->step);
+        c->diverged = true;
+    }
+}
+
 static void write_all(struct checkpoint_writer *c)
 {
+    check_finite(c);
+    if (failed(&c->failure)) return;
     shard_write(&c->sum, c->partial, c->shard, c->snapshot, c->n, &c->progress, &c->failure);
     write_text(c, "recipe.yaml", c->recipe, &c->manifest.recipe);
     write_text(c, "tokenizer.json", c->tokenizer, &c->manifest.tokenizer);
@@ -179,8 +216,11 @@ static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
     die_place("saving %s/%s", c->partial, c->shard);
     if (c->w->rank == rank)
         die(__FILE__, __LINE__, EXIT_WORLD, c->failure.what, c->failure.why,
-            "free space on that disk; the checkpoints saved before are whole: start again with "
-            "--resume auto");
+            c->diverged ? "nothing of it was saved, the checkpoints from before stay: go on from "
+                          "one of them with a smaller lr or weight_decay (--resume auto --set "
+                          "phases.NAME.lr=...)"
+                        : "free space on that disk; the checkpoints saved before are whole: start "
+                          "again with --resume auto");
     for (;;) pause(); /* until that rank's end takes us along */
 }
 
