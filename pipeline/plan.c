@@ -60,7 +60,7 @@ static bool stages_can(enum plan_kind k, int stages)
 }
 
 /* The largest number of micro-batches that a right number of stages may have. */
-static int most_micro_batches(int stages)
+int plan_most_micro_batches(int stages)
 {
     int most = MAX_CELLS / stages;
     most -= most % 2;
@@ -69,7 +69,7 @@ static int most_micro_batches(int stages)
 
 int plan_micro_batches(enum plan_kind k, int stages, int at_least)
 {
-    if (!stages_can(k, stages) || at_least > most_micro_batches(stages)) return 0;
+    if (!stages_can(k, stages) || at_least > plan_most_micro_batches(stages)) return 0;
     int least = KINDS[k].place == PLACE_LINE ? 1 : 2 * stages;
     int m = at_least > least ? at_least : least;
     return KINDS[k].place == PLACE_MIRROR ? m + m % 2 : m;
@@ -88,7 +88,7 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
         problems_add(p, NULL, 0, "schedule %s: %d stages; there must be 1 to %d", name, stages,
                      MAX_STAGES);
     bool sane = stages >= 1 && stages <= MAX_STAGES;
-    int most = sane ? most_micro_batches(stages) : MAX_MICRO_BATCHES;
+    int most = sane ? plan_most_micro_batches(stages) : MAX_MICRO_BATCHES;
     if (m < 1 || m > most)
         problems_add(p, NULL, 0, "schedule %s: %d micro-batches; there must be 1 to %d", name, m,
                      most);
@@ -123,7 +123,7 @@ static bool nearest(enum plan_kind k, int stages, int m, bool fewer, int *best_s
     int middle = clamp(stages, 1, MAX_STAGES);
     int from = fewer ? 1 : middle, to = fewer ? middle - 1 : clamp(middle + 2, 1, MAX_STAGES);
     for (int s = to; s >= from; s--) {
-        int found = plan_micro_batches(k, s, clamp(m, 1, most_micro_batches(s)));
+        int found = plan_micro_batches(k, s, clamp(m, 1, plan_most_micro_batches(s)));
         long far = labs((long)found - m) + labs((long)s - stages);
         if (!found || (best >= 0 && far > best)) continue;
         best = far, *best_s = s, *best_m = found;
@@ -233,13 +233,21 @@ int plan_room(const struct plan *plan)
     return 3 * plan->micro_batches * (plan->chunks / plan->stages);
 }
 
+static struct plan plan_shape(enum plan_kind k, enum plan_place place, int stages,
+                              int micro_batches)
+{
+    return (struct plan){.kind = k,
+                         .place = place,
+                         .stages = stages,
+                         .micro_batches = micro_batches,
+                         .chunks = plan_chunks(place, stages),
+                         .directions = place == PLACE_MIRROR ? 2 : 1};
+}
+
 void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
                 int micro_batches)
 {
-    *plan =
-        (struct plan){.kind = k, .place = place, .stages = stages, .micro_batches = micro_batches};
-    plan->chunks = plan_chunks(plan->place, stages);
-    plan->directions = plan->place == PLACE_MIRROR ? 2 : 1;
+    *plan = plan_shape(k, place, stages, micro_batches);
     plan->n_rows = memory_take((size_t)stages, sizeof *plan->n_rows, "a plan");
     plan->rows = memory_take((size_t)stages, sizeof *plan->rows, "a plan");
     for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
@@ -253,9 +261,8 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
     KINDS[k].make(plan);
 }
 
-void plan_forward_only(struct plan *out, const struct plan *plan)
+static void fill_forwards(struct plan *out, const struct plan *plan)
 {
-    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
     out->forward_only = true;
     for (int r = 0; r < plan->stages; r++) {
         for (int i = 0; i < plan->n_rows[r]; i++) {
@@ -270,14 +277,70 @@ void plan_forward_only(struct plan *out, const struct plan *plan)
     }
 }
 
-void plan_copy(struct plan *out, const struct plan *plan)
+void plan_forward_only(struct plan *out, const struct plan *plan)
 {
     plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
+    fill_forwards(out, plan);
+}
+
+static void fill_copy(struct plan *out, const struct plan *plan)
+{
     out->forward_only = plan->forward_only;
     for (int r = 0; r < plan->stages; r++) {
         out->n_rows[r] = plan->n_rows[r];
         memcpy(out->rows[r], plan->rows[r], (size_t)plan->n_rows[r] * sizeof *plan->rows[r]);
     }
+}
+
+void plan_copy(struct plan *out, const struct plan *plan)
+{
+    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
+    fill_copy(out, plan);
+}
+
+/* ---- in place ---- */
+
+void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most, struct arena *a)
+{
+    *plan = plan_shape(PLAN_SERIAL, place, stages, most);
+    size_t n = (size_t)stages, room = (size_t)plan_room(plan);
+    plan->n_rows = arena_take_n(a, n, sizeof *plan->n_rows);
+    plan->rows = arena_take_n(a, n, sizeof *plan->rows);
+    struct plan_row *all = arena_take_n(a, n * room, sizeof *all);
+    for (size_t r = 0; all && r < n; r++) plan->rows[r] = all + r * room;
+    plan->micro_batches = 0; /* none yet */
+}
+
+/* The plan with no rows, and other numbers. */
+static void plan_again(struct plan *plan, enum plan_kind k, int micro_batches)
+{
+    struct plan shape = plan_shape(k, plan->place, plan->stages, micro_batches);
+    shape.n_rows = plan->n_rows;
+    shape.rows = plan->rows;
+    *plan = shape;
+    memset(plan->n_rows, 0, (size_t)plan->stages * sizeof *plan->n_rows);
+}
+
+void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches)
+{
+    INVARIANT(can(k, plan->stages, micro_batches) && KINDS[k].place == plan->place &&
+                  k != PLAN_AUTO,
+              "no plan %s of %d stages and %d micro-batches here", KINDS[k].name, plan->stages,
+              micro_batches);
+    plan_again(plan, k, micro_batches);
+    KINDS[k].make(plan);
+}
+
+void plan_recopy(struct plan *plan, const struct plan *from)
+{
+    plan_again(plan, from->kind, from->micro_batches);
+    fill_copy(plan, from);
+}
+
+void plan_remake_forward(struct plan *plan, const struct plan *whole)
+{
+    plan_again(plan, whole->kind, whole->micro_batches);
+    fill_forwards(plan, whole);
 }
 
 void plan_free(struct plan *plan)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include "comm/base/arena.h"
 #include "comm/base/die.h"
 
 /* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
@@ -81,6 +82,8 @@ int plan_receiver(const struct plan *plan, const struct plan_pass *pass);
 
 /* Can it be? If not, says every reason and the nearest (stages, micro-batches) that can. Pure; p may be NULL. */
 bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p);
+/* The largest number of micro-batches that a plan of so many stages may have. */
+int plan_most_micro_batches(int stages);
 /* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is wrong). */
 int plan_micro_batches(enum plan_kind k, int stages, int at_least);
 
@@ -91,6 +94,14 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
 void plan_forward_only(struct plan *out, const struct plan *plan);
 void plan_copy(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
+
+/* A plan that lives in an arena (so plan_free is not for it), with room for up to `most` micro-batches of that placement. What
+ * follows fills it anew, as often as wanted, and allocates nothing: */
+void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most,
+                    struct arena *a);
+void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches); /* plan_make, not auto */
+void plan_recopy(struct plan *plan, const struct plan *from);
+void plan_remake_forward(struct plan *plan, const struct plan *whole); /* plan_forward_only */
 /* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its chunks. */
 int plan_room(const struct plan *plan);
 

@@ -191,9 +191,10 @@ int schedule_slots(const struct settings *s, int micro_batches)
  * of a long one. */
 enum { PART = 8, SEARCHED = 16 };
 
-static bool is_searched(const struct settings *s, int micro_batches)
+bool schedule_searches(const struct settings *s, int micro_batches)
 {
-    return micro_batches < schedule_least(s) + SEARCHED * schedule_sums(s);
+    return schedule_kind(s) == PLAN_AUTO &&
+           micro_batches < schedule_least(s) + SEARCHED * schedule_sums(s);
 }
 
 static bool search(struct plan *plan, const struct settings *s, const struct schedule_costs *c,
@@ -209,8 +210,7 @@ void schedule_plan(struct plan *plan, const struct settings *s, const struct dim
                    int micro_batches)
 {
     struct problems p = {0};
-    bool is_auto = schedule_kind(s) == PLAN_AUTO;
-    if (is_auto && is_searched(s, micro_batches)) {
+    if (schedule_searches(s, micro_batches)) {
         struct schedule_costs c;
         schedule_costs_new(&c, s, d, schedule_place(s));
         bool found = search(plan, s, &c, schedule_place(s), micro_batches, NULL);

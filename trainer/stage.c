@@ -114,59 +114,72 @@ static double waited(void *self)
 
 /* --- plans --- */
 
-struct plan_entry {
-    int micro_batches;
-    bool forward_only;
-    struct plan plan;
-};
-
-static struct plan_entry *plans_add(struct actor *a, int micro_batches, bool forward_only)
+static int most_micro_batches(const struct actor *a)
 {
-    a->plans = realloc(a->plans, (size_t)(a->n_plans + 1) * sizeof *a->plans);
-    SYS_OK(a->plans, "free memory", "no memory for a plan of %d micro-batches", micro_batches);
-    struct plan_entry *e = &a->plans[a->n_plans++];
-    *e = (struct plan_entry){micro_batches, forward_only, {0}};
-    return e;
+    int least = actor_least(a);
+    return a->max_mb > least ? a->max_mb : least;
 }
 
-/* Each plan is made and proved once, those of training by actor_new. */
+/* Counts that `auto` searches for: the first few. */
+static int searched_counts(const struct actor *a)
+{
+    int n = 0, least = actor_least(a);
+    for (int m = least; m <= a->max_mb && schedule_searches(a->settings, m); m += actor_multiple(a))
+        n++;
+    return n;
+}
+
+static void plans_place(struct actor *a, struct arena *ar)
+{
+    int pp = a->mesh->pp, most = most_micro_batches(a), least = actor_least(a);
+    a->n_searched = searched_counts(a);
+    a->searched = arena_take_n(ar, (size_t)a->n_searched, sizeof *a->searched);
+    for (int i = 0; i < a->n_searched; i++) {
+        struct plan measured;
+        plan_room_take(a->searched ? &a->searched[i] : &measured, a->place, pp,
+                       least + i * actor_multiple(a), ar);
+    }
+    plan_room_take(&a->named, a->place, pp, most, ar);
+    plan_room_take(&a->forward, a->place, pp, most, ar);
+}
+
+/* Searches take a while: the ranks of the pipeline share them. */
+static void plans_search(struct actor *a)
+{
+    int pp = a->mesh->pp, n = a->n_searched;
+    struct plan *found = memory_take((size_t)n + 1, sizeof *found, "plans");
+    for (int i = a->mesh->p; i < n; i += pp)
+        schedule_plan(&found[i], a->settings, &a->dims, actor_least(a) + i * actor_multiple(a));
+    for (int i = 0; i < n; i++) {
+        plan_share(&found[i], i % pp, a->mesh->pipe);
+        plan_recopy(&a->searched[i], &found[i]);
+        plan_free(&found[i]);
+    }
+    free(found);
+}
+
+/* Searched and proved before the first step; or made in its place, by a generator that the property tests prove for every count. */
+static const struct plan *whole_plan(struct actor *a, int micro_batches)
+{
+    for (int i = 0; i < a->n_searched; i++)
+        if (a->searched[i].micro_batches == micro_batches) return &a->searched[i];
+    if (a->named.micro_batches != micro_batches)
+        plan_remake(&a->named, schedule_named(a->settings), micro_batches);
+    return &a->named;
+}
+
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only)
 {
-    for (int i = 0; i < a->n_plans; i++)
-        if (a->plans[i].micro_batches == micro_batches && a->plans[i].forward_only == forward_only)
-            return &a->plans[i].plan;
-    struct plan_entry *e = plans_add(a, micro_batches, forward_only);
-    struct plan whole;
-    schedule_plan(&whole, a->settings, &a->dims, micro_batches);
-    if (!forward_only) {
-        e->plan = whole;
-        return &e->plan;
-    }
-    plan_forward_only(&e->plan, &whole);
-    plan_free(&whole);
-    return &e->plan;
-}
-
-/* All that a step may ask for, so that none is made inside one (P7). Searches take a while: the ranks of the pipeline share them. */
-static void plans_make(struct actor *a)
-{
-    int pp = a->mesh->pp;
-    for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) plans_add(a, m, false);
-    for (int i = a->mesh->p; i < a->n_plans; i += pp)
-        schedule_plan(&a->plans[i].plan, a->settings, &a->dims, a->plans[i].micro_batches);
-    int n = a->n_plans;
-    for (int i = 0; i < n; i++) plan_share(&a->plans[i].plan, i % pp, a->mesh->pipe);
-    for (int i = 0; i < n && a->local[0].reference; i++) {
-        struct plan_entry *e = plans_add(a, a->plans[i].micro_batches, true);
-        plan_forward_only(&e->plan, &a->plans[i].plan);
-    }
+    const struct plan *whole = whole_plan(a, micro_batches);
+    if (!forward_only) return whole;
+    if (a->forward.micro_batches != micro_batches) plan_remake_forward(&a->forward, whole);
+    return &a->forward;
 }
 
 /* Activation slots that the largest plan needs. */
 static int slots_needed(const struct actor *a)
 {
-    int least = actor_least(a);
-    return schedule_slots(a->settings, a->max_mb > least ? a->max_mb : least);
+    return schedule_slots(a->settings, most_micro_batches(a));
 }
 
 /* --- placing --- */
@@ -222,6 +235,7 @@ static void actor_place(struct actor *a, bool with_reference)
     if (training) chunk_place_slots(chunk, a->n_local, ar);
     a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);
     a->loss_at = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->loss_at);
+    if (training) plans_place(a, ar);
     for (int m = 0; m < a->max_mb; m++) {
         struct micro_batch measured;
         micro_batch_place(ar->base ? &a->mb[m] : &measured, a->T_max, ar);
@@ -282,7 +296,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
     if (max_mb == 0) return;
     a->p2p = p2p_new(m->pipe, 64);
     a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, max_mb);
-    plans_make(a);
+    plans_search(a);
 }
 
 void actor_free(struct actor *a)
@@ -295,8 +309,6 @@ void actor_free(struct actor *a)
     }
     exchange_free(a->parallel.tp);
     exchange_free(a->parallel.ep);
-    for (int i = 0; i < a->n_plans; i++) plan_free(&a->plans[i].plan);
-    free(a->plans);
     free(a->first);
     arena_free(&a->arena);
 }

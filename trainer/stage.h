@@ -17,7 +17,6 @@
 #include "trainer/schedule.h"
 
 enum { MAX_LOCAL = 2 };
-struct plan_entry;
 
 /* One chunk on this rank. */
 struct local {
@@ -62,8 +61,11 @@ struct actor {
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
-    struct plan_entry *plans; /* of the counts met so far */
-    int n_plans;
+    /* Plans, all in the arena (P7): the searched ones of `auto`, by count of micro-batches; room for a named one, and for one of
+     * forwards only, which are made again when a step has another count. */
+    struct plan *searched;
+    int n_searched;
+    struct plan named, forward;
     struct p2p *p2p;
     struct parallel parallel;
     struct engine *engine;
@@ -93,7 +95,7 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
 void actor_free(struct actor *a);
 size_t actor_bytes(const struct actor *a);
 
-/* Plan of a step with this many micro-batches in the pipeline; made once per count and kept. Valid until the next call. */
+/* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the next call. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only);
 /* Least and step size of a pipeline's micro-batch count. */
 int actor_least(const struct actor *a);

@@ -93,6 +93,25 @@ START_TEST(tensor_parallel)
 }
 END_TEST
 
+/* A step of twice as many sequences may have twice as many micro-batches: their plans take twice the memory, not four times. */
+START_TEST(plans_grow_in_line)
+{
+    struct settings s = settings_of(&ck_world, (struct wish){1, 1, "", "serial", "fp32", ""});
+    size_t total[3];
+    for (int i = 0; i < 3; i++) {
+        struct memory m;
+        struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100, run_extent(&s)};
+        job.extent.sequences = 5000 << i;
+        memory_of_rank(&m, &job, (struct mesh_at){0});
+        total[i] = m.total;
+    }
+    double first = (double)(total[1] - total[0]), second = (double)(total[2] - total[1]);
+    ck_all(first > 0 && second / first > 1.9 && second / first < 2.1, "%zu %zu %zu bytes", total[0],
+           total[1], total[2]);
+    settings_free(&s);
+}
+END_TEST
+
 /* Weights of the two ends, and an even share of the optimizer's state: from the parameter counts alone. */
 START_TEST(kinds_by_hand)
 {
@@ -113,6 +132,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = {plan_is_run, expert_parallel, tensor_parallel, kinds_by_hand};
-    return check_mpi_main("memory plan", tests, 4, argc, argv);
+    const TTest *tests[] = {plan_is_run, expert_parallel, tensor_parallel, plans_grow_in_line,
+                            kinds_by_hand};
+    return check_mpi_main("memory plan", tests, 5, argc, argv);
 }
