@@ -10,7 +10,7 @@
 #include "comm/base/memory.h"
 #include "trainer/data/input.h"
 #include "trainer/data/screen.h"
-#include "trainer/plan/memory.h"
+#include "trainer/limits.h"
 #include "trainer/position.h"
 #include "trainer/sites.h"
 
@@ -107,19 +107,6 @@ void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
                      r->think < 0 ? "<think>" : TOKEN_EOS);
 }
 
-/* A rank's part of what its host has free, less a margin for MPI and the file cache. */
-static size_t memory_limit(const struct world *w)
-{
-    FILE *f = fopen("/proc/meminfo", "r");
-    if (!f) return 0;
-    char line[128];
-    unsigned long kib = 0;
-    while (fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %lu", &kib) != 1) {
-    }
-    fclose(f);
-    return (size_t)kib * 1024 / 10 * 9 / (size_t)w->local_size;
-}
-
 static void print_memory(const struct run *r)
 {
     double mib = 0x1p20;
@@ -160,7 +147,7 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
 {
     bool fits[PLACES];
     struct settings *s = &r->settings;
-    size_t limit = memory_limit(r->world);
+    size_t limit = limits_memory(r->world);
     struct memory_job job = {s, r->ops, dims->V, e};
     if (s->run.schedule != SCHEDULE_AUTO) return;
     for (int place = 0; place < PLACES; place++) {
@@ -212,6 +199,16 @@ static void print_slow_products(const struct world *w)
     free(all);
 }
 
+/* Before anything is allocated (P7). Hosts may differ in what they have. */
+static void refuse_too_large(struct run *r, const struct dims *dims, struct extent e)
+{
+    struct problems p = {0};
+    struct memory_job job = {&r->settings, r->ops, dims->V, e};
+    struct mesh_at at = {r->mesh.d, r->mesh.p, r->mesh.t};
+    limits_fit(&job, at, limits_memory(r->world), r->world->host, &p);
+    world_agree_problems(r->world, &p, EXIT_USER);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -225,6 +222,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+    limits_micro_batches(&r->settings, &e, &p);
     problems_end_if_any(&p);
     if (r->source)
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
@@ -232,9 +230,9 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     choose_schedule(r, &dims, e);
     mesh_split(&r->mesh, w, actor_mesh(&r->settings));
+    refuse_too_large(r, &dims, e);
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
-    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference,
-              memory_limit(w));
+    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference);
     optimizer_new(&r->optimizer, &r->actor);
     r->layout = optimizer_layout(&r->optimizer, w->comm);
     if (w->sites > 1) sites_open(r);

@@ -242,18 +242,6 @@ static void actor_place(struct actor *a, bool with_reference)
     }
 }
 
-static void refuse_too_large(const struct actor *a, size_t limit)
-{
-    struct problems p = {0};
-    if (limit > 0 && a->arena.used > limit)
-        problems_add(&p, NULL, 0,
-                     "model, gradients and activations need %.1f GiB a rank, but only %.1f GiB are "
-                     "free for it: lower data.micro_batch_tokens (now %d) or the model's sizes, or "
-                     "use more stages (mesh.pp) or hosts",
-                     (double)a->arena.used / 0x1p30, (double)limit / 0x1p30, a->T_max);
-    problems_end_if_any(&p);
-}
-
 void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
                    const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
 {
@@ -283,12 +271,10 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
 }
 
 void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
-               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
-               size_t limit_bytes)
+               const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
 {
     actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     pace_read(a);
-    refuse_too_large(a, limit_bytes);
     arena_back(&a->arena, a->arena.used);
     if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
     if (m->ep > 1) a->parallel.ep = exchange_new(m->expert, EXCHANGE_LANES);

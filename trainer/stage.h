@@ -84,10 +84,9 @@ struct local *actor_local(struct actor *a, int chunk);
 bool actor_has_head(struct actor *a, int m);
 
 /* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
- * for a second set of weights. limit_bytes: a rank that needs more is refused, as a user's mistake (P7); 0: no limit. */
+ * for a second set of weights. Whether it fits is asked before (limits.h). */
 void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
-               const struct ops *ops, struct dims dims, int max_mb, bool with_reference,
-               size_t limit_bytes);
+               const struct ops *ops, struct dims dims, int max_mb, bool with_reference);
 /* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say what it would take,
  * and the engine engine_measure(&a->stage, ...). Local; of m only the sizes and this rank's place are read. actor_free. */
 void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,

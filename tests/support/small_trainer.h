@@ -91,7 +91,7 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     mesh_split(&t->mesh, w, actor_mesh(s));
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
     actor_new(&t->actor, s, &t->mesh, ops_find(shape.precision, NULL), settings_dims(s, SMALL_V),
-              max_mb, shape.reference, 0);
+              max_mb, shape.reference);
     optimizer_new(&t->optimizer, &t->actor);
     learner_new(&t->learner, &t->actor, &t->optimizer, w, SMALL_SEQUENCES);
     optimizer_init(&t->optimizer, 3);

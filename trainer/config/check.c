@@ -72,12 +72,31 @@ static void check_experts(const struct check *c)
     if (m->expert_ffn == 0) m->expert_ffn = 8;
 }
 
+/* Beyond it no cluster has the memory, and sizes in bytes do not fit their type. */
+static const double most_parameters = 1e13;
+
+static void check_size(const struct check *c)
+{
+    const struct model_knobs *m = &c->s->model;
+    double moe = m->experts > 0 ? m->layers - (double)m->first_dense : 0;
+    double attention = 2.0 * (m->heads + (double)m->kv_heads) * m->head_dim;
+    double dense = 3.0 * m->ffn * (m->layers - moe),
+           experts = 3.0 * m->experts * m->expert_ffn * moe;
+    double n = m->hidden * (m->layers * attention + dense + experts);
+    if (n > most_parameters)
+        complain(c, c->s->lines.model.layers,
+                 "the model would have %.1e parameters, more than %.0e: lower layers, hidden, ffn "
+                 "or experts",
+                 n, most_parameters);
+}
+
 static void check_model(const struct check *c)
 {
     struct model_knobs *m = &c->s->model;
     if (m->ffn == 0) m->ffn = (m->hidden * 8 + 23) / 24 * 8; /* 8/3 hidden, up to a multiple of 8 */
     check_heads(c);
     check_experts(c);
+    check_size(c);
 }
 
 static void check_ranks(const struct check *c)

@@ -28,16 +28,21 @@ static int multiple_of(const struct deal_shape *s)
     return s->pipelines * s->directions;
 }
 
+enum { MOST_BINS = 1 << 28 }; /* more is refused before it matters, by the caller */
+
 static int ideal_of(const struct deal_shape *s, size_t rows)
 {
-    return (int)((rows + (size_t)s->T_max - 1) / (size_t)s->T_max);
+    size_t bins = (rows + (size_t)s->T_max - 1) / (size_t)s->T_max;
+    return bins < MOST_BINS ? (int)bins : MOST_BINS;
 }
 
 int deal_bound(const struct deal_shape *s, size_t rows)
 {
     /* Emptiest-first leaves any two bins together fuller than one bin: at most twice the ideal count. */
-    int bins = 2 * ideal_of(s, rows) + 1, least = s->least * s->pipelines;
-    return round_up(bins > least ? bins : least, multiple_of(s)) + multiple_of(s);
+    int bins = 2 * ideal_of(s, rows) + 1;
+    long least = (long)s->least * s->pipelines;
+    if (least > 2L * MOST_BINS) least = 2L * MOST_BINS;
+    return round_up(bins > least ? bins : (int)least, multiple_of(s)) + multiple_of(s);
 }
 
 void deal_place(struct deal *d, int max_n, int max_bins, struct arena *a)
