@@ -38,6 +38,7 @@ static double flops_per_row(const struct dims *d)
 void run_put_step(struct run *r, const struct learned *l, double seconds)
 {
     struct metrics *m = r->metrics;
+    run_count_step(r, l);
     metrics_put(m, "loss", l->loss);
     metrics_put(m, "entropy", l->entropy);
     metrics_put(m, "grad_norm", l->grad_norm);
@@ -111,8 +112,10 @@ static bool between_steps(struct run *r, bool phase_ends, bool cut)
 {
     bool stop = sites_stop(r, cut || world_stop_requested() != 0);
     int every = r->settings.checkpoint.every;
-    if (!phase_ends && (stop || (every > 0 && r->step % every == 0)))
-        run_save(r, behind_learning(r));
+    if (every > 0 && r->step % every == 0) r->save_due = true;
+    /* sites take theirs at the same steps: they go on together from one that all have */
+    bool new = !r->skips.idle || r->world->sites > 1;
+    if (!phase_ends && (stop || (r->save_due && new))) run_save(r, behind_learning(r));
     checkpoint_poll(r->writer);
     return stop;
 }
@@ -136,6 +139,7 @@ static bool phase_run(struct run *r)
         stop = between_steps(r, whole && r->phase_step == steps, !whole);
     }
     if (r->phase_step < steps || !whole) return stop;
+    run_warn_of_skips(r, k);
     r->phase++;
     r->phase_step = 0;
     run_save(r, behind_learning(r));

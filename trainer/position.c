@@ -33,6 +33,9 @@ static const struct member MEMBERS[] = {
     {"metrics_bytes", NEEDED, false, 0, AT(metrics_bytes), 0},
     {"samples_bytes", NEEDED, false, 0, AT(samples_bytes), 0},
     {"exchange_began", false, false, 0, AT(exchange_began), 0},
+    {"skipped_in_row", false, false, 1000000000, AT(skipped_in_row), 0},
+    {"skipped_since", false, false, 0, AT(skipped_since), 0},
+    {"skipped_saved", false, false, 0, AT(skipped_saved), AT(has_skipped_saved)},
     {"metrics_xxh64", false, true, 0, AT(metrics_xxh64), AT(has_sums)},
     {"samples_xxh64", false, true, 0, AT(samples_xxh64), AT(has_sums)},
     {"data_heldout", false, true, 0, AT(data_heldout), 0},
@@ -104,6 +107,18 @@ static bool check_milestones(const json_t *list, long step, const char *file, st
     return ok;
 }
 
+/* Skipped updates belong to a step that was made, the last good checkpoint is none of later. */
+static bool check_skips(const struct position *q, const char *file, struct problems *p)
+{
+    if (q->skipped_in_row == 0 || (q->skipped_since < q->step && q->skipped_saved <= q->step))
+        return true;
+    problems_add(p, file, 0,
+                 "damaged: its state has updates skipped since step %ld and a checkpoint of step "
+                 "%ld before them, but its step is %ld",
+                 q->skipped_since, q->skipped_saved, q->step);
+    return false;
+}
+
 /* An evaluation that was stopped, and the line of metrics that waits for it when it is a step's. */
 static bool check_evaluation(const struct position *q, const json_t *state, const char *file,
                              struct problems *p)
@@ -129,7 +144,7 @@ bool position_read(struct position *q, const json_t *state, const char *file, st
     for (size_t i = 0; i < sizeof MEMBERS / sizeof *MEMBERS; i++)
         ok = read_member(q, &MEMBERS[i], state, file, p) && ok;
     return ok && check_milestones(json_object_get(state, "milestones"), q->step, file, p) &&
-           check_evaluation(q, state, file, p);
+           check_skips(q, file, p) && check_evaluation(q, state, file, p);
 }
 
 void position_put_sum(json_t *state, const char *name, uint64_t sum)

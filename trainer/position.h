@@ -9,12 +9,14 @@
 /* 0 where the state has no such member. */
 struct position {
     long phase, phase_step, step, updates, tokens;
-    long metrics_bytes, samples_bytes;     /* of the files of these names */
-    uint64_t metrics_xxh64, samples_xxh64; /* of these bytes */
-    uint64_t data_train, data_heldout;     /* source_sum */
-    uint64_t residuals;                    /* optimizer_layout */
-    long exchange_began;                   /* struct outer */
-    bool has_sums, has_data_train;         /* older checkpoints have none */
+    long metrics_bytes, samples_bytes;                 /* of the files of these names */
+    uint64_t metrics_xxh64, samples_xxh64;             /* of these bytes */
+    uint64_t data_train, data_heldout;                 /* source_sum */
+    uint64_t residuals;                                /* optimizer_layout */
+    long exchange_began;                               /* struct outer */
+    long skipped_in_row, skipped_since, skipped_saved; /* struct skips; 0: none were */
+    bool has_skipped_saved;
+    bool has_sums, has_data_train; /* older checkpoints have none */
 };
 
 /* false and problems naming the member, what it is and what it can be; file is for messages. Local. */

@@ -313,6 +313,7 @@ json_t *run_state(struct run *r)
     if (line) json_object_set_new(state, "line", json_string(line));
     if (r->layout) position_put_sum(state, "residuals", r->layout);
     if (r->metrics) put_sums(r, state);
+    if (r->skips.in_row > 0) skips_put(&r->skips, state);
     if (r->world->sites > 1)
         json_object_set_new(state, "exchange_began", json_integer(r->outer.began));
     return state;
@@ -361,6 +362,7 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     r->step = q.step;
     r->optimizer.updates = q.updates;
     r->tokens = q.tokens;
+    r->skips = skips_of(&q);
     if (r->world->sites > 1) outer_resume(&r->outer, q.exchange_began);
     take_milestones(r, json_object_get(c->state, "milestones"));
     if (take_evaluation(r, c->state)) return true;
@@ -424,12 +426,16 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
     return true;
 }
 
+/* One of a step that skipped all its updates is not counted among those kept: good ones would go for it. */
 double run_save(struct run *r, bool end_of_phase)
 {
+    bool counts = !(r->skips.idle && r->skips.guarded);
+    skips_saved(&r->skips, r->step);
+    r->save_due = false;
     if (r->world->sites > 1) outer_settle(&r->outer);
     json_t *state = run_state(r);
-    double stall =
-        checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json, end_of_phase);
+    double stall = checkpoint_save(r->writer, r->step, state, r->recipe, r->tokenizer_json,
+                                   end_of_phase || !counts);
     json_decref(state);
     return stall;
 }

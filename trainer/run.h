@@ -18,6 +18,17 @@ struct milestone {
 };
 enum { MILESTONES = 64 };
 
+/* Updates skipped in a row, because their gradient was not finite (learn/skips.c). */
+struct skips {
+    int in_row;
+    long since;   /* the step of the first of them */
+    bool idle;    /* and the last step made no other: its weights are those from before */
+    bool guarded; /* so many of them end the run (phases.max_skips) */
+    bool
+        any_saved; /* there is a checkpoint that was not taken behind an idle step: the last one of */
+    long saved;    /* this step */
+};
+
 struct run {
     struct settings settings;
     struct world *world;
@@ -46,6 +57,7 @@ struct run {
     int phase;
     long phase_step, step; /* step counts over all phases */
     long long tokens;      /* learned from, over all phases */
+    struct skips skips;
     struct milestone milestone[MILESTONES];
     int milestones;
     struct tally evaluation; /* under way, or stopped on request; samples 0: none */
@@ -56,6 +68,7 @@ struct run {
     struct arena arena; /* scratch of a step (see step_scratch) */
     struct step_scratch *scratch;
     long empty_steps;     /* of sft, with nothing to learn from, since the start */
+    bool save_due;        /* checkpoint.every has come round, but nothing new is to be saved */
     double phase_started; /* clock: for the time left */
     long phase_started_at;
 };
@@ -144,6 +157,18 @@ long run_updates_per_step(const struct phase_knobs *k);
 /* The optimizer's settings for update number `update` (from 0) of a phase. */
 struct adamw run_adamw(const struct phase_knobs *k, long update);
 void run_put_step(struct run *r, const struct learned *l, double seconds);
+/* After every update: counts those skipped in a row; phases.max_skips of them end the job (exit 1). Collective. */
+void run_count_update(struct run *r, const struct phase_knobs *k, const struct step_stats *s);
+/* After the updates of a step. Local. */
+void run_count_step(struct run *r, const struct learned *l);
+/* At the end of a phase. */
+void run_warn_of_skips(const struct run *r, const struct phase_knobs *k);
+/* A checkpoint is taken. */
+void skips_saved(struct skips *s, long step);
+/* Into the state of a checkpoint, and back from it. */
+void skips_put(const struct skips *s, json_t *state);
+struct position;
+struct skips skips_of(const struct position *q);
 void run_progress(struct run *r, const struct phase_knobs *k, struct progress p);
 
 /* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */

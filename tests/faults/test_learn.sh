@@ -42,4 +42,48 @@ assert many["ratio/max_deviation_later"] > 0
 assert many["tokens"] == 3 * one["tokens"]
 for name in "loss", "entropy", "grad_norm": assert many[name] != one[name], name'; }
 check "means over three updates" later
+
+# Weights that a rate of 1 and a decay of 10 ruin: from the update on that skips_from says, all gradients are not finite.
+cat >ruin.yaml <<'YAML'
+precision: fp32
+model: {layers: 2, hidden: 32, heads: 2, max_context: 128}
+data: {task: arithmetic, difficulty: 1, micro_batch_tokens: 128}
+checkpoint: {every: 2, keep: 2}
+phases:
+  - {kind: sft, name: ruin, steps: 100, batch: 8, lr: 1, weight_decay: 10}
+YAML
+recipe=ruin.yaml
+skips_from() { echo $(($(values "$1/metrics.jsonl" skipped_updates | grep -n -m 1 1 | cut -d : -f 1) - 1)); }
+kept() { (cd "$1/checkpoints" && echo step-*); }
+
+train 2 ruined
+first=$(skips_from ruined) good=$(printf 'step-%08d' $(((first) / 2 * 2)))
+check "skips in a row end the run with 1" equal "$code" 1
+check "they say since when" has err "ruin: 10 updates in a row were skipped, since step $first: their gradients were not finite"
+check "the last good checkpoint is named" has err "The last checkpoint from before is ruined/checkpoints/$good: remove later ones, if there are any, and start again with --resume auto, with a lower lr (it is 1)"
+check "said once" times 1 err "updates in a row were skipped"
+check "the first one is said" times 1 err "step $first: the gradient is not finite"
+check "P9: good checkpoints are not rotated away" equal "$(kept ruined)" "$(printf 'step-%08d ' $((first / 2 * 2 - 2)))$good"
+check "updates that were skipped are counted" equal "$(values ruined/metrics.jsonl skipped_updates | grep -c 1) $(values ruined/metrics.jsonl updates | tail -n 1)" "9 0"
+check "their norm and rate are null" equal "$(values ruined/metrics.jsonl grad_norm | tail -n 1) $(values ruined/metrics.jsonl lr | tail -n 1)" "null null"
+
+train 1 three --set phases.ruin.max_skips=3
+check "another limit" has err "ruin: 3 updates in a row were skipped"
+train 1 short --set "phases.ruin.steps=$((first + 4))" --set phases.ruin.max_skips=0
+check "no limit: exit 0" equal "$code" 0
+check "no limit: a warning" has err "ruin ends with 4 skipped updates, since step $first"
+train 1 early --set checkpoint.every=0
+check "no checkpoint from before" has err "There is no checkpoint from before: start anew"
+
+# The count is part of a checkpoint: the first phase ends among skips, the second goes on counting, also when it is taken up there.
+cat >>ruin.yaml <<'YAML'
+  - {kind: sft, name: more, steps: 100, batch: 8, lr: 1, weight_decay: 10}
+YAML
+train 1 counted --set "phases.ruin.steps=$((first + 3))"
+check "a phase goes on counting" has err "more: 10 updates in a row were skipped, since step $first"
+cp counted/metrics.jsonl unbroken.jsonl
+train 1 counted --set "phases.ruin.steps=$((first + 3))" --resume auto
+check "P5: the count goes on from a checkpoint" has err "more: 10 updates in a row were skipped, since step $first"
+check "P5: after as many steps" equal "$(values counted/metrics.jsonl step)" "$(values unbroken.jsonl step)"
+check "the good one is still named" has err "The last checkpoint from before is counted/checkpoints/$good"
 finish

@@ -160,6 +160,9 @@
     X(REAL, weight_decay, 0.0, 0, 10, "sft, grpo: decoupled weight decay of matrices")             \
     X(REAL, grad_clip, 1.0, 0, 1e9,                                                                \
       "sft, grpo: largest global gradient norm, 1e-6 or more; 0: no clipping")                     \
+    X(INT, max_skips, 10, 0, 1000000000,                                                           \
+      "sft, grpo: updates skipped in a row, because their gradients are not finite, that end the " \
+      "run with exit 1; 0: any number goes by")                                                    \
     X(ENUM, advantage, 0, "std|mean", 0,                                                           \
       "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
     X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \

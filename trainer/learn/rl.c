@@ -121,7 +121,10 @@ static struct learned learn(struct run *r, const struct phase_knobs *k, const st
     struct step_stats one;
     long updates = run_updates_per_step(k);
     for (int u = 0; u < updates; u++) {
-        if (learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) learned_add(&all, &one);
+        if (learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) {
+            learned_add(&all, &one);
+            run_count_update(r, k, &one);
+        }
         sites_update(r, r->phase_step * updates + u + 1, k->steps * updates);
     }
     r->tokens += all.tokens;

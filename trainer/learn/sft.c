@@ -73,6 +73,7 @@ bool sft_step(struct run *r, const struct phase_knobs *k)
     if (b.n > 0) {
         learner_step(&r->learner, &job, &stats);
         learned_add(&learned, &stats);
+        run_count_update(r, k, &stats);
     } else {
         say_nothing_learned(r, k, &b);
     }

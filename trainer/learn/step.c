@@ -175,8 +175,6 @@ static void update(struct learner *l, const struct step_job *job, struct step_st
     s->lr = (double)h.lr;
     s->skipped = !isfinite(s->grad_norm);
     if (s->skipped) {
-        log_info(
-            "the gradient is not finite: this update is skipped (lower lr if it happens again)");
         optimizer_skip(l->optimizer);
         return;
     }
