@@ -36,7 +36,7 @@ int cmd_settings(int argc, char **argv)
         {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE: overrides a setting, as for duet train"},
         {"get", OPT_LIST, &names, 0, 0,
          "prints this setting alone, a line each in the order given, text without quotes: --get "
-         "out --get mesh.pp"},
+         "out --get mesh.pp; --get phases: a line a phase, its name and kind"},
         {"ranks", OPT_INT, &ranks, 0, 1 << 20,
          "checks the mesh against so many ranks; without, or 0: as many as it needs, and a dp that "
          "the recipe leaves open is printed as 0"},

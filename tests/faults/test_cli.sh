@@ -63,6 +63,7 @@ run 2 inspect a b --x; has err "one argument too many"; has err "unknown option 
 printf 'out: "my runs"\nmesh: {pp:\n  2}\nphases: [{kind: sft, lr: 1e-3}]\n' >ask.yaml
 run 0 settings ask.yaml --get out --get mesh.pp --get phases.sft.lr --set phases.sft.steps=7 --get phases.0.steps --get mesh.dp
 [ "$(paste -sd'|' out)" = "my runs|2|0.001|7|0" ] || fail "settings --get: values in the order of asking"
+run 0 settings ask.yaml --get phases; [ "$(cat out)" = "sft sft" ] || fail "settings --get phases: names and kinds"
 run 0 settings ask.yaml; has out 'out: "my runs"'; has out "  pp: 2"; has out "    steps: "
 cp out again.yaml
 run 0 settings again.yaml; cmp -s out again.yaml || fail "settings: what it prints is no recipe of the same settings"

@@ -24,8 +24,7 @@ shrunk() { # recipe: the same for its phases
         grpo) printf ' --set phases.%s.steps=1 --set phases.%s.prompts=2 --set phases.%s.samples=2 --set phases.%s.eval_prompts=2 --set phases.%s.warmup=0' "$name" "$name" "$name" "$name" "$name" ;;
         eval) printf ' --set phases.%s.prompts=2 --set phases.%s.samples=2' "$name" "$name" ;;
         esac
-    done < <(awk '/kind:/ { if (k) print (n ? n : k), k; k = $0; sub(/.*kind: */, "", k); sub(/[,} ].*/, "", k); n = ""; if (/name:/) { n = $0; sub(/.*name: */, "", n); sub(/[,} ].*/, "", n) } next }
-                  /name:/ && k { n = $0; sub(/.*name: */, "", n); sub(/[,} ].*/, "", n) } END { if (k) print (n ? n : k), k }' "$1")
+    done < <("$duet" settings "$1" --get phases)
 }
 
 # --- what a line of a page asks for -----------------------------------------------------------------

@@ -108,10 +108,25 @@ static const struct knob *setting_find(const struct settings *s, char *name, str
     return id != SECTION_PHASE || phase_uses(at, k, from, p) ? k : NULL;
 }
 
+/* A line each: name and kind. */
+static void print_phases(FILE *out, const struct settings *s)
+{
+    const char *kinds = knob_find(&sections[SECTION_PHASE], "kind")->text;
+    char name[MAX_NAME], kind[32];
+    for (int i = 0; i < s->n_phases; i++) {
+        enum_name(kinds, s->phases[i].kind, kind, sizeof kind);
+        fprintf(out, "%s %s\n", settings_phase_name(s, i, name, sizeof name), kind);
+    }
+}
+
 bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p)
 {
     char file[MAX_NAME + 16], copy[MAX_NAME];
     struct place at;
+    if (strcmp(name, "phases") == 0) {
+        print_phases(out, s);
+        return true;
+    }
     snprintf(file, sizeof file, "--get %.*s", MAX_NAME, name);
     snprintf(copy, sizeof copy, "%s", name);
     const struct knob *k = setting_find(s, copy, &at, file, p);

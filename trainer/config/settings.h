@@ -114,7 +114,8 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
 /* The run folder where neither recipe nor --set gives one: runs/<recipe's name without folder and ending>. */
 void settings_default_out(struct settings *s, const char *recipe);
 
-/* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set takes them. Unknown: a problem, false. */
+/* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set takes them. "phases":
+ * a line each, name and kind. Unknown: a problem, false. */
 bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p);
 
 /* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
