@@ -91,6 +91,33 @@ check "host lost: named" has err "host h3: the connection to it is lost"
 check "host lost: nobody is left" nobody_left 15
 "$tb" mend 3
 
+# --- names: blanks and more in every path; hosts that differ in their domain only, and hosts that do not differ ---
+mkdir "two words é" && cd "two words é" || exit 1
+sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 4/' ../recipe.yaml >"my recipe.yaml"
+printf '\xef\xbb\xbfh1\tslots=02\r\nH2 slots = 2 # two\r\n' >"my hosts (1)"
+on_hosts 4 "my hosts (1)" "$duet" train "my recipe.yaml" --set "out=my runs"
+check "blanks in names: exit 0" equal "$code" 0
+check "blanks in names: trained there" lines 4 "my runs"
+cd .. || exit 1
+
+on 1 hostname gpu1.east.example
+on 2 hostname gpu1.west.example
+printf '10.77.0.%s gpu1.%s.example\n' 1 east 2 west >>"$net/hosts"
+printf '%s\n' "Host *" " User root" " IdentityFile $net/id" " StrictHostKeyChecking no" " UserKnownHostsFile /dev/null" " BatchMode yes" " LogLevel ERROR" >ssh_config
+printf 'gpu1.east.example slots=2\ngpu1.west.example slots=2\n' >full
+export DUET_SSH="ssh -F $PWD/ssh_config"
+on_hosts 4 full "$duet" train "two words é/my recipe.yaml" --set out=full-names
+check "full names: exit 0" equal "$code" 0
+on_hosts 4 full --map experts:2x2x1 sh -c 'echo "$OMPI_COMM_WORLD_RANK $(hostname)"'
+check "full names, mapped: each where the map says" equal "$(sort out | cut -d. -f1-2 | paste -sd' ')" "0 gpu1.east 1 gpu1.west 2 gpu1.east 3 gpu1.west"
+on 1 hostname gpu1
+on 2 hostname gpu1
+on_hosts 4 full echo ran
+refused "one name for two hosts" "full:2: host gpu1.west.example calls itself gpu1, as gpu1.east.example does"
+on 1 hostname h1
+on 2 hostname h2
+unset DUET_SSH
+
 # --- messages that do not pass: orted cannot report back ---
 if on 2 iptables -A OUTPUT -p tcp ! --sport 22 -j DROP 2>/dev/null; then
     on_hosts 4 pair --start-timeout 8 echo ran
