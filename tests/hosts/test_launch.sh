@@ -94,7 +94,7 @@ check "host lost: nobody is left" nobody_left 15
 # --- names: blanks and more in every path; hosts that differ in their domain only, and hosts that do not differ ---
 mkdir "two words é" && cd "two words é" || exit 1
 sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 4/' ../recipe.yaml >"my recipe.yaml"
-printf '\xef\xbb\xbfh1\tslots=02\r\nH2 slots = 2 # two\r\n' >"my hosts (1)"
+printf '\xef\xbb\xbfh1\tslots=02\r\nh2 slots = 2 # two\r\n' >"my hosts (1)"
 on_hosts 4 "my hosts (1)" "$duet" train "my recipe.yaml" --set "out=my runs"
 check "blanks in names: exit 0" equal "$code" 0
 check "blanks in names: trained there" lines 4 "my runs"
