@@ -206,7 +206,7 @@ end_if_problems
 
 # --- the job --------------------------------------------------------------------------------------
 
-job='' signals=0 asked_at=0
+job='' signals=0 asked_at=0 tell=2 at_once=TERM
 # Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group. What ends a job at once is SIGUSR2,
 # which mpirun passes on and no rank listens to; SIGTERM, which would end mpirun too, is blocked in it.
 # shellcheck disable=SC2317  # called by the trap
@@ -253,7 +253,7 @@ quieten <"$scratch/err" | relay "standard error" >&2 &
 relays+=($!)
 exec {out}>"$scratch/out" {noise}>"$scratch/err" {tell}>&2
 
-leash=() at_once=TERM
+leash=()
 command -v setpriv >/dev/null && leash=(setpriv --pdeathsig USR1) # should this script be killed, the job is to save and stop
 if [ "$launcher" = mpirun ] && env --block-signal=HUP true 2>/dev/null; then
     leash+=(env "--block-signal=HUP,INT,TERM") at_once=USR2
