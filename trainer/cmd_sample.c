@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/log.h"
 #include "trainer/answer.h"
 #include "trainer/commands.h"
+#include "trainer/data/unknown.h"
 
 enum { MOST_PROMPTS = 256 };
 
@@ -57,6 +59,19 @@ static int read_options(struct sample_options *e, int argc, char **argv)
     return code;
 }
 
+/* The model cannot tell these characters apart: what it answers may not be to what was asked. */
+static void warn_of_unknown(const struct run *r, const char *prompt, int number)
+{
+    char names[512];
+    struct unknown u = {0};
+    struct text text = {names, 0, sizeof names, false};
+    if (!unknown_scan(&u, r->tokenizer, (struct span){prompt, strlen(prompt)}, false)) return;
+    unknown_name(&u, &text);
+    log_warn("prompt %d has characters that the model's tokenizer lacks: %s; it reads <unk> for "
+             "each",
+             number, names);
+}
+
 /* The prompts of the command line as questions; "\n" in them is a newline. */
 static void take_prompts(struct run *r, const struct sample_options *e, int n)
 {
@@ -64,8 +79,8 @@ static void take_prompts(struct run *r, const struct sample_options *e, int n)
     struct problems p = {0};
     for (int i = 0; i < n; i++) {
         int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
-        s->problem[i] = (struct problem){0};
-        snprintf(s->problem[i].prompt, sizeof s->problem[i].prompt, "%s", e->args[1 + i]);
+        s->problem[i] = (struct problem){.prompt = e->args[1 + i], .answer = ""};
+        if (r->world->rank == 0) warn_of_unknown(r, e->args[1 + i], i + 1);
         if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
             problems_add(&p, NULL, 0, "prompt %d is longer than model.max_context %d allows", i + 1,
                          r->actor.dims.max_context);

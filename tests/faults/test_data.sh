@@ -126,6 +126,16 @@ check "left out, resumed: as unbroken" alike left1 back
 train 1 times --set data.file=times.jsonl
 check "characters in prompts: exit 0" equal "$code" 0
 check "characters in prompts: which, where" times 1 err "times.jsonl:4: training prompts or demonstrations with characters that the tokenizer lacks: 2 of 48 (lines 4, 5), \"×\" (U+00D7) 2 times, \"÷\" (U+00F7) once; the model reads <unk> for each"
+call "$duet" sample whole "3×4"
+check "sample of such a prompt: exit 0" equal "$code" 0
+check "sample of such a prompt: which" times 1 err "prompt 1 has characters that the model's tokenizer lacks: \"×\" (U+00D7) once; it reads <unk> for each"
+
+# --- answers that no completion can hold, and prompts of more than some hundred bytes ---
+edit long-answer.jsonl "4s/\"5\"/\"$ones\"/; 4s/, \"demonstration.*/}/; 9s/\"2+1\"/\"$ones$ones$ones$ones$ones$ones$ones$ones\"/"
+train 1 wide --set data.file=long-answer.jsonl --set model.max_context=640 --set data.micro_batch_tokens=640
+check "long texts: exit 0" equal "$code" 0
+check "a long prompt: fits" hasnt err "prompts without room"
+check "a long answer: said" times 1 err "long-answer.jsonl:4: training answers longer than max_new 24 or model.max_context 640 lets one be: 1 of 48 (line 4); no completion can be right there"
 
 # --- steps without anything to learn from ---
 recipe=s.yaml

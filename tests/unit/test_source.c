@@ -296,7 +296,7 @@ static void check_mistake(const struct settings *set, const char *says)
 START_TEST(mistakes)
 {
     static char folder[] = "/tmp", missing[] = "/tmp/duet-no-such-file";
-    char long_text[800], path[64];
+    char path[64];
     struct settings set = settings_of(TASK_FILE, NULL, NULL);
     check_mistake(&set, "data.file must name a JSON Lines file");
     set.data.file = missing;
@@ -306,11 +306,9 @@ START_TEST(mistakes)
     set = settings_of(TASK_COUNTDOWN, NULL, NULL);
     set.data.difficulty = 7;
     check_mistake(&set, "data.difficulty is 7, countdown has 2 to 6");
-    snprintf(long_text, sizeof long_text, "{\"prompt\":\"%0600d\",\"answer\":\"1\"}", 0);
     const char *const rows[][2] = {
         {"", "no problems in it"},
         {"{\"prompt\":\"p\"}", ":1: no \"answer\""},
-        {long_text, ":1: prompt of 600 bytes, at most 511"},
         {"{\"prompt\":\"p\",\"answer\":\"a</answer>\"}", ":1: answer may not contain </answer>"},
         {"{\"prompt\":\"p\",\"answer\":\"a<eos>\"}", ":1: answer may not contain <eos>"},
         {"{\"prompt\":\"p\",\"answer\":\"a\",\"demonstration\":\"<think>a\"}",
@@ -325,6 +323,37 @@ START_TEST(mistakes)
         check_mistake(&set, rows[i][1]);
         unlink(path);
     }
+}
+END_TEST
+
+/* Texts of any length are taken as they are, and many bad records do not fill the screen. */
+START_TEST(long_records)
+{
+    enum { LONG = 100000, MANY = 60 };
+    char path[64], *text = malloc(2 * LONG);
+    struct problem one;
+    struct problems p = {0};
+    snprintf(text, 2 * LONG, "{\"prompt\":\"%0*d\",\"answer\":\"%0*d\"}", LONG, 0, LONG / 2, 7);
+    write_file(path, text);
+    struct settings set = settings_of(TASK_FILE, path, path);
+    struct source *s = open_good(&set);
+    source_problem(s, SPLIT_TRAIN, 0, &one);
+    ck_assert_uint_eq(strlen(one.prompt), LONG);
+    ck_assert_uint_eq(strlen(one.answer), LONG / 2);
+    struct reward r = source_grade(s, &one, "</think><answer>7</answer>", 26, false);
+    ck_assert(r.accuracy == 1);
+    source_free(s);
+    unlink(path);
+    for (int i = 0, used = 0; i < MANY; i++)
+        used += sprintf(text + used, "{\"prompt\":\"p\",\"answer\":\"<eos>\"}\n");
+    write_file(path, text);
+    ck_assert_ptr_null(source_open(&set, all_asked, &p));
+    set.data.heldout_file = nothing;
+    ck_assert_int_le(p.n, 42);
+    ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad records; the rest was not looked at"));
+    problems_free(&p);
+    unlink(path);
+    free(text);
 }
 END_TEST
 
@@ -389,6 +418,7 @@ int main(void)
     tcase_add_test(tc, file_with_a_held_out_tenth);
     tcase_add_test(tc, file_demonstrations);
     tcase_add_test(tc, mistakes);
+    tcase_add_test(tc, long_records);
     tcase_add_test(tc, only_what_is_asked_for);
     tcase_add_test(tc, missing_file_is_explained);
     suite_add_tcase(s, tc);

@@ -8,7 +8,7 @@
 
 static struct problem countdown_problem(long target, long a, long b, long c)
 {
-    return (struct problem){.data = {3, target, a, b, c}, .record = -1};
+    return (struct problem){.answer = "", .data = {3, target, a, b, c}, .record = -1};
 }
 
 /* A row's answer may hold a NUL: n is its length, 0 for that of the string. */

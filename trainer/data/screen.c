@@ -27,10 +27,11 @@ struct look {
     char *text; /* of a demonstration; what is longer than text_size does not fit */
     size_t text_size;
 
-    struct found long_prompts, little_room, no_demonstration, long_demonstrations, unread,
-        unwritten;
+    struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
+    struct found unread, unwritten;
     int longest_prompt, longest_demonstration, least_room;
     int usable; /* demonstrations */
+    int tags;   /* tokens around an answer */
     struct unknown read, written;
 };
 
@@ -53,6 +54,11 @@ static int tokens_of(const struct look *l, struct span s, bool special)
 static int larger(int a, int b)
 {
     return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
 }
 
 static bool scan(const struct look *l, struct unknown *u, struct span s, bool special)
@@ -100,6 +106,9 @@ static bool look_at(struct look *l, const struct problem *p, int i)
         if (l->little_room.n == 0 || room < l->least_room) l->least_room = room;
         found_add(&l->little_room, place);
     }
+    if (how->max_new[l->split] > 0 &&
+        l->tags + tokens_of(l, answer, true) > smaller(room, how->max_new[l->split]))
+        found_add(&l->long_answers, place);
     if (scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
     bool unread = scan(l, &l->read, prompt, false);
     if (how->demonstrations && l->split == SPLIT_TRAIN)
@@ -200,6 +209,19 @@ static void say_little_room(const struct look *l)
     say(l, false, f, message);
 }
 
+static void say_long_answers(const struct look *l)
+{
+    const struct found *f = &l->long_answers;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text, "%s answers longer than max_new %d or model.max_context %d lets one be: ",
+             split_name(l), l->how->max_new[l->split], l->how->max_context);
+    say_which(l, f, l->n, &text);
+    text_add(&text, "; no completion can be right there");
+    say(l, false, f, message);
+}
+
 /* A generator's demonstrations have no end: those that do not fit are passed over, however many they are. */
 static void say_long_demonstrations(const struct look *l, int of)
 {
@@ -277,6 +299,8 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     l.lines = source_task(s) == NULL;
     l.n = l.lines || split == SPLIT_HELDOUT ? n : TRIED;
     l.keep = memory_take((size_t)l.n + 1, sizeof *l.keep, "looking at problems");
+    static const char around[] = "</think><answer></answer>";
+    l.tags = tokens_of(&l, (struct span){around, sizeof around - 1}, true);
     l.text_size = tokenizer_text_bytes(how->tokenizer, (size_t)how->max_context) + 1;
     l.text = memory_take(l.text_size, 1, "looking at problems");
     if (l.n > 0) {
@@ -296,6 +320,7 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
     bool refused = say_long_prompts(&l), some = l.long_prompts.n > 0 && !refused;
     if (l.n > 0 && !refused) {
         say_little_room(&l);
+        say_long_answers(&l);
         if (how->demonstrations && split == SPLIT_TRAIN) say_demonstrations(&l);
         say_unknown(&l);
     }

@@ -38,14 +38,7 @@ static bool holds(const char *text, const char *const *words, int n, const char 
 /* What only this program's use of a record demands. */
 static void record_check(const struct record *r, const char *file, struct problems *p)
 {
-    const struct problem *limit = NULL;
     const char *word, *d = r->demonstration;
-    if (strlen(r->prompt) >= sizeof limit->prompt)
-        problems_add(p, file, r->line, "prompt of %zu bytes, at most %zu", strlen(r->prompt),
-                     sizeof limit->prompt - 1);
-    if (strlen(r->answer) >= sizeof limit->answer)
-        problems_add(p, file, r->line, "answer of %zu bytes, at most %zu", strlen(r->answer),
-                     sizeof limit->answer - 1);
     if (holds(r->answer, reserved, RESERVED, &word) || holds(r->answer, tags, TAGS, &word))
         problems_add(p, file, r->line, "answer may not contain %s", word);
     if (d && holds(d, reserved, RESERVED, &word))
@@ -54,6 +47,16 @@ static void record_check(const struct record *r, const char *file, struct proble
         problems_add(p, file, r->line,
                      "demonstration with %s must read: reasoning</think><answer>...</answer>",
                      word);
+}
+
+/* As with bad lines: a file in another format should not fill the screen. */
+static void records_check(const struct records *all, const char *file, struct problems *p)
+{
+    enum { COMPLAINTS = 20 };
+    int before = p->n, i = 0;
+    while (i < all->n && p->n < before + COMPLAINTS) record_check(&all->r[i++], file, p);
+    if (i < all->n)
+        problems_add(p, file, 0, "%d bad records; the rest was not looked at", COMPLAINTS);
 }
 
 /* Appends the records of a file to s->all; returns how many there were before. */
@@ -67,7 +70,7 @@ static int records_append(struct source *s, const struct input *in, struct probl
     if (!bytes) return before;
     records_parse(&more, bytes, n, path, p);
     free(bytes);
-    for (int i = 0; i < more.n; i++) record_check(&more.r[i], path, p);
+    records_check(&more, path, p);
     if (more.n == 0 && p->n == mistakes) problems_add(p, path, 0, "no problems in it");
     size_t total = (size_t)before + (size_t)more.n;
     s->all.r = realloc(s->all.r, (total + 1) * sizeof *s->all.r);
@@ -215,9 +218,7 @@ int source_heldout(struct source *s, int want)
 static void record_take(const struct source *s, int number, struct problem *out)
 {
     const struct record *r = &s->all.r[number];
-    *out = (struct problem){.record = number};
-    snprintf(out->prompt, sizeof out->prompt, "%s", r->prompt);
-    snprintf(out->answer, sizeof out->answer, "%s", r->answer);
+    *out = (struct problem){.prompt = r->prompt, .answer = r->answer, .record = number};
 }
 
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out)
@@ -288,7 +289,7 @@ bool source_demonstrate(const struct source *s, const struct problem *p, uint32_
 /* See task.verify: of a file the answer is a number when the record's is one. */
 static enum why record_verify(const struct problem *p, struct span answer, struct text *read)
 {
-    char expected[sizeof p->answer];
+    char expected[256]; /* only whether it is a number counts: it may be cut */
     struct text wanted = {expected, 0, sizeof expected, false};
     struct span right = {p->answer, strlen(p->answer)};
     bool is_number = answer_canonical(read, answer),

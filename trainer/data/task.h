@@ -24,10 +24,13 @@ void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf
 void text_add_bytes(struct text *t, const char *bytes, size_t n);
 
 struct problem {
-    char prompt[512]; /* as the model sees it, without the opening <think> */
-    char answer[128]; /* one right answer: of the generator, or the data file's */
-    long data[8];     /* the task's own numbers */
-    long record;      /* task file: index of the record */
+    const char *prompt; /* as the model sees it, without the opening <think> */
+    const char *answer; /* one right answer: of the generator, or the data file's */
+    long data[8];       /* the task's own numbers */
+    long record;        /* task file: index of the record */
+    char own_prompt[64],
+        own_answer
+            [64]; /* a generator's: where both point, so do not copy it; a file's are its record's */
 };
 
 struct task_options {

@@ -44,8 +44,10 @@ static void problem_draw(struct problem *p, int digits, struct rng_stream *rng)
     }
     *p = (struct problem){.data = {a, op, b}, .record = -1};
     long value = op == '+' ? a + b : op == '-' ? a - b : a * b;
-    snprintf(p->prompt, sizeof p->prompt, "%ld%c%ld", a, op, b);
-    snprintf(p->answer, sizeof p->answer, "%ld", value);
+    snprintf(p->own_prompt, sizeof p->own_prompt, "%ld%c%ld", a, op, b);
+    snprintf(p->own_answer, sizeof p->own_answer, "%ld", value);
+    p->prompt = p->own_prompt;
+    p->answer = p->own_answer;
 }
 
 static void arithmetic_make(struct problem *out, const struct task_options *o, enum split split,

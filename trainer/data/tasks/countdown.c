@@ -166,8 +166,10 @@ static bool problem_draw(struct problem *p, int n, struct rng_stream *rng)
     const struct node *solution = random_expression(pool, number, n, rng);
     if (!solution || solution->value > levels[n].target) return false;
     p->data[DATA_TARGET] = solution->value;
-    snprintf(p->answer, sizeof p->answer, "%s", solution->text);
-    struct text t = {p->prompt, 0, sizeof p->prompt, false};
+    snprintf(p->own_answer, sizeof p->own_answer, "%s", solution->text);
+    p->prompt = p->own_prompt;
+    p->answer = p->own_answer;
+    struct text t = {p->own_prompt, 0, sizeof p->own_prompt, false};
     for (int i = 0; i < n; i++) text_add(&t, i ? ",%ld" : "%ld", number[i]);
     text_add(&t, ":%ld", solution->value);
     return true;

@@ -70,14 +70,17 @@ static bool problem_draw(struct problem *p, int level, struct rng_stream *rng)
     if (!fraction_apply(&x, (struct fraction){d - a * e - b, 1}, '/', (struct fraction){a - c, 1}))
         return false;
     *p = (struct problem){.data = {a, e, b, c, d, x.num, x.den}, .record = -1};
-    struct text t = {p->prompt, 0, sizeof p->prompt, false};
+    p->prompt = p->own_prompt;
+    p->answer = p->own_answer;
+    struct text t = {p->own_prompt, 0, sizeof p->own_prompt, false};
     if (brackets)
         text_add(&t, "%ld(x%+ld)", a, e);
     else
         write_line(&t, a, b);
     text_add(&t, "=");
     write_line(&t, c, d);
-    snprintf(p->answer, sizeof p->answer, x.den == 1 ? "%ld" : "%ld/%ld", (long)x.num, (long)x.den);
+    snprintf(p->own_answer, sizeof p->own_answer, x.den == 1 ? "%ld" : "%ld/%ld", (long)x.num,
+             (long)x.den);
     return true;
 }
 
