@@ -15,13 +15,21 @@
 
 /* --- what is no setting: tokenizer, data, rate ------------------------------------------------- */
 
+/* Into one cell of a table. */
+static void token_text(const struct tokenizer *t, int id, char text[48])
+{
+    tokenizer_decode(t, &id, 1, text, 48);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ') *c = '?';
+}
+
 /* The first id that stands for another text, or the smaller size; -1: all are the same. */
 static int first_other_id(const struct tokenizer *was, const struct tokenizer *is, char text[2][48])
 {
     int n[2] = {tokenizer_size(was), tokenizer_size(is)}, least = n[0] < n[1] ? n[0] : n[1];
     for (int id = 0; id < least; id++) {
-        tokenizer_decode(was, &id, 1, text[0], 48);
-        tokenizer_decode(is, &id, 1, text[1], 48);
+        token_text(was, id, text[0]);
+        token_text(is, id, text[1]);
         if (strcmp(text[0], text[1]) != 0) return id;
     }
     return n[0] == n[1] ? -1 : least;

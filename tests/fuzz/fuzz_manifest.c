@@ -1,11 +1,12 @@
 /* Any bytes as a manifest: refused or read, never a crash (promise P11). The checksum would stop nearly all of them at the
  * door, so each input is tried twice: as it is, and as a body under a checksum that fits. What is accepted must come out
- * of manifest_text and go in again. */
+ * of manifest_text and go in again. Its state is read as a run's position, too. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/checkpoint/manifest.h"
+#include "trainer/position.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -20,6 +21,9 @@ static void check(const void *bytes, size_t n, int again)
         if (again) abort();
         return;
     }
+    struct position q;
+    if (position_read(&q, m.state, "m", &p) == (p.n > 0)) abort();
+    problems_free(&p);
     size_t length = 0;
     char *text = manifest_text(&m, &length);
     manifest_free(&m);
