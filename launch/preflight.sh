@@ -97,6 +97,7 @@ note() { notes+=("$1: $2"); }
 near=$folder
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 mark=$near/.preflight-$token
+echo "$mark" >"$scratch/mark"
 echo "$token" 2>/dev/null >"$mark" || mark=''
 
 # ask_host INDEX: its answer in $scratch/INDEX, with the line "clock OFFSET HALF": microseconds that its clock is ahead of ours, and half of

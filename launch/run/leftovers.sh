@@ -3,10 +3,14 @@
 # leftovers.sh: a scratch folder for each start, and what starts that were killed left behind: that folder, mpirun's session folder, segments of
 # shared memory. The next start removes them: those of this user, recorded by us, whose processes are gone and which nobody holds.
 
-# In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...).
+# In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...),
+# mark (a file that preflight.sh puts beside a run folder).
 scratch=''
 make_scratch() {
-    scratch=$(mktemp -d "${TMPDIR:-/tmp}/duet-run.XXXXXX") || { echo "$who: no folder for temporary files" >&2; exit 1; }
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/duet-run.XXXXXX" 2>/dev/null) || {
+        problem "cannot make a folder for temporary files in ${TMPDIR:-/tmp}" "make room there, or name another folder: TMPDIR=FOLDER"
+        exit 1
+    }
     echo "$(where_pids_count) $$ $(start_of $$)" >"$scratch/owner"
 }
 where_pids_count() { echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"; }
@@ -42,6 +46,8 @@ forget() {
             [ ! -O "$path" ] || rm -rf -- "$path"
         done
     fi
+    IFS= read -r path 2>/dev/null <"$1/mark"
+    if [[ $path == */.preflight-* && -O $path ]]; then rm -f -- "$path"*; fi
     rm -rf -- "$1"
 }
 

@@ -38,7 +38,7 @@ left_out() { [ "${DUET_RAW:-0}" != 1 ] || printf '%s\n' "$1"; }
 
 # What stands beside the message of who failed and says nothing to its reader (launch/README.md lists it): Open MPI's own trace, a rank that
 # reads the memory of one that is gone, libevent's remark about a connection that is closed.
-noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
+noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^(\[[^]]*\] )?Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
 
 line_end() {
     [[ ! $1 =~ $noise ]] || { left_out "$1"; return; }

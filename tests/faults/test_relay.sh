@@ -78,7 +78,11 @@ echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/
 kill -KILL "$job" "${pids[@]}"
 { ended; } 2>/dev/null
 check "all killed: memory is left" test -e "${pieces%%$'\n'*}"
+mkdir tmp/duet-run.marked
+echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) 1 1" >tmp/duet-run.marked/owner # (process 1 began at another time)
+echo "$dir/.preflight-1-1" | tee tmp/duet-run.marked/mark >.preflight-1-1
 "$run" -n 1 true
+check "the next start: preflight's file is gone" test ! -e .preflight-1-1
 check "the next start: no memory is left" equal "$(ls $pieces 2>/dev/null)" ""
 check "the next start: what lives or is not ours stays" equal "$(cd tmp && echo duet-run.*)" "duet-run.foreig duet-run.living"
 rmdir tmp/duet-run.foreig && rm -r tmp/duet-run.living
@@ -92,6 +96,10 @@ for _ in 1 2 3 4; do
     check "killed at once: not mpirun" hasnt err "mpirun on"
 done
 
+call env TMPDIR=/no/such "$run" -n 1 true
+check "no TMPDIR: exit 1" equal "$code" 1
+check "no TMPDIR: said" has err "cannot make a folder for temporary files in /no/such"
+
 # --- noise: a program of mpirun's name that says what Open MPI says ---
 mkdir bin
 cat >bin/mpirun <<'EOF'
@@ -99,7 +107,7 @@ cat >bin/mpirun <<'EOF'
 dashes=--------------------------------------------------------------------------
 exec >&2
 echo "[h1:42] [[1,0],0] ORTE_ERROR_LOG: Unreachable in file base/plm.c at line 123"
-echo "Read -1, expected 4096, errno = 14"
+echo "[h2:43] Read -1, expected 4096, errno = 14"
 echo "[warn] Epoll MOD(1) on fd 25 failed.  Old events were 6; read change was 0 (none): Bad file descriptor"
 echo "rank 1/2 on h2, file.c:1, while reading ORTE_ERROR_LOG"
 echo "  what: Read -1, expected an answer"
