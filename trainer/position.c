@@ -36,6 +36,7 @@ static const struct member MEMBERS[] = {
     {"skipped_in_row", false, false, 1000000000, AT(skipped_in_row), 0},
     {"skipped_since", false, false, 0, AT(skipped_since), 0},
     {"skipped_saved", false, false, 0, AT(skipped_saved), AT(has_skipped_saved)},
+    {"without_spread", false, false, 0, AT(without_spread), 0},
     {"metrics_xxh64", false, true, 0, AT(metrics_xxh64), AT(has_sums)},
     {"samples_xxh64", false, true, 0, AT(samples_xxh64), AT(has_sums)},
     {"data_heldout", false, true, 0, AT(data_heldout), 0},

@@ -15,6 +15,7 @@ struct position {
     uint64_t residuals;                                /* optimizer_layout */
     long exchange_began;                               /* struct outer */
     long skipped_in_row, skipped_since, skipped_saved; /* struct skips; 0: none were */
+    long without_spread;
     bool has_skipped_saved;
     bool has_sums, has_data_train; /* older checkpoints have none */
 };

@@ -314,6 +314,8 @@ json_t *run_state(struct run *r)
     if (r->layout) position_put_sum(state, "residuals", r->layout);
     if (r->metrics) put_sums(r, state);
     if (r->skips.in_row > 0) skips_put(&r->skips, state);
+    if (r->without_spread > 0)
+        json_object_set_new(state, "without_spread", json_integer(r->without_spread));
     if (r->world->sites > 1)
         json_object_set_new(state, "exchange_began", json_integer(r->outer.began));
     return state;
@@ -363,6 +365,7 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     r->optimizer.updates = q.updates;
     r->tokens = q.tokens;
     r->skips = skips_of(&q);
+    r->without_spread = q.without_spread;
     if (r->world->sites > 1) outer_resume(&r->outer, q.exchange_began);
     take_milestones(r, json_object_get(c->state, "milestones"));
     if (take_evaluation(r, c->state)) return true;

@@ -58,6 +58,7 @@ struct run {
     long phase_step, step; /* step counts over all phases */
     long long tokens;      /* learned from, over all phases */
     struct skips skips;
+    long without_spread; /* steps in a row in which no group had spread */
     struct milestone milestone[MILESTONES];
     int milestones;
     struct tally evaluation; /* under way, or stopped on request; samples 0: none */

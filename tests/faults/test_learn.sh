@@ -28,6 +28,19 @@ done
 check "no kl without phases.grpo.kl" are none kl_ref - - -
 for name in updates skipped_updates tokens reward/accuracy/mean; do check "what was counted is a number: $name" are none $name 0 0 0; done
 
+# Ten such steps in a row are said, once, until spread returns; also by a run that is taken up in between.
+train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8
+check "no spread: a warning" has err "grpo: for 10 steps in a row the rewards of every group were all equal: nothing was learned"
+check "no spread: what stays at which value" has err "accuracy is 0, format 0, reward 0: no answer is right"
+check "no spread: where to look" has err "samples.jsonl"
+check "no spread: said once" times 1 err "steps in a row the rewards"
+back_to 16 flat
+train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8 --resume auto
+check "no spread: not again behind a resume" times 0 err "steps in a row the rewards"
+back_to 8 flat
+train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8 --resume auto
+check "no spread: steps before a resume are counted" times 1 err "for 10 steps in a row the rewards"
+
 # Several updates: the step's numbers are means over them.
 base --set phases.start.steps=40
 recipe=grpo.yaml

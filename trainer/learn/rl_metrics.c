@@ -2,6 +2,7 @@
 #include "trainer/learn/rl_metrics.h"
 
 #include <math.h>
+#include "comm/base/log.h"
 #include "trainer/sites.h"
 
 struct mean {
@@ -81,9 +82,39 @@ static void put_samples(struct run *r, const struct phase_knobs *k, const struct
     }
 }
 
+enum { STEPS_WITHOUT_SPREAD = 10 };
+
+/* What to look at, by what the answers got. */
+static const char *advice(const struct mean *m)
+{
+    if (m->accuracy == 0)
+        return "no answer is right. Look at \"parsed\" and \"why\" in samples.jsonl: does the "
+               "grader "
+               "read what was meant as the answer? If it does, take easier problems "
+               "(data.difficulty), more supervised steps before, more samples, or a weight for "
+               "the form (reward_format)";
+    if (m->accuracy == 1) return "all answers are right: take harder problems (data.difficulty)";
+    return "the answers to a problem are all as good as each other: raise temperature or samples, "
+           "or "
+           "take problems of another difficulty";
+}
+
+/* Once, until spread returns: in such steps nothing is learned. */
+static void mind_spread(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
+{
+    if (equal < k->prompts) r->without_spread = 0;
+    if (equal < k->prompts || ++r->without_spread != STEPS_WITHOUT_SPREAD) return;
+    if (r->world->rank == 0)
+        log_warn("%s: for %d steps in a row the rewards of every group were all equal: nothing was "
+                 "learned%s. accuracy is %g, format %g, reward %g: %s",
+                 k->name, STEPS_WITHOUT_SPREAD, k->kl > 0 ? " but to stay near the reference" : "",
+                 m->accuracy, m->format, m->reward, advice(m));
+}
+
 void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s)
 {
     struct mean m = mean_of(r, k, s->answer);
+    mind_spread(r, k, &m, s->equal);
     metrics_begin(r->metrics, r->step, k->name);
     put_answers(r, k, &m, s->equal);
     metrics_put(r->metrics, "clip_fraction", s->learned.clip_fraction);
