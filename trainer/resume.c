@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +266,15 @@ static void say_standing(const struct run *r)
                  s->phases[last].name, s->phases[last].steps);
 }
 
+/* As world_agree_problems, over all sites: what all of them see is said once. Collective over the job. */
+static void agree_problems(const struct world *w, struct problems *p)
+{
+    int speaker = p->n > 0 ? w->first + w->rank : INT_MAX;
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &speaker, 1, MPI_INT, MPI_MIN, w->comm));
+    if (w->sites > 1) MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &speaker, 1, MPI_INT, MPI_MIN, w->across));
+    if (speaker != INT_MAX) problems_end(p, speaker, EXIT_USER);
+}
+
 struct resumed resume_run(struct run *r, const char *folder)
 {
     struct problems p = {0};
@@ -278,7 +288,7 @@ struct resumed resume_run(struct run *r, const char *folder)
     say(r, &found, c.folder);
     refuse(r, &found, &c, false, &p);
     check_files(r, folder, &q, &p);
-    world_agree_problems(r->world, &p, EXIT_USER);
+    agree_problems(r->world, &p);
     run_load(r, &c, true, &p);
     world_agree_problems(r->world, &p, EXIT_WORLD);
     r->phase = at.phase;

@@ -170,6 +170,18 @@ check "sample, other ids: said" grep -q 'model.tokenizer was [0-9]* is "1", is [
 call "$duet" sample sft 1+1 --set model.tokenizer=same.json --set model.max_context=48
 check "sample, the same ids: exit 0" equal "$code" 0
 
+# --- several ranks, several sites: once ---
+recipe=s.yaml
+sites=(--set mesh.sites=2 --set sites.every=2)
+train 2 run-2 "${sites[@]}"
+check "two sites: exit 0" equal "$code" 0
+train 2 run-2 --resume auto --set mesh.sites=2 --set sites.every=3 --set phases.sft.steps=8
+check "two sites: refused" equal "$code" 2
+check "two sites: said once" equal "$(grep -c 'put back the former ones' err) $(grep -c REFUSED err)" "1 1"
+train 2 run-2 --resume auto "${sites[@]}" --set phases.sft.steps=8
+check "two sites, more steps: exit 0" equal "$code" 0
+check "two sites, more steps: on both" equal "$(tail -qn 1 run-2/site-*/metrics.jsonl | grep -c '"step":7')" 2
+
 # --- an older checkpoint, without checksums: what is unknown is not compared ---
 at 2 sft
 "$root/tests/support/state.py" run/checkpoints/step-00000002 -metrics_xxh64 -samples_xxh64 -data_train -data_heldout
