@@ -4,9 +4,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "comm/base/log.h"
 #include "trainer/position.h"
 #include "trainer/resume.h"
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A data.file of the command line that the model was not trained on is evaluated as a whole; of its training file still only
+ * the held-out tenth, or the recipe's held-out file. */
+static void take_own_file(struct settings *s, const char *trained_on)
+{
+    bool own = s->lines.data.file == LINE_SET, apart = s->lines.data.heldout_file == LINE_SET;
+    if (!own || apart || same_file(s->data.file, trained_on)) return;
+    free(s->data.heldout_file);
+    s->data.heldout_file = strdup(s->data.file);
+    SYS_OK(s->data.heldout_file, "free memory", "no memory for a path");
+}
 
 static void settings_of(struct settings *s, const struct checkpoint *c,
                         const struct option_list *sets, int ranks, struct problems *p)
@@ -17,7 +36,11 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
     s->run.schedule = SCHEDULE_AUTO;
+    char *trained_on = strdup(s->data.file);
+    SYS_OK(trained_on, "free memory", "no memory for a path");
     for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
+    take_own_file(s, trained_on);
+    free(trained_on);
     if (p->n == 0) settings_check(s, ranks, p);
     if (p->n == 0) resume_check_model(c, s, NULL, p);
 }

@@ -1,6 +1,8 @@
 /* duet eval MODEL: pass@1, pass@k and maj@k on held-out problems, as JSON. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include "trainer/answer.h"
 #include "trainer/commands.h"
 
@@ -11,19 +13,27 @@ struct eval_options {
     const char *path;
 };
 
+/* Not given: of a generator. */
+enum { PROMPTS = 128 };
+static int prompts_of(const struct eval_options *e)
+{
+    return e->prompts > 0 ? e->prompts : PROMPTS;
+}
+
 static void check_options(const void *checked, struct problems *p)
 {
     const struct eval_options *e = checked;
-    answer_check_options(e->prompts, e->samples, e->temperature, p);
+    answer_check_options(prompts_of(e), e->samples, e->temperature, p);
 }
 
 static int read_options(struct eval_options *e, int argc, char **argv)
 {
-    *e = (struct eval_options){
-        .prompts = 128, .samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
+    *e = (struct eval_options){.samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
         {"prompts", OPT_INT, &e->prompts, 1, 1 << 20,
-         "held-out problems, each once; all when there are fewer"},
+         "held-out problems, each once; all when there are fewer (default: 128 of a generator, all "
+         "of a "
+         "file)"},
         {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each"},
         {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
          "longest answer in tokens (default: the recipe's)"},
@@ -34,7 +44,9 @@ static int read_options(struct eval_options *e, int argc, char **argv)
          "sample from the likeliest tokens of this mass; 1: off"},
         {"set", OPT_LIST, &e->sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
-         "--set data.difficulty=4 or --set data.file=problems.jsonl"},
+         "--set data.difficulty=4, or --set data.file=problems.jsonl: a file that the model was "
+         "not "
+         "trained on is evaluated as a whole"},
     };
     struct options o = {.command = "eval",
                         .summary =
@@ -50,6 +62,15 @@ static int read_options(struct eval_options *e, int argc, char **argv)
     return options_parse(&o, argc, argv);
 }
 
+static void print_text(const char *name, const char *text)
+{
+    json_t *value = json_string(text);
+    char *quoted = json_dumps(value, JSON_ENCODE_ANY);
+    printf(", \"%s\": %s", name, quoted ? quoted : "null");
+    free(quoted);
+    json_decref(value);
+}
+
 /* ", "NAME": value", null for what was not measured */
 static void print_value(const char *name, double value)
 {
@@ -63,8 +84,12 @@ static void print_score(const struct run *r, const struct score *s, bool whole)
 {
     const struct task *task = source_task(r->source);
     char name[32];
-    printf("{\"step\": %ld, \"task\": \"%s\", \"prompts\": %d, \"asked\": %d, \"samples\": %d",
-           r->step, source_name(r->source), s->prompts, s->asked, s->samples);
+    char source[4096];
+    source_describe_heldout(r->source, source, sizeof source);
+    printf("{\"step\": %ld", r->step);
+    print_text("task", source_name(r->source));
+    print_text("source", source);
+    printf(", \"prompts\": %d, \"asked\": %d, \"samples\": %d", s->prompts, s->asked, s->samples);
     print_value("pass@1", s->pass1);
     snprintf(name, sizeof name, "pass@%d", s->samples);
     if (s->samples > 1) print_value(name, s->pass_k);
@@ -86,9 +111,10 @@ int cmd_eval(int argc, char **argv)
     struct run r;
     struct world w;
     struct extent extent = {.sequences = 1,
-                            .answers = e.prompts * e.samples,
-                            .questions = e.prompts,
-                            .heldout = e.prompts,
+                            .answers = prompts_of(&e) * e.samples,
+                            .questions = prompts_of(&e),
+                            .heldout = prompts_of(&e),
+                            .every = e.prompts > 0 ? 0 : e.samples,
                             .max_new = e.max_new,
                             .sampling = true,
                             .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
@@ -99,7 +125,9 @@ int cmd_eval(int argc, char **argv)
     if (e.temperature >= 0) k.temperature = e.temperature;
     if (e.top_k >= 0) k.top_k = e.top_k;
     if (e.top_p > 0) k.top_p = e.top_p;
-    struct tally t = run_evaluation(&r, &k, r.step, e.prompts, e.samples);
+    bool all = e.prompts == 0 && !source_task(r.source);
+    int asked = all ? source_heldout(r.source, INT_MAX) : prompts_of(&e);
+    struct tally t = run_evaluation(&r, &k, r.step, asked, e.samples);
     bool whole = run_evaluate(&r, &k, &t);
     struct score s = tally_score(&t);
     if (w.rank == 0) print_score(&r, &s, whole);

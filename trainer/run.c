@@ -2,6 +2,7 @@
 #include "trainer/run.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +210,21 @@ static void refuse_too_large(struct run *r, const struct dims *dims, struct exte
     world_agree_problems(r->world, &p, EXIT_USER);
 }
 
+/* An evaluation of all that a file holds out (a generator's stays as it was asked for). */
+static void size_by_file(const struct run *r, struct extent *e, struct problems *p)
+{
+    if (e->every == 0 || !r->source || source_task(r->source)) return;
+    e->heldout = e->questions = source_heldout(r->source, INT_MAX);
+    if (settings_can_gather(e->questions, e->every, e->max_new))
+        e->answers = e->questions * e->every;
+    else
+        problems_add(
+            p, NULL, 0,
+            "%d problems of %d answers of up to %d tokens are too many for one step: lower "
+            "--prompts, --samples or --max-new",
+            e->questions, e->every, e->max_new);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -219,6 +235,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     size_text(r, &p);
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
     screen(r, &e, &p);
+    size_by_file(r, &e, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");

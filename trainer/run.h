@@ -81,6 +81,7 @@ struct extent {
     int max_new;
     int questions;
     int heldout; /* held-out problems of an evaluation */
+    int every; /* answers to each held-out problem of a file, as many as there are: sets questions and answers; 0: no */
     bool reference, sampling;
     struct source_needs data; /* nothing to be read: no source is opened */
     bool demonstrations;      /* are learned from */

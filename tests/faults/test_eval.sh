@@ -43,6 +43,26 @@ check "phase: problems" equal "$(value line eval/p.jsonl/problems)" 16
 check "phase: asked for" equal "$(value line eval/p.jsonl/problems_asked)" 20
 check "milestone: problems and asked for" grep -qE '"asked": ?20,.*"prompts": ?16' "run/checkpoints/$(cat run/checkpoints/latest)/manifest.json"
 
+# --- a file of one's own as a whole, the training file's held-out tenth; and which it was ---
+records 9 12 >own.jsonl
+call "$duet" eval run --samples 1 --max-new 4 --set data.file=own.jsonl
+check "own file: exit 0" equal "$code" 0
+check "own file: all of it" equal "$(value out prompts) $(value out asked)" "32 32"
+check "own file: says so" equal "$(value out source)" '"all 32 problems of own.jsonl"'
+check "one sample: pass@1 once, no majority" equal "$(grep -o '"[a-z]*@[0-9]*"' out)" '"pass@1"'
+call "$duet" eval run --prompts 5 --samples 1 --max-new 4 --set data.file=own.jsonl
+check "own file, some: five of it" equal "$(value out prompts) $(value out source)" '5 "all 32 problems of own.jsonl"'
+call "$duet" eval run --samples 1 --max-new 4
+check "the recipe's held-out file" equal "$(value out prompts) $(value out source)" '16 "all 16 problems of h.jsonl"'
+call "$duet" eval run --samples 1 --max-new 4 --set data.heldout_file=
+check "the training file: a tenth, said" grep -qE '"source": "the held-out tenth of p.jsonl: ([0-9]+) of its 48 problems", "prompts": \1,' out
+ln p.jsonl linked.jsonl
+call "$duet" eval run --samples 1 --max-new 4 --set data.file=linked.jsonl
+check "the training file by another name: its held-out file" has out "all 16 problems of h.jsonl"
+records 1 1 | head -1 >'a"b.jsonl'
+call "$duet" eval run --samples 1 --max-new 4 --set 'data.file=a"b.jsonl'
+check "a name with a quotation mark is escaped" has out '"task": "a\"b.jsonl"'
+
 head -3 h.jsonl >three.jsonl
 call "$duet" eval run --prompts 4 --samples 1 --set data.heldout_file=three.jsonl
 check "three problems: exit 0" equal "$code" 0

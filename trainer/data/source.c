@@ -25,6 +25,7 @@ struct source {
     int *of_split[2], n[2]; /* records of each split */
     struct heldout heldout; /* of a generator */
     const char *file[2];    /* of each split, as the settings name it */
+    bool apart;             /* the held-out ones have a file of their own */
     char name[SOURCE_NAME];
 };
 
@@ -129,6 +130,7 @@ static void file_open(struct source *s, const struct settings *set, struct sourc
                        heldout = {set->data.heldout_file, "data.heldout_file", set->file};
     bool apart = *heldout.path != '\0';
     int before = p->n;
+    s->apart = apart;
     s->file[SPLIT_TRAIN] = file.path;
     s->file[SPLIT_HELDOUT] = apart ? heldout.path : file.path;
     if (!*file.path) {
@@ -219,6 +221,18 @@ static void record_take(const struct source *s, int number, struct problem *out)
 {
     const struct record *r = &s->all.r[number];
     *out = (struct problem){.prompt = r->prompt, .answer = r->answer, .record = number};
+}
+
+void source_describe_heldout(const struct source *s, char *out, size_t size)
+{
+    const char *file = s->file[SPLIT_HELDOUT];
+    if (s->task)
+        snprintf(out, size, "held-out problems of %s", s->name);
+    else if (s->apart)
+        snprintf(out, size, "all %d problems of %s", s->n[SPLIT_HELDOUT], file);
+    else
+        snprintf(out, size, "the held-out tenth of %s: %d of its %d problems", file,
+                 s->n[SPLIT_HELDOUT], s->all.n);
 }
 
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out)

@@ -27,6 +27,9 @@ const char *source_name(const struct source *s);
 /* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator
  * are looked for here (heldout.h), so ask before the first source_problem, for as many as will be used. Local. */
 int source_heldout(struct source *s, int want);
+/* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl", "the held-out tenth of p.jsonl: 5 of
+ * 48". Of those that were opened. */
+void source_describe_heldout(const struct source *s, char *out, size_t size);
 /* Problem number `index` of a split. Training problems go on for ever (a generator may draw one again, a file is walked in a keyed shuffle of
  * each epoch, index / records); held-out ones are distinct, and index is below what source_heldout said. Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
