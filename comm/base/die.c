@@ -25,6 +25,7 @@ static struct {
     char host[64];
     void (*abort_job)(int code);
     void (*leave_job)(int code);
+    void (*before_end)(void);
     struct place *main_place;
 } self = {.rank = -1};
 
@@ -49,6 +50,11 @@ void die_set_abort(void (*abort_job)(int code))
 void die_set_leave(void (*leave_job)(int code))
 {
     self.leave_job = leave_job;
+}
+
+void die_before_end(void (*call)(void))
+{
+    self.before_end = call;
 }
 
 static void place_set(char *to, const char *text)
@@ -163,6 +169,7 @@ _Noreturn void die(const char *file, int line, enum exit_code code, const char *
     if (fix) text_add(text, &n, "  fix:  %s\n", fix);
     text[n - 1] = '\n';
     write_all(text, n);
+    if (self.before_end) self.before_end();
     end_job((int)code);
 }
 
@@ -233,6 +240,7 @@ _Noreturn void problems_end(const struct problems *p, int speaker, enum exit_cod
 {
     if (atomic_flag_test_and_set(&spoken)) end_quietly((int)code);
     if (self.rank < 0 || self.rank == speaker) problems_print(p);
+    if (self.before_end) self.before_end();
     if (self.leave_job) self.leave_job((int)code);
     end_job((int)code);
 }

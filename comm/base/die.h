@@ -31,6 +31,9 @@ bool die_main_place(char *doing, size_t size);
 void die_set_abort(void (*abort_job)(int code));
 /* What ends a job whose ranks all know why (problems_end): together, without the noise of an abort. */
 void die_set_leave(void (*leave_job)(int code));
+/* Called once before this process ends by die or problems_end, by whatever thread ends it: for a file that must not
+ * stay. NULL: nothing. */
+void die_before_end(void (*call)(void));
 
 /* One write(2) to stderr, then the end. `why` and `fix` may be NULL. Never returns. */
 _Noreturn void die(const char *file, int line, enum exit_code code, const char *what,
