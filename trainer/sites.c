@@ -102,9 +102,11 @@ static long newest_before(const char *folder, long below)
 {
     char root[PATH_BYTES];
     struct store_list l;
+    struct failure f = {0};
     long newest = -1;
     path_make(root, "%s/checkpoints", folder);
-    store_scan(&l, root, -1);
+    SYS_OK(store_scan(&l, root, -1, &f), "see that the run folder is yours and its disk is mounted",
+           "whether there are checkpoints cannot be told: %s: %s", f.what, f.why);
     for (int i = 0; i < l.n; i++) {
         const struct store_entry *e = &l.entry[i];
         if (!e->old && !e->left && e->step < below && e->step > newest) newest = e->step;

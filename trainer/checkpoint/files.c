@@ -24,6 +24,18 @@ void path_make(char out[PATH_BYTES], const char *fmt, ...)
                 "%.200s... has more than %d letters", out, PATH_BYTES - 1);
 }
 
+enum path_kind path_look(const char *path, struct failure *f)
+{
+    struct stat st;
+    if (stat(path, &st) == 0)
+        return S_ISREG(st.st_mode) ? PATH_FILE : S_ISDIR(st.st_mode) ? PATH_FOLDER : PATH_OTHER;
+    const bool nothing = errno == ENOENT;
+    if (nothing && lstat(path, &st) != 0 && errno == ENOENT) return PATH_ABSENT;
+    failure_note(f, nothing ? "it is a link that leads nowhere" : strerror(errno), "looking at %s",
+                 path);
+    return PATH_UNKNOWN;
+}
+
 uint64_t bytes_sum(const void *bytes, size_t n)
 {
     return XXH64(bytes, n, 0);
@@ -124,7 +136,9 @@ static char *read_open(int fd, size_t n, const char *path, struct failure *f)
     char *bytes = malloc(n + 1);
     size_t got = 0;
     while (bytes && got < n) {
+        errno = 0;
         const ssize_t r = read(fd, bytes + got, n - got);
+        if (r < 0 && errno == EINTR) continue;
         if (r <= 0) break;
         got += (size_t)r;
     }
@@ -132,7 +146,8 @@ static char *read_open(int fd, size_t n, const char *path, struct failure *f)
         bytes[n] = 0;
         return bytes;
     }
-    failure_note(f, bytes ? "it ends early" : "no memory", "reading %s", path);
+    const char *why = errno ? strerror(errno) : "it ends early";
+    failure_note(f, bytes ? why : "no memory", "reading %s", path);
     free(bytes);
     return NULL;
 }
@@ -153,7 +168,7 @@ char *file_read(const char *path, size_t most, size_t *n, struct failure *f)
     return bytes;
 }
 
-static bool folder_make_one(const char *path, struct failure *f)
+bool folder_make_one(const char *path, struct failure *f)
 {
     if (mkdir(path, 0777) == 0 || errno == EEXIST) return true;
     failure_note(f, strerror(errno), "making the folder %s", path);

@@ -12,6 +12,11 @@ enum { PATH_BYTES = 1280 };
 /* printf into a path; one that does not fit ends the job (EXIT_USER). */
 void path_make(char out[PATH_BYTES], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What has this name. ABSENT only where the system says that there is nothing (ENOENT); any other error, and a link that leads nowhere (a disk
+ * that is not mounted), is UNKNOWN and noted: who takes an error for absence begins anew over what is there. */
+enum path_kind { PATH_ABSENT, PATH_FILE, PATH_FOLDER, PATH_OTHER, PATH_UNKNOWN };
+enum path_kind path_look(const char *path, struct failure *f);
+
 struct file_sum {
     uint64_t bytes, xxh64;
 };
@@ -29,6 +34,8 @@ bool file_commit(const char *folder, const char *name, struct failure *f);
 bool path_rename(const char *from, const char *to, const char *folder, struct failure *f);
 /* Makes path and what is missing above it. */
 bool folder_make(const char *path, struct failure *f);
+/* Makes path in a folder that is there. */
+bool folder_make_one(const char *path, struct failure *f);
 /* Removes a folder of files; no folders below it are touched. true when it is gone (also: was not there). */
 bool folder_remove(const char *path, struct failure *f);
 

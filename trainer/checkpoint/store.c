@@ -1,6 +1,7 @@
 #include "trainer/checkpoint/store.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,17 +31,60 @@ bool store_parse_name(const char *name, struct store_entry *e)
     return e->old || name[end] == 0;
 }
 
+/* --- what cannot be removed -------------------------------------------------------------------- */
+
+/* Cleaning comes with every save: what it meets again is not said again. (Rank 0's main thread.) */
+static void warn_once(const char *path, const struct failure *f)
+{
+    enum { MOST = 64 };
+    static uint64_t said[MOST];
+    static int n;
+    const uint64_t it = bytes_sum(path, strlen(path));
+    for (int i = 0; i < n; i++)
+        if (said[i] == it) return;
+    if (n < MOST) said[n++] = it;
+    log_warn("%s cannot be removed (%s: %s); training goes on. Look what is in it, then remove it: "
+             "rm -r '%s'",
+             path, f->what, f->why, path);
+}
+
+/* Gives it a name that nothing of ours has. */
+static bool set_aside(const char *path, const char *root, struct failure *f)
+{
+    char to[PATH_BYTES];
+    enum path_kind kind = PATH_FILE;
+    for (int i = 1; kind != PATH_ABSENT && kind != PATH_UNKNOWN; i++) {
+        path_make(to, "%s.left-%d", path, i);
+        kind = path_look(to, f);
+    }
+    if (kind == PATH_UNKNOWN || !path_rename(path, to, root, f)) return false;
+    log_warn("%s was in the way of a checkpoint and is now %s: look what is in it, then remove it: "
+             "rm -r '%s'",
+             path, to, to);
+    return true;
+}
+
+/* Makes the name free: removed, or set aside. */
+static bool clear(const char *path, const char *root, struct failure *f)
+{
+    const enum path_kind kind = path_look(path, f);
+    if (kind == PATH_UNKNOWN) return false;
+    if (kind == PATH_ABSENT) return true;
+    return (kind == PATH_FOLDER && folder_remove(path, &(struct failure){0})) ||
+           set_aside(path, root, f);
+}
+
 /* --- what is there ----------------------------------------------------------------------------- */
 
-static void read_latest(struct store_list *l, const char *root)
+static void read_latest(struct store_list *l, const char *root, struct failure *f)
 {
     char path[PATH_BYTES];
     size_t n;
-    struct failure f = {0};
     struct store_entry e;
     path_make(path, "%s/latest", root);
-    l->has_latest = access(path, F_OK) == 0;
-    char *text = l->has_latest ? file_read(path, 256, &n, &f) : NULL;
+    const enum path_kind kind = path_look(path, f);
+    l->has_latest = kind != PATH_ABSENT && kind != PATH_UNKNOWN;
+    char *text = l->has_latest ? file_read(path, 256, &n, f) : NULL;
     if (text) text[strcspn(text, "\n")] = 0;
     l->latest_readable = text && store_parse_name(text, &e);
     l->latest = l->latest_readable ? e.step : -1;
@@ -56,22 +100,42 @@ static int entry_order(const void *a, const void *b)
     return x->old - y->old;
 }
 
-void store_scan(struct store_list *l, const char *root, long latest)
+static void add(struct store_list *l, struct store_entry e, const char *root)
+{
+    struct store_entry *more = realloc(l->entry, (size_t)(l->n + 1) * sizeof *more);
+    SYS_OK(more, NULL, "no memory to list %s", root);
+    e.left = l->latest >= 0 && e.step > l->latest;
+    l->entry = more;
+    l->entry[l->n++] = e;
+}
+
+/* The next name; NULL at the end, or when it cannot be read. */
+static struct dirent *next_item(DIR *d, const char *root, struct failure *f)
+{
+    errno = 0;
+    struct dirent *item = readdir(d);
+    if (!item && errno != 0) failure_note(f, strerror(errno), "reading %s", root);
+    return item;
+}
+
+bool store_scan(struct store_list *l, const char *root, long latest, struct failure *f)
 {
     *l = (struct store_list){.latest = latest};
-    if (latest < 0) read_latest(l, root);
+    if (path_look(root, f) == PATH_ABSENT || failed(f)) return !failed(f);
+    if (latest < 0) read_latest(l, root, f);
     DIR *d = opendir(root);
-    for (struct dirent *item; d && (item = readdir(d));) {
+    if (!d) failure_note(f, strerror(errno), "opening %s", root);
+    for (struct dirent *item; d && (item = next_item(d, root, f));) {
         struct store_entry e;
-        if (!store_parse_name(item->d_name, &e)) continue;
-        struct store_entry *more = realloc(l->entry, (size_t)(l->n + 1) * sizeof *more);
-        SYS_OK(more, NULL, "no memory to list %s", root);
-        e.left = l->latest >= 0 && e.step > l->latest;
-        l->entry = more;
-        l->entry[l->n++] = e;
+        char path[PATH_BYTES];
+        path_make(path, "%s/%s", root, item->d_name);
+        if (store_parse_name(item->d_name, &e) && path_look(path, f) == PATH_FOLDER)
+            add(l, e, root);
     }
     if (d) closedir(d);
+    if (failed(f)) store_list_free(l);
     if (l->n) qsort(l->entry, (size_t)l->n, sizeof *l->entry, entry_order);
+    return !failed(f);
 }
 
 void store_list_free(struct store_list *l)
@@ -84,49 +148,27 @@ void store_list_free(struct store_list *l)
 
 static bool is_partial(const char *name)
 {
-    const char *end = strstr(name, ".partial");
-    return strncmp(name, "step-", 5) == 0 && end && strcmp(end, ".partial") == 0;
+    int end = 0;
+    char digits[20];
+    return sscanf(name, "step-%18[0-9]%n", digits, &end) == 1 && strlen(digits) >= 8 &&
+           strcmp(name + end, ".partial") == 0;
 }
 
 bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f)
 {
-    if (!folder_make(root, f)) return false;
+    if (!folder_make_one(root, f)) return false;
     DIR *d = opendir(root);
-    for (struct dirent *item; d && (item = readdir(d));) {
-        if (!is_partial(item->d_name)) continue;
+    if (!d) failure_note(f, strerror(errno), "opening %s", root);
+    for (struct dirent *item; d && (item = next_item(d, root, f));) {
         char path[PATH_BYTES];
+        struct failure kept = {0};
         path_make(path, "%s/%s", root, item->d_name);
-        folder_remove(path, f);
+        if (is_partial(item->d_name) && !folder_remove(path, &kept)) warn_once(path, &kept);
     }
     if (d) closedir(d);
     partial_path(partial, root, step);
-    return !failed(f) && folder_make(partial, f);
+    return !failed(f) && clear(partial, root, f) && folder_make_one(partial, f);
 }
-
-/* A second commit of a step: the first steps aside, so that at every moment one of them has a name that is looked for. */
-static bool step_aside(const char *root, long step, struct failure *f)
-{
-    char path[PATH_BYTES], old[PATH_BYTES];
-    store_path(path, root, (struct store_entry){.step = step});
-    store_path(old, root, (struct store_entry){.step = step, .old = true});
-    if (access(path, F_OK) != 0) return true;
-    return folder_remove(old, f) && path_rename(path, old, root, f);
-}
-
-bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f)
-{
-    char partial[PATH_BYTES], path[PATH_BYTES], name[64];
-    partial_path(partial, root, step);
-    store_path(path, root, (struct store_entry){.step = step});
-    const int length = snprintf(name, sizeof name, "step-%08ld\n", step);
-    if (file_write(partial, "manifest.json", manifest, n, f) && step_aside(root, step, f) &&
-        path_rename(partial, path, root, f))
-        return file_write(root, "latest", name, (size_t)length, f);
-    folder_remove(partial, &(struct failure){0});
-    return false;
-}
-
-/* --- how old ones go --------------------------------------------------------------------------- */
 
 enum age { COUNTED, FOREVER, UNREADABLE };
 
@@ -149,6 +191,35 @@ static enum age entry_age(const char *folder)
     return age;
 }
 
+/* A second commit of a step: the first steps aside, so that at every moment one of them has a name that is looked for. What
+ * has that name and is no checkpoint of ours is nobody's to remove. */
+static bool step_aside(const char *root, long step, struct failure *f)
+{
+    char path[PATH_BYTES], old[PATH_BYTES];
+    store_path(path, root, (struct store_entry){.step = step});
+    store_path(old, root, (struct store_entry){.step = step, .old = true});
+    const enum path_kind kind = path_look(path, f);
+    if (kind == PATH_UNKNOWN) return false;
+    if (kind == PATH_ABSENT) return true;
+    if (kind != PATH_FOLDER || entry_age(path) == UNREADABLE) return set_aside(path, root, f);
+    return clear(old, root, f) && path_rename(path, old, root, f);
+}
+
+bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f)
+{
+    char partial[PATH_BYTES], path[PATH_BYTES], name[64];
+    partial_path(partial, root, step);
+    store_path(path, root, (struct store_entry){.step = step});
+    const int length = snprintf(name, sizeof name, "step-%08ld\n", step);
+    if (file_write(partial, "manifest.json", manifest, n, f) && step_aside(root, step, f) &&
+        path_rename(partial, path, root, f))
+        return file_write(root, "latest", name, (size_t)length, f);
+    folder_remove(partial, &(struct failure){0});
+    return false;
+}
+
+/* --- how old ones go --------------------------------------------------------------------------- */
+
 /* First renamed, so that a half-removed one is never taken for a damaged one. */
 static void retire(const char *root, struct store_entry e)
 {
@@ -156,15 +227,19 @@ static void retire(const char *root, struct store_entry e)
     struct failure f = {0};
     store_path(path, root, e);
     partial_path(partial, root, e.step);
-    if (!path_rename(path, partial, root, &f) || !folder_remove(partial, &f))
-        log_warn("could not remove the old checkpoint %s: %s: %s", path, f.what, f.why);
+    if (!clear(partial, root, &f) || !path_rename(path, partial, root, &f))
+        warn_once(path, &f);
+    else if (!folder_remove(partial, &f))
+        warn_once(partial, &f);
 }
 
 void store_prune(const char *root, long step, int keep)
 {
     struct store_list l;
+    struct failure f = {0};
     int kept = 0;
-    store_scan(&l, root, step);
+    if (!store_scan(&l, root, step, &f))
+        log_warn("old checkpoints are not removed: %s: %s", f.what, f.why);
     for (int i = 0; i < l.n; i++) {
         const struct store_entry e = l.entry[i];
         char path[PATH_BYTES];

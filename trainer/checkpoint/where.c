@@ -3,21 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "comm/base/log.h"
-
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
 
 static const char *base_name(const char *path)
 {
@@ -51,10 +38,15 @@ static bool follow_latest(struct where *at, struct problems *p)
 static bool find_list(struct where *at, const char *path, struct problems *p)
 {
     char inner[PATH_BYTES];
+    struct failure f = {0};
     path_make(inner, "%s/checkpoints", path);
-    const bool run = is_folder(inner);
+    const bool run = path_look(inner, &f) == PATH_FOLDER;
     if (run) path_make(at->root, "%s", inner);
-    store_scan(&at->list, at->root, -1);
+    if (failed(&f) || !store_scan(&at->list, at->root, -1, &f)) {
+        problems_add(p, NULL, 0, "%s: %s; whether it holds checkpoints cannot be told", f.what,
+                     f.why);
+        return false;
+    }
     if (at->list.n > 0) return true;
     problems_add(p, at->root, 0,
                  run ? "holds no complete checkpoint"
@@ -66,8 +58,10 @@ static bool find_list(struct where *at, const char *path, struct problems *p)
 void where_warn(const struct where *at)
 {
     const struct store_list *l = &at->list;
-    if (at->one || !l->has_latest) return;
-    if (!l->latest_readable)
+    if (at->one) return;
+    if (!l->has_latest)
+        log_warn("%s has no file `latest`; the newest undamaged checkpoint is taken", at->root);
+    else if (!l->latest_readable)
         log_warn("%s/latest does not name a checkpoint; the newest undamaged one is taken",
                  at->root);
     else if (l->entry[0].step != l->latest)
@@ -80,17 +74,24 @@ bool where_find(struct where *at, const char *path, struct problems *p)
 {
     char manifest[PATH_BYTES];
     struct store_entry e;
+    struct failure f = {0};
     *at = (struct where){0};
     path_make(at->root, "%s", path);
     for (size_t n = strlen(at->root); n > 1 && at->root[n - 1] == '/'; n--) at->root[n - 1] = 0;
     path_make(manifest, "%s/manifest.json", at->root);
-    if (is_file(at->root) && strcmp(base_name(at->root), "latest") == 0)
+    const enum path_kind kind = path_look(at->root, &f);
+    if (kind == PATH_FILE && strcmp(base_name(at->root), "latest") == 0)
         return follow_latest(at, p);
-    if (!is_folder(at->root)) {
-        problems_add(p, path, 0, "no such folder");
+    const enum path_kind inner = kind == PATH_FOLDER ? path_look(manifest, &f) : PATH_ABSENT;
+    if (failed(&f)) {
+        problems_add(p, NULL, 0, "%s: %s", f.what, f.why);
         return false;
     }
-    at->one = is_file(manifest) || store_parse_name(base_name(at->root), &e);
+    if (kind != PATH_FOLDER) {
+        problems_add(p, path, 0, kind == PATH_ABSENT ? "no such folder" : "is not a folder");
+        return false;
+    }
+    at->one = inner == PATH_FILE || store_parse_name(base_name(at->root), &e);
     if (at->one) return true;
     path_make(manifest, "%s", at->root);
     return find_list(at, manifest, p);
