@@ -1,14 +1,13 @@
 /* duet train RECIPE: the main job. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/folder.h"
 #include "trainer/resume.h"
 #include "trainer/sites.h"
 
@@ -51,19 +50,11 @@ static int read_options(struct train_options *t, int argc, char **argv)
     return options_parse(&o, argc, argv);
 }
 
-static bool exists(const char *folder, const char *name)
+/* The second save waits for the first: then that one was there. */
+static bool has_lost_checkpoints(const struct settings *s, const char *folder)
 {
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return stat(path, &st) == 0;
-}
-
-static void make_folders(const char *folder)
-{
-    struct failure f = {0};
-    SYS_OK(folder_make(folder, &f), "choose another run folder: --set out=FOLDER",
-           "cannot make the run folder %s: %s", folder, f.why);
+    const long every = s->checkpoint.every;
+    return every > 0 && folder_last_step(folder) >= 2 * every;
 }
 
 /* What stands in the run folder (of all sites) decides, as rank 0 sees it: true to take up the newest checkpoint. */
@@ -71,9 +62,9 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
                             const char *resume)
 {
     struct problems p = {0};
-    bool checkpoint = w->rank == 0 && exists(folder, "checkpoints/latest");
-    bool metrics = w->rank == 0 && exists(folder, "metrics.jsonl");
-    struct sites_answer saved = sites_ask(w, checkpoint), begun = sites_ask(w, metrics);
+    struct folder_state state = {false, false};
+    if (w->rank == 0) state = folder_state(folder);
+    struct sites_answer saved = sites_ask(w, state.saved), begun = sites_ask(w, state.begun);
     bool again = strcmp(resume, "auto") == 0;
     if (!again && (saved.any || begun.any))
         problems_add(&p, NULL, 0,
@@ -86,35 +77,17 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
                      "of %s and the folders of the other sites some hold checkpoints, others none: "
                      "put back what is lost, or take a new --set out=FOLDER",
                      folder);
+    int lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
+    MPI_OK(MPI_Bcast(&lost, 1, MPI_INT, 0, w->comm));
+    if (lost)
+        problems_add(&p, NULL, 0,
+                     "%s/metrics.jsonl tells of steps after which checkpoints were saved, but "
+                     "there is none: put them back (is their disk mounted?). To begin anew, move "
+                     "the folder away or take another one with --set out=FOLDER (nothing was "
+                     "touched)",
+                     folder);
     problems_end_if_any(&p);
     return again && saved.all;
-}
-
-static void write_recipe(const struct run *r, const char *folder)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/recipe.yaml", folder);
-    FILE *f = fopen(path, "w");
-    SYS_OK(f, "choose another run folder: --set out=FOLDER", "cannot write %s: %s", path,
-           strerror(errno));
-    fputs(r->recipe, f);
-    SYS_OK(fclose(f) == 0, "free space on that disk", "cannot write %s: %s", path, strerror(errno));
-}
-
-/* Rank 0 made it, for all: on hosts without a common file system the others would fail at the first checkpoint. Some seconds are
- * granted to a file system that shows new files late. */
-static void see_folder(const struct run *r, const char *folder)
-{
-    struct problems p = {0};
-    const struct timespec nap = {.tv_nsec = 100000000};
-    for (int i = 0; i < 50 && !exists(folder, "recipe.yaml"); i++) nanosleep(&nap, NULL);
-    if (!exists(folder, "recipe.yaml"))
-        problems_add(
-            &p, NULL, 0,
-            "host %s (rank %d) does not see the run folder %s that rank 0 made: take one on a file "
-            "system that all hosts see, --set out=FOLDER",
-            r->world->host, r->world->first + r->world->rank, folder);
-    world_agree_problems(r->world, &p, EXIT_USER);
 }
 
 static void open_writer(struct run *r, const char *folder)
@@ -144,9 +117,20 @@ static void print_plan(const struct run *r)
     log_info("run folder %s", r->folder);
 }
 
+static void end_overtaken(const struct world *w, const char *folder)
+{
+    struct problems p = {0};
+    problems_add(&p, NULL, 0,
+                 "another job has begun a run in %s since this one looked: take another run folder "
+                 "with --set out=FOLDER, or start again with --resume auto to go on with that run",
+                 folder);
+    world_agree_problems(w, &p, EXIT_USER);
+}
+
 static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;
+    folder_enter(w, &s);
     char *folder = sites_enter(w, &s);
     bool again = resume_or_start(w, &s, folder, resume);
     run_open(&r, w, s, NULL, run_extent(&s));
@@ -159,17 +143,18 @@ static int train(struct world *w, struct settings s, const char *resume)
     else
         optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
     if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
-    if (w->rank == 0) make_folders(folder);
-    if (w->rank == 0 && (!again || resume_keep_recipe(&r, folder, &resumed)))
-        write_recipe(&r, folder);
-    MPI_OK(MPI_Barrier(w->comm));
-    see_folder(&r, folder);
+    if (folder_make_out(w, folder)) end_overtaken(w, folder);
     r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
     if (r.line) metrics_go_on(r.metrics, r.line);
+    if (w->rank == 0 && (!again || resume_keep_recipe(&r, folder, &resumed)))
+        folder_write_recipe(folder, r.recipe);
+    MPI_OK(MPI_Barrier(w->comm));
+    folder_see(w, folder);
     open_writer(&r, folder);
     print_plan(&r);
     int code = run_phases(&r);
     run_close(&r);
+    folder_leave();
     free(folder);
     return code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "model/flops.h"
+#include "trainer/folder.h"
 #include "trainer/run.h"
 #include "trainer/sites.h"
 
@@ -110,6 +111,7 @@ static bool behind_learning(const struct run *r)
  * itself). */
 static bool between_steps(struct run *r, bool phase_ends, bool cut)
 {
+    folder_look(r);
     bool stop = sites_stop(r, cut || world_stop_requested() != 0);
     int every = r->settings.checkpoint.every;
     if (every > 0 && r->step % every == 0) r->save_due = true;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "comm/base/log.h"
 #include "comm/halt.h"
 #include "trainer/checkpoint/store.h"
+#include "trainer/folder.h"
 #include "trainer/position.h"
 
 /* --- folders ----------------------------------------------------------------------------------- */
@@ -19,21 +19,19 @@ static void site_folder(char path[PATH_BYTES], const char *out, int site)
     path_make(path, "%s/site-%d", out, site + 1);
 }
 
-static bool exists(const char *folder, const char *name)
-{
-    char path[PATH_BYTES];
-    path_make(path, "%s/%s", folder, name);
-    return access(path, F_OK) == 0;
-}
-
 /* Of the run in this folder; 0: there is none. */
 static int sites_in(const char *out)
 {
     char path[PATH_BYTES];
-    if (exists(out, "checkpoints/latest") || exists(out, "metrics.jsonl")) return 1;
+    struct failure f = {0};
+    const struct folder_state state = folder_state(out);
+    if (state.saved || state.begun) return 1;
     for (int site = MOST_SITES - 1; site >= 0; site--) {
         site_folder(path, out, site);
-        if (access(path, F_OK) == 0) return site + 1;
+        const bool there = path_look(path, &f) != PATH_ABSENT;
+        SYS_OK(!failed(&f), "see that the run folder is yours and its disk is mounted",
+               "cannot look for the folders of sites: %s: %s", f.what, f.why);
+        if (there) return site + 1;
     }
     return 0;
 }

@@ -188,6 +188,56 @@ static void jsonl_notice(struct jsonl *f)
         jsonl_write(f, "\n", 1);
 }
 
+/* Where the open file is now, as Linux knows it. */
+static void find_again(const struct jsonl *f, char *out, size_t size)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", f->fd);
+    const ssize_t n = readlink(link, out, size - 1);
+    out[n > 0 ? n : 0] = 0;
+}
+
+#define STILL_OK(cond, ...)                                                             \
+    do {                                                                                \
+        if (!(cond))                                                                    \
+            die_fmt(__FILE__, __LINE__, EXIT_WORLD, "looking for the run's own files",  \
+                    "put the run folder back as it was, then start the run again with " \
+                    "--resume auto; what it wrote after its last checkpoint is lost",   \
+                    __VA_ARGS__);                                                       \
+    } while (0)
+
+/* A writer whose file was deleted or moved away hears of no error: its lines go to a file that nobody finds. */
+static void jsonl_look(const struct jsonl *f)
+{
+    struct stat opened, named;
+    char now[PATH_BYTES];
+    STILL_OK(fstat(f->fd, &opened) == 0, "cannot examine %s: %s", f->path, strerror(errno));
+    if (!S_ISREG(opened.st_mode)) return;
+    const bool there = stat(f->path, &named) == 0;
+    STILL_OK(there || errno == ENOENT, "cannot examine %s: %s", f->path, strerror(errno));
+    find_again(f, now, sizeof now);
+    STILL_OK(there,
+             "%s is gone: it or the run folder was deleted or renamed while the run was writing to "
+             "it (it is now %s)",
+             f->path, now);
+    STILL_OK(named.st_ino == opened.st_ino && named.st_dev == opened.st_dev,
+             "%s is another file than the one that the run was writing to (that one is now %s)",
+             f->path, now);
+}
+
+void metrics_look(const struct metrics *m)
+{
+    if (!m->writes) return;
+    jsonl_look(&m->metrics);
+    jsonl_look(&m->samples);
+}
+
+static void jsonl_close(const struct jsonl *f)
+{
+    SYS_OK(close(f->fd) == 0, "free space on that disk", "cannot close %s: %s", f->path,
+           strerror(errno));
+}
+
 static void end_live_line(void *progress)
 {
     progress_end(progress);
@@ -214,8 +264,9 @@ void metrics_close(struct metrics *m)
     if (m->writes) {
         log_before(NULL, NULL);
         progress_end(&m->progress);
-        close(m->metrics.fd);
-        close(m->samples.fd);
+        metrics_look(m);
+        jsonl_close(&m->metrics);
+        jsonl_close(&m->samples);
         XXH64_freeState(m->metrics.sum);
         XXH64_freeState(m->samples.sum);
     }

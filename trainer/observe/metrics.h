@@ -26,6 +26,9 @@ struct record_mark {
  * there is none: metrics_open begins a new one. Nothing is touched. Local. */
 void metrics_check(const char *run_folder, const char *name, const struct record_mark *m,
                    struct problems *p);
+/* Dies when the files are no longer those that were opened: deleted, replaced, or moved away with their folder.
+ * Two looks at the file system. */
+void metrics_look(const struct metrics *m);
 /* A line: begin, any puts, end. Names in the order put; a name twice in a line is our bug. step counts over all phases. */
 void metrics_begin(struct metrics *m, long step, const char *phase);
 void metrics_put(struct metrics *m, const char *name,
