@@ -49,7 +49,7 @@ static char *read_bytes(const char *path, size_t *n, struct problems *p)
         SYS_OK(bytes, "free memory", "no memory for %s", path);
         have += got = fread(bytes + have, 1, 65536, f);
     }
-    if (!f) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
+    if (!f || ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
     if (f) fclose(f);
     *n = have;
     return bytes;

@@ -137,8 +137,6 @@ static int answer(struct request *q, struct recipe_job *job, bool scaling)
     else
         draw_or_say(q, &p);
     if (p.n > 0 && options_first_rank()) problems_print(&p);
-    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
-           "cannot write the plan");
     int code = p.n > 0 ? EXIT_USER : EXIT_DONE;
     problems_free(&p);
     return code;

@@ -1,6 +1,10 @@
 /* duet: finds the subcommand and calls it. A new one is a file cmd_<name>.c, a line in commands.h and a row here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "comm/base/die.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
@@ -76,7 +80,36 @@ static int help(const char *topic)
     return command->run(2, argv);
 }
 
-int main(int argc, char **argv)
+/* A descriptor that was closed before us would be given to the next file that is opened: logs and results would go into a
+ * checkpoint. Results then cannot be written, which is an error; what else is said goes nowhere. */
+static void open_standard_streams(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0)
+            _exit(EXIT_WORLD);
+}
+
+/* Whatever was printed has arrived, or the exit code says that it has not. A reader that has seen enough (`duet plan ... | head`) is no
+ * failure of ours: then we end as quietly as other tools do. */
+static int results_end(int code)
+{
+    errno = 0;
+    const bool failed = fflush(stdout) != 0 || ferror(stdout);
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    const bool nobody_reads =
+        failed && (errno == EPIPE || (poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0));
+    int why = failed ? errno : 0;
+    const bool closed = fclose(stdout) == 0;
+    if (!failed && closed) return code;
+    if (why == 0) why = errno;
+    if (!nobody_reads)
+        die_fmt(__FILE__, __LINE__, EXIT_WORLD, "writing to standard output",
+                "free space where the output goes, then run the command again",
+                "the results are not complete: %s", why ? strerror(why) : "a write failed");
+    return code == EXIT_DONE ? EXIT_WORLD : code;
+}
+
+static int run(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
     if (!word) {
@@ -91,4 +124,10 @@ int main(int argc, char **argv)
     }
     const struct command *command = command_find(word);
     return command ? command->run(argc - 1, argv + 1) : unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    open_standard_streams();
+    return results_end(run(argc, argv));
 }

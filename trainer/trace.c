@@ -8,6 +8,7 @@
 #include "comm/base/memory.h"
 #include "comm/world.h"
 #include "pipeline/timeline.h"
+#include "trainer/checkpoint/files.h"
 
 /* --- one clock --- */
 
@@ -146,13 +147,17 @@ static void times_costs(struct times *t, const struct timeline *all, int chunks)
 static void write_file(const char *folder, const char *name, const struct timeline_drawing *d,
                        void (*write)(FILE *, const struct timeline_drawing *))
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    char path[PATH_BYTES];
+    struct failure failure = {0};
+    path_make(path, "%s/%s.tmp", folder, name);
     FILE *f = fopen(path, "w");
     SYS_OK(f, "choose another run folder: --set out=FOLDER", "cannot write %s: %s", path,
            strerror(errno));
     write(f, d);
-    SYS_OK(fclose(f) == 0, "free space on that disk", "cannot write %s: %s", path, strerror(errno));
+    const bool written = fflush(f) == 0 && !ferror(f);
+    SYS_OK(fclose(f) == 0 && written && file_commit(folder, name, &failure),
+           "free space on that disk", "cannot write %s: %s", path,
+           failed(&failure) ? failure.why : strerror(errno));
 }
 
 static double bubble_of(const struct timeline *t)
