@@ -60,7 +60,7 @@ void where_warn(const struct where *at)
     const struct store_list *l = &at->list;
     if (at->one) return;
     if (!l->has_latest)
-        log_warn("%s has no file `latest`; the newest undamaged checkpoint is taken", at->root);
+        log_warn("%s has no file latest; the newest undamaged checkpoint is taken", at->root);
     else if (!l->latest_readable)
         log_warn("%s/latest does not name a checkpoint; the newest undamaged one is taken",
                  at->root);
