@@ -21,7 +21,7 @@ YAML
 # alone FOLDER ARGUMENTS...: one rank, without a launcher; in the background as `endless`, which goes on until it is hurt
 alone() { local out=$1; shift; call "$duet" train recipe.yaml --set "out=$out" "$@"; }
 endless() {
-    "$duet" train recipe.yaml --set "out=$1" --set phases.sft.steps=1000000 --set checkpoint.every=500 "${@:2}" >out 2>err </dev/null &
+    "$duet" train recipe.yaml --set "out=$1" --set phases.sft.steps=1000000 --set checkpoint.every=1000000 "${@:2}" >out 2>err </dev/null &
     job=$!
     check "$1: under way" until_true lines 5 "$1"
 }
@@ -117,7 +117,7 @@ kill -KILL "$job"
 ended
 check "P9: a killed job leaves its lock" equal "$(cat busy/duet.lock)" "$name"
 since=$SECONDS
-alone busy --resume auto --set phases.sft.steps=5
+alone busy --resume auto --set phases.sft.steps=5 --set checkpoint.every=1000000
 check "P9: a lock whose owner was killed: exit 0" equal "$code" 0
 check "P9: a lock whose owner was killed: no wait" test $((SECONDS - since)) -le 8
 check "P9: a lock whose owner was killed: says so" grep -q "the job that wrote to busy (process [0-9]* on host .*) is gone" err
@@ -185,10 +185,6 @@ rm -r hurt
 endless hurt && cp hurt/metrics.jsonl other && mv other hurt/metrics.jsonl
 ended_in "P9: metrics.jsonl replaced"
 check "P9: metrics.jsonl replaced: says so" has err "hurt/metrics.jsonl is another file than the one that the run was writing to"
-rm -r hurt
-endless hurt && echo "my note" >>hurt/metrics.jsonl
-ended_in "P9: metrics.jsonl changed"
-check "P9: metrics.jsonl changed: says so" grep -qE "hurt/metrics.jsonl has [0-9]+ bytes, the run has written [0-9]+: somebody else changed it" err
 
 # --- what cannot be removed ---
 fresh && mkdir run/checkpoints/step-00000002/notes
