@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,16 +129,45 @@ static void stop_signal(int signal)
 
 void world_catch_signals(void)
 {
-    static const int caught[] = {SIGUSR1, SIGTERM};
+    static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP};
     struct sigaction act = {.sa_handler = stop_signal, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
     sigaddset(&act.sa_mask, SIGUSR1);
     sigaddset(&act.sa_mask, SIGTERM);
-    for (int i = 0; i < 2; i++)
+    sigaddset(&act.sa_mask, SIGHUP);
+    for (int i = 0; i < 3; i++)
         SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
 }
 
 int world_stop_requested(void)
 {
     return stop_asked;
+}
+
+/* Written by the handler, so made before it. */
+static char file_limit_text[512];
+static size_t file_limit_bytes;
+
+static void file_limit_signal(int signal)
+{
+    (void)signal;
+    if (write(STDERR_FILENO, file_limit_text, file_limit_bytes) < 0) _exit(EXIT_WORLD);
+    _exit(EXIT_WORLD);
+}
+
+void world_catch_file_limit(const char *host)
+{
+    struct rlimit most;
+    if (getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY) return;
+    int n =
+        snprintf(file_limit_text, sizeof file_limit_text,
+                 "a rank on %s: a file has reached the limit of this process\n"
+                 "  what: no file may be larger than %llu KiB (ulimit -f)\n"
+                 "  fix:  raise the limit where the job is started (ulimit -f unlimited); what was "
+                 "saved is whole: a training run goes on with --resume auto\n",
+                 host, (unsigned long long)most.rlim_cur / 1024);
+    struct sigaction act = {.sa_handler = file_limit_signal};
+    file_limit_bytes = (size_t)n < sizeof file_limit_text ? (size_t)n : sizeof file_limit_text - 1;
+    sigemptyset(&act.sa_mask);
+    SYS_OK(sigaction(SIGXFSZ, &act, NULL) == 0, NULL, "sigaction %d", SIGXFSZ);
 }

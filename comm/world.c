@@ -111,11 +111,21 @@ static void refuse_srun_without_pmix(void)
     exit(EXIT_USER);
 }
 
+/* launch/run.sh keeps a request to stop until then: all ranks caught signals before they met in MPI_Init. */
+static void say_that_we_listen(const struct world *w)
+{
+    static const char text[] = "launch/run.sh: the ranks listen\n";
+    if (w->rank == 0 && getenv("DUET_LAUNCHED") && write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        log_debug("nobody reads our errors");
+}
+
 void world_up(struct world *w, int *argc, char ***argv)
 {
     refuse_srun_without_pmix();
     int granted = MPI_THREAD_SINGLE;
     *w = (struct world){.size = 1, .sites = 1, .across = MPI_COMM_NULL};
+    if (gethostname(w->host, sizeof w->host - 1) != 0) snprintf(w->host, sizeof w->host, "?");
+    world_catch_file_limit(w->host);
     nap_sharpen();
     MPI_OK(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &granted));
     MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
@@ -123,7 +133,6 @@ void world_up(struct world *w, int *argc, char ***argv)
     w->threads = granted == MPI_THREAD_MULTIPLE;
     MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &w->rank));
     MPI_OK(MPI_Comm_size(MPI_COMM_WORLD, &w->size));
-    if (gethostname(w->host, sizeof w->host - 1) != 0) snprintf(w->host, sizeof w->host, "?");
     die_identify(w->rank, w->size, w->host);
     die_set_abort(abort_job);
     die_set_leave(leave_job);
@@ -133,6 +142,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
     world_find_node(w);
     roll_call_up(w->host);
+    say_that_we_listen(w);
 }
 
 static MPI_Comm split(MPI_Comm from, int colour, int key)
@@ -202,13 +212,17 @@ bool world_any(const struct world *w, bool yes)
 void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code)
 {
     int speaker = world_reduce(w, p->n > 0 ? w->first + w->rank : INT_MAX, MPI_MIN);
-    if (speaker != INT_MAX) problems_end(p, speaker, code);
+    if (speaker == INT_MAX) return;
+    bool everywhere = world_all(w, p->n > 0);
+    if (!everywhere && p->n > 0) problems_call(p, w->first + w->rank, w->host);
+    problems_end(p, speaker, code);
 }
 
 void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGXFSZ); /* of the thread that writes, and it must hear it */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(thread, NULL, body, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -55,10 +55,12 @@ void world_wait(MPI_Request *requests, int n);
 void watchdog_start(double seconds);
 void watchdog_feed(void);
 
-/* SIGUSR1 and SIGTERM ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
+/* SIGUSR1, SIGTERM and SIGHUP ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
  * of the first are the same request; a later one exits at once (EXIT_STOPPED). Local: ranks hear of it at
  * different moments, so agree with world_any before branching. */
-void world_catch_signals(void);
+void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */
+/* SIGXFSZ, a file beyond the limit of the process: says so and ends the job with EXIT_WORLD. Called by world_up. */
+void world_catch_file_limit(const char *host);
 int world_stop_requested(void);
 
 /* Starts a thread that takes no signals (they are the main thread's). Dies if it cannot. Local. */

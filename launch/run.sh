@@ -214,7 +214,7 @@ pass_on() {
     [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
     signals=$((signals + 1)) asked_at=$SECONDS
     case $signals in
-    1) kill -USR1 "$job" 2>/dev/null; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&"$tell" ;;
+    1) ask_to_stop; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&"$tell" ;;
     2) kill "-$at_once" "$job" 2>/dev/null; kill_later >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- & ;;
     *) kill -KILL "$job" 2>/dev/null ;;
     esac
@@ -226,16 +226,24 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
     sleep 3
     is_alive "$pid" "$start" && kill -KILL "$pid"
 }
-trap pass_on INT TERM HUP
+# The request is kept until the ranks listen, who say so (messages.sh): before, it would end mpirun or a rank, or be lost.
+# shellcheck disable=SC2317
+ask_to_stop() {
+    [ -n "$job" ] || return 0
+    {
+        [ "${program##*/}" != duet ] || while [ ! -e "$scratch/listens" ] && kill -0 "$job"; do sleep 0.05; done
+        kill -USR1 "$job"
+    } >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- &
+}
+program=$1
 # Somebody's SIGUSR1, or that of our own helpers (relay.sh), who say why.
 # shellcheck disable=SC2317
 noticed() {
     local why=''
     [ ! -e "$scratch/why" ] || { why=$(<"$scratch/why"); rm -f "$scratch/why"; }
     [ -z "$why" ] || [ "$signals" -gt 0 ] || echo "launch/run.sh: $why: saving a checkpoint, then stopping" >&"$tell"
-    kill -USR1 "$job" 2>/dev/null
+    ask_to_stop
 }
-trap noticed USR1
 trap : PIPE # nobody reads what we say: the ranks must be asked all the same
 
 # On other hosts ranks say that they are there; who says nothing is named and the launch ended (hosts.sh).
@@ -258,10 +266,15 @@ command -v setpriv >/dev/null && leash=(setpriv --pdeathsig USR1) # should this 
 if [ "$launcher" = mpirun ] && env --block-signal=HUP true 2>/dev/null; then
     leash+=(env "--block-signal=HUP,INT,TERM") at_once=USR2
 fi
+# Not sooner: nothing is begun before, and bash loses a signal whose trap strikes while it expands "$(...)": hence none from here to `wait`.
+trap pass_on INT TERM HUP
+trap noticed USR1
+export DUET_LAUNCHED=run.sh # the ranks say when they listen
 exec 2>"$scratch/shell" # where our shell says that a signal ended mpirun
 setsid "${leash[@]}" "$launcher" "${flags[@]}" "${command[@]}" <&0 >&"$out" 2>&"$noise" {out}>&- {noise}>&- {tell}>&- &
 job=$!
-echo "$job $(start_of $job)" >"$scratch/job"
+{ printf '%s ' "$job"; start_of "$job"; } >"$scratch/job"
+[ "$signals" -eq 0 ] || ask_to_stop # it came before there was a job to ask
 watch='' watch_signals=''
 [ "${command[0]}" = "$1" ] || { watch_start "$job" 2>&"$noise" & watch=$!; }
 [ "$at_once" = TERM ] || { watch_launcher "$job" {out}>&- {noise}>&- {tell}>&- & watch_signals=$!; disown $!; }

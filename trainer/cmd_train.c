@@ -4,6 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "trainer/alike.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
@@ -159,21 +160,31 @@ static int train(struct world *w, struct settings s, const char *resume)
     return code;
 }
 
+static void same_recipe(const struct world *w, const struct settings *s, const char *path)
+{
+    char what[512];
+    char *yaml = settings_yaml(s);
+    snprintf(what, sizeof what, "the recipe %.400s", path);
+    alike_or_end(w, &(struct alike){what, alike_sum(yaml, strlen(yaml))}, 1);
+    free(yaml);
+}
+
 int cmd_train(int argc, char **argv)
 {
     struct train_options t = {0};
     int code = read_options(&t, argc, argv);
     if (code >= 0) return code;
     struct world w;
+    world_catch_signals(); /* a request while we start is heard after the first step */
     world_up(&w, &argc, &argv);
-    world_catch_signals(); /* a request while we load is heard after the first step */
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
     if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
-    problems_end_if_any(&p);
+    world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */
     settings_default_out(&s, t.recipe);
+    same_recipe(&w, &s, t.recipe);
     log_set((enum log_level)s.run.log, w.rank);
     watchdog_start(s.run.watchdog_s);
     code = train(&w, s, t.resume);

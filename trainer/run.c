@@ -9,6 +9,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "trainer/alike.h"
 #include "trainer/data/input.h"
 #include "trainer/data/screen.h"
 #include "trainer/limits.h"
@@ -225,6 +226,23 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
             e->questions, e->every, e->max_new);
 }
 
+/* Every rank has read them for itself. */
+static void same_files(const struct run *r)
+{
+    const struct settings *s = &r->settings;
+    char what[3][512];
+    struct alike item[3];
+    const char *held = *s->data.heldout_file ? s->data.heldout_file : s->data.file;
+    snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
+    snprintf(what[1], sizeof what[1], "the data file %.400s", s->data.file);
+    snprintf(what[2], sizeof what[2], "the data file %.400s", held);
+    item[0] = (struct alike){what[0], alike_sum(r->tokenizer_json, strlen(r->tokenizer_json))};
+    for (int k = 0; k < 2; k++)
+        item[1 + k] = (struct alike){
+            what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
+    alike_or_end(r->world, item, 3);
+}
+
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -240,7 +258,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (!r->ops)
         problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
     limits_micro_batches(&r->settings, &e, &p);
-    problems_end_if_any(&p);
+    world_agree_problems(w, &p, EXIT_USER); /* a file may be missing on one host only */
+    same_files(r);
     if (r->source)
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
     ops_set_threads(settings.run.threads);

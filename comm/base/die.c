@@ -228,6 +228,18 @@ void problems_print(const struct problems *p)
     free(text);
 }
 
+void problems_call(struct problems *p, int rank, const char *host)
+{
+    for (int i = 0; i < p->n; i++) {
+        size_t size = strlen(p->text[i]) + strlen(host) + 32;
+        char *called = malloc(size);
+        if (!called) return;
+        snprintf(called, size, "rank %d on %s: %s", rank, host, p->text[i]);
+        free(p->text[i]);
+        p->text[i] = called;
+    }
+}
+
 void problems_free(struct problems *p)
 {
     if (!p) return;

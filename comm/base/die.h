@@ -68,6 +68,8 @@ void problems_add(struct problems *p, const char *file, int line, const char *fm
 /* Prints all of them to stderr, one a line, with a closing count. */
 void problems_print(const struct problems *p);
 void problems_free(struct problems *p);
+/* Puts "rank 1 on HOST: " before each, where not every rank has them. */
+void problems_call(struct problems *p, int rank, const char *host);
 /* Prints (on rank 0, or when no world is up) and exits 2 if there are any. Every rank must call it
  * with the same problems: the message is printed once. */
 void problems_end_if_any(struct problems *p);

@@ -3,6 +3,8 @@
 
 rank_is_there="launch/run.sh: a rank is there" # said by every rank on several hosts; not passed on
 
+ranks_listen="launch/run.sh: the ranks listen" # said once by rank 0 (comm/world.c): from now on a signal is heard; not passed on
+
 # What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
 # read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) and a host that is
 # lost are said in our words, other blocks pass. Text without a newline (the live line) passes after 0.1 s, and may stand before a line of
@@ -46,6 +48,7 @@ line_end() {
     *"plm:rsh: Warning: setpgid"*) left_out "$1" ;; # a harmless race of mpirun's
     "mpirun noticed that process rank "*" exited on signal "*) block_end "$1" ;; # whose line of dashes was lost
     "$rank_is_there") : >"$scratch/started" ;;
+    "$ranks_listen") : >"$scratch/listens" ;;
     "mpirun: Forwarding signal"* | *"mca_btl_tcp_frag_"* | "srun: error: "*": Exited with exit code "*) left_out "$1" ;;
     "srun: cluster configuration lacks support for cpu binding" | "srun: First task exited "* | "srun: "*"STEP "*" CANCELLED AT "* | "slurmstepd: error: *** STEP "*) left_out "$1" ;;
     "srun: Terminating StepId="* | "srun: Force Terminated "* | "srun: Job step aborted:"* | "srun: error: "*": Terminated") left_out "$1" ;;

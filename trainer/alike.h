@@ -1,0 +1,17 @@
+/* What every rank reads for itself must be the same on all of them: files may differ between hosts. */
+#ifndef DUET_TRAINER_ALIKE_H
+#define DUET_TRAINER_ALIKE_H
+
+#include <stdint.h>
+#include "comm/world.h"
+
+struct alike {
+    const char *what; /* "the recipe r.yaml": for the message */
+    uint64_t sum;     /* of what this rank has read */
+};
+
+uint64_t alike_sum(const char *bytes, size_t n);
+/* A rank whose sums differ from rank 0's is a problem that names both hosts; then the job ends with 2. Collective over w->comm. */
+void alike_or_end(const struct world *w, const struct alike *item, int n);
+
+#endif
