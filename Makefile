@@ -95,7 +95,7 @@ info: ## compilers, libraries, CUDA, machine: what was found and what is missing
 setup: ## install the packages that are missing (Debian), or say which
 	@launch/setup.sh
 
-setup-dev: ## also clang, clang-format, clang-tidy, cppcheck: for asan, fuzz, format, tidy
+setup-dev: ## also clang, clang-format, clang-tidy, cppcheck, shellcheck: for asan, fuzz, format, tidy
 	@launch/setup.sh --dev
 
 all: $(BIN) ## build build/duet
@@ -208,7 +208,7 @@ format: ## clang-format every file
 format-check: ## fails when clang-format would change a file
 	@changed=$$(for f in $(SOURCES); do clang-format $$f | cmp -s - $$f || echo "  $$f"; done); \
 	[ -z "$$changed" ] || { echo "clang-format would change (run: make format):"; echo "$$changed"; exit 1; }
-tidy: ## clang-tidy and cppcheck
+tidy: ## clang-tidy and cppcheck; shellcheck on launch/
 	@tests/support/tidy.sh $(CFLAGS) -- $(filter %.c,$(SOURCES))
 ci: ## what must be green: format-check layers tidy all test asan
 	@tests/support/ci.sh $(MAKE)

@@ -35,6 +35,6 @@ if [ -n "$nvcc" ]; then
 else
     row CUDA "no nvcc; CUDA backend: not part of this build yet"
 fi
-for tool in clang-format clang-tidy cppcheck; do
+for tool in clang-format clang-tidy cppcheck shellcheck; do
     command -v $tool >/dev/null || row $tool "missing (make setup-dev)"
 done

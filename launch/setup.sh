@@ -25,6 +25,7 @@ libclang-rt-14-dev | command clang     | sanitizers and libFuzzer of clang
 clang-format   | command clang-format  | make format
 clang-tidy     | command clang-tidy    | make tidy
 cppcheck       | command cppcheck      | make tidy
+shellcheck     | command shellcheck    | make tidy
 '
 
 for_hosts='

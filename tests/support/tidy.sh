@@ -1,8 +1,8 @@
 #!/bin/bash
-# tidy.sh FLAGS... -- FILE...: clang-tidy and cppcheck over the sources. A tool that is missing is an error that says
+# tidy.sh FLAGS... -- FILE...: clang-tidy and cppcheck over the sources, shellcheck over launch/. A tool that is missing is an error that says
 # how to get it. Files of model/cpu are read as the base bf16 variant of themselves.
 set -u
-for tool in clang-tidy cppcheck; do
+for tool in clang-tidy cppcheck shellcheck; do
     command -v $tool >/dev/null || { echo "tidy: $tool is missing; run: make setup-dev" >&2; exit 2; }
 done
 flags=()
@@ -30,5 +30,6 @@ printf '%s\0' "$@" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy_one "$1"' _ || st
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j "$(nproc)" \
     --library=tests/support/cppcheck.cfg --suppressions-list=tests/support/cppcheck.supp \
     --template='{file}:{line}: {severity}: {message} [{id}]' -I. "${kernel[@]}" "$@" || status=1
+shellcheck -x launch/*.sh launch/*/*.sh launch/slurm/train.sbatch || status=1
 [ $status -eq 0 ] && echo "tidy: ok"
 exit $status
