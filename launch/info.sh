@@ -20,13 +20,29 @@ row libyaml "$(module yaml-0.1)"
 row jansson "$(module jansson)"
 row Check "$(module check)"
 
-flags=" $(sed -n 's/^flags[^:]*: *//p;T;q' /proc/cpuinfo 2>/dev/null) "
-best="base (no vector extension that we use)"
-case $flags in *" avx2 "*) best=avx2 ;; esac
-case $flags in *" avx512f "*) [[ $flags == *" avx512bw "* && $flags == *" avx512vl "* ]] && best=avx512 ;; esac
-case $flags in *" avx512_bf16 "*) best+=", bf16 products" ;; esac
-case $flags in *" amx_bf16 "*) best+=", AMX" ;; esac
-row instructions "$best (DUET_ISA=plain|base|avx2|avx512 chooses)"
+# What oneDNN takes for this processor, asked of the library itself; what it is called in ONEDNN_MAX_CPU_ISA.
+onednn_isa() {
+    local dir code
+    dir=$(mktemp -d) || return
+    printf '%s\n' '#include <dnnl.h>' '#include <stdio.h>' 'int main(void) { printf("%x", (unsigned)dnnl_get_effective_cpu_isa()); }' >"$dir/isa.c"
+    if "$compiler" "$dir/isa.c" -ldnnl -o "$dir/isa" 2>/dev/null && code=$("$dir/isa"); then
+        case $code in
+        3e7) echo AVX512_CORE_AMX ;;
+        e7) echo AVX512_CORE_BF16 ;;
+        67 | 27) echo AVX512_CORE ;;
+        7 | 407) echo AVX2 ;;
+        *) echo "less than AVX2, or more than we know of (dnnl_cpu_isa_t 0x$code)" ;;
+        esac
+    else
+        echo "not asked: it is missing (make setup)"
+    fi
+    rm -rf "$dir"
+}
+sets=$("${BASH_SOURCE%/*}/isas.sh")
+best=$(awk 'NR == 1 { print $2 }' <<<"$sets")
+row "instructions" "$(awk '$1 { printf "%s%s", sep, $1; sep = ", " } END { if (!sep) printf "none that oneDNN has kernels of its own for" }' <<<"$sets") (ONEDNN_MAX_CPU_ISA chooses)"
+row "  oneDNN takes" "$(onednn_isa)"
+row "  ours" "${best:-base} (DUET_ISA=plain|base|avx2|avx512 chooses)"
 row cores "$(nproc), $(sed -n 's/^model name[^:]*: *//p;T;q' /proc/cpuinfo)"
 row memory "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 } /^MemAvailable/ { printf ", %.1f GiB available", $2 / 1048576 }' /proc/meminfo)"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)

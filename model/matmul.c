@@ -109,11 +109,21 @@ void matmul_limit(const char *isa)
     if (strcmp(isa, "base") == 0) (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
 }
 
+static bool isa_has(unsigned all)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & all) == all;
+}
+
+bool matmul_bf16_runs(void)
+{
+    const char *how = getenv("DUET_BF16");
+    return !how || strcmp(how, "native") != 0 || isa_has(dnnl_cpu_isa_avx512_core);
+}
+
 static enum matmul_type choose_bf16(void)
 {
     const char *how = getenv("DUET_BF16");
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
-    bool native = (isa & bf16) == bf16;
+    bool native = isa_has(dnnl_cpu_isa_avx512_core_bf16);
     if (how && strcmp(how, "native") == 0) native = true;
     if (how && strcmp(how, "widen") == 0) native = false;
     return native ? MATMUL_BF16 : MATMUL_WIDENED;

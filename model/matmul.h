@@ -24,6 +24,8 @@ struct matmul_shape;
 /* How bf16 weights are multiplied here: MATMUL_BF16 where the processor has AVX512-BF16 or AMX, MATMUL_WIDENED
  * elsewhere. DUET_BF16=native|widen in the environment, read at the first call, overrides. */
 enum matmul_type matmul_type_of_bf16(void);
+/* False when DUET_BF16=native asks for products that oneDNN has no kernel for here: it takes AVX-512. */
+bool matmul_bf16_runs(void);
 
 /* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);

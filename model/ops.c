@@ -60,6 +60,7 @@ const struct ops *ops_find(enum precision precision, const char *isa)
     if (!isa) {
         isa = getenv("DUET_ISA");
         if (isa) matmul_limit(isa);
+        if (precision == PRECISION_BF16 && !matmul_bf16_runs()) return NULL;
     }
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         if ((!isa || strcmp(isa, choices[i].isa) == 0) && choices[i].runs())

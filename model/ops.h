@@ -149,7 +149,7 @@ struct ops {
 };
 
 /* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512"; NULL: best). NULL when
- * the machine cannot run it. DUET_ISA in the environment overrides NULL. */
+ * the machine cannot run it. DUET_ISA in the environment overrides NULL, and DUET_BF16 counts then. */
 const struct ops *ops_find(enum precision precision, const char *isa);
 
 /* Threads that the matrix library may use in this process, 1 unless set. Call before the first linear_place. Local. */

@@ -256,7 +256,9 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     size_by_file(r, &e, &p);
     r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
     if (!r->ops)
-        problems_add(&p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+        problems_add(&p, NULL, 0,
+                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
+                     "make info lists what it has");
     limits_micro_batches(&r->settings, &e, &p);
     world_agree_problems(w, &p, EXIT_USER); /* a file may be missing on one host only */
     same_files(r);

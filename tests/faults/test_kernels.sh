@@ -27,4 +27,10 @@ check "no block is left: exit 0" equal "$code" 0
 check "no block is left: the ratio is exactly 1" equal "$(values slow/metrics.jsonl ratio/max_deviation)" $'0\n0\n0'
 check "no block is left: said once" times 1 err "run row by row, slowly: of this machine's oneDNN kernels none for several rows gives a row the same bits in any company"
 check "no block is left: which" has err "96 x 32 (forward)"
+
+export DUET_BF16=native DUET_ISA=avx2
+train 1 none --set precision=bf16
+unset DUET_BF16 DUET_ISA
+check "bf16 without AVX-512: exit 2" equal "$code" 2
+check "bf16 without AVX-512: said" has err "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; make info lists what it has"
 finish

@@ -1,4 +1,4 @@
-/* ranks: 1 2 4 */
+/* ranks: 1 2 4; on each instruction set: 2 */
 /* Expert parallelism: ranks that share experts give, each for its own rows, the bits of a rank that holds all of them, forward, backward
  * and in decoding. Gradients of shared experts are sums over all ranks' rows, which one rank adds up in another order. */
 #include "comm/exchange.h"

@@ -1,4 +1,4 @@
-/* ranks: 2 4 8 */
+/* ranks: 2 4 8; on each instruction set: 2 */
 /* Training and sampling with experts shared over ranks (ep) against one rank: first losses to the bit, since every row gets the bits that
  * one rank would compute; gradients of experts are sums over the rows of several pipelines, which are added in
  * another order: norms and weights after two steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of

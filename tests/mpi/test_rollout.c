@@ -1,4 +1,4 @@
-/* ranks: 1 2 4 */
+/* ranks: 1 2 4; on each instruction set: 1 */
 /* Answers do not depend on the mesh, the schedule, the slots or the waves (P3): tokens and the bits of their log-probabilities are
  * those of one rank. And they are on-policy (P2): a learning step computes the same log-probabilities,
  * to the bit, while the weights are the same. */

@@ -1,4 +1,4 @@
-/* ranks: 2 4 8 */
+/* ranks: 2 4 8; on each instruction set: 2 */
 /* Tensor parallelism equals one rank, within the rounding that its sums may differ by: a product whose inner sum is cut over tp
  * ranks is added in another order, in fp32, and rounded once. Stated bounds: two optimizer steps in fp32 give losses and
  * gradient norms within 1e-5 (relative) and weights within 1e-5; in bf16, where a sum that rounds the other way

@@ -1,7 +1,9 @@
 #!/bin/bash
 # run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one line each, shows the output of those that
 # fail, ends with "N passed, N failed". C tests are counted by the summary line of Check (a test that exits 0
-# without one has failed); scripts count as one, exit 77 means skipped and the last line says why.
+# without one has failed); scripts count as one, exit 77 means skipped and the last line says why: with DUET_TEST_SKIPS=fail in the
+# environment that is a failure. A C test whose first line says "on each instruction set" runs on each that this machine has
+# (launch/isas.sh), and its name shows which; a test of several ranks says on how many: "on each instruction set: 1 2".
 # Exit 1 when anything failed or nothing ran.
 set -u
 build=$1
@@ -22,6 +24,32 @@ export CK_DEFAULT_TIMEOUT=60 CK_TIMEOUT_MULTIPLIER=4
 # Leaks are looked for in single processes; Open MPI itself leaks by the thousand.
 leaks() { export ASAN_OPTIONS=detect_leaks=$1:abort_on_error=0:detect_odr_violation=0; }
 
+# The instruction sets that marked tests run on: the machine's best, without any limit, then the lesser ones. Only the first under a
+# sanitizer, and where the caller has set a limit.
+if [ "${ONEDNN_MAX_CPU_ISA:-}${DUET_ISA:-}" ]; then
+    sets=("${ONEDNN_MAX_CPU_ISA:-}${DUET_ISA:+ DUET_ISA=$DUET_ISA}")
+else
+    mapfile -t sets < <(launch/isas.sh)
+    case $build in *asan* | *cover*) sets=("${sets[@]:0:1}") ;; esac
+fi
+suffix='' # of names
+lesser='' # is this one of the lesser ones?
+
+each_set() { # source command...: once, or once on each instruction set
+    local source=$1 name ours i
+    shift
+    head -n 1 "$source" | grep -q 'on each instruction set' || { "$@"; return; }
+    for i in "${!sets[@]}"; do
+        read -r name ours <<<"${sets[i]}"
+        suffix=" [$name]"
+        [ "$i" -eq 0 ] || { lesser=1; export ONEDNN_MAX_CPU_ISA=$name DUET_ISA=$ours; }
+        "$@"
+    done
+    [ "$lesser" ] && unset ONEDNN_MAX_CPU_ISA DUET_ISA
+    [ ${#sets[@]} -gt 0 ] || "$@"
+    suffix='' lesser=''
+}
+
 count() { # name exit-code seconds: counts from Check's summary line in $log
     local n f
     read -r n f < <(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' "$log" |
@@ -34,9 +62,9 @@ count() { # name exit-code seconds: counts from Check's summary line in $log
 report() { # name exit-code seconds passed failed
     passed=$((passed + $4)) failed=$((failed + $5))
     if [ "$5" -eq 0 ]; then
-        printf '  ok    %-44s %3d  %s s\n' "$1" "$4" "$3"
+        printf '  ok    %-52s %3d  %s s\n' "$1" "$4" "$3"
     else
-        printf '  FAIL  %-44s exit %d after %s s\n' "$1" "$2" "$3"
+        printf '  FAIL  %-52s exit %d after %s s\n' "$1" "$2" "$3"
         sed 's/^/        /' "$log" | tail -n 200
     fi
 }
@@ -52,26 +80,30 @@ timed() { # command...: output to $log, sets code and seconds
 run_one() { # limit test
     leaks 1
     timed timeout -k 5 "$1" "$2"
-    count "${2#"$build"/tests/}" "$code" "$seconds"
+    count "${2#"$build"/tests/}$suffix" "$code" "$seconds"
 }
 
 run_mpi() { # test: on every rank count of its first line
     local source=tests/mpi/${1##*/}.c counts n
     counts=$(sed -n '1s/.*ranks:\([0-9 ]*\).*/\1/p' "$source")
     [ -n "$counts" ] || { failed=$((failed + 1)); echo "  FAIL  $source: first line is not /* ranks: 1 2 4 */"; return; }
+    [ -z "$lesser" ] || counts=$(sed -n '1s/.*on each instruction set:\([0-9 ]*\).*/\1/p' "$source")
     leaks 0
     for n in $counts; do
         timed timeout -k 5 $((mpi_limit + 30)) launch/run.sh -n "$n" --timeout "$mpi_limit" "$1"
-        count "mpi/${1##*/} on $n" "$code" "$seconds"
+        count "mpi/${1##*/} on $n$suffix" "$code" "$seconds"
     done
 }
 
 run_script() { # script: given the program
     leaks 0
     timed timeout -k 5 900 bash "$1" "$build/duet"
-    if [ "$code" -eq 77 ]; then
+    if [ "$code" -eq 77 ] && [ "${DUET_TEST_SKIPS:-}" = fail ]; then
+        echo "skipped, and here nothing may be (DUET_TEST_SKIPS=fail): install what it lacks, launch/setup.sh --hosts" >>"$log"
+        report "${1#tests/}" "$code" "$seconds" 0 1
+    elif [ "$code" -eq 77 ]; then
         skipped=$((skipped + 1))
-        printf '  skip  %-44s %s\n' "${1#tests/}" "$(tail -n 1 "$log")"
+        printf '  skip  %-52s %s\n' "${1#tests/}" "$(tail -n 1 "$log")"
     else
         report "${1#tests/}" "$code" "$seconds" $((code == 0)) $((code != 0))
     fi
@@ -82,9 +114,9 @@ for t in "$@"; do
     case $t in
     --*) kind=${t#--} ;;
     *) case $kind in
-        unit) run_one 120 "$t" ;;
+        unit) each_set "tests/unit/${t##*/}.c" run_one 120 "$t" ;;
         property) run_one 300 "$t" ;;
-        mpi) run_mpi "$t" ;;
+        mpi) each_set "tests/mpi/${t##*/}.c" run_mpi "$t" ;;
         faults | hosts | slurm) run_script "$t" ;;
         *) echo "run_tests.sh: $t: of which kind?" >&2; exit 2 ;;
         esac ;;

@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* Tiny Llama, Qwen2, Qwen3 and Qwen3-MoE against tests/golden/model_*.txt: losses, logits, gradients and an AdamW step from an
  * independent program in double precision (tests/oracle/model.py, which agrees with Hugging Face's classes).
  *

@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* Promises P1 and P2: prompts read in any pieces and tokens decoded one by one, with any others in the call, give the
  * bits of the packed training pass: hidden states at every cut of the model, and logits. */
 

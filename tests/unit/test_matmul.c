@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* P1: matrix products of the library itself, with a kernel planted between it and us that adds in another order
  * (tests/support/planted_kernel.h). What the trial picks must leave rows that do not depend on their company. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* Layers with experts: who is chosen, in what order the rows lie, what the load says. What they compute is held against the oracle
  * (test_chunk_golden), differences (test_chunk_gradient), and themselves in other company (test_decode, test_chunk). */
 

@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* Gradients of every operation, of the plain and the best fp32 table, against central differences of a loss written
  * here in double precision from the equations: loss = sum of output * r for fixed random r. */
 #include "tests/support/ops_data.h"

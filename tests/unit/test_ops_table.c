@@ -1,3 +1,4 @@
+/* on each instruction set */
 /* Every operation of every table that this machine can run, in both precisions, against the plain loops.
  * Tolerance on |a - b| / (1 + |b|): fp32 2e-5 (sums of up to 600 terms of order 1); bf16 one rounding more
  * than the oracle's, 1/128. */

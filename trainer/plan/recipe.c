@@ -172,7 +172,9 @@ static void choose_ops(struct recipe *r, struct problems *p)
     enum precision precision = r->settings.run.precision ? PRECISION_BF16 : PRECISION_FP32;
     const struct ops *ops = ops_find(precision, NULL);
     if (!ops)
-        problems_add(p, NULL, 0, "this machine cannot run the kernels that DUET_ISA asks for");
+        problems_add(p, NULL, 0,
+                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
+                     "make info lists what it has");
     else
         r->ops = *ops;
     if (ops && r->job->cluster && !r->cluster.top.packed) r->ops.linear_place = place_nothing;
