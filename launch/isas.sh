@@ -2,7 +2,7 @@
 # isas.sh: the instruction sets of this machine that oneDNN makes kernels for, by the names of ONEDNN_MAX_CPU_ISA, best first; with
 # what DUET_ISA calls our own kernels of each. Where the flags of the processor cannot be read: nothing.
 set -u
-flags=" ${DUET_CPU_FLAGS-$(sed -n 's/^flags[^:]*: *//p;T;q' /proc/cpuinfo 2>/dev/null)} "
+flags=" ${CPU_FLAGS-$(sed -n 's/^flags[^:]*: *//p;T;q' /proc/cpuinfo 2>/dev/null)} "
 has() {
     local flag
     for flag in "$@"; do [[ $flags == *" $flag "* ]] || return 1; done

@@ -29,6 +29,7 @@ shellcheck     | command shellcheck    | make tidy
 '
 
 for_hosts='
+python3        | command python3       | tests: reads the JSON of duet bench
 iproute2       | command tc            | testbed: network namespaces, shaped links
 openssh-server | command sshd          | testbed: how mpirun reaches its hosts
 openssh-client | command ssh           | the same

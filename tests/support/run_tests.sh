@@ -1,7 +1,7 @@
 #!/bin/bash
 # run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one line each, shows the output of those that
 # fail, ends with "N passed, N failed". C tests are counted by the summary line of Check (a test that exits 0
-# without one has failed); scripts count as one, exit 77 means skipped and the last line says why: with DUET_TEST_SKIPS=fail in the
+# without one has failed); scripts count as one, exit 77 means skipped and the last line says why: with TEST_SKIPS=fail in the
 # environment that is a failure. A C test whose first line says "on each instruction set" runs on each that this machine has
 # (launch/isas.sh), and its name shows which; a test of several ranks says on how many: "on each instruction set: 1 2".
 # Exit 1 when anything failed or nothing ran.
@@ -98,8 +98,8 @@ run_mpi() { # test: on every rank count of its first line
 run_script() { # script: given the program
     leaks 0
     timed timeout -k 5 900 bash "$1" "$build/duet"
-    if [ "$code" -eq 77 ] && [ "${DUET_TEST_SKIPS:-}" = fail ]; then
-        echo "skipped, and here nothing may be (DUET_TEST_SKIPS=fail): install what it lacks, launch/setup.sh --hosts" >>"$log"
+    if [ "$code" -eq 77 ] && [ "${TEST_SKIPS:-}" = fail ]; then
+        echo "skipped, and here nothing may be (TEST_SKIPS=fail): install what it lacks, launch/setup.sh --hosts" >>"$log"
         report "${1#tests/}" "$code" "$seconds" 0 1
     elif [ "$code" -eq 77 ]; then
         skipped=$((skipped + 1))
