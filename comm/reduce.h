@@ -49,6 +49,9 @@ unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to);
 
+/* Does a gather of so many bytes cross to each node once? Pure. */
+bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes);
+
 struct reduce;
 /* Collective over comm (duplicates it). max_open: reductions under way at once. */
 struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_open);

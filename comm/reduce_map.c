@@ -35,6 +35,7 @@ struct reduce_map reduce_map_of(const struct reduce_form *f)
     struct reduce_map m = {0, 0, ""};
     int first = 0, each = members_on(f, node_of(f, 0), &first);
     for (int i = 0; i < f->members; i++) {
+        if (i > 0 && node_of(f, i) == node_of(f, i - 1)) continue; /* counted with it */
         int n = members_on(f, node_of(f, i), &first);
         m.nodes += i == first;
         if (n != each) m.why = "nodes have unequal numbers of members";
@@ -102,6 +103,12 @@ bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map
     return f->path != REDUCE_FLAT && m->each > 1 && worth;
 }
 
+bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes)
+{
+    struct reduce_map m = reduce_map_of(f);
+    return reduce_gather_by_nodes(f, &m, bytes);
+}
+
 /* ---- traffic ---- */
 
 static size_t sum_of(const struct reduce_form *f, const size_t *count)
@@ -139,15 +146,24 @@ unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *co
     return wire_bytes(f->wire, sent);
 }
 
+/* each: members of a node, of a gather over nodes; 0: of a flat one. */
+static unsigned long long gather_sends_to(const struct reduce_form *f, unsigned long long bytes,
+                                          int each, int to)
+{
+    bool other_row = each > 0 && to % each != f->me % each;
+    return crosses(f, to) && !other_row ? bytes : 0;
+}
+
+static int gather_each(const struct reduce_form *f, const size_t *count, size_t elem_bytes)
+{
+    struct reduce_map m = reduce_map_of(f);
+    return reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes) ? m.each : 0;
+}
+
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to)
 {
-    struct reduce_map m = reduce_map_of(f);
-    if (!crosses(f, to)) return 0;
-    if (reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes) &&
-        to % m.each != f->me % m.each)
-        return 0;
-    return count[f->me] * elem_bytes;
+    return gather_sends_to(f, count[f->me] * elem_bytes, gather_each(f, count, elem_bytes), to);
 }
 
 unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
@@ -161,7 +177,9 @@ unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t
                                        size_t elem_bytes)
 {
     unsigned long long bytes = 0;
-    for (int i = 0; i < f->members; i++) bytes += reduce_gather_sends_to(f, count, elem_bytes, i);
+    int each = gather_each(f, count, elem_bytes);
+    for (int i = 0; i < f->members; i++)
+        bytes += gather_sends_to(f, count[f->me] * elem_bytes, each, i);
     return bytes;
 }
 

@@ -183,15 +183,18 @@ static void fill_fewest(struct deal *d, const struct deal_shape *s, const int *r
                         bool plain)
 {
     size_t total = 0;
+    int alone = 0; /* longer than half a micro-batch: no two of them share one */
     for (int i = 0; i < n; i++) {
         INVARIANT(rows[i] <= s->T_max, "sequence %d has %d rows, a micro-batch %d", i, rows[i],
                   s->T_max);
         total += (size_t)rows[i];
+        alone += 2 * (int64_t)rows[i] > s->T_max;
         d->cost[i] = deal_cost(s, rows[i]);
     }
     order_by_cost(d->order, d->cost, n);
     int ideal = ideal_of(s, total), least = s->least * s->pipelines;
     int bound = deal_bound(s, total);
+    if (alone > ideal) ideal = alone;
     d->bins = round_up(ideal > least ? ideal : least, multiple_of(s));
     while (!(plain ? fill(d, s, emptiest, rows, n) : fill_best(d, s, rows, n))) {
         d->bins += multiple_of(s);

@@ -114,15 +114,11 @@ static void add_chain(struct traffic *t, const struct group *g)
     }
 }
 
-/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of it. What a gather takes is told
- * by what it sends. */
-static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real)
+/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of it. */
+static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real, bool nodes)
 {
     int members = g->form.members, each = each_of(g);
-    struct reduce_form form = g->form;
     double bytes = (double)(g->count[owner] * real);
-    form.me = owner;
-    bool nodes = (double)reduce_gather_sends(&form, g->count, real) < bytes * (members - each);
     for (int i = 0; i < members; i++) {
         int over = nodes && g->host[i] != g->host[owner] ? i - i % each + owner % each : owner;
         if (over == i) over = owner;
@@ -136,7 +132,8 @@ static void add_bucket(struct traffic *t, const struct group *g, size_t real,
     const char *why;
     bool nodes = reduce_choose(&g->form, floats_of(g), &why) == REDUCE_NODES;
     (nodes ? add_chain : add_flat)(t, g);
-    for (int owner = 0; owner < g->form.members; owner++) add_gather(t, g, owner, real);
+    bool over = reduce_gather_over_nodes(&g->form, floats_of(g) * real);
+    for (int owner = 0; owner < g->form.members; owner++) add_gather(t, g, owner, real, over);
     paths->all++;
     paths->nodes += nodes;
     if (!nodes) paths->why = why;
