@@ -264,6 +264,27 @@ START_TEST(uneven_costs)
 }
 END_TEST
 
+/* Beyond two micro-batches a stage no named plan keeps more: what is measured of a short one holds for all (schedule_slots). */
+START_TEST(peaks_do_not_grow)
+{
+    for (int k = 0; k < PLAN_AUTO; k++)
+        for (int P = 1; P <= 16; P++) {
+            enum plan_kind kind = (enum plan_kind)k;
+            int enough = plan_micro_batches(kind, P, 2 * P), want = 0;
+            for (int M = 1; M <= 6 * P + 2 && plan_possible(kind, P, enough, NULL); M++) {
+                struct plan plan;
+                int m = plan_micro_batches(kind, P, M);
+                plan_make(&plan, kind, P, m);
+                int peak = facts_of(&plan, &NO_SAVING).peak_slots;
+                if (m == enough) want = peak;
+                ck_assert_msg(m < enough || peak == want, "%s, %d stages, %d micro-batches: %d, %d",
+                              plan_kind_name(kind), P, m, peak, want);
+                plan_free(&plan);
+            }
+        }
+}
+END_TEST
+
 /* plan_possible, plan_micro_batches and the advice in its message agree, everywhere. */
 START_TEST(possible_and_nearest)
 {
@@ -305,6 +326,7 @@ int main(void)
     tcase_add_test(t, known_mean_idle);
     tcase_add_test(t, huge_numbers);
     tcase_add_test(t, uneven_costs);
+    tcase_add_test(t, peaks_do_not_grow);
     tcase_add_test(t, possible_and_nearest);
     suite_add_tcase(s, t);
     return run_suite(s);
