@@ -7,6 +7,7 @@
 #include "model/params.h"
 #include "pipeline/check.h"
 #include "trainer/plan/draw.h"
+#include "trainer/plan/memory.h"
 #include "trainer/plan/scaling.h"
 #include "tests/support/check_unit.h"
 
@@ -93,7 +94,7 @@ START_TEST(v3_on_its_cluster)
     ck_assert_double_gt(t.step, 15);
     ck_assert_double_lt(t.step, 35);
     double gib = scaling_memory(s, &l, 17) / 0x1p30;
-    ck_assert_msg(gib > 50 && gib < 80, "%.1f GiB", gib);
+    ck_assert_msg(gib > 50 && gib < 85, "%.1f GiB", gib); /* with Duet's room for sums under way */
     close_to(1e3 * t.message, 1.174 + 0.006, 0.001);
     cluster_free(&c);
 }
@@ -278,7 +279,80 @@ START_TEST(given_times)
 }
 END_TEST
 
+/* Four ranks on two cores take turns: the pipeline's work over the cores. On four cores, or where each has its own, nothing changes. */
+START_TEST(shared_cores)
+{
+    struct cluster c;
+    struct prediction own, four, two;
+    struct dims d = {.V = 1000,
+                     .L = 8,
+                     .C = 128,
+                     .F = 344,
+                     .Hq = 4,
+                     .Hkv = 4,
+                     .D = 32,
+                     .max_context = 256,
+                     .precision = PRECISION_BF16};
+    struct shape s = shape_of_dims(&d);
+    struct layout l = {.dp = 2,
+                       .pp = 2,
+                       .tp = 1,
+                       .ep = 1,
+                       .kind = PLAN_1F1B,
+                       .micro_batches = 8,
+                       .rows = 256,
+                       .room = 256,
+                       .context = 64,
+                       .threads = 1};
+    cluster_defaults(&c);
+    c.top.devices = 4;
+    c.compute.bf16 = 0.1;
+    predict(&own, &s, &c, &l, NULL);
+    c.top.cores = 4;
+    predict(&four, &s, &c, &l, NULL);
+    close_to(four.step, own.step, 1e-12);
+    c.top.cores = 2;
+    predict(&two, &s, &c, &l, NULL);
+    close_to(two.crowding, 2 * (1 - own.bubble), 1e-9);
+    close_to(two.pipeline, own.pipeline * two.crowding, 1e-6);
+    close_to(two.mfu, 2 * own.mfu * own.step / two.step, 1e-6);
+    l.threads = 2;
+    predict(&four, &s, &c, &l, NULL);
+    close_to(four.crowding, 4 * (1 - own.bubble), 1e-9);
+    cluster_free(&c);
+}
+END_TEST
+
 /* ---- scaling ---- */
+
+/* What the formulas know of a model is what its recipe says, and what they say the mean rank needs is near what the trainer places on
+ * the one that needs most (of dualpipev the first, with embedding and head). */
+START_TEST(scaled_models_are_recipes)
+{
+    static const struct layout at[] = {{.dp = 8, .pp = 1, .tp = 1, .ep = 1, .kind = PLAN_SERIAL},
+                                       {.dp = 4, .pp = 4, .tp = 2, .ep = 1, .kind = PLAN_DUALPIPE},
+                                       {.dp = 8, .pp = 4, .tp = 2, .ep = 1, .kind = PLAN_DUALPIPEV},
+                                       {.dp = 16, .pp = 8, .tp = 1, .ep = 1, .kind = PLAN_ZB1P}};
+    for (int i = 0; i < SCALED_V3; i++)
+        for (size_t k = 0; k < sizeof at / sizeof *at; k++) {
+            struct layout l = at[k];
+            struct settings s;
+            l.rows = l.room = l.context = SCALED[i].context;
+            ck_assert(scaling_settings(&s, &SCALED[i], &l));
+            struct dims d = settings_dims(&s, (int)SCALED[i].shape.V);
+            struct shape of = shape_of_dims(&d);
+            close_to(shape_weights(&SCALED[i].shape), shape_weights(&of), 1e-12);
+            close_to(SCALED[i].shape.kept, of.kept, 1e-9);
+            int slots = schedule_slots(&s, 1024);
+            double formula = scaling_memory(&of, &l, slots),
+                   placed = scaling_placed(&SCALED[i], &l);
+            ck_assert_msg(formula > 0.8 * placed && formula < 1.05 * placed,
+                          "%s, %s: formula %.1f GiB, placed %.1f", SCALED[i].shape.name,
+                          plan_kind_name(l.kind), formula / 0x1p30, placed / 0x1p30);
+            settings_free(&s);
+        }
+}
+END_TEST
 
 /* A model that does not fit, one that memory holds back no more, and more devices that are faster but not in proportion. */
 START_TEST(scaling)
@@ -296,6 +370,8 @@ START_TEST(scaling)
     ck_assert_double_lt(many.time.rows_per_second, 64 * few.time.rows_per_second);
     ck_assert_int_eq(many.limit, LIMIT_BATCH);
     ck_assert_double_le(few.bytes, 80 * 0x1p30);
+    close_to(few.bytes, scaling_placed(&SCALED[0], &few.layout),
+             1e-12); /* what --propose judges by */
     cluster_free(&c);
 }
 END_TEST
@@ -315,6 +391,8 @@ int main(void)
     tcase_add_test(t, overlapped);
     tcase_add_test(t, exchanges);
     tcase_add_test(t, given_times);
+    tcase_add_test(t, shared_cores);
+    tcase_add_test(t, scaled_models_are_recipes);
     tcase_add_test(t, scaling);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -11,7 +11,7 @@
 static const char *const MODEL =
     "model: {layers: 16, hidden: 128, heads: 8, kv_heads: 4, ffn: 352, "
     "max_context: 256%s}\n"
-    "mesh: {pp: %d, tp: %d, ep: %d, directions: %d}\n"
+    "mesh: {pp: %d, tp: %d, ep: %d}\n"
     "data: {task: arithmetic, micro_batch_tokens: 256}\n"
     "schedule: %s\nprecision: bf16\n"
     "phases: [{kind: sft, batch: 8, steps: 1}]\n";
@@ -24,21 +24,12 @@ struct wish {
     double activations[2]; /* formula / placed, of the mean rank: at least, at most */
 };
 
-/* No memory for packed copies, as on a GPU. */
-static void place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
-{
-    (void)a;
-    *l = (struct linear){.N = N, .K = K, .backward = backward};
-}
-
 static struct settings settings_of(const struct wish *w)
 {
     char text[1024];
     struct settings s;
     struct problems p = {0};
-    int directions = w->kind == PLAN_DUALPIPE ? 2 : 1;
-    snprintf(text, sizeof text, MODEL, w->model, w->pp, w->tp, w->ep, directions,
-             plan_kind_name(w->kind));
+    snprintf(text, sizeof text, MODEL, w->model, w->pp, w->tp, w->ep, plan_kind_name(w->kind));
     settings_defaults(&s);
     ck_assert_msg(settings_parse(&s, text, strlen(text), "scaling.yaml", &p) &&
                       settings_check(&s, w->dp * w->pp * w->tp, &p),
@@ -58,6 +49,7 @@ static struct scaling_bytes placed(const struct settings *s, const struct ops *o
         mean.parameters += (double)m.of[ARENA_PARAMETERS] / n;
         mean.gradients += (double)m.of[ARENA_GRADIENTS] / n;
         mean.optimizer += (double)m.of[ARENA_OPTIMIZER] / n;
+        mean.buffers += (double)m.of[ARENA_BUFFERS] / n;
         mean.activations += (double)m.of[ARENA_ACTIVATIONS] / n;
     }
     return mean;
@@ -87,7 +79,7 @@ START_TEST(formulas)
     struct dims d = settings_dims(&s, V);
     struct shape shape = shape_of_dims(&d);
     struct ops ops = *ops_find(PRECISION_BF16, NULL);
-    ops.linear_place = place_nothing;
+    ops.linear_place = linear_place_nothing;
     struct scaling_bytes is, want = placed(&s, &ops);
     struct layout l = {.dp = w->dp,
                        .pp = w->pp,

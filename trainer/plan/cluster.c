@@ -145,6 +145,13 @@ int cluster_devices(const struct cluster *c)
     return c->top.nodes * c->top.devices;
 }
 
+double cluster_crowding(const struct cluster *c, long ranks, int threads)
+{
+    long here = ranks < c->top.devices ? ranks : c->top.devices;
+    double wanted = (double)here * threads;
+    return c->top.cores > 0 && wanted > c->top.cores ? wanted / c->top.cores : 1;
+}
+
 double cluster_peak(const struct cluster *c, enum precision precision)
 {
     return 1e12 * (precision == PRECISION_FP32 ? c->compute.fp32 : c->compute.bf16);

@@ -10,6 +10,8 @@
     X(STR, name, "", 0, 0, "what it is called in reports")                                       \
     X(INT, nodes, 1, 1, 1048576, "machines")                                                     \
     X(INT, devices, 1, 1, 4096, "devices of a node; a device is a rank")                         \
+    X(INT, cores, 0, 0, 65536,                                                                   \
+      "processor cores of a node that its devices share; 0: a device computes by itself")        \
     X(REAL, memory_gib, 0, 0, 1e6, "memory of a device in GiB; 0: not limited")                  \
     X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB (1e9 bytes) a second that a device reads or writes") \
     X(BOOL, packed, false, 0, 0, "weights are also kept packed for matrix products, as on CPUs") \
@@ -82,6 +84,8 @@ bool cluster_check(const struct cluster *c, struct problems *p);
 void cluster_help(void);
 
 int cluster_devices(const struct cluster *c); /* of all nodes */
+/* How often ranks that compute at once outnumber the cores that they share; 1 where they do not. */
+double cluster_crowding(const struct cluster *c, long ranks, int threads);
 /* FLOP/s that matrix products of this precision reach on a device; 0: it cannot. */
 double cluster_rate(const struct cluster *c, enum precision precision);
 /* Its dense peak, FLOP/s: what MFU is a part of. */

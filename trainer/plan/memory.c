@@ -105,3 +105,9 @@ int *memory_split(const struct memory_job *job, int *chunks)
     actor_free(&a);
     return first;
 }
+
+void linear_place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
+{
+    (void)a;
+    *l = (struct linear){.N = N, .K = K, .backward = backward};
+}

@@ -23,6 +23,8 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at);
 /* Bytes that the rank sends to its like of each other site in an exchange; 0 with one site. Local. */
 size_t memory_site_message(const struct memory_job *job, struct mesh_at at);
+/* A row of the ops table in place of linear_place: no memory for packed copies, the kernels read weights as they are (on GPUs). */
+void linear_place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a);
 /* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
 int *memory_split(const struct memory_job *job, int *chunks);
 

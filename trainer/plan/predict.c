@@ -68,6 +68,14 @@ static void chunks_free(struct chunks *k)
     free(k->f);
 }
 
+/* Ranks that share cores take turns: every pass takes longer. */
+static void chunks_stretch(struct chunks *k, double times)
+{
+    double *all = k->f;
+    for (int i = 0; i < 5 * k->n; i++) all[i] *= times;
+    k->mean_f *= times, k->mean_b *= times, k->mean_w *= times, k->mean_exchange *= times;
+}
+
 /* Of a pair's exchanges the hidden part disappears behind its computing, as far as there is some. */
 static double pair_time(const struct chunks *k, double hidden)
 {
@@ -118,8 +126,32 @@ static double exchanges_exposed(const struct plan *plan, const struct chunks *k,
     return sum / plan->stages;
 }
 
-static double simulate(struct prediction *out, const struct layout *l, const struct chunks *k,
-                       const struct sim_costs *costs, struct timeline *timeline)
+static struct sim_costs costs_of(struct prediction *out, const struct chunks *k,
+                                 const struct cluster *c)
+{
+    double alone = k->mean_f + k->mean_b + k->mean_w;
+    out->pair = pair_time(k, c->top.hidden);
+    return (struct sim_costs){
+        .f = k->f, .b = k->b, .w = k->w, .pair = out->pair / alone, .message = out->message};
+}
+
+/* Runs the plan; on shared cores again, with passes as long as the ranks that compute at once make them: cores stand still only when
+ * fewer ranks compute than there are cores, so a step takes its work over the cores, or as long as on cores of their own. */
+static void run(struct prediction *out, struct sim *sim, const struct plan *plan, struct chunks *k,
+                const struct cluster *c, const struct layout *l)
+{
+    struct sim_costs costs = costs_of(out, k, c);
+    INVARIANT(sim_run(sim, plan, &costs), "the plan hangs");
+    double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
+    out->crowding = larger(1, crowd * (1 - sim->bubble));
+    if (out->crowding <= 1) return;
+    chunks_stretch(k, out->crowding);
+    costs = costs_of(out, k, c);
+    INVARIANT(sim_run(sim, plan, &costs), "the plan hangs");
+}
+
+static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
+                       struct chunks *k, struct timeline *timeline)
 {
     struct plan plan, only;
     struct sim sim;
@@ -128,7 +160,7 @@ static double simulate(struct prediction *out, const struct layout *l, const str
     else
         plan_make(&plan, l->kind, l->pp, l->micro_batches);
     sim_new(&sim, &plan);
-    INVARIANT(sim_run(&sim, &plan, costs), "the plan hangs");
+    run(out, &sim, &plan, k, c, l);
     out->pipeline = sim.makespan;
     out->bubble = sim.bubble;
     if (timeline) timeline_of_sim(timeline, &plan, &sim);
@@ -136,8 +168,9 @@ static double simulate(struct prediction *out, const struct layout *l, const str
     double exposed = exchanges_exposed(&plan, k, out->pair - compute);
     for (int r = 0; r < sim.ranks; r++) exposed += sim.exposed[r] / sim.ranks;
     if (l->forwards > 0) {
+        struct sim_costs costs = costs_of(out, k, c);
         plan_forward_only(&only, &plan);
-        INVARIANT(sim_run(&sim, &only, costs), "the plan of forwards hangs");
+        INVARIANT(sim_run(&sim, &only, &costs), "the plan of forwards hangs");
         out->pipeline += l->forwards * sim.makespan;
         plan_free(&only);
     }
@@ -167,7 +200,8 @@ static void sum_up(struct prediction *out, const struct shape *s, const struct c
     out->step = out->pipeline + out->reduce + out->update;
     out->exposed = (exposed + out->reduce) / out->step;
     out->rows_per_second = rows / out->step;
-    double peak = cluster_peak(c, s->precision) * devices;
+    double peak = cluster_peak(c, s->precision) * devices /
+                  cluster_crowding(c, (long)devices, l->threads ? l->threads : 1);
     out->mfu = peak > 0 ? shape_model_flops(s, l->context) * rows / (out->step * peak) : 0;
 }
 
@@ -181,18 +215,14 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
     chunks_new(&k, chunks);
     chunks_fill(&k, l->first ? l->first : first, s, c, l);
     heaviest(&k, l->first ? l->first : first, s, l);
-    double pair = pair_time(&k, c->top.hidden), alone = k.mean_f + k.mean_b + k.mean_w;
-    *out = (struct prediction){.f = k.mean_f,
-                               .b = k.mean_b,
-                               .w = k.mean_w,
-                               .pair = pair,
-                               .message = cost_of_message(s, c, l),
+    double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
+    *out = (struct prediction){.message = cost_of_message(s, c, l),
                                .weights = k.dense + k.expert,
-                               .update = cost_of_update(s, c, l, k.dense, k.expert)};
+                               .update = crowd * cost_of_update(s, c, l, k.dense, k.expert)};
+    double exposed = simulate(out, c, l, &k, timeline);
+    out->f = k.mean_f, out->b = k.mean_b, out->w = k.mean_w;
     reduce(out, s, c, l, &k);
-    struct sim_costs costs = {
-        .f = k.f, .b = k.b, .w = k.w, .pair = pair / alone, .message = out->message};
-    sum_up(out, s, c, l, simulate(out, l, &k, &costs, timeline));
+    sum_up(out, s, c, l, exposed);
     chunks_free(&k);
     free(first);
 }

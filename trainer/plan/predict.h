@@ -23,6 +23,7 @@ struct layout {
     double sums,
         gathers;  /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */
     int buckets;  /* overlapped with the end of the backward pass in so many parts; 0: it is not */
+    int threads;  /* of a rank's matrix products, for ranks that share cores; 0: one */
     int forwards; /* further forward runs of all micro-batches in a step (a reference model's) */
 };
 
@@ -56,7 +57,10 @@ struct prediction {
     double
         exposed; /* part of the step in which the mean rank waits for messages, exchanges or the reduction */
     double rows_per_second;
-    double mfu;     /* shape_model_flops over the devices' dense peak */
+    double
+        mfu; /* shape_model_flops over the devices' dense peak; above 1: costs and peak contradict each other */
+    double
+        crowding; /* ranks that share cores take turns: passes are so much longer than on cores of their own */
     double weights; /* that the rank with most holds */
 };
 

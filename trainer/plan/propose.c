@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "trainer/plan/working.h"
 
 struct candidate {
     int dp, pp, ep, tp;
@@ -136,9 +137,11 @@ static void print_mesh(const struct candidate *c)
 static void print_one(const struct candidate *c)
 {
     print_mesh(c);
-    printf("%5d %11.4g %7.1f %% %7.1f %% %7.1f %% %10.2f\n", c->micro_batches, 1e3 * c->time.step,
-           100 * c->time.bubble, 100 * c->time.exposed, 100 * c->time.mfu,
-           (double)c->memory.total / 0x1p30);
+    char mfu[16] = "-"; /* what cannot be is not shown (report.c says why) */
+    if (c->time.mfu > 0 && c->time.mfu <= 1)
+        snprintf(mfu, sizeof mfu, "%.1f %%", 100 * c->time.mfu);
+    printf("%5d %11.4g %7.1f %% %7.1f %% %9s %10.2f\n", c->micro_batches, 1e3 * c->time.step,
+           100 * c->time.bubble, 100 * c->time.exposed, mfu, (double)c->memory.total / 0x1p30);
 }
 
 static void print_all(const struct candidates *all)
@@ -178,6 +181,7 @@ static void try_schedules(const struct recipe *r, int ranks, struct layout l,
         all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
         SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
         try(r, ranks, l, &all->at[all->n++]);
+        working_did(1);
         if (l.kind == PLAN_AUTO) keep_if_faster(all, first);
     }
 }
@@ -196,10 +200,12 @@ void propose(const struct recipe *r, int ranks)
     struct candidates all = {0};
     struct layout l = {0};
     log_set(LOG_QUIET, 0); /* what the search says of every mesh */
+    working_begin("trying meshes and schedules", 0);
     for (l.tp = 1; l.tp <= r->cluster.top.devices && l.tp <= r->dims.Hkv; l.tp++)
         for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
             if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
                 try_experts(r, ranks, l, &all);
+    working_end();
     log_set(LOG_INFO, 0);
     if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);
     print_all(&all);

@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "comm/base/memory.h"
 #include "trainer/config/options.h"
+#include "trainer/limits.h"
 #include "trainer/plan/reduction.h"
 #include "trainer/plan/report.h"
 
@@ -160,13 +162,6 @@ static double mean_rows(const struct recipe *r)
 
 /* ---- the machine ---- */
 
-/* No memory for packed copies: the kernels read weights as they are. */
-static void place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
-{
-    (void)a;
-    *l = (struct linear){.N = N, .K = K, .backward = backward};
-}
-
 static void choose_ops(struct recipe *r, struct problems *p)
 {
     enum precision precision = r->settings.run.precision ? PRECISION_BF16 : PRECISION_FP32;
@@ -177,7 +172,8 @@ static void choose_ops(struct recipe *r, struct problems *p)
                      "make info lists what it has");
     else
         r->ops = *ops;
-    if (ops && r->job->cluster && !r->cluster.top.packed) r->ops.linear_place = place_nothing;
+    if (ops && r->job->cluster && !r->cluster.top.packed)
+        r->ops.linear_place = linear_place_nothing;
 }
 
 static void call(struct cluster *c, const char *name)
@@ -187,11 +183,14 @@ static void call(struct cluster *c, const char *name)
     SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
 }
 
-/* Of this machine everything is measured but its links: those of shared memory are assumed. */
+/* Of this machine everything is measured, or asked of the system, but its links: those of shared memory are assumed. */
 static void this_machine(struct cluster *c, int ranks)
 {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     call(c, "this machine");
     c->top.devices = ranks;
+    c->top.cores = cores > 0 ? (int)cores : 0;
+    c->top.memory_gib = (double)limits_memory(&(struct world){.local_size = ranks}) / 0x1p30;
     c->top.packed = true;
     c->inside = (struct link_knobs){.gbs = 3, .us = 30};
 }
@@ -203,10 +202,28 @@ static int rows_measured(const struct recipe *r)
     return (int)(fit < mean ? mean : fit);
 }
 
+/* Times that a cluster file gives may not be shorter than the peak that it gives allows. */
+static void check_given_costs(const struct recipe *r, struct problems *p)
+{
+    const struct cluster *c = &r->cluster;
+    double flops = c->costs.layer_f > 0 ? r->settings.data.micro_batch_tokens *
+                                              shape_layer_linear_flops(&r->shape, r->dims.L - 1)
+                                        : 0;
+    double rate = flops / (1e-3 * c->costs.layer_f), peak = cluster_peak(c, r->dims.precision);
+    if (flops <= 0 || peak <= 0 || rate <= peak) return;
+    problems_add(p, c->file, c->lines.costs.layer_f,
+                 "costs: layer_f %g ms for the %.3g GFLOP of a layer would be %.3g TFLOP/s, but "
+                 "compute gives a peak of %.3g: one of them is wrong for this recipe",
+                 c->costs.layer_f, 1e-9 * flops, 1e-12 * rate, 1e-12 * peak);
+}
+
 static void take_costs(struct recipe *r, struct problems *p)
 {
     const struct ops *ops = ops_find(r->dims.precision, NULL);
-    if (r->cluster.costs.layer_f > 0 && !r->job->measure) return;
+    if (r->cluster.costs.layer_f > 0 && !r->job->measure) {
+        check_given_costs(r, p);
+        return;
+    }
     if (r->job->measure || !r->job->cluster) {
         ops_set_threads(r->settings.run.threads);
         struct measure_job m = {.dims = r->dims,
@@ -253,6 +270,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
                            .room = s->data.micro_batch_tokens,
                            .context = mean_rows(r),
                            .sharded = true,
+                           .threads = s->run.threads,
                            .forwards = r->forwards};
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "trainer/plan/map.h"
 #include "trainer/plan/propose.h"
+#include "trainer/plan/working.h"
 
 /* ---- memory ---- */
 
@@ -46,7 +47,9 @@ static void print_memory(const struct recipe *r)
     struct memory m, least = {0}, most = {0};
     int ranks = mesh->dp * mesh->pp * mesh->tp;
     memory_head();
+    working_begin("placing memory, rank", ranks);
     for (int i = 0; i < ranks; i++) {
+        working_did(1);
         struct mesh_at at = {i / mesh->tp / mesh->pp, i / mesh->tp % mesh->pp, i % mesh->tp};
         char who[40];
         if (ranks > MOST_ROWS && at.d > 0 && at.d < mesh->dp - 1) continue;
@@ -55,6 +58,7 @@ static void print_memory(const struct recipe *r)
         snprintf(who, sizeof who, "rank %d (stage %d)", i, at.p);
         if (shown(mesh, at)) memory_row(who, &m);
     }
+    working_end();
     if (ranks == 1) return;
     memory_row("the rank with least", &least);
     memory_row("the rank with most", &most);
@@ -65,10 +69,11 @@ static void print_fit(const struct recipe *r)
     struct memory m = recipe_memory(r, &r->settings);
     double have = r->cluster.top.memory_gib * 0x1p30;
     if (have <= 0 || (double)m.total <= have) return;
-    printf(
-        "does not fit: %.1f GiB are wanted, a device has %.1f GiB: lower data.micro_batch_tokens "
-        "(now %d), or take more stages or ranks (--propose)\n",
-        (double)m.total / 0x1p30, r->cluster.top.memory_gib, r->settings.data.micro_batch_tokens);
+    bool here = !r->job->cluster && !r->job->hostfile;
+    printf("does not fit: %.1f GiB are wanted, a %s has %.1f GiB%s: lower data.micro_batch_tokens "
+           "(now %d), or take more stages or ranks (--propose)\n",
+           (double)m.total / 0x1p30, here ? "rank" : "device", r->cluster.top.memory_gib,
+           here ? " of this machine's free memory" : "", r->settings.data.micro_batch_tokens);
 }
 
 /* ---- time ---- */
@@ -97,6 +102,9 @@ static void print_job(const struct recipe *r, const struct layout *l)
 
 static void print_prediction(const struct recipe *r, const struct prediction *t)
 {
+    if (t->crowding > 1)
+        printf("ranks share the %d cores of a node: passes take %.3g times as long as alone\n",
+               r->cluster.top.cores, t->crowding);
     printf("a chunk's times, ms (%s)   F %.4g, B %.4g (its input part %.4g), W %.4g, pair %.4g; "
            "message %.4g\n",
            costs_from(r), 1e3 * t->f, 1e3 * (t->b + t->w), 1e3 * t->b, 1e3 * t->w, 1e3 * t->pair,
@@ -109,7 +117,10 @@ static void print_prediction(const struct recipe *r, const struct prediction *t)
     printf("bubble %.1f %% of the pipeline's time; exposed communication %.1f %% of the step\n",
            100 * t->bubble, 100 * t->exposed);
     printf("%.4g tokens/s", t->rows_per_second);
-    if (t->mfu > 0)
+    if (t->mfu > 1)
+        printf(", no MFU: it would be %.0f %%, so these times and the peak contradict each other",
+               100 * t->mfu);
+    else if (t->mfu > 0)
         printf(", MFU %.1f %% (3 x forward FLOPs of all matrix products, attention's causal half "
                "too, no recomputation; of the dense peak)",
                100 * t->mfu);

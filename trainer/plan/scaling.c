@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "pipeline/check.h"
+#include "trainer/plan/working.h"
 
 /* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the same context, with 8 M; DeepSeek-V3
  * (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent attention is 187 M weights a layer; with its recomputation (norms, up-
@@ -20,6 +21,7 @@ const struct scaled_model SCALED[SCALED_MODELS] = {
                .ffn = 3.0 * 4096 * 11008,
                .kept = 4 * 4096 + 3 * 4096 + 4096 + 3 * 11008,
                .precision = PRECISION_BF16},
+     .model = "{layers: 32, hidden: 4096, heads: 32, ffn: 11008, max_context: 4096}",
      .context = 4096,
      .batch = 1024},
     {.shape = {.name = "32B dense (Qwen2.5 32B)",
@@ -33,6 +35,7 @@ const struct scaled_model SCALED[SCALED_MODELS] = {
                .ffn = 3.0 * 5120 * 27648,
                .kept = 4 * 5120 + 7168 + 5120 + 3 * 27648,
                .precision = PRECISION_BF16},
+     .model = "{layers: 64, hidden: 5120, heads: 40, kv_heads: 8, ffn: 27648, max_context: 4096}",
      .context = 4096,
      .batch = 2048},
     {.shape = {.name = "671B mixture of experts (DeepSeek-V3)",
@@ -65,41 +68,6 @@ const char *scaling_limit_name(enum scaling_limit l)
     return name[l];
 }
 
-/* ---- memory ---- */
-
-/* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden size, and the two at a chunk's end,
- * are whole on every rank of tp. */
-static double chunk_kept(const struct shape *s, int chunks, int tp)
-{
-    double layers = ceil((double)s->layers / chunks), whole = 4 * s->C;
-    double kept = s->kept > s->kept_moe ? s->kept : s->kept_moe;
-    return layers * (whole + (kept - whole) / tp) + 2 * s->C;
-}
-
-struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
-{
-    enum plan_place place = plan_kind_place(l->kind);
-    int chunks = plan_chunks(place, l->pp);
-    double twice = place == PLACE_MIRROR ? 2 : 1, R = twice * l->dp;
-    double expert = 0, real = shape_real_bytes(s), floats = sizeof(float);
-    for (int i = 0; i < s->layers; i++) expert += shape_moe(s, i) ? s->experts * s->expert : 0;
-    double dense = (shape_weights(s) - expert) * twice / l->pp / l->tp;
-    expert *= twice / l->pp / l->ep;
-    double slice = dense / R + expert / (R / l->ep), held = dense + expert;
-    double head = l->rows * s->V / l->tp * (real + floats);
-    return (struct scaling_bytes){.parameters = held * real,
-                                  .gradients = held * floats + slice * floats,
-                                  .optimizer = 3 * slice * floats,
-                                  .activations =
-                                      head + slots * l->rows * chunk_kept(s, chunks, l->tp) * real};
-}
-
-double scaling_memory(const struct shape *s, const struct layout *l, int slots)
-{
-    struct scaling_bytes b = scaling_bytes(s, l, slots);
-    return b.parameters + b.gradients + b.optimizer + b.activations;
-}
-
 /* Slots a rank needs, as plan_check counts them; a plan longer than this needs no more. */
 static int slots_of(const struct layout *l)
 {
@@ -114,7 +82,7 @@ static int slots_of(const struct layout *l)
 
 /* ---- one layout ---- */
 
-/* A pipeline's time grows by the same with every further micro-batch: two short plans foretell a long one. */
+/* A pipeline's time grows by the same with every further micro-batch: two short plans predict a long one. */
 static void predict_long(struct prediction *out, const struct scaled_model *m,
                          const struct cluster *c, const struct layout *l)
 {
@@ -154,12 +122,15 @@ static void consider(struct scaled *best, const struct scaled_model *m, const st
                        NULL))
         return;
     if (plan_chunks(plan_kind_place(l.kind), l.pp) > m->shape.layers) return;
-    if (memory > 0 && scaling_memory(&m->shape, &l, 1) > memory) return;
-    double bytes = scaling_memory(&m->shape, &l, slots_of(&l));
+    working_did(0);
+    double least = 0.99 * scaling_memory(&m->shape, &l, 1), bytes = least;
     struct prediction t;
-    if (memory > 0 && bytes > memory) return;
+    if (memory > 0 && least > memory) return;
     predict_long(&t, m, c, &l);
     if (best->fits && t.rows_per_second <= best->time.rows_per_second) return;
+    if (memory > 0) /* last, since placing takes longest */
+        bytes = m->model ? scaling_placed(m, &l) : scaling_memory(&m->shape, &l, slots_of(&l));
+    if (memory > 0 && bytes > memory) return;
     *best = (struct scaled){.fits = true, .layout = l, .time = t, .bytes = bytes};
 }
 
@@ -243,8 +214,10 @@ void scaling_print(const struct cluster *c)
     enum { LEAST = 8, MOST = 16384 };
     printf(
         "nodes of %d devices like those of %s; a mesh is dp x pp x ep x tp, M micro-batches of one "
-        "sequence a pipeline;\nto one: tokens/s a device beside the first row's\n",
+        "sequence a pipeline;\nto one: tokens/s a device beside the first row's; GiB of the rank "
+        "that needs most, placed as training places it (by formulas for DeepSeek-V3)\n",
         c->top.devices, *c->top.name ? c->top.name : "the cluster file");
+    working_begin("searching meshes, table row", 0);
     for (int i = 0; i < SCALED_MODELS; i++) {
         const struct scaled_model *m = &SCALED[i];
         double alone = 0;
@@ -258,6 +231,8 @@ void scaling_print(const struct cluster *c)
             struct scaled s = scaling_best(m, c, n);
             if (s.fits && alone <= 0) alone = s.time.rows_per_second / n;
             print_row(&s, n, alone);
+            working_did(1);
         }
     }
+    working_end();
 }

@@ -8,19 +8,25 @@
 /* A model with the batch it is trained on. */
 struct scaled_model {
     struct shape shape;
-    double context; /* rows of a sequence, which is a micro-batch */
-    int batch;      /* sequences of a step */
+    const char *model; /* the model section of a recipe that trains it; NULL: Duet cannot */
+    double context;    /* rows of a sequence, which is a micro-batch */
+    int batch;         /* sequences of a step */
 };
 enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];
 
-/* Bytes that a rank needs, by formulas: weights, float gradients, its part of the optimizer's state, activations of `slots`
- * micro-batches. Weights are shared out evenly; what that leaves out tests/unit/test_scaling.c measures. */
+/* Bytes that a rank needs, by formulas: weights, float gradients (of both directions, where a chunk has two), its part of the optimizer's
+ * state, activations of `slots` micro-batches, room for sums under way. Weights are shared out evenly; what that leaves out tests/unit/test_scaling.c measures. */
 struct scaling_bytes {
-    double parameters, gradients, optimizer, activations;
+    double parameters, gradients, optimizer, activations, buffers;
 };
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots);
 double scaling_memory(const struct shape *s, const struct layout *l, int slots);
+/* The recipe of a step on such a layout; false when it cannot be. Free s either way. m->model is not NULL. */
+bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l);
+/* Bytes of the rank that needs most, placed by the trainer's own functions (memory.h) for that recipe, without packed copies of
+ * weights; INFINITY when it cannot be. */
+double scaling_placed(const struct scaled_model *m, const struct layout *l);
 
 enum scaling_limit {
     LIMIT_COMPUTE,
@@ -37,7 +43,7 @@ struct scaled {
     bool fits;
     struct layout layout;
     struct prediction time;
-    double bytes; /* of the heaviest rank */
+    double bytes; /* of the heaviest rank: scaling_placed, or scaling_memory */
     enum scaling_limit limit;
 };
 /* Searches all meshes (dp, pp, tp within a node, ep) and schedules. limit: what would gain most if it were lifted: memory without end,

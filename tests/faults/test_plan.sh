@@ -1,0 +1,35 @@
+#!/bin/bash
+# test_plan.sh DUET: what `duet plan` says of a job that this machine cannot hold, of ranks that share its cores, and of a cluster file that
+# contradicts itself.
+# shellcheck source=tests/faults/common.sh
+. tests/faults/common.sh
+
+cat >large.yaml <<'YAML'
+model: {layers: 4, hidden: 512, heads: 8, max_context: 4096}
+data: {task: arithmetic, micro_batch_tokens: 16384}
+phases: [{kind: sft, steps: 1, batch: 8}]
+YAML
+cat >cluster.yaml <<'YAML'
+devices: 2
+memory_gib: 8
+compute: {bf16: 0.5}
+inside: {gbs: 3}
+costs: {layer_f: 0.001, layer_b: 2, layer_w: 1, head_f: 1, head_b: 1, head_w: 1}
+YAML
+
+call "$duet" plan large.yaml --ranks 64
+check "too large for here: said" has out "of this machine's free memory: lower data.micro_batch_tokens"
+call "$duet" plan recipe.yaml
+check "fits: nothing is said" hasnt out "does not fit"
+check "fits: exit 0" equal "$code" 0
+
+call "$duet" plan recipe.yaml --ranks 64 --set mesh.dp=32
+check "64 ranks share the cores" has out "ranks share the"
+check "passes take longer" has out "times as long as alone"
+check "an MFU that can be, or none" awk '/MFU/ { for (i = 1; i < NF; i++) if ($i ~ /MFU$/ && $(i + 1) + 0 > 100) exit 1 }' out
+
+call "$duet" plan recipe.yaml --ranks 2 --set mesh.dp=1 --cluster cluster.yaml
+check "times above the peak: exit 2" equal "$code" 2
+check "times above the peak: which" has err "cluster.yaml:5: costs: layer_f 0.001 ms for the"
+check "times above the peak: what of it" has err "one of them is wrong for this recipe"
+finish
