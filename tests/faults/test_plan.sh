@@ -5,8 +5,8 @@
 . tests/faults/common.sh
 
 cat >large.yaml <<'YAML'
-model: {layers: 4, hidden: 512, heads: 8, max_context: 4096}
-data: {task: arithmetic, micro_batch_tokens: 16384}
+model: {layers: 4, hidden: 512, heads: 8, max_context: 2048}
+data: {task: arithmetic, micro_batch_tokens: 2048}
 phases: [{kind: sft, steps: 1, batch: 8}]
 YAML
 cat >cluster.yaml <<'YAML'
@@ -17,7 +17,7 @@ inside: {gbs: 3}
 costs: {layer_f: 0.001, layer_b: 2, layer_w: 1, head_f: 1, head_b: 1, head_w: 1}
 YAML
 
-call "$duet" plan large.yaml --ranks 64
+call "$duet" plan large.yaml --ranks 512
 check "too large for here: said" has out "of this machine's free memory: lower data.micro_batch_tokens"
 call "$duet" plan recipe.yaml
 check "fits: nothing is said" hasnt out "does not fit"

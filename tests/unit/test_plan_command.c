@@ -238,7 +238,7 @@ START_TEST(refused_recipe)
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --ranks 4",
            EXIT_USER, "nodes 1 x devices 2 are 2");
     expect("launch/recipes/countdown.yaml --ranks 3", EXIT_USER, "pp 2 does not divide 3 ranks");
-    expect("launch/recipes/countdown.yaml --ranks 2 --vocabulary 100000000", EXIT_USER,
+    expect("launch/recipes/countdown.yaml --ranks 2 --vocabulary 16777216", EXIT_USER,
            "too large to be measured here");
     expect("--scaling", EXIT_USER, "--scaling needs --cluster FILE");
     expect("nowhere.yaml", EXIT_USER, "cannot read the recipe");
@@ -253,7 +253,8 @@ START_TEST(refused)
     expect("--schedule dualpip --format jso", EXIT_USER, "did you mean dualpipe?");
     ck_assert_ptr_nonnull(strstr(said, "did you mean json?"));
     expect("", EXIT_USER, "0 stages; there must be 1 to");
-    expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "the nearest that can be");
+    expect("--stages 7 --micro-batches 20", EXIT_USER, "the nearest that can be");
+    expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "is not in its range");
     expect("--help", EXIT_DONE, "--micro-batches");
 }
 END_TEST
