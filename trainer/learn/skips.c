@@ -26,7 +26,8 @@ static _Noreturn void end_the_run(struct run *r, const struct phase_knobs *k,
     checkpoint_writer_free(r->writer);
     problems_add(&p, NULL, 0,
                  "%s: %d updates in a row were skipped, since step %ld: their gradients were not "
-                 "finite (norm %g, loss %g); phases.%s.max_skips ends the run. %s, with a lower lr "
+                 "finite or beyond 2^15 (norm %g, loss %g); phases.%s.max_skips ends the run. %s, "
+                 "with a lower lr "
                  "(it is %g) or weight_decay (%g), or a longer warmup (%d). If updates are skipped "
                  "at once again, the weights were too large already: go further back",
                  k->name, r->skips.in_row, r->skips.since, s->grad_norm, s->loss, k->name, way_out,
@@ -43,7 +44,8 @@ void run_count_update(struct run *r, const struct phase_knobs *k, const struct s
     }
     if (r->skips.in_row++ == 0) {
         r->skips.since = r->step;
-        log_info("step %ld: the gradient is not finite (norm %g, loss %g): the update is skipped; "
+        log_info("step %ld: the gradient is not finite or beyond 2^15 (norm %g, loss %g): the "
+                 "update is skipped; "
                  "lower lr if it happens again",
                  r->step, s->grad_norm, s->loss);
     }
