@@ -88,8 +88,8 @@ static void print_score(const struct run *r, const struct score *s, bool whole)
     source_describe_heldout(r->source, source, sizeof source);
     printf("{\"step\": %ld", r->step);
     print_text("task", source_name(r->source));
-    print_text("source", source);
     printf(", \"prompts\": %d, \"asked\": %d, \"samples\": %d", s->prompts, s->asked, s->samples);
+    print_text("source", source);
     print_value("pass@1", s->pass1);
     snprintf(name, sizeof name, "pass@%d", s->samples);
     if (s->samples > 1) print_value(name, s->pass_k);
