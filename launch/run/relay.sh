@@ -3,8 +3,8 @@
 # relay.sh: what stands between mpirun and the world while a job runs: what reads its output may go, and what is said to mpirun itself is
 # heard. mpirun would end the ranks at once, unsaved; here both become a request to save and stop. Sourced by run.sh.
 
-# ask_to_stop WHY: has run.sh ask the job to stop, for that reason
-ask_to_stop() {
+# want_stop WHY: has run.sh ask the job to stop, for that reason
+want_stop() {
     echo "$1" >"$scratch/why.new" && mv "$scratch/why.new" "$scratch/why"
     kill -USR1 $$ 2>/dev/null # run.sh, also from its subshells
 }
@@ -20,10 +20,10 @@ relay() {
     why=$(sed -n 's/^cat: write error: //p' "$scratch/cat-$1")
     if [ $rc -eq 141 ] || [[ $why == "Broken pipe" || $why == "Input/output error" ]]; then
         : >"$scratch/reader-gone"
-        ask_to_stop "what read its $1 has ended (head, a terminal that was closed)"
+        want_stop "what read its $1 has ended (head, a terminal that was closed)"
     else
         : >"$scratch/unwritten"
-        ask_to_stop "its $1 cannot be written: ${why:-$(<"$scratch/cat-$1")}"
+        want_stop "its $1 cannot be written: ${why:-$(<"$scratch/cat-$1")}"
     fi
     cat >/dev/null
 }
@@ -43,7 +43,7 @@ watch_launcher() { # PID
     exec {never}<>"$scratch/never"
     while kill -0 "$1" 2>/dev/null; do
         if has_signal "$1"; then
-            ask_to_stop "$launcher was told to end (a signal to process $1)"
+            want_stop "$launcher was told to end (a signal to process $1)"
             return
         fi
         read -rt 0.5 _ <&"$never"

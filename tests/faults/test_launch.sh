@@ -16,6 +16,9 @@ refused() {
 }
 placed() { sed -n 's/^rank [0-9]*: //p' out | paste -sd' '; }
 
+# The files of launch/run are one program: a function defined twice would be the later one's for all.
+check "each function has one definition" equal "$(grep -hoE '^[a-z_]+\(\)' "$run" "$root"/launch/run/*.sh | sort | uniq -d)" ""
+
 # --- one machine, as ever ---
 call "$run" -n 3 --dry-run true
 check "one machine: exit 0" equal "$code" 0
