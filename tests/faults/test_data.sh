@@ -90,8 +90,8 @@ refused() {
     local name=$1 file=$2 text
     shift 2
     train 2 fresh --set "data.file=$file"
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: said once" times 1 err "$text"; done
+    check "P8: $name: exit 2" equal "$code" 2
+    for text; do check "P8: $name: said once" times 1 err "$text"; done
     check "$name: no run folder" test ! -e fresh
 }
 refused "a prompt too long" long.jsonl "long.jsonl:7: training prompts without room for an answer in model.max_context 64: 1 of 48 (line 7), the longest needs" \
@@ -163,7 +163,7 @@ for file in "$long_name" 'quo"te\.jsonl'; do
 done
 check "the odd name: in the metrics" has name/metrics.jsonl '"eval/quo_te_.jsonl/pass@1"'
 call "$duet" eval name --prompts 4 --samples 1
-check "the odd name: JSON" has out '"task": "quo_te_.jsonl"'
+check "the odd name: JSON" has out '"task": "quo\"te\\.jsonl"'
 
 # tokens of 600 bytes, of characters of two: what is sampled is written whole
 word=$(printf 'ä%.0s' {1..300})

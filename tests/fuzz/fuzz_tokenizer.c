@@ -1,6 +1,21 @@
-/* Any bytes as a tokenizer.json; one that is accepted must encode and decode any bytes within its bounds. */
+/* Any bytes as a tokenizer.json; one that is accepted must encode and decode any bytes within its bounds, and name the characters that it
+ * lacks. */
 #include <stdlib.h>
-#include "model/tokenizer.h"
+#include "trainer/data/unknown.h"
+
+/* As many characters as it says, and no text of n tokens is longer than it says. */
+static void check_bounds(const struct tokenizer *t, const char *bytes, size_t n, const int *ids,
+                         size_t count)
+{
+    char name[64];
+    struct text text = {name, 0, sizeof name, false};
+    struct unknown u = {0};
+    bool some = unknown_scan(&u, t, (struct span){bytes, n}, true);
+    unknown_name(&u, &text);
+    if (some != (u.n > 0) || u.n > (long)n || text.n >= sizeof name) abort();
+    if (tokenizer_decode(t, ids, count, name, sizeof name) >= tokenizer_text_bytes(t, count))
+        abort();
+}
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n);
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
@@ -15,6 +30,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
         for (size_t i = 0; i < count && i < 256; i++)
             if (ids[i] < 0 || ids[i] >= tokenizer_size(t)) abort();
         tokenizer_decode(t, ids, count < 256 ? count : 256, text, sizeof text);
+        check_bounds(t, (const char *)bytes, n, ids, count < 256 ? count : 256);
     }
     tokenizer_free(t);
     problems_free(&p);

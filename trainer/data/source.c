@@ -114,15 +114,6 @@ static void check_splits(const struct source *s, const char *file, unsigned aske
                      "name a data.heldout_file");
 }
 
-/* The file's base name. It stands in JSON and in names of metrics: what would need escaping there is replaced. */
-static void name_set(struct source *s, const char *path)
-{
-    const char *base = strrchr(path, '/');
-    snprintf(s->name, sizeof s->name, "%s", base ? base + 1 : path);
-    for (char *c = s->name; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == '"' || *c == '\\') *c = '_';
-}
-
 static void file_open(struct source *s, const struct settings *set, struct source_needs needs,
                       struct problems *p)
 {
@@ -137,7 +128,8 @@ static void file_open(struct source *s, const struct settings *set, struct sourc
         problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
         return;
     }
-    name_set(s, file.path);
+    const char *base = strrchr(file.path, '/');
+    snprintf(s->name, sizeof s->name, "%s", base ? base + 1 : file.path);
     if (!apart || splits_have(needs.read, SPLIT_TRAIN)) records_append(s, &file, p);
     int first_heldout = s->all.n;
     if (apart && splits_have(needs.read, SPLIT_HELDOUT)) records_append(s, &heldout, p);

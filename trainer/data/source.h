@@ -21,7 +21,7 @@ struct source;
 /* Reads files when there are any; every bad line is a problem with file:line. NULL on problems. Local (every rank reads). */
 struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
 void source_free(struct source *s);
-/* "countdown", or the file's base name as it may stand in JSON. */
+/* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character. */
 enum { SOURCE_NAME = 256 };
 const char *source_name(const struct source *s);
 /* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator
