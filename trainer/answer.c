@@ -73,6 +73,19 @@ static void check_extent(const struct settings *s, const struct extent *e, struc
                      e->answers, e->max_new);
 }
 
+/* mesh.tp of the run that saved it; it was checked then. */
+static int trained_tp_of(const struct checkpoint *c)
+{
+    struct settings s;
+    struct problems ignored = {0};
+    settings_defaults(&s);
+    settings_parse(&s, c->recipe, strlen(c->recipe), "recipe.yaml", &ignored);
+    int tp = s.mesh.tp;
+    problems_free(&ignored);
+    settings_free(&s);
+    return tp;
+}
+
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
                  const struct option_list *sets, struct extent extent)
 {
@@ -97,6 +110,7 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     run_load(r, &c, false, &p);
     world_agree_problems(w, &p, EXIT_WORLD);
     r->step = c.step;
+    r->trained_tp = trained_tp_of(&c);
     checkpoint_close(&c);
 }
 

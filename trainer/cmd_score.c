@@ -157,6 +157,17 @@ static void items_free(struct items *all)
     free(all->item);
 }
 
+/* Sums over a layer's ranks are made in their order: another tp rounds otherwise. */
+static void warn_of_other_tp(const struct run *r)
+{
+    if (r->world->rank != 0 || r->mesh.tp == r->trained_tp) return;
+    fprintf(stderr,
+            "duet score: the run had mesh.tp %d, this job has %d: the last bits may differ from "
+            "what it "
+            "recorded; for the same, start it on a multiple of %d ranks with --set mesh.tp=%d\n",
+            r->trained_tp, r->mesh.tp, r->trained_tp, r->trained_tp);
+}
+
 int cmd_score(int argc, char **argv)
 {
     struct option_list sets = {0};
@@ -168,7 +179,9 @@ int cmd_score(int argc, char **argv)
                         .summary =
                             "Log-probabilities of given tokens: JSON Lines with prompt_ids and "
                             "answer_ids (lines of samples.jsonl with save_tokens will do) "
-                            "from FILE or standard input; JSON Lines out, full precision.",
+                            "from FILE or standard input; JSON Lines out, full precision. With "
+                            "the mesh.tp of the run they equal what it recorded, bit for bit; "
+                            "with another one, which is said, the last bits differ.",
                         .usage = "MODEL [FILE]",
                         .rows = rows,
                         .n_rows = 1,
@@ -184,6 +197,7 @@ int cmd_score(int argc, char **argv)
     struct world w;
     struct extent extent = {.sequences = BATCH, .answers = 1, .questions = 1, .max_new = 1};
     answer_open(&r, &w, &argc, &argv, args[0], &sets, extent);
+    warn_of_other_tp(&r);
     size_t n;
     char *text = answer_read(&w, file, &n);
     take_lines(&all, text, n, file, &p);

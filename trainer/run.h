@@ -62,6 +62,7 @@ struct run {
     struct milestone milestone[MILESTONES];
     int milestones;
     struct tally evaluation; /* under way, or stopped on request; samples 0: none */
+    int trained_tp;          /* of a model opened for answering: mesh.tp of the run that saved it */
     char *line; /* of a resumed run: the line of metrics that waits for it; NULL: none */
 
     char *text; /* scratch->text: its size is known with the tokenizer */
