@@ -35,7 +35,7 @@ commands() {
     function starts(s) { return ours(s) || s ~ /^(mpirun|sbatch|srun) / || s ~ /^[A-Za-z_]+=[^ ]* (build|launch)/ }
     /^```/ { fenced = !fenced; next }
     fenced || /^    / { s = $0; sub(/^ */, "", s); sub(/^\$ /, "", s); if (starts(s)) print NR "\tblock\t" s; next }
-    { n = split($0, part, "`"); for (i = 2; i <= n; i += 2) if ((ours(part[i]) || part[i] ~ /^--set [a-z_.]+=[^ ]/ && part[i] !~ /=value/) && part[i] ~ / /) print NR "\tspan\t" part[i] }' "$1"
+    { n = split($0, part, "`"); for (i = 2; i <= n; i += 2) if ((ours(part[i]) || part[i] ~ /^--set [a-z_.]+=[^ ]/ && part[i] !~ /=(value|…|[A-Z])/) && part[i] ~ / /) print NR "\tspan\t" part[i] }' "$1"
 }
 # words that stand for something of the reader
 filled() {
