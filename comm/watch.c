@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/base/floor.h"
 #include "comm/base/log.h"
 #include "comm/roll_call.h"
 
@@ -151,7 +152,12 @@ static size_t file_limit_bytes;
 static void file_limit_signal(int signal)
 {
     (void)signal;
+    if (!floor_take()) {
+        sleep(6); /* who spoke ends the job */
+        _exit(EXIT_WORLD);
+    }
     if (write(STDERR_FILENO, file_limit_text, file_limit_bytes) < 0) _exit(EXIT_WORLD);
+    floor_spoken();
     _exit(EXIT_WORLD);
 }
 

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "comm/base/floor.h"
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
 #include "comm/roll_call.h"
@@ -78,6 +80,17 @@ static void wait_for_the_dead(void)
     SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
 }
 
+/* A name that only the ranks of this job on this host share. */
+static void share_floor(MPI_Comm local)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t name =
+        ((uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec) ^ (uint64_t)getpid() << 44;
+    MPI_OK(MPI_Bcast(&name, 1, MPI_UINT64_T, 0, local));
+    floor_name(name);
+}
+
 /* Which host this is: hosts are counted in the order of their lowest ranks. */
 static void world_find_node(struct world *w)
 {
@@ -85,6 +98,7 @@ static void world_find_node(struct world *w)
     MPI_OK(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, w->rank, MPI_INFO_NULL, &local));
     MPI_OK(MPI_Comm_rank(local, &w->local_rank));
     MPI_OK(MPI_Comm_size(local, &w->local_size));
+    share_floor(local);
     int leader = w->local_rank == 0, before = 0;
     MPI_OK(MPI_Exscan(&leader, &before, 1, MPI_INT, MPI_SUM, w->comm));
     w->node = w->rank == 0 ? 0 : before;
@@ -226,6 +240,6 @@ void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(thread, NULL, body, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    SYS_OK(rc == 0, "raise the limit of processes (ulimit -u)", "cannot start a thread: %s",
-           strerror(rc));
+    SYS_OK(rc == 0, "raise the limits of processes and of memory (ulimit -u, ulimit -v)",
+           "cannot start a thread: %s", strerror(rc));
 }

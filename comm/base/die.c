@@ -1,5 +1,5 @@
 /* How a rank fails. Everything is formatted into one buffer and leaves in one write(2), so that ranks
- * that die together do not interleave. A process speaks once: the first thread to die holds the floor. */
+ * that die together do not interleave. A process speaks once, the first thread to die; of ranks that die together one (floor.h). */
 #include "comm/base/die.h"
 
 #include <errno.h>
@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "comm/base/floor.h"
 
 enum { PLACE_BYTES = 192, TEXT_BYTES = 4096, NAME_MAX_LETTERS = 64 };
 
@@ -168,8 +170,11 @@ _Noreturn void die(const char *file, int line, enum exit_code code, const char *
     if (why) text_add(text, &n, "  why:  %s\n", why);
     if (fix) text_add(text, &n, "  fix:  %s\n", fix);
     text[n - 1] = '\n';
-    write_all(text, n);
+    const bool speak = floor_take();
+    if (speak) write_all(text, n);
+    floor_spoken();
     if (self.before_end) self.before_end();
+    if (!speak) end_quietly((int)code);
     end_job((int)code);
 }
 

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/base/arena.h"
 #include "comm/base/log.h"
 #include "comm/coll.h"
 #include "comm/p2p.h"
@@ -93,6 +95,52 @@ static void stop_twice(struct world *w)
     _exit(0);
 }
 
+/* --- all ranks fail at the same moment --- */
+
+static size_t address_space(void)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%zu", &pages) != 1) _exit(9);
+    fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void limit_memory(size_t more)
+{
+    const rlim_t most = (rlim_t)(address_space() + more);
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){most, most}) != 0) _exit(9);
+}
+
+static void all_without_memory(struct world *w)
+{
+    struct arena a = {0};
+    limit_memory((size_t)8 << 20);
+    world_all(w, true);
+    arena_back(&a, (size_t)96 << 20);
+}
+
+static void *nothing(void *unused)
+{
+    return unused;
+}
+
+static void all_without_threads(struct world *w)
+{
+    pthread_t thread;
+    limit_memory((size_t)1 << 20);
+    world_all(w, true);
+    for (;;) world_thread_start(&thread, nothing, NULL);
+}
+
+/* Each in another way. */
+static void all_for_other_reasons(struct world *w)
+{
+    world_all(w, true);
+    if (w->rank % 2) SYS_OK(w->size == 0, "mend it", "an odd rank's reason");
+    SYS_OK(w->rank < 0, "mend it", "an even rank's reason");
+}
+
 static const struct failure {
     const char *name;
     void (*body)(struct world *w);
@@ -108,7 +156,8 @@ static const struct failure {
     {"see_mistakes",
      see_mistakes,
      EXIT_USER,
-     {"data.jsonl:3: no answer\ndata.jsonl:9: not JSON\n2 problems\n"}},
+     {"rank 1 on ", ": data.jsonl:3: no answer\nrank 1 on ",
+      ": data.jsonl:9: not JSON\n2 problems\n"}},
     {"hang",
      hang,
      EXIT_WORLD,
@@ -128,6 +177,9 @@ static const struct failure {
      EXIT_BUG,
      {"rank 1/2 on ", "tag 7 from rank 0: 8 bytes came, 16 were awaited"}},
     {"stop_twice", stop_twice, EXIT_STOPPED, {"85"}},
+    {"all_without_memory", all_without_memory, EXIT_WORLD, {"no room for 96.0 MiB"}},
+    {"all_without_threads", all_without_threads, EXIT_WORLD, {"cannot start a thread: "}},
+    {"all_for_other_reasons", all_for_other_reasons, EXIT_WORLD, {"rank's reason"}},
 };
 enum { N_FAILURES = sizeof failures / sizeof *failures };
 
@@ -148,8 +200,8 @@ START_TEST(speaks_once_and_ends)
     char command[1024], text[65536];
     snprintf(command, sizeof command,
              "mpirun --allow-run-as-root --oversubscribe --bind-to none --timeout 30 "
-             "--mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -np 2 %s %s 2>&1",
-             self, f->name);
+             "--mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -np %d %s %s 2>&1",
+             strncmp(f->name, "all_", 4) == 0 ? 4 : 2, self, f->name);
     double start = clock_now();
     FILE *out = popen(command, "r");
     ck_assert_ptr_nonnull(out);

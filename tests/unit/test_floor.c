@@ -1,0 +1,165 @@
+/* P8: of processes that fail at the same moment one speaks, and no message is ever lost. Processes are forked; each says a letter
+ * through a pipe when it has the floor. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/base/floor.h"
+#include "tests/support/check_unit.h"
+
+static int said[2];
+
+static void nap(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static void say(char letter)
+{
+    if (!floor_take()) return;
+    if (write(said[1], &letter, 1) != 1) _exit(9);
+    floor_spoken();
+}
+
+/* A process that does this, then lives for so long. */
+static pid_t process(void (*body)(void), long ms)
+{
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child > 0) return child;
+    body();
+    nap(ms);
+    _exit(0);
+}
+
+/* What the processes have said by the time all have ended. */
+static size_t all_said(char *text, size_t size)
+{
+    close(said[1]);
+    while (wait(NULL) > 0) {
+    }
+    ssize_t n = read(said[0], text, size - 1);
+    text[n > 0 ? n : 0] = 0;
+    return strlen(text);
+}
+
+static void job(uint64_t name)
+{
+    ck_assert_int_eq(pipe(said), 0);
+    floor_name(name << 32 ^ (uint64_t)getpid());
+}
+
+static void say_a(void)
+{
+    say('a');
+}
+static void say_b(void)
+{
+    say('b');
+}
+static void take_and_be_silent(void)
+{
+    if (!floor_take()) _exit(9);
+}
+
+START_TEST(of_many_one_speaks)
+{
+    char text[64];
+    job(1);
+    for (int i = 0; i < 40; i++) process(say_a, 1500);
+    ck_assert_uint_eq(all_said(text, sizeof text), 1);
+}
+END_TEST
+
+/* Before the message is written only the name is there: killed then, it leaves the floor to who waits. */
+START_TEST(a_speaker_that_is_killed_costs_nothing)
+{
+    char text[64];
+    job(2);
+    pid_t first = process(take_and_be_silent, 5000);
+    nap(100);
+    process(say_b, 0);
+    nap(100);
+    kill(first, SIGKILL);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "b");
+}
+END_TEST
+
+START_TEST(nobody_waits_for_a_speaker_that_hangs)
+{
+    char text[64];
+    job(3);
+    process(take_and_be_silent, 2500);
+    nap(100);
+    process(say_b, 0);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "b");
+}
+END_TEST
+
+START_TEST(long_after_another_speaks)
+{
+    char text[64];
+    job(4);
+    process(say_a, 0);
+    wait(NULL);
+    process(say_b, 0);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "ab");
+}
+END_TEST
+
+static void say_without_descriptors(void)
+{
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0}) != 0) _exit(9);
+    say('b');
+}
+
+START_TEST(who_cannot_ask_speaks)
+{
+    char text[64];
+    job(5);
+    process(say_a, 300);
+    nap(100);
+    process(say_without_descriptors, 0);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "ab");
+}
+END_TEST
+
+static void say_as_another_job(void)
+{
+    floor_name(99);
+    say('b');
+}
+
+START_TEST(jobs_do_not_hear_each_other)
+{
+    char text[64];
+    job(6);
+    process(say_a, 300);
+    nap(100);
+    process(say_as_another_job, 0);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "ab");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("floor");
+    TCase *c = tcase_create("floor");
+    tcase_add_test(c, of_many_one_speaks);
+    tcase_add_test(c, a_speaker_that_is_killed_costs_nothing);
+    tcase_add_test(c, nobody_waits_for_a_speaker_that_hangs);
+    tcase_add_test(c, long_after_another_speaks);
+    tcase_add_test(c, who_cannot_ask_speaks);
+    tcase_add_test(c, jobs_do_not_hear_each_other);
+    suite_add_tcase(s, c);
+    return run_suite(s);
+}
