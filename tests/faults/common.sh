@@ -171,3 +171,5 @@ gone() {
 }
 # values FILE NAME: the numbers of that name, one a line; "-" where a line lacks it
 values() { awk -F "\"$2\":" '{ v = "-"; if (NF > 1) { v = $2; sub(/[,}].*/, "", v) } print v }' "$1"; }
+# deviations FILE: the different values of ratio/max_deviation ("-": lines without), but of steps that found nothing to learn from (null)
+deviations() { grep -v '"updates":0,"skipped_updates":0' "$1" | values - ratio/max_deviation | sort -u | paste -sd ' '; }

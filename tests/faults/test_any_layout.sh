@@ -108,7 +108,7 @@ alike_all() { # FOLDER [--curves]
 on_policy() {
     local folder
     for folder in $(folders_of whole); do
-        [ "$(values "$folder/metrics.jsonl" ratio/max_deviation | sort -u | paste -sd' ')" = "- 0" ] || return
+        [ "$(deviations "$folder/metrics.jsonl")" = "- 0" ] || return
     done
 }
 # run_of FOLDER ARGUMENTS...

@@ -18,13 +18,13 @@ for precision in fp32 bf16; do
         name=$precision-${rows// /-}
         planted "$rows" 1 "$name" --set "precision=$precision"
         check "$name: exit 0" equal "$code" 0
-        check "$name: the ratio is exactly 1" equal "$(values "$name/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+        check "$name: the ratio is exactly 1" equal "$(deviations "$name/metrics.jsonl")" 0
         check "$name: nothing runs row by row" hasnt err "row by row"
     done
 done
 planted "turn 16 64 256" 2 slow --set mesh.dp=2
 check "no block is left: exit 0" equal "$code" 0
-check "no block is left: the ratio is exactly 1" equal "$(values slow/metrics.jsonl ratio/max_deviation)" $'0\n0\n0'
+check "no block is left: the ratio is exactly 1" equal "$(deviations slow/metrics.jsonl)" 0
 check "no block is left: said once" times 1 err "run row by row, slowly: of this machine's oneDNN kernels none for several rows gives a row the same bits in any company"
 check "no block is left: which" has err "96 x 32 (forward)"
 

@@ -12,7 +12,7 @@ for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
     train $((dp * pp)) "$mesh" "${moe[@]}" --set "mesh.dp=$dp" --set "mesh.pp=$pp" --set "mesh.ep=$ep"
     check "$mesh: exit 0" equal "$code" 0
     check "$mesh: says its mesh" has err "mesh $dp x $pp x 1 (dp x pp x tp), ep $ep"
-    check "$mesh: the ratio is exactly 1 at every step" equal "$(values "$mesh/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+    check "$mesh: the ratio is exactly 1 at every step" equal "$(deviations "$mesh/metrics.jsonl")" 0
     check "$mesh: experts had work in every step" equal "$(values "$mesh/metrics.jsonl" moe/load_max | grep -c '^[1-4]')" 3
     grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
     check "$mesh: the first answers are those of 1x1x1, bit for bit" cmp 1x1x1.first "$mesh.first"
@@ -31,7 +31,7 @@ check "taken up: from the second step" has err "going on from run/checkpoints/st
 check "taken up: as the unbroken run" alike whole run
 train 1 other --resume auto "${more[@]}"
 check "ep 2 -> one rank: from the second step" has err "going on from other/checkpoints/step-00000002"
-check "ep 2 -> one rank: the ratio is 1 at each of four steps" equal "$(values other/metrics.jsonl ratio/max_deviation)" $'0\n0\n0\n0'
+check "ep 2 -> one rank: the ratio is 1 at each of four steps" equal "$(deviations other/metrics.jsonl)" 0
 call "$duet" inspect run
 check "the last checkpoint is whole" has out "verified: whole"
 check "it names the experts" has out "layers.1.experts_wgu"

@@ -9,7 +9,7 @@ for mesh in 1x1x2 2x1x2 1x2x2; do
     train $((dp * pp * tp)) "$mesh" --set "mesh.dp=$dp" --set "mesh.pp=$pp" --set "mesh.tp=$tp"
     check "$mesh: exit 0" equal "$code" 0
     check "$mesh: says its mesh" has err "mesh $dp x $pp x $tp (dp x pp x tp)"
-    check "$mesh: the ratio is exactly 1 at every step" equal "$(values "$mesh/metrics.jsonl" ratio/max_deviation)" $'0\n0\n0'
+    check "$mesh: the ratio is exactly 1 at every step" equal "$(deviations "$mesh/metrics.jsonl")" 0
     check "$mesh: steps learned something" test "$(values "$mesh/metrics.jsonl" grad_norm | grep -c '[1-9]')" -ge 2
     grep '"step":0,' "$mesh/samples.jsonl" >"$mesh.first"
     check "$mesh: the first answers" equal "$(wc -l <"$mesh.first")" 16
@@ -40,7 +40,7 @@ back_to 4 run
 train 4 run --resume auto --set mesh.tp=2 --set mesh.pp=2 "${more[@]}"
 check "tp 1 -> tp 2, pp 2: exit 0" equal "$code" 0
 check "tp 1 -> tp 2, pp 2: from the fourth step" has err "going on from run/checkpoints/step-00000004"
-check "the ratio is 1 at each of six steps" equal "$(values run/metrics.jsonl ratio/max_deviation)" $'0\n0\n0\n0\n0\n0'
+check "the ratio is 1 at each of six steps" equal "$(deviations run/metrics.jsonl)" 0
 call "$duet" inspect run
 check "the last checkpoint is whole" has out "verified: whole"
 call "$duet" sample run --max-new 8 "1+2="

@@ -82,8 +82,9 @@ static int build_mini_batch(struct run *r, const struct phase_knobs *k, const st
     struct step_scratch *s = r->scratch;
     struct grpo_rule rule = rule_of(k);
     struct grpo_count all = {0};
-    int from = part * k->prompts / k->mini_batches * k->samples;
-    int to = (part + 1) * k->prompts / k->mini_batches * k->samples, n = 0;
+    long questions = k->prompts; /* times parts: beyond an int */
+    int from = (int)(part * questions / k->mini_batches) * k->samples;
+    int to = (int)((part + 1) * questions / k->mini_batches) * k->samples, n = 0;
     for (int i = from; i < to; i++) grpo_count(&all, &rule, counted(r, k, a, i));
     for (int i = from; i < to; i++) {
         double weight = grpo_weight(&all, &rule, counted(r, k, a, i));
