@@ -86,8 +86,19 @@ train 4 stopped --resume auto
 check "stopped: taken up: exit 0" equal "$code" 0
 check "stopped: taken up as the unbroken run" alike_both whole stopped
 
-# --- sites that did not begin alike: other seeds, as of two programs ---
-call mpirun --allow-run-as-root --oversubscribe --timeout 60 --mca btl vader,self -np 2 "$duet" train recipe.yaml --set out=unlike : -np 2 "$duet" train recipe.yaml --set out=unlike --set seed=8
+# --- sites that did not begin alike: other recipes are seen at the start, other weights when the sites first compare ---
+both=(mpirun --allow-run-as-root --oversubscribe --timeout 60 --mca btl vader,self)
+call "${both[@]}" -np 2 "$duet" train recipe.yaml --set out=unlike : -np 2 "$duet" train recipe.yaml --set out=unlike --set seed=8
+check "other recipes: exit 2" equal "$code" 2
+check "other recipes: nothing is begun" test ! -e unlike
+for seed in 7 8; do
+    mkdir "$seed"
+    cp recipe.yaml "$seed"
+    train 2 "$seed/base" --set mesh.sites=1 --set seed=$seed --set phases.start.steps=2 --set phases.grpo.steps=0 --set phases.last.prompts=1
+    check "weights of seed $seed: exit 0" equal "$code" 0
+done
+run=(-np 2 "$duet" train recipe.yaml --set "out=$PWD/unlike" --set model.from=base)
+call "${both[@]}" -wdir "$PWD/7" "${run[@]}" : -wdir "$PWD/8" "${run[@]}"
 check "unlike: exit 1" equal "$code" 1
 check "unlike: says what differs" grep -qE "site 2 (is )?at update 7 with" err # whoever compares first
 check "unlike: after what" has err "comparing the outer parameters of the sites"
