@@ -94,6 +94,31 @@ static const char *const remedy[ARENA_KINDS] = {
     [ARENA_CACHES] = "lower mesh.decode_slots or model.max_context, or use more stages (mesh.pp)",
 };
 
+/* First without copies of weights for products: to place those, their kernels are tried, which takes memory of the weights' own size. */
+bool limits_measure(struct memory *m, const struct memory_job *job, struct mesh_at at, size_t limit)
+{
+    struct ops bare = *job->ops;
+    struct memory_job first = *job;
+    bare.linear_place = linear_place_nothing;
+    first.ops = &bare;
+    memory_of_rank(m, &first, at);
+    if (limit > 0 && m->total > limit) return false;
+    memory_of_rank(m, job, at);
+    return limit == 0 || m->total <= limit;
+}
+
+struct unit {
+    const char *name;
+    double bytes;
+};
+
+/* So that two sizes which differ look different. */
+static struct unit unit_for(size_t bytes)
+{
+    static const struct unit mib = {"MiB", 0x1p20}, gib = {"GiB", 0x1p30}, tib = {"TiB", 0x1p40};
+    return bytes < (size_t)8 << 30 ? mib : bytes < (size_t)8 << 40 ? gib : tib;
+}
+
 bool limits_fit(const struct memory_job *job, struct mesh_at at, size_t limit, const char *host,
                 struct problems *p)
 {
@@ -101,15 +126,16 @@ bool limits_fit(const struct memory_job *job, struct mesh_at at, size_t limit, c
     char kinds[256] = "";
     size_t used = 0;
     int largest = 0;
-    memory_of_rank(&m, job, at);
-    if (limit == 0 || m.total <= limit) return true;
+    if (limits_measure(&m, job, at, limit)) return true;
+    const struct unit need = unit_for(m.total), have = unit_for(limit);
     for (int k = 0; k < ARENA_KINDS; k++) {
         if (m.of[k] > m.of[largest]) largest = k;
         used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s %.1f", k ? ", " : "",
-                                 arena_kind_name((enum arena_kind)k), (double)m.of[k] / 0x1p30);
+                                 arena_kind_name((enum arena_kind)k), (double)m.of[k] / need.bytes);
     }
     problems_add(p, NULL, 0,
-                 "a rank needs %.1f GiB (%s), but only %.1f GiB are free for it on %s: %s",
-                 (double)m.total / 0x1p30, kinds, (double)limit / 0x1p30, host, remedy[largest]);
+                 "a rank needs %.1f %s (%s), but only %.1f %s are free for it on %s: %s",
+                 (double)m.total / need.bytes, need.name, kinds, (double)limit / have.bytes,
+                 have.name, host, remedy[largest]);
     return false;
 }

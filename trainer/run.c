@@ -153,12 +153,11 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
     struct memory_job job = {s, r->ops, dims->V, e};
     if (s->run.schedule != SCHEDULE_AUTO) return;
     for (int place = 0; place < PLACES; place++) {
-        struct memory m = {{0}, 0};
+        struct memory m;
         bool can = schedule_can(s, (enum plan_place)place);
         s->auto_place = place;
         struct mesh_at at = {.p = r->world->rank / s->mesh.tp % s->mesh.pp};
-        if (can) memory_of_rank(&m, &job, at);
-        fits[place] = world_all(r->world, can && (limit == 0 || m.total <= limit));
+        fits[place] = world_all(r->world, can && limits_measure(&m, &job, at, limit));
     }
     s->auto_place = PLACE_LINE;
     schedule_choose(s, dims, fits);

@@ -115,6 +115,27 @@ START_TEST(sizes_that_multiply)
 }
 END_TEST
 
+/* P8: kernels of products are tried on matrices of the weights' size: not for a model that does not fit anyway. */
+START_TEST(too_large_is_refused_before_kernels_are_tried)
+{
+    const struct rlimit most = {(rlim_t)2 << 30, (rlim_t)2 << 30};
+    struct settings s;
+    struct problems p = {0};
+    const char *yaml = "model: {layers: 2, hidden: 65536, heads: 512}\nphases: [{kind: sft}]\n";
+    setrlimit(RLIMIT_DATA, &most);
+    settings_defaults(&s);
+    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
+    ck_assert(settings_check(&s, 1, &p));
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY, run_extent(&s)};
+    ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p));
+    ck_assert_msg(strstr(p.text[0], "but only 256.0 MiB are free for it on here: lower the model's "
+                                    "sizes") != NULL,
+                  "%s", p.text[0]);
+    settings_free(&s);
+    problems_free(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("extremes");
@@ -122,6 +143,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, ends_of_every_range);
     tcase_add_test(c, sizes_that_multiply);
+    tcase_add_test(c, too_large_is_refused_before_kernels_are_tried);
     suite_add_tcase(s, c);
     return run_suite(s);
 }
