@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/base/environment.h"
 #include "comm/base/floor.h"
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
@@ -129,8 +130,18 @@ static void refuse_srun_without_pmix(void)
 static void say_that_we_listen(const struct world *w)
 {
     static const char text[] = "launch/run.sh: the ranks listen\n";
-    if (w->rank == 0 && getenv("DUET_LAUNCHED") && write(STDERR_FILENO, text, sizeof text - 1) < 0)
+    if (w->rank == 0 && environment_text("DUET_LAUNCHED") &&
+        write(STDERR_FILENO, text, sizeof text - 1) < 0)
         log_debug("nobody reads our errors");
+}
+
+/* Hosts may have been given other variables. run.sh has warned of unknown ones. */
+static void check_environment(const struct world *w)
+{
+    struct problems p = {0};
+    environment_check(&p);
+    world_agree_problems(w, &p, EXIT_USER);
+    if (w->rank == 0 && !environment_text("DUET_LAUNCHED")) environment_warn(stderr);
 }
 
 void world_up(struct world *w, int *argc, char ***argv)
@@ -156,6 +167,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
     world_find_node(w);
     roll_call_up(w->host);
+    check_environment(w);
     say_that_we_listen(w);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
+#include "comm/base/environment.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "model/row_trial.h"
@@ -116,13 +117,13 @@ static bool isa_has(unsigned all)
 
 bool matmul_bf16_runs(void)
 {
-    const char *how = getenv("DUET_BF16");
+    const char *how = environment_text("DUET_BF16");
     return !how || strcmp(how, "native") != 0 || isa_has(dnnl_cpu_isa_avx512_core);
 }
 
 static enum matmul_type choose_bf16(void)
 {
-    const char *how = getenv("DUET_BF16");
+    const char *how = environment_text("DUET_BF16");
     bool native = isa_has(dnnl_cpu_isa_avx512_core_bf16);
     if (how && strcmp(how, "native") == 0) native = true;
     if (how && strcmp(how, "widen") == 0) native = false;

@@ -1,4 +1,5 @@
 /* Chooses the table of operations: the best instruction set that this processor has, asked at run time. */
+#include "comm/base/environment.h"
 #include "model/ops.h"
 
 #include <stdlib.h>
@@ -58,7 +59,7 @@ static const struct {
 const struct ops *ops_find(enum precision precision, const char *isa)
 {
     if (!isa) {
-        isa = getenv("DUET_ISA");
+        isa = environment_text("DUET_ISA");
         if (isa) matmul_limit(isa);
         if (precision == PRECISION_BF16 && !matmul_bf16_runs()) return NULL;
     }

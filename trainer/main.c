@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/base/environment.h"
 #include "comm/base/die.h"
 #include "trainer/commands.h"
 #include "trainer/config/options.h"
@@ -13,18 +14,21 @@
 struct command {
     const char *name, *help;
     int (*run)(int argc, char **argv);
+    bool alone; /* of one process, without world_up */
 };
 
 static const struct command commands[] = {
-    {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train},
-    {"sample", "answer prompts with a trained model", cmd_sample},
-    {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval},
-    {"score", "log-probabilities of given tokens, as JSON lines", cmd_score},
-    {"settings", "the resolved recipe, or the values of single settings", cmd_settings},
-    {"inspect", "list and verify a checkpoint", cmd_inspect},
-    {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan},
-    {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack},
-    {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench},
+    {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train,
+     false},
+    {"sample", "answer prompts with a trained model", cmd_sample, false},
+    {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval, false},
+    {"score", "log-probabilities of given tokens, as JSON lines", cmd_score, false},
+    {"settings", "the resolved recipe, or the values of single settings", cmd_settings, true},
+    {"inspect", "list and verify a checkpoint", cmd_inspect, true},
+    {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan, true},
+    {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack, true},
+    {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench,
+     false},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -39,6 +43,7 @@ static void print_usage(FILE *out)
     fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
           "duet help settings     every setting of a recipe\n"
           "duet help tasks        the tasks that make problems, and their difficulties\n"
+          "duet help environment  the variables DUET_*\n"
           "duet --version\n",
           out);
 }
@@ -50,18 +55,19 @@ static const struct command *command_find(const char *name)
     return NULL;
 }
 
-static int unknown_command(const char *word)
+static int unknown_word(const char *word, bool topic)
 {
-    const char *names[N_COMMANDS + 1] = {"help"};
-    for (int i = 0; i < N_COMMANDS; i++) names[i + 1] = commands[i].name;
-    const char *near = nearest_name(word, names, N_COMMANDS + 1);
+    const char *names[N_COMMANDS + 3] = {"tasks", "environment", "help"};
+    const char *const *from = topic ? names : names + 2;
+    for (int i = 0; i < N_COMMANDS; i++) names[i + 3] = commands[i].name;
+    const char *near = nearest_name(word, from, N_COMMANDS + (topic ? 3 : 1));
     if (options_first_rank())
         fprintf(stderr, "unknown command %.60s%s%s%s\nsee: duet --help\n", word,
                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return EXIT_USER;
 }
 
-/* duet help [COMMAND | tasks]; the help of settings lists them all */
+/* duet help [COMMAND | tasks | environment]; the help of settings lists them all */
 static int help(const char *topic)
 {
     if (!topic) {
@@ -72,8 +78,12 @@ static int help(const char *topic)
         if (options_first_rank()) tasks_help();
         return EXIT_DONE;
     }
+    if (strcmp(topic, "environment") == 0) {
+        if (options_first_rank()) environment_help(stdout);
+        return EXIT_DONE;
+    }
     const struct command *command = command_find(topic);
-    if (!command) return unknown_command(topic);
+    if (!command) return unknown_word(topic, true);
     char name[32], flag[] = "--help";
     snprintf(name, sizeof name, "%s", command->name);
     char *argv[] = {name, flag, NULL};
@@ -109,6 +119,18 @@ static int results_end(int code)
     return code == EXIT_DONE ? EXIT_WORLD : code;
 }
 
+/* The variables of a command that starts no world, which would check them. */
+static int check_environment(void)
+{
+    struct problems p = {0};
+    environment_check(&p);
+    if (options_first_rank()) problems_print(&p);
+    if (options_first_rank() && p.n == 0) environment_warn(stderr);
+    int code = p.n > 0 ? EXIT_USER : -1;
+    problems_free(&p);
+    return code;
+}
+
 static int run(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
@@ -123,7 +145,9 @@ static int run(int argc, char **argv)
         return EXIT_DONE;
     }
     const struct command *command = command_find(word);
-    return command ? command->run(argc - 1, argv + 1) : unknown_command(word);
+    if (!command) return unknown_word(word, false);
+    int code = command->alone ? check_environment() : -1;
+    return code >= 0 ? code : command->run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

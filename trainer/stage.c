@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "comm/base/environment.h"
 #include "comm/base/memory.h"
 #include "pipeline/share.h"
 
@@ -81,14 +82,15 @@ static void begin(void *self, const struct stage_pass *s)
  * so long, as if a device of the rank's own computed it. */
 static void pace_read(struct actor *a)
 {
-    const char *us = getenv("DUET_PACE_US");
-    a->pace = us ? 1e-6 * atof(us) : 0;
+    a->pace = 1e-6 * environment_number("DUET_PACE_US", 0);
 }
 
 static void pace_take(const struct actor *a, enum plan_op op)
 {
     double seconds = op == PLAN_BW ? 2 * a->pace : a->pace;
-    if (seconds > 0) nanosleep(&(struct timespec){0, (long)(1e9 * seconds) % 1000000000L}, NULL);
+    const time_t whole = (time_t)seconds;
+    if (seconds > 0)
+        nanosleep(&(struct timespec){whole, (long)(1e9 * (seconds - (double)whole))}, NULL);
 }
 
 static bool step(void *self, const struct stage_pass *s)

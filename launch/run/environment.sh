@@ -23,6 +23,7 @@ DUET_AGAIN_ATTEMPT; scripts; [0-9]+; set by train.sbatch for submit.sh, never by
 DUET_AGAIN_BEGIN; scripts; now\+[0-9]+; set by train.sbatch for submit.sh, never by hand
 DUET_TERMINAL; duet; .*; columns of the terminal; set by run.sh
 DUET_LAUNCHED; duet; .*; set by run.sh: the ranks say when they listen
+DUET_LAUNCHED; duet; .*; set by run.sh, which waits for the first word of the ranks
 DUET_ISA; duet; .*; kernels: plain, base, avx2 or avx512
 DUET_BF16; duet; .*; products of bf16: native or widen
 DUET_PACE_US; duet; .*; microseconds that each step of a pass sleeps

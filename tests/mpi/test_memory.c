@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "comm/base/environment.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
@@ -337,7 +338,7 @@ static long resident_bytes(void)
 
 static int long_run_steps(void)
 {
-    const char *text = getenv("DUET_TEST_STEPS");
+    const char *text = environment_text("DUET_TEST_STEPS");
     int n = text ? atoi(text) : 0;
     return n > 20 ? n : 25;
 }

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/environment.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/exchange.h"
@@ -43,8 +44,7 @@ enum reduce_wire reducing_wire(enum reduce_wire asked, int tp, enum param_region
 /* The lowest of the ranks of `comm` on this host, in all of MPI_COMM_WORLD's. */
 static int host_of(MPI_Comm comm)
 {
-    const char *pretended = getenv("DUET_RANKS_PER_NODE");
-    int rank, per_node = pretended ? atoi(pretended) : 0;
+    int rank, per_node = (int)environment_number("DUET_RANKS_PER_NODE", 0);
     MPI_Comm host;
     MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
     if (per_node > 0) return rank / per_node;

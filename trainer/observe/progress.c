@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "comm/base/environment.h"
 #include "comm/base/log.h"
 #include "trainer/observe/metrics.h"
 
@@ -64,15 +65,16 @@ size_t progress_text(char *out, size_t size, const struct progress *p)
 
 void progress_init(struct progress_line *l, int fd)
 {
-    *l = (struct progress_line){.fd = fd, .terminal = isatty(fd) == 1 || getenv("DUET_TERMINAL")};
+    *l = (struct progress_line){.fd = fd,
+                                .terminal = isatty(fd) == 1 || environment_text("DUET_TERMINAL")};
 }
 
 /* A live line that wraps cannot be rewritten: it is cut to the terminal. Under mpirun we write to a pipe, and
  * launch/run.sh, which sees the terminal, says how wide it is. */
 static size_t terminal_columns(int fd)
 {
-    const char *told = getenv("DUET_TERMINAL");
-    if (told && atoi(told) > 1) return (size_t)atoi(told);
+    const double told = environment_number("DUET_TERMINAL", 0);
+    if (told > 1) return (size_t)told;
     struct winsize w;
     if (ioctl(fd, TIOCGWINSZ, &w) != 0 || w.ws_col < 2) return 80;
     return w.ws_col;
