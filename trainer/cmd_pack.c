@@ -124,7 +124,7 @@ static void load_settings(struct settings *s, const struct pack_options *o, stru
     settings_defaults(s);
     if (!settings_load(s, o->args[0], o->sets.at, o->sets.n, p)) return;
     s->mesh.sites = 1; /* one is as good as the other */
-    settings_check(s, (s->mesh.dp > 0 ? s->mesh.dp : 1) * s->mesh.pp * s->mesh.tp, p);
+    settings_check(s, settings_ranks(s), p);
 }
 
 int cmd_pack(int argc, char **argv)

@@ -7,13 +7,8 @@
 /* Without a number of ranks the one that the mesh needs; a dp that the recipe leaves open stays 0. */
 static void check(struct settings *s, int ranks, struct problems *p)
 {
-    const struct mesh_knobs *m = &s->mesh;
-    bool open = m->dp == 0 && ranks == 0;
-    long needs = (long)m->pp * m->tp * m->sites * (m->dp ? m->dp : m->ep);
-    if (ranks == 0 && needs > 1 << 20)
-        problems_add(p, s->file, 0, "a mesh of %ld ranks", needs);
-    else
-        settings_check(s, ranks ? ranks : (int)needs, p);
+    bool open = s->mesh.dp == 0 && ranks == 0;
+    settings_check(s, ranks ? ranks : settings_ranks(s), p);
     if (open) s->mesh.dp = 0;
 }
 

@@ -337,6 +337,39 @@ START_TEST(no_phases)
 }
 END_TEST
 
+/* Sizes that are each in their range: 2^32 ranks are 0 in an int, 2^31 less than none. */
+START_TEST(meshes_that_multiply)
+{
+    static const struct {
+        const char *mesh;
+        int ranks; /* 0: too many */
+    } rows[] = {
+        {"dp: 4, pp: 4, tp: 4", 64},          {"dp: 65536, pp: 16", 1 << 20},
+        {"dp: 65536, pp: 16, sites: 2", 0},   {"dp: 65536, pp: 1024, tp: 32", 0},
+        {"dp: 65536, pp: 1024, tp: 64", 0},   {"dp: 65536, pp: 1024, tp: 64, sites: 1024", 0},
+        {"pp: 1024, tp: 64, sites: 1024", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[512];
+        snprintf(yaml, sizeof yaml,
+                 "mesh: {%s}\nmodel: {layers: 1024, heads: 64, hidden: 512, ffn: 1024}\n"
+                 "phases: [{kind: sft}]\n",
+                 rows[i].mesh);
+        ck_assert(parse(&s, yaml, &p));
+        int ranks = settings_ranks(&s);
+        ck_assert_int_eq(ranks, rows[i].ranks ? rows[i].ranks : 1);
+        ck_assert_msg(settings_check(&s, ranks, &p) == (rows[i].ranks > 0), "%s: %s", yaml,
+                      p.n ? p.text[0] : "accepted");
+        bool said = p.n == 1 && strstr(p.text[0], "ranks, and there may be 1048576: lower one of");
+        ck_assert_msg(said == (rows[i].ranks == 0), "%s: %s", yaml, p.n ? p.text[0] : "nothing");
+        settings_free(&s);
+        problems_free(&p);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("settings_check");
@@ -349,6 +382,7 @@ int main(void)
     tcase_add_test(c, sites_are_checked);
     tcase_add_test(c, schedule_auto);
     tcase_add_test(c, splits);
+    tcase_add_test(c, meshes_that_multiply);
     tcase_add_test(c, contradictions_at_once);
     tcase_add_test(c, check_names_set);
     tcase_add_test(c, no_phases);

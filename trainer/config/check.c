@@ -99,6 +99,35 @@ static void check_model(const struct check *c)
     check_size(c);
 }
 
+enum { MOST_RANKS = 1 << 20 };
+
+/* Each size is in its range; their product may be 2^42. A dp that is left open is as small as can be. */
+static long ranks_asked(const struct settings *s)
+{
+    const struct mesh_knobs *m = &s->mesh;
+    return (long)(m->dp > 0 ? m->dp : m->ep) * m->pp * m->tp * m->sites;
+}
+
+int settings_ranks(const struct settings *s)
+{
+    long ranks = ranks_asked(s);
+    return ranks <= MOST_RANKS ? (int)ranks : 1;
+}
+
+static bool check_product(const struct check *c)
+{
+    const struct mesh_knobs *m = &c->s->mesh;
+    const struct mesh_lines *line = &c->s->lines.mesh;
+    long ranks = ranks_asked(c->s);
+    if (ranks <= MOST_RANKS) return true;
+    complain(c, m->dp > 0 ? line->dp : line->pp,
+             "a mesh of dp %d x pp %d x tp %d on %d site%s needs %ld ranks, and there may be %d: "
+             "lower one of them",
+             m->dp > 0 ? m->dp : m->ep, m->pp, m->tp, m->sites, m->sites == 1 ? "" : "s", ranks,
+             MOST_RANKS);
+    return false;
+}
+
 static void check_ranks(const struct check *c)
 {
     struct mesh_knobs *m = &c->s->mesh;
@@ -401,8 +430,9 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
     int each = ranks / s->mesh.sites;
     const struct check c = {s, each > 0 ? each : 1, p};
     check_model(&c);
-    check_sites(&c, ranks);
-    if (ranks % s->mesh.sites == 0) check_mesh(&c);
+    const bool product = check_product(&c);
+    check_sites(&c, product ? ranks : s->mesh.sites);
+    if (product && ranks % s->mesh.sites == 0) check_mesh(&c);
     check_data(&c);
     check_phases(&c);
     check_zero_or(&c, s->lines.run.watchdog_s, "", "watchdog_s", s->run.watchdog_s, 0.1, "never");

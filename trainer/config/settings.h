@@ -123,6 +123,10 @@ bool settings_print(FILE *out, const struct settings *s, const char *name, struc
  * and schedule auto on one stage is serial. Does not look at files. ranks: size of the job; the mesh is that of one of its mesh.sites. Call it once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
 
+/* The ranks that the mesh takes, before settings_check gives them to it; an open dp is as small as can be. 1: they are more than a job may
+ * have, which settings_check says. */
+int settings_ranks(const struct settings *s);
+
 /* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */
 char *settings_yaml(const struct settings *s);
 

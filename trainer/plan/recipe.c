@@ -21,10 +21,9 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
     if (!settings_load(s, job->recipe, sets, n, p)) return false;
-    int each = s->mesh.pp * s->mesh.tp * s->mesh.sites;
-    bool other = ranks > 0 && (long)s->mesh.dp * each != ranks;
+    bool other = ranks > 0 && settings_ranks(s) != ranks;
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
-    if (ranks == 0) ranks = (s->mesh.dp > 0 ? s->mesh.dp : 1) * each;
+    if (ranks == 0) ranks = settings_ranks(s);
     return settings_check(s, ranks, p);
 }
 
