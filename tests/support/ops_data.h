@@ -41,6 +41,28 @@ static inline void *reals_random(const struct ops *ops, size_t n, unsigned seed,
     return r;
 }
 
+/* Where the order of a sum is in question: full mantissas with exponents over SPREAD powers of two, scale the largest. Sums of
+ * reals_random are often exact in bf16, whose products have 16 bits: up to some tens of terms any order gives the same. */
+enum { SPREAD = 12 };
+static inline float *floats_spread(size_t n, unsigned seed, float scale)
+{
+    float *p = floats_random(n, seed, scale);
+    uint32_t s = seed * 40503u + 977u;
+    for (size_t i = 0; i < n; i++) {
+        s = s * 1664525u + 1013904223u;
+        p[i] = ldexpf(p[i], -(int)((s >> 24) * (SPREAD + 1) / 256));
+    }
+    return p;
+}
+
+static inline void *reals_spread(const struct ops *ops, size_t n, unsigned seed, float scale)
+{
+    float *p = floats_spread(n, seed, scale);
+    void *r = reals_of(ops, p, n);
+    free(p);
+    return r;
+}
+
 static inline float *floats_of(const struct ops *ops, const void *r, size_t n)
 {
     float *p = malloc(n * sizeof *p);

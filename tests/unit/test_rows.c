@@ -40,8 +40,8 @@ static void linear_case(int N, int K, bool forward, bool y_float)
     int in = forward ? K : N, out = forward ? N : K;
     bool large = (size_t)N * (size_t)K > 200000;
     int step = N * K > 10000 ? 3 : 1;
-    void *w = reals_random(ops, (size_t)N * (size_t)K, 1, 0.3f);
-    void *x = reals_random(ops, (size_t)in * BIG, 2, 1.0f);
+    void *w = reals_spread(ops, (size_t)N * (size_t)K, 1, 0.3f);
+    void *x = reals_spread(ops, (size_t)in * BIG, 2, 1.0f);
     char *all = malloc((size_t)out * BIG * 4), *y = malloc((size_t)out * BIG * 4);
     struct test_linear t;
     test_linear_make(&t, ops, w, N, K);
@@ -57,6 +57,28 @@ static void linear_case(int N, int K, bool forward, bool y_float)
     free(all);
     free(y);
 }
+
+/* The data are worth their name: of sums that short, and of bf16, another order still shows in every fifth. */
+START_TEST(data_show_the_order)
+{
+    enum { K = 32, SUMS = 2000 };
+    ops = ops_find(_i ? PRECISION_BF16 : PRECISION_FP32, "base");
+    void *w = reals_spread(ops, K * SUMS, 1, 0.3f), *x = reals_spread(ops, K * SUMS, 2, 1.0f);
+    float *a = floats_of(ops, w, K * SUMS), *b = floats_of(ops, x, K * SUMS);
+    int differ = 0;
+    for (int i = 0; i < SUMS; i++) {
+        volatile float up = 0, down = 0;
+        for (int k = 0; k < K; k++) {
+            up = up + a[i * K + k] * b[i * K + k];
+            down = down + a[i * K + K - 1 - k] * b[i * K + K - 1 - k];
+        }
+        differ += up != down;
+    }
+    ck_assert_int_gt(differ, SUMS / 5);
+    void *all[] = {w, x, a, b};
+    for (int i = 0; i < 4; i++) free(all[i]);
+}
+END_TEST
 
 static const int shapes[][2] = {{384, 128}, {128, 344},  {688, 128},  {64, 128},   {8, 32},
                                 {128, 128}, {2048, 512}, {512, 2048}, {1024, 4864}};
@@ -106,7 +128,7 @@ START_TEST(linear_weight)
 {
     if (!setup(_i)) return;
     enum { N = 40, K = 72, T = 300 };
-    void *dy = reals_random(ops, N * T, 1, 1.0f), *x = reals_random(ops, K * T, 2, 1.0f);
+    void *dy = reals_spread(ops, N * T, 1, 1.0f), *x = reals_spread(ops, K * T, 2, 1.0f);
     memset((char *)dy + 280 * N * ops->real_bytes, 0, 20 * N * ops->real_bytes);
     float *a = calloc(N * K, 4), *b = calloc(N * K, 4), *c = calloc(N * K, 4), db[N];
     ops->linear_backward_weight(a, db, dy, x, N, K, T);
@@ -126,8 +148,8 @@ START_TEST(row_wise)
     if (!setup(_i)) return;
     enum { T = 9, C = 85 };
     size_t b = ops->real_bytes;
-    char *x = reals_random(ops, T * 2 * C, 1, 3.0f), *dy = reals_random(ops, T * C, 2, 1.0f);
-    char *gain = reals_random(ops, C, 3, 1.0f);
+    char *x = reals_spread(ops, T * 2 * C, 1, 3.0f), *dy = reals_spread(ops, T * C, 2, 1.0f);
+    char *gain = reals_spread(ops, C, 3, 1.0f);
     char y[T * 2 * C * 4], one[2 * C * 4];
     float rstd[T], r;
     ops->rmsnorm_forward(y, rstd, x, gain, T, C, 1e-6f);
@@ -162,10 +184,10 @@ START_TEST(experts)
     if (!setup(_i)) return;
     enum { T = 7, C = 85, E = 19, K = 2 };
     size_t b = ops->real_bytes;
-    char *x = reals_random(ops, T * C, 1, 1.0f), *w = reals_random(ops, E * C, 2, 1.0f);
-    char *rows = reals_random(ops, T * K * C, 3, 1.0f);
-    float *weight = floats_random(T * K, 4, 1.0f), prob[T * E], one_prob[E];
-    float *dlogits = floats_random(T * E, 5, 1.0f), dweight[T * K], one_dweight[K];
+    char *x = reals_spread(ops, T * C, 1, 1.0f), *w = reals_spread(ops, E * C, 2, 1.0f);
+    char *rows = reals_spread(ops, T * K * C, 3, 1.0f);
+    float *weight = floats_spread(T * K, 4, 1.0f), prob[T * E], one_prob[E];
+    float *dlogits = floats_spread(T * E, 5, 1.0f), dweight[T * K], one_dweight[K];
     int at[T * K];
     for (int i = 0; i < T * K; i++) at[i] = i * 5 % (T * K);
     char y[T * C * 4], dx[T * C * 4], drows[T * K * C * 4], one_drows[T * K * C * 4], one[C * 4];
@@ -196,7 +218,7 @@ START_TEST(logprob)
 {
     if (!setup(_i)) return;
     enum { T = 7, V = 71 };
-    float *z = floats_random(T * V, 1, 5.0f), *dlogp = floats_random(T, 2, 1.0f);
+    float *z = floats_spread(T * V, 1, 5.0f), *dlogp = floats_spread(T, 2, 1.0f);
     int target[T] = {3, 70, -1, 0, 64, 15, 16};
     float lp[T], H[T], a, h;
     char dz[T * V * 4], one[V * 4];
@@ -235,8 +257,8 @@ static void packed_make(struct packed *p, const struct dims *d)
 {
     size_t b = ops->real_bytes, qkv = (size_t)dims_qkv(d), out = (size_t)(d->Hq * d->D);
     *p = (struct packed){.d = d, .in = qkv * b, .out = out * b};
-    p->qkv = reals_random(ops, PACKED * qkv, 1, 2.0f);
-    p->dout = reals_random(ops, PACKED * out, 2, 1.0f);
+    p->qkv = reals_spread(ops, PACKED * qkv, 1, 2.0f);
+    p->dout = reals_spread(ops, PACKED * out, 2, 1.0f);
     p->y = malloc(PACKED * p->out);
     p->dqkv = malloc(PACKED * p->in);
     p->lse = malloc(PACKED * (size_t)d->Hq * 4);
@@ -372,6 +394,7 @@ int main(void)
     Suite *s = suite_create("rows");
     TCase *c = tcase_create("P1");
     tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, data_show_the_order, 0, 2);
     tcase_add_loop_test(c, linear_best, 0, 2);
     tcase_add_loop_test(c, linear_limited, 0, 4);
     tcase_add_loop_test(c, linear_bf16, 0, 2);
