@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
-#include "comm/base/environment.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "model/row_trial.h"
@@ -102,41 +101,6 @@ static void lib_start(void)
     if (lib.engine) return;
     DNNL_OK(dnnl_engine_create(&lib.engine, dnnl_cpu, 0));
     DNNL_OK(dnnl_stream_create(&lib.stream, lib.engine, dnnl_stream_default_flags));
-}
-
-void matmul_limit(const char *isa)
-{
-    if (strcmp(isa, "avx2") == 0) (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
-    if (strcmp(isa, "base") == 0) (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
-}
-
-static bool isa_has(unsigned all)
-{
-    return ((unsigned)dnnl_get_effective_cpu_isa() & all) == all;
-}
-
-bool matmul_bf16_runs(void)
-{
-    const char *how = environment_text("DUET_BF16");
-    return !how || strcmp(how, "native") != 0 || isa_has(dnnl_cpu_isa_avx512_core);
-}
-
-static enum matmul_type choose_bf16(void)
-{
-    const char *how = environment_text("DUET_BF16");
-    bool native = isa_has(dnnl_cpu_isa_avx512_core_bf16);
-    if (how && strcmp(how, "native") == 0) native = true;
-    if (how && strcmp(how, "widen") == 0) native = false;
-    return native ? MATMUL_BF16 : MATMUL_WIDENED;
-}
-
-enum matmul_type matmul_type_of_bf16(void)
-{
-    static bool known;
-    static enum matmul_type type;
-    if (!known) type = choose_bf16();
-    known = true;
-    return type;
 }
 
 static dnnl_memory_desc_t matrix(int rows, int cols, int row_stride, int col_stride,

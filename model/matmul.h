@@ -56,5 +56,7 @@ void matmul_set_threads(int threads);
 double matmul_rate(int rows, int N, int K, enum matmul_type type);
 /* Keeps the library from using more than an instruction set: "avx2", "base"; others: no limit. Works before the first product. */
 void matmul_limit(const char *isa);
+/* The instruction set that the library takes, by the names of ONEDNN_MAX_CPU_ISA. */
+const char *matmul_isa(void);
 
 #endif

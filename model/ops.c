@@ -2,6 +2,7 @@
 #include "comm/base/environment.h"
 #include "model/ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "model/matmul.h"
@@ -72,6 +73,13 @@ const struct ops *ops_find(enum precision precision, const char *isa)
 void ops_set_threads(int threads)
 {
     matmul_set_threads(threads);
+}
+
+void ops_kernels(char *text, size_t bytes, const struct ops *ops)
+{
+    bool widened = ops->precision == PRECISION_BF16 && matmul_type_of_bf16() == MATMUL_WIDENED;
+    snprintf(text, bytes, "%s, oneDNN %s%s", ops->name, matmul_isa(),
+             widened ? ", bf16 widened to fp32" : "");
 }
 
 void ops_slow_products(char *text, size_t bytes)

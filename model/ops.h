@@ -155,6 +155,10 @@ const struct ops *ops_find(enum precision precision, const char *isa);
 /* Threads that the matrix library may use in this process, 1 unless set. Call before the first linear_place. Local. */
 void ops_set_threads(int threads);
 
+/* What decides the bits of a result: the table, what the matrix library takes, how bf16 is multiplied: "avx512-bf16, oneDNN
+ * AVX512_CORE". Local. */
+void ops_kernels(char *text, size_t bytes, const struct ops *ops);
+
 /* Matrix products placed so far that run row by row, slowly, because no kernel of the library for several rows keeps P1: "384 x
  * 128 (forward), …"; "" when there are none. Local. */
 void ops_slow_products(char *text, size_t bytes);

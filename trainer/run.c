@@ -14,6 +14,7 @@
 #include "trainer/data/screen.h"
 #include "trainer/limits.h"
 #include "trainer/position.h"
+#include "trainer/kernels.h"
 #include "trainer/sites.h"
 
 /* --- how large --- */
@@ -178,28 +179,6 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
     source_screen(r->source, &how, p);
 }
 
-/* Names once what runs slowly on any rank so that P1 holds. */
-static void print_slow_products(const struct world *w)
-{
-    char text[512];
-    ops_slow_products(text, sizeof text);
-    char *all = memory_take((size_t)w->size, sizeof text, "names of products");
-    MPI_OK(MPI_Gather(text, sizeof text, MPI_CHAR, all, sizeof text, MPI_CHAR, 0, w->comm));
-    for (int r = 0; w->rank == 0 && r < w->size; r++) {
-        const char *theirs = all + (size_t)r * sizeof text;
-        bool said = theirs[0] == '\0';
-        for (int i = 0; i < r; i++)
-            said = said || strcmp(all + (size_t)i * sizeof text, theirs) == 0;
-        if (!said)
-            log_info(
-                "warning: products of the weights %s run row by row, slowly: of this machine's "
-                "oneDNN kernels none for several rows gives a row the same bits in any company. "
-                "Another ONEDNN_MAX_CPU_ISA (make info lists them) or oneDNN may have one",
-                theirs);
-    }
-    free(all);
-}
-
 /* Before anything is allocated (P7). Hosts may differ in what they have. */
 static void refuse_too_large(struct run *r, const struct dims *dims, struct extent e)
 {
@@ -263,6 +242,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     same_files(r);
     if (r->source)
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
+    kernels_alike(w, r->ops);
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     choose_schedule(r, &dims, e);
@@ -281,7 +261,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     scratch_place(r, e);
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);
-    print_slow_products(w);
+    kernels_slow(w);
 }
 
 void run_close(struct run *r)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of rows (tests/support/planted_kernel.h, put
 # between Duet and oneDNN). The trial at the start leaves those blocks out: the ratio is exactly 1. Where no block is left,
-# products run row by row, and the log names them, once for all ranks.
+# products run row by row, and the log names them, once for all ranks. Hosts whose kernels differ are refused.
 . "${BASH_SOURCE%/*}/common.sh"
 gcc -shared -fPIC -O1 -I"$root" "$root/tests/support/planted_kernel.c" -o planted.so -ldl || { echo "cannot build the planted kernels"; exit 1; }
 base
@@ -27,6 +27,21 @@ check "no block is left: exit 0" equal "$code" 0
 check "no block is left: the ratio is exactly 1" equal "$(deviations slow/metrics.jsonl)" 0
 check "no block is left: said once" times 1 err "run row by row, slowly: of this machine's oneDNN kernels none for several rows gives a row the same bits in any company"
 check "no block is left: which" has err "96 x 32 (forward)"
+
+# ranks as on hosts of two kinds
+cat >mixed.sh <<SH
+#!/bin/bash
+[ "\$OMPI_COMM_WORLD_RANK" = 1 ] && export ONEDNN_MAX_CPU_ISA=AVX2
+exec $duet "\$@"
+SH
+chmod +x mixed.sh
+same=$duet duet=$PWD/mixed.sh
+train 2 mixed --set mesh.dp=2
+duet=$same
+check "two kinds of hosts: exit 2" equal "$code" 2
+check "two kinds of hosts: which rank" has err "(rank 1) computes with the kernels "
+check "two kinds of hosts: what, and what to do" has err "and their results differ in the last bits: set DUET_ISA and ONEDNN_MAX_CPU_ISA on all ranks to what every host has (make info lists it)"
+check "two kinds of hosts: nothing was begun" test ! -e mixed/metrics.jsonl
 
 export DUET_BF16=native DUET_ISA=avx2
 train 1 none --set precision=bf16

@@ -1,0 +1,56 @@
+/* Which instruction set the matrix library takes here, and how bf16 weights are multiplied with it. */
+#include <dnnl.h>
+#include <string.h>
+#include "comm/base/environment.h"
+#include "model/matmul.h"
+
+void matmul_limit(const char *isa)
+{
+    if (strcmp(isa, "avx2") == 0) (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+    if (strcmp(isa, "base") == 0) (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+}
+
+static bool isa_has(unsigned all)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & all) == all;
+}
+
+bool matmul_bf16_runs(void)
+{
+    const char *how = environment_text("DUET_BF16");
+    return !how || strcmp(how, "native") != 0 || isa_has(dnnl_cpu_isa_avx512_core);
+}
+
+static enum matmul_type choose_bf16(void)
+{
+    const char *how = environment_text("DUET_BF16");
+    bool native = isa_has(dnnl_cpu_isa_avx512_core_bf16);
+    if (how && strcmp(how, "native") == 0) native = true;
+    if (how && strcmp(how, "widen") == 0) native = false;
+    return native ? MATMUL_BF16 : MATMUL_WIDENED;
+}
+
+enum matmul_type matmul_type_of_bf16(void)
+{
+    static bool known;
+    static enum matmul_type type;
+    if (!known) type = choose_bf16();
+    known = true;
+    return type;
+}
+
+/* Best first, by the names of ONEDNN_MAX_CPU_ISA. */
+static const struct {
+    unsigned isa;
+    const char *name;
+} sets[] = {{dnnl_cpu_isa_avx512_core_amx, "AVX512_CORE_AMX"},
+            {dnnl_cpu_isa_avx512_core_bf16, "AVX512_CORE_BF16"},
+            {dnnl_cpu_isa_avx512_core, "AVX512_CORE"},
+            {dnnl_cpu_isa_avx2, "AVX2"}};
+
+const char *matmul_isa(void)
+{
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (isa_has(sets[i].isa)) return sets[i].name;
+    return "less than AVX2";
+}
