@@ -42,8 +42,12 @@ left_out() { [ "${DUET_RAW:-0}" != 1 ] || printf '%s\n' "$1"; }
 # reads the memory of one that is gone, libevent's remark about a connection that is closed.
 noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^(\[[^]]*\] )?Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
 
+# How the message of a rank begins (comm/base/die.c, comm/watch.c): mpirun's own block about it may be lost.
+rank_says='rank [0-9]+/[0-9]+ on [^ ]+, |^a rank on [^ ]+: '
+
 line_end() {
     [[ ! $1 =~ $noise ]] || { left_out "$1"; return; }
+    [[ ! $1 =~ $rank_says ]] || : >"$scratch/spoken"
     case $1 in
     *"plm:rsh: Warning: setpgid"*) left_out "$1" ;; # a harmless race of mpirun's
     "mpirun noticed that process rank "*" exited on signal "*) block_end "$1" ;; # whose line of dashes was lost

@@ -129,6 +129,11 @@ call env DUET_RAW=1 "PATH=$PWD/bin:$PATH" "$run" -n 2 true
 for text in "ORTE_ERROR_LOG: Unreachable" "Read -1, expected 4096" "Epoll MOD" "mpirun noticed that process rank 1" "rank 1 on h2: ended by signal 9"; do
     check "DUET_RAW=1: $text" times 1 err "$text"
 done
+for text in "rank 3/4 on h2, comm/base/arena.c:72" "rank 0/1 on h2, f.c:1, while reading" "a rank on h2: a file has reached the limit of this process"; do
+    printf '#!/bin/sh\necho "%s" >&2\nexit 1\n' "$text" >bin/mpirun
+    call env "PATH=$PWD/bin:$PATH" "$run" -n 2 true
+    check "a rank speaks, mpirun does not: only the rank" equal "$(<err)" "$text"
+done
 printf '#!/bin/sh\nexit 1\n' >bin/mpirun
 call env "PATH=$PWD/bin:$PATH" "$run" -n 2 true
 check "mpirun ends without a word: ours" has err "mpirun on $(hostname) ended the job, and no rank has said why"
