@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "comm/base/environment.h"
@@ -81,15 +80,14 @@ static void wait_for_the_dead(void)
     SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
 }
 
-/* A name that only the ranks of this job on this host share. */
-static void share_floor(MPI_Comm local)
+static void share_floor(const struct world *w, MPI_Comm local)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t name =
-        ((uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec) ^ (uint64_t)getpid() << 44;
-    MPI_OK(MPI_Bcast(&name, 1, MPI_UINT64_T, 0, local));
-    floor_name(name);
+    char path[FLOOR_PATH] = "";
+    if (w->local_rank == 0) floor_open(path);
+    MPI_OK(MPI_Bcast(path, sizeof path, MPI_CHAR, 0, local));
+    if (w->local_rank > 0) floor_join(path);
+    MPI_OK(MPI_Barrier(local));
+    floor_settle();
 }
 
 /* Which host this is: hosts are counted in the order of their lowest ranks. */
@@ -99,7 +97,7 @@ static void world_find_node(struct world *w)
     MPI_OK(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, w->rank, MPI_INFO_NULL, &local));
     MPI_OK(MPI_Comm_rank(local, &w->local_rank));
     MPI_OK(MPI_Comm_size(local, &w->local_size));
-    share_floor(local);
+    share_floor(w, local);
     int leader = w->local_rank == 0, before = 0;
     MPI_OK(MPI_Exscan(&leader, &before, 1, MPI_INT, MPI_SUM, w->comm));
     w->node = w->rank == 0 ? 0 : before;

@@ -1,66 +1,79 @@
+#define _GNU_SOURCE /* memfd_create */
 #include "comm/base/floor.h"
 
-#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 100 }; /* of 10 ms */
+enum { PATIENCE_MS = 1000, SAME_MS = 3000 };
+
+/* 0: free; else the milliseconds when it was taken, times two, and 1 when the message is written. */
+typedef _Atomic uint64_t floor_word;
 
 static struct {
-    struct sockaddr_un at;
-    socklen_t bytes; /* 0: no name */
-    int fd;          /* of who speaks */
+    floor_word *shared; /* NULL: all speak */
+    uint64_t mine;      /* what we wrote there */
+    int fd;             /* until settled */
 } place = {.fd = -1};
 
-void floor_name(uint64_t job)
+static void map(int fd)
 {
-    char name[64];
-    int n = snprintf(name, sizeof name, "duet-floor-%016llx", (unsigned long long)job);
-    place.at.sun_family = AF_UNIX;
-    place.at.sun_path[0] = 0; /* abstract: no file */
-    memcpy(place.at.sun_path + 1, name, (size_t)n);
-    place.bytes = (socklen_t)(sizeof place.at.sun_family + 1 + (size_t)n);
+    void *memory = mmap(NULL, sizeof(floor_word), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    place.shared = memory == MAP_FAILED ? NULL : memory;
 }
 
-enum answer { TAKEN, SPOKEN, NOT_YET, UNKNOWN };
-
-/* Bound, but nobody listens: its owner has not written yet. A queue that is full has a listener, too. */
-static enum answer try_once(void)
+void floor_open(char path[FLOOR_PATH])
 {
-    const struct sockaddr *at = (const struct sockaddr *)&place.at;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return UNKNOWN;
-    if (bind(fd, at, place.bytes) == 0) {
-        place.fd = fd;
-        return TAKEN;
-    }
-    enum answer answer = errno == EADDRINUSE ? NOT_YET : UNKNOWN;
-    if (answer == NOT_YET && (connect(fd, at, place.bytes) == 0 || errno == EAGAIN))
-        answer = SPOKEN;
+    path[0] = 0;
+    place.fd = memfd_create("duet-floor", MFD_CLOEXEC);
+    if (place.fd < 0 || ftruncate(place.fd, sizeof(floor_word)) != 0) return;
+    map(place.fd);
+    snprintf(path, FLOOR_PATH, "/proc/%ld/fd/%d", (long)getpid(), place.fd);
+}
+
+void floor_join(const char *path)
+{
+    int fd = path[0] ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0) return;
+    map(fd);
     close(fd);
-    return answer;
+}
+
+void floor_settle(void)
+{
+    if (place.fd >= 0) close(place.fd);
+    place.fd = -1;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 bool floor_take(void)
 {
     const struct timespec nap = {.tv_nsec = 10000000};
-    if (place.bytes == 0 || place.fd >= 0) return true;
-    for (int i = 0; i < TRIES; i++) {
-        enum answer answer = try_once();
-        if (answer != NOT_YET) return answer != SPOKEN;
-        nanosleep(&nap, NULL);
+    if (!place.shared || place.mine) return true;
+    for (;; nanosleep(&nap, NULL)) {
+        uint64_t seen = atomic_load(place.shared), now = now_ms();
+        uint64_t age = now > seen / 2 ? now - seen / 2 : 0;
+        bool written = seen % 2 == 1;
+        if (written && age < SAME_MS) return false;
+        if (seen && !written && age < PATIENCE_MS) continue;
+        if (!atomic_compare_exchange_strong(place.shared, &seen, 2 * now)) continue;
+        place.mine = 2 * now;
+        return true;
     }
-    return true;
 }
 
 void floor_spoken(void)
 {
-    if (place.fd >= 0 && listen(place.fd, SOMAXCONN) != 0) {
-        close(place.fd); /* better two messages than none */
-        place.fd = -1;
-    }
+    uint64_t mine = place.mine;
+    if (mine) atomic_compare_exchange_strong(place.shared, &mine, mine + 1);
 }

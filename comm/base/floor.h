@@ -1,17 +1,22 @@
-/* The floor: of the processes of a job on one host that fail at the same moment (no memory, a full disk) one speaks.
+/* The floor: of the ranks of a job on one host that fail within some seconds (no memory, a full disk) one speaks.
  *
- * Whoever fails first binds a name in Linux's abstract namespace of sockets, writes its message, and then listens; the others
- * see by connecting that a message was written. Nothing is left behind: the name goes with its process. A message is never
- * lost: a speaker that dies before it has written frees the name for the next, and nobody waits for it longer than a second.
+ * They share a word of memory without a name in any file system, so that nothing is left behind. Who fails takes the floor, writes its
+ * message, and notes that it has; the others see the note and are silent, also when who spoke is gone by then. A message is never
+ * lost: nobody waits for longer than a second for the note of one that was killed or hangs, and who cannot share the memory speaks.
  * On several hosts each host may speak once. */
 #ifndef DUET_COMM_BASE_FLOOR_H
 #define DUET_COMM_BASE_FLOOR_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-/* The name of this job on this host, the same for all its processes here, another for every job. Without it all speak. */
-void floor_name(uint64_t job);
+enum { FLOOR_PATH = 64 };
+
+/* One rank of a host makes the memory, says by which path the others reach it, and settles when they have: all before anything fails.
+ * "" when it cannot be made. Local. */
+void floor_open(char path[FLOOR_PATH]);
+void floor_join(const char *path);
+void floor_settle(void);
+
 /* true: speak, at once, then floor_spoken(). false: another one has spoken. Both are for signal handlers, too. */
 bool floor_take(void);
 void floor_spoken(void);

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,10 +46,14 @@ static size_t all_said(char *text, size_t size)
     return strlen(text);
 }
 
-static void job(uint64_t name)
+static char path[FLOOR_PATH];
+
+/* Children inherit the memory. */
+static void job(void)
 {
     ck_assert_int_eq(pipe(said), 0);
-    floor_name(name << 32 ^ (uint64_t)getpid());
+    floor_open(path);
+    ck_assert_str_ne(path, "");
 }
 
 static void say_a(void)
@@ -69,17 +72,17 @@ static void take_and_be_silent(void)
 START_TEST(of_many_one_speaks)
 {
     char text[64];
-    job(1);
-    for (int i = 0; i < 40; i++) process(say_a, 1500);
+    job();
+    for (int i = 0; i < 40; i++) process(say_a, 0);
     ck_assert_uint_eq(all_said(text, sizeof text), 1);
 }
 END_TEST
 
-/* Before the message is written only the name is there: killed then, it leaves the floor to who waits. */
+/* Killed before its message is written, it leaves the floor to who waits. */
 START_TEST(a_speaker_that_is_killed_costs_nothing)
 {
     char text[64];
-    job(2);
+    job();
     pid_t first = process(take_and_be_silent, 5000);
     nap(100);
     process(say_b, 0);
@@ -93,7 +96,7 @@ END_TEST
 START_TEST(nobody_waits_for_a_speaker_that_hangs)
 {
     char text[64];
-    job(3);
+    job();
     process(take_and_be_silent, 2500);
     nap(100);
     process(say_b, 0);
@@ -105,46 +108,64 @@ END_TEST
 START_TEST(long_after_another_speaks)
 {
     char text[64];
-    job(4);
+    job();
     process(say_a, 0);
     wait(NULL);
+    nap(3100);
     process(say_b, 0);
     all_said(text, sizeof text);
     ck_assert_str_eq(text, "ab");
 }
 END_TEST
 
-static void say_without_descriptors(void)
-{
-    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0}) != 0) _exit(9);
-    say('b');
-}
-
-START_TEST(who_cannot_ask_speaks)
+/* Who has spoken ends the job and itself at once; others come to the same place a moment later. */
+START_TEST(a_speaker_that_is_gone_has_spoken)
 {
     char text[64];
-    job(5);
-    process(say_a, 300);
-    nap(100);
-    process(say_without_descriptors, 0);
+    job();
+    process(say_a, 0);
+    wait(NULL);
+    nap(300);
+    process(say_b, 0);
     all_said(text, sizeof text);
-    ck_assert_str_eq(text, "ab");
+    ck_assert_str_eq(text, "a");
 }
 END_TEST
 
-static void say_as_another_job(void)
+static void join_and_say(void)
 {
-    floor_name(99);
+    char own[FLOOR_PATH];
+    floor_open(own); /* ours is another one */
+    floor_join(path);
     say('b');
 }
+static void say_elsewhere(void)
+{
+    char own[FLOOR_PATH];
+    floor_open(own);
+    floor_join("");
+    say('b');
+}
+
+START_TEST(who_joins_shares_it)
+{
+    char text[64];
+    job();
+    process(say_a, 0);
+    wait(NULL);
+    process(join_and_say, 0);
+    all_said(text, sizeof text);
+    ck_assert_str_eq(text, "a");
+}
+END_TEST
 
 START_TEST(jobs_do_not_hear_each_other)
 {
     char text[64];
-    job(6);
-    process(say_a, 300);
-    nap(100);
-    process(say_as_another_job, 0);
+    job();
+    process(say_a, 0);
+    wait(NULL);
+    process(say_elsewhere, 0);
     all_said(text, sizeof text);
     ck_assert_str_eq(text, "ab");
 }
@@ -158,7 +179,8 @@ int main(void)
     tcase_add_test(c, a_speaker_that_is_killed_costs_nothing);
     tcase_add_test(c, nobody_waits_for_a_speaker_that_hangs);
     tcase_add_test(c, long_after_another_speaks);
-    tcase_add_test(c, who_cannot_ask_speaks);
+    tcase_add_test(c, a_speaker_that_is_gone_has_spoken);
+    tcase_add_test(c, who_joins_shares_it);
     tcase_add_test(c, jobs_do_not_hear_each_other);
     suite_add_tcase(s, c);
     return run_suite(s);
