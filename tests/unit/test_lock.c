@@ -16,7 +16,7 @@
 #include "trainer/checkpoint/lock.h"
 #include "tests/support/check_unit.h"
 
-static const struct lock_times FAST = {.beat = 0.05, .stale = 1.5, .settle = 0.5, .grace = 0.1};
+static const struct lock_times FAST = {.beat = 0.05, .stale = 1.0, .settle = 0.3, .grace = 0.1};
 static char folder[32], path[64];
 
 /* Interposed: whoever replaces a lock is slow, each in its own way, between having looked at it and renaming. (The C library
@@ -248,7 +248,7 @@ END_TEST
  * elsewhere. */
 START_TEST(one_winner)
 {
-    enum { MANY = 8, ROUNDS = 4 };
+    enum { MANY = 8, ROUNDS = 2 };
     slow = true;
     for (int round = 0; round < ROUNDS; round++) {
         int go[2], winners = 0;
@@ -262,7 +262,7 @@ START_TEST(one_winner)
             close(go[1]);
             if (read(go[0], &c, 1) < 0) _exit(9);
             const enum lock_state state = settle(l);
-            if (state == LOCK_TAKEN) wait_ms(1500); /* it lives while the others look */
+            if (state == LOCK_TAKEN) wait_ms(900); /* it lives while the others look */
             _exit(state == LOCK_TAKEN ? 1 : state == LOCK_HELD ? 0 : 9);
         }
         close(go[0]);
