@@ -13,7 +13,7 @@
 
 enum { PLANTED_MOST = 4 };
 static int planted_rows[PLANTED_MOST]; /* 0: none */
-static bool planted_in_turn; /* only every second of those products */
+static bool planted_in_turn;           /* only every second of those products */
 /* Weight gradients of those rows in place of products, but only such whose last row is not zero. */
 static bool planted_gradients;
 
