@@ -97,15 +97,15 @@ struct step_scratch {
     struct problem *problem; /* (questions) */
     struct question *question;
     struct sequence *sequence; /* (max(answers, sequences)) */
-    int *token;                /* (sequences, max_context) */
+    int *token; /* (questions + max(answers, sequences), max_context): prompts first */
     float *weight, *reward, *accuracy, *format, *advantage;
     uint64_t *vote; /* (answers) equal for answers that are the same to the grader; 0: none */
     char *text;     /* (text_size) of one completion: any max_context tokens */
     size_t text_size;
 };
 
-/* Collective over w. settings (resolved, checked) are taken over. training: gradients and optimizer; else weights, rollouts and scoring.
- * tokenizer_json: NULL takes the settings'. Exits 2 on mistakes, all named. */
+/* Collective over w. settings (resolved, checked) are taken over; extent says what room to make. tokenizer_json: NULL takes the
+ * settings'. Exits 2 on mistakes, all named. */
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent extent);
 void run_close(struct run *r);
@@ -115,8 +115,6 @@ void run_open_tokenizer(struct run *r, const char *given, struct problems *p);
 /* Weights, and with everything also moments and position, from an open checkpoint. Collective. false: problems. */
 struct checkpoint;
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p);
-/* The position as JSON, for checkpoints. Owned by the caller. */
-json_t *run_state(struct run *r);
 /* Saves now. Collective. Returns seconds of stall. */
 double run_save(struct run *r, bool end_of_phase);
 
