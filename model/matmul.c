@@ -60,11 +60,6 @@ static struct {
     int threads;
 } lib = {.threads = 1};
 
-static size_t type_bytes(enum matmul_type t)
-{
-    return t == MATMUL_BF16 ? 2 : 4;
-}
-
 static dnnl_data_type_t type_dnnl(enum matmul_type t)
 {
     return t == MATMUL_BF16 ? dnnl_bf16 : dnnl_f32;
@@ -253,7 +248,7 @@ static void run_block(void *ctx, int block, float *y, const void *x)
 static void product_trim(struct product *p, enum matmul_type stored_type)
 {
     size_t n = (size_t)p->n * (size_t)p->k;
-    void *stored = aligned_bytes(n * type_bytes(stored_type));
+    void *stored = aligned_bytes(n * matmul_type_bytes(stored_type));
     void *packed = aligned_bytes(dnnl_memory_desc_get_size(&p->packed));
     trial_fill(stored, n, stored_type, 7, 8);
     reorder_run(p, packed, stored);
@@ -447,7 +442,7 @@ double matmul_rate(int rows, int N, int K, enum matmul_type type)
     lib_start();
     struct product p = {.n = N, .k = K, .type = type == MATMUL_BF16 ? MATMUL_BF16 : MATMUL_F32};
     INVARIANT(block_make(&p, rows), "oneDNN has no matmul for %d x %d x %d", rows, N, K);
-    void *x = aligned_bytes((size_t)rows * (size_t)K * type_bytes(p.type));
+    void *x = aligned_bytes((size_t)rows * (size_t)K * matmul_type_bytes(p.type));
     void *w = aligned_bytes(dnnl_memory_desc_get_size(&p.packed));
     float *y = aligned_bytes((size_t)rows * (size_t)N * sizeof(float));
     double flops = 2.0 * rows * N * K, seconds[TRIES];

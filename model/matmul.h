@@ -17,6 +17,10 @@
 
 /* Float; bf16 throughout; weights stored as bf16 but multiplied as float. */
 enum matmul_type { MATMUL_F32, MATMUL_BF16, MATMUL_WIDENED };
+static inline size_t matmul_type_bytes(enum matmul_type t)
+{
+    return t == MATMUL_BF16 ? 2 : 4;
+}
 enum matmul_direction { MATMUL_FORWARD, MATMUL_BACKWARD }; /* y = x W^T; dx = dy W */
 
 struct matmul_shape;

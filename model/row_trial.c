@@ -12,11 +12,6 @@ enum { SHIFTS = 2, TABLE = 65521 }; /* a prime: no two rows or columns of a weig
 /* Products of bf16 have 16 bits: in sums of a few their order shows only when exponents differ by more than the 8 that are left. */
 static const int spread_of_row[TRIAL_ROWS] = {16, 24, 20, 28, 12};
 
-static size_t type_bytes(enum matmul_type t)
-{
-    return t == MATMUL_BF16 ? 2 : 4;
-}
-
 static void *bytes_take(size_t bytes)
 {
     return memory_take_aligned(bytes, "trying a matrix product");
@@ -39,7 +34,7 @@ static uint32_t element(uint32_t *state, int spread)
 /* A weight may have hundreds of millions of elements: they repeat a table. */
 void trial_fill(void *out, size_t n, enum matmul_type type, unsigned seed, int spread)
 {
-    size_t bytes = type_bytes(type), most = n < TABLE ? n : TABLE;
+    size_t bytes = matmul_type_bytes(type), most = n < TABLE ? n : TABLE;
     uint32_t state = (seed + 1) * 2654435769u | 1u;
     for (size_t i = 0; i < most; i++) {
         uint32_t u = element(&state, spread);
@@ -62,7 +57,7 @@ struct room {
 static struct room room_take(const struct row_trial *t)
 {
     size_t most = (size_t)t->rows[t->blocks - 1] + SHIFTS;
-    struct room m = {.row = (size_t)t->k * type_bytes(t->type),
+    struct room m = {.row = (size_t)t->k * matmul_type_bytes(t->type),
                      .bytes = (size_t)t->n * sizeof(float)};
     m.x = bytes_take(most * m.row);
     m.y = bytes_take(most * m.bytes);
@@ -113,7 +108,7 @@ bool row_trial(bool *keep, const struct row_trial *t)
 /* Rows from `with` on have no gradient; once their inputs are random, once zeros, as in a padded block, and all lies elsewhere. */
 bool gradient_trial(const struct gradient_trial *t)
 {
-    size_t bytes = type_bytes(t->type), rows = (size_t)t->rows, with = rows * 5 / 8;
+    size_t bytes = matmul_type_bytes(t->type), rows = (size_t)t->rows, with = rows * 5 / 8;
     size_t n = (size_t)t->n, k = (size_t)t->k, out = n * k * sizeof(float);
     char *dy = bytes_take((rows + 1) * n * bytes), *x = bytes_take((rows + 1) * k * bytes);
     float *dw = bytes_take(out + 64), *again = bytes_take(out + 64);
