@@ -91,8 +91,7 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"pass-ms", OPT_REAL, &o->pass_ms, 0.001, 10000,
          "pipeline: milliseconds that a stage computes for F, for B and for W"},
         {"exchange", OPT_REAL, &o->exchange, 0, 100,
-         "pipeline: how long the exchanges of an F or B take, in its computing; 0: "
-         "none"},
+         "pipeline: how long the exchanges of an F or B take, in its computing; 0: none"},
         {"members", OPT_INT, &o->members, 1, 64, "pipeline: ranks a stage that exchange"},
         {"chunk-layers", OPT_INT, &o->chunk_layers, 2, 128,
          "pipeline: layers a stage, two exchanges each"},

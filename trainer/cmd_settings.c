@@ -33,7 +33,8 @@ int cmd_settings(int argc, char **argv)
          "prints this setting alone, a line each in the order given, text without quotes: --get "
          "out --get mesh.pp; --get phases: a line a phase, its name and kind"},
         {"ranks", OPT_INT, &ranks, 0, 1 << 20,
-         "checks the mesh against so many ranks; without, or 0: as many as it needs, and a dp that "
+         "checks the mesh against this number of ranks; without, or 0: as many as it needs, and a "
+         "dp that "
          "the recipe leaves open is printed as 0"},
     };
     struct options o = {.command = "settings",
@@ -53,14 +54,10 @@ int cmd_settings(int argc, char **argv)
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
-    if (ranks < 0 || ranks > 1 << 20)
-        problems_add(&p, "--ranks", 0, "%d: from 0 to 1048576", ranks);
     if (settings_load(&s, recipe, sets.at, sets.n, &p) && p.n == 0) check(&s, ranks, &p);
     settings_default_out(&s, recipe);
     if (p.n == 0) print(&s, &names, &p);
     problems_print(&p);
-    SYS_OK(fflush(stdout) == 0 && !ferror(stdout), "see where the output goes",
-           "cannot write the settings");
     code = p.n > 0 ? EXIT_USER : EXIT_DONE;
     problems_free(&p);
     settings_free(&s);
