@@ -254,7 +254,7 @@ static void open_newest(struct checkpoint *c, const struct run *r, const char *f
     world_agree_problems(r->world, &p, checkpoint_any(folder) ? EXIT_WORLD : EXIT_USER);
 }
 
-/* A phase that is taken up again after its end; or all are over. */
+/* When all phases are over: what would give the run more to do. */
 static void say_standing(const struct run *r)
 {
     const struct settings *s = &r->settings;
@@ -299,7 +299,7 @@ struct resumed resume_run(struct run *r, const char *folder)
     free(r->recipe);
     r->recipe = settings_yaml(&r->settings);
     struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};
-    if (found.n > 0 && c.recipe) done.former = strdup(c.recipe);
+    if (found.n > 0 && c.recipe && r->world->rank == 0) done.former = strdup(c.recipe);
     log_info("going on from %s (step %ld)", c.folder, c.step);
     say_standing(r);
     changes_free(&found);
@@ -354,12 +354,7 @@ static void compare_model(struct changes *found, const struct checkpoint *c,
     if (position_recipe(&then, c)) changes_compare_model(found, &then, now);
     settings_free(&then);
     if (json) compare_tokenizer(&all, c->tokenizer, json);
-    for (int i = 0; i < all.n; i++)
-        if (all.row[i].refused) {
-            const struct change *row = &all.row[i];
-            changes_add(found, true, row->name, row->then, row->now,
-                        row->means + strlen("REFUSED: "));
-        }
+    changes_add_refused(found, &all);
     changes_free(&all);
 }
 

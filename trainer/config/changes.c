@@ -18,8 +18,16 @@ void changes_add(struct changes *c, bool refused, const char *name, const char *
     snprintf(row->name, sizeof row->name, "%s", name);
     snprintf(row->then, sizeof row->then, "%s", then);
     snprintf(row->now, sizeof row->now, "%s", now);
-    snprintf(row->means, sizeof row->means, "%s%s", refused ? "REFUSED: " : "", means);
+    snprintf(row->means, sizeof row->means, "%s", means);
     c->refused += refused;
+}
+
+void changes_add_refused(struct changes *c, const struct changes *from)
+{
+    for (int i = 0; i < from->n; i++) {
+        const struct change *row = &from->row[i];
+        if (row->refused) changes_add(c, true, row->name, row->then, row->now, row->means);
+    }
 }
 
 void changes_free(struct changes *c)
@@ -50,8 +58,8 @@ char *changes_text(const struct changes *c)
             "what it means");
     for (int i = 0; i < c->n; i++) {
         const struct change *row = &c->row[i];
-        fprintf(f, "  %-*s  %-*s  %-*s  %s\n", name, row->name, then, row->then, now, row->now,
-                row->means);
+        fprintf(f, "  %-*s  %-*s  %-*s  %s%s\n", name, row->name, then, row->then, now, row->now,
+                row->refused ? "REFUSED: " : "", row->means);
     }
     SYS_OK(fclose(f) == 0, "free memory on this machine", "no memory for a table");
     return text;
@@ -287,11 +295,7 @@ void changes_compare_model(struct changes *c, const struct settings *then,
     struct changes all = {0};
     const struct pair p = {&all, then, now, {0}};
     compare_section(&p, SECTION_MODEL);
-    for (int i = 0; i < all.n; i++) {
-        const struct change *row = &all.row[i];
-        if (row->refused)
-            changes_add(c, true, row->name, row->then, row->now, row->means + strlen("REFUSED: "));
-    }
+    changes_add_refused(c, &all);
     changes_free(&all);
 }
 

@@ -36,6 +36,8 @@ void changes_keep_past(struct settings *now, const struct settings *then, struct
 /* A row from elsewhere; cut to what fits. Local. */
 void changes_add(struct changes *c, bool refused, const char *name, const char *then,
                  const char *now, const char *means);
+/* Those rows of another table that are refused. Local. */
+void changes_add_refused(struct changes *c, const struct changes *from);
 /* The table as text, malloc'ed, a line a row. Local. */
 char *changes_text(const struct changes *c);
 /* "phases.sft.lr, seed": the rows that are refused. */
