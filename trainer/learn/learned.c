@@ -29,7 +29,7 @@ static void mean_add(double *mean, double before, double x, double w)
 /* The larger; what was not measured gives way, but infinity stays (of a deviation it stands for NaN, loss.c). */
 static void largest(double *most, double x)
 {
-    if (!(*most >= x)) *most = x;
+    if (!isnan(x) && !(*most >= x)) *most = x;
 }
 
 void learned_add(struct learned *l, const struct step_stats *u)
