@@ -167,12 +167,13 @@ bool position_recipe(struct settings *then, const struct checkpoint *c)
     return ok;
 }
 
-/* An update a step of sft; of grpo as many as mini_batches and epochs allow, which may have been others before. */
-static long most_updates(const struct position *q, const struct settings *then)
+/* An update a step of sft; of grpo as many as mini_batches and epochs allow, which may have been others before. Divided, since the
+ * product may be beyond a long. */
+static bool can_have_made(const struct position *q, const struct settings *then, long updates)
 {
     bool sft = q->phase_step > 0 && then->phases[q->phase].kind == PHASE_SFT;
-    long steps = q->phase_step > 0 ? q->phase_step : q->step;
-    return steps * (sft ? 1 : 4096L * 64);
+    long steps = q->phase_step > 0 ? q->phase_step : q->step, each = sft ? 1 : 4096L * 64;
+    return (updates + each - 1) / each <= steps;
 }
 
 static bool check_recipe(const struct position *q, const struct settings *then, const char *file,
@@ -189,7 +190,7 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
                      "damaged: phase_step of its state is %ld, phase %ld of its recipe has %ld "
                      "steps",
                      q->phase_step, q->phase, steps);
-    else if (q->updates > most_updates(q, then))
+    else if (!can_have_made(q, then, q->updates))
         problems_add(p, file, 0,
                      "damaged: updates of its state are %ld, more than step %ld of phase %ld can "
                      "have made",
