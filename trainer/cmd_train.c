@@ -58,7 +58,7 @@ static bool has_lost_checkpoints(const struct settings *s, const char *folder)
     return every > 0 && folder_last_step(folder) >= 2 * every;
 }
 
-/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true to take up the newest checkpoint. */
+/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true: resume from the newest checkpoint. */
 static bool resume_or_start(struct world *w, const struct settings *s, const char *folder,
                             const char *resume)
 {
@@ -78,9 +78,8 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
                      "of %s and the folders of the other sites some hold checkpoints, others none: "
                      "put back what is lost, or take a new --set out=FOLDER",
                      folder);
-    int lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
-    MPI_OK(MPI_Bcast(&lost, 1, MPI_INT, 0, w->comm));
-    if (lost)
+    bool lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
+    if (sites_ask(w, lost).any)
         problems_add(&p, NULL, 0,
                      "%s/metrics.jsonl tells of steps after which checkpoints were saved, but "
                      "there is none: put them back (is their disk mounted?). To begin anew, move "
