@@ -187,6 +187,13 @@ static void drop_lock(void)
 static void name_owner(const struct lock *l, const char *out, struct problems *p)
 {
     const struct lock_owner *o = lock_owner(l);
+    if (!o) {
+        problems_add(p, NULL, 0,
+                     "%s/" LOCK_NAME " is empty, but another process keeps touching it: wait until "
+                     "it ends, or take another run folder with --set out=FOLDER",
+                     out);
+        return;
+    }
     problems_add(p, NULL, 0,
                  "%s is in use: process %ld on host %s%s%s has been writing to it since %s. Wait "
                  "until it ends, stop it there (kill -USR1 saves and stops), or take another run "

@@ -109,6 +109,13 @@ mv err first
 alone busy
 check "P9: a second job: exit 2" equal "$code" 2
 check "P9: a second job: names the first" has err "busy is in use: process $job on host $(hostname) has been writing to it since"
+mkdir touched && : >touched/duet.lock
+while touch touched/duet.lock; do sleep 0.2; done 2>/dev/null &
+toucher=$!
+alone touched
+check "P9: a lock without a name that somebody touches: exit 2" equal "$code" 2
+check "P9: a lock without a name that somebody touches: said" has err "touched/duet.lock is empty, but another process keeps touching it"
+kill "$toucher"
 alone busy --resume auto
 check "P9: a second that resumes: exit 2" equal "$code" 2
 check "P9: a second that resumes: names the first" has err "process $job on host"
