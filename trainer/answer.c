@@ -31,7 +31,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
                         const struct option_list *sets, int ranks, struct problems *p)
 {
     settings_defaults(s);
-    settings_parse(s, c->recipe, strlen(c->recipe), "recipe.yaml", p);
+    settings_parse_stored(s, c->recipe, p);
     s->mesh.dp = 0;
     s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
@@ -79,7 +79,7 @@ static int trained_tp_of(const struct checkpoint *c)
     struct settings s;
     struct problems ignored = {0};
     settings_defaults(&s);
-    settings_parse(&s, c->recipe, strlen(c->recipe), "recipe.yaml", &ignored);
+    settings_parse_stored(&s, c->recipe, &ignored);
     int tp = s.mesh.tp;
     problems_free(&ignored);
     settings_free(&s);

@@ -161,8 +161,7 @@ bool position_recipe(struct settings *then, const struct checkpoint *c)
 {
     struct problems ignored = {0};
     settings_defaults(then);
-    bool ok =
-        c->recipe && settings_parse(then, c->recipe, strlen(c->recipe), "recipe.yaml", &ignored);
+    bool ok = c->recipe && settings_parse_stored(then, c->recipe, &ignored);
     problems_free(&ignored);
     return ok;
 }

@@ -102,6 +102,9 @@ void settings_defaults(struct settings *s);
  * kind does not use, duplicate keys). Bounded memory, never crashes (P11). true: no mistake. Either way s can be freed. */
 bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
                     struct problems *p);
+/* The recipe that a run kept in its folder or checkpoint, resolved: a setting that a phase's kind does not use is passed over, since
+ * earlier programs wrote them too. */
+bool settings_parse_stored(struct settings *s, const char *yaml, struct problems *p);
 
 /* "model.layers=6", "seed=3", "phases.grpo.lr=1e-4" (by name or number from 0). true: done. */
 bool settings_set(struct settings *s, const char *assignment, struct problems *p);

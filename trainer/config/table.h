@@ -110,7 +110,9 @@ bool knob_assign(const struct place *at, const struct knob *k, const char *text,
 /* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
 void knob_unknown(const struct book *book, const struct section *section, const char *name,
                   struct origin from, struct problems *p);
-/* The phase at `at` uses the knob; otherwise a problem. */
+/* Does the kind of the phase at `at` use the knob? */
+bool phase_can_use(const struct place *at, const struct knob *k);
+/* The same; if not, a problem. */
 bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
                 struct problems *p);
 

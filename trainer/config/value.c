@@ -222,13 +222,18 @@ void knob_unknown(const struct book *book, const struct section *section, const 
                      near, *where->name ? where->name : top);
 }
 
+bool phase_can_use(const struct place *at, const struct knob *k)
+{
+    return knob_kinds(k) >> ((const struct phase_knobs *)at->values)->kind & 1u;
+}
+
 bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
                 struct problems *p)
 {
     const struct phase_knobs *phase = at->values;
     const char *kinds = knob_find(at->section, "kind")->text;
     char kind[32];
-    if (knob_kinds(k) >> phase->kind & 1u) return true;
+    if (phase_can_use(at, k)) return true;
     enum_name(kinds, phase->kind, kind, sizeof kind);
     problems_add(p, from.file, from.line, "%s is not used by the phase kind %s, only by %.*s",
                  k->name, kind, (int)strcspn(k->help, ":"), k->help);

@@ -22,7 +22,8 @@ struct reader {
     void *root;
     const char *file;
     struct problems *p;
-    int most; /* stop when p holds so many */
+    bool stored; /* see settings_parse_stored */
+    int most;    /* stop when p holds so many */
     int section_line[MAX_SECTIONS];
 };
 
@@ -135,6 +136,7 @@ static void read_knob(const struct reader *r, const struct place *at, const stru
     if (!first_time(r, k->name, knob_line(at, k), key)) return;
     struct origin from = origin(r, key);
     bool in_list = r->book->list >= 0 && at->section == &r->book->sections[r->book->list];
+    if (in_list && r->stored && !phase_can_use(at, k)) return;
     if (in_list && !phase_uses(at, k, from, r->p)) return;
     if (value->type != YAML_SCALAR_NODE)
         problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,
@@ -272,15 +274,17 @@ static void forget_lines(const struct book *book, void *root)
     }
 }
 
-bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
-                struct problems *p)
+/* r says what to read into and how. */
+static bool parse(struct reader r, const void *yaml, size_t n)
 {
+    const struct book *book = r.book;
+    struct problems *p = r.p;
+    const char *file = r.file;
     int before = p->n;
-    struct reader r = {
-        .book = book, .root = root, .file = file, .p = p, .most = before + MAX_MISTAKES};
     yaml_parser_t y;
+    r.most = before + MAX_MISTAKES;
     INVARIANT(book->n <= MAX_SECTIONS, "%d sections", book->n);
-    forget_lines(book, root);
+    forget_lines(book, r.root);
     if (n > MAX_BYTES)
         problems_add(p, file, 0, "%zu bytes are too many for a %s (at most %d)", n, book->noun,
                      MAX_BYTES);
@@ -298,13 +302,33 @@ bool book_parse(const struct book *book, void *root, const void *yaml, size_t n,
     return p->n == before;
 }
 
-bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
-                    struct problems *p)
+bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
+                struct problems *p)
+{
+    return parse((struct reader){.book = book, .root = root, .file = file, .p = p}, yaml, n);
+}
+
+static void recipe_begin(struct settings *s, const char *file)
 {
     char *copy = strdup(file);
     SYS_OK(copy, "free memory on this machine", "no memory for a file name");
     free(s->file);
     s->file = copy;
     if (s->n_phases) memset(s->lines.phases, 0, (size_t)s->n_phases * sizeof *s->lines.phases);
+}
+
+bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
+                    struct problems *p)
+{
+    recipe_begin(s, file);
     return book_parse(&recipe_book, s, yaml, n, file, p);
+}
+
+bool settings_parse_stored(struct settings *s, const char *yaml, struct problems *p)
+{
+    const char *file = "recipe.yaml";
+    recipe_begin(s, file);
+    return parse(
+        (struct reader){.book = &recipe_book, .root = s, .file = file, .p = p, .stored = true},
+        yaml, strlen(yaml));
 }
