@@ -50,7 +50,7 @@ double timeline_busy(const struct timeline *t, int rank)
     return busy;
 }
 
-/* ---- a plan as it is foretold ---- */
+/* ---- a plan as it is predicted ---- */
 
 static void add_rows(struct timeline *t, const struct plan *plan, const struct sim *sim, int rank)
 {

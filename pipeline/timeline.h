@@ -37,7 +37,7 @@ double timeline_end(const struct timeline *t);
 /* Time in which a rank is at work on passes; overlapping spans count once. */
 double timeline_busy(const struct timeline *t, int rank);
 
-/* What the simulator foretells (after sim_run): each row from start to end. Makes t (timeline_free). */
+/* What the simulator predicts (after sim_run): each row from start to end. Makes t (timeline_free). */
 void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct sim *sim);
 /* a, or b for what flows the other way: direction 1, or the chunks of a vee on the way back. */
 char span_letter(const struct timeline *t, const struct span *s);

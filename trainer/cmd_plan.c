@@ -1,4 +1,4 @@
-/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step foretold, before anything runs. */
+/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before anything runs. */
 #include <stdio.h>
 #include <string.h>
 #include "trainer/commands.h"

@@ -3,7 +3,7 @@
  *
  * Costs are FLOPs of a chunk's passes over full micro-batches whose sequences are half the longest one; messages and exchanges (tp,
  * ep) count as the FLOPs that mesh.flops_per_byte says could be done meanwhile, and a fused pair saves what of its exchanges its computing hides. So
- * every rank, and a run that is taken up again, chooses the same; clocks have no say. */
+ * every rank, and a run that is resumed, chooses the same; clocks have no say. */
 #ifndef DUET_TRAINER_SCHEDULE_H
 #define DUET_TRAINER_SCHEDULE_H
 

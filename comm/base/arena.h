@@ -29,7 +29,7 @@ struct arena {
         [ARENA_KINDS]; /* taken since the start or arena_back, by kind (arena_release gives nothing back here) */
 };
 
-/* What is taken from here on is of this kind. Returns the kind before, for who calls it to put back. */
+/* What is taken from here on is of this kind. Returns the kind before, for the caller to put back. */
 enum arena_kind arena_kind(struct arena *a, enum arena_kind kind);
 const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 

@@ -154,7 +154,7 @@ static const struct {
      "xxh64"},
     {BODY(SHARD, "[]"), "tensors"},
     {BODY(SHARD, "{\"t\": 1}"), "t: "},
-    {BODY(SHARD, "{\"\": {\"n\": 2, \"slices\": [[0, 0, 2]]}}"), "letters"},
+    {BODY(SHARD, "{\"\": {\"n\": 2, \"slices\": [[0, 0, 2]]}}"), "characters"},
     {BODY(SHARD, "{\"t\": {\"n\": 0, \"slices\": []}}"), "0 elements"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": []}}"), "element 0"},
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": 7}}"), "element 0"},

@@ -21,7 +21,7 @@ void path_make(char out[PATH_BYTES], const char *fmt, ...)
     va_end(args);
     if (n < 0 || n >= PATH_BYTES)
         die_fmt(__FILE__, __LINE__, EXIT_USER, "making the path of a file", "choose a shorter path",
-                "%.200s... has more than %d letters", out, PATH_BYTES - 1);
+                "%.200s... has more than %d characters", out, PATH_BYTES - 1);
 }
 
 enum path_kind path_look(const char *path, struct failure *f)

@@ -132,7 +132,7 @@ static bool read_tensor(const struct reader *r, const char *name, json_t *o,
     json_int_t n;
     json_t *slices;
     if (strlen(name) == 0 || strlen(name) >= sizeof t->name)
-        return bad(r, "a tensor's name has %zu letters", strlen(name));
+        return bad(r, "a tensor's name has %zu characters", strlen(name));
     strcpy(t->name, name);
     if (json_unpack_ex(o, &e, 0, "{s:I, s:o}", "n", &n, "slices", &slices) != 0)
         return bad(r, "%s: %s", name, e.text);

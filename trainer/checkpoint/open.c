@@ -60,7 +60,7 @@ bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *
 {
     *c = (struct checkpoint){0};
     struct manifest *m = memory_take(1, sizeof *m, "a checkpoint");
-    INVARIANT(strlen(folder) < sizeof c->folder, "a path of %zu letters", strlen(folder));
+    INVARIANT(strlen(folder) < sizeof c->folder, "a path of %zu characters", strlen(folder));
     strcpy(c->folder, folder);
     c->manifest = m;
     if (!read_manifest(m, folder, p)) return false;

@@ -9,21 +9,21 @@
 #define DUET_TRAINER_CONFIG_KNOBS_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_KNOBS(X)                                                                      \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)          \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)     \
-    X(ENUM, precision, 1, "fp32|bf16", 0,                                                 \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)    \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                   \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)  \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)    \
-    X(REAL, watchdog_s, 300, 0, 1e6,                                                      \
-      "a rank without progress for so many seconds (0.1 or more) ends the job; 0: never", \
-      CHANGE_NOTHING)                                                                     \
-    X(INT, trace, 0, 0, 2147483647,                                                       \
-      "training step (counted from 0) whose pipeline timeline is written to trace.json "  \
-      "and trace.svg, predicted and measured; 0: none",                                   \
-      CHANGE_NOTHING)                                                                     \
+#define RUN_KNOBS(X)                                                                     \
+    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
+    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
+    X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)   \
+    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS) \
+    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)   \
+    X(REAL, watchdog_s, 300, 0, 1e6,                                                     \
+      "seconds without progress (0.1 or more) at which a rank ends the job; 0: never",   \
+      CHANGE_NOTHING)                                                                    \
+    X(INT, trace, 0, 0, 2147483647,                                                      \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json " \
+      "and trace.svg, predicted and measured; 0: none",                                  \
+      CHANGE_NOTHING)                                                                    \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
 
 #define MODEL_KNOBS(X)                                                                          \
@@ -35,7 +35,7 @@
     X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                        \
     X(INT, expert_ffn, 0, 0, 262144,                                                            \
       "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                 \
-    X(INT, first_dense, 0, 0, 1024, "so many layers, the first ones, stay dense")               \
+    X(INT, first_dense, 0, 0, 1024, "the number of layers, from the first on, that stay dense") \
     X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")             \
     X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off",   \
       CHANGE_CHOICE)                                                                            \
@@ -75,7 +75,7 @@
       "schedule auto: operations that a rank does while a byte goes to another rank, by which "   \
       "it weighs messages and the exchanges of tp and ep")                                        \
     X(INT, micro_batches, 0, 0, 65536,                                                            \
-      "at least so many micro-batches a pipeline and step; 0: as few as the schedule allows")     \
+      "the least number of micro-batches a pipeline and step; 0: what the schedule needs")        \
     X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                 \
     X(INT, decode_waves, 0, 0, 1024,                                                              \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
@@ -83,7 +83,7 @@
 #define SITES_KNOBS(X)                                                                       \
     X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                    \
     X(INT, delay, 1, 0, 1000000000,                                                          \
-      "updates made while an exchange is under way: it counts exactly so many later")        \
+      "updates made while an exchange is under way: it counts exactly that many later")      \
     X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                    \
       "how differences of weights cross; what rounding loses is added to the next")          \
     X(REAL, outer_lr, 1, 0, 10,                                                              \
@@ -119,7 +119,7 @@
       "sum gradients over replicas while the backward pass still runs: each bucket as soon as " \
       "its layers are done; the same bits either way")                                          \
     X(REAL, bucket_mib, 4, 0, 65536,                                                            \
-      "layers are summed together up to so many MiB of gradients; 0: every layer alone")        \
+      "layers are summed together up to this many MiB of gradients; 0: every layer alone")      \
     X(ENUM, path, 0, "auto|flat|nodes", 0,                                                      \
       "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed once; " \
       "auto: by size and hosts")                                                                \
@@ -181,7 +181,7 @@
       "grpo: bound of the ratio for negative advantages (>1); 0: off")                             \
     X(REAL, kl, 0, 0, 100, "grpo: weight of the k3 KL to the reference; 0: no reference is kept")  \
     X(INT, ref_every, 0, 0, 1000000000,                                                            \
-      "grpo: the policy becomes the reference every so many steps; 0: never")                      \
+      "grpo: steps after which the policy becomes the reference, each time; 0: never")             \
     X(INT, mini_batches, 1, 1, 4096,                                                               \
       "grpo: optimizer steps per rollout and epoch, which share its prompts")                      \
     X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
@@ -192,7 +192,7 @@
     X(REAL, reward_format, 0.0, 0, 100,                                                            \
       "grpo: weight of the format reward beside the accuracy's 1")                                 \
     X(INT, eval_every, 0, 0, 1000000000,                                                           \
-      "sft, grpo: evaluate on held-out problems every so many steps; 0: never")                    \
+      "sft, grpo: steps between evaluations on held-out problems; 0: never")                       \
     X(INT, eval_prompts, 128, 1, 1048576,                                                          \
       "sft, grpo: problems of such an evaluation (one answer each)")                               \
     X(BOOL, save_tokens, false, 0, 0,                                                              \
