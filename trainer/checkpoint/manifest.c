@@ -140,7 +140,8 @@ static int entry_order(const void *a, const void *b)
 static void check_name(const char *name)
 {
     const size_t n = strnlen(name, sizeof((struct slice *)0)->name);
-    INVARIANT(n > 0 && n < sizeof((struct slice *)0)->name, "a tensor's name has %zu characters", n);
+    INVARIANT(n > 0 && n < sizeof((struct slice *)0)->name, "a tensor's name has %zu characters",
+              n);
     INVARIANT(name[0] != '/' && name[n - 1] != '/' && !strstr(name, "//"), "tensor name %s", name);
     for (size_t i = 0; i < n; i++)
         INVARIANT(name[i] > ' ' && name[i] < 127 && !strchr("\"\\@", name[i]), "tensor name %s",
