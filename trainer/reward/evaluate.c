@@ -104,7 +104,7 @@ void score_text(char out[SCORE_TEXT], const struct score *s)
         n += snprintf(out + n, SCORE_TEXT - (size_t)n, "  pass@%d %5.1f %%  maj@%d %5.1f %%",
                       s->samples, 100 * s->pass_k, s->samples, 100 * s->maj_k);
     n += snprintf(out + n, SCORE_TEXT - (size_t)n, "  length %.1f", s->length);
-    if (s->prompts == s->asked)
+    if (s->asked == 0 || s->prompts == s->asked) /* 0: an earlier version did not record it */
         snprintf(out + n, SCORE_TEXT - (size_t)n, "  (%d problems, answers to each: %d)",
                  s->prompts, s->samples);
     else
