@@ -17,7 +17,7 @@ quieten() {
         rc=$?
         line+=$part
         if [ $rc -gt 128 ]; then # no newline yet
-            [[ $inside || $line == -* || $line == srun:* || $line == mpirun* || $rank_is_there == "$line"* ]] || { printf %s "$line"; line=''; }
+            [[ $inside || $line == -* || $line == srun:* || $line == mpirun* || $rank_is_there == "$line"* || $ranks_listen == "$line"* ]] || { printf %s "$line"; line=''; }
             continue
         fi
         [ $rc -eq 0 ] || { printf %s "$block$line"; return; }

@@ -39,9 +39,11 @@ check "a pair" grep -qE '^rank-0 - rank-1 ' out
 check "a line a rank" times 2 out "host rank-"
 check "both are too slow for the cluster file" times 2 out "where the cluster file expects 9e+05"
 
-network 2 --steps 0 --cluster nowhere.yaml
-check "mistakes: exit 2" equal "$code" 2
+network 2 --steps 0
+check "a mistake of an option: exit 2" equal "$code" 2
 check "steps" has err "--steps: 0"
+network 2 --cluster nowhere.yaml
+check "a mistake of a file: exit 2" equal "$code" 2
 check "file" has err "nowhere.yaml"
 call "$duet" bench network
 check "one rank: exit 2" equal "$code" 2
