@@ -130,13 +130,12 @@ static void stop_signal(int signal)
 
 void world_catch_signals(void)
 {
-    static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP};
+    static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP, SIGINT};
+    enum { N = sizeof caught / sizeof *caught };
     struct sigaction act = {.sa_handler = stop_signal, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
-    sigaddset(&act.sa_mask, SIGUSR1);
-    sigaddset(&act.sa_mask, SIGTERM);
-    sigaddset(&act.sa_mask, SIGHUP);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < N; i++) sigaddset(&act.sa_mask, caught[i]);
+    for (int i = 0; i < N; i++)
         SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
 }
 

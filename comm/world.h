@@ -55,7 +55,7 @@ void world_wait(MPI_Request *requests, int n);
 void watchdog_start(double seconds);
 void watchdog_feed(void);
 
-/* SIGUSR1, SIGTERM and SIGHUP ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
+/* SIGUSR1, SIGTERM, SIGHUP and SIGINT ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
  * of the first are the same request; a later one exits at once (EXIT_STOPPED). Local: ranks hear of it at
  * different moments, so agree with world_any before branching. */
 void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */

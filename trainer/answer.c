@@ -20,7 +20,8 @@ static bool same_file(const char *a, const char *b)
  * the held-out tenth, or the recipe's held-out file. */
 static void take_own_file(struct settings *s, const char *trained_on)
 {
-    bool own = s->lines.data.file == LINE_SET, apart = s->lines.data.heldout_file == LINE_SET;
+    bool own = s->lines.data.file == LINE_SET;
+    bool apart = s->lines.data.heldout_file == LINE_SET && s->data.heldout_file[0];
     if (!own || apart || same_file(s->data.file, trained_on)) return;
     free(s->data.heldout_file);
     s->data.heldout_file = strdup(s->data.file);

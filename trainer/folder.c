@@ -311,11 +311,26 @@ void folder_see(const struct world *w, const char *folder)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
+/* Once there are checkpoints, their folder stays. */
+static void look_for_checkpoints(const char *folder)
+{
+    static bool there;
+    const bool now = look(folder, "checkpoints") == PATH_FOLDER;
+    struct failure f = {0};
+    if (there && !now) {
+        failure_note(&f, "it was removed or renamed while the run was writing to it",
+                     "saving in %s/checkpoints", folder);
+        die_of(&f, "put it back, then start again with --resume auto");
+    }
+    there = now;
+}
+
 void folder_look(const struct run *r)
 {
     struct failure f = {0};
     if (r->world->rank != 0) return;
     metrics_look(r->metrics);
+    look_for_checkpoints(r->folder);
     if (lock && !lock_look(lock, &f))
         die_of(&f, "end the other job, then start this one again with --resume auto: what was "
                    "saved before is whole");

@@ -54,15 +54,38 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* What the control group of this job leaves; SIZE_MAX: no limit. */
-static size_t group_leaves(void)
+enum { GROUP_BYTES = 4096 };
+
+/* What the control group at `path` leaves; SIZE_MAX: no limit. */
+static size_t group_at(const char *path)
 {
-    size_t most = number_in("/sys/fs/cgroup/memory.max", "%zu");
-    size_t used = number_in("/sys/fs/cgroup/memory.current", "%zu");
-    size_t cache = number_in("/sys/fs/cgroup/memory.stat", "inactive_file %zu");
+    char file[GROUP_BYTES + 32];
+    snprintf(file, sizeof file, "%s/memory.max", path);
+    size_t most = number_in(file, "%zu");
+    snprintf(file, sizeof file, "%s/memory.current", path);
+    size_t used = number_in(file, "%zu");
+    snprintf(file, sizeof file, "%s/memory.stat", path);
+    size_t cache = number_in(file, "inactive_file %zu");
     if (most == 0) return SIZE_MAX;
     used = used > cache ? used - cache : 0;
     return most > used ? most - used : 1;
+}
+
+/* The control group of this process (of a Slurm job, say) and those around it; in a container its own is the root. */
+static size_t group_leaves(void)
+{
+    static const char root[] = "/sys/fs/cgroup", mine[] = "0::/";
+    char path[GROUP_BYTES], line[GROUP_BYTES - sizeof root] = "";
+    size_t least = group_at(root);
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && fgets(line, sizeof line, f) && strncmp(line, mine, strlen(mine)) != 0) line[0] = 0;
+    if (f) fclose(f);
+    if (line[0] == 0) return least;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(path, sizeof path, "%s%s", root, line + strlen(mine) - 1);
+    for (; strlen(path) > strlen(root); *strrchr(path, '/') = 0)
+        least = smaller(least, group_at(path));
+    return least;
 }
 
 /* What `ulimit -v` leaves this process; SIZE_MAX: no limit. */

@@ -167,7 +167,7 @@ static void print_summary(const struct run *r)
 int run_phases(struct run *r)
 {
     while (r->phase < r->settings.n_phases) {
-        if (!phase_run(r)) continue;
+        if (!phase_run(r) || r->phase == r->settings.n_phases) continue; /* or all is done anyway */
         checkpoint_writer_free(r->writer); /* what is under way is committed before we say so */
         r->writer = NULL;
         log_info(

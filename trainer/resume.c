@@ -211,11 +211,30 @@ static struct standing standing_of(const struct position *q)
     return (struct standing){(int)q->phase, q->phase_step};
 }
 
+/* Before there was zero_spread, groups without spread were left out: such a run goes on so, unless the recipe says otherwise. */
+static void keep_former_zero_spread(struct run *r, const struct settings *then, const char *from)
+{
+    struct settings *now = &r->settings;
+    bool kept = false;
+    for (int i = 0; i < now->n_phases && i < then->n_phases; i++) {
+        bool said = then->lines.phases[i].zero_spread || now->lines.phases[i].zero_spread;
+        if (said || then->phases[i].kind != PHASE_GRPO || now->phases[i].kind != PHASE_GRPO)
+            continue;
+        now->phases[i].zero_spread = ZERO_SPREAD_DROP;
+        kept = true;
+    }
+    if (kept)
+        log_info("%s is from before zero_spread: groups without spread are left out as they were "
+                 "(zero_spread: drop)",
+                 from);
+}
+
 static void compare_run(struct run *r, const struct checkpoint *c, const struct position *q,
                         struct standing *at, struct changes *found)
 {
     struct settings then;
     if (position_recipe(&then, c)) {
+        keep_former_zero_spread(r, &then, c->folder);
         changes_extend(at, &then, &r->settings);
         changes_compare(found, &then, &r->settings, *at);
         compare_data(found, r, &then, q, *at);

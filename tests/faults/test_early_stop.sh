@@ -32,6 +32,15 @@ kill -HUP "${pids[1]}"
 ended
 check "hang-up: exit 85" equal "$code" 85
 
+# --- Ctrl-C without launch/run.sh ---
+"$duet" train recipe.yaml --set out=bare --set mesh.dp=1 --set mesh.pp=1 "${long[@]}" >out 2>err </dev/null &
+job=$!
+check "Ctrl-C: under way" until_true lines 3 bare
+kill -INT "$job"
+ended
+check "Ctrl-C on a bare duet train: exit 85" equal "$code" 85
+check "Ctrl-C on a bare duet train: saved" test -e bare/checkpoints/latest
+
 # --- a limit of file sizes ---
 # shellcheck disable=SC2016  # for the rank's shell
 printf '%s\n' '#!/bin/bash' 'ulimit -f 16384; exec "$UNDER_TEST" "$@"' >limited.sh

@@ -100,6 +100,14 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then # the superuser m
     check "P9: checkpoints of mode 000: exit 1" equal "$code" 1
     check "P9: checkpoints of mode 000: why" has err "Permission denied"
     check "P9: checkpoints of mode 000: nothing is cut" cmp run/metrics.jsonl before
+    for file in manifest.json shard-0000-of-0001.h5; do # good, but not for this user: not damaged
+        fresh && chown -R 65534:65534 run && chmod 000 run/checkpoints/step-00000004/$file
+        call setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$dir" "$dir/duet" train recipe.yaml --set out=run --resume auto
+        check "P9: $file of mode 000: exit 1" equal "$code" 1
+        check "P9: $file of mode 000: why" has err "/$file: Permission denied"
+        check "P9: $file of mode 000: nothing is cut" cmp run/metrics.jsonl before
+        check "P9: $file of mode 000: the checkpoint stays" test -e run/checkpoints/step-00000004/$file
+    done
 fi
 
 # --- two jobs ---
@@ -186,6 +194,10 @@ endless hurt && mv hurt moved
 ended_in "P9: renamed"
 check "P9: renamed: says where it is" has err "(it is now $dir/moved/metrics.jsonl)"
 check "P9: renamed: no second folder" test ! -e hurt
+endless hurt --set checkpoint.every=20 && until_true test -e hurt/checkpoints/latest && mv hurt/checkpoints hurt/away
+ended_in "P9: checkpoints renamed"
+check "P9: checkpoints renamed: says so" has err "it was removed or renamed while the run was writing to it"
+rm -r hurt
 endless hurt && rm hurt/samples.jsonl
 ended_in "P9: samples.jsonl deleted"
 rm -r hurt

@@ -2,9 +2,13 @@
  * of the shards, and all take the same decision. */
 #include "trainer/checkpoint/checkpoint.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
@@ -148,6 +152,26 @@ static bool find(struct where *at, const char *path, const struct world *w, stru
     return true;
 }
 
+static const char UNREADABLE[] =
+    "nothing was changed: see to its owner and mode (ls -l) or its disk (dmesg), then start again";
+
+/* A file that may not be read, or whose disk fails, is not damaged: going back to an earlier checkpoint would lose it. Local. */
+static void refuse_unreadable(const char *folder)
+{
+    DIR *d = opendir(folder);
+    SYS_OK(d || errno == ENOENT, UNREADABLE, "cannot read %s: %s", folder, strerror(errno));
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        char path[PATH_BYTES];
+        if (e->d_name[0] == '.') continue;
+        path_make(path, "%s/%s", folder, e->d_name);
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        SYS_OK(fd >= 0 || errno == ENOENT || errno == ENXIO, UNREADABLE, "cannot read %s: %s", path,
+               strerror(errno));
+        if (fd >= 0) close(fd);
+    }
+    if (d) closedir(d);
+}
+
 static bool open_newest(struct checkpoint *c, const struct where *at, const struct looker *by,
                         struct problems *p)
 {
@@ -156,6 +180,7 @@ static bool open_newest(struct checkpoint *c, const struct where *at, const stru
         char folder[PATH_BYTES];
         struct problems damage = {0};
         store_path(folder, at->root, at->list.entry[i]);
+        if (speaks) refuse_unreadable(folder);
         const bool ok = open_one(c, folder, by, &damage);
         for (int k = 0; k < damage.n; k++) log_warn("damaged, not used: %s", damage.text[k]);
         problems_free(&damage);

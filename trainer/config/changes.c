@@ -162,7 +162,7 @@ static bool meaning(const struct pair *p, enum knob_change change, char *means, 
             snprintf(means, size, "nothing is left to do that it would change");
         return inside;
     case CHANGE_BITS:
-        snprintf(means, size, "the same training from here on, with other last bits");
+        snprintf(means, size, "the same training from here on, with other last bits (or rounding)");
         return false;
     default: snprintf(means, size, "holds from here on"); return false;
     }
