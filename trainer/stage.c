@@ -78,16 +78,16 @@ static void begin(void *self, const struct stage_pass *s)
     pass_begin(p);
 }
 
-/* For measuring what a wire costs on a machine whose few cores all ranks share: DUET_PACE_US makes every step of a pass sleep
+/* For measuring what a wire costs on a machine whose few cores all ranks share: DUET_PACE_US makes every step of a pass, and every wave, sleep
  * so long, as if a device of the rank's own computed it. */
 static void pace_read(struct actor *a)
 {
     a->pace = 1e-6 * environment_number("DUET_PACE_US", 0);
 }
 
-static void pace_take(const struct actor *a, enum plan_op op)
+void actor_pace(const struct actor *a, int steps)
 {
-    double seconds = op == PLAN_BW ? 2 * a->pace : a->pace;
+    double seconds = steps * a->pace;
     const time_t whole = (time_t)seconds;
     if (seconds > 0)
         nanosleep(&(struct timespec){whole, (long)(1e9 * (seconds - (double)whole))}, NULL);
@@ -99,7 +99,7 @@ static bool step(void *self, const struct stage_pass *s)
     const struct gradient_listener *listener = &a->listener;
     struct pass *p = &a->open[s->op != PLAN_F];
     bool done = pass_step(p);
-    pace_take(a, s->op);
+    actor_pace(a, s->op == PLAN_BW ? 2 : 1);
     if (listener->self && s->last)
         listener->complete(listener->self, actor_local(a, s->cell.chunk), pass_complete(p));
     else if (listener->self)

@@ -92,6 +92,8 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
 void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
                    const struct ops *ops, struct dims dims, int max_mb, bool with_reference);
 void actor_free(struct actor *a);
+/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or waves of a rollout, take longer. Local. */
+void actor_pace(const struct actor *a, int steps);
 size_t actor_bytes(const struct actor *a);
 
 /* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the next call. */

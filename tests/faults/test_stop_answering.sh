@@ -16,6 +16,7 @@ phases:
   - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
 YAML
 train 2 whole
+export DUET_PACE_US=4000 # every wave takes so much longer, on a fast machine too; no bit changes
 check "unbroken: exit 0" equal "$code" 0
 
 # member NAME: of the state in the newest checkpoint of broken
@@ -56,6 +57,7 @@ stopped "second rollout" 5 0.4
 check "second rollout: saved where it stood" is_saved 5 broken
 advanced "evaluation" 6 0 300
 cp -r broken other
+unset DUET_PACE_US
 train 2 other --resume auto --set phases.last.prompts=4
 check "with other settings: exit 0" equal "$code" 0
 check "with other settings: anew" has err "begins anew: its settings are others now"
@@ -66,7 +68,7 @@ check "taken up: as the unbroken run" alike whole broken
 
 
 # --- duet eval: what it has so far ---
-"$root/launch/run.sh" -n 2 --timeout 60 "$duet" eval whole --prompts 2000 --samples 8 >out 2>err </dev/null &
+DUET_PACE_US=4000 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" eval whole --prompts 2000 --samples 8 >out 2>err </dev/null &
 job=$! started=2
 ready
 read -rt 1.5 _ <&"$never"

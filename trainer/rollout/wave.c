@@ -98,6 +98,7 @@ void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
                                .token = w->token,
                                .kv = {l->row_pos, l->row_table}};
     chunk_decode(l->local->model, &rows, &l->cache, in, l->last ? NULL : w->act, l->logits);
+    actor_pace(r->actor, 1);
     if (l->last)
         finish_last(r, l, w);
     else
