@@ -187,4 +187,25 @@ at 2 sft
 "$root/tests/support/state.py" run/checkpoints/step-00000002 -metrics_xxh64 -samples_xxh64 -data_train -data_heldout
 accepted "an older checkpoint" 'has no checksum of its data: they are not compared' s.yaml
 check "an older checkpoint: as before" alike sft run
+# --- a run of the first version: settings of phases that do not use them, no zero_spread, no checksums of files and data ---
+longer=(--set phases.sft.steps=80 --set phases.sft.lr=1e-2 --set phases.grpo.steps=4)
+call "$duet" train r.yaml --set out=dropped "${longer[@]}" --set phases.grpo.zero_spread=drop
+check "dropped: exit 0" equal "$code" 0
+check "dropped: some groups have spread, some none" grep -qE '"reward/zero_std_fraction":0\.[1-9]' <(tail -n 1 dropped/metrics.jsonl)
+at 82 dropped
+for checkpoint in run/checkpoints/step-*; do
+    "$root/tests/support/state.py" "$checkpoint" '/^ *zero_spread: .*\n/' '/^    batch: 8$/    batch: 8\n    save_tokens: false' \
+        -metrics_xxh64 -samples_xxh64 -data_train -data_heldout
+done
+check "first version: as it was" has run/checkpoints/step-00000082/recipe.yaml "save_tokens: false"
+call "$duet" eval run --prompts 2
+check "first version: eval: exit 0" equal "$code" 0
+refused_heads=$(of_folder run)
+resume r.yaml "${longer[@]}" --set model.heads=4
+check "first version: other heads: exit 2" equal "$code" 2
+check "first version: other heads: untouched" equal "$(of_folder run)" "$refused_heads"
+resume r.yaml "${longer[@]}"
+check "first version: resumed: exit 0" equal "$code" 0
+check "first version: groups without spread stay out" has err "is from before zero_spread: groups without spread are left out as they were (zero_spread: drop)"
+check "first version: as the unbroken run" alike dropped run
 finish
