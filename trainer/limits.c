@@ -108,8 +108,8 @@ size_t limits_memory(const struct world *w)
 
 /* What to change when most of the memory is of that kind. */
 static const char *const remedy[ARENA_KINDS] = {
-    [ARENA_BUFFERS] = "lower batch, prompts, samples, eval_prompts or max_new of the phases, or "
-                      "model.max_context",
+    [ARENA_BUFFERS] = ("lower batch, prompts, samples, eval_prompts or max_new of the phases, or "
+                       "model.max_context"),
     [ARENA_PARAMETERS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
     [ARENA_GRADIENTS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
     [ARENA_OPTIMIZER] = "lower the model's sizes, or use more ranks (mesh.dp, mesh.pp) or hosts",

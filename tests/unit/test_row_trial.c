@@ -90,7 +90,7 @@ static float value_at(const struct planted *p, const void *x, size_t i)
 static void run_planted(void *ctx, int block, float *y, const void *x)
 {
     struct planted *p = ctx;
-    float *row = malloc((size_t)p->k * sizeof *row);
+    float *row = calloc((size_t)p->k, sizeof *row);
     bool turn = p->calls++ % 2;
     for (int t = 0; t < p->rows[block]; t++) {
         for (int i = 0; i < p->k; i++)

@@ -9,11 +9,11 @@
 
 /* Interposed. A folder or a file on a disk that has gone bad. */
 static int bad_disk; /* errno; 0: sound */
-DIR *opendir(const char *path);
-DIR *opendir(const char *path)
+DIR *opendir(const char *name);
+DIR *opendir(const char *name)
 {
     errno = bad_disk;
-    return bad_disk ? NULL : fdopendir(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return bad_disk ? NULL : fdopendir(open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 static void path_in_run(char path[PATH_BYTES], const char *name)

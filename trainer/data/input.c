@@ -37,7 +37,7 @@ static void hint_write(const struct input *in, struct text *out)
 
 char *input_read(const struct input *in, size_t *n, struct problems *p)
 {
-    struct stat info;
+    struct stat info = {0};
     char hint[HINT_BYTES] = "", *bytes = NULL;
     struct text text = {hint, 0, sizeof hint, false};
     FILE *f = fopen(in->path, "rb");
