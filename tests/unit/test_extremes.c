@@ -79,7 +79,7 @@ START_TEST(ends_of_every_range)
 {
     const struct rlimit most = {(rlim_t)2 << 30, (rlim_t)2 << 30};
     int ran[2] = {0, 0};
-    setrlimit(RLIMIT_DATA, &most);
+    if (MEMORY_LIMITS) setrlimit(RLIMIT_DATA, &most);
     try_all("", ran);
     try_all(", experts: 4", ran);
     ck_assert_msg(ran[true] > 60 && ran[false] > 20, "%d would train, %d are refused", ran[true],
@@ -122,7 +122,7 @@ START_TEST(too_large_is_refused_before_kernels_are_tried)
     struct settings s;
     struct problems p = {0};
     const char *yaml = "model: {layers: 2, hidden: 65536, heads: 512}\nphases: [{kind: sft}]\n";
-    setrlimit(RLIMIT_DATA, &most);
+    if (MEMORY_LIMITS) setrlimit(RLIMIT_DATA, &most);
     settings_defaults(&s);
     ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
     ck_assert(settings_check(&s, 1, &p));

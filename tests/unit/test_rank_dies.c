@@ -198,6 +198,10 @@ START_TEST(speaks_once_and_ends)
 {
     const struct failure *f = &failures[_i];
     char command[1024], text[65536];
+    if (!MEMORY_LIMITS && strstr(f->name, "_without_")) {
+        printf("%s: left out, memory cannot be limited under AddressSanitizer\n", f->name);
+        return;
+    }
     snprintf(command, sizeof command,
              "mpirun --allow-run-as-root --oversubscribe --bind-to none --timeout 30 "
              "--mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -np %d %s %s 2>&1",

@@ -188,6 +188,7 @@ START_TEST(none_usable)
     told(out, s, how, &p);
     ck_assert_ptr_nonnull(strstr(out, ": no demonstration that sft could learn from: of 200 "
                                       "records 0 have none, 200 do not fit model.max_context 8"));
+    problems_free(&p);
     source_free(s);
 }
 END_TEST
