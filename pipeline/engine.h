@@ -4,7 +4,7 @@
  * wire, the other computes, and each one's message leaves as soon as it is done.
  *
  * The engine knows no tensors, only buffers of one message size. What a pass does is behind struct
- * stage (trainer/stage.c joins model and pipeline there). */
+ * stage (trainer/stage/stage.c joins model and pipeline there). */
 #ifndef DUET_PIPELINE_ENGINE_H
 #define DUET_PIPELINE_ENGINE_H
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "comm/base/environment.h"
 #include "comm/base/die.h"
-#include "trainer/commands.h"
+#include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/task.h"
 

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # ranks, problem are of others; line is read by them
-# hostfile.sh: hostfiles. Sourced by run.sh and preflight.sh. trainer/plan/hosts.c reads the same files for `duet plan`; a test compares them.
+# hostfile.sh: hostfiles. Sourced by run.sh and preflight.sh. trainer/planner/hosts.c reads the same files for `duet plan`; a test compares them.
 # Reading fills these arrays, one element a host:
 #   host   its name      slots   ranks it may run      line   where in the hostfile, "FILE:3: "
 host=() slots=() line=()
 plain='' # 1 while what was read is what mpirun would read
 
-most_slots=65536 # as in trainer/plan/hosts.c
+most_slots=65536 # as in trainer/planner/hosts.c
 name_form='^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*$'
 
 # "host slots=N [max_slots=M]"; # begins a comment. Blanks may be tabs and stand around "=", lines may end as Windows ends them. A host

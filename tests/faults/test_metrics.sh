@@ -17,7 +17,7 @@ for file in (root / "trainer").rglob("*.c"):
     text = file.read_text()
     put |= set(re.findall(r'\bmetrics_put(?:_clock)?\(\s*[^,"]+,\s*"([^"]+)"', text))
     for names in re.findall(r'\bpart_names\[\] = \{([^}]*)\}', text): put |= {"eval/TASK/" + n for n in re.findall(r'"([^"]+)"', names)}
-score = (root / "trainer/reward/evaluate.c").read_text()
+score = (root / "trainer/phases/evaluate.c").read_text()
 put |= {"eval/TASK/" + n for n in re.findall(r'\bput\(r, "([^"]+)"', score)}
 put |= {"eval/TASK/" + n.replace("%d", "K") for n in re.findall(r'snprintf\(name, sizeof name, "([a-z]+@%d)"', score)}
 put |= {"step", "phase"}

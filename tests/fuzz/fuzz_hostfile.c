@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include "trainer/plan/hosts.h"
+#include "trainer/planner/hosts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

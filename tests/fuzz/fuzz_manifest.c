@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "trainer/checkpoint/manifest.h"
-#include "trainer/position.h"
+#include "trainer/run/position.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -3,7 +3,7 @@
  * the trainer then has. */
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
-#include "trainer/plan/memory.h"
+#include "trainer/planner/memory.h"
 
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
                                   "max_context: 96%s}\n"

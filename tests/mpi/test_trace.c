@@ -6,7 +6,7 @@
 
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
-#include "trainer/trace.h"
+#include "trainer/stage/trace.h"
 
 enum { SEQUENCES = 24, CONTEXT = 32, LAYERS = 8, MOST_CHUNKS = 8, MOST_MB = 16 };
 

@@ -3,7 +3,11 @@
 #
 #   trainer -> pipeline -> comm,  trainer -> model -> comm;  pipeline and model do not know each other
 #
-# and keeps some libraries in their rooms. Ours are included from the root ("comm/mesh.h"). One line a breach; exit 1.
+# and, within trainer/, a step up its floors: a room includes rooms below it, and its own,
+#
+#   config observe < data checkpoint < reward schedule < stage < rollout learn < planner < run < phases bench < commands < main
+#
+# (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are included from the root ("comm/mesh.h"). One line a breach; exit 1.
 cd "$(dirname "$0")/../.." || exit 2
 # shellcheck disable=SC2016
 find comm model pipeline trainer -name '*.[ch]' | sort | xargs awk '
@@ -12,6 +16,11 @@ BEGIN {
     may["model"] = "comm model"
     may["pipeline"] = "comm pipeline"
     may["trainer"] = "comm model pipeline trainer"
+    floors = "config observe, data checkpoint, reward schedule, stage, rollout learn, planner, run, phases bench, commands, main"
+    for (f = split(floors, floor, ", "); f > 0; f--)
+        for (i = split(floor[f], rooms, " "); i > 0; i--)
+            height[rooms[i]] = f
+    still_up["planner-run"] = still_up["stage-learn"] = 1 # to be untied
     # header: the only folder or file that includes it
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
@@ -21,6 +30,15 @@ BEGIN {
 function refuse(why) {
     printf "%s:%d: %s\n  %s\n", FILENAME, FNR, $0, why
     breaches++
+}
+function room_of(name) { sub(/\.[ch]$/, "", name); return name }
+function step(here, there) {
+    if (!(here in height) || !(there in height))
+        refuse("a room that is on no floor; give it one in tests/support/layers.sh")
+    else if (here == there || (here "-" there) in still_up)
+        return
+    else if (height[there] >= height[here])
+        refuse("trainer/" here " is on floor " height[here] ", trainer/" there " on floor " height[there] ": a step up")
 }
 function among(word, list) { return index(" " list " ", " " word " ") > 0 }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
@@ -35,6 +53,8 @@ function among(word, list) { return index(" " list " ", " " word " ") > 0 }
         refuse("kernels are reached through struct ops (model/ops.h)")
     else if (part[2] ~ /\.c$/)
         refuse("a .c file is compiled, not included")
+    else if (from[1] == "trainer" && to[1] == "trainer")
+        step(room_of(from[2]), room_of(to[2]))
 }
 /^[ \t]*#[ \t]*include[ \t]*</ {
     split($0, part, /[<>]/)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/plan/cluster.h"
+#include "trainer/planner/cluster.h"
 #include "tests/support/check_unit.h"
 
 static const char *const good = "name: two racks\n"

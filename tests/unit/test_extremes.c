@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include "tests/support/check_unit.h"
 #include "trainer/config/table.h"
-#include "trainer/limits.h"
+#include "trainer/planner/limits.h"
 
 static const char *const RECIPE =
     "model: {layers: 2, hidden: 32, heads: 2, max_context: 64%s}\n"

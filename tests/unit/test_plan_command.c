@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "comm/base/die.h"
-#include "trainer/commands.h"
+#include "trainer/commands/commands.h"
 #include "tests/support/check_unit.h"
 
 static char said[1 << 17]; /* both streams */

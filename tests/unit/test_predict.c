@@ -6,9 +6,9 @@
 #include "model/flops.h"
 #include "model/params.h"
 #include "pipeline/check.h"
-#include "trainer/plan/draw.h"
-#include "trainer/plan/memory.h"
-#include "trainer/plan/scaling.h"
+#include "trainer/planner/draw.h"
+#include "trainer/planner/memory.h"
+#include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"
 
 static void close_to(double is, double want, double part)

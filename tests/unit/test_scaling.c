@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "trainer/plan/memory.h"
-#include "trainer/plan/scaling.h"
+#include "trainer/planner/memory.h"
+#include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"
 
 static const char *const MODEL =

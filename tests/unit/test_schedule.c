@@ -2,7 +2,7 @@
  * cosine; what comes after the last update stays there. */
 #include <math.h>
 
-#include "trainer/run.h"
+#include "trainer/run/run.h"
 #include "tests/support/check_unit.h"
 
 static struct schedule schedule_of(int shape, long warmup, long steps)

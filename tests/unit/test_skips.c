@@ -1,6 +1,6 @@
 /* Skipped updates in the state of a checkpoint: what is put in comes out, what cannot be is damage. */
-#include "trainer/position.h"
-#include "trainer/run.h"
+#include "trainer/run/position.h"
+#include "trainer/run/run.h"
 #include "tests/support/check_unit.h"
 
 static json_t *state(void)

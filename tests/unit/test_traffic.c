@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "trainer/learn/bucket.h"
-#include "trainer/plan/hosts.h"
-#include "trainer/plan/reduction.h"
+#include "trainer/planner/hosts.h"
+#include "trainer/planner/reduction.h"
 #include "tests/support/check_unit.h"
 
 static void close_to(double is, double want, double part)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "trainer/plan/working.h"
+#include "trainer/planner/working.h"
 #include "tests/support/check_unit.h"
 
 static char said[1024];

@@ -9,7 +9,7 @@
 #include "comm/base/log.h"
 #include "model/matmul.h"
 #include "trainer/config/options.h"
-#include "trainer/run.h"
+#include "trainer/run/run.h"
 
 enum { MOST_SHARES = 64 };
 struct bench_options {

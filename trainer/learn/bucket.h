@@ -7,7 +7,7 @@
 #ifndef DUET_TRAINER_LEARN_BUCKET_H
 #define DUET_TRAINER_LEARN_BUCKET_H
 
-#include "trainer/stage.h"
+#include "trainer/stage/stage.h"
 
 struct bucket {
     struct local *local;

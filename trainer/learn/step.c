@@ -4,7 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/coll.h"
-#include "trainer/trace.h"
+#include "trainer/stage/trace.h"
 
 double schedule_lr(const struct schedule *s, long update)
 {

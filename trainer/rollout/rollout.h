@@ -16,7 +16,7 @@
 
 #include "comm/base/rng.h"
 #include "model/sampling.h"
-#include "trainer/stage.h"
+#include "trainer/stage/stage.h"
 
 struct question {
     const int *token; /* the prompt */

@@ -1,0 +1,252 @@
+/* duet bench: how fast, beside what the machine could do. What is measured is in trainer/bench/. */
+#include <stdio.h>
+#include <string.h>
+#include "trainer/bench/bench.h"
+#include "trainer/commands/commands.h"
+
+struct bench {
+    const char *name;
+    void (*run)(const struct bench_options *o, struct run *r);
+    struct extent (*extent)(const struct bench_options *o);
+};
+
+static const struct bench benches[] = {
+    {"train", bench_train, bench_train_extent},
+    {"decode", bench_decode, bench_decode_extent},
+    {"pipeline", NULL, NULL}, /* no model, no run */
+    {"network", NULL, NULL},
+    {"reduce", NULL, NULL},
+};
+
+static const struct bench *bench_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
+        if (strcmp(name, benches[i].name) == 0) return &benches[i];
+    return NULL;
+}
+
+/* --- options --- */
+
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct bench_options *o = checked;
+    if (!bench_find(o->what)) {
+        const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
+        const char *near = nearest_name(o->what, names, 5);
+        problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
+                     o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    if (strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
+        problems_add(p, NULL, 0, "--precision: \"%.60s\" is neither bf16 nor fp32", o->precision);
+    if (o->chunk_layers % 2 != 0)
+        problems_add(p, NULL, 0, "--chunk-layers: %d is odd; a layer has two exchanges",
+                     o->chunk_layers);
+    if (o->samples > 0 && o->slots % o->samples != 0)
+        problems_add(p, NULL, 0, "--samples: %d answers of a question do not divide %d slots",
+                     o->samples, o->slots);
+}
+
+static const struct bench_options DEFAULTS = {.layers = 10,
+                                              .hidden = 576,
+                                              .ffn = 1536,
+                                              .heads = 9,
+                                              .precision = "bf16",
+                                              .tokens = 2048,
+                                              .sequence = 256,
+                                              .slots = 64,
+                                              .samples = 8,
+                                              .prompt = 16,
+                                              .answer = 128,
+                                              .steps = 3,
+                                              .stages = "2,4,8,16",
+                                              .chunk_layers = 4,
+                                              .pass_ms = 10,
+                                              .exchange = 1,
+                                              .members = 2,
+                                              .mib = 64};
+
+static int read_options(struct bench_options *o, int argc, char **argv)
+{
+    *o = DEFAULTS;
+    const struct option_row rows[] = {
+        {"layers", OPT_INT, &o->layers, 1, 1024, "decoder layers"},
+        {"hidden", OPT_INT, &o->hidden, 8, 65536, "hidden size"},
+        {"ffn", OPT_INT, &o->ffn, 8, 262144, "inner size of SwiGLU"},
+        {"heads", OPT_INT, &o->heads, 1, 1024, "query heads"},
+        {"kv-heads", OPT_INT, &o->kv_heads, 0, 1024, "key/value heads; 0: as many as query heads"},
+        {"precision", OPT_STRING, &o->precision, 0, 0, "bf16 or fp32"},
+        {"tokens", OPT_INT, &o->tokens, 1, 1 << 24, "train: tokens of a step, whole job"},
+        {"sequence", OPT_INT, &o->sequence, 1, 1 << 20, "train: tokens of a sequence"},
+        {"slots", OPT_INT, &o->slots, 1, 65536, "decode: sequences at once"},
+        {"samples", OPT_INT, &o->samples, 1, 65536, "decode: answers that share a prompt"},
+        {"prompt", OPT_INT, &o->prompt, 1, 1 << 19, "decode: tokens of a prompt"},
+        {"answer", OPT_INT, &o->answer, 1, 1 << 19, "decode: tokens of an answer"},
+        {"steps", OPT_INT, &o->steps, 1, MOST_STEPS,
+         "steps (rollouts) that are timed, after one to warm up"},
+        {"stages", OPT_STRING, &o->stages, 0, 0, "pipeline: lengths, as far as ranks go"},
+        {"schedules", OPT_STRING, &o->schedules, 0, 0,
+         "pipeline: some, e.g. 1f1b,dualpipe; all if not given"},
+        {"micro-batches", OPT_INT, &o->micro_batches, 0, 4096,
+         "pipeline: of a step; 0: five for every two stages"},
+        {"pass-ms", OPT_REAL, &o->pass_ms, 0.001, 10000,
+         "pipeline: milliseconds that a stage computes for F, for B and for W"},
+        {"exchange", OPT_REAL, &o->exchange, 0, 100,
+         "pipeline: how long the exchanges of an F or B take, in its computing; 0: none"},
+        {"members", OPT_INT, &o->members, 1, 64, "pipeline: ranks a stage that exchange"},
+        {"chunk-layers", OPT_INT, &o->chunk_layers, 2, 128,
+         "pipeline: layers a stage, two exchanges each"},
+        {"shares", OPT_STRING, &o->shares, 0, 0,
+         "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
+        {"text", OPT_FLAG, &o->text, 0, 0, "pipeline, network, reduce: a table instead of JSON"},
+        {"mib", OPT_INT, &o->mib, 1, 4096, "reduce: size of the array"},
+        {"ways", OPT_STRING, &o->ways, 0, 0,
+         "reduce: some, e.g. flat,nodes-int8; all if not given"},
+        {"node-ranks", OPT_INT, &o->node_ranks, 0, 65536,
+         "reduce: ranks that count as one node; 0: those of a host"},
+        {"cluster", OPT_STRING, &o->cluster, 0, 0,
+         "network: cluster file that says what is expected"},
+        {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
+    };
+    struct options options = {
+        .command = "bench",
+        .summary =
+            "Times training steps (train; on any number of ranks) or decoding (decode; on one)\n"
+            "of a made-up model of 40 million parameters unless told otherwise, and in turn\n"
+            "with them the matrix products alone, which no program can outrun. Or (pipeline)\n"
+            "runs every schedule on a device whose passes take given times, with real messages\n"
+            "and exchanges, beside what is simulated. Or (network) measures messages between all\n"
+            "pairs of hosts, one rank each, and names the slow ones. Or (reduce) sums an array\n"
+            "over all ranks on each path and rounded in each way, beside what should cross\n"
+            "between nodes. Prints one JSON object; figures with min, median and max.",
+        .usage = "train|decode|pipeline|network|reduce",
+        .check = check_options,
+        .checked = o,
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof *rows,
+        .args = &o->what,
+        .min_args = 1,
+        .max_args = 1};
+    return options_parse(&options, argc, argv);
+}
+
+/* --- settings --- */
+
+static void set_number(struct settings *s, const char *name, int value, struct problems *p)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s=%d", name, value);
+    settings_set(s, text, p);
+}
+
+static void set_model(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    char precision[64];
+    snprintf(precision, sizeof precision, "precision=%.40s", o->precision);
+    settings_set(s, precision, p);
+    set_number(s, "model.layers", o->layers, p);
+    set_number(s, "model.hidden", o->hidden, p);
+    set_number(s, "model.ffn", o->ffn, p);
+    set_number(s, "model.heads", o->heads, p);
+    set_number(s, "model.kv_heads", o->kv_heads, p);
+}
+
+/* Room for the sequences, no more: a train step's micro-batches hold 1024 tokens, or one sequence when that is longer. */
+static void set_sizes(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    bool train = strcmp(o->what, "train") == 0;
+    int context = train ? o->sequence + 1 : o->prompt + o->answer;
+    int rows = train ? 1024 : context + o->slots + o->slots / o->samples * o->prompt;
+    if (context < 16) context = 16; /* the least that the setting allows */
+    set_number(s, "model.max_context", context, p);
+    set_number(s, "data.micro_batch_tokens", rows > context ? rows : context, p);
+    set_number(s, "mesh.decode_slots", o->slots, p);
+}
+
+static void check_sizes(const struct settings *s, const struct bench_options *o, int ranks,
+                        struct problems *p)
+{
+    bool train = strcmp(o->what, "train") == 0;
+    int context = train ? o->sequence + 1 : o->prompt + o->answer;
+    if (!train && ranks > 1)
+        problems_add(p, NULL, 0, "decode measures one rank, not %d: leave mpirun out", ranks);
+    if (s->model.max_context < context)
+        problems_add(p, NULL, 0, "model.max_context %d is too short for %d tokens",
+                     s->model.max_context, context);
+    if (!train && s->mesh.decode_slots != o->slots)
+        problems_add(p, NULL, 0, "give --slots instead of mesh.decode_slots");
+}
+
+static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,
+                           struct problems *p)
+{
+    static const char phases[] = "phases: [{kind: sft, steps: 1}]\n";
+    settings_defaults(s);
+    settings_parse(s, phases, sizeof phases - 1, "bench", p);
+    set_model(s, o, p);
+    set_sizes(s, o, p);
+    for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
+    if (s->mesh.sites > 1) problems_add(p, "--set", 0, "mesh.sites: bench measures one site");
+    if (p->n > 0) return;
+    settings_check(s, ranks, p);
+    check_sizes(s, o, ranks, p);
+}
+
+static void run_pipeline(struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    bench_pipeline_check(o, w->size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(300);
+    bench_pipeline(o, w);
+}
+
+static void run_network(struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    bench_network_check(o, w, &p);
+    world_agree_problems(w, &p, EXIT_USER); /* not every host may see the cluster file */
+    watchdog_start(120);
+    bench_network(o, w);
+}
+
+static void run_reduce(struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    bench_reduce_check(o, w, &p);
+    problems_end_if_any(&p);
+    watchdog_start(300);
+    bench_reduce(o, w);
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct bench_options o;
+    int code = read_options(&o, argc, argv);
+    if (code >= 0) return code;
+    struct world w;
+    struct settings s;
+    struct problems p = {0};
+    world_up(&w, &argc, &argv);
+    log_set(LOG_QUIET, w.rank);
+    static const struct {
+        const char *name;
+        void (*run)(struct bench_options *o, const struct world *w);
+    } plain[] = {{"pipeline", run_pipeline}, {"network", run_network}, {"reduce", run_reduce}};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        if (strcmp(o.what, plain[i].name) != 0) continue;
+        plain[i].run(&o, &w);
+        world_down(&w);
+        return EXIT_DONE;
+    }
+    bench_settings(&s, &o, w.size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    const struct bench *b = bench_find(o.what);
+    struct run r;
+    run_open(&r, &w, s, NULL, b->extent(&o));
+    optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
+    b->run(&o, &r);
+    run_close(&r);
+    world_down(&w);
+    return EXIT_DONE;
+}

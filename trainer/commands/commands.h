@@ -1,0 +1,19 @@
+/* The subcommands of duet: one function each in trainer/commands/<name>.c, one row each in main.c.
+ * argv[0] is the subcommand's name; every one of them answers --help. They return the exit code
+ * (enum exit_code). */
+#ifndef DUET_TRAINER_COMMANDS_H
+#define DUET_TRAINER_COMMANDS_H
+
+#define DUET_VERSION "0.1.0"
+
+int cmd_train(int argc, char **argv);
+int cmd_sample(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_score(int argc, char **argv);
+int cmd_settings(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+
+#endif

@@ -1,0 +1,173 @@
+#include "trainer/commands/model.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "comm/base/log.h"
+#include "trainer/run/position.h"
+#include "trainer/run/resume.h"
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A data.file of the command line that the model was not trained on is evaluated as a whole; of its training file still only
+ * the held-out tenth, or the recipe's held-out file. */
+static void take_own_file(struct settings *s, const char *trained_on)
+{
+    bool own = s->lines.data.file == LINE_SET;
+    bool apart = s->lines.data.heldout_file == LINE_SET && s->data.heldout_file[0];
+    if (!own || apart || same_file(s->data.file, trained_on)) return;
+    free(s->data.heldout_file);
+    s->data.heldout_file = strdup(s->data.file);
+    SYS_OK(s->data.heldout_file, "free memory", "no memory for a path");
+}
+
+static void settings_of(struct settings *s, const struct checkpoint *c,
+                        const struct option_list *sets, int ranks, struct problems *p)
+{
+    settings_defaults(s);
+    settings_parse_stored(s, c->recipe, p);
+    s->mesh.dp = 0;
+    s->mesh.sites = 1;
+    s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
+    s->run.schedule = SCHEDULE_AUTO;
+    char *trained_on = strdup(s->data.file);
+    SYS_OK(trained_on, "free memory", "no memory for a path");
+    for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
+    take_own_file(s, trained_on);
+    free(trained_on);
+    if (p->n == 0) settings_check(s, ranks, p);
+    if (p->n == 0) resume_check_model(c, s, NULL, p);
+}
+
+void answer_check_options(int prompts, int samples, double temperature, struct problems *p)
+{
+    if (temperature > 0 && temperature < TEMPERATURE_LEAST)
+        problems_add(p, NULL, 0, "--temperature: %g is neither 0 (greedy) nor at least %g",
+                     temperature, TEMPERATURE_LEAST);
+    if (!settings_can_gather(prompts, samples, 1))
+        problems_add(p, NULL, 0,
+                     "%d prompts of %d samples each are too many answers for one step: "
+                     "lower one of them",
+                     prompts, samples);
+}
+
+/* What is asked for beside what the model can. */
+static void check_extent(const struct settings *s, const struct extent *e, struct problems *p)
+{
+    if (!e->sampling) return;
+    if (e->max_new >= s->model.max_context)
+        problems_add(p, NULL, 0,
+                     "--max-new %d leaves no room for the prompt in the model's context of %d "
+                     "tokens",
+                     e->max_new, s->model.max_context);
+    else if (!settings_can_gather(e->answers, 1, e->max_new))
+        problems_add(p, NULL, 0,
+                     "%d answers of %d tokens are too many for one step: lower the "
+                     "prompts, the samples or --max-new",
+                     e->answers, e->max_new);
+}
+
+/* mesh.tp of the run that saved it; it was checked then. */
+static int trained_tp_of(const struct checkpoint *c)
+{
+    struct settings s;
+    struct problems ignored = {0};
+    settings_defaults(&s);
+    settings_parse_stored(&s, c->recipe, &ignored);
+    int tp = s.mesh.tp;
+    problems_free(&ignored);
+    settings_free(&s);
+    return tp;
+}
+
+void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
+                 const struct option_list *sets, struct extent extent)
+{
+    world_up(w, argc, argv);
+    log_set(LOG_QUIET, w->rank);
+    struct problems p = {0};
+    struct checkpoint c;
+    checkpoint_open_if(&c, path, w, (struct checkpoint_check){position_check, NULL}, &p);
+    world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
+    struct settings s;
+    settings_of(&s, &c, sets, w->size, &p);
+    if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
+    check_extent(&s, &extent, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    extent.longest[SPLIT_HELDOUT] = extent.max_new;
+    /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
+    bool other = s.lines.model.tokenizer == LINE_SET;
+    run_open(r, w, s, other ? NULL : c.tokenizer, extent);
+    if (other) resume_check_model(&c, &r->settings, r->tokenizer_json, &p);
+    problems_end_if_any(&p);
+    run_load(r, &c, false, &p);
+    world_agree_problems(w, &p, EXIT_WORLD);
+    r->step = c.step;
+    r->trained_tp = trained_tp_of(&c);
+    checkpoint_close(&c);
+}
+
+void answer_close(struct run *r, struct world *w)
+{
+    run_close(r);
+    world_down(w);
+}
+
+struct phase_knobs answer_phase(const struct settings *s)
+{
+    struct phase_knobs k = {.max_new = s->model.max_context / 2,
+                            .temperature = 1,
+                            .top_p = 1,
+                            .prompts = 24,
+                            .samples = 1};
+    for (int i = 0; i < s->n_phases; i++)
+        if (s->phases[i].kind != PHASE_SFT) k = s->phases[i];
+    return k;
+}
+
+static char *read_stream(const char *path, size_t *n, struct problems *p)
+{
+    enum { MOST = 1 << 30, PIECE = 65536 };
+    bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    if (!f) {
+        problems_add(p, path, 0,
+                     "cannot be opened: %s; give a file that exists, or - for standard input",
+                     strerror(errno));
+        return NULL;
+    }
+    char *text = NULL;
+    size_t room = 0, got = 1;
+    for (*n = 0; got > 0 && *n < MOST; *n += got) {
+        if (*n + PIECE + 1 > room) text = realloc(text, room = 2 * room + PIECE + 1);
+        SYS_OK(text, "free memory", "no memory for %s", path);
+        got = fread(text + *n, 1, PIECE, f);
+    }
+    if (got > 0) problems_add(p, path, 0, "is larger than 1 GiB; cut it into smaller files");
+    if (ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
+    if (!standard) fclose(f);
+    return text;
+}
+
+char *answer_read(const struct world *w, const char *path, size_t *n)
+{
+    struct problems p = {0};
+    char *text = w->rank == 0 ? read_stream(path, n, &p) : NULL;
+    world_agree_problems(w, &p, EXIT_USER);
+    unsigned long long size = w->rank == 0 ? *n : 0;
+    MPI_OK(MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG_LONG, 0, w->comm));
+    *n = (size_t)size;
+    if (!text) text = malloc(*n + 1);
+    SYS_OK(text, "free memory", "no memory for %s", path);
+    MPI_OK(MPI_Bcast(text, (int)*n, MPI_BYTE, 0, w->comm));
+    text[*n] = 0;
+    return text;
+}

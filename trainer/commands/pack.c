@@ -1,0 +1,158 @@
+/* duet pack RECIPE FILE: how evenly answers that were sampled would fill a step's micro-batches, pipelines and directions, dealt in
+ * turn (the plain way) and as training deals them. No MPI, no model. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/memory.h"
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/data/jsonl.h"
+#include "trainer/run/run.h"
+
+struct pack_options {
+    struct option_list sets;
+    int batch;
+    const char *args[2];
+};
+
+static int read_options(struct pack_options *o, int argc, char **argv)
+{
+    *o = (struct pack_options){.batch = 256};
+    const struct option_row rows[] = {
+        {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: overrides a setting, e.g. --set mesh.dp=4"},
+        {"batch", OPT_INT, &o->batch, 1, 1 << 20,
+         "lines that make a step, so many at a time from the first (default 256; a last part of a "
+         "batch is left out)"},
+    };
+    struct options options = {.command = "pack",
+                              .summary = "Deals answers over the micro-batches of a recipe's mesh: "
+                                         "how many, and how much the costliest exceeds the mean "
+                                         "(attention counted). FILE holds a \"prompt\" and a "
+                                         "\"completion\" a line, as a run's samples.jsonl does.",
+                              .usage = "RECIPE FILE",
+                              .rows = rows,
+                              .n_rows = 2,
+                              .args = o->args,
+                              .min_args = 2,
+                              .max_args = 2};
+    return options_parse(&options, argc, argv);
+}
+
+static char *read_bytes(const char *path, size_t *n, struct problems *p)
+{
+    FILE *f = fopen(path, "rb");
+    char *bytes = NULL;
+    size_t have = 0, got = 1;
+    while (f && got > 0) {
+        bytes = realloc(bytes, have + 65536);
+        SYS_OK(bytes, "free memory", "no memory for %s", path);
+        have += got = fread(bytes + have, 1, 65536, f);
+    }
+    if (!f || ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
+    if (f) fclose(f);
+    *n = have;
+    return bytes;
+}
+
+/* Rows that each record makes as a sequence: prompt, <think> and answer, the last token only predicted. */
+static int *rows_of(const struct run *r, const struct records *all, const char *file,
+                    struct problems *p)
+{
+    int *rows = memory_take((size_t)all->n + 1, sizeof *rows, "the lengths of answers");
+    for (int i = 0; i < all->n; i++) {
+        const struct record *one = &all->r[i];
+        size_t n = tokenizer_encode(r->tokenizer, one->prompt, strlen(one->prompt), false, NULL, 0);
+        n += tokenizer_encode(r->tokenizer, one->answer, strlen(one->answer), true, NULL, 0);
+        rows[i] = (int)n;
+        if (n > (size_t)r->settings.data.micro_batch_tokens)
+            problems_add(p, file, one->line, "%zu rows are more than data.micro_batch_tokens %d", n,
+                         r->settings.data.micro_batch_tokens);
+    }
+    return rows;
+}
+
+/* Means over batches. */
+struct figures {
+    double bins, imbalance[3];
+};
+
+static void add(struct figures *f, const struct deal *d, int batches)
+{
+    const double imbalance[] = {d->imbalance, d->pipelines_imbalance, d->directions_imbalance};
+    f->bins += (double)d->bins / batches;
+    for (int k = 0; k < 3; k++) f->imbalance[k] += (imbalance[k] - 1) / batches;
+}
+
+static void print_figures(const char *name, const struct figures *f)
+{
+    printf("  %-14s %13.1f", name, f->bins);
+    for (int k = 0; k < 3; k++) printf("  %11.2f %%", 100 * f->imbalance[k]);
+    printf("\n");
+}
+
+static void deal_batches(const struct run *r, const int *rows, int n, int batch)
+{
+    struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
+    struct deal_shape shape = learner_deal_shape(&r->settings);
+    shape.linear = deal_linear(&dims);
+    struct arena a = {0};
+    struct deal d;
+    struct figures plain = {0}, dealt = {0};
+    int most = deal_bound(&shape, (size_t)batch * (size_t)shape.T_max), batches = n / batch;
+    for (int placing = 0; placing < 2; placing++) {
+        deal_place(&d, batch, most, &a);
+        if (!placing) arena_back(&a, a.used);
+    }
+    for (int i = 0; i < batches; i++) {
+        deal_plainly(&d, &shape, rows + i * batch, batch);
+        add(&plain, &d, batches);
+        deal_run(&d, &shape, rows + i * batch, batch);
+        add(&dealt, &d, batches);
+    }
+    arena_free(&a);
+    printf("%d batches of %d sequences; micro-batches of %d rows; %d pipelines, %d directions\n",
+           batches, batch, shape.T_max, shape.pipelines, shape.directions);
+    printf("                 micro-batches  uneven by     pipelines      directions\n");
+    print_figures("dealt in turn", &plain);
+    print_figures("dealt by cost", &dealt);
+}
+
+/* The recipe on as many ranks as its mesh wants. */
+static void load_settings(struct settings *s, const struct pack_options *o, struct problems *p)
+{
+    settings_defaults(s);
+    if (!settings_load(s, o->args[0], o->sets.at, o->sets.n, p)) return;
+    s->mesh.sites = 1; /* one is as good as the other */
+    settings_check(s, settings_ranks(s), p);
+}
+
+int cmd_pack(int argc, char **argv)
+{
+    struct pack_options o;
+    int code = read_options(&o, argc, argv);
+    if (code >= 0) return code;
+    struct problems p = {0};
+    struct run r = {0};
+    struct records all = {0};
+    load_settings(&r.settings, &o, &p);
+    problems_end_if_any(&p);
+    run_open_tokenizer(&r, NULL, &p);
+    size_t n;
+    char *bytes = read_bytes(o.args[1], &n, &p);
+    if (bytes) records_parse_as(&all, bytes, n, o.args[1], "completion", &p);
+    problems_end_if_any(&p);
+    int *rows = rows_of(&r, &all, o.args[1], &p);
+    if (all.n < o.batch)
+        problems_add(&p, o.args[1], 0, "%d lines do not make a batch of %d: lower --batch", all.n,
+                     o.batch);
+    problems_end_if_any(&p);
+    deal_batches(&r, rows, all.n, o.batch);
+    free(rows);
+    free(bytes);
+    records_free(&all);
+    tokenizer_free(r.tokenizer);
+    free(r.tokenizer_json);
+    settings_free(&r.settings);
+    return EXIT_DONE;
+}

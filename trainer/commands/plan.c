@@ -1,0 +1,205 @@
+/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before anything runs. */
+#include <stdio.h>
+#include <string.h>
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/planner/recipe.h"
+#include "trainer/planner/scaling.h"
+
+struct request {
+    const char *schedule, *format, *costs;
+    int stages, micro_batches;
+    double message;
+};
+
+static void unknown(struct problems *p, const char *option, const char *word,
+                    const char *const *names, int n)
+{
+    char all[128] = "";
+    const char *near = nearest_name(word, names, n);
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    problems_add(p, NULL, 0, "%s %.60s is none of %s%s%s%s", option, word, all,
+                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static bool schedule_find(const char *name, enum plan_kind *k, struct problems *p)
+{
+    const char *names[PLAN_KINDS];
+    if (plan_kind_find(name, k)) return true;
+    for (int i = 0; i < PLAN_KINDS; i++) names[i] = plan_kind_name((enum plan_kind)i);
+    unknown(p, "--schedule", name, names, PLAN_KINDS);
+    return false;
+}
+
+static enum draw_format format_find(const char *name, struct problems *p)
+{
+    int f = 0;
+    while (f < DRAW_FORMATS && strcmp(name, DRAW_FORMAT_NAMES[f]) != 0) f++;
+    if (f == DRAW_FORMATS) unknown(p, "--format", name, DRAW_FORMAT_NAMES, DRAW_FORMATS);
+    return (enum draw_format)f;
+}
+
+static void draw_or_say(const struct request *q, struct problems *p)
+{
+    struct draw_costs costs = {.message = q->message};
+    struct draw d = {.stages = q->stages,
+                     .micro_batches = q->micro_batches,
+                     .format = format_find(q->format, p)};
+    if (schedule_find(q->schedule ? q->schedule : "dualpipe", &d.kind, p))
+        plan_possible(d.kind, q->stages, q->micro_batches, p);
+    if (q->costs && draw_costs_parse(&costs, q->costs, p)) d.costs = &costs;
+    if (!q->costs && q->message != 0)
+        problems_add(p, NULL, 0, "--message is a time beside others: give --costs too");
+    if (options_first_rank() && p->n == 0) draw_print(stdout, &d);
+}
+
+/* What only one of the two ways to ask takes. */
+static void mixed(const struct request *q, const struct recipe_job *job, struct problems *p)
+{
+    bool drawn = q->stages || q->micro_batches || q->costs || q->message != 0;
+    bool planned = job->n_sets > 0 || job->cluster || job->hostfile || job->map || job->measure ||
+                   job->ranks || job->answer || job->vocabulary || job->phase || job->propose;
+    if (job->recipe && drawn)
+        problems_add(p, NULL, 0,
+                     "--stages, --micro-batches, --costs and --message draw a schedule without a "
+                     "recipe; a recipe says them itself (--set mesh.pp=..., --cluster FILE)");
+    if (!job->recipe && planned)
+        problems_add(p, NULL, 0,
+                     "--set, --cluster, --hostfile, --map, --measure, --ranks, --answer, "
+                     "--vocabulary, --phase and "
+                     "--propose need a recipe: duet plan RECIPE ...");
+}
+
+static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
+{
+    if (q->schedule)
+        problems_add(p, NULL, 0, "with a recipe write --set schedule=%.40s", q->schedule);
+    job->format = format_find(q->format, p);
+    if (job->format == DRAW_JSON && !job->cluster && !job->hostfile)
+        problems_add(
+            p, NULL, 0,
+            "--format json draws a schedule without a recipe; of a recipe it is the map of "
+            "ranks and bytes: give --hostfile or --cluster");
+    if (job->map && !job->hostfile && !job->cluster)
+        problems_add(p, NULL, 0, "--map needs hosts: give --hostfile or --cluster");
+    if (job->map && job->propose)
+        problems_add(p, NULL, 0, "--map is of one mesh: --propose fills hosts in order");
+    bool picture = job->format != DRAW_TEXT && job->format != DRAW_JSON;
+    if (job->hostfile && !job->cluster && (job->propose || job->measure || picture))
+        problems_add(p, NULL, 0,
+                     "--propose, --measure and pictures of time need --cluster FILE beside "
+                     "--hostfile: it says what these hosts and their links can do");
+    if (options_first_rank() && p->n == 0) recipe_plan(job, p);
+}
+
+/* Three models on more and more nodes of the cluster. */
+static void scale_or_say(const char *file, struct problems *p)
+{
+    struct cluster c;
+    cluster_defaults(&c);
+    if (!file)
+        problems_add(p, NULL, 0,
+                     "--scaling needs --cluster FILE, for example launch/clusters/h800-2048.yaml");
+    else if (cluster_load(&c, file, p) && c.between.gbs <= 0)
+        problems_add(p, file, 0, "give between: {gbs: ..., us: ...}: scaling adds nodes");
+    if (p->n == 0 && cluster_rate(&c, PRECISION_BF16) <= 0)
+        problems_add(p, file, 0, "compute gives no rate in bf16, in which the models compute");
+    if (options_first_rank() && p->n == 0) scaling_print(&c);
+    cluster_free(&c);
+}
+
+static void more_help(void)
+{
+    puts("\nwithout a recipe\n"
+         "  duet plan --schedule dualpipe --stages 8 --micro-batches 20 [--costs 2,4,2,5]\n"
+         "with one, on the machine at hand (times are measured), or on a cluster described in a "
+         "file\n"
+         "  duet plan launch/recipes/countdown.yaml --ranks 4 --propose\n"
+         "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose\n"
+         "bubble: part of the pipeline's time in which the mean rank idles; exposed: part of the "
+         "step in which\nit waits for messages, exchanges or the reduction. docs/PLANNER.md says "
+         "what is assumed.");
+    cluster_help();
+}
+
+/* What was asked for, or all that is wrong with it; the exit code. */
+static int answer(struct request *q, struct recipe_job *job, bool scaling)
+{
+    struct problems p = {0};
+    if (!scaling) mixed(q, job, &p);
+    if (scaling)
+        scale_or_say(job->cluster, &p);
+    else if (job->recipe)
+        plan_or_say(q, job, &p);
+    else
+        draw_or_say(q, &p);
+    if (p.n > 0 && options_first_rank()) problems_print(&p);
+    int code = p.n > 0 ? EXIT_USER : EXIT_DONE;
+    problems_free(&p);
+    return code;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    struct request q = {.format = "text"};
+    struct recipe_job job = {0};
+    bool scaling = false;
+    struct option_list sets = {0};
+    const struct option_row rows[] = {
+        {"schedule", OPT_STRING, &q.schedule, 0, 0,
+         "serial, 1f1b, zb1p, dualpipe (default), dualpipev, or auto: searched for, in 1f1b's "
+         "memory"},
+        {"stages", OPT_INT, &q.stages, 1, 1024, "pipeline stages = ranks of a pipeline"},
+        {"micro-batches", OPT_INT, &q.micro_batches, 1, 65536,
+         "micro-batches of a step, both ways together"},
+        {"costs", OPT_STRING, &q.costs, 0, 0,
+         "F,B,W or F,B,W,PAIR: times of a chunk's forward, full backward, its weight part, and an "
+         "overlapped pair, in any unit (default: 1,2,1 and a pair of 3 or 2)"},
+        {"message", OPT_REAL, &q.message, 0, 1e12,
+         "time of a message between stages, in that unit (0)"},
+        {"format", OPT_STRING, &q.format, 0, 0,
+         "text, timeline (columns are time), json, svg (a picture), trace (for ui.perfetto.dev)"},
+        {"set", OPT_LIST, &sets, 0, 0, "recipe: KEY=VALUE overrides a setting, as in duet train"},
+        {"cluster", OPT_STRING, &job.cluster, 0, 0,
+         "recipe: file that describes the machines (default: this one, measured)"},
+        {"hostfile", OPT_STRING, &job.hostfile, 0, 0,
+         "recipe: the hosts of a job as mpirun reads them: which rank is where, what crosses "
+         "between hosts"},
+        {"map", OPT_STRING, &job.map, 0, 0,
+         "recipe: where ranks go on them, as launch/run.sh takes it: pipelines (default), experts, "
+         "mirrored, or a file"},
+        {"measure", OPT_FLAG, &job.measure, 0, 0,
+         "recipe: take the times of operations here, whatever the cluster file says"},
+        {"ranks", OPT_INT, &job.ranks, 1, 1 << 20,
+         "recipe: how many (default: the cluster's devices, or the mesh)"},
+        {"phase", OPT_STRING, &job.phase, 0, 0,
+         "recipe: whose step (default: the last that trains)"},
+        {"answer", OPT_INT, &job.answer, 1, 1 << 20,
+         "recipe: tokens of a sampled answer (default: max_new)"},
+        {"vocabulary", OPT_INT, &job.vocabulary, 1, 1 << 24,
+         "recipe: tokens (default: the tokenizer's)"},
+        {"propose", OPT_FLAG, &job.propose, 0, 0, "recipe: every mesh and schedule, best first"},
+        {"scaling", OPT_FLAG, &scaling, 0, 0,
+         "three known models on 8 to 16384 devices like the cluster's, and what limits each"},
+    };
+    struct options o = {
+        .command = "plan",
+        .summary = "With a recipe: what every rank will allocate, how long a step will take and\n"
+                   "why, and which mesh would be best; nothing is trained. Without: draws a\n"
+                   "pipeline schedule, proves it (complete, ordered, no hang) and says what it\n"
+                   "keeps in memory and how long ranks idle.",
+        .usage = "[RECIPE]",
+        .more_help = more_help,
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+        .args = &job.recipe,
+        .max_args = 1};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    job.sets = sets.at;
+    job.n_sets = sets.n;
+    return answer(&q, &job, scaling);
+}

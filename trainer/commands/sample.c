@@ -1,0 +1,163 @@
+/* duet sample MODEL [PROMPT ...]: what the model answers. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "trainer/commands/model.h"
+#include "trainer/commands/commands.h"
+#include "trainer/data/unknown.h"
+
+enum { MOST_PROMPTS = 256 };
+
+struct sample_options {
+    struct option_list sets;
+    int samples, problems, max_new, top_k, seed;
+    double temperature, top_p;
+    const char *args[MOST_PROMPTS + 1];
+    int n_args;
+};
+
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct sample_options *e = checked;
+    answer_check_options(MOST_PROMPTS, e->samples, e->temperature, p);
+}
+
+static int read_options(struct sample_options *e, int argc, char **argv)
+{
+    *e = (struct sample_options){
+        .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
+    const struct option_row rows[] = {
+        {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each prompt (default 1)"},
+        {"problems", OPT_INT, &e->problems, 1, MOST_PROMPTS,
+         "without a PROMPT: held-out problems to show (default 5)"},
+        {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
+         "longest answer in tokens (default: the recipe's)"},
+        {"temperature", OPT_REAL, &e->temperature, 0, 100,
+         "0: greedy, else at least 0.001 (default: the recipe's)"},
+        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k likeliest tokens; 0: off"},
+        {"top-p", OPT_REAL, &e->top_p, 1e-6, 1,
+         "sample from the likeliest tokens of this mass; 1: off"},
+        {"seed", OPT_INT, &e->seed, 0, INT_MAX, "another seed gives other answers"},
+        {"set", OPT_LIST, &e->sets, 0, 0,
+         "KEY=VALUE: overrides a setting of the checkpoint's recipe"},
+    };
+    struct options o = {.command = "sample",
+                        .summary = "Shows what a checkpoint answers: to the prompts given, or to "
+                                   "held-out problems with the verdict beside.",
+                        .usage = "MODEL [PROMPT ...]",
+                        .check = check_options,
+                        .checked = e,
+                        .rows = rows,
+                        .n_rows = 8,
+                        .args = e->args,
+                        .min_args = 1,
+                        .max_args = MOST_PROMPTS + 1};
+    int code = options_parse(&o, argc, argv);
+    e->n_args = o.n_args;
+    return code;
+}
+
+/* The model cannot tell these characters apart: what it answers may not be to what was asked. */
+static void warn_of_unknown(const struct run *r, const char *prompt, int number)
+{
+    char names[512];
+    struct unknown u = {0};
+    struct text text = {names, 0, sizeof names, false};
+    if (!unknown_scan(&u, r->tokenizer, (struct span){prompt, strlen(prompt)}, false)) return;
+    unknown_name(&u, &text);
+    log_warn("prompt %d has characters that the model's tokenizer lacks: %s; it reads <unk> for "
+             "each",
+             number, names);
+}
+
+/* The prompts of the command line as questions; "\n" in them is a newline. */
+static void take_prompts(struct run *r, const struct sample_options *e, int n)
+{
+    struct step_scratch *s = r->scratch;
+    struct problems p = {0};
+    for (int i = 0; i < n; i++) {
+        int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
+        s->problem[i] = (struct problem){.prompt = e->args[1 + i], .answer = ""};
+        if (r->world->rank == 0) warn_of_unknown(r, e->args[1 + i], i + 1);
+        if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
+            problems_add(&p, NULL, 0, "prompt %d is longer than model.max_context %d allows", i + 1,
+                         r->actor.dims.max_context);
+        s->question[i] = (struct question){token, n_prompt};
+    }
+    problems_end_if_any(&p);
+}
+
+static struct rollout_job job_of(struct run *r, const struct sample_options *e, int questions)
+{
+    struct phase_knobs k = answer_phase(&r->settings);
+    struct rollout_job j = {.question = r->scratch->question,
+                            .questions = questions,
+                            .samples = e->samples,
+                            .max_new = e->max_new > 0 ? e->max_new : k.max_new,
+                            .eos = r->eos,
+                            .sampleable = tokenizer_size(r->tokenizer),
+                            .seed = (uint64_t)(e->seed >= 0 ? e->seed : r->settings.run.seed),
+                            .purpose = RNG_EVAL,
+                            .step = (uint32_t)r->step};
+    j.sampling = (struct sampling){(float)(e->temperature >= 0 ? e->temperature : k.temperature),
+                                   e->top_k >= 0 ? e->top_k : k.top_k,
+                                   (float)(e->top_p > 0 ? e->top_p : k.top_p)};
+    return j;
+}
+
+/* "[right]", "[wrong: wrong value, read 31, expected 32]" */
+static void print_verdict(struct run *r, const struct problem *p, const struct answer *a)
+{
+    struct reward graded = run_grade_one(r, p, a);
+    if (graded.why == WHY_RIGHT) {
+        printf("   [right]");
+        return;
+    }
+    printf("   [wrong: %s", why_text(graded.why));
+    if (graded.has_read && graded.read[0]) printf(", read %s", graded.read);
+    printf(", expected %s]", p->answer);
+}
+
+static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j,
+                          bool graded)
+{
+    struct step_scratch *s = r->scratch;
+    for (int i = 0; i < j->questions * j->samples; i++) {
+        const struct problem *problem = &s->problem[i / j->samples];
+        tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
+        printf("%s<think>%s%s", problem->prompt, s->text, a[i].truncated ? " ..." : "");
+        if (graded) print_verdict(r, problem, &a[i]);
+        printf("\n");
+    }
+}
+
+int cmd_sample(int argc, char **argv)
+{
+    struct sample_options e;
+    int code = read_options(&e, argc, argv);
+    if (code >= 0) return code;
+    struct run r;
+    struct world w;
+    bool given = e.n_args > 1;
+    int questions = given ? e.n_args - 1 : e.problems;
+    struct extent extent = {.sequences = 1,
+                            .answers = questions * e.samples,
+                            .questions = questions,
+                            .heldout = given ? 0 : questions,
+                            .max_new = e.max_new,
+                            .sampling = true};
+    if (!given) extent.data = (struct source_needs){SPLITS_HELDOUT, SPLITS_HELDOUT};
+    answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
+    if (!given) questions = source_heldout(r.source, questions);
+    if (given)
+        take_prompts(&r, &e, questions);
+    else
+        run_questions(&r, SPLIT_HELDOUT, 0, questions);
+    struct rollout_job j = job_of(&r, &e, questions);
+    const struct answer *a = rollout_run(r.rollout, &j, NULL);
+    if (w.rank == 0) print_answers(&r, a, &j, !given);
+    answer_close(&r, &w);
+    return EXIT_DONE;
+}

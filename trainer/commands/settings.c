@@ -1,0 +1,65 @@
+/* duet settings: a recipe with all that --set, defaults and the program make of it. Scripts ask it: only the program reads YAML. */
+#include <stdlib.h>
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/config/settings.h"
+
+/* Without a number of ranks the one that the mesh needs; a dp that the recipe leaves open stays 0. */
+static void check(struct settings *s, int ranks, struct problems *p)
+{
+    bool open = s->mesh.dp == 0 && ranks == 0;
+    settings_check(s, ranks ? ranks : settings_ranks(s), p);
+    if (open) s->mesh.dp = 0;
+}
+
+static void print(const struct settings *s, const struct option_list *names, struct problems *p)
+{
+    if (names->n == 0) {
+        char *yaml = settings_yaml(s);
+        fputs(yaml, stdout);
+        free(yaml);
+    }
+    for (int i = 0; i < names->n; i++) settings_print(stdout, s, names->at[i], p);
+}
+
+int cmd_settings(int argc, char **argv)
+{
+    struct option_list sets = {0}, names = {0};
+    int ranks = 0;
+    const char *recipe;
+    const struct option_row rows[] = {
+        {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE: overrides a setting, as for duet train"},
+        {"get", OPT_LIST, &names, 0, 0,
+         "prints this setting alone, a line each in the order given, text without quotes: --get "
+         "out --get mesh.pp; --get phases: a line a phase, its name and kind"},
+        {"ranks", OPT_INT, &ranks, 0, 1 << 20,
+         "checks the mesh against this number of ranks; without, or 0: as many as it needs, and a "
+         "dp that "
+         "the recipe leaves open is printed as 0"},
+    };
+    struct options o = {.command = "settings",
+                        .summary = "Prints a recipe as duet train would take it: YAML that holds "
+                                   "every setting, defaults included. Starts nothing, needs no "
+                                   "mpirun; mistakes of the recipe are said as duet train says "
+                                   "them.",
+                        .usage = "RECIPE",
+                        .more_help = settings_help,
+                        .rows = rows,
+                        .n_rows = 3,
+                        .args = &recipe,
+                        .min_args = 1,
+                        .max_args = 1};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    struct settings s;
+    struct problems p = {0};
+    settings_defaults(&s);
+    if (settings_load(&s, recipe, sets.at, sets.n, &p) && p.n == 0) check(&s, ranks, &p);
+    settings_default_out(&s, recipe);
+    if (p.n == 0) print(&s, &names, &p);
+    problems_print(&p);
+    code = p.n > 0 ? EXIT_USER : EXIT_DONE;
+    problems_free(&p);
+    settings_free(&s);
+    return code;
+}

@@ -1,0 +1,194 @@
+/* duet train RECIPE: the main job. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "trainer/run/alike.h"
+#include "trainer/checkpoint/files.h"
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/run/folder.h"
+#include "trainer/run/resume.h"
+#include "trainer/run/sites.h"
+
+struct train_options {
+    struct option_list sets;
+    const char *resume;
+    const char *recipe;
+};
+
+static void check_options(const void *checked, struct problems *p)
+{
+    const struct train_options *t = checked;
+    if (strcmp(t->resume, "auto") != 0 && strcmp(t->resume, "no") != 0)
+        problems_add(p, NULL, 0, "--resume takes auto or no, not \"%.60s\"", t->resume);
+}
+
+static int read_options(struct train_options *t, int argc, char **argv)
+{
+    t->resume = "no";
+    const struct option_row rows[] = {
+        {"set", OPT_LIST, &t->sets, 0, 0,
+         "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
+        {"resume", OPT_STRING, &t->resume, 0, 0,
+         "auto: go on from the newest checkpoint of the run folder, or start anew when there is "
+         "none; no: refuse a run folder that holds a run"},
+    };
+    struct options o = {.command = "train",
+                        .summary = "Trains as the recipe says: its phases in order, resumable at "
+                                   "any step. Run it under mpirun; `duet help settings` lists "
+                                   "what a recipe may hold.",
+                        .usage = "RECIPE",
+                        .more_help = settings_help,
+                        .check = check_options,
+                        .checked = t,
+                        .rows = rows,
+                        .n_rows = 2,
+                        .args = &t->recipe,
+                        .min_args = 1,
+                        .max_args = 1};
+    return options_parse(&o, argc, argv);
+}
+
+/* The second save waits for the first: then that one was there. */
+static bool has_lost_checkpoints(const struct settings *s, const char *folder)
+{
+    const long every = s->checkpoint.every;
+    return every > 0 && folder_last_step(folder) >= 2 * every;
+}
+
+/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true: resume from the newest checkpoint. */
+static bool resume_or_start(struct world *w, const struct settings *s, const char *folder,
+                            const char *resume)
+{
+    struct problems p = {0};
+    struct folder_state state = {false, false};
+    if (w->rank == 0) state = folder_state(folder);
+    struct sites_answer saved = sites_ask(w, state.saved), begun = sites_ask(w, state.begun);
+    bool again = strcmp(resume, "auto") == 0;
+    if (!again && (saved.any || begun.any))
+        problems_add(&p, NULL, 0,
+                     "%s already holds a run: add --resume auto to go on with it, or "
+                     "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)",
+                     folder);
+    bool some = again && saved.any && !saved.all;
+    if (some && !(begun.all && sites_are_young(w, s, folder)))
+        problems_add(&p, NULL, 0,
+                     "of %s and the folders of the other sites some hold checkpoints, others none: "
+                     "put back what is lost, or take a new --set out=FOLDER",
+                     folder);
+    bool lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
+    if (sites_ask(w, lost).any)
+        problems_add(&p, NULL, 0,
+                     "%s/metrics.jsonl tells of steps after which checkpoints were saved, but "
+                     "there is none: put them back (is their disk mounted?). To begin anew, move "
+                     "the folder away or take another one with --set out=FOLDER (nothing was "
+                     "touched)",
+                     folder);
+    problems_end_if_any(&p);
+    return again && saved.all;
+}
+
+static void open_writer(struct run *r, const char *folder)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/checkpoints", folder);
+    bool sites = r->world->sites > 1;
+    int n = optimizer_slices(&r->optimizer, NULL, SLICES_SAVE);
+    int more = sites ? outer_slices(&r->outer, NULL, SLICES_SAVE) : 0;
+    struct slice *slices = memory_take((size_t)(n + more) + 1, sizeof *slices, "slices");
+    optimizer_slices(&r->optimizer, slices, SLICES_SAVE);
+    if (sites) outer_slices(&r->outer, slices + n, SLICES_SAVE);
+    r->writer = checkpoint_writer_new(r->world, path, slices, n + more, sites_keep(&r->settings),
+                                      r->settings.checkpoint.async);
+    free(slices);
+}
+
+static void print_plan(const struct run *r)
+{
+    const struct actor *a = &r->actor;
+    char kernels[128];
+    ops_kernels(kernels, sizeof kernels, r->ops);
+    log_info(
+        "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
+        "tp), ep %d, schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
+        source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
+        a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp, r->mesh.tp,
+        r->mesh.ep, plan_kind_name(a->kind), actor_least(a), a->T_max, kernels);
+    log_info("run folder %s", r->folder);
+}
+
+static void end_overtaken(const struct world *w, const char *folder)
+{
+    struct problems p = {0};
+    problems_add(&p, NULL, 0,
+                 "another job has begun a run in %s since this one looked: take another run folder "
+                 "with --set out=FOLDER, or start again with --resume auto to go on with that run",
+                 folder);
+    world_agree_problems(w, &p, EXIT_USER);
+}
+
+static int train(struct world *w, struct settings s, const char *resume)
+{
+    struct run r;
+    folder_enter(w, &s);
+    char *folder = sites_enter(w, &s);
+    bool again = resume_or_start(w, &s, folder, resume);
+    run_open(&r, w, s, NULL, run_extent(&s));
+    r.folder = folder;
+    for (int split = 0; r.source && split < 2; split++)
+        r.data_sum[split] = source_sum(r.source, (enum split)split);
+    struct resumed resumed = {.metrics_bytes = -1, .samples_bytes = -1};
+    if (again)
+        resumed = resume_run(&r, folder);
+    else
+        optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
+    if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
+    if (folder_make_out(w, folder)) end_overtaken(w, folder);
+    r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
+    if (r.line) metrics_go_on(r.metrics, r.line);
+    if (w->rank == 0 && (!again || resume_keep_recipe(&r, folder, &resumed)))
+        folder_write_recipe(folder, r.recipe);
+    MPI_OK(MPI_Barrier(w->comm));
+    folder_see(w, folder);
+    open_writer(&r, folder);
+    print_plan(&r);
+    int code = run_phases(&r);
+    run_close(&r);
+    folder_leave();
+    free(folder);
+    return code;
+}
+
+static void same_recipe(const struct world *w, const struct settings *s, const char *path)
+{
+    char what[512];
+    char *yaml = settings_yaml(s);
+    snprintf(what, sizeof what, "the recipe %.400s", path);
+    alike_or_end(w, &(struct alike){what, alike_sum(yaml, strlen(yaml))}, 1);
+    free(yaml);
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_options t = {0};
+    int code = read_options(&t, argc, argv);
+    if (code >= 0) return code;
+    struct world w;
+    world_catch_signals(); /* a request while we start is heard after the first step */
+    world_up(&w, &argc, &argv);
+    struct settings s;
+    struct problems p = {0};
+    settings_defaults(&s);
+    if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
+    if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
+    world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */
+    settings_default_out(&s, t.recipe);
+    same_recipe(&w, &s, t.recipe);
+    log_set((enum log_level)s.run.log, w.rank);
+    watchdog_start(s.run.watchdog_s);
+    code = train(&w, s, t.resume);
+    world_down(&w);
+    return code;
+}

@@ -1,0 +1,184 @@
+/* Held-out evaluation: pass@1, pass@k, maj@k. */
+#include <math.h>
+#include <stdio.h>
+#include "comm/base/log.h"
+#include "trainer/reward/majority.h"
+#include "trainer/run/run.h"
+
+static void count_problem(struct tally *t, const struct run *r, const struct answer *a, int from)
+{
+    const struct step_scratch *x = r->scratch;
+    bool any = false;
+    for (int i = from; i < from + t->samples; i++) {
+        t->right += x->accuracy[i] > 0;
+        t->form += x->format[i] > 0;
+        t->tokens += a[i].n;
+        t->truncated += a[i].truncated;
+        any = any || x->accuracy[i] > 0;
+    }
+    t->solved += any;
+    t->voted += majority_right(x->vote + from, x->accuracy + from, t->samples);
+    t->done++;
+}
+
+static struct rollout_job job_of(const struct run *r, const struct phase_knobs *k,
+                                 const struct tally *t)
+{
+    struct rollout_job job = {.question = r->scratch->question,
+                              .questions = t->prompts - t->done,
+                              .samples = t->samples,
+                              .max_new = k->max_new,
+                              .eos = r->eos,
+                              .sampleable = tokenizer_size(r->tokenizer),
+                              .seed = (uint64_t)r->settings.run.seed,
+                              .purpose = RNG_EVAL,
+                              .step = (uint32_t)t->step,
+                              .first = t->done};
+    job.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
+    if (r->world->sites == 1) job.stop = world_stop_requested; /* sites stop at one step */
+    return job;
+}
+
+struct tally run_evaluation(struct run *r, const struct phase_knobs *k, long step, int asked,
+                            int samples)
+{
+    return tally_begin(k, step, asked, source_heldout(r->source, asked), samples);
+}
+
+bool run_evaluate(struct run *r, const struct phase_knobs *k, struct tally *t)
+{
+    const struct rollout_job job = job_of(r, k, t);
+    if (job.questions == 0) return true;
+    run_questions(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
+    const struct answer *a = rollout_run(r->rollout, &job, NULL);
+    int whole = rollout_whole(r->rollout);
+    run_grade(r, a, whole, t->samples, t);
+    for (int q = 0; q < whole; q++) count_problem(t, r, a, q * t->samples);
+    return t->done == t->prompts;
+}
+
+/* The evaluation that a stop left in the checkpoint, when it is the one that is due; else a new one. */
+static void go_on_or_begin(struct run *r, const struct tally *due)
+{
+    if (tally_goes_on(&r->evaluation, due)) return;
+    if (r->evaluation.samples > 0)
+        log_info("the evaluation of step %ld, stopped after %d problems, begins anew: its settings "
+                 "are others now",
+                 due->step, r->evaluation.done);
+    r->evaluation = *due;
+}
+
+/* --- telling --- */
+
+static void put(struct run *r, const char *what, double value)
+{
+    char name[METRIC_NAME];
+    snprintf(name, sizeof name, "eval/%s/%s", source_name(r->source), what);
+    metrics_put(r->metrics, name, value);
+}
+
+static void put_score(struct run *r, const struct score *s)
+{
+    const struct task *task = source_task(r->source);
+    char name[32];
+    put(r, "problems", s->prompts);
+    put(r, "problems_asked", s->asked);
+    put(r, "pass@1", s->pass1);
+    if (s->samples > 1) {
+        snprintf(name, sizeof name, "pass@%d", s->samples);
+        put(r, name, s->pass_k);
+        snprintf(name, sizeof name, "maj@%d", s->samples);
+        put(r, name, s->maj_k);
+    }
+    put(r, "length", s->length);
+    put(r, "truncated_fraction", s->truncated);
+    put(r, "format", s->format);
+    for (int i = 0; task && task->part_names && task->part_names[i]; i++)
+        put(r, task->part_names[i], s->part[i]);
+}
+
+void score_text(char out[SCORE_TEXT], const struct score *s)
+{
+    int n = snprintf(out, SCORE_TEXT, "pass@1 %5.1f %%", 100 * s->pass1);
+    if (s->samples > 1)
+        n += snprintf(out + n, SCORE_TEXT - (size_t)n, "  pass@%d %5.1f %%  maj@%d %5.1f %%",
+                      s->samples, 100 * s->pass_k, s->samples, 100 * s->maj_k);
+    n += snprintf(out + n, SCORE_TEXT - (size_t)n, "  length %.1f", s->length);
+    if (s->asked == 0 || s->prompts == s->asked) /* 0: an earlier version did not record it */
+        snprintf(out + n, SCORE_TEXT - (size_t)n, "  (%d problems, answers to each: %d)",
+                 s->prompts, s->samples);
+    else
+        snprintf(out + n, SCORE_TEXT - (size_t)n,
+                 "  (all %d problems there are, %d were asked for; answers to each: %d)",
+                 s->prompts, s->asked, s->samples);
+}
+
+static void keep_milestone(struct run *r, const struct phase_knobs *k, const struct score *s)
+{
+    if (r->milestones == MILESTONES) return;
+    struct milestone *m = &r->milestone[r->milestones++];
+    snprintf(m->phase, sizeof m->phase, "%s", k->name);
+    m->step = r->step;
+    m->score = *s;
+}
+
+bool eval_step(struct run *r, const struct phase_knobs *k)
+{
+    double start = clock_now();
+    char text[SCORE_TEXT];
+    struct tally due = run_evaluation(r, k, r->step, k->prompts, k->samples);
+    go_on_or_begin(r, &due);
+    if (!run_evaluate(r, k, &r->evaluation)) return false;
+    struct score s = tally_score(&r->evaluation);
+    r->evaluation = (struct tally){0};
+    metrics_begin(r->metrics, r->step, k->name);
+    put_score(r, &s);
+    metrics_put_clock(r->metrics, "time/step", clock_now() - start);
+    metrics_end(r->metrics);
+    run_progress(r, k,
+                 (struct progress){
+                     .reward = s.pass1, .loss = NAN, .length = s.length, .tokens_per_second = NAN});
+    score_text(text, &s);
+    log_info("%s: %s", k->name, text);
+    keep_milestone(r, k, &s);
+    return true;
+}
+
+bool run_line_waits(const struct run *r)
+{
+    return r->evaluation.samples > 0 && r->phase_step > 0;
+}
+
+static void end_line(struct run *r, const struct phase_knobs *k)
+{
+    if (!run_evaluate(r, k, &r->evaluation)) {
+        metrics_wait(r->metrics);
+        return;
+    }
+    struct score s = tally_score(&r->evaluation);
+    r->evaluation = (struct tally){0};
+    put_score(r, &s);
+    metrics_end(r->metrics);
+}
+
+void run_end_line(struct run *r, const struct phase_knobs *k)
+{
+    if (k->eval_every == 0 || (r->phase_step + 1) % k->eval_every != 0) {
+        metrics_end(r->metrics);
+        return;
+    }
+    r->evaluation = run_evaluation(r, k, r->step, k->eval_prompts, 1);
+    end_line(r, k);
+}
+
+void run_end_waiting_line(struct run *r, const struct phase_knobs *k)
+{
+    if (k->eval_every == 0) { /* not wanted any more, and nothing was opened for it */
+        r->evaluation = (struct tally){0};
+        metrics_end(r->metrics);
+        return;
+    }
+    struct tally due = run_evaluation(r, k, r->step - 1, k->eval_prompts, 1);
+    go_on_or_begin(r, &due);
+    end_line(r, k);
+}

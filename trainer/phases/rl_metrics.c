@@ -1,0 +1,138 @@
+/* A GRPO step's line in metrics.jsonl, its answers in samples.jsonl, its progress. docs/METRICS.md says what each name means. */
+#include "trainer/phases/rl_metrics.h"
+
+#include <math.h>
+#include "comm/base/log.h"
+#include "trainer/run/sites.h"
+
+struct mean {
+    double reward, std, accuracy, format, length, longest, truncated;
+};
+
+static struct mean mean_of(const struct run *r, const struct phase_knobs *k, const struct answer *a)
+{
+    const struct step_scratch *s = r->scratch;
+    struct mean m = {0};
+    int n = k->prompts * k->samples;
+    for (int i = 0; i < n; i++) {
+        m.reward += (double)s->reward[i] / n;
+        m.accuracy += (double)s->accuracy[i] / n;
+        m.format += (double)s->format[i] / n;
+        m.length += (double)a[i].n / n;
+        m.truncated += (double)a[i].truncated / n;
+        if (a[i].n > m.longest) m.longest = a[i].n;
+    }
+    for (int i = 0; i < n; i++) m.std += pow((double)s->reward[i] - m.reward, 2) / n;
+    m.std = sqrt(m.std);
+    return m;
+}
+
+static void put_answers(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
+{
+    struct metrics *o = r->metrics;
+    metrics_put(o, "reward/mean", m->reward);
+    metrics_put(o, "reward/std", m->std);
+    metrics_put(o, "reward/accuracy/mean", m->accuracy);
+    metrics_put(o, "reward/format/mean", m->format);
+    metrics_put(o, "reward/zero_std_fraction", (double)equal / k->prompts);
+    metrics_put(o, "response_length/mean", m->length);
+    metrics_put(o, "response_length/max", m->longest);
+    metrics_put(o, "response/truncated_fraction", m->truncated);
+}
+
+static json_t *numbers(const void *v, int n, bool real)
+{
+    json_t *a = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(a, real ? json_real((double)((const float *)v)[i])
+                                      : json_integer(((const int *)v)[i]));
+    return a;
+}
+
+static void put_sample(struct run *r, const struct phase_knobs *k, const struct answer *a, int i)
+{
+    struct step_scratch *s = r->scratch;
+    const struct question *q = &s->question[i / k->samples];
+    const struct problem *problem = &s->problem[i / k->samples];
+    struct reward graded = run_grade_one(r, problem, a);
+    tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
+    json_t *o = json_pack(
+        "{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
+        (json_int_t)r->step, "phase", k->name, "question", i / k->samples, "sample", i % k->samples,
+        "prompt", problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
+        graded.has_read ? graded.read : NULL, "why", why_text(graded.why), "reward",
+        (double)s->reward[i], "accuracy", (double)s->accuracy[i], "format", (double)s->format[i],
+        "advantage", (double)s->advantage[i], "truncated", a->truncated);
+    INVARIANT(o, "a sample of step %ld is not JSON", r->step);
+    if (k->save_tokens) {
+        json_object_set_new(o, "temperature", json_real(k->temperature));
+        json_object_set_new(o, "prompt_ids", numbers(q->token, q->n, false));
+        json_object_set_new(o, "answer_ids", numbers(a->token, a->n, false));
+        json_object_set_new(o, "logp", numbers(a->logp, a->n, true));
+    }
+    metrics_sample(r->metrics, o);
+}
+
+static void put_samples(struct run *r, const struct phase_knobs *k, const struct answer *a)
+{
+    int n = k->prompts * k->samples, shown = k->save_samples < n ? k->save_samples : n;
+    for (int i = 0; r->world->rank == 0 && i < shown; i++) {
+        int which = (int)((long)i * n / shown);
+        put_sample(r, k, &a[which], which);
+    }
+}
+
+enum { STEPS_WITHOUT_SPREAD = 10 };
+
+/* What to look at, by what the answers got. */
+static const char *advice(const struct mean *m)
+{
+    if (m->accuracy == 0)
+        return "no answer is right. Look at \"parsed\" and \"why\" in samples.jsonl: does the "
+               "grader "
+               "read what was meant as the answer? If it does, take easier problems "
+               "(data.difficulty), more supervised steps before, more samples, or a weight for "
+               "the form (reward_format)";
+    if (m->accuracy == 1) return "all answers are right: take harder problems (data.difficulty)";
+    return "the answers to a problem are all as good as each other: raise temperature or samples, "
+           "or "
+           "take problems of another difficulty";
+}
+
+/* Once, until spread returns: in such steps nothing is learned. */
+static void mind_spread(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
+{
+    if (equal < k->prompts) r->without_spread = 0;
+    if (equal < k->prompts || ++r->without_spread != STEPS_WITHOUT_SPREAD) return;
+    if (r->world->rank == 0)
+        log_warn("%s: for %d steps in a row the rewards of every group were all equal: nothing was "
+                 "learned%s. accuracy is %g, format %g, reward %g: %s",
+                 k->name, STEPS_WITHOUT_SPREAD, k->kl > 0 ? " but to stay near the reference" : "",
+                 m->accuracy, m->format, m->reward, advice(m));
+}
+
+void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s)
+{
+    struct mean m = mean_of(r, k, s->answer);
+    mind_spread(r, k, &m, s->equal);
+    metrics_begin(r->metrics, r->step, k->name);
+    put_answers(r, k, &m, s->equal);
+    metrics_put(r->metrics, "clip_fraction", s->learned.clip_fraction);
+    metrics_put(r->metrics, "ratio/max_deviation", s->learned.first_deviation);
+    if (run_updates_per_step(k) > 1)
+        metrics_put(r->metrics, "ratio/max_deviation_later", s->learned.later_deviation);
+    if (k->kl > 0) metrics_put(r->metrics, "kl_ref", s->learned.kl);
+    run_put_step(r, &s->learned, s->seconds);
+    sites_put(r);
+    metrics_put_clock(r->metrics, "time/rollout", s->rollout.seconds);
+    metrics_put_clock(r->metrics, "time/reward", s->reward_seconds);
+    metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
+                      (double)s->rollout.tokens / s->rollout.seconds);
+    put_samples(r, k, s->answer);
+    run_end_line(r, k);
+    run_progress(r, k,
+                 (struct progress){.reward = m.reward,
+                                   .loss = NAN,
+                                   .length = m.length,
+                                   .tokens_per_second = (double)s->rollout.tokens / s->seconds});
+}

@@ -1,0 +1,94 @@
+/* Supervised fine-tuning, one step: demonstrations in, the loss on what follows the prompt only. */
+#include <math.h>
+#include "comm/base/log.h"
+#include "trainer/run/run.h"
+#include "trainer/run/sites.h"
+
+/* Demonstrations of a step: those learned from, and why the others are not. */
+struct batch {
+    int n, too_long, missing;
+    long tokens; /* learned from */
+};
+
+/* Demonstration number `index` as the next sequence of the step, if there is one and it fits max_context. */
+static void demonstrate(struct run *r, uint32_t index, struct batch *b)
+{
+    struct step_scratch *s = r->scratch;
+    int *token = s->token + (size_t)b->n * (size_t)r->actor.dims.max_context, n_prompt = 0;
+    struct problem problem;
+    struct text text = {.at = s->text, .size = s->text_size};
+    source_problem(r->source, SPLIT_TRAIN, index, &problem);
+    bool some = source_demonstrate(r->source, &problem, index, &text);
+    int n =
+        some && !text.cut ? run_encode(r, problem.prompt, text.at, text.n, token, &n_prompt) : -1;
+    b->missing += !some;
+    b->too_long += some && n < 0;
+    if (n < 0) return;
+    s->sequence[b->n] =
+        (struct sequence){.prompt = b->n, .n_prompt = n_prompt, .n = n, .token = token};
+    b->tokens += n - n_prompt;
+    b->n++;
+}
+
+static struct batch gather(struct run *r, const struct phase_knobs *k)
+{
+    struct batch b = {0};
+    uint32_t from = (uint32_t)(sites_part(r, r->phase_step) * k->batch);
+    for (int i = 0; i < k->batch; i++) demonstrate(r, from + (uint32_t)i, &b);
+    for (int i = 0; i < b.n; i++) r->scratch->weight[i] = 1 / (float)b.tokens;
+    return b;
+}
+
+/* Said at the first such step, the second, the fourth, ...: there may be many. */
+static void say_nothing_learned(struct run *r, const struct phase_knobs *k, const struct batch *b)
+{
+    long times = ++r->empty_steps;
+    if ((times & (times - 1)) != 0) return;
+    log_info("step %ld: nothing to learn from, no update is made: of %d demonstrations %d are "
+             "missing, %d do not fit model.max_context %d (%ld such step%s so far)",
+             r->step, k->batch, b->missing, b->too_long, r->actor.dims.max_context, times,
+             times > 1 ? "s" : "");
+}
+
+static void put_batch(struct run *r, const struct batch *b)
+{
+    if (b->too_long > 0) metrics_put(r->metrics, "data/too_long", b->too_long);
+    if (b->missing > 0) metrics_put(r->metrics, "data/no_demonstration", b->missing);
+    if (b->n == 0) metrics_put(r->metrics, "data/empty", 1);
+}
+
+bool sft_step(struct run *r, const struct phase_knobs *k)
+{
+    double start = clock_now();
+    struct batch b = gather(r, k);
+    struct step_job job = {.sequence = r->scratch->sequence,
+                           .weight = r->scratch->weight,
+                           .n = b.n,
+                           .kind = LOSS_SFT,
+                           .inv_temperature = 1,
+                           .adamw = run_adamw(k, r->phase_step),
+                           .grad_clip = k->grad_clip};
+    struct step_stats stats;
+    struct learned learned = learned_nothing();
+    if (b.n > 0) {
+        learner_step(&r->learner, &job, &stats);
+        learned_add(&learned, &stats);
+        run_count_update(r, k, &stats);
+    } else {
+        say_nothing_learned(r, k, &b);
+    }
+    sites_update(r, r->phase_step + 1, k->steps);
+    r->tokens += learned.tokens;
+    double seconds = clock_now() - start;
+    metrics_begin(r->metrics, r->step, k->name);
+    run_put_step(r, &learned, seconds);
+    sites_put(r);
+    put_batch(r, &b);
+    run_end_line(r, k);
+    run_progress(r, k,
+                 (struct progress){.loss = learned.loss,
+                                   .reward = NAN,
+                                   .length = b.n > 0 ? (double)b.tokens / b.n : NAN,
+                                   .tokens_per_second = (double)learned.tokens / seconds});
+    return true;
+}

@@ -1,0 +1,178 @@
+#include "trainer/planner/cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/config/rows.h"
+
+#define CLUSTER_ROW(type, ...) ROW_##type(cluster, __VA_ARGS__)
+#define COMPUTE_ROW(type, ...) ROW_##type(compute, __VA_ARGS__)
+#define LINK_ROW(type, ...)    ROW_##type(link, __VA_ARGS__)
+#define COSTS_ROW(type, ...)   ROW_##type(costs, __VA_ARGS__)
+
+static const struct knob cluster_rows[] = {CLUSTER_KNOBS(CLUSTER_ROW)};
+static const struct knob compute_rows[] = {COMPUTE_KNOBS(COMPUTE_ROW)};
+static const struct knob link_rows[] = {LINK_KNOBS(LINK_ROW)};
+static const struct knob costs_rows[] = {COSTS_KNOBS(COSTS_ROW)};
+
+enum { TOP, COMPUTE, INSIDE, BETWEEN, ACROSS, COSTS, PARTS };
+
+static const struct section parts[PARTS] = {
+    [TOP] = SECTION_ROW(cluster, "", "cluster", "top level of a cluster file", cluster_rows, top),
+    [COMPUTE] = SECTION_ROW(cluster, "compute", "compute", "what a device computes in a second",
+                            compute_rows, compute),
+    [INSIDE] =
+        SECTION_ROW(cluster, "inside", "link", "between devices of a node", link_rows, inside),
+    [BETWEEN] = SECTION_ROW(cluster, "between", "link", "between nodes", link_rows, between),
+    [ACROSS] = SECTION_ROW(cluster, "across", "link",
+                           "between sites (mesh.sites); none: as between nodes", link_rows, across),
+    [COSTS] =
+        SECTION_ROW(cluster, "costs", "costs",
+                    "milliseconds of a full micro-batch, as measured; none: from FLOPs and bytes",
+                    costs_rows, costs),
+};
+static const struct book cluster_book = {"cluster file", parts, PARTS, -1};
+
+void cluster_defaults(struct cluster *c)
+{
+    memset(c, 0, sizeof *c);
+    for (int id = 0; id < PARTS; id++) {
+        struct place at = book_place(&cluster_book, c, id);
+        place_defaults(&at);
+    }
+}
+
+void cluster_free(struct cluster *c)
+{
+    for (int id = 0; id < PARTS; id++) {
+        struct place at = book_place(&cluster_book, c, id);
+        place_free(&at);
+    }
+    free(c->file);
+    c->file = NULL;
+}
+
+static void check_size(const struct cluster *c, struct problems *p)
+{
+    enum { MOST = 1 << 20 };
+    if ((long)c->top.nodes * c->top.devices > MOST)
+        problems_add(p, c->file, c->lines.top.nodes, "nodes %d x devices %d are more than %d",
+                     c->top.nodes, c->top.devices, MOST);
+    if (c->compute.fp32 <= 0 && c->compute.bf16 <= 0 && c->compute.fp8 <= 0)
+        problems_add(p, c->file, 0,
+                     "no precision has a rate: give compute: {bf16: ..., achieved: ...}, the dense "
+                     "peak in TFLOP/s and the part of it that is reached");
+}
+
+/* A device that can do more in a wider type than in a narrower one is a line mixed up. */
+static void check_rates(const struct cluster *c, struct problems *p)
+{
+    const struct compute_knobs *k = &c->compute;
+    if (k->bf16 > 0 && k->fp32 > k->bf16)
+        problems_add(p, c->file, c->lines.compute.fp32,
+                     "fp32 %g TFLOP/s is more than bf16 %g: the two seem mixed up", k->fp32,
+                     k->bf16);
+    if (k->fp8 > 0 && k->bf16 > k->fp8)
+        problems_add(p, c->file, c->lines.compute.bf16,
+                     "bf16 %g TFLOP/s is more than fp8 %g: the two seem mixed up", k->bf16, k->fp8);
+}
+
+static void check_links(const struct cluster *c, struct problems *p)
+{
+    if (c->top.devices > 1 && c->inside.gbs <= 0)
+        problems_add(p, c->file, c->lines.inside.gbs,
+                     "devices %d share a node: give inside: {gbs: ..., us: ...}", c->top.devices);
+    if (c->top.nodes > 1 && c->between.gbs <= 0)
+        problems_add(p, c->file, c->lines.between.gbs,
+                     "nodes %d: give between: {gbs: ..., us: ...}", c->top.nodes);
+    if (c->top.devices > 1 && c->top.nodes > 1 && c->between.gbs > c->inside.gbs &&
+        c->inside.gbs > 0)
+        problems_add(p, c->file, c->lines.between.gbs,
+                     "between nodes %g GB/s is more than inside one, %g: the two seem mixed up",
+                     c->between.gbs, c->inside.gbs);
+}
+
+static void check_costs(const struct cluster *c, struct problems *p)
+{
+    const struct costs_knobs *k = &c->costs;
+    const double part[] = {k->layer_f, k->layer_b, k->layer_w, k->head_f, k->head_b, k->head_w};
+    int given = 0, n = (int)(sizeof part / sizeof *part);
+    for (int i = 0; i < n; i++) given += part[i] > 0;
+    if (given > 0 && given < n)
+        problems_add(p, c->file, c->lines.costs.layer_f ? c->lines.costs.layer_f : 0,
+                     "costs: %d of %d times are given; give layer_f, layer_b, layer_w, head_f, "
+                     "head_b and head_w, or none of them",
+                     given, n);
+}
+
+bool cluster_check(const struct cluster *c, struct problems *p)
+{
+    int before = p->n;
+    check_size(c, p);
+    check_rates(c, p);
+    check_links(c, p);
+    check_costs(c, p);
+    return p->n == before;
+}
+
+bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *file,
+                   struct problems *p)
+{
+    free(c->file);
+    c->file = strdup(file);
+    SYS_OK(c->file, "free memory on this machine", "no memory for a file name");
+    return book_parse(&cluster_book, c, yaml, n, file, p) && cluster_check(c, p);
+}
+
+bool cluster_load(struct cluster *c, const char *path, struct problems *p)
+{
+    size_t n;
+    char *bytes = book_read(&cluster_book, path, &n, p);
+    if (!bytes) return false;
+    bool ok = cluster_parse(c, bytes, n, path, p);
+    free(bytes);
+    return ok;
+}
+
+void cluster_help(void)
+{
+    puts("\nEntries of a cluster file, as `name: value (default); type and range`:");
+    book_help(&cluster_book);
+}
+
+int cluster_devices(const struct cluster *c)
+{
+    return c->top.nodes * c->top.devices;
+}
+
+double cluster_crowding(const struct cluster *c, long ranks, int threads)
+{
+    long here = ranks < c->top.devices ? ranks : c->top.devices;
+    double wanted = (double)here * threads;
+    return c->top.cores > 0 && wanted > c->top.cores ? wanted / c->top.cores : 1;
+}
+
+double cluster_peak(const struct cluster *c, enum precision precision)
+{
+    return 1e12 * (precision == PRECISION_FP32 ? c->compute.fp32 : c->compute.bf16);
+}
+
+double cluster_rate(const struct cluster *c, enum precision precision)
+{
+    return cluster_peak(c, precision) * c->compute.achieved;
+}
+
+static double send(const struct link_knobs *l, double bytes)
+{
+    return l->gbs > 0 ? bytes / (l->gbs * 1e9) + l->us * 1e-6 : 0;
+}
+
+double cluster_send(const struct cluster *c, bool inside, double bytes)
+{
+    return send(inside ? &c->inside : &c->between, bytes);
+}
+
+double cluster_across(const struct cluster *c, double bytes)
+{
+    return c->across.gbs > 0 ? send(&c->across, bytes) : cluster_send(c, c->top.nodes == 1, bytes);
+}

@@ -1,0 +1,164 @@
+#include "trainer/planner/limits.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* --- micro-batches --- */
+
+/* The phase whose step has so many sequences; NULL: none of the recipe's. */
+static const struct phase_knobs *phase_with(const struct settings *s, int sequences)
+{
+    for (int i = 0; i < s->n_phases; i++) {
+        const struct phase_knobs *k = &s->phases[i];
+        int n = k->kind == PHASE_SFT ? k->batch : k->prompts * k->samples;
+        if (k->kind != PHASE_EVAL && n == sequences) return k;
+    }
+    return NULL;
+}
+
+bool limits_micro_batches(const struct settings *s, const struct extent *e, struct problems *p)
+{
+    int most = plan_most_micro_batches(s->mesh.pp);
+    int need = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
+    if (need <= most) return true;
+    const struct phase_knobs *k = phase_with(s, e->sequences);
+    const char *lower = !k ? "sequences" : k->kind == PHASE_SFT ? "batch" : "prompts or samples";
+    problems_add(
+        p, NULL, 0,
+        "%s%sa step of %d sequences may take %d micro-batches a pipeline, a schedule of pp "
+        "%d has %d at most: raise data.micro_batch_tokens (now %d), lower %s or "
+        "mesh.micro_batches, or take more pipelines (mesh.dp)",
+        k ? k->name : "", k ? ": " : "", e->sequences, need, s->mesh.pp, most,
+        s->data.micro_batch_tokens, lower);
+    return false;
+}
+
+/* --- memory --- */
+
+/* The first number in a file of the system's, in its own unit; 0: no such file, or no number. */
+static size_t number_in(const char *path, const char *format)
+{
+    char line[256];
+    size_t n = 0;
+    FILE *f = fopen(path, "r");
+    while (f && n == 0 && fgets(line, sizeof line, f))
+        if (sscanf(line, format, &n) != 1) n = 0;
+    if (f) fclose(f);
+    return n;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+enum { GROUP_BYTES = 4096 };
+
+/* What the control group at `path` leaves; SIZE_MAX: no limit. */
+static size_t group_at(const char *path)
+{
+    char file[GROUP_BYTES + 32];
+    snprintf(file, sizeof file, "%s/memory.max", path);
+    size_t most = number_in(file, "%zu");
+    snprintf(file, sizeof file, "%s/memory.current", path);
+    size_t used = number_in(file, "%zu");
+    snprintf(file, sizeof file, "%s/memory.stat", path);
+    size_t cache = number_in(file, "inactive_file %zu");
+    if (most == 0) return SIZE_MAX;
+    used = used > cache ? used - cache : 0;
+    return most > used ? most - used : 1;
+}
+
+/* The control group of this process (of a Slurm job, say) and those around it; in a container its own is the root. */
+static size_t group_leaves(void)
+{
+    static const char root[] = "/sys/fs/cgroup", mine[] = "0::/";
+    char path[GROUP_BYTES], line[GROUP_BYTES - sizeof root] = "";
+    size_t least = group_at(root);
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && fgets(line, sizeof line, f) && strncmp(line, mine, strlen(mine)) != 0) line[0] = 0;
+    if (f) fclose(f);
+    if (line[0] == 0) return least;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(path, sizeof path, "%s%s", root, line + strlen(mine) - 1);
+    for (; strlen(path) > strlen(root); *strrchr(path, '/') = 0)
+        least = smaller(least, group_at(path));
+    return least;
+}
+
+/* What `ulimit -v` leaves this process; SIZE_MAX: no limit. */
+static size_t process_leaves(void)
+{
+    struct rlimit most;
+    if (getrlimit(RLIMIT_AS, &most) != 0 || most.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+    size_t used = number_in("/proc/self/statm", "%zu") * (size_t)sysconf(_SC_PAGESIZE);
+    return most.rlim_cur > used ? (size_t)most.rlim_cur - used : 1;
+}
+
+/* A tenth is left to MPI, to libraries and to the file cache. */
+size_t limits_memory(const struct world *w)
+{
+    size_t host = number_in("/proc/meminfo", "MemAvailable: %zu") * 1024;
+    if (host == 0) return 0;
+    size_t each = smaller(host, group_leaves()) / 10 * 9 / (size_t)w->local_size;
+    return smaller(each, process_leaves() / 10 * 9);
+}
+
+/* What to change when most of the memory is of that kind. */
+static const char *const remedy[ARENA_KINDS] = {
+    [ARENA_BUFFERS] = ("lower batch, prompts, samples, eval_prompts or max_new of the phases, or "
+                       "model.max_context"),
+    [ARENA_PARAMETERS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
+    [ARENA_GRADIENTS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
+    [ARENA_OPTIMIZER] = "lower the model's sizes, or use more ranks (mesh.dp, mesh.pp) or hosts",
+    [ARENA_ACTIVATIONS] = "lower data.micro_batch_tokens, or use more stages (mesh.pp)",
+    [ARENA_CACHES] = "lower mesh.decode_slots or model.max_context, or use more stages (mesh.pp)",
+};
+
+/* First without copies of weights for products: to place those, their kernels are tried, which takes memory of the weights' own size. */
+bool limits_measure(struct memory *m, const struct memory_job *job, struct mesh_at at, size_t limit)
+{
+    struct ops bare = *job->ops;
+    struct memory_job first = *job;
+    bare.linear_place = linear_place_nothing;
+    first.ops = &bare;
+    memory_of_rank(m, &first, at);
+    if (limit > 0 && m->total > limit) return false;
+    memory_of_rank(m, job, at);
+    return limit == 0 || m->total <= limit;
+}
+
+struct unit {
+    const char *name;
+    double bytes;
+};
+
+/* So that two sizes which differ look different. */
+static struct unit unit_for(size_t bytes)
+{
+    static const struct unit mib = {"MiB", 0x1p20}, gib = {"GiB", 0x1p30}, tib = {"TiB", 0x1p40};
+    return bytes < (size_t)8 << 30 ? mib : bytes < (size_t)8 << 40 ? gib : tib;
+}
+
+bool limits_fit(const struct memory_job *job, struct mesh_at at, size_t limit, const char *host,
+                struct problems *p)
+{
+    struct memory m;
+    char kinds[256] = "";
+    size_t used = 0;
+    int largest = 0;
+    if (limits_measure(&m, job, at, limit)) return true;
+    const struct unit need = unit_for(m.total), have = unit_for(limit);
+    for (int k = 0; k < ARENA_KINDS; k++) {
+        if (m.of[k] > m.of[largest]) largest = k;
+        used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s %.1f", k ? ", " : "",
+                                 arena_kind_name((enum arena_kind)k), (double)m.of[k] / need.bytes);
+    }
+    problems_add(p, NULL, 0,
+                 "a rank needs %.1f %s (%s), but only %.1f %s are free for it on %s: %s",
+                 (double)m.total / need.bytes, need.name, kinds, (double)limit / have.bytes,
+                 have.name, host, remedy[largest]);
+    return false;
+}

@@ -1,0 +1,113 @@
+#include "trainer/planner/memory.h"
+
+#include <stdlib.h>
+#include "comm/base/memory.h"
+
+static void add(struct memory *m, const struct arena *a)
+{
+    for (int k = 0; k < ARENA_KINDS; k++) m->of[k] += a->of[k];
+    m->total += a->used;
+}
+
+static void add_buffers(struct memory *m, size_t bytes)
+{
+    m->of[ARENA_BUFFERS] += bytes;
+    m->total += bytes;
+}
+
+struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
+{
+    bool mirrored = actor_mesh(s).mirrored;
+    return (struct mesh){.dp = s->mesh.dp,
+                         .pp = s->mesh.pp,
+                         .ep = s->mesh.ep,
+                         .tp = s->mesh.tp,
+                         .d = at.d,
+                         .p = at.p,
+                         .t = at.t,
+                         .mirrored = mirrored,
+                         .replica_inner = mirrored ? 2 : 1};
+}
+
+/* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
+static void measure_optimizer(struct optimizer *o, struct actor *a)
+{
+    const struct mesh *mesh = a->mesh;
+    int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
+    optimizer_measure(o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+}
+
+static void add_optimizer(struct memory *m, struct actor *a)
+{
+    const struct settings *s = a->settings;
+    struct optimizer o;
+    measure_optimizer(&o, a);
+    add(m, &o.arena);
+    if (s->mesh.sites > 1) {
+        struct outer x;
+        outer_measure(&x, s, &o, s->mesh.sites);
+        add(m, &x.arena);
+    }
+    optimizer_free(&o);
+}
+
+void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at)
+{
+    const struct settings *s = job->settings;
+    const struct extent *e = &job->extent;
+    struct mesh mesh = memory_mesh(s, at);
+    struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp,
+                      .rank = mesh_rank_at(&mesh, at)};
+    struct dims dims = settings_dims(s, job->vocabulary);
+    struct actor a;
+    struct learner l;
+    *m = (struct memory){0};
+    int max_mb = learner_max_micro_batches(s, e->sequences, dims.max_context - 1);
+    actor_measure(&a, s, &mesh, job->ops, dims, max_mb, e->reference);
+    add(m, &a.arena);
+    add_buffers(m, engine_measure(mesh.pp, &a.stage, max_mb));
+    add_optimizer(m, &a);
+    learner_measure(&l, &a, e->sequences);
+    add(m, &l.arena);
+    if (e->sampling) {
+        struct arena rollout = rollout_measure(&a, &w, e->answers, e->max_new);
+        add(m, &rollout);
+    }
+    add_buffers(m, run_scratch_bytes(s, *e));
+    actor_free(&a);
+}
+
+size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
+{
+    const struct settings *s = job->settings;
+    if (s->mesh.sites == 1) return 0;
+    struct mesh mesh = memory_mesh(s, at);
+    struct actor a;
+    struct optimizer o;
+    struct outer x;
+    actor_measure(&a, s, &mesh, job->ops, settings_dims(s, job->vocabulary), 0, false);
+    measure_optimizer(&o, &a);
+    outer_measure(&x, s, &o, s->mesh.sites);
+    optimizer_free(&o);
+    actor_free(&a);
+    return x.bytes;
+}
+
+int *memory_split(const struct memory_job *job, int *chunks)
+{
+    struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});
+    struct actor a;
+    actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
+                  0, false);
+    int *first = memory_take((size_t)a.chunks + 1, sizeof *first, "a split of layers");
+    for (int i = 0; i <= a.chunks; i++) first[i] = a.first[i];
+    *chunks = a.chunks;
+    actor_free(&a);
+    return first;
+}
+
+void linear_place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)
+{
+    (void)a;
+    *l = (struct linear){.N = N, .K = K, .backward = backward};
+}

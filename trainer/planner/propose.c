@@ -1,0 +1,214 @@
+/* Every mesh of the ranks and every schedule is tried as training would try it: the settings are read anew and checked, the memory
+ * measured, the step predicted. */
+#include "trainer/planner/propose.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "trainer/planner/working.h"
+
+struct candidate {
+    int dp, pp, ep, tp;
+    enum plan_kind kind;
+    struct memory memory;
+    struct prediction time;
+    int micro_batches;
+    char *reason; /* NULL: it can be */
+};
+
+/* auto last: it is shown where it beats the others. */
+static const enum plan_kind KINDS[] = {PLAN_SERIAL,   PLAN_1F1B,      PLAN_ZB1P,
+                                       PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_AUTO};
+enum { N_SCHEDULES = sizeof KINDS / sizeof *KINDS, BEST = 12 };
+
+static char *copy(const char *text)
+{
+    char *c = strdup(text);
+    SYS_OK(c, "free memory on this host", "no memory for a reason");
+    return c;
+}
+
+/* ---- one ---- */
+
+static bool fits(const struct recipe *r, const struct memory *m)
+{
+    double have = r->cluster.top.memory_gib * 0x1p30;
+    return have <= 0 || (double)m->total <= have;
+}
+
+static void judge_memory(const struct recipe *r, struct candidate *c)
+{
+    char text[160];
+    double have = r->cluster.top.memory_gib * 0x1p30, want = (double)c->memory.total;
+    if (fits(r, &c->memory)) return;
+    int most = ARENA_PARAMETERS;
+    for (int k = 0; k < ARENA_KINDS; k++)
+        if (c->memory.of[k] > c->memory.of[most]) most = k;
+    snprintf(text, sizeof text, "memory: %.1f GiB of %.1f (most of it %s, %.1f)", want / 0x1p30,
+             have / 0x1p30, arena_kind_name((enum arena_kind)most),
+             (double)c->memory.of[most] / 0x1p30);
+    c->reason = copy(text);
+}
+
+/* Where chunks are placed, as training settles it (trainer/run/run.c): what a device's memory does not hold is left out. */
+static void place_searched(const struct recipe *r, struct settings *s)
+{
+    bool can[PLACES];
+    for (int place = 0; place < PLACES; place++) {
+        can[place] = schedule_can(s, (enum plan_place)place);
+        s->auto_place = place;
+        if (!can[place]) continue;
+        struct memory m = recipe_memory(r, s);
+        can[place] = fits(r, &m);
+    }
+    s->auto_place = PLACE_LINE;
+    schedule_choose(s, &r->dims, can);
+}
+
+static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
+{
+    if (c->kind == PLAN_AUTO) place_searched(r, s);
+    struct plan plan;
+    struct layout l = recipe_layout(r, s, &plan);
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    int chunks, *first = memory_split(&job, &chunks);
+    l.first = first;
+    c->dp = l.dp;
+    c->micro_batches = l.micro_batches;
+    c->memory = recipe_memory(r, s);
+    judge_memory(r, c);
+    recipe_reduction(r, s, &l);
+    predict(&c->time, &r->shape, &r->cluster, &l, NULL);
+    plan_free(&plan);
+    free(first);
+}
+
+/* "recipe.yaml:3: pp 8 ..." without the file. */
+static const char *message(const char *text)
+{
+    const char *colon = strstr(text, ": ");
+    return colon ? colon + 2 : text;
+}
+
+static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c)
+{
+    char pp[32], ep[32], tp[32], schedule[32];
+    const char *const sets[] = {pp, ep, tp, schedule, NULL};
+    struct settings s;
+    struct problems p = {0};
+    *c = (struct candidate){
+        .dp = ranks / l.pp / l.tp, .pp = l.pp, .ep = l.ep, .tp = l.tp, .kind = l.kind};
+    snprintf(pp, sizeof pp, "mesh.pp=%d", l.pp);
+    snprintf(ep, sizeof ep, "mesh.ep=%d", l.ep);
+    snprintf(tp, sizeof tp, "mesh.tp=%d", l.tp);
+    snprintf(schedule, sizeof schedule, "schedule=%s", plan_kind_name(l.kind));
+    if (recipe_settings(&s, r->job, ranks * r->settings.mesh.sites, sets, &p))
+        estimate(r, &s, c);
+    else
+        c->reason = copy(message(p.text[0]));
+    settings_free(&s);
+    problems_free(&p);
+}
+
+/* ---- all ---- */
+
+/* Possible ones first, the fastest of them first, of equals the one that needs less memory. */
+static int better(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (!x->reason != !y->reason) return x->reason ? 1 : -1;
+    if (x->reason && x->tp != y->tp) return x->tp - y->tp;
+    if (x->reason && x->ep != y->ep) return x->ep - y->ep;
+    if (x->reason) return x->pp - y->pp;
+    if (x->time.step != y->time.step) return x->time.step < y->time.step ? -1 : 1;
+    return (x->memory.total > y->memory.total) - (x->memory.total < y->memory.total);
+}
+
+struct candidates {
+    struct candidate *at;
+    int n;
+};
+
+static void print_mesh(const struct candidate *c)
+{
+    printf("%5d x %2d x %3d x %-2d  %-10s ", c->dp, c->pp, c->ep, c->tp, plan_kind_name(c->kind));
+}
+
+static void print_one(const struct candidate *c)
+{
+    print_mesh(c);
+    char mfu[16] = "-"; /* what cannot be is not shown (report.c says why) */
+    if (c->time.mfu > 0 && c->time.mfu <= 1)
+        snprintf(mfu, sizeof mfu, "%.1f %%", 100 * c->time.mfu);
+    printf("%5d %11.4g %7.1f %% %7.1f %% %9s %10.2f\n", c->micro_batches, 1e3 * c->time.step,
+           100 * c->time.bubble, 100 * c->time.exposed, mfu, (double)c->memory.total / 0x1p30);
+}
+
+static void print_all(const struct candidates *all)
+{
+    const struct candidate *c = all->at;
+    int shown = 0, n = c ? all->n : 0;
+    printf("\n%20s  %-10s %5s %11s %9s %9s %9s %10s\n", "dp x pp x ep x tp", "schedule", "M",
+           "step, ms", "bubble", "exposed", "MFU", "GiB a rank");
+    while (shown < n && shown < BEST && !c[shown].reason) print_one(&c[shown++]);
+    if (shown == 0) printf("nothing fits\n");
+    for (int i = 0; i < n; i++) {
+        if (!c[i].reason) continue;
+        print_mesh(&c[i]);
+        printf("no: %.160s\n", c[i].reason);
+    }
+}
+
+/* The last one tried, a searched plan, is dropped unless it is faster than every named one of its mesh. */
+static void keep_if_faster(struct candidates *all, int first)
+{
+    const struct candidate *found = &all->at[all->n - 1];
+    bool faster = !found->reason;
+    for (int i = first; i < all->n - 1; i++)
+        if (!all->at[i].reason && all->at[i].time.step <= 1.001 * found->time.step) faster = false;
+    if (faster) return;
+    free(found->reason);
+    all->n--;
+}
+
+static void try_schedules(const struct recipe *r, int ranks, struct layout l,
+                          struct candidates *all)
+{
+    int first = all->n;
+    for (int k = 0; k < N_SCHEDULES; k++) {
+        l.kind = KINDS[k];
+        if ((l.pp == 1) != (l.kind == PLAN_SERIAL)) continue;
+        all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
+        SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);
+        try(r, ranks, l, &all->at[all->n++]);
+        working_did(1);
+        if (l.kind == PLAN_AUTO) keep_if_faster(all, first);
+    }
+}
+
+static void try_experts(const struct recipe *r, int ranks, struct layout l, struct candidates *all)
+{
+    l.dp = ranks / (l.pp * l.tp);
+    for (l.ep = 1; l.ep <= l.dp && l.ep <= (r->dims.E > 0 ? r->dims.E : 1); l.ep++)
+        if (l.dp % l.ep == 0 && (l.ep == 1 || r->dims.E % l.ep == 0))
+            try_schedules(r, ranks, l, all);
+}
+
+/* Layers are shared within a node only: their sums cannot wait for anything slower. */
+void propose(const struct recipe *r, int ranks)
+{
+    struct candidates all = {0};
+    struct layout l = {0};
+    log_set(LOG_QUIET, 0); /* what the search says of every mesh */
+    working_begin("trying meshes and schedules", 0);
+    for (l.tp = 1; l.tp <= r->cluster.top.devices && l.tp <= r->dims.Hkv; l.tp++)
+        for (l.pp = 1; l.pp * l.tp <= ranks && l.pp <= r->dims.L; l.pp++)
+            if (ranks % (l.pp * l.tp) == 0 && r->dims.Hkv % l.tp == 0)
+                try_experts(r, ranks, l, &all);
+    working_end();
+    log_set(LOG_INFO, 0);
+    if (all.at) qsort(all.at, (size_t)all.n, sizeof *all.at, better);
+    print_all(&all);
+    for (int i = 0; all.at && i < all.n; i++) free(all.at[i].reason);
+    free(all.at);
+}

@@ -1,0 +1,383 @@
+/* A recipe made ready for planning: settings, lengths of what it learns from, times of operations, layouts. */
+#include "trainer/planner/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "comm/base/memory.h"
+#include "trainer/config/options.h"
+#include "trainer/planner/limits.h"
+#include "trainer/planner/reduction.h"
+#include "trainer/planner/report.h"
+
+/* ---- settings ---- */
+
+bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
+                     const char *const *more, struct problems *p)
+{
+    const char *sets[OPTION_LIST_MAX + 8];
+    int n = 0;
+    for (; n < job->n_sets; n++) sets[n] = job->sets[n];
+    for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
+    settings_defaults(s);
+    if (!settings_load(s, job->recipe, sets, n, p)) return false;
+    bool other = ranks > 0 && settings_ranks(s) != ranks;
+    if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
+    if (ranks == 0) ranks = settings_ranks(s);
+    return settings_check(s, ranks, p);
+}
+
+int recipe_ranks(const struct settings *s)
+{
+    return s->mesh.sites * s->mesh.dp * s->mesh.pp * s->mesh.tp;
+}
+
+static bool trains(const struct phase_knobs *k)
+{
+    return k->kind != PHASE_EVAL && k->steps > 0;
+}
+
+/* The phase by name, or the last that trains; -1 and a problem when there is none. */
+static int phase_of(const struct settings *s, const char *name, struct problems *p)
+{
+    const char *names[256];
+    int found = -1, n = 0;
+    for (int i = 0; i < s->n_phases; i++) {
+        if (!trains(&s->phases[i])) continue;
+        if (n < 256) names[n++] = s->phases[i].name;
+        if (!name || strcmp(s->phases[i].name, name) == 0) found = i;
+    }
+    if (found >= 0) return found;
+    const char *near = name ? nearest_name(name, names, n) : NULL;
+    if (name)
+        problems_add(p, NULL, 0, "no phase that trains is called %.60s%s%s%s", name,
+                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    else
+        problems_add(p, s->file, 0, "no phase trains: there is no step to plan");
+    return -1;
+}
+
+/* ---- what a step learns from ---- */
+
+static int tokens_of(const struct run *r, const char *text, size_t n, bool special)
+{
+    return (int)tokenizer_encode(r->tokenizer, text, n, special, NULL, 0);
+}
+
+/* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no demonstration, or none that fits. */
+static int demonstration_rows(const struct run *r, uint32_t index, struct text *text)
+{
+    struct problem problem;
+    source_problem(r->source, SPLIT_TRAIN, index, &problem);
+    text->n = 0;
+    text->cut = false;
+    if (!source_demonstrate(r->source, &problem, index, text) || text->cut) return 0;
+    int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false) + 1 +
+            tokens_of(r, text->at, text->n, true);
+    return n < r->settings.model.max_context ? n : 0;
+}
+
+static int prompt_tokens(const struct run *r, uint32_t prompt)
+{
+    struct problem problem;
+    source_problem(r->source, SPLIT_TRAIN, prompt, &problem);
+    return tokens_of(r, problem.prompt, strlen(problem.prompt), false);
+}
+
+static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_t prompt,
+                       int answer)
+{
+    int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
+    return n < r->settings.model.max_context ? n : r->settings.model.max_context - 1;
+}
+
+/* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as long as the job says. */
+static int sequence_length(const struct recipe *r, const struct run *run, int i, struct text *text)
+{
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    if (k->kind == PHASE_SFT) return demonstration_rows(run, (uint32_t)i, text);
+    return answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
+}
+
+enum { MANY = 1024 };
+
+static double mean_prompt(const struct run *r)
+{
+    double sum = 0;
+    for (int i = 0; i < MANY; i++) sum += prompt_tokens(r, (uint32_t)i);
+    return sum / MANY;
+}
+
+/* The first step's sequences, and how long those of the next steps are beside them. */
+static void lengths(struct recipe *r, const struct run *run)
+{
+    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    bool sft = k->kind == PHASE_SFT;
+    int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
+    double sum = 0, sum_more = 0;
+    r->rows = memory_take((size_t)most + 1, sizeof *r->rows, "the lengths of a step");
+    struct text text = {
+        .size = tokenizer_text_bytes(run->tokenizer, (size_t)r->settings.model.max_context)};
+    text.at = memory_take(text.size, 1, "the lengths of a step");
+    for (int i = 0; i < most || i < MANY; i++) {
+        int rows = sequence_length(r, run, i, &text);
+        if (rows == 0) continue;
+        if (i < most) sum += r->rows[r->n++] = rows;
+        sum_more += rows;
+        more++;
+    }
+    r->typical = r->n > 0 ? sum_more / more / (sum / r->n) : 1;
+    r->prompt = sft ? 0 : mean_prompt(run);
+    r->forwards = !sft && k->kl > 0 ? 1 : 0;
+    free(text.at);
+}
+
+static void read_data(struct recipe *r, struct problems *p)
+{
+    struct run run = {.settings = r->settings};
+    run_open_tokenizer(&run, NULL, p);
+    run.source =
+        source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);
+    if (run.tokenizer && run.source) {
+        int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(run.tokenizer);
+        r->dims = settings_dims(&r->settings, V);
+        r->shape = shape_of_dims(&r->dims);
+        lengths(r, &run);
+        if (r->n == 0)
+            problems_add(p, NULL, 0, "no demonstration fits model.max_context %d",
+                         r->settings.model.max_context);
+    }
+    source_free(run.source);
+    tokenizer_free(run.tokenizer);
+    free(run.tokenizer_json);
+}
+
+static double mean_rows(const struct recipe *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->n; i++) sum += r->rows[i];
+    return sum / r->n;
+}
+
+/* ---- the machine ---- */
+
+static void choose_ops(struct recipe *r, struct problems *p)
+{
+    enum precision precision = r->settings.run.precision ? PRECISION_BF16 : PRECISION_FP32;
+    const struct ops *ops = ops_find(precision, NULL);
+    if (!ops)
+        problems_add(p, NULL, 0,
+                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
+                     "make info lists what it has");
+    else
+        r->ops = *ops;
+    if (ops && r->job->cluster && !r->cluster.top.packed)
+        r->ops.linear_place = linear_place_nothing;
+}
+
+static void call(struct cluster *c, const char *name)
+{
+    free(c->top.name);
+    c->top.name = strdup(name);
+    SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
+}
+
+/* Of this machine everything is measured, or asked of the system, but its links: those of shared memory are assumed. */
+static void this_machine(struct cluster *c, int ranks)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    call(c, "this machine");
+    c->top.devices = ranks;
+    c->top.cores = cores > 0 ? (int)cores : 0;
+    c->top.memory_gib = (double)limits_memory(&(struct world){.local_size = ranks}) / 0x1p30;
+    c->top.packed = true;
+    c->inside = (struct link_knobs){.gbs = 3, .us = 30};
+}
+
+static int rows_measured(const struct recipe *r)
+{
+    double mean = mean_rows(r), room = r->settings.data.micro_batch_tokens;
+    double fit = (double)(int)(room / mean) * mean;
+    return (int)(fit < mean ? mean : fit);
+}
+
+/* Times that a cluster file gives may not be shorter than the peak that it gives allows. */
+static void check_given_costs(const struct recipe *r, struct problems *p)
+{
+    const struct cluster *c = &r->cluster;
+    double flops = c->costs.layer_f > 0 ? r->settings.data.micro_batch_tokens *
+                                              shape_layer_linear_flops(&r->shape, r->dims.L - 1)
+                                        : 0;
+    double rate = flops / (1e-3 * c->costs.layer_f), peak = cluster_peak(c, r->dims.precision);
+    if (flops <= 0 || peak <= 0 || rate <= peak) return;
+    problems_add(p, c->file, c->lines.costs.layer_f,
+                 "costs: layer_f %g ms for the %.3g GFLOP of a layer would be %.3g TFLOP/s, but "
+                 "compute gives a peak of %.3g: one of them is wrong for this recipe",
+                 c->costs.layer_f, 1e-9 * flops, 1e-12 * rate, 1e-12 * peak);
+}
+
+static void take_costs(struct recipe *r, struct problems *p)
+{
+    const struct ops *ops = ops_find(r->dims.precision, NULL);
+    if (r->cluster.costs.layer_f > 0 && !r->job->measure) {
+        check_given_costs(r, p);
+        return;
+    }
+    if (r->job->measure || !r->job->cluster) {
+        ops_set_threads(r->settings.run.threads);
+        struct measure_job m = {.dims = r->dims,
+                                .ops = ops,
+                                .room = r->settings.data.micro_batch_tokens,
+                                .rows = rows_measured(r),
+                                .context = (int)mean_rows(r)};
+        r->measured = measure_costs(&r->cluster, &m, p);
+        if (r->measured && r->job->format == DRAW_TEXT) measure_print(stdout, &r->cluster, &m);
+    } else if (cluster_rate(&r->cluster, r->dims.precision) <= 0) {
+        problems_add(p, r->cluster.file, r->cluster.lines.compute.bf16,
+                     "the recipe computes in %s, for which compute gives no rate",
+                     r->dims.precision == PRECISION_BF16 ? "bf16" : "fp32");
+    }
+}
+
+/* ---- layouts ---- */
+
+struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan)
+{
+    struct deal_shape shape = learner_deal_shape(s);
+    struct arena a = {0};
+    struct deal d;
+    size_t total = 0;
+    for (int i = 0; i < r->n; i++) total += (size_t)r->rows[i];
+    shape.linear = deal_linear(&r->dims);
+    int most = deal_bound(&shape, total);
+    for (int placing = 0; placing < 2; placing++) {
+        deal_place(&d, r->n, most, &a);
+        if (!placing) arena_back(&a, a.used);
+    }
+    deal_run(&d, &shape, r->rows, r->n);
+    int bins = d.bins;
+    arena_free(&a);
+    schedule_plan(plan, s, &r->dims, bins / s->mesh.dp);
+    return (struct layout){.dp = s->mesh.dp,
+                           .pp = s->mesh.pp,
+                           .tp = s->mesh.tp,
+                           .ep = s->mesh.ep,
+                           .kind = schedule_kind(s),
+                           .plan = plan,
+                           .micro_batches = bins / s->mesh.dp,
+                           .rows = (double)total / bins,
+                           .room = s->data.micro_batch_tokens,
+                           .context = mean_rows(r),
+                           .sharded = true,
+                           .threads = s->run.threads,
+                           .forwards = r->forwards};
+}
+
+void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
+{
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct traffic t;
+    int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
+    traffic_new(&t, r->hosts.n, ranks, host);
+    reduction_add(&t, &job, reduction_way(s));
+    struct reduction_time time = reduction_time(&t, &r->cluster, reduction_way(s));
+    l->sums = time.reduce;
+    l->gathers = time.gather;
+    l->buckets = s->reduction.overlap ? reduction_buckets(&job) : 0;
+    traffic_free(&t);
+    free(host);
+}
+
+struct site_exchange recipe_exchange(const struct recipe *r, double step)
+{
+    const struct settings *s = &r->settings;
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct site_exchange x = {0};
+    if (s->mesh.sites == 1) return x;
+    for (int i = 0; i < recipe_ranks(s) / s->mesh.sites; i++) {
+        struct mesh_at at = {i / s->mesh.tp / s->mesh.pp, i / s->mesh.tp % s->mesh.pp,
+                             i % s->mesh.tp};
+        double bytes = (s->mesh.sites - 1) * (double)memory_site_message(&job, at);
+        if (bytes > x.most) x.most = bytes;
+        x.bytes += bytes;
+    }
+    if (!r->timed) return x;
+    x.seconds = cluster_across(&r->cluster, x.most);
+    double hidden = s->sites.delay * step;
+    x.exposed = x.seconds > hidden ? (x.seconds - hidden) / s->sites.every : 0;
+    return x;
+}
+
+struct memory recipe_memory(const struct recipe *r, const struct settings *s)
+{
+    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory most = {0};
+    for (int p = 0; p < s->mesh.pp; p++) {
+        struct memory m;
+        memory_of_rank(&m, &job, (struct mesh_at){.p = p});
+        if (m.total > most.total) most = m;
+    }
+    return most;
+}
+
+/* ---- the whole ---- */
+
+static int ranks_of(const struct recipe *r)
+{
+    if (r->job->ranks > 0) return r->job->ranks;
+    if (r->job->hostfile) return r->hosts.slots;
+    return r->job->cluster ? cluster_devices(&r->cluster) : 0;
+}
+
+/* The machines are those of the hostfile; what they can do is the cluster file's word. */
+static void hosts_join(struct recipe *r, struct problems *p)
+{
+    struct cluster *c = &r->cluster;
+    int least = r->hosts.at[0].slots;
+    for (int i = 0; i < r->hosts.n; i++)
+        if (r->hosts.at[i].slots < least) least = r->hosts.at[i].slots;
+    c->top.nodes = r->hosts.n;
+    c->top.devices = least;
+    if (r->job->cluster && p->n == 0) cluster_check(c, p);
+    if (!r->job->cluster) call(c, r->job->hostfile);
+}
+
+static bool prepare(struct recipe *r, struct problems *p)
+{
+    const struct recipe_job *job = r->job;
+    cluster_defaults(&r->cluster);
+    if (job->cluster) cluster_load(&r->cluster, job->cluster, p);
+    if (job->hostfile && hosts_load(&r->hosts, job->hostfile, p)) hosts_join(r, p);
+    if (p->n > 0) return false;
+    if (job->hostfile && job->ranks > r->hosts.slots)
+        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have %d slots", job->ranks,
+                     r->hosts.n, r->hosts.slots);
+    else if (job->cluster && job->ranks > cluster_devices(&r->cluster))
+        problems_add(p, job->cluster, r->cluster.lines.top.devices,
+                     "--ranks %d, but nodes %d x devices %d are %d", job->ranks,
+                     r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
+    recipe_settings(&r->settings, job, ranks_of(r), NULL, p);
+    if (p->n > 0) return false;
+    r->phase = phase_of(&r->settings, job->phase, p);
+    choose_ops(r, p);
+    if (p->n == 0) read_data(r, p);
+    if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
+    if (!job->cluster && !job->hostfile) this_machine(&r->cluster, recipe_ranks(&r->settings));
+    if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
+    const struct mesh_knobs *mesh = &r->settings.mesh;
+    if (job->map && p->n == 0)
+        hosts_map(&r->hosts, job->map, mesh->dp * mesh->sites, mesh->pp, mesh->tp, p);
+    r->timed = job->cluster || !job->hostfile;
+    if (p->n == 0 && r->timed) take_costs(r, p);
+    return p->n == 0;
+}
+
+void recipe_plan(const struct recipe_job *job, struct problems *p)
+{
+    struct recipe r = {.job = job};
+    if (prepare(&r, p)) report(&r);
+    free(r.rows);
+    hosts_free(&r.hosts);
+    settings_free(&r.settings);
+    cluster_free(&r.cluster);
+}

@@ -1,0 +1,303 @@
+#include "trainer/planner/reduction.h"
+
+#include <stdlib.h>
+#include "comm/base/memory.h"
+#include "trainer/learn/reducing.h"
+
+const struct reduction_way REDUCTION_WAY[REDUCTION_WAYS] = {
+    {REDUCE_FLAT, WIRE_FP32},  {REDUCE_FLAT, WIRE_BF16},  {REDUCE_FLAT, WIRE_INT8},
+    {REDUCE_NODES, WIRE_FP32}, {REDUCE_NODES, WIRE_BF16}, {REDUCE_NODES, WIRE_INT8}};
+
+struct reduction_way reduction_way(const struct settings *s)
+{
+    return (struct reduction_way){(enum reduce_path)s->reduction.path,
+                                  (enum reduce_wire)s->reduction.wire};
+}
+
+/* ---- a replica group ---- */
+
+/* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. */
+struct group {
+    struct reduce_form form;
+    int *rank, *host;
+    size_t *count, *offset;
+};
+
+static void group_new(struct group *g, int most)
+{
+    size_t n = (size_t)most;
+    *g = (struct group){.rank = memory_take(2 * n, sizeof *g->rank, "a replica group"),
+                        .count = memory_take(2 * n, sizeof *g->count, "a replica group")};
+    g->host = g->rank + most;
+    g->offset = g->count + most;
+}
+
+static void group_free(struct group *g)
+{
+    free(g->rank);
+    free(g->count);
+}
+
+static size_t floats_of(const struct group *g)
+{
+    size_t n = 0;
+    for (int i = 0; i < g->form.members; i++) n += g->count[i];
+    return n;
+}
+
+/* Members of a node, on the path over nodes: as many on each. */
+static int each_of(const struct group *g)
+{
+    int each = 1;
+    while (each < g->form.members && g->host[each] == g->host[0]) each++;
+    return each;
+}
+
+/* ---- paths ---- */
+
+/* Rounded where it crosses. */
+static void add(struct traffic *t, const struct group *g, enum traffic_kind k, int from, int to,
+                size_t floats)
+{
+    bool crosses = g->host[from] != g->host[to];
+    if (from != to && floats > 0)
+        traffic_add(t, k, g->rank[from], g->rank[to],
+                    (double)wire_bytes(crosses ? g->form.wire : WIRE_FP32, floats));
+}
+
+static void add_flat(struct traffic *t, const struct group *g)
+{
+    for (int i = 0; i < g->form.members; i++)
+        for (int owner = 0; owner < g->form.members; owner++)
+            add(t, g, TRAFFIC_REDUCE, i, owner, g->count[owner]);
+}
+
+/* Columns, one a member of a node: where they begin and end (comm/reduce_nodes.c). */
+struct column {
+    size_t lo, hi;
+};
+
+static struct column column_of(size_t n, int each, int j)
+{
+    size_t length = (n + (size_t)each - 1) / (size_t)each;
+    length = (length + WIRE_BLOCK - 1) / WIRE_BLOCK * WIRE_BLOCK;
+    size_t lo = length * (size_t)j, hi = lo + length;
+    return (struct column){lo < n ? lo : n, hi < n ? hi : n};
+}
+
+/* Of the last node's column the parts of slices go to their owners. */
+static void add_parts_of_column(struct traffic *t, const struct group *g, int from, struct column c)
+{
+    for (int owner = 0; owner < g->form.members; owner++) {
+        size_t lo = g->offset[owner], hi = lo + g->count[owner];
+        if (lo < c.lo) lo = c.lo;
+        if (hi > c.hi) hi = c.hi;
+        if (lo < hi) add(t, g, TRAFFIC_REDUCE, from, owner, hi - lo);
+    }
+}
+
+/* Columns inside each node, all to all; a column's running sum from node to node; from the last one to the owners. */
+static void add_chain(struct traffic *t, const struct group *g)
+{
+    int each = each_of(g), members = g->form.members;
+    size_t n = floats_of(g);
+    for (int i = 0; i < members; i++) {
+        struct column mine = column_of(n, each, i % each);
+        for (int o = i - i % each; o < i - i % each + each; o++) {
+            struct column c = column_of(n, each, o % each);
+            add(t, g, TRAFFIC_REDUCE, i, o, c.hi - c.lo);
+        }
+        if (i + each < members)
+            add(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
+        else
+            add_parts_of_column(t, g, i, mine);
+    }
+}
+
+/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of it. */
+static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real, bool nodes)
+{
+    int members = g->form.members, each = each_of(g);
+    double bytes = (double)(g->count[owner] * real);
+    for (int i = 0; i < members; i++) {
+        int over = nodes && g->host[i] != g->host[owner] ? i - i % each + owner % each : owner;
+        if (over == i) over = owner;
+        if (i != owner) traffic_add(t, TRAFFIC_GATHER, g->rank[over], g->rank[i], bytes);
+    }
+}
+
+static void add_bucket(struct traffic *t, const struct group *g, size_t real,
+                       struct reduction_paths *paths)
+{
+    const char *why;
+    bool nodes = reduce_choose(&g->form, floats_of(g), &why) == REDUCE_NODES;
+    (nodes ? add_chain : add_flat)(t, g);
+    bool over = reduce_gather_over_nodes(&g->form, floats_of(g) * real);
+    for (int owner = 0; owner < g->form.members; owner++) add_gather(t, g, owner, real, over);
+    paths->all++;
+    paths->nodes += nodes;
+    if (!nodes) paths->why = why;
+}
+
+/* ---- the groups of a stage ---- */
+
+struct stage_job {
+    const struct memory_job *memory;
+    struct reduction_way way;
+    struct mesh mesh; /* d 0, and the stage's p and t */
+    int members;      /* replicas of the dense weights */
+    struct reduction_paths *paths;
+};
+
+/* Rank of a member of the replica group of dense weights. */
+static int member_rank(const struct mesh *m, int member)
+{
+    int d = member / m->replica_inner, upper = member % m->replica_inner;
+    int low = m->p < m->pp - 1 - m->p ? m->p : m->pp - 1 - m->p;
+    int p = m->replica_inner == 1 ? m->p : upper ? m->pp - 1 - low : low;
+    return mesh_rank_at(m, (struct mesh_at){d, p, m->t});
+}
+
+/* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices. */
+static void group_fill(struct group *g, const struct traffic *t, const struct stage_job *s,
+                       struct bucket *b, int e, int ep)
+{
+    const struct mesh *m = &s->mesh;
+    int n = 0;
+    for (int i = 0; i < s->members; i++) {
+        if (i / m->replica_inner % ep != e) continue;
+        g->rank[n] = member_rank(m, i);
+        g->host[n] = t->host[g->rank[n]];
+        n++;
+    }
+    g->form = (struct reduce_form){.members = n,
+                                   .inner = m->replica_inner,
+                                   .node = g->host,
+                                   .path = s->way.path,
+                                   .wire = reducing_wire(s->way.wire, m->tp, b->region)};
+    b->count = g->count, b->offset = g->offset;
+    bucket_cut(b, n, 0);
+}
+
+/* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline (optimizer.c, tie_exchange). */
+static void add_tie(struct traffic *t, const struct stage_job *s, const struct group *g)
+{
+    const struct mesh *m = &s->mesh;
+    for (int i = 0; i < s->members; i++) {
+        struct mesh_at at = mesh_coords(m, g->rank[i]);
+        at.p = at.p == 0 ? m->pp - 1 : 0;
+        traffic_add(t, TRAFFIC_REDUCE, g->rank[i], mesh_rank_at(m, at),
+                    (double)(g->count[i] * sizeof(float)));
+    }
+}
+
+/* Gains of heads, of which every rank of tp has a part: from all to all before anything else is added (reducing.c). */
+static void add_parts(struct traffic *t, const struct stage_job *s, const struct bucket *b)
+{
+    struct mesh other = s->mesh;
+    for (int i = 0; b->parts > 0 && i < s->members; i++)
+        for (other.t = 0; other.t < s->mesh.tp; other.t++)
+            if (other.t != s->mesh.t)
+                traffic_add(t, TRAFFIC_TENSOR, member_rank(&s->mesh, i), member_rank(&other, i),
+                            (double)(b->parts * sizeof(float)));
+}
+
+static void add_stage(struct traffic *t, const struct stage_job *s, struct actor *a)
+{
+    struct group g;
+    struct bucket_list l;
+    group_new(&g, s->members);
+    buckets_make(&l, a);
+    for (int i = 0; i < l.n; i++) {
+        struct bucket *b = &l.b[i];
+        int ep = b->region == REGION_EXPERTS ? s->mesh.ep : 1;
+        for (int e = 0; e < ep; e++) {
+            group_fill(&g, t, s, b, e, ep);
+            if (g.form.members > 1) add_bucket(t, &g, s->memory->ops->real_bytes, s->paths);
+        }
+        if (b->tie == TIE_REMOTE) add_tie(t, s, &g);
+        add_parts(t, s, b);
+    }
+    buckets_free(&l);
+    group_free(&g);
+}
+
+struct reduction_paths reduction_add(struct traffic *t, const struct memory_job *j,
+                                     struct reduction_way way)
+{
+    struct reduction_paths paths = {0, 0, ""};
+    struct mesh whole = memory_mesh(j->settings, (struct mesh_at){0});
+    int stages = whole.replica_inner == 2 ? whole.pp / 2 : whole.pp;
+    for (int i = 0; i < stages * whole.tp; i++) {
+        struct mesh_at at = {0, i / whole.tp, i % whole.tp};
+        struct stage_job s = {
+            .memory = j, .way = way, .mesh = memory_mesh(j->settings, at), .paths = &paths};
+        struct actor a;
+        s.members = whole.dp * whole.replica_inner;
+        actor_measure(&a, j->settings, &s.mesh, j->ops, settings_dims(j->settings, j->vocabulary),
+                      1, false);
+        add_stage(t, &s, &a);
+        actor_free(&a);
+    }
+    return paths;
+}
+
+int reduction_buckets(const struct memory_job *j)
+{
+    int fewest = 0;
+    for (int p = 0; p < j->settings->mesh.pp; p++) {
+        struct mesh m = memory_mesh(j->settings, (struct mesh_at){.p = p});
+        struct bucket_list l;
+        struct actor a;
+        actor_measure(&a, j->settings, &m, j->ops, settings_dims(j->settings, j->vocabulary), 1,
+                      false);
+        buckets_make(&l, &a);
+        if (p == 0 || l.n < fewest) fewest = l.n;
+        buckets_free(&l);
+        actor_free(&a);
+    }
+    return fewest;
+}
+
+/* ---- time ---- */
+
+static int ranks_on(const struct traffic *t, int host)
+{
+    int n = 0;
+    for (int r = 0; r < t->ranks; r++) n += t->host[r] == host;
+    return n > 0 ? n : 1;
+}
+
+/* Of the link, between hosts or inside them, that needs longest for its bytes. */
+static double busiest(const struct traffic *t, enum traffic_kind k, const struct cluster *c)
+{
+    double between = 0, inside = 0;
+    for (int h = 0; h < t->hosts; h++) {
+        double n = ranks_on(t, h), out = traffic_out(t, k, h) / n, in = traffic_in(t, k, h) / n;
+        double within = traffic_at(t, k, h, h) / n;
+        if (out > between) between = out;
+        if (in > between) between = in;
+        if (within > inside) inside = within;
+    }
+    double slow = between > 0 ? cluster_send(c, false, between) : 0;
+    double fast = inside > 0 ? cluster_send(c, true, inside) : 0;
+    return slow > fast ? slow : fast;
+}
+
+struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
+                                     struct reduction_way way)
+{
+    const double piece =
+        0x1p20; /* at most so much of a column travels at once (comm/reduce_map.c) */
+    struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c), busiest(t, TRAFFIC_GATHER, c)};
+    int busy = 0;
+    double most = 0;
+    for (int h = 0; h < t->hosts; h++) {
+        double out = traffic_out(t, TRAFFIC_REDUCE, h) / ranks_on(t, h);
+        busy += out > 0;
+        most = out > most ? out : most;
+    }
+    if (way.path == REDUCE_NODES && busy > 2) /* the first piece has to come to the last node */
+        s.reduce += (busy - 2) * cluster_send(c, false, most / 32 < piece ? most / 32 : piece);
+    return s;
+}

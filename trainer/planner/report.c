@@ -1,0 +1,200 @@
+#include "trainer/planner/report.h"
+
+#include <stdlib.h>
+#include "trainer/planner/map.h"
+#include "trainer/planner/propose.h"
+#include "trainer/planner/working.h"
+
+/* ---- memory ---- */
+
+enum { MOST_ROWS = 16 };
+
+static void memory_head(void)
+{
+    printf("%-22s", "memory a rank, MiB");
+    for (int k = 1; k <= ARENA_KINDS; k++)
+        printf(" %11s", arena_kind_name((enum arena_kind)(k % ARENA_KINDS)));
+    printf(" %11s\n", "together");
+}
+
+static void memory_row(const char *who, const struct memory *m)
+{
+    printf("%-22s", who);
+    for (int k = 1; k <= ARENA_KINDS; k++)
+        printf(" %11.1f", (double)m->of[k % ARENA_KINDS] / 0x1p20);
+    printf(" %11.1f\n", (double)m->total / 0x1p20);
+}
+
+static void least_and_most(struct memory *least, struct memory *most, const struct memory *m,
+                           bool first)
+{
+    if (first || m->total < least->total) *least = *m;
+    if (first || m->total > most->total) *most = *m;
+}
+
+/* What the rows stand for: few ranks all, of many the stages of the first pipeline. */
+static bool shown(const struct mesh_knobs *m, struct mesh_at at)
+{
+    if (m->dp * m->pp * m->tp <= MOST_ROWS) return true;
+    return at.d == 0 && at.t == 0 && at.p < MOST_ROWS;
+}
+
+/* Pipelines between the first and the last have no more of the optimizer than the first and no less than the last. */
+static void print_memory(const struct recipe *r)
+{
+    const struct mesh_knobs *mesh = &r->settings.mesh;
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct memory m, least = {0}, most = {0};
+    int ranks = mesh->dp * mesh->pp * mesh->tp;
+    memory_head();
+    working_begin("placing memory, rank", ranks);
+    for (int i = 0; i < ranks; i++) {
+        working_did(1);
+        struct mesh_at at = {i / mesh->tp / mesh->pp, i / mesh->tp % mesh->pp, i % mesh->tp};
+        char who[40];
+        if (ranks > MOST_ROWS && at.d > 0 && at.d < mesh->dp - 1) continue;
+        memory_of_rank(&m, &job, at);
+        least_and_most(&least, &most, &m, i == 0);
+        snprintf(who, sizeof who, "rank %d (stage %d)", i, at.p);
+        if (shown(mesh, at)) memory_row(who, &m);
+    }
+    working_end();
+    if (ranks == 1) return;
+    memory_row("the rank with least", &least);
+    memory_row("the rank with most", &most);
+}
+
+static void print_fit(const struct recipe *r)
+{
+    struct memory m = recipe_memory(r, &r->settings);
+    double have = r->cluster.top.memory_gib * 0x1p30;
+    if (have <= 0 || (double)m.total <= have) return;
+    bool here = !r->job->cluster && !r->job->hostfile;
+    printf("does not fit: %.1f GiB are wanted, a %s has %.1f GiB%s: lower data.micro_batch_tokens "
+           "(now %d), or take more stages or ranks (--propose)\n",
+           (double)m.total / 0x1p30, here ? "rank" : "device", r->cluster.top.memory_gib,
+           here ? " of this machine's free memory" : "", r->settings.data.micro_batch_tokens);
+}
+
+/* ---- time ---- */
+
+static const char *costs_from(const struct recipe *r)
+{
+    if (r->measured) return "measured here";
+    return r->cluster.costs.layer_f > 0 ? "as the cluster file gives them" : "from FLOPs and bytes";
+}
+
+static void print_job(const struct recipe *r, const struct layout *l)
+{
+    double rows = 0;
+    for (int i = 0; i < r->n; i++) rows += r->rows[i];
+    printf(
+        "\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d x %d (dp x "
+        "pp x ep x tp), %d micro-batches of %.0f rows (room for %.0f) a pipeline\n",
+        r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows, plan_kind_name(l->kind),
+        l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
+    if (r->forwards) printf("the reference model's forward run is counted\n");
+    if (r->settings.phases[r->phase].kind == PHASE_GRPO)
+        printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
+               r->job->answer ? "" : "max_new = ",
+               r->job->answer ? r->job->answer : r->settings.phases[r->phase].max_new);
+}
+
+static void print_prediction(const struct recipe *r, const struct prediction *t)
+{
+    if (t->crowding > 1)
+        printf("ranks share the %d cores of a node: passes take %.3g times as long as alone\n",
+               r->cluster.top.cores, t->crowding);
+    printf("a chunk's times, ms (%s)   F %.4g, B %.4g (its input part %.4g), W %.4g, pair %.4g; "
+           "message %.4g\n",
+           costs_from(r), 1e3 * t->f, 1e3 * (t->b + t->w), 1e3 * t->b, 1e3 * t->w, 1e3 * t->pair,
+           1e3 * t->message);
+    printf("step %.4g ms                = pipeline %.4g + reduction %.4g + update %.4g",
+           1e3 * t->step, 1e3 * t->pipeline, 1e3 * t->reduce, 1e3 * t->update);
+    if (t->hidden > 0)
+        printf("; of the reduction %.4g more hide behind the last backward", 1e3 * t->hidden);
+    printf("\n");
+    printf("bubble %.1f %% of the pipeline's time; exposed communication %.1f %% of the step\n",
+           100 * t->bubble, 100 * t->exposed);
+    printf("%.4g tokens/s", t->rows_per_second);
+    if (t->mfu > 1)
+        printf(", no MFU: it would be %.0f %%, so these times and the peak contradict each other",
+               100 * t->mfu);
+    else if (t->mfu > 0)
+        printf(", MFU %.1f %% (3 x forward FLOPs of all matrix products, attention's causal half "
+               "too, no recomputation; of the dense peak)",
+               100 * t->mfu);
+    printf("\n");
+}
+
+static void print_sites(const struct recipe *r, double step)
+{
+    const struct settings *s = &r->settings;
+    struct site_exchange x = recipe_exchange(r, step);
+    if (s->mesh.sites == 1) return;
+    printf("%d sites, each of this mesh and pace, exchange every %d steps: ", s->mesh.sites,
+           s->sites.every);
+    printf("a site sends %.4g MB, a rank at most %.4g", 1e-6 * x.bytes, 1e-6 * x.most);
+    if (r->timed)
+        printf("; that takes %.4g s, %d more steps hide %.4g of it: %.4g ms a step exposed",
+               x.seconds, s->sites.delay,
+               x.seconds < s->sites.delay * step ? x.seconds : s->sites.delay * step,
+               1e3 * x.exposed);
+    printf("\n");
+}
+
+/* ---- pictures ---- */
+
+static void draw(const struct recipe *r, const struct layout *l, const struct timeline *t)
+{
+    char title[200];
+    snprintf(title, sizeof title, "%s: phase %s, %s, %d stages, %d micro-batches", r->job->recipe,
+             r->settings.phases[r->phase].name, plan_kind_name(l->kind), l->pp, l->micro_batches);
+    struct timeline_drawing d = {.title = title,
+                                 .name = {"predicted"},
+                                 .timeline = {t},
+                                 .n = 1,
+                                 .unit = "ms",
+                                 .per_unit = 1e-3};
+    if (r->job->format == DRAW_SVG) timeline_svg(stdout, &d);
+    if (r->job->format == DRAW_TRACE) timeline_trace(stdout, &d);
+    if (r->job->format == DRAW_TIMELINE) timeline_text(stdout, &d, 100);
+}
+
+static bool in_words(const struct recipe *r)
+{
+    return r->job->format == DRAW_TEXT || r->job->format == DRAW_TIMELINE;
+}
+
+static void report_time(const struct recipe *r, const struct layout *l)
+{
+    struct prediction t;
+    struct timeline line;
+    predict(&t, &r->shape, &r->cluster, l, &line);
+    if (in_words(r)) print_prediction(r, &t);
+    if (in_words(r)) print_sites(r, t.step);
+    draw(r, l, &line);
+    timeline_free(&line);
+}
+
+void report(const struct recipe *r)
+{
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct plan plan;
+    struct layout l = recipe_layout(r, &r->settings, &plan);
+    int chunks, *first = memory_split(&job, &chunks);
+    l.first = first;
+    if (in_words(r)) {
+        print_memory(r);
+        print_fit(r);
+        print_job(r, &l);
+    }
+    if (r->timed) recipe_reduction(r, &r->settings, &l);
+    if (r->timed) report_time(r, &l);
+    if (!r->timed && in_words(r)) print_sites(r, 0);
+    if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
+    if (r->job->format == DRAW_JSON) map_print_json(r, &l);
+    if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
+    plan_free(&plan);
+    free(first);
+}

@@ -1,0 +1,238 @@
+#include "trainer/planner/scaling.h"
+
+#include <math.h>
+#include <stdio.h>
+#include "pipeline/check.h"
+#include "trainer/planner/working.h"
+
+/* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the same context, with 8 M; DeepSeek-V3
+ * (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent attention is 187 M weights a layer; with its recomputation (norms, up-
+ * projections, SwiGLU) a layer keeps of a row about 83,500 bf16 elements: two inputs and the latents, the attention's output, and in
+ * fp8 the experts' inputs and gates. It sends rows to experts in fp8, to four nodes at most. */
+const struct scaled_model SCALED[SCALED_MODELS] = {
+    {.shape = {.name = "7B dense (Llama 2 7B)",
+               .layers = 32,
+               .dense = 32,
+               .C = 4096,
+               .V = 32000,
+               .attention = 4.0 * 4096 * 4096,
+               .qk = 4096,
+               .v = 4096,
+               .ffn = 3.0 * 4096 * 11008,
+               .kept = 4 * 4096 + 3 * 4096 + 4096 + 3 * 11008,
+               .precision = PRECISION_BF16},
+     .model = "{layers: 32, hidden: 4096, heads: 32, ffn: 11008, max_context: 4096}",
+     .context = 4096,
+     .batch = 1024},
+    {.shape = {.name = "32B dense (Qwen2.5 32B)",
+               .layers = 64,
+               .dense = 64,
+               .C = 5120,
+               .V = 152064,
+               .attention = 5120.0 * (5120 + 2 * 1024) + 5120.0 * 5120,
+               .qk = 5120,
+               .v = 5120,
+               .ffn = 3.0 * 5120 * 27648,
+               .kept = 4 * 5120 + 7168 + 5120 + 3 * 27648,
+               .precision = PRECISION_BF16},
+     .model = "{layers: 64, hidden: 5120, heads: 40, kv_heads: 8, ffn: 27648, max_context: 4096}",
+     .context = 4096,
+     .batch = 2048},
+    {.shape = {.name = "671B mixture of experts (DeepSeek-V3)",
+               .layers = 61,
+               .dense = 3,
+               .C = 7168,
+               .V = 129280,
+               .attention = 7168.0 * 1536 + 1536.0 * 128 * 192 + 7168.0 * 576 + 512.0 * 128 * 256 +
+                            128.0 * 128 * 7168,
+               .qk = 128 * 192,
+               .v = 128 * 128,
+               .ffn = 3.0 * 7168 * 18432,
+               .expert = 3.0 * 7168 * 2048,
+               .experts = 256,
+               .active = 8,
+               .shared = 1,
+               .kept = 83500,
+               .kept_moe = 83500,
+               .send = 1,
+               .nodes = 4,
+               .precision = PRECISION_BF16},
+     .context = 4096,
+     .batch = 15360},
+};
+
+const char *scaling_limit_name(enum scaling_limit l)
+{
+    static const char *const name[LIMITS] = {"computing", "memory", "batch", "bubble",
+                                             "exposed communication"};
+    return name[l];
+}
+
+/* Slots a rank needs, as plan_check counts them; a plan longer than this needs no more. */
+static int slots_of(const struct layout *l)
+{
+    struct plan plan;
+    struct plan_facts facts;
+    int m = plan_micro_batches(l->kind, l->pp, 2 * l->pp);
+    plan_make(&plan, l->kind, l->pp, m < l->micro_batches ? m : l->micro_batches);
+    plan_check(&plan, NULL, &facts, NULL);
+    plan_free(&plan);
+    return facts.peak_slots;
+}
+
+/* ---- one layout ---- */
+
+/* A pipeline's time grows by the same with every further micro-batch: two short plans predict a long one. */
+static void predict_long(struct prediction *out, const struct scaled_model *m,
+                         const struct cluster *c, const struct layout *l)
+{
+    int near = plan_micro_batches(l->kind, l->pp, 3 * l->pp);
+    int far = plan_micro_batches(l->kind, l->pp, 4 * l->pp);
+    if (l->micro_batches <= far || near == far) {
+        predict(out, &m->shape, c, l, NULL);
+        return;
+    }
+    struct layout a = *l, b = *l;
+    struct prediction pa, pb;
+    a.micro_batches = near, b.micro_batches = far;
+    predict(&pa, &m->shape, c, &a, NULL);
+    predict(&pb, &m->shape, c, &b, NULL);
+    *out = pb;
+    double more = (double)(l->micro_batches - far) / (far - near);
+    double idle = pb.bubble * pb.pipeline, waited = pb.exposed * pb.step - pb.reduce;
+    double waited_more = waited - (pa.exposed * pa.step - pa.reduce);
+    out->pipeline += more * (pb.pipeline - pa.pipeline);
+    out->step = out->pipeline + out->reduce + out->update;
+    out->bubble = (idle + more * (idle - pa.bubble * pa.pipeline)) / out->pipeline;
+    out->exposed = (waited + more * waited_more + out->reduce) / out->step;
+    double rows = (double)l->dp * l->micro_batches * l->rows;
+    out->rows_per_second = rows / out->step;
+    out->mfu = shape_model_flops(&m->shape, l->context) * rows /
+               (out->step * cluster_peak(c, m->shape.precision) * l->dp * l->pp * l->tp);
+}
+
+static void consider(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
+                     struct layout l, double memory)
+{
+    if (m->batch % l.dp != 0) return;
+    l.micro_batches = m->batch / l.dp;
+    if (!plan_possible(l.kind, l.pp,
+                       l.micro_batches > 4 * l.pp ? plan_micro_batches(l.kind, l.pp, 4 * l.pp)
+                                                  : l.micro_batches,
+                       NULL))
+        return;
+    if (plan_chunks(plan_kind_place(l.kind), l.pp) > m->shape.layers) return;
+    working_did(0);
+    double least = 0.99 * scaling_memory(&m->shape, &l, 1), bytes = least;
+    struct prediction t;
+    if (memory > 0 && least > memory) return;
+    predict_long(&t, m, c, &l);
+    if (best->fits && t.rows_per_second <= best->time.rows_per_second) return;
+    if (memory > 0) /* last, since placing takes longest */
+        bytes = m->model ? scaling_placed(m, &l) : scaling_memory(&m->shape, &l, slots_of(&l));
+    if (memory > 0 && bytes > memory) return;
+    *best = (struct scaled){.fits = true, .layout = l, .time = t, .bytes = bytes};
+}
+
+static void each_split(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
+                       struct layout l, double memory)
+{
+    static const enum plan_kind kinds[] = {PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE, PLAN_DUALPIPEV};
+    for (l.ep = 1; l.ep <= l.dp && l.ep <= (m->shape.experts > 0 ? 64 : 1); l.ep *= 2) {
+        if (l.dp % l.ep != 0) continue;
+        l.kind = PLAN_SERIAL;
+        if (l.pp == 1) consider(best, m, c, l, memory);
+        for (int k = 0; l.pp > 1 && k < 4; k++) {
+            l.kind = kinds[k];
+            consider(best, m, c, l, memory);
+        }
+    }
+}
+
+static struct scaled search(const struct scaled_model *m, const struct cluster *c, int devices,
+                            double memory)
+{
+    struct scaled best = {0};
+    struct layout l = {
+        .rows = m->context, .room = m->context, .context = m->context, .sharded = true};
+    for (l.tp = 1; l.tp <= c->top.devices && l.tp <= 8; l.tp *= 2)
+        for (l.pp = 1; (long)l.pp * l.tp <= devices && l.pp <= 32; l.pp *= 2) {
+            if (devices % (l.pp * l.tp) != 0) continue;
+            l.dp = devices / (l.pp * l.tp);
+            each_split(&best, m, c, l, memory);
+        }
+    return best;
+}
+
+/* ---- what bites ---- */
+
+static enum scaling_limit limit_of(const struct scaled *s, double memory_gain, double batch_gain)
+{
+    const double enough = 0.05;
+    if (batch_gain >= enough && batch_gain >= memory_gain) return LIMIT_BATCH;
+    if (memory_gain >= enough) return LIMIT_MEMORY;
+    if (s->time.bubble < enough && s->time.exposed < enough) return LIMIT_COMPUTE;
+    return s->time.bubble > s->time.exposed ? LIMIT_BUBBLE : LIMIT_EXPOSED;
+}
+
+struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c, int devices)
+{
+    double memory = c->top.memory_gib * 0x1p30;
+    struct scaled_model more = *m;
+    more.batch *= 4;
+    struct scaled s = search(m, c, devices, memory);
+    struct scaled roomy = search(m, c, devices, 0), longer = search(&more, c, devices, memory);
+    double now = s.time.rows_per_second;
+    s.limit = LIMIT_MEMORY;
+    if (!s.fits && longer.fits && !(roomy.fits)) s.limit = LIMIT_BATCH;
+    if (s.fits)
+        s.limit = limit_of(&s, 1 - now / roomy.time.rows_per_second,
+                           1 - now / longer.time.rows_per_second);
+    return s;
+}
+
+/* ---- the table ---- */
+
+static void print_row(const struct scaled *s, int devices, double alone)
+{
+    const struct layout *l = &s->layout;
+    char mesh[64];
+    if (!s->fits) {
+        printf("%8d  no mesh: %s\n", devices, scaling_limit_name(s->limit));
+        return;
+    }
+    snprintf(mesh, sizeof mesh, "%d x %d x %d x %d", l->dp, l->pp, l->ep, l->tp);
+    printf("%8d  %-20s %-10s %6d %9.3g %10.3g %7.1f %% %7.1f %% %7.1f %% %6.1f %% %6.0f  %s\n",
+           devices, mesh, plan_kind_name(l->kind), l->micro_batches, s->time.step,
+           s->time.rows_per_second, 100 * s->time.mfu, 100 * s->time.bubble, 100 * s->time.exposed,
+           100 * s->time.rows_per_second / devices / alone, s->bytes / 0x1p30,
+           scaling_limit_name(s->limit));
+}
+
+void scaling_print(const struct cluster *c)
+{
+    enum { LEAST = 8, MOST = 16384 };
+    printf(
+        "nodes of %d devices like those of %s; a mesh is dp x pp x ep x tp, M micro-batches of one "
+        "sequence a pipeline;\nto one: tokens/s a device beside the first row's; GiB of the rank "
+        "that needs most, placed as training places it (by formulas for DeepSeek-V3)\n",
+        c->top.devices, *c->top.name ? c->top.name : "the cluster file");
+    working_begin("searching meshes, table row", 0);
+    for (int i = 0; i < SCALED_MODELS; i++) {
+        const struct scaled_model *m = &SCALED[i];
+        double alone = 0;
+        printf(
+            "\n%s, %.0f B weights, %d sequences of %.0f a step\n%8s  %-20s %-10s %6s %9s %10s %9s "
+            "%9s %9s %8s %6s  %s\n",
+            m->shape.name, shape_weights(&m->shape) * 1e-9, m->batch, m->context, "devices", "mesh",
+            "schedule", "M", "step, s", "tokens/s", "MFU", "bubble", "exposed", "to one", "GiB",
+            "limit");
+        for (int n = LEAST; n <= MOST; n *= 2) {
+            struct scaled s = scaling_best(m, c, n);
+            if (s.fits && alone <= 0) alone = s.time.rows_per_second / n;
+            print_row(&s, n, alone);
+            working_did(1);
+        }
+    }
+    working_end();
+}

@@ -1,0 +1,99 @@
+/* What a rank of a scaled model needs: placed as the trainer places it where Duet can train the model, so that the table and --propose
+ * cannot disagree; by formulas for the others. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "trainer/learn/reducing.h"
+#include "trainer/planner/memory.h"
+#include "trainer/planner/scaling.h"
+
+/* ---- by formulas ---- */
+
+/* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden size, and the two at a chunk's end,
+ * are whole on every rank of tp. */
+static double chunk_kept(const struct shape *s, int chunks, int tp)
+{
+    double layers = ceil((double)s->layers / chunks), whole = 4 * s->C;
+    double kept = s->kept > s->kept_moe ? s->kept : s->kept_moe;
+    return layers * (whole + (kept - whole) / tp) + 2 * s->C;
+}
+
+/* Room for what arrives of the sums under way: as many layers as may be, but a rank's own part of them. */
+static double scaling_buffers(const struct shape *s, const struct layout *l, double R)
+{
+    double most = 0;
+    for (int i = 0; i < s->layers; i++) {
+        double experts = shape_moe(s, i) ? s->experts * s->expert : 0;
+        double dense = (shape_layer_weights(s, i) - experts) / l->tp, Re = R / l->ep;
+        double room = dense * (R - 1) / R + (Re > 1 ? experts / l->ep * (Re - 1) / Re : 0);
+        if (room > most) most = room;
+    }
+    return REDUCING_OPEN * most * sizeof(float);
+}
+
+struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
+{
+    enum plan_place place = plan_kind_place(l->kind);
+    int chunks = plan_chunks(place, l->pp);
+    double twice = place == PLACE_MIRROR ? 2 : 1, R = twice * l->dp;
+    double expert = 0, real = shape_real_bytes(s), floats = sizeof(float);
+    for (int i = 0; i < s->layers; i++) expert += shape_moe(s, i) ? s->experts * s->expert : 0;
+    double dense = (shape_weights(s) - expert) * twice / l->pp / l->tp;
+    expert *= twice / l->pp / l->ep;
+    double sums =
+        place == PLACE_MIRROR ? 1 : 2; /* a chunk's gradients, by direction (mesh.directions) */
+    double slice = dense / R + expert / (R / l->ep), held = dense + expert;
+    double head = l->rows * s->V / l->tp * (real + floats);
+    return (struct scaling_bytes){.parameters = held * real,
+                                  .gradients = sums * held * floats + slice * floats,
+                                  .optimizer = 3 * slice * floats,
+                                  .buffers = scaling_buffers(s, l, R),
+                                  .activations =
+                                      head + slots * l->rows * chunk_kept(s, chunks, l->tp) * real};
+}
+
+double scaling_memory(const struct shape *s, const struct layout *l, int slots)
+{
+    struct scaling_bytes b = scaling_bytes(s, l, slots);
+    return b.parameters + b.gradients + b.optimizer + b.activations + b.buffers;
+}
+
+/* ---- as placed ---- */
+
+bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l)
+{
+    char text[1024];
+    struct problems p = {0};
+    int n =
+        snprintf(text, sizeof text,
+                 "precision: bf16\nschedule: %s\nmodel: %s\n"
+                 "mesh: {dp: %d, pp: %d, ep: %d, tp: %d}\n"
+                 "data: {task: arithmetic, micro_batch_tokens: %.0f}\n"
+                 "phases: [{kind: sft, steps: 1, batch: %d}]\n",
+                 plan_kind_name(l->kind), m->model, l->dp, l->pp, l->ep, l->tp, l->room, m->batch);
+    settings_defaults(s);
+    bool can = settings_parse(s, text, (size_t)n, m->shape.name, &p) &&
+               settings_check(s, l->dp * l->pp * l->tp, &p);
+    problems_free(&p);
+    return can;
+}
+
+double scaling_placed(const struct scaled_model *m, const struct layout *l)
+{
+    struct settings s;
+    const struct ops *here = ops_find(m->shape.precision, NULL);
+    double most = INFINITY;
+    if (scaling_settings(&s, m, l) && here) {
+        struct ops ops = *here;
+        ops.linear_place = linear_place_nothing;
+        struct memory_job job = {&s, &ops, (int)m->shape.V, run_extent(&s)};
+        most = 0;
+        for (int p = 0; p < l->pp; p++) {
+            struct memory of;
+            memory_of_rank(&of, &job, (struct mesh_at){.p = p});
+            most = fmax(most, (double)of.total);
+        }
+    }
+    settings_free(&s);
+    return most;
+}

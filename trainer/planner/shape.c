@@ -1,0 +1,83 @@
+#include "trainer/planner/shape.h"
+
+/* What slot.c keeps of a row until W: x, n1, x2, n2, then qkv (twice with qk_norm), att, and the FFN's gate, up and product. */
+static double kept_of(const struct dims *d, double inner, double routed)
+{
+    double qkv = dims_qkv(d) * (d->qk_norm ? 2.0 : 1.0);
+    return 4.0 * d->C + qkv + (double)d->Hq * d->D + 3 * inner + routed;
+}
+
+struct shape shape_of_dims(const struct dims *d)
+{
+    double C = d->C, heads = (double)d->Hq * d->D, real = d->precision == PRECISION_BF16 ? 2 : 4;
+    return (struct shape){.name = "",
+                          .layers = d->L,
+                          .dense = d->E > 0 ? d->first_dense : d->L,
+                          .C = C,
+                          .V = d->V,
+                          .attention = dims_qkv(d) * C + heads * C,
+                          .qk = heads,
+                          .v = heads,
+                          .ffn = 3 * C * d->F,
+                          .expert = 3 * C * d->Fe,
+                          .experts = d->E,
+                          .active = d->E > 0 ? d->K : 0,
+                          .kept = kept_of(d, d->F, 0),
+                          .kept_moe = kept_of(d, (double)d->K * d->Fe, 2 * d->K * C + d->E),
+                          .send = real,
+                          .tied = d->tied,
+                          .precision = d->precision};
+}
+
+bool shape_moe(const struct shape *s, int layer)
+{
+    return s->experts > 0 && layer >= s->dense;
+}
+
+double shape_real_bytes(const struct shape *s)
+{
+    return s->precision == PRECISION_BF16 ? 2 : 4;
+}
+
+double shape_layer_weights(const struct shape *s, int layer)
+{
+    double rest = s->attention + 2 * s->C;
+    if (!shape_moe(s, layer)) return rest + s->ffn;
+    return rest + s->experts * s->C + (s->experts + s->shared) * s->expert;
+}
+
+double shape_weights(const struct shape *s)
+{
+    double sum = s->V * s->C * (s->tied ? 1 : 2) + s->C;
+    for (int layer = 0; layer < s->layers; layer++) sum += shape_layer_weights(s, layer);
+    return sum;
+}
+
+double shape_layer_active(const struct shape *s, int layer)
+{
+    if (!shape_moe(s, layer)) return s->attention + s->ffn;
+    return s->attention + s->experts * s->C + (s->active + s->shared) * s->expert;
+}
+
+double shape_layer_linear_flops(const struct shape *s, int layer)
+{
+    return 2 * shape_layer_active(s, layer);
+}
+
+double shape_attention_flops(const struct shape *s, double keys)
+{
+    return 2 * keys * (s->qk + s->v);
+}
+
+double shape_head_flops(const struct shape *s)
+{
+    return 2 * s->V * s->C;
+}
+
+double shape_model_flops(const struct shape *s, double context)
+{
+    double sum = shape_head_flops(s);
+    for (int layer = 0; layer < s->layers; layer++)
+        sum += shape_layer_linear_flops(s, layer) + shape_attention_flops(s, context / 2);
+    return 3 * sum;
+}

@@ -1,0 +1,27 @@
+#include "trainer/run/alike.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+uint64_t alike_sum(const char *bytes, size_t n)
+{
+    return XXH64(bytes, n, 0);
+}
+
+void alike_or_end(const struct world *w, const struct alike *item, int n)
+{
+    struct problems p = {0};
+    char first[sizeof w->host];
+    memcpy(first, w->host, sizeof first);
+    MPI_OK(MPI_Bcast(first, (int)sizeof first, MPI_CHAR, 0, w->comm));
+    for (int i = 0; i < n; i++) {
+        uint64_t theirs = item[i].sum;
+        MPI_OK(MPI_Bcast(&theirs, 1, MPI_UINT64_T, 0, w->comm));
+        if (theirs != item[i].sum)
+            problems_add(&p, NULL, 0,
+                         "%s on host %s (rank %d) is not the one on host %s (rank %d): give all "
+                         "hosts the same, on a file system that they share or by copying it",
+                         item[i].what, w->host, w->first + w->rank, first, w->first);
+    }
+    world_agree_problems(w, &p, EXIT_USER);
+}

@@ -1,0 +1,409 @@
+#include "trainer/run/resume.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "comm/base/log.h"
+#include "trainer/checkpoint/files.h"
+#include "trainer/config/changes.h"
+#include "trainer/config/table.h"
+#include "trainer/run/position.h"
+#include "trainer/run/sites.h"
+
+/* --- what is no setting: tokenizer, data, rate ------------------------------------------------- */
+
+/* Into one cell of a table. */
+static void token_text(const struct tokenizer *t, int id, char text[48])
+{
+    tokenizer_decode(t, &id, 1, text, 48);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ') *c = '?';
+}
+
+/* The first id that stands for another text, or the smaller size; -1: all are the same. */
+static int first_other_id(const struct tokenizer *was, const struct tokenizer *is, char text[2][48])
+{
+    int n[2] = {tokenizer_size(was), tokenizer_size(is)}, least = n[0] < n[1] ? n[0] : n[1];
+    for (int id = 0; id < least; id++) {
+        token_text(was, id, text[0]);
+        token_text(is, id, text[1]);
+        if (strcmp(text[0], text[1]) != 0) return id;
+    }
+    return n[0] == n[1] ? -1 : least;
+}
+
+static void add_tokenizer(struct changes *c, const struct tokenizer *was,
+                          const struct tokenizer *is)
+{
+    char text[2][48], then[64], now[64];
+    int sizes[2] = {tokenizer_size(was), tokenizer_size(is)}, id = first_other_id(was, is, text);
+    if (sizes[0] != sizes[1]) {
+        snprintf(then, sizeof then, "%d tokens", sizes[0]);
+        snprintf(now, sizeof now, "%d tokens", sizes[1]);
+    } else if (id >= 0) {
+        snprintf(then, sizeof then, "%d is \"%.40s\"", id, text[0]);
+        snprintf(now, sizeof now, "%d is \"%.40s\"", id, text[1]);
+    } else {
+        changes_add(c, false, "model.tokenizer", "another file", "the same ids",
+                    "the weights stay right; text may be cut into other tokens");
+        return;
+    }
+    changes_add(c, true, "model.tokenizer", then, now,
+                "the weights were trained with the former ids");
+}
+
+/* json: the file in use now. */
+static void compare_tokenizer(struct changes *c, const char *was, const char *json)
+{
+    struct problems ignored = {0};
+    if (!was || strcmp(was, json) == 0) return;
+    struct tokenizer *then = tokenizer_parse(was, strlen(was), "", &ignored),
+                     *now = tokenizer_parse(json, strlen(json), "", &ignored);
+    if (then && now) add_tokenizer(c, then, now);
+    tokenizer_free(then);
+    tokenizer_free(now);
+    problems_free(&ignored);
+}
+
+static bool named(const struct changes *c, const char *name)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strncmp(c->row[i].name, name, strlen(name)) == 0) return true;
+    return false;
+}
+
+/* "problems.jsonl, 0123456789abcdef" */
+static void describe_file(char out[64], const char *path, uint64_t sum)
+{
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    snprintf(out, 64, "%.40s%s%016" PRIx64, base, *base ? ", " : "", sum);
+}
+
+static void compare_file(struct changes *c, const char *name, const char *paths[2],
+                         const uint64_t sums[2], bool refused, const char *means)
+{
+    char then[64], now[64];
+    bool moved = strcmp(paths[0], paths[1]) != 0;
+    if (sums[0] != sums[1]) {
+        describe_file(then, paths[0], sums[0]);
+        describe_file(now, paths[1], sums[1]);
+        changes_add(c, refused, name, then, now, means);
+    } else if (moved) {
+        changes_add(c, false, name, paths[0], paths[1], "the same problems");
+    }
+}
+
+/* A generator's problems follow from settings: their rows say it, unless the program itself has changed. */
+static void compare_data(struct changes *c, const struct run *r, const struct settings *then,
+                         const struct position *q, struct standing at)
+{
+    const struct data_knobs *was = &then->data, *is = &r->settings.data;
+    bool inside = at.step > 0 && at.phase < then->n_phases,
+         told = named(c, "seed") || named(c, "data.");
+    char means[128];
+    const char *file[2] = {was->file, is->file},
+               *heldout[2] = {was->heldout_file, is->heldout_file};
+    uint64_t train[2] = {q->data_train, r->data_sum[SPLIT_TRAIN]},
+             held[2] = {q->data_heldout, r->data_sum[SPLIT_HELDOUT]};
+    if (!train[0] || !train[1]) train[0] = train[1]; /* not recorded, or not read */
+    if (!held[0] || !held[1]) held[0] = held[1];
+    if (r->settings.data.task != TASK_FILE && told) return;
+    snprintf(means, sizeof means,
+             inside ? "other problems: the position, step %ld of phase %s, counts in them"
+                    : "other problems from here on",
+             at.step, inside ? then->phases[at.phase].name : "");
+    compare_file(c, "data.file", file, train, inside, means);
+    compare_file(c, "data.heldout_file", heldout, held, false,
+                 "scores before and after this step are of other problems");
+}
+
+/* The learning rate of the next step, by either recipe. */
+static double next_rate(const struct phase_knobs *k, long step)
+{
+    return (double)run_adamw(k, step * run_updates_per_step(k)).lr;
+}
+
+static void compare_rate(struct changes *c, const struct settings *then, const struct settings *now,
+                         struct standing at)
+{
+    char name[96], was[64], is[64], means[96];
+    if (at.step == 0 || at.phase >= then->n_phases || at.phase >= now->n_phases) return;
+    const struct phase_knobs *k = &then->phases[at.phase], *l = &now->phases[at.phase];
+    if (k->kind != l->kind || k->kind == PHASE_EVAL || at.step >= l->steps) return;
+    snprintf(was, sizeof was, "%.4g", next_rate(k, at.step));
+    snprintf(is, sizeof is, "%.4g", next_rate(l, at.step));
+    if (strcmp(was, is) == 0) return;
+    snprintf(name, sizeof name, "phases.%.40s: next learning rate", l->name);
+    snprintf(means, sizeof means, "it jumps at step %ld of the phase", at.step);
+    changes_add(c, false, name, was, is, means);
+}
+
+/* --- saying it --------------------------------------------------------------------------------- */
+
+static void print_lines(char *text)
+{
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        log_info("%s", line);
+    }
+}
+
+static bool speaks(const struct run *r)
+{
+    return r->world->first + r->world->rank == 0;
+}
+
+/* All ranks come here with the same differences. */
+static void say(const struct run *r, const struct changes *c, const char *folder)
+{
+    char *text = changes_text(c);
+    if (c->unknown > 0)
+        log_info("%s does not record %d of today's settings: these are not compared", folder,
+                 c->unknown);
+    if (c->n > 0 && c->refused > 0 && speaks(r))
+        fprintf(stderr, "%s was saved with other settings:\n%s", folder, text);
+    if (c->n > 0 && c->refused == 0) {
+        log_info("%s was saved with other settings:", folder);
+        print_lines(text);
+    }
+    free(text);
+}
+
+static void refuse(const struct run *r, const struct changes *c, const struct checkpoint *from,
+                   bool weights_only, struct problems *p)
+{
+    struct changes model = {0};
+    struct settings then;
+    char names[512];
+    if (c->refused == 0) return;
+    if (position_recipe(&then, from)) changes_compare_model(&model, &then, &r->settings);
+    bool weights = model.n > 0 || named(c, "model.tokenizer");
+    settings_free(&then);
+    changes_free(&model);
+    changes_refused(c, names, sizeof names);
+    if (weights_only)
+        problems_add(p, from->folder, 0,
+                     "its weights mean nothing with other values of %s: take those of its "
+                     "recipe.yaml",
+                     names);
+    else if (weights)
+        problems_add(p, from->folder, 0,
+                     "cannot be resumed with other values of %s: put back the former ones (its "
+                     "recipe.yaml has them), or begin another run with --set out=FOLDER",
+                     names);
+    else
+        problems_add(p, from->folder, 0,
+                     "cannot be resumed with other values of %s: put back the former ones (its "
+                     "recipe.yaml has them), or begin a new run from its weights with --set "
+                     "model.from=%s --set out=FOLDER",
+                     names, from->folder);
+}
+
+/* --- a run ------------------------------------------------------------------------------------- */
+
+static struct standing standing_of(const struct position *q)
+{
+    return (struct standing){(int)q->phase, q->phase_step};
+}
+
+/* Before there was zero_spread, groups without spread were left out: such a run goes on so, unless the recipe says otherwise. */
+static void keep_former_zero_spread(struct run *r, const struct settings *then, const char *from)
+{
+    struct settings *now = &r->settings;
+    bool kept = false;
+    for (int i = 0; i < now->n_phases && i < then->n_phases; i++) {
+        bool said = then->lines.phases[i].zero_spread || now->lines.phases[i].zero_spread;
+        if (said || then->phases[i].kind != PHASE_GRPO || now->phases[i].kind != PHASE_GRPO)
+            continue;
+        now->phases[i].zero_spread = ZERO_SPREAD_DROP;
+        kept = true;
+    }
+    if (kept)
+        log_info("%s is from before zero_spread: groups without spread are left out as they were "
+                 "(zero_spread: drop)",
+                 from);
+}
+
+static void compare_run(struct run *r, const struct checkpoint *c, const struct position *q,
+                        struct standing *at, struct changes *found)
+{
+    struct settings then;
+    if (position_recipe(&then, c)) {
+        keep_former_zero_spread(r, &then, c->folder);
+        changes_extend(at, &then, &r->settings);
+        changes_compare(found, &then, &r->settings, *at);
+        compare_data(found, r, &then, q, *at);
+        compare_tokenizer(found, c->tokenizer, r->tokenizer_json);
+        compare_rate(found, &then, &r->settings, *at);
+        if (found->refused == 0) changes_keep_past(&r->settings, &then, *at);
+    } else {
+        log_info("%s has no recipe that this version can read: nothing is compared", c->folder);
+    }
+    if (!q->has_data_train)
+        log_info("%s has no checksum of its data: they are not compared", c->folder);
+    settings_free(&then);
+}
+
+/* The files of the run are as they were when it was saved. */
+static void check_files(const struct run *r, const char *folder, const struct position *q,
+                        struct problems *p)
+{
+    struct record_mark metrics = {q->metrics_bytes, q->has_sums, q->metrics_xxh64},
+                       samples = {q->samples_bytes, q->has_sums, q->samples_xxh64};
+    if (r->world->rank != 0) return;
+    metrics_check(folder, "metrics.jsonl", &metrics, p);
+    metrics_check(folder, "samples.jsonl", &samples, p);
+}
+
+static void open_newest(struct checkpoint *c, const struct run *r, const char *folder)
+{
+    struct problems p = {0};
+    char path[PATH_BYTES];
+    path_make(path, "%s", folder);
+    const struct checkpoint_check check = {position_check, path};
+    if (r->world->sites > 1)
+        sites_checkpoint(c, folder, r->world);
+    else
+        checkpoint_open_if(c, folder, r->world, check, &p);
+    world_agree_problems(r->world, &p, checkpoint_any(folder) ? EXIT_WORLD : EXIT_USER);
+}
+
+/* When all phases are over: what would give the run more to do. */
+static void say_standing(const struct run *r)
+{
+    const struct settings *s = &r->settings;
+    int last = s->n_phases - 1;
+    while (last > 0 && s->phases[last].kind == PHASE_EVAL) last--;
+    if (r->phase >= s->n_phases)
+        log_info("all phases of this run are over: nothing is left to train; for more steps give "
+                 "--set phases.%s.steps=N, above %d",
+                 s->phases[last].name, s->phases[last].steps);
+}
+
+/* As world_agree_problems, over all sites: what all of them see is said once. Collective over the job. */
+static void agree_problems(const struct world *w, struct problems *p)
+{
+    int speaker = p->n > 0 ? w->first + w->rank : INT_MAX;
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &speaker, 1, MPI_INT, MPI_MIN, w->comm));
+    if (w->sites > 1) MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &speaker, 1, MPI_INT, MPI_MIN, w->across));
+    if (speaker != INT_MAX) problems_end(p, speaker, EXIT_USER);
+}
+
+struct resumed resume_run(struct run *r, const char *folder)
+{
+    struct problems p = {0};
+    struct checkpoint c;
+    struct position q;
+    struct changes found = {0};
+    open_newest(&c, r, folder);
+    position_read(&q, c.state, c.folder, &p);
+    struct standing at = standing_of(&q);
+    compare_run(r, &c, &q, &at, &found);
+    say(r, &found, c.folder);
+    refuse(r, &found, &c, false, &p);
+    check_files(r, folder, &q, &p);
+    agree_problems(r->world, &p);
+    run_load(r, &c, true, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    r->phase = at.phase;
+    r->phase_step = at.step;
+    if (at.phase != (int)q.phase) r->evaluation = (struct tally){0}; /* not due yet */
+    if (named(&found, "seed") || named(&found, "data."))
+        r->evaluation.of = ~r->evaluation.of; /* of other problems: it begins anew */
+    free(r->recipe);
+    r->recipe = settings_yaml(&r->settings);
+    struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};
+    if (found.n > 0 && c.recipe && r->world->rank == 0) done.former = strdup(c.recipe);
+    log_info("going on from %s (step %ld)", c.folder, c.step);
+    say_standing(r);
+    changes_free(&found);
+    checkpoint_close(&c);
+    return done;
+}
+
+/* --- the recipes of a run folder --------------------------------------------------------------- */
+
+static const char until[] = "recipe-until-step-%08ld.yaml";
+
+/* A run that went back makes their steps anew. */
+static void remove_later(const char *folder, long step)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[PATH_BYTES], name[64];
+        long of = -1;
+        if (sscanf(e->d_name, until, &of) != 1 || of <= step) continue;
+        snprintf(name, sizeof name, until, of);
+        path_make(path, "%s/%s", folder, name);
+        if (strcmp(name, e->d_name) == 0) unlink(path);
+    }
+    if (d) closedir(d);
+}
+
+bool resume_keep_recipe(const struct run *r, const char *folder, struct resumed *resumed)
+{
+    char name[64];
+    struct failure f = {0};
+    bool goes_on = r->phase < r->settings.n_phases;
+    snprintf(name, sizeof name, until, resumed->step);
+    remove_later(folder, resumed->step);
+    if (goes_on && resumed->former) {
+        file_write(folder, name, resumed->former, strlen(resumed->former), &f);
+        SYS_OK(!failed(&f), "free space on that disk", "cannot write %s/%s: %s", folder, name,
+               f.why);
+        log_info("the recipe of the steps so far is kept as %s/%s", folder, name);
+    }
+    free(resumed->former);
+    resumed->former = NULL;
+    return goes_on;
+}
+
+/* --- weights ----------------------------------------------------------------------------------- */
+
+static void compare_model(struct changes *found, const struct checkpoint *c,
+                          const struct settings *now, const char *json)
+{
+    struct settings then;
+    struct changes all = {0};
+    if (position_recipe(&then, c)) changes_compare_model(found, &then, now);
+    settings_free(&then);
+    if (json) compare_tokenizer(&all, c->tokenizer, json);
+    changes_add_refused(found, &all);
+    changes_free(&all);
+}
+
+void resume_weights(struct run *r, const char *from)
+{
+    struct problems p = {0};
+    struct checkpoint c;
+    struct changes found = {0};
+    checkpoint_open(&c, from, r->world, &p);
+    world_agree_problems(r->world, &p, checkpoint_any(from) ? EXIT_WORLD : EXIT_USER);
+    compare_model(&found, &c, &r->settings, r->tokenizer_json);
+    say(r, &found, c.folder);
+    refuse(r, &found, &c, true, &p);
+    world_agree_problems(r->world, &p, EXIT_USER);
+    run_load(r, &c, false, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    log_info("weights from %s (step %ld)", c.folder, c.step);
+    changes_free(&found);
+    checkpoint_close(&c);
+}
+
+void resume_check_model(const struct checkpoint *c, const struct settings *now, const char *json,
+                        struct problems *p)
+{
+    struct changes found = {0};
+    compare_model(&found, c, now, json);
+    for (int i = 0; i < found.n; i++)
+        problems_add(p, c->folder, 0,
+                     "%s was %s, is %s: the weights mean nothing with it; leave it as the "
+                     "checkpoint has it",
+                     found.row[i].name, found.row[i].then, found.row[i].now);
+    changes_free(&found);
+}

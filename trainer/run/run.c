@@ -1,0 +1,324 @@
+/* Putting a run together and taking it apart; questions as tokens. What a checkpoint keeps of it: state.c. */
+#include "trainer/run/run.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "trainer/run/alike.h"
+#include "trainer/data/input.h"
+#include "trainer/data/screen.h"
+#include "trainer/run/kernels.h"
+#include "trainer/planner/limits.h"
+#include "trainer/run/sites.h"
+
+/* --- how large --- */
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
+{
+    int answers = k->prompts * k->samples;
+    bool learns = k->kind != PHASE_EVAL;
+    if (k->kind == PHASE_SFT) e->sequences = larger(e->sequences, k->batch);
+    if (k->kind == PHASE_GRPO) e->sequences = larger(e->sequences, answers);
+    if (k->kind == PHASE_SFT) e->questions = larger(e->questions, k->batch);
+    if (k->kind != PHASE_SFT) e->answers = larger(e->answers, answers);
+    if (k->kind != PHASE_SFT) e->questions = larger(e->questions, k->prompts);
+    if (k->kind == PHASE_EVAL) e->heldout = larger(e->heldout, k->prompts);
+    if (learns && k->eval_every > 0) {
+        e->heldout = larger(e->heldout, k->eval_prompts);
+        e->answers = larger(e->answers, k->eval_prompts);
+        e->questions = larger(e->questions, k->eval_prompts);
+    }
+    e->max_new = larger(e->max_new, k->max_new);
+    e->reference = e->reference || (k->kind == PHASE_GRPO && k->kl > 0);
+    e->sampling = e->sampling || k->kind != PHASE_SFT || k->eval_every > 0;
+    if (learns) e->data.asked |= 1U << SPLIT_TRAIN;
+    if (!learns || k->eval_every > 0) e->data.asked |= 1U << SPLIT_HELDOUT;
+    e->demonstrations = e->demonstrations || (k->kind == PHASE_SFT && k->steps > 0);
+    int *grpo = &e->longest[SPLIT_TRAIN], *eval = &e->longest[SPLIT_HELDOUT];
+    if (k->kind == PHASE_GRPO) *grpo = larger(*grpo, k->max_new);
+    if (!learns || k->eval_every > 0) *eval = larger(*eval, k->max_new);
+}
+
+struct extent run_extent(const struct settings *s)
+{
+    struct extent e = {
+        .sequences = 1, .answers = 1, .max_new = 1, .questions = 1, .data.read = SPLITS_BOTH};
+    for (int i = 0; i < s->n_phases; i++) extent_of_phase(&e, &s->phases[i]);
+    return e;
+}
+
+static void scratch_place(struct run *r, struct extent e)
+{
+    struct arena *a = &r->arena;
+    struct step_scratch s = {.text = r->text, .text_size = r->text_size};
+    size_t questions = (size_t)e.questions, n = (size_t)larger(e.sequences, e.answers);
+    struct step_scratch *placed = arena_take(a, sizeof s);
+    s.problem = arena_take_n(a, questions, sizeof *s.problem);
+    s.question = arena_take_n(a, questions, sizeof *s.question);
+    s.sequence = arena_take_n(a, n, sizeof *s.sequence);
+    s.token = arena_take_n(a, (questions + n) * (size_t)r->settings.model.max_context, sizeof(int));
+    s.weight = arena_take_n(a, n, sizeof(float));
+    s.reward = arena_take_n(a, n, sizeof(float));
+    s.accuracy = arena_take_n(a, n, sizeof(float));
+    s.format = arena_take_n(a, n, sizeof(float));
+    s.advantage = arena_take_n(a, n, sizeof(float));
+    s.vote = arena_take_n(a, n, sizeof(uint64_t));
+    if (!placed) return;
+    *placed = s;
+    r->scratch = placed;
+}
+
+size_t run_scratch_bytes(const struct settings *s, struct extent e)
+{
+    struct run r = {.settings = *s};
+    scratch_place(&r, e);
+    return r.arena.used;
+}
+
+/* --- putting together --- */
+
+void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
+{
+    const char *path = r->settings.model.tokenizer;
+    size_t n = 0;
+    if (given) {
+        n = strlen(given);
+        r->tokenizer_json = strdup(given);
+    } else {
+        const struct input in = {path, "model.tokenizer", r->settings.file};
+        r->tokenizer_json = path[0] ? input_read(&in, &n, p) : tokenizer_builtin_json(&n);
+    }
+    if (!r->tokenizer_json) return;
+    const char *name = path[0] ? path : "tokenizer.json";
+    r->tokenizer = tokenizer_parse(r->tokenizer_json, n, name, p);
+    if (!r->tokenizer) return;
+    r->think = tokenizer_find(r->tokenizer, "<think>");
+    r->eos = tokenizer_find(r->tokenizer, TOKEN_EOS);
+    if (r->think < 0 || r->eos < 0)
+        problems_add(p, name, 0, "has no token %s; the prompts of duet need <think> and " TOKEN_EOS,
+                     r->think < 0 ? "<think>" : TOKEN_EOS);
+}
+
+static void print_memory(const struct run *r)
+{
+    double mib = 0x1p20;
+    log_info(
+        "memory of rank 0: model, gradients, activations %.1f MiB, optimizer %.1f MiB, rollout "
+        "and cache %.1f MiB, step buffers %.1f MiB",
+        (double)actor_bytes(&r->actor) / mib,
+        (double)(r->optimizer.arena.size + r->outer.arena.size) / mib,
+        r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0,
+        (double)(r->arena.size + r->learner.arena.size) / mib);
+}
+
+/* Only now the vocabulary is known. */
+static void check_vocabulary(const struct run *r, struct problems *p)
+{
+    struct mesh_limits limits = settings_limits(&r->settings);
+    if (!r->tokenizer) return;
+    limits.vocabulary = tokenizer_size(r->tokenizer);
+    mesh_check(actor_mesh(&r->settings), r->world->size, &limits, p);
+}
+
+/* A completion may be of any tokens, max_context of them, however long their texts are. */
+static void size_text(struct run *r, struct problems *p)
+{
+    const size_t most = (size_t)1 << 30, context = (size_t)r->settings.model.max_context;
+    size_t bytes = r->tokenizer ? tokenizer_text_bytes(r->tokenizer, context) : 0;
+    r->text_size = bytes <= most ? bytes : 0;
+    if (bytes > most)
+        problems_add(p, NULL, 0,
+                     "the text of model.max_context %d tokens may have %zu MiB, since the "
+                     "tokenizer has tokens of up to %zu bytes: take one with shorter tokens, or "
+                     "lower model.max_context",
+                     r->settings.model.max_context, bytes >> 20, bytes / context);
+}
+
+/* Settles schedule auto: of the placements, those that every rank has the memory for. */
+static void choose_schedule(struct run *r, const struct dims *dims, struct extent e)
+{
+    bool fits[PLACES];
+    struct settings *s = &r->settings;
+    size_t limit = limits_memory(r->world);
+    struct memory_job job = {s, r->ops, dims->V, e};
+    if (s->run.schedule != SCHEDULE_AUTO) return;
+    for (int place = 0; place < PLACES; place++) {
+        struct memory m;
+        bool can = schedule_can(s, (enum plan_place)place);
+        s->auto_place = place;
+        struct mesh_at at = {.p = r->world->rank / s->mesh.tp % s->mesh.pp};
+        fits[place] = world_all(r->world, can && limits_measure(&m, &job, at, limit));
+    }
+    s->auto_place = PLACE_LINE;
+    schedule_choose(s, dims, fits);
+}
+
+/* Problems that the model could not read, or never solve, are told before anything is made. */
+static void screen(struct run *r, const struct extent *e, struct problems *p)
+{
+    if (!r->source || r->text_size == 0) return;
+    const struct screen how = {.tokenizer = r->tokenizer,
+                               .max_context = r->settings.model.max_context,
+                               .leave_out = r->settings.data.leave_out,
+                               .splits = e->data.read,
+                               .demonstrations = e->demonstrations,
+                               .heldout = e->heldout,
+                               .max_new = {e->longest[SPLIT_TRAIN], e->longest[SPLIT_HELDOUT]},
+                               .speaks = r->world->first + r->world->rank == 0};
+    source_screen(r->source, &how, p);
+}
+
+/* Before anything is allocated (P7). Hosts may differ in what they have. */
+static void refuse_too_large(struct run *r, const struct dims *dims, struct extent e)
+{
+    struct problems p = {0};
+    struct memory_job job = {&r->settings, r->ops, dims->V, e};
+    struct mesh_at at = {r->mesh.d, r->mesh.p, r->mesh.t};
+    limits_fit(&job, at, limits_memory(r->world), r->world->host, &p);
+    world_agree_problems(r->world, &p, EXIT_USER);
+}
+
+/* An evaluation of all that a file holds out (a generator's stays as it was asked for). */
+static void size_by_file(const struct run *r, struct extent *e, struct problems *p)
+{
+    if (e->every == 0 || !r->source || source_task(r->source)) return;
+    e->heldout = e->questions = source_heldout(r->source, INT_MAX);
+    if (settings_can_gather(e->questions, e->every, e->max_new))
+        e->answers = e->questions * e->every;
+    else
+        problems_add(
+            p, NULL, 0,
+            "%d problems of %d answers of up to %d tokens are too many for one step: lower "
+            "--prompts, --samples or --max-new",
+            e->questions, e->every, e->max_new);
+}
+
+/* Every rank has read them for itself. */
+static void same_files(const struct run *r)
+{
+    const struct settings *s = &r->settings;
+    char what[3][512];
+    struct alike item[3];
+    const char *held = *s->data.heldout_file ? s->data.heldout_file : s->data.file;
+    snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
+    snprintf(what[1], sizeof what[1], "the data file %.400s", s->data.file);
+    snprintf(what[2], sizeof what[2], "the data file %.400s", held);
+    item[0] = (struct alike){what[0], alike_sum(r->tokenizer_json, strlen(r->tokenizer_json))};
+    for (int k = 0; k < 2; k++)
+        item[1 + k] = (struct alike){
+            what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
+    alike_or_end(r->world, item, 3);
+}
+
+void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
+              struct extent e)
+{
+    *r = (struct run){.settings = settings, .world = w};
+    struct problems p = {0};
+    run_open_tokenizer(r, tokenizer_json, &p);
+    check_vocabulary(r, &p);
+    size_text(r, &p);
+    if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
+    screen(r, &e, &p);
+    size_by_file(r, &e, &p);
+    r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
+    if (!r->ops)
+        problems_add(&p, NULL, 0,
+                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
+                     "make info lists what it has");
+    limits_micro_batches(&r->settings, &e, &p);
+    world_agree_problems(w, &p, EXIT_USER); /* a file may be missing on one host only */
+    same_files(r);
+    if (r->source)
+        source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
+    kernels_alike(w, r->ops);
+    ops_set_threads(settings.run.threads);
+    struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
+    choose_schedule(r, &dims, e);
+    mesh_split(&r->mesh, w, actor_mesh(&r->settings));
+    refuse_too_large(r, &dims, e);
+    int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
+    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference);
+    optimizer_new(&r->optimizer, &r->actor);
+    r->layout = optimizer_layout(&r->optimizer, w->comm);
+    if (w->sites > 1) sites_open(r);
+    learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
+    if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
+    r->text = memory_take(r->text_size, 1, "the text of an answer");
+    scratch_place(r, e);
+    arena_back(&r->arena, r->arena.used);
+    scratch_place(r, e);
+    r->recipe = settings_yaml(&r->settings);
+    print_memory(r);
+    kernels_slow(w);
+}
+
+void run_close(struct run *r)
+{
+    if (r->writer) checkpoint_writer_free(r->writer);
+    if (r->metrics) metrics_close(r->metrics);
+    rollout_free(r->rollout);
+    learner_free(&r->learner);
+    if (r->world->sites > 1) sites_close(r);
+    optimizer_free(&r->optimizer);
+    actor_free(&r->actor);
+    mesh_free(&r->mesh);
+    source_free(r->source);
+    tokenizer_free(r->tokenizer);
+    arena_free(&r->arena);
+    free(r->tokenizer_json);
+    free(r->text);
+    free(r->recipe);
+    free(r->line);
+    settings_free(&r->settings);
+}
+
+/* --- tokens --- */
+
+int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
+               int *n_prompt)
+{
+    size_t room = (size_t)r->actor.dims.max_context;
+    size_t at = tokenizer_encode(r->tokenizer, prompt, strlen(prompt), false, out, room);
+    if (at + 2 > room) return -1;
+    out[at++] = r->think;
+    *n_prompt = (int)at;
+    if (!completion) return (int)at;
+    at += tokenizer_encode(r->tokenizer, completion, n, true, out + at, room - at);
+    if (at + 1 > room) return -1;
+    out[at++] = r->eos;
+    return (int)at;
+}
+
+/* Problem number `index` as question i. A generator's prompts were only sampled when it was looked through: one that does not fit gives
+ * way to another draw, the same on every rank and whenever the run is resumed. -1: none of many fits. */
+static int take_question(struct run *r, enum split split, uint32_t index, int i)
+{
+    enum { DRAWS = 4096 };
+    struct step_scratch *s = r->scratch;
+    int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n = -1, n_prompt = 0;
+    for (uint32_t draw = 0; n < 0 && draw < (split == SPLIT_TRAIN ? DRAWS : 1); draw++) {
+        source_problem(r->source, split, index + draw * 0x9e3779b1u, &s->problem[i]);
+        n = run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt);
+    }
+    s->question[i] = (struct question){token, n_prompt};
+    return n;
+}
+
+void run_questions(struct run *r, enum split split, uint32_t from, int n)
+{
+    struct problems p = {0};
+    for (int i = 0; i < n; i++)
+        if (take_question(r, split, from + (uint32_t)i, i) < 0)
+            problems_add(&p, NULL, 0, "prompts of %s do not fit model.max_context %d: raise it",
+                         source_name(r->source), r->actor.dims.max_context);
+    if (p.n > 0) world_agree_problems(r->world, &p, EXIT_USER); /* all ranks of a site have them */
+}

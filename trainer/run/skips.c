@@ -1,0 +1,90 @@
+/* Updates that are not made because their gradient is not finite. One now and then does no harm (its batch is lost); many in a row mean
+ * that the weights are ruined and will not recover. Then the run ends while the checkpoints from before are still there. */
+#include <stdio.h>
+#include "comm/base/log.h"
+#include "trainer/run/position.h"
+#include "trainer/run/run.h"
+
+static void say_way_out(const struct run *r, char *out, size_t size)
+{
+    if (r->skips.any_saved)
+        snprintf(out, size,
+                 "The last checkpoint from before is %s/checkpoints/step-%08ld: remove later ones, "
+                 "if there are any, and start again with --resume auto",
+                 r->folder, r->skips.saved);
+    else
+        snprintf(out, size, "There is no checkpoint from before: start anew");
+}
+
+/* All ranks know why. What is being written in the background is from before, and is committed first. */
+static _Noreturn void end_the_run(struct run *r, const struct phase_knobs *k,
+                                  const struct step_stats *s)
+{
+    struct problems p = {0};
+    char way_out[640];
+    say_way_out(r, way_out, sizeof way_out);
+    checkpoint_writer_free(r->writer);
+    problems_add(&p, NULL, 0,
+                 "%s: %d updates in a row were skipped, since step %ld: their gradients were not "
+                 "finite or beyond 2^15 (norm %g, loss %g); phases.%s.max_skips ends the run. %s, "
+                 "with a lower lr "
+                 "(it is %g) or weight_decay (%g), or a longer warmup (%d). If updates are skipped "
+                 "at once again, the weights were too large already: go further back",
+                 k->name, r->skips.in_row, r->skips.since, s->grad_norm, s->loss, k->name, way_out,
+                 k->lr, k->weight_decay, k->warmup);
+    problems_end(&p, r->world->first, EXIT_WORLD);
+}
+
+void run_count_update(struct run *r, const struct phase_knobs *k, const struct step_stats *s)
+{
+    r->skips.guarded = k->max_skips > 0;
+    if (!s->skipped) {
+        r->skips.in_row = 0;
+        return;
+    }
+    if (r->skips.in_row++ == 0) {
+        r->skips.since = r->step;
+        log_info("step %ld: the gradient is not finite or beyond 2^15 (norm %g, loss %g): the "
+                 "update is skipped; "
+                 "lower lr if it happens again",
+                 r->step, s->grad_norm, s->loss);
+    }
+    if (k->max_skips > 0 && r->skips.in_row >= k->max_skips) end_the_run(r, k, s);
+}
+
+void run_warn_of_skips(const struct run *r, const struct phase_knobs *k)
+{
+    if (k->kind != PHASE_EVAL && r->skips.in_row > 0 && r->world->rank == 0)
+        log_warn("%s ends with %d skipped updates, since step %ld: its weights are those from "
+                 "before that step, and their gradients are not finite; lower lr (it is %g)",
+                 k->name, r->skips.in_row, r->skips.since, k->lr);
+}
+
+void run_count_step(struct run *r, const struct learned *l)
+{
+    r->skips.idle = r->skips.in_row > 0 && l->skipped == l->updates;
+}
+
+void skips_saved(struct skips *s, long step)
+{
+    if (s->idle) return;
+    s->any_saved = true;
+    s->saved = step;
+}
+
+void skips_put(const struct skips *s, json_t *state)
+{
+    json_object_set_new(state, "skipped_in_row", json_integer(s->in_row));
+    json_object_set_new(state, "skipped_since", json_integer(s->since));
+    if (s->any_saved) json_object_set_new(state, "skipped_saved", json_integer(s->saved));
+}
+
+struct skips skips_of(const struct position *q)
+{
+    if (q->skipped_in_row == 0) return (struct skips){.any_saved = true, .saved = q->step};
+    return (struct skips){.in_row = (int)q->skipped_in_row,
+                          .since = q->skipped_since,
+                          .idle = !(q->has_skipped_saved && q->skipped_saved == q->step),
+                          .any_saved = q->has_skipped_saved,
+                          .saved = q->skipped_saved};
+}
