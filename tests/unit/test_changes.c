@@ -238,7 +238,7 @@ START_TEST(models)
     ck_assert_str_eq(refused, "model.heads, model.kv_heads, model.head_dim");
     changes_free(&c);
     at = settings_place(&then, SECTION_MODEL, 0);
-    *knob_line(&at, knob_find(at.section, "heads")) = 0;
+    *setting_line(&at, setting_find(at.section, "heads")) = 0;
     changes_compare(&c, &then, &now, (struct standing){0, 0});
     ck_assert_int_eq(c.unknown, 1);
     ck_assert_ptr_null(row_of(&c, "model.heads"));

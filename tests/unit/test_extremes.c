@@ -39,13 +39,14 @@ static bool would_train(const char *assignment, const char *experts)
     return ok;
 }
 
-static void try_both_ends(const char *prefix, const struct knob *k, const char *experts, int ran[2])
+static void try_both_ends(const char *prefix, const struct setting *k, const char *experts,
+                          int ran[2])
 {
     const double ends[] = {k->low, k->high};
     for (int i = 0; i < 2; i++) {
         char assignment[160];
         snprintf(assignment, sizeof assignment, "%s%s=%.17g", prefix, k->name, ends[i]);
-        if (k->type == KNOB_INT)
+        if (k->type == SETTING_INT)
             snprintf(assignment, sizeof assignment, "%s%s=%.0f", prefix, k->name, ends[i]);
         ran[would_train(assignment, experts)]++;
     }
@@ -54,10 +55,10 @@ static void try_both_ends(const char *prefix, const struct knob *k, const char *
 static void try_section(enum section_id id, const char *prefix, unsigned kind, const char *experts,
                         int ran[2])
 {
-    for (int i = 0; i < sections[id].n_knobs; i++) {
-        const struct knob *k = &sections[id].knobs[i];
-        if (k->type != KNOB_INT && k->type != KNOB_REAL) continue;
-        if (id == SECTION_PHASE && !(knob_kinds(k) >> kind & 1u)) continue;
+    for (int i = 0; i < sections[id].n_settings; i++) {
+        const struct setting *k = &sections[id].settings[i];
+        if (k->type != SETTING_INT && k->type != SETTING_REAL) continue;
+        if (id == SECTION_PHASE && !(setting_kinds(k) >> kind & 1u)) continue;
         try_both_ends(prefix, k, experts, ran);
     }
 }

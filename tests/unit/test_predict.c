@@ -124,8 +124,8 @@ static struct cluster simple_cluster(void)
     c.compute.bf16 = 1;
     c.compute.achieved = 0.5;
     c.compute.attention = 0.5;
-    c.inside = (struct link_knobs){.gbs = 2, .us = 1};
-    c.between = (struct link_knobs){.gbs = 1, .us = 4};
+    c.inside = (struct link_settings){.gbs = 2, .us = 1};
+    c.between = (struct link_settings){.gbs = 1, .us = 4};
     return c;
 }
 
@@ -259,7 +259,7 @@ START_TEST(given_times)
     struct dims d = small_dims();
     struct shape s = shape_of_dims(&d);
     struct cluster c = simple_cluster();
-    c.costs = (struct costs_knobs){
+    c.costs = (struct costs_settings){
         .layer_f = 2, .layer_b = 3, .layer_w = 1.5, .head_f = 4, .head_b = 5, .head_w = 6};
     struct layout l = simple_layout();
     l.micro_batches = 2, l.rows = 64, l.context = 64;

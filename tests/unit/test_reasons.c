@@ -13,7 +13,7 @@ static struct source *open_source(int task, const char *answer)
 {
     struct problems p = {0};
     struct settings set = {.run = {.seed = 4}};
-    set.data = (struct data_knobs){
+    set.data = (struct data_settings){
         .task = task, .difficulty = 3, .file = nothing, .heldout_file = nothing};
     if (task == TASK_FILE) {
         snprintf(path, sizeof path, "/tmp/duet-reasons-XXXXXX");

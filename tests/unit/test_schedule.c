@@ -74,14 +74,14 @@ END_TEST
 /* A recipe's steps of warm-up and of decay have several updates each: mini_batches * epochs. */
 START_TEST(steps_of_several_updates)
 {
-    struct phase_knobs k = {.kind = PHASE_GRPO,
-                            .steps = 12,
-                            .warmup = 4,
-                            .mini_batches = 4,
-                            .epochs = 2,
-                            .lr = 0.02,
-                            .lr_final = 0.1,
-                            .lr_decay = LR_LINEAR};
+    struct phase_settings k = {.kind = PHASE_GRPO,
+                               .steps = 12,
+                               .warmup = 4,
+                               .mini_batches = 4,
+                               .epochs = 2,
+                               .lr = 0.02,
+                               .lr_final = 0.1,
+                               .lr_decay = LR_LINEAR};
     for (long u = 0; u < 32; u++)
         ck_assert_float_eq_tol(run_adamw(&k, u).lr, 0.02f * (float)(u + 1) / 32, 1e-8f);
     ck_assert_float_eq_tol(run_adamw(&k, 32).lr, 0.02f, 1e-8f);

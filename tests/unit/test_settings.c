@@ -73,12 +73,12 @@ START_TEST(reads_a_recipe)
 }
 END_TEST
 
-/* The names of the enums in settings.h count as those of knobs.h do. */
+/* The names of the enums in settings.h count as those of settings_table.h do. */
 START_TEST(enums_match_the_table)
 {
     static const struct {
         enum section_id section;
-        const char *knob, *name;
+        const char *setting, *name;
         int value;
     } rows[] = {
         {SECTION_DATA, "task", "file", TASK_FILE},
@@ -96,13 +96,14 @@ START_TEST(enums_match_the_table)
         {SECTION_PHASE, "zero_spread", "drop", ZERO_SPREAD_DROP},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct knob *k = knob_find(&sections[rows[i].section], rows[i].knob);
+        const struct setting *k = setting_find(&sections[rows[i].section], rows[i].setting);
         ck_assert_int_eq(enum_find(k->text, rows[i].name), rows[i].value);
     }
-    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "batch")), 1u << PHASE_SFT);
-    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "samples")),
+    ck_assert_uint_eq(setting_kinds(setting_find(&sections[SECTION_PHASE], "batch")),
+                      1u << PHASE_SFT);
+    ck_assert_uint_eq(setting_kinds(setting_find(&sections[SECTION_PHASE], "samples")),
                       1u << PHASE_GRPO | 1u << PHASE_EVAL);
-    ck_assert_uint_eq(knob_kinds(knob_find(&sections[SECTION_PHASE], "name")), ~0u);
+    ck_assert_uint_eq(setting_kinds(setting_find(&sections[SECTION_PHASE], "name")), ~0u);
 }
 END_TEST
 
@@ -110,12 +111,12 @@ END_TEST
 START_TEST(table_is_sound)
 {
     for (int a = 0; a < SECTIONS; a++)
-        for (int i = 0; i < sections[a].n_knobs; i++) {
-            const struct knob *k = &sections[a].knobs[i];
+        for (int i = 0; i < sections[a].n_settings; i++) {
+            const struct setting *k = &sections[a].settings[i];
             char name[64];
-            if (k->type == KNOB_INT || k->type == KNOB_REAL)
+            if (k->type == SETTING_INT || k->type == SETTING_REAL)
                 ck_assert_msg(k->initial >= k->low && k->initial <= k->high, "%s", k->name);
-            if (k->type == KNOB_ENUM)
+            if (k->type == SETTING_ENUM)
                 ck_assert(enum_name(k->text, (int)k->initial, name, sizeof name));
         }
 }

@@ -56,20 +56,20 @@ static double random_real(struct rng_stream *r, double low, double high)
     return how == 2 ? low + (high - low) * u : low + (high - low) * u * u * u * u * u * u * u * u;
 }
 
-static void random_value(const struct place *at, const struct knob *k, struct rng_stream *r)
+static void random_value(const struct place *at, const struct setting *k, struct rng_stream *r)
 {
-    void *value = knob_value(at, k);
+    void *value = setting_value(at, k);
     int names = 0;
     char name[64];
     switch (k->type) {
-    case KNOB_INT: *(int *)value = (int)random_real(r, k->low, k->high); break;
-    case KNOB_REAL: *(double *)value = random_real(r, k->low, k->high); break;
-    case KNOB_BOOL: *(bool *)value = rng_next_below(r, 2); break;
-    case KNOB_STR:
+    case SETTING_INT: *(int *)value = (int)random_real(r, k->low, k->high); break;
+    case SETTING_REAL: *(double *)value = random_real(r, k->low, k->high); break;
+    case SETTING_BOOL: *(bool *)value = rng_next_below(r, 2); break;
+    case SETTING_STR:
         free(*(char **)value);
         *(char **)value = strdup(texts[rng_next_below(r, sizeof texts / sizeof *texts)]);
         break;
-    case KNOB_ENUM:
+    case SETTING_ENUM:
         while (enum_name(k->text, names, name, sizeof name)) names++;
         *(int *)value = (int)rng_next_below(r, (uint32_t)names);
         break;
@@ -83,10 +83,10 @@ static void random_settings(struct settings *s, struct rng_stream *r)
     for (int id = 0; id < SECTION_PHASE + s->n_phases; id++) {
         struct place at = settings_place(
             s, id < SECTION_PHASE ? (enum section_id)id : SECTION_PHASE, id - SECTION_PHASE);
-        for (int i = 0; i < at.section->n_knobs; i++) {
-            const struct knob *k = &at.section->knobs[i];
+        for (int i = 0; i < at.section->n_settings; i++) {
+            const struct setting *k = &at.section->settings[i];
             bool used =
-                id < SECTION_PHASE || knob_kinds(k) >> s->phases[id - SECTION_PHASE].kind & 1u;
+                id < SECTION_PHASE || setting_kinds(k) >> s->phases[id - SECTION_PHASE].kind & 1u;
             if (used) random_value(&at, k, r); /* kind is the first of its section */
         }
     }
@@ -99,13 +99,13 @@ static void assert_same(const struct settings *a, const struct settings *b, cons
         enum section_id section = id < SECTION_PHASE ? (enum section_id)id : SECTION_PHASE;
         struct place x = settings_place(a, section, id - SECTION_PHASE);
         struct place y = settings_place(b, section, id - SECTION_PHASE);
-        for (int i = 0; i < x.section->n_knobs; i++) {
-            const struct knob *k = &x.section->knobs[i];
-            const void *u = knob_value(&x, k), *v = knob_value(&y, k);
-            bool same = k->type == KNOB_STR    ? strcmp(*(char *const *)u, *(char *const *)v) == 0
-                        : k->type == KNOB_REAL ? *(const double *)u == *(const double *)v
-                        : k->type == KNOB_BOOL ? *(const bool *)u == *(const bool *)v
-                                               : *(const int *)u == *(const int *)v;
+        for (int i = 0; i < x.section->n_settings; i++) {
+            const struct setting *k = &x.section->settings[i];
+            const void *u = setting_value(&x, k), *v = setting_value(&y, k);
+            bool same = k->type == SETTING_STR ? strcmp(*(char *const *)u, *(char *const *)v) == 0
+                        : k->type == SETTING_REAL ? *(const double *)u == *(const double *)v
+                        : k->type == SETTING_BOOL ? *(const bool *)u == *(const bool *)v
+                                                  : *(const int *)u == *(const int *)v;
             ck_assert_msg(same, "%s of\n%s", k->name, yaml);
         }
     }
@@ -167,17 +167,17 @@ START_TEST(mutations_do_no_harm)
 }
 END_TEST
 
-static enum knob_change change_of(enum section_id id, const char *name)
+static enum setting_change change_of(enum section_id id, const char *name)
 {
-    return knob_change(id, knob_find(&sections[id], name));
+    return setting_change(id, setting_find(&sections[id], name));
 }
 
 /* What a row says, else what its section does; no setting is without. */
 START_TEST(changes_have_a_meaning)
 {
     for (int id = 0; id < SECTIONS; id++)
-        for (int k = 0; k < sections[id].n_knobs; k++)
-            ck_assert_int_ne(knob_change((enum section_id)id, &sections[id].knobs[k]),
+        for (int k = 0; k < sections[id].n_settings; k++)
+            ck_assert_int_ne(setting_change((enum section_id)id, &sections[id].settings[k]),
                              CHANGE_BY_SECTION);
     ck_assert_int_eq(change_of(SECTION_RUN, "seed"), CHANGE_POSITION);
     ck_assert_int_eq(change_of(SECTION_RUN, "log"), CHANGE_NOTHING);

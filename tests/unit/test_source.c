@@ -15,11 +15,11 @@ static const struct source_needs all_asked = {SPLITS_BOTH, SPLITS_BOTH};
 static struct settings settings_of(int task, char *file, char *heldout)
 {
     struct settings s = {.run = {.seed = 4}};
-    s.data = (struct data_knobs){.task = task,
-                                 .difficulty = 3,
-                                 .give_up = 0.3,
-                                 .file = file ? file : nothing,
-                                 .heldout_file = heldout ? heldout : nothing};
+    s.data = (struct data_settings){.task = task,
+                                    .difficulty = 3,
+                                    .give_up = 0.3,
+                                    .file = file ? file : nothing,
+                                    .heldout_file = heldout ? heldout : nothing};
     return s;
 }
 

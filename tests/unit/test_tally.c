@@ -3,11 +3,11 @@
 #include "trainer/reward/tally.h"
 #include "tests/support/check_unit.h"
 
-static const struct phase_knobs knobs = {.temperature = 1, .top_p = 1, .max_new = 64};
+static const struct phase_settings settings = {.temperature = 1, .top_p = 1, .max_new = 64};
 
 static struct tally example(int samples)
 {
-    struct tally t = tally_begin(&knobs, 7, 10, 8, samples);
+    struct tally t = tally_begin(&settings, 7, 10, 8, samples);
     t.done = 4;
     t.right = 2;
     t.form = 3;
@@ -33,7 +33,7 @@ END_TEST
 
 START_TEST(what_was_not_measured_is_no_number)
 {
-    struct tally t = example(1), none = tally_begin(&knobs, 7, 10, 8, 2);
+    struct tally t = example(1), none = tally_begin(&settings, 7, 10, 8, 2);
     struct score s = tally_score(&t);
     ck_assert(s.pass1 == 0.5 && isnan(s.pass_k) && isnan(s.maj_k));
     s = tally_score(&none);
@@ -44,17 +44,17 @@ END_TEST
 
 START_TEST(through_a_checkpoint)
 {
-    struct tally t = example(2), back, due = tally_begin(&knobs, 7, 10, 8, 2);
+    struct tally t = example(2), back, due = tally_begin(&settings, 7, 10, 8, 2);
     json_t *o = tally_json(&t);
     ck_assert(tally_read(&back, o));
     ck_assert_mem_eq(&back, &t, sizeof t);
     ck_assert(tally_goes_on(&back, &due));
-    struct phase_knobs cooler = knobs;
+    struct phase_settings cooler = settings;
     cooler.temperature = 0.5;
     struct tally others[] = {
-        tally_begin(&cooler, 7, 10, 8, 2), tally_begin(&knobs, 8, 10, 8, 2),
-        tally_begin(&knobs, 7, 11, 8, 2),  tally_begin(&knobs, 7, 10, 9, 2),
-        tally_begin(&knobs, 7, 10, 8, 3),
+        tally_begin(&cooler, 7, 10, 8, 2),   tally_begin(&settings, 8, 10, 8, 2),
+        tally_begin(&settings, 7, 11, 8, 2), tally_begin(&settings, 7, 10, 9, 2),
+        tally_begin(&settings, 7, 10, 8, 3),
     };
     for (int i = 0; i < 5; i++) ck_assert(!tally_goes_on(&back, &others[i]));
     json_decref(o);

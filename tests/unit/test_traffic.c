@@ -379,7 +379,7 @@ START_TEST(reduction_seconds)
     struct small s;
     struct cluster c;
     cluster_defaults(&c);
-    c.between = (struct link_knobs){.gbs = 1, .us = 10};
+    c.between = (struct link_settings){.gbs = 1, .us = 10};
     small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
     double n = weights(&s);
     reduction_add(&s.t, &s.job.memory, REDUCTION_WAY[0]);

@@ -120,7 +120,7 @@ int cmd_eval(int argc, char **argv)
                             .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
     world_catch_signals(); /* a request while we load is heard by the first wave */
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
-    struct phase_knobs k = answer_phase(&r.settings);
+    struct phase_settings k = answer_phase(&r.settings);
     if (e.max_new > 0) k.max_new = e.max_new;
     if (e.temperature >= 0) k.temperature = e.temperature;
     if (e.top_k >= 0) k.top_k = e.top_k;

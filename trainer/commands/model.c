@@ -121,13 +121,13 @@ void answer_close(struct run *r, struct world *w)
     world_down(w);
 }
 
-struct phase_knobs answer_phase(const struct settings *s)
+struct phase_settings answer_phase(const struct settings *s)
 {
-    struct phase_knobs k = {.max_new = s->model.max_context / 2,
-                            .temperature = 1,
-                            .top_p = 1,
-                            .prompts = 24,
-                            .samples = 1};
+    struct phase_settings k = {.max_new = s->model.max_context / 2,
+                               .temperature = 1,
+                               .top_p = 1,
+                               .prompts = 24,
+                               .samples = 1};
     for (int i = 0; i < s->n_phases; i++)
         if (s->phases[i].kind != PHASE_SFT) k = s->phases[i];
     return k;

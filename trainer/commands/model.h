@@ -15,7 +15,7 @@ void answer_check_options(int prompts, int samples, double temperature, struct p
 void answer_close(struct run *r, struct world *w);
 
 /* Sampling settings of the last grpo or eval phase of the recipe: the defaults of sample and eval. */
-struct phase_knobs answer_phase(const struct settings *s);
+struct phase_settings answer_phase(const struct settings *s);
 
 /* A whole file, or standard input for "-", as rank 0 reads it; NUL-terminated, malloc'ed, at most 1 GiB. Dies when it cannot. Collective. */
 char *answer_read(const struct world *w, const char *path, size_t *n);

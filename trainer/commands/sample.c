@@ -91,7 +91,7 @@ static void take_prompts(struct run *r, const struct sample_options *e, int n)
 
 static struct rollout_job job_of(struct run *r, const struct sample_options *e, int questions)
 {
-    struct phase_knobs k = answer_phase(&r->settings);
+    struct phase_settings k = answer_phase(&r->settings);
     struct rollout_job j = {.question = r->scratch->question,
                             .questions = questions,
                             .samples = e->samples,

@@ -19,7 +19,7 @@ static void print(const struct settings *s, const struct option_list *names, str
         fputs(yaml, stdout);
         free(yaml);
     }
-    for (int i = 0; i < names->n; i++) settings_print(stdout, s, names->at[i], p);
+    for (int i = 0; i < names->n; i++) settings_print_named(stdout, s, names->at[i], p);
 }
 
 int cmd_settings(int argc, char **argv)

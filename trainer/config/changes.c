@@ -145,7 +145,7 @@ static const char *phase_name(const struct pair *p)
 }
 
 /* What a change of a setting means that concerns the whole run, or the phase under way. */
-static bool meaning(const struct pair *p, enum knob_change change, char *means, size_t size)
+static bool meaning(const struct pair *p, enum setting_change change, char *means, size_t size)
 {
     bool inside = p->at.step > 0;
     switch (change) {
@@ -169,10 +169,10 @@ static bool meaning(const struct pair *p, enum knob_change change, char *means, 
 }
 
 /* What a change in a phase means. */
-static bool phase_meaning(const struct pair *p, int phase, const struct knob *k, char *means,
+static bool phase_meaning(const struct pair *p, int phase, const struct setting *k, char *means,
                           size_t size)
 {
-    const struct phase_knobs *was = &p->then->phases[phase], *is = &p->now->phases[phase];
+    const struct phase_settings *was = &p->then->phases[phase], *is = &p->now->phases[phase];
     enum stand stand = stand_of(p->at, phase);
     bool steps = strcmp(k->name, "steps") == 0;
     if (stand == AHEAD) {
@@ -188,7 +188,7 @@ static bool phase_meaning(const struct pair *p, int phase, const struct knob *k,
         snprintf(means, size, "phase %s is over: it stays as it was", is->name);
         return false;
     }
-    if (!steps) return meaning(p, knob_change(SECTION_PHASE, k), means, size);
+    if (!steps) return meaning(p, setting_change(SECTION_PHASE, k), means, size);
     if (is->steps < p->at.step)
         snprintf(means, size, "%ld steps of phase %s have been made", p->at.step, is->name);
     else
@@ -204,16 +204,16 @@ static void cut(char *out, size_t size, const char *text)
 
 /* The two texts of a setting; false: they are equal, or the former recipe does not mention it. */
 static bool differ(struct changes *c, const struct place *then, const struct place *now,
-                   const struct knob *k, char was[64], char is[64])
+                   const struct setting *k, char was[64], char is[64])
 {
     enum { MOST = 8192 }; /* a text has at most 4096 bytes, some of them escaped */
     char whole_was[MOST], whole_is[MOST];
-    if (*knob_line(then, k) == 0) {
+    if (*setting_line(then, k) == 0) {
         c->unknown++;
         return false;
     }
-    knob_text(then, k, whole_was, MOST);
-    knob_text(now, k, whole_is, MOST);
+    setting_text(then, k, whole_was, MOST);
+    setting_text(now, k, whole_is, MOST);
     cut(was, 64, whole_was);
     cut(is, 64, whole_is);
     return strcmp(whole_was, whole_is) != 0;
@@ -222,9 +222,9 @@ static bool differ(struct changes *c, const struct place *then, const struct pla
 static void compare_section(const struct pair *p, enum section_id id)
 {
     struct place then = settings_place(p->then, id, 0), now = settings_place(p->now, id, 0);
-    for (int i = 0; i < sections[id].n_knobs; i++) {
-        const struct knob *k = &sections[id].knobs[i];
-        enum knob_change change = knob_change(id, k);
+    for (int i = 0; i < sections[id].n_settings; i++) {
+        const struct setting *k = &sections[id].settings[i];
+        enum setting_change change = setting_change(id, k);
         char was[64], is[64], name[96], means[160];
         if (change == CHANGE_NOTHING || change == CHANGE_FILE) continue; /* resume.c reads files */
         if (!differ(p->c, &then, &now, k, was, is)) continue;
@@ -240,10 +240,10 @@ static void compare_phase(const struct pair *p, int was_at, int phase)
     struct place then = settings_place(p->then, SECTION_PHASE, was_at),
                  now = settings_place(p->now, SECTION_PHASE, phase);
     bool same_kind = p->then->phases[was_at].kind == p->now->phases[phase].kind;
-    for (int i = 0; i < then.section->n_knobs; i++) {
-        const struct knob *k = &then.section->knobs[i];
+    for (int i = 0; i < then.section->n_settings; i++) {
+        const struct setting *k = &then.section->settings[i];
         char was[64], is[64], name[96], means[160];
-        bool used = knob_kinds(k) >> p->now->phases[phase].kind & 1u;
+        bool used = setting_kinds(k) >> p->now->phases[phase].kind & 1u;
         if (!same_kind && strcmp(k->name, "kind") != 0) continue;
         if (!used || !differ(p->c, &then, &now, k, was, is)) continue;
         snprintf(name, sizeof name, "phases.%.40s.%s", p->now->phases[phase].name, k->name);
@@ -304,8 +304,8 @@ void changes_keep_past(struct settings *now, const struct settings *then, struct
     for (int i = 0; i < at.phase && i < then->n_phases && i < now->n_phases; i++) {
         struct place from = settings_place(then, SECTION_PHASE, i),
                      to = settings_place(now, SECTION_PHASE, i);
-        for (int k = 0; k < from.section->n_knobs; k++)
-            if (*knob_line(&from, &from.section->knobs[k]))
-                knob_copy(&to, &from, &from.section->knobs[k]);
+        for (int k = 0; k < from.section->n_settings; k++)
+            if (*setting_line(&from, &from.section->settings[k]))
+                setting_copy(&to, &from, &from.section->settings[k]);
     }
 }

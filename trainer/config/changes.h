@@ -1,5 +1,5 @@
 /* What a recipe says otherwise than the one that a checkpoint was saved with, as rows of one table: setting, then, now, what it means.
- * Which changes are refused follows from the settings' column of changes (enum knob_change in table.h) and from the position. */
+ * Which changes are refused follows from the settings' column of changes (enum setting_change in table.h) and from the position. */
 #ifndef DUET_TRAINER_CONFIG_CHANGES_H
 #define DUET_TRAINER_CONFIG_CHANGES_H
 

@@ -35,7 +35,7 @@ static void complain(const struct check *c, int line, const char *fmt, ...)
 
 static void check_heads(const struct check *c)
 {
-    struct model_knobs *m = &c->s->model;
+    struct model_settings *m = &c->s->model;
     const struct model_lines *line = &c->s->lines.model;
     if (m->kv_heads == 0) m->kv_heads = m->heads;
     if (m->heads % m->kv_heads != 0)
@@ -57,7 +57,7 @@ static void check_heads(const struct check *c)
 
 static void check_experts(const struct check *c)
 {
-    struct model_knobs *m = &c->s->model;
+    struct model_settings *m = &c->s->model;
     const struct model_lines *line = &c->s->lines.model;
     if (m->experts == 0) return;
     if (m->experts_active > m->experts)
@@ -77,7 +77,7 @@ static const double most_parameters = 1e13;
 
 static void check_size(const struct check *c)
 {
-    const struct model_knobs *m = &c->s->model;
+    const struct model_settings *m = &c->s->model;
     double moe = m->experts > 0 ? m->layers - (double)m->first_dense : 0;
     double attention = 2.0 * (m->heads + (double)m->kv_heads) * m->head_dim;
     double dense = 3.0 * m->ffn * (m->layers - moe),
@@ -92,7 +92,7 @@ static void check_size(const struct check *c)
 
 static void check_model(const struct check *c)
 {
-    struct model_knobs *m = &c->s->model;
+    struct model_settings *m = &c->s->model;
     if (m->ffn == 0) m->ffn = (m->hidden * 8 + 23) / 24 * 8; /* 8/3 hidden, up to a multiple of 8 */
     check_heads(c);
     check_experts(c);
@@ -104,7 +104,7 @@ enum { MOST_RANKS = 1 << 20 };
 /* Each size is in its range; their product may be 2^42. A dp that is left open is as small as can be. */
 static long ranks_asked(const struct settings *s)
 {
-    const struct mesh_knobs *m = &s->mesh;
+    const struct mesh_settings *m = &s->mesh;
     return (long)(m->dp > 0 ? m->dp : m->ep) * m->pp * m->tp * m->sites;
 }
 
@@ -116,7 +116,7 @@ int settings_ranks(const struct settings *s)
 
 static bool check_product(const struct check *c)
 {
-    const struct mesh_knobs *m = &c->s->mesh;
+    const struct mesh_settings *m = &c->s->mesh;
     const struct mesh_lines *line = &c->s->lines.mesh;
     long ranks = ranks_asked(c->s);
     if (ranks <= MOST_RANKS) return true;
@@ -130,7 +130,7 @@ static bool check_product(const struct check *c)
 
 static void check_ranks(const struct check *c)
 {
-    struct mesh_knobs *m = &c->s->mesh;
+    struct mesh_settings *m = &c->s->mesh;
     const struct mesh_lines *line = &c->s->lines.mesh;
     struct mesh_shape wish = settings_mesh(c->s);
     struct mesh_limits limits = settings_limits(c->s);
@@ -159,7 +159,7 @@ static void check_ranks(const struct check *c)
 
 static void check_tensor(const struct check *c)
 {
-    const struct model_knobs *m = &c->s->model;
+    const struct model_settings *m = &c->s->model;
     int tp = c->s->mesh.tp, line = c->s->lines.mesh.tp;
     if (m->heads % tp) complain(c, line, "tp %d does not divide heads %d", tp, m->heads);
     if (m->kv_heads % tp)
@@ -172,7 +172,7 @@ static void check_tensor(const struct check *c)
 /* After dp is known. */
 static void check_expert_mesh(const struct check *c)
 {
-    const struct mesh_knobs *m = &c->s->mesh;
+    const struct mesh_settings *m = &c->s->mesh;
     int line = c->s->lines.mesh.ep, experts = c->s->model.experts;
     if (m->ep == 1) return;
     if (experts == 0)
@@ -188,8 +188,8 @@ static void check_expert_mesh(const struct check *c)
 
 static void check_schedule(const struct check *c)
 {
-    struct mesh_knobs *m = &c->s->mesh;
-    struct run_knobs *run = &c->s->run;
+    struct mesh_settings *m = &c->s->mesh;
+    struct run_settings *run = &c->s->run;
     int line = c->s->lines.run.schedule;
     if (run->schedule == SCHEDULE_AUTO && m->pp == 1) run->schedule = SCHEDULE_SERIAL;
     if (run->schedule == SCHEDULE_SERIAL && m->pp > 1)
@@ -254,7 +254,7 @@ static void check_mesh(const struct check *c)
 
 static void check_sites(const struct check *c, int ranks)
 {
-    const struct sites_knobs *k = &c->s->sites;
+    const struct sites_settings *k = &c->s->sites;
     const struct sites_lines *line = &c->s->lines.sites;
     int sites = c->s->mesh.sites, less = ranks / sites * sites;
     if (sites == 1) return;
@@ -271,7 +271,7 @@ static void check_sites(const struct check *c, int ranks)
 
 static void check_data(const struct check *c)
 {
-    const struct data_knobs *d = &c->s->data;
+    const struct data_settings *d = &c->s->data;
     const struct data_lines *line = &c->s->lines.data;
     if (d->task == TASK_FILE && !*d->file)
         complain(c, line->task, "task: file needs the name of the file; give data.file");
@@ -308,11 +308,11 @@ static void check_name(const struct check *c, int i)
 static void check_uses(const struct check *c, int i)
 {
     struct place at = settings_place(c->s, SECTION_PHASE, i);
-    for (int k = 0; k < at.section->n_knobs; k++) {
-        const struct knob *knob = &at.section->knobs[k];
-        int line = *knob_line(&at, knob);
+    for (int k = 0; k < at.section->n_settings; k++) {
+        const struct setting *setting = &at.section->settings[k];
+        int line = *setting_line(&at, setting);
         struct origin from = {line == LINE_SET ? "--set" : c->s->file, line > 0 ? line : 0};
-        if (!knob_is_default(&at, knob)) phase_uses(&at, knob, from, c->p);
+        if (!setting_is_default(&at, setting)) phase_uses(&at, setting, from, c->p);
     }
 }
 
@@ -329,15 +329,15 @@ static const struct {
 static void check_switches(const struct check *c, int i)
 {
     struct place at = settings_place(c->s, SECTION_PHASE, i);
-    const struct phase_knobs *ph = &c->s->phases[i];
+    const struct phase_settings *ph = &c->s->phases[i];
     for (size_t k = 0; k < sizeof switched / sizeof *switched; k++) {
-        const struct knob *knob = knob_find(at.section, switched[k].name);
-        const struct knob *needs = knob_find(at.section, switched[k].needs);
-        int line = *knob_line(&at, knob);
+        const struct setting *setting = setting_find(at.section, switched[k].name);
+        const struct setting *needs = setting_find(at.section, switched[k].needs);
+        int line = *setting_line(&at, setting);
         if (!(switched[k].kinds >> ph->kind & 1u) || line == 0) continue;
-        if (knob_is_default(&at, knob) || *knob_line(&at, needs) != 0) continue;
+        if (setting_is_default(&at, setting) || *setting_line(&at, needs) != 0) continue;
         complain(c, line, "%s: %s is not used without %s: give that one too, or leave it out",
-                 ph->name, knob->name, needs->name);
+                 ph->name, setting->name, needs->name);
     }
 }
 
@@ -356,7 +356,7 @@ static void check_zero_or(const struct check *c, int line, const char *phase, co
                  name, value, zero, least);
 }
 
-static void check_grpo(const struct check *c, const struct phase_knobs *ph,
+static void check_grpo(const struct check *c, const struct phase_settings *ph,
                        const struct phase_lines *line)
 {
     if (ph->temperature <= 0)
@@ -379,7 +379,7 @@ static void check_grpo(const struct check *c, const struct phase_knobs *ph,
 
 static void check_phase(const struct check *c, int i)
 {
-    struct phase_knobs *ph = &c->s->phases[i];
+    struct phase_settings *ph = &c->s->phases[i];
     const struct phase_lines *line = &c->s->lines.phases[i];
     bool samples = ph->kind != PHASE_SFT || ph->eval_every > 0;
     check_name(c, i);
@@ -441,13 +441,13 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
 
 struct mesh_shape settings_mesh(const struct settings *s)
 {
-    const struct mesh_knobs *m = &s->mesh;
+    const struct mesh_settings *m = &s->mesh;
     return (struct mesh_shape){m->dp, m->pp, m->tp, m->ep, s->run.schedule == SCHEDULE_DUALPIPE};
 }
 
 struct mesh_limits settings_limits(const struct settings *s)
 {
-    const struct model_knobs *m = &s->model;
+    const struct model_settings *m = &s->model;
     return (struct mesh_limits){.layers = m->layers,
                                 .heads = m->heads,
                                 .kv_heads = m->kv_heads,
@@ -457,7 +457,7 @@ struct mesh_limits settings_limits(const struct settings *s)
 
 struct dims settings_dims(const struct settings *s, int V)
 {
-    const struct model_knobs *m = &s->model;
+    const struct model_settings *m = &s->model;
     return (struct dims){
         .V = V,
         .L = m->layers,

@@ -46,16 +46,16 @@ static void print_quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
-void knob_print(FILE *out, const struct place *at, const struct knob *k)
+void setting_print(FILE *out, const struct place *at, const struct setting *k)
 {
-    const void *value = knob_value(at, k);
+    const void *value = setting_value(at, k);
     char name[64];
     switch (k->type) {
-    case KNOB_INT: fprintf(out, "%d", *(const int *)value); break;
-    case KNOB_REAL: print_real(out, *(const double *)value); break;
-    case KNOB_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
-    case KNOB_STR: fputs(*(char *const *)value, out); break;
-    case KNOB_ENUM:
+    case SETTING_INT: fprintf(out, "%d", *(const int *)value); break;
+    case SETTING_REAL: print_real(out, *(const double *)value); break;
+    case SETTING_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
+    case SETTING_STR: fputs(*(char *const *)value, out); break;
+    case SETTING_ENUM:
         INVARIANT(enum_name(k->text, *(const int *)value, name, sizeof name), "%s %d", k->name,
                   *(const int *)value);
         fputs(name, out);
@@ -63,15 +63,15 @@ void knob_print(FILE *out, const struct place *at, const struct knob *k)
     }
 }
 
-static void print_value(FILE *out, const struct place *at, const struct knob *k)
+static void print_value(FILE *out, const struct place *at, const struct setting *k)
 {
-    if (k->type == KNOB_STR)
-        print_quoted(out, *(char *const *)knob_value(at, k));
+    if (k->type == SETTING_STR)
+        print_quoted(out, *(char *const *)setting_value(at, k));
     else
-        knob_print(out, at, k);
+        setting_print(out, at, k);
 }
 
-void knob_text(const struct place *at, const struct knob *k, char *out, size_t size)
+void setting_text(const struct place *at, const struct setting *k, char *out, size_t size)
 {
     char *text = NULL;
     size_t n = 0;
@@ -83,14 +83,14 @@ void knob_text(const struct place *at, const struct knob *k, char *out, size_t s
     free(text);
 }
 
-/* Every knob, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */
+/* Every setting, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */
 static void print_place(FILE *out, const struct place *at, const char *first, const char *rest,
                         unsigned kinds)
 {
     const char *lead = first;
-    for (int i = 0; i < at->section->n_knobs; i++) {
-        const struct knob *k = &at->section->knobs[i];
-        if (!(knob_kinds(k) & kinds)) continue;
+    for (int i = 0; i < at->section->n_settings; i++) {
+        const struct setting *k = &at->section->settings[i];
+        if (!(setting_kinds(k) & kinds)) continue;
         fprintf(out, "%s%s: ", lead, k->name);
         print_value(out, at, k);
         fputc('\n', out);
@@ -118,30 +118,30 @@ char *settings_yaml(const struct settings *s)
     return text;
 }
 
-/* Type and default of a knob in one short column: "5", "true", "fp32|[bf16]". */
-static void help_default(const struct knob *k, char *out, size_t size)
+/* Type and default of a setting in one short column: "5", "true", "fp32|[bf16]". */
+static void help_default(const struct setting *k, char *out, size_t size)
 {
     char name[64];
     switch (k->type) {
-    case KNOB_INT:
-    case KNOB_REAL: snprintf(out, size, "%.10g", k->initial); break;
-    case KNOB_BOOL: snprintf(out, size, "%s", k->initial != 0 ? "true" : "false"); break;
-    case KNOB_STR: snprintf(out, size, "\"%s\"", k->text); break;
-    case KNOB_ENUM:
+    case SETTING_INT:
+    case SETTING_REAL: snprintf(out, size, "%.10g", k->initial); break;
+    case SETTING_BOOL: snprintf(out, size, "%s", k->initial != 0 ? "true" : "false"); break;
+    case SETTING_STR: snprintf(out, size, "\"%s\"", k->text); break;
+    case SETTING_ENUM:
         enum_name(k->text, (int)k->initial, name, sizeof name);
         snprintf(out, size, "%s", name);
         break;
     }
 }
 
-static void help_range(const struct knob *k, char *out, size_t size)
+static void help_range(const struct setting *k, char *out, size_t size)
 {
     switch (k->type) {
-    case KNOB_INT: snprintf(out, size, "whole number, %.10g to %.10g", k->low, k->high); break;
-    case KNOB_REAL: snprintf(out, size, "number, %.10g to %.10g", k->low, k->high); break;
-    case KNOB_BOOL: snprintf(out, size, "true or false"); break;
-    case KNOB_STR: snprintf(out, size, "text"); break;
-    case KNOB_ENUM: snprintf(out, size, "%s", k->text); break;
+    case SETTING_INT: snprintf(out, size, "whole number, %.10g to %.10g", k->low, k->high); break;
+    case SETTING_REAL: snprintf(out, size, "number, %.10g to %.10g", k->low, k->high); break;
+    case SETTING_BOOL: snprintf(out, size, "true or false"); break;
+    case SETTING_STR: snprintf(out, size, "text"); break;
+    case SETTING_ENUM: snprintf(out, size, "%s", k->text); break;
     }
 }
 
@@ -150,8 +150,8 @@ void book_help(const struct book *book)
     for (int id = 0; id < book->n; id++) {
         const struct section *section = &book->sections[id];
         printf("\n%s%s(%s)\n", section->name, *section->name ? ": " : "", section->help);
-        for (int i = 0; i < section->n_knobs; i++) {
-            const struct knob *k = &section->knobs[i];
+        for (int i = 0; i < section->n_settings; i++) {
+            const struct setting *k = &section->settings[i];
             char initial[64], range[96], left[96];
             help_default(k, initial, sizeof initial);
             help_range(k, range, sizeof range);

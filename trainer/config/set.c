@@ -10,11 +10,11 @@ enum { MAX_NAME = 128 };
 
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size)
 {
-    const struct phase_knobs *phase = &s->phases[i];
+    const struct phase_settings *phase = &s->phases[i];
     char kind[32];
     int nth = 1;
     for (int j = 0; j < i; j++) nth += s->phases[j].kind == phase->kind;
-    enum_name(knob_find(&sections[SECTION_PHASE], "kind")->text, phase->kind, kind, sizeof kind);
+    enum_name(setting_find(&sections[SECTION_PHASE], "kind")->text, phase->kind, kind, sizeof kind);
     if (*phase->name)
         snprintf(out, size, "%s", phase->name);
     else if (nth == 1)
@@ -87,8 +87,8 @@ static int phase_take(const struct settings *s, char **name, const char *file, s
 }
 
 /* The setting of that name and its place, or NULL and a problem. */
-static const struct knob *setting_find(const struct settings *s, char *name, struct place *at,
-                                       const char *file, struct problems *p)
+static const struct setting *setting_named(const struct settings *s, char *name, struct place *at,
+                                           const char *file, struct problems *p)
 {
     const struct section *section = section_take(&name);
     struct origin from = {file, 0};
@@ -99,9 +99,9 @@ static const struct knob *setting_find(const struct settings *s, char *name, str
     }
     enum section_id id = (enum section_id)(section - sections);
     if (id == SECTION_PHASE && (phase = phase_take(s, &name, file, p)) < 0) return NULL;
-    const struct knob *k = knob_find(section, name);
+    const struct setting *k = setting_find(section, name);
     if (!k) {
-        knob_unknown(&recipe_book, section, name, from, p);
+        setting_unknown(&recipe_book, section, name, from, p);
         return NULL;
     }
     *at = settings_place(s, id, phase);
@@ -111,7 +111,7 @@ static const struct knob *setting_find(const struct settings *s, char *name, str
 /* A line each: name and kind. */
 static void print_phases(FILE *out, const struct settings *s)
 {
-    const char *kinds = knob_find(&sections[SECTION_PHASE], "kind")->text;
+    const char *kinds = setting_find(&sections[SECTION_PHASE], "kind")->text;
     char name[MAX_NAME], kind[32];
     for (int i = 0; i < s->n_phases; i++) {
         enum_name(kinds, s->phases[i].kind, kind, sizeof kind);
@@ -119,7 +119,7 @@ static void print_phases(FILE *out, const struct settings *s)
     }
 }
 
-bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p)
+bool settings_print_named(FILE *out, const struct settings *s, const char *name, struct problems *p)
 {
     char file[MAX_NAME + 16], copy[MAX_NAME];
     struct place at;
@@ -129,9 +129,9 @@ bool settings_print(FILE *out, const struct settings *s, const char *name, struc
     }
     snprintf(file, sizeof file, "--get %.*s", MAX_NAME, name);
     snprintf(copy, sizeof copy, "%s", name);
-    const struct knob *k = setting_find(s, copy, &at, file, p);
+    const struct setting *k = setting_named(s, copy, &at, file, p);
     if (!k) return false;
-    knob_print(out, &at, k);
+    setting_print(out, &at, k);
     fputc('\n', out);
     return true;
 }
@@ -141,8 +141,8 @@ static bool assign(struct settings *s, char *name, const char *value, const char
 {
     struct place at;
     struct origin from = {file, 0};
-    const struct knob *k = setting_find(s, name, &at, file, p);
-    return k && knob_assign(&at, k, value, strlen(value), from, p);
+    const struct setting *k = setting_named(s, name, &at, file, p);
+    return k && setting_assign(&at, k, value, strlen(value), from, p);
 }
 
 bool settings_set(struct settings *s, const char *assignment, struct problems *p)

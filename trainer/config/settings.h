@@ -1,4 +1,4 @@
-/* The resolved recipe: what knobs.h lists, as structs. */
+/* The resolved recipe: what settings_table.h lists, as structs. */
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_H
 #define DUET_TRAINER_CONFIG_SETTINGS_H
 
@@ -9,37 +9,37 @@
 #include "comm/mesh.h"
 #include "comm/wire.h"
 #include "model/dims.h"
-#include "trainer/config/knobs.h"
+#include "trainer/config/settings_table.h"
 
-#define KNOB_TYPE_INT  int
-#define KNOB_TYPE_REAL double
-#define KNOB_TYPE_BOOL bool
-#define KNOB_TYPE_STR  char * /* malloc'ed, never NULL */
-#define KNOB_TYPE_ENUM int
+#define SETTING_TYPE_INT  int
+#define SETTING_TYPE_REAL double
+#define SETTING_TYPE_BOOL bool
+#define SETTING_TYPE_STR  char * /* malloc'ed, never NULL */
+#define SETTING_TYPE_ENUM int
 
-#define KNOB_FIELD(type, name, def, low, high, ...) KNOB_TYPE_##type name;
+#define SETTING_FIELD(type, name, def, low, high, ...) SETTING_TYPE_##type name;
 
 /* clang-format off */
-struct run_knobs { RUN_KNOBS(KNOB_FIELD) };
-struct model_knobs { MODEL_KNOBS(KNOB_FIELD) };
-struct mesh_knobs { MESH_KNOBS(KNOB_FIELD) };
-struct sites_knobs { SITES_KNOBS(KNOB_FIELD) };
-struct data_knobs { DATA_KNOBS(KNOB_FIELD) };
-struct reduction_knobs { REDUCTION_KNOBS(KNOB_FIELD) };
-struct checkpoint_knobs { CHECKPOINT_KNOBS(KNOB_FIELD) };
-struct phase_knobs { PHASE_KNOBS(KNOB_FIELD) };
+struct run_settings { RUN_SETTINGS(SETTING_FIELD) };
+struct model_settings { MODEL_SETTINGS(SETTING_FIELD) };
+struct mesh_settings { MESH_SETTINGS(SETTING_FIELD) };
+struct sites_settings { SITES_SETTINGS(SETTING_FIELD) };
+struct data_settings { DATA_SETTINGS(SETTING_FIELD) };
+struct reduction_settings { REDUCTION_SETTINGS(SETTING_FIELD) };
+struct checkpoint_settings { CHECKPOINT_SETTINGS(SETTING_FIELD) };
+struct phase_settings { PHASE_SETTINGS(SETTING_FIELD) };
 
 /* Where each value came from, for messages: a line of the recipe, 0 (default) or LINE_SET (--set). */
-#define KNOB_LINE(type, name, def, low, high, ...) int name;
+#define SETTING_LINE(type, name, def, low, high, ...) int name;
 
-struct run_lines { RUN_KNOBS(KNOB_LINE) };
-struct model_lines { MODEL_KNOBS(KNOB_LINE) };
-struct mesh_lines { MESH_KNOBS(KNOB_LINE) };
-struct sites_lines { SITES_KNOBS(KNOB_LINE) };
-struct data_lines { DATA_KNOBS(KNOB_LINE) };
-struct reduction_lines { REDUCTION_KNOBS(KNOB_LINE) };
-struct checkpoint_lines { CHECKPOINT_KNOBS(KNOB_LINE) };
-struct phase_lines { PHASE_KNOBS(KNOB_LINE) };
+struct run_lines { RUN_SETTINGS(SETTING_LINE) };
+struct model_lines { MODEL_SETTINGS(SETTING_LINE) };
+struct mesh_lines { MESH_SETTINGS(SETTING_LINE) };
+struct sites_lines { SITES_SETTINGS(SETTING_LINE) };
+struct data_lines { DATA_SETTINGS(SETTING_LINE) };
+struct reduction_lines { REDUCTION_SETTINGS(SETTING_LINE) };
+struct checkpoint_lines { CHECKPOINT_SETTINGS(SETTING_LINE) };
+struct phase_lines { PHASE_SETTINGS(SETTING_LINE) };
 /* clang-format on */
 
 enum { LINE_SET = -1 };
@@ -50,7 +50,7 @@ enum { LINE_SET = -1 };
 /* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many can be. */
 bool settings_can_gather(long prompts, long samples, long max_new);
 
-/* Values of the ENUM knobs, in the order of their names in knobs.h; enum precision is in model/dims.h,
+/* Values of the ENUM settings, in the order of their names in settings_table.h; enum precision is in model/dims.h,
  * path and wire of reductions in comm/reduce.h. */
 enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
 enum {
@@ -80,14 +80,14 @@ struct setting_lines {
 };
 
 struct settings {
-    struct run_knobs run;
-    struct model_knobs model;
-    struct mesh_knobs mesh;
-    struct sites_knobs sites;
-    struct data_knobs data;
-    struct reduction_knobs reduction;
-    struct checkpoint_knobs checkpoint;
-    struct phase_knobs *phases;
+    struct run_settings run;
+    struct model_settings model;
+    struct mesh_settings mesh;
+    struct sites_settings sites;
+    struct data_settings data;
+    struct reduction_settings reduction;
+    struct checkpoint_settings checkpoint;
+    struct phase_settings *phases;
     int n_phases;
     int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose (trainer/schedule.h) */
     char *file; /* the recipe parsed last, for messages; NULL: none */
@@ -119,7 +119,8 @@ void settings_default_out(struct settings *s, const char *recipe);
 
 /* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set takes them. "phases":
  * a line each, name and kind. Unknown: a problem, false. */
-bool settings_print(FILE *out, const struct settings *s, const char *name, struct problems *p);
+bool settings_print_named(FILE *out, const struct settings *s, const char *name,
+                          struct problems *p);
 
 /* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
  * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,

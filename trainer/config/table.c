@@ -1,4 +1,4 @@
-/* The settings of knobs.h as rows of an array, and the little that one needs to walk them. */
+/* The settings of settings_table.h as rows of an array, and the little that one needs to walk them. */
 #include "trainer/config/rows.h"
 
 #include <stdio.h>
@@ -15,14 +15,14 @@
 #define CHECKPOINT_ROW(type, ...) ROW_##type(checkpoint, __VA_ARGS__)
 #define PHASE_ROW(type, ...)      ROW_##type(phase, __VA_ARGS__)
 
-static const struct knob run_rows[] = {RUN_KNOBS(RUN_ROW)};
-static const struct knob model_rows[] = {MODEL_KNOBS(MODEL_ROW)};
-static const struct knob mesh_rows[] = {MESH_KNOBS(MESH_ROW)};
-static const struct knob sites_rows[] = {SITES_KNOBS(SITES_ROW)};
-static const struct knob data_rows[] = {DATA_KNOBS(DATA_ROW)};
-static const struct knob reduction_rows[] = {REDUCTION_KNOBS(REDUCTION_ROW)};
-static const struct knob checkpoint_rows[] = {CHECKPOINT_KNOBS(CHECKPOINT_ROW)};
-static const struct knob phase_rows[] = {PHASE_KNOBS(PHASE_ROW)};
+static const struct setting run_rows[] = {RUN_SETTINGS(RUN_ROW)};
+static const struct setting model_rows[] = {MODEL_SETTINGS(MODEL_ROW)};
+static const struct setting mesh_rows[] = {MESH_SETTINGS(MESH_ROW)};
+static const struct setting sites_rows[] = {SITES_SETTINGS(SITES_ROW)};
+static const struct setting data_rows[] = {DATA_SETTINGS(DATA_ROW)};
+static const struct setting reduction_rows[] = {REDUCTION_SETTINGS(REDUCTION_ROW)};
+static const struct setting checkpoint_rows[] = {CHECKPOINT_SETTINGS(CHECKPOINT_ROW)};
+static const struct setting phase_rows[] = {PHASE_SETTINGS(PHASE_ROW)};
 
 /* The offsets of the last one lead to pointers, see settings_place. */
 const struct section sections[SECTIONS] = {
@@ -60,20 +60,20 @@ struct place settings_place(const struct settings *s, enum section_id id, int ph
     return (struct place){section, (char *)s + section->offset, (char *)s + section->line_offset};
 }
 
-void *knob_value(const struct place *at, const struct knob *k)
+void *setting_value(const struct place *at, const struct setting *k)
 {
     return (char *)at->values + k->offset;
 }
 
-int *knob_line(const struct place *at, const struct knob *k)
+int *setting_line(const struct place *at, const struct setting *k)
 {
     return (int *)((char *)at->lines + k->line_offset);
 }
 
-const struct knob *knob_find(const struct section *section, const char *name)
+const struct setting *setting_find(const struct section *section, const char *name)
 {
-    for (int i = 0; i < section->n_knobs; i++)
-        if (strcmp(section->knobs[i].name, name) == 0) return &section->knobs[i];
+    for (int i = 0; i < section->n_settings; i++)
+        if (strcmp(section->settings[i].name, name) == 0) return &section->settings[i];
     return NULL;
 }
 
@@ -111,9 +111,9 @@ int enum_find(const char *names, const char *word)
     return enum_find_n(names, word, strlen(word));
 }
 
-unsigned knob_kinds(const struct knob *k)
+unsigned setting_kinds(const struct setting *k)
 {
-    const char *kinds = knob_find(&sections[SECTION_PHASE], "kind")->text;
+    const char *kinds = setting_find(&sections[SECTION_PHASE], "kind")->text;
     unsigned bits = 0;
     for (const char *word = k->help;; word += 2) {
         size_t n = strcspn(word, ",: ");
@@ -126,9 +126,9 @@ unsigned knob_kinds(const struct knob *k)
     }
 }
 
-enum knob_change knob_change(enum section_id id, const struct knob *k)
+enum setting_change setting_change(enum section_id id, const struct setting *k)
 {
-    static const enum knob_change of_section[SECTIONS] = {
+    static const enum setting_change of_section[SECTIONS] = {
         [SECTION_RUN] = CHANGE_CHOICE,        [SECTION_MODEL] = CHANGE_WEIGHTS,
         [SECTION_MESH] = CHANGE_BITS,         [SECTION_SITES] = CHANGE_POSITION,
         [SECTION_DATA] = CHANGE_POSITION,     [SECTION_REDUCTION] = CHANGE_BITS,
@@ -146,56 +146,56 @@ static char *copy_text(const char *text)
 
 void place_defaults(const struct place *at)
 {
-    for (int i = 0; i < at->section->n_knobs; i++) {
-        const struct knob *k = &at->section->knobs[i];
-        void *value = knob_value(at, k);
-        *knob_line(at, k) = 0;
+    for (int i = 0; i < at->section->n_settings; i++) {
+        const struct setting *k = &at->section->settings[i];
+        void *value = setting_value(at, k);
+        *setting_line(at, k) = 0;
         switch (k->type) {
-        case KNOB_INT:
-        case KNOB_ENUM: *(int *)value = (int)k->initial; break;
-        case KNOB_REAL: *(double *)value = k->initial; break;
-        case KNOB_BOOL: *(bool *)value = k->initial != 0; break;
-        case KNOB_STR: *(char **)value = copy_text(k->text); break;
+        case SETTING_INT:
+        case SETTING_ENUM: *(int *)value = (int)k->initial; break;
+        case SETTING_REAL: *(double *)value = k->initial; break;
+        case SETTING_BOOL: *(bool *)value = k->initial != 0; break;
+        case SETTING_STR: *(char **)value = copy_text(k->text); break;
         }
     }
 }
 
 void place_free(const struct place *at)
 {
-    for (int i = 0; i < at->section->n_knobs; i++) {
-        const struct knob *k = &at->section->knobs[i];
-        if (k->type != KNOB_STR) continue;
-        char **value = knob_value(at, k);
+    for (int i = 0; i < at->section->n_settings; i++) {
+        const struct setting *k = &at->section->settings[i];
+        if (k->type != SETTING_STR) continue;
+        char **value = setting_value(at, k);
         free(*value);
         *value = NULL;
     }
 }
 
-void knob_copy(const struct place *to, const struct place *from, const struct knob *k)
+void setting_copy(const struct place *to, const struct place *from, const struct setting *k)
 {
-    void *is = knob_value(to, k);
-    const void *was = knob_value(from, k);
+    void *is = setting_value(to, k);
+    const void *was = setting_value(from, k);
     switch (k->type) {
-    case KNOB_INT:
-    case KNOB_ENUM: *(int *)is = *(const int *)was; break;
-    case KNOB_REAL: *(double *)is = *(const double *)was; break;
-    case KNOB_BOOL: *(bool *)is = *(const bool *)was; break;
-    case KNOB_STR:
+    case SETTING_INT:
+    case SETTING_ENUM: *(int *)is = *(const int *)was; break;
+    case SETTING_REAL: *(double *)is = *(const double *)was; break;
+    case SETTING_BOOL: *(bool *)is = *(const bool *)was; break;
+    case SETTING_STR:
         free(*(char **)is);
         *(char **)is = copy_text(*(char *const *)was);
         break;
     }
 }
 
-bool knob_is_default(const struct place *at, const struct knob *k)
+bool setting_is_default(const struct place *at, const struct setting *k)
 {
-    const void *value = knob_value(at, k);
+    const void *value = setting_value(at, k);
     switch (k->type) {
-    case KNOB_INT:
-    case KNOB_ENUM: return *(const int *)value == (int)k->initial;
-    case KNOB_REAL: return *(const double *)value == k->initial;
-    case KNOB_BOOL: return *(const bool *)value == (k->initial != 0);
-    case KNOB_STR: return strcmp(*(char *const *)value, k->text) == 0;
+    case SETTING_INT:
+    case SETTING_ENUM: return *(const int *)value == (int)k->initial;
+    case SETTING_REAL: return *(const double *)value == k->initial;
+    case SETTING_BOOL: return *(const bool *)value == (k->initial != 0);
+    case SETTING_STR: return strcmp(*(char *const *)value, k->text) == 0;
     }
     return false;
 }

@@ -1,14 +1,14 @@
-/* knobs.h as data: what the reader, --set, the checks, the printer and the help walk over. */
+/* settings_table.h as data: what the reader, --set, the checks, the printer and the help walk over. */
 #ifndef DUET_TRAINER_CONFIG_TABLE_H
 #define DUET_TRAINER_CONFIG_TABLE_H
 
 #include <stdio.h>
 #include "trainer/config/settings.h"
 
-enum knob_type { KNOB_INT, KNOB_REAL, KNOB_BOOL, KNOB_STR, KNOB_ENUM };
+enum setting_type { SETTING_INT, SETTING_REAL, SETTING_BOOL, SETTING_STR, SETTING_ENUM };
 
 /* What it means when a run is resumed with another value of the setting than its checkpoint was saved with. */
-enum knob_change {
+enum setting_change {
     CHANGE_BY_SECTION, /* as the section says: model WEIGHTS, data and sites POSITION, mesh and reduction BITS, the others CHOICE */
     CHANGE_NOTHING,    /* not worth a word: where it is written, how much is printed */
     CHANGE_CHOICE,     /* holds from the next step on */
@@ -18,16 +18,16 @@ enum knob_change {
     CHANGE_WEIGHTS /* the weights mean something else: refused */
 };
 
-struct knob {
+struct setting {
     const char *name;
-    enum knob_type type;
+    enum setting_type type;
     size_t offset;      /* of the value in the section's struct */
     size_t line_offset; /* of the line (an int) in the section's struct of lines */
     double initial;     /* default of all but STR */
     double low, high;   /* INT, REAL */
     const char *text;   /* STR: the default; ENUM: "first|second|..." */
     const char *help;
-    enum knob_change change;
+    enum setting_change change;
 };
 
 enum section_id {
@@ -46,8 +46,8 @@ struct section {
     const char *name; /* its key in a recipe; "" for the top level */
     const char *noun; /* "lr is a phase setting" */
     const char *help;
-    const struct knob *knobs;
-    int n_knobs;
+    const struct setting *settings;
+    int n_settings;
     size_t offset, line_offset; /* in struct settings; of the first phase's struct for phases */
 };
 
@@ -62,10 +62,10 @@ struct book {
 };
 extern const struct book recipe_book;
 
-/* One section's values: where its knobs are read and written. */
+/* One section's values: where its settings are read and written. */
 struct place {
     const struct section *section;
-    void *values; /* struct run_knobs, ... */
+    void *values; /* struct run_settings, ... */
     void *lines;  /* struct run_lines, ... */
 };
 
@@ -79,41 +79,41 @@ struct origin {
 struct place book_place(const struct book *book, void *root, int id);
 /* `phase` counts for SECTION_PHASE only. */
 struct place settings_place(const struct settings *s, enum section_id id, int phase);
-void *knob_value(const struct place *at, const struct knob *k);
-int *knob_line(const struct place *at, const struct knob *k);
+void *setting_value(const struct place *at, const struct setting *k);
+int *setting_line(const struct place *at, const struct setting *k);
 
-const struct knob *knob_find(const struct section *section, const char *name);
-/* Bit 1 << PHASE_... for every kind of phase that uses the knob, from the beginning of its help. */
-unsigned knob_kinds(const struct knob *k);
+const struct setting *setting_find(const struct section *section, const char *name);
+/* Bit 1 << PHASE_... for every kind of phase that uses the setting, from the beginning of its help. */
+unsigned setting_kinds(const struct setting *k);
 /* What a change of the setting means on resume; never CHANGE_BY_SECTION. */
-enum knob_change knob_change(enum section_id id, const struct knob *k);
+enum setting_change setting_change(enum section_id id, const struct setting *k);
 /* Name number i of an ENUM's text into out, false when there are fewer. */
 bool enum_name(const char *names, int i, char *out, size_t size);
 /* Number of `word` among an ENUM's names, -1. */
 int enum_find(const char *names, const char *word);
 
-/* Sets all knobs of a place to their defaults; what the place held is forgotten, not freed. */
+/* Sets all settings of a place to their defaults; what the place held is forgotten, not freed. */
 void place_defaults(const struct place *at);
 void place_free(const struct place *at);
-bool knob_is_default(const struct place *at, const struct knob *k);
+bool setting_is_default(const struct place *at, const struct setting *k);
 /* The value as --set takes it. */
-void knob_print(FILE *out, const struct place *at, const struct knob *k);
+void setting_print(FILE *out, const struct place *at, const struct setting *k);
 
 /* The value as a recipe would have it, cut to size. */
-void knob_text(const struct place *at, const struct knob *k, char *out, size_t size);
-/* The same knob's value of another place. */
-void knob_copy(const struct place *to, const struct place *from, const struct knob *k);
+void setting_text(const struct place *at, const struct setting *k, char *out, size_t size);
+/* The same setting's value of another place. */
+void setting_copy(const struct place *to, const struct place *from, const struct setting *k);
 
-/* Parses text as the knob's type, checks its range, stores value and line; a mistake goes to p. */
-bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
-                 struct origin from, struct problems *p);
+/* Parses text as the setting's type, checks its range, stores value and line; a mistake goes to p. */
+bool setting_assign(const struct place *at, const struct setting *k, const char *text, size_t n,
+                    struct origin from, struct problems *p);
 /* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
-void knob_unknown(const struct book *book, const struct section *section, const char *name,
-                  struct origin from, struct problems *p);
-/* Does the kind of the phase at `at` use the knob? */
-bool phase_can_use(const struct place *at, const struct knob *k);
+void setting_unknown(const struct book *book, const struct section *section, const char *name,
+                     struct origin from, struct problems *p);
+/* Does the kind of the phase at `at` use the setting? */
+bool phase_can_use(const struct place *at, const struct setting *k);
 /* The same; if not, a problem. */
-bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
+bool phase_uses(const struct place *at, const struct setting *k, struct origin from,
                 struct problems *p);
 
 /* Reads YAML bytes into the sections at root (of a recipe: struct settings, whose list of phases may change), every mistake with

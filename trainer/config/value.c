@@ -12,9 +12,9 @@
 enum { MAX_TEXT = 4096, MAX_NAMES = 64, SHOWN = 60 };
 
 static const char *const wanted[] = {
-    [KNOB_INT] = "a whole number such as 100",
-    [KNOB_REAL] = "a number such as 0.1 or 1e-4",
-    [KNOB_BOOL] = "true or false",
+    [SETTING_INT] = "a whole number such as 100",
+    [SETTING_REAL] = "a number such as 0.1 or 1e-4",
+    [SETTING_BOOL] = "true or false",
 };
 
 static bool digits_only(const char *text, const char *allowed)
@@ -22,7 +22,7 @@ static bool digits_only(const char *text, const char *allowed)
     return *text && text[strspn(text, allowed)] == '\0';
 }
 
-static bool range_ok(const struct knob *k, double v, const char *text, struct origin from,
+static bool range_ok(const struct setting *k, double v, const char *text, struct origin from,
                      struct problems *p)
 {
     if (v >= k->low && v <= k->high) return true;
@@ -31,7 +31,7 @@ static bool range_ok(const struct knob *k, double v, const char *text, struct or
     return false;
 }
 
-static bool wrong_type(const struct knob *k, const char *text, struct origin from,
+static bool wrong_type(const struct setting *k, const char *text, struct origin from,
                        struct problems *p)
 {
     if (*text)
@@ -43,34 +43,34 @@ static bool wrong_type(const struct knob *k, const char *text, struct origin fro
     return false;
 }
 
-static bool assign_int(const struct place *at, const struct knob *k, const char *text,
+static bool assign_int(const struct place *at, const struct setting *k, const char *text,
                        struct origin from, struct problems *p)
 {
     const char *digits = text + (*text == '-' || *text == '+');
     if (!digits_only(digits, "0123456789")) return wrong_type(k, text, from, p);
     long long v = strtoll(text, NULL, 10); /* saturates, and so is out of range */
     if (!range_ok(k, (double)v, text, from, p)) return false;
-    *(int *)knob_value(at, k) = (int)v;
+    *(int *)setting_value(at, k) = (int)v;
     return true;
 }
 
-static bool assign_real(const struct place *at, const struct knob *k, const char *text,
+static bool assign_real(const struct place *at, const struct setting *k, const char *text,
                         struct origin from, struct problems *p)
 {
     char *end;
     double v = strtod(text, &end);
     if (!digits_only(text, "+-.0123456789eE") || *end) return wrong_type(k, text, from, p);
     if (!range_ok(k, v, text, from, p)) return false;
-    *(double *)knob_value(at, k) = v;
+    *(double *)setting_value(at, k) = v;
     return true;
 }
 
-static bool assign_bool(const struct place *at, const struct knob *k, const char *text,
+static bool assign_bool(const struct place *at, const struct setting *k, const char *text,
                         struct origin from, struct problems *p)
 {
     bool yes = strcmp(text, "true") == 0;
     if (!yes && strcmp(text, "false") != 0) return wrong_type(k, text, from, p);
-    *(bool *)knob_value(at, k) = yes;
+    *(bool *)setting_value(at, k) = yes;
     return true;
 }
 
@@ -101,7 +101,7 @@ static bool printable(const char *text)
     return true;
 }
 
-static bool assign_str(const struct place *at, const struct knob *k, const char *text,
+static bool assign_str(const struct place *at, const struct setting *k, const char *text,
                        struct origin from, struct problems *p)
 {
     if (!printable(text)) {
@@ -110,13 +110,13 @@ static bool assign_str(const struct place *at, const struct knob *k, const char 
     }
     char *copy = strdup(text);
     SYS_OK(copy, "free memory on this machine", "no memory for %s", k->name);
-    char **value = knob_value(at, k);
+    char **value = setting_value(at, k);
     free(*value);
     *value = copy;
     return true;
 }
 
-static bool assign_enum(const struct place *at, const struct knob *k, const char *text,
+static bool assign_enum(const struct place *at, const struct setting *k, const char *text,
                         struct origin from, struct problems *p)
 {
     int i = enum_find(k->text, text);
@@ -134,19 +134,19 @@ static bool assign_enum(const struct place *at, const struct knob *k, const char
                      near ? "?" : "");
         return false;
     }
-    *(int *)knob_value(at, k) = i;
+    *(int *)setting_value(at, k) = i;
     return true;
 }
 
-bool knob_assign(const struct place *at, const struct knob *k, const char *text, size_t n,
-                 struct origin from, struct problems *p)
+bool setting_assign(const struct place *at, const struct setting *k, const char *text, size_t n,
+                    struct origin from, struct problems *p)
 {
-    static bool (*const assign[])(const struct place *, const struct knob *, const char *,
+    static bool (*const assign[])(const struct place *, const struct setting *, const char *,
                                   struct origin, struct problems *) = {
-        [KNOB_INT] = assign_int, [KNOB_REAL] = assign_real, [KNOB_BOOL] = assign_bool,
-        [KNOB_STR] = assign_str, [KNOB_ENUM] = assign_enum,
+        [SETTING_INT] = assign_int, [SETTING_REAL] = assign_real, [SETTING_BOOL] = assign_bool,
+        [SETTING_STR] = assign_str, [SETTING_ENUM] = assign_enum,
     };
-    *knob_line(at, k) = from.line ? from.line : LINE_SET;
+    *setting_line(at, k) = from.line ? from.line : LINE_SET;
     if (n > MAX_TEXT || strlen(text) != n) {
         problems_add(p, from.file, from.line, "%s: the value is too long or holds a NUL", k->name);
         return false;
@@ -159,7 +159,7 @@ static const char *has_one_too(const struct book *book, int id, const char *name
 {
     out[0] = '\0';
     for (; id < book->n && !*out; id++)
-        if (knob_find(&book->sections[id], name))
+        if (setting_find(&book->sections[id], name))
             snprintf(out, 64, " (%s has one, too)", book->sections[id].name);
     return out;
 }
@@ -171,7 +171,7 @@ static bool known_elsewhere(const struct book *book, const char *name, struct or
     for (int id = 0; id < book->n; id++) {
         const struct section *s = &book->sections[id];
         char too[64];
-        if (!knob_find(s, name)) continue;
+        if (!setting_find(s, name)) continue;
         has_one_too(book, id + 1, name, too);
         if (from.line == 0)
             problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...%s", name,
@@ -190,15 +190,15 @@ static const char *nearest_in(const struct book *book, const struct section *sec
 {
     const char *names[MAX_NAMES + SECTIONS];
     int n = 0;
-    INVARIANT(section->n_knobs <= MAX_NAMES, "%d knobs", section->n_knobs);
-    for (int i = 0; i < section->n_knobs; i++) names[n++] = section->knobs[i].name;
+    INVARIANT(section->n_settings <= MAX_NAMES, "%d settings", section->n_settings);
+    for (int i = 0; i < section->n_settings; i++) names[n++] = section->settings[i].name;
     if (section == book->sections)
         for (int id = 1; id < book->n; id++) names[n++] = book->sections[id].name;
     return nearest_name(name, names, n);
 }
 
-void knob_unknown(const struct book *book, const struct section *section, const char *name,
-                  struct origin from, struct problems *p)
+void setting_unknown(const struct book *book, const struct section *section, const char *name,
+                     struct origin from, struct problems *p)
 {
     const struct section *where = section;
     const char *top = "the top level", *near = NULL;
@@ -222,16 +222,16 @@ void knob_unknown(const struct book *book, const struct section *section, const 
                      near, *where->name ? where->name : top);
 }
 
-bool phase_can_use(const struct place *at, const struct knob *k)
+bool phase_can_use(const struct place *at, const struct setting *k)
 {
-    return knob_kinds(k) >> ((const struct phase_knobs *)at->values)->kind & 1u;
+    return setting_kinds(k) >> ((const struct phase_settings *)at->values)->kind & 1u;
 }
 
-bool phase_uses(const struct place *at, const struct knob *k, struct origin from,
+bool phase_uses(const struct place *at, const struct setting *k, struct origin from,
                 struct problems *p)
 {
-    const struct phase_knobs *phase = at->values;
-    const char *kinds = knob_find(at->section, "kind")->text;
+    const struct phase_settings *phase = at->values;
+    const char *kinds = setting_find(at->section, "kind")->text;
     char kind[32];
     if (phase_can_use(at, k)) return true;
     enum_name(kinds, phase->kind, kind, sizeof kind);

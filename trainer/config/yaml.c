@@ -130,10 +130,10 @@ static bool first_time(const struct reader *r, const char *name, int *line, cons
     return first;
 }
 
-static void read_knob(const struct reader *r, const struct place *at, const struct knob *k,
-                      const yaml_node_t *key, const yaml_node_t *value)
+static void read_setting(const struct reader *r, const struct place *at, const struct setting *k,
+                         const yaml_node_t *key, const yaml_node_t *value)
 {
-    if (!first_time(r, k->name, knob_line(at, k), key)) return;
+    if (!first_time(r, k->name, setting_line(at, k), key)) return;
     struct origin from = origin(r, key);
     bool in_list = r->book->list >= 0 && at->section == &r->book->sections[r->book->list];
     if (in_list && r->stored && !phase_can_use(at, k)) return;
@@ -142,9 +142,9 @@ static void read_knob(const struct reader *r, const struct place *at, const stru
         problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,
                      value->type == YAML_MAPPING_NODE ? "mapping" : "list");
     else if (is_null(value))
-        knob_assign(at, k, "", 0, from, r->p);
+        setting_assign(at, k, "", 0, from, r->p);
     else
-        knob_assign(at, k, scalar(value), value->data.scalar.length, from, r->p);
+        setting_assign(at, k, scalar(value), value->data.scalar.length, from, r->p);
 }
 
 static yaml_node_t *node_at(struct reader *r, int index)
@@ -158,11 +158,11 @@ static void read_pair(struct reader *r, const struct place *at, const yaml_node_
     const yaml_node_t *key = node_at(r, pair->key);
     const char *name = key_of(r, key);
     if (!name) return;
-    const struct knob *k = knob_find(at->section, name);
+    const struct setting *k = setting_find(at->section, name);
     if (k)
-        read_knob(r, at, k, key, node_at(r, pair->value));
+        read_setting(r, at, k, key, node_at(r, pair->value));
     else
-        knob_unknown(r->book, at->section, name, origin(r, key), r->p);
+        setting_unknown(r->book, at->section, name, origin(r, key), r->p);
 }
 
 /* false and a problem when the node is no mapping; an empty one is well. */
@@ -189,12 +189,12 @@ static void read_section(struct reader *r, int id, const yaml_node_t *node)
 static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *at,
                                          const yaml_node_t *node)
 {
-    const struct knob *kind = knob_find(at->section, "kind");
+    const struct setting *kind = setting_find(at->section, "kind");
     yaml_node_pair_t *i = node->data.mapping.pairs.start;
     for (; i < node->data.mapping.pairs.top; i++) {
         const yaml_node_t *key = node_at(r, i->key);
         if (key->type != YAML_SCALAR_NODE || strcmp(scalar(key), "kind") != 0) continue;
-        read_knob(r, at, kind, key, node_at(r, i->value));
+        read_setting(r, at, kind, key, node_at(r, i->value));
         return i;
     }
     problems_add(r->p, r->file, origin(r, node).line, "a phase without kind; write kind: %s",
@@ -270,7 +270,8 @@ static void forget_lines(const struct book *book, void *root)
     for (int id = 0; id < book->n; id++) {
         if (id == book->list) continue;
         struct place at = book_place(book, root, id);
-        for (int i = 0; i < at.section->n_knobs; i++) *knob_line(&at, &at.section->knobs[i]) = 0;
+        for (int i = 0; i < at.section->n_settings; i++)
+            *setting_line(&at, &at.section->settings[i]) = 0;
     }
 }
 

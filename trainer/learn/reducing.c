@@ -18,7 +18,7 @@ static MPI_Comm replica_of(const struct reducing *r, int region)
 
 void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me)
 {
-    const struct reduction_knobs *k = &a->settings->reduction;
+    const struct reduction_settings *k = &a->settings->reduction;
     int ep = a->mesh->ep, inner = a->mesh->replica_inner;
     *r = (struct reducing){.buckets = l, .actor = a};
     struct reduce_form form = {.members = members,
@@ -91,7 +91,7 @@ void reducing_place(struct reducing *r, struct arena *a)
 /* Rank 0 says it when the recipe asked for something that its hosts or sizes do not allow. */
 static void say_path(const struct reducing *r)
 {
-    const struct reduction_knobs *k = &r->actor->settings->reduction;
+    const struct reduction_settings *k = &r->actor->settings->reduction;
     const char *why;
     if (r->buckets->n == 0) return;
     enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);

@@ -21,7 +21,7 @@ static void count_problem(struct tally *t, const struct run *r, const struct ans
     t->done++;
 }
 
-static struct rollout_job job_of(const struct run *r, const struct phase_knobs *k,
+static struct rollout_job job_of(const struct run *r, const struct phase_settings *k,
                                  const struct tally *t)
 {
     struct rollout_job job = {.question = r->scratch->question,
@@ -39,13 +39,13 @@ static struct rollout_job job_of(const struct run *r, const struct phase_knobs *
     return job;
 }
 
-struct tally run_evaluation(struct run *r, const struct phase_knobs *k, long step, int asked,
+struct tally run_evaluation(struct run *r, const struct phase_settings *k, long step, int asked,
                             int samples)
 {
     return tally_begin(k, step, asked, source_heldout(r->source, asked), samples);
 }
 
-bool run_evaluate(struct run *r, const struct phase_knobs *k, struct tally *t)
+bool run_evaluate(struct run *r, const struct phase_settings *k, struct tally *t)
 {
     const struct rollout_job job = job_of(r, k, t);
     if (job.questions == 0) return true;
@@ -113,7 +113,7 @@ void score_text(char out[SCORE_TEXT], const struct score *s)
                  s->prompts, s->asked, s->samples);
 }
 
-static void keep_milestone(struct run *r, const struct phase_knobs *k, const struct score *s)
+static void keep_milestone(struct run *r, const struct phase_settings *k, const struct score *s)
 {
     if (r->milestones == MILESTONES) return;
     struct milestone *m = &r->milestone[r->milestones++];
@@ -122,7 +122,7 @@ static void keep_milestone(struct run *r, const struct phase_knobs *k, const str
     m->score = *s;
 }
 
-bool eval_step(struct run *r, const struct phase_knobs *k)
+bool eval_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     char text[SCORE_TEXT];
@@ -149,7 +149,7 @@ bool run_line_waits(const struct run *r)
     return r->evaluation.samples > 0 && r->phase_step > 0;
 }
 
-static void end_line(struct run *r, const struct phase_knobs *k)
+static void end_line(struct run *r, const struct phase_settings *k)
 {
     if (!run_evaluate(r, k, &r->evaluation)) {
         metrics_wait(r->metrics);
@@ -161,7 +161,7 @@ static void end_line(struct run *r, const struct phase_knobs *k)
     metrics_end(r->metrics);
 }
 
-void run_end_line(struct run *r, const struct phase_knobs *k)
+void run_end_line(struct run *r, const struct phase_settings *k)
 {
     if (k->eval_every == 0 || (r->phase_step + 1) % k->eval_every != 0) {
         metrics_end(r->metrics);
@@ -171,7 +171,7 @@ void run_end_line(struct run *r, const struct phase_knobs *k)
     end_line(r, k);
 }
 
-void run_end_waiting_line(struct run *r, const struct phase_knobs *k)
+void run_end_waiting_line(struct run *r, const struct phase_settings *k)
 {
     if (k->eval_every == 0) { /* not wanted any more, and nothing was opened for it */
         r->evaluation = (struct tally){0};

@@ -8,13 +8,13 @@
 #include "trainer/run/run.h"
 #include "trainer/run/sites.h"
 
-long run_updates_per_step(const struct phase_knobs *k)
+long run_updates_per_step(const struct phase_settings *k)
 {
     return k->kind == PHASE_GRPO ? (long)k->mini_batches * k->epochs : 1;
 }
 
 /* A recipe counts in steps, the schedule in updates. */
-struct adamw run_adamw(const struct phase_knobs *k, long update)
+struct adamw run_adamw(const struct phase_settings *k, long update)
 {
     long per_step = run_updates_per_step(k);
     struct schedule s = {.lr = k->lr,
@@ -65,7 +65,7 @@ void run_put_step(struct run *r, const struct learned *l, double seconds)
     metrics_put_clock(m, "pipeline/exposed_comm_fraction", l->exposed_fraction);
 }
 
-void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)
+void run_progress(struct run *r, const struct phase_settings *k, struct progress p)
 {
     long done = r->phase_step + 1 - r->phase_started_at;
     double each = (clock_now() - r->phase_started) / (double)done;
@@ -76,7 +76,7 @@ void run_progress(struct run *r, const struct phase_knobs *k, struct progress p)
     if (r->world->site == 0) metrics_progress(r->metrics, &p);
 }
 
-static void phase_start(struct run *r, const struct phase_knobs *k)
+static void phase_start(struct run *r, const struct phase_settings *k)
 {
     r->phase_started = clock_now();
     r->phase_started_at = r->phase_step;
@@ -87,9 +87,9 @@ static void phase_start(struct run *r, const struct phase_knobs *k)
 }
 
 /* false: a stop came before the step was done. */
-static bool phase_step(struct run *r, const struct phase_knobs *k)
+static bool phase_step(struct run *r, const struct phase_settings *k)
 {
-    static bool (*const step[])(struct run *, const struct phase_knobs *) = {
+    static bool (*const step[])(struct run *, const struct phase_settings *) = {
         [PHASE_SFT] = sft_step, [PHASE_GRPO] = grpo_step, [PHASE_EVAL] = eval_step};
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
     if (!step[k->kind](r, k)) return false;
@@ -123,7 +123,7 @@ static bool between_steps(struct run *r, bool phase_ends, bool cut)
 }
 
 /* true: a step is done, or was already. */
-static bool one_step(struct run *r, const struct phase_knobs *k)
+static bool one_step(struct run *r, const struct phase_settings *k)
 {
     if (!run_line_waits(r)) return phase_step(r, k);
     run_end_waiting_line(r, k);
@@ -132,7 +132,7 @@ static bool one_step(struct run *r, const struct phase_knobs *k)
 
 static bool phase_run(struct run *r)
 {
-    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    const struct phase_settings *k = &r->settings.phases[r->phase];
     long steps = k->kind == PHASE_EVAL ? 1 : k->steps;
     bool stop = false, whole = true;
     phase_start(r, k);

@@ -4,7 +4,7 @@
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/sites.h"
 
-static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
+static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
 {
     struct rollout_job j = {.question = r->scratch->question,
                             .questions = k->prompts,
@@ -21,7 +21,7 @@ static struct rollout_job job_of(struct run *r, const struct phase_knobs *k)
 }
 
 /* Rewards and advantages of all answers; returns how many groups have equal rewards. */
-static int reward_groups(struct run *r, const struct phase_knobs *k)
+static int reward_groups(struct run *r, const struct phase_settings *k)
 {
     struct step_scratch *s = r->scratch;
     int equal = 0, n = k->prompts * k->samples;
@@ -35,7 +35,7 @@ static int reward_groups(struct run *r, const struct phase_knobs *k)
 
 /* --- what is learned from --- */
 
-static struct grpo_rule rule_of(const struct phase_knobs *k)
+static struct grpo_rule rule_of(const struct phase_settings *k)
 {
     return (struct grpo_rule){.aggregate = k->aggregate,
                               .keep = k->zero_spread == ZERO_SPREAD_KEEP,
@@ -44,7 +44,7 @@ static struct grpo_rule rule_of(const struct phase_knobs *k)
 }
 
 /* Answer i as the denominators see it. */
-static struct grpo_answer counted(const struct run *r, const struct phase_knobs *k,
+static struct grpo_answer counted(const struct run *r, const struct phase_settings *k,
                                   const struct answer *a, int i)
 {
     const float *group = r->scratch->reward + i / k->samples * k->samples;
@@ -54,7 +54,7 @@ static struct grpo_answer counted(const struct run *r, const struct phase_knobs 
         .length = a[i].n, .spread = spread, .masked = k->mask_truncated && a[i].truncated};
 }
 
-static void build_sequence(struct run *r, const struct phase_knobs *k, const struct answer *a,
+static void build_sequence(struct run *r, const struct phase_settings *k, const struct answer *a,
                            int i, struct sequence *out)
 {
     struct step_scratch *s = r->scratch;
@@ -76,7 +76,7 @@ static void build_sequence(struct run *r, const struct phase_knobs *k, const str
 
 /* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it that counts (P6); returns
  * the number of sequences. */
-static int build_mini_batch(struct run *r, const struct phase_knobs *k, const struct answer *a,
+static int build_mini_batch(struct run *r, const struct phase_settings *k, const struct answer *a,
                             int part)
 {
     struct step_scratch *s = r->scratch;
@@ -95,7 +95,7 @@ static int build_mini_batch(struct run *r, const struct phase_knobs *k, const st
     return n;
 }
 
-static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const struct answer *a,
+static bool learn_mini_batch(struct run *r, const struct phase_settings *k, const struct answer *a,
                              int part, int update, struct step_stats *stats)
 {
     struct step_scratch *s = r->scratch;
@@ -116,7 +116,7 @@ static bool learn_mini_batch(struct run *r, const struct phase_knobs *k, const s
 }
 
 /* All updates of the step. The first is on-policy: its deviation is what promise P2 is about. */
-static struct learned learn(struct run *r, const struct phase_knobs *k, const struct answer *a)
+static struct learned learn(struct run *r, const struct phase_settings *k, const struct answer *a)
 {
     struct learned all = learned_nothing();
     struct step_stats one;
@@ -132,13 +132,13 @@ static struct learned learn(struct run *r, const struct phase_knobs *k, const st
     return all;
 }
 
-static void renew_reference(struct run *r, const struct phase_knobs *k)
+static void renew_reference(struct run *r, const struct phase_settings *k)
 {
     if (k->kl > 0 && k->ref_every > 0 && (r->phase_step + 1) % k->ref_every == 0)
         optimizer_snapshot(&r->optimizer);
 }
 
-bool grpo_step(struct run *r, const struct phase_knobs *k)
+bool grpo_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     struct rollout_job job = job_of(r, k);

@@ -9,7 +9,8 @@ struct mean {
     double reward, std, accuracy, format, length, longest, truncated;
 };
 
-static struct mean mean_of(const struct run *r, const struct phase_knobs *k, const struct answer *a)
+static struct mean mean_of(const struct run *r, const struct phase_settings *k,
+                           const struct answer *a)
 {
     const struct step_scratch *s = r->scratch;
     struct mean m = {0};
@@ -27,7 +28,8 @@ static struct mean mean_of(const struct run *r, const struct phase_knobs *k, con
     return m;
 }
 
-static void put_answers(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
+static void put_answers(struct run *r, const struct phase_settings *k, const struct mean *m,
+                        int equal)
 {
     struct metrics *o = r->metrics;
     metrics_put(o, "reward/mean", m->reward);
@@ -49,7 +51,7 @@ static json_t *numbers(const void *v, int n, bool real)
     return a;
 }
 
-static void put_sample(struct run *r, const struct phase_knobs *k, const struct answer *a, int i)
+static void put_sample(struct run *r, const struct phase_settings *k, const struct answer *a, int i)
 {
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
@@ -73,7 +75,7 @@ static void put_sample(struct run *r, const struct phase_knobs *k, const struct 
     metrics_sample(r->metrics, o);
 }
 
-static void put_samples(struct run *r, const struct phase_knobs *k, const struct answer *a)
+static void put_samples(struct run *r, const struct phase_settings *k, const struct answer *a)
 {
     int n = k->prompts * k->samples, shown = k->save_samples < n ? k->save_samples : n;
     for (int i = 0; r->world->rank == 0 && i < shown; i++) {
@@ -100,7 +102,8 @@ static const char *advice(const struct mean *m)
 }
 
 /* Once, until spread returns: in such steps nothing is learned. */
-static void mind_spread(struct run *r, const struct phase_knobs *k, const struct mean *m, int equal)
+static void mind_spread(struct run *r, const struct phase_settings *k, const struct mean *m,
+                        int equal)
 {
     if (equal < k->prompts) r->without_spread = 0;
     if (equal < k->prompts || ++r->without_spread != STEPS_WITHOUT_SPREAD) return;
@@ -111,7 +114,7 @@ static void mind_spread(struct run *r, const struct phase_knobs *k, const struct
                  m->accuracy, m->format, m->reward, advice(m));
 }
 
-void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s)
+void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s)
 {
     struct mean m = mean_of(r, k, s->answer);
     mind_spread(r, k, &m, s->equal);

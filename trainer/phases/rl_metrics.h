@@ -12,6 +12,6 @@ struct rl_step {
     double reward_seconds, seconds; /* of grading; of the whole step */
 };
 /* Collective: the step may end with an evaluation. */
-void rl_tell(struct run *r, const struct phase_knobs *k, const struct rl_step *s);
+void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s);
 
 #endif

@@ -30,7 +30,7 @@ static void demonstrate(struct run *r, uint32_t index, struct batch *b)
     b->n++;
 }
 
-static struct batch gather(struct run *r, const struct phase_knobs *k)
+static struct batch gather(struct run *r, const struct phase_settings *k)
 {
     struct batch b = {0};
     uint32_t from = (uint32_t)(sites_part(r, r->phase_step) * k->batch);
@@ -40,7 +40,8 @@ static struct batch gather(struct run *r, const struct phase_knobs *k)
 }
 
 /* Said at the first such step, the second, the fourth, ...: there may be many. */
-static void say_nothing_learned(struct run *r, const struct phase_knobs *k, const struct batch *b)
+static void say_nothing_learned(struct run *r, const struct phase_settings *k,
+                                const struct batch *b)
 {
     long times = ++r->empty_steps;
     if ((times & (times - 1)) != 0) return;
@@ -57,7 +58,7 @@ static void put_batch(struct run *r, const struct batch *b)
     if (b->n == 0) metrics_put(r->metrics, "data/empty", 1);
 }
 
-bool sft_step(struct run *r, const struct phase_knobs *k)
+bool sft_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     struct batch b = gather(r, k);

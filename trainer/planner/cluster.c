@@ -10,10 +10,10 @@
 #define LINK_ROW(type, ...)    ROW_##type(link, __VA_ARGS__)
 #define COSTS_ROW(type, ...)   ROW_##type(costs, __VA_ARGS__)
 
-static const struct knob cluster_rows[] = {CLUSTER_KNOBS(CLUSTER_ROW)};
-static const struct knob compute_rows[] = {COMPUTE_KNOBS(COMPUTE_ROW)};
-static const struct knob link_rows[] = {LINK_KNOBS(LINK_ROW)};
-static const struct knob costs_rows[] = {COSTS_KNOBS(COSTS_ROW)};
+static const struct setting cluster_rows[] = {CLUSTER_SETTINGS(CLUSTER_ROW)};
+static const struct setting compute_rows[] = {COMPUTE_SETTINGS(COMPUTE_ROW)};
+static const struct setting link_rows[] = {LINK_SETTINGS(LINK_ROW)};
+static const struct setting costs_rows[] = {COSTS_SETTINGS(COSTS_ROW)};
 
 enum { TOP, COMPUTE, INSIDE, BETWEEN, ACROSS, COSTS, PARTS };
 
@@ -67,7 +67,7 @@ static void check_size(const struct cluster *c, struct problems *p)
 /* A device that can do more in a wider type than in a narrower one is a line mixed up. */
 static void check_rates(const struct cluster *c, struct problems *p)
 {
-    const struct compute_knobs *k = &c->compute;
+    const struct compute_settings *k = &c->compute;
     if (k->bf16 > 0 && k->fp32 > k->bf16)
         problems_add(p, c->file, c->lines.compute.fp32,
                      "fp32 %g TFLOP/s is more than bf16 %g: the two seem mixed up", k->fp32,
@@ -94,7 +94,7 @@ static void check_links(const struct cluster *c, struct problems *p)
 
 static void check_costs(const struct cluster *c, struct problems *p)
 {
-    const struct costs_knobs *k = &c->costs;
+    const struct costs_settings *k = &c->costs;
     const double part[] = {k->layer_f, k->layer_b, k->layer_w, k->head_f, k->head_b, k->head_w};
     int given = 0, n = (int)(sizeof part / sizeof *part);
     for (int i = 0; i < n; i++) given += part[i] > 0;
@@ -162,7 +162,7 @@ double cluster_rate(const struct cluster *c, enum precision precision)
     return cluster_peak(c, precision) * c->compute.achieved;
 }
 
-static double send(const struct link_knobs *l, double bytes)
+static double send(const struct link_settings *l, double bytes)
 {
     return l->gbs > 0 ? bytes / (l->gbs * 1e9) + l->us * 1e-6 : 0;
 }

@@ -6,7 +6,7 @@
 #include "trainer/config/settings.h"
 
 /* clang-format off: a table reads in columns */
-#define CLUSTER_KNOBS(X)                                                                         \
+#define CLUSTER_SETTINGS(X)                                                                      \
     X(STR, name, "", 0, 0, "what it is called in reports")                                       \
     X(INT, nodes, 1, 1, 1048576, "machines")                                                     \
     X(INT, devices, 1, 1, 4096, "devices of a node; a device is a rank")                         \
@@ -19,20 +19,20 @@
       "part of the exchanges of an overlapped pair that its computation hides")
 
 /* Peaks are dense: without structured sparsity. */
-#define COMPUTE_KNOBS(X)                                                                       \
+#define COMPUTE_SETTINGS(X)                                                                    \
     X(REAL, fp32, 0, 0, 1e6, "peak TFLOP/s of a device in fp32; 0: cannot")                    \
     X(REAL, bf16, 0, 0, 1e6, "peak TFLOP/s of a device in bf16; 0: cannot")                    \
     X(REAL, fp8, 0, 0, 1e6, "peak TFLOP/s of a device in fp8; 0: cannot")                      \
     X(REAL, achieved, 0.5, 1e-4, 1, "part of it that a training step's matrix products reach") \
     X(REAL, attention, 0.5, 1e-4, 1, "part of that rate which attention reaches")
 
-#define LINK_KNOBS(X)                                            \
+#define LINK_SETTINGS(X)                                         \
     X(REAL, gbs, 0, 0, 1e6, "GB a second of a device, each way") \
     X(REAL, us, 5, 0, 1e6, "microseconds until a message's first byte is there")
 
 /* Milliseconds of a micro-batch (data.micro_batch_tokens rows); all zero: computed from FLOPs and bytes. `duet plan --measure`
  * prints what they are on the machine it runs on. */
-#define COSTS_KNOBS(X)                                                                  \
+#define COSTS_SETTINGS(X)                                                               \
     X(REAL, layer_f, 0, 0, 1e9, "forward of a layer")                                   \
     X(REAL, layer_b, 0, 0, 1e9, "backward of a layer, input part")                      \
     X(REAL, layer_w, 0, 0, 1e9, "backward of a layer, weight part")                     \
@@ -45,23 +45,23 @@
 /* clang-format on */
 
 /* clang-format off */
-struct cluster_knobs { CLUSTER_KNOBS(KNOB_FIELD) };
-struct compute_knobs { COMPUTE_KNOBS(KNOB_FIELD) };
-struct link_knobs { LINK_KNOBS(KNOB_FIELD) };
-struct costs_knobs { COSTS_KNOBS(KNOB_FIELD) };
+struct cluster_settings { CLUSTER_SETTINGS(SETTING_FIELD) };
+struct compute_settings { COMPUTE_SETTINGS(SETTING_FIELD) };
+struct link_settings { LINK_SETTINGS(SETTING_FIELD) };
+struct costs_settings { COSTS_SETTINGS(SETTING_FIELD) };
 
-struct cluster_lines { CLUSTER_KNOBS(KNOB_LINE) };
-struct compute_lines { COMPUTE_KNOBS(KNOB_LINE) };
-struct link_lines { LINK_KNOBS(KNOB_LINE) };
-struct costs_lines { COSTS_KNOBS(KNOB_LINE) };
+struct cluster_lines { CLUSTER_SETTINGS(SETTING_LINE) };
+struct compute_lines { COMPUTE_SETTINGS(SETTING_LINE) };
+struct link_lines { LINK_SETTINGS(SETTING_LINE) };
+struct costs_lines { COSTS_SETTINGS(SETTING_LINE) };
 /* clang-format on */
 
 struct cluster {
-    struct cluster_knobs top;
-    struct compute_knobs compute;
-    struct link_knobs inside, between; /* between devices of a node; between nodes */
-    struct link_knobs across;          /* between sites */
-    struct costs_knobs costs;
+    struct cluster_settings top;
+    struct compute_settings compute;
+    struct link_settings inside, between; /* between devices of a node; between nodes */
+    struct link_settings across;          /* between sites */
+    struct costs_settings costs;
     char *file; /* NULL: none was read */
     struct {
         struct cluster_lines top;

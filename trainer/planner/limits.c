@@ -8,10 +8,10 @@
 /* --- micro-batches --- */
 
 /* The phase whose step has so many sequences; NULL: none of the recipe's. */
-static const struct phase_knobs *phase_with(const struct settings *s, int sequences)
+static const struct phase_settings *phase_with(const struct settings *s, int sequences)
 {
     for (int i = 0; i < s->n_phases; i++) {
-        const struct phase_knobs *k = &s->phases[i];
+        const struct phase_settings *k = &s->phases[i];
         int n = k->kind == PHASE_SFT ? k->batch : k->prompts * k->samples;
         if (k->kind != PHASE_EVAL && n == sequences) return k;
     }
@@ -23,7 +23,7 @@ bool limits_micro_batches(const struct settings *s, const struct extent *e, stru
     int most = plan_most_micro_batches(s->mesh.pp);
     int need = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
     if (need <= most) return true;
-    const struct phase_knobs *k = phase_with(s, e->sequences);
+    const struct phase_settings *k = phase_with(s, e->sequences);
     const char *lower = !k ? "sequences" : k->kind == PHASE_SFT ? "batch" : "prompts or samples";
     problems_add(
         p, NULL, 0,

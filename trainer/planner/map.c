@@ -38,7 +38,7 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
                              .first = l->first,
                              .rows = l->rows * r->typical,
                              .forwards = l->forwards};
-    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    const struct phase_settings *k = &r->settings.phases[r->phase];
     if (k->kind == PHASE_GRPO)
         m->size = (struct rollout_size){k->prompts, k->samples, r->prompt,
                                         r->job->answer ? r->job->answer : k->max_new};

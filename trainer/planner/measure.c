@@ -235,14 +235,14 @@ static void set_costs(struct cluster *c, const struct measure_job *j)
     struct times layer = bench_chunk(j, (struct chunk_span){last, 1, false, false});
     struct times head = bench_chunk(j, (struct chunk_span){j->dims.L, 0, false, true});
     double ms = 1e3 * j->room / j->rows;
-    c->costs = (struct costs_knobs){.layer_f = layer.f * ms,
-                                    .layer_b = layer.b * ms,
-                                    .layer_w = layer.w * ms,
-                                    .head_f = head.f * ms,
-                                    .head_b = head.b * ms,
-                                    .head_w = head.w * ms,
-                                    .update = bench_update(j->ops),
-                                    .hold = 1e9 * layer.hold / layer.weights};
+    c->costs = (struct costs_settings){.layer_f = layer.f * ms,
+                                       .layer_b = layer.b * ms,
+                                       .layer_w = layer.w * ms,
+                                       .head_f = head.f * ms,
+                                       .head_b = head.b * ms,
+                                       .head_w = head.w * ms,
+                                       .update = bench_update(j->ops),
+                                       .hold = 1e9 * layer.hold / layer.weights};
 }
 
 bool measure_costs(struct cluster *c, const struct measure_job *j, struct problems *p)
@@ -260,7 +260,7 @@ bool measure_costs(struct cluster *c, const struct measure_job *j, struct proble
 
 void measure_print(FILE *out, const struct cluster *c, const struct measure_job *j)
 {
-    const struct costs_knobs *k = &c->costs;
+    const struct costs_settings *k = &c->costs;
     fprintf(out,
             "# measured here, %s kernels, micro-batches of %d rows in sequences of %d\n"
             "memory_gbs: %.3g\ncosts: {layer_f: %.4g, layer_b: %.4g, layer_w: %.4g, head_f: %.4g, "

@@ -32,7 +32,7 @@ int recipe_ranks(const struct settings *s)
     return s->mesh.sites * s->mesh.dp * s->mesh.pp * s->mesh.tp;
 }
 
-static bool trains(const struct phase_knobs *k)
+static bool trains(const struct phase_settings *k)
 {
     return k->kind != PHASE_EVAL && k->steps > 0;
 }
@@ -84,7 +84,7 @@ static int prompt_tokens(const struct run *r, uint32_t prompt)
     return tokens_of(r, problem.prompt, strlen(problem.prompt), false);
 }
 
-static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_t prompt,
+static int answer_rows(const struct run *r, const struct phase_settings *k, uint32_t prompt,
                        int answer)
 {
     int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
@@ -94,7 +94,7 @@ static int answer_rows(const struct run *r, const struct phase_knobs *k, uint32_
 /* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as long as the job says. */
 static int sequence_length(const struct recipe *r, const struct run *run, int i, struct text *text)
 {
-    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    const struct phase_settings *k = &r->settings.phases[r->phase];
     if (k->kind == PHASE_SFT) return demonstration_rows(run, (uint32_t)i, text);
     return answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
 }
@@ -111,7 +111,7 @@ static double mean_prompt(const struct run *r)
 /* The first step's sequences, and how long those of the next steps are beside them. */
 static void lengths(struct recipe *r, const struct run *run)
 {
-    const struct phase_knobs *k = &r->settings.phases[r->phase];
+    const struct phase_settings *k = &r->settings.phases[r->phase];
     bool sft = k->kind == PHASE_SFT;
     int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
     double sum = 0, sum_more = 0;
@@ -191,7 +191,7 @@ static void this_machine(struct cluster *c, int ranks)
     c->top.cores = cores > 0 ? (int)cores : 0;
     c->top.memory_gib = (double)limits_memory(&(struct world){.local_size = ranks}) / 0x1p30;
     c->top.packed = true;
-    c->inside = (struct link_knobs){.gbs = 3, .us = 30};
+    c->inside = (struct link_settings){.gbs = 3, .us = 30};
 }
 
 static int rows_measured(const struct recipe *r)
@@ -364,7 +364,7 @@ static bool prepare(struct recipe *r, struct problems *p)
     if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
     if (!job->cluster && !job->hostfile) this_machine(&r->cluster, recipe_ranks(&r->settings));
     if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
-    const struct mesh_knobs *mesh = &r->settings.mesh;
+    const struct mesh_settings *mesh = &r->settings.mesh;
     if (job->map && p->n == 0)
         hosts_map(&r->hosts, job->map, mesh->dp * mesh->sites, mesh->pp, mesh->tp, p);
     r->timed = job->cluster || !job->hostfile;

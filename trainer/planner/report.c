@@ -33,7 +33,7 @@ static void least_and_most(struct memory *least, struct memory *most, const stru
 }
 
 /* What the rows stand for: few ranks all, of many the stages of the first pipeline. */
-static bool shown(const struct mesh_knobs *m, struct mesh_at at)
+static bool shown(const struct mesh_settings *m, struct mesh_at at)
 {
     if (m->dp * m->pp * m->tp <= MOST_ROWS) return true;
     return at.d == 0 && at.t == 0 && at.p < MOST_ROWS;
@@ -42,7 +42,7 @@ static bool shown(const struct mesh_knobs *m, struct mesh_at at)
 /* Pipelines between the first and the last have no more of the optimizer than the first and no less than the last. */
 static void print_memory(const struct recipe *r)
 {
-    const struct mesh_knobs *mesh = &r->settings.mesh;
+    const struct mesh_settings *mesh = &r->settings.mesh;
     struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
     struct memory m, least = {0}, most = {0};
     int ranks = mesh->dp * mesh->pp * mesh->tp;

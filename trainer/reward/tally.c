@@ -6,7 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-struct tally tally_begin(const struct phase_knobs *k, long step, int asked, int prompts,
+struct tally tally_begin(const struct phase_settings *k, long step, int asked, int prompts,
                          int samples)
 {
     const double sampling[] = {k->temperature, k->top_k, k->top_p, k->max_new};

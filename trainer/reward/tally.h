@@ -28,7 +28,7 @@ struct score {
     double part[TASK_PARTS];
 };
 
-struct tally tally_begin(const struct phase_knobs *k, long step, int asked, int prompts,
+struct tally tally_begin(const struct phase_settings *k, long step, int asked, int prompts,
                          int samples);
 /* Is it the beginning of what `other` begins? */
 bool tally_goes_on(const struct tally *t, const struct tally *other);

@@ -29,7 +29,7 @@ _Static_assert(sizeof(struct wave_head) + MOST_SLOTS * EVENTS * sizeof(struct ev
 
 static void lane_sizes(struct lane *l, const struct actor *a)
 {
-    const struct mesh_knobs *k = &a->settings->mesh;
+    const struct mesh_settings *k = &a->settings->mesh;
     int busy = a->mesh->pp / a->directions; /* ranks, each at work on one wave */
     l->n_waves = a->mesh->pp == 1 ? 1 : k->decode_waves > 0 ? k->decode_waves : busy;
     l->wave_slots = (k->decode_slots / a->directions + l->n_waves - 1) / l->n_waves;

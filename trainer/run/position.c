@@ -178,7 +178,7 @@ static bool can_have_made(const struct position *q, const struct settings *then,
 static bool check_recipe(const struct position *q, const struct settings *then, const char *file,
                          struct problems *p)
 {
-    const struct phase_knobs *k = then->phases;
+    const struct phase_settings *k = then->phases;
     long phases = then->n_phases, steps = 0;
     if (q->phase < phases) steps = k[q->phase].kind == PHASE_EVAL ? 1 : k[q->phase].steps;
     if (q->phase > phases)

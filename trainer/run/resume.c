@@ -102,7 +102,7 @@ static void compare_file(struct changes *c, const char *name, const char *paths[
 static void compare_data(struct changes *c, const struct run *r, const struct settings *then,
                          const struct position *q, struct standing at)
 {
-    const struct data_knobs *was = &then->data, *is = &r->settings.data;
+    const struct data_settings *was = &then->data, *is = &r->settings.data;
     bool inside = at.step > 0 && at.phase < then->n_phases,
          told = named(c, "seed") || named(c, "data.");
     char means[128];
@@ -123,7 +123,7 @@ static void compare_data(struct changes *c, const struct run *r, const struct se
 }
 
 /* The learning rate of the next step, by either recipe. */
-static double next_rate(const struct phase_knobs *k, long step)
+static double next_rate(const struct phase_settings *k, long step)
 {
     return (double)run_adamw(k, step * run_updates_per_step(k)).lr;
 }
@@ -133,7 +133,7 @@ static void compare_rate(struct changes *c, const struct settings *then, const s
 {
     char name[96], was[64], is[64], means[96];
     if (at.step == 0 || at.phase >= then->n_phases || at.phase >= now->n_phases) return;
-    const struct phase_knobs *k = &then->phases[at.phase], *l = &now->phases[at.phase];
+    const struct phase_settings *k = &then->phases[at.phase], *l = &now->phases[at.phase];
     if (k->kind != l->kind || k->kind == PHASE_EVAL || at.step >= l->steps) return;
     snprintf(was, sizeof was, "%.4g", next_rate(k, at.step));
     snprintf(is, sizeof is, "%.4g", next_rate(l, at.step));

@@ -21,7 +21,7 @@ static int larger(int a, int b)
     return a > b ? a : b;
 }
 
-static void extent_of_phase(struct extent *e, const struct phase_knobs *k)
+static void extent_of_phase(struct extent *e, const struct phase_settings *k)
 {
     int answers = k->prompts * k->samples;
     bool learns = k->kind != PHASE_EVAL;

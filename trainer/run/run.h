@@ -128,9 +128,9 @@ void run_questions(struct run *r, enum split split, uint32_t from, int n);
 
 /* --- phases; each is one step, collective over the world. false: a stop came before it was done; nothing of it counts but what
  * r->evaluation holds, and it comes again when the run is resumed --- */
-bool sft_step(struct run *r, const struct phase_knobs *k);
-bool grpo_step(struct run *r, const struct phase_knobs *k);
-bool eval_step(struct run *r, const struct phase_knobs *k);
+bool sft_step(struct run *r, const struct phase_settings *k);
+bool grpo_step(struct run *r, const struct phase_settings *k);
+bool eval_step(struct run *r, const struct phase_settings *k);
 
 /* What the grader says of one answer. Local. */
 struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
@@ -140,37 +140,37 @@ void run_grade(struct run *r, const struct answer *answer, int questions, int sa
                struct tally *t);
 /* An evaluation of the weights of a step, not begun yet: `samples` answers to each of the first `asked` held-out problems, or of all
  * when there are fewer. Local. */
-struct tally run_evaluation(struct run *r, const struct phase_knobs *k, long step, int asked,
+struct tally run_evaluation(struct run *r, const struct phase_settings *k, long step, int asked,
                             int samples);
 /* Goes on with it until all problems are done, or (false) a stop is asked for. Collective. */
-bool run_evaluate(struct run *r, const struct phase_knobs *k, struct tally *t);
+bool run_evaluate(struct run *r, const struct phase_settings *k, struct tally *t);
 /* "pass@1  26.9 %  length 58.1  (128 problems, answers to each: 1)" */
 enum { SCORE_TEXT = 256 };
 void score_text(char out[SCORE_TEXT], const struct score *s);
 /* The end of a step of an sft or grpo phase: when an evaluation is due (eval_every), that, into the open line of metrics; then the line
  * ends. A stop meanwhile leaves both waiting (run_line_waits); the checkpoint keeps them. Collective. */
-void run_end_line(struct run *r, const struct phase_knobs *k);
+void run_end_line(struct run *r, const struct phase_settings *k);
 /* Does the line of the step before this one wait for its evaluation? Then run_end_waiting_line goes on with both. */
 bool run_line_waits(const struct run *r);
-void run_end_waiting_line(struct run *r, const struct phase_knobs *k);
+void run_end_waiting_line(struct run *r, const struct phase_settings *k);
 /* Updates of a step, those included that find nothing to learn from. */
-long run_updates_per_step(const struct phase_knobs *k);
+long run_updates_per_step(const struct phase_settings *k);
 /* The optimizer's settings for update number `update` (from 0) of a phase. */
-struct adamw run_adamw(const struct phase_knobs *k, long update);
+struct adamw run_adamw(const struct phase_settings *k, long update);
 void run_put_step(struct run *r, const struct learned *l, double seconds);
 /* After every update: counts those skipped in a row; phases.max_skips of them end the job (exit 1). Collective. */
-void run_count_update(struct run *r, const struct phase_knobs *k, const struct step_stats *s);
+void run_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s);
 /* After the updates of a step. Local. */
 void run_count_step(struct run *r, const struct learned *l);
 /* At the end of a phase. */
-void run_warn_of_skips(const struct run *r, const struct phase_knobs *k);
+void run_warn_of_skips(const struct run *r, const struct phase_settings *k);
 /* A checkpoint is taken. */
 void skips_saved(struct skips *s, long step);
 /* Into the state of a checkpoint, and back from it. */
 void skips_put(const struct skips *s, json_t *state);
 struct position;
 struct skips skips_of(const struct position *q);
-void run_progress(struct run *r, const struct phase_knobs *k, struct progress p);
+void run_progress(struct run *r, const struct phase_settings *k, struct progress p);
 
 /* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */
 int run_phases(struct run *r);

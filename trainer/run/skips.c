@@ -17,7 +17,7 @@ static void say_way_out(const struct run *r, char *out, size_t size)
 }
 
 /* All ranks know why. What is being written in the background is from before, and is committed first. */
-static _Noreturn void end_the_run(struct run *r, const struct phase_knobs *k,
+static _Noreturn void end_the_run(struct run *r, const struct phase_settings *k,
                                   const struct step_stats *s)
 {
     struct problems p = {0};
@@ -35,7 +35,7 @@ static _Noreturn void end_the_run(struct run *r, const struct phase_knobs *k,
     problems_end(&p, r->world->first, EXIT_WORLD);
 }
 
-void run_count_update(struct run *r, const struct phase_knobs *k, const struct step_stats *s)
+void run_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s)
 {
     r->skips.guarded = k->max_skips > 0;
     if (!s->skipped) {
@@ -52,7 +52,7 @@ void run_count_update(struct run *r, const struct phase_knobs *k, const struct s
     if (k->max_skips > 0 && r->skips.in_row >= k->max_skips) end_the_run(r, k, s);
 }
 
-void run_warn_of_skips(const struct run *r, const struct phase_knobs *k)
+void run_warn_of_skips(const struct run *r, const struct phase_settings *k)
 {
     if (k->kind != PHASE_EVAL && r->skips.in_row > 0 && r->world->rank == 0)
         log_warn("%s ends with %d skipped updates, since step %ld: its weights are those from "

@@ -2,14 +2,14 @@
  * the checkpoint's record all follow from it.
  *
  *   X(type, name, default, low, high, help[, change])
- *   change: CHANGE_..., what another value means when a run is resumed (table.h); left out: as knob_change has it for the section
+ *   change: CHANGE_..., what another value means when a run is resumed (table.h); left out: as setting_change has it for the section
  *   INT, REAL: numbers in [low, high];  BOOL;  STR: low and high unused;
  *   ENUM: default is an index into `low`, a string "first|second|..."; high unused */
-#ifndef DUET_TRAINER_CONFIG_KNOBS_H
-#define DUET_TRAINER_CONFIG_KNOBS_H
+#ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
+#define DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_KNOBS(X)                                                                     \
+#define RUN_SETTINGS(X)                                                                  \
     X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
     X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
     X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
@@ -26,7 +26,7 @@
       CHANGE_NOTHING)                                                                    \
     X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
 
-#define MODEL_KNOBS(X)                                                                          \
+#define MODEL_SETTINGS(X)                                                                       \
     X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                            \
     X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                            \
     X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")    \
@@ -56,7 +56,7 @@
     X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",  \
       CHANGE_NOTHING)
 
-#define MESH_KNOBS(X)                                                                             \
+#define MESH_SETTINGS(X)                                                                          \
     X(INT, sites, 1, 1, 1024,                                                                     \
       "groups of ranks, each with a mesh of its own, that learn apart and now and then exchange " \
       "what they learned (see sites)")                                                            \
@@ -80,7 +80,7 @@
     X(INT, decode_waves, 0, 0, 1024,                                                              \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
-#define SITES_KNOBS(X)                                                                       \
+#define SITES_SETTINGS(X)                                                                    \
     X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                    \
     X(INT, delay, 1, 0, 1000000000,                                                          \
       "updates made while an exchange is under way: it counts exactly that many later")      \
@@ -92,7 +92,7 @@
       CHANGE_CHOICE)                                                                         \
     X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
 
-#define DATA_KNOBS(X)                                                                            \
+#define DATA_SETTINGS(X)                                                                         \
     X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")       \
     X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)")      \
     X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",        \
@@ -114,7 +114,7 @@
     X(INT, micro_batch_tokens, 2048, 16, 16777216,                                               \
       "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
 
-#define REDUCTION_KNOBS(X)                                                                      \
+#define REDUCTION_SETTINGS(X)                                                                   \
     X(BOOL, overlap, true, 0, 0,                                                                \
       "sum gradients over replicas while the backward pass still runs: each bucket as soon as " \
       "its layers are done; the same bits either way")                                          \
@@ -127,7 +127,7 @@
       "how gradients cross between hosts on path nodes; what rounding loses is added to the "   \
       "next step's")
 
-#define CHECKPOINT_KNOBS(X)                                                                       \
+#define CHECKPOINT_SETTINGS(X)                                                                    \
     X(INT, every, 100, 0, 1000000000, "steps between checkpoints; 0: only at the end of a phase") \
     X(INT, keep, 3, 1, 1000000, "checkpoints kept besides the last of each phase")                \
     X(BOOL, async, true, 0, 0, "write in the background while training goes on")
@@ -135,7 +135,7 @@
 /* One entry of `phases`. A help text that begins with kinds ("grpo, eval: ...") says which kinds of phase use the setting:
  * giving it to another one is a mistake. Without such a beginning every kind uses it. max_new is for all,
  * since an sft phase may evaluate too. */
-#define PHASE_KNOBS(X)                                                                             \
+#define PHASE_SETTINGS(X)                                                                          \
     X(ENUM, kind, 0, "sft|grpo|eval", 0, "what the phase does", CHANGE_POSITION)                   \
     X(STR, name, "", 0, 0, "name in logs and --set (default: the kind)", CHANGE_POSITION)          \
     X(INT, steps, 100, 0, 1000000000, "sft, grpo: optimizer steps (sft) or rollout steps (grpo)")  \
