@@ -115,6 +115,7 @@ check "a run to talk to" equal "$code" 0 || finish
 
 seen=0
 for page in $pages; do
+    [ "$page" != docs/TUTORIAL.md ] || continue # its commands build on each other: test_tutorial.sh
     while IFS=$'\t' read -r number kind line; do
         seen=$((seen + 1))
         check "$page:$number: $line" try "$page" "$kind" "$line"
