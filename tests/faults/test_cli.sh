@@ -77,6 +77,8 @@ run 2 eval nowhere --max-new -1 --temperature -3 --top-p 9 --prompts 0 --samples
 for text in "--max-new: -1 is not in its range 1 to 1048576" "--temperature: -3 is not in its range 0 to 100" "--top-p: 9 is not in its range" \
     "--prompts: 0 is not in its range" "--samples: 5000 is not in its range 1 to 4096" "--top-k: -2 is not in its range"; do times 1 err "$text"; done
 run 2 eval nowhere --prompts 524288 --samples 4096; has err "524288 prompts of 4096 samples each are too many answers for one step"
+run 2 eval nowhere --prompts 99999999999999999999; times 1 err "--prompts: 99999999999999999999 is not in its range"
+grep -qx "1 problem" err || fail "one mistake, more than one problem"
 run 2 eval nowhere --temperature 1e-300; has err "--temperature: 1e-300 is neither 0 (greedy) nor at least 0.001"
 run 2 sample nowhere --seed -1 --problems 257 --samples 99999999999
 for text in "--seed: -1 is not in" "--problems: 257 is not in" "--samples: 99999999999 is not in"; do times 1 err "$text"; done

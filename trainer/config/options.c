@@ -60,30 +60,40 @@ static bool in_range(const struct option_row *row, double value)
     return value >= row->low && value <= row->high;
 }
 
-static void check_range(const struct option_row *row, double value, const char *text,
+static bool check_range(const struct option_row *row, double value, const char *text,
                         struct problems *p)
 {
     if (!in_range(row, value))
         problems_add(p, NULL, 0, "--%s: %.60s is not in its range %.10g to %.10g", row->name, text,
                      row->low, row->high);
+    return in_range(row, value);
 }
 
+static void assign_int(const struct option_row *row, const char *text, struct problems *p)
+{
+    int value;
+    if (!read_int(text, &value))
+        problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a whole number", row->name, text);
+    else if (check_range(row, value, text, p))
+        *(int *)row->target = value;
+}
+
+static void assign_real(const struct option_row *row, const char *text, struct problems *p)
+{
+    double value;
+    if (!read_real(text, &value))
+        problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a number", row->name, text);
+    else if (check_range(row, value, text, p))
+        *(double *)row->target = value;
+}
+
+/* What is refused is not kept: `check` would say a second time what follows from it. */
 static void assign(const struct option_row *row, const char *text, struct problems *p)
 {
     switch (row->type) {
     case OPT_FLAG: *(bool *)row->target = true; break;
-    case OPT_INT:
-        if (read_int(text, row->target))
-            check_range(row, *(int *)row->target, text, p);
-        else
-            problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a whole number", row->name, text);
-        break;
-    case OPT_REAL:
-        if (read_real(text, row->target))
-            check_range(row, *(double *)row->target, text, p);
-        else
-            problems_add(p, NULL, 0, "--%s: \"%.100s\" is not a number", row->name, text);
-        break;
+    case OPT_INT: assign_int(row, text, p); break;
+    case OPT_REAL: assign_real(row, text, p); break;
     case OPT_STRING: *(const char **)row->target = text; break;
     case OPT_LIST: list_add(row->target, row->name, text, p); break;
     }
