@@ -1,7 +1,8 @@
-/* Any bytes as a completion, and as a bare answer, of a problem of each task. The first byte chooses the problem. */
+/* Any bytes as a completion, and as a bare answer, of a problem of each task and of a file. The first byte chooses the problem. */
 #include <stdlib.h>
 #include "trainer/data/answer.h"
 #include "trainer/data/task.h"
+#include "trainer/reward/verdict.h"
 
 static void check(const struct task *t, const struct problem *p, struct span answer)
 {
@@ -28,6 +29,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
     t->parts(&p, text, n - 1, right, total);
     for (int i = 0; i < TASK_PARTS; i++)
         if (right[i] < 0 || right[i] > total[i]) abort();
+    verdict_of(t, &p, whole, false);
+    verdict_of(NULL, &p, whole, true);
     answer_in_form(whole);
     answer_equal(whole, answer.at ? answer : (struct span){p.answer, 1});
     return 0;

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "trainer/data/answer.h"
 #include "trainer/data/source.h"
+#include "trainer/reward/verdict.h"
 #include "tests/support/check_unit.h"
 
 static char nothing[] = "", path[64];
@@ -85,24 +87,24 @@ static const struct {
     {FILE_TEXT, "</think><answer>7</answer>", false, WHY_OTHER_TEXT, "7"},
 };
 
-static struct reward grade(int of, const char *completion, bool truncated)
+static struct verdict grade(int of, const char *completion, bool truncated)
 {
     const struct problem *p = &tasks[of].problem;
     struct source *s = open_source(tasks[of].task, p->answer);
-    struct reward r = source_grade(s, p, completion, strlen(completion), truncated);
+    struct span text = {completion, strlen(completion)};
+    struct verdict v = verdict_of(source_task(s), p, text, truncated);
     source_free(s);
-    return r;
+    return v;
 }
 
 START_TEST(each_reason)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct reward r = grade(rows[i].of, rows[i].completion, rows[i].truncated);
+        struct verdict r = grade(rows[i].of, rows[i].completion, rows[i].truncated);
         ck_assert_msg(r.why == rows[i].why, "%s: %s, not %s", rows[i].completion, why_text(r.why),
                       why_text(rows[i].why));
         ck_assert_msg(r.has_read == (rows[i].read != NULL), "%s", rows[i].completion);
         ck_assert_str_eq(r.read, rows[i].read ? rows[i].read : "");
-        ck_assert(r.accuracy == (r.why == WHY_RIGHT));
     }
     for (int i = 0; i < WHYS; i++)
         for (int j = 0; j < i; j++) ck_assert_str_ne(why_text((enum why)i), why_text((enum why)j));
@@ -139,7 +141,7 @@ START_TEST(votes_as_the_grader_sees_them)
         char a[128], b[128];
         snprintf(a, sizeof a, "</think><answer>%s</answer>", pairs[i].a);
         snprintf(b, sizeof b, "why</think><answer>%s</answer>", pairs[i].b);
-        struct reward x = grade(pairs[i].of, a, false), y = grade(pairs[i].of, b, true);
+        struct verdict x = grade(pairs[i].of, a, false), y = grade(pairs[i].of, b, true);
         ck_assert_msg((x.vote != 0) == pairs[i].votes && (y.vote != 0) == pairs[i].votes,
                       "%s and %s", pairs[i].a, pairs[i].b);
         ck_assert_msg((x.vote == y.vote) == pairs[i].same, "%s and %s", pairs[i].a, pairs[i].b);
@@ -156,7 +158,7 @@ START_TEST(long_answers)
         for (int k = 0; k < 200; k++) n += sprintf(text[i] + n, "\u00d7");
         sprintf(text[i] + n, "%d</answer>", i / 2);
     }
-    struct reward r[3];
+    struct verdict r[3];
     for (int i = 0; i < 3; i++) r[i] = grade(FILE_TEXT, text[i], false);
     ck_assert_uint_eq(strlen(r[0].read), 255);
     ck_assert_uint_eq(r[0].vote, r[1].vote);

@@ -7,6 +7,7 @@
 #include "trainer/data/answer.h"
 #include "trainer/data/heldout.h"
 #include "trainer/data/source.h"
+#include "trainer/reward/verdict.h"
 #include "tests/support/check_unit.h"
 
 static char nothing[] = "";
@@ -137,12 +138,12 @@ START_TEST(generators)
         struct text text = {bytes, 0, sizeof bytes, false};
         source_problem(s, SPLIT_TRAIN, 11, &p);
         ck_assert(source_demonstrate(s, &p, 11, &text));
-        ck_assert(source_grade(s, &p, bytes, text.n, false).format == 1);
+        ck_assert(answer_in_form((struct span){bytes, text.n}));
         int n = snprintf(given, sizeof given, "</think>\n<answer>%s</answer>", p.answer);
-        struct reward right = source_grade(s, &p, given, (size_t)n, false),
-                      wrong = source_grade(s, &p, given, (size_t)n - 1, true);
-        ck_assert(right.accuracy == 1 && right.format == 1 && wrong.accuracy == 0 &&
-                  wrong.format == 0 && wrong.why == WHY_TRUNCATED);
+        struct span right = {given, (size_t)n}, cut = {given, (size_t)n - 1};
+        ck_assert_int_eq(verdict_of(source_task(s), &p, right, false).why, WHY_RIGHT);
+        ck_assert_int_eq(verdict_of(source_task(s), &p, cut, true).why, WHY_TRUNCATED);
+        ck_assert(answer_in_form(right) && !answer_in_form(cut));
         struct text again = {given, 0, sizeof given, false};
         ck_assert(source_demonstrate(s, &p, 11, &again)); /* pure */
         ck_assert_str_eq(bytes, given);
@@ -251,8 +252,9 @@ START_TEST(file_with_a_held_out_tenth)
         source_problem(s, SPLIT_HELDOUT, (uint32_t)i, &p);
         ck_assert_int_eq(seen[p.record]++, 0);
     }
-    struct reward r = source_grade(s, &p, "</think><answer> 007 </answer>", 30, false);
-    ck_assert(r.accuracy == (atoi(p.answer) == 7) && r.format == 1);
+    const struct span seven = {"</think><answer> 007 </answer>", 30};
+    ck_assert_int_eq(verdict_of(source_task(s), &p, seven, false).why == WHY_RIGHT,
+                     atoi(p.answer) == 7);
     source_free(s);
     unlink(path);
 }
@@ -340,8 +342,8 @@ START_TEST(long_records)
     source_problem(s, SPLIT_TRAIN, 0, &one);
     ck_assert_uint_eq(strlen(one.prompt), LONG);
     ck_assert_uint_eq(strlen(one.answer), LONG / 2);
-    struct reward r = source_grade(s, &one, "</think><answer>7</answer>", 26, false);
-    ck_assert(r.accuracy == 1);
+    const struct span seven = {"</think><answer>7</answer>", 26};
+    ck_assert_int_eq(verdict_of(source_task(s), &one, seven, false).why, WHY_RIGHT);
     source_free(s);
     unlink(path);
     for (int i = 0, used = 0; i < MANY; i++)

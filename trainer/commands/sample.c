@@ -110,7 +110,7 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
 /* "[right]", "[wrong: wrong value, read 31, expected 32]" */
 static void print_verdict(struct run *r, const struct problem *p, const struct answer *a)
 {
-    struct reward graded = run_grade_one(r, p, a);
+    struct verdict graded = run_grade_one(r, p, a);
     if (graded.why == WHY_RIGHT) {
         printf("   [right]");
         return;

@@ -292,50 +292,6 @@ bool source_demonstrate(const struct source *s, const struct problem *p, uint32_
     return true;
 }
 
-/* See task.verify: of a file the answer is a number when the record's is one. */
-static enum why record_verify(const struct problem *p, struct span answer, struct text *read)
-{
-    char expected[256]; /* only whether it is a number counts: it may be cut */
-    struct text wanted = {expected, 0, sizeof expected, false};
-    struct span right = {p->answer, strlen(p->answer)};
-    bool is_number = answer_canonical(read, answer),
-         wants_number = answer_canonical(&wanted, right);
-    if (answer_equal(answer, right)) return WHY_RIGHT;
-    if (span_trim(answer).n == 0) return WHY_EMPTY;
-    if (wants_number) return is_number ? WHY_WRONG_VALUE : WHY_NOT_A_NUMBER;
-    return WHY_OTHER_TEXT;
-}
-
-static uint64_t vote_of(const struct reward *r, const struct text *read, struct span answer)
-{
-    if (!why_votes(r->why)) return 0;
-    uint64_t same = XXH64(read->at, read->n, (uint64_t)r->why);
-    if (read->cut)
-        same ^= XXH64(answer.at, answer.n, 0); /* too long to be compared: by the whole text */
-    return same | 1;
-}
-
-struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
-                           size_t n, bool truncated)
-{
-    struct reward r = {0};
-    struct text read = {r.read, 0, sizeof r.read, false};
-    struct span whole = {completion, n}, answer = answer_find(whole, &r.why);
-    r.format = answer_in_form(whole) ? 1 : 0;
-    r.has_read = answer.at != NULL;
-    if (!answer.at) {
-        if (truncated) r.why = WHY_TRUNCATED;
-        return r;
-    }
-    if (!s->task)
-        r.why = record_verify(p, answer, &read);
-    else
-        r.why = answer.n ? s->task->verify(p, answer, &read) : WHY_EMPTY;
-    r.accuracy = r.why == WHY_RIGHT;
-    r.vote = vote_of(&r, &read, answer);
-    return r;
-}
-
 static void sum_text(XXH64_state_t *sum, const char *text)
 {
     if (text) XXH64_update(sum, text, strlen(text));

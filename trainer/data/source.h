@@ -48,19 +48,6 @@ void source_keep(struct source *s, enum split split, const bool *keep);
 /* false: this record has no demonstration. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);
-/* What the grader says of a completion (text after the prompt's <think>): accuracy 1/0, format 1/0 (each tag once, in order, nothing
- * outside), why, and what it read as the answer: a value where it found one, else the text between the last <answer> and
- * </answer>, as far as it fits. vote: equal for answers that are the same to the grader (the same verdict and the same reading; of a
- * file: what answer_equal takes as equal), 0 for none. truncated: it was cut at the limit. */
-struct reward {
-    float accuracy, format;
-    enum why why;
-    uint64_t vote;
-    bool has_read; /* there is an answer */
-    char read[256];
-};
-struct reward source_grade(const struct source *s, const struct problem *p, const char *completion,
-                           size_t n, bool truncated);
 /* A checksum of the problems of a split: of all records of a file, in their order; of a generator's first ones, 0 for its held-out
  * ones and for a split that was not read. Equal sums: problem number i is the same. Pure. */
 uint64_t source_sum(const struct source *s, enum split split);

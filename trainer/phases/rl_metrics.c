@@ -56,7 +56,7 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
     const struct problem *problem = &s->problem[i / k->samples];
-    struct reward graded = run_grade_one(r, problem, a);
+    struct verdict graded = run_grade_one(r, problem, a);
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
     json_t *o = json_pack(
         "{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:f, s:f, s:b}", "step",

@@ -1,6 +1,7 @@
 /* Grading: answers are shared over ranks, graded by rule, and the results added up (every slot is filled by one rank, so the
  * sum is exact). */
 #include <string.h>
+#include "trainer/data/answer.h"
 #include "trainer/run/run.h"
 
 /* Without its <eos>, into scratch->text. */
@@ -12,10 +13,10 @@ static size_t text_of(struct run *r, const struct answer *a)
     return length < s->text_size ? length : s->text_size - 1;
 }
 
-struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a)
+struct verdict run_grade_one(struct run *r, const struct problem *p, const struct answer *a)
 {
-    size_t n = text_of(r, a);
-    return source_grade(r->source, p, r->scratch->text, n, a->truncated);
+    struct span text = {r->scratch->text, text_of(r, a)};
+    return verdict_of(source_task(r->source), p, text, a->truncated);
 }
 
 /* Parts of completions: right, then total. */
@@ -26,12 +27,12 @@ static void grade_one(struct run *r, const struct answer *a, int i, int question
     struct step_scratch *s = r->scratch;
     const struct problem *p = &s->problem[question];
     const struct task *task = source_task(r->source);
-    size_t n = text_of(r, a);
-    struct reward reward = source_grade(r->source, p, s->text, n, a->truncated);
-    s->accuracy[i] = reward.accuracy;
-    s->format[i] = reward.format;
-    s->vote[i] = reward.vote;
-    if (task && task->parts) task->parts(p, s->text, n, counts, counts + TASK_PARTS);
+    struct span text = {s->text, text_of(r, a)};
+    struct verdict v = verdict_of(task, p, text, a->truncated);
+    s->accuracy[i] = v.why == WHY_RIGHT;
+    s->format[i] = answer_in_form(text);
+    s->vote[i] = v.vote;
+    if (task && task->parts) task->parts(p, text.at, text.n, counts, counts + TASK_PARTS);
 }
 
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,

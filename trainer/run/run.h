@@ -8,6 +8,7 @@
 #include "trainer/learn/learned.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/reward/tally.h"
+#include "trainer/reward/verdict.h"
 #include "trainer/rollout/rollout.h"
 
 /* One row of the closing summary: an evaluation, and when it was made. */
@@ -133,7 +134,7 @@ bool grpo_step(struct run *r, const struct phase_settings *k);
 bool eval_step(struct run *r, const struct phase_settings *k);
 
 /* What the grader says of one answer. Local. */
-struct reward run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
+struct verdict run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
 /* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to t
  * when it is not NULL. Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,

@@ -1,0 +1,32 @@
+#include "trainer/reward/verdict.h"
+#include <xxhash.h>
+#include "trainer/data/answer.h"
+#include "trainer/reward/exact.h"
+
+static uint64_t vote_of(enum why why, const struct text *read, struct span answer)
+{
+    if (!why_votes(why)) return 0;
+    uint64_t same = XXH64(read->at, read->n, (uint64_t)why);
+    if (read->cut)
+        same ^= XXH64(answer.at, answer.n, 0); /* too long to be compared: by the whole text */
+    return same | 1;
+}
+
+struct verdict verdict_of(const struct task *task, const struct problem *p, struct span completion,
+                          bool truncated)
+{
+    struct verdict v = {0};
+    struct text read = {v.read, 0, sizeof v.read, false};
+    struct span answer = answer_find(completion, &v.why);
+    v.has_read = answer.at != NULL;
+    if (!v.has_read) {
+        if (truncated) v.why = WHY_TRUNCATED;
+        return v;
+    }
+    if (!task)
+        v.why = exact_verify(p, answer, &read);
+    else
+        v.why = answer.n ? task->verify(p, answer, &read) : WHY_EMPTY;
+    v.vote = vote_of(v.why, &read, answer);
+    return v;
+}
