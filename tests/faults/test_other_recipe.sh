@@ -110,7 +110,7 @@ accepted "other held-out problems" 'data.heldout_file .*scores before and after'
 at 2 sft
 accepted "another rate" 'phases.sft.lr +0.003 +0.001 +holds from here on' s.yaml --set phases.sft.lr=1e-3
 at 2 sft
-accepted "another precision" 'precision +fp32 +bf16 .*last bits' s.yaml --set precision=bf16
+accepted "another precision" 'precision +fp32 +bf16 +from here on weights and activations are rounded to 8 significant bits; the optimizer.s weights stay fp32' s.yaml --set precision=bf16
 at 2 sft
 resume s.yaml --set out=./run --set watchdog_s=50 --set log=debug
 check "not worth saying: exit 0" equal "$code" 0

@@ -144,11 +144,26 @@ static const char *phase_name(const struct pair *p)
     return p->at.phase < p->now->n_phases ? p->now->phases[p->at.phase].name : "";
 }
 
+/* What is rounded to what from here on. */
+static void say_rounding(const struct pair *p, const struct setting *k, char *means, size_t size)
+{
+    bool bf16 = p->now->run.precision == PRECISION_BF16;
+    if (strcmp(k->name, "precision") != 0)
+        snprintf(means, size,
+                 "from here on gradients are rounded in another way on their way between hosts");
+    else
+        snprintf(means, size,
+                 "from here on weights and activations are rounded to %d significant bits; the "
+                 "optimizer's weights stay fp32",
+                 bf16 ? 8 : 24);
+}
+
 /* What a change of a setting means that concerns the whole run, or the phase under way. */
-static bool meaning(const struct pair *p, enum setting_change change, char *means, size_t size)
+static bool meaning(const struct pair *p, enum section_id id, const struct setting *k, char *means,
+                    size_t size)
 {
     bool inside = p->at.step > 0;
-    switch (change) {
+    switch (setting_change(id, k)) {
     case CHANGE_WEIGHTS:
         snprintf(means, size, "the weights were trained with the former value");
         return true;
@@ -162,8 +177,9 @@ static bool meaning(const struct pair *p, enum setting_change change, char *mean
             snprintf(means, size, "nothing is left to do that it would change");
         return inside;
     case CHANGE_BITS:
-        snprintf(means, size, "the same training from here on, with other last bits (or rounding)");
+        snprintf(means, size, "the same training from here on, with other last bits");
         return false;
+    case CHANGE_ROUNDING: say_rounding(p, k, means, size); return false;
     default: snprintf(means, size, "holds from here on"); return false;
     }
 }
@@ -188,7 +204,7 @@ static bool phase_meaning(const struct pair *p, int phase, const struct setting 
         snprintf(means, size, "phase %s is over: it stays as it was", is->name);
         return false;
     }
-    if (!steps) return meaning(p, setting_change(SECTION_PHASE, k), means, size);
+    if (!steps) return meaning(p, SECTION_PHASE, k, means, size);
     if (is->steps < p->at.step)
         snprintf(means, size, "%ld steps of phase %s have been made", p->at.step, is->name);
     else
@@ -230,7 +246,7 @@ static void compare_section(const struct pair *p, enum section_id id)
         if (!differ(p->c, &then, &now, k, was, is)) continue;
         snprintf(name, sizeof name, "%s%s%s", sections[id].name, *sections[id].name ? "." : "",
                  k->name);
-        bool refused = meaning(p, change, means, sizeof means);
+        bool refused = meaning(p, id, k, means, sizeof means);
         changes_add(p->c, refused, name, was, is, means);
     }
 }

@@ -13,7 +13,7 @@
     X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
     X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
     X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_BITS)   \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_ROUNDING) \
     X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
       "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS) \
     X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)   \
@@ -117,7 +117,7 @@
 #define REDUCTION_SETTINGS(X)                                                                   \
     X(BOOL, overlap, true, 0, 0,                                                                \
       "sum gradients over replicas while the backward pass still runs: each bucket as soon as " \
-      "its layers are done; the same bits either way")                                          \
+      "its layers are done; the same bits either way", CHANGE_CHOICE)                           \
     X(REAL, bucket_mib, 4, 0, 65536,                                                            \
       "layers are summed together up to this many MiB of gradients; 0: every layer alone")      \
     X(ENUM, path, 0, "auto|flat|nodes", 0,                                                      \
@@ -125,7 +125,7 @@
       "auto: by size and hosts")                                                                \
     X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                       \
       "how gradients cross between hosts on path nodes; what rounding loses is added to the "   \
-      "next step's")
+      "next step's", CHANGE_ROUNDING)
 
 #define CHECKPOINT_SETTINGS(X)                                                                    \
     X(INT, every, 100, 0, 1000000000, "steps between checkpoints; 0: only at the end of a phase") \

@@ -13,6 +13,7 @@ enum setting_change {
     CHANGE_NOTHING,    /* not worth a word: where it is written, how much is printed */
     CHANGE_CHOICE,     /* holds from the next step on */
     CHANGE_BITS,       /* the same training with other last bits */
+    CHANGE_ROUNDING,   /* the same training rounded in another way: more than last bits */
     CHANGE_FILE,       /* a path: what is in the file is compared, not its name */
     CHANGE_POSITION, /* the position counts in it: refused while the phase that it concerns is under way */
     CHANGE_WEIGHTS /* the weights mean something else: refused */
