@@ -144,16 +144,39 @@ wait $far
 check "P9: a job of another host: its lock stays" has busy/duet.lock far-away
 check "P9: a job of another host: is named" has err "on host far-away has been writing to it since"
 echo mine >busy/duet.lock
+echo theirs >busy/samples.jsonl
 alone busy --resume auto
-check "P9: somebody's duet.lock: exit 1" equal "$code" 1
-check "P9: somebody's duet.lock: says what" has err "what: reading busy/duet.lock"
-check "P9: somebody's duet.lock: says why" has err "no run of duet wrote it"
+check "P9: somebody's duet.lock: exit 2" equal "$code" 2
+for file in duet.lock samples.jsonl; do check "P9: somebody's duet.lock: $file named" has err "busy/$file: no run of duet wrote it"; done
 check "P9: somebody's duet.lock: stays" equal "$(cat busy/duet.lock)" mine
-# Begun at once in a folder that is not there: one of them runs.
-for i in 1 2 3; do "$duet" train recipe.yaml --set out=race >/dev/null 2>race-$i & racer[i]=$!; done
+# Begun at once in a folder that is not there: one of them runs. All have looked into it before any opens its data and goes on.
+cat >gate.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+FILE *fopen(const char *path, const char *mode)
+{
+    char ready[32];
+    snprintf(ready, sizeof ready, "ready-%d", (int)getpid());
+    if (strcmp(path, "p.jsonl") == 0) close(creat(ready, 0666));
+    while (strcmp(path, "p.jsonl") == 0 && access("go", F_OK) != 0) usleep(1000);
+    return ((FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen"))(path, mode);
+}
+C
+gcc -shared -fPIC -O1 gate.c -o gate.so -ldl || { echo "cannot build the gate"; exit 1; }
+for i in 1 2 3; do LD_PRELOAD=$PWD/gate.so "$duet" train recipe.yaml --set out=race >/dev/null 2>race-$i & racer[i]=$!; done
+job=${racer[1]}
+all_ready() { [ "$(compgen -G 'ready-*' | wc -l)" -eq 3 ]; }
+check "P9: three at once: all wait for their data" until_true all_ready
+touch go
+job=''
 codes=()
 for i in 1 2 3; do wait "${racer[i]}"; codes+=($?); done
 check "P9: three at once: one trains, two are refused" equal "$(printf '%s\n' "${codes[@]}" | sort | paste -sd' ')" "0 2 2"
+check "P9: three at once: each of the others is told" equal "$(grep -lE 'race is in use: process|another job has begun a run in race' race-? | wc -l)" 2
 check "P9: three at once: one run" equal "$(steps race)" "0 1 2 3 4 5 6"
 
 # --- somebody else's files ---

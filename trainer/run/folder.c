@@ -101,6 +101,13 @@ static bool is_picture(const char *head)
     return begins(head, "<svg ") && (strlen(head) < HEAD_BYTES - 1 || strstr(head, "<style>text{"));
 }
 
+/* Empty: a job is about to write its name. */
+static bool is_lock(const char *head)
+{
+    struct lock_owner o;
+    return !*head || lock_parse(&o, head, strlen(head));
+}
+
 /* What a run writes over. */
 static const struct written {
     const char *name;
@@ -113,15 +120,21 @@ static const struct written {
     {"trace.svg", is_picture, true},   {"trace.svg.tmp", is_picture, true},
 };
 
-static void read_head(char head[HEAD_BYTES], const char *path)
+/* In the folder of the job, not of a site. */
+static const struct written LOCK = {LOCK_NAME, is_lock, false};
+
+/* false: it is gone, as a lock is when its job ends. */
+static bool read_head(char head[HEAD_BYTES], const char *path)
 {
     FILE *f = fopen(path, "rb");
+    if (!f && errno == ENOENT) return false;
     const size_t n = f ? fread(head, 1, HEAD_BYTES - 1, f) : 0;
     struct failure failure = {0};
     if (!f || ferror(f)) failure_note(&failure, strerror(errno), "reading %s", path);
     if (f) fclose(f);
     if (failed(&failure)) die_of(&failure, CANNOT_LOOK);
     head[n] = 0;
+    return true;
 }
 
 static void check_file(const char *folder, const struct written *w, struct problems *p)
@@ -130,8 +143,7 @@ static void check_file(const char *folder, const struct written *w, struct probl
     const enum path_kind kind = look(folder, w->name);
     path_make(path, "%s/%s", folder, w->name);
     if (kind == PATH_ABSENT || kind == PATH_OTHER) return; /* a pipe or device loses nothing */
-    if (kind == PATH_FILE) read_head(head, path);
-    if (kind == PATH_FILE && w->ours(head)) return;
+    if (kind == PATH_FILE && (!read_head(head, path) || w->ours(head))) return;
     problems_add(p, path, 0,
                  "no run of duet wrote it, and a run in this folder would overwrite it: move it "
                  "away, or take another run folder with --set out=FOLDER (nothing was touched)");
@@ -168,6 +180,7 @@ static void check_out(const struct settings *s, struct problems *p)
         problems_add(p, s->run.out, 0, "is not a folder; %s", OTHER_FOLDER);
         return;
     }
+    check_file(s->run.out, &LOCK, p);
     if (s->mesh.sites == 1) check_folder(s->run.out, s->run.trace > 0, p);
     for (int site = 1; s->mesh.sites > 1 && site <= s->mesh.sites; site++) {
         path_make(path, "%s/site-%d", s->run.out, site);
