@@ -38,7 +38,7 @@ check() {
 ends() { cut -c 1-300 | awk '{ l[NR] = $0 } END { for (i = 1; i <= NR; i++) if (i <= 8 || i > NR - 16) print l[i]; else if (i == 9) print "..." }'; }
 equal() { [ "$1" = "$2" ] || { echo "\"$1\" is not \"$2\""; return 1; }; }
 has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
-hasnt() { ! grep -F -- "$2" "$1"; }
+hasnt() { [ -r "$1" ] || { echo "no file $1"; return 1; }; ! grep -F -- "$2" "$1"; }
 # times N FILE TEXT: in exactly so many lines
 times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
 finish() {

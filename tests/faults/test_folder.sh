@@ -192,7 +192,11 @@ for file in recipe.yaml samples.jsonl metrics.jsonl trace.svg; do
     check "P9: their $file: named" has err "theirs/$file: no run of duet wrote it, and a run in this folder would overwrite it"
 done
 check "P9: their files: untouched, nothing added" diff -r theirs kept
-rm -r theirs/*.jsonl theirs/trace.svg && cp whole/recipe.yaml theirs/recipe.yaml && cp -r theirs theirs2
+rm -r theirs/recipe.yaml theirs/metrics.jsonl theirs/trace.svg && rm -r kept && cp -r theirs kept
+alone theirs
+check "P9: their samples alone: exit 2" equal "$code" 2
+check "P9: their samples alone: untouched" diff -r theirs kept
+rm theirs/*.jsonl && cp whole/recipe.yaml theirs/recipe.yaml && cp -r theirs theirs2
 alone theirs
 check "P9: a copy of a run's recipe: exit 2" equal "$code" 2
 check "P9: a copy of a run's recipe: says so" has err "theirs: holds a recipe.yaml, but no run of duet"
@@ -255,6 +259,7 @@ back_to 4 pair/site-1 pair/site-2
 rm pair/site-2/checkpoints/latest
 train 2 pair --resume auto "${sites[@]}"
 check "P9: sites: latest of one gone: exit 0" equal "$code" 0
+check "P9: sites: latest of one gone: goes on from the newest" has err "going on from pair/site-1/checkpoints/step-00000004"
 check "P9: sites: latest of one gone: every step once" equal "$(steps pair/site-2)" "0 1 2 3 4 5 6"
 rm -r pair/site-2/checkpoints && ln -s checkpoints pair/site-2/checkpoints
 cp pair/site-1/metrics.jsonl before
@@ -282,6 +287,10 @@ heard() {
     check "P8: $1 to a full disk: what" has err "what: writing to standard output"
     check "P8: $1 to a full disk: why" has err "the results are not complete: "
 }
+printf 'phases:\n' >many.yaml
+for i in {1..40}; do echo "  - {kind: sft, name: p$i}"; done >>many.yaml
+heard settings many.yaml
+heard settings recipe.yaml --get out
 heard eval whole --prompts 4 --samples 1
 heard inspect whole
 heard plan recipe.yaml
