@@ -21,7 +21,7 @@
 /* The weights of one layer: rows of the parameter table (NULL where the model has no such tensor), and the
  * kernels' copies of its four matrices. */
 struct layer {
-#define LAYER_FIELD(name, role, rows, cols, there, cut) const struct param *name;
+#define LAYER_FIELD(name, role, rows, cols, there, cut, adds, hf) const struct param *name;
     LAYER_PARAMS(LAYER_FIELD)
 #undef LAYER_FIELD
     struct linear qkv, o, gu, down; /* gu, down: of a dense layer */

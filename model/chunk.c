@@ -21,7 +21,7 @@ static void find_params(struct chunk *c)
     for (int l = 0; l < c->span.count; l++) {
         struct layer *layer = &c->layer[l];
         bool moe = has_experts(c, l);
-#define FIND(name, role, rows, cols, there, cut) layer->name = (there) ? p++ : NULL;
+#define FIND(name, role, rows, cols, there, cut, adds, hf) layer->name = (there) ? p++ : NULL;
         LAYER_PARAMS(FIND)
 #undef FIND
     }

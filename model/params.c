@@ -25,7 +25,7 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk)
 }
 
 enum {
-#define ONE(name, role, rows, cols, there, cut) +1
+#define ONE(name, role, rows, cols, there, cut, adds, hf) +1
     LAYER_TENSORS = 0 LAYER_PARAMS(ONE) /* also those that are not there */
 #undef ONE
 };
@@ -128,23 +128,38 @@ static enum param_region region_of(enum param_cut how, int tp)
     return whole && tp > 1 ? REGION_WHOLE : REGION_SHARES;
 }
 
-/* layer -1: a tensor outside of the layers */
-static void append(struct param_list *l, const struct dims *d, int layer, const char *name,
-                   enum param_role role, enum param_cut how, struct shape whole, struct shape share)
+/* A row of the table. */
+struct param_row {
+    const char *name;
+    enum param_role role;
+    enum param_cut cut;
+    bool adds;
+    const char *hf;
+};
+
+/* layer: as in struct param */
+static struct param *append(struct param_list *l, const struct dims *d, int layer,
+                            const struct param_row *row, struct shape whole, struct shape share)
 {
     struct param *p = &l->p[l->n++];
-    if (layer < 0)
-        snprintf(p->name, sizeof p->name, "%s", name);
+    p->layer = layer;
+    p->within = layer >= 0 && layer < d->L;
+    if (p->within)
+        snprintf(p->name, sizeof p->name, "layers.%d.%s", layer, row->name);
     else
-        snprintf(p->name, sizeof p->name, "layers.%d.%s", layer, name);
-    p->role = role;
-    p->cut = how;
+        snprintf(p->name, sizeof p->name, "%s", row->name);
+    p->role = row->role;
+    p->cut = row->cut;
+    p->adds = row->adds;
+    p->hf = row->hf;
     p->rows = share.rows;
     p->cols = share.cols;
+    p->stacked = row->cut == CUT_EXPERTS ? d->E / (d->ep > 0 ? d->ep : 1) : 1;
     p->n = (size_t)share.rows * (size_t)share.cols;
     p->whole = (size_t)whole.rows * (size_t)whole.cols;
-    p->region = region_of(how, d->tp);
+    p->region = region_of(row->cut, d->tp);
     cut(p, d);
+    return p;
 }
 
 static void lay_out(struct param_list *l, enum param_region region)
@@ -160,7 +175,7 @@ static void lay_out(struct param_list *l, enum param_region region)
 static void layer_shapes(struct shape out[LAYER_TENSORS], const struct dims *d)
 {
     int i = 0;
-#define SHAPE(name, role, rows, cols, there, cut) out[i++] = (struct shape){rows, cols};
+#define SHAPE(name, role, rows, cols, there, cut, adds, hf) out[i++] = (struct shape){rows, cols};
     LAYER_PARAMS(SHAPE)
 #undef SHAPE
 }
@@ -173,12 +188,19 @@ static void append_layer(struct param_list *l, const struct dims *d, const struc
     layer_shapes(of_share, share);
     bool moe = dims_moe(d, layer);
     int i = 0;
-#define APPEND(name, role, rows, cols, there, cut)                              \
-    if (there) append(l, d, layer, #name, role, cut, of_whole[i], of_share[i]); \
+#define APPEND(name, role, rows, cols, there, cut, adds, hf)                              \
+    if (there)                                                                            \
+        append(l, d, layer, &(struct param_row){#name, role, cut, adds, hf}, of_whole[i], \
+               of_share[i]);                                                              \
     i++;
     LAYER_PARAMS(APPEND)
 #undef APPEND
 }
+
+static const struct param_row EMBED = {"embed", ROLE_EMBEDDING, CUT_ROWS, false,
+                                       "model.embed_tokens.weight"},
+                              NORM_F = {"norm_f", ROLE_NORM, CUT_NONE, false, "model.norm.weight"},
+                              HEAD = {"head", ROLE_HEAD, CUT_ROWS, false, "lm_head.weight"};
 
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span)
 {
@@ -187,13 +209,12 @@ void param_list_make(struct param_list *l, const struct dims *d, struct chunk_sp
     size_t most = (size_t)LAYER_TENSORS * (size_t)span.count + 3;
     *l = (struct param_list){.p = memory_take(most, sizeof *l->p, "a list of tensors")};
     SYS_OK(l->p != NULL, "free memory on this machine", "no memory for %zu tensors", most);
-    if (span.embed) append(l, d, -1, "embed", ROLE_EMBEDDING, CUT_ROWS, tokens, our_tokens);
+    if (span.embed) append(l, d, -1, &EMBED, tokens, our_tokens);
     for (int layer = span.first; layer < span.first + span.count; layer++)
         append_layer(l, d, &share, layer);
     if (span.head) {
-        append(l, d, -1, "norm_f", ROLE_NORM, CUT_NONE, vector, vector);
-        append(l, d, -1, "head", ROLE_HEAD, CUT_ROWS, tokens, our_tokens);
-        l->p[l->n - 1].tied_copy = d->tied;
+        append(l, d, d->L, &NORM_F, vector, vector);
+        append(l, d, d->L, &HEAD, tokens, our_tokens)->tied_copy = d->tied;
     }
     for (int r = 0; r < REGIONS; r++) {
         lay_out(l, (enum param_region)r);
@@ -222,18 +243,11 @@ static uint64_t name_hash(const char *name)
     return h;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* What is added to the residual stream 2L times starts smaller (GPT-2's rule), so that the stream's variance does
  * not grow with depth. */
 static double init_std(const struct dims *d, const struct param *p)
 {
-    bool residual = ends_with(p->name, ".wo") || ends_with(p->name, "wdown");
-    return residual ? d->init_std / sqrt(2.0 * d->L) : d->init_std;
+    return p->adds ? d->init_std / sqrt(2.0 * d->L) : d->init_std;
 }
 
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed)

@@ -23,20 +23,26 @@ enum param_cut {
 /* Sizes are of the whole tensor when d is the whole model, of a share when d is (dims_share).
  * moe: the layer has experts. They are stacked: expert e is rows [e*2Fe, (e+1)*2Fe) of experts_wgu and [e*C, (e+1)*C) of
  * experts_wdown.
- *  name        role            rows              cols     there when    cut over tp */
-#define LAYER_PARAMS(X)                                                            \
-    X(norm1, ROLE_NORM, 1, d->C, true, CUT_NONE)             /* (C)             */ \
-    X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true, CUT_HEADS) /* (Nqkv, C)       */ \
-    X(bqkv, ROLE_BIAS, 1, dims_qkv(d), d->qkv_bias, CUT_HEADS)                     \
-    X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART)                       \
-    X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART)                       \
-    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS) /* (C, Hq*D)       */   \
-    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE)                                   \
-    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, !moe, CUT_PAIR) /* gate rows, up rows */   \
-    X(wdown, ROLE_MATRIX, d->C, d->F, !moe, CUT_COLS)                              \
-    X(router, ROLE_MATRIX, d->E, d->C, moe, CUT_NONE)                              \
-    X(experts_wgu, ROLE_EXPERT, dims_held(d) * 2 * d->Fe, d->C, moe, CUT_EXPERTS)  \
-    X(experts_wdown, ROLE_EXPERT, dims_held(d) * d->C, d->Fe, moe, CUT_EXPERTS)
+ * adds: the product with it is added to the residual stream (its initial values are smaller).
+ * hf: the rule of its name in a Hugging Face folder (param_hf_name), behind "model.layers.N."
+ *  name   role   rows   cols   there when   cut over tp   adds   hf */
+#define LAYER_PARAMS(X)                                                                        \
+    X(norm1, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "input_layernorm.weight")              \
+    X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true, CUT_HEADS, false,                            \
+      "self_attn.{q,k,v}_proj.weight")                                                         \
+    X(bqkv, ROLE_BIAS, 1, dims_qkv(d), d->qkv_bias, CUT_HEADS, false,                          \
+      "self_attn.{q,k,v}_proj.bias")                                                           \
+    X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.q_norm.weight") \
+    X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.k_norm.weight") \
+    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS, true, "self_attn.o_proj.weight")    \
+    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight")     \
+    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, !moe, CUT_PAIR, false, "mlp.{gate,up}_proj.weight")    \
+    X(wdown, ROLE_MATRIX, d->C, d->F, !moe, CUT_COLS, true, "mlp.down_proj.weight")            \
+    X(router, ROLE_MATRIX, d->E, d->C, moe, CUT_NONE, false, "mlp.gate.weight")                \
+    X(experts_wgu, ROLE_EXPERT, dims_held(d) * 2 * d->Fe, d->C, moe, CUT_EXPERTS, false,       \
+      "mlp.experts.#.{gate,up}_proj.weight")                                                   \
+    X(experts_wdown, ROLE_EXPERT, dims_held(d) * d->C, d->Fe, moe, CUT_EXPERTS, true,          \
+      "mlp.experts.#.down_proj.weight")
 
 /* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
  * the last before hi. run 0: all from lo to hi. */
@@ -60,14 +66,19 @@ enum param_region {
 /* One tensor of a chunk. Names are global: "embed", "layers.3.wqkv", "norm_f", "head". */
 struct param {
     char name[48];
+    int layer;   /* of the model, from 0; -1: before the layers (the embedding), L: behind them */
+    bool within; /* it belongs to a layer, not to an end of the model */
     enum param_role role;
+    bool adds;      /* the product with it is added to the residual stream */
+    const char *hf; /* rule of its Hugging Face name; param_hf_name reads it */
     enum param_cut cut;
     enum param_region region;
     int rows,
         cols; /* of this rank's share; a vector has rows 1; a linear weight is stored (out, in) */
     size_t n; /* rows * cols */
     size_t whole; /* elements of the whole tensor */
-    int blocks;   /* the share, in order */
+    int stacked; /* matrices of one shape in the share: of experts those that are held, otherwise 1 */
+    int blocks; /* the share, in order */
     struct stretch block[PARAM_BLOCKS];
     size_t
         offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
@@ -92,6 +103,12 @@ struct param_list {
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span);
 void param_list_free(struct param_list *l);
 const struct param *param_find(const struct param_list *l, const char *name);
+
+/* Name of piece i of the tensor in a Hugging Face folder of the layout of Llama, Qwen2, Qwen3 and Qwen3-MoE; false behind the
+ * last. The rows of the pieces, in order, are the rows of the whole tensor: "layers.3.wqkv" has the pieces
+ * "model.layers.3.self_attn.q_proj.weight", then k_proj and v_proj; stacked experts have theirs expert by expert. A rule
+ * names the pieces in braces, and has # for the number of the expert. Local. */
+bool param_hf_name(const struct param *p, int i, char *name, size_t bytes);
 
 /* Index in the whole tensor of element i of the share. */
 size_t param_index(const struct param *p, size_t i);

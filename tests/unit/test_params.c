@@ -49,6 +49,78 @@ START_TEST(layout_is_aligned_and_dense)
 }
 END_TEST
 
+static void hf_is(const struct param_list *l, const char *tensor, const char *const *names, int n)
+{
+    char name[96];
+    const struct param *p = param_find(l, tensor);
+    ck_assert_ptr_nonnull(p);
+    for (int i = 0; i < n; i++) {
+        ck_assert_msg(param_hf_name(p, i, name, sizeof name), "%s: %d names", tensor, i);
+        ck_assert_str_eq(name, names[i]);
+    }
+    ck_assert_msg(!param_hf_name(p, n, name, sizeof name), "%s: one more, %s", tensor, name);
+}
+#define HF_IS(l, tensor, ...)                            \
+    hf_is(l, tensor, (const char *const[]){__VA_ARGS__}, \
+          (int)(sizeof(const char *[]){__VA_ARGS__} / sizeof(char *)))
+
+/* As in the folders of Qwen2.5, Qwen3 and Qwen3-MoE. */
+START_TEST(names_of_hugging_face)
+{
+    struct dims d = TINY;
+    struct param_list l;
+    d.E = 4;
+    d.Fe = 8;
+    d.first_dense = 1;
+    d.ep = 2, d.e = 1; /* names are those of the whole model */
+    param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+    HF_IS(&l, "embed", "model.embed_tokens.weight");
+    HF_IS(&l, "norm_f", "model.norm.weight");
+    HF_IS(&l, "head", "lm_head.weight");
+    HF_IS(&l, "layers.3.wqkv", "model.layers.3.self_attn.q_proj.weight",
+          "model.layers.3.self_attn.k_proj.weight", "model.layers.3.self_attn.v_proj.weight");
+    HF_IS(&l, "layers.3.bqkv", "model.layers.3.self_attn.q_proj.bias",
+          "model.layers.3.self_attn.k_proj.bias", "model.layers.3.self_attn.v_proj.bias");
+    HF_IS(&l, "layers.0.wgu", "model.layers.0.mlp.gate_proj.weight",
+          "model.layers.0.mlp.up_proj.weight");
+    HF_IS(&l, "layers.0.wdown", "model.layers.0.mlp.down_proj.weight");
+    HF_IS(&l, "layers.4.router", "model.layers.4.mlp.gate.weight");
+    HF_IS(&l, "layers.4.experts_wdown", "model.layers.4.mlp.experts.0.down_proj.weight",
+          "model.layers.4.mlp.experts.1.down_proj.weight",
+          "model.layers.4.mlp.experts.2.down_proj.weight",
+          "model.layers.4.mlp.experts.3.down_proj.weight");
+    const struct param *p = param_find(&l, "layers.4.experts_wgu");
+    char name[96];
+    ck_assert(param_hf_name(p, 7, name, sizeof name) && !param_hf_name(p, 8, name, sizeof name));
+    ck_assert(param_hf_name(p, 7, name, sizeof name));
+    ck_assert_str_eq(name, "model.layers.4.mlp.experts.3.up_proj.weight");
+    param_list_free(&l);
+}
+END_TEST
+
+/* Every tensor says where it belongs; of those of a layer one of each half is added to the stream. */
+START_TEST(tensors_know_their_layer)
+{
+    struct param_list l;
+    struct chunk_span span = chunk_span_of(&TINY, 2, 1);
+    int adds[5] = {0};
+    param_list_make(&l, &TINY, span);
+    for (int i = 0; i < l.n; i++) {
+        const struct param *p = &l.p[i];
+        int layer = i / 9 < span.count ? span.first + i / 9 : TINY.L;
+        ck_assert_int_eq(p->layer, layer);
+        ck_assert_int_eq(p->within, layer < TINY.L);
+        if (p->adds) adds[layer]++;
+    }
+    for (int layer = span.first; layer < TINY.L; layer++) ck_assert_int_eq(adds[layer], 2);
+    param_list_free(&l);
+    param_list_make(&l, &TINY, chunk_span_of(&TINY, 2, 0));
+    ck_assert_int_eq(l.p[0].layer, -1);
+    ck_assert(!l.p[0].within);
+    param_list_free(&l);
+}
+END_TEST
+
 START_TEST(absent_tensors_are_absent)
 {
     struct dims d = TINY;
@@ -405,6 +477,8 @@ int main(void)
     TCase *t = tcase_create("params");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, layout_is_aligned_and_dense);
+    tcase_add_test(t, names_of_hugging_face);
+    tcase_add_test(t, tensors_know_their_layer);
     tcase_add_test(t, absent_tensors_are_absent);
     tcase_add_test(t, layers_with_experts);
     tcase_add_test(t, shares_partition_the_experts);

@@ -21,6 +21,7 @@ struct slice {
     size_t n;
     struct stretch at; /* a run, or equal runs at equal distances: columns of a matrix */
     float *data;       /* stretch_count(&at) floats, the caller's */
+    bool optional;     /* a checkpoint may lack it: its recipe kept no such thing */
 };
 
 struct checkpoint_writer;

@@ -1,8 +1,6 @@
 #include "trainer/learn/bucket.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include "comm/base/memory.h"
 
 /* Slices are multiples of this many elements, so that gathered pieces stay aligned. */
@@ -13,9 +11,7 @@ enum { SLICE_ALIGN = 16 };
 /* As pass_complete counts. */
 static int layer_of(const struct local *l, const struct param *p)
 {
-    int layer;
-    if (sscanf(p->name, "layers.%d.", &layer) == 1) return layer - l->span.first;
-    return p->role == ROLE_EMBEDDING ? -1 : l->span.count;
+    return p->layer - l->span.first;
 }
 
 /* The embedding of a tied model, or the head's copy. */

@@ -298,8 +298,20 @@ struct slicing {
     int n, what;
 };
 
+/* What is saved of a tensor. */
+enum array { ARRAY_MODEL, ARRAY_ADAM_M, ARRAY_ADAM_V, ARRAY_REFERENCE };
+static const struct {
+    const char *prefix;
+    bool optional; /* as of struct slice */
+} array_kind[] = {
+    [ARRAY_MODEL] = {"model", false},
+    [ARRAY_ADAM_M] = {"adam_m", false},
+    [ARRAY_ADAM_V] = {"adam_v", false},
+    [ARRAY_REFERENCE] = {"ref", true},
+};
+
 /* A slice for each stretch of the whole tensor that the piece covers. */
-static void slice_add(struct slicing *c, const char *prefix, struct piece s, float *data)
+static void slice_add(struct slicing *c, enum array array, struct piece s, float *data)
 {
     const char *tensor = s.param->tied_copy ? "embed" : s.param->name;
     struct stretch at[PARAM_STRETCHES];
@@ -309,8 +321,9 @@ static void slice_add(struct slicing *c, const char *prefix, struct piece s, flo
         size_t count = stretch_count(&at[i]);
         if (!c->out) continue;
         struct slice *t = &c->out[c->n];
-        *t = (struct slice){.n = s.param->whole, .at = at[i], .data = data};
-        snprintf(t->name, sizeof t->name, "%s/%s", prefix, tensor);
+        *t = (struct slice){
+            .n = s.param->whole, .at = at[i], .data = data, .optional = array_kind[array].optional};
+        snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
         data += count;
     }
 }
@@ -319,11 +332,11 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 {
     const struct slicing *c = ctx;
     if (c->what == SLICES_SAVE && !is_first_holder(c->o, s.param)) return;
-    slice_add(ctx, "model", s, b->master);
+    slice_add(ctx, ARRAY_MODEL, s, b->master);
     if (c->what == SLICES_READ_MODEL) return;
-    slice_add(ctx, "adam_m", s, b->m);
-    slice_add(ctx, "adam_v", s, b->v);
-    if (b->reference) slice_add(ctx, "ref", s, b->reference);
+    slice_add(ctx, ARRAY_ADAM_M, s, b->m);
+    slice_add(ctx, ARRAY_ADAM_V, s, b->v);
+    if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
 }
 
 static void residual_slice(struct slicing *c)

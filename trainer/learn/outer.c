@@ -291,8 +291,13 @@ struct outer_stats outer_take_stats(struct outer *x)
 /* --- state ------------------------------------------------------------------------------------- */
 
 enum { ARRAYS = 5 };
-static const char *const array_name[ARRAYS] = {"outer", "outer_m", "outer_start", "outer_delta",
-                                               "outer_lost"};
+static const struct {
+    const char *name;
+    bool optional; /* as of struct slice */
+} array_kind[ARRAYS] = {
+    {"outer", false},       {"outer_m", false},   {"outer_start", false},
+    {"outer_delta", false}, {"outer_lost", true},
+};
 
 static float *array_of(const struct outer_slice *s, int array)
 {
@@ -310,7 +315,8 @@ static int slice_as(const struct outer *x, const struct slice *of, int array, st
         if (!out) return 1;
         *out = *of;
         out->data = data + (of->data - b->master);
-        int n = snprintf(out->name, sizeof out->name, "%s/%s", array_name[array],
+        out->optional = array_kind[array].optional;
+        int n = snprintf(out->name, sizeof out->name, "%s/%s", array_kind[array].name,
                          of->name + strlen("model/"));
         INVARIANT(n > 0 && (size_t)n < sizeof out->name, "the name %s", of->name);
         return 1;

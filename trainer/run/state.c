@@ -144,13 +144,9 @@ static int slices_to_read(struct run *r, bool everything, struct slice *slices)
 }
 
 /* What a recipe keeps now, and did not when it was saved, begins anew. */
-static bool is_read(const struct checkpoint *c, const char *name)
+static bool is_read(const struct checkpoint *c, const struct slice *s)
 {
-    static const char *const optional[] = {"ref/", "outer_lost/"};
-    INVARIANT(name, "a slice without a name");
-    for (int i = 0; i < 2; i++)
-        if (strncmp(name, optional[i], strlen(optional[i])) == 0) return checkpoint_has(c, name);
-    return true;
+    return !s->optional || checkpoint_has(c, s->name);
 }
 
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
@@ -160,7 +156,7 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
     slices_to_read(r, everything, slices);
     bool reference = checkpoint_has(c, "ref/embed");
     for (int i = 0; i < n; i++)
-        if (is_read(c, slices[i].name)) slices[kept++] = slices[i];
+        if (is_read(c, &slices[i])) slices[kept++] = slices[i];
     bool ok = checkpoint_read(c, slices, kept, p);
     free(slices);
     if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
