@@ -7,17 +7,18 @@
 
 static void count_problem(struct tally *t, const struct run *r, const struct answer *a, int from)
 {
-    const struct step_scratch *x = r->scratch;
+    const struct rewards *w = &r->scratch->rewards;
+    const float *right = w->value[GRADER_ACCURACY], *form = w->value[GRADER_FORMAT];
     bool any = false;
     for (int i = from; i < from + t->samples; i++) {
-        t->right += x->accuracy[i] > 0;
-        t->form += x->format[i] > 0;
+        t->right += right[i] > 0;
+        t->form += form[i] > 0;
         t->tokens += a[i].n;
         t->truncated += a[i].truncated;
-        any = any || x->accuracy[i] > 0;
+        any = any || right[i] > 0;
     }
     t->solved += any;
-    t->voted += majority_right(x->vote + from, x->accuracy + from, t->samples);
+    t->voted += majority_right(w->vote + from, right + from, t->samples);
     t->done++;
 }
 

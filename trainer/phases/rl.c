@@ -24,12 +24,12 @@ static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
 static int reward_groups(struct run *r, const struct phase_settings *k)
 {
     struct step_scratch *s = r->scratch;
-    int equal = 0, n = k->prompts * k->samples;
-    for (int i = 0; i < n; i++)
-        s->reward[i] = s->accuracy[i] + (float)k->reward_format * s->format[i];
+    const float *total = s->rewards.total;
+    int equal = 0;
+    rewards_sum(&s->rewards, k->prompts * k->samples, k);
     for (int q = 0; q < k->prompts; q++)
-        equal += grpo_advantage(s->advantage + q * k->samples, s->reward + q * k->samples,
-                                k->samples, k->advantage == ADVANTAGE_STD);
+        equal += grpo_advantage(s->advantage + q * k->samples, total + q * k->samples, k->samples,
+                                k->advantage == ADVANTAGE_STD);
     return equal;
 }
 
@@ -47,7 +47,7 @@ static struct grpo_rule rule_of(const struct phase_settings *k)
 static struct grpo_answer counted(const struct run *r, const struct phase_settings *k,
                                   const struct answer *a, int i)
 {
-    const float *group = r->scratch->reward + i / k->samples * k->samples;
+    const float *group = r->scratch->rewards.total + i / k->samples * k->samples;
     bool spread = false;
     for (int j = 1; j < k->samples; j++) spread = spread || group[j] != group[0];
     return (struct grpo_answer){

@@ -2,28 +2,27 @@
 #include "trainer/phases/rl_metrics.h"
 
 #include <math.h>
+#include <stdio.h>
 #include "comm/base/log.h"
 #include "trainer/run/sites.h"
 
 struct mean {
-    double reward, std, accuracy, format, length, longest, truncated;
+    double reward, std, each[GRADERS], length, longest, truncated;
 };
 
 static struct mean mean_of(const struct run *r, const struct phase_settings *k,
                            const struct answer *a)
 {
-    const struct step_scratch *s = r->scratch;
-    struct mean m = {0};
+    const struct rewards *w = &r->scratch->rewards;
     int n = k->prompts * k->samples;
+    struct mean m = {.reward = rewards_mean(w->total, n)};
+    for (int j = 0; j < w->n; j++) m.each[j] = rewards_mean(w->value[j], n);
     for (int i = 0; i < n; i++) {
-        m.reward += (double)s->reward[i] / n;
-        m.accuracy += (double)s->accuracy[i] / n;
-        m.format += (double)s->format[i] / n;
         m.length += (double)a[i].n / n;
         m.truncated += (double)a[i].truncated / n;
         if (a[i].n > m.longest) m.longest = a[i].n;
     }
-    for (int i = 0; i < n; i++) m.std += pow((double)s->reward[i] - m.reward, 2) / n;
+    for (int i = 0; i < n; i++) m.std += pow((double)w->total[i] - m.reward, 2) / n;
     m.std = sqrt(m.std);
     return m;
 }
@@ -32,10 +31,14 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
                         int equal)
 {
     struct metrics *o = r->metrics;
+    const struct rewards *w = &r->scratch->rewards;
+    char name[METRIC_NAME];
     metrics_put(o, "reward/mean", m->reward);
     metrics_put(o, "reward/std", m->std);
-    metrics_put(o, "reward/accuracy/mean", m->accuracy);
-    metrics_put(o, "reward/format/mean", m->format);
+    for (int j = 0; j < w->n; j++) {
+        snprintf(name, sizeof name, "reward/%s/mean", w->name[j]);
+        metrics_put(o, name, m->each[j]);
+    }
     metrics_put(o, "reward/zero_std_fraction", (double)equal / k->prompts);
     metrics_put(o, "response_length/mean", m->length);
     metrics_put(o, "response_length/max", m->longest);
@@ -51,6 +54,13 @@ static json_t *numbers(const void *v, int n, bool real)
     return a;
 }
 
+static void put_rewards(json_t *sample, const struct rewards *w, int i)
+{
+    json_object_set_new(sample, "reward", json_real((double)w->total[i]));
+    for (int j = 0; j < w->n; j++)
+        json_object_set_new(sample, w->name[j], json_real((double)w->value[j][i]));
+}
+
 static void put_sample(struct run *r, const struct phase_settings *k, const struct answer *a, int i)
 {
     struct step_scratch *s = r->scratch;
@@ -58,14 +68,15 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     const struct problem *problem = &s->problem[i / k->samples];
     struct verdict graded = run_grade_one(r, problem, a);
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
-    json_t *o = json_pack(
-        "{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s, s:f, s:f, s:f, s:f, s:b}", "step",
-        (json_int_t)r->step, "phase", k->name, "question", i / k->samples, "sample", i % k->samples,
-        "prompt", problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
-        graded.has_read ? graded.read : NULL, "why", why_text(graded.why), "reward",
-        (double)s->reward[i], "accuracy", (double)s->accuracy[i], "format", (double)s->format[i],
-        "advantage", (double)s->advantage[i], "truncated", a->truncated);
+    json_t *o =
+        json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s}", "step", (json_int_t)r->step,
+                  "phase", k->name, "question", i / k->samples, "sample", i % k->samples, "prompt",
+                  problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
+                  graded.has_read ? graded.read : NULL, "why", why_text(graded.why));
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
+    put_rewards(o, &s->rewards, i);
+    json_object_set_new(o, "advantage", json_real((double)s->advantage[i]));
+    json_object_set_new(o, "truncated", json_boolean(a->truncated));
     if (k->save_tokens) {
         json_object_set_new(o, "temperature", json_real(k->temperature));
         json_object_set_new(o, "prompt_ids", numbers(q->token, q->n, false));
@@ -89,13 +100,14 @@ enum { STEPS_WITHOUT_SPREAD = 10 };
 /* What to look at, by what the answers got. */
 static const char *advice(const struct mean *m)
 {
-    if (m->accuracy == 0)
+    if (m->each[GRADER_ACCURACY] == 0)
         return "no answer is right. Look at \"parsed\" and \"why\" in samples.jsonl: does the "
                "grader "
                "read what was meant as the answer? If it does, take easier problems "
                "(data.difficulty), more supervised steps before, more samples, or a weight for "
                "the form (reward_format)";
-    if (m->accuracy == 1) return "all answers are right: take harder problems (data.difficulty)";
+    if (m->each[GRADER_ACCURACY] == 1)
+        return "all answers are right: take harder problems (data.difficulty)";
     return "the answers to a problem are all as good as each other: raise temperature or samples, "
            "or "
            "take problems of another difficulty";
@@ -111,7 +123,7 @@ static void mind_spread(struct run *r, const struct phase_settings *k, const str
         log_warn("%s: for %d steps in a row the rewards of every group were all equal: nothing was "
                  "learned%s. accuracy is %g, format %g, reward %g: %s",
                  k->name, STEPS_WITHOUT_SPREAD, k->kl > 0 ? " but to stay near the reference" : "",
-                 m->accuracy, m->format, m->reward, advice(m));
+                 m->each[GRADER_ACCURACY], m->each[GRADER_FORMAT], m->reward, advice(m));
 }
 
 void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s)

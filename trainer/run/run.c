@@ -66,11 +66,8 @@ static void scratch_place(struct run *r, struct extent e)
     s.sequence = arena_take_n(a, n, sizeof *s.sequence);
     s.token = arena_take_n(a, (questions + n) * (size_t)r->settings.model.max_context, sizeof(int));
     s.weight = arena_take_n(a, n, sizeof(float));
-    s.reward = arena_take_n(a, n, sizeof(float));
-    s.accuracy = arena_take_n(a, n, sizeof(float));
-    s.format = arena_take_n(a, n, sizeof(float));
     s.advantage = arena_take_n(a, n, sizeof(float));
-    s.vote = arena_take_n(a, n, sizeof(uint64_t));
+    rewards_place(&s.rewards, n, a);
     if (!placed) return;
     *placed = s;
     r->scratch = placed;

@@ -7,8 +7,8 @@
 #include "trainer/learn/outer.h"
 #include "trainer/learn/learned.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/reward/rewards.h"
 #include "trainer/reward/tally.h"
-#include "trainer/reward/verdict.h"
 #include "trainer/rollout/rollout.h"
 
 /* One row of the closing summary: an evaluation, and when it was made. */
@@ -99,9 +99,9 @@ struct step_scratch {
     struct question *question;
     struct sequence *sequence; /* (max(answers, sequences)) */
     int *token; /* (questions + max(answers, sequences), max_context): prompts first */
-    float *weight, *reward, *accuracy, *format, *advantage;
-    uint64_t *vote; /* (answers) equal for answers that are the same to the grader; 0: none */
-    char *text;     /* (text_size) of one completion: any max_context tokens */
+    float *weight, *advantage;
+    struct rewards rewards; /* of the answers */
+    char *text;             /* (text_size) of one completion: any max_context tokens */
     size_t text_size;
 };
 
@@ -133,10 +133,10 @@ bool sft_step(struct run *r, const struct phase_settings *k);
 bool grpo_step(struct run *r, const struct phase_settings *k);
 bool eval_step(struct run *r, const struct phase_settings *k);
 
-/* What the grader says of one answer. Local. */
+/* The verdict on one answer. Local. */
 struct verdict run_grade_one(struct run *r, const struct problem *p, const struct answer *a);
-/* Grades answers to the questions in scratch into ->accuracy, ->format and ->vote, the work shared over ranks; adds the parts to t
- * when it is not NULL. Collective. */
+/* Grades answers to the questions in scratch into ->rewards, the work shared over ranks; adds the parts to t when it is not NULL.
+ * Collective. */
 void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
                struct tally *t);
 /* An evaluation of the weights of a step, not begun yet: `samples` answers to each of the first `asked` held-out problems, or of all

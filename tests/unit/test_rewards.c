@@ -1,0 +1,119 @@
+/* The matrix of rewards: which grader gives what to which answer, and how a recipe's weights add them up. */
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/arena.h"
+#include "trainer/reward/rewards.h"
+#include "tests/support/check_unit.h"
+
+enum { ROOM = 512 };
+
+/* An answer to "1+6", of a file: "7" is right. */
+static const struct row {
+    const char *text;
+    bool eos, truncated;
+    float accuracy, format;
+    enum why why;
+} rows[] = {
+    {"1+6=7</think><answer>7</answer>", true, false, 1, 1, WHY_RIGHT},
+    {"1+6=7</think><answer>7.0</answer>", false, false, 1, 1, WHY_RIGHT},
+    {"1+6=8</think><answer>8</answer>", true, false, 0, 1, WHY_WRONG_VALUE},
+    {"</think>so <answer>7</answer>", true, false, 1, 0, WHY_RIGHT},
+    {"1+6", false, true, 0, 0, WHY_TRUNCATED},
+    {"", true, false, 0, 0, WHY_NO_END_OF_THOUGHT},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static struct tokenizer *tokenizer_new(void)
+{
+    struct problems p = {0};
+    size_t n;
+    char *json = tokenizer_builtin_json(&n);
+    struct tokenizer *t = tokenizer_parse(json, n, "tokenizer.json", &p);
+    ck_assert_ptr_nonnull(t);
+    free(json);
+    return t;
+}
+
+static struct completion completion_of(const struct grading *g, const struct problem *p,
+                                       const struct row *row, int *token)
+{
+    int n = (int)tokenizer_encode(g->tokenizer, row->text, strlen(row->text), true, token, ROOM);
+    if (row->eos) token[n++] = g->eos;
+    return (struct completion){.problem = p, .token = token, .n = n, .truncated = row->truncated};
+}
+
+static void grade_all(struct rewards *r, const struct grading *g)
+{
+    const struct problem p = {.prompt = "1+6", .answer = "7"};
+    rewards_clear(r, ROWS);
+    for (int i = 0; i < ROWS; i++) {
+        int token[ROOM];
+        struct completion c = completion_of(g, &p, &rows[i], token);
+        rewards_grade(r, g, i, &c);
+        ck_assert_int_eq(c.verdict.why, rows[i].why);
+        ck_assert_uint_eq(c.bytes, strlen(rows[i].text));
+    }
+}
+
+static void check_values(const struct rewards *r)
+{
+    for (int i = 0; i < ROWS; i++) {
+        ck_assert_msg(r->value[GRADER_ACCURACY][i] == rows[i].accuracy, "%s", rows[i].text);
+        ck_assert_msg(r->value[GRADER_FORMAT][i] == rows[i].format, "%s", rows[i].text);
+        ck_assert_msg((r->vote[i] != 0) == why_votes(rows[i].why), "%s", rows[i].text);
+    }
+    ck_assert_uint_eq(r->vote[0], r->vote[1]); /* 7 and 7.0 are one answer */
+    ck_assert_uint_ne(r->vote[0], r->vote[2]);
+}
+
+/* accuracy + weight * format, in single precision and in this order. */
+static void check_totals(struct rewards *r)
+{
+    for (int w = 0; w < 3; w++) {
+        const struct phase_settings k = {.reward_format = (double[]){0, 0.5, 0.1}[w]};
+        rewards_sum(r, ROWS, &k);
+        for (int i = 0; i < ROWS; i++)
+            ck_assert(r->total[i] == rows[i].accuracy + (float)k.reward_format * rows[i].format);
+    }
+}
+
+START_TEST(of_a_file)
+{
+    char text[ROOM];
+    struct tokenizer *t = tokenizer_new();
+    struct grading g = {t, tokenizer_find(t, TOKEN_EOS), NULL, text, sizeof text};
+    struct rewards r = {0};
+    struct arena a = {0};
+    rewards_place(&r, ROWS, &a);
+    arena_back(&a, a.used);
+    rewards_place(&r, ROWS, &a);
+    ck_assert_int_eq(r.n, GRADERS);
+    ck_assert_str_eq(r.name[GRADER_ACCURACY], "accuracy");
+    ck_assert_str_eq(r.name[GRADER_FORMAT], "format");
+    grade_all(&r, &g);
+    check_values(&r);
+    check_totals(&r);
+    ck_assert_double_eq(rewards_mean(r.value[GRADER_FORMAT], 4), 0.75);
+    arena_free(&a);
+    tokenizer_free(t);
+}
+END_TEST
+
+/* Names are members of samples.jsonl and parts of metrics' names: no two graders share one. */
+START_TEST(names)
+{
+    for (int i = 0; i < GRADERS; i++)
+        for (int j = 0; j < i; j++) ck_assert_str_ne(grader_at(i)->name, grader_at(j)->name);
+    ck_assert_uint_eq(graders_need(), NEEDS_VERDICT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("rewards");
+    TCase *tc = tcase_create("rewards");
+    tcase_add_test(tc, of_a_file);
+    tcase_add_test(tc, names);
+    suite_add_tcase(s, tc);
+    return run_suite(s);
+}
