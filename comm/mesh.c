@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "comm/base/problems.h"
 
 int mesh_rank_at(const struct mesh *m, struct mesh_at at)
 {

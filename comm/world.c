@@ -13,6 +13,7 @@
 #include "comm/base/floor.h"
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
+#include "comm/base/problems.h"
 #include "comm/roll_call.h"
 
 _Noreturn void mpi_die(const char *file, int line, const char *call, int rc)

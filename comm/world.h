@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 /* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm are the site's, and
  * `first` is the rank that its first one has in the job, by which messages name ranks. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 
 /* Added tokens are tried one by one at each place of a text, so there may not be very many. */
 enum { ADDED_MAX = 1024, ASCII = 128 };

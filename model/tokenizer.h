@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 struct tokenizer;
 

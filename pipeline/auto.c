@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "comm/base/rng.h"
 #include "pipeline/improve.h"
 #include "pipeline/list.h"

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include "comm/base/problems.h"
 #include "pipeline/measure.h"
 
 enum { MAX_SAID = 20 };

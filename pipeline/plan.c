@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 
 /* Far beyond any cluster; they keep a mistyped number from filling the memory with rows. */
 enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "comm/base/arena.h"
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 /* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
  * FB a forward and a backward (BW) as one overlapped pair: that of DualPipe's steady state. TWO: two passes that would else

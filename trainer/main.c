@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "comm/base/environment.h"
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/task.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "model/flops.h"
 #include "pipeline/split.h"
 

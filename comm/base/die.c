@@ -15,7 +15,7 @@
 
 #include "comm/base/floor.h"
 
-enum { PLACE_BYTES = 192, TEXT_BYTES = 4096, NAME_MAX_LETTERS = 64 };
+enum { PLACE_BYTES = 192, TEXT_BYTES = 4096 };
 
 struct place {
     char doing[PLACE_BYTES];   /* die_place: "while ..." */
@@ -121,7 +121,7 @@ __attribute__((format(printf, 3, 4))) static void text_add(char *text, size_t *n
     if (*n > TEXT_BYTES - 1) *n = TEXT_BYTES - 1;
 }
 
-static void write_all(const char *text, size_t n)
+void die_write(const char *text, size_t n)
 {
     while (n > 0) {
         ssize_t done = write(STDERR_FILENO, text, n);
@@ -171,7 +171,7 @@ _Noreturn void die(const char *file, int line, enum exit_code code, const char *
     if (fix) text_add(text, &n, "  fix:  %s\n", fix);
     text[n - 1] = '\n';
     const bool speak = floor_take();
-    if (speak) write_all(text, n);
+    if (speak) die_write(text, n);
     floor_spoken();
     if (self.before_end) self.before_end();
     if (!speak) end_quietly((int)code);
@@ -189,123 +189,12 @@ _Noreturn void die_fmt(const char *file, int line, enum exit_code code, const ch
     die(file, line, code, what, why, fix);
 }
 
-void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
-{
-    char text[1024];
-    int n = 0;
-    if (file && line > 0)
-        n = snprintf(text, sizeof text, "%.400s:%d: ", file, line);
-    else if (file)
-        n = snprintf(text, sizeof text, "%.400s: ", file);
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text + n, sizeof text - (size_t)n, fmt, args);
-    va_end(args);
-    if (p->n == p->capacity) {
-        int capacity = p->capacity ? 2 * p->capacity : 8;
-        char **grown = realloc(p->text, (size_t)capacity * sizeof *grown);
-        if (!grown) return; /* the first ones are kept */
-        p->text = grown;
-        p->capacity = capacity;
-    }
-    char *copy = strdup(text);
-    if (copy) p->text[p->n++] = copy;
-}
-
-void problems_print(const struct problems *p)
-{
-    if (p->n == 0) return;
-    size_t size = 64, n = 0;
-    for (int i = 0; i < p->n; i++) size += strlen(p->text[i]) + 1;
-    char *text = malloc(size);
-    for (int i = 0; i < p->n; i++) {
-        if (text) {
-            n += (size_t)snprintf(text + n, size - n, "%s\n", p->text[i]);
-        } else {
-            write_all(p->text[i], strlen(p->text[i]));
-            write_all("\n", 1);
-        }
-    }
-    if (text) {
-        n += (size_t)snprintf(text + n, size - n, "%d problem%s\n", p->n, p->n == 1 ? "" : "s");
-        write_all(text, n);
-    }
-    free(text);
-}
-
-void problems_call(struct problems *p, int rank, const char *host)
-{
-    for (int i = 0; i < p->n; i++) {
-        size_t size = strlen(p->text[i]) + strlen(host) + 32;
-        char *called = malloc(size);
-        if (!called) return;
-        snprintf(called, size, "rank %d on %s: %s", rank, host, p->text[i]);
-        free(p->text[i]);
-        p->text[i] = called;
-    }
-}
-
-void problems_free(struct problems *p)
-{
-    if (!p) return;
-    for (int i = 0; i < p->n; i++) free(p->text[i]);
-    free(p->text);
-    *p = (struct problems){0};
-}
-
-_Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code)
+_Noreturn void die_together(enum exit_code code, int speaker, void (*speak)(const void *what),
+                            const void *what)
 {
     if (atomic_flag_test_and_set(&spoken)) end_quietly((int)code);
-    if (self.rank < 0 || self.rank == speaker) problems_print(p);
+    if (self.rank < 0 || self.rank == speaker) speak(what);
     if (self.before_end) self.before_end();
     if (self.leave_job) self.leave_job((int)code);
     end_job((int)code);
-}
-
-void problems_end_if_any(struct problems *p)
-{
-    if (p->n > 0) problems_end(p, 0, EXIT_USER);
-}
-
-static int min_of(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein's distance with swaps of neighbours counted once, over three rows of the table. */
-static int edit_distance(const char *a, int na, const char *b, int nb)
-{
-    int row[3][NAME_MAX_LETTERS + 1];
-    for (int j = 0; j <= nb; j++) row[0][j] = j;
-    for (int i = 1; i <= na; i++) {
-        int *now = row[i % 3], *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3];
-        now[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = min_of(now[j - 1], up[j]) + 1;
-            best = min_of(best, up[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                best = min_of(best, up2[j - 2] + 1);
-            now[j] = best;
-        }
-    }
-    return row[na % 3][nb];
-}
-
-const char *nearest_name(const char *word, const char *const *names, int n)
-{
-    const char *nearest = NULL;
-    size_t nw = strlen(word);
-    int best = NAME_MAX_LETTERS;
-    if (nw > NAME_MAX_LETTERS) return NULL;
-    for (int i = 0; i < n; i++) {
-        size_t nn = strlen(names[i]);
-        if (nn > NAME_MAX_LETTERS) continue;
-        int distance = edit_distance(word, (int)nw, names[i], (int)nn);
-        int letters = (int)(nw > nn ? nw : nn);
-        if (distance * 3 <= letters && distance < best) {
-            best = distance;
-            nearest = names[i];
-        }
-    }
-    return nearest;
 }

@@ -1,7 +1,7 @@
 /* How a rank fails: it speaks once (rank, host, place, what, why, fix) and takes the job with it.
  *
  * Three kinds of failure, three ways (docs/ARCHITECTURE.md, "Errors"):
- *   the user's mistake   collect in a struct problems, print all of them, exit 2
+ *   the user's mistake   collect in a struct problems (problems.h), print all of them, exit 2
  *   the world's failure  MPI_OK(call), H5_OK(call), SYS_OK(cond, ...): die at the first, exit 1
  *   our bug              INVARIANT(cond, ...): die, exit 3
  */
@@ -42,6 +42,13 @@ _Noreturn void die_fmt(const char *file, int line, enum exit_code code, const ch
                        const char *fix, const char *why_fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* Writes a text to stderr, in one write(2) where the system takes it whole. */
+void die_write(const char *text, size_t n);
+/* The end of a job whose ranks all know why (problems_end): on rank `speaker`, or when no world is up, speak(what) says it, unless
+ * a thread of this process has spoken before. Never returns. */
+_Noreturn void die_together(enum exit_code code, int speaker, void (*speak)(const void *what),
+                            const void *what);
+
 /* SYS_OK(fd >= 0, "free space on the disk", "cannot open %s: %s", path, strerror(errno)) */
 #define SYS_OK(cond, fix, ...)                                                         \
     do {                                                                               \
@@ -55,30 +62,5 @@ _Noreturn void die_fmt(const char *file, int line, enum exit_code code, const ch
             die_fmt(__FILE__, __LINE__, EXIT_BUG, #cond,                                    \
                     "this is a bug in duet; please report the message above", __VA_ARGS__); \
     } while (0)
-
-/* The user's mistakes, collected. Grows on the heap; never loses the first. */
-struct problems {
-    char **text;
-    int n, capacity;
-};
-
-/* "file:line: message"; line 0 leaves the line out, file NULL the whole prefix. Local. */
-void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-/* Prints all of them to stderr, one a line, with a closing count. */
-void problems_print(const struct problems *p);
-void problems_free(struct problems *p);
-/* Puts "rank 1 on HOST: " before each, where not every rank has them. */
-void problems_call(struct problems *p, int rank, const char *host);
-/* Prints (on rank 0, or when no world is up) and exits 2 if there are any. Every rank must call it
- * with the same problems: the message is printed once. */
-void problems_end_if_any(struct problems *p);
-/* Rank `speaker` prints them and ends the job with `code`; the other ranks end with it, silently. Every
- * rank must call it (world_agree_problems does). */
-_Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code);
-
-/* The nearest of n names to `word` by edit distance, or NULL when none is near (more than a third
- * of its letters differ). For "unknown setting X; did you mean Y?". */
-const char *nearest_name(const char *word, const char *const *names, int n);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 
 extern char **environ;
 

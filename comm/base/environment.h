@@ -4,7 +4,7 @@
 #define DUET_COMM_BASE_ENVIRONMENT_H
 
 #include <stdio.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 /* The value, or NULL. The name must stand in the table. Local, as all of these. */
 const char *environment_text(const char *name);

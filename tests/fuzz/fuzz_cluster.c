@@ -1,6 +1,7 @@
 /* Any bytes as a cluster file: refused with a reason, or read; never a crash (P11). Built by `make fuzz`. */
 #include <stddef.h>
 #include <stdint.h>
+#include "comm/base/problems.h"
 #include "trainer/planner/cluster.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include "comm/base/problems.h"
 #include "trainer/planner/hosts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -1,5 +1,6 @@
 /* Any bytes as the user's JSON Lines. */
 #include <stdlib.h>
+#include "comm/base/problems.h"
 #include "trainer/data/jsonl.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n);

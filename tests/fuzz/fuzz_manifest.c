@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 #include "trainer/run/position.h"
 

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/config/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

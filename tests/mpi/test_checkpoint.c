@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "comm/base/arena.h"
+#include "comm/base/problems.h"
 #include "tests/support/shared_folder.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/store.h"

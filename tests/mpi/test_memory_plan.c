@@ -1,6 +1,7 @@
 /* ranks: 1 2 4 */
 /* The planned memory is the memory: on every rank, kind by kind and in all, what memory_of_rank says without MPI is what
  * the trainer then has. */
+#include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 #include "trainer/planner/memory.h"

@@ -4,6 +4,7 @@
  * gradient norms within 1e-5 (relative) and weights within 1e-5; in bf16, where a sum that rounds the other way
  * is 2^-9 off, losses within 2e-3, norms and weights within 0.03. The same mesh gives the same bits, run after run and
  * schedule by schedule. */
+#include "comm/base/problems.h"
 #include "tests/support/shared_folder.h"
 #include "tests/support/small_outcome.h"
 

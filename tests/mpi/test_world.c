@@ -1,5 +1,6 @@
 /* ranks: 1 2 4 */
 /* Who and where, agreement, waiting, threads, and signals that come twice. */
+#include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 
 #include <signal.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "comm/base/rng.h"
 #include "pipeline/auto.h"
 #include "tests/support/check_unit.h"

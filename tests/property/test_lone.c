@@ -1,6 +1,7 @@
 /* Lone passes stepped in turn: what comes of a named plan is right, keeps no more, takes no longer and waits less for exchanges. */
 #include <stdio.h>
 
+#include "comm/base/problems.h"
 #include "tests/support/lone_plan.h"
 #include "tests/support/check_unit.h"
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "pipeline/check.h"
 #include "tests/support/check_unit.h"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "tests/support/lone_plan.h"
 #include "tests/support/check_unit.h"
 

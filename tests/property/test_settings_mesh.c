@@ -1,6 +1,7 @@
 /* settings_check and mesh_check allow the same meshes: the first speaks of lines of the recipe, the second is what
  * mesh_split relies on. */
 #include <string.h>
+#include "comm/base/problems.h"
 #include "comm/mesh.h"
 #include "trainer/config/settings.h"
 #include "tests/support/check_unit.h"

@@ -1,4 +1,5 @@
 /* What a recipe says otherwise than a checkpoint's: which rows, which of them are refused, where the position is. */
+#include "comm/base/problems.h"
 #include "trainer/config/changes.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "trainer/schedule.h"
 #include "tests/support/check_unit.h"
 

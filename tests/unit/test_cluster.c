@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "trainer/planner/cluster.h"
 #include "tests/support/check_unit.h"
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "tests/support/check_unit.h"
 
 struct last_words {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include "comm/base/problems.h"
 #include "tests/support/check_unit.h"
 #include "trainer/config/table.h"
 #include "trainer/planner/limits.h"

@@ -1,6 +1,7 @@
 /* Which links and hosts are called slow, and that a tournament brings everybody together once. */
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/bench/links.h"
 #include "tests/support/check_unit.h"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 #include "tests/support/check_unit.h"
 

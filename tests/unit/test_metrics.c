@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/observe/progress.h"
 #include "tests/support/check_unit.h"

@@ -1,4 +1,5 @@
 /* Command lines: values land, all mistakes are named, help is made of the table. */
+#include "comm/base/problems.h"
 #include "trainer/config/options.h"
 #include "tests/support/check_unit.h"
 

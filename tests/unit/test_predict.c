@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "model/flops.h"
 #include "model/params.h"
 #include "pipeline/check.h"

@@ -11,6 +11,7 @@
 
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "comm/coll.h"
 #include "comm/p2p.h"
 #include "comm/world.h"

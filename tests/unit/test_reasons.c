@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "trainer/data/answer.h"
+#include "comm/base/problems.h"
 #include "trainer/data/source.h"
 #include "trainer/reward/verdict.h"
 #include "tests/support/check_unit.h"

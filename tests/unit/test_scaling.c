@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/data/screen.h"
 #include "trainer/data/unknown.h"
 #include "tests/support/check_unit.h"

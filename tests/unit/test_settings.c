@@ -1,4 +1,5 @@
 /* Recipes: what is read, what is refused, and where the message points. */
+#include "comm/base/problems.h"
 #include "trainer/config/settings.h"
 
 #include <stdio.h>

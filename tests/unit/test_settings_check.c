@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/config/settings.h"
 #include "tests/support/check_unit.h"
 

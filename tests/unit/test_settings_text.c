@@ -1,4 +1,5 @@
 /* The resolved recipe reads back to the same settings, and no damaged recipe does harm (P11). */
+#include "comm/base/problems.h"
 #include "trainer/config/settings.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/base/problems.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/heldout.h"
 #include "trainer/data/source.h"

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "comm/base/problems.h"
 #include "tests/support/small_store.h"
 
 /* --- calls into the system, interposed: the program's definitions come before the library's ------ */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/problems.h"
 #include "trainer/learn/bucket.h"
 #include "trainer/planner/hosts.h"
 #include "trainer/planner/reduction.h"

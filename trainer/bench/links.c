@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 
 /* Half of what the others reach is no scatter any more: unshaped links of one testbed differ by less. */
 static const double SLOW = 0.5;

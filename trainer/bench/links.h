@@ -6,7 +6,7 @@
 #define DUET_TRAINER_BENCH_LINKS_H
 
 #include <jansson.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 enum { END_NAME = 72, MOST_ROUNDS = 16 };
 

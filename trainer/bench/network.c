@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "comm/coll.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/links.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "comm/reduce.h"
 #include "trainer/bench/bench.h"
 

@@ -1,4 +1,5 @@
 /* `duet inspect`: what a checkpoint holds, and whether it is whole. */
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
 
 #include <inttypes.h>

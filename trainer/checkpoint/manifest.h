@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/files.h"
 

@@ -1,5 +1,6 @@
 /* Reads a manifest from bytes that may be anything (promise P11). The checksum comes first, so that damage is called damage;
  * what passes it and still does not fit was written by another program or version. */
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 
 #include <inttypes.h>

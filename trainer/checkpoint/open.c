@@ -1,5 +1,6 @@
 /* Opening: nothing is used before all of it has been verified. With a world every rank reads the manifest and verifies its part
  * of the shards, and all take the same decision. */
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
 
 #include <dirent.h>

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/h5.h"
 #include "trainer/checkpoint/stretch.h"
 

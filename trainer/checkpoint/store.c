@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 
 static void partial_path(char out[PATH_BYTES], const char *root, long step)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 
 static const char *base_name(const char *path)
 {

@@ -2,7 +2,7 @@
 #ifndef DUET_TRAINER_CHECKPOINT_WHERE_H
 #define DUET_TRAINER_CHECKPOINT_WHERE_H
 
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/store.h"
 
 struct where {

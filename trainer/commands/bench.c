@@ -1,6 +1,7 @@
 /* duet bench: how fast, beside what the machine could do. What is measured is in trainer/bench/. */
 #include <stdio.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/bench/bench.h"
 #include "trainer/commands/commands.h"
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/jsonl.h"

@@ -1,6 +1,7 @@
 /* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before anything runs. */
 #include <stdio.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/planner/recipe.h"

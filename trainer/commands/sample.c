@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/commands/model.h"
 #include "trainer/commands/commands.h"
 #include "trainer/data/unknown.h"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/commands/model.h"
 #include "trainer/commands/commands.h"
 

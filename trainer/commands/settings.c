@@ -1,5 +1,6 @@
 /* duet settings: a recipe with all that --set, defaults and the program make of it. Scripts ask it: only the program reads YAML. */
 #include <stdlib.h>
+#include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/config/settings.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands/commands.h"

@@ -1,5 +1,6 @@
 /* Mistakes between settings, and what zeros stand for. Each rule is a line or two; all of them are tried, so that one run
  * names everything. A rule whose numbers another rule has refused already stays silent. */
+#include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
 #include <limits.h>

@@ -1,4 +1,5 @@
 /* A recipe from a file, with the assignments of the command line over it. */
+#include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
 #include <errno.h>

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 
 enum { MAX_ROWS = 64 };
 

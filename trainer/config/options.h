@@ -17,6 +17,7 @@
 #define DUET_TRAINER_CONFIG_OPTIONS_H
 
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 enum option_type {
     OPT_FLAG,   /* bool */

@@ -1,5 +1,6 @@
 /* --set section.name=value: one assignment over a recipe, with the same checks as a line of it; and finding a setting by such a
  * name. */
+#include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
 #include <stdio.h>

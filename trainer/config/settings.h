@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "comm/mesh.h"
 #include "comm/wire.h"
 #include "model/dims.h"

@@ -1,6 +1,7 @@
 /* A recipe's YAML into settings (or another file's into its sections, see struct book). Two readings by libyaml: the first walks the events and refuses what a recipe has no use
  * for (aliases, second documents, deep nesting), so that the second may build a tree whose size is bounded by the
  * file's. Then the tree is walked once; it is three levels deep at most: top level, section or phases, phase. */
+#include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
 #include <stdio.h>

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "comm/base/problems.h"
 #include "trainer/data/task.h"
 
 enum { PATH_BYTES = 4096, HINT_BYTES = 700 };

@@ -3,7 +3,7 @@
 #define DUET_TRAINER_DATA_INPUT_H
 
 #include <stddef.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 /* What names a file: for messages. */
 struct input {

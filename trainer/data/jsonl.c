@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 
 enum { COMPLAINTS = 20 }; /* a file in another format should not fill the screen */
 

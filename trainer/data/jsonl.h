@@ -3,7 +3,7 @@
 #define DUET_TRAINER_DATA_JSONL_H
 
 #include <stddef.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 struct record {
     char *prompt, *answer, *demonstration; /* demonstration may be NULL */

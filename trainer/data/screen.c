@@ -5,6 +5,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/unknown.h"
 

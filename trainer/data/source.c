@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/heldout.h"
 #include "trainer/data/input.h"

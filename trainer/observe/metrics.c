@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "comm/base/die.h"
+#include "comm/base/problems.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/observe/progress.h"

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "comm/base/die.h"
+#include "comm/base/problems.h"
 
 enum { METRIC_NAME = 384 }; /* bytes of a name: that of a data file is in some, 255 at most */
 

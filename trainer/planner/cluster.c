@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/config/rows.h"
 
 #define CLUSTER_ROW(type, ...) ROW_##type(cluster, __VA_ARGS__)

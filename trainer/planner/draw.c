@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "pipeline/auto.h"
 #include "pipeline/timeline.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/files.h"
 
 enum { MOST_HOSTS = 16384, MOST_SLOTS = 65536, NAME_BYTES = 254, WORD_BYTES = 300 };

@@ -7,6 +7,7 @@
 #include "comm/base/exact.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "model/chunk.h"
 #include "model/matmul.h"
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/planner/working.h"
 
 struct candidate {

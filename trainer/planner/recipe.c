@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/config/options.h"
 #include "trainer/planner/limits.h"
 #include "trainer/planner/reduction.h"

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/learn/reducing.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <xxhash.h>
+#include "comm/base/problems.h"
 
 uint64_t alike_sum(const char *bytes, size_t n)
 {

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/lock.h"
 #include "trainer/checkpoint/store.h"
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/reward/tally.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/config/changes.h"
 #include "trainer/config/table.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/run/alike.h"
 #include "trainer/data/input.h"
 #include "trainer/data/screen.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "comm/halt.h"
 #include "trainer/checkpoint/store.h"
 #include "trainer/run/folder.h"

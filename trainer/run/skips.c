@@ -2,6 +2,7 @@
  * that the weights are ruined and will not recover. Then the run ends while the checkpoints from before are still there. */
 #include <stdio.h>
 #include "comm/base/log.h"
+#include "comm/base/problems.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"
 

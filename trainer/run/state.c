@@ -6,6 +6,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/problems.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"
 
