@@ -128,6 +128,19 @@ static enum param_region region_of(enum param_cut how, int tp)
     return whole && tp > 1 ? REGION_WHOLE : REGION_SHARES;
 }
 
+/* A vector has one dimension, stacked experts have three. */
+static void shape_of(int out[PARAM_DIMS], const struct dims *d, enum param_role role,
+                     struct shape whole)
+{
+    int n = 0;
+    if (role == ROLE_EXPERT) {
+        out[n++] = d->E;
+        whole.rows /= d->E;
+    }
+    if (whole.rows > 1 || n > 0) out[n++] = whole.rows;
+    out[n] = whole.cols;
+}
+
 /* A row of the table. */
 struct param_row {
     const char *name;
@@ -157,6 +170,7 @@ static struct param *append(struct param_list *l, const struct dims *d, int laye
     p->stacked = row->cut == CUT_EXPERTS ? d->E / (d->ep > 0 ? d->ep : 1) : 1;
     p->n = (size_t)share.rows * (size_t)share.cols;
     p->whole = (size_t)whole.rows * (size_t)whole.cols;
+    shape_of(p->shape, d, row->role, whole);
     p->region = region_of(row->cut, d->tp);
     cut(p, d);
     return p;

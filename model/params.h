@@ -53,6 +53,7 @@ static inline size_t stretch_count(const struct stretch *s)
 {
     return s->run == 0 ? s->hi - s->lo : ((s->hi - s->lo - s->run) / s->stride + 1) * s->run;
 }
+enum { PARAM_DIMS = 3 };
 enum { PARAM_BLOCKS = 3, PARAM_STRETCHES = 3 * PARAM_BLOCKS };
 
 /* A chunk's flat array lies in regions, by who else holds the same: all of it is reduced, rounded and sliced alike. */
@@ -78,7 +79,9 @@ struct param {
     size_t n; /* rows * cols */
     size_t whole; /* elements of the whole tensor */
     int stacked; /* matrices of one shape in the share: of experts those that are held, otherwise 1 */
-    int blocks; /* the share, in order */
+    int shape
+        [PARAM_DIMS]; /* of the whole: (n), (rows, cols), (experts, rows of one, cols); 0 behind */
+    int blocks;       /* the share, in order */
     struct stretch block[PARAM_BLOCKS];
     size_t
         offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */

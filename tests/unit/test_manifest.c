@@ -10,10 +10,14 @@
 
 /* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty slice. */
 static const struct slice SLICES[] = {
-    {"model/a", 10, {0, 4, 0, 0}, NULL},  {"adam_m/b", 9, {3, 6, 0, 0}, NULL},
-    {"copy", 2, {0, 2, 0, 0}, NULL},      {"model/a", 10, {10, 10, 0, 0}, NULL},
-    {"model/a", 10, {4, 10, 0, 0}, NULL}, {"adam_m/b", 9, {6, 9, 0, 0}, NULL},
-    {"adam_m/b", 9, {0, 3, 0, 0}, NULL},  {"copy", 2, {0, 2, 0, 0}, NULL},
+    {"model/a", 10, {0, 4, 0, 0}, NULL, {2, 5}, false},
+    {"adam_m/b", 9, {3, 6, 0, 0}, NULL, {0}, false},
+    {"copy", 2, {0, 2, 0, 0}, NULL, {0}, false},
+    {"model/a", 10, {10, 10, 0, 0}, NULL, {0}, false},
+    {"model/a", 10, {4, 10, 0, 0}, NULL, {2, 5}, false},
+    {"adam_m/b", 9, {6, 9, 0, 0}, NULL, {0}, false},
+    {"adam_m/b", 9, {0, 3, 0, 0}, NULL, {0}, false},
+    {"copy", 2, {0, 2, 0, 0}, NULL, {0}, false},
 };
 static const int COUNT[] = {4, 4}, FIRST[] = {0, 4};
 
@@ -77,7 +81,10 @@ START_TEST(reads_back)
         ck_assert_uint_eq(b->slice[i].at.lo, want[i].at.lo);
         ck_assert_uint_eq(b->slice[i].at.hi, want[i].at.hi);
     }
-    ck_assert_uint_eq(manifest_find(&m, "model/a")->slices, 2);
+    const struct manifest_tensor *a = manifest_find(&m, "model/a");
+    ck_assert_uint_eq(a->slices, 2);
+    ck_assert(a->shape[0] == 2 && a->shape[1] == 5 && a->shape[2] == 0);
+    ck_assert_int_eq(b->shape[0], 0); /* nobody said one */
     ck_assert_uint_eq(manifest_find(&m, "copy")->slices, 2);
     ck_assert_ptr_null(manifest_find(&m, "model/b"));
     manifest_free(&m);
@@ -134,6 +141,18 @@ static const struct {
 } BODIES[] = {
     {BODY(SHARD, "{\"t\": {\"n\": 2, \"slices\": [[0, 0, 2]]}}"), NULL},
     {BODY(SHARD, "{}"), NULL},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [1, 3, 2], \"slices\": [[0, 0, 6]]}}"), NULL},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [6], \"slices\": [[0, 0, 6]]}}"), NULL},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [5], \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [3, 3], \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [], \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": 6, \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [-2, -3], \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [6, 0], \"slices\": [[0, 0, 6]]}}"), "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [1, 1, 2, 3], \"slices\": [[0, 0, 6]]}}"),
+     "no shape"},
+    {BODY(SHARD, "{\"t\": {\"n\": 6, \"shape\": [4294967297, 6], \"slices\": [[0, 0, 6]]}}"),
+     "no shape"},
     {"", "not JSON"},
     {"}", "not JSON"},
     {"\"format\": \"duet-checkpoint\"}", "version"},
@@ -233,22 +252,28 @@ static void layout(const struct slice *s, int n)
 
 START_TEST(layout_gap)
 {
-    layout((struct slice[]){{"a", 3, {0, 1, 0, 0}, NULL}, {"a", 3, {2, 3, 0, 0}, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 1, 0, 0}, NULL, {0}, false},
+                            {"a", 3, {2, 3, 0, 0}, NULL, {0}, false}},
+           2);
 }
 END_TEST
 START_TEST(layout_twice)
 {
-    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL}, {"a", 3, {0, 3, 0, 0}, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, {0}, false},
+                            {"a", 3, {0, 3, 0, 0}, NULL, {0}, false}},
+           2);
 }
 END_TEST
 START_TEST(layout_lengths)
 {
-    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL}, {"a", 4, {1, 4, 0, 0}, NULL}}, 2);
+    layout((struct slice[]){{"a", 3, {0, 3, 0, 0}, NULL, {0}, false},
+                            {"a", 4, {1, 4, 0, 0}, NULL, {0}, false}},
+           2);
 }
 END_TEST
 START_TEST(layout_name)
 {
-    layout((struct slice[]){{"/a", 3, {0, 3, 0, 0}, NULL}}, 1);
+    layout((struct slice[]){{"/a", 3, {0, 3, 0, 0}, NULL, {0}, false}}, 1);
 }
 END_TEST
 

@@ -213,6 +213,29 @@ START_TEST(shares_partition_the_experts)
 }
 END_TEST
 
+/* (n), (rows, cols), (experts, rows of one, cols): the shape has as many elements as the tensor, whatever the share. */
+START_TEST(shapes_are_of_the_whole)
+{
+    struct dims d = TINY;
+    d.E = 6, d.Fe = 4, d.first_dense = 1, d.qk_norm = true, d.tp = 2, d.t = 1, d.ep = 3, d.e = 2;
+    struct param_list l;
+    param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
+    for (int i = 0; i < l.n; i++) {
+        const struct param *p = &l.p[i];
+        const int *s = p->shape;
+        size_t n = (size_t)s[0] * (size_t)(s[1] ? s[1] : 1) * (size_t)(s[2] ? s[2] : 1);
+        ck_assert_msg(n == p->whole, "%s: %d %d %d of %zu", p->name, s[0], s[1], s[2], p->whole);
+    }
+    const int *experts = param_find(&l, "layers.1.experts_wdown")->shape,
+              *wo = param_find(&l, "layers.0.wo")->shape,
+              *norm = param_find(&l, "layers.0.norm1")->shape;
+    ck_assert(experts[0] == 6 && experts[1] == d.C && experts[2] == 4);
+    ck_assert(wo[0] == d.C && wo[1] == d.Hq * d.D && wo[2] == 0);
+    ck_assert(norm[0] == d.C && norm[1] == 0);
+    param_list_free(&l);
+}
+END_TEST
+
 static size_t elements_in(const struct param_list *l, enum param_region r)
 {
     size_t n = 0;
@@ -483,6 +506,7 @@ int main(void)
     tcase_add_test(t, layers_with_experts);
     tcase_add_test(t, shares_partition_the_experts);
     tcase_add_test(t, regions_hold_what_ranks_hold_alike);
+    tcase_add_test(t, shapes_are_of_the_whole);
     tcase_add_test(t, chunks_partition_the_layers);
     tcase_add_test(t, initial_values_do_not_depend_on_the_split);
     tcase_add_test(t, shares_partition_every_tensor);

@@ -10,15 +10,31 @@
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/where.h"
 
+/* "(8, 352, 128)"; the elements where nobody said a shape */
+static void shape_text(char out[64], const struct manifest_tensor *t)
+{
+    int n = snprintf(out, 64, "(%d", t->shape[0]);
+    if (t->shape[0] == 0) {
+        snprintf(out, 64, "(%zu)", t->n);
+        return;
+    }
+    for (int i = 1; i < PARAM_DIMS && t->shape[i] > 0; i++)
+        n += snprintf(out + n, (size_t)(64 - n), ", %d", t->shape[i]);
+    snprintf(out + n, (size_t)(64 - n), ")");
+}
+
 static void print_tensors(const struct manifest *m)
 {
     size_t all = 0;
-    printf("\n%-52s %14s %7s\n", "tensor", "elements", "slices");
+    printf("\n%-44s %22s %14s %7s\n", "tensor", "shape", "elements", "slices");
     for (size_t i = 0; i < m->tensors; i++) {
-        printf("%-52s %14zu %7zu\n", m->tensor[i].name, m->tensor[i].n, m->tensor[i].slices);
+        char shape[64];
+        shape_text(shape, &m->tensor[i]);
+        printf("%-44s %22s %14zu %7zu\n", m->tensor[i].name, shape, m->tensor[i].n,
+               m->tensor[i].slices);
         all += m->tensor[i].n;
     }
-    printf("%-52zu %14zu\n", m->tensors, all);
+    printf("%-67zu %14zu\n", m->tensors, all);
 }
 
 /* Returns whether all of them are whole. */

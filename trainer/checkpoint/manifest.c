@@ -76,12 +76,22 @@ static void print_slice(FILE *f, const char *before, const struct manifest_slice
     fputc(']', f);
 }
 
+static void print_shape(FILE *f, const int shape[PARAM_DIMS])
+{
+    if (shape[0] == 0) return;
+    fprintf(f, "\"shape\": [%d", shape[0]);
+    for (int i = 1; i < PARAM_DIMS && shape[i] > 0; i++) fprintf(f, ", %d", shape[i]);
+    fprintf(f, "], ");
+}
+
 static void print_tensors(FILE *f, const struct manifest *m)
 {
     fprintf(f, "\"tensors\": {");
     for (size_t i = 0; i < m->tensors; i++) {
         const struct manifest_tensor *t = &m->tensor[i];
-        fprintf(f, "%s\n \"%s\": {\"n\": %zu, \"slices\": [", i ? "," : "", t->name, t->n);
+        fprintf(f, "%s\n \"%s\": {\"n\": %zu, ", i ? "," : "", t->name, t->n);
+        print_shape(f, t->shape);
+        fprintf(f, "\"slices\": [");
         for (size_t k = 0; k < t->slices; k++) print_slice(f, k ? ", " : "", &t->slice[k]);
         fprintf(f, "]}");
     }
@@ -214,6 +224,7 @@ static void add_entry(struct manifest *m, const struct entry *e, size_t at)
         t = &m->tensor[m->tensors++];
         *t = (struct manifest_tensor){.n = e->s->n, .slice = m->pool + at};
         memcpy(t->name, e->s->name, sizeof t->name);
+        memcpy(t->shape, e->s->shape, sizeof t->shape);
     }
     const struct manifest_slice *before = t->slices ? &t->slice[t->slices - 1] : NULL;
     const bool again = before && before->shard == e->shard;

@@ -4,9 +4,10 @@
  *   "format": "duet-checkpoint", "version": 1, "step": 12, "keep_forever": false,
  *   "shards": [{"file": ..., "bytes": ..., "xxh64": ...}, ...],
  *   "files": {"recipe.yaml": {"bytes": ..., "xxh64": ...}, "tokenizer.json": ...},
- *   "tensors": {"model/x": {"n": 100, "slices": [[shard, lo, hi], [shard, lo, hi, run, stride], ...]}, ...},
+ *   "tensors": {"model/x": {"n": 100, "shape": [10, 10], "slices": [[shard, lo, hi], [shard, lo, hi, run, stride], ...]}, ...},
  *   "state": {...}}
  *
+ * "shape" is that of the whole tensor, rows first; a manifest from before it was written lacks it.
  * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold copies, but not in a tensor that has
  * columns among its slices: with run and stride, runs of `run` elements every `stride`, the last ending at hi. */
 #ifndef DUET_TRAINER_CHECKPOINT_MANIFEST_H
@@ -29,6 +30,7 @@ struct manifest_slice {
 struct manifest_tensor {
     char name[64];
     size_t n;
+    int shape[PARAM_DIMS];        /* as in struct slice */
     struct manifest_slice *slice; /* into the manifest's pool */
     size_t slices;
 };

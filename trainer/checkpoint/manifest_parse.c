@@ -4,6 +4,7 @@
 #include "trainer/checkpoint/manifest.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,23 @@ static bool read_slice(const struct reader *r, json_t *list, struct manifest_ten
     return true;
 }
 
+/* Absent in a manifest from before it was written. */
+static bool read_shape(const struct reader *r, json_t *list, struct manifest_tensor *t)
+{
+    const size_t dims = json_array_size(list);
+    uint64_t n = 1;
+    if (!list) return true;
+    bool ok = dims > 0 && dims <= PARAM_DIMS;
+    for (size_t i = 0; ok && i < dims; i++) {
+        const json_int_t size = json_integer_value(json_array_get(list, i));
+        ok = size > 0 && size <= INT_MAX && n <= t->n / (uint64_t)size;
+        if (!ok) break;
+        t->shape[i] = (int)size;
+        n *= (uint64_t)size;
+    }
+    return (ok && n == t->n) || bad(r, "%s: no shape of its %zu elements", t->name, t->n);
+}
+
 static bool read_tensor(const struct reader *r, const char *name, json_t *o,
                         struct manifest_tensor *t)
 {
@@ -140,6 +158,7 @@ static bool read_tensor(const struct reader *r, const char *name, json_t *o,
     if (n <= 0 || (uint64_t)n > SIZE_MAX / sizeof(float))
         return bad(r, "%s: no tensor can have %lld elements", name, (long long)n);
     t->n = (size_t)n;
+    if (!read_shape(r, json_object_get(o, "shape"), t)) return false;
     for (size_t i = 0; i < json_array_size(slices); i++)
         if (!read_slice(r, json_array_get(slices, i), t)) return false;
     return true;

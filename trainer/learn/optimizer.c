@@ -323,6 +323,7 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
         struct slice *t = &c->out[c->n];
         *t = (struct slice){
             .n = s.param->whole, .at = at[i], .data = data, .optional = array_kind[array].optional};
+        memcpy(t->shape, s.param->shape, sizeof t->shape);
         snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
         data += count;
     }
