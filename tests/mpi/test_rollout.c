@@ -322,6 +322,74 @@ START_TEST(stopped_and_gone_on_with)
 }
 END_TEST
 
+/* --- told as they are finished --- */
+
+static struct heard {
+    int times[MOST_ANSWERS];
+    struct answers a;
+    int asked_first, asked; /* waves begun on this rank: before the first answer was told, in all */
+} heard;
+
+static int count_wave(void)
+{
+    heard.asked++;
+    return 0;
+}
+
+static void hear(void *context, int index, const struct answer *a)
+{
+    struct heard *h = context;
+    if (h->asked_first == 0) h->asked_first = h->asked;
+    h->times[index]++;
+    keep(&h->a, index, a);
+}
+
+/* Every answer is told once, on one rank, whole, and the first of them before the last wave begins. */
+static void check_heard(const struct answer *a, int job, const char *what)
+{
+    static struct answers told, whole;
+    int times[MOST_ANSWERS], n = answers_of(job);
+    memset(&told, 0, sizeof told);
+    memset(&whole, 0, sizeof whole);
+    MPI_OK(MPI_Allreduce(heard.times, times, n, MPI_INT, MPI_SUM, ck_world.comm));
+    for (int i = 0; i < n; i++) {
+        ck_all(times[i] == 1, "%s: answer %d was told %d times", what, i, times[i]);
+        if (heard.times[i] == 0) continue;
+        keep(&whole, i, &a[i]);
+        told.n[i] = heard.a.n[i];
+        told.truncated[i] = heard.a.truncated[i];
+        memcpy(told.token[i], heard.a.token[i], sizeof told.token[i]);
+        memcpy(told.logp[i], heard.a.logp[i], sizeof told.logp[i]);
+    }
+    ck_all(memcmp(&told, &whole, sizeof told) == 0, "%s: an answer changed after it was told",
+           what);
+    ck_all(heard.asked_first == 0 || heard.asked_first < heard.asked,
+           "%s: nothing was told before wave %d of %d", what, heard.asked_first, heard.asked);
+}
+
+START_TEST(told_as_they_are_finished)
+{
+    struct setup mesh[MESHES];
+    int n = meshes_make(mesh);
+    for (int i = 0; i < n; i++) {
+        struct setup s = mesh[i];
+        struct small t;
+        s.slots = 4;
+        s.precision = PRECISION_FP32;
+        small_make(&t, &ck_world, shape_of(&s));
+        struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+        struct rollout_job j = rollout_job_of(0);
+        memset(&heard, 0, sizeof heard);
+        j.stop = count_wave;
+        j.listener = (struct rollout_listener){hear, &heard};
+        const struct answer *a = rollout_run(r, &j, NULL);
+        check_heard(a, 0, setup_text(&s));
+        rollout_free(r);
+        small_free(&t);
+    }
+}
+END_TEST
+
 /* --- on-policy --- */
 
 static struct small_batch batch;
@@ -415,6 +483,7 @@ END_TEST
 int main(int argc, char **argv)
 {
     questions_make();
-    const TTest *tests[] = {same_on_every_mesh, stopped_and_gone_on_with, ratio_is_one};
-    return check_mpi_main("rollout", tests, 3, argc, argv);
+    const TTest *tests[] = {same_on_every_mesh, stopped_and_gone_on_with, told_as_they_are_finished,
+                            ratio_is_one};
+    return check_mpi_main("rollout", tests, 4, argc, argv);
 }

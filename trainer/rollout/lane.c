@@ -173,6 +173,8 @@ static void book(struct rollout *r, struct lane *l, struct wave *w, const struct
     bool ended = s.token == r->job->eos;
     a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->actor->dims.max_context);
     if (!ended && !a->truncated) return;
+    const struct rollout_listener *who = &r->job->listener;
+    if (who->finished) who->finished(who->context, k->answer, a);
     k->answer = -1;
     add_event(l, w, (struct event){.kind = EVENT_RELEASE, .slot = row->slot});
 }

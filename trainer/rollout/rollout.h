@@ -30,6 +30,16 @@ struct answer {
     float *logp;    /* (max_new) of the full distribution at the sampling temperature */
 };
 
+/* Hears of answers as they are finished, while others are still decoded. */
+struct rollout_listener {
+    /* Answer `index` (question * samples + sample of the job) is complete and will not change. Called on one rank, where the
+     * answer was sampled (the first rank of the first stage of its direction), in an order that depends on mesh and timing. A
+     * wave waits meanwhile: be quick, and do nothing collective. A job that is stopped tells of answers that are not among the
+     * whole questions, too. NULL: nobody listens. */
+    void (*finished)(void *context, int index, const struct answer *a);
+    void *context;
+};
+
 struct rollout_job {
     const struct question *question;
     int questions, samples; /* G answers each */
@@ -44,6 +54,7 @@ struct rollout_job {
     /* Asked before each wave on first stages: shall the rollout end now, with the answers that are complete? Ranks may hear at
      * different moments. NULL: never. */
     int (*stop)(void);
+    struct rollout_listener listener;
 };
 
 struct rollout;
