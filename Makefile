@@ -82,7 +82,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
+.PHONY: tests FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -157,6 +157,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 # --- testing: each ends with "N passed, N failed" ---
 test: all $(UNIT) $(PROPERTY) $(MPI) ## every test this machine can run
 	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --faults $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
+tests: all $(UNIT) $(PROPERTY) $(MPI) ## build every test, run none
 test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
