@@ -59,7 +59,7 @@ static void try_section(enum section_id id, const char *prefix, unsigned kind, c
     for (int i = 0; i < sections[id].n_settings; i++) {
         const struct setting *k = &sections[id].settings[i];
         if (k->type != SETTING_INT && k->type != SETTING_REAL) continue;
-        if (id == SECTION_PHASE && !(setting_kinds(k) >> kind & 1u)) continue;
+        if (id == SECTION_PHASE && !(k->kinds >> kind & 1u)) continue;
         try_both_ends(prefix, k, experts, ran);
     }
 }

@@ -61,7 +61,6 @@ static void random_value(const struct place *at, const struct setting *k, struct
 {
     void *value = setting_value(at, k);
     int names = 0;
-    char name[64];
     switch (k->type) {
     case SETTING_INT: *(int *)value = (int)random_real(r, k->low, k->high); break;
     case SETTING_REAL: *(double *)value = random_real(r, k->low, k->high); break;
@@ -71,8 +70,8 @@ static void random_value(const struct place *at, const struct setting *k, struct
         *(char **)value = strdup(texts[rng_next_below(r, sizeof texts / sizeof *texts)]);
         break;
     case SETTING_ENUM:
-        while (enum_name(k->text, names, name, sizeof name)) names++;
-        *(int *)value = (int)rng_next_below(r, (uint32_t)names);
+        while (k->choices[names].name) names++;
+        *(int *)value = k->choices[rng_next_below(r, (uint32_t)names)].value;
         break;
     }
 }
@@ -86,8 +85,7 @@ static void random_settings(struct settings *s, struct rng_stream *r)
             s, id < SECTION_PHASE ? (enum section_id)id : SECTION_PHASE, id - SECTION_PHASE);
         for (int i = 0; i < at.section->n_settings; i++) {
             const struct setting *k = &at.section->settings[i];
-            bool used =
-                id < SECTION_PHASE || setting_kinds(k) >> s->phases[id - SECTION_PHASE].kind & 1u;
+            bool used = id < SECTION_PHASE || k->kinds >> s->phases[id - SECTION_PHASE].kind & 1u;
             if (used) random_value(&at, k, r); /* kind is the first of its section */
         }
     }

@@ -259,7 +259,7 @@ static void compare_phase(const struct pair *p, int was_at, int phase)
     for (int i = 0; i < then.section->n_settings; i++) {
         const struct setting *k = &then.section->settings[i];
         char was[64], is[64], name[96], means[160];
-        bool used = setting_kinds(k) >> p->now->phases[phase].kind & 1u;
+        bool used = k->kinds >> p->now->phases[phase].kind & 1u;
         if (!same_kind && strcmp(k->name, "kind") != 0) continue;
         if (!used || !differ(p->c, &then, &now, k, was, is)) continue;
         snprintf(name, sizeof name, "phases.%.40s.%s", p->now->phases[phase].name, k->name);

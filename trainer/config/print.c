@@ -1,4 +1,4 @@
-/* Settings as text: the resolved recipe (YAML that reads back to the same values) and the help. */
+/* Settings as text: the resolved recipe, YAML that reads back to the same values. */
 #include "trainer/config/table.h"
 
 #include <stdio.h>
@@ -49,16 +49,16 @@ static void print_quoted(FILE *out, const char *text)
 void setting_print(FILE *out, const struct place *at, const struct setting *k)
 {
     const void *value = setting_value(at, k);
-    char name[64];
+    const struct choice *choice;
     switch (k->type) {
     case SETTING_INT: fprintf(out, "%d", *(const int *)value); break;
     case SETTING_REAL: print_real(out, *(const double *)value); break;
     case SETTING_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
     case SETTING_STR: fputs(*(char *const *)value, out); break;
     case SETTING_ENUM:
-        INVARIANT(enum_name(k->text, *(const int *)value, name, sizeof name), "%s %d", k->name,
-                  *(const int *)value);
-        fputs(name, out);
+        choice = choice_of(k, *(const int *)value);
+        INVARIANT(choice, "%s %d", k->name, *(const int *)value);
+        fputs(choice->name, out);
         break;
     }
 }
@@ -90,7 +90,7 @@ static void print_place(FILE *out, const struct place *at, const char *first, co
     const char *lead = first;
     for (int i = 0; i < at->section->n_settings; i++) {
         const struct setting *k = &at->section->settings[i];
-        if (!(setting_kinds(k) & kinds)) continue;
+        if (!(k->kinds & kinds)) continue;
         fprintf(out, "%s%s: ", lead, k->name);
         print_value(out, at, k);
         fputc('\n', out);
@@ -116,55 +116,4 @@ char *settings_yaml(const struct settings *s)
     }
     SYS_OK(fclose(out) == 0, "free memory on this machine", "no memory for the recipe's text");
     return text;
-}
-
-/* Type and default of a setting in one short column: "5", "true", "fp32|[bf16]". */
-static void help_default(const struct setting *k, char *out, size_t size)
-{
-    char name[64];
-    switch (k->type) {
-    case SETTING_INT:
-    case SETTING_REAL: snprintf(out, size, "%.10g", k->initial); break;
-    case SETTING_BOOL: snprintf(out, size, "%s", k->initial != 0 ? "true" : "false"); break;
-    case SETTING_STR: snprintf(out, size, "\"%s\"", k->text); break;
-    case SETTING_ENUM:
-        enum_name(k->text, (int)k->initial, name, sizeof name);
-        snprintf(out, size, "%s", name);
-        break;
-    }
-}
-
-static void help_range(const struct setting *k, char *out, size_t size)
-{
-    switch (k->type) {
-    case SETTING_INT: snprintf(out, size, "whole number, %.10g to %.10g", k->low, k->high); break;
-    case SETTING_REAL: snprintf(out, size, "number, %.10g to %.10g", k->low, k->high); break;
-    case SETTING_BOOL: snprintf(out, size, "true or false"); break;
-    case SETTING_STR: snprintf(out, size, "text"); break;
-    case SETTING_ENUM: snprintf(out, size, "%s", k->text); break;
-    }
-}
-
-void book_help(const struct book *book)
-{
-    for (int id = 0; id < book->n; id++) {
-        const struct section *section = &book->sections[id];
-        printf("\n%s%s(%s)\n", section->name, *section->name ? ": " : "", section->help);
-        for (int i = 0; i < section->n_settings; i++) {
-            const struct setting *k = &section->settings[i];
-            char initial[64], range[96], left[96];
-            help_default(k, initial, sizeof initial);
-            help_range(k, range, sizeof range);
-            snprintf(left, sizeof left, "%s: %s", k->name, initial);
-            printf("  %-28s %s\n      %s\n", left, range, k->help);
-        }
-    }
-}
-
-void settings_help(void)
-{
-    puts("Settings of a recipe, as `name: value (default); type and range`. Any of them can be\n"
-         "overridden by --set name=value, --set section.name=value or --set "
-         "phases.NAME.name=value.");
-    book_help(&recipe_book);
 }

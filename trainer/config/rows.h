@@ -1,5 +1,6 @@
-/* Tables of settings (X-macros as in settings_table.h) as rows of arrays: for a file that defines a book of them. A section called `model` has
- * its values in struct model_settings and where they came from in struct model_lines. */
+/* Tables of settings (X-macros as in settings_table.h) as rows of arrays: for a file that defines a
+ * book of them. A section called `model` has its values in struct model_settings and where they came
+ * from in struct model_lines. */
 #ifndef DUET_TRAINER_CONFIG_ROWS_H
 #define DUET_TRAINER_CONFIG_ROWS_H
 
@@ -16,41 +17,31 @@
     .help = SETTING_HELP(__VA_ARGS__, 0), \
     .change = SETTING_CHANGE(__VA_ARGS__, CHANGE_BY_SECTION, 0)
 
-#define ROW_INT(section, setting, def, lo, hi, ...) \
-    {.name = #setting,                              \
-     .type = SETTING_INT,                           \
-     WHERE(section, setting),                       \
-     .initial = def,                                \
-     .low = lo,                                     \
-     .high = hi,                                    \
+/* What default, low and high are for each type. */
+#define CHOICE_ROW(enumerator, called) {called, enumerator},
+#define VALUE_INT(def, lo, hi)         .initial = def, .low = lo, .high = hi
+#define VALUE_REAL(def, lo, hi)        .initial = def, .low = lo, .high = hi
+#define VALUE_BOOL(def, lo, hi)        .initial = def
+#define VALUE_STR(def, lo, hi)         .text = def
+#define VALUE_ENUM(def, list, hi)                      \
+    .initial = def, .choices = (const struct choice[]) \
+    {                                                  \
+        list(CHOICE_ROW)                               \
+        {                                              \
+            NULL, 0                                    \
+        }                                              \
+    }
+
+#define ROW_OF_KINDS(section, kind, setting, def, lo, hi, counts, used, ...) \
+    {.name = #setting,                                                       \
+     .type = SETTING_##kind,                                                 \
+     WHERE(section, setting),                                                \
+     VALUE_##kind(def, lo, hi),                                              \
+     .unit = counts,                                                         \
+     .kinds = used,                                                          \
      TAIL(__VA_ARGS__)},
-#define ROW_REAL(section, setting, def, lo, hi, ...) \
-    {.name = #setting,                               \
-     .type = SETTING_REAL,                           \
-     WHERE(section, setting),                        \
-     .initial = def,                                 \
-     .low = lo,                                      \
-     .high = hi,                                     \
-     TAIL(__VA_ARGS__)},
-#define ROW_BOOL(section, setting, def, lo, hi, ...) \
-    {.name = #setting,                               \
-     .type = SETTING_BOOL,                           \
-     WHERE(section, setting),                        \
-     .initial = def,                                 \
-     TAIL(__VA_ARGS__)},
-#define ROW_STR(section, setting, def, lo, hi, ...) \
-    {.name = #setting,                              \
-     .type = SETTING_STR,                           \
-     WHERE(section, setting),                       \
-     .text = def,                                   \
-     TAIL(__VA_ARGS__)},
-#define ROW_ENUM(section, setting, def, lo, hi, ...) \
-    {.name = #setting,                               \
-     .type = SETTING_ENUM,                           \
-     WHERE(section, setting),                        \
-     .initial = def,                                 \
-     .text = lo,                                     \
-     TAIL(__VA_ARGS__)},
+#define ROW(section, kind, setting, def, lo, hi, counts, ...) \
+    ROW_OF_KINDS(section, kind, setting, def, lo, hi, counts, ~0u, __VA_ARGS__)
 
 /* A section whose values are member `member` of struct root, and their lines lines.member. */
 #define SECTION_ROW(root, key, called, about, rows, member)                                       \

@@ -12,10 +12,9 @@ enum { MAX_NAME = 128 };
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size)
 {
     const struct phase_settings *phase = &s->phases[i];
-    char kind[32];
+    const char *kind = phase_kind_name(phase->kind);
     int nth = 1;
     for (int j = 0; j < i; j++) nth += s->phases[j].kind == phase->kind;
-    enum_name(setting_find(&sections[SECTION_PHASE], "kind")->text, phase->kind, kind, sizeof kind);
     if (*phase->name)
         snprintf(out, size, "%s", phase->name);
     else if (nth == 1)
@@ -112,12 +111,10 @@ static const struct setting *setting_named(const struct settings *s, char *name,
 /* A line each: name and kind. */
 static void print_phases(FILE *out, const struct settings *s)
 {
-    const char *kinds = setting_find(&sections[SECTION_PHASE], "kind")->text;
-    char name[MAX_NAME], kind[32];
-    for (int i = 0; i < s->n_phases; i++) {
-        enum_name(kinds, s->phases[i].kind, kind, sizeof kind);
-        fprintf(out, "%s %s\n", settings_phase_name(s, i, name, sizeof name), kind);
-    }
+    char name[MAX_NAME];
+    for (int i = 0; i < s->n_phases; i++)
+        fprintf(out, "%s %s\n", settings_phase_name(s, i, name, sizeof name),
+                phase_kind_name(s->phases[i].kind));
 }
 
 bool settings_print_named(FILE *out, const struct settings *s, const char *name, struct problems *p)

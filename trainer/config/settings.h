@@ -50,23 +50,19 @@ enum { LINE_SET = -1 };
 /* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many can be. */
 bool settings_can_gather(long prompts, long samples, long max_new);
 
-/* Values of the ENUM settings, in the order of their names in settings_table.h; enum precision is in model/dims.h,
- * path and wire of reductions in comm/reduce.h. */
-enum { TASK_COUNTDOWN, TASK_ARITHMETIC, TASK_EQUATIONS, TASK_FILE };
-enum {
-    SCHEDULE_AUTO,
-    SCHEDULE_SERIAL,
-    SCHEDULE_1F1B,
-    SCHEDULE_ZB1P,
-    SCHEDULE_DUALPIPE,
-    SCHEDULE_DUALPIPEV,
-    SCHEDULES
-};
-enum { PHASE_SFT, PHASE_GRPO, PHASE_EVAL };
-enum { LR_CONSTANT, LR_LINEAR, LR_COSINE };
-enum { ADVANTAGE_STD, ADVANTAGE_MEAN };
-enum { AGGREGATE_TOKEN, AGGREGATE_SEQUENCE, AGGREGATE_CONSTANT };
-enum { ZERO_SPREAD_KEEP, ZERO_SPREAD_DROP };
+/* Values of the ENUM settings, from their lists of choices; those of precision are in model/dims.h,
+ * of log in comm/base/log.h, of path in comm/reduce.h, of wire in comm/wire.h. */
+#define CHOICE_VALUE(value, name) value,
+
+/* clang-format off */
+enum { TASK_CHOICES(CHOICE_VALUE) };
+enum { SCHEDULE_CHOICES(CHOICE_VALUE) SCHEDULES };
+enum { PHASE_KIND_CHOICES(CHOICE_VALUE) };
+enum { LR_DECAY_CHOICES(CHOICE_VALUE) };
+enum { ADVANTAGE_CHOICES(CHOICE_VALUE) };
+enum { AGGREGATE_CHOICES(CHOICE_VALUE) };
+enum { ZERO_SPREAD_CHOICES(CHOICE_VALUE) };
+/* clang-format on */
 
 struct setting_lines {
     struct run_lines run;

@@ -1,203 +1,276 @@
-/* THE table of settings: name, default, range, help. The struct, the YAML reader, --set, --help, the resolved recipe and
- * the checkpoint's record all follow from it.
+/* THE table of settings: name, default, range, unit, the kinds of phase that use it, help. The
+ * struct, the YAML reader, --set, the help, the resolved recipe, docs/SETTINGS.md, the shell's
+ * completion and the checkpoint's record all follow from it.
  *
- *   X(type, name, default, low, high, help[, change])
- *   change: CHANGE_..., what another value means when a run is resumed (table.h); left out: as setting_change has it for the section
- *   INT, REAL: numbers in [low, high];  BOOL;  STR: low and high unused;
- *   ENUM: default is an index into `low`, a string "first|second|..."; high unused */
+ *   X(type, name, default, low, high, unit, help[, change])
+ *   X(type, name, default, low, high, unit, kinds, help[, change])      of a phase
+ *
+ *   type    INT, REAL: numbers in [low, high];  BOOL;  STR: low and high unused;
+ *           ENUM: low is one of the lists of choices below; high unused
+ *   unit    what the number counts or is measured in; "": a pure number
+ *   kinds   of phase that use the setting: SFT | GRPO | EVAL, or EVERY (table.c)
+ *   change  CHANGE_..., what another value means when a run is resumed (table.h); left out: as
+ *           setting_change has it for the section */
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 #define DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 
 /* clang-format off: a table reads in columns */
-#define RUN_SETTINGS(X)                                                                  \
-    X(INT, seed, 1, 0, 2147483647, "seed of every random draw", CHANGE_POSITION)         \
-    X(STR, out, "", 0, 0, "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)    \
-    X(ENUM, precision, 1, "fp32|bf16", 0,                                                \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_ROUNDING) \
-    X(ENUM, schedule, 0, "auto|serial|1f1b|zb1p|dualpipe|dualpipev", 0,                  \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS) \
-    X(INT, threads, 1, 1, 256, "threads a rank uses for matrix products", CHANGE_BITS)   \
-    X(REAL, watchdog_s, 300, 0, 1e6,                                                     \
-      "seconds without progress (0.1 or more) at which a rank ends the job; 0: never",   \
-      CHANGE_NOTHING)                                                                    \
-    X(INT, trace, 0, 0, 2147483647,                                                      \
-      "training step (counted from 0) whose pipeline timeline is written to trace.json " \
-      "and trace.svg, predicted and measured; 0: none",                                  \
-      CHANGE_NOTHING)                                                                    \
-    X(ENUM, log, 1, "quiet|info|debug", 0, "how much is printed", CHANGE_NOTHING)
+/* The choices of ENUM settings: enumerator, its name in a recipe. */
+#define SCHEDULE_CHOICES(X)          \
+    X(SCHEDULE_AUTO, "auto")         \
+    X(SCHEDULE_SERIAL, "serial")     \
+    X(SCHEDULE_1F1B, "1f1b")         \
+    X(SCHEDULE_ZB1P, "zb1p")         \
+    X(SCHEDULE_DUALPIPE, "dualpipe") \
+    X(SCHEDULE_DUALPIPEV, "dualpipev")
 
-#define MODEL_SETTINGS(X)                                                                       \
-    X(INT, layers, 4, 1, 1024, "decoder layers (L)")                                            \
-    X(INT, hidden, 128, 8, 65536, "hidden size (C)")                                            \
-    X(INT, ffn, 0, 0, 262144, "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")    \
-    X(INT, experts, 0, 0, 4096,                                                                 \
-      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")       \
-    X(INT, experts_active, 2, 1, 64, "experts that a token goes to (K)")                        \
-    X(INT, expert_ffn, 0, 0, 262144,                                                            \
-      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                 \
-    X(INT, first_dense, 0, 0, 1024, "the number of layers, from the first on, that stay dense") \
-    X(BOOL, route_norm, true, 0, 0, "the weights of a token's experts add up to 1")             \
-    X(REAL, balance, 0, 0, 10, "coefficient of the load-balance loss of the experts; 0: off",   \
-      CHANGE_CHOICE)                                                                            \
-    X(INT, heads, 4, 1, 1024, "query heads (Hq)")                                               \
-    X(INT, kv_heads, 0, 0, 1024, "key/value heads (Hkv), a divisor of heads; 0: heads")         \
-    X(INT, head_dim, 0, 0, 512, "size of a head (D), even; 0: hidden / heads")                  \
-    X(INT, max_context, 256, 16, 1048576, "longest sequence, prompt and answer", CHANGE_CHOICE) \
-    X(REAL, rope_theta, 10000, 1, 1e12, "base of the rotary embedding")                         \
-    X(REAL, norm_eps, 1e-6, 1e-12, 1, "epsilon of RMSNorm")                                     \
-    X(REAL, init_std, 0.02, 0, 10, "standard deviation of initial weights", CHANGE_NOTHING)     \
-    X(BOOL, qkv_bias, false, 0, 0, "bias on query, key and value (Qwen2)")                      \
-    X(BOOL, qk_norm, false, 0, 0, "RMSNorm on queries and keys (Qwen3)")                        \
-    X(BOOL, tied, false, 0, 0, "the head shares the embedding's weights")                       \
-    X(STR, tokenizer, "", 0, 0,                                                                 \
-      "tokenizer.json, relative to the working directory; empty: the built-in character "       \
-      "tokenizer. A checkpoint has its own in it",                                              \
-      CHANGE_FILE)                                                                              \
-    X(STR, from, "", 0, 0, "checkpoint folder to take the weights from; empty: fresh weights",  \
+#define TASK_CHOICES(X)              \
+    X(TASK_COUNTDOWN, "countdown")   \
+    X(TASK_ARITHMETIC, "arithmetic") \
+    X(TASK_EQUATIONS, "equations")   \
+    X(TASK_FILE, "file")
+
+#define PHASE_KIND_CHOICES(X) \
+    X(PHASE_SFT, "sft")       \
+    X(PHASE_GRPO, "grpo")     \
+    X(PHASE_EVAL, "eval")
+
+#define LR_DECAY_CHOICES(X)    \
+    X(LR_CONSTANT, "constant") \
+    X(LR_LINEAR, "linear")     \
+    X(LR_COSINE, "cosine")
+
+#define ADVANTAGE_CHOICES(X) \
+    X(ADVANTAGE_STD, "std")  \
+    X(ADVANTAGE_MEAN, "mean")
+
+#define AGGREGATE_CHOICES(X)               \
+    X(AGGREGATE_TOKEN, "token_mean")       \
+    X(AGGREGATE_SEQUENCE, "sequence_mean") \
+    X(AGGREGATE_CONSTANT, "constant")
+
+#define ZERO_SPREAD_CHOICES(X)  \
+    X(ZERO_SPREAD_KEEP, "keep") \
+    X(ZERO_SPREAD_DROP, "drop")
+
+/* Enumerators of comm and model. */
+#define PRECISION_CHOICES(X)  \
+    X(PRECISION_FP32, "fp32") \
+    X(PRECISION_BF16, "bf16")
+
+#define LOG_CHOICES(X)    \
+    X(LOG_QUIET, "quiet") \
+    X(LOG_INFO, "info")   \
+    X(LOG_DEBUG, "debug")
+
+#define WIRE_CHOICES(X)  \
+    X(WIRE_FP32, "fp32") \
+    X(WIRE_BF16, "bf16") \
+    X(WIRE_INT8, "int8")
+
+#define PATH_CHOICES(X)    \
+    X(REDUCE_AUTO, "auto") \
+    X(REDUCE_FLAT, "flat") \
+    X(REDUCE_NODES, "nodes")
+
+#define RUN_SETTINGS(X)                                                                           \
+    X(INT, seed, 1, 0, 2147483647, "", "seed of every random draw", CHANGE_POSITION)              \
+    X(STR, out, "", 0, 0, "", "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)         \
+    X(ENUM, precision, PRECISION_BF16, PRECISION_CHOICES, 0, "",                                  \
+      "type of weights and activations; sums and the optimizer are fp32", CHANGE_ROUNDING)        \
+    X(ENUM, schedule, SCHEDULE_AUTO, SCHEDULE_CHOICES, 0, "",                                     \
+      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)          \
+    X(INT, threads, 1, 1, 256, "threads", "threads a rank uses for matrix products", CHANGE_BITS) \
+    X(REAL, watchdog_s, 300, 0, 1e6, "seconds",                                                   \
+      "time without progress (0.1 or more) at which a rank ends the job; 0: never",               \
+      CHANGE_NOTHING)                                                                             \
+    X(INT, trace, 0, 0, 2147483647, "",                                                           \
+      "training step (counted from 0) whose pipeline timeline is written to trace.json "          \
+      "and trace.svg, predicted and measured; 0: none",                                           \
+      CHANGE_NOTHING)                                                                             \
+    X(ENUM, log, LOG_INFO, LOG_CHOICES, 0, "", "how much is printed", CHANGE_NOTHING)
+
+#define MODEL_SETTINGS(X)                                                                          \
+    X(INT, layers, 4, 1, 1024, "layers", "decoder layers (L)")                                     \
+    X(INT, hidden, 128, 8, 65536, "channels", "hidden size (C)")                                   \
+    X(INT, ffn, 0, 0, 262144, "channels",                                                          \
+      "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")                               \
+    X(INT, experts, 0, 0, 4096, "experts",                                                         \
+      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")          \
+    X(INT, experts_active, 2, 1, 64, "experts", "experts that a token goes to (K)")                \
+    X(INT, expert_ffn, 0, 0, 262144, "channels",                                                   \
+      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                    \
+    X(INT, first_dense, 0, 0, 1024, "layers",                                                      \
+      "the number of layers, from the first on, that stay dense")                                  \
+    X(BOOL, route_norm, true, 0, 0, "", "the weights of a token's experts add up to 1")            \
+    X(REAL, balance, 0, 0, 10, "", "coefficient of the load-balance loss of the experts; 0: off",  \
+      CHANGE_CHOICE)                                                                               \
+    X(INT, heads, 4, 1, 1024, "heads", "query heads (Hq)")                                         \
+    X(INT, kv_heads, 0, 0, 1024, "heads", "key/value heads (Hkv), a divisor of heads; 0: heads")   \
+    X(INT, head_dim, 0, 0, 512, "channels", "size of a head (D), even; 0: hidden / heads")         \
+    X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt and answer",         \
+      CHANGE_CHOICE)                                                                               \
+    X(REAL, rope_theta, 10000, 1, 1e12, "", "base of the rotary embedding")                        \
+    X(REAL, norm_eps, 1e-6, 1e-12, 1, "", "epsilon of RMSNorm")                                    \
+    X(REAL, init_std, 0.02, 0, 10, "", "standard deviation of initial weights", CHANGE_NOTHING)    \
+    X(BOOL, qkv_bias, false, 0, 0, "", "bias on query, key and value (Qwen2)")                     \
+    X(BOOL, qk_norm, false, 0, 0, "", "RMSNorm on queries and keys (Qwen3)")                       \
+    X(BOOL, tied, false, 0, 0, "", "the head shares the embedding's weights")                      \
+    X(STR, tokenizer, "", 0, 0, "",                                                                \
+      "tokenizer.json, relative to the working directory; empty: the built-in character "          \
+      "tokenizer. A checkpoint has its own in it",                                                 \
+      CHANGE_FILE)                                                                                 \
+    X(STR, from, "", 0, 0, "", "checkpoint folder to take the weights from; empty: fresh weights", \
       CHANGE_NOTHING)
 
-#define MESH_SETTINGS(X)                                                                          \
-    X(INT, sites, 1, 1, 1024,                                                                     \
-      "groups of ranks, each with a mesh of its own, that learn apart and now and then exchange " \
-      "what they learned (see sites)")                                                            \
-    X(INT, dp, 0, 0, 65536, "data-parallel pipelines; 0: ranks / (pp * tp)")                      \
-    X(INT, pp, 1, 1, 1024, "pipeline stages")                                                     \
-    X(INT, tp, 1, 1, 64,                                                                          \
-      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")                \
-    X(INT, ep, 1, 1, 65536,                                                                       \
-      "pipelines, a divisor of dp, that share the experts of their layers (expert parallelism)")  \
-    X(INT, directions, 2, 1, 2,                                                                   \
-      "gradient sums kept apart per direction, so that every schedule gives the same bits; 1 "    \
-      "saves memory on serial and 1f1b")                                                          \
-    X(STR, split, "", 0, 0,                                                                       \
-      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost")      \
-    X(REAL, flops_per_byte, 10, 0, 1e6,                                                           \
-      "schedule auto: operations that a rank does while a byte goes to another rank, by which "   \
-      "it weighs messages and the exchanges of tp and ep")                                        \
-    X(INT, micro_batches, 0, 0, 65536,                                                            \
-      "the least number of micro-batches a pipeline and step; 0: what the schedule needs")        \
-    X(INT, decode_slots, 64, 1, 65536, "answers that a pipeline decodes at once")                 \
-    X(INT, decode_waves, 0, 0, 1024,                                                              \
+#define MESH_SETTINGS(X)                                                                     \
+    X(INT, sites, 1, 1, 1024, "sites",                                                       \
+      "groups of ranks, each with a mesh of its own, that learn apart and now and then "     \
+      "exchange what they learned (see sites)")                                              \
+    X(INT, dp, 0, 0, 65536, "pipelines", "data-parallel pipelines; 0: ranks / (pp * tp)")    \
+    X(INT, pp, 1, 1, 1024, "stages", "pipeline stages")                                      \
+    X(INT, tp, 1, 1, 64, "ranks",                                                            \
+      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")           \
+    X(INT, ep, 1, 1, 65536, "pipelines",                                                     \
+      "pipelines, a divisor of dp, that share the experts of their layers (expert "          \
+      "parallelism)")                                                                        \
+    X(INT, directions, 2, 1, 2, "",                                                          \
+      "gradient sums kept apart per direction, so that every schedule gives the same bits; " \
+      "1 saves memory on serial and 1f1b")                                                   \
+    X(STR, split, "", 0, 0, "",                                                              \
+      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost") \
+    X(REAL, flops_per_byte, 10, 0, 1e6, "FLOP/byte",                                         \
+      "schedule auto: operations that a rank does while a byte goes to another rank, by "    \
+      "which it weighs messages and the exchanges of tp and ep")                             \
+    X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                      \
+      "the least number of micro-batches a pipeline and step; 0: what the schedule needs")   \
+    X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes at once") \
+    X(INT, decode_waves, 0, 0, 1024, "waves",                                                \
       "waves per direction that the slots are split into; 0: as many as keep all stages busy")
 
 #define SITES_SETTINGS(X)                                                                    \
-    X(INT, every, 50, 1, 1000000000, "updates between two exchanges (H)")                    \
-    X(INT, delay, 1, 0, 1000000000,                                                          \
+    X(INT, every, 50, 1, 1000000000, "updates", "updates between two exchanges (H)")         \
+    X(INT, delay, 1, 0, 1000000000, "updates",                                               \
       "updates made while an exchange is under way: it counts exactly that many later")      \
-    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                    \
+    X(ENUM, wire, WIRE_FP32, WIRE_CHOICES, 0, "",                                            \
       "how differences of weights cross; what rounding loses is added to the next")          \
-    X(REAL, outer_lr, 1, 0, 10,                                                              \
+    X(REAL, outer_lr, 1, 0, 10, "",                                                          \
       "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
       "papers' 0.7 with 0.9 is for long runs",                                               \
       CHANGE_CHOICE)                                                                         \
-    X(REAL, outer_momentum, 0, 0, 0.9999999, "Nesterov momentum of these steps", CHANGE_CHOICE)
+    X(REAL, outer_momentum, 0, 0, 0.9999999, "", "Nesterov momentum of these steps", CHANGE_CHOICE)
 
-#define DATA_SETTINGS(X)                                                                         \
-    X(ENUM, task, 0, "countdown|arithmetic|equations|file", 0, "where problems come from")       \
-    X(INT, difficulty, 3, 1, 10, "how hard the generated problems are (`duet help tasks`)")      \
-    X(REAL, give_up, 0.3, 0, 1, "demonstrations: chance of giving up after a failed try",        \
-      CHANGE_CHOICE)                                                                             \
-    X(STR, file, "", 0, 0,                                                                       \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "      \
-      "relative to the working directory",                                                       \
-      CHANGE_FILE)                                                                               \
-    X(STR, heldout_file, "", 0, 0,                                                               \
-      "task file: held-out problems; empty: a tenth of file, by hash; relative to the working "  \
-      "directory",                                                                               \
-      CHANGE_FILE)                                                                               \
-    X(REAL, leave_out, 0.01, 0, 1,                                                               \
-      "the largest share of a split's prompts, or of a file's demonstrations, that is left out " \
-      "because it does not fit "                                                                 \
-      "model.max_context: up to it with a warning, more is refused; 0: none may be, 1: all but " \
-      "one",                                                                                     \
-      CHANGE_NOTHING)                                                                            \
-    X(INT, micro_batch_tokens, 2048, 16, 16777216,                                               \
-      "tokens of a micro-batch: all messages have this size", CHANGE_BITS)
+#define DATA_SETTINGS(X)                                                                        \
+    X(ENUM, task, TASK_COUNTDOWN, TASK_CHOICES, 0, "", "where problems come from")              \
+    X(INT, difficulty, 3, 1, 10, "", "how hard the generated problems are (`duet help tasks`)") \
+    X(REAL, give_up, 0.3, 0, 1, "", "demonstrations: chance of giving up after a failed try",   \
+      CHANGE_CHOICE)                                                                            \
+    X(STR, file, "", 0, 0, "",                                                                  \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "     \
+      "relative to the working directory",                                                      \
+      CHANGE_FILE)                                                                              \
+    X(STR, heldout_file, "", 0, 0, "",                                                          \
+      "task file: held-out problems; empty: a tenth of file, by hash; relative to the "         \
+      "working directory",                                                                      \
+      CHANGE_FILE)                                                                              \
+    X(REAL, leave_out, 0.01, 0, 1, "",                                                          \
+      "the largest share of a split's prompts, or of a file's demonstrations, that is left "    \
+      "out because it does not fit model.max_context: up to it with a warning, more is "        \
+      "refused; 0: none may be, 1: all but one",                                                \
+      CHANGE_NOTHING)                                                                           \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216, "tokens",                                    \
+      "size of a micro-batch: all messages have this size", CHANGE_BITS)
 
-#define REDUCTION_SETTINGS(X)                                                                   \
-    X(BOOL, overlap, true, 0, 0,                                                                \
-      "sum gradients over replicas while the backward pass still runs: each bucket as soon as " \
-      "its layers are done; the same bits either way", CHANGE_CHOICE)                           \
-    X(REAL, bucket_mib, 4, 0, 65536,                                                            \
-      "layers are summed together up to this many MiB of gradients; 0: every layer alone")      \
-    X(ENUM, path, 0, "auto|flat|nodes", 0,                                                      \
-      "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed once; " \
-      "auto: by size and hosts")                                                                \
-    X(ENUM, wire, 0, "fp32|bf16|int8", 0,                                                       \
-      "how gradients cross between hosts on path nodes; what rounding loses is added to the "   \
-      "next step's", CHANGE_ROUNDING)
+#define REDUCTION_SETTINGS(X)                                                                \
+    X(BOOL, overlap, true, 0, 0, "",                                                         \
+      "sum gradients over replicas while the backward pass still runs: each bucket as soon " \
+      "as its layers are done; the same bits either way",                                    \
+      CHANGE_CHOICE)                                                                         \
+    X(REAL, bucket_mib, 4, 0, 65536, "MiB",                                                  \
+      "layers are summed together up to this size of their gradients; 0: every layer alone") \
+    X(ENUM, path, REDUCE_AUTO, PATH_CHOICES, 0, "",                                          \
+      "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed "    \
+      "once; auto: by size and hosts")                                                       \
+    X(ENUM, wire, WIRE_FP32, WIRE_CHOICES, 0, "",                                            \
+      "how gradients cross between hosts on path nodes; what rounding loses is added to "    \
+      "the next step's",                                                                     \
+      CHANGE_ROUNDING)
 
 #define CHECKPOINT_SETTINGS(X)                                                                    \
-    X(INT, every, 100, 0, 1000000000, "steps between checkpoints; 0: only at the end of a phase") \
-    X(INT, keep, 3, 1, 1000000, "checkpoints kept besides the last of each phase")                \
-    X(BOOL, async, true, 0, 0, "write in the background while training goes on")
+    X(INT, every, 100, 0, 1000000000, "steps",                                                    \
+      "steps between checkpoints; 0: only at the end of a phase")                                 \
+    X(INT, keep, 3, 1, 1000000, "checkpoints", "checkpoints kept besides the last of each phase") \
+    X(BOOL, async, true, 0, 0, "", "write in the background while training goes on")
 
-/* One entry of `phases`. A help text that begins with kinds ("grpo, eval: ...") says which kinds of phase use the setting:
- * giving it to another one is a mistake. Without such a beginning every kind uses it. max_new is for all,
- * since an sft phase may evaluate too. */
+/* One entry of `phases`. Giving a setting to a kind of phase that does not use it is a mistake.
+ * max_new is for all, since an sft phase may evaluate too. */
 #define PHASE_SETTINGS(X)                                                                          \
-    X(ENUM, kind, 0, "sft|grpo|eval", 0, "what the phase does", CHANGE_POSITION)                   \
-    X(STR, name, "", 0, 0, "name in logs and --set (default: the kind)", CHANGE_POSITION)          \
-    X(INT, steps, 100, 0, 1000000000, "sft, grpo: optimizer steps (sft) or rollout steps (grpo)")  \
-    X(INT, batch, 96, 1, 1048576, "sft: demonstrations a step", CHANGE_POSITION)                   \
-    X(INT, prompts, 24, 1, 1048576, "grpo, eval: problems a step", CHANGE_POSITION)                \
-    X(INT, samples, 8, 1, 4096, "grpo, eval: answers sampled per problem (G)")                     \
-    X(INT, max_new, 128, 1, 1048576, "longest answer in tokens; of sft: when it evaluates")        \
-    X(REAL, temperature, 1, 0, 100,                                                                \
-      "grpo, eval: sampling temperature; 0: greedy, else at least 0.001")                          \
-    X(INT, top_k, 0, 0, 1048576, "grpo, eval: sample from the k likeliest tokens; 0: off")         \
-    X(REAL, top_p, 1, 1e-6, 1,                                                                     \
-      "grpo, eval: sample from the likeliest tokens of this mass; 1: off")                         \
-    X(REAL, lr, 1e-3, 0, 10, "sft, grpo: learning rate")                                           \
-    X(ENUM, lr_decay, 0, "constant|linear|cosine", 0,                                              \
-      "sft, grpo: shape of the learning rate after warm-up")                                       \
-    X(REAL, lr_final, 0.1, 0, 1, "sft, grpo: last learning rate as a part of lr (linear, cosine)") \
-    X(INT, warmup, 0, 0, 1000000000,                                                               \
-      "sft, grpo: steps of linear warm-up; lr rises with every update of them")                    \
-    X(REAL, beta1, 0.9, 0, 0.9999999, "sft, grpo: AdamW beta1")                                    \
-    X(REAL, beta2, 0.95, 0, 0.9999999, "sft, grpo: AdamW beta2")                                   \
-    X(REAL, adam_eps, 1e-8, 1e-20, 1, "sft, grpo: AdamW epsilon")                                  \
-    X(REAL, weight_decay, 0.0, 0, 10, "sft, grpo: decoupled weight decay of matrices")             \
-    X(REAL, grad_clip, 1.0, 0, 1e9,                                                                \
-      "sft, grpo: largest global gradient norm, 1e-6 or more; 0: no clipping")                     \
-    X(INT, max_skips, 10, 0, 1000000000,                                                           \
-      "sft, grpo: updates skipped in a row, because their gradients are not finite, that end the " \
-      "run with exit 1; 0: any number goes by")                                                    \
-    X(ENUM, advantage, 0, "std|mean", 0,                                                           \
-      "grpo: (r - mean)/std of the group, or r - mean (Dr. GRPO)")                                 \
-    X(ENUM, aggregate, 0, "token_mean|sequence_mean|constant", 0,                                  \
-      "grpo: an update's loss: sum over tokens / tokens (DAPO); mean over answers of each one's "  \
+    X(ENUM, kind, PHASE_SFT, PHASE_KIND_CHOICES, 0, "", EVERY, "what the phase does",              \
+      CHANGE_POSITION)                                                                             \
+    X(STR, name, "", 0, 0, "", EVERY, "name in logs and --set (default: the kind)",                \
+      CHANGE_POSITION)                                                                             \
+    X(INT, steps, 100, 0, 1000000000, "steps", SFT | GRPO,                                         \
+      "optimizer steps (sft) or rollout steps (grpo)")                                             \
+    X(INT, batch, 96, 1, 1048576, "demonstrations", SFT, "demonstrations a step", CHANGE_POSITION) \
+    X(INT, prompts, 24, 1, 1048576, "problems", GRPO | EVAL, "problems a step", CHANGE_POSITION)   \
+    X(INT, samples, 8, 1, 4096, "answers", GRPO | EVAL, "answers sampled per problem (G)")         \
+    X(INT, max_new, 128, 1, 1048576, "tokens", EVERY, "longest answer; in sft: when it evaluates") \
+    X(REAL, temperature, 1, 0, 100, "", GRPO | EVAL,                                               \
+      "sampling temperature; 0: greedy, else at least 0.001")                                      \
+    X(INT, top_k, 0, 0, 1048576, "tokens", GRPO | EVAL,                                            \
+      "sample from the k likeliest tokens; 0: off")                                                \
+    X(REAL, top_p, 1, 1e-6, 1, "", GRPO | EVAL,                                                    \
+      "sample from the likeliest tokens of this mass; 1: off")                                     \
+    X(REAL, lr, 1e-3, 0, 10, "", SFT | GRPO, "learning rate")                                      \
+    X(ENUM, lr_decay, LR_CONSTANT, LR_DECAY_CHOICES, 0, "", SFT | GRPO,                            \
+      "shape of the learning rate after warm-up")                                                  \
+    X(REAL, lr_final, 0.1, 0, 1, "", SFT | GRPO,                                                   \
+      "last learning rate as a part of lr (linear, cosine)")                                       \
+    X(INT, warmup, 0, 0, 1000000000, "steps", SFT | GRPO,                                          \
+      "linear warm-up; lr rises with every update of these steps")                                 \
+    X(REAL, beta1, 0.9, 0, 0.9999999, "", SFT | GRPO, "AdamW beta1")                               \
+    X(REAL, beta2, 0.95, 0, 0.9999999, "", SFT | GRPO, "AdamW beta2")                              \
+    X(REAL, adam_eps, 1e-8, 1e-20, 1, "", SFT | GRPO, "AdamW epsilon")                             \
+    X(REAL, weight_decay, 0.0, 0, 10, "", SFT | GRPO, "decoupled weight decay of matrices")        \
+    X(REAL, grad_clip, 1.0, 0, 1e9, "", SFT | GRPO,                                                \
+      "largest global gradient norm, 1e-6 or more; 0: no clipping")                                \
+    X(INT, max_skips, 10, 0, 1000000000, "updates", SFT | GRPO,                                    \
+      "updates skipped in a row, because their gradients are not finite, that end the run "        \
+      "with exit 1; 0: any number goes by")                                                        \
+    X(ENUM, advantage, ADVANTAGE_STD, ADVANTAGE_CHOICES, 0, "", GRPO,                              \
+      "(r - mean)/std of the group, or r - mean (Dr. GRPO)")                                       \
+    X(ENUM, aggregate, AGGREGATE_TOKEN, AGGREGATE_CHOICES, 0, "", GRPO,                            \
+      "an update's loss: sum over tokens / tokens (DAPO); mean over answers of each one's "        \
       "mean over its tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which "        \
-      "answers "                                                                                   \
-      "and tokens are counted: zero_spread, mask_truncated")                                       \
-    X(ENUM, zero_spread, 0, "keep|drop", 0,                                                        \
-      "grpo: answers of groups whose rewards are all equal. keep: they are counted by aggregate "  \
-      "and by kl, as published; drop: neither, as if they had not been sampled (DAPO): a larger "  \
-      "gradient. Without kl they have no gradient and are not run: entropy, clip_fraction and "    \
-      "ratio/max_deviation are over the others")                                                   \
-    X(REAL, clip_low, 0.2, 0, 1, "grpo: the ratio's lower clip is 1 - clip_low")                   \
-    X(REAL, clip_high, 0.2, 0, 100, "grpo: the ratio's upper clip is 1 + clip_high")               \
-    X(REAL, dual_clip, 0, 0, 1000,                                                                 \
-      "grpo: bound of the ratio for negative advantages (>1); 0: off")                             \
-    X(REAL, kl, 0, 0, 100, "grpo: weight of the k3 KL to the reference; 0: no reference is kept")  \
-    X(INT, ref_every, 0, 0, 1000000000,                                                            \
-      "grpo: steps after which the policy becomes the reference, each time; 0: never")             \
-    X(INT, mini_batches, 1, 1, 4096,                                                               \
-      "grpo: optimizer steps per rollout and epoch, which share its prompts")                      \
-    X(INT, epochs, 1, 1, 64, "grpo: passes over a rollout")                                        \
-    X(BOOL, mask_truncated, false, 0, 0,                                                           \
-      "grpo: answers cut at max_new are left out of the loss, of what aggregate counts and of "    \
-      "kl; "                                                                                       \
-      "their rewards stay in the mean and std of their group")                                     \
-    X(REAL, reward_format, 0.0, 0, 100,                                                            \
-      "grpo: weight of the format reward beside the accuracy's 1")                                 \
-    X(INT, eval_every, 0, 0, 1000000000,                                                           \
-      "sft, grpo: steps between evaluations on held-out problems; 0: never")                       \
-    X(INT, eval_prompts, 128, 1, 1048576,                                                          \
-      "sft, grpo: problems of such an evaluation (one answer each)")                               \
-    X(BOOL, save_tokens, false, 0, 0,                                                              \
-      "grpo: samples.jsonl also holds token ids and their log-probabilities")                      \
-    X(INT, save_samples, 8, 0, 1048576, "grpo: answers a step written to samples.jsonl")
+      "answers and tokens are counted: zero_spread, mask_truncated")                               \
+    X(ENUM, zero_spread, ZERO_SPREAD_KEEP, ZERO_SPREAD_CHOICES, 0, "", GRPO,                       \
+      "answers of groups whose rewards are all equal. keep: they are counted by aggregate "        \
+      "and by kl, as published; drop: neither, as if they had not been sampled (DAPO): a "         \
+      "larger gradient. Without kl they have no gradient and are not run: entropy, "               \
+      "clip_fraction and ratio/max_deviation are over the others")                                 \
+    X(REAL, clip_low, 0.2, 0, 1, "", GRPO, "the ratio's lower clip is 1 - clip_low")               \
+    X(REAL, clip_high, 0.2, 0, 100, "", GRPO, "the ratio's upper clip is 1 + clip_high")           \
+    X(REAL, dual_clip, 0, 0, 1000, "", GRPO,                                                       \
+      "bound of the ratio for negative advantages (>1); 0: off")                                   \
+    X(REAL, kl, 0, 0, 100, "", GRPO,                                                               \
+      "weight of the k3 KL to the reference; 0: no reference is kept")                             \
+    X(INT, ref_every, 0, 0, 1000000000, "steps", GRPO,                                             \
+      "steps after which the policy becomes the reference, each time; 0: never")                   \
+    X(INT, mini_batches, 1, 1, 4096, "updates", GRPO,                                              \
+      "optimizer steps per rollout and epoch, which share its prompts")                            \
+    X(INT, epochs, 1, 1, 64, "", GRPO, "passes over a rollout")                                    \
+    X(BOOL, mask_truncated, false, 0, 0, "", GRPO,                                                 \
+      "answers cut at max_new are left out of the loss, of what aggregate counts and of "          \
+      "kl; their rewards stay in the mean and std of their group")                                 \
+    X(REAL, reward_format, 0.0, 0, 100, "", GRPO,                                                  \
+      "weight of the format reward beside the accuracy's 1")                                       \
+    X(INT, eval_every, 0, 0, 1000000000, "steps", SFT | GRPO,                                      \
+      "steps between evaluations on held-out problems; 0: never")                                  \
+    X(INT, eval_prompts, 128, 1, 1048576, "problems", SFT | GRPO,                                  \
+      "problems of such an evaluation (one answer each)")                                          \
+    X(BOOL, save_tokens, false, 0, 0, "", GRPO,                                                    \
+      "samples.jsonl also holds token ids and their log-probabilities")                            \
+    X(INT, save_samples, 8, 0, 1048576, "answers", GRPO, "answers a step written to samples.jsonl")
 /* clang-format on */
 
 #endif

@@ -4,16 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/reduce.h"
 
-#define RUN_ROW(type, ...)        ROW_##type(run, __VA_ARGS__)
-#define MODEL_ROW(type, ...)      ROW_##type(model, __VA_ARGS__)
-#define MESH_ROW(type, ...)       ROW_##type(mesh, __VA_ARGS__)
-#define SITES_ROW(type, ...)      ROW_##type(sites, __VA_ARGS__)
-#define DATA_ROW(type, ...)       ROW_##type(data, __VA_ARGS__)
-#define REDUCTION_ROW(type, ...)  ROW_##type(reduction, __VA_ARGS__)
-#define CHECKPOINT_ROW(type, ...) ROW_##type(checkpoint, __VA_ARGS__)
-#define PHASE_ROW(type, ...)      ROW_##type(phase, __VA_ARGS__)
+#define RUN_ROW(...)        ROW(run, __VA_ARGS__)
+#define MODEL_ROW(...)      ROW(model, __VA_ARGS__)
+#define MESH_ROW(...)       ROW(mesh, __VA_ARGS__)
+#define SITES_ROW(...)      ROW(sites, __VA_ARGS__)
+#define DATA_ROW(...)       ROW(data, __VA_ARGS__)
+#define REDUCTION_ROW(...)  ROW(reduction, __VA_ARGS__)
+#define CHECKPOINT_ROW(...) ROW(checkpoint, __VA_ARGS__)
+
+/* Kinds of phase, as the table names them. */
+#define SFT            (1u << PHASE_SFT)
+#define GRPO           (1u << PHASE_GRPO)
+#define EVAL           (1u << PHASE_EVAL)
+#define EVERY          (~0u)
+#define PHASE_ROW(...) ROW_OF_KINDS(phase, __VA_ARGS__)
 
 static const struct setting run_rows[] = {RUN_SETTINGS(RUN_ROW)};
 static const struct setting model_rows[] = {MODEL_SETTINGS(MODEL_ROW)};
@@ -77,53 +85,55 @@ const struct setting *setting_find(const struct section *section, const char *na
     return NULL;
 }
 
-/* The i-th of names separated by '|'; *n is its length. NULL when there are fewer. */
-static const char *enum_at(const char *names, int i, size_t *n)
+const struct choice *choice_named(const struct setting *k, const char *name)
 {
-    for (; i > 0 && names; i--) {
-        names = strchr(names, '|');
-        if (names) names++;
-    }
-    *n = names ? strcspn(names, "|") : 0;
-    return names;
+    for (const struct choice *c = k->choices; c->name; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
 }
 
-bool enum_name(const char *names, int i, char *out, size_t size)
+const struct choice *choice_of(const struct setting *k, int value)
 {
-    size_t n;
-    const char *name = enum_at(names, i, &n);
-    if (!name) return false;
-    snprintf(out, size, "%.*s", (int)n, name);
-    return true;
+    for (const struct choice *c = k->choices; c->name; c++)
+        if (c->value == value) return c;
+    return NULL;
 }
 
-static int enum_find_n(const char *names, const char *word, size_t word_n)
+/* Adds a word to a list in out of which *used bytes are taken; what does not fit is cut off. */
+static void add_word(char *out, size_t size, size_t *used, const char *between, const char *word)
 {
-    size_t n;
-    const char *name;
-    for (int i = 0; (name = enum_at(names, i, &n)); i++)
-        if (n == word_n && memcmp(name, word, n) == 0) return i;
-    return -1;
+    if (*used >= size) return;
+    *used += (size_t)snprintf(out + *used, size - *used, "%s%s", *used ? between : "", word);
 }
 
-int enum_find(const char *names, const char *word)
+const char *choices_text(const struct setting *k, char *out, size_t size)
 {
-    return enum_find_n(names, word, strlen(word));
+    size_t used = 0;
+    *out = '\0';
+    for (const struct choice *c = k->choices; c->name; c++)
+        add_word(out, size, &used, "|", c->name);
+    return out;
 }
 
-unsigned setting_kinds(const struct setting *k)
+static const struct setting *phase_kind_setting(void)
 {
-    const char *kinds = setting_find(&sections[SECTION_PHASE], "kind")->text;
-    unsigned bits = 0;
-    for (const char *word = k->help;; word += 2) {
-        size_t n = strcspn(word, ",: ");
-        int kind = enum_find_n(kinds, word, n);
-        if (kind < 0) return ~0u; /* the help begins with something else: for every kind */
-        bits |= 1u << kind;
-        word += n;
-        if (*word == ':') return bits;
-        if (strncmp(word, ", ", 2) != 0) return ~0u;
-    }
+    return setting_find(&sections[SECTION_PHASE], "kind");
+}
+
+const char *phase_kind_name(int kind)
+{
+    const struct choice *c = choice_of(phase_kind_setting(), kind);
+    INVARIANT(c, "phase kind %d", kind);
+    return c->name;
+}
+
+const char *phase_kinds_text(unsigned kinds, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = '\0';
+    for (const struct choice *c = phase_kind_setting()->choices; c->name; c++)
+        if (kinds >> c->value & 1u) add_word(out, size, &used, ", ", c->name);
+    return out;
 }
 
 enum setting_change setting_change(enum section_id id, const struct setting *k)

@@ -19,14 +19,24 @@ enum setting_change {
     CHANGE_WEIGHTS /* the weights mean something else: refused */
 };
 
+/* One choice of an ENUM; a list of them ends with a NULL name. */
+struct choice {
+    const char *name;
+    int value;
+};
+
 struct setting {
     const char *name;
     enum setting_type type;
-    size_t offset;      /* of the value in the section's struct */
-    size_t line_offset; /* of the line (an int) in the section's struct of lines */
-    double initial;     /* default of all but STR */
-    double low, high;   /* INT, REAL */
-    const char *text;   /* STR: the default; ENUM: "first|second|..." */
+    size_t offset;                /* of the value in the section's struct */
+    size_t line_offset;           /* of the line (an int) in the section's struct of lines */
+    double initial;               /* default of all but STR */
+    double low, high;             /* INT, REAL */
+    const char *text;             /* STR: the default */
+    const struct choice *choices; /* ENUM */
+    const char *unit;             /* of a number; "": none */
+    unsigned
+        kinds; /* bit 1 << PHASE_... for every kind of phase that uses it; of another section: all bits */
     const char *help;
     enum setting_change change;
 };
@@ -84,14 +94,17 @@ void *setting_value(const struct place *at, const struct setting *k);
 int *setting_line(const struct place *at, const struct setting *k);
 
 const struct setting *setting_find(const struct section *section, const char *name);
-/* Bit 1 << PHASE_... for every kind of phase that uses the setting, from the beginning of its help. */
-unsigned setting_kinds(const struct setting *k);
 /* What a change of the setting means on resume; never CHANGE_BY_SECTION. */
 enum setting_change setting_change(enum section_id id, const struct setting *k);
-/* Name number i of an ENUM's text into out, false when there are fewer. */
-bool enum_name(const char *names, int i, char *out, size_t size);
-/* Number of `word` among an ENUM's names, -1. */
-int enum_find(const char *names, const char *word);
+/* An ENUM's choice of that name, or of that value; NULL: none. */
+const struct choice *choice_named(const struct setting *k, const char *name);
+const struct choice *choice_of(const struct setting *k, int value);
+enum { CHOICES_TEXT = 256 }; /* room for the names of any ENUM */
+/* "fp32|bf16": the names of an ENUM into out, cut to size; returns out. */
+const char *choices_text(const struct setting *k, char *out, size_t size);
+/* The name of a kind of phase, PHASE_...; "sft, grpo": those of a set of kinds into out, which is returned. */
+const char *phase_kind_name(int kind);
+const char *phase_kinds_text(unsigned kinds, char *out, size_t size);
 
 /* Sets all settings of a place to their defaults; what the place held is forgotten, not freed. */
 void place_defaults(const struct place *at);

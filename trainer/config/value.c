@@ -117,25 +117,28 @@ static bool assign_str(const struct place *at, const struct setting *k, const ch
     return true;
 }
 
+static const char *nearest_choice(const struct setting *k, const char *text)
+{
+    const char *list[MAX_NAMES];
+    int n = 0;
+    if (strlen(text) > SHOWN) return NULL;
+    for (const struct choice *c = k->choices; c->name && n < MAX_NAMES; c++) list[n++] = c->name;
+    return nearest_name(text, list, n);
+}
+
 static bool assign_enum(const struct place *at, const struct setting *k, const char *text,
                         struct origin from, struct problems *p)
 {
-    int i = enum_find(k->text, text);
-    if (i < 0) {
-        char names[MAX_NAMES][32];
-        const char *list[MAX_NAMES];
-        int n = 0;
-        while (n < MAX_NAMES && enum_name(k->text, n, names[n], sizeof names[n])) {
-            list[n] = names[n];
-            n++;
-        }
-        const char *near = strlen(text) <= SHOWN ? nearest_name(text, list, n) : NULL;
+    const struct choice *choice = choice_named(k, text);
+    if (!choice) {
+        const char *near = nearest_choice(k, text);
+        char names[CHOICES_TEXT];
         problems_add(p, from.file, from.line, "%s: \"%.*s\" is none of %s%s%s%s", k->name, SHOWN,
-                     text, k->text, near ? "; did you mean " : "", near ? near : "",
-                     near ? "?" : "");
+                     text, choices_text(k, names, sizeof names), near ? "; did you mean " : "",
+                     near ? near : "", near ? "?" : "");
         return false;
     }
-    *(int *)setting_value(at, k) = i;
+    *(int *)setting_value(at, k) = choice->value;
     return true;
 }
 
@@ -225,18 +228,17 @@ void setting_unknown(const struct book *book, const struct section *section, con
 
 bool phase_can_use(const struct place *at, const struct setting *k)
 {
-    return setting_kinds(k) >> ((const struct phase_settings *)at->values)->kind & 1u;
+    return k->kinds >> ((const struct phase_settings *)at->values)->kind & 1u;
 }
 
 bool phase_uses(const struct place *at, const struct setting *k, struct origin from,
                 struct problems *p)
 {
     const struct phase_settings *phase = at->values;
-    const char *kinds = setting_find(at->section, "kind")->text;
-    char kind[32];
+    char kinds[CHOICES_TEXT];
     if (phase_can_use(at, k)) return true;
-    enum_name(kinds, phase->kind, kind, sizeof kind);
-    problems_add(p, from.file, from.line, "%s is not used by the phase kind %s, only by %.*s",
-                 k->name, kind, (int)strcspn(k->help, ":"), k->help);
+    problems_add(p, from.file, from.line, "%s is not used by the phase kind %s, only by %s",
+                 k->name, phase_kind_name(phase->kind),
+                 phase_kinds_text(k->kinds, kinds, sizeof kinds));
     return false;
 }

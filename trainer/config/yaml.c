@@ -198,8 +198,9 @@ static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *a
         read_setting(r, at, kind, key, node_at(r, i->value));
         return i;
     }
+    char kinds[CHOICES_TEXT];
     problems_add(r->p, r->file, origin(r, node).line, "a phase without kind; write kind: %s",
-                 kind->text);
+                 choices_text(kind, kinds, sizeof kinds));
     return NULL;
 }
 

@@ -6,10 +6,10 @@
 #include "comm/base/problems.h"
 #include "trainer/config/rows.h"
 
-#define CLUSTER_ROW(type, ...) ROW_##type(cluster, __VA_ARGS__)
-#define COMPUTE_ROW(type, ...) ROW_##type(compute, __VA_ARGS__)
-#define LINK_ROW(type, ...)    ROW_##type(link, __VA_ARGS__)
-#define COSTS_ROW(type, ...)   ROW_##type(costs, __VA_ARGS__)
+#define CLUSTER_ROW(...) ROW(cluster, __VA_ARGS__)
+#define COMPUTE_ROW(...) ROW(compute, __VA_ARGS__)
+#define LINK_ROW(...)    ROW(link, __VA_ARGS__)
+#define COSTS_ROW(...)   ROW(costs, __VA_ARGS__)
 
 static const struct setting cluster_rows[] = {CLUSTER_SETTINGS(CLUSTER_ROW)};
 static const struct setting compute_rows[] = {COMPUTE_SETTINGS(COMPUTE_ROW)};
