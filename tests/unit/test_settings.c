@@ -278,6 +278,9 @@ START_TEST(set_overrides)
         {"lr=1", "--set lr=1: lr is a phase setting; write --set phases.NAME.lr=..."},
         {"layers=1", "--set layers=1: layers is a model setting; write --set model.layers=..."},
         {"model.seed=1", "--set model.seed=1: seed is a run setting; write --set seed=..."},
+        {"zzzzzzzzzzzz.layers=1",
+         "--set zzzzzzzzzzzz.layers=1: unknown section zzzzzzzzzzzz; there are "
+         "model, mesh, sites, data, reduction, checkpoint, phases"},
         {"modell.layers=1", "--set modell.layers=1: unknown section modell; did you mean model?"},
         {"model.layers=x", "--set model.layers=x: layers: \"x\" is not a whole number such as 100"},
         {"model.layer=1", "--set model.layer=1: unknown setting layer; did you mean layers?"},

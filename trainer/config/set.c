@@ -63,12 +63,18 @@ static const struct section *section_take(char **name)
 static void unknown_section(char *name, const char *file, struct problems *p)
 {
     const char *names[SECTIONS];
-    for (int id = 1; id < SECTIONS; id++) names[id - 1] = sections[id].name;
+    char all[256];
+    size_t used = 0;
+    for (int id = 1; id < SECTIONS; id++) {
+        names[id - 1] = sections[id].name;
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
+                                 sections[id].name);
+        INVARIANT(used < sizeof all, "the names of %d sections", SECTIONS);
+    }
     name[strcspn(name, ".")] = '\0';
     const char *near = nearest_name(name, names, SECTIONS - 1);
-    problems_add(p, file, 0, "unknown section %s%s%s%s", name, near ? "; did you mean " : "",
-                 near ? near : "",
-                 near ? "?" : "; there are model, mesh, data, reduction, checkpoint, phases");
+    problems_add(p, file, 0, "unknown section %s%s%s%s", name,
+                 near ? "; did you mean " : "; there are ", near ? near : all, near ? "?" : "");
 }
 
 /* Number of the phase in "grpo.lr", *name moved to "lr"; -1 and a problem when there is none. */
