@@ -89,7 +89,7 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
     *e = (struct engine){.p2p = p2p, .stage = *stage, .rank = rank, .stages = stages};
     e->max_micro_batches = max_micro_batches;
     engine_place(e, &e->arena);
-    arena_back(&e->arena, e->arena.used);
+    arena_back(&e->arena, &device_host, e->arena.used);
     engine_place(e, &e->arena);
     return e;
 }

@@ -1,16 +1,12 @@
-/* Host memory in one piece; see the header for how it is used twice. */
+/* Memory in one piece; see the header for how it is used twice. */
 #include "comm/base/arena.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "comm/base/die.h"
 
 enum { LINE_BYTES = 64 };
-static const size_t huge_page_bytes = (size_t)2 << 20;
 
 static atomic_size_t live_bytes;
 static atomic_long allocations;
@@ -46,33 +42,18 @@ const char *arena_kind_name(enum arena_kind kind)
     return name[kind];
 }
 
-/* What the kernel would give without swapping; SIZE_MAX where it does not say. */
-static size_t machine_free_bytes(void)
-{
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[128];
-    size_t kib = 0;
-    bool found = false;
-    while (f && !found && fgets(line, sizeof line, f))
-        found = sscanf(line, "MemAvailable: %zu", &kib) == 1;
-    if (f) fclose(f);
-    return found ? kib * 1024 : SIZE_MAX;
-}
-
-void arena_back(struct arena *a, size_t bytes)
+void arena_back(struct arena *a, const struct device *device, size_t bytes)
 {
     static const char *fix = "use more ranks or hosts, or a smaller model, batch or wave";
     INVARIANT(!a->base, "an arena is backed once; it holds %zu bytes", a->size);
-    size_t free_bytes = machine_free_bytes();
+    size_t free_bytes = device_room(device);
     if (bytes == 0) bytes = LINE_BYTES;
-    SYS_OK(bytes <= free_bytes, fix, "%.1f MiB wanted, %.1f MiB free on this machine",
-           (double)bytes / 1048576.0, (double)free_bytes / 1048576.0);
-    void *memory = NULL;
-    size_t align = bytes >= 2 * huge_page_bytes ? huge_page_bytes : (size_t)LINE_BYTES;
-    SYS_OK(posix_memalign(&memory, align, bytes) == 0, fix, "no room for %.1f MiB",
-           (double)bytes / 1048576.0);
-    memset(memory, 0, bytes);
-    *a = (struct arena){.base = memory, .size = bytes};
+    SYS_OK(bytes <= free_bytes, fix, "%.1f MiB wanted, %.1f MiB free on %s",
+           (double)bytes / 1048576.0, (double)free_bytes / 1048576.0, device->place);
+    void *memory = device->alloc(bytes);
+    SYS_OK(memory, fix, "no room for %.1f MiB on %s", (double)bytes / 1048576.0, device->place);
+    device_fill(device, memory, 0, bytes);
+    *a = (struct arena){.device = device, .base = memory, .size = bytes};
     atomic_fetch_add(&live_bytes, bytes);
     atomic_fetch_add(&allocations, 1);
 }
@@ -91,8 +72,10 @@ void arena_release(struct arena *a, size_t mark)
 void arena_free(struct arena *a)
 {
     if (!a) return;
-    if (a->base) atomic_fetch_sub(&live_bytes, a->size);
-    free(a->base);
+    if (a->base) {
+        atomic_fetch_sub(&live_bytes, a->size);
+        a->device->release(a->base);
+    }
     *a = (struct arena){0};
 }
 

@@ -1,14 +1,17 @@
-/* Host memory in one piece: the code that places is the code that measures.
+/* Memory of a device in one piece: the code that places is the code that measures.
  *
  *   struct arena a = {0};
- *   thing_place(&t, &a);      measures: takes return NULL, a.used grows
- *   arena_back(&a, a.used);   one allocation, zeroed; a.used starts again at 0
- *   thing_place(&t, &a);      places
- */
+ *   thing_place(&t, &a);                      measures: takes return NULL, a.used grows
+ *   arena_back(&a, &device_host, a.used);     one allocation, zeroed; a.used starts again at 0
+ *   thing_place(&t, &a);                      places
+ *
+ * Whatever the host itself reads or writes lies in an arena of the host; another device's is touched by
+ * that device's rows alone. */
 #ifndef DUET_COMM_BASE_ARENA_H
 #define DUET_COMM_BASE_ARENA_H
 
 #include <stddef.h>
+#include "comm/base/device.h"
 
 /* What memory is for, so that a plan of it can say where it goes. */
 enum arena_kind {
@@ -22,7 +25,8 @@ enum arena_kind {
 };
 
 struct arena {
-    unsigned char *base; /* NULL while measuring */
+    const struct device *device; /* whose memory it is; NULL while measuring */
+    unsigned char *base;         /* NULL while measuring */
     size_t used, size;
     enum arena_kind kind; /* of what is taken next */
     size_t of
@@ -37,8 +41,8 @@ const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 void *arena_take(struct arena *a, size_t bytes);
 /* n items of `size` bytes, overflow-checked. */
 void *arena_take_n(struct arena *a, size_t n, size_t size);
-/* Allocates `bytes`, zeroed, and resets `used`. Dies (EXIT_WORLD) when the machine has not so much. */
-void arena_back(struct arena *a, size_t bytes);
+/* Allocates `bytes` of the device, zeroed, and resets `used`. Dies (EXIT_WORLD) when it has less. */
+void arena_back(struct arena *a, const struct device *device, size_t bytes);
 size_t arena_mark(const struct arena *a);
 void arena_release(struct arena *a, size_t mark);
 void arena_free(struct arena *a);

@@ -170,7 +170,7 @@ static void decoder_make(struct decoder *d, const struct tiny_model *m)
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < STAGES; c++)
             cache_place(&d->cache[c], &m->d, m->ops, m->chunk[c]->span.count, 1, 4, 32, &d->arena);
-        if (round == 0) arena_back(&d->arena, d->arena.used);
+        if (round == 0) arena_back(&d->arena, &device_host, d->arena.used);
     }
 }
 

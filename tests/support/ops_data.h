@@ -102,7 +102,7 @@ static inline void test_linear_make(struct test_linear *t, const struct ops *ops
 {
     *t = (struct test_linear){0};
     ops->linear_place(&t->l, N, K, true, &t->a);
-    arena_back(&t->a, t->a.used);
+    arena_back(&t->a, &device_host, t->a.used);
     ops->linear_place(&t->l, N, K, true, &t->a);
     ops->linear_pack(&t->l, w);
 }

@@ -135,7 +135,7 @@ static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
         m->slots_at = m->arena.used;
         for (int c = 0; training && c < stages; c++) chunk_place_slots(&m->chunk[c], 1, &m->arena);
         m->slots_end = m->arena.used;
-        if (round == 0) arena_back(&m->arena, m->arena.used);
+        if (round == 0) arena_back(&m->arena, &device_host, m->arena.used);
     }
 }
 

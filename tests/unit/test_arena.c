@@ -25,7 +25,7 @@ START_TEST(measures_then_places)
     thing_place(&t, &a);
     ck_assert_ptr_null(t.a);
     ck_assert_uint_eq(a.used, 448 + 64 + 64);
-    arena_back(&a, a.used);
+    arena_back(&a, &device_host, a.used);
     ck_assert_uint_eq(a.used, 0);
     thing_place(&t, &a);
     ck_assert_uint_eq(a.used, a.size);
@@ -44,8 +44,8 @@ START_TEST(marks_and_counts)
     size_t live = arena_live_bytes();
     long count = arena_allocations();
     struct arena a = {0}, empty = {0};
-    arena_back(&a, (size_t)5 << 20); /* large: on a huge page's border */
-    arena_back(&empty, 0);
+    arena_back(&a, &device_host, (size_t)5 << 20); /* large: on a huge page's border */
+    arena_back(&empty, &device_host, 0);
     ck_assert_uint_eq(arena_live_bytes(), live + ((size_t)5 << 20) + 64);
     ck_assert_int_eq(arena_allocations(), count + 2);
     arena_take(&a, 100);
@@ -72,7 +72,7 @@ START_TEST(kinds_are_counted)
     ck_assert_uint_eq(a.of[ARENA_GRADIENTS], 128);
     ck_assert_uint_eq(a.of[ARENA_BUFFERS], 64);
     ck_assert_uint_eq(a.used, 192);
-    arena_back(&a, a.used);
+    arena_back(&a, &device_host, a.used);
     ck_assert_uint_eq(a.of[ARENA_GRADIENTS], 0);
     ck_assert_str_eq(arena_kind_name(ARENA_CACHES), "caches");
     arena_free(&a);
@@ -82,7 +82,7 @@ END_TEST
 START_TEST(full_is_a_bug)
 {
     struct arena a = {0};
-    arena_back(&a, 128);
+    arena_back(&a, &device_host, 128);
     arena_take(&a, 64);
     arena_take(&a, 65);
 }
@@ -106,7 +106,7 @@ END_TEST
 START_TEST(too_much_is_the_worlds_failure)
 {
     struct arena a = {0};
-    arena_back(&a, (size_t)1 << 60);
+    arena_back(&a, &device_host, (size_t)1 << 60);
 }
 END_TEST
 

@@ -24,7 +24,7 @@ static void setup(void)
     struct dims d = {0};
     for (int round = 0; round < 2; round++) {
         cache_place(&cache, &d, &OPS, LAYERS, SLOTS, BLOCKS, MAX_POSITIONS, &arena);
-        if (round == 0) arena_back(&arena, arena.used);
+        if (round == 0) arena_back(&arena, &device_host, arena.used);
     }
     ck_assert_uint_eq(arena.used, arena.size);
 }

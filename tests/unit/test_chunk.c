@@ -226,7 +226,7 @@ START_TEST(chunks_share_slots)
     tiny_model_make(&alone, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
     tiny_model_make(&together, dims_under_test(_i), ops_under_test(_i), 2, TINY_ROWS, true);
     size_t each[] = {slots_bytes(&together.chunk[0], 1), slots_bytes(&together.chunk[1], 1)};
-    arena_back(&shared, slots_bytes(together.chunk, 2));
+    arena_back(&shared, &device_host, slots_bytes(together.chunk, 2));
     chunk_place_slots(together.chunk, 2, &shared);
     ck_assert_uint_eq(shared.used, each[0] > each[1] ? each[0] : each[1]);
     for (int i = 0; i < 2; i++) {

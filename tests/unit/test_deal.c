@@ -24,7 +24,7 @@ static void setup(void)
     for (int placing = 0; placing < 2; placing++) {
         deal_place(&dealt, MOST, MOST_BINS, &arena);
         deal_place(&plain, MOST, MOST_BINS, &arena);
-        if (!placing) arena_back(&arena, arena.used);
+        if (!placing) arena_back(&arena, &device_host, arena.used);
     }
 }
 

@@ -25,7 +25,7 @@ static void decoder_make(struct decoder *d, const struct dims *dims, const struc
         for (int c = 0; c < stages; c++)
             cache_place(&d->cache[c], &d->m.d, ops, d->m.chunk[c]->span.count, TINY_SEQUENCES,
                         CACHE_BLOCKS, d->m.d.max_context, &d->arena);
-        if (round == 0) arena_back(&d->arena, d->arena.used);
+        if (round == 0) arena_back(&d->arena, &device_host, d->arena.used);
     }
     d->logits = calloc((size_t)TINY_CAPACITY * (size_t)d->m.d.V, sizeof *d->logits);
 }

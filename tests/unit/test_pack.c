@@ -48,7 +48,7 @@ START_TEST(fill_by_hand)
     struct arena a = {0};
     struct micro_batch m;
     micro_batch_place(&m, 8, &a);
-    arena_back(&a, a.used);
+    arena_back(&a, &device_host, a.used);
     micro_batch_place(&m, 8, &a);
     static const int bin_of[] = {0, 1, 0};
     for (int round = 0; round < 2; round++) { /* filling again leaves nothing of what was there */

@@ -118,7 +118,7 @@ static void all_without_memory(struct world *w)
     struct arena a = {0};
     limit_memory((size_t)8 << 20);
     world_all(w, true);
-    arena_back(&a, (size_t)96 << 20);
+    arena_back(&a, &device_host, (size_t)96 << 20);
 }
 
 static void *nothing(void *unused)

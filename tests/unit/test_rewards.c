@@ -85,7 +85,7 @@ START_TEST(of_a_file)
     struct rewards r = {0};
     struct arena a = {0};
     rewards_place(&r, ROWS, &a);
-    arena_back(&a, a.used);
+    arena_back(&a, &device_host, a.used);
     rewards_place(&r, ROWS, &a);
     ck_assert_int_eq(r.n, GRADERS);
     ck_assert_str_eq(r.name[GRADER_ACCURACY], "accuracy");

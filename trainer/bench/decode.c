@@ -74,7 +74,7 @@ static void products_new(struct products *p, const struct actor *a, int rows)
     const struct local *l = &a->local[0];
     *p = (struct products){.ops = a->ops, .dims = &a->dims};
     products_place(p, l, rows);
-    arena_back(&p->arena, p->arena.used);
+    arena_back(&p->arena, &device_host, p->arena.used);
     products_place(p, l, rows);
     products_pack(p, l);
     INVARIANT(l->params.p[l->params.n - 1].role == ROLE_HEAD, "the head is not the last weight");

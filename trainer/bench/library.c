@@ -63,7 +63,7 @@ static double call_processor(const struct weight *w, enum matmul_type type, doub
         x = arena_take_n(&a, (size_t)R * (size_t)w->K, sizeof(float));
         y = arena_take_n(&a, (size_t)R * (size_t)w->N, sizeof(float));
         packed = arena_take(&a, matmul_packed_bytes(s, MATMUL_FORWARD));
-        if (!placing) arena_back(&a, a.used);
+        if (!placing) arena_back(&a, &device_host, a.used);
     }
     matmul_run(y, s, MATMUL_FORWARD, x, packed, R);
     struct spent start = spent_now();

@@ -186,7 +186,7 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     path_make(c->root, "%s", folder);
     shard_name(c->shard, w->rank, w->size);
     place(c, slices);
-    arena_back(&c->arena, c->arena.used);
+    arena_back(&c->arena, &device_host, c->arena.used);
     place(c, slices);
     gather_layout(c);
     const bool up =

@@ -103,7 +103,7 @@ static void deal_batches(const struct run *r, const int *rows, int n, int batch)
     int most = deal_bound(&shape, (size_t)batch * (size_t)shape.T_max), batches = n / batch;
     for (int placing = 0; placing < 2; placing++) {
         deal_place(&d, batch, most, &a);
-        if (!placing) arena_back(&a, a.used);
+        if (!placing) arena_back(&a, &device_host, a.used);
     }
     for (int i = 0; i < batches; i++) {
         deal_plainly(&d, &shape, rows + i * batch, batch);

@@ -78,7 +78,7 @@ void optimizer_new(struct optimizer *o, struct actor *a)
     optimizer_cut(o, a, members, me);
     reducing_nodes(&o->reducing);
     optimizer_place(o);
-    arena_back(&o->arena, o->arena.used);
+    arena_back(&o->arena, &device_host, o->arena.used);
     optimizer_place(o);
     reducing_open(&o->reducing);
 }

@@ -74,7 +74,7 @@ void outer_new(struct outer *x, const struct settings *s, struct optimizer *o,
                const struct world *w, void (*idle)(void *ctx), void *idle_ctx)
 {
     outer_measure(x, s, o, w->sites);
-    arena_back(&x->arena, x->arena.used);
+    arena_back(&x->arena, &device_host, x->arena.used);
     outer_place(x, w->sites);
     x->world = w;
     x->idle = idle;

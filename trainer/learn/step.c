@@ -59,7 +59,7 @@ void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const 
     learner_measure(l, a, max_sequences);
     l->optimizer = o;
     l->world = w;
-    arena_back(&l->arena, l->arena.used);
+    arena_back(&l->arena, &device_host, l->arena.used);
     learner_place(l);
 }
 

@@ -137,7 +137,7 @@ static struct times bench_chunk(const struct measure_job *job, struct chunk_span
     param_list_make(&b.params, &job->dims, span);
     t.weights = (double)b.params.total;
     bench_place(&b, span);
-    arena_back(&b.arena, b.arena.used);
+    arena_back(&b.arena, &device_host, b.arena.used);
     bench_place(&b, span);
     bench_fill(&b);
     double start = clock_now();

@@ -253,7 +253,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
     int most = deal_bound(&shape, total);
     for (int placing = 0; placing < 2; placing++) {
         deal_place(&d, r->n, most, &a);
-        if (!placing) arena_back(&a, a.used);
+        if (!placing) arena_back(&a, &device_host, a.used);
     }
     deal_run(&d, &shape, r->rows, r->n);
     int bins = d.bins;

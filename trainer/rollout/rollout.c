@@ -190,7 +190,7 @@ static void group_find(struct rollout *r)
 struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new)
 {
     struct rollout *r = rollout_measured(a, w, max_answers, max_new);
-    arena_back(&r->arena, r->arena.used);
+    arena_back(&r->arena, &device_host, r->arena.used);
     rollout_place(r);
     int open = dispatch_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
     r->p2p = p2p_new(w->comm, open);

@@ -252,7 +252,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
     r->text = memory_take(r->text_size, 1, "the text of an answer");
     scratch_place(r, e);
-    arena_back(&r->arena, r->arena.used);
+    arena_back(&r->arena, &device_host, r->arena.used);
     scratch_place(r, e);
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);

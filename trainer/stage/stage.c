@@ -277,7 +277,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
 {
     actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     pace_read(a);
-    arena_back(&a->arena, a->arena.used);
+    arena_back(&a->arena, &device_host, a->arena.used);
     if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
     if (m->ep > 1) a->parallel.ep = exchange_new(m->expert, EXCHANGE_LANES);
     actor_place(a, with_reference);

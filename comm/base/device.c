@@ -1,0 +1,143 @@
+/* The host as a device, and what stands in for rows that another device does not have. */
+#include "comm/base/device.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/log.h"
+#include "comm/base/missing.h"
+
+enum { LINE_BYTES = 64, BOUNCE = 16384 };
+static const size_t huge_page_bytes = (size_t)2 << 20;
+
+/* ---- the host ---- */
+
+static void *host_alloc(size_t bytes)
+{
+    void *memory = NULL;
+    size_t align = bytes >= 2 * huge_page_bytes ? huge_page_bytes : (size_t)LINE_BYTES;
+    return posix_memalign(&memory, align, bytes) == 0 ? memory : NULL;
+}
+
+/* What the kernel would give without swapping; SIZE_MAX where it does not say. */
+static size_t host_room(void)
+{
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[128];
+    size_t kib = 0;
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f))
+        found = sscanf(line, "MemAvailable: %zu", &kib) == 1;
+    if (f) fclose(f);
+    return found ? kib * 1024 : SIZE_MAX;
+}
+
+static void host_copy(void *to, const void *from, size_t bytes)
+{
+    if (bytes > 0) memcpy(to, from, bytes);
+}
+
+static void host_fill(void *to, int byte, size_t bytes)
+{
+    if (bytes > 0) memset(to, byte, bytes);
+}
+
+static void host_sync(void) {}
+
+static void host_mark(struct device_mark *m)
+{
+    m->seconds = clock_now();
+}
+
+static double host_reached(struct device_mark *m)
+{
+    return m->seconds;
+}
+
+static void host_mark_free(struct device_mark *m)
+{
+    (void)m;
+}
+
+const struct device device_host = {.name = "host",
+                                   .place = "this machine",
+                                   .alloc = host_alloc,
+                                   .release = free,
+                                   .room = host_room,
+                                   .copy_in = host_copy,
+                                   .copy_out = host_copy,
+                                   .copy = host_copy,
+                                   .fill = host_fill,
+                                   .sync = host_sync,
+                                   .mark = host_mark,
+                                   .reached = host_reached,
+                                   .mark_free = host_mark_free};
+
+/* ---- rows that may be missing ---- */
+
+size_t device_room(const struct device *d)
+{
+    return d->room ? d->room() : SIZE_MAX;
+}
+
+void device_copy(const struct device *d, void *to, const void *from, size_t bytes)
+{
+    unsigned char bounce[BOUNCE];
+    if (d->copy) {
+        d->copy(to, from, bytes);
+        return;
+    }
+    missing_row(d->name, "copy");
+    for (size_t at = 0; at < bytes; at += BOUNCE) {
+        size_t n = bytes - at < BOUNCE ? bytes - at : BOUNCE;
+        d->copy_out(bounce, (const unsigned char *)from + at, n);
+        d->copy_in((unsigned char *)to + at, bounce, n);
+    }
+}
+
+void device_fill(const struct device *d, void *to, int byte, size_t bytes)
+{
+    unsigned char bounce[BOUNCE];
+    if (d->fill) {
+        d->fill(to, byte, bytes);
+        return;
+    }
+    missing_row(d->name, "fill");
+    host_fill(bounce, byte, sizeof bounce);
+    for (size_t at = 0; at < bytes; at += BOUNCE)
+        d->copy_in((unsigned char *)to + at, bounce, bytes - at < BOUNCE ? bytes - at : BOUNCE);
+}
+
+void device_sync(const struct device *d)
+{
+    if (d->sync) d->sync();
+}
+
+void device_mark(const struct device *d, struct device_mark *m)
+{
+    if (d->mark) {
+        d->mark(m);
+        return;
+    }
+    missing_row(d->name, "mark");
+    m->seconds = device_clock(d);
+}
+
+double device_reached(const struct device *d, struct device_mark *m)
+{
+    return d->reached ? d->reached(m) : m->seconds;
+}
+
+void device_mark_free(const struct device *d, struct device_mark *m)
+{
+    if (d->mark_free) d->mark_free(m);
+}
+
+double device_clock(const struct device *d)
+{
+    device_sync(d);
+    return clock_now();
+}
