@@ -19,7 +19,7 @@ endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
 PKGS    := hdf5-serial yaml-0.1 jansson libxxhash
-NEEDS_NOTHING := help clean info setup setup-dev setup-hosts layers lines format format-check ci
+NEEDS_NOTHING := uninstall help clean info setup setup-dev setup-hosts layers lines format format-check ci
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
 endif
@@ -82,7 +82,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: tests FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
+.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -105,6 +105,11 @@ endif
 
 setup-hosts: ## also sshd, iptables, Slurm: for testbed, test-hosts, test-slurm
 	@launch/setup.sh --hosts
+
+install: all ## binary, launch scripts and recipes under PREFIX (/usr/local), staged in DESTDIR
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' launch/install.sh $(BIN)
+uninstall: ## remove what install put there
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' launch/install.sh $(BIN) --uninstall
 
 testbed: all ## four hosts on this machine and a prompt on the first; as root; ARGS="8 --slurm"
 	@launch/testbed/testbed.sh shell $(ARGS)

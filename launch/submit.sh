@@ -25,7 +25,7 @@ usage: launch/submit.sh RECIPE --nodes N [options] [-- duet train's arguments]
   --young S              dying within S seconds is dying young (300)
   --back-off S           waits S seconds after a young death, then 4 S, 16 S ... (60)
   --margin X             asks to stop X times as long before the limit as stopping was measured to take (2)
-  --program FILE         (build/duet)
+  --program FILE         (build/duet, or the one that these scripts came with)
   --dry-run              prints the sbatch command and the script
   --OPTION=VALUE         goes to sbatch as it is: --partition=gpu --account=me --dependency=afterok:12
 EOT
@@ -37,12 +37,15 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 who=launch/submit.sh
 # shellcheck source=launch/run/environment.sh
 . "$here/run/environment.sh"
-script=launch/slurm/train.sbatch
+script=$here/slurm/train.sbatch home=${here%/*}
 
 # --- options ------------------------------------------------------------------------------------------
 
 words=("$@")
 recipe='' nodes='' gpus='' per_node='' limit='' array='' launcher=auto chain=requeue margin=2 program=build/duet dry=''
+for file in "$home/build/duet" "$(realpath "$home/../../bin/duet")"; do # beside these scripts; where make install puts it
+    [ -x "$program" ] || [ ! -x "$file" ] || program=$file
+done
 job=() sbatch=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -76,7 +79,6 @@ unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
 # --- what can be seen before it waits in the queue ---------------------------------------------------------
 
 check_environment
-[ -e "$script" ] || problem "there is no $script here ($PWD)" "start it from the repository's root, on a file system that all hosts see"
 [ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
 [ -x "$program" ] || problem "$program is not a program" "make all"
 command -v sbatch >/dev/null || problem "sbatch is not here: no Slurm, or not its login host" "launch/run.sh --hostfile starts a job without Slurm"
@@ -110,7 +112,7 @@ command=(sbatch --job-name "$name" --nodes "$nodes" --ntasks-per-node "$per_node
 [ -z "$gpus" ] || command+=(--gpus-per-node "$gpus")
 [ -z "$limit" ] || command+=(--time "$limit")
 [ -z "$array" ] || command+=(--array "$array")
-command+=("${sbatch[@]}" "$script" --launcher "$launcher" --chain "$chain" --margin "$margin" --program "$program" --out "$out" --attempt "$attempt"
+command+=("${sbatch[@]}" "$script" --home "$home" --launcher "$launcher" --chain "$chain" --margin "$margin" --program "$program" --out "$out" --attempt "$attempt"
     "${job[@]}" --submitted "$(printf '%q ' "${words[@]}")" "$recipe" "$@")
 if [ "$dry" ]; then
     took=$(stop_seconds "$measured")
