@@ -57,35 +57,69 @@ static size_t smaller(size_t a, size_t b)
 
 enum { GROUP_BYTES = 4096 };
 
+/* Control groups are kept in two ways: of version 2 in one tree, of version 1 in a tree for each controller. */
+struct group_kind {
+    const char *controller; /* as /proc/self/cgroup names it; "" of version 2 */
+    const char *tree;       /* below the root */
+    const char *most, *used, *cache;
+};
+static const struct group_kind GROUP_KINDS[] = {
+    {"", "", "memory.max", "memory.current", "inactive_file %zu"},
+    {"memory", "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     "total_inactive_file %zu"},
+};
+enum { N_GROUP_KINDS = sizeof GROUP_KINDS / sizeof *GROUP_KINDS };
+
 /* What the control group at `path` leaves; SIZE_MAX: no limit. */
-static size_t group_at(const char *path)
+static size_t group_at(const struct group_kind *k, const char *path)
 {
     char file[GROUP_BYTES + 32];
-    snprintf(file, sizeof file, "%s/memory.max", path);
+    snprintf(file, sizeof file, "%s/%s", path, k->most);
     size_t most = number_in(file, "%zu");
-    snprintf(file, sizeof file, "%s/memory.current", path);
+    snprintf(file, sizeof file, "%s/%s", path, k->used);
     size_t used = number_in(file, "%zu");
     snprintf(file, sizeof file, "%s/memory.stat", path);
-    size_t cache = number_in(file, "inactive_file %zu");
+    size_t cache = number_in(file, k->cache);
     if (most == 0) return SIZE_MAX;
     used = used > cache ? used - cache : 0;
     return most > used ? most - used : 1;
 }
 
-/* The control group of this process (of a Slurm job, say) and those around it; in a container its own is the root. */
-static size_t group_leaves(void)
+/* "5:cpu,memory:/jobs/17" of the kind: "/jobs/17"; NULL: of another kind. The line is cut into pieces. */
+static const char *group_in(char *line, const struct group_kind *k)
 {
-    static const char root[] = "/sys/fs/cgroup", mine[] = "0::/";
-    char path[GROUP_BYTES], line[GROUP_BYTES - sizeof root] = "";
-    size_t least = group_at(root);
-    FILE *f = fopen("/proc/self/cgroup", "r");
-    while (f && fgets(line, sizeof line, f) && strncmp(line, mine, strlen(mine)) != 0) line[0] = 0;
-    if (f) fclose(f);
-    if (line[0] == 0) return least;
-    line[strcspn(line, "\n")] = 0;
-    snprintf(path, sizeof path, "%s%s", root, line + strlen(mine) - 1);
-    for (; strlen(path) > strlen(root); *strrchr(path, '/') = 0)
-        least = smaller(least, group_at(path));
+    char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+    if (!path) return NULL;
+    *path++ = 0;
+    path[strcspn(path, "\n")] = 0;
+    if (!*k->controller) return names[1] ? NULL : path;
+    for (char *name = strtok(names + 1, ","); name; name = strtok(NULL, ","))
+        if (strcmp(name, k->controller) == 0) return path;
+    return NULL;
+}
+
+/* The control group `group` and those around it; in a container its own is the root of the tree. */
+static size_t groups_leave(const struct group_kind *k, const char *root, const char *group)
+{
+    char path[GROUP_BYTES];
+    snprintf(path, sizeof path, "%s%s", root, k->tree);
+    size_t n = strlen(path), least = group_at(k, path);
+    snprintf(path + n, sizeof path - n, "%s", group);
+    for (; strlen(path) > n; *strrchr(path, '/') = 0) least = smaller(least, group_at(k, path));
+    return least;
+}
+
+size_t limits_group(const char *root, const char *own)
+{
+    size_t least = SIZE_MAX;
+    for (int i = 0; i < N_GROUP_KINDS; i++) {
+        char line[GROUP_BYTES];
+        const char *group = NULL;
+        FILE *f = fopen(own, "r");
+        while (f && !group && fgets(line, sizeof line, f)) group = group_in(line, &GROUP_KINDS[i]);
+        if (f) fclose(f);
+        least = smaller(least, groups_leave(&GROUP_KINDS[i], root, group ? group : ""));
+    }
     return least;
 }
 
@@ -103,7 +137,8 @@ size_t limits_memory(const struct world *w)
 {
     size_t host = number_in("/proc/meminfo", "MemAvailable: %zu") * 1024;
     if (host == 0) return 0;
-    size_t each = smaller(host, group_leaves()) / 10 * 9 / (size_t)w->local_size;
+    size_t each = smaller(host, limits_group("/sys/fs/cgroup", "/proc/self/cgroup")) / 10 * 9 /
+                  (size_t)w->local_size;
     return smaller(each, process_leaves() / 10 * 9);
 }
 

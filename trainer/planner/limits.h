@@ -10,6 +10,9 @@ bool limits_micro_batches(const struct settings *s, const struct extent *e, stru
 
 /* Bytes that a rank may take: its part of what is free on its host, or what limits of the process or its control group leave; 0: unknown. */
 size_t limits_memory(const struct world *w);
+/* Bytes that the control groups of a process (of a batch job, a container) leave it, of version 1 and 2; SIZE_MAX: no limit. root:
+ * /sys/fs/cgroup; own: /proc/self/cgroup. Local. */
+size_t limits_group(const char *root, const char *own);
 /* The memory of the rank at `at`; false: more than `limit` (0: none), and then m is what it takes at least. Local. */
 bool limits_measure(struct memory *m, const struct memory_job *job, struct mesh_at at,
                     size_t limit);
