@@ -88,6 +88,20 @@ check "no limit: a warning" has err "ruin ends with 4 skipped updates, since ste
 train 1 early --set checkpoint.every=0
 check "no checkpoint from before" has err "There is no checkpoint from before: start anew"
 
+# An evaluation behind skips makes no update: the checkpoint at its end is none of those kept, nor when the run was taken up just before.
+sed '$a\  - {kind: eval, prompts: 2, samples: 1, max_new: 4}' ruin.yaml >asked.yaml
+recipe=asked.yaml
+few=(--set "phases.ruin.steps=$((first + 4))" --set checkpoint.keep=1)
+train 1 asked "${few[@]}"
+check "skips, then an evaluation: exit 0" equal "$code" 0
+check "skips, then an evaluation: the good one is kept" test -e "asked/checkpoints/$good"
+cp -r asked again
+back_to $((first + 4)) again
+train 1 again "${few[@]}" --resume auto
+check "skips, taken up at an evaluation: exit 0" equal "$code" 0
+check "P9: skips, taken up at an evaluation: the good one is kept" equal "$(kept again)" "$(kept asked)"
+recipe=ruin.yaml
+
 # The count is part of a checkpoint: the first phase ends among skips, the second goes on counting, also when it is taken up there.
 cat >>ruin.yaml <<'YAML'
   - {kind: sft, name: more, steps: 100, batch: 8, lr: 1, weight_decay: 10}

@@ -11,6 +11,13 @@ static json_t *state(void)
                      0, "milestones");
 }
 
+/* The phases of a recipe; of the first, updates skipped in a row end the run. */
+static struct phase_settings PHASES[] = {{.kind = PHASE_SFT, .max_skips = 10},
+                                         {.kind = PHASE_EVAL},
+                                         {.kind = PHASE_GRPO, .max_skips = 0},
+                                         {.kind = PHASE_EVAL, .max_skips = 10}};
+static const struct settings of = {.n_phases = 4, .phases = PHASES};
+
 static bool reads(struct position *q, json_t *state)
 {
     struct problems p = {0};
@@ -30,7 +37,7 @@ START_TEST(round_trip)
         s.any_saved = any;
         skips_put(&s, o);
         ck_assert(reads(&q, o));
-        back = skips_of(&q);
+        back = skips_of(&q, &of);
         ck_assert(back.in_row == 7 && back.since == 12 && back.any_saved == (any != 0) &&
                   back.idle);
         if (any) ck_assert_int_eq(back.saved, 10);
@@ -43,7 +50,7 @@ START_TEST(none)
 {
     struct position q;
     ck_assert(reads(&q, state()));
-    struct skips s = skips_of(&q);
+    struct skips s = skips_of(&q, &of);
     ck_assert(s.in_row == 0 && !s.idle && s.any_saved && s.saved == 16);
 }
 END_TEST
@@ -63,6 +70,22 @@ START_TEST(what_cannot_be)
         json_t *o = state();
         skips_put(&bad[i], o);
         ck_assert_msg(!reads(&q, o), "row %zu", i);
+    }
+}
+END_TEST
+
+/* Who skipped them, at a position: the phase under way, or the one before that learns. */
+START_TEST(guarded)
+{
+    static const struct {
+        long phase, step;
+        bool guarded;
+    } rows[] = {{0, 3, true},  {1, 0, true},  {2, 0, true}, {2, 1, false},
+                {3, 0, false}, {4, 0, false}, {9, 0, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct position q = {
+            .phase = rows[i].phase, .phase_step = rows[i].step, .step = 9, .skipped_in_row = 3};
+        ck_assert_msg(skips_of(&q, &of).guarded == rows[i].guarded, "row %zu", i);
     }
 }
 END_TEST
@@ -89,6 +112,7 @@ int main(void)
     tcase_add_test(c, round_trip);
     tcase_add_test(c, none);
     tcase_add_test(c, what_cannot_be);
+    tcase_add_test(c, guarded);
     tcase_add_test(c, saved);
     suite_add_tcase(s, c);
     return run_suite(s);

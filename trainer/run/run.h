@@ -19,7 +19,7 @@ struct milestone {
 };
 enum { MILESTONES = 64 };
 
-/* Updates skipped in a row, because their gradient was not finite (learn/skips.c). */
+/* Updates skipped in a row, because their gradient was not finite (skips.c). */
 struct skips {
     int in_row;
     long since;   /* the step of the first of them */
@@ -170,7 +170,7 @@ void skips_saved(struct skips *s, long step);
 /* Into the state of a checkpoint, and back from it. */
 void skips_put(const struct skips *s, json_t *state);
 struct position;
-struct skips skips_of(const struct position *q);
+struct skips skips_of(const struct position *q, const struct settings *s);
 void run_progress(struct run *r, const struct phase_settings *k, struct progress p);
 
 /* Runs all phases from where the run stands. Exit code: EXIT_DONE or EXIT_STOPPED. */

@@ -80,10 +80,20 @@ void skips_put(const struct skips *s, json_t *state)
     if (s->any_saved) json_object_set_new(state, "skipped_saved", json_integer(s->saved));
 }
 
-struct skips skips_of(const struct position *q)
+/* Of the phase that made the last updates. */
+static bool guarded_at(const struct settings *s, const struct position *q)
+{
+    long i = q->phase_step > 0 ? q->phase : q->phase - 1;
+    if (i >= s->n_phases) i = s->n_phases - 1;
+    while (i >= 0 && s->phases[i].kind == PHASE_EVAL) i--;
+    return i >= 0 && s->phases[i].max_skips > 0;
+}
+
+struct skips skips_of(const struct position *q, const struct settings *s)
 {
     if (q->skipped_in_row == 0) return (struct skips){.any_saved = true, .saved = q->step};
     return (struct skips){.in_row = (int)q->skipped_in_row,
+                          .guarded = guarded_at(s, q),
                           .since = q->skipped_since,
                           .idle = !(q->has_skipped_saved && q->skipped_saved == q->step),
                           .any_saved = q->has_skipped_saved,

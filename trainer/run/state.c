@@ -110,7 +110,7 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     r->step = q.step;
     r->optimizer.updates = q.updates;
     r->tokens = q.tokens;
-    r->skips = skips_of(&q);
+    r->skips = skips_of(&q, &r->settings);
     r->without_spread = q.without_spread;
     if (r->world->sites > 1) outer_resume(&r->outer, q.exchange_began);
     take_milestones(r, json_object_get(c->state, "milestones"));
