@@ -37,6 +37,20 @@ train 4 broken --resume auto
 check "taken up: exit 0" equal "$code" 0
 check "taken up: as the unbroken run" alike whole broken
 
+# --- a stop that is heard behind the last step: there is nothing to stop, the run is done ---
+sed '/kind: grpo/,$d' recipe.yaml >sft.yaml
+recipe=sft.yaml
+start 2 last --set mesh.dp=1 --set phases.start.steps=1 --set phases.start.batch=8192 # of some seconds
+said() { [[ $(<err) == *"run folder last"* ]]; }
+check "stop in the last step: under way" until_true said
+kill -TERM "$job"
+ended
+check "stop in the last step: heard" has err "saving a checkpoint, then stopping"
+check "stop in the last step: exit 0" equal "$code" 0
+check "stop in the last step: it was made and saved" equal "$(cat last/checkpoints/latest) $(wc -l <last/metrics.jsonl)" "step-00000001 1"
+check "stop in the last step: nothing is to be taken up" hasnt err "--resume auto"
+recipe=recipe.yaml
+
 # --- on other meshes: last bits differ, steps do not ---
 from=$(cat other/checkpoints/latest)
 start 2 other --resume auto --set mesh.dp=1
