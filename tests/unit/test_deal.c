@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "comm/base/rng.h"
 #include "trainer/data/deal.h"
@@ -217,6 +218,29 @@ START_TEST(pipelines_by_hand)
 }
 END_TEST
 
+/* A rank a slot of a large cluster, as `duet plan` deals for it: time grows with the number, not with its square. (A second would be
+ * many times what it takes; before, it was more than ten.) */
+START_TEST(many_pipelines)
+{
+    enum { PIPELINES = 65536 };
+    static const int rows[8] = {20, 21, 22, 23, 19, 18, 17, 25};
+    const struct deal_shape shape = {512, PIPELINES, 1, 2, 1000};
+    struct arena a = {0};
+    struct deal d;
+    for (int placing = 0; placing < 2; placing++) {
+        deal_place(&d, 8, deal_bound(&shape, 165), &a);
+        if (!placing) arena_back(&a, a.used);
+    }
+    clock_t since = clock();
+    deal_run(&d, &shape, rows, 8);
+    ck_assert_double_lt((double)(clock() - since) / CLOCKS_PER_SEC, 2);
+    ck_assert_int_eq(d.bins, 2 * PIPELINES);
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < i; j++) ck_assert_int_ne(d.bin_of[i], d.bin_of[j]);
+    arena_free(&a);
+}
+END_TEST
+
 /* --- what it brings --- */
 
 struct kind {
@@ -294,6 +318,7 @@ int main(void)
     tcase_add_test(c, worst_case);
     tcase_add_test(c, by_hand);
     tcase_add_test(c, pipelines_by_hand);
+    tcase_add_test(c, many_pipelines);
     tcase_add_test(c, uneven_answers);
     tcase_add_test(c, price_of_a_row);
     suite_add_tcase(s, c);

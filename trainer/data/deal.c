@@ -52,7 +52,7 @@ void deal_place(struct deal *d, int max_n, int max_bins, struct arena *a)
     d->cost = arena_take_n(a, most, sizeof *d->cost);
     d->sum = arena_take_n(a, bins, sizeof *d->sum);
     int **const of_sequences[] = {&d->bin_of, &d->order, &d->next, &d->best};
-    int **const of_bins[] = {&d->by_cost, &d->item, &d->group, &d->number, &d->members};
+    int **const of_bins[] = {&d->by_cost, &d->item, &d->group, &d->number, &d->members, &d->heap};
     for (size_t i = 0; i < sizeof of_sequences / sizeof *of_sequences; i++)
         *of_sequences[i] = arena_take_n(a, n, sizeof(int));
     for (size_t i = 0; i < sizeof of_bins / sizeof *of_bins; i++)
@@ -280,7 +280,7 @@ static void even_out(struct deal *d, const struct deal_shape *s, const int *rows
 /* --- over pipelines, then over the directions of each: equally many bins, nearly equal sums --- */
 
 /* Two of the n items in groups changes places when that lowers the costliest group. */
-static bool trade(struct deal *d, int n, int groups)
+static bool trade(struct deal *d, const int *item, int n, int groups)
 {
     int top = 0, give = -1, take = -1;
     for (int g = 1; g < groups; g++)
@@ -288,7 +288,7 @@ static bool trade(struct deal *d, int n, int groups)
     int64_t least = d->sum[top];
     for (int i = 0; i < n; i++)
         for (int j = 0; d->group[i] == top && j < n; j++) {
-            int64_t change = d->bin[d->item[i]].cost - d->bin[d->item[j]].cost;
+            int64_t change = d->bin[item[i]].cost - d->bin[item[j]].cost;
             int64_t a = d->sum[top] - change, b = d->sum[d->group[j]] + change;
             if (d->group[j] == top || (a > b ? a : b) >= least) continue;
             least = a > b ? a : b;
@@ -296,7 +296,7 @@ static bool trade(struct deal *d, int n, int groups)
             take = j;
         }
     if (give < 0) return false;
-    int64_t change = d->bin[d->item[give]].cost - d->bin[d->item[take]].cost;
+    int64_t change = d->bin[item[give]].cost - d->bin[item[take]].cost;
     int to = d->group[take];
     d->sum[top] -= change;
     d->sum[to] += change;
@@ -305,39 +305,58 @@ static bool trade(struct deal *d, int n, int groups)
     return true;
 }
 
-/* group[i] of item[i], i < n, the costliest first into the cheapest group with room. */
-static void spread(struct deal *d, int n, int groups)
+/* The heap of groups with room: the cheapest on top, of equals the first. heap[at] may be too dear for its place. */
+static void sift(struct deal *d, int n, int at)
 {
-    for (int g = 0; g < groups; g++) d->sum[g] = d->members[g] = 0;
-    for (int i = 0; i < n; i++) {
-        int best = -1;
-        for (int g = 0; g < groups; g++)
-            if (d->members[g] < n / groups && (best < 0 || d->sum[g] < d->sum[best])) best = g;
-        d->group[i] = best;
-        d->members[best]++;
-        d->sum[best] += d->bin[d->item[i]].cost;
-    }
-    for (int trades = 0; trades < n && trade(d, n, groups); trades++) {
+    for (int least = at;; at = least) {
+        for (int c = 2 * at + 1; c <= 2 * at + 2 && c < n; c++) {
+            int x = d->heap[c], y = d->heap[least];
+            if (d->sum[x] < d->sum[y] || (d->sum[x] == d->sum[y] && x < y)) least = c;
+        }
+        if (least == at) return;
+        int x = d->heap[at];
+        d->heap[at] = d->heap[least];
+        d->heap[least] = x;
     }
 }
 
+/* group[i] of item[i], i < n, the costliest first into the cheapest group with room. */
+static void spread(struct deal *d, const int *item, int n, int groups)
+{
+    int room = groups; /* so many groups have some */
+    for (int g = 0; g < groups; g++) d->sum[g] = d->members[g] = 0, d->heap[g] = g;
+    for (int i = 0; i < n; i++) {
+        int best = d->heap[0];
+        d->group[i] = best;
+        d->sum[best] += d->bin[item[i]].cost;
+        if (++d->members[best] == n / groups) d->heap[0] = d->heap[--room];
+        sift(d, room, 0);
+    }
+    for (int trades = 0; trades < n && trade(d, item, n, groups); trades++) {
+    }
+}
+
+/* Leaves in `item` the bins of pipeline 0, those of 1, ...: each by falling cost. */
 static void spread_over_pipelines(struct deal *d, const struct deal_shape *s)
 {
-    memcpy(d->item, d->by_cost, (size_t)d->bins * sizeof *d->item);
-    spread(d, d->bins, s->pipelines);
-    for (int i = 0; i < d->bins; i++) d->bin[d->item[i]].pipeline = d->group[i];
+    int each = d->bins / s->pipelines;
+    spread(d, d->by_cost, d->bins, s->pipelines);
+    for (int p = 0; p < s->pipelines; p++) d->members[p] = 0;
+    for (int i = 0; i < d->bins; i++) {
+        int p = d->group[i];
+        d->item[p * each + d->members[p]++] = d->by_cost[i];
+    }
 }
 
 static void spread_over_directions(struct deal *d, const struct deal_shape *s, int pipeline)
 {
-    int n = 0;
-    for (int k = 0; k < d->bins; k++)
-        if (d->bin[d->by_cost[k]].pipeline == pipeline) d->item[n++] = d->by_cost[k];
-    spread(d, n, s->directions);
+    int n = d->bins / s->pipelines;
+    const int *item = d->item + pipeline * n;
+    spread(d, item, n, s->directions);
     for (int g = 0; g < s->directions; g++)
         for (int i = 0, k = 0; i < n; i++)
             if (d->group[i] == g)
-                d->number[d->item[i]] = (k++ * s->directions + g) * s->pipelines + pipeline;
+                d->number[item[i]] = (k++ * s->directions + g) * s->pipelines + pipeline;
 }
 
 /* --- evening out pipelines and directions once more, by single sequences --- */
@@ -380,7 +399,7 @@ static void level_groups(struct deal *d, const struct deal_shape *s, const int *
                          struct level l)
 {
     int64_t total = 0;
-    for (int g = 0; g < l.groups; g++) d->sum[g] = 0;
+    for (int g = l.is; g < l.groups; g += l.among) d->sum[g] = 0;
     for (int b = l.is; b < d->bins; b += l.among) {
         d->sum[b % l.groups] += d->bin[b].cost;
         total += d->bin[b].cost;

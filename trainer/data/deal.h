@@ -28,7 +28,6 @@ int deal_bound(const struct deal_shape *s, size_t rows);
 
 struct bin {
     int rows, first; /* its sequences are first, next[first], ... -1 */
-    int pipeline;    /* scratch */
     int64_t cost;
 };
 struct deal {
@@ -40,7 +39,7 @@ struct deal {
     /* scratch: of sequences, then of bins */
     int *order, *next, *best;
     int64_t *cost;
-    int *by_cost, *item, *group, *number, *members;
+    int *by_cost, *item, *group, *number, *members, *heap;
     int64_t *sum;
 };
 /* Room for max_n sequences in max_bins micro-batches (deal_bound). */
