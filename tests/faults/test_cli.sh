@@ -85,6 +85,7 @@ for text in "--seed: -1 is not in" "--problems: 257 is not in" "--samples: 99999
 run 2 pack nowhere nothing --batch 0; has err "--batch: 0 is not in its range 1 to 1048576"
 run 2 plan --stages 1025 --micro-batches 0 --message -1
 for text in "--stages: 1025 is not in" "--micro-batches: 0 is not in" "--message: -1 is not in"; do times 1 err "$text"; done
+run 2 plan --stages 1024 --micro-batches 2048; times 1 err "--stages 1024 times --micro-batches 2048 are 2097152; schedule dualpipe is drawn and measured up to 1048576"
 run 2 plan nowhere --ranks 0 --answer 0 --vocabulary -5
 for text in "--ranks: 0 is not in" "--answer: 0 is not in" "--vocabulary: -5 is not in"; do times 1 err "$text"; done
 run 2 bench decode --steps 1001 --slots 0 --pass-ms 0 --members 65 --mib 0 --layers 0

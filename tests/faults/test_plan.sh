@@ -32,4 +32,13 @@ call "$duet" plan recipe.yaml --ranks 2 --set mesh.dp=1 --cluster cluster.yaml
 check "times above the peak: exit 2" equal "$code" 2
 check "times above the peak: which" has err "cluster.yaml:5: costs: layer_f 0.001 ms for the"
 check "times above the peak: what of it" has err "one of them is wrong for this recipe"
+# --- many ranks: soon done, or how far it is ---
+echo "a slots=65536" >large
+call timeout 60 "$duet" plan recipe.yaml --hostfile large --set mesh.pp=1
+check "65536 ranks: exit 0" equal "$code" 0
+check "65536 ranks: one pipeline each" has out "on a mesh 65536 x 1 x 1 x 1"
+since=$SECONDS
+call "$duet" plan --stages 256 --micro-batches 1024 --schedule auto
+check "a large schedule: exit 0" equal "$code" 0
+check "a large schedule: how far it is" test $((SECONDS - since)) -lt 4 -o "$(grep -c 'checking and measuring the schedule, step: ' err)" -ge 1
 finish

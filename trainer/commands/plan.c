@@ -43,13 +43,28 @@ static enum draw_format format_find(const char *name, struct problems *p)
     return (enum draw_format)f;
 }
 
+/* More would take minutes, and nobody reads tens of megabytes. A search takes longer than what is known by a formula. */
+enum { MOST_CELLS = 1 << 20, MOST_CELLS_AUTO = 1 << 18 };
+
+static bool can_be_drawn(const struct draw *d, struct problems *p)
+{
+    int most = d->kind == PLAN_AUTO ? MOST_CELLS_AUTO : MOST_CELLS;
+    long cells = (long)d->stages * d->micro_batches;
+    if (cells <= most) return true;
+    problems_add(p, NULL, 0,
+                 "--stages %d times --micro-batches %d are %ld; schedule %s is drawn and measured "
+                 "up to %d: lower one of them",
+                 d->stages, d->micro_batches, cells, plan_kind_name(d->kind), most);
+    return false;
+}
+
 static void draw_or_say(const struct request *q, struct problems *p)
 {
     struct draw_costs costs = {.message = q->message};
     struct draw d = {.stages = q->stages,
                      .micro_batches = q->micro_batches,
                      .format = format_find(q->format, p)};
-    if (schedule_find(q->schedule ? q->schedule : "dualpipe", &d.kind, p))
+    if (schedule_find(q->schedule ? q->schedule : "dualpipe", &d.kind, p) && can_be_drawn(&d, p))
         plan_possible(d.kind, q->stages, q->micro_batches, p);
     if (q->costs && draw_costs_parse(&costs, q->costs, p)) d.costs = &costs;
     if (!q->costs && q->message != 0)

@@ -7,6 +7,7 @@
 #include "comm/base/problems.h"
 #include "pipeline/auto.h"
 #include "pipeline/timeline.h"
+#include "trainer/planner/working.h"
 
 const char *const DRAW_FORMAT_NAMES[DRAW_FORMATS] = {"text", "timeline", "json", "svg", "trace"};
 
@@ -139,6 +140,7 @@ static void print_unit(FILE *out, const struct plan *plan, const char *what, dou
     struct plan_facts facts;
     plan_check(plan, &costs, &facts, NULL);
     struct formula_text formula = formula_text(plan, &costs, " (formula ", ")");
+    working_did(1);
     fprintf(out, "%-27s step %g, worst idle %g%s, mean idle %.3g, bubble %.1f %%\n", what,
             facts.makespan, facts.worst_idle, formula.text, facts.mean_idle, 100 * facts.bubble);
 }
@@ -178,6 +180,7 @@ static void print_facts(FILE *out, const struct plan *plan, const struct draw_co
 {
     struct plan_facts facts;
     plan_check(plan, NULL, &facts, NULL);
+    working_did(1);
     fprintf(out,
             "\na rank keeps at most        %d micro-batches%s until their B, %d until their W; %d "
             "weight parts wait\n",
@@ -236,8 +239,11 @@ void draw_print(FILE *out, const struct draw *d)
 {
     struct plan plan;
     struct problems wrong = {0};
+    working_begin("making, checking and measuring the schedule, step", 0);
     make_plan(&plan, d);
+    working_did(1);
     INVARIANT(plan_check(&plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
+    working_did(1);
     if (d->format == DRAW_JSON) {
         plan_print(out, &plan, PLAN_JSON);
     } else if (d->format == DRAW_SVG || d->format == DRAW_TRACE) {
@@ -250,5 +256,6 @@ void draw_print(FILE *out, const struct draw *d)
             plan_print(out, &plan, PLAN_TEXT);
         print_facts(out, &plan, d->costs);
     }
+    working_end();
     plan_free(&plan);
 }
