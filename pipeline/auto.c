@@ -320,12 +320,11 @@ bool plan_auto(struct plan *plan, int stages, int micro_batches,
 void plan_make_auto(struct plan *plan)
 {
     int stages = plan->stages, micro_batches = plan->micro_batches;
-    double *one = memory_take((size_t)stages, sizeof *one, "the search for a plan");
-    for (int i = 0; i < stages; i++) one[i] = 1;
-    const struct sim_costs unit = {.f = one, .b = one, .w = one, .pair = 1};
+    struct sim_table unit;
+    sim_table_even(&unit, stages, &(struct plan_costs){1, 1, 1, 3});
     struct auto_option option[PLACES] = {
-        [PLACE_LINE] = {.costs = &unit, .limits = {.slots = stages}}};
+        [PLACE_LINE] = {.costs = &unit.sim, .limits = {.slots = stages}}};
     plan_free(plan);
     INVARIANT(plan_auto(plan, stages, micro_batches, option, NULL), "1f1b always fits");
-    free(one);
+    sim_table_free(&unit);
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "comm/base/problems.h"
-#include "pipeline/measure.h"
+#include "pipeline/blocked.h"
 
 enum { MAX_SAID = 20 };
 
@@ -148,10 +148,10 @@ static void check_orders(struct verdict *v, const struct plan_index *x)
 
 /* ---- no hang ---- */
 
-static void say_stuck(struct verdict *v, const struct plan_timeline *t, const char *why)
+static void say_stuck(struct verdict *v, const int *at, const char *why)
 {
     for (int r = 0; r < v->plan->stages; r++)
-        if (t->at[r] < v->plan->n_rows[r]) WRONG(v, r, t->at[r], "the rank hangs here: %s", why);
+        if (at[r] < v->plan->n_rows[r]) WRONG(v, r, at[r], "the rank hangs here: %s", why);
 }
 
 /* ---- facts ---- */
@@ -195,33 +195,24 @@ static void count_peaks(const struct plan *p, struct plan_facts *facts)
     if (p->forward_only) facts->peak_live = facts->peak_slots = most;
 }
 
-static void count_idle(const struct plan *p, const struct plan_costs *costs, const double *finish,
-                       struct plan_facts *facts)
-{
-    for (int r = 0; r < p->stages; r++)
-        if (finish[r] > facts->makespan) facts->makespan = finish[r];
-    for (int r = 0; r < p->stages; r++) {
-        double idle = facts->makespan;
-        for (int i = 0; i < p->n_rows[r]; i++) idle -= plan_row_cost(&p->rows[r][i], costs);
-        if (idle > facts->worst_idle) facts->worst_idle = idle;
-        facts->mean_idle += idle / p->stages;
-    }
-    facts->bubble = facts->makespan > 0 ? facts->mean_idle / facts->makespan : 0;
-}
-
 static void check_running(struct verdict *v, const struct plan_index *x,
-                          const struct plan_costs *costs, struct plan_facts *facts)
+                          const struct plan_costs *each, struct plan_facts *facts)
 {
-    struct plan_timeline t;
-    plan_timeline_new(&t, v->plan);
-    if (!plan_times(x, costs, &t)) {
-        say_stuck(v, &t, "what it needs is made after what waits for it");
+    struct sim_table costs;
+    struct sim sim;
+    sim_table_even(&costs, v->plan->chunks, each);
+    sim_new(&sim, v->plan);
+    if (!sim_run(&sim, v->plan, &costs.sim)) {
+        say_stuck(v, sim.at, "what it needs is made after what waits for it");
     } else {
-        count_idle(v->plan, costs, t.finish, facts);
-        if (!plan_unbuffered(x, &t))
-            say_stuck(v, &t, "when every send blocks until it is received");
+        facts->makespan = sim.makespan;
+        facts->worst_idle = sim.worst_idle, facts->mean_idle = sim.mean_idle;
+        facts->bubble = sim.bubble;
+        if (!plan_unbuffered(x, sim.at))
+            say_stuck(v, sim.at, "when every send blocks until it is received");
     }
-    plan_timeline_free(&t);
+    sim_free(&sim);
+    sim_table_free(&costs);
 }
 
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,

@@ -4,7 +4,7 @@
 #ifndef DUET_PIPELINE_CHECK_H
 #define DUET_PIPELINE_CHECK_H
 
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 struct plan_facts {
     int peak_live; /* largest number of micro-batches whose activations one rank keeps (F done, B not), both
@@ -16,12 +16,8 @@ struct plan_facts {
     double bubble;                /* mean_idle / makespan */
 };
 
-struct plan_costs {
-    double f, b, w, fb; /* b: input part only; fb: the fused pair (F + B + W) */
-};
-
 /* true if the plan is right; otherwise what is wrong is added to p. facts and p may be NULL; costs
- * NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: a slot for each open pass. */
+ * (the same for every chunk) NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: a slot for each open pass. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p);
 /* The published formula for the worst rank's idle time, B = full backward: 1F1B (P-1)(F+B); ZB1P

@@ -9,7 +9,7 @@
  *              needs the buffer again waits for the send
  *
  * Streams never wait for each other's buffers: that is why a plan that plan_check passes cannot hang here
- * (pipeline/measure.h). A plan with one chunk a rank has the buffers of a second one as well. Where a vee turns round,
+ * (pipeline/blocked.h). A plan with one chunk a rank has the buffers of a second one as well. Where a vee turns round,
  * the pass that reads finds its input in the outgoing buffer of the pass that wrote it, and no message is made. */
 #include "pipeline/engine.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "comm/base/rng.h"
-#include "pipeline/measure.h"
+#include "pipeline/blocked.h"
 
 enum { SEED = 2, FAR = 3, NEAR = 4, LATER = 6, IDLE_DRAWS = 8 };
 static const double SAME = 1e-9;
@@ -24,7 +24,7 @@ struct walk {
     const struct plan_limits *limits;
     struct sim sim;
     struct plan_index index;
-    struct plan_timeline timeline;
+    int *at; /* scratch of plan_unbuffered */
     struct rng_stream rng;
     struct plan_row *saved; /* of the rank that is being changed */
     struct place *chain;
@@ -273,7 +273,7 @@ static bool rank_right(const struct walk *w, int rank)
 static bool runs_unbuffered(struct walk *w)
 {
     plan_index_fill(&w->index);
-    return plan_unbuffered(&w->index, &w->timeline);
+    return plan_unbuffered(&w->index, w->at);
 }
 
 /* ---- the walk ---- */
@@ -302,7 +302,7 @@ static void walk_new(struct walk *w, size_t room)
 {
     sim_new(&w->sim, w->plan);
     plan_index_new(&w->index, w->plan);
-    plan_timeline_new(&w->timeline, w->plan);
+    w->at = memory_take((size_t)w->plan->stages, sizeof *w->at, "the search for a plan");
     w->saved = memory_take(room, sizeof *w->saved, "the search for a plan");
     w->chain =
         memory_take(room * (size_t)w->plan->stages, sizeof *w->chain, "the search for a plan");
@@ -312,7 +312,7 @@ static void walk_free(struct walk *w)
 {
     sim_free(&w->sim);
     plan_index_free(&w->index);
-    plan_timeline_free(&w->timeline);
+    free(w->at);
     free(w->saved);
     free(w->chain);
 }

@@ -1,6 +1,6 @@
 /* A plan for eyes (text: a line a rank, as the papers draw it; the same over time) and for programs
  * (JSON). */
-#include "pipeline/measure.h"
+#include "pipeline/simulate.h"
 
 /* a: down the ranks, b: up, whether as the other direction or as the way back of a vee. */
 static char way_letter(const struct plan *plan, struct plan_cell c)
@@ -107,38 +107,35 @@ static void fill(FILE *out, char c, int n)
 }
 
 /* A unit of time is `width` letters: '.' while the rank idles, '-' while a row goes on. */
-static void timeline_rank(FILE *out, const struct plan *plan, int r, const double *start, int width)
+static void timeline_rank(FILE *out, const struct plan *plan, int r, const struct sim *sim,
+                          int width)
 {
-    const struct plan_costs unit = {1, 1, 1, 3};
     int now = 0;
     for (int i = 0; i < plan->n_rows[r]; i++) {
-        const struct plan_row *row = &plan->rows[r][i];
-        for (; now < (int)start[i]; now++) {
+        for (; now < (int)sim->start[r][i]; now++) {
             fputs(" .", out);
             fill(out, ' ', width - 2);
         }
-        int units = (int)plan_row_cost(row, &unit);
+        int units = (int)(sim->end[r][i] - sim->start[r][i]);
         fputc(' ', out);
-        fill(out, '-', units * width - 1 - text_row(out, plan, row));
+        fill(out, '-', units * width - 1 - text_row(out, plan, &plan->rows[r][i]));
         now += units;
     }
 }
 
 void plan_print_timeline(FILE *out, const struct plan *plan)
 {
-    const struct plan_costs unit = {1, 1, 1, 3};
     int width = snprintf(NULL, 0, " Fa%d", plan_per_direction(plan) - 1);
-    struct plan_index x;
-    struct plan_timeline t;
-    plan_index_new(&x, plan);
-    plan_index_fill(&x);
-    plan_timeline_new(&t, plan);
-    INVARIANT(plan_times(&x, &unit, &t), "the plan hangs");
+    struct sim_table unit;
+    struct sim sim;
+    sim_table_even(&unit, plan->chunks, &(struct plan_costs){1, 1, 1, 3});
+    sim_new(&sim, plan);
+    INVARIANT(sim_run(&sim, plan, &unit.sim), "the plan hangs");
     for (int r = 0; r < plan->stages; r++) {
         print_rank(out, plan, r);
-        timeline_rank(out, plan, r, t.start[r], width);
+        timeline_rank(out, plan, r, &sim, width);
         fputc('\n', out);
     }
-    plan_timeline_free(&t);
-    plan_index_free(&x);
+    sim_free(&sim);
+    sim_table_free(&unit);
 }

@@ -1,10 +1,53 @@
-/* Every rank goes on while it can, until none moves; times follow from the inputs, so the order in which ranks
- * are tried does not matter (as in pipeline/measure.c). */
+/* Every rank goes on while it can, until none moves; times follow from the inputs, so the order in which
+ * ranks are tried does not matter (as in pipeline/blocked.c). */
 #include "pipeline/simulate.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include "comm/base/memory.h"
+
+/* ---- costs ---- */
+
+void sim_table_new(struct sim_table *t, int chunks, unsigned with)
+{
+    const char *what = "the costs of a plan";
+    size_t n = (size_t)chunks;
+    *t = (struct sim_table){.f = memory_take(n, sizeof *t->f, what),
+                            .b = memory_take(n, sizeof *t->b, what),
+                            .w = memory_take(n, sizeof *t->w, what)};
+    if (with & SIM_OVERLAP) {
+        t->bw = memory_take(n, sizeof *t->bw, what);
+        t->pairs = memory_take(n * n, sizeof *t->pairs, what);
+    }
+    if (with & SIM_TURNS) t->two = memory_take(9 * n * n, sizeof *t->two, what);
+    t->sim = (struct sim_costs){.chunks = chunks,
+                                .f = t->f,
+                                .b = t->b,
+                                .w = t->w,
+                                .bw = t->bw,
+                                .pair = 1,
+                                .pairs = t->pairs,
+                                .two = t->two};
+}
+
+void sim_table_even(struct sim_table *t, int chunks, const struct plan_costs *each)
+{
+    sim_table_new(t, chunks, 0);
+    for (int i = 0; i < chunks; i++) t->f[i] = each->f, t->b[i] = each->b, t->w[i] = each->w;
+    t->sim.pair = each->fb / (each->f + each->b + each->w);
+}
+
+void sim_table_free(struct sim_table *t)
+{
+    free(t->f);
+    free(t->b);
+    free(t->w);
+    free(t->bw);
+    free(t->pairs);
+    free(t->two);
+}
+
+/* ---- room ---- */
 
 static size_t cells(const struct plan *p)
 {
@@ -36,6 +79,8 @@ void sim_free(struct sim *s)
     for (int k = 0; k < 2; k++) free(s->made[k]);
     free(s->at);
 }
+
+/* ---- what a row takes ---- */
 
 static double larger(double a, double b)
 {
@@ -75,7 +120,7 @@ double sim_row(const struct plan_row *row, const struct sim_costs *c)
     case PLAN_FB:
     case PLAN_OPS: break;
     }
-    if (c->pairs) return c->pairs[f][b];
+    if (c->pairs) return c->pairs[f * c->chunks + b];
     double back = whole_backward(c, b), both = c->f[f] + back;
     return c->pair > 0 ? larger(c->pair * both, larger(c->f[f], back)) : both;
 }

@@ -1,8 +1,8 @@
 /* How long a plan will take: every chunk with its own times, messages that take time, pairs that save some.
  *
  * A row starts as soon as its rank has done the row before and all its inputs have come; a message leaves when what it carries is
- * made, and holds up nobody. That is what the engine does; plan_check's unit times (check.h) are the case of
- * equal chunks and free messages. */
+ * made, and holds up nobody. That is what the engine does. plan_check (check.h) measures plans in the
+ * same way, for equal chunks and free messages. */
 #ifndef DUET_PIPELINE_SIMULATE_H
 #define DUET_PIPELINE_SIMULATE_H
 
@@ -13,25 +13,43 @@ struct sim_two {
     double takes, done[2];
 };
 
+/* What the passes of equal chunks take. */
+struct plan_costs {
+    double f, b, w, fb; /* b: input part only; fb: the fused pair (F + B + W) */
+};
+
 /* Times in any one unit, say seconds. */
 struct sim_costs {
     const double *f, *b, *w; /* [chunks] F; B, the input part alone; W, the weight part */
     const double *bw;        /* [chunks] both as one pass, which may hide exchanges; NULL: B + W */
-    /* A pair takes pair * (F + BW) of its halves, but never less than its longer half: 1 saves nothing, and so
-     * does 0, so that costs of which nothing is known of pairs need not say so. */
+    /* A pair takes pair * (F + BW) of its halves, but never less than its longer half: 1 saves
+     * nothing, and so does 0, so that costs of which nothing is known of pairs need not say so. */
     double pair;
-    /* [chunks of the F][chunks of the backward] What each pair takes, where that is known (`pair` should be the least share of them); NULL:
-     * by `pair`. */
-    const double *const *pairs;
-    /* Share of a pair after which its F half is done and its message leaves; 0 means at the pair's end. */
+    /* [chunk of the F][chunk of the backward] What each pair takes, where that is known (`pair`
+     * should be the least share of them); NULL: by `pair`. */
+    const double *pairs;
+    /* Share of a pair after which its F half is done and its message leaves; 0: at the pair's end. */
     double pair_f;
-    /* [3 * chunks][3 * chunks] What two passes in turn take, the first and the second each numbered op * chunks + chunk (F, B, W); NULL: as
-     * long as one after the other. */
+    /* [3 * chunks][3 * chunks] What two passes in turn take, the first and the second each numbered
+     * op * chunks + chunk (F, B, W); NULL: as long as one after the other. */
     const struct sim_two *two;
-    int chunks; /* of `two` */
-    double
-        message; /* a message from rank to rank, from the end of the pass that made it; 0: free */
+    int chunks;     /* of `pairs` and `two` */
+    double message; /* from rank to rank, after the end of the pass that made it; 0: free */
 };
+
+/* Costs that own their arrays: whoever knows the times fills them in, `sim` is what the simulator reads. */
+struct sim_table {
+    struct sim_costs sim;
+    double *f, *b, *w;   /* [chunks] */
+    double *bw, *pairs;  /* [chunks], [chunks][chunks]; NULL without SIM_OVERLAP */
+    struct sim_two *two; /* [3 * chunks][3 * chunks]; NULL without SIM_TURNS */
+};
+enum { SIM_OVERLAP = 1, SIM_TURNS = 2 };
+/* All times 0, `pair` 1; with: SIM_ flags of the arrays that are wanted. Local; sim_table_free. */
+void sim_table_new(struct sim_table *t, int chunks, unsigned with);
+/* The same times for every chunk, messages free. */
+void sim_table_even(struct sim_table *t, int chunks, const struct plan_costs *each);
+void sim_table_free(struct sim_table *t);
 
 struct sim {
     int ranks, room;       /* rows a rank may have */
@@ -52,8 +70,9 @@ void sim_free(struct sim *s);
  * (plan_check); a plan of forwards only will do. */
 bool sim_run(struct sim *s, const struct plan *plan, const struct sim_costs *costs);
 
-/* The same row by row, for who makes a plan while he simulates it: begin; then, as long as rows come, ask when the input of a
- * pass is there (INFINITY: not made yet), and do a rank's next row (false: its inputs are not known). */
+/* The same row by row, for a search that makes a plan while it is simulated: begin; then, as long as
+ * rows come, ask when the input of a pass is there (INFINITY: not made yet), and do a rank's next row
+ * (false: its inputs are not known). */
 void sim_begin(struct sim *s, const struct plan *plan);
 double sim_here(const struct sim *s, const struct plan *plan, const struct plan_pass *pass,
                 int rank, const struct sim_costs *costs);

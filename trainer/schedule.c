@@ -95,23 +95,18 @@ static double exchanges_of(const struct settings *s, const struct dims *d, int f
 }
 
 /* Passes stepped in turn hide exchanges under each other's computing; those of a backward done at once hide under its weight part. */
-static void hide(struct schedule_costs *c, const double *wire, int chunks)
+static void hide(struct sim_table *t, const double *wire, int chunks)
 {
-    const struct sim_costs *sim = &c->sim;
-    double *bw = c->all + 3 * chunks, *pair = bw + chunks, least = 1;
-    for (int k = 0; k < chunks; k++) bw[k] = sim->b[k] - wire[k] + fmax(sim->w[k], wire[k]);
-    for (int f = 0; f < chunks; f++) {
-        c->pairs[f] = pair + f * chunks;
+    double least = 1;
+    for (int k = 0; k < chunks; k++) t->bw[k] = t->b[k] - wire[k] + fmax(t->w[k], wire[k]);
+    for (int f = 0; f < chunks; f++)
         for (int b = 0; b < chunks; b++) {
-            double compute = sim->f[f] - wire[f] + sim->b[b] - wire[b] + sim->w[b];
+            double compute = t->f[f] - wire[f] + t->b[b] - wire[b] + t->w[b];
             double takes = fmax(compute, wire[f] + wire[b]);
-            pair[f * chunks + b] = takes;
-            least = fmin(least, takes / (sim->f[f] + bw[b]));
+            t->pairs[f * chunks + b] = takes;
+            least = fmin(least, takes / (t->f[f] + t->bw[b]));
         }
-    }
-    c->sim.bw = bw;
-    c->sim.pairs = c->pairs;
-    c->sim.pair = least;
+    t->sim.pair = least;
 }
 
 /* A backward's input part costs what the forward does in linear layers, and 2.5 times that in attention, whose probabilities it
@@ -121,34 +116,35 @@ void schedule_costs_new(struct schedule_costs *c, const struct settings *s, cons
                         enum plan_place place)
 {
     int chunks = plan_chunks(place, s->mesh.pp);
-    size_t n = (size_t)chunks;
-    int *first = memory_take(n + 1, sizeof *first, "the choice of a schedule");
-    double *f = memory_take(5 * n + n * n, sizeof *f, "the choice of a schedule"), *b = f + n;
-    double *w = b + n, *wire = f + 4 * n + n * n, forward = 0, tp = s->mesh.tp;
+    bool exchanges = s->mesh.tp > 1 || s->mesh.ep > 1;
+    int *first = memory_take((size_t)chunks + 1, sizeof *first, "the choice of a schedule");
+    double *wire = memory_take((size_t)chunks, sizeof *wire, "the choice of a schedule");
+    double forward = 0, tp = s->mesh.tp;
+    struct sim_table *t = &c->table;
     schedule_split(first, s, d, chunks);
-    *c = (struct schedule_costs){.all = f, .pairs = memory_take(n, sizeof *c->pairs, "a schedule")};
+    sim_table_new(t, chunks, exchanges ? SIM_OVERLAP : 0);
+    c->work = 0;
     for (int k = 0; k < chunks; k++) {
-        double attention = (first[k + 1] - first[k]) * attention_of(d);
-        for (int i = first[k]; i < first[k + 1]; i++) w[k] += flops_layer_at(d, i);
-        if (k == chunks - 1) w[k] += flops_head(d);
+        double attention = (first[k + 1] - first[k]) * attention_of(d), linear = 0;
+        for (int i = first[k]; i < first[k + 1]; i++) linear += flops_layer_at(d, i);
+        if (k == chunks - 1) linear += flops_head(d);
         wire[k] = exchanges_of(s, d, first[k], first[k + 1]);
-        f[k] = (w[k] + attention) / tp + wire[k];
-        b[k] = (w[k] + 2.5 * attention) / tp + wire[k];
-        w[k] /= tp;
-        forward += f[k];
-        c->work += f[k] + b[k] + w[k] - 2 * wire[k];
+        t->f[k] = (linear + attention) / tp + wire[k];
+        t->b[k] = (linear + 2.5 * attention) / tp + wire[k];
+        t->w[k] = linear / tp;
+        forward += t->f[k];
+        c->work += t->f[k] + t->b[k] + t->w[k] - 2 * wire[k];
     }
     double message = s->mesh.flops_per_byte * d->C * real_bytes(d);
-    message = fmax(message, 0.02 * forward / s->mesh.pp);
-    c->sim = (struct sim_costs){.f = f, .b = b, .w = w, .pair = 1, .message = message};
-    if (s->mesh.tp > 1 || s->mesh.ep > 1) hide(c, wire, chunks);
+    t->sim.message = fmax(message, 0.02 * forward / s->mesh.pp);
+    if (exchanges) hide(t, wire, chunks);
+    free(wire);
     free(first);
 }
 
 void schedule_costs_free(struct schedule_costs *c)
 {
-    free(c->all);
-    free(c->pairs);
+    sim_table_free(&c->table);
 }
 
 /* --- memory --- */
@@ -206,7 +202,7 @@ static bool search(struct plan *plan, const struct settings *s, const struct sch
 {
     int slots = slots_of(place, s->mesh.pp, micro_batches);
     struct auto_option option[PLACES] = {{.costs = NULL}};
-    option[place] = (struct auto_option){&c->sim, {.slots = slots}, PART};
+    option[place] = (struct auto_option){&c->table.sim, {.slots = slots}, PART};
     return plan_auto(plan, s->mesh.pp, micro_batches, option, found);
 }
 

@@ -24,9 +24,7 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
 
 /* What `auto` takes the passes of a micro-batch to cost on a placement, in FLOPs a row. */
 struct schedule_costs {
-    double *all;          /* what sim points to: F, B, W, B+W of each chunk, then its pairs */
-    const double **pairs; /* rows of the latter */
-    struct sim_costs sim;
+    struct sim_table table;
     double work; /* all chunks together, without exchanges */
 };
 void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,

@@ -326,13 +326,13 @@ START_TEST(lone_passes_equal_the_plain_loop)
             for (int m = 3; m <= 14; m += 5) {
                 struct plan plan;
                 struct plan_facts facts;
-                struct lone_costs costs;
+                struct sim_table costs;
                 if (!plan_possible((enum plan_kind)k, ck_world.size, m, NULL)) continue;
                 lone_costs_make(&costs, plan_kind_place((enum plan_kind)k), ck_world.size, 1);
                 lone_plan_make(&plan, (enum plan_kind)k, ck_world.size, m, &costs.sim, &facts);
                 b.toy.slow = m == 8;
                 run_plan(&b, &plan);
-                lone_costs_free(&costs);
+                sim_table_free(&costs);
             }
         bench_down(&b);
     }

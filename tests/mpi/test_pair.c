@@ -97,7 +97,7 @@ END_TEST
 START_TEST(lone_passes_hide_exchanges)
 {
     struct bench b;
-    struct lone_costs given;
+    struct sim_table given;
     struct plan_facts facts;
     struct plan published, lone;
     double best = 1, two = 0;
@@ -118,7 +118,7 @@ START_TEST(lone_passes_hide_exchanges)
     if (ck_world.rank == 0) fprintf(stderr, "lone passes wait %.2f times as long\n", best);
     ck_all(best < 0.8 && two > 0, "%.2f times, %g rows of two", best, two);
     plan_free(&lone);
-    lone_costs_free(&given);
+    sim_table_free(&given);
     bench_down(&b);
 }
 END_TEST

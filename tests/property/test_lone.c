@@ -76,14 +76,14 @@ START_TEST(right_and_never_slower)
     int n = 0;
     int most = plan_kind_place(k) == PLACE_VEE ? MOST_STAGES / 2 : MOST_STAGES; /* chunks */
     for (int P = 1; P <= most; P++) {
-        struct lone_costs costs;
+        struct sim_table costs;
         lone_costs_make(&costs, plan_kind_place(k), P, 1);
         for (int M = 1; M <= PER_STAGE * P; M++) {
             if (!plan_possible(k, P, M, NULL) || !is_tried(P, M)) continue;
             see(k, P, M, &costs.sim);
             n++;
         }
-        lone_costs_free(&costs);
+        sim_table_free(&costs);
     }
     ck_assert_int_gt(n, 20);
 }
@@ -92,7 +92,7 @@ END_TEST
 /* Issue 3: with exchanges as long as computing, no more than 5 % of the step; published, nearly a fifth. */
 START_TEST(exposed_of_dualpipe)
 {
-    struct lone_costs costs;
+    struct sim_table costs;
     struct plan plan;
     struct plan_facts facts;
     lone_costs_make(&costs, PLACE_MIRROR, 8, 1);
@@ -102,14 +102,14 @@ START_TEST(exposed_of_dualpipe)
     lone_plan_make(&plan, PLAN_DUALPIPE, 8, 20, &costs.sim, &facts);
     ck_assert_double_lt(exposed(&plan, &costs.sim), 0.05);
     plan_free(&plan);
-    lone_costs_free(&costs);
+    sim_table_free(&costs);
 }
 END_TEST
 
 /* Without a word about what two passes bring, a plan stays as it is. */
 START_TEST(nothing_known_nothing_changed)
 {
-    struct lone_costs costs;
+    struct sim_table costs;
     struct plan plan;
     struct plan_facts facts;
     lone_costs_make(&costs, PLACE_MIRROR, 4, 1);
@@ -118,7 +118,7 @@ START_TEST(nothing_known_nothing_changed)
     lone_plan_make(&plan, PLAN_DUALPIPE, 4, 10, &plain, &facts);
     ck_assert_int_eq(count(&plan, PLAN_TWO), 0);
     plan_free(&plan);
-    lone_costs_free(&costs);
+    sim_table_free(&costs);
 }
 END_TEST
 

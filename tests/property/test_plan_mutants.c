@@ -22,7 +22,7 @@ enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
 
 static void make_shape(struct plan *out, const struct shape *s)
 {
-    struct lone_costs costs;
+    struct sim_table costs;
     struct plan_facts facts;
     if (!s->lone) {
         plan_make(out, s->kind, s->stages, s->micro_batches);
@@ -30,7 +30,7 @@ static void make_shape(struct plan *out, const struct shape *s)
     }
     lone_costs_make(&costs, plan_kind_place(s->kind), s->stages, 1);
     lone_plan_make(out, s->kind, s->stages, s->micro_batches, &costs.sim, &facts);
-    lone_costs_free(&costs);
+    sim_table_free(&costs);
 }
 
 static bool refused(const struct plan *plan)

@@ -120,21 +120,21 @@ START_TEST(exchanges_and_messages_by_hand)
     double wire = 5 * 100 * 256.0;
     schedule_costs_new(&c, &s, &d, PLACE_LINE);
     for (int k = 0; k < 2; k++) {
-        near(c.sim.f[k], l + a + wire);
-        near(c.sim.b[k], l + 2.5 * a + wire);
-        near(c.sim.w[k], l);
-        near(c.sim.bw[k], l + 2.5 * a + fmax(l, wire));
-        near(c.sim.pairs[k][1 - k], fmax(3 * l + 3.5 * a, 2 * wire));
+        near(c.table.sim.f[k], l + a + wire);
+        near(c.table.sim.b[k], l + 2.5 * a + wire);
+        near(c.table.sim.w[k], l);
+        near(c.table.sim.bw[k], l + 2.5 * a + fmax(l, wire));
+        near(c.table.pairs[k * 2 + 1 - k], fmax(3 * l + 3.5 * a, 2 * wire));
     }
-    near(c.sim.pair, c.sim.pairs[0][0] / (c.sim.f[0] + c.sim.bw[0]));
-    near(c.sim.message, fmax(100 * 64 * (d.precision == PRECISION_BF16 ? 2 : 4),
-                             0.02 * (c.sim.f[0] + c.sim.f[1]) / 2));
+    near(c.table.sim.pair, c.table.pairs[0] / (c.table.sim.f[0] + c.table.sim.bw[0]));
+    near(c.table.sim.message, fmax(100 * 64 * (d.precision == PRECISION_BF16 ? 2 : 4),
+                                   0.02 * (c.table.sim.f[0] + c.table.sim.f[1]) / 2));
     near(c.work, 2 * (3 * l + 3.5 * a));
     schedule_costs_free(&c);
     s.mesh.tp = 1; /* nothing is exchanged, so nothing is hidden */
     schedule_costs_new(&c, &s, &d, PLACE_LINE);
-    near(c.sim.f[0], 2 * (l + a));
-    ck_assert(!c.sim.pairs && !c.sim.bw && c.sim.pair == 1);
+    near(c.table.sim.f[0], 2 * (l + a));
+    ck_assert(!c.table.sim.pairs && !c.table.sim.bw && c.table.sim.pair == 1);
     schedule_costs_free(&c);
     settings_free(&s);
 }

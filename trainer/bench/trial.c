@@ -20,10 +20,7 @@ enum { OPS = PLAN_OPS, MESSAGE = 64 << 10 };
 struct costs {
     int chunks;
     struct paced_costs *paced; /* [chunks] */
-    double *each;              /* [4][chunks] F, B, W, B+W, then [chunks][chunks] pairs */
-    const double **pairs;      /* [chunks] rows of the latter */
-    struct sim_two *two;       /* [3 * chunks][3 * chunks]; NULL unless all are in turn */
-    struct sim_costs sim;
+    struct sim_table table;
 };
 
 struct trial {
@@ -58,49 +55,48 @@ static struct paced_costs chunk_costs(const struct bench_options *o, int stages,
 
 static void costs_two(struct costs *c)
 {
-    size_t n = 3 * (size_t)c->chunks;
-    c->two = memory_take(n * n, sizeof *c->two, "a benchmark");
-    for (int i = 0; i < 3 * c->chunks; i++)
-        for (int j = 0; j < 3 * c->chunks; j++)
-            c->two[(size_t)i * n + (size_t)j] =
+    int n = 3 * c->chunks;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            c->table.two[i * n + j] =
                 paced_two(&c->paced[i % c->chunks], (enum plan_op)(i / c->chunks),
                           &c->paced[j % c->chunks], (enum plan_op)(j / c->chunks));
-    c->sim.two = c->two, c->sim.chunks = c->chunks;
+}
+
+static void costs_pairs(struct costs *c, enum turns turns)
+{
+    struct sim_table *t = &c->table;
+    double least = 1, early = 1;
+    for (int i = 0; i < c->chunks; i++)
+        for (int j = 0; j < c->chunks; j++) {
+            double done = t->f[i], takes = t->f[i] + t->bw[j], alone = takes;
+            if (turns != TURNS_OFF) takes = paced_pair(&c->paced[i], &c->paced[j], &done);
+            t->pairs[i * c->chunks + j] = takes;
+            least = fmin(least, takes / alone), early = fmin(early, done / takes);
+        }
+    t->sim.pair = least, t->sim.pair_f = early;
 }
 
 static void costs_new(struct costs *c, const struct bench_options *o, enum plan_place place,
                       int stages, enum turns turns)
 {
-    size_t n = (size_t)plan_chunks(place, stages);
-    *c = (struct costs){.chunks = (int)n};
-    c->paced = memory_take(n, sizeof *c->paced, "a benchmark");
-    c->each = memory_take(4 * n + n * n, sizeof *c->each, "a benchmark");
-    c->pairs = memory_take(n, sizeof *c->pairs, "a benchmark");
-    double *f = c->each, *b = f + n, *w = b + n, *bw = w + n, *pair = bw + n, least = 1, early = 1;
-    for (size_t i = 0; i < n; i++) {
-        c->paced[i] = chunk_costs(o, stages, (int)n, (int)i);
+    int n = plan_chunks(place, stages);
+    *c = (struct costs){.chunks = n};
+    c->paced = memory_take((size_t)n, sizeof *c->paced, "a benchmark");
+    sim_table_new(&c->table, n, SIM_OVERLAP | (turns == TURNS_ALL ? SIM_TURNS : 0));
+    for (int i = 0; i < n; i++) {
+        c->paced[i] = chunk_costs(o, stages, n, i);
         struct paced_times t = paced_predict(&c->paced[i]);
-        f[i] = t.f, b[i] = t.b, w[i] = t.w, bw[i] = t.bw;
+        c->table.f[i] = t.f, c->table.b[i] = t.b, c->table.w[i] = t.w, c->table.bw[i] = t.bw;
     }
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++) {
-            double done = f[i], takes = f[i] + bw[j], alone = takes;
-            if (turns != TURNS_OFF) takes = paced_pair(&c->paced[i], &c->paced[j], &done);
-            pair[i * n + j] = takes;
-            least = fmin(least, takes / alone), early = fmin(early, done / takes);
-        }
-    for (size_t i = 0; i < n; i++) c->pairs[i] = pair + i * n;
-    c->sim = (struct sim_costs){.f = f, .b = b, .w = w, .bw = bw, .pairs = c->pairs};
-    c->sim.pair = least, c->sim.pair_f = early;
+    costs_pairs(c, turns);
     if (turns == TURNS_ALL) costs_two(c);
 }
 
 static void costs_free(struct costs *c)
 {
     free(c->paced);
-    free(c->each);
-    free(c->pairs);
-    free(c->two);
+    sim_table_free(&c->table);
 }
 
 /* ---- plans ---- */
@@ -134,7 +130,8 @@ static void search(struct plan *plan, const struct bench_options *o, const struc
     for (int i = 0; i < PLACES; i++) {
         enum plan_place place = (enum plan_place)i;
         costs_new(&costs[i], o, place, l->stages, turns);
-        option[i] = (struct auto_option){.costs = &costs[i].sim, .limits = limits_of(l, place)};
+        option[i] =
+            (struct auto_option){.costs = &costs[i].table.sim, .limits = limits_of(l, place)};
         if (place == PLACE_MIRROR && l->stages % 2) option[i].costs = NULL;
     }
     INVARIANT(plan_auto(plan, l->stages, l->micro_batches, option, NULL), "1f1b always fits");
@@ -152,7 +149,7 @@ static void make_named(struct plan *plan, const struct bench_options *o, const s
     INVARIANT(plan_check(plan, NULL, &facts, NULL), "the plan is wrong");
     const struct plan_limits limits = {facts.peak_live, facts.peak_slots, facts.peak_weights};
     costs_new(&costs, o, plan->place, l->stages, turns);
-    plan_pair_lone(plan, &costs.sim, &limits);
+    plan_pair_lone(plan, &costs.table.sim, &limits);
     costs_free(&costs);
 }
 
@@ -180,10 +177,10 @@ static bool has_pairs(const struct plan *plan)
 /* A formula's full backward: the one that the schedule runs, or, where it splits it, its two parts. */
 static double formula_of(const struct trial *t, const struct bench_options *o)
 {
-    const struct sim_costs *c = &t->costs.sim;
+    const struct sim_costs *c = &t->costs.table.sim;
     if (o->n_shares > 0 || t->kind == PLAN_AUTO) return NAN;
     bool splits = t->kind != PLAN_SERIAL && t->kind != PLAN_1F1B;
-    struct plan_costs one = {.f = c->f[0], .w = c->w[0], .fb = c->pairs[0][0]};
+    struct plan_costs one = {.f = c->f[0], .w = c->w[0], .fb = c->pairs[0]};
     one.b = splits ? c->b[0] : c->bw[0] - c->w[0];
     double idle = plan_bubble_formula(t->kind, t->plan.stages, &one);
     return t->kind == PLAN_SERIAL ? idle * t->plan.micro_batches : idle;
@@ -193,7 +190,7 @@ static void simulate(struct trial *t)
 {
     struct sim sim;
     sim_new(&sim, &t->plan);
-    INVARIANT(sim_run(&sim, &t->plan, &t->costs.sim), "the simulated plan hangs");
+    INVARIANT(sim_run(&sim, &t->plan, &t->costs.table.sim), "the simulated plan hangs");
     t->step = sim.makespan, t->worst = sim.worst_idle, t->bubble = sim.bubble;
     sim_free(&sim);
 }
@@ -328,9 +325,9 @@ json_t *trial_json(const struct trial *s, const struct length *l)
     for (int k = 0; k < OPS; k++)
         if (s->row[k].n > 0)
             json_object_set_new(rows, plan_op_name((enum plan_op)k), readings_json(&s->row[k]));
-    const struct sim_costs *c = &s->costs.sim; /* of the first chunk */
+    const struct sim_costs *c = &s->costs.table.sim; /* of the first chunk */
     json_t *predicted = json_pack("{s:f, s:f, s:f, s:f, s:f}", "F", c->f[0], "B", c->b[0], "W",
-                                  c->w[0], "BW", c->bw[0], "F+B", c->pairs[0][0]);
+                                  c->w[0], "BW", c->bw[0], "F+B", c->pairs[0]);
     json_t *out =
         json_pack("{s:i, s:i, s:i, s:s, s:b, s:o, s:o}", "stages", l->stages, "ranks_per_stage",
                   l->members, "micro_batches", l->micro_batches, "schedule",

@@ -47,27 +47,11 @@ bool draw_costs_parse(struct draw_costs *c, const char *text, struct problems *p
     return read && c->w < c->b && c->pair >= c->f && c->pair >= c->b;
 }
 
-/* The same times for every chunk, as the simulator takes them. */
-struct even {
-    double *all;
-    struct sim_costs sim;
-};
-
-static struct even even_costs(const struct plan *plan, const struct draw_costs *c)
+static void table_of(struct sim_table *t, const struct plan *plan, const struct draw_costs *c)
 {
-    size_t n = (size_t)plan->chunks;
-    struct even e = {.all = memory_take(3 * n, sizeof *e.all, "the drawing of a plan")};
-    for (size_t i = 0; i < n; i++) {
-        e.all[i] = c->f;
-        e.all[n + i] = c->b - c->w;
-        e.all[2 * n + i] = c->w;
-    }
-    e.sim = (struct sim_costs){.f = e.all,
-                               .b = e.all + n,
-                               .w = e.all + 2 * n,
-                               .pair = c->pair / (c->f + c->b),
-                               .message = c->message};
-    return e;
+    const struct plan_costs each = {c->f, c->b - c->w, c->w, c->pair};
+    sim_table_even(t, plan->chunks, &each);
+    t->sim.message = c->message;
 }
 
 static void share_row(struct draw_shares *s, const struct plan_row *row, double takes)
@@ -86,18 +70,19 @@ static void share_row(struct draw_shares *s, const struct plan_row *row, double 
 double draw_simulate(const struct plan *plan, const struct draw_costs *c,
                      struct draw_shares *shares)
 {
-    struct even e = even_costs(plan, c);
+    struct sim_table costs;
     struct sim sim;
+    table_of(&costs, plan, c);
     sim_new(&sim, plan);
-    INVARIANT(sim_run(&sim, plan, &e.sim), "the plan hangs");
+    INVARIANT(sim_run(&sim, plan, &costs.sim), "the plan hangs");
     double makespan = sim.makespan;
     for (int r = 0; shares && r < plan->stages; r++) {
         shares[r] = (struct draw_shares){.idle = sim.idle[r]};
         for (int i = 0; i < plan->n_rows[r]; i++)
-            share_row(&shares[r], &plan->rows[r][i], sim_row(&plan->rows[r][i], &e.sim));
+            share_row(&shares[r], &plan->rows[r][i], sim_row(&plan->rows[r][i], &costs.sim));
     }
     sim_free(&sim);
-    free(e.all);
+    sim_table_free(&costs);
     return makespan;
 }
 
@@ -201,12 +186,13 @@ static void print_facts(FILE *out, const struct plan *plan, const struct draw_co
 static void draw_picture(FILE *out, const struct plan *plan, const struct draw *d)
 {
     static const struct draw_costs unit = {1, 2, 1, 3, 0};
-    struct even e = even_costs(plan, d->costs ? d->costs : &unit);
+    struct sim_table costs;
     struct sim sim;
     struct timeline t;
     char title[128];
+    table_of(&costs, plan, d->costs ? d->costs : &unit);
     sim_new(&sim, plan);
-    INVARIANT(sim_run(&sim, plan, &e.sim), "the plan hangs");
+    INVARIANT(sim_run(&sim, plan, &costs.sim), "the plan hangs");
     timeline_of_sim(&t, plan, &sim);
     snprintf(title, sizeof title, "%s, %d stages, %d micro-batches", plan_kind_name(plan->kind),
              plan->stages, plan->micro_batches);
@@ -219,7 +205,7 @@ static void draw_picture(FILE *out, const struct plan *plan, const struct draw *
     (d->format == DRAW_SVG ? timeline_svg : timeline_trace)(out, &drawing);
     timeline_free(&t);
     sim_free(&sim);
-    free(e.all);
+    sim_table_free(&costs);
 }
 
 /* auto is searched for with the costs given, in 1f1b's memory. */
@@ -227,12 +213,13 @@ static void make_plan(struct plan *plan, const struct draw *d)
 {
     plan_make(plan, d->kind, d->stages, d->micro_batches);
     if (d->kind != PLAN_AUTO || !d->costs) return;
-    struct even e = even_costs(plan, d->costs);
+    struct sim_table costs;
+    table_of(&costs, plan, d->costs);
     struct auto_option option[PLACES] = {
-        [PLACE_LINE] = {.costs = &e.sim, .limits = {.slots = d->stages}}};
+        [PLACE_LINE] = {.costs = &costs.sim, .limits = {.slots = d->stages}}};
     plan_free(plan);
     INVARIANT(plan_auto(plan, d->stages, d->micro_batches, option, NULL), "1f1b always fits");
-    free(e.all);
+    sim_table_free(&costs);
 }
 
 void draw_print(FILE *out, const struct draw *d)

@@ -8,7 +8,8 @@
 /* Times of all chunks, as the simulator wants them, and what of them is exchange. */
 struct chunks {
     int n;
-    double *f, *b, *w, *exchange_f, *exchange_b; /* [n]; f and b with their exchanges */
+    struct sim_table table;          /* f and b with their exchanges */
+    double *exchange_f, *exchange_b; /* [n] */
     double mean_f, mean_b, mean_w, mean_exchange;
     double dense, expert; /* weights that the rank with most holds */
 };
@@ -49,8 +50,9 @@ static void chunks_fill(struct chunks *k, const int *first, const struct shape *
     for (int i = 0; i < k->n; i++) {
         struct pass_cost p = cost_of_chunk(s, c, l, first[i], first[i + 1], i == 0, i == k->n - 1);
         k->exchange_f[i] = p.exchange_f, k->exchange_b[i] = p.exchange_b;
-        k->f[i] = p.f + p.exchange_f, k->b[i] = p.b + p.exchange_b, k->w[i] = p.w;
-        k->mean_f += k->f[i] / k->n, k->mean_b += k->b[i] / k->n, k->mean_w += k->w[i] / k->n;
+        double f = p.f + p.exchange_f, b = p.b + p.exchange_b;
+        k->table.f[i] = f, k->table.b[i] = b, k->table.w[i] = p.w;
+        k->mean_f += f / k->n, k->mean_b += b / k->n, k->mean_w += p.w / k->n;
         k->mean_exchange += (p.exchange_f + p.exchange_b) / k->n;
     }
 }
@@ -58,21 +60,25 @@ static void chunks_fill(struct chunks *k, const int *first, const struct shape *
 static void chunks_new(struct chunks *k, int n)
 {
     *k = (struct chunks){.n = n};
-    double *all = memory_take(5 * (size_t)n, sizeof *all, "a prediction");
-    k->f = all, k->b = all + n, k->w = all + 2 * n;
-    k->exchange_f = all + 3 * n, k->exchange_b = all + 4 * n;
+    sim_table_new(&k->table, n, 0);
+    k->exchange_f = memory_take((size_t)n, sizeof *k->exchange_f, "a prediction");
+    k->exchange_b = memory_take((size_t)n, sizeof *k->exchange_b, "a prediction");
 }
 
 static void chunks_free(struct chunks *k)
 {
-    free(k->f);
+    sim_table_free(&k->table);
+    free(k->exchange_f);
+    free(k->exchange_b);
 }
 
 /* Ranks that share cores take turns: every pass takes longer. */
 static void chunks_stretch(struct chunks *k, double times)
 {
-    double *all = k->f;
-    for (int i = 0; i < 5 * k->n; i++) all[i] *= times;
+    for (int i = 0; i < k->n; i++) {
+        k->table.f[i] *= times, k->table.b[i] *= times, k->table.w[i] *= times;
+        k->exchange_f[i] *= times, k->exchange_b[i] *= times;
+    }
     k->mean_f *= times, k->mean_b *= times, k->mean_w *= times, k->mean_exchange *= times;
 }
 
@@ -126,13 +132,13 @@ static double exchanges_exposed(const struct plan *plan, const struct chunks *k,
     return sum / plan->stages;
 }
 
-static struct sim_costs costs_of(struct prediction *out, const struct chunks *k,
-                                 const struct cluster *c)
+static const struct sim_costs *costs_of(struct prediction *out, struct chunks *k,
+                                        const struct cluster *c)
 {
-    double alone = k->mean_f + k->mean_b + k->mean_w;
     out->pair = pair_time(k, c->top.hidden);
-    return (struct sim_costs){
-        .f = k->f, .b = k->b, .w = k->w, .pair = out->pair / alone, .message = out->message};
+    k->table.sim.pair = out->pair / (k->mean_f + k->mean_b + k->mean_w);
+    k->table.sim.message = out->message;
+    return &k->table.sim;
 }
 
 /* Runs the plan; on shared cores again, with passes as long as the ranks that compute at once make them: cores stand still only when
@@ -140,14 +146,12 @@ static struct sim_costs costs_of(struct prediction *out, const struct chunks *k,
 static void run(struct prediction *out, struct sim *sim, const struct plan *plan, struct chunks *k,
                 const struct cluster *c, const struct layout *l)
 {
-    struct sim_costs costs = costs_of(out, k, c);
-    INVARIANT(sim_run(sim, plan, &costs), "the plan hangs");
+    INVARIANT(sim_run(sim, plan, costs_of(out, k, c)), "the plan hangs");
     double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
     out->crowding = larger(1, crowd * (1 - sim->bubble));
     if (out->crowding <= 1) return;
     chunks_stretch(k, out->crowding);
-    costs = costs_of(out, k, c);
-    INVARIANT(sim_run(sim, plan, &costs), "the plan hangs");
+    INVARIANT(sim_run(sim, plan, costs_of(out, k, c)), "the plan hangs");
 }
 
 static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
@@ -168,9 +172,8 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
     double exposed = exchanges_exposed(&plan, k, out->pair - compute);
     for (int r = 0; r < sim.ranks; r++) exposed += sim.exposed[r] / sim.ranks;
     if (l->forwards > 0) {
-        struct sim_costs costs = costs_of(out, k, c);
         plan_forward_only(&only, &plan);
-        INVARIANT(sim_run(&sim, &only, &costs), "the plan of forwards hangs");
+        INVARIANT(sim_run(&sim, &only, &k->table.sim), "the plan of forwards hangs");
         out->pipeline += l->forwards * sim.makespan;
         plan_free(&only);
     }
