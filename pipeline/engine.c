@@ -19,6 +19,7 @@
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/stopwatch.h"
 #include "comm/world.h"
 #include "pipeline/timeline.h"
 
@@ -56,8 +57,10 @@ struct engine {
     int held, chunk[2];      /* chunks that this rank holds */
     int row, last_row[2]; /* the one under way; of each chunk that with its last W or BW, or -1 */
     int steps[2][2];      /* [F, BW][held chunk] of the last such pass; 0: none yet */
-    double start, busy, messages, exchanges; /* when it began; seconds at work, of waiting */
-    struct engine_row times[PLAN_OPS];       /* sums */
+    double start, messages, exchanges; /* when it began; seconds of waiting */
+    struct stopwatch busy;             /* at work */
+    struct stopwatch row_took[PLAN_OPS];
+    struct engine_row times[PLAN_OPS]; /* sums; seconds: less what was waited for messages */
     struct timeline *timeline;
 };
 
@@ -88,6 +91,8 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
     struct engine *e = memory_take(1, sizeof *e, "an engine");
     *e = (struct engine){.p2p = p2p, .stage = *stage, .rank = rank, .stages = stages};
     e->max_micro_batches = max_micro_batches;
+    e->busy.device = stage->device;
+    for (int k = 0; k < PLAN_OPS; k++) e->row_took[k].device = stage->device;
     engine_place(e, &e->arena);
     arena_back(&e->arena, &device_host, e->arena.used);
     engine_place(e, &e->arena);
@@ -97,6 +102,8 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
 void engine_free(struct engine *e)
 {
     if (!e) return;
+    stopwatch_free(&e->busy);
+    for (int k = 0; k < PLAN_OPS; k++) stopwatch_free(&e->row_took[k]);
     arena_free(&e->arena);
     free(e);
 }
@@ -316,15 +323,16 @@ static void pass_start(struct engine *e, struct running *r)
     r->stage.in = wait_input(e, r);
     r->stage.out = wait_output(e, r);
     r->stage.waited = e->messages - messages;
-    double now = clock_now();
+    double now = e->timeline ? device_clock(e->stage.device) : 0;
     r->span = record(e, r, SPAN_PASS, now, now);
+    stopwatch_begin(&e->busy);
     e->stage.begin(e->stage.self, &r->stage);
-    e->busy += clock_now() - now;
+    stopwatch_end(&e->busy);
 }
 
 static void pass_end(struct engine *e, struct running *r)
 {
-    if (r->span >= 0) e->timeline->span[r->span].end = clock_now() - e->start;
+    if (r->span >= 0) e->timeline->span[r->span].end = device_clock(e->stage.device) - e->start;
     send_output(e, &r->pass);
     free_input(e, r->pass);
     if (r->pass.op == PLAN_F || r->pass.op == PLAN_BW)
@@ -337,9 +345,10 @@ static void pass_step(struct engine *e, struct running *r)
 {
     say_place(e, &r->pass, "", -1);
     double since = clock_now();
+    stopwatch_begin(&e->busy);
     r->done = e->stage.step(e->stage.self, &r->stage);
+    stopwatch_end(&e->busy);
     r->steps++;
-    e->busy += clock_now() - since;
     double waited = e->stage.waited ? e->stage.waited(e->stage.self) : 0;
     e->exchanges += waited;
     if (waited > 0) record(e, r, SPAN_WAIT, since, since + waited);
@@ -401,7 +410,8 @@ static void run_row(struct engine *e, const struct plan_row *row)
     int n = plan_passes(row, pass);
     bool two = row->op == PLAN_TWO;
     struct engine_row *times = &e->times[row->op];
-    double since = clock_now(), messages = e->messages, exchanges = e->exchanges;
+    double messages = e->messages, exchanges = e->exchanges;
+    stopwatch_begin(&e->row_took[row->op]);
     for (int k = 0; k < n; k++)
         r[k] = (struct running){.pass = pass[k], .paired = n == 2, .turn = k};
     bool in_turn = n == 2 && (two ? e->stage.any_two : e->stage.in_turn);
@@ -412,7 +422,8 @@ static void run_row(struct engine *e, const struct plan_row *row)
     else
         for (int k = 0; k < n; k++) run_pass(e, &r[k]);
     times->n++;
-    times->seconds += clock_now() - since - (e->messages - messages);
+    stopwatch_end(&e->row_took[row->op]);
+    times->seconds -= e->messages - messages;
     times->waited += e->exchanges - exchanges;
 }
 
@@ -442,8 +453,10 @@ static void run_begin(struct engine *e, const struct plan *plan)
     e->plan = plan;
     e->held = plan_held(plan->place, e->stages, e->rank, e->chunk);
     find_last_rows(e);
-    e->start = clock_now();
-    e->busy = e->messages = e->exchanges = 0;
+    e->start = device_clock(e->stage.device);
+    e->messages = e->exchanges = 0;
+    stopwatch_take(&e->busy); /* of a run that nobody asked about */
+    for (int k = 0; k < PLAN_OPS; k++) stopwatch_take(&e->row_took[k]);
     memset(e->times, 0, sizeof e->times);
     for (e->n_free = 0; e->n_free < e->stage.slots; e->n_free++)
         e->free_slot[e->n_free] = e->stage.slots - 1 - e->n_free;
@@ -451,14 +464,16 @@ static void run_begin(struct engine *e, const struct plan *plan)
     if (e->stage.waited) e->stage.waited(e->stage.self);
 }
 
-static void times_take(const struct engine *e, struct engine_times *t)
+static void times_take(struct engine *e, struct engine_times *t)
 {
-    *t = (struct engine_times){.total = clock_now() - e->start, .busy = e->busy};
+    *t = (struct engine_times){.total = device_clock(e->stage.device) - e->start};
+    t->busy = stopwatch_take(&e->busy);
     t->exchanges = e->exchanges;
     t->exposed = e->messages + e->exchanges;
     t->bubble_fraction = t->total > 0 ? 1 - t->busy / t->total : 0;
     for (int k = 0; k < PLAN_OPS; k++) {
         struct engine_row sum = e->times[k];
+        sum.seconds += stopwatch_take(&e->row_took[k]);
         if (sum.n > 0)
             t->row[k] = (struct engine_row){sum.n, sum.seconds / sum.n, sum.waited / sum.n};
     }

@@ -9,6 +9,7 @@
 #define DUET_PIPELINE_ENGINE_H
 
 #include <stddef.h>
+#include "comm/base/device.h"
 #include "comm/p2p.h"
 #include "pipeline/plan.h"
 
@@ -31,6 +32,7 @@ struct stage_pass {
 
 struct stage {
     void *self;
+    const struct device *device; /* on which its passes work, and whose clock times them */
     size_t message_bytes;
     int slots; /* activation slots the stage has allocated */
     void (*begin)(void *self, const struct stage_pass *pass);

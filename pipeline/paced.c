@@ -241,6 +241,7 @@ static double waited(void *self)
 struct stage paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn)
 {
     return (struct stage){.self = p,
+                          .device = &device_host,
                           .message_bytes = message_bytes,
                           .slots = slots,
                           .begin = begin,

@@ -207,6 +207,7 @@ static void bench_up(struct bench *b, int n, int slots, bool in_turn)
         b->toy.slot[s].dy = calloc((size_t)n, sizeof(number));
     }
     b->stage = (struct stage){.self = &b->toy,
+                              .device = &device_host,
                               .message_bytes = (size_t)n * sizeof(number),
                               .slots = slots,
                               .begin = toy_begin,

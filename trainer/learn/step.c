@@ -187,7 +187,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
 {
     *s = (struct step_stats){0};
     struct actor *a = l->actor;
-    double start = clock_now();
+    double start = device_clock(a->device);
     int micro_batches = fill_micro_batches(l, job, s);
     a->inv_temperature = job->inv_temperature;
     if (job->use_reference) run_reference(l, micro_batches);
@@ -204,13 +204,14 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     else
         actor_run(a, micro_batches, false, &times);
     l->trace = NULL;
-    double reduce = clock_now();
+    double reduce = device_clock(a->device);
     optimizer_reduce(l->optimizer);
     collect_loss(l, s);
     collect_load(l, s);
     update(l, job, s);
-    s->reduce_seconds = clock_now() - reduce;
-    s->seconds = clock_now() - start;
+    double end = device_clock(a->device);
+    s->reduce_seconds = end - reduce;
+    s->seconds = end - start;
     collect_times(l, &times, s);
 }
 

@@ -110,9 +110,9 @@ static double time_pass(struct bench *b, enum pass_kind kind, struct chunk_span 
                      .out = b->out,
                      .grad = b->grad,
                      .head = span.head ? &b->head : NULL};
-    double start = clock_now();
+    double start = device_clock(b->arena.device);
     pass_run(&p);
-    return clock_now() - start;
+    return device_clock(b->arena.device) - start;
 }
 
 /* Gradients are cleared, those of two directions added, new weights packed. */

@@ -405,12 +405,12 @@ const struct answer *rollout_run(struct rollout *r, const struct rollout_job *jo
     r->job = job;
     r->stopping = false;
     memset(r->mine, 0, (size_t)answers * sizeof *r->mine);
-    double start = clock_now();
+    double start = device_clock(r->actor->device);
     run_all(r);
     for (int i = 0; i < answers; i++)
         if (!r->mine[i]) r->answer[i].n = 0;
     long tokens = gather(r, answers);
     r->whole = count_whole(r);
-    if (t) *t = (struct rollout_times){clock_now() - start, tokens};
+    if (t) *t = (struct rollout_times){device_clock(r->actor->device) - start, tokens};
     return r->answer;
 }

@@ -247,7 +247,12 @@ static void actor_place(struct actor *a, bool with_reference)
 void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
                    const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
 {
-    *a = (struct actor){.settings = s, .mesh = m, .ops = ops, .dims = dims, .max_mb = max_mb};
+    *a = (struct actor){.settings = s,
+                        .mesh = m,
+                        .device = &device_host,
+                        .ops = ops,
+                        .dims = dims,
+                        .max_mb = max_mb};
     a->dims.tp = m->tp;
     a->dims.t = m->t;
     a->dims.ep = m->ep;
@@ -262,6 +267,7 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
     split_layers(a);
     locals_choose(a);
     a->stage = (struct stage){.self = a,
+                              .device = a->device,
                               .message_bytes = (size_t)a->T_max * (size_t)dims.C * ops->real_bytes,
                               .slots = max_mb > 0 ? slots_needed(a) : 1,
                               .begin = begin,
@@ -277,7 +283,7 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
 {
     actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     pace_read(a);
-    arena_back(&a->arena, &device_host, a->arena.used);
+    arena_back(&a->arena, a->device, a->arena.used);
     if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
     if (m->ep > 1) a->parallel.ep = exchange_new(m->expert, EXCHANGE_LANES);
     actor_place(a, with_reference);
@@ -316,7 +322,8 @@ void actor_zero_gradients(struct actor *a)
     for (int k = 0; k < a->n_local; k++)
         for (int s = 0; s < 2; s++)
             if (a->local[k].grad[s])
-                memset(a->local[k].grad[s], 0, a->local[k].params.total * sizeof(float));
+                device_fill(a->arena.device, a->local[k].grad[s], 0,
+                            a->local[k].params.total * sizeof(float));
 }
 
 void actor_clear_load(struct actor *a)

@@ -40,6 +40,7 @@ struct gradient_listener {
 struct actor {
     const struct settings *settings;
     const struct mesh *mesh;
+    const struct device *device; /* whose memory and rows all of it is */
     const struct ops *ops;
     struct dims dims;
     enum plan_kind kind;
