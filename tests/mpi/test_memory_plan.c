@@ -4,6 +4,7 @@
 #include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
+#include "trainer/phases/phases.h"
 #include "trainer/planner/memory.h"
 
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
@@ -36,7 +37,7 @@ static void hold_against_run(struct world *w, struct settings s)
 {
     struct run r;
     struct memory plan;
-    struct extent e = run_extent(&s);
+    struct extent e = extent_of(phase_kinds, &s);
     size_t before = arena_live_bytes();
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
@@ -101,7 +102,8 @@ START_TEST(plans_grow_in_line)
     size_t total[3];
     for (int i = 0; i < 3; i++) {
         struct memory m;
-        struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100, run_extent(&s)};
+        struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100,
+                                 extent_of(phase_kinds, &s)};
         job.extent.sequences = 5000 << i;
         memory_of_rank(&m, &job, (struct mesh_at){0});
         total[i] = m.total;
@@ -119,7 +121,8 @@ START_TEST(kinds_by_hand)
     struct world *w = &ck_world;
     struct settings s = settings_of(w, (struct wish){1, 1, "", "serial", "fp32", ""});
     struct memory m;
-    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100, run_extent(&s)};
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), 100,
+                             extent_of(phase_kinds, &s)};
     struct dims dims = settings_dims(&s, 100);
     memory_of_rank(&m, &job, (struct mesh_at){0});
     double n = (double)params_count(&dims);

@@ -7,6 +7,7 @@
 #include "comm/base/problems.h"
 #include "tests/support/check_unit.h"
 #include "trainer/config/table.h"
+#include "trainer/phases/phases.h"
 #include "trainer/planner/limits.h"
 
 static const char *const RECIPE =
@@ -29,7 +30,7 @@ static bool would_train(const char *assignment, const char *experts)
     settings_defaults(&s);
     ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
     if (settings_set(&s, assignment, &p)) settings_check(&s, 1, &p);
-    struct extent e = run_extent(&s);
+    struct extent e = extent_of(phase_kinds, &s);
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e};
     if (p.n == 0 && limits_micro_batches(&s, &e, &p))
         limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p);
@@ -106,7 +107,7 @@ START_TEST(sizes_that_multiply)
         ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
         bool can = settings_check(&s, 1, &p);
         ck_assert_int_eq(can, i == 0);
-        struct extent e = run_extent(&s);
+        struct extent e = extent_of(phase_kinds, &s);
         struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e};
         if (can) ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)1 << 40, "here", &p));
         const char *said = can ? "GiB are free for it on here" : "parameters, more than 1e+13";
@@ -128,7 +129,8 @@ START_TEST(too_large_is_refused_before_kernels_are_tried)
     settings_defaults(&s);
     ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
     ck_assert(settings_check(&s, 1, &p));
-    struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY, run_extent(&s)};
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
+                             extent_of(phase_kinds, &s)};
     ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p));
     ck_assert_msg(strstr(p.text[0], "but only 256.0 MiB are free for it on here: lower the model's "
                                     "sizes") != NULL,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "comm/base/problems.h"
+#include "trainer/phases/phases.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"
@@ -44,7 +45,7 @@ static struct scaling_bytes placed(const struct settings *s, const struct ops *o
     struct scaling_bytes mean = {0};
     double n = s->mesh.pp;
     for (int p = 0; p < s->mesh.pp; p++) {
-        struct memory_job job = {s, ops, V, run_extent(s)};
+        struct memory_job job = {s, ops, V, extent_of(phase_kinds, s)};
         struct memory m;
         memory_of_rank(&m, &job, (struct mesh_at){.p = p});
         mean.parameters += (double)m.of[ARENA_PARAMETERS] / n;

@@ -2,25 +2,27 @@
  * cosine; what comes after the last update stays there. */
 #include <math.h>
 
-#include "trainer/run/run.h"
+#include "trainer/config/table.h"
+#include "trainer/learn/lr.h"
+#include "trainer/phases/phases.h"
 #include "tests/support/check_unit.h"
 
-static struct schedule schedule_of(int shape, long warmup, long steps)
+static struct lr schedule_of(int shape, long warmup, long steps)
 {
-    return (struct schedule){
-        .lr = 0.02, .final = 0.1, .shape = shape, .warmup = warmup, .steps = steps};
+    return (struct lr){
+        .peak = 0.02, .final = 0.1, .shape = shape, .warmup = warmup, .updates = steps};
 }
 
-static void expect(const struct schedule *s, long update, double lr)
+static void expect(const struct lr *s, long update, double lr)
 {
-    double got = schedule_lr(s, update);
+    double got = lr_at(s, update);
     ck_assert_msg(fabs(got - lr) < 1e-15, "update %ld: %.17g, expected %.17g", update, got, lr);
 }
 
 START_TEST(warm_up)
 {
     for (int shape = LR_CONSTANT; shape <= LR_COSINE; shape++) {
-        struct schedule s = schedule_of(shape, 4, 20);
+        struct lr s = schedule_of(shape, 4, 20);
         expect(&s, 0, 0.005);
         expect(&s, 1, 0.010);
         expect(&s, 2, 0.015);
@@ -32,14 +34,14 @@ END_TEST
 
 START_TEST(constant)
 {
-    struct schedule s = schedule_of(LR_CONSTANT, 0, 10);
+    struct lr s = schedule_of(LR_CONSTANT, 0, 10);
     for (long u = 0; u < 15; u++) expect(&s, u, 0.02);
 }
 END_TEST
 
 START_TEST(linear)
 {
-    struct schedule s = schedule_of(LR_LINEAR, 2, 13); /* 11 updates down: ten steps of 0.0018 */
+    struct lr s = schedule_of(LR_LINEAR, 2, 13); /* 11 updates down: ten steps of 0.0018 */
     for (long u = 2; u < 13; u++) expect(&s, u, 0.02 - 0.0018 * (double)(u - 2));
     expect(&s, 12, 0.002);
     expect(&s, 13, 0.002);
@@ -49,7 +51,7 @@ END_TEST
 
 START_TEST(cosine)
 {
-    struct schedule s = schedule_of(LR_COSINE, 0, 13); /* 12 steps down: 15 degrees each */
+    struct lr s = schedule_of(LR_COSINE, 0, 13); /* 12 steps down: 15 degrees each */
     double half_root3 = sqrt(3) / 2, middle = (0.02 + 0.002) / 2, half = (0.02 - 0.002) / 2;
     expect(&s, 0, 0.02);
     expect(&s, 2, middle + half * half_root3); /* 30 degrees */
@@ -63,13 +65,18 @@ END_TEST
 
 START_TEST(all_warm_up)
 {
-    struct schedule s = schedule_of(LR_COSINE, 5, 5);
+    struct lr s = schedule_of(LR_COSINE, 5, 5);
     for (long u = 0; u < 5; u++) expect(&s, u, 0.004 * (double)(u + 1));
-    ck_assert(isfinite(schedule_lr(&s, 5)));
+    ck_assert(isfinite(lr_at(&s, 5)));
     s = schedule_of(LR_LINEAR, 4, 5); /* one update after it: there is no line through one point */
-    ck_assert(isfinite(schedule_lr(&s, 4)));
+    ck_assert(isfinite(lr_at(&s, 4)));
 }
 END_TEST
+
+static float rate(const struct phase_settings *k, long update)
+{
+    return lr_adamw(k, phase_kind_of(phase_kinds, k)->size(k).updates, update).lr;
+}
 
 /* A recipe's steps of warm-up and of decay have several updates each: mini_batches * epochs. */
 START_TEST(steps_of_several_updates)
@@ -83,13 +90,36 @@ START_TEST(steps_of_several_updates)
                                .lr_final = 0.1,
                                .lr_decay = LR_LINEAR};
     for (long u = 0; u < 32; u++)
-        ck_assert_float_eq_tol(run_adamw(&k, u).lr, 0.02f * (float)(u + 1) / 32, 1e-8f);
-    ck_assert_float_eq_tol(run_adamw(&k, 32).lr, 0.02f, 1e-8f);
-    ck_assert_float_eq_tol(run_adamw(&k, 12 * 8 - 1).lr, 0.002f, 1e-8f);
+        ck_assert_float_eq_tol(rate(&k, u), 0.02f * (float)(u + 1) / 32, 1e-8f);
+    ck_assert_float_eq_tol(rate(&k, 32), 0.02f, 1e-8f);
+    ck_assert_float_eq_tol(rate(&k, 12 * 8 - 1), 0.002f, 1e-8f);
     k.kind = PHASE_SFT; /* has one a step, whatever those say */
-    ck_assert_float_eq_tol(run_adamw(&k, 0).lr, 0.005f, 1e-8f);
-    ck_assert_float_eq_tol(run_adamw(&k, 3).lr, 0.02f, 1e-8f);
-    ck_assert_float_eq_tol(run_adamw(&k, 11).lr, 0.002f, 1e-8f);
+    ck_assert_float_eq_tol(rate(&k, 0), 0.005f, 1e-8f);
+    ck_assert_float_eq_tol(rate(&k, 3), 0.02f, 1e-8f);
+    ck_assert_float_eq_tol(rate(&k, 11), 0.002f, 1e-8f);
+}
+END_TEST
+
+/* The rows of phases.c are in the order of the settings, and agree with their table about which kind uses what. */
+START_TEST(kinds)
+{
+    const struct setting *kind = setting_find(&sections[SECTION_PHASE], "kind");
+    int n = 0;
+    for (; kind->choices[n].name; n++) {
+        const struct phase_kind *row = &phase_kinds[n];
+        struct phase_settings k = {.kind = n, .steps = 7, .batch = 5, .prompts = 3};
+        k.samples = k.mini_batches = k.epochs = 2;
+        const struct phase_size size = row->size(&k);
+        ck_assert_int_eq(kind->choices[n].value, n);
+        ck_assert_str_eq(row->name, kind->choices[n].name);
+        ck_assert_int_eq(row->learns, phase_takes(&k, "lr"));
+        ck_assert_int_eq(row->learns, size.sequences > 0);
+        ck_assert_int_eq(size.demonstrations, phase_takes(&k, "batch"));
+        ck_assert_int_eq(size.questions > 0, phase_takes(&k, "prompts"));
+        ck_assert_int_eq(phase_steps(&k), row->learns ? 7 : 1);
+        ck_assert(!row->learns || size.updates <= phase_most_updates(&k));
+    }
+    ck_assert_int_eq(n, 3);
 }
 END_TEST
 
@@ -103,6 +133,7 @@ int main(void)
     tcase_add_test(c, cosine);
     tcase_add_test(c, all_warm_up);
     tcase_add_test(c, steps_of_several_updates);
+    tcase_add_test(c, kinds);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -6,6 +6,7 @@
 
 #include "comm/base/problems.h"
 #include "trainer/learn/bucket.h"
+#include "trainer/phases/phases.h"
 #include "trainer/planner/hosts.h"
 #include "trainer/planner/reduction.h"
 #include "tests/support/check_unit.h"
@@ -186,7 +187,8 @@ static void small_new(struct small *s, struct wish w, int slots)
                   "%s", p.n ? p.text[0] : "?");
     struct dims d = settings_dims(&s->settings, V);
     schedule_plan(&s->plan, &s->settings, &d, w.micro_batches);
-    struct memory_job m = {&s->settings, ops_find(d.precision, NULL), V, run_extent(&s->settings)};
+    struct memory_job m = {&s->settings, ops_find(d.precision, NULL), V,
+                           extent_of(phase_kinds, &s->settings)};
     s->first = memory_split(&m, &chunks);
     s->job = (struct traffic_job){.memory = m, .plan = &s->plan, .first = s->first, .rows = ROWS};
     s->hosts = (struct hosts){0};

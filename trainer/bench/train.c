@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/bench/bench.h"
+#include "trainer/learn/lr.h"
 
 /* Sequences of `sequence` rows; the last token is predicted, never read. */
 struct batch {
@@ -58,7 +59,7 @@ static struct spent step_run(struct run *r, const struct batch *b, struct step_s
                            .n = b->n,
                            .kind = LOSS_SFT,
                            .inv_temperature = 1,
-                           .adamw = run_adamw(&r->settings.phases[0], 0),
+                           .adamw = lr_adamw(&r->settings.phases[0], 1, 0),
                            .grad_clip = 1};
     MPI_OK(MPI_Barrier(r->world->comm));
     struct spent start = spent_now();

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "trainer/commands/model.h"
+#include "trainer/phases/evaluate.h"
 #include "trainer/commands/commands.h"
 
 struct eval_options {
@@ -127,8 +128,8 @@ int cmd_eval(int argc, char **argv)
     if (e.top_p > 0) k.top_p = e.top_p;
     bool all = e.prompts == 0 && !source_task(r.source);
     int asked = all ? source_heldout(r.source, INT_MAX) : prompts_of(&e);
-    struct tally t = run_evaluation(&r, &k, r.step, asked, e.samples);
-    bool whole = run_evaluate(&r, &k, &t);
+    struct tally t = evaluate_begin(&r, &k, r.step, asked, e.samples);
+    bool whole = evaluate_go_on(&r, &k, &t);
     struct score s = tally_score(&t);
     if (w.rank == 0) print_score(&r, &s, whole);
     if (w.rank == 0 && !whole)

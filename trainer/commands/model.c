@@ -130,7 +130,7 @@ struct phase_settings answer_phase(const struct settings *s)
                                .prompts = 24,
                                .samples = 1};
     for (int i = 0; i < s->n_phases; i++)
-        if (s->phases[i].kind != PHASE_SFT) k = s->phases[i];
+        if (phase_takes(&s->phases[i], "temperature")) k = s->phases[i];
     return k;
 }
 

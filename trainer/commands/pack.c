@@ -9,7 +9,8 @@
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/jsonl.h"
-#include "trainer/run/run.h"
+#include "trainer/data/vocabulary.h"
+#include "trainer/learn/step.h"
 
 struct pack_options {
     struct option_list sets;
@@ -57,18 +58,18 @@ static char *read_bytes(const char *path, size_t *n, struct problems *p)
 }
 
 /* Rows that each record makes as a sequence: prompt, <think> and answer, the last token only predicted. */
-static int *rows_of(const struct run *r, const struct records *all, const char *file,
-                    struct problems *p)
+static int *rows_of(const struct settings *s, const struct tokenizer *t, const struct records *all,
+                    const char *file, struct problems *p)
 {
     int *rows = memory_take((size_t)all->n + 1, sizeof *rows, "the lengths of answers");
     for (int i = 0; i < all->n; i++) {
         const struct record *one = &all->r[i];
-        size_t n = tokenizer_encode(r->tokenizer, one->prompt, strlen(one->prompt), false, NULL, 0);
-        n += tokenizer_encode(r->tokenizer, one->answer, strlen(one->answer), true, NULL, 0);
+        size_t n = tokenizer_encode(t, one->prompt, strlen(one->prompt), false, NULL, 0);
+        n += tokenizer_encode(t, one->answer, strlen(one->answer), true, NULL, 0);
         rows[i] = (int)n;
-        if (n > (size_t)r->settings.data.micro_batch_tokens)
+        if (n > (size_t)s->data.micro_batch_tokens)
             problems_add(p, file, one->line, "%zu rows are more than data.micro_batch_tokens %d", n,
-                         r->settings.data.micro_batch_tokens);
+                         s->data.micro_batch_tokens);
     }
     return rows;
 }
@@ -92,10 +93,11 @@ static void print_figures(const char *name, const struct figures *f)
     printf("\n");
 }
 
-static void deal_batches(const struct run *r, const int *rows, int n, int batch)
+static void deal_batches(const struct settings *s, int vocabulary, const int *rows, int n,
+                         int batch)
 {
-    struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
-    struct deal_shape shape = learner_deal_shape(&r->settings);
+    struct dims dims = settings_dims(s, vocabulary);
+    struct deal_shape shape = learner_deal_shape(s);
     shape.linear = deal_linear(&dims);
     struct arena a = {0};
     struct deal d;
@@ -134,26 +136,27 @@ int cmd_pack(int argc, char **argv)
     int code = read_options(&o, argc, argv);
     if (code >= 0) return code;
     struct problems p = {0};
-    struct run r = {0};
+    struct settings s;
+    char *json = NULL;
     struct records all = {0};
-    load_settings(&r.settings, &o, &p);
+    load_settings(&s, &o, &p);
     problems_end_if_any(&p);
-    run_open_tokenizer(&r, NULL, &p);
+    struct tokenizer *tokenizer = vocabulary_open(&s, NULL, &json, &p);
     size_t n;
     char *bytes = read_bytes(o.args[1], &n, &p);
     if (bytes) records_parse_as(&all, bytes, n, o.args[1], "completion", &p);
     problems_end_if_any(&p);
-    int *rows = rows_of(&r, &all, o.args[1], &p);
+    int *rows = rows_of(&s, tokenizer, &all, o.args[1], &p);
     if (all.n < o.batch)
         problems_add(&p, o.args[1], 0, "%d lines do not make a batch of %d: lower --batch", all.n,
                      o.batch);
     problems_end_if_any(&p);
-    deal_batches(&r, rows, all.n, o.batch);
+    deal_batches(&s, tokenizer_size(tokenizer), rows, all.n, o.batch);
     free(rows);
     free(bytes);
     records_free(&all);
-    tokenizer_free(r.tokenizer);
-    free(r.tokenizer_json);
-    settings_free(&r.settings);
+    tokenizer_free(tokenizer);
+    free(json);
+    settings_free(&s);
     return EXIT_DONE;
 }

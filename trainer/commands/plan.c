@@ -4,6 +4,7 @@
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/phases/phases.h"
 #include "trainer/planner/recipe.h"
 #include "trainer/planner/scaling.h"
 
@@ -161,7 +162,7 @@ static int answer(struct request *q, struct recipe_job *job, bool scaling)
 int cmd_plan(int argc, char **argv)
 {
     struct request q = {.format = "text"};
-    struct recipe_job job = {0};
+    struct recipe_job job = {.kinds = phase_kinds};
     bool scaling = false;
     struct option_list sets = {0};
     const struct option_row rows[] = {

@@ -6,6 +6,7 @@
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/commands/model.h"
+#include "trainer/run/grade.h"
 #include "trainer/commands/commands.h"
 #include "trainer/data/unknown.h"
 
@@ -111,7 +112,7 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
 /* "[right]", "[wrong: wrong value, read 31, expected 32]" */
 static void print_verdict(struct run *r, const struct problem *p, const struct answer *a)
 {
-    struct verdict graded = run_grade_one(r, p, a);
+    struct verdict graded = grade_one(r, p, a);
     if (graded.why == WHY_RIGHT) {
         printf("   [right]");
         return;

@@ -9,6 +9,7 @@
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/phases/phases.h"
 #include "trainer/run/folder.h"
 #include "trainer/run/resume.h"
 #include "trainer/run/sites.h"
@@ -136,13 +137,13 @@ static int train(struct world *w, struct settings s, const char *resume)
     folder_enter(w, &s);
     char *folder = sites_enter(w, &s);
     bool again = resume_or_start(w, &s, folder, resume);
-    run_open(&r, w, s, NULL, run_extent(&s));
+    run_open(&r, w, s, NULL, extent_of(phase_kinds, &s));
     r.folder = folder;
     for (int split = 0; r.source && split < 2; split++)
         r.data_sum[split] = source_sum(r.source, (enum split)split);
     struct resumed resumed = {.metrics_bytes = -1, .samples_bytes = -1};
     if (again)
-        resumed = resume_run(&r, folder);
+        resumed = resume_run(&r, folder, phase_kinds);
     else
         optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
     if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
@@ -155,7 +156,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     folder_see(w, folder);
     open_writer(&r, folder);
     print_plan(&r);
-    int code = run_phases(&r);
+    int code = phases_run(&r);
     run_close(&r);
     folder_leave();
     free(folder);

@@ -6,18 +6,6 @@
 #include "comm/coll.h"
 #include "trainer/stage/trace.h"
 
-double schedule_lr(const struct schedule *s, long update)
-{
-    if (update < s->warmup) return s->lr * (double)(update + 1) / (double)s->warmup;
-    long left = s->steps - s->warmup;
-    double x = left > 1 ? (double)(update - s->warmup) / (double)(left - 1) : 1;
-    if (x > 1) x = 1;
-    double down = s->shape == LR_LINEAR   ? x
-                  : s->shape == LR_COSINE ? 0.5 * (1 - cos(acos(-1) * x))
-                                          : 0;
-    return s->lr * (1 + (s->final - 1) * down);
-}
-
 /* --- placing --- */
 
 struct deal_shape learner_deal_shape(const struct settings *s)

@@ -6,15 +6,6 @@
 #include "trainer/learn/optimizer.h"
 #include "trainer/observe/slow.h"
 
-/* How a phase turns gradients into updates. */
-struct schedule {
-    double lr, final; /* final: as a part of lr */
-    int shape;        /* LR_CONSTANT, LR_LINEAR, LR_COSINE */
-    long warmup, steps;
-};
-/* Learning rate of update number `update` (from 0) of `steps`: linear warm-up, then the shape. */
-double schedule_lr(const struct schedule *s, long update);
-
 struct learner {
     struct actor *actor;
     struct optimizer *optimizer;

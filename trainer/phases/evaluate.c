@@ -1,9 +1,11 @@
-/* Held-out evaluation: pass@1, pass@k, maj@k. */
+#include "trainer/phases/evaluate.h"
+
 #include <math.h>
 #include <stdio.h>
 #include "comm/base/log.h"
 #include "trainer/reward/majority.h"
-#include "trainer/run/run.h"
+#include "trainer/phases/tell.h"
+#include "trainer/run/grade.h"
 
 static void count_problem(struct tally *t, const struct run *r, const struct answer *a, int from)
 {
@@ -40,20 +42,20 @@ static struct rollout_job job_of(const struct run *r, const struct phase_setting
     return job;
 }
 
-struct tally run_evaluation(struct run *r, const struct phase_settings *k, long step, int asked,
+struct tally evaluate_begin(struct run *r, const struct phase_settings *k, long step, int asked,
                             int samples)
 {
     return tally_begin(k, step, asked, source_heldout(r->source, asked), samples);
 }
 
-bool run_evaluate(struct run *r, const struct phase_settings *k, struct tally *t)
+bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally *t)
 {
     const struct rollout_job job = job_of(r, k, t);
     if (job.questions == 0) return true;
     run_questions(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
     const struct answer *a = rollout_run(r->rollout, &job, NULL);
     int whole = rollout_whole(r->rollout);
-    run_grade(r, a, whole, t->samples, t);
+    grade_answers(r, a, whole, t->samples, t);
     for (int q = 0; q < whole; q++) count_problem(t, r, a, q * t->samples);
     return t->done == t->prompts;
 }
@@ -123,36 +125,42 @@ static void keep_milestone(struct run *r, const struct phase_settings *k, const 
     m->score = *s;
 }
 
+struct phase_size eval_size(const struct phase_settings *k)
+{
+    return (struct phase_size){.questions = k->prompts, .samples = k->samples};
+}
+
 bool eval_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     char text[SCORE_TEXT];
-    struct tally due = run_evaluation(r, k, r->step, k->prompts, k->samples);
+    struct tally due = evaluate_begin(r, k, r->step, k->prompts, k->samples);
     go_on_or_begin(r, &due);
-    if (!run_evaluate(r, k, &r->evaluation)) return false;
+    if (!evaluate_go_on(r, k, &r->evaluation)) return false;
     struct score s = tally_score(&r->evaluation);
     r->evaluation = (struct tally){0};
     metrics_begin(r->metrics, r->step, k->name);
     put_score(r, &s);
     metrics_put_clock(r->metrics, "time/step", clock_now() - start);
     metrics_end(r->metrics);
-    run_progress(r, k,
-                 (struct progress){
-                     .reward = s.pass1, .loss = NAN, .length = s.length, .tokens_per_second = NAN});
+    step_progress(
+        r, k,
+        (struct progress){
+            .reward = s.pass1, .loss = NAN, .length = s.length, .tokens_per_second = NAN});
     score_text(text, &s);
     log_info("%s: %s", k->name, text);
     keep_milestone(r, k, &s);
     return true;
 }
 
-bool run_line_waits(const struct run *r)
+bool evaluate_line_waits(const struct run *r)
 {
     return r->evaluation.samples > 0 && r->phase_step > 0;
 }
 
 static void end_line(struct run *r, const struct phase_settings *k)
 {
-    if (!run_evaluate(r, k, &r->evaluation)) {
+    if (!evaluate_go_on(r, k, &r->evaluation)) {
         metrics_wait(r->metrics);
         return;
     }
@@ -162,24 +170,24 @@ static void end_line(struct run *r, const struct phase_settings *k)
     metrics_end(r->metrics);
 }
 
-void run_end_line(struct run *r, const struct phase_settings *k)
+void evaluate_end_line(struct run *r, const struct phase_settings *k)
 {
     if (k->eval_every == 0 || (r->phase_step + 1) % k->eval_every != 0) {
         metrics_end(r->metrics);
         return;
     }
-    r->evaluation = run_evaluation(r, k, r->step, k->eval_prompts, 1);
+    r->evaluation = evaluate_begin(r, k, r->step, k->eval_prompts, 1);
     end_line(r, k);
 }
 
-void run_end_waiting_line(struct run *r, const struct phase_settings *k)
+void evaluate_end_waiting_line(struct run *r, const struct phase_settings *k)
 {
     if (k->eval_every == 0) { /* not wanted any more, and nothing was opened for it */
         r->evaluation = (struct tally){0};
         metrics_end(r->metrics);
         return;
     }
-    struct tally due = run_evaluation(r, k, r->step - 1, k->eval_prompts, 1);
+    struct tally due = evaluate_begin(r, k, r->step - 1, k->eval_prompts, 1);
     go_on_or_begin(r, &due);
     end_line(r, k);
 }

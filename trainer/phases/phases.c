@@ -1,86 +1,38 @@
-/* The loop over phases and steps: where checkpoints are taken, stop requests heard and progress told. */
-#include <math.h>
+/* The loop over phases and steps: where checkpoints are taken and stop requests heard. */
+#include "trainer/phases/phases.h"
+
 #include <stdio.h>
-#include <string.h>
 #include "comm/base/log.h"
-#include "model/flops.h"
+#include "trainer/phases/evaluate.h"
+#include "trainer/phases/rl.h"
+#include "trainer/phases/sft.h"
 #include "trainer/run/folder.h"
-#include "trainer/run/run.h"
 #include "trainer/run/sites.h"
 
-long run_updates_per_step(const struct phase_settings *k)
-{
-    return k->kind == PHASE_GRPO ? (long)k->mini_batches * k->epochs : 1;
-}
+const struct phase_kind phase_kinds[] = {
+    [PHASE_SFT] =
+        {.name = "sft", .learns = true, .lower = "batch", .size = sft_size, .step = sft_step},
+    [PHASE_GRPO] = {.name = "grpo",
+                    .learns = true,
+                    .lower = "prompts or samples",
+                    .size = rl_size,
+                    .step = rl_step},
+    [PHASE_EVAL] = {.name = "eval",
+                    .lower = "prompts or samples",
+                    .size = eval_size,
+                    .step = eval_step},
+};
 
-/* A recipe counts in steps, the schedule in updates. */
-struct adamw run_adamw(const struct phase_settings *k, long update)
+static const struct phase_kind *kind_of(const struct phase_settings *k)
 {
-    long per_step = run_updates_per_step(k);
-    struct schedule s = {.lr = k->lr,
-                         .final = k->lr_final,
-                         .shape = k->lr_decay,
-                         .warmup = k->warmup * per_step,
-                         .steps = k->steps * per_step};
-    return (struct adamw){.lr = (float)schedule_lr(&s, update),
-                          .beta1 = (float)k->beta1,
-                          .beta2 = (float)k->beta2,
-                          .eps = (float)k->adam_eps,
-                          .weight_decay = (float)k->weight_decay};
-}
-
-/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix that it meets (attention's own
- * products not counted): the usual convention of model FLOPs. */
-static double flops_per_row(const struct dims *d)
-{
-    return 3 * (flops_layer(d) * d->L + flops_head(d));
-}
-
-void run_put_step(struct run *r, const struct learned *l, double seconds)
-{
-    struct metrics *m = r->metrics;
-    run_count_step(r, l);
-    metrics_put(m, "loss", l->loss);
-    metrics_put(m, "entropy", l->entropy);
-    metrics_put(m, "grad_norm", l->grad_norm);
-    metrics_put(m, "lr", l->lr);
-    metrics_put(m, "tokens", (double)r->tokens);
-    metrics_put(m, "updates", l->updates - l->skipped);
-    metrics_put(m, "skipped_updates", l->skipped);
-    if (r->actor.dims.E > 0) {
-        metrics_put(m, "moe/load_max", l->load_max);
-        metrics_put(m, "moe/balance", l->balance);
-    }
-    metrics_put(m, "pack/imbalance", l->imbalance);
-    metrics_put_clock(m, "time/step", seconds);
-    const double saving = r->writer ? checkpoint_took(r->writer) : 0;
-    if (saving > 0) metrics_put_clock(m, "time/save", saving);
-    metrics_put_clock(m, "time/learn", l->seconds);
-    metrics_put_clock(m, "time/reduce", l->reduce_seconds);
-    metrics_put_clock(m, "time/reduce_exposed", l->reduce_exposed);
-    metrics_put_clock(m, "tokens_per_second", (double)l->tokens / seconds);
-    metrics_put_clock(m, "time/gflops",
-                      flops_per_row(&r->actor.dims) * (double)l->rows / l->seconds * 1e-9);
-    metrics_put_clock(m, "pipeline/bubble_fraction", l->bubble_fraction);
-    metrics_put_clock(m, "pipeline/exposed_comm_fraction", l->exposed_fraction);
-}
-
-void run_progress(struct run *r, const struct phase_settings *k, struct progress p)
-{
-    long done = r->phase_step + 1 - r->phase_started_at;
-    double each = (clock_now() - r->phase_started) / (double)done;
-    p.phase = k->name;
-    p.step = r->phase_step + 1;
-    p.steps = k->kind == PHASE_EVAL ? 1 : k->steps;
-    p.seconds_left = each * (double)(p.steps - p.step);
-    if (r->world->site == 0) metrics_progress(r->metrics, &p);
+    return phase_kind_of(phase_kinds, k);
 }
 
 static void phase_start(struct run *r, const struct phase_settings *k)
 {
     r->phase_started = clock_now();
     r->phase_started_at = r->phase_step;
-    if (r->phase_step > 0 || k->kind == PHASE_EVAL) return;
+    if (r->phase_step > 0 || !kind_of(k)->learns) return;
     optimizer_reset(&r->optimizer);
     if (r->world->sites > 1) outer_begin(&r->outer);
     if (r->actor.local[0].reference) optimizer_snapshot(&r->optimizer);
@@ -89,14 +41,12 @@ static void phase_start(struct run *r, const struct phase_settings *k)
 /* false: a stop came before the step was done. */
 static bool phase_step(struct run *r, const struct phase_settings *k)
 {
-    static bool (*const step[])(struct run *, const struct phase_settings *) = {
-        [PHASE_SFT] = sft_step, [PHASE_GRPO] = grpo_step, [PHASE_EVAL] = eval_step};
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
-    if (!step[k->kind](r, k)) return false;
+    if (!kind_of(k)->step(r, k)) return false;
     r->step++;
     r->phase_step++;
     watchdog_feed();
-    return !run_line_waits(r);
+    return !evaluate_line_waits(r);
 }
 
 /* Does the position stand behind the last step of a phase that learned? What is saved there is kept, also when it is saved again
@@ -104,7 +54,7 @@ static bool phase_step(struct run *r, const struct phase_settings *k)
 static bool behind_learning(const struct run *r)
 {
     const struct settings *s = &r->settings;
-    return r->phase > 0 && r->phase_step == 0 && s->phases[r->phase - 1].kind != PHASE_EVAL;
+    return r->phase > 0 && r->phase_step == 0 && kind_of(&s->phases[r->phase - 1])->learns;
 }
 
 /* Between two steps, or where a stop cut one short. true: stop was asked for, everything is saved (the end of a phase saves by
@@ -125,23 +75,23 @@ static bool between_steps(struct run *r, bool phase_ends, bool cut)
 /* true: a step is done, or was already. */
 static bool one_step(struct run *r, const struct phase_settings *k)
 {
-    if (!run_line_waits(r)) return phase_step(r, k);
-    run_end_waiting_line(r, k);
-    return !run_line_waits(r);
+    if (!evaluate_line_waits(r)) return phase_step(r, k);
+    evaluate_end_waiting_line(r, k);
+    return !evaluate_line_waits(r);
 }
 
 static bool phase_run(struct run *r)
 {
     const struct phase_settings *k = &r->settings.phases[r->phase];
-    long steps = k->kind == PHASE_EVAL ? 1 : k->steps;
+    const long steps = phase_steps(k);
     bool stop = false, whole = true;
     phase_start(r, k);
-    while ((r->phase_step < steps || run_line_waits(r)) && !stop) {
+    while ((r->phase_step < steps || evaluate_line_waits(r)) && !stop) {
         whole = one_step(r, k);
         stop = between_steps(r, whole && r->phase_step == steps, !whole);
     }
     if (r->phase_step < steps || !whole) return stop;
-    run_warn_of_skips(r, k);
+    if (kind_of(k)->learns) skips_warn(r, k);
     r->phase++;
     r->phase_step = 0;
     run_save(r, behind_learning(r));
@@ -164,7 +114,7 @@ static void print_summary(const struct run *r)
                  100 * a->pass1, 100 * b->pass1, a->length, b->length);
 }
 
-int run_phases(struct run *r)
+int phases_run(struct run *r)
 {
     while (r->phase < r->settings.n_phases) {
         if (!phase_run(r) || r->phase == r->settings.n_phases) continue; /* or all is done anyway */

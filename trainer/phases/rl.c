@@ -1,7 +1,11 @@
 /* One GRPO step: questions -> answers -> rewards -> advantages -> updates. */
+#include "trainer/phases/rl.h"
+
 #include <string.h>
 #include "comm/base/log.h"
+#include "trainer/learn/lr.h"
 #include "trainer/phases/rl_metrics.h"
+#include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
 
 static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
@@ -109,7 +113,7 @@ static bool learn_mini_batch(struct run *r, const struct phase_settings *k, cons
         .grpo = {(float)k->clip_low, (float)k->clip_high, (float)k->dual_clip, (float)k->kl},
         .inv_temperature = 1 / (float)k->temperature,
         .use_reference = k->kl > 0,
-        .adamw = run_adamw(k, r->phase_step * run_updates_per_step(k) + update),
+        .adamw = lr_adamw(k, rl_size(k).updates, r->phase_step * rl_size(k).updates + update),
         .grad_clip = k->grad_clip};
     learner_step(&r->learner, &job, stats);
     return true;
@@ -120,11 +124,11 @@ static struct learned learn(struct run *r, const struct phase_settings *k, const
 {
     struct learned all = learned_nothing();
     struct step_stats one;
-    long updates = run_updates_per_step(k);
+    long updates = rl_size(k).updates;
     for (int u = 0; u < updates; u++) {
         if (learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) {
             learned_add(&all, &one);
-            run_count_update(r, k, &one);
+            skips_count_update(r, k, &one);
         }
         sites_update(r, r->phase_step * updates + u + 1, k->steps * updates);
     }
@@ -138,7 +142,17 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
         optimizer_snapshot(&r->optimizer);
 }
 
-bool grpo_step(struct run *r, const struct phase_settings *k)
+struct phase_size rl_size(const struct phase_settings *k)
+{
+    return (struct phase_size){.sequences = k->prompts * k->samples,
+                               .parts = k->mini_batches,
+                               .updates = (long)k->mini_batches * k->epochs,
+                               .questions = k->prompts,
+                               .samples = k->samples,
+                               .reference = k->kl > 0};
+}
+
+bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
     struct rollout_job job = job_of(r, k);
@@ -149,10 +163,11 @@ bool grpo_step(struct run *r, const struct phase_settings *k)
     if (rollout_whole(r->rollout) < k->prompts)
         return false; /* drawn again, bit for bit, when resumed */
     double graded = clock_now();
-    run_grade(r, told.answer, k->prompts, k->samples, NULL);
+    grade_answers(r, told.answer, k->prompts, k->samples, NULL);
     told.equal = reward_groups(r, k);
     told.reward_seconds = clock_now() - graded;
     told.learned = learn(r, k, told.answer);
+    skips_count_step(&r->skips, &told.learned);
     renew_reference(r, k);
     told.seconds = clock_now() - start;
     rl_tell(r, k, &told);

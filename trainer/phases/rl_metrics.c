@@ -4,6 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include "comm/base/log.h"
+#include "trainer/phases/evaluate.h"
+#include "trainer/phases/rl.h"
+#include "trainer/phases/tell.h"
+#include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
 
 struct mean {
@@ -66,7 +70,7 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
     const struct problem *problem = &s->problem[i / k->samples];
-    struct verdict graded = run_grade_one(r, problem, a);
+    struct verdict graded = grade_one(r, problem, a);
     tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
     json_t *o =
         json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s}", "step", (json_int_t)r->step,
@@ -134,20 +138,20 @@ void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step
     put_answers(r, k, &m, s->equal);
     metrics_put(r->metrics, "clip_fraction", s->learned.clip_fraction);
     metrics_put(r->metrics, "ratio/max_deviation", s->learned.first_deviation);
-    if (run_updates_per_step(k) > 1)
+    if (rl_size(k).updates > 1)
         metrics_put(r->metrics, "ratio/max_deviation_later", s->learned.later_deviation);
     if (k->kl > 0) metrics_put(r->metrics, "kl_ref", s->learned.kl);
-    run_put_step(r, &s->learned, s->seconds);
+    step_tell(r, &s->learned, s->seconds);
     sites_put(r);
     metrics_put_clock(r->metrics, "time/rollout", s->rollout.seconds);
     metrics_put_clock(r->metrics, "time/reward", s->reward_seconds);
     metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
                       (double)s->rollout.tokens / s->rollout.seconds);
     put_samples(r, k, s->answer);
-    run_end_line(r, k);
-    run_progress(r, k,
-                 (struct progress){.reward = m.reward,
-                                   .loss = NAN,
-                                   .length = m.length,
-                                   .tokens_per_second = (double)s->rollout.tokens / s->seconds});
+    evaluate_end_line(r, k);
+    step_progress(r, k,
+                  (struct progress){.reward = m.reward,
+                                    .loss = NAN,
+                                    .length = m.length,
+                                    .tokens_per_second = (double)s->rollout.tokens / s->seconds});
 }

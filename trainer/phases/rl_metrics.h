@@ -1,6 +1,6 @@
 /* What a GRPO step tells: metrics, samples, progress. */
-#ifndef DUET_TRAINER_LEARN_RL_METRICS_H
-#define DUET_TRAINER_LEARN_RL_METRICS_H
+#ifndef DUET_TRAINER_PHASES_RL_METRICS_H
+#define DUET_TRAINER_PHASES_RL_METRICS_H
 
 #include "trainer/run/run.h"
 

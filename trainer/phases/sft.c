@@ -1,7 +1,11 @@
 /* Supervised fine-tuning, one step: demonstrations in, the loss on what follows the prompt only. */
+#include "trainer/phases/sft.h"
+
 #include <math.h>
 #include "comm/base/log.h"
-#include "trainer/run/run.h"
+#include "trainer/learn/lr.h"
+#include "trainer/phases/evaluate.h"
+#include "trainer/phases/tell.h"
 #include "trainer/run/sites.h"
 
 /* Demonstrations of a step: those learned from, and why the others are not. */
@@ -58,6 +62,12 @@ static void put_batch(struct run *r, const struct batch *b)
     if (b->n == 0) metrics_put(r->metrics, "data/empty", 1);
 }
 
+struct phase_size sft_size(const struct phase_settings *k)
+{
+    return (struct phase_size){
+        .sequences = k->batch, .parts = 1, .updates = 1, .demonstrations = true};
+}
+
 bool sft_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
@@ -67,29 +77,30 @@ bool sft_step(struct run *r, const struct phase_settings *k)
                            .n = b.n,
                            .kind = LOSS_SFT,
                            .inv_temperature = 1,
-                           .adamw = run_adamw(k, r->phase_step),
+                           .adamw = lr_adamw(k, 1, r->phase_step),
                            .grad_clip = k->grad_clip};
     struct step_stats stats;
     struct learned learned = learned_nothing();
     if (b.n > 0) {
         learner_step(&r->learner, &job, &stats);
         learned_add(&learned, &stats);
-        run_count_update(r, k, &stats);
+        skips_count_update(r, k, &stats);
     } else {
         say_nothing_learned(r, k, &b);
     }
     sites_update(r, r->phase_step + 1, k->steps);
     r->tokens += learned.tokens;
+    skips_count_step(&r->skips, &learned);
     double seconds = clock_now() - start;
     metrics_begin(r->metrics, r->step, k->name);
-    run_put_step(r, &learned, seconds);
+    step_tell(r, &learned, seconds);
     sites_put(r);
     put_batch(r, &b);
-    run_end_line(r, k);
-    run_progress(r, k,
-                 (struct progress){.loss = learned.loss,
-                                   .reward = NAN,
-                                   .length = b.n > 0 ? (double)b.tokens / b.n : NAN,
-                                   .tokens_per_second = (double)learned.tokens / seconds});
+    evaluate_end_line(r, k);
+    step_progress(r, k,
+                  (struct progress){.loss = learned.loss,
+                                    .reward = NAN,
+                                    .length = b.n > 0 ? (double)b.tokens / b.n : NAN,
+                                    .tokens_per_second = (double)learned.tokens / seconds});
     return true;
 }

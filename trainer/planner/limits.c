@@ -8,31 +8,18 @@
 
 /* --- micro-batches --- */
 
-/* The phase whose step has so many sequences; NULL: none of the recipe's. */
-static const struct phase_settings *phase_with(const struct settings *s, int sequences)
-{
-    for (int i = 0; i < s->n_phases; i++) {
-        const struct phase_settings *k = &s->phases[i];
-        int n = k->kind == PHASE_SFT ? k->batch : k->prompts * k->samples;
-        if (k->kind != PHASE_EVAL && n == sequences) return k;
-    }
-    return NULL;
-}
-
 bool limits_micro_batches(const struct settings *s, const struct extent *e, struct problems *p)
 {
     int most = plan_most_micro_batches(s->mesh.pp);
     int need = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
     if (need <= most) return true;
-    const struct phase_settings *k = phase_with(s, e->sequences);
-    const char *lower = !k ? "sequences" : k->kind == PHASE_SFT ? "batch" : "prompts or samples";
     problems_add(
         p, NULL, 0,
         "%s%sa step of %d sequences may take %d micro-batches a pipeline, a schedule of pp "
         "%d has %d at most: raise data.micro_batch_tokens (now %d), lower %s or "
         "mesh.micro_batches, or take more pipelines (mesh.dp)",
-        k ? k->name : "", k ? ": " : "", e->sequences, need, s->mesh.pp, most,
-        s->data.micro_batch_tokens, lower);
+        e->phase ? e->phase : "", e->phase ? ": " : "", e->sequences, need, s->mesh.pp, most,
+        s->data.micro_batch_tokens, e->lower ? e->lower : "sequences");
     return false;
 }
 

@@ -32,15 +32,15 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     m->sites = r->settings.mesh.sites;
     m->each = m->ranks / m->sites;
     m->host = hosts_place(h, m->ranks);
-    m->job =
-        (struct traffic_job){.memory = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)},
-                             .plan = l->plan,
-                             .first = l->first,
-                             .rows = l->rows * r->typical,
-                             .forwards = l->forwards};
+    m->job = (struct traffic_job){
+        .memory = {&r->settings, &r->ops, r->dims.V, extent_of(r->job->kinds, &r->settings)},
+        .plan = l->plan,
+        .first = l->first,
+        .rows = l->rows * r->typical,
+        .forwards = l->forwards};
     const struct phase_settings *k = &r->settings.phases[r->phase];
-    if (k->kind == PHASE_GRPO)
-        m->size = (struct rollout_size){k->prompts, k->samples, r->prompt,
+    if (r->size.questions > 0)
+        m->size = (struct rollout_size){r->size.questions, r->size.samples, r->prompt,
                                         r->job->answer ? r->job->answer : k->max_new};
     traffic_new(&m->step, h->n, m->ranks, m->host);
     traffic_new(&m->rollout, h->n, m->ranks, m->host);
@@ -51,7 +51,7 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     }
     traffic_sites(at_site(m, &m->step, 0), &m->job.memory);
     traffic_join(&m->all, &m->step, 1);
-    if (m->size.questions > 0) traffic_join(&m->all, &m->rollout, 1.0 / k->mini_batches);
+    if (m->size.questions > 0) traffic_join(&m->all, &m->rollout, 1.0 / r->size.parts);
 }
 
 static void map_free(struct map *m)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include "comm/base/memory.h"
+#include "trainer/rollout/scratch.h"
 
 static void add(struct memory *m, const struct arena *a)
 {
@@ -73,7 +74,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
         struct arena rollout = rollout_measure(&a, &w, e->answers, e->max_new);
         add(m, &rollout);
     }
-    add_buffers(m, run_scratch_bytes(s, *e));
+    add_buffers(m, scratch_bytes(e, s->model.max_context));
     actor_free(&a);
 }
 

@@ -3,7 +3,9 @@
 #ifndef DUET_TRAINER_PLAN_MEMORY_H
 #define DUET_TRAINER_PLAN_MEMORY_H
 
-#include "trainer/run/run.h"
+#include "trainer/learn/outer.h"
+#include "trainer/learn/step.h"
+#include "trainer/phase.h"
 
 struct memory {
     size_t of[ARENA_KINDS], total; /* bytes */

@@ -71,7 +71,7 @@ static void estimate(const struct recipe *r, struct settings *s, struct candidat
     if (c->kind == PLAN_AUTO) place_searched(r, s);
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);
-    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
     c->dp = l.dp;

@@ -7,6 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/config/options.h"
+#include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
 #include "trainer/planner/reduction.h"
 #include "trainer/planner/report.h"
@@ -33,18 +34,19 @@ int recipe_ranks(const struct settings *s)
     return s->mesh.sites * s->mesh.dp * s->mesh.pp * s->mesh.tp;
 }
 
-static bool trains(const struct phase_settings *k)
+static bool trains(const struct phase_kind *kinds, const struct phase_settings *k)
 {
-    return k->kind != PHASE_EVAL && k->steps > 0;
+    return phase_kind_of(kinds, k)->learns && k->steps > 0;
 }
 
 /* The phase by name, or the last that trains; -1 and a problem when there is none. */
-static int phase_of(const struct settings *s, const char *name, struct problems *p)
+static int phase_of(const struct phase_kind *kinds, const struct settings *s, const char *name,
+                    struct problems *p)
 {
     const char *names[256];
     int found = -1, n = 0;
     for (int i = 0; i < s->n_phases; i++) {
-        if (!trains(&s->phases[i])) continue;
+        if (!trains(kinds, &s->phases[i])) continue;
         if (n < 256) names[n++] = s->phases[i].name;
         if (!name || strcmp(s->phases[i].name, name) == 0) found = i;
     }
@@ -60,13 +62,19 @@ static int phase_of(const struct settings *s, const char *name, struct problems 
 
 /* ---- what a step learns from ---- */
 
-static int tokens_of(const struct run *r, const char *text, size_t n, bool special)
+struct reading {
+    const struct settings *settings;
+    struct tokenizer *tokenizer;
+    struct source *source;
+};
+
+static int tokens_of(const struct reading *r, const char *text, size_t n, bool special)
 {
     return (int)tokenizer_encode(r->tokenizer, text, n, special, NULL, 0);
 }
 
 /* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no demonstration, or none that fits. */
-static int demonstration_rows(const struct run *r, uint32_t index, struct text *text)
+static int demonstration_rows(const struct reading *r, uint32_t index, struct text *text)
 {
     struct problem problem;
     source_problem(r->source, SPLIT_TRAIN, index, &problem);
@@ -75,34 +83,35 @@ static int demonstration_rows(const struct run *r, uint32_t index, struct text *
     if (!source_demonstrate(r->source, &problem, index, text) || text->cut) return 0;
     int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false) + 1 +
             tokens_of(r, text->at, text->n, true);
-    return n < r->settings.model.max_context ? n : 0;
+    return n < r->settings->model.max_context ? n : 0;
 }
 
-static int prompt_tokens(const struct run *r, uint32_t prompt)
+static int prompt_tokens(const struct reading *r, uint32_t prompt)
 {
     struct problem problem;
     source_problem(r->source, SPLIT_TRAIN, prompt, &problem);
     return tokens_of(r, problem.prompt, strlen(problem.prompt), false);
 }
 
-static int answer_rows(const struct run *r, const struct phase_settings *k, uint32_t prompt,
+static int answer_rows(const struct reading *r, const struct phase_settings *k, uint32_t prompt,
                        int answer)
 {
     int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
-    return n < r->settings.model.max_context ? n : r->settings.model.max_context - 1;
+    return n < r->settings->model.max_context ? n : r->settings->model.max_context - 1;
 }
 
 /* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as long as the job says. */
-static int sequence_length(const struct recipe *r, const struct run *run, int i, struct text *text)
+static int sequence_length(const struct recipe *r, const struct reading *from, int i,
+                           struct text *text)
 {
     const struct phase_settings *k = &r->settings.phases[r->phase];
-    if (k->kind == PHASE_SFT) return demonstration_rows(run, (uint32_t)i, text);
-    return answer_rows(run, k, (uint32_t)(i / k->samples), r->job->answer);
+    if (r->size.demonstrations) return demonstration_rows(from, (uint32_t)i, text);
+    return answer_rows(from, k, (uint32_t)(i / r->size.samples), r->job->answer);
 }
 
 enum { MANY = 1024 };
 
-static double mean_prompt(const struct run *r)
+static double mean_prompt(const struct reading *r)
 {
     double sum = 0;
     for (int i = 0; i < MANY; i++) sum += prompt_tokens(r, (uint32_t)i);
@@ -110,47 +119,46 @@ static double mean_prompt(const struct run *r)
 }
 
 /* The first step's sequences, and how long those of the next steps are beside them. */
-static void lengths(struct recipe *r, const struct run *run)
+static void lengths(struct recipe *r, const struct reading *from)
 {
-    const struct phase_settings *k = &r->settings.phases[r->phase];
-    bool sft = k->kind == PHASE_SFT;
-    int most = sft ? k->batch : k->prompts * k->samples / k->mini_batches, more = 0;
+    int most = r->size.sequences / r->size.parts, more = 0;
     double sum = 0, sum_more = 0;
     r->rows = memory_take((size_t)most + 1, sizeof *r->rows, "the lengths of a step");
     struct text text = {
-        .size = tokenizer_text_bytes(run->tokenizer, (size_t)r->settings.model.max_context)};
+        .size = tokenizer_text_bytes(from->tokenizer, (size_t)r->settings.model.max_context)};
     text.at = memory_take(text.size, 1, "the lengths of a step");
     for (int i = 0; i < most || i < MANY; i++) {
-        int rows = sequence_length(r, run, i, &text);
+        int rows = sequence_length(r, from, i, &text);
         if (rows == 0) continue;
         if (i < most) sum += r->rows[r->n++] = rows;
         sum_more += rows;
         more++;
     }
     r->typical = r->n > 0 ? sum_more / more / (sum / r->n) : 1;
-    r->prompt = sft ? 0 : mean_prompt(run);
-    r->forwards = !sft && k->kl > 0 ? 1 : 0;
+    r->prompt = r->size.questions > 0 ? mean_prompt(from) : 0;
+    r->forwards = r->size.reference ? 1 : 0;
     free(text.at);
 }
 
 static void read_data(struct recipe *r, struct problems *p)
 {
-    struct run run = {.settings = r->settings};
-    run_open_tokenizer(&run, NULL, p);
-    run.source =
+    char *json = NULL;
+    struct reading from = {.settings = &r->settings};
+    from.tokenizer = vocabulary_open(&r->settings, NULL, &json, p);
+    from.source =
         source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);
-    if (run.tokenizer && run.source) {
-        int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(run.tokenizer);
+    if (from.tokenizer && from.source) {
+        int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(from.tokenizer);
         r->dims = settings_dims(&r->settings, V);
         r->shape = shape_of_dims(&r->dims);
-        lengths(r, &run);
+        lengths(r, &from);
         if (r->n == 0)
             problems_add(p, NULL, 0, "no demonstration fits model.max_context %d",
                          r->settings.model.max_context);
     }
-    source_free(run.source);
-    tokenizer_free(run.tokenizer);
-    free(run.tokenizer_json);
+    source_free(from.source);
+    tokenizer_free(from.tokenizer);
+    free(json);
 }
 
 static double mean_rows(const struct recipe *r)
@@ -276,7 +284,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
 
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
 {
-    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     struct traffic t;
     int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
     traffic_new(&t, r->hosts.n, ranks, host);
@@ -292,7 +300,7 @@ void recipe_reduction(const struct recipe *r, const struct settings *s, struct l
 struct site_exchange recipe_exchange(const struct recipe *r, double step)
 {
     const struct settings *s = &r->settings;
-    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     struct site_exchange x = {0};
     if (s->mesh.sites == 1) return x;
     for (int i = 0; i < recipe_ranks(s) / s->mesh.sites; i++) {
@@ -311,7 +319,7 @@ struct site_exchange recipe_exchange(const struct recipe *r, double step)
 
 struct memory recipe_memory(const struct recipe *r, const struct settings *s)
 {
-    struct memory_job job = {s, &r->ops, r->dims.V, run_extent(s)};
+    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     struct memory most = {0};
     for (int p = 0; p < s->mesh.pp; p++) {
         struct memory m;
@@ -359,7 +367,11 @@ static bool prepare(struct recipe *r, struct problems *p)
                      r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
     recipe_settings(&r->settings, job, ranks_of(r), NULL, p);
     if (p->n > 0) return false;
-    r->phase = phase_of(&r->settings, job->phase, p);
+    r->phase = phase_of(job->kinds, &r->settings, job->phase, p);
+    if (p->n == 0) {
+        const struct phase_settings *k = &r->settings.phases[r->phase];
+        r->size = phase_kind_of(job->kinds, k)->size(k);
+    }
     choose_ops(r, p);
     if (p->n == 0) read_data(r, p);
     if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);

@@ -10,6 +10,7 @@
 
 /* What is asked for. */
 struct recipe_job {
+    const struct phase_kind *kinds;
     const char *recipe;
     const char *const *sets; /* --set assignments */
     int n_sets;
@@ -32,6 +33,7 @@ struct recipe {
     struct hosts hosts;
     struct settings settings; /* checked */
     int phase;
+    struct phase_size size; /* of its steps */
     struct dims dims;
     struct shape shape;
     struct ops ops; /* of which linear_place may be another, see cluster packed */

@@ -43,7 +43,8 @@ static bool shown(const struct mesh_settings *m, struct mesh_at at)
 static void print_memory(const struct recipe *r)
 {
     const struct mesh_settings *mesh = &r->settings.mesh;
-    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V,
+                             extent_of(r->job->kinds, &r->settings)};
     struct memory m, least = {0}, most = {0};
     int ranks = mesh->dp * mesh->pp * mesh->tp;
     memory_head();
@@ -94,7 +95,7 @@ static void print_job(const struct recipe *r, const struct layout *l)
         r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows, plan_kind_name(l->kind),
         l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
     if (r->forwards) printf("the reference model's forward run is counted\n");
-    if (r->settings.phases[r->phase].kind == PHASE_GRPO)
+    if (r->size.questions > 0)
         printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
                r->job->answer ? "" : "max_new = ",
                r->job->answer ? r->job->answer : r->settings.phases[r->phase].max_new);
@@ -179,7 +180,8 @@ static void report_time(const struct recipe *r, const struct layout *l)
 
 void report(const struct recipe *r)
 {
-    struct memory_job job = {&r->settings, &r->ops, r->dims.V, run_extent(&r->settings)};
+    struct memory_job job = {&r->settings, &r->ops, r->dims.V,
+                             extent_of(r->job->kinds, &r->settings)};
     struct plan plan;
     struct layout l = recipe_layout(r, &r->settings, &plan);
     int chunks, *first = memory_split(&job, &chunks);

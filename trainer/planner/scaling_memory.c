@@ -87,7 +87,9 @@ double scaling_placed(const struct scaled_model *m, const struct layout *l)
     if (scaling_settings(&s, m, l) && here) {
         struct ops ops = *here;
         ops.linear_place = linear_place_nothing;
-        struct memory_job job = {&s, &ops, (int)m->shape.V, run_extent(&s)};
+        const struct extent extent = {
+            .sequences = m->batch, .questions = m->batch, .answers = 1, .max_new = 1};
+        struct memory_job job = {&s, &ops, (int)m->shape.V, extent};
         most = 0;
         for (int p = 0; p < l->pp; p++) {
             struct memory of;

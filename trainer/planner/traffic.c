@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/planner/reduction.h"
+#include "trainer/rollout/rollout.h"
 
 const char *traffic_kind_name(enum traffic_kind k)
 {

@@ -1,6 +1,6 @@
 /* Grading: answers are shared over ranks, graded by rule, and the results added up (every slot is filled by one rank, so the
  * sum is exact). */
-#include "trainer/run/run.h"
+#include "trainer/run/grade.h"
 
 static struct grading grading_of(const struct run *r)
 {
@@ -17,7 +17,7 @@ static struct completion completion_of(const struct problem *p, const struct ans
         .problem = p, .token = a->token, .n = a->n, .truncated = a->truncated};
 }
 
-struct verdict run_grade_one(struct run *r, const struct problem *p, const struct answer *a)
+struct verdict grade_one(struct run *r, const struct problem *p, const struct answer *a)
 {
     const struct grading g = grading_of(r);
     struct completion c = completion_of(p, a);
@@ -37,8 +37,8 @@ static void add_counts(struct tally *t, int counts[COUNTS], MPI_Comm comm)
     }
 }
 
-void run_grade(struct run *r, const struct answer *answer, int questions, int samples,
-               struct tally *t)
+void grade_answers(struct run *r, const struct answer *answer, int questions, int samples,
+                   struct tally *t)
 {
     struct step_scratch *s = r->scratch;
     const struct grading g = grading_of(r);

@@ -10,6 +10,7 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/phase.h"
 #include "trainer/reward/tally.h"
 
 /* --- members ----------------------------------------------------------------------------------- */
@@ -167,12 +168,16 @@ bool position_recipe(struct settings *then, const struct checkpoint *c)
     return ok;
 }
 
-/* An update a step of sft; of grpo as many as mini_batches and epochs allow, which may have been others before. Divided, since the
- * product may be beyond a long. */
+/* As many a step as the ranges of mini_batches and epochs allow, which may have been others before: of the phase under way, or, where
+ * it makes none or has none yet, of any. Divided, since the product may be beyond a long. */
 static bool can_have_made(const struct position *q, const struct settings *then, long updates)
 {
-    bool sft = q->phase_step > 0 && then->phases[q->phase].kind == PHASE_SFT;
-    long steps = q->phase_step > 0 ? q->phase_step : q->step, each = sft ? 1 : 4096L * 64;
+    bool own = q->phase_step > 0 && phase_takes(&then->phases[q->phase], "lr");
+    long steps = q->phase_step > 0 ? q->phase_step : q->step, each = 1;
+    for (int i = 0; i < then->n_phases; i++) {
+        long most = phase_most_updates(&then->phases[i]);
+        if ((!own || i == q->phase) && most > each) each = most;
+    }
     return (updates + each - 1) / each <= steps;
 }
 
@@ -181,7 +186,7 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
 {
     const struct phase_settings *k = then->phases;
     long phases = then->n_phases, steps = 0;
-    if (q->phase < phases) steps = k[q->phase].kind == PHASE_EVAL ? 1 : k[q->phase].steps;
+    if (q->phase < phases) steps = phase_steps(&k[q->phase]);
     if (q->phase > phases)
         problems_add(p, file, 0, "damaged: phase of its state is %ld, its recipe has %ld phases",
                      q->phase, phases);

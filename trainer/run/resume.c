@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/files.h"
 #include "trainer/config/changes.h"
 #include "trainer/config/table.h"
+#include "trainer/learn/lr.h"
 #include "trainer/run/position.h"
 #include "trainer/run/sites.h"
 
@@ -124,20 +125,22 @@ static void compare_data(struct changes *c, const struct run *r, const struct se
 }
 
 /* The learning rate of the next step, by either recipe. */
-static double next_rate(const struct phase_settings *k, long step)
+static double next_rate(const struct phase_kind *kind, const struct phase_settings *k, long step)
 {
-    return (double)run_adamw(k, step * run_updates_per_step(k)).lr;
+    return (double)lr_adamw(k, kind->size(k).updates, step * kind->size(k).updates).lr;
 }
 
-static void compare_rate(struct changes *c, const struct settings *then, const struct settings *now,
+static void compare_rate(struct changes *c, const struct phase_kind *kinds,
+                         const struct settings *then, const struct settings *now,
                          struct standing at)
 {
     char name[96], was[64], is[64], means[96];
     if (at.step == 0 || at.phase >= then->n_phases || at.phase >= now->n_phases) return;
     const struct phase_settings *k = &then->phases[at.phase], *l = &now->phases[at.phase];
-    if (k->kind != l->kind || k->kind == PHASE_EVAL || at.step >= l->steps) return;
-    snprintf(was, sizeof was, "%.4g", next_rate(k, at.step));
-    snprintf(is, sizeof is, "%.4g", next_rate(l, at.step));
+    const struct phase_kind *kind = phase_kind_of(kinds, k);
+    if (k->kind != l->kind || !kind->learns || at.step >= l->steps) return;
+    snprintf(was, sizeof was, "%.4g", next_rate(kind, k, at.step));
+    snprintf(is, sizeof is, "%.4g", next_rate(kind, l, at.step));
     if (strcmp(was, is) == 0) return;
     snprintf(name, sizeof name, "phases.%.40s: next learning rate", l->name);
     snprintf(means, sizeof means, "it jumps at step %ld of the phase", at.step);
@@ -219,7 +222,8 @@ static void keep_former_zero_spread(struct run *r, const struct settings *then, 
     bool kept = false;
     for (int i = 0; i < now->n_phases && i < then->n_phases; i++) {
         bool said = then->lines.phases[i].zero_spread || now->lines.phases[i].zero_spread;
-        if (said || then->phases[i].kind != PHASE_GRPO || now->phases[i].kind != PHASE_GRPO)
+        if (said || !phase_takes(&then->phases[i], "zero_spread") ||
+            !phase_takes(&now->phases[i], "zero_spread"))
             continue;
         now->phases[i].zero_spread = ZERO_SPREAD_DROP;
         kept = true;
@@ -231,7 +235,7 @@ static void keep_former_zero_spread(struct run *r, const struct settings *then, 
 }
 
 static void compare_run(struct run *r, const struct checkpoint *c, const struct position *q,
-                        struct standing *at, struct changes *found)
+                        const struct phase_kind *kinds, struct standing *at, struct changes *found)
 {
     struct settings then;
     if (position_recipe(&then, c)) {
@@ -240,7 +244,7 @@ static void compare_run(struct run *r, const struct checkpoint *c, const struct 
         changes_compare(found, &then, &r->settings, *at);
         compare_data(found, r, &then, q, *at);
         compare_tokenizer(found, c->tokenizer, r->tokenizer_json);
-        compare_rate(found, &then, &r->settings, *at);
+        compare_rate(found, kinds, &then, &r->settings, *at);
         if (found->refused == 0) changes_keep_past(&r->settings, &then, *at);
     } else {
         log_info("%s has no recipe that this version can read: nothing is compared", c->folder);
@@ -275,11 +279,11 @@ static void open_newest(struct checkpoint *c, const struct run *r, const char *f
 }
 
 /* When all phases are over: what would give the run more to do. */
-static void say_standing(const struct run *r)
+static void say_standing(const struct run *r, const struct phase_kind *kinds)
 {
     const struct settings *s = &r->settings;
     int last = s->n_phases - 1;
-    while (last > 0 && s->phases[last].kind == PHASE_EVAL) last--;
+    while (last > 0 && !phase_kind_of(kinds, &s->phases[last])->learns) last--;
     if (r->phase >= s->n_phases)
         log_info("all phases of this run are over: nothing is left to train; for more steps give "
                  "--set phases.%s.steps=N, above %d",
@@ -295,7 +299,7 @@ static void agree_problems(const struct world *w, struct problems *p)
     if (speaker != INT_MAX) problems_end(p, speaker, EXIT_USER);
 }
 
-struct resumed resume_run(struct run *r, const char *folder)
+struct resumed resume_run(struct run *r, const char *folder, const struct phase_kind *kinds)
 {
     struct problems p = {0};
     struct checkpoint c;
@@ -304,7 +308,7 @@ struct resumed resume_run(struct run *r, const char *folder)
     open_newest(&c, r, folder);
     position_read(&q, c.state, c.folder, &p);
     struct standing at = standing_of(&q);
-    compare_run(r, &c, &q, &at, &found);
+    compare_run(r, &c, &q, kinds, &at, &found);
     say(r, &found, c.folder);
     refuse(r, &found, &c, false, &p);
     check_files(r, folder, &q, &p);
@@ -321,7 +325,7 @@ struct resumed resume_run(struct run *r, const char *folder)
     struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};
     if (found.n > 0 && c.recipe && r->world->rank == 0) done.former = strdup(c.recipe);
     log_info("going on from %s (step %ld)", c.folder, c.step);
-    say_standing(r);
+    say_standing(r, kinds);
     changes_free(&found);
     checkpoint_close(&c);
     return done;

@@ -9,100 +9,21 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/run/alike.h"
-#include "trainer/data/input.h"
 #include "trainer/data/screen.h"
+#include "trainer/data/vocabulary.h"
 #include "trainer/run/kernels.h"
 #include "trainer/planner/limits.h"
 #include "trainer/run/sites.h"
 
-/* --- how large --- */
-
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static void extent_of_phase(struct extent *e, const struct phase_settings *k)
-{
-    int answers = k->prompts * k->samples;
-    bool learns = k->kind != PHASE_EVAL;
-    if (k->kind == PHASE_SFT) e->sequences = larger(e->sequences, k->batch);
-    if (k->kind == PHASE_GRPO) e->sequences = larger(e->sequences, answers);
-    if (k->kind == PHASE_SFT) e->questions = larger(e->questions, k->batch);
-    if (k->kind != PHASE_SFT) e->answers = larger(e->answers, answers);
-    if (k->kind != PHASE_SFT) e->questions = larger(e->questions, k->prompts);
-    if (k->kind == PHASE_EVAL) e->heldout = larger(e->heldout, k->prompts);
-    if (learns && k->eval_every > 0) {
-        e->heldout = larger(e->heldout, k->eval_prompts);
-        e->answers = larger(e->answers, k->eval_prompts);
-        e->questions = larger(e->questions, k->eval_prompts);
-    }
-    e->max_new = larger(e->max_new, k->max_new);
-    e->reference = e->reference || (k->kind == PHASE_GRPO && k->kl > 0);
-    e->sampling = e->sampling || k->kind != PHASE_SFT || k->eval_every > 0;
-    if (learns) e->data.asked |= 1U << SPLIT_TRAIN;
-    if (!learns || k->eval_every > 0) e->data.asked |= 1U << SPLIT_HELDOUT;
-    e->demonstrations = e->demonstrations || (k->kind == PHASE_SFT && k->steps > 0);
-    int *grpo = &e->longest[SPLIT_TRAIN], *eval = &e->longest[SPLIT_HELDOUT];
-    if (k->kind == PHASE_GRPO) *grpo = larger(*grpo, k->max_new);
-    if (!learns || k->eval_every > 0) *eval = larger(*eval, k->max_new);
-}
-
-struct extent run_extent(const struct settings *s)
-{
-    struct extent e = {
-        .sequences = 1, .answers = 1, .max_new = 1, .questions = 1, .data.read = SPLITS_BOTH};
-    for (int i = 0; i < s->n_phases; i++) extent_of_phase(&e, &s->phases[i]);
-    return e;
-}
-
-static void scratch_place(struct run *r, struct extent e)
-{
-    struct arena *a = &r->arena;
-    struct step_scratch s = {.text = r->text, .text_size = r->text_size};
-    size_t questions = (size_t)e.questions, n = (size_t)larger(e.sequences, e.answers);
-    struct step_scratch *placed = arena_take(a, sizeof s);
-    s.problem = arena_take_n(a, questions, sizeof *s.problem);
-    s.question = arena_take_n(a, questions, sizeof *s.question);
-    s.sequence = arena_take_n(a, n, sizeof *s.sequence);
-    s.token = arena_take_n(a, (questions + n) * (size_t)r->settings.model.max_context, sizeof(int));
-    s.weight = arena_take_n(a, n, sizeof(float));
-    s.advantage = arena_take_n(a, n, sizeof(float));
-    rewards_place(&s.rewards, n, a);
-    if (!placed) return;
-    *placed = s;
-    r->scratch = placed;
-}
-
-size_t run_scratch_bytes(const struct settings *s, struct extent e)
-{
-    struct run r = {.settings = *s};
-    scratch_place(&r, e);
-    return r.arena.used;
-}
-
 /* --- putting together --- */
 
-void run_open_tokenizer(struct run *r, const char *given, struct problems *p)
+/* Refuses a tokenizer without <think> and <eos>. */
+static void open_tokenizer(struct run *r, const char *given, struct problems *p)
 {
-    const char *path = r->settings.model.tokenizer;
-    size_t n = 0;
-    if (given) {
-        n = strlen(given);
-        r->tokenizer_json = strdup(given);
-    } else {
-        const struct input in = {path, "model.tokenizer", r->settings.file};
-        r->tokenizer_json = path[0] ? input_read(&in, &n, p) : tokenizer_builtin_json(&n);
-    }
-    if (!r->tokenizer_json) return;
-    const char *name = path[0] ? path : "tokenizer.json";
-    r->tokenizer = tokenizer_parse(r->tokenizer_json, n, name, p);
+    r->tokenizer = vocabulary_open(&r->settings, given, &r->tokenizer_json, p);
     if (!r->tokenizer) return;
-    r->think = tokenizer_find(r->tokenizer, "<think>");
+    r->think = tokenizer_find(r->tokenizer, TOKEN_THINK);
     r->eos = tokenizer_find(r->tokenizer, TOKEN_EOS);
-    if (r->think < 0 || r->eos < 0)
-        problems_add(p, name, 0, "has no token %s; the prompts of duet need <think> and " TOKEN_EOS,
-                     r->think < 0 ? "<think>" : TOKEN_EOS);
 }
 
 static void print_memory(const struct run *r)
@@ -221,7 +142,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
 {
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
-    run_open_tokenizer(r, tokenizer_json, &p);
+    open_tokenizer(r, tokenizer_json, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
@@ -251,9 +172,11 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
     if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
     r->text = memory_take(r->text_size, 1, "the text of an answer");
-    scratch_place(r, e);
+    scratch_place(&r->arena, &e, dims.max_context);
     arena_back(&r->arena, &device_host, r->arena.used);
-    scratch_place(r, e);
+    r->scratch = scratch_place(&r->arena, &e, dims.max_context);
+    r->scratch->text = r->text;
+    r->scratch->text_size = r->text_size;
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);
     kernels_slow(w);

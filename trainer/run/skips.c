@@ -1,8 +1,9 @@
-/* Updates that are not made because their gradient is not finite. One now and then does no harm (its batch is lost); many in a row mean
- * that the weights are ruined and will not recover. Then the run ends while the checkpoints from before are still there. */
+#include "trainer/run/skips.h"
+
 #include <stdio.h>
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
+#include "trainer/phase.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"
 
@@ -36,7 +37,7 @@ static _Noreturn void end_the_run(struct run *r, const struct phase_settings *k,
     problems_end(&p, r->world->first, EXIT_WORLD);
 }
 
-void run_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s)
+void skips_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s)
 {
     r->skips.guarded = k->max_skips > 0;
     if (!s->skipped) {
@@ -53,17 +54,17 @@ void run_count_update(struct run *r, const struct phase_settings *k, const struc
     if (k->max_skips > 0 && r->skips.in_row >= k->max_skips) end_the_run(r, k, s);
 }
 
-void run_warn_of_skips(const struct run *r, const struct phase_settings *k)
+void skips_warn(const struct run *r, const struct phase_settings *k)
 {
-    if (k->kind != PHASE_EVAL && r->skips.in_row > 0 && r->world->rank == 0)
+    if (r->skips.in_row > 0 && r->world->rank == 0)
         log_warn("%s ends with %d skipped updates, since step %ld: its weights are those from "
                  "before that step, and their gradients are not finite; lower lr (it is %g)",
                  k->name, r->skips.in_row, r->skips.since, k->lr);
 }
 
-void run_count_step(struct run *r, const struct learned *l)
+void skips_count_step(struct skips *s, const struct learned *l)
 {
-    r->skips.idle = r->skips.in_row > 0 && l->skipped == l->updates;
+    s->idle = s->in_row > 0 && l->skipped == l->updates;
 }
 
 void skips_saved(struct skips *s, long step)
@@ -85,7 +86,7 @@ static bool guarded_at(const struct settings *s, const struct position *q)
 {
     long i = q->phase_step > 0 ? q->phase : q->phase - 1;
     if (i >= s->n_phases) i = s->n_phases - 1;
-    while (i >= 0 && s->phases[i].kind == PHASE_EVAL) i--;
+    while (i >= 0 && !phase_takes(&s->phases[i], "max_skips")) i--;
     return i >= 0 && s->phases[i].max_skips > 0;
 }
 

@@ -1,0 +1,59 @@
+/* A kind of phase, as the floors that do not run it see it: how much its steps are of what, by the recipe's settings. The rows
+ * are in trainer/phases/phases.c; whoever knows them hands them down to the planner and to what resumes a run. */
+#ifndef DUET_TRAINER_PHASE_H
+#define DUET_TRAINER_PHASE_H
+
+#include "trainer/data/source.h"
+
+/* What a step is made of. */
+struct phase_size {
+    int sequences;          /* learned from; 0: nothing is learned */
+    int parts;              /* mini-batches that they are cut into, an update each */
+    long updates;           /* those included that find nothing to learn from */
+    bool demonstrations;    /* the sequences are the data's; else they are sampled in the step */
+    int questions, samples; /* problems that are answered, answers to each; 0: none */
+    bool reference;         /* updates also run the reference's weights */
+};
+
+struct run;
+struct algorithm;
+struct phase_kind {
+    const char *name; /* as recipes say it */
+    bool learns;
+    const char *lower; /* the settings that make its steps smaller: for messages */
+    struct phase_size (*size)(const struct phase_settings *k);
+    /* One step. Collective over the world. false: a stop came before it was done; nothing of it counts but what
+     * the run's evaluation holds, and it comes again when the run is resumed. */
+    bool (*step)(struct run *r, const struct phase_settings *k);
+    const struct algorithm *algorithm; /* of reinforcement learning; NULL: it has none */
+};
+
+/* The row of a table of kinds for a phase. */
+const struct phase_kind *phase_kind_of(const struct phase_kind *kinds,
+                                       const struct phase_settings *k);
+/* Steps of a phase: 1 for a kind that does not use `steps`. */
+long phase_steps(const struct phase_settings *k);
+/* Updates that a step of such a phase can have at most, whatever the settings were. */
+long phase_most_updates(const struct phase_settings *k);
+/* Does its kind use the setting? */
+bool phase_takes(const struct phase_settings *k, const char *setting);
+
+/* Largest step over all phases: what a run makes room for, and the memory plan counts. */
+struct extent {
+    int sequences; /* learned from in one optimizer step */
+    int answers;   /* sampled in one rollout */
+    int max_new;
+    int questions;
+    int heldout; /* held-out problems of an evaluation */
+    int every; /* answers to each held-out problem of a file, as many as there are: sets questions and answers; 0: no */
+    bool reference, sampling;
+    struct source_needs data; /* nothing to be read: no source is opened */
+    bool demonstrations;      /* are learned from */
+    int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */
+    const char *phase,
+        *lower; /* whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe */
+};
+/* Of a recipe's phases. The phase's name is the settings'. Local. */
+struct extent extent_of(const struct phase_kind *kinds, const struct settings *s);
+
+#endif

@@ -1,0 +1,25 @@
+#include "trainer/rollout/scratch.h"
+
+struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int max_context)
+{
+    struct step_scratch s = {0};
+    size_t questions = (size_t)e->questions;
+    size_t n = (size_t)(e->answers > e->sequences ? e->answers : e->sequences);
+    struct step_scratch *placed = arena_take(a, sizeof s);
+    s.problem = arena_take_n(a, questions, sizeof *s.problem);
+    s.question = arena_take_n(a, questions, sizeof *s.question);
+    s.sequence = arena_take_n(a, n, sizeof *s.sequence);
+    s.token = arena_take_n(a, (questions + n) * (size_t)max_context, sizeof(int));
+    s.weight = arena_take_n(a, n, sizeof(float));
+    s.advantage = arena_take_n(a, n, sizeof(float));
+    rewards_place(&s.rewards, n, a);
+    if (placed) *placed = s;
+    return placed;
+}
+
+size_t scratch_bytes(const struct extent *e, int max_context)
+{
+    struct arena a = {0};
+    scratch_place(&a, e, max_context);
+    return a.used;
+}

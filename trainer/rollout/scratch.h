@@ -1,0 +1,26 @@
+/* Buffers of a step: its questions, the rewards of its answers, the sequences that are learned from. */
+#ifndef DUET_TRAINER_ROLLOUT_SCRATCH_H
+#define DUET_TRAINER_ROLLOUT_SCRATCH_H
+
+#include "trainer/phase.h"
+#include "trainer/reward/rewards.h"
+#include "trainer/rollout/rollout.h"
+
+struct step_scratch {
+    struct problem *problem; /* (questions) */
+    struct question *question;
+    struct sequence *sequence; /* (max(answers, sequences)) */
+    int *token; /* (questions + max(answers, sequences), max_context): prompts first */
+    float *weight, *advantage;
+    struct rewards rewards; /* of the answers */
+    char *
+        text; /* (text_size) of one completion: any max_context tokens. Not in the arena: its owner sets it */
+    size_t text_size;
+};
+
+/* All but the text, for such an extent; NULL while the arena measures. Local. */
+struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int max_context);
+/* What that takes. */
+size_t scratch_bytes(const struct extent *e, int max_context);
+
+#endif
