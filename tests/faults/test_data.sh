@@ -116,6 +116,7 @@ for n in 1 2; do
     check "left out on $n: one warning" times 1 err "; left out (data.leave_out is 0.03)"
 done
 check "left out: the same prompts on two ranks" equal "$(grep -o '"prompt":"[^"]*"' left1/samples.jsonl | sort | uniq -c)" "$(grep -o '"prompt":"[^"]*"' left2/samples.jsonl | sort | uniq -c)"
+check "left out: others were asked" test "$(wc -l <left1/samples.jsonl)" -ge 32
 check "left out: never asked" hasnt left1/samples.jsonl $ones
 cp -r left1 back
 back_to 4 back

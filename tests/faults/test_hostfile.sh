@@ -32,19 +32,22 @@ cp hosts "my hosts é"
 call "$run" -n 4 --hostfile "my hosts é" --dry-run true
 check "a hostfile's name with blanks" has out "$(printf %q "my hosts é") --map-by slot"
 # `duet plan` takes and refuses the same files.
-both() { # TEXT
+both() { # CODE TEXT
     local a b
-    printf "$1" >both
+    printf "$2" >both
     "$run" -n 1 --hostfile both --dry-run true >/dev/null 2>&1
     a=$?
     "$duet" plan recipe.yaml --hostfile both --ranks 1 --set mesh.dp=1 --set mesh.pp=1 >/dev/null 2>both.err
     b=$?
-    equal "run.sh $a" "run.sh $b" || cat both.err
+    equal "run.sh $a, duet plan $b" "run.sh $1, duet plan $1" || { cat both.err; return 1; }
 }
-for text in 'a slots=1' 'a\tslots=01\r\n' '\xef\xbb\xbfa slots=1' 'A slots=1\na slots=2' 'a SLOTS = 2 max-slots = 3' 'a slots=1#x' 'u@a slots=1' '' '\n\n' \
-    'a' 'a slots=0' 'a slots' 'a slots=' 'a slots=1 x' 'a slots=-1' 'a slots=1.5' 'a:2' '[::1] slots=1' 'a/b slots=1' 'é slots=1' 'slots=1' '=1' \
-    'a slots=1 slots=2' 'a slots=99999' 'a slots=65536' 'a slots=2 max_slots=1' 'a,b slots=1' '-a slots=1' 'a max_slots=2' 'a b slots=1' '\xff\xfea\0 \0'; do
-    check "both read: $text" both "$text"
+for text in 'a slots=1' 'a\tslots=01\r\n' '\xef\xbb\xbfa slots=1' 'A slots=1\na slots=2' 'a SLOTS = 2 max-slots = 3' 'a slots=1#x' 'u@a slots=1' \
+    'a slots=1 slots=2' 'a slots=65536'; do
+    check "both take: $text" both 0 "$text"
+done
+for text in '' '\n\n' 'a' 'a slots=0' 'a slots' 'a slots=' 'a slots=1 x' 'a slots=-1' 'a slots=1.5' 'a:2' '[::1] slots=1' 'a/b slots=1' 'é slots=1' \
+    'slots=1' '=1' 'a slots=99999' 'a slots=2 max_slots=1' 'a,b slots=1' '-a slots=1' 'a max_slots=2' 'a b slots=1' '\xff\xfea\0 \0'; do
+    check "both refuse: $text" both 2 "$text"
 done
 
 # --- maps ---
