@@ -16,7 +16,8 @@ planted() {
 for precision in fp32 bf16; do
     for rows in 256 64 "64 256" "turn 16"; do
         name=$precision-${rows// /-}
-        planted "$rows" 1 "$name" --set "precision=$precision"
+        [[ $rows = *256 ]] && prompts=16 || prompts=4 # as many rows as a block of that size is used for
+        planted "$rows" 1 "$name" --set "precision=$precision" --set "phases.grpo.prompts=$prompts"
         check "$name: exit 0" equal "$code" 0
         check "$name: the ratio is exactly 1" equal "$(deviations "$name/metrics.jsonl")" 0
         check "$name: nothing runs row by row" hasnt err "row by row"
