@@ -122,6 +122,9 @@ START_TEST(what_is_found)
          ":8: training answers with characters that the tokenizer lacks: 1 of 200 (line 8)", true,
          1},
         {"{\"prompt\":\"q\",\"answer\":\"6\\t\"}", "(line 8), U+0009 once", true, 1},
+        {"{\"prompt\":\"q\",\"answer\":\"\\u20ac\",\"demonstration\":\"a</think><answer>2\\u20ac"
+         "</answer>\"}",
+         "lacks: 1 of 200 (line 8), \"\xe2\x82\xac\" (U+20AC) 2 times", true, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char path[64], out[4096];
@@ -134,6 +137,36 @@ START_TEST(what_is_found)
                       rows[i].says, out);
         ck_assert_msg((p.n > 0) == rows[i].refused, "%zu: %s", i, out);
         problems_free(&p);
+        source_free(s);
+    }
+}
+END_TEST
+
+/* Room that is left, but less than max_new; an answer that is longer than what may be sampled. */
+START_TEST(little_room)
+{
+    static const struct {
+        const char *line, *says;
+    } rows[] = {
+        {"{\"prompt\":\"0123456789012345678901\",\"answer\":\"1\"}",
+         ":8: training prompts that leave less than the 12 tokens of max_new for an answer in "
+         "model.max_context 32: 1 of 200 (line 8), the longest leaves 9; such answers are cut "
+         "there"},
+        {"{\"prompt\":\"q\",\"answer\":\"1234567890\"}",
+         ":8: training answers longer than max_new 12 or model.max_context 32 lets one be: 1 of "
+         "200 (line 8); no completion can be right there"},
+        {"{\"prompt\":\"q\",\"answer\":\"123456789\"}", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[64], out[4096];
+        struct problems p = {0};
+        struct screen how = strict();
+        struct source *s = open_lines(path, 7, rows[i].line);
+        how.demonstrations = false;
+        how.max_new[SPLIT_TRAIN] = 12;
+        told(out, s, how, &p);
+        ck_assert_msg(strstr(out, rows[i].says) && (*rows[i].says || !*out), "%s", out);
+        ck_assert_int_eq(p.n, 0);
         source_free(s);
     }
 }
@@ -281,6 +314,7 @@ int main(void)
     Suite *s = suite_create("screen");
     tcase_add_checked_fixture(tc, make_tokenizer, free_tokenizer);
     tcase_add_test(tc, what_is_found);
+    tcase_add_test(tc, little_room);
     tcase_add_test(tc, what_is_left_keeps_its_order);
     tcase_add_test(tc, nothing_left_out_nothing_changed);
     tcase_add_test(tc, none_usable);
