@@ -42,6 +42,25 @@ static struct completion completion_of(const struct grading *g, const struct pro
     return (struct completion){.problem = p, .token = token, .n = n, .truncated = row->truncated};
 }
 
+static struct grading grading_of(const struct tokenizer *t, const struct task *task, char *text)
+{
+    return (struct grading){.tokenizer = t,
+                            .eos = tokenizer_find(t, TOKEN_EOS),
+                            .task = task,
+                            .parts = true,
+                            .text = text,
+                            .text_size = ROOM};
+}
+
+static struct arena rewards_new(struct rewards *r, size_t answers)
+{
+    struct arena a = {0};
+    rewards_place(r, answers, &a);
+    arena_back(&a, &device_host, a.used);
+    rewards_place(r, answers, &a);
+    return a;
+}
+
 static void grade_all(struct rewards *r, const struct grading *g)
 {
     const struct problem p = {.prompt = "1+6", .answer = "7"};
@@ -81,12 +100,9 @@ START_TEST(of_a_file)
 {
     char text[ROOM];
     struct tokenizer *t = tokenizer_new();
-    struct grading g = {t, tokenizer_find(t, TOKEN_EOS), NULL, text, sizeof text};
+    const struct grading g = grading_of(t, NULL, text);
     struct rewards r = {0};
-    struct arena a = {0};
-    rewards_place(&r, ROWS, &a);
-    arena_back(&a, &device_host, a.used);
-    rewards_place(&r, ROWS, &a);
+    struct arena a = rewards_new(&r, ROWS);
     ck_assert_int_eq(r.n, GRADERS);
     ck_assert_str_eq(r.name[GRADER_ACCURACY], "accuracy");
     ck_assert_str_eq(r.name[GRADER_FORMAT], "format");
@@ -94,6 +110,40 @@ START_TEST(of_a_file)
     check_values(&r);
     check_totals(&r);
     ck_assert_double_eq(rewards_mean(r.value[GRADER_FORMAT], 4), 0.75);
+    arena_free(&a);
+    tokenizer_free(t);
+}
+END_TEST
+
+/* The answers of a task also have parts, each answer its own. */
+START_TEST(of_a_task)
+{
+    const struct task *task = task_find(TASK_ARITHMETIC);
+    const struct task_options o = {.difficulty = 3, .seed = 1};
+    char text[ROOM], bytes[ROOM];
+    struct tokenizer *t = tokenizer_new();
+    const struct grading g = grading_of(t, task, text);
+    struct rewards r = {0};
+    struct arena a = rewards_new(&r, ROWS);
+    rewards_clear(&r, ROWS);
+    for (int i = 0; i < ROWS; i++) {
+        struct rng_stream draws = problem_draws(&o, SPLIT_TRAIN, (uint32_t)i);
+        struct text shown = {bytes, 0, sizeof bytes, false};
+        int token[ROOM], right[TASK_PARTS] = {0}, total[TASK_PARTS] = {0};
+        struct problem p;
+        task->make(&p, &o, SPLIT_TRAIN, (uint32_t)i);
+        task->demonstrate(&shown, &p, &o, &draws);
+        task->parts(&p, bytes, shown.n, right, total);
+        struct row row = {.text = bytes, .eos = true};
+        struct completion c = completion_of(&g, &p, &row, token);
+        rewards_grade(&r, &g, i, &c);
+        ck_assert(r.value[GRADER_ACCURACY][i] == 1 && r.value[GRADER_FORMAT][i] == 1);
+        ck_assert_mem_eq(r.parts[i][0], right, sizeof right);
+        ck_assert_mem_eq(r.parts[i][1], total, sizeof total);
+        ck_assert_int_gt(total[0], 0);
+    }
+    rewards_clear(&r, ROWS);
+    for (int i = 0; i < ROWS; i++) ck_assert_int_eq(r.parts[i][1][0], 0);
     arena_free(&a);
     tokenizer_free(t);
 }
@@ -113,6 +163,7 @@ int main(void)
     Suite *s = suite_create("rewards");
     TCase *tc = tcase_create("rewards");
     tcase_add_test(tc, of_a_file);
+    tcase_add_test(tc, of_a_task);
     tcase_add_test(tc, names);
     suite_add_tcase(s, tc);
     return run_suite(s);

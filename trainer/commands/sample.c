@@ -9,6 +9,7 @@
 #include "trainer/run/grade.h"
 #include "trainer/commands/commands.h"
 #include "trainer/data/unknown.h"
+#include "trainer/run/grade.h"
 
 enum { MOST_PROMPTS = 256 };
 

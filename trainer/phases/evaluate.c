@@ -50,12 +50,13 @@ struct tally evaluate_begin(struct run *r, const struct phase_settings *k, long 
 
 bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally *t)
 {
-    const struct rollout_job job = job_of(r, k, t);
+    struct rollout_job job = job_of(r, k, t);
     if (job.questions == 0) return true;
+    job.listener = grade_listener(r, job.questions, t->samples, true);
     run_questions(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
     const struct answer *a = rollout_run(r->rollout, &job, NULL);
     int whole = rollout_whole(r->rollout);
-    grade_answers(r, a, whole, t->samples, t);
+    grade_gather(r, whole, t);
     for (int q = 0; q < whole; q++) count_problem(t, r, a, q * t->samples);
     return t->done == t->prompts;
 }

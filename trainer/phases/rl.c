@@ -159,11 +159,12 @@ bool rl_step(struct run *r, const struct phase_settings *k)
     struct rl_step told = {0};
     run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
+    job.listener = grade_listener(r, k->prompts, k->samples, false);
     told.answer = rollout_run(r->rollout, &job, &told.rollout);
     if (rollout_whole(r->rollout) < k->prompts)
         return false; /* drawn again, bit for bit, when resumed */
     double graded = clock_now();
-    grade_answers(r, told.answer, k->prompts, k->samples, NULL);
+    grade_gather(r, k->prompts, NULL);
     told.equal = reward_groups(r, k);
     told.reward_seconds = clock_now() - graded;
     told.learned = learn(r, k, told.answer);

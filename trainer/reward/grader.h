@@ -41,6 +41,7 @@ struct grading {
     const struct tokenizer *tokenizer;
     int eos;
     const struct task *task; /* NULL: the problems are a file's */
+    bool parts;              /* rewards_grade counts the task's parts of a completion, too */
     char *text;              /* (text_size) any completion, until the next is read */
     size_t text_size;
 };

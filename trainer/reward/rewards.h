@@ -9,9 +9,10 @@
 struct rewards {
     int n; /* rows */
     const char *name[GRADERS];
-    float *value[GRADERS]; /* (answers) each */
-    float *total;          /* (answers) weighed sums: rewards_sum */
-    uint64_t *vote;        /* (answers) as verdict.vote */
+    float *value[GRADERS];       /* (answers) each */
+    float *total;                /* (answers) weighed sums: rewards_sum */
+    uint64_t *vote;              /* (answers) as verdict.vote */
+    int (*parts)[2][TASK_PARTS]; /* (answers) of those graded here: right, total (task.parts) */
 };
 
 /* Room for so many answers. */
@@ -23,6 +24,9 @@ void rewards_grade(struct rewards *r, const struct grading *g, int i, struct com
 /* All ranks get all rewards of n answers, votes included. Each was graded on one rank and is 0 on the others, so that the sums are
  * exact. Collective over comm. */
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm);
+/* Adds the parts of n answers, over all ranks. Collective over comm. */
+void rewards_gather_parts(const struct rewards *r, int n, int right[TASK_PARTS],
+                          int total[TASK_PARTS], MPI_Comm comm);
 /* total of n answers: their rewards times the phase's weights, added up in the order of the rows. Local. */
 void rewards_sum(struct rewards *r, int n, const struct phase_settings *k);
 /* Mean over n answers. */

@@ -13,6 +13,8 @@ struct step_scratch {
     int *token; /* (questions + max(answers, sequences), max_context): prompts first */
     float *weight, *advantage;
     struct rewards rewards; /* of the answers */
+    struct grading grading; /* of the rollout under way (grade.h), and its answers to a question */
+    int samples;
     char *
         text; /* (text_size) of one completion: any max_context tokens. Not in the arena: its owner sets it */
     size_t text_size;

@@ -1,5 +1,3 @@
-/* Grading: answers are shared over ranks, graded by rule, and the results added up (every slot is filled by one rank, so the
- * sum is exact). */
 #include "trainer/run/grade.h"
 
 static struct grading grading_of(const struct run *r)
@@ -25,31 +23,28 @@ struct verdict grade_one(struct run *r, const struct problem *p, const struct an
     return c.verdict;
 }
 
-/* Parts of completions: right, then total. */
-enum { COUNTS = 2 * TASK_PARTS };
-
-static void add_counts(struct tally *t, int counts[COUNTS], MPI_Comm comm)
+/* On the rank that sampled the answer, while others are still decoded. */
+static void finished(void *run, int index, const struct answer *a)
 {
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, counts, COUNTS, MPI_INT, MPI_SUM, comm));
-    for (int i = 0; i < TASK_PARTS; i++) {
-        t->part_right[i] += counts[i];
-        t->part_total[i] += counts[TASK_PARTS + i];
-    }
+    struct step_scratch *s = ((struct run *)run)->scratch;
+    struct completion c = completion_of(&s->problem[index / s->samples], a);
+    rewards_grade(&s->rewards, &s->grading, index, &c);
 }
 
-void grade_answers(struct run *r, const struct answer *answer, int questions, int samples,
-                   struct tally *t)
+struct rollout_listener grade_listener(struct run *r, int questions, int samples, bool parts)
 {
     struct step_scratch *s = r->scratch;
-    const struct grading g = grading_of(r);
-    int n = questions * samples, counts[COUNTS] = {0};
-    rewards_clear(&s->rewards, n);
-    for (int i = r->world->rank; i < n; i += r->world->size) {
-        struct completion c = completion_of(&s->problem[i / samples], &answer[i]);
-        rewards_grade(&s->rewards, &g, i, &c);
-        if (g.task && g.task->parts)
-            g.task->parts(c.problem, c.text, c.bytes, counts, counts + TASK_PARTS);
-    }
+    s->grading = grading_of(r);
+    s->grading.parts = parts;
+    s->samples = samples;
+    rewards_clear(&s->rewards, questions * samples);
+    return (struct rollout_listener){finished, r};
+}
+
+void grade_gather(struct run *r, int questions, struct tally *t)
+{
+    struct step_scratch *s = r->scratch;
+    int n = questions * s->samples;
     rewards_gather(&s->rewards, n, r->world->comm);
-    if (t) add_counts(t, counts, r->world->comm);
+    if (t) rewards_gather_parts(&s->rewards, n, t->part_right, t->part_total, r->world->comm);
 }
