@@ -14,7 +14,7 @@
  *   in       (sum of counts) floats laid out slice by slice: slice i at offset[i]
  *   out      may be in + offset[me]
  *   scratch  at least size * count[me] floats
- * Pieces of at most 2 MiB travel (SYSTEMS: half-duplex trap). */
+ * Pieces of at most 2 MiB travel: over shared memory larger ones go one way at a time. */
 void coll_reduce_scatter(float *out, const float *in, const size_t *count, const size_t *offset,
                          int inner, float *scratch, MPI_Comm comm);
 

@@ -19,8 +19,9 @@
 #include "comm/world.h"
 
 enum { WINDOW = 4, TAG_LIMIT = 1 << 20 };
-static const size_t piece_bytes = P2P_PIECE; /* SYSTEMS: larger ones go one way at a time */
-static const size_t eager_bytes = 4096;      /* of shared memory, Open MPI's smallest */
+static const size_t piece_bytes =
+    P2P_PIECE;                          /* over shared memory larger ones go one way at a time */
+static const size_t eager_bytes = 4096; /* of shared memory, Open MPI's smallest */
 
 struct message {
     bool used, send, most; /* most: a receive that a shorter message may end */

@@ -49,7 +49,7 @@ static void linears_place(struct chunk *c, struct arena *a)
     if (c->span.head) c->ops->linear_place(&c->head_linear, d->V, d->C, c->training, a);
 }
 
-/* Angle i of position p is p * theta^(-2i/D) (FORMATS 4.3); cosines of D/2 angles, then sines. In double, because a
+/* Angle i of position p is p * theta^(-2i/D) (RoFormer, arXiv 2104.09864, eq. 15); cosines of D/2 angles, then sines. In double, because a
  * float of the angle is off by 1e-4 at position 2000. */
 static void cos_sin_place(struct chunk *c, struct arena *a)
 {

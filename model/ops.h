@@ -70,7 +70,7 @@ struct ops {
     /* x real (T,C) = rows of table real (V,C) */
     void (*embed_forward)(void *x, const void *table, const int *token, int T, int C);
     void (*embed_backward)(float *dtable, const void *dx, const int *token, int T, int C);
-    /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain (FORMATS 4.1) */
+    /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain, as Hugging Face's Llama does */
     void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                             float eps);
     /* dx real (T,C) = gradient through the norm, plus `carry` (real (T,C) or NULL: the residual's own gradient); dgain

@@ -377,7 +377,7 @@ static bool forward_is_next(const struct engine *e, const struct running *f,
 }
 
 /* The backward goes first: it starts by sending gradients back to the experts, and the forward with attention, under
- * which they travel (SYSTEMS 2.1). Members of an exchange run the same rows, so they have the same order. */
+ * which they travel (DeepSeek-V3 3.2.1, figure 4). Members of an exchange run the same rows, so they have the same order. */
 static void run_pair(struct engine *e, struct running *f, struct running *b)
 {
     pass_start(e, b);

@@ -4,7 +4,7 @@
  *
  * A chunk of k layers is 2k halves, attention and experts in turn. After each half the forward posts an exchange
  * (dispatch, combine); the backward starts with one and posts the next as soon as a half's input gradient is made, before the
- * half's weight gradient (SYSTEMS 2.1); weight gradients alone (W) are a step a half and exchange nothing. A pass stepped alone waits for its exchanges; stepped in turn with
+ * half's weight gradient (DeepSeek-V3 3.2.1, figure 4); weight gradients alone (W) are a step a half and exchange nothing. A pass stepped alone waits for its exchanges; stepped in turn with
  * another, each computes while the other's exchange is on the wire. The last weight gradient is a step of its
  * own: a forward that is stepped in turn ends, and its message leaves, before it. */
 #ifndef DUET_PIPELINE_PACED_H

@@ -1,4 +1,4 @@
-/* RMSNorm: y = round(x rstd) gain, rstd = 1/sqrt(mean(x^2) + eps) (FORMATS 4.1: rounded before the gain). */
+/* RMSNorm: y = round(x rstd) gain, rstd = 1/sqrt(mean(x^2) + eps) (rounded before the gain, as Hugging Face's Llama does). */
 #include <math.h>
 #include "model/cpu/vec.h"
 

