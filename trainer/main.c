@@ -100,6 +100,14 @@ static void open_standard_streams(void)
             _exit(EXIT_WORLD);
 }
 
+/* The reason of a write that failed long ago is gone: the next one fails for it, too. 0: it does not. */
+static int ask_again(void)
+{
+    clearerr(stdout);
+    errno = 0;
+    return putchar('\n') == EOF || fflush(stdout) != 0 ? errno : 0;
+}
+
 /* Whatever was printed has arrived, or the exit code says that it has not. A reader that has seen enough (`duet plan ... | head`) is no
  * failure of ours: then we end as quietly as other tools do. */
 static int results_end(int code)
@@ -110,6 +118,7 @@ static int results_end(int code)
     const bool nobody_reads =
         failed && (errno == EPIPE || (poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0));
     int why = failed ? errno : 0;
+    if (failed && why == 0 && !nobody_reads) why = ask_again();
     const bool closed = fclose(stdout) == 0;
     if (!failed && closed) return code;
     if (why == 0) why = errno;

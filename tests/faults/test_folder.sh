@@ -285,7 +285,7 @@ heard() {
     full "$@"
     check "P8: $1 to a full disk: exit 1" equal "$code" 1
     check "P8: $1 to a full disk: what" has err "what: writing to standard output"
-    check "P8: $1 to a full disk: why" has err "the results are not complete: "
+    check "P8: $1 to a full disk: why" has err "the results are not complete: No space left on device"
 }
 printf 'phases:\n' >many.yaml
 for i in {1..40}; do echo "  - {kind: sft, name: p$i}"; done >>many.yaml
