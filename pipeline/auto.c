@@ -284,47 +284,72 @@ static void search_place(struct finds *all, enum plan_place place, const struct 
         f->makespan = search_rules(place, o, stages, micro_batches, &f->plan);
 }
 
+static void find_all_named(struct finds *all, const struct auto_option *option, int stages,
+                           int micro_batches)
+{
+    for (int k = 0; k < PLAN_AUTO; k++) {
+        enum plan_kind kind = (enum plan_kind)k;
+        const struct auto_option *o = &option[plan_kind_place(kind)];
+        if (o->costs && plan_possible(kind, stages, micro_batches, NULL))
+            find_named(all, kind, o, stages, micro_batches);
+    }
+}
+
+static void find_all(struct finds *all, const struct auto_option *option, int stages,
+                     int micro_batches)
+{
+    bool sane = plan_possible(PLAN_AUTO, stages, micro_batches, NULL);
+    *all = (struct finds){.facts = {.named = PLAN_AUTO}};
+    for (int i = 0; i < PLACES; i++) all->named[i].makespan = all->ruled[i].makespan = INFINITY;
+    find_all_named(all, option, stages, micro_batches);
+    for (int i = 0; i < PLACES && sane; i++)
+        if (option[i].costs && place_can((enum plan_place)i, stages, micro_batches))
+            search_place(all, (enum plan_place)i, &option[i], stages, micro_batches);
+    for (int i = 0; i < PLACES; i++) {
+        improve(all, &all->named[i], &option[i]);
+        improve(all, &all->ruled[i], &option[i]);
+    }
+}
+
+/* The best plan with its lone passes in turn, where that gains. */
+static void finish(struct plan *plan, struct finds *all, const struct find *best,
+                   const struct auto_option *option)
+{
+    struct problems wrong = {0};
+    const struct auto_option *o = &option[best->plan.place];
+    plan_copy(plan, &best->plan);
+    plan->kind = PLAN_AUTO;
+    all->facts.makespan = plan_pair_lone(plan, o->costs, &o->limits);
+    INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
+}
+
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found)
 {
-    struct finds all = {.facts = {.named = PLAN_AUTO}};
-    struct problems wrong = {0};
-    for (int i = 0; i < PLACES; i++) all.named[i].makespan = all.ruled[i].makespan = INFINITY;
-    for (int k = 0; k < PLAN_AUTO; k++) {
-        const struct auto_option *o = &option[plan_kind_place((enum plan_kind)k)];
-        if (o->costs && plan_possible((enum plan_kind)k, stages, micro_batches, NULL))
-            find_named(&all, (enum plan_kind)k, o, stages, micro_batches);
-    }
-    bool sane = plan_possible(PLAN_AUTO, stages, micro_batches, NULL);
-    for (int i = 0; i < PLACES && sane; i++)
-        if (option[i].costs && place_can((enum plan_place)i, stages, micro_batches))
-            search_place(&all, (enum plan_place)i, &option[i], stages, micro_batches);
-    for (int i = 0; i < PLACES; i++) {
-        improve(&all, &all.named[i], &option[i]);
-        improve(&all, &all.ruled[i], &option[i]);
-    }
+    struct finds all;
+    find_all(&all, option, stages, micro_batches);
     const struct find *best = best_of(&all);
     bool any = best->makespan < INFINITY;
-    if (any) {
-        plan_copy(plan, &best->plan);
-        plan->kind = PLAN_AUTO;
-        const struct auto_option *o = &option[plan->place];
-        all.facts.makespan = plan_pair_lone(plan, o->costs, &o->limits);
-        INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
-        if (found) *found = all.facts;
-    }
+    if (any) finish(plan, &all, best, option);
+    if (any && found) *found = all.facts;
     for (int i = 0; i < PLACES; i++) plan_free(&all.named[i].plan), plan_free(&all.ruled[i].plan);
     return any;
 }
 
-void plan_make_auto(struct plan *plan)
+static void search_unit(struct plan *plan, int stages, int micro_batches)
 {
-    int stages = plan->stages, micro_batches = plan->micro_batches;
     struct sim_table unit;
     sim_table_even(&unit, stages, &(struct plan_costs){1, 1, 1, 3});
     struct auto_option option[PLACES] = {
         [PLACE_LINE] = {.costs = &unit.sim, .limits = {.slots = stages}}};
-    plan_free(plan);
     INVARIANT(plan_auto(plan, stages, micro_batches, option, NULL), "1f1b always fits");
     sim_table_free(&unit);
+}
+
+void plan_make_any(struct plan *plan, enum plan_kind k, int stages, int micro_batches)
+{
+    if (k == PLAN_AUTO)
+        search_unit(plan, stages, micro_batches);
+    else
+        plan_make(plan, k, stages, micro_batches);
 }

@@ -6,7 +6,7 @@
 #define DUET_PIPELINE_AUTO_H
 
 #include "pipeline/check.h"
-#include "pipeline/simulate.h"
+#include "pipeline/schedules.h"
 
 /* What any rank may keep, in micro-batches of a chunk, as plan_check counts it; 0: no limit. */
 struct plan_limits {
@@ -32,5 +32,7 @@ struct auto_found {
  * fits, no plan made. Local; ranks that give the same bits of costs get the same plan (basic arithmetic alone decides). */
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found);
+/* plan_make of any kind; of PLAN_AUTO what the search finds for F = B = W = 1 and 1f1b's memory. */
+void plan_make_any(struct plan *plan, enum plan_kind k, int stages, int micro_batches);
 
 #endif

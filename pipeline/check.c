@@ -3,10 +3,10 @@
  * hang. Only then is it measured. */
 #include "pipeline/check.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include "comm/base/problems.h"
 #include "pipeline/blocked.h"
+#include "pipeline/schedules.h"
 
 enum { MAX_SAID = 20 };
 
@@ -236,16 +236,4 @@ bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct 
                      v.wrong - MAX_SAID);
     if (facts) *facts = found;
     return v.wrong == 0;
-}
-
-double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c)
-{
-    double B = c->b + c->w;
-    switch (k) {
-    case PLAN_ZB1P: return (stages - 1) * (c->f + B - 2 * c->w);
-    case PLAN_DUALPIPE: return (stages / 2 - 1) * (c->fb + B - 3 * c->w);
-    case PLAN_DUALPIPEV: return (stages - 1) * (c->fb + B - 3 * c->w);
-    case PLAN_AUTO: return NAN;
-    default: return (stages - 1) * (c->f + B);
-    }
 }

@@ -20,9 +20,5 @@ struct plan_facts {
  * (the same for every chunk) NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what the engine keeps: a slot for each open pass. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p);
-/* The published formula for the worst rank's idle time, B = full backward: 1F1B (P-1)(F+B); ZB1P
- * (P-1)(F+B-2W); DualPipe (P/2-1)(F&B+B-3W), DualPipeV the same with its 2P chunks for P; serial
- * (P-1)(F+B) for each micro-batch. DualPipe README; Narayanan et al., SC'21. Costs are those of a chunk. auto has none: NAN. */
-double plan_bubble_formula(enum plan_kind k, int stages, const struct plan_costs *c);
 
 #endif

@@ -29,7 +29,7 @@
  * so that exactly h+1 weight parts wait to fill the end.
  *
  * A rank holds at most 2H+1 micro-batches of either stream together until their B. */
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 enum { N, R };
 
@@ -143,4 +143,11 @@ static void make_rank(struct progress *p)
 void plan_make_dual(struct plan *plan)
 {
     for (int r = 0; r < plan->stages; r++) make_rank(&(struct progress){.plan = plan, .rank = r});
+}
+
+/* Half of the chunks stand between a rank and the farther end: P/2 in a mirror, P in a vee. */
+double plan_idle_dual(int chunks, int micro_batches, const struct plan_costs *c)
+{
+    (void)micro_batches;
+    return (chunks / 2 - 1) * (c->fb + c->b - 2 * c->w);
 }

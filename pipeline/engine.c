@@ -21,6 +21,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/stopwatch.h"
 #include "comm/world.h"
+#include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 
 enum kind { ACTIVATION, GRADIENT, KINDS };

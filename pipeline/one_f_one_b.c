@@ -5,7 +5,7 @@
  *   step 3   x w       B
  *
  * B is the full backward. At most w+1 <= P micro-batches are live; every rank idles (P-1)(F+B). */
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 void plan_make_1f1b(struct plan *plan)
 {
@@ -18,4 +18,10 @@ void plan_make_1f1b(struct plan *plan)
             if (i >= w) plan_add(plan, r, PLAN_BW, none, (struct plan_cell){0, r, i - w});
         }
     }
+}
+
+double plan_idle_1f1b(int chunks, int micro_batches, const struct plan_costs *c)
+{
+    (void)micro_batches;
+    return (chunks - 1) * (c->f + c->b + c->w);
 }

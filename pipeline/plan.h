@@ -1,7 +1,7 @@
 /* A plan says, for every rank, in which order it runs which pass: who does what when.
  *
- * A plan is data: made by a pure function (one generator a file), proved by plan_check (check.h), printed
- * as text or JSON, run by the engine (engine.h). Sends and receives are not in it: they follow from
+ * A plan is data: made by a pure function (one generator a file; schedules.h has them all), proved by
+ * plan_check (check.h), printed as text or JSON, run by the engine (engine.h). Sends and receives are not in it: they follow from
  * data dependence (chunk c's F needs chunk c-1's F of the same micro-batch; B the other way). */
 #ifndef DUET_PIPELINE_PLAN_H
 #define DUET_PIPELINE_PLAN_H
@@ -10,22 +10,13 @@
 #include <stdio.h>
 #include "comm/base/arena.h"
 #include "comm/base/die.h"
+#include "pipeline/kinds.h"
 #include "comm/base/problems.h"
 
 /* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
  * FB a forward and a backward (BW) as one overlapped pair: that of DualPipe's steady state. TWO: two passes that would else
  * run alone, stepped in turn like a pair, so that each hides the other's exchanges: F or B with F, B or W. */
 enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB, PLAN_TWO, PLAN_OPS };
-enum plan_kind {
-    PLAN_SERIAL,
-    PLAN_1F1B,
-    PLAN_ZB1P,
-    PLAN_DUALPIPE,
-    PLAN_DUALPIPEV,
-    PLAN_AUTO,
-    PLAN_KINDS
-};
-
 /* Where the chunks of the model live on P ranks.
  *   line     P chunks; rank r holds chunk r
  *   mirror   P chunks, each held twice: rank r holds r for direction 0 and P-1-r for direction 1
@@ -58,11 +49,6 @@ struct plan {
     struct plan_row **rows; /* [stages][n_rows] */
 };
 
-const char *plan_kind_name(enum plan_kind k);
-bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
-enum plan_place plan_kind_place(
-    enum plan_kind k); /* auto: unless its costs say otherwise (plan_auto) */
-
 /* One pass of a row, with op F, B, W or BW. */
 struct plan_pass {
     enum plan_op op;
@@ -81,26 +67,15 @@ int plan_per_direction(const struct plan *plan);
 int plan_sender(const struct plan *plan, const struct plan_pass *pass);
 int plan_receiver(const struct plan *plan, const struct plan_pass *pass);
 
-/* Can it be? If not, says every reason and the nearest (stages, micro-batches) that can. Pure; p may be NULL. */
-bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p);
-/* The largest number of micro-batches that a plan of so many stages may have. */
-int plan_most_micro_batches(int stages);
-/* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is wrong). */
-int plan_micro_batches(enum plan_kind k, int stages, int at_least);
-
-/* Makes a plan that is possible (INVARIANT otherwise). Owned by the caller, freed by plan_free. Of PLAN_AUTO that is
- * what the search (pipeline/auto.h) finds for F = B = W = 1 and 1f1b's memory. */
-void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches);
 /* The same plan with only its forwards: for log-probabilities. */
 void plan_forward_only(struct plan *out, const struct plan *plan);
 void plan_copy(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
 
 /* A plan that lives in an arena (so plan_free is not for it), with room for up to `most` micro-batches of that placement. What
- * follows fills it anew, as often as wanted, and allocates nothing: */
+ * follows, and plan_remake (schedules.h), fills it anew, as often as wanted, and allocates nothing: */
 void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most,
                     struct arena *a);
-void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches); /* plan_make, not auto */
 void plan_recopy(struct plan *plan, const struct plan *from);
 void plan_remake_forward(struct plan *plan, const struct plan *whole); /* plan_forward_only */
 /* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its chunks. */
@@ -120,12 +95,8 @@ int plan_rank(enum plan_place place, int stages, int chunk, int dir);
 void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
                 int micro_batches);
 void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b);
-/* The generators. Each fills the rows of a plan whose other fields are set. */
-void plan_make_serial(struct plan *plan);
-void plan_make_1f1b(struct plan *plan);
-void plan_make_zb1p(struct plan *plan);
-void plan_make_dual(struct plan *plan); /* dualpipe and dualpipev */
-void plan_make_auto(struct plan *plan);
+/* A plan of plan_room_take without rows, for another kind and other micro-batches of its placement. */
+void plan_again(struct plan *plan, enum plan_kind k, int micro_batches);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);

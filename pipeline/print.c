@@ -1,6 +1,6 @@
 /* A plan for eyes (text: a line a rank, as the papers draw it; the same over time) and for programs
  * (JSON). */
-#include "pipeline/simulate.h"
+#include "pipeline/schedules.h"
 
 /* a: down the ranks, b: up, whether as the other direction or as the way back of a vee. */
 static char way_letter(const struct plan *plan, struct plan_cell c)

@@ -4,7 +4,7 @@
  *
  * A rank's rows are F m, BW m in turn; that the next micro-batch enters only after this one has come
  * back follows from the first rank's order. On one rank chunk 0 is the whole model. */
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 void plan_make_serial(struct plan *plan)
 {
@@ -15,4 +15,10 @@ void plan_make_serial(struct plan *plan)
             plan_add(plan, r, PLAN_F, cell, none);
             plan_add(plan, r, PLAN_BW, none, cell);
         }
+}
+
+/* While a micro-batch is anywhere else. */
+double plan_idle_serial(int chunks, int micro_batches, const struct plan_costs *c)
+{
+    return micro_batches * (chunks - 1) * (c->f + c->b + c->w);
 }

@@ -11,7 +11,7 @@
  * which has r micro-batches fewer on their way than rank 0, keeps r weight parts to fill the end. So a
  * rank holds at most P micro-batches until their W, as in 1f1b, and idles (P-1)(F+B-2W), B = I + W. On rank
  * 0 nobody waits for I, and it does both parts at once. */
-#include "pipeline/plan.h"
+#include "pipeline/simulate.h"
 
 static void make_rank(struct plan *plan, int r)
 {
@@ -32,4 +32,10 @@ static void make_rank(struct plan *plan, int r)
 void plan_make_zb1p(struct plan *plan)
 {
     for (int r = 0; r < plan->stages; r++) make_rank(plan, r);
+}
+
+double plan_idle_zb1p(int chunks, int micro_batches, const struct plan_costs *c)
+{
+    (void)micro_batches;
+    return (chunks - 1) * (c->f + c->b - c->w);
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "comm/base/log.h"
+#include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 #include "tests/support/lone_plan.h"
 

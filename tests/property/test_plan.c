@@ -7,6 +7,7 @@
 
 #include "comm/base/problems.h"
 #include "pipeline/check.h"
+#include "pipeline/schedules.h"
 #include "tests/support/check_unit.h"
 
 enum { MOST_STAGES = 16, PER_STAGE = 6 };
@@ -57,8 +58,7 @@ static void see_serial(const struct plan *plan)
     ck_assert_int_eq(f.peak_slots, 1);
     ck_assert_int_eq(f.peak_weights, 0);
     ck_assert_double_eq(f.makespan, 3.0 * P * M);
-    ck_assert_double_eq_tol(f.worst_idle, M * plan_bubble_formula(PLAN_SERIAL, P, &NO_SAVING),
-                            1e-9);
+    ck_assert_double_eq_tol(f.worst_idle, plan_bubble_formula(PLAN_SERIAL, P, M, &NO_SAVING), 1e-9);
 }
 
 START_TEST(serial_plans)
@@ -75,7 +75,7 @@ static void see_1f1b(const struct plan *plan)
     ck_assert_int_eq(f.peak_slots, P < M ? P : M);
     ck_assert_int_eq(f.peak_weights, 0);
     ck_assert_double_eq(f.makespan, 3.0 * (M + P - 1));
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_1F1B, P, &NO_SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_1F1B, P, M, &NO_SAVING));
     ck_assert_double_eq_tol(f.mean_idle, f.worst_idle, 1e-9);
     ck_assert_double_eq_tol(f.bubble, (P - 1.0) / (M + P - 1), 1e-12);
 }
@@ -96,7 +96,7 @@ static void see_zb1p(const struct plan *plan)
     ck_assert_int_eq(f.peak_slots, least);
     ck_assert_int_eq(f.peak_weights, P == 1 ? 0 : least);
     if (M < P) return;
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_ZB1P, P, &NO_SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_ZB1P, P, M, &NO_SAVING));
     ck_assert_double_eq_tol(f.mean_idle, f.worst_idle, 1e-9);
     ck_assert_double_eq(f.makespan, 3.0 * M + P - 1);
 }
@@ -143,16 +143,16 @@ static void see_dual_rows(const struct plan *plan)
 
 static void see_dualpipe(const struct plan *plan)
 {
-    int P = plan->stages;
+    int P = plan->stages, M = plan->micro_batches;
     struct plan_facts f = facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, P + 1);
     ck_assert_int_eq(f.peak_slots, P + 1);
     ck_assert_int_eq(f.peak_weights, P / 2);
     ck_assert_double_eq(f.worst_idle, P - 2.0);
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, &NO_SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, M, &NO_SAVING));
     f = facts_of(plan, &SAVING);
     ck_assert_double_eq(f.worst_idle, P / 2 - 1.0);
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, &SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, M, &SAVING));
     see_dual_rows(plan);
 }
 
@@ -165,16 +165,16 @@ END_TEST
 /* Of half-size chunks: dualpipe's figures with 2P for P. */
 static void see_dualpipev(const struct plan *plan)
 {
-    int P = plan->stages;
+    int P = plan->stages, M = plan->micro_batches;
     struct plan_facts f = facts_of(plan, &NO_SAVING);
-    ck_assert_int_eq(f.peak_live, 2 * P + 1 < 2 * plan->micro_batches ? 2 * P + 1 : 2 * P);
+    ck_assert_int_eq(f.peak_live, 2 * P + 1 < 2 * M ? 2 * P + 1 : 2 * P);
     ck_assert_int_eq(f.peak_slots, f.peak_live);
     ck_assert_int_eq(f.peak_weights, P);
     ck_assert_double_eq(f.worst_idle, 2.0 * P - 2);
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, &NO_SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, M, &NO_SAVING));
     f = facts_of(plan, &SAVING);
     ck_assert_double_eq(f.worst_idle, P - 1.0);
-    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, &SAVING));
+    ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, M, &SAVING));
     see_dual_rows(plan);
 }
 

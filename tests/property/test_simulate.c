@@ -4,7 +4,7 @@
 
 #include "pipeline/blocked.h"
 #include "pipeline/check.h"
-#include "pipeline/simulate.h"
+#include "pipeline/schedules.h"
 #include "tests/support/check_unit.h"
 
 static const double ONES[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};

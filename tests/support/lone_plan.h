@@ -6,6 +6,7 @@
 #include "pipeline/check.h"
 #include "pipeline/improve.h"
 #include "pipeline/paced.h"
+#include "pipeline/schedules.h"
 
 /* What equal chunks of a placement cost (sim_table_free); a vee's are half as long. */
 static inline void lone_costs_make(struct sim_table *to, enum plan_place place, int stages,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "comm/base/problems.h"
-#include "pipeline/plan.h"
+#include "pipeline/auto.h"
 #include "tests/support/check_unit.h"
 
 static char *printed(enum plan_kind k, int stages, int micro_batches, enum plan_format format)
@@ -14,7 +14,7 @@ static char *printed(enum plan_kind k, int stages, int micro_batches, enum plan_
     size_t size;
     struct plan plan;
     FILE *f = open_memstream(&text, &size);
-    plan_make(&plan, k, stages, micro_batches);
+    plan_make_any(&plan, k, stages, micro_batches);
     plan_print(f, &plan, format);
     plan_free(&plan);
     fclose(f);
@@ -120,7 +120,7 @@ START_TEST(json_says_the_plan)
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     ck_assert_ptr_nonnull(j);
     struct plan plan;
-    plan_make(&plan, k, shapes[_i][0], shapes[_i][1]);
+    plan_make_any(&plan, k, shapes[_i][0], shapes[_i][1]);
     ck_assert_str_eq(json_string_value(json_object_get(j, "schedule")), plan_kind_name(k));
     ck_assert_int_eq(json_integer_value(json_object_get(j, "stages")), plan.stages);
     ck_assert_int_eq(json_integer_value(json_object_get(j, "micro_batches")), plan.micro_batches);

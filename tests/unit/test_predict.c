@@ -7,6 +7,7 @@
 #include "model/flops.h"
 #include "model/params.h"
 #include "pipeline/check.h"
+#include "pipeline/schedules.h"
 #include "trainer/planner/draw.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 #include "tests/support/check_unit.h"
 

@@ -182,8 +182,7 @@ static double formula_of(const struct trial *t, const struct bench_options *o)
     bool splits = t->kind != PLAN_SERIAL && t->kind != PLAN_1F1B;
     struct plan_costs one = {.f = c->f[0], .w = c->w[0], .fb = c->pairs[0]};
     one.b = splits ? c->b[0] : c->bw[0] - c->w[0];
-    double idle = plan_bubble_formula(t->kind, t->plan.stages, &one);
-    return t->kind == PLAN_SERIAL ? idle * t->plan.micro_batches : idle;
+    return plan_bubble_formula(t->kind, t->plan.stages, t->plan.micro_batches, &one);
 }
 
 static void simulate(struct trial *t)

@@ -47,10 +47,15 @@ bool draw_costs_parse(struct draw_costs *c, const char *text, struct problems *p
     return read && c->w < c->b && c->pair >= c->f && c->pair >= c->b;
 }
 
-static void table_of(struct sim_table *t, const struct plan *plan, const struct draw_costs *c)
+static struct plan_costs each_chunk(const struct draw_costs *c)
 {
-    const struct plan_costs each = {c->f, c->b - c->w, c->w, c->pair};
-    sim_table_even(t, plan->chunks, &each);
+    return (struct plan_costs){c->f, c->b - c->w, c->w, c->pair};
+}
+
+static void table_of(struct sim_table *t, int chunks, const struct draw_costs *c)
+{
+    const struct plan_costs each = each_chunk(c);
+    sim_table_even(t, chunks, &each);
     t->sim.message = c->message;
 }
 
@@ -72,7 +77,7 @@ double draw_simulate(const struct plan *plan, const struct draw_costs *c,
 {
     struct sim_table costs;
     struct sim sim;
-    table_of(&costs, plan, c);
+    table_of(&costs, plan->chunks, c);
     sim_new(&sim, plan);
     INVARIANT(sim_run(&sim, plan, &costs.sim), "the plan hangs");
     double makespan = sim.makespan;
@@ -113,8 +118,7 @@ static struct formula_text formula_text(const struct plan *plan, const struct pl
                                         const char *before, const char *after)
 {
     struct formula_text t = {""};
-    double formula = plan_bubble_formula(plan->kind, plan->stages, c);
-    if (plan->kind == PLAN_SERIAL) formula *= plan->micro_batches;
+    double formula = plan_bubble_formula(plan->kind, plan->stages, plan->micro_batches, c);
     if (!isnan(formula)) snprintf(t.text, sizeof t.text, "%s%.5g%s", before, formula, after);
     return t;
 }
@@ -143,7 +147,7 @@ static void print_shares(FILE *out, const struct plan *plan, const struct draw_c
     struct draw_shares *all =
         memory_take((size_t)plan->stages, sizeof *all, "the drawing of a plan");
     double step = draw_simulate(plan, c, all), n = plan->stages;
-    struct plan_costs costs = {c->f, c->b - c->w, c->w, c->pair};
+    struct plan_costs costs = each_chunk(c);
     struct formula_text formula = formula_text(
         plan, &costs, "; idle by the formula, of the worst rank and with free messages: ", "");
     fprintf(out,
@@ -190,7 +194,7 @@ static void draw_picture(FILE *out, const struct plan *plan, const struct draw *
     struct sim sim;
     struct timeline t;
     char title[128];
-    table_of(&costs, plan, d->costs ? d->costs : &unit);
+    table_of(&costs, plan->chunks, d->costs ? d->costs : &unit);
     sim_new(&sim, plan);
     INVARIANT(sim_run(&sim, plan, &costs.sim), "the plan hangs");
     timeline_of_sim(&t, plan, &sim);
@@ -211,13 +215,14 @@ static void draw_picture(FILE *out, const struct plan *plan, const struct draw *
 /* auto is searched for with the costs given, in 1f1b's memory. */
 static void make_plan(struct plan *plan, const struct draw *d)
 {
-    plan_make(plan, d->kind, d->stages, d->micro_batches);
-    if (d->kind != PLAN_AUTO || !d->costs) return;
+    if (d->kind != PLAN_AUTO || !d->costs) {
+        plan_make_any(plan, d->kind, d->stages, d->micro_batches);
+        return;
+    }
     struct sim_table costs;
-    table_of(&costs, plan, d->costs);
+    table_of(&costs, d->stages, d->costs);
     struct auto_option option[PLACES] = {
         [PLACE_LINE] = {.costs = &costs.sim, .limits = {.slots = d->stages}}};
-    plan_free(plan);
     INVARIANT(plan_auto(plan, d->stages, d->micro_batches, option, NULL), "1f1b always fits");
     sim_table_free(&costs);
 }

@@ -2,7 +2,7 @@
 #ifndef DUET_TRAINER_PLAN_DRAW_H
 #define DUET_TRAINER_PLAN_DRAW_H
 
-#include "pipeline/plan.h"
+#include "pipeline/schedules.h"
 
 enum draw_format { DRAW_TEXT, DRAW_TIMELINE, DRAW_JSON, DRAW_SVG, DRAW_TRACE, DRAW_FORMATS };
 extern const char *const DRAW_FORMAT_NAMES[DRAW_FORMATS];

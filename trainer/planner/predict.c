@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "pipeline/check.h"
+#include "pipeline/schedules.h"
 #include "pipeline/split.h"
 
 /* Times of all chunks, as the simulator wants them, and what of them is exchange. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "pipeline/check.h"
+#include "pipeline/schedules.h"
 #include "trainer/planner/working.h"
 
 /* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the same context, with 8 M; DeepSeek-V3

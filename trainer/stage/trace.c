@@ -7,6 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/world.h"
+#include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 #include "trainer/checkpoint/files.h"
 
