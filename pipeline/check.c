@@ -100,7 +100,15 @@ static bool shares_row(const struct verdict *v, int rank, int at, struct plan_ce
            row->b.mb == c.mb && row->f.chunk == c.chunk && row->f.dir == c.dir;
 }
 
-/* F, B, W of one cell there, each after the one before; W may share B's row only where both are one pass. */
+/* Does part k of a cell, in row `at`, come after the part before it? Only a W may share its B's row: where
+ * both are one pass (BW, FB), not where two passes are stepped in turn. */
+static bool comes_after(const struct verdict *v, int rank, int k, int at, int before)
+{
+    bool one_pass = PARTS[k] == PLAN_W && v->plan->rows[rank][at].op != PLAN_TWO;
+    return one_pass ? at >= before : at > before;
+}
+
+/* F, B and W of one cell are there, each after the one before. */
 static void check_chain(struct verdict *v, const struct plan_index *x, int rank, struct plan_cell c)
 {
     int parts = v->plan->forward_only ? 1 : 3, before = -1;
@@ -109,8 +117,7 @@ static void check_chain(struct verdict *v, const struct plan_index *x, int rank,
         if (at < 0)
             WRONG(v, rank, -1, "no %s of direction %d, micro-batch %d", plan_op_name(PARTS[k]),
                   c.dir, c.mb);
-        else if (k > 0 &&
-                 (k == 1 || v->plan->rows[rank][at].op == PLAN_TWO ? at <= before : at < before))
+        else if (k > 0 && !comes_after(v, rank, k, at, before))
             WRONG(v, rank, at, "%s of direction %d, micro-batch %d before its %s",
                   plan_op_name(PARTS[k]), c.dir, c.mb, plan_op_name(PARTS[k - 1]));
         before = at;

@@ -149,44 +149,78 @@ static struct plan_row row_w(const struct hand *h, int k)
     return (struct plan_row){.op = PLAN_W, .b = cell_of(h, k, h->w[k])};
 }
 
-/* The pair if both halves are there; true with *until set: it is worth waiting for the other half. */
-static bool wants_pair(const struct list *l, const struct hand *h, const struct ready *r,
-                       double now, double *until, struct plan_row *row)
+/* What a rank does next: a row now, or nothing before `until`. */
+struct next {
+    bool acts;
+    struct plan_row row;
+    double until;
+};
+
+static struct next act(struct plan_row row)
 {
-    if (!l->rule->habit[h->rank].pairs || (r->f < 0 && r->b < 0)) return false;
-    *until = now;
-    if (r->f >= 0 && r->b >= 0) {
-        bool clear = h->b[r->b] == h->w[r->b] && slot(l, h);
-        *row = clear ? row_pair(h, r->f, r->b) : row_w(h, h->b[r->b] > h->w[r->b] ? r->b : -1);
-        return clear || waiting(h) > 0;
-    }
-    double next = r->f < 0 ? r->f_next : r->b_next;
-    int have = h->chunk[r->f < 0 ? r->b : r->f];
-    double length = l->costs->f[have] + l->costs->b[have] + l->costs->w[have];
-    if (next - now > l->rule->habit[h->rank].wait * length) return false;
-    *until = next;
+    return (struct next){.acts = true, .row = row};
+}
+
+static struct next idle(double until)
+{
+    return (struct next){.until = until};
+}
+
+/* Both halves of a pair are there: the pair, or a weight part that must go first (those of a chunk come in
+ * order, and the F wants a slot). false: the pair cannot be made now. */
+static bool make_pair(const struct list *l, const struct hand *h, const struct ready *r,
+                      struct next *next)
+{
+    bool parts_wait = h->b[r->b] > h->w[r->b];
+    if (!parts_wait && slot(l, h))
+        *next = act(row_pair(h, r->f, r->b));
+    else if (waiting(h) > 0)
+        *next = act(row_w(h, parts_wait ? r->b : -1));
+    else
+        return false;
     return true;
 }
 
-/* The row that the rank does now, or false: it waits until *until. */
-static bool choose(const struct list *l, const struct hand *h, double now, double *until,
-                   struct plan_row *row)
+/* One half of a pair is there. true: the other comes soon enough to wait for it. */
+static bool wait_for_half(const struct list *l, const struct hand *h, const struct ready *r,
+                          double now, struct next *next)
+{
+    int have = h->chunk[r->f < 0 ? r->b : r->f];
+    double length = l->costs->f[have] + l->costs->b[have] + l->costs->w[have];
+    *next = idle(r->f < 0 ? r->f_next : r->b_next);
+    return next->until - now <= l->rule->habit[h->rank].wait * length;
+}
+
+static bool choose_pair(const struct list *l, const struct hand *h, const struct ready *r,
+                        double now, struct next *next)
+{
+    if (!l->rule->habit[h->rank].pairs || (r->f < 0 && r->b < 0)) return false;
+    if (r->f >= 0 && r->b >= 0) return make_pair(l, h, r, next);
+    return wait_for_half(l, h, r, now, next);
+}
+
+/* No input is there that the rank may use: a weight part, unless the hole is too short for one. A forward
+ * that waits for a slot gets it by weight parts alone, however soon something else comes. */
+static struct next fill_hole(const struct list *l, const struct hand *h, const struct ready *r,
+                             double now)
+{
+    bool locked = r->f >= 0;
+    double until = locked ? r->b_next : fmin(r->f_next, r->b_next);
+    if (waiting(h) == 0) return idle(until);
+    struct plan_row row = row_w(h, -1);
+    double least = l->rule->habit[h->rank].fill * l->costs->w[row.b.chunk];
+    return locked || until - now >= least ? act(row) : idle(until);
+}
+
+static struct next choose(const struct list *l, const struct hand *h, double now)
 {
     struct ready r = look(l, h, now);
-    if (wants_pair(l, h, &r, now, until, row)) return *until <= now;
-    bool can_f = r.f >= 0 && slot(l, h), queue = waiting(h) > 0;
-    if (r.b >= 0 && !(can_f && l->rule->habit[h->rank].f_first)) {
-        *row = under(waiting(h), l->limits->weights) ? row_back(l, h, r.b) : row_w(h, -1);
-        return true;
-    }
-    if (can_f) {
-        *row = row_f(h, r.f);
-        return true;
-    }
-    *until = fmin(r.f >= 0 ? INFINITY : r.f_next, r.b_next);
-    if (!queue) return false;
-    *row = row_w(h, -1);
-    return r.f >= 0 || *until - now >= l->rule->habit[h->rank].fill * l->costs->w[row->b.chunk];
+    struct next next;
+    if (choose_pair(l, h, &r, now, &next)) return next;
+    bool can_f = r.f >= 0 && slot(l, h), can_b = r.b >= 0;
+    if (can_b && !(can_f && l->rule->habit[h->rank].f_first))
+        return act(under(waiting(h), l->limits->weights) ? row_back(l, h, r.b) : row_w(h, -1));
+    return can_f ? act(row_f(h, r.f)) : fill_hole(l, h, &r, now);
 }
 
 /* ---- time ---- */
@@ -213,16 +247,15 @@ static void count(struct hand *h, const struct plan_row *row)
 
 static void decide(const struct list *l, struct hand *h, double now)
 {
-    double until = now;
-    struct plan_row row = {0};
-    if (!choose(l, h, now, &until, &row)) {
-        h->free = until;
+    const struct next next = choose(l, h, now);
+    if (!next.acts) {
+        h->free = next.until;
         return;
     }
-    plan_add(l->plan, h->rank, row.op, row.f, row.b);
+    plan_add(l->plan, h->rank, next.row.op, next.row.f, next.row.b);
     INVARIANT(sim_go(l->sim, l->plan, l->costs, h->rank), "the row is not ready");
     h->free = l->sim->end[h->rank][l->plan->n_rows[h->rank] - 1];
-    count(h, &row);
+    count(h, &next.row);
 }
 
 static void hand_start(struct hand *h, const struct plan *plan, int rank)
