@@ -4,48 +4,51 @@
 #include "comm/exchange.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include "comm/base/memory.h"
 
+#include "comm/base/memory.h"
+#include "comm/mpi_ok.h"
 #include "comm/p2p.h"
-#include "comm/world.h"
 
 enum kind { ALL_TO_ALL, ALL_REDUCE, ALL_GATHER, KINDS };
-enum { BLOCK = 1024 };
 
 #define LANE(n) "all-to-all of lane " #n, "all-reduce of lane " #n, "all-gather of lane " #n
 static const char *const tag_names[EXCHANGE_LANES * KINDS] = {LANE(0), LANE(1), LANE(2), LANE(3)};
-
-typedef void join_fn(float *to, const float *x, size_t n);
 
 struct operation {
     bool used;
     int n;          /* messages */
     ticket *ticket; /* (2 * (size - 1)) TICKET_NONE where one is through */
-    join_fn *join;  /* of a sum: */
-    float *buf;
-    const float *scratch;
+    float *sum;     /* where it goes; NULL: nothing is added */
     size_t count;
+    struct join join;
+    struct join_term *term; /* (size) */
 };
 
 struct exchange {
+    const struct transport *transport;
     struct p2p *p2p;
     int rank, size, max_open;
     struct operation *op; /* (max_open) */
     ticket *tickets;      /* of all rows */
+    struct join_term *terms;
 };
 
-struct exchange *exchange_new(MPI_Comm comm, int max_open)
+struct exchange *exchange_new(const struct transport *t, MPI_Comm comm, int max_open)
 {
     struct exchange *x = memory_take(1, sizeof *x, "open exchanges");
     MPI_OK(MPI_Comm_rank(comm, &x->rank));
     MPI_OK(MPI_Comm_size(comm, &x->size));
     int each = 2 * (x->size - 1), all = each * max_open;
+    x->transport = t;
     x->max_open = max_open;
     x->op = memory_take((size_t)max_open, sizeof *x->op, "open exchanges");
     x->tickets = memory_take((size_t)all, sizeof *x->tickets, "open exchanges");
-    for (int i = 0; i < max_open; i++) x->op[i].ticket = x->tickets + i * each;
-    x->p2p = p2p_new(comm, all > 0 ? all : 1);
+    x->terms = memory_take((size_t)(x->size * max_open), sizeof *x->terms, "open exchanges");
+    for (int i = 0; i < max_open; i++) {
+        x->op[i].ticket = x->tickets + i * each;
+        x->op[i].term = x->terms + i * x->size;
+    }
+    x->p2p = p2p_new(t, comm, all > 0 ? all : 1);
     p2p_name(x->p2p, "the group", tag_names);
     return x;
 }
@@ -58,6 +61,7 @@ void exchange_free(struct exchange *x)
     p2p_free(x->p2p);
     free(x->op);
     free(x->tickets);
+    free(x->terms);
     free(x);
 }
 
@@ -79,7 +83,7 @@ static struct operation *open_operation(struct exchange *x)
     while (i < x->max_open && x->op[i].used) i++;
     INVARIANT(i < x->max_open, "more than %d exchanges open", x->max_open);
     struct operation *o = &x->op[i];
-    *o = (struct operation){.used = true, .ticket = o->ticket};
+    *o = (struct operation){.used = true, .ticket = o->ticket, .term = o->term};
     return o;
 }
 
@@ -120,7 +124,9 @@ int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *
     int me = exchange_rank(x), tag = tag_of(lane, ALL_TO_ALL);
     INVARIANT(recv_count[me] == send_count[me], "to itself %zu bytes sent, %zu awaited",
               send_count[me], recv_count[me]);
-    if (recv_count[me] > 0) memcpy(in + recv_offset[me], out + send_offset[me], recv_count[me]);
+    if (recv_count[me] > 0)
+        device_copy(x ? x->transport->device : &device_host, in + recv_offset[me],
+                    out + send_offset[me], recv_count[me]);
     if (exchange_size(x) == 1) return EXCHANGE_NONE;
     struct operation *o = open_operation(x);
     for (int k = 1; k < x->size; k++) {
@@ -134,13 +140,15 @@ int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *
     return (int)(o - x->op);
 }
 
-static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch,
-                      join_fn *join)
+static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch, int join)
 {
     int tag = tag_of(lane, ALL_REDUCE);
     if (exchange_size(x) == 1) return EXCHANGE_NONE;
     struct operation *o = open_operation(x);
-    o->join = join, o->buf = buf, o->scratch = scratch, o->count = n;
+    o->sum = buf, o->count = n;
+    o->join = (struct join){.op = join, .term = o->term, .terms = x->size, .inner = 1};
+    for (int i = 0; i < x->size; i++)
+        o->term[i] = (struct join_term){WIRE_FP32, i == x->rank ? buf : scratch + n * (size_t)i};
     for (int k = 1; k < x->size; k++) {
         int from = peer_before(x, k);
         post_receive(x, o, tag, from, scratch + n * (size_t)from, n * sizeof *buf);
@@ -149,24 +157,14 @@ static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float 
     return (int)(o - x->op);
 }
 
-static void join_sum(float *to, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) to[i] += x[i];
-}
-
-static void join_max(float *to, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
-}
-
 int exchange_all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
 {
-    return all_reduce(x, lane, buf, n, scratch, join_sum);
+    return all_reduce(x, lane, buf, n, scratch, JOIN_SUM);
 }
 
 int exchange_all_reduce_max(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
 {
-    return all_reduce(x, lane, buf, n, scratch, join_max);
+    return all_reduce(x, lane, buf, n, scratch, JOIN_MAX);
 }
 
 int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *count,
@@ -187,23 +185,6 @@ int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *c
 
 /* ---- completing ---- */
 
-/* The terms in rank order, a block at a time; mine stands in buf, where the result goes. */
-static void join_in_order(const struct exchange *x, const struct operation *o)
-{
-    float acc[BLOCK];
-    for (size_t at = 0; at < o->count; at += BLOCK) {
-        size_t n = o->count - at < BLOCK ? o->count - at : BLOCK;
-        for (int i = 0; i < x->size; i++) {
-            const float *term = (i == x->rank ? o->buf : o->scratch + o->count * (size_t)i) + at;
-            if (i == 0)
-                memcpy(acc, term, n * sizeof *acc);
-            else
-                o->join(acc, term, n);
-        }
-        memcpy(o->buf + at, acc, n * sizeof *acc);
-    }
-}
-
 static struct operation *operation_of(struct exchange *x, int op)
 {
     INVARIANT(x && op >= 0 && op < x->max_open && x->op[op].used, "exchange %d is not open", op);
@@ -212,7 +193,7 @@ static struct operation *operation_of(struct exchange *x, int op)
 
 static void finish(struct exchange *x, struct operation *o)
 {
-    if (o->join) join_in_order(x, o);
+    if (o->sum) transport_join(x->transport, o->sum, &o->join, 0, o->count);
     o->used = false;
 }
 

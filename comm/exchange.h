@@ -14,19 +14,21 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "comm/transport.h"
 
 struct exchange;
 enum { EXCHANGE_NONE = -1, EXCHANGE_LANES = 4 };
 
-/* Collective over comm (duplicates it). max_open: exchanges open at once on this rank. */
-struct exchange *exchange_new(MPI_Comm comm, int max_open);
+/* Collective over comm (duplicates it). Buffers lie in the memory of t's device, counts and offsets in the host's (t is
+ * kept). max_open: exchanges open at once on this rank. */
+struct exchange *exchange_new(const struct transport *t, MPI_Comm comm, int max_open);
 void exchange_free(struct exchange *x);
 /* This rank among the members; a group of none (NULL) is one of one. */
 int exchange_rank(const struct exchange *x);
 int exchange_size(const struct exchange *x);
 
 /* Each posts, returns at once, and names the exchange until it is done; EXCHANGE_NONE: it is done already. All buffers
- * belong to the exchange until then. x NULL is a group of one. */
+ * belong to the exchange until then. x NULL is a group of one, on the host. */
 
 /* Counts and offsets in bytes, one a member; what goes to itself is copied at once. */
 int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *recv_count,

@@ -1,5 +1,5 @@
 /* Messages between stages. A message is a row of a fixed table; it travels in pieces, at most
- * WINDOW of them open, and the open pieces of all messages stand in one dense array for MPI_Testsome.
+ * WINDOW of them open, over the rows of a transport.
  *
  * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While nobody waits and a
  * message is open that MPI cannot finish by itself (above the eager limit), the progress thread does; there is
@@ -16,7 +16,8 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
-#include "comm/world.h"
+#include "comm/mpi_ok.h"
+#include "comm/transport.h"
 
 enum { WINDOW = 4, TAG_LIMIT = 1 << 20 };
 static const size_t piece_bytes =
@@ -28,7 +29,7 @@ struct message {
     int peer, tag;
     unsigned char *buf;
     size_t bytes;
-    size_t pieces, posted; /* of `pieces`, `posted` have been handed to MPI, in order */
+    size_t pieces, posted; /* of `pieces`, `posted` have been handed over, in order */
     int open;              /* handed over and not complete */
     uint64_t order;        /* counts up with every message of this rank */
 };
@@ -50,16 +51,13 @@ static struct driver {
 
 struct p2p {
     struct p2p *next;
-    MPI_Comm comm;
+    const struct transport *wire;        /* whose rows carry the pieces */
+    void *connection;                    /* theirs */
     const char *group, *const *tag_name; /* p2p_name */
     int max_open, n_used;
     struct message *message; /* (max_open) */
-    MPI_Request
-        *request; /* (max_open * WINDOW), the first n_open in use, with their owner and size */
-    int *owner, *size, *index;
-    MPI_Status *status;
-    int n_open;
-    int unposted; /* messages with pieces still to be handed over */
+    int n_open;              /* pieces */
+    int unposted;            /* messages with pieces still to be handed over */
     uint64_t order;
     double waited;
 };
@@ -86,13 +84,12 @@ static bool must_follow(const struct p2p *p, const struct message *m)
 static void post_piece(struct p2p *p, struct message *m)
 {
     size_t at = m->posted * piece_bytes, left = m->bytes - at;
-    int n = (int)(left < piece_bytes ? left : piece_bytes), k = p->n_open++;
-    if (m->send)
-        MPI_OK(MPI_Isend(m->buf + at, n, MPI_BYTE, m->peer, m->tag, p->comm, &p->request[k]));
-    else
-        MPI_OK(MPI_Irecv(m->buf + at, n, MPI_BYTE, m->peer, m->tag, p->comm, &p->request[k]));
-    p->owner[k] = (int)(m - p->message);
-    p->size[k] = n;
+    struct transport_piece piece = {
+        .send = m->send, .peer = m->peer, .tag = m->tag, .buf = m->buf + at};
+    piece.bytes = left < piece_bytes ? left : piece_bytes;
+    piece.owner = (int)(m - p->message);
+    p->wire->post(p->connection, &piece);
+    p->n_open++;
     m->open++;
     m->posted++;
 }
@@ -114,53 +111,33 @@ static void say_message(const struct p2p *p, const struct message *m, char *text
 }
 
 /* A piece that failed or has another size than its receiver was told. */
-static void piece_check(const struct p2p *p, int k, const MPI_Status *s, bool in_status)
+static void piece_check(const struct p2p *p, const struct transport_end *e)
 {
-    const struct message *m = &p->message[p->owner[k]];
-    char text[96];
-    int n = 0;
-    if (in_status && s->MPI_ERROR != MPI_SUCCESS && s->MPI_ERROR != MPI_ERR_PENDING) {
+    const struct message *m = &p->message[e->owner];
+    if (e->why) {
+        char text[96];
         say_message(p, m, text, sizeof text);
         die_waiting("%s", text);
-        mpi_die(__FILE__, __LINE__, m->send ? "MPI_Isend" : "MPI_Irecv", s->MPI_ERROR);
+        die(__FILE__, __LINE__, EXIT_WORLD, e->what, e->why, mpi_fix);
     }
     if (m->send) return;
-    MPI_OK(MPI_Get_count(s, MPI_BYTE, &n));
-    INVARIANT(n == p->size[k] || (m->most && n < p->size[k]),
-              "tag %d from rank %d: %d bytes came, %d were awaited", m->tag, m->peer, n,
-              p->size[k]);
-}
-
-static void close_gaps(struct p2p *p)
-{
-    int n = 0;
-    for (int k = 0; k < p->n_open; k++) {
-        if (p->request[k] == MPI_REQUEST_NULL) continue;
-        p->request[n] = p->request[k];
-        p->owner[n] = p->owner[k];
-        p->size[n++] = p->size[k];
-    }
-    p->n_open = n;
+    INVARIANT(e->bytes == e->posted || (m->most && e->bytes < e->posted),
+              "tag %d from rank %d: %zu bytes came, %zu were awaited", m->tag, m->peer, e->bytes,
+              e->posted);
 }
 
 /* One look at everything that is open in one p2p. Returns true if a piece has finished. Called with the lock. */
 static bool drive_one(struct p2p *p)
 {
-    int n = 0;
-    if (p->n_open > 0) {
-        int rc = MPI_Testsome(p->n_open, p->request, &n, p->index, p->status);
-        if (rc != MPI_SUCCESS && rc != MPI_ERR_IN_STATUS)
-            mpi_die(__FILE__, __LINE__, "MPI_Testsome", rc);
-        if (n == MPI_UNDEFINED) n = 0;
-        for (int i = 0; i < n; i++) {
-            int k = p->index[i];
-            struct message *m = &p->message[p->owner[k]];
-            piece_check(p, k, &p->status[i], rc == MPI_ERR_IN_STATUS);
-            m->open--;
-            if (m->bytes > eager_bytes && message_done(m)) driver.heavy--;
-        }
+    const struct transport_end *ended;
+    int n = p->n_open > 0 ? p->wire->look(p->connection, &ended) : 0;
+    for (int i = 0; i < n; i++) {
+        struct message *m = &p->message[ended[i].owner];
+        piece_check(p, &ended[i]);
+        p->n_open--;
+        m->open--;
+        if (m->bytes > eager_bytes && message_done(m)) driver.heavy--;
     }
-    if (n > 0) close_gaps(p);
     for (int i = 0; p->unposted > 0 && i < p->max_open; i++)
         if (p->message[i].used && p->message[i].posted < p->message[i].pieces)
             post_pieces(p, &p->message[i]);
@@ -177,22 +154,6 @@ static bool drive(void)
 static bool is_wanted(void)
 {
     return driver.heavy > 0 && driver.waiters == 0;
-}
-
-/* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
- * them now, when nobody computes. */
-static void connect_all(MPI_Comm comm)
-{
-    int me, n;
-    char in = 0, out = 0;
-    MPI_OK(MPI_Comm_rank(comm, &me));
-    MPI_OK(MPI_Comm_size(comm, &n));
-    for (int s = 1; s < n; s++) {
-        MPI_Request r[2];
-        MPI_OK(MPI_Irecv(&in, 1, MPI_BYTE, (me + n - s) % n, 0, comm, &r[0]));
-        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, (me + s) % n, 0, comm, &r[1]));
-        world_wait(r, 2);
-    }
 }
 
 static void join_driver(struct p2p *p)
@@ -215,21 +176,14 @@ static void leave_driver(struct p2p *p)
     background_leave(&driver.background);
 }
 
-struct p2p *p2p_new(MPI_Comm comm, int max_open)
+struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open)
 {
     struct p2p *p = memory_take(1, sizeof *p, "open messages");
-    size_t rows = (size_t)max_open, pieces = rows * WINDOW;
     p->max_open = max_open;
     p->group = "the pipeline";
-    p->message = memory_take(rows, sizeof *p->message, "open messages");
-    p->request = memory_take(pieces, sizeof(MPI_Request), "open messages");
-    p->status = memory_take(pieces, sizeof *p->status, "open messages");
-    p->owner = memory_take(pieces, sizeof *p->owner, "open messages");
-    p->size = memory_take(pieces, sizeof *p->size, "open messages");
-    p->index = memory_take(pieces, sizeof *p->index, "open messages");
-    MPI_OK(MPI_Comm_dup(comm, &p->comm));
-    MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
-    connect_all(p->comm);
+    p->message = memory_take((size_t)max_open, sizeof *p->message, "open messages");
+    p->wire = transport_wire(t);
+    p->connection = p->wire->open(t, comm, max_open * WINDOW);
     join_driver(p);
     return p;
 }
@@ -238,13 +192,8 @@ void p2p_free(struct p2p *p)
 {
     if (!p) return;
     leave_driver(p);
-    MPI_OK(MPI_Comm_free(&p->comm));
+    p->wire->close(p->connection);
     free(p->message);
-    free(p->request);
-    free(p->status);
-    free(p->owner);
-    free(p->size);
-    free(p->index);
     free(p);
 }
 

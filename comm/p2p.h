@@ -11,14 +11,16 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "comm/transport.h"
 
 enum { P2P_PIECE = 2 << 20 }; /* bytes */
 struct p2p;
 typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
 
-/* Collective over comm (duplicates it). max_open: messages open at once on this rank. */
-struct p2p *p2p_new(MPI_Comm comm, int max_open);
+/* Collective over comm (duplicates it). Messages lie in the memory of t's device (comm/transport.h; t is kept). max_open:
+ * messages open at once on this rank. */
+struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open);
 void p2p_free(struct p2p *p);
 
 /* How waiting is told to the watchdog: "<tag_name[tag]> from rank 3 of <group>"; until then "tag 5 from rank 3 of the

@@ -8,16 +8,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/background.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
+#include "comm/mpi_ok.h"
 #include "comm/reduce_op.h"
-#include "comm/world.h"
-
-enum { BLOCK = 1024 };
 
 static bool is_wanted(void);
 static bool move_all(void);
@@ -75,47 +72,6 @@ bool reduce_move_streams(struct reduce *r, struct reduction *op)
     bool moved = false;
     for (int i = 0; i < op->n_streams; i++) moved |= stream_move(&op->stream[i], r->p2p);
     return moved;
-}
-
-static void term_add(float *to, const struct term *t, size_t at, size_t n)
-{
-    float decoded[BLOCK];
-    const float *x = (const float *)t->at + at;
-    if (t->wire != WIRE_FP32) {
-        wire_decode(t->wire, decoded, (const unsigned char *)t->at + wire_bytes(t->wire, at), n);
-        x = decoded;
-    }
-    for (size_t i = 0; i < n; i++) to[i] += x[i];
-}
-
-static void term_copy(float *to, const struct term *t, size_t at, size_t n)
-{
-    wire_decode(t->wire, to, (const unsigned char *)t->at + wire_bytes(t->wire, at), n);
-}
-
-static void sum_block(float *acc, const struct term *before, const struct term *term, int terms,
-                      int inner, size_t at, size_t n)
-{
-    float run[BLOCK];
-    if (before) term_copy(acc, before, at, n);
-    for (int i = 0; i < terms; i += inner) {
-        bool first = i == 0 && !before;
-        float *to = first ? acc : run;
-        term_copy(to, &term[i], at, n);
-        for (int k = 1; k < inner; k++) term_add(to, &term[i + k], at, n);
-        for (size_t j = 0; !first && j < n; j++) acc[j] += run[j];
-    }
-}
-
-void reduce_sum(float *to, const struct term *before, const struct term *term, int terms, int inner,
-                size_t at, size_t n)
-{
-    float acc[BLOCK];
-    for (size_t b = 0; b < n; b += BLOCK) {
-        size_t m = n - b < BLOCK ? n - b : BLOCK;
-        sum_block(acc, before, term, terms, inner, at + b, m);
-        memcpy(to + b, acc, m * sizeof *to);
-    }
 }
 
 /* ---- who moves ---- */
@@ -188,7 +144,8 @@ static void name_tags(struct reduce *r)
     p2p_name(r->p2p, "the replicas", r->tag_name);
 }
 
-struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_open)
+struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
+                          int max_open)
 {
     int rank, size, streams = reduce_streams(f);
     MPI_OK(MPI_Comm_rank(comm, &rank));
@@ -197,6 +154,7 @@ struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_op
               "member %d of %d by runs of %d in a group of %d", f->me, f->members, f->inner, size);
     struct reduce *r = memory_take(1, sizeof *r, "reductions");
     size_t rows = (size_t)max_open, members = (size_t)size, each = (size_t)streams;
+    r->transport = t;
     r->form = *f;
     r->max_open = max_open;
     r->op = memory_take(rows, sizeof *r->op, "reductions");
@@ -210,7 +168,7 @@ struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_op
         r->op[i].stream = r->stream + i * each;
         r->op[i].term = r->term + i * members;
     }
-    r->p2p = p2p_new(comm, (int)(rows * each * STREAM_WINDOW) + 1);
+    r->p2p = p2p_new(t, comm, (int)(rows * each * STREAM_WINDOW) + 1);
     name_tags(r);
     join_driver(r);
     return r;

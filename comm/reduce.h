@@ -19,6 +19,7 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "comm/transport.h"
 #include "comm/wire.h"
 
 enum reduce_path { REDUCE_AUTO, REDUCE_FLAT, REDUCE_NODES };
@@ -53,8 +54,10 @@ unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const siz
 bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes);
 
 struct reduce;
-/* Collective over comm (duplicates it). max_open: reductions under way at once. */
-struct reduce *reduce_new(MPI_Comm comm, const struct reduce_form *f, int max_open);
+/* Collective over comm (duplicates it). Arrays lie in the memory of t's device, counts and offsets in the host's (t is kept).
+ * max_open: reductions under way at once. */
+struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
+                          int max_open);
 void reduce_free(struct reduce *r);
 
 struct reduce_job {

@@ -23,7 +23,7 @@ static void add_receive(struct reduce *r, struct reduction *op, int from)
     enum reduce_wire w = wire_to(r, from);
     size_t n = op->job.count[r->form.me];
     float *at = reduce_take(op, wire_floats(w, n));
-    op->term[from] = (struct term){w, at};
+    op->term[from] = (struct join_term){w, at};
     reduce_stream(r, op, KIND_TERM, from, false, w, at, n);
 }
 
@@ -44,7 +44,7 @@ static void add_send(struct reduce *r, struct reduction *op, int to)
 static void flat_begin(struct reduce *r, struct reduction *op)
 {
     int me = r->form.me;
-    op->term[me] = (struct term){WIRE_FP32, op->job.in + op->job.offset[me]};
+    op->term[me] = (struct join_term){WIRE_FP32, op->job.in + op->job.offset[me]};
     for (int k = 1; k < r->form.members; k++) add_receive(r, op, before(r, k));
     for (int k = 1; k < r->form.members; k++) add_send(r, op, after(r, k));
 }
@@ -55,7 +55,8 @@ static void encode_piece(struct reduce *r, struct reduction *op, struct stream *
     size_t at = s->ready * op->piece, left = op->job.count[s->peer] - at;
     size_t from = offset[s->peer] + at, n = left < op->piece ? left : op->piece;
     float *residual = op->job.residual ? op->job.residual + (from - offset[0]) : NULL;
-    wire_encode(r->form.wire, s->buf + s->ready * s->piece_bytes, op->job.in + from, residual, n);
+    transport_encode(r->transport, r->form.wire, s->buf + s->ready * s->piece_bytes,
+                     op->job.in + from, residual, n);
     s->ready++;
 }
 
@@ -70,12 +71,13 @@ static void encode_ahead(struct reduce *r, struct reduction *op)
 static bool flat_move(struct reduce *r, struct reduction *op)
 {
     size_t mine = op->job.count[r->form.me], pieces = (mine + op->piece - 1) / op->piece;
+    struct join all = {.term = op->term, .terms = r->form.members, .inner = r->form.inner};
     encode_ahead(r, op);
     bool moved = reduce_move_streams(r, op);
     size_t through = r->form.members > 1 ? reduce_through(op, 0, r->form.members - 1) : pieces;
     for (; op->summed < through; op->summed++) {
         size_t at = op->summed * op->piece, n = mine - at < op->piece ? mine - at : op->piece;
-        reduce_sum(op->job.out + at, NULL, op->term, r->form.members, r->form.inner, at, n);
+        transport_join(r->transport, op->job.out + at, &all, at, n);
         moved = true;
     }
     return moved;

@@ -52,11 +52,11 @@ static struct place place_of(const struct reduce *r, const struct reduction *op)
 static void add_terms(struct reduce *r, struct reduction *op, const struct place *p)
 {
     const float *array = op->job.in + op->job.offset[0];
-    op->term[p->j] = (struct term){WIRE_FP32, array + p->column.lo};
+    op->term[p->j] = (struct join_term){WIRE_FP32, array + p->column.lo};
     for (int k = 1; k < p->each; k++) {
         int j = (p->j + p->each - k) % p->each;
         float *at = reduce_take(op, p->length);
-        op->term[j] = (struct term){WIRE_FP32, at};
+        op->term[j] = (struct join_term){WIRE_FP32, at};
         reduce_stream(r, op, KIND_TERM, p->first + j, false, WIRE_FP32, at, p->length);
     }
 }
@@ -84,7 +84,7 @@ static float *coded_room(const struct reduce *r, struct reduction *op, float *pl
 static void add_chain(struct reduce *r, struct reduction *op, const struct place *p)
 {
     op->sum = reduce_take(op, p->length);
-    op->before = (struct term){r->form.wire, NULL};
+    op->before = (struct join_term){r->form.wire, NULL};
     if (p->node == 0) return;
     float *at = coded_room(r, op, op->sum, p->length);
     op->before.at = at;
@@ -173,8 +173,8 @@ static void make_ready(struct reduce *r, struct reduction *op, struct stream *s,
         size_t from = s->at + s->ready * op->piece, m = piece_n(op, n, s->ready);
         if (from + m > formed) return;
         if (coded(r, s))
-            wire_encode(r->form.wire, s->buf + s->ready * s->piece_bytes, op->sum + from,
-                        op->job.residual ? op->job.residual + from : NULL, m);
+            transport_encode(r->transport, r->form.wire, s->buf + s->ready * s->piece_bytes,
+                             op->sum + from, op->job.residual ? op->job.residual + from : NULL, m);
         s->ready++;
     }
 }
@@ -188,14 +188,17 @@ static void keep_mine(struct reduce *r, struct reduction *op, const struct place
     formed.lo += p->column.lo, formed.hi += p->column.lo;
     if (part.lo < formed.lo) part.lo = formed.lo;
     if (part.hi > formed.hi) part.hi = formed.hi;
-    for (size_t i = part.lo; i < part.hi; i++) op->job.out[i - mine] = op->sum[i - p->column.lo];
+    if (part.lo >= part.hi) return;
+    device_copy(r->transport->device, op->job.out + (part.lo - mine),
+                op->sum + (part.lo - p->column.lo), (part.hi - part.lo) * sizeof *op->sum);
 }
 
 static void form_piece(struct reduce *r, struct reduction *op, const struct place *p)
 {
     size_t at = op->summed * op->piece, n = piece_n(op, p->length, op->summed);
-    reduce_sum(op->sum + at, op->before.at ? &op->before : NULL, op->term, p->each, r->form.inner,
-               at, n);
+    struct join more = {.term = op->term, .terms = p->each, .inner = r->form.inner};
+    more.before = op->before.at ? &op->before : NULL;
+    transport_join(r->transport, op->sum + at, &more, at, n);
     op->summed++;
     for (int i = op->sums_out; i < op->sums_in; i++) {
         struct stream *s = &op->stream[i];
@@ -220,8 +223,9 @@ static bool decode_sums(struct reduce *r, struct reduction *op, const struct pla
         struct stream *s = &op->stream[i];
         struct span part = part_of(r, op, s->peer % p->each, r->form.me);
         for (; coded(r, s) && s->used < s->done; s->used++, moved = true)
-            wire_decode(r->form.wire, op->job.out + s->at + s->used * op->piece,
-                        s->buf + s->used * s->piece_bytes, piece_n(op, part.hi - part.lo, s->used));
+            transport_decode(r->transport, r->form.wire, op->job.out + s->at + s->used * op->piece,
+                             s->buf + s->used * s->piece_bytes,
+                             piece_n(op, part.hi - part.lo, s->used));
     }
     return moved;
 }

@@ -25,12 +25,6 @@ size_t reduce_column(const struct reduce_map *m, size_t n);
 bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes);
 int reduce_streams(const struct reduce_form *f);
 
-/* What is added: n floats as they came. */
-struct term {
-    enum reduce_wire wire;
-    const void *at;
-};
-
 struct reduce_way;
 struct reduction {
     bool used, done;
@@ -42,26 +36,27 @@ struct reduction {
     int sequence;
     struct stream *stream; /* (reduce_streams) */
     int n_streams;
-    struct term *term; /* (members) */
-    float *room;       /* of scratch, what is not taken yet */
-    size_t summed;     /* pieces */
+    struct join_term *term; /* (members) */
+    float *room;            /* of scratch, what is not taken yet */
+    size_t summed;          /* pieces */
 
     /* nodes: */
-    struct term before; /* the running sum that comes */
-    float *sum;         /* the one that is formed: my column */
+    struct join_term before; /* the running sum that comes */
+    float *sum;              /* the one that is formed: my column */
     int terms_out, sums_out,
         sums_in; /* where these streams begin: contributions sent, sums sent (or the chain), my slice */
 };
 
 struct reduce {
     struct reduce *next;
+    const struct transport *transport;
     struct reduce_form form;
     struct reduce_map map;
     struct p2p *p2p;
     int max_open, n_open, started;
     struct reduction *op; /* (max_open) */
     struct stream *stream;
-    struct term *term;
+    struct join_term *term;
     int *node;
     const char **tag_name;
     double waited;
@@ -82,9 +77,4 @@ int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind,
 /* The first n streams: pieces through in all of them. */
 size_t reduce_through(const struct reduction *op, int first, int n);
 bool reduce_move_streams(struct reduce *r, struct reduction *op);
-/* to[0..n) = terms from element `at` on (a multiple of WIRE_BLOCK) in the order of comm/coll.h, after `before` if there is
- * one. to may be where `before` is. */
-void reduce_sum(float *to, const struct term *before, const struct term *term, int terms, int inner,
-                size_t at, size_t n);
-
 #endif

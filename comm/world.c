@@ -16,15 +16,6 @@
 #include "comm/base/problems.h"
 #include "comm/roll_call.h"
 
-_Noreturn void mpi_die(const char *file, int line, const char *call, int rc)
-{
-    char why[MPI_MAX_ERROR_STRING] = "";
-    int n = 0;
-    if (MPI_Error_string(rc, why, &n) != MPI_SUCCESS) snprintf(why, sizeof why, "MPI error %d", rc);
-    die(file, line, EXIT_WORLD, call, why,
-        "look for the first rank that died above; if none, check the network between the hosts");
-}
-
 static volatile sig_atomic_t abort_code;
 
 static void alarm_rang(int signal)

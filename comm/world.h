@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include "comm/base/die.h"
+#include "comm/mpi_ok.h"
 #include "comm/base/problems.h"
 
 /* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm are the site's, and
@@ -22,14 +23,6 @@ struct world {
     MPI_Comm
         across; /* ranks of my number, one a site, in their order; MPI_COMM_NULL without sites */
 };
-
-/* MPI_OK(MPI_Send(...)): dies naming call, error text, rank, host, place. */
-#define MPI_OK(call)                                                             \
-    do {                                                                         \
-        int mpi_rc_ = (call);                                                    \
-        if (mpi_rc_ != MPI_SUCCESS) mpi_die(__FILE__, __LINE__, #call, mpi_rc_); \
-    } while (0)
-_Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
 
 /* Collective over all ranks. Starts MPI (THREAD_MULTIPLE asked for), identifies die and log (so
  * it must be called by the main thread). world_down must find every communicator of ours freed. */

@@ -214,7 +214,7 @@ static void bench_up(struct bench *b, int n, int slots, bool in_turn)
                               .step = toy_step,
                               .in_turn = in_turn,
                               .any_two = in_turn};
-    b->p2p = p2p_new(ck_world.comm, ENGINE_OPEN);
+    b->p2p = p2p_new(&transport_mpi, ck_world.comm, ENGINE_OPEN);
     b->engine = engine_new(b->p2p, ck_world.rank, ck_world.size, &b->stage, MOST_MB);
 }
 

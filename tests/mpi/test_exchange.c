@@ -68,7 +68,7 @@ static size_t sum_end(struct sum *s)
 START_TEST(sums_are_those_of_rank_order)
 {
     static const size_t sizes[] = {0, 1, 3, 1000, 1024, 1025, LARGEST};
-    struct exchange *x = exchange_new(ck_world.comm, 2);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 2);
     ck_all(exchange_rank(x) == ck_world.rank && exchange_size(x) == ck_world.size, "who");
     for (int k = 0; k < 7; k++)
         for (int max = 0; max < 2; max++) {
@@ -128,7 +128,7 @@ static size_t shuffle_end(struct shuffle *s)
 
 START_TEST(all_to_all_of_unequal_parts)
 {
-    struct exchange *x = exchange_new(ck_world.comm, 3);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 3);
     for (int round = 0; round < 7; round++) {
         struct shuffle s;
         shuffle_post(&s, x, 0, round);
@@ -142,7 +142,7 @@ END_TEST
 
 START_TEST(all_gather_of_unequal_slices)
 {
-    struct exchange *x = exchange_new(ck_world.comm, 1);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 1);
     size_t count[MOST], at[MOST], total = 0, wrong = 0;
     for (int r = 0; r < ck_world.size; r++)
         count[r] = bytes_for(r, 3, 1), at[r] = total, total += count[r] + 1; /* a byte between */
@@ -164,7 +164,7 @@ END_TEST
 START_TEST(lanes_are_independent)
 {
     enum { EACH = 3 };
-    struct exchange *x = exchange_new(ck_world.comm, 4 * EACH);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 4 * EACH);
     for (int round = 0; round < 3; round++) {
         struct sum sum[2][EACH];
         struct shuffle shuffle[2][EACH];
@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(testing_completes_too)
 {
-    struct exchange *x = exchange_new(ck_world.comm, 2);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 2);
     struct shuffle shuffle;
     struct sum sum;
     ck_all(exchange_test(x, EXCHANGE_NONE), "nothing to test");
@@ -252,7 +252,7 @@ static double exposed(struct exchange *x, struct shuffle *s, double away_s)
 START_TEST(a_large_exchange_is_hidden)
 {
     if (ck_world.size == 1) return;
-    struct exchange *x = exchange_new(ck_world.comm, 1);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 1);
     struct shuffle s;
     size_t each = (size_t)64 * MIB / (size_t)(ck_world.size - 1);
     for (int r = 0; r < ck_world.size; r++) {

@@ -22,7 +22,7 @@ static void pair_make(struct pair *p, const struct ops *ops)
     struct dims d = DIMS;
     d.ep = ck_world.size;
     d.e = ck_world.rank;
-    p->ep = exchange_new(ck_world.comm, 4);
+    p->ep = exchange_new(&transport_mpi, ck_world.comm, 4);
     tiny_model_make(&p->one, &DIMS, ops, STAGES, TINY_ROWS, true);
     tiny_share_make(&p->share, &d, (struct parallel){.ep = p->ep}, ops, STAGES, TINY_ROWS, true);
 }

@@ -45,7 +45,7 @@ START_TEST(all_sizes)
 {
     static const size_t sizes[] = {0,       1,           4096,    4097,        2 * MIB - 1,
                                    2 * MIB, 2 * MIB + 1, 8 * MIB, 11 * MIB + 5};
-    struct p2p *p = p2p_new(ck_world.comm, 4);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     unsigned char *in = malloc(12 * MIB), *out = malloc(12 * MIB);
     for (int k = 0; k < 9; k++) {
         size_t n = sizes[k];
@@ -67,7 +67,7 @@ END_TEST
 START_TEST(long_ones_of_one_tag_keep_their_order)
 {
     enum { N = 10 };
-    struct p2p *p = p2p_new(ck_world.comm, 2 * N);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 2 * N);
     unsigned char *in[N], *out[N];
     ticket r[N], s[N];
     size_t n = 9 * MIB + 11, wrong = 0;
@@ -95,7 +95,7 @@ END_TEST
 START_TEST(up_to_so_many)
 {
     static const size_t sizes[] = {0, 1, 100, 4097, 2 * MIB};
-    struct p2p *p = p2p_new(ck_world.comm, 4);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     unsigned char *in = malloc(2 * MIB + 1), *out = malloc(2 * MIB);
     for (int k = 0; k < 5; k++) {
         size_t n = sizes[k];
@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(wait_any_and_test)
 {
-    struct p2p *p = p2p_new(ck_world.comm, 8);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 8);
     int in[3] = {-1, -1, -1}, out[3] = {10, 11, 12}, seen = 0;
     ticket t[4] = {TICKET_NONE, 0, 0, 0};
     ck_all(p2p_wait_any(p, t, 1) == -1, "nothing to wait for");
@@ -148,7 +148,7 @@ static double cpu_now(void)
 /* A blocked rank leaves its core to others; the clock of exposed communication sees it. */
 START_TEST(waiting_is_cheap)
 {
-    struct p2p *p = p2p_new(ck_world.comm, 4);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     int x = 0;
     p2p_waited(p);
     ck_all(true, "start together");
@@ -185,7 +185,7 @@ static double transfer(struct p2p *p, unsigned char *in, unsigned char *out, dou
 /* The machine is shared, so one good try of eight will do; without a progress thread none is. */
 START_TEST(transfers_go_on_while_we_compute)
 {
-    struct p2p *p = p2p_new(ck_world.comm, 4);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     unsigned char *in = malloc(64 * MIB), *out = malloc(64 * MIB);
     double best = 1e9;
     memset(in, 1, 64 * MIB);
@@ -207,7 +207,7 @@ END_TEST
 /* The rhythm of decoding: a small message to the peer and back, with 200 us of work before each. */
 START_TEST(small_messages_are_quick)
 {
-    struct p2p *p = p2p_new(ck_world.comm, 4);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     enum { N = 300 };
     int x = 0;
     double late[N];
@@ -241,7 +241,7 @@ END_TEST
 /* The main thread's collectives and the progress thread's transfers share Open MPI. */
 START_TEST(collectives_beside_transfers)
 {
-    struct p2p *p = p2p_new(ck_world.comm, 8);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 8);
     size_t n = 5 * MIB, wrong = 0;
     unsigned char *in = malloc(3 * n), *out = malloc(3 * n);
     float buf[1000], scratch[1000 + 16];

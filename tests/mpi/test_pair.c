@@ -31,8 +31,8 @@ static void bench_up(struct bench *b)
     int position = ck_world.rank / MEMBERS;
     MPI_OK(MPI_Comm_split(ck_world.comm, ck_world.rank % MEMBERS, position, &b->pipe));
     MPI_OK(MPI_Comm_split(ck_world.comm, position, ck_world.rank, &b->stage));
-    b->p2p = p2p_new(b->pipe, ENGINE_OPEN);
-    b->exchange = exchange_new(b->stage, 2);
+    b->p2p = p2p_new(&transport_mpi, b->pipe, ENGINE_OPEN);
+    b->exchange = exchange_new(&transport_mpi, b->stage, 2);
     b->paced = paced_new(costs, b->exchange, BYTES);
     plan_make(&b->plan, PLAN_DUALPIPE, STAGES, MB);
     plan_check(&b->plan, NULL, &facts, NULL);

@@ -69,8 +69,8 @@ static void measure(struct p2p *p, struct exchange *x, char *in, const char *out
 START_TEST(a_blocked_rank_sleeps)
 {
     static const char *const names[KINDS] = {"a message", "an exchange", "agreement"};
-    struct p2p *p = p2p_new(ck_world.comm, 20);
-    struct exchange *x = exchange_new(ck_world.comm, 2);
+    struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 20);
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 2);
     char *in = malloc(LARGE), *out = calloc(LARGE, 1);
     double best[KINDS] = {1, 1, 1}, worst = 1;
     for (int i = 0; i < 3 && worst >= 0.05; i++) {

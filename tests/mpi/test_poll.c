@@ -15,7 +15,7 @@
 static size_t exchanges(int rank)
 {
     enum { N = 700000 };
-    struct exchange *x = exchange_new(MPI_COMM_WORLD, 2);
+    struct exchange *x = exchange_new(&transport_mpi, MPI_COMM_WORLD, 2);
     float *buf = malloc(2 * N * sizeof *buf), *scratch = malloc(4 * N * sizeof *scratch);
     size_t wrong = 0;
     for (size_t i = 0; i < 2 * N; i++) buf[i] = (float)(i % 1000) + (float)rank;
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     MPI_OK(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level));
     MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
     memset(out, rank + 1, n);
-    struct p2p *p = p2p_new(MPI_COMM_WORLD, 4);
+    struct p2p *p = p2p_new(&transport_mpi, MPI_COMM_WORLD, 4);
     for (int round = 0; round < 3; round++) {
         memset(in, 0, n);
         ticket t[2];

@@ -12,7 +12,7 @@ enum { LARGE = 700000 };
 static void check_form(const struct group *g, const char *name)
 {
     static const size_t bases[] = {0, 1500, LARGE / MOST};
-    struct reduce *r = reduce_new(ck_world.comm, &g->form, 1);
+    struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g->form, 1);
     for (int k = 0; k < 3; k++)
         for (int in_place = k > 0; in_place < 2; in_place++) {
             struct sum s;
@@ -55,7 +55,7 @@ START_TEST(several_open_at_once)
     unsigned random = (unsigned)ck_world.rank * 7919u + 1;
     for (int map = 0; map < 3; map++) {
         group_make(&g, map, 1, map == 2 ? REDUCE_FLAT : REDUCE_NODES, WIRE_FP32);
-        struct reduce *r = reduce_new(ck_world.comm, &g.form, OPEN);
+        struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, OPEN);
         struct sum s[OPEN];
         size_t wrong = 0;
         for (int k = 0; k < OPEN; k++) sum_make(&s[k], &g.form, bases[k], k + map, k % 2);
@@ -83,7 +83,7 @@ START_TEST(goes_on_while_nobody_looks)
     struct group g;
     struct sum s;
     group_make(&g, 1, 1, REDUCE_NODES, WIRE_FP32);
-    struct reduce *r = reduce_new(ck_world.comm, &g.form, 1);
+    struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, 1);
     sum_make(&s, &g.form, LARGE / MOST, 9, false);
     unsigned long long sent = 0, right = reduce_sends(&g.form, s.count);
     sum_start(&s, r);
@@ -124,7 +124,7 @@ START_TEST(gathers_on_any_map)
         for (int path = REDUCE_AUTO; path <= REDUCE_NODES; path++) {
             struct group g;
             group_make(&g, map, 1, (enum reduce_path)path, WIRE_FP32);
-            struct reduce *r = reduce_new(ck_world.comm, &g.form, 1);
+            struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, 1);
             size_t wrong =
                 gather_wrong(r, 0, 2) + gather_wrong(r, 1501, 6) + gather_wrong(r, LARGE / 2, 2);
             ck_all(wrong == 0, "%s, path %d: %zu bytes", maps[map].name, path, wrong);

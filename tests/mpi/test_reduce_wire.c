@@ -118,7 +118,7 @@ static void restart(struct sum *s, struct reduce **r, const struct group *g)
 {
     float *saved = room(s->residual_n);
     reduce_free(*r);
-    *r = reduce_new(ck_world.comm, &g->form, 1);
+    *r = reduce_new(&transport_mpi, ck_world.comm, &g->form, 1);
     memcpy(saved, s->residual, s->residual_n * sizeof *saved);
     free(s->residual);
     s->residual = saved;
@@ -130,7 +130,7 @@ static void check_steps(const struct group *g, const char *name, size_t base)
 {
     struct sum s;
     struct plain p;
-    struct reduce *r = reduce_new(ck_world.comm, &g->form, 1);
+    struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g->form, 1);
     sum_make(&s, &g->form, base, 0, base % 2 == 0);
     plain_make(&p, g, &s);
     for (int step = 0; step < 3; step++) {
@@ -174,7 +174,7 @@ END_TEST
 static double mean_error(const struct group *g, int steps, bool feedback)
 {
     struct sum s;
-    struct reduce *r = reduce_new(ck_world.comm, &g->form, 1);
+    struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g->form, 1);
     sum_make(&s, &g->form, 200, 0, false);
     for (size_t i = 0; i < s.n; i++) s.in[i] = 1.0f / (float)(i + 2 + (size_t)ck_world.rank);
     double worst = 0, *mean = memory_take(s.mine + 1, sizeof *mean, "a test");
@@ -232,7 +232,7 @@ START_TEST(what_crosses_is_what_the_formula_says)
                        n = EACH * R;
                 size_t count[MOST], offset[MOST];
                 for (size_t i = 0; i < R; i++) count[i] = EACH, offset[i] = EACH * i;
-                struct reduce *r = reduce_new(ck_world.comm, &g.form, 1);
+                struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, 1);
                 struct sum s;
                 sum_make(&s, &g.form, EACH, 0, false);
                 memcpy(s.count, count, sizeof count), memcpy(s.offset, offset, sizeof offset);

@@ -229,7 +229,7 @@ START_TEST(many_pipelines)
     struct deal d;
     for (int placing = 0; placing < 2; placing++) {
         deal_place(&d, 8, deal_bound(&shape, 165), &a);
-        if (!placing) arena_back(&a, a.used);
+        if (!placing) arena_back(&a, &device_host, a.used);
     }
     clock_t since = clock();
     deal_run(&d, &shape, rows, 8);

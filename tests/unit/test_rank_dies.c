@@ -30,7 +30,7 @@ static void fail_alone(struct world *w)
 
 static void be_killed(struct world *w)
 {
-    struct p2p *p = p2p_new(w->comm, 2);
+    struct p2p *p = p2p_new(&transport_mpi, w->comm, 2);
     int x;
     if (w->rank == 1) raise(SIGKILL);
     p2p_wait(p, p2p_recv(p, 1, 7, &x, sizeof x));
@@ -46,7 +46,7 @@ static void see_mistakes(struct world *w)
 
 static void hang(struct world *w)
 {
-    struct p2p *p = p2p_new(w->comm, 2);
+    struct p2p *p = p2p_new(&transport_mpi, w->comm, 2);
     int x;
     die_place("decoding tick %d", 12);
     if (w->rank == 0) watchdog_start(0.3);
@@ -76,7 +76,7 @@ static void think_for_ever(struct world *w)
 
 static void send_too_little(struct world *w)
 {
-    struct p2p *p = p2p_new(w->comm, 2);
+    struct p2p *p = p2p_new(&transport_mpi, w->comm, 2);
     char x[16] = {0};
     if (w->rank == 1)
         p2p_wait(p, p2p_recv(p, 0, 7, x, 16));

@@ -93,8 +93,8 @@ static void length_up(struct length *l, int color, const struct world *w)
     l->position = w->rank / l->members;
     MPI_OK(MPI_Comm_split(l->group, w->rank % l->members, w->rank, &l->pipe));
     MPI_OK(MPI_Comm_split(l->group, l->position, w->rank, &l->stage));
-    l->p2p = p2p_new(l->pipe, ENGINE_OPEN);
-    if (l->members > 1) l->exchange = exchange_new(l->stage, 2);
+    l->p2p = p2p_new(&transport_mpi, l->pipe, ENGINE_OPEN);
+    if (l->members > 1) l->exchange = exchange_new(&transport_mpi, l->stage, 2);
 }
 
 static void length_down(struct length *l)
@@ -204,7 +204,7 @@ static json_t *overlap(const struct bench_options *o, const struct world *w)
         unsigned char *buf = malloc(2 * (size_t)OVERLAP);
         SYS_OK(buf, "free memory on this host", "no memory for an exchange of 64 MiB");
         memset(buf, 1, 2 * (size_t)OVERLAP);
-        struct exchange *x = exchange_new(two, 1);
+        struct exchange *x = exchange_new(&transport_mpi, two, 1);
         overlap_once(x, buf, 0, two);
         for (int i = 0; i < OVERLAP_TRIES; i++) {
             double bare = overlap_once(x, buf, 0, two);

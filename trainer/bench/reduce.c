@@ -150,7 +150,7 @@ static struct trial *trial_new(const struct way *way, const struct array *a)
                                    .node = a->node,
                                    .path = way->path,
                                    .wire = way->wire};
-    t->r = reduce_new(a->w->comm, &t->form, 1);
+    t->r = reduce_new(&transport_mpi, a->w->comm, &t->form, 1);
     t->scratch = memory_take(reduce_scratch(&t->form, a->n), sizeof *t->scratch, "sums");
     t->residual = memory_take(reduce_residual(&t->form, a->n), sizeof *t->residual, "rounding");
     foretell(t, a);

@@ -79,7 +79,7 @@ void outer_new(struct outer *x, const struct settings *s, struct optimizer *o,
     x->world = w;
     x->idle = idle;
     x->idle_ctx = idle_ctx;
-    x->exchange = exchange_new(w->across, 1);
+    x->exchange = exchange_new(&transport_mpi, w->across, 1);
 }
 
 void outer_free(struct outer *x)

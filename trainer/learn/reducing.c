@@ -106,8 +106,9 @@ void reducing_open(struct reducing *r)
     bool there[REGIONS] = {false};
     for (int i = 0; i < r->buckets->n; i++) there[r->buckets->b[i].region] = true;
     for (int k = 0; k < REGIONS; k++)
-        if (there[k]) r->over[k] = reduce_new(replica_of(r, k), &r->form[k], REDUCING_OPEN);
-    if (largest_parts(r) > 0) r->tp = exchange_new(r->actor->mesh->tensor, 1);
+        if (there[k])
+            r->over[k] = reduce_new(&transport_mpi, replica_of(r, k), &r->form[k], REDUCING_OPEN);
+    if (largest_parts(r) > 0) r->tp = exchange_new(&transport_mpi, r->actor->mesh->tensor, 1);
     say_path(r);
 }
 

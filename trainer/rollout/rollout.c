@@ -193,7 +193,7 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
     arena_back(&r->arena, &device_host, r->arena.used);
     rollout_place(r);
     int open = dispatch_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
-    r->p2p = p2p_new(w->comm, open);
+    r->p2p = p2p_new(&transport_mpi, w->comm, open);
     group_find(r);
     return r;
 }

@@ -284,11 +284,11 @@ void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
     actor_measure(a, s, m, ops, dims, max_mb, with_reference);
     pace_read(a);
     arena_back(&a->arena, a->device, a->arena.used);
-    if (m->tp > 1) a->parallel.tp = exchange_new(m->tensor, EXCHANGE_LANES);
-    if (m->ep > 1) a->parallel.ep = exchange_new(m->expert, EXCHANGE_LANES);
+    if (m->tp > 1) a->parallel.tp = exchange_new(&transport_mpi, m->tensor, EXCHANGE_LANES);
+    if (m->ep > 1) a->parallel.ep = exchange_new(&transport_mpi, m->expert, EXCHANGE_LANES);
     actor_place(a, with_reference);
     if (max_mb == 0) return;
-    a->p2p = p2p_new(m->pipe, 64);
+    a->p2p = p2p_new(&transport_mpi, m->pipe, 64);
     a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, max_mb);
     plans_search(a);
 }

@@ -1,0 +1,153 @@
+/* The host's sums, and what stands in for rows that a transport does not have. */
+#include "comm/transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/base/memory.h"
+#include "comm/base/missing.h"
+
+enum { BLOCK = 1024 }; /* a multiple of WIRE_BLOCK */
+
+/* ---- the host's sums ---- */
+
+static const void *term_at(const struct join_term *t, size_t at)
+{
+    return (const unsigned char *)t->at + wire_bytes(t->wire, at);
+}
+
+static void add_term(float *to, int op, const struct join_term *t, size_t at, size_t n)
+{
+    float decoded[BLOCK];
+    const float *x = (const float *)t->at + at;
+    if (t->wire != WIRE_FP32) {
+        wire_decode(t->wire, decoded, term_at(t, at), n);
+        x = decoded;
+    }
+    if (op == JOIN_SUM)
+        for (size_t i = 0; i < n; i++) to[i] += x[i];
+    else
+        for (size_t i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
+}
+
+static void take_term(float *to, const struct join_term *t, size_t at, size_t n)
+{
+    wire_decode(t->wire, to, term_at(t, at), n);
+}
+
+static void join_block(float *acc, const struct join *j, size_t at, size_t n)
+{
+    float run[BLOCK];
+    if (j->before) take_term(acc, j->before, at, n);
+    for (int i = 0; i < j->terms; i += j->inner) {
+        bool first = i == 0 && !j->before;
+        if (!first && j->inner == 1) {
+            add_term(acc, j->op, &j->term[i], at, n);
+            continue;
+        }
+        float *to = first ? acc : run;
+        take_term(to, &j->term[i], at, n);
+        for (int k = 1; k < j->inner; k++) add_term(to, j->op, &j->term[i + k], at, n);
+        if (!first) add_term(acc, j->op, &(struct join_term){WIRE_FP32, run}, 0, n);
+    }
+}
+
+void join_host(float *to, const struct join *j, size_t at, size_t n)
+{
+    float acc[BLOCK];
+    for (size_t b = 0; b < n; b += BLOCK) {
+        size_t m = n - b < BLOCK ? n - b : BLOCK;
+        join_block(acc, j, at + b, m);
+        memcpy(to + b, acc, m * sizeof *to);
+    }
+}
+
+/* ---- rows that may be missing ---- */
+
+const struct transport *transport_wire(const struct transport *t)
+{
+    if (t->open) return t;
+    missing_row(t->name, "wire");
+    return &transport_staged;
+}
+
+/* Elements [at, at + n) of a term, in host memory that is the caller's to free. */
+static struct join_term fetched(const struct device *d, const struct join_term *t, size_t at,
+                                size_t n)
+{
+    size_t bytes = wire_bytes(t->wire, n);
+    void *host = memory_take(bytes, 1, "sums of a device that cannot form them");
+    d->copy_out(host, term_at(t, at), bytes);
+    return (struct join_term){t->wire, host};
+}
+
+static void term_free(const struct join_term *t)
+{
+    union {
+        const void *in;
+        void *out;
+    } at = {.in = t->at};
+    free(at.out);
+}
+
+void transport_join(const struct transport *t, float *to, const struct join *j, size_t at, size_t n)
+{
+    if (t->join) {
+        t->join(to, j, at, n);
+        return;
+    }
+    missing_row(t->name, "join");
+    const struct device *d = t->device;
+    struct join host = *j;
+    struct join_term *term = memory_take((size_t)j->terms, sizeof *term, "terms of a sum"), before;
+    float *sum = memory_take(n, sizeof *sum, "sums of a device that cannot form them");
+    for (int i = 0; i < j->terms; i++) term[i] = fetched(d, &j->term[i], at, n);
+    host.term = term;
+    if (j->before) {
+        before = fetched(d, j->before, at, n);
+        host.before = &before;
+    }
+    join_host(sum, &host, 0, n);
+    d->copy_in(to, sum, n * sizeof *sum);
+    for (int i = 0; i < j->terms; i++) term_free(&term[i]);
+    if (j->before) term_free(&before);
+    free(term);
+    free(sum);
+}
+
+void transport_encode(const struct transport *t, enum reduce_wire w, void *to, const float *x,
+                      float *residual, size_t n)
+{
+    if (t->encode) {
+        t->encode(w, to, x, residual, n);
+        return;
+    }
+    missing_row(t->name, "encode");
+    const struct device *d = t->device;
+    size_t bytes = n * sizeof *x, coded_bytes = wire_bytes(w, n);
+    float *plain = memory_take(2 * n, sizeof *plain, "numbers to be rounded"), *kept = plain + n;
+    void *coded = memory_take(coded_bytes, 1, "rounded numbers");
+    d->copy_out(plain, x, bytes);
+    if (residual) d->copy_out(kept, residual, bytes);
+    wire_encode(w, coded, plain, residual ? kept : NULL, n);
+    d->copy_in(to, coded, coded_bytes);
+    if (residual) d->copy_in(residual, kept, bytes);
+    free(plain);
+    free(coded);
+}
+
+void transport_decode(const struct transport *t, enum reduce_wire w, float *x, const void *from,
+                      size_t n)
+{
+    if (t->decode) {
+        t->decode(w, x, from, n);
+        return;
+    }
+    missing_row(t->name, "decode");
+    struct join_term coded = fetched(t->device, &(struct join_term){w, from}, 0, n);
+    float *plain = memory_take(n, sizeof *plain, "numbers that were rounded");
+    wire_decode(w, plain, coded.at, n);
+    t->device->copy_in(x, plain, n * sizeof *plain);
+    free(plain);
+    term_free(&coded);
+}

@@ -1,0 +1,90 @@
+/* A transport: how bytes get from rank to rank, and how sums over ranks are formed, in the memory of one
+ * device. It is what p2p, exchange and reduce ask of a wire; MPI on host memory is the table that is always
+ * there, NCCL on a GPU's memory is another one.
+ *
+ * Above this table nobody reads or writes the memory of a message or of a sum. A table may be partial while
+ * it grows: without the four rows of the wire its pieces travel over MPI by way of host memory
+ * (transport_staged.c), without a row of the sums the host forms them, with copies around it; both are
+ * counted and named in the log (base/missing.h). */
+#ifndef DUET_COMM_TRANSPORT_H
+#define DUET_COMM_TRANSPORT_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "comm/base/device.h"
+#include "comm/wire.h"
+
+/* A message, or a part of one: at most P2P_PIECE bytes (comm/p2p.h). */
+struct transport_piece {
+    bool send;
+    int peer, tag;
+    void *buf; /* of a send only read */
+    size_t bytes;
+    int owner; /* the poster's: says whose piece has ended */
+};
+
+/* A piece that has ended. */
+struct transport_end {
+    int owner;
+    size_t bytes, posted;   /* of a receive: what came, what there was room for */
+    const char *what, *why; /* why: the call `what` failed; NULL: all is well */
+};
+
+/* What is added: n floats, as they came from the wire or as they are. */
+struct join_term {
+    enum reduce_wire wire;
+    const void *at;
+};
+
+/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order. */
+struct join {
+    enum { JOIN_SUM, JOIN_MAX } op;
+    const struct join_term *before; /* stands before the first run; NULL: nothing does */
+    const struct join_term *term;   /* (terms) */
+    int terms, inner;
+};
+
+struct transport {
+    const char *name;            /* "mpi" */
+    const struct device *device; /* in whose memory messages and sums lie */
+
+    /* --- the wire: all four rows or none. One thread at a time calls them for one `self`. --- */
+    /* Collective over comm (duplicates it): what connects its ranks, with room for `most` pieces under way. Nothing
+     * is allocated after it. */
+    void *(*open)(const struct transport *t, MPI_Comm comm, int most);
+    void (*close)(void *self);
+    /* Posts and returns at once. A piece that is sent holds what the device's stream was given before. Pieces of equal peer, tag
+     * and direction match in the order of posting; a receive may be ended by a shorter one. */
+    void (*post)(void *self, const struct transport_piece *piece);
+    /* One look, without waiting: how many pieces have ended, and which (the transport's, until the next look). */
+    int (*look)(void *self, const struct transport_end **list);
+
+    /* --- sums; n and at count floats --- */
+    /* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of WIRE_BLOCK. to may be where a term has its
+     * element `at`. */
+    void (*join)(float *to, const struct join *j, size_t at, size_t n);
+    /* wire_encode and wire_decode of comm/wire.h. */
+    void (*encode)(enum reduce_wire w, void *to, const float *x, float *residual, size_t n);
+    void (*decode)(enum reduce_wire w, float *x, const void *from, size_t n);
+};
+
+/* All rows are there. */
+extern const struct transport transport_mpi;
+/* Pieces in another device's memory by way of the host's, over MPI: the wire rows of a table that has none. */
+extern const struct transport transport_staged;
+
+/* The table whose wire rows are used for t: t, or the staged one. Pure but for what it says in the log. */
+const struct transport *transport_wire(const struct transport *t);
+/* The rows of the sums, the missing ones made up for (they allocate). Local. */
+void transport_join(const struct transport *t, float *to, const struct join *j, size_t at,
+                    size_t n);
+void transport_encode(const struct transport *t, enum reduce_wire w, void *to, const float *x,
+                      float *residual, size_t n);
+void transport_decode(const struct transport *t, enum reduce_wire w, float *x, const void *from,
+                      size_t n);
+
+/* The host's sums, for its table. */
+void join_host(float *to, const struct join *j, size_t at, size_t n);
+
+#endif

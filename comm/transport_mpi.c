@@ -1,0 +1,130 @@
+/* MPI on host memory. The open pieces stand in one dense array for MPI_Testsome, with what they were posted as
+ * beside it. */
+#include <stdlib.h>
+
+#include "comm/base/memory.h"
+#include "comm/transport.h"
+#include "comm/world.h"
+
+struct pieces {
+    MPI_Comm comm;
+    int n, most;
+    MPI_Request *request; /* (most) the first n are open; the arrays below go with it */
+    struct transport_piece *piece;
+    int *index;                  /* (most) what MPI_Testsome found */
+    MPI_Status *status;          /* (most) */
+    struct transport_end *ended; /* (most) */
+    char why[MPI_MAX_ERROR_STRING];
+};
+
+/* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
+ * them now, when nobody computes. */
+static void connect_all(MPI_Comm comm)
+{
+    int me, n;
+    char in = 0, out = 0;
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    MPI_OK(MPI_Comm_size(comm, &n));
+    for (int s = 1; s < n; s++) {
+        MPI_Request r[2];
+        MPI_OK(MPI_Irecv(&in, 1, MPI_BYTE, (me + n - s) % n, 0, comm, &r[0]));
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, (me + s) % n, 0, comm, &r[1]));
+        world_wait(r, 2);
+    }
+}
+
+static void *mpi_open(const struct transport *t, MPI_Comm comm, int most)
+{
+    static const char what[] = "open messages";
+    struct pieces *p = memory_take(1, sizeof *p, what);
+    size_t rows = (size_t)most;
+    (void)t;
+    p->most = most;
+    p->request = memory_take(rows, sizeof(MPI_Request), what);
+    p->piece = memory_take(rows, sizeof *p->piece, what);
+    p->index = memory_take(rows, sizeof *p->index, what);
+    p->status = memory_take(rows, sizeof *p->status, what);
+    p->ended = memory_take(rows, sizeof *p->ended, what);
+    MPI_OK(MPI_Comm_dup(comm, &p->comm));
+    MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
+    connect_all(p->comm);
+    return p;
+}
+
+static void mpi_close(void *self)
+{
+    struct pieces *p = self;
+    MPI_OK(MPI_Comm_free(&p->comm));
+    free(p->request);
+    free(p->piece);
+    free(p->index);
+    free(p->status);
+    free(p->ended);
+    free(p);
+}
+
+static void mpi_post(void *self, const struct transport_piece *piece)
+{
+    struct pieces *p = self;
+    int n = (int)piece->bytes, k = p->n++;
+    INVARIANT(k < p->most, "more than %d pieces open", p->most);
+    if (piece->send)
+        MPI_OK(
+            MPI_Isend(piece->buf, n, MPI_BYTE, piece->peer, piece->tag, p->comm, &p->request[k]));
+    else
+        MPI_OK(
+            MPI_Irecv(piece->buf, n, MPI_BYTE, piece->peer, piece->tag, p->comm, &p->request[k]));
+    p->piece[k] = *piece;
+}
+
+static struct transport_end end_of(struct pieces *p, int k, const MPI_Status *s, bool in_status)
+{
+    const struct transport_piece *piece = &p->piece[k];
+    struct transport_end e = {.owner = piece->owner, .posted = piece->bytes, .bytes = piece->bytes};
+    int n = 0;
+    if (in_status && s->MPI_ERROR != MPI_SUCCESS && s->MPI_ERROR != MPI_ERR_PENDING) {
+        e.what = piece->send ? "MPI_Isend" : "MPI_Irecv";
+        e.why = mpi_why(s->MPI_ERROR, p->why);
+    } else if (!piece->send) {
+        MPI_OK(MPI_Get_count(s, MPI_BYTE, &n));
+        e.bytes = (size_t)n;
+    }
+    return e;
+}
+
+static void close_gaps(struct pieces *p)
+{
+    int n = 0;
+    for (int k = 0; k < p->n; k++) {
+        if (p->request[k] == MPI_REQUEST_NULL) continue;
+        p->request[n] = p->request[k];
+        p->piece[n++] = p->piece[k];
+    }
+    p->n = n;
+}
+
+static int mpi_look(void *self, const struct transport_end **list)
+{
+    struct pieces *p = self;
+    int n = 0;
+    *list = p->ended;
+    if (p->n == 0) return 0;
+    int rc = MPI_Testsome(p->n, p->request, &n, p->index, p->status);
+    if (rc != MPI_SUCCESS && rc != MPI_ERR_IN_STATUS)
+        mpi_die(__FILE__, __LINE__, "MPI_Testsome", rc);
+    if (n == MPI_UNDEFINED) n = 0;
+    for (int i = 0; i < n; i++)
+        p->ended[i] = end_of(p, p->index[i], &p->status[i], rc == MPI_ERR_IN_STATUS);
+    if (n > 0) close_gaps(p);
+    return n;
+}
+
+const struct transport transport_mpi = {.name = "mpi",
+                                        .device = &device_host,
+                                        .open = mpi_open,
+                                        .close = mpi_close,
+                                        .post = mpi_post,
+                                        .look = mpi_look,
+                                        .join = join_host,
+                                        .encode = wire_encode,
+                                        .decode = wire_decode};
