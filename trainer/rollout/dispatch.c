@@ -1,7 +1,6 @@
 /* Handing out questions: rank 0 counts; every first stage asks it for the next number, always one ahead of its need. Which
  * pipeline answers what depends on who is free; the answers do not (P3). */
-#include <string.h>
-#include "trainer/rollout/lane.h"
+#include "trainer/rollout/dispatch.h"
 
 struct asker { /* a first stage on another rank, seen from rank 0 */
     int rank, dir;

@@ -2,8 +2,8 @@
  * the others before each wave, so that all of them run the same waves in the same order, and every exchange within the stage
  * meets. The others get their activations from the ranks with their own t of the stage before, and draw the same tokens
  * from the same logits; only the first books them. */
+#include "trainer/rollout/follow.h"
 #include <string.h>
-#include "trainer/rollout/lane.h"
 
 /* Followed in memory by the packed wave (room for the largest), and the input tokens. */
 struct order {
@@ -39,14 +39,8 @@ static void pass_on(struct rollout *r)
     exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
 }
 
-bool follow_is_first(const struct rollout *r)
+static void tell(struct rollout *r, const struct lane *l, const struct wave *w)
 {
-    return r->actor->mesh->t == 0;
-}
-
-void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w)
-{
-    if (r->actor->mesh->tp == 1 || !follow_is_first(r)) return;
     unsigned char *to = r->order + sizeof(struct order);
     *(struct order *)(void *)r->order = (struct order){l->number};
     wave_pack(w, to);
@@ -54,7 +48,13 @@ void follow_tell(struct rollout *r, const struct lane *l, const struct wave *w)
     pass_on(r);
 }
 
-void follow_tell_end(struct rollout *r)
+void follow_lead(struct rollout *r, struct lane *l, struct wave *w, const void *in)
+{
+    if (r->actor->mesh->tp > 1) tell(r, l, w);
+    wave_run(r, l, w, in);
+}
+
+void follow_end(struct rollout *r)
 {
     if (r->actor->mesh->tp == 1) return;
     *(struct order *)(void *)r->order = (struct order){-1};

@@ -1,6 +1,6 @@
-/* The first stage of a direction: which slot samples what, when a prompt is read, when a wave leaves. */
-#include <string.h>
 #include "trainer/rollout/lane.h"
+#include <string.h>
+#include "trainer/rollout/dispatch.h"
 
 static const struct question *question_of(const struct rollout *r, const struct group *g)
 {
@@ -146,21 +146,6 @@ bool lane_fill(struct rollout *r, struct lane *l, struct wave *w)
     return true;
 }
 
-static void launch(struct rollout *r, struct lane *l, int i)
-{
-    struct wave *w = &l->wave[i];
-    w->parked = !lane_fill(r, l, w);
-    if (!w->parked) wave_run(r, l, w, NULL);
-}
-
-/* The sampled tokens of the oldest wave come from the last stage; on one stage they are there already. */
-static void expect_return(struct rollout *r, struct lane *l)
-{
-    if (l->last || l->n_outstanding == 0 || l->in != TICKET_NONE) return;
-    const struct wave *w = &l->wave[l->outstanding[0]];
-    l->in = p2p_recv(r->p2p, l->tail_rank, TAG_BACK + l->dir, l->back, wave_back_bytes(w));
-}
-
 static void book(struct rollout *r, struct lane *l, struct wave *w, const struct wave_row *row,
                  struct sampled s)
 {
@@ -191,27 +176,6 @@ int lane_book(struct rollout *r, struct lane *l)
     return i;
 }
 
-void lane_returned(struct rollout *r, struct lane *l)
-{
-    launch(r, l, lane_book(r, l));
-    lane_advance(r, l);
-}
-
-void lane_advance(struct rollout *r, struct lane *l)
-{
-    for (int i = 0; i < l->n_waves; i++)
-        if (l->wave[i].parked) launch(r, l, i);
-    expect_return(r, l);
-    bool more = l->n_outstanding > 0 || l->groups > 0;
-    if (more || l->done) return;
-    /* Everything is parked: either the dispatcher has not answered yet, or there is nothing left. */
-    int q = dispatch_take(r, l);
-    INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
-    if (q != DISPATCH_NONE) return;
-    if (!l->last) wave_send_end(r, l);
-    l->done = true;
-}
-
 void lane_clear(struct lane *l)
 {
     int P = l->n_waves * l->wave_slots;
@@ -223,10 +187,4 @@ void lane_clear(struct lane *l)
         l->wave[i].head->events = 0;
         l->wave[i].parked = true;
     }
-}
-
-void lane_start(struct rollout *r, struct lane *l)
-{
-    lane_clear(l);
-    lane_advance(r, l);
 }

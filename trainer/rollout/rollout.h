@@ -7,10 +7,7 @@
  * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
  *
  * A rollout can be stopped between two waves: a first stage that hears of it drops what it has not finished and takes no more
- * questions, and the dispatcher tells the others; nothing is exchanged for that beyond the messages there are.
- *
- * Files: rollout.c set-up, the loop, the gathering; lane.c the first stage's bookkeeping of one direction; wave.c what every stage does
- * with a wave; dispatch.c handing out questions; follow.c several ranks that share a stage; rounds.c pipelines that share experts. */
+ * questions, and the dispatcher tells the others; nothing is exchanged for that beyond the messages there are. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 

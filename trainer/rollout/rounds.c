@@ -6,7 +6,9 @@
  * nothing to do goes round empty. A rank works off its calls by tick, then by lane; whatever a call needs (activations, tokens, the other
  * ranks of its group) was done at an earlier tick, or is the same call elsewhere: no rank waits for one that waits for it.
  * Before a round all agree whether anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in advance, one to each first stage in turn. */
-#include <string.h>
+#include "trainer/rollout/rounds.h"
+#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/follow.h"
 #include "trainer/rollout/lane.h"
 
 static int most(int a, int b)
@@ -27,7 +29,7 @@ static void start(struct rollout *r, struct lane *l, struct wave *w)
         w->head->events = 0;
     }
     lane_fill(r, l, w);
-    wave_run(r, l, w, NULL);
+    follow_lead(r, l, w, NULL);
 }
 
 static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
@@ -35,7 +37,7 @@ static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
     p2p_wait(r->p2p, wave_expect(r, l));
     INVARIANT(wave_take(r, l, l->arrived) == w, "a wave came out of turn");
     wave_receive(r, l, w);
-    wave_run(r, l, w, l->act_in);
+    follow_lead(r, l, w, l->act_in);
 }
 
 /* --- rounds --- */

@@ -1,6 +1,7 @@
 /* What every stage does with a wave: keep its cache in step, run its chunk, pass the rows on. */
+#include "trainer/rollout/wave.h"
 #include <string.h>
-#include "trainer/rollout/lane.h"
+#include "trainer/rollout/inside.h"
 
 size_t wave_pack(const struct wave *w, unsigned char *to)
 {
@@ -12,7 +13,7 @@ size_t wave_pack(const struct wave *w, unsigned char *to)
     return sizeof *w->head + rows + events;
 }
 
-void wave_unpack(struct wave *w, const unsigned char *from)
+static void unpack(struct wave *w, const unsigned char *from)
 {
     memcpy(w->head, from, sizeof *w->head);
     size_t rows = (size_t)w->head->rows * sizeof *w->row,
@@ -21,9 +22,8 @@ void wave_unpack(struct wave *w, const unsigned char *from)
     memcpy(w->event, from + sizeof *w->head + rows, events);
 }
 
-void wave_events(struct rollout *r, struct lane *l, const struct wave *w)
+static void keep_cache(struct lane *l, const struct wave *w)
 {
-    (void)r;
     for (int i = 0; i < w->head->events; i++) {
         const struct event *e = &w->event[i];
         if (e->kind == EVENT_RELEASE) cache_release(&l->cache, e->slot);
@@ -67,7 +67,7 @@ static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
     if (w->head->rows == 0) return;
     if (!l->first) p2p_wait(r->p2p, l->out_sent[i]);
     sample_rows(r, l, w, out);
-    if (!l->first && follow_is_first(r))
+    if (!l->first && rollout_leads(r))
         l->out_sent[i] = p2p_send(r->p2p, l->head_rank, TAG_BACK + l->dir, out, wave_back_bytes(w));
 }
 
@@ -80,14 +80,13 @@ static void send_head(struct rollout *r, const struct lane *l, struct wave *w)
 static void send_on(struct rollout *r, struct lane *l, struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    if (follow_is_first(r)) send_head(r, l, w);
+    if (rollout_leads(r)) send_head(r, l, w);
     if (bytes > 0) w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + l->next_number, w->act, bytes);
 }
 
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
 {
-    follow_tell(r, l, w);
-    wave_events(r, l, w);
+    keep_cache(l, w);
     for (int t = 0; t < w->head->rows; t++) {
         l->row_pos[t] = w->row[t].pos;
         l->row_table[t] = cache_table(&l->cache, w->row[t].slot);
@@ -125,27 +124,13 @@ struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *p
     memcpy(&head, packed, sizeof head);
     struct wave *w = &l->wave[head.wave];
     wave_reuse(r, w);
-    wave_unpack(w, packed);
+    unpack(w, packed);
     return w;
 }
 
 ticket wave_expect(struct rollout *r, struct lane *l)
 {
     return p2p_recv_most(r->p2p, l->prev, TAG_HEAD + l->number, l->arrived, l->packed_most);
-}
-
-void wave_arrived(struct rollout *r, struct lane *l)
-{
-    struct wave *w = wave_take(r, l, l->arrived);
-    if (w->head->end) {
-        l->in = TICKET_NONE;
-        if (!l->last) wave_send_end(r, l);
-        l->done = true;
-        return;
-    }
-    wave_receive(r, l, w);
-    l->in = wave_expect(r, l);
-    wave_run(r, l, w, l->act_in);
 }
 
 void wave_send_end(struct rollout *r, struct lane *l)

@@ -1,0 +1,18 @@
+/* Ranks that share a stage (tensor parallelism): one decides which wave runs when, the others follow. Collective over the ranks of
+ * the stage. */
+#ifndef DUET_TRAINER_ROLLOUT_FOLLOW_H
+#define DUET_TRAINER_ROLLOUT_FOLLOW_H
+
+#include "trainer/rollout/inside.h"
+
+void follow_place(struct rollout *r, struct arena *a);
+/* What is told before a wave of this lane. */
+size_t follow_bytes(const struct lane *l);
+/* The rank that decides: this wave runs now, here and on the others. `in` as of wave_run. */
+void follow_lead(struct rollout *r, struct lane *l, struct wave *w, const void *in);
+/* The rank that decides: that was the last. */
+void follow_end(struct rollout *r);
+/* The other ranks, for the whole job. */
+void follow_run(struct rollout *r);
+
+#endif

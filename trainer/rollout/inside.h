@@ -1,0 +1,98 @@
+/* What a rollout consists of on a rank: its lanes (one for each chunk that the rank holds, in the row of chunks that waves pass), and what
+ * they share. Only trainer/rollout includes this. */
+#ifndef DUET_TRAINER_ROLLOUT_INSIDE_H
+#define DUET_TRAINER_ROLLOUT_INSIDE_H
+
+#include "trainer/rollout/rollout.h"
+#include "trainer/rollout/wave.h"
+
+/* A question whose prompt is in the cache (or on its way there). */
+struct group {
+    int question, slot;
+    int filled; /* prompt positions sent to the cache so far */
+    int next_sample;
+};
+struct slot {
+    int answer;     /* index of the answer being sampled; -1: free */
+    int pos, token; /* of the next row */
+};
+
+struct lane {
+    int dir;
+    int number, next_number; /* of this lane on its rank, and of the next one on its own: in tags */
+    bool first, last, done;
+    int prev, next, head_rank,
+        tail_rank; /* world ranks of neighbours, of the first and the last chunk; a vee
+                                             turns round within a rank, which then writes to itself */
+    struct local *local;
+    struct cache cache;
+    int n_waves, wave_slots, rows_max, events_max;
+    struct wave *wave;
+    size_t packed_most; /* bytes of the largest wave's head, rows, events */
+    unsigned char *act_in;
+    ticket in;              /* wave head (others) or sampled tokens (first stage) */
+    unsigned char *arrived; /* a packed wave */
+
+    /* first stage */
+    struct slot *slot;   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
+    struct group *group; /* ring of questions under way */
+    int groups, group_from, max_groups;
+    int *free_prompt_slot, n_free_prompt_slots;
+    int *outstanding, n_outstanding; /* waves under way, oldest first */
+    struct sampled *back;
+
+    /* last stage */
+    struct sampled *out; /* (n_waves, wave_slots) */
+    ticket *out_sent;    /* (n_waves) */
+    float *logits, *logp, *entropy;
+    int *target;
+    void *scratch;
+
+    int *row_pos;
+    const int **row_table;
+};
+
+struct dispatch;
+
+struct rollout {
+    struct actor *actor;
+    const struct world *world;
+    struct p2p *p2p;
+    struct lane lane[2];
+    int lanes;
+    const struct rollout_job *job;
+    bool stopping; /* the job shall end with what is complete */
+    int whole;     /* see rollout_whole */
+    struct answer *answer;
+    bool *mine;
+    int max_answers, max_new;
+    struct dispatch *dispatch;
+    unsigned char *order;              /* follow.h; NULL without tensor parallelism */
+    int *gather_count, *gather_offset; /* (world size) */
+    int *gather_send, *gather_all;     /* words */
+    MPI_Comm group; /* ranks that work in rounds together; MPI_COMM_NULL: no rounds */
+    struct arena arena;
+};
+
+enum {
+    TAG_HEAD = 0,
+    TAG_ACT = 2,
+    TAG_BACK = 4,
+    TAG_ASK = 6,
+    TAG_GIVE = 8
+}; /* + the receiver's number, or direction */
+
+/* Shall the job end? Once heard, it stays so. */
+static inline bool rollout_stops(struct rollout *r)
+{
+    r->stopping = r->stopping || (r->job->stop && r->job->stop());
+    return r->stopping;
+}
+
+/* Is this the rank that decides for those that share its stage? */
+static inline bool rollout_leads(const struct rollout *r)
+{
+    return r->actor->mesh->t == 0;
+}
+
+#endif

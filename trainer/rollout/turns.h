@@ -1,0 +1,10 @@
+/* Decoding in waves that come as they may: a rank works on whatever has arrived. */
+#ifndef DUET_TRAINER_ROLLOUT_TURNS_H
+#define DUET_TRAINER_ROLLOUT_TURNS_H
+
+#include "trainer/rollout/inside.h"
+
+/* A job, on the ranks that lead their stages; between dispatch_start and dispatch_close. */
+void turns_run(struct rollout *r);
+
+#endif
