@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/die.h"
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
 
@@ -66,6 +67,8 @@ void join_host(float *to, const struct join *j, size_t at, size_t n)
 
 const struct transport *transport_wire(const struct transport *t)
 {
+    INVARIANT(!t->open == !t->close && !t->open == !t->post && !t->open == !t->look,
+              "%s has some rows of a wire, not all", t->name);
     if (t->open) return t;
     missing_row(t->name, "wire");
     return &transport_staged;

@@ -1,5 +1,5 @@
 /* Rows that a backend's table does not have yet: the host's row stands in, with copies around it. That is
- * slow, so each use is counted and the first of a row is said in the log. */
+ * slow, so each use is counted, and rank 0 says in the log when it first has to use one. */
 #ifndef DUET_COMM_BASE_MISSING_H
 #define DUET_COMM_BASE_MISSING_H
 
