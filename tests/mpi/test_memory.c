@@ -226,8 +226,8 @@ static void learn(struct trainer *t, const struct answer *a)
                                            .advantage = i % 2 ? 1 : -1};
     }
     struct step_stats stats;
-    struct step_job job = small_job(b, LOSS_GRPO);
-    job.grpo.kl = 0.01f;
+    struct step_job job = small_job(b, &grpo_loss);
+    job.objective.kl = 0.01f;
     job.use_reference = true;
     job.adamw.lr = 1e-4f;
     learner_step(&t->small.learner, &job, &stats);
@@ -315,7 +315,7 @@ START_TEST(plans_are_made_before)
     small_make(&t, &ck_world, shape);
     for (int i = 0; i < 2; i++) {
         struct step_stats stats;
-        struct step_job job = small_job(batch[i], LOSS_SFT);
+        struct step_job job = small_job(batch[i], &loss_sft);
         learner_step(&t.learner, &job, &stats);
         bins[i] = t.learner.deal.bins;
     }

@@ -5,6 +5,7 @@
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 #include "trainer/phases/phases.h"
+#include "trainer/run/run.h"
 #include "trainer/planner/memory.h"
 
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "

@@ -12,8 +12,8 @@ static struct small_batch batch[STEPS];
 
 static const struct variant variants[] = {
     {"fp32", "tied: true, experts: 8, experts_active: 3, first_dense: 1, balance: 0.1",
-     PRECISION_FP32, LOSS_SFT, 0, 1},
-    {"bf16", "qk_norm: true, experts: 8, expert_ffn: 32", PRECISION_BF16, LOSS_SFT, 0, 1},
+     PRECISION_FP32, &loss_sft, 0, 1},
+    {"bf16", "qk_norm: true, experts: 8, expert_ffn: 32", PRECISION_BF16, &loss_sft, 0, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -186,7 +186,7 @@ static double deviation(struct small *t, const struct answers *a)
                                           .logp = a->logp[i],
                                           .advantage = i % 2 ? 1 : -1};
     }
-    struct step_job job = small_job(&b, LOSS_GRPO);
+    struct step_job job = small_job(&b, &grpo_loss);
     learner_step(&t->learner, &job, &stats);
     ck_all(stats.tokens > ANSWERS && stats.grad_norm > 1e-4, "%ld tokens, norm %g", stats.tokens,
            stats.grad_norm);

@@ -57,7 +57,7 @@ static void run(struct outcome *o, const struct mesh_case *c, const char *reduct
     bool agree;
     small_make(&t, &ck_world, shape_of(c, reduction));
     for (int s = 0; s < STEPS; s++) {
-        struct step_job job = small_job(&batch[s], LOSS_SFT);
+        struct step_job job = small_job(&batch[s], &loss_sft);
         learner_step(&t.learner, &job, &stats);
         o->loss[s] = stats.loss;
         o->norm[s] = stats.grad_norm;
@@ -189,7 +189,7 @@ START_TEST(sums_start_early)
         struct step_stats stats;
         if (cases[i].ranks != ck_world.size) continue;
         small_make(&t, &ck_world, shape_of(&cases[i], "bucket_mib: 0"));
-        struct step_job job = small_job(&batch[0], LOSS_SFT);
+        struct step_job job = small_job(&batch[0], &loss_sft);
         learner_step(&t.learner, &job, &stats);
         run_watched(&w, &t);
         int n = t.optimizer.buckets.n;

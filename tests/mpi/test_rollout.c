@@ -409,7 +409,7 @@ static struct step_job learn_from(const struct answers *a, int job)
                                               .logp = a->logp[i],
                                               .advantage = i % 3 == 0 ? -1 : 0.7f};
     }
-    struct step_job s = small_job(&batch, LOSS_GRPO);
+    struct step_job s = small_job(&batch, &grpo_loss);
     float temperature = jobs[job].sampling.temperature;
     s.inv_temperature = temperature > 0 ? 1 / temperature : 1;
     return s;

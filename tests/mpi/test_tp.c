@@ -14,10 +14,10 @@ static struct world alone;
 static struct small_batch batch[STEPS];
 
 static const struct variant variants[] = {
-    {"fp32 sft", "qk_norm: true, qkv_bias: true", PRECISION_FP32, LOSS_SFT, 0, 1},
-    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, LOSS_GRPO, 0.1f, 0.8f},
-    {"bf16 grpo", "qk_norm: true, tied: true", PRECISION_BF16, LOSS_GRPO, 0, 1},
-    {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, LOSS_SFT, 0,
+    {"fp32 sft", "qk_norm: true, qkv_bias: true", PRECISION_FP32, &loss_sft, 0, 1},
+    {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &grpo_loss, 0.1f, 0.8f},
+    {"bf16 grpo", "qk_norm: true, tied: true", PRECISION_BF16, &grpo_loss, 0, 1},
+    {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, &loss_sft, 0,
      1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -145,7 +145,7 @@ static void rounded_steps(const struct variant *v, const char *reduction, const 
     small_make(&t, &ck_world, shape);
     ck_all(ck_world.rank > 0 || t.optimizer.residuals > 0 || hosts[0] == '3', "nothing is rounded");
     for (int s = 0; s < STEPS; s++) {
-        struct step_job job = small_job(&batch[s], LOSS_SFT);
+        struct step_job job = small_job(&batch[s], &loss_sft);
         learner_step(&t.learner, &job, &stats);
     }
     free(small_weights(&t, &ck_world, &n, &agree));
@@ -246,7 +246,7 @@ static struct step_job learn_from(const struct answers *a, float temperature)
                                           .logp = a->logp[i],
                                           .advantage = i % 3 == 0 ? -1 : 0.7f};
     }
-    struct step_job job = small_job(&b, LOSS_GRPO);
+    struct step_job job = small_job(&b, &grpo_loss);
     job.inv_temperature = 1 / temperature;
     return job;
 }
@@ -362,7 +362,7 @@ static void there_and_back(const struct variant *v, struct mesh_case m, const st
     snprintf(what, sizeof what, "%s", mesh_text(v, &m));
     shared_folder_make(folder);
     small_make(&a, &ck_world, shape_of(v, m));
-    struct step_job job = small_job(&batch[0], LOSS_SFT);
+    struct step_job job = small_job(&batch[0], &loss_sft);
     learner_step(&a.learner, &job, &stats);
     float *state = state_of(&a, &n);
     save(&a, &ck_world, 1);

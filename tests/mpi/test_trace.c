@@ -102,7 +102,7 @@ static void trace_one(int schedule, const char *name)
 {
     struct small t;
     struct step_stats plain, traced;
-    struct step_job job = small_job(&batch, LOSS_SFT);
+    struct step_job job = small_job(&batch, &loss_sft);
     small_make(&t, &ck_world, shape_of(schedule));
     learner_step(&t.learner, &job, &plain);
     small_free(&t);

@@ -20,7 +20,6 @@ BEGIN {
     for (f = split(floors, floor, ", "); f > 0; f--)
         for (i = split(floor[f], rooms, " "); i > 0; i--)
             height[rooms[i]] = f
-    still_up["stage-learn"] = 1 # to be untied
     # header: the only folder or file that includes it
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
@@ -35,7 +34,7 @@ function room_of(name) { sub(/\.[ch]$/, "", name); return name }
 function step(here, there) {
     if (!(here in height) || !(there in height))
         refuse("a room that is on no floor; give it one in tests/support/layers.sh")
-    else if (here == there || (here "-" there) in still_up)
+    else if (here == there)
         return
     else if (height[there] >= height[here])
         refuse("trainer/" here " is on floor " height[here] ", trainer/" there " on floor " height[there] ": a step up")

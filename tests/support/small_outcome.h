@@ -11,14 +11,14 @@ enum { STEPS = 2 };
 struct variant {
     const char *name, *model;
     enum precision precision;
-    enum loss_kind kind;
+    const struct loss_shape *loss;
     float kl, temperature; /* temperature 0: 1 */
 };
 
 static inline struct step_job variant_job(const struct variant *v, const struct small_batch *b)
 {
-    struct step_job job = small_job(b, v->kind);
-    job.grpo.kl = v->kl;
+    struct step_job job = small_job(b, v->loss);
+    job.objective.kl = v->kl;
     job.use_reference = v->kl > 0;
     if (v->temperature > 0) job.inv_temperature = 1 / v->temperature;
     return job;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/learn/grpo.h"
 #include "trainer/learn/step.h"
 #include "trainer/rollout/rollout.h"
 
@@ -207,14 +208,14 @@ static inline void small_batch_make(struct small_batch *b, int n, int max_contex
 }
 
 /* A step on that batch. Its learning rate is large and its epsilon too: two steps move every weight, and smoothly. */
-static inline struct step_job small_job(const struct small_batch *b, enum loss_kind kind)
+static inline struct step_job small_job(const struct small_batch *b, const struct loss_shape *loss)
 {
     return (struct step_job){
         .sequence = b->sequence,
         .weight = b->weight,
         .n = b->n,
-        .kind = kind,
-        .grpo = {.clip_low = 0.2f, .clip_high = 0.3f},
+        .loss = loss,
+        .objective = {.clip_low = 0.2f, .clip_high = 0.3f},
         .inv_temperature = 1,
         .adamw = {.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-3f, .weight_decay = 0.1f},
         .grad_clip = 1};

@@ -11,7 +11,7 @@ enum { Q = 4, G = 4, LONGEST = 7 };
 
 static const int length[Q][G] = {{3, 7, 2, 5}, {7, 4, 4, 1}, {6, 7, 7, 2}, {1, 2, 3, 7}};
 static const float reward[Q][G] = {{0, 1, 0, 0.5f}, {1, 1, 1, 1}, {0, 0, 1, 1}, {0, 0, 0, 0}};
-static const struct grpo rule_of_token = {0.2f, 0.28f, 0, 0.3f};
+static const struct objective rule_of_token = {0.2f, 0.28f, 0, 0.3f};
 
 /* Numbers of a token that differ from token to token; ratios on both sides of the clip. */
 static float logp_of(int q, int i, int t)
@@ -84,15 +84,15 @@ static double share(const struct variant *v, int q, int i)
     return 1 / answers / (v->aggregate == AGGREGATE_SEQUENCE ? length[q][i] : LONGEST);
 }
 
-static struct grpo_answer seen(const struct variant *v, int q, int i)
+static struct counted_answer seen(const struct variant *v, int q, int i)
 {
-    return (struct grpo_answer){length[q][i], spread(q), v->masks && truncated(q, i)};
+    return (struct counted_answer){length[q][i], spread(q), v->masks && truncated(q, i)};
 }
 
 static void check_tokens(const struct variant *v, int q, int i, double weight, double *sums)
 {
     double beta = v->kl ? (double)rule_of_token.kl : 0, part = share(v, q, i);
-    struct grpo g = rule_of_token;
+    struct objective g = rule_of_token;
     g.kl = (float)beta;
     for (int t = 0; t < length[q][i]; t++) {
         struct grpo_token got = grpo_token(&g, logp_of(q, i, t), old_of(q, i, t), ref_of(q, i, t),
@@ -110,11 +110,11 @@ static void check_tokens(const struct variant *v, int q, int i, double weight, d
 
 static void check_variant(const struct variant *v)
 {
-    struct grpo_rule rule = {v->aggregate, v->keep, v->kl, LONGEST};
-    struct grpo_count all = {0};
+    struct counting rule = {v->aggregate, v->keep, v->kl, LONGEST};
+    struct denominator all = {0};
     double sums[2] = {0};
     int run = 0;
-    for (int n = 0; n < Q * G; n++) grpo_count(&all, &rule, seen(v, n / G, n % G));
+    for (int n = 0; n < Q * G; n++) denominator_add(&all, &rule, seen(v, n / G, n % G));
     for (int n = 0; n < Q * G; n++) {
         double weight = grpo_weight(&all, &rule, seen(v, n / G, n % G));
         run += weight > 0;
@@ -164,14 +164,14 @@ END_TEST
 /* The choice shows: half of the groups have no spread, so what is kept makes the step smaller by what they hold. */
 START_TEST(keep_is_smaller)
 {
-    struct grpo_answer with = {5, true, false}, without = {15, false, false};
+    struct counted_answer with = {5, true, false}, without = {15, false, false};
     for (int aggregate = 0; aggregate < 3; aggregate++) {
         double weight[2];
         for (int keep = 0; keep < 2; keep++) {
-            struct grpo_rule rule = {aggregate, keep, false, 20};
-            struct grpo_count all = {0};
-            grpo_count(&all, &rule, with);
-            grpo_count(&all, &rule, without);
+            struct counting rule = {aggregate, keep, false, 20};
+            struct denominator all = {0};
+            denominator_add(&all, &rule, with);
+            denominator_add(&all, &rule, without);
             weight[keep] = grpo_weight(&all, &rule, with);
             ck_assert(grpo_weight(&all, &rule, without) == 0);
         }
@@ -183,11 +183,11 @@ END_TEST
 /* An answer without a token counts as an answer and divides nothing. */
 START_TEST(empty_answer)
 {
-    struct grpo_rule rule = {AGGREGATE_SEQUENCE, true, true, 20};
-    struct grpo_answer empty = {0, true, false}, other = {4, true, false};
-    struct grpo_count all = {0};
-    grpo_count(&all, &rule, empty);
-    grpo_count(&all, &rule, other);
+    struct counting rule = {AGGREGATE_SEQUENCE, true, true, 20};
+    struct counted_answer empty = {0, true, false}, other = {4, true, false};
+    struct denominator all = {0};
+    denominator_add(&all, &rule, empty);
+    denominator_add(&all, &rule, other);
     ck_assert(grpo_weight(&all, &rule, empty) == 0);
     ck_assert(grpo_weight(&all, &rule, other) == 1.0 / 8);
 }

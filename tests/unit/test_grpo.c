@@ -10,7 +10,10 @@
 static void advantages_are(const float *reward, int G, bool by_std, const double *expected)
 {
     float adv[8];
-    ck_assert(!grpo_advantage(adv, reward, G, by_std));
+    bool equal;
+    const struct groups g = {1, G, reward, &equal, adv};
+    ck_assert(groups_compare(&g) == 0 && !equal);
+    grpo_advantage(adv, reward, G, equal, by_std);
     for (int i = 0; i < G; i++)
         ck_assert_msg(fabs((double)adv[i] - expected[i]) < 1e-6, "%d of %d: %g, expected %g", i, G,
                       (double)adv[i], expected[i]);
@@ -42,7 +45,10 @@ START_TEST(equal_rewards)
         for (int by_std = 0; by_std < 2; by_std++) {
             float reward[7], adv[7];
             for (int i = 0; i < 7; i++) reward[i] = value[k], adv[i] = NAN;
-            ck_assert(grpo_advantage(adv, reward, 7, by_std));
+            bool equal;
+            const struct groups g = {1, 7, reward, &equal, adv};
+            ck_assert(groups_compare(&g) == 1 && equal);
+            grpo_advantage(adv, reward, 7, equal, by_std);
             for (int i = 0; i < 7; i++) ck_assert(adv[i] == 0);
         }
 }
@@ -51,7 +57,7 @@ END_TEST
 /* --- tokens --- */
 
 /* loss = -weight (min(r A, clip(r) A), at least dual A when A < 0; less beta k3), straight from the papers. */
-static double loss_of(const struct grpo *g, double logp, double old, double ref, double adv,
+static double loss_of(const struct objective *g, double logp, double old, double ref, double adv,
                       double weight)
 {
     double r = exp(logp - old),
@@ -63,13 +69,13 @@ static double loss_of(const struct grpo *g, double logp, double old, double ref,
 }
 
 /* The gradient vanishes beyond these ratios, and only for one sign of A each. */
-static bool clipped_by_rule(const struct grpo *g, double ratio, double adv)
+static bool clipped_by_rule(const struct objective *g, double ratio, double adv)
 {
     if (adv > 0) return ratio > 1 + (double)g->clip_high;
     return ratio < 1 - (double)g->clip_low || (g->dual_clip > 0 && ratio > (double)g->dual_clip);
 }
 
-static bool near_kink(const struct grpo *g, double ratio)
+static bool near_kink(const struct objective *g, double ratio)
 {
     const double at[] = {1 - (double)g->clip_low, 1 + (double)g->clip_high, (double)g->dual_clip};
     for (int i = 0; i < 3; i++)
@@ -84,7 +90,7 @@ static double apart(double a, double b)
 
 static int tokens_checked, tokens_clipped;
 
-static void check_token(const struct grpo *g, float logp, float old, float ref, float adv)
+static void check_token(const struct objective *g, float logp, float old, float ref, float adv)
 {
     const double h = 1e-5, weight = 0.37;
     double lp = (double)logp, o = (double)old, f = (double)ref, A = (double)adv,
@@ -107,7 +113,7 @@ static void check_token(const struct grpo *g, float logp, float old, float ref, 
     tokens_clipped += t.clipped;
 }
 
-static void check_grid(const struct grpo *g)
+static void check_grid(const struct objective *g)
 {
     static const float logp[] = {-0.01f, -0.3f, -1.1f, -2.7f, -8};
     static const float moved[] = {-1.5f, -0.4f, -0.1f, 0, 0.15f, 0.3f, 0.9f, 2};
@@ -126,7 +132,7 @@ START_TEST(token_against_equations)
     for (int c = 0; c < 4; c++)
         for (int d = 0; d < 3; d++)
             for (int k = 0; k < 3; k++) {
-                struct grpo g = {clip[c][0], clip[c][1], dual[d], kl[k]};
+                struct objective g = {clip[c][0], clip[c][1], dual[d], kl[k]};
                 check_grid(&g);
             }
     ck_assert_int_gt(tokens_checked, 30000);
@@ -136,7 +142,7 @@ END_TEST
 
 START_TEST(exact_at_ratio_one)
 {
-    struct grpo g = {0.2f, 0.2f, 3, 0.04f};
+    struct objective g = {0.2f, 0.2f, 3, 0.04f};
     static const float adv[] = {1, -1, 0.3f, -0.77f, 1.7320508f};
     for (int a = 0; a < 5; a++)
         for (int i = 0; i < 50; i++) {
@@ -151,7 +157,7 @@ END_TEST
 
 START_TEST(nan_shows)
 {
-    struct grpo g = {0.2f, 0.2f, 0, 0};
+    struct objective g = {0.2f, 0.2f, 0, 0};
     struct grpo_token t = grpo_token(&g, NAN, -1, -1, 1, 1);
     ck_assert(isnan(t.loss) && isnan(t.dlogp) && isnan(t.ratio));
 }

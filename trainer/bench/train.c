@@ -57,7 +57,7 @@ static struct spent step_run(struct run *r, const struct batch *b, struct step_s
     struct step_job job = {.sequence = b->sequence,
                            .weight = b->weight,
                            .n = b->n,
-                           .kind = LOSS_SFT,
+                           .loss = &loss_sft,
                            .inv_temperature = 1,
                            .adamw = lr_adamw(&r->settings.phases[0], 1, 0),
                            .grad_clip = 1};

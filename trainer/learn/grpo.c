@@ -5,25 +5,27 @@
 #include "trainer/config/settings.h"
 
 /* A_i = (r_i - mean(r)) / std(r)                                                              (3) */
-bool grpo_advantage(float *adv, const float *reward, int G, bool by_std)
+void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_std)
 {
     double mean = 0, var = 0;
-    bool equal = true;
-    for (int i = 0; i < G; i++) {
-        mean += reward[i] / (double)G;
-        equal = equal && reward[i] == reward[0];
-    }
+    for (int i = 0; i < G; i++) mean += reward[i] / (double)G;
     for (int i = 0; i < G; i++) var += (reward[i] - mean) * (reward[i] - mean) / G;
     double scale = equal ? 0 : by_std ? 1 / sqrt(var) : 1;
     for (int i = 0; i < G; i++) adv[i] = (float)((reward[i] - mean) * scale);
-    return equal;
+}
+
+void grpo_advantages(const struct groups *g, const struct phase_settings *k)
+{
+    for (int q = 0; q < g->n; q++)
+        grpo_advantage(g->advantage + q * g->samples, g->reward + q * g->samples, g->samples,
+                       g->equal[q], k->advantage == ADVANTAGE_STD);
 }
 
 /* J = min(ratio A, clip(ratio, 1 - eps_low, 1 + eps_high) A) - beta D_KL                      (1)
  * D_KL = pi_ref/pi - log(pi_ref/pi) - 1                                                       (2)
  * of one token, with ratio = pi/pi_old, so d ratio/d logp = ratio; where the clip binds, or the dual clip c A of a negative
  * A, the objective no longer moves with the policy. d D_KL/d logp = 1 - pi_ref/pi. The loss is -J. */
-struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, float ref_logp,
+struct grpo_token grpo_token(const struct objective *g, float logp, float old_logp, float ref_logp,
                              float adv, float weight)
 {
     struct grpo_token t = {.ratio = expf(logp - old_logp)};
@@ -52,25 +54,58 @@ struct grpo_token grpo_token(const struct grpo *g, float logp, float old_logp, f
     return t;
 }
 
-static bool counts(const struct grpo_rule *rule, struct grpo_answer a)
+static void grpo_answer(struct loss *l, const struct answer_rows *a)
 {
-    return !a.masked && (a.spread || rule->keep);
+    for (int t = 0; t < a->n; t++) {
+        struct grpo_token g = grpo_token(&l->objective, a->logp[t], a->old_logp[t], a->ref_logp[t],
+                                         a->advantage[t], a->weight[t]);
+        a->dlogp[t] = g.dlogp;
+        exact_add(&l->sum[SUM_LOSS], (double)g.loss);
+        exact_add(&l->sum[SUM_CLIPPED], g.clipped ? 1 : 0);
+        exact_add(&l->sum[SUM_K3], (double)g.k3);
+        float deviation = fabsf(g.ratio - 1);
+        /* a NaN shows, as infinity: that stays the largest, here and in MPI_MAX */
+        if (!(deviation <= l->max_deviation))
+            l->max_deviation = isnan(deviation) ? INFINITY : deviation;
+    }
 }
 
-void grpo_count(struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a)
+const struct loss_shape grpo_loss = {.name = "grpo", .answer = grpo_answer, .learns = true};
+
+/* --- aggregation: the sums that stand before J in (1) ---
+ * Of N answers that count, T tokens together; G of the papers is N of an update. */
+
+/* 1/N sum_i 1/|o_i| sum_t, as in (1) */
+static double sequence_mean(const struct denominator *d, double length, double longest)
 {
-    if (!counts(rule, a)) return;
-    c->answers++;
-    c->tokens += a.length;
+    (void)longest;
+    return 1 / ((double)d->answers * length);
 }
 
-double grpo_weight(const struct grpo_count *c, const struct grpo_rule *rule, struct grpo_answer a)
+/* 1/T sum_i sum_t */
+static double token_mean(const struct denominator *d, double length, double longest)
+{
+    (void)length, (void)longest;
+    return 1 / (double)d->tokens;
+}
+
+/* 1/(N longest) sum_i sum_t */
+static double constant(const struct denominator *d, double length, double longest)
+{
+    (void)length;
+    return 1 / ((double)d->answers * longest);
+}
+
+static double (*const aggregation[])(const struct denominator *, double, double) = {
+    [AGGREGATE_TOKEN] = token_mean,
+    [AGGREGATE_SEQUENCE] = sequence_mean,
+    [AGGREGATE_CONSTANT] = constant,
+};
+
+double grpo_weight(const struct denominator *d, const struct counting *rule,
+                   struct counted_answer a)
 {
     bool has_gradient = a.length > 0 && (a.spread || rule->kl);
-    if (!counts(rule, a) || !has_gradient) return 0;
-    switch (rule->aggregate) {
-    case AGGREGATE_TOKEN: return 1 / (double)c->tokens;
-    case AGGREGATE_SEQUENCE: return 1 / ((double)c->answers * a.length);
-    default: return 1 / ((double)c->answers * rule->longest);
-    }
+    if (!counting_has(rule, a) || !has_gradient) return 0;
+    return aggregation[rule->aggregate](d, a.length, rule->longest);
 }

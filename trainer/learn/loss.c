@@ -1,47 +1,52 @@
 #include "trainer/learn/loss.h"
 
-#include <math.h>
 #include <string.h>
 
-void loss_reset(struct loss *l, enum loss_kind kind)
+void loss_begin(struct loss *l, const struct loss_shape *shape, struct objective objective)
 {
-    l->kind = kind;
-    memset(l->sum, 0, sizeof l->sum);
-    l->max_deviation = 0;
+    *l = (struct loss){.shape = shape, .objective = objective};
 }
 
-static void sft_row(struct loss *l, const struct micro_batch *mb, const struct head_io *io, int t)
+static void sft_answer(struct loss *l, const struct answer_rows *a)
 {
-    io->dlogp[t] = -mb->weight[t];
-    exact_add(&l->sum[SUM_LOSS], (double)mb->weight[t] * -(double)io->logp[t]);
+    for (int t = 0; t < a->n; t++) {
+        a->dlogp[t] = -a->weight[t];
+        exact_add(&l->sum[SUM_LOSS], (double)a->weight[t] * -(double)a->logp[t]);
+    }
 }
 
-static void grpo_row(struct loss *l, const struct micro_batch *mb, const struct head_io *io, int t)
+static void reference_answer(struct loss *l, const struct answer_rows *a)
 {
-    struct grpo_token g = grpo_token(&l->grpo, io->logp[t], mb->old_logp[t], mb->ref_logp[t],
-                                     mb->advantage[t], mb->weight[t]);
-    io->dlogp[t] = g.dlogp;
-    exact_add(&l->sum[SUM_LOSS], (double)g.loss);
-    exact_add(&l->sum[SUM_CLIPPED], g.clipped ? 1 : 0);
-    exact_add(&l->sum[SUM_K3], (double)g.k3);
-    float deviation = fabsf(g.ratio - 1);
-    /* a NaN shows, as infinity: that stays the largest, here and in MPI_MAX */
-    if (!(deviation <= l->max_deviation))
-        l->max_deviation = isnan(deviation) ? INFINITY : deviation;
+    (void)l;
+    memcpy(a->ref_logp, a->logp, (size_t)a->n * sizeof *a->logp);
 }
 
-void loss_run(void *ctx, const struct head_io *io, int T)
+const struct loss_shape loss_sft = {.name = "sft", .answer = sft_answer, .learns = true};
+const struct loss_shape loss_reference = {.name = "reference", .answer = reference_answer};
+
+static void answer(struct loss *l, struct micro_batch *mb, const struct head_io *io, int from,
+                   int to)
 {
-    struct loss_at *at = ctx;
-    struct loss *l = at->loss;
-    struct micro_batch *mb = at->mb;
-    for (int t = 0; t < T; t++) {
-        io->dlogp[t] = 0;
-        if (l->kind == LOSS_REFERENCE) mb->ref_logp[t] = io->logp[t];
-        if (l->kind == LOSS_REFERENCE || io->target[t] < 0) continue;
-        if (l->kind == LOSS_SFT) sft_row(l, mb, io, t);
-        if (l->kind == LOSS_GRPO) grpo_row(l, mb, io, t);
+    const struct answer_rows a = {.n = to - from,
+                                  .logp = io->logp + from,
+                                  .old_logp = mb->old_logp + from,
+                                  .advantage = mb->advantage + from,
+                                  .weight = mb->weight + from,
+                                  .ref_logp = mb->ref_logp + from,
+                                  .dlogp = io->dlogp + from};
+    l->shape->answer(l, &a);
+    for (int t = from; l->shape->learns && t < to; t++)
         exact_add(&l->sum[SUM_ENTROPY], (double)io->entropy[t]);
-        exact_add(&l->sum[SUM_TOKENS], 1);
+    for (int t = from; l->shape->learns && t < to; t++) exact_add(&l->sum[SUM_TOKENS], 1);
+}
+
+/* A sequence is its prompt, whose rows have no target, then its answer. */
+void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int T)
+{
+    memset(io->dlogp, 0, (size_t)T * sizeof *io->dlogp);
+    for (int i = 0; i < mb->rows.seg.n; i++) {
+        int from = mb->start[i], to = mb->start[i + 1];
+        while (from < to && io->target[from] < 0) from++;
+        if (from < to) answer(ctx, mb, io, from, to);
     }
 }

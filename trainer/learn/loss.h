@@ -1,34 +1,51 @@
-/* From the log-probabilities of a micro-batch to its loss and gradient: what the head calls in a forward pass. */
+/* From the log-probabilities of a micro-batch to its loss and gradient: what the head calls in a forward pass. The shape of the
+ * loss is the caller's: sft and the reference here, those of reinforcement learning beside their equations (grpo.c). */
 #ifndef DUET_TRAINER_LEARN_LOSS_H
 #define DUET_TRAINER_LEARN_LOSS_H
 
 #include "comm/base/exact.h"
 #include "trainer/data/pack.h"
-#include "trainer/learn/grpo.h"
 
-enum loss_kind {
-    LOSS_SFT, /* -weight * logp of the demonstration */
-    LOSS_GRPO,
-    LOSS_REFERENCE, /* no loss: remember logp as the reference's */
+/* Numbers of an objective, from a phase's settings; a shape reads those that it knows. */
+struct objective {
+    float clip_low, clip_high; /* the ratio is clipped to [1 - clip_low, 1 + clip_high] */
+    float dual_clip;           /* for A < 0 the objective is at least dual_clip * A; 0: off */
+    float kl;                  /* beta of the k3 KL to the reference; 0: off */
 };
+
+/* The answer tokens of one sequence of a micro-batch, all of them: a ratio may be a token's or the whole answer's. All (n). */
+struct answer_rows {
+    int n;
+    const float *logp, *old_logp;
+    const float *advantage, *weight; /* weight: the loss's, of a token, over the whole step (P6) */
+    float *ref_logp;
+    float *dlogp; /* out: d loss / d logp */
+};
+
+struct loss;
+struct loss_shape {
+    const char *name;
+    /* Fills dlogp and adds what it measured to the sums. Local, allocates nothing. */
+    void (*answer)(struct loss *l, const struct answer_rows *a);
+    bool learns; /* else nothing is counted */
+};
+extern const struct loss_shape loss_sft;       /* -weight * logp of the demonstration */
+extern const struct loss_shape loss_reference; /* no loss: logp is remembered as the reference's */
 
 /* Sums over the answer tokens of a step; exact, so that they are the same numbers on every mesh. */
 enum loss_sum { SUM_LOSS, SUM_ENTROPY, SUM_TOKENS, SUM_CLIPPED, SUM_K3, LOSS_SUMS };
 
 struct loss {
-    enum loss_kind kind;
-    struct grpo grpo;
+    const struct loss_shape *shape;
+    struct objective objective;
     struct exact_sum sum[LOSS_SUMS];
     float
         max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
-/* A head_io loss callback's context: which loss, over which micro-batch. */
-struct loss_at {
-    struct loss *loss;
-    struct micro_batch *mb;
-};
-void loss_run(void *ctx, const struct head_io *io, int T);
-void loss_reset(struct loss *l, enum loss_kind kind);
+/* For the stage (struct actor_loss); ctx: a struct loss. */
+void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
+/* All sums 0, for another step. */
+void loss_begin(struct loss *l, const struct loss_shape *shape, struct objective objective);
 
 #endif

@@ -76,20 +76,32 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
     return d->bins / dp;
 }
 
-/* The reference's log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
+/* What the heads make of the log-probabilities from here on, with all sums 0. */
+static void take_loss(struct learner *l, const struct loss_shape *shape, struct objective objective)
+{
+    loss_begin(&l->loss, shape, objective);
+    l->actor->loss = (struct actor_loss){loss_run, &l->loss};
+}
+
+/* Log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
+static void run_scoring(struct learner *l, int micro_batches)
+{
+    take_loss(l, &loss_reference, (struct objective){0});
+    actor_run(l->actor, micro_batches, true, NULL);
+}
+
 static void run_reference(struct learner *l, int micro_batches)
 {
     struct actor *a = l->actor;
     for (int k = 0; k < a->n_local; k++)
         chunk_use_weights(a->local[k].model, a->local[k].reference);
-    loss_reset(&a->loss, LOSS_REFERENCE);
-    actor_run(a, micro_batches, true, NULL);
+    run_scoring(l, micro_batches);
     for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].weights);
 }
 
 static void collect_loss(struct learner *l, struct step_stats *s)
 {
-    struct loss *loss = &l->actor->loss;
+    struct loss *loss = &l->loss;
     if (l->actor->mesh->t > 0) memset(loss->sum, 0, sizeof loss->sum); /* the first of tp says it */
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
     MPI_OK(
@@ -179,8 +191,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
     int micro_batches = fill_micro_batches(l, job, s);
     a->inv_temperature = job->inv_temperature;
     if (job->use_reference) run_reference(l, micro_batches);
-    loss_reset(&a->loss, job->kind);
-    a->loss.grpo = job->grpo;
+    take_loss(l, job->loss, job->objective);
     actor_zero_gradients(a);
     actor_clear_load(a);
     optimizer_waited(l->optimizer); /* what was waited for before is not this step's */
@@ -226,8 +237,7 @@ void learner_score(struct learner *l, const struct step_job *job,
     struct step_stats ignored;
     int micro_batches = fill_micro_batches(l, job, &ignored);
     a->inv_temperature = job->inv_temperature;
-    loss_reset(&a->loss, LOSS_REFERENCE);
-    actor_run(a, micro_batches, true, NULL);
+    run_scoring(l, micro_batches);
     for (int m = 0; m < micro_batches; m++)
         if (a->mesh->t == 0 && actor_has_head(a, m))
             report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);

@@ -3,6 +3,7 @@
 #define DUET_TRAINER_LEARN_STEP_H
 
 #include "trainer/data/deal.h"
+#include "trainer/learn/loss.h"
 #include "trainer/learn/optimizer.h"
 #include "trainer/observe/slow.h"
 
@@ -14,6 +15,7 @@ struct learner {
     const char
         *trace; /* not NULL: the next step writes its pipeline's timeline into this folder, once */
     struct slow slow; /* is this rank? */
+    struct loss loss; /* of the step under way */
     /* scratch of one step */
     int *rows;
     struct deal deal;
@@ -52,8 +54,8 @@ struct step_job {
     const struct sequence *sequence; /* (n), the same on every rank */
     const float *weight;             /* (n) of every answer token, sums over the whole step (P6) */
     int n;
-    enum loss_kind kind;
-    struct grpo grpo;
+    const struct loss_shape *loss;
+    struct objective objective;
     float inv_temperature;
     bool use_reference; /* fill ref_logp from the reference weights first */
     struct adamw adamw; /* lr set; grad_scale is set here */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include "comm/base/log.h"
+#include "trainer/learn/algorithm.h"
 #include "trainer/phases/evaluate.h"
 #include "trainer/phases/rl.h"
 #include "trainer/phases/sft.h"
@@ -16,7 +17,8 @@ const struct phase_kind phase_kinds[] = {
                     .learns = true,
                     .lower = "prompts or samples",
                     .size = rl_size,
-                    .step = rl_step},
+                    .step = rl_step,
+                    .algorithm = &algorithms[ALGORITHM_GRPO]},
     [PHASE_EVAL] = {.name = "eval",
                     .lower = "prompts or samples",
                     .size = eval_size,

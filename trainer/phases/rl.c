@@ -1,12 +1,24 @@
-/* One GRPO step: questions -> answers -> rewards -> advantages -> updates. */
+/* One step of reinforcement learning: questions -> answers -> rewards -> advantages -> updates. What differs between algorithms
+ * is in their rows (learn/algorithm.h). */
 #include "trainer/phases/rl.h"
 
 #include <string.h>
 #include "comm/base/log.h"
 #include "trainer/learn/lr.h"
+#include "trainer/phases/phases.h"
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
+
+struct phase_size rl_size(const struct phase_settings *k)
+{
+    return (struct phase_size){.sequences = k->prompts * k->samples,
+                               .parts = k->mini_batches,
+                               .updates = (long)k->mini_batches * k->epochs,
+                               .questions = k->prompts,
+                               .samples = k->samples,
+                               .reference = k->kl > 0};
+}
 
 static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
 {
@@ -24,38 +36,15 @@ static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
     return j;
 }
 
-/* Rewards and advantages of all answers; returns how many groups have equal rewards. */
-static int reward_groups(struct run *r, const struct phase_settings *k)
-{
-    struct step_scratch *s = r->scratch;
-    const float *total = s->rewards.total;
-    int equal = 0;
-    rewards_sum(&s->rewards, k->prompts * k->samples, k);
-    for (int q = 0; q < k->prompts; q++)
-        equal += grpo_advantage(s->advantage + q * k->samples, total + q * k->samples, k->samples,
-                                k->advantage == ADVANTAGE_STD);
-    return equal;
-}
-
 /* --- what is learned from --- */
 
-static struct grpo_rule rule_of(const struct phase_settings *k)
-{
-    return (struct grpo_rule){.aggregate = k->aggregate,
-                              .keep = k->zero_spread == ZERO_SPREAD_KEEP,
-                              .kl = k->kl > 0,
-                              .longest = k->max_new};
-}
-
 /* Answer i as the denominators see it. */
-static struct grpo_answer counted(const struct run *r, const struct phase_settings *k,
-                                  const struct answer *a, int i)
+static struct counted_answer counted(const struct run *r, const struct phase_settings *k,
+                                     const struct answer *a, int i)
 {
-    const float *group = r->scratch->rewards.total + i / k->samples * k->samples;
-    bool spread = false;
-    for (int j = 1; j < k->samples; j++) spread = spread || group[j] != group[0];
-    return (struct grpo_answer){
-        .length = a[i].n, .spread = spread, .masked = k->mask_truncated && a[i].truncated};
+    return (struct counted_answer){.length = a[i].n,
+                                   .spread = !r->scratch->equal[i / k->samples],
+                                   .masked = k->mask_truncated && a[i].truncated};
 }
 
 static void build_sequence(struct run *r, const struct phase_settings *k, const struct answer *a,
@@ -80,60 +69,88 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
 
 /* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it that counts (P6); returns
  * the number of sequences. */
-static int build_mini_batch(struct run *r, const struct phase_settings *k, const struct answer *a,
+static int build_mini_batch(struct run *r, const struct phase_settings *k, const struct rl_step *s,
                             int part)
 {
-    struct step_scratch *s = r->scratch;
-    struct grpo_rule rule = rule_of(k);
-    struct grpo_count all = {0};
+    struct step_scratch *x = r->scratch;
+    const struct counting rule = counting_of(k);
+    struct denominator all = {0};
     long questions = k->prompts; /* times parts: beyond an int */
     int from = (int)(part * questions / k->mini_batches) * k->samples;
     int to = (int)((part + 1) * questions / k->mini_batches) * k->samples, n = 0;
-    for (int i = from; i < to; i++) grpo_count(&all, &rule, counted(r, k, a, i));
+    for (int i = from; i < to; i++) denominator_add(&all, &rule, counted(r, k, s->answer, i));
     for (int i = from; i < to; i++) {
-        double weight = grpo_weight(&all, &rule, counted(r, k, a, i));
+        double weight = s->algorithm->weight(&all, &rule, counted(r, k, s->answer, i));
         if (weight == 0) continue;
-        s->weight[n] = (float)weight;
-        build_sequence(r, k, a, i, &s->sequence[n++]);
+        x->weight[n] = (float)weight;
+        build_sequence(r, k, s->answer, i, &x->sequence[n++]);
     }
     return n;
 }
 
-static bool learn_mini_batch(struct run *r, const struct phase_settings *k, const struct answer *a,
-                             int part, int update, struct step_stats *stats)
+/* Update number `update` of the step, from 0: epochs go over the mini-batches in order. */
+static void learn_mini_batch(struct run *r, const struct phase_settings *k, struct rl_step *s,
+                             long update)
 {
-    struct step_scratch *s = r->scratch;
-    int n = build_mini_batch(r, k, a, part);
-    if (n == 0) return false;
-    struct step_job job = {
-        .sequence = s->sequence,
-        .weight = s->weight,
-        .n = n,
-        .kind = LOSS_GRPO,
-        .grpo = {(float)k->clip_low, (float)k->clip_high, (float)k->dual_clip, (float)k->kl},
-        .inv_temperature = 1 / (float)k->temperature,
-        .use_reference = k->kl > 0,
-        .adamw = lr_adamw(k, rl_size(k).updates, r->phase_step * rl_size(k).updates + update),
-        .grad_clip = k->grad_clip};
-    learner_step(&r->learner, &job, stats);
-    return true;
+    const long updates = rl_size(k).updates;
+    struct step_stats found;
+    struct step_job job = {.sequence = r->scratch->sequence,
+                           .weight = r->scratch->weight,
+                           .n = build_mini_batch(r, k, s, (int)(update % k->mini_batches)),
+                           .loss = s->algorithm->loss,
+                           .objective = objective_of(k),
+                           .inv_temperature = 1 / (float)k->temperature,
+                           .use_reference = k->kl > 0,
+                           .adamw = lr_adamw(k, updates, r->phase_step * updates + update),
+                           .grad_clip = k->grad_clip};
+    if (job.n == 0) return;
+    learner_step(&r->learner, &job, &found);
+    learned_add(&s->learned, &found);
+    skips_count_update(r, k, &found);
 }
 
-/* All updates of the step. The first is on-policy: its deviation is what promise P2 is about. */
-static struct learned learn(struct run *r, const struct phase_settings *k, const struct answer *a)
+/* --- the step --- */
+
+/* false: stopped. Then it is drawn again, bit for bit, when the run is resumed. */
+static bool sample(struct run *r, const struct phase_settings *k, struct rl_step *s)
 {
-    struct learned all = learned_nothing();
-    struct step_stats one;
-    long updates = rl_size(k).updates;
-    for (int u = 0; u < updates; u++) {
-        if (learn_mini_batch(r, k, a, u % k->mini_batches, u, &one)) {
-            learned_add(&all, &one);
-            skips_count_update(r, k, &one);
-        }
+    struct rollout_job job = job_of(r, k);
+    run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
+                  k->prompts);
+    job.listener = grade_listener(r, k->prompts, k->samples, false);
+    s->answer = rollout_run(r->rollout, &job, &s->rollout);
+    return rollout_whole(r->rollout) == k->prompts;
+}
+
+/* Every answer was graded when it was finished, on the rank that sampled it. */
+static void grade(struct run *r, const struct phase_settings *k)
+{
+    grade_gather(r, k->prompts, NULL);
+    rewards_sum(&r->scratch->rewards, k->prompts * k->samples, k);
+}
+
+static void advantage(struct run *r, const struct phase_settings *k, struct rl_step *s)
+{
+    const struct groups g = {.n = k->prompts,
+                             .samples = k->samples,
+                             .reward = r->scratch->rewards.total,
+                             .equal = r->scratch->equal,
+                             .advantage = r->scratch->advantage};
+    s->equal = groups_compare(&g);
+    s->algorithm->advantage(&g, k);
+}
+
+/* All updates. The first is on-policy: its deviation is what promise P2 is about. */
+static void learn(struct run *r, const struct phase_settings *k, struct rl_step *s)
+{
+    const long updates = rl_size(k).updates;
+    s->learned = learned_nothing();
+    for (long u = 0; u < updates; u++) {
+        learn_mini_batch(r, k, s, u);
         sites_update(r, r->phase_step * updates + u + 1, k->steps * updates);
     }
-    r->tokens += all.tokens;
-    return all;
+    r->tokens += s->learned.tokens;
+    skips_count_step(&r->skips, &s->learned);
 }
 
 static void renew_reference(struct run *r, const struct phase_settings *k)
@@ -142,35 +159,19 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
         optimizer_snapshot(&r->optimizer);
 }
 
-struct phase_size rl_size(const struct phase_settings *k)
-{
-    return (struct phase_size){.sequences = k->prompts * k->samples,
-                               .parts = k->mini_batches,
-                               .updates = (long)k->mini_batches * k->epochs,
-                               .questions = k->prompts,
-                               .samples = k->samples,
-                               .reference = k->kl > 0};
-}
-
+/* Algorithm 1 of DeepSeekMath (arXiv 2402.03300), lines 5 to 12 and 3; its outer loop over reference models is ref_every. */
 bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
-    struct rollout_job job = job_of(r, k);
-    struct rl_step told = {0};
-    run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
-                  k->prompts);
-    job.listener = grade_listener(r, k->prompts, k->samples, false);
-    told.answer = rollout_run(r->rollout, &job, &told.rollout);
-    if (rollout_whole(r->rollout) < k->prompts)
-        return false; /* drawn again, bit for bit, when resumed */
-    double graded = clock_now();
-    grade_gather(r, k->prompts, NULL);
-    told.equal = reward_groups(r, k);
-    told.reward_seconds = clock_now() - graded;
-    told.learned = learn(r, k, told.answer);
-    skips_count_step(&r->skips, &told.learned);
+    struct rl_step s = {.algorithm = phase_kind_of(phase_kinds, k)->algorithm};
+    if (!sample(r, k, &s)) return false;
+    double sampled = clock_now();
+    grade(r, k);
+    advantage(r, k, &s);
+    s.reward_seconds = clock_now() - sampled;
+    learn(r, k, &s);
     renew_reference(r, k);
-    told.seconds = clock_now() - start;
-    rl_tell(r, k, &told);
+    s.seconds = clock_now() - start;
+    rl_tell(r, k, &s);
     return true;
 }

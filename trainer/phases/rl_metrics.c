@@ -1,11 +1,10 @@
-/* A GRPO step's line in metrics.jsonl, its answers in samples.jsonl, its progress. docs/METRICS.md says what each name means. */
+/* The line of a step of reinforcement learning in metrics.jsonl, its answers in samples.jsonl, its progress. docs/METRICS.md says what each name means. */
 #include "trainer/phases/rl_metrics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include "comm/base/log.h"
 #include "trainer/phases/evaluate.h"
-#include "trainer/phases/rl.h"
 #include "trainer/phases/tell.h"
 #include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
@@ -47,6 +46,13 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
     metrics_put(o, "response_length/mean", m->length);
     metrics_put(o, "response_length/max", m->longest);
     metrics_put(o, "response/truncated_fraction", m->truncated);
+}
+
+static void put_learned(struct metrics *o, const struct phase_settings *k, const struct rl_step *s)
+{
+    for (const struct algorithm_metric *m = s->algorithm->metrics; m->name; m++)
+        if (!m->told || m->told(k))
+            metrics_put(o, m->name, *(const double *)((const char *)&s->learned + m->at));
 }
 
 static json_t *numbers(const void *v, int n, bool real)
@@ -136,11 +142,7 @@ void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step
     mind_spread(r, k, &m, s->equal);
     metrics_begin(r->metrics, r->step, k->name);
     put_answers(r, k, &m, s->equal);
-    metrics_put(r->metrics, "clip_fraction", s->learned.clip_fraction);
-    metrics_put(r->metrics, "ratio/max_deviation", s->learned.first_deviation);
-    if (rl_size(k).updates > 1)
-        metrics_put(r->metrics, "ratio/max_deviation_later", s->learned.later_deviation);
-    if (k->kl > 0) metrics_put(r->metrics, "kl_ref", s->learned.kl);
+    put_learned(r->metrics, k, s);
     step_tell(r, &s->learned, s->seconds);
     sites_put(r);
     metrics_put_clock(r->metrics, "time/rollout", s->rollout.seconds);

@@ -1,10 +1,12 @@
-/* What a GRPO step tells: metrics, samples, progress. */
+/* What a step of reinforcement learning tells: metrics, samples, progress. */
 #ifndef DUET_TRAINER_PHASES_RL_METRICS_H
 #define DUET_TRAINER_PHASES_RL_METRICS_H
 
+#include "trainer/learn/algorithm.h"
 #include "trainer/run/run.h"
 
 struct rl_step {
+    const struct algorithm *algorithm;
     const struct answer *answer; /* (prompts * samples); their rewards are in scratch */
     int equal;                   /* groups without spread: all rewards equal */
     struct learned learned;

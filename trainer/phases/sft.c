@@ -75,7 +75,7 @@ bool sft_step(struct run *r, const struct phase_settings *k)
     struct step_job job = {.sequence = r->scratch->sequence,
                            .weight = r->scratch->weight,
                            .n = b.n,
-                           .kind = LOSS_SFT,
+                           .loss = &loss_sft,
                            .inv_temperature = 1,
                            .adamw = lr_adamw(k, 1, r->phase_step),
                            .grad_clip = k->grad_clip};

@@ -12,6 +12,7 @@ struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int 
     s.token = arena_take_n(a, (questions + n) * (size_t)max_context, sizeof(int));
     s.weight = arena_take_n(a, n, sizeof(float));
     s.advantage = arena_take_n(a, n, sizeof(float));
+    s.equal = arena_take_n(a, questions, sizeof *s.equal);
     rewards_place(&s.rewards, n, a);
     if (placed) *placed = s;
     return placed;

@@ -12,6 +12,7 @@ struct step_scratch {
     struct sequence *sequence; /* (max(answers, sequences)) */
     int *token; /* (questions + max(answers, sequences), max_context): prompts first */
     float *weight, *advantage;
+    bool *equal;            /* (questions) the rewards of its answers are all equal */
     struct rewards rewards; /* of the answers */
     struct grading grading; /* of the rollout under way (grade.h), and its answers to a question */
     int samples;

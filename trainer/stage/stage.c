@@ -44,17 +44,22 @@ static int micro_batch_of(const struct actor *a, struct plan_cell c)
     return a->directions == 2 ? 2 * c.mb + c.dir : c.mb;
 }
 
+static void head_loss(void *self, const struct head_io *io, int T)
+{
+    const struct actor *a = self;
+    a->loss.run(a->loss.ctx, a->head_mb, io, T);
+}
+
 static void head_open(struct actor *a, int m)
 {
-    struct micro_batch *mb = &a->mb[m];
-    a->loss_at[m] = (struct loss_at){&a->loss, mb};
+    struct micro_batch *mb = a->head_mb = &a->mb[m];
     a->head = (struct head_io){.target = mb->target,
                                .logp = mb->logp,
                                .entropy = mb->entropy,
                                .dlogp = mb->dlogp,
                                .inv_temperature = a->inv_temperature,
-                               .loss = loss_run,
-                               .ctx = &a->loss_at[m]};
+                               .loss = head_loss,
+                               .ctx = a};
 }
 
 static void begin(void *self, const struct stage_pass *s)
@@ -236,7 +241,6 @@ static void actor_place(struct actor *a, bool with_reference)
     struct chunk *const chunk[] = {a->local[0].model, a->local[a->n_local - 1].model};
     if (training) chunk_place_slots(chunk, a->n_local, ar);
     a->mb = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->mb);
-    a->loss_at = arena_take_n(ar, (size_t)a->max_mb, sizeof *a->loss_at);
     if (training) plans_place(a, ar);
     for (int m = 0; m < a->max_mb; m++) {
         struct micro_batch measured;

@@ -13,7 +13,6 @@
 #include "pipeline/engine.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/pack.h"
-#include "trainer/learn/loss.h"
 #include "trainer/schedule.h"
 
 enum { MAX_LOCAL = 2 };
@@ -37,6 +36,12 @@ struct gradient_listener {
     void (*poll)(void *self); /* after every other step */
 };
 
+/* What a forward pass makes of a micro-batch's log-probabilities, handed in by the caller (learn/loss.h): fills io->dlogp. */
+struct actor_loss {
+    void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
+    void *ctx;
+};
+
 struct actor {
     const struct settings *settings;
     const struct mesh *mesh;
@@ -56,9 +61,8 @@ struct actor {
 
     /* the step's micro-batches of this pipeline: micro-batch m flows in direction m % directions */
     struct micro_batch *mb;
-    struct loss_at *loss_at;
     int max_mb, T_max;
-    struct loss loss;
+    struct actor_loss loss;
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
@@ -73,8 +77,9 @@ struct actor {
     struct stage stage;
     struct pass open[2]; /* [0] the forward, [1] the backward under way */
     struct gradient_listener listener;
-    double pace; /* seconds that a step of a pass takes longer, of BW twice: see stage.c */
-    struct head_io head;
+    double pace;         /* seconds that a step of a pass takes longer, of BW twice: see stage.c */
+    struct head_io head; /* of the forward pass under way, over head_mb */
+    struct micro_batch *head_mb;
 };
 
 /* The mesh that the settings ask for. */
