@@ -72,6 +72,7 @@ folder=$(realpath -m "$folder")
 started=$SECONDS
 ranks=0
 for count in "${slots[@]}"; do ranks=$((ranks + count)); done
+name_scratch
 make_scratch
 sweep
 token=$$-$RANDOM mark=''

@@ -6,8 +6,13 @@
 # In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...),
 # mark (a file that preflight.sh puts beside a run folder).
 scratch=''
+name_scratch() { # (without a process: run.sh hears signals meanwhile)
+    local letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _
+    scratch=${TMPDIR:-/tmp}/duet-run.
+    for _ in 1 2 3 4 5 6; do scratch+=${letters:RANDOM%62:1}; done
+}
 make_scratch() {
-    scratch=$(mktemp -d "${TMPDIR:-/tmp}/duet-run.XXXXXX" 2>/dev/null) || {
+    mkdir -m 700 "$scratch" 2>/dev/null || {
         problem "cannot make a folder for temporary files in ${TMPDIR:-/tmp}" "make room there, or name another folder: TMPDIR=FOLDER"
         exit 1
     }
@@ -57,17 +62,26 @@ sweep() {
     for folder in "${TMPDIR:-/tmp}"/duet-run.??????; do
         if [ ! -O "$folder" ] || [ -L "$folder" ] || [ "$folder" = "$scratch" ]; then continue; fi
         job=()
-        read -ra owner 2>/dev/null <"$folder/owner" || continue
+        read -ra owner 2>/dev/null <"$folder/owner" || { forget_unowned "$folder"; continue; }
         read -ra job 2>/dev/null <"$folder/job"
         [ "${owner[*]:0:3}" = "$here" ] || continue
         is_alive "${owner[3]:-}" "${owner[4]:-}" || is_alive "${job[0]:-}" "${job[1]:-}" || forget "$folder"
     done
 }
 
+# A start that was killed before it had written who it is; a younger one may be about to. What holds anything is not of that kind.
+forget_unowned() { # FOLDER
+    [ "$(find "$1" -maxdepth 0 -mmin +5 2>/dev/null)" ] || return 0
+    if [ -e "$1/owner" ] && [ ! -s "$1/owner" ]; then rm -f "$1/owner"; fi
+    rmdir "$1" 2>/dev/null
+}
+
 # The end of a start: when mpirun was killed its ranks go some moments later.
 leave() {
-    local _
-    [ "$scratch" ] || return 0
+    local _ owner=()
+    [ -d "$scratch" ] || return 0
+    read -ra owner 2>/dev/null <"$scratch/owner"
+    [ "${owner[3]:-$$}" = $$ ] || return 0 # of somebody who drew the same name
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         forget "$scratch" && return
         sleep 0.2

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # scratch, job ...: of run.sh
+# shellcheck disable=SC2034,SC2154  # scratch, job, out ...: of run.sh
 # relay.sh: what stands between mpirun and the world while a job runs: what reads its output may go, and what is said to mpirun itself is
 # heard. mpirun would end the ranks at once, unsaved; here both become a request to save and stop. Sourced by run.sh.
 
@@ -26,6 +26,27 @@ relay() {
         want_stop "its $1 cannot be written: ${why:-$(<"$scratch/cat-$1")}"
     fi
     cat >/dev/null
+}
+
+# Both relays, to which mpirun writes by `out` and `noise`; `tell` is our own standard error. They must ignore signals before a job is begun: one
+# that comes to the whole process group would end them, and with them mpirun.
+open_relays() {
+    local hold1 hold2 deaf name
+    exec {hold1}<>"$scratch/out" {hold2}<>"$scratch/err" {deaf}<>"$scratch/never" {tell}>&2
+    { ignore_signals out; relay "standard output"; } <"$scratch/out" {hold1}>&- {hold2}>&- &
+    relays=($!)
+    { ignore_signals err; quieten; } <"$scratch/err" {hold1}>&- {hold2}>&- |
+        { ignore_signals relay; relay "standard error"; } >&2 {hold1}>&- {hold2}>&- &
+    relays+=($!)
+    exec {out}>"$scratch/out" {noise}>"$scratch/err"
+    for name in out err relay; do
+        until [ -e "$scratch/$name.deaf" ] || [ "$signals" -gt 0 ]; do read -rt 0.001 _ <&"$deaf"; done
+    done
+    exec {hold1}>&- {hold2}>&- {deaf}>&-
+}
+ignore_signals() { # NAME
+    trap '' INT TERM HUP USR1
+    : >"$scratch/$1.deaf"
 }
 
 # A signal that waits, blocked, in mpirun: bits of SIGHUP, SIGINT, SIGTERM in hexadecimal masks of /proc

@@ -1,28 +1,68 @@
 #!/bin/bash
-# test_early_stop.sh DUET: a request to stop that comes while the job starts is kept until the ranks listen: at any moment it ends with
-# 85, and with nothing lost. Also what a rank says of SIGHUP and of a file that is larger than it may be.
+# test_early_stop.sh DUET: P9: a request to stop that comes while the job starts ends it with 85 at any moment: before mpirun is started nothing is
+# begun, after that it is kept until the ranks listen. Also what a rank says of SIGHUP and of a file that is larger than it may be.
+# shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 long=(--set phases.start.steps=100000 --set phases.start.lr=1e-3)
+mkdir tmp
 
-# Before run.sh has begun anything a signal just ends it; from then on it is kept.
-stopped() { [ "$code" -eq 85 ] || { [ "$code" -gt 128 ] && [ ! -e early ]; } || { echo "exit $code"; return 1; }; }
-heard=0
-for ms in 50 100 150 200 250 300 350 400 500 600; do
-    signal=TERM
-    [ $((ms % 20)) -eq 0 ] || signal=INT
+# Our shell has begun to catch signals: before, nobody can keep one.
+# shellcheck disable=SC2317  # called by until_true
+catches() {
+    local word mask
+    while read -r word mask; do
+        [ "$word" != SigCgt: ] || { (((16#$mask & 0x4001) == 0x4001)) && return; }
+    done 2>/dev/null <"/proc/$job/status"
+    return 1
+}
+# early: run.sh is begun, in a process group of its own and with SIGINT as a terminal has it; sets job
+early() {
     rm -rf early
-    "$root/launch/run.sh" -n 2 --timeout 30 "$duet" train recipe.yaml --set out=early --set mesh.dp=1 "${long[@]}" >out 2>err </dev/null &
+    set -m
+    TMPDIR=$dir/tmp "$root/launch/run.sh" -n 2 --timeout 60 "$duet" train recipe.yaml --set out=early --set mesh.dp=1 "${long[@]}" >out 2>err </dev/null &
     job=$!
-    until grep -q run.sh "/proc/$job/cmdline" 2>/dev/null; do :; done # no longer the shell that starts it
-    read -rt "$(printf 0.%03d $ms)" _ <&"$never"
-    [ $signal = TERM ] || signal=HUP # a background job of a shell without job control ignores SIGINT
-    kill -$signal "$job"
+    set +m
+    until_true catches
+}
+# whole: what the stop left: a checkpoint that is the run's last step, or no run at all; exactly one word of what became of it
+# shellcheck disable=SC2317
+whole() {
+    if [ -e early/checkpoints/latest ]; then
+        equal "$(cat early/checkpoints/latest)" "step-$(printf %08d "$(wc -l <early/metrics.jsonl)")" && has err "stopped on request, checkpoint saved"
+    else
+        equal "$(find early -type f 2>/dev/null)" "" && equal "$(<err)" "launch/run.sh: stopped before the job began; start it again"
+    fi
+}
+kept=0 unbegun=0 turn=0
+signals=(TERM INT HUP "TERM group" "INT group" "TERM both")
+for ms in {10..200..10} {225..600..25}; do
+    read -r signal to <<<"${signals[turn++ % 6]}"
+    early
+    read -rt "$(printf 0.%03d "$ms")" _ <&"$never"
+    case $to in
+    group) kill "-$signal" -- "-$job" ;; # Ctrl-C, or a terminal that is closed
+    both) kill "-$signal" "$job" && kill "-$signal" -- "-$job" ;; # timeout(1)
+    *) kill "-$signal" "$job" ;;
+    esac
     ended
-    check "$signal after $ms ms: ends with 85" stopped
-    check "$signal after $ms ms: no crash" hasnt err "a crash"
-    [ "$code" -ne 85 ] || heard=$((heard + 1))
+    check "SIG$signal $to after $ms ms: exit 85" equal "$code" 85
+    check "SIG$signal $to after $ms ms: all or nothing" whole
+    check "SIG$signal $to after $ms ms: no folder is left" equal "$(ls tmp)" ""
+    if [ -e early ]; then kept=$((kept + 1)); else unbegun=$((unbegun + 1)); fi
 done
-check "most were heard by the job" test "${heard:-0}" -ge 3
+check "some came before the job began" test $unbegun -ge 3
+check "some came after" test $kept -ge 3
+
+# --- what an early kill leaves ---
+early
+kill -KILL "$job"
+{ ended; } 2>/dev/null
+mkdir tmp/duet-run.oooooo tmp/duet-run.foreig tmp/duet-run.youngo
+: >tmp/duet-run.oooooo/owner
+touch tmp/duet-run.foreig/notes
+touch -d '10 minutes ago' tmp/duet-run.oooooo tmp/duet-run.foreig
+TMPDIR=$dir/tmp call "$root/launch/run.sh" -n 1 true
+check "a folder without an owner: swept when it is old and empty" equal "$(cd tmp && echo duet-run.*)" "duet-run.foreig duet-run.youngo"
 
 # --- a rank that loses its terminal ---
 start 2 hangup --set mesh.dp=1 "${long[@]}"
@@ -51,4 +91,12 @@ check "ulimit -f: exit 1" equal "$code" 1
 check "P8: ulimit -f: both ranks reach it, one says so" times 1 err "a file has reached the limit of this process"
 check "ulimit -f: names the limit" has err "no file may be larger than 16384 KiB (ulimit -f)"
 check "ulimit -f: no crash" hasnt err "a crash"
+for kib in 0 64 4096; do # the shared memory of Open MPI needs 4097
+    { (ulimit -f $kib && exec "$root/launch/run.sh" -n 2 true 2>&1); echo "exit $?"; } | cat >out
+    check "ulimit -f $kib: exit 2" equal "$(tail -n 1 out)" "exit 2"
+    check "ulimit -f $kib: names the limit" has out "no file may be larger than $kib KiB here (ulimit -f)"
+    check "ulimit -f $kib: what to do, and nothing else" equal "$(wc -l <out) $(grep -c '^  fix: ' out)" "3 1"
+done
+{ (ulimit -f 4097 && exec "$root/launch/run.sh" -n 2 --timeout 60 "$duet" train missing.yaml 2>&1); echo "exit $?"; } | cat >out
+check "ulimit -f 4097: Open MPI starts" equal "$(head -n 1 out)" "missing.yaml: cannot read the recipe: No such file or directory"
 finish

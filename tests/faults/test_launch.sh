@@ -41,7 +41,7 @@ check "hosts without ranks are left out" equal "$(placed)" "a a a"
 
 call env DUET_SSH="ssh -F some" DUET_KEEPALIVE="9 8 7" DUET_THING=1 "$run" -n 4 --hostfile hosts --interface lo --dry-run --timeout 5 --bind core true
 for text in "btl tcp\\,vader\\,self" "btl_tcp_if_include lo" "oob_tcp_if_include lo" "keepalive_time 9" "keepalive_intvl 8" \
-    "keepalive_probes 7" "sigkill_timeout 0" "plm_rsh_agent ssh\\ -F\\ some" "-x DUET_THING" "-x OMP_NUM_THREADS" "--timeout 5" \
+    "keepalive_probes 7" "sigkill_timeout 0" "plm_rsh_agent ssh\\ -F\\ some" "-x DUET_THING" "-x DUET_LAUNCHED" "-x OMP_NUM_THREADS" "--timeout 5" \
     "--bind-to core" "mpi_yield_when_idle 1" "--hostfile hosts --map-by slot"; do
     check "flag $text" has out "$text"
 done

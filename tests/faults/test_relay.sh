@@ -96,9 +96,9 @@ for _ in 1 2 3 4; do
     check "killed at once: not mpirun" hasnt err "mpirun on"
 done
 
-call env TMPDIR=/no/such "$run" -n 1 true
+call env TMPDIR=/dev/null/such "$run" -n 1 true
 check "no TMPDIR: exit 1" equal "$code" 1
-check "no TMPDIR: said" has err "cannot make a folder for temporary files in /no/such"
+check "no TMPDIR: said" has err "cannot make a folder for temporary files in /dev/null/such"
 
 # --- noise: a program of mpirun's name that says what Open MPI says ---
 mkdir bin

@@ -67,6 +67,13 @@ check "stopped: exit 85" equal "$code" 85
 on_hosts 4 $net/hostfile "$duet" train recipe.yaml --set out=stopped --resume auto
 check "stopped, taken up: exit 0" equal "$code" 0
 check "stopped, taken up: the same bits" alike single stopped
+printf 'h2 slots=2\nh3 slots=2\n' >elsewhere
+"$tb" on 1 "$root/launch/run.sh" -n 4 --hostfile elsewhere --timeout 60 "$duet" train recipe.yaml --set out=away >out 2>err </dev/null &
+job=$!
+check "no rank on this host: under way" until_true lines 3 away
+kill -TERM "$job"
+ended
+check "no rank on this host: exit 85" equal "$code" 85
 begin killed
 kill -KILL "$(ranks_on 3)"
 ended
