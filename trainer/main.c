@@ -1,4 +1,4 @@
-/* duet: finds the subcommand and calls it. A new one is a file cmd_<name>.c, a line in commands.h and a row here. */
+/* duet: finds the subcommand (trainer/commands/commands.c) and calls it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,35 +12,13 @@
 #include "trainer/config/options.h"
 #include "trainer/data/task.h"
 
-struct command {
-    const char *name, *help;
-    int (*run)(int argc, char **argv);
-    bool alone; /* of one process, without world_up */
-};
-
-static const struct command commands[] = {
-    {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train,
-     false},
-    {"sample", "answer prompts with a trained model", cmd_sample, false},
-    {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval, false},
-    {"score", "log-probabilities of given tokens, as JSON lines", cmd_score, false},
-    {"settings", "the resolved recipe, or the values of single settings", cmd_settings, true},
-    {"inspect", "list and verify a checkpoint", cmd_inspect, true},
-    {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan, true},
-    {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack, true},
-    {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench,
-     false},
-};
-
-enum { N_COMMANDS = sizeof commands / sizeof *commands };
-
 static void print_usage(FILE *out)
 {
     fputs("usage: duet COMMAND [arguments]\n"
           "       mpirun -np RANKS duet COMMAND [arguments]\n\ncommands\n",
           out);
-    for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+    for (const struct command *c = commands; c->name; c++)
+        fprintf(out, "  %-10s %s\n", c->name, c->help);
     fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
           "duet help settings     every setting of a recipe\n"
           "duet help tasks        the tasks that make problems, and their difficulties\n"
@@ -49,19 +27,13 @@ static void print_usage(FILE *out)
           out);
 }
 
-static const struct command *command_find(const char *name)
-{
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (strcmp(commands[i].name, name) == 0) return &commands[i];
-    return NULL;
-}
-
 static int unknown_word(const char *word, bool topic)
 {
-    const char *names[N_COMMANDS + 3] = {"tasks", "environment", "help"};
+    const char *names[3 + COMMANDS_MAX] = {"tasks", "environment", "help"};
     const char *const *from = topic ? names : names + 2;
-    for (int i = 0; i < N_COMMANDS; i++) names[i + 3] = commands[i].name;
-    const char *near = nearest_name(word, from, N_COMMANDS + (topic ? 3 : 1));
+    int n = 3;
+    for (const struct command *c = commands; c->name; c++) names[n++] = c->name;
+    const char *near = nearest_name(word, from, n - (topic ? 0 : 2));
     if (options_first_rank())
         fprintf(stderr, "unknown command %.60s%s%s%s\nsee: duet --help\n", word,
                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");

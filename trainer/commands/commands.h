@@ -1,10 +1,21 @@
-/* The subcommands of duet: one function each in trainer/commands/<name>.c, one row each in main.c.
- * argv[0] is the subcommand's name; every one of them answers --help. They return the exit code
- * (enum exit_code). */
+/* The subcommands of duet: one function each in trainer/commands/<name>.c, one row each in
+ * commands.c. argv[0] is the subcommand's name; every one of them answers --help. They return the
+ * exit code (enum exit_code). */
 #ifndef DUET_TRAINER_COMMANDS_H
 #define DUET_TRAINER_COMMANDS_H
 
+#include <stdbool.h>
+
 #define DUET_VERSION "0.1.0"
+
+struct command {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+    bool alone; /* of one process, without world_up */
+};
+enum { COMMANDS_MAX = 32 };
+extern const struct command commands[COMMANDS_MAX + 1]; /* ends with a NULL name */
+const struct command *command_find(const char *name);   /* NULL: none is called so */
 
 int cmd_train(int argc, char **argv);
 int cmd_sample(int argc, char **argv);

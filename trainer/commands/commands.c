@@ -1,0 +1,26 @@
+/* THE table of subcommands: the usage, `duet help`, the shell's completion and main follow from it. */
+#include "trainer/commands/commands.h"
+
+#include <string.h>
+
+const struct command commands[COMMANDS_MAX + 1] = {
+    {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train,
+     false},
+    {"sample", "answer prompts with a trained model", cmd_sample, false},
+    {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval, false},
+    {"score", "log-probabilities of given tokens, as JSON lines", cmd_score, false},
+    {"settings", "the resolved recipe, or the values of single settings", cmd_settings, true},
+    {"inspect", "list and verify a checkpoint", cmd_inspect, true},
+    {"plan", "who does what when: schedules drawn, checked and measured", cmd_plan, true},
+    {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack, true},
+    {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench,
+     false},
+    {0},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
