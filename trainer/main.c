@@ -10,6 +10,7 @@
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/config/settings.h"
 #include "trainer/data/task.h"
 
 static void print_usage(FILE *out)
@@ -20,7 +21,8 @@ static void print_usage(FILE *out)
     for (const struct command *c = commands; c->name; c++)
         fprintf(out, "  %-10s %s\n", c->name, c->help);
     fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
-          "duet help settings     every setting of a recipe\n"
+          "duet help settings     every setting of a recipe (--markdown: as docs/SETTINGS.md has "
+          "them)\n"
           "duet help tasks        the tasks that make problems, and their difficulties\n"
           "duet help environment  the variables DUET_*\n"
           "duet --version\n",
@@ -40,8 +42,8 @@ static int unknown_word(const char *word, bool topic)
     return EXIT_USER;
 }
 
-/* duet help [COMMAND | tasks | environment]; the help of settings lists them all */
-static int help(const char *topic)
+/* duet help [COMMAND | tasks | environment | settings --markdown]; the help of settings lists them all */
+static int help(const char *topic, const char *how)
 {
     if (!topic) {
         if (options_first_rank()) print_usage(stdout);
@@ -53,6 +55,10 @@ static int help(const char *topic)
     }
     if (strcmp(topic, "environment") == 0) {
         if (options_first_rank()) environment_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(topic, "settings") == 0 && how && strcmp(how, "--markdown") == 0) {
+        if (options_first_rank()) settings_markdown();
         return EXIT_DONE;
     }
     const struct command *command = command_find(topic);
@@ -120,8 +126,9 @@ static int run(int argc, char **argv)
         if (options_first_rank()) print_usage(stderr);
         return EXIT_USER;
     }
-    if (strcmp(word, "help") == 0) return help(argc > 2 ? argv[2] : NULL);
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(NULL);
+    if (strcmp(word, "help") == 0)
+        return help(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(NULL, NULL);
     if (strcmp(word, "--version") == 0) {
         if (options_first_rank()) puts("duet " DUET_VERSION);
         return EXIT_DONE;

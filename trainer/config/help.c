@@ -1,4 +1,5 @@
-/* The table of settings for people to read: `duet help settings`. */
+/* The table of settings for people to read: `duet help settings`, and docs/SETTINGS.md, which holds
+ * what `duet help settings --markdown` prints. */
 #include "trainer/config/table.h"
 
 #include <stdio.h>
@@ -56,4 +57,64 @@ void settings_help(void)
          "the\nkinds of phase that use it. Any of them can be overridden by --set name=value,\n"
          "--set section.name=value or --set phases.NAME.name=value.");
     book_help(&recipe_book);
+}
+
+/* --- Markdown ----------------------------------------------------------------------------------- */
+
+/* What Markdown would read as a tag or as the end of a cell. */
+static void markdown_text(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '<')
+            fputs("&lt;", stdout);
+        else if (*text == '|')
+            fputs("\\|", stdout);
+        else
+            putchar(*text);
+}
+
+static void markdown_range(const struct setting *k)
+{
+    const struct choice *c = k->choices;
+    switch (k->type) {
+    case SETTING_INT: printf("whole, %.10g to %.10g", k->low, k->high); break;
+    case SETTING_REAL: printf("%.10g to %.10g", k->low, k->high); break;
+    case SETTING_BOOL: fputs("`true`, `false`", stdout); break;
+    case SETTING_STR: fputs("text", stdout); break;
+    case SETTING_ENUM:
+        for (; c->name; c++) printf("%s`%s`", c == k->choices ? "" : ", ", c->name);
+        break;
+    }
+}
+
+static void markdown_row(enum section_id id, const struct setting *k)
+{
+    static const char *const resumed[] = {
+        [CHANGE_NOTHING] = "any",          [CHANGE_CHOICE] = "holds from there on",
+        [CHANGE_BITS] = "other last bits", [CHANGE_ROUNDING] = "rounds otherwise",
+        [CHANGE_FILE] = "same content",    [CHANGE_POSITION] = "not within a phase",
+        [CHANGE_WEIGHTS] = "refused"};
+    char initial[64], kinds[CHOICES_TEXT];
+    help_default(k, initial, sizeof initial);
+    printf("| `%s` | `%s` | ", k->name, initial);
+    markdown_range(k);
+    printf(" | %s | ", k->unit);
+    if (id == SECTION_PHASE) printf("%s | ", phase_kinds_text(k->kinds, kinds, sizeof kinds));
+    markdown_text(k->help);
+    printf(" | %s |\n", resumed[setting_change(id, k)]);
+}
+
+void settings_markdown(void)
+{
+    for (int id = 0; id < SECTIONS; id++) {
+        const struct section *section = &sections[id];
+        const bool phase = id == SECTION_PHASE;
+        printf("%s### %s%s%s\n\n", id ? "\n" : "", *section->name ? section->name : "top level",
+               *section->name ? ": " : "", *section->name ? section->help : "");
+        printf("| name | default | values | unit | %swhat | on resume |\n",
+               phase ? "kinds | " : "");
+        printf("|---|---|---|---|%s---|---|\n", phase ? "---|" : "");
+        for (int i = 0; i < section->n_settings; i++)
+            markdown_row((enum section_id)id, &section->settings[i]);
+    }
 }

@@ -130,7 +130,8 @@ int settings_ranks(const struct settings *s);
 /* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */
 char *settings_yaml(const struct settings *s);
 
-void settings_help(void); /* every setting, from the table, to stdout */
+void settings_help(void);     /* every setting, from the table, to stdout */
+void settings_markdown(void); /* the same as the tables of docs/SETTINGS.md */
 void settings_free(struct settings *s);
 
 /* Name of phase i: its own or, before settings_check, the one it will get: the kind, from the second one of a kind on with a
