@@ -24,6 +24,7 @@ BEGIN {
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"
+    room["xxhash.h"] = "comm/base/checksum"
     room["yaml.h"] = "trainer/config/"
 }
 function refuse(why) {

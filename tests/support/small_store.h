@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comm/base/checksum.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
 #include "tests/support/check_unit.h"
@@ -65,7 +66,7 @@ static inline bool save(long step, int mark, bool keep_forever, struct failure *
     m.keep_forever = keep_forever;
     m.state = json_pack("{s:i}", "mark", mark);
     m.has_recipe = true;
-    m.recipe = (struct file_sum){sizeof RECIPE - 1, bytes_sum(RECIPE, sizeof RECIPE - 1)};
+    m.recipe = (struct file_sum){sizeof RECIPE - 1, checksum(RECIPE, sizeof RECIPE - 1, 0)};
     bool ok = store_begin(partial, run, step, f);
     for (int r = 0; ok && r < RANKS; r++) ok = write_shard(partial, &m, r, mark, f);
     ok = ok && file_write(partial, "recipe.yaml", RECIPE, sizeof RECIPE - 1, f);

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "comm/base/checksum.h"
 #include "comm/base/die.h"
 
 void path_make(char out[PATH_BYTES], const char *fmt, ...)
@@ -36,28 +36,22 @@ enum path_kind path_look(const char *path, struct failure *f)
     return PATH_UNKNOWN;
 }
 
-uint64_t bytes_sum(const void *bytes, size_t n)
-{
-    return XXH64(bytes, n, 0);
-}
-
 static bool sum_open(int fd, const char *path, struct file_sum *sum, struct failure *f)
 {
     enum { PIECE = 1 << 20 };
     unsigned char *piece = malloc(PIECE);
-    XXH64_state_t *state = XXH64_createState();
+    struct checksum *all = checksum_new();
     ssize_t got = -1;
-    if (piece && state) {
-        XXH64_reset(state, 0);
+    if (piece) {
         sum->bytes = 0;
         while ((got = read(fd, piece, PIECE)) > 0) {
-            XXH64_update(state, piece, (size_t)got);
+            checksum_add(all, piece, (size_t)got);
             sum->bytes += (uint64_t)got;
         }
-        sum->xxh64 = XXH64_digest(state);
+        sum->xxh64 = checksum_value(all);
     }
     if (got < 0) failure_note(f, strerror(errno), "reading %s", path);
-    XXH64_freeState(state);
+    checksum_free(all);
     free(piece);
     return got == 0;
 }

@@ -21,7 +21,6 @@ struct file_sum {
     uint64_t bytes, xxh64;
 };
 bool file_sum_of(const char *path, struct file_sum *sum, struct failure *f);
-uint64_t bytes_sum(const void *bytes, size_t n);
 
 /* folder/name with these bytes, durable. */
 bool file_write(const char *folder, const char *name, const void *bytes, size_t n,

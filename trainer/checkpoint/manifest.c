@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/memory.h"
 
 #include "trainer/checkpoint/stretch.h"
@@ -124,7 +125,7 @@ char *manifest_text(const struct manifest *m, size_t *n)
     if (text) {
         char hex[17];
         snprintf(hex, sizeof hex, "%016" PRIx64,
-                 bytes_sum(text + sizeof HEAD - 1, *n - (sizeof HEAD - 1)));
+                 checksum(text + sizeof HEAD - 1, *n - (sizeof HEAD - 1), 0));
         memcpy(strchr(text, '0'), hex, 16);
     }
     return text;

@@ -1,5 +1,6 @@
 /* Reads a manifest from bytes that may be anything (promise P11). The checksum comes first, so that damage is called damage;
  * what passes it and still does not fit was written by another program or version. */
+#include "comm/base/checksum.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 
@@ -52,7 +53,7 @@ static bool check_sum(const struct reader *r, const char *bytes, size_t n)
     if (n < head || memcmp(bytes, LEFT, left) != 0 ||
         memcmp(bytes + left + 16, RIGHT, right) != 0 || !read_hex(bytes + left, 16, &said))
         return bad(r, "damaged in its first line: no checksum where one must be");
-    const uint64_t is = bytes_sum(bytes + head, n - head);
+    const uint64_t is = checksum(bytes + head, n - head, 0);
     if (is == said) return true;
     return bad(r,
                "damaged: the checksum of bytes %zu to %zu is %016" PRIx64

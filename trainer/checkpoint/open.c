@@ -1,5 +1,6 @@
 /* Opening: nothing is used before all of it has been verified. With a world every rank reads the manifest and verifies its part
  * of the shards, and all take the same decision. */
+#include "comm/base/checksum.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
 
@@ -48,12 +49,12 @@ static bool read_text(char **text, const char *folder, const char *name,
     struct failure f = {0};
     path_make(path, "%s/%s", folder, name);
     *text = file_read(path, MOST_TEXT_BYTES, &n, &f);
-    if (*text && n == must->bytes && bytes_sum(*text, n) == must->xxh64) return true;
+    if (*text && n == must->bytes && checksum(*text, n, 0) == must->xxh64) return true;
     if (*text)
         problems_add(p, path, 0,
                      "damaged: %zu bytes with checksum %016" PRIx64 ", the manifest says %" PRIu64
                      " with %016" PRIx64 "; use another checkpoint, or put back a copy of the file",
-                     n, bytes_sum(*text, n), must->bytes, must->xxh64);
+                     n, checksum(*text, n, 0), must->bytes, must->xxh64);
     else
         problems_add(p, path, 0,
                      "cannot be read: %s; use another checkpoint, or put back a copy of the file",

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "comm/base/arena.h"
+#include "comm/base/checksum.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/shard.h"
@@ -51,7 +52,7 @@ static void write_text(struct checkpoint_writer *c, const char *name, const char
                        struct file_sum *sum)
 {
     if (!text || failed(&c->failure)) return;
-    *sum = (struct file_sum){strlen(text), bytes_sum(text, strlen(text))};
+    *sum = (struct file_sum){strlen(text), checksum(text, strlen(text), 0)};
     file_write(c->partial, name, text, strlen(text), &c->failure);
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
@@ -168,7 +169,7 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
     char what[512];
     char *yaml = settings_yaml(s);
     snprintf(what, sizeof what, "the recipe %.400s", path);
-    alike_or_end(w, &(struct alike){what, alike_sum(yaml, strlen(yaml))}, 1);
+    alike_or_end(w, &(struct alike){what, checksum(yaml, strlen(yaml), 0)}, 1);
     free(yaml);
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+#include "comm/base/checksum.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/data/answer.h"
@@ -293,13 +293,13 @@ bool source_demonstrate(const struct source *s, const struct problem *p, uint32_
     return true;
 }
 
-static void sum_text(XXH64_state_t *sum, const char *text)
+static void sum_text(struct checksum *sum, const char *text)
 {
-    if (text) XXH64_update(sum, text, strlen(text));
-    XXH64_update(sum, text ? "\0" : "\1", 1);
+    if (text) checksum_add(sum, text, strlen(text));
+    checksum_add(sum, text ? "\0" : "\1", 1);
 }
 
-static void sum_generated(XXH64_state_t *sum, const struct source *s)
+static void sum_generated(struct checksum *sum, const struct source *s)
 {
     enum { ENOUGH = 256 };
     struct problem p;
@@ -313,9 +313,7 @@ static void sum_generated(XXH64_state_t *sum, const struct source *s)
 uint64_t source_sum(const struct source *s, enum split split)
 {
     if (s->task ? split == SPLIT_HELDOUT : s->n[split] == 0) return 0;
-    XXH64_state_t *sum = XXH64_createState();
-    SYS_OK(sum, memory_fix, "no memory for a checksum");
-    XXH64_reset(sum, 0);
+    struct checksum *sum = checksum_new();
     if (s->task) sum_generated(sum, s);
     for (int i = 0; !s->task && i < s->n[split]; i++) {
         const struct record *r = &s->all.r[s->of_split[split][i]];
@@ -323,7 +321,7 @@ uint64_t source_sum(const struct source *s, enum split split)
         sum_text(sum, r->answer);
         sum_text(sum, r->demonstration);
     }
-    uint64_t digest = XXH64_digest(sum);
-    XXH64_freeState(sum);
+    uint64_t digest = checksum_value(sum);
+    checksum_free(sum);
     return digest;
 }

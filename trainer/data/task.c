@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
+#include "comm/base/checksum.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/answer.h"
 
@@ -59,7 +59,7 @@ bool task_right(const struct task *t, const struct problem *p, const char *answe
 
 uint64_t problem_hash(const char *prompt)
 {
-    return XXH64(prompt, strlen(prompt), 0);
+    return checksum(prompt, strlen(prompt), 0);
 }
 
 enum split problem_split(const char *prompt)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+#include "comm/base/checksum.h"
 #include "comm/base/exact.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
@@ -104,7 +104,7 @@ static uint64_t checksum_of(const struct outer *x)
 {
     uint64_t sum = 0;
     for (int i = 0; i < x->n; i++)
-        sum = XXH64(x->slice[i].outer, x->slice[i].n * sizeof(float), sum);
+        sum = checksum(x->slice[i].outer, x->slice[i].n * sizeof(float), sum);
     return sum;
 }
 

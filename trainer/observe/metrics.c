@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "comm/base/checksum.h"
 #include "comm/base/die.h"
 #include "comm/base/problems.h"
 #include "comm/base/log.h"
@@ -24,7 +24,7 @@ enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = METRIC_NAME, PATH_B
 struct jsonl {
     int fd; /* -1 on ranks that do not write */
     long bytes;
-    XXH64_state_t *sum; /* of these bytes */
+    struct checksum *sum; /* of these bytes */
     char path[PATH_BYTES];
 };
 
@@ -58,7 +58,7 @@ static void jsonl_write(struct jsonl *f, const char *bytes, size_t n)
         if (wrote < 0 && errno == EINTR) continue;
         SYS_OK(wrote > 0, "free space on that disk, then start the run again with --resume auto",
                "cannot write %s: %s", f->path, strerror(errno));
-        XXH64_update(f->sum, bytes, (size_t)wrote);
+        checksum_add(f->sum, bytes, (size_t)wrote);
         bytes += wrote;
         n -= (size_t)wrote;
         f->bytes += wrote;
@@ -90,25 +90,17 @@ static long jsonl_keep(const struct jsonl *f, long recorded)
 }
 
 /* Adds the first `bytes` bytes of a file to a checksum; false: it cannot be read, or is shorter. */
-static bool sum_prefix(XXH64_state_t *sum, int fd, long bytes)
+static bool sum_prefix(struct checksum *sum, int fd, long bytes)
 {
     char piece[16384];
     for (long at = 0; at < bytes;) {
         const size_t want = bytes - at < (long)sizeof piece ? (size_t)(bytes - at) : sizeof piece;
         const ssize_t got = pread(fd, piece, want, at);
         if (got <= 0) return false;
-        XXH64_update(sum, piece, (size_t)got);
+        checksum_add(sum, piece, (size_t)got);
         at += got;
     }
     return true;
-}
-
-static XXH64_state_t *sum_new(void)
-{
-    XXH64_state_t *sum = XXH64_createState();
-    SYS_OK(sum, "free memory", "no memory for a checksum");
-    XXH64_reset(sum, 0);
-    return sum;
 }
 
 static void check_prefix(int fd, const char *path, const struct record_mark *m, struct problems *p)
@@ -116,7 +108,7 @@ static void check_prefix(int fd, const char *path, const struct record_mark *m, 
     static const char out[] =
         "put the file back as it was, or move it away: then a new one begins with the next step";
     struct stat st;
-    XXH64_state_t *sum = sum_new();
+    struct checksum *sum = checksum_new();
     if (fstat(fd, &st) != 0)
         problems_add(p, path, 0, "cannot be examined: %s", strerror(errno));
     else if ((long)st.st_size < m->bytes)
@@ -126,12 +118,12 @@ static void check_prefix(int fd, const char *path, const struct record_mark *m, 
                      (long)st.st_size, m->bytes, out);
     else if (!sum_prefix(sum, fd, m->bytes))
         problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
-    else if (m->summed && XXH64_digest(sum) != m->xxh64)
+    else if (m->summed && checksum_value(sum) != m->xxh64)
         problems_add(p, path, 0,
                      "its first %ld bytes are not those that the run wrote: lines were changed "
                      "after the checkpoint was saved; %s",
                      m->bytes, out);
-    XXH64_freeState(sum);
+    checksum_free(sum);
 }
 
 void metrics_check(const char *run_folder, const char *name, const struct record_mark *m,
@@ -159,7 +151,7 @@ static void jsonl_open(struct jsonl *f, const char *folder, const char *name, lo
     f->bytes = recorded < 0 ? 0 : jsonl_keep(f, recorded);
     SYS_OK(ftruncate(f->fd, f->bytes) == 0, NULL, "cannot cut %s to %ld bytes: %s", f->path,
            f->bytes, strerror(errno));
-    f->sum = sum_new();
+    f->sum = checksum_new();
     SYS_OK(sum_prefix(f->sum, f->fd, f->bytes), NULL, "cannot read %s: %s", f->path,
            strerror(errno));
 }
@@ -182,7 +174,7 @@ static void jsonl_notice(struct jsonl *f)
              "%ld; what is there stays",
              f->path, (long)st.st_size, f->bytes);
     f->bytes = (long)st.st_size;
-    XXH64_reset(f->sum, 0);
+    checksum_restart(f->sum);
     SYS_OK(sum_prefix(f->sum, f->fd, f->bytes), NULL, "cannot read %s: %s", f->path,
            strerror(errno));
     if (f->bytes > 0 && pread(f->fd, &last, 1, f->bytes - 1) == 1 && last != '\n')
@@ -268,8 +260,8 @@ void metrics_close(struct metrics *m)
         metrics_look(m);
         jsonl_close(&m->metrics);
         jsonl_close(&m->samples);
-        XXH64_freeState(m->metrics.sum);
-        XXH64_freeState(m->samples.sum);
+        checksum_free(m->metrics.sum);
+        checksum_free(m->samples.sum);
     }
     free(m);
 }
@@ -430,8 +422,8 @@ void metrics_position(struct metrics *m, long *metrics_bytes, long *samples_byte
 
 void metrics_sums(const struct metrics *m, uint64_t *metrics, uint64_t *samples)
 {
-    *metrics = m->writes ? XXH64_digest(m->metrics.sum) : 0;
-    *samples = m->writes ? XXH64_digest(m->samples.sum) : 0;
+    *metrics = m->writes ? checksum_value(m->metrics.sum) : 0;
+    *samples = m->writes ? checksum_value(m->samples.sum) : 0;
 }
 
 void metrics_progress(struct metrics *m, const struct progress *p)

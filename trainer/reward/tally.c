@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+#include "comm/base/checksum.h"
 
 struct tally tally_begin(const struct phase_settings *k, long step, int asked, int prompts,
                          int samples)
 {
     const double sampling[] = {k->temperature, k->top_k, k->top_p, k->max_new};
     return (struct tally){.step = step,
-                          .of = XXH64(sampling, sizeof sampling, 0),
+                          .of = checksum(sampling, sizeof sampling, 0),
                           .asked = asked,
                           .prompts = prompts,
                           .samples = samples};

@@ -1,14 +1,14 @@
 #include "trainer/reward/verdict.h"
-#include <xxhash.h>
+#include "comm/base/checksum.h"
 #include "trainer/data/answer.h"
 #include "trainer/reward/exact.h"
 
 static uint64_t vote_of(enum why why, const struct text *read, struct span answer)
 {
     if (!why_votes(why)) return 0;
-    uint64_t same = XXH64(read->at, read->n, (uint64_t)why);
+    uint64_t same = checksum(read->at, read->n, (uint64_t)why);
     if (read->cut)
-        same ^= XXH64(answer.at, answer.n, 0); /* too long to be compared: by the whole text */
+        same ^= checksum(answer.at, answer.n, 0); /* too long to be compared: by the whole text */
     return same | 1;
 }
 

@@ -1,13 +1,7 @@
 #include "trainer/run/alike.h"
 
 #include <string.h>
-#include <xxhash.h>
 #include "comm/base/problems.h"
-
-uint64_t alike_sum(const char *bytes, size_t n)
-{
-    return XXH64(bytes, n, 0);
-}
 
 void alike_or_end(const struct world *w, const struct alike *item, int n)
 {

@@ -10,7 +10,6 @@ struct alike {
     uint64_t sum;     /* of what this rank has read */
 };
 
-uint64_t alike_sum(const char *bytes, size_t n);
 /* A rank whose sums differ from rank 0's is a problem that names both hosts; then the job ends with 2. Collective over w->comm. */
 void alike_or_end(const struct world *w, const struct alike *item, int n);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
@@ -130,7 +131,7 @@ static void same_files(const struct run *r)
     snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
     snprintf(what[1], sizeof what[1], "the data file %.400s", s->data.file);
     snprintf(what[2], sizeof what[2], "the data file %.400s", held);
-    item[0] = (struct alike){what[0], alike_sum(r->tokenizer_json, strlen(r->tokenizer_json))};
+    item[0] = (struct alike){what[0], checksum(r->tokenizer_json, strlen(r->tokenizer_json), 0)};
     for (int k = 0; k < 2; k++)
         item[1 + k] = (struct alike){
             what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
