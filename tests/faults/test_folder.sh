@@ -221,9 +221,16 @@ endless hurt && mv hurt moved
 ended_in "P9: renamed"
 check "P9: renamed: says where it is" has err "(it is now $dir/moved/metrics.jsonl)"
 check "P9: renamed: no second folder" test ! -e hurt
-endless hurt --set checkpoint.every=20 && until_true test -e hurt/checkpoints/latest && mv hurt/checkpoints hurt/away
+endless hurt --set checkpoint.every=300 && until_true test -e hurt/checkpoints/latest && mv hurt/checkpoints hurt/away
 ended_in "P9: checkpoints renamed"
 check "P9: checkpoints renamed: says so" has err "it was removed or renamed while the run was writing to it"
+rm -r hurt
+# At one stroke (renameat2, RENAME_EXCHANGE), as a save does that comes between a renaming and the next look.
+exchange() { python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2) != 0)' "$@"; }
+endless hurt --set checkpoint.every=300 && mkdir hurt/away && until_true test -e hurt/checkpoints/latest
+check "checkpoints replaced" exchange hurt/checkpoints hurt/away
+ended_in "P9: checkpoints replaced"
+check "P9: checkpoints replaced: says so" has err "it was removed or renamed while the run was writing to it"
 rm -r hurt
 endless hurt && rm hurt/samples.jsonl
 ended_in "P9: samples.jsonl deleted"

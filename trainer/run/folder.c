@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "comm/base/log.h"
@@ -325,18 +326,23 @@ void folder_see(const struct world *w, const char *folder)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
-/* Once there are checkpoints, their folder stays. */
+/* Once there are checkpoints, their folder stays. A save that meets none makes one, so that it must be the same. */
 static void look_for_checkpoints(const char *folder)
 {
+    static struct stat first;
     static bool there;
-    const bool now = look(folder, "checkpoints") == PATH_FOLDER;
+    struct stat now = {0};
+    char path[PATH_BYTES];
     struct failure f = {0};
-    if (there && !now) {
+    path_make(path, "%s/checkpoints", folder);
+    const bool found = look(folder, "checkpoints") == PATH_FOLDER && stat(path, &now) == 0;
+    if (there && (!found || now.st_ino != first.st_ino || now.st_dev != first.st_dev)) {
         failure_note(&f, "it was removed or renamed while the run was writing to it",
-                     "saving in %s/checkpoints", folder);
+                     "saving in %s", path);
         die_of(&f, "put it back, then start again with --resume auto");
     }
-    there = now;
+    if (found) first = now;
+    there = found;
 }
 
 void folder_look(const struct run *r)
