@@ -1,93 +1,45 @@
-/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c, slot.c) and by
- * chunk.c only.
- *
- * A part of a pass is an end of the model or a half-layer,
+/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c), by chunk.c and slot.c only.
  *
  *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
  *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2)), or the same of a row's K experts, weighed by a router
  *
- * and three rows of sub-steps: forward, backward-input, backward-weight (struct part). A sub-step computes, and may post one
- * exchange at its end; what the exchange moves belongs to the kind of pass, because a forward and a backward pass of one chunk may be
- * stepped in turn. Nothing in the shared scratch lives longer than one step.
- *
- * The gradient of the residual stream needs no memory of its own. Going backward, dx2 of layer l is written
- * over the output of layer l (nobody reads that any more: the norm behind it has had its turn), and dx over x2; dqkv and dgu are
- * written over qkv and gu. So a slot after B holds just what W reads. */
+ * What an exchange moves belongs to the kind of pass, because a forward and a backward pass of one chunk may be
+ * stepped in turn. Nothing in scratch lives longer than one step. */
 #ifndef DUET_MODEL_BLOCK_H
 #define DUET_MODEL_BLOCK_H
 
 #include "model/chunk.h"
+#include "model/part.h"
 
-/* The weights of one layer: rows of the parameter table (NULL where the model has no such tensor), and the
- * kernels' copies of its four matrices. */
-struct layer {
-#define LAYER_FIELD(name, role, rows, cols, there, cut, adds, hf) const struct param *name;
-    LAYER_PARAMS(LAYER_FIELD)
-#undef LAYER_FIELD
-    struct linear qkv, o, gu, down; /* gu, down: of a dense layer */
-    struct expert *expert;          /* [held]; NULL in a dense layer */
+/* A tensor of a part, and the kernels' copies of its matrices: param->stacked of them, for roles that are packed. */
+struct weight {
+    const struct param *param; /* NULL: there is no such tensor */
+    struct linear *linear;
 };
-struct expert {
-    struct linear gu, down;
-};
+/* struct NAME of a table of parameters: what unit.weight points to. */
+#define WEIGHT_FIELD(name, role, rows, cols, there, cut, adds, hf) struct weight name;
+#define WEIGHT_STRUCT(NAME, TABLE) \
+    struct NAME {                  \
+        TABLE(WEIGHT_FIELD)        \
+    };
 
-/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. Sorted by expert,
- * then by row, choices lie in "home rows" (T*K). The ranks of ep get their experts' part of them; there, sorted by expert, then
- * by the rank they are from, they are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
-struct routing {
-    float *prob;   /* (T, E)   of every expert;  later the gradient of the logits */
-    float *weight; /* (T, K)   of the chosen ones */
-    int *expert;   /* (T, K) */
-    int *at;       /* (T, K)   home row of the choice */
-    int *start;    /* (E+1)    expert e owns the home rows [start[e], start[e+1]) */
-    int *
-        first; /* (held+1) held expert i owns the expert rows [first[i], first[i+1]); start itself on one rank */
-    int *from; /* (ep, held) expert rows by rank and held expert; NULL on one rank */
+/* A part in its place in a chunk. */
+struct unit {
+    const struct part *part;
+    int layer;     /* within the chunk; -1: the embedding, span.count: the head */
+    int stream;    /* number of its input in the residual stream; -1: it has none (the embedding) */
+    void *weight;  /* the struct of its table: a struct weight for each tensor */
+    void *scratch; /* the struct of part->scratch */
 };
 
-/* What the forward pass of one layer leaves for B and W; then, where "later" says so, what B leaves for W. Nqkv is
- * (Hq+2*Hkv)*D. Room for T_max rows. */
-struct acts {
-    void *x;   /* (T, C)     input;                       later dx2 of the layer before */
-    void *n1;  /* (T, C)     norm1(x) */
-    void *raw; /* (T, Nqkv)  projection before qk_norm; NULL without qk_norm */
-    void *qkv; /* (T, Nqkv)  queries and keys rotated;    later dqkv, of the projection */
-    void *att; /* (T, Hq*D)  attention's output */
-    void *x2;  /* (T, C)     after the attention half;    later dx */
-    void *n2;  /* (T, C)     norm2(x2) */
-    void *gu;  /* (T, 2F)    gate and up;                 later dgu. Of experts: (R, 2Fe) */
-    void *h;   /* (T, F)     swiglu(gu).                  Of experts: (R, Fe) */
-    void *xe;  /* (R, C)     expert rows of n2;           with experts only, as the next three */
-    void *ye;  /* (R, C)     their outputs;               later dye */
-    void *yh;  /* (T*K, C)   the same as home rows;       later dyh. ye itself on one rank */
-    struct routing route;
-    float *rstd1, *rstd2; /* (T) */
-    float *rstd_qk;       /* (T, Hq+Hkv); NULL without qk_norm */
-    float *lse;           /* (T, Hq) */
-};
-
-/* The activations of one micro-batch. */
+/* The activations of one micro-batch.
+ *
+ * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output, and one more. Going backward, the
+ * gradient of stream[i] is written over stream[i + 1], which nobody reads any more then: the norm behind it has had its
+ * turn. So a slot after B holds just what W reads. */
 struct slot {
-    struct acts *layer; /* [count] */
-    void *y;            /* (T, C)  output of the last layer;  later its dx2 */
-    void *dy;           /* (T, C)  gradient of that output */
-    void *nf;           /* (T, C)  norm_f(y); with head only, as the next two */
-    float *rstd_f;      /* (T) */
-    void *dlogits;      /* (T, V) */
-};
-
-/* Used within one step, shared by all slots. */
-struct scratch {
-    void *branch;   /* (T, C)     what a half-layer adds to the residual stream */
-    void *dnorm;    /* (T, C)     gradient of a norm's output */
-    void *datt;     /* (T, Hq*D) */
-    void *dqkv;     /* (T, Nqkv)  before it goes over acts.qkv */
-    void *dh;       /* (T, F), or (R, Fe) of experts, whichever is larger */
-    void *dxe;      /* (R, C)     with experts only, as the next two */
-    float *dweight; /* (T, K) */
-    int *count;     /* (E) choices of one sequence */
-    void *attention;
-    float *logits; /* (T, V) */
+    void **stream; /* [halves + 2] */
+    void **acts;   /* [units] the struct of part->acts of each */
 };
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
@@ -115,50 +67,49 @@ struct chunk {
     int R_max; /* expert rows */
     struct parallel parallel;
     struct param_list params;
-    struct layer *layer;                       /* [count] */
-    const struct param *embed, *norm_f, *head; /* NULL without the end */
-    struct linear head_linear;
-    float *cos_sin;    /* (max_context, D) */
+    int units, halves;
+    struct unit *unit; /* [units] in forward order; all but the ends are halves of layers */
     struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
-    struct acts once;  /* the layer at work when nothing is kept: decoding and scoring */
     struct load load;
-    struct scratch scratch;
     struct wire wire[2]; /* of forward passes, of backward ones */
+    float *cos_sin;      /* (max_context, D) */
+    float *logits;       /* (T, V) of the pass that is at the head; until the next one is */
     float
         *gathered; /* logits of cached rows, (T, its share) from each rank; with tp and the head */
 };
 
-static inline const void *weight_of(const struct chunk *c, const struct param *p)
+static inline const void *weight_of(const struct chunk *c, const struct weight *w)
 {
-    return p ? c->weights + p->offset * c->ops->real_bytes : NULL;
+    return w->param ? c->weights + w->param->offset * c->ops->real_bytes : NULL;
 }
-static inline float *grad_of(const struct pass *p, const struct param *t)
+static inline float *grad_of(const struct pass *p, const struct weight *w)
 {
-    return t ? p->grad + t->offset : NULL;
+    return w->param ? p->grad + w->param->offset : NULL;
 }
-static inline struct slot *slot_of(const struct pass *p)
+static inline void *acts_of(const struct pass *p, const struct unit *u)
 {
-    return &p->chunk->slot[p->slot];
+    return p->chunk->slot[p->slot].acts[u - p->chunk->unit];
 }
-/* The input of layer l, or, behind the last one, the output of the layers. */
-static inline void *stream_at(const struct pass *p, int l)
+/* A unit's input and output in the residual stream, and their gradients. */
+static inline void *stream_at(const struct pass *p, int i)
 {
-    struct slot *s = slot_of(p);
-    return l < p->chunk->span.count ? s->layer[l].x : s->y;
+    return p->chunk->slot[p->slot].stream[i];
 }
-/* Its gradient, and that of the stream between the halves of layer l. */
-static inline void *gradient_at(const struct pass *p, int l)
+static inline void *input_of(const struct pass *p, const struct unit *u)
 {
-    struct slot *s = slot_of(p);
-    return l < p->chunk->span.count ? s->layer[l].x2 : s->dy;
+    return stream_at(p, u->stream);
 }
-static inline void *middle_gradient_at(const struct pass *p, int l)
+static inline void *output_of(const struct pass *p, const struct unit *u)
 {
-    return stream_at(p, l + 1);
+    return stream_at(p, u->stream + 1);
 }
-static inline bool has_experts(const struct chunk *c, int layer)
+static inline void *input_gradient(const struct pass *p, const struct unit *u)
 {
-    return dims_moe(&c->d, c->span.first + layer);
+    return stream_at(p, u->stream + 1);
+}
+static inline void *output_gradient(const struct pass *p, const struct unit *u)
+{
+    return stream_at(p, u->stream + 2);
 }
 static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols)
 {
@@ -168,18 +119,22 @@ static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
 void chunk_place_memory(struct chunk *c, struct arena *a);
 
+/* moe.c, travel.c: a layer's routing and rows. */
+ACT_STRUCT(moe_acts, MOE_ACTS)
+/* The bounds of expert rows: on one rank they are home rows. */
+static inline int *first_of(const struct moe_acts *k)
+{
+    return k->first ? k->first : k->start;
+}
+
 /* travel.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a sub-step's last; on one rank
  * none does anything, and home rows are expert rows. */
-void travel_counts(struct pass *p, const struct routing *r);
-void travel_counted(struct pass *p, struct routing *r);
-void travel_out(struct pass *p, const struct routing *r, const void *home);
-void travel_arrived(struct pass *p, const struct routing *r, void *rows);
-void travel_back(struct pass *p, const struct routing *r, void *home, void *rows);
+void travel_counts(struct pass *p, const struct moe_acts *k);
+void travel_counted(struct pass *p, struct moe_acts *k);
+void travel_out(struct pass *p, const struct moe_acts *k, const void *home);
+void travel_arrived(struct pass *p, const struct moe_acts *k, void *rows);
+void travel_back(struct pass *p, const struct moe_acts *k, void *home, void *rows);
 void travel_place(struct chunk *c, struct wire *w, struct arena *a);
-
-/* moe.c: a layer's experts, placed and packed. */
-void moe_place(struct chunk *c, int layer, struct arena *a);
-void moe_pack(struct chunk *c, int layer);
 
 static inline int lane_of(const struct pass *p)
 {
@@ -206,26 +161,16 @@ static inline struct wire *wire_of(struct pass *p)
 
 /* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in the order of use; what
  * returns an operation or ends with one posts an exchange. */
-void vocabulary_embed(struct pass *p); /* then partial_end */
-void vocabulary_embed_gradient(struct pass *p);
+void vocabulary_embed(struct pass *p, const struct weight *table); /* then partial_end */
+void vocabulary_embed_gradient(struct pass *p, const struct weight *table);
 int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     float inv_temperature, int T);
 int vocabulary_sums(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     const int *target, float inv_temperature, int T);
 void vocabulary_logprob(float *logp, float *entropy, const struct wire *w, const int *target,
                         int T);
-void vocabulary_gradient(struct pass *p);
-void vocabulary_gather(struct pass *p, int T); /* of scratch.logits */
+void vocabulary_gradient(struct pass *p, void *dlogits);
+void vocabulary_gather(struct pass *p, int T); /* of chunk.logits */
 void vocabulary_gather_end(struct pass *p, int T);
-
-/* What a part does in passes of each kind; `layer` counts within the chunk. Rows end with NULL. */
-enum { SUB_STEPS = 6 };
-typedef void sub_step(struct pass *p, int layer);
-struct part {
-    sub_step *forward[SUB_STEPS + 1];
-    sub_step *backward_input[SUB_STEPS + 1];
-    sub_step *backward_weight; /* posts nothing */
-};
-extern const struct part PART_EMBED, PART_ATTENTION, PART_FFN, PART_MOE, PART_HEAD;
 
 #endif

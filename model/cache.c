@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "comm/base/die.h"
+#include "model/part.h"
 
 static void cache_clear(struct cache *c)
 {
@@ -12,23 +13,23 @@ static void cache_clear(struct cache *c)
     for (int i = 0; i < c->blocks; i++) c->free_list[i] = c->blocks - 1 - i; /* block 0 first */
 }
 
-void cache_place(struct cache *c, const struct dims *d, const struct ops *ops, int layers,
-                 int slots, int blocks, int max_positions, struct arena *a)
+void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
+                 struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a)
 {
-    *c = (struct cache){.layers = layers,
+    *c = (struct cache){.layers = span.count,
                         .blocks = blocks,
                         .slots = slots,
-                        .max_blocks = (max_positions + KV_BLOCK - 1) / KV_BLOCK,
-                        .block_bytes = ops->kv_block_bytes(d)};
+                        .max_blocks = (max_positions + KV_BLOCK - 1) / KV_BLOCK};
     size_t n_slots = (size_t)slots, n_blocks = (size_t)blocks;
-    c->layer = arena_take_n(a, (size_t)layers, sizeof *c->layer);
+    c->layer = arena_take_n(a, (size_t)span.count, sizeof *c->layer);
     c->table = arena_take_n(a, n_slots * (size_t)c->max_blocks, sizeof *c->table);
     c->length = arena_take_n(a, n_slots, sizeof *c->length);
     c->refs = arena_take_n(a, n_blocks, sizeof *c->refs);
     c->free_list = arena_take_n(a, n_blocks, sizeof *c->free_list);
-    for (int l = 0; l < layers; l++) {
-        unsigned char *pool = arena_take_n(a, n_blocks, c->block_bytes);
-        if (c->layer) c->layer[l].pool = pool;
+    for (int l = 0; l < span.count; l++) {
+        size_t bytes = layer_cache_bytes(ops, d, span.first + l);
+        unsigned char *pool = arena_take_n(a, n_blocks, bytes);
+        if (c->layer) c->layer[l] = (struct kv_layer){pool, bytes};
     }
     if (a->base) cache_clear(c);
 }
@@ -71,9 +72,9 @@ bool cache_extend(struct cache *c, int slot, int pos)
 static void block_copy(struct cache *c, int to, int from)
 {
     for (int l = 0; l < c->layers; l++) {
-        unsigned char *pool = c->layer[l].pool;
-        memcpy(pool + (size_t)to * c->block_bytes, pool + (size_t)from * c->block_bytes,
-               c->block_bytes);
+        const struct kv_layer *kv = &c->layer[l];
+        memcpy(kv->pool + (size_t)to * kv->block_bytes, kv->pool + (size_t)from * kv->block_bytes,
+               kv->block_bytes);
     }
 }
 

@@ -8,21 +8,21 @@
 #define DUET_MODEL_CACHE_H
 
 #include "model/ops.h"
+#include "model/params.h"
 
 struct cache {
     int layers, blocks, slots, max_blocks; /* max_blocks: per sequence */
-    size_t block_bytes;
-    struct kv_layer *layer; /* [layers] */
-    int *table;             /* (slots, max_blocks) block of each sequence; -1 */
-    int *length;            /* (slots) positions reserved */
-    int *refs;              /* (blocks) */
+    struct kv_layer *layer;                /* [layers] */
+    int *table;                            /* (slots, max_blocks) block of each sequence; -1 */
+    int *length;                           /* (slots) positions reserved */
+    int *refs;                             /* (blocks) */
     int *free_list;
     int n_free;
 };
 
-/* slots sequences of up to max_positions; blocks in the pool. */
-void cache_place(struct cache *c, const struct dims *d, const struct ops *ops, int layers,
-                 int slots, int blocks, int max_positions, struct arena *a);
+/* For the layers of span; d: this rank's share. slots sequences of up to max_positions; blocks in the pool. */
+void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
+                 struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a);
 /* Makes room in slot for positions up to and including pos; false when the pool is empty (nothing changed). */
 bool cache_extend(struct cache *c, int slot, int pos);
 /* slot becomes a continuation of `from`'s first `positions` positions: full blocks shared, the partial one copied. Needs at

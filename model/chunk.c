@@ -1,7 +1,6 @@
 /* Placing a chunk, and stepping passes over its parts. */
 #include "model/chunk.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,58 +11,77 @@
 
 /* --- placing --- */
 
-/* The list is in the table's order, so is this walk along it. */
-static void find_params(struct chunk *c)
+/* The list of parameters is in the parts' order, so is this walk along both. */
+static void unit_make(struct unit *u, const struct param **p, const struct dims *d)
 {
-    const struct dims *d = &c->d;
+    const struct param_table *t = &u->part->params;
+    struct shape shape[PART_PARAMS];
+    struct weight *w = memory_take((size_t)t->n, sizeof *w, "a chunk");
+    t->shapes(shape, d);
+    for (int i = 0; i < t->n; i++) {
+        if (shape[i].rows == 0) continue;
+        w[i].param = (*p)++;
+        if (role_is_packed(w[i].param->role))
+            w[i].linear = memory_take((size_t)w[i].param->stacked, sizeof *w[i].linear, "a chunk");
+    }
+    u->weight = w;
+    u->scratch = memory_take(1, u->part->scratch.bytes, "a chunk");
+}
+
+static void units_make(struct chunk *c)
+{
+    c->units = span_parts(&c->d, c->span, NULL);
+    c->unit = memory_take((size_t)c->units, sizeof *c->unit, "a chunk");
+    struct part_at *at = memory_take((size_t)c->units, sizeof *at, "a chunk");
     const struct param *p = c->params.p;
-    if (c->span.embed) c->embed = p++;
-    for (int l = 0; l < c->span.count; l++) {
-        struct layer *layer = &c->layer[l];
-        bool moe = has_experts(c, l);
-#define FIND(name, role, rows, cols, there, cut, adds, hf) layer->name = (there) ? p++ : NULL;
-        LAYER_PARAMS(FIND)
-#undef FIND
+    span_parts(&c->d, c->span, at);
+    for (int i = 0; i < c->units; i++) {
+        struct unit *u = &c->unit[i];
+        bool before = c->span.embed && i == 0, behind = c->span.head && i == c->units - 1;
+        u->part = at[i].part;
+        u->layer = at[i].layer - c->span.first;
+        u->stream = before ? -1 : c->halves;
+        if (!before && !behind) c->halves++;
+        unit_make(u, &p, &c->d);
     }
-    if (c->span.head) {
-        c->norm_f = p++;
-        c->head = p++;
-    }
+    free(at);
     INVARIANT(p == c->params.p + c->params.n, "%d tensors in the list", c->params.n);
 }
 
-static void linears_place(struct chunk *c, struct arena *a)
+static void slots_make(struct chunk *c)
 {
-    const struct dims *d = &c->d;
-    for (int l = 0; l < c->span.count; l++) {
-        struct layer *layer = &c->layer[l];
-        c->ops->linear_place(&layer->qkv, dims_qkv(d), d->C, c->training, a);
-        c->ops->linear_place(&layer->o, d->C, d->Hq * d->D, c->training, a);
-        if (has_experts(c, l)) {
-            moe_place(c, l, a);
-            continue;
-        }
-        c->ops->linear_place(&layer->gu, 2 * d->F, d->C, c->training, a);
-        c->ops->linear_place(&layer->down, d->C, d->F, c->training, a);
+    c->slot = memory_take((size_t)c->slots + 1, sizeof *c->slot, "a chunk");
+    for (int i = 0; i <= c->slots; i++) {
+        struct slot *s = &c->slot[i];
+        s->stream = memory_take((size_t)c->halves + 2, sizeof *s->stream, "a chunk");
+        s->acts = memory_take((size_t)c->units, sizeof *s->acts, "a chunk");
+        for (int k = 0; k < c->units; k++)
+            s->acts[k] = memory_take(1, c->unit[k].part->acts.bytes, "a chunk");
     }
-    if (c->span.head) c->ops->linear_place(&c->head_linear, d->V, d->C, c->training, a);
 }
 
-/* Angle i of position p is p * theta^(-2i/D) (RoFormer, arXiv 2104.09864, eq. 15); cosines of D/2 angles, then sines. In double, because a
- * float of the angle is off by 1e-4 at position 2000. */
-static void cos_sin_place(struct chunk *c, struct arena *a)
+/* Calls visit for every packed matrix: stacked number e of a tensor. */
+static void linears_visit(struct chunk *c, struct arena *a,
+                          void (*visit)(struct chunk *c, struct weight *w, int e, struct arena *a))
 {
-    int D = c->d.D, half = D / 2;
-    c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)D * sizeof(float));
-    if (!c->cos_sin) return;
-    for (int i = 0; i < half; i++) {
-        double frequency = pow((double)c->d.rope_theta, -2.0 * i / D);
-        for (int pos = 0; pos < c->d.max_context; pos++) {
-            float *row = c->cos_sin + (size_t)pos * (size_t)D;
-            row[i] = (float)cos(pos * frequency);
-            row[half + i] = (float)sin(pos * frequency);
-        }
+    for (int i = 0; i < c->units; i++) {
+        struct weight *w = c->unit[i].weight;
+        for (int k = 0; k < c->unit[i].part->params.n; k++)
+            for (int e = 0; w[k].linear && e < w[k].param->stacked; e++) visit(c, &w[k], e, a);
     }
+}
+
+static void linear_place(struct chunk *c, struct weight *w, int e, struct arena *a)
+{
+    c->ops->linear_place(&w->linear[e], w->param->rows / w->param->stacked, w->param->cols,
+                         c->training, a);
+}
+
+static void linear_pack(struct chunk *c, struct weight *w, int e, struct arena *a)
+{
+    size_t each = w->param->n / (size_t)w->param->stacked, at = w->param->offset + (size_t)e * each;
+    (void)a;
+    c->ops->linear_pack(&w->linear[e], c->weights + at * c->ops->real_bytes);
 }
 
 struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
@@ -95,30 +113,38 @@ struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const stru
     c->slots = slots;
     c->training = training;
     param_list_make(&c->params, d, span);
-    c->layer = memory_take((size_t)span.count, sizeof *c->layer, "a chunk");
-    for (int l = 0; l < span.count; l++)
-        if (has_experts(c, l))
-            c->layer[l].expert = memory_take((size_t)held, sizeof(struct expert), "a chunk");
-    c->slot = memory_take((size_t)slots + 1, sizeof *c->slot, "a chunk");
-    for (int i = 0; i <= slots; i++)
-        c->slot[i].layer = memory_take((size_t)span.count, sizeof(struct acts), "a chunk");
-    find_params(c);
-    cos_sin_place(c, a);
+    units_make(c);
+    slots_make(c);
     enum arena_kind before = arena_kind(a, ARENA_PARAMETERS); /* packed copies */
-    linears_place(c, a);
+    linears_visit(c, a, linear_place);
     arena_kind(a, before);
     chunk_place_memory(c, a);
     if (a->base && weights) chunk_repack(c);
     return c;
 }
 
+static void unit_free(struct unit *u)
+{
+    struct weight *w = u->weight;
+    for (int i = 0; i < u->part->params.n; i++) free(w[i].linear);
+    free(w);
+    free(u->scratch);
+}
+
+static void slot_free(const struct chunk *c, struct slot *s)
+{
+    for (int i = 0; i < c->units; i++) free(s->acts[i]);
+    free(s->acts);
+    free(s->stream);
+}
+
 void chunk_free(struct chunk *c)
 {
     if (!c) return;
-    for (int i = 0; i <= c->slots; i++) free(c->slot[i].layer);
-    for (int l = 0; l < c->span.count; l++) free(c->layer[l].expert);
+    for (int i = 0; i <= c->slots; i++) slot_free(c, &c->slot[i]);
+    for (int i = 0; i < c->units; i++) unit_free(&c->unit[i]);
     free(c->slot);
-    free(c->layer);
+    free(c->unit);
     param_list_free(&c->params);
     free(c);
 }
@@ -130,18 +156,7 @@ const struct param_list *chunk_params(const struct chunk *c)
 
 void chunk_repack(struct chunk *c)
 {
-    for (int l = 0; l < c->span.count; l++) {
-        struct layer *layer = &c->layer[l];
-        c->ops->linear_pack(&layer->qkv, weight_of(c, layer->wqkv));
-        c->ops->linear_pack(&layer->o, weight_of(c, layer->wo));
-        if (has_experts(c, l)) {
-            moe_pack(c, l);
-            continue;
-        }
-        c->ops->linear_pack(&layer->gu, weight_of(c, layer->wgu));
-        c->ops->linear_pack(&layer->down, weight_of(c, layer->wdown));
-    }
-    if (c->span.head) c->ops->linear_pack(&c->head_linear, weight_of(c, c->head));
+    linears_visit(c, NULL, linear_pack);
 }
 
 const struct load *chunk_load(const struct chunk *c)
@@ -163,22 +178,6 @@ void chunk_use_weights(struct chunk *c, const void *weights)
 }
 
 /* --- passes --- */
-
-static int parts_of(const struct chunk *c)
-{
-    return (c->span.embed ? 1 : 0) + 2 * c->span.count + (c->span.head ? 1 : 0);
-}
-
-/* The i-th part, counted in forward order. */
-static const struct part *part_at(const struct chunk *c, int i, int *layer)
-{
-    *layer = 0;
-    if (c->span.embed && i == 0) return &PART_EMBED;
-    i -= c->span.embed ? 1 : 0;
-    if (i == 2 * c->span.count) return &PART_HEAD;
-    *layer = i / 2;
-    return i % 2 == 0 ? &PART_ATTENTION : has_experts(c, *layer) ? &PART_MOE : &PART_FFN;
-}
 
 /* A pass is one of three directions, decoding a forward one. */
 static bool is_forward(const struct pass *p)
@@ -221,42 +220,44 @@ void pass_begin(struct pass *p)
     p->at = p->sub = 0;
     p->open = EXCHANGE_NONE;
     if (is_forward(p) && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
-    if (is_backward(p) && !c->span.head) memcpy(slot_of(p)->dy, p->in, stream_bytes(c, T));
+    if (is_backward(p) && !c->span.head)
+        memcpy(stream_at(p, c->halves + 1), p->in, stream_bytes(c, T));
 }
 
 static void pass_end(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     size_t bytes = stream_bytes(c, p->rows->T);
-    if (is_forward(p) && !c->span.head) memcpy(p->out, slot_of(p)->y, bytes);
-    if (is_backward(p) && !c->span.embed) memcpy(p->out, gradient_at(p, 0), bytes);
+    if (is_forward(p) && !c->span.head) memcpy(p->out, stream_at(p, c->halves), bytes);
+    if (is_backward(p) && !c->span.embed) memcpy(p->out, stream_at(p, 1), bytes);
 }
 
 bool pass_step(struct pass *p)
 {
-    int parts = parts_of(p->chunk), layer;
-    const struct part *part = part_at(p->chunk, is_forward(p) ? p->at : parts - 1 - p->at, &layer);
+    int units = p->chunk->units;
+    const struct unit *u = &p->chunk->unit[is_forward(p) ? p->at : units - 1 - p->at];
     if (p->open != EXCHANGE_NONE) exchange_wait(p->exchange, p->open);
     p->open = EXCHANGE_NONE;
     sub_step *run;
-    while (p->open == EXCHANGE_NONE && (run = sub_step_at(p, part, p->sub))) {
-        run(p, layer);
+    while (p->open == EXCHANGE_NONE && (run = sub_step_at(p, u->part, p->sub))) {
+        run(p, u);
         p->sub++;
     }
     if (p->open != EXCHANGE_NONE) return false;
     p->sub = 0;
-    if (++p->at < parts) return false;
+    if (++p->at < units) return false;
     pass_end(p);
     return true;
 }
 
-/* Parts run from the last to the first; a layer is done with the second of its two. */
+/* Parts run from the last to the first; a layer is done with its first. */
 int pass_complete(const struct pass *p)
 {
     const struct chunk *c = p->chunk;
-    int halves = p->at - (c->span.head ? 1 : 0);
-    if (p->at == parts_of(c)) return -1;
-    return halves < 0 ? c->span.count + 1 : c->span.count - halves / 2;
+    const struct unit *done = &c->unit[c->units - p->at]; /* the last one that was */
+    if (p->at == c->units) return -1;
+    if (p->at == 0) return c->span.count + (c->span.head ? 1 : 0);
+    return done[-1].layer == done->layer ? done->layer + 1 : done->layer;
 }
 
 /* --- cached sequences --- */
@@ -288,7 +289,7 @@ void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, 
         return;
     }
     if (l->T == 0) return;
-    const float *logits = c->scratch.logits;
+    const float *logits = c->logits;
     exchange_wait(tp, vocabulary_most(c, w, lane, logits, l->inv_temperature, l->T));
     exchange_wait(tp, vocabulary_sums(c, w, lane, logits, l->target, l->inv_temperature, l->T));
     vocabulary_logprob(logp, entropy, w, l->target, l->T);

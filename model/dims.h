@@ -3,8 +3,13 @@
 #define DUET_MODEL_DIMS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum precision { PRECISION_FP32, PRECISION_BF16 };
+static inline size_t precision_bytes(enum precision p)
+{
+    return p == PRECISION_BF16 ? 2 : 4;
+}
 
 struct dims {
     int V;           /* vocabulary */

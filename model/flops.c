@@ -1,10 +1,13 @@
 #include "model/flops.h"
 
+#include "model/part.h"
+
 double flops_layer_at(const struct dims *d, int layer)
 {
-    double C = d->C, heads = (double)d->Hq * d->D;
-    double ffn = dims_moe(d, layer) ? d->E * C + 3 * C * d->K * d->Fe : 3 * C * d->F;
-    return 2 * (dims_qkv(d) * C + heads * C + ffn);
+    double sum = 0;
+    for (const struct part *const *p = layer_parts(d, layer); *p; p++)
+        sum += 2 * part_matrices(*p, d);
+    return sum;
 }
 
 double flops_layer(const struct dims *d)
@@ -16,10 +19,13 @@ double flops_layer(const struct dims *d)
 
 double flops_head(const struct dims *d)
 {
-    return 2.0 * d->V * d->C;
+    return 2 * part_matrices(&PART_HEAD, d);
 }
 
 double flops_attention(const struct dims *d, double keys)
 {
-    return 4.0 * d->Hq * d->D * keys;
+    double sum = 0;
+    for (const struct part *const *p = layer_parts(d, d->L - 1); *p; p++)
+        if ((*p)->flops_key) sum += (*p)->flops_key(d) * keys;
+    return sum;
 }

@@ -8,36 +8,28 @@
 
 #include "model/block.h"
 
-/* --- weights --- */
+PARAM_TABLE(moe, MOE_PARAMS)
+WEIGHT_STRUCT(moe_weights, MOE_PARAMS)
+ACT_LIST(moe_acts, MOE_ACTS)
+ACT_TABLE(moe_scratch, MOE_SCRATCH)
 
-void moe_place(struct chunk *c, int layer, struct arena *a)
+static void place(struct chunk *c, struct arena *a)
 {
-    const struct dims *d = &c->d;
-    for (int e = 0; e < dims_held(d); e++) {
-        struct expert *x = &c->layer[layer].expert[e];
-        c->ops->linear_place(&x->gu, 2 * d->Fe, d->C, c->training, a);
-        c->ops->linear_place(&x->down, d->C, d->Fe, c->training, a);
-    }
+    size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
+    c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
+    for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++) travel_place(c, &c->wire[k], a);
 }
 
-/* Elements before held expert e's matrix in the stack of tensor t. */
-static size_t stacked(const struct chunk *c, const struct param *t, int e)
+/* Outputs as home rows, or their gradients: on one rank they are the expert rows. */
+static void *home_of(const struct moe_acts *k)
 {
-    return t->n / (size_t)dims_held(&c->d) * (size_t)e;
+    return k->yh ? k->yh : k->ye;
 }
 
-static const void *expert_weight(const struct chunk *c, const struct param *t, int e)
+/* Elements before held expert e's matrix in the stack of a tensor. */
+static size_t stacked(const struct weight *w, int e)
 {
-    return (const unsigned char *)weight_of(c, t) + stacked(c, t, e) * c->ops->real_bytes;
-}
-
-void moe_pack(struct chunk *c, int layer)
-{
-    const struct layer *l = &c->layer[layer];
-    for (int e = 0; e < dims_held(&c->d); e++) {
-        c->ops->linear_pack(&l->expert[e].gu, expert_weight(c, l->experts_wgu, e));
-        c->ops->linear_pack(&l->expert[e].down, expert_weight(c, l->experts_wdown, e));
-    }
+    return w->param->n / (size_t)w->param->stacked * (size_t)e;
 }
 
 /* --- who goes where --- */
@@ -64,72 +56,70 @@ static void row_choose(float *weight, int *expert, const float *prob, const stru
 }
 
 /* A counting sort: choices by expert, those of one expert by their row. */
-static void choices_sort(struct routing *r, const struct dims *d, int T)
+static void choices_sort(struct moe_acts *k, const struct dims *d, int T)
 {
     int n = T * d->K;
-    memset(r->start, 0, (size_t)(d->E + 1) * sizeof *r->start);
-    for (int i = 0; i < n; i++) r->start[r->expert[i] + 1]++;
-    for (int e = 0; e < d->E; e++) r->start[e + 1] += r->start[e];
-    for (int i = 0; i < n; i++) r->at[i] = r->start[r->expert[i]]++;
-    memmove(r->start + 1, r->start, (size_t)d->E * sizeof *r->start);
-    r->start[0] = 0;
+    memset(k->start, 0, (size_t)(d->E + 1) * sizeof *k->start);
+    for (int i = 0; i < n; i++) k->start[k->expert[i] + 1]++;
+    for (int e = 0; e < d->E; e++) k->start[e + 1] += k->start[e];
+    for (int i = 0; i < n; i++) k->at[i] = k->start[k->expert[i]]++;
+    memmove(k->start + 1, k->start, (size_t)d->E * sizeof *k->start);
+    k->start[0] = 0;
 }
 
-static void route(const struct chunk *c, const struct layer *l, struct acts *k, int T)
+static void route(const struct chunk *c, const struct moe_weights *w, struct moe_acts *k, int T)
 {
     const struct dims *d = &c->d;
-    struct routing *r = &k->route;
-    c->ops->router_forward(r->prob, k->n2, weight_of(c, l->router), T, d->C, d->E);
+    c->ops->router_forward(k->prob, k->n2, weight_of(c, &w->router), T, d->C, d->E);
     for (int t = 0; t < T; t++)
-        row_choose(r->weight + t * d->K, r->expert + t * d->K, r->prob + (size_t)t * (size_t)d->E,
+        row_choose(k->weight + t * d->K, k->expert + t * d->K, k->prob + (size_t)t * (size_t)d->E,
                    d);
-    choices_sort(r, d, T);
+    choices_sort(k, d, T);
 }
 
 /* --- the experts at work, on expert rows --- */
 
-static void experts_forward(const struct chunk *c, const struct layer *l, struct acts *k)
+static void experts_forward(const struct chunk *c, const struct moe_weights *w, struct moe_acts *k)
 {
     const struct dims *d = &c->d;
-    const int *first = k->route.first, held = dims_held(d);
+    const int *first = first_of(k), held = dims_held(d);
     for (int e = 0; e < held; e++)
         c->ops->linear_forward(rows_at(c, k->gu, first[e], 2 * d->Fe), false,
-                               rows_at(c, k->xe, first[e], d->C), &l->expert[e].gu, NULL,
+                               rows_at(c, k->xe, first[e], d->C), &w->experts_wgu.linear[e], NULL,
                                first[e + 1] - first[e]);
     c->ops->swiglu_forward(k->h, k->gu, first[held], d->Fe);
     for (int e = 0; e < held; e++)
         c->ops->linear_forward(rows_at(c, k->ye, first[e], d->C), false,
-                               rows_at(c, k->h, first[e], d->Fe), &l->expert[e].down, NULL,
+                               rows_at(c, k->h, first[e], d->Fe), &w->experts_wdown.linear[e], NULL,
                                first[e + 1] - first[e]);
 }
 
 /* From dye to dxe; dgu takes the place of gu. */
-static void experts_backward_input(const struct chunk *c, const struct layer *l, struct acts *k)
+static void experts_backward_input(const struct chunk *c, const struct unit *u, struct moe_acts *k)
 {
     const struct dims *d = &c->d;
-    const struct scratch *s = &c->scratch;
-    const int *first = k->route.first, held = dims_held(d);
+    const struct moe_weights *w = u->weight;
+    const struct moe_scratch *s = u->scratch;
+    const int *first = first_of(k), held = dims_held(d);
     for (int e = 0; e < held; e++)
         c->ops->linear_backward_input(rows_at(c, s->dh, first[e], d->Fe), false,
-                                      rows_at(c, k->ye, first[e], d->C), &l->expert[e].down,
-                                      first[e + 1] - first[e]);
+                                      rows_at(c, k->ye, first[e], d->C),
+                                      &w->experts_wdown.linear[e], first[e + 1] - first[e]);
     c->ops->swiglu_backward(k->gu, s->dh, k->gu, first[held], d->Fe);
     for (int e = 0; e < held; e++)
         c->ops->linear_backward_input(rows_at(c, s->dxe, first[e], d->C), false,
-                                      rows_at(c, k->gu, first[e], 2 * d->Fe), &l->expert[e].gu,
-                                      first[e + 1] - first[e]);
+                                      rows_at(c, k->gu, first[e], 2 * d->Fe),
+                                      &w->experts_wgu.linear[e], first[e + 1] - first[e]);
 }
 
 /* --- load --- */
 
-/* The choices of sequence s, in scratch. */
-static const int *sequence_count(const struct chunk *c, const struct routing *r,
-                                 const struct segments *seg, int s)
+/* The choices of sequence s. */
+static void sequence_count(int *count, const struct chunk *c, const struct moe_acts *k,
+                           const struct segments *seg, int s)
 {
-    int *count = c->scratch.count;
     memset(count, 0, (size_t)c->d.E * sizeof *count);
-    for (int i = seg->start[s] * c->d.K; i < seg->start[s + 1] * c->d.K; i++) count[r->expert[i]]++;
-    return count;
+    for (int i = seg->start[s] * c->d.K; i < seg->start[s + 1] * c->d.K; i++) count[k->expert[i]]++;
 }
 
 /* E / (K * rows of sequence s): what a choice is worth in load.balance, beside its expert's probabilities. */
@@ -138,17 +128,18 @@ static double choice_worth(const struct chunk *c, const struct segments *seg, in
     return (double)c->d.E / ((double)c->d.K * (seg->start[s + 1] - seg->start[s]));
 }
 
-static void load_note(struct chunk *c, int layer, const struct routing *r,
+static void load_note(struct chunk *c, const struct unit *u, const struct moe_acts *k,
                       const struct segments *seg)
 {
-    int E = c->d.E;
-    uint64_t *chosen = c->load.chosen + (size_t)layer * (size_t)E;
+    const struct moe_scratch *scratch = u->scratch;
+    int E = c->d.E, *count = scratch->count;
+    uint64_t *chosen = c->load.chosen + (size_t)u->layer * (size_t)E;
     for (int s = 0; s < seg->n; s++) {
-        const int *count = sequence_count(c, r, seg, s);
+        sequence_count(count, c, k, seg, s);
         double sum = 0;
         for (int t = seg->start[s]; t < seg->start[s + 1]; t++)
             for (int e = 0; e < E; e++)
-                sum += count[e] * (double)r->prob[(size_t)t * (size_t)E + (size_t)e];
+                sum += count[e] * (double)k->prob[(size_t)t * (size_t)E + (size_t)e];
         exact_add(&c->load.balance, sum * choice_worth(c, seg, s));
         for (int e = 0; e < E; e++) chosen[e] += (uint64_t)count[e];
     }
@@ -156,47 +147,47 @@ static void load_note(struct chunk *c, int layer, const struct routing *r,
 
 /* --- forward --- */
 
-static void forward_route(struct pass *p, int layer)
+static void forward_route(struct pass *p, const struct unit *u)
 {
     struct chunk *c = p->chunk;
-    const struct layer *l = &c->layer[layer];
-    struct acts *k = &slot_of(p)->layer[layer];
+    const struct moe_weights *w = u->weight;
+    struct moe_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    c->ops->rmsnorm_forward(k->n2, k->rstd2, k->x2, weight_of(c, l->norm2), T, c->d.C,
+    c->ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), T, c->d.C,
                             c->d.norm_eps);
-    route(c, l, k, T);
-    if (p->kind == PASS_F) load_note(c, layer, &k->route, &p->rows->seg);
-    travel_counts(p, &k->route);
+    route(c, w, k, T);
+    if (p->kind == PASS_F) load_note(c, u, k, &p->rows->seg);
+    travel_counts(p, k);
 }
 
-static void forward_dispatch(struct pass *p, int layer)
+static void forward_dispatch(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
+    struct moe_acts *k = acts_of(p, u);
     void *home = c->parallel.ep ? wire_of(p)->home : k->xe;
     int C = c->d.C, K = c->d.K;
-    travel_counted(p, &k->route);
+    travel_counted(p, k);
     for (int i = 0; i < p->rows->T * K; i++)
-        memcpy(rows_at(c, home, k->route.at[i], C), rows_at(c, k->n2, i / K, C),
+        memcpy(rows_at(c, home, k->at[i], C), rows_at(c, k->n2, i / K, C),
                (size_t)C * c->ops->real_bytes);
-    travel_out(p, &k->route, home);
+    travel_out(p, k, home);
 }
 
-static void forward_experts(struct pass *p, int layer)
+static void forward_experts(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
-    travel_arrived(p, &k->route, k->xe);
-    experts_forward(c, &c->layer[layer], k);
-    travel_back(p, &k->route, k->yh, k->ye);
+    struct moe_acts *k = acts_of(p, u);
+    travel_arrived(p, k, k->xe);
+    experts_forward(c, u->weight, k);
+    travel_back(p, k, home_of(k), k->ye);
 }
 
 /* The output may lie over the layer's input: that is dead by now. */
-static void forward_combine(struct pass *p, int layer)
+static void forward_combine(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
-    c->ops->combine_forward(stream_at(p, layer + 1), k->x2, k->yh, k->route.at, k->route.weight,
+    struct moe_acts *k = acts_of(p, u);
+    c->ops->combine_forward(output_of(p, u), input_of(p, u), home_of(k), k->at, k->weight,
                             p->rows->T, c->d.C, c->d.K);
 }
 
@@ -217,75 +208,84 @@ static void row_backward(float *prob, const int *expert, const float *weight, co
         prob[expert[j]] += weight[j] * (dweight[j] - (d->route_norm ? chosen : 0));
 }
 
-static void route_backward(const struct pass *p, struct routing *r)
+static void route_backward(const struct pass *p, const struct unit *u, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
+    const struct moe_scratch *scratch = u->scratch;
+    int *count = scratch->count;
     const struct segments *seg = &p->rows->seg;
     const struct dims *d = &c->d;
     for (int s = 0; s < seg->n; s++) {
-        const int *count = sequence_count(c, r, seg, s);
+        sequence_count(count, c, k, seg, s);
         float balance = (float)((double)p->balance * choice_worth(c, seg, s));
         for (int t = seg->start[s]; t < seg->start[s + 1]; t++)
-            row_backward(r->prob + (size_t)t * (size_t)d->E, r->expert + t * d->K,
-                         r->weight + t * d->K, c->scratch.dweight + t * d->K, count, balance, d);
+            row_backward(k->prob + (size_t)t * (size_t)d->E, k->expert + t * d->K,
+                         k->weight + t * d->K, scratch->dweight + t * d->K, count, balance, d);
     }
 }
 
-static void backward_dispatch(struct pass *p, int layer)
+static void backward_dispatch(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
-    struct routing *r = &k->route;
-    c->ops->combine_backward(k->yh, c->scratch.dweight, gradient_at(p, layer + 1), k->yh, r->at,
-                             r->weight, p->rows->T, c->d.C, c->d.K);
-    route_backward(p, r);
-    travel_out(p, r, k->yh);
+    struct moe_acts *k = acts_of(p, u);
+    const struct moe_scratch *s = u->scratch;
+    void *yh = home_of(k);
+    c->ops->combine_backward(yh, s->dweight, output_gradient(p, u), yh, k->at, k->weight,
+                             p->rows->T, c->d.C, c->d.K);
+    route_backward(p, u, k);
+    travel_out(p, k, yh);
 }
 
-static void backward_experts(struct pass *p, int layer)
+static void backward_experts(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    struct acts *k = &slot_of(p)->layer[layer];
-    travel_arrived(p, &k->route, k->ye);
-    experts_backward_input(c, &c->layer[layer], k);
-    travel_back(p, &k->route, wire_of(p)->home, c->scratch.dxe);
+    struct moe_acts *k = acts_of(p, u);
+    const struct moe_scratch *s = u->scratch;
+    travel_arrived(p, k, k->ye);
+    experts_backward_input(c, u, k);
+    travel_back(p, k, wire_of(p)->home, s->dxe);
 }
 
-static void backward_combine(struct pass *p, int layer)
+static void backward_combine(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
-    const struct layer *l = &c->layer[layer];
-    struct acts *k = &slot_of(p)->layer[layer];
-    const void *drows = c->parallel.ep ? wire_of(p)->home : c->scratch.dxe;
+    const struct moe_weights *w = u->weight;
+    struct moe_acts *k = acts_of(p, u);
+    const struct moe_scratch *s = u->scratch;
+    const void *drows = c->parallel.ep ? wire_of(p)->home : s->dxe;
     int T = p->rows->T;
-    c->ops->router_backward_input(c->scratch.dnorm, drows, k->route.at, k->route.prob,
-                                  weight_of(c, l->router), T, d->C, d->E, d->K);
-    c->ops->rmsnorm_backward(middle_gradient_at(p, layer), grad_of(p, l->norm2), c->scratch.dnorm,
-                             k->x2, weight_of(c, l->norm2), k->rstd2, gradient_at(p, layer + 1), T,
-                             d->C);
+    c->ops->router_backward_input(s->dnorm, drows, k->at, k->prob, weight_of(c, &w->router), T,
+                                  d->C, d->E, d->K);
+    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm2), s->dnorm, input_of(p, u),
+                             weight_of(c, &w->norm2), k->rstd, output_gradient(p, u), T, d->C);
 }
 
-static void backward_weight(struct pass *p, int layer)
+static void backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct dims *d = &c->d;
-    const struct layer *l = &c->layer[layer];
-    struct acts *k = &slot_of(p)->layer[layer];
-    const int *first = k->route.first;
+    const struct moe_weights *w = u->weight;
+    struct moe_acts *k = acts_of(p, u);
+    const int *first = first_of(k);
     for (int e = 0; e < dims_held(d); e++) {
         int n = first[e + 1] - first[e];
         c->ops->linear_backward_weight(
-            grad_of(p, l->experts_wdown) + stacked(c, l->experts_wdown, e), NULL,
+            grad_of(p, &w->experts_wdown) + stacked(&w->experts_wdown, e), NULL,
             rows_at(c, k->ye, first[e], d->C), rows_at(c, k->h, first[e], d->Fe), d->C, d->Fe, n);
-        c->ops->linear_backward_weight(grad_of(p, l->experts_wgu) + stacked(c, l->experts_wgu, e),
+        c->ops->linear_backward_weight(grad_of(p, &w->experts_wgu) + stacked(&w->experts_wgu, e),
                                        NULL, rows_at(c, k->gu, first[e], 2 * d->Fe),
                                        rows_at(c, k->xe, first[e], d->C), 2 * d->Fe, d->C, n);
     }
-    c->ops->router_backward_weight(grad_of(p, l->router), k->route.prob, k->n2, p->rows->T, d->C,
-                                   d->E);
+    c->ops->router_backward_weight(grad_of(p, &w->router), k->prob, k->n2, p->rows->T, d->C, d->E);
 }
 
-const struct part PART_MOE = {{forward_route, forward_dispatch, forward_experts, forward_combine},
-                              {backward_dispatch, backward_experts, backward_combine},
-                              backward_weight};
+const struct part PART_MOE = {
+    .name = "experts",
+    .params = PARAMS_OF(moe),
+    .acts = ACTS_OF(moe_acts),
+    .scratch = ACTS_OF(moe_scratch),
+    .place = place,
+    .forward = {forward_route, forward_dispatch, forward_experts, forward_combine},
+    .backward_input = {backward_dispatch, backward_experts, backward_combine},
+    .backward_weight = backward_weight};

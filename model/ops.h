@@ -33,7 +33,8 @@ struct segments {
 /* Keys and values of one layer in the cache, in blocks of KV_BLOCK positions. Inner layout is the backend's:
  * kv_block_bytes says how large one block (all Hkv heads, keys and values) is. */
 struct kv_layer {
-    unsigned char *pool; /* blocks * kv_block_bytes */
+    unsigned char *pool; /* blocks * block_bytes */
+    size_t block_bytes;
 };
 /* Row t of a decode call belongs to a sequence whose blocks are table[t][0 .. pos[t]/KV_BLOCK], at position pos[t]. */
 struct kv_rows {

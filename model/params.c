@@ -1,5 +1,5 @@
 /* The parameter table turned into lists: which tensors a chunk holds, where they lie, how they begin. */
-#include "model/params.h"
+#include "model/part.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,12 +23,6 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk)
         .head = chunk == stages - 1,
     };
 }
-
-enum {
-#define ONE(name, role, rows, cols, there, cut, adds, hf) +1
-    LAYER_TENSORS = 0 LAYER_PARAMS(ONE) /* also those that are not there */
-#undef ONE
-};
 
 /* --- what a rank holds of a tensor --- */
 
@@ -117,10 +111,6 @@ int param_stretches(const struct param *p, size_t lo, size_t hi,
 
 /* --- lists --- */
 
-struct shape {
-    int rows, cols;
-};
-
 static enum param_region region_of(enum param_cut how, int tp)
 {
     bool whole = how == CUT_NONE || how == CUT_NONE_PART;
@@ -141,18 +131,31 @@ static void shape_of(int out[PARAM_DIMS], const struct dims *d, enum param_role 
     out[n] = whole.cols;
 }
 
-/* A row of the table. */
-struct param_row {
-    const char *name;
-    enum param_role role;
-    enum param_cut cut;
-    bool adds;
-    const char *hf;
-};
+static void tie(struct param *p, const struct dims *d)
+{
+    static const struct {
+        const char *copy, *of;
+    } of[] = {
+#define NAMES(copy, of, when) {copy, of},
+        TIES(NAMES)
+#undef NAMES
+    };
+    const bool tied[] = {
+#define WHEN(copy, of, when) when,
+        TIES(WHEN)
+#undef WHEN
+    };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        bool copy = strcmp(p->name, of[i].copy) == 0;
+        if (!tied[i] || (!copy && strcmp(p->name, of[i].of) != 0)) continue;
+        p->tie = of[i].of;
+        p->tied_copy = copy;
+    }
+}
 
 /* layer: as in struct param */
-static struct param *append(struct param_list *l, const struct dims *d, int layer,
-                            const struct param_row *row, struct shape whole, struct shape share)
+static void append(struct param_list *l, const struct dims *d, int layer,
+                   const struct param_row *row, struct shape whole, struct shape share)
 {
     struct param *p = &l->p[l->n++];
     p->layer = layer;
@@ -173,7 +176,18 @@ static struct param *append(struct param_list *l, const struct dims *d, int laye
     shape_of(p->shape, d, row->role, whole);
     p->region = region_of(row->cut, d->tp);
     cut(p, d);
-    return p;
+    tie(p, d);
+}
+
+static void append_part(struct param_list *l, const struct dims *d, const struct dims *share,
+                        const struct part_at *at)
+{
+    const struct param_table *t = &at->part->params;
+    struct shape of_whole[PART_PARAMS], of_share[PART_PARAMS];
+    t->shapes(of_whole, d);
+    t->shapes(of_share, share);
+    for (int i = 0; i < t->n; i++)
+        if (of_whole[i].rows > 0) append(l, d, at->layer, &t->row[i], of_whole[i], of_share[i]);
 }
 
 static void lay_out(struct param_list *l, enum param_region region)
@@ -186,50 +200,16 @@ static void lay_out(struct param_list *l, enum param_region region)
     }
 }
 
-static void layer_shapes(struct shape out[LAYER_TENSORS], const struct dims *d)
-{
-    int i = 0;
-#define SHAPE(name, role, rows, cols, there, cut, adds, hf) out[i++] = (struct shape){rows, cols};
-    LAYER_PARAMS(SHAPE)
-#undef SHAPE
-}
-
-static void append_layer(struct param_list *l, const struct dims *d, const struct dims *share,
-                         int layer)
-{
-    struct shape of_whole[LAYER_TENSORS], of_share[LAYER_TENSORS];
-    layer_shapes(of_whole, d);
-    layer_shapes(of_share, share);
-    bool moe = dims_moe(d, layer);
-    int i = 0;
-#define APPEND(name, role, rows, cols, there, cut, adds, hf)                              \
-    if (there)                                                                            \
-        append(l, d, layer, &(struct param_row){#name, role, cut, adds, hf}, of_whole[i], \
-               of_share[i]);                                                              \
-    i++;
-    LAYER_PARAMS(APPEND)
-#undef APPEND
-}
-
-static const struct param_row EMBED = {"embed", ROLE_EMBEDDING, CUT_ROWS, false,
-                                       "model.embed_tokens.weight"},
-                              NORM_F = {"norm_f", ROLE_NORM, CUT_NONE, false, "model.norm.weight"},
-                              HEAD = {"head", ROLE_HEAD, CUT_ROWS, false, "lm_head.weight"};
-
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span)
 {
     struct dims share = dims_share(d);
-    struct shape tokens = {d->V, d->C}, our_tokens = {share.V, d->C}, vector = {1, d->C};
-    size_t most = (size_t)LAYER_TENSORS * (size_t)span.count + 3;
+    int parts = span_parts(d, span, NULL);
+    struct part_at *part = memory_take((size_t)parts, sizeof *part, "parts");
+    size_t most = (size_t)parts * PART_PARAMS;
     *l = (struct param_list){.p = memory_take(most, sizeof *l->p, "a list of tensors")};
-    SYS_OK(l->p != NULL, "free memory on this machine", "no memory for %zu tensors", most);
-    if (span.embed) append(l, d, -1, &EMBED, tokens, our_tokens);
-    for (int layer = span.first; layer < span.first + span.count; layer++)
-        append_layer(l, d, &share, layer);
-    if (span.head) {
-        append(l, d, d->L, &NORM_F, vector, vector);
-        append(l, d, d->L, &HEAD, tokens, our_tokens)->tied_copy = d->tied;
-    }
+    span_parts(d, span, part);
+    for (int i = 0; i < parts; i++) append_part(l, d, &share, &part[i]);
+    free(part);
     for (int r = 0; r < REGIONS; r++) {
         lay_out(l, (enum param_region)r);
         l->end[r] = l->total;
@@ -269,7 +249,7 @@ float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t
     if (p->role == ROLE_NORM) return 1;
     if (p->role == ROLE_BIAS) return 0;
     uint64_t index = param_index(p, i);
-    uint64_t hash = name_hash(p->tied_copy ? "embed" : p->name);
+    uint64_t hash = name_hash(param_saved_name(p));
     struct rng_at at = {.purpose = RNG_INIT,
                         .step = (uint32_t)(hash >> 32),
                         .prompt = (uint32_t)hash,

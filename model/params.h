@@ -7,7 +7,15 @@
 #include <stdint.h>
 #include "model/dims.h"
 
-enum param_role { ROLE_MATRIX, ROLE_NORM, ROLE_BIAS, ROLE_EMBEDDING, ROLE_HEAD, ROLE_EXPERT };
+enum param_role {
+    ROLE_MATRIX,
+    ROLE_NORM,
+    ROLE_BIAS,
+    ROLE_EMBEDDING,
+    ROLE_HEAD,
+    ROLE_EXPERT,
+    ROLE_ROUTER
+};
 
 /* How tensor parallelism (or, of experts, expert parallelism) cuts a tensor. */
 enum param_cut {
@@ -20,13 +28,16 @@ enum param_cut {
     CUT_EXPERTS, /* rows, of experts: over ep; every rank of tp holds them, with the same gradient */
 };
 
-/* Sizes are of the whole tensor when d is the whole model, of a share when d is (dims_share).
- * moe: the layer has experts. They are stacked: expert e is rows [e*2Fe, (e+1)*2Fe) of experts_wgu and [e*C, (e+1)*C) of
- * experts_wdown.
+/* The tensors of each part (part.h), in the order in which they lie. Sizes are of the whole tensor when d is the whole
+ * model, of a share when d is (dims_share). Experts are stacked: expert e is rows [e*2Fe, (e+1)*2Fe) of experts_wgu and
+ * [e*C, (e+1)*C) of experts_wdown.
  * adds: the product with it is added to the residual stream (its initial values are smaller).
- * hf: the rule of its name in a Hugging Face folder (param_hf_name), behind "model.layers.N."
+ * hf: the rule of its name in a Hugging Face folder (param_hf_name), in layers behind "model.layers.N."
  *  name   role   rows   cols   there when   cut over tp   adds   hf */
-#define LAYER_PARAMS(X)                                                                        \
+#define EMBED_PARAMS(X) \
+    X(embed, ROLE_EMBEDDING, d->V, d->C, true, CUT_ROWS, false, "model.embed_tokens.weight")
+
+#define ATTENTION_PARAMS(X)                                                                    \
     X(norm1, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "input_layernorm.weight")              \
     X(wqkv, ROLE_MATRIX, dims_qkv(d), d->C, true, CUT_HEADS, false,                            \
       "self_attn.{q,k,v}_proj.weight")                                                         \
@@ -34,15 +45,28 @@ enum param_cut {
       "self_attn.{q,k,v}_proj.bias")                                                           \
     X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.q_norm.weight") \
     X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.k_norm.weight") \
-    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS, true, "self_attn.o_proj.weight")    \
-    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight")     \
-    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, !moe, CUT_PAIR, false, "mlp.{gate,up}_proj.weight")    \
-    X(wdown, ROLE_MATRIX, d->C, d->F, !moe, CUT_COLS, true, "mlp.down_proj.weight")            \
-    X(router, ROLE_MATRIX, d->E, d->C, moe, CUT_NONE, false, "mlp.gate.weight")                \
-    X(experts_wgu, ROLE_EXPERT, dims_held(d) * 2 * d->Fe, d->C, moe, CUT_EXPERTS, false,       \
-      "mlp.experts.#.{gate,up}_proj.weight")                                                   \
-    X(experts_wdown, ROLE_EXPERT, dims_held(d) * d->C, d->Fe, moe, CUT_EXPERTS, true,          \
+    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS, true, "self_attn.o_proj.weight")
+
+#define FFN_PARAMS(X)                                                                       \
+    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight")  \
+    X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true, CUT_PAIR, false, "mlp.{gate,up}_proj.weight") \
+    X(wdown, ROLE_MATRIX, d->C, d->F, true, CUT_COLS, true, "mlp.down_proj.weight")
+
+#define MOE_PARAMS(X)                                                                      \
+    X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight") \
+    X(router, ROLE_ROUTER, d->E, d->C, true, CUT_NONE, false, "mlp.gate.weight")           \
+    X(experts_wgu, ROLE_EXPERT, dims_held(d) * 2 * d->Fe, d->C, true, CUT_EXPERTS, false,  \
+      "mlp.experts.#.{gate,up}_proj.weight")                                               \
+    X(experts_wdown, ROLE_EXPERT, dims_held(d) * d->C, d->Fe, true, CUT_EXPERTS, true,     \
       "mlp.experts.#.down_proj.weight")
+
+#define HEAD_PARAMS(X)                                                        \
+    X(norm_f, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "model.norm.weight") \
+    X(head, ROLE_HEAD, d->V, d->C, true, CUT_ROWS, false, "lm_head.weight")
+
+/* Tensors that are one: the copy has the values of the other, and a gradient of its own that is added to the other's.
+ *  copy   of   when */
+#define TIES(X) X("head", "embed", d->tied)
 
 /* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
  * the last before hi. run 0: all from lo to hi. */
@@ -63,6 +87,12 @@ enum param_region {
     REGION_EXPERTS, /* all ranks of tp, but of ep this one alone */
     REGIONS
 };
+
+/* Roles whose matrices are multiplied by struct linear (model/ops.h), from packed copies. */
+static inline bool role_is_packed(enum param_role r)
+{
+    return r == ROLE_MATRIX || r == ROLE_HEAD || r == ROLE_EXPERT;
+}
 
 /* One tensor of a chunk. Names are global: "embed", "layers.3.wqkv", "norm_f", "head". */
 struct param {
@@ -85,8 +115,8 @@ struct param {
     struct stretch block[PARAM_BLOCKS];
     size_t
         offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
-    bool
-        tied_copy; /* the head of a tied model: same values as "embed", own gradient; not saved, not counted */
+    const char *tie; /* of TIES, the copy and what it copies: the latter's name; NULL: not tied */
+    bool tied_copy;  /* the copy: not saved, not counted */
 };
 
 /* A run of layers [first, first+count) with or without the ends of the model. */
@@ -105,6 +135,11 @@ struct param_list {
 };
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span);
 void param_list_free(struct param_list *l);
+/* Under which name it is saved: of a tied copy that of what it copies. */
+static inline const char *param_saved_name(const struct param *p)
+{
+    return p->tied_copy ? p->tie : p->name;
+}
 const struct param *param_find(const struct param_list *l, const char *name);
 
 /* Name of piece i of the tensor in a Hugging Face folder of the layout of Llama, Qwen2, Qwen3 and Qwen3-MoE; false behind the
@@ -120,7 +155,7 @@ int param_stretches(const struct param *p, size_t lo, size_t hi,
                     struct stretch out[PARAM_STRETCHES]);
 
 /* Initial value of element i of a rank's share of a tensor: normal(0, init_std) for matrices, embedding and head (wo and wdown
- * divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global name and index (P3). A tied head draws as "embed". */
+ * divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global name and index (P3), a tied copy by what it copies. */
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed);
 size_t params_count(const struct dims *d); /* of the whole model, tied once */
 

@@ -52,7 +52,7 @@ static unsigned char *row_at(const struct chunk *c, void *rows, int t)
 }
 
 /* Rows of zeros but for the owner's: their sum is exact. */
-void vocabulary_embed(struct pass *p)
+void vocabulary_embed(struct pass *p, const struct weight *table)
 {
     const struct chunk *c = p->chunk;
     int C = c->d.C;
@@ -62,20 +62,19 @@ void vocabulary_embed(struct pass *p)
         if (row < 0)
             memset(row_at(c, x, t), 0, (size_t)C * c->ops->real_bytes);
         else
-            c->ops->embed_forward(row_at(c, x, t), weight_of(c, c->embed), &row, 1, C);
+            c->ops->embed_forward(row_at(c, x, t), weight_of(c, table), &row, 1, C);
     }
     c->ops->to_float(wire_of(p)->sum, x, (size_t)p->rows->T * (size_t)C);
     post(p);
 }
 
-void vocabulary_embed_gradient(struct pass *p)
+void vocabulary_embed_gradient(struct pass *p, const struct weight *table)
 {
     const struct chunk *c = p->chunk;
     for (int t = 0; t < p->rows->T; t++) {
         int row = own_row(c, p->rows->token[t]);
         if (row < 0) continue;
-        c->ops->embed_backward(grad_of(p, c->embed), row_at(c, gradient_at(p, 0), t), &row, 1,
-                               c->d.C);
+        c->ops->embed_backward(grad_of(p, table), row_at(c, stream_at(p, 1), t), &row, 1, c->d.C);
     }
 }
 
@@ -106,15 +105,14 @@ void vocabulary_logprob(float *logp, float *entropy, const struct wire *w, const
     }
 }
 
-void vocabulary_gradient(struct pass *p)
+void vocabulary_gradient(struct pass *p, void *dlogits)
 {
     const struct chunk *c = p->chunk;
     const struct head_io *io = p->head;
     const struct wire *w = wire_of(p);
     int T = p->rows->T;
-    c->ops->logprob_share_backward(slot_of(p)->dlogits, io->dlogp, w->sum + T, w->sum,
-                                   c->scratch.logits, io->target, c->vocabulary.first,
-                                   io->inv_temperature, T, c->vocabulary.n);
+    c->ops->logprob_share_backward(dlogits, io->dlogp, w->sum + T, w->sum, c->logits, io->target,
+                                   c->vocabulary.first, io->inv_temperature, T, c->vocabulary.n);
 }
 
 /* --- whole rows of logits, to draw a token from --- */
@@ -130,8 +128,7 @@ void vocabulary_gather(struct pass *p, int T)
         count[r] = row * (size_t)s.n;
         offset[r] = row * (size_t)s.first;
     }
-    memcpy((char *)c->gathered + offset[exchange_rank(x)], c->scratch.logits,
-           count[exchange_rank(x)]);
+    memcpy((char *)c->gathered + offset[exchange_rank(x)], c->logits, count[exchange_rank(x)]);
     if (T > 0) pass_posted(p, x, exchange_all_gather(x, lane_of(p), c->gathered, count, offset));
 }
 

@@ -30,7 +30,7 @@ static struct traffic traffic_of(const struct chunk *c, const struct wire *w)
 
 /* --- how many --- */
 
-void travel_counts(struct pass *p, const struct routing *r)
+void travel_counts(struct pass *p, const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.ep;
@@ -38,7 +38,7 @@ void travel_counts(struct pass *p, const struct routing *r)
     struct wire *w = wire_of(p);
     struct traffic t = traffic_of(c, w);
     int held = dims_held(&c->d), *to = w->count, *from = w->count + c->d.E;
-    for (int e = 0; e < c->d.E; e++) to[e] = r->start[e + 1] - r->start[e];
+    for (int e = 0; e < c->d.E; e++) to[e] = k->start[e + 1] - k->start[e];
     for (int m = 0; m < c->ep; m++) {
         t.out[m] = t.in[m] = (size_t)held * sizeof(int);
         t.out_at[m] = t.in_at[m] = (size_t)m * t.in[m];
@@ -46,33 +46,33 @@ void travel_counts(struct pass *p, const struct routing *r)
     pass_posted(p, x, exchange_all_to_all(x, lane_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
 }
 
-void travel_counted(struct pass *p, struct routing *r)
+void travel_counted(struct pass *p, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
     if (!c->parallel.ep) return;
     int held = dims_held(&c->d);
-    memcpy(r->from, wire_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
-    r->first[0] = 0;
+    memcpy(k->from, wire_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
+    first_of(k)[0] = 0;
     for (int i = 0; i < held; i++) {
-        r->first[i + 1] = r->first[i];
-        for (int m = 0; m < c->ep; m++) r->first[i + 1] += r->from[m * held + i];
+        first_of(k)[i + 1] = first_of(k)[i];
+        for (int m = 0; m < c->ep; m++) first_of(k)[i + 1] += k->from[m * held + i];
     }
-    INVARIANT(r->first[held] <= c->R_max, "%d rows came for %d experts, room for %d",
-              r->first[held], held, c->R_max);
+    INVARIANT(first_of(k)[held] <= c->R_max, "%d rows came for %d experts, room for %d",
+              first_of(k)[held], held, c->R_max);
 }
 
 /* --- the rows --- */
 
 static struct traffic row_traffic(const struct pass *p, const struct wire *w,
-                                  const struct routing *r)
+                                  const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
     struct traffic t = traffic_of(c, w);
     size_t row = (size_t)c->d.C * c->ops->real_bytes, came = 0;
     int held = dims_held(&c->d);
     for (int m = 0; m < c->ep; m++) {
-        int from = r->start[m * held], to = r->start[(m + 1) * held], rows = 0;
-        for (int i = 0; i < held; i++) rows += r->from[m * held + i];
+        int from = k->start[m * held], to = k->start[(m + 1) * held], rows = 0;
+        for (int i = 0; i < held; i++) rows += k->from[m * held + i];
         t.out[m] = (size_t)(to - from) * row;
         t.out_at[m] = (size_t)from * row;
         t.in[m] = (size_t)rows * row;
@@ -82,25 +82,25 @@ static struct traffic row_traffic(const struct pass *p, const struct wire *w,
     return t;
 }
 
-void travel_out(struct pass *p, const struct routing *r, const void *home)
+void travel_out(struct pass *p, const struct moe_acts *k, const void *home)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
     struct wire *w = wire_of(p);
-    struct traffic t = row_traffic(p, w, r);
+    struct traffic t = row_traffic(p, w, k);
     pass_posted(p, x,
                 exchange_all_to_all(x, lane_of(p), w->away, t.in, t.in_at, home, t.out, t.out_at));
 }
 
 /* Every run of rows of one rank and one expert: its place by rank in `away`, and by expert in `rows`. */
-static void reorder(const struct chunk *c, const struct routing *r, void *away, void *rows,
+static void reorder(const struct chunk *c, const struct moe_acts *k, void *away, void *rows,
                     bool arriving)
 {
     int held = dims_held(&c->d), C = c->d.C, by_rank = 0;
     for (int m = 0; m < c->ep; m++)
         for (int i = 0; i < held; i++) {
-            int n = r->from[m * held + i], by_expert = r->first[i];
-            for (int o = 0; o < m; o++) by_expert += r->from[o * held + i];
+            int n = k->from[m * held + i], by_expert = first_of(k)[i];
+            for (int o = 0; o < m; o++) by_expert += k->from[o * held + i];
             void *there = rows_at(c, away, by_rank, C), *here = rows_at(c, rows, by_expert, C);
             size_t bytes = (size_t)n * (size_t)C * c->ops->real_bytes;
             memcpy(arriving ? here : there, arriving ? there : here, bytes);
@@ -108,18 +108,18 @@ static void reorder(const struct chunk *c, const struct routing *r, void *away, 
         }
 }
 
-void travel_arrived(struct pass *p, const struct routing *r, void *rows)
+void travel_arrived(struct pass *p, const struct moe_acts *k, void *rows)
 {
-    if (p->chunk->parallel.ep) reorder(p->chunk, r, wire_of(p)->away, rows, true);
+    if (p->chunk->parallel.ep) reorder(p->chunk, k, wire_of(p)->away, rows, true);
 }
 
-void travel_back(struct pass *p, const struct routing *r, void *home, void *rows)
+void travel_back(struct pass *p, const struct moe_acts *k, void *home, void *rows)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
     struct wire *w = wire_of(p);
-    reorder(p->chunk, r, w->away, rows, false);
-    struct traffic t = row_traffic(p, w, r);
+    reorder(p->chunk, k, w->away, rows, false);
+    struct traffic t = row_traffic(p, w, k);
     pass_posted(p, x,
                 exchange_all_to_all(x, lane_of(p), home, t.out, t.out_at, w->away, t.in, t.in_at));
 }

@@ -169,7 +169,7 @@ static void decoder_make(struct decoder *d, const struct tiny_model *m)
     *d = (struct decoder){0};
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < STAGES; c++)
-            cache_place(&d->cache[c], &m->d, m->ops, m->chunk[c]->span.count, 1, 4, 32, &d->arena);
+            cache_place(&d->cache[c], &m->d, m->ops, m->chunk[c]->span, 1, 4, 32, &d->arena);
         if (round == 0) arena_back(&d->arena, &device_host, d->arena.used);
     }
 }
@@ -211,7 +211,7 @@ START_TEST(decoding_gives_the_bits_of_training)
             done += n;
         }
         ck_all(done == length, "%d of %d positions", done, length);
-        const float *logits = p.one.chunk[STAGES - 1]->scratch.logits;
+        const float *logits = p.one.chunk[STAGES - 1]->logits;
         size_t V = (size_t)DIMS.V;
         ck_all(memcmp(d.logits, logits + (size_t)TINY_START[2] * V,
                       (size_t)length * V * sizeof(float)) == 0,

@@ -33,7 +33,7 @@ static inline float tiny_round(float x)
 
 static inline float tiny_weight(const struct param *p, size_t i)
 {
-    double s = tiny_wave(p->tied_copy ? "embed" : p->name, i);
+    double s = tiny_wave(param_saved_name(p), i);
     return tiny_round((float)(p->role == ROLE_NORM ? 1 + 0.2 * s : 0.3 * s));
 }
 

@@ -23,7 +23,8 @@ static void setup(void)
 {
     struct dims d = {0};
     for (int round = 0; round < 2; round++) {
-        cache_place(&cache, &d, &OPS, LAYERS, SLOTS, BLOCKS, MAX_POSITIONS, &arena);
+        cache_place(&cache, &d, &OPS, (struct chunk_span){.count = LAYERS}, SLOTS, BLOCKS,
+                    MAX_POSITIONS, &arena);
         if (round == 0) arena_back(&arena, &device_host, arena.used);
     }
     ck_assert_uint_eq(arena.used, arena.size);
@@ -38,7 +39,8 @@ static unsigned char *place_of(int layer, int slot, int pos)
 {
     int block = cache_table(&cache, slot)[pos / KV_BLOCK];
     if (block < 0 || block >= BLOCKS) ck_abort_msg("slot %d has no block at %d", slot, pos);
-    size_t at = (size_t)block * cache.block_bytes + (size_t)(pos % KV_BLOCK) * POSITION_BYTES;
+    size_t at =
+        (size_t)block * cache.layer[layer].block_bytes + (size_t)(pos % KV_BLOCK) * POSITION_BYTES;
     return cache.layer[layer].pool + at;
 }
 

@@ -83,7 +83,7 @@ static double ours(struct golden *g, const char *what, const char *name, size_t 
     if (strcmp(what, "loss") == 0) return g->b.loss;
     if (strcmp(what, "logp") == 0) return (double)g->b.logp[i];
     if (strcmp(what, "entropy") == 0) return (double)g->b.entropy[i];
-    if (strcmp(what, "logits") == 0) return (double)g->m.chunk[0]->scratch.logits[i];
+    if (strcmp(what, "logits") == 0) return (double)g->m.chunk[0]->logits[i];
     if (strcmp(what, "adamw") == 0) return after_adamw(g, name, i);
     *scale = g->largest;
     if (strcmp(what, "grad") == 0) return gradient(g, name, i);

@@ -23,7 +23,7 @@ static void decoder_make(struct decoder *d, const struct dims *dims, const struc
     tiny_model_make(&d->m, dims, ops, stages, TINY_CAPACITY, false);
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < stages; c++)
-            cache_place(&d->cache[c], &d->m.d, ops, d->m.chunk[c]->span.count, TINY_SEQUENCES,
+            cache_place(&d->cache[c], &d->m.d, ops, d->m.chunk[c]->span, TINY_SEQUENCES,
                         CACHE_BLOCKS, d->m.d.max_context, &d->arena);
         if (round == 0) arena_back(&d->arena, &device_host, d->arena.used);
     }
@@ -82,7 +82,7 @@ static void check_hidden(const struct decoder *d, int row, const struct truth *t
 static void check_row(const struct decoder *d, int row, const struct truth *t, int packed)
 {
     size_t V = (size_t)t->m.d.V;
-    const float *logits = t->m.chunk[t->m.stages - 1]->scratch.logits;
+    const float *logits = t->m.chunk[t->m.stages - 1]->logits;
     check_hidden(d, row, t, packed);
     ck_assert_mem_eq(d->logits + (size_t)row * V, logits + (size_t)packed * V, V * sizeof(float));
 }

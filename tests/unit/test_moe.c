@@ -12,7 +12,7 @@ static struct tiny_model m;
 static struct tiny_batch b;
 
 /* A forward pass whose router has the given weights, one number for each expert. */
-static const struct routing *forward(const float *router, bool route_norm)
+static const struct moe_acts *forward(const float *router, bool route_norm)
 {
     struct dims d = DIMS;
     d.route_norm = route_norm;
@@ -22,14 +22,18 @@ static const struct routing *forward(const float *router, bool route_norm)
     for (size_t i = 0; router && i < p->n; i++) w[i] = router[i / (size_t)d.C];
     tiny_batch_make(&b, &m.d, 0);
     tiny_run(&m, PASS_F, 0, &b);
-    return &m.chunk[0]->slot[0].layer[1].route;
+    const struct chunk *c = m.chunk[0];
+    int i = 0;
+    while (c->unit[i].part != &PART_MOE) i++;
+    ck_assert_int_eq(c->unit[i].layer, 1);
+    return c->slot[0].acts[i];
 }
 
 /* Experts with equal weights are equally probable: of those the lower number comes first. */
 START_TEST(of_equals_the_lower_number)
 {
     static const float equal[] = {0.25f, 0.25f, 0.25f, 0.25f, 0.25f};
-    const struct routing *r = forward(equal, true);
+    const struct moe_acts *r = forward(equal, true);
     for (int t = 0; t < TINY_ROWS; t++)
         for (int j = 0; j < DIMS.K; j++) {
             ck_assert_int_eq(r->expert[t * DIMS.K + j], j);
@@ -51,7 +55,7 @@ END_TEST
 
 START_TEST(the_most_probable_are_chosen)
 {
-    const struct routing *r = forward(NULL, _i);
+    const struct moe_acts *r = forward(NULL, _i);
     for (int t = 0; t < TINY_ROWS; t++) {
         const float *prob = r->prob + t * DIMS.E, *weight = r->weight + t * DIMS.K;
         const int *expert = r->expert + t * DIMS.K;
@@ -78,7 +82,7 @@ END_TEST
 /* Every choice has a row of its own; they lie by expert, and of one expert by their row of the micro-batch. */
 START_TEST(rows_lie_by_expert_then_by_row)
 {
-    const struct routing *r = forward(NULL, true);
+    const struct moe_acts *r = forward(NULL, true);
     int n = TINY_ROWS * DIMS.K, choice[TINY_ROWS * 3];
     for (int i = 0; i < n; i++) choice[i] = -1;
     for (int i = 0; i < n; i++) {
@@ -101,7 +105,7 @@ END_TEST
 START_TEST(broken_numbers_stay_inside)
 {
     float broken[] = {NAN, NAN, NAN, NAN, NAN};
-    const struct routing *r = forward(broken, true);
+    const struct moe_acts *r = forward(broken, true);
     for (int i = 0; i < TINY_ROWS * DIMS.K; i++) ck_assert_int_eq(r->expert[i], i % DIMS.K);
     ck_assert(isnan(b.loss));
     tiny_model_free(&m);

@@ -32,7 +32,7 @@ struct products {
 
 static bool is_product(const struct param *w)
 {
-    return w->role == ROLE_MATRIX || w->role == ROLE_HEAD || w->role == ROLE_EXPERT;
+    return w->role == ROLE_MATRIX || w->role == ROLE_ROUTER || w->role == ROLE_HEAD || w->role == ROLE_EXPERT;
 }
 
 /* Of stacked experts the first one stands for all: it is called once for each. */

@@ -14,12 +14,6 @@ static int layer_of(const struct local *l, const struct param *p)
     return p->layer - l->span.first;
 }
 
-/* The embedding of a tied model, or the head's copy. */
-static bool is_tied(const struct actor *a, const struct param *p)
-{
-    return p->tied_copy || (a->dims.tied && p->role == ROLE_EMBEDDING);
-}
-
 /* The elements behind p up to the next tensor of its region: padding included. */
 static size_t end_of(const struct local *l, int i)
 {
@@ -84,7 +78,8 @@ static void add_layers(struct bucket_list *l, const struct actor *a, struct loca
                                 .layer = layer_of(local, p),
                                 .at = p->offset,
                                 .n = end_of(local, i) - p->offset,
-                                .tie = is_tied(a, p) ? TIE_REMOTE : TIE_NONE,
+                                .tie = p->tie ? TIE_REMOTE : TIE_NONE,
+                                .tied = p->tie,
                                 .tied_copy = p->tied_copy,
                                 .parts = parts_of(a, local, p)},
                 0);
@@ -108,7 +103,7 @@ static void find_ties(struct bucket_list *l)
 {
     for (int i = 0; i < l->n; i++)
         for (int j = 0; j < l->n; j++)
-            if (i != j && l->b[i].tie != TIE_NONE && l->b[j].tie != TIE_NONE) l->b[i].tie = j;
+            if (i != j && l->b[i].tied && l->b[i].tied == l->b[j].tied) l->b[i].tie = j;
 }
 
 void buckets_make(struct bucket_list *l, struct actor *a)

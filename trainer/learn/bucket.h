@@ -18,6 +18,7 @@ struct bucket {
     size_t mine, mine_n;    /* my slice */
     float *grad, *master, *m, *v; /* (mine_n) */
     float *reference;             /* (mine_n) or NULL: the master when the reference was taken */
+    const char *tied;             /* as in struct param: which tie this is; NULL: none */
     int tie;                      /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
     bool tied_copy;               /* not counted in the norm, not saved */
     float

@@ -313,7 +313,7 @@ static const struct {
 /* A slice for each stretch of the whole tensor that the piece covers. */
 static void slice_add(struct slicing *c, enum array array, struct piece s, float *data)
 {
-    const char *tensor = s.param->tied_copy ? "embed" : s.param->name;
+    const char *tensor = param_saved_name(s.param);
     struct stretch at[PARAM_STRETCHES];
     int n = param_stretches(s.param, s.lo, s.hi, at);
     data += s.at;

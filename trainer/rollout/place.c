@@ -57,7 +57,7 @@ static void lane_place_cache(struct lane *l, const struct actor *a, struct arena
     int per_sequence = (a->dims.max_context + KV_BLOCK - 1) / KV_BLOCK;
     enum arena_kind before = arena_kind(ar, ARENA_CACHES);
     struct dims share = dims_share(&a->dims);
-    cache_place(&l->cache, &share, a->ops, l->local->span.count, slots, slots * per_sequence,
+    cache_place(&l->cache, &share, a->ops, l->local->span, slots, slots * per_sequence,
                 a->dims.max_context, ar);
     arena_kind(ar, before);
 }

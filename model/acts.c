@@ -1,0 +1,34 @@
+#include "model/acts.h"
+
+#include <string.h>
+
+static size_t type_bytes(enum act_type type, size_t real_bytes)
+{
+    switch (type) {
+    case ACT_REAL: return real_bytes;
+    case ACT_FLOAT: return sizeof(float);
+    case ACT_INT: return sizeof(int);
+    case ACT_BYTE: break;
+    }
+    return 1;
+}
+
+size_t acts_bytes(const struct act_table *t, const struct room *r)
+{
+    struct act act[PART_ACTS];
+    size_t bytes = 0;
+    if (t->n > 0) t->list(act, r);
+    for (int i = 0; i < t->n; i++) bytes += act[i].n * type_bytes(act[i].type, r->real_bytes);
+    return bytes;
+}
+
+void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a)
+{
+    struct act act[PART_ACTS];
+    if (t->n > 0) t->list(act, r);
+    for (int i = 0; i < t->n; i++) {
+        void *p = NULL;
+        if (act[i].n > 0) p = arena_take_n(a, act[i].n, type_bytes(act[i].type, r->real_bytes));
+        memcpy((unsigned char *)to + (size_t)i * sizeof p, &p, sizeof p);
+    }
+}

@@ -1,0 +1,140 @@
+/* THE tables of activations: what each part keeps of a micro-batch, and what it works on within a step. Structs, sizes, the memory
+ * of slots (slot.c) and what the planner takes for kept follow from them.
+ *
+ * A line is X(type, name, rows, columns, there when). In scope are the sizes of this rank's share, d; T rows of a micro-batch; R
+ * expert rows (block.h); K choices of a row; E experts, `held` of them here; ep ranks that share them; r, the room itself.
+ *
+ * "later" is what backward-input writes there for backward-weight. The gradient of the residual stream needs no memory of its
+ * own: see struct slot. */
+#ifndef DUET_MODEL_ACTS_H
+#define DUET_MODEL_ACTS_H
+
+#include "comm/base/arena.h"
+#include "model/dims.h"
+
+/* Nqkv is (Hq+2*Hkv)*D. */
+#define ATTENTION_ACTS(X)                                                        \
+    X(REAL, n1, T, d->C, true)               /* norm1 of the input */            \
+    X(REAL, raw, T, dims_qkv(d), d->qk_norm) /* the projection before qk_norm */ \
+    X(REAL, qkv, T, dims_qkv(d),                                                 \
+      true) /* queries and keys rotated; later dqkv, of the projection */        \
+    X(REAL, att, T, d->Hq * d->D, true) /* attention's output */                 \
+    X(FLOAT, rstd, T, 1, true)                                                   \
+    X(FLOAT, rstd_qk, T, d->Hq + d->Hkv, d->qk_norm)                             \
+    X(FLOAT, lse, T, d->Hq, true)
+
+#define ATTENTION_SCRATCH(X)                                               \
+    X(REAL, branch, T, d->C, true) /* what is added to the stream */       \
+    X(BYTE, attention, 1, r->ops->attention_scratch(d, (int)T), true)      \
+    X(REAL, dnorm, T, d->C, r->training) /* gradient of a norm's output */ \
+    X(REAL, datt, T, d->Hq * d->D, r->training)                            \
+    X(REAL, dqkv, T, dims_qkv(d), r->training) /* before it goes over qkv */
+
+#define FFN_ACTS(X)                                             \
+    X(REAL, n2, T, d->C, true)     /* norm2 of the input */     \
+    X(REAL, gu, T, 2 * d->F, true) /* gate and up; later dgu */ \
+    X(REAL, h, T, d->F, true)      /* swiglu(gu) */             \
+    X(FLOAT, rstd, T, 1, true)
+
+#define FFN_SCRATCH(X)                   \
+    X(REAL, branch, T, d->C, true)       \
+    X(REAL, dnorm, T, d->C, r->training) \
+    X(REAL, dh, T, d->F, r->training)
+
+/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. Sorted by expert,
+ * then by row, choices lie in "home rows" (T*K). The ranks of ep get their experts' part of them; there, sorted by expert, then
+ * by the rank they are from, they are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
+#define MOE_ACTS(X)                                                                                \
+    X(REAL, n2, T, d->C, true)         /* norm2 of the input */                                    \
+    X(REAL, xe, R, d->C, true)         /* expert rows of n2 */                                     \
+    X(REAL, gu, R, 2 * d->Fe, true)    /* gate and up; later dgu */                                \
+    X(REAL, h, R, d->Fe, true)         /* swiglu(gu) */                                            \
+    X(REAL, ye, R, d->C, true)         /* their outputs; later dye */                              \
+    X(REAL, yh, T *K, d->C, ep > 1)    /* the same as home rows; later dyh. One rank: ye */        \
+    X(FLOAT, prob, T, E, true)         /* of every expert; later the gradient of the logits */     \
+    X(FLOAT, weight, T, K, true)       /* of the chosen ones */                                    \
+    X(INT, expert, T, K, true)         /* the chosen ones */                                       \
+    X(INT, at, T, K, true)             /* home row of the choice */                                \
+    X(INT, start, 1, E + 1, true)      /* expert e owns home rows [start[e], start[e+1]) */        \
+    X(INT, first, 1, held + 1, ep > 1) /* held expert i owns expert rows [first[i], first[i+1]) */ \
+    X(INT, from, ep, held, ep > 1)     /* expert rows by rank and held expert */                   \
+    X(FLOAT, rstd, T, 1, true)
+
+#define MOE_SCRATCH(X)                                      \
+    X(INT, count, 1, E, true) /* choices of one sequence */ \
+    X(REAL, dnorm, T, d->C, r->training)                    \
+    X(REAL, dh, R, d->Fe, r->training)                      \
+    X(REAL, dxe, R, d->C, r->training)                      \
+    X(FLOAT, dweight, T, K, r->training)
+
+#define HEAD_ACTS(X)                                     \
+    X(REAL, nf, T, d->C, true) /* norm_f of the input */ \
+    X(FLOAT, rstd, T, 1, true)                           \
+    X(REAL, dlogits, T, d->V, r->kept)
+
+#define HEAD_SCRATCH(X) X(REAL, dnorm, T, d->C, r->training)
+
+/* --- what follows from a table --- */
+
+struct ops;
+/* What the sizes depend on. */
+struct room {
+    const struct dims *d; /* this rank's share */
+    const struct ops *ops;
+    size_t real_bytes;
+    size_t T, R;
+    int ep;
+    bool training; /* false: nothing of backward is there */
+    bool kept;     /* false: not from F until W, only while a part runs (decoding, scoring) */
+};
+
+enum act_type { ACT_REAL, ACT_FLOAT, ACT_INT, ACT_BYTE };
+struct act {
+    enum act_type type;
+    size_t n; /* elements; 0: not there */
+};
+enum { PART_ACTS = 16 };
+struct act_table {
+    size_t bytes; /* of the struct: a pointer for each line */
+    int n;
+    void (*list)(struct act *out, const struct room *r); /* [n] */
+};
+
+#define ACT_TYPE_REAL                               void
+#define ACT_TYPE_FLOAT                              float
+#define ACT_TYPE_INT                                int
+#define ACT_TYPE_BYTE                               void
+#define ACT_FIELD(type, name, rows, columns, there) ACT_TYPE_##type *name;
+#define ACT_ROW(type, name, rows, columns, there) \
+    *out++ = (struct act){ACT_##type, (there) ? (size_t)(rows) * (size_t)(columns) : 0};
+#define ACT_COUNT(type, name, rows, columns, there) +1
+
+/* struct NAME of a table, and where its part is defined, what lists it. */
+#define ACT_STRUCT(NAME, TABLE) \
+    struct NAME {               \
+        TABLE(ACT_FIELD)        \
+    };
+#define ACT_LIST(NAME, TABLE)                                                \
+    static void NAME##_list(struct act *out, const struct room *r)           \
+    {                                                                        \
+        const struct dims *d = r->d;                                         \
+        const size_t T = r->T, R = r->R, K = (size_t)d->K, E = (size_t)d->E; \
+        const size_t held = (size_t)dims_held(d), ep = (size_t)r->ep;        \
+        (void)R, (void)K, (void)E, (void)held, (void)ep;                     \
+        TABLE(ACT_ROW)                                                       \
+    }                                                                        \
+    enum { NAME##_lines = TABLE(ACT_COUNT) };                                \
+    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many lines");        \
+    _Static_assert(sizeof(struct NAME) == NAME##_lines * sizeof(void *), "pointers of one size");
+#define ACT_TABLE(NAME, TABLE) ACT_STRUCT(NAME, TABLE) ACT_LIST(NAME, TABLE)
+#define ACTS_OF(NAME)                                  \
+    {                                                  \
+        sizeof(struct NAME), NAME##_lines, NAME##_list \
+    }
+
+/* Sum over the lines. */
+size_t acts_bytes(const struct act_table *t, const struct room *r);
+/* Fills the struct `to` with memory from the arena, as it measures or places. */
+void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a);
+
+#endif

@@ -1,0 +1,87 @@
+/* Which parts a layer and a run of layers are made of, and what follows from their tables. */
+#include "model/part.h"
+
+/* --- kinds of layers --- */
+
+enum layer_kind { LAYER_DENSE, LAYER_EXPERTS };
+enum { LAYER_PARTS = 2 };
+static const struct part *const layer_kind[][LAYER_PARTS + 1] = {
+    [LAYER_DENSE] = {&PART_ATTENTION, &PART_FFN},
+    [LAYER_EXPERTS] = {&PART_ATTENTION, &PART_MOE},
+};
+
+static enum layer_kind kind_of(const struct dims *d, int layer)
+{
+    return dims_moe(d, layer) ? LAYER_EXPERTS : LAYER_DENSE;
+}
+
+const struct part *const *layer_parts(const struct dims *d, int layer)
+{
+    return layer_kind[kind_of(d, layer)];
+}
+
+static void append(struct part_at *out, int *n, const struct part *part, int layer)
+{
+    if (out) out[*n] = (struct part_at){part, layer};
+    ++*n;
+}
+
+int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out)
+{
+    int n = 0;
+    if (span.embed) append(out, &n, &PART_EMBED, -1);
+    for (int layer = span.first; layer < span.first + span.count; layer++)
+        for (const struct part *const *p = layer_parts(d, layer); *p; p++)
+            append(out, &n, *p, layer);
+    if (span.head) append(out, &n, &PART_HEAD, d->L);
+    return n;
+}
+
+/* --- what follows --- */
+
+double part_matrices(const struct part *p, const struct dims *d)
+{
+    struct shape shape[PART_PARAMS];
+    double sum = 0;
+    p->params.shapes(shape, d);
+    for (int i = 0; i < p->params.n; i++) {
+        double n = (double)shape[i].rows * shape[i].cols;
+        switch (p->params.row[i].role) {
+        case ROLE_EXPERT: sum += n / d->E * d->K; break;
+        case ROLE_MATRIX:
+        case ROLE_ROUTER:
+        case ROLE_HEAD: sum += n; break;
+        case ROLE_NORM:
+        case ROLE_BIAS:
+        case ROLE_EMBEDDING: break;
+        }
+    }
+    return sum;
+}
+
+static double kept_of(const struct dims *d, int layer, size_t T)
+{
+    struct room r = {.d = d,
+                     .real_bytes = precision_bytes(d->precision),
+                     .T = T,
+                     .R = T * (size_t)d->K,
+                     .ep = 1};
+    r.training = r.kept = true;
+    double bytes = 0;
+    for (const struct part *const *p = layer_parts(d, layer); *p; p++)
+        bytes += (double)(acts_bytes(&(*p)->acts, &r) + T * (size_t)d->C * r.real_bytes);
+    return bytes;
+}
+
+double layer_kept(const struct dims *d, int layer)
+{
+    return kept_of(d, layer, 2) - kept_of(d, layer, 1);
+}
+
+size_t layer_cache_bytes(const struct ops *ops, const struct dims *d, int layer)
+{
+    size_t bytes = 0;
+    for (const struct part *const *p = layer_parts(d, layer); *p; p++)
+        if ((*p)->cache_bytes) bytes += (*p)->cache_bytes(ops, d);
+    return bytes;
+}
