@@ -91,8 +91,13 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     schedule_choose(&t->settings, &dims, NULL);
     mesh_split(&t->mesh, w, actor_mesh(s));
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
-    actor_new(&t->actor, s, &t->mesh, ops_find(shape.precision, NULL), settings_dims(s, SMALL_V),
-              max_mb, shape.reference);
+    const struct actor_job actor = {.settings = s,
+                                    .mesh = &t->mesh,
+                                    .ops = ops_find(shape.precision, NULL),
+                                    .dims = dims,
+                                    .max_mb = max_mb,
+                                    .with_reference = shape.reference};
+    actor_new(&t->actor, &actor);
     optimizer_new(&t->optimizer, &t->actor);
     learner_new(&t->learner, &t->actor, &t->optimizer, w, SMALL_SEQUENCES);
     optimizer_init(&t->optimizer, 3);

@@ -353,8 +353,8 @@ START_TEST(paths_are_the_code)
         small_new(&s, (struct wish){"", R, 1, 1, 1, "serial", "bf16", 1},
                   groups[c / REDUCTION_WAYS].slots);
         struct mesh m = memory_mesh(&s.settings, (struct mesh_at){0});
-        actor_measure(&a, &s.settings, &m, s.job.memory.ops, settings_dims(&s.settings, V), 1,
-                      false);
+        const struct actor_job actor = memory_actor(&s.job.memory, &m, 1);
+        actor_measure(&a, &actor);
         buckets_make(&l, &a);
         double sums = 0, gathers = 0;
         for (int i = 0; i < l.n; i++)

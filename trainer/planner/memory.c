@@ -30,6 +30,15 @@ struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
                          .replica_inner = mirrored ? 2 : 1};
 }
 
+struct actor_job memory_actor(const struct memory_job *job, const struct mesh *mesh, int max_mb)
+{
+    return (struct actor_job){.settings = job->settings,
+                              .mesh = mesh,
+                              .ops = job->ops,
+                              .dims = settings_dims(job->settings, job->vocabulary),
+                              .max_mb = max_mb};
+}
+
 /* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
 static void measure_optimizer(struct optimizer *o, struct actor *a)
 {
@@ -59,12 +68,13 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     struct mesh mesh = memory_mesh(s, at);
     struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp,
                       .rank = mesh_rank_at(&mesh, at)};
-    struct dims dims = settings_dims(s, job->vocabulary);
     struct actor a;
     struct learner l;
     *m = (struct memory){0};
-    int max_mb = learner_max_micro_batches(s, e->sequences, dims.max_context - 1);
-    actor_measure(&a, s, &mesh, job->ops, dims, max_mb, e->reference);
+    int max_mb = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
+    struct actor_job actor = memory_actor(job, &mesh, max_mb);
+    actor.with_reference = e->reference;
+    actor_measure(&a, &actor);
     add(m, &a.arena);
     add_buffers(m, engine_measure(mesh.pp, &a.stage, max_mb));
     add_optimizer(m, &a);
@@ -86,7 +96,8 @@ size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
     struct actor a;
     struct optimizer o;
     struct outer x;
-    actor_measure(&a, s, &mesh, job->ops, settings_dims(s, job->vocabulary), 0, false);
+    const struct actor_job weights = memory_actor(job, &mesh, 0);
+    actor_measure(&a, &weights);
     measure_optimizer(&o, &a);
     outer_measure(&x, s, &o, s->mesh.sites);
     optimizer_free(&o);
@@ -98,8 +109,8 @@ int *memory_split(const struct memory_job *job, int *chunks)
 {
     struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});
     struct actor a;
-    actor_measure(&a, job->settings, &mesh, job->ops, settings_dims(job->settings, job->vocabulary),
-                  0, false);
+    const struct actor_job weights = memory_actor(job, &mesh, 0);
+    actor_measure(&a, &weights);
     int *first = memory_take((size_t)a.chunks + 1, sizeof *first, "a split of layers");
     for (int i = 0; i <= a.chunks; i++) first[i] = a.first[i];
     *chunks = a.chunks;

@@ -21,6 +21,8 @@ struct memory_job {
 
 /* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
+/* The stage of a rank on that mesh (memory_mesh) of the model, for actor_measure: with max_mb 0 its weights alone. */
+struct actor_job memory_actor(const struct memory_job *job, const struct mesh *mesh, int max_mb);
 /* The mesh without its communicators: sizes and a rank's place. */
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at);
 /* Bytes that the rank sends to its like of each other site in an exchange; 0 with one site. Local. */

@@ -234,8 +234,8 @@ struct reduction_paths reduction_add(struct traffic *t, const struct memory_job 
             .memory = j, .way = way, .mesh = memory_mesh(j->settings, at), .paths = &paths};
         struct actor a;
         s.members = whole.dp * whole.replica_inner;
-        actor_measure(&a, j->settings, &s.mesh, j->ops, settings_dims(j->settings, j->vocabulary),
-                      1, false);
+        const struct actor_job actor = memory_actor(j, &s.mesh, 1);
+        actor_measure(&a, &actor);
         add_stage(t, &s, &a);
         actor_free(&a);
     }
@@ -249,8 +249,8 @@ int reduction_buckets(const struct memory_job *j)
         struct mesh m = memory_mesh(j->settings, (struct mesh_at){.p = p});
         struct bucket_list l;
         struct actor a;
-        actor_measure(&a, j->settings, &m, j->ops, settings_dims(j->settings, j->vocabulary), 1,
-                      false);
+        const struct actor_job actor = memory_actor(j, &m, 1);
+        actor_measure(&a, &actor);
         buckets_make(&l, &a);
         if (p == 0 || l.n < fewest) fewest = l.n;
         buckets_free(&l);

@@ -289,8 +289,8 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
     int ways = j->plan->place == PLACE_MIRROR ? 2 : 1;
     struct actor a;
-    actor_measure(&a, j->memory.settings, &m, j->memory.ops,
-                  settings_dims(j->memory.settings, j->memory.vocabulary), 0, false);
+    const struct actor_job weights = memory_actor(&j->memory, &m, 0);
+    actor_measure(&a, &weights);
     double part = 1.0 / (m.dp * ways), answers = size.questions * size.samples;
     /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
     struct journey w = {.j = j,

@@ -166,7 +166,13 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     mesh_split(&r->mesh, w, actor_mesh(&r->settings));
     refuse_too_large(r, &dims, e);
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
-    actor_new(&r->actor, &r->settings, &r->mesh, r->ops, dims, max_mb, e.reference);
+    const struct actor_job actor = {.settings = &r->settings,
+                                    .mesh = &r->mesh,
+                                    .ops = r->ops,
+                                    .dims = dims,
+                                    .max_mb = max_mb,
+                                    .with_reference = e.reference};
+    actor_new(&r->actor, &actor);
     optimizer_new(&r->optimizer, &r->actor);
     r->layout = optimizer_layout(&r->optimizer, w->comm);
     if (w->sites > 1) sites_open(r);

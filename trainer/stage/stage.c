@@ -220,16 +220,15 @@ static void split_layers(struct actor *a)
     schedule_split(a->first, a->settings, &a->dims, a->chunks);
 }
 
-static void actor_place(struct actor *a, bool with_reference)
+static void actor_place(struct actor *a)
 {
     struct arena *ar = &a->arena;
     bool training = a->max_mb > 0;
-    a->with_reference = with_reference;
     for (int k = 0; k < a->n_local; k++) {
         struct local *l = &a->local[k];
         arena_kind(ar, ARENA_PARAMETERS);
         l->weights = arena_take_n(ar, l->params.total, a->ops->real_bytes);
-        if (with_reference) l->reference = arena_take_n(ar, l->params.total, a->ops->real_bytes);
+        if (a->with_reference) l->reference = arena_take_n(ar, l->params.total, a->ops->real_bytes);
         arena_kind(ar, ARENA_GRADIENTS);
         for (int s = 0; training && s < (l->dir < 0 ? a->sums : 1); s++)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
@@ -248,15 +247,17 @@ static void actor_place(struct actor *a, bool with_reference)
     }
 }
 
-void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
-                   const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
+void actor_measure(struct actor *a, const struct actor_job *job)
 {
+    const struct settings *s = job->settings;
+    const struct mesh *m = job->mesh;
     *a = (struct actor){.settings = s,
                         .mesh = m,
                         .device = &device_host,
-                        .ops = ops,
-                        .dims = dims,
-                        .max_mb = max_mb};
+                        .ops = job->ops,
+                        .dims = job->dims,
+                        .max_mb = job->max_mb,
+                        .with_reference = job->with_reference};
     a->dims.tp = m->tp;
     a->dims.t = m->t;
     a->dims.ep = m->ep;
@@ -270,30 +271,31 @@ void actor_measure(struct actor *a, const struct settings *s, const struct mesh 
     a->inv_temperature = 1;
     split_layers(a);
     locals_choose(a);
-    a->stage = (struct stage){.self = a,
-                              .device = a->device,
-                              .message_bytes = (size_t)a->T_max * (size_t)dims.C * ops->real_bytes,
-                              .slots = max_mb > 0 ? slots_needed(a) : 1,
-                              .begin = begin,
-                              .step = step,
-                              .waited = waited,
-                              .in_turn = m->tp > 1 || m->ep > 1,
-                              .forward_last = true};
-    actor_place(a, with_reference);
+    a->stage =
+        (struct stage){.self = a,
+                       .device = a->device,
+                       .message_bytes = (size_t)a->T_max * (size_t)a->dims.C * a->ops->real_bytes,
+                       .slots = a->max_mb > 0 ? slots_needed(a) : 1,
+                       .begin = begin,
+                       .step = step,
+                       .waited = waited,
+                       .in_turn = m->tp > 1 || m->ep > 1,
+                       .forward_last = true};
+    actor_place(a);
 }
 
-void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
-               const struct ops *ops, struct dims dims, int max_mb, bool with_reference)
+void actor_new(struct actor *a, const struct actor_job *job)
 {
-    actor_measure(a, s, m, ops, dims, max_mb, with_reference);
+    const struct mesh *m = job->mesh;
+    actor_measure(a, job);
     pace_read(a);
     arena_back(&a->arena, a->device, a->arena.used);
     if (m->tp > 1) a->parallel.tp = exchange_new(&transport_mpi, m->tensor, EXCHANGE_LANES);
     if (m->ep > 1) a->parallel.ep = exchange_new(&transport_mpi, m->expert, EXCHANGE_LANES);
-    actor_place(a, with_reference);
-    if (max_mb == 0) return;
+    actor_place(a);
+    if (a->max_mb == 0) return;
     a->p2p = p2p_new(&transport_mpi, m->pipe, 64);
-    a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, max_mb);
+    a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, a->max_mb);
     plans_search(a);
 }
 

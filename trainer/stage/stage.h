@@ -89,14 +89,20 @@ struct local *actor_local(struct actor *a, int chunk);
 /* Is this the rank whose head sees micro-batch m of the step? */
 bool actor_has_head(struct actor *a, int m);
 
-/* Collective over the pipeline. max_mb: most micro-batches of a step a pipeline may get; 0: no training (weights only). with_reference: room
- * for a second set of weights. Whether it fits is asked before (limits.h). */
-void actor_new(struct actor *a, const struct settings *s, const struct mesh *m,
-               const struct ops *ops, struct dims dims, int max_mb, bool with_reference);
+/* What an actor is made of. settings and mesh are kept until actor_free. */
+struct actor_job {
+    const struct settings *settings;
+    const struct mesh *mesh;
+    const struct ops *ops;
+    struct dims dims;    /* the whole model's */
+    int max_mb;          /* most micro-batches of a step a pipeline may get; 0: no training */
+    bool with_reference; /* room for a second set of weights */
+};
+/* Collective over the pipeline. Whether it fits is asked before (limits.h). */
+void actor_new(struct actor *a, const struct actor_job *job);
 /* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say what it would take,
- * and the engine engine_measure(&a->stage, ...). Local; of m only the sizes and this rank's place are read. actor_free. */
-void actor_measure(struct actor *a, const struct settings *s, const struct mesh *m,
-                   const struct ops *ops, struct dims dims, int max_mb, bool with_reference);
+ * and the engine engine_measure(&a->stage, ...). Local; of the mesh only the sizes and this rank's place are read. actor_free. */
+void actor_measure(struct actor *a, const struct actor_job *job);
 void actor_free(struct actor *a);
 /* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or waves of a rollout, take longer. Local. */
 void actor_pace(const struct actor *a, int steps);
