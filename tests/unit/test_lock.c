@@ -68,7 +68,7 @@ static enum lock_state once(void)
 
 static char *text_of(size_t *n)
 {
-    char *text = file_read(path, 4096, n, &(struct failure){0});
+    char *text = path_read(path, 4096, n, &(struct failure){0});
     ck_assert_ptr_nonnull(text);
     return text;
 }
@@ -189,7 +189,7 @@ START_TEST(a_copied_folder_is_not_locked)
     char from[64];
     const pid_t first = holder();
     strcpy(from, path);
-    char *text = file_read(from, 4096, &(size_t){0}, &(struct failure){0});
+    char *text = path_read(from, 4096, &(size_t){0}, &(struct failure){0});
     setup(); /* another folder */
     write_text(text, strlen(text));
     free(text);

@@ -125,40 +125,10 @@ bool file_write(const char *folder, const char *name, const void *bytes, size_t 
     return false;
 }
 
-static char *read_open(int fd, size_t n, const char *path, struct failure *f)
+char *path_read(const char *path, size_t most, size_t *n, struct failure *f)
 {
-    char *bytes = malloc(n + 1);
-    size_t got = 0;
-    while (bytes && got < n) {
-        errno = 0;
-        const ssize_t r = read(fd, bytes + got, n - got);
-        if (r < 0 && errno == EINTR) continue;
-        if (r <= 0) break;
-        got += (size_t)r;
-    }
-    if (bytes && got == n) {
-        bytes[n] = 0;
-        return bytes;
-    }
-    const char *why = errno ? strerror(errno) : "it ends early";
-    failure_note(f, bytes ? why : "no memory", "reading %s", path);
-    free(bytes);
-    return NULL;
-}
-
-char *file_read(const char *path, size_t most, size_t *n, struct failure *f)
-{
-    struct stat st;
-    char *bytes = NULL;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        failure_note(f, strerror(errno), "opening %s", path);
-    else if (!S_ISREG(st.st_mode) || (uintmax_t)st.st_size > most)
-        failure_note(f, S_ISREG(st.st_mode) ? "it is far too long" : "it is not a file",
-                     "reading %s", path);
-    else
-        bytes = read_open(fd, *n = (size_t)st.st_size, path, f);
-    if (fd >= 0) close(fd);
+    char why[FILE_WHY], *bytes = file_read(path, FILE_REGULAR, most, n, why);
+    if (!bytes) failure_note(f, why, "reading %s", path);
     return bytes;
 }
 

@@ -5,9 +5,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "comm/base/file.h"
 #include "trainer/checkpoint/failure.h"
-
-enum { PATH_BYTES = 1280 };
 
 /* printf into a path; one that does not fit ends the job (EXIT_USER). */
 void path_make(char out[PATH_BYTES], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -25,8 +24,8 @@ bool file_sum_of(const char *path, struct file_sum *sum, struct failure *f);
 /* folder/name with these bytes, durable. */
 bool file_write(const char *folder, const char *name, const void *bytes, size_t n,
                 struct failure *f);
-/* The whole file, malloc'd, with a 0 after the last byte; NULL when it cannot be read or has more than `most` bytes. */
-char *file_read(const char *path, size_t most, size_t *n, struct failure *f);
+/* file_read of a regular file (comm/base/file.h), the failure noted. */
+char *path_read(const char *path, size_t most, size_t *n, struct failure *f);
 /* folder/name.tmp, closed, becomes folder/name, durable. */
 bool file_commit(const char *folder, const char *name, struct failure *f);
 /* rename(2), then the folder that holds `to` is synced. */

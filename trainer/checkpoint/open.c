@@ -34,7 +34,7 @@ static bool read_manifest(struct manifest *m, const char *folder, struct problem
     size_t n = 0;
     struct failure f = {0};
     path_make(path, "%s/manifest.json", folder);
-    char *text = file_read(path, MOST_MANIFEST_BYTES, &n, &f);
+    char *text = path_read(path, MOST_MANIFEST_BYTES, &n, &f);
     if (!text) problems_add(p, path, 0, "%s; the checkpoint is not complete, use another", f.why);
     const bool ok = text && manifest_parse(m, text, n, path, p);
     free(text);
@@ -48,7 +48,7 @@ static bool read_text(char **text, const char *folder, const char *name,
     size_t n = 0;
     struct failure f = {0};
     path_make(path, "%s/%s", folder, name);
-    *text = file_read(path, MOST_TEXT_BYTES, &n, &f);
+    *text = path_read(path, MOST_TEXT_BYTES, &n, &f);
     if (*text && n == must->bytes && checksum(*text, n, 0) == must->xxh64) return true;
     if (*text)
         problems_add(p, path, 0,

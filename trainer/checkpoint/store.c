@@ -86,7 +86,7 @@ static void read_latest(struct store_list *l, const char *root, struct failure *
     path_make(path, "%s/latest", root);
     const enum path_kind kind = path_look(path, f);
     l->has_latest = kind != PATH_ABSENT && kind != PATH_UNKNOWN;
-    char *text = l->has_latest ? file_read(path, 256, &n, f) : NULL;
+    char *text = l->has_latest ? path_read(path, 256, &n, f) : NULL;
     if (text) text[strcspn(text, "\n")] = 0;
     l->latest_readable = text && store_parse_name(text, &e);
     l->latest = l->latest_readable ? e.step : -1;
@@ -182,7 +182,7 @@ static enum age entry_age(const char *folder)
     struct problems p = {0};
     struct failure f = {0};
     path_make(path, "%s/manifest.json", folder);
-    char *text = file_read(path, MOST_MANIFEST_BYTES, &n, &f);
+    char *text = path_read(path, MOST_MANIFEST_BYTES, &n, &f);
     enum age age = UNREADABLE;
     if (text && manifest_parse(&m, text, n, path, &p)) {
         age = m.keep_forever ? FOREVER : COUNTED;

@@ -21,7 +21,7 @@ static bool follow_latest(struct where *at, struct problems *p)
     struct failure f = {0};
     struct store_entry e;
     path_make(file, "%s", at->root);
-    char *text = file_read(file, 256, &n, &f);
+    char *text = path_read(file, 256, &n, &f);
     if (text) text[strcspn(text, "\n")] = 0;
     const bool ok = text && store_parse_name(text, &e);
     free(text);

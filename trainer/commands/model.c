@@ -1,10 +1,11 @@
 #include "trainer/commands/model.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include "comm/base/file.h"
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/run/position.h"
@@ -136,25 +137,14 @@ struct phase_settings answer_phase(const struct settings *s)
 
 static char *read_stream(const char *path, size_t *n, struct problems *p)
 {
-    enum { MOST = 1 << 30, PIECE = 65536 };
-    bool standard = strcmp(path, "-") == 0;
-    FILE *f = standard ? stdin : fopen(path, "rb");
-    if (!f) {
+    enum { MOST = 1 << 30 };
+    char why[FILE_WHY];
+    char *text = strcmp(path, "-") == 0 ? file_read_open(STDIN_FILENO, MOST, n, why)
+                                        : file_read(path, FILE_ANY, MOST, n, why);
+    if (!text)
         problems_add(p, path, 0,
-                     "cannot be opened: %s; give a file that exists, or - for standard input",
-                     strerror(errno));
-        return NULL;
-    }
-    char *text = NULL;
-    size_t room = 0, got = 1;
-    for (*n = 0; got > 0 && *n < MOST; *n += got) {
-        if (*n + PIECE + 1 > room) text = realloc(text, room = 2 * room + PIECE + 1);
-        SYS_OK(text, "free memory", "no memory for %s", path);
-        got = fread(text + *n, 1, PIECE, f);
-    }
-    if (got > 0) problems_add(p, path, 0, "is larger than 1 GiB; cut it into smaller files");
-    if (ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
-    if (!standard) fclose(f);
+                     "cannot be read: %s; give a file of at most 1 GiB, or - for standard input",
+                     why);
     return text;
 }
 

@@ -1,9 +1,10 @@
 /* duet pack RECIPE FILE: how evenly answers that were sampled would fill a step's micro-batches, pipelines and directions, dealt in
  * turn (the plain way) and as training deals them. No MPI, no model. */
-#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/file.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
@@ -43,17 +44,8 @@ static int read_options(struct pack_options *o, int argc, char **argv)
 
 static char *read_bytes(const char *path, size_t *n, struct problems *p)
 {
-    FILE *f = fopen(path, "rb");
-    char *bytes = NULL;
-    size_t have = 0, got = 1;
-    while (f && got > 0) {
-        bytes = realloc(bytes, have + 65536);
-        SYS_OK(bytes, "free memory", "no memory for %s", path);
-        have += got = fread(bytes + have, 1, 65536, f);
-    }
-    if (!f || ferror(f)) problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
-    if (f) fclose(f);
-    *n = have;
+    char why[FILE_WHY], *bytes = file_read(path, FILE_ANY, SIZE_MAX, n, why);
+    if (!bytes) problems_add(p, path, 0, "cannot be read: %s", why);
     return bytes;
 }
 

@@ -1,29 +1,20 @@
 /* A recipe from a file, with the assignments of the command line over it. */
+#include "comm/base/file.h"
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_BYTES = 1 << 20 }; /* book_parse takes no more either */
 
-/* Read, not mapped or measured: it may be a pipe. */
+/* It may be a pipe. */
 char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p)
 {
-    FILE *f = fopen(path, "rb");
-    char *bytes = malloc(MAX_BYTES + 1);
-    SYS_OK(bytes, "free memory on this machine", "no memory for a %s", book->noun);
-    errno = f ? 0 : errno;
-    *n = f ? fread(bytes, 1, MAX_BYTES + 1, f) : 0;
-    int error = errno;
-    bool failed = !f || ferror(f);
-    if (f) fclose(f);
-    if (!failed) return bytes;
-    problems_add(p, path, 0, "cannot read the %s: %s", book->noun, strerror(error));
-    free(bytes);
-    return NULL;
+    char why[FILE_WHY], *bytes = file_read(path, FILE_ANY, MAX_BYTES, n, why);
+    if (!bytes) problems_add(p, path, 0, "cannot read the %s: %s", book->noun, why);
+    return bytes;
 }
 
 bool settings_load(struct settings *s, const char *path, const char *const *sets, int n_sets,

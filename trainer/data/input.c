@@ -2,16 +2,16 @@
  * is when that can be guessed. */
 #include "trainer/data/input.h"
 
-#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "comm/base/file.h"
 #include "comm/base/problems.h"
 #include "trainer/data/task.h"
 
-enum { PATH_BYTES = 4096, HINT_BYTES = 700 };
+enum { HINT_BYTES = 700 };
 
 /* The same name in the folder of the recipe; false when there is none, or it is the file that was tried. */
 static bool beside_recipe(const struct input *in, char *out, size_t size)
@@ -38,24 +38,11 @@ static void hint_write(const struct input *in, struct text *out)
 
 char *input_read(const struct input *in, size_t *n, struct problems *p)
 {
-    struct stat info = {0};
-    char hint[HINT_BYTES] = "", *bytes = NULL;
+    char hint[HINT_BYTES] = "", why[FILE_WHY];
     struct text text = {hint, 0, sizeof hint, false};
-    FILE *f = fopen(in->path, "rb");
-    const char *why = f ? NULL : strerror(errno);
-    *n = 0;
-    if (!f) hint_write(in, &text);
-    if (f && (fstat(fileno(f), &info) || !S_ISREG(info.st_mode))) why = "not a file";
-    if (!why) {
-        bytes = malloc((size_t)info.st_size + 1);
-        SYS_OK(bytes, "give the job more memory, or a smaller file", "no memory for %s", in->path);
-        *n = fread(bytes, 1, (size_t)info.st_size, f);
-        bytes[*n] = '\0';
-        if (ferror(f)) why = strerror(errno);
-    }
-    if (f) fclose(f);
-    if (!why) return bytes;
+    char *bytes = file_read(in->path, FILE_REGULAR, SIZE_MAX, n, why);
+    if (bytes) return bytes;
+    if (access(in->path, R_OK) != 0) hint_write(in, &text);
     problems_add(p, in->path, 0, "cannot read: %s%s", why, hint);
-    free(bytes);
     return NULL;
 }

@@ -15,11 +15,12 @@
 #include "comm/base/checksum.h"
 #include "comm/base/die.h"
 #include "comm/base/problems.h"
+#include "comm/base/file.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/observe/progress.h"
 
-enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = METRIC_NAME, PATH_BYTES = 1280 };
+enum { LINE_BYTES = 64 * 1024, MAX_NAMES = 512, NAME_BYTES = METRIC_NAME };
 
 struct jsonl {
     int fd; /* -1 on ranks that do not write */

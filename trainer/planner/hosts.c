@@ -327,7 +327,7 @@ static char *read_whole(const char *path, const char *what, size_t *n, struct pr
 {
     enum { MOST_BYTES = 1 << 24 };
     struct failure f = {0};
-    char *text = file_read(path, MOST_BYTES, n, &f);
+    char *text = path_read(path, MOST_BYTES, n, &f);
     if (!text) problems_add(p, path, 0, "cannot read the %s: %s", what, f.why);
     return text;
 }

@@ -1,0 +1,99 @@
+#include "comm/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void say(char why[FILE_WHY], const char *what)
+{
+    snprintf(why, FILE_WHY, "%s", what);
+}
+
+static bool say_too_long(char why[FILE_WHY], size_t most)
+{
+    snprintf(why, FILE_WHY, "longer than %zu bytes", most);
+    return false;
+}
+
+struct whole {
+    char *bytes;
+    size_t n, room;
+};
+
+/* At least two bytes are free behind what there is: one for more, which may prove too much, one for the 0. */
+static bool has_room(struct whole *w, char why[FILE_WHY])
+{
+    enum { FIRST = 65536 };
+    if (w->room - w->n >= 2) return true;
+    size_t room = w->room < SIZE_MAX / 2 ? 2 * w->room + FIRST : 0;
+    char *bytes = room ? realloc(w->bytes, room) : NULL;
+    if (!bytes) {
+        say(why, "no memory");
+        return false;
+    }
+    w->bytes = bytes;
+    w->room = room;
+    return true;
+}
+
+static bool read_rest(struct whole *w, int fd, size_t most, char why[FILE_WHY])
+{
+    while (has_room(w, why)) {
+        ssize_t got = read(fd, w->bytes + w->n, w->room - w->n - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) say(why, strerror(errno));
+        if (got <= 0) return got == 0;
+        w->n += (size_t)got;
+        if (w->n > most) return say_too_long(why, most);
+    }
+    return false;
+}
+
+char *file_read_open(int fd, size_t most, size_t *n, char why[FILE_WHY])
+{
+    struct stat st;
+    struct whole w = {0};
+    *n = 0;
+    bool measured = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+    if (measured && (uintmax_t)st.st_size > most) {
+        say_too_long(why, most);
+        return NULL;
+    }
+    if (measured) w.bytes = malloc(w.room = (size_t)st.st_size + 2);
+    if (!w.bytes) w.room = 0;
+    if (!read_rest(&w, fd, most, why)) {
+        free(w.bytes);
+        return NULL;
+    }
+    w.bytes[w.n] = '\0';
+    *n = w.n;
+    return w.bytes;
+}
+
+static bool is_regular(int fd, char why[FILE_WHY])
+{
+    struct stat st;
+    bool looked = fstat(fd, &st) == 0;
+    say(why, looked ? "not a file" : strerror(errno));
+    return looked && S_ISREG(st.st_mode);
+}
+
+char *file_read(const char *path, enum file_kind kind, size_t most, size_t *n, char why[FILE_WHY])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (kind == FILE_REGULAR ? O_NONBLOCK : 0));
+    *n = 0;
+    if (fd < 0) {
+        say(why, strerror(errno));
+        return NULL;
+    }
+    char *bytes = NULL;
+    if (kind == FILE_ANY || is_regular(fd, why)) bytes = file_read_open(fd, most, n, why);
+    close(fd);
+    return bytes;
+}

@@ -1,0 +1,114 @@
+/* Reading a file whole: its bytes, its bound, and what is no file. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "comm/base/file.h"
+#include "tests/support/check_unit.h"
+
+static char path[64];
+
+static void write_bytes(size_t bytes)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    for (size_t i = 0; i < bytes; i++) fputc((int)(i % 251), f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void check_bytes(const char *bytes, size_t n, size_t expected)
+{
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_uint_eq(n, expected);
+    size_t same = 0;
+    while (same < n && (unsigned char)bytes[same] == same % 251) same++;
+    ck_assert_uint_eq(same, n);
+    ck_assert_int_eq(bytes[n], 0);
+}
+
+static void refused(const char *name, enum file_kind kind, size_t most, const char *expected)
+{
+    size_t n = 7;
+    char why[FILE_WHY] = "";
+    ck_assert_ptr_null(file_read(name, kind, most, &n, why));
+    ck_assert_str_eq(why, expected);
+    ck_assert_uint_eq(n, 0);
+}
+
+START_TEST(whole_and_bounded)
+{
+    static const size_t sizes[] = {0, 1, 65534, 65535, 65536, 65537, 300000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t n, bytes = sizes[i];
+        char why[FILE_WHY], too_long[FILE_WHY];
+        write_bytes(bytes);
+        for (int kind = FILE_ANY; kind <= FILE_REGULAR; kind++) {
+            char *text = file_read(path, (enum file_kind)kind, bytes, &n, why);
+            check_bytes(text, n, bytes);
+            free(text);
+            if (bytes == 0) continue;
+            snprintf(too_long, sizeof too_long, "longer than %zu bytes", bytes - 1);
+            refused(path, (enum file_kind)kind, bytes - 1, too_long);
+        }
+    }
+    unlink(path);
+}
+END_TEST
+
+/* What comes through a pipe is not measured beforehand. */
+START_TEST(through_a_pipe)
+{
+    static const size_t sizes[] = {0, 3, 65535, 65536, 200000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char command[128], why[FILE_WHY];
+        size_t n, bytes = sizes[i];
+        write_bytes(bytes);
+        snprintf(command, sizeof command, "cat %s", path);
+        for (size_t less = 0; less < 2 && less <= bytes; less++) {
+            FILE *f = popen(command, "r");
+            ck_assert_ptr_nonnull(f);
+            char *text = file_read_open(fileno(f), bytes - less, &n, why);
+            if (less == 0)
+                check_bytes(text, n, bytes);
+            else
+                ck_assert_ptr_null(text);
+            free(text);
+            pclose(f);
+        }
+    }
+    unlink(path);
+}
+END_TEST
+
+START_TEST(no_file)
+{
+    size_t n;
+    char why[FILE_WHY];
+    refused("/nonexistent/file", FILE_ANY, 9, "No such file or directory");
+    refused("/tmp", FILE_ANY, 9, "Is a directory");
+    refused("/tmp", FILE_REGULAR, 9, "not a file");
+    refused("/dev/null", FILE_REGULAR, 9, "not a file");
+    refused("/dev/zero", FILE_ANY, 100000, "longer than 100000 bytes");
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    refused(path, FILE_REGULAR, 9, "not a file"); /* at once: nobody writes to it */
+    unlink(path);
+    char *text = file_read("/proc/self/status", FILE_REGULAR, SIZE_MAX, &n, why);
+    ck_assert_ptr_nonnull(text); /* its size reads 0 */
+    ck_assert_uint_gt(n, 0);
+    free(text);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("file");
+    Suite *s = suite_create("file");
+    snprintf(path, sizeof path, "/tmp/duet-test-file-%ld", (long)getpid());
+    tcase_add_test(tc, whole_and_bounded);
+    tcase_add_test(tc, through_a_pipe);
+    tcase_add_test(tc, no_file);
+    suite_add_tcase(s, tc);
+    return run_suite(s);
+}
