@@ -310,8 +310,10 @@ echo '{"prompt_ids": [1, 2], "answer_ids": [3, 4]}' >ids.jsonl
 heard score whole ids.jsonl
 "$duet" --version >&- 2>err
 check "P8: no standard output at all: exit 1" equal $? 1
-alone closed 2>&1 >&- 2>&-
+"$duet" train recipe.yaml --set out=closed <&- >&- 2>&- # (results: none; without descriptors of their own they would be a file of the run)
+check "closed streams: exit 0" equal $? 0
 check "closed streams: no log in the run's files" equal "$(steps closed)" "0 1 2 3 4 5 6"
+check "closed streams: as the unbroken run" alike whole closed
 for how in dies ignores; do # what a broken pipe does to a process: it ends, or SIGPIPE is ignored and writing fails
     {
         [ $how = dies ] || trap '' PIPE
