@@ -1,4 +1,4 @@
-/* The mesh dp x pp x tp: rank <-> coordinates, one communicator an axis .
+/* The mesh dp x pp x tp: rank <-> coordinates, one communicator an axis.
  *
  * rank = (d * pp + p) * tp + t: neighbours in t sit on one host, where links are fastest. ep divides dp: the ep consecutive
  * pipelines d / ep share the experts of their layers, everything else they hold in full.
