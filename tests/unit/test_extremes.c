@@ -140,6 +140,35 @@ START_TEST(too_large_is_refused_before_kernels_are_tried)
 }
 END_TEST
 
+/* Copies of weights for products are placed last; a model that fits but for them does not fit. */
+START_TEST(copies_of_weights_count)
+{
+    struct settings s;
+    struct problems p = {0};
+    struct memory with, without;
+    const char *yaml = "model: {layers: 2, hidden: 256, heads: 4}\nphases: [{kind: sft}]\n";
+    const struct mesh_at at = {0};
+    settings_defaults(&s);
+    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
+    ck_assert(settings_check(&s, 1, &p));
+    struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
+                             extent_of(phase_kinds, &s)};
+    struct ops bare_ops = *job.ops;
+    struct memory_job bare = job;
+    bare_ops.linear_place = linear_place_nothing;
+    bare.ops = &bare_ops;
+    memory_of_rank(&with, &job, at);
+    memory_of_rank(&without, &bare, at);
+    ck_assert_uint_gt(with.total, without.total);
+    ck_assert(!limits_fit(&job, at, with.total - 1, "here", &p));
+    ck_assert(!limits_fit(&job, at, without.total, "here", &p));
+    ck_assert_int_eq(p.n, 2);
+    ck_assert(limits_fit(&job, at, with.total, "here", &p));
+    settings_free(&s);
+    problems_free(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("extremes");
@@ -148,6 +177,7 @@ int main(void)
     tcase_add_test(c, ends_of_every_range);
     tcase_add_test(c, sizes_that_multiply);
     tcase_add_test(c, too_large_is_refused_before_kernels_are_tried);
+    tcase_add_test(c, copies_of_weights_count);
     suite_add_tcase(s, c);
     return run_suite(s);
 }
