@@ -139,6 +139,26 @@ void world_catch_signals(void)
         SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
 }
 
+/* Each write of ours brings another one: never a second request. */
+static void reader_gone(int signal)
+{
+    int saved = errno;
+    (void)signal;
+    if (!stop_asked) {
+        clock_gettime(CLOCK_MONOTONIC, &asked_at);
+        stop_asked = 1;
+    }
+    errno = saved;
+}
+
+void world_catch_lost_reader(void)
+{
+    struct sigaction before, act = {.sa_handler = reader_gone, .sa_flags = SA_RESTART};
+    sigemptyset(&act.sa_mask);
+    if (sigaction(SIGPIPE, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
+}
+
 int world_stop_requested(void)
 {
     return stop_asked;

@@ -53,6 +53,10 @@ void watchdog_feed(void);
  * of the first are the same request; a later one exits at once (EXIT_STOPPED). Local: ranks hear of it at
  * different moments, so agree with world_any before branching. */
 void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */
+/* SIGPIPE, too: who read standard output or error (head) has ended, which is a hang-up: a request to stop, and the rest of what is
+ * written goes nowhere. Not where the caller ignores it already. Before world_up, which takes SIGPIPE for another rank's end
+ * when there are several: their output goes to mpirun. */
+void world_catch_lost_reader(void);
 /* SIGXFSZ, a file beyond the limit of the process: says so and ends the job with EXIT_WORLD. Called by world_up. */
 void world_catch_file_limit(const char *host);
 int world_stop_requested(void);

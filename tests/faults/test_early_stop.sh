@@ -81,6 +81,24 @@ ended
 check "Ctrl-C on a bare duet train: exit 85" equal "$code" 85
 check "Ctrl-C on a bare duet train: saved" test -e bare/checkpoints/latest
 
+# --- a bare duet train whose reader goes: a hang-up; what only prints dies quietly, as other tools do ---
+one=(--set mesh.dp=1 --set mesh.pp=1 --set checkpoint.every=1000)
+{ timeout 60 "$duet" train recipe.yaml --set out=read "${one[@]}" "${long[@]}" 2>&1; echo $? >code; } </dev/null | head -n 1 >out
+check "a bare duet train, head: exit 85" equal "$(<code)" 85
+check "a bare duet train, head: saved" equal "$(cat read/checkpoints/latest)" "step-$(printf %08d "$(wc -l <read/metrics.jsonl)")"
+check "a bare duet train, head: it had its line" equal "$(wc -l <out)" 1
+"$duet" help settings 2>err | true
+check "a command that prints, head: says nothing" equal "${PIPESTATUS[0]} $(<err)" "141 "
+
+# --- a bare duet train that dies: our message, and nothing of Open MPI's ---
+"$duet" train recipe.yaml --set out=moved "${one[@]}" "${long[@]}" >out 2>err </dev/null &
+job=$!
+check "moved: under way" until_true lines 3 moved
+mv moved elsewhere
+ended
+check "a bare rank that dies: exit 1" equal "$code" 1
+check "P8: a bare rank that dies: our message is the last" equal "$(tail -n 4 err | cut -c 1-7 | paste -sd,)" "rank 0/,  what:,  why: ,  fix: "
+
 # --- a limit of file sizes ---
 # shellcheck disable=SC2016  # for the rank's shell
 printf '%s\n' '#!/bin/bash' 'ulimit -f 16384; exec "$UNDER_TEST" "$@"' >limited.sh

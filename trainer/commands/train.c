@@ -180,6 +180,7 @@ int cmd_train(int argc, char **argv)
     if (code >= 0) return code;
     struct world w;
     world_catch_signals(); /* a request while we start is heard after the first step */
+    world_catch_lost_reader();
     world_up(&w, &argc, &argv);
     struct settings s;
     struct problems p = {0};
