@@ -9,6 +9,7 @@
 #include "trainer/phases/phases.h"
 #include "trainer/planner/hosts.h"
 #include "trainer/planner/reduction.h"
+#include "trainer/planner/traffic_step.h"
 #include "tests/support/check_unit.h"
 
 static void close_to(double is, double want, double part)

@@ -1,4 +1,4 @@
-/* What the benchmarks share: the model they run, the machine's own rate, and how figures with a spread are kept.
+/* What the benchmarks share: their options, what they need of a run, and the JSON around their figures.
  *
  * A figure stands beside its limit, both measured in one run and in turn, so that a busy machine slows both
  * and the fraction stays. */
@@ -7,8 +7,9 @@
 
 #include <jansson.h>
 #include "comm/base/log.h"
-#include "model/matmul.h"
 #include "trainer/config/options.h"
+#include "trainer/bench/library.h"
+#include "trainer/bench/readings.h"
 #include "trainer/run/run.h"
 
 enum { MOST_SHARES = 64 };
@@ -40,41 +41,10 @@ struct bench_options {
     const char *cluster; /* network: file that says what is expected; NULL: nothing is */
 };
 
-/* One measurement repeated. */
-enum { MOST_STEPS = 1000 };
-struct readings {
-    double at[MOST_STEPS];
-    int n;
-};
-void readings_add(struct readings *r, double value);
-double readings_median(const struct readings *r);
-/* {"min", "median", "max"}, a new reference. */
-json_t *readings_json(const struct readings *r);
-
-/* Seconds on the clock, and of the processor in this process: when these are fewer, the machine had other things to do. */
-struct spent {
-    double seconds, processor;
-};
-struct spent spent_now(void);
-struct spent spent_since(struct spent start);
-
-/* Parameters of all matrices: embedding rows are looked up, not multiplied, and do not count. */
-double bench_matrix_parameters(const struct dims *d);
 /* What ran, under "model" and "machine". */
 json_t *bench_json(const struct bench_options *o, const struct run *r);
 /* The object on one line of stdout, on rank 0; takes the reference. */
 void bench_print(const struct world *w, json_t *o);
-
-/* GFLOP/s of the matrix library called by itself: for each weight of the model the better of a block of 256 rows and one of
- * 1024, then the mean weighted by work. Local. */
-double library_rate(const struct dims *d, enum matmul_type type);
-/* The same by processor time, in blocks of up to 256 rows: what a machine with other things to do does not disturb. */
-double library_rate_by_processor(const struct dims *d, enum matmul_type type);
-/* The faster of the library's types that this run may use. *fp32, *bf16: their rates (bf16 0: not tried, because the run is fp32 or the
- * library has no such kernels here). */
-enum matmul_type library_choose(const struct ops *ops, const struct dims *d, double *fp32,
-                                double *bf16);
-const char *library_type_name(enum matmul_type type);
 
 /* Collective over the run's world; each prints its JSON. */
 void bench_train(const struct bench_options *o, struct run *r);

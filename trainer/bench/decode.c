@@ -153,7 +153,7 @@ struct figures {
 static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct figures *f, int prompt_rows)
 {
-    double matrix = bench_matrix_parameters(&r->actor.dims);
+    double matrix = library_parameters(&r->actor.dims);
     double head = (double)r->actor.dims.V * r->actor.dims.C;
     double flops = 2 * (matrix * o->slots * o->answer + (matrix - head) * prompt_rows);
     json_t *out = bench_json(o, r);

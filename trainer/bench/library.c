@@ -1,7 +1,7 @@
-/* The machine's own rate: the matrix library alone, on this model's weights. */
-#include "trainer/bench/bench.h"
+#include "trainer/bench/library.h"
 
 #include <string.h>
+#include "trainer/bench/readings.h"
 
 struct weight {
     int N, K, times;
@@ -23,7 +23,7 @@ static int weights_of(struct weight *w, const struct dims *d)
     return n;
 }
 
-double bench_matrix_parameters(const struct dims *d)
+double library_parameters(const struct dims *d)
 {
     struct weight w[WEIGHTS];
     double n = 0;

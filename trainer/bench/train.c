@@ -109,7 +109,7 @@ static void add_flop(json_t *out, const struct run *r, const struct bench_option
         out, "flop_convention",
         json_string("6 a token and matrix parameter (2 forward, 4 backward), embedding rows not "
                     "counted; attention's own products (causal half) stated apart, not counted"));
-    json_object_set_new(out, "flop_per_token", json_real(6 * bench_matrix_parameters(d)));
+    json_object_set_new(out, "flop_per_token", json_real(6 * library_parameters(d)));
     json_object_set_new(out, "attention_flop_per_token", json_real(attention));
 }
 
@@ -147,7 +147,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
 static void take(struct figures *f, struct spent t, struct library_rates library,
                  const struct step_stats *s, const struct run *r)
 {
-    double gflop = 6e-9 * bench_matrix_parameters(&r->actor.dims) * (double)s->rows;
+    double gflop = 6e-9 * library_parameters(&r->actor.dims) * (double)s->rows;
     readings_add(&f->seconds, t.seconds);
     readings_add(&f->busy, t.processor / t.seconds);
     readings_add(&f->reduce, s->reduce_seconds);

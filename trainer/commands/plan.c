@@ -5,7 +5,7 @@
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/phases/phases.h"
-#include "trainer/planner/recipe.h"
+#include "trainer/planner/report.h"
 #include "trainer/planner/scaling.h"
 
 struct request {
@@ -109,7 +109,7 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
         problems_add(p, NULL, 0,
                      "--propose, --measure and pictures of time need --cluster FILE beside "
                      "--hostfile: it says what these hosts and their links can do");
-    if (options_first_rank() && p->n == 0) recipe_plan(job, p);
+    if (options_first_rank() && p->n == 0) report_recipe(job, p);
 }
 
 /* Three models on more and more nodes of the cluster. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/planner/reduction.h"
+#include "trainer/planner/traffic_step.h"
 
 /* Everything that is printed. */
 struct map {

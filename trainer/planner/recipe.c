@@ -10,7 +10,6 @@
 #include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
 #include "trainer/planner/reduction.h"
-#include "trainer/planner/report.h"
 
 /* ---- settings ---- */
 
@@ -351,46 +350,80 @@ static void hosts_join(struct recipe *r, struct problems *p)
     if (!r->job->cluster) call(c, r->job->hostfile);
 }
 
-static bool prepare(struct recipe *r, struct problems *p)
+/* Each of these adds all that is wrong with what it reads; the next one needs what it made. */
+
+static bool open_cluster(struct recipe *r, struct problems *p)
 {
     const struct recipe_job *job = r->job;
     cluster_defaults(&r->cluster);
     if (job->cluster) cluster_load(&r->cluster, job->cluster, p);
     if (job->hostfile && hosts_load(&r->hosts, job->hostfile, p)) hosts_join(r, p);
-    if (p->n > 0) return false;
-    if (job->hostfile && job->ranks > r->hosts.slots)
-        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have %d slots", job->ranks,
-                     r->hosts.n, r->hosts.slots);
-    else if (job->cluster && job->ranks > cluster_devices(&r->cluster))
-        problems_add(p, job->cluster, r->cluster.lines.top.devices,
-                     "--ranks %d, but nodes %d x devices %d are %d", job->ranks,
-                     r->cluster.top.nodes, r->cluster.top.devices, cluster_devices(&r->cluster));
-    recipe_settings(&r->settings, job, ranks_of(r), NULL, p);
-    if (p->n > 0) return false;
-    r->phase = phase_of(job->kinds, &r->settings, job->phase, p);
-    if (p->n == 0) {
-        const struct phase_settings *k = &r->settings.phases[r->phase];
-        r->size = phase_kind_of(job->kinds, k)->size(k);
-    }
-    choose_ops(r, p);
-    if (p->n == 0) read_data(r, p);
-    if (p->n == 0) schedule_choose(&r->settings, &r->dims, NULL);
-    if (!job->cluster && !job->hostfile) this_machine(&r->cluster, recipe_ranks(&r->settings));
-    if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
-    const struct mesh_settings *mesh = &r->settings.mesh;
-    if (job->map && p->n == 0)
-        hosts_map(&r->hosts, job->map, mesh->dp * mesh->sites, mesh->pp, mesh->tp, p);
-    r->timed = job->cluster || !job->hostfile;
-    if (p->n == 0 && r->timed) take_costs(r, p);
     return p->n == 0;
 }
 
-void recipe_plan(const struct recipe_job *job, struct problems *p)
+static void check_ranks(const struct recipe *r, struct problems *p)
 {
-    struct recipe r = {.job = job};
-    if (prepare(&r, p)) report(&r);
-    free(r.rows);
-    hosts_free(&r.hosts);
-    settings_free(&r.settings);
-    cluster_free(&r.cluster);
+    const struct recipe_job *job = r->job;
+    const struct cluster *c = &r->cluster;
+    if (job->hostfile && job->ranks > r->hosts.slots)
+        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have %d slots", job->ranks,
+                     r->hosts.n, r->hosts.slots);
+    else if (job->cluster && job->ranks > cluster_devices(c))
+        problems_add(p, job->cluster, c->lines.top.devices,
+                     "--ranks %d, but nodes %d x devices %d are %d", job->ranks, c->top.nodes,
+                     c->top.devices, cluster_devices(c));
+}
+
+static bool open_settings(struct recipe *r, struct problems *p)
+{
+    check_ranks(r, p);
+    recipe_settings(&r->settings, r->job, ranks_of(r), NULL, p);
+    return p->n == 0;
+}
+
+static bool open_phase(struct recipe *r, struct problems *p)
+{
+    r->phase = phase_of(r->job->kinds, &r->settings, r->job->phase, p);
+    if (p->n == 0) {
+        const struct phase_settings *k = &r->settings.phases[r->phase];
+        r->size = phase_kind_of(r->job->kinds, k)->size(k);
+    }
+    choose_ops(r, p);
+    return p->n == 0;
+}
+
+static bool open_data(struct recipe *r, struct problems *p)
+{
+    read_data(r, p);
+    return p->n == 0;
+}
+
+/* The hosts that ranks are put on: the hostfile's, the cluster's nodes, or this machine. */
+static bool open_hosts(struct recipe *r, struct problems *p)
+{
+    const struct recipe_job *job = r->job;
+    const struct mesh_settings *mesh = &r->settings.mesh;
+    if (!job->cluster && !job->hostfile) this_machine(&r->cluster, recipe_ranks(&r->settings));
+    if (!job->hostfile) hosts_of_cluster(&r->hosts, &r->cluster);
+    if (job->map) hosts_map(&r->hosts, job->map, mesh->dp * mesh->sites, mesh->pp, mesh->tp, p);
+    return p->n == 0;
+}
+
+bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p)
+{
+    *r = (struct recipe){.job = job, .timed = job->cluster || !job->hostfile};
+    if (!open_cluster(r, p) || !open_settings(r, p) || !open_phase(r, p) || !open_data(r, p))
+        return false;
+    schedule_choose(&r->settings, &r->dims, NULL);
+    if (!open_hosts(r, p)) return false;
+    if (r->timed) take_costs(r, p);
+    return p->n == 0;
+}
+
+void recipe_close(struct recipe *r)
+{
+    free(r->rows);
+    hosts_free(&r->hosts);
+    settings_free(&r->settings);
+    cluster_free(&r->cluster);
 }

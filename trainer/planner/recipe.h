@@ -1,4 +1,5 @@
-/* duet plan RECIPE: the memory of every rank and the time of a step, before anything runs; and which mesh would be best. */
+/* A recipe made ready for planning: its settings, the lengths of what a step learns from, the machines. What is printed of it:
+ * report.h. */
 #ifndef DUET_TRAINER_PLAN_RECIPE_H
 #define DUET_TRAINER_PLAN_RECIPE_H
 
@@ -45,8 +46,10 @@ struct recipe {
     bool timed; /* times are known: of hosts without a cluster file they are not */
 };
 
-/* Local, no MPI. Prints to stdout; every mistake goes to p and nothing is printed then. */
-void recipe_plan(const struct recipe_job *job, struct problems *p);
+/* Reads what the job names. Every mistake goes to p; false: there was one. Either way recipe_close. Local,
+ * no MPI; measured times of a text report are printed to stdout as they are taken. */
+bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p);
+void recipe_close(struct recipe *r);
 
 /* Settings with more assignments (NULL-terminated, at most seven; or NULL), say of a mesh: read anew, so that they are checked as training
  * would. false: reasons in p. */

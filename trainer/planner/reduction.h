@@ -4,6 +4,8 @@
 #define DUET_TRAINER_PLAN_REDUCTION_H
 
 #include "comm/reduce.h"
+#include "trainer/planner/cluster.h"
+#include "trainer/planner/memory.h"
 #include "trainer/planner/traffic.h"
 
 struct reduction_way {

@@ -178,7 +178,7 @@ static void report_time(const struct recipe *r, const struct layout *l)
     timeline_free(&line);
 }
 
-void report(const struct recipe *r)
+static void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,
                              extent_of(r->job->kinds, &r->settings)};
@@ -199,4 +199,11 @@ void report(const struct recipe *r)
     if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
     plan_free(&plan);
     free(first);
+}
+
+void report_recipe(const struct recipe_job *job, struct problems *p)
+{
+    struct recipe r;
+    if (recipe_open(&r, job, p)) report(&r);
+    recipe_close(&r);
 }

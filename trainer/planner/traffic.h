@@ -1,13 +1,9 @@
-/* Who sends how much to whom: bytes between hosts in one optimizer step and in a rollout, by kind. They
- * follow from what sends them: messages from the plan's rows, reductions from the optimizer's own buckets and slices
- * (optimizer_measure), exchanges from the layers of each pass.
+/* Who sends how much to whom: a table of bytes between hosts, by kind. What sends them fills it
+ * (traffic_step.h, reduction.h).
  *
  * Bytes are payload. What a network adds (docs/PLANNER.md, "What crosses between hosts") is not in them. */
 #ifndef DUET_TRAINER_PLAN_TRAFFIC_H
 #define DUET_TRAINER_PLAN_TRAFFIC_H
-
-#include "trainer/planner/memory.h"
-#include "trainer/planner/predict.h"
 
 enum traffic_kind {
     TRAFFIC_STAGES,  /* activations and gradients from stage to stage */
@@ -40,25 +36,6 @@ double traffic_in(const struct traffic *t, enum traffic_kind k, int host);
 double traffic_between(const struct traffic *t, enum traffic_kind k);
 double traffic_inside(const struct traffic *t, enum traffic_kind k);
 
-struct traffic_job {
-    struct memory_job memory; /* settings, kernels, vocabulary */
-    const struct plan *plan;
-    const int *first; /* [chunks+1] layers of the chunks */
-    double rows;      /* of a micro-batch, on average */
-    int forwards;     /* further forward runs of all micro-batches */
-};
-/* Adds a step: every pass of the plan in every pipeline, one reduction, one gather of weights. Experts are taken to get equal parts of the
- * rows. */
-void traffic_step(struct traffic *t, const struct traffic_job *j);
-/* How much is sampled; tokens are means. */
-struct rollout_size {
-    double questions, samples; /* answers of each */
-    double prompt, answer;     /* tokens */
-};
-/* Adds a rollout, whose questions all pipelines and directions share equally. Its waves are taken to be full. */
-void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size);
-/* Adds what the sites of a job exchange, a step: t's ranks are those of all sites, one after the other. */
-void traffic_sites(struct traffic *t, const struct memory_job *j);
 /* Adds another's bytes, so many times. */
 void traffic_join(struct traffic *t, const struct traffic *other, double times);
 

@@ -1,0 +1,247 @@
+#include "trainer/planner/traffic_step.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/memory.h"
+#include "trainer/planner/reduction.h"
+#include "trainer/rollout/rollout.h"
+
+/* ---- passes ---- */
+
+static bool has_experts(const struct dims *d, int layer)
+{
+    return d->E > 0 && layer >= d->first_dense;
+}
+
+/* What a rank sends to each of the others that share its layers, or its experts, in one pass over a chunk. */
+struct exchanged {
+    double tensor, expert;
+};
+
+/* model/share.c: a sum of float rows behind attention and FFN, behind the embedding (forward) and the head (backward), and at the head four
+ * numbers a row. All go to all at once: there is no second round. Layers with experts share only their attention.
+ * model/travel.c: rows go to their experts and come back; before the first of it, how many. */
+static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m, int chunk,
+                                   int chunks, double rows, bool backward)
+{
+    const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
+    bool embed = chunk == 0, head = chunk == chunks - 1;
+    double sums = (embed && !backward) + (head && backward), row = rows * d.C;
+    struct exchanged x = {0};
+    for (int layer = j->first[chunk]; layer < j->first[chunk + 1]; layer++) {
+        bool experts = has_experts(&d, layer);
+        sums += experts ? 1 : 2;
+        if (!experts) continue;
+        x.expert += 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
+        if (!backward) x.expert += (double)(d.E / m->ep) * (double)sizeof(int);
+    }
+    x.tensor = sums * row * (double)sizeof(float);
+    if (head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
+    return x;
+}
+
+/* Of a stage in all its pipelines: to the others of tp and of ep. */
+static void add_exchanged(struct traffic *t, const struct mesh *m, int p, struct exchanged x)
+{
+    for (int d = 0; d < m->dp; d++)
+        for (int i = 0; i < m->tp; i++) {
+            int me = mesh_rank_at(m, (struct mesh_at){d, p, i}), base = d / m->ep * m->ep;
+            for (int o = 0; o < m->tp; o++)
+                if (o != i)
+                    traffic_add(t, TRAFFIC_TENSOR, me, mesh_rank_at(m, (struct mesh_at){d, p, o}),
+                                x.tensor);
+            for (int o = base; o < base + m->ep; o++)
+                if (o != d)
+                    traffic_add(t, TRAFFIC_EXPERTS, me, mesh_rank_at(m, (struct mesh_at){o, p, i}),
+                                x.expert);
+        }
+}
+
+static void add_message(struct traffic *t, const struct mesh *m, int p, int to, double bytes)
+{
+    for (int d = 0; d < m->dp; d++)
+        for (int i = 0; i < m->tp; i++)
+            traffic_add(t, TRAFFIC_STAGES, mesh_rank_at(m, (struct mesh_at){d, p, i}),
+                        mesh_rank_at(m, (struct mesh_at){d, to, i}), bytes);
+}
+
+/* Messages are whole micro-batches whatever is in them (trainer/stage/stage.c, message_bytes); exchanges
+ * are of the rows in use. */
+static double message_bytes(const struct traffic_job *j)
+{
+    const struct settings *s = j->memory.settings;
+    return (double)s->data.micro_batch_tokens * s->model.hidden * (double)j->memory.ops->real_bytes;
+}
+
+/* All passes of stage p: what they exchange together, and how many messages go to each stage (sent). */
+static struct exchanged stage_passes(const struct traffic_job *j, const struct mesh *m,
+                                     const struct plan *plan, int p, int *sent)
+{
+    struct exchanged sum = {0};
+    memset(sent, 0, (size_t)plan->stages * sizeof *sent);
+    for (int i = 0; i < plan->n_rows[p]; i++) {
+        struct plan_pass pass[2];
+        int n = plan_passes(&plan->rows[p][i], pass);
+        for (int k = 0; k < n; k++) {
+            if (pass[k].op == PLAN_W) continue;
+            struct exchanged x =
+                pass_bytes(j, m, pass[k].cell.chunk, plan->chunks, j->rows, pass[k].op != PLAN_F);
+            int to = plan_receiver(plan, &pass[k]);
+            sum.tensor += x.tensor, sum.expert += x.expert;
+            if (to >= 0 && to != p) sent[to]++;
+        }
+    }
+    return sum;
+}
+
+static void add_plan(struct traffic *t, const struct traffic_job *j, const struct mesh *m,
+                     const struct plan *plan)
+{
+    int *sent = memory_take((size_t)plan->stages, sizeof *sent, "messages of a stage");
+    for (int p = 0; p < plan->stages; p++) {
+        struct exchanged sum = stage_passes(j, m, plan, p, sent);
+        for (int to = 0; to < plan->stages; to++)
+            if (sent[to] > 0) add_message(t, m, p, to, sent[to] * message_bytes(j));
+        add_exchanged(t, m, p, sum);
+    }
+    free(sent);
+}
+
+/* ---- what all ranks add up ---- */
+
+/* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a sum. They go up a binomial tree and
+ * down again, which is how Open MPI does it for so few bytes, or sends little more. */
+static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
+{
+    const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
+    int ranks = m->dp * m->pp * m->tp;
+    double exact = 5 * (double)sizeof(uint64_t);
+    double bytes = (LOSS_SUMS + 1) * exact + (double)sizeof(float) + 2 * (double)sizeof(double) +
+                   (double)sizeof(int);
+    if (d.E > 0) bytes += exact + (double)d.L * d.E * (double)sizeof(uint64_t);
+    for (int r = 1; r < ranks; r++) {
+        traffic_add(t, TRAFFIC_SUMS, r, r & (r - 1), bytes);
+        traffic_add(t, TRAFFIC_SUMS, r & (r - 1), r, bytes);
+    }
+}
+
+void traffic_sites(struct traffic *t, const struct memory_job *j)
+{
+    const struct settings *s = j->settings;
+    int sites = s->mesh.sites, each = t->ranks / sites;
+    struct mesh m = memory_mesh(s, (struct mesh_at){0});
+    for (int i = 0; sites > 1 && i < each; i++) {
+        double bytes = (double)memory_site_message(j, mesh_coords(&m, i)) / s->sites.every;
+        for (int from = 0; from < sites; from++)
+            for (int to = 0; to < sites; to++)
+                if (to != from)
+                    traffic_add(t, TRAFFIC_SITES, from * each + i, to * each + i, bytes);
+    }
+}
+
+void traffic_step(struct traffic *t, const struct traffic_job *j)
+{
+    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
+    add_plan(t, j, &m, j->plan);
+    if (j->forwards > 0) {
+        struct plan only;
+        plan_forward_only(&only, j->plan);
+        for (int i = 0; i < j->forwards; i++) add_plan(t, j, &m, &only);
+        plan_free(&only);
+    }
+    reduction_add(t, &j->memory, reduction_way(j->memory.settings));
+    add_sums(t, j, &m);
+}
+
+/* ---- rollouts ---- */
+
+/* What one direction of one pipeline does of a rollout. */
+struct journey {
+    const struct traffic_job *j;
+    const struct mesh *m;
+    struct rollout_wave wave;
+    double sampled, read; /* rows that get a token, rows of prompts */
+    double waves, events;
+};
+
+static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
+{
+    int p = plan_rank(w->j->plan->place, w->m->pp, chunk, dir);
+    return mesh_rank_at(w->m, (struct mesh_at){d, p, t});
+}
+
+static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
+{
+    int chunks = w->j->plan->chunks, tp = w->m->tp;
+    double rows = w->sampled + w->read, act = rows * (double)w->wave.row_bytes;
+    double heads = w->waves * (double)w->wave.head_bytes + rows * (double)w->wave.place_bytes +
+                   w->events * (double)w->wave.event_bytes;
+    for (int c = 0; c + 1 < chunks; c++)
+        for (int i = 0; i < tp; i++) {
+            int from = chunk_rank(w, c, dir, d, i), to = chunk_rank(w, c + 1, dir, d, i);
+            traffic_add(t, TRAFFIC_STAGES, from, to, i == 0 ? act + heads : act);
+        }
+    if (w->m->pp > 1)
+        traffic_add(t, TRAFFIC_STAGES, chunk_rank(w, chunks - 1, dir, d, 0),
+                    chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->wave.back_bytes);
+}
+
+/* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go from each rank of tp to the
+ * others. */
+static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
+{
+    const struct traffic_job *j = w->j;
+    const struct mesh *m = w->m;
+    bool head = chunk == j->plan->chunks - 1;
+    double rows = w->sampled + w->read;
+    struct exchanged x = pass_bytes(j, m, chunk, j->plan->chunks, rows, false);
+    double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
+    if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);
+    for (int i = 0; i < m->tp; i++) {
+        int me = chunk_rank(w, chunk, dir, d, i), base = d / m->ep * m->ep;
+        double told = i == 0 ? w->waves * (double)w->wave.order_bytes : 0;
+        for (int o = 0; o < m->tp; o++)
+            if (o != i)
+                traffic_add(t, TRAFFIC_TENSOR, me, chunk_rank(w, chunk, dir, d, o),
+                            x.tensor + told);
+        for (int o = base; o < base + m->ep; o++)
+            if (o != d)
+                traffic_add(t, TRAFFIC_EXPERTS, me, chunk_rank(w, chunk, dir, o, i), x.expert);
+    }
+}
+
+/* At the end every rank gets every answer (rollout.c, gather), round a ring: its number, its length, how it ended; every token and its
+ * log-probability. */
+static void add_answers(struct traffic *t, int ranks, double answers, double tokens)
+{
+    double bytes =
+        (3 * answers * (double)sizeof(int) + tokens * (double)(sizeof(int) + sizeof(float))) *
+        (ranks - 1) / ranks;
+    for (int r = 0; ranks > 1 && r < ranks; r++)
+        traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
+}
+
+void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size)
+{
+    struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
+    int ways = j->plan->place == PLACE_MIRROR ? 2 : 1;
+    struct actor a;
+    const struct actor_job weights = memory_actor(&j->memory, &m, 0);
+    actor_measure(&a, &weights);
+    double part = 1.0 / (m.dp * ways), answers = size.questions * size.samples;
+    /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
+    struct journey w = {.j = j,
+                        .m = &m,
+                        .wave = rollout_wave(&a),
+                        .sampled = part * answers * size.answer,
+                        .read = part * size.questions * (size.prompt - 1),
+                        .events = part * (2 * answers + size.questions)};
+    w.waves = w.sampled / w.wave.slots;
+    for (int d = 0; d < m.dp; d++)
+        for (int dir = 0; dir < ways; dir++) {
+            add_hops(t, &w, d, dir);
+            for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
+        }
+    actor_free(&a);
+    add_answers(t, m.dp * m.pp * m.tp, answers, answers * size.answer);
+}
