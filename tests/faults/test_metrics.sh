@@ -17,6 +17,8 @@ for file in (root / "trainer").rglob("*.c"):
     text = file.read_text()
     put |= set(re.findall(r'\bmetrics_put(?:_clock)?\(\s*[^,"]+,\s*"([^"]+)"', text))
     for names in re.findall(r'\bpart_names\[\] = \{([^}]*)\}', text): put |= {"eval/TASK/" + n for n in re.findall(r'"([^"]+)"', names)}
+    for names in re.findall(r'struct algorithm_metric \w+\[\] = \{(.*?)\n\};', text, re.S): put |= set(re.findall(r'\{"([^"]+)"', names))
+    put |= {f"reward/{n}/mean" for n in re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text)}
 score = (root / "trainer/phases/evaluate.c").read_text()
 put |= {"eval/TASK/" + n for n in re.findall(r'\bput\(r, "([^"]+)"', score)}
 put |= {"eval/TASK/" + n.replace("%d", "K") for n in re.findall(r'snprintf\(name, sizeof name, "([a-z]+@%d)"', score)}
