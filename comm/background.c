@@ -3,7 +3,8 @@
 #include <mpi.h>
 
 #include "comm/base/nap.h"
-#include "comm/world.h"
+#include "comm/base/thread.h"
+#include "comm/mpi_ok.h"
 
 /* Patient naps: many ranks of a test or a paced pipeline share few cores, and pieces take longer than that. */
 static struct nap patient_nap(void)
@@ -45,7 +46,7 @@ void background_join(struct background *b)
     b->threads = level == MPI_THREAD_MULTIPLE;
     b->ending = false;
     pthread_mutex_unlock(&b->lock);
-    if (first && b->threads) world_thread_start(&b->thread, run, b);
+    if (first && b->threads) thread_start(&b->thread, run, b);
 }
 
 void background_leave(struct background *b)

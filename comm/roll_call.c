@@ -12,7 +12,8 @@
 
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
-#include "comm/world.h"
+#include "comm/base/thread.h"
+#include "comm/mpi_ok.h"
 
 enum {
     HOST_LETTERS = 64,
@@ -224,7 +225,7 @@ bool roll_call_ask(double idle_seconds, char *text, size_t size)
     roll.idle_seconds = idle_seconds;
     roll.yielded = false;
     atomic_store(&roll.done, false);
-    world_thread_start(&thread, call_all, NULL);
+    thread_start(&thread, call_all, NULL);
     pthread_detach(thread);
     for (double until = clock_now() + limit; clock_now() < until && !atomic_load(&roll.done);)
         nanosleep(&nap, NULL);

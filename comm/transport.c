@@ -1,69 +1,11 @@
-/* The host's sums, and what stands in for rows that a transport does not have. */
+/* What stands in for rows that a transport does not have. */
 #include "comm/transport.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/base/die.h"
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
-
-enum { BLOCK = 1024 }; /* a multiple of WIRE_BLOCK */
-
-/* ---- the host's sums ---- */
-
-static const void *term_at(const struct join_term *t, size_t at)
-{
-    return (const unsigned char *)t->at + wire_bytes(t->wire, at);
-}
-
-static void add_term(float *to, int op, const struct join_term *t, size_t at, size_t n)
-{
-    float decoded[BLOCK];
-    const float *x = (const float *)t->at + at;
-    if (t->wire != WIRE_FP32) {
-        wire_decode(t->wire, decoded, term_at(t, at), n);
-        x = decoded;
-    }
-    if (op == JOIN_SUM)
-        for (size_t i = 0; i < n; i++) to[i] += x[i];
-    else
-        for (size_t i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
-}
-
-static void take_term(float *to, const struct join_term *t, size_t at, size_t n)
-{
-    wire_decode(t->wire, to, term_at(t, at), n);
-}
-
-static void join_block(float *acc, const struct join *j, size_t at, size_t n)
-{
-    float run[BLOCK];
-    if (j->before) take_term(acc, j->before, at, n);
-    for (int i = 0; i < j->terms; i += j->inner) {
-        bool first = i == 0 && !j->before;
-        if (!first && j->inner == 1) {
-            add_term(acc, j->op, &j->term[i], at, n);
-            continue;
-        }
-        float *to = first ? acc : run;
-        take_term(to, &j->term[i], at, n);
-        for (int k = 1; k < j->inner; k++) add_term(to, j->op, &j->term[i + k], at, n);
-        if (!first) add_term(acc, j->op, &(struct join_term){WIRE_FP32, run}, 0, n);
-    }
-}
-
-void join_host(float *to, const struct join *j, size_t at, size_t n)
-{
-    float acc[BLOCK];
-    for (size_t b = 0; b < n; b += BLOCK) {
-        size_t m = n - b < BLOCK ? n - b : BLOCK;
-        join_block(acc, j, at + b, m);
-        memcpy(to + b, acc, m * sizeof *to);
-    }
-}
-
-/* ---- rows that may be missing ---- */
 
 const struct transport *transport_wire(const struct transport *t)
 {
@@ -80,7 +22,7 @@ static struct join_term fetched(const struct device *d, const struct join_term *
 {
     size_t bytes = wire_bytes(t->wire, n);
     void *host = memory_take(bytes, 1, "sums of a device that cannot form them");
-    d->copy_out(host, term_at(t, at), bytes);
+    d->copy_out(host, join_at(t, at), bytes);
     return (struct join_term){t->wire, host};
 }
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "comm/base/device.h"
-#include "comm/wire.h"
+#include "comm/join.h"
 
 /* A message, or a part of one: at most P2P_PIECE bytes (comm/p2p.h). */
 struct transport_piece {
@@ -29,20 +29,6 @@ struct transport_end {
     int owner;
     size_t bytes, posted;   /* of a receive: what came, what there was room for */
     const char *what, *why; /* why: the call `what` failed; NULL: all is well */
-};
-
-/* What is added: n floats, as they came from the wire or as they are. */
-struct join_term {
-    enum reduce_wire wire;
-    const void *at;
-};
-
-/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order. */
-struct join {
-    enum { JOIN_SUM, JOIN_MAX } op;
-    const struct join_term *before; /* stands before the first run; NULL: nothing does */
-    const struct join_term *term;   /* (terms) */
-    int terms, inner;
 };
 
 struct transport {
@@ -61,10 +47,9 @@ struct transport {
     int (*look)(void *self, const struct transport_end **list);
 
     /* --- sums; n and at count floats --- */
-    /* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of WIRE_BLOCK. to may be where a term has its
-     * element `at`. */
+    /* join_host of comm/join.h */
     void (*join)(float *to, const struct join *j, size_t at, size_t n);
-    /* wire_encode and wire_decode of comm/wire.h. */
+    /* wire_encode and wire_decode of comm/wire.h */
     void (*encode)(enum reduce_wire w, void *to, const float *x, float *residual, size_t n);
     void (*decode)(enum reduce_wire w, float *x, const void *from, size_t n);
 };
@@ -83,8 +68,5 @@ void transport_encode(const struct transport *t, enum reduce_wire w, void *to, c
                       float *residual, size_t n);
 void transport_decode(const struct transport *t, enum reduce_wire w, float *x, const void *from,
                       size_t n);
-
-/* The host's sums, for its table. */
-void join_host(float *to, const struct join *j, size_t at, size_t n);
 
 #endif

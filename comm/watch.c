@@ -1,17 +1,20 @@
 /* The watchdog, and the signals that ask a job to stop. */
-#include "comm/world.h"
+#include "comm/watch.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/base/die.h"
 #include "comm/base/floor.h"
 #include "comm/base/log.h"
+#include "comm/base/thread.h"
 #include "comm/roll_call.h"
 
 static struct {
@@ -97,7 +100,7 @@ void watchdog_start(double seconds)
         pthread_condattr_destroy(&attr);
         dog.seconds = seconds;
         dog.running = true;
-        world_thread_start(&dog.thread, watch, NULL);
+        thread_start(&dog.thread, watch, NULL);
     }
 }
 

@@ -254,15 +254,3 @@ void world_agree_problems(const struct world *w, struct problems *p, enum exit_c
     if (!everywhere && p->n > 0) problems_call(p, w->first + w->rank, w->host);
     problems_end(p, speaker, code);
 }
-
-void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGXFSZ); /* of the thread that writes, and it must hear it */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(thread, NULL, body, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    SYS_OK(rc == 0, "raise the limits of processes and of memory (ulimit -u, ulimit -v)",
-           "cannot start a thread: %s", strerror(rc));
-}

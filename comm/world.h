@@ -1,12 +1,12 @@
-/* MPI up and down, who and where this rank is, agreement, waiting and the watchdog. */
+/* MPI up and down, who and where this rank is, agreement, waiting. */
 #ifndef DUET_COMM_WORLD_H
 #define DUET_COMM_WORLD_H
 
 #include <mpi.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include "comm/base/die.h"
 #include "comm/mpi_ok.h"
+#include "comm/watch.h"
 #include "comm/base/problems.h"
 
 /* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm are the site's, and
@@ -43,25 +43,5 @@ void world_agree_problems(const struct world *w, struct problems *p, enum exit_c
 /* Completes the requests without burning the core: tests, yields, then naps (base/nap.h) between
  * tests. Feeds the watchdog's "waiting for" text from die_place. Local. */
 void world_wait(MPI_Request *requests, int n);
-
-/* The watchdog: dies (EXIT_WORLD) when no watchdog_feed came for `seconds` (0 = off), saying the
- * die_place of the main thread. Local. */
-void watchdog_start(double seconds);
-void watchdog_feed(void);
-
-/* SIGUSR1, SIGTERM, SIGHUP and SIGINT ask the job to stop: they set a flag that world_stop_requested reads. Signals within 1 s
- * of the first are the same request; a later one exits at once (EXIT_STOPPED). Local: ranks hear of it at
- * different moments, so agree with world_any before branching. */
-void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */
-/* SIGPIPE, too: who read standard output or error (head) has ended, which is a hang-up: a request to stop, and the rest of what is
- * written goes nowhere. Not where the caller ignores it already. Before world_up, which takes SIGPIPE for another rank's end
- * when there are several: their output goes to mpirun. */
-void world_catch_lost_reader(void);
-/* SIGXFSZ, a file beyond the limit of the process: says so and ends the job with EXIT_WORLD. Called by world_up. */
-void world_catch_file_limit(const char *host);
-int world_stop_requested(void);
-
-/* Starts a thread that takes no signals (they are the main thread's). Dies if it cannot. Local. */
-void world_thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
 
 #endif

@@ -1,6 +1,7 @@
 /* ranks: 1 2 4 */
 /* Who and where, agreement, waiting, threads, and signals that come twice. */
 #include "comm/base/problems.h"
+#include "comm/base/thread.h"
 #include "tests/support/check_mpi.h"
 
 #include <signal.h>
@@ -72,7 +73,7 @@ START_TEST(threads_take_no_signals)
     sigset_t set;
     pthread_t t;
     sigemptyset(&set);
-    world_thread_start(&t, thread_mask, &set);
+    thread_start(&t, thread_mask, &set);
     pthread_join(t, NULL);
     ck_all(sigismember(&set, SIGUSR1) == 1 && sigismember(&set, SIGTERM) == 1, "mask");
     pthread_sigmask(SIG_BLOCK, NULL, &set);

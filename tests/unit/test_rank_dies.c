@@ -12,6 +12,7 @@
 #include "comm/base/arena.h"
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
+#include "comm/base/thread.h"
 #include "comm/coll.h"
 #include "comm/p2p.h"
 #include "comm/world.h"
@@ -131,7 +132,7 @@ static void all_without_threads(struct world *w)
     pthread_t thread;
     limit_memory((size_t)1 << 20);
     world_all(w, true);
-    for (;;) world_thread_start(&thread, nothing, NULL);
+    for (;;) thread_start(&thread, nothing, NULL);
 }
 
 /* Each in another way. */

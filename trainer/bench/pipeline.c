@@ -6,6 +6,7 @@
  * all but serial once with lone passes in turn, too. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "comm/base/problems.h"
 #include "trainer/bench/trial.h"
 

@@ -15,6 +15,7 @@
 #include "comm/base/die.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/thread.h"
 #include "comm/world.h"
 
 enum { TEXT_BYTES = 1024 };
@@ -212,7 +213,7 @@ static enum lock_state taken(struct lock *l, int fd)
     pthread_mutex_lock(&l->guard);
     l->fd = fd;
     pthread_mutex_unlock(&l->guard);
-    world_thread_start(&l->thread, beat, l);
+    thread_start(&l->thread, beat, l);
     l->beating = true;
     return LOCK_TAKEN;
 }

@@ -15,6 +15,7 @@
 #include "comm/base/checksum.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/base/thread.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
 #include "trainer/checkpoint/stretch.h"
@@ -193,7 +194,7 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     const bool up =
         pthread_mutex_init(&c->lock, NULL) == 0 && pthread_cond_init(&c->wake, NULL) == 0;
     SYS_OK(up, NULL, "cannot make a lock for the checkpoint writer");
-    world_thread_start(&c->thread, writer_body, c);
+    thread_start(&c->thread, writer_body, c);
     return c;
 }
 

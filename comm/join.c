@@ -1,0 +1,57 @@
+#include "comm/join.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { BLOCK = 1024 }; /* a multiple of WIRE_BLOCK */
+
+const void *join_at(const struct join_term *t, size_t at)
+{
+    return (const unsigned char *)t->at + wire_bytes(t->wire, at);
+}
+
+static void add_term(float *to, int op, const struct join_term *t, size_t at, size_t n)
+{
+    float decoded[BLOCK];
+    const float *x = (const float *)t->at + at;
+    if (t->wire != WIRE_FP32) {
+        wire_decode(t->wire, decoded, join_at(t, at), n);
+        x = decoded;
+    }
+    if (op == JOIN_SUM)
+        for (size_t i = 0; i < n; i++) to[i] += x[i];
+    else
+        for (size_t i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
+}
+
+static void take_term(float *to, const struct join_term *t, size_t at, size_t n)
+{
+    wire_decode(t->wire, to, join_at(t, at), n);
+}
+
+static void join_block(float *acc, const struct join *j, size_t at, size_t n)
+{
+    float run[BLOCK];
+    if (j->before) take_term(acc, j->before, at, n);
+    for (int i = 0; i < j->terms; i += j->inner) {
+        bool first = i == 0 && !j->before;
+        if (!first && j->inner == 1) {
+            add_term(acc, j->op, &j->term[i], at, n);
+            continue;
+        }
+        float *to = first ? acc : run;
+        take_term(to, &j->term[i], at, n);
+        for (int k = 1; k < j->inner; k++) add_term(to, j->op, &j->term[i + k], at, n);
+        if (!first) add_term(acc, j->op, &(struct join_term){WIRE_FP32, run}, 0, n);
+    }
+}
+
+void join_host(float *to, const struct join *j, size_t at, size_t n)
+{
+    float acc[BLOCK];
+    for (size_t b = 0; b < n; b += BLOCK) {
+        size_t m = n - b < BLOCK ? n - b : BLOCK;
+        join_block(acc, j, at + b, m);
+        memcpy(to + b, acc, m * sizeof *to);
+    }
+}
