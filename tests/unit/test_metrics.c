@@ -11,6 +11,7 @@
 #include "comm/base/problems.h"
 #include "trainer/observe/metrics.h"
 #include "trainer/observe/progress.h"
+#include "trainer/observe/record_file.h"
 #include "tests/support/check_unit.h"
 
 static char folder[] = "/tmp/duet_metrics_XXXXXX";
@@ -185,10 +186,42 @@ START_TEST(a_line_waits)
 }
 END_TEST
 
+/* The text of a record, read and written again, is the same bytes: what a resumed run writes is what an unbroken one does. */
+START_TEST(a_record_reads_back)
+{
+    static struct record r, back;
+    static char text[RECORD_TEXT], again[RECORD_TEXT];
+    const double value[] = {0.1,  -0.0,  1e22, 5e-324,   1.7976931348623157e308, 1.0 / 3, 12,
+                            NAN,  -7,    1e15, INFINITY, 123456789012345678.0,   0,       1e-7,
+                            2e16, 1e100, 99.5};
+    char name[32];
+    record_begin(&r, 123456789, "grpo");
+    for (size_t i = 0; i < sizeof value / sizeof *value; i++) {
+        snprintf(name, sizeof name, "eval/a \\ b%zu", i);
+        record_add(&r, name, value[i]);
+    }
+    record_text(&r, text);
+    ck_assert(record_parse(&back, text));
+    ck_assert_int_eq(back.n, r.n);
+    record_text(&back, again);
+    ck_assert_str_eq(again, text);
+    const char *const none[] = {"{\"step\":1,\"phase\":3",
+                                "{\"step\":\"1\",\"phase\":\"a\"",
+                                "{\"step\":1,\"phase\":\"a\",\"x\":\"y\"",
+                                "{\"step\":1,\"phase\":\"a\",\"x\":1,\"x\":2",
+                                "{\"step\":1,\"phase\":\"a\",\"x\":1e999",
+                                "{\"step\":1,\"phase\":\"a\",\"x\":[1]",
+                                "{\"step\":1,\"phase\":\"a\",\"x\"",
+                                "{\"phase\":\"a\",\"step\":1"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_msg(!record_parse(NULL, none[i]), "%s", none[i]);
+}
+END_TEST
+
 static void check_says(const struct record_mark *m, const char *says)
 {
     struct problems p = {0};
-    metrics_check(folder, "metrics.jsonl", m, &p);
+    record_file_check(folder, "metrics.jsonl", m, &p);
     ck_assert_int_eq(p.n, says ? 1 : 0);
     if (says) ck_assert_msg(strstr(p.text[0], says), "%s", p.text[0]);
     problems_free(&p);
@@ -311,6 +344,7 @@ int main(void)
     tcase_add_test(t, resume_cuts_and_goes_on);
     tcase_add_test(t, shorter_than_recorded);
     tcase_add_test(t, a_line_waits);
+    tcase_add_test(t, a_record_reads_back);
     tcase_add_test(t, checked_before_it_is_cut);
     tcase_add_test(t, only_rank_0_writes);
     tcase_add_exit_test(t, name_twice, EXIT_BUG);

@@ -1,14 +1,13 @@
-/* metrics.jsonl: one object a step; samples.jsonl: what was answered; one live line on a terminal. Rank 0 writes, the others'
- * calls do nothing. Numbers are printed so that they read back to the same bits. */
+/* What a run says of itself: a record of numbers a step, samples of what was answered, progress. All of
+ * it goes to the sinks that metrics.c lists: the files metrics.jsonl and samples.jsonl, the live line.
+ * Rank 0 writes, the others' calls do nothing. */
 #ifndef DUET_TRAINER_OBSERVE_METRICS_H
 #define DUET_TRAINER_OBSERVE_METRICS_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "comm/base/problems.h"
-
-enum { METRIC_NAME = 384 }; /* bytes of a name: that of a data file is in some, 255 at most */
+#include "trainer/observe/record.h"
 
 struct metrics;
 /* Opens (creates) the files in run_folder; *_bytes: what a checkpoint recorded as written so far: longer files are cut there, so that a
@@ -16,16 +15,6 @@ struct metrics;
 struct metrics *metrics_open(const char *run_folder, int rank, long metrics_bytes,
                              long samples_bytes);
 void metrics_close(struct metrics *m);
-/* What a checkpoint says of a file of the run: how long it was, and what its bytes add up to (XXH64), when that was recorded. */
-struct record_mark {
-    long bytes;
-    bool summed;
-    uint64_t xxh64;
-};
-/* A problem when run_folder/name has no longer what the mark says: it is shorter, or its lines were changed. A file that is not
- * there is none: metrics_open begins a new one. Nothing is touched. Local. */
-void metrics_check(const char *run_folder, const char *name, const struct record_mark *m,
-                   struct problems *p);
 /* Dies when the files are no longer those that were opened: deleted, replaced, or moved away with their folder.
  * Two looks at the file system. */
 void metrics_look(const struct metrics *m);

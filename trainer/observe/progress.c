@@ -11,7 +11,9 @@
 
 #include "comm/base/environment.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/observe/sink.h"
 
 enum { TEXT_BYTES = 256 };
 static const double PLAIN_EVERY_S = 5;
@@ -118,3 +120,33 @@ void progress_end(struct progress_line *l)
     if (l->open) put(l->fd, "\n", 1);
     l->open = false;
 }
+
+/* --- the sink ------------------------------------------------------------------------------------- */
+
+static void end_before_a_message(void *state)
+{
+    progress_end(state);
+}
+
+static void *open_live(const struct metrics_opening *o)
+{
+    struct progress_line *l = memory_take(1, sizeof *l, "the live line");
+    (void)o;
+    progress_init(l, STDERR_FILENO);
+    log_before(end_before_a_message, l);
+    return l;
+}
+
+static void show(void *state, const struct progress *p)
+{
+    progress_show(state, p);
+}
+
+static void close_live(void *state)
+{
+    log_before(NULL, NULL);
+    progress_end(state);
+    free(state);
+}
+
+const struct metrics_sink live_sink = {.open = open_live, .progress = show, .close = close_live};

@@ -1,4 +1,5 @@
-/* The live line: rewritten in place on a terminal, else a plain line every few seconds. metrics.c owns one. */
+/* The live line: rewritten in place on a terminal, else a plain line every few seconds. live_sink (sink.h)
+ * owns one. */
 #ifndef DUET_TRAINER_OBSERVE_PROGRESS_H
 #define DUET_TRAINER_OBSERVE_PROGRESS_H
 

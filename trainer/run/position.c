@@ -207,7 +207,7 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
 
 /* --- against the run folder -------------------------------------------------------------------- */
 
-/* A file that is not there, or too short, is told later (metrics_check); it is no fault of the checkpoint. */
+/* A file that is not there, or too short, is told later (record_file_check); it is no fault of the checkpoint. */
 static bool ends_a_line(const char *folder, const char *name, long bytes, const char *file,
                         struct problems *p)
 {

@@ -13,6 +13,7 @@
 #include "trainer/config/changes.h"
 #include "trainer/config/table.h"
 #include "trainer/learn/lr.h"
+#include "trainer/observe/record_file.h"
 #include "trainer/run/position.h"
 #include "trainer/run/sites.h"
 
@@ -261,8 +262,8 @@ static void check_files(const struct run *r, const char *folder, const struct po
     struct record_mark metrics = {q->metrics_bytes, q->has_sums, q->metrics_xxh64},
                        samples = {q->samples_bytes, q->has_sums, q->samples_xxh64};
     if (r->world->rank != 0) return;
-    metrics_check(folder, "metrics.jsonl", &metrics, p);
-    metrics_check(folder, "samples.jsonl", &samples, p);
+    record_file_check(folder, "metrics.jsonl", &metrics, p);
+    record_file_check(folder, "samples.jsonl", &samples, p);
 }
 
 static void open_newest(struct checkpoint *c, const struct run *r, const char *folder)
