@@ -1,5 +1,6 @@
-/* A kind of phase, as the floors that do not run it see it: how much its steps are of what, by the recipe's settings. The rows
- * are in trainer/phases/phases.c; whoever knows them hands them down to the planner and to what resumes a run. */
+/* A kind of phase, as the floors that do not run it see it: how much its steps are of what, by the
+ * recipe's settings. The rows are in trainer/phases/phases.c; whoever knows them hands them down to
+ * the planner and to what resumes a run. */
 #ifndef DUET_TRAINER_PHASE_H
 #define DUET_TRAINER_PHASE_H
 
@@ -22,8 +23,8 @@ struct phase_kind {
     bool learns;
     const char *lower; /* the settings that make its steps smaller: for messages */
     struct phase_size (*size)(const struct phase_settings *k);
-    /* One step. Collective over the world. false: a stop came before it was done; nothing of it counts but what
-     * the run's evaluation holds, and it comes again when the run is resumed. */
+    /* One step. Collective over the world. false: a stop came before it was done; nothing of it
+     * counts but what the run's evaluation holds, and it comes again when the run is resumed. */
     bool (*step)(struct run *r, const struct phase_settings *k);
     const struct algorithm *algorithm; /* of reinforcement learning; NULL: it has none */
 };
@@ -45,13 +46,15 @@ struct extent {
     int max_new;
     int questions;
     int heldout; /* held-out problems of an evaluation */
-    int every; /* answers to each held-out problem of a file, as many as there are: sets questions and answers; 0: no */
+    /* Answers to each held-out problem of a file, as many problems as there are: sets questions and
+     * answers; 0: no. */
+    int every;
     bool reference, sampling;
     struct source_needs data; /* nothing to be read: no source is opened */
     bool demonstrations;      /* are learned from */
     int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */
-    const char *phase,
-        *lower; /* whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe */
+    /* Whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe. */
+    const char *phase, *lower;
 };
 /* Of a recipe's phases. The phase's name is the settings'. Local. */
 struct extent extent_of(const struct phase_kind *kinds, const struct settings *s);

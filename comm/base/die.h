@@ -31,8 +31,8 @@ bool die_main_place(char *doing, size_t size);
 void die_set_abort(void (*abort_job)(int code));
 /* What ends a job whose ranks all know why (problems_end): together, without the noise of an abort. */
 void die_set_leave(void (*leave_job)(int code));
-/* Called once before this process ends by die or problems_end, by whatever thread ends it: for a file that must not
- * stay. NULL: nothing. */
+/* Called once before this process ends by die or problems_end, by whatever thread ends it: for a
+ * file that must not stay. NULL: nothing. */
 void die_before_end(void (*call)(void));
 
 /* One write(2) to stderr, then the end. `why` and `fix` may be NULL. Never returns. */
@@ -44,8 +44,8 @@ _Noreturn void die_fmt(const char *file, int line, enum exit_code code, const ch
 
 /* Writes a text to stderr, in one write(2) where the system takes it whole. */
 void die_write(const char *text, size_t n);
-/* The end of a job whose ranks all know why (problems_end): on rank `speaker`, or when no world is up, speak(what) says it, unless
- * a thread of this process has spoken before. Never returns. */
+/* The end of a job whose ranks all know why (problems_end): on rank `speaker`, or when no world is
+ * up, speak(what) says it, unless a thread of this process has spoken before. Never returns. */
 _Noreturn void die_together(enum exit_code code, int speaker, void (*speak)(const void *what),
                             const void *what);
 

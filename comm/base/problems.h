@@ -1,4 +1,5 @@
-/* The user's mistakes: collected, never the first only, then printed together, with the nearest known name for a typo. */
+/* The user's mistakes: collected, never the first only, then printed together, with the nearest
+ * known name for a typo. */
 #ifndef DUET_COMM_BASE_PROBLEMS_H
 #define DUET_COMM_BASE_PROBLEMS_H
 
@@ -21,8 +22,8 @@ void problems_call(struct problems *p, int rank, const char *host);
 /* Prints (on rank 0, or when no world is up) and exits 2 if there are any. Every rank must call it
  * with the same problems: the message is printed once. */
 void problems_end_if_any(struct problems *p);
-/* Rank `speaker` prints them and ends the job with `code`; the other ranks end with it, silently. Every
- * rank must call it (world_agree_problems does). */
+/* Rank `speaker` prints them and ends the job with `code`; the other ranks end with it, silently.
+ * Every rank must call it (world_agree_problems does). */
 _Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code);
 
 /* The nearest of n names to `word` by edit distance, or NULL when none is near (more than a third

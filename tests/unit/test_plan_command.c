@@ -115,6 +115,10 @@ START_TEST(recipe)
     ck_assert_ptr_nonnull(strstr(said, "dualpipe on a mesh 1 x 2 x 1 x 1 (dp x pp x ep x tp)"));
     ck_assert_ptr_nonnull(strstr(said, "(from FLOPs and bytes)"));
     ck_assert_ptr_nonnull(strstr(said, "MFU "));
+    /* a step is an update: one of a rollout's mini-batches */
+    expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --phase grpo --set "
+           "phases.grpo.mini_batches=4",
+           EXIT_DONE, ": 64 sequences, ");
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --format svg "
            "--phase cold_start",
            EXIT_DONE, "<svg xmlns=");

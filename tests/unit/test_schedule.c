@@ -2,7 +2,6 @@
  * cosine; what comes after the last update stays there. */
 #include <math.h>
 
-#include "trainer/config/table.h"
 #include "trainer/learn/lr.h"
 #include "trainer/phases/phases.h"
 #include "tests/support/check_unit.h"
@@ -100,29 +99,6 @@ START_TEST(steps_of_several_updates)
 }
 END_TEST
 
-/* The rows of phases.c are in the order of the settings, and agree with their table about which kind uses what. */
-START_TEST(kinds)
-{
-    const struct setting *kind = setting_find(&sections[SECTION_PHASE], "kind");
-    int n = 0;
-    for (; kind->choices[n].name; n++) {
-        const struct phase_kind *row = &phase_kinds[n];
-        struct phase_settings k = {.kind = n, .steps = 7, .batch = 5, .prompts = 3};
-        k.samples = k.mini_batches = k.epochs = 2;
-        const struct phase_size size = row->size(&k);
-        ck_assert_int_eq(kind->choices[n].value, n);
-        ck_assert_str_eq(row->name, kind->choices[n].name);
-        ck_assert_int_eq(row->learns, phase_takes(&k, "lr"));
-        ck_assert_int_eq(row->learns, size.sequences > 0);
-        ck_assert_int_eq(size.demonstrations, phase_takes(&k, "batch"));
-        ck_assert_int_eq(size.questions > 0, phase_takes(&k, "prompts"));
-        ck_assert_int_eq(phase_steps(&k), row->learns ? 7 : 1);
-        ck_assert(!row->learns || size.updates <= phase_most_updates(&k));
-    }
-    ck_assert_int_eq(n, 3);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("schedule");
@@ -133,7 +109,6 @@ int main(void)
     tcase_add_test(c, cosine);
     tcase_add_test(c, all_warm_up);
     tcase_add_test(c, steps_of_several_updates);
-    tcase_add_test(c, kinds);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -1,8 +1,10 @@
-/* THE table of reinforcement-learning algorithms: what makes one of them another than its neighbour, a row each. What they share
- * is the step (trainer/phases/rl.c): sample, grade, advantage, learn.
+/* THE table of reinforcement-learning algorithms: what makes one of them another than its
+ * neighbour, a row each. What they share is the step (trainer/phases/rl.c): sample, grade,
+ * advantage, learn.
  *
- * The pieces of a row are pure functions of numbers in a file of the algorithm's own (grpo.{h,c}), shared by rows that do not
- * differ in them. Variants that papers name but that differ in a setting only (Dr. GRPO, DAPO's loss) are settings: README.md. */
+ * The pieces of a row are pure functions of numbers in a file of the algorithm's own (grpo.{h,c}),
+ * shared by rows that do not differ in them. Variants that papers name but that differ in a setting
+ * only (Dr. GRPO, DAPO's loss) are settings: README.md. */
 #ifndef DUET_TRAINER_LEARN_ALGORITHM_H
 #define DUET_TRAINER_LEARN_ALGORITHM_H
 
@@ -38,8 +40,8 @@ bool counting_has(const struct counting *rule, struct counted_answer a);
 struct denominator {
     long answers, tokens;
 };
-/* Adds an answer of the update to what the denominator counts. All of the update's answers, over all ranks, are added before
- * the first is weighed (P6). Local. */
+/* Adds an answer of the update to what the denominator counts. All of the update's answers, over
+ * all ranks, are added before the first is weighed (P6). Local. */
 void denominator_add(struct denominator *d, const struct counting *rule, struct counted_answer a);
 
 /* --- the table --- */
@@ -57,7 +59,8 @@ struct algorithm {
     void (*advantage)(const struct groups *g, const struct phase_settings *k);
     /* The loss of an answer: ratio of its tokens or of the whole, clip, KL. */
     const struct loss_shape *loss;
-    /* Aggregation: the weight of each token of an answer in the update's loss; 0: the answer is not run. Local. */
+    /* Aggregation: the weight of each token of an answer in the update's loss; 0: the answer is not
+     * run. Local. */
     double (*weight)(const struct denominator *d, const struct counting *rule,
                      struct counted_answer a);
     const struct algorithm_metric *metrics; /* in the order of the line */

@@ -23,8 +23,9 @@ void grpo_advantages(const struct groups *g, const struct phase_settings *k)
 
 /* J = min(ratio A, clip(ratio, 1 - eps_low, 1 + eps_high) A) - beta D_KL                      (1)
  * D_KL = pi_ref/pi - log(pi_ref/pi) - 1                                                       (2)
- * of one token, with ratio = pi/pi_old, so d ratio/d logp = ratio; where the clip binds, or the dual clip c A of a negative
- * A, the objective no longer moves with the policy. d D_KL/d logp = 1 - pi_ref/pi. The loss is -J. */
+ * of one token, with ratio = pi/pi_old, so d ratio/d logp = ratio; where the clip binds, or the
+ * dual clip c A of a negative A, the objective no longer moves with the policy. d D_KL/d logp = 1 -
+ * pi_ref/pi. The loss is -J. */
 struct grpo_token grpo_token(const struct objective *g, float logp, float old_logp, float ref_logp,
                              float adv, float weight)
 {

@@ -7,12 +7,14 @@
 
 #include "trainer/learn/algorithm.h"
 
-/* Group-relative advantage: adv[i] = (r[i] - mean) / std over the G answers to one question (by_std), or
- * r[i] - mean. std is that of the population, plus nothing: a group of equal rewards (`equal`) gets 0 and teaches nothing.
+/* Group-relative advantage: adv[i] = (r[i] - mean) / std over the G answers to one question
+ * (by_std), or r[i] - mean. std is that of the population, plus nothing: a group of equal rewards
+ * (`equal`) gets 0 and teaches nothing.
  *   adv out (G), reward in (G), any finite scale. Local. R1 eq. 3; Dr. GRPO 3.1. */
 void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_std);
 
-/* One token. Everything is a float and in this order, so that at ratio 1 the gradient is exactly -weight * A. */
+/* One token. Everything is a float and in this order, so that at ratio 1 the gradient is exactly
+ * -weight * A. */
 struct grpo_token {
     float loss;   /* weight * (-objective + kl * k3) */
     float dlogp;  /* dloss / dlogp */

@@ -1,5 +1,6 @@
-/* From the log-probabilities of a micro-batch to its loss and gradient: what the head calls in a forward pass. The shape of the
- * loss is the caller's: sft and the reference here, those of reinforcement learning beside their equations (grpo.c). */
+/* From the log-probabilities of a micro-batch to its loss and gradient: what the head calls in a
+ * forward pass. The shape of the loss is the caller's: sft and the reference here, those of
+ * reinforcement learning beside their equations (grpo.c). */
 #ifndef DUET_TRAINER_LEARN_LOSS_H
 #define DUET_TRAINER_LEARN_LOSS_H
 
@@ -13,7 +14,8 @@ struct objective {
     float kl;                  /* beta of the k3 KL to the reference; 0: off */
 };
 
-/* The answer tokens of one sequence of a micro-batch, all of them: a ratio may be a token's or the whole answer's. All (n). */
+/* The answer tokens of one sequence of a micro-batch, all of them: a ratio may be a token's or the
+ * whole answer's. All (n). */
 struct answer_rows {
     int n;
     const float *logp, *old_logp;

@@ -61,7 +61,8 @@ bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally 
     return t->done == t->prompts;
 }
 
-/* The evaluation that a stop left in the checkpoint, when it is the one that is due; else a new one. */
+/* The evaluation that a stop left in the checkpoint, when it is the one that is due; else a new
+ * one. */
 static void go_on_or_begin(struct run *r, const struct tally *due)
 {
     if (tally_goes_on(&r->evaluation, due)) return;

@@ -51,16 +51,16 @@ static bool phase_step(struct run *r, const struct phase_settings *k)
     return !evaluate_line_waits(r);
 }
 
-/* Does the position stand behind the last step of a phase that learned? What is saved there is kept, also when it is saved again
- * because the phase after it was stopped in its first step. */
+/* Does the position stand behind the last step of a phase that learned? What is saved there is
+ * kept, also when it is saved again because the phase after it was stopped in its first step. */
 static bool behind_learning(const struct run *r)
 {
     const struct settings *s = &r->settings;
     return r->phase > 0 && r->phase_step == 0 && kind_of(&s->phases[r->phase - 1])->learns;
 }
 
-/* Between two steps, or where a stop cut one short. true: stop was asked for, everything is saved (the end of a phase saves by
- * itself). */
+/* Between two steps, or where a stop cut one short. true: stop was asked for, everything is saved
+ * (the end of a phase saves by itself). */
 static bool between_steps(struct run *r, bool phase_ends, bool cut)
 {
     folder_look(r);

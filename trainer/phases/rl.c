@@ -1,5 +1,5 @@
-/* One step of reinforcement learning: questions -> answers -> rewards -> advantages -> updates. What differs between algorithms
- * is in their rows (learn/algorithm.h). */
+/* One step of reinforcement learning: questions -> answers -> rewards -> advantages -> updates.
+ * What differs between algorithms is in their rows (learn/algorithm.h). */
 #include "trainer/phases/rl.h"
 
 #include <string.h>
@@ -53,7 +53,8 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
     struct step_scratch *s = r->scratch;
     const struct question *q = &s->question[i / k->samples];
     int n = q->n + a[i].n;
-    /* the questions' own prompts stand in the first rows of scratch->token: answers follow behind them */
+    /* the questions' own prompts stand in the first rows of scratch->token: answers follow behind
+     * them */
     int *token = s->token + (size_t)(k->prompts + i) * (size_t)r->actor.dims.max_context;
     memcpy(token, q->token, (size_t)q->n * sizeof(int));
     memcpy(token + q->n, a[i].token, (size_t)a[i].n * sizeof(int));
@@ -67,8 +68,8 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
                              .truncated = a[i].truncated};
 }
 
-/* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it that counts (P6); returns
- * the number of sequences. */
+/* What is run of mini-batch `part` into scratch->sequence, with weights that divide by all of it
+ * that counts (P6); returns the number of sequences. */
 static int build_mini_batch(struct run *r, const struct phase_settings *k, const struct rl_step *s,
                             int part)
 {
@@ -159,7 +160,9 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
         optimizer_snapshot(&r->optimizer);
 }
 
-/* Algorithm 1 of DeepSeekMath (arXiv 2402.03300), lines 5 to 12 and 3; its outer loop over reference models is ref_every. */
+/* The inner loop of Algorithm 1 of DeepSeekMath (arXiv 2402.03300); its outer one, over reference
+ * models, is ref_every. Its last line, a reward model that goes on learning, has no part here:
+ * graders are rules. */
 bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();

@@ -1,4 +1,5 @@
-/* The line of a step of reinforcement learning in metrics.jsonl, its answers in samples.jsonl, its progress. docs/METRICS.md says what each name means. */
+/* The line of a step of reinforcement learning in metrics.jsonl, its answers in samples.jsonl, its
+ * progress. docs/METRICS.md says what each name means. */
 #include "trainer/phases/rl_metrics.h"
 
 #include <math.h>

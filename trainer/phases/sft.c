@@ -14,7 +14,8 @@ struct batch {
     long tokens; /* learned from */
 };
 
-/* Demonstration number `index` as the next sequence of the step, if there is one and it fits max_context. */
+/* Demonstration number `index` as the next sequence of the step, if there is one and it fits
+ * max_context. */
 static void demonstrate(struct run *r, uint32_t index, struct batch *b)
 {
     struct step_scratch *s = r->scratch;

@@ -3,8 +3,8 @@
 #include "comm/base/log.h"
 #include "model/flops.h"
 
-/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix that it meets (attention's own
- * products not counted): the usual convention of model FLOPs. */
+/* Multiply-adds of a trained token, forward and backward, times 2: 6 per parameter of a matrix that
+ * it meets (attention's own products not counted): the usual convention of model FLOPs. */
 static double flops_per_row(const struct dims *d)
 {
     return 3 * (flops_layer(d) * d->L + flops_head(d));

@@ -1,4 +1,5 @@
-/* Buffers of a step: its questions, the rewards of its answers, the sequences that are learned from. */
+/* Buffers of a step: its questions, the rewards of its answers, the sequences that are learned
+ * from. */
 #ifndef DUET_TRAINER_ROLLOUT_SCRATCH_H
 #define DUET_TRAINER_ROLLOUT_SCRATCH_H
 
@@ -16,8 +17,8 @@ struct step_scratch {
     struct rewards rewards; /* of the answers */
     struct grading grading; /* of the rollout under way (grade.h), and its answers to a question */
     int samples;
-    char *
-        text; /* (text_size) of one completion: any max_context tokens. Not in the arena: its owner sets it */
+    /* Of one completion: any max_context tokens. Not in the arena: its owner sets it. */
+    char *text; /* (text_size) */
     size_t text_size;
 };
 

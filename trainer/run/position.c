@@ -168,8 +168,9 @@ bool position_recipe(struct settings *then, const struct checkpoint *c)
     return ok;
 }
 
-/* As many a step as the ranges of mini_batches and epochs allow, which may have been others before: of the phase under way, or, where
- * it makes none or has none yet, of any. Divided, since the product may be beyond a long. */
+/* As many a step as the ranges of mini_batches and epochs allow, which may have been others before:
+ * of the phase under way, or, where it makes none or has none yet, of any. Divided, since the
+ * product may be beyond a long. */
 static bool can_have_made(const struct position *q, const struct settings *then, long updates)
 {
     bool own = q->phase_step > 0 && phase_takes(&then->phases[q->phase], "lr");
@@ -207,7 +208,8 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
 
 /* --- against the run folder -------------------------------------------------------------------- */
 
-/* A file that is not there, or too short, is told later (record_file_check); it is no fault of the checkpoint. */
+/* A file that is not there, or too short, is told later (record_file_check); it is no fault of
+ * the checkpoint. */
 static bool ends_a_line(const char *folder, const char *name, long bytes, const char *file,
                         struct problems *p)
 {

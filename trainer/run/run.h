@@ -65,23 +65,25 @@ struct run {
     long phase_started_at;
 };
 
-/* Collective over w. settings (resolved, checked) are taken over; extent says what room to make. tokenizer_json: NULL takes the
- * settings'. Exits 2 on mistakes, all named. */
+/* Collective over w. settings (resolved, checked) are taken over; extent says what room to make.
+ * tokenizer_json: NULL takes the settings'. Exits 2 on mistakes, all named. */
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent extent);
 void run_close(struct run *r);
-/* Weights, and with everything also moments and position, from an open checkpoint. Collective. false: problems. */
+/* Weights, and with everything also moments and position, from an open checkpoint. Collective.
+ * false: problems. */
 struct checkpoint;
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p);
 /* Saves now. Collective. Returns seconds of stall. */
 double run_save(struct run *r, bool end_of_phase);
 
-/* prompt + <think> (+ completion + <eos> when text is given) as tokens into out (max_context); returns the count, or -1 when it does
- * not fit. *n_prompt receives the prompt's part. */
+/* prompt + <think> (+ completion + <eos> when text is given) as tokens into out (max_context);
+ * returns the count, or -1 when it does not fit. *n_prompt receives the prompt's part. */
 int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
                int *n_prompt);
-/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. What does not fit was left out when the
- * source was opened; of a generator's training problems another one takes its place. */
+/* Fills scratch->problem and ->question with `n` problems of a split, from number `from`. What does
+ * not fit was left out when the source was opened; of a generator's training problems another one
+ * takes its place. */
 void run_questions(struct run *r, enum split split, uint32_t from, int n);
 
 #endif

@@ -1,5 +1,6 @@
-/* Updates that are not made because their gradient is not finite. One now and then does no harm (its batch is lost); many in a row mean
- * that the weights are ruined and will not recover. Then the run ends while the checkpoints from before are still there. */
+/* Updates that are not made because their gradient is not finite. One now and then does no harm
+ * (its batch is lost); many in a row mean that the weights are ruined and will not recover. Then
+ * the run ends while the checkpoints from before are still there. */
 #ifndef DUET_TRAINER_RUN_SKIPS_H
 #define DUET_TRAINER_RUN_SKIPS_H
 
@@ -16,7 +17,8 @@ struct skips {
 };
 
 struct run;
-/* After every update: counts those skipped in a row; phases.max_skips of them end the job (exit 1). Collective. */
+/* After every update: counts those skipped in a row; phases.max_skips of them end the job (exit 1).
+ * Collective. */
 void skips_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s);
 /* After the updates of a step. Local. */
 void skips_count_step(struct skips *s, const struct learned *l);

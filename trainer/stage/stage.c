@@ -83,8 +83,9 @@ static void begin(void *self, const struct stage_pass *s)
     pass_begin(p);
 }
 
-/* For measuring what a wire costs on a machine whose few cores all ranks share: DUET_PACE_US makes every step of a pass, and every wave, sleep
- * so long, as if a device of the rank's own computed it. */
+/* For measuring what a wire costs on a machine whose few cores all ranks share: DUET_PACE_US makes
+ * every step of a pass, and every wave, sleep so long, as if a device of the rank's own computed
+ * it. */
 static void pace_read(struct actor *a)
 {
     a->pace = 1e-6 * environment_number("DUET_PACE_US", 0);
@@ -165,7 +166,8 @@ static void plans_search(struct actor *a)
     free(found);
 }
 
-/* Searched and proved before the first step; or made in its place, by a generator that the property tests prove for every count. */
+/* Searched and proved before the first step; or made in its place, by a generator that the property
+ * tests prove for every count. */
 static const struct plan *whole_plan(struct actor *a, int micro_batches)
 {
     for (int i = 0; i < a->n_searched; i++)
@@ -202,7 +204,8 @@ static void local_span(struct actor *a, int k, int chunk, int dir)
     param_list_make(&l->params, &a->dims, l->span);
 }
 
-/* The earlier chunk first, so that the two ranks of a mirror that hold the same two have them in one order. */
+/* The earlier chunk first, so that the two ranks of a mirror that hold the same two have them in
+ * one order. */
 static void locals_choose(struct actor *a)
 {
     int chunk[2];

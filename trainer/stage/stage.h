@@ -1,10 +1,11 @@
-/* The one place where model and pipeline meet: what a rank holds of the model (its chunks, their weights and gradients), offered
- * to the engine as passes.
+/* The one place where model and pipeline meet: what a rank holds of the model (its chunks, their
+ * weights and gradients), offered to the engine as passes.
  *
- * The plan's place says which chunks a rank holds (pipeline/plan.h). In a mirror (dualpipe) each of its two serves one direction;
- * otherwise (one chunk, or under dualpipev two) the gradients of the two directions that micro-batches are dealt to are
- * kept apart (mesh.directions), so that every schedule forms the same sums (P4). Layers are shared out over chunks by
- * cost unless mesh.split fixes it: which chunk holds a layer changes no bit. */
+ * The plan's place says which chunks a rank holds (pipeline/plan.h). In a mirror (dualpipe) each of
+ * its two serves one direction; otherwise (one chunk, or under dualpipev two) the gradients of the
+ * two directions that micro-batches are dealt to are kept apart (mesh.directions), so that every
+ * schedule forms the same sums (P4). Layers are shared out over chunks by cost unless mesh.split
+ * fixes it: which chunk holds a layer changes no bit. */
 #ifndef DUET_TRAINER_STAGE_H
 #define DUET_TRAINER_STAGE_H
 
@@ -31,12 +32,14 @@ struct local {
 /* Who is told, between the steps of passes, how far the gradients of a run have got. */
 struct gradient_listener {
     void *self; /* NULL: nobody */
-    /* Everything of l from `layer` on (model/chunk.h, pass_complete) is as it will be: nothing is added any more. */
+    /* Everything of l from `layer` on (model/chunk.h, pass_complete) is as it will be: nothing is
+     * added any more. */
     void (*complete)(void *self, const struct local *l, int layer);
     void (*poll)(void *self); /* after every other step */
 };
 
-/* What a forward pass makes of a micro-batch's log-probabilities, handed in by the caller (learn/loss.h): fills io->dlogp. */
+/* What a forward pass makes of a micro-batch's log-probabilities, handed in by the caller
+ * (learn/loss.h): fills io->dlogp. */
 struct actor_loss {
     void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
     void *ctx;
@@ -66,8 +69,9 @@ struct actor {
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
-    /* Plans, all in the arena (P7): the searched ones of `auto`, by count of micro-batches; room for a named one, and for one of
-     * forwards only, which are made again when a step has another count. */
+    /* Plans, all in the arena (P7): the searched ones of `auto`, by count of micro-batches; room
+     * for a named one, and for one of forwards only, which are made again when a step has another
+     * count. */
     struct plan *searched;
     int n_searched;
     struct plan named, forward;
@@ -100,21 +104,25 @@ struct actor_job {
 };
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
 void actor_new(struct actor *a, const struct actor_job *job);
-/* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say what it would take,
- * and the engine engine_measure(&a->stage, ...). Local; of the mesh only the sizes and this rank's place are read. actor_free. */
+/* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say
+ * what it would take, and the engine engine_measure(&a->stage, ...). Local; of the mesh only the
+ * sizes and this rank's place are read. actor_free. */
 void actor_measure(struct actor *a, const struct actor_job *job);
 void actor_free(struct actor *a);
-/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or waves of a rollout, take longer. Local. */
+/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or waves of a rollout, take longer.
+ * Local. */
 void actor_pace(const struct actor *a, int steps);
 size_t actor_bytes(const struct actor *a);
 
-/* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the next call. */
+/* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the
+ * next call. */
 const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only);
 /* Least and step size of a pipeline's micro-batch count. */
 int actor_least(const struct actor *a);
 int actor_multiple(const struct actor *a);
 
-/* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the pipeline. */
+/* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the
+ * pipeline. */
 void actor_run(struct actor *a, int micro_batches, bool forward_only, struct engine_times *t);
 void actor_zero_gradients(struct actor *a);
 /* The routers' counts of this rank begin again. */
