@@ -28,7 +28,7 @@ START_TEST(rows)
         ck_assert_int_eq(phase_steps(&k), row->learns ? 7 : 1);
         ck_assert(!row->learns || size.updates <= phase_most_updates(&k));
     }
-    ck_assert_int_eq(n, 3);
+    ck_assert_int_ge(n, 3);
 }
 END_TEST
 
