@@ -125,6 +125,15 @@ $(BUILD)/flags $(BUILD)/files: FORCE
 	@mkdir -p $(@D); echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' >$@
 FORCE:
 
+# `duet --version` says the commit: one small file, compiled when another commit is checked out.
+COMMIT := git describe --always --dirty --abbrev=12
+$(BUILD)/commit.c: FORCE
+	@mkdir -p $(@D); commit=$$([ -e .git ] && GIT_OPTIONAL_LOCKS=0 $(COMMIT) 2>/dev/null || echo unknown); \
+	printf '#include "trainer/commands/commands.h"\nconst char duet_commit[] = "%s";\n' "$$commit" >$@.tmp; \
+	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+$(BUILD)/commit.o: $(BUILD)/commit.c $(BUILD)/flags
+	$(Q)$(MPICC) $(CFLAGS) -c $< -o $@
+
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -150,7 +159,7 @@ $(LIB): $(LIB_OBJ) $(BUILD)/files
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJ)
 
-$(BIN): $(BUILD)/trainer/main.o $(LIB)
+$(BIN): $(BUILD)/trainer/main.o $(BUILD)/commit.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(MPICC) $(LDFLAGS) $^ $(LIBS) -o $@
 

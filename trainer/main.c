@@ -130,7 +130,7 @@ static int run(int argc, char **argv)
         return help(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(NULL, NULL);
     if (strcmp(word, "--version") == 0) {
-        if (options_first_rank()) puts("duet " DUET_VERSION);
+        if (options_first_rank()) printf("duet %s, commit %s\n", DUET_VERSION, duet_commit);
         return EXIT_DONE;
     }
     const struct command *command = command_find(word);

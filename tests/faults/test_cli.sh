@@ -36,7 +36,7 @@ times() { [ "$(grep -cF -- "$3" "$2")" -eq "$1" ] || fail "\"$3\" is not in $1 l
 run 2; has err "usage: duet COMMAND"
 run 0 --help; has out "usage: duet COMMAND"; has out "train"
 run 0 help; has out "inspect"
-run 0 --version; has out "duet "
+run 0 --version; has out "duet "; grep -qE '^duet [0-9.]+, commit [0-9a-z.-]+$' out || fail "--version says no commit: $(cat out)"
 run 2 trian; has err "unknown command trian; did you mean train?"
 run 2 help trian; has err "did you mean train?"
 run 0 help settings; has out "micro_batch_tokens: 2048"; has out "model: (the network)"

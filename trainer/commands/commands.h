@@ -7,6 +7,8 @@
 #include <stdbool.h>
 
 #define DUET_VERSION "0.1.0"
+extern const char
+    duet_commit[]; /* the Makefile writes it: git's name of the sources, or "unknown" */
 
 struct command {
     const char *name, *help;
