@@ -1,6 +1,4 @@
 /* The attention half of a layer: x2 = x + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv))). */
-#include <string.h>
-
 #include <math.h>
 
 #include "model/block.h"
@@ -38,19 +36,27 @@ static double flops_key(const struct dims *d)
     return 4.0 * d->Hq * d->D;
 }
 
-/* Where head `head` of row t begins in a (T, Nqkv) buffer. */
-static void *head_at(const struct chunk *c, void *qkv, int t, int head)
+/* Where head `head` begins in a row of queries, keys and values; they are as wide as the projection. */
+static void *head_at(const struct chunk *c, void *qkv, int head)
 {
-    size_t element = (size_t)t * (size_t)dims_qkv(&c->d) + (size_t)head * (size_t)c->d.D;
-    return (unsigned char *)qkv + element * c->ops->real_bytes;
+    return (unsigned char *)qkv + (size_t)(head * c->d.D) * c->ops->real_bytes;
+}
+
+static size_t qkv_bytes(const struct chunk *c)
+{
+    return (size_t)dims_qkv(&c->d) * c->ops->real_bytes;
 }
 
 static void values_copy(const struct chunk *c, void *to, void *from, int T)
 {
     int values = c->d.Hq + c->d.Hkv;
-    size_t bytes = (size_t)(c->d.Hkv * c->d.D) * c->ops->real_bytes;
-    for (int t = 0; t < T; t++)
-        memcpy(head_at(c, to, t, values), head_at(c, from, t, values), bytes);
+    size_t bytes = (size_t)(c->d.Hkv * c->d.D) * c->ops->real_bytes, step = qkv_bytes(c);
+    c->ops->copy_rows(head_at(c, to, values), step, head_at(c, from, values), step, T, bytes);
+}
+
+static struct head_rows heads_of(const struct chunk *c, int heads, int T)
+{
+    return (struct head_rows){T, heads, c->d.D, dims_qkv(&c->d), c->d.Hq + c->d.Hkv};
 }
 
 /* Qwen3: queries and keys of each head normalised over D, each kind with its own gain; values pass through. */
@@ -58,40 +64,41 @@ static void qk_norm_forward(const struct chunk *c, const struct attention_weight
                             struct attention_acts *k, int T)
 {
     const struct dims *d = &c->d;
-    const void *q_gain = weight_of(c, &w->q_norm), *k_gain = weight_of(c, &w->k_norm);
-    for (int t = 0; t < T; t++) {
-        float *rstd = k->rstd_qk + (size_t)t * (size_t)(d->Hq + d->Hkv);
-        c->ops->rmsnorm_forward(head_at(c, k->qkv, t, 0), rstd, head_at(c, k->raw, t, 0), q_gain,
-                                d->Hq, d->D, d->norm_eps);
-        c->ops->rmsnorm_forward(head_at(c, k->qkv, t, d->Hq), rstd + d->Hq,
-                                head_at(c, k->raw, t, d->Hq), k_gain, d->Hkv, d->D, d->norm_eps);
-    }
+    c->ops->rmsnorm_heads_forward(k->qkv, k->rstd_qk, k->raw, weight_of(c, &w->q_norm),
+                                  heads_of(c, d->Hq, T), d->norm_eps);
+    c->ops->rmsnorm_heads_forward(head_at(c, k->qkv, d->Hq), k->rstd_qk + d->Hq,
+                                  head_at(c, k->raw, d->Hq), weight_of(c, &w->k_norm),
+                                  heads_of(c, d->Hkv, T), d->norm_eps);
     values_copy(c, k->qkv, k->raw, T);
 }
 
-/* From the gradient in scratch.dqkv to that of the projection, over k->qkv: W wants it. */
-static void projection_gradient(struct pass *p, const struct unit *u)
+static void qk_norm_backward(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct attention_weights *w = u->weight;
     struct attention_acts *k = acts_of(p, u);
     struct attention_scratch *s = u->scratch;
-    const struct dims *d = &c->d;
-    void *dy = s->dqkv;
-    if (!d->qk_norm) {
-        memcpy(k->qkv, dy, (size_t)p->rows->T * (size_t)dims_qkv(d) * c->ops->real_bytes);
-        return;
-    }
-    for (int t = 0; t < p->rows->T; t++) {
-        const float *rstd = k->rstd_qk + (size_t)t * (size_t)(d->Hq + d->Hkv);
-        c->ops->rmsnorm_backward(head_at(c, k->qkv, t, 0), grad_of(p, &w->q_norm),
-                                 head_at(c, dy, t, 0), head_at(c, k->raw, t, 0),
-                                 weight_of(c, &w->q_norm), rstd, NULL, d->Hq, d->D);
-        c->ops->rmsnorm_backward(head_at(c, k->qkv, t, d->Hq), grad_of(p, &w->k_norm),
-                                 head_at(c, dy, t, d->Hq), head_at(c, k->raw, t, d->Hq),
-                                 weight_of(c, &w->k_norm), rstd + d->Hq, NULL, d->Hkv, d->D);
-    }
-    values_copy(c, k->qkv, dy, p->rows->T);
+    int Hq = c->d.Hq, T = p->rows->T;
+    c->ops->rmsnorm_heads_backward(k->qkv, grad_of(p, &w->q_norm), s->dqkv, k->raw,
+                                   weight_of(c, &w->q_norm), k->rstd_qk, heads_of(c, Hq, T));
+    c->ops->rmsnorm_heads_backward(head_at(c, k->qkv, Hq), grad_of(p, &w->k_norm),
+                                   head_at(c, s->dqkv, Hq), head_at(c, k->raw, Hq),
+                                   weight_of(c, &w->k_norm), k->rstd_qk + Hq,
+                                   heads_of(c, c->d.Hkv, T));
+    values_copy(c, k->qkv, s->dqkv, T);
+}
+
+/* From the gradient in scratch to that of the projection, over k->qkv: W wants it. */
+static void projection_gradient(struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    struct attention_acts *k = acts_of(p, u);
+    struct attention_scratch *s = u->scratch;
+    size_t bytes = qkv_bytes(c);
+    if (c->d.qk_norm)
+        qk_norm_backward(p, u);
+    else
+        c->ops->copy_rows(k->qkv, bytes, s->dqkv, bytes, p->rows->T, bytes);
 }
 
 /* Up to rotated queries and keys. */

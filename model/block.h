@@ -53,6 +53,7 @@ struct wire {
     size_t *bytes; /* (4, ep) */
 };
 
+struct router;
 struct chunk {
     struct dims d;           /* of this rank's share */
     int V;                   /* the whole vocabulary */
@@ -71,6 +72,7 @@ struct chunk {
     struct unit *unit; /* [units] in forward order; all but the ends are halves of layers */
     struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
     struct load load;
+    const struct router *router;
     struct wire wire[2]; /* of forward passes, of backward ones */
     float *cos_sin;      /* (max_context, D) */
     float *logits;       /* (T, V) of the pass that is at the head; until the next one is */
@@ -161,14 +163,13 @@ static inline struct wire *wire_of(struct pass *p)
 
 /* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in the order of use; what
  * returns an operation or ends with one posts an exchange. */
-void vocabulary_embed(struct pass *p, const struct weight *table); /* then partial_end */
-void vocabulary_embed_gradient(struct pass *p, const struct weight *table);
+void vocabulary_embed(struct pass *p, void *x); /* then partial_end; one rank has all of x */
 int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     float inv_temperature, int T);
 int vocabulary_sums(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     const int *target, float inv_temperature, int T);
-void vocabulary_logprob(float *logp, float *entropy, const struct wire *w, const int *target,
-                        int T);
+void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const struct wire *w,
+                        const int *target, int T);
 void vocabulary_gradient(struct pass *p, void *dlogits);
 void vocabulary_gather(struct pass *p, int T); /* of chunk.logits */
 void vocabulary_gather_end(struct pass *p, int T);

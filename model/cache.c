@@ -1,8 +1,6 @@
 /* Blocks handed out to sequences: a free list, reference counts, and a copy where two answers part. */
 #include "model/cache.h"
 
-#include <string.h>
-
 #include "comm/base/die.h"
 #include "model/part.h"
 
@@ -16,7 +14,8 @@ static void cache_clear(struct cache *c)
 void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
                  struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a)
 {
-    *c = (struct cache){.layers = span.count,
+    *c = (struct cache){.ops = ops,
+                        .layers = span.count,
                         .blocks = blocks,
                         .slots = slots,
                         .max_blocks = (max_positions + KV_BLOCK - 1) / KV_BLOCK};
@@ -73,8 +72,8 @@ static void block_copy(struct cache *c, int to, int from)
 {
     for (int l = 0; l < c->layers; l++) {
         const struct kv_layer *kv = &c->layer[l];
-        memcpy(kv->pool + (size_t)to * kv->block_bytes, kv->pool + (size_t)from * kv->block_bytes,
-               kv->block_bytes);
+        size_t n = kv->block_bytes;
+        c->ops->copy_rows(kv->pool + (size_t)to * n, n, kv->pool + (size_t)from * n, n, 1, n);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "model/params.h"
 
 struct cache {
+    const struct ops *ops;
     int layers, blocks, slots, max_blocks; /* max_blocks: per sequence */
     struct kv_layer *layer;                /* [layers] */
     int *table;                            /* (slots, max_blocks) block of each sequence; -1 */

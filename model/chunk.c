@@ -201,9 +201,12 @@ static sub_step *sub_step_at(const struct pass *p, const struct part *part, int 
     return i == before && p->kind != PASS_B ? part->backward_weight : NULL;
 }
 
-static size_t stream_bytes(const struct chunk *c, int T)
+/* Rows of the stream, from a message or into one. */
+static void stream_copy(const struct pass *p, void *to, const void *from)
 {
-    return (size_t)T * (size_t)c->d.C * c->ops->real_bytes;
+    const struct chunk *c = p->chunk;
+    size_t bytes = (size_t)c->d.C * c->ops->real_bytes;
+    c->ops->copy_rows(to, bytes, from, bytes, p->rows->T, bytes);
 }
 
 /* What comes from the neighbour is copied: its buffer is free after the pass, the slot lives until W. */
@@ -219,17 +222,15 @@ void pass_begin(struct pass *p)
               "a loss, slot %d, without training", p->slot);
     p->at = p->sub = 0;
     p->open = EXCHANGE_NONE;
-    if (is_forward(p) && !c->span.embed) memcpy(stream_at(p, 0), p->in, stream_bytes(c, T));
-    if (is_backward(p) && !c->span.head)
-        memcpy(stream_at(p, c->halves + 1), p->in, stream_bytes(c, T));
+    if (is_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);
+    if (is_backward(p) && !c->span.head) stream_copy(p, stream_at(p, c->halves + 1), p->in);
 }
 
 static void pass_end(struct pass *p)
 {
     const struct chunk *c = p->chunk;
-    size_t bytes = stream_bytes(c, p->rows->T);
-    if (is_forward(p) && !c->span.head) memcpy(p->out, stream_at(p, c->halves), bytes);
-    if (is_backward(p) && !c->span.embed) memcpy(p->out, stream_at(p, 1), bytes);
+    if (is_forward(p) && !c->span.head) stream_copy(p, p->out, stream_at(p, c->halves));
+    if (is_backward(p) && !c->span.embed) stream_copy(p, p->out, stream_at(p, 1));
 }
 
 bool pass_step(struct pass *p)
@@ -292,5 +293,5 @@ void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, 
     const float *logits = c->logits;
     exchange_wait(tp, vocabulary_most(c, w, lane, logits, l->inv_temperature, l->T));
     exchange_wait(tp, vocabulary_sums(c, w, lane, logits, l->target, l->inv_temperature, l->T));
-    vocabulary_logprob(logp, entropy, w, l->target, l->T);
+    vocabulary_logprob(c, logp, entropy, w, l->target, l->T);
 }

@@ -11,6 +11,9 @@ static inline size_t precision_bytes(enum precision p)
     return p == PRECISION_BF16 ? 2 : 4;
 }
 
+/* How a row's experts are chosen (router.c). */
+enum router_kind { ROUTER_SOFTMAX };
+
 struct dims {
     int V;           /* vocabulary */
     int L;           /* layers */
@@ -30,6 +33,7 @@ struct dims {
     bool qk_norm;    /* Qwen3 */
     bool tied;       /* head shares the embedding's weights */
     bool route_norm; /* the weights of a row's K experts add up to 1 */
+    enum router_kind router;
     enum precision precision;
     /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp 0: all in one place. */
     int tp, t;

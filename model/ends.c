@@ -12,11 +12,10 @@ static void embed_forward(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct embed_weights *w = u->weight;
-    if (c->parallel.tp)
-        vocabulary_embed(p, &w->embed);
-    else
-        c->ops->embed_forward(output_of(p, u), weight_of(c, &w->embed), p->rows->token, p->rows->T,
-                              c->d.C);
+    void *x = output_of(p, u);
+    c->ops->embed_forward(x, weight_of(c, &w->embed), p->rows->token, c->vocabulary, p->rows->T,
+                          c->d.C);
+    vocabulary_embed(p, x);
 }
 
 static void embed_forward_end(struct pass *p, const struct unit *u)
@@ -28,11 +27,8 @@ static void embed_backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct embed_weights *w = u->weight;
-    if (c->parallel.tp)
-        vocabulary_embed_gradient(p, &w->embed);
-    else
-        c->ops->embed_backward(grad_of(p, &w->embed), output_gradient(p, u), p->rows->token,
-                               p->rows->T, c->d.C);
+    c->ops->embed_backward(grad_of(p, &w->embed), output_gradient(p, u), p->rows->token,
+                           c->vocabulary, p->rows->T, c->d.C);
 }
 
 /* Tokens have no gradient: nothing to do in B. */
@@ -94,7 +90,7 @@ static void head_loss(struct pass *p, const struct unit *u)
     int T = p->rows->T, V = c->d.V;
     if (p->decode) return;
     if (c->parallel.tp)
-        vocabulary_logprob(io->logp, io->entropy, wire_of(p), io->target, T);
+        vocabulary_logprob(c, io->logp, io->entropy, wire_of(p), io->target, T);
     else
         c->ops->logprob_forward(io->logp, io->entropy, logits, io->target, io->inv_temperature, T,
                                 V);

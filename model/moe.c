@@ -4,9 +4,7 @@
  * number), and their probabilities, divided by their sum with route_norm, are the weights: Mixtral (arXiv 2401.04088), Qwen3-MoE.
  * Rows are brought into the order of their experts, each expert runs over its own, no row is dropped and none is added, so an
  * output row depends on its own input alone (P1), here and in decoding. */
-#include <string.h>
-
-#include "model/block.h"
+#include "model/router.h"
 
 PARAM_TABLE(moe, MOE_PARAMS)
 WEIGHT_STRUCT(moe_weights, MOE_PARAMS)
@@ -15,6 +13,7 @@ ACT_TABLE(moe_scratch, MOE_SCRATCH)
 
 static void place(struct chunk *c, struct arena *a)
 {
+    c->router = router_of(&c->d);
     size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
     c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
     for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++) travel_place(c, &c->wire[k], a);
@@ -30,51 +29,6 @@ static void *home_of(const struct moe_acts *k)
 static size_t stacked(const struct weight *w, int e)
 {
     return w->param->n / (size_t)w->param->stacked * (size_t)e;
-}
-
-/* --- who goes where --- */
-
-static bool among(const int *list, int n, int x)
-{
-    for (int i = 0; i < n; i++)
-        if (list[i] == x) return true;
-    return false;
-}
-
-static void row_choose(float *weight, int *expert, const float *prob, const struct dims *d)
-{
-    float sum = 0;
-    for (int j = 0; j < d->K; j++) {
-        int best = -1;
-        for (int e = 0; e < d->E; e++)
-            if (!among(expert, j, e) && (best < 0 || prob[e] > prob[best])) best = e;
-        expert[j] = best;
-        weight[j] = prob[best];
-        sum += prob[best];
-    }
-    for (int j = 0; d->route_norm && j < d->K; j++) weight[j] /= sum;
-}
-
-/* A counting sort: choices by expert, those of one expert by their row. */
-static void choices_sort(struct moe_acts *k, const struct dims *d, int T)
-{
-    int n = T * d->K;
-    memset(k->start, 0, (size_t)(d->E + 1) * sizeof *k->start);
-    for (int i = 0; i < n; i++) k->start[k->expert[i] + 1]++;
-    for (int e = 0; e < d->E; e++) k->start[e + 1] += k->start[e];
-    for (int i = 0; i < n; i++) k->at[i] = k->start[k->expert[i]]++;
-    memmove(k->start + 1, k->start, (size_t)d->E * sizeof *k->start);
-    k->start[0] = 0;
-}
-
-static void route(const struct chunk *c, const struct moe_weights *w, struct moe_acts *k, int T)
-{
-    const struct dims *d = &c->d;
-    c->ops->router_forward(k->prob, k->n2, weight_of(c, &w->router), T, d->C, d->E);
-    for (int t = 0; t < T; t++)
-        row_choose(k->weight + t * d->K, k->expert + t * d->K, k->prob + (size_t)t * (size_t)d->E,
-                   d);
-    choices_sort(k, d, T);
 }
 
 /* --- the experts at work, on expert rows --- */
@@ -112,40 +66,16 @@ static void experts_backward_input(const struct chunk *c, const struct unit *u, 
                                       &w->experts_wgu.linear[e], first[e + 1] - first[e]);
 }
 
-/* --- load --- */
-
-/* The choices of sequence s. */
-static void sequence_count(int *count, const struct chunk *c, const struct moe_acts *k,
-                           const struct segments *seg, int s)
-{
-    memset(count, 0, (size_t)c->d.E * sizeof *count);
-    for (int i = seg->start[s] * c->d.K; i < seg->start[s + 1] * c->d.K; i++) count[k->expert[i]]++;
-}
-
-/* E / (K * rows of sequence s): what a choice is worth in load.balance, beside its expert's probabilities. */
-static double choice_worth(const struct chunk *c, const struct segments *seg, int s)
-{
-    return (double)c->d.E / ((double)c->d.K * (seg->start[s + 1] - seg->start[s]));
-}
-
-static void load_note(struct chunk *c, const struct unit *u, const struct moe_acts *k,
-                      const struct segments *seg)
-{
-    const struct moe_scratch *scratch = u->scratch;
-    int E = c->d.E, *count = scratch->count;
-    uint64_t *chosen = c->load.chosen + (size_t)u->layer * (size_t)E;
-    for (int s = 0; s < seg->n; s++) {
-        sequence_count(count, c, k, seg, s);
-        double sum = 0;
-        for (int t = seg->start[s]; t < seg->start[s + 1]; t++)
-            for (int e = 0; e < E; e++)
-                sum += count[e] * (double)k->prob[(size_t)t * (size_t)E + (size_t)e];
-        exact_add(&c->load.balance, sum * choice_worth(c, seg, s));
-        for (int e = 0; e < E; e++) chosen[e] += (uint64_t)count[e];
-    }
-}
-
 /* --- forward --- */
+
+static void load_note(const struct pass *p, const struct unit *u)
+{
+    struct chunk *c = p->chunk;
+    const struct moe_acts *k = acts_of(p, u);
+    const struct moe_scratch *s = u->scratch;
+    c->ops->router_load(c->load.chosen + (size_t)u->layer * (size_t)c->d.E, &c->load.balance,
+                        s->count, k->prob, k->expert, p->rows->seg, c->d.E, c->d.K);
+}
 
 static void forward_route(struct pass *p, const struct unit *u)
 {
@@ -155,8 +85,10 @@ static void forward_route(struct pass *p, const struct unit *u)
     int T = p->rows->T;
     c->ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), T, c->d.C,
                             c->d.norm_eps);
-    route(c, w, k, T);
-    if (p->kind == PASS_F) load_note(c, u, k, &p->rows->seg);
+    c->router->score(c, k, weight_of(c, &w->router), T);
+    c->router->select(c, k, T);
+    c->ops->router_sort(k->at, k->start, k->expert, T * c->d.K, c->d.E);
+    if (p->kind == PASS_F) load_note(p, u);
     travel_counts(p, k);
 }
 
@@ -165,11 +97,8 @@ static void forward_dispatch(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
     void *home = c->parallel.ep ? wire_of(p)->home : k->xe;
-    int C = c->d.C, K = c->d.K;
     travel_counted(p, k);
-    for (int i = 0; i < p->rows->T * K; i++)
-        memcpy(rows_at(c, home, k->at[i], C), rows_at(c, k->n2, i / K, C),
-               (size_t)C * c->ops->real_bytes);
+    c->ops->scatter_rows(home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
     travel_out(p, k, home);
 }
 
@@ -193,37 +122,6 @@ static void forward_combine(struct pass *p, const struct unit *u)
 
 /* --- backward --- */
 
-/* prob (E) becomes the gradient of the logits z. With p = softmax(z) and loss' = dL/dp (balance * count of every expert, and dweight
- * of the chosen ones): dz = p * (loss' - sum of p * loss'). Weights divided by their sum are the softmax over the
- * chosen logits alone, with a gradient of the same form. */
-static void row_backward(float *prob, const int *expert, const float *weight, const float *dweight,
-                         const int *count, float balance, const struct dims *d)
-{
-    float chosen = 0, all = 0;
-    for (int j = 0; j < d->K; j++) chosen += weight[j] * dweight[j];
-    for (int e = 0; e < d->E; e++) all += prob[e] * (balance * (float)count[e]);
-    if (!d->route_norm) all += chosen;
-    for (int e = 0; e < d->E; e++) prob[e] *= balance * (float)count[e] - all;
-    for (int j = 0; j < d->K; j++)
-        prob[expert[j]] += weight[j] * (dweight[j] - (d->route_norm ? chosen : 0));
-}
-
-static void route_backward(const struct pass *p, const struct unit *u, struct moe_acts *k)
-{
-    const struct chunk *c = p->chunk;
-    const struct moe_scratch *scratch = u->scratch;
-    int *count = scratch->count;
-    const struct segments *seg = &p->rows->seg;
-    const struct dims *d = &c->d;
-    for (int s = 0; s < seg->n; s++) {
-        sequence_count(count, c, k, seg, s);
-        float balance = (float)((double)p->balance * choice_worth(c, seg, s));
-        for (int t = seg->start[s]; t < seg->start[s + 1]; t++)
-            row_backward(k->prob + (size_t)t * (size_t)d->E, k->expert + t * d->K,
-                         k->weight + t * d->K, scratch->dweight + t * d->K, count, balance, d);
-    }
-}
-
 static void backward_dispatch(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
@@ -232,7 +130,7 @@ static void backward_dispatch(struct pass *p, const struct unit *u)
     void *yh = home_of(k);
     c->ops->combine_backward(yh, s->dweight, output_gradient(p, u), yh, k->at, k->weight,
                              p->rows->T, c->d.C, c->d.K);
-    route_backward(p, u, k);
+    c->router->backward(p, k, s->dweight, s->count);
     travel_out(p, k, yh);
 }
 

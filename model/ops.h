@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "comm/base/arena.h"
+#include "comm/base/exact.h"
 #include "model/dims.h"
 
 /* A linear layer's weight (N out, K in) as the kernels want it: packed copies made once per update. The struct is
@@ -42,6 +43,17 @@ struct kv_rows {
     const int *const *table; /* (T) */
 };
 
+/* Heads within T rows of `stride` elements: head h of row t begins at element t*stride + h*D; its statistic is number
+ * t*statistics + h. */
+struct head_rows {
+    int T, heads, D, stride, statistics;
+};
+/* What a router chose, and the gradient of its weights: all (T,K). */
+struct chosen {
+    const int *expert;
+    const float *weight, *dweight;
+};
+
 struct adamw {
     float lr, beta1, beta2, eps, weight_decay; /* decoupled decay (arXiv 1711.05101) */
     float grad_scale;               /* every gradient is multiplied by it first (clipping) */
@@ -67,10 +79,18 @@ struct ops {
     void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N,
                                    int K, int T);
 
+    /* --- moves: no arithmetic, any type --- */
+    /* T rows of `bytes` bytes, y_step and x_step bytes apart; they do not overlap */
+    void (*copy_rows)(void *y, size_t y_step, const void *x, size_t x_step, int T, size_t bytes);
+    /* row at[t*K+j] of y is row t of x, real (T,C), for every j < K */
+    void (*scatter_rows)(void *y, const int *at, const void *x, int T, int C, int K);
+
     /* --- row-wise --- */
-    /* x real (T,C) = rows of table real (V,C) */
-    void (*embed_forward)(void *x, const void *table, const int *token, int T, int C);
-    void (*embed_backward)(float *dtable, const void *dx, const int *token, int T, int C);
+    /* x real (T,C): the token's row of the table, which holds those of `own`, real (own.n,C); 0 for other tokens */
+    void (*embed_forward)(void *x, const void *table, const int *token, struct share own, int T,
+                          int C);
+    void (*embed_backward)(float *dtable, const void *dx, const int *token, struct share own, int T,
+                           int C);
     /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain, as Hugging Face's Llama does */
     void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                             float eps);
@@ -78,6 +98,11 @@ struct ops {
      * float (C) accumulates, NULL: skipped */
     void (*rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
                              const void *gain, const float *rstd, const void *carry, int T, int C);
+    /* The same norm over D for every head of some rows, all with one gain (D); y and x, dx and dy lie alike. No carry. */
+    void (*rmsnorm_heads_forward)(void *y, float *rstd, const void *x, const void *gain,
+                                  struct head_rows h, float eps);
+    void (*rmsnorm_heads_backward)(void *dx, float *dgain, const void *dy, const void *x,
+                                   const void *gain, const float *rstd, struct head_rows h);
     /* y = a + b, n elements; y may be a */
     void (*add)(void *y, const void *a, const void *b, size_t n);
     /* y (T,F) = silu(gate) * up, gu (T,2F): gate columns then up columns */
@@ -89,6 +114,21 @@ struct ops {
      * is number at[t*K+j] of `rows`. Sums over j go by rising j. --- */
     /* prob float (T,E) = softmax(x w^T), products and sums in float; x real (T,C), w real (E,C) */
     void (*router_forward)(float *prob, const void *x, const void *w, int T, int C, int E);
+    /* expert, weight (T,K): the K largest of each row of prob and their values, the largest first, of equals the lower number;
+     * normed: divided by their sum. What is no number is never preferred, but K different experts are named all the same. */
+    void (*router_select)(float *weight, int *expert, const float *prob, int T, int E, int K,
+                          bool normed);
+    /* at (n): the place of each choice when they are sorted by expert, those of one expert in order; start (E+1): where each
+     * expert's begin */
+    void (*router_sort)(int *at, int *start, const int *expert, int n, int E);
+    /* chosen (E) += how often each expert was; to balance is added, for each sequence, rows * E * sum over experts of f * P
+     * (struct load in model/chunk.h). count (E) is scratch. */
+    void (*router_load)(uint64_t *chosen, struct exact_sum *balance, int *count, const float *prob,
+                        const int *expert, struct segments seg, int E, int K);
+    /* prob (T,E) of a softmax becomes the gradient of its logits, of a loss that has dweight (T,K) as gradient of the weights of
+     * the chosen experts (normed as they were), and in which router_load's balance counts `balance` times. */
+    void (*router_backward)(float *prob, const struct chosen *of, float balance, int *count,
+                            struct segments seg, int E, int K, bool normed);
     /* dx real (T,C) = sum over j of drows[at] + dlogits (float (T,E)) w, rounded once */
     void (*router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
                                   const void *w, int T, int C, int E, int K);
@@ -141,6 +181,9 @@ struct ops {
     void (*logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
                                    const float *most, const float *logits, const int *target,
                                    int first, float inv_temp, int T, int V);
+
+    /* From sums (3,T) of all ranks: logp and entropy as logprob_forward gives them. */
+    void (*logprob_join)(float *logp, float *entropy, const float *sums, const int *target, int T);
 
     /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,

@@ -103,7 +103,8 @@ static void reorder(const struct chunk *c, const struct moe_acts *k, void *away,
             for (int o = 0; o < m; o++) by_expert += k->from[o * held + i];
             void *there = rows_at(c, away, by_rank, C), *here = rows_at(c, rows, by_expert, C);
             size_t bytes = (size_t)n * (size_t)C * c->ops->real_bytes;
-            memcpy(arriving ? here : there, arriving ? there : here, bytes);
+            c->ops->copy_rows(arriving ? here : there, bytes, arriving ? there : here, bytes, 1,
+                              bytes);
             by_rank += n;
         }
 }

@@ -100,3 +100,13 @@ void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *
                          sum_exp[t], dlogp[t] * inv_temp, V);
     }
 }
+
+void OP(logprob_join)(float *logp, float *entropy, const float *sums, const int *target, int T)
+{
+    const float *sum = sums, *weighted = sum + T, *picked = weighted + T;
+    for (int t = 0; t < T; t++) {
+        float log_sum = logf(sum[t]);
+        logp[t] = target[t] < 0 ? 0 : picked[t] - log_sum;
+        entropy[t] = target[t] < 0 ? 0 : log_sum - weighted[t] / sum[t];
+    }
+}

@@ -65,14 +65,22 @@ static inline float real_round(float f)
     X(linear_forward)         \
     X(linear_backward_input)  \
     X(linear_backward_weight) \
+    X(copy_rows)              \
+    X(scatter_rows)           \
     X(embed_forward)          \
     X(embed_backward)         \
     X(rmsnorm_forward)        \
     X(rmsnorm_backward)       \
+    X(rmsnorm_heads_forward)  \
+    X(rmsnorm_heads_backward) \
     X(add)                    \
     X(swiglu_forward)         \
     X(swiglu_backward)        \
     X(router_forward)         \
+    X(router_select)          \
+    X(router_sort)            \
+    X(router_load)            \
+    X(router_backward)        \
     X(router_backward_input)  \
     X(router_backward_weight) \
     X(combine_forward)        \
@@ -89,6 +97,7 @@ static inline float real_round(float f)
     X(logprob_most)           \
     X(logprob_sums)           \
     X(logprob_share_backward) \
+    X(logprob_join)           \
     X(adamw_step)             \
     X(to_real)                \
     X(to_float)

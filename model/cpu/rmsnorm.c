@@ -63,3 +63,26 @@ void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
         });
     }
 }
+
+/* The heads of a row lie behind one another: a call for each row. */
+void OP(rmsnorm_heads_forward)(void *y, float *rstd, const void *x, const void *gain,
+                               struct head_rows h, float eps)
+{
+    for (int t = 0; t < h.T; t++) {
+        size_t at = (size_t)t * (size_t)h.stride;
+        OP(rmsnorm_forward)
+        ((real *)y + at, rstd + (size_t)t * (size_t)h.statistics, (const real *)x + at, gain,
+         h.heads, h.D, eps);
+    }
+}
+
+void OP(rmsnorm_heads_backward)(void *dx, float *dgain, const void *dy, const void *x,
+                                const void *gain, const float *rstd, struct head_rows h)
+{
+    for (int t = 0; t < h.T; t++) {
+        size_t at = (size_t)t * (size_t)h.stride;
+        OP(rmsnorm_backward)
+        ((real *)dx + at, dgain, (const real *)dy + at, (const real *)x + at, gain,
+         rstd + (size_t)t * (size_t)h.statistics, NULL, h.heads, h.D);
+    }
+}

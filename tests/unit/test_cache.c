@@ -14,7 +14,13 @@ static size_t block_bytes(const struct dims *d)
     return (size_t)KV_BLOCK * POSITION_BYTES;
 }
 
-static const struct ops OPS = {.kv_block_bytes = block_bytes};
+static void copy_rows(void *y, size_t y_step, const void *x, size_t x_step, int T, size_t bytes)
+{
+    for (int t = 0; t < T; t++)
+        memcpy((char *)y + (size_t)t * y_step, (const char *)x + (size_t)t * x_step, bytes);
+}
+
+static const struct ops OPS = {.kv_block_bytes = block_bytes, .copy_rows = copy_rows};
 static struct arena arena;
 static struct cache cache;
 static uint32_t shadow[SLOTS][MAX_POSITIONS], stamp;

@@ -193,6 +193,58 @@ START_TEST(rope)
 }
 END_TEST
 
+/* --- router: logits (T,N) of a softmax; K chosen, by `other` (T,K) as numbers; r (T,K) is the gradient of their weights.
+ * In the balance of one sequence, `gain` (1) of the loss, how often experts are chosen is a constant. --- */
+
+static double router_loss(const double *z, void *p)
+{
+    const struct ctx *c = p;
+    double loss = 0;
+    for (int t = 0; t < c->T; t++) {
+        const double *row = z + t * c->N;
+        const float *chosen = c->other + t * c->K;
+        double sum = 0, picked = 0;
+        for (int e = 0; e < c->N; e++) sum += exp(row[e]);
+        for (int j = 0; j < c->K; j++) picked += exp(row[(int)chosen[j]]) / sum;
+        for (int j = 0; j < c->K; j++)
+            loss += (double)c->r[t * c->K + j] * exp(row[(int)chosen[j]]) / sum /
+                    (c->vary ? picked : 1);
+        for (int e = 0; e < c->N; e++) {
+            double f = 0;
+            for (int i = 0; i < c->T * c->K; i++) f += (int)c->other[i] == e;
+            loss += (double)c->gain[0] * c->N * f / (c->T * c->K) * exp(row[e]) / sum;
+        }
+    }
+    return loss;
+}
+
+START_TEST(router)
+{
+    setup(_i / 2);
+    enum { T = 5, E = 6, K = 2 };
+    bool normed = _i % 2;
+    float *z = floats_random(T * E, 1, 1.0f), *r = floats_random(T * K, 2, 1.0f), prob[T * E];
+    float weight[T * K], number[T * K], balance = 0.7f;
+    int expert[T * K], count[E];
+    static const int begins[] = {0, T};
+    for (int t = 0; t < T; t++) {
+        double sum = 0;
+        for (int e = 0; e < E; e++) sum += exp((double)z[t * E + e]);
+        for (int e = 0; e < E; e++) prob[t * E + e] = (float)(exp((double)z[t * E + e]) / sum);
+    }
+    ops->router_select(weight, expert, prob, T, E, K, normed);
+    for (int i = 0; i < T * K; i++) number[i] = (float)expert[i];
+    ops->router_backward(prob, &(struct chosen){expert, weight, r}, balance, count,
+                         (struct segments){1, begins}, E, K, normed);
+    check_gradient(
+        prob, router_loss, z, T * E,
+        &(struct ctx){
+            .other = number, .gain = &balance, .r = r, .T = T, .N = E, .K = K, .vary = normed});
+    free(z);
+    free(r);
+}
+END_TEST
+
 /* --- attention: qkv, two sequences --- */
 
 static const struct dims attention_dims = {.Hq = 4, .Hkv = 2, .D = 6, .max_context = 32};
@@ -315,6 +367,7 @@ int main(void)
     tcase_add_loop_test(c, norm, 0, 2);
     tcase_add_loop_test(c, swiglu, 0, 2);
     tcase_add_loop_test(c, rope, 0, 2);
+    tcase_add_loop_test(c, router, 0, 4);
     tcase_add_loop_test(c, attention, 0, 2);
     tcase_add_loop_test(c, logprob, 0, 2);
     tcase_add_loop_test(c, adamw_first_step, 0, 2);

@@ -73,14 +73,90 @@ START_TEST(embedding)
     int token[T];
     for (int t = 0; t < T; t++) token[t] = t * 7 % V;
     float x[T * C], x2[T * C], d[V * C] = {0}, d2[V * C] = {0};
-    ops->embed_forward(x, table, token, T, C);
-    plain->embed_forward(x2, table, token, T, C);
-    ck_assert_mem_eq(x, x2, T * C * ops->real_bytes);
-    ops->embed_backward(d, dx, token, T, C);
-    plain->embed_backward(d2, dx, token, T, C);
-    ck_assert_mem_eq(d, d2, sizeof d);
+    /* all of the vocabulary; tokens 4 to 6 of it */
+    for (int part = 0; part < 2; part++) {
+        struct share own = part ? (struct share){4, 3} : (struct share){0, V};
+        memset(x, 1, sizeof x);
+        ops->embed_forward(x, table, token, own, T, C);
+        plain->embed_forward(x2, table, token, own, T, C);
+        ck_assert_mem_eq(x, x2, T * C * ops->real_bytes);
+        for (int t = 0; t < T; t++) {
+            int row = token[t] - own.first;
+            static const char zeros[C * sizeof(float)];
+            bool mine = row >= 0 && row < own.n;
+            const char *expect = (char *)table + (size_t)(mine ? row * C : 0) * ops->real_bytes;
+            ck_assert_mem_eq((char *)x + (size_t)(t * C) * ops->real_bytes, mine ? expect : zeros,
+                             C * ops->real_bytes);
+        }
+        ops->embed_backward(d, dx, token, own, T, C);
+        plain->embed_backward(d2, dx, token, own, T, C);
+        ck_assert_mem_eq(d, d2, sizeof d);
+    }
     free(table);
     free(dx);
+}
+END_TEST
+
+START_TEST(moves)
+{
+    if (!setup(_i)) return;
+    enum { T = 5, C = 7, K = 3, STEP = 40, BYTES = 24 };
+    unsigned char from[T * STEP], to[T * STEP], to2[T * STEP];
+    for (int i = 0; i < T * STEP; i++) from[i] = (unsigned char)(i * 7 + 1);
+    for (int dense = 0; dense < 2; dense++) {
+        size_t step = dense ? BYTES : STEP;
+        memset(to, 0, sizeof to);
+        memset(to2, 0, sizeof to2);
+        ops->copy_rows(to, step, from, STEP - 8, T, BYTES);
+        plain->copy_rows(to2, step, from, STEP - 8, T, BYTES);
+        ck_assert_mem_eq(to, to2, sizeof to);
+        for (size_t t = 0; t < T; t++) {
+            ck_assert_mem_eq(to + t * step, from + t * (STEP - 8), BYTES);
+            if (!dense) ck_assert_int_eq(to[t * step + BYTES], 0);
+        }
+    }
+    ops->copy_rows(to, BYTES, from, BYTES, T, BYTES);
+    ck_assert_mem_eq(to, from, T * BYTES);
+    int at[T * K];
+    for (int i = 0; i < T * K; i++) at[i] = i * 4 % (T * K);
+    char *x = reals_random(ops, T * C, 1, 1.0f), y[T * K * C * 4], y2[T * K * C * 4];
+    size_t row = C * ops->real_bytes;
+    ops->scatter_rows(y, at, x, T, C, K);
+    plain->scatter_rows(y2, at, x, T, C, K);
+    ck_assert_mem_eq(y, y2, T * K * row);
+    for (int i = 0; i < T * K; i++)
+        ck_assert_mem_eq(y + (size_t)at[i] * row, x + (size_t)(i / K) * row, row);
+    free(x);
+}
+END_TEST
+
+/* Some heads of wider rows; between them nothing is touched. */
+START_TEST(rmsnorm_of_heads)
+{
+    if (!setup(_i)) return;
+    enum { T = 4, HEADS = 3, D = 21, STRIDE = HEADS * D + 10, STATISTICS = HEADS + 2 };
+    struct head_rows h = {T, HEADS, D, STRIDE, STATISTICS};
+    void *x = reals_random(ops, T * STRIDE, 1, 2.0f), *gain = reals_random(ops, D, 2, 1.5f);
+    void *dy = reals_random(ops, T * STRIDE, 3, 1.0f);
+    float y[T * STRIDE] = {0}, y2[T * STRIDE] = {0}, rstd[T * STATISTICS] = {0};
+    float rstd2[T * STATISTICS] = {0}, dgain[D] = {0}, dgain2[D] = {0};
+    ops->rmsnorm_heads_forward(y, rstd, x, gain, h, 1e-5f);
+    plain->rmsnorm_heads_forward(y2, rstd2, x, gain, h, 1e-5f);
+    NEAR_REALS(y, y2, T * STRIDE);
+    NEAR_FLOATS(rstd, rstd2, T * STATISTICS);
+    /* row 2, by the op for rows */
+    size_t at = 2 * STRIDE * ops->real_bytes;
+    float one[HEADS * D], one_rstd[HEADS];
+    ops->rmsnorm_forward(one, one_rstd, (char *)x + at, gain, HEADS, D, 1e-5f);
+    ck_assert_mem_eq(one, (char *)y + at, HEADS * D * ops->real_bytes);
+    ck_assert_mem_eq(one_rstd, rstd + 2 * STATISTICS, sizeof one_rstd);
+    ops->rmsnorm_heads_backward(y, dgain, dy, x, gain, rstd2, h);
+    plain->rmsnorm_heads_backward(y2, dgain2, dy, x, gain, rstd2, h);
+    NEAR_REALS(y, y2, T * STRIDE);
+    NEAR_FLOATS(dgain, dgain2, D);
+    free(x);
+    free(gain);
+    free(dy);
 }
 END_TEST
 
@@ -170,6 +246,56 @@ START_TEST(experts)
 }
 END_TEST
 
+/* Both tables have one text here; what it says is held against the definition. */
+START_TEST(choices)
+{
+    if (!setup(_i)) return;
+    enum { T = 9, E = 7, K = 3 };
+    float *prob = floats_random(T * E, 1, 0.5f), weight[T * K];
+    int expert[T * K], at[T * K], start[E + 1], count[E];
+    for (int i = 0; i < T * E; i++) prob[i] = floorf(8 * (prob[i] + 0.5f)) / 8; /* with equals */
+    for (int normed = 0; normed < 2; normed++) {
+        ops->router_select(weight, expert, prob, T, E, K, normed);
+        for (int t = 0; t < T; t++) {
+            const float *p = prob + t * E;
+            float sum = 0;
+            for (int j = 0; j < K; j++) sum += p[expert[t * K + j]];
+            for (int j = 0; j < K; j++) {
+                int mine = expert[t * K + j], before = 0;
+                for (int e = 0; e < E; e++)
+                    before += p[e] > p[mine] || (p[e] == p[mine] && e < mine);
+                ck_assert_int_eq(before, j);
+                ck_assert_float_eq(weight[t * K + j], normed ? p[mine] / sum : p[mine]);
+            }
+        }
+    }
+    ops->router_sort(at, start, expert, T * K, E);
+    for (int i = 0; i < T * K; i++) {
+        int before = 0;
+        for (int k = 0; k < T * K; k++)
+            before += expert[k] < expert[i] || (expert[k] == expert[i] && k < i);
+        ck_assert_int_eq(at[i], before);
+        ck_assert(start[expert[i]] <= at[i] && at[i] < start[expert[i] + 1]);
+    }
+    static const int begins[] = {0, 4, T};
+    uint64_t chosen[E] = {5};
+    struct exact_sum balance = {0};
+    double expect = 0;
+    ops->router_load(chosen, &balance, count, prob, expert, (struct segments){2, begins}, E, K);
+    for (int s = 0; s < 2; s++)
+        for (int e = 0; e < E; e++) {
+            double rows = begins[s + 1] - begins[s], f = 0, P = 0;
+            for (int i = begins[s] * K; i < begins[s + 1] * K; i++) f += expert[i] == e;
+            for (int t = begins[s]; t < begins[s + 1]; t++) P += (double)prob[t * E + e];
+            expect += rows * E * (f / (rows * K)) * (P / rows);
+            chosen[e] -= (uint64_t)f;
+        }
+    ck_assert_double_eq_tol(exact_value(&balance), expect, 1e-9);
+    for (int e = 0; e < E; e++) ck_assert_uint_eq(chosen[e], e == 0 ? 5 : 0);
+    free(prob);
+}
+END_TEST
+
 START_TEST(rope)
 {
     if (!setup(_i)) return;
@@ -250,6 +376,41 @@ START_TEST(logprob)
     ck_assert(lp[2] == 0 && H[2] == 0);
     free(logits);
     free(dlogp);
+}
+END_TEST
+
+/* A vocabulary in two shares, as two ranks have it: joined it is the whole one. */
+START_TEST(logprob_in_shares)
+{
+    if (!setup(_i)) return;
+    enum { T = 6, V = 75, CUT = 40 };
+    float *logits = floats_random(T * V, 1, 8.0f), *part = malloc(T * V * sizeof *part);
+    int target[T] = {0, 74, -1, 39, 40, 64};
+    float most[2][T], sums[2][3 * T], lp[T], lp2[T], H[T], H2[T];
+    static const struct share share[] = {{0, CUT}, {CUT, V - CUT}};
+    for (int round = 0; round < 2; round++) /* sums are taken with the largest of both */
+        for (int s = 0; s < 2; s++) {
+            int n = share[s].n;
+            for (int t = 0; t < T; t++)
+                memcpy(part + t * n, logits + t * V + share[s].first, (size_t)n * sizeof *part);
+            if (round == 0)
+                ops->logprob_most(most[s], part, 1.25f, T, n);
+            else
+                ops->logprob_sums(sums[s], most[0], part, target, share[s].first, 1.25f, T, n);
+            for (int t = 0; t < T && round == 0 && s == 1; t++)
+                most[0][t] = fmaxf(most[0][t], most[1][t]);
+        }
+    for (int i = 0; i < 3 * T; i++) sums[0][i] += sums[1][i];
+    ops->logprob_join(lp, H, sums[0], target, T);
+    plain->logprob_forward(lp2, H2, logits, target, 1.25f, T, V);
+    ck_assert_double_le(worst_error(lp, lp2, T), 1e-5);
+    ck_assert_double_le(worst_error(H, H2, T), 1e-5);
+    plain->logprob_join(lp2, H2, sums[0], target, T);
+    ck_assert_mem_eq(lp, lp2, sizeof lp);
+    ck_assert_mem_eq(H, H2, sizeof H);
+    ck_assert(lp[2] == 0 && H[2] == 0);
+    free(logits);
+    free(part);
 }
 END_TEST
 
@@ -334,12 +495,16 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, linear, 0, TABLES);
     tcase_add_loop_test(c, embedding, 0, TABLES);
+    tcase_add_loop_test(c, moves, 0, TABLES);
+    tcase_add_loop_test(c, rmsnorm_of_heads, 0, TABLES);
+    tcase_add_loop_test(c, choices, 0, TABLES);
     tcase_add_loop_test(c, rmsnorm, 0, TABLES);
     tcase_add_loop_test(c, swiglu_and_add, 0, TABLES);
     tcase_add_loop_test(c, experts, 0, TABLES);
     tcase_add_loop_test(c, rope, 0, TABLES);
     tcase_add_loop_test(c, attention, 0, TABLES);
     tcase_add_loop_test(c, logprob, 0, TABLES);
+    tcase_add_loop_test(c, logprob_in_shares, 0, TABLES);
     tcase_add_loop_test(c, adamw, 0, TABLES);
     tcase_add_loop_test(c, conversion, 0, TABLES);
     tcase_add_test(c, found_by_name);

@@ -163,6 +163,17 @@ START_TEST(row_wise)
         ops->rmsnorm_backward(one, NULL, dy + t * C * b, x + t * C * b, gain, &rstd[t], NULL, 1, C);
         ck_assert_mem_eq(one, y + t * C * b, C * b);
     }
+    /* as heads of 17 within rows of C: every row alone */
+    enum { HEADS = 4, D = 17 };
+    float all_rstd[T * HEADS], one_rstd[HEADS];
+    ops->rmsnorm_heads_forward(y, all_rstd, x, gain, (struct head_rows){T, HEADS, D, C, HEADS},
+                               1e-6f);
+    for (size_t t = 0; t < T; t++) {
+        ops->rmsnorm_heads_forward(one, one_rstd, x + t * C * b, gain,
+                                   (struct head_rows){1, HEADS, D, C, HEADS}, 1e-6f);
+        ck_assert_mem_eq(one, y + t * C * b, HEADS * D * b);
+        ck_assert_mem_eq(one_rstd, all_rstd + t * HEADS, sizeof one_rstd);
+    }
     ops->swiglu_forward(y, x, T, C);
     for (size_t t = 0; t < T; t++) {
         ops->swiglu_forward(one, x + t * 2 * C * b, 1, C);
@@ -195,7 +206,13 @@ START_TEST(experts)
     ops->combine_forward(y, x, rows, at, weight, T, C, K);
     ops->combine_backward(drows, dweight, x, rows, at, weight, T, C, K);
     ops->router_backward_input(dx, rows, at, dlogits, w, T, C, E, K);
+    float chosen_weight[T * K], one_weight[K];
+    int expert[T * K], one_expert[K];
+    ops->router_select(chosen_weight, expert, prob, T, E, K, true);
     for (size_t t = 0; t < T; t++) {
+        ops->router_select(one_weight, one_expert, prob + t * E, 1, E, K, true);
+        ck_assert_mem_eq(one_weight, chosen_weight + t * K, sizeof one_weight);
+        ck_assert_mem_eq(one_expert, expert + t * K, sizeof one_expert);
         const char *row = x + t * C * b;
         ops->router_forward(one_prob, row, w, 1, C, E);
         ck_assert_mem_eq(one_prob, prob + t * E, sizeof one_prob);

@@ -85,6 +85,15 @@ void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *
         }
 }
 
+void OP(logprob_join)(float *logp, float *entropy, const float *sums, const int *target, int T)
+{
+    for (int t = 0; t < T; t++) {
+        float log_sum = logf(sums[t]), mean = sums[T + t] / sums[t];
+        logp[t] = target[t] < 0 ? 0 : sums[2 * T + t] - log_sum;
+        entropy[t] = target[t] < 0 ? 0 : log_sum - mean;
+    }
+}
+
 void OP(adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                     const struct adamw *h)
 {

@@ -2,21 +2,28 @@
 #include <math.h>
 #include "model/cpu/real.h"
 
-void OP(embed_forward)(void *x, const void *table, const int *token, int T, int C)
+static bool is_own(struct share own, int token)
+{
+    return token >= own.first && token < own.first + own.n;
+}
+
+void OP(embed_forward)(void *x, const void *table, const int *token, struct share own, int T, int C)
 {
     const real *rows = table;
     for (int t = 0; t < T; t++)
         for (int c = 0; c < C; c++)
             ((real *)x)[(size_t)t * (size_t)C + (size_t)c] =
-                rows[(size_t)token[t] * (size_t)C + (size_t)c];
+                is_own(own, token[t]) ? rows[(size_t)(token[t] - own.first) * (size_t)C + (size_t)c]
+                                      : real_put(0);
 }
 
-void OP(embed_backward)(float *dtable, const void *dx, const int *token, int T, int C)
+void OP(embed_backward)(float *dtable, const void *dx, const int *token, struct share own, int T,
+                        int C)
 {
     const real *g = dx;
     for (int t = 0; t < T; t++)
-        for (int c = 0; c < C; c++)
-            dtable[(size_t)token[t] * (size_t)C + (size_t)c] +=
+        for (int c = 0; c < C && is_own(own, token[t]); c++)
+            dtable[(size_t)(token[t] - own.first) * (size_t)C + (size_t)c] +=
                 real_get(g[(size_t)t * (size_t)C + (size_t)c]);
 }
 
@@ -57,6 +64,30 @@ void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
             out[c] = real_put((float)own + residual);
         }
     }
+}
+
+/* Where heads of row t begin in x, and their statistics in rstd. */
+static const real *heads_at(const void *x, struct head_rows h, int t)
+{
+    return (const real *)x + (size_t)t * (size_t)h.stride;
+}
+
+void OP(rmsnorm_heads_forward)(void *y, float *rstd, const void *x, const void *gain,
+                               struct head_rows h, float eps)
+{
+    for (int t = 0; t < h.T; t++)
+        OP(rmsnorm_forward)
+        ((real *)y + (size_t)t * (size_t)h.stride, rstd + (size_t)t * (size_t)h.statistics,
+         heads_at(x, h, t), gain, h.heads, h.D, eps);
+}
+
+void OP(rmsnorm_heads_backward)(void *dx, float *dgain, const void *dy, const void *x,
+                                const void *gain, const float *rstd, struct head_rows h)
+{
+    for (int t = 0; t < h.T; t++)
+        OP(rmsnorm_backward)
+        ((real *)dx + (size_t)t * (size_t)h.stride, dgain, heads_at(dy, h, t), heads_at(x, h, t),
+         gain, rstd + (size_t)t * (size_t)h.statistics, NULL, h.heads, h.D);
 }
 
 void OP(add)(void *y, const void *a, const void *b, size_t n)

@@ -1,0 +1,2 @@
+/* The router's choices. */
+#include "model/cpu/choose.h"
