@@ -126,14 +126,19 @@ static void refuse_srun_without_pmix(void)
     exit(EXIT_USER);
 }
 
-/* A rank that nobody launched is the only one. Left to itself Open MPI starts a daemon for it, which would add its own lines to our last message
- * and delays the start (a wrong recipe was told after 0.36 s in place of 0.70 s on a busy machine); it is needed only by ranks that start others. */
+/* A rank that nobody launched is the only one. Left to itself Open MPI starts a daemon for it, which would add its own lines to our last
+ * message and delays the start (a wrong recipe was told after 0.36 s in place of 0.70 s on a busy machine); only ranks that start others need it.
+ * Without the daemon all such ranks of a host have one job number, hence one name for session folders and shared memory: they do without. */
 static void be_alone_if_so(void)
 {
     static const char *const told[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    static const char *const tell[][2] = {{"OMPI_MCA_ess_singleton_isolated", "1"},
+                                          {"OMPI_MCA_orte_create_session_dirs", "0"},
+                                          {"OMPI_MCA_btl", "self"}};
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (getenv(told[i])) return;
-    SYS_OK(setenv("OMPI_MCA_ess_singleton_isolated", "1", 0) == 0, NULL, "setenv");
+    for (size_t i = 0; i < sizeof tell / sizeof *tell; i++)
+        SYS_OK(setenv(tell[i][0], tell[i][1], 0) == 0, NULL, "setenv");
 }
 
 /* launch/run.sh keeps a request to stop until then: all ranks caught signals before they met in MPI_Init. */

@@ -99,6 +99,13 @@ ended
 check "a bare rank that dies: exit 1" equal "$code" 1
 check "P8: a bare rank that dies: our message is the last" equal "$(tail -n 4 err | cut -c 1-7 | paste -sd,)" "rank 0/,  what:,  why: ,  fix: "
 
+# lane: starts and ends bare ranks, one after the other
+lane() { for _ in {1..20}; do "$duet" train missing.yaml 2>&1 | grep -v 'missing.yaml: cannot read the recipe\|^1 problem$'; done; }
+for i in 1 2 3; do lane >"lane.$i" & lanes[i]=$!; done
+lane >lane.0
+wait "${lanes[@]}"
+check "bare ranks beside each other: none meets another's files" equal "$(cat lane.?)" ""
+
 # --- a limit of file sizes ---
 # shellcheck disable=SC2016  # for the rank's shell
 printf '%s\n' '#!/bin/bash' 'ulimit -f 16384; exec "$UNDER_TEST" "$@"' >limited.sh
