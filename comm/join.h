@@ -1,5 +1,5 @@
-/* Terms that become one array, in an order that is the same everywhere (promise P4): what a sum over ranks is
- * once all of it is there. Local and pure, all of it. */
+/* Terms that become one array, in an order that is the same everywhere (promise P4): what a sum
+ * over ranks is once all of it is there. Local and pure, all of it. */
 #ifndef DUET_COMM_JOIN_H
 #define DUET_COMM_JOIN_H
 
@@ -12,7 +12,8 @@ struct join_term {
     const void *at;
 };
 
-/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order. */
+/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order.
+ */
 struct join {
     enum { JOIN_SUM, JOIN_MAX } op;
     const struct join_term *before; /* stands before the first run; NULL: nothing does */
@@ -22,8 +23,8 @@ struct join {
 
 /* Where element `at` of a term is; at: a multiple of WIRE_BLOCK. */
 const void *join_at(const struct join_term *t, size_t at);
-/* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of WIRE_BLOCK. to may be where a term has its
- * element `at`. */
+/* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of WIRE_BLOCK. to may be
+ * where a term has its element `at`. */
 void join_host(float *to, const struct join *j, size_t at, size_t n);
 
 #endif

@@ -1,11 +1,11 @@
-/* A transport: how bytes get from rank to rank, and how sums over ranks are formed, in the memory of one
- * device. It is what p2p, exchange and reduce ask of a wire; MPI on host memory is the table that is always
- * there, NCCL on a GPU's memory is another one.
+/* A transport: how bytes get from rank to rank, and how sums over ranks are formed, in the memory
+ * of one device. It is what p2p, exchange and reduce ask of a wire; MPI on host memory is the table
+ * that is always there, NCCL on a GPU's memory is another one.
  *
- * Above this table nobody reads or writes the memory of a message or of a sum. A table may be partial while
- * it grows: without the four rows of the wire its pieces travel over MPI by way of host memory
- * (transport_staged.c), without a row of the sums the host forms them, with copies around it; both are
- * counted and named in the log (base/missing.h). */
+ * Above this table nobody reads or writes the memory of a message or of a sum. A table may be
+ * partial while it grows: without the four rows of the wire its pieces travel over MPI by way of
+ * host memory (transport_staged.c), without a row of the sums the host forms them, with copies
+ * around it; both are counted and named in the log (base/missing.h). */
 #ifndef DUET_COMM_TRANSPORT_H
 #define DUET_COMM_TRANSPORT_H
 
@@ -36,14 +36,18 @@ struct transport {
     const struct device *device; /* in whose memory messages and sums lie */
 
     /* --- the wire: all four rows or none. One thread at a time calls them for one `self`. --- */
-    /* Collective over comm (duplicates it): what connects its ranks, with room for `most` pieces under way. Nothing
-     * is allocated after it. */
+    /* Collective over comm (duplicates it): what connects its ranks, with room for `most` pieces
+     * under way. Nothing is allocated after it (the staged one's buffers grow to the largest
+     * piece). */
     void *(*open)(const struct transport *t, MPI_Comm comm, int most);
     void (*close)(void *self);
-    /* Posts and returns at once. A piece that is sent holds what the device's stream was given before. Pieces of equal peer, tag
-     * and direction match in the order of posting; a receive may be ended by a shorter one. */
+    /* Posts and returns at once. What is sent is what `buf` holds when the work posted on the
+     * device's stream before is done. Pieces of equal peer, tag and direction match in the order of
+     * posting; a receive may be ended by a shorter piece. */
     void (*post)(void *self, const struct transport_piece *piece);
-    /* One look, without waiting: how many pieces have ended, and which (the transport's, until the next look). */
+    /* One look, without waiting: how many pieces have ended, and which (the transport's, until the
+     * next look). What a receive brought may be used by work posted on the device's stream from now
+     * on. */
     int (*look)(void *self, const struct transport_end **list);
 
     /* --- sums; n and at count floats --- */
@@ -56,10 +60,12 @@ struct transport {
 
 /* All rows are there. */
 extern const struct transport transport_mpi;
-/* Pieces in another device's memory by way of the host's, over MPI: the wire rows of a table that has none. */
+/* Pieces in another device's memory by way of the host's, over MPI: wire rows for a table that has
+ * none. */
 extern const struct transport transport_staged;
 
-/* The table whose wire rows are used for t: t, or the staged one. Pure but for what it says in the log. */
+/* The table whose wire rows are used for t: t, or the staged one. Pure but for what it says in the
+ * log. */
 const struct transport *transport_wire(const struct transport *t);
 /* The rows of the sums, the missing ones made up for (they allocate). Local. */
 void transport_join(const struct transport *t, float *to, const struct join *j, size_t at,

@@ -1,5 +1,5 @@
-/* MPI on host memory. The open pieces stand in one dense array for MPI_Testsome, with what they were posted as
- * beside it. */
+/* MPI on host memory. The open pieces stand in one dense array for MPI_Testsome, with what they
+ * were posted as beside it. */
 #include <stdlib.h>
 
 #include "comm/base/memory.h"

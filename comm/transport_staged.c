@@ -1,6 +1,6 @@
-/* For a transport that has no wire yet: a piece in device memory is copied to the host and travels over MPI, one that
- * comes is copied from the host when it is through. A buffer in host memory goes with each place for an open piece, and grows
- * until it has held the largest one. */
+/* For a transport that has no wire yet: a piece in device memory is copied to the host and travels
+ * over MPI, one that comes is copied from the host when it is through. A buffer in host memory goes
+ * with each place for an open piece, and grows until it has held the largest one. */
 #include <stdlib.h>
 
 #include "comm/base/die.h"

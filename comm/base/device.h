@@ -1,23 +1,23 @@
-/* A device: where the tensors of a rank lie and who works on them. The host is one; a GPU is another
- * table of the same rows.
+/* A device: where the tensors of a rank lie and who works on them. The host is one; a GPU is
+ * another table of the same rows.
  *
- * Each device has one stream of work, in order: copies, fills and whatever else the rows of a backend
- * (model/ops.h, comm/transport.h) post on it. On the host all of it is done when the call returns. Only a
- * device's own functions touch its memory; for the host everybody may.
+ * Each device has one stream of work, in order: copies, fills and whatever else the rows of a
+ * backend (model/ops.h, comm/transport.h) post on it. On the host all of it is done when the call
+ * returns. Only a device's own functions touch its memory; for the host everybody may.
  *
  * A table may be partial while it grows. A row that is NULL is the host's, with copies around it:
- * slow, right, and named in the log (base/missing.h). name, place, alloc, release, copy_in and copy_out
- * must be there. */
+ * slow, right, and named in the log (base/missing.h). name, place, alloc, release, copy_in and
+ * copy_out must be there. */
 #ifndef DUET_COMM_BASE_DEVICE_H
 #define DUET_COMM_BASE_DEVICE_H
 
 #include <stddef.h>
 
-/* A point in the work of a device's stream. The caller's, zeroed at first; used again as often as one likes. */
+/* A point in the work of a device's stream. The caller's, zeroed at first; used again as often as
+ * one likes. */
 struct device_mark {
-    double
-        seconds; /* when it was reached, on the clock of base/log.h; of other devices, once it is known */
-    void *own; /* other devices': an event, made by the first mark, given back by mark_free */
+    double seconds; /* when it was reached, by the clock of base/log.h, once that is known */
+    void *own;      /* other devices': an event, made by the first mark, given back by mark_free */
 };
 
 struct device {
@@ -30,17 +30,19 @@ struct device {
     /* What alloc would give now; SIZE_MAX: not known. NULL: never known. */
     size_t (*room)(void);
 
-    /* Ordered on the stream. copy_out returns when the host has the bytes; copy_in, when `from` may be
-     * overwritten. */
+    /* Ordered on the stream. copy_out returns when the host has the bytes; copy_in, when `from` may
+     * be overwritten. */
     void (*copy_in)(void *to, const void *from_host, size_t bytes);
     void (*copy_out)(void *to_host, const void *from, size_t bytes);
     void (*copy)(void *to, const void *from, size_t bytes); /* within the device, no overlap */
     void (*fill)(void *to, int byte, size_t bytes);
 
-    /* Returns when all that was posted on the stream is done. NULL: all calls are done when they return. */
+    /* Returns when all that was posted on the stream is done. NULL: all calls are done when they
+     * return. */
     void (*sync)(void);
-    /* The mark is reached when what was posted before is done. `reached` waits for that and returns when it
-     * was, on the clock of base/log.h. All three or none; NULL: the host's clock after sync. */
+    /* The mark is reached when what was posted before is done. `reached` waits for that and returns
+     * when it was, on the clock of base/log.h. All three or none; NULL: the host's clock after
+     * sync. */
     void (*mark)(struct device_mark *m);
     double (*reached)(struct device_mark *m);
     void (*mark_free)(struct device_mark *m);

@@ -1,5 +1,6 @@
-/* What stretches of work take on a device, added up: begin and end mark its stream and do not wait, so that a
- * loop that posts work is not held up by being timed. On the host that is two looks at the clock. */
+/* What stretches of work take on a device, added up: begin and end mark its stream and do not wait,
+ * so that a loop that posts work is not held up by being timed. On the host that is two looks at
+ * the clock. */
 #ifndef DUET_COMM_BASE_STOPWATCH_H
 #define DUET_COMM_BASE_STOPWATCH_H
 

@@ -1,6 +1,7 @@
 /* ranks: 1 2 4 */
-/* Messages, exchanges and reductions in the memory of a device that faults when the host touches it, over a transport without a single
- * row and over one with all: the bits are those of host memory over MPI, and missing rows are counted. */
+/* Messages, exchanges and reductions in the memory of a device that faults when the host touches
+ * it, over a transport without a single row and over one with all: the bits are those of host
+ * memory over MPI, and missing rows are counted. */
 #include "tests/support/reduce_case.h"
 #include "tests/support/test_transport.h"
 
@@ -20,7 +21,8 @@ static unsigned char byte_of(size_t j, int seed)
     return (unsigned char)(j * 31 + (j >> 13) + (size_t)seed * 7);
 }
 
-/* Everybody to its neighbour of the ring; of `most` bytes that are awaited n come. Bytes that are wrong, those behind the end included. */
+/* Everybody to its neighbour of the ring; of `most` bytes that are awaited n come. Bytes that are
+ * wrong, those behind the end included. */
 static size_t ring_wrong(struct p2p *p, const struct transport *t, size_t n, size_t most)
 {
     struct twin in = twin_make(t, most + 1), out = twin_make(t, n);

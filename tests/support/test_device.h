@@ -1,6 +1,6 @@
-/* A device whose memory the host cannot touch: what alloc gives are addresses of a range without access
- * rights, so that whoever dereferences device memory is found by a fault on the spot. The bytes lie in a
- * second range of the same size, which only the rows below know.
+/* A device whose memory the host cannot touch: what alloc gives are addresses of a range without
+ * access rights, so that whoever dereferences device memory is found by a fault on the spot. The
+ * bytes lie in a second range of the same size, which only the rows below know.
  *
  * test_device has no row that may be missing; test_device_whole has all of them. */
 #ifndef DUET_TESTS_SUPPORT_TEST_DEVICE_H

@@ -1,5 +1,6 @@
-/* Transports over the test device (tests/support/test_device.h): test_transport has no row at all, so the host does everything, with
- * copies around it; test_transport_whole has all rows, which do what a GPU's would with the device's memory. */
+/* Transports over the test device (tests/support/test_device.h): test_transport has no row at all,
+ * so the host does everything, with copies around it; test_transport_whole has all rows, which do
+ * what a GPU's would with the device's memory. */
 #ifndef DUET_TESTS_SUPPORT_TEST_TRANSPORT_H
 #define DUET_TESTS_SUPPORT_TEST_TRANSPORT_H
 

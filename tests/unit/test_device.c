@@ -1,5 +1,5 @@
-/* The tables of devices: the host's, one that lacks every row that may be missing, one that has all. The memory of the latter two faults
- * when the host touches it. */
+/* The tables of devices: the host's, one that lacks every row that may be missing, one that has
+ * all. The memory of the latter two faults when the host touches it. */
 #include "tests/support/check_unit.h"
 #include "tests/support/test_device.h"
 
