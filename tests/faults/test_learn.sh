@@ -55,6 +55,13 @@ assert many["ratio/max_deviation_later"] > 0
 assert many["tokens"] == 3 * one["tokens"]
 for name in "loss", "entropy", "grad_norm": assert many[name] != one[name], name'; }
 check "means over three updates" later
+wide=(--set phases.grpo.clip_low=1 --set phases.grpo.clip_high=100)
+narrow=(--set phases.grpo.clip_low=0 --set phases.grpo.clip_high=0)
+train 1 wide --set phases.grpo.steps=1 --set phases.grpo.epochs=3 "${wide[@]}"
+train 1 narrow --set phases.grpo.steps=1 --set phases.grpo.epochs=3 "${narrow[@]}"
+clipped() { awk -v n="$(values narrow/metrics.jsonl clip_fraction)" 'BEGIN { exit !(n > 0.05 && n < 1) }'; }
+check "the recipe's clip: none that wide" are wide clip_fraction 0
+check "the recipe's clip: some that narrow" clipped
 
 # Weights that a rate of 1 and a decay of 10 ruin: from the update on that skips_from says, all gradients are not finite.
 cat >ruin.yaml <<'YAML'

@@ -125,6 +125,8 @@ accepted "phases to come" 'phases to come  grpo +last' <(sed "/kind: grpo/c\\$la
 at 2 sft
 accepted "the rate jumps" 'phases.sft: next learning rate  0.003 +0.002492 +it jumps at step 2' s.yaml --set phases.sft.steps=8 --set phases.sft.lr_decay=cosine
 check "the rate jumps: as said" equal "$(values run/metrics.jsonl lr | sed -n 3p | cut -c 1-7)" 0.00249
+at 6 both
+accepted "the rate jumps with several updates a step" 'phases.grpo: next learning rate  0.001 +0.00028 +it jumps at step 2' r.yaml --set phases.grpo.mini_batches=2 --set phases.grpo.lr_decay=linear
 call "$duet" train s.yaml --set out=eight --set phases.sft.steps=8
 at 4 sft
 accepted "P5: a finished run with more steps" 'phases.sft.steps  4 +8 +phase sft goes on from its step 4 to 8' s.yaml --set phases.sft.steps=8
