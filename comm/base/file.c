@@ -26,7 +26,8 @@ struct whole {
     size_t n, room;
 };
 
-/* At least two bytes are free behind what there is: one for more, which may prove too much, one for the 0. */
+/* At least two bytes are free behind what there is: one for more, which may prove too much, one
+ * for the 0. */
 static bool has_room(struct whole *w, char why[FILE_WHY])
 {
     enum { FIRST = 65536 };

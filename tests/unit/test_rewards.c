@@ -1,4 +1,5 @@
-/* The matrix of rewards: which grader gives what to which answer, and how a recipe's weights add them up. */
+/* The matrix of rewards: which grader gives what to which answer, and how a recipe's weights add
+ * them up. */
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/arena.h"

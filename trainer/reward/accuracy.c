@@ -1,4 +1,5 @@
-/* 1 for a right answer, else 0 (the accuracy reward of DeepSeek-R1, section 2.2.2). Every other weight is relative to its. */
+/* 1 for a right answer, else 0 (the accuracy reward of DeepSeek-R1, section 2.2.2). Every other
+ * weight is relative to its. */
 #include "trainer/reward/grader.h"
 
 static float grade(const struct completion *c)

@@ -1,5 +1,5 @@
-/* 1 for reasoning and answer between their tags, each once and in order, else 0 (the format reward of DeepSeek-R1,
- * section 2.2.2). */
+/* 1 for reasoning and answer between their tags, each once and in order, else 0 (the format
+ * reward of DeepSeek-R1, section 2.2.2). */
 #include "trainer/data/answer.h"
 #include "trainer/reward/grader.h"
 

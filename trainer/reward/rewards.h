@@ -19,15 +19,17 @@ struct rewards {
 void rewards_place(struct rewards *r, size_t answers, struct arena *a);
 /* Nothing is graded: zeros for n answers. */
 void rewards_clear(struct rewards *r, int n);
-/* Grades answer i; c is filled as far as a grader needs it, and with its verdict. Local, allocates nothing. */
+/* Grades answer i; c is filled as far as a grader needs it, and with its verdict. Local,
+ * allocates nothing. */
 void rewards_grade(struct rewards *r, const struct grading *g, int i, struct completion *c);
-/* All ranks get all rewards of n answers, votes included. Each was graded on one rank and is 0 on the others, so that the sums are
- * exact. Collective over comm. */
+/* All ranks get all rewards of n answers, votes included. Each was graded on one rank and is 0
+ * on the others, so that the sums are exact. Collective over comm. */
 void rewards_gather(struct rewards *r, int n, MPI_Comm comm);
 /* Adds the parts of n answers, over all ranks. Collective over comm. */
 void rewards_gather_parts(const struct rewards *r, int n, int right[TASK_PARTS],
                           int total[TASK_PARTS], MPI_Comm comm);
-/* total of n answers: their rewards times the phase's weights, added up in the order of the rows. Local. */
+/* total of n answers: their rewards times the phase's weights, added up in the order of the
+ * rows. Local. */
 void rewards_sum(struct rewards *r, int n, const struct phase_settings *k);
 /* Mean over n answers. */
 double rewards_mean(const float *value, int n);

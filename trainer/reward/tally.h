@@ -1,5 +1,5 @@
-/* What an evaluation has counted so far: whole numbers, so that one that was stopped on request ends with the figures, to the last
- * bit, of one that was not. */
+/* What an evaluation has counted so far: whole numbers, so that one that was stopped on request
+ * ends with the figures, to the last bit, of one that was not. */
 #ifndef DUET_TRAINER_REWARD_TALLY_H
 #define DUET_TRAINER_REWARD_TALLY_H
 

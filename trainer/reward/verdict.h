@@ -1,4 +1,5 @@
-/* The verdict on a completion: is its answer right, why not, what was read of it, and which answers are the same to a vote. */
+/* The verdict on a completion: is its answer right, why not, what was read of it, and which
+ * answers are the same to a vote. */
 #ifndef DUET_TRAINER_REWARD_VERDICT_H
 #define DUET_TRAINER_REWARD_VERDICT_H
 
@@ -13,8 +14,9 @@ struct verdict {
     char read[256]; /* its value where it has one, else its text, as far as it fits */
 };
 
-/* The verdict of a task's verifier, or of exact.h for a problem of a file (task NULL), on the last <answer> of a completion
- * (what follows the prompt's "<think>", any bytes). truncated: it was cut at the limit. Local, allocates nothing. */
+/* The verdict of a task's verifier, or of exact.h for a problem of a file (task NULL), on the
+ * last <answer> of a completion (what follows the prompt's "<think>", any bytes). truncated: it
+ * was cut at the limit. Local, allocates nothing. */
 struct verdict verdict_of(const struct task *task, const struct problem *p, struct span completion,
                           bool truncated);
 

@@ -1,5 +1,6 @@
-/* Handing out questions: rank 0 counts; every first stage asks it for the next number, always one ahead of its need. Which
- * pipeline answers what depends on who is free; the answers do not (P3). */
+/* Handing out questions: rank 0 counts; every first stage asks it for the next number, always
+ * one ahead of its need. Which pipeline answers what depends on who is free; the answers do not
+ * (P3). */
 #include "trainer/rollout/dispatch.h"
 
 struct asker { /* a first stage on another rank, seen from rank 0 */
@@ -70,7 +71,8 @@ static void ask(struct rollout *r, struct stock *s, int dir)
     s->asked = p2p_send(r->p2p, 0, TAG_ASK + dir, &s->request, sizeof s->request);
 }
 
-/* In rounds first stages are numbered through all pipelines, and question q is number (q mod their count)'s. */
+/* In rounds first stages are numbered through all pipelines, and question q is number (q mod
+ * their count)'s. */
 static int first_stages(const struct rollout *r)
 {
     return r->actor->mesh->dp * r->actor->directions;

@@ -7,9 +7,11 @@
 enum { DISPATCH_NONE = -1, DISPATCH_WAIT = -2 };
 void dispatch_place(struct dispatch **out, const struct rollout *r, struct arena *a);
 void dispatch_start(struct rollout *r);
-/* The next question for this lane: a number, DISPATCH_NONE (no more), DISPATCH_WAIT (asked, not answered yet). */
+/* The next question for this lane: a number, DISPATCH_NONE (no more), DISPATCH_WAIT (asked, not
+ * answered yet). */
 int dispatch_take(struct rollout *r, struct lane *l);
-/* Tickets to wait on besides the lanes': requests (on the dispatcher's rank) and answers. Appends to t, returns how many. */
+/* Tickets to wait on besides the lanes': requests (on the dispatcher's rank) and answers.
+ * Appends to t, returns how many. */
 int dispatch_tickets(struct rollout *r, ticket *t);
 /* The i-th of those tickets is done. */
 void dispatch_arrived(struct rollout *r, int i);

@@ -1,7 +1,8 @@
-/* Decoding with tensor parallelism. Which wave runs when is decided by one rank, the first of those that share a stage; it tells
- * the others before each wave, so that all of them run the same waves in the same order, and every exchange within the stage
- * meets. The others get their activations from the ranks with their own t of the stage before, and draw the same tokens
- * from the same logits; only the first books them. */
+/* Decoding with tensor parallelism. Which wave runs when is decided by one rank, the first of
+ * those that share a stage; it tells the others before each wave, so that all of them run the
+ * same waves in the same order, and every exchange within the stage meets. The others get their
+ * activations from the ranks with their own t of the stage before, and draw the same tokens from
+ * the same logits; only the first books them. */
 #include "trainer/rollout/follow.h"
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Ranks that share a stage (tensor parallelism): one decides which wave runs when, the others follow. Collective over the ranks of
- * the stage. */
+/* Ranks that share a stage (tensor parallelism): one decides which wave runs when, the others
+ * follow. Collective over the ranks of the stage. */
 #ifndef DUET_TRAINER_ROLLOUT_FOLLOW_H
 #define DUET_TRAINER_ROLLOUT_FOLLOW_H
 

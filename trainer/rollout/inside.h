@@ -1,5 +1,5 @@
-/* What a rollout consists of on a rank: its lanes (one for each chunk that the rank holds, in the row of chunks that waves pass), and what
- * they share. Only trainer/rollout includes this. */
+/* What a rollout consists of on a rank: its lanes (one for each chunk that the rank holds, in
+ * the row of chunks that waves pass), and what they share. Only trainer/rollout includes this. */
 #ifndef DUET_TRAINER_ROLLOUT_INSIDE_H
 #define DUET_TRAINER_ROLLOUT_INSIDE_H
 
@@ -21,9 +21,9 @@ struct lane {
     int dir;
     int number, next_number; /* of this lane on its rank, and of the next one on its own: in tags */
     bool first, last, done;
-    int prev, next, head_rank,
-        tail_rank; /* world ranks of neighbours, of the first and the last chunk; a vee
-                                             turns round within a rank, which then writes to itself */
+    /* World ranks of neighbours, of the first and of the last chunk. A vee turns round within a
+     * rank, which then writes to itself. */
+    int prev, next, head_rank, tail_rank;
     struct local *local;
     struct cache cache;
     int n_waves, wave_slots, rows_max, events_max;

@@ -7,7 +7,8 @@ static const struct question *question_of(const struct rollout *r, const struct 
     return &r->job->question[g->question];
 }
 
-/* Positions of the prompt that all answers share: all but its last token, which every answer reads itself. */
+/* Positions of the prompt that all answers share: all but its last token, which every answer
+ * reads itself. */
 static int shared_positions(const struct rollout *r, const struct group *g)
 {
     return question_of(r, g)->n - 1;
@@ -33,7 +34,8 @@ static void add_row(struct lane *l, struct wave *w, struct wave_row row, int tok
 
 /* --- starting answers --- */
 
-/* The oldest question whose prompt is wholly in the cache; the ring drops it with its last answer. */
+/* The oldest question whose prompt is wholly in the cache; the ring drops it with its last
+ * answer. */
 static bool start_answer(struct rollout *r, struct lane *l, struct wave *w, int slot)
 {
     if (l->groups == 0) return false;
@@ -113,7 +115,8 @@ static void read_ahead(struct rollout *r, struct lane *l, struct wave *w)
 
 /* --- waves --- */
 
-/* A job that stops: what this wave was answering is given up, and no question is under way any more. */
+/* A job that stops: what this wave was answering is given up, and no question is under way any
+ * more. */
 static void drop(struct rollout *r, struct lane *l, const struct wave *w)
 {
     int base = w->head->wave * l->wave_slots;

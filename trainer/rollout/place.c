@@ -13,7 +13,8 @@ static void wave_place(const struct lane *l, struct wave *w, size_t act_bytes, s
                        .sent = {TICKET_NONE, TICKET_NONE}};
 }
 
-/* Of a wave, whatever the recipe asks for: its head, places and events are one piece of a message. */
+/* Of a wave, whatever the recipe asks for: its head, places and events are one piece of a
+ * message. */
 enum { MOST_SLOTS = 16384, MOST_PROMPT_ROWS = 16384, EVENTS = 4 /* a slot */ };
 _Static_assert(sizeof(struct wave_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +
                        (MOST_SLOTS + MOST_PROMPT_ROWS) * sizeof(struct wave_row) <=

@@ -1,13 +1,15 @@
 /* Rollouts: questions are answered by the chunks that learn, in place.
  *
- * A pipeline decodes in waves: the slots of a direction are split into waves, and each wave goes down the stages,
- * has one token sampled per slot at the last stage, and returns to the first. Under dualpipe half of the waves flow down and
- * half up, so that all ranks work although decoding is sequential. A question's prompt is read once; its answers share
- * the cache blocks. A finished slot is refilled at once. Questions are handed out one by one to whichever
- * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
+ * A pipeline decodes in waves: the slots of a direction are split into waves, and each wave goes
+ * down the stages, has one token sampled per slot at the last stage, and returns to the first.
+ * Under dualpipe half of the waves flow down and half up, so that all ranks work although
+ * decoding is sequential. A question's prompt is read once; its answers share the cache blocks.
+ * A finished slot is refilled at once. Questions are handed out one by one to whichever pipeline
+ * asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
  *
- * A rollout can be stopped between two waves: a first stage that hears of it drops what it has not finished and takes no more
- * questions, and the dispatcher tells the others; nothing is exchanged for that beyond the messages there are. */
+ * A rollout can be stopped between two waves: a first stage that hears of it drops what it has
+ * not finished and takes no more questions, and the dispatcher tells the others; nothing is
+ * exchanged for that beyond the messages there are. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 
@@ -29,9 +31,10 @@ struct answer {
 
 /* Hears of answers as they are finished, while others are still decoded. */
 struct rollout_listener {
-    /* Answer `index` (question * samples + sample of the job) is complete and will not change. Called on one rank, where the
-     * answer was sampled (the first rank of the first stage of its direction), in an order that depends on mesh and timing. A
-     * wave waits meanwhile: be quick, and do nothing collective. A job that is stopped tells of answers that are not among the
+    /* Answer `index` (question * samples + sample of the job) is complete and will not change.
+     * Called on one rank, where the answer was sampled (the first rank of the first stage of its
+     * direction), in an order that depends on mesh and timing. A wave waits meanwhile: be quick,
+     * and do nothing collective. A job that is stopped tells of answers that are not among the
      * whole questions, too. NULL: nobody listens. */
     void (*finished)(void *context, int index, const struct answer *a);
     void *context;
@@ -47,9 +50,11 @@ struct rollout_job {
     uint64_t seed;
     enum rng_purpose purpose;
     uint32_t step;
-    int first; /* number of the first question in what the draws are keyed by: a job that goes on where another stopped */
-    /* Asked before each wave on first stages: shall the rollout end now, with the answers that are complete? Ranks may hear at
-     * different moments. NULL: never. */
+    /* Number of the first question in what the draws are keyed by: a job that goes on where
+     * another stopped. */
+    int first;
+    /* Asked before each wave on first stages: shall the rollout end now, with the answers that
+     * are complete? Ranks may hear at different moments. NULL: never. */
     int (*stop)(void);
     struct rollout_listener listener;
 };
@@ -57,15 +62,16 @@ struct rollout_job {
 struct rollout;
 /* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
 struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new);
-/* What rollout_new would take: an arena that only measured. Of w the rank and the size are read, the actor may be a measured
- * one. Local. */
+/* What rollout_new would take: an arena that only measured. Of w the rank and the size are read,
+ * the actor may be a measured one. Local. */
 struct arena rollout_measure(struct actor *a, const struct world *w, int max_answers, int max_new);
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);
 
-/* What a wave of this actor carries from stage to stage: its head; for every row its place and its activations; events: an answer that
- * starts or ends, a question that is done with; back to the first stage what was sampled of a row. order_bytes: what the
- * first of a stage's ranks tells each of the others before a wave (0 without tensor parallelism). Head, places and events
+/* What a wave of this actor carries from stage to stage: its head; for every row its place and
+ * its activations; events: an answer that starts or ends, a question that is done with; back to
+ * the first stage what was sampled of a row. order_bytes: what the first of a stage's ranks
+ * tells each of the others before a wave (0 without tensor parallelism). Head, places and events
  * come from a stage's first rank alone. Local, the actor may be a measured one. */
 struct rollout_wave {
     int slots; /* answers of a full wave */
@@ -77,12 +83,12 @@ struct rollout_times {
     double seconds;
     long tokens; /* sampled by the whole job */
 };
-/* Collective over world: every rank passes the same job and gets all answers, answer[question * samples + sample], valid until
- * the next call. */
+/* Collective over world: every rank passes the same job and gets all answers, answer[question *
+ * samples + sample], valid until the next call. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t);
-/* Of the last job: how many questions, from the first on, have all their answers; all of them unless it was stopped. The same on
- * every rank. Local. */
+/* Of the last job: how many questions, from the first on, have all their answers; all of them
+ * unless it was stopped. The same on every rank. Local. */
 int rollout_whole(const struct rollout *r);
 
 #endif

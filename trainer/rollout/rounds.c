@@ -1,11 +1,14 @@
-/* Decoding with expert parallelism. Ranks that share experts exchange rows in every layer, so all of them must run as many calls, in
- * the same order, whatever each pipeline has to do.
+/* Decoding with expert parallelism. Ranks that share experts exchange rows in every layer, so
+ * all of them must run as many calls, in the same order, whatever each pipeline has to do.
  *
- * So time is cut into ticks. A wave that starts at tick g is at chunk s at tick g + s; a round lets every wave of a lane start once, in turn,
- * and takes as many ticks as there are chunks or waves, whichever is more: by then a wave's tokens are back. A wave with
- * nothing to do goes round empty. A rank works off its calls by tick, then by lane; whatever a call needs (activations, tokens, the other
- * ranks of its group) was done at an earlier tick, or is the same call elsewhere: no rank waits for one that waits for it.
- * Before a round all agree whether anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in advance, one to each first stage in turn. */
+ * So time is cut into ticks. A wave that starts at tick g is at chunk s at tick g + s; a round
+ * lets every wave of a lane start once, in turn, and takes as many ticks as there are chunks or
+ * waves, whichever is more: by then a wave's tokens are back. A wave with nothing to do goes
+ * round empty. A rank works off its calls by tick, then by lane; whatever a call needs
+ * (activations, tokens, the other ranks of its group) was done at an earlier tick, or is the
+ * same call elsewhere: no rank waits for one that waits for it. Before a round all agree whether
+ * anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in
+ * advance, one to each first stage in turn. */
 #include "trainer/rollout/rounds.h"
 #include "trainer/rollout/dispatch.h"
 #include "trainer/rollout/follow.h"

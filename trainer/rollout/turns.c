@@ -12,7 +12,8 @@ static void launch(struct rollout *r, struct lane *l, int i)
     if (!w->parked) follow_lead(r, l, w, NULL);
 }
 
-/* The sampled tokens of the oldest wave come from the last stage; on one stage they are there already. */
+/* The sampled tokens of the oldest wave come from the last stage; on one stage they are there
+ * already. */
 static void expect_return(struct rollout *r, struct lane *l)
 {
     if (l->last || l->n_outstanding == 0 || l->in != TICKET_NONE) return;
@@ -28,7 +29,8 @@ static void advance(struct rollout *r, struct lane *l)
     expect_return(r, l);
     bool more = l->n_outstanding > 0 || l->groups > 0;
     if (more || l->done) return;
-    /* Everything is parked: either the dispatcher has not answered yet, or there is nothing left. */
+    /* Everything is parked: either the dispatcher has not answered yet, or there is nothing
+     * left. */
     int q = dispatch_take(r, l);
     INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
     if (q != DISPATCH_NONE) return;

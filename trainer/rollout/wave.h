@@ -1,5 +1,5 @@
-/* A decode batch on its way down the stages, and what every stage does with it: keep its cache in step, run its chunk, pass the rows
- * on. Nothing here knows which wave comes next. */
+/* A decode batch on its way down the stages, and what every stage does with it: keep its cache
+ * in step, run its chunk, pass the rows on. Nothing here knows which wave comes next. */
 #ifndef DUET_TRAINER_ROLLOUT_WAVE_H
 #define DUET_TRAINER_ROLLOUT_WAVE_H
 
@@ -20,8 +20,8 @@ struct wave_row {
     int slot, pos;
     int question, sample; /* of sampled rows */
 };
-/* Travels in front of the activations, with as many rows and events as it has. The first `sampled` rows get a token at
- * the last stage, the others fill the cache with a prompt. */
+/* Travels in front of the activations, with as many rows and events as it has. The first
+ * `sampled` rows get a token at the last stage, the others fill the cache with a prompt. */
 struct wave_head {
     int wave, events, rows, sampled;
     int end; /* the direction has no more work */
@@ -51,8 +51,9 @@ struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *p
 ticket wave_expect(struct rollout *r, struct lane *l);
 /* Activations from the stage before, into l->act_in. */
 void wave_receive(struct rollout *r, struct lane *l, const struct wave *w);
-/* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or sampled tokens to the first. `in` are the
- * activations of the stage before; the first stage's is NULL. Ranks that share a stage all run it: follow_lead. */
+/* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or
+ * sampled tokens to the first. `in` are the activations of the stage before; the first stage's
+ * is NULL. Ranks that share a stage all run it: follow_lead. */
 void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in);
 /* To the next stage: no wave comes after this. */
 void wave_send_end(struct rollout *r, struct lane *l);
