@@ -77,4 +77,18 @@ ended
 check "duet eval: exit 85" equal "$code" 85
 check "duet eval: says so" has out '"stopped": true'
 check "duet eval: how many it has" grep -qE "stopped on request after [0-9]+ of 2000 problems: the figures are theirs" err
+
+# --- duet sample: the prompts that it has all answers to ---
+call "$duet" sample whole --problems 40 --samples 4
+check "duet sample: exit 0" equal "$code" 0
+cp out answers
+DUET_PACE_US=4000 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" sample whole --problems 40 --samples 4 >out 2>err.sample </dev/null &
+job=$! started=2
+ready
+read -rt 1.5 _ <&"$never"
+kill -TERM "$job"
+ended
+check "duet sample: exit 85" equal "$code" 85
+check "duet sample: how many it shows" grep -qE "stopped on request after [0-9]+ of 40 prompts: their answers are shown" err.sample
+check "duet sample: the first answers, whole" cmp -s out <(head -c "$(wc -c <out)" answers)
 finish

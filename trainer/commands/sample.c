@@ -103,7 +103,8 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
                             .sampleable = tokenizer_size(r->tokenizer),
                             .seed = (uint64_t)(e->seed >= 0 ? e->seed : r->settings.run.seed),
                             .purpose = RNG_EVAL,
-                            .step = (uint32_t)r->step};
+                            .step = (uint32_t)r->step,
+                            .stop = world_stop_requested};
     j.sampling = (struct sampling){(float)(e->temperature >= 0 ? e->temperature : k.temperature),
                                    e->top_k >= 0 ? e->top_k : k.top_k,
                                    (float)(e->top_p > 0 ? e->top_p : k.top_p)};
@@ -123,11 +124,11 @@ static void print_verdict(struct run *r, const struct problem *p, const struct a
     printf(", expected %s]", p->answer);
 }
 
-static void print_answers(struct run *r, const struct answer *a, const struct rollout_job *j,
-                          bool graded)
+static void print_answers(struct run *r, const struct answer *a, int questions,
+                          const struct rollout_job *j, bool graded)
 {
     struct step_scratch *s = r->scratch;
-    for (int i = 0; i < j->questions * j->samples; i++) {
+    for (int i = 0; i < questions * j->samples; i++) {
         const struct problem *problem = &s->problem[i / j->samples];
         tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
         printf("%s<think>%s%s", problem->prompt, s->text, a[i].truncated ? " ..." : "");
@@ -152,6 +153,7 @@ int cmd_sample(int argc, char **argv)
                             .max_new = e.max_new,
                             .sampling = true};
     if (!given) extent.data = (struct source_needs){SPLITS_HELDOUT, SPLITS_HELDOUT};
+    world_catch_signals(); /* a request while we load is heard by the first wave */
     answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
     if (!given) questions = source_heldout(r.source, questions);
     if (given)
@@ -160,7 +162,11 @@ int cmd_sample(int argc, char **argv)
         run_questions(&r, SPLIT_HELDOUT, 0, questions);
     struct rollout_job j = job_of(&r, &e, questions);
     const struct answer *a = rollout_run(r.rollout, &j, NULL);
-    if (w.rank == 0) print_answers(&r, a, &j, !given);
+    const int complete = rollout_whole(r.rollout);
+    if (w.rank == 0) print_answers(&r, a, complete, &j, !given);
+    if (w.rank == 0 && complete < questions)
+        fprintf(stderr, "stopped on request after %d of %d prompts: their answers are shown\n",
+                complete, questions);
     answer_close(&r, &w);
-    return EXIT_DONE;
+    return complete < questions ? EXIT_STOPPED : EXIT_DONE;
 }
