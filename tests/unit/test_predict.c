@@ -8,6 +8,7 @@
 #include "model/params.h"
 #include "pipeline/check.h"
 #include "pipeline/schedules.h"
+#include "trainer/planner/costs.h"
 #include "trainer/planner/draw.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
@@ -239,7 +240,7 @@ START_TEST(exchanges)
     struct cluster c = simple_cluster();
     struct layout l = simple_layout();
     l.pp = 2, l.tp = 2, l.kind = PLAN_DUALPIPE, l.micro_batches = 20;
-    struct pass_cost p = cost_of_chunk(&s, &c, &l, 0, 3, false, false);
+    struct pass_cost p = cost_of_part(&s, &c, &l, (struct pass_part){0, 3, false, false});
     close_to(p.exchange_f, 3 * 2 * (128 * 64 * 4 / 2e9 + 1e-6), 1e-12);
     struct prediction hidden, exposed, off;
     c.top.hidden = 1;
@@ -252,6 +253,34 @@ START_TEST(exchanges)
     predict(&off, &s, &c, &l, NULL);
     ck_assert_double_lt(off.exposed, hidden.exposed);
     cluster_free(&c);
+}
+END_TEST
+
+/* The embedding's sum is forward, the head's backward; a layer with experts sums once. */
+START_TEST(exchanges_by_hand)
+{
+    const struct shape s = {.layers = 3, .dense = 1, .experts = 4};
+    const struct pass_part whole = {0, 3, true, false}, last = {2, 3, false, true};
+    struct pass_exchanges x = pass_exchanges(&s, whole, false);
+    ck_assert(x.sums == 1 + 2 + 1 + 1 && x.experts == 2);
+    x = pass_exchanges(&s, whole, true);
+    ck_assert(x.sums == 4 && x.experts == 2);
+    x = pass_exchanges(&s, last, true);
+    ck_assert(x.sums == 1 + 1 && x.experts == 1);
+}
+END_TEST
+
+/* Never less than what is computed, than what is exchanged, than a half alone. */
+START_TEST(pairs_by_hand)
+{
+    struct pass_cost f = {.f = 2, .exchange_f = 1}, b = {.b = 3, .w = 2, .exchange_b = 1};
+    ck_assert_double_eq(pass_cost_pair(&f, &b, 1), 7);
+    ck_assert_double_eq(pass_cost_pair(&f, &b, 0), 9);
+    ck_assert_double_eq(pass_cost_pair(&f, &b, 0.5), 8);
+    f.exchange_f = 4, b.exchange_b = 4; /* more is exchanged than computed; but B and W take 9 */
+    ck_assert_double_eq(pass_cost_pair(&f, &b, 1), 9);
+    f.exchange_f = 8;
+    ck_assert_double_eq(pass_cost_pair(&f, &b, 1), 12);
 }
 END_TEST
 
@@ -392,6 +421,8 @@ int main(void)
     tcase_add_test(t, links);
     tcase_add_test(t, overlapped);
     tcase_add_test(t, exchanges);
+    tcase_add_test(t, exchanges_by_hand);
+    tcase_add_test(t, pairs_by_hand);
     tcase_add_test(t, given_times);
     tcase_add_test(t, shared_cores);
     tcase_add_test(t, scaled_models_are_recipes);

@@ -85,7 +85,7 @@ struct settings {
     struct checkpoint_settings checkpoint;
     struct phase_settings *phases;
     int n_phases;
-    int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose (trainer/schedule.h) */
+    int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose (trainer/schedule/schedule.h) */
     char *file; /* the recipe parsed last, for messages; NULL: none */
     struct setting_lines lines;
 };

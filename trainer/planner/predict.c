@@ -1,18 +1,19 @@
 #include "trainer/planner/predict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "pipeline/check.h"
 #include "pipeline/schedules.h"
 #include "pipeline/split.h"
+#include "trainer/planner/costs.h"
 
-/* Times of all chunks, as the simulator wants them, and what of them is exchange. */
+/* Times of all chunks, and what the rank with most holds. */
 struct chunks {
     int n;
-    struct sim_table table;          /* f and b with their exchanges */
-    double *exchange_f, *exchange_b; /* [n] */
-    double mean_f, mean_b, mean_w, mean_exchange;
-    double dense, expert; /* weights that the rank with most holds */
+    struct pass_cost *cost, mean; /* [n] */
+    struct sim_table table;       /* the same, for the simulator */
+    double dense, expert;         /* weights */
 };
 
 enum plan_place layout_place(const struct layout *l)
@@ -20,74 +21,54 @@ enum plan_place layout_place(const struct layout *l)
     return l->plan ? l->plan->place : plan_kind_place(l->kind);
 }
 
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 /* ---- layers to chunks ---- */
-
-static double whole(struct pass_cost p)
-{
-    return p.f + p.b + p.w + p.exchange_f + p.exchange_b;
-}
 
 void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
                    const struct layout *l)
 {
     double *cost = memory_take((size_t)s->layers, sizeof *cost, "a prediction");
-    for (int i = 0; i < s->layers; i++) cost[i] = whole(cost_of_chunk(s, c, l, i, i + 1, 0, 0));
-    double embed = whole(cost_of_chunk(s, c, l, 0, 0, true, false));
-    double head = whole(cost_of_chunk(s, c, l, 0, 0, false, true));
-    split_by_cost(first, cost, s->layers, embed, head, chunks);
+    for (int i = 0; i < s->layers; i++) {
+        struct pass_cost layer = cost_of_part(s, c, l, (struct pass_part){i, i + 1, false, false});
+        cost[i] = pass_cost_sum(&layer);
+    }
+    struct pass_cost embed = cost_of_part(s, c, l, (struct pass_part){.embed = true});
+    struct pass_cost head = cost_of_part(s, c, l, (struct pass_part){.head = true});
+    split_by_cost(first, cost, s->layers, pass_cost_sum(&embed), pass_cost_sum(&head), chunks);
     free(cost);
 }
 
 /* ---- costs of chunks ---- */
 
-static void chunks_fill(struct chunks *k, const int *first, const struct shape *s,
-                        const struct cluster *c, const struct layout *l)
+static void add(struct pass_cost *sum, const struct pass_cost *p, double times)
 {
-    for (int i = 0; i < k->n; i++) {
-        struct pass_cost p = cost_of_chunk(s, c, l, first[i], first[i + 1], i == 0, i == k->n - 1);
-        k->exchange_f[i] = p.exchange_f, k->exchange_b[i] = p.exchange_b;
-        double f = p.f + p.exchange_f, b = p.b + p.exchange_b;
-        k->table.f[i] = f, k->table.b[i] = b, k->table.w[i] = p.w;
-        k->mean_f += f / k->n, k->mean_b += b / k->n, k->mean_w += p.w / k->n;
-        k->mean_exchange += (p.exchange_f + p.exchange_b) / k->n;
-    }
+    sum->f += p->f * times, sum->b += p->b * times, sum->w += p->w * times;
+    sum->exchange_f += p->exchange_f * times, sum->exchange_b += p->exchange_b * times;
 }
 
-static void chunks_new(struct chunks *k, int n)
+static void chunks_new(struct chunks *k, const int *first, int n, const struct shape *s,
+                       const struct cluster *c, const struct layout *l)
 {
-    *k = (struct chunks){.n = n};
-    sim_table_new(&k->table, n, 0);
-    k->exchange_f = memory_take((size_t)n, sizeof *k->exchange_f, "a prediction");
-    k->exchange_b = memory_take((size_t)n, sizeof *k->exchange_b, "a prediction");
+    *k = (struct chunks){.n = n, .cost = memory_take((size_t)n, sizeof *k->cost, "a prediction")};
+    for (int i = 0; i < n; i++) {
+        k->cost[i] = cost_of_part(s, c, l, pass_part_of(first, i, n));
+        add(&k->mean, &k->cost[i], 1.0 / n);
+    }
+    pass_cost_table(&k->table, k->cost, n, c->top.hidden);
 }
 
 static void chunks_free(struct chunks *k)
 {
     sim_table_free(&k->table);
-    free(k->exchange_f);
-    free(k->exchange_b);
+    free(k->cost);
 }
 
 /* Ranks that share cores take turns: every pass takes longer. */
-static void chunks_stretch(struct chunks *k, double times)
+static void chunks_stretch(struct chunks *k, double times, double hidden)
 {
-    for (int i = 0; i < k->n; i++) {
-        k->table.f[i] *= times, k->table.b[i] *= times, k->table.w[i] *= times;
-        k->exchange_f[i] *= times, k->exchange_b[i] *= times;
-    }
-    k->mean_f *= times, k->mean_b *= times, k->mean_w *= times, k->mean_exchange *= times;
-}
-
-/* Of a pair's exchanges the hidden part disappears behind its computing, as far as there is some. */
-static double pair_time(const struct chunks *k, double hidden)
-{
-    double all = k->mean_f + k->mean_b + k->mean_w, compute = all - k->mean_exchange;
-    return larger(compute + (1 - hidden) * k->mean_exchange, larger(k->mean_exchange, compute));
+    sim_table_free(&k->table);
+    for (int i = 0; i < k->n; i++) add(&k->cost[i], &k->cost[i], times - 1);
+    add(&k->mean, &k->mean, times - 1);
+    pass_cost_table(&k->table, k->cost, k->n, hidden);
 }
 
 /* ---- what ranks hold ---- */
@@ -119,27 +100,23 @@ static void heaviest(struct chunks *k, const int *first, const struct shape *s,
 
 /* ---- the step ---- */
 
-/* Seconds in which the mean rank waits for exchanges of its own passes: whole ones, and in pairs what the computing does not hide. */
-static double exchanges_exposed(const struct plan *plan, const struct chunks *k, double in_pair)
+/* Seconds of a row in which it waits for its exchanges: all of them in a pass that runs alone, in a pair what
+ * the computing does not hide. */
+static double waits(const struct plan_row *row, const struct chunks *k)
+{
+    const struct pass_cost *f = &k->cost[row->f.chunk], *b = &k->cost[row->b.chunk];
+    if (row->op == PLAN_F) return f->exchange_f;
+    if (row->op == PLAN_B || row->op == PLAN_BW) return b->exchange_b;
+    return row->op == PLAN_FB ? sim_row(row, &k->table.sim) - (f->f + b->b + b->w) : 0;
+}
+
+/* Of the mean rank, in a step. */
+static double exchanges_exposed(const struct plan *plan, const struct chunks *k)
 {
     double sum = 0;
     for (int r = 0; r < plan->stages; r++)
-        for (int i = 0; i < plan->n_rows[r]; i++) {
-            const struct plan_row *row = &plan->rows[r][i];
-            if (row->op == PLAN_F) sum += k->exchange_f[row->f.chunk];
-            if (row->op == PLAN_B || row->op == PLAN_BW) sum += k->exchange_b[row->b.chunk];
-            if (row->op == PLAN_FB) sum += in_pair;
-        }
+        for (int i = 0; i < plan->n_rows[r]; i++) sum += waits(&plan->rows[r][i], k);
     return sum / plan->stages;
-}
-
-static const struct sim_costs *costs_of(struct prediction *out, struct chunks *k,
-                                        const struct cluster *c)
-{
-    out->pair = pair_time(k, c->top.hidden);
-    k->table.sim.pair = out->pair / (k->mean_f + k->mean_b + k->mean_w);
-    k->table.sim.message = out->message;
-    return &k->table.sim;
 }
 
 /* Runs the plan; on shared cores again, with passes as long as the ranks that compute at once make them: cores stand still only when
@@ -147,12 +124,14 @@ static const struct sim_costs *costs_of(struct prediction *out, struct chunks *k
 static void run(struct prediction *out, struct sim *sim, const struct plan *plan, struct chunks *k,
                 const struct cluster *c, const struct layout *l)
 {
-    INVARIANT(sim_run(sim, plan, costs_of(out, k, c)), "the plan hangs");
     double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
-    out->crowding = larger(1, crowd * (1 - sim->bubble));
+    k->table.sim.message = out->message;
+    INVARIANT(sim_run(sim, plan, &k->table.sim), "the plan hangs");
+    out->crowding = fmax(1, crowd * (1 - sim->bubble));
     if (out->crowding <= 1) return;
-    chunks_stretch(k, out->crowding);
-    INVARIANT(sim_run(sim, plan, costs_of(out, k, c)), "the plan hangs");
+    chunks_stretch(k, out->crowding, c->top.hidden);
+    k->table.sim.message = out->message;
+    INVARIANT(sim_run(sim, plan, &k->table.sim), "the plan hangs");
 }
 
 static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
@@ -169,8 +148,7 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
     out->pipeline = sim.makespan;
     out->bubble = sim.bubble;
     if (timeline) timeline_of_sim(timeline, &plan, &sim);
-    double compute = k->mean_f + k->mean_b + k->mean_w - k->mean_exchange;
-    double exposed = exchanges_exposed(&plan, k, out->pair - compute);
+    double exposed = exchanges_exposed(&plan, k);
     for (int r = 0; r < sim.ranks; r++) exposed += sim.exposed[r] / sim.ranks;
     if (l->forwards > 0) {
         plan_forward_only(&only, &plan);
@@ -190,7 +168,7 @@ static void reduce(struct prediction *out, const struct shape *s, const struct c
 {
     double sums = l->sums, all = l->sums + l->gathers;
     if (all <= 0) all = cost_of_reduce(s, c, l, k->dense, k->expert), sums = all / 2;
-    double last = k->mean_b + k->mean_w;
+    double last = k->mean.b + k->mean.exchange_b + k->mean.w;
     out->hidden = l->buckets > 1 ? sums * (l->buckets - 1) / l->buckets : 0;
     if (out->hidden > last) out->hidden = last;
     out->reduce = all - out->hidden;
@@ -216,15 +194,16 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
     int chunks = plan_chunks(layout_place(l), l->pp);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
     if (!l->first) predict_split(first, chunks, s, c, l);
-    chunks_new(&k, chunks);
-    chunks_fill(&k, l->first ? l->first : first, s, c, l);
+    chunks_new(&k, l->first ? l->first : first, chunks, s, c, l);
     heaviest(&k, l->first ? l->first : first, s, l);
     double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
     *out = (struct prediction){.message = cost_of_message(s, c, l),
                                .weights = k.dense + k.expert,
                                .update = crowd * cost_of_update(s, c, l, k.dense, k.expert)};
     double exposed = simulate(out, c, l, &k, timeline);
-    out->f = k.mean_f, out->b = k.mean_b, out->w = k.mean_w;
+    out->f = k.mean.f + k.mean.exchange_f, out->b = k.mean.b + k.mean.exchange_b;
+    out->w = k.mean.w;
+    out->pair = pass_cost_pair(&k.mean, &k.mean, c->top.hidden);
     reduce(out, s, c, l, &k);
     sum_up(out, s, c, l, exposed);
     chunks_free(&k);

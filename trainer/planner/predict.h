@@ -1,49 +1,14 @@
 /* One optimizer step of a model on a cluster: what every pass, message, exchange and reduction takes, and, through the simulator, the
  * whole. Times of operations are computed from FLOPs and bytes, or taken as measured (cluster file, `costs`).
  *
- * What is assumed is written where it is used (costs.c) and in docs/PLANNER.md. */
+ * What is assumed is written where it is used (trainer/schedule/pass_cost.h, costs.c) and in docs/PLANNER.md. */
 #ifndef DUET_TRAINER_PLAN_PREDICT_H
 #define DUET_TRAINER_PLAN_PREDICT_H
 
 #include "pipeline/timeline.h"
 #include "trainer/planner/cluster.h"
-#include "trainer/planner/shape.h"
-
-/* One way to run a model. Rank (d * pp + p) * tp + t, as in comm/mesh.h. */
-struct layout {
-    int dp, pp, tp, ep; /* ep divides dp */
-    enum plan_kind kind;
-    const struct plan *plan; /* what was searched for; NULL: the kind's own is made */
-    int micro_batches;       /* of a pipeline */
-    double rows;             /* of a micro-batch, on average */
-    double room;             /* rows it has room for: what `costs` and messages are for */
-    double context;          /* rows of a sequence, on average */
-    const int *first;        /* [chunks+1] layers of each chunk; NULL: split by cost */
-    bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
-    double sums,
-        gathers;  /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */
-    int buckets;  /* overlapped with the end of the backward pass in so many parts; 0: it is not */
-    int threads;  /* of a rank's matrix products, for ranks that share cores; 0: one */
-    int forwards; /* further forward runs of all micro-batches in a step (a reference model's) */
-};
-
-enum plan_place layout_place(const struct layout *l);
-
-/* Seconds of one micro-batch in one chunk; exchanges apart from what is computed. */
-struct pass_cost {
-    double f, b, w;                /* computing */
-    double exchange_f, exchange_b; /* of tensor and expert parallelism */
-};
-/* Chunk of layers [first, last) with or without the ends of the model. */
-struct pass_cost cost_of_chunk(const struct shape *s, const struct cluster *c,
-                               const struct layout *l, int first, int last, bool embed, bool head);
-/* Between two neighbouring stages. */
-double cost_of_message(const struct shape *s, const struct cluster *c, const struct layout *l);
-/* After the pipeline: gradients summed and weights gathered over the replicas; the update itself. Of the rank with most weights. */
-double cost_of_reduce(const struct shape *s, const struct cluster *c, const struct layout *l,
-                      double dense_weights, double expert_weights);
-double cost_of_update(const struct shape *s, const struct cluster *c, const struct layout *l,
-                      double dense_weights, double expert_weights);
+#include "trainer/planner/layout.h"
+#include "trainer/schedule/shape.h"
 
 struct prediction {
     double f, b, w,

@@ -5,38 +5,29 @@
 #include "comm/base/memory.h"
 #include "trainer/planner/reduction.h"
 #include "trainer/rollout/rollout.h"
+#include "trainer/schedule/pass_cost.h"
 
 /* ---- passes ---- */
-
-static bool has_experts(const struct dims *d, int layer)
-{
-    return d->E > 0 && layer >= d->first_dense;
-}
 
 /* What a rank sends to each of the others that share its layers, or its experts, in one pass over a chunk. */
 struct exchanged {
     double tensor, expert;
 };
 
-/* model/share.c: a sum of float rows behind attention and FFN, behind the embedding (forward) and the head (backward), and at the head four
- * numbers a row. All go to all at once: there is no second round. Layers with experts share only their attention.
- * model/travel.c: rows go to their experts and come back; before the first of it, how many. */
+/* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second round. At
+ * the head four more numbers a row. Before rows go to their experts, how many there are. */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m, int chunk,
                                    int chunks, double rows, bool backward)
 {
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
-    bool embed = chunk == 0, head = chunk == chunks - 1;
-    double sums = (embed && !backward) + (head && backward), row = rows * d.C;
-    struct exchanged x = {0};
-    for (int layer = j->first[chunk]; layer < j->first[chunk + 1]; layer++) {
-        bool experts = has_experts(&d, layer);
-        sums += experts ? 1 : 2;
-        if (!experts) continue;
-        x.expert += 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
-        if (!backward) x.expert += (double)(d.E / m->ep) * (double)sizeof(int);
-    }
-    x.tensor = sums * row * (double)sizeof(float);
-    if (head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
+    const struct shape shape = shape_of_dims(&d);
+    const struct pass_part part = pass_part_of(j->first, chunk, chunks);
+    const struct pass_exchanges n = pass_exchanges(&shape, part, backward);
+    double row = rows * d.C, sent = 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
+    struct exchanged x = {.tensor = n.sums * row * (double)sizeof(float),
+                          .expert = n.experts * sent};
+    if (!backward) x.expert += n.experts * (double)(d.E / m->ep) * (double)sizeof(int);
+    if (part.head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
     return x;
 }
 

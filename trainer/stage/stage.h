@@ -14,7 +14,7 @@
 #include "pipeline/engine.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/pack.h"
-#include "trainer/schedule.h"
+#include "trainer/schedule/schedule.h"
 
 enum { MAX_LOCAL = 2 };
 

@@ -1,4 +1,4 @@
-#include "trainer/planner/shape.h"
+#include "trainer/schedule/shape.h"
 
 /* What slot.c keeps of a row until W: x, n1, x2, n2, then qkv (twice with qk_norm), att, and the FFN's gate, up and product. */
 static double kept_of(const struct dims *d, double inner, double routed)

@@ -1,7 +1,7 @@
 /* A model as the planner sees it: how much there is of what, not what it computes. Made from a recipe's dims, or given for a model that
  * Duet does not train (latent attention, shared experts), so that its step can be predicted all the same. */
-#ifndef DUET_TRAINER_PLAN_SHAPE_H
-#define DUET_TRAINER_PLAN_SHAPE_H
+#ifndef DUET_TRAINER_SCHEDULE_SHAPE_H
+#define DUET_TRAINER_SCHEDULE_SHAPE_H
 
 #include "model/dims.h"
 

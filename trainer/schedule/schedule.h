@@ -1,11 +1,12 @@
 /* From the recipe to a schedule: how many micro-batches a pipeline gets at least, which layers a chunk, and what `schedule: auto`
  * means: the placement and, for every number of micro-batches, the order of passes that the simulator likes best.
  *
- * Costs are FLOPs of a chunk's passes over full micro-batches whose sequences are half the longest one; messages and exchanges (tp,
- * ep) count as the FLOPs that mesh.flops_per_byte says could be done meanwhile, and a fused pair saves what of its exchanges its computing hides. So
- * every rank, and a run that is resumed, chooses the same; clocks have no say. */
-#ifndef DUET_TRAINER_SCHEDULE_H
-#define DUET_TRAINER_SCHEDULE_H
+ * Costs are those of the planner (pass_cost.h), but in FLOPs: of full micro-batches, whose sequences are as
+ * long as the longest; messages and exchanges (tp, ep) count as the FLOPs that mesh.flops_per_byte says could
+ * be done meanwhile, and a fused pair saves what of its exchanges its computing hides. So every rank, and a
+ * run that is resumed, chooses the same; clocks have no say. */
+#ifndef DUET_TRAINER_SCHEDULE_SCHEDULE_H
+#define DUET_TRAINER_SCHEDULE_SCHEDULE_H
 
 #include "pipeline/auto.h"
 #include "trainer/config/settings.h"

@@ -1,4 +1,4 @@
-#include "trainer/schedule.h"
+#include "trainer/schedule/schedule.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
-#include "model/flops.h"
 #include "pipeline/split.h"
+#include "trainer/schedule/pass_cost.h"
 
 enum plan_kind schedule_kind(const struct settings *s)
 {
@@ -49,9 +49,11 @@ int schedule_least(const struct settings *s)
 
 /* --- what chunks cost --- */
 
-static double attention_of(const struct dims *d)
+/* Full micro-batches of sequences as long as the longest, a row; on ranks that share nothing unless told. */
+static struct pass_job row_of(const struct dims *d)
 {
-    return flops_attention(d, d->max_context / 2.0);
+    return (struct pass_job){
+        .pp = 1, .tp = 1, .ep = 1, .rows = 1, .room = 1, .context = d->max_context};
 }
 
 void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks)
@@ -61,84 +63,41 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
         for (int c = 0; c < chunks; c++) first[c + 1] += first[c];
         return;
     }
+    const struct shape shape = shape_of_dims(d);
+    const struct machine flops = machine_of_flops(0);
+    const struct pass_job job = row_of(d);
     double *cost = memory_take((size_t)d->L, sizeof *cost, "the choice of a schedule");
-    for (int i = 0; i < d->L; i++) cost[i] = flops_layer_at(d, i) + attention_of(d);
-    split_by_cost(first, cost, d->L, 0, flops_head(d), chunks);
+    for (int i = 0; i < d->L; i++)
+        cost[i] = pass_cost(&shape, &flops, &job, (struct pass_part){i, i + 1, false, false}).f;
+    double head = pass_cost(&shape, &flops, &job, (struct pass_part){.head = true}).f;
+    split_by_cost(first, cost, d->L, 0, head, chunks);
     free(cost);
 }
 
-static double real_bytes(const struct dims *d)
-{
-    return d->precision == PRECISION_BF16 ? 2 : sizeof(float);
-}
-
-/* What the wire takes for a row, in FLOPs: an all-reduce of its C floats over tp; its way to other ranks' experts, or back. */
-static double sum_of(const struct settings *s, const struct dims *d)
-{
-    double others = (s->mesh.tp - 1.0) / s->mesh.tp;
-    return s->mesh.flops_per_byte * 2 * others * d->C * (double)sizeof(float);
-}
-
-static double travel_of(const struct settings *s, const struct dims *d)
-{
-    double others = (s->mesh.ep - 1.0) / s->mesh.ep;
-    return s->mesh.flops_per_byte * others * d->K * d->C * real_bytes(d);
-}
-
-/* Exchanges of a forward or a backward: each layer has two sums, experts a way there and one back; an end of the model one sum. */
-static double exchanges_of(const struct settings *s, const struct dims *d, int first, int last)
-{
-    double wire = 2 * (last - first) * sum_of(s, d);
-    for (int i = first; i < last; i++)
-        if (dims_moe(d, i)) wire += 2 * travel_of(s, d);
-    return wire + (first == 0 || last == d->L ? sum_of(s, d) : 0);
-}
-
-/* Passes stepped in turn hide exchanges under each other's computing; those of a backward done at once hide under its weight part. */
-static void hide(struct sim_table *t, const double *wire, int chunks)
-{
-    double least = 1;
-    for (int k = 0; k < chunks; k++) t->bw[k] = t->b[k] - wire[k] + fmax(t->w[k], wire[k]);
-    for (int f = 0; f < chunks; f++)
-        for (int b = 0; b < chunks; b++) {
-            double compute = t->f[f] - wire[f] + t->b[b] - wire[b] + t->w[b];
-            double takes = fmax(compute, wire[f] + wire[b]);
-            t->pairs[f * chunks + b] = takes;
-            least = fmin(least, takes / (t->f[f] + t->bw[b]));
-        }
-    t->sim.pair = least;
-}
-
-/* A backward's input part costs what the forward does in linear layers, and 2.5 times that in attention, whose probabilities it
- * computes again; its weight part is linear layers only. Looking up the embedding is free. A message is taken for 2 % of
- * a stage's forward at the least: enough to prefer few hops, where nothing is known of wires. */
+/* A message is taken for 2 % of a stage's forward at the least: enough to prefer few hops, where nothing is
+ * known of wires. */
 void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,
                         enum plan_place place)
 {
     int chunks = plan_chunks(place, s->mesh.pp);
-    bool exchanges = s->mesh.tp > 1 || s->mesh.ep > 1;
+    const struct shape shape = shape_of_dims(d);
+    const struct machine flops = machine_of_flops(s->mesh.flops_per_byte);
+    struct pass_job job = row_of(d);
+    job.pp = s->mesh.pp, job.tp = s->mesh.tp, job.ep = s->mesh.ep;
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "the choice of a schedule");
-    double *wire = memory_take((size_t)chunks, sizeof *wire, "the choice of a schedule");
-    double forward = 0, tp = s->mesh.tp;
-    struct sim_table *t = &c->table;
+    struct pass_cost *cost = memory_take((size_t)chunks, sizeof *cost, "the choice of a schedule");
+    double forward = 0;
     schedule_split(first, s, d, chunks);
-    sim_table_new(t, chunks, exchanges ? SIM_OVERLAP : 0);
     c->work = 0;
     for (int k = 0; k < chunks; k++) {
-        double attention = (first[k + 1] - first[k]) * attention_of(d), linear = 0;
-        for (int i = first[k]; i < first[k + 1]; i++) linear += flops_layer_at(d, i);
-        if (k == chunks - 1) linear += flops_head(d);
-        wire[k] = exchanges_of(s, d, first[k], first[k + 1]);
-        t->f[k] = (linear + attention) / tp + wire[k];
-        t->b[k] = (linear + 2.5 * attention) / tp + wire[k];
-        t->w[k] = linear / tp;
-        forward += t->f[k];
-        c->work += t->f[k] + t->b[k] + t->w[k] - 2 * wire[k];
+        cost[k] = pass_cost(&shape, &flops, &job, pass_part_of(first, k, chunks));
+        forward += cost[k].f + cost[k].exchange_f;
+        c->work += cost[k].f + cost[k].b + cost[k].w;
     }
-    double message = s->mesh.flops_per_byte * d->C * real_bytes(d);
-    t->sim.message = fmax(message, 0.02 * forward / s->mesh.pp);
-    if (exchanges) hide(t, wire, chunks);
-    free(wire);
+    pass_cost_table(&c->table, cost, chunks, 1);
+    double message = pass_cost_message(&shape, &flops, &job);
+    c->table.sim.message = fmax(message, 0.02 * forward / s->mesh.pp);
+    free(cost);
     free(first);
 }
 

@@ -1,0 +1,173 @@
+#include "trainer/schedule/pass_cost.h"
+
+#include <limits.h>
+#include <math.h>
+
+double pass_cost_sum(const struct pass_cost *p)
+{
+    return p->f + p->b + p->w + p->exchange_f + p->exchange_b;
+}
+
+double pass_cost_pair(const struct pass_cost *f, const struct pass_cost *b, double hidden)
+{
+    double compute = f->f + b->b + b->w, exchanges = f->exchange_f + b->exchange_b;
+    double halves = fmax(f->f + f->exchange_f, b->b + b->exchange_b + b->w);
+    return fmax(fmax(compute + (1 - hidden) * exchanges, exchanges), halves);
+}
+
+static void fill_pairs(struct sim_table *t, const struct pass_cost *chunk, int chunks,
+                       double hidden)
+{
+    t->sim.pair = 1;
+    for (int k = 0; k < chunks; k++) t->bw[k] = t->b[k] + t->w[k];
+    for (int f = 0; f < chunks; f++)
+        for (int b = 0; b < chunks; b++) {
+            double takes = pass_cost_pair(&chunk[f], &chunk[b], hidden);
+            t->pairs[f * chunks + b] = takes;
+            t->sim.pair = fmin(t->sim.pair, takes / (t->f[f] + t->bw[b]));
+        }
+}
+
+void pass_cost_table(struct sim_table *t, const struct pass_cost *chunk, int chunks, double hidden)
+{
+    double exchanges = 0;
+    for (int k = 0; k < chunks; k++) exchanges += chunk[k].exchange_f + chunk[k].exchange_b;
+    sim_table_new(t, chunks, exchanges > 0 ? SIM_OVERLAP : 0);
+    for (int k = 0; k < chunks; k++) {
+        t->f[k] = chunk[k].f + chunk[k].exchange_f;
+        t->b[k] = chunk[k].b + chunk[k].exchange_b;
+        t->w[k] = chunk[k].w;
+    }
+    if (exchanges > 0) fill_pairs(t, chunk, chunks, hidden);
+}
+
+struct machine machine_of_flops(double flops_per_byte)
+{
+    const struct link_cost wire = {0, flops_per_byte};
+    return (struct machine){.rate = 1,
+                            .attention = 1,
+                            .memory = INFINITY,
+                            .inside = wire,
+                            .between = wire,
+                            .node = LONG_MAX};
+}
+
+struct pass_part pass_part_of(const int *first, int chunk, int chunks)
+{
+    return (struct pass_part){first[chunk], first[chunk + 1], chunk == 0, chunk == chunks - 1};
+}
+
+/* ---- links ---- */
+
+double link_send(const struct link_cost *l, double bytes)
+{
+    return bytes * l->byte + l->first;
+}
+
+static const struct link_cost *link_of(const struct machine *m, long ranks)
+{
+    return ranks <= m->node ? &m->inside : &m->between;
+}
+
+double pass_cost_message(const struct shape *s, const struct machine *m, const struct pass_job *j)
+{
+    if (j->pp == 1) return 0;
+    return link_send(link_of(m, (long)j->pp * j->tp), j->room * s->C * shape_real_bytes(s));
+}
+
+static double tensor_sum(const struct shape *s, const struct machine *m, const struct pass_job *j)
+{
+    if (j->tp == 1) return 0;
+    return link_send(link_of(m, j->tp), (j->tp - 1) * j->rows * s->C * sizeof(float));
+}
+
+/* One way: rows to their experts, or what the experts made of them back. */
+static double expert_send(const struct shape *s, const struct machine *m, const struct pass_job *j,
+                          double bytes_each)
+{
+    if (j->ep == 1) return 0;
+    const struct link_cost *link = link_of(m, (long)j->ep * j->pp * j->tp);
+    double copies = s->active;
+    if (link == &m->between && s->nodes > 0 && s->nodes < copies) copies = s->nodes;
+    return link_send(link, j->rows * copies * s->C * bytes_each * (j->ep - 1) / j->ep);
+}
+
+/* Sums stand behind attention and FFN, behind the embedding (forward) and the head (backward); a layer with
+ * experts shares only its attention (model/share.c, model/travel.c). */
+struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward)
+{
+    struct pass_exchanges x = {.sums = backward ? part.head : part.embed};
+    for (int layer = part.first; layer < part.last; layer++) {
+        bool experts = shape_moe(s, layer);
+        x.sums += experts ? 1 : 2;
+        x.experts += experts;
+    }
+    return x;
+}
+
+static double exchange_cost(const struct shape *s, const struct machine *m,
+                            const struct pass_job *j, struct pass_exchanges x)
+{
+    double there_and_back =
+        expert_send(s, m, j, s->send) + expert_send(s, m, j, shape_real_bytes(s));
+    return x.sums * tensor_sum(s, m, j) + x.experts * there_and_back;
+}
+
+/* ---- computing ---- */
+
+/* What is measured a row, as so many rows of it take over tp. */
+static struct pass_cost measured(const struct pass_cost *row, const struct pass_job *j)
+{
+    double n = j->rows / j->tp;
+    return (struct pass_cost){.f = row->f * n, .b = row->b * n, .w = row->w * n};
+}
+
+/* linear and attention: FLOPs of a row, forward; kept_bytes are written once and read about twice. */
+static struct pass_cost computed(const struct machine *m, const struct pass_job *j, double linear,
+                                 double attention, double kept_bytes)
+{
+    double rate = m->rate * j->tp, l = j->rows * linear / rate;
+    double a = j->rows * attention / (rate * m->attention);
+    double rest = 3 * j->rows * kept_bytes / m->memory / j->tp;
+    return (struct pass_cost){.f = l + a + rest, .b = l + 2.5 * a + rest, .w = l};
+}
+
+static struct pass_cost layer_cost(const struct shape *s, const struct machine *m,
+                                   const struct pass_job *j, int layer)
+{
+    if (m->layer.f > 0) return measured(&m->layer, j);
+    double kept = shape_moe(s, layer) ? s->kept_moe : s->kept;
+    return computed(m, j, shape_layer_linear_flops(s, layer),
+                    shape_attention_flops(s, j->context / 2), kept * shape_real_bytes(s));
+}
+
+static struct pass_cost head_cost(const struct shape *s, const struct machine *m,
+                                  const struct pass_job *j)
+{
+    if (m->layer.f > 0) return measured(&m->head, j);
+    return computed(m, j, shape_head_flops(s), 0, s->V * sizeof(float));
+}
+
+/* Rows looked up, and added up again. */
+static struct pass_cost embed_cost(const struct shape *s, const struct machine *m,
+                                   const struct pass_job *j)
+{
+    double once = 2 * j->rows * s->C * shape_real_bytes(s) / m->memory;
+    return (struct pass_cost){.f = once, .w = 2 * once};
+}
+
+static void add(struct pass_cost *sum, struct pass_cost one)
+{
+    sum->f += one.f, sum->b += one.b, sum->w += one.w;
+}
+
+struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const struct pass_job *j,
+                           struct pass_part part)
+{
+    struct pass_cost sum = {.exchange_f = exchange_cost(s, m, j, pass_exchanges(s, part, false)),
+                            .exchange_b = exchange_cost(s, m, j, pass_exchanges(s, part, true))};
+    for (int layer = part.first; layer < part.last; layer++) add(&sum, layer_cost(s, m, j, layer));
+    if (part.embed) add(&sum, embed_cost(s, m, j));
+    if (part.head) add(&sum, head_cost(s, m, j));
+    return sum;
+}
