@@ -43,13 +43,13 @@ wrong() { { echo "$1:" "${@:2}"; tail -n 6 "$folder.out"; } >>said; }
 # The table, as help prints it: section, name, both ends.
 "$duet" help settings >settings
 awk '/^[a-z]+: \(/ { section = $1; sub(":", ".", section) }
-    /^  [a-z_0-9]+: .* number, / && !/whole number/ { sub(":", "", $1); print section, $1, $(NF - 2), $NF }
+    /^  [a-z_0-9]+: .* number, / && !/whole number/ { sub(":", "", $1); for (i = 3; $i != "to"; i++) ; sub(";", "", $(i + 1)); print section, $1, $(i - 1), $(i + 1) }
     /^\(top level/ { section = "-" }' settings >reals
 while read -r section name low high; do
     for value in "$low" "$high"; do
         case $section in
         -) echo "fresh.yaml $name=$value" ;;
-        phases.) echo "warm.yaml phases.grpo.$name=$value"; grep -q "^      sft.*:" <(grep -A 1 "^  $name: " settings) && echo "warm.yaml phases.sft.$name=$value" ;;
+        phases.) echo "warm.yaml phases.grpo.$name=$value"; grep -q "^  $name: .*; .*sft" settings && echo "warm.yaml phases.sft.$name=$value" ;;
         model.) echo "$([ "$name" = balance ] && echo experts.yaml || echo fresh.yaml) $section$name=$value" ;;
         *) echo "fresh.yaml $section$name=$value" ;;
         esac
