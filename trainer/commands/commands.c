@@ -15,6 +15,8 @@ const struct command commands[COMMANDS_MAX + 1] = {
     {"pack", "how evenly a step's answers fill micro-batches, before and after", cmd_pack, true},
     {"bench", "training steps and decoding beside what the machine could do, as JSON", cmd_bench,
      false},
+    {"completion", "a script for bash or zsh: commands, options and settings by TAB",
+     cmd_completion, true},
     {0},
 };
 

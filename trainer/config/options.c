@@ -231,6 +231,10 @@ int options_parse(struct options *o, int argc, char **argv)
 {
     struct problems p = {0};
     bool help;
+    if (argc == 2 && strcmp(argv[1], OPTIONS_LIST) == 0) {
+        for (int i = 0; i < o->n_rows; i++) printf("--%s ", o->rows[i].name);
+        return EXIT_DONE;
+    }
     options_read(o, argc, argv, &help, &p);
     if (help) {
         if (options_first_rank()) options_help(o);

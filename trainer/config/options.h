@@ -63,6 +63,9 @@ struct options {
  * started several). Local; needs no MPI. */
 int options_parse(struct options *o, int argc, char **argv);
 
+/* argv[1] may be this, for the shell's completion: "--set --resume ..." is printed, EXIT_DONE returned. */
+#define OPTIONS_LIST "--list-options"
+
 /* The same without printing: mistakes go to p, *help is set when help was asked for. */
 void options_read(struct options *o, int argc, char **argv, bool *help, struct problems *p);
 void options_help(const struct options *o);
