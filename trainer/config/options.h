@@ -63,7 +63,8 @@ struct options {
  * started several). Local; needs no MPI. */
 int options_parse(struct options *o, int argc, char **argv);
 
-/* argv[1] may be this, for the shell's completion: "--set --resume ..." is printed, EXIT_DONE returned. */
+/* argv[1] may be this, for the shell's completion: "--set --resume ..." is printed, EXIT_DONE
+ * returned. */
 #define OPTIONS_LIST "--list-options"
 
 /* The same without printing: mistakes go to p, *help is set when help was asked for. */

@@ -1,6 +1,6 @@
 /* Tables of settings (X-macros as in settings_table.h) as rows of arrays: for a file that defines a
- * book of them. A section called `model` has its values in struct model_settings and where they came
- * from in struct model_lines. */
+ * book of them. A section called `model` has its values in struct model_settings and where they
+ * came from in struct model_lines. */
 #ifndef DUET_TRAINER_CONFIG_ROWS_H
 #define DUET_TRAINER_CONFIG_ROWS_H
 
@@ -10,7 +10,7 @@
 #define WHERE(section, name)                             \
     .offset = offsetof(struct section##_settings, name), \
     .line_offset = offsetof(struct section##_lines, name)
-/* The help, and behind it what a change of the setting means (table.h), which a row may leave out. */
+/* The help, and behind it what a change of the setting means (table.h), which may be left out. */
 #define SETTING_HELP(help, ...)           help
 #define SETTING_CHANGE(help, change, ...) change
 #define TAIL(...)                         \

@@ -35,8 +35,7 @@ struct setting {
     const char *text;             /* STR: the default */
     const struct choice *choices; /* ENUM */
     const char *unit;             /* of a number; "": none */
-    unsigned
-        kinds; /* bit 1 << PHASE_... for every kind of phase that uses it; of another section: all bits */
+    unsigned kinds; /* of phase that use it, bits 1 << PHASE_...; of another section: all bits */
     const char *help;
     enum setting_change change;
 };
