@@ -52,7 +52,7 @@ struct lane {
     const int **row_table;
 };
 
-struct dispatch;
+struct queue;
 
 struct rollout {
     struct actor *actor;
@@ -66,7 +66,7 @@ struct rollout {
     struct answer *answer;
     bool *mine;
     int max_answers, max_new;
-    struct dispatch *dispatch;
+    struct queue *queue;
     unsigned char *order;              /* follow.h; NULL without tensor parallelism */
     int *gather_count, *gather_offset; /* (world size) */
     int *gather_send, *gather_all;     /* words */

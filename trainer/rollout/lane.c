@@ -1,6 +1,6 @@
 #include "trainer/rollout/lane.h"
 #include <string.h>
-#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/queue.h"
 
 static const struct question *question_of(const struct rollout *r, const struct group *g)
 {
@@ -88,7 +88,7 @@ static int answers_ahead(struct rollout *r, struct lane *l)
 static bool take_question(struct rollout *r, struct lane *l)
 {
     if (l->groups == l->max_groups || l->n_free_prompt_slots == 0) return false;
-    int q = dispatch_take(r, l);
+    int q = queue_take(r, l);
     if (q < 0) return false;
     *group_at(l, l->groups) =
         (struct group){q, l->free_prompt_slot[--l->n_free_prompt_slots], 0, 0};

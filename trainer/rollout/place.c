@@ -1,5 +1,5 @@
 #include "trainer/rollout/place.h"
-#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
 
 static void wave_place(const struct lane *l, struct wave *w, size_t act_bytes, struct arena *a)
@@ -117,7 +117,7 @@ void place_buffers(struct rollout *r)
     r->gather_offset = arena_take_n(a, size, sizeof(int));
     r->gather_send = arena_take_n(a, words, sizeof(int));
     r->gather_all = arena_take_n(a, words, sizeof(int));
-    dispatch_place(&r->dispatch, r, a);
+    queue_place(&r->queue, r, a);
     follow_place(r, a);
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
-#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
 #include "trainer/rollout/gather.h"
 #include "trainer/rollout/place.h"
@@ -45,7 +45,7 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
     struct rollout *r = rollout_measured(a, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
-    int open = dispatch_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
+    int open = queue_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
     r->p2p = p2p_new(&transport_mpi, w->comm, open);
     group_find(r);
     return r;
@@ -85,9 +85,9 @@ static void lane_close(struct rollout *r, struct lane *l)
 
 static void lead(struct rollout *r)
 {
-    dispatch_start(r);
+    queue_start(r);
     (r->actor->mesh->ep > 1 ? rounds_run : turns_run)(r);
-    dispatch_close(r);
+    queue_close(r);
     follow_end(r);
 }
 

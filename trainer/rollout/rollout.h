@@ -8,7 +8,7 @@
  * asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
  *
  * A rollout can be stopped between two waves: a first stage that hears of it drops what it has
- * not finished and takes no more questions, and the dispatcher tells the others; nothing is
+ * not finished and takes no more questions, and the queue tells the others; nothing is
  * exchanged for that beyond the messages there are. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H

@@ -10,7 +10,7 @@
  * anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in
  * advance, one to each first stage in turn. */
 #include "trainer/rollout/rounds.h"
-#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
 #include "trainer/rollout/lane.h"
 
@@ -50,7 +50,7 @@ static bool anything_left(struct rollout *r)
     int left = 0, said[2];
     for (int i = 0; i < r->lanes; i++) {
         const struct lane *l = &r->lane[i];
-        if (l->first) left = left || l->n_outstanding > 0 || l->groups > 0 || dispatch_left(r, l);
+        if (l->first) left = left || l->n_outstanding > 0 || l->groups > 0 || queue_left(r, l);
     }
     MPI_Request agreed;
     int mine[2] = {left, rollout_stops(r)};

@@ -1,5 +1,5 @@
 #include "trainer/rollout/turns.h"
-#include "trainer/rollout/dispatch.h"
+#include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
 #include "trainer/rollout/lane.h"
 
@@ -29,11 +29,11 @@ static void advance(struct rollout *r, struct lane *l)
     expect_return(r, l);
     bool more = l->n_outstanding > 0 || l->groups > 0;
     if (more || l->done) return;
-    /* Everything is parked: either the dispatcher has not answered yet, or there is nothing
+    /* Everything is parked: either the queue has not answered yet, or there is nothing
      * left. */
-    int q = dispatch_take(r, l);
+    int q = queue_take(r, l);
     INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
-    if (q != DISPATCH_NONE) return;
+    if (q != QUEUE_NONE) return;
     if (!l->last) wave_send_end(r, l);
     l->done = true;
 }
@@ -84,7 +84,7 @@ static bool all_done(const struct rollout *r)
 {
     for (int i = 0; i < r->lanes; i++)
         if (!r->lane[i].done) return false;
-    return dispatch_done(r);
+    return queue_done(r);
 }
 
 /* On one stage a wave's tokens are there when wave_run returns: no message to wait for. */
@@ -96,7 +96,7 @@ static bool is_alone(const struct lane *l)
 static void arrived(struct rollout *r, int i)
 {
     if (i >= r->lanes) {
-        dispatch_arrived(r, i - r->lanes);
+        queue_arrived(r, i - r->lanes);
         for (int k = 0; k < r->lanes; k++)
             if (r->lane[k].first && !r->lane[k].done) advance(r, &r->lane[k]);
         return;
@@ -116,7 +116,7 @@ static void turn(struct rollout *r)
     ticket t[MOST_TICKETS];
     int n = 0;
     for (; n < r->lanes; n++) t[n] = r->lane[n].in;
-    n += dispatch_tickets(r, t + n);
+    n += queue_tickets(r, t + n);
     if (!is_alone(&r->lane[0])) {
         die_place("rollout: waiting for a wave or a question");
         int i = p2p_wait_any(r->p2p, t, n);

@@ -4,7 +4,7 @@
 
 #include "trainer/rollout/inside.h"
 
-/* A job, on the ranks that lead their stages; between dispatch_start and dispatch_close. */
+/* A job, on the ranks that lead their stages; between queue_start and queue_close. */
 void turns_run(struct rollout *r);
 
 #endif
