@@ -43,7 +43,7 @@ wrong() { { echo "$1:" "${@:2}"; tail -n 6 "$folder.out"; } >>said; }
 # The table, as help prints it: section, name, both ends.
 "$duet" help settings >settings
 awk '/^[a-z]+: \(/ { section = $1; sub(":", ".", section) }
-    /^  [a-z_0-9]+: .* number, / && !/whole number/ { sub(":", "", $1); for (i = 3; $i != "to"; i++) ; sub(";", "", $(i + 1)); print section, $1, $(i - 1), $(i + 1) }
+    match($0, / number, [^ ;]+ to [^ ;]+/) && !/whole number/ { split(substr($0, RSTART, RLENGTH), w, " "); sub(":", "", $1); print section, $1, w[2], w[4] }
     /^\(top level/ { section = "-" }' settings >reals
 while read -r section name low high; do
     for value in "$low" "$high"; do
@@ -76,6 +76,7 @@ run_all < <(sed -n '2~2p' list)
 wait "$other"
 
 check "reals were found in the table" test "$(wc -l <reals)" -ge 20
+check "their ends are numbers" equal "$(awk '$3 + 0 == $3 && $4 + 0 == $4' reals | wc -l)" "$(wc -l <reals)"
 check "every one was tried" equal "$(wc -l <ended)" "$(wc -l <list)"
 touch said
 check "P8: ends of ranges in real steps" equal "$(<said)" ""
