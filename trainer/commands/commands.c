@@ -1,4 +1,5 @@
-/* THE table of subcommands: the usage, `duet help`, the shell's completion and main follow from it. */
+/* THE table of subcommands: the usage, `duet help`, the shell's completion and main follow from
+ * it. */
 #include "trainer/commands/commands.h"
 
 #include <string.h>

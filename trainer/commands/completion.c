@@ -1,5 +1,6 @@
-/* duet completion: a script for the shell, made of the tables of commands, options and settings, so that
- * it knows what this program knows. It asks the program only for the names of a recipe's phases. */
+/* duet completion: a script for the shell, made of the tables of commands, options and settings,
+ * so that it knows what this program knows. It asks the program only for the names of a recipe's
+ * phases. */
 #include <stdio.h>
 #include <string.h>
 #include "trainer/commands/commands.h"
@@ -78,9 +79,9 @@ static void print_values(void)
     printf("    esac\n}\n");
 }
 
-/* The current word is taken from the line itself, since bash cuts COMP_WORDS at `=`. A word that is whole
- * brings its blank along (-o nospace): names of settings end in `=`. Where nothing fits, files are offered
- * (-o default). Only what zsh's bashcompinit understands, too. */
+/* The current word is taken from the line itself, since bash cuts COMP_WORDS at `=`. A word that
+ * is whole brings its blank along (-o nospace): names of settings end in `=`. Where nothing
+ * fits, files are offered (-o default). Only what zsh's bashcompinit understands, too. */
 static const char functions[] =
     "# \"name kind\" of each phase of the recipe on the line; without one every kind by its own "
     "name.\n"
@@ -105,7 +106,8 @@ static const char functions[] =
     "    done\n"
     "}\n"
     "_duet() {\n"
-    "    local line=${COMP_LINE:0:$COMP_POINT} raw cur prev program command before head= list= word "
+    "    local line=${COMP_LINE:0:$COMP_POINT} raw cur prev program command before head= list= "
+    "word "
     "IFS=$' \\t\\n'\n"
     "    program=${line%%[[:space:]]*} raw=${line##*[[:space:]]}\n"
     "    before=${line%\"$raw\"}\n"

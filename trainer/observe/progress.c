@@ -1,4 +1,5 @@
-/* The live line. It never allocates and a line goes out in one write(2), so that it does not mix with messages of other ranks. */
+/* The live line. It never allocates and a line goes out in one write(2), so that it does not mix
+ * with messages of other ranks. */
 #include "trainer/observe/progress.h"
 
 #include <math.h>
@@ -71,8 +72,8 @@ void progress_init(struct progress_line *l, int fd)
                                 .terminal = isatty(fd) == 1 || environment_text("DUET_TERMINAL")};
 }
 
-/* A live line that wraps cannot be rewritten: it is cut to the terminal. Under mpirun we write to a pipe, and
- * launch/run.sh, which sees the terminal, says how wide it is. */
+/* A live line that wraps cannot be rewritten: it is cut to the terminal. Under mpirun we write
+ * to a pipe, and launch/run.sh, which sees the terminal, says how wide it is. */
 static size_t terminal_columns(int fd)
 {
     const double told = environment_number("DUET_TERMINAL", 0);
@@ -121,7 +122,7 @@ void progress_end(struct progress_line *l)
     l->open = false;
 }
 
-/* --- the sink ------------------------------------------------------------------------------------- */
+/* --- the sink --------------------------------------------------------------------------------- */
 
 static void end_before_a_message(void *state)
 {

@@ -26,7 +26,7 @@ void record_add(struct record *r, const char *name, double value)
     r->value[r->n++] = value;
 }
 
-/* --- as text ------------------------------------------------------------------------------------ */
+/* --- as text ---------------------------------------------------------------------------------- */
 
 struct line {
     char *text;
@@ -86,7 +86,7 @@ size_t record_text(const struct record *r, char *text)
     return l.used;
 }
 
-/* --- and back ------------------------------------------------------------------------------------ */
+/* --- and back --------------------------------------------------------------------------------- */
 
 /* The members behind step and phase, in their order. */
 static bool parse_members(struct record *r, json_t *o)

@@ -1,4 +1,5 @@
-/* A record: the numbers of a step, each by a name, as one line of JSON and as what the sinks get. */
+/* A record: the numbers of a step, each by a name, as one line of JSON and as what the sinks
+ * get. */
 #ifndef DUET_TRAINER_OBSERVE_RECORD_H
 #define DUET_TRAINER_OBSERVE_RECORD_H
 
@@ -22,11 +23,11 @@ struct record {
 void record_begin(struct record *r, long step, const char *phase);
 /* A name twice, or more than there is room for, is our bug. */
 void record_add(struct record *r, const char *name, double value);
-/* "{"step":1,"phase":"sft","loss":0.5" without the end, so that more may follow, into text (RECORD_TEXT
- * bytes); its length. Numbers are printed so that they read back to the same bits. */
+/* "{"step":1,"phase":"sft","loss":0.5" without the end, so that more may follow, into text
+ * (RECORD_TEXT bytes); its length. Numbers are printed so that they read back to the same bits. */
 size_t record_text(const struct record *r, char *text);
-/* Such a text back into a record, of which record_text makes the same bytes again. false: it is none;
- * r is then of no use. r NULL: only looks. */
+/* Such a text back into a record, of which record_text makes the same bytes again. false: it is
+ * none; r is then of no use. r NULL: only looks. */
 bool record_parse(struct record *r, const char *text);
 
 #endif

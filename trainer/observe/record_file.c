@@ -1,6 +1,6 @@
-/* A file of lines that only grows. What was written after the last checkpoint is cut off when the run
- * is resumed, and the lines come out again the same (promise P5); a killed run ends in a whole line,
- * since each leaves in one write(2). */
+/* A file of lines that only grows. What was written after the last checkpoint is cut off when
+ * the run is resumed, and the lines come out again the same (promise P5); a killed run ends in a
+ * whole line, since each leaves in one write(2). */
 #include "trainer/observe/record_file.h"
 
 #include <errno.h>
@@ -37,8 +37,9 @@ static long whole_lines(const struct record_file *f, long bytes)
     return bytes;
 }
 
-/* Cuts the file to what the checkpoint recorded. A file that is shorter (moved, edited, lost with a machine) does not stop
- * the run: the numbers of the model are in the checkpoint, only the record of some steps is gone. */
+/* Cuts the file to what the checkpoint recorded. A file that is shorter (moved, edited, lost
+ * with a machine) does not stop the run: the numbers of the model are in the checkpoint, only
+ * the record of some steps is gone. */
 static long keep(const struct record_file *f, long recorded)
 {
     struct stat st;
@@ -128,7 +129,8 @@ void record_file_sync(const struct record_file *f)
            "cannot write %s to the disk: %s", f->path, strerror(errno));
 }
 
-/* What another hand has added or taken away in mid-run: it stays, and is part of what a resumed run finds. */
+/* What another hand has added or taken away in mid-run: it stays, and is part of what a resumed
+ * run finds. */
 void record_file_notice(struct record_file *f)
 {
     struct stat st;
@@ -164,7 +166,8 @@ static void find_again(const struct record_file *f, char *out, size_t size)
                     __VA_ARGS__);                                                       \
     } while (0)
 
-/* A writer whose file was deleted or moved away hears of no error: its lines go to a file that nobody finds. */
+/* A writer whose file was deleted or moved away hears of no error: its lines go to a file that
+ * nobody finds. */
 void record_file_look(const struct record_file *f)
 {
     struct stat opened, named;

@@ -1,5 +1,5 @@
-/* Where records go: one struct a kind, all of them in the list of metrics.c, on the rank that writes. A
- * sink is a file with such a struct and a line of that list. */
+/* Where records go: one struct a kind, all of them in the list of metrics.c, on the rank that
+ * writes. A sink is a file with such a struct and a line of that list. */
 #ifndef DUET_TRAINER_OBSERVE_SINK_H
 #define DUET_TRAINER_OBSERVE_SINK_H
 
