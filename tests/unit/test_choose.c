@@ -6,6 +6,7 @@
 
 #include "comm/base/problems.h"
 #include "trainer/schedule/schedule.h"
+#include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
 
 static struct settings settings_of(int pp, int layers, int directions)
@@ -224,6 +225,19 @@ START_TEST(split_by_hand)
 }
 END_TEST
 
+/* A choice without its line in schedule_kind would run another schedule under its name. */
+START_TEST(recipes_name_their_plan)
+{
+    struct settings s = settings_of(2, 4, 2);
+    const struct setting *k = setting_find(&sections[SECTION_RUN], "schedule");
+    for (const struct choice *c = k->choices; c->name; c++) {
+        s.run.schedule = c->value;
+        ck_assert_str_eq(plan_kind_name(schedule_kind(&s)), c->name);
+    }
+    settings_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("choose");
@@ -236,6 +250,7 @@ int main(void)
     tcase_add_test(c, only_what_fits);
     tcase_add_test(c, placements_that_suit);
     tcase_add_test(c, split_by_hand);
+    tcase_add_test(c, recipes_name_their_plan);
     suite_add_tcase(s, c);
     return run_suite(s);
 }
