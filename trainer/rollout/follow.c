@@ -8,19 +8,19 @@
 
 /* Followed in memory by the packed wave (room for the largest), and the input tokens. */
 struct order {
-    int lane; /* on this rank; -1: this was all */
+    int decoder; /* on this rank; -1: this was all */
 };
 
-size_t follow_bytes(const struct lane *l)
+size_t follow_bytes(const struct decoder *d)
 {
-    return sizeof(struct order) + l->packed_most + (size_t)l->rows_max * sizeof(int);
+    return sizeof(struct order) + d->packed_most + (size_t)d->rows_max * sizeof(int);
 }
 
 static size_t order_bytes(const struct rollout *r)
 {
     size_t most = 0;
-    for (int i = 0; i < r->lanes; i++) {
-        size_t bytes = follow_bytes(&r->lane[i]);
+    for (int i = 0; i < r->decoders; i++) {
+        size_t bytes = follow_bytes(&r->decoder[i]);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -40,19 +40,19 @@ static void pass_on(struct rollout *r)
     exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
 }
 
-static void tell(struct rollout *r, const struct lane *l, const struct wave *w)
+static void tell(struct rollout *r, const struct decoder *d, const struct wave *w)
 {
     unsigned char *to = r->order + sizeof(struct order);
-    *(struct order *)(void *)r->order = (struct order){l->number};
+    *(struct order *)(void *)r->order = (struct order){d->number};
     wave_pack(w, to);
-    memcpy(to + l->packed_most, w->token, (size_t)w->head->rows * sizeof(int));
+    memcpy(to + d->packed_most, w->token, (size_t)w->head->rows * sizeof(int));
     pass_on(r);
 }
 
-void follow_lead(struct rollout *r, struct lane *l, struct wave *w, const void *in)
+void follow_lead(struct rollout *r, struct decoder *d, struct wave *w, const void *in)
 {
-    if (r->actor->mesh->tp > 1) tell(r, l, w);
-    wave_run(r, l, w, in);
+    if (r->actor->mesh->tp > 1) tell(r, d, w);
+    wave_run(r, d, w, in);
 }
 
 void follow_end(struct rollout *r)
@@ -62,13 +62,13 @@ void follow_end(struct rollout *r)
     pass_on(r);
 }
 
-static void run_told(struct rollout *r, struct lane *l)
+static void run_told(struct rollout *r, struct decoder *d)
 {
     const unsigned char *from = r->order + sizeof(struct order);
-    struct wave *w = wave_take(r, l, from);
-    memcpy(w->token, from + l->packed_most, (size_t)w->head->rows * sizeof(int));
-    if (!l->first) wave_receive(r, l, w);
-    wave_run(r, l, w, l->first ? NULL : l->act_in);
+    struct wave *w = wave_take(r, d, from);
+    memcpy(w->token, from + d->packed_most, (size_t)w->head->rows * sizeof(int));
+    if (!d->first) wave_receive(r, d, w);
+    wave_run(r, d, w, d->first ? NULL : d->act_in);
 }
 
 void follow_run(struct rollout *r)
@@ -76,8 +76,8 @@ void follow_run(struct rollout *r)
     for (;;) {
         watchdog_feed();
         pass_on(r);
-        int lane = ((const struct order *)(const void *)r->order)->lane;
-        if (lane < 0) return;
-        run_told(r, &r->lane[lane]);
+        int decoder = ((const struct order *)(const void *)r->order)->decoder;
+        if (decoder < 0) return;
+        run_told(r, &r->decoder[decoder]);
     }
 }

@@ -6,10 +6,10 @@
 #include "trainer/rollout/inside.h"
 
 void follow_place(struct rollout *r, struct arena *a);
-/* What is told before a wave of this lane. */
-size_t follow_bytes(const struct lane *l);
+/* What is told before a wave of this decoder. */
+size_t follow_bytes(const struct decoder *d);
 /* The rank that decides: this wave runs now, here and on the others. `in` as of wave_run. */
-void follow_lead(struct rollout *r, struct lane *l, struct wave *w, const void *in);
+void follow_lead(struct rollout *r, struct decoder *d, struct wave *w, const void *in);
 /* The rank that decides: that was the last. */
 void follow_end(struct rollout *r);
 /* The other ranks, for the whole job. */

@@ -1,4 +1,4 @@
-/* What a rollout consists of on a rank: its lanes (one for each chunk that the rank holds, in
+/* What a rollout consists of on a rank: its decoders (one for each chunk that the rank holds, in
  * the row of chunks that waves pass), and what they share. Only trainer/rollout includes this. */
 #ifndef DUET_TRAINER_ROLLOUT_INSIDE_H
 #define DUET_TRAINER_ROLLOUT_INSIDE_H
@@ -17,9 +17,9 @@ struct slot {
     int pos, token; /* of the next row */
 };
 
-struct lane {
+struct decoder {
     int dir;
-    int number, next_number; /* of this lane on its rank, and of the next one on its own: in tags */
+    int number, next_number; /* of this one on its rank, and of the next on its own: in tags */
     bool first, last, done;
     /* World ranks of neighbours, of the first and of the last chunk. A vee turns round within a
      * rank, which then writes to itself. */
@@ -58,8 +58,8 @@ struct rollout {
     struct actor *actor;
     const struct world *world;
     struct p2p *p2p;
-    struct lane lane[2];
-    int lanes;
+    struct decoder decoder[2];
+    int decoders;
     const struct rollout_job *job;
     bool stopping; /* the job shall end with what is complete */
     int whole;     /* see rollout_whole */

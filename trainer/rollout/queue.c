@@ -9,7 +9,7 @@ struct asker { /* a first stage on another rank, seen from rank 0 */
     ticket in, out;
     bool ended;
 };
-struct stock { /* this rank's lane: the number held ready */
+struct stock { /* this rank's decoder: the number held ready */
     int request, reply;
     int ready; /* question, QUEUE_NONE, or QUEUE_WAIT */
     ticket asked, answer;
@@ -102,33 +102,33 @@ void queue_start(struct rollout *r)
     }
     queue->stock[0].asked = queue->stock[0].answer = queue->stock[1].asked =
         queue->stock[1].answer = TICKET_NONE;
-    for (int i = 0; i < r->lanes; i++) {
-        struct stock *s = &queue->stock[r->lane[i].dir];
-        if (r->lane[i].first && r->world->rank != 0) ask(r, s, r->lane[i].dir);
+    for (int i = 0; i < r->decoders; i++) {
+        struct stock *s = &queue->stock[r->decoder[i].dir];
+        if (r->decoder[i].first && r->world->rank != 0) ask(r, s, r->decoder[i].dir);
     }
 }
 
-bool queue_left(const struct rollout *r, const struct lane *l)
+bool queue_left(const struct rollout *r, const struct decoder *d)
 {
-    return !r->stopping && r->queue->stock[l->dir].ready < r->job->questions;
+    return !r->stopping && r->queue->stock[d->dir].ready < r->job->questions;
 }
 
-static int deal(struct rollout *r, const struct lane *l)
+static int deal(struct rollout *r, const struct decoder *d)
 {
-    if (!queue_left(r, l)) return QUEUE_NONE;
-    struct stock *s = &r->queue->stock[l->dir];
+    if (!queue_left(r, d)) return QUEUE_NONE;
+    struct stock *s = &r->queue->stock[d->dir];
     int q = s->ready;
     s->ready += first_stages(r);
     return q;
 }
 
-int queue_take(struct rollout *r, struct lane *l)
+int queue_take(struct rollout *r, struct decoder *d)
 {
-    if (r->actor->mesh->ep > 1) return deal(r, l);
+    if (r->actor->mesh->ep > 1) return deal(r, d);
     if (r->world->rank == 0) return count_up(r);
-    struct stock *s = &r->queue->stock[l->dir];
+    struct stock *s = &r->queue->stock[d->dir];
     int q = s->ready;
-    if (q >= 0) ask(r, s, l->dir);
+    if (q >= 0) ask(r, s, d->dir);
     return q;
 }
 
@@ -141,9 +141,9 @@ int queue_tickets(struct rollout *r, ticket *t)
             queue->which[n] = i;
             t[n++] = queue->asker[i].in;
         }
-    for (int i = 0; i < r->lanes; i++) {
-        int dir = r->lane[i].dir;
-        if (queue->stock[dir].answer == TICKET_NONE || !r->lane[i].first) continue;
+    for (int i = 0; i < r->decoders; i++) {
+        int dir = r->decoder[i].dir;
+        if (queue->stock[dir].answer == TICKET_NONE || !r->decoder[i].first) continue;
         queue->which[n] = -1 - dir;
         t[n++] = queue->stock[dir].answer;
     }

@@ -16,7 +16,7 @@ static struct rollout *rollout_measured(struct actor *a, const struct world *w, 
 {
     struct rollout *r = memory_take(1, sizeof *r, "a rollout");
     *r = (struct rollout){.actor = a, .world = w, .max_answers = max_answers, .max_new = max_new};
-    place_lanes(r);
+    place_decoders(r);
     place_buffers(r);
     return r;
 }
@@ -45,7 +45,7 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
     struct rollout *r = rollout_measured(a, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
-    int open = queue_most_tickets(r) * 2 + r->lanes * (4 * r->lane[0].n_waves + 8);
+    int open = queue_most_tickets(r) * 2 + r->decoders * (4 * r->decoder[0].n_waves + 8);
     r->p2p = p2p_new(&transport_mpi, w->comm, open);
     group_find(r);
     return r;
@@ -68,19 +68,19 @@ size_t rollout_bytes(const struct rollout *r)
 /* --- a job --- */
 
 /* Sends still under way end, and the cache forgets this job. */
-static void lane_close(struct rollout *r, struct lane *l)
+static void decoder_close(struct rollout *r, struct decoder *d)
 {
-    for (int i = 0; i < l->n_waves; i++) {
+    for (int i = 0; i < d->n_waves; i++) {
         for (int k = 0; k < 2; k++) {
-            p2p_wait(r->p2p, l->wave[i].sent[k]);
-            l->wave[i].sent[k] = TICKET_NONE;
+            p2p_wait(r->p2p, d->wave[i].sent[k]);
+            d->wave[i].sent[k] = TICKET_NONE;
         }
-        if (l->last) {
-            p2p_wait(r->p2p, l->out_sent[i]);
-            l->out_sent[i] = TICKET_NONE;
+        if (d->last) {
+            p2p_wait(r->p2p, d->out_sent[i]);
+            d->out_sent[i] = TICKET_NONE;
         }
     }
-    for (int s = 0; s < l->cache.slots; s++) cache_release(&l->cache, s);
+    for (int s = 0; s < d->cache.slots; s++) cache_release(&d->cache, s);
 }
 
 static void lead(struct rollout *r)
@@ -97,7 +97,7 @@ static void run_all(struct rollout *r)
         lead(r);
     else
         follow_run(r);
-    for (int i = 0; i < r->lanes; i++) lane_close(r, &r->lane[i]);
+    for (int i = 0; i < r->decoders; i++) decoder_close(r, &r->decoder[i]);
     die_place(NULL);
 }
 

@@ -2,9 +2,9 @@
  * all of them must run as many calls, in the same order, whatever each pipeline has to do.
  *
  * So time is cut into ticks. A wave that starts at tick g is at chunk s at tick g + s; a round
- * lets every wave of a lane start once, in turn, and takes as many ticks as there are chunks or
+ * lets every wave of a decoder start once, in turn, and takes as many ticks as there are chunks or
  * waves, whichever is more: by then a wave's tokens are back. A wave with nothing to do goes
- * round empty. A rank works off its calls by tick, then by lane; whatever a call needs
+ * round empty. A rank works off its calls by tick, then by decoder; whatever a call needs
  * (activations, tokens, the other ranks of its group) was done at an earlier tick, or is the
  * same call elsewhere: no rank waits for one that waits for it. Before a round all agree whether
  * anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in
@@ -12,7 +12,7 @@
 #include "trainer/rollout/rounds.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
-#include "trainer/rollout/lane.h"
+#include "trainer/rollout/decoder.h"
 
 static int most(int a, int b)
 {
@@ -21,26 +21,26 @@ static int most(int a, int b)
 
 /* --- one call --- */
 
-static void start(struct rollout *r, struct lane *l, struct wave *w)
+static void start(struct rollout *r, struct decoder *d, struct wave *w)
 {
-    if (l->n_outstanding > 0 && &l->wave[l->outstanding[0]] == w) {
-        if (!l->last)
-            p2p_wait(r->p2p, p2p_recv(r->p2p, l->tail_rank, TAG_BACK + l->dir, l->back,
+    if (d->n_outstanding > 0 && &d->wave[d->outstanding[0]] == w) {
+        if (!d->last)
+            p2p_wait(r->p2p, p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back,
                                       wave_back_bytes(w)));
-        lane_book(r, l);
+        decoder_book(r, d);
     } else {
         w->head->events = 0;
     }
-    lane_fill(r, l, w);
-    follow_lead(r, l, w, NULL);
+    decoder_fill(r, d, w);
+    follow_lead(r, d, w, NULL);
 }
 
-static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
+static void carry_on(struct rollout *r, struct decoder *d, struct wave *w)
 {
-    p2p_wait(r->p2p, wave_expect(r, l));
-    INVARIANT(wave_take(r, l, l->arrived) == w, "a wave came out of turn");
-    wave_receive(r, l, w);
-    follow_lead(r, l, w, l->act_in);
+    p2p_wait(r->p2p, wave_expect(r, d));
+    INVARIANT(wave_take(r, d, d->arrived) == w, "a wave came out of turn");
+    wave_receive(r, d, w);
+    follow_lead(r, d, w, d->act_in);
 }
 
 /* --- rounds --- */
@@ -48,9 +48,9 @@ static void carry_on(struct rollout *r, struct lane *l, struct wave *w)
 static bool anything_left(struct rollout *r)
 {
     int left = 0, said[2];
-    for (int i = 0; i < r->lanes; i++) {
-        const struct lane *l = &r->lane[i];
-        if (l->first) left = left || l->n_outstanding > 0 || l->groups > 0 || queue_left(r, l);
+    for (int i = 0; i < r->decoders; i++) {
+        const struct decoder *d = &r->decoder[i];
+        if (d->first) left = left || d->n_outstanding > 0 || d->groups > 0 || queue_left(r, d);
     }
     MPI_Request agreed;
     int mine[2] = {left, rollout_stops(r)};
@@ -61,29 +61,29 @@ static bool anything_left(struct rollout *r)
     return said[0] != 0;
 }
 
-/* What lane l does at a tick, if its wave has started by then in one of the `rounds` agreed on. */
-static void tick(struct rollout *r, struct lane *l, long now, int period, long rounds)
+/* What decoder d does at a tick, if its wave has started by then in one of the `rounds` agreed on. */
+static void tick(struct rollout *r, struct decoder *d, long now, int period, long rounds)
 {
-    long since = now - l->local->chunk;
-    if (since < 0 || since / period >= rounds || since % period >= l->n_waves) return;
-    struct wave *w = &l->wave[since % period];
+    long since = now - d->local->chunk;
+    if (since < 0 || since / period >= rounds || since % period >= d->n_waves) return;
+    struct wave *w = &d->wave[since % period];
     die_place("rollout: round %ld, wave %d", since / period, (int)(since % period));
-    if (l->first)
-        start(r, l, w);
+    if (d->first)
+        start(r, d, w);
     else
-        carry_on(r, l, w);
+        carry_on(r, d, w);
 }
 
 void rounds_run(struct rollout *r)
 {
-    int chunks = r->actor->chunks, period = most(r->lane[0].n_waves, chunks);
+    int chunks = r->actor->chunks, period = most(r->decoder[0].n_waves, chunks);
     long rounds = 0;
-    for (int i = 0; i < r->lanes; i++)
-        if (r->lane[i].first) lane_clear(&r->lane[i]);
+    for (int i = 0; i < r->decoders; i++)
+        if (r->decoder[i].first) decoder_clear(&r->decoder[i]);
     for (long now = 0;; now++) {
         watchdog_feed();
         if (now == rounds * period && anything_left(r)) rounds++;
         if (now == rounds * period + chunks) return; /* the last round, of empty waves, is over */
-        for (int i = 0; i < r->lanes; i++) tick(r, &r->lane[i], now, period, rounds);
+        for (int i = 0; i < r->decoders; i++) tick(r, &r->decoder[i], now, period, rounds);
     }
 }

@@ -1,112 +1,112 @@
 #include "trainer/rollout/turns.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
-#include "trainer/rollout/lane.h"
+#include "trainer/rollout/decoder.h"
 
 /* --- the first stage of a direction --- */
 
-static void launch(struct rollout *r, struct lane *l, int i)
+static void launch(struct rollout *r, struct decoder *d, int i)
 {
-    struct wave *w = &l->wave[i];
-    w->parked = !lane_fill(r, l, w);
-    if (!w->parked) follow_lead(r, l, w, NULL);
+    struct wave *w = &d->wave[i];
+    w->parked = !decoder_fill(r, d, w);
+    if (!w->parked) follow_lead(r, d, w, NULL);
 }
 
 /* The sampled tokens of the oldest wave come from the last stage; on one stage they are there
  * already. */
-static void expect_return(struct rollout *r, struct lane *l)
+static void expect_return(struct rollout *r, struct decoder *d)
 {
-    if (l->last || l->n_outstanding == 0 || l->in != TICKET_NONE) return;
-    const struct wave *w = &l->wave[l->outstanding[0]];
-    l->in = p2p_recv(r->p2p, l->tail_rank, TAG_BACK + l->dir, l->back, wave_back_bytes(w));
+    if (d->last || d->n_outstanding == 0 || d->in != TICKET_NONE) return;
+    const struct wave *w = &d->wave[d->outstanding[0]];
+    d->in = p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back, wave_back_bytes(w));
 }
 
 /* Tries the parked waves; ends the direction when there is nothing left. */
-static void advance(struct rollout *r, struct lane *l)
+static void advance(struct rollout *r, struct decoder *d)
 {
-    for (int i = 0; i < l->n_waves; i++)
-        if (l->wave[i].parked) launch(r, l, i);
-    expect_return(r, l);
-    bool more = l->n_outstanding > 0 || l->groups > 0;
-    if (more || l->done) return;
+    for (int i = 0; i < d->n_waves; i++)
+        if (d->wave[i].parked) launch(r, d, i);
+    expect_return(r, d);
+    bool more = d->n_outstanding > 0 || d->groups > 0;
+    if (more || d->done) return;
     /* Everything is parked: either the queue has not answered yet, or there is nothing
      * left. */
-    int q = queue_take(r, l);
+    int q = queue_take(r, d);
     INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
     if (q != QUEUE_NONE) return;
-    if (!l->last) wave_send_end(r, l);
-    l->done = true;
+    if (!d->last) wave_send_end(r, d);
+    d->done = true;
 }
 
-/* Sampled tokens of the oldest wave under way are in l->back. */
-static void returned(struct rollout *r, struct lane *l)
+/* Sampled tokens of the oldest wave under way are in d->back. */
+static void returned(struct rollout *r, struct decoder *d)
 {
-    launch(r, l, lane_book(r, l));
-    advance(r, l);
+    launch(r, d, decoder_book(r, d));
+    advance(r, d);
 }
 
-static void start(struct rollout *r, struct lane *l)
+static void start(struct rollout *r, struct decoder *d)
 {
-    lane_clear(l);
-    advance(r, l);
+    decoder_clear(d);
+    advance(r, d);
 }
 
 /* --- the others --- */
 
-/* A wave is in l->arrived. */
-static void carry_on(struct rollout *r, struct lane *l)
+/* A wave is in d->arrived. */
+static void carry_on(struct rollout *r, struct decoder *d)
 {
-    struct wave *w = wave_take(r, l, l->arrived);
+    struct wave *w = wave_take(r, d, d->arrived);
     if (w->head->end) {
-        l->in = TICKET_NONE;
-        if (!l->last) wave_send_end(r, l);
-        l->done = true;
+        d->in = TICKET_NONE;
+        if (!d->last) wave_send_end(r, d);
+        d->done = true;
         return;
     }
-    wave_receive(r, l, w);
-    l->in = wave_expect(r, l);
-    follow_lead(r, l, w, l->act_in);
+    wave_receive(r, d, w);
+    d->in = wave_expect(r, d);
+    follow_lead(r, d, w, d->act_in);
 }
 
 /* --- the loop --- */
 
-static void lane_open(struct rollout *r, struct lane *l)
+static void decoder_open(struct rollout *r, struct decoder *d)
 {
-    l->done = false;
-    l->in = TICKET_NONE;
-    if (l->first)
-        start(r, l);
+    d->done = false;
+    d->in = TICKET_NONE;
+    if (d->first)
+        start(r, d);
     else
-        l->in = wave_expect(r, l);
+        d->in = wave_expect(r, d);
 }
 
 static bool all_done(const struct rollout *r)
 {
-    for (int i = 0; i < r->lanes; i++)
-        if (!r->lane[i].done) return false;
+    for (int i = 0; i < r->decoders; i++)
+        if (!r->decoder[i].done) return false;
     return queue_done(r);
 }
 
 /* On one stage a wave's tokens are there when wave_run returns: no message to wait for. */
-static bool is_alone(const struct lane *l)
+static bool is_alone(const struct decoder *d)
 {
-    return l->first && l->last && l->n_outstanding > 0;
+    return d->first && d->last && d->n_outstanding > 0;
 }
 
 static void arrived(struct rollout *r, int i)
 {
-    if (i >= r->lanes) {
-        queue_arrived(r, i - r->lanes);
-        for (int k = 0; k < r->lanes; k++)
-            if (r->lane[k].first && !r->lane[k].done) advance(r, &r->lane[k]);
+    if (i >= r->decoders) {
+        queue_arrived(r, i - r->decoders);
+        for (int k = 0; k < r->decoders; k++)
+            if (r->decoder[k].first && !r->decoder[k].done) advance(r, &r->decoder[k]);
         return;
     }
-    struct lane *l = &r->lane[i];
-    l->in = TICKET_NONE;
-    if (l->first)
-        returned(r, l);
+    struct decoder *d = &r->decoder[i];
+    d->in = TICKET_NONE;
+    if (d->first)
+        returned(r, d);
     else
-        carry_on(r, l);
+        carry_on(r, d);
 }
 
 enum { MOST_TICKETS = 4096 };
@@ -115,26 +115,26 @@ static void turn(struct rollout *r)
 {
     ticket t[MOST_TICKETS];
     int n = 0;
-    for (; n < r->lanes; n++) t[n] = r->lane[n].in;
+    for (; n < r->decoders; n++) t[n] = r->decoder[n].in;
     n += queue_tickets(r, t + n);
-    if (!is_alone(&r->lane[0])) {
+    if (!is_alone(&r->decoder[0])) {
         die_place("rollout: waiting for a wave or a question");
         int i = p2p_wait_any(r->p2p, t, n);
         INVARIANT(i >= 0, "%d tickets, none open", n);
         arrived(r, i);
         return;
     }
-    for (int i = r->lanes; i < n; i++)
+    for (int i = r->decoders; i < n; i++)
         if (p2p_test(r->p2p, t[i])) {
             arrived(r, i);
             break; /* the tickets have changed */
         }
-    returned(r, &r->lane[0]);
+    returned(r, &r->decoder[0]);
 }
 
 void turns_run(struct rollout *r)
 {
-    for (int i = 0; i < r->lanes; i++) lane_open(r, &r->lane[i]);
+    for (int i = 0; i < r->decoders; i++) decoder_open(r, &r->decoder[i]);
     while (!all_done(r)) {
         watchdog_feed();
         turn(r);

@@ -22,21 +22,21 @@ static void unpack(struct wave *w, const unsigned char *from)
     memcpy(w->event, from + sizeof *w->head + rows, events);
 }
 
-static void keep_cache(struct lane *l, const struct wave *w)
+static void keep_cache(struct decoder *d, const struct wave *w)
 {
     for (int i = 0; i < w->head->events; i++) {
         const struct event *e = &w->event[i];
-        if (e->kind == EVENT_RELEASE) cache_release(&l->cache, e->slot);
+        if (e->kind == EVENT_RELEASE) cache_release(&d->cache, e->slot);
         if (e->kind == EVENT_FORK)
-            INVARIANT(cache_fork(&l->cache, e->slot, e->from, e->positions),
+            INVARIANT(cache_fork(&d->cache, e->slot, e->from, e->positions),
                       "no cache block left for slot %d", e->slot);
     }
     for (int t = 0; t < w->head->rows; t++)
-        INVARIANT(cache_extend(&l->cache, w->row[t].slot, w->row[t].pos),
+        INVARIANT(cache_extend(&d->cache, w->row[t].slot, w->row[t].pos),
                   "no cache block left for slot %d at position %d", w->row[t].slot, w->row[t].pos);
 }
 
-static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
+static void sample_rows(struct rollout *r, struct decoder *d, const struct wave *w,
                         struct sampled *out)
 {
     const struct rollout_job *j = r->job;
@@ -45,13 +45,13 @@ static void sample_rows(struct rollout *r, struct lane *l, const struct wave *w,
         const struct wave_row *row = &w->row[t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
                             (uint32_t)row->sample, (uint32_t)row->pos + 1};
-        l->target[t] = sample_token(l->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
-                                    rng_uniform(j->seed, at), l->scratch);
+        d->target[t] = sample_token(d->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
+                                    rng_uniform(j->seed, at), d->scratch);
     }
     float inv = j->sampling.temperature > 0 ? 1 / j->sampling.temperature : 1;
-    struct decode_logits drawn = {n, l->number, l->logits, l->target, inv};
-    chunk_logprob(l->local->model, &drawn, l->logp, l->entropy);
-    for (int t = 0; t < n; t++) out[t] = (struct sampled){l->target[t], l->logp[t]};
+    struct decode_logits drawn = {n, d->number, d->logits, d->target, inv};
+    chunk_logprob(d->local->model, &drawn, d->logp, d->entropy);
+    for (int t = 0; t < n; t++) out[t] = (struct sampled){d->target[t], d->logp[t]};
 }
 
 size_t wave_back_bytes(const struct wave *w)
@@ -60,48 +60,48 @@ size_t wave_back_bytes(const struct wave *w)
     return sizeof(struct sampled) * (size_t)(w->head->sampled > 0 ? w->head->sampled : 1);
 }
 
-static void finish_last(struct rollout *r, struct lane *l, struct wave *w)
+static void finish_last(struct rollout *r, struct decoder *d, struct wave *w)
 {
     int i = w->head->wave;
-    struct sampled *out = l->first ? l->back : l->out + (size_t)i * (size_t)l->wave_slots;
+    struct sampled *out = d->first ? d->back : d->out + (size_t)i * (size_t)d->wave_slots;
     if (w->head->rows == 0) return;
-    if (!l->first) p2p_wait(r->p2p, l->out_sent[i]);
-    sample_rows(r, l, w, out);
-    if (!l->first && rollout_leads(r))
-        l->out_sent[i] = p2p_send(r->p2p, l->head_rank, TAG_BACK + l->dir, out, wave_back_bytes(w));
+    if (!d->first) p2p_wait(r->p2p, d->out_sent[i]);
+    sample_rows(r, d, w, out);
+    if (!d->first && rollout_leads(r))
+        d->out_sent[i] = p2p_send(r->p2p, d->head_rank, TAG_BACK + d->dir, out, wave_back_bytes(w));
 }
 
-static void send_head(struct rollout *r, const struct lane *l, struct wave *w)
+static void send_head(struct rollout *r, const struct decoder *d, struct wave *w)
 {
     w->sent[0] =
-        p2p_send(r->p2p, l->next, TAG_HEAD + l->next_number, w->packed, wave_pack(w, w->packed));
+        p2p_send(r->p2p, d->next, TAG_HEAD + d->next_number, w->packed, wave_pack(w, w->packed));
 }
 
-static void send_on(struct rollout *r, struct lane *l, struct wave *w)
+static void send_on(struct rollout *r, struct decoder *d, struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    if (rollout_leads(r)) send_head(r, l, w);
-    if (bytes > 0) w->sent[1] = p2p_send(r->p2p, l->next, TAG_ACT + l->next_number, w->act, bytes);
+    if (rollout_leads(r)) send_head(r, d, w);
+    if (bytes > 0) w->sent[1] = p2p_send(r->p2p, d->next, TAG_ACT + d->next_number, w->act, bytes);
 }
 
-void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in)
+void wave_run(struct rollout *r, struct decoder *d, struct wave *w, const void *in)
 {
-    keep_cache(l, w);
+    keep_cache(d, w);
     for (int t = 0; t < w->head->rows; t++) {
-        l->row_pos[t] = w->row[t].pos;
-        l->row_table[t] = cache_table(&l->cache, w->row[t].slot);
+        d->row_pos[t] = w->row[t].pos;
+        d->row_table[t] = cache_table(&d->cache, w->row[t].slot);
     }
     struct decode_rows rows = {.T = w->head->rows,
                                .skip = w->head->rows - w->head->sampled,
-                               .lane = l->number,
+                               .lane = d->number,
                                .token = w->token,
-                               .kv = {l->row_pos, l->row_table}};
-    chunk_decode(l->local->model, &rows, &l->cache, in, l->last ? NULL : w->act, l->logits);
+                               .kv = {d->row_pos, d->row_table}};
+    chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : w->act, d->logits);
     actor_pace(r->actor, 1);
-    if (l->last)
-        finish_last(r, l, w);
+    if (d->last)
+        finish_last(r, d, w);
     else
-        send_on(r, l, w);
+        send_on(r, d, w);
 }
 
 void wave_reuse(struct rollout *r, struct wave *w)
@@ -111,31 +111,31 @@ void wave_reuse(struct rollout *r, struct wave *w)
     w->sent[0] = w->sent[1] = TICKET_NONE;
 }
 
-void wave_receive(struct rollout *r, struct lane *l, const struct wave *w)
+void wave_receive(struct rollout *r, struct decoder *d, const struct wave *w)
 {
     size_t bytes = (size_t)w->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
     if (bytes == 0) return; /* an empty wave, in rounds */
-    p2p_wait(r->p2p, p2p_recv(r->p2p, l->prev, TAG_ACT + l->number, l->act_in, bytes));
+    p2p_wait(r->p2p, p2p_recv(r->p2p, d->prev, TAG_ACT + d->number, d->act_in, bytes));
 }
 
-struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *packed)
+struct wave *wave_take(struct rollout *r, struct decoder *d, const unsigned char *packed)
 {
     struct wave_head head;
     memcpy(&head, packed, sizeof head);
-    struct wave *w = &l->wave[head.wave];
+    struct wave *w = &d->wave[head.wave];
     wave_reuse(r, w);
     unpack(w, packed);
     return w;
 }
 
-ticket wave_expect(struct rollout *r, struct lane *l)
+ticket wave_expect(struct rollout *r, struct decoder *d)
 {
-    return p2p_recv_most(r->p2p, l->prev, TAG_HEAD + l->number, l->arrived, l->packed_most);
+    return p2p_recv_most(r->p2p, d->prev, TAG_HEAD + d->number, d->arrived, d->packed_most);
 }
 
-void wave_send_end(struct rollout *r, struct lane *l)
+void wave_send_end(struct rollout *r, struct decoder *d)
 {
-    struct wave *w = &l->wave[0];
+    struct wave *w = &d->wave[0];
     *w->head = (struct wave_head){.end = 1};
-    send_head(r, l, w);
+    send_head(r, d, w);
 }

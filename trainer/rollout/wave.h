@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include "comm/p2p.h"
 
-struct lane;
+struct decoder;
 struct rollout;
 
 /* What a stage does to its cache before the rows of a wave. */
@@ -45,18 +45,18 @@ struct sampled {
 void wave_reuse(struct rollout *r, struct wave *w);
 /* Head, rows and events, one after the other; returns their bytes. */
 size_t wave_pack(const struct wave *w, unsigned char *to);
-/* What has been packed, in l->arrived or elsewhere, becomes that of its wave. */
-struct wave *wave_take(struct rollout *r, struct lane *l, const unsigned char *packed);
-/* Waits for nothing: the next wave's head will be in l->arrived. */
-ticket wave_expect(struct rollout *r, struct lane *l);
-/* Activations from the stage before, into l->act_in. */
-void wave_receive(struct rollout *r, struct lane *l, const struct wave *w);
+/* What has been packed, in d->arrived or elsewhere, becomes that of its wave. */
+struct wave *wave_take(struct rollout *r, struct decoder *d, const unsigned char *packed);
+/* Waits for nothing: the next wave's head will be in d->arrived. */
+ticket wave_expect(struct rollout *r, struct decoder *d);
+/* Activations from the stage before, into d->act_in. */
+void wave_receive(struct rollout *r, struct decoder *d, const struct wave *w);
 /* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or
  * sampled tokens to the first. `in` are the activations of the stage before; the first stage's
  * is NULL. Ranks that share a stage all run it: follow_lead. */
-void wave_run(struct rollout *r, struct lane *l, struct wave *w, const void *in);
+void wave_run(struct rollout *r, struct decoder *d, struct wave *w, const void *in);
 /* To the next stage: no wave comes after this. */
-void wave_send_end(struct rollout *r, struct lane *l);
+void wave_send_end(struct rollout *r, struct decoder *d);
 /* Bytes that a wave's sampled tokens take on their way back. */
 size_t wave_back_bytes(const struct wave *w);
 

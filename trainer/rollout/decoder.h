@@ -6,11 +6,11 @@
 #include "trainer/rollout/inside.h"
 
 /* Nothing is under way. */
-void lane_clear(struct lane *l);
-/* Sampled tokens of the oldest wave under way are in l->back: they are booked; returns which
+void decoder_clear(struct decoder *d);
+/* Sampled tokens of the oldest wave under way are in d->back: they are booked; returns which
  * wave it was. */
-int lane_book(struct rollout *r, struct lane *l);
+int decoder_book(struct rollout *r, struct decoder *d);
 /* A wave is filled with rows and counted as under way; false: there are none. */
-bool lane_fill(struct rollout *r, struct lane *l, struct wave *w);
+bool decoder_fill(struct rollout *r, struct decoder *d, struct wave *w);
 
 #endif
