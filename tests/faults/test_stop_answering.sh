@@ -16,7 +16,7 @@ phases:
   - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
 YAML
 train 2 whole
-export DUET_PACE_US=4000 # every wave takes so much longer, on a fast machine too; no bit changes
+export DUET_PACE_US=4000 # every decode batch takes so much longer, on a fast machine too; no bit changes
 check "unbroken: exit 0" equal "$code" 0
 
 # member NAME: of the state in the newest checkpoint of broken

@@ -1,7 +1,7 @@
 /* ranks: 1 2 4; on each instruction set: 1 */
-/* Answers do not depend on the mesh, the schedule, the slots or the waves (P3): tokens and the bits of their log-probabilities are
- * those of one rank. And they are on-policy (P2): a learning step computes the same log-probabilities,
- * to the bit, while the weights are the same. */
+/* Answers do not depend on the mesh, the schedule, the slots or the decode batches (P3): tokens and
+ * the bits of their log-probabilities are those of one rank. And they are on-policy (P2): a
+ * learning step computes the same log-probabilities, to the bit, while the weights are the same. */
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
@@ -77,15 +77,15 @@ static void answer(struct answers *out, struct rollout *r, int job)
 /* --- meshes of this world, and how they decode --- */
 
 struct setup {
-    int dp, pp, schedule, slots, waves;
+    int dp, pp, schedule, slots, batches;
     enum precision precision;
 };
 
 static const struct setup decoding[] = {
-    {.slots = 4, .waves = 1, .precision = PRECISION_BF16},
-    {.slots = 4, .waves = 3, .precision = PRECISION_FP32},
-    {.slots = 64, .waves = 0, .precision = PRECISION_BF16},
-    {.slots = 20, .waves = 2, .precision = PRECISION_FP32},
+    {.slots = 4, .batches = 1, .precision = PRECISION_BF16},
+    {.slots = 4, .batches = 3, .precision = PRECISION_FP32},
+    {.slots = 64, .batches = 0, .precision = PRECISION_BF16},
+    {.slots = 20, .batches = 2, .precision = PRECISION_FP32},
 };
 enum { DECODINGS = sizeof decoding / sizeof *decoding };
 
@@ -120,7 +120,7 @@ static struct small_shape shape_of(const struct setup *s)
                                 .micro_batch_tokens = SMALL_CONTEXT,
                                 .micro_batches = 16 / s->dp,
                                 .decode_slots = s->slots,
-                                .decode_waves = s->waves};
+                                .decode_waves = s->batches};
 }
 
 static const char *setup_text(const struct setup *s)
@@ -130,8 +130,8 @@ static const char *setup_text(const struct setup *s)
                                            [SCHEDULE_DUALPIPE] = "dualpipe",
                                            [SCHEDULE_DUALPIPEV] = "dualpipev"};
     static char text[128];
-    snprintf(text, sizeof text, "%d x %d %s, %d slots, %d waves, %s", s->dp, s->pp,
-             schedule[s->schedule], s->slots, s->waves,
+    snprintf(text, sizeof text, "%d x %d %s, %d slots, %d batches, %s", s->dp, s->pp,
+             schedule[s->schedule], s->slots, s->batches,
              s->precision == PRECISION_BF16 ? "bf16" : "fp32");
     return text;
 }
@@ -242,7 +242,7 @@ START_TEST(same_on_every_mesh)
         for (int k = mesh[i].dp == 1 ? 0 : i % 2; k < DECODINGS; k += mesh[i].dp == 1 ? 1 : 2) {
             struct setup s = mesh[i];
             s.slots = decoding[k].slots;
-            s.waves = decoding[k].waves;
+            s.batches = decoding[k].batches;
             s.precision = decoding[k].precision;
             compare(&s);
         }
@@ -306,7 +306,7 @@ START_TEST(stopped_and_gone_on_with)
             struct small t;
             struct answers a;
             s.slots = decoding[i % DECODINGS].slots;
-            s.waves = decoding[i % DECODINGS].waves;
+            s.batches = decoding[i % DECODINGS].batches;
             s.precision = PRECISION_BF16;
             small_make(&t, &ck_world, shape_of(&s));
             struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
@@ -327,7 +327,8 @@ END_TEST
 static struct heard {
     int times[MOST_ANSWERS];
     struct answers a;
-    int asked_first, asked; /* waves begun on this rank: before the first answer was told, in all */
+    /* decode batches begun on this rank: before the first answer was told, in all */
+    int asked_first, asked;
 } heard;
 
 static int count_wave(void)
@@ -344,7 +345,8 @@ static void hear(void *context, int index, const struct answer *a)
     keep(&h->a, index, a);
 }
 
-/* Every answer is told once, on one rank, whole, and the first of them before the last wave begins. */
+/* Every answer is told once, on one rank, whole, and the first of them before the last batch
+ * begins. */
 static void check_heard(const struct answer *a, int job, const char *what)
 {
     static struct answers told, whole;
@@ -364,7 +366,7 @@ static void check_heard(const struct answer *a, int job, const char *what)
     ck_all(memcmp(&told, &whole, sizeof told) == 0, "%s: an answer changed after it was told",
            what);
     ck_all(heard.asked_first == 0 || heard.asked_first < heard.asked,
-           "%s: nothing was told before wave %d of %d", what, heard.asked_first, heard.asked);
+           "%s: nothing was told before batch %d of %d", what, heard.asked_first, heard.asked);
 }
 
 START_TEST(told_as_they_are_finished)

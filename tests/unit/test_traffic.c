@@ -395,9 +395,11 @@ START_TEST(reduction_seconds)
 }
 END_TEST
 
-/* A rollout, by hand: of 6 questions of 11 tokens (the last of which every answer reads itself), 4 answers each, 30 tokens an answer. To the
- * second stage an activation and a place of 4 words a row, a head of 5 words a wave of 4 slots, events of 4 words where an answer starts
- * or ends and a question ends; back number and log-probability of each token, which then go to all four ranks. */
+/* A rollout, by hand: of 6 questions of 11 tokens (the last of which every answer reads itself), 4
+ * answers each, 30 tokens an answer. To the second stage an activation and a place of 4 words a
+ * row, a head of 5 words a decode batch of 4 slots, events of 4 words where an answer starts or
+ * ends and a question ends; back number and log-probability of each token, which then go to all
+ * four ranks. */
 START_TEST(rollout)
 {
     struct small s;

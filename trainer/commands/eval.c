@@ -119,7 +119,7 @@ int cmd_eval(int argc, char **argv)
                             .max_new = e.max_new,
                             .sampling = true,
                             .data = {SPLITS_HELDOUT, SPLITS_HELDOUT}};
-    world_catch_signals(); /* a request while we load is heard by the first wave */
+    world_catch_signals(); /* a request while we load is heard by the first decode batch */
     answer_open(&r, &w, &argc, &argv, e.path, &e.sets, extent);
     struct phase_settings k = answer_phase(&r.settings);
     if (e.max_new > 0) k.max_new = e.max_new;

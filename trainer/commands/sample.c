@@ -153,7 +153,7 @@ int cmd_sample(int argc, char **argv)
                             .max_new = e.max_new,
                             .sampling = true};
     if (!given) extent.data = (struct source_needs){SPLITS_HELDOUT, SPLITS_HELDOUT};
-    world_catch_signals(); /* a request while we load is heard by the first wave */
+    world_catch_signals(); /* a request while we load is heard by the first decode batch */
     answer_open(&r, &w, &argc, &argv, e.args[0], &e.sets, extent);
     if (!given) questions = source_heldout(r.source, questions);
     if (given)

@@ -145,8 +145,9 @@
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                      \
       "the least number of micro-batches a pipeline and step; 0: what the schedule needs")   \
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes at once") \
-    X(INT, decode_waves, 0, 0, 1024, "waves",                                                \
-      "waves per direction that the slots are split into; 0: as many as keep all stages busy")
+    X(INT, decode_waves, 0, 0, 1024, "batches",                                              \
+      "decode batches per direction that the slots are split into; 0: as many as keep all "  \
+      "stages busy")
 
 #define SITES_SETTINGS(X)                                                                    \
     X(INT, every, 50, 1, 1000000000, "updates", "updates between two exchanges (H)")         \

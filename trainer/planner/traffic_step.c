@@ -150,9 +150,9 @@ void traffic_step(struct traffic *t, const struct traffic_job *j)
 struct journey {
     const struct traffic_job *j;
     const struct mesh *m;
-    struct rollout_wave wave;
+    struct rollout_batch batch;
     double sampled, read; /* rows that get a token, rows of prompts */
-    double waves, events;
+    double batches, events;
 };
 
 static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
@@ -164,9 +164,9 @@ static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
 static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
 {
     int chunks = w->j->plan->chunks, tp = w->m->tp;
-    double rows = w->sampled + w->read, act = rows * (double)w->wave.row_bytes;
-    double heads = w->waves * (double)w->wave.head_bytes + rows * (double)w->wave.place_bytes +
-                   w->events * (double)w->wave.event_bytes;
+    double rows = w->sampled + w->read, act = rows * (double)w->batch.row_bytes;
+    double heads = w->batches * (double)w->batch.head_bytes + rows * (double)w->batch.place_bytes +
+                   w->events * (double)w->batch.event_bytes;
     for (int c = 0; c + 1 < chunks; c++)
         for (int i = 0; i < tp; i++) {
             int from = chunk_rank(w, c, dir, d, i), to = chunk_rank(w, c + 1, dir, d, i);
@@ -174,7 +174,7 @@ static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
         }
     if (w->m->pp > 1)
         traffic_add(t, TRAFFIC_STAGES, chunk_rank(w, chunks - 1, dir, d, 0),
-                    chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->wave.back_bytes);
+                    chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->batch.back_bytes);
 }
 
 /* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go from each rank of tp to the
@@ -190,7 +190,7 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);
     for (int i = 0; i < m->tp; i++) {
         int me = chunk_rank(w, chunk, dir, d, i), base = d / m->ep * m->ep;
-        double told = i == 0 ? w->waves * (double)w->wave.order_bytes : 0;
+        double told = i == 0 ? w->batches * (double)w->batch.order_bytes : 0;
         for (int o = 0; o < m->tp; o++)
             if (o != i)
                 traffic_add(t, TRAFFIC_TENSOR, me, chunk_rank(w, chunk, dir, d, o),
@@ -223,11 +223,11 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
     /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
     struct journey w = {.j = j,
                         .m = &m,
-                        .wave = rollout_wave(&a),
+                        .batch = rollout_batch(&a),
                         .sampled = part * answers * size.answer,
                         .read = part * size.questions * (size.prompt - 1),
                         .events = part * (2 * answers + size.questions)};
-    w.waves = w.sampled / w.wave.slots;
+    w.batches = w.sampled / w.batch.slots;
     for (int d = 0; d < m.dp; d++)
         for (int dir = 0; dir < ways; dir++) {
             add_hops(t, &w, d, dir);

@@ -23,7 +23,8 @@ struct rollout_size {
     double questions, samples; /* answers of each */
     double prompt, answer;     /* tokens */
 };
-/* Adds a rollout, whose questions all pipelines and directions share equally. Its waves are taken to be full. */
+/* Adds a rollout, whose questions all pipelines and directions share equally. Its decode batches
+ * are taken to be full. */
 void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size);
 /* Adds what the sites of a job exchange, a step: t's ranks are those of all sites, one after the other. */
 void traffic_sites(struct traffic *t, const struct memory_job *j);

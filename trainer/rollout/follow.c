@@ -1,12 +1,12 @@
-/* Decoding with tensor parallelism. Which wave runs when is decided by one rank, the first of
- * those that share a stage; it tells the others before each wave, so that all of them run the
- * same waves in the same order, and every exchange within the stage meets. The others get their
+/* Decoding with tensor parallelism. Which decode batch runs when is decided by one rank, the first
+ * of those that share a stage; it tells the others before each batch, so that all of them run the
+ * same batches in the same order, and every exchange within the stage meets. The others get their
  * activations from the ranks with their own t of the stage before, and draw the same tokens from
  * the same logits; only the first books them. */
 #include "trainer/rollout/follow.h"
 #include <string.h>
 
-/* Followed in memory by the packed wave (room for the largest), and the input tokens. */
+/* Followed in memory by the packed batch (room for the largest), and the input tokens. */
 struct order {
     int decoder; /* on this rank; -1: this was all */
 };
@@ -36,23 +36,23 @@ static void pass_on(struct rollout *r)
 {
     struct exchange *x = r->actor->parallel.tp;
     const size_t count[MAX_TP] = {order_bytes(r)}, offset[MAX_TP] = {0};
-    die_place("rollout: which wave comes next");
+    die_place("rollout: which decode batch comes next");
     exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
 }
 
-static void tell(struct rollout *r, const struct decoder *d, const struct wave *w)
+static void tell(struct rollout *r, const struct decoder *d, const struct decode_batch *b)
 {
     unsigned char *to = r->order + sizeof(struct order);
     *(struct order *)(void *)r->order = (struct order){d->number};
-    wave_pack(w, to);
-    memcpy(to + d->packed_most, w->token, (size_t)w->head->rows * sizeof(int));
+    decode_batch_pack(b, to);
+    memcpy(to + d->packed_most, b->token, (size_t)b->head->rows * sizeof(int));
     pass_on(r);
 }
 
-void follow_lead(struct rollout *r, struct decoder *d, struct wave *w, const void *in)
+void follow_lead(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
-    if (r->actor->mesh->tp > 1) tell(r, d, w);
-    wave_run(r, d, w, in);
+    if (r->actor->mesh->tp > 1) tell(r, d, b);
+    decode_batch_run(r, d, b, in);
 }
 
 void follow_end(struct rollout *r)
@@ -65,10 +65,10 @@ void follow_end(struct rollout *r)
 static void run_told(struct rollout *r, struct decoder *d)
 {
     const unsigned char *from = r->order + sizeof(struct order);
-    struct wave *w = wave_take(r, d, from);
-    memcpy(w->token, from + d->packed_most, (size_t)w->head->rows * sizeof(int));
-    if (!d->first) wave_receive(r, d, w);
-    wave_run(r, d, w, d->first ? NULL : d->act_in);
+    struct decode_batch *b = decode_batch_take(r, d, from);
+    memcpy(b->token, from + d->packed_most, (size_t)b->head->rows * sizeof(int));
+    if (!d->first) decode_batch_receive(r, d, b);
+    decode_batch_run(r, d, b, d->first ? NULL : d->act_in);
 }
 
 void follow_run(struct rollout *r)

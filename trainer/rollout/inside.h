@@ -1,10 +1,11 @@
 /* What a rollout consists of on a rank: its decoders (one for each chunk that the rank holds, in
- * the row of chunks that waves pass), and what they share. Only trainer/rollout includes this. */
+ * the row of chunks that decode batches pass), and what they share. Only trainer/rollout includes
+ * this. */
 #ifndef DUET_TRAINER_ROLLOUT_INSIDE_H
 #define DUET_TRAINER_ROLLOUT_INSIDE_H
 
 #include "trainer/rollout/rollout.h"
-#include "trainer/rollout/wave.h"
+#include "trainer/rollout/decode_batch.h"
 
 /* A question whose prompt is in the cache (or on its way there). */
 struct group {
@@ -26,24 +27,24 @@ struct decoder {
     int prev, next, head_rank, tail_rank;
     struct local *local;
     struct cache cache;
-    int n_waves, wave_slots, rows_max, events_max;
-    struct wave *wave;
-    size_t packed_most; /* bytes of the largest wave's head, rows, events */
+    int n_batches, batch_slots, rows_max, events_max;
+    struct decode_batch *batch;
+    size_t packed_most; /* bytes of the largest batch's head, rows, events */
     unsigned char *act_in;
-    ticket in;              /* wave head (others) or sampled tokens (first stage) */
-    unsigned char *arrived; /* a packed wave */
+    ticket in;              /* batch head (others) or sampled tokens (first stage) */
+    unsigned char *arrived; /* a packed batch */
 
     /* first stage */
-    struct slot *slot;   /* (n_waves * wave_slots); wave w owns [w*wave_slots, ...) */
+    struct slot *slot;   /* (n_batches * batch_slots); batch b owns [b*batch_slots, ...) */
     struct group *group; /* ring of questions under way */
     int groups, group_from, max_groups;
     int *free_prompt_slot, n_free_prompt_slots;
-    int *outstanding, n_outstanding; /* waves under way, oldest first */
+    int *outstanding, n_outstanding; /* batches under way, oldest first */
     struct sampled *back;
 
     /* last stage */
-    struct sampled *out; /* (n_waves, wave_slots) */
-    ticket *out_sent;    /* (n_waves) */
+    struct sampled *out; /* (n_batches, batch_slots) */
+    ticket *out_sent;    /* (n_batches) */
     float *logits, *logp, *entropy;
     int *target;
     void *scratch;

@@ -2,59 +2,61 @@
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
 
-static void wave_place(const struct decoder *d, struct wave *w, size_t act_bytes, struct arena *a)
+static void decode_batch_place(const struct decoder *d, struct decode_batch *b, size_t act_bytes,
+                               struct arena *a)
 {
-    *w = (struct wave){.head = arena_take(a, sizeof *w->head),
-                       .event = arena_take_n(a, (size_t)d->events_max, sizeof *w->event),
-                       .row = arena_take_n(a, (size_t)d->rows_max, sizeof *w->row),
-                       .packed = arena_take(a, d->packed_most),
-                       .token = arena_take_n(a, (size_t)d->rows_max, sizeof(int)),
-                       .act = arena_take(a, act_bytes),
-                       .sent = {TICKET_NONE, TICKET_NONE}};
+    *b = (struct decode_batch){.head = arena_take(a, sizeof *b->head),
+                               .event = arena_take_n(a, (size_t)d->events_max, sizeof *b->event),
+                               .row = arena_take_n(a, (size_t)d->rows_max, sizeof *b->row),
+                               .packed = arena_take(a, d->packed_most),
+                               .token = arena_take_n(a, (size_t)d->rows_max, sizeof(int)),
+                               .act = arena_take(a, act_bytes),
+                               .sent = {TICKET_NONE, TICKET_NONE}};
 }
 
-/* Of a wave, whatever the recipe asks for: its head, places and events are one piece of a
+/* Of a batch, whatever the recipe asks for: its head, places and events are one piece of a
  * message. */
 enum { MOST_SLOTS = 16384, MOST_PROMPT_ROWS = 16384, EVENTS = 4 /* a slot */ };
-_Static_assert(sizeof(struct wave_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +
-                       (MOST_SLOTS + MOST_PROMPT_ROWS) * sizeof(struct wave_row) <=
+_Static_assert(sizeof(struct decode_batch_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +
+                       (MOST_SLOTS + MOST_PROMPT_ROWS) * sizeof(struct decode_batch_row) <=
                    P2P_PIECE,
-               "a packed wave is more than a piece");
+               "a packed batch is more than a piece");
 
 static void decoder_sizes(struct decoder *d, const struct actor *a)
 {
     const struct mesh_settings *k = &a->settings->mesh;
-    int busy = a->mesh->pp / a->directions; /* ranks, each at work on one wave */
-    d->n_waves = a->mesh->pp == 1 ? 1 : k->decode_waves > 0 ? k->decode_waves : busy;
-    d->wave_slots = (k->decode_slots / a->directions + d->n_waves - 1) / d->n_waves;
-    if (d->wave_slots < 1) d->wave_slots = 1;
-    if (d->wave_slots > a->T_max) d->wave_slots = a->T_max;
-    if (d->wave_slots > MOST_SLOTS) d->wave_slots = MOST_SLOTS;
-    d->max_groups = d->wave_slots;
+    int busy = a->mesh->pp / a->directions; /* ranks, each at work on one batch */
+    d->n_batches = a->mesh->pp == 1 ? 1 : k->decode_waves > 0 ? k->decode_waves : busy;
+    d->batch_slots = (k->decode_slots / a->directions + d->n_batches - 1) / d->n_batches;
+    if (d->batch_slots < 1) d->batch_slots = 1;
+    if (d->batch_slots > a->T_max) d->batch_slots = a->T_max;
+    if (d->batch_slots > MOST_SLOTS) d->batch_slots = MOST_SLOTS;
+    d->max_groups = d->batch_slots;
     int prompt_rows = a->dims.max_context > 64 ? a->dims.max_context : 64;
     if (prompt_rows > MOST_PROMPT_ROWS) prompt_rows = MOST_PROMPT_ROWS;
-    d->rows_max = d->wave_slots + prompt_rows < a->T_max ? d->wave_slots + prompt_rows : a->T_max;
-    d->events_max = EVENTS * d->wave_slots; /* answers that end and start, questions done with */
-    d->packed_most = sizeof(struct wave_head) + (size_t)d->events_max * sizeof(struct event) +
-                     (size_t)d->rows_max * sizeof(struct wave_row);
+    d->rows_max = d->batch_slots + prompt_rows < a->T_max ? d->batch_slots + prompt_rows : a->T_max;
+    d->events_max = EVENTS * d->batch_slots; /* answers that end and start, questions done with */
+    d->packed_most = sizeof(struct decode_batch_head) +
+                     (size_t)d->events_max * sizeof(struct event) +
+                     (size_t)d->rows_max * sizeof(struct decode_batch_row);
 }
 
-struct rollout_wave rollout_wave(const struct actor *a)
+struct rollout_batch rollout_batch(const struct actor *a)
 {
     struct decoder d = {0};
     decoder_sizes(&d, a);
-    return (struct rollout_wave){.slots = d.wave_slots,
-                                 .head_bytes = sizeof(struct wave_head),
-                                 .event_bytes = sizeof(struct event),
-                                 .place_bytes = sizeof(struct wave_row),
-                                 .row_bytes = (size_t)a->dims.C * a->ops->real_bytes,
-                                 .back_bytes = sizeof(struct sampled),
-                                 .order_bytes = a->mesh->tp > 1 ? follow_bytes(&d) : 0};
+    return (struct rollout_batch){.slots = d.batch_slots,
+                                  .head_bytes = sizeof(struct decode_batch_head),
+                                  .event_bytes = sizeof(struct event),
+                                  .place_bytes = sizeof(struct decode_batch_row),
+                                  .row_bytes = (size_t)a->dims.C * a->ops->real_bytes,
+                                  .back_bytes = sizeof(struct sampled),
+                                  .order_bytes = a->mesh->tp > 1 ? follow_bytes(&d) : 0};
 }
 
 static void decoder_place_cache(struct decoder *d, const struct actor *a, struct arena *ar)
 {
-    int slots = d->n_waves * d->wave_slots + d->max_groups;
+    int slots = d->n_batches * d->batch_slots + d->max_groups;
     int per_sequence = (a->dims.max_context + KV_BLOCK - 1) / KV_BLOCK;
     enum arena_kind before = arena_kind(ar, ARENA_CACHES);
     struct dims share = dims_share(&a->dims);
@@ -65,34 +67,35 @@ static void decoder_place_cache(struct decoder *d, const struct actor *a, struct
 
 static void decoder_place_first(struct decoder *d, struct arena *ar)
 {
-    size_t slots = (size_t)(d->n_waves * d->wave_slots);
+    size_t slots = (size_t)(d->n_batches * d->batch_slots);
     d->slot = arena_take_n(ar, slots, sizeof *d->slot);
     d->group = arena_take_n(ar, (size_t)d->max_groups, sizeof *d->group);
     d->free_prompt_slot = arena_take_n(ar, (size_t)d->max_groups, sizeof(int));
-    d->outstanding = arena_take_n(ar, (size_t)d->n_waves, sizeof(int));
-    d->back = arena_take_n(ar, (size_t)d->wave_slots, sizeof *d->back);
+    d->outstanding = arena_take_n(ar, (size_t)d->n_batches, sizeof(int));
+    d->back = arena_take_n(ar, (size_t)d->batch_slots, sizeof *d->back);
 }
 
 static void decoder_place_last(struct decoder *d, const struct actor *a, struct arena *ar)
 {
-    size_t n = (size_t)d->wave_slots, V = (size_t)a->dims.V;
-    d->out = arena_take_n(ar, n * (size_t)d->n_waves, sizeof *d->out);
-    d->out_sent = arena_take_n(ar, (size_t)d->n_waves, sizeof *d->out_sent);
+    size_t n = (size_t)d->batch_slots, V = (size_t)a->dims.V;
+    d->out = arena_take_n(ar, n * (size_t)d->n_batches, sizeof *d->out);
+    d->out_sent = arena_take_n(ar, (size_t)d->n_batches, sizeof *d->out_sent);
     d->logits = arena_take_n(ar, n * V, sizeof(float));
     d->logp = arena_take_n(ar, n, sizeof(float));
     d->entropy = arena_take_n(ar, n, sizeof(float));
     d->target = arena_take_n(ar, n, sizeof(int));
     d->scratch = arena_take_n(ar, V, 12);
-    for (int i = 0; d->out_sent && i < d->n_waves; i++) d->out_sent[i] = TICKET_NONE;
+    for (int i = 0; d->out_sent && i < d->n_batches; i++) d->out_sent[i] = TICKET_NONE;
 }
 
 static void decoder_place(struct decoder *d, struct actor *a, struct arena *ar)
 {
     size_t act = (size_t)d->rows_max * (size_t)a->dims.C * a->ops->real_bytes;
-    struct wave measured;
+    struct decode_batch measured;
     decoder_place_cache(d, a, ar);
-    d->wave = arena_take_n(ar, (size_t)d->n_waves, sizeof *d->wave);
-    for (int i = 0; i < d->n_waves; i++) wave_place(d, d->wave ? &d->wave[i] : &measured, act, ar);
+    d->batch = arena_take_n(ar, (size_t)d->n_batches, sizeof *d->batch);
+    for (int i = 0; i < d->n_batches; i++)
+        decode_batch_place(d, d->batch ? &d->batch[i] : &measured, act, ar);
     d->arrived = arena_take(ar, d->packed_most);
     d->act_in = arena_take(ar, act);
     decoder_place_first(d, ar);

@@ -45,7 +45,7 @@ struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answ
     struct rollout *r = rollout_measured(a, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
-    int open = queue_most_tickets(r) * 2 + r->decoders * (4 * r->decoder[0].n_waves + 8);
+    int open = queue_most_tickets(r) * 2 + r->decoders * (4 * r->decoder[0].n_batches + 8);
     r->p2p = p2p_new(&transport_mpi, w->comm, open);
     group_find(r);
     return r;
@@ -70,10 +70,10 @@ size_t rollout_bytes(const struct rollout *r)
 /* Sends still under way end, and the cache forgets this job. */
 static void decoder_close(struct rollout *r, struct decoder *d)
 {
-    for (int i = 0; i < d->n_waves; i++) {
+    for (int i = 0; i < d->n_batches; i++) {
         for (int k = 0; k < 2; k++) {
-            p2p_wait(r->p2p, d->wave[i].sent[k]);
-            d->wave[i].sent[k] = TICKET_NONE;
+            p2p_wait(r->p2p, d->batch[i].sent[k]);
+            d->batch[i].sent[k] = TICKET_NONE;
         }
         if (d->last) {
             p2p_wait(r->p2p, d->out_sent[i]);

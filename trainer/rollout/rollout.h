@@ -1,14 +1,15 @@
 /* Rollouts: questions are answered by the chunks that learn, in place.
  *
- * A pipeline decodes in waves: the slots of a direction are split into waves, and each wave goes
- * down the stages, has one token sampled per slot at the last stage, and returns to the first.
- * Under dualpipe half of the waves flow down and half up, so that all ranks work although
- * decoding is sequential. A question's prompt is read once; its answers share the cache blocks.
- * A finished slot is refilled at once. Questions are handed out one by one to whichever pipeline
- * asks; no draw depends on who answers (P3), and all ranks get all answers in question order.
+ * A pipeline decodes in batches: the slots of a direction are split into decode batches, and each
+ * of them goes down the stages, has one token sampled per slot at the last stage, and returns to
+ * the first. Under dualpipe half of the batches flow down and half up, so that all ranks work
+ * although decoding is sequential. A question's prompt is read once; its answers share the cache
+ * blocks. A finished slot is refilled at once. Questions are handed out one by one to whichever
+ * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question
+ * order.
  *
- * A rollout can be stopped between two waves: a first stage that hears of it drops what it has
- * not finished and takes no more questions, and the queue tells the others; nothing is
+ * A rollout can be stopped between two decode batches: a first stage that hears of it drops what it
+ * has not finished and takes no more questions, and the queue tells the others; nothing is
  * exchanged for that beyond the messages there are. */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
@@ -33,9 +34,9 @@ struct answer {
 struct rollout_listener {
     /* Answer `index` (question * samples + sample of the job) is complete and will not change.
      * Called on one rank, where the answer was sampled (the first rank of the first stage of its
-     * direction), in an order that depends on mesh and timing. A wave waits meanwhile: be quick,
-     * and do nothing collective. A job that is stopped tells of answers that are not among the
-     * whole questions, too. NULL: nobody listens. */
+     * direction), in an order that depends on mesh and timing. A decode batch waits meanwhile: be
+     * quick, and do nothing collective. A job that is stopped tells of answers that are not among
+     * the whole questions, too. NULL: nobody listens. */
     void (*finished)(void *context, int index, const struct answer *a);
     void *context;
 };
@@ -53,8 +54,8 @@ struct rollout_job {
     /* Number of the first question in what the draws are keyed by: a job that goes on where
      * another stopped. */
     int first;
-    /* Asked before each wave on first stages: shall the rollout end now, with the answers that
-     * are complete? Ranks may hear at different moments. NULL: never. */
+    /* Asked before each decode batch on first stages: shall the rollout end now, with the answers
+     * that are complete? Ranks may hear at different moments. NULL: never. */
     int (*stop)(void);
     struct rollout_listener listener;
 };
@@ -68,16 +69,16 @@ struct arena rollout_measure(struct actor *a, const struct world *w, int max_ans
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);
 
-/* What a wave of this actor carries from stage to stage: its head; for every row its place and
- * its activations; events: an answer that starts or ends, a question that is done with; back to
- * the first stage what was sampled of a row. order_bytes: what the first of a stage's ranks
- * tells each of the others before a wave (0 without tensor parallelism). Head, places and events
- * come from a stage's first rank alone. Local, the actor may be a measured one. */
-struct rollout_wave {
-    int slots; /* answers of a full wave */
+/* What a decode batch of this actor carries from stage to stage: its head; for every row its place
+ * and its activations; events: an answer that starts or ends, a question that is done with; back to
+ * the first stage what was sampled of a row. order_bytes: what the first of a stage's ranks tells
+ * each of the others before a batch (0 without tensor parallelism). Head, places and events come
+ * from a stage's first rank alone. Local, the actor may be a measured one. */
+struct rollout_batch {
+    int slots; /* answers of a full batch */
     size_t head_bytes, place_bytes, row_bytes, event_bytes, back_bytes, order_bytes;
 };
-struct rollout_wave rollout_wave(const struct actor *a);
+struct rollout_batch rollout_batch(const struct actor *a);
 
 struct rollout_times {
     double seconds;

@@ -1,14 +1,14 @@
 /* Decoding with expert parallelism. Ranks that share experts exchange rows in every layer, so
  * all of them must run as many calls, in the same order, whatever each pipeline has to do.
  *
- * So time is cut into ticks. A wave that starts at tick g is at chunk s at tick g + s; a round
- * lets every wave of a decoder start once, in turn, and takes as many ticks as there are chunks or
- * waves, whichever is more: by then a wave's tokens are back. A wave with nothing to do goes
- * round empty. A rank works off its calls by tick, then by decoder; whatever a call needs
- * (activations, tokens, the other ranks of its group) was done at an earlier tick, or is the
- * same call elsewhere: no rank waits for one that waits for it. Before a round all agree whether
- * anybody has anything left, and whether anybody was asked to stop. Questions are dealt out in
- * advance, one to each first stage in turn. */
+ * So time is cut into ticks. A decode batch that starts at tick g is at chunk s at tick g + s; a
+ * round lets every batch of a decoder start once, in turn, and takes as many ticks as there are
+ * chunks or batches, whichever is more: by then a batch's tokens are back. A batch with nothing to
+ * do goes round empty. A rank works off its calls by tick, then by decoder; whatever a call needs
+ * (activations, tokens, the other ranks of its group) was done at an earlier tick, or is the same
+ * call elsewhere: no rank waits for one that waits for it. Before a round all agree whether anybody
+ * has anything left, and whether anybody was asked to stop. Questions are dealt out in advance, one
+ * to each first stage in turn. */
 #include "trainer/rollout/rounds.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/follow.h"
@@ -21,26 +21,26 @@ static int most(int a, int b)
 
 /* --- one call --- */
 
-static void start(struct rollout *r, struct decoder *d, struct wave *w)
+static void start(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
-    if (d->n_outstanding > 0 && &d->wave[d->outstanding[0]] == w) {
+    if (d->n_outstanding > 0 && &d->batch[d->outstanding[0]] == b) {
         if (!d->last)
             p2p_wait(r->p2p, p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back,
-                                      wave_back_bytes(w)));
+                                      decode_batch_back_bytes(b)));
         decoder_book(r, d);
     } else {
-        w->head->events = 0;
+        b->head->events = 0;
     }
-    decoder_fill(r, d, w);
-    follow_lead(r, d, w, NULL);
+    decoder_fill(r, d, b);
+    follow_lead(r, d, b, NULL);
 }
 
-static void carry_on(struct rollout *r, struct decoder *d, struct wave *w)
+static void carry_on(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
-    p2p_wait(r->p2p, wave_expect(r, d));
-    INVARIANT(wave_take(r, d, d->arrived) == w, "a wave came out of turn");
-    wave_receive(r, d, w);
-    follow_lead(r, d, w, d->act_in);
+    p2p_wait(r->p2p, decode_batch_expect(r, d));
+    INVARIANT(decode_batch_take(r, d, d->arrived) == b, "a decode batch came out of turn");
+    decode_batch_receive(r, d, b);
+    follow_lead(r, d, b, d->act_in);
 }
 
 /* --- rounds --- */
@@ -61,29 +61,29 @@ static bool anything_left(struct rollout *r)
     return said[0] != 0;
 }
 
-/* What decoder d does at a tick, if its wave has started by then in one of the `rounds` agreed on. */
+/* What decoder d does at a tick, if its batch has started in one of the `rounds` agreed on. */
 static void tick(struct rollout *r, struct decoder *d, long now, int period, long rounds)
 {
     long since = now - d->local->chunk;
-    if (since < 0 || since / period >= rounds || since % period >= d->n_waves) return;
-    struct wave *w = &d->wave[since % period];
-    die_place("rollout: round %ld, wave %d", since / period, (int)(since % period));
+    if (since < 0 || since / period >= rounds || since % period >= d->n_batches) return;
+    struct decode_batch *b = &d->batch[since % period];
+    die_place("rollout: round %ld, decode batch %d", since / period, (int)(since % period));
     if (d->first)
-        start(r, d, w);
+        start(r, d, b);
     else
-        carry_on(r, d, w);
+        carry_on(r, d, b);
 }
 
 void rounds_run(struct rollout *r)
 {
-    int chunks = r->actor->chunks, period = most(r->decoder[0].n_waves, chunks);
+    int chunks = r->actor->chunks, period = most(r->decoder[0].n_batches, chunks);
     long rounds = 0;
     for (int i = 0; i < r->decoders; i++)
         if (r->decoder[i].first) decoder_clear(&r->decoder[i]);
     for (long now = 0;; now++) {
         watchdog_feed();
         if (now == rounds * period && anything_left(r)) rounds++;
-        if (now == rounds * period + chunks) return; /* the last round, of empty waves, is over */
+        if (now == rounds * period + chunks) return; /* the last round, of empty batches, is over */
         for (int i = 0; i < r->decoders; i++) tick(r, &r->decoder[i], now, period, rounds);
     }
 }

@@ -7,38 +7,38 @@
 
 static void launch(struct rollout *r, struct decoder *d, int i)
 {
-    struct wave *w = &d->wave[i];
-    w->parked = !decoder_fill(r, d, w);
-    if (!w->parked) follow_lead(r, d, w, NULL);
+    struct decode_batch *b = &d->batch[i];
+    b->parked = !decoder_fill(r, d, b);
+    if (!b->parked) follow_lead(r, d, b, NULL);
 }
 
-/* The sampled tokens of the oldest wave come from the last stage; on one stage they are there
+/* The sampled tokens of the oldest batch come from the last stage; on one stage they are there
  * already. */
 static void expect_return(struct rollout *r, struct decoder *d)
 {
     if (d->last || d->n_outstanding == 0 || d->in != TICKET_NONE) return;
-    const struct wave *w = &d->wave[d->outstanding[0]];
-    d->in = p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back, wave_back_bytes(w));
+    const struct decode_batch *b = &d->batch[d->outstanding[0]];
+    d->in = p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back, decode_batch_back_bytes(b));
 }
 
-/* Tries the parked waves; ends the direction when there is nothing left. */
+/* Tries the parked batches; ends the direction when there is nothing left. */
 static void advance(struct rollout *r, struct decoder *d)
 {
-    for (int i = 0; i < d->n_waves; i++)
-        if (d->wave[i].parked) launch(r, d, i);
+    for (int i = 0; i < d->n_batches; i++)
+        if (d->batch[i].parked) launch(r, d, i);
     expect_return(r, d);
     bool more = d->n_outstanding > 0 || d->groups > 0;
     if (more || d->done) return;
     /* Everything is parked: either the queue has not answered yet, or there is nothing
      * left. */
     int q = queue_take(r, d);
-    INVARIANT(q < 0 || r->stopping, "question %d came when all waves were parked", q);
+    INVARIANT(q < 0 || r->stopping, "question %d came when all batches were parked", q);
     if (q != QUEUE_NONE) return;
-    if (!d->last) wave_send_end(r, d);
+    if (!d->last) decode_batch_send_end(r, d);
     d->done = true;
 }
 
-/* Sampled tokens of the oldest wave under way are in d->back. */
+/* Sampled tokens of the oldest batch under way are in d->back. */
 static void returned(struct rollout *r, struct decoder *d)
 {
     launch(r, d, decoder_book(r, d));
@@ -53,19 +53,19 @@ static void start(struct rollout *r, struct decoder *d)
 
 /* --- the others --- */
 
-/* A wave is in d->arrived. */
+/* A batch is in d->arrived. */
 static void carry_on(struct rollout *r, struct decoder *d)
 {
-    struct wave *w = wave_take(r, d, d->arrived);
-    if (w->head->end) {
+    struct decode_batch *b = decode_batch_take(r, d, d->arrived);
+    if (b->head->end) {
         d->in = TICKET_NONE;
-        if (!d->last) wave_send_end(r, d);
+        if (!d->last) decode_batch_send_end(r, d);
         d->done = true;
         return;
     }
-    wave_receive(r, d, w);
-    d->in = wave_expect(r, d);
-    follow_lead(r, d, w, d->act_in);
+    decode_batch_receive(r, d, b);
+    d->in = decode_batch_expect(r, d);
+    follow_lead(r, d, b, d->act_in);
 }
 
 /* --- the loop --- */
@@ -77,7 +77,7 @@ static void decoder_open(struct rollout *r, struct decoder *d)
     if (d->first)
         start(r, d);
     else
-        d->in = wave_expect(r, d);
+        d->in = decode_batch_expect(r, d);
 }
 
 static bool all_done(const struct rollout *r)
@@ -87,7 +87,7 @@ static bool all_done(const struct rollout *r)
     return queue_done(r);
 }
 
-/* On one stage a wave's tokens are there when wave_run returns: no message to wait for. */
+/* On one stage a batch's tokens are there when decode_batch_run returns: no message. */
 static bool is_alone(const struct decoder *d)
 {
     return d->first && d->last && d->n_outstanding > 0;
@@ -118,7 +118,7 @@ static void turn(struct rollout *r)
     for (; n < r->decoders; n++) t[n] = r->decoder[n].in;
     n += queue_tickets(r, t + n);
     if (!is_alone(&r->decoder[0])) {
-        die_place("rollout: waiting for a wave or a question");
+        die_place("rollout: waiting for a decode batch or a question");
         int i = p2p_wait_any(r->p2p, t, n);
         INVARIANT(i >= 0, "%d tickets, none open", n);
         arrived(r, i);

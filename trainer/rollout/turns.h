@@ -1,4 +1,4 @@
-/* Decoding in waves that come as they may: a rank works on whatever has arrived. */
+/* Decoding in batches that come as they may: a rank works on whatever has arrived. */
 #ifndef DUET_TRAINER_ROLLOUT_TURNS_H
 #define DUET_TRAINER_ROLLOUT_TURNS_H
 

@@ -84,8 +84,8 @@ static void begin(void *self, const struct stage_pass *s)
 }
 
 /* For measuring what a wire costs on a machine whose few cores all ranks share: DUET_PACE_US makes
- * every step of a pass, and every wave, sleep so long, as if a device of the rank's own computed
- * it. */
+ * every step of a pass, and every decode batch, sleep so long, as if a device of the rank's own
+ * computed it. */
 static void pace_read(struct actor *a)
 {
     a->pace = 1e-6 * environment_number("DUET_PACE_US", 0);

@@ -109,8 +109,8 @@ void actor_new(struct actor *a, const struct actor_job *job);
  * sizes and this rank's place are read. actor_free. */
 void actor_measure(struct actor *a, const struct actor_job *job);
 void actor_free(struct actor *a);
-/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or waves of a rollout, take longer.
- * Local. */
+/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or decode batches of a rollout,
+ * take longer. Local. */
 void actor_pace(const struct actor *a, int steps);
 size_t actor_bytes(const struct actor *a);
 

@@ -1,0 +1,144 @@
+/* What every stage does with a decode batch: keep its cache in step, run its chunk, pass the rows
+ * on. */
+#include "trainer/rollout/decode_batch.h"
+#include <string.h>
+#include "trainer/rollout/inside.h"
+
+size_t decode_batch_pack(const struct decode_batch *b, unsigned char *to)
+{
+    size_t rows = (size_t)b->head->rows * sizeof *b->row,
+           events = (size_t)b->head->events * sizeof *b->event;
+    memcpy(to, b->head, sizeof *b->head);
+    memcpy(to + sizeof *b->head, b->row, rows);
+    memcpy(to + sizeof *b->head + rows, b->event, events);
+    return sizeof *b->head + rows + events;
+}
+
+static void unpack(struct decode_batch *b, const unsigned char *from)
+{
+    memcpy(b->head, from, sizeof *b->head);
+    size_t rows = (size_t)b->head->rows * sizeof *b->row,
+           events = (size_t)b->head->events * sizeof *b->event;
+    memcpy(b->row, from + sizeof *b->head, rows);
+    memcpy(b->event, from + sizeof *b->head + rows, events);
+}
+
+static void keep_cache(struct decoder *d, const struct decode_batch *b)
+{
+    for (int i = 0; i < b->head->events; i++) {
+        const struct event *e = &b->event[i];
+        if (e->kind == EVENT_RELEASE) cache_release(&d->cache, e->slot);
+        if (e->kind == EVENT_FORK)
+            INVARIANT(cache_fork(&d->cache, e->slot, e->from, e->positions),
+                      "no cache block left for slot %d", e->slot);
+    }
+    for (int t = 0; t < b->head->rows; t++)
+        INVARIANT(cache_extend(&d->cache, b->row[t].slot, b->row[t].pos),
+                  "no cache block left for slot %d at position %d", b->row[t].slot, b->row[t].pos);
+}
+
+static void sample_rows(struct rollout *r, struct decoder *d, const struct decode_batch *b,
+                        struct sampled *out)
+{
+    const struct rollout_job *j = r->job;
+    int V = r->actor->dims.V, n = b->head->sampled;
+    for (int t = 0; t < n; t++) {
+        const struct decode_batch_row *row = &b->row[t];
+        struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
+                            (uint32_t)row->sample, (uint32_t)row->pos + 1};
+        d->target[t] = sample_token(d->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
+                                    rng_uniform(j->seed, at), d->scratch);
+    }
+    float inv = j->sampling.temperature > 0 ? 1 / j->sampling.temperature : 1;
+    struct decode_logits drawn = {n, d->number, d->logits, d->target, inv};
+    chunk_logprob(d->local->model, &drawn, d->logp, d->entropy);
+    for (int t = 0; t < n; t++) out[t] = (struct sampled){d->target[t], d->logp[t]};
+}
+
+size_t decode_batch_back_bytes(const struct decode_batch *b)
+{
+    /* a batch of prompts only returns one empty entry, so that every batch returns */
+    return sizeof(struct sampled) * (size_t)(b->head->sampled > 0 ? b->head->sampled : 1);
+}
+
+static void finish_last(struct rollout *r, struct decoder *d, struct decode_batch *b)
+{
+    int i = b->head->batch;
+    struct sampled *out = d->first ? d->back : d->out + (size_t)i * (size_t)d->batch_slots;
+    if (b->head->rows == 0) return;
+    if (!d->first) p2p_wait(r->p2p, d->out_sent[i]);
+    sample_rows(r, d, b, out);
+    if (!d->first && rollout_leads(r))
+        d->out_sent[i] =
+            p2p_send(r->p2p, d->head_rank, TAG_BACK + d->dir, out, decode_batch_back_bytes(b));
+}
+
+static void send_head(struct rollout *r, const struct decoder *d, struct decode_batch *b)
+{
+    b->sent[0] = p2p_send(r->p2p, d->next, TAG_HEAD + d->next_number, b->packed,
+                          decode_batch_pack(b, b->packed));
+}
+
+static void send_on(struct rollout *r, struct decoder *d, struct decode_batch *b)
+{
+    size_t bytes = (size_t)b->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    if (rollout_leads(r)) send_head(r, d, b);
+    if (bytes > 0) b->sent[1] = p2p_send(r->p2p, d->next, TAG_ACT + d->next_number, b->act, bytes);
+}
+
+void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
+{
+    keep_cache(d, b);
+    for (int t = 0; t < b->head->rows; t++) {
+        d->row_pos[t] = b->row[t].pos;
+        d->row_table[t] = cache_table(&d->cache, b->row[t].slot);
+    }
+    struct decode_rows rows = {.T = b->head->rows,
+                               .skip = b->head->rows - b->head->sampled,
+                               .lane = d->number,
+                               .token = b->token,
+                               .kv = {d->row_pos, d->row_table}};
+    chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, d->logits);
+    actor_pace(r->actor, 1);
+    if (d->last)
+        finish_last(r, d, b);
+    else
+        send_on(r, d, b);
+}
+
+void decode_batch_reuse(struct rollout *r, struct decode_batch *b)
+{
+    p2p_wait(r->p2p, b->sent[0]);
+    p2p_wait(r->p2p, b->sent[1]);
+    b->sent[0] = b->sent[1] = TICKET_NONE;
+}
+
+void decode_batch_receive(struct rollout *r, struct decoder *d, const struct decode_batch *b)
+{
+    size_t bytes = (size_t)b->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    if (bytes == 0) return; /* an empty batch, in rounds */
+    p2p_wait(r->p2p, p2p_recv(r->p2p, d->prev, TAG_ACT + d->number, d->act_in, bytes));
+}
+
+struct decode_batch *decode_batch_take(struct rollout *r, struct decoder *d,
+                                       const unsigned char *packed)
+{
+    struct decode_batch_head head;
+    memcpy(&head, packed, sizeof head);
+    struct decode_batch *b = &d->batch[head.batch];
+    decode_batch_reuse(r, b);
+    unpack(b, packed);
+    return b;
+}
+
+ticket decode_batch_expect(struct rollout *r, struct decoder *d)
+{
+    return p2p_recv_most(r->p2p, d->prev, TAG_HEAD + d->number, d->arrived, d->packed_most);
+}
+
+void decode_batch_send_end(struct rollout *r, struct decoder *d)
+{
+    struct decode_batch *b = &d->batch[0];
+    *b->head = (struct decode_batch_head){.end = 1};
+    send_head(r, d, b);
+}
