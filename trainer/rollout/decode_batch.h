@@ -34,7 +34,7 @@ struct decode_batch {
     int *token;                   /* first stage: input token of each row */
     unsigned char *act;           /* activations going out */
     ticket sent[2];               /* head, activations */
-    bool parked;                  /* first stage: nothing to do at present */
+    bool idle;                    /* first stage: nothing to do at present */
 };
 struct sampled {
     int token;

@@ -133,7 +133,7 @@ static void drop(struct rollout *r, struct decoder *d, const struct decode_batch
 bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
     decode_batch_reuse(r, b);
-    /* releases booked by decoder_book stay in front */
+    /* releases recorded by decoder_record stay in front */
     b->head->batch = (int)(b - d->batch);
     b->head->rows = b->head->sampled = b->head->end = 0;
     if (rollout_stops(r)) {
@@ -152,8 +152,8 @@ bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
     return true;
 }
 
-static void book(struct rollout *r, struct decoder *d, struct decode_batch *b,
-                 const struct decode_batch_row *row, struct sampled s)
+static void record_token(struct rollout *r, struct decoder *d, struct decode_batch *b,
+                         const struct decode_batch_row *row, struct sampled s)
 {
     struct slot *k = &d->slot[row->slot];
     struct answer *a = &r->answer[k->answer];
@@ -170,14 +170,14 @@ static void book(struct rollout *r, struct decoder *d, struct decode_batch *b,
     add_event(d, b, (struct event){.kind = EVENT_RELEASE, .slot = row->slot});
 }
 
-int decoder_book(struct rollout *r, struct decoder *d)
+int decoder_record(struct rollout *r, struct decoder *d)
 {
     int i = d->outstanding[0];
     d->n_outstanding--;
     memmove(d->outstanding, d->outstanding + 1, (size_t)d->n_outstanding * sizeof *d->outstanding);
     struct decode_batch *b = &d->batch[i];
     b->head->events = 0;
-    for (int t = 0; t < b->head->sampled; t++) book(r, d, b, &b->row[t], d->back[t]);
+    for (int t = 0; t < b->head->sampled; t++) record_token(r, d, b, &b->row[t], d->back[t]);
     d->in = TICKET_NONE;
     return i;
 }
@@ -191,6 +191,6 @@ void decoder_clear(struct decoder *d)
     for (int i = 0; i < d->max_groups; i++) d->free_prompt_slot[i] = P + d->max_groups - 1 - i;
     for (int i = 0; i < d->n_batches; i++) {
         d->batch[i].head->events = 0;
-        d->batch[i].parked = true;
+        d->batch[i].idle = true;
     }
 }

@@ -7,9 +7,9 @@
 
 /* Nothing is under way. */
 void decoder_clear(struct decoder *d);
-/* Sampled tokens of the oldest batch under way are in d->back: they are booked; returns which
+/* Sampled tokens of the oldest batch under way are in d->back: they are recorded; returns which
  * batch it was. */
-int decoder_book(struct rollout *r, struct decoder *d);
+int decoder_record(struct rollout *r, struct decoder *d);
 /* A batch is filled with rows and counted as under way; false: there are none. */
 bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b);
 

@@ -2,7 +2,7 @@
  * of those that share a stage; it tells the others before each batch, so that all of them run the
  * same batches in the same order, and every exchange within the stage meets. The others get their
  * activations from the ranks with their own t of the stage before, and draw the same tokens from
- * the same logits; only the first books them. */
+ * the same logits; only the first records them. */
 #include "trainer/rollout/follow.h"
 #include <string.h>
 

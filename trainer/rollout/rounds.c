@@ -27,7 +27,7 @@ static void start(struct rollout *r, struct decoder *d, struct decode_batch *b)
         if (!d->last)
             p2p_wait(r->p2p, p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back,
                                       decode_batch_back_bytes(b)));
-        decoder_book(r, d);
+        decoder_record(r, d);
     } else {
         b->head->events = 0;
     }

@@ -8,8 +8,8 @@
 static void launch(struct rollout *r, struct decoder *d, int i)
 {
     struct decode_batch *b = &d->batch[i];
-    b->parked = !decoder_fill(r, d, b);
-    if (!b->parked) follow_lead(r, d, b, NULL);
+    b->idle = !decoder_fill(r, d, b);
+    if (!b->idle) follow_lead(r, d, b, NULL);
 }
 
 /* The sampled tokens of the oldest batch come from the last stage; on one stage they are there
@@ -21,18 +21,18 @@ static void expect_return(struct rollout *r, struct decoder *d)
     d->in = p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back, decode_batch_back_bytes(b));
 }
 
-/* Tries the parked batches; ends the direction when there is nothing left. */
+/* Tries the idle batches; ends the direction when there is nothing left. */
 static void advance(struct rollout *r, struct decoder *d)
 {
     for (int i = 0; i < d->n_batches; i++)
-        if (d->batch[i].parked) launch(r, d, i);
+        if (d->batch[i].idle) launch(r, d, i);
     expect_return(r, d);
     bool more = d->n_outstanding > 0 || d->groups > 0;
     if (more || d->done) return;
-    /* Everything is parked: either the queue has not answered yet, or there is nothing
+    /* Everything is idle: either the queue has not answered yet, or there is nothing
      * left. */
     int q = queue_take(r, d);
-    INVARIANT(q < 0 || r->stopping, "question %d came when all batches were parked", q);
+    INVARIANT(q < 0 || r->stopping, "question %d came when all batches were idle", q);
     if (q != QUEUE_NONE) return;
     if (!d->last) decode_batch_send_end(r, d);
     d->done = true;
@@ -41,7 +41,7 @@ static void advance(struct rollout *r, struct decoder *d)
 /* Sampled tokens of the oldest batch under way are in d->back. */
 static void returned(struct rollout *r, struct decoder *d)
 {
-    launch(r, d, decoder_book(r, d));
+    launch(r, d, decoder_record(r, d));
     advance(r, d);
 }
 
