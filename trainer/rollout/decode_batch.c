@@ -116,7 +116,7 @@ void decode_batch_reuse(struct rollout *r, struct decode_batch *b)
 void decode_batch_receive(struct rollout *r, struct decoder *d, const struct decode_batch *b)
 {
     size_t bytes = (size_t)b->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
-    if (bytes == 0) return; /* an empty batch, in rounds */
+    if (bytes == 0) return; /* an empty batch, in lockstep */
     p2p_wait(r->p2p, p2p_recv(r->p2p, d->prev, TAG_ACT + d->number, d->act_in, bytes));
 }
 

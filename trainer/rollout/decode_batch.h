@@ -54,7 +54,7 @@ ticket decode_batch_expect(struct rollout *r, struct decoder *d);
 void decode_batch_receive(struct rollout *r, struct decoder *d, const struct decode_batch *b);
 /* Runs the rows through this rank's chunk and passes them on: activations to the next stage, or
  * sampled tokens to the first. `in` are the activations of the stage before; the first stage's
- * is NULL. Ranks that share a stage all run it: follow_lead. */
+ * is NULL. Ranks that share a stage all run it: tp_follow_lead. */
 void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in);
 /* To the next stage: no batch comes after this. */
 void decode_batch_send_end(struct rollout *r, struct decoder *d);

@@ -68,10 +68,10 @@ struct rollout {
     bool *mine;
     int max_answers, max_new;
     struct queue *queue;
-    unsigned char *order;              /* follow.h; NULL without tensor parallelism */
+    unsigned char *order;              /* tp_follow.h; NULL without tensor parallelism */
     int *gather_count, *gather_offset; /* (world size) */
     int *gather_send, *gather_all;     /* words */
-    MPI_Comm group; /* ranks that work in rounds together; MPI_COMM_NULL: no rounds */
+    MPI_Comm group;                    /* ranks that work in lockstep; MPI_COMM_NULL: none */
     struct arena arena;
 };
 

@@ -1,6 +1,6 @@
 #include "trainer/rollout/place.h"
 #include "trainer/rollout/queue.h"
-#include "trainer/rollout/follow.h"
+#include "trainer/rollout/tp_follow.h"
 
 static void decode_batch_place(const struct decoder *d, struct decode_batch *b, size_t act_bytes,
                                struct arena *a)
@@ -51,7 +51,7 @@ struct rollout_batch rollout_batch(const struct actor *a)
                                   .place_bytes = sizeof(struct decode_batch_row),
                                   .row_bytes = (size_t)a->dims.C * a->ops->real_bytes,
                                   .back_bytes = sizeof(struct sampled),
-                                  .order_bytes = a->mesh->tp > 1 ? follow_bytes(&d) : 0};
+                                  .order_bytes = a->mesh->tp > 1 ? tp_follow_bytes(&d) : 0};
 }
 
 static void decoder_place_cache(struct decoder *d, const struct actor *a, struct arena *ar)
@@ -121,7 +121,7 @@ void place_buffers(struct rollout *r)
     r->gather_send = arena_take_n(a, words, sizeof(int));
     r->gather_all = arena_take_n(a, words, sizeof(int));
     queue_place(&r->queue, r, a);
-    follow_place(r, a);
+    tp_follow_place(r, a);
 }
 
 /* Which of the chunks on its rank. */

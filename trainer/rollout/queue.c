@@ -71,7 +71,7 @@ static void ask(struct rollout *r, struct stock *s, int dir)
     s->asked = p2p_send(r->p2p, 0, TAG_ASK + dir, &s->request, sizeof s->request);
 }
 
-/* In rounds first stages are numbered through all pipelines, and question q is number (q mod
+/* In lockstep first stages are numbered through all pipelines, and question q is number (q mod
  * their count)'s. */
 static int first_stages(const struct rollout *r)
 {

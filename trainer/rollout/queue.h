@@ -17,7 +17,7 @@ int queue_tickets(struct rollout *r, ticket *t);
 void queue_arrived(struct rollout *r, int i);
 /* No other rank will ask any more. */
 bool queue_done(const struct rollout *r);
-/* In rounds: this decoder will get a question yet. */
+/* In lockstep: this decoder will get a question yet. */
 bool queue_left(const struct rollout *r, const struct decoder *d);
 /* Sends still under way end. */
 void queue_close(struct rollout *r);

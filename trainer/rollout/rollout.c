@@ -5,10 +5,10 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/rollout/queue.h"
-#include "trainer/rollout/follow.h"
+#include "trainer/rollout/tp_follow.h"
 #include "trainer/rollout/gather.h"
 #include "trainer/rollout/place.h"
-#include "trainer/rollout/rounds.h"
+#include "trainer/rollout/lockstep.h"
 #include "trainer/rollout/turns.h"
 
 static struct rollout *rollout_measured(struct actor *a, const struct world *w, int max_answers,
@@ -86,9 +86,9 @@ static void decoder_close(struct rollout *r, struct decoder *d)
 static void lead(struct rollout *r)
 {
     queue_start(r);
-    (r->actor->mesh->ep > 1 ? rounds_run : turns_run)(r);
+    (r->actor->mesh->ep > 1 ? lockstep_run : turns_run)(r);
     queue_close(r);
-    follow_end(r);
+    tp_follow_end(r);
 }
 
 static void run_all(struct rollout *r)
@@ -96,7 +96,7 @@ static void run_all(struct rollout *r)
     if (rollout_leads(r))
         lead(r);
     else
-        follow_run(r);
+        tp_follow_run(r);
     for (int i = 0; i < r->decoders; i++) decoder_close(r, &r->decoder[i]);
     die_place(NULL);
 }

@@ -1,6 +1,6 @@
 #include "trainer/rollout/turns.h"
 #include "trainer/rollout/queue.h"
-#include "trainer/rollout/follow.h"
+#include "trainer/rollout/tp_follow.h"
 #include "trainer/rollout/decoder.h"
 
 /* --- the first stage of a direction --- */
@@ -9,7 +9,7 @@ static void launch(struct rollout *r, struct decoder *d, int i)
 {
     struct decode_batch *b = &d->batch[i];
     b->idle = !decoder_fill(r, d, b);
-    if (!b->idle) follow_lead(r, d, b, NULL);
+    if (!b->idle) tp_follow_lead(r, d, b, NULL);
 }
 
 /* The sampled tokens of the oldest batch come from the last stage; on one stage they are there
@@ -65,7 +65,7 @@ static void carry_on(struct rollout *r, struct decoder *d)
     }
     decode_batch_receive(r, d, b);
     d->in = decode_batch_expect(r, d);
-    follow_lead(r, d, b, d->act_in);
+    tp_follow_lead(r, d, b, d->act_in);
 }
 
 /* --- the loop --- */

@@ -3,7 +3,7 @@
  * same batches in the same order, and every exchange within the stage meets. The others get their
  * activations from the ranks with their own t of the stage before, and draw the same tokens from
  * the same logits; only the first records them. */
-#include "trainer/rollout/follow.h"
+#include "trainer/rollout/tp_follow.h"
 #include <string.h>
 
 /* Followed in memory by the packed batch (room for the largest), and the input tokens. */
@@ -11,7 +11,7 @@ struct order {
     int decoder; /* on this rank; -1: this was all */
 };
 
-size_t follow_bytes(const struct decoder *d)
+size_t tp_follow_bytes(const struct decoder *d)
 {
     return sizeof(struct order) + d->packed_most + (size_t)d->rows_max * sizeof(int);
 }
@@ -20,13 +20,13 @@ static size_t order_bytes(const struct rollout *r)
 {
     size_t most = 0;
     for (int i = 0; i < r->decoders; i++) {
-        size_t bytes = follow_bytes(&r->decoder[i]);
+        size_t bytes = tp_follow_bytes(&r->decoder[i]);
         if (bytes > most) most = bytes;
     }
     return most;
 }
 
-void follow_place(struct rollout *r, struct arena *a)
+void tp_follow_place(struct rollout *r, struct arena *a)
 {
     if (r->actor->mesh->tp > 1) r->order = arena_take(a, order_bytes(r));
 }
@@ -49,13 +49,13 @@ static void tell(struct rollout *r, const struct decoder *d, const struct decode
     pass_on(r);
 }
 
-void follow_lead(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
+void tp_follow_lead(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
     if (r->actor->mesh->tp > 1) tell(r, d, b);
     decode_batch_run(r, d, b, in);
 }
 
-void follow_end(struct rollout *r)
+void tp_follow_end(struct rollout *r)
 {
     if (r->actor->mesh->tp == 1) return;
     *(struct order *)(void *)r->order = (struct order){-1};
@@ -71,7 +71,7 @@ static void run_told(struct rollout *r, struct decoder *d)
     decode_batch_run(r, d, b, d->first ? NULL : d->act_in);
 }
 
-void follow_run(struct rollout *r)
+void tp_follow_run(struct rollout *r)
 {
     for (;;) {
         watchdog_feed();

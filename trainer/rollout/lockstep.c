@@ -9,9 +9,9 @@
  * call elsewhere: no rank waits for one that waits for it. Before a round all agree whether anybody
  * has anything left, and whether anybody was asked to stop. Questions are dealt out in advance, one
  * to each first stage in turn. */
-#include "trainer/rollout/rounds.h"
+#include "trainer/rollout/lockstep.h"
 #include "trainer/rollout/queue.h"
-#include "trainer/rollout/follow.h"
+#include "trainer/rollout/tp_follow.h"
 #include "trainer/rollout/decoder.h"
 
 static int most(int a, int b)
@@ -32,7 +32,7 @@ static void start(struct rollout *r, struct decoder *d, struct decode_batch *b)
         b->head->events = 0;
     }
     decoder_fill(r, d, b);
-    follow_lead(r, d, b, NULL);
+    tp_follow_lead(r, d, b, NULL);
 }
 
 static void carry_on(struct rollout *r, struct decoder *d, struct decode_batch *b)
@@ -40,7 +40,7 @@ static void carry_on(struct rollout *r, struct decoder *d, struct decode_batch *
     p2p_wait(r->p2p, decode_batch_expect(r, d));
     INVARIANT(decode_batch_take(r, d, d->arrived) == b, "a decode batch came out of turn");
     decode_batch_receive(r, d, b);
-    follow_lead(r, d, b, d->act_in);
+    tp_follow_lead(r, d, b, d->act_in);
 }
 
 /* --- rounds --- */
@@ -74,7 +74,7 @@ static void tick(struct rollout *r, struct decoder *d, long now, int period, lon
         carry_on(r, d, b);
 }
 
-void rounds_run(struct rollout *r)
+void lockstep_run(struct rollout *r)
 {
     int chunks = r->actor->chunks, period = most(r->decoder[0].n_batches, chunks);
     long rounds = 0;
