@@ -13,15 +13,6 @@ static size_t type_bytes(enum act_type type, size_t real_bytes)
     return 1;
 }
 
-size_t acts_bytes(const struct act_table *t, const struct room *r)
-{
-    struct act act[PART_ACTS];
-    size_t bytes = 0;
-    if (t->n > 0) t->list(act, r);
-    for (int i = 0; i < t->n; i++) bytes += act[i].n * type_bytes(act[i].type, r->real_bytes);
-    return bytes;
-}
-
 void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a)
 {
     struct act act[PART_ACTS];

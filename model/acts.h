@@ -132,8 +132,6 @@ struct act_table {
         sizeof(struct NAME), NAME##_lines, NAME##_list \
     }
 
-/* Sum over the lines. */
-size_t acts_bytes(const struct act_table *t, const struct room *r);
 /* Fills the struct `to` with memory from the arena, as it measures or places. */
 void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a);
 

@@ -15,7 +15,7 @@
 static void unit_make(struct unit *u, const struct param **p, const struct dims *d)
 {
     const struct param_table *t = &u->part->params;
-    struct shape shape[PART_PARAMS];
+    struct tensor_size shape[PART_PARAMS];
     struct weight *w = memory_take((size_t)t->n, sizeof *w, "a chunk");
     t->shapes(shape, d);
     for (int i = 0; i < t->n; i++) {
@@ -84,42 +84,48 @@ static void linear_pack(struct chunk *c, struct weight *w, int e, struct arena *
     c->ops->linear_pack(&w->linear[e], c->weights + at * c->ops->real_bytes);
 }
 
-struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
-                        struct parallel parallel, const void *weights, int T_max, int slots,
-                        bool training, struct arena *a)
+/* While an arena measures, the groups may be missing. */
+static void check_setup(const struct chunk_setup *s, int tp, int ep)
+{
+    const struct dims *d = s->dims;
+    const struct exchange *x = s->parallel.tp, *y = s->parallel.ep;
+    INVARIANT(s->span.count > 0 || s->span.embed || s->span.head, "an empty chunk of %d rows",
+              s->T_max);
+    INVARIANT(s->T_max > 0 && s->slots > 0, "T_max %d, slots %d", s->T_max, s->slots);
+    INVARIANT(exchange_size(x) == tp && exchange_rank(x) == d->t, "share %d of %d, tp of %d ranks",
+              d->t, tp, exchange_size(x));
+    INVARIANT(exchange_size(y) == ep && exchange_rank(y) == d->e,
+              "share %d of %d of the experts, ep of %d ranks", d->e, ep, exchange_size(y));
+}
+
+struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
 {
     struct chunk *c = memory_take(1, sizeof *c, "a chunk");
-    INVARIANT(span.count > 0 || span.embed || span.head, "an empty chunk of %d rows", T_max);
-    INVARIANT(T_max > 0 && slots > 0, "T_max %d, slots %d", T_max, slots);
-    c->tp = d->tp > 0 ? d->tp : 1;
-    INVARIANT(!a->base ||
-                  (exchange_size(parallel.tp) == c->tp && exchange_rank(parallel.tp) == d->t),
-              "share %d of %d, tp of %d ranks", d->t, c->tp, exchange_size(parallel.tp));
-    c->ep = d->ep > 0 ? d->ep : 1;
-    INVARIANT(
-        !a->base || (exchange_size(parallel.ep) == c->ep && exchange_rank(parallel.ep) == d->e),
-        "share %d of %d of the experts, ep of %d ranks", d->e, c->ep, exchange_size(parallel.ep));
-    c->d = dims_share(d);
+    const struct dims *d = s->dims;
+    *c = (struct chunk){.d = dims_share(d),
+                        .V = d->V,
+                        .vocabulary = dims_vocabulary(d),
+                        .span = s->span,
+                        .ops = s->ops,
+                        .weights = s->weights,
+                        .T_max = s->T_max,
+                        .slots = s->slots,
+                        .training = s->training,
+                        .tp = d->tp > 0 ? d->tp : 1,
+                        .ep = d->ep > 0 ? d->ep : 1,
+                        .parallel = s->parallel};
+    if (a->base) check_setup(s, c->tp, c->ep);
     int held = dims_held(&c->d);
-    c->R_max = T_max * (c->ep == 1 || d->K < held ? d->K : held) * c->ep;
-    c->V = d->V;
-    c->vocabulary = dims_vocabulary(d);
-    c->span = span;
-    c->ops = ops;
-    c->parallel = parallel;
+    c->R_max = c->T_max * (c->ep == 1 || d->K < held ? d->K : held) * c->ep;
     if (c->ep == 1) c->parallel.ep = NULL;
-    c->weights = weights;
-    c->T_max = T_max;
-    c->slots = slots;
-    c->training = training;
-    param_list_make(&c->params, d, span);
+    param_list_make(&c->params, d, c->span);
     units_make(c);
     slots_make(c);
     enum arena_kind before = arena_kind(a, ARENA_PARAMETERS); /* packed copies */
     linears_visit(c, a, linear_place);
     arena_kind(a, before);
     chunk_place_memory(c, a);
-    if (a->base && weights) chunk_repack(c);
+    if (a->base && c->weights) chunk_repack(c);
     return c;
 }
 

@@ -41,12 +41,20 @@ struct parallel {
 enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: decode_rows.lane */ };
 
 struct chunk;
-/* Places a chunk (arena measures or places). d: the whole model, with this rank's share (d->t of d->tp). weights: real, flat as param_list_make; kept until the end. T_max: largest
- * micro-batch; slots: activation slots, whose memory chunk_place_slots gives; training false leaves out everything backward needs: such a chunk decodes, and scores (PASS_F
- * with loss NULL). The struct itself is the heap's: chunk_free also after measuring. Weights that are there already are packed. */
-struct chunk *chunk_new(const struct dims *d, struct chunk_span span, const struct ops *ops,
-                        struct parallel parallel, const void *weights, int T_max, int slots,
-                        bool training, struct arena *a);
+struct chunk_setup {
+    const struct dims *dims; /* the whole model, with this rank's share (t of tp, e of ep) */
+    struct chunk_span span;
+    const struct ops *ops;
+    struct parallel parallel;
+    const void *weights; /* real, flat as param_list_make lays them out; kept until chunk_free */
+    int T_max;           /* largest micro-batch */
+    int slots;           /* activation slots, whose memory chunk_place_slots gives */
+    bool
+        training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F with loss NULL) */
+};
+/* Places a chunk (arena measures or places). The struct itself is the heap's: chunk_free also after measuring. Weights that
+ * are there already are packed. Local. */
+struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a);
 /* The activation slots of n chunks for training, which have equally many and never use the same one at a time (the engine deals them
  * out): slot i of all of them lies in the same memory. As chunk_new, measures or places. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a);

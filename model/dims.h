@@ -3,13 +3,11 @@
 #define DUET_MODEL_DIMS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
+/* What they are: model/precision.h. */
 enum precision { PRECISION_FP32, PRECISION_BF16 };
-static inline size_t precision_bytes(enum precision p)
-{
-    return p == PRECISION_BF16 ? 2 : 4;
-}
+#define PRECISION_NAME_FP32 "fp32"
+#define PRECISION_NAME_BF16 "bf16"
 
 /* How a row's experts are chosen (router.c). */
 enum router_kind { ROUTER_SOFTMAX };

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "model/matmul.h"
+#include "model/precision.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -62,7 +62,7 @@ const struct ops *ops_find(enum precision precision, const char *isa)
     if (!isa) {
         isa = environment_text("DUET_ISA");
         if (isa) matmul_limit(isa);
-        if (precision == PRECISION_BF16 && !matmul_bf16_runs()) return NULL;
+        if (!precision_kind(precision)->runs()) return NULL;
     }
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         if ((!isa || strcmp(isa, choices[i].isa) == 0) && choices[i].runs())
@@ -77,7 +77,7 @@ void ops_set_threads(int threads)
 
 void ops_kernels(char *text, size_t bytes, const struct ops *ops)
 {
-    bool widened = ops->precision == PRECISION_BF16 && matmul_type_of_bf16() == MATMUL_WIDENED;
+    bool widened = precision_kind(ops->precision)->product() == MATMUL_WIDENED;
     snprintf(text, bytes, "%s, oneDNN %s%s", ops->name, matmul_isa(),
              widened ? ", bf16 widened to fp32" : "");
 }
@@ -89,6 +89,5 @@ void ops_slow_products(char *text, size_t bytes)
 
 double ops_matmul_rate(const struct ops *ops, int rows, int N, int K)
 {
-    return matmul_rate(rows, N, K,
-                       ops->precision == PRECISION_BF16 ? matmul_type_of_bf16() : MATMUL_F32);
+    return matmul_rate(rows, N, K, precision_kind(ops->precision)->product());
 }

@@ -120,7 +120,7 @@ static enum param_region region_of(enum param_cut how, int tp)
 
 /* A vector has one dimension, stacked experts have three. */
 static void shape_of(int out[PARAM_DIMS], const struct dims *d, enum param_role role,
-                     struct shape whole)
+                     struct tensor_size whole)
 {
     int n = 0;
     if (role == ROLE_EXPERT) {
@@ -155,7 +155,7 @@ static void tie(struct param *p, const struct dims *d)
 
 /* layer: as in struct param */
 static void append(struct param_list *l, const struct dims *d, int layer,
-                   const struct param_row *row, struct shape whole, struct shape share)
+                   const struct param_row *row, struct tensor_size whole, struct tensor_size share)
 {
     struct param *p = &l->p[l->n++];
     p->layer = layer;
@@ -183,7 +183,7 @@ static void append_part(struct param_list *l, const struct dims *d, const struct
                         const struct part_at *at)
 {
     const struct param_table *t = &at->part->params;
-    struct shape of_whole[PART_PARAMS], of_share[PART_PARAMS];
+    struct tensor_size of_whole[PART_PARAMS], of_share[PART_PARAMS];
     t->shapes(of_whole, d);
     t->shapes(of_share, share);
     for (int i = 0; i < t->n; i++)

@@ -41,7 +41,7 @@ int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out
 
 double part_matrices(const struct part *p, const struct dims *d)
 {
-    struct shape shape[PART_PARAMS];
+    struct tensor_size shape[PART_PARAMS];
     double sum = 0;
     p->params.shapes(shape, d);
     for (int i = 0; i < p->params.n; i++) {
@@ -59,18 +59,19 @@ double part_matrices(const struct part *p, const struct dims *d)
     return sum;
 }
 
+/* Of T rows, one rank with all experts, the residual stream included. */
 static double kept_of(const struct dims *d, int layer, size_t T)
 {
-    struct room r = {.d = d,
-                     .real_bytes = precision_bytes(d->precision),
-                     .T = T,
-                     .R = T * (size_t)d->K,
-                     .ep = 1};
-    r.training = r.kept = true;
-    double bytes = 0;
-    for (const struct part *const *p = layer_parts(d, layer); *p; p++)
-        bytes += (double)(acts_bytes(&(*p)->acts, &r) + T * (size_t)d->C * r.real_bytes);
-    return bytes;
+    struct room r = {
+        .d = d, .T = T, .R = T * (size_t)d->K, .ep = 1, .training = true, .kept = true};
+    double n = 0;
+    for (const struct part *const *p = layer_parts(d, layer); *p; p++) {
+        struct act act[PART_ACTS];
+        (*p)->acts.list(act, &r);
+        for (int i = 0; i < (*p)->acts.n; i++) n += act[i].type == ACT_REAL ? (double)act[i].n : 0;
+        n += (double)T * d->C;
+    }
+    return n;
 }
 
 double layer_kept(const struct dims *d, int layer)

@@ -20,22 +20,22 @@ struct param_row {
     bool adds;
     const char *hf;
 };
-struct shape {
+struct tensor_size {
     int rows, cols; /* 0, 0: there is no such tensor */
 };
 enum { PART_PARAMS = 8 };
 struct param_table {
     int n;
-    const struct param_row *row;                             /* [n] */
-    void (*shapes)(struct shape *out, const struct dims *d); /* [n] */
+    const struct param_row *row;                                   /* [n] */
+    void (*shapes)(struct tensor_size *out, const struct dims *d); /* [n] */
 };
 /* From a table X(name, role, rows, cols, there, cut, adds, hf): NAME##_params. */
 #define PARAM_ROW(name, role, rows, cols, there, cut, adds, hf) {#name, role, cut, adds, hf},
 #define PARAM_SHAPE(name, role, rows, cols, there, cut, adds, hf) \
-    *out++ = (there) ? (struct shape){rows, cols} : (struct shape){0, 0};
+    *out++ = (there) ? (struct tensor_size){rows, cols} : (struct tensor_size){0, 0};
 #define PARAM_TABLE(NAME, TABLE)                                                    \
     static const struct param_row NAME##_param_rows[] = {TABLE(PARAM_ROW)};         \
-    static void NAME##_param_shapes(struct shape *out, const struct dims *d)        \
+    static void NAME##_param_shapes(struct tensor_size *out, const struct dims *d)  \
     {                                                                               \
         TABLE(PARAM_SHAPE)                                                          \
     }                                                                               \
@@ -85,7 +85,8 @@ const struct part *const *layer_parts(const struct dims *d, int layer);
 
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
-/* Bytes that a row keeps in a layer from F until W on one rank, the residual stream's included. */
+/* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL and the residual stream. Statistics
+ * and routing, a few numbers a row, do not count. d: the whole model on one rank. */
 double layer_kept(const struct dims *d, int layer);
 /* Bytes of a cache block of a layer. d: this rank's share. */
 size_t layer_cache_bytes(const struct ops *ops, const struct dims *d, int layer);

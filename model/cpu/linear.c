@@ -1,15 +1,11 @@
 /* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it does not do around
  * it: widening or padding of inputs, bias, rounding. */
 #include "model/cpu/vec.h"
-#include "model/matmul.h"
+#include "model/precision.h"
 
 static enum matmul_type type_here(void)
 {
-#if REAL_IS_BF16
-    return matmul_type_of_bf16();
-#else
-    return MATMUL_F32;
-#endif
+    return precision_kind(REAL_PRECISION)->product();
 }
 
 void OP(linear_place)(struct linear *l, int N, int K, bool backward, struct arena *a)

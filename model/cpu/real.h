@@ -32,6 +32,8 @@ static inline uint16_t bf16_put(float f)
 
 #if REAL_IS_BF16
 typedef uint16_t real;
+#define REAL_PRECISION PRECISION_BF16
+#define REAL_NAME      PRECISION_NAME_BF16
 static inline float real_get(real r)
 {
     return bf16_get(r);
@@ -42,6 +44,8 @@ static inline real real_put(float f)
 }
 #else
 typedef float real;
+#define REAL_PRECISION PRECISION_FP32
+#define REAL_NAME      PRECISION_NAME_FP32
 static inline float real_get(real r)
 {
     return r;
@@ -107,19 +111,11 @@ OPS_ROWS(OP_DECLARE)
 
 /* The variant's table, for table.c. */
 #define OP_FILL(row) .row = OP(row),
-#if REAL_IS_BF16
-#define OPS_TABLE                                                                     \
-    {                                                                                 \
-        .name = VARIANT_ISA "-bf16", .isa = VARIANT_ISA, .precision = PRECISION_BF16, \
-        .real_bytes = sizeof(real), OPS_ROWS(OP_FILL)                                 \
+#define OPS_TABLE                                                                           \
+    {                                                                                       \
+        .name = VARIANT_ISA "-" REAL_NAME, .isa = VARIANT_ISA, .precision = REAL_PRECISION, \
+        .real_bytes = sizeof(real), OPS_ROWS(OP_FILL)                                       \
     }
-#else
-#define OPS_TABLE                                                                     \
-    {                                                                                 \
-        .name = VARIANT_ISA "-fp32", .isa = VARIANT_ISA, .precision = PRECISION_FP32, \
-        .real_bytes = sizeof(real), OPS_ROWS(OP_FILL)                                 \
-    }
-#endif
 extern const struct ops OP(ops);
 
 #endif

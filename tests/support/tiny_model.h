@@ -128,9 +128,15 @@ static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < stages; c++) {
             chunk_free(m->chunk[c]);
-            m->chunk[c] =
-                chunk_new(&m->d, chunk_span_of(&m->d, stages, c), ops, parallel, m->weights[c],
-                          T_max, training ? TINY_SLOTS : 1, training, &m->arena);
+            struct chunk_setup setup = {.dims = &m->d,
+                                        .span = chunk_span_of(&m->d, stages, c),
+                                        .ops = ops,
+                                        .parallel = parallel,
+                                        .weights = m->weights[c],
+                                        .T_max = T_max,
+                                        .slots = training ? TINY_SLOTS : 1,
+                                        .training = training};
+            m->chunk[c] = chunk_new(&setup, &m->arena);
         }
         m->slots_at = m->arena.used;
         for (int c = 0; training && c < stages; c++) chunk_place_slots(&m->chunk[c], 1, &m->arena);

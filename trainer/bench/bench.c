@@ -1,5 +1,6 @@
 /* The JSON around a benchmark's figures. */
 #include "trainer/bench/bench.h"
+#include "model/precision.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ json_t *bench_json(const struct bench_options *o, const struct run *r)
                                 "dp", r->mesh.dp, "pp", r->mesh.pp, "tp", r->mesh.tp, "ep",
                                 r->mesh.ep, "schedule", plan_kind_name(r->actor.kind), "kernels",
                                 r->ops->name, "threads_per_rank", r->settings.run.threads);
-    const char *precision = d->precision == PRECISION_BF16 ? "bf16" : "fp32";
+    const char *precision = precision_kind(d->precision)->name;
     return json_pack("{s:s, s:s, s:i, s:o, s:o}", "bench", o->what, "precision", precision, "steps",
                      o->steps, "model", model, "machine", machine);
 }

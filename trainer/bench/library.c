@@ -1,6 +1,8 @@
 #include "trainer/bench/library.h"
 
 #include <string.h>
+#include "comm/base/die.h"
+#include "model/params.h"
 #include "trainer/bench/readings.h"
 
 struct weight {
@@ -8,18 +10,30 @@ struct weight {
 };
 enum { WEIGHTS = 8 };
 
+static void weight_add(struct weight *w, int *n, struct weight one)
+{
+    int i = 0;
+    while (i < *n && (w[i].N != one.N || w[i].K != one.K)) i++;
+    INVARIANT(i < WEIGHTS, "more than %d kinds of matrices", WEIGHTS);
+    if (i == *n) w[(*n)++] = (struct weight){one.N, one.K, 0};
+    w[i].times += one.times;
+}
+
 /* The matrices that a row meets, and how often; returns how many kinds. */
 static int weights_of(struct weight *w, const struct dims *d)
 {
-    int dense = d->E == 0 ? d->L : d->first_dense < d->L ? d->first_dense : d->L;
-    int moe = d->L - dense;
-    const struct weight all[] = {{dims_qkv(d), d->C, d->L}, {d->C, d->Hq * d->D, d->L},
-                                 {2 * d->F, d->C, dense},   {d->C, d->F, dense},
-                                 {d->E, d->C, moe},         {2 * d->Fe, d->C, moe * d->K},
-                                 {d->C, d->Fe, moe * d->K}, {d->V, d->C, 1}};
+    struct dims whole = *d;
+    struct param_list l;
     int n = 0;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].times > 0) w[n++] = all[i];
+    whole.tp = whole.t = whole.ep = whole.e = 0;
+    param_list_make(&l, &whole, chunk_span_of(&whole, 1, 0));
+    for (int i = 0; i < l.n; i++) {
+        const struct param *p = &l.p[i];
+        if (!role_is_packed(p->role) && p->role != ROLE_ROUTER) continue;
+        int times = p->role == ROLE_EXPERT ? d->K : 1;
+        weight_add(w, &n, (struct weight){p->rows / p->stacked, p->cols, times});
+    }
+    param_list_free(&l);
     return n;
 }
 

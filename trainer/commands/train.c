@@ -6,6 +6,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "model/precision.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands/commands.h"
@@ -117,8 +118,8 @@ static void print_plan(const struct run *r)
         "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
         "tp), ep %d, schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
         source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
-        a->dims.precision == PRECISION_BF16 ? "bf16" : "fp32", r->mesh.dp, r->mesh.pp, r->mesh.tp,
-        r->mesh.ep, plan_kind_name(a->kind), actor_least(a), a->T_max, kernels);
+        precision_kind(a->dims.precision)->name, r->mesh.dp, r->mesh.pp, r->mesh.tp, r->mesh.ep,
+        plan_kind_name(a->kind), actor_least(a), a->T_max, kernels);
     log_info("run folder %s", r->folder);
 }
 

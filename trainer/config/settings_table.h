@@ -54,9 +54,9 @@
     X(ZERO_SPREAD_DROP, "drop")
 
 /* Enumerators of comm and model. */
-#define PRECISION_CHOICES(X)  \
-    X(PRECISION_FP32, "fp32") \
-    X(PRECISION_BF16, "bf16")
+#define PRECISION_CHOICES(X)               \
+    X(PRECISION_FP32, PRECISION_NAME_FP32) \
+    X(PRECISION_BF16, PRECISION_NAME_BF16)
 
 #define LOG_CHOICES(X)    \
     X(LOG_QUIET, "quiet") \

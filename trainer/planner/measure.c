@@ -9,6 +9,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "model/chunk.h"
+#include "model/part.h"
 #include "model/matmul.h"
 
 enum { TRIES = 5 };
@@ -51,8 +52,14 @@ static void bench_place(struct bench *b, struct chunk_span span)
     float **const floats[] = {&b->logp, &b->entropy, &b->dlogp};
     for (int i = 0; i < 3; i++) *floats[i] = arena_take_n(a, T, sizeof(float));
     chunk_free(b->chunk);
-    b->chunk =
-        chunk_new(&j->dims, span, j->ops, (struct parallel){0}, b->weights, j->room, 1, true, a);
+    b->chunk = chunk_new(&(struct chunk_setup){.dims = &j->dims,
+                                               .span = span,
+                                               .ops = j->ops,
+                                               .weights = b->weights,
+                                               .T_max = j->room,
+                                               .slots = 1,
+                                               .training = true},
+                         a);
     chunk_place_slots(&b->chunk, 1, a);
 }
 
@@ -219,7 +226,7 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
     const double most = (double)((size_t)1 << 28);
     const struct dims *d = &j->dims;
     double experts = d->E > 0 ? 3.0 * d->C * d->Fe * d->E : 0;
-    double layer = (double)dims_qkv(d) * d->C + 3.0 * d->C * d->F + experts,
+    double layer = part_matrices(&PART_ATTENTION, d) + part_matrices(&PART_FFN, d) + experts,
            head = (double)d->V * d->C;
     double rows = (double)j->room * (d->V + 3.0 * d->F + 8.0 * d->C);
     if (layer < most && head < most && rows < most) return true;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "model/precision.h"
 #include "trainer/config/options.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
@@ -171,7 +172,7 @@ static double mean_rows(const struct recipe *r)
 
 static void choose_ops(struct recipe *r, struct problems *p)
 {
-    enum precision precision = r->settings.run.precision ? PRECISION_BF16 : PRECISION_FP32;
+    enum precision precision = (enum precision)r->settings.run.precision;
     const struct ops *ops = ops_find(precision, NULL);
     if (!ops)
         problems_add(p, NULL, 0,
@@ -243,7 +244,7 @@ static void take_costs(struct recipe *r, struct problems *p)
     } else if (cluster_rate(&r->cluster, r->dims.precision) <= 0) {
         problems_add(p, r->cluster.file, r->cluster.lines.compute.bf16,
                      "the recipe computes in %s, for which compute gives no rate",
-                     r->dims.precision == PRECISION_BF16 ? "bf16" : "fp32");
+                     precision_kind(r->dims.precision)->name);
     }
 }
 

@@ -149,7 +149,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
-    r->ops = ops_find(settings.run.precision ? PRECISION_BF16 : PRECISION_FP32, NULL);
+    r->ops = ops_find((enum precision)settings.run.precision, NULL);
     if (!r->ops)
         problems_add(&p, NULL, 0,
                      "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "

@@ -1,30 +1,33 @@
 #include "trainer/schedule/shape.h"
 
-/* What slot.c keeps of a row until W: x, n1, x2, n2, then qkv (twice with qk_norm), att, and the FFN's gate, up and product. */
-static double kept_of(const struct dims *d, double inner, double routed)
+#include "model/part.h"
+#include "model/precision.h"
+
+/* Of the model with all its layers dense, or all with experts. */
+static double kept_of(struct dims d, bool experts)
 {
-    double qkv = dims_qkv(d) * (d->qk_norm ? 2.0 : 1.0);
-    return 4.0 * d->C + qkv + (double)d->Hq * d->D + 3 * inner + routed;
+    d.first_dense = experts ? 0 : d.L;
+    return layer_kept(&d, 0);
 }
 
 struct shape shape_of_dims(const struct dims *d)
 {
-    double C = d->C, heads = (double)d->Hq * d->D, real = d->precision == PRECISION_BF16 ? 2 : 4;
+    double C = d->C, heads = (double)d->Hq * d->D;
     return (struct shape){.name = "",
                           .layers = d->L,
                           .dense = d->E > 0 ? d->first_dense : d->L,
                           .C = C,
                           .V = d->V,
-                          .attention = dims_qkv(d) * C + heads * C,
+                          .attention = part_matrices(&PART_ATTENTION, d),
                           .qk = heads,
                           .v = heads,
-                          .ffn = 3 * C * d->F,
+                          .ffn = part_matrices(&PART_FFN, d),
                           .expert = 3 * C * d->Fe,
                           .experts = d->E,
                           .active = d->E > 0 ? d->K : 0,
-                          .kept = kept_of(d, d->F, 0),
-                          .kept_moe = kept_of(d, (double)d->K * d->Fe, 2 * d->K * C + d->E),
-                          .send = real,
+                          .kept = kept_of(*d, false),
+                          .kept_moe = d->E > 0 ? kept_of(*d, true) : 0,
+                          .send = (double)precision_kind(d->precision)->real_bytes,
                           .tied = d->tied,
                           .precision = d->precision};
 }
@@ -36,7 +39,7 @@ bool shape_moe(const struct shape *s, int layer)
 
 double shape_real_bytes(const struct shape *s)
 {
-    return s->precision == PRECISION_BF16 ? 2 : 4;
+    return (double)precision_kind(s->precision)->real_bytes;
 }
 
 double shape_layer_weights(const struct shape *s, int layer)

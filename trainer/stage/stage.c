@@ -237,8 +237,15 @@ static void actor_place(struct actor *a)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
         arena_kind(ar, ARENA_BUFFERS);
         chunk_free(l->model);
-        l->model = chunk_new(&a->dims, l->span, a->ops, a->parallel, l->weights, a->T_max,
-                             training ? a->stage.slots : 1, training, ar);
+        l->model = chunk_new(&(struct chunk_setup){.dims = &a->dims,
+                                                   .span = l->span,
+                                                   .ops = a->ops,
+                                                   .parallel = a->parallel,
+                                                   .weights = l->weights,
+                                                   .T_max = a->T_max,
+                                                   .slots = training ? a->stage.slots : 1,
+                                                   .training = training},
+                             ar);
     }
     struct chunk *const chunk[] = {a->local[0].model, a->local[a->n_local - 1].model};
     if (training) chunk_place_slots(chunk, a->n_local, ar);
