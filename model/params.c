@@ -30,14 +30,14 @@ struct chunk_span chunk_span_of(const struct dims *d, int stages, int chunk)
 static void cut_rows(struct param *p, size_t from, struct share s, size_t unit)
 {
     size_t lo = (from + (size_t)s.first) * unit;
-    p->block[p->blocks++] = (struct stretch){.lo = lo, .hi = lo + (size_t)s.n * unit};
+    p->block[p->blocks++] = (struct range){.lo = lo, .hi = lo + (size_t)s.n * unit};
 }
 
 static void cut_columns(struct param *p, size_t tp, size_t t)
 {
     size_t run = (size_t)p->cols, stride = run * tp;
     size_t lo = t * run, last = lo + (size_t)(p->rows - 1) * stride;
-    p->block[p->blocks++] = (struct stretch){lo, last + run, run, stride};
+    p->block[p->blocks++] = (struct range){lo, last + run, run, stride};
 }
 
 /* d: the whole model */
@@ -50,7 +50,7 @@ static void cut(struct param *p, const struct dims *d)
         return;
     }
     if (tp == 1 || p->cut == CUT_NONE || p->cut == CUT_NONE_PART) {
-        p->block[p->blocks++] = (struct stretch){.hi = p->n};
+        p->block[p->blocks++] = (struct range){.hi = p->n};
         return;
     }
     if (p->cut == CUT_ROWS) cut_rows(p, 0, dims_vocabulary(d), row);
@@ -65,13 +65,13 @@ static void cut(struct param *p, const struct dims *d)
 
 size_t param_index(const struct param *p, size_t i)
 {
-    const struct stretch *b = p->block;
-    for (; i >= stretch_count(b); b++) i -= stretch_count(b);
+    const struct range *b = p->block;
+    for (; i >= range_count(b); b++) i -= range_count(b);
     return b->run == 0 ? b->lo + i : b->lo + i / b->run * b->stride + i % b->run;
 }
 
 /* Elements [lo, hi) of a block in runs: an end of a row, whole rows, a beginning of one. */
-static int stretches_of_runs(const struct stretch *b, size_t lo, size_t hi, struct stretch *out)
+static int ranges_of_runs(const struct range *b, size_t lo, size_t hi, struct range *out)
 {
     int n = 0;
     while (lo < hi) {
@@ -79,32 +79,31 @@ static int stretches_of_runs(const struct stretch *b, size_t lo, size_t hi, stru
                rows = (hi - lo) / b->run;
         if (in == 0 && rows > 0) {
             out[n++] =
-                (struct stretch){from, from + (rows - 1) * b->stride + b->run, b->run, b->stride};
+                (struct range){from, from + (rows - 1) * b->stride + b->run, b->run, b->stride};
             lo += rows * b->run;
             continue;
         }
         size_t left = b->run - in < hi - lo ? b->run - in : hi - lo;
-        out[n++] = (struct stretch){.lo = from, .hi = from + left};
+        out[n++] = (struct range){.lo = from, .hi = from + left};
         lo += left;
     }
     return n;
 }
 
-int param_stretches(const struct param *p, size_t lo, size_t hi,
-                    struct stretch out[PARAM_STRETCHES])
+int param_ranges(const struct param *p, size_t lo, size_t hi, struct range out[PARAM_RANGES])
 {
     int n = 0;
     size_t at = 0;
     for (int i = 0; i < p->blocks; i++) {
-        const struct stretch *b = &p->block[i];
-        size_t count = stretch_count(b), from = lo > at ? lo - at : 0;
+        const struct range *b = &p->block[i];
+        size_t count = range_count(b), from = lo > at ? lo - at : 0;
         size_t to = hi < at + count ? hi - at : count;
         at += count;
         if (hi <= at - count || from >= to) continue;
         if (b->run)
-            n += stretches_of_runs(b, from, to, out + n);
+            n += ranges_of_runs(b, from, to, out + n);
         else
-            out[n++] = (struct stretch){.lo = b->lo + from, .hi = b->lo + to};
+            out[n++] = (struct range){.lo = b->lo + from, .hi = b->lo + to};
     }
     return n;
 }

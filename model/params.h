@@ -70,15 +70,15 @@ enum param_cut {
 
 /* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
  * the last before hi. run 0: all from lo to hi. */
-struct stretch {
+struct range {
     size_t lo, hi, run, stride;
 };
-static inline size_t stretch_count(const struct stretch *s)
+static inline size_t range_count(const struct range *s)
 {
     return s->run == 0 ? s->hi - s->lo : ((s->hi - s->lo - s->run) / s->stride + 1) * s->run;
 }
 enum { PARAM_DIMS = 3 };
-enum { PARAM_BLOCKS = 3, PARAM_STRETCHES = 3 * PARAM_BLOCKS };
+enum { PARAM_BLOCKS = 3, PARAM_RANGES = 3 * PARAM_BLOCKS };
 
 /* A chunk's flat array lies in regions, by who else holds the same: all of it is reduced, rounded and sliced alike. */
 enum param_region {
@@ -112,7 +112,7 @@ struct param {
     int shape
         [PARAM_DIMS]; /* of the whole: (n), (rows, cols), (experts, rows of one, cols); 0 behind */
     int blocks;       /* the share, in order */
-    struct stretch block[PARAM_BLOCKS];
+    struct range block[PARAM_BLOCKS];
     size_t
         offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
     const char *tie; /* of TIES, the copy and what it copies: the latter's name; NULL: not tied */
@@ -150,9 +150,8 @@ bool param_hf_name(const struct param *p, int i, char *name, size_t bytes);
 
 /* Index in the whole tensor of element i of the share. */
 size_t param_index(const struct param *p, size_t i);
-/* Where elements [lo, hi) of the share lie, in order. Returns how many stretches. */
-int param_stretches(const struct param *p, size_t lo, size_t hi,
-                    struct stretch out[PARAM_STRETCHES]);
+/* Where elements [lo, hi) of the share lie, in order. Returns how many ranges. */
+int param_ranges(const struct param *p, size_t lo, size_t hi, struct range out[PARAM_RANGES]);
 
 /* Initial value of element i of a rank's share of a tensor: normal(0, init_std) for matrices, embedding and head (wo and wdown
  * divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global name and index (P3), a tied copy by what it copies. */

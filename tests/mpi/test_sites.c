@@ -281,7 +281,7 @@ static void copy_slices(struct slice *to, const struct slice *from, int n)
 {
     for (int i = 0; i < n; i++) {
         INVARIANT(strcmp(to[i].name, from[i].name) == 0, "%s, %s", to[i].name, from[i].name);
-        memcpy(to[i].data, from[i].data, stretch_count(&from[i].at) * sizeof(float));
+        memcpy(to[i].data, from[i].data, range_count(&from[i].at) * sizeof(float));
     }
 }
 

@@ -330,7 +330,7 @@ static void load(struct small *t, const struct world *w, long step)
     bool open = checkpoint_open(&c, path, w, &p);
     INVARIANT(open, "%s", p.n ? p.text[0] : "?");
     struct slice *s = slices_of(t, SLICES_READ, &n);
-    for (int i = 0; i < n; i++) memset(s[i].data, 0xff, stretch_count(&s[i].at) * sizeof(float));
+    for (int i = 0; i < n; i++) memset(s[i].data, 0xff, range_count(&s[i].at) * sizeof(float));
     bool ok = checkpoint_read(&c, s, n, &p);
     INVARIANT(ok, "%s", p.n ? p.text[0] : "?");
     checkpoint_close(&c);
@@ -343,10 +343,10 @@ static float *state_of(struct small *t, size_t *n)
     int slices;
     struct slice *s = slices_of(t, SLICES_READ, &slices);
     *n = 0;
-    for (int i = 0; i < slices; i++) *n += stretch_count(&s[i].at);
+    for (int i = 0; i < slices; i++) *n += range_count(&s[i].at);
     float *all = malloc(*n * sizeof *all + 1), *to = all;
-    for (int i = 0; i < slices; to += stretch_count(&s[i++].at))
-        memcpy(to, s[i].data, stretch_count(&s[i].at) * sizeof *to);
+    for (int i = 0; i < slices; to += range_count(&s[i++].at))
+        memcpy(to, s[i].data, range_count(&s[i].at) * sizeof *to);
     free(s);
     return all;
 }

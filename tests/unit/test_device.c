@@ -116,8 +116,8 @@ static void spend(double seconds)
     }
 }
 
-/* More stretches than it keeps marks of; what lies between stretches is not counted. */
-START_TEST(a_stopwatch_adds_stretches_up)
+/* More spans than it keeps marks of; what lies between spans is not counted. */
+START_TEST(a_stopwatch_adds_spans_up)
 {
     enum { STRETCHES = 3 * STOPWATCH_OPEN / 2 };
     struct stopwatch w = {.device = devices[_i]};
@@ -171,7 +171,7 @@ int main(void)
     tcase_add_exit_test(c, copying_the_wrong_way_is_a_bug, 3);
     tcase_add_loop_test(c, arenas_belong_to_a_device, 0, DEVICES);
     tcase_add_loop_exit_test(c, a_device_without_room_says_so, 1, 0, DEVICES);
-    tcase_add_loop_test(c, a_stopwatch_adds_stretches_up, 0, DEVICES);
+    tcase_add_loop_test(c, a_stopwatch_adds_spans_up, 0, DEVICES);
     tcase_add_loop_test(c, clocks_do_not_go_back, 0, DEVICES);
     suite_add_tcase(s, c);
     return run_suite(s);

@@ -349,17 +349,17 @@ static void check_shares(const struct param_list *whole, const struct param_list
     free(seen);
 }
 
-/* What the stretches of a part name, in order, is what param_index says. */
-static void check_stretches(const struct param *p, size_t lo, size_t hi)
+/* What the ranges of a part name, in order, is what param_index says. */
+static void check_ranges(const struct param *p, size_t lo, size_t hi)
 {
-    struct stretch s[PARAM_STRETCHES];
-    int n = param_stretches(p, lo, hi, s);
+    struct range s[PARAM_RANGES];
+    int n = param_ranges(p, lo, hi, s);
     size_t i = lo;
-    ck_assert_int_le(n, PARAM_STRETCHES);
+    ck_assert_int_le(n, PARAM_RANGES);
     for (int k = 0; k < n; k++) {
         size_t run = s[k].run ? s[k].run : s[k].hi - s[k].lo, last = 0;
-        ck_assert_uint_gt(stretch_count(&s[k]), 0);
-        for (size_t j = 0; j < stretch_count(&s[k]); j++, i++) {
+        ck_assert_uint_gt(range_count(&s[k]), 0);
+        for (size_t j = 0; j < range_count(&s[k]); j++, i++) {
             last = s[k].lo + j / run * s[k].stride + j % run;
             ck_assert_uint_eq(last, param_index(p, i));
         }
@@ -381,10 +381,10 @@ START_TEST(shares_partition_every_tensor)
             check_shares(&whole, share, d.tp, i);
             const struct param *p = &share[1].p[i];
             size_t n = p->n;
-            check_stretches(p, 0, n);
-            check_stretches(p, n / 3, n - n / 5);
-            check_stretches(p, n / 2, n / 2 + 1);
-            check_stretches(p, n / 2, n / 2);
+            check_ranges(p, 0, n);
+            check_ranges(p, n / 3, n - n / 5);
+            check_ranges(p, n / 2, n / 2 + 1);
+            check_ranges(p, n / 2, n / 2);
         }
         for (int t = 0; t < d.tp; t++) param_list_free(&share[t]);
     }

@@ -19,8 +19,8 @@ struct slice {
     char
         name[64]; /* "model/layers.0.wqkv", "adam_m/...", "adam_v/...", "ref/...", "residual/..." */
     size_t n;
-    struct stretch at;     /* a run, or equal runs at equal distances: columns of a matrix */
-    float *data;           /* stretch_count(&at) floats, the caller's */
+    struct range at;       /* a run, or equal runs at equal distances: columns of a matrix */
+    float *data;           /* range_count(&at) floats, the caller's */
     int shape[PARAM_DIMS]; /* of the whole tensor, rows first, 0 behind the last; all 0: not said */
     bool optional;         /* a checkpoint may lack it: its recipe kept no such thing */
 };

@@ -7,7 +7,7 @@
 #include "comm/base/checksum.h"
 #include "comm/base/memory.h"
 
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 
 /* Pairs of them are compared. */
 enum { MOST_COLUMN_SLICES = 1 << 14 };
@@ -168,7 +168,7 @@ static size_t collect(struct entry *e, const struct slice *slices, const int *co
             const struct slice *s = &slices[first[r] + i];
             check_name(s->name);
             bool empty = s->at.lo == s->at.hi && s->at.hi <= s->n;
-            INVARIANT(empty || stretch_valid(&s->at, s->n), "%s: slice [%zu, %zu) of %zu", s->name,
+            INVARIANT(empty || range_valid(&s->at, s->n), "%s: slice [%zu, %zu) of %zu", s->name,
                       s->at.lo, s->at.hi, s->n);
             if (!empty) e[n++] = (struct entry){s, r};
         }
@@ -194,15 +194,15 @@ static bool holds_each_once(const struct manifest_tensor *t)
 {
     size_t held = 0, stride = 0;
     for (size_t i = 0; i < t->slices; i++) {
-        const struct stretch *s = &t->slice[i].at;
-        held += stretch_count(s);
+        const struct range *s = &t->slice[i].at;
+        held += range_count(s);
         if (held > t->n || (s->run && stride && s->stride != stride)) return false;
         if (s->run) stride = s->stride;
     }
     if (held != t->n || t->slices > MOST_COLUMN_SLICES) return false;
     for (size_t i = 0; i < t->slices; i++)
         for (size_t k = 0; k < i; k++)
-            if (stretch_meets(&t->slice[i].at, &t->slice[k].at)) return false;
+            if (range_meets(&t->slice[i].at, &t->slice[k].at)) return false;
     return true;
 }
 

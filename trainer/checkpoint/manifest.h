@@ -24,7 +24,7 @@ enum { MOST_MANIFEST_BYTES = 1 << 30 };
 struct manifest_slice {
     int shard;
     bool again; /* not the first slice of this tensor in the shard: the dataset is named name@lo */
-    struct stretch at;
+    struct range at;
 };
 
 struct manifest_tensor {

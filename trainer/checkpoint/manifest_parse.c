@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 
 enum { MOST_SHARDS = 1 << 20 };
 
@@ -115,9 +115,9 @@ static bool read_slice(const struct reader *r, json_t *list, struct manifest_ten
                     &stride) != 0)
         return bad(r, "%s: a slice is not [shard, lo, hi] nor [shard, lo, hi, run, stride]",
                    t->name);
-    const struct stretch at = {(size_t)lo, (size_t)hi, (size_t)run, (size_t)stride};
+    const struct range at = {(size_t)lo, (size_t)hi, (size_t)run, (size_t)stride};
     if (shard < 0 || shard >= r->m->shards || lo < 0 || hi < 0 || run < columns || stride < 0 ||
-        !stretch_valid(&at, t->n))
+        !range_valid(&at, t->n))
         return bad(r, "%s: no slice can be [%lld, %lld, %lld%s]", t->name, (long long)shard,
                    (long long)lo, (long long)hi, columns ? ", ..." : "");
     const struct manifest_slice *before = t->slices ? &t->slice[t->slices - 1] : NULL;

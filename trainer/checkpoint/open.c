@@ -16,7 +16,7 @@
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/shard.h"
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 #include "trainer/checkpoint/where.h"
 
 enum { MOST_TEXT_BYTES = 1 << 30 };
@@ -243,7 +243,7 @@ static bool find_wanted(const struct checkpoint *c, const struct slice *s, struc
             p, c->folder, 0,
             "%s has %zu elements, the recipe's model wants %zu; use the recipe it was trained with",
             s->name, t->n, s->n);
-    else if (s->at.lo != s->at.hi && !stretch_valid(&s->at, t->n))
+    else if (s->at.lo != s->at.hi && !range_valid(&s->at, t->n))
         problems_add(p, c->folder, 0, "%s has %zu elements, none of [%zu, %zu)", s->name, t->n,
                      s->at.lo, s->at.hi);
     else

@@ -18,7 +18,7 @@
 #include "comm/base/thread.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 
 enum job { IDLE, WRITING, WRITTEN, QUIT };
 
@@ -76,7 +76,7 @@ static void check_finite(struct checkpoint_writer *c)
 {
     for (int i = 0; i < c->n && !failed(&c->failure); i++) {
         const struct slice *s = &c->snapshot[i];
-        size_t n = stretch_count(&s->at), at = first_not_finite(s->data, n);
+        size_t n = range_count(&s->at), at = first_not_finite(s->data, n);
         char why[256];
         if (at == n) continue;
         size_t run = s->at.run ? s->at.run : n, stride = s->at.run ? s->at.stride : 0;
@@ -168,7 +168,7 @@ static void place(struct checkpoint_writer *c, const struct slice *slices)
     c->slice = arena_take_n(a, (size_t)c->n, sizeof *c->slice);
     c->snapshot = arena_take_n(a, (size_t)c->n, sizeof *c->snapshot);
     for (int i = 0; i < c->n; i++) {
-        float *data = arena_take_n(a, stretch_count(&slices[i].at), sizeof *data);
+        float *data = arena_take_n(a, range_count(&slices[i].at), sizeof *data);
         if (!a->base) continue;
         c->slice[i] = c->snapshot[i] = slices[i];
         c->snapshot[i].data = data;
@@ -337,7 +337,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     for (int i = 0; i < c->n; i++)
         if (c->slice[i].at.hi > c->slice[i].at.lo)
             memcpy(c->snapshot[i].data, c->slice[i].data,
-                   stretch_count(&c->slice[i].at) * sizeof(float));
+                   range_count(&c->slice[i].at) * sizeof(float));
     c->busy = true;
     set_job(c, WRITING);
     die_place(NULL);

@@ -9,7 +9,7 @@
 
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/h5.h"
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 
 enum { DATASET_BYTES = 96 };
 
@@ -46,7 +46,7 @@ static bool comes_again(const struct slice *slices, int n, int i)
 static void write_slice(hid_t file, const char *name, const struct slice *s, struct failure *f)
 {
     const float nothing = NAN;
-    const hsize_t n = stretch_count(&s->at);
+    const hsize_t n = range_count(&s->at);
     const hid_t space = H5_OK(f, H5Screate_simple(1, &n, NULL));
     const hid_t links = H5_OK(f, H5Pcreate(H5P_LINK_CREATE)),
                 props = H5_OK(f, H5Pcreate(H5P_DATASET_CREATE));
@@ -151,7 +151,7 @@ bool shard_check(const struct manifest *m, const char *folder, int i, struct pro
 /* A dataset in the file, and what of it is wanted. */
 struct piece {
     hid_t set, have;
-    const struct stretch *from, *to;
+    const struct range *from, *to;
     float *data;
 };
 
@@ -172,10 +172,10 @@ static void read_run(const struct piece *p, struct failure *f)
 /* Columns: the dataset is read whole, and its runs are copied to where they belong. */
 static void read_columns(const struct piece *p, struct failure *f)
 {
-    float *all = malloc(stretch_count(p->from) * sizeof *all);
-    if (!all) failure_note(f, "no memory", "reading %zu elements", stretch_count(p->from));
+    float *all = malloc(range_count(p->from) * sizeof *all);
+    if (!all) failure_note(f, "no memory", "reading %zu elements", range_count(p->from));
     if (!failed(f)) H5_OK(f, H5Dread(p->set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, all));
-    if (!failed(f)) stretch_copy(p->data, p->to, all, p->from);
+    if (!failed(f)) range_copy(p->data, p->to, all, p->from);
     free(all);
 }
 
@@ -189,7 +189,7 @@ static void read_piece(hid_t file, const struct shard_want *w, const struct mani
     p.set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
     p.have = H5_OK(f, H5Dget_space(p.set));
     const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(p.have));
-    if (holds != (hssize_t)stretch_count(p.from))
+    if (holds != (hssize_t)range_count(p.from))
         failure_note(f, "not of the manifest's length", "reading %s", name);
     if (p.from->run || p.to->run)
         read_columns(&p, f);
@@ -210,7 +210,7 @@ bool shard_read(const char *folder, const char *name, int i, const struct shard_
     for (size_t k = 0; k < n; k++)
         for (size_t j = 0; j < want[k].tensor->slices && !failed(f); j++) {
             const struct manifest_slice *from = &want[k].tensor->slice[j];
-            if (from->shard != i || !stretch_meets(&from->at, &want[k].slice->at)) continue;
+            if (from->shard != i || !range_meets(&from->at, &want[k].slice->at)) continue;
             if (file < 0) file = H5_OK(f, H5Fopen(path, H5F_ACC_RDONLY, list));
             read_piece(file, &want[k], from, f);
         }

@@ -310,15 +310,15 @@ static const struct {
     [ARRAY_REFERENCE] = {"ref", true},
 };
 
-/* A slice for each stretch of the whole tensor that the piece covers. */
+/* A slice for each range of the whole tensor that the piece covers. */
 static void slice_add(struct slicing *c, enum array array, struct piece s, float *data)
 {
     const char *tensor = param_saved_name(s.param);
-    struct stretch at[PARAM_STRETCHES];
-    int n = param_stretches(s.param, s.lo, s.hi, at);
+    struct range at[PARAM_RANGES];
+    int n = param_ranges(s.param, s.lo, s.hi, at);
     data += s.at;
     for (int i = 0; i < n; i++, c->n++) {
-        size_t count = stretch_count(&at[i]);
+        size_t count = range_count(&at[i]);
         if (!c->out) continue;
         struct slice *t = &c->out[c->n];
         *t = (struct slice){

@@ -63,7 +63,7 @@ static void chunks_free(struct chunks *k)
 }
 
 /* Ranks that share cores take turns: every pass takes longer. */
-static void chunks_stretch(struct chunks *k, double times, double hidden)
+static void chunks_scale(struct chunks *k, double times, double hidden)
 {
     sim_table_free(&k->table);
     for (int i = 0; i < k->n; i++) add(&k->cost[i], &k->cost[i], times - 1);
@@ -129,7 +129,7 @@ static void run(struct prediction *out, struct sim *sim, const struct plan *plan
     INVARIANT(sim_run(sim, plan, &k->table.sim), "the plan hangs");
     out->crowding = fmax(1, crowd * (1 - sim->bubble));
     if (out->crowding <= 1) return;
-    chunks_stretch(k, out->crowding, c->top.hidden);
+    chunks_scale(k, out->crowding, c->top.hidden);
     k->table.sim.message = out->message;
     INVARIANT(sim_run(sim, plan, &k->table.sim), "the plan hangs");
 }

@@ -1,8 +1,8 @@
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 
 #include <string.h>
 
-bool stretch_valid(const struct stretch *s, size_t n)
+bool range_valid(const struct range *s, size_t n)
 {
     if (s->lo >= s->hi || s->hi > n) return false;
     if (s->run == 0) return s->stride == 0;
@@ -11,13 +11,13 @@ bool stretch_valid(const struct stretch *s, size_t n)
     return s->lo % s->stride + s->run <= s->stride;
 }
 
-/* A run of a stretch, or the rest of one: elements [lo, hi), the first being the stretch's at-th. */
-struct run {
+/* A run of a range, or the rest of one: elements [lo, hi), the first being the range's at-th. */
+struct range_run {
     size_t lo, hi, at;
 };
 
 /* The first run of s that ends behind element x, from x on. */
-static bool run_from(const struct stretch *s, size_t x, struct run *r)
+static bool run_from(const struct range *s, size_t x, struct range_run *r)
 {
     size_t row = s->run && x > s->lo ? (x - s->lo) / s->stride : 0;
     size_t length = s->run ? s->run : s->hi - s->lo, start = s->lo + row * s->stride;
@@ -32,7 +32,7 @@ static bool run_from(const struct stretch *s, size_t x, struct run *r)
     return true;
 }
 
-static bool columns_meet(const struct stretch *a, const struct stretch *b)
+static bool columns_meet(const struct range *a, const struct range *b)
 {
     size_t x = a->lo % a->stride, y = b->lo % b->stride;
     bool rows = a->lo / a->stride <= (b->hi - 1) / a->stride &&
@@ -40,19 +40,19 @@ static bool columns_meet(const struct stretch *a, const struct stretch *b)
     return rows && x < y + b->run && y < x + a->run;
 }
 
-bool stretch_meets(const struct stretch *a, const struct stretch *b)
+bool range_meets(const struct range *a, const struct range *b)
 {
-    struct run r;
+    struct range_run r;
     if (a->hi <= b->lo || b->hi <= a->lo) return false;
     if (a->run && b->run) return columns_meet(a, b);
-    if (b->run) return stretch_meets(b, a);
+    if (b->run) return range_meets(b, a);
     return run_from(a, b->lo, &r) && r.lo < b->hi;
 }
 
-void stretch_copy(float *to, const struct stretch *to_at, const float *from,
-                  const struct stretch *from_at)
+void range_copy(float *to, const struct range *to_at, const float *from,
+                const struct range *from_at)
 {
-    struct run a, b;
+    struct range_run a, b;
     for (size_t x = 0; run_from(to_at, x, &a) && run_from(from_at, a.lo, &b);) {
         x = b.lo;
         if (b.lo >= a.hi) continue;

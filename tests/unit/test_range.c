@@ -1,22 +1,22 @@
-/* Stretches against the same said element by element, over all stretches of small matrices. */
+/* Ranges against the same said element by element, over all ranges of small matrices. */
 #include <stdlib.h>
 
-#include "trainer/checkpoint/stretch.h"
+#include "trainer/checkpoint/range.h"
 #include "tests/support/check_unit.h"
 
 enum { COLS = 5, ROWS = 4, N = COLS * ROWS, MOST = 2000 };
 
-static struct stretch all[MOST];
+static struct range all[MOST];
 static int count;
 
-static bool holds(const struct stretch *s, size_t x)
+static bool holds(const struct range *s, size_t x)
 {
     if (x < s->lo || x >= s->hi) return false;
     return s->run == 0 || (x - s->lo) % s->stride < s->run;
 }
 
 /* Index of x in s. */
-static size_t index_of(const struct stretch *s, size_t x)
+static size_t index_of(const struct range *s, size_t x)
 {
     size_t n = 0;
     for (size_t i = s->lo; i < x; i++) n += holds(s, i);
@@ -29,8 +29,8 @@ static void collect(void)
     for (size_t lo = 0; lo < N; lo++)
         for (size_t hi = lo + 1; hi <= N; hi++)
             for (size_t run = 0; run < COLS; run++) {
-                struct stretch s = {lo, hi, run, run ? COLS : 0};
-                if (stretch_valid(&s, N)) all[count++] = s;
+                struct range s = {lo, hi, run, run ? COLS : 0};
+                if (range_valid(&s, N)) all[count++] = s;
             }
 }
 
@@ -42,21 +42,21 @@ START_TEST(valid_ones_are_whole_runs_within_rows)
     ck_assert_int_eq(count - runs, N * (N + 1) / 2);
 
     ck_assert_int_eq(runs, (COLS * (COLS + 1) / 2 - 1) * ROWS * (ROWS + 1) / 2);
-    ck_assert(!stretch_valid(&(struct stretch){0, N + 1, 0, 0}, N));
-    ck_assert(!stretch_valid(&(struct stretch){3, 3, 0, 0}, N));
-    ck_assert(!stretch_valid(&(struct stretch){0, 6, 1, 6}, N));
-    ck_assert(!stretch_valid(&(struct stretch){0, 6, 5, 5}, N));
+    ck_assert(!range_valid(&(struct range){0, N + 1, 0, 0}, N));
+    ck_assert(!range_valid(&(struct range){3, 3, 0, 0}, N));
+    ck_assert(!range_valid(&(struct range){0, 6, 1, 6}, N));
+    ck_assert(!range_valid(&(struct range){0, 6, 5, 5}, N));
 }
 END_TEST
 
 START_TEST(counts)
 {
     collect();
-    for (int i = 0; i < count; i++) ck_assert_uint_eq(stretch_count(&all[i]), index_of(&all[i], N));
+    for (int i = 0; i < count; i++) ck_assert_uint_eq(range_count(&all[i]), index_of(&all[i], N));
 }
 END_TEST
 
-static bool same_elements(const struct stretch *a, const struct stretch *b)
+static bool same_elements(const struct range *a, const struct range *b)
 {
     float from[N], to[N];
     bool meet = false, ok = true;
@@ -65,10 +65,10 @@ static bool same_elements(const struct stretch *a, const struct stretch *b)
         if (holds(b, x)) from[index_of(b, x)] = (float)x;
         meet = meet || (holds(a, x) && holds(b, x));
     }
-    stretch_copy(to, a, from, b);
+    range_copy(to, a, from, b);
     for (size_t x = 0; x < N; x++)
         if (holds(a, x)) ok = ok && to[index_of(a, x)] == (holds(b, x) ? (float)x : -1);
-    return ok && meet == stretch_meets(a, b);
+    return ok && meet == range_meets(a, b);
 }
 
 START_TEST(meeting_and_copying)
@@ -84,8 +84,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("stretch");
-    TCase *c = tcase_create("stretch");
+    Suite *s = suite_create("range");
+    TCase *c = tcase_create("range");
     tcase_add_test(c, valid_ones_are_whole_runs_within_rows);
     tcase_add_test(c, counts);
     tcase_add_test(c, meeting_and_copying);
