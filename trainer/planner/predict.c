@@ -16,11 +16,6 @@ struct chunks {
     double dense, expert;         /* weights */
 };
 
-enum plan_place layout_place(const struct layout *l)
-{
-    return l->plan ? l->plan->place : plan_kind_place(l->kind);
-}
-
 /* ---- layers to chunks ---- */
 
 void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
