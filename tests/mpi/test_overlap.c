@@ -65,7 +65,7 @@ static void run(struct outcome *o, const struct mesh_case *c, const char *reduct
                "%s: waited %g of %g s", c->name, stats.reduce_exposed, stats.seconds);
     }
     o->buckets = t.optimizer.buckets.n;
-    o->early = t.optimizer.reducing.early;
+    o->early = t.optimizer.grad_reduce.early;
     o->weights = small_weights(&t, &ck_world, &o->n, &agree);
     ck_all(agree, "%s, %s: replicas hold different weights", c->name, reduction);
     small_free(&t);
@@ -106,13 +106,13 @@ struct watcher {
 
 static void note(struct watcher *w, int before)
 {
-    for (int i = before; i < w->t->optimizer.reducing.next; i++) w->started_at[i] = w->steps;
+    for (int i = before; i < w->t->optimizer.grad_reduce.next; i++) w->started_at[i] = w->steps;
 }
 
 static void watch_complete(void *self, const struct local *l, int layer)
 {
     struct watcher *w = self;
-    int before = w->t->optimizer.reducing.next, k = (int)(l - w->t->actor.local);
+    int before = w->t->optimizer.grad_reduce.next, k = (int)(l - w->t->actor.local);
     w->steps++;
     if (w->complete_at[k] == 0) w->complete_at[k] = w->steps;
     w->behind.complete(w->behind.self, l, layer);
@@ -122,7 +122,7 @@ static void watch_complete(void *self, const struct local *l, int layer)
 static void watch_poll(void *self)
 {
     struct watcher *w = self;
-    int before = w->t->optimizer.reducing.next;
+    int before = w->t->optimizer.grad_reduce.next;
     w->steps++;
     w->behind.poll(w->behind.self);
     note(w, before);

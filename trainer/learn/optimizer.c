@@ -10,7 +10,7 @@
 
 static void place_state(struct optimizer *o, struct bucket *b)
 {
-    const struct reduce_form *f = reducing_form_of(&o->reducing, b);
+    const struct reduce_form *f = grad_reduce_form_of(&o->grad_reduce, b);
     struct arena *a = &o->arena;
     b->count = arena_take_n(a, (size_t)f->members, sizeof(size_t));
     b->offset = arena_take_n(a, (size_t)f->members, sizeof(size_t));
@@ -31,14 +31,14 @@ static void place_residuals(struct optimizer *o)
     o->residuals = 0;
     for (int i = 0; i < o->buckets.n; i++) {
         const struct bucket *b = &o->buckets.b[i];
-        o->residuals += reduce_residual(reducing_form_of(&o->reducing, b), b->n);
+        o->residuals += reduce_residual(grad_reduce_form_of(&o->grad_reduce, b), b->n);
     }
     arena_kind(&o->arena, ARENA_OPTIMIZER);
     o->residual = arena_take_n(&o->arena, o->residuals, sizeof(float));
     arena_kind(&o->arena, ARENA_BUFFERS);
     for (int i = 0; o->residual && i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
-        size_t n = reduce_residual(reducing_form_of(&o->reducing, b), b->n);
+        size_t n = reduce_residual(grad_reduce_form_of(&o->grad_reduce, b), b->n);
         if (n > 0) b->residual = o->residual + at;
         at += n;
     }
@@ -54,14 +54,14 @@ static void optimizer_place(struct optimizer *o)
     }
     place_residuals(o);
     o->remote = arena_take_n(&o->arena, tied, sizeof(float));
-    reducing_place(&o->reducing, &o->arena);
+    grad_reduce_place(&o->grad_reduce, &o->arena);
 }
 
 static void optimizer_cut(struct optimizer *o, struct actor *a, int members, int me)
 {
     *o = (struct optimizer){.actor = a};
     buckets_make(&o->buckets, a);
-    reducing_form(&o->reducing, &o->buckets, a, members, me);
+    grad_reduce_form(&o->grad_reduce, &o->buckets, a, members, me);
 }
 
 void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me)
@@ -76,16 +76,16 @@ void optimizer_new(struct optimizer *o, struct actor *a)
     MPI_OK(MPI_Comm_size(a->mesh->replica, &members));
     MPI_OK(MPI_Comm_rank(a->mesh->replica, &me));
     optimizer_cut(o, a, members, me);
-    reducing_nodes(&o->reducing);
+    grad_reduce_nodes(&o->grad_reduce);
     optimizer_place(o);
     arena_back(&o->arena, &device_host, o->arena.used);
     optimizer_place(o);
-    reducing_open(&o->reducing);
+    grad_reduce_open(&o->grad_reduce);
 }
 
 void optimizer_free(struct optimizer *o)
 {
-    reducing_free(&o->reducing);
+    grad_reduce_free(&o->grad_reduce);
     buckets_free(&o->buckets);
     arena_free(&o->arena);
 }
@@ -138,13 +138,13 @@ static unsigned char *real_at(const struct optimizer *o, const struct bucket *b,
 static void gather_weights(struct optimizer *o, int i)
 {
     struct bucket *b = &o->buckets.b[i];
-    reducing_gather(&o->reducing, i, real_at(o, b, b->local->weights, 0),
-                    o->actor->ops->real_bytes);
+    grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, b->local->weights, 0),
+                       o->actor->ops->real_bytes);
 }
 
 static void gathered_and_repack(struct optimizer *o)
 {
-    reducing_gather_end(&o->reducing);
+    grad_reduce_gather_end(&o->grad_reduce);
     for (int k = 0; k < o->actor->n_local; k++) chunk_repack(o->actor->local[k].model);
 }
 
@@ -176,12 +176,12 @@ void optimizer_publish_reference(struct optimizer *o)
         struct bucket *b = &o->buckets.b[i];
         void *flat = b->local->reference;
         o->actor->ops->to_real(real_at(o, b, flat, b->mine), b->reference, b->mine_n);
-        reducing_gather(&o->reducing, i, real_at(o, b, flat, 0), o->actor->ops->real_bytes);
+        grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, flat, 0), o->actor->ops->real_bytes);
     }
-    reducing_gather_end(&o->reducing);
+    grad_reduce_gather_end(&o->grad_reduce);
 }
 
-/* --- reducing --- */
+/* --- sums of gradients --- */
 
 /* embedding's gradient + head's gradient, in that order on both sides. */
 static void tie_sum(float *mine, const float *other, size_t n, bool mine_is_head)
@@ -214,18 +214,18 @@ static void ties_reduce(struct optimizer *o)
 
 void optimizer_begin(struct optimizer *o)
 {
-    if (o->actor->settings->reduction.overlap) reducing_begin(&o->reducing);
+    if (o->actor->settings->reduction.overlap) grad_reduce_begin(&o->grad_reduce);
 }
 
 void optimizer_reduce(struct optimizer *o)
 {
-    reducing_finish(&o->reducing);
+    grad_reduce_finish(&o->grad_reduce);
     ties_reduce(o);
 }
 
 double optimizer_waited(struct optimizer *o)
 {
-    return reducing_waited(&o->reducing);
+    return grad_reduce_waited(&o->grad_reduce);
 }
 
 /* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are small. */
@@ -381,7 +381,7 @@ static uint64_t layout_of(const struct optimizer *o)
     for (size_t i = 0; i < sizeof mesh / sizeof *mesh; i++) h = hash_add(h, (uint64_t)mesh[i]);
     for (int i = 0; i < o->buckets.n; i++) {
         const struct bucket *b = &o->buckets.b[i];
-        const struct reduce_form *f = reducing_form_of(&o->reducing, b);
+        const struct reduce_form *f = grad_reduce_form_of(&o->grad_reduce, b);
         const char *why;
         h = hash_add(hash_add(hash_add(h, b->at), b->n), (uint64_t)b->local->chunk);
         h = hash_add(hash_add(h, (uint64_t)f->wire), (uint64_t)reduce_choose(f, b->n, &why));

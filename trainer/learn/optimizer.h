@@ -1,20 +1,20 @@
 /* AdamW with its state sharded over the replica group (ZeRO-1; arXiv 1910.02054), and the global gradient norm.
  *
- * Weights of a rank are cut into buckets (bucket.h). Of each bucket every member of the replica group owns one slice: it receives
- * the sum of all gradients of the slice (reduce-scatter in rank order, P4; reducing.h), updates the fp32 master, and the
- * rounded result is gathered by all. */
+ * Weights of a rank are cut into buckets (bucket.h). Of each bucket every member of the replica
+ * group owns one slice: it receives the sum of all gradients of the slice (reduce-scatter in rank
+ * order, P4; grad_reduce.h), updates the fp32 master, and the rounded result is gathered by all. */
 #ifndef DUET_TRAINER_LEARN_OPTIMIZER_H
 #define DUET_TRAINER_LEARN_OPTIMIZER_H
 
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/learn/reducing.h"
+#include "trainer/learn/grad_reduce.h"
 
 enum { MAX_MEMBERS = 1024 };
 
 struct optimizer {
     struct actor *actor;
     struct bucket_list buckets;
-    struct reducing reducing;
+    struct grad_reduce grad_reduce;
     float *remote;    /* a tied copy's sums, from the other end of the pipeline */
     float *residual;  /* (residuals) of all buckets: what rounding left of what crossed hosts */
     size_t residuals; /* 0: nothing is rounded */

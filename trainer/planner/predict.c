@@ -157,7 +157,7 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
 }
 
 /* Of the sums all but the last bucket's may hide behind the last backward pass of a rank, whose layers end one after the other; weights are
- * gathered after the update (trainer/learn/reducing.h). */
+ * gathered after the update (trainer/learn/grad_reduce.h). */
 static void reduce(struct prediction *out, const struct shape *s, const struct cluster *c,
                    const struct layout *l, const struct chunks *k)
 {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include "comm/base/memory.h"
-#include "trainer/learn/reducing.h"
+#include "trainer/learn/grad_reduce.h"
 
 const struct reduction_way REDUCTION_WAY[REDUCTION_WAYS] = {
     {REDUCE_FLAT, WIRE_FP32},  {REDUCE_FLAT, WIRE_BF16},  {REDUCE_FLAT, WIRE_INT8},
@@ -174,7 +174,7 @@ static void group_fill(struct group *g, const struct traffic *t, const struct st
                                    .inner = m->replica_inner,
                                    .node = g->host,
                                    .path = s->way.path,
-                                   .wire = reducing_wire(s->way.wire, m->tp, b->region)};
+                                   .wire = grad_reduce_wire(s->way.wire, m->tp, b->region)};
     b->count = g->count, b->offset = g->offset;
     bucket_cut(b, n, 0);
 }
@@ -191,7 +191,8 @@ static void add_tie(struct traffic *t, const struct stage_job *s, const struct g
     }
 }
 
-/* Gains of heads, of which every rank of tp has a part: from all to all before anything else is added (reducing.c). */
+/* Gains of heads, of which every rank of tp has a part: from all to all before anything else is
+ * added (grad_reduce.c). */
 static void add_parts(struct traffic *t, const struct stage_job *s, const struct bucket *b)
 {
     struct mesh other = s->mesh;

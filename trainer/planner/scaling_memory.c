@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/problems.h"
-#include "trainer/learn/reducing.h"
+#include "trainer/learn/grad_reduce.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
 
@@ -29,7 +29,7 @@ static double scaling_buffers(const struct shape *s, const struct layout *l, dou
         double room = dense * (R - 1) / R + (Re > 1 ? experts / l->ep * (Re - 1) / Re : 0);
         if (room > most) most = room;
     }
-    return REDUCING_OPEN * most * sizeof(float);
+    return GRAD_REDUCE_OPEN * most * sizeof(float);
 }
 
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)

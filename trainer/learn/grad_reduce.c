@@ -1,4 +1,4 @@
-#include "trainer/learn/reducing.h"
+#include "trainer/learn/grad_reduce.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -10,17 +10,18 @@
 
 /* --- groups --- */
 
-static MPI_Comm replica_of(const struct reducing *r, int region)
+static MPI_Comm replica_of(const struct grad_reduce *r, int region)
 {
     const struct mesh *m = r->actor->mesh;
     return region == REGION_EXPERTS ? m->expert_replica : m->replica;
 }
 
-void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, int members, int me)
+void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct actor *a, int members,
+                      int me)
 {
     const struct reduction_settings *k = &a->settings->reduction;
     int ep = a->mesh->ep, inner = a->mesh->replica_inner;
-    *r = (struct reducing){.buckets = l, .actor = a};
+    *r = (struct grad_reduce){.buckets = l, .actor = a};
     struct reduce_form form = {.members = members,
                                .me = me,
                                .inner = inner,
@@ -28,14 +29,14 @@ void reducing_form(struct reducing *r, struct bucket_list *l, struct actor *a, i
                                .wire = (enum reduce_wire)k->wire};
     for (int i = 0; i < REGIONS; i++) {
         r->form[i] = form;
-        r->form[i].wire = reducing_wire(form.wire, a->mesh->tp, (enum param_region)i);
+        r->form[i].wire = grad_reduce_wire(form.wire, a->mesh->tp, (enum param_region)i);
     }
     struct reduce_form *experts = &r->form[REGION_EXPERTS];
     experts->members = members / ep; /* in the order of (pipeline, inner) */
     experts->me = me / inner / ep * inner + me % inner;
 }
 
-enum reduce_wire reducing_wire(enum reduce_wire asked, int tp, enum param_region region)
+enum reduce_wire grad_reduce_wire(enum reduce_wire asked, int tp, enum param_region region)
 {
     bool alike = region == REGION_WHOLE || (region == REGION_EXPERTS && tp > 1);
     return alike ? WIRE_FP32 : asked;
@@ -54,7 +55,7 @@ static int host_of(MPI_Comm comm)
     return rank;
 }
 
-void reducing_nodes(struct reducing *r)
+void grad_reduce_nodes(struct grad_reduce *r)
 {
     for (int k = 0; k < REGIONS; k++) {
         int *node = memory_take((size_t)r->form[k].members, sizeof *node, "a map of hosts");
@@ -66,7 +67,7 @@ void reducing_nodes(struct reducing *r)
 
 /* --- memory --- */
 
-static size_t largest_parts(const struct reducing *r)
+static size_t largest_parts(const struct grad_reduce *r)
 {
     size_t most = 0;
     for (int i = 0; i < r->buckets->n; i++)
@@ -74,22 +75,24 @@ static size_t largest_parts(const struct reducing *r)
     return most;
 }
 
-/* The n-th bucket uses scratch n mod REDUCING_OPEN: each is as large as its largest needs. */
-void reducing_place(struct reducing *r, struct arena *a)
+/* The n-th bucket uses scratch n mod GRAD_REDUCE_OPEN: each is as large as its largest needs. */
+void grad_reduce_place(struct grad_reduce *r, struct arena *a)
 {
-    size_t room[REDUCING_OPEN] = {0}, parts = largest_parts(r);
+    size_t room[GRAD_REDUCE_OPEN] = {0}, parts = largest_parts(r);
     for (int i = 0; i < r->buckets->n; i++) {
         const struct bucket *b = &r->buckets->b[i];
-        size_t n = reduce_scratch(reducing_form_of(r, b), b->n), *most = &room[i % REDUCING_OPEN];
+        size_t n = reduce_scratch(grad_reduce_form_of(r, b), b->n),
+               *most = &room[i % GRAD_REDUCE_OPEN];
         if (n > *most) *most = n;
     }
-    for (int i = 0; i < REDUCING_OPEN; i++) r->scratch[i] = arena_take_n(a, room[i], sizeof(float));
+    for (int i = 0; i < GRAD_REDUCE_OPEN; i++)
+        r->scratch[i] = arena_take_n(a, room[i], sizeof(float));
     r->parts = arena_take_n(a, parts, sizeof(float));
     r->parts_scratch = arena_take_n(a, parts * (size_t)r->actor->mesh->tp, sizeof(float));
 }
 
 /* Rank 0 says it when the recipe asked for something that its hosts or sizes do not allow. */
-static void say_path(const struct reducing *r)
+static void say_path(const struct grad_reduce *r)
 {
     const struct reduction_settings *k = &r->actor->settings->reduction;
     const char *why;
@@ -101,25 +104,26 @@ static void say_path(const struct reducing *r)
         log_info("reduction.wire has no effect here: rank 0's replicas are on one host");
 }
 
-void reducing_open(struct reducing *r)
+void grad_reduce_open(struct grad_reduce *r)
 {
     bool there[REGIONS] = {false};
     for (int i = 0; i < r->buckets->n; i++) there[r->buckets->b[i].region] = true;
     for (int k = 0; k < REGIONS; k++)
         if (there[k])
-            r->over[k] = reduce_new(&transport_mpi, replica_of(r, k), &r->form[k], REDUCING_OPEN);
+            r->over[k] =
+                reduce_new(&transport_mpi, replica_of(r, k), &r->form[k], GRAD_REDUCE_OPEN);
     if (largest_parts(r) > 0) r->tp = exchange_new(&transport_mpi, r->actor->mesh->tensor, 1);
     say_path(r);
 }
 
-void reducing_free(struct reducing *r)
+void grad_reduce_free(struct grad_reduce *r)
 {
     for (int k = 0; k < REGIONS; k++) {
         free(r->node[k]);
         reduce_free(r->over[k]);
     }
     exchange_free(r->tp);
-    *r = (struct reducing){0};
+    *r = (struct grad_reduce){0};
 }
 
 /* --- a bucket --- */
@@ -134,9 +138,9 @@ static void part_give(float *part, float *grad, size_t n)
     memcpy(grad, part, n * sizeof *part);
 }
 
-/* Gains of all heads, of which every rank of tp has seen some: summed before anything else is added, so that every
- * schedule forms the same sums. true when they are there. */
-static bool parts_summed(struct reducing *r, const struct bucket *b, bool wait)
+/* Gains of all heads, of which every rank of tp has seen some: summed before anything else is
+ * added, so that every schedule forms the same sums. true when they are there. */
+static bool parts_summed(struct grad_reduce *r, const struct bucket *b, bool wait)
 {
     if (b->parts == 0) return true;
     if (!r->parts_open) {
@@ -158,7 +162,7 @@ static void add_into(float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++) a[i] += b[i];
 }
 
-static void start(struct reducing *r, int i)
+static void start(struct grad_reduce *r, int i)
 {
     struct bucket *b = &r->buckets->b[i];
     const struct local *l = b->local;
@@ -167,30 +171,30 @@ static void start(struct reducing *r, int i)
                              .in = l->grad[0] + b->at,
                              .count = b->count,
                              .offset = b->offset,
-                             .scratch = r->scratch[i % REDUCING_OPEN],
+                             .scratch = r->scratch[i % GRAD_REDUCE_OPEN],
                              .residual = b->residual};
-    b->op = reduce_start(reducing_over(r, b), &job);
+    b->op = reduce_start(grad_reduce_over(r, b), &job);
 }
 
 /* --- all of them --- */
 
-static bool is_complete(const struct reducing *r, const struct bucket *b)
+static bool is_complete(const struct grad_reduce *r, const struct bucket *b)
 {
     return r->layer[b->local - r->actor->local] <= b->layer;
 }
 
 /* Starts the buckets whose turn it is. */
-static void advance(struct reducing *r, bool wait)
+static void advance(struct grad_reduce *r, bool wait)
 {
     struct bucket *b = r->buckets->b;
-    while (r->first < r->next && reduce_test(reducing_over(r, &b[r->first]), b[r->first].op))
+    while (r->first < r->next && reduce_test(grad_reduce_over(r, &b[r->first]), b[r->first].op))
         r->first++;
-    while (r->next < r->buckets->n && r->next - r->first < REDUCING_OPEN &&
+    while (r->next < r->buckets->n && r->next - r->first < GRAD_REDUCE_OPEN &&
            is_complete(r, &b[r->next]) && parts_summed(r, &b[r->next], wait))
         start(r, r->next++);
 }
 
-static void advance_early(struct reducing *r)
+static void advance_early(struct grad_reduce *r)
 {
     int before = r->next;
     advance(r, false);
@@ -199,7 +203,7 @@ static void advance_early(struct reducing *r)
 
 static void hear_complete(void *self, const struct local *l, int layer)
 {
-    struct reducing *r = self;
+    struct grad_reduce *r = self;
     int *from = &r->layer[l - r->actor->local];
     if (layer < *from) *from = layer;
     advance_early(r);
@@ -207,18 +211,18 @@ static void hear_complete(void *self, const struct local *l, int layer)
 
 static void hear_poll(void *self)
 {
-    struct reducing *r = self;
+    struct grad_reduce *r = self;
     if (r->first < r->next || r->parts_open) advance_early(r);
 }
 
-void reducing_begin(struct reducing *r)
+void grad_reduce_begin(struct grad_reduce *r)
 {
     r->actor->listener = (struct gradient_listener){r, hear_complete, hear_poll};
     r->early = 0;
     for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MAX;
 }
 
-void reducing_finish(struct reducing *r)
+void grad_reduce_finish(struct grad_reduce *r)
 {
     struct bucket *b = r->buckets->b;
     r->actor->listener = (struct gradient_listener){0};
@@ -226,7 +230,7 @@ void reducing_finish(struct reducing *r)
     while (r->first < r->buckets->n) {
         advance(r, true);
         if (r->first == r->next) continue;
-        reduce_wait(reducing_over(r, &b[r->first]), b[r->first].op);
+        reduce_wait(grad_reduce_over(r, &b[r->first]), b[r->first].op);
         r->first++;
     }
     r->first = r->next = 0;
@@ -234,26 +238,26 @@ void reducing_finish(struct reducing *r)
 
 /* --- gathering --- */
 
-static void gather_wait(struct reducing *r, int i)
+static void gather_wait(struct grad_reduce *r, int i)
 {
     const struct bucket *b = &r->buckets->b[i];
-    reduce_wait(reducing_over(r, b), b->op);
+    reduce_wait(grad_reduce_over(r, b), b->op);
 }
 
-void reducing_gather(struct reducing *r, int i, void *run, size_t elem_bytes)
+void grad_reduce_gather(struct grad_reduce *r, int i, void *run, size_t elem_bytes)
 {
     struct bucket *b = &r->buckets->b[i];
-    if (i >= REDUCING_OPEN) gather_wait(r, i - REDUCING_OPEN);
-    b->op = reduce_gather_start(reducing_over(r, b), run, b->count, b->offset, elem_bytes);
+    if (i >= GRAD_REDUCE_OPEN) gather_wait(r, i - GRAD_REDUCE_OPEN);
+    b->op = reduce_gather_start(grad_reduce_over(r, b), run, b->count, b->offset, elem_bytes);
 }
 
-void reducing_gather_end(struct reducing *r)
+void grad_reduce_gather_end(struct grad_reduce *r)
 {
     int n = r->buckets->n;
-    for (int i = n > REDUCING_OPEN ? n - REDUCING_OPEN : 0; i < n; i++) gather_wait(r, i);
+    for (int i = n > GRAD_REDUCE_OPEN ? n - GRAD_REDUCE_OPEN : 0; i < n; i++) gather_wait(r, i);
 }
 
-double reducing_waited(struct reducing *r)
+double grad_reduce_waited(struct grad_reduce *r)
 {
     double seconds = exchange_waited(r->tp);
     for (int k = 0; k < REGIONS; k++)
