@@ -145,7 +145,7 @@ static const char functions[] =
 
 int cmd_completion(int argc, char **argv)
 {
-    const char *shell = NULL;
+    const char *shell = "";
     struct options o = {
         .command = "completion",
         .summary = "Prints a script that teaches the shell to complete commands, options, settings "
