@@ -155,8 +155,9 @@ void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_
     struct member m = member_of(comm);
     unsigned char *r = recv;
     const unsigned char *s = send;
-    INVARIANT(recv_count[m.me] == send_count[m.me], "to itself %zu bytes sent, %zu awaited",
-              send_count[m.me], recv_count[m.me]);
+    INVARIANT(recv_count[m.me] == send_count[m.me],
+              "this rank sends itself %zu bytes and expects %zu", send_count[m.me],
+              recv_count[m.me]);
     if (recv_count[m.me]) memcpy(r + recv_offset[m.me], s + send_offset[m.me], recv_count[m.me]);
     for (int k = 1; k < m.size; k++) {
         int to = (m.me + k) % m.size, from = (m.me + m.size - k) % m.size;

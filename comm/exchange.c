@@ -122,7 +122,7 @@ int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *
     unsigned char *in = recv;
     const unsigned char *out = send;
     int me = exchange_rank(x), tag = tag_of(lane, ALL_TO_ALL);
-    INVARIANT(recv_count[me] == send_count[me], "to itself %zu bytes sent, %zu awaited",
+    INVARIANT(recv_count[me] == send_count[me], "this rank sends itself %zu bytes and expects %zu",
               send_count[me], recv_count[me]);
     if (recv_count[me] > 0)
         device_copy(x ? x->transport->device : &device_host, in + recv_offset[me],

@@ -122,7 +122,7 @@ static void piece_check(const struct p2p *p, const struct transport_end *e)
     }
     if (m->send) return;
     INVARIANT(e->bytes == e->posted || (m->most && e->bytes < e->posted),
-              "tag %d from rank %d: %zu bytes came, %zu were awaited", m->tag, m->peer, e->bytes,
+              "tag %d from rank %d: received %zu bytes, expected %zu", m->tag, m->peer, e->bytes,
               e->posted);
 }
 
@@ -270,7 +270,7 @@ static void say_waiting(struct p2p *p, ticket t, int n)
     const struct message *m = message_of(p, t);
     char text[96];
     say_message(p, m, text, sizeof text);
-    die_waiting("%s, %zu bytes (%d awaited, %d open)", text, m->bytes, n, p->n_used);
+    die_waiting("%s, %zu bytes (%d expected, %d open)", text, m->bytes, n, p->n_used);
 }
 
 int p2p_wait_any(struct p2p *p, const ticket *t, int n)

@@ -38,13 +38,13 @@ struct reduce_map reduce_map_of(const struct reduce_form *f)
         if (i > 0 && node_of(f, i) == node_of(f, i - 1)) continue; /* counted with it */
         int n = members_on(f, node_of(f, i), &first);
         m.nodes += i == first;
-        if (n != each) m.why = "nodes have unequal numbers of members";
+        if (n != each) m.why = "nodes have different numbers of members";
     }
     for (int i = 0; each > 0 && i < f->members && !m.why[0]; i++)
         if (node_of(f, i) != node_of(f, i - i % each))
-            m.why = "members of a node are not neighbours";
+            m.why = "members of a node do not have consecutive ranks";
     if (m.nodes == 1) m.why = "all members are on one node";
-    if (!m.why[0] && each % f->inner) m.why = "a run of members that is summed first spans nodes";
+    if (!m.why[0] && each % f->inner) m.why = "a group of members that is summed first spans nodes";
     m.each = m.why[0] ? 0 : each;
     return m;
 }
@@ -86,10 +86,10 @@ enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char
         {m.each == 0, REDUCE_FLAT, m.why},
         {f->path != REDUCE_AUTO, f->path, "asked for"},
         {m.each == 1, REDUCE_FLAT, "nodes have one member each"},
-        {n < SMALL, REDUCE_FLAT, "arrays this small are not worth a chain"},
+        {n < SMALL, REDUCE_FLAT, "arrays this small are not worth a chain of nodes"},
         {m.each > 0 && nodes_load(&m, n) >= flat_load(&m, n), REDUCE_FLAT,
-         "a chain would load its busiest link more"},
-        {true, REDUCE_NODES, "less crosses between nodes"},
+         "a chain of nodes would load its busiest link more"},
+        {true, REDUCE_NODES, "fewer bytes cross between nodes"},
     };
     int i = 0;
     while (!reasons[i].holds) i++;

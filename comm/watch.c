@@ -42,11 +42,11 @@ _Noreturn static void end_standstill(double seconds, const char *who)
 {
     die_place_of_main();
     die_fmt(
-        __FILE__, __LINE__, EXIT_WORLD, "the watchdog ended a job that stands still",
+        __FILE__, __LINE__, EXIT_WORLD, "the watchdog ended a job that made no progress",
         who[0]
             ? "look at the ranks just named and at their hosts (top, dmesg); if the work is just "
               "slow, raise watchdog_s"
-            : "look for the rank that waits for no other one; if the work is just slow, raise "
+            : "look for the rank that waits for no other rank; if the work is just slow, raise "
               "watchdog_s",
         "no progress for %.1f s%s%s", seconds, who[0] ? "; " : "", who);
 }
@@ -191,8 +191,8 @@ void world_catch_file_limit(const char *host)
         snprintf(file_limit_text, sizeof file_limit_text,
                  "a rank on %s: a file has reached the limit of this process\n"
                  "  what: no file may be larger than %llu KiB (ulimit -f)\n"
-                 "  fix:  raise the limit where the job is started (ulimit -f unlimited); what was "
-                 "saved is whole: a training run goes on with --resume auto\n",
+                 "  fix:  raise the limit where the job is started (ulimit -f unlimited); the "
+                 "checkpoints saved so far are intact: resume a training run with --resume auto\n",
                  host, (unsigned long long)most.rlim_cur / 1024);
     struct sigaction act = {.sa_handler = file_limit_signal};
     file_limit_bytes = (size_t)n < sizeof file_limit_text ? (size_t)n : sizeof file_limit_text - 1;

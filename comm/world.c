@@ -116,13 +116,12 @@ static void refuse_srun_without_pmix(void)
     if (!tasks || strtol(tasks, NULL, 10) < 2) return;
     if (getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_RANK")) return;
     if (task && strcmp(task, "0") == 0)
-        fprintf(
-            stderr,
-            "srun started %s ranks that cannot find each other\n"
-            "  why:  it was not told to use PMIx, or this Slurm has none\n"
-            "  fix:  srun --mpi=pmix ... (srun --mpi=list shows whether it is there), or mpirun "
-            "inside the job, or launch/submit.sh, which takes what is there\n",
-            tasks);
+        fprintf(stderr,
+                "srun started %s ranks that cannot find each other\n"
+                "  why:  srun was not told to use PMIx, or this Slurm lacks it\n  fix:  srun "
+                "--mpi=pmix ... (srun --mpi=list shows whether it is available), or mpirun inside "
+                "the job, or launch/submit.sh, which chooses what is available\n",
+                tasks);
     exit(EXIT_USER);
 }
 
@@ -147,7 +146,8 @@ static void say_that_we_listen(const struct world *w)
     static const char text[] = "launch/run.sh: the ranks listen\n";
     if (w->rank == 0 && environment_text("DUET_LAUNCHED") &&
         write(STDERR_FILENO, text, sizeof text - 1) < 0)
-        log_debug("nobody reads our errors");
+        log_debug(
+            "standard error is closed: launch/run.sh was not told that the ranks handle signals");
 }
 
 /* Hosts may have been given other variables. run.sh has warned of unknown ones. */

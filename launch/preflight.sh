@@ -17,15 +17,15 @@ for file in environment hostfile hosts leftovers; do . "$here/run/$file.sh"; don
 usage() {
     cat >&2 <<'EOT'
 usage: launch/preflight.sh [options] PROGRAM
-  --hostfile FILE      the hosts (hostfiles/README.md); without: those of the Slurm job
-  --recipe FILE        a recipe: memory and disk are compared with what `duet plan` says it needs
+  --hostfile FILE      the hosts (hostfiles/README.md); default: those of the Slurm job
+  --recipe FILE        a recipe: memory and disk are compared with what `duet plan` predicts for it
   --run-folder DIR     where the job will write (.)
-  --cluster FILE       a cluster file (launch/clusters): what messages between hosts should reach
+  --cluster FILE       a cluster file (launch/clusters): the rate that messages between hosts should reach
   --interface NET      as for launch/run.sh (also DUET_INTERFACE)
-  --memory GIB         free memory that a rank needs (1; with --recipe: what it needs)
-  --disk GIB           free space that the run folder needs (2; with --recipe: what it needs)
-  --clock SECONDS      by how much clocks may differ (1)
-  --no-messages        does not measure messages
+  --memory GIB         free memory that a rank needs (1; with --recipe: what the plan predicts)
+  --disk GIB           free space that the run folder needs (2; with --recipe: what the plan predicts)
+  --clock SECONDS      largest difference between clocks (1)
+  --no-messages        skips the measurement of messages
 environment: DUET_SSH="ssh -F FILE" reaches other hosts
 EOT
     exit 2
@@ -137,7 +137,7 @@ needs() { # what the recipe needs, in $scratch/plan
     timeout 20 "$program" plan "$recipe" --ranks "$ranks" >"$scratch/plan" 2>"$scratch/plan.err" </dev/null
 }
 if [ "$recipe" ] && ! needs; then
-    problem "duet plan says of $recipe on $ranks ranks: $(head -n 1 "$scratch/plan.err")" "correct it; or give a hostfile with the ranks that its mesh has"
+    problem "duet plan rejects $recipe on $ranks ranks: $(head -n 1 "$scratch/plan.err")" "correct the recipe, or give a hostfile with the number of ranks that its mesh needs"
     end_if_problems
 fi
 for i in "${!host[@]}"; do

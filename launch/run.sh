@@ -51,7 +51,7 @@ end_if_stopped() {
     [ "$signals" -gt 0 ] || return 0
     trap '' INT TERM HUP USR1
     [ -z "${out:-}" ] || { exec {out}>&- {noise}>&- && wait "${relays[@]}"; }
-    echo "$who: stopped before the job began; start it again" >&2
+    echo "$who: stopped before the job began; nothing was changed: start it again" >&2
     exit 85
 }
 
@@ -84,7 +84,7 @@ pass_on() {
     [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
     signals=$((signals + 1)) asked_at=$SECONDS
     case $signals in
-    1) ask_to_stop; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; once more: stop at once" >&"$tell" ;;
+    1) ask_to_stop; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; signal once more to stop at once" >&"$tell" ;;
     2) kill "-$at_once" "$job" 2>/dev/null; kill_later >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- & ;;
     *) kill -KILL "$job" 2>/dev/null ;;
     esac

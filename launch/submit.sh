@@ -11,23 +11,23 @@ set -u
 usage() {
     cat >&2 <<'EOT'
 usage: launch/submit.sh RECIPE --nodes N [options] [-- duet train's arguments]
-  --nodes N              how many hosts
-  --gpus-per-node G      so many GPUs of each, and a rank for each (goes to sbatch; the trainer computes on cores)
-  --ranks-per-node R     ranks of each host (G, or what the recipe's mesh needs)
-  --time T               limit of one job, as Slurm writes it: 12:00:00, 1-00, 90 (minutes); without: the partition's
-  --array 1-3            one run a seed, in RUN/seed-1 ...
-  --launcher L           srun (through PMIx) or mpirun; without: srun where its --mpi=list has pmix
-  --map MAP              which rank runs where, as for launch/run.sh
-  --preflight            launch/preflight.sh first, on the job's hosts
-  --chain HOW            how it starts again: requeue (same job number), resubmit, none
-  --max-restarts N       at most so many times (20)
-  --max-young N          gives up when N starts in a row died young, without a new checkpoint (3)
-  --young S              dying within S seconds is dying young (300)
-  --back-off S           waits S seconds after a young death, then 4 S, 16 S ... (60)
-  --margin X             asks to stop X times as long before the limit as stopping was measured to take (2)
-  --program FILE         (build/duet, or the one that these scripts came with)
+  --nodes N              number of hosts
+  --gpus-per-node G      GPUs on each host, with one rank for each (passed to sbatch; the trainer computes on cores)
+  --ranks-per-node R     ranks on each host (default: G, or what the recipe's mesh needs)
+  --time T               time limit of one job in Slurm's form: 12:00:00, 1-00, 90 (minutes); default: the partition's
+  --array 1-3            one run per seed, in RUN/seed-1 ...
+  --launcher L           srun (through PMIx) or mpirun; default: srun where its --mpi=list has pmix
+  --map MAP              which host runs which rank, as for launch/run.sh
+  --preflight            runs launch/preflight.sh on the job's hosts first
+  --chain HOW            how the job restarts: requeue (same job number), resubmit, none
+  --max-restarts N       number of restarts after which it gives up (20)
+  --max-young N          gives up after N starts in a row that failed early, without a new checkpoint (3)
+  --young S              a start fails early when it fails within S seconds (300)
+  --back-off S           waits S seconds after an early failure, then 4 S, 16 S ... (60)
+  --margin X             asks the job to stop X times the measured stopping time before the limit (2)
+  --program FILE         default: build/duet, or the program installed with these scripts
   --dry-run              prints the sbatch command and the script
-  --OPTION=VALUE         goes to sbatch as it is: --partition=gpu --account=me --dependency=afterok:12
+  --OPTION=VALUE         passed to sbatch unchanged: --partition=gpu --account=me --dependency=afterok:12
 EOT
     exit 2
 }
@@ -43,7 +43,7 @@ script=$here/slurm/train.sbatch home=${here%/*}
 
 words=("$@")
 recipe='' nodes='' gpus='' per_node='' limit='' array='' launcher=auto chain=requeue margin=2 program=build/duet dry=''
-for file in "$home/build/duet" "$(realpath "$home/../../bin/duet")"; do # beside these scripts; where make install puts it
+for file in "$home/build/duet" "$(realpath -m "$home/../../bin/duet")"; do # beside these scripts; where make install puts it
     [ -x "$program" ] || [ ! -x "$file" ] || program=$file
 done
 job=() sbatch=()
@@ -88,13 +88,13 @@ if [ -z "$per_node" ] && [ "$needs" ]; then per_node=$(((needs + nodes - 1) / no
 if [ -z "$per_node" ]; then
     problem "how many ranks a node? $recipe leaves dp open" "--ranks-per-node R, or mesh: {dp: N} in the recipe"
 elif [ "$needs" ] && [ "$needs" -ne $((nodes * per_node)) ]; then
-    fix="other --nodes or --ranks-per-node: a multiple of $each ranks (pp x tp x sites) can be had, with -- --set mesh.dp=N"
-    [ $((nodes * per_node % each)) -ne 0 ] || fix="at the end of the line: -- --set mesh.dp=$((nodes * per_node / each)); or other --nodes or --ranks-per-node"
-    problem "the mesh of $recipe needs $needs ranks; --nodes $nodes with $per_node each are $((nodes * per_node))" "$fix"
+    fix="choose --nodes and --ranks-per-node for a multiple of $each ranks (pp x tp x sites), with -- --set mesh.dp=N"
+    [ $((nodes * per_node % each)) -ne 0 ] || fix="add at the end of the line: -- --set mesh.dp=$((nodes * per_node / each)); or change --nodes or --ranks-per-node"
+    problem "the mesh of $recipe needs $needs ranks; --nodes $nodes with $per_node each give $((nodes * per_node))" "$fix"
 fi
 if [ "$launcher" = srun ] && command -v srun >/dev/null; then
     types=$(srun --mpi=list 2>&1)
-    grep -q pmix <<<"$types" || problem "this Slurm's srun has no PMIx, through which Open MPI's ranks find each other; it has: \
+    grep -q pmix <<<"$types" || problem "this Slurm's srun lacks PMIx, through which Open MPI's ranks find each other; it offers: \
 $(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "--launcher mpirun"
 fi
 [ $problems -eq 0 ] || exit 2
@@ -116,8 +116,8 @@ command+=("${sbatch[@]}" "$script" --home "$home" --launcher "$launcher" --chain
     "${job[@]}" --submitted "$(printf '%q ' "${words[@]}")" "$recipe" "$@")
 if [ "$dry" ]; then
     took=$(stop_seconds "$measured")
-    if [ "$took" ]; then echo "# warned $warn s before the limit: stopping took up to $took s, times $margin, and 10 s"
-    else echo "# warned $warn s before the limit: nothing was measured in $measured yet"; fi
+    if [ "$took" ]; then echo "# warning $warn s before the limit: stopping took up to $took s, times $margin, plus 10 s"
+    else echo "# warning $warn s before the limit: no stop has been measured in $measured yet"; fi
     printf '%q ' "${command[@]}"
     echo
     cat "$script"

@@ -44,8 +44,9 @@ const char *arena_kind_name(enum arena_kind kind)
 
 void arena_back(struct arena *a, const struct device *device, size_t bytes)
 {
-    static const char *fix = "use more ranks or hosts, or a smaller model, batch or decode batch";
-    INVARIANT(!a->base, "an arena is backed once; it holds %zu bytes", a->size);
+    static const char *fix =
+        "use more ranks or hosts, or a smaller model, batch or mesh.decode_slots";
+    INVARIANT(!a->base, "an arena is backed once; this one already has %zu bytes", a->size);
     size_t free_bytes = device_room(device);
     if (bytes == 0) bytes = LINE_BYTES;
     SYS_OK(bytes <= free_bytes, fix, "%.1f MiB wanted, %.1f MiB free on %s",

@@ -24,26 +24,30 @@ static const struct variable {
     const char *help;
 } variables[] = {
     {"DUET_ISA", WORDS, "plain|base|avx2|avx512", 0, 0,
-     "kernels for this instruction set, on all hosts the same (default: the machine's best)"},
+     "instruction set of the kernels; must be the same on all hosts (default: the best this "
+     "machine has)"},
     {"DUET_BF16", WORDS, "native|widen", 0, 0,
-     "products of bf16 by bf16 instructions, or widened to fp32 (default: native where there are)"},
+     "bf16 products: by bf16 instructions, or widened to fp32 (default: native where the processor "
+     "has them)"},
     {"DUET_PACE_US", REAL, "US", 0, 1e6,
      "for trials: each step of a pass sleeps for US microseconds (default: 0)"},
     {"DUET_RANKS_PER_NODE", WHOLE, "N", 1, 1 << 20,
-     "for trials: N ranks pretend to share a host (default: those that do)"},
+     "for trials: every N consecutive ranks count as one host (default: the real hosts)"},
     {"DUET_TERMINAL", WHOLE, "N", 1, 65535,
-     "progress as on a terminal of N columns; launch/run.sh sets it"},
+     "set by launch/run.sh: the live line as for a terminal of N columns"},
     {"DUET_LAUNCHED", ANY, "NAME", 0, 0,
-     "launch/run.sh sets it: to wait for the first word of the ranks"},
-    {"DUET_TEST_STEPS", WHOLE, "N", 1, 1e6, "tests/mpi/test_memory: steps of its long run"},
-    {"DUET_SSH", ELSEWHERE, "\"ssh -F FILE\"", 0, 0, "launch/: how other hosts are reached"},
-    {"DUET_KEEPALIVE", ELSEWHERE, "\"3 1 6\"", 0, 0, "launch/: when a silent host is lost"},
-    {"DUET_INTERFACE", ELSEWHERE, "NET", 0, 0, "launch/: the network between hosts"},
-    {"DUET_RAW", ELSEWHERE, "1", 0, 0, "launch/: all that mpirun says"},
-    {"DUET_TESTBED", ELSEWHERE, "NAME", 0, 0, "launch/testbed: a second testbed"},
-    {"DUET_AGAIN_ARRAY", ELSEWHERE, "IDS", 0, 0, "launch/slurm sets it for itself"},
-    {"DUET_AGAIN_ATTEMPT", ELSEWHERE, "N", 0, 0, "launch/slurm sets it for itself"},
-    {"DUET_AGAIN_BEGIN", ELSEWHERE, "TIME", 0, 0, "launch/slurm sets it for itself"},
+     "set by launch/run.sh, which waits until the ranks report that they handle signals"},
+    {"DUET_TEST_STEPS", WHOLE, "N", 1, 1e6,
+     "tests/mpi/test_memory: number of steps of the long run"},
+    {"DUET_SSH", ELSEWHERE, "\"ssh -F FILE\"", 0, 0,
+     "launch/: the ssh command that reaches other hosts"},
+    {"DUET_KEEPALIVE", ELSEWHERE, "\"3 1 6\"", 0, 0, "launch/: when a silent host counts as lost"},
+    {"DUET_INTERFACE", ELSEWHERE, "NET", 0, 0, "launch/: the network used between hosts"},
+    {"DUET_RAW", ELSEWHERE, "1", 0, 0, "launch/: shows all output of mpirun, unfiltered"},
+    {"DUET_TESTBED", ELSEWHERE, "NAME", 0, 0, "launch/testbed: name of a second testbed"},
+    {"DUET_AGAIN_ARRAY", ELSEWHERE, "IDS", 0, 0, "internal to launch/slurm"},
+    {"DUET_AGAIN_ATTEMPT", ELSEWHERE, "N", 0, 0, "internal to launch/slurm"},
+    {"DUET_AGAIN_BEGIN", ELSEWHERE, "TIME", 0, 0, "internal to launch/slurm"},
 };
 enum { N_VARIABLES = sizeof variables / sizeof *variables };
 
@@ -97,13 +101,14 @@ static void check(const struct variable *v, struct problems *p)
     const char *value = value_of(v);
     if (!value) return;
     if (v->kind == WORDS && !is_word(v->right, value))
-        problems_add(p, NULL, 0, "%s=\"%.60s\" is not what it takes: one of %s, or nothing",
-                     v->name, value, v->right);
+        problems_add(p, NULL, 0,
+                     "%s=\"%.60s\" is not valid: set it to one of %s, or leave it unset", v->name,
+                     value, v->right);
     if ((v->kind == WHOLE || v->kind == REAL) && !is_number(v, value))
-        problems_add(
-            p, NULL, 0,
-            "%s=\"%.60s\" is not what it takes: a %snumber from %.10g to %.10g, or nothing",
-            v->name, value, v->kind == WHOLE ? "whole " : "", v->low, v->high);
+        problems_add(p, NULL, 0,
+                     "%s=\"%.60s\" is not valid: set it to a %snumber from %.10g to %.10g, or "
+                     "leave it unset",
+                     v->name, value, v->kind == WHOLE ? "whole " : "", v->low, v->high);
 }
 
 void environment_check(struct problems *p)
@@ -121,14 +126,15 @@ void environment_warn(FILE *out)
         if (strncmp(*at, "DUET_", 5) != 0 || variable_find(*at, n)) continue;
         snprintf(name, sizeof name, "%.*s", (int)(n < 60 ? n : 60), *at);
         const char *near = nearest_name(name, names, N_VARIABLES);
-        fprintf(out, "duet: warning: nothing reads the variable %s%s%s%s\n", name,
+        fprintf(out, "duet: warning: unknown environment variable %s%s%s%s\n", name,
                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
 }
 
 void environment_help(FILE *out)
 {
-    fputs("environment: a wrong value of ours is refused, an empty one counts as none\n", out);
+    fputs("environment variables (an invalid value is refused, an empty one counts as unset)\n",
+          out);
     for (int i = 0; i < N_VARIABLES; i++) {
         const struct variable *v = &variables[i];
         fprintf(out, "  %s=%s\n      %s", v->name, v->right, v->help);

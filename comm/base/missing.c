@@ -36,7 +36,9 @@ void missing_row(const char *table, const char *row)
     missing[i].uses++;
     bool first = missing[i].uses == 1;
     pthread_mutex_unlock(&lock);
-    if (first) log_info("%s has no %s: the host does it, with copies around it", table, row);
+    if (first)
+        log_info("%s has no %s: computed on the host instead, with copies to and from it", table,
+                 row);
 }
 
 unsigned long missing_uses(const char *table, const char *row)

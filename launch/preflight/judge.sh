@@ -24,7 +24,7 @@ who_has() { # WORD VALUE: the first host that said so
 # Memory as the plan has it for the rank with most, and an eighth for libraries and messages. Disk: what a rank keeps of weights and
 # optimizer, four times (checkpoints kept and the one being written), and 1 GiB for what is logged.
 rank_bytes=$(bytes_of "${rank_gib:-1}") disk_bytes=$(bytes_of "${disk_gib:-2}")
-of_what='the usual; --memory, --disk'
+of_what='the default; see --memory, --disk'
 if [ "$recipe" ]; then
     read -r of_memory of_state < <(awk '/^memory a rank/ { on = 1; next } !on || !/^(rank|the rank)/ { on = on && NF; next }
         { if ($NF > most) most = $NF; state = $(NF - 6) + $(NF - 4); if (state > kept) kept = state }
@@ -63,7 +63,7 @@ judge_alone() { # INDEX
         return
     fi
     if [ "${got[$i.end]-none}" = none ]; then
-        fault "$now" host "answered, then fell silent for 25 s" "see what hangs there, often a file system: ssh $now df $folder"
+        fault "$now" host "answered, then sent nothing for 25 s" "see what hangs there, often a file system: ssh $now df $folder"
         unfit[$i]=1
     fi
     judge_program "$i"
@@ -100,27 +100,27 @@ judge_room() { # INDEX
     read -r free at <<<"${got[$i.disk]:-}"
     cell[$i.disk]=$(gib "${free:-0}")
     if [ "$free" ] && [ "$free" -lt "$disk_bytes" ]; then
-        fault "$now" disk "$(gib "$free") GiB free in $at, $(gib "$disk_bytes") are needed ($of_what)" \
-            "make room there, or give another --run-folder; checkpoint.keep says how many checkpoints stay"
+        fault "$now" disk "$(gib "$free") GiB free in $at, needed: $(gib "$disk_bytes") ($of_what)" \
+            "free space there, or choose another --run-folder; checkpoint.keep sets the number of checkpoints kept"
     elif [ "${got[$i.write]:-ok}" != ok ]; then
-        fault "$now" disk "cannot write in $at: ${got[$i.write]##*: }" "see its rights, quota and mount (ssh $now mount), or give another --run-folder"
+        fault "$now" disk "cannot write in $at: ${got[$i.write]##*: }" "check its permissions, quota and mount (ssh $now mount), or choose another --run-folder"
     fi
     if [ "$mark" ] && [ "${got[$i.sees]:-}" = no ]; then
-        fault "$now" disk "$near there is another than on $(hostname): its ranks would write where nobody looks" \
-            "mount the same file system on all hosts, or give a --run-folder that all see"
+        fault "$now" disk "$near there is not the one on $(hostname): its ranks would write to another file system" \
+            "mount the same file system on all hosts, or choose a --run-folder that all hosts share"
     fi
     read -r free at <<<"${got[$i.temporary]:-}"
     if [ "$free" ] && [ "$free" -lt $((64 << 20)) ]; then
-        fault "$now" disk "$((free >> 20)) MiB free in $at, where Open MPI keeps its session" "make room there, or set TMPDIR for that host"
+        fault "$now" disk "$((free >> 20)) MiB free in $at, where Open MPI keeps its session files" "free space there, or set TMPDIR on that host"
     fi
     if [ "${slots[i]}" -gt 1 ] && [ "${got[$i.shared]:-}" ] && [ "${got[$i.shared]}" -lt $((32 << 20)) ]; then
-        fault "$now" disk "$((got[$i.shared] >> 20)) MiB free in /dev/shm, through which its ranks talk" "make it larger: mount -o remount,size=1g /dev/shm"
+        fault "$now" disk "$((got[$i.shared] >> 20)) MiB free in /dev/shm, through which its ranks communicate" "enlarge it: mount -o remount,size=1g /dev/shm"
     fi
     need=$((slots[i] * rank_bytes)) free=${got[$i.memory]:-}
     cell[$i.memory]=$(gib "${free:-0}")
     if [ "$free" ] && [ "$free" -lt $need ]; then
-        fault "$now" memory "$(gib "$free") GiB of memory free, $(gib $need) are needed for its $(ranks_of "${slots[i]}") ($of_what)" \
-            "end what else runs there, ask the batch system for more memory, or give it fewer slots"
+        fault "$now" memory "$(gib "$free") GiB of memory free, needed for its $(ranks_of "${slots[i]}"): $(gib $need) ($of_what)" \
+            "stop other programs there, ask the batch system for more memory, or give the host fewer slots"
     fi
 }
 
@@ -133,25 +133,25 @@ judge_cores() { # INDEX
             fault "$now" cores "has $all cores, but jobs are bound to $may of them ($list) for $(ranks_of "${slots[i]}")" \
                 "ask the batch system for more (--cpus-per-task, --ntasks-per-node), or loosen the binding: taskset, cpuset"
         else
-            note "$now" "$(ranks_of "${slots[i]}") share $may core$([ "$may" -eq 1 ] || echo s): they take turns"
+            note "$now" "$(ranks_of "${slots[i]}") share $may core$([ "$may" -eq 1 ] || echo s) and take turns"
         fi
     }
     cell[$i.gpus]=${got[$i.gpus]:--}
     case ${got[$i.gpus]:-} in
     0) cell[$i.gpus]=- ;;
     broken*) cell[$i.gpus]=broken
-        fault "$now" gpus "nvidia-smi fails: ${got[$i.gpus]#broken }" "see its driver there: ssh $now nvidia-smi; dmesg | grep -i nvrm" ;;
+        fault "$now" gpus "nvidia-smi fails: ${got[$i.gpus]#broken }" "check the driver there: ssh $now nvidia-smi; dmesg | grep -i nvrm" ;;
     esac
 }
 
 # --- all together -----------------------------------------------------------------------------------
 
 judge_together() {
-    judge_same program program "" "runs another $program than" "copy it: rsync -a"
+    judge_same program program "" "has a different $program than" "copy it: rsync -a"
     judge_libraries
-    judge_same mpi libraries "" "has another Open MPI than" "install the same there"
+    judge_same mpi libraries "" "has a different Open MPI than" "install the same version there"
     judge_clocks
-    judge_same gpus gpus note "has other GPUs than" ""
+    judge_same gpus gpus note "has different GPUs than" ""
     judge_names
     judge_routes
 }
@@ -185,7 +185,7 @@ judge_libraries() {
             differ=${got[$i.library.$name]:-}
             [[ $differ && ${differ%% *} != "$most" ]] || continue
             other=$(for other in "${!host[@]}"; do [[ ${got[$other.library.$name]:-} != "$most "* ]] || { echo "${host[other]}"; break; }; done)
-            fault "${host[i]}" libraries "has another $name (${differ#* }) than $other" "install the same version there: dpkg -S ${differ#* }"
+            fault "${host[i]}" libraries "has a different $name (${differ#* }) than $other" "install the same version there: dpkg -S ${differ#* }"
             cell[$i.libraries]=other unfit[$i]=1
         done
     done
@@ -203,7 +203,7 @@ judge_clocks() {
         cell[$i.clock]=$(awk -v o=$offset 'BEGIN { printf "%+.3f s", o / 1e6 }')
         if less "$clock_limit" "$(awk -v o=${offset#-} -v h="$half" 'BEGIN { print (o - h) / 1e6 }')"; then
             fault "${host[i]}" clock "its clock is $(awk -v o=${offset#-} -v h="$half" 'BEGIN { printf "%.3f s (give or take %.3f)", o / 1e6, h / 1e6 }') \
-$([ $offset -gt 0 ] && echo ahead || echo behind)" "start its time service and let it step: systemctl restart chrony; chronyc makestep"
+$([ $offset -gt 0 ] && echo ahead || echo behind)" "start its time service and let it step the clock: systemctl restart chrony; chronyc makestep"
         fi
     done
 }
@@ -219,9 +219,9 @@ judge_names() {
             seen=${got[$i.address.$name]:-}
             [[ $i != "$k" && $seen && $seen != "$most" ]] || continue
             if [ "$seen" = - ]; then
-                fault "${host[i]}" names "does not know the name $name" "add to its /etc/hosts: $most $name"
+                fault "${host[i]}" names "cannot resolve the name $name" "add to its /etc/hosts: $most $name"
             else
-                fault "${host[i]}" names "takes $name for $seen, others for $most" "correct its /etc/hosts: $most $name"
+                fault "${host[i]}" names "resolves $name to $seen, others to $most" "correct its /etc/hosts: $most $name"
             fi
             cell[$i.names]=wrong
         done
@@ -229,8 +229,8 @@ judge_names() {
     for i in "${!host[@]}"; do
         for ((k = 0; k < i; k++)); do
             [[ ${got[$i.hostname]:-} && ${got[$i.hostname]} = "${got[$k.hostname]:-}" ]] || continue
-            fault "${host[i]}" names "calls itself ${got[$i.hostname]}, as ${host[k]} does: ranks of both would look for each other in shared memory" \
-                "one host twice? write it once in the hostfile, with all its slots; otherwise: hostnamectl set-hostname ${host[i]}"
+            fault "${host[i]}" names "has the hostname ${got[$i.hostname]}, as ${host[k]} has: ranks of both would look for each other in shared memory" \
+                "if it is one host listed twice, write it once in the hostfile with all its slots; otherwise: hostnamectl set-hostname ${host[i]}"
             unfit[$i]=1
         done
     done
@@ -244,9 +244,9 @@ judge_routes() { # speed in Mbit/s; - where the kernel does not say
         read -r device speed mtu <<<"${got[$i.route]:-}"
         cell[$i.interface]=${device:--}
         [ "$device" ] || continue
-        [ "$mtu" = "$most_mtu" ] || fault "${host[i]}" interface "packets of $device have $mtu bytes, the others' $most_mtu: large messages hang" \
-            "the same everywhere: ip link set $device mtu $most_mtu"
+        [ "$mtu" = "$most_mtu" ] || fault "${host[i]}" interface "the MTU of $device is $mtu bytes, the others' $most_mtu: large messages hang" \
+            "use the same MTU everywhere: ip link set $device mtu $most_mtu"
         [[ ! $speed =~ ^[0-9]+$ ]] || [ "$speed" -ge "${most_speed:-0}" ] ||
-            fault "${host[i]}" interface "$device runs at $speed Mbit/s, the others' at $most_speed" "see cable and switch port: ethtool $device"
+            fault "${host[i]}" interface "$device runs at $speed Mbit/s, the others' at $most_speed" "check the cable and the switch port: ethtool $device"
     done
 }

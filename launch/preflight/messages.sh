@@ -26,7 +26,7 @@ measure_messages() {
     code=$?
     if [ $code -ne 0 ]; then
         fault all messages "messages between ${fit[*]} fail (exit $code): $(grep -v '^[[:space:]]*$' "$scratch/network.err" | head -n 3 | paste -sd' ')" \
-            "see the whole of it: $(printf '%q ' "${command[@]}" | sed "s|$scratch/hostfile|${hostfile:-HOSTFILE}|")"
+            "see the full output: $(printf '%q ' "${command[@]}" | sed "s|$scratch/hostfile|${hostfile:-HOSTFILE}|")"
         return
     fi
     read_messages

@@ -13,17 +13,16 @@ end_if_problems() { [ "$problems" -eq 0 ] || exit $problems_code; }
 
 # A line each: name; who reads it; what a value must match, whole (an extended regular expression); what is right. duet checks its own.
 duet_variables='
-DUET_SSH; scripts; [^"'\''\\]+; words that start an ssh, cut at blanks, without quotes: DUET_SSH="ssh -F FILE"
-DUET_KEEPALIVE; scripts; 0+|[0-9]{1,5}([[:blank:]]+[0-9]{1,5}){2}; "TIME INTERVAL PROBES", seconds, seconds (1 to 32767) and a count (1 to 127), such as "3 1 6"; or 0: none
-DUET_INTERFACE; scripts; [^[:space:]]+; a network or an interface, or several with commas: 10.0.0.0/24, ib0
-DUET_RAW; scripts; 0|1; 1: nothing that mpirun or srun says is left out; or 0
-DUET_TESTBED; scripts; [A-Za-z0-9]{1,20}; the name of a testbed, letters and digits
-DUET_AGAIN_ARRAY; scripts; [0-9,%-]+; set by train.sbatch for submit.sh, never by hand
-DUET_AGAIN_ATTEMPT; scripts; [0-9]+; set by train.sbatch for submit.sh, never by hand
-DUET_AGAIN_BEGIN; scripts; now\+[0-9]+; set by train.sbatch for submit.sh, never by hand
+DUET_SSH; scripts; [^"'\''\\]+; an ssh command, its words separated by blanks, without quotes: DUET_SSH="ssh -F FILE"
+DUET_KEEPALIVE; scripts; 0+|[0-9]{1,5}([[:blank:]]+[0-9]{1,5}){2}; "TIME INTERVAL PROBES", seconds, seconds (1 to 32767) and a count (1 to 127), such as "3 1 6"; or to 0: none
+DUET_INTERFACE; scripts; [^[:space:]]+; networks or interfaces, separated by commas: 10.0.0.0/24,ib0
+DUET_RAW; scripts; 0|1; 1 (shows all output of mpirun and srun, unfiltered) or 0
+DUET_TESTBED; scripts; [A-Za-z0-9]{1,20}; the name of a testbed (letters and digits)
+DUET_AGAIN_ARRAY; scripts; [0-9,%-]+; nothing: train.sbatch sets it for submit.sh
+DUET_AGAIN_ATTEMPT; scripts; [0-9]+; nothing: train.sbatch sets it for submit.sh
+DUET_AGAIN_BEGIN; scripts; now\+[0-9]+; nothing: train.sbatch sets it for submit.sh
 DUET_TERMINAL; duet; .*; columns of the terminal; set by run.sh
 DUET_LAUNCHED; duet; .*; set by run.sh: the ranks say when they listen
-DUET_LAUNCHED; duet; .*; set by run.sh, which waits for the first word of the ranks
 DUET_ISA; duet; .*; kernels: plain, base, avx2 or avx512
 DUET_BF16; duet; .*; products of bf16: native or widen
 DUET_PACE_US; duet; .*; microseconds that each step of a pass sleeps
@@ -31,7 +30,7 @@ DUET_RANKS_PER_NODE; duet; .*; ranks that pretend to share a host
 DUET_TEST_STEPS; tests; .*; steps of a soak test
 '
 
-# An empty variable counts as none.
+# An empty variable counts as unset.
 check_environment() {
     local name reader pattern right value known=' '
     while IFS=';' read -r name reader pattern right; do
@@ -39,12 +38,12 @@ check_environment() {
         known+="$name "
         value=${!name:-} pattern=${pattern# }
         if [ -z "$value" ] || [ "${reader# }" != scripts ]; then continue; fi
-        value_is_right "$name" "$value" "$pattern" || problem "$name=\"$value\" is not what it takes" "$name is${right}"
+        value_is_right "$name" "$value" "$pattern" || problem "$name=\"$value\" is not valid" "set $name to${right}"
     done <<<"$duet_variables"
     while read -r name; do
         [[ $known == *" $name "* ]] && continue
         value=$(nearest_variable "$name" "$known")
-        echo "$who: warning: nothing reads the variable $name${value:+; did you mean $value?}" >&2
+        echo "$who: warning: unknown environment variable $name${value:+; did you mean $value?}" >&2
     done < <(compgen -e | grep '^DUET_')
 }
 value_is_right() { # NAME VALUE PATTERN

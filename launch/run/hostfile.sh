@@ -53,7 +53,7 @@ read_host() { # PLACE TEXT
         if [ "$key" = slots ]; then count=$((10#$number)); else most=$((10#$number)); fi
     done
     if [ "$count" -eq 0 ]; then
-        problem "$at: how many ranks may $name run?" "write: $name slots=2"
+        problem "$at: host $name has no slots=N, the number of ranks it may run" "write: $name slots=2"
     elif [ "$most" -gt 0 ] && [ "$most" -lt "$count" ]; then
         problem "$at: $name: max_slots=$most is less than slots=$count" "write: $name slots=$most"
     else
@@ -67,7 +67,7 @@ add_host() { # PLACE NAME SLOTS
         [ "${host[i],,}" = "${2,,}" ] || continue
         slots[i]=$((slots[i] + $3))
         [ "${host[i]}" = "$2" ] || plain=''
-        echo "launch/run.sh: note: $1: $2 is there already (${line[i]%: }): together ${slots[i]} slots" >&2
+        echo "launch/run.sh: note: $1: host $2 is listed already (${line[i]%: }): ${slots[i]} slots together" >&2
         return
     done
     host+=("$2") slots+=("$3") line+=("$1: ")
@@ -77,13 +77,13 @@ no_name() { # PLACE WORD
     local LC_ALL=C
     case $2 in
     *[$'\x01\xfe\xff']*)
-        [ "$odd" ] || problem "$1: this is no text file, or one in UTF-16" "save it as UTF-8, or plain text"
+        [ "$odd" ] || problem "$1: this is not a text file, or it is in UTF-16" "save it as UTF-8, or plain text"
         odd=1
         ;;
     *:*:* | \[*) problem "$1: $2 is an IPv6 address: hosts are reached over IPv4 here" "write the host's name, or its IPv4 address" ;;
-    *:[0-9]*) problem "$1: \"$2\" is no host's name" "write: ${2%%:*} slots=${2##*:}" ;;
-    [Ss]lots | [Ss]lots=* | SLOTS* | max[_-]slots* | =*) problem "$1: the line has no host's name" "write: HOST slots=2" ;;
-    *) problem "$1: \"$2\" is no host's name: letters, digits, . - and _ of ASCII" "write: node-a slots=2" ;;
+    *:[0-9]*) problem "$1: \"$2\" is not a host name" "write: ${2%%:*} slots=${2##*:}" ;;
+    [Ss]lots | [Ss]lots=* | SLOTS* | max[_-]slots* | =*) problem "$1: the line has no host name" "write: HOST slots=2" ;;
+    *) problem "$1: \"$2\" is not a host name: a name has ASCII letters, digits, . - and _" "write: node-a slots=2" ;;
     esac
 }
 
@@ -105,7 +105,7 @@ read_map() { # FILE RANKS
         text=${text%%#*}
         read -r name rest <<<"${text//[$'\t\r']/ }"
         [ "$name" ] || continue
-        [ -z "$rest" ] || { problem "$file:$n: a map has one host a line, and nothing else: \"$rest\"" "how many ranks a host may run is said by the hostfile"; continue; }
+        [ -z "$rest" ] || { problem "$file:$n: a map has one host per line and nothing else: \"$rest\"" "the hostfile gives the number of ranks of each host"; continue; }
         for i in "${!host[@]}" -; do [ "$i" = - ] || [ "${host[i],,}" != "${name,,}" ] || break; done
         [ "$i" = - ] || name=${host[i]}
         placed+=("$name")

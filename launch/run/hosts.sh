@@ -130,8 +130,8 @@ judge_names() { # FOLDER OF ANSWERS
     for i in "${!host[@]}"; do
         if is_here "${host[i]}"; then name=$own_name; else name=$(sed -n 's/^name //p' "$1/$i"); fi
         [ "$name" ] || continue
-        [ -z "${named[$name]:-}" ] || problem "${line[i]}host ${host[i]} calls itself $name, as ${named[$name]} does: Open MPI would take both for one host" \
-            "one host twice? write it once, with all its slots; otherwise give it a name of its own: hostnamectl set-hostname ${host[i]}"
+        [ -z "${named[$name]:-}" ] || problem "${line[i]}host ${host[i]} has the hostname $name, as ${named[$name]} has: Open MPI would take both for one host" \
+            "if it is one host listed twice, write it once with all its slots; otherwise give it its own name: hostnamectl set-hostname ${host[i]}"
         named[$name]=${host[i]}
     done
 }
@@ -158,7 +158,7 @@ judge() { # INDEX FILE PROGRAM SUMS
         problem "${at}host $name has no $text in $PWD" "put it on a file system that all hosts see, or copy it: rsync -aR $(for_shell "$text" "$name:$PWD/")"
     done < <(sed -n 's/^file //p' "$answer")
     while read -r text; do
-        problem "${at}host $name has another $text than this host" "copy it: rsync -aR $(for_shell "$text" "$name:$PWD/")"
+        problem "${at}host $name has a different $text than this host" "copy it: rsync -aR $(for_shell "$text" "$name:$PWD/")"
     done < <(grep '^sum ' "$answer" | grep -vxF -- "$4" | cut -d' ' -f4-)
     text=$(sed -n 's/^interfaces //p' "$answer")
     [ -z "$interface" ] || has_interface "$interface" "$text" "$(sed -n 's/^addresses //p' "$answer")" ||
@@ -176,9 +176,9 @@ unreachable() { # HOST PLACE WHAT-SSH-SAID
     case $3 in
     *"resolve hostname"* | *"Unknown host"* | *"not known"*)
         problem "$2host $1 is unknown: no address has that name" "correct the name, or add a line to /etc/hosts on every host" ;;
-    *"Permission denied"*) problem "$2host $1 does not let us in: $3" "ssh-copy-id $1   (until \`$try\` asks for nothing)" ;;
-    *"Host key verification"*) problem "$2host $1 is new to ssh: $3" "ssh $1 true   (once, and answer yes)" ;;
-    *) problem "$2host $1 does not answer: ${3:-ssh ended without a word}" "see that it is up and \`$try\` works, or leave it out${by_slurm:+: --exclude=$1}" ;;
+    *"Permission denied"*) problem "$2ssh to host $1 is refused: $3" "ssh-copy-id $1   (until \`$try\` asks for nothing)" ;;
+    *"Host key verification"*) problem "$2ssh does not know host $1's key: $3" "ssh $1 true   (once, and answer yes)" ;;
+    *) problem "$2host $1 does not answer: ${3:-ssh ended without a message}" "see that it is up and \`$try\` works, or leave it out${by_slurm:+: --exclude=$1}" ;;
     esac
 }
 
@@ -204,8 +204,8 @@ watch_start() {
         echo "  ${line[i]}host ${host[i]}: ssh works, but mpirun's daemon there (orted) did not report back"
     done
     cat <<EOT
-  why:  messages do not pass ${interface:+through $interface }between the hosts (a firewall, a network that is not joined), or a host is very slow
-  fix:  let TCP pass between the hosts on all ports, or name another network: --interface NETWORK (see: ip -4 addr); slow hosts:
+  why:  messages do not pass ${interface:+through $interface }between the hosts (a firewall, networks that are not connected), or a host is very slow
+  fix:  allow TCP between the hosts on all ports, or name another network: --interface NETWORK (see: ip -4 addr); for slow hosts:
         --start-timeout SECONDS
 EOT
     kill -TERM "$1" 2>/dev/null

@@ -83,14 +83,14 @@ block_end() {
 killed_by() {
     : >"$scratch/killed"
     case $1 in
-    *"signal 10 "* | *"User defined signal 1"*) echo "  why:  it was asked to save and stop, before it listened or without listening at all" ;;
-    *"signal 12 "* | *"User defined signal 2"*) echo "  why:  it was ended at once, as the second request to stop says" ;;
-    *"signal 9 "* | *Killed*) echo "  why:  somebody's kill -9, or the kernel's, when memory ran out (see: dmesg)" ;;
-    *"signal 13 "* | *"Broken pipe"*) echo "  why:  who it was writing to is gone, another rank or its own host's mpirun daemon: see what is said of them" ;;
-    *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  somebody ended it" ;;
+    *"signal 10 "* | *"User defined signal 1"*) echo "  why:  it was asked to save and stop, but did not handle that signal (yet, or at all)" ;;
+    *"signal 12 "* | *"User defined signal 2"*) echo "  why:  a second request to stop ended it at once" ;;
+    *"signal 9 "* | *Killed*) echo "  why:  kill -9 by a user, or by the kernel when memory ran out (see: dmesg)" ;;
+    *"signal 13 "* | *"Broken pipe"*) echo "  why:  the process it was writing to has ended (another rank, or mpirun's daemon on its host): see the messages about those" ;;
+    *"signal 15 "* | *"signal 2 "* | *Interrupt*) echo "  why:  a user ended it" ;;
     *) echo "  why:  a crash; please report it with the lines above" ;;
     esac
-    echo "  fix:  what was saved is whole: a training run goes on with --resume auto"
+    echo "  fix:  the checkpoints saved so far are intact: resume a training run with --resume auto"
 }
 
 # Of mpirun itself nobody but us can tell: CODE is 128 + signal. Our shell's word about a process that a signal has ended is in
@@ -105,16 +105,16 @@ launcher_killed() { # CODE
     fi
     cat <<EOT
 $launcher on $own_name was ended by signal $signal
-  why:  somebody's kill, or the kernel's, when memory ran out (see: dmesg); the ranks on all hosts end with it
-  fix:  what was saved is whole: a training run goes on with --resume auto
+  why:  kill by a user, or by the kernel when memory ran out (see: dmesg); the ranks on all hosts end with it
+  fix:  the checkpoints saved so far are intact: resume a training run with --resume auto
 EOT
 } >&2
 # It ended with 1 and no rank failed: somebody told it to, in a way that we cannot keep from it.
 launcher_ended() {
     cat >&2 <<EOT
-$launcher on $own_name ended the job, and no rank has said why
-  why:  it was told to (kill of process $job), or could not go on: see what it says above
-  fix:  to save and stop, signal launch/run.sh, not $launcher; what was saved is whole: a training run goes on with --resume auto
+$launcher on $own_name ended the job, and no rank reported why
+  why:  it was told to (kill of process $job), or could not continue: see its messages above
+  fix:  to save and stop, signal launch/run.sh, not $launcher; the checkpoints saved so far are intact: resume a training run with --resume auto
 EOT
 }
 
@@ -124,10 +124,10 @@ lost_host() {
     name=$(sed -n 's/.*Remote daemon: .* on node \([^ ]*\).*/\1/p' <<<"$1")
     cat <<EOT
 host ${name:-unknown}: the connection to it is lost
-  what: nothing was heard from it for ${keepalive_seconds:-some} s, so the job was ended on all hosts
+  what: it sent nothing for ${keepalive_seconds:-some} s, so the job was ended on all hosts
   why:  the host is down, its link is, or its mpirun daemon (orted) was killed
-  fix:  see that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or leave the host out; what was saved is whole: a
-        training run goes on with --resume auto. Links that fail for longer than this: DUET_KEEPALIVE="TIME INTERVAL PROBES"
+  fix:  check that \`${ssh_words:-ssh} ${name:-HOST} true\` works, or leave the host out; the checkpoints saved so far are intact: resume a
+        training run with --resume auto. For links that may fail for longer than this: DUET_KEEPALIVE="TIME INTERVAL PROBES"
 EOT
     : >"$scratch/lost"
     end_lost >/dev/null 2>&1 &
@@ -147,6 +147,6 @@ not_started() {
     cat <<EOT
 a host did not start its part of the job
   why:  mpirun's daemon (orted) ended there before it reported back
-  fix:  the messages above; else try on that host: orted --version
+  fix:  see the messages above; if they do not help, try on that host: orted --version
 EOT
 }

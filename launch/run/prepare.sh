@@ -6,17 +6,17 @@
 usage() {
     cat >&2 <<'EOT'
 usage: launch/run.sh -n RANKS [options] PROGRAM ARGUMENTS...
-  --hostfile FILE        the hosts and how many ranks each runs (hostfiles/README.md); without: this machine, or the Slurm job's hosts
-  --map MAP              which rank runs where: pipelines (hosts are filled in rank order), experts:DPxPPxTP, mirrored:DPxPPxTP,
-                         or a file with a host a line, for rank 0, 1, ... (hostfiles/README.md)
-  --interface NET        the network that messages take between hosts: 10.0.0.0/24, or a name such as ib0 (also DUET_INTERFACE)
+  --hostfile FILE        the hosts and the number of ranks on each (hostfiles/README.md); default: this machine, or the Slurm job's hosts
+  --map MAP              which host runs which rank: pipelines (fills hosts in rank order), experts:DPxPPxTP, mirrored:DPxPPxTP,
+                         or a file with one host per line, for rank 0, 1, ... (hostfiles/README.md)
+  --interface NET        the network for messages between hosts: 10.0.0.0/24, or a name such as ib0 (also DUET_INTERFACE)
   --launcher mpirun|srun what starts the ranks (mpirun); srun: in a Slurm job, through PMIx
-  --bind WHAT            binds ranks: core, numa, ... as mpirun's --bind-to (none)
-  --start-timeout S      seconds that hosts have to answer and to start (60)
-  --timeout S            ends the job after S seconds, exit 110
-  --dry-run              prints which rank would run where and the command, starts nothing
-environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 6": a host that is silent for 3 s is asked again each 1 s,
-and lost after 6 such questions; 0: never; DUET_RAW=1: nothing that mpirun says is left out (launch/README.md has them all)
+  --bind WHAT            binds ranks as mpirun's --bind-to does: core, numa, ... (none)
+  --start-timeout S      seconds that hosts may take to answer and to start (60)
+  --timeout S            ends the job after S seconds with exit code 110
+  --dry-run              prints which host would run which rank and the command; starts nothing
+environment: DUET_SSH="ssh -F FILE" reaches other hosts; DUET_KEEPALIVE="3 1 6": a host that is silent for 3 s is probed every 1 s,
+and counts as lost after 6 probes without an answer; 0: never; DUET_RAW=1: shows all output of mpirun (launch/README.md lists them all)
 EOT
     exit 2
 }
@@ -80,7 +80,7 @@ read_options() {
 }
 
 check_options() {
-    [ "$hostfile_given$hostfile" != 1 ] || problem "--hostfile \"\": the name of the hostfile is empty" "leave --hostfile out for this machine alone"
+    [ "$hostfile_given$hostfile" != 1 ] || problem "--hostfile \"\": the name of the hostfile is empty" "name a hostfile, or leave --hostfile out to run on this machine alone"
     check_environment
     check_file_limit
     end_if_problems
@@ -89,14 +89,14 @@ check_options() {
     command -v "${program[0]}" >/dev/null || { echo "launch/run.sh: ${program[0]} is not a program; build it: make all" >&2; exit 2; }
 }
 
-# Open MPI's shared memory is files: PMIx's of 4 MiB a job, btl vader's of 8 bytes more a rank. With less, mpirun ends in many words or stands still.
+# Open MPI's shared memory is files: PMIx's of 4 MiB a job, btl vader's of 8 bytes more a rank. With less, mpirun fails with unhelpful messages or hangs.
 least_file_kib=4097
 check_file_limit() {
     local limit
     limit=$(ulimit -f)
     [ "$limit" = unlimited ] || [ "$limit" -ge $least_file_kib ] ||
-        problem "no file may be larger than $limit KiB here (ulimit -f), and the shared memory of Open MPI is files of $least_file_kib KiB" \
-            "start it where ulimit -f says unlimited; a limit that was only lowered for this shell is raised by: ulimit -S -f hard"
+        problem "no file may be larger than $limit KiB here (ulimit -f), but Open MPI's shared memory needs files of $least_file_kib KiB" \
+            "start it where ulimit -f is unlimited; if only this shell's limit was lowered, raise it: ulimit -S -f hard"
 }
 
 # --- where ----------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ place_ranks() {
     pipelines | '') return ;;
     pipelines:* | experts* | mirrored*)
         if [[ ! $map =~ :([0-9]+)x([0-9]+)x([0-9]+)$ ]]; then
-            problem "--map $map: of which mesh?" "write dp, pp and tp: --map $kind:2x4x1"
+            problem "--map $map: the mesh is missing" "write dp, pp and tp: --map $kind:2x4x1"
             return
         fi
         dp=${BASH_REMATCH[1]} pp=${BASH_REMATCH[2]} tp=${BASH_REMATCH[3]}
@@ -163,17 +163,17 @@ choose_interface() {
 
 check_srun() {
     local types
-    [ "$by_slurm" ] || problem "srun starts ranks only inside a Slurm job" "launch/submit.sh, or leave --launcher srun out"
+    [ "$by_slurm" ] || problem "srun starts ranks only inside a Slurm job" "submit one with launch/submit.sh, or leave --launcher srun out"
     types=$(srun --mpi=list 2>&1)
-    grep -q pmix <<<"$types" || problem "this Slurm's srun has no PMIx, through which Open MPI's ranks find each other; it has: \
-$(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "--launcher mpirun (it uses the job's hosts as well)"
-    [ -z "$timeout" ] || problem "--timeout is mpirun's" "leave it out: a Slurm job has its limit (--time)"
+    grep -q pmix <<<"$types" || problem "this Slurm's srun lacks PMIx, through which Open MPI's ranks find each other; it offers: \
+$(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "use --launcher mpirun (it runs on the job's hosts as well)"
+    [ -z "$timeout" ] || problem "--timeout works with mpirun only" "leave it out: a Slurm job has its own limit (--time)"
 }
 
 # --- what mpirun is told --------------------------------------------------------------------------
 
-# More ranks than cores must yield and not be bound (with both, an 8-byte all-reduce of 4 ranks on 2 cores takes tens of
-# microseconds, without them milliseconds).
+# When there are more ranks than cores, ranks must yield and not be bound (then an 8-byte all-reduce of 4 ranks on 2 cores takes tens of
+# microseconds, otherwise milliseconds).
 choose_flags() {
     local width
     mca=("mpi_yield_when_idle=1" "pml=ob1")

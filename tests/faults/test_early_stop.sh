@@ -30,7 +30,7 @@ whole() {
     if [ -e early/checkpoints/latest ]; then
         equal "$(cat early/checkpoints/latest)" "step-$(printf %08d "$(wc -l <early/metrics.jsonl)")" && has err "stopped on request, checkpoint saved"
     else
-        equal "$(find early -type f 2>/dev/null)" "" && equal "$(grep -v "saving a checkpoint, then stopping" err)" "launch/run.sh: stopped before the job began; start it again"
+        equal "$(find early -type f 2>/dev/null)" "" && equal "$(grep -v "saving a checkpoint, then stopping" err)" "launch/run.sh: stopped before the job began; nothing was changed: start it again"
     fi
 }
 kept=0 unbegun=0 turn=0

@@ -19,7 +19,7 @@ environment() { call env "$1" "$run" -n 1 --dry-run true; }
 for pair in 'DUET_KEEPALIVE=three one six' 'DUET_KEEPALIVE=3 1' 'DUET_KEEPALIVE=3,1,6' 'DUET_KEEPALIVE=3 1 1000' 'DUET_KEEPALIVE=-1' \
     'DUET_SSH=no-such-program -F x' 'DUET_SSH=ssh -F "my file"' 'DUET_INTERFACE=ib0 ib1' 'DUET_RAW=yes'; do
     environment "$pair"
-    refused "$pair" "${pair%%=*}=\"${pair#*=}\" is not what it takes" "  fix:  ${pair%%=*} is "
+    refused "$pair" "${pair%%=*}=\"${pair#*=}\" is not valid" "  fix:  set ${pair%%=*} to "
 done
 for pair in 'DUET_KEEPALIVE=08 01 6' 'DUET_KEEPALIVE=0' 'DUET_KEEPALIVE=' 'DUET_RAW=1' 'DUET_INTERFACE=lo' 'DUET_ISA=plain'; do
     environment "$pair"
@@ -27,7 +27,7 @@ for pair in 'DUET_KEEPALIVE=08 01 6' 'DUET_KEEPALIVE=0' 'DUET_KEEPALIVE=' 'DUET_
 done
 environment DUET_KEEPALIFE=0
 check "unknown variable: goes on" equal "$code" 0
-check "unknown variable: said" has err "nothing reads the variable DUET_KEEPALIFE; did you mean DUET_KEEPALIVE?"
+check "unknown variable: said" has err "unknown environment variable DUET_KEEPALIFE; did you mean DUET_KEEPALIVE?"
 for text in $(cd "$root" && grep -rhoE --include='*.[ch]' '(getenv|environment_[a-z]+)\("DUET_[A-Z_0-9]+' comm model pipeline trainer tests | cut -d'"' -f2 | sort -u) \
     $(cd "$root" && grep -rhoE 'DUET_[A-Z_0-9]+' launch | sort -u | grep -v '_$'); do
     check "$text is in the table of the scripts" grep -q "^$text; " "$root/launch/run/environment.sh"
@@ -49,20 +49,20 @@ call "$duet" help enviroment
 check "help: a topic's name" has err "did you mean environment?"
 call "$duet" environment
 check "a topic is no command" equal "$code $(head -1 err)" "2 unknown command environment"
-words='one of plain|base|avx2|avx512, or nothing' whole='a whole number from 1 to'
+words='set it to one of plain|base|avx2|avx512, or leave it unset' whole='set it to a whole number from 1 to'
 while read -r pair right; do
     call env "$pair" "$duet" settings one.yaml
     check "P8: $pair: exit 2" equal "$code" 2
-    check "P8: $pair: what is right" times 1 err "${pair%%=*}=\"${pair#*=}\" is not what it takes: $right"
+    check "P8: $pair: what is right" times 1 err "${pair%%=*}=\"${pair#*=}\" is not valid: $right"
 done <<LIST
 DUET_ISA=sse9 $words
 DUET_ISA=AVX2 $words
 DUET_ISA=avx $words
-DUET_BF16=wide one of native|widen, or nothing
-DUET_PACE_US=-1 a number from 0 to 1000000
-DUET_PACE_US=nan a number from 0 to 1000000
-DUET_PACE_US=3ms a number from 0 to 1000000
-DUET_PACE_US=1e300 a number from 0 to 1000000
+DUET_BF16=wide set it to one of native|widen, or leave it unset
+DUET_PACE_US=-1 set it to a number from 0 to 1000000
+DUET_PACE_US=nan set it to a number from 0 to 1000000
+DUET_PACE_US=3ms set it to a number from 0 to 1000000
+DUET_PACE_US=1e300 set it to a number from 0 to 1000000
 DUET_RANKS_PER_NODE=0 $whole 1048576
 DUET_RANKS_PER_NODE=2.5 $whole 1048576
 DUET_RANKS_PER_NODE=0x2 $whole 1048576
@@ -76,19 +76,19 @@ for pair in DUET_ISA=base DUET_BF16=widen DUET_PACE_US=1.5e3 DUET_RANKS_PER_NODE
 done
 call env DUET_ISSA=base DUET_SOMETHING_ELSE=1 "$duet" settings one.yaml
 check "unknown: goes on" equal "$code" 0
-check "unknown: the nearest" has err "duet: warning: nothing reads the variable DUET_ISSA; did you mean DUET_ISA?"
-check "unknown: without one" grep -qx 'duet: warning: nothing reads the variable DUET_SOMETHING_ELSE' err
+check "unknown: the nearest" has err "duet: warning: unknown environment variable DUET_ISSA; did you mean DUET_ISA?"
+check "unknown: without one" grep -qx 'duet: warning: unknown environment variable DUET_SOMETHING_ELSE' err
 recipe=one.yaml
 DUET_ISA=sse9 DUET_TERMINAL=no train 4 run
 check "P8: four ranks: exit 2" equal "$code" 2
-check "P8: four ranks: said once" times 1 err 'DUET_ISA="sse9" is not what it takes'
-check "P8: four ranks: all at once" has err 'DUET_TERMINAL="no" is not what it takes'
+check "P8: four ranks: said once" times 1 err 'DUET_ISA="sse9" is not valid'
+check "P8: four ranks: all at once" has err 'DUET_TERMINAL="no" is not valid'
 check "P8: four ranks: nothing begun" test ! -e run
 # shellcheck disable=SC2016  # for the rank's shell
 printf '%s\n' '#!/bin/bash' '[ "$OMPI_COMM_WORLD_RANK" = 1 ] && export DUET_RANKS_PER_NODE=no' 'exec "$UNDER_TEST" "$@"' >rank.sh
 chmod +x rank.sh
 UNDER_TEST=$duet call "$root/launch/run.sh" -n 2 --timeout 60 ./rank.sh train one.yaml --set out=run
 check "P8: on one rank only: exit 2" equal "$code" 2
-check "P8: on one rank only: which" times 1 err "rank 1 on $(hostname): DUET_RANKS_PER_NODE=\"no\" is not what it takes"
+check "P8: on one rank only: which" times 1 err "rank 1 on $(hostname): DUET_RANKS_PER_NODE=\"no\" is not valid"
 
 finish

@@ -45,7 +45,7 @@ kill -STOP "${pids[2]}"
 ended
 check "rank 1 stopped: ended within 15 s" test $((SECONDS - since)) -le 15
 check "rank 1 stopped: exit 1" equal "$code" 1
-check "rank 1 stopped: the watchdog says so" has err "what: the watchdog ended a job that stands still"
+check "rank 1 stopped: the watchdog says so" has err "what: the watchdog ended a job that made no progress"
 check "rank 1 stopped: it says who waits" grep -qE '^rank [023]/4 on .*, (while|waiting for) ' err
 check "rank 1 stopped: nobody is left" gone 10 "${pids[@]}"
 finish

@@ -66,7 +66,7 @@ chmod +x bin/*
 in_job=(env "PATH=$PWD/bin:$PATH" SLURM_JOB_ID=7 "SLURM_JOB_NODELIST=n[1-2]" "SLURM_TASKS_PER_NODE=2(x2)")
 printf '\tnone\n\tpmi2\n' >types
 call "${in_job[@]}" "$run" -n 4 --launcher srun true
-refused "srun without PMIx" "srun has no PMIx" "it has:  none pmi2" "--launcher mpirun"
+refused "srun without PMIx" "srun lacks PMIx" "it offers:  none pmi2" "--launcher mpirun"
 printf '\tnone\n\tpmix\n' >types
 call "${in_job[@]}" "$run" -n 4 --launcher srun --dry-run true
 check "srun: the job's hosts" equal "$(placed)" "n1 n1 n2 n2"
@@ -103,9 +103,9 @@ check "submit, odd YAML: exit 0" equal "$code" 0
 check "submit, odd YAML: the folder" has out "$(printf '%q ' --job-name 'my "runs" é # 1' --nodes 2 --ntasks-per-node 2)"
 check "submit, odd YAML: the logs" has out "$(printf '%q ' --output './slurm/my "runs" é # 1-%j.out')"
 submit recipe.yaml --nodes 2 --ranks-per-node 8
-refused "submit, too many ranks" "needs 4 ranks; --nodes 2 with 8 each are 16" "at the end of the line: -- --set mesh.dp=8"
+refused "submit, too many ranks" "needs 4 ranks; --nodes 2 with 8 each give 16" "add at the end of the line: -- --set mesh.dp=8"
 submit recipe.yaml --nodes 3 --ranks-per-node 1
-refused "submit, no such mesh" "needs 4 ranks; --nodes 3 with 1 each are 3" "a multiple of 2 ranks"
+refused "submit, no such mesh" "needs 4 ranks; --nodes 3 with 1 each give 3" "a multiple of 2 ranks"
 submit bad.yaml --nodes 2
 refused "submit, no recipe" "cannot read the recipe bad.yaml"
 sed 's/dp: 2, //' recipe.yaml >open.yaml

@@ -136,5 +136,5 @@ for text in "rank 3/4 on h2, comm/base/arena.c:72" "rank 0/1 on h2, f.c:1, while
 done
 printf '#!/bin/sh\nexit 1\n' >bin/mpirun
 call env "PATH=$PWD/bin:$PATH" "$run" -n 2 true
-check "mpirun ends without a word: ours" has err "mpirun on $(hostname) ended the job, and no rank has said why"
+check "mpirun ends without a word: ours" has err "mpirun on $(hostname) ended the job, and no rank reported why"
 finish

@@ -59,7 +59,7 @@ left_s=5 settings=(--set watchdog_s=5)
 stop_rank() { kill -STOP "$(ranks_on "$1")"; }
 hurt "rank stopped" 15 stop_rank 3
 check "rank stopped: exit 1" equal "$code" 1
-check "rank stopped: why" has err "the watchdog ended a job that stands still"
+check "rank stopped: why" has err "the watchdog ended a job that made no progress"
 check "rank stopped: who" has err "rank 2 on h3 answers nobody"
 
 # --- what a job survives ---

@@ -40,7 +40,7 @@ on_hosts 4 pair private/program train private/here/recipe.yaml
 refused "a program and a recipe of one host" "host h2 has no program private/program" "host h2 has no private/here/recipe.yaml"
 on 2 sh -c 'mkdir private/here; echo "seed: 9" >private/here/recipe.yaml'
 on_hosts 4 pair echo private/here/recipe.yaml
-refused "another recipe on one host" "host h2 has another private/here/recipe.yaml than this host"
+refused "another recipe on one host" "host h2 has a different private/here/recipe.yaml than this host"
 on 2 umount "$PWD/private"
 
 # --- runs ---
@@ -120,7 +120,7 @@ check "full names, mapped: each where the map says" equal "$(sort out | cut -d. 
 on 1 hostname gpu1
 on 2 hostname gpu1
 on_hosts 4 full echo ran
-refused "one name for two hosts" "full:2: host gpu1.west.example calls itself gpu1, as gpu1.east.example does"
+refused "one name for two hosts" "full:2: host gpu1.west.example has the hostname gpu1, as gpu1.east.example has"
 on 1 hostname h1
 on 2 hostname h2
 unset DUET_SSH

@@ -57,7 +57,7 @@ on 4 mount -t tmpfs tmpfs /usr/local/bin
 printf '%s\n' '#!/bin/sh' 'echo no driver; exit 9' >smi && chmod +x smi && on 4 cp smi /usr/local/bin/nvidia-smi
 preflight --no-messages
 faults 4 "h2, h3, h4"
-found h2 "runs another $duet than h1" "rsync -a h1:$duet h2:$duet"
+found h2 "has a different $duet than h1" "rsync -a h1:$duet h2:$duet"
 found h3 "lacks the library libyaml" "install there .*launch/setup.sh"
 found h4 "its clock is (89|90).* ahead" "restart chrony"
 found h4 "nvidia-smi fails: no driver" "driver"
@@ -75,10 +75,10 @@ taskset -pc 0 "$(cat $net/sshd4.pid)" >/dev/null
 { sed "s/^h4 .*/h4 slots=2/" "$hostfile"; echo "h9 slots=1"; } >five
 preflight --no-messages --hostfile five
 faults 6 "h2, h3, h4, h9"
-found h2 "0.0 GiB free in $dir/run, 1.0 are needed" "give another --run-folder"
-found h2 "is another than on h1" "mount the same file system"
-found h3 "takes h4 for 10.77.0.3, others for 10.77.0.4" "correct its /etc/hosts: 10.77.0.4 h4"
-found h4 "packets of eth0 have 1400 bytes, the others' 1500" "ip link set eth0 mtu 1500"
+found h2 "0.0 GiB free in $dir/run, needed: 1.0" "choose another --run-folder"
+found h2 "is not the one on h1" "mount the same file system"
+found h3 "resolves h4 to 10.77.0.3, others to 10.77.0.4" "correct its /etc/hosts: 10.77.0.4 h4"
+found h4 "the MTU of eth0 is 1400 bytes, the others' 1500" "ip link set eth0 mtu 1500"
 found h4 "but jobs are bound to 1 of them \\(0\\) for 2 ranks" "cpus-per-task"
 found h9 "is unknown" "add a line to /etc/hosts"
 on 2 umount -l "$dir/run"

@@ -69,7 +69,7 @@ slowly send for-good
 check "stop for good: under way" under_way 3 runs/for-good
 on 1 scancel --batch --signal USR2 "$id"
 check "stop for good: saved" until_output 20 "stopped, checkpoint saved"
-check "stop for good: not queued again" until_output 20 "not started again"
+check "stop for good: not queued again" until_output 20 "not requeued"
 # A folder that only a reader of YAML finds: the warning reaches the trainer there.
 sed 's/^seed:.*/&\n"out":\n  "my runs\/é (1)" # two words/' recipe.yaml >"odd recipe.yaml"
 slowly call on 1 launch/submit.sh "odd recipe.yaml" --nodes 2
@@ -78,12 +78,12 @@ ln -s "my runs/slurm/é (1)-$id.out" "job-$id.out"
 check "odd folder: under way" under_way 3 "my runs/é (1)"
 on 1 scancel --batch --signal USR2 "$id"
 check "odd folder: saved" until_output 20 "stopped, checkpoint saved"
-check "odd folder: not queued again" until_output 20 "not started again"
+check "odd folder: not queued again" until_output 20 "not requeued"
 check "odd folder: its jobs are known there" has "my runs/é (1)/jobs.log" "end $id 85"
 slowly send enough --max-restarts 0
 check "too many starts: under way" under_way 3 runs/enough
 on 1 scancel --batch --signal USR1 "$id"
-check "too many starts: enough" until_output 20 "started 1 times: enough (--max-restarts 0)"
+check "too many starts: enough" until_output 20 "not requeued: started 1 times (--max-restarts 0)"
 
 # --- dies young: waits, tries again, gives up ---
 answers='[ "$1" = settings ] && exec '"$duet"' "$@"'
@@ -92,13 +92,13 @@ send sick --program ./sick --max-young 2 --back-off 1 --chain resubmit
 check "dies young: submitted again" until_output 30 "submitted again"
 id=$((id + 1))
 check "dies young: given up" until_state FAILED 30
-check "dies young: says why" has "runs/slurm/sick-$id.out" "2 starts in a row died within 300 s without a new checkpoint: enough"
+check "dies young: says why" has "runs/slurm/sick-$id.out" "not requeued: 2 starts in a row failed within 300 s without a new checkpoint"
 printf '#!/bin/sh\n%s\nexit 2\n' "$answers" >sick
 send mistake --program ./sick
-check "a mistake: not tried again" until_output 30 "another start would meet again"
+check "a mistake: not tried again" until_output 30 "a restart would meet again"
 printf '#!/bin/sh\n[ "$SLURM_JOB_ID" ] || exec %s "$@"\nexit 1\n' "$duet" >sick
 send away --program ./sick --chain none
-check "a program that does not run there: said" until_output 30 "not started again"
+check "a program that does not run there: said" until_output 30 "not requeued"
 check "a program that does not run there: counted" has runs/away/jobs.log "end $id 1"
 check "nobody is left" nobody_left 20
 finish

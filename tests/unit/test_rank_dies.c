@@ -177,7 +177,7 @@ static const struct failure {
     {"send_too_little",
      send_too_little,
      EXIT_BUG,
-     {"rank 1/2 on ", "tag 7 from rank 0: 8 bytes came, 16 were awaited"}},
+     {"rank 1/2 on ", "tag 7 from rank 0: received 8 bytes, expected 16"}},
     {"stop_twice", stop_twice, EXIT_STOPPED, {"85"}},
     {"all_without_memory", all_without_memory, EXIT_WORLD, {"no room for 96.0 MiB"}},
     {"all_without_threads", all_without_threads, EXIT_WORLD, {"cannot start a thread: "}},

@@ -85,16 +85,16 @@ START_TEST(hostfile_refused)
     refused("a slots=0\n", "slots must be a number");
     refused("a slots=\nb slots=1", "hosts:1: slots must be a number");
     refused("a slots=1\nb\n", "hosts:2: host b has no slots=N");
-    refused("a slots=1\nb slots=1\nA slots=65536\n", "hosts:3: host A is there already, and");
+    refused("a slots=1\nb slots=1\nA slots=65536\n", "hosts:3: host A is listed twice, and");
     refused("a slots=4 max_slots=2\n", "max_slots=2 is less than slots=4");
-    refused("a/b slots=1\n", "\"a/b\" is no host's name");
+    refused("a/b slots=1\n", "\"a/b\" is not a host name");
     refused("a =\n", "\"=\" without a word");
     refused("fe80::1 slots=1\n", "fe80::1 is an IPv6 address");
-    refused("a slots=1\nb:4\n", "hosts:2: \"b:4\" is no host's name; write: b slots=4");
-    refused("slots=4\n", "the line has no host's name");
-    refused("= 4\n", "the line has no host's name");
-    refused("knoten-\xc3\xa4 slots=1\n", "of ASCII");
-    refused("a@ slots=1\n", "no host's name");
+    refused("a slots=1\nb:4\n", "hosts:2: \"b:4\" is not a host name; write: b slots=4");
+    refused("slots=4\n", "the line has no host name");
+    refused("= 4\n", "the line has no host name");
+    refused("knoten-\xc3\xa4 slots=1\n", "ASCII letters");
+    refused("a@ slots=1\n", "not a host name");
     refused("# nothing\n", "names no host");
     refused("", "names no host");
 }
@@ -123,7 +123,7 @@ START_TEST(maps)
     ck_assert(hosts_map(&h, "mirrored", 4, 4, 1, &p));
     placed_as(&h, mirrored, 16);
     ck_assert(!hosts_map(&h, "mirrored:2x8x1", 4, 4, 1, &p));
-    ck_assert(strstr(p.text[0], "the recipe's mesh is 4x4x1") != NULL);
+    ck_assert(strstr(p.text[0], "differs from the recipe's, which is 4x4x1") != NULL);
     problems_free(&p);
     hosts_free(&h);
 }
@@ -133,11 +133,12 @@ START_TEST(maps_refused)
 {
     static const struct {
         const char *text, *why;
-    } bad[] = {{"node-1\nnode-3\n", "map:2: \"node-3\" is none of the hosts"},
-               {"# two\nnode-1\nnode-1\n", "map:3: host node-1 has 1 slots, this is rank 2"},
-               {"node-1\n", "places 1 of 2 ranks"},
-               {"node-1 slots=2\n", "map:1: a map has one host a line"},
-               {"node-1\nnode-2\nnode-2\n", "there are more lines than ranks"}};
+    } bad[] = {
+        {"node-1\nnode-3\n", "map:2: \"node-3\" is not one of the hosts"},
+        {"# two\nnode-1\nnode-1\n", "map:3: host node-1 has 1 slots, but this is its rank 2"},
+        {"node-1\n", "places 1 of 2 ranks"},
+        {"node-1 slots=2\n", "map:1: a map has one host per line"},
+        {"node-1\nnode-2\nnode-2\n", "more lines than ranks"}};
     for (int i = 0; i < 5; i++) {
         struct hosts h;
         struct problems p = read_hosts(&h, "node-1 slots=1\nnode-2 slots=2\n");

@@ -93,8 +93,9 @@ static void no_name(const struct line *l, const char *name)
 {
     const char *colon = strchr(name, ':');
     if (l->text_is_odd)
-        problems_add(l->p, l->file, l->number,
-                     "this is no text file, or one in UTF-16: save it as UTF-8, or plain text");
+        problems_add(
+            l->p, l->file, l->number,
+            "this is not a text file, or it is in UTF-16: save it as UTF-8, or plain text");
     else if (name[0] == '[' || (colon && strchr(colon + 1, ':')))
         problems_add(l->p, l->file, l->number,
                      "%.60s is an IPv6 address, hosts are reached over IPv4 here: write the host's "
@@ -102,13 +103,14 @@ static void no_name(const struct line *l, const char *name)
                      name);
     else if (colon && isdigit((unsigned char)colon[1]))
         problems_add(l->p, l->file, l->number,
-                     "\"%.40s\" is no host's name; write: %.*s slots=%.6s", name,
+                     "\"%.40s\" is not a host name; write: %.*s slots=%.6s", name,
                      (int)(colon - name < 40 ? colon - name : 40), name, colon + 1);
     else if (!*name || is_key(name))
-        problems_add(l->p, l->file, l->number, "the line has no host's name; write: HOST slots=2");
+        problems_add(l->p, l->file, l->number, "the line has no host name; write: HOST slots=2");
     else
         problems_add(l->p, l->file, l->number,
-                     "\"%.40s\" is no host's name: letters, digits, . - and _ of ASCII", name);
+                     "\"%.40s\" is not a host name: a name has ASCII letters, digits, . - and _",
+                     name);
 }
 
 /* Case does not count, in names as in DNS. */
@@ -185,7 +187,7 @@ static void host_take(struct hosts *h, struct line *l, const char *name, int slo
         host_add(h, name, slots);
     else if (h->at[before].slots + slots > MOST_SLOTS)
         problems_add(l->p, l->file, l->number,
-                     "host %.60s is there already, and together that is more than %d slots", name,
+                     "host %.60s is listed twice, and together that is more than %d slots", name,
                      MOST_SLOTS);
     else
         h->at[before].slots += slots, h->slots += slots;
@@ -271,13 +273,13 @@ static void map_line(struct hosts *h, struct line *l, int ranks, int *used)
     if (!next_word(l, name)) return;
     int host = host_find(h, name);
     if (next_word(l, more) || next_is(l, '='))
-        problems_add(l->p, l->file, l->number, "a map has one host a line, and nothing else");
+        problems_add(l->p, l->file, l->number, "a map has one host per line and nothing else");
     else if (host < 0)
-        problems_add(l->p, l->file, l->number, "\"%.60s\" is none of the hosts", name);
+        problems_add(l->p, l->file, l->number, "\"%.60s\" is not one of the hosts", name);
     else if (h->n_placed == ranks)
-        problems_add(l->p, l->file, l->number, "there are more lines than ranks, %d", ranks);
+        problems_add(l->p, l->file, l->number, "more lines than ranks (%d)", ranks);
     else if (++used[host] > h->at[host].slots)
-        problems_add(l->p, l->file, l->number, "host %.60s has %d slots, this is rank %d of it",
+        problems_add(l->p, l->file, l->number, "host %.60s has %d slots, but this is its rank %d",
                      name, h->at[host].slots, used[host]);
     else
         h->placed[h->n_placed++] = host;
@@ -296,7 +298,8 @@ bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *fi
     }
     free(used);
     if (p->n == before && h->n_placed < ranks)
-        problems_add(p, file, 0, "places %d of %d ranks: one host a line, for rank 0, 1, ...",
+        problems_add(p, file, 0,
+                     "places %d of %d ranks: write one host per line, for rank 0, 1, ...",
                      h->n_placed, ranks);
     return p->n == before;
 }
@@ -351,7 +354,8 @@ bool hosts_map(struct hosts *h, const char *map, int dp, int pp, int tp, struct 
     for (int k = 0; k < 3; k++) {
         if (strncmp(map, kinds[k], length) != 0 || kinds[k][length]) continue;
         if (map[length] && strcmp(map + length, mesh) != 0)
-            problems_add(p, NULL, 0, "--map %.80s: the recipe's mesh is %s", map, mesh + 1);
+            problems_add(p, NULL, 0, "--map %.80s: the mesh differs from the recipe's, which is %s",
+                         map, mesh + 1);
         else if (k > 0)
             map_stages(h, k == 2, dp, pp, tp, p);
         return p->n == 0;
