@@ -68,7 +68,7 @@ LIB     := $(BUILD)/libduet.a
 BIN     := $(BUILD)/duet
 SOURCES := $(sort $(wildcard $(foreach d,comm model pipeline trainer tests,$d/*.[ch] $d/*/*.[ch] $d/*/*/*.[ch])))
 
-tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c))
+tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c tests/$(1)/*/$(2)_*.c))
 UNIT     := $(call tests_in,unit,test)
 PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)

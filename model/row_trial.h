@@ -3,7 +3,7 @@
  *
  * The answer is worth what its data can show. Sums that are exact in float, such as those of small multiples of a power of two, have the
  * same bits in any order, and a kernel that adds in another order would pass. So elements here have full mantissas and exponents
- * over a range: some rows hardly any, some a wide one. tests/unit/test_row_trial.c plants kernels that must not pass. */
+ * over a range: some rows hardly any, some a wide one. tests/unit/model/test_row_trial.c plants kernels that must not pass. */
 #ifndef DUET_MODEL_ROW_TRIAL_H
 #define DUET_MODEL_ROW_TRIAL_H
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# test_pages.sh DUET: what the pages name is there: files in `backticks`, tests by their short names (unit/test_rng), links.
+# test_pages.sh DUET: what the pages name is there: files in `backticks`, tests by their short names (unit/comm/test_rng), links.
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')

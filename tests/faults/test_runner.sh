@@ -4,12 +4,12 @@
 . "${BASH_SOURCE%/*}/common.sh"
 unset ONEDNN_MAX_CPU_ISA DUET_ISA TEST_SKIPS
 
-mkdir -p tests/unit tests/mpi tests/faults launch build/release/tests/unit build/release/tests/mpi
+mkdir -p tests/unit/room tests/mpi tests/faults launch build/release/tests/unit/room build/release/tests/mpi
 run_tests=$root/tests/support/run_tests.sh
-echo '/* on each instruction set */' >tests/unit/test_marked.c
-echo '/* nothing of the kind */' >tests/unit/test_plain.c
+echo '/* on each instruction set */' >tests/unit/room/test_marked.c
+echo '/* nothing of the kind */' >tests/unit/room/test_plain.c
 echo '/* ranks: 1 2; on each instruction set: 2 */' >tests/mpi/test_ranks.c
-cat >build/release/tests/unit/test_marked <<'SH'
+cat >build/release/tests/unit/room/test_marked <<'SH'
 #!/bin/bash
 echo "${0##*/} ${ONEDNN_MAX_CPU_ISA:-best} ${DUET_ISA:-best}" >>ran
 echo '100%: Checks: 3, Failures: 0, Errors: 0'
@@ -17,11 +17,11 @@ SH
 printf '#!/bin/bash\nshift 4\n"$@"\n' >launch/run.sh
 printf '#!/bin/bash\necho AVX512_CORE avx512\necho AVX2 avx2\n' >launch/isas.sh
 echo 'echo "no sshd"; exit 77' >tests/faults/test_skip.sh
-cp build/release/tests/unit/test_marked build/release/tests/unit/test_plain
-cp build/release/tests/unit/test_marked build/release/tests/mpi/test_ranks
-chmod +x build/release/tests/*/* launch/*
+cp build/release/tests/unit/room/test_marked build/release/tests/unit/room/test_plain
+cp build/release/tests/unit/room/test_marked build/release/tests/mpi/test_ranks
+chmod +x build/release/tests/mpi/* build/release/tests/unit/room/* launch/*
 
-call "$run_tests" build/release --unit build/release/tests/unit/test_{marked,plain} --mpi build/release/tests/mpi/test_ranks --faults tests/faults/test_skip.sh
+call "$run_tests" build/release --unit build/release/tests/unit/room/test_{marked,plain} --mpi build/release/tests/mpi/test_ranks --faults tests/faults/test_skip.sh
 check "a skip: exit 0" equal "$code" 0
 check "a skip: said with its cause" has out "no sshd"
 check "a skip: counted" has out "1 skipped"
@@ -32,12 +32,12 @@ test_ranks best best
 test_ranks best best
 test_ranks AVX2 avx2"
 check "sum" has out "18 passed, 0 failed"
-check "the best set is named" has out "unit/test_marked [AVX512_CORE] "
-check "the lesser set is named" has out "unit/test_marked [AVX2] "
+check "the best set is named" has out "unit/room/test_marked [AVX512_CORE] "
+check "the lesser set is named" has out "unit/room/test_marked [AVX2] "
 check "ranks and set are named" has out "mpi/test_ranks on 2 [AVX2] "
 
 export TEST_SKIPS=fail
-call "$run_tests" build/release --unit build/release/tests/unit/test_plain --faults tests/faults/test_skip.sh
+call "$run_tests" build/release --unit build/release/tests/unit/room/test_plain --faults tests/faults/test_skip.sh
 unset TEST_SKIPS
 check "no skips: exit 1" equal "$code" 1
 check "no skips: the cause" has out "no sshd"
@@ -45,9 +45,9 @@ check "no skips: what to do" has out "skipped, and here nothing may be (TEST_SKI
 check "no skips: sum" has out "3 passed, 1 failed"
 
 rm ran
-ONEDNN_MAX_CPU_ISA=AVX2 call "$run_tests" build/release --unit build/release/tests/unit/test_marked
+ONEDNN_MAX_CPU_ISA=AVX2 call "$run_tests" build/release --unit build/release/tests/unit/room/test_marked
 check "a set that the caller chose is the only one" equal "$(<ran)" "test_marked AVX2 best"
-check "and named" has out "unit/test_marked [AVX2] "
+check "and named" has out "unit/room/test_marked [AVX2] "
 
 # --- processors ---
 v3="avx avx2 fma bmi1 bmi2 movbe f16c" v4="avx512f avx512bw avx512cd avx512dq avx512vl"

@@ -4,7 +4,7 @@
     python tests/oracle/model.py --check-hf compares this file's logits with Hugging Face's own model classes
 
 Needs PyTorch (and transformers for --check-hf). Nothing here is shared with the C code but the names of the
-tensors and the formulas for inputs, which tests/unit/test_chunk_golden.c repeats:
+tensors and the formulas for inputs, which tests/unit/model/test_chunk_golden.c repeats:
 
     element i of tensor `name`, k = sum of the name's bytes, s = sin(0.1*i*i + 0.3*i + k):
         1 + 0.2*s for norm gains, 0.3*s for everything else, rounded to bf16 (so that it is the same in fp32)

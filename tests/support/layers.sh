@@ -7,8 +7,15 @@
 #
 #   config observe < data checkpoint < reward schedule phase < stage < rollout learn < planner < run < phases bench < commands < main
 #
-# (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are included from the root ("comm/mesh.h"). One line a breach; exit 1.
+# (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are included from the root ("comm/mesh.h"). Unit
+# tests lie in rooms of the same names. One line a breach; exit 1.
 cd "$(dirname "$0")/../.." || exit 2
+for test in tests/unit/*.c tests/unit/*/*.c; do
+    room=${test#tests/unit/} room=${room%/*}
+    [ "$test" = 'tests/unit/*.c' ] || [ -d "$room" ] || [ -d "trainer/$room" ] ||
+        { echo "$test: a unit test lies in tests/unit/ROOM, where ROOM is comm, model, pipeline or a room of trainer/"; misplaced=1; }
+done
+[ "${misplaced:-}" ] && exit 1
 # shellcheck disable=SC2016
 find comm model pipeline trainer -name '*.[ch]' | sort | xargs awk '
 BEGIN {

@@ -114,7 +114,7 @@ for t in "$@"; do
     case $t in
     --*) kind=${t#--} ;;
     *) case $kind in
-        unit) each_set "tests/unit/${t##*/}.c" run_one 240 "$t" ;;
+        unit) each_set "${t#"$build"/}.c" run_one 240 "$t" ;;
         property) run_one 300 "$t" ;;
         mpi) each_set "tests/mpi/${t##*/}.c" run_mpi "$t" ;;
         faults | hosts | slurm) run_script "$t" ;;

@@ -16,7 +16,7 @@ enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];
 
 /* Bytes that a rank needs, by formulas: weights, float gradients (of both directions, where a chunk has two), its part of the optimizer's
- * state, activations of `slots` micro-batches, room for sums under way. Weights are shared out evenly; what that leaves out tests/unit/test_scaling.c measures. */
+ * state, activations of `slots` micro-batches, room for sums under way. Weights are shared out evenly; what that leaves out tests/unit/planner/test_scaling.c measures. */
 struct scaling_bytes {
     double parameters, gradients, optimizer, activations, buffers;
 };

@@ -101,8 +101,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("schedule");
-    TCase *c = tcase_create("schedule");
+    Suite *s = suite_create("lr");
+    TCase *c = tcase_create("lr");
     tcase_add_test(c, warm_up);
     tcase_add_test(c, constant);
     tcase_add_test(c, linear);

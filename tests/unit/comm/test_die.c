@@ -76,7 +76,7 @@ START_TEST(bug_exits_3)
 {
     struct last_words w = child_run(break_invariant);
     ck_exit(&w, 3);
-    ck_assert_ptr_nonnull(strstr(w.text, "rank -, tests/unit/test_die.c:"));
+    ck_assert_ptr_nonnull(strstr(w.text, "rank -, tests/unit/comm/test_die.c:"));
     ck_assert_ptr_nonnull(
         strstr(w.text, "what: n <= size\n  why:  n 5 size 4\n  fix:  this is a bug"));
 }
