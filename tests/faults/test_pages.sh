@@ -1,5 +1,7 @@
 #!/bin/bash
-# test_pages.sh DUET: what the pages name is there: files in `backticks`, tests by their short names (unit/comm/test_rng), links.
+# test_pages.sh DUET: what the pages name is there: files in `backticks`, tests by their short names
+# (unit/comm/test_rng), links. And they can be read: no paragraph above 90 words, no line of prose above
+# 100 columns; tables, code and headings are left out.
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')
@@ -16,6 +18,47 @@ exists() { # NAME: a file, a folder, or a test without its ending; or all that b
         compgen -G "$name" >/dev/null || compgen -G "tests/$name*" >/dev/null || compgen -G "$name.[ch]" >/dev/null || { echo "there is no $name"; return 1; }
     done
 }
+cat >"$dir/prose.py" <<'PY'
+# prose.py PAGE...: paragraphs above 90 words, lines of prose above 100 columns that can be broken
+import re, sys
+WORDS, COLUMNS = 90, 100
+ITEM = re.compile(r"\s*([-*]|\d+\.)\s+")
+seen = bad = 0
+
+def complain(page, number, what):
+    global bad
+    bad += 1
+    print(f"{page}:{number}: {what}")
+
+def paragraph(page, first, lines):
+    global seen
+    if not lines: return
+    seen += 1
+    words = len(" ".join(lines).split())
+    if words > WORDS: complain(page, first, f"a paragraph of {words} words; split it below {WORDS}")
+
+def line_of(page, number, line):
+    text = re.sub(r"`[^`]*`|\[[^]]*\]\([^)]*\)", "x", ITEM.sub("", line).strip())
+    if len(line) > COLUMNS and " " in text: complain(page, number, f"a line of {len(line)} columns; break it at {COLUMNS}")
+
+for page in sys.argv[1:]:
+    fenced, first, lines = False, 0, []
+    for number, line in enumerate(open(page, encoding="utf-8").read().split("\n") + [""], 1):
+        fence = line.lstrip().startswith("```")
+        code = fenced or fence or line.startswith(("|", "#", "<")) or line.startswith("    ") and not lines
+        fenced ^= fence
+        if code or not line.strip() or ITEM.match(line):
+            paragraph(page, first, lines)
+            lines = []
+        if code or not line.strip(): continue
+        first = first if lines else number
+        lines.append(ITEM.sub("", line) if not lines else line)
+        line_of(page, number, line)
+if seen < 200: complain("prose.py", 0, f"only {seen} paragraphs seen")
+sys.exit(bad > 0)
+PY
+check "paragraphs and lines of prose" python3 "$dir/prose.py" "${pages[@]}"
+
 seen=0
 for page in "${pages[@]}"; do
     for name in $(files "$page"); do
