@@ -65,7 +65,8 @@ struct part {
     size_t (*cache_bytes)(const struct ops *ops, const struct dims *d);
     /* FLOPs of a row for each position that it looks back to; NULL: 0. Those of its matrices follow from the tensors. */
     double (*flops_key)(const struct dims *d);
-    /* Each ends with NULL. A sub-step computes, and may post one exchange at its end; backward_weight posts none. */
+    /* Each ends with NULL. A sub-step computes, and may post one exchange at its end; backward_weight posts none. Forward
+     * writes the output last, when the input is not read any more: where nothing is kept they lie in the same memory. */
     sub_step *forward[SUB_STEPS + 1];
     sub_step *backward_input[SUB_STEPS + 1];
     sub_step *backward_weight;

@@ -39,20 +39,20 @@ static void overlay_place(struct overlay *o, void *to, const struct act_table *t
     if (a.used > o->bytes) o->bytes = a.used;
 }
 
-/* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that goes to and fro between two
- * buffers (a part that adds to it has read its input before it writes). */
+/* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays where it is: a part's
+ * output lies over its input. */
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
     struct room r = room_of(c, false);
     struct overlay o = {0};
-    void *two[2] = {stream_rows(c, a), stream_rows(c, a)};
+    void *stream = stream_rows(c, a);
     for (int i = 0; i < c->units; i++)
         overlay_place(&o, c->slot[from].acts[i], &c->unit[i].part->acts, &r);
     o.at = arena_take(a, o.bytes);
     for (int k = from; o.at && k <= c->slots; k++) {
         for (int i = 0; i < c->units; i++)
             overlay_place(&o, c->slot[k].acts[i], &c->unit[i].part->acts, &r);
-        for (int i = 0; i < c->halves + 2; i++) c->slot[k].stream[i] = two[i % 2];
+        for (int i = 0; i < c->halves + 2; i++) c->slot[k].stream[i] = stream;
     }
 }
 
