@@ -52,7 +52,7 @@ target_exists() { # make line: the word behind `make`; what follows is variables
 option_exists() { # script option...: in its help
     "$1" --help 2>&1 | grep -qF -- "$2 " || { echo "$1 has no option $2"; return 1; }
 }
-command_exists() { "$duet" --help | grep -q "^  $1 " || [ "$1" = help ] || { echo "no command $1"; return 1; }; }
+command_exists() { "$duet" --help | grep -q "^  $1 " || [ "$1" = help ] || { [[ $1 == --* ]] && "$duet" "$1" >out; } || { echo "no command $1"; return 1; }; }
 runs() { # command line...: exit 0
     timeout 120 bash -c "$1" >out 2>err </dev/null
     code=$?
