@@ -38,7 +38,7 @@ struct buffers {
 /* One pass of a row under way. */
 struct running {
     struct plan_pass pass;
-    struct stage_pass stage;
+    struct engine_pass stage;
     bool paired, done;
     int turn;  /* which pass of its row */
     int steps; /* made so far */
@@ -47,7 +47,7 @@ struct running {
 
 struct engine {
     struct p2p *p2p;
-    struct stage stage;
+    struct stage_ops stage;
     int rank, stages, max_micro_batches;
     struct arena arena;
     struct buffers in, out;
@@ -85,7 +85,7 @@ static void engine_place(struct engine *e, struct arena *a)
     e->slot_of = arena_take_n(a, 2 * (size_t)e->max_micro_batches, sizeof *e->slot_of);
 }
 
-struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage *stage,
+struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage_ops *stage,
                           int max_micro_batches)
 {
     INVARIANT(max_micro_batches <= TAG_MB, "%d micro-batches", max_micro_batches);
@@ -114,7 +114,7 @@ size_t engine_bytes(const struct engine *e)
     return e->arena.size;
 }
 
-size_t engine_measure(int stages, const struct stage *stage, int max_micro_batches)
+size_t engine_measure(int stages, const struct stage_ops *stage, int max_micro_batches)
 {
     struct engine e = {.stage = *stage, .stages = stages, .max_micro_batches = max_micro_batches};
     engine_place(&e, &e.arena);
@@ -317,7 +317,7 @@ static void pass_start(struct engine *e, struct running *r)
 {
     const struct plan_pass *p = &r->pass;
     if (p->op == PLAN_F) slot_take(e, p->cell);
-    r->stage = (struct stage_pass){
+    r->stage = (struct engine_pass){
         .op = p->op, .cell = p->cell, .slot = *slot_at(e, p->cell), .turn = r->turn};
     r->stage.last = ends_weights(p->op) && e->row == e->last_row[held_of(e, p->cell)];
     double messages = e->messages;

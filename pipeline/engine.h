@@ -4,7 +4,7 @@
  * wire, the other computes, and each one's message leaves as soon as it is done.
  *
  * The engine knows no tensors, only buffers of one message size. What a pass does is behind struct
- * stage (trainer/stage/stage.c joins model and pipeline there). */
+ * stage_ops (trainer/stage/stage.c joins model and pipeline there). */
 #ifndef DUET_PIPELINE_ENGINE_H
 #define DUET_PIPELINE_ENGINE_H
 
@@ -14,7 +14,7 @@
 #include "pipeline/plan.h"
 
 /* One forward, backward-input or backward-weight run of a chunk over a micro-batch, as the engine sees it. */
-struct stage_pass {
+struct engine_pass {
     enum plan_op op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW */
     struct plan_cell cell;
     int slot; /* activation slot, 0 .. slots-1, the same from F to the end of W (of F, when the
@@ -30,15 +30,15 @@ struct stage_pass {
     int turn; /* 0, or 1 for the second pass of a row (of FB the BW): tells two open passes apart */
 };
 
-struct stage {
+struct stage_ops {
     void *self;
     const struct device *device; /* on which its passes work, and whose clock times them */
     size_t message_bytes;
     int slots; /* activation slots the stage has allocated */
-    void (*begin)(void *self, const struct stage_pass *pass);
+    void (*begin)(void *self, const struct engine_pass *pass);
     /* Runs to the next point where the engine may do something else; true when the pass is finished. At most
      * two passes are open at once: one F and one BW (the fused pair), and, if `any_two`, those of a PLAN_TWO. */
-    bool (*step)(void *self, const struct stage_pass *pass);
+    bool (*step)(void *self, const struct engine_pass *pass);
     /* Seconds spent waiting for exchanges inside step since the last call; NULL: the passes post none. */
     double (*waited)(void *self);
     /* Steps the passes of a pair in turn, the backward first (it starts with an exchange). Without exchanges it is better
@@ -55,12 +55,12 @@ struct engine;
 enum { ENGINE_OPEN = 16 };
 /* Local (p2p_new was collective). `p2p` spans the pipeline (rank = position). Room for plans of up to max_micro_batches;
  * nothing is allocated after. `stage` is copied, p2p kept until engine_free. */
-struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage *stage,
+struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage_ops *stage,
                           int max_micro_batches);
 void engine_free(struct engine *e);
 size_t engine_bytes(const struct engine *e);
 /* What engine_bytes of such an engine would be. Local. */
-size_t engine_measure(int stages, const struct stage *stage, int max_micro_batches);
+size_t engine_measure(int stages, const struct stage_ops *stage, int max_micro_batches);
 
 struct engine_row {
     int n;          /* rows that were run */

@@ -205,12 +205,12 @@ static void complete(struct paced *p, struct open *o)
     p->waited += p->at - before;
 }
 
-static struct open *open_of(struct paced *p, const struct stage_pass *s)
+static struct open *open_of(struct paced *p, const struct engine_pass *s)
 {
     return &p->open[s->turn];
 }
 
-static void begin(void *self, const struct stage_pass *s)
+static void begin(void *self, const struct engine_pass *s)
 {
     struct paced *p = self;
     double now = clock_now();
@@ -218,7 +218,7 @@ static void begin(void *self, const struct stage_pass *s)
     if (s->waited > no_time && now > p->at) p->at = now;
 }
 
-static bool step(void *self, const struct stage_pass *s)
+static bool step(void *self, const struct engine_pass *s)
 {
     struct paced *p = self;
     struct open *o = open_of(p, s);
@@ -238,15 +238,15 @@ static double waited(void *self)
     return seconds;
 }
 
-struct stage paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn)
+struct stage_ops paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn)
 {
-    return (struct stage){.self = p,
-                          .device = &device_host,
-                          .message_bytes = message_bytes,
-                          .slots = slots,
-                          .begin = begin,
-                          .step = step,
-                          .waited = waited,
-                          .in_turn = in_turn,
-                          .any_two = in_turn};
+    return (struct stage_ops){.self = p,
+                              .device = &device_host,
+                              .message_bytes = message_bytes,
+                              .slots = slots,
+                              .begin = begin,
+                              .step = step,
+                              .waited = waited,
+                              .in_turn = in_turn,
+                              .any_two = in_turn};
 }

@@ -42,6 +42,6 @@ void paced_free(struct paced *p);
 /* The device has nothing to do: to be called before each run. */
 void paced_start(struct paced *p);
 /* The stage it offers; message_bytes and slots are the caller's. in_turn: it steps pairs, and any two passes, in turn. */
-struct stage paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn);
+struct stage_ops paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn);
 
 #endif

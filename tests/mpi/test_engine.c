@@ -89,7 +89,7 @@ static bool header_is(const number *m, enum plan_op op, struct plan_cell c, int 
            m[3] == (number)c.mb;
 }
 
-static void note_last(struct toy *t, const struct stage_pass *p)
+static void note_last(struct toy *t, const struct engine_pass *p)
 {
     bool *last = &t->last[p->cell.chunk][p->cell.dir];
     expect(t, !*last || p->op == PLAN_F, "a backward after the last one of its chunk");
@@ -97,7 +97,7 @@ static void note_last(struct toy *t, const struct stage_pass *p)
     *last = *last || p->last;
 }
 
-static void toy_begin(void *self, const struct stage_pass *p)
+static void toy_begin(void *self, const struct engine_pass *p)
 {
     struct toy *t = self;
     struct slot *s = &t->slot[p->slot];
@@ -114,7 +114,7 @@ static void toy_begin(void *self, const struct stage_pass *p)
     expect(t, (p->out == NULL) == (w || (f ? top : bottom)), "output where there is none, or none");
 }
 
-static void run_f(struct toy *t, const struct stage_pass *p)
+static void run_f(struct toy *t, const struct engine_pass *p)
 {
     struct slot *s = &t->slot[p->slot];
     const number *in = p->in;
@@ -132,7 +132,7 @@ static void run_f(struct toy *t, const struct stage_pass *p)
     }
 }
 
-static void run_b(struct toy *t, const struct stage_pass *p)
+static void run_b(struct toy *t, const struct engine_pass *p)
 {
     struct slot *s = &t->slot[p->slot];
     const number *in = p->in;
@@ -145,7 +145,7 @@ static void run_b(struct toy *t, const struct stage_pass *p)
     }
 }
 
-static void run_w(struct toy *t, const struct stage_pass *p)
+static void run_w(struct toy *t, const struct engine_pass *p)
 {
     struct slot *s = &t->slot[p->slot];
     number *sum = &t->sum[p->cell.chunk][global_mb(t, p->cell) % 2];
@@ -153,14 +153,14 @@ static void run_w(struct toy *t, const struct stage_pass *p)
     s->used = false;
 }
 
-static void be_slow(const struct stage_pass *p)
+static void be_slow(const struct engine_pass *p)
 {
     int us = 20 * ((p->cell.mb * 7 + p->cell.chunk * 5 + (int)p->op) % 9);
     nanosleep(&(struct timespec){0, us * 1000L}, NULL);
 }
 
 /* All is done in the last step, so that an input overwritten too early is noticed. */
-static bool toy_step(void *self, const struct stage_pass *p)
+static bool toy_step(void *self, const struct engine_pass *p)
 {
     struct toy *t = self;
     bool f = p->op == PLAN_F;
@@ -194,7 +194,7 @@ static void plain_loop(number sum[][2], int chunks, int micro_batches, int n, bo
 
 struct bench {
     struct toy toy;
-    struct stage stage;
+    struct stage_ops stage;
     struct p2p *p2p;
     struct engine *engine;
 };
@@ -206,14 +206,14 @@ static void bench_up(struct bench *b, int n, int slots, bool in_turn)
         b->toy.slot[s].x = calloc((size_t)n, sizeof(number));
         b->toy.slot[s].dy = calloc((size_t)n, sizeof(number));
     }
-    b->stage = (struct stage){.self = &b->toy,
-                              .device = &device_host,
-                              .message_bytes = (size_t)n * sizeof(number),
-                              .slots = slots,
-                              .begin = toy_begin,
-                              .step = toy_step,
-                              .in_turn = in_turn,
-                              .any_two = in_turn};
+    b->stage = (struct stage_ops){.self = &b->toy,
+                                  .device = &device_host,
+                                  .message_bytes = (size_t)n * sizeof(number),
+                                  .slots = slots,
+                                  .begin = toy_begin,
+                                  .step = toy_step,
+                                  .in_turn = in_turn,
+                                  .any_two = in_turn};
     b->p2p = p2p_new(&transport_mpi, ck_world.comm, ENGINE_OPEN);
     b->engine = engine_new(b->p2p, ck_world.rank, ck_world.size, &b->stage, MOST_MB);
 }

@@ -37,7 +37,7 @@ static void bench_up(struct bench *b)
     plan_make(&b->plan, PLAN_DUALPIPE, STAGES, MB);
     plan_check(&b->plan, NULL, &facts, NULL);
     for (int k = 0; k < 2; k++) {
-        struct stage s = paced_stage(b->paced, BYTES, facts.peak_slots, k);
+        struct stage_ops s = paced_stage(b->paced, BYTES, facts.peak_slots, k);
         b->engine[k] = engine_new(b->p2p, position, STAGES, &s, MB);
     }
 }

@@ -207,7 +207,7 @@ struct trial *trial_new(const struct bench_options *o, const struct length *l, e
     simulate(t);
     t->formula = formula_of(t, o);
     t->paced = paced_new(t->costs.paced, l->exchange, MESSAGE);
-    struct stage stage = paced_stage(t->paced, MESSAGE, facts.peak_slots, turns != TURNS_OFF);
+    struct stage_ops stage = paced_stage(t->paced, MESSAGE, facts.peak_slots, turns != TURNS_OFF);
     t->engine = engine_new(l->p2p, l->position, l->stages, &stage, l->micro_batches);
     return t;
 }

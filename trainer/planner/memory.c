@@ -76,7 +76,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     actor.with_reference = e->reference;
     actor_measure(&a, &actor);
     add(m, &a.arena);
-    add_buffers(m, engine_measure(mesh.pp, &a.stage, max_mb));
+    add_buffers(m, engine_measure(mesh.pp, &a.passes, max_mb));
     add_optimizer(m, &a);
     learner_measure(&l, &a, e->sequences);
     add(m, &l.arena);

@@ -62,7 +62,7 @@ static void head_open(struct actor *a, int m)
                                .ctx = a};
 }
 
-static void begin(void *self, const struct stage_pass *s)
+static void begin(void *self, const struct engine_pass *s)
 {
     static const enum pass_kind kind[] = {
         [PLAN_F] = PASS_F, [PLAN_B] = PASS_B, [PLAN_W] = PASS_W, [PLAN_BW] = PASS_BW};
@@ -99,7 +99,7 @@ void actor_pace(const struct actor *a, int steps)
         nanosleep(&(struct timespec){whole, (long)(1e9 * (seconds - (double)whole))}, NULL);
 }
 
-static bool step(void *self, const struct stage_pass *s)
+static bool step(void *self, const struct engine_pass *s)
 {
     struct actor *a = self;
     const struct gradient_listener *listener = &a->listener;
@@ -243,7 +243,7 @@ static void actor_place(struct actor *a)
                                                    .parallel = a->parallel,
                                                    .weights = l->weights,
                                                    .T_max = a->T_max,
-                                                   .slots = training ? a->stage.slots : 1,
+                                                   .slots = training ? a->passes.slots : 1,
                                                    .training = training},
                              ar);
     }
@@ -281,16 +281,16 @@ void actor_measure(struct actor *a, const struct actor_job *job)
     a->inv_temperature = 1;
     split_layers(a);
     locals_choose(a);
-    a->stage =
-        (struct stage){.self = a,
-                       .device = a->device,
-                       .message_bytes = (size_t)a->T_max * (size_t)a->dims.C * a->ops->real_bytes,
-                       .slots = a->max_mb > 0 ? slots_needed(a) : 1,
-                       .begin = begin,
-                       .step = step,
-                       .waited = waited,
-                       .in_turn = m->tp > 1 || m->ep > 1,
-                       .forward_last = true};
+    a->passes = (struct stage_ops){.self = a,
+                                   .device = a->device,
+                                   .message_bytes =
+                                       (size_t)a->T_max * (size_t)a->dims.C * a->ops->real_bytes,
+                                   .slots = a->max_mb > 0 ? slots_needed(a) : 1,
+                                   .begin = begin,
+                                   .step = step,
+                                   .waited = waited,
+                                   .in_turn = m->tp > 1 || m->ep > 1,
+                                   .forward_last = true};
     actor_place(a);
 }
 
@@ -305,7 +305,7 @@ void actor_new(struct actor *a, const struct actor_job *job)
     actor_place(a);
     if (a->max_mb == 0) return;
     a->p2p = p2p_new(&transport_mpi, m->pipe, 64);
-    a->engine = engine_new(a->p2p, m->p, m->pp, &a->stage, a->max_mb);
+    a->engine = engine_new(a->p2p, m->p, m->pp, &a->passes, a->max_mb);
     plans_search(a);
 }
 

@@ -78,7 +78,7 @@ struct actor {
     struct p2p *p2p;
     struct parallel parallel;
     struct engine *engine;
-    struct stage stage;
+    struct stage_ops passes;
     struct pass open[2]; /* [0] the forward, [1] the backward under way */
     struct gradient_listener listener;
     double pace;         /* seconds that a step of a pass takes longer, of BW twice: see stage.c */
@@ -105,7 +105,7 @@ struct actor_job {
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
 void actor_new(struct actor *a, const struct actor_job *job);
 /* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say
- * what it would take, and the engine engine_measure(&a->stage, ...). Local; of the mesh only the
+ * what it would take, and the engine engine_measure(&a->passes, ...). Local; of the mesh only the
  * sizes and this rank's place are read. actor_free. */
 void actor_measure(struct actor *a, const struct actor_job *job);
 void actor_free(struct actor *a);
