@@ -181,7 +181,7 @@ static void trainer_make(struct trainer *t, int pp)
         .decode_slots = 8,
         .reference = true};
     small_make(&t->small, &ck_world, shape);
-    t->rollout = rollout_new(&t->small.actor, &ck_world, ANSWERS, MAX_NEW);
+    t->rollout = rollout_new(&t->small.stage, &ck_world, ANSWERS, MAX_NEW);
 }
 
 static void trainer_free(struct trainer *t)
@@ -278,15 +278,15 @@ static bool same_plan(const struct plan *a, const struct plan *b)
 }
 
 /* P7: whatever count of micro-batches a step has, its plan is there or is made in its place: nothing is allocated. */
-static void every_count(struct actor *a)
+static void every_count(struct stage *s)
 {
     int searched = 0;
-    for (int m = actor_least(a); m <= a->max_mb; m += actor_multiple(a)) {
+    for (int m = stage_least(s); m <= s->max_mb; m += stage_multiple(s)) {
         struct plan made, forwards;
-        schedule_plan(&made, a->settings, &a->dims, m);
+        schedule_plan(&made, s->settings, &s->dims, m);
         plan_forward_only(&forwards, &made);
         count_start();
-        const struct plan *whole = actor_plan(a, m, false), *forward = actor_plan(a, m, true);
+        const struct plan *whole = stage_plan(s, m, false), *forward = stage_plan(s, m, true);
         count_stop();
         ck_all(atomic_load(&ours) == 0, "%d micro-batches: %ld allocations", m, atomic_load(&ours));
         ck_all(same_plan(whole, &made) && same_plan(forward, &forwards), "%d micro-batches", m);
@@ -294,7 +294,7 @@ static void every_count(struct actor *a)
         plan_free(&forwards);
         plan_free(&made);
     }
-    ck_all(searched == a->n_searched, "%d searched, %d kept", searched, a->n_searched);
+    ck_all(searched == s->n_searched, "%d searched, %d kept", searched, s->n_searched);
 }
 
 /* With `schedule: auto` the plans of the first few counts are searched for before the first step. */
@@ -320,7 +320,7 @@ START_TEST(plans_are_made_before)
         bins[i] = t.learner.deal.bins;
     }
     ck_all(bins[1] > bins[0], "%d and %d micro-batches", bins[0], bins[1]);
-    every_count(&t.actor);
+    every_count(&t.stage);
     small_free(&t);
 }
 END_TEST

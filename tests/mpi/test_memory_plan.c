@@ -42,14 +42,14 @@ static void hold_against_run(struct world *w, struct settings s)
     size_t before = arena_live_bytes();
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
-    struct memory_job job = {&r.settings, r.ops, r.actor.dims.V, e};
+    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e};
     memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
-    size_t gradients = r.actor.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
+    size_t gradients = r.stage.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
     ck_all(plan.total == have, "planned %zu bytes, taken %zu", plan.total, have);
-    ck_all(plan.of[ARENA_PARAMETERS] == r.actor.arena.of[ARENA_PARAMETERS], "parameters");
+    ck_all(plan.of[ARENA_PARAMETERS] == r.stage.arena.of[ARENA_PARAMETERS], "parameters");
     ck_all(plan.of[ARENA_GRADIENTS] == gradients, "gradients");
     ck_all(plan.of[ARENA_OPTIMIZER] == r.optimizer.arena.of[ARENA_OPTIMIZER], "optimizer");
-    ck_all(plan.of[ARENA_ACTIVATIONS] == r.actor.arena.of[ARENA_ACTIVATIONS], "activations");
+    ck_all(plan.of[ARENA_ACTIVATIONS] == r.stage.arena.of[ARENA_ACTIVATIONS], "activations");
     ck_all(plan.of[ARENA_ACTIVATIONS] > 0 && plan.of[ARENA_CACHES] > 0, "kinds left empty");
     run_close(&r);
 }

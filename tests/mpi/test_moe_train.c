@@ -163,7 +163,7 @@ static void sample(struct answers *out, struct rollout *r, int questions, uint32
 /* All questions, then one: most pipelines have nothing to do but take part. */
 static void sample_twice(struct answers out[2], struct small *t, const struct world *w)
 {
-    struct rollout *r = rollout_new(&t->actor, w, ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t->stage, w, ANSWERS, MAX_NEW);
     sample(&out[0], r, QUESTIONS, 1);
     sample(&out[1], r, 1, 2);
     rollout_free(r);

@@ -97,7 +97,7 @@ END_TEST
 
 /* --- order --- */
 
-/* Stands between the actor and the optimizer: counts steps, and notes at which a bucket started. */
+/* Stands between the stage and the optimizer: counts steps, and notes at which a bucket started. */
 struct watcher {
     struct small *t;
     struct gradient_listener behind;
@@ -112,7 +112,7 @@ static void note(struct watcher *w, int before)
 static void watch_complete(void *self, const struct local *l, int layer)
 {
     struct watcher *w = self;
-    int before = w->t->optimizer.grad_reduce.next, k = (int)(l - w->t->actor.local);
+    int before = w->t->optimizer.grad_reduce.next, k = (int)(l - w->t->stage.local);
     w->steps++;
     if (w->complete_at[k] == 0) w->complete_at[k] = w->steps;
     w->behind.complete(w->behind.self, l, layer);
@@ -131,13 +131,13 @@ static void watch_poll(void *self)
 /* Runs the micro-batches of the step before once more. */
 static void run_watched(struct watcher *w, struct small *t)
 {
-    struct actor *a = &t->actor;
+    struct stage *s = &t->stage;
     *w = (struct watcher){.t = t};
-    actor_zero_gradients(a);
+    stage_zero_gradients(s);
     optimizer_begin(&t->optimizer);
-    w->behind = a->listener;
-    a->listener = (struct gradient_listener){w, watch_complete, watch_poll};
-    actor_run(a, t->learner.deal.bins / a->mesh->dp, false, NULL);
+    w->behind = s->listener;
+    s->listener = (struct gradient_listener){w, watch_complete, watch_poll};
+    stage_run(s, t->learner.deal.bins / s->mesh->dp, false, NULL);
     optimizer_reduce(&t->optimizer);
 }
 
@@ -149,9 +149,9 @@ static bool starts_in_time(const struct watcher *w)
     const struct bucket *b = &l->b[0];
     struct chunk_span span = b->local->span;
     int last = 2 * span.count + span.embed + span.head; /* steps of its last pass */
-    int from = w->complete_at[b->local - w->t->actor.local];
+    int from = w->complete_at[b->local - w->t->stage.local];
     bool ok = w->started_at[0] > 0 && w->started_at[0] < w->steps;
-    ok = ok && (w->t->actor.mesh->tp > 1 || w->started_at[0] - from < last - 1);
+    ok = ok && (w->t->stage.mesh->tp > 1 || w->started_at[0] - from < last - 1);
     for (int i = 1; i < l->n && w->started_at[i] > 0; i++)
         ok = ok && w->started_at[i] >= w->started_at[i - 1];
     return ok;
@@ -160,9 +160,9 @@ static bool starts_in_time(const struct watcher *w)
 /* Two chunks: the sums of the later one start before the last pass of the earlier one. */
 static bool starts_before_last_rows(const struct watcher *w)
 {
-    const struct actor *a = &w->t->actor;
-    if (a->n_local < 2 || a->mesh->tp > 1) return true;
-    int first = w->t->optimizer.buckets.b[0].local == &a->local[1];
+    const struct stage *s = &w->t->stage;
+    if (s->n_local < 2 || s->mesh->tp > 1) return true;
+    int first = w->t->optimizer.buckets.b[0].local == &s->local[1];
     return w->complete_at[first] < w->complete_at[!first] &&
            w->started_at[0] < w->complete_at[!first];
 }

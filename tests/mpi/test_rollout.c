@@ -207,7 +207,7 @@ static void expect(enum precision precision)
     small_make(&t, &alone, shape_of(&s));
     for (int job = 0; job < JOBS;
          job++) { /* a fresh rollout each: nothing is left of the one before */
-        struct rollout *r = rollout_new(&t.actor, &alone, MOST_ANSWERS, MAX_NEW);
+        struct rollout *r = rollout_new(&t.stage, &alone, MOST_ANSWERS, MAX_NEW);
         answer(&expected[precision][job], r, job);
         rollout_free(r);
         check_ends(&expected[precision][job], job);
@@ -222,7 +222,7 @@ static void compare(const struct setup *s)
     struct small t;
     const char *what = setup_text(s);
     small_make(&t, &ck_world, shape_of(s));
-    struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
     for (int k = 0; k <= JOBS; k++) { /* the first one comes again after the last */
         answer(&a, r, k % JOBS);
         same_answers(&a, &expected[s->precision][k % JOBS], k % JOBS, what);
@@ -309,7 +309,7 @@ START_TEST(stopped_and_gone_on_with)
             s.batches = decoding[i % DECODINGS].batches;
             s.precision = PRECISION_BF16;
             small_make(&t, &ck_world, shape_of(&s));
-            struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+            struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
             int stops = answer_in_parts(&a, r, who < 0 || who == ck_world.rank);
             if (who <= 0) ck_all(stops > 0, "%s: never stopped", setup_text(&s));
             same_answers(&a, &expected[PRECISION_BF16][0], 0, setup_text(&s));
@@ -379,7 +379,7 @@ START_TEST(told_as_they_are_finished)
         s.slots = 4;
         s.precision = PRECISION_FP32;
         small_make(&t, &ck_world, shape_of(&s));
-        struct rollout *r = rollout_new(&t.actor, &ck_world, MOST_ANSWERS, MAX_NEW);
+        struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
         struct rollout_job j = rollout_job_of(0);
         memset(&heard, 0, sizeof heard);
         j.stop = count_wave;
@@ -431,7 +431,7 @@ static void sample_and_learn(struct trail *out, const struct world *w, const str
     bool agree;
     const char *what = setup_text(s);
     small_make(&t, w, shape_of(s));
-    struct rollout *r = rollout_new(&t.actor, w, MOST_ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, w, MOST_ANSWERS, MAX_NEW);
     for (int round = 0; round < 2; round++) {
         answer(&out->a[round], r, job);
         struct step_job learn = learn_from(&out->a[round], job);

@@ -131,7 +131,7 @@ static void has_learned(const struct outcome *o, const struct variant *v)
     small_make(&t, &alone, shape_of(v, &single));
     float *before = small_weights(&t, &alone, &n, &agree);
     double moved = small_apart(o->weights, before, n);
-    has_routed(&o->stats[0], &t.actor.dims, v->name);
+    has_routed(&o->stats[0], &t.stage.dims, v->name);
     small_free(&t);
     free(before);
     ck_all(moved > 1e-3 && isfinite(moved), "%s: weights moved by %g", v->name, moved);
@@ -255,9 +255,9 @@ START_TEST(scores_are_the_same)
 }
 END_TEST
 
-/* --- more than one actor at a time --- */
+/* --- more than one stage at a time --- */
 
-START_TEST(actors_do_not_meet)
+START_TEST(stages_do_not_meet)
 {
     if (ck_world.size > 4) return;
     small_world_make(&alone);
@@ -279,7 +279,7 @@ START_TEST(actors_do_not_meet)
         if (s == 0) small_make(&b, &ck_world, shape_of(v, &mesh[0]));
     }
     o.weights = small_weights(&a, &alone, &o.n, &o.agree);
-    same_bits(&o, &one, "beside another actor");
+    same_bits(&o, &one, "beside another stage");
     small_free(&a);
     small_free(&b);
     free(o.weights);
@@ -293,6 +293,6 @@ int main(int argc, char **argv)
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
     const TTest *tests[] = {parallel_equals_serial, broken_gradient_is_skipped, scores_are_the_same,
-                            actors_do_not_meet};
+                            stages_do_not_meet};
     return check_mpi_main("step", tests, 4, argc, argv);
 }

@@ -261,7 +261,7 @@ static void sample_and_learn(struct answers *out, const struct variant *v, struc
     shape.decode_slots = 5;
     shape.decode_waves = m.pp > 1 ? 2 : 0;
     small_make(&t, &ck_world, shape);
-    struct rollout *r = rollout_new(&t.actor, &ck_world, ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
     for (uint32_t round = 0; round < 2; round++) {
         answer(out, r, v->temperature, round);
         struct step_job learn = learn_from(out, v->temperature);

@@ -114,7 +114,7 @@ static void trace_one(int schedule, const char *name)
     ck_all(t.learner.trace == NULL, "%s: traced once", name);
     if (ck_world.rank == 0) {
         read_trace();
-        check_order(actor_plan(&t.actor, t.learner.deal.bins, false), name);
+        check_order(stage_plan(&t.stage, t.learner.deal.bins, false), name);
     }
     MPI_OK(MPI_Barrier(ck_world.comm));
     small_free(&t);

@@ -32,7 +32,7 @@ struct small {
     struct small_shape shape;
     struct settings settings;
     struct mesh mesh;
-    struct actor actor;
+    struct stage stage;
     struct optimizer optimizer;
     struct learner learner;
 };
@@ -89,17 +89,17 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     const struct settings *s = &t->settings;
     struct dims dims = settings_dims(s, SMALL_V);
     schedule_choose(&t->settings, &dims, NULL);
-    mesh_split(&t->mesh, w, actor_mesh(s));
+    mesh_split(&t->mesh, w, stage_mesh(s));
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
-    const struct actor_job actor = {.settings = s,
+    const struct stage_job stage = {.settings = s,
                                     .mesh = &t->mesh,
                                     .ops = ops_find(shape.precision, NULL),
                                     .dims = dims,
                                     .max_mb = max_mb,
                                     .with_reference = shape.reference};
-    actor_new(&t->actor, &actor);
-    optimizer_new(&t->optimizer, &t->actor);
-    learner_new(&t->learner, &t->actor, &t->optimizer, w, SMALL_SEQUENCES);
+    stage_new(&t->stage, &stage);
+    optimizer_new(&t->optimizer, &t->stage);
+    learner_new(&t->learner, &t->stage, &t->optimizer, w, SMALL_SEQUENCES);
     optimizer_init(&t->optimizer, 3);
     if (shape.reference) optimizer_snapshot(&t->optimizer);
 }
@@ -108,7 +108,7 @@ static inline void small_free(struct small *t)
 {
     learner_free(&t->learner);
     optimizer_free(&t->optimizer);
-    actor_free(&t->actor);
+    stage_free(&t->stage);
     mesh_free(&t->mesh);
     settings_free(&t->settings);
 }
@@ -118,7 +118,7 @@ static inline void small_free(struct small *t)
 static inline struct param_list small_params(const struct small *t)
 {
     struct param_list all;
-    struct dims d = t->actor.dims;
+    struct dims d = t->stage.dims;
     d.tp = d.t = d.ep = d.e = 0;
     param_list_make(&all, &d, chunk_span_of(&d, 1, 0));
     return all;
@@ -126,13 +126,13 @@ static inline struct param_list small_params(const struct small *t)
 
 static inline void small_fill(const struct small *t, const struct param_list *all, float *out)
 {
-    for (int k = 0; k < t->actor.n_local; k++) {
-        const struct local *l = &t->actor.local[k];
+    for (int k = 0; k < t->stage.n_local; k++) {
+        const struct local *l = &t->stage.local[k];
         for (int i = 0; i < l->params.n; i++) {
             const struct param *p = &l->params.p[i], *to = param_find(all, p->name);
             const unsigned char *from = l->weights;
             float *share = malloc(p->n * sizeof *share);
-            t->actor.ops->to_float(share, from + p->offset * t->actor.ops->real_bytes, p->n);
+            t->stage.ops->to_float(share, from + p->offset * t->stage.ops->real_bytes, p->n);
             for (size_t e = 0; e < p->n; e++) out[to->offset + param_index(p, e)] = share[e];
             free(share);
         }

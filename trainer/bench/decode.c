@@ -32,7 +32,8 @@ struct products {
 
 static bool is_product(const struct param *w)
 {
-    return w->role == ROLE_MATRIX || w->role == ROLE_ROUTER || w->role == ROLE_HEAD || w->role == ROLE_EXPERT;
+    return w->role == ROLE_MATRIX || w->role == ROLE_ROUTER || w->role == ROLE_HEAD ||
+           w->role == ROLE_EXPERT;
 }
 
 /* Of stacked experts the first one stands for all: it is called once for each. */
@@ -69,17 +70,17 @@ static void products_pack(struct products *p, const struct local *l)
         p->ops->linear_pack(&p->linear[i], weights + p->of[i]->offset * p->ops->real_bytes);
 }
 
-static void products_new(struct products *p, const struct actor *a, int rows)
+static void products_new(struct products *p, const struct stage *s, int rows)
 {
-    const struct local *l = &a->local[0];
-    *p = (struct products){.ops = a->ops, .dims = &a->dims};
+    const struct local *l = &s->local[0];
+    *p = (struct products){.ops = s->ops, .dims = &s->dims};
     products_place(p, l, rows);
     arena_back(&p->arena, &device_host, p->arena.used);
     products_place(p, l, rows);
     products_pack(p, l);
     INVARIANT(l->params.p[l->params.n - 1].role == ROLE_HEAD, "the head is not the last weight");
     /* any rows do: the time of a product does not depend on its (normal) numbers */
-    size_t wide = (size_t)rows * (size_t)a->dims.C;
+    size_t wide = (size_t)rows * (size_t)s->dims.C;
     float one = 1;
     for (size_t i = 0; i < wide; i++) p->ops->to_real(p->in + i * p->ops->real_bytes, &one, 1);
 }
@@ -122,7 +123,7 @@ static struct question *questions_make(const struct bench_options *o, const stru
     int n = o->slots / o->samples;
     struct question *q = memory_take((size_t)n, sizeof *q, "a benchmark");
     int *token = memory_take((size_t)n * (size_t)o->prompt, sizeof *token, "a benchmark");
-    for (int i = 0; i < n * o->prompt; i++) token[i] = i % r->actor.dims.V;
+    for (int i = 0; i < n * o->prompt; i++) token[i] = i % r->stage.dims.V;
     for (int i = 0; i < n; i++)
         q[i] = (struct question){token + (size_t)i * (size_t)o->prompt, o->prompt};
     *out = token;
@@ -139,7 +140,7 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
                               .max_new = max_new,
                               .sampling = {1, 0, 1},
                               .eos = -1,
-                              .sampleable = r->actor.dims.V,
+                              .sampleable = r->stage.dims.V,
                               .seed = (uint64_t)r->settings.run.seed,
                               .purpose = RNG_TEST};
     rollout_run(r->rollout, &job, &t);
@@ -153,8 +154,8 @@ struct figures {
 static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct figures *f, int prompt_rows)
 {
-    double matrix = library_parameters(&r->actor.dims);
-    double head = (double)r->actor.dims.V * r->actor.dims.C;
+    double matrix = library_parameters(&r->stage.dims);
+    double head = (double)r->stage.dims.V * r->stage.dims.C;
     double flops = 2 * (matrix * o->slots * o->answer + (matrix - head) * prompt_rows);
     json_t *out = bench_json(o, r);
     json_object_set_new(out, "slots", json_integer(o->slots));
@@ -183,7 +184,7 @@ void bench_decode(const struct bench_options *o, struct run *r)
     struct products p;
     int *token, prompt_rows = o->slots / o->samples * (o->prompt - 1);
     struct question *q = questions_make(o, r, &token);
-    products_new(&p, &r->actor, prompt_rows > o->slots ? prompt_rows : o->slots);
+    products_new(&p, &r->stage, prompt_rows > o->slots ? prompt_rows : o->slots);
     rollout_time(o, r, q, o->answer < 4 ? o->answer : 4); /* to warm up */
     products_call(&p, o->slots, o->slots);
     for (int i = 0; i < o->steps; i++) {

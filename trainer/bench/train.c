@@ -33,7 +33,7 @@ static struct batch batch_make(const struct bench_options *o, const struct run *
     b.token = memory_take(n * each, sizeof *b.token, "a benchmark");
     for (size_t i = 0; i < n * each; i++) {
         struct rng_at at = {RNG_TEST, 0, (uint32_t)(i / each), 0, (uint32_t)(i % each)};
-        b.token[i] = (int)(rng_uniform(1, at) * r->actor.dims.V);
+        b.token[i] = (int)(rng_uniform(1, at) * r->stage.dims.V);
     }
     for (int i = 0; i < b.n; i++) {
         const int *token = b.token + (size_t)i * each;
@@ -79,7 +79,7 @@ struct library_rates {
 
 static struct library_rates machine_rate(const struct run *r, enum matmul_type type)
 {
-    const struct dims *d = &r->actor.dims;
+    const struct dims *d = &r->stage.dims;
     MPI_OK(MPI_Barrier(r->world->comm));
     double rate[2] = {library_rate(d, type), library_rate_by_processor(d, type)};
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, r->world->comm));
@@ -90,7 +90,7 @@ static struct library_rates machine_rate(const struct run *r, enum matmul_type t
 /* The rates of rank 0 decide for all. */
 static enum matmul_type choose(const struct run *r, double rate[2])
 {
-    int type = (int)library_choose(r->ops, &r->actor.dims, &rate[0], &rate[1]);
+    int type = (int)library_choose(r->ops, &r->stage.dims, &rate[0], &rate[1]);
     MPI_OK(MPI_Bcast(&type, 1, MPI_INT, 0, r->world->comm));
     return (enum matmul_type)type;
 }
@@ -102,7 +102,7 @@ struct figures {
 
 static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
 {
-    const struct dims *d = &r->actor.dims;
+    const struct dims *d = &r->stage.dims;
     /* scores and weighted sums over (sequence + 1) / 2 keys a token on average, forward 4 and backward 8 a key and channel */
     double attention = 6.0 * d->L * d->Hq * d->D * (o->sequence + 1);
     json_object_set_new(
@@ -120,7 +120,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_t *out = bench_json(o, r);
     json_object_set_new(out, "tokens_per_step", json_integer(s->rows));
     json_object_set_new(out, "tokens_per_sequence", json_integer(o->sequence));
-    json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->actor.T_max));
+    json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->stage.T_max));
     json_object_set_new(out, "seconds_per_step", readings_json(&f->seconds));
     json_object_set_new(out, "processor_share", readings_json(&f->busy));
     json_object_set_new(out, "reduce_and_update_seconds", readings_json(&f->reduce));
@@ -147,7 +147,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
 static void take(struct figures *f, struct spent t, struct library_rates library,
                  const struct step_stats *s, const struct run *r)
 {
-    double gflop = 6e-9 * library_parameters(&r->actor.dims) * (double)s->rows;
+    double gflop = 6e-9 * library_parameters(&r->stage.dims) * (double)s->rows;
     readings_add(&f->seconds, t.seconds);
     readings_add(&f->busy, t.processor / t.seconds);
     readings_add(&f->reduce, s->reduce_seconds);

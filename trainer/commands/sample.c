@@ -81,12 +81,12 @@ static void take_prompts(struct run *r, const struct sample_options *e, int n)
     struct step_scratch *s = r->scratch;
     struct problems p = {0};
     for (int i = 0; i < n; i++) {
-        int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n_prompt = 0;
+        int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n_prompt = 0;
         s->problem[i] = (struct problem){.prompt = e->args[1 + i], .answer = ""};
         if (r->world->rank == 0) warn_of_unknown(r, e->args[1 + i], i + 1);
         if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
             problems_add(&p, NULL, 0, "prompt %d is longer than model.max_context %d allows", i + 1,
-                         r->actor.dims.max_context);
+                         r->stage.dims.max_context);
         s->question[i] = (struct question){token, n_prompt};
     }
     problems_end_if_any(&p);

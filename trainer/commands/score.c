@@ -82,13 +82,13 @@ static void check_items(const struct run *r, const struct items *all, const char
 {
     for (int i = 0; i < all->n; i++) {
         const struct item *it = &all->item[i];
-        if (it->n > r->actor.dims.max_context)
+        if (it->n > r->stage.dims.max_context)
             problems_add(p, file, it->line, "has %d tokens, more than the model's context of %d",
-                         it->n, r->actor.dims.max_context);
+                         it->n, r->stage.dims.max_context);
         for (int t = 0; t < it->n; t++)
-            if (it->token[t] >= r->actor.dims.V) {
+            if (it->token[t] >= r->stage.dims.V) {
                 problems_add(p, file, it->line, "token id %d is outside the vocabulary of %d",
-                             it->token[t], r->actor.dims.V);
+                             it->token[t], r->stage.dims.V);
                 break;
             }
     }

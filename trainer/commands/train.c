@@ -111,15 +111,15 @@ static void open_writer(struct run *r, const char *folder)
 
 static void print_plan(const struct run *r)
 {
-    const struct actor *a = &r->actor;
+    const struct stage *s = &r->stage;
     char kernels[128];
     ops_kernels(kernels, sizeof kernels, r->ops);
     log_info(
         "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
         "tp), ep %d, schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
-        source_name(r->source), params_count(&a->dims), a->dims.L, a->dims.C, a->dims.V,
-        precision_kind(a->dims.precision)->name, r->mesh.dp, r->mesh.pp, r->mesh.tp, r->mesh.ep,
-        plan_kind_name(a->kind), actor_least(a), a->T_max, kernels);
+        source_name(r->source), params_count(&s->dims), s->dims.L, s->dims.C, s->dims.V,
+        precision_kind(s->dims.precision)->name, r->mesh.dp, r->mesh.pp, r->mesh.tp, r->mesh.ep,
+        plan_kind_name(s->kind), stage_least(s), s->T_max, kernels);
     log_info("run folder %s", r->folder);
 }
 

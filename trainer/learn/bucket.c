@@ -24,10 +24,10 @@ static size_t end_of(const struct local *l, int i)
     return p->end[region];
 }
 
-static size_t parts_of(const struct actor *a, const struct local *l, const struct param *p)
+static size_t parts_of(const struct stage *s, const struct local *l, const struct param *p)
 {
-    size_t sums = (size_t)(l->dir < 0 ? a->sums : 1);
-    return a->mesh->tp > 1 && p->cut == CUT_NONE_PART ? sums * p->n : 0;
+    size_t sums = (size_t)(l->dir < 0 ? s->sums : 1);
+    return s->mesh->tp > 1 && p->cut == CUT_NONE_PART ? sums * p->n : 0;
 }
 
 static void append(struct bucket_list *l, struct bucket b)
@@ -66,7 +66,7 @@ static void add_run(struct bucket_list *l, struct bucket run, size_t most)
 }
 
 /* Tensors from the last to the first; first those of one layer, so that layers join whole. */
-static void add_layers(struct bucket_list *l, const struct actor *a, struct local *local,
+static void add_layers(struct bucket_list *l, const struct stage *s, struct local *local,
                        size_t most)
 {
     struct bucket_list layers = {0};
@@ -81,7 +81,7 @@ static void add_layers(struct bucket_list *l, const struct actor *a, struct loca
                                 .tie = p->tie ? TIE_REMOTE : TIE_NONE,
                                 .tied = p->tie,
                                 .tied_copy = p->tied_copy,
-                                .parts = parts_of(a, local, p)},
+                                .parts = parts_of(s, local, p)},
                 0);
     }
     for (int i = 0; i < layers.n; i++) add_run(l, layers.b[i], most);
@@ -106,13 +106,13 @@ static void find_ties(struct bucket_list *l)
             if (i != j && l->b[i].tied && l->b[i].tied == l->b[j].tied) l->b[i].tie = j;
 }
 
-void buckets_make(struct bucket_list *l, struct actor *a)
+void buckets_make(struct bucket_list *l, struct stage *s)
 {
-    size_t most = (size_t)(a->settings->reduction.bucket_mib * 0x1p20 / sizeof(float));
+    size_t most = (size_t)(s->settings->reduction.bucket_mib * 0x1p20 / sizeof(float));
     *l = (struct bucket_list){0};
-    for (int k = a->n_local - 1; k >= 0; k--) {
+    for (int k = s->n_local - 1; k >= 0; k--) {
         int from = l->n;
-        add_layers(l, a, &a->local[k], most);
+        add_layers(l, s, &s->local[k], most);
         put_in_order(l, from);
     }
     find_ties(l);

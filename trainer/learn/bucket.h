@@ -34,7 +34,7 @@ struct bucket_list {
     struct bucket *b;
 };
 /* On the heap; sizes follow from the recipe alone. Local. */
-void buckets_make(struct bucket_list *l, struct actor *a);
+void buckets_make(struct bucket_list *l, struct stage *s);
 void buckets_free(struct bucket_list *l);
 
 /* Where the slices of `members` lie and which is that of `me`; into count and offset only when they are there. */

@@ -12,16 +12,16 @@
 
 static MPI_Comm replica_of(const struct grad_reduce *r, int region)
 {
-    const struct mesh *m = r->actor->mesh;
+    const struct mesh *m = r->stage->mesh;
     return region == REGION_EXPERTS ? m->expert_replica : m->replica;
 }
 
-void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct actor *a, int members,
+void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage *s, int members,
                       int me)
 {
-    const struct reduction_settings *k = &a->settings->reduction;
-    int ep = a->mesh->ep, inner = a->mesh->replica_inner;
-    *r = (struct grad_reduce){.buckets = l, .actor = a};
+    const struct reduction_settings *k = &s->settings->reduction;
+    int ep = s->mesh->ep, inner = s->mesh->replica_inner;
+    *r = (struct grad_reduce){.buckets = l, .stage = s};
     struct reduce_form form = {.members = members,
                                .me = me,
                                .inner = inner,
@@ -29,7 +29,7 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct actor
                                .wire = (enum reduce_wire)k->wire};
     for (int i = 0; i < REGIONS; i++) {
         r->form[i] = form;
-        r->form[i].wire = grad_reduce_wire(form.wire, a->mesh->tp, (enum param_region)i);
+        r->form[i].wire = grad_reduce_wire(form.wire, s->mesh->tp, (enum param_region)i);
     }
     struct reduce_form *experts = &r->form[REGION_EXPERTS];
     experts->members = members / ep; /* in the order of (pipeline, inner) */
@@ -88,13 +88,13 @@ void grad_reduce_place(struct grad_reduce *r, struct arena *a)
     for (int i = 0; i < GRAD_REDUCE_OPEN; i++)
         r->scratch[i] = arena_take_n(a, room[i], sizeof(float));
     r->parts = arena_take_n(a, parts, sizeof(float));
-    r->parts_scratch = arena_take_n(a, parts * (size_t)r->actor->mesh->tp, sizeof(float));
+    r->parts_scratch = arena_take_n(a, parts * (size_t)r->stage->mesh->tp, sizeof(float));
 }
 
 /* Rank 0 says it when the recipe asked for something that its hosts or sizes do not allow. */
 static void say_path(const struct grad_reduce *r)
 {
-    const struct reduction_settings *k = &r->actor->settings->reduction;
+    const struct reduction_settings *k = &r->stage->settings->reduction;
     const char *why;
     if (r->buckets->n == 0) return;
     enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);
@@ -112,7 +112,7 @@ void grad_reduce_open(struct grad_reduce *r)
         if (there[k])
             r->over[k] =
                 reduce_new(&transport_mpi, replica_of(r, k), &r->form[k], GRAD_REDUCE_OPEN);
-    if (largest_parts(r) > 0) r->tp = exchange_new(&transport_mpi, r->actor->mesh->tensor, 1);
+    if (largest_parts(r) > 0) r->tp = exchange_new(&transport_mpi, r->stage->mesh->tensor, 1);
     say_path(r);
 }
 
@@ -180,7 +180,7 @@ static void start(struct grad_reduce *r, int i)
 
 static bool is_complete(const struct grad_reduce *r, const struct bucket *b)
 {
-    return r->layer[b->local - r->actor->local] <= b->layer;
+    return r->layer[b->local - r->stage->local] <= b->layer;
 }
 
 /* Starts the buckets whose turn it is. */
@@ -204,7 +204,7 @@ static void advance_early(struct grad_reduce *r)
 static void hear_complete(void *self, const struct local *l, int layer)
 {
     struct grad_reduce *r = self;
-    int *from = &r->layer[l - r->actor->local];
+    int *from = &r->layer[l - r->stage->local];
     if (layer < *from) *from = layer;
     advance_early(r);
 }
@@ -217,7 +217,7 @@ static void hear_poll(void *self)
 
 void grad_reduce_begin(struct grad_reduce *r)
 {
-    r->actor->listener = (struct gradient_listener){r, hear_complete, hear_poll};
+    r->stage->listener = (struct gradient_listener){r, hear_complete, hear_poll};
     r->early = 0;
     for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MAX;
 }
@@ -225,7 +225,7 @@ void grad_reduce_begin(struct grad_reduce *r)
 void grad_reduce_finish(struct grad_reduce *r)
 {
     struct bucket *b = r->buckets->b;
-    r->actor->listener = (struct gradient_listener){0};
+    r->stage->listener = (struct gradient_listener){0};
     for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MIN;
     while (r->first < r->buckets->n) {
         advance(r, true);

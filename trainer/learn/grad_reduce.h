@@ -1,6 +1,6 @@
 /* The sums of gradients over replicas, under way while the backward pass still runs.
  *
- * As soon as the last micro-batch has passed the layers of a bucket (the actor's listener says so)
+ * As soon as the last micro-batch has passed the layers of a bucket (the stage's listener says so)
  * its two directions are added, parts that tp ranks have are summed, and its reduction over the
  * replicas starts. Buckets start in their order, which is one on all members; at most
  * GRAD_REDUCE_OPEN are under way. Who did not ask for overlap starts them all at the end: the same
@@ -15,7 +15,7 @@ enum { GRAD_REDUCE_OPEN = 4 };
 
 struct grad_reduce {
     struct bucket_list *buckets;
-    struct actor *actor;
+    struct stage *stage;
     struct reduce_form form[REGIONS];
     int *node[REGIONS];           /* their maps of hosts, on the heap */
     struct reduce *over[REGIONS]; /* NULL: the region is empty */
@@ -32,7 +32,7 @@ struct grad_reduce {
 
 /* The forms as the settings have them; node maps (members) are allocated by grad_reduce_nodes or
  * stay NULL: all on one. Local. */
-void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct actor *a, int members,
+void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage *s, int members,
                       int me);
 /* How a region crosses hosts: as asked for, but what all ranks of tp hold as it is. Where their
  * hosts differ only some of them would round, and they would come apart. */

@@ -45,7 +45,7 @@ struct loss {
         max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
-/* For the stage (struct actor_loss); ctx: a struct loss. */
+/* For the stage (struct stage_loss); ctx: a struct loss. */
 void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
 /* All sums 0, for another step. */
 void loss_begin(struct loss *l, const struct loss_shape *shape, struct objective objective);

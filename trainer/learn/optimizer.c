@@ -20,7 +20,7 @@ static void place_state(struct optimizer *o, struct bucket *b)
     arena_kind(a, ARENA_OPTIMIZER);
     float **const state[] = {&b->master, &b->m, &b->v};
     for (int k = 0; k < 3; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
-    if (o->actor->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
+    if (o->stage->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
     arena_kind(a, ARENA_BUFFERS);
 }
 
@@ -57,25 +57,25 @@ static void optimizer_place(struct optimizer *o)
     grad_reduce_place(&o->grad_reduce, &o->arena);
 }
 
-static void optimizer_cut(struct optimizer *o, struct actor *a, int members, int me)
+static void optimizer_cut(struct optimizer *o, struct stage *s, int members, int me)
 {
-    *o = (struct optimizer){.actor = a};
-    buckets_make(&o->buckets, a);
-    grad_reduce_form(&o->grad_reduce, &o->buckets, a, members, me);
+    *o = (struct optimizer){.stage = s};
+    buckets_make(&o->buckets, s);
+    grad_reduce_form(&o->grad_reduce, &o->buckets, s, members, me);
 }
 
-void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me)
+void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me)
 {
-    optimizer_cut(o, a, members, me);
+    optimizer_cut(o, s, members, me);
     optimizer_place(o);
 }
 
-void optimizer_new(struct optimizer *o, struct actor *a)
+void optimizer_new(struct optimizer *o, struct stage *s)
 {
     int members, me;
-    MPI_OK(MPI_Comm_size(a->mesh->replica, &members));
-    MPI_OK(MPI_Comm_rank(a->mesh->replica, &me));
-    optimizer_cut(o, a, members, me);
+    MPI_OK(MPI_Comm_size(s->mesh->replica, &members));
+    MPI_OK(MPI_Comm_rank(s->mesh->replica, &me));
+    optimizer_cut(o, s, members, me);
     grad_reduce_nodes(&o->grad_reduce);
     optimizer_place(o);
     arena_back(&o->arena, &device_host, o->arena.used);
@@ -104,7 +104,7 @@ static void piece_init(void *ctx, struct bucket *b, struct piece s)
 
 void optimizer_init(struct optimizer *o, uint64_t seed)
 {
-    struct init in = {&o->actor->dims, seed};
+    struct init in = {&o->stage->dims, seed};
     for (int i = 0; i < o->buckets.n; i++) bucket_pieces(&o->buckets.b[i], piece_init, &in);
     optimizer_reset(o);
     optimizer_publish(o);
@@ -132,27 +132,27 @@ void optimizer_reset(struct optimizer *o)
 static unsigned char *real_at(const struct optimizer *o, const struct bucket *b, void *flat,
                               size_t i)
 {
-    return (unsigned char *)flat + (b->at + i) * o->actor->ops->real_bytes;
+    return (unsigned char *)flat + (b->at + i) * o->stage->ops->real_bytes;
 }
 
 static void gather_weights(struct optimizer *o, int i)
 {
     struct bucket *b = &o->buckets.b[i];
     grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, b->local->weights, 0),
-                       o->actor->ops->real_bytes);
+                       o->stage->ops->real_bytes);
 }
 
 static void gathered_and_repack(struct optimizer *o)
 {
     grad_reduce_gather_end(&o->grad_reduce);
-    for (int k = 0; k < o->actor->n_local; k++) chunk_repack(o->actor->local[k].model);
+    for (int k = 0; k < o->stage->n_local; k++) chunk_repack(o->stage->local[k].model);
 }
 
 void optimizer_publish(struct optimizer *o)
 {
     for (int i = 0; i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
-        o->actor->ops->to_real(real_at(o, b, b->local->weights, b->mine), b->master, b->mine_n);
+        o->stage->ops->to_real(real_at(o, b, b->local->weights, b->mine), b->master, b->mine_n);
         gather_weights(o, i);
     }
     gathered_and_repack(o);
@@ -164,9 +164,9 @@ void optimizer_snapshot(struct optimizer *o)
         struct bucket *b = &o->buckets.b[i];
         memcpy(b->reference, b->master, b->mine_n * sizeof(float));
     }
-    for (int k = 0; k < o->actor->n_local; k++) {
-        struct local *l = &o->actor->local[k];
-        memcpy(l->reference, l->weights, l->params.total * o->actor->ops->real_bytes);
+    for (int k = 0; k < o->stage->n_local; k++) {
+        struct local *l = &o->stage->local[k];
+        memcpy(l->reference, l->weights, l->params.total * o->stage->ops->real_bytes);
     }
 }
 
@@ -175,8 +175,8 @@ void optimizer_publish_reference(struct optimizer *o)
     for (int i = 0; i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
         void *flat = b->local->reference;
-        o->actor->ops->to_real(real_at(o, b, flat, b->mine), b->reference, b->mine_n);
-        grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, flat, 0), o->actor->ops->real_bytes);
+        o->stage->ops->to_real(real_at(o, b, flat, b->mine), b->reference, b->mine_n);
+        grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, flat, 0), o->stage->ops->real_bytes);
     }
     grad_reduce_gather_end(&o->grad_reduce);
 }
@@ -191,7 +191,7 @@ static void tie_sum(float *mine, const float *other, size_t n, bool mine_is_head
 
 static void tie_exchange(struct optimizer *o, struct bucket *b)
 {
-    const struct mesh *m = o->actor->mesh;
+    const struct mesh *m = o->stage->mesh;
     int peer = m->p == 0 ? m->pp - 1 : 0, n = (int)b->mine_n;
     MPI_Request r[2];
     MPI_OK(MPI_Irecv(o->remote, n, MPI_FLOAT, peer, 0, m->pipe, &r[0]));
@@ -214,7 +214,7 @@ static void ties_reduce(struct optimizer *o)
 
 void optimizer_begin(struct optimizer *o)
 {
-    if (o->actor->settings->reduction.overlap) grad_reduce_begin(&o->grad_reduce);
+    if (o->stage->settings->reduction.overlap) grad_reduce_begin(&o->grad_reduce);
 }
 
 void optimizer_reduce(struct optimizer *o)
@@ -235,7 +235,7 @@ static const double SQUARE_UNIT = 1048576; /* 2^20 */
 static bool is_first_holder(const struct optimizer *o, const struct param *p)
 {
     bool alike = p->cut == CUT_NONE || p->cut == CUT_NONE_PART || p->cut == CUT_EXPERTS;
-    return !alike || o->actor->mesh->t == 0;
+    return !alike || o->stage->mesh->t == 0;
 }
 
 struct norm {
@@ -272,7 +272,7 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
     const struct update *u = ctx;
     struct adamw h = u->h;
     if (s.param->role == ROLE_NORM || s.param->role == ROLE_BIAS) h.weight_decay = 0;
-    u->o->actor->ops->adamw_step(real_at(u->o, b, b->local->weights, b->mine + s.at),
+    u->o->stage->ops->adamw_step(real_at(u->o, b, b->local->weights, b->mine + s.at),
                                  b->master + s.at, b->m + s.at, b->v + s.at, b->grad + s.at,
                                  s.hi - s.lo, &h);
 }
@@ -343,7 +343,7 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 static void residual_slice(struct slicing *c)
 {
     const struct optimizer *o = c->o;
-    const struct mesh *m = o->actor->mesh;
+    const struct mesh *m = o->stage->mesh;
     if (o->residuals == 0) return;
     if (c->out) {
         struct slice *s = &c->out[c->n];
@@ -376,8 +376,8 @@ static uint64_t hash_add(uint64_t h, uint64_t x)
 static uint64_t layout_of(const struct optimizer *o)
 {
     uint64_t h = 0xcbf29ce484222325u;
-    const struct mesh *m = o->actor->mesh;
-    const int mesh[] = {m->dp, m->pp, m->tp, m->ep, m->d, m->p, m->t, (int)o->actor->place};
+    const struct mesh *m = o->stage->mesh;
+    const int mesh[] = {m->dp, m->pp, m->tp, m->ep, m->d, m->p, m->t, (int)o->stage->place};
     for (size_t i = 0; i < sizeof mesh / sizeof *mesh; i++) h = hash_add(h, (uint64_t)mesh[i]);
     for (int i = 0; i < o->buckets.n; i++) {
         const struct bucket *b = &o->buckets.b[i];

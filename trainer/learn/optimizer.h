@@ -12,7 +12,7 @@
 enum { MAX_MEMBERS = 1024 };
 
 struct optimizer {
-    struct actor *actor;
+    struct stage *stage;
     struct bucket_list buckets;
     struct grad_reduce grad_reduce;
     float *remote;    /* a tied copy's sums, from the other end of the pipeline */
@@ -22,10 +22,11 @@ struct optimizer {
     struct arena arena;
 };
 
-void optimizer_new(struct optimizer *o, struct actor *a);
-/* What optimizer_new does before it allocates, as member `me` of so many: o->arena.used and .of say what it would take. The
- * actor may be a measured one (actor_measure), all members count as on one host. Local; optimizer_free. */
-void optimizer_measure(struct optimizer *o, struct actor *a, int members, int me);
+void optimizer_new(struct optimizer *o, struct stage *s);
+/* What optimizer_new does before it allocates, as member `me` of so many: o->arena.used and .of say
+ * what it would take. The stage may be a measured one (stage_measure), all members count as on one
+ * host. Local; optimizer_free. */
+void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me);
 void optimizer_free(struct optimizer *o);
 
 /* Masters from the initialiser (by global name and index), moments 0; then weights. Collective over the replica group. */

@@ -30,21 +30,21 @@ static void learner_place(struct learner *l)
     size_t n = (size_t)l->max_sequences;
     l->rows = arena_take_n(a, n, sizeof(int));
     l->weight = arena_take_n(a, n, sizeof(float));
-    const struct dims *d = &l->actor->dims;
+    const struct dims *d = &l->stage->dims;
     l->chosen = arena_take_n(a, (size_t)d->L * (size_t)d->E, sizeof *l->chosen);
-    deal_place(&l->deal, l->max_sequences, l->actor->max_mb * l->actor->mesh->dp, a);
+    deal_place(&l->deal, l->max_sequences, l->stage->max_mb * l->stage->mesh->dp, a);
 }
 
-void learner_measure(struct learner *l, struct actor *a, int max_sequences)
+void learner_measure(struct learner *l, struct stage *s, int max_sequences)
 {
-    *l = (struct learner){.actor = a, .max_sequences = max_sequences};
+    *l = (struct learner){.stage = s, .max_sequences = max_sequences};
     learner_place(l);
 }
 
-void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
+void learner_new(struct learner *l, struct stage *s, struct optimizer *o, const struct world *w,
                  int max_sequences)
 {
-    learner_measure(l, a, max_sequences);
+    learner_measure(l, s, max_sequences);
     l->optimizer = o;
     l->world = w;
     arena_back(&l->arena, &device_host, l->arena.used);
@@ -61,18 +61,19 @@ void learner_free(struct learner *l)
 /* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each pipeline. */
 static int fill_micro_batches(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
-    struct actor *a = l->actor;
-    struct deal_shape shape = learner_deal_shape(a->settings);
-    shape.linear = deal_linear(&a->dims);
+    struct stage *st = l->stage;
+    struct deal_shape shape = learner_deal_shape(st->settings);
+    shape.linear = deal_linear(&st->dims);
     struct deal *d = &l->deal;
-    int dp = a->mesh->dp;
+    int dp = st->mesh->dp;
     s->rows = 0;
     for (int i = 0; i < job->n; i++) s->rows += l->rows[i] = sequence_rows(&job->sequence[i]);
     deal_run(d, &shape, l->rows, job->n);
     s->imbalance = d->imbalance;
-    INVARIANT(d->bins / dp <= a->max_mb, "%d micro-batches, room for %d", d->bins / dp, a->max_mb);
-    for (int b = a->mesh->d; b < d->bins; b += dp)
-        micro_batch_fill(&a->mb[b / dp], job->sequence, job->weight, d->bin_of, job->n, b);
+    INVARIANT(d->bins / dp <= st->max_mb, "%d micro-batches, room for %d", d->bins / dp,
+              st->max_mb);
+    for (int b = st->mesh->d; b < d->bins; b += dp)
+        micro_batch_fill(&st->mb[b / dp], job->sequence, job->weight, d->bin_of, job->n, b);
     return d->bins / dp;
 }
 
@@ -80,29 +81,29 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
 static void take_loss(struct learner *l, const struct loss_shape *shape, struct objective objective)
 {
     loss_begin(&l->loss, shape, objective);
-    l->actor->loss = (struct actor_loss){loss_run, &l->loss};
+    l->stage->loss = (struct stage_loss){loss_run, &l->loss};
 }
 
 /* Log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
 static void run_scoring(struct learner *l, int micro_batches)
 {
     take_loss(l, &loss_reference, (struct objective){0});
-    actor_run(l->actor, micro_batches, true, NULL);
+    stage_run(l->stage, micro_batches, true, NULL);
 }
 
 static void run_reference(struct learner *l, int micro_batches)
 {
-    struct actor *a = l->actor;
-    for (int k = 0; k < a->n_local; k++)
-        chunk_use_weights(a->local[k].model, a->local[k].reference);
+    struct stage *s = l->stage;
+    for (int k = 0; k < s->n_local; k++)
+        chunk_use_weights(s->local[k].model, s->local[k].reference);
     run_scoring(l, micro_batches);
-    for (int k = 0; k < a->n_local; k++) chunk_use_weights(a->local[k].model, a->local[k].weights);
+    for (int k = 0; k < s->n_local; k++) chunk_use_weights(s->local[k].model, s->local[k].weights);
 }
 
 static void collect_loss(struct learner *l, struct step_stats *s)
 {
     struct loss *loss = &l->loss;
-    if (l->actor->mesh->t > 0) memset(loss->sum, 0, sizeof loss->sum); /* the first of tp says it */
+    if (l->stage->mesh->t > 0) memset(loss->sum, 0, sizeof loss->sum); /* the first of tp says it */
     coll_exact_sum(loss->sum, LOSS_SUMS, l->world->comm);
     MPI_OK(
         MPI_Allreduce(MPI_IN_PLACE, &loss->max_deviation, 1, MPI_FLOAT, MPI_MAX, l->world->comm));
@@ -118,13 +119,13 @@ static void collect_loss(struct learner *l, struct step_stats *s)
 /* What the routers of every rank chose, by layer of the model. */
 static void collect_chosen(struct learner *l, struct exact_sum *balance)
 {
-    const struct actor *a = l->actor;
-    size_t E = (size_t)a->dims.E, n = (size_t)a->dims.L * E;
+    const struct stage *s = l->stage;
+    size_t E = (size_t)s->dims.E, n = (size_t)s->dims.L * E;
     memset(l->chosen, 0, n * sizeof *l->chosen);
-    for (int k = 0; a->mesh->t == 0 && k < a->n_local;
+    for (int k = 0; s->mesh->t == 0 && k < s->n_local;
          k++) { /* the ranks of tp saw the same rows */
-        const struct load *load = chunk_load(a->local[k].model);
-        struct chunk_span span = a->local[k].span;
+        const struct load *load = chunk_load(s->local[k].model);
+        struct chunk_span span = s->local[k].span;
         exact_merge(balance, &load->balance);
         for (size_t i = 0; load->chosen && i < (size_t)span.count * E; i++)
             l->chosen[(size_t)span.first * E + i] += load->chosen[i];
@@ -135,7 +136,7 @@ static void collect_chosen(struct learner *l, struct exact_sum *balance)
 
 static void collect_load(struct learner *l, struct step_stats *s)
 {
-    const struct dims *d = &l->actor->dims;
+    const struct dims *d = &l->stage->dims;
     if (d->E == 0) return;
     struct exact_sum balance = {0};
     collect_chosen(l, &balance);
@@ -186,29 +187,29 @@ static void update(struct learner *l, const struct step_job *job, struct step_st
 void learner_step(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
     *s = (struct step_stats){0};
-    struct actor *a = l->actor;
-    double start = device_clock(a->device);
+    struct stage *st = l->stage;
+    double start = device_clock(st->device);
     int micro_batches = fill_micro_batches(l, job, s);
-    a->inv_temperature = job->inv_temperature;
+    st->inv_temperature = job->inv_temperature;
     if (job->use_reference) run_reference(l, micro_batches);
     take_loss(l, job->loss, job->objective);
-    actor_zero_gradients(a);
-    actor_clear_load(a);
+    stage_zero_gradients(st);
+    stage_clear_load(st);
     optimizer_waited(l->optimizer); /* what was waited for before is not this step's */
     optimizer_begin(l->optimizer);
-    a->balance = (float)(a->settings->model.balance / (double)s->rows);
+    st->balance = (float)(st->settings->model.balance / (double)s->rows);
     struct engine_times times;
     if (l->trace)
-        trace_run(a, micro_batches, &times, l->trace);
+        trace_run(st, micro_batches, &times, l->trace);
     else
-        actor_run(a, micro_batches, false, &times);
+        stage_run(st, micro_batches, false, &times);
     l->trace = NULL;
-    double reduce = device_clock(a->device);
+    double reduce = device_clock(st->device);
     optimizer_reduce(l->optimizer);
     collect_loss(l, s);
     collect_load(l, s);
     update(l, job, s);
-    double end = device_clock(a->device);
+    double end = device_clock(st->device);
     s->reduce_seconds = end - reduce;
     s->seconds = end - start;
     collect_times(l, &times, s);
@@ -219,8 +220,8 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
 static void report_micro_batch(const struct learner *l, const struct step_job *job, int bin,
                                void (*found)(void *, int, const float *, int), void *ctx)
 {
-    const struct actor *a = l->actor;
-    const struct micro_batch *m = &a->mb[bin / a->mesh->dp];
+    const struct stage *st = l->stage;
+    const struct micro_batch *m = &st->mb[bin / st->mesh->dp];
     int at = 0;
     for (int i = 0; i < job->n; i++) {
         if (l->deal.bin_of[i] != bin) continue;
@@ -233,12 +234,12 @@ static void report_micro_batch(const struct learner *l, const struct step_job *j
 void learner_score(struct learner *l, const struct step_job *job,
                    void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx)
 {
-    struct actor *a = l->actor;
+    struct stage *s = l->stage;
     struct step_stats ignored;
     int micro_batches = fill_micro_batches(l, job, &ignored);
-    a->inv_temperature = job->inv_temperature;
+    s->inv_temperature = job->inv_temperature;
     run_scoring(l, micro_batches);
     for (int m = 0; m < micro_batches; m++)
-        if (a->mesh->t == 0 && actor_has_head(a, m))
-            report_micro_batch(l, job, m * a->mesh->dp + a->mesh->d, found, ctx);
+        if (s->mesh->t == 0 && stage_has_head(s, m))
+            report_micro_batch(l, job, m * s->mesh->dp + s->mesh->d, found, ctx);
 }

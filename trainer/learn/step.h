@@ -8,7 +8,7 @@
 #include "trainer/observe/slow.h"
 
 struct learner {
-    struct actor *actor;
+    struct stage *stage;
     struct optimizer *optimizer;
     const struct world *world;
     int max_sequences;
@@ -24,10 +24,10 @@ struct learner {
     struct arena arena;
 };
 /* max_sequences per step. */
-void learner_new(struct learner *l, struct actor *a, struct optimizer *o, const struct world *w,
+void learner_new(struct learner *l, struct stage *s, struct optimizer *o, const struct world *w,
                  int max_sequences);
 /* What learner_new does before it allocates: l->arena.used. Local; nothing to free. */
-void learner_measure(struct learner *l, struct actor *a, int max_sequences);
+void learner_measure(struct learner *l, struct stage *s, int max_sequences);
 void learner_free(struct learner *l);
 /* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not say V. */
 struct deal_shape learner_deal_shape(const struct settings *s);

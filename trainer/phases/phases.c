@@ -37,7 +37,7 @@ static void phase_start(struct run *r, const struct phase_settings *k)
     if (r->phase_step > 0 || !kind_of(k)->learns) return;
     optimizer_reset(&r->optimizer);
     if (r->world->sites > 1) outer_begin(&r->outer);
-    if (r->actor.local[0].reference) optimizer_snapshot(&r->optimizer);
+    if (r->stage.local[0].reference) optimizer_snapshot(&r->optimizer);
 }
 
 /* false: a stop came before the step was done. */

@@ -55,7 +55,7 @@ static void build_sequence(struct run *r, const struct phase_settings *k, const 
     int n = q->n + a[i].n;
     /* the questions' own prompts stand in the first rows of scratch->token: answers follow behind
      * them */
-    int *token = s->token + (size_t)(k->prompts + i) * (size_t)r->actor.dims.max_context;
+    int *token = s->token + (size_t)(k->prompts + i) * (size_t)r->stage.dims.max_context;
     memcpy(token, q->token, (size_t)q->n * sizeof(int));
     memcpy(token + q->n, a[i].token, (size_t)a[i].n * sizeof(int));
     *out = (struct sequence){.prompt = i / k->samples,

@@ -19,7 +19,7 @@ struct batch {
 static void demonstrate(struct run *r, uint32_t index, struct batch *b)
 {
     struct step_scratch *s = r->scratch;
-    int *token = s->token + (size_t)b->n * (size_t)r->actor.dims.max_context, n_prompt = 0;
+    int *token = s->token + (size_t)b->n * (size_t)r->stage.dims.max_context, n_prompt = 0;
     struct problem problem;
     struct text text = {.at = s->text, .size = s->text_size};
     source_problem(r->source, SPLIT_TRAIN, index, &problem);
@@ -52,7 +52,7 @@ static void say_nothing_learned(struct run *r, const struct phase_settings *k,
     if ((times & (times - 1)) != 0) return;
     log_info("step %ld: nothing to learn from, no update is made: of %d demonstrations %d are "
              "missing, %d do not fit model.max_context %d (%ld such step%s so far)",
-             r->step, k->batch, b->missing, b->too_long, r->actor.dims.max_context, times,
+             r->step, k->batch, b->missing, b->too_long, r->stage.dims.max_context, times,
              times > 1 ? "s" : "");
 }
 

@@ -20,7 +20,7 @@ void step_tell(struct run *r, const struct learned *l, double seconds)
     metrics_put(m, "tokens", (double)r->tokens);
     metrics_put(m, "updates", l->updates - l->skipped);
     metrics_put(m, "skipped_updates", l->skipped);
-    if (r->actor.dims.E > 0) {
+    if (r->stage.dims.E > 0) {
         metrics_put(m, "moe/load_max", l->load_max);
         metrics_put(m, "moe/balance", l->balance);
     }
@@ -33,7 +33,7 @@ void step_tell(struct run *r, const struct learned *l, double seconds)
     metrics_put_clock(m, "time/reduce_exposed", l->reduce_exposed);
     metrics_put_clock(m, "tokens_per_second", (double)l->tokens / seconds);
     metrics_put_clock(m, "time/gflops",
-                      flops_per_row(&r->actor.dims) * (double)l->rows / l->seconds * 1e-9);
+                      flops_per_row(&r->stage.dims) * (double)l->rows / l->seconds * 1e-9);
     metrics_put_clock(m, "pipeline/bubble_fraction", l->bubble_fraction);
     metrics_put_clock(m, "pipeline/exposed_comm_fraction", l->exposed_fraction);
 }

@@ -18,7 +18,7 @@ static void add_buffers(struct memory *m, size_t bytes)
 
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
 {
-    bool mirrored = actor_mesh(s).mirrored;
+    bool mirrored = stage_mesh(s).mirrored;
     return (struct mesh){.dp = s->mesh.dp,
                          .pp = s->mesh.pp,
                          .ep = s->mesh.ep,
@@ -30,9 +30,9 @@ struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
                          .replica_inner = mirrored ? 2 : 1};
 }
 
-struct actor_job memory_actor(const struct memory_job *job, const struct mesh *mesh, int max_mb)
+struct stage_job memory_stage(const struct memory_job *job, const struct mesh *mesh, int max_mb)
 {
-    return (struct actor_job){.settings = job->settings,
+    return (struct stage_job){.settings = job->settings,
                               .mesh = mesh,
                               .ops = job->ops,
                               .dims = settings_dims(job->settings, job->vocabulary),
@@ -40,18 +40,18 @@ struct actor_job memory_actor(const struct memory_job *job, const struct mesh *m
 }
 
 /* Replicas are counted pipeline by pipeline, within one the lower stage first (mesh.h). */
-static void measure_optimizer(struct optimizer *o, struct actor *a)
+static void measure_optimizer(struct optimizer *o, struct stage *s)
 {
-    const struct mesh *mesh = a->mesh;
+    const struct mesh *mesh = s->mesh;
     int inner = mesh->replica_inner, upper = mesh->p >= mesh->pp - mesh->p;
-    optimizer_measure(o, a, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
+    optimizer_measure(o, s, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
 }
 
-static void add_optimizer(struct memory *m, struct actor *a)
+static void add_optimizer(struct memory *m, struct stage *st)
 {
-    const struct settings *s = a->settings;
+    const struct settings *s = st->settings;
     struct optimizer o;
-    measure_optimizer(&o, a);
+    measure_optimizer(&o, st);
     add(m, &o.arena);
     if (s->mesh.sites > 1) {
         struct outer x;
@@ -68,24 +68,24 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     struct mesh mesh = memory_mesh(s, at);
     struct world w = {.size = s->mesh.dp * s->mesh.pp * s->mesh.tp,
                       .rank = mesh_rank_at(&mesh, at)};
-    struct actor a;
+    struct stage st;
     struct learner l;
     *m = (struct memory){0};
     int max_mb = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
-    struct actor_job actor = memory_actor(job, &mesh, max_mb);
-    actor.with_reference = e->reference;
-    actor_measure(&a, &actor);
-    add(m, &a.arena);
-    add_buffers(m, engine_measure(mesh.pp, &a.passes, max_mb));
-    add_optimizer(m, &a);
-    learner_measure(&l, &a, e->sequences);
+    struct stage_job stage = memory_stage(job, &mesh, max_mb);
+    stage.with_reference = e->reference;
+    stage_measure(&st, &stage);
+    add(m, &st.arena);
+    add_buffers(m, engine_measure(mesh.pp, &st.passes, max_mb));
+    add_optimizer(m, &st);
+    learner_measure(&l, &st, e->sequences);
     add(m, &l.arena);
     if (e->sampling) {
-        struct arena rollout = rollout_measure(&a, &w, e->answers, e->max_new);
+        struct arena rollout = rollout_measure(&st, &w, e->answers, e->max_new);
         add(m, &rollout);
     }
     add_buffers(m, scratch_bytes(e, s->model.max_context));
-    actor_free(&a);
+    stage_free(&st);
 }
 
 size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
@@ -93,28 +93,28 @@ size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
     const struct settings *s = job->settings;
     if (s->mesh.sites == 1) return 0;
     struct mesh mesh = memory_mesh(s, at);
-    struct actor a;
+    struct stage st;
     struct optimizer o;
     struct outer x;
-    const struct actor_job weights = memory_actor(job, &mesh, 0);
-    actor_measure(&a, &weights);
-    measure_optimizer(&o, &a);
+    const struct stage_job weights = memory_stage(job, &mesh, 0);
+    stage_measure(&st, &weights);
+    measure_optimizer(&o, &st);
     outer_measure(&x, s, &o, s->mesh.sites);
     optimizer_free(&o);
-    actor_free(&a);
+    stage_free(&st);
     return x.bytes;
 }
 
 int *memory_split(const struct memory_job *job, int *chunks)
 {
     struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});
-    struct actor a;
-    const struct actor_job weights = memory_actor(job, &mesh, 0);
-    actor_measure(&a, &weights);
-    int *first = memory_take((size_t)a.chunks + 1, sizeof *first, "a split of layers");
-    for (int i = 0; i <= a.chunks; i++) first[i] = a.first[i];
-    *chunks = a.chunks;
-    actor_free(&a);
+    struct stage s;
+    const struct stage_job weights = memory_stage(job, &mesh, 0);
+    stage_measure(&s, &weights);
+    int *first = memory_take((size_t)s.chunks + 1, sizeof *first, "a split of layers");
+    for (int i = 0; i <= s.chunks; i++) first[i] = s.first[i];
+    *chunks = s.chunks;
+    stage_free(&s);
     return first;
 }
 

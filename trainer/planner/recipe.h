@@ -56,7 +56,7 @@ void recipe_close(struct recipe *r);
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p);
 /* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it then runs: plan, which is
- * made here (plan_free). first: layers of the chunks, by the caller's actor. */
+ * made here (plan_free). first: layers of the chunks, by the caller's stage. */
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
 /* What its reductions take on the hosts, into the layout. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l);

@@ -141,7 +141,7 @@ static void add_bucket(struct traffic *t, const struct group *g, size_t real,
 
 /* ---- the groups of a stage ---- */
 
-struct stage_job {
+struct reduction_job {
     const struct memory_job *memory;
     struct reduction_way way;
     struct mesh mesh; /* d 0, and the stage's p and t */
@@ -159,7 +159,7 @@ static int member_rank(const struct mesh *m, int member)
 }
 
 /* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices. */
-static void group_fill(struct group *g, const struct traffic *t, const struct stage_job *s,
+static void group_fill(struct group *g, const struct traffic *t, const struct reduction_job *s,
                        struct bucket *b, int e, int ep)
 {
     const struct mesh *m = &s->mesh;
@@ -180,7 +180,7 @@ static void group_fill(struct group *g, const struct traffic *t, const struct st
 }
 
 /* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline (optimizer.c, tie_exchange). */
-static void add_tie(struct traffic *t, const struct stage_job *s, const struct group *g)
+static void add_tie(struct traffic *t, const struct reduction_job *s, const struct group *g)
 {
     const struct mesh *m = &s->mesh;
     for (int i = 0; i < s->members; i++) {
@@ -193,7 +193,7 @@ static void add_tie(struct traffic *t, const struct stage_job *s, const struct g
 
 /* Gains of heads, of which every rank of tp has a part: from all to all before anything else is
  * added (grad_reduce.c). */
-static void add_parts(struct traffic *t, const struct stage_job *s, const struct bucket *b)
+static void add_parts(struct traffic *t, const struct reduction_job *s, const struct bucket *b)
 {
     struct mesh other = s->mesh;
     for (int i = 0; b->parts > 0 && i < s->members; i++)
@@ -203,12 +203,12 @@ static void add_parts(struct traffic *t, const struct stage_job *s, const struct
                             (double)(b->parts * sizeof(float)));
 }
 
-static void add_stage(struct traffic *t, const struct stage_job *s, struct actor *a)
+static void add_stage(struct traffic *t, const struct reduction_job *s, struct stage *st)
 {
     struct group g;
     struct bucket_list l;
     group_new(&g, s->members);
-    buckets_make(&l, a);
+    buckets_make(&l, st);
     for (int i = 0; i < l.n; i++) {
         struct bucket *b = &l.b[i];
         int ep = b->region == REGION_EXPERTS ? s->mesh.ep : 1;
@@ -231,14 +231,14 @@ struct reduction_paths reduction_add(struct traffic *t, const struct memory_job 
     int stages = whole.replica_inner == 2 ? whole.pp / 2 : whole.pp;
     for (int i = 0; i < stages * whole.tp; i++) {
         struct mesh_at at = {0, i / whole.tp, i % whole.tp};
-        struct stage_job s = {
+        struct reduction_job s = {
             .memory = j, .way = way, .mesh = memory_mesh(j->settings, at), .paths = &paths};
-        struct actor a;
+        struct stage st;
         s.members = whole.dp * whole.replica_inner;
-        const struct actor_job actor = memory_actor(j, &s.mesh, 1);
-        actor_measure(&a, &actor);
-        add_stage(t, &s, &a);
-        actor_free(&a);
+        const struct stage_job stage = memory_stage(j, &s.mesh, 1);
+        stage_measure(&st, &stage);
+        add_stage(t, &s, &st);
+        stage_free(&st);
     }
     return paths;
 }
@@ -249,13 +249,13 @@ int reduction_buckets(const struct memory_job *j)
     for (int p = 0; p < j->settings->mesh.pp; p++) {
         struct mesh m = memory_mesh(j->settings, (struct mesh_at){.p = p});
         struct bucket_list l;
-        struct actor a;
-        const struct actor_job actor = memory_actor(j, &m, 1);
-        actor_measure(&a, &actor);
-        buckets_make(&l, &a);
+        struct stage s;
+        const struct stage_job stage = memory_stage(j, &m, 1);
+        stage_measure(&s, &stage);
+        buckets_make(&l, &s);
         if (p == 0 || l.n < fewest) fewest = l.n;
         buckets_free(&l);
-        actor_free(&a);
+        stage_free(&s);
     }
     return fewest;
 }

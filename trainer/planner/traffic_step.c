@@ -216,14 +216,14 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
 {
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
     int ways = j->plan->place == PLACE_MIRROR ? 2 : 1;
-    struct actor a;
-    const struct actor_job weights = memory_actor(&j->memory, &m, 0);
-    actor_measure(&a, &weights);
+    struct stage s;
+    const struct stage_job weights = memory_stage(&j->memory, &m, 0);
+    stage_measure(&s, &weights);
     double part = 1.0 / (m.dp * ways), answers = size.questions * size.samples;
     /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
     struct journey w = {.j = j,
                         .m = &m,
-                        .batch = rollout_batch(&a),
+                        .batch = rollout_batch(&s),
                         .sampled = part * answers * size.answer,
                         .read = part * size.questions * (size.prompt - 1),
                         .events = part * (2 * answers + size.questions)};
@@ -233,6 +233,6 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
             add_hops(t, &w, d, dir);
             for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
         }
-    actor_free(&a);
+    stage_free(&s);
     add_answers(t, m.dp * m.pp * m.tp, answers, answers * size.answer);
 }

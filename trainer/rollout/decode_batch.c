@@ -41,7 +41,7 @@ static void sample_rows(struct rollout *r, struct decoder *d, const struct decod
                         struct sampled *out)
 {
     const struct rollout_job *j = r->job;
-    int V = r->actor->dims.V, n = b->head->sampled;
+    int V = r->stage->dims.V, n = b->head->sampled;
     for (int t = 0; t < n; t++) {
         const struct decode_batch_row *row = &b->row[t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
@@ -81,7 +81,7 @@ static void send_head(struct rollout *r, const struct decoder *d, struct decode_
 
 static void send_on(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
-    size_t bytes = (size_t)b->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    size_t bytes = (size_t)b->head->rows * (size_t)r->stage->dims.C * r->stage->ops->real_bytes;
     if (rollout_leads(r)) send_head(r, d, b);
     if (bytes > 0) b->sent[1] = p2p_send(r->p2p, d->next, TAG_ACT + d->next_number, b->act, bytes);
 }
@@ -99,7 +99,7 @@ void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch 
                                .token = b->token,
                                .kv = {d->row_pos, d->row_table}};
     chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, d->logits);
-    actor_pace(r->actor, 1);
+    stage_pace(r->stage, 1);
     if (d->last)
         finish_last(r, d, b);
     else
@@ -115,7 +115,7 @@ void decode_batch_reuse(struct rollout *r, struct decode_batch *b)
 
 void decode_batch_receive(struct rollout *r, struct decoder *d, const struct decode_batch *b)
 {
-    size_t bytes = (size_t)b->head->rows * (size_t)r->actor->dims.C * r->actor->ops->real_bytes;
+    size_t bytes = (size_t)b->head->rows * (size_t)r->stage->dims.C * r->stage->ops->real_bytes;
     if (bytes == 0) return; /* an empty batch, in lockstep */
     p2p_wait(r->p2p, p2p_recv(r->p2p, d->prev, TAG_ACT + d->number, d->act_in, bytes));
 }

@@ -162,7 +162,7 @@ static void record_token(struct rollout *r, struct decoder *d, struct decode_bat
     k->pos++;
     k->token = s.token;
     bool ended = s.token == r->job->eos;
-    a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->actor->dims.max_context);
+    a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->stage->dims.max_context);
     if (!ended && !a->truncated) return;
     const struct rollout_listener *who = &r->job->listener;
     if (who->finished) who->finished(who->context, k->answer, a);

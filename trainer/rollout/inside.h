@@ -56,7 +56,7 @@ struct decoder {
 struct queue;
 
 struct rollout {
-    struct actor *actor;
+    struct stage *stage;
     const struct world *world;
     struct p2p *p2p;
     struct decoder decoder[2];
@@ -93,7 +93,7 @@ static inline bool rollout_stops(struct rollout *r)
 /* Is this the rank that decides for those that share its stage? */
 static inline bool rollout_leads(const struct rollout *r)
 {
-    return r->actor->mesh->t == 0;
+    return r->stage->mesh->t == 0;
 }
 
 #endif

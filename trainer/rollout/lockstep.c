@@ -76,7 +76,7 @@ static void tick(struct rollout *r, struct decoder *d, long now, int period, lon
 
 void lockstep_run(struct rollout *r)
 {
-    int chunks = r->actor->chunks, period = most(r->decoder[0].n_batches, chunks);
+    int chunks = r->stage->chunks, period = most(r->decoder[0].n_batches, chunks);
     long rounds = 0;
     for (int i = 0; i < r->decoders; i++)
         if (r->decoder[i].first) decoder_clear(&r->decoder[i]);

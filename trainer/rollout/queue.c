@@ -24,13 +24,13 @@ struct queue {
 
 static int first_rank(const struct rollout *r, int d, int dir)
 {
-    const struct actor *a = r->actor;
-    return mesh_rank(a->mesh, d, plan_rank(a->place, a->mesh->pp, 0, dir));
+    const struct stage *s = r->stage;
+    return mesh_rank(s->mesh, d, plan_rank(s->place, s->mesh->pp, 0, dir));
 }
 
 int queue_most_tickets(const struct rollout *r)
 {
-    return 2 * r->actor->mesh->dp + 2;
+    return 2 * r->stage->mesh->dp + 2;
 }
 
 void queue_place(struct queue **out, const struct rollout *r, struct arena *a)
@@ -43,8 +43,8 @@ void queue_place(struct queue **out, const struct rollout *r, struct arena *a)
     *out = queue;
     queue->asker = asker;
     queue->which = which;
-    for (int i = 0; i < r->actor->mesh->dp; i++)
-        for (int dir = 0; dir < r->actor->directions; dir++) {
+    for (int i = 0; i < r->stage->mesh->dp; i++)
+        for (int dir = 0; dir < r->stage->directions; dir++) {
             int rank = first_rank(r, i, dir);
             if (rank == 0) continue;
             queue->asker[queue->askers++] = (struct asker){.rank = rank, .dir = dir};
@@ -75,22 +75,22 @@ static void ask(struct rollout *r, struct stock *s, int dir)
  * their count)'s. */
 static int first_stages(const struct rollout *r)
 {
-    return r->actor->mesh->dp * r->actor->directions;
+    return r->stage->mesh->dp * r->stage->directions;
 }
 
 static void start_dealing(struct rollout *r)
 {
-    const struct actor *a = r->actor;
+    const struct stage *s = r->stage;
     struct queue *queue = r->queue;
     for (int dir = 0; dir < 2; dir++)
         queue->stock[dir] = (struct stock){
-            .ready = a->mesh->d * a->directions + dir, .asked = TICKET_NONE, .answer = TICKET_NONE};
+            .ready = s->mesh->d * s->directions + dir, .asked = TICKET_NONE, .answer = TICKET_NONE};
 }
 
 void queue_start(struct rollout *r)
 {
     struct queue *queue = r->queue;
-    if (r->actor->mesh->ep > 1) {
+    if (r->stage->mesh->ep > 1) {
         start_dealing(r);
         return;
     }
@@ -124,7 +124,7 @@ static int deal(struct rollout *r, const struct decoder *d)
 
 int queue_take(struct rollout *r, struct decoder *d)
 {
-    if (r->actor->mesh->ep > 1) return deal(r, d);
+    if (r->stage->mesh->ep > 1) return deal(r, d);
     if (r->world->rank == 0) return count_up(r);
     struct stock *s = &r->queue->stock[d->dir];
     int q = s->ready;

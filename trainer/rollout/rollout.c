@@ -11,19 +11,19 @@
 #include "trainer/rollout/lockstep.h"
 #include "trainer/rollout/turns.h"
 
-static struct rollout *rollout_measured(struct actor *a, const struct world *w, int max_answers,
+static struct rollout *rollout_measured(struct stage *s, const struct world *w, int max_answers,
                                         int max_new)
 {
     struct rollout *r = memory_take(1, sizeof *r, "a rollout");
-    *r = (struct rollout){.actor = a, .world = w, .max_answers = max_answers, .max_new = max_new};
+    *r = (struct rollout){.stage = s, .world = w, .max_answers = max_answers, .max_new = max_new};
     place_decoders(r);
     place_buffers(r);
     return r;
 }
 
-struct arena rollout_measure(struct actor *a, const struct world *w, int max_answers, int max_new)
+struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new)
 {
-    struct rollout *r = rollout_measured(a, w, max_answers, max_new);
+    struct rollout *r = rollout_measured(s, w, max_answers, max_new);
     struct arena measured = r->arena;
     free(r);
     return measured;
@@ -32,7 +32,7 @@ struct arena rollout_measure(struct actor *a, const struct world *w, int max_ans
 /* The pipelines that share experts: of each stage the rank that decides. Collective over world. */
 static void group_find(struct rollout *r)
 {
-    const struct mesh *m = r->actor->mesh;
+    const struct mesh *m = r->stage->mesh;
     r->group = MPI_COMM_NULL;
     if (m->ep == 1) return;
     int color = rollout_leads(r) ? m->d / m->ep : MPI_UNDEFINED;
@@ -40,9 +40,9 @@ static void group_find(struct rollout *r)
     if (r->group != MPI_COMM_NULL) MPI_OK(MPI_Comm_set_errhandler(r->group, MPI_ERRORS_RETURN));
 }
 
-struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new)
+struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new)
 {
-    struct rollout *r = rollout_measured(a, w, max_answers, max_new);
+    struct rollout *r = rollout_measured(s, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
     int open = queue_most_tickets(r) * 2 + r->decoders * (4 * r->decoder[0].n_batches + 8);
@@ -86,7 +86,7 @@ static void decoder_close(struct rollout *r, struct decoder *d)
 static void lead(struct rollout *r)
 {
     queue_start(r);
-    (r->actor->mesh->ep > 1 ? lockstep_run : turns_run)(r);
+    (r->stage->mesh->ep > 1 ? lockstep_run : turns_run)(r);
     queue_close(r);
     tp_follow_end(r);
 }
@@ -123,12 +123,12 @@ const struct answer *rollout_run(struct rollout *r, const struct rollout_job *jo
     r->job = job;
     r->stopping = false;
     memset(r->mine, 0, (size_t)answers * sizeof *r->mine);
-    double start = device_clock(r->actor->device);
+    double start = device_clock(r->stage->device);
     run_all(r);
     for (int i = 0; i < answers; i++)
         if (!r->mine[i]) r->answer[i].n = 0;
     long tokens = gather_answers(r, answers);
     r->whole = count_whole(r);
-    if (t) *t = (struct rollout_times){device_clock(r->actor->device) - start, tokens};
+    if (t) *t = (struct rollout_times){device_clock(r->stage->device) - start, tokens};
     return r->answer;
 }

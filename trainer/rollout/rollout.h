@@ -62,23 +62,23 @@ struct rollout_job {
 
 struct rollout;
 /* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
-struct rollout *rollout_new(struct actor *a, const struct world *w, int max_answers, int max_new);
+struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new);
 /* What rollout_new would take: an arena that only measured. Of w the rank and the size are read,
- * the actor may be a measured one. Local. */
-struct arena rollout_measure(struct actor *a, const struct world *w, int max_answers, int max_new);
+ * the stage may be a measured one. Local. */
+struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new);
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);
 
-/* What a decode batch of this actor carries from stage to stage: its head; for every row its place
+/* What a decode batch of this stage carries from stage to stage: its head; for every row its place
  * and its activations; events: an answer that starts or ends, a question that is done with; back to
  * the first stage what was sampled of a row. order_bytes: what the first of a stage's ranks tells
  * each of the others before a batch (0 without tensor parallelism). Head, places and events come
- * from a stage's first rank alone. Local, the actor may be a measured one. */
+ * from a stage's first rank alone. Local, the stage may be a measured one. */
 struct rollout_batch {
     int slots; /* answers of a full batch */
     size_t head_bytes, place_bytes, row_bytes, event_bytes, back_bytes, order_bytes;
 };
-struct rollout_batch rollout_batch(const struct actor *a);
+struct rollout_batch rollout_batch(const struct stage *s);
 
 struct rollout_times {
     double seconds;

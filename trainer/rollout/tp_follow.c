@@ -28,13 +28,13 @@ static size_t order_bytes(const struct rollout *r)
 
 void tp_follow_place(struct rollout *r, struct arena *a)
 {
-    if (r->actor->mesh->tp > 1) r->order = arena_take(a, order_bytes(r));
+    if (r->stage->mesh->tp > 1) r->order = arena_take(a, order_bytes(r));
 }
 
 /* From the first rank to the others. */
 static void pass_on(struct rollout *r)
 {
-    struct exchange *x = r->actor->parallel.tp;
+    struct exchange *x = r->stage->parallel.tp;
     const size_t count[MAX_TP] = {order_bytes(r)}, offset[MAX_TP] = {0};
     die_place("rollout: which decode batch comes next");
     exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
@@ -51,13 +51,13 @@ static void tell(struct rollout *r, const struct decoder *d, const struct decode
 
 void tp_follow_lead(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
-    if (r->actor->mesh->tp > 1) tell(r, d, b);
+    if (r->stage->mesh->tp > 1) tell(r, d, b);
     decode_batch_run(r, d, b, in);
 }
 
 void tp_follow_end(struct rollout *r)
 {
-    if (r->actor->mesh->tp == 1) return;
+    if (r->stage->mesh->tp == 1) return;
     *(struct order *)(void *)r->order = (struct order){-1};
     pass_on(r);
 }

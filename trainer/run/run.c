@@ -33,7 +33,7 @@ static void print_memory(const struct run *r)
     log_info(
         "memory of rank 0: model, gradients, activations %.1f MiB, optimizer %.1f MiB, rollout "
         "and cache %.1f MiB, step buffers %.1f MiB",
-        (double)actor_bytes(&r->actor) / mib,
+        (double)stage_bytes(&r->stage) / mib,
         (double)(r->optimizer.arena.size + r->outer.arena.size) / mib,
         r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0,
         (double)(r->arena.size + r->learner.arena.size) / mib);
@@ -45,7 +45,7 @@ static void check_vocabulary(const struct run *r, struct problems *p)
     struct mesh_limits limits = settings_limits(&r->settings);
     if (!r->tokenizer) return;
     limits.vocabulary = tokenizer_size(r->tokenizer);
-    mesh_check(actor_mesh(&r->settings), r->world->size, &limits, p);
+    mesh_check(stage_mesh(&r->settings), r->world->size, &limits, p);
 }
 
 /* A completion may be of any tokens, max_context of them, however long their texts are. */
@@ -163,21 +163,21 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
     choose_schedule(r, &dims, e);
-    mesh_split(&r->mesh, w, actor_mesh(&r->settings));
+    mesh_split(&r->mesh, w, stage_mesh(&r->settings));
     refuse_too_large(r, &dims, e);
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
-    const struct actor_job actor = {.settings = &r->settings,
+    const struct stage_job stage = {.settings = &r->settings,
                                     .mesh = &r->mesh,
                                     .ops = r->ops,
                                     .dims = dims,
                                     .max_mb = max_mb,
                                     .with_reference = e.reference};
-    actor_new(&r->actor, &actor);
-    optimizer_new(&r->optimizer, &r->actor);
+    stage_new(&r->stage, &stage);
+    optimizer_new(&r->optimizer, &r->stage);
     r->layout = optimizer_layout(&r->optimizer, w->comm);
     if (w->sites > 1) sites_open(r);
-    learner_new(&r->learner, &r->actor, &r->optimizer, w, e.sequences);
-    if (e.sampling) r->rollout = rollout_new(&r->actor, w, e.answers, e.max_new);
+    learner_new(&r->learner, &r->stage, &r->optimizer, w, e.sequences);
+    if (e.sampling) r->rollout = rollout_new(&r->stage, w, e.answers, e.max_new);
     r->text = memory_take(r->text_size, 1, "the text of an answer");
     scratch_place(&r->arena, &e, dims.max_context);
     arena_back(&r->arena, &device_host, r->arena.used);
@@ -197,7 +197,7 @@ void run_close(struct run *r)
     learner_free(&r->learner);
     if (r->world->sites > 1) sites_close(r);
     optimizer_free(&r->optimizer);
-    actor_free(&r->actor);
+    stage_free(&r->stage);
     mesh_free(&r->mesh);
     source_free(r->source);
     tokenizer_free(r->tokenizer);
@@ -214,7 +214,7 @@ void run_close(struct run *r)
 int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
                int *n_prompt)
 {
-    size_t room = (size_t)r->actor.dims.max_context;
+    size_t room = (size_t)r->stage.dims.max_context;
     size_t at = tokenizer_encode(r->tokenizer, prompt, strlen(prompt), false, out, room);
     if (at + 2 > room) return -1;
     out[at++] = r->think;
@@ -232,7 +232,7 @@ static int take_question(struct run *r, enum split split, uint32_t index, int i)
 {
     enum { DRAWS = 4096 };
     struct step_scratch *s = r->scratch;
-    int *token = s->token + (size_t)i * (size_t)r->actor.dims.max_context, n = -1, n_prompt = 0;
+    int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n = -1, n_prompt = 0;
     for (uint32_t draw = 0; n < 0 && draw < (split == SPLIT_TRAIN ? DRAWS : 1); draw++) {
         source_problem(r->source, split, index + draw * 0x9e3779b1u, &s->problem[i]);
         n = run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt);
@@ -247,6 +247,6 @@ void run_questions(struct run *r, enum split split, uint32_t from, int n)
     for (int i = 0; i < n; i++)
         if (take_question(r, split, from + (uint32_t)i, i) < 0)
             problems_add(&p, NULL, 0, "prompts of %s do not fit model.max_context %d: raise it",
-                         source_name(r->source), r->actor.dims.max_context);
+                         source_name(r->source), r->stage.dims.max_context);
     if (p.n > 0) world_agree_problems(r->world, &p, EXIT_USER); /* all ranks of a site have them */
 }

@@ -30,7 +30,7 @@ struct run {
     int think, eos;        /* token ids */
     struct source *source; /* NULL when no problems are asked for */
     uint64_t data_sum[2];  /* source_sum of either split, for checkpoints */
-    struct actor actor;
+    struct stage stage;
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */
     struct learner learner;

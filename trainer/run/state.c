@@ -163,7 +163,7 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
     if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
     if (!world_all(r->world, ok)) return false;
     optimizer_publish(&r->optimizer);
-    if (!r->actor.local[0].reference) return true;
+    if (!r->stage.local[0].reference) return true;
     if (reference && everything)
         optimizer_publish_reference(&r->optimizer);
     else

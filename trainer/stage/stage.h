@@ -40,12 +40,12 @@ struct gradient_listener {
 
 /* What a forward pass makes of a micro-batch's log-probabilities, handed in by the caller
  * (learn/loss.h): fills io->dlogp. */
-struct actor_loss {
+struct stage_loss {
     void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
     void *ctx;
 };
 
-struct actor {
+struct stage {
     const struct settings *settings;
     const struct mesh *mesh;
     const struct device *device; /* whose memory and rows all of it is */
@@ -65,7 +65,7 @@ struct actor {
     /* the step's micro-batches of this pipeline: micro-batch m flows in direction m % directions */
     struct micro_batch *mb;
     int max_mb, T_max;
-    struct actor_loss loss;
+    struct stage_loss loss;
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
@@ -87,14 +87,14 @@ struct actor {
 };
 
 /* The mesh that the settings ask for. */
-struct mesh_shape actor_mesh(const struct settings *s);
+struct mesh_shape stage_mesh(const struct settings *s);
 /* What this rank holds of a chunk; NULL: nothing. */
-struct local *actor_local(struct actor *a, int chunk);
+struct local *stage_local(struct stage *s, int chunk);
 /* Is this the rank whose head sees micro-batch m of the step? */
-bool actor_has_head(struct actor *a, int m);
+bool stage_has_head(struct stage *s, int m);
 
-/* What an actor is made of. settings and mesh are kept until actor_free. */
-struct actor_job {
+/* What a stage is made of. settings and mesh are kept until stage_free. */
+struct stage_job {
     const struct settings *settings;
     const struct mesh *mesh;
     const struct ops *ops;
@@ -103,29 +103,29 @@ struct actor_job {
     bool with_reference; /* room for a second set of weights */
 };
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
-void actor_new(struct actor *a, const struct actor_job *job);
-/* What actor_new does before it allocates: all but the pointers are set, a->arena.used and .of say
- * what it would take, and the engine engine_measure(&a->passes, ...). Local; of the mesh only the
- * sizes and this rank's place are read. actor_free. */
-void actor_measure(struct actor *a, const struct actor_job *job);
-void actor_free(struct actor *a);
+void stage_new(struct stage *s, const struct stage_job *job);
+/* What stage_new does before it allocates: all but the pointers are set, s->arena.used and .of say
+ * what it would take, and the engine engine_measure(&s->passes, ...). Local; of the mesh only the
+ * sizes and this rank's place are read. stage_free. */
+void stage_measure(struct stage *s, const struct stage_job *job);
+void stage_free(struct stage *s);
 /* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or decode batches of a rollout,
  * take longer. Local. */
-void actor_pace(const struct actor *a, int steps);
-size_t actor_bytes(const struct actor *a);
+void stage_pace(const struct stage *s, int steps);
+size_t stage_bytes(const struct stage *s);
 
 /* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the
  * next call. */
-const struct plan *actor_plan(struct actor *a, int micro_batches, bool forward_only);
+const struct plan *stage_plan(struct stage *s, int micro_batches, bool forward_only);
 /* Least and step size of a pipeline's micro-batch count. */
-int actor_least(const struct actor *a);
-int actor_multiple(const struct actor *a);
+int stage_least(const struct stage *s);
+int stage_multiple(const struct stage *s);
 
 /* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the
  * pipeline. */
-void actor_run(struct actor *a, int micro_batches, bool forward_only, struct engine_times *t);
-void actor_zero_gradients(struct actor *a);
+void stage_run(struct stage *s, int micro_batches, bool forward_only, struct engine_times *t);
+void stage_zero_gradients(struct stage *s);
 /* The routers' counts of this rank begin again. */
-void actor_clear_load(struct actor *a);
+void stage_clear_load(struct stage *s);
 
 #endif

@@ -201,21 +201,21 @@ static void write_files(const struct plan *plan, const struct timeline *measured
     times_free(&times);
 }
 
-void trace_run(struct actor *a, int micro_batches, struct engine_times *t, const char *folder)
+void trace_run(struct stage *s, int micro_batches, struct engine_times *t, const char *folder)
 {
-    const struct plan *plan = actor_plan(a, micro_batches, false);
-    const struct mesh *m = a->mesh;
+    const struct plan *plan = stage_plan(s, micro_batches, false);
+    const struct mesh *m = s->mesh;
     struct timeline mine, all;
     if (m->d > 0 || m->t > 0) {
-        actor_run(a, micro_batches, false, t);
+        stage_run(s, micro_batches, false, t);
         return;
     }
     timeline_new(&mine, m->pp,
                  8 * plan_room(plan)); /* a pass, and waits for input, output, exchanges */
-    engine_record(a->engine, &mine);
+    engine_record(s->engine, &mine);
     double started = clock_now();
-    actor_run(a, micro_batches, false, t);
-    engine_record(a->engine, NULL);
+    stage_run(s, micro_batches, false, t);
+    engine_record(s->engine, NULL);
     put_right(&mine, started, m->pipe, m->p);
     gather(&all, &mine, m->pipe);
     if (m->p == 0) write_files(plan, &all, folder);

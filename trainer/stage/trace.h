@@ -5,8 +5,8 @@
 
 #include "trainer/stage/stage.h"
 
-/* As actor_run of a training step, and writes the files: of the first pipeline, by its first rank, clocks of other hosts put right. Allocates,
- * unlike other steps. Collective over the pipeline. */
-void trace_run(struct actor *a, int micro_batches, struct engine_times *t, const char *folder);
+/* As stage_run of a training step, and writes the files: of the first pipeline, by its first rank,
+ * clocks of other hosts put right. Allocates, unlike other steps. Collective over the pipeline. */
+void trace_run(struct stage *s, int micro_batches, struct engine_times *t, const char *folder);
 
 #endif

@@ -351,13 +351,13 @@ START_TEST(paths_are_the_code)
         struct reduction_way way = REDUCTION_WAY[c % REDUCTION_WAYS];
         struct small s;
         struct bucket_list l;
-        struct actor a;
+        struct stage st;
         small_new(&s, (struct wish){"", R, 1, 1, 1, "serial", "bf16", 1},
                   groups[c / REDUCTION_WAYS].slots);
         struct mesh m = memory_mesh(&s.settings, (struct mesh_at){0});
-        const struct actor_job actor = memory_actor(&s.job.memory, &m, 1);
-        actor_measure(&a, &actor);
-        buckets_make(&l, &a);
+        const struct stage_job stage = memory_stage(&s.job.memory, &m, 1);
+        stage_measure(&st, &stage);
+        buckets_make(&l, &st);
         double sums = 0, gathers = 0;
         for (int i = 0; i < l.n; i++)
             for (int me = 0; me < R; me++) {
@@ -372,7 +372,7 @@ START_TEST(paths_are_the_code)
         close_to(traffic_between(&s.t, TRAFFIC_REDUCE), sums, 1e-12);
         close_to(traffic_between(&s.t, TRAFFIC_GATHER), gathers, 1e-12);
         buckets_free(&l);
-        actor_free(&a);
+        stage_free(&st);
         small_free(&s);
     }
 }
