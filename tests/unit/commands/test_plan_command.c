@@ -80,7 +80,7 @@ START_TEST(pictures)
 }
 END_TEST
 
-/* The published step of DeepSeek-V3 (docs/PLANNER.md): 16 stages, 120 micro-batches; of the shares only W, a count
+/* The published step of DeepSeek-V3 (docs/lab/planner.md): 16 stages, 120 micro-batches; of the shares only W, a count
  * times 32, is sure to the digit. */
 START_TEST(given_costs)
 {

@@ -1,4 +1,4 @@
-/* The prediction: against sums done by hand, and against the published step of DeepSeek-V3 on 2,048 GPUs (docs/PLANNER.md). */
+/* The prediction: against sums done by hand, and against the published step of DeepSeek-V3 on 2,048 GPUs (docs/lab/planner.md). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
