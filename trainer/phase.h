@@ -25,7 +25,7 @@ struct phase_kind {
     struct phase_size (*size)(const struct phase_settings *k);
     /* One step. Collective over the world. false: a stop came before it was done; nothing of it
      * counts but what the run's evaluation holds, and it comes again when the run is resumed. */
-    bool (*step)(struct run *r, const struct phase_settings *k);
+    bool (*step)(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm);
     const struct algorithm *algorithm; /* of reinforcement learning; NULL: it has none */
 };
 

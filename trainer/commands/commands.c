@@ -1,8 +1,14 @@
 /* THE table of subcommands: the usage, `duet help`, the shell's completion and main follow from
  * it. */
 #include "trainer/commands/commands.h"
+#include "trainer/commands/completion.h"
 
 #include <string.h>
+
+static int cmd_completion(int argc, char **argv)
+{
+    return completion_run(commands, argc, argv);
+}
 
 const struct command commands[COMMANDS_MAX + 1] = {
     {"train", "run a recipe: supervised start, reinforcement learning, evaluation", cmd_train,

@@ -28,6 +28,5 @@ int cmd_inspect(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
-int cmd_completion(int argc, char **argv);
 
 #endif

@@ -3,24 +3,25 @@
  * phases. */
 #include <stdio.h>
 #include <string.h>
+#include "trainer/commands/completion.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/config/table.h"
 
 /* "train sample eval": what comes behind duet. */
-static void print_commands(void)
+static void print_commands(const struct command *table)
 {
     printf("_duet_commands='");
-    for (const struct command *c = commands; c->name; c++) printf("%s ", c->name);
+    for (const struct command *c = table; c->name; c++) printf("%s ", c->name);
     puts("'");
 }
 
 /* Each command prints its own options, which only it has a table of (options_parse). */
-static bool print_options(void)
+static bool print_options(const struct command *table)
 {
     char list[] = OPTIONS_LIST;
     printf("_duet_options() {\n    case $1 in\n");
-    for (const struct command *c = commands; c->name; c++) {
+    for (const struct command *c = table; c->name; c++) {
         char name[32];
         snprintf(name, sizeof name, "%s", c->name);
         char *argv[] = {name, list, NULL};
@@ -143,7 +144,7 @@ static const char functions[] =
     "}\n"
     "complete -o default -o nospace -F _duet duet\n";
 
-int cmd_completion(int argc, char **argv)
+int completion_run(const struct command *table, int argc, char **argv)
 {
     const char *shell = "";
     struct options o = {
@@ -168,9 +169,9 @@ int cmd_completion(int argc, char **argv)
     printf("# %s completion for duet %s: source <(duet completion %s)\n", shell, DUET_VERSION,
            shell);
     if (zsh) puts("autoload -Uz bashcompinit && bashcompinit");
-    print_commands();
+    print_commands(table);
     print_settings();
-    if (!print_options()) return EXIT_BUG;
+    if (!print_options(table)) return EXIT_BUG;
     print_phase_settings();
     print_values();
     fputs(functions, stdout);

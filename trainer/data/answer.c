@@ -1,7 +1,7 @@
 /* See answer.h. Decimal numbers are compared by their digits, not as doubles: 0.1 + a digit at place 40 differs. */
 #include "trainer/data/answer.h"
 #include <string.h>
-#include "trainer/data/task.h"
+#include "trainer/data/text.h"
 
 size_t span_find(struct span s, const char *word)
 {

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "comm/base/file.h"
 #include "comm/base/problems.h"
-#include "trainer/data/task.h"
+#include "trainer/data/text.h"
 
 enum { HINT_BYTES = 700 };
 

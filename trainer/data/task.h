@@ -5,39 +5,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include "comm/base/rng.h"
+#include "trainer/data/problem.h"
+#include "trainer/data/text.h"
 #include "trainer/data/why.h"
 
 struct span; /* answer.h */
-
-enum split { SPLIT_TRAIN, SPLIT_HELDOUT };
-
-/* Text in a caller's fixed buffer; never overflows: `cut` says that it would have. */
-struct text {
-    char *at;
-    size_t n, size;
-    bool cut;
-};
-void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Any bytes; what does not fit is left out, whole characters of UTF-8 at a time. */
-void text_add_bytes(struct text *t, const char *bytes, size_t n);
-
-struct problem {
-    const char *prompt; /* as the model sees it, without the opening <think> */
-    const char *answer; /* one right answer: of the generator, or the data file's */
-    long data[8];       /* the task's own numbers */
-    long record;        /* task file: index of the record */
-    char own_prompt[64],
-        own_answer
-            [64]; /* a generator's: where both point, so do not copy it; a file's are its record's */
-};
-
-struct task_options {
-    int difficulty;
-    double give_up;
-    uint64_t seed;
-};
 
 struct task {
     const char *name, *help; /* help: one line on what difficulty means */
@@ -69,10 +41,5 @@ extern const struct task task_countdown, task_arithmetic, task_equations;
 const struct task *task_find(int number);
 /* All of them with what difficulty means, to stdout: `duet help tasks`. */
 void tasks_help(void);
-uint64_t problem_hash(const char *prompt); /* XXH64, seed 0 */
-/* The split that a problem belongs to: held out when its hash divides by 10. */
-enum split problem_split(const char *prompt);
-/* The draws of problem number `index`: a generator redraws from it until the problem is of the split. */
-struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index);
 
 #endif

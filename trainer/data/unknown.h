@@ -4,7 +4,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/data/answer.h"
-#include "trainer/data/task.h"
+#include "trainer/data/text.h"
 
 enum { UNKNOWN_KINDS = 8 };
 

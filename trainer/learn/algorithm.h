@@ -9,6 +9,7 @@
 #define DUET_TRAINER_LEARN_ALGORITHM_H
 
 #include "trainer/config/settings.h"
+#include "trainer/learn/denominator.h"
 #include "trainer/learn/loss.h"
 
 /* The rewards of a step and what becomes of them: the same on every rank. */
@@ -20,29 +21,6 @@ struct groups {
 };
 /* Fills equal; returns how many groups are. Local. */
 int groups_compare(const struct groups *g);
-
-/* --- denominators: what an update's loss is divided by --- */
-
-/* What a recipe says of them: phases.aggregate, zero_spread, max_new, kl. */
-struct counting {
-    int aggregate;  /* AGGREGATE_... */
-    bool keep;      /* answers of groups without spread count too */
-    bool kl;        /* a KL is taken: what counts has a gradient even without an advantage */
-    double longest; /* max_new */
-};
-struct counting counting_of(const struct phase_settings *k);
-struct counted_answer {
-    int length;  /* tokens */
-    bool spread; /* the rewards of its group differ: some of its answers have an advantage */
-    bool masked; /* out of everything but its group's mean and std (mask_truncated) */
-};
-bool counting_has(const struct counting *rule, struct counted_answer a);
-struct denominator {
-    long answers, tokens;
-};
-/* Adds an answer of the update to what the denominator counts. All of the update's answers, over
- * all ranks, are added before the first is weighed (P6). Local. */
-void denominator_add(struct denominator *d, const struct counting *rule, struct counted_answer a);
 
 /* --- the table --- */
 

@@ -44,7 +44,8 @@ static void phase_start(struct run *r, const struct phase_settings *k)
 static bool phase_step(struct run *r, const struct phase_settings *k)
 {
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
-    if (!kind_of(k)->step(r, k)) return false;
+    const struct phase_kind *kind = kind_of(k);
+    if (!kind->step(r, k, kind->algorithm)) return false;
     r->step++;
     r->phase_step++;
     watchdog_feed();

@@ -5,7 +5,6 @@
 #include <string.h>
 #include "comm/base/log.h"
 #include "trainer/learn/lr.h"
-#include "trainer/phases/phases.h"
 #include "trainer/phases/rl_metrics.h"
 #include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
@@ -163,10 +162,10 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
 /* The inner loop of Algorithm 1 of DeepSeekMath (arXiv 2402.03300); its outer one, over reference
  * models, is ref_every. Its last line, a reward model that goes on learning, has no part here:
  * graders are rules. */
-bool rl_step(struct run *r, const struct phase_settings *k)
+bool rl_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm)
 {
     double start = clock_now();
-    struct rl_step s = {.algorithm = phase_kind_of(phase_kinds, k)->algorithm};
+    struct rl_step s = {.algorithm = algorithm};
     if (!sample(r, k, &s)) return false;
     double sampled = clock_now();
     grade(r, k);

@@ -1,0 +1,32 @@
+/* A problem of a task, its split, and the draws that a generator makes it from. */
+#ifndef DUET_TRAINER_DATA_PROBLEM_H
+#define DUET_TRAINER_DATA_PROBLEM_H
+
+#include <stdint.h>
+#include "comm/base/rng.h"
+
+enum split { SPLIT_TRAIN, SPLIT_HELDOUT };
+
+struct problem {
+    const char *prompt; /* as the model sees it, without the opening <think> */
+    const char *answer; /* one right answer: of the generator, or the data file's */
+    long data[8];       /* the task's own numbers */
+    long record;        /* task file: index of the record */
+    /* Of a generator: where prompt and answer point, so do not copy it. Those of a file are its
+     * record's. */
+    char own_prompt[64], own_answer[64];
+};
+
+struct task_options {
+    int difficulty;
+    double give_up;
+    uint64_t seed;
+};
+
+uint64_t problem_hash(const char *prompt); /* XXH64, seed 0 */
+/* The split that a problem belongs to: held out when its hash divides by 10. */
+enum split problem_split(const char *prompt);
+/* The draws of problem number `index`: a generator redraws from it until the problem is of the split. */
+struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index);
+
+#endif
