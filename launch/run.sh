@@ -153,7 +153,7 @@ if [ "$code" -gt 128 ] && [ "$signals" -lt 2 ]; then
 elif [ "$code" -eq 1 ] && [ "$launcher" = mpirun ] && [ "$signals" -lt 2 ]; then
     is_said lost killed spoken || launcher_ended
 fi
-[ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; start again with --resume auto" >&2
+[ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; restart with --resume auto" >&2
 # A program that does not listen to our request (138: SIGUSR1) ends as any does whose reader goes, or whose disk is full.
 case $code in
 138) if is_said reader-gone; then code=141; elif is_said unwritten; then code=1; fi ;;

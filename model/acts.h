@@ -124,7 +124,7 @@ struct act_table {
         TABLE(ACT_ROW)                                                       \
     }                                                                        \
     enum { NAME##_lines = TABLE(ACT_COUNT) };                                \
-    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many lines");        \
+    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many rows");         \
     _Static_assert(sizeof(struct NAME) == NAME##_lines * sizeof(void *), "pointers of one size");
 #define ACT_TABLE(NAME, TABLE) ACT_STRUCT(NAME, TABLE) ACT_LIST(NAME, TABLE)
 #define ACTS_OF(NAME)                                  \

@@ -16,7 +16,7 @@ static struct braces braces_of(const char *rule)
     struct braces b = {.open = strchr(rule, '{')};
     if (!b.open) return b;
     b.close = strchr(b.open, '}');
-    INVARIANT(b.close, "%s: a brace is not closed", rule);
+    INVARIANT(b.close, "%s: unbalanced brace", rule);
     b.n = 1;
     for (const char *c = b.open; c < b.close; c++) b.n += *c == ',';
     return b;

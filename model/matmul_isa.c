@@ -52,5 +52,5 @@ const char *matmul_isa(void)
 {
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if (isa_has(sets[i].isa)) return sets[i].name;
-    return "less than AVX2";
+    return "below AVX2";
 }

@@ -40,7 +40,7 @@ struct param_table {
         TABLE(PARAM_SHAPE)                                                          \
     }                                                                               \
     enum { NAME##_tensors = sizeof NAME##_param_rows / sizeof *NAME##_param_rows }; \
-    _Static_assert(NAME##_tensors <= (int)PART_PARAMS, "too many tensors");
+    _Static_assert(NAME##_tensors <= (int)PART_PARAMS, "too many tensors in a part");
 #define PARAMS_OF(NAME)                                        \
     {                                                          \
         NAME##_tensors, NAME##_param_rows, NAME##_param_shapes \

@@ -15,9 +15,9 @@ static int largest(const float *logits, int V)
     for (int v = 0; v < V; v++)
         if (!isnan(logits[v]) && (best < 0 || logits[v] > logits[best])) best = v;
     SYS_OK(best >= 0 && logits[best] > -INFINITY,
-           "the weights have grown beyond all bounds: lower lr or weight_decay, and go on from an "
-           "earlier checkpoint",
-           "none of %d logits is a number", V);
+           "the weights have diverged: resume from an earlier checkpoint with a lower lr or "
+           "weight_decay",
+           "none of the %d logits is a number", V);
     return best;
 }
 

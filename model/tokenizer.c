@@ -91,7 +91,7 @@ static bool type_is(struct parse *p, const json_t *object, const char *place, co
     char why[128];
     const char *type = text_member(object, "type");
     if (type && strcmp(type, known) == 0) return true;
-    snprintf(why, sizeof why, "type must be \"%s\" (one token a character), found", known);
+    snprintf(why, sizeof why, "type must be \"%s\" (one token per character), found", known);
     refuse(p, place, why, type ? type : "none");
     return false;
 }
@@ -134,7 +134,7 @@ static void place_word(struct parse *p, const char *place, const char *text, con
     else if (at < 0 || at >= t->size)
         refuse(p, place, "ids must be 0, 1, 2, ... without gaps; bad id of", text);
     else if (t->by_id[at].text)
-        refuse(p, place, "an id is given twice, the second time to", text);
+        refuse(p, place, "duplicate id, the second time for", text);
     else
         t->by_id[at] = (struct word){text, strlen(text), (int)at};
 }

@@ -57,7 +57,7 @@ void travel_counted(struct pass *p, struct moe_acts *k)
         first_of(k)[i + 1] = first_of(k)[i];
         for (int m = 0; m < c->ep; m++) first_of(k)[i + 1] += k->from[m * held + i];
     }
-    INVARIANT(first_of(k)[held] <= c->R_max, "%d rows came for %d experts, room for %d",
+    INVARIANT(first_of(k)[held] <= c->R_max, "%d rows arrived for %d experts, room for %d",
               first_of(k)[held], held, c->R_max);
 }
 

@@ -197,7 +197,7 @@ static double search_rules(enum plan_place place, const struct auto_option *o, i
     for (; n < tries && s.best < INFINITY; n++) try_changed(&s);
     if (s.best < INFINITY) {
         rule_copy(&s.rule, &s.best_rule, &s.plan);
-        INVARIANT(make(&s), "a rule that made a plan makes it again");
+        INVARIANT(make(&s), "a rule that made a plan must make it again");
         plan_copy(found, &s.plan);
     }
     rule_free(&s.rule);

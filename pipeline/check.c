@@ -40,8 +40,7 @@ static void check_cell(struct verdict *v, int rank, int row, struct plan_cell c)
     const struct plan *p = v->plan;
     if (c.dir < 0 || c.dir >= p->directions || c.mb < 0 || c.mb >= plan_per_direction(p) ||
         c.chunk < 0 || c.chunk >= p->chunks)
-        WRONG(v, rank, row, "there is no direction %d, chunk %d, micro-batch %d", c.dir, c.chunk,
-              c.mb);
+        WRONG(v, rank, row, "no such direction %d, chunk %d, micro-batch %d", c.dir, c.chunk, c.mb);
     else if (plan_rank(p->place, p->stages, c.chunk, c.dir) != rank)
         WRONG(v, rank, row, "chunk %d of direction %d is not on this rank", c.chunk, c.dir);
 }
@@ -55,12 +54,12 @@ static void check_cells(struct verdict *v)
             struct plan_row two;
             int n = plan_passes(row, pass);
             for (int k = 0; k < n; k++) check_cell(v, r, i, pass[k].cell);
-            if (row->op >= PLAN_OPS) WRONG(v, r, i, "there is no operation %d", (int)row->op);
+            if (row->op >= PLAN_OPS) WRONG(v, r, i, "no such operation %d", (int)row->op);
             if (row->op == PLAN_TWO && !plan_row_two(&two, pass[0], pass[1]))
-                WRONG(v, r, i, "%d and %d are no two passes to step in turn", (int)pass[0].op,
+                WRONG(v, r, i, "operations %d and %d cannot be stepped in turn", (int)pass[0].op,
                       (int)pass[1].op);
             if (v->plan->forward_only && (pass[0].op != PLAN_F || pass[n - 1].op != PLAN_F))
-                WRONG(v, r, i, "a plan of forwards only has a backward");
+                WRONG(v, r, i, "a forward-only plan has a backward");
         }
 }
 
@@ -70,7 +69,7 @@ static void place(struct verdict *v, struct plan_index *x, int rank, int row, st
 {
     int *at = plan_index_at(x, pass.op, pass.cell);
     if (*at >= 0)
-        WRONG(v, rank, row, "%s of direction %d, micro-batch %d again, after row %d",
+        WRONG(v, rank, row, "%s of direction %d, micro-batch %d repeats row %d",
               plan_op_name(pass.op), pass.cell.dir, pass.cell.mb, *at);
     *at = row;
 }
@@ -115,7 +114,7 @@ static void check_chain(struct verdict *v, const struct plan_index *x, int rank,
     for (int k = 0; k < parts; k++) {
         int at = *plan_index_at(x, PARTS[k], c);
         if (at < 0)
-            WRONG(v, rank, -1, "no %s of direction %d, micro-batch %d", plan_op_name(PARTS[k]),
+            WRONG(v, rank, -1, "missing %s of direction %d, micro-batch %d", plan_op_name(PARTS[k]),
                   c.dir, c.mb);
         else if (k > 0 && !comes_after(v, rank, k, at, before))
             WRONG(v, rank, at, "%s of direction %d, micro-batch %d before its %s",
@@ -158,7 +157,7 @@ static void check_orders(struct verdict *v, const struct plan_index *x)
 static void say_stuck(struct verdict *v, const int *at, const char *why)
 {
     for (int r = 0; r < v->plan->stages; r++)
-        if (at[r] < v->plan->n_rows[r]) WRONG(v, r, at[r], "the rank hangs here: %s", why);
+        if (at[r] < v->plan->n_rows[r]) WRONG(v, r, at[r], "the rank hangs here (%s)", why);
 }
 
 /* ---- facts ---- */
@@ -210,13 +209,13 @@ static void check_running(struct verdict *v, const struct plan_index *x,
     sim_table_even(&costs, v->plan->chunks, each);
     sim_new(&sim, v->plan);
     if (!sim_run(&sim, v->plan, &costs.sim)) {
-        say_stuck(v, sim.at, "what it needs is made after what waits for it");
+        say_stuck(v, sim.at, "dependency cycle");
     } else {
         facts->makespan = sim.makespan;
         facts->worst_idle = sim.worst_idle, facts->mean_idle = sim.mean_idle;
         facts->bubble = sim.bubble;
         if (!plan_unbuffered(x, sim.at))
-            say_stuck(v, sim.at, "when every send blocks until it is received");
+            say_stuck(v, sim.at, "if every send blocks until it is received");
     }
     sim_free(&sim);
     sim_table_free(&costs);

@@ -234,7 +234,7 @@ static const void *wait_input(struct engine *e, const struct running *r)
     if (from < 0) return NULL;
     if (from == e->rank) {
         int i = buffer_handed(e, &r->pass);
-        INVARIANT(e->out.handed[k][i], "row %d: nothing was handed over", e->row);
+        INVARIANT(e->out.handed[k][i], "row %d: no message was handed over", e->row);
         return e->out.at[k][i];
     }
     int i = buffer_of(e, r->pass.cell);
@@ -250,8 +250,9 @@ static void *wait_output(struct engine *e, const struct running *r)
     int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
     enum kind k = kind_of(&r->pass);
     if (to < 0) return NULL;
-    INVARIANT(!e->out.handed[k][i], "row %d: what was handed over is not read yet", e->row);
-    wait_for(e, &e->out.open[k][i], r, "before it still on its way to", to);
+    INVARIANT(!e->out.handed[k][i], "row %d: the message handed over has not been read yet",
+              e->row);
+    wait_for(e, &e->out.open[k][i], r, "previous message still in transit to", to);
     return e->out.at[k][i];
 }
 
@@ -276,8 +277,7 @@ static void free_input(struct engine *e, struct plan_pass pass)
 
 static void drain(struct engine *e)
 {
-    die_place("end of the %s plan: the last messages are on their way",
-              plan_kind_name(e->plan->kind));
+    die_place("end of the %s plan: waiting for the last messages", plan_kind_name(e->plan->kind));
     for (int k = 0; k < KINDS; k++)
         for (int i = 0; i < BUFFERS; i++) {
             p2p_wait(e->p2p, e->out.open[k][i]);

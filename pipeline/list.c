@@ -253,7 +253,7 @@ static void decide(const struct list *l, struct hand *h, double now)
         return;
     }
     plan_add(l->plan, h->rank, next.row.op, next.row.f, next.row.b);
-    INVARIANT(sim_go(l->sim, l->plan, l->costs, h->rank), "the row is not ready");
+    INVARIANT(sim_go(l->sim, l->plan, l->costs, h->rank), "no row is ready");
     h->free = l->sim->end[h->rank][l->plan->n_rows[h->rank] - 1];
     count(h, &next.row);
 }
@@ -311,7 +311,7 @@ static void join_backwards(struct plan *plan)
 bool list_make(struct plan *plan, struct sim *s, const struct sim_costs *costs,
                const struct plan_limits *limits, const struct list_rule *rule)
 {
-    struct hand *hands = memory_take((size_t)plan->stages, sizeof *hands, "the making of a plan");
+    struct hand *hands = memory_take((size_t)plan->stages, sizeof *hands, "making a plan");
     struct list l = {plan, s, costs, limits, rule, plan_per_direction(plan), hands};
     sim_begin(s, plan);
     for (int r = 0; r < plan->stages; r++) plan->n_rows[r] = 0, hand_start(&hands[r], plan, r);

@@ -72,17 +72,16 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
 {
     const char *name = KINDS[k].name;
     if (stages < 1 || stages > MAX_STAGES)
-        problems_add(p, NULL, 0, "schedule %s: %d stages; there must be 1 to %d", name, stages,
+        problems_add(p, NULL, 0, "schedule %s: %d stages, must be 1 to %d", name, stages,
                      MAX_STAGES);
     bool sane = stages >= 1 && stages <= MAX_STAGES;
     int most = sane ? plan_most_micro_batches(stages) : MAX_MICRO_BATCHES;
     if (m < 1 || m > most)
-        problems_add(p, NULL, 0, "schedule %s: %d micro-batches; there must be 1 to %d", name, m,
-                     most);
+        problems_add(p, NULL, 0, "schedule %s: %d micro-batches, must be 1 to %d", name, m, most);
     if (sane && KINDS[k].place != PLACE_LINE && m < 2 * stages)
         problems_add(p, NULL, 0,
-                     "schedule %s: %d micro-batches are too few for %d stages; it takes at least "
-                     "two a stage (%d)",
+                     "schedule %s: %d micro-batches are too few for %d stages; it needs at least "
+                     "two per stage (%d)",
                      name, m, stages, 2 * stages);
     if (KINDS[k].place != PLACE_MIRROR) return;
     if (stages % 2 != 0)
@@ -92,8 +91,8 @@ static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
                      name, stages);
     if (m % 2 != 0)
         problems_add(p, NULL, 0,
-                     "schedule %s: %d micro-batches; the number must be even, half of them enter "
-                     "at either end",
+                     "schedule %s: %d micro-batches; the number must be even, since half of them "
+                     "enter at each end",
                      name, m);
 }
 
@@ -129,7 +128,7 @@ bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct probl
         if (nearest(k, stages, micro_batches, fewer, &s, &m))
             snprintf(text[fewer], sizeof text[fewer], "%d stages with %d micro-batches", s, m);
     }
-    problems_add(p, NULL, 0, "schedule %s: the nearest that can be: %s%s%s", KINDS[k].name, text[0],
+    problems_add(p, NULL, 0, "schedule %s: nearest valid: %s%s%s", KINDS[k].name, text[0],
                  text[0][0] && text[1][0] ? ", or " : "", text[1]);
     return false;
 }
@@ -147,8 +146,8 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
 void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches)
 {
     INVARIANT(KINDS[k].make && can(k, plan->stages, micro_batches) && KINDS[k].place == plan->place,
-              "no plan %s of %d stages and %d micro-batches here", KINDS[k].name, plan->stages,
-              micro_batches);
+              "no generator of plan %s for %d stages and %d micro-batches", KINDS[k].name,
+              plan->stages, micro_batches);
     plan_again(plan, k, micro_batches);
     KINDS[k].make(plan);
 }

@@ -114,7 +114,7 @@ void timeline_text(FILE *out, const struct timeline_drawing *d, int columns)
         }
     }
     fprintf(out,
-            "a letter is %.3g %s: F forward, B backward, I its input part, W weight part, X a "
+            "one character is %.3g %s: F forward, B backward, I its input part, W weight part, X a "
             "pair, . idle\n",
             each / d->per_unit, d->unit);
     free(line);

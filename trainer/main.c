@@ -23,8 +23,8 @@ static void print_usage(FILE *out)
     fputs("\nduet help COMMAND      its arguments and options (also: duet COMMAND --help)\n"
           "duet help settings     every setting of a recipe (--markdown: as docs/SETTINGS.md has "
           "them)\n"
-          "duet help tasks        the tasks that make problems, and their difficulties\n"
-          "duet help environment  the variables DUET_*\n"
+          "duet help tasks        the tasks that generate problems, and their difficulties\nduet "
+          "help environment  the DUET_* environment variables\n"
           "duet --version\n",
           out);
 }
@@ -102,8 +102,8 @@ static int results_end(int code)
     if (why == 0) why = errno;
     if (!nobody_reads)
         die_fmt(__FILE__, __LINE__, EXIT_WORLD, "writing to standard output",
-                "free space where the output goes, then run the command again",
-                "the results are not complete: %s", why ? strerror(why) : "a write failed");
+                "free space where the output is written, then run the command again",
+                "the results are incomplete: %s", why ? strerror(why) : "a write failed");
     return code == EXIT_DONE ? EXIT_WORLD : code;
 }
 

@@ -143,7 +143,7 @@ recipe=s.yaml
 train 1 one --set data.file=one-demonstration.jsonl --set phases.sft.steps=12
 check "one demonstration: exit 0" equal "$code" 0
 check "one demonstration: the others are counted" has err "one-demonstration.jsonl:1: records without a demonstration: 47 of 48 (lines 1, 2, 3, 4, 5, 7, 8, 9 and 39 more); sft passes over them"
-check "an empty batch: says so" has err "nothing to learn from, no update is made: of 8 demonstrations 8 are missing, 0 do not fit model.max_context 64"
+check "an empty batch: says so" has err "nothing to learn from, no update: of 8 demonstrations 8 are missing and 0 do not fit model.max_context 64"
 check "an empty batch: counted for what they are" has one/metrics.jsonl '"data/no_demonstration":8'
 check "an empty batch: not as too long" hasnt one/metrics.jsonl data/too_long
 check "an empty batch: no loss, no update" equal "$(grep '"data/empty":1' one/metrics.jsonl | grep '"loss":null' | grep -c '"updates":0')" 10
@@ -178,5 +178,5 @@ check "tokens of 600 bytes: sample" equal "$code" 0
 { sed '/"~/,$d' words.json; printf '"'; head -c 2000000 /dev/zero | tr '\0' x; printf '"'; sed -n '/"~/s/.*":/:/p' words.json; sed '1,/"~/d' words.json; } >big.json
 train 2 fresh --set model.tokenizer=big.json --set model.max_context=1024 --set data.micro_batch_tokens=1024
 check "tokens of megabytes: exit 2" equal "$code" 2
-check "tokens of megabytes: says what to do" times 1 err "take one with shorter tokens, or lower model.max_context"
+check "tokens of megabytes: says what to do" times 1 err "use one with shorter tokens, or lower model.max_context"
 finish

@@ -39,9 +39,9 @@ hosts true
 check "alike: exit 0" equal "$code" 0
 refused "no data on the second" "rank 1 on $(hostname): p.jsonl" rm host1/p.jsonl
 refused "no recipe on the second" "rank 1 on $(hostname): one.yaml: cannot read the recipe" rm host1/one.yaml
-refused "other data" "the data file p.jsonl on host $(hostname) (rank 1) is not the one on host $(hostname) (rank 0)" sed -i s/1+1/1+2/ host1/p.jsonl
+refused "other data" "the data file p.jsonl on host $(hostname) (rank 1) differs from the one on host $(hostname) (rank 0)" sed -i s/1+1/1+2/ host1/p.jsonl
 refused "other held-out data" "the data file h.jsonl on host" sed -i s/2+1/2+2/ host1/h.jsonl
-refused "another recipe" "the recipe one.yaml on host $(hostname) (rank 1) is not the one on host" sed -i 's/batch: 8/batch: 9/' host1/one.yaml
+refused "another recipe" "the recipe one.yaml on host $(hostname) (rank 1) differs from the one on host" sed -i 's/batch: 8/batch: 9/' host1/one.yaml
 recipe=/dev/stdin stdin=one.yaml
 refused "a recipe that only rank 0 can read" "rank 1 on $(hostname): /dev/stdin: no phases" true
 finish

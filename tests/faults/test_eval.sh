@@ -34,7 +34,7 @@ value() {
 # --- each problem once, and how many there were ---
 train 1 run
 check "train: exit 0" equal "$code" 0
-check "log: as many as there are" has err "all 16 problems there are, 20 were asked for; answers to each: 2"
+check "log: as many as there are" has err "all 16 problems available, 20 requested; answers per problem: 2"
 sed -n 4p run/metrics.jsonl >line
 check "eval_every: problems" equal "$(value line eval/p.jsonl/problems)" 16
 check "eval_every: asked for" equal "$(value line eval/p.jsonl/problems_asked)" 40

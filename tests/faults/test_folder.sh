@@ -53,14 +53,14 @@ for what in gone empty elsewhere; do
     check "P9: latest $what: without --resume: says so" has err "run already holds a run: add --resume auto"
     alone run --resume auto
     check "P9: latest $what: exit 0" equal "$code" 0
-    check "P9: latest $what: goes on from the newest" has err "going on from run/checkpoints/step-00000004"
+    check "P9: latest $what: goes on from the newest" has err "resuming from run/checkpoints/step-00000004"
     check "P9: latest $what: as the unbroken run" alike whole run
 done
 check "P9: latest elsewhere: said" has err "latest names step-00000099, which is not there; the newest undamaged one before it is taken"
 fresh && rm run/checkpoints/latest && truncate -s -9 run/checkpoints/step-00000004/manifest.json
 alone run --resume auto
 check "P9: latest gone, newest damaged: warns" has err "has no file latest; the newest undamaged checkpoint is taken"
-check "P9: latest gone, newest damaged: the one before" has err "going on from run/checkpoints/step-00000002"
+check "P9: latest gone, newest damaged: the one before" has err "resuming from run/checkpoints/step-00000002"
 check "P9: latest gone, newest damaged: as the unbroken run" equal "$(steps run)" "0 1 2 3 4 5 6"
 fresh && rm -r run/checkpoints
 alone run --resume auto
@@ -85,7 +85,7 @@ ln -s checkpoints run/checkpoints
 refused "checkpoints is a loop" "Too many levels of symbolic links"
 rm run/checkpoints && ln -s /nowhere/at/all run/checkpoints
 refused "checkpoints on a disk that is not mounted" "it is a link that leads nowhere"
-check "P9: checkpoints elsewhere: what to do" has err "nothing was changed: see that the folder is yours and its disk is mounted and sound"
+check "P9: checkpoints elsewhere: what to do" has err "nothing was changed: check that the folder is yours and that its disk is mounted and healthy"
 rm run/checkpoints && mv saved run/checkpoints
 rm run/checkpoints/latest && ln -s latest run/checkpoints/latest
 refused "latest is a loop" "Too many levels of symbolic links"
@@ -122,7 +122,7 @@ while touch touched/duet.lock; do sleep 0.2; done 2>/dev/null &
 toucher=$!
 alone touched
 check "P9: a lock without a name that somebody touches: exit 2" equal "$code" 2
-check "P9: a lock without a name that somebody touches: said" has err "touched/duet.lock is empty, but another process keeps touching it"
+check "P9: a lock without a name that somebody touches: said" has err "touched/duet.lock is empty, but another process keeps updating it"
 kill "$toucher"
 alone busy --resume auto
 check "P9: a second that resumes: exit 2" equal "$code" 2
@@ -135,7 +135,7 @@ since=$SECONDS
 alone busy --resume auto --set phases.sft.steps=5 --set checkpoint.every=1000000
 check "P9: a lock whose owner was killed: exit 0" equal "$code" 0
 check "P9: a lock whose owner was killed: no wait" test $((SECONDS - since)) -le 8
-check "P9: a lock whose owner was killed: says so" grep -q "the job that wrote to busy (process [0-9]* on host .*) is gone" err
+check "P9: a lock whose owner was killed: says so" grep -q "the job that wrote to busy (process [0-9]* on host .*) has ended" err
 # Of another host: while somebody touches it, it lives.
 sed 's/"host": "[^"]*"/"host": "far-away"/; s/"boot": "./"boot": "x/' <<<"$name" >busy/duet.lock
 alone busy --resume auto & far=$!
@@ -199,7 +199,7 @@ check "P9: their samples alone: untouched" diff -r theirs kept
 rm theirs/*.jsonl && cp whole/recipe.yaml theirs/recipe.yaml && cp -r theirs theirs2
 alone theirs
 check "P9: a copy of a run's recipe: exit 2" equal "$code" 2
-check "P9: a copy of a run's recipe: says so" has err "theirs: holds a recipe.yaml, but no run of duet"
+check "P9: a copy of a run's recipe: says so" has err "theirs: holds a recipe.yaml but no run of duet"
 check "P9: a copy of a run's recipe: untouched" diff -r theirs theirs2
 mkdir inside && cp ./*.jsonl recipe.yaml inside && cp -r inside inside2
 call env -C inside "$duet" train recipe.yaml --set out=.
@@ -237,7 +237,7 @@ ended_in "P9: samples.jsonl deleted"
 rm -r hurt
 endless hurt && cp hurt/metrics.jsonl other && mv other hurt/metrics.jsonl
 ended_in "P9: metrics.jsonl replaced"
-check "P9: metrics.jsonl replaced: says so" has err "hurt/metrics.jsonl is another file than the one that the run was writing to"
+check "P9: metrics.jsonl replaced: says so" has err "hurt/metrics.jsonl is not the file that the run was writing to"
 
 # --- what cannot be removed ---
 fresh && mkdir run/checkpoints/step-00000002/notes
@@ -266,7 +266,7 @@ back_to 4 pair/site-1 pair/site-2
 rm pair/site-2/checkpoints/latest
 train 2 pair --resume auto "${sites[@]}"
 check "P9: sites: latest of one gone: exit 0" equal "$code" 0
-check "P9: sites: latest of one gone: goes on from the newest" has err "going on from pair/site-1/checkpoints/step-00000004"
+check "P9: sites: latest of one gone: goes on from the newest" has err "resuming from pair/site-1/checkpoints/step-00000004"
 check "P9: sites: latest of one gone: every step once" equal "$(steps pair/site-2)" "0 1 2 3 4 5 6"
 rm -r pair/site-2/checkpoints && ln -s checkpoints pair/site-2/checkpoints
 cp pair/site-1/metrics.jsonl before
@@ -292,7 +292,7 @@ heard() {
     full "$@"
     check "P8: $1 to a full disk: exit 1" equal "$code" 1
     check "P8: $1 to a full disk: what" has err "what: writing to standard output"
-    check "P8: $1 to a full disk: why" has err "the results are not complete: No space left on device"
+    check "P8: $1 to a full disk: why" has err "the results are incomplete: No space left on device"
 }
 printf 'phases:\n' >many.yaml
 for i in {1..40}; do echo "  - {kind: sft, name: p$i}"; done >>many.yaml

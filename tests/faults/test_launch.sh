@@ -28,7 +28,7 @@ call "$run" -n 4 --hostfile "$files/localhost" --timeout 20 true
 check "localhost: runs" equal "$code" 0
 call "$run" -n 2 --timeout 20 sh -c 'exit 85'
 check "exit code 85" equal "$code" 85
-check "exit code 85: said" has err "start again with --resume auto"
+check "exit code 85: said" has err "restart with --resume auto"
 
 # --- several hosts ---
 call "$run" -n 16 --hostfile "$files/2-hosts" --interface ib0 --dry-run true

@@ -30,7 +30,7 @@ for name in updates skipped_updates tokens reward/accuracy/mean; do check "what 
 
 # Ten such steps in a row are said, once, until spread returns; also by a run that is taken up in between.
 train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8
-check "no spread: a warning" has err "grpo: for 10 steps in a row the rewards of every group were all equal: nothing was learned"
+check "no spread: a warning" has err "grpo: for 10 steps in a row the rewards within every group were equal: nothing was learned"
 check "no spread: what stays at which value" has err "accuracy is 0, format 0, reward 0: no answer is right"
 check "no spread: where to look" has err "samples.jsonl"
 check "no spread: said once" times 1 err "steps in a row the rewards"
@@ -80,7 +80,7 @@ train 2 ruined
 first=$(skips_from ruined) good=$(printf 'step-%08d' $(((first) / 2 * 2)))
 check "skips in a row end the run with 1" equal "$code" 1
 check "they say since when" has err "ruin: 10 updates in a row were skipped, since step $first: their gradients were not finite"
-check "the last good checkpoint is named" has err "The last checkpoint from before is ruined/checkpoints/$good: remove later ones, if there are any, and start again with --resume auto, with a lower lr (it is 1)"
+check "the last good checkpoint is named" has err "The last checkpoint from before is ruined/checkpoints/$good: remove later ones, if there are any, and restart with --resume auto, with a lower lr (it is 1)"
 check "said once" times 1 err "updates in a row were skipped"
 check "the first one is said" times 1 err "step $first: the gradient is not finite"
 check "P9: good checkpoints are not rotated away" equal "$(kept ruined)" "$(printf 'step-%08d ' $((first / 2 * 2 - 2)))$good"
@@ -93,7 +93,7 @@ train 1 short --set "phases.ruin.steps=$((first + 4))" --set phases.ruin.max_ski
 check "no limit: exit 0" equal "$code" 0
 check "no limit: a warning" has err "ruin ends with 4 skipped updates, since step $first"
 train 1 early --set checkpoint.every=0
-check "no checkpoint from before" has err "There is no checkpoint from before: start anew"
+check "no checkpoint from before" has err "There is no earlier checkpoint: start over"
 
 # An evaluation behind skips makes no update: the checkpoint at its end is none of those kept, nor when the run was taken up just before.
 sed '$a\  - {kind: eval, prompts: 2, samples: 1, max_new: 4}' ruin.yaml >asked.yaml

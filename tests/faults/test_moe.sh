@@ -27,10 +27,10 @@ rm -r run/checkpoints/step-0000000[345]
 echo step-00000002 >run/checkpoints/latest
 cp -r run other
 train 2 run --resume auto --set mesh.ep=2 "${more[@]}"
-check "taken up: from the second step" has err "going on from run/checkpoints/step-00000002"
+check "taken up: from the second step" has err "resuming from run/checkpoints/step-00000002"
 check "taken up: as the unbroken run" alike whole run
 train 1 other --resume auto "${more[@]}"
-check "ep 2 -> one rank: from the second step" has err "going on from other/checkpoints/step-00000002"
+check "ep 2 -> one rank: from the second step" has err "resuming from other/checkpoints/step-00000002"
 check "ep 2 -> one rank: the ratio is 1 at each of four steps" equal "$(deviations other/metrics.jsonl)" 0
 call "$duet" inspect run
 check "the last checkpoint is whole" has out "verified: whole"

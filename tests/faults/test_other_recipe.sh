@@ -45,7 +45,7 @@ refused() {
     resume "$@"
     check "$name: refused" equal "$code" 2
     check "$name: what" grep -q "REFUSED: " <(grep -E "$message" err)
-    check "$name: the way out" has err "put back the former ones (its recipe.yaml has them), or begin"
+    check "$name: the way out" has err "restore the former ones (its recipe.yaml has them), or start"
     check "$name: untouched" equal "$(of_folder run)" "$before"
 }
 # accepted NAME ROW RECIPE ARGUMENTS...: exit 0, the row of the table
@@ -86,7 +86,7 @@ refused "phases the other way round" 'phases that have begun  sft, grpo +grpo, s
 # --- the weights ---
 at 2 sft
 refused "other heads" 'model.heads +2 +4 ' s.yaml --set model.heads=4
-check "other heads: the way on" has err "or begin another run with --set out=FOLDER"
+check "other heads: the way on" has err "or start another run with --set out=FOLDER"
 refused "another ffn" 'model.ffn +88 +96 ' s.yaml --set model.ffn=96
 refused "another base of rotations" 'model.rope_theta ' s.yaml --set model.rope_theta=20000
 refused "another epsilon" 'model.norm_eps ' s.yaml --set model.norm_eps=1e-5
@@ -157,7 +157,7 @@ check "a rate of a phase that is over: recipe.yaml has what was done" has run/re
 call "$duet" train s.yaml --set out=new --set model.from=sft --set model.heads=4
 check "from, other heads: refused" equal "$code" 2
 check "from, other heads: said" grep -qE 'model.heads +2 +4 .*REFUSED: ' err
-check "from, other heads: what to do" has err "its weights mean nothing with other values of model.heads, model.kv_heads, model.head_dim: take those of its recipe.yaml"
+check "from, other heads: what to do" has err "its weights are meaningless with other values of model.heads, model.kv_heads, model.head_dim: use those of its recipe.yaml"
 check "from, other heads: no folder" test ! -e new
 call "$duet" train s.yaml --set out=new --set model.from=sft --set model.tokenizer=swapped.json
 check "from, other ids: refused" equal "$code" 2
@@ -165,10 +165,10 @@ call "$duet" train s.yaml --set out=new --set model.from=sft --set data.file=o.j
 check "from, other data: exit 0" equal "$code" 0
 call "$duet" eval sft --prompts 2 --samples 1 --set model.heads=4
 check "eval, other heads: refused" equal "$code" 2
-check "eval, other heads: said" has err "model.heads was 2, is 4: the weights mean nothing with it"
+check "eval, other heads: said" has err "model.heads: 2 in the checkpoint, now 4: the weights are meaningless with it"
 call "$duet" sample sft 1+1 --set model.tokenizer=swapped.json
 check "sample, other ids: refused" equal "$code" 2
-check "sample, other ids: said" grep -q 'model.tokenizer was [0-9]* is "1", is [0-9]* is "2"' err
+check "sample, other ids: said" grep -q 'model.tokenizer: [0-9]* is "1" in the checkpoint, now [0-9]* is "2"' err
 call "$duet" sample sft 1+1 --set model.tokenizer=same.json --set model.max_context=48
 check "sample, the same ids: exit 0" equal "$code" 0
 
@@ -179,7 +179,7 @@ train 2 run-2 "${sites[@]}"
 check "two sites: exit 0" equal "$code" 0
 train 2 run-2 --resume auto --set mesh.sites=2 --set sites.every=3 --set phases.sft.steps=8
 check "two sites: refused" equal "$code" 2
-check "two sites: said once" equal "$(grep -c 'put back the former ones' err) $(grep -c REFUSED err)" "1 1"
+check "two sites: said once" equal "$(grep -c 'restore the former ones' err) $(grep -c REFUSED err)" "1 1"
 train 2 run-2 --resume auto "${sites[@]}" --set phases.sft.steps=8
 check "two sites, more steps: exit 0" equal "$code" 0
 check "two sites, more steps: on both" equal "$(tail -qn 1 run-2/site-*/metrics.jsonl | grep -c '"step":7')" 2
@@ -208,6 +208,6 @@ check "first version: other heads: exit 2" equal "$code" 2
 check "first version: other heads: untouched" equal "$(of_folder run)" "$refused_heads"
 resume r.yaml "${longer[@]}"
 check "first version: resumed: exit 0" equal "$code" 0
-check "first version: groups without spread stay out" has err "is from before zero_spread: groups without spread are left out as they were (zero_spread: drop)"
+check "first version: groups without spread stay out" has err "predates zero_spread: groups without spread are left out as before (zero_spread: drop)"
 check "first version: as the unbroken run" alike dropped run
 finish

@@ -30,7 +30,7 @@ for wire in int8 bf16 int8-tp; do
     cp -r broken-$wire other-$wire
     train 4 broken-$wire "${rounded[@]}" --resume auto
     check "$wire, taken up: exit 0" equal "$code" 0
-    check "$wire, taken up: at a step" has err "going on from broken-$wire/"
+    check "$wire, taken up: at a step" has err "resuming from broken-$wire/"
     check "$wire, taken up: nothing is missing" hasnt err "has no residuals"
     check "$wire, taken up: as the unbroken run" alike $wire broken-$wire
 done

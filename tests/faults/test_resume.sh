@@ -57,11 +57,11 @@ start 2 other --resume auto --set mesh.dp=1
 ready
 check "2x2 -> 1x2: gets into grpo" until_true lines 66 other && kill -KILL "${pids[@]}"
 ended
-check "2x2 -> 1x2: goes on from $from" has err "going on from other/checkpoints/$from"
+check "2x2 -> 1x2: goes on from $from" has err "resuming from other/checkpoints/$from"
 from=$(cat other/checkpoints/latest)
 train 1 other --resume auto --set mesh.dp=1 --set mesh.pp=1
 check "1x2 -> 1x1: exit 0" equal "$code" 0
-check "1x2 -> 1x1: goes on from $from, where 1x2 was" has err "going on from other/checkpoints/$from"
+check "1x2 -> 1x1: goes on from $from, where 1x2 was" has err "resuming from other/checkpoints/$from"
 check "other meshes: every step once" equal "$(values other/metrics.jsonl step)" "$(seq 0 72)"
 # near LINES: the loss over those steps is the unbroken run's within 3 %, and that of no step is off by more than a fifth. (Steps 21 to
 # 60 of runs on 1x1, 2x2 and 1x2 from the start differ by 0.2 to 15 % at the worst step, by the seed.)

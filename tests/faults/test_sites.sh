@@ -55,7 +55,7 @@ check "tp: exit 0" equal "$code" 0
 cp -r shared taken-up
 back_to 20 taken-up/site-1 taken-up/site-2
 train 4 taken-up --resume auto "${tp[@]}"
-check "tp: taken up" has err "going on from taken-up/site-1/checkpoints/step-00000020"
+check "tp: taken up" has err "resuming from taken-up/site-1/checkpoints/step-00000020"
 check "tp: taken up as the unbroken run" alike_both shared taken-up
 
 # --- one site is ahead of the other ---
@@ -64,7 +64,7 @@ for gone in 72 73; do rm -rf "apart/site-2/checkpoints/step-000000$gone"; done
 echo step-00000070 >apart/site-2/checkpoints/latest
 train 4 apart --resume auto
 check "apart: exit 0" equal "$code" 0
-check "apart: both go on from what both have" has err "going on from apart/site-1/checkpoints/step-00000070"
+check "apart: both go on from what both have" has err "resuming from apart/site-1/checkpoints/step-00000070"
 check "apart: as the unbroken run" alike_both whole apart
 
 # --- stopped ---

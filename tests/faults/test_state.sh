@@ -39,30 +39,30 @@ damaged() {
     check "P9: $*: damaged" equal "$code" 1
     check "P9: $*: said" has err "$newest/manifest.json: damaged: $message"
 }
-damaged "phase of its state is -1, not a whole number from 0 to" phase=-1
-damaged "phase of its state is 99, its recipe has 2 phases" phase=99
-damaged "phase of its state is 0.5, not a whole number" phase=0.5
-damaged "phase of its state is null, not a whole number" phase=null
-damaged 'phase of its state is "0", not a whole number' 'phase="0"'
+damaged "phase in its state is -1, not a whole number from 0 to" phase=-1
+damaged "phase in its state is 99, its recipe has 2 phases" phase=99
+damaged "phase in its state is 0.5, not a whole number" phase=0.5
+damaged "phase in its state is null, not a whole number" phase=null
+damaged 'phase in its state is "0", not a whole number' 'phase="0"'
 damaged "its state has no phase" -phase
-damaged "phase_step of its state is 3, phase 1 of its recipe has 2 steps" phase=1 phase_step=3
-damaged "phase_step of its state is -1, not a whole number" phase_step=-1
-damaged "phase_step of its state is 5, after step 4 in all" phase_step=5
-damaged "phase_step of its state is 1, phase 2 of its recipe has 0 steps" phase=2 phase_step=1
-damaged "step of its state is 5, the checkpoint is of step 4" step=5
-damaged "updates of its state is 4611686018427387904, not a whole number" updates=4611686018427387904
-damaged "updates of its state are 5, more than step 4 of phase 0 can have made" updates=5
-damaged "tokens of its state is -1, not a whole number" tokens=-1
-damaged "metrics_bytes of its state is -1, not a whole number" metrics_bytes=-1
-damaged "samples_bytes of its state is true, not a whole number" samples_bytes=true
-damaged 'metrics_xxh64 of its state is "7", not 16 hexadecimal digits' 'metrics_xxh64="7"'
-damaged "data_train of its state is 7, not 16 hexadecimal digits" data_train=7
-damaged "residuals of its state is [], not 16 hexadecimal digits" 'residuals=[]'
-damaged "exchange_began of its state is -2, not a whole number" exchange_began=-2
-damaged "milestones of its state are not a list of evaluations" milestones=7
-damaged "milestones of its state are not a list of evaluations" 'milestones=[{"phase": "x", "step": 99}]'
-damaged "evaluation of its state is none that can be" 'evaluation={"step": 4}'
-damaged "line of its state is not the beginning of a line of metrics" line=7
+damaged "phase_step in its state is 3, phase 1 of its recipe has 2 steps" phase=1 phase_step=3
+damaged "phase_step in its state is -1, not a whole number" phase_step=-1
+damaged "phase_step in its state is 5, but only 4 steps were made in all" phase_step=5
+damaged "phase_step in its state is 1, phase 2 of its recipe has 0 steps" phase=2 phase_step=1
+damaged "step in its state is 5, the checkpoint is of step 4" step=5
+damaged "updates in its state is 4611686018427387904, not a whole number" updates=4611686018427387904
+damaged "updates in its state is 5, more than step 4 of phase 0 can have made" updates=5
+damaged "tokens in its state is -1, not a whole number" tokens=-1
+damaged "metrics_bytes in its state is -1, not a whole number" metrics_bytes=-1
+damaged "samples_bytes in its state is true, not a whole number" samples_bytes=true
+damaged 'metrics_xxh64 in its state is "7", not 16 hexadecimal digits' 'metrics_xxh64="7"'
+damaged "data_train in its state is 7, not 16 hexadecimal digits" data_train=7
+damaged "residuals in its state is [], not 16 hexadecimal digits" 'residuals=[]'
+damaged "exchange_began in its state is -2, not a whole number" exchange_began=-2
+damaged "milestones in its state is not a list of evaluations" milestones=7
+damaged "milestones in its state is not a list of evaluations" 'milestones=[{"phase": "x", "step": 99}]'
+damaged "evaluation in its state is impossible" 'evaluation={"step": 4}'
+damaged "line in its state is not the beginning of a line of metrics" line=7
 at 4
 call "$duet" inspect $newest
 check "unchanged: whole" equal "$code" 0
@@ -75,7 +75,7 @@ one_before() {
     resume
     check "P9: $*: resumed" equal "$code" 0
     check "P9: $*: named" has err "warning: damaged, not used: $newest/manifest.json: damaged: "
-    check "P9: $*: from the one before" has err "going on from run/checkpoints/step-00000002"
+    check "P9: $*: from the one before" has err "resuming from run/checkpoints/step-00000002"
     check "P9: $*: as the unbroken run" alike whole run
 }
 one_before phase=-1
@@ -96,12 +96,12 @@ touched() {
     resume
     check "$1: exit 2" equal "$code" 2
     check "$1: said" has err "$2"
-    check "$1: the way out" has err "put the file back as it was, or move it away: then a new one begins with the next step"
+    check "$1: the way out" has err "restore the file, or move it away: a new one then begins with the next step"
     check "$1: untouched" equal "$(find run -type f | sort | xargs md5sum)" "$before"
 }
 at 4
 sed -i '2s/"loss":[0-9]/"loss":9/' run/metrics.jsonl
-touched "an earlier line changed" "its first $(head -n 4 run/metrics.jsonl | wc -c) bytes are not those that the run wrote: lines were changed after the checkpoint was saved"
+touched "an earlier line changed" "its first $(head -n 4 run/metrics.jsonl | wc -c) bytes differ from what the run wrote: lines were changed after the checkpoint was saved"
 at 4
 sed -i '3,$d' run/metrics.jsonl
 touched "lines missing" "has $(wc -c <run/metrics.jsonl) bytes, but had $(head -n 4 whole/metrics.jsonl | wc -c) when the checkpoint was saved: lines are missing"
@@ -112,7 +112,7 @@ check "moved away: said" has err "the lines between are lost"
 check "moved away: the steps from here on" equal "$(values run/metrics.jsonl step | tr '\n' ' ')" "4 5 6 7 "
 at 8
 sed -i '1s/prompt/Prompt/' run/samples.jsonl
-touched "a sample changed" "run/samples.jsonl: its first $(wc -c <run/samples.jsonl) bytes are not those that the run wrote"
+touched "a sample changed" "run/samples.jsonl: its first $(wc -c <run/samples.jsonl) bytes differ from what the run wrote"
 at 4
 sed -i '6s/"loss":[0-9]/"loss":9/' run/metrics.jsonl
 resume
@@ -129,7 +129,7 @@ check "appended: goes on" until_true lines 20 run
 kill -TERM "$job"
 ended
 check "appended: stopped" equal "$code" 85
-check "appended: said" has err "run/metrics.jsonl: another program wrote to it while this run does"
+check "appended: said" has err "run/metrics.jsonl: another program is writing to it"
 check "P9: no line is overwritten" equal "$(grep -c '^{"note":1}' run/metrics.jsonl) $(values run/metrics.jsonl step | grep -cx '[0-9]*')" \
     "1 $(($(wc -l <run/metrics.jsonl) - 1))"
 resume --set phases.grpo.steps=$(($(wc -l <run/metrics.jsonl) - 5))

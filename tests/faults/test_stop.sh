@@ -15,7 +15,7 @@ stopped() {
     kill "-$signal" "$job"
     ended
     check "$name: exit 85" equal "$code" 85
-    check "$name: says so" has err "start again with --resume auto"
+    check "$name: says so" has err "restart with --resume auto"
     check "$name: everything is saved" equal "$(cat broken/checkpoints/latest)" "step-$(printf %08d "$(wc -l <broken/metrics.jsonl)")"
     check "$name: nobody is left" gone 10 "${pids[@]}"
 }

@@ -37,7 +37,7 @@ stopped() {
     check "$name: exit 85" equal "$code" 85
     check "$name: within seconds" test $((SECONDS - since)) -le 3
     check "$name: no line more" equal "$(wc -l <broken/metrics.jsonl)" "$2"
-    check "$name: says so" has err "start again with --resume auto"
+    check "$name: says so" has err "restart with --resume auto"
 }
 # advanced NAME LINES FROM MOST: stopped later and later until more than FROM problems are done; a loaded machine may need it
 advanced() {
@@ -60,8 +60,8 @@ cp -r broken other
 unset DUET_PACE_US
 train 2 other --resume auto --set phases.last.prompts=4
 check "with other settings: exit 0" equal "$code" 0
-check "with other settings: anew" has err "begins anew: its settings are others now"
-check "with other settings: what is asked for now" has err "(4 problems, answers to each: 4)"
+check "with other settings: anew" has err "starts over: its settings have changed"
+check "with other settings: what is asked for now" has err "(4 problems, answers per problem: 4)"
 train 2 broken --resume auto
 check "taken up: exit 0" equal "$code" 0
 check "taken up: as the unbroken run" alike whole broken

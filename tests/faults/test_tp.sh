@@ -30,16 +30,16 @@ check "whole: exit 0" equal "$code" 0
 cp -r whole run
 back_to 2 run
 train 2 run --resume auto --set mesh.tp=2 "${more[@]}"
-check "taken up: from the second step" has err "going on from run/checkpoints/step-00000002"
+check "taken up: from the second step" has err "resuming from run/checkpoints/step-00000002"
 check "taken up: as the unbroken run" alike whole run
 back_to 2 run
 train 1 run --resume auto "${more[@]}"
 check "tp 2 -> tp 1: exit 0" equal "$code" 0
-check "tp 2 -> tp 1: from the second step" has err "going on from run/checkpoints/step-00000002"
+check "tp 2 -> tp 1: from the second step" has err "resuming from run/checkpoints/step-00000002"
 back_to 4 run
 train 4 run --resume auto --set mesh.tp=2 --set mesh.pp=2 "${more[@]}"
 check "tp 1 -> tp 2, pp 2: exit 0" equal "$code" 0
-check "tp 1 -> tp 2, pp 2: from the fourth step" has err "going on from run/checkpoints/step-00000004"
+check "tp 1 -> tp 2, pp 2: from the fourth step" has err "resuming from run/checkpoints/step-00000004"
 check "the ratio is 1 at each of six steps" equal "$(deviations run/metrics.jsonl)" 0
 call "$duet" inspect run
 check "the last checkpoint is whole" has out "verified: whole"

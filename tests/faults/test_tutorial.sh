@@ -24,6 +24,6 @@ done
 pass() { sed -nE "s/.*\] +$1 +step.*pass@1 +([0-9]+)\.([0-9]) %.*/\1\2/p" said | head -n 1; }
 check "before: most answers are guesses" test "$(pass before)" -lt 500
 check "after: most are right" test "$(pass after)" -gt 750
-check "no start: the warning comes" has said "the rewards of every group were all equal"
+check "no start: the warning comes" has said "the rewards within every group were equal"
 check "why: what the page's table lists" has runs/nothing/samples.jsonl '"why":"truncated"'
 finish

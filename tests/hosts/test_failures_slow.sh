@@ -11,7 +11,7 @@ check "one host: exit 0" equal "$code" 0
 # --- slow: stopped most of the time, until it has said so ---
 pulse() { # PID: stopped ten times as long as it ran; starts no process, which would take longer than the pulses
     local said=() since ran=2000 pause
-    until [[ ${said[*]} == *"slow, its passes"* ]]; do
+    until [[ ${said[*]} == *"straggler: passes"* ]]; do
         kill -STOP "$1" || return
         mapfile -t said <err
         printf -v pause '%d.%06d' $((10 * ran / 1000000)) $((10 * ran % 1000000))
@@ -29,7 +29,7 @@ pulse "$(ranks_on 3)" &
 ended
 check "slow rank: exit 0" equal "$code" 0
 check "slow rank: the same bits" alike single slow
-said='rank 2: warning: on h3: slow, its passes take [0-9.]* times as long'
+said='rank 2: warning: straggler: passes on h3 take [0-9.]* x the others'
 check "slow rank: who" grep -q "$said" err
 row "slow rank" "goes on" "$code" "$(grep -o "$said" err)"
 
@@ -55,6 +55,6 @@ on 1 mkdir -p only
 on 1 mount -t tmpfs none "$dir/only"
 train_hosts 4 only
 check "folder not common: exit 2" equal "$code" 2
-check "folder not common: who" grep -qE 'host h[234] \(rank [123]\) does not see the run folder only that rank 0 made' err
+check "folder not common: who" grep -qE 'host h[234] \(rank [123]\) does not see the run folder only that rank 0 created' err
 row "run folder not common" "at the start" "$code" "$(grep -m 1 'does not see' err)"
 finish

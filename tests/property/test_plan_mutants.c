@@ -278,7 +278,7 @@ START_TEST(hangs)
     expect_hang("F00 F10 F01 F11 B10 B00 B11 B01", "F10 F00 F11 F01 B00 B10 B01 B11", NULL);
     /* each waits for what the other does next */
     expect_hang("F10 F00 F11 F01 B10 B00 B11 B01", "F00 F10 F01 F11 B00 B10 B01 B11",
-                "made after what waits for it");
+                "dependency cycle");
     /* each sends twice before it receives at all: fine with buffers, a hang without */
     expect_hang("F00 F01 F10 F11 B10 B00 B11 B01", "F10 F11 F00 F01 B00 B10 B01 B11",
                 "every send blocks");
@@ -293,8 +293,8 @@ START_TEST(messages)
     plan_make(&plan, PLAN_1F1B, 2, 3);
     plan.rows[1][2].f.mb = 0;
     ck_assert(!plan_check(&plan, NULL, NULL, &p));
-    ck_assert_str_eq(
-        p.text[0], "plan 1f1b, rank 1, row 2: F of direction 0, micro-batch 0 again, after row 0");
+    ck_assert_str_eq(p.text[0],
+                     "plan 1f1b, rank 1, row 2: F of direction 0, micro-batch 0 repeats row 0");
     problems_free(&p);
     plan_free(&plan);
     plan_make(&plan, PLAN_1F1B, 2, 300);

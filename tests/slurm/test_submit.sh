@@ -48,7 +48,7 @@ check "limit: waits in the queue" until_state PENDING 20
 check "limit: it has more time now" on 1 scontrol update job="$id" TimeLimit=30
 check "limit: starts again" start_now
 check "limit: done" until_state COMPLETED 90
-check "limit: taken up" has "job-$id.out" "going on from runs/limited/checkpoints/"
+check "limit: taken up" has "job-$id.out" "resuming from runs/limited/checkpoints/"
 check "limit: the bits of the unbroken run" alike single runs/limited
 check "limit: how long stopping took is known" grep -qE "^stop $id [0-9.]+$" runs/limited/jobs.log
 call on 1 launch/submit.sh recipe.yaml --nodes 2 --time 100 --dry-run -- --set out=runs/limited

@@ -128,7 +128,7 @@ static void end_overtaken(const struct world *w, const char *folder)
     struct problems p = {0};
     problems_add(&p, NULL, 0,
                  "another job has begun a run in %s since this one looked: take another run folder "
-                 "with --set out=FOLDER, or start again with --resume auto to go on with that run",
+                 "with --set out=FOLDER, or restart with --resume auto to go on with that run",
                  folder);
     world_agree_problems(w, &p, EXIT_USER);
 }

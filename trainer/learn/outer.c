@@ -139,14 +139,13 @@ static void check_head(struct outer *x, int site, const struct head *mine)
     struct head head;
     memcpy(&head, message_of(x, site), sizeof head);
     if (head.update == mine->update && head.checksum == mine->checksum) return;
-    die_fmt(
-        __FILE__, __LINE__, EXIT_WORLD, "comparing the outer parameters of the sites",
-        "start again with --resume auto; if it happens again, look whether all hosts run the same "
-        "program on sound memory",
-        "site %d is at update %ld with outer parameters %016llx, site %d at update %ld with "
-        "%016llx",
-        x->world->site + 1, (long)mine->update, (unsigned long long)mine->checksum, site + 1,
-        (long)head.update, (unsigned long long)head.checksum);
+    die_fmt(__FILE__, __LINE__, EXIT_WORLD, "comparing the outer parameters of the sites",
+            "restart with --resume auto; if it happens again, check that all hosts run the same "
+            "program and have no memory errors",
+            "site %d is at update %ld with outer parameters %016llx, site %d at update %ld with "
+            "%016llx",
+            x->world->site + 1, (long)mine->update, (unsigned long long)mine->checksum, site + 1,
+            (long)head.update, (unsigned long long)head.checksum);
 }
 
 /* delta = the mean over sites, added up in their order, a block at a time. */
@@ -190,7 +189,7 @@ void outer_settle(struct outer *x)
     if (!x->began || x->arrived) return;
     while (!exchange_test(x->exchange, x->op)) {
         if (x->idle) x->idle(x->idle_ctx);
-        if (nap_take(&nap)) die_waiting("what the other sites learned until update %ld", x->began);
+        if (nap_take(&nap)) die_waiting("updates of the other sites up to update %ld", x->began);
     }
     die_waiting(NULL);
     x->stats.exposed += clock_now() - nap.since;
@@ -262,12 +261,12 @@ static void compare_now(const struct outer *x)
     MPI_OK(MPI_Iallreduce(own, least, 2, MPI_UINT64_T, MPI_MIN, x->world->across, &request));
     world_wait(&request, 1);
     if (least[0] != ~least[1])
-        die_fmt(
-            __FILE__, __LINE__, EXIT_WORLD, "comparing the outer parameters of the sites",
-            "start again with --resume auto; if it happens again, look whether all hosts run the "
-            "same program on sound memory",
-            "site %d ends the phase with outer parameters %016llx, another site with others",
-            x->world->site + 1, (unsigned long long)mine);
+        die_fmt(__FILE__, __LINE__, EXIT_WORLD, "comparing the outer parameters of the sites",
+                "restart with --resume auto; if it happens again, check that all hosts run the "
+                "same program and have no memory errors",
+                "site %d ends the phase with outer parameters %016llx, which differ from another "
+                "site's",
+                x->world->site + 1, (unsigned long long)mine);
 }
 
 void outer_tick(struct outer *x, long update, long last)

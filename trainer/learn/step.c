@@ -163,9 +163,8 @@ static void collect_times(struct learner *l, const struct engine_times *t, struc
     s->reduce_exposed = v[2] / l->world->size;
     double times = 0;
     if (slow_look(&l->slow, worked, v[3], l->world->size, clock_now(), &times))
-        log_warn("on %s: slow, its passes take %.1f times as long as the others', who wait for it; "
-                 "see what else "
-                 "runs there (top), whether its processor is throttled, its memory swapped",
+        log_warn("straggler: passes on %s take %.1f x the others' time, and the others wait; look "
+                 "for other load there (top), a throttled processor, swapped memory",
                  l->world->host, times);
 }
 

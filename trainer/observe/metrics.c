@@ -120,7 +120,8 @@ bool metrics_is_beginning(const char *text)
 void metrics_go_on(struct metrics *m, const char *text)
 {
     if (!m->writes) return;
-    INVARIANT(!m->in_line && record_parse(&m->record, text), "no beginning of a line: %.40s", text);
+    INVARIANT(!m->in_line && record_parse(&m->record, text), "not the beginning of a line: %.40s",
+              text);
     m->in_line = true;
 }
 

@@ -20,7 +20,7 @@ void record_file_write(struct record_file *f, const char *bytes, size_t n)
     while (n > 0) {
         const ssize_t wrote = write(f->fd, bytes, n);
         if (wrote < 0 && errno == EINTR) continue;
-        SYS_OK(wrote > 0, "free space on that disk, then start the run again with --resume auto",
+        SYS_OK(wrote > 0, "free space on that disk, then restart the run with --resume auto",
                "cannot write %s: %s", f->path, strerror(errno));
         checksum_add(f->sum, bytes, (size_t)wrote);
         bytes += wrote;
@@ -46,10 +46,9 @@ static long keep(const struct record_file *f, long recorded)
     SYS_OK(fstat(f->fd, &st) == 0, NULL, "cannot examine %s: %s", f->path, strerror(errno));
     if ((long)st.st_size >= recorded) return recorded;
     const long kept = whole_lines(f, (long)st.st_size);
-    log_warn("%s: holds %ld bytes, but the checkpoint was saved when it had %ld: the lines between "
-             "are lost; the run "
-             "goes on and adds its lines after byte %ld. To have them, put the complete file back "
-             "and resume again",
+    log_warn("%s has %ld bytes, but had %ld when the checkpoint was saved: the lines between are "
+             "lost; the run continues and appends its lines after byte %ld. To keep those lines, "
+             "put the complete file back and resume again",
              f->path, (long)st.st_size, recorded, kept);
     return kept;
 }
@@ -71,7 +70,7 @@ static bool sum_prefix(struct checksum *sum, int fd, long bytes)
 static void check_prefix(int fd, const char *path, const struct record_mark *m, struct problems *p)
 {
     static const char out[] =
-        "put the file back as it was, or move it away: then a new one begins with the next step";
+        "restore the file, or move it away: a new one then begins with the next step";
     struct stat st;
     struct checksum *sum = checksum_new();
     if (fstat(fd, &st) != 0)
@@ -85,8 +84,8 @@ static void check_prefix(int fd, const char *path, const struct record_mark *m, 
         problems_add(p, path, 0, "cannot be read: %s", strerror(errno));
     else if (m->summed && checksum_value(sum) != m->xxh64)
         problems_add(p, path, 0,
-                     "its first %ld bytes are not those that the run wrote: lines were changed "
-                     "after the checkpoint was saved; %s",
+                     "its first %ld bytes differ from what the run wrote: lines were changed after "
+                     "the checkpoint was saved; %s",
                      m->bytes, out);
     checksum_free(sum);
 }
@@ -137,9 +136,9 @@ void record_file_notice(struct record_file *f)
     char last = '\n';
     SYS_OK(fstat(f->fd, &st) == 0, NULL, "cannot examine %s: %s", f->path, strerror(errno));
     if (!S_ISREG(st.st_mode) || (long)st.st_size == f->bytes) return;
-    log_warn("%s: another program wrote to it while this run does: it has %ld bytes in place of "
-             "%ld; what is there stays",
-             f->path, (long)st.st_size, f->bytes);
+    log_warn(
+        "%s: another program is writing to it: it has %ld bytes instead of %ld; nothing is removed",
+        f->path, (long)st.st_size, f->bytes);
     f->bytes = (long)st.st_size;
     checksum_restart(f->sum);
     SYS_OK(sum_prefix(f->sum, f->fd, f->bytes), NULL, "cannot read %s: %s", f->path,
@@ -157,13 +156,13 @@ static void find_again(const struct record_file *f, char *out, size_t size)
     out[n > 0 ? n : 0] = 0;
 }
 
-#define STILL_OK(cond, ...)                                                             \
-    do {                                                                                \
-        if (!(cond))                                                                    \
-            die_fmt(__FILE__, __LINE__, EXIT_WORLD, "looking for the run's own files",  \
-                    "put the run folder back as it was, then start the run again with " \
-                    "--resume auto; what it wrote after its last checkpoint is lost",   \
-                    __VA_ARGS__);                                                       \
+#define STILL_OK(cond, ...)                                                                     \
+    do {                                                                                        \
+        if (!(cond))                                                                            \
+            die_fmt(__FILE__, __LINE__, EXIT_WORLD, "looking for the run's own files",          \
+                    "restore the run folder, then restart the run with --resume auto; what it " \
+                    "wrote after its last checkpoint is lost",                                  \
+                    __VA_ARGS__);                                                               \
     } while (0)
 
 /* A writer whose file was deleted or moved away hears of no error: its lines go to a file that
@@ -182,8 +181,7 @@ void record_file_look(const struct record_file *f)
              "it (it is now %s)",
              f->path, now);
     STILL_OK(named.st_ino == opened.st_ino && named.st_dev == opened.st_dev,
-             "%s is another file than the one that the run was writing to (that one is now %s)",
-             f->path, now);
+             "%s is not the file that the run was writing to (that one is now %s)", f->path, now);
 }
 
 void record_file_close(struct record_file *f)

@@ -67,8 +67,8 @@ static void go_on_or_begin(struct run *r, const struct tally *due)
 {
     if (tally_goes_on(&r->evaluation, due)) return;
     if (r->evaluation.samples > 0)
-        log_info("the evaluation of step %ld, stopped after %d problems, begins anew: its settings "
-                 "are others now",
+        log_info("the evaluation of step %ld, stopped after %d problems, starts over: its settings "
+                 "have changed",
                  due->step, r->evaluation.done);
     r->evaluation = *due;
 }
@@ -110,12 +110,12 @@ void score_text(char out[SCORE_TEXT], const struct score *s)
                       s->samples, 100 * s->pass_k, s->samples, 100 * s->maj_k);
     n += snprintf(out + n, SCORE_TEXT - (size_t)n, "  length %.1f", s->length);
     if (s->asked == 0 || s->prompts == s->asked) /* 0: an earlier version did not record it */
-        snprintf(out + n, SCORE_TEXT - (size_t)n, "  (%d problems, answers to each: %d)",
+        snprintf(out + n, SCORE_TEXT - (size_t)n, "  (%d problems, answers per problem: %d)",
                  s->prompts, s->samples);
     else
         snprintf(out + n, SCORE_TEXT - (size_t)n,
-                 "  (all %d problems there are, %d were asked for; answers to each: %d)",
-                 s->prompts, s->asked, s->samples);
+                 "  (all %d problems available, %d requested; answers per problem: %d)", s->prompts,
+                 s->asked, s->samples);
 }
 
 static void keep_milestone(struct run *r, const struct phase_settings *k, const struct score *s)

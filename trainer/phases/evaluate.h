@@ -15,7 +15,7 @@ struct tally evaluate_begin(struct run *r, const struct phase_settings *k, long 
                             int samples);
 /* Goes on with it until all problems are done, or (false) a stop is asked for. Collective. */
 bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally *t);
-/* "pass@1  26.9 %  length 58.1  (128 problems, answers to each: 1)" */
+/* "pass@1 26.9 % length 58.1 (128 problems, answers per problem: 1)" */
 enum { SCORE_TEXT = 256 };
 void score_text(char out[SCORE_TEXT], const struct score *s);
 

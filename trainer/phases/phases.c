@@ -124,7 +124,7 @@ int phases_run(struct run *r)
         checkpoint_writer_free(r->writer); /* what is under way is committed before we say so */
         r->writer = NULL;
         log_info(
-            "stopped on request at step %ld; everything is saved: start again with --resume auto",
+            "stopped on request at step %ld with a checkpoint saved: restart with --resume auto",
             r->step);
         return EXIT_STOPPED;
     }

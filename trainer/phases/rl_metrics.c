@@ -113,15 +113,13 @@ static const char *advice(const struct mean *m)
 {
     if (m->each[GRADER_ACCURACY] == 0)
         return "no answer is right. Look at \"parsed\" and \"why\" in samples.jsonl: does the "
-               "grader "
-               "read what was meant as the answer? If it does, take easier problems "
-               "(data.difficulty), more supervised steps before, more samples, or a weight for "
-               "the form (reward_format)";
+               "grader read the intended answer? If it does, use easier problems "
+               "(data.difficulty), more supervised steps first, more samples, or a weight for the "
+               "format (reward_format)";
     if (m->each[GRADER_ACCURACY] == 1)
-        return "all answers are right: take harder problems (data.difficulty)";
-    return "the answers to a problem are all as good as each other: raise temperature or samples, "
-           "or "
-           "take problems of another difficulty";
+        return "all answers are right: use harder problems (data.difficulty)";
+    return "the answers to each problem all earn the same reward: raise temperature or samples, or "
+           "use problems of another difficulty";
 }
 
 /* Once, until spread returns: in such steps nothing is learned. */
@@ -131,10 +129,11 @@ static void mind_spread(struct run *r, const struct phase_settings *k, const str
     if (equal < k->prompts) r->without_spread = 0;
     if (equal < k->prompts || ++r->without_spread != STEPS_WITHOUT_SPREAD) return;
     if (r->world->rank == 0)
-        log_warn("%s: for %d steps in a row the rewards of every group were all equal: nothing was "
+        log_warn("%s: for %d steps in a row the rewards within every group were equal: nothing was "
                  "learned%s. accuracy is %g, format %g, reward %g: %s",
-                 k->name, STEPS_WITHOUT_SPREAD, k->kl > 0 ? " but to stay near the reference" : "",
-                 m->each[GRADER_ACCURACY], m->each[GRADER_FORMAT], m->reward, advice(m));
+                 k->name, STEPS_WITHOUT_SPREAD,
+                 k->kl > 0 ? " except to stay near the reference" : "", m->each[GRADER_ACCURACY],
+                 m->each[GRADER_FORMAT], m->reward, advice(m));
 }
 
 void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s)

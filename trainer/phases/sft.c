@@ -50,8 +50,8 @@ static void say_nothing_learned(struct run *r, const struct phase_settings *k,
 {
     long times = ++r->empty_steps;
     if ((times & (times - 1)) != 0) return;
-    log_info("step %ld: nothing to learn from, no update is made: of %d demonstrations %d are "
-             "missing, %d do not fit model.max_context %d (%ld such step%s so far)",
+    log_info("step %ld: nothing to learn from, no update: of %d demonstrations %d are missing and "
+             "%d do not fit model.max_context %d (%ld such step%s so far)",
              r->step, k->batch, b->missing, b->too_long, r->stage.dims.max_context, times,
              times > 1 ? "s" : "");
 }

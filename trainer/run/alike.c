@@ -14,8 +14,8 @@ void alike_or_end(const struct world *w, const struct alike *item, int n)
         MPI_OK(MPI_Bcast(&theirs, 1, MPI_UINT64_T, 0, w->comm));
         if (theirs != item[i].sum)
             problems_add(&p, NULL, 0,
-                         "%s on host %s (rank %d) is not the one on host %s (rank %d): give all "
-                         "hosts the same, on a file system that they share or by copying it",
+                         "%s on host %s (rank %d) differs from the one on host %s (rank %d): give "
+                         "all hosts the same file, on a shared file system or by copying it",
                          item[i].what, w->host, w->first + w->rank, first, w->first);
     }
     world_agree_problems(w, &p, EXIT_USER);

@@ -19,9 +19,8 @@ static _Noreturn void die_of(const struct failure *f, const char *fix)
     die(__FILE__, __LINE__, EXIT_WORLD, f->what, f->why, fix);
 }
 
-static const char CANNOT_LOOK[] =
-    "nothing was changed: see that the folder is yours and its disk is mounted and sound (ls -l), "
-    "then start again";
+static const char CANNOT_LOOK[] = "nothing was changed: check that the folder is yours and that "
+                                  "its disk is mounted and healthy (ls -l), then restart";
 
 static enum path_kind look(const char *folder, const char *name)
 {
@@ -68,7 +67,7 @@ long folder_last_step(const char *folder)
 /* --- whose files ------------------------------------------------------------------------------- */
 
 static const char RECIPE_MARK[] =
-    "# Written by duet train at every start, from the recipe it was given and --set.\n";
+    "# Written by duet train at every start, from its recipe and --set.\n";
 
 enum { HEAD_BYTES = 512 };
 
@@ -148,7 +147,7 @@ static void check_file(const char *folder, const struct written *w, struct probl
     if (kind == PATH_FILE && (!read_head(head, path) || w->ours(head))) return;
     problems_add(p, path, 0,
                  "no run of duet wrote it, and a run in this folder would overwrite it: move it "
-                 "away, or take another run folder with --set out=FOLDER (nothing was touched)");
+                 "away, or choose another run folder with --set out=FOLDER (nothing was changed)");
 }
 
 /* A recipe that looks like ours may be a copy that somebody works with: only beside what a run leaves is it the run's. */
@@ -160,15 +159,15 @@ static void check_folder(const char *folder, bool traced, struct problems *p)
         if (traced || !WRITTEN[i].traced) check_file(folder, &WRITTEN[i], p);
     if (checkpoints != PATH_ABSENT && checkpoints != PATH_FOLDER)
         problems_add(p, folder, 0,
-                     "checkpoints is not a folder: move it away, or take another run folder with "
+                     "checkpoints is not a folder: move it away, or choose another run folder with "
                      "--set out=FOLDER");
     if (p->n > before || look(folder, "recipe.yaml") == PATH_ABSENT) return;
     const struct folder_state state = folder_state(folder);
     if (!state.saved && !state.begun)
         problems_add(
             p, folder, 0,
-            "holds a recipe.yaml, but no run of duet: a run would overwrite it. Move it "
-            "away, or take another run folder with --set out=FOLDER (nothing was touched)");
+            "holds a recipe.yaml but no run of duet: a run would overwrite it. Move it away, or "
+            "choose another run folder with --set out=FOLDER (nothing was changed)");
 }
 
 static void check_out(const struct settings *s, struct problems *p)
@@ -204,14 +203,14 @@ static void name_owner(const struct lock *l, const char *out, struct problems *p
     const struct lock_owner *o = lock_owner(l);
     if (!o) {
         problems_add(p, NULL, 0,
-                     "%s/" LOCK_NAME " is empty, but another process keeps touching it: wait until "
-                     "it ends, or take another run folder with --set out=FOLDER",
+                     "%s/" LOCK_NAME " is empty, but another process keeps updating it: wait until "
+                     "it ends, or choose another run folder with --set out=FOLDER",
                      out);
         return;
     }
     problems_add(p, NULL, 0,
                  "%s is in use: process %ld on host %s%s%s has been writing to it since %s. Wait "
-                 "until it ends, stop it there (kill -USR1 saves and stops), or take another run "
+                 "until it ends, stop it there (kill -USR1 saves and stops), or choose another run "
                  "folder with --set out=FOLDER",
                  out, o->pid, o->host, o->job[0] ? ", " : "", o->job, o->since);
 }
@@ -219,8 +218,8 @@ static void name_owner(const struct lock *l, const char *out, struct problems *p
 static void say_waiting(const struct lock *l, const char *out)
 {
     const struct lock_owner *o = lock_owner(l);
-    log_info("%s/" LOCK_NAME " names process %ld on host %s, since %s: looking for up to %.0f s "
-             "whether it still writes",
+    log_info("%s/" LOCK_NAME " names process %ld on host %s, since %s: checking for up to %.0f s "
+             "whether it is still writing",
              out, o ? o->pid : 0, o ? o->host : "?", o ? o->since : "?", lock_times_usual.stale);
 }
 
@@ -236,8 +235,8 @@ static void take_lock(const struct world *w, const char *out)
         const struct timespec nap = {.tv_nsec = 200000000};
         if (w->rank == 0) state = (int)lock_try(lock, &f);
         if (state == LOCK_FAILED)
-            die_of(&f, "see that the run folder is yours and its disk has space, or choose another "
-                       "one: --set out=FOLDER");
+            die_of(&f, "check that the run folder is yours and its disk has space, or choose "
+                       "another one: --set out=FOLDER");
         MPI_OK(MPI_Bcast(&state, 1, MPI_INT, 0, w->comm));
         watchdog_feed();
         if (state == LOCK_WAIT && w->rank == 0 && turn == 12) say_waiting(lock, out);
@@ -248,8 +247,8 @@ static void take_lock(const struct world *w, const char *out)
     if (w->rank == 0) die_before_end(drop_lock);
     const struct lock_owner *o = w->rank == 0 ? lock_owner(lock) : NULL;
     if (o)
-        log_info("the job that wrote to %s (process %ld on host %s, since %s) is gone", out, o->pid,
-                 o->host, o->since);
+        log_info("the job that wrote to %s (process %ld on host %s, since %s) has ended", out,
+                 o->pid, o->host, o->since);
     die_place(NULL);
 }
 
@@ -318,11 +317,10 @@ void folder_see(const struct world *w, const char *folder)
         kind = path_look(path, &f);
     }
     if (kind != PATH_FILE)
-        problems_add(
-            &p, NULL, 0,
-            "host %s (rank %d) does not see the run folder %s that rank 0 made%s%s: take one on a "
-            "file system that all hosts see, --set out=FOLDER",
-            w->host, w->first + w->rank, folder, failed(&f) ? ": " : "", f.why);
+        problems_add(&p, NULL, 0,
+                     "host %s (rank %d) does not see the run folder %s that rank 0 created%s%s: "
+                     "choose one on a file system that all hosts share, --set out=FOLDER",
+                     w->host, w->first + w->rank, folder, failed(&f) ? ": " : "", f.why);
     world_agree_problems(w, &p, EXIT_USER);
 }
 
@@ -339,7 +337,7 @@ static void look_for_checkpoints(const char *folder)
     if (there && (!found || now.st_ino != first.st_ino || now.st_dev != first.st_dev)) {
         failure_note(&f, "it was removed or renamed while the run was writing to it",
                      "saving in %s", path);
-        die_of(&f, "put it back, then start again with --resume auto");
+        die_of(&f, "put it back, then restart with --resume auto");
     }
     if (found) first = now;
     there = found;
@@ -352,6 +350,6 @@ void folder_look(const struct run *r)
     metrics_look(r->metrics);
     look_for_checkpoints(r->folder);
     if (lock && !lock_look(lock, &f))
-        die_of(&f, "end the other job, then start this one again with --resume auto: what was "
-                   "saved before is whole");
+        die_of(&f, "end the other job, then restart this one with --resume auto: the checkpoints "
+                   "saved before are intact");
 }

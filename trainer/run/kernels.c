@@ -18,9 +18,9 @@ void kernels_alike(const struct world *w, const struct ops *ops)
     MPI_OK(MPI_Bcast(host, (int)sizeof host, MPI_CHAR, 0, w->comm));
     if (strcmp(mine, theirs) != 0)
         problems_add(&p, NULL, 0,
-                     "host %s (rank %d) computes with the kernels %s, host %s (rank %d) with %s, "
-                     "and their results differ in the last bits: set DUET_ISA and "
-                     "ONEDNN_MAX_CPU_ISA on all ranks to what every host has (make info lists it)",
+                     "host %s (rank %d) uses the kernels %s, host %s (rank %d) uses %s, and their "
+                     "results differ in the last bits: set DUET_ISA and ONEDNN_MAX_CPU_ISA on all "
+                     "ranks to what every host has (make info lists it)",
                      w->host, w->first + w->rank, mine, host, w->first, theirs);
     world_agree_problems(w, &p, EXIT_USER);
 }
@@ -38,9 +38,9 @@ void kernels_slow(const struct world *w)
             said = said || strcmp(all + (size_t)i * sizeof text, theirs) == 0;
         if (!said)
             log_info(
-                "warning: products of the weights %s run row by row, slowly: of this machine's "
-                "oneDNN kernels none for several rows gives a row the same bits in any company. "
-                "Another ONEDNN_MAX_CPU_ISA (make info lists them) or oneDNN may have one",
+                "warning: products of the weights %s are computed row by row, slowly: no multi-row "
+                "oneDNN kernel of this machine gives a row the same bits whatever the other rows "
+                "are. Try another ONEDNN_MAX_CPU_ISA (make info lists them) or another oneDNN",
                 theirs);
     }
     free(all);

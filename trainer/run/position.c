@@ -67,12 +67,12 @@ static void bad_member(const struct member *m, const json_t *v, const char *file
 {
     char *is = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
     if (m->hex)
-        problems_add(p, file, 0, "damaged: %s of its state is %.40s, not 16 hexadecimal digits",
+        problems_add(p, file, 0, "damaged: %s in its state is %.40s, not 16 hexadecimal digits",
                      m->name, is ? is : "?");
     else
         problems_add(
             p, file, 0,
-            "damaged: %s of its state is %.40s, not a whole number from 0 to %" JSON_INTEGER_FORMAT,
+            "damaged: %s in its state is %.40s, not a whole number from 0 to %" JSON_INTEGER_FORMAT,
             m->name, is ? is : "?", m->high ? m->high : MOST);
     free(is);
 }
@@ -104,8 +104,7 @@ static bool check_milestones(const json_t *list, long step, const char *file, st
     }
     if (!ok)
         problems_add(p, file, 0,
-                     "damaged: milestones of its state are not a list of evaluations up to step "
-                     "%ld",
+                     "damaged: milestones in its state is not a list of evaluations up to step %ld",
                      step);
     return ok;
 }
@@ -116,8 +115,8 @@ static bool check_skips(const struct position *q, const char *file, struct probl
     if (q->skipped_in_row == 0 || (q->skipped_since < q->step && q->skipped_saved <= q->step))
         return true;
     problems_add(p, file, 0,
-                 "damaged: its state has updates skipped since step %ld and a checkpoint of step "
-                 "%ld before them, but its step is %ld",
+                 "damaged: its state has updates skipped since step %ld after a checkpoint of step "
+                 "%ld, but its step is %ld",
                  q->skipped_since, q->skipped_saved, q->step);
     return false;
 }
@@ -131,10 +130,10 @@ static bool check_evaluation(const struct position *q, const json_t *state, cons
     const char *text = json_string_value(line);
     bool needed = o && q->phase_step > 0;
     if (o && !tally_read(&t, o))
-        problems_add(p, file, 0, "damaged: evaluation of its state is none that can be");
+        problems_add(p, file, 0, "damaged: evaluation in its state is impossible");
     else if ((needed || line) && !(text && metrics_is_beginning(text)))
         problems_add(p, file, 0,
-                     "damaged: line of its state is not the beginning of a line of metrics");
+                     "damaged: line in its state is not the beginning of a line of metrics");
     else
         return true;
     return false;
@@ -189,18 +188,18 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
     long phases = then->n_phases, steps = 0;
     if (q->phase < phases) steps = phase_steps(&k[q->phase]);
     if (q->phase > phases)
-        problems_add(p, file, 0, "damaged: phase of its state is %ld, its recipe has %ld phases",
+        problems_add(p, file, 0, "damaged: phase in its state is %ld, its recipe has %ld phases",
                      q->phase, phases);
     else if (q->phase_step > steps)
-        problems_add(p, file, 0,
-                     "damaged: phase_step of its state is %ld, phase %ld of its recipe has %ld "
-                     "steps",
-                     q->phase_step, q->phase, steps);
+        problems_add(
+            p, file, 0,
+            "damaged: phase_step in its state is %ld, phase %ld of its recipe has %ld steps",
+            q->phase_step, q->phase, steps);
     else if (!can_have_made(q, then, q->updates))
-        problems_add(p, file, 0,
-                     "damaged: updates of its state are %ld, more than step %ld of phase %ld can "
-                     "have made",
-                     q->updates, q->phase_step, q->phase);
+        problems_add(
+            p, file, 0,
+            "damaged: updates in its state is %ld, more than step %ld of phase %ld can have made",
+            q->updates, q->phase_step, q->phase);
     else
         return true;
     return false;
@@ -235,12 +234,13 @@ bool position_check(const struct checkpoint *c, void *run_folder, struct problem
     path_make(file, "%s/manifest.json", c->folder);
     bool ok = position_read(&q, c->state, file, p);
     if (ok && q.step != c->step) {
-        problems_add(p, file, 0, "damaged: step of its state is %ld, the checkpoint is of step %ld",
+        problems_add(p, file, 0, "damaged: step in its state is %ld, the checkpoint is of step %ld",
                      q.step, c->step);
         ok = false;
     }
     if (ok && q.phase_step > q.step) {
-        problems_add(p, file, 0, "damaged: phase_step of its state is %ld, after step %ld in all",
+        problems_add(p, file, 0,
+                     "damaged: phase_step in its state is %ld, but only %ld steps were made in all",
                      q.phase_step, q.step);
         ok = false;
     }

@@ -52,7 +52,7 @@ static void add_tokenizer(struct changes *c, const struct tokenizer *was,
         snprintf(now, sizeof now, "%d is \"%.40s\"", id, text[1]);
     } else {
         changes_add(c, false, "model.tokenizer", "another file", "the same ids",
-                    "the weights stay right; text may be cut into other tokens");
+                    "the weights stay valid; text may be split into other tokens");
         return;
     }
     changes_add(c, true, "model.tokenizer", then, now,
@@ -116,10 +116,11 @@ static void compare_data(struct changes *c, const struct run *r, const struct se
     if (!train[0] || !train[1]) train[0] = train[1]; /* not recorded, or not read */
     if (!held[0] || !held[1]) held[0] = held[1];
     if (r->settings.data.task != TASK_FILE && told) return;
-    snprintf(means, sizeof means,
-             inside ? "other problems: the position, step %ld of phase %s, counts in them"
-                    : "other problems from here on",
-             at.step, inside ? then->phases[at.phase].name : "");
+    snprintf(
+        means, sizeof means,
+        inside ? "other problems: the position, step %ld of phase %s, is counted in the former ones"
+               : "other problems from here on",
+        at.step, inside ? then->phases[at.phase].name : "");
     compare_file(c, "data.file", file, train, inside, means);
     compare_file(c, "data.heldout_file", heldout, held, false,
                  "scores before and after this step are of other problems");
@@ -168,7 +169,7 @@ static void say(const struct run *r, const struct changes *c, const char *folder
 {
     char *text = changes_text(c);
     if (c->unknown > 0)
-        log_info("%s does not record %d of today's settings: these are not compared", folder,
+        log_info("%s does not record %d of the current settings: these are not compared", folder,
                  c->unknown);
     if (c->n > 0 && c->refused > 0 && speaks(r))
         fprintf(stderr, "%s was saved with other settings:\n%s", folder, text);
@@ -192,19 +193,19 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
     changes_free(&model);
     changes_refused(c, names, sizeof names);
     if (weights_only)
-        problems_add(p, from->folder, 0,
-                     "its weights mean nothing with other values of %s: take those of its "
-                     "recipe.yaml",
-                     names);
+        problems_add(
+            p, from->folder, 0,
+            "its weights are meaningless with other values of %s: use those of its recipe.yaml",
+            names);
     else if (weights)
         problems_add(p, from->folder, 0,
-                     "cannot be resumed with other values of %s: put back the former ones (its "
-                     "recipe.yaml has them), or begin another run with --set out=FOLDER",
+                     "cannot be resumed with other values of %s: restore the former ones (its "
+                     "recipe.yaml has them), or start another run with --set out=FOLDER",
                      names);
     else
         problems_add(p, from->folder, 0,
-                     "cannot be resumed with other values of %s: put back the former ones (its "
-                     "recipe.yaml has them), or begin a new run from its weights with --set "
+                     "cannot be resumed with other values of %s: restore the former ones (its "
+                     "recipe.yaml has them), or start a new run from its weights with --set "
                      "model.from=%s --set out=FOLDER",
                      names, from->folder);
 }
@@ -230,7 +231,7 @@ static void keep_former_zero_spread(struct run *r, const struct settings *then, 
         kept = true;
     }
     if (kept)
-        log_info("%s is from before zero_spread: groups without spread are left out as they were "
+        log_info("%s predates zero_spread: groups without spread are left out as before "
                  "(zero_spread: drop)",
                  from);
 }
@@ -286,7 +287,7 @@ static void say_standing(const struct run *r, const struct phase_kind *kinds)
     int last = s->n_phases - 1;
     while (last > 0 && !phase_kind_of(kinds, &s->phases[last])->learns) last--;
     if (r->phase >= s->n_phases)
-        log_info("all phases of this run are over: nothing is left to train; for more steps give "
+        log_info("all phases of this run are done: nothing is left to train; for more steps give "
                  "--set phases.%s.steps=N, above %d",
                  s->phases[last].name, s->phases[last].steps);
 }
@@ -325,7 +326,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     r->recipe = settings_yaml(&r->settings);
     struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};
     if (found.n > 0 && c.recipe && r->world->rank == 0) done.former = strdup(c.recipe);
-    log_info("going on from %s (step %ld)", c.folder, c.step);
+    log_info("resuming from %s (step %ld)", c.folder, c.step);
     say_standing(r, kinds);
     changes_free(&found);
     checkpoint_close(&c);
@@ -408,8 +409,8 @@ void resume_check_model(const struct checkpoint *c, const struct settings *now, 
     compare_model(&found, c, now, json);
     for (int i = 0; i < found.n; i++)
         problems_add(p, c->folder, 0,
-                     "%s was %s, is %s: the weights mean nothing with it; leave it as the "
-                     "checkpoint has it",
+                     "%s: %s in the checkpoint, now %s: the weights are meaningless with it; leave "
+                     "it as the checkpoint has it",
                      found.row[i].name, found.row[i].then, found.row[i].now);
     changes_free(&found);
 }

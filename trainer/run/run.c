@@ -55,11 +55,11 @@ static void size_text(struct run *r, struct problems *p)
     size_t bytes = r->tokenizer ? tokenizer_text_bytes(r->tokenizer, context) : 0;
     r->text_size = bytes <= most ? bytes : 0;
     if (bytes > most)
-        problems_add(p, NULL, 0,
-                     "the text of model.max_context %d tokens may have %zu MiB, since the "
-                     "tokenizer has tokens of up to %zu bytes: take one with shorter tokens, or "
-                     "lower model.max_context",
-                     r->settings.model.max_context, bytes >> 20, bytes / context);
+        problems_add(
+            p, NULL, 0,
+            "the text of model.max_context %d tokens may take %zu MiB, since the tokenizer has "
+            "tokens of up to %zu bytes: use one with shorter tokens, or lower model.max_context",
+            r->settings.model.max_context, bytes >> 20, bytes / context);
 }
 
 /* Settles schedule auto: of the placements, those that every rank has the memory for. */
@@ -114,11 +114,10 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
     if (settings_can_gather(e->questions, e->every, e->max_new))
         e->answers = e->questions * e->every;
     else
-        problems_add(
-            p, NULL, 0,
-            "%d problems of %d answers of up to %d tokens are too many for one step: lower "
-            "--prompts, --samples or --max-new",
-            e->questions, e->every, e->max_new);
+        problems_add(p, NULL, 0,
+                     "%d problems with %d answers of up to %d tokens each are too many for one "
+                     "step: lower --prompts, --samples or --max-new",
+                     e->questions, e->every, e->max_new);
 }
 
 /* Every rank has read them for itself. */

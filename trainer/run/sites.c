@@ -30,7 +30,7 @@ static int sites_in(const char *out)
     for (int site = MOST_SITES - 1; site >= 0; site--) {
         site_folder(path, out, site);
         const bool there = path_look(path, &f) != PATH_ABSENT;
-        SYS_OK(!failed(&f), "see that the run folder is yours and its disk is mounted",
+        SYS_OK(!failed(&f), "check that the run folder is yours and its disk is mounted",
                "cannot look for the folders of sites: %s: %s", f.what, f.why);
         if (there) return site + 1;
     }
@@ -43,11 +43,11 @@ static void check_number(const struct world *w, const char *out, int sites)
     int held = w->rank == 0 ? sites_in(out) : 0;
     MPI_OK(MPI_Bcast(&held, 1, MPI_INT, 0, w->comm));
     if (held > 0 && held != sites)
-        problems_add(&p, NULL, 0,
-                     "%s holds a run of %d site%s, mesh.sites is %d: go on with as many as it "
-                     "has, or start a new run from its weights with --set model.from=%s%s "
-                     "--set out=FOLDER",
-                     out, held, held == 1 ? "" : "s", sites, out, held > 1 ? "/site-1" : "");
+        problems_add(
+            &p, NULL, 0,
+            "%s holds a run of %d site%s, mesh.sites is %d: resume it with the same number, or "
+            "start a new run from its weights with --set model.from=%s%s --set out=FOLDER",
+            out, held, held == 1 ? "" : "s", sites, out, held > 1 ? "/site-1" : "");
     problems_end_if_any(&p);
 }
 
@@ -77,7 +77,7 @@ char *sites_enter(struct world *w, const struct settings *s)
     SYS_OK(folder, "free memory", "no memory for a path");
     if (sites > 1)
         log_info(
-            "%d sites of %d ranks; this one is the first, the others write to their folders only",
+            "%d sites of %d ranks; this is the first, the others log to their own folders only",
             sites, w->size);
     return folder;
 }
@@ -104,8 +104,9 @@ static long newest_before(const char *folder, long below)
     struct failure f = {0};
     long newest = -1;
     path_make(root, "%s/checkpoints", folder);
-    SYS_OK(store_scan(&l, root, -1, &f), "see that the run folder is yours and its disk is mounted",
-           "whether there are checkpoints cannot be told: %s: %s", f.what, f.why);
+    SYS_OK(store_scan(&l, root, -1, &f),
+           "check that the run folder is yours and its disk is mounted",
+           "cannot look for checkpoints: %s: %s", f.what, f.why);
     for (int i = 0; i < l.n; i++) {
         const struct store_entry *e = &l.entry[i];
         if (!e->old && !e->left && e->step < below && e->step > newest) newest = e->step;
@@ -151,9 +152,8 @@ void sites_checkpoint(struct checkpoint *c, const char *folder, const struct wor
         if (open_step(c, folder, step, w)) return;
     problems_add(
         &p, folder, 0,
-        "there is no step of which all %d sites have an undamaged checkpoint: put back what is "
-        "missing, or start a new run from the weights of one site with --set "
-        "model.from=%s --set out=FOLDER",
+        "no step has an undamaged checkpoint on all %d sites: put back what is missing, or start a "
+        "new run from the weights of one site with --set model.from=%s --set out=FOLDER",
         w->sites, folder);
     problems_end(&p, 0, EXIT_WORLD);
 }
@@ -191,7 +191,7 @@ void sites_open(struct run *r)
     r->stop_at = -1;
     int keep = sites_keep(&r->settings);
     if (keep > r->settings.checkpoint.keep)
-        log_info("each site keeps %d checkpoints: one may be so far ahead of another", keep);
+        log_info("each site keeps %d checkpoints: sites may be that far apart", keep);
 }
 
 void sites_close(struct run *r)

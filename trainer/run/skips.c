@@ -12,10 +12,10 @@ static void say_way_out(const struct run *r, char *out, size_t size)
     if (r->skips.any_saved)
         snprintf(out, size,
                  "The last checkpoint from before is %s/checkpoints/step-%08ld: remove later ones, "
-                 "if there are any, and start again with --resume auto",
+                 "if there are any, and restart with --resume auto",
                  r->folder, r->skips.saved);
     else
-        snprintf(out, size, "There is no checkpoint from before: start anew");
+        snprintf(out, size, "There is no earlier checkpoint: start over");
 }
 
 /* All ranks know why. What is being written in the background is from before, and is committed first. */
@@ -31,7 +31,7 @@ static _Noreturn void end_the_run(struct run *r, const struct phase_settings *k,
                  "finite or beyond 2^15 (norm %g, loss %g); phases.%s.max_skips ends the run. %s, "
                  "with a lower lr "
                  "(it is %g) or weight_decay (%g), or a longer warmup (%d). If updates are skipped "
-                 "at once again, the weights were too large already: go further back",
+                 "again at once, the weights were too large already: go further back",
                  k->name, r->skips.in_row, r->skips.since, s->grad_norm, s->loss, k->name, way_out,
                  k->lr, k->weight_decay, k->warmup);
     problems_end(&p, r->world->first, EXIT_WORLD);
@@ -48,7 +48,7 @@ void skips_count_update(struct run *r, const struct phase_settings *k, const str
         r->skips.since = r->step;
         log_info("step %ld: the gradient is not finite or beyond 2^15 (norm %g, loss %g): the "
                  "update is skipped; "
-                 "lower lr if it happens again",
+                 "lower lr if this repeats",
                  r->step, s->grad_norm, s->loss);
     }
     if (k->max_skips > 0 && r->skips.in_row >= k->max_skips) end_the_run(r, k, s);

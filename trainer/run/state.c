@@ -115,7 +115,7 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     if (r->world->sites > 1) outer_resume(&r->outer, q.exchange_began);
     take_milestones(r, json_object_get(c->state, "milestones"));
     if (take_evaluation(r, c->state)) return true;
-    problems_add(p, c->folder, 0, "its state has an evaluation that cannot be");
+    problems_add(p, c->folder, 0, "its state has an impossible evaluation");
     return false;
 }
 
@@ -127,7 +127,7 @@ static bool take_residuals(struct run *r, const struct checkpoint *c, struct pro
     if (r->layout == 0) return true;
     if (!of || strtoull(of, NULL, 16) != r->layout) {
         log_info("%s has no residuals of reduction.wire for this mesh and these hosts: they start "
-                 "at zero",
+                 "from zero",
                  c->folder);
         return true;
     }

@@ -66,7 +66,7 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
     const struct shape shape = shape_of_dims(d);
     const struct machine flops = machine_of_flops(0);
     const struct pass_job job = row_of(d);
-    double *cost = memory_take((size_t)d->L, sizeof *cost, "the choice of a schedule");
+    double *cost = memory_take((size_t)d->L, sizeof *cost, "choosing a schedule");
     for (int i = 0; i < d->L; i++)
         cost[i] = pass_cost(&shape, &flops, &job, (struct pass_part){i, i + 1, false, false}).f;
     double head = pass_cost(&shape, &flops, &job, (struct pass_part){.head = true}).f;
@@ -84,8 +84,8 @@ void schedule_costs_new(struct schedule_costs *c, const struct settings *s, cons
     const struct machine flops = machine_of_flops(s->mesh.flops_per_byte);
     struct pass_job job = row_of(d);
     job.pp = s->mesh.pp, job.tp = s->mesh.tp, job.ep = s->mesh.ep;
-    int *first = memory_take((size_t)chunks + 1, sizeof *first, "the choice of a schedule");
-    struct pass_cost *cost = memory_take((size_t)chunks, sizeof *cost, "the choice of a schedule");
+    int *first = memory_take((size_t)chunks + 1, sizeof *first, "choosing a schedule");
+    struct pass_cost *cost = memory_take((size_t)chunks, sizeof *cost, "choosing a schedule");
     double forward = 0;
     schedule_split(first, s, d, chunks);
     c->work = 0;

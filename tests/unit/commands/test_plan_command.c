@@ -256,8 +256,8 @@ START_TEST(refused)
     expect("--stages 8 --micro-batches 10", EXIT_USER, "8 stages with 16 micro-batches");
     expect("--schedule dualpip --format jso", EXIT_USER, "did you mean dualpipe?");
     ck_assert_ptr_nonnull(strstr(said, "did you mean json?"));
-    expect("", EXIT_USER, "0 stages; there must be 1 to");
-    expect("--stages 7 --micro-batches 20", EXIT_USER, "the nearest that can be");
+    expect("", EXIT_USER, "0 stages, must be 1 to");
+    expect("--stages 7 --micro-batches 20", EXIT_USER, "nearest valid");
     expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "is not in its range");
     expect("--help", EXIT_DONE, "--micro-batches");
 }

@@ -151,9 +151,9 @@ START_TEST(refusals_name_the_place)
         const char *from, *to, *says;
     } rows[] = {
         {"\"WordLevel\"", "\"BPE\"",
-         "t.json: model: type must be \"WordLevel\" (one token a character), found \"BPE\""},
+         "t.json: model: type must be \"WordLevel\" (one token per character), found \"BPE\""},
         {"\"Fuse\"", "\"ByteLevel\"",
-         "decoder: type must be \"Fuse\" (one token a character), found \"ByteLevel\""},
+         "decoder: type must be \"Fuse\" (one token per character), found \"ByteLevel\""},
         {"\"Split\"", "\"Whitespace\"", "pre_tokenizer: type must be \"Split\""},
         {"[\\\\s\\\\S]", "\\\\s", "pre_tokenizer.pattern: must be the Regex"},
         {"\"Isolated\"", "\"Removed\"", "pre_tokenizer.behavior"},
@@ -170,7 +170,7 @@ START_TEST(refusals_name_the_place)
         {"\"content\": \"<pad>\"", "\"content\": \"\"", "added_tokens: a token is empty"},
         {"\"content\": \"<pad>\"", "\"content\": \"<eos>\"",
          "its id is not that of model.vocab: \"<eos>\""},
-        {"\"<eos>\": 1", "\"<eos>\": 2", "an id is given twice"},
+        {"\"<eos>\": 1", "\"<eos>\": 2", "duplicate id"},
         {"\"~\": 102", "\"~\": 103", "ids must be 0, 1, 2, ... without gaps; bad id of \"~\""},
         {"\"~\": 102", "\"~\": -1", "ids must be 0, 1, 2"},
         {"\"~\": 102", "\"~\": 99999999999", "ids must be 0, 1, 2"},

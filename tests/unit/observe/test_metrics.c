@@ -249,7 +249,7 @@ START_TEST(checked_before_it_is_cut)
     int fd = open(path, O_WRONLY);
     ck_assert_int_eq(pwrite(fd, "9", 1, 8), 1);
     close(fd);
-    check_says(&m, "are not those that the run wrote");
+    check_says(&m, "differ from what the run wrote");
     m.summed = false;
     check_says(&m, NULL);
     m.bytes += 7;

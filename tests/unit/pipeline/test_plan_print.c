@@ -156,16 +156,16 @@ START_TEST(refusals_say_why)
     struct problems p = {0};
     ck_assert(!plan_possible(PLAN_DUALPIPE, 5, 9, &p));
     ck_assert_int_eq(p.n, 4);
-    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two a stage (10)"));
+    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two per stage (10)"));
     ck_assert_ptr_nonnull(strstr(p.text[1], "5 stages; the number must be even"));
     ck_assert_ptr_nonnull(strstr(p.text[2], "9 micro-batches; the number must be even"));
-    ck_assert_str_eq(p.text[3], "schedule dualpipe: the nearest that can be: 6 stages with 12 "
-                                "micro-batches, or 4 stages with 10 micro-batches");
+    ck_assert_str_eq(p.text[3], "schedule dualpipe: nearest valid: 6 stages with 12 micro-batches, "
+                                "or 4 stages with 10 micro-batches");
     problems_free(&p);
     ck_assert(!plan_possible(PLAN_DUALPIPEV, 5, 9, &p));
     ck_assert_int_eq(p.n, 2);
-    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two a stage (10)"));
-    ck_assert_str_eq(p.text[1], "schedule dualpipev: the nearest that can be: 5 stages with 10 "
+    ck_assert_ptr_nonnull(strstr(p.text[0], "at least two per stage (10)"));
+    ck_assert_str_eq(p.text[1], "schedule dualpipev: nearest valid: 5 stages with 10 "
                                 "micro-batches, or 4 stages with 9 micro-batches");
     problems_free(&p);
     ck_assert_int_eq(plan_micro_batches(PLAN_DUALPIPEV, 5, 11), 11);

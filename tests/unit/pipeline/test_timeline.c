@@ -93,7 +93,7 @@ START_TEST(as_text)
     const char *first = "predicted: 26 ms\nr0  FFFFIWFXXX.XXXBB.XXXBBIWIW\n";
     ck_assert_msg(strncmp(text, first, strlen(first)) == 0, "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "\nr3  "));
-    ck_assert_ptr_nonnull(strstr(text, "a letter is 1 ms"));
+    ck_assert_ptr_nonnull(strstr(text, "one character is 1 ms"));
 }
 END_TEST
 
