@@ -289,6 +289,13 @@ static int verify(const char *where)
     return ok ? EXIT_DONE : EXIT_WORLD;
 }
 
+#define TESTS(X)            \
+    X(any_layout_reads_any) \
+    X(other_rank_counts)    \
+    X(async)                \
+    X(keeps)                \
+    X(damage_is_agreed)
+
 int main(int argc, char **argv)
 {
     if (argc == 3) {
@@ -299,7 +306,5 @@ int main(int argc, char **argv)
         world_down(&ck_world);
         return code;
     }
-    const TTest *tests[] = {any_layout_reads_any, other_rank_counts, async, keeps,
-                            damage_is_agreed};
-    return check_mpi_main("checkpoint", tests, 5, argc, argv);
+    return RUN_MPI_TESTS(argc, argv, "checkpoint");
 }

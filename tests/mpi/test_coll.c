@@ -195,15 +195,14 @@ START_TEST(exact_sums)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {order_matters,
-                            reduce_scatter_in_rank_order,
-                            reduce_scatter_in_pieces,
-                            all_reduce_in_rank_order,
-                            all_gather,
-                            all_to_all_v,
-                            bcast_from_each,
-                            exact_sums};
-    return check_mpi_main("coll", tests, 8, argc, argv);
-}
+#define TESTS(X)                    \
+    X(order_matters)                \
+    X(reduce_scatter_in_rank_order) \
+    X(reduce_scatter_in_pieces)     \
+    X(all_reduce_in_rank_order)     \
+    X(all_gather)                   \
+    X(all_to_all_v)                 \
+    X(bcast_from_each)              \
+    X(exact_sums)
+
+MPI_MAIN("coll")

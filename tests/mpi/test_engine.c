@@ -426,14 +426,13 @@ START_TEST(memory_is_what_it_says)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {every_schedule_equals_the_plain_loop,
-                            searched_plans_equal_the_plain_loop,
-                            lone_passes_equal_the_plain_loop,
-                            large_messages,
-                            waiting_is_measured,
-                            what_ran_is_recorded,
-                            memory_is_what_it_says};
-    return check_mpi_main("engine", tests, 7, argc, argv);
-}
+#define TESTS(X)                            \
+    X(every_schedule_equals_the_plain_loop) \
+    X(searched_plans_equal_the_plain_loop)  \
+    X(lone_passes_equal_the_plain_loop)     \
+    X(large_messages)                       \
+    X(waiting_is_measured)                  \
+    X(what_ran_is_recorded)                 \
+    X(memory_is_what_it_says)
+
+MPI_MAIN("engine")

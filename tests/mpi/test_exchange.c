@@ -278,11 +278,13 @@ START_TEST(a_large_exchange_is_hidden)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {sums_are_those_of_rank_order, all_to_all_of_unequal_parts,
-                            all_gather_of_unequal_slices, lanes_are_independent,
-                            testing_completes_too,        a_group_of_none,
-                            a_large_exchange_is_hidden};
-    return check_mpi_main("exchange", tests, 7, argc, argv);
-}
+#define TESTS(X)                    \
+    X(sums_are_those_of_rank_order) \
+    X(all_to_all_of_unequal_parts)  \
+    X(all_gather_of_unequal_slices) \
+    X(lanes_are_independent)        \
+    X(testing_completes_too)        \
+    X(a_group_of_none)              \
+    X(a_large_exchange_is_hidden)
+
+MPI_MAIN("exchange")

@@ -361,9 +361,10 @@ START_TEST(memory_is_flat)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {counter_counts, no_allocation_in_a_step, plans_are_made_before,
-                            memory_is_flat};
-    return check_mpi_main("memory", tests, 4, argc, argv);
-}
+#define TESTS(X)               \
+    X(counter_counts)          \
+    X(no_allocation_in_a_step) \
+    X(plans_are_made_before)   \
+    X(memory_is_flat)
+
+MPI_MAIN("memory")

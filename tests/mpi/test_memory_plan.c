@@ -135,9 +135,11 @@ START_TEST(kinds_by_hand)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {plan_is_run, expert_parallel, tensor_parallel, plans_grow_in_line,
-                            kinds_by_hand};
-    return check_mpi_main("memory plan", tests, 5, argc, argv);
-}
+#define TESTS(X)          \
+    X(plan_is_run)        \
+    X(expert_parallel)    \
+    X(tensor_parallel)    \
+    X(plans_grow_in_line) \
+    X(kinds_by_hand)
+
+MPI_MAIN("memory plan")

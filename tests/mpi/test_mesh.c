@@ -104,8 +104,6 @@ START_TEST(every_mesh_of_these_ranks)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {every_mesh_of_these_ranks};
-    return check_mpi_main("mesh", tests, 1, argc, argv);
-}
+#define TESTS(X) X(every_mesh_of_these_ranks)
+
+MPI_MAIN("mesh")

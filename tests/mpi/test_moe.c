@@ -222,10 +222,9 @@ START_TEST(decoding_gives_the_bits_of_training)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {shared_experts_give_the_bits_of_one_rank,
-                            passes_stepped_in_turn_do_not_disturb,
-                            decoding_gives_the_bits_of_training};
-    return check_mpi_main("moe", tests, 3, argc, argv);
-}
+#define TESTS(X)                                \
+    X(shared_experts_give_the_bits_of_one_rank) \
+    X(passes_stepped_in_turn_do_not_disturb)    \
+    X(decoding_gives_the_bits_of_training)
+
+MPI_MAIN("moe")

@@ -223,10 +223,14 @@ START_TEST(sampling_equals_one_rank)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void batches_make(void)
 {
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
-    const TTest *tests[] = {learning_equals_one_rank, sampling_equals_one_rank};
-    return check_mpi_main("moe_train", tests, 2, argc, argv);
 }
+
+#define TESTS(X)                \
+    X(learning_equals_one_rank) \
+    X(sampling_equals_one_rank)
+
+MPI_MAIN("moe_train", .before_all = batches_make)

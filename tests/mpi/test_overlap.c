@@ -204,10 +204,14 @@ START_TEST(sums_start_early)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void batches_make(void)
 {
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
-    const TTest *tests[] = {bits_do_not_change, sums_start_early};
-    return check_mpi_main("overlap", tests, 2, argc, argv);
 }
+
+#define TESTS(X)          \
+    X(bits_do_not_change) \
+    X(sums_start_early)
+
+MPI_MAIN("overlap", .before_all = batches_make)

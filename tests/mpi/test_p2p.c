@@ -271,15 +271,14 @@ START_TEST(collectives_beside_transfers)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {collectives_beside_transfers,
-                            all_sizes,
-                            long_ones_of_one_tag_keep_their_order,
-                            up_to_so_many,
-                            wait_any_and_test,
-                            waiting_is_cheap,
-                            transfers_go_on_while_we_compute,
-                            small_messages_are_quick};
-    return check_mpi_main("p2p", tests, 8, argc, argv);
-}
+#define TESTS(X)                             \
+    X(collectives_beside_transfers)          \
+    X(all_sizes)                             \
+    X(long_ones_of_one_tag_keep_their_order) \
+    X(up_to_so_many)                         \
+    X(wait_any_and_test)                     \
+    X(waiting_is_cheap)                      \
+    X(transfers_go_on_while_we_compute)      \
+    X(small_messages_are_quick)
+
+MPI_MAIN("p2p")

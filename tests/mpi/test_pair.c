@@ -161,9 +161,9 @@ START_TEST(passes_take_their_time)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {the_pair_hides_exchanges, lone_passes_hide_exchanges,
-                            passes_take_their_time};
-    return check_mpi_main("pair", tests, 3, argc, argv);
-}
+#define TESTS(X)                  \
+    X(the_pair_hides_exchanges)   \
+    X(lone_passes_hide_exchanges) \
+    X(passes_take_their_time)
+
+MPI_MAIN("pair")

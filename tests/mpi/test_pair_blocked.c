@@ -94,8 +94,6 @@ START_TEST(a_blocked_rank_sleeps)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {a_blocked_rank_sleeps};
-    return check_mpi_main("blocked", tests, 1, argc, argv);
-}
+#define TESTS(X) X(a_blocked_rank_sleeps)
+
+MPI_MAIN("blocked")

@@ -133,9 +133,10 @@ START_TEST(gathers_on_any_map)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {any_map_gives_the_bits_of_coll, several_open_at_once,
-                            goes_on_while_nobody_looks, gathers_on_any_map};
-    return check_mpi_main("reduce", tests, sizeof tests / sizeof *tests, argc, argv);
-}
+#define TESTS(X)                      \
+    X(any_map_gives_the_bits_of_coll) \
+    X(several_open_at_once)           \
+    X(goes_on_while_nobody_looks)     \
+    X(gathers_on_any_map)
+
+MPI_MAIN("reduce")

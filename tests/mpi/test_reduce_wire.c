@@ -257,10 +257,10 @@ START_TEST(what_crosses_is_what_the_formula_says)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {rounded_sums_are_those_of_a_plain_calculation,
-                            long_ones_are_rounded_piece_by_piece, feedback_makes_the_mean_right,
-                            what_crosses_is_what_the_formula_says};
-    return check_mpi_main("reduce_wire", tests, sizeof tests / sizeof *tests, argc, argv);
-}
+#define TESTS(X)                                     \
+    X(rounded_sums_are_those_of_a_plain_calculation) \
+    X(long_ones_are_rounded_piece_by_piece)          \
+    X(feedback_makes_the_mean_right)                 \
+    X(what_crosses_is_what_the_formula_says)
+
+MPI_MAIN("reduce_wire")

@@ -482,10 +482,10 @@ START_TEST(ratio_is_one)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    questions_make();
-    const TTest *tests[] = {same_on_every_mesh, stopped_and_gone_on_with, told_as_they_are_finished,
-                            ratio_is_one};
-    return check_mpi_main("rollout", tests, 4, argc, argv);
-}
+#define TESTS(X)                 \
+    X(same_on_every_mesh)        \
+    X(stopped_and_gone_on_with)  \
+    X(told_as_they_are_finished) \
+    X(ratio_is_one)
+
+MPI_MAIN("rollout", .before_all = questions_make)

@@ -378,10 +378,11 @@ START_TEST(who_ends_is_not_waited_for)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {sites_are_runs_of_ranks, equals_the_plain_calculation,
-                            goes_on_from_what_was_saved, sites_stop_at_the_largest_step,
-                            who_ends_is_not_waited_for};
-    return check_mpi_main("sites", tests, 5, argc, argv);
-}
+#define TESTS(X)                      \
+    X(sites_are_runs_of_ranks)        \
+    X(equals_the_plain_calculation)   \
+    X(goes_on_from_what_was_saved)    \
+    X(sites_stop_at_the_largest_step) \
+    X(who_ends_is_not_waited_for)
+
+MPI_MAIN("sites")

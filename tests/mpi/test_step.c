@@ -288,11 +288,16 @@ START_TEST(stages_do_not_meet)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void batches_make(void)
 {
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
-    const TTest *tests[] = {parallel_equals_serial, broken_gradient_is_skipped, scores_are_the_same,
-                            stages_do_not_meet};
-    return check_mpi_main("step", tests, 4, argc, argv);
 }
+
+#define TESTS(X)                  \
+    X(parallel_equals_serial)     \
+    X(broken_gradient_is_skipped) \
+    X(scores_are_the_same)        \
+    X(stages_do_not_meet)
+
+MPI_MAIN("step", .before_all = batches_make)

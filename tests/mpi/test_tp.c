@@ -398,11 +398,16 @@ START_TEST(any_mesh_reads_any)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void batches_make(void)
 {
-    const TTest *tests[] = {equals_one_rank, rounding_leaves_ranks_alike, ratio_is_one,
-                            any_mesh_reads_any};
     for (int s = 0; s < STEPS; s++)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, 5 + (uint64_t)s);
-    return check_mpi_main("tp", tests, 4, argc, argv);
 }
+
+#define TESTS(X)                   \
+    X(equals_one_rank)             \
+    X(rounding_leaves_ranks_alike) \
+    X(ratio_is_one)                \
+    X(any_mesh_reads_any)
+
+MPI_MAIN("tp", .before_all = batches_make)

@@ -140,9 +140,11 @@ START_TEST(traces)
 }
 END_TEST
 
-int main(int argc, char **argv)
+static void batches_make(void)
 {
     small_batch_make(&batch, SEQUENCES, CONTEXT, 1);
-    const TTest *tests[] = {traces};
-    return check_mpi_main("trace", tests, 1, argc, argv);
 }
+
+#define TESTS(X) X(traces)
+
+MPI_MAIN("trace", .before_all = batches_make)

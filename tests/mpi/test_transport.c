@@ -242,8 +242,11 @@ START_TEST(missing_rows_were_counted)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {messages, exchanges, reductions, gathers, missing_rows_were_counted};
-    return check_mpi_main("transport", tests, sizeof tests / sizeof *tests, argc, argv);
-}
+#define TESTS(X)  \
+    X(messages)   \
+    X(exchanges)  \
+    X(reductions) \
+    X(gathers)    \
+    X(missing_rows_were_counted)
+
+MPI_MAIN("transport")

@@ -112,14 +112,13 @@ START_TEST(a_request_that_comes_twice)
 }
 END_TEST
 
-int main(int argc, char **argv)
-{
-    const TTest *tests[] = {who_and_where,
-                            agreement,
-                            errors_come_back,
-                            wait_completes,
-                            threads_take_no_signals,
-                            fed_watchdog_is_quiet,
-                            a_request_that_comes_twice};
-    return check_mpi_main("world", tests, 7, argc, argv);
-}
+#define TESTS(X)               \
+    X(who_and_where)           \
+    X(agreement)               \
+    X(errors_come_back)        \
+    X(wait_completes)          \
+    X(threads_take_no_signals) \
+    X(fed_watchdog_is_quiet)   \
+    X(a_request_that_comes_twice)
+
+MPI_MAIN("world")

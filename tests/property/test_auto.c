@@ -219,18 +219,13 @@ START_TEST(equal_stages)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("auto");
-    TCase *t = tcase_create("auto");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, never_worse, 0, 100);
-    tcase_add_test(t, heavy_head);
-    tcase_add_test(t, heavy_ends);
-    tcase_add_test(t, unequal_layers);
-    tcase_add_test(t, deterministic);
-    tcase_add_test(t, nothing_fits);
-    tcase_add_test(t, equal_stages);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)              \
+    X(never_worse, .to = 100) \
+    X(heavy_head)             \
+    X(heavy_ends)             \
+    X(unequal_layers)         \
+    X(deterministic)          \
+    X(nothing_fits)           \
+    X(equal_stages)
+
+UNIT_MAIN("auto", .timeout_s = 60)

@@ -122,14 +122,9 @@ START_TEST(nothing_known_nothing_changed)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("lone passes");
-    TCase *t = tcase_create("lone");
-    tcase_set_timeout(t, 120);
-    tcase_add_loop_test(t, right_and_never_slower, 0, PLAN_AUTO);
-    tcase_add_test(t, exposed_of_dualpipe);
-    tcase_add_test(t, nothing_known_nothing_changed);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                               \
+    X(right_and_never_slower, .to = PLAN_AUTO) \
+    X(exposed_of_dualpipe)                     \
+    X(nothing_known_nothing_changed)
+
+UNIT_MAIN("lone passes", .timeout_s = 120)

@@ -312,23 +312,18 @@ START_TEST(possible_and_nearest)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("plan");
-    TCase *t = tcase_create("all plans");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, serial_plans);
-    tcase_add_test(t, one_f_one_b_plans);
-    tcase_add_test(t, zb1p_plans);
-    tcase_add_test(t, dualpipe_plans);
-    tcase_add_test(t, dualpipev_plans);
-    tcase_add_test(t, forward_only_plans);
-    tcase_add_loop_test(t, known_step_lengths, 0, 5);
-    tcase_add_test(t, known_mean_idle);
-    tcase_add_test(t, huge_numbers);
-    tcase_add_test(t, uneven_costs);
-    tcase_add_test(t, peaks_do_not_grow);
-    tcase_add_test(t, possible_and_nearest);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                   \
+    X(serial_plans)                \
+    X(one_f_one_b_plans)           \
+    X(zb1p_plans)                  \
+    X(dualpipe_plans)              \
+    X(dualpipev_plans)             \
+    X(forward_only_plans)          \
+    X(known_step_lengths, .to = 5) \
+    X(known_mean_idle)             \
+    X(huge_numbers)                \
+    X(uneven_costs)                \
+    X(peaks_do_not_grow)           \
+    X(possible_and_nearest)
+
+UNIT_MAIN("plan", .timeout_s = 60)

@@ -307,15 +307,10 @@ START_TEST(messages)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("plan mutants");
-    TCase *t = tcase_create("mutants");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, every_mutant_is_refused, 0, N_MUTATIONS);
-    tcase_add_test(t, any_swap);
-    tcase_add_test(t, hangs);
-    tcase_add_test(t, messages);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                  \
+    X(every_mutant_is_refused, .to = N_MUTATIONS) \
+    X(any_swap)                                   \
+    X(hangs)                                      \
+    X(messages)
+
+UNIT_MAIN("plan mutants", .timeout_s = 60)

@@ -51,11 +51,6 @@ START_TEST(same_meshes)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("settings_mesh");
-    TCase *c = tcase_create("settings_mesh");
-    tcase_add_test(c, same_meshes);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X) X(same_meshes)
+
+UNIT_MAIN("settings_mesh")

@@ -265,20 +265,15 @@ START_TEST(known_hop_costs)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("simulate");
-    TCase *t = tcase_create("simulate");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, equals_unit_times, 0, PLAN_AUTO);
-    tcase_add_test(t, two_ranks_by_hand);
-    tcase_add_test(t, split_backward_by_hand);
-    tcase_add_test(t, pairs);
-    tcase_add_test(t, message_leaves_inside_the_pair);
-    tcase_add_test(t, turn_round_is_free);
-    tcase_add_test(t, says_who_hangs);
-    tcase_add_loop_test(t, known_step_lengths, 0, 5);
-    tcase_add_loop_test(t, known_hop_costs, 0, 4);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                          \
+    X(equals_unit_times, .to = PLAN_AUTO) \
+    X(two_ranks_by_hand)                  \
+    X(split_backward_by_hand)             \
+    X(pairs)                              \
+    X(message_leaves_inside_the_pair)     \
+    X(turn_round_is_free)                 \
+    X(says_who_hangs)                     \
+    X(known_step_lengths, .to = 5)        \
+    X(known_hop_costs, .to = 4)
+
+UNIT_MAIN("simulate", .timeout_s = 60)

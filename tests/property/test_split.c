@@ -111,13 +111,9 @@ START_TEST(heavy_head)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("split");
-    TCase *t = tcase_create("split");
-    tcase_add_test(t, against_every_split);
-    tcase_add_test(t, equal_layers);
-    tcase_add_test(t, heavy_head);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)           \
+    X(against_every_split) \
+    X(equal_layers)        \
+    X(heavy_head)
+
+UNIT_MAIN("split")

@@ -2,22 +2,18 @@
  * assertions on which all ranks agree before any of them leaves the test.
  *
  *   START_TEST(sums) { ...; ck_all(x == 3, "x is %d", x); } END_TEST
- *   int main(int argc, char **argv)
- *   {
- *       const TTest *tests[] = {sums};
- *       return check_mpi_main("coll", tests, 1, argc, argv);
- *   }
+ *   #define TESTS(X) X(sums)
+ *   MPI_MAIN("coll")
  *
  * A plain ck_assert that fails on one rank leaves the others waiting until the watchdog ends them: use
  * it only for what is the same everywhere. */
 #ifndef DUET_TESTS_SUPPORT_CHECK_MPI_H
 #define DUET_TESTS_SUPPORT_CHECK_MPI_H
 
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "comm/world.h"
+#include "tests/support/check_tests.h"
 
 static struct world ck_world;
 
@@ -36,17 +32,22 @@ static struct world ck_world;
         }                                                                                      \
     } while (0)
 
-/* Runs the tests on all ranks, in order; rank 0 prints. Returns 1 on every rank if any rank failed. */
-static inline int check_mpi_main(const char *name, const TTest **tests, int n, int argc,
-                                 char **argv)
+/* Runs the tests of the table TESTS on all ranks, in order; rank 0 prints. The exit code of main: 1 on every rank if any rank failed.
+ * What follows the name are members of struct check_suite (without forks no time limit and no exits; before_all runs on every rank). */
+#define RUN_MPI_TESTS(argc, argv, ...) \
+    check_mpi_run(argc, argv, CHECK_SUITE(__VA_ARGS__), CHECK_ROWS)
+#define MPI_MAIN(...)                                  \
+    int main(int argc, char **argv)                    \
+    {                                                  \
+        return RUN_MPI_TESTS(argc, argv, __VA_ARGS__); \
+    }
+
+static inline int check_mpi_run(int argc, char **argv, struct check_suite suite,
+                                const struct check_test *tests)
 {
     world_up(&ck_world, &argc, &argv);
     watchdog_start(60);
-    Suite *suite = suite_create(name);
-    TCase *tcase = tcase_create(name);
-    suite_add_tcase(suite, tcase);
-    for (int i = 0; i < n; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
+    SRunner *runner = check_runner(suite, tests);
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, ck_world.rank == 0 ? CK_NORMAL : CK_SILENT);
     bool failed = world_any(&ck_world, srunner_ntests_failed(runner) > 0);

@@ -251,7 +251,7 @@ static const struct dims TINY_FAMILY[] = {
 enum { TINY_FAMILIES = 4 };
 
 /* The tables under test: the i-th, NULL where this machine cannot run it. */
-enum { TINY_TABLES = 4 };
+enum { TINY_TABLES = 4, TINY_CASES = TINY_FAMILIES * TINY_TABLES };
 static inline const struct ops *tiny_ops(int i)
 {
     enum precision precision = i % 2 ? PRECISION_BF16 : PRECISION_FP32;

@@ -133,16 +133,12 @@ START_TEST(less_than_the_cluster_file_says)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("links");
-    TCase *t = tcase_create("links");
-    tcase_add_test(t, everybody_meets_everybody_once);
-    tcase_add_test(t, nothing_is_slow_among_equals);
-    tcase_add_test(t, a_host_that_sends_slowly);
-    tcase_add_test(t, a_host_that_is_slow_both_ways);
-    tcase_add_test(t, one_link_is_slow);
-    tcase_add_test(t, less_than_the_cluster_file_says);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                      \
+    X(everybody_meets_everybody_once) \
+    X(nothing_is_slow_among_equals)   \
+    X(a_host_that_sends_slowly)       \
+    X(a_host_that_is_slow_both_ways)  \
+    X(one_link_is_slow)               \
+    X(less_than_the_cluster_file_says)
+
+UNIT_MAIN("links")

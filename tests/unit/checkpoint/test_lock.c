@@ -306,22 +306,16 @@ START_TEST(the_owner_looks)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("lock");
-    TCase *t = tcase_create("lock");
-    tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, names_its_owner);
-    tcase_add_test(t, the_second_is_refused);
-    tcase_add_test(t, a_killed_owner_is_gone_at_once);
-    tcase_add_test(t, a_number_that_is_used_again);
-    tcase_add_test(t, a_copied_folder_is_not_locked);
-    tcase_add_loop_test(t, elsewhere_the_heartbeat_tells, 0, 2);
-    tcase_add_test(t, killed_between_making_and_writing);
-    tcase_add_test(t, somebody_elses_file);
-    tcase_add_loop_test(t, one_winner, 0, 3);
-    tcase_add_test(t, the_owner_looks);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                              \
+    X(names_its_owner)                        \
+    X(the_second_is_refused)                  \
+    X(a_killed_owner_is_gone_at_once)         \
+    X(a_number_that_is_used_again)            \
+    X(a_copied_folder_is_not_locked)          \
+    X(elsewhere_the_heartbeat_tells, .to = 2) \
+    X(killed_between_making_and_writing)      \
+    X(somebody_elses_file)                    \
+    X(one_winner, .to = 3)                    \
+    X(the_owner_looks)
+
+UNIT_MAIN("lock", .timeout_s = 60, .setup = setup, .teardown = teardown)

@@ -277,20 +277,15 @@ START_TEST(layout_name)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("manifest");
-    TCase *t = tcase_create("manifest");
-    tcase_set_timeout(t, 30);
-    tcase_add_test(t, reads_back);
-    tcase_add_test(t, is_json);
-    tcase_add_test(t, every_bit_every_cut);
-    tcase_add_loop_test(t, hostile_bodies, 0, sizeof BODIES / sizeof *BODIES);
-    tcase_add_test(t, deep);
-    tcase_add_exit_test(t, layout_gap, EXIT_BUG);
-    tcase_add_exit_test(t, layout_twice, EXIT_BUG);
-    tcase_add_exit_test(t, layout_lengths, EXIT_BUG);
-    tcase_add_exit_test(t, layout_name, EXIT_BUG);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                            \
+    X(reads_back)                                           \
+    X(is_json)                                              \
+    X(every_bit_every_cut)                                  \
+    X(hostile_bodies, .to = sizeof BODIES / sizeof *BODIES) \
+    X(deep)                                                 \
+    X(layout_gap, .exit = EXIT_BUG)                         \
+    X(layout_twice, .exit = EXIT_BUG)                       \
+    X(layout_lengths, .exit = EXIT_BUG)                     \
+    X(layout_name, .exit = EXIT_BUG)
+
+UNIT_MAIN("manifest", .timeout_s = 30)

@@ -82,13 +82,9 @@ START_TEST(meeting_and_copying)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("range");
-    TCase *c = tcase_create("range");
-    tcase_add_test(c, valid_ones_are_whole_runs_within_rows);
-    tcase_add_test(c, counts);
-    tcase_add_test(c, meeting_and_copying);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                             \
+    X(valid_ones_are_whole_runs_within_rows) \
+    X(counts)                                \
+    X(meeting_and_copying)
+
+UNIT_MAIN("range")

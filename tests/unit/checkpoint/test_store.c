@@ -325,24 +325,18 @@ START_TEST(reading_what_is_not_there)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("store");
-    TCase *t = tcase_create("store");
-    tcase_set_timeout(t, 100);
-    tcase_add_unchecked_fixture(t, setup, teardown);
-    tcase_add_test(t, killed_anywhere);
-    tcase_add_test(t, killed_anywhere_saving_a_step_again);
-    tcase_add_test(t, refused_anywhere);
-    tcase_add_test(t, refused_anywhere_saving_a_step_again);
-    tcase_add_loop_test(t, bits, 0, 4);
-    tcase_add_loop_test(t, cuts, 0, 4);
-    tcase_add_test(t, all_damage_is_named);
-    tcase_add_test(t, latest_points);
-    tcase_add_test(t, leftovers_are_ignored);
-    tcase_add_test(t, keeps);
-    tcase_add_test(t, not_a_checkpoint);
-    tcase_add_test(t, reading_what_is_not_there);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                            \
+    X(killed_anywhere)                      \
+    X(killed_anywhere_saving_a_step_again)  \
+    X(refused_anywhere)                     \
+    X(refused_anywhere_saving_a_step_again) \
+    X(bits, .to = 4)                        \
+    X(cuts, .to = 4)                        \
+    X(all_damage_is_named)                  \
+    X(latest_points)                        \
+    X(leftovers_are_ignored)                \
+    X(keeps)                                \
+    X(not_a_checkpoint)                     \
+    X(reading_what_is_not_there)
+
+UNIT_MAIN("store", .timeout_s = 100, .before_all = setup, .after_all = teardown)

@@ -142,17 +142,11 @@ START_TEST(above_the_folder_nothing_is_made)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("store_folder");
-    TCase *t = tcase_create("store_folder");
-    tcase_set_timeout(t, 100);
-    tcase_add_unchecked_fixture(t, setup, teardown);
-    tcase_add_test(t, what_cannot_be_removed_is_said_once);
-    tcase_add_loop_test(t, what_is_in_the_way_is_set_aside, 0, 4);
-    tcase_add_test(t, another_programs_checkpoint);
-    tcase_add_loop_test(t, an_error_is_not_absence, 0, 7);
-    tcase_add_test(t, above_the_folder_nothing_is_made);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                \
+    X(what_cannot_be_removed_is_said_once)      \
+    X(what_is_in_the_way_is_set_aside, .to = 4) \
+    X(another_programs_checkpoint)              \
+    X(an_error_is_not_absence, .to = 7)         \
+    X(above_the_folder_nothing_is_made)
+
+UNIT_MAIN("store_folder", .timeout_s = 100, .before_all = setup, .after_all = teardown)

@@ -110,17 +110,13 @@ START_TEST(too_much_is_the_worlds_failure)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("arena");
-    TCase *c = tcase_create("arena");
-    tcase_add_test(c, measures_then_places);
-    tcase_add_test(c, marks_and_counts);
-    tcase_add_test(c, kinds_are_counted);
-    tcase_add_exit_test(c, full_is_a_bug, 3);
-    tcase_add_exit_test(c, overflow_is_a_bug, 3);
-    tcase_add_exit_test(c, sum_overflow_is_a_bug, 3);
-    tcase_add_exit_test(c, too_much_is_the_worlds_failure, 1);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                        \
+    X(measures_then_places)             \
+    X(marks_and_counts)                 \
+    X(kinds_are_counted)                \
+    X(full_is_a_bug, .exit = 3)         \
+    X(overflow_is_a_bug, .exit = 3)     \
+    X(sum_overflow_is_a_bug, .exit = 3) \
+    X(too_much_is_the_worlds_failure, .exit = 1)
+
+UNIT_MAIN("arena")

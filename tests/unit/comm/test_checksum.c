@@ -40,12 +40,8 @@ START_TEST(in_pieces)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("checksum");
-    Suite *s = suite_create("checksum");
-    tcase_add_test(tc, known_sums);
-    tcase_add_test(tc, in_pieces);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)  \
+    X(known_sums) \
+    X(in_pieces)
+
+UNIT_MAIN("checksum")

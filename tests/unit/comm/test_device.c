@@ -151,28 +151,21 @@ START_TEST(clocks_do_not_go_back)
 END_TEST
 
 /* AddressSanitizer reports the fault and exits with 1. */
-static void add_fault_test(TCase *c, const TTest *test)
-{
 #ifdef __SANITIZE_ADDRESS__
-    tcase_add_exit_test(c, test, 1);
+#define FAULT .exit = 1
 #else
-    tcase_add_test_raise_signal(c, test, SIGSEGV);
+#define FAULT .signal = SIGSEGV
 #endif
-}
 
-int main(void)
-{
-    Suite *s = suite_create("device");
-    TCase *c = tcase_create("device");
-    tcase_add_loop_test(c, copies_and_fills, 0, DEVICES);
-    tcase_add_test(c, missing_rows_are_counted);
-    add_fault_test(c, reading_device_memory_faults);
-    add_fault_test(c, writing_device_memory_faults);
-    tcase_add_exit_test(c, copying_the_wrong_way_is_a_bug, 3);
-    tcase_add_loop_test(c, arenas_belong_to_a_device, 0, DEVICES);
-    tcase_add_loop_exit_test(c, a_device_without_room_says_so, 1, 0, DEVICES);
-    tcase_add_loop_test(c, a_stopwatch_adds_spans_up, 0, DEVICES);
-    tcase_add_loop_test(c, clocks_do_not_go_back, 0, DEVICES);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                                               \
+    X(copies_and_fills, .to = DEVICES)                         \
+    X(missing_rows_are_counted)                                \
+    X(reading_device_memory_faults, FAULT)                     \
+    X(writing_device_memory_faults, FAULT)                     \
+    X(copying_the_wrong_way_is_a_bug, .exit = 3)               \
+    X(arenas_belong_to_a_device, .to = DEVICES)                \
+    X(a_device_without_room_says_so, .exit = 1, .to = DEVICES) \
+    X(a_stopwatch_adds_spans_up, .to = DEVICES)                \
+    X(clocks_do_not_go_back, .to = DEVICES)
+
+UNIT_MAIN("device")

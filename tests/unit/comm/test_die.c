@@ -277,22 +277,18 @@ START_TEST(nearest_of_a_long_word)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("die");
-    TCase *c = tcase_create("die");
-    tcase_add_test(c, speaks_with_rank_host_place);
-    tcase_add_test(c, bug_exits_3);
-    tcase_add_test(c, world_exits_1);
-    tcase_add_test(c, abort_hook_gets_the_code);
-    tcase_add_test(c, one_voice);
-    tcase_add_test(c, watchdog_reads_the_main_place);
-    tcase_add_test(c, long_texts_are_cut);
-    tcase_add_test(c, problems_all_printed);
-    tcase_add_test(c, no_problem_no_words);
-    tcase_add_test(c, problems_grow);
-    tcase_add_test(c, nearest);
-    tcase_add_test(c, nearest_of_a_long_word);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                     \
+    X(speaks_with_rank_host_place)   \
+    X(bug_exits_3)                   \
+    X(world_exits_1)                 \
+    X(abort_hook_gets_the_code)      \
+    X(one_voice)                     \
+    X(watchdog_reads_the_main_place) \
+    X(long_texts_are_cut)            \
+    X(problems_all_printed)          \
+    X(no_problem_no_words)           \
+    X(problems_grow)                 \
+    X(nearest)                       \
+    X(nearest_of_a_long_word)
+
+UNIT_MAIN("die")

@@ -107,15 +107,11 @@ START_TEST(broken_for_good)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("exact");
-    TCase *c = tcase_create("exact");
-    tcase_add_test(c, order_does_not_matter);
-    tcase_add_test(c, grouping_does_not_matter);
-    tcase_add_test(c, true_values);
-    tcase_add_test(c, rounded_once);
-    tcase_add_test(c, broken_for_good);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                \
+    X(order_does_not_matter)    \
+    X(grouping_does_not_matter) \
+    X(true_values)              \
+    X(rounded_once)             \
+    X(broken_for_good)
+
+UNIT_MAIN("exact")

@@ -101,14 +101,14 @@ START_TEST(no_file)
 }
 END_TEST
 
-int main(void)
+static void make_path(void)
 {
-    TCase *tc = tcase_create("file");
-    Suite *s = suite_create("file");
     snprintf(path, sizeof path, "/tmp/duet-test-file-%ld", (long)getpid());
-    tcase_add_test(tc, whole_and_bounded);
-    tcase_add_test(tc, through_a_pipe);
-    tcase_add_test(tc, no_file);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
 }
+
+#define TESTS(X)         \
+    X(whole_and_bounded) \
+    X(through_a_pipe)    \
+    X(no_file)
+
+UNIT_MAIN("file", .before_all = make_path)

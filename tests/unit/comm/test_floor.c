@@ -171,17 +171,13 @@ START_TEST(jobs_do_not_hear_each_other)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("floor");
-    TCase *c = tcase_create("floor");
-    tcase_add_test(c, of_many_one_speaks);
-    tcase_add_test(c, a_speaker_that_is_killed_costs_nothing);
-    tcase_add_test(c, nobody_waits_for_a_speaker_that_hangs);
-    tcase_add_test(c, long_after_another_speaks);
-    tcase_add_test(c, a_speaker_that_is_gone_has_spoken);
-    tcase_add_test(c, who_joins_shares_it);
-    tcase_add_test(c, jobs_do_not_hear_each_other);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                              \
+    X(of_many_one_speaks)                     \
+    X(a_speaker_that_is_killed_costs_nothing) \
+    X(nobody_waits_for_a_speaker_that_hangs)  \
+    X(long_after_another_speaks)              \
+    X(a_speaker_that_is_gone_has_spoken)      \
+    X(who_joins_shares_it)                    \
+    X(jobs_do_not_hear_each_other)
+
+UNIT_MAIN("floor")

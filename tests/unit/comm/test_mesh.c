@@ -184,17 +184,13 @@ START_TEST(proposals_hold)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("mesh");
-    TCase *c = tcase_create("mesh");
-    tcase_add_test(c, bijection);
-    tcase_add_test(c, possible_meshes);
-    tcase_add_test(c, all_reasons_at_once);
-    tcase_add_test(c, all_reasons_of_tp_and_ep);
-    tcase_add_test(c, what_tp_and_ep_divide);
-    tcase_add_test(c, other_proposals);
-    tcase_add_test(c, proposals_hold);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                \
+    X(bijection)                \
+    X(possible_meshes)          \
+    X(all_reasons_at_once)      \
+    X(all_reasons_of_tp_and_ep) \
+    X(what_tp_and_ep_divide)    \
+    X(other_proposals)          \
+    X(proposals_hold)
+
+UNIT_MAIN("mesh")

@@ -225,14 +225,11 @@ START_TEST(speaks_once_and_ends)
 }
 END_TEST
 
+#define TESTS(X) X(speaks_once_and_ends, .to = N_FAILURES)
+
 int main(int argc, char **argv)
 {
     self = argv[0];
     if (argc == 2) return rank_main(argv[1], argc, argv);
-    Suite *s = suite_create("rank_dies");
-    TCase *c = tcase_create("rank_dies");
-    tcase_set_timeout(c, 40);
-    tcase_add_loop_test(c, speaks_once_and_ends, 0, N_FAILURES);
-    suite_add_tcase(s, c);
-    return run_suite(s);
+    return RUN_UNIT_TESTS("rank_dies", .timeout_s = 40);
 }

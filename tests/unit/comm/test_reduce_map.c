@@ -106,12 +106,9 @@ START_TEST(bytes_that_are_sent)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *tests[] = {path_and_reason, room_is_one_array_or_two, bytes_that_are_sent};
-    Suite *suite = suite_create("reduce_map");
-    TCase *tcase = tcase_create("reduce_map");
-    suite_add_tcase(suite, tcase);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    return run_suite(suite);
-}
+#define TESTS(X)                \
+    X(path_and_reason)          \
+    X(room_is_one_array_or_two) \
+    X(bytes_that_are_sent)
+
+UNIT_MAIN("reduce_map")

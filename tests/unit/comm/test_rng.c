@@ -100,16 +100,12 @@ START_TEST(stream_is_the_counter)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("rng");
-    TCase *c = tcase_create("rng");
-    tcase_add_test(c, known_answers);
-    tcase_add_test(c, every_coordinate_matters);
-    tcase_add_test(c, uniform_moments);
-    tcase_add_test(c, normal_moments);
-    tcase_add_test(c, below_is_even);
-    tcase_add_test(c, stream_is_the_counter);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                \
+    X(known_answers)            \
+    X(every_coordinate_matters) \
+    X(uniform_moments)          \
+    X(normal_moments)           \
+    X(below_is_even)            \
+    X(stream_is_the_counter)
+
+UNIT_MAIN("rng")

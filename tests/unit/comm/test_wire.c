@@ -184,20 +184,15 @@ START_TEST(the_smallest_numbers_wait)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *tests[] = {fp32_crosses_as_it_is,
-                            rounding_is_to_nearest,
-                            ties_go_to_even,
-                            bytes_add_up,
-                            nothing_else_is_touched,
-                            residual_is_what_was_lost,
-                            feedback_makes_the_mean_right,
-                            what_is_not_finite_arrives_so,
-                            the_smallest_numbers_wait};
-    Suite *suite = suite_create("wire");
-    TCase *tcase = tcase_create("wire");
-    suite_add_tcase(suite, tcase);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    return run_suite(suite);
-}
+#define TESTS(X)                     \
+    X(fp32_crosses_as_it_is)         \
+    X(rounding_is_to_nearest)        \
+    X(ties_go_to_even)               \
+    X(bytes_add_up)                  \
+    X(nothing_else_is_touched)       \
+    X(residual_is_what_was_lost)     \
+    X(feedback_makes_the_mean_right) \
+    X(what_is_not_finite_arrives_so) \
+    X(the_smallest_numbers_wait)
+
+UNIT_MAIN("wire")

@@ -263,24 +263,19 @@ START_TEST(refused)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("plan command");
-    TCase *t = tcase_create("command");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, text);
-    tcase_add_test(t, json);
-    tcase_add_test(t, pictures);
-    tcase_add_test(t, given_costs);
-    tcase_add_test(t, refused_costs);
-    tcase_add_test(t, recipe);
-    tcase_add_test(t, proposals);
-    tcase_add_test(t, experts);
-    tcase_add_test(t, hosts);
-    tcase_add_test(t, searched);
-    tcase_add_test(t, measured);
-    tcase_add_test(t, refused_recipe);
-    tcase_add_test(t, refused);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)      \
+    X(text)           \
+    X(json)           \
+    X(pictures)       \
+    X(given_costs)    \
+    X(refused_costs)  \
+    X(recipe)         \
+    X(proposals)      \
+    X(experts)        \
+    X(hosts)          \
+    X(searched)       \
+    X(measured)       \
+    X(refused_recipe) \
+    X(refused)
+
+UNIT_MAIN("plan command", .timeout_s = 60)

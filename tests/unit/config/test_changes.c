@@ -250,17 +250,12 @@ START_TEST(models)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("changes");
-    TCase *c = tcase_create("changes");
-    tcase_set_timeout(c, 30);
-    tcase_add_loop_test(c, one_change, 0, sizeof ONES / sizeof *ONES);
-    tcase_add_test(c, nothing_changed);
-    tcase_add_loop_test(c, lists_of_phases, 0, sizeof LISTS / sizeof *LISTS);
-    tcase_add_loop_test(c, more_steps, 0, sizeof MORE / sizeof *MORE);
-    tcase_add_test(c, past_is_kept);
-    tcase_add_test(c, models);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                                           \
+    X(one_change, .to = sizeof ONES / sizeof *ONES)        \
+    X(nothing_changed)                                     \
+    X(lists_of_phases, .to = sizeof LISTS / sizeof *LISTS) \
+    X(more_steps, .to = sizeof MORE / sizeof *MORE)        \
+    X(past_is_kept)                                        \
+    X(models)
+
+UNIT_MAIN("changes", .timeout_s = 30)

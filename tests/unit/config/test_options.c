@@ -171,17 +171,13 @@ START_TEST(codes)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("options");
-    TCase *c = tcase_create("options");
-    tcase_add_test(c, values_land);
-    tcase_add_test(c, defaults_stay);
-    tcase_add_test(c, all_mistakes_at_once);
-    tcase_add_test(c, ranges_are_kept);
-    tcase_add_test(c, help_goes_first);
-    tcase_add_test(c, one_rank_speaks);
-    tcase_add_test(c, codes);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)            \
+    X(values_land)          \
+    X(defaults_stay)        \
+    X(all_mistakes_at_once) \
+    X(ranges_are_kept)      \
+    X(help_goes_first)      \
+    X(one_rank_speaks)      \
+    X(codes)
+
+UNIT_MAIN("options")

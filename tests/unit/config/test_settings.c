@@ -334,24 +334,19 @@ START_TEST(load_reads_and_sets)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("settings");
-    TCase *c = tcase_create("settings");
-    tcase_set_timeout(c, 30);
-    tcase_add_test(c, reads_a_recipe);
-    tcase_add_test(c, choices_by_name);
-    tcase_add_test(c, table_is_sound);
-    tcase_add_test(c, five_mistakes_at_once);
-    tcase_add_test(c, values_are_strict);
-    tcase_add_test(c, places_are_checked);
-    tcase_add_test(c, twice_is_once_too_often);
-    tcase_add_test(c, yaml_is_bounded);
-    tcase_add_test(c, bytes_that_are_no_text);
-    tcase_add_test(c, mistakes_are_capped);
-    tcase_add_test(c, empty_is_all_defaults);
-    tcase_add_test(c, set_overrides);
-    tcase_add_test(c, load_reads_and_sets);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)               \
+    X(reads_a_recipe)          \
+    X(choices_by_name)         \
+    X(table_is_sound)          \
+    X(five_mistakes_at_once)   \
+    X(values_are_strict)       \
+    X(places_are_checked)      \
+    X(twice_is_once_too_often) \
+    X(yaml_is_bounded)         \
+    X(bytes_that_are_no_text)  \
+    X(mistakes_are_capped)     \
+    X(empty_is_all_defaults)   \
+    X(set_overrides)           \
+    X(load_reads_and_sets)
+
+UNIT_MAIN("settings", .timeout_s = 30)

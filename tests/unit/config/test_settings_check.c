@@ -371,22 +371,17 @@ START_TEST(meshes_that_multiply)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("settings_check");
-    TCase *c = tcase_create("settings_check");
-    tcase_set_timeout(c, 30);
-    tcase_add_test(c, check_resolves_zeros);
-    tcase_add_test(c, phases_make_sense);
-    tcase_add_test(c, experts_are_checked);
-    tcase_add_test(c, shared_experts_are_checked);
-    tcase_add_test(c, sites_are_checked);
-    tcase_add_test(c, schedule_auto);
-    tcase_add_test(c, splits);
-    tcase_add_test(c, meshes_that_multiply);
-    tcase_add_test(c, contradictions_at_once);
-    tcase_add_test(c, check_names_set);
-    tcase_add_test(c, no_phases);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                  \
+    X(check_resolves_zeros)       \
+    X(phases_make_sense)          \
+    X(experts_are_checked)        \
+    X(shared_experts_are_checked) \
+    X(sites_are_checked)          \
+    X(schedule_auto)              \
+    X(splits)                     \
+    X(meshes_that_multiply)       \
+    X(contradictions_at_once)     \
+    X(check_names_set)            \
+    X(no_phases)
+
+UNIT_MAIN("settings_check", .timeout_s = 30)

@@ -214,15 +214,10 @@ START_TEST(stored_recipes_of_earlier_versions)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("settings_text");
-    TCase *c = tcase_create("settings_text");
-    tcase_set_timeout(c, 30);
-    tcase_add_test(c, yaml_reads_back);
-    tcase_add_test(c, mutations_do_no_harm);
-    tcase_add_test(c, changes_have_a_meaning);
-    tcase_add_test(c, stored_recipes_of_earlier_versions);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)              \
+    X(yaml_reads_back)        \
+    X(mutations_do_no_harm)   \
+    X(changes_have_a_meaning) \
+    X(stored_recipes_of_earlier_versions)
+
+UNIT_MAIN("settings_text", .timeout_s = 30)

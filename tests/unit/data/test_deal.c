@@ -308,19 +308,13 @@ START_TEST(price_of_a_row)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("deal");
-    TCase *c = tcase_create("deal");
-    tcase_set_timeout(c, 60);
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, random_lengths);
-    tcase_add_test(c, worst_case);
-    tcase_add_test(c, by_hand);
-    tcase_add_test(c, pipelines_by_hand);
-    tcase_add_test(c, many_pipelines);
-    tcase_add_test(c, uneven_answers);
-    tcase_add_test(c, price_of_a_row);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)         \
+    X(random_lengths)    \
+    X(worst_case)        \
+    X(by_hand)           \
+    X(pipelines_by_hand) \
+    X(many_pipelines)    \
+    X(uneven_answers)    \
+    X(price_of_a_row)
+
+UNIT_MAIN("deal", .timeout_s = 60, .setup = setup, .teardown = teardown)

@@ -134,15 +134,11 @@ START_TEST(mutants_never_crash)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("jsonl");
-    Suite *s = suite_create("jsonl");
-    tcase_add_test(tc, good_file);
-    tcase_add_test(tc, bad_lines_are_named);
-    tcase_add_test(tc, another_format_does_not_fill_the_screen);
-    tcase_add_test(tc, empty_files);
-    tcase_add_test(tc, mutants_never_crash);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                               \
+    X(good_file)                               \
+    X(bad_lines_are_named)                     \
+    X(another_format_does_not_fill_the_screen) \
+    X(empty_files)                             \
+    X(mutants_never_crash)
+
+UNIT_MAIN("jsonl")

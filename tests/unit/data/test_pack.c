@@ -71,11 +71,6 @@ START_TEST(fill_by_hand)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("pack");
-    TCase *c = tcase_create("pack");
-    tcase_add_test(c, fill_by_hand);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X) X(fill_by_hand)
+
+UNIT_MAIN("pack")

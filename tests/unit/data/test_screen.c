@@ -308,19 +308,14 @@ START_TEST(unknown_characters)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("screen");
-    Suite *s = suite_create("screen");
-    tcase_add_checked_fixture(tc, make_tokenizer, free_tokenizer);
-    tcase_add_test(tc, what_is_found);
-    tcase_add_test(tc, little_room);
-    tcase_add_test(tc, what_is_left_keeps_its_order);
-    tcase_add_test(tc, nothing_left_out_nothing_changed);
-    tcase_add_test(tc, none_usable);
-    tcase_add_test(tc, generators);
-    tcase_add_test(tc, held_out_draws_that_do_not_fit_are_replaced);
-    tcase_add_test(tc, unknown_characters);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                                   \
+    X(what_is_found)                               \
+    X(little_room)                                 \
+    X(what_is_left_keeps_its_order)                \
+    X(nothing_left_out_nothing_changed)            \
+    X(none_usable)                                 \
+    X(generators)                                  \
+    X(held_out_draws_that_do_not_fit_are_replaced) \
+    X(unknown_characters)
+
+UNIT_MAIN("screen", .setup = make_tokenizer, .teardown = free_tokenizer)

@@ -409,21 +409,17 @@ START_TEST(missing_file_is_explained)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("source");
-    Suite *s = suite_create("source");
-    tcase_add_test(tc, forms);
-    tcase_add_test(tc, equal_answers);
-    tcase_add_test(tc, generators);
-    tcase_add_test(tc, generators_hold_out_each_problem_once);
-    tcase_add_test(tc, files_hold_out_each_problem_once);
-    tcase_add_test(tc, file_with_a_held_out_tenth);
-    tcase_add_test(tc, file_demonstrations);
-    tcase_add_test(tc, mistakes);
-    tcase_add_test(tc, long_records);
-    tcase_add_test(tc, only_what_is_asked_for);
-    tcase_add_test(tc, missing_file_is_explained);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                             \
+    X(forms)                                 \
+    X(equal_answers)                         \
+    X(generators)                            \
+    X(generators_hold_out_each_problem_once) \
+    X(files_hold_out_each_problem_once)      \
+    X(file_with_a_held_out_tenth)            \
+    X(file_demonstrations)                   \
+    X(mistakes)                              \
+    X(long_records)                          \
+    X(only_what_is_asked_for)                \
+    X(missing_file_is_explained)
+
+UNIT_MAIN("source")

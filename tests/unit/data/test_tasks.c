@@ -264,21 +264,16 @@ START_TEST(worked_steps)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("tasks");
-    Suite *s = suite_create("tasks");
-    tcase_set_timeout(tc, 30);
-    tcase_add_test(tc, countdown_problems_are_solvable);
-    tcase_add_test(tc, problems_at_every_difficulty);
-    tcase_add_test(tc, splits_share_no_problem);
-    tcase_add_test(tc, hash_is_the_published_one);
-    tcase_add_test(tc, demonstrations);
-    tcase_add_test(tc, demonstrations_at_every_difficulty);
-    tcase_add_test(tc, no_try_is_repeated);
-    tcase_add_test(tc, mutants);
-    tcase_add_test(tc, text_never_overflows);
-    tcase_add_test(tc, worked_steps);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                          \
+    X(countdown_problems_are_solvable)    \
+    X(problems_at_every_difficulty)       \
+    X(splits_share_no_problem)            \
+    X(hash_is_the_published_one)          \
+    X(demonstrations)                     \
+    X(demonstrations_at_every_difficulty) \
+    X(no_try_is_repeated)                 \
+    X(mutants)                            \
+    X(text_never_overflows)               \
+    X(worked_steps)
+
+UNIT_MAIN("tasks", .timeout_s = 30)

@@ -59,12 +59,8 @@ START_TEST(tokens_that_prompts_need)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("vocabulary");
-    TCase *c = tcase_create("vocabulary");
-    tcase_add_test(c, given_or_built_in);
-    tcase_add_test(c, tokens_that_prompts_need);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)         \
+    X(given_or_built_in) \
+    X(tokens_that_prompts_need)
+
+UNIT_MAIN("vocabulary")

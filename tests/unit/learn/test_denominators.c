@@ -193,14 +193,10 @@ START_TEST(empty_answer)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("denominators");
-    TCase *c = tcase_create("denominators");
-    tcase_add_test(c, as_in_the_papers);
-    tcase_add_test(c, nested_means);
-    tcase_add_test(c, keep_is_smaller);
-    tcase_add_test(c, empty_answer);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)        \
+    X(as_in_the_papers) \
+    X(nested_means)     \
+    X(keep_is_smaller)  \
+    X(empty_answer)
+
+UNIT_MAIN("denominators")

@@ -163,15 +163,11 @@ START_TEST(nan_shows)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("grpo");
-    TCase *c = tcase_create("grpo");
-    tcase_add_test(c, advantage_by_hand);
-    tcase_add_test(c, equal_rewards);
-    tcase_add_test(c, token_against_equations);
-    tcase_add_test(c, exact_at_ratio_one);
-    tcase_add_test(c, nan_shows);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)               \
+    X(advantage_by_hand)       \
+    X(equal_rewards)           \
+    X(token_against_equations) \
+    X(exact_at_ratio_one)      \
+    X(nan_shows)
+
+UNIT_MAIN("grpo")

@@ -140,15 +140,11 @@ START_TEST(what_is_not_finite_shows)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("learned");
-    TCase *c = tcase_create("learned");
-    tcase_add_test(c, nothing_is_nan);
-    tcase_add_test(c, one_is_itself);
-    tcase_add_test(c, two_by_hand);
-    tcase_add_test(c, skipped);
-    tcase_add_test(c, what_is_not_finite_shows);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)      \
+    X(nothing_is_nan) \
+    X(one_is_itself)  \
+    X(two_by_hand)    \
+    X(skipped)        \
+    X(what_is_not_finite_shows)
+
+UNIT_MAIN("learned")

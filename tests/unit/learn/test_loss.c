@@ -165,16 +165,12 @@ START_TEST(nan_shows)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("loss");
-    TCase *c = tcase_create("loss");
-    tcase_add_test(c, sft);
-    tcase_add_test(c, on_policy);
-    tcase_add_test(c, off_policy);
-    tcase_add_test(c, reference);
-    tcase_add_test(c, whole_answers);
-    tcase_add_test(c, nan_shows);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)     \
+    X(sft)           \
+    X(on_policy)     \
+    X(off_policy)    \
+    X(reference)     \
+    X(whole_answers) \
+    X(nan_shows)
+
+UNIT_MAIN("loss")

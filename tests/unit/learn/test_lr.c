@@ -99,16 +99,12 @@ START_TEST(steps_of_several_updates)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("lr");
-    TCase *c = tcase_create("lr");
-    tcase_add_test(c, warm_up);
-    tcase_add_test(c, constant);
-    tcase_add_test(c, linear);
-    tcase_add_test(c, cosine);
-    tcase_add_test(c, all_warm_up);
-    tcase_add_test(c, steps_of_several_updates);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)   \
+    X(warm_up)     \
+    X(constant)    \
+    X(linear)      \
+    X(cosine)      \
+    X(all_warm_up) \
+    X(steps_of_several_updates)
+
+UNIT_MAIN("lr")

@@ -214,16 +214,11 @@ START_TEST(same_calls_same_tables)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("cache");
-    TCase *t = tcase_create("cache");
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, prompt_is_shared_and_its_end_copied);
-    tcase_add_test(t, a_full_block_needs_no_copy);
-    tcase_add_test(t, an_empty_pool_changes_nothing);
-    tcase_add_test(t, random_use_never_leaks_or_mixes);
-    tcase_add_test(t, same_calls_same_tables);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                           \
+    X(prompt_is_shared_and_its_end_copied) \
+    X(a_full_block_needs_no_copy)          \
+    X(an_empty_pool_changes_nothing)       \
+    X(random_use_never_leaks_or_mixes)     \
+    X(same_calls_same_tables)
+
+UNIT_MAIN("cache", .setup = setup, .teardown = teardown)

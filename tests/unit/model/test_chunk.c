@@ -346,23 +346,17 @@ START_TEST(no_pass_allocates)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("chunk");
-    TCase *t = tcase_create("chunk");
-    int n = TINY_FAMILIES * TINY_TABLES;
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, cuts_do_not_change_a_bit, 0, n);
-    tcase_add_loop_test(t, weight_gradients_may_wait, 0, n);
-    tcase_add_loop_test(t, each_gradient_is_of_b_or_of_w, 0, n);
-    tcase_add_loop_test(t, layers_are_complete_one_by_one, 0, n);
-    tcase_add_loop_test(t, passes_stepped_in_turn_do_not_disturb, 0, n);
-    tcase_add_loop_test(t, what_was_in_a_slot_does_not_matter, 0, n);
-    tcase_add_loop_test(t, chunks_share_slots, 0, n);
-    tcase_add_loop_test(t, gradients_accumulate, 0, n);
-    tcase_add_loop_test(t, scoring_equals_training, 0, n);
-    tcase_add_loop_test(t, packed_sequences_do_not_see_each_other, 0, n);
-    tcase_add_loop_test(t, no_pass_allocates, 2 * TINY_FAMILIES, n);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                                \
+    X(cuts_do_not_change_a_bit, .to = TINY_CASES)               \
+    X(weight_gradients_may_wait, .to = TINY_CASES)              \
+    X(each_gradient_is_of_b_or_of_w, .to = TINY_CASES)          \
+    X(layers_are_complete_one_by_one, .to = TINY_CASES)         \
+    X(passes_stepped_in_turn_do_not_disturb, .to = TINY_CASES)  \
+    X(what_was_in_a_slot_does_not_matter, .to = TINY_CASES)     \
+    X(chunks_share_slots, .to = TINY_CASES)                     \
+    X(gradients_accumulate, .to = TINY_CASES)                   \
+    X(scoring_equals_training, .to = TINY_CASES)                \
+    X(packed_sequences_do_not_see_each_other, .to = TINY_CASES) \
+    X(no_pass_allocates, .from = 2 * TINY_FAMILIES, .to = TINY_CASES)
+
+UNIT_MAIN("chunk", .timeout_s = 60)

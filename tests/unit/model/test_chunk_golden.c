@@ -145,11 +145,6 @@ START_TEST(values_are_the_oracles)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("chunk_golden");
-    TCase *t = tcase_create("chunk_golden");
-    tcase_add_loop_test(t, values_are_the_oracles, 0, MODELS * TINY_TABLES);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X) X(values_are_the_oracles, .to = MODELS * TINY_TABLES)
+
+UNIT_MAIN("chunk_golden")

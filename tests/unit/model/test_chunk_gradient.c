@@ -320,12 +320,6 @@ START_TEST(gradients_equal_differences)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("chunk_gradient");
-    TCase *t = tcase_create("chunk_gradient");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, gradients_equal_differences, 0, MODELS);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X) X(gradients_equal_differences, .to = MODELS)
+
+UNIT_MAIN("chunk_gradient", .timeout_s = 60)

@@ -233,14 +233,9 @@ START_TEST(forked_answers_read_their_prompt)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("decode");
-    TCase *t = tcase_create("decode");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, any_pieces_give_the_bits_of_training, 0, TINY_FAMILIES * TINY_TABLES);
-    tcase_add_loop_test(t, one_by_one_and_all_at_once, 0, TINY_FAMILIES * TINY_TABLES);
-    tcase_add_loop_test(t, forked_answers_read_their_prompt, 0, TINY_FAMILIES * TINY_TABLES);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                              \
+    X(any_pieces_give_the_bits_of_training, .to = TINY_CASES) \
+    X(one_by_one_and_all_at_once, .to = TINY_CASES)           \
+    X(forked_answers_read_their_prompt, .to = TINY_CASES)
+
+UNIT_MAIN("decode", .timeout_s = 60)

@@ -150,13 +150,9 @@ START_TEST(gradient_pieces_that_disagree_are_left_out)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("matmul");
-    TCase *c = tcase_create("P1");
-    tcase_add_loop_test(c, blocks_that_disagree_are_left_out, 0, 2 * CASES);
-    tcase_add_test(c, exact_data_shows_no_planted_kernel);
-    tcase_add_loop_test(c, gradient_pieces_that_disagree_are_left_out, 0, 4);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                                          \
+    X(blocks_that_disagree_are_left_out, .to = 2 * CASES) \
+    X(exact_data_shows_no_planted_kernel)                 \
+    X(gradient_pieces_that_disagree_are_left_out, .to = 4)
+
+UNIT_MAIN("P1: matmul")

@@ -112,14 +112,10 @@ START_TEST(broken_numbers_stay_inside)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("moe");
-    TCase *t = tcase_create("moe");
-    tcase_add_test(t, of_equals_the_lower_number);
-    tcase_add_loop_test(t, the_most_probable_are_chosen, 0, 2);
-    tcase_add_test(t, rows_lie_by_expert_then_by_row);
-    tcase_add_test(t, broken_numbers_stay_inside);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                             \
+    X(of_equals_the_lower_number)            \
+    X(the_most_probable_are_chosen, .to = 2) \
+    X(rows_lie_by_expert_then_by_row)        \
+    X(broken_numbers_stay_inside)
+
+UNIT_MAIN("moe")

@@ -359,18 +359,14 @@ START_TEST(adamw_first_step)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("ops_gradients");
-    TCase *c = tcase_create("against differences");
-    tcase_add_loop_test(c, linear, 0, 2);
-    tcase_add_loop_test(c, norm, 0, 2);
-    tcase_add_loop_test(c, swiglu, 0, 2);
-    tcase_add_loop_test(c, rope, 0, 2);
-    tcase_add_loop_test(c, router, 0, 4);
-    tcase_add_loop_test(c, attention, 0, 2);
-    tcase_add_loop_test(c, logprob, 0, 2);
-    tcase_add_loop_test(c, adamw_first_step, 0, 2);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)          \
+    X(linear, .to = 2)    \
+    X(norm, .to = 2)      \
+    X(swiglu, .to = 2)    \
+    X(rope, .to = 2)      \
+    X(router, .to = 4)    \
+    X(attention, .to = 2) \
+    X(logprob, .to = 2)   \
+    X(adamw_first_step, .to = 2)
+
+UNIT_MAIN("ops_gradients")

@@ -488,27 +488,22 @@ START_TEST(rate_is_measured)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("ops_table");
-    TCase *c = tcase_create("against plain");
-    tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, linear, 0, TABLES);
-    tcase_add_loop_test(c, embedding, 0, TABLES);
-    tcase_add_loop_test(c, moves, 0, TABLES);
-    tcase_add_loop_test(c, rmsnorm_of_heads, 0, TABLES);
-    tcase_add_loop_test(c, choices, 0, TABLES);
-    tcase_add_loop_test(c, rmsnorm, 0, TABLES);
-    tcase_add_loop_test(c, swiglu_and_add, 0, TABLES);
-    tcase_add_loop_test(c, experts, 0, TABLES);
-    tcase_add_loop_test(c, rope, 0, TABLES);
-    tcase_add_loop_test(c, attention, 0, TABLES);
-    tcase_add_loop_test(c, logprob, 0, TABLES);
-    tcase_add_loop_test(c, logprob_in_shares, 0, TABLES);
-    tcase_add_loop_test(c, adamw, 0, TABLES);
-    tcase_add_loop_test(c, conversion, 0, TABLES);
-    tcase_add_test(c, found_by_name);
-    tcase_add_test(c, rate_is_measured);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                       \
+    X(linear, .to = TABLES)            \
+    X(embedding, .to = TABLES)         \
+    X(moves, .to = TABLES)             \
+    X(rmsnorm_of_heads, .to = TABLES)  \
+    X(choices, .to = TABLES)           \
+    X(rmsnorm, .to = TABLES)           \
+    X(swiglu_and_add, .to = TABLES)    \
+    X(experts, .to = TABLES)           \
+    X(rope, .to = TABLES)              \
+    X(attention, .to = TABLES)         \
+    X(logprob, .to = TABLES)           \
+    X(logprob_in_shares, .to = TABLES) \
+    X(adamw, .to = TABLES)             \
+    X(conversion, .to = TABLES)        \
+    X(found_by_name)                   \
+    X(rate_is_measured)
+
+UNIT_MAIN("ops_table", .timeout_s = 60)

@@ -494,25 +494,20 @@ START_TEST(known_models_have_their_known_size)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("params");
-    TCase *t = tcase_create("params");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, layout_is_aligned_and_dense);
-    tcase_add_test(t, names_of_hugging_face);
-    tcase_add_test(t, tensors_know_their_layer);
-    tcase_add_test(t, absent_tensors_are_absent);
-    tcase_add_test(t, layers_with_experts);
-    tcase_add_test(t, shares_partition_the_experts);
-    tcase_add_test(t, regions_hold_what_ranks_hold_alike);
-    tcase_add_test(t, shapes_are_of_the_whole);
-    tcase_add_test(t, chunks_partition_the_layers);
-    tcase_add_test(t, initial_values_do_not_depend_on_the_split);
-    tcase_add_test(t, shares_partition_every_tensor);
-    tcase_add_test(t, initial_values_have_the_wanted_spread);
-    tcase_add_test(t, a_tied_head_begins_as_the_embedding);
-    tcase_add_test(t, known_models_have_their_known_size);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                                 \
+    X(layout_is_aligned_and_dense)               \
+    X(names_of_hugging_face)                     \
+    X(tensors_know_their_layer)                  \
+    X(absent_tensors_are_absent)                 \
+    X(layers_with_experts)                       \
+    X(shares_partition_the_experts)              \
+    X(regions_hold_what_ranks_hold_alike)        \
+    X(shapes_are_of_the_whole)                   \
+    X(chunks_partition_the_layers)               \
+    X(initial_values_do_not_depend_on_the_split) \
+    X(shares_partition_every_tensor)             \
+    X(initial_values_have_the_wanted_spread)     \
+    X(a_tied_head_begins_as_the_embedding)       \
+    X(known_models_have_their_known_size)
+
+UNIT_MAIN("params", .timeout_s = 60)

@@ -283,13 +283,9 @@ START_TEST(planted_gradients)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("row_trial");
-    TCase *c = tcase_create("P1");
-    tcase_add_loop_test(c, planted_kernels, 0, CASES);
-    tcase_add_test(c, exact_data_shows_nothing);
-    tcase_add_test(c, planted_gradients);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                    \
+    X(planted_kernels, .to = CASES) \
+    X(exact_data_shows_nothing)     \
+    X(planted_gradients)
+
+UNIT_MAIN("P1: row_trial")

@@ -406,22 +406,17 @@ START_TEST(attention_cached)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("rows");
-    TCase *c = tcase_create("P1");
-    tcase_set_timeout(c, 120);
-    tcase_add_loop_test(c, data_show_the_order, 0, 2);
-    tcase_add_loop_test(c, linear_best, 0, 2);
-    tcase_add_loop_test(c, linear_limited, 0, 4);
-    tcase_add_loop_test(c, linear_bf16, 0, 2);
-    tcase_add_loop_test(c, linear_weight, 0, 2 * TEST_ISAS);
-    tcase_add_loop_test(c, row_wise, 0, 2 * TEST_ISAS);
-    tcase_add_loop_test(c, experts, 0, 2 * TEST_ISAS);
-    tcase_add_loop_test(c, logprob, 0, 2 * TEST_ISAS);
-    tcase_add_loop_test(c, attention_packed, 0, 2 * TEST_ISAS);
-    tcase_add_loop_test(c, attention_prefix, 0, 2 * (TEST_ISAS - 1));
-    tcase_add_loop_test(c, attention_cached, 0, 2 * (TEST_ISAS - 1));
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                                   \
+    X(data_show_the_order, .to = 2)                \
+    X(linear_best, .to = 2)                        \
+    X(linear_limited, .to = 4)                     \
+    X(linear_bf16, .to = 2)                        \
+    X(linear_weight, .to = 2 * TEST_ISAS)          \
+    X(row_wise, .to = 2 * TEST_ISAS)               \
+    X(experts, .to = 2 * TEST_ISAS)                \
+    X(logprob, .to = 2 * TEST_ISAS)                \
+    X(attention_packed, .to = 2 * TEST_ISAS)       \
+    X(attention_prefix, .to = 2 * (TEST_ISAS - 1)) \
+    X(attention_cached, .to = 2 * (TEST_ISAS - 1))
+
+UNIT_MAIN("P1: rows", .timeout_s = 120)

@@ -156,19 +156,15 @@ START_TEST(a_nan_is_never_drawn)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("sampling");
-    TCase *t = tcase_create("sampling");
-    tcase_add_test(t, shares_are_exact);
-    tcase_add_test(t, random_draws_pass_chi_square);
-    tcase_add_test(t, top_k_keeps_k);
-    tcase_add_test(t, top_p_keeps_the_fewest_that_reach_it);
-    tcase_add_test(t, top_p_is_reached_by_equality);
-    tcase_add_test(t, top_k_then_top_p);
-    tcase_add_test(t, greedy_takes_the_first_of_the_largest);
-    tcase_add_test(t, the_ends_of_u_pick_possible_tokens);
-    tcase_add_test(t, a_nan_is_never_drawn);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                             \
+    X(shares_are_exact)                      \
+    X(random_draws_pass_chi_square)          \
+    X(top_k_keeps_k)                         \
+    X(top_p_keeps_the_fewest_that_reach_it)  \
+    X(top_p_is_reached_by_equality)          \
+    X(top_k_then_top_p)                      \
+    X(greedy_takes_the_first_of_the_largest) \
+    X(the_ends_of_u_pick_possible_tokens)    \
+    X(a_nan_is_never_drawn)
+
+UNIT_MAIN("sampling")

@@ -250,16 +250,12 @@ START_TEST(mutated_files_never_crash)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("tokenizer");
-    Suite *s = suite_create("tokenizer");
-    tcase_add_test(tc, equals_hugging_face);
-    tcase_add_test(tc, ids_of_the_contract);
-    tcase_add_test(tc, invalid_utf8);
-    tcase_add_test(tc, refusals_name_the_place);
-    tcase_add_test(tc, empty_and_foreign_files);
-    tcase_add_test(tc, mutated_files_never_crash);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)               \
+    X(equals_hugging_face)     \
+    X(ids_of_the_contract)     \
+    X(invalid_utf8)            \
+    X(refusals_name_the_place) \
+    X(empty_and_foreign_files) \
+    X(mutated_files_never_crash)
+
+UNIT_MAIN("tokenizer")

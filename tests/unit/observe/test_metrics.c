@@ -334,24 +334,19 @@ START_TEST(progress_plain)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("metrics");
-    TCase *t = tcase_create("metrics");
-    tcase_add_unchecked_fixture(t, setup, teardown);
-    tcase_add_test(t, same_bits);
-    tcase_add_test(t, exact_text);
-    tcase_add_test(t, resume_cuts_and_goes_on);
-    tcase_add_test(t, shorter_than_recorded);
-    tcase_add_test(t, a_line_waits);
-    tcase_add_test(t, a_record_reads_back);
-    tcase_add_test(t, checked_before_it_is_cut);
-    tcase_add_test(t, only_rank_0_writes);
-    tcase_add_exit_test(t, name_twice, EXIT_BUG);
-    tcase_add_exit_test(t, clock_that_is_none, EXIT_BUG);
-    tcase_add_test(t, clock_names);
-    tcase_add_test(t, progress_texts);
-    tcase_add_test(t, progress_plain);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                            \
+    X(same_bits)                            \
+    X(exact_text)                           \
+    X(resume_cuts_and_goes_on)              \
+    X(shorter_than_recorded)                \
+    X(a_line_waits)                         \
+    X(a_record_reads_back)                  \
+    X(checked_before_it_is_cut)             \
+    X(only_rank_0_writes)                   \
+    X(name_twice, .exit = EXIT_BUG)         \
+    X(clock_that_is_none, .exit = EXIT_BUG) \
+    X(clock_names)                          \
+    X(progress_texts)                       \
+    X(progress_plain)
+
+UNIT_MAIN("metrics", .before_all = setup, .after_all = teardown)

@@ -60,15 +60,11 @@ START_TEST(alone_or_idle_nobody_is_slow)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("slow");
-    TCase *c = tcase_create("slow");
-    tcase_add_test(c, only_after_so_many_steps);
-    tcase_add_test(c, one_that_stalls_now_and_then_is_not_slow);
-    tcase_add_test(c, every_other_step_is_enough);
-    tcase_add_test(c, said_now_and_then);
-    tcase_add_test(c, alone_or_idle_nobody_is_slow);
-    suite_add_tcase(suite, c);
-    return run_suite(suite);
-}
+#define TESTS(X)                                \
+    X(only_after_so_many_steps)                 \
+    X(one_that_stalls_now_and_then_is_not_slow) \
+    X(every_other_step_is_enough)               \
+    X(said_now_and_then)                        \
+    X(alone_or_idle_nobody_is_slow)
+
+UNIT_MAIN("slow")

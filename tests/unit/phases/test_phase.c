@@ -114,15 +114,11 @@ START_TEST(of_all)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("phase");
-    TCase *c = tcase_create("phase");
-    tcase_add_test(c, rows);
-    tcase_add_test(c, of_demonstrations);
-    tcase_add_test(c, of_sampled_answers);
-    tcase_add_test(c, of_an_evaluation);
-    tcase_add_test(c, of_all);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)          \
+    X(rows)               \
+    X(of_demonstrations)  \
+    X(of_sampled_answers) \
+    X(of_an_evaluation)   \
+    X(of_all)
+
+UNIT_MAIN("phase")

@@ -65,14 +65,10 @@ START_TEST(lone_passes_in_turn)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("paced");
-    TCase *tcase = tcase_create("paced");
-    suite_add_tcase(suite, tcase);
-    tcase_add_test(tcase, without_exchanges_times_add_up);
-    tcase_add_test(tcase, exchanges_as_long_as_computing);
-    tcase_add_test(tcase, the_wire_is_the_limit);
-    tcase_add_test(tcase, lone_passes_in_turn);
-    return run_suite(suite);
-}
+#define TESTS(X)                      \
+    X(without_exchanges_times_add_up) \
+    X(exchanges_as_long_as_computing) \
+    X(the_wire_is_the_limit)          \
+    X(lone_passes_in_turn)
+
+UNIT_MAIN("paced")

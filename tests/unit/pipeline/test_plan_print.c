@@ -177,19 +177,15 @@ START_TEST(refusals_say_why)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("plan print");
-    TCase *t = tcase_create("print");
-    tcase_add_test(t, text_dualpipe_4_8);
-    tcase_add_test(t, text_1f1b);
-    tcase_add_test(t, text_zb1p);
-    tcase_add_test(t, text_dualpipev);
-    tcase_add_test(t, text_serial);
-    tcase_add_test(t, timeline_1f1b);
-    tcase_add_loop_test(t, json_says_the_plan, 0, PLAN_KINDS);
-    tcase_add_test(t, names);
-    tcase_add_test(t, refusals_say_why);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                            \
+    X(text_dualpipe_4_8)                    \
+    X(text_1f1b)                            \
+    X(text_zb1p)                            \
+    X(text_dualpipev)                       \
+    X(text_serial)                          \
+    X(timeline_1f1b)                        \
+    X(json_says_the_plan, .to = PLAN_KINDS) \
+    X(names)                                \
+    X(refusals_say_why)
+
+UNIT_MAIN("plan print")

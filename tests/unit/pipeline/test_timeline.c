@@ -214,16 +214,11 @@ START_TEST(empty)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("timeline");
-    TCase *t = tcase_create("timeline");
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, of_a_plan);
-    tcase_add_test(t, as_text);
-    tcase_add_test(t, as_trace);
-    tcase_add_test(t, as_svg);
-    tcase_add_test(t, empty);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X) \
+    X(of_a_plan) \
+    X(as_text)   \
+    X(as_trace)  \
+    X(as_svg)    \
+    X(empty)
+
+UNIT_MAIN("timeline", .setup = setup, .teardown = teardown)

@@ -140,17 +140,13 @@ START_TEST(damaged)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("cluster");
-    TCase *t = tcase_create("cluster");
-    tcase_add_test(t, reads);
-    tcase_add_test(t, mistakes_by_line);
-    tcase_add_test(t, what_cannot_be);
-    tcase_add_test(t, all_at_once);
-    tcase_add_test(t, examples);
-    tcase_add_test(t, no_file);
-    tcase_add_test(t, damaged);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)        \
+    X(reads)            \
+    X(mistakes_by_line) \
+    X(what_cannot_be)   \
+    X(all_at_once)      \
+    X(examples)         \
+    X(no_file)          \
+    X(damaged)
+
+UNIT_MAIN("cluster")

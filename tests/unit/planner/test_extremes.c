@@ -169,15 +169,10 @@ START_TEST(copies_of_weights_count)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("extremes");
-    TCase *c = tcase_create("extremes");
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, ends_of_every_range);
-    tcase_add_test(c, sizes_that_multiply);
-    tcase_add_test(c, too_large_is_refused_before_kernels_are_tried);
-    tcase_add_test(c, copies_of_weights_count);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                                     \
+    X(ends_of_every_range)                           \
+    X(sizes_that_multiply)                           \
+    X(too_large_is_refused_before_kernels_are_tried) \
+    X(copies_of_weights_count)
+
+UNIT_MAIN("extremes", .timeout_s = 60)

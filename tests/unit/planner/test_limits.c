@@ -97,15 +97,10 @@ START_TEST(none)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("limits");
-    TCase *c = tcase_create("limits");
-    tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, version_2);
-    tcase_add_test(c, version_1);
-    tcase_add_test(c, container);
-    tcase_add_test(c, none);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X) \
+    X(version_2) \
+    X(version_1) \
+    X(container) \
+    X(none)
+
+UNIT_MAIN("limits", .setup = setup, .teardown = teardown)

@@ -407,26 +407,21 @@ START_TEST(scaling)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("predict");
-    TCase *t = tcase_create("predict");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, v3_step);
-    tcase_add_test(t, v3_unequal_stages);
-    tcase_add_test(t, v3_shape);
-    tcase_add_test(t, v3_on_its_cluster);
-    tcase_add_test(t, shape_is_the_model);
-    tcase_add_test(t, one_rank);
-    tcase_add_test(t, links);
-    tcase_add_test(t, overlapped);
-    tcase_add_test(t, exchanges);
-    tcase_add_test(t, exchanges_by_hand);
-    tcase_add_test(t, pairs_by_hand);
-    tcase_add_test(t, given_times);
-    tcase_add_test(t, shared_cores);
-    tcase_add_test(t, scaled_models_are_recipes);
-    tcase_add_test(t, scaling);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)                 \
+    X(v3_step)                   \
+    X(v3_unequal_stages)         \
+    X(v3_shape)                  \
+    X(v3_on_its_cluster)         \
+    X(shape_is_the_model)        \
+    X(one_rank)                  \
+    X(links)                     \
+    X(overlapped)                \
+    X(exchanges)                 \
+    X(exchanges_by_hand)         \
+    X(pairs_by_hand)             \
+    X(given_times)               \
+    X(shared_cores)              \
+    X(scaled_models_are_recipes) \
+    X(scaling)
+
+UNIT_MAIN("predict", .timeout_s = 60)

@@ -101,12 +101,6 @@ START_TEST(formulas)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("scaling");
-    TCase *t = tcase_create("scaling");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, formulas, 0, (int)(sizeof WISH / sizeof *WISH));
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X) X(formulas, .to = sizeof WISH / sizeof *WISH)
+
+UNIT_MAIN("scaling", .timeout_s = 60)

@@ -447,26 +447,21 @@ START_TEST(sites)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("traffic");
-    TCase *t = tcase_create("traffic");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, hostfile);
-    tcase_add_test(t, hostfile_odd);
-    tcase_add_test(t, hostfile_refused);
-    tcase_add_test(t, maps);
-    tcase_add_test(t, maps_refused);
-    tcase_add_test(t, replicas);
-    tcase_add_test(t, stages);
-    tcase_add_test(t, placements);
-    tcase_add_test(t, tensor);
-    tcase_add_test(t, experts);
-    tcase_add_test(t, paths);
-    tcase_add_test(t, paths_are_the_code);
-    tcase_add_test(t, reduction_seconds);
-    tcase_add_test(t, rollout);
-    tcase_add_test(t, sites);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)          \
+    X(hostfile)           \
+    X(hostfile_odd)       \
+    X(hostfile_refused)   \
+    X(maps)               \
+    X(maps_refused)       \
+    X(replicas)           \
+    X(stages)             \
+    X(placements)         \
+    X(tensor)             \
+    X(experts)            \
+    X(paths)              \
+    X(paths_are_the_code) \
+    X(reduction_seconds)  \
+    X(rollout)            \
+    X(sites)
+
+UNIT_MAIN("traffic", .timeout_s = 60)

@@ -59,12 +59,8 @@ START_TEST(long_work_speaks)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("working");
-    TCase *t = tcase_create("working");
-    tcase_add_test(t, short_work_is_silent);
-    tcase_add_test(t, long_work_speaks);
-    suite_add_tcase(s, t);
-    return run_suite(s);
-}
+#define TESTS(X)            \
+    X(short_work_is_silent) \
+    X(long_work_speaks)
+
+UNIT_MAIN("working")

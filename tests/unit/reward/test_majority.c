@@ -31,11 +31,6 @@ START_TEST(by_hand)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("majority");
-    TCase *c = tcase_create("majority");
-    tcase_add_loop_test(c, by_hand, 0, (int)(sizeof examples / sizeof *examples));
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X) X(by_hand, .to = sizeof examples / sizeof *examples)
+
+UNIT_MAIN("majority")

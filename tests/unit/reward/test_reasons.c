@@ -170,13 +170,9 @@ START_TEST(long_answers)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("reasons");
-    Suite *s = suite_create("reasons");
-    tcase_add_test(tc, each_reason);
-    tcase_add_test(tc, votes_as_the_grader_sees_them);
-    tcase_add_test(tc, long_answers);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                     \
+    X(each_reason)                   \
+    X(votes_as_the_grader_sees_them) \
+    X(long_answers)
+
+UNIT_MAIN("reasons")

@@ -159,13 +159,9 @@ START_TEST(names)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("rewards");
-    TCase *tc = tcase_create("rewards");
-    tcase_add_test(tc, of_a_file);
-    tcase_add_test(tc, of_a_task);
-    tcase_add_test(tc, names);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X) \
+    X(of_a_file) \
+    X(of_a_task) \
+    X(names)
+
+UNIT_MAIN("rewards")

@@ -89,14 +89,10 @@ START_TEST(counts_that_cannot_be)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("tally");
-    Suite *s = suite_create("tally");
-    tcase_add_test(tc, figures);
-    tcase_add_test(tc, what_was_not_measured_is_no_number);
-    tcase_add_test(tc, through_a_checkpoint);
-    tcase_add_test(tc, counts_that_cannot_be);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)                          \
+    X(figures)                            \
+    X(what_was_not_measured_is_no_number) \
+    X(through_a_checkpoint)               \
+    X(counts_that_cannot_be)
+
+UNIT_MAIN("tally")

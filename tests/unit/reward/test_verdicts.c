@@ -238,18 +238,14 @@ START_TEST(equations_parts)
 }
 END_TEST
 
-int main(void)
-{
-    TCase *tc = tcase_create("verdicts");
-    Suite *s = suite_create("verdicts");
-    tcase_add_test(tc, countdown_verdicts);
-    tcase_add_test(tc, countdown_more_verdicts);
-    tcase_add_test(tc, bombs);
-    tcase_add_test(tc, arithmetic_verdicts);
-    tcase_add_test(tc, equations_verdicts);
-    tcase_add_test(tc, countdown_parts);
-    tcase_add_test(tc, arithmetic_parts);
-    tcase_add_test(tc, equations_parts);
-    suite_add_tcase(s, tc);
-    return run_suite(s);
-}
+#define TESTS(X)               \
+    X(countdown_verdicts)      \
+    X(countdown_more_verdicts) \
+    X(bombs)                   \
+    X(arithmetic_verdicts)     \
+    X(equations_verdicts)      \
+    X(countdown_parts)         \
+    X(arithmetic_parts)        \
+    X(equations_parts)
+
+UNIT_MAIN("verdicts")

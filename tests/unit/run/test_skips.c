@@ -105,15 +105,11 @@ START_TEST(saved)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("skips");
-    TCase *c = tcase_create("skips");
-    tcase_add_test(c, round_trip);
-    tcase_add_test(c, none);
-    tcase_add_test(c, what_cannot_be);
-    tcase_add_test(c, guarded);
-    tcase_add_test(c, saved);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)      \
+    X(round_trip)     \
+    X(none)           \
+    X(what_cannot_be) \
+    X(guarded)        \
+    X(saved)
+
+UNIT_MAIN("skips")

@@ -238,19 +238,14 @@ START_TEST(recipes_name_their_plan)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("choose");
-    TCase *c = tcase_create("choose");
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, same_every_time);
-    tcase_add_test(c, better_when_uneven);
-    tcase_add_test(c, exchanges_and_messages_by_hand);
-    tcase_add_test(c, long_steps_are_not_searched);
-    tcase_add_test(c, only_what_fits);
-    tcase_add_test(c, placements_that_suit);
-    tcase_add_test(c, split_by_hand);
-    tcase_add_test(c, recipes_name_their_plan);
-    suite_add_tcase(s, c);
-    return run_suite(s);
-}
+#define TESTS(X)                      \
+    X(same_every_time)                \
+    X(better_when_uneven)             \
+    X(exchanges_and_messages_by_hand) \
+    X(long_steps_are_not_searched)    \
+    X(only_what_fits)                 \
+    X(placements_that_suit)           \
+    X(split_by_hand)                  \
+    X(recipes_name_their_plan)
+
+UNIT_MAIN("choose", .timeout_s = 60)
