@@ -3,6 +3,7 @@
  * the trainer then has. */
 #include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
+#include "tests/support/recipe_text.h"
 #include "tests/support/small_trainer.h"
 #include "trainer/phases/phases.h"
 #include "trainer/run/run.h"
@@ -23,15 +24,7 @@ struct wish {
 
 static struct settings settings_of(const struct world *w, struct wish x)
 {
-    char yaml[1024];
-    struct settings s;
-    struct problems p = {0};
-    snprintf(yaml, sizeof yaml, MODELS, x.model, x.pp, x.tp, x.schedule, x.precision, x.phase);
-    settings_defaults(&s);
-    bool ok =
-        settings_parse(&s, yaml, strlen(yaml), "plan.yaml", &p) && settings_check(&s, w->size, &p);
-    INVARIANT(ok, "%s", p.n ? p.text[0] : "?");
-    return s;
+    return recipe_of(w->size, MODELS, x.model, x.pp, x.tp, x.schedule, x.precision, x.phase);
 }
 
 static void hold_against_run(struct world *w, struct settings s)

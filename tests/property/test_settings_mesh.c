@@ -5,15 +5,12 @@
 #include "comm/mesh.h"
 #include "trainer/config/settings.h"
 #include "tests/support/check_unit.h"
-
-static const char *const recipe = "phases: [{kind: sft}]\n";
+#include "tests/support/recipe_text.h"
 
 static void compare(int dp, int pp, int tp, int ranks, int layers, int schedule)
 {
-    struct settings s;
+    struct settings s = recipe_of(0, "phases: [{kind: sft}]\n");
     struct problems p = {0}, q = {0};
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, recipe, strlen(recipe), "r.yaml", &p));
     s.mesh.dp = dp;
     s.mesh.pp = pp;
     s.mesh.tp = tp;

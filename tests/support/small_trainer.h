@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/recipe_text.h"
 #include "trainer/learn/grpo.h"
 #include "trainer/learn/step.h"
 #include "trainer/rollout/rollout.h"
@@ -52,26 +53,23 @@ static inline void small_world_free(struct world *w)
 
 static inline void small_settings(struct settings *s, const struct small_shape *shape, int ranks)
 {
-    char yaml[1024];
     struct problems p = {0};
-    snprintf(yaml, sizeof yaml,
-             "precision: %s\n"
-             "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
-             "max_context: %d%s%s}\n"
-             "mesh: {dp: %d, pp: %d, tp: %d, ep: %d, micro_batches: %d, decode_slots: %d, "
-             "decode_waves: %d}\n"
-             "data: {micro_batch_tokens: %d}\n"
-             "reduction: {%s}\n"
-             "phases: [{kind: eval, max_new: 4}]\n",
-             shape->precision == PRECISION_BF16 ? "bf16" : "fp32",
-             shape->layers > 0 ? shape->layers : 4, shape->kv_heads > 0 ? shape->kv_heads : 2,
-             shape->max_context, shape->model && *shape->model ? ", " : "",
-             shape->model ? shape->model : "", shape->dp, shape->pp, shape->tp ? shape->tp : 1,
-             shape->ep ? shape->ep : 1, shape->micro_batches,
-             shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
-             shape->micro_batch_tokens, shape->reduction ? shape->reduction : "");
-    settings_defaults(s);
-    settings_parse(s, yaml, strlen(yaml), "small.yaml", &p);
+    *s = recipe_of(
+        0,
+        "precision: %s\n"
+        "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
+        "max_context: %d%s%s}\n"
+        "mesh: {dp: %d, pp: %d, tp: %d, ep: %d, micro_batches: %d, decode_slots: %d, "
+        "decode_waves: %d}\n"
+        "data: {micro_batch_tokens: %d}\n"
+        "reduction: {%s}\n"
+        "phases: [{kind: eval, max_new: 4}]\n",
+        shape->precision == PRECISION_BF16 ? "bf16" : "fp32", shape->layers > 0 ? shape->layers : 4,
+        shape->kv_heads > 0 ? shape->kv_heads : 2, shape->max_context,
+        shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
+        shape->pp, shape->tp ? shape->tp : 1, shape->ep ? shape->ep : 1, shape->micro_batches,
+        shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
+        shape->micro_batch_tokens, shape->reduction ? shape->reduction : "");
     bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */
     s->run.schedule = serial ? SCHEDULE_AUTO : shape->schedule;
     settings_check(s, ranks, &p);

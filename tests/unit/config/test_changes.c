@@ -7,6 +7,7 @@
 #include <string.h>
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 
 static const char *const recipe =
     "seed: 7\n"
@@ -17,26 +18,15 @@ static const char *const recipe =
     "  - {kind: grpo, steps: 3, prompts: 4, samples: 4, max_new: 24}\n"
     "  - {kind: eval, name: last, prompts: 8, samples: 2, max_new: 24}\n";
 
-static void parse(struct settings *s, const char *yaml)
-{
-    struct problems p = {0};
-    settings_defaults(s);
-    settings_parse(s, yaml, strlen(yaml), "r.yaml", &p);
-    settings_check(s, 1, &p);
-    ck_assert_msg(p.n == 0, "%s", p.n ? p.text[0] : "");
-}
-
 /* Both recipes as they are when a run is resumed: the former one was resolved, printed, and is parsed again. */
 static void both(struct settings *then, struct settings *now, const char *const *sets)
 {
     struct problems p = {0};
-    parse(now, recipe);
+    *now = recipe_of(1, "%s", recipe);
     char *yaml = settings_yaml(now);
     settings_free(now);
-    settings_defaults(then);
-    ck_assert(settings_parse(then, yaml, strlen(yaml), "recipe.yaml", &p));
-    settings_defaults(now);
-    settings_parse(now, recipe, strlen(recipe), "r.yaml", &p);
+    ck_assert(recipe_parse(then, yaml, &p));
+    recipe_parse(now, recipe, &p);
     for (; sets && *sets; sets++) settings_set(now, *sets, &p);
     settings_check(now, 1, &p);
     ck_assert_msg(p.n == 0, "%s", p.n ? p.text[0] : "");
@@ -170,7 +160,7 @@ START_TEST(lists_of_phases)
              "seed: 7\nmodel: {layers: 2, hidden: 32, heads: 2, max_context: 64}\n"
              "data: {task: arithmetic, micro_batch_tokens: 128}\nphases: %s\n",
              LISTS[_i].phases);
-    parse(&now, yaml);
+    now = recipe_of(1, "%s", yaml);
     changes_compare(&c, &then, &now, (struct standing){LISTS[_i].phase, LISTS[_i].step});
     const struct change *row = row_of(&c, LISTS[_i].row);
     char *text = changes_text(&c);

@@ -8,40 +8,14 @@
 #include <unistd.h>
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
-
-static const char *const recipe = "seed: 7\n"
-                                  "out: 'runs/x'\n"
-                                  "precision: fp32\n"
-                                  "model:\n"
-                                  "  layers: 6   # six\n"
-                                  "  heads: 8\n"
-                                  "  tied: true\n"
-                                  "  norm_eps: 1e-5\n"
-                                  "mesh: {dp: 2, pp: 2}\n"
-                                  "data:\n"
-                                  "  task: equations\n"
-                                  "phases:\n"
-                                  "  - kind: sft\n"
-                                  "    steps: 500\n"
-                                  "    lr: 2e-4\n"
-                                  "  - steps: 50\n"
-                                  "    advantage: mean\n"
-                                  "    kind: grpo\n"
-                                  "  - {kind: grpo, name: late, temperature: 0.7}\n"
-                                  "  - {kind: eval, samples: 4}\n";
-
-static bool parse(struct settings *s, const char *yaml, struct problems *p)
-{
-    settings_defaults(s);
-    return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
-}
+#include "tests/support/recipe_text.h"
 
 /* One mistake, and this message of it. */
 static void refused(const char *yaml, const char *message)
 {
     struct settings s;
     struct problems p = {0};
-    ck_assert(!parse(&s, yaml, &p));
+    ck_assert(!recipe_parse(&s, yaml, &p));
     ck_assert_msg(p.n == 1, "%d problems of %s: %s", p.n, yaml, p.n ? p.text[p.n - 1] : "");
     ck_assert_str_eq(p.text[0], message);
     problems_free(&p);
@@ -52,7 +26,7 @@ START_TEST(reads_a_recipe)
 {
     struct settings s;
     struct problems p = {0};
-    ck_assert_msg(parse(&s, recipe, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert_msg(recipe_parse(&s, RECIPE_OF_ALL, &p), "%s", p.n ? p.text[0] : "");
     ck_assert_int_eq(s.run.seed, 7);
     ck_assert_str_eq(s.run.out, "runs/x");
     ck_assert_int_eq(s.run.precision, PRECISION_FP32);
@@ -144,7 +118,7 @@ START_TEST(five_mistakes_at_once)
     };
     struct settings s;
     struct problems p = {0};
-    ck_assert(!parse(&s, yaml, &p));
+    ck_assert(!recipe_parse(&s, yaml, &p));
     ck_assert_int_eq(p.n, 6);
     for (int i = 0; i < p.n; i++) ck_assert_str_eq(p.text[i], expected[i]);
     problems_free(&p);
@@ -249,7 +223,7 @@ START_TEST(empty_is_all_defaults)
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
         struct settings s;
         struct problems p = {0};
-        ck_assert_msg(parse(&s, empty[i], &p), "%s", p.n ? p.text[0] : "");
+        ck_assert_msg(recipe_parse(&s, empty[i], &p), "%s", p.n ? p.text[0] : "");
         ck_assert_int_eq(s.model.layers, 4);
         ck_assert_int_eq(s.n_phases, 0);
         settings_free(&s);
@@ -288,7 +262,7 @@ START_TEST(set_overrides)
     };
     struct settings s;
     struct problems p = {0};
-    ck_assert(parse(&s, recipe, &p));
+    ck_assert(recipe_parse(&s, RECIPE_OF_ALL, &p));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool ok = settings_set(&s, rows[i].text, &p);
         ck_assert_msg(ok == !rows[i].message, "%s", rows[i].text);
@@ -313,7 +287,8 @@ START_TEST(load_reads_and_sets)
     char path[] = "/tmp/duet-recipe-XXXXXX";
     int fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, recipe, strlen(recipe)), (ssize_t)strlen(recipe));
+    ck_assert_int_eq(write(fd, RECIPE_OF_ALL, strlen(RECIPE_OF_ALL)),
+                     (ssize_t)strlen(RECIPE_OF_ALL));
     close(fd);
     struct settings s;
     struct problems p = {0};

@@ -5,21 +5,17 @@
 #include "comm/base/problems.h"
 #include "trainer/config/settings.h"
 #include "tests/support/check_unit.h"
-
-static bool parse(struct settings *s, const char *yaml, struct problems *p)
-{
-    settings_defaults(s);
-    return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
-}
+#include "tests/support/recipe_text.h"
 
 START_TEST(check_resolves_zeros)
 {
     struct settings s;
     struct problems p = {0};
-    ck_assert(parse(&s,
-                    "model: {hidden: 100, heads: 5}\nmesh: {pp: 2}\nphases: [{kind: sft}, {kind: "
-                    "grpo}, {kind: grpo}]\n",
-                    &p));
+    ck_assert(
+        recipe_parse(&s,
+                     "model: {hidden: 100, heads: 5}\nmesh: {pp: 2}\nphases: [{kind: sft}, {kind: "
+                     "grpo}, {kind: grpo}]\n",
+                     &p));
     ck_assert_msg(settings_check(&s, 6, &p), "%s", p.n ? p.text[0] : "");
     ck_assert_int_eq(s.model.ffn, 272); /* 266.7 up to a multiple of 8 */
     ck_assert_int_eq(s.model.kv_heads, 5);
@@ -67,7 +63,7 @@ START_TEST(phases_make_sense)
         snprintf(yaml, sizeof yaml,
                  "model: {max_context: 2048}\ndata: {micro_batch_tokens: 2048}\nphases: [{%s}]\n",
                  rows[i].phase);
-        ck_assert(parse(&s, yaml, &p));
+        ck_assert(recipe_parse(&s, yaml, &p));
         settings_check(&s, 1, &p);
         ck_assert_msg(p.n == (rows[i].message ? 1 : 0), "%s: %d problems", rows[i].phase, p.n);
         if (rows[i].message)
@@ -77,7 +73,7 @@ START_TEST(phases_make_sense)
     }
     struct settings s;
     struct problems p = {0};
-    ck_assert(!parse(&s, "phases: [{kind: eval, save_tokens: true}]\n", &p));
+    ck_assert(!recipe_parse(&s, "phases: [{kind: eval, save_tokens: true}]\n", &p));
     ck_assert_ptr_nonnull(strstr(p.text[0], "save_tokens is not used by the phase kind eval"));
     settings_free(&s);
     problems_free(&p);
@@ -102,7 +98,7 @@ START_TEST(experts_are_checked)
         struct problems p = {0};
         char yaml[160];
         snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
-        ck_assert(parse(&s, yaml, &p));
+        ck_assert(recipe_parse(&s, yaml, &p));
         bool ok = settings_check(&s, 1, &p);
         ck_assert_msg(ok == !rows[i].message, "%s", yaml);
         if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
@@ -131,7 +127,7 @@ START_TEST(shared_experts_are_checked)
         struct problems p = {0};
         char yaml[160];
         snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
-        ck_assert(parse(&s, yaml, &p));
+        ck_assert(recipe_parse(&s, yaml, &p));
         settings_check(&s, 8, &p);
         ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
                       p.n ? p.text[0] : "");
@@ -170,7 +166,7 @@ START_TEST(sites_are_checked)
         struct problems p = {0};
         char yaml[160];
         snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
-        ck_assert(parse(&s, yaml, &p));
+        ck_assert(recipe_parse(&s, yaml, &p));
         settings_check(&s, rows[i].ranks, &p);
         ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
                       p.n ? p.text[0] : "");
@@ -192,7 +188,7 @@ START_TEST(schedule_auto)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct settings s;
         struct problems p = {0};
-        ck_assert(parse(&s, "phases: [{kind: sft}]\n", &p));
+        ck_assert(recipe_parse(&s, "phases: [{kind: sft}]\n", &p));
         s.mesh.pp = rows[i].pp;
         s.mesh.directions = rows[i].directions;
         ck_assert(settings_check(&s, rows[i].pp, &p));
@@ -237,7 +233,7 @@ START_TEST(splits)
         struct settings s;
         struct problems p = {0};
         snprintf(set, sizeof set, "mesh.split=%s", rows[i].split);
-        ck_assert(parse(&s, "model: {layers: 8}\nphases: [{kind: sft}]\n", &p));
+        ck_assert(recipe_parse(&s, "model: {layers: 8}\nphases: [{kind: sft}]\n", &p));
         if (*rows[i].split) ck_assert(settings_set(&s, set, &p));
         s.run.schedule = rows[i].schedule;
         s.mesh.pp = rows[i].pp;
@@ -294,7 +290,7 @@ START_TEST(contradictions_at_once)
     enum { N = sizeof expected / sizeof *expected };
     struct settings s;
     struct problems p = {0};
-    ck_assert_msg(parse(&s, yaml, &p), "%s", p.n ? p.text[0] : "");
+    ck_assert_msg(recipe_parse(&s, yaml, &p), "%s", p.n ? p.text[0] : "");
     ck_assert(!settings_check(&s, 4, &p));
     for (int i = 0; i < p.n && i < N; i++)
         ck_assert_msg(strncmp(p.text[i], expected[i], strlen(expected[i])) == 0, "%s\n%s",
@@ -309,7 +305,7 @@ START_TEST(check_names_set)
 {
     struct settings s;
     struct problems p = {0};
-    ck_assert(parse(&s, "mesh: {pp: 3}\nphases:\n- {kind: grpo, kl: 0.1}\n", &p));
+    ck_assert(recipe_parse(&s, "mesh: {pp: 3}\nphases:\n- {kind: grpo, kl: 0.1}\n", &p));
     ck_assert(settings_set(&s, "phases.0.kind=sft", &p));
     ck_assert(settings_set(&s, "model.heads=5", &p));
     ck_assert(!settings_check(&s, 4, &p));
@@ -329,7 +325,7 @@ START_TEST(no_phases)
 {
     struct settings s;
     struct problems p = {0};
-    ck_assert(parse(&s, "seed: 3\n", &p));
+    ck_assert(recipe_parse(&s, "seed: 3\n", &p));
     ck_assert(!settings_check(&s, 1, &p));
     ck_assert_int_eq(p.n, 1);
     ck_assert_ptr_nonnull(strstr(p.text[0], "no phases"));
@@ -358,7 +354,7 @@ START_TEST(meshes_that_multiply)
                  "mesh: {%s}\nmodel: {layers: 1024, heads: 64, hidden: 512, ffn: 1024}\n"
                  "phases: [{kind: sft}]\n",
                  rows[i].mesh);
-        ck_assert(parse(&s, yaml, &p));
+        ck_assert(recipe_parse(&s, yaml, &p));
         int ranks = settings_ranks(&s);
         ck_assert_int_eq(ranks, rows[i].ranks ? rows[i].ranks : 1);
         ck_assert_msg(settings_check(&s, ranks, &p) == (rows[i].ranks > 0), "%s: %s", yaml,

@@ -8,33 +8,7 @@
 #include "comm/base/rng.h"
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
-
-static const char *const recipe = "seed: 7\n"
-                                  "out: 'runs/x'\n"
-                                  "precision: fp32\n"
-                                  "model:\n"
-                                  "  layers: 6   # six\n"
-                                  "  heads: 8\n"
-                                  "  tied: true\n"
-                                  "  norm_eps: 1e-5\n"
-                                  "mesh: {dp: 2, pp: 2}\n"
-                                  "data:\n"
-                                  "  task: equations\n"
-                                  "phases:\n"
-                                  "  - kind: sft\n"
-                                  "    steps: 500\n"
-                                  "    lr: 2e-4\n"
-                                  "  - steps: 50\n"
-                                  "    advantage: mean\n"
-                                  "    kind: grpo\n"
-                                  "  - {kind: grpo, name: late, temperature: 0.7}\n"
-                                  "  - {kind: eval, samples: 4}\n";
-
-static bool parse(struct settings *s, const char *yaml, struct problems *p)
-{
-    settings_defaults(s);
-    return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
-}
+#include "tests/support/recipe_text.h"
 
 static const char *const texts[] = {"",
                                     "a",
@@ -118,7 +92,7 @@ START_TEST(yaml_reads_back)
         struct problems p = {0};
         random_settings(&a, &r);
         char *yaml = settings_yaml(&a);
-        ck_assert_msg(parse(&b, yaml, &p), "%s\n%s", p.n ? p.text[0] : "", yaml);
+        ck_assert_msg(recipe_parse(&b, yaml, &p), "%s\n%s", p.n ? p.text[0] : "", yaml);
         assert_same(&a, &b, yaml);
         free(yaml);
         settings_free(&a);
@@ -134,12 +108,12 @@ START_TEST(mutations_do_no_harm)
                                          "]",    "*a",     "&a ",  "\"",   "'",  "|\n", "---\n",
                                          "kind", "phases", "\xff", "\xc2", "\t", "#",   "!!int ",
                                          "<<: ", "? ",     "%",    "1e9",  "-"};
-    size_t length = strlen(recipe);
+    size_t length = strlen(RECIPE_OF_ALL);
     char *text = malloc(length + 64);
     for (uint32_t round = 0; round < 6000; round++) {
         struct rng_stream r = {.seed = 6, .at = {.purpose = RNG_TEST, .step = round}};
         size_t n = length;
-        memcpy(text, recipe, n);
+        memcpy(text, RECIPE_OF_ALL, n);
         for (uint32_t edits = 1 + rng_next_below(&r, 4); edits > 0; edits--) {
             const char *piece = pieces[rng_next_below(&r, sizeof pieces / sizeof *pieces)];
             size_t at = rng_next_below(&r, (uint32_t)n), m = strlen(piece);
@@ -207,7 +181,7 @@ START_TEST(stored_recipes_of_earlier_versions)
     ck_assert_int_eq(s.phases[2].samples, 8);
     ck_assert_msg(settings_check(&s, 1, &p), "%s", p.n ? p.text[0] : "?");
     settings_free(&s);
-    ck_assert(!parse(&s, text, &p));
+    ck_assert(!recipe_parse(&s, text, &p));
     ck_assert_ptr_nonnull(strstr(p.text[0], "is not used by the phase kind"));
     settings_free(&s);
     problems_free(&p);

@@ -5,6 +5,7 @@
 
 #include "comm/base/problems.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 #include "trainer/config/table.h"
 #include "trainer/phases/phases.h"
 
@@ -41,13 +42,7 @@ static const char *const EVAL = "{kind: eval, prompts: 7, samples: 9, max_new: 2
 /* phase is compared here: it is gone with the settings. */
 static struct extent extent(const char *phases, const char *phase)
 {
-    struct settings s;
-    struct problems p = {0};
-    char yaml[1024];
-    snprintf(yaml, sizeof yaml, "phases: [%s]\n", phases);
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
-    ck_assert_msg(settings_check(&s, 4, &p), "%s", p.n > 0 ? p.text[0] : "");
+    struct settings s = recipe_of(4, "phases: [%s]\n", phases);
     struct extent e = extent_of(phase_kinds, &s);
     if (phase)
         ck_assert_str_eq(e.phase, phase);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include "comm/base/problems.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 #include "trainer/config/table.h"
 #include "trainer/phases/phases.h"
 #include "trainer/planner/limits.h"
@@ -23,12 +24,8 @@ enum { VOCABULARY = 103, LIMIT_MIB = 256 };
 /* One value in the recipe: as training begins, up to the first allocation. true: it would train. */
 static bool would_train(const char *assignment, const char *experts)
 {
-    struct settings s;
+    struct settings s = recipe_of(0, RECIPE, experts);
     struct problems p = {0};
-    char yaml[1024];
-    snprintf(yaml, sizeof yaml, RECIPE, experts);
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
     if (settings_set(&s, assignment, &p)) settings_check(&s, 1, &p);
     struct extent e = extent_of(phase_kinds, &s);
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "plain"), VOCABULARY, e};
@@ -98,13 +95,9 @@ START_TEST(sizes_that_multiply)
         ", layers: 1024, hidden: 65536, heads: 1024, experts: 4096, expert_ffn: 262144",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct settings s;
+        struct settings s =
+            recipe_of(0, "model: {max_context: 64%s}\nphases: [{kind: sft}]\n", wrong[i]);
         struct problems p = {0};
-        char yaml[512];
-        snprintf(yaml, sizeof yaml, "model: {max_context: 64%s}\nphases: [{kind: sft}]\n",
-                 wrong[i]);
-        settings_defaults(&s);
-        ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
         bool can = settings_check(&s, 1, &p);
         ck_assert_int_eq(can, i == 0);
         struct extent e = extent_of(phase_kinds, &s);
@@ -122,13 +115,10 @@ END_TEST
 START_TEST(too_large_is_refused_before_kernels_are_tried)
 {
     const struct rlimit most = {(rlim_t)2 << 30, (rlim_t)2 << 30};
-    struct settings s;
     struct problems p = {0};
-    const char *yaml = "model: {layers: 2, hidden: 65536, heads: 512}\nphases: [{kind: sft}]\n";
     if (MEMORY_LIMITS) setrlimit(RLIMIT_DATA, &most);
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
-    ck_assert(settings_check(&s, 1, &p));
+    struct settings s =
+        recipe_of(1, "model: {layers: 2, hidden: 65536, heads: 512}\nphases: [{kind: sft}]\n");
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
                              extent_of(phase_kinds, &s)};
     ck_assert(!limits_fit(&job, (struct mesh_at){0}, (size_t)LIMIT_MIB << 20, "here", &p));
@@ -143,14 +133,11 @@ END_TEST
 /* Copies of weights for products are placed last; a model that fits but for them does not fit. */
 START_TEST(copies_of_weights_count)
 {
-    struct settings s;
+    struct settings s =
+        recipe_of(1, "model: {layers: 2, hidden: 256, heads: 4}\nphases: [{kind: sft}]\n");
     struct problems p = {0};
     struct memory with, without;
-    const char *yaml = "model: {layers: 2, hidden: 256, heads: 4}\nphases: [{kind: sft}]\n";
     const struct mesh_at at = {0};
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
-    ck_assert(settings_check(&s, 1, &p));
     struct memory_job job = {&s, ops_find(PRECISION_FP32, "base"), VOCABULARY,
                              extent_of(phase_kinds, &s)};
     struct ops bare_ops = *job.ops;

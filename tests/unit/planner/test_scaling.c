@@ -9,6 +9,7 @@
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 
 static const char *const MODEL =
     "model: {layers: 16, hidden: 128, heads: 8, kv_heads: 4, ffn: 352, "
@@ -28,15 +29,8 @@ struct wish {
 
 static struct settings settings_of(const struct wish *w)
 {
-    char text[1024];
-    struct settings s;
-    struct problems p = {0};
-    snprintf(text, sizeof text, MODEL, w->model, w->pp, w->tp, w->ep, plan_kind_name(w->kind));
-    settings_defaults(&s);
-    ck_assert_msg(settings_parse(&s, text, strlen(text), "scaling.yaml", &p) &&
-                      settings_check(&s, w->dp * w->pp * w->tp, &p),
-                  "%s", p.n ? p.text[0] : "?");
-    return s;
+    return recipe_of(w->dp * w->pp * w->tp, MODEL, w->model, w->pp, w->tp, w->ep,
+                     plan_kind_name(w->kind));
 }
 
 /* What the ranks of a pipeline place, on average. */

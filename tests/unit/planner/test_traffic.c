@@ -11,6 +11,7 @@
 #include "trainer/planner/reduction.h"
 #include "trainer/planner/traffic_step.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 
 static void close_to(double is, double want, double part)
 {
@@ -179,14 +180,8 @@ struct small {
 
 static void small_new(struct small *s, struct wish w, int slots)
 {
-    char text[1024];
-    struct problems p = {0};
     int ranks = w.dp * w.pp * w.tp, chunks;
-    snprintf(text, sizeof text, MODEL, w.model, w.pp, w.tp, w.ep, w.schedule, w.precision);
-    settings_defaults(&s->settings);
-    ck_assert_msg(settings_parse(&s->settings, text, strlen(text), "small.yaml", &p) &&
-                      settings_check(&s->settings, ranks, &p),
-                  "%s", p.n ? p.text[0] : "?");
+    s->settings = recipe_of(ranks, MODEL, w.model, w.pp, w.tp, w.ep, w.schedule, w.precision);
     struct dims d = settings_dims(&s->settings, V);
     schedule_plan(&s->plan, &s->settings, &d, w.micro_batches);
     struct memory_job m = {&s->settings, ops_find(d.precision, NULL), V,

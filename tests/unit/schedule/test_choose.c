@@ -8,20 +8,14 @@
 #include "trainer/schedule/schedule.h"
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/recipe_text.h"
 
 static struct settings settings_of(int pp, int layers, int directions)
 {
-    struct settings s;
-    struct problems p = {0};
-    char yaml[256];
-    snprintf(yaml, sizeof yaml,
-             "model: {layers: %d, hidden: 64, heads: 4}\nmesh: {pp: %d, directions: %d}\n"
-             "phases: [{kind: sft}]\n",
-             layers, pp, directions);
-    settings_defaults(&s);
-    ck_assert(settings_parse(&s, yaml, strlen(yaml), "r.yaml", &p));
-    ck_assert_msg(settings_check(&s, pp, &p), "%s", p.n ? p.text[0] : "");
-    return s;
+    return recipe_of(pp,
+                     "model: {layers: %d, hidden: 64, heads: 4}\nmesh: {pp: %d, directions: %d}\n"
+                     "phases: [{kind: sft}]\n",
+                     layers, pp, directions);
 }
 
 static bool same_plan(const struct plan *a, const struct plan *b)
