@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/base/problems.h"
 #include "comm/base/rng.h"
 #include "pipeline/auto.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/plans.h"
 
 enum { MOST = 16 };
 
@@ -46,16 +46,6 @@ static bool fits(const struct plan_facts *f, const struct plan_limits *l)
            (!l->weights || f->peak_weights <= l->weights);
 }
 
-static double simulated(const struct plan *plan, const struct sim_costs *costs)
-{
-    struct sim s;
-    sim_new(&s, plan);
-    ck_assert(sim_run(&s, plan, costs));
-    double makespan = s.makespan;
-    sim_free(&s);
-    return makespan;
-}
-
 /* INFINITY: none fits. */
 static double best_named(int stages, int micro_batches, const struct auto_option option[PLACES])
 {
@@ -67,7 +57,7 @@ static double best_named(int stages, int micro_batches, const struct auto_option
         if (!o->costs || !plan_possible((enum plan_kind)k, stages, micro_batches, NULL)) continue;
         plan_make(&plan, (enum plan_kind)k, stages, micro_batches);
         ck_assert(plan_check(&plan, NULL, &facts, NULL));
-        if (fits(&facts, &o->limits)) best = fmin(best, simulated(&plan, o->costs));
+        if (fits(&facts, &o->limits)) best = fmin(best, plan_makespan(&plan, o->costs, NULL));
         plan_free(&plan);
     }
     return best;
@@ -77,22 +67,21 @@ static double best_named(int stages, int micro_batches, const struct auto_option
 static double search(int stages, int micro_batches, const struct auto_option option[PLACES])
 {
     struct plan plan;
-    struct plan_facts facts;
     struct auto_found found;
-    struct problems p = {0};
     double named = best_named(stages, micro_batches, option);
     ck_assert(plan_auto(&plan, stages, micro_batches, option, &found));
     ck_assert_int_eq(plan.kind, PLAN_AUTO);
     ck_assert_ptr_nonnull(option[plan.place].costs);
-    ck_assert_msg(plan_check(&plan, NULL, &facts, &p), "%s", p.n ? p.text[0] : "");
+    struct plan_facts facts = plan_facts_of(&plan, NULL);
     ck_assert(fits(&facts, &option[plan.place].limits));
-    ck_assert_double_eq_tol(found.makespan, simulated(&plan, option[plan.place].costs), 1e-9);
+    ck_assert_double_eq_tol(found.makespan, plan_makespan(&plan, option[plan.place].costs, NULL),
+                            1e-9);
     ck_assert_double_le(found.makespan, named * (1 + 1e-9));
     ck_assert(isinf(named) ? found.named == PLAN_AUTO : found.named < PLAN_AUTO);
     if (isfinite(named)) ck_assert_double_eq_tol(found.named_makespan, named, 1e-9);
     struct plan forward;
     plan_forward_only(&forward, &plan);
-    ck_assert_msg(plan_check(&forward, NULL, NULL, &p), "%s", p.n ? p.text[0] : "");
+    plan_facts_of(&forward, NULL);
     plan_free(&forward);
     plan_free(&plan);
     return 1 - found.makespan / named;
@@ -201,21 +190,19 @@ START_TEST(nothing_fits)
 END_TEST
 
 /* Without costs of its own: never slower than zb1p where all stages are alike, in 1f1b's memory. */
+static void see_zb1p(const struct plan *zb1p)
+{
+    struct plan plan;
+    plan_make_any(&plan, PLAN_AUTO, zb1p->stages, zb1p->micro_batches);
+    struct plan_facts facts = plan_facts_of(&plan, NULL);
+    ck_assert_int_le(facts.peak_slots, zb1p->stages);
+    ck_assert_double_le(facts.makespan, plan_facts_of(zb1p, NULL).makespan);
+    plan_free(&plan);
+}
+
 START_TEST(equal_stages)
 {
-    for (int P = 1; P <= 5; P++)
-        for (int M = 1; M <= 2 * P; M++) {
-            struct plan plan;
-            struct plan_facts facts, zb1p;
-            plan_make_any(&plan, PLAN_AUTO, P, M);
-            ck_assert(plan_check(&plan, NULL, &facts, NULL));
-            ck_assert_int_le(facts.peak_slots, P);
-            plan_free(&plan);
-            plan_make(&plan, PLAN_ZB1P, P, M);
-            ck_assert(plan_check(&plan, NULL, &zb1p, NULL));
-            ck_assert_double_le(facts.makespan, zb1p.makespan);
-            plan_free(&plan);
-        }
+    ck_assert_int_eq(plans_each(PLAN_ZB1P, 5, 2, see_zb1p), 30);
 }
 END_TEST
 

@@ -5,43 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "comm/base/problems.h"
-#include "pipeline/check.h"
-#include "pipeline/schedules.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/plans.h"
 
 enum { MOST_STAGES = 16, PER_STAGE = 6 };
 
 static const struct plan_costs NO_SAVING = {1, 1, 1, 3}, SAVING = {1, 1, 1, 2},
                                UNEVEN = {1.25, 1.5, 0.75, 3};
-
-static struct plan_facts facts_of(const struct plan *plan, const struct plan_costs *costs)
-{
-    struct problems p = {0};
-    struct plan_facts facts;
-    bool right = plan_check(plan, costs, &facts, &p);
-    ck_assert_msg(right, "%d stages, %d micro-batches: %s", plan->stages, plan->micro_batches,
-                  p.n ? p.text[0] : "");
-    ck_assert_int_eq(p.n, 0);
-    problems_free(&p);
-    return facts;
-}
-
-/* Calls see(plan) on every possible plan of the kind. Returns how many there were. */
-static int for_all(enum plan_kind k, void (*see)(const struct plan *plan))
-{
-    int n = 0;
-    for (int P = 1; P <= MOST_STAGES; P++)
-        for (int M = 1; M <= PER_STAGE * P; M++) {
-            if (!plan_possible(k, P, M, NULL)) continue;
-            struct plan plan;
-            plan_make(&plan, k, P, M);
-            see(&plan);
-            plan_free(&plan);
-            n++;
-        }
-    return n;
-}
 
 static int count_op(const struct plan *plan, int rank, enum plan_op op)
 {
@@ -53,7 +23,7 @@ static int count_op(const struct plan *plan, int rank, enum plan_op op)
 static void see_serial(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches;
-    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, 1);
     ck_assert_int_eq(f.peak_slots, 1);
     ck_assert_int_eq(f.peak_weights, 0);
@@ -63,14 +33,14 @@ static void see_serial(const struct plan *plan)
 
 START_TEST(serial_plans)
 {
-    ck_assert_int_eq(for_all(PLAN_SERIAL, see_serial), 816);
+    ck_assert_int_eq(plans_each(PLAN_SERIAL, MOST_STAGES, PER_STAGE, see_serial), 816);
 }
 END_TEST
 
 static void see_1f1b(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches;
-    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, P < M ? P : M);
     ck_assert_int_eq(f.peak_slots, P < M ? P : M);
     ck_assert_int_eq(f.peak_weights, 0);
@@ -82,7 +52,7 @@ static void see_1f1b(const struct plan *plan)
 
 START_TEST(one_f_one_b_plans)
 {
-    ck_assert_int_eq(for_all(PLAN_1F1B, see_1f1b), 816);
+    ck_assert_int_eq(plans_each(PLAN_1F1B, MOST_STAGES, PER_STAGE, see_1f1b), 816);
 }
 END_TEST
 
@@ -91,7 +61,7 @@ END_TEST
 static void see_zb1p(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches, least = P < M ? P : M;
-    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, least);
     ck_assert_int_eq(f.peak_slots, least);
     ck_assert_int_eq(f.peak_weights, P == 1 ? 0 : least);
@@ -103,7 +73,7 @@ static void see_zb1p(const struct plan *plan)
 
 START_TEST(zb1p_plans)
 {
-    ck_assert_int_eq(for_all(PLAN_ZB1P, see_zb1p), 816);
+    ck_assert_int_eq(plans_each(PLAN_ZB1P, MOST_STAGES, PER_STAGE, see_zb1p), 816);
 }
 END_TEST
 
@@ -144,13 +114,13 @@ static void see_dual_rows(const struct plan *plan)
 static void see_dualpipe(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches;
-    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, P + 1);
     ck_assert_int_eq(f.peak_slots, P + 1);
     ck_assert_int_eq(f.peak_weights, P / 2);
     ck_assert_double_eq(f.worst_idle, P - 2.0);
     ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, M, &NO_SAVING));
-    f = facts_of(plan, &SAVING);
+    f = plan_facts_of(plan, &SAVING);
     ck_assert_double_eq(f.worst_idle, P / 2 - 1.0);
     ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPE, P, M, &SAVING));
     see_dual_rows(plan);
@@ -158,7 +128,7 @@ static void see_dualpipe(const struct plan *plan)
 
 START_TEST(dualpipe_plans)
 {
-    ck_assert_int_eq(for_all(PLAN_DUALPIPE, see_dualpipe), 152);
+    ck_assert_int_eq(plans_each(PLAN_DUALPIPE, MOST_STAGES, PER_STAGE, see_dualpipe), 152);
 }
 END_TEST
 
@@ -166,13 +136,13 @@ END_TEST
 static void see_dualpipev(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches;
-    struct plan_facts f = facts_of(plan, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(plan, &NO_SAVING);
     ck_assert_int_eq(f.peak_live, 2 * P + 1 < 2 * M ? 2 * P + 1 : 2 * P);
     ck_assert_int_eq(f.peak_slots, f.peak_live);
     ck_assert_int_eq(f.peak_weights, P);
     ck_assert_double_eq(f.worst_idle, 2.0 * P - 2);
     ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, M, &NO_SAVING));
-    f = facts_of(plan, &SAVING);
+    f = plan_facts_of(plan, &SAVING);
     ck_assert_double_eq(f.worst_idle, P - 1.0);
     ck_assert_double_eq(f.worst_idle, plan_bubble_formula(PLAN_DUALPIPEV, P, M, &SAVING));
     see_dual_rows(plan);
@@ -180,7 +150,7 @@ static void see_dualpipev(const struct plan *plan)
 
 START_TEST(dualpipev_plans)
 {
-    ck_assert_int_eq(for_all(PLAN_DUALPIPEV, see_dualpipev), 560);
+    ck_assert_int_eq(plans_each(PLAN_DUALPIPEV, MOST_STAGES, PER_STAGE, see_dualpipev), 560);
 }
 END_TEST
 
@@ -188,7 +158,7 @@ static void see_forward(const struct plan *plan)
 {
     struct plan forward;
     plan_forward_only(&forward, plan);
-    struct plan_facts f = facts_of(&forward, &NO_SAVING);
+    struct plan_facts f = plan_facts_of(&forward, &NO_SAVING);
     ck_assert_int_eq(f.peak_slots, 1);
     int cells = plan->micro_batches * (plan->chunks / plan->stages);
     ck_assert_double_eq_tol(f.makespan, f.worst_idle + cells, 1e-9);
@@ -197,7 +167,8 @@ static void see_forward(const struct plan *plan)
 
 START_TEST(forward_only_plans)
 {
-    for (int k = 0; k < PLAN_AUTO; k++) for_all((enum plan_kind)k, see_forward);
+    for (int k = 0; k < PLAN_AUTO; k++)
+        plans_each((enum plan_kind)k, MOST_STAGES, PER_STAGE, see_forward);
 }
 END_TEST
 
@@ -215,7 +186,7 @@ START_TEST(known_step_lengths)
     for (int c = 0; c < 4; c++) {
         struct plan plan;
         plan_make(&plan, kind[c], (int)row[0], (int)row[1]);
-        ck_assert_double_eq(facts_of(&plan, costs[c]).makespan, row[2 + c]);
+        ck_assert_double_eq(plan_facts_of(&plan, costs[c]).makespan, row[2 + c]);
         plan_free(&plan);
     }
 }
@@ -226,7 +197,7 @@ START_TEST(known_mean_idle)
 {
     struct plan plan;
     plan_make(&plan, PLAN_DUALPIPE, 8, 20);
-    ck_assert_double_eq(facts_of(&plan, &SAVING).mean_idle, 18.0 / 8);
+    ck_assert_double_eq(plan_facts_of(&plan, &SAVING).mean_idle, 18.0 / 8);
     plan_free(&plan);
 }
 END_TEST
@@ -249,7 +220,7 @@ START_TEST(huge_numbers)
             }
     struct plan plan;
     plan_make(&plan, PLAN_DUALPIPE, 128, 256);
-    ck_assert_int_eq(facts_of(&plan, &NO_SAVING).peak_live, 129);
+    ck_assert_int_eq(plan_facts_of(&plan, &NO_SAVING).peak_live, 129);
     plan_free(&plan);
 }
 END_TEST
@@ -259,7 +230,7 @@ START_TEST(uneven_costs)
 {
     struct plan plan;
     plan_make(&plan, PLAN_1F1B, 6, 17);
-    struct plan_facts f = facts_of(&plan, &UNEVEN);
+    struct plan_facts f = plan_facts_of(&plan, &UNEVEN);
     ck_assert_double_eq_tol(f.worst_idle, 5 * 3.5, 1e-9);
     plan_free(&plan);
 }
@@ -276,7 +247,7 @@ START_TEST(peaks_do_not_grow)
                 struct plan plan;
                 int m = plan_micro_batches(kind, P, M);
                 plan_make(&plan, kind, P, m);
-                int peak = facts_of(&plan, &NO_SAVING).peak_slots;
+                int peak = plan_facts_of(&plan, &NO_SAVING).peak_slots;
                 if (m == enough) want = peak;
                 ck_assert_msg(m < enough || peak == want, "%s, %d stages, %d micro-batches: %d, %d",
                               plan_kind_name(kind), P, m, peak, want);

@@ -8,6 +8,7 @@
 #include "trainer/schedule/schedule.h"
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/plans.h"
 #include "tests/support/recipe_text.h"
 
 static struct settings settings_of(int pp, int layers, int directions)
@@ -53,13 +54,8 @@ END_TEST
 static double makespan(const struct plan *plan, const double *f, const double *b, const double *w,
                        double message)
 {
-    struct sim sim;
     struct sim_costs c = {.f = f, .b = b, .w = w, .pair = 1, .message = message};
-    sim_new(&sim, plan);
-    ck_assert(sim_run(&sim, plan, &c));
-    double t = sim.makespan;
-    sim_free(&sim);
-    return t;
+    return plan_makespan(plan, &c, NULL);
 }
 
 /* Four layers of 64 and a vocabulary whose head costs as much as three of them: 4 stages, one layer each, the last four times
@@ -165,11 +161,9 @@ START_TEST(only_what_fits)
         ck_assert_int_eq(s.auto_place, place);
         ck_assert_int_eq(schedule_place(&s), place);
         struct plan plan;
-        struct plan_facts facts;
         schedule_plan(&plan, &s, &d, 10);
         ck_assert_int_eq(plan.place, place);
-        ck_assert(plan_check(&plan, NULL, &facts, NULL));
-        ck_assert_int_le(facts.peak_slots, schedule_slots(&s, 10));
+        ck_assert_int_le(plan_facts_of(&plan, NULL).peak_slots, schedule_slots(&s, 10));
         plan_free(&plan);
     }
     const bool none[PLACES] = {false};
