@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/chunk.h"
+#include "tests/support/dims_row.h"
 
 enum { TINY_STAGES = 4, TINY_ROWS = 29, TINY_CAPACITY = 80, TINY_SEQUENCES = 4, TINY_SLOTS = 2 };
 static const int TINY_START[TINY_SEQUENCES + 1] = {0, 7, 8, 26, 29};
@@ -213,39 +214,11 @@ static inline const float *tiny_grad(const struct tiny_model *m, const char *nam
 
 /* Four layers, for up to four chunks. */
 static const struct dims TINY_FAMILY[] = {
-    {.V = 29,
-     .L = 4,
-     .C = 16,
-     .F = 24,
-     .Hq = 4,
-     .Hkv = 2,
-     .D = 4,
-     .max_context = 32,
-     .rope_theta = 500,
-     .norm_eps = 1e-5f},
-    {.V = 31,
-     .L = 4,
-     .C = 24,
-     .F = 40,
-     .Hq = 4,
-     .Hkv = 1,
-     .D = 8,
-     .max_context = 32,
-     .rope_theta = 1e4f,
-     .norm_eps = 1e-6f,
-     .qkv_bias = true},
-    {.V = 29,
-     .L = 4,
-     .C = 32,
-     .F = 48,
-     .Hq = 2,
-     .Hkv = 2,
-     .D = 16,
-     .max_context = 32,
-     .rope_theta = 1e3f,
-     .norm_eps = 1e-6f,
-     .qk_norm = true,
-     .tied = true},
+    DIMS(29, 4, 16, 24, 4, 2, 4, .max_context = 32, .rope_theta = 500, .norm_eps = 1e-5f),
+    DIMS(31, 4, 24, 40, 4, 1, 8, .max_context = 32, .rope_theta = 1e4f, .norm_eps = 1e-6f,
+         .qkv_bias = true),
+    DIMS(29, 4, 32, 48, 2, 2, 16, .max_context = 32, .rope_theta = 1e3f, .norm_eps = 1e-6f,
+         .qk_norm = true, .tied = true),
     {TINY_EXPERTS, .L = 4, .C = 24, .F = 40, .E = 5, .K = 2, .Fe = 16},
 };
 enum { TINY_FAMILIES = 4 };

@@ -9,6 +9,7 @@
 #include "comm/base/rng.h"
 #include "trainer/data/deal.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/dims_row.h"
 
 enum { MOST = 1024, MOST_BINS = 4096 };
 
@@ -302,7 +303,7 @@ END_TEST
 START_TEST(price_of_a_row)
 {
     /* a layer: qkv 3*64*64, out 64*64, ffn 3*64*172 weights; two layers; head 100*64; a key: 2*64 weights a layer */
-    struct dims d = {.V = 100, .L = 2, .C = 64, .F = 172, .Hq = 4, .Hkv = 4, .D = 16};
+    struct dims d = DIMS(100, 2, 64, 172, 4, 4, 16);
     double weights = 2 * (4 * 64 * 64 + 3 * 64 * 172) + 100 * 64;
     ck_assert_int_eq(deal_linear(&d), (long)(weights / (2 * 2 * 64) + 0.5));
 }

@@ -5,21 +5,11 @@
 
 #include "model/params.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/dims_row.h"
 
-static const struct dims TINY = {.V = 50,
-                                 .L = 5,
-                                 .C = 24,
-                                 .F = 40,
-                                 .Hq = 4,
-                                 .Hkv = 2,
-                                 .D = 6,
-                                 .max_context = 64,
-                                 .rope_theta = 1e4f,
-                                 .norm_eps = 1e-5f,
-                                 .init_std = 0.02f,
-                                 .qkv_bias = true,
-                                 .qk_norm = true,
-                                 .tied = true};
+static const struct dims TINY =
+    DIMS(50, 5, 24, 40, 4, 2, 6, .max_context = 64, .rope_theta = 1e4f, .norm_eps = 1e-5f,
+         .init_std = 0.02f, .qkv_bias = true, .qk_norm = true, .tied = true);
 
 START_TEST(layout_is_aligned_and_dense)
 {
@@ -193,17 +183,10 @@ START_TEST(shares_partition_the_experts)
         param_list_free(&share);
     }
     d.e = 0;
-    ck_assert_uint_eq(params_count(&d), params_count(&(struct dims){.V = d.V,
-                                                                    .L = d.L,
-                                                                    .C = d.C,
-                                                                    .E = d.E,
-                                                                    .Fe = d.Fe,
-                                                                    .Hq = d.Hq,
-                                                                    .Hkv = d.Hkv,
-                                                                    .D = d.D,
-                                                                    .qkv_bias = d.qkv_bias,
-                                                                    .qk_norm = d.qk_norm,
-                                                                    .tied = d.tied}));
+    ck_assert_uint_eq(params_count(&d),
+                      params_count(&(struct dims)DIMS(d.V, d.L, d.C, 0, d.Hq, d.Hkv, d.D, .E = d.E,
+                                                      .Fe = d.Fe, .qkv_bias = d.qkv_bias,
+                                                      .qk_norm = d.qk_norm, .tied = d.tied)));
     for (int i = 0; i < whole.n; i++)
         for (size_t k = 0; k < whole.p[i].n; k++)
             wrong += seen[whole.p[i].offset + k] != (whole.p[i].role == ROLE_EXPERT ? 1 : 3);
@@ -443,50 +426,15 @@ START_TEST(known_models_have_their_known_size)
         struct dims d;
         size_t count;
     } known[] = {
-        {{.V = 151936,
-          .L = 24,
-          .C = 896,
-          .F = 4864,
-          .Hq = 14,
-          .Hkv = 2,
-          .D = 64,
-          .qkv_bias = true,
-          .tied = true},
+        {DIMS(151936, 24, 896, 4864, 14, 2, 64, .qkv_bias = true, .tied = true),
          494032768}, /* Qwen2.5-0.5B */
-        {{.V = 151936,
-          .L = 28,
-          .C = 1024,
-          .F = 3072,
-          .Hq = 16,
-          .Hkv = 8,
-          .D = 128,
-          .qk_norm = true,
-          .tied = true},
-         596049920}, /* Qwen3-0.6B */
-        {{.V = 128256, .L = 16, .C = 2048, .F = 8192, .Hq = 32, .Hkv = 8, .D = 64, .tied = true},
-         1235814400}, /* Llama-3.2-1B */
-        {{.V = 128256, .L = 32, .C = 4096, .F = 14336, .Hq = 32, .Hkv = 8, .D = 128},
-         8030261248}, /* Llama-3.1-8B */
-        {{.V = 151936,
-          .L = 48,
-          .C = 2048,
-          .E = 128,
-          .K = 8,
-          .Fe = 768,
-          .Hq = 32,
-          .Hkv = 4,
-          .D = 128,
-          .qk_norm = true},
+        {DIMS(151936, 28, 1024, 3072, 16, 8, 128, .qk_norm = true, .tied = true),
+         596049920},                                                         /* Qwen3-0.6B */
+        {DIMS(128256, 16, 2048, 8192, 32, 8, 64, .tied = true), 1235814400}, /* Llama-3.2-1B */
+        {DIMS(128256, 32, 4096, 14336, 32, 8, 128), 8030261248},             /* Llama-3.1-8B */
+        {DIMS(151936, 48, 2048, 0, 32, 4, 128, .E = 128, .K = 8, .Fe = 768, .qk_norm = true),
          30532122624}, /* Qwen3-30B-A3B */
-        {{.V = 32000,
-          .L = 32,
-          .C = 4096,
-          .E = 8,
-          .K = 2,
-          .Fe = 14336,
-          .Hq = 32,
-          .Hkv = 8,
-          .D = 128},
+        {DIMS(32000, 32, 4096, 0, 32, 8, 128, .E = 8, .K = 2, .Fe = 14336),
          46702792704}, /* Mixtral-8x7B */
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -13,6 +13,7 @@
 #include "trainer/planner/memory.h"
 #include "trainer/planner/scaling.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/dims_row.h"
 
 static void close_to(double is, double want, double part)
 {
@@ -107,15 +108,8 @@ END_TEST
 
 static struct dims small_dims(void)
 {
-    return (struct dims){.V = 1000,
-                         .L = 6,
-                         .C = 64,
-                         .F = 160,
-                         .Hq = 4,
-                         .Hkv = 2,
-                         .D = 16,
-                         .max_context = 128,
-                         .precision = PRECISION_BF16};
+    return (struct dims)DIMS(1000, 6, 64, 160, 4, 2, 16, .max_context = 128,
+                             .precision = PRECISION_BF16);
 }
 
 static struct cluster simple_cluster(void)
@@ -315,15 +309,8 @@ START_TEST(shared_cores)
 {
     struct cluster c;
     struct prediction own, four, two;
-    struct dims d = {.V = 1000,
-                     .L = 8,
-                     .C = 128,
-                     .F = 344,
-                     .Hq = 4,
-                     .Hkv = 4,
-                     .D = 32,
-                     .max_context = 256,
-                     .precision = PRECISION_BF16};
+    struct dims d =
+        DIMS(1000, 8, 128, 344, 4, 4, 32, .max_context = 256, .precision = PRECISION_BF16);
     struct shape s = shape_of_dims(&d);
     struct layout l = {.dp = 2,
                        .pp = 2,
