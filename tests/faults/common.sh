@@ -41,6 +41,16 @@ has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
 hasnt() { [ -r "$1" ] || { echo "no file $1"; return 1; }; ! grep -F -- "$2" "$1"; }
 # times N FILE TEXT: in exactly so many lines
 times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
+# mistake NAME WORDS...: the call was refused as a user's mistake: exit 2, each of the words said, what to do
+mistake() {
+    local name=$1 text
+    shift
+    check "$name: exit 2" equal "$code" 2
+    for text; do check "$name: says \"$text\"" has err "$text"; done
+    check "$name: what to do" has err "  fix:  "
+}
+# where the ranks of a dry run (launch/run.sh --dry-run) were placed, in order
+placed() { sed -n 's/^rank [0-9]*: //p' out | paste -sd' '; }
 finish() {
     [ $failed -eq 0 ] && echo "$checks checks"
     exit $((failed > 0))

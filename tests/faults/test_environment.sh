@@ -6,20 +6,12 @@
 run=$root/launch/run.sh
 unset "${!SLURM_@}" "${!DUET_@}"
 
-# refused NAME FILE-OF-WORDS...: exit 2, each of the words said, each mistake with what to do
-refused() {
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: what to do" has err "  fix:  "
-}
 # --- the environment ---
 environment() { call env "$1" "$run" -n 1 --dry-run true; }
 for pair in 'DUET_KEEPALIVE=three one six' 'DUET_KEEPALIVE=3 1' 'DUET_KEEPALIVE=3,1,6' 'DUET_KEEPALIVE=3 1 1000' 'DUET_KEEPALIVE=-1' \
     'DUET_SSH=no-such-program -F x' 'DUET_SSH=ssh -F "my file"' 'DUET_INTERFACE=ib0 ib1' 'DUET_RAW=yes'; do
     environment "$pair"
-    refused "$pair" "${pair%%=*}=\"${pair#*=}\" is not valid" "  fix:  set ${pair%%=*} to "
+    mistake "$pair" "${pair%%=*}=\"${pair#*=}\" is not valid" "  fix:  set ${pair%%=*} to "
 done
 for pair in 'DUET_KEEPALIVE=08 01 6' 'DUET_KEEPALIVE=0' 'DUET_KEEPALIVE=' 'DUET_RAW=1' 'DUET_INTERFACE=lo' 'DUET_ISA=plain'; do
     environment "$pair"

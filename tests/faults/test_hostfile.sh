@@ -7,16 +7,6 @@ run=$root/launch/run.sh
 files=$root/hostfiles
 unset "${!SLURM_@}" "${!DUET_@}"
 
-# refused NAME FILE-OF-WORDS...: exit 2, each of the words said, each mistake with what to do
-refused() {
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: what to do" has err "  fix:  "
-}
-placed() { sed -n 's/^rank [0-9]*: //p' out | paste -sd' '; }
-
 printf 'a slots=2 # two\n\n# nothing\nb slots = 1\na slots=1\n' >hosts
 # What editors and other systems make of a hostfile: read as it is meant, and a clean copy goes to mpirun.
 printf '\xef\xbb\xbfA.east.example\tslots=08 \t\r\n\r\na.west.example SLOTS\t=\t2 # two\r\na.east.example slots=1 max-slots=9' >odd
@@ -78,41 +68,41 @@ done
 
 # --- mistakes ---
 call "$run" -n 2 --hostfile nowhere true
-refused "no hostfile" "cannot read the hostfile nowhere"
+mistake "no hostfile" "cannot read the hostfile nowhere"
 printf 'a\nb slots=0\nc slot=2\nd slots=two\ne slots=65537\nf slots=4 max_slots=2\n' >bad
 call "$run" -n 2 --hostfile bad true
-refused "no slots" "bad:1: host a has no slots=N, the number of ranks it may run" "bad:2: slots=0 of b must be a number from 1 to 65536" 'bad:3: "slot": a host may have' \
+mistake "no slots" "bad:1: host a has no slots=N, the number of ranks it may run" "bad:2: slots=0 of b must be a number from 1 to 65536" 'bad:3: "slot": a host may have' \
     "write: c slots=2" "bad:4: slots=two of d" "bad:5: slots=65537 of e" "bad:6: f: max_slots=2 is less than slots=4"
 printf 'fe80::1 slots=1\nb:4\nslots=4\n= 4\nknoten-ä slots=1\na@ slots=1\n' >bad
 call "$run" -n 2 --hostfile bad true
-refused "no names" "bad:1: fe80::1 is an IPv6 address" "write: b slots=4" "bad:3: the line has no host name" "bad:4: the line has no" \
+mistake "no names" "bad:1: fe80::1 is an IPv6 address" "write: b slots=4" "bad:3: the line has no host name" "bad:4: the line has no" \
     "bad:5: \"knoten-ä\" is not a host name" "bad:6:"
 printf 'h1 slots=1\n' | iconv -t UTF-16 >bad
 call "$run" -n 1 --hostfile bad true
-refused "UTF-16" "bad:1: this is not a text file, or it is in UTF-16"
+mistake "UTF-16" "bad:1: this is not a text file, or it is in UTF-16"
 check "UTF-16: nothing of our shell's" hasnt err "null byte"
 call "$run" -n 2 --hostfile "" true
-refused "an empty name" "the name of the hostfile is empty"
+mistake "an empty name" "the name of the hostfile is empty"
 mkdir folder
 call "$run" -n 2 --hostfile folder true
-refused "a folder" "cannot read the hostfile folder: it is a folder"
+mistake "a folder" "cannot read the hostfile folder: it is a folder"
 printf '# nothing\n' >empty
 call "$run" -n 2 --hostfile empty true
-refused "no host" "empty names no host"
+mistake "no host" "empty names no host"
 call "$run" -n 8 --hostfile two --map experts:2x2x1 --dry-run true
-refused "map of another mesh" "that mesh has 4 ranks, not 8"
+mistake "map of another mesh" "that mesh has 4 ranks, not 8"
 call "$run" -n 8 --hostfile two --map experts --dry-run true
-refused "map without a mesh" "the mesh is missing"
+mistake "map without a mesh" "the mesh is missing"
 printf 'a\na\nc\n' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
-refused "map file" "map has 3 lines, not one for each of 4 ranks" "map:3: places a rank on c, which hosts lacks" "add there: c slots=1"
+mistake "map file" "map has 3 lines, not one for each of 4 ranks" "map:3: places a rank on c, which hosts lacks" "add there: c slots=1"
 printf '\xef\xbb\xbfA\r\n\tb # two\r\n\r\na\r\nA' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
 check "map file of another system" equal "$(placed)" "a b a a"
 printf 'a\na\nb slots=2\nb\n' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
-refused "map file with slots" 'map:3: a map has one host per line and nothing else: "slots=2"'
+mistake "map file with slots" 'map:3: a map has one host per line and nothing else: "slots=2"'
 call "$run" -n 4 --map experts:2x2x1 --dry-run true
-refused "map without hosts" "--map needs hosts"
+mistake "map without hosts" "--map needs hosts"
 
 finish

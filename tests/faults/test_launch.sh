@@ -6,16 +6,6 @@ run=$root/launch/run.sh
 files=$root/hostfiles
 unset "${!SLURM_@}" "${!DUET_@}"
 
-# refused NAME FILE-OF-WORDS...: exit 2, each of the words said, each mistake with what to do
-refused() {
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: what to do" has err "  fix:  "
-}
-placed() { sed -n 's/^rank [0-9]*: //p' out | paste -sd' '; }
-
 # The files of launch/run are one program: a function defined twice would be the later one's for all.
 check "each function has one definition" equal "$(grep -hoE '^[a-z_]+\(\)' "$run" "$root"/launch/run/*.sh | sort | uniq -d)" ""
 
@@ -32,7 +22,7 @@ check "exit code 85: said" has err "restart with --resume auto"
 
 # --- several hosts ---
 call "$run" -n 16 --hostfile "$files/2-hosts" --interface ib0 --dry-run true
-refused "interface not here" "this host has no interface ib0"
+mistake "interface not here" "this host has no interface ib0"
 printf 'a slots=2 # two\n\n# nothing\nb slots = 1\na slots=1\n' >hosts
 call "$run" -n 4 --hostfile hosts --dry-run true
 check "filled in order, slots added up" equal "$(placed)" "a a a b"
@@ -50,14 +40,14 @@ check "keep-alives off" hasnt out keepalive
 
 # --- mistakes ---
 call "$run" -n 5 --hostfile hosts true
-refused "fewer slots" "5 ranks, but hosts gives" "4 slots on 2 hosts" "start with -n 4"
+mistake "fewer slots" "5 ranks, but hosts gives" "4 slots on 2 hosts" "start with -n 4"
 printf 'no-such-host.invalid slots=2\n' >unknown
 call "$run" -n 2 --hostfile unknown --start-timeout 20 true
-refused "unknown host" "unknown:1: host no-such-host.invalid is unknown"
+mistake "unknown host" "unknown:1: host no-such-host.invalid is unknown"
 printf '127.0.0.1 slots=1\n192.0.2.1 slots=1\n' >silent
 printf '#!/bin/sh\nexec sleep 30\n' >mute && chmod +x mute
 call env DUET_SSH="$PWD/mute" "$run" -n 2 --hostfile silent --start-timeout 1 true
-refused "a host that does not answer" "silent:2: host 192.0.2.1 does not answer: no answer within 1 s"
+mistake "a host that does not answer" "silent:2: host 192.0.2.1 does not answer: no answer within 1 s"
 # --- Slurm, of which only the words are here ---
 mkdir bin
 printf '#!/bin/sh\n[ "$1" = --mpi=list ] && { echo "MPI plugin types are..."; cat types; } >&2\n' >bin/srun
@@ -66,7 +56,7 @@ chmod +x bin/*
 in_job=(env "PATH=$PWD/bin:$PATH" SLURM_JOB_ID=7 "SLURM_JOB_NODELIST=n[1-2]" "SLURM_TASKS_PER_NODE=2(x2)")
 printf '\tnone\n\tpmi2\n' >types
 call "${in_job[@]}" "$run" -n 4 --launcher srun true
-refused "srun without PMIx" "srun lacks PMIx" "it offers:  none pmi2" "--launcher mpirun"
+mistake "srun without PMIx" "srun lacks PMIx" "it offers:  none pmi2" "--launcher mpirun"
 printf '\tnone\n\tpmix\n' >types
 call "${in_job[@]}" "$run" -n 4 --launcher srun --dry-run true
 check "srun: the job's hosts" equal "$(placed)" "n1 n1 n2 n2"
@@ -74,9 +64,9 @@ check "srun: through PMIx" has out "srun --mpi=pmix -n 4 -N 2"
 call "${in_job[@]}" "$run" -n 4 --dry-run true
 check "mpirun in a job: no hostfile" hasnt out "--hostfile"
 call "${in_job[@]}" "$run" -n 5 --dry-run true
-refused "more ranks than tasks" "5 ranks, but Slurm job 7 gives" "4 slots on 2 hosts"
+mistake "more ranks than tasks" "5 ranks, but Slurm job 7 gives" "4 slots on 2 hosts"
 call env "PATH=$PWD/bin:$PATH" "$run" -n 4 --launcher srun true
-refused "srun outside a job" "srun starts ranks only inside a Slurm job" "launch/submit.sh"
+mistake "srun outside a job" "srun starts ranks only inside a Slurm job" "launch/submit.sh"
 
 # --- batch jobs: what launch/submit.sh knows before it submits ---
 # shellcheck source=launch/slurm/job.sh
@@ -103,11 +93,11 @@ check "submit, odd YAML: exit 0" equal "$code" 0
 check "submit, odd YAML: the folder" has out "$(printf '%q ' --job-name 'my "runs" é # 1' --nodes 2 --ntasks-per-node 2)"
 check "submit, odd YAML: the logs" has out "$(printf '%q ' --output './slurm/my "runs" é # 1-%j.out')"
 submit recipe.yaml --nodes 2 --ranks-per-node 8
-refused "submit, too many ranks" "needs 4 ranks; --nodes 2 with 8 each give 16" "add at the end of the line: -- --set mesh.dp=8"
+mistake "submit, too many ranks" "needs 4 ranks; --nodes 2 with 8 each give 16" "add at the end of the line: -- --set mesh.dp=8"
 submit recipe.yaml --nodes 3 --ranks-per-node 1
-refused "submit, no such mesh" "needs 4 ranks; --nodes 3 with 1 each give 3" "a multiple of 2 ranks"
+mistake "submit, no such mesh" "needs 4 ranks; --nodes 3 with 1 each give 3" "a multiple of 2 ranks"
 submit bad.yaml --nodes 2
-refused "submit, no recipe" "cannot read the recipe bad.yaml"
+mistake "submit, no recipe" "cannot read the recipe bad.yaml"
 sed 's/dp: 2, //' recipe.yaml >open.yaml
 # Every example of the pages and scripts passes (CAPITALS stand for what the reader puts there).
 while read -r line; do

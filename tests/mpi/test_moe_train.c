@@ -122,22 +122,6 @@ struct answers {
     float logp[ANSWERS][MAX_NEW];
 };
 
-static int asked;
-
-static int stop_soon(void)
-{
-    return ++asked > 3;
-}
-
-/* The same job, stopped: it ends on every mesh, and leaves nothing behind. */
-static void sample_a_little(struct rollout *r, struct rollout_job job)
-{
-    job.stop = stop_soon;
-    asked = 0;
-    rollout_run(r, &job, NULL);
-    ck_all(rollout_whole(r) < job.questions, "it was not stopped");
-}
-
 static void sample(struct answers *out, struct rollout *r, int questions, uint32_t step)
 {
     struct rollout_job job = {.question = question,
@@ -150,7 +134,7 @@ static void sample(struct answers *out, struct rollout *r, int questions, uint32
                               .seed = 9,
                               .purpose = RNG_SAMPLE,
                               .step = step};
-    sample_a_little(r, job);
+    ck_all(small_sample_a_little(r, job), "it was not stopped");
     const struct answer *a = rollout_run(r, &job, NULL);
     memset(out, 0, sizeof *out);
     for (int i = 0; i < questions * SAMPLES; i++) {

@@ -192,22 +192,6 @@ static void questions_make(void)
     }
 }
 
-static int asked;
-
-static int stop_soon(void)
-{
-    return ++asked > 3;
-}
-
-/* The same job, stopped: it ends on every mesh, and leaves nothing behind. */
-static void answer_a_little(struct rollout *r, struct rollout_job job)
-{
-    job.stop = stop_soon;
-    asked = 0;
-    rollout_run(r, &job, NULL);
-    ck_all(rollout_whole(r) < job.questions, "it was not stopped");
-}
-
 static void answer(struct answers *out, struct rollout *r, float temperature, uint32_t step)
 {
     struct rollout_job j = {.question = question,
@@ -220,7 +204,7 @@ static void answer(struct answers *out, struct rollout *r, float temperature, ui
                             .seed = 9,
                             .purpose = RNG_SAMPLE,
                             .step = step};
-    answer_a_little(r, j);
+    ck_all(small_sample_a_little(r, j), "it was not stopped");
     const struct answer *a = rollout_run(r, &j, NULL);
     memset(out, 0, sizeof *out);
     for (int i = 0; i < ANSWERS; i++) {
