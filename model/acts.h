@@ -1,11 +1,13 @@
-/* THE tables of activations: what each part keeps of a micro-batch, and what it works on within a step. Structs, sizes, the memory
- * of slots (slot.c) and what the planner takes for kept follow from them.
+/* THE tables of activations: what each part keeps of a micro-batch, and what it works on within a
+ * step. Structs, sizes, the memory of slots (slot.c) and what the planner takes for kept follow
+ * from them.
  *
- * A line is X(type, name, rows, columns, there when). In scope are the sizes of this rank's share, d; T rows of a micro-batch; R
- * expert rows (block.h); K choices of a row; E experts, `held` of them here; ep ranks that share them; r, the room itself.
+ * A line is X(type, name, rows, columns, there when). In scope are the sizes of this rank's share,
+ * d; T rows of a micro-batch; R expert rows (block.h); K choices of a row; E experts, `held` of
+ * them here; ep ranks that share them; r, the room itself.
  *
- * "later" is what backward-input writes there for backward-weight. The gradient of the residual stream needs no memory of its
- * own: see struct slot. */
+ * "later" is what backward-input writes there for backward-weight. The gradient of the residual
+ * stream needs no memory of its own: see struct slot. */
 #ifndef DUET_MODEL_ACTS_H
 #define DUET_MODEL_ACTS_H
 
@@ -41,9 +43,10 @@
     X(REAL, dnorm, T, d->C, r->training) \
     X(REAL, dh, T, d->F, r->training)
 
-/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is its choice 0. Sorted by expert,
- * then by row, choices lie in "home rows" (T*K). The ranks of ep get their experts' part of them; there, sorted by expert, then
- * by the rank they are from, they are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
+/* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is
+ * its choice 0. Sorted by expert, then by row, choices lie in "home rows" (T*K). The ranks of ep
+ * get their experts' part of them; there, sorted by expert, then by the rank they are from, they
+ * are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
 #define MOE_ACTS(X)                                                                                \
     X(REAL, n2, T, d->C, true)         /* norm2 of the input */                                    \
     X(REAL, xe, R, d->C, true)         /* expert rows of n2 */                                     \

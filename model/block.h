@@ -1,17 +1,20 @@
-/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c), by chunk.c and slot.c only.
+/* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c), by
+ * chunk.c and slot.c only.
  *
  *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
- *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2)), or the same of a row's K experts, weighed by a router
+ *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2)), or the same of a row's K experts,
+ *                    weighed by a router
  *
- * What an exchange moves belongs to the kind of pass, because a forward and a backward pass of one chunk may be
- * stepped in turn. Nothing in scratch lives longer than one step. */
+ * What an exchange moves belongs to the kind of pass, because a forward and a backward pass of one
+ * chunk may be stepped in turn. Nothing in scratch lives longer than one step. */
 #ifndef DUET_MODEL_BLOCK_H
 #define DUET_MODEL_BLOCK_H
 
 #include "model/chunk.h"
 #include "model/part.h"
 
-/* A tensor of a part, and the kernels' copies of its matrices: param->stacked of them, for roles that are packed. */
+/* A tensor of a part, and the kernels' copies of its matrices: param->stacked of them, for roles
+ * that are packed. */
 struct weight {
     const struct param *param; /* NULL: there is no such tensor */
     struct linear *linear;
@@ -34,9 +37,9 @@ struct unit {
 
 /* The activations of one micro-batch.
  *
- * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output, and one more. Going backward, the
- * gradient of stream[i] is written over stream[i + 1], which nobody reads any more then: the norm behind it has had its
- * turn. So a slot after B holds just what W reads. */
+ * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output, and one
+ * more. Going backward, the gradient of stream[i] is written over stream[i + 1], which nobody reads
+ * any more then: the norm behind it has had its turn. So a slot after B holds just what W reads. */
 struct slot {
     void **stream; /* [halves + 2] */
     void **acts;   /* [units] the struct of part->acts of each */
@@ -44,8 +47,8 @@ struct slot {
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
 struct wire {
-    float *
-        sum; /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of logprob_sums */
+    float *sum;     /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of
+                       logprob_sums */
     float *scratch; /* (tp, T, C) */
     void *home;     /* (T*K, C) home rows going out or coming back */
     void *away; /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
@@ -129,8 +132,8 @@ static inline int *first_of(const struct moe_acts *k)
     return k->first ? k->first : k->start;
 }
 
-/* travel.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a sub-step's last; on one rank
- * none does anything, and home rows are expert rows. */
+/* travel.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a
+ * sub-step's last; on one rank none does anything, and home rows are expert rows. */
 void travel_counts(struct pass *p, const struct moe_acts *k);
 void travel_counted(struct pass *p, struct moe_acts *k);
 void travel_out(struct pass *p, const struct moe_acts *k, const void *home);
@@ -150,9 +153,10 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
     p->open = operation;
 }
 
-/* share.c: a product of which every rank of tp computes a part of the inner sum. The first posts the sum over the ranks (added
- * in rank order, P4) where there are several, as a sub-step's last call; the second, in the next sub-step, rounds it once
- * to real. One rank alone has the result in y at once, and the same y in both calls. */
+/* share.c: a product of which every rank of tp computes a part of the inner sum. The first posts
+ * the sum over the ranks (added in rank order, P4) where there are several, as a sub-step's last
+ * call; the second, in the next sub-step, rounds it once to real. One rank alone has the result in
+ * y at once, and the same y in both calls. */
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 void partial_end(struct pass *p, void *y);
@@ -161,8 +165,8 @@ static inline struct wire *wire_of(struct pass *p)
     return &p->chunk->wire[lane_of(p) == LANE_BACKWARD];
 }
 
-/* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in the order of use; what
- * returns an operation or ends with one posts an exchange. */
+/* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in
+ * the order of use; what returns an operation or ends with one posts an exchange. */
 void vocabulary_embed(struct pass *p, void *x); /* then partial_end; one rank has all of x */
 int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     float inv_temperature, int T);

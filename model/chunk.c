@@ -215,7 +215,8 @@ static void stream_copy(const struct pass *p, void *to, const void *from)
     c->ops->copy_rows(to, bytes, from, bytes, p->rows->T, bytes);
 }
 
-/* What comes from the neighbour is copied: its buffer is free after the pass, the slot lives until W. */
+/* What comes from the neighbour is copied: its buffer is free after the pass, the slot lives until
+ * W. */
 void pass_begin(struct pass *p)
 {
     const struct chunk *c = p->chunk;

@@ -1,9 +1,11 @@
 /* A run of layers as passes: what one pipeline stage computes. Knows no schedule.
  *
- * A pass is stepped: pass_step computes up to the next exchange, posts it, and returns; the next call waits for it and goes
- * on. A half-layer (attention or FFN) or an end of the model that exchanges nothing is one step. Two passes stepped in turn
- * overlap: while one's exchange is on the wire the other computes. Forward, backward-input and backward-weight are separate; what W
- * needs stays in the slot until it has run. One forward and one backward pass of a chunk, in different slots, may be open at once. */
+ * A pass is stepped: pass_step computes up to the next exchange, posts it, and returns; the next
+ * call waits for it and goes on. A half-layer (attention or FFN) or an end of the model that
+ * exchanges nothing is one step. Two passes stepped in turn overlap: while one's exchange is on the
+ * wire the other computes. Forward, backward-input and backward-weight are separate; what W needs
+ * stays in the slot until it has run. One forward and one backward pass of a chunk, in different
+ * slots, may be open at once. */
 #ifndef DUET_MODEL_CHUNK_H
 #define DUET_MODEL_CHUNK_H
 
@@ -20,8 +22,8 @@ struct rows {
     const int *pos;   /* (T) position within its sequence */
 };
 
-/* What the head does with a micro-batch. All (T). The chunk fills logp and entropy, calls `loss`, which fills
- * dlogp[t] = dLoss/dlogp[t] (0 where target is -1). */
+/* What the head does with a micro-batch. All (T). The chunk fills logp and entropy, calls `loss`,
+ * which fills dlogp[t] = dLoss/dlogp[t] (0 where target is -1). */
 struct head_io {
     const int *target; /* token to be predicted at row t, -1: none */
     float *logp, *entropy, *dlogp;
@@ -30,8 +32,9 @@ struct head_io {
     void *ctx;
 };
 
-/* The groups of ranks that share the layers of a chunk, and over which its passes exchange; NULL: no such axis.
- * tp: tensor parallelism, ep: expert parallelism. Kept until chunk_free; while an arena measures they may be missing. */
+/* The groups of ranks that share the layers of a chunk, and over which its passes exchange; NULL:
+ * no such axis. tp: tensor parallelism, ep: expert parallelism. Kept until chunk_free; while an
+ * arena measures they may be missing. */
 struct exchange;
 struct parallel {
     struct exchange *tp, *ep;
@@ -49,20 +52,22 @@ struct chunk_setup {
     const void *weights; /* real, flat as param_list_make lays them out; kept until chunk_free */
     int T_max;           /* largest micro-batch */
     int slots;           /* activation slots, whose memory chunk_place_slots gives */
-    bool
-        training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F with loss NULL) */
+    bool training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F
+                      with loss NULL) */
 };
-/* Places a chunk (arena measures or places). The struct itself is the heap's: chunk_free also after measuring. Weights that
- * are there already are packed. Local. */
+/* Places a chunk (arena measures or places). The struct itself is the heap's: chunk_free also after
+ * measuring. Weights that are there already are packed. Local. */
 struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a);
-/* The activation slots of n chunks for training, which have equally many and never use the same one at a time (the engine deals them
- * out): slot i of all of them lies in the same memory. As chunk_new, measures or places. */
+/* The activation slots of n chunks for training, which have equally many and never use the same one
+ * at a time (the engine deals them out): slot i of all of them lies in the same memory. As
+ * chunk_new, measures or places. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a);
 void chunk_free(struct chunk *c);
 const struct param_list *chunk_params(const struct chunk *c);
-/* What the routers of a chunk did in forward passes since it was cleared: counts of choices, and the sum over sequences of
- * rows * E * (sum over experts e of f_e * P_e), f_e being e's share of the sequence's choices and P_e its mean probability (the
- * load-balance loss of Switch, arXiv 2101.03961 eq. 4, by sequence): 1 a row when all is even. */
+/* What the routers of a chunk did in forward passes since it was cleared: counts of choices, and
+ * the sum over sequences of rows * E * (sum over experts e of f_e * P_e), f_e being e's share of
+ * the sequence's choices and P_e its mean probability (the load-balance loss of Switch, arXiv
+ * 2101.03961 eq. 4, by sequence): 1 a row when all is even. */
 struct load {
     uint64_t *chosen; /* (count, E), 0 in dense layers; NULL without experts */
     struct exact_sum balance;
@@ -102,13 +107,14 @@ struct pass {
     struct cache *cache;
     float *logits;
 };
-/* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T rows of in are
- * read, and of out written. B then W leave the same bits in grad as BW does. */
+/* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T
+ * rows of in are read, and of out written. B then W leave the same bits in grad as BW does. */
 void pass_begin(struct pass *p);
 /* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);
-/* Of a W or BW under way: the lowest layer, counted within the chunk, from which on everything has got what this pass adds to its
- * gradients. The head is layer `span.count` (above it: nothing is done), the embedding -1, which also says that all is done. */
+/* Of a W or BW under way: the lowest layer, counted within the chunk, from which on everything has
+ * got what this pass adds to its gradients. The head is layer `span.count` (above it: nothing is
+ * done), the embedding -1, which also says that all is done. */
 int pass_complete(const struct pass *p);
 static inline void pass_run(struct pass *p)
 {
@@ -117,13 +123,15 @@ static inline void pass_run(struct pass *p)
     }
 }
 
-/* in: real (T,C) or NULL with embed (then token is used); out: real (T,C); with head: logits float (T-skip,V) of
- * the rows into `logits` instead. The same parts as a forward pass, on cached keys and values. */
+/* in: real (T,C) or NULL with embed (then token is used); out: real (T,C); with head: logits float
+ * (T-skip,V) of the rows into `logits` instead. The same parts as a forward pass, on cached keys
+ * and values. */
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
                   const void *in, void *out, float *logits);
 
-/* Log-probabilities and entropies (T) of the tokens drawn from what the last chunk_decode of this chunk, which has the
- * head, put into `logits`: by the arithmetic of training, hence the same bits (P2). */
+/* Log-probabilities and entropies (T) of the tokens drawn from what the last chunk_decode of this
+ * chunk, which has the head, put into `logits`: by the arithmetic of training, hence the same bits
+ * (P2). */
 struct decode_logits {
     int T, lane;
     const float *logits; /* (T, V) */

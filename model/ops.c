@@ -1,4 +1,5 @@
-/* Chooses the table of operations: the best instruction set that this processor has, asked at run time. */
+/* Chooses the table of operations: the best instruction set that this processor has, asked at run
+ * time. */
 #include "comm/base/environment.h"
 #include "model/ops.h"
 
@@ -10,7 +11,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* What gcc and clang may emit for -march=x86-64-v3; the compilers do not agree on names for all of it. */
+/* What gcc and clang may emit for -march=x86-64-v3; the compilers do not agree on names for all of
+ * it. */
 static bool has_v3(void)
 {
     unsigned a, b, c = 0, d, extended = 0;

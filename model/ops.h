@@ -1,11 +1,12 @@
 /* struct ops: one row per operation, a table per backend and precision, chosen once (ops_find).
  *
- * `real` is the type of weights and activations: bf16 or float, ops->real_bytes wide. Everything else (gradients
- * of weights, logits, log-probabilities, statistics) is float.
+ * `real` is the type of weights and activations: bf16 or float, ops->real_bytes wide. Everything
+ * else (gradients of weights, logits, log-probabilities, statistics) is float.
  *
  * Promise P1: an output row depends bit for bit only on its own inputs, not on how many rows are in
- * the call or where it stands among them. Gradients of weights ACCUMULATE; other outputs are written
- * unless said otherwise. Outputs first. No row allocates after linear_place. All are local. */
+ * the call or where it stands among them. Gradients of weights ACCUMULATE; other outputs are
+ * written unless said otherwise. Outputs first. No row allocates after linear_place. All are
+ * local. */
 #ifndef DUET_MODEL_OPS_H
 #define DUET_MODEL_OPS_H
 
@@ -16,8 +17,8 @@
 #include "comm/base/exact.h"
 #include "model/dims.h"
 
-/* A linear layer's weight (N out, K in) as the kernels want it: packed copies made once per update. The struct is
- * the caller's; the memory behind it comes from the arena at linear_place. */
+/* A linear layer's weight (N out, K in) as the kernels want it: packed copies made once per update.
+ * The struct is the caller's; the memory behind it comes from the arena at linear_place. */
 struct linear {
     int N, K;
     bool backward;     /* was placed with a copy for the input gradient */
@@ -25,26 +26,28 @@ struct linear {
     void *forward_copy, *backward_copy;
 };
 
-/* Sequences packed into the rows of a call: sequence s owns rows [start[s], start[s+1]), positions from 0. */
+/* Sequences packed into the rows of a call: sequence s owns rows [start[s], start[s+1]), positions
+ * from 0. */
 struct segments {
     int n;
     const int *start; /* n+1 */
 };
 
-/* Keys and values of one layer in the cache, in blocks of KV_BLOCK positions. Inner layout is the backend's:
- * kv_block_bytes says how large one block (all Hkv heads, keys and values) is. */
+/* Keys and values of one layer in the cache, in blocks of KV_BLOCK positions. Inner layout is the
+ * backend's: kv_block_bytes says how large one block (all Hkv heads, keys and values) is. */
 struct kv_layer {
     unsigned char *pool; /* blocks * block_bytes */
     size_t block_bytes;
 };
-/* Row t of a decode call belongs to a sequence whose blocks are table[t][0 .. pos[t]/KV_BLOCK], at position pos[t]. */
+/* Row t of a decode call belongs to a sequence whose blocks are table[t][0 .. pos[t]/KV_BLOCK], at
+ * position pos[t]. */
 struct kv_rows {
     const int *pos;          /* (T) */
     const int *const *table; /* (T) */
 };
 
-/* Heads within T rows of `stride` elements: head h of row t begins at element t*stride + h*D; its statistic is number
- * t*statistics + h. */
+/* Heads within T rows of `stride` elements: head h of row t begins at element t*stride + h*D; its
+ * statistic is number t*statistics + h. */
 struct head_rows {
     int T, heads, D, stride, statistics;
 };
@@ -86,19 +89,22 @@ struct ops {
     void (*scatter_rows)(void *y, const int *at, const void *x, int T, int C, int K);
 
     /* --- row-wise --- */
-    /* x real (T,C): the token's row of the table, which holds those of `own`, real (own.n,C); 0 for other tokens */
+    /* x real (T,C): the token's row of the table, which holds those of `own`, real (own.n,C); 0 for
+     * other tokens */
     void (*embed_forward)(void *x, const void *table, const int *token, struct share own, int T,
                           int C);
     void (*embed_backward)(float *dtable, const void *dx, const int *token, struct share own, int T,
                            int C);
-    /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain, as Hugging Face's Llama does */
+    /* y = x * rstd * gain; rstd float (T). x in float: round(x*rstd) to real, then times gain, as
+     * Hugging Face's Llama does */
     void (*rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                             float eps);
-    /* dx real (T,C) = gradient through the norm, plus `carry` (real (T,C) or NULL: the residual's own gradient); dgain
-     * float (C) accumulates, NULL: skipped */
+    /* dx real (T,C) = gradient through the norm, plus `carry` (real (T,C) or NULL: the residual's
+     * own gradient); dgain float (C) accumulates, NULL: skipped */
     void (*rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x,
                              const void *gain, const float *rstd, const void *carry, int T, int C);
-    /* The same norm over D for every head of some rows, all with one gain (D); y and x, dx and dy lie alike. No carry. */
+    /* The same norm over D for every head of some rows, all with one gain (D); y and x, dx and dy
+     * lie alike. No carry. */
     void (*rmsnorm_heads_forward)(void *y, float *rstd, const void *x, const void *gain,
                                   struct head_rows h, float eps);
     void (*rmsnorm_heads_backward)(void *dx, float *dgain, const void *dy, const void *x,
@@ -110,23 +116,25 @@ struct ops {
     /* dgu may be gu */
     void (*swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F);
 
-    /* --- experts. A row goes to K of E experts; the row of expert outputs (or of their gradients) that answers choice j of row t
-     * is number at[t*K+j] of `rows`. Sums over j go by rising j. --- */
+    /* --- experts. A row goes to K of E experts; the row of expert outputs (or of their gradients)
+     * that answers choice j of row t is number at[t*K+j] of `rows`. Sums over j go by rising j. */
     /* prob float (T,E) = softmax(x w^T), products and sums in float; x real (T,C), w real (E,C) */
     void (*router_forward)(float *prob, const void *x, const void *w, int T, int C, int E);
-    /* expert, weight (T,K): the K largest of each row of prob and their values, the largest first, of equals the lower number;
-     * normed: divided by their sum. What is no number is never preferred, but K different experts are named all the same. */
+    /* expert, weight (T,K): the K largest of each row of prob and their values, the largest first,
+     * of equals the lower number; normed: divided by their sum. K different
+     * experts are named also where prob holds NaN. */
     void (*router_select)(float *weight, int *expert, const float *prob, int T, int E, int K,
                           bool normed);
-    /* at (n): the place of each choice when they are sorted by expert, those of one expert in order; start (E+1): where each
-     * expert's begin */
+    /* at (n): the place of each choice when they are sorted by expert, those of one expert in
+     * order; start (E+1): where each expert's begin */
     void (*router_sort)(int *at, int *start, const int *expert, int n, int E);
-    /* chosen (E) += how often each expert was; to balance is added, for each sequence, rows * E * sum over experts of f * P
-     * (struct load in model/chunk.h). count (E) is scratch. */
+    /* chosen (E) += how often each expert was; to balance is added, for each sequence, rows * E *
+     * sum over experts of f * P (struct load in model/chunk.h). count (E) is scratch. */
     void (*router_load)(uint64_t *chosen, struct exact_sum *balance, int *count, const float *prob,
                         const int *expert, struct segments seg, int E, int K);
-    /* prob (T,E) of a softmax becomes the gradient of its logits, of a loss that has dweight (T,K) as gradient of the weights of
-     * the chosen experts (normed as they were), and in which router_load's balance counts `balance` times. */
+    /* prob (T,E) of a softmax becomes the gradient of its logits, of a loss that has dweight (T,K)
+     * as gradient of the weights of the chosen experts (normed as they were), and in which
+     * router_load's balance counts `balance` times. */
     void (*router_backward)(float *prob, const struct chosen *of, float balance, int *count,
                             struct segments seg, int E, int K, bool normed);
     /* dx real (T,C) = sum over j of drows[at] + dlogits (float (T,E)) w, rounded once */
@@ -147,9 +155,9 @@ struct ops {
     void (*rope)(void *x, int T, int stride, int heads, int D, const int *pos, const float *cos_sin,
                  bool inverse);
 
-    /* --- attention: causal, grouped-query, scale 1/sqrt(D), softmax in float, keys in position order.
-     * qkv real (T, (Hq+2Hkv)*D), queries and keys already rotated. out real (T, Hq*D); lse float (T, Hq).
-     * scratch: attention_scratch bytes for the largest T and the longest sequence. --- */
+    /* --- attention: causal, grouped-query, scale 1/sqrt(D), softmax in float, keys in position
+     * order. qkv real (T, (Hq+2Hkv)*D), queries and keys already rotated. out real (T, Hq*D); lse
+     * float (T, Hq). scratch: attention_scratch bytes for the largest T and the longest sequence. */
     size_t (*attention_scratch)(const struct dims *d, int T);
     void (*attention_forward)(void *out, float *lse, const void *qkv, struct segments seg,
                               const struct dims *d, void *scratch);
@@ -166,15 +174,17 @@ struct ops {
                              struct kv_rows rows, int T, const struct dims *d, void *scratch);
 
     /* --- the head's end. logits float (T,V). inv_temp: 1/temperature.
-     * logp[t] = log softmax(logits[t]*inv_temp)[target[t]], entropy[t] of that distribution; target -1: both 0. --- */
+     * logp[t] = log softmax(logits[t]*inv_temp)[target[t]], entropy[t] of that distribution; target
+     * -1: both 0. --- */
     void (*logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
                             float inv_temp, int T, int V);
     /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0 */
     void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits,
                              const int *target, float inv_temp, int T, int V);
-    /* The same in steps, for a rank that holds V tokens of the vocabulary from `first` on: most[t], the largest of logits[t] *
-     * inv_temp; sums (3,T) of this rank's tokens, with x = logits * inv_temp - most: of e^x, of e^x x, and of x of the
-     * target; then the gradient for the sums of e^x over all ranks. Rows with target -1 may hold anything but dlogits: 0. */
+    /* The same in steps, for a rank that holds V tokens of the vocabulary from `first` on: most[t],
+     * the largest of logits[t] * inv_temp; sums (3,T) of this rank's tokens, with x = logits *
+     * inv_temp - most: of e^x, of e^x x, and of x of the target; then the gradient for the sums of
+     * e^x over all ranks. Rows with target -1 may hold anything but dlogits: 0. */
     void (*logprob_most)(float *most, const float *logits, float inv_temp, int T, int V);
     void (*logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
                          int first, float inv_temp, int T, int V);
@@ -185,30 +195,34 @@ struct ops {
     /* From sums (3,T) of all ranks: logp and entropy as logprob_forward gives them. */
     void (*logprob_join)(float *logp, float *entropy, const float *sums, const int *target, int T);
 
-    /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded master --- */
+    /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded
+     * master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                        const struct adamw *h);
     void (*to_real)(void *out, const float *in, size_t n);
     void (*to_float)(float *out, const void *in, size_t n);
 };
 
-/* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512"; NULL: best). NULL when
- * the machine cannot run it. DUET_ISA in the environment overrides NULL, and DUET_BF16 counts then. */
+/* The best table for this machine, or the one named by isa ("plain", "base", "avx2", "avx512";
+ * NULL: best). NULL when the machine cannot run it. DUET_ISA in the environment overrides NULL, and
+ * DUET_BF16 counts then. */
 const struct ops *ops_find(enum precision precision, const char *isa);
 
-/* Threads that the matrix library may use in this process, 1 unless set. Call before the first linear_place. Local. */
+/* Threads that the matrix library may use in this process, 1 unless set. Call before the first
+ * linear_place. Local. */
 void ops_set_threads(int threads);
 
-/* What decides the bits of a result: the table, what the matrix library takes, how bf16 is multiplied: "avx512-bf16, oneDNN
- * AVX512_CORE". Local. */
+/* What decides the bits of a result: the table, what the matrix library takes, how bf16 is
+ * multiplied: "avx512-bf16, oneDNN AVX512_CORE". Local. */
 void ops_kernels(char *text, size_t bytes, const struct ops *ops);
 
-/* Matrix products placed so far that run row by row, slowly, because no kernel of the library for several rows keeps P1: "384 x
- * 128 (forward), …"; "" when there are none. Local. */
+/* Matrix products placed so far that run row by row, slowly, because no kernel of the library for
+ * several rows keeps P1: "384 x 128 (forward), …"; "" when there are none. Local. */
 void ops_slow_products(char *text, size_t bytes);
 
-/* GFLOP/s of one library call for `rows` rows and a weight (N, K), measured now (median of several, weight packed), of the kind
- * that the table's linear layers make: what a bench holds its figures against. Local; allocates. */
+/* GFLOP/s of one library call for `rows` rows and a weight (N, K), measured now (median of several,
+ * weight packed), of the kind that the table's linear layers make: what a bench holds its figures
+ * against. Local; allocates. */
 double ops_matmul_rate(const struct ops *ops, int rows, int N, int K);
 
 #endif

@@ -1,4 +1,5 @@
-/* The parameter table turned into lists: which tensors a chunk holds, where they lie, how they begin. */
+/* The parameter table turned into lists: which tensors a chunk holds, where they lie, how they
+ * begin. */
 #include "model/part.h"
 
 #include <math.h>
@@ -236,8 +237,8 @@ static uint64_t name_hash(const char *name)
     return h;
 }
 
-/* What is added to the residual stream 2L times starts smaller (GPT-2's rule), so that the stream's variance does
- * not grow with depth. */
+/* What is added to the residual stream 2L times starts smaller (GPT-2's rule), so that the stream's
+ * variance does not grow with depth. */
 static double init_std(const struct dims *d, const struct param *p)
 {
     return p->adds ? d->init_std / sqrt(2.0 * d->L) : d->init_std;

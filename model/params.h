@@ -1,5 +1,5 @@
-/* THE table of parameters: names, shapes, roles, initialisers. Struct, sizes, checkpoint, import and
- * export all come from it. */
+/* THE table of parameters: names, shapes, roles, initialisers. Struct, sizes, checkpoint, import
+ * and export all come from it. */
 #ifndef DUET_MODEL_PARAMS_H
 #define DUET_MODEL_PARAMS_H
 
@@ -20,20 +20,23 @@ enum param_role {
 /* How tensor parallelism (or, of experts, expert parallelism) cuts a tensor. */
 enum param_cut {
     CUT_NONE,      /* every rank holds all of it, with the same gradient */
-    CUT_NONE_PART, /* every rank holds all of it, with its heads' part of the gradient: to be summed */
+    CUT_NONE_PART, /* every rank holds all of it, with its heads' part of the gradient */
     CUT_HEADS,     /* rows: of query heads, key heads and value heads each a share */
     CUT_PAIR,      /* rows: of the gate's and of the up projection's each a share */
     CUT_ROWS,      /* rows, of tokens */
     CUT_COLS,      /* columns */
-    CUT_EXPERTS, /* rows, of experts: over ep; every rank of tp holds them, with the same gradient */
+    CUT_EXPERTS,   /* rows, of experts, over ep; all ranks of tp hold them and their gradient */
 };
 
-/* The tensors of each part (part.h), in the order in which they lie. Sizes are of the whole tensor when d is the whole
- * model, of a share when d is (dims_share). Experts are stacked: expert e is rows [e*2Fe, (e+1)*2Fe) of experts_wgu and
- * [e*C, (e+1)*C) of experts_wdown.
+/* The tensors of each part (part.h), in the order in which they lie. Sizes are of the whole tensor
+ * when d is the whole model, of a share when d is (dims_share). Experts are stacked: expert e is
+ * rows [e*2Fe, (e+1)*2Fe) of experts_wgu and [e*C, (e+1)*C) of experts_wdown.
+ *
+ *   X(name, role, rows, cols, there when, cut over tp, adds, hf)
+ *
  * adds: the product with it is added to the residual stream (its initial values are smaller).
- * hf: the rule of its name in a Hugging Face folder (param_hf_name), in layers behind "model.layers.N."
- *  name   role   rows   cols   there when   cut over tp   adds   hf */
+ * hf: the rule of its name in a Hugging Face folder (param_hf_name), in layers behind
+ * "model.layers.N." */
 #define EMBED_PARAMS(X) \
     X(embed, ROLE_EMBEDDING, d->V, d->C, true, CUT_ROWS, false, "model.embed_tokens.weight")
 
@@ -64,12 +67,12 @@ enum param_cut {
     X(norm_f, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "model.norm.weight") \
     X(head, ROLE_HEAD, d->V, d->C, true, CUT_ROWS, false, "lm_head.weight")
 
-/* Tensors that are one: the copy has the values of the other, and a gradient of its own that is added to the other's.
- *  copy   of   when */
+/* Tensors that are one, as X(copy, of, when): the copy has the values of the other, and a gradient
+ * of its own that is added to the other's. */
 #define TIES(X) X("head", "embed", d->tied)
 
-/* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together, then again `stride` further,
- * the last before hi. run 0: all from lo to hi. */
+/* Where elements of a share lie in the whole tensor, flattened: from lo on, `run` of them together,
+ * then again `stride` further, the last before hi. run 0: all from lo to hi. */
 struct range {
     size_t lo, hi, run, stride;
 };
@@ -80,7 +83,8 @@ static inline size_t range_count(const struct range *s)
 enum { PARAM_DIMS = 3 };
 enum { PARAM_BLOCKS = 3, PARAM_RANGES = 3 * PARAM_BLOCKS };
 
-/* A chunk's flat array lies in regions, by who else holds the same: all of it is reduced, rounded and sliced alike. */
+/* A chunk's flat array lies in regions, by who else holds the same: all of it is reduced, rounded
+ * and sliced alike. */
 enum param_region {
     REGION_SHARES,  /* this rank of tp alone; with tp 1 all but experts */
     REGION_WHOLE,   /* all ranks of tp, with the same gradient */
@@ -107,14 +111,14 @@ struct param {
     int rows,
         cols; /* of this rank's share; a vector has rows 1; a linear weight is stored (out, in) */
     size_t n; /* rows * cols */
-    size_t whole; /* elements of the whole tensor */
-    int stacked; /* matrices of one shape in the share: of experts those that are held, otherwise 1 */
-    int shape
-        [PARAM_DIMS]; /* of the whole: (n), (rows, cols), (experts, rows of one, cols); 0 behind */
-    int blocks;       /* the share, in order */
+    size_t whole;          /* elements of the whole tensor */
+    int stacked;           /* matrices of one shape in the share: experts held, otherwise 1 */
+    int shape[PARAM_DIMS]; /* of the whole: (n), (rows, cols), (experts, rows of one, cols); 0
+                              behind */
+    int blocks;            /* the share, in order */
     struct range block[PARAM_BLOCKS];
-    size_t
-        offset; /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an element */
+    size_t offset;   /* element offset in the chunk's flat arrays, 64-byte aligned at 4 bytes an
+                        element */
     const char *tie; /* of TIES, the copy and what it copies: the latter's name; NULL: not tied */
     bool tied_copy;  /* the copy: not saved, not counted */
 };
@@ -142,10 +146,11 @@ static inline const char *param_saved_name(const struct param *p)
 }
 const struct param *param_find(const struct param_list *l, const char *name);
 
-/* Name of piece i of the tensor in a Hugging Face folder of the layout of Llama, Qwen2, Qwen3 and Qwen3-MoE; false behind the
- * last. The rows of the pieces, in order, are the rows of the whole tensor: "layers.3.wqkv" has the pieces
- * "model.layers.3.self_attn.q_proj.weight", then k_proj and v_proj; stacked experts have theirs expert by expert. A rule
- * names the pieces in braces, and has # for the number of the expert. Local. */
+/* Name of piece i of the tensor in a Hugging Face folder of the layout of Llama, Qwen2, Qwen3 and
+ * Qwen3-MoE; false behind the last. The rows of the pieces, in order, are the rows of the whole
+ * tensor: "layers.3.wqkv" has the pieces "model.layers.3.self_attn.q_proj.weight", then k_proj and
+ * v_proj; stacked experts have theirs expert by expert. A rule names the pieces in braces, and has
+ * # for the number of the expert. Local. */
 bool param_hf_name(const struct param *p, int i, char *name, size_t bytes);
 
 /* Index in the whole tensor of element i of the share. */
@@ -153,8 +158,9 @@ size_t param_index(const struct param *p, size_t i);
 /* Where elements [lo, hi) of the share lie, in order. Returns how many ranges. */
 int param_ranges(const struct param *p, size_t lo, size_t hi, struct range out[PARAM_RANGES]);
 
-/* Initial value of element i of a rank's share of a tensor: normal(0, init_std) for matrices, embedding and head (wo and wdown
- * divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global name and index (P3), a tied copy by what it copies. */
+/* Initial value of element i of a rank's share of a tensor: normal(0, init_std) for matrices,
+ * embedding and head (wo and wdown divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global
+ * name and index (P3), a tied copy by what it copies. */
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed);
 size_t params_count(const struct dims *d); /* of the whole model, tied once */
 

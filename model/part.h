@@ -1,9 +1,11 @@
-/* A part: a piece of a layer (attention, FFN) or an end of the model (embedding, head), whole in one row.
+/* A part: a piece of a layer (attention, FFN) or an end of the model (embedding, head), whole in
+ * one row.
  *
- * A row says which tensors the part has (a table of params.h), what it keeps of a micro-batch and what it works on (tables of
- * acts.h), what a block of its cache holds, what it costs, and what it does in passes of each kind. Placing and packing weights,
- * laying out activations, naming tensors and counting FLOPs follow from the rows, here and in chunk.c and slot.c. Which parts
- * a layer is made of is a table, too (part.c): a new architecture is new rows, not new branches. */
+ * A row says which tensors the part has (a table of params.h), what it keeps of a micro-batch and
+ * what it works on (tables of acts.h), what a block of its cache holds, what it costs, and what it
+ * does in passes of each kind. Placing and packing weights, laying out activations, naming tensors
+ * and counting FLOPs follow from the rows, here and in chunk.c and slot.c. Which parts a layer is
+ * made of is a table, too (part.c): a new architecture is new rows, not new branches. */
 #ifndef DUET_MODEL_PART_H
 #define DUET_MODEL_PART_H
 
@@ -63,10 +65,12 @@ struct part {
     void (*place)(struct chunk *c, struct arena *a);
     /* Bytes of a cache block of KV_BLOCK positions; NULL: nothing is kept of past positions. */
     size_t (*cache_bytes)(const struct ops *ops, const struct dims *d);
-    /* FLOPs of a row for each position that it looks back to; NULL: 0. Those of its matrices follow from the tensors. */
+    /* FLOPs of a row for each position that it looks back to; NULL: 0. Those of its matrices follow
+     * from the tensors. */
     double (*flops_key)(const struct dims *d);
-    /* Each ends with NULL. A sub-step computes, and may post one exchange at its end; backward_weight posts none. Forward
-     * writes the output last, when the input is not read any more: where nothing is kept they lie in the same memory. */
+    /* Each ends with NULL. A sub-step computes, and may post one exchange at its end;
+     * backward_weight posts none. Forward writes the output last, when the input is not read any
+     * more: where nothing is kept they lie in the same memory. */
     sub_step *forward[SUB_STEPS + 1];
     sub_step *backward_input[SUB_STEPS + 1];
     sub_step *backward_weight;
@@ -79,15 +83,17 @@ struct part_at {
     const struct part *part;
     int layer; /* as in struct param */
 };
-/* The parts of a run of layers, with or without ends, in forward order; out NULL: only how many. Local. */
+/* The parts of a run of layers, with or without ends, in forward order; out NULL: only how many.
+ * Local. */
 int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out);
 /* The parts of a layer, NULL behind the last. */
 const struct part *const *layer_parts(const struct dims *d, int layer);
 
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
-/* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL and the residual stream. Statistics
- * and routing, a few numbers a row, do not count. d: the whole model on one rank. */
+/* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL
+ * and the residual stream. Statistics and routing, a few numbers a row, do not count. d: the whole
+ * model on one rank. */
 double layer_kept(const struct dims *d, int layer);
 /* Bytes of a cache block of a layer. d: this rank's share. */
 size_t layer_cache_bytes(const struct ops *ops, const struct dims *d, int layer);

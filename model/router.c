@@ -1,5 +1,6 @@
-/* Mixtral (arXiv 2401.04088), Qwen3-MoE: a softmax over all experts; the K most probable ones, of equals the lower number,
- * with their probabilities as weights, divided by their sum with route_norm. */
+/* Mixtral (arXiv 2401.04088), Qwen3-MoE: a softmax over all experts; the K most probable ones, of
+ * equals the lower number, with their probabilities as weights, divided by their sum with
+ * route_norm. */
 #include "model/router.h"
 
 static void softmax_score(const struct chunk *c, struct moe_acts *k, const void *w, int T)

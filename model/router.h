@@ -10,7 +10,8 @@ struct router {
     void (*score)(const struct chunk *c, struct moe_acts *k, const void *w, int T);
     /* Fills k->expert and k->weight, (T, K), from k->prob. */
     void (*select)(const struct chunk *c, struct moe_acts *k, int T);
-    /* k->prob becomes the gradient of the products with the router's matrix. dweight (T, K); count (E) is scratch. */
+    /* k->prob becomes the gradient of the products with the router's matrix. dweight (T, K); count
+     * (E) is scratch. */
     void (*backward)(const struct pass *p, struct moe_acts *k, const float *dweight, int *count);
 };
 

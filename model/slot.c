@@ -1,5 +1,5 @@
-/* The memory of a chunk that grows with a micro-batch's rows, laid out from its parts' tables: measured and placed by the same
- * functions. */
+/* The memory of a chunk that grows with a micro-batch's rows, laid out from its parts' tables:
+ * measured and placed by the same functions. */
 #include "model/block.h"
 
 static struct room room_of(const struct chunk *c, bool kept)
@@ -39,8 +39,8 @@ static void overlay_place(struct overlay *o, void *to, const struct act_table *t
     if (a.used > o->bytes) o->bytes = a.used;
 }
 
-/* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays where it is: a part's
- * output lies over its input. */
+/* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays
+ * where it is: a part's output lies over its input. */
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
     struct room r = room_of(c, false);

@@ -1,5 +1,6 @@
-/* Who goes where in a layer of experts: loops over small numbers, with sums whose order decides bits. There is nothing in them that
- * instructions of a processor would do faster, so both tables, the fast and the plain one, take this text (choose.c). */
+/* Who goes where in a layer of experts: loops over small numbers, with sums whose order decides
+ * bits. There is nothing in them that instructions of a processor would do faster, so both tables,
+ * the fast and the plain one, take this text (choose.c). */
 #ifndef DUET_MODEL_CPU_CHOOSE_H
 #define DUET_MODEL_CPU_CHOOSE_H
 
@@ -51,7 +52,8 @@ static void sequence_count(int *count, const int *expert, struct segments seg, i
     for (int i = seg.start[s] * K; i < seg.start[s + 1] * K; i++) count[expert[i]]++;
 }
 
-/* E / (K * rows of sequence s): what a choice is worth in the balance, beside its expert's probabilities. */
+/* E / (K * rows of sequence s): what a choice is worth in the balance, beside its expert's
+ * probabilities. */
 static double choice_worth(struct segments seg, int s, int E, int K)
 {
     return (double)E / ((double)K * (seg.start[s + 1] - seg.start[s]));
@@ -71,9 +73,9 @@ void OP(router_load)(uint64_t *chosen, struct exact_sum *balance, int *count, co
     }
 }
 
-/* With p = softmax(z) and loss' = dL/dp (balance * count of every expert, and dweight of the chosen ones):
- * dz = p * (loss' - sum of p * loss'). Weights divided by their sum are the softmax over the chosen logits alone, with a
- * gradient of the same form. `of` is of this row. */
+/* With p = softmax(z) and loss' = dL/dp (balance * count of every expert, and dweight of the chosen
+ * ones): dz = p * (loss' - sum of p * loss'). Weights divided by their sum are the softmax over the
+ * chosen logits alone, with a gradient of the same form. `of` is of this row. */
 static void row_backward(float *prob, struct chosen of, const int *count, float balance, int E,
                          int K, bool normed)
 {
