@@ -75,17 +75,22 @@ static const real *heads_at(const void *x, struct head_rows h, int t)
 void OP(rmsnorm_heads_forward)(void *y, float *rstd, const void *x, const void *gain,
                                struct head_rows h, float eps)
 {
-    for (int t = 0; t < h.T; t++) OP(rmsnorm_forward)
-    ((real *)y + (size_t)t * (size_t)h.stride, rstd + (size_t)t * (size_t)h.statistics,
-     heads_at(x, h, t), gain, h.heads, h.D, eps);
+    for (int t = 0; t < h.T; t++) {
+        real *heads = (real *)y + (size_t)t * (size_t)h.stride;
+        float *statistics = rstd + (size_t)t * (size_t)h.statistics;
+        OP(rmsnorm_forward)(heads, statistics, heads_at(x, h, t), gain, h.heads, h.D, eps);
+    }
 }
 
 void OP(rmsnorm_heads_backward)(void *dx, float *dgain, const void *dy, const void *x,
                                 const void *gain, const float *rstd, struct head_rows h)
 {
-    for (int t = 0; t < h.T; t++) OP(rmsnorm_backward)
-    ((real *)dx + (size_t)t * (size_t)h.stride, dgain, heads_at(dy, h, t), heads_at(x, h, t), gain,
-     rstd + (size_t)t * (size_t)h.statistics, NULL, h.heads, h.D);
+    for (int t = 0; t < h.T; t++) {
+        real *heads = (real *)dx + (size_t)t * (size_t)h.stride;
+        const float *statistics = rstd + (size_t)t * (size_t)h.statistics;
+        OP(rmsnorm_backward)
+        (heads, dgain, heads_at(dy, h, t), heads_at(x, h, t), gain, statistics, NULL, h.heads, h.D);
+    }
 }
 
 void OP(add)(void *y, const void *a, const void *b, size_t n)
