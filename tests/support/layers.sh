@@ -7,8 +7,9 @@
 #
 #   config observe < data checkpoint < reward schedule phase < stage < rollout learn < planner < run < phases bench < commands < main
 #
-# (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are included from the root ("comm/mesh.h"). Unit
-# tests lie in rooms of the same names. One line a breach; exit 1.
+# (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are
+# included from the root ("comm/mesh.h") and once; the guard of a header is its path. Unit tests lie
+# in rooms of the same names. One line a breach; exit 1.
 cd "$(dirname "$0")/../.." || exit 2
 for test in tests/unit/*.c tests/unit/*/*.c; do
     room=${test#tests/unit/} room=${room%/*}
@@ -63,6 +64,12 @@ function among(word, list) { return index(" " list " ", " " word " ") > 0 }
     else if (from[1] == "trainer" && to[1] == "trainer")
         step(room_of(from[2]), room_of(to[2]))
 }
+/^#ifndef DUET_/ && FILENAME ~ /\.h$/ {
+    guard = toupper("duet_" FILENAME)
+    gsub(/[\/._]+/, "_", guard)
+    if ($2 != guard) refuse("the guard of this header is " guard)
+}
+/^#include/ && seen[FILENAME, $2]++ { refuse("included before") }
 /^[ \t]*#[ \t]*include[ \t]*</ {
     split($0, part, /[<>]/)
     if (part[2] in room && index(FILENAME, room[part[2]]) != 1)
@@ -70,5 +77,5 @@ function among(word, list) { return index(" " list " ", " " word " ") > 0 }
     if (part[2] == "mpi.h" && FILENAME ~ /^model\//)
         refuse("model/ knows no ranks")
 }
-END { if (breaches) { printf "layers: %d includes against the arrows\n", breaches; exit 1 }
+END { if (breaches) { printf "layers: %d lines are refused\n", breaches; exit 1 }
       print "layers: ok" }' || exit 1

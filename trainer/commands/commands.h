@@ -1,8 +1,8 @@
 /* The subcommands of duet: one function each in trainer/commands/<name>.c, one row each in
  * commands.c. argv[0] is the subcommand's name; every one of them answers --help. They return the
  * exit code (enum exit_code). */
-#ifndef DUET_TRAINER_COMMANDS_H
-#define DUET_TRAINER_COMMANDS_H
+#ifndef DUET_TRAINER_COMMANDS_COMMANDS_H
+#define DUET_TRAINER_COMMANDS_COMMANDS_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* What sample, eval and score have in common: a checkpoint opened for answering, on any mesh. */
-#ifndef DUET_TRAINER_ANSWER_H
-#define DUET_TRAINER_ANSWER_H
+#ifndef DUET_TRAINER_COMMANDS_MODEL_H
+#define DUET_TRAINER_COMMANDS_MODEL_H
 
 #include "trainer/config/options.h"
 #include "trainer/run/run.h"

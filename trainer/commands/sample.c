@@ -6,7 +6,6 @@
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/commands/model.h"
-#include "trainer/run/grade.h"
 #include "trainer/commands/commands.h"
 #include "trainer/data/unknown.h"
 #include "trainer/run/grade.h"

@@ -1,7 +1,7 @@
 /* A cluster in a small YAML file: what `duet plan` needs to know of machines that are not here. The table below is read, checked and
  * explained by the same code as a recipe's settings (trainer/config). */
-#ifndef DUET_TRAINER_PLAN_CLUSTER_H
-#define DUET_TRAINER_PLAN_CLUSTER_H
+#ifndef DUET_TRAINER_PLANNER_CLUSTER_H
+#define DUET_TRAINER_PLANNER_CLUSTER_H
 
 #include "trainer/config/settings.h"
 

@@ -1,6 +1,6 @@
 /* A schedule drawn, proved and measured, before anything runs: duet plan without a recipe. */
-#ifndef DUET_TRAINER_PLAN_DRAW_H
-#define DUET_TRAINER_PLAN_DRAW_H
+#ifndef DUET_TRAINER_PLANNER_DRAW_H
+#define DUET_TRAINER_PLANNER_DRAW_H
 
 #include "pipeline/schedules.h"
 

@@ -1,8 +1,8 @@
 /* The machines of a job and which rank is on which: from a hostfile as mpirun reads it ("name slots=2", # comments), or the
  * nodes of a cluster file. Ranks fill the slots of a host before the next, as mpirun deals them by slot, or go where a map
  * puts them (hostfiles/README.md). */
-#ifndef DUET_TRAINER_PLAN_HOSTS_H
-#define DUET_TRAINER_PLAN_HOSTS_H
+#ifndef DUET_TRAINER_PLANNER_HOSTS_H
+#define DUET_TRAINER_PLANNER_HOSTS_H
 
 #include "trainer/planner/cluster.h"
 

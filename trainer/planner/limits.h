@@ -1,7 +1,7 @@
 /* What a run may be at most, asked before anything of it is allocated: how many micro-batches a schedule holds, how much memory a
  * rank has. Both name the setting to change. */
-#ifndef DUET_TRAINER_LIMITS_H
-#define DUET_TRAINER_LIMITS_H
+#ifndef DUET_TRAINER_PLANNER_LIMITS_H
+#define DUET_TRAINER_PLANNER_LIMITS_H
 
 #include "trainer/planner/memory.h"
 

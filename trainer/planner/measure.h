@@ -1,7 +1,7 @@
 /* What operations take on this machine, now: the passes of a chunk of one layer and of the head, the optimizer's update, memory. Fills
  * what a cluster file would say (`costs`, `compute`, `memory_gbs`), so that the prediction needs no other path. */
-#ifndef DUET_TRAINER_PLAN_MEASURE_H
-#define DUET_TRAINER_PLAN_MEASURE_H
+#ifndef DUET_TRAINER_PLANNER_MEASURE_H
+#define DUET_TRAINER_PLANNER_MEASURE_H
 
 #include <stdio.h>
 

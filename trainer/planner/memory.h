@@ -1,7 +1,7 @@
 /* What every rank of a run will allocate, by kind, before anything runs: not estimated, but measured by the very functions
  * that place it (stage_measure, optimizer_measure, ...), on an arena without memory. */
-#ifndef DUET_TRAINER_PLAN_MEMORY_H
-#define DUET_TRAINER_PLAN_MEMORY_H
+#ifndef DUET_TRAINER_PLANNER_MEMORY_H
+#define DUET_TRAINER_PLANNER_MEMORY_H
 
 #include "trainer/learn/outer.h"
 #include "trainer/learn/step.h"

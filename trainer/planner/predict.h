@@ -2,8 +2,8 @@
  * whole. Times of operations are computed from FLOPs and bytes, or taken as measured (cluster file, `costs`).
  *
  * What is assumed is written where it is used (trainer/schedule/pass_cost.h, costs.c) and in docs/PLANNER.md. */
-#ifndef DUET_TRAINER_PLAN_PREDICT_H
-#define DUET_TRAINER_PLAN_PREDICT_H
+#ifndef DUET_TRAINER_PLANNER_PREDICT_H
+#define DUET_TRAINER_PLANNER_PREDICT_H
 
 #include "pipeline/timeline.h"
 #include "trainer/planner/cluster.h"

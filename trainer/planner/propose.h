@@ -1,6 +1,6 @@
 /* Which mesh? All of them, best first; those that cannot be, with the reason. */
-#ifndef DUET_TRAINER_PLAN_PROPOSE_H
-#define DUET_TRAINER_PLAN_PROPOSE_H
+#ifndef DUET_TRAINER_PLANNER_PROPOSE_H
+#define DUET_TRAINER_PLANNER_PROPOSE_H
 
 #include "trainer/planner/recipe.h"
 

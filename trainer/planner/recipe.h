@@ -1,7 +1,7 @@
 /* A recipe made ready for planning: its settings, the lengths of what a step learns from, the machines. What is printed of it:
  * report.h. */
-#ifndef DUET_TRAINER_PLAN_RECIPE_H
-#define DUET_TRAINER_PLAN_RECIPE_H
+#ifndef DUET_TRAINER_PLANNER_RECIPE_H
+#define DUET_TRAINER_PLANNER_RECIPE_H
 
 #include "trainer/planner/draw.h"
 #include "trainer/planner/hosts.h"

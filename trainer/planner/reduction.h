@@ -1,7 +1,7 @@
 /* What summing the gradients of replicas, and gathering their weights, sends from host to host, by path and wire (comm/reduce.h): the
  * paths are chosen, slices cut and numbers rounded by the code that trains (reduce_choose, bucket_cut, wire_bytes). */
-#ifndef DUET_TRAINER_PLAN_REDUCTION_H
-#define DUET_TRAINER_PLAN_REDUCTION_H
+#ifndef DUET_TRAINER_PLANNER_REDUCTION_H
+#define DUET_TRAINER_PLANNER_REDUCTION_H
 
 #include "comm/reduce.h"
 #include "trainer/planner/cluster.h"

@@ -2,8 +2,8 @@
  * (traffic_step.h, reduction.h).
  *
  * Bytes are payload. What a network adds (docs/lab/planner.md, "Bytes between hosts") is not in them. */
-#ifndef DUET_TRAINER_PLAN_TRAFFIC_H
-#define DUET_TRAINER_PLAN_TRAFFIC_H
+#ifndef DUET_TRAINER_PLANNER_TRAFFIC_H
+#define DUET_TRAINER_PLANNER_TRAFFIC_H
 
 enum traffic_kind {
     TRAFFIC_STAGES,  /* activations and gradients from stage to stage */

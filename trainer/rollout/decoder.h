@@ -1,7 +1,7 @@
 /* The first stage of a direction: which slot samples what, when a prompt is read, which rows the
  * next batch has. */
-#ifndef DUET_TRAINER_ROLLOUT_LANE_H
-#define DUET_TRAINER_ROLLOUT_LANE_H
+#ifndef DUET_TRAINER_ROLLOUT_DECODER_H
+#define DUET_TRAINER_ROLLOUT_DECODER_H
 
 #include "trainer/rollout/inside.h"
 

@@ -1,6 +1,6 @@
 /* What every rank reads for itself must be the same on all of them: files may differ between hosts. */
-#ifndef DUET_TRAINER_ALIKE_H
-#define DUET_TRAINER_ALIKE_H
+#ifndef DUET_TRAINER_RUN_ALIKE_H
+#define DUET_TRAINER_RUN_ALIKE_H
 
 #include <stdint.h>
 #include "comm/world.h"

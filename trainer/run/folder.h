@@ -1,6 +1,6 @@
 /* The run folder: what in it may be written over, who writes to it, whether it is still there. */
-#ifndef DUET_TRAINER_FOLDER_H
-#define DUET_TRAINER_FOLDER_H
+#ifndef DUET_TRAINER_RUN_FOLDER_H
+#define DUET_TRAINER_RUN_FOLDER_H
 
 #include "trainer/run/run.h"
 

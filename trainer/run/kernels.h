@@ -1,6 +1,6 @@
 /* The kernels that a job computes with: the same bits on every rank (P2, P3), and what is slow about them is said once. */
-#ifndef DUET_TRAINER_KERNELS_H
-#define DUET_TRAINER_KERNELS_H
+#ifndef DUET_TRAINER_RUN_KERNELS_H
+#define DUET_TRAINER_RUN_KERNELS_H
 
 #include "comm/world.h"
 #include "model/ops.h"

@@ -1,7 +1,7 @@
 /* Where a run stands: the `state` of a checkpoint's manifest as a struct, every member read with its type and range. A state that
  * no run can have written counts as damage: the checkpoint before it is used. */
-#ifndef DUET_TRAINER_POSITION_H
-#define DUET_TRAINER_POSITION_H
+#ifndef DUET_TRAINER_RUN_POSITION_H
+#define DUET_TRAINER_RUN_POSITION_H
 
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/settings.h"

@@ -1,8 +1,8 @@
 /* Going on with a run, or taking weights from one: what its checkpoint was saved with is held against today's recipe, data,
  * tokenizer and model. Every difference is said, in one table; what makes the position or the weights meaningless is refused (exit 2)
  * before anything in the run folder is touched. */
-#ifndef DUET_TRAINER_RESUME_H
-#define DUET_TRAINER_RESUME_H
+#ifndef DUET_TRAINER_RUN_RESUME_H
+#define DUET_TRAINER_RUN_RESUME_H
 
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/run/run.h"

@@ -1,6 +1,6 @@
 /* A run: everything a rank owns while it trains or answers, put together once. */
-#ifndef DUET_TRAINER_RUN_H
-#define DUET_TRAINER_RUN_H
+#ifndef DUET_TRAINER_RUN_RUN_H
+#define DUET_TRAINER_RUN_RUN_H
 
 #include "model/tokenizer.h"
 #include "trainer/data/source.h"

@@ -1,8 +1,8 @@
 /* A run of several sites (mesh.sites): groups of ranks, each with a mesh, a run folder (OUT/site-1, ...) and checkpoints of its own, that learn
  * apart and exchange what they learned (learn/outer.h). Here is what they agree on beside: who they are, the checkpoint from which
  * all go on, the part of the data that is whose, and the step at which all stop. With one site nothing here does anything. */
-#ifndef DUET_TRAINER_SITES_H
-#define DUET_TRAINER_SITES_H
+#ifndef DUET_TRAINER_RUN_SITES_H
+#define DUET_TRAINER_RUN_SITES_H
 
 #include "trainer/run/run.h"
 

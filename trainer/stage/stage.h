@@ -6,8 +6,8 @@
  * two directions that micro-batches are dealt to are kept apart (mesh.directions), so that every
  * schedule forms the same sums (P4). Layers are shared out over chunks by cost unless mesh.split
  * fixes it: which chunk holds a layer changes no bit. */
-#ifndef DUET_TRAINER_STAGE_H
-#define DUET_TRAINER_STAGE_H
+#ifndef DUET_TRAINER_STAGE_STAGE_H
+#define DUET_TRAINER_STAGE_STAGE_H
 
 #include "comm/exchange.h"
 #include "comm/mesh.h"
