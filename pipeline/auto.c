@@ -1,7 +1,9 @@
-/* The search, for every placement: the best named plan that fits, and the best by list scheduling (pipeline/list.h) under rules that
- * are first drawn from a family and then changed a little at a time, keeping what is not worse. Ranks decide by themselves, so
- * what is searched there is small: how many micro-batches each chunk lets in, and seven habits a rank. Then what is near the
- * best is improved row by row (pipeline/improve.h). All draws come from seeded streams. */
+/* The search, for every placement: the best named plan that fits, and the best by list scheduling
+ * (pipeline/list.h) under rules that are first drawn from a family and then changed a little at a
+ * time, keeping what is not worse. Ranks decide by themselves, so what is searched there is small:
+ * how many micro-batches each chunk lets in, and a policy of seven choices for each rank. Then what
+ * is near the best is improved row by row (pipeline/improve.h). All draws come from seeded
+ * streams. */
 #include "pipeline/auto.h"
 
 #include <math.h>
@@ -72,19 +74,19 @@ static double lower_bound(const struct plan *p, const struct sim_costs *c)
 static void rule_new(struct list_rule *r, const struct plan *p)
 {
     r->cap = memory_take((size_t)p->chunks, sizeof *r->cap, "the search for a plan");
-    r->habit = memory_take((size_t)p->stages, sizeof *r->habit, "the search for a plan");
+    r->policy = memory_take((size_t)p->stages, sizeof *r->policy, "the search for a plan");
 }
 
 static void rule_free(struct list_rule *r)
 {
     free(r->cap);
-    free(r->habit);
+    free(r->policy);
 }
 
 static void rule_copy(struct list_rule *to, const struct list_rule *from, const struct plan *p)
 {
     memcpy(to->cap, from->cap, (size_t)p->chunks * sizeof *to->cap);
-    memcpy(to->habit, from->habit, (size_t)p->stages * sizeof *to->habit);
+    memcpy(to->policy, from->policy, (size_t)p->stages * sizeof *to->policy);
 }
 
 /* At least one micro-batch a chunk, and no more on a rank than it may keep: else one chunk's would lock out the other's. */
@@ -106,7 +108,7 @@ static int draw(struct search *s, int n)
     return (int)rng_next_below(&s->rng, (uint32_t)n);
 }
 
-static void habit_draw(struct search *s, struct list_habit *h, int which)
+static void policy_draw(struct search *s, struct list_policy *h, int which)
 {
     const struct sim_costs *c = s->option->costs;
     switch (which) {
@@ -119,7 +121,7 @@ static void habit_draw(struct search *s, struct list_habit *h, int which)
     default: h->low_b = draw(s, 2); break;
     }
 }
-enum { HABITS = 7 };
+enum { POLICY_CHOICES = 7 };
 
 /* From the family: chunk c lets in a times the chunks from it to the end, and some more; all ranks alike. */
 static void rule_draw(struct search *s)
@@ -128,8 +130,8 @@ static void rule_draw(struct search *s)
     double a = 0.5 + 0.25 * draw(s, 9);
     int more = draw(s, 3);
     for (int i = 0; i < p->chunks; i++) s->rule.cap[i] = (int)ceil(a * (p->chunks - i)) + more;
-    for (int which = 0; which < HABITS; which++) habit_draw(s, &s->rule.habit[0], which);
-    for (int r = 1; r < p->stages; r++) s->rule.habit[r] = s->rule.habit[0];
+    for (int which = 0; which < POLICY_CHOICES; which++) policy_draw(s, &s->rule.policy[0], which);
+    for (int r = 1; r < p->stages; r++) s->rule.policy[r] = s->rule.policy[0];
     rule_fit(&s->rule, p, &s->option->limits);
 }
 
@@ -137,17 +139,17 @@ static void rule_draw(struct search *s)
 static void rule_change(struct search *s)
 {
     const struct plan *p = &s->plan;
-    int by = draw(s, 2) ? 1 : -1, which = draw(s, HABITS), r = draw(s, p->stages);
+    int by = draw(s, 2) ? 1 : -1, which = draw(s, POLICY_CHOICES), r = draw(s, p->stages);
     switch (draw(s, 4)) {
     case 0:
         for (int i = 0; i < p->chunks; i++) s->rule.cap[i] += by;
         break;
     case 1: s->rule.cap[draw(s, p->chunks)] += by; break;
     case 2:
-        habit_draw(s, &s->rule.habit[0], which);
-        for (int i = 1; i < p->stages; i++) s->rule.habit[i] = s->rule.habit[0];
+        policy_draw(s, &s->rule.policy[0], which);
+        for (int i = 1; i < p->stages; i++) s->rule.policy[i] = s->rule.policy[0];
         break;
-    default: habit_draw(s, &s->rule.habit[r], which); break;
+    default: policy_draw(s, &s->rule.policy[r], which); break;
     }
     rule_fit(&s->rule, p, &s->option->limits);
 }

@@ -8,7 +8,7 @@
 enum { HELD = 2 };
 
 /* One rank: how many micro-batches of its chunks have done what. */
-struct hand {
+struct rank_state {
     int rank, held, chunk[HELD], dir[HELD];
     int f[HELD], b[HELD], w[HELD];
     double free;    /* not before this */
@@ -22,15 +22,15 @@ struct list {
     const struct plan_limits *limits;
     const struct list_rule *rule;
     int each; /* micro-batches of a chunk */
-    struct hand *hands;
+    struct rank_state *ranks;
 };
 
-static struct plan_cell cell_of(const struct hand *h, int k, int mb)
+static struct plan_cell cell_of(const struct rank_state *h, int k, int mb)
 {
     return (struct plan_cell){h->dir[k], h->chunk[k], mb};
 }
 
-static int held_index(const struct hand *h, int chunk, int dir)
+static int held_index(const struct rank_state *h, int chunk, int dir)
 {
     return h->held == 2 && chunk == h->chunk[1] && dir == h->dir[1];
 }
@@ -48,18 +48,18 @@ static bool under(int n, int limit)
 }
 
 /* May the rank take one more micro-batch of chunk k? */
-static bool room(const struct list *l, const struct hand *h, int k)
+static bool room(const struct list *l, const struct rank_state *h, int k)
 {
     return h->f[k] < l->each && h->f[k] - h->b[k] < l->rule->cap[h->chunk[k]] &&
            under(sum(h->f, h->b, h->held), l->limits->live);
 }
 
-static bool slot(const struct list *l, const struct hand *h)
+static bool slot(const struct list *l, const struct rank_state *h)
 {
     return under(sum(h->f, h->w, h->held), l->limits->slots);
 }
 
-static int waiting(const struct hand *h)
+static int waiting(const struct rank_state *h)
 {
     return sum(h->b, h->w, h->held);
 }
@@ -71,24 +71,24 @@ static bool awaited(const struct list *l, const struct plan_pass *pass)
     int to = plan_receiver(l->plan, pass);
     if (to < 0) return true;
     bool forward = pass->op == PLAN_F;
-    const struct hand *h = &l->hands[to];
+    const struct rank_state *h = &l->ranks[to];
     int k = held_index(h, pass->cell.chunk + (forward ? 1 : -1), pass->cell.dir);
     return (forward ? h->f[k] : h->b[k]) >= pass->cell.mb;
 }
 
-static double here(const struct list *l, const struct hand *h, enum plan_op op,
+static double here(const struct list *l, const struct rank_state *h, enum plan_op op,
                    struct plan_cell cell)
 {
     struct plan_pass pass = {op, cell};
     return awaited(l, &pass) ? sim_here(l->sim, l->plan, &pass, h->rank, l->costs) : INFINITY;
 }
 
-static double f_here(const struct list *l, const struct hand *h, int k)
+static double f_here(const struct list *l, const struct rank_state *h, int k)
 {
     return room(l, h, k) ? here(l, h, PLAN_F, cell_of(h, k, h->f[k])) : INFINITY;
 }
 
-static double b_here(const struct list *l, const struct hand *h, int k)
+static double b_here(const struct list *l, const struct rank_state *h, int k)
 {
     return h->b[k] < h->f[k] ? here(l, h, PLAN_B, cell_of(h, k, h->b[k])) : INFINITY;
 }
@@ -110,40 +110,40 @@ static void see(double at, double now, int k, bool low, int *best, double *next)
     }
 }
 
-static struct ready look(const struct list *l, const struct hand *h, double now)
+static struct ready look(const struct list *l, const struct rank_state *h, double now)
 {
     struct ready r = {-1, -1, INFINITY, INFINITY};
-    const struct list_habit *habit = &l->rule->habit[h->rank];
+    const struct list_policy *policy = &l->rule->policy[h->rank];
     for (int i = 0; i < h->held; i++) {
         int k = h->held == 2 && h->chunk[0] > h->chunk[1] ? 1 - i : i; /* lower chunk first */
-        see(f_here(l, h, k), now, k, habit->low_f, &r.f, &r.f_next);
-        see(b_here(l, h, k), now, k, habit->low_b, &r.b, &r.b_next);
+        see(f_here(l, h, k), now, k, policy->low_f, &r.f, &r.f_next);
+        see(b_here(l, h, k), now, k, policy->low_b, &r.b, &r.b_next);
     }
     return r;
 }
 
-static struct plan_row row_f(const struct hand *h, int k)
+static struct plan_row row_f(const struct rank_state *h, int k)
 {
     return (struct plan_row){.op = PLAN_F, .f = cell_of(h, k, h->f[k])};
 }
-static struct plan_row row_b(const struct hand *h, int k)
+static struct plan_row row_b(const struct rank_state *h, int k)
 {
     return (struct plan_row){.op = PLAN_B, .b = cell_of(h, k, h->b[k])};
 }
 /* Weight parts come in order: the whole backward only if none of the chunk's wait. */
-static struct plan_row row_back(const struct list *l, const struct hand *h, int k)
+static struct plan_row row_back(const struct list *l, const struct rank_state *h, int k)
 {
     struct plan_row row = row_b(h, k);
-    if (l->rule->habit[h->rank].whole && h->b[k] == h->w[k]) row.op = PLAN_BW;
+    if (l->rule->policy[h->rank].whole && h->b[k] == h->w[k]) row.op = PLAN_BW;
     return row;
 }
-static struct plan_row row_pair(const struct hand *h, int f, int b)
+static struct plan_row row_pair(const struct rank_state *h, int f, int b)
 {
     return (struct plan_row){
         .op = PLAN_FB, .f = cell_of(h, f, h->f[f]), .b = cell_of(h, b, h->b[b])};
 }
 /* Of chunk k, or (k < 0) of the chunk with the most waiting. */
-static struct plan_row row_w(const struct hand *h, int k)
+static struct plan_row row_w(const struct rank_state *h, int k)
 {
     if (k < 0) k = h->held == 2 && h->b[1] - h->w[1] > h->b[0] - h->w[0];
     return (struct plan_row){.op = PLAN_W, .b = cell_of(h, k, h->w[k])};
@@ -168,7 +168,7 @@ static struct next idle(double until)
 
 /* Both halves of a pair are there: the pair, or a weight part that must go first (those of a chunk come in
  * order, and the F wants a slot). false: the pair cannot be made now. */
-static bool make_pair(const struct list *l, const struct hand *h, const struct ready *r,
+static bool make_pair(const struct list *l, const struct rank_state *h, const struct ready *r,
                       struct next *next)
 {
     bool parts_wait = h->b[r->b] > h->w[r->b];
@@ -182,50 +182,50 @@ static bool make_pair(const struct list *l, const struct hand *h, const struct r
 }
 
 /* One half of a pair is there. true: the other comes soon enough to wait for it. */
-static bool wait_for_half(const struct list *l, const struct hand *h, const struct ready *r,
+static bool wait_for_half(const struct list *l, const struct rank_state *h, const struct ready *r,
                           double now, struct next *next)
 {
     int have = h->chunk[r->f < 0 ? r->b : r->f];
     double length = l->costs->f[have] + l->costs->b[have] + l->costs->w[have];
     *next = idle(r->f < 0 ? r->f_next : r->b_next);
-    return next->until - now <= l->rule->habit[h->rank].wait * length;
+    return next->until - now <= l->rule->policy[h->rank].wait * length;
 }
 
-static bool choose_pair(const struct list *l, const struct hand *h, const struct ready *r,
+static bool choose_pair(const struct list *l, const struct rank_state *h, const struct ready *r,
                         double now, struct next *next)
 {
-    if (!l->rule->habit[h->rank].pairs || (r->f < 0 && r->b < 0)) return false;
+    if (!l->rule->policy[h->rank].pairs || (r->f < 0 && r->b < 0)) return false;
     if (r->f >= 0 && r->b >= 0) return make_pair(l, h, r, next);
     return wait_for_half(l, h, r, now, next);
 }
 
 /* No input is there that the rank may use: a weight part, unless the hole is too short for one. A forward
  * that waits for a slot gets it by weight parts alone, however soon something else comes. */
-static struct next fill_hole(const struct list *l, const struct hand *h, const struct ready *r,
-                             double now)
+static struct next fill_hole(const struct list *l, const struct rank_state *h,
+                             const struct ready *r, double now)
 {
     bool locked = r->f >= 0;
     double until = locked ? r->b_next : fmin(r->f_next, r->b_next);
     if (waiting(h) == 0) return idle(until);
     struct plan_row row = row_w(h, -1);
-    double least = l->rule->habit[h->rank].fill * l->costs->w[row.b.chunk];
+    double least = l->rule->policy[h->rank].fill * l->costs->w[row.b.chunk];
     return locked || until - now >= least ? act(row) : idle(until);
 }
 
-static struct next choose(const struct list *l, const struct hand *h, double now)
+static struct next choose(const struct list *l, const struct rank_state *h, double now)
 {
     struct ready r = look(l, h, now);
     struct next next;
     if (choose_pair(l, h, &r, now, &next)) return next;
     bool can_f = r.f >= 0 && slot(l, h), can_b = r.b >= 0;
-    if (can_b && !(can_f && l->rule->habit[h->rank].f_first))
+    if (can_b && !(can_f && l->rule->policy[h->rank].f_first))
         return act(under(waiting(h), l->limits->weights) ? row_back(l, h, r.b) : row_w(h, -1));
     return can_f ? act(row_f(h, r.f)) : fill_hole(l, h, &r, now);
 }
 
 /* ---- time ---- */
 
-static double decides(const struct list *l, const struct hand *h)
+static double decides(const struct list *l, const struct rank_state *h)
 {
     if (waiting(h) > 0) return h->free;
     struct ready r = look(l, h, h->free);
@@ -233,7 +233,7 @@ static double decides(const struct list *l, const struct hand *h)
     return fmin(r.f_next, r.b_next);
 }
 
-static void count(struct hand *h, const struct plan_row *row)
+static void count(struct rank_state *h, const struct plan_row *row)
 {
     struct plan_pass pass[2];
     int n = plan_passes(row, pass);
@@ -245,7 +245,7 @@ static void count(struct hand *h, const struct plan_row *row)
     }
 }
 
-static void decide(const struct list *l, struct hand *h, double now)
+static void decide(const struct list *l, struct rank_state *h, double now)
 {
     const struct next next = choose(l, h, now);
     if (!next.acts) {
@@ -258,18 +258,18 @@ static void decide(const struct list *l, struct hand *h, double now)
     count(h, &next.row);
 }
 
-static void hand_start(struct hand *h, const struct plan *plan, int rank)
+static void rank_state_start(struct rank_state *h, const struct plan *plan, int rank)
 {
-    *h = (struct hand){.rank = rank};
+    *h = (struct rank_state){.rank = rank};
     h->held = plan_held(plan->place, plan->stages, rank, h->chunk);
     for (int k = 0; k < h->held; k++) h->dir[k] = plan_held_dir(plan->place, k);
 }
 
-static bool all_done(const struct list *l, const struct hand *hands)
+static bool all_done(const struct list *l, const struct rank_state *ranks)
 {
     for (int r = 0; r < l->plan->stages; r++)
-        for (int k = 0; k < hands[r].held; k++)
-            if (hands[r].w[k] < l->each) return false;
+        for (int k = 0; k < ranks[r].held; k++)
+            if (ranks[r].w[k] < l->each) return false;
     return true;
 }
 
@@ -277,15 +277,15 @@ static bool all_done(const struct list *l, const struct hand *hands)
 static void decide_again(const struct list *l, int rank)
 {
     for (int r = rank - 1; r <= rank + 1; r++)
-        if (r >= 0 && r < l->plan->stages) l->hands[r].decides = decides(l, &l->hands[r]);
+        if (r >= 0 && r < l->plan->stages) l->ranks[r].decides = decides(l, &l->ranks[r]);
 }
 
-static struct hand *earliest(const struct list *l)
+static struct rank_state *earliest(const struct list *l)
 {
-    struct hand *first = NULL;
+    struct rank_state *first = NULL;
     double when = INFINITY;
     for (int r = 0; r < l->plan->stages; r++)
-        if (l->hands[r].decides < when) first = &l->hands[r], when = first->decides;
+        if (l->ranks[r].decides < when) first = &l->ranks[r], when = first->decides;
     return first;
 }
 
@@ -311,17 +311,18 @@ static void join_backwards(struct plan *plan)
 bool list_make(struct plan *plan, struct sim *s, const struct sim_costs *costs,
                const struct plan_limits *limits, const struct list_rule *rule)
 {
-    struct hand *hands = memory_take((size_t)plan->stages, sizeof *hands, "making a plan");
-    struct list l = {plan, s, costs, limits, rule, plan_per_direction(plan), hands};
+    struct rank_state *ranks = memory_take((size_t)plan->stages, sizeof *ranks, "making a plan");
+    struct list l = {plan, s, costs, limits, rule, plan_per_direction(plan), ranks};
     sim_begin(s, plan);
-    for (int r = 0; r < plan->stages; r++) plan->n_rows[r] = 0, hand_start(&hands[r], plan, r);
-    for (int r = 0; r < plan->stages; r++) hands[r].decides = decides(&l, &hands[r]);
-    for (struct hand *h = earliest(&l); h; h = earliest(&l)) {
+    for (int r = 0; r < plan->stages; r++)
+        plan->n_rows[r] = 0, rank_state_start(&ranks[r], plan, r);
+    for (int r = 0; r < plan->stages; r++) ranks[r].decides = decides(&l, &ranks[r]);
+    for (struct rank_state *h = earliest(&l); h; h = earliest(&l)) {
         decide(&l, h, h->decides);
         decide_again(&l, h->rank);
     }
-    bool done = all_done(&l, hands);
-    free(hands);
+    bool done = all_done(&l, ranks);
+    free(ranks);
     if (!done) return false;
     join_backwards(plan);
     return sim_run(s, plan, costs);

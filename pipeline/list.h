@@ -6,7 +6,7 @@
 #include "pipeline/simulate.h"
 
 /* How a rank chooses. */
-struct list_habit {
+struct list_policy {
     double
         fill; /* a weight part goes into a hole before an input known to come if the hole is this share of it */
     double
@@ -17,8 +17,8 @@ struct list_habit {
     bool low_f, low_b; /* of two chunks' forwards (backwards) that are ready, the lower chunk's */
 };
 struct list_rule {
-    int *cap;                 /* [chunks] micro-batches that may have gone forward and not back */
-    struct list_habit *habit; /* [stages] */
+    int *cap;                   /* [chunks] micro-batches that may have gone forward and not back */
+    struct list_policy *policy; /* [stages] */
 };
 
 /* Writes the rows of a plan whose other fields are set. s is room for it. false: stuck, no plan. */
