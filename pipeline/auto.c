@@ -313,7 +313,7 @@ static void find_all(struct finds *all, const struct auto_option *option, int st
     }
 }
 
-/* The best plan with its lone passes in turn, where that gains. */
+/* The best plan with its unpaired passes in turn, where that gains. */
 static void finish(struct plan *plan, struct finds *all, const struct find *best,
                    const struct auto_option *option)
 {
@@ -321,7 +321,7 @@ static void finish(struct plan *plan, struct finds *all, const struct find *best
     const struct auto_option *o = &option[best->plan.place];
     plan_copy(plan, &best->plan);
     plan->kind = PLAN_AUTO;
-    all->facts.makespan = plan_pair_lone(plan, o->costs, &o->limits);
+    all->facts.makespan = plan_interleave(plan, o->costs, &o->limits);
     INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
 }
 

@@ -90,8 +90,8 @@ static bool can_go(const struct walk *w, int r)
 /* Does a row make two messages of one stream? */
 static bool doubles(const struct plan_row *row)
 {
-    return row->op == PLAN_TWO && row->two[0] == row->two[1] && row->f.dir == row->b.dir &&
-           row->f.chunk == row->b.chunk;
+    return row->op == PLAN_INTERLEAVED && row->interleaved[0] == row->interleaved[1] &&
+           row->f.dir == row->b.dir && row->f.chunk == row->b.chunk;
 }
 
 static int buffers_of(const struct plan *p)

@@ -51,11 +51,12 @@ static void check_cells(struct verdict *v)
         for (int i = 0; i < v->plan->n_rows[r]; i++) {
             const struct plan_row *row = &v->plan->rows[r][i];
             struct plan_pass pass[2];
-            struct plan_row two;
+            struct plan_row interleaved;
             int n = plan_passes(row, pass);
             for (int k = 0; k < n; k++) check_cell(v, r, i, pass[k].cell);
             if (row->op >= PLAN_OPS) WRONG(v, r, i, "no such operation %d", (int)row->op);
-            if (row->op == PLAN_TWO && !plan_row_two(&two, pass[0], pass[1]))
+            if (row->op == PLAN_INTERLEAVED &&
+                !plan_row_interleaved(&interleaved, pass[0], pass[1]))
                 WRONG(v, r, i, "operations %d and %d cannot be stepped in turn", (int)pass[0].op,
                       (int)pass[1].op);
             if (v->plan->forward_only && (pass[0].op != PLAN_F || pass[n - 1].op != PLAN_F))
@@ -95,15 +96,16 @@ static bool shares_row(const struct verdict *v, int rank, int at, struct plan_ce
                        struct plan_cell c)
 {
     const struct plan_row *row = &v->plan->rows[rank][at];
-    return row->op == PLAN_TWO && row->two[0] == row->two[1] && row->f.mb == last.mb &&
-           row->b.mb == c.mb && row->f.chunk == c.chunk && row->f.dir == c.dir;
+    return row->op == PLAN_INTERLEAVED && row->interleaved[0] == row->interleaved[1] &&
+           row->f.mb == last.mb && row->b.mb == c.mb && row->f.chunk == c.chunk &&
+           row->f.dir == c.dir;
 }
 
 /* Does part k of a cell, in row `at`, come after the part before it? Only a W may share its B's row: where
  * both are one pass (BW, FB), not where two passes are stepped in turn. */
 static bool comes_after(const struct verdict *v, int rank, int k, int at, int before)
 {
-    bool one_pass = PARTS[k] == PLAN_W && v->plan->rows[rank][at].op != PLAN_TWO;
+    bool one_pass = PARTS[k] == PLAN_W && v->plan->rows[rank][at].op != PLAN_INTERLEAVED;
     return one_pass ? at >= before : at > before;
 }
 

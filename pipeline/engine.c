@@ -387,8 +387,9 @@ static void run_pair(struct engine *e, struct running *f, struct running *b)
     while (!f->done || !b->done) pass_step(e, forward_is_next(e, f, b) ? f : b);
 }
 
-/* Two lone passes, step by step. An input part goes before a forward, as in a pair; what only computes goes last. */
-static void run_two(struct engine *e, struct running *a, struct running *b)
+/* Two unpaired passes, step by step. An input part goes before a forward, as in a pair; what only
+ * computes goes last. */
+static void run_interleaved(struct engine *e, struct running *a, struct running *b)
 {
     if (a->pass.op == PLAN_F && b->pass.op == PLAN_B) {
         struct running *first = b;
@@ -409,15 +410,15 @@ static void run_row(struct engine *e, const struct plan_row *row)
     struct plan_pass pass[2];
     struct running r[2];
     int n = plan_passes(row, pass);
-    bool two = row->op == PLAN_TWO;
+    bool interleaved = row->op == PLAN_INTERLEAVED;
     struct engine_row *times = &e->times[row->op];
     double messages = e->messages, exchanges = e->exchanges;
     stopwatch_begin(&e->row_took[row->op]);
     for (int k = 0; k < n; k++)
         r[k] = (struct running){.pass = pass[k], .paired = n == 2, .turn = k};
-    bool in_turn = n == 2 && (two ? e->stage.any_two : e->stage.in_turn);
-    if (in_turn && two)
-        run_two(e, &r[0], &r[1]);
+    bool in_turn = n == 2 && (interleaved ? e->stage.any_interleaved : e->stage.in_turn);
+    if (in_turn && interleaved)
+        run_interleaved(e, &r[0], &r[1]);
     else if (in_turn)
         run_pair(e, &r[0], &r[1]);
     else

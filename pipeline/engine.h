@@ -36,8 +36,9 @@ struct stage_ops {
     size_t message_bytes;
     int slots; /* activation slots the stage has allocated */
     void (*begin)(void *self, const struct engine_pass *pass);
-    /* Runs to the next point where the engine may do something else; true when the pass is finished. At most
-     * two passes are open at once: one F and one BW (the fused pair), and, if `any_two`, those of a PLAN_TWO. */
+    /* Runs to the next point where the engine may do something else; true when the pass is
+     * finished. At most two passes are open at once: one F and one BW (the fused pair), and, if
+     * `any_interleaved`, those of a PLAN_INTERLEAVED. */
     bool (*step)(void *self, const struct engine_pass *pass);
     /* Seconds spent waiting for exchanges inside step since the last call; NULL: the passes post none. */
     double (*waited)(void *self);
@@ -47,7 +48,8 @@ struct stage_ops {
     /* The last step of a pair's forward follows the backward's last one, behind which its exchange hides, rather than go before it so
      * that its message leaves sooner: for passes whose exchanges take longer than messages. */
     bool forward_last;
-    bool any_two; /* the same for any PLAN_TWO; else it runs its passes one after the other */
+    /* The same for any PLAN_INTERLEAVED; else it runs its passes one after the other. */
+    bool any_interleaved;
 };
 
 struct engine;

@@ -143,26 +143,27 @@ static struct plan_pass pass_of(const struct plan_row *row)
     return pass[0];
 }
 
-/* Two lone passes to be stepped in turn take the place of row `stay`, the other of i and j is gone. Of two forwards the earlier
- * comes first. */
-static bool make_two(struct plan_row *rows, int *n, int i, int j, int stay)
+/* Two unpaired passes to be stepped in turn take the place of row `stay`, the other of i and j is
+ * gone. Of two forwards the earlier comes first. */
+static bool make_interleaved(struct plan_row *rows, int *n, int i, int j, int stay)
 {
-    struct plan_row two;
+    struct plan_row interleaved;
     int first = i < j ? i : j, second = i + j - first;
-    bool lone = rows[i].op < PLAN_BW && rows[j].op < PLAN_BW;
-    if (!lone || (!plan_row_two(&two, pass_of(&rows[first]), pass_of(&rows[second])) &&
-                  !plan_row_two(&two, pass_of(&rows[second]), pass_of(&rows[first]))))
+    bool unpaired = rows[i].op < PLAN_BW && rows[j].op < PLAN_BW;
+    if (!unpaired ||
+        (!plan_row_interleaved(&interleaved, pass_of(&rows[first]), pass_of(&rows[second])) &&
+         !plan_row_interleaved(&interleaved, pass_of(&rows[second]), pass_of(&rows[first]))))
         return false;
-    rows[stay] = two;
+    rows[stay] = interleaved;
     cut(rows, n, i + j - stay);
     return true;
 }
 
-/* Any two lone passes nearby. */
+/* Any two unpaired passes nearby. */
 static bool pair_up(struct walk *w, struct plan_row *rows, int *n, int i)
 {
     int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
-    return j >= 0 && j < *n && make_two(rows, n, i, j, i);
+    return j >= 0 && j < *n && make_interleaved(rows, n, i, j, i);
 }
 
 /* A forward and a backward nearby become a pair; the backward's weight part, if it stands apart, goes along. */
@@ -286,8 +287,9 @@ static bool step(struct walk *w, bool *done)
     struct plan_row *rows = p->rows[at.rank];
     int *n = &p->n_rows[at.rank], n_saved = *n;
     memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
-    *done = CHANGES[draw(w, w->costs->two ? N_CHANGES : N_CHANGES - 1)](w, rows, n, at.row) &&
-            rank_right(w, at.rank);
+    *done =
+        CHANGES[draw(w, w->costs->interleaved ? N_CHANGES : N_CHANGES - 1)](w, rows, n, at.row) &&
+        rank_right(w, at.rank);
     if (*done && sim_run(&w->sim, p, w->costs) && w->sim.makespan <= w->makespan * (1 + SAME) &&
         runs_unbuffered(w)) {
         w->makespan = fmin(w->makespan, w->sim.makespan);
@@ -339,7 +341,7 @@ double plan_improve(struct plan *plan, const struct sim_costs *costs,
     return makespan;
 }
 
-/* ---- lone passes ---- */
+/* ---- unpaired passes ---- */
 
 static double busy_of(const struct walk *w)
 {
@@ -348,20 +350,21 @@ static double busy_of(const struct walk *w)
     return sum;
 }
 
-/* Where a lone pass could go. */
+/* Where an unpaired pass could go. */
 struct partner {
     int row, stay; /* the other pass; which of the two rows becomes theirs. row -1: none */
     double makespan, busy;
 };
 
 /* What row i in turn with `with.row` would bring; the plan stays as it is. */
-static void try_two(struct walk *w, int rank, int i, struct partner with, struct partner *best)
+static void try_interleaved(struct walk *w, int rank, int i, struct partner with,
+                            struct partner *best)
 {
     struct plan *p = w->plan;
     struct plan_row *rows = p->rows[rank];
     int *n = &p->n_rows[rank], n_saved = *n;
     memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
-    bool right = make_two(rows, n, i, with.row, with.stay) && rank_right(w, rank);
+    bool right = make_interleaved(rows, n, i, with.row, with.stay) && rank_right(w, rank);
     if (right && sim_run(&w->sim, p, w->costs)) {
         with.makespan = w->sim.makespan, with.busy = busy_of(w);
         bool less = with.busy < best->busy * (1 - SAME), faster = with.makespan < best->makespan;
@@ -381,23 +384,23 @@ static bool pair_row(struct walk *w, int rank, int i)
     for (int by = -FAR; by <= FAR; by++) {
         int j = i + by;
         if (by == 0 || j < 0 || j >= w->plan->n_rows[rank]) continue;
-        try_two(w, rank, i, (struct partner){.row = j, .stay = i}, &best);
-        try_two(w, rank, i, (struct partner){.row = j, .stay = j}, &best);
+        try_interleaved(w, rank, i, (struct partner){.row = j, .stay = i}, &best);
+        try_interleaved(w, rank, i, (struct partner){.row = j, .stay = j}, &best);
     }
     if (best.row < 0) return false;
     w->busy = best.busy;
-    make_two(w->plan->rows[rank], &w->plan->n_rows[rank], i, best.row, best.stay);
+    make_interleaved(w->plan->rows[rank], &w->plan->n_rows[rank], i, best.row, best.stay);
     return true;
 }
 
-double plan_pair_lone(struct plan *plan, const struct sim_costs *costs,
-                      const struct plan_limits *limits)
+double plan_interleave(struct plan *plan, const struct sim_costs *costs,
+                       const struct plan_limits *limits)
 {
     struct walk w = {.plan = plan, .costs = costs, .limits = limits};
     walk_new(&w, (size_t)plan_room(plan));
     INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");
     w.makespan = w.sim.makespan, w.busy = busy_of(&w);
-    for (bool changed = costs->two; changed;) {
+    for (bool changed = costs->interleaved; changed;) {
         changed = false;
         for (int r = 0; r < plan->stages; r++)
             for (int i = 0; i < plan->n_rows[r]; i++) {

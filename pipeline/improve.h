@@ -10,9 +10,10 @@
 double plan_improve(struct plan *plan, const struct sim_costs *costs,
                     const struct plan_limits *limits, int steps);
 
-/* Makes PLAN_TWO of lone passes, the nearest first, wherever ranks then wait less inside rows and the plan is not slower. What costs->two
- * says decides; without it nothing changes. Stays right, within the limits, otherwise like plan_improve. */
-double plan_pair_lone(struct plan *plan, const struct sim_costs *costs,
-                      const struct plan_limits *limits);
+/* Makes PLAN_INTERLEAVED of unpaired passes, the nearest first, wherever ranks then wait less
+ * inside rows and the plan is not slower. What costs->interleaved says decides; without it nothing
+ * changes. Stays right, within the limits, otherwise like plan_improve. */
+double plan_interleave(struct plan *plan, const struct sim_costs *costs,
+                       const struct plan_limits *limits);
 
 #endif

@@ -84,11 +84,11 @@ double paced_pair(const struct paced_costs *f, const struct paced_costs *b, doub
     return t.now;
 }
 
-struct sim_two paced_two(const struct paced_costs *a, enum plan_op op_a,
-                         const struct paced_costs *b, enum plan_op op_b)
+struct sim_interleaved paced_interleaved(const struct paced_costs *a, enum plan_op op_a,
+                                         const struct paced_costs *b, enum plan_op op_b)
 {
     struct count t = {0};
-    struct sim_two two = {0};
+    struct sim_interleaved both = {0};
     const struct paced_costs *costs[2] = {a, b};
     struct pass_at pass[2] = {{.op = op_a}, {.op = op_b}};
     int first = op_a == PLAN_F && op_b == PLAN_B; /* the order of the engine */
@@ -97,10 +97,10 @@ struct sim_two paced_two(const struct paced_costs *a, enum plan_op op_a,
             int k = i ^ first;
             if (pass[k].done) continue;
             count_step(&t, costs[k], &pass[k]);
-            two.done[k] = t.now;
+            both.done[k] = t.now;
         }
-    two.takes = t.now;
-    return two;
+    both.takes = t.now;
+    return both;
 }
 
 struct paced_times paced_predict(const struct paced_costs *c)
@@ -248,5 +248,5 @@ struct stage_ops paced_stage(struct paced *p, size_t message_bytes, int slots, b
                               .step = step,
                               .waited = waited,
                               .in_turn = in_turn,
-                              .any_two = in_turn};
+                              .any_interleaved = in_turn};
 }

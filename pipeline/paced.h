@@ -28,9 +28,9 @@ struct paced_times {
     double pair, pair_f; /* stepped in turn: the whole, and when the forward is done */
 };
 struct paced_times paced_predict(const struct paced_costs *c);
-/* Any two passes in turn, as the engine steps a PLAN_TWO. */
-struct sim_two paced_two(const struct paced_costs *a, enum plan_op op_a,
-                         const struct paced_costs *b, enum plan_op op_b);
+/* Any two passes in turn, as the engine steps a PLAN_INTERLEAVED. */
+struct sim_interleaved paced_interleaved(const struct paced_costs *a, enum plan_op op_a,
+                                         const struct paced_costs *b, enum plan_op op_b);
 /* The pair of one chunk's F and another's backward, stepped in turn; *f_done: when the forward is done. */
 double paced_pair(const struct paced_costs *f, const struct paced_costs *b, double *f_done);
 

@@ -9,7 +9,7 @@
 
 static const char *const OP_NAMES[PLAN_OPS] = {
     [PLAN_F] = "F",   [PLAN_B] = "B",    [PLAN_W] = "W",
-    [PLAN_BW] = "BW", [PLAN_FB] = "F+B", [PLAN_TWO] = "two"};
+    [PLAN_BW] = "BW", [PLAN_FB] = "F+B", [PLAN_INTERLEAVED] = "interleaved"};
 
 const char *plan_op_name(enum plan_op op)
 {
@@ -69,20 +69,20 @@ int plan_receiver(const struct plan *plan, const struct plan_pass *pass)
 
 int plan_passes(const struct plan_row *row, struct plan_pass out[2])
 {
-    if (row->op == PLAN_FB || row->op == PLAN_TWO) {
-        bool two = row->op == PLAN_TWO;
-        out[0] = (struct plan_pass){two ? row->two[0] : PLAN_F, row->f};
-        out[1] = (struct plan_pass){two ? row->two[1] : PLAN_BW, row->b};
+    if (row->op == PLAN_FB || row->op == PLAN_INTERLEAVED) {
+        bool interleaved = row->op == PLAN_INTERLEAVED;
+        out[0] = (struct plan_pass){interleaved ? row->interleaved[0] : PLAN_F, row->f};
+        out[1] = (struct plan_pass){interleaved ? row->interleaved[1] : PLAN_BW, row->b};
         return 2;
     }
     out[0] = (struct plan_pass){row->op, row->op == PLAN_F ? row->f : row->b};
     return 1;
 }
 
-bool plan_row_two(struct plan_row *out, struct plan_pass a, struct plan_pass b)
+bool plan_row_interleaved(struct plan_row *out, struct plan_pass a, struct plan_pass b)
 {
     if (a.op > b.op || a.op > PLAN_B || b.op > PLAN_W) return false;
-    *out = (struct plan_row){PLAN_TWO, a.cell, b.cell, {a.op, b.op}};
+    *out = (struct plan_row){PLAN_INTERLEAVED, a.cell, b.cell, {a.op, b.op}};
     return true;
 }
 
@@ -130,7 +130,7 @@ static void fill_forwards(struct plan *out, const struct plan *plan)
             const struct plan_row *row = &plan->rows[r][i];
             struct plan_pass pass[2];
             plan_passes(row, pass);
-            if (row->op == PLAN_TWO && row->two[1] == PLAN_F)
+            if (row->op == PLAN_INTERLEAVED && row->interleaved[1] == PLAN_F)
                 out->rows[r][out->n_rows[r]++] = *row;
             else if (pass[0].op == PLAN_F)
                 plan_add(out, r, PLAN_F, pass[0].cell, (struct plan_cell){0});

@@ -13,10 +13,11 @@
 #include "pipeline/kinds.h"
 #include "comm/base/problems.h"
 
-/* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once,
- * FB a forward and a backward (BW) as one overlapped pair: that of DualPipe's steady state. TWO: two passes that would else
- * run alone, stepped in turn like a pair, so that each hides the other's exchanges: F or B with F, B or W. */
-enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB, PLAN_TWO, PLAN_OPS };
+/* F forward, B input gradient only, W the weight gradient left over by a B, BW both at once, FB a
+ * forward and a backward (BW) as one overlapped pair: that of DualPipe's steady state. INTERLEAVED:
+ * two passes that would else run alone, stepped in turn like a pair, so that each hides the other's
+ * exchanges: F or B with F, B or W. */
+enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB, PLAN_INTERLEAVED, PLAN_OPS };
 /* Where the chunks of the model live on P ranks.
  *   line     P chunks; rank r holds chunk r
  *   mirror   P chunks, each held twice: rank r holds r for direction 0 and P-1-r for direction 1
@@ -32,9 +33,9 @@ struct plan_cell {
 
 struct plan_row {
     enum plan_op op;
-    struct plan_cell f;  /* F, FB; the first of TWO */
-    struct plan_cell b;  /* B, W, BW, FB; the second of TWO */
-    enum plan_op two[2]; /* TWO: F, B or W, in that order */
+    struct plan_cell f;          /* F, FB; the first of INTERLEAVED */
+    struct plan_cell b;          /* B, W, BW, FB; the second of INTERLEAVED */
+    enum plan_op interleaved[2]; /* INTERLEAVED: F, B or W, in that order */
 };
 
 struct plan {
@@ -56,8 +57,8 @@ struct plan_pass {
 };
 /* The one or two (FB: F, then BW) passes of a row; returns how many. */
 int plan_passes(const struct plan_row *row, struct plan_pass out[2]);
-/* The row of two lone passes in turn. false: these two cannot be. */
-bool plan_row_two(struct plan_row *out, struct plan_pass a, struct plan_pass b);
+/* The row of two unpaired passes in turn. false: these two cannot be. */
+bool plan_row_interleaved(struct plan_row *out, struct plan_pass a, struct plan_pass b);
 
 const char *plan_op_name(enum plan_op op); /* "F" "B" "W" "BW" "F+B" */
 /* Micro-batches of one direction. */

@@ -23,7 +23,7 @@ static int text_row(FILE *out, const struct plan *plan, const struct plan_row *r
     case PLAN_BW: return text_cell(out, plan, "B", row->b);
     case PLAN_W: return fprintf(out, "W");
     case PLAN_FB:
-    case PLAN_TWO:
+    case PLAN_INTERLEAVED:
     case PLAN_OPS: break;
     }
     struct plan_pass pass[2];
@@ -60,10 +60,10 @@ static void json_cell(FILE *out, struct plan_cell c)
 static void json_row(FILE *out, const struct plan_row *row)
 {
     fprintf(out, "{\"op\": \"%s\", ", plan_op_name(row->op));
-    if (row->op == PLAN_TWO) {
+    if (row->op == PLAN_INTERLEAVED) {
         for (int k = 0; k < 2; k++) {
             fprintf(out, "%s\"%s\": {\"op\": \"%s\", ", k ? "}, " : "", k ? "second" : "first",
-                    plan_op_name(row->two[k]));
+                    plan_op_name(row->interleaved[k]));
             json_cell(out, k ? row->b : row->f);
         }
         fputs("}", out);

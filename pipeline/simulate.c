@@ -19,7 +19,7 @@ void sim_table_new(struct sim_table *t, int chunks, unsigned with)
         t->bw = memory_take(n, sizeof *t->bw, what);
         t->pairs = memory_take(n * n, sizeof *t->pairs, what);
     }
-    if (with & SIM_TURNS) t->two = memory_take(9 * n * n, sizeof *t->two, what);
+    if (with & SIM_TURNS) t->interleaved = memory_take(9 * n * n, sizeof *t->interleaved, what);
     t->sim = (struct sim_costs){.chunks = chunks,
                                 .f = t->f,
                                 .b = t->b,
@@ -27,7 +27,7 @@ void sim_table_new(struct sim_table *t, int chunks, unsigned with)
                                 .bw = t->bw,
                                 .pair = 1,
                                 .pairs = t->pairs,
-                                .two = t->two};
+                                .interleaved = t->interleaved};
 }
 
 void sim_table_even(struct sim_table *t, int chunks, const struct plan_costs *each)
@@ -44,7 +44,7 @@ void sim_table_free(struct sim_table *t)
     free(t->w);
     free(t->bw);
     free(t->pairs);
-    free(t->two);
+    free(t->interleaved);
 }
 
 /* ---- room ---- */
@@ -97,22 +97,23 @@ static double part(const struct sim_costs *c, enum plan_op op, int chunk)
     return op == PLAN_F ? c->f[chunk] : op == PLAN_B ? c->b[chunk] : c->w[chunk];
 }
 
-struct sim_two sim_two(const struct sim_costs *c, const struct plan_row *row)
+struct sim_interleaved sim_interleaved(const struct sim_costs *c, const struct plan_row *row)
 {
-    if (c->two) {
-        int first = (int)row->two[0] * c->chunks + row->f.chunk;
-        return c->two[first * 3 * c->chunks + (int)row->two[1] * c->chunks + row->b.chunk];
+    if (c->interleaved) {
+        int first = (int)row->interleaved[0] * c->chunks + row->f.chunk;
+        return c->interleaved[first * 3 * c->chunks + (int)row->interleaved[1] * c->chunks +
+                              row->b.chunk];
     }
-    double first = part(c, row->two[0], row->f.chunk);
-    double both = first + part(c, row->two[1], row->b.chunk);
-    return (struct sim_two){both, {first, both}};
+    double first = part(c, row->interleaved[0], row->f.chunk);
+    double both = first + part(c, row->interleaved[1], row->b.chunk);
+    return (struct sim_interleaved){both, {first, both}};
 }
 
 double sim_row(const struct plan_row *row, const struct sim_costs *c)
 {
     int f = row->f.chunk, b = row->b.chunk;
     switch (row->op) {
-    case PLAN_TWO: return sim_two(c, row).takes;
+    case PLAN_INTERLEAVED: return sim_interleaved(c, row).takes;
     case PLAN_F: return c->f[f];
     case PLAN_B: return c->b[b];
     case PLAN_W: return c->w[b];
@@ -158,7 +159,7 @@ double sim_here(const struct sim *s, const struct plan *plan, const struct plan_
 static double output(const struct plan_row *row, const struct plan_pass *pass, int which,
                      const struct sim_costs *c, double start, double end)
 {
-    if (row->op == PLAN_TWO) return start + sim_two(c, row).done[which];
+    if (row->op == PLAN_INTERLEAVED) return start + sim_interleaved(c, row).done[which];
     if (row->op != PLAN_FB || pass->op != PLAN_F || c->pair_f <= 0) return end;
     return start + larger(c->pair_f * (end - start), c->f[row->f.chunk]);
 }

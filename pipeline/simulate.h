@@ -8,8 +8,9 @@
 
 #include "pipeline/plan.h"
 
-/* What a row of two passes takes (PLAN_TWO), and when each of them is done and what it made leaves. */
-struct sim_two {
+/* What a row of two passes takes (PLAN_INTERLEAVED), and when each of them is done and what it made
+ * leaves. */
+struct sim_interleaved {
     double takes, done[2];
 };
 
@@ -32,7 +33,7 @@ struct sim_costs {
     double pair_f;
     /* [3 * chunks][3 * chunks] What two passes in turn take, the first and the second each numbered
      * op * chunks + chunk (F, B, W); NULL: as long as one after the other. */
-    const struct sim_two *two;
+    const struct sim_interleaved *interleaved;
     int chunks;     /* of `pairs` and `two` */
     double message; /* from rank to rank, after the end of the pass that made it; 0: free */
 };
@@ -40,9 +41,9 @@ struct sim_costs {
 /* Costs that own their arrays: whoever knows the times fills them in, `sim` is what the simulator reads. */
 struct sim_table {
     struct sim_costs sim;
-    double *f, *b, *w;   /* [chunks] */
-    double *bw, *pairs;  /* [chunks], [chunks][chunks]; NULL without SIM_OVERLAP */
-    struct sim_two *two; /* [3 * chunks][3 * chunks]; NULL without SIM_TURNS */
+    double *f, *b, *w;                   /* [chunks] */
+    double *bw, *pairs;                  /* [chunks], [chunks][chunks]; NULL without SIM_OVERLAP */
+    struct sim_interleaved *interleaved; /* [3 * chunks][3 * chunks]; NULL without SIM_TURNS */
 };
 enum { SIM_OVERLAP = 1, SIM_TURNS = 2 };
 /* All times 0, `pair` 1; with: SIM_ flags of the arrays that are wanted. Local; sim_table_free. */
@@ -78,7 +79,7 @@ double sim_here(const struct sim *s, const struct plan *plan, const struct plan_
                 int rank, const struct sim_costs *costs);
 bool sim_go(struct sim *s, const struct plan *plan, const struct sim_costs *costs, int rank);
 /* What the row takes. */
-struct sim_two sim_two(const struct sim_costs *costs, const struct plan_row *row);
+struct sim_interleaved sim_interleaved(const struct sim_costs *costs, const struct plan_row *row);
 double sim_row(const struct plan_row *row, const struct sim_costs *costs);
 
 #endif

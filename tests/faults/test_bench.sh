@@ -80,11 +80,11 @@ holds 'o["bench"] == "pipeline"' 'o["ranks"] == 4' 'len(o["results"]) == 8' \
     'o["overlap"]["bytes"] == 64 << 20 and spread(o["overlap"]["seconds_alone"])' \
     '[r["schedule"] for r in o["results"]] == 2 * ["1f1b"] + 3 * ["dualpipe"] + 3 * ["dualpipev"]' \
     '[r["pair_in_turn"] for r in o["results"]] == 2 * [False] + 2 * [True, False, True]' \
-    '[r["lone_in_turn"] for r in o["results"]] == [False, True] + 2 * [False, False, True]' \
+    '[r["unpaired_interleaved"] for r in o["results"]] == [False, True] + 2 * [False, False, True]' \
     'all(r["ranks_per_stage"] == 2 and r["micro_batches"] == 6 for r in o["results"])' \
     'all(spread(r["seconds_per_step"]) for r in o["results"])' \
     'all(r["seconds_per_step"]["min"] > 0.95 * r["seconds_per_step_simulated"] for r in o["results"][:3])' \
-    'all(v["min"] > 0 and r["first_chunk_row_seconds_given"].get(k, k == "two") > 0 for r in o["results"] for k, v in r["row_seconds"].items())' \
+    'all(v["min"] > 0 and r["first_chunk_row_seconds_given"].get(k, k == "interleaved") > 0 for r in o["results"] for k, v in r["row_seconds"].items())' \
     'near(o["results"][0]["first_chunk_row_seconds_given"]["F"], 4e-3)' \
     'near(o["results"][0]["worst_idle_seconds_simulated"], o["results"][0]["worst_idle_seconds_formula"])' \
     'o["results"][0]["speed_of_1f1b"]["median"] == 1'

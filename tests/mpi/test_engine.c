@@ -7,7 +7,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/timeline.h"
 #include "tests/support/check_mpi.h"
-#include "tests/support/lone_plan.h"
+#include "tests/support/interleaved_plan.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -213,7 +213,7 @@ static void bench_up(struct bench *b, int n, int slots, bool in_turn)
                                   .begin = toy_begin,
                                   .step = toy_step,
                                   .in_turn = in_turn,
-                                  .any_two = in_turn};
+                                  .any_interleaved = in_turn};
     b->p2p = p2p_new(&transport_mpi, ck_world.comm, ENGINE_OPEN);
     b->engine = engine_new(b->p2p, ck_world.rank, ck_world.size, &b->stage, MOST_MB);
 }
@@ -317,8 +317,8 @@ START_TEST(searched_plans_equal_the_plain_loop)
 }
 END_TEST
 
-/* Named plans with lone passes in turn, by stages that can do so and by ones that cannot. */
-START_TEST(lone_passes_equal_the_plain_loop)
+/* Named plans with unpaired passes in turn, by stages that can do so and by ones that cannot. */
+START_TEST(unpaired_passes_equal_the_plain_loop)
 {
     struct bench b;
     for (int in_turn = 0; in_turn < 2; in_turn++) {
@@ -329,8 +329,10 @@ START_TEST(lone_passes_equal_the_plain_loop)
                 struct plan_facts facts;
                 struct sim_table costs;
                 if (!plan_possible((enum plan_kind)k, ck_world.size, m, NULL)) continue;
-                lone_costs_make(&costs, plan_kind_place((enum plan_kind)k), ck_world.size, 1);
-                lone_plan_make(&plan, (enum plan_kind)k, ck_world.size, m, &costs.sim, &facts);
+                interleaved_costs_make(&costs, plan_kind_place((enum plan_kind)k), ck_world.size,
+                                       1);
+                interleaved_plan_make(&plan, (enum plan_kind)k, ck_world.size, m, &costs.sim,
+                                      &facts);
                 b.toy.slow = m == 8;
                 run_plan(&b, &plan);
                 sim_table_free(&costs);
@@ -429,7 +431,7 @@ END_TEST
 #define TESTS(X)                            \
     X(every_schedule_equals_the_plain_loop) \
     X(searched_plans_equal_the_plain_loop)  \
-    X(lone_passes_equal_the_plain_loop)     \
+    X(unpaired_passes_equal_the_plain_loop) \
     X(large_messages)                       \
     X(waiting_is_measured)                  \
     X(what_ran_is_recorded)                 \

@@ -9,7 +9,7 @@
 #include "comm/base/log.h"
 #include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
-#include "tests/support/lone_plan.h"
+#include "tests/support/interleaved_plan.h"
 
 enum { STAGES = 2, MEMBERS = 2, MB = 4, BYTES = 128 << 10, TRIES = 8 };
 
@@ -95,30 +95,30 @@ START_TEST(the_pair_hides_exchanges)
 END_TEST
 
 /* Passes that run alone wait for their own exchanges; in turn with others, the plan waits 0.56 times as long (simulated). */
-START_TEST(lone_passes_hide_exchanges)
+START_TEST(unpaired_passes_hide_exchanges)
 {
     struct bench b;
     struct sim_table given;
     struct plan_facts facts;
-    struct plan published, lone;
+    struct plan published, unpaired;
     double best = 1, two = 0;
     bench_up(&b);
-    lone_costs_make(&given, PLACE_MIRROR, STAGES, 1);
+    interleaved_costs_make(&given, PLACE_MIRROR, STAGES, 1);
     published = b.plan;
-    lone_plan_make(&lone, PLAN_DUALPIPE, STAGES, MB, &given.sim, &facts);
+    interleaved_plan_make(&unpaired, PLAN_DUALPIPE, STAGES, MB, &given.sim, &facts);
     for (int i = 0; i < TRIES && best > 0.6; i++) {
         b.plan = published;
         double alone = run(&b, true).exchanges;
-        b.plan = lone;
+        b.plan = unpaired;
         struct engine_times t = run(&b, true);
         double share = worst(t.exchanges / alone);
         if (share < best) best = share;
-        two = t.row[PLAN_TWO].n;
+        two = t.row[PLAN_INTERLEAVED].n;
     }
     b.plan = published;
-    if (ck_world.rank == 0) fprintf(stderr, "lone passes wait %.2f times as long\n", best);
+    if (ck_world.rank == 0) fprintf(stderr, "unpaired passes wait %.2f times as long\n", best);
     ck_all(best < 0.8 && two > 0, "%.2f times, %g rows of two", best, two);
-    plan_free(&lone);
+    plan_free(&unpaired);
     sim_table_free(&given);
     bench_down(&b);
 }
@@ -161,9 +161,9 @@ START_TEST(passes_take_their_time)
 }
 END_TEST
 
-#define TESTS(X)                  \
-    X(the_pair_hides_exchanges)   \
-    X(lone_passes_hide_exchanges) \
+#define TESTS(X)                      \
+    X(the_pair_hides_exchanges)       \
+    X(unpaired_passes_hide_exchanges) \
     X(passes_take_their_time)
 
 MPI_MAIN("pair")

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "comm/base/problems.h"
-#include "tests/support/lone_plan.h"
+#include "tests/support/interleaved_plan.h"
 #include "tests/support/check_unit.h"
 
 static const struct shape {
     enum plan_kind kind;
     int stages, micro_batches;
-    bool lone; /* with lone passes in turn */
+    bool unpaired; /* with unpaired passes in turn */
 } SHAPES[] = {
     {PLAN_SERIAL, 1, 3, false},    {PLAN_SERIAL, 3, 4, false},   {PLAN_1F1B, 1, 4, false},
     {PLAN_1F1B, 4, 9, false},      {PLAN_DUALPIPE, 2, 4, false}, {PLAN_DUALPIPE, 4, 8, false},
@@ -24,12 +24,12 @@ static void make_shape(struct plan *out, const struct shape *s)
 {
     struct sim_table costs;
     struct plan_facts facts;
-    if (!s->lone) {
+    if (!s->unpaired) {
         plan_make(out, s->kind, s->stages, s->micro_batches);
         return;
     }
-    lone_costs_make(&costs, plan_kind_place(s->kind), s->stages, 1);
-    lone_plan_make(out, s->kind, s->stages, s->micro_batches, &costs.sim, &facts);
+    interleaved_costs_make(&costs, plan_kind_place(s->kind), s->stages, 1);
+    interleaved_plan_make(out, s->kind, s->stages, s->micro_batches, &costs.sim, &facts);
     sim_table_free(&costs);
 }
 
@@ -137,7 +137,8 @@ static bool swap_alike(struct plan *plan, int r, int i)
 {
     struct plan_row *rows = plan->rows[r], row = rows[i];
     for (int j = i + 1; j < plan->n_rows[r]; j++)
-        if (rows[j].op == row.op && memcmp(rows[j].two, row.two, sizeof row.two) == 0 &&
+        if (rows[j].op == row.op &&
+            memcmp(rows[j].interleaved, row.interleaved, sizeof row.interleaved) == 0 &&
             same_stream(*a_cell(&rows[j]), *a_cell(&row))) {
             rows[i] = rows[j], rows[j] = row;
             return true;
@@ -163,9 +164,11 @@ static bool swap_cause(struct plan *plan, int r, int i)
 static bool swap_halves(struct plan *plan, int r, int i)
 {
     struct plan_row *row = &plan->rows[r][i], was = *row;
-    if (row->op != PLAN_TWO || (row->two[0] == row->two[1] && !same_stream(row->f, row->b)))
+    if (row->op != PLAN_INTERLEAVED ||
+        (row->interleaved[0] == row->interleaved[1] && !same_stream(row->f, row->b)))
         return false;
-    *row = (struct plan_row){PLAN_TWO, was.b, was.f, {was.two[1], was.two[0]}};
+    *row =
+        (struct plan_row){PLAN_INTERLEAVED, was.b, was.f, {was.interleaved[1], was.interleaved[0]}};
     return true;
 }
 
@@ -174,7 +177,7 @@ static bool turn_on_itself(struct plan *plan, int r, int i)
 {
     struct plan_row *row = &plan->rows[r][i], was = *row;
     if (row->op != PLAN_BW) return false;
-    *row = (struct plan_row){PLAN_TWO, was.b, was.b, {PLAN_B, PLAN_W}};
+    *row = (struct plan_row){PLAN_INTERLEAVED, was.b, was.b, {PLAN_B, PLAN_W}};
     return true;
 }
 

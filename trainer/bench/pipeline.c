@@ -3,7 +3,7 @@
  *
  * For each length P in turn the first P * members ranks work, the others sleep. Schedules take turns, so that a
  * busy machine slows all alike. Schedules with fused pairs run once more with the pair switched off (its F, then its backward), and
- * all but serial once with lone passes in turn, too. */
+ * all but serial once with unpaired passes interleaved, too. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -53,14 +53,14 @@ static struct paced_costs chunk_costs(const struct bench_options *o, int stages,
     return (struct paced_costs){o->chunk_layers * each / 2, seconds, seconds, seconds, wire, wire};
 }
 
-static void costs_two(struct costs *c)
+static void costs_interleaved(struct costs *c)
 {
     int n = 3 * c->chunks;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++)
-            c->table.two[i * n + j] =
-                paced_two(&c->paced[i % c->chunks], (enum plan_op)(i / c->chunks),
-                          &c->paced[j % c->chunks], (enum plan_op)(j / c->chunks));
+            c->table.interleaved[i * n + j] =
+                paced_interleaved(&c->paced[i % c->chunks], (enum plan_op)(i / c->chunks),
+                                  &c->paced[j % c->chunks], (enum plan_op)(j / c->chunks));
 }
 
 static void costs_pairs(struct costs *c, enum turns turns)
@@ -90,7 +90,7 @@ static void costs_new(struct costs *c, const struct bench_options *o, enum plan_
         c->table.f[i] = t.f, c->table.b[i] = t.b, c->table.w[i] = t.w, c->table.bw[i] = t.bw;
     }
     costs_pairs(c, turns);
-    if (turns == TURNS_ALL) costs_two(c);
+    if (turns == TURNS_ALL) costs_interleaved(c);
 }
 
 static void costs_free(struct costs *c)
@@ -138,7 +138,8 @@ static void search(struct plan *plan, const struct bench_options *o, const struc
     for (int i = 0; i < PLACES; i++) costs_free(&costs[i]);
 }
 
-/* A named plan, its lone passes in turn where they keep no more than the plan does as it is published. */
+/* A named plan, its unpaired passes in turn where they keep no more than the plan does as it is
+ * published. */
 static void make_named(struct plan *plan, const struct bench_options *o, const struct length *l,
                        enum plan_kind kind, enum turns turns)
 {
@@ -149,7 +150,7 @@ static void make_named(struct plan *plan, const struct bench_options *o, const s
     INVARIANT(plan_check(plan, NULL, &facts, NULL), "the plan is wrong");
     const struct plan_limits limits = {facts.peak_live, facts.peak_slots, facts.peak_weights};
     costs_new(&costs, o, plan->place, l->stages, turns);
-    plan_pair_lone(plan, &costs.table.sim, &limits);
+    plan_interleave(plan, &costs.table.sim, &limits);
     costs_free(&costs);
 }
 
@@ -293,7 +294,7 @@ void trial_heading(const struct bench_options *o, const struct length *l)
            l->stages, l->members, l->members > 1 ? "s" : "", l->micro_batches, t.f, t.b, t.w, t.bw,
            t.pair);
     printf("%-14s %9s %9s %6s | %6s %6s %6s %6s %6s %6s | %7s %7s %7s | %6s %6s | %6s %6s | %6s\n",
-           "plan", "step ms", "simul.", "ratio", "F", "B", "W", "B+W", "F&B", "two", "idle ms",
+           "plan", "step ms", "simul.", "ratio", "F", "B", "W", "B+W", "F&B", "inter.", "idle ms",
            "simul.", "formula", "bubble", "simul.", "in F&B", "in all", "x 1f1b");
 }
 
@@ -332,7 +333,7 @@ json_t *trial_json(const struct trial *s, const struct length *l)
                   l->members, "micro_batches", l->micro_batches, "schedule",
                   plan_kind_name(s->kind), "pair_in_turn", s->fused && s->turns != TURNS_OFF,
                   "row_seconds", rows, "first_chunk_row_seconds_given", predicted);
-    json_object_set_new(out, "lone_in_turn", json_boolean(s->turns == TURNS_ALL));
+    json_object_set_new(out, "unpaired_interleaved", json_boolean(s->turns == TURNS_ALL));
     json_object_set_new(out, "seconds_per_step", readings_json(&s->measured));
     json_object_set_new(out, "seconds_per_step_simulated", json_real(s->step));
     json_object_set_new(out, "worst_idle_seconds", readings_json(&s->idle));

@@ -15,7 +15,7 @@ struct length {
 };
 
 /* Which passes are stepped in turn: none (each pair's one after the other), the pairs of the schedule, or also passes that run alone
- * in it (plan_pair_lone). */
+ * in it (plan_interleave). */
 enum turns { TURNS_OFF, TURNS_PAIRS, TURNS_ALL, TURNS };
 /* Collective over l->group. */
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,

@@ -42,9 +42,9 @@ static unsigned code_point(const char *s)
 static void name_one(const char *s, struct text *out)
 {
     unsigned char first = (unsigned char)s[0];
-    bool lone = s[1] == '\0', control = (lone && (first < 0x20 || first == 0x7f)) ||
-                                        (first == 0xc2 && (unsigned char)s[1] < 0xa0);
-    if (lone && first >= 0x80)
+    bool single = s[1] == '\0', control = (single && (first < 0x20 || first == 0x7f)) ||
+                                          (first == 0xc2 && (unsigned char)s[1] < 0xa0);
+    if (single && first >= 0x80)
         text_add(out, "byte 0x%02x", first);
     else if (control)
         text_add(out, "U+%04X", code_point(s));

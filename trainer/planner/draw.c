@@ -67,7 +67,7 @@ static void share_row(struct draw_shares *s, const struct plan_row *row, double 
     case PLAN_BW: s->b += takes; break;
     case PLAN_W: s->w += takes; break;
     case PLAN_FB:
-    case PLAN_TWO: s->pair += takes; break;
+    case PLAN_INTERLEAVED: s->pair += takes; break;
     case PLAN_OPS: break;
     }
 }

@@ -46,22 +46,22 @@ START_TEST(the_wire_is_the_limit)
 }
 END_TEST
 
-/* Two lone passes take what both compute, plus the first exchange where both begin by posting one (1/8) and it has nothing to
+/* Two unpaired passes take what both compute, plus the first exchange where both begin by posting one (1/8) and it has nothing to
  * hide under; weight gradients fill all waiting. */
-START_TEST(lone_passes_in_turn)
+START_TEST(unpaired_passes_in_turn)
 {
     struct paced_costs c = {4, 1, 1, 1, 1, 1};
-    struct sim_two two = paced_two(&c, PLAN_F, &c, PLAN_F);
-    near(two.takes, 2 + 1.0 / 8);
-    near(two.done[0], 2);
-    near(two.done[1], two.takes);
-    near(paced_two(&c, PLAN_F, &c, PLAN_B).takes, 2);
-    near(paced_two(&c, PLAN_F, &c, PLAN_W).takes, 2);
-    two = paced_two(&c, PLAN_B, &c, PLAN_W);
-    near(two.takes, 2);
-    near(two.done[1], 2 - 1.0 / 8);
+    struct sim_interleaved both = paced_interleaved(&c, PLAN_F, &c, PLAN_F);
+    near(both.takes, 2 + 1.0 / 8);
+    near(both.done[0], 2);
+    near(both.done[1], both.takes);
+    near(paced_interleaved(&c, PLAN_F, &c, PLAN_B).takes, 2);
+    near(paced_interleaved(&c, PLAN_F, &c, PLAN_W).takes, 2);
+    both = paced_interleaved(&c, PLAN_B, &c, PLAN_W);
+    near(both.takes, 2);
+    near(both.done[1], 2 - 1.0 / 8);
     struct paced_costs none = {4, 1, 2, 4, 0, 0};
-    near(paced_two(&none, PLAN_B, &none, PLAN_W).takes, 6);
+    near(paced_interleaved(&none, PLAN_B, &none, PLAN_W).takes, 6);
 }
 END_TEST
 
@@ -69,6 +69,6 @@ END_TEST
     X(without_exchanges_times_add_up) \
     X(exchanges_as_long_as_computing) \
     X(the_wire_is_the_limit)          \
-    X(lone_passes_in_turn)
+    X(unpaired_passes_in_turn)
 
 UNIT_MAIN("paced")

@@ -114,7 +114,7 @@ START_TEST(exchanges_and_messages_by_hand)
         near(c.table.sim.f[k], l + a + forward[k]);
         near(c.table.sim.b[k], l + 2.5 * a + back[k]);
         near(c.table.sim.w[k], l);
-        near(c.table.sim.bw[k], 2 * l + 2.5 * a + back[k]); /* a lone pass hides nothing */
+        near(c.table.sim.bw[k], 2 * l + 2.5 * a + back[k]); /* an unpaired pass hides nothing */
         near(c.table.pairs[k * 2 + 1 - k], fmax(3 * l + 3.5 * a, forward[k] + back[1 - k]));
     }
     double least = 1;

@@ -1,7 +1,7 @@
-/* Lone passes stepped in turn: what comes of a named plan is right, keeps no more, takes no longer and waits less for exchanges. */
+/* Unpaired passes stepped in turn: what comes of a named plan is right, keeps no more, takes no longer and waits less for exchanges. */
 #include <stdio.h>
 
-#include "tests/support/lone_plan.h"
+#include "tests/support/interleaved_plan.h"
 #include "tests/support/check_unit.h"
 #include "tests/support/plans.h"
 
@@ -41,9 +41,9 @@ static void see(const struct plan *named)
     double waited, waits;
     if (!is_tried(P, M)) return;
     tried++;
-    lone_costs_make(&costs, named->place, P, 1);
+    interleaved_costs_make(&costs, named->place, P, 1);
     double before = plan_makespan(named, &costs.sim, &waited);
-    double says = lone_plan_make(&plan, named->kind, P, M, &costs.sim, &published);
+    double says = interleaved_plan_make(&plan, named->kind, P, M, &costs.sim, &published);
     struct plan_facts facts = plan_facts_of(&plan, NULL);
     ck_assert_int_le(facts.peak_live, published.peak_live);
     ck_assert_int_le(facts.peak_slots, published.peak_slots);
@@ -51,7 +51,7 @@ static void see(const struct plan *named)
     double after = plan_makespan(&plan, &costs.sim, &waits);
     ck_assert_double_eq_tol(says, after, 1e-9);
     ck_assert_double_le(after, before * (1 + SAME));
-    ck_assert(count(&plan, PLAN_TWO) > 0 ? waits < waited : waits == waited);
+    ck_assert(count(&plan, PLAN_INTERLEAVED) > 0 ? waits < waited : waits == waited);
     ck_assert_int_eq(count(&plan, PLAN_FB), count(named, PLAN_FB));
     plan_forward_only(&forward, &plan);
     plan_facts_of(&forward, NULL);
@@ -75,11 +75,11 @@ START_TEST(exposed_of_dualpipe)
     struct sim_table costs;
     struct plan plan;
     struct plan_facts facts;
-    lone_costs_make(&costs, PLACE_MIRROR, 8, 1);
+    interleaved_costs_make(&costs, PLACE_MIRROR, 8, 1);
     plan_make(&plan, PLAN_DUALPIPE, 8, 20);
     ck_assert_double_gt(exposed(&plan, &costs.sim), 0.18);
     plan_free(&plan);
-    lone_plan_make(&plan, PLAN_DUALPIPE, 8, 20, &costs.sim, &facts);
+    interleaved_plan_make(&plan, PLAN_DUALPIPE, 8, 20, &costs.sim, &facts);
     ck_assert_double_lt(exposed(&plan, &costs.sim), 0.05);
     plan_free(&plan);
     sim_table_free(&costs);
@@ -92,11 +92,11 @@ START_TEST(nothing_known_nothing_changed)
     struct sim_table costs;
     struct plan plan;
     struct plan_facts facts;
-    lone_costs_make(&costs, PLACE_MIRROR, 4, 1);
+    interleaved_costs_make(&costs, PLACE_MIRROR, 4, 1);
     struct sim_costs plain = costs.sim;
-    plain.two = NULL;
-    lone_plan_make(&plan, PLAN_DUALPIPE, 4, 10, &plain, &facts);
-    ck_assert_int_eq(count(&plan, PLAN_TWO), 0);
+    plain.interleaved = NULL;
+    interleaved_plan_make(&plan, PLAN_DUALPIPE, 4, 10, &plain, &facts);
+    ck_assert_int_eq(count(&plan, PLAN_INTERLEAVED), 0);
     plan_free(&plan);
     sim_table_free(&costs);
 }
@@ -107,4 +107,4 @@ END_TEST
     X(exposed_of_dualpipe)                     \
     X(nothing_known_nothing_changed)
 
-UNIT_MAIN("lone passes", .timeout_s = 120)
+UNIT_MAIN("unpaired passes", .timeout_s = 120)
