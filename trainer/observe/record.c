@@ -88,6 +88,21 @@ size_t record_text(const struct record *r, char *text)
 
 /* --- and back --------------------------------------------------------------------------------- */
 
+/* As add_string writes it: nothing that it would change. */
+static bool is_plain(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == '"' || *c == '\\') return false;
+    return strlen(text) < METRIC_NAME;
+}
+
+/* A whole number that a double holds exactly. */
+static bool is_step(const json_t *value)
+{
+    const double step = json_is_number(value) ? json_number_value(value) : -1;
+    return step >= 0 && step <= 0x1p53 && step == floor(step);
+}
+
 /* The members behind step and phase, in their order. */
 static bool parse_members(struct record *r, json_t *o)
 {
@@ -98,16 +113,26 @@ static bool parse_members(struct record *r, json_t *o)
     {
         if (at++ < 2) continue;
         if (!json_is_number(value) && !json_is_null(value)) return false;
-        if (strlen(name) >= METRIC_NAME || at - 2 > RECORD_MOST) return false;
+        if (!is_plain(name)) return false;
         if (r) record_add(r, name, json_is_null(value) ? (double)NAN : json_number_value(value));
     }
     return true;
 }
 
-static bool parse_object(struct record *r, json_t *o)
+/* A number may have been written in a shorter way than ours ("1e14"): text has n bytes, that of the
+ * record must have room for as many as all of them could take, and for more numbers. */
+static bool has_room(size_t n, size_t members)
+{
+    enum { NUMBER = 24, MORE = 4096 };
+    return members <= RECORD_MOST + 2 && n + NUMBER * members + MORE < RECORD_TEXT;
+}
+
+static bool parse_object(struct record *r, json_t *o, size_t n)
 {
     const json_t *step = json_object_get(o, "step"), *phase = json_object_get(o, "phase");
-    if (!json_is_number(step) || !json_is_string(phase)) return false;
+    if (!is_step(step) || !json_is_string(phase) || !is_plain(json_string_value(phase)))
+        return false;
+    if (!has_room(n, json_object_size(o))) return false;
     if (r) record_begin(r, (long)json_number_value(step), json_string_value(phase));
     return parse_members(r, o);
 }
@@ -118,13 +143,13 @@ bool record_parse(struct record *r, const char *text)
     const size_t n = strlen(text);
     char *whole = NULL;
     json_t *o = NULL;
-    if (n + 4096 < RECORD_TEXT && strncmp(text, head, sizeof head - 1) == 0) whole = malloc(n + 2);
+    if (n < RECORD_TEXT && strncmp(text, head, sizeof head - 1) == 0) whole = malloc(n + 2);
     if (whole) {
         memcpy(whole, text, n);
         memcpy(whole + n, "}", 2);
         o = json_loads(whole, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
     }
-    const bool ok = o && parse_object(r, o);
+    const bool ok = o && parse_object(r, o, n);
     json_decref(o);
     free(whole);
     return ok;

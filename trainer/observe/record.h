@@ -26,8 +26,8 @@ void record_add(struct record *r, const char *name, double value);
 /* "{"step":1,"phase":"sft","loss":0.5" without the end, so that more may follow, into text
  * (RECORD_TEXT bytes); its length. Numbers are printed so that they read back to the same bits. */
 size_t record_text(const struct record *r, char *text);
-/* Such a text back into a record, of which record_text makes the same bytes again. false: it is
- * none; r is then of no use. r NULL: only looks. */
+/* Such a text back into a record, of which record_text makes the same bytes again. Any text: false
+ * where it is none; r is then of no use. r NULL: only looks. */
 bool record_parse(struct record *r, const char *text);
 
 #endif

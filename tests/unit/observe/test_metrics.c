@@ -212,9 +212,34 @@ START_TEST(a_record_reads_back)
                                 "{\"step\":1,\"phase\":\"a\",\"x\":1e999",
                                 "{\"step\":1,\"phase\":\"a\",\"x\":[1]",
                                 "{\"step\":1,\"phase\":\"a\",\"x\"",
-                                "{\"phase\":\"a\",\"step\":1"};
+                                "{\"phase\":\"a\",\"step\":1",
+                                "{\"step\":1e300,\"phase\":\"a\"",
+                                "{\"step\":-1,\"phase\":\"a\"",
+                                "{\"step\":0.5,\"phase\":\"a\"",
+                                "{\"step\":1,\"phase\":\"a\\n\"",
+                                "{\"step\":1,\"phase\":\"a\",\"x\\\"\":1"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         ck_assert_msg(!record_parse(NULL, none[i]), "%s", none[i]);
+}
+END_TEST
+
+/* Numbers written in a short way take more room as we write them: a text whose record would not fit
+ * is none. */
+START_TEST(a_record_that_would_not_fit_is_none)
+{
+    static struct record r;
+    static char text[RECORD_TEXT], again[RECORD_TEXT];
+    int taken = 0;
+    for (int letters = 60; letters < 130; letters++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "{\"step\":1,\"phase\":\"a\"");
+        for (int i = 0; i < RECORD_MOST && n + 200 < sizeof text; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, ",\"%0*d\":1e14", letters, i);
+        if (!record_parse(&r, text)) continue;
+        taken++;
+        record_text(&r, again);
+    }
+    ck_assert_int_gt(taken, 0);
+    ck_assert_int_lt(taken, 70);
 }
 END_TEST
 
@@ -341,6 +366,7 @@ END_TEST
     X(shorter_than_recorded)                \
     X(a_line_waits)                         \
     X(a_record_reads_back)                  \
+    X(a_record_that_would_not_fit_is_none)  \
     X(checked_before_it_is_cut)             \
     X(only_rank_0_writes)                   \
     X(name_twice, .exit = EXIT_BUG)         \
