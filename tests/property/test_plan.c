@@ -273,8 +273,8 @@ START_TEST(possible_and_nearest)
                                   (k != PLAN_DUALPIPEV || enough)));
                 int s = 0, m = 0;
                 for (int i = 0; i < p.n; i++) {
-                    const char *at = strstr(p.text[i], "can be: ");
-                    if (at) sscanf(at, "can be: %d stages with %d", &s, &m);
+                    const char *at = strstr(p.text[i], "nearest valid: ");
+                    if (at) sscanf(at, "nearest valid: %d stages with %d", &s, &m);
                 }
                 ck_assert_msg(can || plan_possible((enum plan_kind)k, s, m, NULL),
                               "%d %d,%d: advised %d,%d", k, P, M, s, m);

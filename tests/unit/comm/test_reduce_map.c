@@ -38,8 +38,8 @@ static const struct row {
     {"single, asked for", 8, single, 1, REDUCE_NODES, 64 * MIB, REDUCE_NODES, "asked for"},
     {"single, inner 2", 8, single, 2, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "summed first"},
     {"threes, inner 2", 6, threes, 2, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "summed first"},
-    {"uneven", 8, uneven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "unequal"},
-    {"woven", 8, woven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "not neighbours"},
+    {"uneven", 8, uneven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "different numbers of members"},
+    {"woven", 8, woven, 1, REDUCE_NODES, 64 * MIB, REDUCE_FLAT, "consecutive ranks"},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
