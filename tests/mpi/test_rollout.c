@@ -254,8 +254,9 @@ END_TEST
 
 static int patience, asked; /* this rank hears of a stop when it has asked so often; -1: never */
 
-static int stop_now(void)
+static int stop_now(void *unused)
 {
+    (void)unused;
     return patience >= 0 && ++asked > patience;
 }
 
@@ -331,8 +332,9 @@ static struct heard {
     int asked_first, asked;
 } heard;
 
-static int count_wave(void)
+static int count_wave(void *unused)
 {
+    (void)unused;
     heard.asked++;
     return 0;
 }

@@ -343,24 +343,60 @@ static void pause_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
+enum { ASKED_FIRST, ASKED_SECOND, ASKED_BOTH, ASKED_LAST_RANK, ASKED_WAYS };
+
+static bool is_asked(int way)
+{
+    if (way == ASKED_LAST_RANK) return ck_world.rank == ck_world.size - 1;
+    return site.rank == 0 && (way == ASKED_BOTH || way == site.site);
+}
+
 START_TEST(sites_stop_at_the_largest_step)
 {
     site_make(&site);
-    for (int asked = 0; asked < 3; asked++) { /* site 0, site 1, or both at once */
-        struct halt *h = site.rank == 0 ? halt_new(site.across) : NULL;
-        long step = 0, at = -1, most;
-        while (h && (at < 0 || step < at)) {
+    for (int way = 0; way < ASKED_WAYS; way++) {
+        struct halt *h = halt_new(site.comm, site.across);
+        long step = 0, at = HALT_NOTHING, most;
+        while (at == HALT_NOTHING || step < at) {
             pause_ms(site.site == 0 ? 2 : 5);
             step++;
-            bool mine = step == 4 && (asked == 2 || asked == site.site);
-            if (at >= 0 || (!halt_heard(h) && !mine)) continue;
+            if (step == 4 && is_asked(way)) halt_ask(h);
+            if (at != HALT_NOTHING || !world_any(&site, halt_heard(h))) continue;
             halt_announce(h, step);
             at = halt_agree(h);
         }
         MPI_OK(MPI_Allreduce(&step, &most, 1, MPI_LONG, MPI_MAX, ck_world.comm));
-        ck_all(!h || (step == most && step >= 4), "stopped at %ld, another at %ld", step, most);
+        ck_all(step == most && step >= 4, "way %d: stopped at %ld, another at %ld", way, step,
+               most);
         halt_free(h);
     }
+    site_free(&site);
+}
+END_TEST
+
+/* Who is in the midst of a step looks and never waits: the step is known when all have said theirs,
+ * on every rank, also of the group that is behind. */
+START_TEST(a_stop_is_known_without_waiting)
+{
+    site_make(&site);
+    struct halt *h = halt_new(site.comm, site.across);
+    bool last = site.rank == site.size - 1;
+    if (site.site == 0 && last) halt_ask(h);
+    while (site.site == 0 && site.rank == 0 && !halt_heard(h)) pause_ms(1);
+    if (site.site == 0) halt_announce(h, 3);
+    MPI_OK(MPI_Barrier(ck_world.comm));
+    for (int i = 0; i < 20; i++) {
+        pause_ms(1);
+        long agreed = halt_agreed(h);
+        ck_all(agreed == HALT_NOTHING, "%ld before the other site said its step", agreed);
+    }
+    while (site.site == 1 && site.rank == 0 && !halt_heard(h)) pause_ms(1);
+    if (site.site == 1) halt_announce(h, 5);
+    if (site.site == 1) halt_announce(h, 9); /* too late */
+    ck_all(halt_announced(h) == (site.rank == 0), "who announced");
+    while (halt_agreed(h) == HALT_NOTHING) pause_ms(1);
+    ck_all(halt_agreed(h) == 5 && halt_agree(h) == 5, "%ld", halt_agreed(h));
+    halt_free(h);
     site_free(&site);
 }
 END_TEST
@@ -368,21 +404,22 @@ END_TEST
 START_TEST(who_ends_is_not_waited_for)
 {
     site_make(&site);
-    struct halt *h = site.rank == 0 ? halt_new(site.across) : NULL;
-    if (h && site.site == 0) halt_announce(h, LONG_MAX);
-    while (h && site.site == 1 && !halt_heard(h)) pause_ms(1);
-    if (h && site.site == 1) halt_announce(h, 7);
-    ck_all(!h || halt_agree(h) == LONG_MAX, "goes on to the end");
+    struct halt *h = halt_new(site.comm, site.across);
+    if (site.site == 0) halt_announce(h, LONG_MAX);
+    while (site.site == 1 && site.rank == 0 && !halt_heard(h)) pause_ms(1);
+    if (site.site == 1) halt_announce(h, 7);
+    ck_all(halt_agree(h) == LONG_MAX, "goes on to the end");
     halt_free(h);
     site_free(&site);
 }
 END_TEST
 
-#define TESTS(X)                      \
-    X(sites_are_runs_of_ranks)        \
-    X(equals_the_plain_calculation)   \
-    X(goes_on_from_what_was_saved)    \
-    X(sites_stop_at_the_largest_step) \
+#define TESTS(X)                       \
+    X(sites_are_runs_of_ranks)         \
+    X(equals_the_plain_calculation)    \
+    X(goes_on_from_what_was_saved)     \
+    X(sites_stop_at_the_largest_step)  \
+    X(a_stop_is_known_without_waiting) \
     X(who_ends_is_not_waited_for)
 
 MPI_MAIN("sites")

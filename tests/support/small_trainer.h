@@ -231,8 +231,9 @@ static inline int *small_asked(void)
     return &asked;
 }
 
-static inline int small_stop_soon(void)
+static inline int small_stop_soon(void *unused)
 {
+    (void)unused;
     return ++*small_asked() > 3;
 }
 

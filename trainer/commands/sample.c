@@ -91,6 +91,12 @@ static void take_prompts(struct run *r, const struct sample_options *e, int n)
     problems_end_if_any(&p);
 }
 
+static int stop_asked(void *unused)
+{
+    (void)unused;
+    return world_stop_requested();
+}
+
 static struct rollout_job job_of(struct run *r, const struct sample_options *e, int questions)
 {
     struct phase_settings k = answer_phase(&r->settings);
@@ -103,7 +109,7 @@ static struct rollout_job job_of(struct run *r, const struct sample_options *e, 
                             .seed = (uint64_t)(e->seed >= 0 ? e->seed : r->settings.run.seed),
                             .purpose = RNG_EVAL,
                             .step = (uint32_t)r->step,
-                            .stop = world_stop_requested};
+                            .stop = stop_asked};
     j.sampling = (struct sampling){(float)(e->temperature >= 0 ? e->temperature : k.temperature),
                                    e->top_k >= 0 ? e->top_k : k.top_k,
                                    (float)(e->top_p > 0 ? e->top_p : k.top_p)};

@@ -6,6 +6,7 @@
 #include "trainer/reward/majority.h"
 #include "trainer/phases/tell.h"
 #include "trainer/run/grade.h"
+#include "trainer/run/sites.h"
 
 static void count_problem(struct tally *t, const struct run *r, const struct answer *a, int from)
 {
@@ -24,7 +25,7 @@ static void count_problem(struct tally *t, const struct run *r, const struct ans
     t->done++;
 }
 
-static struct rollout_job job_of(const struct run *r, const struct phase_settings *k,
+static struct rollout_job job_of(struct run *r, const struct phase_settings *k,
                                  const struct tally *t)
 {
     struct rollout_job job = {.question = r->scratch->question,
@@ -38,7 +39,8 @@ static struct rollout_job job_of(const struct run *r, const struct phase_setting
                               .step = (uint32_t)t->step,
                               .first = t->done};
     job.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
-    if (r->world->sites == 1) job.stop = world_stop_requested; /* sites stop at one step */
+    job.stop = sites_cut;
+    job.stop_context = r;
     return job;
 }
 
@@ -139,7 +141,8 @@ bool eval_step(struct run *r, const struct phase_settings *k, const struct algor
     char text[SCORE_TEXT];
     struct tally due = evaluate_begin(r, k, r->step, k->prompts, k->samples);
     go_on_or_begin(r, &due);
-    if (!evaluate_go_on(r, k, &r->evaluation)) return false;
+    r->cut_at = r->step;
+    if (!evaluate_go_on(r, k, &r->evaluation) || sites_stop_within(r)) return false;
     struct score s = tally_score(&r->evaluation);
     r->evaluation = (struct tally){0};
     metrics_begin(r->metrics, r->step, k->name);
@@ -163,6 +166,7 @@ bool evaluate_line_waits(const struct run *r)
 
 static void end_line(struct run *r, const struct phase_settings *k)
 {
+    r->cut_at = r->evaluation.step + 1; /* the step itself is done */
     if (!evaluate_go_on(r, k, &r->evaluation)) {
         metrics_wait(r->metrics);
         return;

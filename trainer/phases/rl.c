@@ -31,7 +31,9 @@ static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
                             .purpose = RNG_SAMPLE,
                             .step = (uint32_t)sites_part(r, r->step)};
     j.sampling = (struct sampling){(float)k->temperature, k->top_k, (float)k->top_p};
-    if (r->world->sites == 1) j.stop = world_stop_requested; /* sites stop at one step */
+    r->cut_at = r->step;
+    j.stop = sites_cut;
+    j.stop_context = r;
     return j;
 }
 
@@ -119,7 +121,7 @@ static bool sample(struct run *r, const struct phase_settings *k, struct rl_step
                   k->prompts);
     job.listener = grade_listener(r, k->prompts, k->samples, false);
     s->answer = rollout_run(r->rollout, &job, &s->rollout);
-    return rollout_whole(r->rollout) == k->prompts;
+    return rollout_whole(r->rollout) == k->prompts && !sites_stop_within(r);
 }
 
 /* Every answer was graded when it was finished, on the rank that sampled it. */

@@ -86,7 +86,7 @@ enum {
 /* Shall the job end? Once heard, it stays so. */
 static inline bool rollout_stops(struct rollout *r)
 {
-    r->stopping = r->stopping || (r->job->stop && r->job->stop());
+    r->stopping = r->stopping || (r->job->stop && r->job->stop(r->job->stop_context));
     return r->stopping;
 }
 

@@ -56,7 +56,8 @@ struct rollout_job {
     int first;
     /* Asked before each decode batch on first stages: shall the rollout end now, with the answers
      * that are complete? Ranks may hear at different moments. NULL: never. */
-    int (*stop)(void);
+    int (*stop)(void *context);
+    void *stop_context;
     struct rollout_listener listener;
 };
 

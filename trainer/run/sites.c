@@ -176,18 +176,25 @@ int sites_keep(const struct settings *s)
 
 /* --- a run ------------------------------------------------------------------------------------- */
 
+/* What this rank knows of a stop goes out; step: the first one at which this site can stop. */
+static void say_what_is_known(struct run *r, long step)
+{
+    if (world_stop_requested()) halt_ask(r->halt);
+    if (halt_heard(r->halt)) halt_announce(r->halt, step);
+}
+
 /* While this site waits for another, that one may be asked to stop, and wait for our answer. */
 static void listen_to_others(void *ctx)
 {
     struct run *r = ctx;
-    if (r->halt && halt_heard(r->halt)) halt_announce(r->halt, r->step + 1);
+    if (r->halt) say_what_is_known(r, r->step + 1);
 }
 
 void sites_open(struct run *r)
 {
     const struct world *w = r->world;
     outer_new(&r->outer, &r->settings, &r->optimizer, w, listen_to_others, r);
-    if (w->rank == 0) r->halt = halt_new(w->across);
+    r->halt = halt_new(w->comm, w->across);
     r->stop_at = -1;
     int keep = sites_keep(&r->settings);
     if (keep > r->settings.checkpoint.keep)
@@ -196,7 +203,7 @@ void sites_open(struct run *r)
 
 void sites_close(struct run *r)
 {
-    if (r->halt) halt_announce(r->halt, LONG_MAX); /* who is asked now goes on to the end, too */
+    halt_announce(r->halt, LONG_MAX); /* who is asked now goes on to the end, too */
     halt_free(r->halt);
     outer_free(&r->outer);
 }
@@ -223,22 +230,34 @@ void sites_put(struct run *r)
     metrics_put_clock(r->metrics, "sites/exposed_seconds", s.exposed);
 }
 
-/* The first rank waits until the other sites have said where they are; the others of the site wait for it. */
-static long agree_on_stop(struct run *r)
+/* --- a stop --- */
+
+int sites_cut(void *run)
 {
-    long at = 0;
-    MPI_Request request;
-    if (r->halt) halt_announce(r->halt, r->step);
-    if (r->halt) at = halt_agree(r->halt);
-    MPI_OK(MPI_Ibcast(&at, 1, MPI_LONG, 0, r->world->comm, &request));
-    world_wait(&request, 1);
-    return at;
+    struct run *r = run;
+    if (!r->halt) return world_stop_requested();
+    say_what_is_known(r, r->cut_at);
+    return halt_agreed(r->halt) == r->cut_at;
+}
+
+/* Is r->step where all stop? must_agree, on any rank: it has to be known now. */
+static bool stops_here(struct run *r, bool must_agree)
+{
+    if (r->stop_at < 0 && world_any(r->world, must_agree)) {
+        halt_announce(r->halt, r->step);
+        r->stop_at = halt_agree(r->halt);
+    }
+    return r->stop_at >= 0 && r->step >= r->stop_at;
+}
+
+bool sites_stop_within(struct run *r)
+{
+    return r->halt && stops_here(r, halt_announced(r->halt));
 }
 
 bool sites_stop(struct run *r, bool asked)
 {
-    if (r->world->sites == 1) return world_any(r->world, asked);
-    if (world_any(r->world, asked || (r->halt && halt_heard(r->halt))) && r->stop_at < 0)
-        r->stop_at = agree_on_stop(r);
-    return r->stop_at >= 0 && r->step >= r->stop_at;
+    if (!r->halt) return world_any(r->world, asked);
+    if (asked) halt_ask(r->halt);
+    return stops_here(r, halt_heard(r->halt));
 }

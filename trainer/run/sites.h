@@ -33,6 +33,18 @@ long sites_part(const struct run *r, long i);
 void sites_update(struct run *r, long update, long last);
 /* The metrics of exchanges that came to their end in this step. */
 void sites_put(struct run *r);
+
+/* A stop is heard between two steps and within a rollout. Before a rollout that can be cut short
+ * r->cut_at says at which step the run stands if it is. A site that is asked, or hears of another,
+ * says the first step at which it can stop, and all stop at the largest step said; behind a rollout
+ * that could have been cut a site must therefore ask whether it has to stop after all. */
+
+/* The stop of a struct rollout_job (run: its struct run): true when a stop is asked for, with
+ * several sites when cut_at is where all stop. Local. */
+int sites_cut(void *run);
+/* Behind such a rollout, before anything else of its step r->step is done: do all stop here? Never
+ * with one site. Collective over the site; waits for the others when this site has said r->step. */
+bool sites_stop_within(struct run *r);
 /* Between two steps: shall this one stop here? asked: this rank was. Collective over the site. */
 bool sites_stop(struct run *r, bool asked);
 
