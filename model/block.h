@@ -124,7 +124,7 @@ static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols
 /* slot.c: lays out everything of the chunk that is as long as a micro-batch. */
 void chunk_place_memory(struct chunk *c, struct arena *a);
 
-/* moe.c, travel.c: a layer's routing and rows. */
+/* moe.c, dispatch.c: a layer's routing and rows. */
 ACT_STRUCT(moe_acts, MOE_ACTS)
 /* The bounds of expert rows: on one rank they are home rows. */
 static inline int *first_of(const struct moe_acts *k)
@@ -132,14 +132,14 @@ static inline int *first_of(const struct moe_acts *k)
     return k->first ? k->first : k->start;
 }
 
-/* travel.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a
+/* dispatch.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a
  * sub-step's last; on one rank none does anything, and home rows are expert rows. */
-void travel_counts(struct pass *p, const struct moe_acts *k);
-void travel_counted(struct pass *p, struct moe_acts *k);
-void travel_out(struct pass *p, const struct moe_acts *k, const void *home);
-void travel_arrived(struct pass *p, const struct moe_acts *k, void *rows);
-void travel_back(struct pass *p, const struct moe_acts *k, void *home, void *rows);
-void travel_place(struct chunk *c, struct wire *w, struct arena *a);
+void dispatch_counts(struct pass *p, const struct moe_acts *k);
+void dispatch_counted(struct pass *p, struct moe_acts *k);
+void dispatch_out(struct pass *p, const struct moe_acts *k, const void *home);
+void dispatch_arrived(struct pass *p, const struct moe_acts *k, void *rows);
+void dispatch_back(struct pass *p, const struct moe_acts *k, void *home, void *rows);
+void dispatch_place(struct chunk *c, struct wire *w, struct arena *a);
 
 static inline int lane_of(const struct pass *p)
 {
@@ -153,10 +153,10 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
     p->open = operation;
 }
 
-/* share.c: a product of which every rank of tp computes a part of the inner sum. The first posts
- * the sum over the ranks (added in rank order, P4) where there are several, as a sub-step's last
- * call; the second, in the next sub-step, rounds it once to real. One rank alone has the result in
- * y at once, and the same y in both calls. */
+/* tensor_parallel.c: a product of which every rank of tp computes a part of the inner sum. The
+ * first posts the sum over the ranks (added in rank order, P4) where there are several, as a
+ * sub-step's last call; the second, in the next sub-step, rounds it once to real. One rank alone
+ * has the result in y at once, and the same y in both calls. */
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 void partial_end(struct pass *p, void *y);
@@ -165,8 +165,8 @@ static inline struct wire *wire_of(struct pass *p)
     return &p->chunk->wire[lane_of(p) == LANE_BACKWARD];
 }
 
-/* share.c: the embedding and the head, where each rank of tp has the rows of its tokens. Names in
- * the order of use; what returns an operation or ends with one posts an exchange. */
+/* tensor_parallel.c: the embedding and the head, where each rank of tp has the rows of its tokens.
+ * Names in the order of use; what returns an operation or ends with one posts an exchange. */
 void vocabulary_embed(struct pass *p, void *x); /* then partial_end; one rank has all of x */
 int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
                     float inv_temperature, int T);

@@ -16,7 +16,7 @@ static void place(struct chunk *c, struct arena *a)
     c->router = router_of(&c->d);
     size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
     c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
-    for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++) travel_place(c, &c->wire[k], a);
+    for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++) dispatch_place(c, &c->wire[k], a);
 }
 
 /* Outputs as home rows, or their gradients: on one rank they are the expert rows. */
@@ -89,7 +89,7 @@ static void forward_route(struct pass *p, const struct unit *u)
     c->router->select(c, k, T);
     c->ops->router_sort(k->at, k->start, k->expert, T * c->d.K, c->d.E);
     if (p->kind == PASS_F) load_note(p, u);
-    travel_counts(p, k);
+    dispatch_counts(p, k);
 }
 
 static void forward_dispatch(struct pass *p, const struct unit *u)
@@ -97,18 +97,18 @@ static void forward_dispatch(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
     void *home = c->parallel.ep ? wire_of(p)->home : k->xe;
-    travel_counted(p, k);
+    dispatch_counted(p, k);
     c->ops->scatter_rows(home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
-    travel_out(p, k, home);
+    dispatch_out(p, k, home);
 }
 
 static void forward_experts(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
-    travel_arrived(p, k, k->xe);
+    dispatch_arrived(p, k, k->xe);
     experts_forward(c, u->weight, k);
-    travel_back(p, k, home_of(k), k->ye);
+    dispatch_back(p, k, home_of(k), k->ye);
 }
 
 /* The output may lie over the layer's input: that is dead by now. */
@@ -131,7 +131,7 @@ static void backward_dispatch(struct pass *p, const struct unit *u)
     c->ops->combine_backward(yh, s->dweight, output_gradient(p, u), yh, k->at, k->weight,
                              p->rows->T, c->d.C, c->d.K);
     c->router->backward(p, k, s->dweight, s->count);
-    travel_out(p, k, yh);
+    dispatch_out(p, k, yh);
 }
 
 static void backward_experts(struct pass *p, const struct unit *u)
@@ -139,9 +139,9 @@ static void backward_experts(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
     const struct moe_scratch *s = u->scratch;
-    travel_arrived(p, k, k->ye);
+    dispatch_arrived(p, k, k->ye);
     experts_backward_input(c, u, k);
-    travel_back(p, k, wire_of(p)->home, s->dxe);
+    dispatch_back(p, k, wire_of(p)->home, s->dxe);
 }
 
 static void backward_combine(struct pass *p, const struct unit *u)

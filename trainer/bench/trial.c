@@ -12,7 +12,7 @@
 #include "pipeline/check.h"
 #include "pipeline/improve.h"
 #include "pipeline/paced.h"
-#include "pipeline/share.h"
+#include "pipeline/plan_broadcast.h"
 
 enum { OPS = PLAN_OPS, MESSAGE = 64 << 10 };
 
@@ -162,7 +162,7 @@ static void make_together(struct plan *plan, const struct bench_options *o, cons
     MPI_OK(MPI_Comm_rank(l->group, &me));
     if (me == 0 && kind == PLAN_AUTO) search(plan, o, l, turns);
     if (me == 0 && kind != PLAN_AUTO) make_named(plan, o, l, kind, turns);
-    plan_share(plan, 0, l->group);
+    plan_broadcast(plan, 0, l->group);
 }
 
 static bool has_pairs(const struct plan *plan)

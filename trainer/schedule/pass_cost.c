@@ -93,7 +93,7 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
 }
 
 /* Sums stand behind attention and FFN, behind the embedding (forward) and the head (backward); a layer with
- * experts shares only its attention (model/share.c, model/travel.c). */
+ * experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward)
 {
     struct pass_exchanges x = {.sums = backward ? part.head : part.embed};

@@ -5,7 +5,7 @@
 #include <time.h>
 #include "comm/base/environment.h"
 #include "comm/base/memory.h"
-#include "pipeline/share.h"
+#include "pipeline/plan_broadcast.h"
 
 struct mesh_shape stage_mesh(const struct settings *s)
 {
@@ -159,7 +159,7 @@ static void plans_search(struct stage *s)
     for (int i = s->mesh->p; i < n; i += pp)
         schedule_plan(&found[i], s->settings, &s->dims, stage_least(s) + i * stage_multiple(s));
     for (int i = 0; i < n; i++) {
-        plan_share(&found[i], i % pp, s->mesh->pipe);
+        plan_broadcast(&found[i], i % pp, s->mesh->pipe);
         plan_recopy(&s->searched[i], &found[i]);
         plan_free(&found[i]);
     }

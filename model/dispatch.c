@@ -1,15 +1,17 @@
-/* Rows of a layer with experts on their way to the ranks that hold the experts, and back (expert parallelism).
+/* Rows of a layer with experts on their way to the ranks that hold the experts, and back (expert
+ * parallelism).
  *
- * First the ranks tell each other how many rows they will send for each expert; then the rows go, sorted by expert and so by
- * rank. They arrive by rank, then expert, and are brought into the order that a product wants: by expert, then rank. Results go
- * back the same way. Nothing is dropped: there is room for all rows of all ranks at once. */
+ * First the ranks tell each other how many rows they will send for each expert; then the rows go,
+ * sorted by expert and so by rank. They arrive by rank, then expert, and are brought into the order
+ * that a product wants: by expert, then rank. Results go back the same way. Nothing is dropped:
+ * there is room for all rows of all ranks at once. */
 #include <string.h>
 
 #include "comm/base/die.h"
 #include "comm/exchange.h"
 #include "model/block.h"
 
-void travel_place(struct chunk *c, struct wire *w, struct arena *a)
+void dispatch_place(struct chunk *c, struct wire *w, struct arena *a)
 {
     size_t C = (size_t)c->d.C, ep = (size_t)c->ep, held = (size_t)dims_held(&c->d);
     w->home = arena_take_n(a, (size_t)c->T_max * (size_t)c->d.K * C, c->ops->real_bytes);
@@ -19,24 +21,24 @@ void travel_place(struct chunk *c, struct wire *w, struct arena *a)
 }
 
 /* How much of each rank's part goes and comes, and where it lies: four lists in the wire. */
-struct traffic {
+struct row_counts {
     size_t *out, *out_at, *in, *in_at;
 };
-static struct traffic traffic_of(const struct chunk *c, const struct wire *w)
+static struct row_counts counts_in(const struct chunk *c, const struct wire *w)
 {
     int ep = c->ep;
-    return (struct traffic){w->bytes, w->bytes + ep, w->bytes + 2 * ep, w->bytes + 3 * ep};
+    return (struct row_counts){w->bytes, w->bytes + ep, w->bytes + 2 * ep, w->bytes + 3 * ep};
 }
 
 /* --- how many --- */
 
-void travel_counts(struct pass *p, const struct moe_acts *k)
+void dispatch_counts(struct pass *p, const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.ep;
     if (!x) return;
     struct wire *w = wire_of(p);
-    struct traffic t = traffic_of(c, w);
+    struct row_counts t = counts_in(c, w);
     int held = dims_held(&c->d), *to = w->count, *from = w->count + c->d.E;
     for (int e = 0; e < c->d.E; e++) to[e] = k->start[e + 1] - k->start[e];
     for (int m = 0; m < c->ep; m++) {
@@ -46,7 +48,7 @@ void travel_counts(struct pass *p, const struct moe_acts *k)
     pass_posted(p, x, exchange_all_to_all(x, lane_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
 }
 
-void travel_counted(struct pass *p, struct moe_acts *k)
+void dispatch_counted(struct pass *p, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
     if (!c->parallel.ep) return;
@@ -63,11 +65,11 @@ void travel_counted(struct pass *p, struct moe_acts *k)
 
 /* --- the rows --- */
 
-static struct traffic row_traffic(const struct pass *p, const struct wire *w,
-                                  const struct moe_acts *k)
+static struct row_counts row_counts_of(const struct pass *p, const struct wire *w,
+                                       const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
-    struct traffic t = traffic_of(c, w);
+    struct row_counts t = counts_in(c, w);
     size_t row = (size_t)c->d.C * c->ops->real_bytes, came = 0;
     int held = dims_held(&c->d);
     for (int m = 0; m < c->ep; m++) {
@@ -82,17 +84,18 @@ static struct traffic row_traffic(const struct pass *p, const struct wire *w,
     return t;
 }
 
-void travel_out(struct pass *p, const struct moe_acts *k, const void *home)
+void dispatch_out(struct pass *p, const struct moe_acts *k, const void *home)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
     struct wire *w = wire_of(p);
-    struct traffic t = row_traffic(p, w, k);
+    struct row_counts t = row_counts_of(p, w, k);
     pass_posted(p, x,
                 exchange_all_to_all(x, lane_of(p), w->away, t.in, t.in_at, home, t.out, t.out_at));
 }
 
-/* Every run of rows of one rank and one expert: its place by rank in `away`, and by expert in `rows`. */
+/* Every run of rows of one rank and one expert: its place by rank in `away`, and by expert in
+ * `rows`. */
 static void reorder(const struct chunk *c, const struct moe_acts *k, void *away, void *rows,
                     bool arriving)
 {
@@ -109,18 +112,18 @@ static void reorder(const struct chunk *c, const struct moe_acts *k, void *away,
         }
 }
 
-void travel_arrived(struct pass *p, const struct moe_acts *k, void *rows)
+void dispatch_arrived(struct pass *p, const struct moe_acts *k, void *rows)
 {
     if (p->chunk->parallel.ep) reorder(p->chunk, k, wire_of(p)->away, rows, true);
 }
 
-void travel_back(struct pass *p, const struct moe_acts *k, void *home, void *rows)
+void dispatch_back(struct pass *p, const struct moe_acts *k, void *home, void *rows)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
     struct wire *w = wire_of(p);
     reorder(p->chunk, k, w->away, rows, false);
-    struct traffic t = row_traffic(p, w, k);
+    struct row_counts t = row_counts_of(p, w, k);
     pass_posted(p, x,
                 exchange_all_to_all(x, lane_of(p), home, t.out, t.out_at, w->away, t.in, t.in_at));
 }

@@ -1,9 +1,9 @@
-#include "pipeline/share.h"
+#include "pipeline/plan_broadcast.h"
 
 #include "comm/coll.h"
 #include "comm/world.h"
 
-void plan_share(struct plan *plan, int root, MPI_Comm comm)
+void plan_broadcast(struct plan *plan, int root, MPI_Comm comm)
 {
     struct plan shape = *plan;
     int me;

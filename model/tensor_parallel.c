@@ -1,5 +1,6 @@
-/* Tensor parallelism within a chunk: what all ranks of a group add up. Partial sums are float and are rounded once, after the
- * sum, as one rank alone rounds them; so an output row depends on its own inputs only (P1) and every rank has the same bits. */
+/* Tensor parallelism within a chunk: what all ranks of a group add up. Partial sums are float and
+ * are rounded once, after the sum, as one rank alone rounds them; so an output row depends on its
+ * own inputs only (P1) and every rank has the same bits. */
 #include "comm/exchange.h"
 #include "model/block.h"
 
