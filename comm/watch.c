@@ -131,6 +131,13 @@ static void stop_signal(int signal)
     errno = saved;
 }
 
+/* nohup and a shell's "&" start us with signals that we are not to hear. */
+static bool is_ignored(int number)
+{
+    struct sigaction before;
+    return sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
+}
+
 void world_catch_signals(void)
 {
     static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP, SIGINT};
@@ -138,8 +145,10 @@ void world_catch_signals(void)
     struct sigaction act = {.sa_handler = stop_signal, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
     for (int i = 0; i < N; i++) sigaddset(&act.sa_mask, caught[i]);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
+        if ((caught[i] == SIGHUP || caught[i] == SIGINT) && is_ignored(caught[i])) continue;
         SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
+    }
 }
 
 /* Each write of ours brings another one: never a second request. */

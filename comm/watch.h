@@ -9,9 +9,9 @@ void watchdog_start(double seconds);
 void watchdog_feed(void);
 
 /* SIGUSR1, SIGTERM, SIGHUP and SIGINT ask the job to stop: they set a flag that
- * world_stop_requested reads. Signals within 1 s of the first are the same request; a later one
- * exits at once (EXIT_STOPPED). Local: ranks hear of it at different moments, so agree with
- * world_any before branching. */
+ * world_stop_requested reads; SIGHUP and SIGINT only where the caller did not ignore them (nohup).
+ * Signals within 1 s of the first are the same request; a later one exits at once (EXIT_STOPPED).
+ * Local: ranks hear of it at different moments, so agree with world_any before branching. */
 void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */
 /* SIGPIPE, too: who read standard output or error (head) has ended, which is a hang-up: a request
  * to stop, and the rest of what is written goes nowhere. Not where the caller ignores it already.

@@ -73,13 +73,26 @@ ended
 check "hang-up: exit 85" equal "$code" 85
 
 # --- Ctrl-C without launch/run.sh ---
+set -m # else our shell starts it with SIGINT ignored
 "$duet" train recipe.yaml --set out=bare --set mesh.dp=1 --set mesh.pp=1 "${long[@]}" >out 2>err </dev/null &
 job=$!
+set +m
 check "Ctrl-C: under way" until_true lines 3 bare
 kill -INT "$job"
 ended
 check "Ctrl-C on a bare duet train: exit 85" equal "$code" 85
 check "Ctrl-C on a bare duet train: saved" test -e bare/checkpoints/latest
+
+# --- nohup duet train, and "&" in a script: what was ignored at the start stays ignored ---
+nohup "$duet" train recipe.yaml --set out=kept --set mesh.dp=1 --set mesh.pp=1 "${long[@]}" >out 2>err </dev/null &
+job=$!
+check "nohup: under way" until_true lines 3 kept
+kill -HUP "$job"
+kill -INT "$job"
+check "nohup: trains on" until_true lines $(($(wc -l <kept/metrics.jsonl) + 50)) kept
+kill -TERM "$job"
+ended
+check "nohup: SIGTERM is heard: exit 85" equal "$code" 85
 
 # --- a bare duet train whose reader goes: a hang-up; what only prints dies quietly, as other tools do ---
 one=(--set mesh.dp=1 --set mesh.pp=1 --set checkpoint.every=1000)
