@@ -99,7 +99,7 @@ holds '[r["schedule"] for r in o["results"]][:3] == ["1f1b", "1f1b", "auto"]' \
     'all(r["worst_idle_seconds_formula"] is None for r in o["results"])'
 
 expect 2 "$duet" bench pipeline --stages 2,x --schedules 1f1b,zigzag --shares 1,,2
-has "1,,2 is no list"; has "2,x is no list"; has "zigzag"
+has "1,,2 is not a list"; has "2,x is not a list"; has "zigzag"
 expect 2 "$duet" bench pipeline --members 0 --pass-ms 0
 has "--members: 0"; has "--pass-ms: 0"
 expect 2 "$duet" bench pipeline --stages 4
@@ -113,7 +113,7 @@ holds 'o["bench"] == "reduce"' 'o["ranks"] == 4 and o["nodes"] == 2' 'len(o["res
     'o["results"][1]["way"] == "nodes" and o["results"][1]["same_bits"]' \
     'all(spread(w["seconds"]) and spread(w["gain"]) for w in o["results"])'
 expect 2 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --ways flat,node --node-ranks 3
-has "--ways: node is none; did you mean nodes?"; has "--node-ranks: 3 does not divide 4"
+has "--ways: unknown way node; did you mean nodes?"; has "--node-ranks: 3 does not divide 4"
 expect 2 "$duet" bench reduce --mib 0
 has "--mib: 0"
 

@@ -29,7 +29,7 @@ code=$?
 grep -q '^rank 2/3 on .*while saving .*diverged/.*shard-0002-of-0003.h5' "$folder/said" || fail "the rank is not named"
 grep -q 'what: saving step 2, which has values that are not finite' "$folder/said" || fail "the step is not named"
 grep -q 'why:  model/layers.0.wqkv is inf at element [0-9]* of 1237: the training has diverged' "$folder/said" || fail "the tensor is not named"
-grep -q 'go on from one of them with a smaller lr' "$folder/said" || fail "what to do?"
+grep -q 'resume from one of them with a smaller lr' "$folder/said" || fail "what to do?"
 [ "$(grep -c 'what:' "$folder/said")" -eq 1 ] || fail "said more than once"
 [ "$(ls "$folder/diverged")" = "latest
 step-00000001" ] || fail "there is $(ls "$folder/diverged")"

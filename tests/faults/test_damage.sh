@@ -33,7 +33,7 @@ damaged() {
     call "$root/launch/run.sh" -n 2 --timeout 60 "$duet" eval "$newest" --prompts 2
     check "$name: eval by name, exit 1" equal "$code" 1
     check "$name: eval says it once" times 1 err "$newest/$file"
-    check "$name: eval says what to do" grep -qE 'use another|put back a copy' err
+    check "$name: eval says what to do" grep -qE 'use another|restore a copy' err
     call "$duet" eval hurt --prompts 2
     check "$name: eval of the run, exit 0" equal "$code" 0
     check "$name: eval warns" has err "damaged, not used: $newest/$file"
@@ -60,7 +60,7 @@ before=$(sums hurt)
 train 2 hurt --resume auto --set mesh.pp=1
 check "all damaged: exit 1" equal "$code" 1
 for step in 10 20 30; do check "all damaged: step $step named" times 1 err "checkpoints/step-000000$step/shard-0000-of-0004.h5: damaged"; done
-check "all damaged: says so" times 1 err "no undamaged checkpoint among 3"
+check "all damaged: says so" times 1 err "none of the 3 checkpoints is undamaged"
 check "all damaged: nothing was overwritten" equal "$(sums hurt)" "$before"
 
 # --- latest ---

@@ -47,5 +47,5 @@ check "a mistake of a file: exit 2" equal "$code" 2
 check "file" has err "nowhere.yaml"
 call "$duet" bench network
 check "one rank: exit 2" equal "$code" 2
-check "one rank" has err "one rank has nobody to send to"
+check "one rank" has err "bench network needs at least two ranks"
 finish

@@ -76,7 +76,7 @@ kill -TERM "$job"
 ended
 check "duet eval: exit 85" equal "$code" 85
 check "duet eval: says so" has out '"stopped": true'
-check "duet eval: how many it has" grep -qE "stopped on request after [0-9]+ of 2000 problems: the figures are theirs" err
+check "duet eval: how many it has" grep -qE "stopped on request after [0-9]+ of 2000 problems: the figures are for those" err
 
 # --- duet sample: the prompts that it has all answers to ---
 call "$duet" sample whole --problems 40 --samples 4

@@ -24,7 +24,7 @@ json_t *bench_json(const struct bench_options *o, const struct run *r)
 void bench_print(const struct world *w, json_t *o)
 {
     char *text = json_dumps(o, JSON_REAL_PRECISION(6));
-    SYS_OK(text, "free memory", "the result is no JSON, or memory is out");
+    SYS_OK(text, "free memory", "the result is not JSON, or memory ran out");
     if (w->rank == 0) printf("%s\n", text);
     free(text);
     json_decref(o);

@@ -120,16 +120,16 @@ static void end_finding(const struct links *l, int i, struct problems *p)
     else
         snprintf(what, sizeof what, "receives %.3g GB/s (sends %.3g)", e->receives, e->sends);
     problems_add(p, NULL, 0,
-                 "%s: %s where the others reach %.3g; see its cable, its port and the speed of its "
-                 "interface (ethtool %s), and what else runs there, or leave it out",
+                 "%s: %s where the others reach %.3g; check its cable, its port and its interface "
+                 "speed (ethtool %s), and other load there, or leave it out",
                  e->name, what, others(l, i, -1, 0), e->interface);
 }
 
 static void link_finding(const struct links *l, const struct link *k, struct problems *p)
 {
     problems_add(p, NULL, 0,
-                 "%s: %.3g GB/s to %s where the others reach %.3g; see what lies between these two "
-                 "(cable, switch), or leave one out",
+                 "%s: %.3g GB/s to %s where the others reach %.3g; check the connection between "
+                 "the two (cable, switch), or leave one out",
                  l->end[k->from].name, k->gbs, l->end[k->to].name,
                  others(l, k->from, k->to, k->gbs));
 }
@@ -148,14 +148,14 @@ static void expected_findings(const struct links *l, double expected, double all
         double less = e->sends < e->receives ? e->sends : e->receives;
         if (less < SLOW * expected)
             problems_add(p, NULL, 0,
-                         "%s: %.3g GB/s where the cluster file expects %.3g; see whether messages "
-                         "take the interface you mean (%s), or correct between: {gbs: ...}",
+                         "%s: %.3g GB/s where the cluster file expects %.3g; check that messages "
+                         "take the intended interface (%s), or correct between: {gbs: ...}",
                          e->name, less, expected, e->interface);
     }
     if (p->n == 0 && all_reduce > 0 && all_reduce < SLOW * expected)
         problems_add(p, NULL, 0,
                      "all: %.3g GB/s in an all-reduce where the cluster file expects %.3g and "
-                     "pairs reach %.3g; see the switch between them: it is shared",
+                     "pairs reach %.3g; check the switch between them: it is shared",
                      all_reduce, expected, l->median);
 }
 

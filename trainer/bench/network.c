@@ -187,7 +187,7 @@ static double reduce_once(const struct net *x, float *buf, float *scratch, size_
     float sum = (float)(x->n / 4 * 6 + x->n % 4 * (x->n % 4 - 1) / 2); /* small integers: exact */
     for (size_t i = 0; i < n; i++)
         SYS_OK(buf[i] == sum, "test the memory and the network of these hosts",
-               "an all-reduce is wrong: %g in place of %g", (double)buf[i], (double)sum);
+               "an all-reduce is wrong: %g instead of %g", (double)buf[i], (double)sum);
     return slowest;
 }
 
@@ -332,8 +332,8 @@ void bench_network_check(const struct bench_options *o, const struct world *w, s
 {
     if (w->size < 2)
         problems_add(p, NULL, 0,
-                     "one rank has nobody to send to: launch/run.sh --hostfile FILE -n HOSTS, or "
-                     "launch/run.sh -n 2 for two ranks of this host");
+                     "bench network needs at least two ranks: launch/run.sh --hostfile FILE -n "
+                     "HOSTS, or launch/run.sh -n 2 for two ranks on this host");
     expected_rate(o, w, p);
 }
 

@@ -44,7 +44,7 @@ static unsigned read_schedules(const char *text, struct problems *p)
         if (plan_kind_find(name, &k))
             chosen |= 1u << k;
         else
-            problems_add(p, NULL, 0, "--schedules: %s is none", name);
+            problems_add(p, NULL, 0, "--schedules: unknown schedule %s", name);
         at += n + (at[n] == ',');
     }
     return chosen;
@@ -70,18 +70,20 @@ void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p
 {
     int length[MOST_LENGTHS], n = read_lengths(o->stages, length), shortest = 1 << 30;
     if (n < 0)
-        problems_add(p, NULL, 0, "--stages: %.40s is no list of at most %d lengths like 2,4,8",
-                     o->stages, MOST_LENGTHS);
+        problems_add(p, NULL, 0,
+                     "--stages: %.40s is not a list of at most %d lengths such as 2,4,8", o->stages,
+                     MOST_LENGTHS);
     for (int i = 0; i < n; i++) shortest = length[i] < shortest ? length[i] : shortest;
     if (n > 0 && shortest > ranks)
         problems_add(p, NULL, 0,
                      "--stages: %d stages need as many ranks, there %s %d: launch/run.sh -n %d",
                      shortest, ranks == 1 ? "is" : "are", ranks, shortest * o->members);
     if (read_schedules(o->schedules, p) == 0)
-        problems_add(p, NULL, 0, "--schedules: none is named");
+        problems_add(p, NULL, 0, "--schedules: the list is empty");
     if (!read_shares(o))
-        problems_add(p, NULL, 0, "--shares: %.40s is no list of at most %d costs like 2,1,1,3",
-                     o->shares, MOST_SHARES);
+        problems_add(p, NULL, 0,
+                     "--shares: %.40s is not a list of at most %d costs such as 2,1,1,3", o->shares,
+                     MOST_SHARES);
 }
 
 /* ---- one length ---- */

@@ -63,7 +63,7 @@ void bench_reduce_check(const struct bench_options *o, const struct world *w, st
         for (int i = 0; i < WAYS; i++) known |= strcmp(name, names[i]) == 0;
         const char *near = nearest_name(name, names, WAYS);
         if (!known)
-            problems_add(p, NULL, 0, "--ways: %s is none%s%s%s", name,
+            problems_add(p, NULL, 0, "--ways: unknown way %s%s%s%s", name,
                          near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     if (o->node_ranks > 0 && w->size % o->node_ranks)

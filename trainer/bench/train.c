@@ -107,8 +107,9 @@ static void add_flop(json_t *out, const struct run *r, const struct bench_option
     double attention = 6.0 * d->L * d->Hq * d->D * (o->sequence + 1);
     json_object_set_new(
         out, "flop_convention",
-        json_string("6 a token and matrix parameter (2 forward, 4 backward), embedding rows not "
-                    "counted; attention's own products (causal half) stated apart, not counted"));
+        json_string(
+            "6 a token and matrix parameter (2 forward, 4 backward), embedding rows not "
+            "counted; attention's own products (causal half) stated separately, not counted"));
     json_object_set_new(out, "flop_per_token", json_real(6 * library_parameters(d)));
     json_object_set_new(out, "attention_flop_per_token", json_real(attention));
 }

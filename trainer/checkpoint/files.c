@@ -31,8 +31,7 @@ enum path_kind path_look(const char *path, struct failure *f)
         return S_ISREG(st.st_mode) ? PATH_FILE : S_ISDIR(st.st_mode) ? PATH_FOLDER : PATH_OTHER;
     const bool nothing = errno == ENOENT;
     if (nothing && lstat(path, &st) != 0 && errno == ENOENT) return PATH_ABSENT;
-    failure_note(f, nothing ? "it is a link that leads nowhere" : strerror(errno), "looking at %s",
-                 path);
+    failure_note(f, nothing ? "it is a dangling link" : strerror(errno), "looking at %s", path);
     return PATH_UNKNOWN;
 }
 

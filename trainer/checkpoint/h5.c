@@ -45,7 +45,7 @@ int64_t h5_check(struct failure *f, int64_t rc, const char *call, const char *fi
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, add_level, &s);
     char why[520];
     snprintf(why, sizeof why, "%s%s%s", s.cause, s.cause[0] ? ": " : "",
-             s.used ? s.text : "HDF5 gave no reason");
+             s.used ? s.text : "HDF5 reported no reason");
     failure_note(f, why, "%s at %s:%d", call, file, line);
     return rc;
 }

@@ -298,7 +298,7 @@ static enum lock_state judge(struct lock *l, const struct sight *now, struct fai
 enum lock_state lock_try(struct lock *l, struct failure *f)
 {
     struct sight now;
-    INVARIANT(l->fd < 0, "%s is taken already", l->path);
+    INVARIANT(l->fd < 0, "%s is already locked", l->path);
     if (!sight_take(&now, l->path)) return fail(f, "reading", l->path);
     if (!now.there) {
         const int fd = make_file(l, l->path);
@@ -341,7 +341,7 @@ bool lock_look(struct lock *l, struct failure *f)
         failure_note(f, "another job has taken over the run folder",
                      "looking at %.160s, which names process %ld on %s", l->path, o.pid, o.host);
     else
-        failure_note(f, "somebody has changed it", "looking at %.160s", l->path);
+        failure_note(f, "another process has changed it", "looking at %.160s", l->path);
     return false;
 }
 

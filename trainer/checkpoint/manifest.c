@@ -252,7 +252,7 @@ void manifest_layout(struct manifest *m, const struct slice *slices, const int *
     for (size_t i = 0; i < n; i++) add_entry(m, &e[i], i);
     for (size_t i = 0; i < m->tensors; i++) {
         const size_t gap = manifest_gap(&m->tensor[i], scratch);
-        INVARIANT(gap == m->tensor[i].n, "no rank saves element %zu of the %zu of %s", gap,
+        INVARIANT(gap == m->tensor[i].n, "no rank saves element %zu of %zu of %s", gap,
                   m->tensor[i].n, m->tensor[i].name);
     }
     free(e);

@@ -27,7 +27,7 @@ __attribute__((format(printf, 2, 3))) static bool bad(const struct reader *r, co
     va_start(args, fmt);
     vsnprintf(why, sizeof why, fmt, args);
     va_end(args);
-    problems_add(r->p, r->file, 0, "%s; use another checkpoint, or put back a copy of this one",
+    problems_add(r->p, r->file, 0, "%s; use another checkpoint, or restore a copy of this one",
                  why);
     return false;
 }
@@ -52,7 +52,7 @@ static bool check_sum(const struct reader *r, const char *bytes, size_t n)
     uint64_t said;
     if (n < head || memcmp(bytes, LEFT, left) != 0 ||
         memcmp(bytes + left + 16, RIGHT, right) != 0 || !read_hex(bytes + left, 16, &said))
-        return bad(r, "damaged in its first line: no checksum where one must be");
+        return bad(r, "damaged in its first line: the checksum is missing");
     const uint64_t is = checksum(bytes + head, n - head, 0);
     if (is == said) return true;
     return bad(r,
@@ -98,7 +98,7 @@ static bool read_shards(const struct reader *r, json_t *list)
 static bool read_files(const struct reader *r, json_t *files)
 {
     struct manifest *m = r->m;
-    if (!json_is_object(files)) return bad(r, "\"files\" is no object");
+    if (!json_is_object(files)) return bad(r, "\"files\" is not an object");
     json_t *recipe = json_object_get(files, "recipe.yaml"),
            *tokenizer = json_object_get(files, "tokenizer.json");
     m->has_recipe = recipe != NULL;
@@ -113,17 +113,17 @@ static bool read_slice(const struct reader *r, json_t *list, struct manifest_ten
     const bool columns = json_array_size(list) == 5;
     if (json_unpack(list, columns ? "[I, I, I, I, I!]" : "[I, I, I!]", &shard, &lo, &hi, &run,
                     &stride) != 0)
-        return bad(r, "%s: a slice is not [shard, lo, hi] nor [shard, lo, hi, run, stride]",
+        return bad(r, "%s: a slice is neither [shard, lo, hi] nor [shard, lo, hi, run, stride]",
                    t->name);
     const struct range at = {(size_t)lo, (size_t)hi, (size_t)run, (size_t)stride};
     if (shard < 0 || shard >= r->m->shards || lo < 0 || hi < 0 || run < columns || stride < 0 ||
         !range_valid(&at, t->n))
-        return bad(r, "%s: no slice can be [%lld, %lld, %lld%s]", t->name, (long long)shard,
+        return bad(r, "%s: impossible slice [%lld, %lld, %lld%s]", t->name, (long long)shard,
                    (long long)lo, (long long)hi, columns ? ", ..." : "");
     const struct manifest_slice *before = t->slices ? &t->slice[t->slices - 1] : NULL;
     const bool again = before && before->shard == (int)shard;
     if (before && (before->shard > (int)shard || (again && before->at.lo >= at.lo)))
-        return bad(r, "%s: its slices are not in order", t->name);
+        return bad(r, "%s: its slices are out of order", t->name);
     t->slice[t->slices++] = (struct manifest_slice){(int)shard, again, at};
     return true;
 }
@@ -142,7 +142,7 @@ static bool read_shape(const struct reader *r, json_t *list, struct manifest_ten
         t->shape[i] = (int)size;
         n *= (uint64_t)size;
     }
-    return (ok && n == t->n) || bad(r, "%s: no shape of its %zu elements", t->name, t->n);
+    return (ok && n == t->n) || bad(r, "%s: its shape does not have %zu elements", t->name, t->n);
 }
 
 static bool read_tensor(const struct reader *r, const char *name, json_t *o,
@@ -157,7 +157,7 @@ static bool read_tensor(const struct reader *r, const char *name, json_t *o,
     if (json_unpack_ex(o, &e, 0, "{s:I, s:o}", "n", &n, "slices", &slices) != 0)
         return bad(r, "%s: %s", name, e.text);
     if (n <= 0 || (uint64_t)n > SIZE_MAX / sizeof(float))
-        return bad(r, "%s: no tensor can have %lld elements", name, (long long)n);
+        return bad(r, "%s: impossible number of elements %lld", name, (long long)n);
     t->n = (size_t)n;
     if (!read_shape(r, json_object_get(o, "shape"), t)) return false;
     for (size_t i = 0; i < json_array_size(slices); i++)
@@ -180,7 +180,8 @@ static bool find_gap(const struct reader *r, size_t slices)
         const struct manifest_tensor *t = &r->m->tensor[i];
         const size_t gap = manifest_gap(t, scratch);
         if (gap == 0 && t->slices > 0 && t->slice[0].at.run)
-            ok = bad(r, "%s: its slices do not hold each of %zu elements once", t->name, t->n);
+            ok = bad(r, "%s: its slices do not hold each of the %zu elements exactly once", t->name,
+                     t->n);
         else if (gap < t->n)
             ok = bad(r, "%s: no slice holds element %zu of %zu", t->name, gap, t->n);
     }
@@ -191,7 +192,7 @@ static bool find_gap(const struct reader *r, size_t slices)
 static bool read_tensors(const struct reader *r, json_t *tensors)
 {
     struct manifest *m = r->m;
-    if (!json_is_object(tensors)) return bad(r, "\"tensors\" is no object");
+    if (!json_is_object(tensors)) return bad(r, "\"tensors\" is not an object");
     const char *name;
     json_t *o;
     size_t all = 0;
@@ -245,8 +246,7 @@ bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char 
     bool ok = root != NULL;
     if (!ok)
         problems_add(p, file, e.line,
-                     "not JSON: %s; use another checkpoint, or put back a copy of this one",
-                     e.text);
+                     "not JSON: %s; use another checkpoint, or restore a copy of this one", e.text);
     ok = ok && read_root(&r, root);
     json_decref(root);
     if (!ok) manifest_free(m);

@@ -53,11 +53,11 @@ static bool read_text(char **text, const char *folder, const char *name,
     if (*text)
         problems_add(p, path, 0,
                      "damaged: %zu bytes with checksum %016" PRIx64 ", the manifest says %" PRIu64
-                     " with %016" PRIx64 "; use another checkpoint, or put back a copy of the file",
+                     " with %016" PRIx64 "; use another checkpoint, or restore a copy of the file",
                      n, checksum(*text, n, 0), must->bytes, must->xxh64);
     else
         problems_add(p, path, 0,
-                     "cannot be read: %s; use another checkpoint, or put back a copy of the file",
+                     "cannot be read: %s; use another checkpoint, or restore a copy of the file",
                      f.why);
     return false;
 }
@@ -155,7 +155,7 @@ static bool find(struct where *at, const char *path, const struct world *w, stru
 }
 
 static const char UNREADABLE[] =
-    "nothing was changed: see to its owner and mode (ls -l) or its disk (dmesg), then start again";
+    "nothing was changed: check its owner and mode (ls -l) or its disk (dmesg), then restart";
 
 /* A file that may not be read, or whose disk fails, is not damaged: going back to an earlier checkpoint would lose it. Local. */
 static void refuse_unreadable(const char *folder)
@@ -190,7 +190,8 @@ static bool open_newest(struct checkpoint *c, const struct where *at, const stru
         if (ok) return true;
     }
     if (speaks)
-        problems_add(p, at->root, 0, "no undamaged checkpoint among %d; the damage is named above",
+        problems_add(p, at->root, 0,
+                     "none of the %d checkpoints is undamaged; the damage is named above",
                      at->list.n);
     return false;
 }
@@ -236,12 +237,12 @@ static bool find_wanted(const struct checkpoint *c, const struct slice *s, struc
     const struct manifest_tensor *t = manifest_find(c->manifest, s->name);
     *w = (struct shard_want){t, s};
     if (!t)
-        problems_add(p, c->folder, 0, "has no tensor %s; it was written by another model or recipe",
-                     s->name);
+        problems_add(p, c->folder, 0,
+                     "has no tensor %s; it was written by a different model or recipe", s->name);
     else if (t->n != s->n)
         problems_add(
             p, c->folder, 0,
-            "%s has %zu elements, the recipe's model wants %zu; use the recipe it was trained with",
+            "%s has %zu elements, the recipe's model needs %zu; use the recipe it was trained with",
             s->name, t->n, s->n);
     else if (s->at.lo != s->at.hi && !range_valid(&s->at, t->n))
         problems_add(p, c->folder, 0, "%s has %zu elements, none of [%zu, %zu)", s->name, t->n,

@@ -218,11 +218,11 @@ static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
     die_place("saving %s/%s", c->partial, c->shard);
     if (c->w->rank == rank)
         die(__FILE__, __LINE__, EXIT_WORLD, c->failure.what, c->failure.why,
-            c->diverged ? "nothing of it was saved, the checkpoints from before stay: go on from "
-                          "one of them with a smaller lr or weight_decay (--resume auto --set "
+            c->diverged ? "nothing of it was saved and the earlier checkpoints are kept: resume "
+                          "from one of them with a smaller lr or weight_decay (--resume auto --set "
                           "phases.NAME.lr=...)"
-                        : "free space on that disk; the checkpoints saved before are whole: start "
-                          "again with --resume auto");
+                        : "free space on that disk; the checkpoints saved before are intact: "
+                          "restart with --resume auto");
     for (;;) pause(); /* until that rank's end takes us along */
 }
 
@@ -237,7 +237,7 @@ static void commit_manifest(struct checkpoint_writer *c)
     SYS_OK(text, NULL, "no memory for the manifest of step %ld", c->step);
     if (!store_commit(c->root, c->step, text, n, &f))
         die(__FILE__, __LINE__, EXIT_WORLD, f.what, f.why,
-            "free space on that disk; the checkpoints saved before are whole: start again with "
+            "free space on that disk; the checkpoints saved before are intact: restart with "
             "--resume auto");
     free(text);
     store_prune(c->root, c->step, c->keep);
@@ -280,7 +280,7 @@ static void settle(struct checkpoint_writer *c)
 
 static void drain(struct checkpoint_writer *c)
 {
-    if (c->busy) die_place("waiting for the checkpoint of step %ld to reach the disk", c->step);
+    if (c->busy) die_place("waiting until the checkpoint of step %ld is on disk", c->step);
     while (c->busy) {
         settle(c);
         if (c->busy) sleep_ms(1);

@@ -92,7 +92,7 @@ static void write_file(const char *path, const struct slice *slices, int n,
         char name[DATASET_BYTES];
         dataset_name(name, slices[i].name, slices[i].at.lo, comes_again(slices, n, i));
         if (atomic_load(&progress->stop))
-            failure_note(f, "another rank's failed", "writing %s", path);
+            failure_note(f, "another rank's write failed", "writing %s", path);
         write_slice(file, name, &slices[i], f);
         atomic_fetch_add(&progress->moved, 1);
     }
@@ -116,7 +116,7 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
 
 /* --- verification ------------------------------------------------------------------------------ */
 
-static const char REMEDY[] = "use another checkpoint, or put back a copy of the file";
+static const char REMEDY[] = "use another checkpoint, or restore a copy of the file";
 
 bool shard_check(const struct manifest *m, const char *folder, int i, struct problems *p)
 {
@@ -190,7 +190,7 @@ static void read_piece(hid_t file, const struct shard_want *w, const struct mani
     p.have = H5_OK(f, H5Dget_space(p.set));
     const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(p.have));
     if (holds != (hssize_t)range_count(p.from))
-        failure_note(f, "not of the manifest's length", "reading %s", name);
+        failure_note(f, "its length differs from the manifest's", "reading %s", name);
     if (p.from->run || p.to->run)
         read_columns(&p, f);
     else

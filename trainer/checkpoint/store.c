@@ -45,8 +45,8 @@ static void warn_once(const char *path, const struct failure *f)
     for (int i = 0; i < n; i++)
         if (said[i] == it) return;
     if (n < MOST) said[n++] = it;
-    log_warn("%s cannot be removed (%s: %s); training goes on. Look what is in it, then remove it: "
-             "rm -r '%s'",
+    log_warn("%s cannot be removed (%s: %s); training continues. Check what is in it, then remove "
+             "it: rm -r '%s'",
              path, f->what, f->why, path);
 }
 
@@ -60,8 +60,8 @@ static bool set_aside(const char *path, const char *root, struct failure *f)
         kind = path_look(to, f);
     }
     if (kind == PATH_UNKNOWN || !path_rename(path, to, root, f)) return false;
-    log_warn("%s was in the way of a checkpoint and is now %s: look what is in it, then remove it: "
-             "rm -r '%s'",
+    log_warn("%s was in the way of a checkpoint and is now %s: check what is in it, then remove "
+             "it: rm -r '%s'",
              path, to, to);
     return true;
 }

@@ -44,14 +44,13 @@ static bool find_list(struct where *at, const char *path, struct problems *p)
     const bool run = path_look(inner, &f) == PATH_FOLDER;
     if (run) path_make(at->root, "%s", inner);
     if (failed(&f) || !store_scan(&at->list, at->root, -1, &f)) {
-        problems_add(p, NULL, 0, "%s: %s; whether it holds checkpoints cannot be told", f.what,
-                     f.why);
+        problems_add(p, NULL, 0, "%s: %s; cannot tell whether it holds checkpoints", f.what, f.why);
         return false;
     }
     if (at->list.n > 0) return true;
     problems_add(p, at->root, 0,
                  run ? "holds no complete checkpoint"
-                     : "is neither a checkpoint nor a folder that holds some");
+                     : "is neither a checkpoint nor a folder of checkpoints");
     store_list_free(&at->list);
     return false;
 }
@@ -61,13 +60,12 @@ void where_warn(const struct where *at)
     const struct store_list *l = &at->list;
     if (at->one) return;
     if (!l->has_latest)
-        log_warn("%s has no file latest; the newest undamaged checkpoint is taken", at->root);
+        log_warn("%s has no file latest; using the newest undamaged checkpoint", at->root);
     else if (!l->latest_readable)
-        log_warn("%s/latest does not name a checkpoint; the newest undamaged one is taken",
-                 at->root);
+        log_warn("%s/latest does not name a checkpoint; using the newest undamaged one", at->root);
     else if (l->entry[0].step != l->latest)
-        log_warn("%s/latest names step-%08ld, which is not there; the newest undamaged one before "
-                 "it is taken",
+        log_warn("%s/latest names step-%08ld, which does not exist; using the newest undamaged one "
+                 "before it",
                  at->root, l->latest);
 }
 

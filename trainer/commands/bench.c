@@ -34,16 +34,18 @@ static void check_options(const void *checked, struct problems *p)
     if (!bench_find(o->what)) {
         const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
         const char *near = nearest_name(o->what, names, 5);
-        problems_add(p, NULL, 0, "unknown benchmark %.60s: take train, decode or pipeline%s%s%s",
-                     o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        problems_add(
+            p, NULL, 0,
+            "unknown benchmark %.60s: choose train, decode, pipeline, network or reduce%s%s%s",
+            o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     if (strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
         problems_add(p, NULL, 0, "--precision: \"%.60s\" is neither bf16 nor fp32", o->precision);
     if (o->chunk_layers % 2 != 0)
-        problems_add(p, NULL, 0, "--chunk-layers: %d is odd; a layer has two exchanges",
+        problems_add(p, NULL, 0, "--chunk-layers: %d is odd, but a layer has two exchanges",
                      o->chunk_layers);
     if (o->samples > 0 && o->slots % o->samples != 0)
-        problems_add(p, NULL, 0, "--samples: %d answers of a question do not divide %d slots",
+        problems_add(p, NULL, 0, "--samples: %d answers per question do not divide %d slots",
                      o->samples, o->slots);
 }
 
@@ -76,49 +78,51 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"heads", OPT_INT, &o->heads, 1, 1024, "query heads"},
         {"kv-heads", OPT_INT, &o->kv_heads, 0, 1024, "key/value heads; 0: as many as query heads"},
         {"precision", OPT_STRING, &o->precision, 0, 0, "bf16 or fp32"},
-        {"tokens", OPT_INT, &o->tokens, 1, 1 << 24, "train: tokens of a step, whole job"},
-        {"sequence", OPT_INT, &o->sequence, 1, 1 << 20, "train: tokens of a sequence"},
-        {"slots", OPT_INT, &o->slots, 1, 65536, "decode: sequences at once"},
+        {"tokens", OPT_INT, &o->tokens, 1, 1 << 24, "train: tokens per step, of the whole job"},
+        {"sequence", OPT_INT, &o->sequence, 1, 1 << 20, "train: tokens per sequence"},
+        {"slots", OPT_INT, &o->slots, 1, 65536, "decode: sequences decoded at once"},
         {"samples", OPT_INT, &o->samples, 1, 65536, "decode: answers that share a prompt"},
         {"prompt", OPT_INT, &o->prompt, 1, 1 << 19, "decode: tokens of a prompt"},
         {"answer", OPT_INT, &o->answer, 1, 1 << 19, "decode: tokens of an answer"},
         {"steps", OPT_INT, &o->steps, 1, MOST_STEPS,
-         "steps (rollouts) that are timed, after one to warm up"},
-        {"stages", OPT_STRING, &o->stages, 0, 0, "pipeline: lengths, as far as ranks go"},
+         "number of steps (rollouts) timed, after one warm-up"},
+        {"stages", OPT_STRING, &o->stages, 0, 0,
+         "pipeline: lengths to try, as far as there are ranks"},
         {"schedules", OPT_STRING, &o->schedules, 0, 0,
-         "pipeline: some, e.g. 1f1b,dualpipe; all if not given"},
+         "pipeline: schedules to run, e.g. 1f1b,dualpipe (default: all)"},
         {"micro-batches", OPT_INT, &o->micro_batches, 0, 4096,
-         "pipeline: of a step; 0: five for every two stages"},
+         "pipeline: micro-batches per step; 0: five for every two stages"},
         {"pass-ms", OPT_REAL, &o->pass_ms, 0.001, 10000,
-         "pipeline: milliseconds that a stage computes for F, for B and for W"},
+         "pipeline: milliseconds that a stage takes for each of F, B and W"},
         {"exchange", OPT_REAL, &o->exchange, 0, 100,
-         "pipeline: how long the exchanges of an F or B take, in its computing; 0: none"},
-        {"members", OPT_INT, &o->members, 1, 64, "pipeline: ranks a stage that exchange"},
+         "pipeline: time of the exchanges of an F or B as a multiple of its compute time; 0: none"},
+        {"members", OPT_INT, &o->members, 1, 64,
+         "pipeline: ranks per stage, which exchange with each other"},
         {"chunk-layers", OPT_INT, &o->chunk_layers, 2, 128,
-         "pipeline: layers a stage, two exchanges each"},
+         "pipeline: layers per stage, with two exchanges each"},
         {"shares", OPT_STRING, &o->shares, 0, 0,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
-        {"text", OPT_FLAG, &o->text, 0, 0, "pipeline, network, reduce: a table instead of JSON"},
+        {"text", OPT_FLAG, &o->text, 0, 0,
+         "pipeline, network, reduce: print a table instead of JSON"},
         {"mib", OPT_INT, &o->mib, 1, 4096, "reduce: size of the array"},
         {"ways", OPT_STRING, &o->ways, 0, 0,
-         "reduce: some, e.g. flat,nodes-int8; all if not given"},
+         "reduce: ways to try, e.g. flat,nodes-int8 (default: all)"},
         {"node-ranks", OPT_INT, &o->node_ranks, 0, 65536,
-         "reduce: ranks that count as one node; 0: those of a host"},
-        {"cluster", OPT_STRING, &o->cluster, 0, 0,
-         "network: cluster file that says what is expected"},
+         "reduce: number of ranks that count as one node; 0: those of a host"},
+        {"cluster", OPT_STRING, &o->cluster, 0, 0, "network: cluster file with the expected rates"},
         {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
     struct options options = {
         .command = "bench",
         .summary =
-            "Times training steps (train; on any number of ranks) or decoding (decode; on one)\n"
-            "of a made-up model of 40 million parameters unless told otherwise, and in turn\n"
-            "with them the matrix products alone, which no program can outrun. Or (pipeline)\n"
-            "runs every schedule on a device whose passes take given times, with real messages\n"
-            "and exchanges, beside what is simulated. Or (network) measures messages between all\n"
-            "pairs of hosts, one rank each, and names the slow ones. Or (reduce) sums an array\n"
-            "over all ranks on each path and rounded in each way, beside what should cross\n"
-            "between nodes. Prints one JSON object; figures with min, median and max.",
+            "Times training steps (train; any number of ranks) or decoding (decode; one rank) "
+            "of\na synthetic model, by default with 40 million parameters, alternating with "
+            "its\nmatrix products alone, which are the upper bound. Or (pipeline) runs every "
+            "schedule\non a device whose passes take given times, with real messages and "
+            "exchanges, and\ncompares it with its simulation. Or (network) measures messages "
+            "between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) sums "
+            "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
+            "with the\nprediction. Prints one JSON object; figures with min, median and max.",
         .usage = "train|decode|pipeline|network|reduce",
         .check = check_options,
         .checked = o,
@@ -169,12 +173,12 @@ static void check_sizes(const struct settings *s, const struct bench_options *o,
     bool train = strcmp(o->what, "train") == 0;
     int context = train ? o->sequence + 1 : o->prompt + o->answer;
     if (!train && ranks > 1)
-        problems_add(p, NULL, 0, "decode measures one rank, not %d: leave mpirun out", ranks);
+        problems_add(p, NULL, 0, "decode measures one rank, not %d: run it without mpirun", ranks);
     if (s->model.max_context < context)
         problems_add(p, NULL, 0, "model.max_context %d is too short for %d tokens",
                      s->model.max_context, context);
     if (!train && s->mesh.decode_slots != o->slots)
-        problems_add(p, NULL, 0, "give --slots instead of mesh.decode_slots");
+        problems_add(p, NULL, 0, "use --slots instead of mesh.decode_slots");
 }
 
 static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,

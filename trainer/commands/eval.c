@@ -32,22 +32,20 @@ static int read_options(struct eval_options *e, int argc, char **argv)
     *e = (struct eval_options){.samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
         {"prompts", OPT_INT, &e->prompts, 1, 1 << 20,
-         "held-out problems, each once; all when there are fewer (default: 128 of a generator, all "
-         "of a "
-         "file)"},
-        {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each"},
+         "number of held-out problems, each used once; all of them when there are fewer (default: "
+         "128 of a generator, all of a file)"},
+        {"samples", OPT_INT, &e->samples, 1, 4096, "answers per problem"},
         {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
-         "longest answer in tokens (default: the recipe's)"},
+         "maximum answer length in tokens (default: the recipe's)"},
         {"temperature", OPT_REAL, &e->temperature, 0, 100,
          "0: greedy, else at least 0.001 (default: the recipe's)"},
-        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k likeliest tokens; 0: off"},
+        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k most likely tokens; 0: off"},
         {"top-p", OPT_REAL, &e->top_p, 1e-6, 1,
-         "sample from the likeliest tokens of this mass; 1: off"},
+         "sample from the most likely tokens with this total probability; 1: off"},
         {"set", OPT_LIST, &e->sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe, e.g. "
          "--set data.difficulty=4, or --set data.file=problems.jsonl: a file that the model was "
-         "not "
-         "trained on is evaluated as a whole"},
+         "not trained on is evaluated completely"},
     };
     struct options o = {.command = "eval",
                         .summary =
@@ -133,7 +131,7 @@ int cmd_eval(int argc, char **argv)
     struct score s = tally_score(&t);
     if (w.rank == 0) print_score(&r, &s, whole);
     if (w.rank == 0 && !whole)
-        fprintf(stderr, "stopped on request after %d of %d problems: the figures are theirs\n",
+        fprintf(stderr, "stopped on request after %d of %d problems: the figures are for those\n",
                 t.done, t.prompts);
     answer_close(&r, &w);
     return whole ? EXIT_DONE : EXIT_STOPPED;

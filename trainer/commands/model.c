@@ -54,10 +54,10 @@ void answer_check_options(int prompts, int samples, double temperature, struct p
         problems_add(p, NULL, 0, "--temperature: %g is neither 0 (greedy) nor at least %g",
                      temperature, TEMPERATURE_LEAST);
     if (!settings_can_gather(prompts, samples, 1))
-        problems_add(p, NULL, 0,
-                     "%d prompts of %d samples each are too many answers for one step: "
-                     "lower one of them",
-                     prompts, samples);
+        problems_add(
+            p, NULL, 0,
+            "%d prompts with %d samples each are too many answers for one step: lower one of them",
+            prompts, samples);
 }
 
 /* What is asked for beside what the model can. */

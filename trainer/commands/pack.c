@@ -25,20 +25,21 @@ static int read_options(struct pack_options *o, int argc, char **argv)
     const struct option_row rows[] = {
         {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: overrides a setting, e.g. --set mesh.dp=4"},
         {"batch", OPT_INT, &o->batch, 1, 1 << 20,
-         "lines that make a step, so many at a time from the first (default 256; a last part of a "
-         "batch is left out)"},
+         "number of lines per step, taken in order (default 256; an incomplete last batch is left "
+         "out)"},
     };
-    struct options options = {.command = "pack",
-                              .summary = "Deals answers over the micro-batches of a recipe's mesh: "
-                                         "how many, and how much the costliest exceeds the mean "
-                                         "(attention counted). FILE holds a \"prompt\" and a "
-                                         "\"completion\" a line, as a run's samples.jsonl does.",
-                              .usage = "RECIPE FILE",
-                              .rows = rows,
-                              .n_rows = 2,
-                              .args = o->args,
-                              .min_args = 2,
-                              .max_args = 2};
+    struct options options = {
+        .command = "pack",
+        .summary =
+            "Distributes answers over the micro-batches of a recipe's mesh and prints their number "
+            "and by how much the costliest exceeds the mean (attention counted). FILE holds a "
+            "\"prompt\" and a \"completion\" per line, as a run's samples.jsonl does.",
+        .usage = "RECIPE FILE",
+        .rows = rows,
+        .n_rows = 2,
+        .args = o->args,
+        .min_args = 2,
+        .max_args = 2};
     return options_parse(&options, argc, argv);
 }
 
@@ -60,7 +61,7 @@ static int *rows_of(const struct settings *s, const struct tokenizer *t, const s
         n += tokenizer_encode(t, one->answer, strlen(one->answer), true, NULL, 0);
         rows[i] = (int)n;
         if (n > (size_t)s->data.micro_batch_tokens)
-            problems_add(p, file, one->line, "%zu rows are more than data.micro_batch_tokens %d", n,
+            problems_add(p, file, one->line, "%zu rows exceed data.micro_batch_tokens %d", n,
                          s->data.micro_batch_tokens);
     }
     return rows;
@@ -140,7 +141,7 @@ int cmd_pack(int argc, char **argv)
     problems_end_if_any(&p);
     int *rows = rows_of(&s, tokenizer, &all, o.args[1], &p);
     if (all.n < o.batch)
-        problems_add(&p, o.args[1], 0, "%d lines do not make a batch of %d: lower --batch", all.n,
+        problems_add(&p, o.args[1], 0, "%d lines do not fill a batch of %d: lower --batch", all.n,
                      o.batch);
     problems_end_if_any(&p);
     deal_batches(&s, tokenizer_size(tokenizer), rows, all.n, o.batch);

@@ -53,7 +53,7 @@ static bool can_be_drawn(const struct draw *d, struct problems *p)
     long cells = (long)d->stages * d->micro_batches;
     if (cells <= most) return true;
     problems_add(p, NULL, 0,
-                 "--stages %d times --micro-batches %d are %ld; schedule %s is drawn and measured "
+                 "--stages %d times --micro-batches %d is %ld; schedule %s is drawn and measured "
                  "up to %d: lower one of them",
                  d->stages, d->micro_batches, cells, plan_kind_name(d->kind), most);
     return false;
@@ -69,7 +69,7 @@ static void draw_or_say(const struct request *q, struct problems *p)
         plan_possible(d.kind, q->stages, q->micro_batches, p);
     if (q->costs && draw_costs_parse(&costs, q->costs, p)) d.costs = &costs;
     if (!q->costs && q->message != 0)
-        problems_add(p, NULL, 0, "--message is a time beside others: give --costs too");
+        problems_add(p, NULL, 0, "--message is a time in the unit of --costs: give --costs too");
     if (options_first_rank() && p->n == 0) draw_print(stdout, &d);
 }
 
@@ -82,7 +82,7 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
     if (job->recipe && drawn)
         problems_add(p, NULL, 0,
                      "--stages, --micro-batches, --costs and --message draw a schedule without a "
-                     "recipe; a recipe says them itself (--set mesh.pp=..., --cluster FILE)");
+                     "recipe; with one, use its settings (--set mesh.pp=..., --cluster FILE)");
     if (!job->recipe && planned)
         problems_add(p, NULL, 0,
                      "--set, --cluster, --hostfile, --map, --measure, --ranks, --answer, "
@@ -96,19 +96,20 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
         problems_add(p, NULL, 0, "with a recipe write --set schedule=%.40s", q->schedule);
     job->format = format_find(q->format, p);
     if (job->format == DRAW_JSON && !job->cluster && !job->hostfile)
-        problems_add(
-            p, NULL, 0,
-            "--format json draws a schedule without a recipe; of a recipe it is the map of "
-            "ranks and bytes: give --hostfile or --cluster");
+        problems_add(p, NULL, 0,
+                     "--format json of a recipe is the map of ranks and bytes: give --hostfile or "
+                     "--cluster; without a recipe it is the schedule");
     if (job->map && !job->hostfile && !job->cluster)
         problems_add(p, NULL, 0, "--map needs hosts: give --hostfile or --cluster");
     if (job->map && job->propose)
-        problems_add(p, NULL, 0, "--map is of one mesh: --propose fills hosts in order");
+        problems_add(p, NULL, 0,
+                     "--map works with one mesh, and --propose tries several, filling hosts in "
+                     "order: leave one of them out");
     bool picture = job->format != DRAW_TEXT && job->format != DRAW_JSON;
     if (job->hostfile && !job->cluster && (job->propose || job->measure || picture))
         problems_add(p, NULL, 0,
-                     "--propose, --measure and pictures of time need --cluster FILE beside "
-                     "--hostfile: it says what these hosts and their links can do");
+                     "with --hostfile, --propose, --measure and timelines need --cluster FILE too: "
+                     "it describes the speed of these hosts and links");
     if (options_first_rank() && p->n == 0) report_recipe(job, p);
 }
 
@@ -123,22 +124,21 @@ static void scale_or_say(const char *file, struct problems *p)
     else if (cluster_load(&c, file, p) && c.between.gbs <= 0)
         problems_add(p, file, 0, "give between: {gbs: ..., us: ...}: scaling adds nodes");
     if (p->n == 0 && cluster_rate(&c, PRECISION_BF16) <= 0)
-        problems_add(p, file, 0, "compute gives no rate in bf16, in which the models compute");
+        problems_add(p, file, 0, "compute has no rate for bf16, in which the models compute");
     if (options_first_rank() && p->n == 0) scaling_print(&c);
     cluster_free(&c);
 }
 
 static void more_help(void)
 {
-    puts("\nwithout a recipe\n"
-         "  duet plan --schedule dualpipe --stages 8 --micro-batches 20 [--costs 2,4,2,5]\n"
-         "with one, on the machine at hand (times are measured), or on a cluster described in a "
-         "file\n"
+    puts("\nWithout a recipe:\n  duet plan --schedule dualpipe --stages 8 --micro-batches 20 "
+         "[--costs 2,4,2,5]\n"
+         "With one, for this machine (times are measured) or for a cluster described in a file:\n"
          "  duet plan launch/recipes/countdown.yaml --ranks 4 --propose\n"
          "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose\n"
-         "bubble: part of the pipeline's time in which the mean rank idles; exposed: part of the "
-         "step in which\nit waits for messages, exchanges or the reduction. docs/PLANNER.md says "
-         "what is assumed.");
+         "Bubble: the fraction of the pipeline's time that the average rank idles. Exposed: the "
+         "fraction of the\nstep that it waits for messages, exchanges or the reduction. "
+         "docs/PLANNER.md lists the assumptions.");
     cluster_help();
 }
 
@@ -167,53 +167,54 @@ int cmd_plan(int argc, char **argv)
     struct option_list sets = {0};
     const struct option_row rows[] = {
         {"schedule", OPT_STRING, &q.schedule, 0, 0,
-         "serial, 1f1b, zb1p, dualpipe (default), dualpipev, or auto: searched for, in 1f1b's "
-         "memory"},
+         "serial, 1f1b, zb1p, dualpipe (default), dualpipev, or auto: found by search, within "
+         "1f1b's memory"},
         {"stages", OPT_INT, &q.stages, 1, 1024, "pipeline stages = ranks of a pipeline"},
         {"micro-batches", OPT_INT, &q.micro_batches, 1, 65536,
-         "micro-batches of a step, both ways together"},
+         "micro-batches of a step, both directions together"},
         {"costs", OPT_STRING, &q.costs, 0, 0,
-         "F,B,W or F,B,W,PAIR: times of a chunk's forward, full backward, its weight part, and an "
-         "overlapped pair, in any unit (default: 1,2,1 and a pair of 3 or 2)"},
+         "F,B,W or F,B,W,PAIR: times of a chunk's forward, full backward, the weight part of the "
+         "backward, and an overlapped pair, in any unit (default: 1,2,1 and a pair of 3 or 2)"},
         {"message", OPT_REAL, &q.message, 0, 1e12,
-         "time of a message between stages, in that unit (0)"},
+         "time of a message between stages, in the same unit (0)"},
         {"format", OPT_STRING, &q.format, 0, 0,
-         "text, timeline (columns are time), json, svg (a picture), trace (for ui.perfetto.dev)"},
+         "text, timeline (one column per unit of time), json, svg, trace (for ui.perfetto.dev)"},
         {"set", OPT_LIST, &sets, 0, 0, "recipe: KEY=VALUE overrides a setting, as in duet train"},
         {"cluster", OPT_STRING, &job.cluster, 0, 0,
-         "recipe: file that describes the machines (default: this one, measured)"},
+         "recipe: file that describes the machines (default: this machine, measured)"},
         {"hostfile", OPT_STRING, &job.hostfile, 0, 0,
-         "recipe: the hosts of a job as mpirun reads them: which rank is where, what crosses "
-         "between hosts"},
+         "recipe: the job's hostfile: shows where ranks are and what crosses between hosts"},
         {"map", OPT_STRING, &job.map, 0, 0,
-         "recipe: where ranks go on them, as launch/run.sh takes it: pipelines (default), experts, "
-         "mirrored, or a file"},
+         "recipe: placement of ranks on the hosts, as in launch/run.sh: pipelines (default), "
+         "experts, mirrored, or a file"},
         {"measure", OPT_FLAG, &job.measure, 0, 0,
-         "recipe: take the times of operations here, whatever the cluster file says"},
+         "recipe: measure the times of operations here, whatever the cluster file says"},
         {"ranks", OPT_INT, &job.ranks, 1, 1 << 20,
-         "recipe: how many (default: the cluster's devices, or the mesh)"},
+         "recipe: number of ranks (default: the cluster's devices, or the mesh)"},
         {"phase", OPT_STRING, &job.phase, 0, 0,
-         "recipe: whose step (default: the last that trains)"},
+         "recipe: the phase whose step is predicted (default: the last that trains)"},
         {"answer", OPT_INT, &job.answer, 1, 1 << 20,
-         "recipe: tokens of a sampled answer (default: max_new)"},
+         "recipe: length of a sampled answer in tokens (default: max_new)"},
         {"vocabulary", OPT_INT, &job.vocabulary, 1, 1 << 24,
-         "recipe: tokens (default: the tokenizer's)"},
-        {"propose", OPT_FLAG, &job.propose, 0, 0, "recipe: every mesh and schedule, best first"},
+         "recipe: size of the vocabulary (default: the tokenizer's)"},
+        {"propose", OPT_FLAG, &job.propose, 0, 0,
+         "recipe: list all meshes and schedules, best first"},
         {"scaling", OPT_FLAG, &scaling, 0, 0,
-         "three known models on 8 to 16384 devices like the cluster's, and what limits each"},
+         "predict three known models on 8 to 16384 devices like the cluster's, and what limits "
+         "each"},
     };
-    struct options o = {
-        .command = "plan",
-        .summary = "With a recipe: what every rank will allocate, how long a step will take and\n"
-                   "why, and which mesh would be best; nothing is trained. Without: draws a\n"
-                   "pipeline schedule, proves it (complete, ordered, no hang) and says what it\n"
-                   "keeps in memory and how long ranks idle.",
-        .usage = "[RECIPE]",
-        .more_help = more_help,
-        .rows = rows,
-        .n_rows = sizeof rows / sizeof rows[0],
-        .args = &job.recipe,
-        .max_args = 1};
+    struct options o = {.command = "plan",
+                        .summary =
+                            "With a recipe: predicts the memory of every rank, the time of a step "
+                            "and what it\nconsists of, and the best mesh; trains nothing. Without: "
+                            "draws a pipeline schedule,\nproves it (complete, ordered, no hang) "
+                            "and reports the memory it needs and how\nlong ranks idle.",
+                        .usage = "[RECIPE]",
+                        .more_help = more_help,
+                        .rows = rows,
+                        .n_rows = sizeof rows / sizeof rows[0],
+                        .args = &job.recipe,
+                        .max_args = 1};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
     job.sets = sets.at;

@@ -31,23 +31,24 @@ static int read_options(struct sample_options *e, int argc, char **argv)
     *e = (struct sample_options){
         .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
     const struct option_row rows[] = {
-        {"samples", OPT_INT, &e->samples, 1, 4096, "answers to each prompt (default 1)"},
+        {"samples", OPT_INT, &e->samples, 1, 4096, "answers per problem prompt (default 1)"},
         {"problems", OPT_INT, &e->problems, 1, MOST_PROMPTS,
-         "without a PROMPT: held-out problems to show (default 5)"},
+         "without a PROMPT: number of held-out problems to show (default 5)"},
         {"max-new", OPT_INT, &e->max_new, 1, 1 << 20,
-         "longest answer in tokens (default: the recipe's)"},
+         "maximum answer length in tokens (default: the recipe's)"},
         {"temperature", OPT_REAL, &e->temperature, 0, 100,
          "0: greedy, else at least 0.001 (default: the recipe's)"},
-        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k likeliest tokens; 0: off"},
+        {"top-k", OPT_INT, &e->top_k, 0, 1 << 20, "sample from the k most likely tokens; 0: off"},
         {"top-p", OPT_REAL, &e->top_p, 1e-6, 1,
-         "sample from the likeliest tokens of this mass; 1: off"},
-        {"seed", OPT_INT, &e->seed, 0, INT_MAX, "another seed gives other answers"},
+         "sample from the most likely tokens with this total probability; 1: off"},
+        {"seed", OPT_INT, &e->seed, 0, INT_MAX,
+         "seed of the sampling: another seed gives other answers"},
         {"set", OPT_LIST, &e->sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe"},
     };
     struct options o = {.command = "sample",
-                        .summary = "Shows what a checkpoint answers: to the prompts given, or to "
-                                   "held-out problems with the verdict beside.",
+                        .summary = "Prints a checkpoint's answers to the given prompts, or to "
+                                   "held-out problems with their verdicts.",
                         .usage = "MODEL [PROMPT ...]",
                         .check = check_options,
                         .checked = e,
@@ -84,7 +85,7 @@ static void take_prompts(struct run *r, const struct sample_options *e, int n)
         s->problem[i] = (struct problem){.prompt = e->args[1 + i], .answer = ""};
         if (r->world->rank == 0) warn_of_unknown(r, e->args[1 + i], i + 1);
         if (run_encode(r, e->args[1 + i], NULL, 0, token, &n_prompt) < 0)
-            problems_add(&p, NULL, 0, "prompt %d is longer than model.max_context %d allows", i + 1,
+            problems_add(&p, NULL, 0, "prompt %d is too long for model.max_context %d", i + 1,
                          r->stage.dims.max_context);
         s->question[i] = (struct question){token, n_prompt};
     }

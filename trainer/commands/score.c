@@ -164,8 +164,8 @@ static void warn_of_other_tp(const struct run *r)
     if (r->world->rank != 0 || r->mesh.tp == r->trained_tp) return;
     fprintf(stderr,
             "duet score: the run had mesh.tp %d, this job has %d: the last bits may differ from "
-            "what it "
-            "recorded; for the same, start it on a multiple of %d ranks with --set mesh.tp=%d\n",
+            "the recorded ones; for the same bits, start it on a multiple of %d ranks with --set "
+            "mesh.tp=%d\n",
             r->trained_tp, r->mesh.tp, r->trained_tp, r->trained_tp);
 }
 
@@ -176,19 +176,19 @@ int cmd_score(int argc, char **argv)
     const struct option_row rows[] = {
         {"set", OPT_LIST, &sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe"}};
-    struct options o = {.command = "score",
-                        .summary =
-                            "Log-probabilities of given tokens: JSON Lines with prompt_ids and "
-                            "answer_ids (lines of samples.jsonl with save_tokens will do) "
-                            "from FILE or standard input; JSON Lines out, full precision. With "
-                            "the mesh.tp of the run they equal what it recorded, bit for bit; "
-                            "with another one, which is said, the last bits differ.",
-                        .usage = "MODEL [FILE]",
-                        .rows = rows,
-                        .n_rows = 1,
-                        .args = args,
-                        .min_args = 1,
-                        .max_args = 2};
+    struct options o = {
+        .command = "score",
+        .summary =
+            "Log-probabilities of given tokens: reads JSON Lines with prompt_ids and answer_ids "
+            "(such as samples.jsonl with save_tokens) from FILE or standard input and writes JSON "
+            "Lines in full precision. With the run's mesh.tp they equal the recorded ones bit for "
+            "bit; with another one, a warning says that the last bits may differ.",
+        .usage = "MODEL [FILE]",
+        .rows = rows,
+        .n_rows = 1,
+        .args = args,
+        .min_args = 1,
+        .max_args = 2};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
     const char *file = args[1] ? args[1] : "-";

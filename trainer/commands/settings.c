@@ -29,20 +29,18 @@ int cmd_settings(int argc, char **argv)
     int ranks = 0;
     const char *recipe;
     const struct option_row rows[] = {
-        {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE: overrides a setting, as for duet train"},
+        {"set", OPT_LIST, &sets, 0, 0, "KEY=VALUE: overrides a setting, as in duet train"},
         {"get", OPT_LIST, &names, 0, 0,
-         "prints this setting alone, a line each in the order given, text without quotes: --get "
-         "out --get mesh.pp; --get phases: a line a phase, its name and kind"},
+         "prints only this setting, one line each in the order given, text without quotes: --get "
+         "out --get mesh.pp; --get phases: one line per phase with its name and kind"},
         {"ranks", OPT_INT, &ranks, 0, 1 << 20,
-         "checks the mesh against this number of ranks; without, or 0: as many as it needs, and a "
-         "dp that "
-         "the recipe leaves open is printed as 0"},
+         "checks the mesh against this number of ranks; 0 or not given: the number that the mesh "
+         "needs, and a dp that the recipe leaves open is printed as 0"},
     };
     struct options o = {.command = "settings",
-                        .summary = "Prints a recipe as duet train would take it: YAML that holds "
-                                   "every setting, defaults included. Starts nothing, needs no "
-                                   "mpirun; mistakes of the recipe are said as duet train says "
-                                   "them.",
+                        .summary = "Prints a recipe as duet train resolves it: YAML with every "
+                                   "setting, defaults included. Starts nothing and needs no "
+                                   "mpirun; reports mistakes in the recipe as duet train does.",
                         .usage = "RECIPE",
                         .more_help = settings_help,
                         .rows = rows,

@@ -36,13 +36,13 @@ static int read_options(struct train_options *t, int argc, char **argv)
         {"set", OPT_LIST, &t->sets, 0, 0,
          "KEY=VALUE: overrides a setting, e.g. --set phases.grpo.lr=1e-4"},
         {"resume", OPT_STRING, &t->resume, 0, 0,
-         "auto: go on from the newest checkpoint of the run folder, or start anew when there is "
-         "none; no: refuse a run folder that holds a run"},
+         "auto: resume from the newest checkpoint of the run folder, or start a new run when there "
+         "is none; no: refuse a run folder that holds a run"},
     };
     struct options o = {.command = "train",
-                        .summary = "Trains as the recipe says: its phases in order, resumable at "
-                                   "any step. Run it under mpirun; `duet help settings` lists "
-                                   "what a recipe may hold.",
+                        .summary =
+                            "Trains a recipe: runs its phases in order, resumable at any step. Run "
+                            "it under mpirun; `duet help settings` lists what a recipe may hold.",
                         .usage = "RECIPE",
                         .more_help = settings_help,
                         .check = check_options,
@@ -73,22 +73,21 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
     bool again = strcmp(resume, "auto") == 0;
     if (!again && (saved.any || begun.any))
         problems_add(&p, NULL, 0,
-                     "%s already holds a run: add --resume auto to go on with it, or "
-                     "--set out=FOLDER to put the new one elsewhere (nothing is overwritten)",
+                     "%s already holds a run: add --resume auto to resume it, or --set out=FOLDER "
+                     "to put the new one elsewhere (nothing is overwritten)",
                      folder);
     bool some = again && saved.any && !saved.all;
     if (some && !(begun.all && sites_are_young(w, s, folder)))
         problems_add(&p, NULL, 0,
-                     "of %s and the folders of the other sites some hold checkpoints, others none: "
-                     "put back what is lost, or take a new --set out=FOLDER",
+                     "of %s and the other sites' folders some hold checkpoints and others none: "
+                     "restore what is lost, or choose a new --set out=FOLDER",
                      folder);
     bool lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
     if (sites_ask(w, lost).any)
         problems_add(&p, NULL, 0,
-                     "%s/metrics.jsonl tells of steps after which checkpoints were saved, but "
-                     "there is none: put them back (is their disk mounted?). To begin anew, move "
-                     "the folder away or take another one with --set out=FOLDER (nothing was "
-                     "touched)",
+                     "%s/metrics.jsonl has steps after which checkpoints were saved, but there are "
+                     "none: restore them (is their disk mounted?). To start over, move the folder "
+                     "away or choose another one with --set out=FOLDER (nothing was changed)",
                      folder);
     problems_end_if_any(&p);
     return again && saved.all;
@@ -127,8 +126,8 @@ static void end_overtaken(const struct world *w, const char *folder)
 {
     struct problems p = {0};
     problems_add(&p, NULL, 0,
-                 "another job has begun a run in %s since this one looked: take another run folder "
-                 "with --set out=FOLDER, or restart with --resume auto to go on with that run",
+                 "another job has started a run in %s in the meantime: choose another run folder "
+                 "with --set out=FOLDER, or restart with --resume auto to resume that run",
                  folder);
     world_agree_problems(w, &p, EXIT_USER);
 }

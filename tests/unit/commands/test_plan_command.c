@@ -192,7 +192,7 @@ START_TEST(hosts)
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --ranks 8", path);
     expect(line, EXIT_USER, "--ranks 8, but its 2 hosts have 4 slots");
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --propose", path);
-    expect(line, EXIT_USER, "need --cluster FILE beside");
+    expect(line, EXIT_USER, "need --cluster FILE too");
     snprintf(line, sizeof line,
              "launch/recipes/countdown.yaml --hostfile %s --cluster launch/clusters/h100.yaml",
              path);
