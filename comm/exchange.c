@@ -140,7 +140,8 @@ int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *
     return (int)(o - x->op);
 }
 
-static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch, int join)
+static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch,
+                      enum join_op join)
 {
     int tag = tag_of(lane, ALL_REDUCE);
     if (exchange_size(x) == 1) return EXCHANGE_NONE;

@@ -10,7 +10,7 @@ const void *join_at(const struct join_term *t, size_t at)
     return (const unsigned char *)t->at + wire_bytes(t->wire, at);
 }
 
-static void add_term(float *to, int op, const struct join_term *t, size_t at, size_t n)
+static void add_term(float *to, enum join_op op, const struct join_term *t, size_t at, size_t n)
 {
     float decoded[BLOCK];
     const float *x = (const float *)t->at + at;

@@ -12,10 +12,10 @@ struct join_term {
     const void *at;
 };
 
-/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order.
- */
+enum join_op { JOIN_SUM, JOIN_MAX };
+/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order. */
 struct join {
-    enum { JOIN_SUM, JOIN_MAX } op;
+    enum join_op op;
     const struct join_term *before; /* stands before the first run; NULL: nothing does */
     const struct join_term *term;   /* (terms) */
     int terms, inner;
