@@ -50,7 +50,7 @@ START_TEST(what_cannot_be_removed_is_said_once)
     ck_assert_int_eq(mkdir(notes, 0777), 0);
     const char *said = said_while_saving(2);
     ck_assert_msg(strstr(said, "step-00000001.partial cannot be removed (removing ") &&
-                      strstr(said, "training goes on"),
+                      strstr(said, "training continues"),
                   "%s", said);
     ck_assert_int_eq(access(moved, F_OK), 0);
     ck_assert_str_eq(said_while_saving(3), ""); /* not again */
