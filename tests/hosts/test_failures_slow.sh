@@ -45,7 +45,7 @@ took=$(($(now_ms) - since))
 check "disk full: exit 1" equal "$code" 1
 check "disk full: who" grep -qE '^rank 2/4 on h3, .* while saving full/checkpoints/step-00000040' err
 check "disk full: what" grep -qE 'why: .*No space left on device' err
-check "disk full: what to do" has err "free space on that disk; the checkpoints saved before are whole"
+check "disk full: what to do" has err "free space on that disk; the checkpoints saved before are intact"
 check "disk full: nobody is left" nobody_left 5
 check "disk full: the checkpoint before it counts" is_saved 20 full
 row "disk full on one host" "$(seconds_of $took)" "$code" "$(grep -m 1 '^rank' err)"

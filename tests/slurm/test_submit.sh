@@ -41,7 +41,7 @@ id=$limited
 check "limit: warned" until_output 45 "asking the trainer to save and stop"
 # shellcheck disable=SC2046
 kill -CONT $(frozen runs/limited)
-check "limit: saved, queued again" until_output 20 "queued again"
+check "limit: saved, queued again" until_output 20 "requeued"
 check "limit: exit 85" has runs/limited/jobs.log "end $id 85"
 check "limit: by srun" has "job-$id.out" "started by srun"
 check "limit: waits in the queue" until_state PENDING 20
@@ -89,7 +89,7 @@ check "too many starts: enough" until_output 20 "not requeued: started 1 times (
 answers='[ "$1" = settings ] && exec '"$duet"' "$@"'
 printf '#!/bin/sh\n%s\nexit 1\n' "$answers" >sick && chmod +x sick
 send sick --program ./sick --max-young 2 --back-off 1 --chain resubmit
-check "dies young: submitted again" until_output 30 "submitted again"
+check "dies young: submitted again" until_output 30 "resubmitted"
 id=$((id + 1))
 check "dies young: given up" until_state FAILED 30
 check "dies young: says why" has "runs/slurm/sick-$id.out" "not requeued: 2 starts in a row failed within 300 s without a new checkpoint"

@@ -14,7 +14,7 @@ echo "warned $((SECONDS - began)) s after its first steps"
 check "warned before the limit" test $((SECONDS - began)) -lt 115
 # shellcheck disable=SC2046
 kill -CONT $(ranks_on 2)
-check "saved, queued again" until_output 20 "queued again"
+check "saved, queued again" until_output 20 "requeued"
 check "exit 85" has runs/limited/jobs.log "end $id 85"
 check "starts by itself" until_restarted 1 180
 check "done" until_state COMPLETED 90
