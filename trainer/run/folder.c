@@ -66,8 +66,9 @@ long folder_last_step(const char *folder)
 
 /* --- whose files ------------------------------------------------------------------------------- */
 
+/* Recognises the recipes of every version: it does not change. */
 static const char RECIPE_MARK[] =
-    "# Written by duet train at every start, from its recipe and --set.\n";
+    "# Written by duet train at every start, from the recipe it was given and --set.\n";
 
 enum { HEAD_BYTES = 512 };
 
