@@ -6,7 +6,8 @@
 #include "comm/base/thread.h"
 #include "comm/mpi_ok.h"
 
-/* Patient naps: many ranks of a test or a paced pipeline share few cores, and pieces take longer than that. */
+/* Patient naps: many ranks of a test or a paced pipeline share few cores, and pieces take longer
+ * than that. */
 static struct nap patient_nap(void)
 {
     struct nap nap = nap_begin();

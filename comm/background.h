@@ -1,6 +1,7 @@
-/* A thread that moves what is open while nobody waits for it: one for all messages of a rank (p2p.c), one for all its sums
- * (reduce.c). A room embeds this in what its groups share; its lock guards all of that. Where MPI was not granted threads there is
- * none, and who waits or polls moves everything. */
+/* A thread that moves what is open while nobody waits for it: one for all messages of a rank
+ * (p2p.c), one for all its sums (reduce.c). A room embeds this in what its groups share; its lock
+ * guards all of that. Where MPI was not granted threads there is none, and who waits or polls moves
+ * everything. */
 #ifndef DUET_COMM_BACKGROUND_H
 #define DUET_COMM_BACKGROUND_H
 

@@ -1,5 +1,6 @@
-/* Collectives in rank order. All of them are rounds of one exchange: in round s a rank sends to the member
- * s after it and receives from the member s before it, in pieces of 2 MiB of which a few are open. */
+/* Collectives in rank order. All of them are rounds of one exchange: in round s a rank sends to the
+ * member s after it and receives from the member s before it, in pieces of 2 MiB of which a few are
+ * open. */
 #include "comm/coll.h"
 
 #include <stdint.h>
@@ -11,7 +12,8 @@
 enum { WINDOW = 4, BLOCK = 1024, EXACT_MAX = 256, TAG = 1 };
 static const size_t piece_bytes = (size_t)2 << 20;
 
-/* The slices of a buffer: those given, or, with count NULL, n elements cut into pieces of `even`. */
+/* The slices of a buffer: those given, or, with count NULL, n elements cut into pieces of `even`.
+ */
 struct slices {
     const size_t *count, *offset;
     size_t even, n;
@@ -176,7 +178,8 @@ void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm)
     }
 }
 
-/* Integers associate, so MPI may add in any order: 32-bit limbs leave room for the carries of 2^32 members. */
+/* Integers associate, so MPI may add in any order: 32-bit limbs leave room for the carries of 2^32
+ * members. */
 void coll_exact_sum(struct exact_sum *s, int n, MPI_Comm comm)
 {
     uint64_t limb[EXACT_MAX][5];

@@ -1,9 +1,9 @@
-/* Collectives whose sums are formed in rank order (promise P4): exchange slices, add in order, gather.
- * All are collective over `comm`; none allocates: scratch is handed in.
+/* Collectives whose sums are formed in rank order (promise P4): exchange slices, add in order,
+ * gather. All are collective over `comm`; none allocates: scratch is handed in.
  *
  * "Rank order" with `inner` (1 or 2): members are summed in runs of `inner` first, then the runs in
- * order, ((m0+m1) + (m2+m3)) + ...; with inner = 1 that is ((m0+m1)+m2)+...  The runs are the two directions
- * of one pipeline, so that a mirrored mesh and a plain one form the same sum. */
+ * order, ((m0+m1) + (m2+m3)) + ...; with inner = 1 that is ((m0+m1)+m2)+...  The runs are the two
+ * directions of one pipeline, so that a mirrored mesh and a plain one form the same sum. */
 #ifndef DUET_COMM_COLL_H
 #define DUET_COMM_COLL_H
 

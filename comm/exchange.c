@@ -1,6 +1,7 @@
-/* A row of a fixed table for every open exchange: its messages, and for a sum what is to be added when they are
- * through. Sums take one round, not two (slices, then a gather): for the two to eight members of a
- * tensor-parallel group the second start costs more than the bytes it saves, and nobody would be there to start it. */
+/* A row of a fixed table for every open exchange: its messages, and for a sum what is to be added
+ * when they are through. Sums take one round, not two (slices, then a gather): for the two to eight
+ * members of a tensor-parallel group the second start costs more than the bytes it saves, and
+ * nobody would be there to start it. */
 #include "comm/exchange.h"
 
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static struct operation *open_operation(struct exchange *x)
     return o;
 }
 
-/* One round: the members start with different peers, so that not all send to one. Nothing is sent of no bytes. */
+/* One round: the members start with different peers, so that not all send to one. Nothing is sent
+ * of no bytes. */
 static void post_receive(struct exchange *x, struct operation *o, int tag, int from, void *buf,
                          size_t bytes)
 {

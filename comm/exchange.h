@@ -1,13 +1,14 @@
-/* Exchanges between the members of a group that are posted, go on by themselves while we compute, and are
- * completed later: the all-to-all of experts, the sums of tensor parallelism.
+/* Exchanges between the members of a group that are posted, go on by themselves while we compute,
+ * and are completed later: the all-to-all of experts, the sums of tensor parallelism.
  *
- * Built on p2p: pieces of 2 MiB, moved by the progress thread (or by whoever waits for anything, p2p_poll included).
- * Every exchange is one round of messages between all pairs, so that none needs a second start.
+ * Built on p2p: pieces of 2 MiB, moved by the progress thread (or by whoever waits for anything,
+ * p2p_poll included). Every exchange is one round of messages between all pairs, so that none needs
+ * a second start.
  *
- * Lanes keep order apart: the members post the same exchanges of one lane in the same order, with sizes that
- * agree; exchanges of different lanes may be posted in any order. A rank that waits must not be what another
- * member's exchange waits for: post and wait in the same order on all members, or test. Nothing is
- * allocated after exchange_new. */
+ * Lanes keep order apart: the members post the same exchanges of one lane in the same order, with
+ * sizes that agree; exchanges of different lanes may be posted in any order. A rank that waits must
+ * not be what another member's exchange waits for: post and wait in the same order on all members,
+ * or test. Nothing is allocated after exchange_new. */
 #ifndef DUET_COMM_EXCHANGE_H
 #define DUET_COMM_EXCHANGE_H
 
@@ -19,27 +20,28 @@
 struct exchange;
 enum { EXCHANGE_NONE = -1, EXCHANGE_LANES = 4 };
 
-/* Collective over comm (duplicates it). Buffers lie in the memory of t's device, counts and offsets in the host's (t is
- * kept). max_open: exchanges open at once on this rank. */
+/* Collective over comm (duplicates it). Buffers lie in the memory of t's device, counts and offsets
+ * in the host's (t is kept). max_open: exchanges open at once on this rank. */
 struct exchange *exchange_new(const struct transport *t, MPI_Comm comm, int max_open);
 void exchange_free(struct exchange *x);
 /* This rank among the members; a group of none (NULL) is one of one. */
 int exchange_rank(const struct exchange *x);
 int exchange_size(const struct exchange *x);
 
-/* Each posts, returns at once, and names the exchange until it is done; EXCHANGE_NONE: it is done already. All buffers
- * belong to the exchange until then. x NULL is a group of one, on the host. */
+/* Each posts, returns at once, and names the exchange until it is done; EXCHANGE_NONE: it is done
+ * already. All buffers belong to the exchange until then. x NULL is a group of one, on the host. */
 
 /* Counts and offsets in bytes, one a member; what goes to itself is copied at once. */
 int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *recv_count,
                         const size_t *recv_offset, const void *send, const size_t *send_count,
                         const size_t *send_offset);
-/* In place: sums in rank order (promise P4), ((m0 + m1) + m2) + ..., so every member gets the same bits. scratch
- * (size * n). The sum is formed by exchange_wait or exchange_test. */
+/* In place: sums in rank order (promise P4), ((m0 + m1) + m2) + ..., so every member gets the same
+ * bits. scratch (size * n). The sum is formed by exchange_wait or exchange_test. */
 int exchange_all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch);
 /* The same with the larger of each two. */
 int exchange_all_reduce_max(struct exchange *x, int lane, float *buf, size_t n, float *scratch);
-/* Slice i of buf (count[i] bytes at offset[i]) is member i's: on entry mine is filled, when done all are. */
+/* Slice i of buf (count[i] bytes at offset[i]) is member i's: on entry mine is filled, when done
+ * all are. */
 int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *count,
                         const size_t *offset);
 

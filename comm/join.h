@@ -13,7 +13,8 @@ struct join_term {
 };
 
 enum join_op { JOIN_SUM, JOIN_MAX };
-/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order. */
+/* How terms become one array, in the order of comm/coll.h: in runs of `inner`, the runs in order.
+ */
 struct join {
     enum join_op op;
     const struct join_term *before; /* stands before the first run; NULL: nothing does */

@@ -63,8 +63,8 @@ static double distance(const struct mesh_shape *a, const struct mesh_shape *b)
     return apart(a->pp, b->pp) + apart(a->tp, b->tp) + apart(a->ep, b->ep);
 }
 
-/* The mesh nearest to the wish that uses exactly `ranks`; dp 0 when there is none. Of equally near ones that with the smallest
- * pp, then tp. */
+/* The mesh nearest to the wish that uses exactly `ranks`; dp 0 when there is none. Of equally near
+ * ones that with the smallest pp, then tp. */
 static struct mesh_shape nearest(struct mesh_shape wish, int ranks, const struct mesh_limits *l)
 {
     struct mesh_shape best = {0};
@@ -106,7 +106,8 @@ static void append(char *out, size_t size, const struct mesh_shape *s, const cha
     snprintf(out + n, size - n, "%s%s%s", n ? ", or " : "", shape, behind);
 }
 
-/* The same kind of mesh on these ranks, else the other kind, and on how many ranks the wish could be had. */
+/* The same kind of mesh on these ranks, else the other kind, and on how many ranks the wish could
+ * be had. */
 void mesh_nearest(char *out, size_t size, struct mesh_shape s, int ranks,
                   const struct mesh_limits *l)
 {

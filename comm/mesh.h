@@ -1,7 +1,8 @@
 /* The mesh dp x pp x tp: rank <-> coordinates, one communicator an axis.
  *
- * rank = (d * pp + p) * tp + t: neighbours in t sit on one host, where links are fastest. ep divides dp: the ep consecutive
- * pipelines d / ep share the experts of their layers, everything else they hold in full.
+ * rank = (d * pp + p) * tp + t: neighbours in t sit on one host, where links are fastest. ep
+ * divides dp: the ep consecutive pipelines d / ep share the experts of their layers, everything
+ * else they hold in full.
  *
  * With `mirrored` (DualPipe) rank p of a pipeline holds chunk p (direction 0) and chunk pp-1-p
  * (direction 1), so the replicas of both its chunks are the same 2*dp ranks. */
@@ -28,13 +29,12 @@ struct mesh {
     int dp, pp, ep, tp;
     int d, p, t; /* this rank's coordinates */
     bool mirrored;
-    MPI_Comm pipe;   /* my pipeline: size pp, rank p */
-    MPI_Comm data;   /* ranks of my p and t over all d: size dp, rank d */
-    MPI_Comm tensor; /* ranks that share my layers: size tp, rank t */
-    MPI_Comm expert; /* ranks that share my experts: size ep, rank d % ep */
-    MPI_Comm
-        replica; /* ranks that hold my part of my chunks: dp, or 2*dp when mirrored (p != pp-1-p), ordered by
-                            (d, p): (0,lo) (0,hi) (1,lo) (1,hi) ... */
+    MPI_Comm pipe;    /* my pipeline: size pp, rank p */
+    MPI_Comm data;    /* ranks of my p and t over all d: size dp, rank d */
+    MPI_Comm tensor;  /* ranks that share my layers: size tp, rank t */
+    MPI_Comm expert;  /* ranks that share my experts: size ep, rank d % ep */
+    MPI_Comm replica; /* ranks that hold my part of my chunks: dp, or 2*dp when mirrored (p !=
+                         pp-1-p), ordered by (d, p): (0,lo) (0,hi) (1,lo) (1,hi) ... */
     MPI_Comm expert_replica; /* those of them that hold my experts: every ep-th d */
     int replica_inner;       /* members of one pipeline in `replica` and `expert_replica`: 1 or 2 */
 };
@@ -47,10 +47,11 @@ int mesh_rank(const struct mesh *m, int d, int p);
 int mesh_rank_at(const struct mesh *m, struct mesh_at at);
 struct mesh_at mesh_coords(const struct mesh *m, int rank);
 
-/* All reasons why the mesh cannot be, with the nearest that can (sizes that use `ranks`). Local, pure.
- * Returns true when it can. */
+/* All reasons why the mesh cannot be, with the nearest that can (sizes that use `ranks`). Local,
+ * pure. Returns true when it can. */
 bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, struct problems *p);
-/* The meshes nearest to s that can be, as text: "dp 2 x pp 2 x tp 2, or ... on 8 ranks". Empty when there is none. Local. */
+/* The meshes nearest to s that can be, as text: "dp 2 x pp 2 x tp 2, or ... on 8 ranks". Empty when
+ * there is none. Local. */
 void mesh_nearest(char *out, size_t size, struct mesh_shape s, int ranks,
                   const struct mesh_limits *l);
 /* Collective over w->comm; the mesh must have passed mesh_check. */

@@ -1,10 +1,11 @@
 /* Messages between stages. A message is a row of a fixed table; it travels in pieces, at most
  * WINDOW of them open, over the rows of a transport.
  *
- * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While nobody waits and a
- * message is open that MPI cannot finish by itself (above the eager limit), the progress thread does; there is
- * one for all p2ps, so that a rank with several groups does not wake up more often. Otherwise it sleeps on a
- * condition, so that the small messages of decoding never wake it. */
+ * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While
+ * nobody waits and a message is open that MPI cannot finish by itself (above the eager limit), the
+ * progress thread does; there is one for all p2ps, so that a rank with several groups does not wake
+ * up more often. Otherwise it sleeps on a condition, so that the small messages of decoding never
+ * wake it. */
 #include "comm/p2p.h"
 
 #include <pthread.h>
@@ -67,8 +68,8 @@ static bool message_done(const struct message *m)
     return m->posted == m->pieces && m->open == 0;
 }
 
-/* Pieces of messages with equal peer, tag and direction match in the order of posting: a later message
- * must not hand over a piece before the earlier one has handed over all of its. */
+/* Pieces of messages with equal peer, tag and direction match in the order of posting: a later
+ * message must not hand over a piece before the earlier one has handed over all of its. */
 static bool must_follow(const struct p2p *p, const struct message *m)
 {
     if (p->unposted <= 1) return false; /* m itself */
@@ -126,7 +127,8 @@ static void piece_check(const struct p2p *p, const struct transport_end *e)
               e->posted);
 }
 
-/* One look at everything that is open in one p2p. Returns true if a piece has finished. Called with the lock. */
+/* One look at everything that is open in one p2p. Returns true if a piece has finished. Called with
+ * the lock. */
 static bool drive_one(struct p2p *p)
 {
     const struct transport_end *ended;
@@ -253,7 +255,8 @@ static struct message *message_of(struct p2p *p, ticket t)
     return &p->message[t];
 }
 
-/* Index of the first finished one of the tickets, whose row is freed; -1 if none. Called with the lock. */
+/* Index of the first finished one of the tickets, whose row is freed; -1 if none. Called with the
+ * lock. */
 static int take_done(struct p2p *p, const ticket *t, int n)
 {
     for (int i = 0; i < n; i++) {

@@ -1,10 +1,10 @@
 /* Point-to-point messages between pipeline stages, driven while we compute.
  *
- * Open MPI moves nothing between calls, so one progress thread a rank, for all its p2ps, keeps calling into it while
- * requests are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the engine calls between pass
- * steps). Whoever waits for one message, or polls, moves all of the rank's.
- * Messages above P2P_PIECE travel in pieces. A ticket names an open message; tables are fixed, nothing
- * is allocated after p2p_new. */
+ * Open MPI moves nothing between calls, so one progress thread a rank, for all its p2ps, keeps
+ * calling into it while requests are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the
+ * engine calls between pass steps). Whoever waits for one message, or polls, moves all of the
+ * rank's. Messages above P2P_PIECE travel in pieces. A ticket names an open message; tables are
+ * fixed, nothing is allocated after p2p_new. */
 #ifndef DUET_COMM_P2P_H
 #define DUET_COMM_P2P_H
 
@@ -18,32 +18,34 @@ struct p2p;
 typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
 
-/* Collective over comm (duplicates it). Messages lie in the memory of t's device (comm/transport.h; t is kept). max_open:
- * messages open at once on this rank. */
+/* Collective over comm (duplicates it). Messages lie in the memory of t's device (comm/transport.h;
+ * t is kept). max_open: messages open at once on this rank. */
 struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open);
 void p2p_free(struct p2p *p);
 
-/* How waiting is told to the watchdog: "<tag_name[tag]> from rank 3 of <group>"; until then "tag 5 from rank 3 of the
- * pipeline". Both are kept. Local. */
+/* How waiting is told to the watchdog: "<tag_name[tag]> from rank 3 of <group>"; until then "tag 5
+ * from rank 3 of the pipeline". Both are kept. Local. */
 void p2p_name(struct p2p *p, const char *group, const char *const *tag_name);
 
-/* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: 0 .. 2^20-1. The receiver must
- * know the size, or read it in the message (p2p_recv_most). Local. */
+/* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: 0 .. 2^20-1. The receiver
+ * must know the size, or read it in the message (p2p_recv_most). Local. */
 ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes);
 ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
 /* Of a message that says itself how long it is: up to `most` bytes, which are at most a piece. */
 ticket p2p_recv_most(struct p2p *p, int peer, int tag, void *buf, size_t most);
-/* Waits without burning the core; names peer and tag to the watchdog. Frees the ticket. TICKET_NONE returns. */
+/* Waits without burning the core; names peer and tag to the watchdog. Frees the ticket. TICKET_NONE
+ * returns. */
 void p2p_wait(struct p2p *p, ticket t);
 /* true when done; then the ticket is freed. */
 bool p2p_test(struct p2p *p, ticket t);
 /* The same without moving anything: for who polls once and then looks at many. */
 bool p2p_take(struct p2p *p, ticket t);
-/* Waits until at least one of n tickets (TICKET_NONE skipped) is done, frees it, returns its index; -1 if all
- * are TICKET_NONE. */
+/* Waits until at least one of n tickets (TICKET_NONE skipped) is done, frees it, returns its index;
+ * -1 if all are TICKET_NONE. */
 int p2p_wait_any(struct p2p *p, const ticket *t, int n);
 void p2p_poll(struct p2p *p);
-/* Seconds this rank has spent in p2p_wait / p2p_wait_any since the last call (reset): exposed communication. */
+/* Seconds this rank has spent in p2p_wait / p2p_wait_any since the last call (reset): exposed
+ * communication. */
 double p2p_waited(struct p2p *p);
 
 #endif

@@ -1,8 +1,9 @@
-/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does is in reduce_flat.c,
- * reduce_nodes.c and reduce_gather.c; here is who moves it.
+/* A row of a fixed table for every open reduction: its streams and how far it is. What a path does
+ * is in reduce_flat.c, reduce_nodes.c and reduce_gather.c; here is who moves it.
  *
- * Sums must be formed between messages, so the progress thread of p2p is not enough: one more (comm/background.h), for all groups
- * of a rank, looks after the open reductions while nobody waits for one. */
+ * Sums must be formed between messages, so the progress thread of p2p is not enough: one more
+ * (comm/background.h), for all groups of a rank, looks after the open reductions while nobody waits
+ * for one. */
 #include "comm/reduce.h"
 
 #include <pthread.h>
@@ -19,7 +20,8 @@
 static bool is_wanted(void);
 static bool move_all(void);
 
-/* What the groups of this rank share. The background's lock guards them all, too; it is taken before p2p's. */
+/* What the groups of this rank share. The background's lock guards them all, too; it is taken
+ * before p2p's. */
 static struct driver {
     struct background background;
     struct reduce *first;

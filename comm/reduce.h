@@ -1,18 +1,24 @@
-/* Sums of gradients over a replica group that go on by themselves while we compute, and that know which members share a node.
+/* Sums of gradients over a replica group that go on by themselves while we compute, and that know
+ * which members share a node.
  *
- * The bits are those of coll_reduce_scatter (P4) on whatever path: the *flat* path exchanges slices between all pairs; the *nodes* path
- * collects a column (one K-th of the array) in each of a node's K members, lets a running sum travel from node to node
- * in rank order, a pipelined chain that crosses each link once, and hands the slices to their owners. Only `wire`, which says how numbers cross between
- * nodes, changes bits: what rounding loses is kept by the sender and added to its next message (error feedback, arXiv 1901.09847).
+ * The bits are those of coll_reduce_scatter (P4) on whatever path: the *flat* path exchanges slices
+ * between all pairs; the *nodes* path collects a column (one K-th of the array) in each of a node's
+ * K members, lets a running sum travel from node to node in rank order, a pipelined chain that
+ * crosses each link once, and hands the slices to their owners. Only `wire`, which says how numbers
+ * cross between nodes, changes bits: what rounding loses is kept by the sender and added to its
+ * next message (error feedback, arXiv 1901.09847).
  *
- * Built on p2p: moved by a thread of its own (with MPI_THREAD_MULTIPLE), by whoever waits, and by reduce_poll. Members start
- * the same reductions in the same order. Nothing is allocated after reduce_new.
+ * Built on p2p: moved by a thread of its own (with MPI_THREAD_MULTIPLE), by whoever waits, and by
+ * reduce_poll. Members start the same reductions in the same order. Nothing is allocated after
+ * reduce_new.
  *
  * What leaves a node of K members, of N nodes, for n floats (w bytes each on the wire):
  *   flat    w K n (N-1)/N                as much arrives
- *   nodes   w n                          from the last: w n (N-1)/N. Arrives: w n/N at the first, w n at the last, w n (1 + 1/N) between
+ *   nodes   w n                          from the last: w n (N-1)/N. Arrives: w n/N at the first,
+ *                                        w n at the last, w n (1 + 1/N) between
  *   gather  e K n (N-1)/N flat, e n (N-1)/N on nodes, for elements of e bytes; as much arrives
- * A reduction takes the nodes path where its busiest link carries less, the time to fill the chain (one piece a hop) included. */
+ * A reduction takes the nodes path where its busiest link carries less, the time to fill the chain
+ * (one piece a hop) included. */
 #ifndef DUET_COMM_REDUCE_H
 #define DUET_COMM_REDUCE_H
 
@@ -34,15 +40,17 @@ struct reduce_form {
     enum reduce_wire wire;
 };
 
-/* The path that reductions of n floats take, and why ("members of a node are not neighbours"): text of a table, never NULL. Pure. */
+/* The path that reductions of n floats take, and why ("members of a node are not neighbours"): text
+ * of a table, never NULL. Pure. */
 enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char **why);
-/* Floats that a reduction of n elements (the sum of counts) needs beside `in`: room for what arrives, and what rounding
- * left (residual; part of the job's state: zero at first, saved with it). Pure. */
+/* Floats that a reduction of n elements (the sum of counts) needs beside `in`: room for what
+ * arrives, and what rounding left (residual; part of the job's state: zero at first, saved with
+ * it). Pure. */
 size_t reduce_scratch(const struct reduce_form *f, size_t n);
 size_t reduce_residual(const struct reduce_form *f, size_t n);
 
-/* Bytes that member f->me sends to other nodes in a reduction of slices of these counts, and in a gather of them; and to one
- * member (0 when it is on the same node). Pure. */
+/* Bytes that member f->me sends to other nodes in a reduction of slices of these counts, and in a
+ * gather of them; and to one member (0 when it is on the same node). Pure. */
 unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count);
 unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to);
 unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
@@ -54,8 +62,8 @@ unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const siz
 bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes);
 
 struct reduce;
-/* Collective over comm (duplicates it). Arrays lie in the memory of t's device, counts and offsets in the host's (t is kept).
- * max_open: reductions under way at once. */
+/* Collective over comm (duplicates it). Arrays lie in the memory of t's device, counts and offsets
+ * in the host's (t is kept). max_open: reductions under way at once. */
 struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
                           int max_open);
 void reduce_free(struct reduce *r);
@@ -66,7 +74,8 @@ struct reduce_job {
     const size_t *count, *offset; /* (members) kept until the reduction is done */
     float *scratch, *residual;    /* reduce_scratch, reduce_residual floats of the sum of counts */
 };
-/* Posts and returns at once. All buffers belong to the reduction until it is done. Returns its name for test and wait. */
+/* Posts and returns at once. All buffers belong to the reduction until it is done. Returns its name
+ * for test and wait. */
 int reduce_start(struct reduce *r, const struct reduce_job *job);
 /* true when done; then the name is free again, as after reduce_wait. */
 bool reduce_test(struct reduce *r, int op);
@@ -74,8 +83,9 @@ bool reduce_test(struct reduce *r, int op);
 void reduce_wait(struct reduce *r, int op);
 /* Moves all that are open as far as they go without waiting. */
 void reduce_poll(struct reduce *r);
-/* Slices (elements of elem_bytes) from their owners to all; elements cross as they are. Posts and returns at once, like
- * reduce_start; started in one order with the reductions, and counted among them (max_open). */
+/* Slices (elements of elem_bytes) from their owners to all; elements cross as they are. Posts and
+ * returns at once, like reduce_start; started in one order with the reductions, and counted among
+ * them (max_open). */
 int reduce_gather_start(struct reduce *r, void *buf, const size_t *count, const size_t *offset,
                         size_t elem_bytes);
 /* The same, and waits. */

@@ -1,5 +1,5 @@
-/* The flat path: slice i of every member goes to member i, who adds them. What crosses nodes is rounded by its sender, a
- * piece at a time as the window moves on. */
+/* The flat path: slice i of every member goes to member i, who adds them. What crosses nodes is
+ * rounded by its sender, a piece at a time as the window moves on. */
 #include "comm/reduce_op.h"
 
 #include "comm/p2p.h"
@@ -40,7 +40,8 @@ static void add_send(struct reduce *r, struct reduction *op, int to)
     if (w != WIRE_FP32) op->stream[s].ready = 0;
 }
 
-/* Streams: members - 1 that receive, as many that send. They start with different peers, so that not all send to one. */
+/* Streams: members - 1 that receive, as many that send. They start with different peers, so that
+ * not all send to one. */
 static void flat_begin(struct reduce *r, struct reduction *op)
 {
     int me = r->form.me;

@@ -1,5 +1,6 @@
-/* Gathers: every slice from its owner to all. Flat, between all pairs; or by nodes: member j of a node gets the slices of the
- * members j of other nodes and passes each piece on inside its node as it comes, so that a slice crosses to a node once. */
+/* Gathers: every slice from its owner to all. Flat, between all pairs; or by nodes: member j of a
+ * node gets the slices of the members j of other nodes and passes each piece on inside its node as
+ * it comes, so that a slice crosses to a node once. */
 #include "comm/reduce_op.h"
 
 /* The slice of `owner`, to or from `peer`. */

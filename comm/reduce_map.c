@@ -1,9 +1,11 @@
-/* Which path, and how much room and traffic it needs: pure functions of the form, so that the planner can ask them, too. */
+/* Which path, and how much room and traffic it needs: pure functions of the form, so that the
+ * planner can ask them, too. */
 #include "comm/reduce_op.h"
 
 #include "comm/base/die.h"
 
-/* A chain is full when a piece has made all its hops, so pieces are small; but each costs some ten microseconds. */
+/* A chain is full when a piece has made all its hops, so pieces are small; but each costs some ten
+ * microseconds. */
 enum { PIECES = 128, SHORTEST = 8 << 10, LONGEST = 256 << 10, SMALL = 64 << 10 };
 
 static size_t up_to_block(size_t n)
@@ -68,7 +70,8 @@ static double flat_load(const struct reduce_map *m, size_t n)
     return (double)m->each * (double)n * (m->nodes - 1) / m->nodes;
 }
 
-/* A node in the middle gets the running sums and its slices. Filling the chain takes a piece of each column a hop. */
+/* A node in the middle gets the running sums and its slices. Filling the chain takes a piece of
+ * each column a hop. */
 static double nodes_load(const struct reduce_map *m, size_t n)
 {
     double busiest = (double)n * (m->nodes > 2 ? 1 + 1.0 / m->nodes : 1);
@@ -200,7 +203,8 @@ static size_t flat_scratch(const struct reduce_form *f, size_t n)
     return room;
 }
 
-/* Terms and the sum; rounded also the running sum as it comes and goes, and my slice, each with two floats more a part. */
+/* Terms and the sum; rounded also the running sum as it comes and goes, and my slice, each with two
+ * floats more a part. */
 static size_t nodes_scratch(const struct reduce_form *f, const struct reduce_map *m, size_t n)
 {
     size_t column = reduce_column(m, n), room = (size_t)m->each * column;
@@ -225,8 +229,8 @@ size_t reduce_residual(const struct reduce_form *f, size_t n)
     return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(&m, n) : n;
 }
 
-/* The most of: flat; by nodes terms, two of the chain and parts of slices; of a gather by nodes slices that cross, both ways, and
- * all slices inside. */
+/* The most of: flat; by nodes terms, two of the chain and parts of slices; of a gather by nodes
+ * slices that cross, both ways, and all slices inside. */
 int reduce_streams(const struct reduce_form *f)
 {
     struct reduce_map m = reduce_map_of(f);

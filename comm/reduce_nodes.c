@@ -1,12 +1,15 @@
-/* The nodes path. The array, slice after slice, is cut into K columns, one for each member of a node:
+/* The nodes path. The array, slice after slice, is cut into K columns, one for each member of a
+ * node:
  *
  *   terms   member j of a node gets column j of all members of its node;
- *   chain   it adds them, in order, to the running sum that member j of the node before sends, and sends that on:
- *           ((node 0) + m2) + m3, ...: the order of comm/coll.h, because a node's members are neighbours and whole runs;
- *   sums    at the last node the sums are whole; what of a column belongs to a slice goes to its owner.
+ *   chain   it adds them, in order, to the running sum that member j of the node before sends, and
+ *           sends that on:
+ *           ((node 0) + m2) + m3, ...: the order of comm/coll.h, because a node's members are
+ * neighbours and whole runs; sums    at the last node the sums are whole; what of a column belongs
+ * to a slice goes to its owner.
  *
- * Each works piece by piece, so that all links are busy at once. What crosses nodes is rounded where it is sent: at each hop of the
- * chain, and once more on the way to an owner. */
+ * Each works piece by piece, so that all links are busy at once. What crosses nodes is rounded
+ * where it is sent: at each hop of the chain, and once more on the way to an owner. */
 #include "comm/reduce_op.h"
 
 /* Floats lo .. hi of the array. */
@@ -116,8 +119,8 @@ static void send_sums(struct reduce *r, struct reduction *op, const struct place
     }
 }
 
-/* My slice, from the columns' last members. It may lie where my terms are still being sent from, so nothing of it is awaited
- * before those are through. */
+/* My slice, from the columns' last members. It may lie where my terms are still being sent from, so
+ * nothing of it is awaited before those are through. */
 static void add_sums(struct reduce *r, struct reduction *op, const struct place *p)
 {
     int me = r->form.me;

@@ -1,14 +1,16 @@
 /* Inside comm/reduce_*.c: an open reduction, and what its paths share.
  *
- * A path is a table row: begin lays an operation's streams into its scratch and makes them ready, move does what can be done
- * without waiting. Both are called with the lock of reduce.c, by whatever thread. */
+ * A path is a table row: begin lays an operation's streams into its scratch and makes them ready,
+ * move does what can be done without waiting. Both are called with the lock of reduce.c, by
+ * whatever thread. */
 #ifndef DUET_COMM_REDUCE_OP_H
 #define DUET_COMM_REDUCE_OP_H
 
 #include "comm/reduce.h"
 #include "comm/stream.h"
 
-/* Kinds of messages of a reduction: contributions, the running sum, finished sums. A gather's have the tags behind those. */
+/* Kinds of messages of a reduction: contributions, the running sum, finished sums. A gather's have
+ * the tags behind those. */
 enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KINDS };
 enum { SEQUENCE = 64 }; /* reductions after which tags repeat */
 
@@ -41,10 +43,10 @@ struct reduction {
     size_t summed;          /* pieces */
 
     /* nodes: */
-    struct join_term before; /* the running sum that comes */
-    float *sum;              /* the one that is formed: my column */
-    int terms_out, sums_out,
-        sums_in; /* where these streams begin: contributions sent, sums sent (or the chain), my slice */
+    struct join_term before;          /* the running sum that comes */
+    float *sum;                       /* the one that is formed: my column */
+    int terms_out, sums_out, sums_in; /* where these streams begin: contributions sent, sums sent
+                                         (or the chain), my slice */
 };
 
 struct reduce {

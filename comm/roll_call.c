@@ -1,5 +1,6 @@
-/* Roll calls. A call is an empty message to every rank, an answer a struct; both are small enough to leave at once, also
- * towards a rank that takes nothing. When two ranks call at the same time the lower one goes on. */
+/* Roll calls. A call is an empty message to every rank, an answer a struct; both are small enough
+ * to leave at once, also towards a rank that takes nothing. When two ranks call at the same time
+ * the lower one goes on. */
 #include "comm/roll_call.h"
 
 #include <mpi.h>

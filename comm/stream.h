@@ -1,8 +1,10 @@
-/* A long array on its way to or from one member: pieces of one size under one tag, a few of them open at a time, so that
- * whoever works on pieces as they come needs neither all of the array nor a message for each.
+/* A long array on its way to or from one member: pieces of one size under one tag, a few of them
+ * open at a time, so that whoever works on pieces as they come needs neither all of the array nor a
+ * message for each.
  *
- * A stream moves when stream_move is called; between two calls the pieces that are open go on by themselves (comm/p2p.h). Its owner
- * says how many pieces may go (`ready`) and sees how many are through (`done`), in order. Local; nothing is allocated. */
+ * A stream moves when stream_move is called; between two calls the pieces that are open go on by
+ * themselves (comm/p2p.h). Its owner says how many pieces may go (`ready`) and sees how many are
+ * through (`done`), in order. Local; nothing is allocated. */
 #ifndef DUET_COMM_STREAM_H
 #define DUET_COMM_STREAM_H
 
@@ -28,7 +30,8 @@ struct stream {
 
 /* Sets what is below the gap; all of it ready, or none. */
 void stream_begin(struct stream *s, bool ready);
-/* Takes what is through, posts what may go. true: something was taken. p2p_poll moves, this does not. */
+/* Takes what is through, posts what may go. true: something was taken. p2p_poll moves, this does
+ * not. */
 bool stream_move(struct stream *s, struct p2p *p);
 static inline bool stream_done(const struct stream *s)
 {

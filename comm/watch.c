@@ -112,8 +112,8 @@ void watchdog_feed(void)
 static volatile sig_atomic_t stop_asked;
 static struct timespec asked_at; /* written before stop_asked, read after it, in the handler only */
 
-/* Schedulers may deliver one request twice (to the batch shell and to the step): what comes within a
- * second of the first is the same request. */
+/* Schedulers may deliver one request twice (to the batch shell and to the step): what comes within
+ * a second of the first is the same request. */
 static void stop_signal(int signal)
 {
     int saved = errno;

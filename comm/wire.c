@@ -1,5 +1,6 @@
-/* A row of functions a form, which work on whole blocks: loops of a known length, which the compiler makes wide; what is
- * missing in the last block is zeros. int8: for each block a float scale = max|x| / 127, then a byte x / scale a number. */
+/* A row of functions a form, which work on whole blocks: loops of a known length, which the
+ * compiler makes wide; what is missing in the last block is zeros. int8: for each block a float
+ * scale = max|x| / 127, then a byte x / scale a number. */
 #include "comm/wire.h"
 
 #include <float.h>
@@ -55,7 +56,8 @@ static float largest_of(const float *v)
     return largest;
 }
 
-/* |x| <= 127: adding 1.5 * 2^23 leaves no bits behind the point, so the sum is rounded, ties to even. */
+/* |x| <= 127: adding 1.5 * 2^23 leaves no bits behind the point, so the sum is rounded, ties to
+ * even. */
 static float nearest_of(float x)
 {
     static const float shift = 12582912.0f;

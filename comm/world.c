@@ -25,8 +25,8 @@ static void alarm_rang(int signal)
     _exit(abort_code);
 }
 
-/* MPI's ends may stall (a lock held by the thread that hangs, a dead daemon, a rank that does not come): the alarm
- * ends us then. */
+/* MPI's ends may stall (a lock held by the thread that hangs, a dead daemon, a rank that does not
+ * come): the alarm ends us then. */
 static void set_alarm(int code)
 {
     struct sigaction act = {.sa_handler = alarm_rang};
@@ -39,8 +39,9 @@ static void set_alarm(int code)
     alarm(5);
 }
 
-/* Our message is out. What Open MPI says in this process about its end (the block "MPI_ABORT was invoked", ORTE_ERROR_LOG) tells its
- * reader nothing more; mpirun, where there is one, still says its part. */
+/* Our message is out. What Open MPI says in this process about its end (the block "MPI_ABORT was
+ * invoked", ORTE_ERROR_LOG) tells its reader nothing more; mpirun, where there is one, still says
+ * its part. */
 static void keep_mpi_quiet(void)
 {
     int nowhere = open("/dev/null", O_WRONLY);
@@ -66,8 +67,8 @@ static void leave_job(int code)
     _exit(code);
 }
 
-/* Somebody whom we write to is gone. Who started the ranks (mpirun, srun) knows who died, and ends us all; were we to end at once, it
- * might hear of us first and name us instead of the dead. */
+/* Somebody whom we write to is gone. Who started the ranks (mpirun, srun) knows who died, and ends
+ * us all; were we to end at once, it might hear of us first and name us instead of the dead. */
 static void peer_gone(int number)
 {
     sleep(2);
@@ -108,8 +109,8 @@ static void world_find_node(struct world *w)
     MPI_OK(MPI_Comm_free(&local));
 }
 
-/* srun without PMIx starts ranks that cannot find each other: MPI_Init would fail on each in many words, or every rank take itself
- * for the only one. A mistake of the command line, said once. */
+/* srun without PMIx starts ranks that cannot find each other: MPI_Init would fail on each in many
+ * words, or every rank take itself for the only one. A mistake of the command line, said once. */
 static void refuse_srun_without_pmix(void)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *task = getenv("SLURM_PROCID");
@@ -125,9 +126,11 @@ static void refuse_srun_without_pmix(void)
     exit(EXIT_USER);
 }
 
-/* A rank that nobody launched is the only one. Left to itself Open MPI starts a daemon for it, which would add its own lines to our last
- * message and delays the start (a wrong recipe was told after 0.36 s in place of 0.70 s on a busy machine); only ranks that start others need it.
- * Without the daemon all such ranks of a host have one job number, hence one name for session folders and shared memory: they do without. */
+/* A rank that nobody launched is the only one. Left to itself Open MPI starts a daemon for it,
+ * which would add its own lines to our last message and delays the start (a wrong recipe was told
+ * after 0.36 s in place of 0.70 s on a busy machine); only ranks that start others need it. Without
+ * the daemon all such ranks of a host have one job number, hence one name for session folders and
+ * shared memory: they do without. */
 static void be_alone_if_so(void)
 {
     static const char *const told[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
@@ -140,7 +143,8 @@ static void be_alone_if_so(void)
         SYS_OK(setenv(tell[i][0], tell[i][1], 0) == 0, NULL, "setenv");
 }
 
-/* launch/run.sh keeps a request to stop until then: all ranks caught signals before they met in MPI_Init. */
+/* launch/run.sh keeps a request to stop until then: all ranks caught signals before they met in
+ * MPI_Init. */
 static void say_that_we_listen(const struct world *w)
 {
     static const char text[] = "launch/run.sh: the ranks listen\n";

@@ -9,8 +9,9 @@
 #include "comm/watch.h"
 #include "comm/base/problems.h"
 
-/* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm are the site's, and
- * `first` is the rank that its first one has in the job, by which messages name ranks. */
+/* Usually all ranks of the job; after world_split_sites those of my site: then rank, size and comm
+ * are the site's, and `first` is the rank that its first one has in the job, by which messages name
+ * ranks. */
 struct world {
     int rank, size;
     int site, sites, first; /* 0, 1, 0 without sites */
@@ -29,15 +30,16 @@ struct world {
 void world_up(struct world *w, int *argc, char ***argv);
 void world_down(struct world *w);
 
-/* Collective over all ranks: the job becomes `sites` equal runs of ranks that know each other by `across` only. sites must
- * divide the size; 1 changes nothing. Before anything else is made of w. */
+/* Collective over all ranks: the job becomes `sites` equal runs of ranks that know each other by
+ * `across` only. sites must divide the size; 1 changes nothing. Before anything else is made of w.
+ */
 void world_split_sites(struct world *w, int sites);
 
 /* Agreement: collective over w->comm. true if every (any) rank says so. */
 bool world_all(const struct world *w, bool ok);
 bool world_any(const struct world *w, bool yes);
-/* Collective: dies on every rank with the lowest failing rank's message (printed once) if any rank has
- * problems, exit code `code`. For mistakes only some ranks can see. */
+/* Collective: dies on every rank with the lowest failing rank's message (printed once) if any rank
+ * has problems, exit code `code`. For mistakes only some ranks can see. */
 void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code);
 
 /* Completes the requests without burning the core: tests, yields, then naps (base/nap.h) between

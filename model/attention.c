@@ -8,8 +8,8 @@ WEIGHT_STRUCT(attention_weights, ATTENTION_PARAMS)
 ACT_TABLE(attention_acts, ATTENTION_ACTS)
 ACT_TABLE(attention_scratch, ATTENTION_SCRATCH)
 
-/* Angle i of position p is p * theta^(-2i/D) (RoFormer, arXiv 2104.09864, eq. 15); cosines of D/2 angles,
- * then sines. In double, because a float of the angle is off by 1e-4 at position 2000. */
+/* Angle i of position p is p * theta^(-2i/D) (RoFormer, arXiv 2104.09864, eq. 15); cosines of D/2
+ * angles, then sines. In double, because a float of the angle is off by 1e-4 at position 2000. */
 static void place(struct chunk *c, struct arena *a)
 {
     int D = c->d.D, half = D / 2;
@@ -36,7 +36,8 @@ static double flops_key(const struct dims *d)
     return 4.0 * d->Hq * d->D;
 }
 
-/* Where head `head` begins in a row of queries, keys and values; they are as wide as the projection. */
+/* Where head `head` begins in a row of queries, keys and values; they are as wide as the
+ * projection. */
 static void *head_at(const struct chunk *c, void *qkv, int head)
 {
     return (unsigned char *)qkv + (size_t)(head * c->d.D) * c->ops->real_bytes;
@@ -59,7 +60,8 @@ static struct head_rows heads_of(const struct chunk *c, int heads, int T)
     return (struct head_rows){T, heads, c->d.D, dims_qkv(&c->d), c->d.Hq + c->d.Hkv};
 }
 
-/* Qwen3: queries and keys of each head normalised over D, each kind with its own gain; values pass through. */
+/* Qwen3: queries and keys of each head normalised over D, each kind with its own gain; values pass
+ * through. */
 static void qk_norm_forward(const struct chunk *c, const struct attention_weights *w,
                             struct attention_acts *k, int T)
 {

@@ -1,4 +1,5 @@
-/* Blocks handed out to sequences: a free list, reference counts, and a copy where two answers part. */
+/* Blocks handed out to sequences: a free list, reference counts, and a copy where two answers part.
+ */
 #include "model/cache.h"
 
 #include "comm/base/die.h"

@@ -1,9 +1,9 @@
-/* The KV cache of one chunk: blocks of KV_BLOCK positions in one pool a layer, handed out to sequences by a
- * free list; the prompt's full blocks are shared by the answers of a group (reference counts), its last, partly
- * filled block is copied (the positions after it differ).
+/* The KV cache of one chunk: blocks of KV_BLOCK positions in one pool a layer, handed out to
+ * sequences by a free list; the prompt's full blocks are shared by the answers of a group
+ * (reference counts), its last, partly filled block is copied (the positions after it differ).
  *
- * Every rank of a pipeline makes the same calls in the same order for a direction, so the tables agree
- * without messages. Nothing is allocated after cache_place. Local. */
+ * Every rank of a pipeline makes the same calls in the same order for a direction, so the tables
+ * agree without messages. Nothing is allocated after cache_place. Local. */
 #ifndef DUET_MODEL_CACHE_H
 #define DUET_MODEL_CACHE_H
 
@@ -21,13 +21,16 @@ struct cache {
     int n_free;
 };
 
-/* For the layers of span; d: this rank's share. slots sequences of up to max_positions; blocks in the pool. */
+/* For the layers of span; d: this rank's share. slots sequences of up to max_positions; blocks in
+ * the pool. */
 void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
                  struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a);
-/* Makes room in slot for positions up to and including pos; false when the pool is empty (nothing changed). */
+/* Makes room in slot for positions up to and including pos; false when the pool is empty (nothing
+ * changed). */
 bool cache_extend(struct cache *c, int slot, int pos);
-/* slot becomes a continuation of `from`'s first `positions` positions: full blocks shared, the partial one copied. Needs at
- * most one free block; false when there is none. slot must be empty. */
+/* slot becomes a continuation of `from`'s first `positions` positions: full blocks shared, the
+ * partial one copied. Needs at most one free block; false when there is none. slot must be empty.
+ */
 bool cache_fork(struct cache *c, int slot, int from, int positions);
 /* Empties the slot; blocks no longer referenced are free again. */
 void cache_release(struct cache *c, int slot);

@@ -33,7 +33,8 @@ struct dims {
     bool route_norm; /* the weights of a row's K experts add up to 1 */
     enum router_kind router;
     enum precision precision;
-    /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp 0: all in one place. */
+    /* Tensor parallelism: this rank holds share t of tp. Above are the sizes of the whole model; tp
+     * 0: all in one place. */
     int tp, t;
     /* Expert parallelism: this rank holds share e of ep of the experts; ep 0: all. */
     int ep, e;
@@ -88,8 +89,8 @@ static inline bool dims_moe(const struct dims *d, int layer)
     return d->E > 0 && layer >= d->first_dense;
 }
 
-/* Keys and values live in blocks of this many positions, in the cache and in training alike, so that attention
- * reduces keys in one order everywhere (P1). */
+/* Keys and values live in blocks of this many positions, in the cache and in training alike, so
+ * that attention reduces keys in one order everywhere (P1). */
 enum { KV_BLOCK = 16 };
 
 #endif

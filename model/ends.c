@@ -80,7 +80,8 @@ static void head_sums(struct pass *p, const struct unit *u)
                                     p->head->inv_temperature, p->rows->T));
 }
 
-/* The loss belongs to the forward pass: what B needs of the logits is their gradient, kept as real. */
+/* The loss belongs to the forward pass: what B needs of the logits is their gradient, kept as real.
+ */
 static void head_loss(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;

@@ -77,8 +77,9 @@ void matmul_set_threads(int threads)
     lib.threads = threads;
 }
 
-/* OpenMP keeps its thread count by thread, so every computing thread sets it once. libgomp comes with libdnnl; a
- * libdnnl built for another runtime has no such function, and then nothing is to be set. */
+/* OpenMP keeps its thread count by thread, so every computing thread sets it once. libgomp comes
+ * with libdnnl; a libdnnl built for another runtime has no such function, and then nothing is to be
+ * set. */
 static void threads_apply(void)
 {
     static _Thread_local int applied;
@@ -128,7 +129,8 @@ static dnnl_primitive_attr_t kernel_attr(bool accumulate)
     return attr;
 }
 
-/* dst = src weight (+ dst). Returns false when the library has no kernel for that layout of the weight. */
+/* dst = src weight (+ dst). Returns false when the library has no kernel for that layout of the
+ * weight. */
 static bool kernel_make(struct kernel *k, const dnnl_memory_desc_t *src,
                         const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *dst,
                         bool accumulate, dnnl_memory_desc_t *chosen)
@@ -243,8 +245,8 @@ static void run_block(void *ctx, int block, float *y, const void *x)
     kernel_run(y, &t->p->block[block], x, t->weight);
 }
 
-/* Keeps the blocks that give a row the same bits wherever it stands. The weight is packed from a stored one, so that the
- * padding that a packed one may have is what it always is. */
+/* Keeps the blocks that give a row the same bits wherever it stands. The weight is packed from a
+ * stored one, so that the padding that a packed one may have is what it always is. */
 static void product_trim(struct product *p, enum matmul_type stored_type)
 {
     size_t n = (size_t)p->n * (size_t)p->k;
@@ -310,7 +312,8 @@ static void run_gradient(void *ctx, float *dw, const void *dy, const void *x)
     kernel_run(dw, ctx, dy, x);
 }
 
-/* The longest piece whose sums depend on nothing but its rows; of one row if need be, which adds them one after the other. */
+/* The longest piece whose sums depend on nothing but its rows; of one row if need be, which adds
+ * them one after the other. */
 static void gradient_make(struct matmul_shape *s)
 {
     static const int pieces[] = {256, 64, 16};
@@ -328,7 +331,8 @@ static void gradient_make(struct matmul_shape *s)
     INVARIANT(gradient_kernel(s, 1), "oneDNN has no weight gradient for %d x %d", s->N, s->K);
 }
 
-/* Of one block's inputs or outputs; the largest blocks are made while they stay below SCRATCH_LIMIT. */
+/* Of one block's inputs or outputs; the largest blocks are made while they stay below
+ * SCRATCH_LIMIT. */
 static void scratch_grow(const struct matmul_shape *s)
 {
     size_t widest = (size_t)(s->N > s->K ? s->N : s->K) * sizeof(float);

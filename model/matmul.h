@@ -1,12 +1,15 @@
-/* Matrix products by oneDNN, so cut that a row's result does not depend on its company (promise P1).
+/* Matrix products by oneDNN, so cut that a row's result does not depend on its company (promise
+ * P1).
  *
- * The library chooses kernels and the cut of the inner dimension by the size of a product. So each direction of a weight
- * shape has primitives for fixed blocks of rows only: of 16, 64 and 256, those that give each other's bits at every
- * position (model/row_trial.h, tried once when the shape is made), or else of one row. The caller pads the last block with zeros.
+ * The library chooses kernels and the cut of the inner dimension by the size of a product. So each
+ * direction of a weight shape has primitives for fixed blocks of rows only: of 16, 64 and 256,
+ * those that give each other's bits at every position (model/row_trial.h, tried once when the shape
+ * is made), or else of one row. The caller pads the last block with zeros.
  *
- * Elements are float or bf16, results always float. On a machine without bf16 instructions the library's bf16
- * kernels reach a fifth of the float rate, so there bf16 is widened to float, which is exact, and the float kernels are used:
- * products of bf16 are exact in float and both add in float. Weights are widened by matmul_pack, rows by the caller.
+ * Elements are float or bf16, results always float. On a machine without bf16 instructions the
+ * library's bf16 kernels reach a fifth of the float rate, so there bf16 is widened to float, which
+ * is exact, and the float kernels are used: products of bf16 are exact in float and both add in
+ * float. Weights are widened by matmul_pack, rows by the caller.
  *
  * Not thread-safe: one thread computes. Shapes are kept until the process ends. */
 #ifndef DUET_MODEL_MATMUL_H
@@ -25,23 +28,26 @@ enum matmul_direction { MATMUL_FORWARD, MATMUL_BACKWARD }; /* y = x W^T; dx = dy
 
 struct matmul_shape;
 
-/* How bf16 weights are multiplied here: MATMUL_BF16 where the processor has AVX512-BF16 or AMX, MATMUL_WIDENED
- * elsewhere. DUET_BF16=native|widen in the environment, read at the first call, overrides. */
+/* How bf16 weights are multiplied here: MATMUL_BF16 where the processor has AVX512-BF16 or AMX,
+ * MATMUL_WIDENED elsewhere. DUET_BF16=native|widen in the environment, read at the first call,
+ * overrides. */
 enum matmul_type matmul_type_of_bf16(void);
-/* False when DUET_BF16=native asks for products that oneDNN has no kernel for here: it takes AVX-512. */
+/* False when DUET_BF16=native asks for products that oneDNN has no kernel for here: it takes
+ * AVX-512. */
 bool matmul_bf16_runs(void);
 
 /* The kernels of weight (N, K), made at the first call; `backward` makes those of gradients too. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward);
-/* The products made so far that are done one row a call, slowly, because no block passed the trial: "384 x 128 (forward), …", cut
- * to the room there is; "" when there are none. */
+/* The products made so far that are done one row a call, slowly, because no block passed the trial:
+ * "384 x 128 (forward), …", cut to the room there is; "" when there are none. */
 void matmul_by_row(char *text, size_t bytes);
 size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d);
 /* w (N, K) as stored -> the library's order. */
 void matmul_pack(void *packed, const struct matmul_shape *s, enum matmul_direction d,
                  const void *w);
 
-/* Rows of the block to use when `left` rows remain: may be more than `left`, then pad with zeros. */
+/* Rows of the block to use when `left` rows remain: may be more than `left`, then pad with zeros.
+ */
 int matmul_block(const struct matmul_shape *s, enum matmul_direction d, int left);
 /* y float (R, outputs) = x (R, inputs) times the packed weight; R as matmul_block said. */
 void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d, const void *x,
@@ -51,14 +57,16 @@ void matmul_run(float *y, const struct matmul_shape *s, enum matmul_direction d,
 int matmul_gradient_rows(const struct matmul_shape *s);
 void matmul_gradient(float *dw, const struct matmul_shape *s, const void *dy, const void *x);
 
-/* Room for one block's inputs and outputs in float, enough for any shape made so far. 64-byte aligned. */
+/* Room for one block's inputs and outputs in float, enough for any shape made so far. 64-byte
+ * aligned. */
 void *matmul_scratch(int which); /* 0, 1 */
 
 /* Threads the library may use, 1 unless set; call before the first shape is made. */
 void matmul_set_threads(int threads);
 /* GFLOP/s of one library call of `rows` rows, median of several. */
 double matmul_rate(int rows, int N, int K, enum matmul_type type);
-/* Keeps the library from using more than an instruction set: "avx2", "base"; others: no limit. Works before the first product. */
+/* Keeps the library from using more than an instruction set: "avx2", "base"; others: no limit.
+ * Works before the first product. */
 void matmul_limit(const char *isa);
 /* The instruction set that the library takes, by the names of ONEDNN_MAX_CPU_ISA. */
 const char *matmul_isa(void);

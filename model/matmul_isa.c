@@ -1,4 +1,5 @@
-/* Which instruction set the matrix library takes here, and how bf16 weights are multiplied with it. */
+/* Which instruction set the matrix library takes here, and how bf16 weights are multiplied with it.
+ */
 #include <dnnl.h>
 #include <string.h>
 #include "comm/base/environment.h"

@@ -1,9 +1,11 @@
-/* The FFN half of a layer with experts: y = x2 + sum over a row's K experts of weight * wdown . swiglu(wgu . n2), n2 = norm2(x2).
+/* The FFN half of a layer with experts: y = x2 + sum over a row's K experts of weight * wdown .
+ * swiglu(wgu . n2), n2 = norm2(x2).
  *
- * The router's softmax over all experts gives the probabilities; the K most probable ones are taken (of equals the lower
- * number), and their probabilities, divided by their sum with route_norm, are the weights: Mixtral (arXiv 2401.04088), Qwen3-MoE.
- * Rows are brought into the order of their experts, each expert runs over its own, no row is dropped and none is added, so an
- * output row depends on its own input alone (P1), here and in decoding. */
+ * The router's softmax over all experts gives the probabilities; the K most probable ones are taken
+ * (of equals the lower number), and their probabilities, divided by their sum with route_norm, are
+ * the weights: Mixtral (arXiv 2401.04088), Qwen3-MoE. Rows are brought into the order of their
+ * experts, each expert runs over its own, no row is dropped and none is added, so an output row
+ * depends on its own input alone (P1), here and in decoding. */
 #include "model/router.h"
 
 PARAM_TABLE(moe, MOE_PARAMS)

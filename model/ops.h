@@ -157,7 +157,8 @@ struct ops {
 
     /* --- attention: causal, grouped-query, scale 1/sqrt(D), softmax in float, keys in position
      * order. qkv real (T, (Hq+2Hkv)*D), queries and keys already rotated. out real (T, Hq*D); lse
-     * float (T, Hq). scratch: attention_scratch bytes for the largest T and the longest sequence. */
+     * float (T, Hq). scratch: attention_scratch bytes for the largest T and the longest sequence.
+     */
     size_t (*attention_scratch)(const struct dims *d, int T);
     void (*attention_forward)(void *out, float *lse, const void *qkv, struct segments seg,
                               const struct dims *d, void *scratch);

@@ -1,5 +1,5 @@
-/* Rows of different spread, cut out of one periodic run of rows: a block that begins one row later has every row at another
- * position and another address. */
+/* Rows of different spread, cut out of one periodic run of rows: a block that begins one row later
+ * has every row at another position and another address. */
 #include "model/row_trial.h"
 
 #include <stdint.h>
@@ -9,7 +9,8 @@
 
 enum { SHIFTS = 2, TABLE = 65521 }; /* a prime: no two rows or columns of a weight are alike */
 
-/* Products of bf16 have 16 bits: in sums of a few their order shows only when exponents differ by more than the 8 that are left. */
+/* Products of bf16 have 16 bits: in sums of a few their order shows only when exponents differ by
+ * more than the 8 that are left. */
 static const int spread_of_row[TRIAL_ROWS] = {16, 24, 20, 28, 12};
 
 static void *bytes_take(size_t bytes)
@@ -105,7 +106,8 @@ bool row_trial(bool *keep, const struct row_trial *t)
 
 /* --- gradients of a weight --- */
 
-/* Rows from `with` on have no gradient; once their inputs are random, once zeros, as in a padded block, and all lies elsewhere. */
+/* Rows from `with` on have no gradient; once their inputs are random, once zeros, as in a padded
+ * block, and all lies elsewhere. */
 bool gradient_trial(const struct gradient_trial *t)
 {
     size_t bytes = matmul_type_bytes(t->type), rows = (size_t)t->rows, with = rows * 5 / 8;

@@ -1,6 +1,6 @@
-/* A token from logits: weights exp((logit - max) / temperature) in double, the least likely set to 0 by top-k and
- * top-p, the cumulative sum inverted in token order. A binary heap finds the most likely tokens, as few of
- * them are needed. */
+/* A token from logits: weights exp((logit - max) / temperature) in double, the least likely set to
+ * 0 by top-k and top-p, the cumulative sum inverted in token order. A binary heap finds the most
+ * likely tokens, as few of them are needed. */
 #include "model/sampling.h"
 
 #include <math.h>
@@ -65,7 +65,8 @@ static double sum(const double *weight, int V)
     return s;
 }
 
-/* Keeps the most likely tokens: at most k of them, and no more than it takes to weigh `goal`. At least one. */
+/* Keeps the most likely tokens: at most k of them, and no more than it takes to weigh `goal`. At
+ * least one. */
 static void keep_best(double *weight, int V, int k, double goal, int *heap)
 {
     int n = V;

@@ -10,11 +10,12 @@ struct sampling {
     float top_p;       /* 1: off */
 };
 
-/* The token drawn from softmax(logits / temperature) restricted to top-k, then top-p, by inverting its cumulative sum (in
- * token order, in double) at u in [0,1). What is recorded as the token's log-probability is that of the FULL
- * distribution (ops->logprob_forward): with truncation the sampling distribution differs from the one
- * that is trained on, and importance ratios start from the full one (docs/ARCHITECTURE.md).
- * scratch: 12*V bytes, aligned as a double. Local, allocates nothing. */
+/* The token drawn from softmax(logits / temperature) restricted to top-k, then top-p, by inverting
+ * its cumulative sum (in token order, in double) at u in [0,1). What is recorded as the token's
+ * log-probability is that of the FULL distribution (ops->logprob_forward): with truncation the
+ * sampling distribution differs from the one that is trained on, and importance ratios start from
+ * the full one (docs/ARCHITECTURE.md). scratch: 12*V bytes, aligned as a double. Local, allocates
+ * nothing. */
 int sample_token(const float *logits, int V, const struct sampling *s, double u, void *scratch);
 
 #endif

@@ -1,6 +1,7 @@
-/* See tokenizer.h. A tokenizer.json of kind WordLevel whose pre-tokenizer splits at every character: a character is
- * the token of that text or <unk>. Added (special) tokens are found first, leftmost and longest, as Hugging Face's
- * `tokenizers` does. Characters are code points of valid UTF-8; any other byte is one <unk>. */
+/* See tokenizer.h. A tokenizer.json of kind WordLevel whose pre-tokenizer splits at every
+ * character: a character is the token of that text or <unk>. Added (special) tokens are found
+ * first, leftmost and longest, as Hugging Face's `tokenizers` does. Characters are code points of
+ * valid UTF-8; any other byte is one <unk>. */
 #include "model/tokenizer.h"
 #include <jansson.h>
 #include <stdint.h>
@@ -290,8 +291,8 @@ int tokenizer_find(const struct tokenizer *t, const char *token)
     return find_text(t, token, strlen(token));
 }
 
-/* Bytes of the UTF-8 character at s, 0 when it is not valid (RFC 3629: no overlong forms, no surrogates, at most
- * U+10FFFF). */
+/* Bytes of the UTF-8 character at s, 0 when it is not valid (RFC 3629: no overlong forms, no
+ * surrogates, at most U+10FFFF). */
 static size_t character_bytes(const unsigned char *s, size_t n)
 {
     static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};

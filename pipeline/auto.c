@@ -15,8 +15,8 @@
 #include "pipeline/improve.h"
 #include "pipeline/list.h"
 
-/* How much is tried: plans by rules, and steps of improving, so many a row, but all in all no more than so many rows. With 8 stages
- * and 20 micro-batches either takes a quarter of a second. */
+/* How much is tried: plans by rules, and steps of improving, so many a row, but all in all no more
+ * than so many rows. With 8 stages and 20 micro-batches either takes a quarter of a second. */
 static const struct effort {
     int per_row, most_rows;
 } BY_RULES = {4, 1 << 20}, BY_STEPS = {12, 1 << 22};
@@ -89,7 +89,8 @@ static void rule_copy(struct list_rule *to, const struct list_rule *from, const 
     memcpy(to->policy, from->policy, (size_t)p->stages * sizeof *to->policy);
 }
 
-/* At least one micro-batch a chunk, and no more on a rank than it may keep: else one chunk's would lock out the other's. */
+/* At least one micro-batch a chunk, and no more on a rank than it may keep: else one chunk's would
+ * lock out the other's. */
 static void rule_fit(struct list_rule *rule, const struct plan *p, const struct plan_limits *l)
 {
     int most = l->live > 0 && (l->slots <= 0 || l->live < l->slots) ? l->live : l->slots;
@@ -123,7 +124,8 @@ static void policy_draw(struct search *s, struct list_policy *h, int which)
 }
 enum { POLICY_CHOICES = 7 };
 
-/* From the family: chunk c lets in a times the chunks from it to the end, and some more; all ranks alike. */
+/* From the family: chunk c lets in a times the chunks from it to the end, and some more; all ranks
+ * alike. */
 static void rule_draw(struct search *s)
 {
     const struct plan *p = &s->plan;

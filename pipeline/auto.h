@@ -1,7 +1,8 @@
 /* auto: a plan found by search, for given costs, under a memory limit.
  *
- * The search starts from every named plan that fits, so it is never worse than the best of them in the simulator
- * (pipeline/simulate.h); where stages are uneven it is better. The same question has the same answer. */
+ * The search starts from every named plan that fits, so it is never worse than the best of them in
+ * the simulator (pipeline/simulate.h); where stages are uneven it is better. The same question has
+ * the same answer. */
 #ifndef DUET_PIPELINE_AUTO_H
 #define DUET_PIPELINE_AUTO_H
 
@@ -28,8 +29,9 @@ struct auto_found {
     double named_makespan; /* 0 if none */
 };
 
-/* Makes the plan, of the best placement. option is indexed by enum plan_place. found may be NULL. false: nothing
- * fits, no plan made. Local; ranks that give the same bits of costs get the same plan (basic arithmetic alone decides). */
+/* Makes the plan, of the best placement. option is indexed by enum plan_place. found may be NULL.
+ * false: nothing fits, no plan made. Local; ranks that give the same bits of costs get the same
+ * plan (basic arithmetic alone decides). */
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found);
 /* plan_make of any kind; of PLAN_AUTO what the search finds for F = B = W = 1 and 1f1b's memory. */

@@ -1,5 +1,5 @@
-/* The walk: let every rank go on while it can, until none moves. A rank waits only for events that, once
- * true, stay true; so the order in which the ranks are tried does not matter. */
+/* The walk: let every rank go on while it can, until none moves. A rank waits only for events that,
+ * once true, stay true; so the order in which the ranks are tried does not matter. */
 #include "pipeline/blocked.h"
 
 #include <stdlib.h>
@@ -47,7 +47,8 @@ void plan_index_fill(struct plan_index *x)
         }
 }
 
-/* The row, on the sender's (step -1 for F, +1 for B) or the receiver's rank, of the other end of a message. */
+/* The row, on the sender's (step -1 for F, +1 for B) or the receiver's rank, of the other end of a
+ * message. */
 static int row_of_peer(const struct plan_index *x, const struct plan_pass *pass, bool sender)
 {
     struct plan_cell c = pass->cell;
@@ -63,8 +64,8 @@ struct walk {
     int buffers; /* that a receiver has for a stream */
 };
 
-/* Has the receiver used the message before this one, so that its one buffer is posted again (of two,
- * the one before that)? */
+/* Has the receiver used the message before this one, so that its one buffer is posted again (of
+ * two, the one before that)? */
 static bool awaited(const struct walk *w, const struct plan_pass *pass, int to)
 {
     struct plan_pass before = *pass;

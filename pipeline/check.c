@@ -91,7 +91,8 @@ static void place_all(struct verdict *v, struct plan_index *x)
 
 static const enum plan_op PARTS[] = {PLAN_F, PLAN_B, PLAN_W};
 
-/* Of two passes in the same row, may the one on `last` come before the one on c? Only as first and second of two in turn. */
+/* Of two passes in the same row, may the one on `last` come before the one on c? Only as first and
+ * second of two in turn. */
 static bool shares_row(const struct verdict *v, int rank, int at, struct plan_cell last,
                        struct plan_cell c)
 {
@@ -101,8 +102,8 @@ static bool shares_row(const struct verdict *v, int rank, int at, struct plan_ce
            row->f.dir == c.dir;
 }
 
-/* Does part k of a cell, in row `at`, come after the part before it? Only a W may share its B's row: where
- * both are one pass (BW, FB), not where two passes are stepped in turn. */
+/* Does part k of a cell, in row `at`, come after the part before it? Only a W may share its B's
+ * row: where both are one pass (BW, FB), not where two passes are stepped in turn. */
 static bool comes_after(const struct verdict *v, int rank, int k, int at, int before)
 {
     bool one_pass = PARTS[k] == PLAN_W && v->plan->rows[rank][at].op != PLAN_INTERLEAVED;
@@ -125,7 +126,8 @@ static void check_chain(struct verdict *v, const struct plan_index *x, int rank,
     }
 }
 
-/* Sums over micro-batches are formed as they come (promise P4), and messages carry no other order. */
+/* Sums over micro-batches are formed as they come (promise P4), and messages carry no other order.
+ */
 static void check_sequence(struct verdict *v, const struct plan_index *x, int rank,
                            struct plan_cell c)
 {

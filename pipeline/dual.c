@@ -1,6 +1,7 @@
-/* dualpipe and dualpipev, from one table: micro-batches come from two sides, and in the steady state every
- * row is a forward of one stream overlapped with a backward of the other (DeepSeek-V3 report, section
- * 3.2.1; the phases are those of `step` in deepseek-ai/DualPipe, dualpipe/dualpipe.py and dualpipev.py).
+/* dualpipe and dualpipev, from one table: micro-batches come from two sides, and in the steady
+ * state every row is a forward of one stream overlapped with a backward of the other (DeepSeek-V3
+ * report, section 3.2.1; the phases are those of `step` in deepseek-ai/DualPipe,
+ * dualpipe/dualpipe.py and dualpipev.py).
  *
  *                     dualpipe (mirror)                      dualpipev (vee)
  *   N, the near one   enters at the nearer end, direction    chunk r, on the way down
@@ -11,8 +12,8 @@
  *   h                 min(r, P-1-r), the distance to the     r
  *                     nearer end
  *
- * F forward, B full backward, I backward for the input only (its weight part waits in a queue), W the
- * oldest waiting weight part, [F x|B y] an overlapped pair.
+ * F forward, B full backward, I backward for the input only (its weight part waits in a queue), W
+ * the oldest waiting weight part, [F x|B y] an overlapped pair.
  *
  *   step 1   x 2(H-h-1)      F N
  *   step 2   x (h+1)         F N ; F R
@@ -23,10 +24,10 @@
  *   step 7   x (H-h-1)       W ; I N
  *   step 8   x (h+1)         W
  *
- * Two exceptions. The first pair of step 4 is not fused where h = H-1: the two middle ranks are each
- * other's turn-round (a vee's last rank is its own), and the message is wanted sooner. In step 6 the
- * backwards become I from iteration floor((h+1)/2) on: before its B R if h is odd, after it if h is even,
- * so that exactly h+1 weight parts wait to fill the end.
+ * Two exceptions. The first pair of step 4 is not fused where h = H-1: the two middle ranks are
+ * each other's turn-round (a vee's last rank is its own), and the message is wanted sooner. In step
+ * 6 the backwards become I from iteration floor((h+1)/2) on: before its B R if h is odd, after it
+ * if h is even, so that exactly h+1 weight parts wait to fill the end.
  *
  * A rank holds at most 2H+1 micro-batches of either stream together until their B. */
 #include "pipeline/simulate.h"

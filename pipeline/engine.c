@@ -1,16 +1,18 @@
 /* Row after row: wait for what a pass reads, step it, send what it wrote.
  *
- * Messages form streams on a rank: activations and gradients for each chunk that it holds. Within a stream they
- * come in micro-batch order, so message m of a stream has buffer m mod depth, on either side:
+ * Messages form streams on a rank: activations and gradients for each chunk that it holds. Within a
+ * stream they come in micro-batch order, so message m of a stream has buffer m mod depth, on either
+ * side:
  *
- *   incoming   the first `depth` receives are posted at the start, and the receive of message m + depth when
- *              the pass that read m is done
- *   outgoing   a pass writes straight into the buffer, which is sent at once when the pass is done; only who
- *              needs the buffer again waits for the send
+ *   incoming   the first `depth` receives are posted at the start, and the receive of message m +
+ *              depth when the pass that read m is done
+ *   outgoing   a pass writes straight into the buffer, which is sent at once when the pass is
+ *              done; only who needs the buffer again waits for the send
  *
- * Streams never wait for each other's buffers: that is why a plan that plan_check passes cannot hang here
- * (pipeline/blocked.h). A plan with one chunk a rank has the buffers of a second one as well. Where a vee turns round,
- * the pass that reads finds its input in the outgoing buffer of the pass that wrote it, and no message is made. */
+ * Streams never wait for each other's buffers: that is why a plan that plan_check passes cannot
+ * hang here (pipeline/blocked.h). A plan with one chunk a rank has the buffers of a second one as
+ * well. Where a vee turns round, the pass that reads finds its input in the outgoing buffer of the
+ * pass that wrote it, and no message is made. */
 #include "pipeline/engine.h"
 
 #include <stdlib.h>
@@ -133,7 +135,8 @@ static int depth(const struct engine *e)
     return BUFFERS / e->held;
 }
 
-/* Which of the rank's chunks; streams keep their number from rank to rank (a vee's turning point is not a message). */
+/* Which of the rank's chunks; streams keep their number from rank to rank (a vee's turning point is
+ * not a message). */
 static int held_of(const struct engine *e, struct plan_cell c)
 {
     for (int k = 0; k < e->held; k++)
@@ -365,9 +368,10 @@ static void run_pass(struct engine *e, struct running *r)
     while (!r->done) pass_step(e, r);
 }
 
-/* May the forward go on now? So that its steps lie evenly between the backward's, and the last of them, with which its
- * message leaves, before the backward's last (with forward_last behind it). Chunks may have more steps of one kind than of the other; as long as nothing is
- * known of them, they take turns. */
+/* May the forward go on now? So that its steps lie evenly between the backward's, and the last of
+ * them, with which its message leaves, before the backward's last (with forward_last behind it).
+ * Chunks may have more steps of one kind than of the other; as long as nothing is known of them,
+ * they take turns. */
 static bool forward_is_next(const struct engine *e, const struct running *f,
                             const struct running *b)
 {
@@ -377,8 +381,9 @@ static bool forward_is_next(const struct engine *e, const struct running *f,
     return !f->done && (b->done || f->steps * before < b->steps * of_f);
 }
 
-/* The backward goes first: it starts by sending gradients back to the experts, and the forward with attention, under
- * which they travel (DeepSeek-V3 3.2.1, figure 4). Members of an exchange run the same rows, so they have the same order. */
+/* The backward goes first: it starts by sending gradients back to the experts, and the forward with
+ * attention, under which they travel (DeepSeek-V3 3.2.1, figure 4). Members of an exchange run the
+ * same rows, so they have the same order. */
 static void run_pair(struct engine *e, struct running *f, struct running *b)
 {
     pass_start(e, b);

@@ -1,7 +1,8 @@
-/* A walk from plan to plan. The time of a step is that of a chain of rows, each of which waits for the one before: the row before it
- * on its rank, or the one that makes its input. Only a change on that chain can shorten it, so seven times of
- * eight a row on it, or beside one, is drawn; then a change. What would be wrong is taken back, so is what takes longer;
- * what takes as long is kept, since several ranks must often change before one gains. */
+/* A walk from plan to plan. The time of a step is that of a chain of rows, each of which waits for
+ * the one before: the row before it on its rank, or the one that makes its input. Only a change on
+ * that chain can shorten it, so seven times of eight a row on it, or beside one, is drawn; then a
+ * change. What would be wrong is taken back, so is what takes longer; what takes as long is kept,
+ * since several ranks must often change before one gains. */
 #include "pipeline/improve.h"
 
 #include <math.h>
@@ -166,7 +167,8 @@ static bool pair_up(struct walk *w, struct plan_row *rows, int *n, int i)
     return j >= 0 && j < *n && make_interleaved(rows, n, i, j, i);
 }
 
-/* A forward and a backward nearby become a pair; the backward's weight part, if it stands apart, goes along. */
+/* A forward and a backward nearby become a pair; the backward's weight part, if it stands apart,
+ * goes along. */
 static bool fuse(struct walk *w, struct plan_row *rows, int *n, int i)
 {
     int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
@@ -377,7 +379,8 @@ static void try_interleaved(struct walk *w, int rank, int i, struct partner with
     *n = n_saved;
 }
 
-/* The partner nearby with which the plan is fastest, then waits least; false: with none it is better than it is. */
+/* The partner nearby with which the plan is fastest, then waits least; false: with none it is
+ * better than it is. */
 static bool pair_row(struct walk *w, int rank, int i)
 {
     struct partner best = {-1, -1, w->makespan, w->busy};

@@ -13,15 +13,17 @@
     X(DUALPIPEV, "dualpipev", VEE, dual, dual)
 /* clang-format on */
 
-/* The named schedules, PLAN_SERIAL on, and behind them `auto`: a search (pipeline/auto.h), no generator. */
+/* The named schedules, PLAN_SERIAL on, and behind them `auto`: a search (pipeline/auto.h), no
+ * generator. */
 #define SCHEDULE_ID(id, ...) PLAN_##id,
 enum plan_kind { SCHEDULES(SCHEDULE_ID) PLAN_AUTO, PLAN_KINDS };
 #undef SCHEDULE_ID
 
 struct plan;
 struct plan_costs;
-/* A generator fills the rows of a plan whose other fields are set (plan_begin). Pure. The idle time is
- * that of the worst rank by the published formula, for chunks that cost the same: see schedules.h. */
+/* A generator fills the rows of a plan whose other fields are set (plan_begin). Pure. The idle time
+ * is that of the worst rank by the published formula, for chunks that cost the same: see
+ * schedules.h. */
 #define SCHEDULE_FUNCTIONS(id, name, place, make, idle) \
     void plan_make_##make(struct plan *plan);           \
     double plan_idle_##idle(int chunks, int micro_batches, const struct plan_costs *c);

@@ -1,4 +1,5 @@
-/* The rank whose next decision is the earliest decides next; so all that can have reached it by then is known. */
+/* The rank whose next decision is the earliest decides next; so all that can have reached it by
+ * then is known. */
 #include "pipeline/list.h"
 
 #include <math.h>
@@ -64,8 +65,9 @@ static int waiting(const struct rank_state *h)
     return sum(h->b, h->w, h->held);
 }
 
-/* Has the receiver, in the plan so far, used the message before this one? A plan made so runs with sends that
- * block (plan_unbuffered): the order in which its rows were decided is a way to run it. */
+/* Has the receiver, in the plan so far, used the message before this one? A plan made so runs with
+ * sends that block (plan_unbuffered): the order in which its rows were decided is a way to run it.
+ */
 static bool awaited(const struct list *l, const struct plan_pass *pass)
 {
     int to = plan_receiver(l->plan, pass);
@@ -166,8 +168,8 @@ static struct next idle(double until)
     return (struct next){.until = until};
 }
 
-/* Both halves of a pair are there: the pair, or a weight part that must go first (those of a chunk come in
- * order, and the F wants a slot). false: the pair cannot be made now. */
+/* Both halves of a pair are there: the pair, or a weight part that must go first (those of a chunk
+ * come in order, and the F wants a slot). false: the pair cannot be made now. */
 static bool make_pair(const struct list *l, const struct rank_state *h, const struct ready *r,
                       struct next *next)
 {
@@ -199,8 +201,9 @@ static bool choose_pair(const struct list *l, const struct rank_state *h, const 
     return wait_for_half(l, h, r, now, next);
 }
 
-/* No input is there that the rank may use: a weight part, unless the hole is too short for one. A forward
- * that waits for a slot gets it by weight parts alone, however soon something else comes. */
+/* No input is there that the rank may use: a weight part, unless the hole is too short for one. A
+ * forward that waits for a slot gets it by weight parts alone, however soon something else comes.
+ */
 static struct next fill_hole(const struct list *l, const struct rank_state *h,
                              const struct ready *r, double now)
 {
@@ -273,7 +276,8 @@ static bool all_done(const struct list *l, const struct rank_state *ranks)
     return true;
 }
 
-/* Messages come from the ranks beside, and so does the leave to send: only theirs changes when a rank does something. */
+/* Messages come from the ranks beside, and so does the leave to send: only theirs changes when a
+ * rank does something. */
 static void decide_again(const struct list *l, int rank)
 {
     for (int r = rank - 1; r <= rank + 1; r++)

@@ -7,8 +7,8 @@
 
 /* How a rank chooses. */
 struct list_policy {
-    double
-        fill; /* a weight part goes into a hole before an input known to come if the hole is this share of it */
+    double fill; /* a weight part goes into a hole before an input known to come if the hole is this
+                    share of it */
     double
         wait; /* with one half of a pair ready, wait for the other at most this share of the half */
     bool pairs;        /* make pairs */

@@ -7,7 +7,8 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 
-/* One step of a pass: when the exchange that the pass has open is over, compute, post the next, compute on. */
+/* One step of a pass: when the exchange that the pass has open is over, compute, post the next,
+ * compute on. */
 struct action {
     double before;   /* seconds of computing up to the exchange */
     double exchange; /* seconds on the wire; 0: none is posted */
@@ -164,9 +165,10 @@ void paced_start(struct paced *p)
     p->at = p->wire = clock_now();
 }
 
-/* Naps until the clock comes up with the device's. That a nap ends late, or that the processor was busy between two steps, is
- * this machine's fault, not the device's (whose queue would have been filled ahead): what follows is as much
- * shorter. Only real waiting, for a message or for the other members, moves the device's clock. */
+/* Naps until the clock comes up with the device's. That a nap ends late, or that the processor was
+ * busy between two steps, is this machine's fault, not the device's (whose queue would have been
+ * filled ahead): what follows is as much shorter. Only real waiting, for a message or for the other
+ * members, moves the device's clock. */
 static void nap_until(double end)
 {
     struct timespec t = {.tv_sec = (time_t)end};

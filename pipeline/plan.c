@@ -1,5 +1,5 @@
-/* What all plans share: where a chunk lives, and the lists of rows. How rows follow each other is in one
- * file a schedule; which schedules there are is in schedules.c. */
+/* What all plans share: where a chunk lives, and the lists of rows. How rows follow each other is
+ * in one file a schedule; which schedules there are is in schedules.c. */
 #include "pipeline/plan.h"
 
 #include <stdlib.h>

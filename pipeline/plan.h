@@ -1,8 +1,9 @@
 /* A plan says, for every rank, in which order it runs which pass: who does what when.
  *
- * A plan is data: made by a pure function (one generator a file; schedules.h has them all), proved by
- * plan_check (check.h), printed as text or JSON, run by the engine (engine.h). Sends and receives are not in it: they follow from
- * data dependence (chunk c's F needs chunk c-1's F of the same micro-batch; B the other way). */
+ * A plan is data: made by a pure function (one generator a file; schedules.h has them all), proved
+ * by plan_check (check.h), printed as text or JSON, run by the engine (engine.h). Sends and
+ * receives are not in it: they follow from data dependence (chunk c's F needs chunk c-1's F of the
+ * same micro-batch; B the other way). */
 #ifndef DUET_PIPELINE_PLAN_H
 #define DUET_PIPELINE_PLAN_H
 
@@ -21,8 +22,8 @@ enum plan_op { PLAN_F, PLAN_B, PLAN_W, PLAN_BW, PLAN_FB, PLAN_INTERLEAVED, PLAN_
 /* Where the chunks of the model live on P ranks.
  *   line     P chunks; rank r holds chunk r
  *   mirror   P chunks, each held twice: rank r holds r for direction 0 and P-1-r for direction 1
- *   vee      2P chunks, direction 0 alone; rank r holds r on the way down and 2P-1-r on the way back,
- *            so that the last rank hands chunk P-1's output to its own chunk P: no message */
+ *   vee      2P chunks, direction 0 alone; rank r holds r on the way down and 2P-1-r on the way
+ *            back, so that the last rank hands chunk P-1's output to its own chunk P: no message */
 enum plan_place { PLACE_LINE, PLACE_MIRROR, PLACE_VEE, PLACES };
 
 struct plan_cell {
@@ -73,17 +74,19 @@ void plan_forward_only(struct plan *out, const struct plan *plan);
 void plan_copy(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
 
-/* A plan that lives in an arena (so plan_free is not for it), with room for up to `most` micro-batches of that placement. What
- * follows, and plan_remake (schedules.h), fills it anew, as often as wanted, and allocates nothing: */
+/* A plan that lives in an arena (so plan_free is not for it), with room for up to `most`
+ * micro-batches of that placement. What follows, and plan_remake (schedules.h), fills it anew, as
+ * often as wanted, and allocates nothing: */
 void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most,
                     struct arena *a);
 void plan_recopy(struct plan *plan, const struct plan *from);
 void plan_remake_forward(struct plan *plan, const struct plan *whole); /* plan_forward_only */
-/* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its chunks. */
+/* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its
+ * chunks. */
 int plan_room(const struct plan *plan);
 
-/* The one or two chunks that a rank holds; returns how many. In a mirror chunk[k] serves direction k, else
- * all serve direction 0. */
+/* The one or two chunks that a rank holds; returns how many. In a mirror chunk[k] serves direction
+ * k, else all serve direction 0. */
 int plan_held(enum plan_place place, int stages, int rank, int chunk[2]);
 /* Direction that the k-th held chunk serves. */
 int plan_held_dir(enum plan_place place, int k);
@@ -92,11 +95,13 @@ int plan_chunks(enum plan_place place, int stages);
 /* Rank that holds a chunk for that direction: the inverse. */
 int plan_rank(enum plan_place place, int stages, int chunk, int dir);
 
-/* For generators: a plan without rows, with room for plan_room of them a rank; and one more row of a rank. */
+/* For generators: a plan without rows, with room for plan_room of them a rank; and one more row of
+ * a rank. */
 void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
                 int micro_batches);
 void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b);
-/* A plan of plan_room_take without rows, for another kind and other micro-batches of its placement. */
+/* A plan of plan_room_take without rows, for another kind and other micro-batches of its placement.
+ */
 void plan_again(struct plan *plan, enum plan_kind k, int micro_batches);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };

@@ -1,4 +1,5 @@
-/* Which schedules there are, from the table (kinds.h), and which (stages, micro-batches) each can do. */
+/* Which schedules there are, from the table (kinds.h), and which (stages, micro-batches) each can
+ * do. */
 #include "pipeline/schedules.h"
 
 #include <math.h>

@@ -2,8 +2,8 @@
  *
  *   for each micro-batch m:   F m all the way up the model;   B m all the way back
  *
- * A rank's rows are F m, BW m in turn; that the next micro-batch enters only after this one has come
- * back follows from the first rank's order. On one rank chunk 0 is the whole model. */
+ * A rank's rows are F m, BW m in turn; that the next micro-batch enters only after this one has
+ * come back follows from the first rank's order. On one rank chunk 0 is the whole model. */
 #include "pipeline/simulate.h"
 
 void plan_make_serial(struct plan *plan)

@@ -1,8 +1,9 @@
-/* How long a plan will take: every chunk with its own times, messages that take time, pairs that save some.
+/* How long a plan will take: every chunk with its own times, messages that take time, pairs that
+ * save some.
  *
- * A row starts as soon as its rank has done the row before and all its inputs have come; a message leaves when what it carries is
- * made, and holds up nobody. That is what the engine does. plan_check (check.h) measures plans in the
- * same way, for equal chunks and free messages. */
+ * A row starts as soon as its rank has done the row before and all its inputs have come; a message
+ * leaves when what it carries is made, and holds up nobody. That is what the engine does.
+ * plan_check (check.h) measures plans in the same way, for equal chunks and free messages. */
 #ifndef DUET_PIPELINE_SIMULATE_H
 #define DUET_PIPELINE_SIMULATE_H
 
@@ -29,7 +30,8 @@ struct sim_costs {
     /* [chunk of the F][chunk of the backward] What each pair takes, where that is known (`pair`
      * should be the least share of them); NULL: by `pair`. */
     const double *pairs;
-    /* Share of a pair after which its F half is done and its message leaves; 0: at the pair's end. */
+    /* Share of a pair after which its F half is done and its message leaves; 0: at the pair's end.
+     */
     double pair_f;
     /* [3 * chunks][3 * chunks] What two passes in turn take, the first and the second each numbered
      * op * chunks + chunk (F, B, W); NULL: as long as one after the other. */
@@ -38,7 +40,8 @@ struct sim_costs {
     double message; /* from rank to rank, after the end of the pass that made it; 0: free */
 };
 
-/* Costs that own their arrays: whoever knows the times fills them in, `sim` is what the simulator reads. */
+/* Costs that own their arrays: whoever knows the times fills them in, `sim` is what the simulator
+ * reads. */
 struct sim_table {
     struct sim_costs sim;
     double *f, *b, *w;                   /* [chunks] */
@@ -67,13 +70,13 @@ struct sim {
 /* Room for this plan and for all others of its shape (place, stages, micro-batches). */
 void sim_new(struct sim *s, const struct plan *plan);
 void sim_free(struct sim *s);
-/* false: the plan hangs (s->at says where the ranks stand). Allocates nothing. The plan must have complete cells
- * (plan_check); a plan of forwards only will do. */
+/* false: the plan hangs (s->at says where the ranks stand). Allocates nothing. The plan must have
+ * complete cells (plan_check); a plan of forwards only will do. */
 bool sim_run(struct sim *s, const struct plan *plan, const struct sim_costs *costs);
 
-/* The same row by row, for a search that makes a plan while it is simulated: begin; then, as long as
- * rows come, ask when the input of a pass is there (INFINITY: not made yet), and do a rank's next row
- * (false: its inputs are not known). */
+/* The same row by row, for a search that makes a plan while it is simulated: begin; then, as long
+ * as rows come, ask when the input of a pass is there (INFINITY: not made yet), and do a rank's
+ * next row (false: its inputs are not known). */
 void sim_begin(struct sim *s, const struct plan *plan);
 double sim_here(const struct sim *s, const struct plan *plan, const struct plan_pass *pass,
                 int rank, const struct sim_costs *costs);

@@ -1,5 +1,5 @@
-/* Two passes of dynamic programming over (chunks used, layers used): the least largest chunk, and then, among the
- * splits that keep to it, the most even one. layers^2 x chunks steps each. */
+/* Two passes of dynamic programming over (chunks used, layers used): the least largest chunk, and
+ * then, among the splits that keep to it, the most even one. layers^2 x chunks steps each. */
 #include "pipeline/split.h"
 
 #include <math.h>
@@ -24,8 +24,9 @@ static double run_cost(const struct split *s, int chunk, int from, int to)
     return cost;
 }
 
-/* One pass. best[c][i]: of the first i layers on c chunks, the least largest run (limit < 0), or the least sum of
- * squares with no run above the limit. from[c][i] is where the last run begins. Returns the best of all. */
+/* One pass. best[c][i]: of the first i layers on c chunks, the least largest run (limit < 0), or
+ * the least sum of squares with no run above the limit. from[c][i] is where the last run begins.
+ * Returns the best of all. */
 static double pass(const struct split *s, double limit, double *best, int *from)
 {
     int n = s->layers + 1;

@@ -1,4 +1,5 @@
-/* The list of spans itself, the plan's own one, and the text writer. timeline_svg.c and timeline_trace.c draw. */
+/* The list of spans itself, the plan's own one, and the text writer. timeline_svg.c and
+ * timeline_trace.c draw. */
 #include "pipeline/timeline.h"
 
 #include <stdlib.h>

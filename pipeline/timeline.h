@@ -1,5 +1,5 @@
-/* What each rank did, or will do, when: a list of spans. The simulator makes one, the engine records
- * one, and the writers draw either, or the first above the second on one axis.
+/* What each rank did, or will do, when: a list of spans. The simulator makes one, the engine
+ * records one, and the writers draw either, or the first above the second on one axis.
  *
  * A pair is two spans with `paired` set, one of its F and one of its BW, which overlap in time. */
 #ifndef DUET_PIPELINE_TIMELINE_H
@@ -7,8 +7,8 @@
 
 #include "pipeline/simulate.h"
 
-/* A pass at work; waiting for a message or an exchange that a pass needs; an exchange or message on the
- * wire (it may lie over passes: that is what overlap means). */
+/* A pass at work; waiting for a message or an exchange that a pass needs; an exchange or message on
+ * the wire (it may lie over passes: that is what overlap means). */
 enum span_kind { SPAN_PASS, SPAN_WAIT, SPAN_EXCHANGE, SPAN_KINDS };
 
 struct span {
@@ -37,7 +37,8 @@ double timeline_end(const struct timeline *t);
 /* Time in which a rank is at work on passes; overlapping spans count once. */
 double timeline_busy(const struct timeline *t, int rank);
 
-/* What the simulator predicts (after sim_run): each row from start to end. Makes t (timeline_free). */
+/* What the simulator predicts (after sim_run): each row from start to end. Makes t (timeline_free).
+ */
 void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct sim *sim);
 /* a, or b for what flows the other way: direction 1, or the chunks of a vee on the way back. */
 char span_letter(const struct timeline *t, const struct span *s);
@@ -52,12 +53,14 @@ struct timeline_drawing {
     double per_unit;  /* how much time of the spans one unit of the axis is: 1e-3 for ms */
 };
 
-/* A line a rank, time in `columns` letters: F, B (full backward), I (its input part), W, X (a pair), '.' idle or waiting. */
+/* A line a rank, time in `columns` letters: F, B (full backward), I (its input part), W, X (a
+ * pair), '.' idle or waiting. */
 void timeline_text(FILE *out, const struct timeline_drawing *d, int columns);
-/* One self-contained SVG: a row a rank, passes coloured by kind and direction, a pair as two halves of a row. */
+/* One self-contained SVG: a row a rank, passes coloured by kind and direction, a pair as two halves
+ * of a row. */
 void timeline_svg(FILE *out, const struct timeline_drawing *d);
-/* Trace Event JSON for ui.perfetto.dev and chrome://tracing: a process a timeline, threads for a rank's passes, pairs, waits
- * and exchanges. Times in microseconds. */
+/* Trace Event JSON for ui.perfetto.dev and chrome://tracing: a process a timeline, threads for a
+ * rank's passes, pairs, waits and exchanges. Times in microseconds. */
 void timeline_trace(FILE *out, const struct timeline_drawing *d);
 
 #endif

@@ -1,7 +1,9 @@
-/* A timeline as one SVG file that needs nothing else: style inside, titles (shown under the pointer) on every span.
+/* A timeline as one SVG file that needs nothing else: style inside, titles (shown under the
+ * pointer) on every span.
  *
- * Time runs to the right on one axis for both timelines. A row has two lanes: a pass fills both, the halves of a
- * pair one each, F above. Waits are a thin red line at the foot of the row, exchanges a violet one. */
+ * Time runs to the right on one axis for both timelines. A row has two lanes: a pass fills both,
+ * the halves of a pair one each, F above. Waits are a thin red line at the foot of the row,
+ * exchanges a violet one. */
 #include "pipeline/timeline.h"
 
 #include <math.h>
@@ -25,8 +27,8 @@ struct sheet {
     double end, scale;    /* time on the axis; pixels a unit of the spans' time */
 };
 
-/* F, input part, weight part, full backward; a pair's halves have the same colours and a dark edge. Either direction its
- * own shade. */
+/* F, input part, weight part, full backward; a pair's halves have the same colours and a dark edge.
+ * Either direction its own shade. */
 static const char *const STYLE =
     "text{font:12px sans-serif;fill:#222}.t{font-size:15px;font-weight:bold}.l{font-size:10px;"
     "text-anchor:middle}.r{text-anchor:end}.m{text-anchor:middle}"

@@ -1,7 +1,9 @@
-/* A timeline in the Trace Event Format ("complete" events, ph X, and names, ph M), as ui.perfetto.dev reads it.
+/* A timeline in the Trace Event Format ("complete" events, ph X, and names, ph M), as
+ * ui.perfetto.dev reads it.
  *
- * A viewer nests the events of one thread and cannot show two that merely overlap. So a rank has several:
- * its passes, the backward half of its pairs, its waits, and as many for exchanges as are open at once. */
+ * A viewer nests the events of one thread and cannot show two that merely overlap. So a rank has
+ * several: its passes, the backward half of its pairs, its waits, and as many for exchanges as are
+ * open at once. */
 #include "pipeline/timeline.h"
 
 enum { TRACKS = 8, TRACK_PASS = 0, TRACK_PAIR, TRACK_WAIT, TRACK_EXCHANGE };

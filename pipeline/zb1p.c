@@ -6,11 +6,11 @@
  *   step 3   x w          I ; W*
  *   step 4   x min(r, M)  W
  *
- * I is the input part of a backward, W the oldest waiting weight part, W* the same once more than r wait.
- * Gradients climb by input parts alone, so the first backward returns to the top sooner; and rank r,
- * which has r micro-batches fewer on their way than rank 0, keeps r weight parts to fill the end. So a
- * rank holds at most P micro-batches until their W, as in 1f1b, and idles (P-1)(F+B-2W), B = I + W. On rank
- * 0 nobody waits for I, and it does both parts at once. */
+ * I is the input part of a backward, W the oldest waiting weight part, W* the same once more than r
+ * wait. Gradients climb by input parts alone, so the first backward returns to the top sooner; and
+ * rank r, which has r micro-batches fewer on their way than rank 0, keeps r weight parts to fill
+ * the end. So a rank holds at most P micro-batches until their W, as in 1f1b, and idles
+ * (P-1)(F+B-2W), B = I + W. On rank 0 nobody waits for I, and it does both parts at once. */
 #include "pipeline/simulate.h"
 
 static void make_rank(struct plan *plan, int r)

@@ -42,7 +42,8 @@ static int unknown_word(const char *word, bool topic)
     return EXIT_USER;
 }
 
-/* duet help [COMMAND | tasks | environment | settings --markdown]; the help of settings lists them all */
+/* duet help [COMMAND | tasks | environment | settings --markdown]; the help of settings lists them
+ * all */
 static int help(const char *topic, const char *how)
 {
     if (!topic) {
@@ -69,8 +70,9 @@ static int help(const char *topic, const char *how)
     return command->run(2, argv);
 }
 
-/* A descriptor that was closed before us would be given to the next file that is opened: logs and results would go into a
- * checkpoint. Results then cannot be written, which is an error; what else is said goes nowhere. */
+/* A descriptor that was closed before us would be given to the next file that is opened: logs and
+ * results would go into a checkpoint. Results then cannot be written, which is an error; what else
+ * is said goes nowhere. */
 static void open_standard_streams(void)
 {
     for (int fd = 0; fd < 3; fd++)
@@ -78,7 +80,8 @@ static void open_standard_streams(void)
             _exit(EXIT_WORLD);
 }
 
-/* The reason of a write that failed long ago is gone: the next one fails for it, too. 0: it does not. */
+/* The reason of a write that failed long ago is gone: the next one fails for it, too. 0: it does
+ * not. */
 static int ask_again(void)
 {
     clearerr(stdout);
@@ -86,8 +89,9 @@ static int ask_again(void)
     return putchar('\n') == EOF || fflush(stdout) != 0 ? errno : 0;
 }
 
-/* Whatever was printed has arrived, or the exit code says that it has not. A reader that has seen enough (`duet plan ... | head`) is no
- * failure of ours: then we end as quietly as other tools do. */
+/* Whatever was printed has arrived, or the exit code says that it has not. A reader that has seen
+ * enough (`duet plan ... | head`) is no failure of ours: then we end as quietly as other tools do.
+ */
 static int results_end(int code)
 {
     errno = 0;

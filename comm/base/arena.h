@@ -5,8 +5,8 @@
  *   arena_back(&a, &device_host, a.used);     one allocation, zeroed; a.used starts again at 0
  *   thing_place(&t, &a);                      places
  *
- * Whatever the host itself reads or writes lies in an arena of the host; another device's is touched by
- * that device's rows alone. */
+ * Whatever the host itself reads or writes lies in an arena of the host; another device's is
+ * touched by that device's rows alone. */
 #ifndef DUET_COMM_BASE_ARENA_H
 #define DUET_COMM_BASE_ARENA_H
 
@@ -28,12 +28,13 @@ struct arena {
     const struct device *device; /* whose memory it is; NULL while measuring */
     unsigned char *base;         /* NULL while measuring */
     size_t used, size;
-    enum arena_kind kind; /* of what is taken next */
-    size_t of
-        [ARENA_KINDS]; /* taken since the start or arena_back, by kind (arena_release gives nothing back here) */
+    enum arena_kind kind;   /* of what is taken next */
+    size_t of[ARENA_KINDS]; /* taken since the start or arena_back, by kind (arena_release gives
+                               nothing back here) */
 };
 
-/* What is taken from here on is of this kind. Returns the kind before, for the caller to put back. */
+/* What is taken from here on is of this kind. Returns the kind before, for the caller to put back.
+ */
 enum arena_kind arena_kind(struct arena *a, enum arena_kind kind);
 const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 
@@ -41,13 +42,15 @@ const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 void *arena_take(struct arena *a, size_t bytes);
 /* n items of `size` bytes, overflow-checked. */
 void *arena_take_n(struct arena *a, size_t n, size_t size);
-/* Allocates `bytes` of the device, zeroed, and resets `used`. Dies (EXIT_WORLD) when it has less. */
+/* Allocates `bytes` of the device, zeroed, and resets `used`. Dies (EXIT_WORLD) when it has less.
+ */
 void arena_back(struct arena *a, const struct device *device, size_t bytes);
 size_t arena_mark(const struct arena *a);
 void arena_release(struct arena *a, size_t mark);
 void arena_free(struct arena *a);
 
-/* Bytes held by all arenas now, and the number of arena_back calls so far: the step test reads both. */
+/* Bytes held by all arenas now, and the number of arena_back calls so far: the step test reads
+ * both. */
 size_t arena_live_bytes(void);
 long arena_allocations(void);
 

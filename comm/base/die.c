@@ -1,5 +1,6 @@
-/* How a rank fails. Everything is formatted into one buffer and leaves in one write(2), so that ranks
- * that die together do not interleave. A process speaks once, the first thread to die; of ranks that die together one (floor.h). */
+/* How a rank fails. Everything is formatted into one buffer and leaves in one write(2), so that
+ * ranks that die together do not interleave. A process speaks once, the first thread to die; of
+ * ranks that die together one (floor.h). */
 #include "comm/base/die.h"
 
 #include <errno.h>

@@ -21,7 +21,8 @@ void die_identify(int rank, int size, const char *host);
 void die_place(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What this thread waits for, said after the place; set and cleared (NULL) by whoever waits. */
 void die_waiting(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Takes over the texts of the thread that called die_identify: for the watchdog, who speaks for it. */
+/* Takes over the texts of the thread that called die_identify: for the watchdog, who speaks for it.
+ */
 void die_place_of_main(void);
 /* What the main thread does, cut to `size`; true when it waits. Local, for any thread. */
 bool die_main_place(char *doing, size_t size);
@@ -29,7 +30,8 @@ bool die_main_place(char *doing, size_t size);
 /* What ends the job; world_up installs one that calls MPI_Abort with an alarm behind it.
  * Without one, die just exits. */
 void die_set_abort(void (*abort_job)(int code));
-/* What ends a job whose ranks all know why (problems_end): together, without the noise of an abort. */
+/* What ends a job whose ranks all know why (problems_end): together, without the noise of an abort.
+ */
 void die_set_leave(void (*leave_job)(int code));
 /* Called once before this process ends by die or problems_end, by whatever thread ends it: for a
  * file that must not stay. NULL: nothing. */

@@ -1,5 +1,5 @@
-/* Fixed point of 128 bits, 64 of them after the point. Additions are modulo 2^128 on unsigned numbers, so
- * they associate and commute; two's complement makes the last reading signed. */
+/* Fixed point of 128 bits, 64 of them after the point. Additions are modulo 2^128 on unsigned
+ * numbers, so they associate and commute; two's complement makes the last reading signed. */
 #include "comm/base/exact.h"
 
 #include <math.h>
@@ -18,15 +18,16 @@ static void bits_set(struct exact_sum *s, u128 x)
     s->hi = (int64_t)(uint64_t)(x >> 64);
 }
 
-/* The nearest integer, ties to even, of |x| <= 2^51: above 2^52 a double has no binary places left. */
+/* The nearest integer, ties to even, of |x| <= 2^51: above 2^52 a double has no binary places left.
+ */
 static double nearest(double x)
 {
     return (x + 0x1.8p52) - 0x1.8p52;
 }
 
-/* The usual case in two halves that convert at once, without a call of the library: the part down to 2^-12, then the
- * rest, which is exact and below 2^51 in units of 2^-64. The first half counts an even number of those units, so that
- * a tie of the rest is a tie of the whole. */
+/* The usual case in two halves that convert at once, without a call of the library: the part down
+ * to 2^-12, then the rest, which is exact and below 2^51 in units of 2^-64. The first half counts
+ * an even number of those units, so that a tie of the rest is a tie of the whole. */
 static i128 fixed_small(double x)
 {
     double high = nearest(x * 0x1p12), low = nearest((x * 0x1p12 - high) * 0x1p52);

@@ -11,7 +11,8 @@
 
 enum { PATIENCE_MS = 1000, SAME_MS = 3000 };
 
-/* 0: free; else the milliseconds when it was taken, times two, and 1 when the message is written. */
+/* 0: free; else the milliseconds when it was taken, times two, and 1 when the message is written.
+ */
 typedef _Atomic uint64_t floor_word;
 
 static struct {

@@ -1,9 +1,11 @@
-/* The floor: of the ranks of a job on one host that fail within some seconds (no memory, a full disk) one speaks.
+/* The floor: of the ranks of a job on one host that fail within some seconds (no memory, a full
+ * disk) one speaks.
  *
- * They share a word of memory without a name in any file system, so that nothing is left behind. Who fails takes the floor, writes its
- * message, and notes that it has; the others see the note and are silent, also when who spoke is gone by then. A message is never
- * lost: nobody waits for longer than a second for the note of one that was killed or hangs, and who cannot share the memory speaks.
- * On several hosts each host may speak once. */
+ * They share a word of memory without a name in any file system, so that nothing is left behind.
+ * Who fails takes the floor, writes its message, and notes that it has; the others see the note and
+ * are silent, also when who spoke is gone by then. A message is never lost: nobody waits for longer
+ * than a second for the note of one that was killed or hangs, and who cannot share the memory
+ * speaks. On several hosts each host may speak once. */
 #ifndef DUET_COMM_BASE_FLOOR_H
 #define DUET_COMM_BASE_FLOOR_H
 
@@ -11,13 +13,15 @@
 
 enum { FLOOR_PATH = 64 };
 
-/* One rank of a host makes the memory, says by which path the others reach it, and settles when they have: all before anything fails.
+/* One rank of a host makes the memory, says by which path the others reach it, and settles when
+ * they have: all before anything fails.
  * "" when it cannot be made. Local. */
 void floor_open(char path[FLOOR_PATH]);
 void floor_join(const char *path);
 void floor_settle(void);
 
-/* true: speak, at once, then floor_spoken(). false: another one has spoken. Both are for signal handlers, too. */
+/* true: speak, at once, then floor_spoken(). false: another one has spoken. Both are for signal
+ * handlers, too. */
 bool floor_take(void);
 void floor_spoken(void);
 

@@ -12,7 +12,8 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Any rank; says which. */
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Called before a line goes out on this rank, so that a live line can be ended first. NULL: nothing. Local. */
+/* Called before a line goes out on this rank, so that a live line can be ended first. NULL:
+ * nothing. Local. */
 void log_before(void (*call)(void *ctx), void *ctx);
 
 /* Seconds on a monotonic clock. */

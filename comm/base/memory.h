@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Zeroed room for n things (also for none) of `size` bytes, given back with free. Where there is none the job ends and says
- * what it was for ("a plan"). Local. */
+/* Zeroed room for n things (also for none) of `size` bytes, given back with free. Where there is
+ * none the job ends and says what it was for ("a plan"). Local. */
 void *memory_take(size_t n, size_t size, const char *what);
 /* The same for some bytes, on a boundary of 64 and with at least 64 bytes behind them. */
 void *memory_take_aligned(size_t bytes, const char *what);

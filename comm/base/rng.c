@@ -1,4 +1,5 @@
-/* Philox4x32-10. Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC'11. */
+/* Philox4x32-10. Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+ */
 #include "comm/base/rng.h"
 
 #include <math.h>

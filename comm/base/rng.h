@@ -1,6 +1,6 @@
 /* Counter-based random numbers (Philox4x32-10; Salmon et al., SC'11): every draw is a pure function
- * of (seed, purpose, step, prompt, sample, position), so that none depends on the number of ranks or
- * the order in which work finishes (promise P3). */
+ * of (seed, purpose, step, prompt, sample, position), so that none depends on the number of ranks
+ * or the order in which work finishes (promise P3). */
 #ifndef DUET_COMM_BASE_RNG_H
 #define DUET_COMM_BASE_RNG_H
 

@@ -1,9 +1,9 @@
 /* Causal grouped-query attention of packed sequences, forward.
  *
- * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the last
- * query; softmax of whole rows; then the values in key order. Two passes over a row of scores instead
- * of the running rescaling of FlashAttention: a row's result is then the same sum in the same order
- * however queries are grouped. */
+ * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the
+ * last query; softmax of whole rows; then the values in key order. Two passes over a row of scores
+ * instead of the running rescaling of FlashAttention: a row's result is then the same sum in the
+ * same order however queries are grouped. */
 #include "model/cpu/attention.h"
 
 #include <math.h>
@@ -131,8 +131,8 @@ static void head_read(struct head *h, const real *key, const real *value, size_t
     OP(head_transpose)(h->keys, rows, h->n, h->D);
 }
 
-/* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width). Results: out (M, width)
- * weighted values, sums (M) of the weights. */
+/* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width).
+ * Results: out (M, width) weighted values, sums (M) of the weights. */
 static void attend(float *out, float *sums, float *lse, int lse_step, float *scores,
                    const struct head *h, float *q, int first, int M)
 {

@@ -1,7 +1,8 @@
 /* Gradients of attention.c. The probabilities are computed again from the scores and lse; with
  *   delta = sum_d dout out,  dP = dout V^T,  dS = P (dP - delta):
  *   dV += P^T dout,  dK += dS^T q,  dq = dS K   (q carries the scale; dq gets it at the end).
- * Query heads of a group add to their kv head's dK and dV in head order, queries in position order. */
+ * Query heads of a group add to their kv head's dK and dV in head order, queries in position order.
+ */
 #include <math.h>
 #include "model/cpu/attention.h"
 

@@ -1,6 +1,8 @@
-/* Attention of new rows over cached keys and values. The same tiles in the same order as attention.c, so the same bits.
+/* Attention of new rows over cached keys and values. The same tiles in the same order as
+ * attention.c, so the same bits.
  *
- * A block of the cache: per kv head D x KV_BLOCK keys (transposed: lanes are positions), then KV_BLOCK x D values. */
+ * A block of the cache: per kv head D x KV_BLOCK keys (transposed: lanes are positions), then
+ * KV_BLOCK x D values. */
 #include <math.h>
 #include "model/cpu/attention.h"
 
@@ -62,7 +64,8 @@ static void values_read(float *to, const struct group *g, int first, int n,
     }
 }
 
-/* --- one query: keys and values are widened as they are used, in tile_multiply's order of sums, hence its bits --- */
+/* --- one query: keys and values are widened as they are used, in tile_multiply's order of sums,
+ * hence its bits --- */
 
 /* Scores of `blocks` blocks of keys from `first`: sums side by side, each over d in order. */
 __attribute__((always_inline)) static inline void scores_run(float *scores, const struct group *g,

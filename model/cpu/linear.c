@@ -1,5 +1,5 @@
-/* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it does not do around
- * it: widening or padding of inputs, bias, rounding. */
+/* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it
+ * does not do around it: widening or padding of inputs, bias, rounding. */
 #include "model/cpu/vec.h"
 #include "model/precision.h"
 
@@ -16,8 +16,8 @@ void OP(linear_place)(struct linear *l, int N, int K, bool backward, struct aren
     if (backward) l->backward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_BACKWARD));
 }
 
-/* `rows` rows of `width` as the library's blocks want them: as they are when that is possible, else copied into
- * scratch, widened to float if need be, with zeros up to R rows. */
+/* `rows` rows of `width` as the library's blocks want them: as they are when that is possible, else
+ * copied into scratch, widened to float if need be, with zeros up to R rows. */
 static const void *block_input(const real *x, int rows, int R, int width, enum matmul_type type,
                                void *scratch)
 {

@@ -1,4 +1,5 @@
-/* Log-probability of the target and entropy of softmax(logits / temperature), and their gradient. */
+/* Log-probability of the target and entropy of softmax(logits / temperature), and their gradient.
+ */
 #include <math.h>
 #include "model/cpu/vec.h"
 
@@ -14,8 +15,8 @@ static float largest(const float *z, float inv_temp, int V)
     return vec_largest(most);
 }
 
-/* Sum of e^(x - most); also of e^(x - most) (x - most), for the entropy: the lanes past V count as 0.
- * A NaN among the logits makes both NaN. */
+/* Sum of e^(x - most); also of e^(x - most) (x - most), for the entropy: the lanes past V count as
+ * 0. A NaN among the logits makes both NaN. */
 static float sum_exp(const float *z, float inv_temp, float most, int V, float *sum_ex)
 {
     vec sum = {0}, weighted = {0};

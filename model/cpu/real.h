@@ -1,6 +1,6 @@
-/* What a kernel file is compiled for: VARIANT (avx512_bf16, plain_fp32, ...) and the type `real` of weights and
- * activations. Every file of this folder is compiled once for each instruction set and precision; OP(add)
- * is that variant's own name of a function. */
+/* What a kernel file is compiled for: VARIANT (avx512_bf16, plain_fp32, ...) and the type `real` of
+ * weights and activations. Every file of this folder is compiled once for each instruction set and
+ * precision; OP(add) is that variant's own name of a function. */
 #ifndef DUET_MODEL_CPU_REAL_H
 #define DUET_MODEL_CPU_REAL_H
 
@@ -62,7 +62,8 @@ static inline float real_round(float f)
     return real_get(real_put(f));
 }
 
-/* Every row of struct ops that a variant must define. Declares them all with the types of struct ops. */
+/* Every row of struct ops that a variant must define. Declares them all with the types of struct
+ * ops. */
 #define OPS_ROWS(X)           \
     X(linear_place)           \
     X(linear_pack)            \

@@ -1,4 +1,5 @@
-/* RMSNorm: y = round(x rstd) gain, rstd = 1/sqrt(mean(x^2) + eps) (rounded before the gain, as Hugging Face's Llama does). */
+/* RMSNorm: y = round(x rstd) gain, rstd = 1/sqrt(mean(x^2) + eps) (rounded before the gain, as
+ * Hugging Face's Llama does). */
 #include <math.h>
 #include "model/cpu/vec.h"
 
@@ -44,7 +45,8 @@ static void gain_gradient(float *dgain, const real *dy, const real *x, float r, 
     });
 }
 
-/* With xhat = x r: dx = r (gain dy - xhat mean(gain dy xhat)) + carry = r gain dy - x r^3 mean(gain dy x) + carry. */
+/* With xhat = x r: dx = r (gain dy - xhat mean(gain dy xhat)) + carry = r gain dy - x r^3 mean(gain
+ * dy x) + carry. */
 void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x, const void *gain,
                           const float *rstd, const void *carry, int T, int C)
 {

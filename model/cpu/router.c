@@ -1,4 +1,5 @@
-/* The two ends of a layer of experts: the router's probabilities, and the weighted sum of a row's experts. All sums in float. */
+/* The two ends of a layer of experts: the router's probabilities, and the weighted sum of a row's
+ * experts. All sums in float. */
 #include <math.h>
 #include "model/cpu/vec.h"
 

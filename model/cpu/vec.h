@@ -1,8 +1,9 @@
 /* A vector of the variant's natural width and the few functions that kernels need of it.
  *
- * Arithmetic is written with the compilers' vector type; intrinsics only where C has no word for it: fused
- * multiply-add (we compile with -ffp-contract=off, so that results do not hang on the optimiser), larger-of, select.
- * Every reduction in this folder keeps LANES partial sums and adds them by vec_sum's fixed tree. */
+ * Arithmetic is written with the compilers' vector type; intrinsics only where C has no word for
+ * it: fused multiply-add (we compile with -ffp-contract=off, so that results do not hang on the
+ * optimiser), larger-of, select. Every reduction in this folder keeps LANES partial sums and adds
+ * them by vec_sum's fixed tree. */
 #ifndef DUET_MODEL_CPU_VEC_H
 #define DUET_MODEL_CPU_VEC_H
 
@@ -188,8 +189,8 @@ static inline void vec_out(real *p, vec v, int n)
 }
 
 /* e^x to about 1e-7 relative on [-86.6, 88.3]; 0 below, e^88.3 above; NaN stays NaN.
- * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-8 tail is below 1e-8);
- * n goes into the exponent. */
+ * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial (the degree-8 tail is below
+ * 1e-8); n goes into the exponent. */
 static inline vec vec_exp(vec x)
 {
     const vec shift = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
@@ -213,8 +214,8 @@ static inline vec vec_exp(vec x)
     return vec_select(x != x, x, e);
 }
 
-/* Runs the block for i = 0, LANES, ... over n elements; `left` is how many of the LANES are there, a constant in all runs
- * but the last, so that the full ones have no branch on it. */
+/* Runs the block for i = 0, LANES, ... over n elements; `left` is how many of the LANES are there,
+ * a constant in all runs but the last, so that the full ones have no branch on it. */
 #define FOR_VECS(i, left, n, ...)                                                 \
     do {                                                                          \
         int i = 0;                                                                \

@@ -1,4 +1,5 @@
-/* Any bytes as a hostfile, and as a map of ranks on two hosts: refused with a reason, or read; never a crash (P11). Built by `make fuzz`. */
+/* Any bytes as a hostfile, and as a map of ranks on two hosts: refused with a reason, or read;
+ * never a crash (P11). Built by `make fuzz`. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

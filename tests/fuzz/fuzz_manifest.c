@@ -1,6 +1,7 @@
-/* Any bytes as a manifest: refused or read, never a crash (promise P11). The checksum would stop nearly all of them at the
- * door, so each input is tried twice: as it is, and as a body under a checksum that fits. What is accepted must come out
- * of manifest_text and go in again. Its state is read as a run's position, too. */
+/* Any bytes as a manifest: refused or read, never a crash (promise P11). The checksum would stop
+ * nearly all of them at the door, so each input is tried twice: as it is, and as a body under a
+ * checksum that fits. What is accepted must come out of manifest_text and go in again. Its state is
+ * read as a run's position, too. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

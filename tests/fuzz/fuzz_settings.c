@@ -1,4 +1,5 @@
-/* Any bytes as a recipe: refused or read, printed and read again; never a crash (P11). Built by `make fuzz`. */
+/* Any bytes as a recipe: refused or read, printed and read again; never a crash (P11). Built by
+ * `make fuzz`. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

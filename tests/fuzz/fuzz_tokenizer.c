@@ -1,5 +1,5 @@
-/* Any bytes as a tokenizer.json; one that is accepted must encode and decode any bytes within its bounds, and name the characters that it
- * lacks. */
+/* Any bytes as a tokenizer.json; one that is accepted must encode and decode any bytes within its
+ * bounds, and name the characters that it lacks. */
 #include <stdlib.h>
 #include "comm/base/problems.h"
 #include "trainer/data/unknown.h"

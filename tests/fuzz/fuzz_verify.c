@@ -1,4 +1,5 @@
-/* Any bytes as a completion, and as a bare answer, of a problem of each task and of a file. The first byte chooses the problem. */
+/* Any bytes as a completion, and as a bare answer, of a problem of each task and of a file. The
+ * first byte chooses the problem. */
 #include <stdlib.h>
 #include "trainer/data/answer.h"
 #include "trainer/data/task.h"

@@ -1,9 +1,12 @@
 /* ranks: 1 2 4 */
-/* Checkpoints between ranks: saved by some, read by others in another layout to the same bits, while training goes on.
+/* Checkpoints between ranks: saved by some, read by others in another layout to the same bits,
+ * while training goes on.
  *
  *   test_checkpoint                     the tests
- *   test_checkpoint disk-full FOLDER    saves step 1, then step 2 with no room for the last rank: must die (tests/faults)
- *   test_checkpoint diverged FOLDER     saves step 1, then step 2 with an infinity on the last rank: must die
+ *   test_checkpoint disk-full FOLDER    saves step 1, then step 2 with no room for the last rank:
+ *                                       must die (tests/faults)
+ *   test_checkpoint diverged FOLDER     saves step 1, then step 2 with an infinity on the last
+ *                                       rank: must die
  *   test_checkpoint verify FOLDER       opens the newest; prints its step */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -43,7 +46,8 @@ static uint32_t bits_of(int t, size_t i, int mark)
 static char folder[SHARED_FOLDER];
 static float room[MOST_SLICES][MOST];
 
-/* Member r of n gets of each tensor: `pieces` runs out of n * pieces, r-th, (r+n)-th, ...; the last tensor all of them. */
+/* Member r of n gets of each tensor: `pieces` runs out of n * pieces, r-th, (r+n)-th, ...; the last
+ * tensor all of them. */
 static int cut(struct slice *s, int r, int n, int pieces)
 {
     int k = 0;
@@ -98,7 +102,8 @@ static double save(struct checkpoint_writer *c, struct slice *s, int n, int mark
     return stalled;
 }
 
-/* Opens the newest of `folder` with all ranks; asserts its mark and, in the cut (r, n, pieces), its every bit. */
+/* Opens the newest of `folder` with all ranks; asserts its mark and, in the cut (r, n, pieces), its
+ * every bit. */
 static void expect(int mark, int r, int n, int pieces)
 {
     struct checkpoint c;
@@ -244,7 +249,8 @@ START_TEST(damage_is_agreed)
 }
 END_TEST
 
-/* --- for tests/faults -------------------------------------------------------------------------- */
+/* --- for tests/faults --------------------------------------------------------------------------
+ */
 
 static int disk_full(const char *where)
 {

@@ -297,8 +297,8 @@ START_TEST(every_schedule_equals_the_plain_loop)
 }
 END_TEST
 
-/* Plans that a search made for uneven stages and a pair that saves time, on every placement: the engine has room for
- * what plan_check allows, in whatever order. */
+/* Plans that a search made for uneven stages and a pair that saves time, on every placement: the
+ * engine has room for what plan_check allows, in whatever order. */
 START_TEST(searched_plans_equal_the_plain_loop)
 {
     double time[MOST_CHUNKS];
@@ -342,7 +342,8 @@ START_TEST(unpaired_passes_equal_the_plain_loop)
 }
 END_TEST
 
-/* Messages above 2 MiB travel in pieces, and no MPI buffers them: every send waits for its receive. */
+/* Messages above 2 MiB travel in pieces, and no MPI buffers them: every send waits for its receive.
+ */
 START_TEST(large_messages)
 {
     struct bench b;
@@ -371,8 +372,9 @@ START_TEST(waiting_is_measured)
 }
 END_TEST
 
-/* What the engine says of rows and records of passes is what the plan holds: each pass once, a pair's halves at the same
- * time, the forward's end (when its message leaves) before the backward's. */
+/* What the engine says of rows and records of passes is what the plan holds: each pass once, a
+ * pair's halves at the same time, the forward's end (when its message leaves) before the
+ * backward's. */
 START_TEST(what_ran_is_recorded)
 {
     struct bench b;

@@ -1,6 +1,7 @@
 /* ranks: 1 2 3 4 */
-/* Exchanges that are posted and completed later: what arrives, that sums are those of rank order bit for bit, that lanes do not mind each
- * other, and that a large exchange goes on while the rank computes. */
+/* Exchanges that are posted and completed later: what arrives, that sums are those of rank order
+ * bit for bit, that lanes do not mind each other, and that a large exchange goes on while the rank
+ * computes. */
 #include "tests/support/check_mpi.h"
 
 #include <math.h>
@@ -160,7 +161,8 @@ START_TEST(all_gather_of_unequal_slices)
 }
 END_TEST
 
-/* Rank by rank the lanes are posted and waited for in other orders; kinds and sizes mix in a lane. */
+/* Rank by rank the lanes are posted and waited for in other orders; kinds and sizes mix in a lane.
+ */
 START_TEST(lanes_are_independent)
 {
     enum { EACH = 3 };
@@ -233,8 +235,8 @@ static void pause_s(double seconds)
     nanosleep(&t, NULL);
 }
 
-/* One exchange of 64 MiB a member; between posting and waiting the rank is away for `away_s`. What was waited for, of
- * the slowest. */
+/* One exchange of 64 MiB a member; between posting and waiting the rank is away for `away_s`. What
+ * was waited for, of the slowest. */
 static double exposed(struct exchange *x, struct shuffle *s, double away_s)
 {
     MPI_OK(MPI_Barrier(ck_world.comm));
@@ -248,7 +250,8 @@ static double exposed(struct exchange *x, struct shuffle *s, double away_s)
 }
 
 /* A pass that leaves the processor alone takes twice as long as the exchange: at least 95 % of
- * it must be hidden. Open MPI alone hides 3 to 37 %. The machine is shared, so the best of ten tries counts. */
+ * it must be hidden. Open MPI alone hides 3 to 37 %. The machine is shared, so the best of ten
+ * tries counts. */
 START_TEST(a_large_exchange_is_hidden)
 {
     if (ck_world.size == 1) return;

@@ -1,7 +1,8 @@
 /* ranks: 1 2 */
-/* Promise P7: once warm, a step (sampling, then learning with a reference) allocates nothing, on any thread, and memory does not grow
- * over many steps. Every malloc of the process is seen: those that our code makes, directly or through libc,
- * must be none; those that MPI, oneDNN and their kind make for themselves are counted and printed.
+/* Promise P7: once warm, a step (sampling, then learning with a reference) allocates nothing, on
+ * any thread, and memory does not grow over many steps. Every malloc of the process is seen: those
+ * that our code makes, directly or through libc, must be none; those that MPI, oneDNN and their
+ * kind make for themselves are counted and printed.
  *
  * DUET_TEST_STEPS sets the length of the long run (default 25; by hand 500). */
 #define _GNU_SOURCE /* dladdr */
@@ -74,7 +75,8 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 
-/* The C library names its parameters as nobody else may. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+/* The C library names its parameters as nobody else may.
+ * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 void *malloc(size_t size)
 {
     note(__builtin_return_address(0));
@@ -277,7 +279,8 @@ static bool same_plan(const struct plan *a, const struct plan *b)
     return same;
 }
 
-/* P7: whatever count of micro-batches a step has, its plan is there or is made in its place: nothing is allocated. */
+/* P7: whatever count of micro-batches a step has, its plan is there or is made in its place:
+ * nothing is allocated. */
 static void every_count(struct stage *s)
 {
     int searched = 0;
@@ -297,7 +300,8 @@ static void every_count(struct stage *s)
     ck_all(searched == s->n_searched, "%d searched, %d kept", searched, s->n_searched);
 }
 
-/* With `schedule: auto` the plans of the first few counts are searched for before the first step. */
+/* With `schedule: auto` the plans of the first few counts are searched for before the first step.
+ */
 START_TEST(plans_are_made_before)
 {
     static struct small_batch few, many;

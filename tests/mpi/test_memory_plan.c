@@ -1,6 +1,6 @@
 /* ranks: 1 2 4 */
-/* The planned memory is the memory: on every rank, kind by kind and in all, what memory_of_rank says without MPI is what
- * the trainer then has. */
+/* The planned memory is the memory: on every rank, kind by kind and in all, what memory_of_rank
+ * says without MPI is what the trainer then has. */
 #include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/recipe_text.h"
@@ -89,7 +89,8 @@ START_TEST(tensor_parallel)
 }
 END_TEST
 
-/* A step of twice as many sequences may have twice as many micro-batches: their plans take twice the memory, not four times. */
+/* A step of twice as many sequences may have twice as many micro-batches: their plans take twice
+ * the memory, not four times. */
 START_TEST(plans_grow_in_line)
 {
     struct settings s = settings_of(&ck_world, (struct wish){1, 1, "", "serial", "fp32", ""});
@@ -109,7 +110,8 @@ START_TEST(plans_grow_in_line)
 }
 END_TEST
 
-/* Weights of the two ends, and an even share of the optimizer's state: from the parameter counts alone. */
+/* Weights of the two ends, and an even share of the optimizer's state: from the parameter counts
+ * alone. */
 START_TEST(kinds_by_hand)
 {
     struct world *w = &ck_world;

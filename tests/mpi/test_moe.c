@@ -1,6 +1,7 @@
 /* ranks: 1 2 4; on each instruction set: 2 */
-/* Expert parallelism: ranks that share experts give, each for its own rows, the bits of a rank that holds all of them, forward, backward
- * and in decoding. Gradients of shared experts are sums over all ranks' rows, which one rank adds up in another order. */
+/* Expert parallelism: ranks that share experts give, each for its own rows, the bits of a rank that
+ * holds all of them, forward, backward and in decoding. Gradients of shared experts are sums over
+ * all ranks' rows, which one rank adds up in another order. */
 #include "comm/exchange.h"
 #include "model/block.h"
 #include "tests/support/check_mpi.h"
@@ -120,7 +121,8 @@ START_TEST(shared_experts_give_the_bits_of_one_rank)
 }
 END_TEST
 
-/* F of one micro-batch and BW of another on one chunk, a step of each in turn: exchanges of both are open at once. */
+/* F of one micro-batch and BW of another on one chunk, a step of each in turn: exchanges of both
+ * are open at once. */
 START_TEST(passes_stepped_in_turn_do_not_disturb)
 {
     struct pair p;

@@ -1,8 +1,9 @@
 /* ranks: 2 4 8; on each instruction set: 2 */
-/* Training and sampling with experts shared over ranks (ep) against one rank: first losses to the bit, since every row gets the bits that
- * one rank would compute; gradients of experts are sums over the rows of several pipelines, which are added in
- * another order: norms and weights after two steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of
- * one rank, and on-policy (P2, P3). */
+/* Training and sampling with experts shared over ranks (ep) against one rank: first losses to the
+ * bit, since every row gets the bits that one rank would compute; gradients of experts are sums
+ * over the rows of several pipelines, which are added in another order: norms and weights after two
+ * steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of one
+ * rank, and on-policy (P2, P3). */
 #include "tests/support/small_outcome.h"
 
 enum { SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
@@ -21,8 +22,8 @@ struct mesh_case {
     int dp, pp, tp, ep, schedule;
 };
 
-/* Every mesh of this world that shares experts; those that differ in their schedule only stand together. Eight ranks on few cores
- * are slow: there only two of the schedules. */
+/* Every mesh of this world that shares experts; those that differ in their schedule only stand
+ * together. Eight ranks on few cores are slow: there only two of the schedules. */
 static int meshes_make(struct mesh_case *out)
 {
     static const int schedule[] = {SCHEDULE_1F1B, SCHEDULE_ZB1P, SCHEDULE_DUALPIPE,

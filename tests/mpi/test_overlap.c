@@ -1,6 +1,6 @@
 /* ranks: 2 4 */
-/* Sums of gradients that start while the backward pass runs: they start as early as their layers allow, in one order on all
- * replicas, and change no bit, whatever the cuts. */
+/* Sums of gradients that start while the backward pass runs: they start as early as their layers
+ * allow, in one order on all replicas, and change no bit, whatever the cuts. */
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
@@ -141,8 +141,8 @@ static void run_watched(struct watcher *w, struct small *t)
     optimizer_reduce(&t->optimizer);
 }
 
-/* The first bucket starts when its lowest layer is done: before the last pass of its chunk ends (with tp the ranks wait for each
- * other); no bucket overtakes another. */
+/* The first bucket starts when its lowest layer is done: before the last pass of its chunk ends
+ * (with tp the ranks wait for each other); no bucket overtakes another. */
 static bool starts_in_time(const struct watcher *w)
 {
     const struct bucket_list *l = &w->t->optimizer.buckets;

@@ -1,6 +1,7 @@
 /* ranks: 2 4 */
-/* Messages between stages: contents, order, sizes around the pieces; what waiting costs; and that transfers go on
- * while the rank computes (measured: Open MPI alone hides 3 to 37 %). Ranks work in pairs: 0-1, 2-3. */
+/* Messages between stages: contents, order, sizes around the pieces; what waiting costs; and that
+ * transfers go on while the rank computes (measured: Open MPI alone hides 3 to 37 %). Ranks work in
+ * pairs: 0-1, 2-3. */
 #include "tests/support/check_mpi.h"
 
 #include <string.h>
@@ -62,8 +63,8 @@ START_TEST(all_sizes)
 }
 END_TEST
 
-/* Six long messages of one tag and four of another, all open at once, waited for in another order: the
- * pieces of one must not slip into the next. */
+/* Six long messages of one tag and four of another, all open at once, waited for in another order:
+ * the pieces of one must not slip into the next. */
 START_TEST(long_ones_of_one_tag_keep_their_order)
 {
     enum { N = 10 };
@@ -91,7 +92,8 @@ START_TEST(long_ones_of_one_tag_keep_their_order)
 }
 END_TEST
 
-/* Of a message that says how long it is only the most is known; nothing is written behind its end, and the next one is its own. */
+/* Of a message that says how long it is only the most is known; nothing is written behind its end,
+ * and the next one is its own. */
 START_TEST(up_to_so_many)
 {
     static const size_t sizes[] = {0, 1, 100, 4097, 2 * MIB};
@@ -168,7 +170,8 @@ START_TEST(waiting_is_cheap)
 }
 END_TEST
 
-/* 64 MiB both ways; between posting and waiting the rank is away for `away_s`. Seconds of the slowest rank. */
+/* 64 MiB both ways; between posting and waiting the rank is away for `away_s`. Seconds of the
+ * slowest rank. */
 static double transfer(struct p2p *p, unsigned char *in, unsigned char *out, double away_s)
 {
     MPI_OK(MPI_Barrier(ck_world.comm));

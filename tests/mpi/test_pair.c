@@ -1,7 +1,7 @@
 /* ranks: 4 */
-/* The fused pair on the paced device: two stages of two ranks each that exchange, dualpipe. Stepped in turn, the halves of a pair
- * hide each other's exchanges; one after the other they do not. Ratios within one run, and the best of some tries, since the
- * machine is shared. */
+/* The fused pair on the paced device: two stages of two ranks each that exchange, dualpipe. Stepped
+ * in turn, the halves of a pair hide each other's exchanges; one after the other they do not.
+ * Ratios within one run, and the best of some tries, since the machine is shared. */
 #include "tests/support/check_mpi.h"
 
 #include <time.h>
@@ -94,7 +94,8 @@ START_TEST(the_pair_hides_exchanges)
 }
 END_TEST
 
-/* Passes that run alone wait for their own exchanges; in turn with others, the plan waits 0.56 times as long (simulated). */
+/* Passes that run alone wait for their own exchanges; in turn with others, the plan waits 0.56
+ * times as long (simulated). */
 START_TEST(unpaired_passes_hide_exchanges)
 {
     struct bench b;
@@ -124,7 +125,8 @@ START_TEST(unpaired_passes_hide_exchanges)
 }
 END_TEST
 
-/* Its passes take what was asked and leave the processor alone; the forward of a pair ends before the backward does. */
+/* Its passes take what was asked and leave the processor alone; the forward of a pair ends before
+ * the backward does. */
 START_TEST(passes_take_their_time)
 {
     struct bench b;

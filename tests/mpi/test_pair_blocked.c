@@ -1,6 +1,6 @@
 /* ranks: 16 */
-/* Many ranks on few cores: a rank that waits for a message, or for an exchange while the pipeline's receives are posted, or for all to agree,
- * uses less than a twentieth of a core. */
+/* Many ranks on few cores: a rank that waits for a message, or for an exchange while the pipeline's
+ * receives are posted, or for all to agree, uses less than a twentieth of a core. */
 #include "tests/support/check_mpi.h"
 
 #include <time.h>

@@ -1,7 +1,7 @@
 /* ranks: 2 */
-/* Where MPI_THREAD_MULTIPLE is not granted there is no progress thread: p2p_poll, p2p_test and p2p_wait do it all,
- * also for exchanges.
- * MPI is started here with a lower level, so without world_up and Check, whose summary line is printed by hand. */
+/* Where MPI_THREAD_MULTIPLE is not granted there is no progress thread: p2p_poll, p2p_test and
+ * p2p_wait do it all, also for exchanges. MPI is started here with a lower level, so without
+ * world_up and Check, whose summary line is printed by hand. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 #include "comm/p2p.h"
 #include "comm/world.h"
 
-/* A sum on lane 0 and one on lane 1, the first completed by testing it, the second by waiting while the first
- * is open. Returns how many numbers are wrong. */
+/* A sum on lane 0 and one on lane 1, the first completed by testing it, the second by waiting while
+ * the first is open. Returns how many numbers are wrong. */
 static size_t exchanges(int rank)
 {
     enum { N = 700000 };

@@ -1,6 +1,6 @@
 /* ranks: 1 2 4 6 */
-/* Reductions that go on by themselves: on whatever map of nodes (which is told, so that one machine can be many) they give
- * the bits of coll_reduce_scatter, and gathers those of coll_all_gather. */
+/* Reductions that go on by themselves: on whatever map of nodes (which is told, so that one machine
+ * can be many) they give the bits of coll_reduce_scatter, and gathers those of coll_all_gather. */
 #include "tests/support/reduce_case.h"
 
 #include <time.h>
@@ -46,7 +46,8 @@ static void pause_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
-/* Five at once, started and completed at random moments, some by tests, some by waiting, last to first. */
+/* Five at once, started and completed at random moments, some by tests, some by waiting, last to
+ * first. */
 START_TEST(several_open_at_once)
 {
     enum { OPEN = 5 };
@@ -76,7 +77,8 @@ START_TEST(several_open_at_once)
 }
 END_TEST
 
-/* Nobody calls anything that moves: all pieces leave nevertheless, those of sums that have to be formed first included. */
+/* Nobody calls anything that moves: all pieces leave nevertheless, those of sums that have to be
+ * formed first included. */
 START_TEST(goes_on_while_nobody_looks)
 {
     if (ck_world.size == 1 || !ck_world.threads) return;

@@ -1,6 +1,7 @@
 /* ranks: 2 4 6 */
-/* Reductions whose numbers are rounded between nodes: bit for bit those of a plain calculation of the same sums on one rank,
- * over several steps, also when what rounding left was saved and loaded in between; and the bytes that cross. */
+/* Reductions whose numbers are rounded between nodes: bit for bit those of a plain calculation of
+ * the same sums on one rank, over several steps, also when what rounding left was saved and loaded
+ * in between; and the bytes that cross. */
 #include "tests/support/reduce_case.h"
 
 #include "tests/support/plain_round.h"
@@ -41,7 +42,8 @@ static void cross(const struct plain *p, float *x, float *kept, size_t lo, size_
     free(meant);
 }
 
-/* sum[lo..hi) += members first .. first + n, run by run; the very first run is not added but taken. */
+/* sum[lo..hi) += members first .. first + n, run by run; the very first run is not added but taken.
+ */
 static void add_members(const struct plain *p, float *const *in, int first, int n, size_t lo,
                         size_t hi)
 {
@@ -169,8 +171,8 @@ START_TEST(long_ones_are_rounded_piece_by_piece)
 }
 END_TEST
 
-/* Every member adds the same numbers at each step: the mean of the sums goes to the exact one, and without what rounding left
- * it stays away. Errors in parts of the largest number. */
+/* Every member adds the same numbers at each step: the mean of the sums goes to the exact one, and
+ * without what rounding left it stays away. Errors in parts of the largest number. */
 static double mean_error(const struct group *g, int steps, bool feedback)
 {
     struct sum s;

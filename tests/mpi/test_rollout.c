@@ -167,7 +167,8 @@ static void check_ends(const struct answers *a, int job)
     }
 }
 
-/* The test means little if all answers are alike: some end, some are cut, samples differ unless greedy. */
+/* The test means little if all answers are alike: some end, some are cut, samples differ unless
+ * greedy. */
 static void check_variety(const struct answers *a, int job)
 {
     int cut = 0, same = 0, G = jobs[job].samples, n = answers_of(job);
@@ -268,8 +269,8 @@ static void keep(struct answers *out, int at, const struct answer *a)
     memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
 }
 
-/* Job 0 with stops that come later from time to time; each part goes on behind the questions that were complete. Returns how often it was
- * stopped short. */
+/* Job 0 with stops that come later from time to time; each part goes on behind the questions that
+ * were complete. Returns how often it was stopped short. */
 static int answer_in_parts(struct answers *out, struct rollout *r, bool hears)
 {
     int done = 0, stops = 0, G = jobs[0].samples;
@@ -294,7 +295,8 @@ static int answer_in_parts(struct answers *out, struct rollout *r, bool hears)
     return stops;
 }
 
-/* A stop that one rank hears, or all do, ends a rollout early; what is answered in parts is what is answered at once. */
+/* A stop that one rank hears, or all do, ends a rollout early; what is answered in parts is what is
+ * answered at once. */
 START_TEST(stopped_and_gone_on_with)
 {
     struct setup mesh[MESHES];
@@ -450,7 +452,8 @@ static void sample_and_learn(struct trail *out, const struct world *w, const str
     small_free(&t);
 }
 
-/* On one pipeline the second round's answers, sampled with weights that have learned, are those of one rank too. */
+/* On one pipeline the second round's answers, sampled with weights that have learned, are those of
+ * one rank too. */
 static void compare_trail(const struct setup *s, int job)
 {
     static struct trail one, many;

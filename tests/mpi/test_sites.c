@@ -1,6 +1,8 @@
 /* ranks: 2 4 */
-/* Sites: the outer optimizer against the plain calculation for all sites on one rank, bit for bit, with every delay and wire
- * format, for two of them and, where there are ranks enough, four: the order of a sum of two never shows (P4); its state saved in the midst of an exchange; and the step at which sites stop that are asked at different moments. */
+/* Sites: the outer optimizer against the plain calculation for all sites on one rank, bit for bit,
+ * with every delay and wire format, for two of them and, where there are ranks enough, four: the
+ * order of a sum of two never shows (P4); its state saved in the midst of an exchange; and the step
+ * at which sites stop that are asked at different moments. */
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
 
@@ -142,8 +144,8 @@ struct both {
     enum reduce_wire wire;
 };
 
-/* What a site learns in an update: of many sizes, some beyond the weights' own, so that sums show their order, and different on
- * every site. */
+/* What a site learns in an update: of many sizes, some beyond the weights' own, so that sums show
+ * their order, and different on every site. */
 static float learned(int s, long update, int bucket, size_t i)
 {
     unsigned h = (unsigned)i * 2654435761u + (unsigned)(s + 1) * 40503u + (unsigned)update * 97u +

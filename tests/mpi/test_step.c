@@ -1,7 +1,8 @@
 /* ranks: 1 2 4 8 */
-/* Parallel equals serial: two optimizer steps on any mesh and schedule give the losses, the gradient norm and the weights of
- * one rank. With one pipeline the bits are the same (P4); with several the sums over replicas are grouped
- * otherwise, so weights agree closely with one rank, and to the bit among schedules. */
+/* Parallel equals serial: two optimizer steps on any mesh and schedule give the losses, the
+ * gradient norm and the weights of one rank. With one pipeline the bits are the same (P4); with
+ * several the sums over replicas are grouped otherwise, so weights agree closely with one rank, and
+ * to the bit among schedules. */
 #include "tests/support/small_outcome.h"
 
 enum { SEQUENCES = 24, CONTEXT = 32, MESHES = 32 };
@@ -46,7 +47,8 @@ static bool possible(int pp, int schedule, bool all)
     return pp % 2 == 0 || schedule != SCHEDULE_DUALPIPE;
 }
 
-/* The schedules on every dp x pp; `all`: also serial and auto, and on one pipeline layers split crookedly. */
+/* The schedules on every dp x pp; `all`: also serial and auto, and on one pipeline layers split
+ * crookedly. */
 static int meshes_make(struct mesh_case *out, bool all)
 {
     static const char *const crooked[] = {NULL, NULL, "1,7", NULL, "1,4,2,1"};
@@ -102,7 +104,8 @@ static void run(struct outcome *o, const struct world *w, const struct variant *
 
 /* --- comparing --- */
 
-/* With replicas: the forwards of the first step see the same weights, so their loss is the same number; the rest is close. */
+/* With replicas: the forwards of the first step see the same weights, so their loss is the same
+ * number; the rest is close. */
 static void close_to(const struct outcome *a, const struct outcome *b, const struct variant *v,
                      const char *what)
 {

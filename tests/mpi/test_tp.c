@@ -1,8 +1,9 @@
 /* ranks: 2 4 8; on each instruction set: 2 */
-/* Tensor parallelism equals one rank, within the rounding that its sums may differ by: a product whose inner sum is cut over tp
- * ranks is added in another order, in fp32, and rounded once. Stated bounds: two optimizer steps in fp32 give losses and
- * gradient norms within 1e-5 (relative) and weights within 1e-5; in bf16, where a sum that rounds the other way
- * is 2^-9 off, losses within 2e-3, norms and weights within 0.03. The same mesh gives the same bits, run after run and
+/* Tensor parallelism equals one rank, within the rounding that its sums may differ by: a product
+ * whose inner sum is cut over tp ranks is added in another order, in fp32, and rounded once. Stated
+ * bounds: two optimizer steps in fp32 give losses and gradient norms within 1e-5 (relative) and
+ * weights within 1e-5; in bf16, where a sum that rounds the other way is 2^-9 off, losses within
+ * 2e-3, norms and weights within 0.03. The same mesh gives the same bits, run after run and
  * schedule by schedule. */
 #include "comm/base/problems.h"
 #include "tests/support/shared_folder.h"
@@ -47,7 +48,8 @@ static void run(struct outcome *o, const struct world *w, const struct variant *
     outcome_run(o, w, shape_of(v, m), v, batch);
 }
 
-/* Every mesh of this world that cuts layers; meshes that differ in their schedule only stand together. */
+/* Every mesh of this world that cuts layers; meshes that differ in their schedule only stand
+ * together. */
 static int meshes_make(struct mesh_case *out)
 {
     int n = 0, size = ck_world.size;
@@ -154,8 +156,9 @@ static void rounded_steps(const struct variant *v, const char *reduction, const 
     small_free(&t);
 }
 
-/* What all ranks of tp hold stays the same on them, though each rounds its own share with it; also when hosts cut the groups
- * differently (three ranks a host), so that the replicas of one share are on one host, those of the other not. */
+/* What all ranks of tp hold stays the same on them, though each rounds its own share with it; also
+ * when hosts cut the groups differently (three ranks a host), so that the replicas of one share are
+ * on one host, those of the other not. */
 START_TEST(rounding_leaves_ranks_alike)
 {
     static const char *const hosts[] = {"2", "3"};
@@ -235,7 +238,8 @@ static struct step_job learn_from(const struct answers *a, float temperature)
     return job;
 }
 
-/* Two rounds of sampling and learning; the answers of the second, which the first has changed, go to `out`. */
+/* Two rounds of sampling and learning; the answers of the second, which the first has changed, go
+ * to `out`. */
 static void sample_and_learn(struct answers *out, const struct variant *v, struct mesh_case m)
 {
     struct small t;

@@ -1,6 +1,7 @@
 /* ranks: 2 4 */
-/* The trace of a step: every pass of every rank is in it once, none starts before the one it waits for has ended (so the ranks'
- * clocks agree), the prediction lies beside it, and the step gives the bits of one that is not traced. */
+/* The trace of a step: every pass of every rank is in it once, none starts before the one it waits
+ * for has ended (so the ranks' clocks agree), the prediction lies beside it, and the step gives the
+ * bits of one that is not traced. */
 #include <jansson.h>
 #include <unistd.h>
 
@@ -60,7 +61,8 @@ static void read_trace(void)
     json_decref(all);
 }
 
-/* A rank's clock is read within a microsecond or two of its message; other programs of the machine may come between. */
+/* A rank's clock is read within a microsecond or two of its message; other programs of the machine
+ * may come between. */
 static const double CLOCKS_US = 1000;
 
 static void check_order(const struct plan *plan, const char *what)

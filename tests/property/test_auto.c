@@ -1,5 +1,5 @@
-/* The search for plans: right plans, within the limits, never worse than the best named plan that fits, and better where
- * stages are uneven. */
+/* The search for plans: right plans, within the limits, never worse than the best named plan that
+ * fits, and better where stages are uneven. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,8 @@ struct model {
     struct sim_costs costs[PLACES];
 };
 
-/* Stage s takes stage[s]; the head and what comes with it, `last` of the last, is not halved by a vee. */
+/* Stage s takes stage[s]; the head and what comes with it, `last` of the last, is not halved by a
+ * vee. */
 static void model_make(struct model *m, const double *stage, int stages, double first, double last,
                        struct sim_costs like)
 {
@@ -138,7 +139,8 @@ START_TEST(heavy_head)
 }
 END_TEST
 
-/* The embedding half a stage; head and a multi-token-prediction layer at the other end one and a half. */
+/* The embedding half a stage; head and a multi-token-prediction layer at the other end one and a
+ * half. */
 START_TEST(heavy_ends)
 {
     expect_gain((const double[8]){1, 1, 1, 1, 1, 1, 1, 1}, 0.5, 1.5, 0.03);

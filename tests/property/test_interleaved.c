@@ -1,4 +1,5 @@
-/* Unpaired passes stepped in turn: what comes of a named plan is right, keeps no more, takes no longer and waits less for exchanges. */
+/* Unpaired passes stepped in turn: what comes of a named plan is right, keeps no more, takes no
+ * longer and waits less for exchanges. */
 #include <stdio.h>
 
 #include "tests/support/interleaved_plan.h"
@@ -16,14 +17,16 @@ static int count(const struct plan *plan, enum plan_op op)
     return n;
 }
 
-/* Share of the step that the mean rank waits for exchanges: what it is busy beyond computing (6 a micro-batch and stage). */
+/* Share of the step that the mean rank waits for exchanges: what it is busy beyond computing (6 a
+ * micro-batch and stage). */
 static double exposed(const struct plan *plan, const struct sim_costs *costs)
 {
     double busy, makespan = plan_makespan(plan, costs, &busy);
     return (busy / plan->stages - 6.0 * plan->micro_batches) / makespan;
 }
 
-/* All up to 4 stages; of longer ones (where it takes a while) a few lengths, the shortest among them. */
+/* All up to 4 stages; of longer ones (where it takes a while) a few lengths, the shortest among
+ * them. */
 static bool is_tried(int P, int M)
 {
     if (P <= 4) return true;
@@ -69,7 +72,8 @@ START_TEST(right_and_never_slower)
 }
 END_TEST
 
-/* Issue 3: with exchanges as long as computing, no more than 5 % of the step; published, nearly a fifth. */
+/* Issue 3: with exchanges as long as computing, no more than 5 % of the step; published, nearly a
+ * fifth. */
 START_TEST(exposed_of_dualpipe)
 {
     struct sim_table costs;

@@ -56,8 +56,8 @@ START_TEST(one_f_one_b_plans)
 }
 END_TEST
 
-/* The units of plan_costs are those of a chunk; where micro-batches are fewer than stages, the formula, which
- * assumes a steady state, counts weight parts that do not exist. */
+/* The units of plan_costs are those of a chunk; where micro-batches are fewer than stages, the
+ * formula, which assumes a steady state, counts weight parts that do not exist. */
 static void see_zb1p(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches, least = P < M ? P : M;
@@ -172,7 +172,8 @@ START_TEST(forward_only_plans)
 }
 END_TEST
 
-/* Step lengths of a published simulation, F = I = W = 1: P, M, 1F1B, ZB1P, DualPipe with F&B = 3 and 2. */
+/* Step lengths of a published simulation, F = I = W = 1: P, M, 1F1B, ZB1P, DualPipe with F&B = 3
+ * and 2. */
 START_TEST(known_step_lengths)
 {
     static const double known[][6] = {{4, 16, 57, 51, 50, 38},
@@ -236,7 +237,8 @@ START_TEST(uneven_costs)
 }
 END_TEST
 
-/* Beyond two micro-batches a stage no named plan keeps more: what is measured of a short one holds for all (schedule_slots). */
+/* Beyond two micro-batches a stage no named plan keeps more: what is measured of a short one holds
+ * for all (schedule_slots). */
 START_TEST(peaks_do_not_grow)
 {
     for (int k = 0; k < PLAN_AUTO; k++)

@@ -211,8 +211,9 @@ START_TEST(every_mutant_is_refused)
 }
 END_TEST
 
-/* Any two rows of any rank swapped: still accepted only if nothing that is asked for is broken. The swap
- * of two forwards of different directions is harmless, so accepted ones must be in order themselves. */
+/* Any two rows of any rank swapped: still accepted only if nothing that is asked for is broken. The
+ * swap of two forwards of different directions is harmless, so accepted ones must be in order
+ * themselves. */
 static bool orders_hold(const struct plan *plan, int r)
 {
     int next[3][2] = {{0}};

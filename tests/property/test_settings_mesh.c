@@ -1,5 +1,5 @@
-/* settings_check and mesh_check allow the same meshes: the first speaks of lines of the recipe, the second is what
- * mesh_split relies on. */
+/* settings_check and mesh_check allow the same meshes: the first speaks of lines of the recipe, the
+ * second is what mesh_split relies on. */
 #include <string.h>
 #include "comm/base/problems.h"
 #include "comm/mesh.h"

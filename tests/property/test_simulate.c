@@ -1,4 +1,5 @@
-/* The simulator against a plain walk in unit times, against times worked out by hand, and against published ones. */
+/* The simulator against a plain walk in unit times, against times worked out by hand, and against
+ * published ones. */
 
 #include <math.h>
 
@@ -17,7 +18,8 @@ static double makespan_of(enum plan_kind k, int stages, int micro_batches, struc
     return makespan;
 }
 
-/* ---- the plain walk: starts raised, sweep after sweep, until each row waits for what it needs ---- */
+/* ---- the plain walk: starts raised, sweep after sweep, until each row waits for what it needs
+ * ---- */
 
 enum { MOST_RANKS = 8, MOST_ROWS = 3 * 24 * 2 };
 struct starts {
@@ -66,7 +68,8 @@ static void plain_starts(const struct plan *p, struct starts *s, double fb)
     plan_index_free(&x);
 }
 
-/* Every row of every plan up to 8 stages starts when the plain walk says, and so do plan_check's facts. */
+/* Every row of every plan up to 8 stages starts when the plain walk says, and so do plan_check's
+ * facts. */
 static void compare(const struct plan *plan, double pair, double fb)
 {
     const struct plan_costs costs = {1, 1, 1, fb};
@@ -167,8 +170,8 @@ START_TEST(pairs)
 }
 END_TEST
 
-/* rank 0: F0 F1 [F2|B0] B1 B2. Rank 1 is quick and waits for F2, which a pair from 2 to 5 makes: at its end, or when
- * its F is done. */
+/* rank 0: F0 F1 [F2|B0] B1 B2. Rank 1 is quick and waits for F2, which a pair from 2 to 5 makes: at
+ * its end, or when its F is done. */
 START_TEST(message_leaves_inside_the_pair)
 {
     static const double f[] = {1, 0.5}, b[] = {1, 0.25}, w[] = {1, 0.25};
@@ -226,7 +229,8 @@ START_TEST(says_who_hangs)
 }
 END_TEST
 
-/* F = I = W = 1: P, M, then 1F1B, ZB1P, DualPipe with F&B = 3 and 2, of an independent event simulator. */
+/* F = I = W = 1: P, M, then 1F1B, ZB1P, DualPipe with F&B = 3 and 2, of an independent event
+ * simulator. */
 START_TEST(known_step_lengths)
 {
     static const double known[][6] = {{4, 16, 57, 51, 50, 38},
@@ -244,8 +248,9 @@ START_TEST(known_step_lengths)
 }
 END_TEST
 
-/* The same simulator for hops that cost something and are sent lazily, with the next group, as the reference
- * implementation does: 140 becomes 143.9, 147.7, 155.4. Sent at once they cost less, by under 2 %. */
+/* The same simulator for hops that cost something and are sent lazily, with the next group, as the
+ * reference implementation does: 140 becomes 143.9, 147.7, 155.4. Sent at once they cost less, by
+ * under 2 %. */
 START_TEST(known_hop_costs)
 {
     static const double known[][2] = {{0, 140}, {0.05, 143.9}, {0.1, 147.7}, {0.2, 155.4}};

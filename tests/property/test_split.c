@@ -84,7 +84,8 @@ START_TEST(against_every_split)
 }
 END_TEST
 
-/* Equal layers: by count, the first chunks getting what is left over; so for costs that do not add up exactly. */
+/* Equal layers: by count, the first chunks getting what is left over; so for costs that do not add
+ * up exactly. */
 START_TEST(equal_layers)
 {
     enum { LAYERS = 61 };

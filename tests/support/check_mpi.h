@@ -1,12 +1,12 @@
-/* Check under mpirun: one process a rank, no forks (a fork under Open MPI crashes in the next collective), and
- * assertions on which all ranks agree before any of them leaves the test.
+/* Check under mpirun: one process a rank, no forks (a fork under Open MPI crashes in the next
+ * collective), and assertions on which all ranks agree before any of them leaves the test.
  *
  *   START_TEST(sums) { ...; ck_all(x == 3, "x is %d", x); } END_TEST
  *   #define TESTS(X) X(sums)
  *   MPI_MAIN("coll")
  *
- * A plain ck_assert that fails on one rank leaves the others waiting until the watchdog ends them: use
- * it only for what is the same everywhere. */
+ * A plain ck_assert that fails on one rank leaves the others waiting until the watchdog ends them:
+ * use it only for what is the same everywhere. */
 #ifndef DUET_TESTS_SUPPORT_CHECK_MPI_H
 #define DUET_TESTS_SUPPORT_CHECK_MPI_H
 
@@ -17,7 +17,8 @@
 
 static struct world ck_world;
 
-/* Collective over all ranks: fails the test on every rank if cond is false on any. Takes a printf format. */
+/* Collective over all ranks: fails the test on every rank if cond is false on any. Takes a printf
+ * format. */
 #define ck_all(cond, ...)                                                                      \
     do {                                                                                       \
         bool ck_ok_ = (cond);                                                                  \
@@ -32,8 +33,9 @@ static struct world ck_world;
         }                                                                                      \
     } while (0)
 
-/* Runs the tests of the table TESTS on all ranks, in order; rank 0 prints. The exit code of main: 1 on every rank if any rank failed.
- * What follows the name are members of struct check_suite (without forks no time limit and no exits; before_all runs on every rank). */
+/* Runs the tests of the table TESTS on all ranks, in order; rank 0 prints. The exit code of main: 1
+ * on every rank if any rank failed. What follows the name are members of struct check_suite
+ * (without forks no time limit and no exits; before_all runs on every rank). */
 #define RUN_MPI_TESTS(argc, argv, ...) \
     check_mpi_run(argc, argv, CHECK_SUITE(__VA_ARGS__), CHECK_ROWS)
 #define MPI_MAIN(...)                                  \

@@ -1,5 +1,5 @@
-/* A file's tests as one table. Every START_TEST stands in it once: one that does not is an unused variable, which the compiler
- * refuses.
+/* A file's tests as one table. Every START_TEST stands in it once: one that does not is an unused
+ * variable, which the compiler refuses.
  *
  *   #define TESTS(X)                                                                     \
  *       X(sums)                                                                          \
@@ -29,7 +29,8 @@ struct check_suite {
     void (*before_all)(void), (*after_all)(void); /* once, in the process that starts them */
 };
 
-/* A suite's tests, closed by a row without one. (.test is named here so that other members may be left out.) */
+/* A suite's tests, closed by a row without one. (.test is named here so that other members may be
+ * left out.) */
 #define CHECK_ROW(...) {.test = __VA_ARGS__},
 #define CHECK_ROWS              \
     (const struct check_test[]) \

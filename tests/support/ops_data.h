@@ -41,8 +41,9 @@ static inline void *reals_random(const struct ops *ops, size_t n, unsigned seed,
     return r;
 }
 
-/* Where the order of a sum is in question: full mantissas with exponents over SPREAD powers of two, scale the largest. Sums of
- * reals_random are often exact in bf16, whose products have 16 bits: up to some tens of terms any order gives the same. */
+/* Where the order of a sum is in question: full mantissas with exponents over SPREAD powers of two,
+ * scale the largest. Sums of reals_random are often exact in bf16, whose products have 16 bits: up
+ * to some tens of terms any order gives the same. */
 enum { SPREAD = 12 };
 static inline float *floats_spread(size_t n, unsigned seed, float scale)
 {

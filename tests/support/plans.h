@@ -1,4 +1,5 @@
-/* Plans in tests: all of a kind up to a size, what the checker and the simulator say of one. Header only: each test is one file. */
+/* Plans in tests: all of a kind up to a size, what the checker and the simulator say of one. Header
+ * only: each test is one file. */
 #ifndef DUET_TESTS_SUPPORT_PLANS_H
 #define DUET_TESTS_SUPPORT_PLANS_H
 
@@ -9,8 +10,8 @@
 #include "pipeline/schedules.h"
 #include "pipeline/simulate.h"
 
-/* Calls see(plan) on every plan of the kind that is possible on 1 to `stages` stages with 1 to `per_stage` times as many micro-batches
- * as stages. Returns how many there were. */
+/* Calls see(plan) on every plan of the kind that is possible on 1 to `stages` stages with 1 to
+ * `per_stage` times as many micro-batches as stages. Returns how many there were. */
 static inline int plans_each(enum plan_kind k, int stages, int per_stage,
                              void (*see)(const struct plan *plan))
 {
@@ -41,7 +42,8 @@ static inline struct plan_facts plan_facts_of(const struct plan *plan,
     return facts;
 }
 
-/* How long it takes in the simulator, where it must not hang; *busy, if asked for: seconds inside rows, of all ranks. */
+/* How long it takes in the simulator, where it must not hang; *busy, if asked for: seconds inside
+ * rows, of all ranks. */
 static inline double plan_makespan(const struct plan *plan, const struct sim_costs *costs,
                                    double *busy)
 {

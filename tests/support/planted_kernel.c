@@ -1,5 +1,5 @@
-/* A library for LD_PRELOAD: kernels that add in another order, for blocks of the rows that PLANTED names ("16 64 256"; "turn 16 64
- * 256": in every second call). */
+/* A library for LD_PRELOAD: kernels that add in another order, for blocks of the rows that PLANTED
+ * names ("16 64 256"; "turn 16 64 256": in every second call). */
 #define _GNU_SOURCE
 #include "tests/support/planted_kernel.h"
 

@@ -1,7 +1,8 @@
-/* A kernel of oneDNN that adds in another order, planted between Duet and the library: products whose `rows` are in
- * planted_rows are made as the sum of two, one over each half of the inner dimension. It is right but for its last bits, and for
- * elements whose sums are exact it is right to the last one. A test includes this; tests/support/planted_kernel.c makes a library
- * for LD_PRELOAD of it. The includer defines _GNU_SOURCE first. */
+/* A kernel of oneDNN that adds in another order, planted between Duet and the library: products
+ * whose `rows` are in planted_rows are made as the sum of two, one over each half of the inner
+ * dimension. It is right but for its last bits, and for elements whose sums are exact it is right
+ * to the last one. A test includes this; tests/support/planted_kernel.c makes a library for
+ * LD_PRELOAD of it. The includer defines _GNU_SOURCE first. */
 #ifndef DUET_TESTS_SUPPORT_PLANTED_KERNEL_H
 #define DUET_TESTS_SUPPORT_PLANTED_KERNEL_H
 
@@ -34,7 +35,8 @@ static dnnl_memory_t planted_arg(const dnnl_exec_arg_t *args, int n, int which)
     return NULL;
 }
 
-/* Runs p on src without the elements whose inner index is in [from, to), which are zeroed in a copy. */
+/* Runs p on src without the elements whose inner index is in [from, to), which are zeroed in a
+ * copy. */
 static void planted_half(execute_fn *real, const_dnnl_primitive_t p, dnnl_stream_t s, int n,
                          const dnnl_exec_arg_t *args, const dnnl_memory_desc_t *m, dnnl_dim_t from,
                          dnnl_dim_t to)
@@ -69,7 +71,8 @@ static bool planted_last_row_is_zero(const dnnl_exec_arg_t *args, int n)
     return true;
 }
 
-/* What the library's own name stands for in the test. A weight gradient adds to its dst, so its two halves add up by themselves. */
+/* What the library's own name stands for in the test. A weight gradient adds to its dst, so its two
+ * halves add up by themselves. */
 dnnl_status_t dnnl_primitive_execute(const_dnnl_primitive_t p, dnnl_stream_t s, int n,
                                      const dnnl_exec_arg_t *args)
 {

@@ -32,15 +32,17 @@ static const char *const RECIPE_OF_ALL = "seed: 7\n"
                                          "  - {kind: grpo, name: late, temperature: 0.7}\n"
                                          "  - {kind: eval, samples: 4}\n";
 
-/* What the text says over the defaults; false with problems that call it r.yaml. settings_free either way. */
+/* What the text says over the defaults; false with problems that call it r.yaml. settings_free
+ * either way. */
 static inline bool recipe_parse(struct settings *s, const char *yaml, struct problems *p)
 {
     settings_defaults(s);
     return settings_parse(s, yaml, strlen(yaml), "r.yaml", p);
 }
 
-/* The same of a recipe that is right, written as printf does. With ranks > 0 it is also checked for that many, and zeros are
- * resolved. A recipe that is not right is the test's mistake, and ends it. */
+/* The same of a recipe that is right, written as printf does. With ranks > 0 it is also checked for
+ * that many, and zeros are resolved. A recipe that is not right is the test's mistake, and ends it.
+ */
 __attribute__((format(printf, 2, 3))) static inline struct settings recipe_of(int ranks,
                                                                               const char *format,
                                                                               ...)

@@ -1,4 +1,5 @@
-/* For tests of reductions: maps of nodes, numbers whose sums depend on the order, and a reduction of them. */
+/* For tests of reductions: maps of nodes, numbers whose sums depend on the order, and a reduction
+ * of them. */
 #ifndef DUET_TESTS_SUPPORT_REDUCE_CASE_H
 #define DUET_TESTS_SUPPORT_REDUCE_CASE_H
 

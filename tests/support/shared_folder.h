@@ -1,4 +1,5 @@
-/* A fresh folder that all ranks of a test know, and its end with all that is in it. Header only: each test is one file. */
+/* A fresh folder that all ranks of a test know, and its end with all that is in it. Header only:
+ * each test is one file. */
 #ifndef DUET_TESTS_SUPPORT_SHARED_FOLDER_H
 #define DUET_TESTS_SUPPORT_SHARED_FOLDER_H
 

@@ -1,4 +1,5 @@
-/* Two optimizer steps of a small trainer, and what they led to, held against another mesh's. Header only: each test is one file. */
+/* Two optimizer steps of a small trainer, and what they led to, held against another mesh's. Header
+ * only: each test is one file. */
 #ifndef DUET_TESTS_SUPPORT_SMALL_OUTCOME_H
 #define DUET_TESTS_SUPPORT_SMALL_OUTCOME_H
 

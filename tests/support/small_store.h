@@ -1,5 +1,5 @@
-/* A run's folder of checkpoints without MPI: saves of three ranks by one process, two tensors whose elements say of which save
- * they are. Header only: each test is one file. */
+/* A run's folder of checkpoints without MPI: saves of three ranks by one process, two tensors whose
+ * elements say of which save they are. Header only: each test is one file. */
 #ifndef DUET_TESTS_SUPPORT_SMALL_STORE_H
 #define DUET_TESTS_SUPPORT_SMALL_STORE_H
 
@@ -84,7 +84,8 @@ static inline void save_well(long step, int mark, bool keep_forever)
     store_prune(run, step, keep);
 }
 
-/* Opens `path`; asserts that every element is of the save that the state names. Returns its mark. */
+/* Opens `path`; asserts that every element is of the save that the state names. Returns its mark.
+ */
 static inline int load(const char *path, long *step)
 {
     struct checkpoint c;

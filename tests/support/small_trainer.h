@@ -1,5 +1,6 @@
-/* A trainer small enough for tests (a few ten thousand weights, a vocabulary of 37) on any mesh, also on the "mesh" of this
- * rank alone, against which every other one is held. Header only: each test is one file. */
+/* A trainer small enough for tests (a few ten thousand weights, a vocabulary of 37) on any mesh,
+ * also on the "mesh" of this rank alone, against which every other one is held. Header only: each
+ * test is one file. */
 #ifndef DUET_TESTS_SUPPORT_SMALL_TRAINER_H
 #define DUET_TESTS_SUPPORT_SMALL_TRAINER_H
 
@@ -137,8 +138,8 @@ static inline void small_fill(const struct small *t, const struct param_list *al
     }
 }
 
-/* Collective over w. All tensors of the model in the order of param_list_make for one chunk, malloc'ed; *agree: ranks that hold
- * the same tensor hold the same numbers. *n: elements. */
+/* Collective over w. All tensors of the model in the order of param_list_make for one chunk,
+ * malloc'ed; *agree: ranks that hold the same tensor hold the same numbers. *n: elements. */
 static inline float *small_weights(const struct small *t, const struct world *w, size_t *n,
                                    bool *agree)
 {
@@ -183,8 +184,8 @@ struct small_batch {
     struct sequence sequence[SMALL_SEQUENCES];
 };
 
-/* n sequences of 2 to max_context tokens, prompts of at least one, with old log-probabilities around log(1/V). Different
- * seeds, different batches. */
+/* n sequences of 2 to max_context tokens, prompts of at least one, with old log-probabilities
+ * around log(1/V). Different seeds, different batches. */
 static inline void small_batch_make(struct small_batch *b, int n, int max_context, uint64_t seed)
 {
     struct rng_stream r = {.seed = seed, .at = {.purpose = RNG_TEST}};
@@ -210,7 +211,8 @@ static inline void small_batch_make(struct small_batch *b, int n, int max_contex
     for (int i = 0; i < n; i++) b->weight[i] = 1 / (float)answers;
 }
 
-/* A step on that batch. Its learning rate is large and its epsilon too: two steps move every weight, and smoothly. */
+/* A step on that batch. Its learning rate is large and its epsilon too: two steps move every
+ * weight, and smoothly. */
 static inline struct step_job small_job(const struct small_batch *b, const struct loss_shape *loss)
 {
     return (struct step_job){
@@ -237,7 +239,8 @@ static inline int small_stop_soon(void *unused)
     return ++*small_asked() > 3;
 }
 
-/* The same job, stopped soon; true if it was before its end. It must end on every mesh, and leave nothing behind. */
+/* The same job, stopped soon; true if it was before its end. It must end on every mesh, and leave
+ * nothing behind. */
 static inline bool small_sample_a_little(struct rollout *r, struct rollout_job job)
 {
     job.stop = small_stop_soon;

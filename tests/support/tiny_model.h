@@ -1,5 +1,5 @@
-/* Tiny models cut into chunks, for the tests of passes and decoding: their weights, a packed batch, a loss, and the
- * messages between chunks carried by hand. Header only: each test is one file. */
+/* Tiny models cut into chunks, for the tests of passes and decoding: their weights, a packed batch,
+ * a loss, and the messages between chunks carried by hand. Header only: each test is one file. */
 #ifndef DUET_TESTS_SUPPORT_TINY_MODEL_H
 #define DUET_TESTS_SUPPORT_TINY_MODEL_H
 
@@ -63,8 +63,8 @@ static inline void tiny_loss(void *ctx, const struct head_io *io, int T)
     }
 }
 
-/* The packed sequences of TINY_START. shift tells batches apart; 0 is the oracle's. A test may use more rows, up to
- * TINY_CAPACITY, with segments and positions of its own. */
+/* The packed sequences of TINY_START. shift tells batches apart; 0 is the oracle's. A test may use
+ * more rows, up to TINY_CAPACITY, with segments and positions of its own. */
 static inline void tiny_batch_make(struct tiny_batch *b, const struct dims *d, int shift)
 {
     *b = (struct tiny_batch){0};

@@ -1,7 +1,8 @@
-/* What the benchmarks share: their options, what they need of a run, and the JSON around their figures.
+/* What the benchmarks share: their options, what they need of a run, and the JSON around their
+ * figures.
  *
- * A figure stands beside its limit, both measured in one run and in turn, so that a busy machine slows both
- * and the fraction stays. */
+ * A figure stands beside its limit, both measured in one run and in turn, so that a busy machine
+ * slows both and the fraction stays. */
 #ifndef DUET_TRAINER_BENCH_BENCH_H
 #define DUET_TRAINER_BENCH_BENCH_H
 

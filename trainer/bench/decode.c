@@ -1,8 +1,9 @@
 /* duet bench decode: a rollout, and in turn with it the products of its linear layers alone.
  *
- * No answer ends early (there is no <eos>), so the calls of a rollout are known: one that reads the prompts, but
- * for their last tokens, then one for every token of the answers, with a row a slot. The products are the same linear_forward calls
- * with the same number of rows on the same weights, packed once more. */
+ * No answer ends early (there is no <eos>), so the calls of a rollout are known: one that reads the
+ * prompts, but for their last tokens, then one for every token of the answers, with a row a slot.
+ * The products are the same linear_forward calls with the same number of rows on the same weights,
+ * packed once more. */
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"

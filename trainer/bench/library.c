@@ -64,7 +64,8 @@ double library_rate(const struct dims *d, enum matmul_type type)
     return work / seconds;
 }
 
-/* Processor seconds of one call for a weight, by blocks as the kernels make them, and how many multiply-adds it makes. */
+/* Processor seconds of one call for a weight, by blocks as the kernels make them, and how many
+ * multiply-adds it makes. */
 static double call_processor(const struct weight *w, enum matmul_type type, double *work)
 {
     enum { CALLS = 8 };
@@ -108,7 +109,8 @@ enum matmul_type library_choose(const struct ops *ops, const struct dims *d, dou
     *fp32 = library_rate(d, MATMUL_F32);
     *bf16 = 0;
     if (ops->precision != PRECISION_BF16) return MATMUL_F32;
-    /* Of bf16 the library has kernels for AVX-512, with or without instructions of that type, and for none below. */
+    /* Of bf16 the library has kernels for AVX-512, with or without instructions of that type, and
+     * for none below. */
     bool has = matmul_type_of_bf16() == MATMUL_BF16 || strcmp(ops->isa, "avx512") == 0;
     if (has) *bf16 = library_rate(d, MATMUL_BF16);
     return *bf16 > *fp32 ? MATMUL_BF16 : MATMUL_F32;

@@ -5,7 +5,8 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 
-/* Half of what the others reach is no scatter any more: unshaped links of one testbed differ by less. */
+/* Half of what the others reach is no scatter any more: unshaped links of one testbed differ by
+ * less. */
 static const double SLOW = 0.5;
 enum {
     FEW = 16
@@ -18,8 +19,8 @@ int rounds_all(int n)
     return n < 2 ? 0 : n - 1 + n % 2;
 }
 
-/* Ends 0 .. m-1 on a circle: i and j talk in the round in which i + j = 2 * round (mod m). The one who would talk to himself
- * talks with end m, or, with an odd number of ends, rests. */
+/* Ends 0 .. m-1 on a circle: i and j talk in the round in which i + j = 2 * round (mod m). The one
+ * who would talk to himself talks with end m, or, with an odd number of ends, rests. */
 int round_partner(int n, int round, int i)
 {
     int m = rounds_all(n), partner;

@@ -1,9 +1,10 @@
-/* duet bench network: what messages between hosts reach. The first rank of each host takes part (all ranks when they share
- * one host), the others sleep.
+/* duet bench network: what messages between hosts reach. The first rank of each host takes part
+ * (all ranks when they share one host), the others sleep.
  *
- * Pairs are measured in the rounds of a tournament, all pairs of a round at once; of many hosts only 16 rounds, so that it
- * stays within seconds. What then seems slow is measured again, up to three times, with nobody else on the network, and the
- * best reading counts: a machine with other things to do makes no link slow for ever. Last an all-reduce of everybody (comm/coll). */
+ * Pairs are measured in the rounds of a tournament, all pairs of a round at once; of many hosts
+ * only 16 rounds, so that it stays within seconds. What then seems slow is measured again, up to
+ * three times, with nobody else on the network, and the best reading counts: a machine with other
+ * things to do makes no link slow for ever. Last an all-reduce of everybody (comm/coll). */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,8 @@ static void transfer(const struct net *x, int peer, size_t bytes, bool send)
     }
 }
 
-/* Seconds from the first byte sent to the word that the last one has come; bytes 0: there and back of 8 bytes. */
+/* Seconds from the first byte sent to the word that the last one has come; bytes 0: there and back
+ * of 8 bytes. */
 static double ask(struct net *x, int peer, int64_t bytes)
 {
     double start = clock_now();
@@ -95,7 +97,8 @@ static double there_and_back(struct net *x, int peer)
     return least;
 }
 
-/* A transfer that takes long enough, then the best of some like it: others on the machine or the network only make it longer. */
+/* A transfer that takes long enough, then the best of some like it: others on the machine or the
+ * network only make it longer. */
 static struct link measure(struct net *x, int peer)
 {
     double ping = there_and_back(x, peer), seconds, best = 0;
@@ -229,7 +232,8 @@ static int read_counters(struct counter *c)
     return n;
 }
 
-/* The one that counted at least half of what was sent and received; messages that take none (shared memory, RDMA) are not counted. */
+/* The one that counted at least half of what was sent and received; messages that take none (shared
+ * memory, RDMA) are not counted. */
 static void interface_find(char *name, size_t size, const struct counter *before, int n_before,
                            double bytes)
 {

@@ -1,9 +1,11 @@
-/* duet bench pipeline: every schedule on the paced device (pipeline/paced.h), with real messages between stages and real
- * exchanges between the ranks of a stage, beside what the simulator and the published formula say.
+/* duet bench pipeline: every schedule on the paced device (pipeline/paced.h), with real messages
+ * between stages and real exchanges between the ranks of a stage, beside what the simulator and the
+ * published formula say.
  *
- * For each length P in turn the first P * members ranks work, the others sleep. Schedules take turns, so that a
- * busy machine slows all alike. Schedules with fused pairs run once more with the pair switched off (its F, then its backward), and
- * all but serial once with unpaired passes interleaved, too. */
+ * For each length P in turn the first P * members ranks work, the others sleep. Schedules take
+ * turns, so that a busy machine slows all alike. Schedules with fused pairs run once more with the
+ * pair switched off (its F, then its backward), and all but serial once with unpaired passes
+ * interleaved, too. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -181,7 +183,8 @@ static double slower(double seconds, MPI_Comm comm)
     return all;
 }
 
-/* Seconds of waiting for 64 MiB each way when the rank is away for `away` after posting, of the slower rank. */
+/* Seconds of waiting for 64 MiB each way when the rank is away for `away` after posting, of the
+ * slower rank. */
 static double overlap_once(struct exchange *x, unsigned char *buf, double away, MPI_Comm comm)
 {
     size_t n = OVERLAP, me = (size_t)exchange_rank(x), count[2] = {n, n}, at[2] = {0, 0},
@@ -197,7 +200,8 @@ static double overlap_once(struct exchange *x, unsigned char *buf, double away, 
     return slower(exchange_waited(x), comm);
 }
 
-/* What an exchange costs beside a pass: one that leaves the processor alone and takes twice as long as the exchange. */
+/* What an exchange costs beside a pass: one that leaves the processor alone and takes twice as long
+ * as the exchange. */
 static json_t *overlap(const struct bench_options *o, const struct world *w)
 {
     struct readings alone = {0}, hidden = {0};

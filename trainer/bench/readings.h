@@ -15,7 +15,8 @@ double readings_median(const struct readings *r);
 /* {"min", "median", "max"}, a new reference. */
 json_t *readings_json(const struct readings *r);
 
-/* Seconds on the clock, and of the processor in this process: when these are fewer, the machine had other things to do. */
+/* Seconds on the clock, and of the processor in this process: when these are fewer, the machine had
+ * other things to do. */
 struct spent {
     double seconds, processor;
 };

@@ -1,5 +1,6 @@
-/* duet bench reduce: one array summed (or gathered) over all ranks in several ways in turn: on which path, and how rounded between
- * nodes. Beside what each takes and sends: what the formulas of comm/reduce.h say crosses the busiest link. */
+/* duet bench reduce: one array summed (or gathered) over all ranks in several ways in turn: on
+ * which path, and how rounded between nodes. Beside what each takes and sends: what the formulas of
+ * comm/reduce.h say crosses the busiest link. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,8 +168,9 @@ static void trial_free(struct trial *t)
 
 /* ---- measuring ---- */
 
-/* Bytes that have come and gone over this host's interfaces, but not to itself, less the headers of Ethernet, IPv4 and TCP with
- * time stamps: what the ranks sent, sent twice where packets were lost. */
+/* Bytes that have come and gone over this host's interfaces, but not to itself, less the headers of
+ * Ethernet, IPv4 and TCP with time stamps: what the ranks sent, sent twice where packets were lost.
+ */
 static void link_bytes(double *received, double *sent)
 {
     enum { HEADERS = 14 + 20 + 32 };

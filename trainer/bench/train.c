@@ -1,4 +1,5 @@
-/* duet bench train: whole optimizer steps on made-up sequences, and in turn with them the matrix library alone. */
+/* duet bench train: whole optimizer steps on made-up sequences, and in turn with them the matrix
+ * library alone. */
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/bench/bench.h"
@@ -103,7 +104,8 @@ struct figures {
 static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
 {
     const struct dims *d = &r->stage.dims;
-    /* scores and weighted sums over (sequence + 1) / 2 keys a token on average, forward 4 and backward 8 a key and channel */
+    /* scores and weighted sums over (sequence + 1) / 2 keys a token on average, forward 4 and
+     * backward 8 a key and channel */
     double attention = 6.0 * d->L * d->Hq * d->D * (o->sequence + 1);
     json_object_set_new(
         out, "flop_convention",

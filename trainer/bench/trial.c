@@ -1,7 +1,8 @@
-/* A trial holds its plan, what every chunk costs, the device and the engine, and the readings of its steps.
+/* A trial holds its plan, what every chunk costs, the device and the engine, and the readings of
+ * its steps.
  *
- * The model is the same for all schedules: 2P equal parts, unless --shares makes them unequal; a chunk is two of
- * them, or one (dualpipev). */
+ * The model is the same for all schedules: 2P equal parts, unless --shares makes them unequal; a
+ * chunk is two of them, or one (dualpipev). */
 #include "trainer/bench/trial.h"
 
 #include <math.h>
@@ -37,7 +38,8 @@ struct trial {
 
 /* ---- costs ---- */
 
-/* How much more than the others part i of n costs: the list of --shares, stretched over the parts. */
+/* How much more than the others part i of n costs: the list of --shares, stretched over the parts.
+ */
 static double part_cost(const struct bench_options *o, int i, int n)
 {
     if (o->n_shares == 0) return 1;
@@ -175,7 +177,8 @@ static bool has_pairs(const struct plan *plan)
 
 /* ---- a trial ---- */
 
-/* A formula's full backward: the one that the schedule runs, or, where it splits it, its two parts. */
+/* A formula's full backward: the one that the schedule runs, or, where it splits it, its two parts.
+ */
 static double formula_of(const struct trial *t, const struct bench_options *o)
 {
     const struct sim_costs *c = &t->costs.table.sim;

@@ -1,4 +1,5 @@
-/* One schedule on the paced device, beside what the simulator and the published formula say of it (duet bench pipeline). */
+/* One schedule on the paced device, beside what the simulator and the published formula say of it
+ * (duet bench pipeline). */
 #ifndef DUET_TRAINER_BENCH_TRIAL_H
 #define DUET_TRAINER_BENCH_TRIAL_H
 
@@ -14,8 +15,8 @@ struct length {
     struct exchange *exchange; /* NULL: a stage is one rank */
 };
 
-/* Which passes are stepped in turn: none (each pair's one after the other), the pairs of the schedule, or also passes that run alone
- * in it (plan_interleave). */
+/* Which passes are stepped in turn: none (each pair's one after the other), the pairs of the
+ * schedule, or also passes that run alone in it (plan_interleave). */
 enum turns { TURNS_OFF, TURNS_PAIRS, TURNS_ALL, TURNS };
 /* Collective over l->group. */
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,

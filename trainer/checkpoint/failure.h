@@ -1,6 +1,7 @@
-/* The first thing that went wrong on a path that must not end the job itself: the writer thread, whose failure all ranks
- * learn of first, and verification, which turns it into a problem. Later failures are consequences and are not kept, so that
- * a sequence of calls needs no branch after each. */
+/* The first thing that went wrong on a path that must not end the job itself: the writer thread,
+ * whose failure all ranks learn of first, and verification, which turns it into a problem. Later
+ * failures are consequences and are not kept, so that a sequence of calls needs no branch after
+ * each. */
 #ifndef DUET_TRAINER_CHECKPOINT_FAILURE_H
 #define DUET_TRAINER_CHECKPOINT_FAILURE_H
 

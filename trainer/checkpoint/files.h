@@ -1,5 +1,5 @@
-/* Files that are whole or not there: written under name.tmp, synced, renamed, the folder synced. Local; nothing here dies
- * for the state of a disk, failures are noted. */
+/* Files that are whole or not there: written under name.tmp, synced, renamed, the folder synced.
+ * Local; nothing here dies for the state of a disk, failures are noted. */
 #ifndef DUET_TRAINER_CHECKPOINT_FILES_H
 #define DUET_TRAINER_CHECKPOINT_FILES_H
 
@@ -11,8 +11,9 @@
 /* printf into a path; one that does not fit ends the job (EXIT_USER). */
 void path_make(char out[PATH_BYTES], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* What has this name. ABSENT only where the system says that there is nothing (ENOENT); any other error, and a link that leads nowhere (a disk
- * that is not mounted), is UNKNOWN and noted: who takes an error for absence begins anew over what is there. */
+/* What has this name. ABSENT only where the system says that there is nothing (ENOENT); any other
+ * error, and a link that leads nowhere (a disk that is not mounted), is UNKNOWN and noted: who
+ * takes an error for absence begins anew over what is there. */
 enum path_kind { PATH_ABSENT, PATH_FILE, PATH_FOLDER, PATH_OTHER, PATH_UNKNOWN };
 enum path_kind path_look(const char *path, struct failure *f);
 
@@ -34,7 +35,8 @@ bool path_rename(const char *from, const char *to, const char *folder, struct fa
 bool folder_make(const char *path, struct failure *f);
 /* Makes path in a folder that is there. */
 bool folder_make_one(const char *path, struct failure *f);
-/* Removes a folder of files; no folders below it are touched. true when it is gone (also: was not there). */
+/* Removes a folder of files; no folders below it are touched. true when it is gone (also: was not
+ * there). */
 bool folder_remove(const char *path, struct failure *f);
 
 #endif

@@ -22,8 +22,9 @@ struct stack_text {
     size_t used;
 };
 
-/* Innermost first: "H5FD__sec2_write: file write failed: time = ..., error message = 'No space left on device', ...". Of such a
- * line the system's words and what stands before the details are kept, and three levels are enough. */
+/* Innermost first: "H5FD__sec2_write: file write failed: time = ..., error message = 'No space left
+ * on device', ...". Of such a line the system's words and what stands before the details are kept,
+ * and three levels are enough. */
 static herr_t add_level(unsigned level, const H5E_error2_t *e, void *to)
 {
     struct stack_text *s = to;

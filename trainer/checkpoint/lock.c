@@ -40,7 +40,8 @@ struct lock {
     bool quit, beating;
 };
 
-/* --- who we are, who lives --------------------------------------------------------------------- */
+/* --- who we are, who lives ---------------------------------------------------------------------
+ */
 
 static void read_line(char *out, size_t size, const char *path)
 {
@@ -50,7 +51,8 @@ static void read_line(char *out, size_t size, const char *path)
     out[strcspn(out, "\n")] = 0;
 }
 
-/* State and start of a process (proc(5): fields 3 and 22; the name before them may hold anything). false: /proc does not tell. */
+/* State and start of a process (proc(5): fields 3 and 22; the name before them may hold anything).
+ * false: /proc does not tell. */
 static bool process_look(long pid, char *state, unsigned long long *started)
 {
     char path[64], text[1024];
@@ -102,7 +104,8 @@ static bool same_processes(const struct lock_owner *a, const struct lock_owner *
            strcmp(a->pids, b->pids) == 0;
 }
 
-/* --- the text ---------------------------------------------------------------------------------- */
+/* --- the text ----------------------------------------------------------------------------------
+ */
 
 static void owner_print(char out[TEXT_BYTES], const struct lock_owner *o)
 {
@@ -148,7 +151,8 @@ bool lock_parse(struct lock_owner *o, const char *text, size_t n)
     return ok;
 }
 
-/* --- the heartbeat ----------------------------------------------------------------------------- */
+/* --- the heartbeat -----------------------------------------------------------------------------
+ */
 
 static void *beat(void *arg)
 {
@@ -160,7 +164,8 @@ static void *beat(void *arg)
         t.tv_sec = (time_t)until;
         t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
         pthread_cond_timedwait(&l->wake, &l->guard, &t);
-        /* A file server that is away for a moment is no reason to stop; lock_look sees what is lasting. */
+        /* A file server that is away for a moment is no reason to stop; lock_look sees what is
+         * lasting. */
         if (!l->quit && l->fd >= 0 && futimens(l->fd, NULL) != 0) continue;
     }
     pthread_mutex_unlock(&l->guard);
@@ -185,7 +190,8 @@ struct lock *lock_new(const char *folder, const struct lock_times *times)
     return l;
 }
 
-/* --- taking it --------------------------------------------------------------------------------- */
+/* --- taking it ---------------------------------------------------------------------------------
+ */
 
 static enum lock_state fail(struct failure *f, const char *doing, const char *path)
 {
@@ -316,7 +322,8 @@ const struct lock_owner *lock_owner(const struct lock *l)
     return l->known ? &l->owner : NULL;
 }
 
-/* --- keeping and leaving it -------------------------------------------------------------------- */
+/* --- keeping and leaving it --------------------------------------------------------------------
+ */
 
 /* It was removed, perhaps by somebody who wants to start another job: who comes first has it. */
 static bool make_again(struct lock *l, struct failure *f)

@@ -1,4 +1,5 @@
-/* The manifest's text, and what its tensors say about the layout. manifest_parse.c reads it back. */
+/* The manifest's text, and what its tensors say about the layout. manifest_parse.c reads it back.
+ */
 #include "trainer/checkpoint/manifest.h"
 
 #include <inttypes.h>
@@ -37,7 +38,8 @@ const struct manifest_tensor *manifest_find(const struct manifest *m, const char
     return bsearch(name, m->tensor, m->tensors, sizeof *m->tensor, by_name);
 }
 
-/* --- text -------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------
+ */
 
 static void print_sum(FILE *f, const struct file_sum *s)
 {
@@ -131,7 +133,8 @@ char *manifest_text(const struct manifest *m, size_t *n)
     return text;
 }
 
-/* --- layout ------------------------------------------------------------------------------------ */
+/* --- layout ------------------------------------------------------------------------------------
+ */
 
 struct entry {
     const struct slice *s;
@@ -189,7 +192,8 @@ static bool has_columns(const struct manifest_tensor *t)
     return false;
 }
 
-/* As many elements as there are, none of them twice. Only columns of the same rows can be held against each other. */
+/* As many elements as there are, none of them twice. Only columns of the same rows can be held
+ * against each other. */
 static bool holds_each_once(const struct manifest_tensor *t)
 {
     size_t held = 0, stride = 0;

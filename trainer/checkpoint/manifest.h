@@ -4,12 +4,13 @@
  *   "format": "duet-checkpoint", "version": 1, "step": 12, "keep_forever": false,
  *   "shards": [{"file": ..., "bytes": ..., "xxh64": ...}, ...],
  *   "files": {"recipe.yaml": {"bytes": ..., "xxh64": ...}, "tokenizer.json": ...},
- *   "tensors": {"model/x": {"n": 100, "shape": [10, 10], "slices": [[shard, lo, hi], [shard, lo, hi, run, stride], ...]}, ...},
- *   "state": {...}}
+ *   "tensors": {"model/x": {"n": 100, "shape": [10, 10], "slices": [[shard, lo, hi], [shard, lo,
+ * hi, run, stride], ...]}, ...}, "state": {...}}
  *
  * "shape" is that of the whole tensor, rows first; a manifest from before it was written lacks it.
- * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold copies, but not in a tensor that has
- * columns among its slices: with run and stride, runs of `run` elements every `stride`, the last ending at hi. */
+ * Slices are ordered by (shard, lo) and cover all n elements; they may overlap where ranks hold
+ * copies, but not in a tensor that has columns among its slices: with run and stride, runs of `run`
+ * elements every `stride`, the last ending at hi. */
 #ifndef DUET_TRAINER_CHECKPOINT_MANIFEST_H
 #define DUET_TRAINER_CHECKPOINT_MANIFEST_H
 
@@ -48,17 +49,19 @@ struct manifest {
     json_t *state; /* owned */
 };
 
-/* Bytes of a whole file; `file` is its name for messages. true, or problems and an empty manifest. Local. */
+/* Bytes of a whole file; `file` is its name for messages. true, or problems and an empty manifest.
+ * Local. */
 bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char *file,
                     struct problems *p);
 /* The file's text, malloc'd; NULL without memory. The same manifest gives the same bytes. Local. */
 char *manifest_text(const struct manifest *m, size_t *n);
-/* The layout from every rank's slices: slice i of rank r at slices[first[r] + i], count[r] of them. Empty slices are left out. Gaps,
- * names that HDF5 or JSON would change, and lengths that differ between ranks are our bug. */
+/* The layout from every rank's slices: slice i of rank r at slices[first[r] + i], count[r] of them.
+ * Empty slices are left out. Gaps, names that HDF5 or JSON would change, and lengths that differ
+ * between ranks are our bug. */
 void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
                      const int *first, int ranks);
-/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. A tensor with columns among
- * its slices: t->n when they hold every element once, else 0. */
+/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. A
+ * tensor with columns among its slices: t->n when they hold every element once, else 0. */
 size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch);
 const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
 void manifest_free(struct manifest *m);

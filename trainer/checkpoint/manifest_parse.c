@@ -1,5 +1,6 @@
-/* Reads a manifest from bytes that may be anything (promise P11). The checksum comes first, so that damage is called damage;
- * what passes it and still does not fit was written by another program or version. */
+/* Reads a manifest from bytes that may be anything (promise P11). The checksum comes first, so that
+ * damage is called damage; what passes it and still does not fit was written by another program or
+ * version. */
 #include "comm/base/checksum.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
@@ -32,7 +33,8 @@ __attribute__((format(printf, 2, 3))) static bool bad(const struct reader *r, co
     return false;
 }
 
-/* 16 lower-case hexadecimal digits: one way to write a number, so that a flipped bit cannot hide. */
+/* 16 lower-case hexadecimal digits: one way to write a number, so that a flipped bit cannot hide.
+ */
 static bool read_hex(const char *s, size_t n, uint64_t *value)
 {
     *value = 0;
@@ -61,7 +63,8 @@ static bool check_sum(const struct reader *r, const char *bytes, size_t n)
                head, n, is, said);
 }
 
-/* --- members ----------------------------------------------------------------------------------- */
+/* --- members -----------------------------------------------------------------------------------
+ */
 
 static bool read_sum(const struct reader *r, json_t *o, const char *what, struct file_sum *s)
 {
@@ -212,7 +215,8 @@ static bool read_tensors(const struct reader *r, json_t *tensors)
     return find_gap(r, all);
 }
 
-/* --- the whole --------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------
+ */
 
 static bool read_root(const struct reader *r, json_t *root)
 {

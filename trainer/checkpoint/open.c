@@ -1,5 +1,5 @@
-/* Opening: nothing is used before all of it has been verified. With a world every rank reads the manifest and verifies its part
- * of the shards, and all take the same decision. */
+/* Opening: nothing is used before all of it has been verified. With a world every rank reads the
+ * manifest and verifies its part of the shards, and all take the same decision. */
 #include "comm/base/checksum.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -26,7 +26,8 @@ static bool agree(const struct world *w, bool ok)
     return w ? world_all(w, ok) : ok;
 }
 
-/* --- one checkpoint ---------------------------------------------------------------------------- */
+/* --- one checkpoint ----------------------------------------------------------------------------
+ */
 
 static bool read_manifest(struct manifest *m, const char *folder, struct problems *p)
 {
@@ -131,7 +132,8 @@ void checkpoint_close(struct checkpoint *c)
     *c = (struct checkpoint){0};
 }
 
-/* --- which one --------------------------------------------------------------------------------- */
+/* --- which one ---------------------------------------------------------------------------------
+ */
 
 /* Rank 0 looks; all get the same answer. */
 static bool find(struct where *at, const char *path, const struct world *w, struct problems *p)
@@ -157,7 +159,8 @@ static bool find(struct where *at, const char *path, const struct world *w, stru
 static const char UNREADABLE[] =
     "nothing was changed: check its owner and mode (ls -l) or its disk (dmesg), then restart";
 
-/* A file that may not be read, or whose disk fails, is not damaged: going back to an earlier checkpoint would lose it. Local. */
+/* A file that may not be read, or whose disk fails, is not damaged: going back to an earlier
+ * checkpoint would lose it. Local. */
 static void refuse_unreadable(const char *folder)
 {
     DIR *d = opendir(folder);
@@ -224,7 +227,8 @@ bool checkpoint_any(const char *path)
     return any;
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
 bool checkpoint_has(const struct checkpoint *c, const char *tensor)
 {

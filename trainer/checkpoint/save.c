@@ -1,5 +1,6 @@
-/* Saving: every rank copies its slices, a thread of its own writes them, and at some later step all agree that all are durable;
- * then rank 0 commits. A rank whose write fails ends the job, after what is half-written has been cleared away. */
+/* Saving: every rank copies its slices, a thread of its own writes them, and at some later step all
+ * agree that all are durable; then rank 0 commits. A rank whose write fails ends the job, after
+ * what is half-written has been cleared away. */
 #include "trainer/checkpoint/checkpoint.h"
 
 #include <limits.h>
@@ -47,7 +48,8 @@ struct checkpoint_writer {
     char *recipe, *tokenizer;
 };
 
-/* --- the thread -------------------------------------------------------------------------------- */
+/* --- the thread --------------------------------------------------------------------------------
+ */
 
 static void write_text(struct checkpoint_writer *c, const char *name, const char *text,
                        struct file_sum *sum)
@@ -136,7 +138,8 @@ static void sleep_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
-/* --- new and free ------------------------------------------------------------------------------ */
+/* --- new and free ------------------------------------------------------------------------------
+ */
 
 /* Rank 0 learns every rank's slices; they stay the same for the whole run. */
 static void gather_layout(struct checkpoint_writer *c)
@@ -198,7 +201,8 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     return c;
 }
 
-/* --- agreement and commit ---------------------------------------------------------------------- */
+/* --- agreement and commit ----------------------------------------------------------------------
+ */
 
 static void barrier(struct checkpoint_writer *c)
 {
@@ -207,7 +211,8 @@ static void barrier(struct checkpoint_writer *c)
     world_wait(&request, 1);
 }
 
-/* All ranks come here: the threads stop, what is half-written goes, the lowest rank that failed speaks. */
+/* All ranks come here: the threads stop, what is half-written goes, the lowest rank that failed
+ * speaks. */
 static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
 {
     atomic_store(&c->progress.stop, true);
@@ -260,8 +265,8 @@ static void commit(struct checkpoint_writer *c)
     die_place(NULL);
 }
 
-/* One agreement while a save is under way: commits when all ranks have written. A rank that still gets on feeds the
- * watchdogs of those that wait for it. */
+/* One agreement while a save is under way: commits when all ranks have written. A rank that still
+ * gets on feeds the watchdogs of those that wait for it. */
 static void settle(struct checkpoint_writer *c)
 {
     const bool written = is_written(c);
@@ -293,7 +298,8 @@ void checkpoint_poll(struct checkpoint_writer *c)
     if (c->busy) settle(c);
 }
 
-/* --- save -------------------------------------------------------------------------------------- */
+/* --- save --------------------------------------------------------------------------------------
+ */
 
 static char *copy_text(const char *text)
 {

@@ -21,7 +21,8 @@ static void dataset_name(char out[DATASET_BYTES], const char *tensor, size_t lo,
         snprintf(out, DATASET_BYTES, "%s", tensor);
 }
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing -----------------------------------------------------------------------------------
+ */
 
 static void write_attribute(hid_t set, const char *name, uint64_t value, struct failure *f)
 {
@@ -42,7 +43,8 @@ static bool comes_again(const struct slice *slices, int n, int i)
     return false;
 }
 
-/* NaN as fill value: what was never written must not pass for zeros. No time of change: equal tensors are equal files. */
+/* NaN as fill value: what was never written must not pass for zeros. No time of change: equal
+ * tensors are equal files. */
 static void write_slice(hid_t file, const char *name, const struct slice *s, struct failure *f)
 {
     const float nothing = NAN;
@@ -69,7 +71,8 @@ static void write_slice(hid_t file, const char *name, const struct slice *s, str
     H5_OK(f, H5Sclose(space));
 }
 
-/* Readable by HDF5 1.10 and later; no locks (many cluster file systems have none); closing takes all ids with it. */
+/* Readable by HDF5 1.10 and later; no locks (many cluster file systems have none); closing takes
+ * all ids with it. */
 static hid_t access_list(struct failure *f)
 {
     const hid_t list = H5_OK(f, H5Pcreate(H5P_FILE_ACCESS));
@@ -114,7 +117,8 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
     return ok;
 }
 
-/* --- verification ------------------------------------------------------------------------------ */
+/* --- verification ------------------------------------------------------------------------------
+ */
 
 static const char REMEDY[] = "use another checkpoint, or restore a copy of the file";
 
@@ -146,7 +150,8 @@ bool shard_check(const struct manifest *m, const char *folder, int i, struct pro
     return false;
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
 /* A dataset in the file, and what of it is wanted. */
 struct piece {

@@ -1,5 +1,6 @@
-/* One rank's file: its slices as float32 datasets "group/tensor" with attributes lo, hi, n; a second slice of the same tensor is
- * "group/tensor@lo". Plain serial HDF5, so that h5py, h5dump and others can look inside. */
+/* One rank's file: its slices as float32 datasets "group/tensor" with attributes lo, hi, n; a
+ * second slice of the same tensor is "group/tensor@lo". Plain serial HDF5, so that h5py, h5dump and
+ * others can look inside. */
 #ifndef DUET_TRAINER_CHECKPOINT_SHARD_H
 #define DUET_TRAINER_CHECKPOINT_SHARD_H
 
@@ -12,7 +13,8 @@ struct shard_progress {
     atomic_bool stop;  /* asks it to give up */
 };
 
-/* Writes, syncs, renames; sum is of the file as it can be read back. On failure the .tmp is removed. Local. */
+/* Writes, syncs, renames; sum is of the file as it can be read back. On failure the .tmp is
+ * removed. Local. */
 bool shard_write(struct file_sum *sum, const char *folder, const char *name,
                  const struct slice *slices, int n, struct shard_progress *progress,
                  struct failure *f);

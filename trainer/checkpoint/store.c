@@ -33,7 +33,8 @@ bool store_parse_name(const char *name, struct store_entry *e)
     return e->old || name[end] == 0;
 }
 
-/* --- what cannot be removed -------------------------------------------------------------------- */
+/* --- what cannot be removed --------------------------------------------------------------------
+ */
 
 /* Cleaning comes with every save: what it meets again is not said again. (Rank 0's main thread.) */
 static void warn_once(const char *path, const struct failure *f)
@@ -76,7 +77,8 @@ static bool clear(const char *path, const char *root, struct failure *f)
            set_aside(path, root, f);
 }
 
-/* --- what is there ----------------------------------------------------------------------------- */
+/* --- what is there -----------------------------------------------------------------------------
+ */
 
 static void read_latest(struct store_list *l, const char *root, struct failure *f)
 {
@@ -93,7 +95,8 @@ static void read_latest(struct store_list *l, const char *root, struct failure *
     free(text);
 }
 
-/* Steps up to `latest`, newest first; then those beyond it, which a run left behind when it went back. */
+/* Steps up to `latest`, newest first; then those beyond it, which a run left behind when it went
+ * back. */
 static int entry_order(const void *a, const void *b)
 {
     const struct store_entry *x = a, *y = b;
@@ -146,7 +149,8 @@ void store_list_free(struct store_list *l)
     *l = (struct store_list){0};
 }
 
-/* --- how one comes ----------------------------------------------------------------------------- */
+/* --- how one comes -----------------------------------------------------------------------------
+ */
 
 static bool is_partial(const char *name)
 {
@@ -193,8 +197,8 @@ static enum age entry_age(const char *folder)
     return age;
 }
 
-/* A second commit of a step: the first steps aside, so that at every moment one of them has a name that is looked for. What
- * has that name and is no checkpoint of ours is nobody's to remove. */
+/* A second commit of a step: the first steps aside, so that at every moment one of them has a name
+ * that is looked for. What has that name and is no checkpoint of ours is nobody's to remove. */
 static bool step_aside(const char *root, long step, struct failure *f)
 {
     char path[PATH_BYTES], old[PATH_BYTES];
@@ -220,7 +224,8 @@ bool store_commit(const char *root, long step, const char *manifest, size_t n, s
     return false;
 }
 
-/* --- how old ones go --------------------------------------------------------------------------- */
+/* --- how old ones go ---------------------------------------------------------------------------
+ */
 
 /* First renamed, so that a half-removed one is never taken for a damaged one. */
 static void retire(const char *root, struct store_entry e)
@@ -246,7 +251,8 @@ void store_prune(const char *root, long step, int keep)
         const struct store_entry e = l.entry[i];
         char path[PATH_BYTES];
         store_path(path, root, e);
-        /* The first is the one just committed. One whose manifest cannot be read is left for a person to look at. */
+        /* The first is the one just committed. One whose manifest cannot be read is left for a
+         * person to look at. */
         if (e.old || (entry_age(path) == COUNTED && ++kept > keep)) retire(root, e);
     }
     store_list_free(&l);

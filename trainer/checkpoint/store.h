@@ -1,10 +1,13 @@
-/* The folder of checkpoints: which are there, how one comes and how old ones go. Local (rank 0's work).
+/* The folder of checkpoints: which are there, how one comes and how old ones go. Local (rank 0's
+ * work).
  *
  *   step-NNNNNNNN           committed: complete, with its manifest
  *   step-NNNNNNNN.partial   being written, or on its way out; what a killed job leaves; never read
  *   step-NNNNNNNN.old       the former one of that step, for the moment of a second commit of it
- *   step-NNNNNNNN.left-1    was in the way and could not be removed, or is not ours: for a person to look at, never touched again
- *   latest                  name of the last committed: a run that went back to an earlier step has newer-looking folders */
+ *   step-NNNNNNNN.left-1    was in the way and could not be removed, or is not ours: for a person
+ *                           to look at, never touched again
+ *   latest                  name of the last committed: a run that went back to an earlier step
+ *                           has newer-looking folders */
 #ifndef DUET_TRAINER_CHECKPOINT_STORE_H
 #define DUET_TRAINER_CHECKPOINT_STORE_H
 
@@ -26,18 +29,21 @@ struct store_list {
 /* "step-00000012" or "step-00000012.old"; anything else is none of ours. */
 bool store_parse_name(const char *name, struct store_entry *e);
 void store_path(char out[PATH_BYTES], const char *root, struct store_entry e);
-/* Reads root; one that is not there is an empty list. latest >= 0 stands in for what the file `latest` says. false: it cannot be read,
- * and the list is empty. */
+/* Reads root; one that is not there is an empty list. latest >= 0 stands in for what the file
+ * `latest` says. false: it cannot be read, and the list is empty. */
 bool store_scan(struct store_list *l, const char *root, long latest, struct failure *f);
 void store_list_free(struct store_list *l);
 
-/* Clears what a killed job left and makes the folder that shards are written to; its path in `partial`. root is made when it is not
- * there, what is above it never: a run folder that was moved away does not rise again. */
+/* Clears what a killed job left and makes the folder that shards are written to; its path in
+ * `partial`. root is made when it is not there, what is above it never: a run folder that was moved
+ * away does not rise again. */
 bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f);
-/* Writes the manifest, gives the folder its name, points `latest` at it; on failure removes the partial folder. */
+/* Writes the manifest, gives the folder its name, points `latest` at it; on failure removes the
+ * partial folder. */
 bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f);
-/* Removes committed ones beyond the `keep` newest, those to keep forever not counted; step: the one just committed. What
- * cannot be removed is a warning, once for each thing: a run does not end for it. */
+/* Removes committed ones beyond the `keep` newest, those to keep forever not counted; step: the one
+ * just committed. What cannot be removed is a warning, once for each thing: a run does not end for
+ * it. */
 void store_prune(const char *root, long step, int keep);
 
 #endif

@@ -155,7 +155,8 @@ static void set_model(struct settings *s, const struct bench_options *o, struct 
     set_number(s, "model.kv_heads", o->kv_heads, p);
 }
 
-/* Room for the sequences, no more: a train step's micro-batches hold 1024 tokens, or one sequence when that is longer. */
+/* Room for the sequences, no more: a train step's micro-batches hold 1024 tokens, or one sequence
+ * when that is longer. */
 static void set_sizes(struct settings *s, const struct bench_options *o, struct problems *p)
 {
     bool train = strcmp(o->what, "train") == 0;

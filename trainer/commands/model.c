@@ -18,8 +18,8 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* A data.file of the command line that the model was not trained on is evaluated as a whole; of its training file still only
- * the held-out tenth, or the recipe's held-out file. */
+/* A data.file of the command line that the model was not trained on is evaluated as a whole; of its
+ * training file still only the held-out tenth, or the recipe's held-out file. */
 static void take_own_file(struct settings *s, const char *trained_on)
 {
     bool own = s->lines.data.file == LINE_SET;
@@ -105,7 +105,8 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     problems_end_if_any(&p);
     watchdog_start(s.run.watchdog_s);
     extent.longest[SPLIT_HELDOUT] = extent.max_new;
-    /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it */
+    /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it
+     */
     bool other = s.lines.model.tokenizer == LINE_SET;
     run_open(r, w, s, other ? NULL : c.tokenizer, extent);
     if (other) resume_check_model(&c, &r->settings, r->tokenizer_json, &p);

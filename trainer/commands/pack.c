@@ -1,5 +1,6 @@
-/* duet pack RECIPE FILE: how evenly answers that were sampled would fill a step's micro-batches, pipelines and directions, dealt in
- * turn (the plain way) and as training deals them. No MPI, no model. */
+/* duet pack RECIPE FILE: how evenly answers that were sampled would fill a step's micro-batches,
+ * pipelines and directions, dealt in turn (the plain way) and as training deals them. No MPI, no
+ * model. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ static char *read_bytes(const char *path, size_t *n, struct problems *p)
     return bytes;
 }
 
-/* Rows that each record makes as a sequence: prompt, <think> and answer, the last token only predicted. */
+/* Rows that each record makes as a sequence: prompt, <think> and answer, the last token only
+ * predicted. */
 static int *rows_of(const struct settings *s, const struct tokenizer *t, const struct records *all,
                     const char *file, struct problems *p)
 {

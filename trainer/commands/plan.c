@@ -1,4 +1,5 @@
-/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before anything runs. */
+/* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before
+ * anything runs. */
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/problems.h"
@@ -44,7 +45,8 @@ static enum draw_format format_find(const char *name, struct problems *p)
     return (enum draw_format)f;
 }
 
-/* More would take minutes, and nobody reads tens of megabytes. A search takes longer than what is known by a formula. */
+/* More would take minutes, and nobody reads tens of megabytes. A search takes longer than what is
+ * known by a formula. */
 enum { MOST_CELLS = 1 << 20, MOST_CELLS_AUTO = 1 << 18 };
 
 static bool can_be_drawn(const struct draw *d, struct problems *p)

@@ -1,8 +1,10 @@
-/* duet score MODEL [FILE]: log-probabilities of given tokens, in full precision: JSON Lines in, JSON Lines out.
+/* duet score MODEL [FILE]: log-probabilities of given tokens, in full precision: JSON Lines in,
+ * JSON Lines out.
  *
- * In: {"prompt_ids": [...], "answer_ids": [...], "temperature": 1} (other members are ignored, so that a line of samples.jsonl with
- * save_tokens serves as it is). Out: {"line": n, "logp": [...]} of the answer's tokens, printed so that they read back to the same
- * floats. With the weights that sampled, they equal the recorded ones bit for bit (P2). */
+ * In: {"prompt_ids": [...], "answer_ids": [...], "temperature": 1} (other members are ignored, so
+ * that a line of samples.jsonl with save_tokens serves as it is). Out: {"line": n, "logp": [...]}
+ * of the answer's tokens, printed so that they read back to the same floats. With the weights that
+ * sampled, they equal the recorded ones bit for bit (P2). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

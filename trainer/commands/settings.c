@@ -1,11 +1,13 @@
-/* duet settings: a recipe with all that --set, defaults and the program make of it. Scripts ask it: only the program reads YAML. */
+/* duet settings: a recipe with all that --set, defaults and the program make of it. Scripts ask it:
+ * only the program reads YAML. */
 #include <stdlib.h>
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/config/settings.h"
 
-/* Without a number of ranks the one that the mesh needs; a dp that the recipe leaves open stays 0. */
+/* Without a number of ranks the one that the mesh needs; a dp that the recipe leaves open stays 0.
+ */
 static void check(struct settings *s, int ranks, struct problems *p)
 {
     bool open = s->mesh.dp == 0 && ranks == 0;

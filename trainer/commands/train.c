@@ -62,7 +62,8 @@ static bool has_lost_checkpoints(const struct settings *s, const char *folder)
     return every > 0 && folder_last_step(folder) >= 2 * every;
 }
 
-/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true: resume from the newest checkpoint. */
+/* What stands in the run folder (of all sites) decides, as rank 0 sees it: true: resume from the
+ * newest checkpoint. */
 static bool resume_or_start(struct world *w, const struct settings *s, const char *folder,
                             const char *resume)
 {

@@ -5,7 +5,8 @@
 #include <string.h>
 #include "trainer/config/table.h"
 
-/* --- the table --------------------------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------------------------
+ */
 
 void changes_add(struct changes *c, bool refused, const char *name, const char *then,
                  const char *now, const char *means)
@@ -74,7 +75,8 @@ void changes_refused(const struct changes *c, char *out, size_t size)
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", c->row[i].name);
 }
 
-/* --- phases: where they stand ------------------------------------------------------------------ */
+/* --- phases: where they stand ------------------------------------------------------------------
+ */
 
 /* What is happening to a phase. */
 enum stand { OVER, UNDER_WAY, AHEAD };
@@ -131,7 +133,8 @@ static void name_phases(const struct settings *s, int from, int to, char *out, s
         n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", s->phases[i].name);
 }
 
-/* --- values ------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------
+ */
 
 struct pair {
     struct changes *c;

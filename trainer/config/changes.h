@@ -1,5 +1,6 @@
-/* What a recipe says otherwise than the one that a checkpoint was saved with, as rows of one table: setting, then, now, what it means.
- * Which changes are refused follows from the settings' column of changes (enum setting_change in table.h) and from the position. */
+/* What a recipe says otherwise than the one that a checkpoint was saved with, as rows of one table:
+ * setting, then, now, what it means. Which changes are refused follows from the settings' column of
+ * changes (enum setting_change in table.h) and from the position. */
 #ifndef DUET_TRAINER_CONFIG_CHANGES_H
 #define DUET_TRAINER_CONFIG_CHANGES_H
 
@@ -15,15 +16,15 @@ struct changes {
     int unknown; /* settings that the former recipe does not mention: not compared */
 };
 
-/* Where the run of the former recipe stands: `step` steps of phase `phase` are done. Step 0: the phase has not begun, and phase may be
- * the number of phases: all are over. */
+/* Where the run of the former recipe stands: `step` steps of phase `phase` are done. Step 0: the
+ * phase has not begun, and phase may be the number of phases: all are over. */
 struct standing {
     int phase;
     long step;
 };
 
-/* True when with more steps than before in the phase that ended last, no other having learned since, that phase goes on: *at is then inside
- * it. Evaluations behind it are made again. Local. */
+/* True when with more steps than before in the phase that ended last, no other having learned
+ * since, that phase goes on: *at is then inside it. Evaluations behind it are made again. Local. */
 bool changes_extend(struct standing *at, const struct settings *then, const struct settings *now);
 /* Every difference; `then` is a resolved recipe as it was parsed, `now` is checked. Local. */
 void changes_compare(struct changes *c, const struct settings *then, const struct settings *now,

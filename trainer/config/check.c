@@ -1,5 +1,6 @@
-/* Mistakes between settings, and what zeros stand for. Each rule is a line or two; all of them are tried, so that one run
- * names everything. A rule whose numbers another rule has refused already stays silent. */
+/* Mistakes between settings, and what zeros stand for. Each rule is a line or two; all of them are
+ * tried, so that one run names everything. A rule whose numbers another rule has refused already
+ * stays silent. */
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
@@ -102,7 +103,8 @@ static void check_model(const struct check *c)
 
 enum { MOST_RANKS = 1 << 20 };
 
-/* Each size is in its range; their product may be 2^42. A dp that is left open is as small as can be. */
+/* Each size is in its range; their product may be 2^42. A dp that is left open is as small as can
+ * be. */
 static long ranks_asked(const struct settings *s)
 {
     const struct mesh_settings *m = &s->mesh;
@@ -317,7 +319,8 @@ static void check_uses(const struct check *c, int i)
     }
 }
 
-/* Settings that another one switches on. A switch that the recipe mentions was turned off on purpose, and then they may stay. */
+/* Settings that another one switches on. A switch that the recipe mentions was turned off on
+ * purpose, and then they may stay. */
 static const struct {
     unsigned kinds; /* of phases */
     const char *name, *needs;

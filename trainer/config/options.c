@@ -1,5 +1,6 @@
-/* Command lines from a table (options.h). The help is printed from the values that the targets hold before anything is
- * parsed, so a default is written down in one place only: where the variable is initialised. */
+/* Command lines from a table (options.h). The help is printed from the values that the targets hold
+ * before anything is parsed, so a default is written down in one place only: where the variable is
+ * initialised. */
 #include "trainer/config/options.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@ static const char *const value_names[] = {
 
 bool options_first_rank(void)
 {
-    /* The first that is set speaks: mpirun's variables also exist below a Slurm allocation, where Slurm's count nodes. */
+    /* The first that is set speaks: mpirun's variables also exist below a Slurm allocation, where
+     * Slurm's count nodes. */
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
                                         "SLURM_PROCID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -195,7 +197,8 @@ void options_read(struct options *o, int argc, char **argv, bool *help, struct p
         o->check(o->checked, p);
 }
 
-/* Range and default. A default outside the range stands for "not given": what it means is in the help text. */
+/* Range and default. A default outside the range stands for "not given": what it means is in the
+ * help text. */
 static void print_default(const struct option_row *row)
 {
     const char *text = row->type == OPT_STRING ? *(const char **)row->target : NULL;

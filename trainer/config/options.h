@@ -12,7 +12,8 @@
  *   int code = options_parse(&o, argc, argv);
  *   if (code >= 0) return code;
  *
- * `--name value`, `--name=value`; flags take no value; `--` ends the options; -h and --help print help. */
+ * `--name value`, `--name=value`; flags take no value; `--` ends the options; -h and --help print
+ * help. */
 #ifndef DUET_TRAINER_CONFIG_OPTIONS_H
 #define DUET_TRAINER_CONFIG_OPTIONS_H
 
@@ -37,9 +38,9 @@ struct option_list {
 struct option_row {
     const char *name;
     enum option_type type;
-    void *target; /* holds the default before, the value after */
-    double low,
-        high; /* OPT_INT, OPT_REAL: range of what is given. A default outside it means "not given" */
+    void *target;     /* holds the default before, the value after */
+    double low, high; /* OPT_INT, OPT_REAL: range of what is given. A default outside it means "not
+                         given" */
     const char *help;
 };
 

@@ -26,7 +26,8 @@ static unsigned utf8_next(const unsigned char **s)
     return c;
 }
 
-/* Double-quoted; what YAML would refuse or take for a line break is escaped (YAML 1.1, section 5.1). */
+/* Double-quoted; what YAML would refuse or take for a line break is escaped (YAML 1.1,
+ * section 5.1). */
 static void print_quoted(FILE *out, const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -83,7 +84,8 @@ void setting_text(const struct place *at, const struct setting *k, char *out, si
     free(text);
 }
 
-/* Every setting, the phase's kind before what depends on it; `first` leads the first line, `rest` the others. */
+/* Every setting, the phase's kind before what depends on it; `first` leads the first line, `rest`
+ * the others. */
 static void print_place(FILE *out, const struct place *at, const char *first, const char *rest,
                         unsigned kinds)
 {

@@ -1,5 +1,5 @@
-/* --set section.name=value: one assignment over a recipe, with the same checks as a line of it; and finding a setting by such a
- * name. */
+/* --set section.name=value: one assignment over a recipe, with the same checks as a line of it; and
+ * finding a setting by such a name. */
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
@@ -47,7 +47,8 @@ static int phase_find(const struct settings *s, const char *word)
     return i < s->n_phases ? (int)i : -1;
 }
 
-/* The section that a dotted name begins with; *name is moved past it. The top level has no name of its own. */
+/* The section that a dotted name begins with; *name is moved past it. The top level has no name of
+ * its own. */
 static const struct section *section_take(char **name)
 {
     size_t n = strcspn(*name, ".");

@@ -29,7 +29,7 @@ struct reduction_settings { REDUCTION_SETTINGS(SETTING_FIELD) };
 struct checkpoint_settings { CHECKPOINT_SETTINGS(SETTING_FIELD) };
 struct phase_settings { PHASE_SETTINGS(SETTING_FIELD) };
 
-/* Where each value came from, for messages: a line of the recipe, 0 (default) or LINE_SET (--set). */
+/* Where each value came from, for messages: a line of the recipe, 0 (default), LINE_SET. */
 #define SETTING_LINE(type, name, def, low, high, ...) int name;
 
 struct run_lines { RUN_SETTINGS(SETTING_LINE) };
@@ -44,10 +44,12 @@ struct phase_lines { PHASE_SETTINGS(SETTING_LINE) };
 
 enum { LINE_SET = -1 };
 
-/* The least temperature that is not 0 (greedy): below it, logits over the temperature leave what single precision holds. */
+/* The least temperature that is not 0 (greedy): below it, logits over the temperature leave what
+ * single precision holds. */
 #define TEMPERATURE_LEAST 1e-3
 #define TEMPERATURE_MOST  100.0
-/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many can be. */
+/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many
+ * can be. */
 bool settings_can_gather(long prompts, long samples, long max_new);
 
 /* Values of the ENUM settings, from their lists of choices; those of precision are in model/dims.h,
@@ -85,46 +87,52 @@ struct settings {
     struct checkpoint_settings checkpoint;
     struct phase_settings *phases;
     int n_phases;
-    int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose (trainer/schedule/schedule.h) */
-    char *file; /* the recipe parsed last, for messages; NULL: none */
+    int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose
+                       (trainer/schedule/schedule.h) */
+    char *file;     /* the recipe parsed last, for messages; NULL: none */
     struct setting_lines lines;
 };
 
 /* All defaults, no phases. */
 void settings_defaults(struct settings *s);
 
-/* YAML bytes over what s holds; a list of phases replaces the one that was there. Every mistake is added to p with file:line
- * (unknown names with the nearest known one, settings in the wrong section, wrong types, ranges, settings that a phase's
- * kind does not use, duplicate keys). Bounded memory, never crashes (P11). true: no mistake. Either way s can be freed. */
+/* YAML bytes over what s holds; a list of phases replaces the one that was there. Every mistake is
+ * added to p with file:line (unknown names with the nearest known one, settings in the wrong
+ * section, wrong types, ranges, settings that a phase's kind does not use, duplicate keys). Bounded
+ * memory, never crashes (P11). true: no mistake. Either way s can be freed. */
 bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *file,
                     struct problems *p);
-/* The recipe that a run kept in its folder or checkpoint, resolved: a setting that a phase's kind does not use is passed over, since
- * earlier programs wrote them too. */
+/* The recipe that a run kept in its folder or checkpoint, resolved: a setting that a phase's kind
+ * does not use is passed over, since earlier programs wrote them too. */
 bool settings_parse_stored(struct settings *s, const char *yaml, struct problems *p);
 
 /* "model.layers=6", "seed=3", "phases.grpo.lr=1e-4" (by name or number from 0). true: done. */
 bool settings_set(struct settings *s, const char *assignment, struct problems *p);
 
-/* Reads and parses a recipe over s (which holds the defaults), then applies the --set assignments in order. Needs no MPI, so
- * every rank may call it; a missing file is a problem like any other. true: no mistake. */
+/* Reads and parses a recipe over s (which holds the defaults), then applies the --set assignments
+ * in order. Needs no MPI, so every rank may call it; a missing file is a problem like any other.
+ * true: no mistake. */
 bool settings_load(struct settings *s, const char *path, const char *const *sets, int n_sets,
                    struct problems *p);
 
-/* The run folder where neither recipe nor --set gives one: runs/<recipe's name without folder and ending>. */
+/* The run folder where neither recipe nor --set gives one: runs/<recipe's name without folder and
+ * ending>. */
 void settings_default_out(struct settings *s, const char *recipe);
 
-/* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set takes them. "phases":
- * a line each, name and kind. Unknown: a problem, false. */
+/* The value of the setting that --set calls `name`, and a newline: text as it is, numbers as --set
+ * takes them. "phases": a line each, name and kind. Unknown: a problem, false. */
 bool settings_print_named(FILE *out, const struct settings *s, const char *name,
                           struct problems *p);
 
-/* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp ranks, ...), all of them,
- * and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp and the names of the phases hold what is meant,
- * and schedule auto on one stage is serial. Does not look at files. ranks: size of the job; the mesh is that of one of its mesh.sites. Call it once, after the last settings_set. */
+/* Mistakes between settings (kv_heads divides heads, head_dim even, max_new < max_context, dp * pp
+ * ranks, ...), all of them, and what 0 and empty stand for: afterwards ffn, kv_heads, head_dim, dp
+ * and the names of the phases hold what is meant, and schedule auto on one stage is serial. Does
+ * not look at files. ranks: size of the job; the mesh is that of one of its mesh.sites. Call it
+ * once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
 
-/* The ranks that the mesh takes, before settings_check gives them to it; an open dp is as small as can be. 1: they are more than a job may
- * have, which settings_check says. */
+/* The ranks that the mesh takes, before settings_check gives them to it; an open dp is as small as
+ * can be. 1: they are more than a job may have, which settings_check says. */
 int settings_ranks(const struct settings *s);
 
 /* The recipe as YAML, malloc'ed: parsing it over the defaults gives the same settings. */
@@ -134,15 +142,16 @@ void settings_help(void);     /* every setting, from the table, to stdout */
 void settings_markdown(void); /* the same as the tables of docs/SETTINGS.md */
 void settings_free(struct settings *s);
 
-/* Name of phase i: its own or, before settings_check, the one it will get: the kind, from the second one of a kind on with a
- * number ("sft", "grpo", "grpo2"). Into out; returns out. */
+/* Name of phase i: its own or, before settings_check, the one it will get: the kind, from the
+ * second one of a kind on with a number ("sft", "grpo", "grpo2"). Into out; returns out. */
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size);
 
-/* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is empty, -1 when it is no list
- * of whole numbers. */
+/* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is
+ * empty, -1 when it is no list of whole numbers. */
 int settings_split(const struct settings *s, int *layers, int room);
 
-/* The mesh wished for, and what the model allows but for the vocabulary. dp 0: as many as there are ranks for. */
+/* The mesh wished for, and what the model allows but for the vocabulary. dp 0: as many as there are
+ * ranks for. */
 struct mesh_shape settings_mesh(const struct settings *s);
 struct mesh_limits settings_limits(const struct settings *s);
 

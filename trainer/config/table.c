@@ -1,4 +1,5 @@
-/* The settings of settings_table.h as rows of an array, and the little that one needs to walk them. */
+/* The settings of settings_table.h as rows of an array, and the little that one needs to walk them.
+ */
 #include "trainer/config/rows.h"
 
 #include <stdio.h>

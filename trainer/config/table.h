@@ -1,4 +1,5 @@
-/* settings_table.h as data: what the reader, --set, the checks, the printer and the help walk over. */
+/* settings_table.h as data: what the reader, --set, the checks, the printer and the help walk over.
+ */
 #ifndef DUET_TRAINER_CONFIG_TABLE_H
 #define DUET_TRAINER_CONFIG_TABLE_H
 
@@ -7,16 +8,19 @@
 
 enum setting_type { SETTING_INT, SETTING_REAL, SETTING_BOOL, SETTING_STR, SETTING_ENUM };
 
-/* What it means when a run is resumed with another value of the setting than its checkpoint was saved with. */
+/* What it means when a run is resumed with another value of the setting than its checkpoint was
+ * saved with. */
 enum setting_change {
-    CHANGE_BY_SECTION, /* as the section says: model WEIGHTS, data and sites POSITION, mesh and reduction BITS, the others CHOICE */
+    CHANGE_BY_SECTION, /* as the section says: model WEIGHTS, data and sites POSITION, mesh and
+                          reduction BITS, the others CHOICE */
     CHANGE_NOTHING,    /* not worth a word: where it is written, how much is printed */
     CHANGE_CHOICE,     /* holds from the next step on */
     CHANGE_BITS,       /* the same training with other last bits */
     CHANGE_ROUNDING,   /* the same training rounded in another way: more than last bits */
     CHANGE_FILE,       /* a path: what is in the file is compared, not its name */
-    CHANGE_POSITION, /* the position counts in it: refused while the phase that it concerns is under way */
-    CHANGE_WEIGHTS /* the weights mean something else: refused */
+    CHANGE_POSITION, /* the position counts in it: refused while the phase that it concerns is under
+                        way */
+    CHANGE_WEIGHTS   /* the weights mean something else: refused */
 };
 
 /* One choice of an ENUM; a list of them ends with a NULL name. */
@@ -85,7 +89,8 @@ struct origin {
     int line;
 };
 
-/* Section `id` of what is at root: a struct whose sections are where their offsets say. Not for lists. */
+/* Section `id` of what is at root: a struct whose sections are where their offsets say. Not for
+ * lists. */
 struct place book_place(const struct book *book, void *root, int id);
 /* `phase` counts for SECTION_PHASE only. */
 struct place settings_place(const struct settings *s, enum section_id id, int phase);
@@ -101,7 +106,8 @@ const struct choice *choice_of(const struct setting *k, int value);
 enum { CHOICES_TEXT = 256 }; /* room for the names of any ENUM */
 /* "fp32|bf16": the names of an ENUM into out, cut to size; returns out. */
 const char *choices_text(const struct setting *k, char *out, size_t size);
-/* The name of a kind of phase, PHASE_...; "sft, grpo": those of a set of kinds into out, which is returned. */
+/* The name of a kind of phase, PHASE_...; "sft, grpo": those of a set of kinds into out, which is
+ * returned. */
 const char *phase_kind_name(int kind);
 const char *phase_kinds_text(unsigned kinds, char *out, size_t size);
 
@@ -117,7 +123,8 @@ void setting_text(const struct place *at, const struct setting *k, char *out, si
 /* The same setting's value of another place. */
 void setting_copy(const struct place *to, const struct place *from, const struct setting *k);
 
-/* Parses text as the setting's type, checks its range, stores value and line; a mistake goes to p. */
+/* Parses text as the setting's type, checks its range, stores value and line; a mistake goes to p.
+ */
 bool setting_assign(const struct place *at, const struct setting *k, const char *text, size_t n,
                     struct origin from, struct problems *p);
 /* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
@@ -129,8 +136,9 @@ bool phase_can_use(const struct place *at, const struct setting *k);
 bool phase_uses(const struct place *at, const struct setting *k, struct origin from,
                 struct problems *p);
 
-/* Reads YAML bytes into the sections at root (of a recipe: struct settings, whose list of phases may change), every mistake with
- * its line. What lines said before is forgotten. true: no mistake. */
+/* Reads YAML bytes into the sections at root (of a recipe: struct settings, whose list of phases
+ * may change), every mistake with its line. What lines said before is forgotten. true: no mistake.
+ */
 bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
                 struct problems *p);
 /* A file's bytes, malloc'ed, or NULL and a problem; at most one more than book_parse takes. */

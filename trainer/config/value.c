@@ -1,5 +1,6 @@
-/* Text to value: what the YAML reader and --set have in common. Strict on purpose: 1e3 is no whole number, yes is no
- * truth value, 0x10 is no number, so that nothing is read otherwise than it was meant. */
+/* Text to value: what the YAML reader and --set have in common. Strict on purpose: 1e3 is no whole
+ * number, yes is no truth value, 0x10 is no number, so that nothing is read otherwise than it was
+ * meant. */
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 

@@ -1,6 +1,8 @@
-/* A recipe's YAML into settings (or another file's into its sections, see struct book). Two readings by libyaml: the first walks the events and refuses what a recipe has no use
- * for (aliases, second documents, deep nesting), so that the second may build a tree whose size is bounded by the
- * file's. Then the tree is walked once; it is three levels deep at most: top level, section or phases, phase. */
+/* A recipe's YAML into settings (or another file's into its sections, see struct book). Two
+ * readings by libyaml: the first walks the events and refuses what a recipe has no use for
+ * (aliases, second documents, deep nesting), so that the second may build a tree whose size is
+ * bounded by the file's. Then the tree is walked once; it is three levels deep at most: top level,
+ * section or phases, phase. */
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
@@ -186,7 +188,8 @@ static void read_section(struct reader *r, int id, const yaml_node_t *node)
         if (!full(r)) read_pair(r, &at, i);
 }
 
-/* The phase's kind is read before the rest, because it decides what the rest may be. Returns the pair that held it. */
+/* The phase's kind is read before the rest, because it decides what the rest may be. Returns the
+ * pair that held it. */
 static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *at,
                                          const yaml_node_t *node)
 {

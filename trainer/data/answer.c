@@ -1,4 +1,5 @@
-/* See answer.h. Decimal numbers are compared by their digits, not as doubles: 0.1 + a digit at place 40 differs. */
+/* See answer.h. Decimal numbers are compared by their digits, not as doubles: 0.1 + a digit at
+ * place 40 differs. */
 #include "trainer/data/answer.h"
 #include <string.h>
 #include "trainer/data/text.h"

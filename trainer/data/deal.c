@@ -38,7 +38,8 @@ static int ideal_of(const struct deal_shape *s, size_t rows)
 
 int deal_bound(const struct deal_shape *s, size_t rows)
 {
-    /* Emptiest-first leaves any two bins together fuller than one bin: at most twice the ideal count. */
+    /* Emptiest-first leaves any two bins together fuller than one bin: at most twice the ideal
+     * count. */
     int bins = 2 * ideal_of(s, rows) + 1;
     long least = (long)s->least * s->pipelines;
     if (least > 2L * MOST_BINS) least = 2L * MOST_BINS;
@@ -154,7 +155,8 @@ static int64_t largest_cost(const struct deal *d)
     return most;
 }
 
-/* As bin_of says, the sequences of a bin from the longest on: lengths alone decide what follows, not numbers. */
+/* As bin_of says, the sequences of a bin from the longest on: lengths alone decide what follows,
+ * not numbers. */
 static void bins_load(struct deal *d, const struct deal_shape *s, const int *rows, int n)
 {
     bins_clear(d);
@@ -202,9 +204,11 @@ static void fill_fewest(struct deal *d, const struct deal_shape *s, const int *r
     }
 }
 
-/* --- evening out: a sequence moves to a cheaper bin, or changes places with one of its sequences --- */
+/* --- evening out: a sequence moves to a cheaper bin, or changes places with one of its sequences
+ * --- */
 
-/* Looks at this many pairs at most, some tens of milliseconds; a step of a few hundred sequences ends long before. */
+/* Looks at this many pairs at most, some tens of milliseconds; a step of a few hundred sequences
+ * ends long before. */
 enum { MOST_LOOKS = 8 << 20 };
 
 struct swap {
@@ -212,7 +216,8 @@ struct swap {
     int64_t top;        /* the costlier of the two sides then */
 };
 
-/* What the swap takes from the one bin and adds to the other; 0 when it cannot be or makes nothing better. */
+/* What the swap takes from the one bin and adds to the other; 0 when it cannot be or makes nothing
+ * better. */
 static int64_t change_of(const struct deal *d, const struct deal_shape *s, const int *rows,
                          struct swap w)
 {
@@ -261,7 +266,8 @@ static void order_bins(struct deal *d)
     order_by_cost(d->by_cost, d->cost, d->bins);
 }
 
-/* Rounds over the bins, the costliest first, until none can be helped. The sum of squares falls with every swap, so it ends. */
+/* Rounds over the bins, the costliest first, until none can be helped. The sum of squares falls
+ * with every swap, so it ends. */
 static void even_out(struct deal *d, const struct deal_shape *s, const int *rows)
 {
     long looks = 0;
@@ -305,7 +311,8 @@ static bool trade(struct deal *d, const int *item, int n, int groups)
     return true;
 }
 
-/* The heap of groups with room: the cheapest on top, of equals the first. heap[at] may be too dear for its place. */
+/* The heap of groups with room: the cheapest on top, of equals the first. heap[at] may be too dear
+ * for its place. */
 static void sift(struct deal *d, int n, int at)
 {
     for (int least = at;; at = least) {
@@ -361,7 +368,8 @@ static void spread_over_directions(struct deal *d, const struct deal_shape *s, i
 
 /* --- evening out pipelines and directions once more, by single sequences --- */
 
-/* Of the bins whose number is `is` modulo `among`, those equal modulo `groups` are a group (d->sum: what it costs). */
+/* Of the bins whose number is `is` modulo `among`, those equal modulo `groups` are a group (d->sum:
+ * what it costs). */
 struct level {
     int among, is, groups;
     int64_t ceiling; /* no bin may cost more: what it takes now */

@@ -1,5 +1,5 @@
-/* See input.h. Most files that are not found were named relative to another folder: the message says where we looked, and where it
- * is when that can be guessed. */
+/* See input.h. Most files that are not found were named relative to another folder: the message
+ * says where we looked, and where it is when that can be guessed. */
 #include "trainer/data/input.h"
 
 #include <stdint.h>
@@ -13,7 +13,8 @@
 
 enum { HINT_BYTES = 700 };
 
-/* The same name in the folder of the recipe; false when there is none, or it is the file that was tried. */
+/* The same name in the folder of the recipe; false when there is none, or it is the file that was
+ * tried. */
 static bool beside_recipe(const struct input *in, char *out, size_t size)
 {
     const char *slash = in->recipe ? strrchr(in->recipe, '/') : NULL;

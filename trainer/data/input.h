@@ -12,8 +12,9 @@ struct input {
     const char *recipe;  /* path of the recipe, NULL: unknown */
 };
 
-/* The whole file, malloc'ed, NUL-terminated behind its *n bytes. NULL and a problem when it cannot be read: it says where it was looked
- * for, whether it stands beside the recipe, and which setting names another. Local. */
+/* The whole file, malloc'ed, NUL-terminated behind its *n bytes. NULL and a problem when it cannot
+ * be read: it says where it was looked for, whether it stands beside the recipe, and which setting
+ * names another. Local. */
 char *input_read(const struct input *in, size_t *n, struct problems *p);
 
 #endif

@@ -1,5 +1,5 @@
-/* See jsonl.h. One line is one JSON value for jansson, so that a bad line is named by its number and the rest is still
- * read; a line costs memory by a small multiple of its length. */
+/* See jsonl.h. One line is one JSON value for jansson, so that a bad line is named by its number
+ * and the rest is still read; a line costs memory by a small multiple of its length. */
 #include "trainer/data/jsonl.h"
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,7 +17,8 @@ struct lines {
     struct problems *problems;
 };
 
-/* A heap copy of a member, NULL when it is absent; *ok = false with a problem when it is no string, or is missing. */
+/* A heap copy of a member, NULL when it is absent; *ok = false with a problem when it is no string,
+ * or is missing. */
 static char *member_copy(const struct lines *l, int line, const json_t *object, const char *name,
                          bool needed, bool *ok)
 {

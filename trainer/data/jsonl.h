@@ -1,4 +1,5 @@
-/* The user's own problems: JSON Lines of {"prompt": string, "answer": string, "demonstration": string (optional)}. */
+/* The user's own problems: JSON Lines of {"prompt": string, "answer": string, "demonstration":
+ * string (optional)}. */
 #ifndef DUET_TRAINER_DATA_JSONL_H
 #define DUET_TRAINER_DATA_JSONL_H
 
@@ -13,11 +14,12 @@ struct records {
     struct record *r;
     int n;
 };
-/* BOM, CRLF and blank lines tolerated; field order and other members do not matter; a bad line is a problem naming
- * file:line. Fuzzed. */
+/* BOM, CRLF and blank lines tolerated; field order and other members do not matter; a bad line is a
+ * problem naming file:line. Fuzzed. */
 void records_parse(struct records *out, const void *bytes, size_t n, const char *file,
                    struct problems *p);
-/* The same for lines whose second member has another name, as "completion" in a run's samples.jsonl: into `answer`. */
+/* The same for lines whose second member has another name, as "completion" in a run's
+ * samples.jsonl: into `answer`. */
 void records_parse_as(struct records *out, const void *bytes, size_t n, const char *file,
                       const char *answer, struct problems *p);
 void records_free(struct records *r);

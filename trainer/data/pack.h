@@ -1,5 +1,6 @@
-/* Packs token sequences into micro-batches of a fixed token count, without padding inside: whole sequences side by
- * side with their boundaries, the unused tail left out of the computation (messages keep one size).
+/* Packs token sequences into micro-batches of a fixed token count, without padding inside: whole
+ * sequences side by side with their boundaries, the unused tail left out of the computation
+ * (messages keep one size).
  *
  * Which sequence goes into which micro-batch is deal.h's; here one is filled. */
 #ifndef DUET_TRAINER_DATA_PACK_H
@@ -36,7 +37,8 @@ static inline int sequence_rows(const struct sequence *s)
 }
 
 void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
-/* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of sequence i. */
+/* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of
+ * sequence i. */
 void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
                       const int *bin_of, int n, int bin);
 

@@ -26,7 +26,8 @@ struct task_options {
 uint64_t problem_hash(const char *prompt); /* XXH64, seed 0 */
 /* The split that a problem belongs to: held out when its hash divides by 10. */
 enum split problem_split(const char *prompt);
-/* The draws of problem number `index`: a generator redraws from it until the problem is of the split. */
+/* The draws of problem number `index`: a generator redraws from it until the problem is of the
+ * split. */
 struct rng_stream problem_draws(const struct task_options *o, enum split split, uint32_t index);
 
 #endif

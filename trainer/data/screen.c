@@ -1,5 +1,5 @@
-/* See screen.h. One pass over a split counts everything; what was found is said afterwards, a message for each kind of it, with the
- * first few places by name. */
+/* See screen.h. One pass over a split counts everything; what was found is said afterwards, a
+ * message for each kind of it, with the first few places by name. */
 #include "trainer/data/screen.h"
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,8 @@ static void found_add(struct found *f, int place)
     f->n++;
 }
 
-/* --- one problem ------------------------------------------------------------------------------- */
+/* --- one problem -------------------------------------------------------------------------------
+ */
 
 static int tokens_of(const struct look *l, struct span s, bool special)
 {
@@ -67,7 +68,8 @@ static bool scan(const struct look *l, struct unknown *u, struct span s, bool sp
     return unknown_scan(u, l->how->tokenizer, s, special);
 }
 
-/* What follows <think>: n_prompt tokens with it stand before. Returns whether it holds characters that cannot be read. */
+/* What follows <think>: n_prompt tokens with it stand before. Returns whether it holds characters
+ * that cannot be read. */
 static bool look_at_demonstration(struct look *l, const struct problem *p, int i, int place,
                                   int n_prompt)
 {
@@ -131,7 +133,8 @@ static void look_at_all(struct look *l)
     }
 }
 
-/* --- what is said of them ---------------------------------------------------------------------- */
+/* --- what is said of them ----------------------------------------------------------------------
+ */
 
 /* "1 of 48 (line 7)", "12 of 48 (lines 3, 7, 9 and 9 more)" */
 static void say_which(const struct look *l, const struct found *f, int of, struct text *out)
@@ -159,7 +162,8 @@ static void say(const struct look *l, bool refuse, const struct found *f, const 
         log_warn("%s: %s", l->file, text);
 }
 
-/* Too many are refused; with none left there is nothing to go on with. The share that would be let pass is rounded up. */
+/* Too many are refused; with none left there is nothing to go on with. The share that would be let
+ * pass is rounded up. */
 static bool too_many(const struct look *l, const struct found *f, int of, struct text *out)
 {
     double share = (double)f->n / of;
@@ -223,7 +227,8 @@ static void say_long_answers(const struct look *l)
     say(l, false, f, message);
 }
 
-/* A generator's demonstrations have no end: those that do not fit are passed over, however many they are. */
+/* A generator's demonstrations have no end: those that do not fit are passed over, however many
+ * they are. */
 static void say_long_demonstrations(const struct look *l, int of)
 {
     const struct found *f = &l->long_demonstrations;
@@ -290,7 +295,8 @@ static void say_unknown(const struct look *l)
     say(l, false, &l->unread, message);
 }
 
-/* --- a split ----------------------------------------------------------------------------------- */
+/* --- a split -----------------------------------------------------------------------------------
+ */
 
 static struct look look_new(const struct source *s, const struct screen *how, enum split split,
                             struct problems *p)

@@ -1,5 +1,5 @@
-/* Before a run begins: can the model read what a source holds, and could it ever be right? Every prompt and demonstration of a file is
- * encoded, of a generator a sample of them. */
+/* Before a run begins: can the model read what a source holds, and could it ever be right? Every
+ * prompt and demonstration of a file is encoded, of a generator a sample of them. */
 #ifndef DUET_TRAINER_DATA_SCREEN_H
 #define DUET_TRAINER_DATA_SCREEN_H
 
@@ -16,9 +16,9 @@ struct screen {
     bool speaks;    /* warns; all ranks find the same, one says it */
 };
 
-/* Leaves out the problems whose prompts do not fit, warning once, where they are at most leave_out of a split; more is a problem, so are
- * answers that the tokenizer cannot write, and demonstrations of which none can be used. A pure function of files and
- * settings; local. */
+/* Leaves out the problems whose prompts do not fit, warning once, where they are at most leave_out
+ * of a split; more is a problem, so are answers that the tokenizer cannot write, and demonstrations
+ * of which none can be used. A pure function of files and settings; local. */
 void source_screen(struct source *s, const struct screen *how, struct problems *p);
 
 #endif

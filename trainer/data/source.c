@@ -1,5 +1,6 @@
-/* See source.h. A generator's options are the recipe's; a file's records are held in memory, split in two lists of
- * record numbers, and walked in an order that is a keyed permutation of each epoch, computed place by place. */
+/* See source.h. A generator's options are the recipe's; a file's records are held in memory, split
+ * in two lists of record numbers, and walked in an order that is a keyed permutation of each epoch,
+ * computed place by place. */
 #include "trainer/data/source.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 
 static const char memory_fix[] = "give the job more memory, or a smaller file";
 
-/* What a demonstration or answer of a file may not hold: they become tokens of their own when it is encoded. */
+/* What a demonstration or answer of a file may not hold: they become tokens of their own when it is
+ * encoded. */
 static const char *const reserved[] = {"<pad>", "<eos>", "<unk>", "<think>"};
 static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
 enum { RESERVED = sizeof reserved / sizeof *reserved, TAGS = sizeof tags / sizeof *tags };
@@ -187,8 +189,8 @@ const struct task *source_task(const struct source *s)
     return s->task;
 }
 
-/* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two, walked until it
- * lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains"). */
+/* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two,
+ * walked until it lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains"). */
 static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t split, uint32_t n, uint32_t i)
 {
     unsigned half = 1;

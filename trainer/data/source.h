@@ -18,26 +18,32 @@ struct source_needs {
 };
 
 struct source;
-/* Reads files when there are any; every bad line is a problem with file:line. NULL on problems. Local (every rank reads). */
+/* Reads files when there are any; every bad line is a problem with file:line. NULL on problems.
+ * Local (every rank reads). */
 struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
 void source_free(struct source *s);
-/* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character. */
+/* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character.
+ */
 enum { SOURCE_NAME = 256 };
 const char *source_name(const struct source *s);
-/* How many of `want` held-out problems there are: each counts once, in a file also when several lines hold it. Those of a generator
- * are looked for here (heldout.h), so ask before the first source_problem, for as many as will be used. Local. */
+/* How many of `want` held-out problems there are: each counts once, in a file also when several
+ * lines hold it. Those of a generator are looked for here (heldout.h), so ask before the first
+ * source_problem, for as many as will be used. Local. */
 int source_heldout(struct source *s, int want);
-/* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl", "the held-out tenth of p.jsonl: 5 of
- * 48". Of those that were opened. */
+/* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl",
+ * "the held-out tenth of p.jsonl: 5 of 48". Of those that were opened. */
 void source_describe_heldout(const struct source *s, char *out, size_t size);
-/* Problem number `index` of a split. Training problems go on for ever (a generator may draw one again, a file is walked in a keyed shuffle of
- * each epoch, index / records); held-out ones are distinct, and index is below what source_heldout said. Pure. */
+/* Problem number `index` of a split. Training problems go on for ever (a generator may draw one
+ * again, a file is walked in a keyed shuffle of each epoch, index / records); held-out ones are
+ * distinct, and index is below what source_heldout said. Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);
-/* For looking through a whole source (screen.h): how many problems of a split can be gone through one by one (the records of a file, the
- * held-out problems found of a generator; 0: there is no end of them), and number i of them, which is not source_problem's. */
+/* For looking through a whole source (screen.h): how many problems of a split can be gone through
+ * one by one (the records of a file, the held-out problems found of a generator; 0: there is no end
+ * of them), and number i of them, which is not source_problem's. */
 int source_count(const struct source *s, enum split split);
 void source_look(const struct source *s, enum split split, int i, struct problem *out);
-/* Where a problem stands, for messages: the file as the settings name it and the line; of a generator its name and 0. */
+/* Where a problem stands, for messages: the file as the settings name it and the line; of a
+ * generator its name and 0. */
 struct source_place {
     const char *file;
     int line;
@@ -48,8 +54,9 @@ void source_keep(struct source *s, enum split split, const bool *keep);
 /* false: this record has no demonstration. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);
-/* A checksum of the problems of a split: of all records of a file, in their order; of a generator's first ones, 0 for its held-out
- * ones and for a split that was not read. Equal sums: problem number i is the same. Pure. */
+/* A checksum of the problems of a split: of all records of a file, in their order; of a generator's
+ * first ones, 0 for its held-out ones and for a split that was not read. Equal sums: problem number
+ * i is the same. Pure. */
 uint64_t source_sum(const struct source *s, enum split split);
 const struct task *source_task(const struct source *s); /* NULL for a file */
 

@@ -1,5 +1,5 @@
-/* A task makes problems, checks answers exactly, and shows how a problem is solved. One generator a file in
- * data/tasks/, one row each in the table. */
+/* A task makes problems, checks answers exactly, and shows how a problem is solved. One generator a
+ * file in data/tasks/, one row each in the table. */
 #ifndef DUET_TRAINER_DATA_TASK_H
 #define DUET_TRAINER_DATA_TASK_H
 
@@ -14,19 +14,20 @@ struct span; /* answer.h */
 struct task {
     const char *name, *help; /* help: one line on what difficulty means */
     int least_difficulty, most_difficulty;
-    /* Problem number `index` of a split: a pure function of (options, split, index); the two splits never share a
-     * problem (the split is the hash of the problem itself, a tenth held out). */
+    /* Problem number `index` of a split: a pure function of (options, split, index); the two splits
+     * never share a problem (the split is the hash of the problem itself, a tenth held out). */
     void (*make)(struct problem *out, const struct task_options *o, enum split split,
                  uint32_t index);
-    /* Grades the text between <answer> and </answer>, any bytes, not empty. What was read of it goes to `read`: its value
-     * where it has one, else the text. Answers with the same verdict and the same `read` are the same answer: that is
-     * what a majority votes by. */
+    /* Grades the text between <answer> and </answer>, any bytes, not empty. What was read of it
+     * goes to `read`: its value where it has one, else the text. Answers with the same verdict and
+     * the same `read` are the same answer: that is what a majority votes by. */
     enum why (*verify)(const struct problem *p, struct span answer, struct text *read);
-    /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's "<think>". */
+    /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's
+     * "<think>". */
     void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o,
                         struct rng_stream *rng);
-    /* Parts of a completion checked one by one, for metrics of the cold start (NULL: none): counts right/total of up to
-     * TASK_PARTS kinds, e.g. arithmetic, verdict, copy. */
+    /* Parts of a completion checked one by one, for metrics of the cold start (NULL: none): counts
+     * right/total of up to TASK_PARTS kinds, e.g. arithmetic, verdict, copy. */
     const char *const *part_names; /* NULL-terminated */
     void (*parts)(const struct problem *p, const char *completion, size_t n, int right[],
                   int total[]);

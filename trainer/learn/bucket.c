@@ -40,7 +40,8 @@ static void append(struct bucket_list *l, struct bucket b)
     l->b[l->n++] = b;
 }
 
-/* The bucket that a run may join: the one that follows it in the flat array, of the same kind. NULL: none. */
+/* The bucket that a run may join: the one that follows it in the flat array, of the same kind.
+ * NULL: none. */
 static struct bucket *follower(const struct bucket_list *l, const struct bucket *run)
 {
     for (int i = l->n - 1; i >= 0; i--) {

@@ -1,9 +1,10 @@
 /* How the optimizer cuts what a rank holds: into buckets, and each of them into slices.
  *
- * A bucket is a run of a chunk's flat arrays: neighbouring layers up to some MiB (reduction.bucket_mib) in one region, the two copies
- * of a tied embedding alone. They stand in the order in which the backward pass ends them, which is the same on all
- * members of the replica group: the later chunk first, in it the later layers. Where cuts are changes no bit: sums over ranks
- * are formed element by element (P4), and a checkpoint knows tensors only. */
+ * A bucket is a run of a chunk's flat arrays: neighbouring layers up to some MiB
+ * (reduction.bucket_mib) in one region, the two copies of a tied embedding alone. They stand in the
+ * order in which the backward pass ends them, which is the same on all members of the replica
+ * group: the later chunk first, in it the later layers. Where cuts are changes no bit: sums over
+ * ranks are formed element by element (P4), and a checkpoint knows tensors only. */
 #ifndef DUET_TRAINER_LEARN_BUCKET_H
 #define DUET_TRAINER_LEARN_BUCKET_H
 
@@ -37,7 +38,8 @@ struct bucket_list {
 void buckets_make(struct bucket_list *l, struct stage *s);
 void buckets_free(struct bucket_list *l);
 
-/* Where the slices of `members` lie and which is that of `me`; into count and offset only when they are there. */
+/* Where the slices of `members` lie and which is that of `me`; into count and offset only when they
+ * are there. */
 void bucket_cut(struct bucket *b, int members, int me);
 
 /* The part of a tensor that lies in my slice. */
@@ -49,8 +51,8 @@ struct piece {
 /* Calls visit for every piece, in flat order. */
 void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
                    void *ctx);
-/* Calls visit for every tensor in the bucket whose gradient the ranks of tp have in parts, for each of the local's sums. `part`
- * counts up through their elements. */
+/* Calls visit for every tensor in the bucket whose gradient the ranks of tp have in parts, for each
+ * of the local's sums. `part` counts up through their elements. */
 void bucket_parts(const struct bucket *b, float *part,
                   void (*visit)(float *part, float *grad, size_t n));
 

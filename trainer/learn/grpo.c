@@ -4,7 +4,7 @@
 #include <math.h>
 #include "trainer/config/settings.h"
 
-/* A_i = (r_i - mean(r)) / std(r)                                                              (3) */
+/* A_i = (r_i - mean(r)) / std(r)                                                             (3) */
 void grpo_advantage(float *adv, const float *reward, int G, bool equal, bool by_std)
 {
     double mean = 0, var = 0;

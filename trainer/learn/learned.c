@@ -26,7 +26,8 @@ static void mean_add(double *mean, double before, double x, double w)
     *mean = before == 0 ? x : *mean + (x - *mean) * (w / (before + w));
 }
 
-/* The larger; what was not measured gives way, but infinity stays (of a deviation it stands for NaN, loss.c). */
+/* The larger; what was not measured gives way, but infinity stays (of a deviation it stands for
+ * NaN, loss.c). */
 static void largest(double *most, double x)
 {
     if (!isnan(x) && !(*most >= x)) *most = x;

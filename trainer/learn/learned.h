@@ -1,4 +1,5 @@
-/* What the updates of one step found together: the numbers of its metrics line (docs/METRICS.md). */
+/* What the updates of one step found together: the numbers of its metrics line (docs/METRICS.md).
+ */
 #ifndef DUET_TRAINER_LEARN_LEARNED_H
 #define DUET_TRAINER_LEARN_LEARNED_H
 

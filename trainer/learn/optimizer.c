@@ -128,7 +128,8 @@ void optimizer_reset(struct optimizer *o)
 
 /* --- publishing --- */
 
-/* Element i of the bucket's run in a flat array of the local chunk (its weights or its reference). */
+/* Element i of the bucket's run in a flat array of the local chunk (its weights or its reference).
+ */
 static unsigned char *real_at(const struct optimizer *o, const struct bucket *b, void *flat,
                               size_t i)
 {
@@ -228,7 +229,8 @@ double optimizer_waited(struct optimizer *o)
     return grad_reduce_waited(&o->grad_reduce);
 }
 
-/* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are small. */
+/* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are
+ * small. */
 static const double SQUARE_UNIT = 1048576; /* 2^20 */
 
 /* What several ranks of tp hold alike is counted, and saved, by the first of them. */

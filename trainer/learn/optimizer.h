@@ -1,4 +1,5 @@
-/* AdamW with its state sharded over the replica group (ZeRO-1; arXiv 1910.02054), and the global gradient norm.
+/* AdamW with its state sharded over the replica group (ZeRO-1; arXiv 1910.02054), and the global
+ * gradient norm.
  *
  * Weights of a rank are cut into buckets (bucket.h). Of each bucket every member of the replica
  * group owns one slice: it receives the sum of all gradients of the slice (reduce-scatter in rank
@@ -29,7 +30,8 @@ void optimizer_new(struct optimizer *o, struct stage *s);
 void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me);
 void optimizer_free(struct optimizer *o);
 
-/* Masters from the initialiser (by global name and index), moments 0; then weights. Collective over the replica group. */
+/* Masters from the initialiser (by global name and index), moments 0; then weights. Collective over
+ * the replica group. */
 void optimizer_init(struct optimizer *o, uint64_t seed);
 /* Weights from masters: round, gather, repack. Collective over the replica group. */
 void optimizer_publish(struct optimizer *o);
@@ -40,29 +42,32 @@ void optimizer_publish_reference(struct optimizer *o);
 /* Moments, residuals and updates to 0: at the start of a phase. */
 void optimizer_reset(struct optimizer *o);
 
-/* The next run makes all gradients of a step: with reduction.overlap their sums begin while it goes on. Local. */
+/* The next run makes all gradients of a step: with reduction.overlap their sums begin while it goes
+ * on. Local. */
 void optimizer_begin(struct optimizer *o);
-/* Sums the gradients over directions and replicas into my slices, as far as that has not happened. Collective over the replica group (and the
- * pipeline when tied). */
+/* Sums the gradients over directions and replicas into my slices, as far as that has not happened.
+ * Collective over the replica group (and the pipeline when tied). */
 void optimizer_reduce(struct optimizer *o);
-/* sqrt of the sum of squares of all gradients of the model, each counted once: the same bits on any mesh. NaN when any is not finite (or
- * beyond 2^15). Collective over world. */
+/* sqrt of the sum of squares of all gradients of the model, each counted once: the same bits on any
+ * mesh. NaN when any is not finite (or beyond 2^15). Collective over world. */
 double optimizer_norm(struct optimizer *o, MPI_Comm world);
 /* The gradient was not finite: nothing of it stays in the residuals. Local. */
 void optimizer_skip(struct optimizer *o);
-/* One AdamW update of my slices with h (its correction fields are filled in here), then publish. Weight decay for matrices,
- * embedding and head only. Collective over the replica group. */
+/* One AdamW update of my slices with h (its correction fields are filled in here), then publish.
+ * Weight decay for matrices, embedding and head only. Collective over the replica group. */
 void optimizer_step(struct optimizer *o, struct adamw h);
 
 /* Seconds waited for sums and slices since the last call. */
 double optimizer_waited(struct optimizer *o);
 
-/* The slices of master ("model/"), moments ("adam_m/", "adam_v/") and reference ("ref/", with one) this rank saves: pointers into the state.
- * Returns how many (out may be NULL). A tied copy is read ("model/embed") but not saved under SLICES_READ. */
+/* The slices of master ("model/"), moments ("adam_m/", "adam_v/") and reference ("ref/", with one)
+ * this rank saves: pointers into the state. Returns how many (out may be NULL). A tied copy is read
+ * ("model/embed") but not saved under SLICES_READ. */
 enum { SLICES_SAVE, SLICES_READ, SLICES_READ_MODEL /* masters only */, SLICES_READ_RESIDUALS };
 int optimizer_slices(struct optimizer *o, struct slice *out, int what);
-/* Residuals ("residual/rank-0003", under SLICES_SAVE too) belong to a rank's messages: only a job whose layout, that is mesh, cuts, hosts and
- * wire, has the same number can go on with them. 0: no rank has any. Collective over world. */
+/* Residuals ("residual/rank-0003", under SLICES_SAVE too) belong to a rank's messages: only a job
+ * whose layout, that is mesh, cuts, hosts and wire, has the same number can go on with them. 0: no
+ * rank has any. Collective over world. */
 uint64_t optimizer_layout(const struct optimizer *o, MPI_Comm world);
 
 #endif

@@ -58,7 +58,8 @@ void learner_free(struct learner *l)
 
 /* --- a step --- */
 
-/* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each pipeline. */
+/* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each
+ * pipeline. */
 static int fill_micro_batches(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
     struct stage *st = l->stage;

@@ -29,9 +29,11 @@ void learner_new(struct learner *l, struct stage *s, struct optimizer *o, const 
 /* What learner_new does before it allocates: l->arena.used. Local; nothing to free. */
 void learner_measure(struct learner *l, struct stage *s, int max_sequences);
 void learner_free(struct learner *l);
-/* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not say V. */
+/* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not
+ * say V. */
 struct deal_shape learner_deal_shape(const struct settings *s);
-/* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each. */
+/* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each.
+ */
 int learner_max_micro_batches(const struct settings *s, int sequences, int rows);
 
 struct step_stats {
@@ -63,8 +65,9 @@ struct step_job {
 };
 /* Collective over world. */
 void learner_step(struct learner *l, const struct step_job *job, struct step_stats *stats);
-/* Log-probabilities of the answer tokens only, no learning: left in the micro-batches of the ranks that hold the head, and
- * handed to `found(ctx, sequence number, logp of its answer tokens)` on them. Collective over world. */
+/* Log-probabilities of the answer tokens only, no learning: left in the micro-batches of the ranks
+ * that hold the head, and handed to `found(ctx, sequence number, logp of its answer tokens)` on
+ * them. Collective over world. */
 void learner_score(struct learner *l, const struct step_job *job,
                    void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx);
 

@@ -1,5 +1,6 @@
-/* A cluster in a small YAML file: what `duet plan` needs to know of machines that are not here. The table below is read, checked and
- * explained by the same code as a recipe's settings (trainer/config). */
+/* A cluster in a small YAML file: what `duet plan` needs to know of machines that are not here. The
+ * table below is read, checked and explained by the same code as a recipe's settings
+ * (trainer/config). */
 #ifndef DUET_TRAINER_PLANNER_CLUSTER_H
 #define DUET_TRAINER_PLANNER_CLUSTER_H
 
@@ -74,8 +75,9 @@ struct cluster {
 
 void cluster_defaults(struct cluster *c);
 void cluster_free(struct cluster *c);
-/* YAML bytes over the defaults; mistakes by line, unknown names with the nearest known one, and what cannot be (cluster_check). Bounded
- * memory, never crashes (P11). true: no mistake. Either way c can be freed. */
+/* YAML bytes over the defaults; mistakes by line, unknown names with the nearest known one, and
+ * what cannot be (cluster_check). Bounded memory, never crashes (P11). true: no mistake. Either way
+ * c can be freed. */
 bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *file,
                    struct problems *p);
 bool cluster_load(struct cluster *c, const char *path, struct problems *p);

@@ -1,5 +1,6 @@
-/* After the pipeline: float gradients of the replicas are scattered, weights gathered, (R-1)/R of them each. So for a shape; of a recipe
- * the reduction's own paths, hosts and buckets are known (reduction.c), and predict.c hides what overlaps. */
+/* After the pipeline: float gradients of the replicas are scattered, weights gathered, (R-1)/R of
+ * them each. So for a shape; of a recipe the reduction's own paths, hosts and buckets are known
+ * (reduction.c), and predict.c hides what overlaps. */
 #include "trainer/planner/costs.h"
 
 /* ---- passes ---- */

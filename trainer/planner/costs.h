@@ -12,8 +12,8 @@ struct pass_cost cost_of_part(const struct shape *s, const struct cluster *c,
                               const struct layout *l, struct pass_part part);
 /* Between two neighbouring stages. */
 double cost_of_message(const struct shape *s, const struct cluster *c, const struct layout *l);
-/* After the pipeline: gradients summed and weights gathered over the replicas; the update itself. Of the
- * rank with most weights. */
+/* After the pipeline: gradients summed and weights gathered over the replicas; the update itself.
+ * Of the rank with most weights. */
 double cost_of_reduce(const struct shape *s, const struct cluster *c, const struct layout *l,
                       double dense_weights, double expert_weights);
 double cost_of_update(const struct shape *s, const struct cluster *c, const struct layout *l,

@@ -20,8 +20,8 @@ struct draw {
         *costs; /* NULL: the two usual ones, F = I = W = 1 and a pair of 3 or 2 */
 };
 
-/* "49,107,32,144" or "49,107,32": F, B, W and the pair (F + B where it is not given), into c; its message is left alone. What is wrong
- * goes to p. */
+/* "49,107,32,144" or "49,107,32": F, B, W and the pair (F + B where it is not given), into c; its
+ * message is left alone. What is wrong goes to p. */
 bool draw_costs_parse(struct draw_costs *c, const char *text, struct problems *p);
 
 void draw_print(FILE *out, const struct draw *d);
@@ -31,7 +31,8 @@ struct draw_shares {
     double f, b, w, pair,
         idle; /* F alone; backwards alone, whole or their input part; W alone; pairs */
 };
-/* The plan with these costs in the simulator: the step's time, and the shares of the ranks (stages of them; may be NULL). */
+/* The plan with these costs in the simulator: the step's time, and the shares of the ranks (stages
+ * of them; may be NULL). */
 double draw_simulate(const struct plan *plan, const struct draw_costs *c,
                      struct draw_shares *shares);
 

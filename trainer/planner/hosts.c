@@ -31,7 +31,8 @@ static void skip_spaces(struct line *l)
     while (l->at < l->end && is_space(*l->at)) l->at++;
 }
 
-/* The next word, cut at spaces and '='; false at the end of the line. What is too long is cut and not known later. */
+/* The next word, cut at spaces and '='; false at the end of the line. What is too long is cut and
+ * not known later. */
 static bool next_word(struct line *l, char word[WORD_BYTES])
 {
     size_t n = 0;

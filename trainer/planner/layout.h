@@ -1,4 +1,5 @@
-/* A mesh, a schedule and micro-batches: a way to run a model, of which a step's time can be predicted. */
+/* A mesh, a schedule and micro-batches: a way to run a model, of which a step's time can be
+ * predicted. */
 #ifndef DUET_TRAINER_PLANNER_LAYOUT_H
 #define DUET_TRAINER_PLANNER_LAYOUT_H
 

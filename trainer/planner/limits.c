@@ -44,7 +44,8 @@ static size_t smaller(size_t a, size_t b)
 
 enum { GROUP_BYTES = 4096 };
 
-/* Control groups are kept in two ways: of version 2 in one tree, of version 1 in a tree for each controller. */
+/* Control groups are kept in two ways: of version 2 in one tree, of version 1 in a tree for each
+ * controller. */
 struct group_kind {
     const char *controller; /* as /proc/self/cgroup names it; "" of version 2 */
     const char *tree;       /* below the root */
@@ -72,7 +73,8 @@ static size_t group_at(const struct group_kind *k, const char *path)
     return most > used ? most - used : 1;
 }
 
-/* "5:cpu,memory:/jobs/17" of the kind: "/jobs/17"; NULL: of another kind. The line is cut into pieces. */
+/* "5:cpu,memory:/jobs/17" of the kind: "/jobs/17"; NULL: of another kind. The line is cut into
+ * pieces. */
 static const char *group_in(char *line, const struct group_kind *k)
 {
     char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
@@ -140,7 +142,8 @@ static const char *const remedy[ARENA_KINDS] = {
     [ARENA_CACHES] = "lower mesh.decode_slots or model.max_context, or use more stages (mesh.pp)",
 };
 
-/* First without copies of weights for products: to place those, their kernels are tried, which takes memory of the weights' own size. */
+/* First without copies of weights for products: to place those, their kernels are tried, which
+ * takes memory of the weights' own size. */
 bool limits_measure(struct memory *m, const struct memory_job *job, struct mesh_at at, size_t limit)
 {
     struct ops bare = *job->ops;

@@ -105,7 +105,8 @@ static void print_ranks(const struct map *m)
     if (hosts > SHOWN_HOSTS) printf("  ... %d more hosts\n", hosts - SHOWN_HOSTS);
 }
 
-/* One way to form groups of ranks: those of a site whose place agrees in what is not of the axis. */
+/* One way to form groups of ranks: those of a site whose place agrees in what is not of the axis.
+ */
 struct axis {
     const char *name;
     int size;

@@ -1,5 +1,5 @@
-/* Which rank is on which host, what crosses between hosts in a step, and what other ways to sum gradients would take: the part of
- * `duet plan RECIPE` that knows hosts. */
+/* Which rank is on which host, what crosses between hosts in a step, and what other ways to sum
+ * gradients would take: the part of `duet plan RECIPE` that knows hosts. */
 #ifndef DUET_TRAINER_PLANNER_MAP_H
 #define DUET_TRAINER_PLANNER_MAP_H
 

@@ -1,4 +1,5 @@
-/* The least of several runs is what an operation takes: others of the machine only make it longer. */
+/* The least of several runs is what an operation takes: others of the machine only make it longer.
+ */
 
 #include "trainer/planner/measure.h"
 
@@ -205,8 +206,9 @@ static double bench_memory(void)
     return 2 * (double)n / best;
 }
 
-/* What matrix products of any shape and type reach here, TFLOP/s: the best of those of the model and of a large square one, in the
- * model's own type and in fp32 (bf16 is slower where it is emulated). */
+/* What matrix products of any shape and type reach here, TFLOP/s: the best of those of the model
+ * and of a large square one, in the model's own type and in fp32 (bf16 is slower where it is
+ * emulated). */
 static double bench_peak(const struct ops *ops, int C)
 {
     enum { ROWS = 512, SIDE = 1024 };

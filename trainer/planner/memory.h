@@ -1,5 +1,6 @@
-/* What every rank of a run will allocate, by kind, before anything runs: not estimated, but measured by the very functions
- * that place it (stage_measure, optimizer_measure, ...), on an arena without memory. */
+/* What every rank of a run will allocate, by kind, before anything runs: not estimated, but
+ * measured by the very functions that place it (stage_measure, optimizer_measure, ...), on an arena
+ * without memory. */
 #ifndef DUET_TRAINER_PLANNER_MEMORY_H
 #define DUET_TRAINER_PLANNER_MEMORY_H
 
@@ -19,16 +20,19 @@ struct memory_job {
     struct extent extent;
 };
 
-/* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for themselves is not in it. Local. */
+/* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for
+ * themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
 /* The stage of a rank on that mesh (memory_mesh) of the model, for stage_measure: with max_mb 0 its
  * weights alone. */
 struct stage_job memory_stage(const struct memory_job *job, const struct mesh *mesh, int max_mb);
 /* The mesh without its communicators: sizes and a rank's place. */
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at);
-/* Bytes that the rank sends to its like of each other site in an exchange; 0 with one site. Local. */
+/* Bytes that the rank sends to its like of each other site in an exchange; 0 with one site. Local.
+ */
 size_t memory_site_message(const struct memory_job *job, struct mesh_at at);
-/* A row of the ops table in place of linear_place: no memory for packed copies, the kernels read weights as they are (on GPUs). */
+/* A row of the ops table in place of linear_place: no memory for packed copies, the kernels read
+ * weights as they are (on GPUs). */
 void linear_place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a);
 /* Layers of the chunks as training splits them, [chunks+1], malloc'ed. Local. */
 int *memory_split(const struct memory_job *job, int *chunks);

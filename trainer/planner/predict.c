@@ -95,8 +95,8 @@ static void heaviest(struct chunks *k, const int *first, const struct shape *s,
 
 /* ---- the step ---- */
 
-/* Seconds of a row in which it waits for its exchanges: all of them in a pass that runs alone, in a pair what
- * the computing does not hide. */
+/* Seconds of a row in which it waits for its exchanges: all of them in a pass that runs alone, in a
+ * pair what the computing does not hide. */
 static double waits(const struct plan_row *row, const struct chunks *k)
 {
     const struct pass_cost *f = &k->cost[row->f.chunk], *b = &k->cost[row->b.chunk];
@@ -114,8 +114,9 @@ static double exchanges_exposed(const struct plan *plan, const struct chunks *k)
     return sum / plan->stages;
 }
 
-/* Runs the plan; on shared cores again, with passes as long as the ranks that compute at once make them: cores stand still only when
- * fewer ranks compute than there are cores, so a step takes its work over the cores, or as long as on cores of their own. */
+/* Runs the plan; on shared cores again, with passes as long as the ranks that compute at once make
+ * them: cores stand still only when fewer ranks compute than there are cores, so a step takes its
+ * work over the cores, or as long as on cores of their own. */
 static void run(struct prediction *out, struct sim *sim, const struct plan *plan, struct chunks *k,
                 const struct cluster *c, const struct layout *l)
 {
@@ -156,8 +157,9 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
     return exposed;
 }
 
-/* Of the sums all but the last bucket's may hide behind the last backward pass of a rank, whose layers end one after the other; weights are
- * gathered after the update (trainer/learn/grad_reduce.h). */
+/* Of the sums all but the last bucket's may hide behind the last backward pass of a rank, whose
+ * layers end one after the other; weights are gathered after the update
+ * (trainer/learn/grad_reduce.h). */
 static void reduce(struct prediction *out, const struct shape *s, const struct cluster *c,
                    const struct layout *l, const struct chunks *k)
 {

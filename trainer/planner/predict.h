@@ -1,7 +1,9 @@
-/* One optimizer step of a model on a cluster: what every pass, message, exchange and reduction takes, and, through the simulator, the
- * whole. Times of operations are computed from FLOPs and bytes, or taken as measured (cluster file, `costs`).
+/* One optimizer step of a model on a cluster: what every pass, message, exchange and reduction
+ * takes, and, through the simulator, the whole. Times of operations are computed from FLOPs and
+ * bytes, or taken as measured (cluster file, `costs`).
  *
- * What is assumed is written where it is used (trainer/schedule/pass_cost.h, costs.c) and in docs/PLANNER.md. */
+ * What is assumed is written where it is used (trainer/schedule/pass_cost.h, costs.c) and in
+ * docs/PLANNER.md. */
 #ifndef DUET_TRAINER_PLANNER_PREDICT_H
 #define DUET_TRAINER_PLANNER_PREDICT_H
 
@@ -19,20 +21,21 @@ struct prediction {
     double hidden;         /* of the reduction, behind the last backward pass */
     double step;           /* all of it */
     double bubble;         /* idle part of the pipeline's time, mean over ranks */
-    double
-        exposed; /* part of the step in which the mean rank waits for messages, exchanges or the reduction */
+    double exposed; /* part of the step in which the mean rank waits for messages, exchanges or the
+                       reduction */
     double rows_per_second;
-    double
-        mfu; /* shape_model_flops over the devices' dense peak; above 1: costs and peak contradict each other */
-    double
-        crowding; /* ranks that share cores take turns: passes are so much longer than on cores of their own */
-    double weights; /* that the rank with most holds */
+    double mfu;      /* shape_model_flops over the devices' dense peak; above 1: costs and peak
+                        contradict each other */
+    double crowding; /* ranks that share cores take turns: passes are so much longer than on cores
+                        of their own */
+    double weights;  /* that the rank with most holds */
 };
 
 /* The layers of the chunks by cost, as training splits them: first [chunks+1]. */
 void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
                    const struct layout *l);
-/* timeline: NULL, or what the pipeline's ranks do (made here, timeline_free). The layout must be possible (plan_possible). */
+/* timeline: NULL, or what the pipeline's ranks do (made here, timeline_free). The layout must be
+ * possible (plan_possible). */
 void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
              const struct layout *l, struct timeline *timeline);
 

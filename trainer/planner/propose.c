@@ -1,5 +1,5 @@
-/* Every mesh of the ranks and every schedule is tried as training would try it: the settings are read anew and checked, the memory
- * measured, the step predicted. */
+/* Every mesh of the ranks and every schedule is tried as training would try it: the settings are
+ * read anew and checked, the memory measured, the step predicted. */
 #include "trainer/planner/propose.h"
 
 #include <stdlib.h>
@@ -51,7 +51,8 @@ static void judge_memory(const struct recipe *r, struct candidate *c)
     c->reason = copy(text);
 }
 
-/* Where chunks are placed, as training settles it (trainer/run/run.c): what a device's memory does not hold is left out. */
+/* Where chunks are placed, as training settles it (trainer/run/run.c): what a device's memory does
+ * not hold is left out. */
 static void place_searched(const struct recipe *r, struct settings *s)
 {
     bool can[PLACES];
@@ -160,7 +161,8 @@ static void print_all(const struct candidates *all)
     }
 }
 
-/* The last one tried, a searched plan, is dropped unless it is faster than every named one of its mesh. */
+/* The last one tried, a searched plan, is dropped unless it is faster than every named one of its
+ * mesh. */
 static void keep_if_faster(struct candidates *all, int first)
 {
     const struct candidate *found = &all->at[all->n - 1];

@@ -1,4 +1,5 @@
-/* A recipe made ready for planning: settings, lengths of what it learns from, times of operations, layouts. */
+/* A recipe made ready for planning: settings, lengths of what it learns from, times of operations,
+ * layouts. */
 #include "trainer/planner/recipe.h"
 
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static int tokens_of(const struct reading *r, const char *text, size_t n, bool s
     return (int)tokenizer_encode(r->tokenizer, text, n, special, NULL, 0);
 }
 
-/* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no demonstration, or none that fits. */
+/* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no
+ * demonstration, or none that fits. */
 static int demonstration_rows(const struct reading *r, uint32_t index, struct text *text)
 {
     struct problem problem;
@@ -100,7 +102,8 @@ static int answer_rows(const struct reading *r, const struct phase_settings *k, 
     return n < r->settings->model.max_context ? n : r->settings->model.max_context - 1;
 }
 
-/* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as long as the job says. */
+/* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as
+ * long as the job says. */
 static int sequence_length(const struct recipe *r, const struct reading *from, int i,
                            struct text *text)
 {
@@ -191,7 +194,8 @@ static void call(struct cluster *c, const char *name)
     SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
 }
 
-/* Of this machine everything is measured, or asked of the system, but its links: those of shared memory are assumed. */
+/* Of this machine everything is measured, or asked of the system, but its links: those of shared
+ * memory are assumed. */
 static void this_machine(struct cluster *c, int ranks)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

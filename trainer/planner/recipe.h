@@ -1,5 +1,5 @@
-/* A recipe made ready for planning: its settings, the lengths of what a step learns from, the machines. What is printed of it:
- * report.h. */
+/* A recipe made ready for planning: its settings, the lengths of what a step learns from, the
+ * machines. What is printed of it: report.h. */
 #ifndef DUET_TRAINER_PLANNER_RECIPE_H
 #define DUET_TRAINER_PLANNER_RECIPE_H
 
@@ -46,24 +46,26 @@ struct recipe {
     bool timed; /* times are known: of hosts without a cluster file they are not */
 };
 
-/* Reads what the job names. Every mistake goes to p; false: there was one. Either way recipe_close. Local,
- * no MPI; measured times of a text report are printed to stdout as they are taken. */
+/* Reads what the job names. Every mistake goes to p; false: there was one. Either way recipe_close.
+ * Local, no MPI; measured times of a text report are printed to stdout as they are taken. */
 bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p);
 void recipe_close(struct recipe *r);
 
-/* Settings with more assignments (NULL-terminated, at most seven; or NULL), say of a mesh: read anew, so that they are checked as training
- * would. false: reasons in p. */
+/* Settings with more assignments (NULL-terminated, at most seven; or NULL), say of a mesh: read
+ * anew, so that they are checked as training would. false: reasons in p. */
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p);
-/* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it then runs: plan, which is
- * made here (plan_free). first: layers of the chunks, by the caller's stage. */
+/* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it
+ * then runs: plan, which is made here (plan_free). first: layers of the chunks, by the caller's
+ * stage. */
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
 /* What its reductions take on the hosts, into the layout. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l);
 /* Of all sites. */
 int recipe_ranks(const struct settings *s);
-/* What sites send each other every sites.every steps of `step` seconds: a site, and the rank of it that sends most. Seconds are 0 where
- * nothing is timed; exposed: a step, of what `sites.delay` steps do not hide. */
+/* What sites send each other every sites.every steps of `step` seconds: a site, and the rank of it
+ * that sends most. Seconds are 0 where nothing is timed; exposed: a step, of what `sites.delay`
+ * steps do not hide. */
 struct site_exchange {
     double bytes, most, seconds, exposed;
 };

@@ -96,7 +96,8 @@ static void add_parts_of_column(struct traffic *t, const struct group *g, int fr
     }
 }
 
-/* Columns inside each node, all to all; a column's running sum from node to node; from the last one to the owners. */
+/* Columns inside each node, all to all; a column's running sum from node to node; from the last one
+ * to the owners. */
 static void add_chain(struct traffic *t, const struct group *g)
 {
     int each = each_of(g), members = g->form.members;
@@ -114,7 +115,8 @@ static void add_chain(struct traffic *t, const struct group *g)
     }
 }
 
-/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of it. */
+/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of
+ * it. */
 static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real, bool nodes)
 {
     int members = g->form.members, each = each_of(g);
@@ -158,7 +160,8 @@ static int member_rank(const struct mesh *m, int member)
     return mesh_rank_at(m, (struct mesh_at){d, p, m->t});
 }
 
-/* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices. */
+/* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices.
+ */
 static void group_fill(struct group *g, const struct traffic *t, const struct reduction_job *s,
                        struct bucket *b, int e, int ep)
 {
@@ -179,7 +182,8 @@ static void group_fill(struct group *g, const struct traffic *t, const struct re
     bucket_cut(b, n, 0);
 }
 
-/* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline (optimizer.c, tie_exchange). */
+/* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline
+ * (optimizer.c, tie_exchange). */
 static void add_tie(struct traffic *t, const struct reduction_job *s, const struct group *g)
 {
     const struct mesh *m = &s->mesh;

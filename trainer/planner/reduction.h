@@ -1,5 +1,6 @@
-/* What summing the gradients of replicas, and gathering their weights, sends from host to host, by path and wire (comm/reduce.h): the
- * paths are chosen, slices cut and numbers rounded by the code that trains (reduce_choose, bucket_cut, wire_bytes). */
+/* What summing the gradients of replicas, and gathering their weights, sends from host to host, by
+ * path and wire (comm/reduce.h): the paths are chosen, slices cut and numbers rounded by the code
+ * that trains (reduce_choose, bucket_cut, wire_bytes). */
 #ifndef DUET_TRAINER_PLANNER_REDUCTION_H
 #define DUET_TRAINER_PLANNER_REDUCTION_H
 
@@ -30,8 +31,8 @@ struct reduction_paths reduction_add(struct traffic *t, const struct memory_job 
 /* Buckets of a rank, the fewest of all stages. */
 int reduction_buckets(const struct memory_job *j);
 
-/* Seconds of sums and of gathers of such a step, were they alone: the busiest host's bytes over its links (one a rank), and the
- * time until the last node of a chain has something to do. */
+/* Seconds of sums and of gathers of such a step, were they alone: the busiest host's bytes over its
+ * links (one a rank), and the time until the last node of a chain has something to do. */
 struct reduction_time {
     double reduce, gather;
 };

@@ -39,7 +39,8 @@ static bool shown(const struct mesh_settings *m, struct mesh_at at)
     return at.d == 0 && at.t == 0 && at.p < MOST_ROWS;
 }
 
-/* Pipelines between the first and the last have no more of the optimizer than the first and no less than the last. */
+/* Pipelines between the first and the last have no more of the optimizer than the first and no less
+ * than the last. */
 static void print_memory(const struct recipe *r)
 {
     const struct mesh_settings *mesh = &r->settings.mesh;

@@ -1,5 +1,5 @@
-/* What duet plan RECIPE prints: the memory of every rank and the time of a step, before anything runs; when asked, which mesh would be
- * best, or a picture of the step. */
+/* What duet plan RECIPE prints: the memory of every rank and the time of a step, before anything
+ * runs; when asked, which mesh would be best, or a picture of the step. */
 #ifndef DUET_TRAINER_PLANNER_REPORT_H
 #define DUET_TRAINER_PLANNER_REPORT_H
 

@@ -6,10 +6,12 @@
 #include "pipeline/schedules.h"
 #include "trainer/planner/working.h"
 
-/* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the same context, with 8 M; DeepSeek-V3
- * (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent attention is 187 M weights a layer; with its recomputation (norms, up-
- * projections, SwiGLU) a layer keeps of a row about 83,500 bf16 elements: two inputs and the latents, the attention's output, and in
- * fp8 the experts' inputs and gates. It sends rows to experts in fp8, to four nodes at most. */
+/* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the
+ * same context, with 8 M; DeepSeek-V3 (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent
+ * attention is 187 M weights a layer; with its recomputation (norms, up- projections, SwiGLU) a
+ * layer keeps of a row about 83,500 bf16 elements: two inputs and the latents, the attention's
+ * output, and in fp8 the experts' inputs and gates. It sends rows to experts in fp8, to four nodes
+ * at most. */
 const struct scaled_model SCALED[SCALED_MODELS] = {
     {.shape = {.name = "7B dense (Llama 2 7B)",
                .layers = 32,
@@ -83,7 +85,8 @@ static int slots_of(const struct layout *l)
 
 /* ---- one layout ---- */
 
-/* A pipeline's time grows by the same with every further micro-batch: two short plans predict a long one. */
+/* A pipeline's time grows by the same with every further micro-batch: two short plans predict a
+ * long one. */
 static void predict_long(struct prediction *out, const struct scaled_model *m,
                          const struct cluster *c, const struct layout *l)
 {

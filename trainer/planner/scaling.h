@@ -1,5 +1,6 @@
-/* How three models would scale from 8 to 16,384 devices, and what bites at each point. For models and sizes that nobody here can run,
- * everything comes from formulas (shape.h, costs.c): memory too. */
+/* How three models would scale from 8 to 16,384 devices, and what bites at each point. For models
+ * and sizes that nobody here can run, everything comes from formulas (shape.h, costs.c): memory
+ * too. */
 #ifndef DUET_TRAINER_PLANNER_SCALING_H
 #define DUET_TRAINER_PLANNER_SCALING_H
 
@@ -15,17 +16,20 @@ struct scaled_model {
 enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];
 
-/* Bytes that a rank needs, by formulas: weights, float gradients (of both directions, where a chunk has two), its part of the optimizer's
- * state, activations of `slots` micro-batches, room for sums under way. Weights are shared out evenly; what that leaves out tests/unit/planner/test_scaling.c measures. */
+/* Bytes that a rank needs, by formulas: weights, float gradients (of both directions, where a chunk
+ * has two), its part of the optimizer's state, activations of `slots` micro-batches, room for sums
+ * under way. Weights are shared out evenly; what that leaves out tests/unit/planner/test_scaling.c
+ * measures. */
 struct scaling_bytes {
     double parameters, gradients, optimizer, activations, buffers;
 };
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots);
 double scaling_memory(const struct shape *s, const struct layout *l, int slots);
-/* The recipe of a step on such a layout; false when it cannot be. Free s either way. m->model is not NULL. */
+/* The recipe of a step on such a layout; false when it cannot be. Free s either way. m->model is
+ * not NULL. */
 bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l);
-/* Bytes of the rank that needs most, placed by the trainer's own functions (memory.h) for that recipe, without packed copies of
- * weights; INFINITY when it cannot be. */
+/* Bytes of the rank that needs most, placed by the trainer's own functions (memory.h) for that
+ * recipe, without packed copies of weights; INFINITY when it cannot be. */
 double scaling_placed(const struct scaled_model *m, const struct layout *l);
 
 enum scaling_limit {
@@ -46,9 +50,10 @@ struct scaled {
     double bytes; /* of the heaviest rank: scaling_placed, or scaling_memory */
     enum scaling_limit limit;
 };
-/* Searches all meshes (dp, pp, tp within a node, ep) and schedules. limit: what would gain most if it were lifted: memory without end,
- * or four times the batch, where that gains 5 % at least; else the larger of bubble and exposed communication where it is 5 % at
- * least; else computing itself. */
+/* Searches all meshes (dp, pp, tp within a node, ep) and schedules. limit: what would gain most if
+ * it were lifted: memory without end, or four times the batch, where that gains 5 % at least; else
+ * the larger of bubble and exposed communication where it is 5 % at least; else computing itself.
+ */
 struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c, int devices);
 
 /* The table, to stdout, for nodes like the cluster's. */

@@ -1,5 +1,5 @@
-/* What a rank of a scaled model needs: placed as the trainer places it where Duet can train the model, so that the table and --propose
- * cannot disagree; by formulas for the others. */
+/* What a rank of a scaled model needs: placed as the trainer places it where Duet can train the
+ * model, so that the table and --propose cannot disagree; by formulas for the others. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 
 /* ---- by formulas ---- */
 
-/* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden size, and the two at a chunk's end,
- * are whole on every rank of tp. */
+/* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden
+ * size, and the two at a chunk's end, are whole on every rank of tp. */
 static double chunk_kept(const struct shape *s, int chunks, int tp)
 {
     double layers = ceil((double)s->layers / chunks), whole = 4 * s->C;
@@ -19,7 +19,8 @@ static double chunk_kept(const struct shape *s, int chunks, int tp)
     return layers * (whole + (kept - whole) / tp) + 2 * s->C;
 }
 
-/* Room for what arrives of the sums under way: as many layers as may be, but a rank's own part of them. */
+/* Room for what arrives of the sums under way: as many layers as may be, but a rank's own part of
+ * them. */
 static double scaling_buffers(const struct shape *s, const struct layout *l, double R)
 {
     double most = 0;

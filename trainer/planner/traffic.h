@@ -1,7 +1,8 @@
 /* Who sends how much to whom: a table of bytes between hosts, by kind. What sends them fills it
  * (traffic_step.h, reduction.h).
  *
- * Bytes are payload. What a network adds (docs/lab/planner.md, "Bytes between hosts") is not in them. */
+ * Bytes are payload. What a network adds (docs/lab/planner.md, "Bytes between hosts") is not in
+ * them. */
 #ifndef DUET_TRAINER_PLANNER_TRAFFIC_H
 #define DUET_TRAINER_PLANNER_TRAFFIC_H
 

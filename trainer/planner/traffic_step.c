@@ -9,13 +9,15 @@
 
 /* ---- passes ---- */
 
-/* What a rank sends to each of the others that share its layers, or its experts, in one pass over a chunk. */
+/* What a rank sends to each of the others that share its layers, or its experts, in one pass over a
+ * chunk. */
 struct exchanged {
     double tensor, expert;
 };
 
-/* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second round. At
- * the head four more numbers a row. Before rows go to their experts, how many there are. */
+/* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second
+ * round. At the head four more numbers a row. Before rows go to their experts, how many there are.
+ */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m, int chunk,
                                    int chunks, double rows, bool backward)
 {
@@ -56,15 +58,16 @@ static void add_message(struct traffic *t, const struct mesh *m, int p, int to, 
                         mesh_rank_at(m, (struct mesh_at){d, to, i}), bytes);
 }
 
-/* Messages are whole micro-batches whatever is in them (trainer/stage/stage.c, message_bytes); exchanges
- * are of the rows in use. */
+/* Messages are whole micro-batches whatever is in them (trainer/stage/stage.c, message_bytes);
+ * exchanges are of the rows in use. */
 static double message_bytes(const struct traffic_job *j)
 {
     const struct settings *s = j->memory.settings;
     return (double)s->data.micro_batch_tokens * s->model.hidden * (double)j->memory.ops->real_bytes;
 }
 
-/* All passes of stage p: what they exchange together, and how many messages go to each stage (sent). */
+/* All passes of stage p: what they exchange together, and how many messages go to each stage
+ * (sent). */
 static struct exchanged stage_passes(const struct traffic_job *j, const struct mesh *m,
                                      const struct plan *plan, int p, int *sent)
 {
@@ -100,8 +103,9 @@ static void add_plan(struct traffic *t, const struct traffic_job *j, const struc
 
 /* ---- what all ranks add up ---- */
 
-/* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a sum. They go up a binomial tree and
- * down again, which is how Open MPI does it for so few bytes, or sends little more. */
+/* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a
+ * sum. They go up a binomial tree and down again, which is how Open MPI does it for so few bytes,
+ * or sends little more. */
 static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
 {
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
@@ -177,8 +181,8 @@ static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
                     chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->batch.back_bytes);
 }
 
-/* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go from each rank of tp to the
- * others. */
+/* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go
+ * from each rank of tp to the others. */
 static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
 {
     const struct traffic_job *j = w->j;
@@ -201,8 +205,8 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     }
 }
 
-/* At the end every rank gets every answer (rollout.c, gather), round a ring: its number, its length, how it ended; every token and its
- * log-probability. */
+/* At the end every rank gets every answer (rollout.c, gather), round a ring: its number, its
+ * length, how it ended; every token and its log-probability. */
 static void add_answers(struct traffic *t, int ranks, double answers, double tokens)
 {
     double bytes =
@@ -220,7 +224,8 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
     const struct stage_job weights = memory_stage(&j->memory, &m, 0);
     stage_measure(&s, &weights);
     double part = 1.0 / (m.dp * ways), answers = size.questions * size.samples;
-    /* An answer reads the last token of its prompt itself; it starts and ends, and so does a question. */
+    /* An answer reads the last token of its prompt itself; it starts and ends, and so does a
+     * question. */
     struct journey w = {.j = j,
                         .m = &m,
                         .batch = rollout_batch(&s),

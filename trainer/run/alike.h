@@ -1,4 +1,5 @@
-/* What every rank reads for itself must be the same on all of them: files may differ between hosts. */
+/* What every rank reads for itself must be the same on all of them: files may differ between hosts.
+ */
 #ifndef DUET_TRAINER_RUN_ALIKE_H
 #define DUET_TRAINER_RUN_ALIKE_H
 
@@ -10,7 +11,8 @@ struct alike {
     uint64_t sum;     /* of what this rank has read */
 };
 
-/* A rank whose sums differ from rank 0's is a problem that names both hosts; then the job ends with 2. Collective over w->comm. */
+/* A rank whose sums differ from rank 0's is a problem that names both hosts; then the job ends
+ * with 2. Collective over w->comm. */
 void alike_or_end(const struct world *w, const struct alike *item, int n);
 
 #endif

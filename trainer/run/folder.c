@@ -64,7 +64,8 @@ long folder_last_step(const char *folder)
     return step;
 }
 
-/* --- whose files ------------------------------------------------------------------------------- */
+/* --- whose files -------------------------------------------------------------------------------
+ */
 
 /* Recognises the recipes of every version: it does not change. */
 static const char RECIPE_MARK[] =
@@ -151,7 +152,8 @@ static void check_file(const char *folder, const struct written *w, struct probl
                  "away, or choose another run folder with --set out=FOLDER (nothing was changed)");
 }
 
-/* A recipe that looks like ours may be a copy that somebody works with: only beside what a run leaves is it the run's. */
+/* A recipe that looks like ours may be a copy that somebody works with: only beside what a run
+ * leaves is it the run's. */
 static void check_folder(const char *folder, bool traced, struct problems *p)
 {
     const enum path_kind checkpoints = look(folder, "checkpoints");
@@ -190,7 +192,8 @@ static void check_out(const struct settings *s, struct problems *p)
     }
 }
 
-/* --- who writes -------------------------------------------------------------------------------- */
+/* --- who writes --------------------------------------------------------------------------------
+ */
 
 static struct lock *lock; /* of rank 0 of the job */
 
@@ -302,8 +305,8 @@ void folder_write_recipe(const char *folder, const char *recipe)
     free(text);
 }
 
-/* On hosts without a common file system the others would fail at the first checkpoint. Some seconds are granted to a file system that
- * shows new files late. */
+/* On hosts without a common file system the others would fail at the first checkpoint. Some seconds
+ * are granted to a file system that shows new files late. */
 void folder_see(const struct world *w, const char *folder)
 {
     char path[PATH_BYTES];
@@ -325,7 +328,8 @@ void folder_see(const struct world *w, const char *folder)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
-/* Once there are checkpoints, their folder stays. A save that meets none makes one, so that it must be the same. */
+/* Once there are checkpoints, their folder stays. A save that meets none makes one, so that it must
+ * be the same. */
 static void look_for_checkpoints(const char *folder)
 {
     static struct stat first;

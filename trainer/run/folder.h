@@ -4,11 +4,12 @@
 
 #include "trainer/run/run.h"
 
-/* Collective over the job, before anything is touched. A file of somebody else's where a run would write is a user's mistake (exit 2), and
- * so is a run under way there; a folder that cannot be looked at ends the job (exit 1). A folder that is there is locked. */
+/* Collective over the job, before anything is touched. A file of somebody else's where a run would
+ * write is a user's mistake (exit 2), and so is a run under way there; a folder that cannot be
+ * looked at ends the job (exit 1). A folder that is there is locked. */
 void folder_enter(const struct world *w, const struct settings *s);
-/* Collective over the job. Makes the folder `out`, and locks it when folder_enter found none. true: it was locked only now and there is a run in
- * it, which another job has made meanwhile. */
+/* Collective over the job. Makes the folder `out`, and locks it when folder_enter found none. true:
+ * it was locked only now and there is a run in it, which another job has made meanwhile. */
 bool folder_make_out(const struct world *w, const char *out);
 /* The lock goes. Rank 0 of the job; for others nothing. */
 void folder_leave(void);
@@ -26,7 +27,8 @@ long folder_last_step(const char *folder);
 void folder_write_recipe(const char *folder, const char *recipe);
 /* Collective over the site: exits 2 on a rank that does not see what its rank 0 wrote. */
 void folder_see(const struct world *w, const char *folder);
-/* Between two steps: dies when the folder was deleted, renamed, or taken over by another job. Rank 0 of the site; for others nothing. */
+/* Between two steps: dies when the folder was deleted, renamed, or taken over by another job. Rank
+ * 0 of the site; for others nothing. */
 void folder_look(const struct run *r);
 
 #endif

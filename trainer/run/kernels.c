@@ -6,7 +6,8 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 
-/* Hosts of a cluster may differ in their processors, and what one rank samples another may learn from. */
+/* Hosts of a cluster may differ in their processors, and what one rank samples another may learn
+ * from. */
 void kernels_alike(const struct world *w, const struct ops *ops)
 {
     struct problems p = {0};

@@ -1,5 +1,6 @@
-/* Where a run stands: the `state` of a checkpoint's manifest as a struct, every member read with its type and range. A state that
- * no run can have written counts as damage: the checkpoint before it is used. */
+/* Where a run stands: the `state` of a checkpoint's manifest as a struct, every member read with
+ * its type and range. A state that no run can have written counts as damage: the checkpoint before
+ * it is used. */
 #ifndef DUET_TRAINER_RUN_POSITION_H
 #define DUET_TRAINER_RUN_POSITION_H
 
@@ -20,14 +21,17 @@ struct position {
     bool has_sums, has_data_train; /* older checkpoints have none */
 };
 
-/* false and problems naming the member, what it is and what it can be; file is for messages. Local. */
+/* false and problems naming the member, what it is and what it can be; file is for messages. Local.
+ */
 bool position_read(struct position *q, const json_t *state, const char *file, struct problems *p);
 
-/* For checkpoint_open_if, with ctx NULL or the run folder whose metrics.jsonl and samples.jsonl are to be cut: the state fits the
- * recipe of its checkpoint, and the files would be cut behind a line. */
+/* For checkpoint_open_if, with ctx NULL or the run folder whose metrics.jsonl and samples.jsonl are
+ * to be cut: the state fits the recipe of its checkpoint, and the files would be cut behind a line.
+ */
 bool position_check(const struct checkpoint *c, void *run_folder, struct problems *p);
 
-/* The checkpoint's recipe as it was saved; false: it has none, or one that this version cannot read. Free it either way. Local. */
+/* The checkpoint's recipe as it was saved; false: it has none, or one that this version cannot
+ * read. Free it either way. Local. */
 bool position_recipe(struct settings *then, const struct checkpoint *c);
 
 /* 16 hexadecimal digits into a state. */

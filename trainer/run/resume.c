@@ -17,7 +17,8 @@
 #include "trainer/run/position.h"
 #include "trainer/run/sites.h"
 
-/* --- what is no setting: tokenizer, data, rate ------------------------------------------------- */
+/* --- what is no setting: tokenizer, data, rate -------------------------------------------------
+ */
 
 /* Into one cell of a table. */
 static void token_text(const struct tokenizer *t, int id, char text[48])
@@ -101,7 +102,8 @@ static void compare_file(struct changes *c, const char *name, const char *paths[
     }
 }
 
-/* A generator's problems follow from settings: their rows say it, unless the program itself has changed. */
+/* A generator's problems follow from settings: their rows say it, unless the program itself has
+ * changed. */
 static void compare_data(struct changes *c, const struct run *r, const struct settings *then,
                          const struct position *q, struct standing at)
 {
@@ -149,7 +151,8 @@ static void compare_rate(struct changes *c, const struct phase_kind *kinds,
     changes_add(c, false, name, was, is, means);
 }
 
-/* --- saying it --------------------------------------------------------------------------------- */
+/* --- saying it ---------------------------------------------------------------------------------
+ */
 
 static void print_lines(char *text)
 {
@@ -210,14 +213,16 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
                      names, from->folder);
 }
 
-/* --- a run ------------------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------------
+ */
 
 static struct standing standing_of(const struct position *q)
 {
     return (struct standing){(int)q->phase, q->phase_step};
 }
 
-/* Before there was zero_spread, groups without spread were left out: such a run goes on so, unless the recipe says otherwise. */
+/* Before there was zero_spread, groups without spread were left out: such a run goes on so, unless
+ * the recipe says otherwise. */
 static void keep_former_zero_spread(struct run *r, const struct settings *then, const char *from)
 {
     struct settings *now = &r->settings;
@@ -292,7 +297,8 @@ static void say_standing(const struct run *r, const struct phase_kind *kinds)
                  s->phases[last].name, s->phases[last].steps);
 }
 
-/* As world_agree_problems, over all sites: what all of them see is said once. Collective over the job. */
+/* As world_agree_problems, over all sites: what all of them see is said once. Collective over the
+ * job. */
 static void agree_problems(const struct world *w, struct problems *p)
 {
     int speaker = p->n > 0 ? w->first + w->rank : INT_MAX;
@@ -333,7 +339,8 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     return done;
 }
 
-/* --- the recipes of a run folder --------------------------------------------------------------- */
+/* --- the recipes of a run folder ---------------------------------------------------------------
+ */
 
 static const char until[] = "recipe-until-step-%08ld.yaml";
 
@@ -370,7 +377,8 @@ bool resume_keep_recipe(const struct run *r, const char *folder, struct resumed 
     return goes_on;
 }
 
-/* --- weights ----------------------------------------------------------------------------------- */
+/* --- weights -----------------------------------------------------------------------------------
+ */
 
 static void compare_model(struct changes *found, const struct checkpoint *c,
                           const struct settings *now, const char *json)

@@ -1,4 +1,5 @@
-/* Putting a run together and taking it apart; questions as tokens. What a checkpoint keeps of it: state.c. */
+/* Putting a run together and taking it apart; questions as tokens. What a checkpoint keeps of it:
+ * state.c. */
 #include "trainer/run/run.h"
 
 #include <limits.h>
@@ -225,8 +226,9 @@ int run_encode(const struct run *r, const char *prompt, const char *completion, 
     return (int)at;
 }
 
-/* Problem number `index` as question i. A generator's prompts were only sampled when it was looked through: one that does not fit gives
- * way to another draw, the same on every rank and whenever the run is resumed. -1: none of many fits. */
+/* Problem number `index` as question i. A generator's prompts were only sampled when it was looked
+ * through: one that does not fit gives way to another draw, the same on every rank and whenever the
+ * run is resumed. -1: none of many fits. */
 static int take_question(struct run *r, enum split split, uint32_t index, int i)
 {
     enum { DRAWS = 4096 };

@@ -11,7 +11,8 @@
 #include "trainer/run/folder.h"
 #include "trainer/run/position.h"
 
-/* --- folders ----------------------------------------------------------------------------------- */
+/* --- folders -----------------------------------------------------------------------------------
+ */
 
 enum { MOST_SITES = 1024 }; /* as mesh.sites */
 
@@ -82,7 +83,8 @@ char *sites_enter(struct world *w, const struct settings *s)
     return folder;
 }
 
-/* --- the checkpoint to go on from -------------------------------------------------------------- */
+/* --- the checkpoint to go on from --------------------------------------------------------------
+ */
 
 struct sites_answer sites_ask(const struct world *w, bool yes)
 {
@@ -96,7 +98,8 @@ struct sites_answer sites_ask(const struct world *w, bool yes)
     return (struct sites_answer){most != 0, least != 0};
 }
 
-/* Of this site's committed checkpoints the newest before `below`, -1; what a run that went back has left behind does not count. */
+/* Of this site's committed checkpoints the newest before `below`, -1; what a run that went back has
+ * left behind does not count. */
 static long newest_before(const char *folder, long below)
 {
     char root[PATH_BYTES];
@@ -158,8 +161,8 @@ void sites_checkpoint(struct checkpoint *c, const char *folder, const struct wor
     problems_end(&p, 0, EXIT_WORLD);
 }
 
-/* A site may be an exchange and its delay ahead of another, whose newest checkpoint may be one interval old and another
- * one under way. */
+/* A site may be an exchange and its delay ahead of another, whose newest checkpoint may be one
+ * interval old and another one under way. */
 bool sites_are_young(const struct world *w, const struct settings *s, const char *folder)
 {
     long ahead = (long)s->sites.every + s->sites.delay + 2L * s->checkpoint.every;
@@ -174,7 +177,8 @@ int sites_keep(const struct settings *s)
     return needed > keep ? needed : keep;
 }
 
-/* --- a run ------------------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------------
+ */
 
 /* What this rank knows of a stop goes out; step: the first one at which this site can stop. */
 static void say_what_is_known(struct run *r, long step)

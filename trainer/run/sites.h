@@ -1,13 +1,16 @@
-/* A run of several sites (mesh.sites): groups of ranks, each with a mesh, a run folder (OUT/site-1, ...) and checkpoints of its own, that learn
- * apart and exchange what they learned (learn/outer.h). Here is what they agree on beside: who they are, the checkpoint from which
- * all go on, the part of the data that is whose, and the step at which all stop. With one site nothing here does anything. */
+/* A run of several sites (mesh.sites): groups of ranks, each with a mesh, a run folder (OUT/site-1,
+ * ...) and checkpoints of its own, that learn apart and exchange what they learned (learn/outer.h).
+ * Here is what they agree on beside: who they are, the checkpoint from which all go on, the part of
+ * the data that is whose, and the step at which all stop. With one site nothing here does anything.
+ */
 #ifndef DUET_TRAINER_RUN_SITES_H
 #define DUET_TRAINER_RUN_SITES_H
 
 #include "trainer/run/run.h"
 
-/* Collective over the job. Splits w, makes the folders of the sites and returns that of this one, malloc'ed: with one site
- * s->run.out. A run folder with another number of sites is a user's mistake. */
+/* Collective over the job. Splits w, makes the folders of the sites and returns that of this one,
+ * malloc'ed: with one site s->run.out. A run folder with another number of sites is a user's
+ * mistake. */
 char *sites_enter(struct world *w, const struct settings *s);
 
 /* What the first ranks of the sites say. Collective over the job. */
@@ -16,9 +19,11 @@ struct sites_answer {
 };
 struct sites_answer sites_ask(const struct world *w, bool yes);
 
-/* Only some sites have checkpoints: is the run so young that this is because they are ahead of the others? Collective over the job. */
+/* Only some sites have checkpoints: is the run so young that this is because they are ahead of the
+ * others? Collective over the job. */
 bool sites_are_young(const struct world *w, const struct settings *s, const char *folder);
-/* Opens the newest checkpoint that all sites have, undamaged, each its own; exits 1 when there is none. Collective over the job. */
+/* Opens the newest checkpoint that all sites have, undamaged, each its own; exits 1 when there is
+ * none. Collective over the job. */
 void sites_checkpoint(struct checkpoint *c, const char *folder, const struct world *w);
 /* Checkpoints that a site keeps: as many as the recipe says, or as one can be ahead of another. */
 int sites_keep(const struct settings *s);
@@ -27,9 +32,11 @@ int sites_keep(const struct settings *s);
 void sites_open(struct run *r);
 void sites_close(struct run *r);
 
-/* Number `i` of what each site has one of, counted over all sites: 0 1 2 ... are site 1's, site 2's, ..., site 1's second. */
+/* Number `i` of what each site has one of, counted over all sites: 0 1 2 ... are site 1's, site
+ * 2's, ..., site 1's second. */
 long sites_part(const struct run *r, long i);
-/* Update number `update` (from 1) of the phase's `last` is made, or left out. Collective over the site. */
+/* Update number `update` (from 1) of the phase's `last` is made, or left out. Collective over the
+ * site. */
 void sites_update(struct run *r, long update, long last);
 /* The metrics of exchanges that came to their end in this step. */
 void sites_put(struct run *r);

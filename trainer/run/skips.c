@@ -18,7 +18,8 @@ static void say_way_out(const struct run *r, char *out, size_t size)
         snprintf(out, size, "There is no earlier checkpoint: start over");
 }
 
-/* All ranks know why. What is being written in the background is from before, and is committed first. */
+/* All ranks know why. What is being written in the background is from before, and is committed
+ * first. */
 static _Noreturn void end_the_run(struct run *r, const struct phase_settings *k,
                                   const struct step_stats *s)
 {

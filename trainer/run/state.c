@@ -1,5 +1,5 @@
-/* What a checkpoint keeps of a run: its position, put into JSON and taken back, and which slices are saved and read. position.h says
- * what of it can be. */
+/* What a checkpoint keeps of a run: its position, put into JSON and taken back, and which slices
+ * are saved and read. position.h says what of it can be. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +89,8 @@ static void take_milestones(struct run *r, const json_t *past)
     }
 }
 
-/* An evaluation that was stopped, and the line of metrics that waits for it (when it is a step's, not a phase of its own). */
+/* An evaluation that was stopped, and the line of metrics that waits for it (when it is a step's,
+ * not a phase of its own). */
 static bool take_evaluation(struct run *r, const json_t *state)
 {
     const json_t *o = json_object_get(state, "evaluation");
@@ -119,7 +120,8 @@ static bool take_position(struct run *r, const struct checkpoint *c, struct prob
     return false;
 }
 
-/* What rounding left of gradients sent between hosts, when the checkpoint's is of this very layout; else nothing is left. */
+/* What rounding left of gradients sent between hosts, when the checkpoint's is of this very layout;
+ * else nothing is left. */
 static bool take_residuals(struct run *r, const struct checkpoint *c, struct problems *p)
 {
     const char *of = json_string_value(json_object_get(c->state, "residuals"));
@@ -171,7 +173,8 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
     return true;
 }
 
-/* One of a step that skipped all its updates is not counted among those kept: good ones would go for it. */
+/* One of a step that skipped all its updates is not counted among those kept: good ones would go
+ * for it. */
 double run_save(struct run *r, bool end_of_phase)
 {
     bool counts = !(r->skips.idle && r->skips.guarded);

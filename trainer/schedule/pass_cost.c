@@ -92,8 +92,8 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
     return link_send(link, j->rows * copies * s->C * bytes_each * (j->ep - 1) / j->ep);
 }
 
-/* Sums stand behind attention and FFN, behind the embedding (forward) and the head (backward); a layer with
- * experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
+/* Sums stand behind attention and FFN, behind the embedding (forward) and the head (backward); a
+ * layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward)
 {
     struct pass_exchanges x = {.sums = backward ? part.head : part.embed};
@@ -122,7 +122,8 @@ static struct pass_cost measured(const struct pass_cost *row, const struct pass_
     return (struct pass_cost){.f = row->f * n, .b = row->b * n, .w = row->w * n};
 }
 
-/* linear and attention: FLOPs of a row, forward; kept_bytes are written once and read about twice. */
+/* linear and attention: FLOPs of a row, forward; kept_bytes are written once and read about twice.
+ */
 static struct pass_cost computed(const struct machine *m, const struct pass_job *j, double linear,
                                  double attention, double kept_bytes)
 {

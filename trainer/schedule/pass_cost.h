@@ -1,18 +1,20 @@
-/* What a pass takes: THE model of it. The planner asks for seconds on a machine; `schedule: auto`, which
- * must choose alike on every rank and after every resume, asks in FLOPs, for a machine nobody knows
- * (machine_of_flops). The assumptions, all in one place:
+/* What a pass takes: THE model of it. The planner asks for seconds on a machine; `schedule: auto`,
+ * which must choose alike on every rank and after every resume, asks in FLOPs, for a machine nobody
+ * knows (machine_of_flops). The assumptions, all in one place:
  *
- *   - matrix products run at the rate that is reached; attention at a part of it; everything else is as
- *     long as its bytes take
- *   - backward: input and weight part of a linear layer cost what its forward does; attention's backward
- *     2.5 times its forward (it forms the scores again), all of it in the input part
- *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of float
- *     rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
- *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies (ep-1)/ep leave
- *     their rank. Between nodes a row travels once to each node it goes to
- *   - a pass that runs alone waits for its exchanges, also a whole backward (model/chunk.c: each is waited
- *     for before the weight part behind it); a fused pair hides up to a part of them under its computing
- *   - a message, or an exchange, is as slow as its slowest link: no contention between them is counted */
+ *   - matrix products run at the rate that is reached; attention at a part of it; everything else
+ * is as long as its bytes take
+ *   - backward: input and weight part of a linear layer cost what its forward does; attention's
+ * backward 2.5 times its forward (it forms the scores again), all of it in the input part
+ *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of
+ * float rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
+ *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies
+ * (ep-1)/ep leave their rank. Between nodes a row travels once to each node it goes to
+ *   - a pass that runs alone waits for its exchanges, also a whole backward (model/chunk.c: each is
+ * waited for before the weight part behind it); a fused pair hides up to a part of them under its
+ * computing
+ *   - a message, or an exchange, is as slow as its slowest link: no contention between them is
+ * counted */
 #ifndef DUET_TRAINER_SCHEDULE_PASS_COST_H
 #define DUET_TRAINER_SCHEDULE_PASS_COST_H
 
@@ -26,8 +28,9 @@ struct pass_cost {
 };
 /* All of it, one after the other. */
 double pass_cost_sum(const struct pass_cost *p);
-/* A forward of f and a whole backward of b as a fused pair, of whose exchanges the part `hidden` can be
- * hidden: never less than what is computed, than what is exchanged, than either half alone. */
+/* A forward of f and a whole backward of b as a fused pair, of whose exchanges the part `hidden`
+ * can be hidden: never less than what is computed, than what is exchanged, than either half alone.
+ */
 double pass_cost_pair(const struct pass_cost *f, const struct pass_cost *b, double hidden);
 
 /* What a message takes: until its first byte is there, and a byte. */
@@ -43,11 +46,12 @@ struct machine {
     double memory;                    /* bytes read or written in a unit of time */
     struct link_cost inside, between; /* of a node; from node to node */
     long node;                        /* groups of so many ranks at most are inside one */
-    /* A row through a whole layer, or the head, where somebody measured it; layer.f 0: nobody did. */
+    /* A row through a whole layer, or the head, where somebody measured it; layer.f 0: nobody did.
+     */
     struct pass_cost layer, head;
 };
-/* A unit of time is a FLOP, memory is free, and a byte takes as long as the FLOPs that could be done
- * meanwhile. */
+/* A unit of time is a FLOP, memory is free, and a byte takes as long as the FLOPs that could be
+ * done meanwhile. */
 struct machine machine_of_flops(double flops_per_byte);
 
 /* How the model is cut, and what is in a micro-batch. */
@@ -65,7 +69,8 @@ struct pass_part {
 };
 struct pass_part pass_part_of(const int *first, int chunk, int chunks);
 
-/* Exchanges of one pass over a part: sums of its rows over tp; layers whose rows go to experts and back. */
+/* Exchanges of one pass over a part: sums of its rows over tp; layers whose rows go to experts and
+ * back. */
 struct pass_exchanges {
     int sums, experts;
 };

@@ -49,7 +49,8 @@ int schedule_least(const struct settings *s)
 
 /* --- what chunks cost --- */
 
-/* Full micro-batches of sequences as long as the longest, a row; on ranks that share nothing unless told. */
+/* Full micro-batches of sequences as long as the longest, a row; on ranks that share nothing unless
+ * told. */
 static struct pass_job row_of(const struct dims *d)
 {
     return (struct pass_job){
@@ -74,8 +75,8 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
     free(cost);
 }
 
-/* A message is taken for 2 % of a stage's forward at the least: enough to prefer few hops, where nothing is
- * known of wires. */
+/* A message is taken for 2 % of a stage's forward at the least: enough to prefer few hops, where
+ * nothing is known of wires. */
 void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,
                         enum plan_place place)
 {
@@ -108,7 +109,8 @@ void schedule_costs_free(struct schedule_costs *c)
 
 /* --- memory --- */
 
-/* Beyond two micro-batches a stage every named plan keeps the same (test_plan, peaks_do_not_grow): a short one stands for all. */
+/* Beyond two micro-batches a stage every named plan keeps the same (test_plan, peaks_do_not_grow):
+ * a short one stands for all. */
 static int peak_of(enum plan_kind k, int stages, int micro_batches)
 {
     int enough = plan_micro_batches(k, stages, 2 * stages);
@@ -145,9 +147,9 @@ int schedule_slots(const struct settings *s, int micro_batches)
 
 /* --- auto --- */
 
-/* A run searches for a plan of every count of micro-batches that a step may have, before the first step (P7). So it looks at each
- * only so long (some 30 ms), and beyond so many counts takes the named plan: what a search gains is where a step begins and ends, a small part
- * of a long one. */
+/* A run searches for a plan of every count of micro-batches that a step may have, before the first
+ * step (P7). So it looks at each only so long (some 30 ms), and beyond so many counts takes the
+ * named plan: what a search gains is where a step begins and ends, a small part of a long one. */
 enum { PART = 8, SEARCHED = 16 };
 
 bool schedule_searches(const struct settings *s, int micro_batches)

@@ -1,10 +1,12 @@
-/* From the recipe to a schedule: how many micro-batches a pipeline gets at least, which layers a chunk, and what `schedule: auto`
- * means: the placement and, for every number of micro-batches, the order of passes that the simulator likes best.
+/* From the recipe to a schedule: how many micro-batches a pipeline gets at least, which layers a
+ * chunk, and what `schedule: auto` means: the placement and, for every number of micro-batches, the
+ * order of passes that the simulator likes best.
  *
- * Costs are those of the planner (pass_cost.h), but in FLOPs: of full micro-batches, whose sequences are as
- * long as the longest; messages and exchanges (tp, ep) count as the FLOPs that mesh.flops_per_byte says could
- * be done meanwhile, and a fused pair saves what of its exchanges its computing hides. So every rank, and a
- * run that is resumed, chooses the same; clocks have no say. */
+ * Costs are those of the planner (pass_cost.h), but in FLOPs: of full micro-batches, whose
+ * sequences are as long as the longest; messages and exchanges (tp, ep) count as the FLOPs that
+ * mesh.flops_per_byte says could be done meanwhile, and a fused pair saves what of its exchanges
+ * its computing hides. So every rank, and a run that is resumed, chooses the same; clocks have no
+ * say. */
 #ifndef DUET_TRAINER_SCHEDULE_SCHEDULE_H
 #define DUET_TRAINER_SCHEDULE_SCHEDULE_H
 
@@ -20,7 +22,8 @@ int schedule_sums(const struct settings *s);
 /* Fewest micro-batches of a pipeline and step: a multiple of schedule_sums. */
 int schedule_least(const struct settings *s);
 
-/* first [chunks+1]: layers first[c] .. first[c+1]-1 go to chunk c: by mesh.split, or so that the costliest chunk costs least. */
+/* first [chunks+1]: layers first[c] .. first[c+1]-1 go to chunk c: by mesh.split, or so that the
+ * costliest chunk costs least. */
 void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks);
 
 /* What `auto` takes the passes of a micro-batch to cost on a placement, in FLOPs a row. */
@@ -34,12 +37,14 @@ void schedule_costs_free(struct schedule_costs *c);
 
 /* Does the placement suit mesh and model? */
 bool schedule_can(const struct settings *s, enum plan_place place);
-/* Settles `schedule: auto` (else does nothing): the placement with the shortest simulated step of schedule_least micro-batches. A
- * line unless a vee is better by 1 %, then a mirror, which holds the model twice, by another 1 %; placements that a rank's memory
- * does not hold (fits, by place; NULL: all) are left out. Says in the log what was chosen and why. */
+/* Settles `schedule: auto` (else does nothing): the placement with the shortest simulated step of
+ * schedule_least micro-batches. A line unless a vee is better by 1 %, then a mirror, which holds
+ * the model twice, by another 1 %; placements that a rank's memory does not hold (fits, by place;
+ * NULL: all) are left out. Says in the log what was chosen and why. */
 void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES]);
 
-/* Does `auto` search for the plan of so many micro-batches? Of more than the first few counts, and without auto, it is the named one. */
+/* Does `auto` search for the plan of so many micro-batches? Of more than the first few counts, and
+ * without auto, it is the named one. */
 bool schedule_searches(const struct settings *s, int micro_batches);
 /* Makes the plan of a step (plan_free), checked. */
 void schedule_plan(struct plan *plan, const struct settings *s, const struct dims *d,

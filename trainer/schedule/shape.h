@@ -1,5 +1,6 @@
-/* A model as the planner sees it: how much there is of what, not what it computes. Made from a recipe's dims, or given for a model that
- * Duet does not train (latent attention, shared experts), so that its step can be predicted all the same. */
+/* A model as the planner sees it: how much there is of what, not what it computes. Made from a
+ * recipe's dims, or given for a model that Duet does not train (latent attention, shared experts),
+ * so that its step can be predicted all the same. */
 #ifndef DUET_TRAINER_SCHEDULE_SHAPE_H
 #define DUET_TRAINER_SCHEDULE_SHAPE_H
 
@@ -10,16 +11,16 @@ struct shape {
     int layers, dense; /* so many of the layers, the first ones, have no experts */
     double C, V;
     double attention; /* weights of a layer's attention */
-    double qk,
-        v; /* width of queries (and keys as they are multiplied), and of values: heads x head size */
-    double ffn;    /* weights of a dense layer's FFN */
+    double qk, v; /* width of queries (and keys as they are multiplied), and of values: heads x head
+                     size */
+    double ffn;   /* weights of a dense layer's FFN */
     double expert; /* weights of one expert */
     double experts, active,
         shared; /* routed experts of a layer; those a row goes to; those every row goes to */
-    double kept,
-        kept_moe; /* elements that a dense layer, or one with experts, keeps of a row until its backward */
-    double send;  /* bytes of an element on its way to an expert */
-    double nodes; /* a row goes to experts of at most so many nodes; 0: to any */
+    double kept, kept_moe; /* elements that a dense layer, or one with experts, keeps of a row until
+                              its backward */
+    double send;           /* bytes of an element on its way to an expert */
+    double nodes;          /* a row goes to experts of at most so many nodes; 0: to any */
     bool tied;
     enum precision precision;
 };
@@ -33,12 +34,14 @@ double shape_layer_weights(const struct shape *s, int layer);
 double shape_weights(const struct shape *s);
 /* Weights that meet a row in the forward pass of a layer: of its experts those it goes to. */
 double shape_layer_active(const struct shape *s, int layer);
-/* Floating-point operations of one row, forward, with so many keys to attend to; a multiply-add is two. */
+/* Floating-point operations of one row, forward, with so many keys to attend to; a multiply-add is
+ * two. */
 double shape_layer_linear_flops(const struct shape *s, int layer);
 double shape_attention_flops(const struct shape *s, double keys);
 double shape_head_flops(const struct shape *s);
-/* Of a row's training step, forward and backward: 3 x forward. The convention of MFU here: all matrix products, attention's too (causal:
- * half the context), of experts those a row goes to; no recomputation, no embedding look-up. */
+/* Of a row's training step, forward and backward: 3 x forward. The convention of MFU here: all
+ * matrix products, attention's too (causal: half the context), of experts those a row goes to; no
+ * recomputation, no embedding look-up. */
 double shape_model_flops(const struct shape *s, double context);
 
 #endif

@@ -13,8 +13,8 @@
 
 /* --- one clock --- */
 
-/* What must be added to this rank's clock to get the first rank's: half-way between asking and being answered, the quickest
- * answer of several. Collective. */
+/* What must be added to this rank's clock to get the first rank's: half-way between asking and
+ * being answered, the quickest answer of several. Collective. */
 static double clock_offset(MPI_Comm pipe, int rank, int ranks)
 {
     enum { TIMES = 64 };
@@ -108,7 +108,8 @@ static void times_free(struct times *t)
         }
 }
 
-/* From its first half's start to its last half's end; the halves of a pair follow each other on a rank. */
+/* From its first half's start to its last half's end; the halves of a pair follow each other on a
+ * rank. */
 static void times_pairs(struct times *t, const struct timeline *all)
 {
     const struct span *first = NULL;

@@ -1,5 +1,5 @@
-/* One step's pipeline as it ran, below what the simulator makes of the times its passes took: trace.json (Perfetto) and trace.svg in
- * the run folder. */
+/* One step's pipeline as it ran, below what the simulator makes of the times its passes took:
+ * trace.json (Perfetto) and trace.svg in the run folder. */
 #ifndef DUET_TRAINER_STAGE_TRACE_H
 #define DUET_TRAINER_STAGE_TRACE_H
 

@@ -42,7 +42,8 @@ void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, 
     }
 }
 
-/* With xhat = x rstd: dx = rstd (gain dy - xhat mean(gain dy xhat)) + carry; dgain = sum of dy xhat over rows. */
+/* With xhat = x rstd: dx = rstd (gain dy - xhat mean(gain dy xhat)) + carry; dgain = sum of dy xhat
+ * over rows. */
 void OP(rmsnorm_backward)(void *dx, float *dgain, const void *dy, const void *x, const void *gain,
                           const float *rstd, const void *carry, int T, int C)
 {

@@ -1,5 +1,5 @@
-/* Two jobs on one folder (promise P9): of any number that start at once one has the lock; the owner is known to live or to be gone, also from
- * another host, where only its heartbeat tells. */
+/* Two jobs on one folder (promise P9): of any number that start at once one has the lock; the owner
+ * is known to live or to be gone, also from another host, where only its heartbeat tells. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -19,8 +19,9 @@
 static const struct lock_times FAST = {.beat = 0.05, .stale = 1.0, .settle = 0.3, .grace = 0.1};
 static char folder[32], path[64];
 
-/* Interposed: whoever replaces a lock is slow, each in its own way, between having looked at it and renaming. (The C library
- * names its parameters as nobody else may. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)) */
+/* Interposed: whoever replaces a lock is slow, each in its own way, between having looked at it and
+ * renaming. (The C library names its parameters as nobody else may.
+ * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)) */
 static bool slow;
 int rename(const char *from, const char *to)
 {
@@ -104,7 +105,8 @@ static void finish(pid_t child)
     waitpid(child, NULL, 0);
 }
 
-/* As a host sees it that does not share the owner's processes: one character of "boot" or "pids" is another. */
+/* As a host sees it that does not share the owner's processes: one character of "boot" or "pids" is
+ * another. */
 static void move_owner(const char *key)
 {
     size_t n;
@@ -208,7 +210,8 @@ START_TEST(elsewhere_the_heartbeat_tells)
     finish(first);
     struct lock *l = lock_new(folder, &FAST);
     struct failure f = {0};
-    /* A pause is not an end; how long this test itself was kept waiting by other work counts, too. */
+    /* A pause is not an end; how long this test itself was kept waiting by other work counts, too.
+     */
     enum lock_state state = LOCK_WAIT;
     for (double since = clock_now(), now = since; now - since < 0.6 * FAST.stale;) {
         state = lock_try(l, &f);
@@ -244,8 +247,8 @@ START_TEST(somebody_elses_file)
 }
 END_TEST
 
-/* Of eight processes that begin at once one takes it: with no lock there, with one of a dead owner here, with one of a dead owner
- * elsewhere. */
+/* Of eight processes that begin at once one takes it: with no lock there, with one of a dead owner
+ * here, with one of a dead owner elsewhere. */
 START_TEST(one_winner)
 {
     enum { MANY = 8, ROUNDS = 2 };

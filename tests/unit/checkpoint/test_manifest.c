@@ -1,4 +1,5 @@
-/* The manifest reads back what was written, knows every flipped bit and every cut, and refuses what does not fit. */
+/* The manifest reads back what was written, knows every flipped bit and every cut, and refuses what
+ * does not fit. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 #include "trainer/checkpoint/manifest.h"
 #include "tests/support/check_unit.h"
 
-/* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty slice. */
+/* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty
+ * slice. */
 static const struct slice SLICES[] = {
     {"model/a", 10, {0, 4, 0, 0}, NULL, {2, 5}, false},
     {"adam_m/b", 9, {3, 6, 0, 0}, NULL, {0}, false},

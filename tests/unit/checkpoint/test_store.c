@@ -1,5 +1,6 @@
-/* Nothing lost (promise P9), without MPI: a save is killed, or refused by the disk, at each of its calls into the system in
- * turn, and what was reported as committed must still load; damage of every kind must be named and stepped over. */
+/* Nothing lost (promise P9), without MPI: a save is killed, or refused by the disk, at each of its
+ * calls into the system in turn, and what was reported as committed must still load; damage of
+ * every kind must be named and stepped over. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +18,8 @@
 #include "comm/base/problems.h"
 #include "tests/support/small_store.h"
 
-/* --- calls into the system, interposed: the program's definitions come before the library's ------ */
+/* --- calls into the system, interposed: the program's definitions come before the library's ------
+ */
 
 enum strike { PASS, KILL, REFUSE };
 static enum strike mode;
@@ -37,7 +39,8 @@ static bool refused(void)
     {                                                      \
         return refused() ? -1 : (ret)syscall(__VA_ARGS__); \
     }
-/* The C library names its parameters as nobody else may. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+/* The C library names its parameters as nobody else may.
+ * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 INTERPOSE(int, fsync, (int fd), SYS_fsync, fd)
 INTERPOSE(int, rename, (const char *a, const char *b), SYS_renameat, AT_FDCWD, a, AT_FDCWD, b)
 INTERPOSE(int, mkdir, (const char *path, mode_t m), SYS_mkdirat, AT_FDCWD, path, m)
@@ -51,10 +54,11 @@ INTERPOSE(int, ftruncate, (int fd, off_t n), SYS_ftruncate, fd, n)
 INTERPOSE(int, ftruncate64, (int fd, off_t n), SYS_ftruncate, fd, n)
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
-/* --- crashes and refusals ---------------------------------------------------------------------- */
+/* --- crashes and refusals ----------------------------------------------------------------------
+ */
 
-/* A save in a child that is struck at call `at`. Returns whether it came through without meeting the strike; *committed: it
- * reported its save as committed. */
+/* A save in a child that is struck at call `at`. Returns whether it came through without meeting
+ * the strike; *committed: it reported its save as committed. */
 static bool struck_save(enum strike how, long at, long step, int mark, bool *committed)
 {
     int told[2];
@@ -128,10 +132,12 @@ START_TEST(refused_anywhere_saving_a_step_again)
 }
 END_TEST
 
-/* --- damage ------------------------------------------------------------------------------------ */
+/* --- damage ------------------------------------------------------------------------------------
+ */
 
 static struct problems damage;
-/* Opens step 2 by its own name: must fail, naming `file` and `what`. Then the run folder: step 1 must come. */
+/* Opens step 2 by its own name: must fail, naming `file` and `what`. Then the run folder: step 1
+ * must come. */
 static void expect_damage(const char *file, const char *what)
 {
     char path[PATH_BYTES];

@@ -1,5 +1,5 @@
-/* The folder of checkpoints when it is not as a run left it (promise P9): an error is not taken for absence, what cannot be
- * removed ends no run, and nothing that another wrote is removed. */
+/* The folder of checkpoints when it is not as a run left it (promise P9): an error is not taken for
+ * absence, what cannot be removed ends no run, and nothing that another wrote is removed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,8 @@ static char *said_while_saving(long step)
     return said;
 }
 
-/* Somebody's folder in an old checkpoint, as what a network file system leaves of a file that is open elsewhere. */
+/* Somebody's folder in an old checkpoint, as what a network file system leaves of a file that is
+ * open elsewhere. */
 START_TEST(what_cannot_be_removed_is_said_once)
 {
     char notes[PATH_BYTES], moved[PATH_BYTES];

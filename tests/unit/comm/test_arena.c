@@ -1,4 +1,5 @@
-/* Arenas: measuring equals placing, alignment, zeroes, marks, counts; a full one is our bug (exit 3). */
+/* Arenas: measuring equals placing, alignment, zeroes, marks, counts; a full one is our bug (exit
+ * 3). */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* How a rank fails (P8): the message, the exit code, one voice among several threads; problems; nearest names.
- * Every death happens in a forked child whose stderr is read. */
+/* How a rank fails (P8): the message, the exit code, one voice among several threads; problems;
+ * nearest names. Every death happens in a forked child whose stderr is read. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Exact sums: the same bits for every order and grouping; close to the true sum; broken for good by a NaN. */
+/* Exact sums: the same bits for every order and grouping; close to the true sum; broken for good by
+ * a NaN. */
 #include <math.h>
 #include <string.h>
 
@@ -74,7 +75,8 @@ START_TEST(true_values)
 }
 END_TEST
 
-/* What stands in the sum is the term rounded once, ties to even: also for the terms that exact_add converts in halves. */
+/* What stands in the sum is the term rounded once, ties to even: also for the terms that exact_add
+ * converts in halves. */
 START_TEST(rounded_once)
 {
     for (uint32_t i = 0; i < 20000; i++) {

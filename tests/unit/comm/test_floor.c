@@ -1,5 +1,5 @@
-/* P8: of processes that fail at the same moment one speaks, and no message is ever lost. Processes are forked; each says a letter
- * through a pipe when it has the floor. */
+/* P8: of processes that fail at the same moment one speaks, and no message is ever lost. Processes
+ * are forked; each says a letter through a pipe when it has the floor. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The mesh's arithmetic: rank <-> coordinates is a bijection; an impossible mesh gets all its reasons and the
- * nearest that can be. */
+/* The mesh's arithmetic: rank <-> coordinates is a bijection; an impossible mesh gets all its
+ * reasons and the nearest that can be. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* A rank that fails names itself and takes the job with it (P8): this test starts itself under mpirun, lets one rank
- * fail in several ways, and reads exit code, message and time. */
+/* A rank that fails names itself and takes the job with it (P8): this test starts itself under
+ * mpirun, lets one rank fail in several ways, and reads exit code, message and time. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

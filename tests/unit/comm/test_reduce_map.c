@@ -12,8 +12,8 @@ static const int one[8] = {5, 5, 5, 5, 5, 5, 5, 5}, pairs[8] = {0, 0, 1, 1, 2, 2
                  uneven[8] = {0, 0, 0, 1, 1, 1, 1, 1}, woven[8] = {0, 1, 2, 3, 0, 1, 2, 3},
                  threes[6] = {0, 0, 0, 1, 1, 1};
 
-/* Four nodes of two send 1.5 arrays flat, and 1.25 arrive at one in the middle of a chain. Two nodes of two: one either way.
- * Two of four: 2 flat, 1. */
+/* Four nodes of two send 1.5 arrays flat, and 1.25 arrive at one in the middle of a chain. Two
+ * nodes of two: one either way. Two of four: 2 flat, 1. */
 static const struct row {
     const char *name;
     int members;
@@ -65,8 +65,8 @@ START_TEST(path_and_reason)
 }
 END_TEST
 
-/* A member needs about one more array, up to two where it rounds, and keeps what it rounds: at most the array flat, a
- * column by nodes. */
+/* A member needs about one more array, up to two where it rounds, and keeps what it rounds: at most
+ * the array flat, a column by nodes. */
 START_TEST(room_is_one_array_or_two)
 {
     for (int i = 0; i < ROWS; i++)
@@ -83,8 +83,9 @@ START_TEST(room_is_one_array_or_two)
 }
 END_TEST
 
-/* Slices of a MiB on four nodes of two: flat each member sends six of eight slices; in the chain each sends a column (four
- * slices) on, of which the last node returns: its members 0 and 1 four and two, because slices 6 and 7 are its own. */
+/* Slices of a MiB on four nodes of two: flat each member sends six of eight slices; in the chain
+ * each sends a column (four slices) on, of which the last node returns: its members 0 and 1 four
+ * and two, because slices 6 and 7 are its own. */
 START_TEST(bytes_that_are_sent)
 {
     static const size_t chain[8] = {4, 4, 4, 4, 4, 4, 4, 2};

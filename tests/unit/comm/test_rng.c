@@ -1,5 +1,5 @@
-/* Philox against the published known answers (Random123, kat_vectors: philox4x32 10), and the draws made
- * of it: ranges, moments, independence of the coordinates (P3). */
+/* Philox against the published known answers (Random123, kat_vectors: philox4x32 10), and the draws
+ * made of it: ranges, moments, independence of the coordinates (P3). */
 #include <math.h>
 
 #include "comm/base/rng.h"

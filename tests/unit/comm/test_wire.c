@@ -1,5 +1,5 @@
-/* How numbers cross between nodes, against rounding done in double precision: nearest, ties to even; and what error feedback
- * promises. */
+/* How numbers cross between nodes, against rounding done in double precision: nearest, ties to
+ * even; and what error feedback promises. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -141,7 +141,8 @@ static double mean_error(enum reduce_wire w, int steps, int feedback)
     return worst;
 }
 
-/* The error of the mean over n steps is one rounding / n: a half of 1/127 (int8), of 2^-8 (bf16). */
+/* The error of the mean over n steps is one rounding / n: a half of 1/127 (int8), of 2^-8 (bf16).
+ */
 START_TEST(feedback_makes_the_mean_right)
 {
     static const double half[] = {0, 1.0 / 512, 0.5 / 127};

@@ -80,8 +80,8 @@ START_TEST(pictures)
 }
 END_TEST
 
-/* The published step of DeepSeek-V3 (docs/lab/planner.md): 16 stages, 120 micro-batches; of the shares only W, a count
- * times 32, is sure to the digit. */
+/* The published step of DeepSeek-V3 (docs/lab/planner.md): 16 stages, 120 micro-batches; of the
+ * shares only W, a count times 32, is sure to the digit. */
 START_TEST(given_costs)
 {
     expect("--stages 16 --micro-batches 120 --costs 49,107,32,144 --message 1.17", EXIT_DONE,
@@ -148,7 +148,8 @@ START_TEST(experts)
 }
 END_TEST
 
-/* The times of operations are measured here; their size is this machine's, so only that there are some. */
+/* The times of operations are measured here; their size is this machine's, so only that there are
+ * some. */
 START_TEST(measured)
 {
     expect("launch/recipes/countdown.yaml --ranks 2 --phase cold_start --set "
@@ -158,7 +159,8 @@ START_TEST(measured)
 }
 END_TEST
 
-/* A hostfile beside a recipe: where ranks are and what crosses, without a time; as JSON for programs. */
+/* A hostfile beside a recipe: where ranks are and what crosses, without a time; as JSON for
+ * programs. */
 START_TEST(hosts)
 {
     char path[] = "/tmp/duet-hosts-XXXXXX", line[256];

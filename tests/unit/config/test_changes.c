@@ -1,4 +1,5 @@
-/* What a recipe says otherwise than a checkpoint's: which rows, which of them are refused, where the position is. */
+/* What a recipe says otherwise than a checkpoint's: which rows, which of them are refused, where
+ * the position is. */
 #include "comm/base/problems.h"
 #include "trainer/config/changes.h"
 
@@ -18,7 +19,8 @@ static const char *const recipe =
     "  - {kind: grpo, steps: 3, prompts: 4, samples: 4, max_new: 24}\n"
     "  - {kind: eval, name: last, prompts: 8, samples: 2, max_new: 24}\n";
 
-/* Both recipes as they are when a run is resumed: the former one was resolved, printed, and is parsed again. */
+/* Both recipes as they are when a run is resumed: the former one was resolved, printed, and is
+ * parsed again. */
 static void both(struct settings *then, struct settings *now, const char *const *sets)
 {
     struct problems p = {0};
@@ -174,7 +176,8 @@ START_TEST(lists_of_phases)
 }
 END_TEST
 
-/* More steps in the phase that ended last: it goes on, also over evaluations, and not once another has learned. */
+/* More steps in the phase that ended last: it goes on, also over evaluations, and not once another
+ * has learned. */
 static const struct {
     const char *set;
     struct standing at;
@@ -216,7 +219,8 @@ START_TEST(past_is_kept)
 }
 END_TEST
 
-/* Of the model only what gives weights their meaning; a setting that the former recipe lacks is not compared. */
+/* Of the model only what gives weights their meaning; a setting that the former recipe lacks is not
+ * compared. */
 START_TEST(models)
 {
     const char *const sets[] = {"model.heads=4", "model.max_context=32", "seed=9", NULL};

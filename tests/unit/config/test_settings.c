@@ -48,7 +48,8 @@ START_TEST(reads_a_recipe)
 }
 END_TEST
 
-/* The name of a choice and its enumerator, which stand in one row, mean the same; so do the kinds of phase. */
+/* The name of a choice and its enumerator, which stand in one row, mean the same; so do the kinds
+ * of phase. */
 START_TEST(choices_by_name)
 {
     static const struct {

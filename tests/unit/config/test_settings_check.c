@@ -33,7 +33,8 @@ START_TEST(check_resolves_zeros)
 }
 END_TEST
 
-/* Values that are each in their range, and what they make together or with what is left at its default. */
+/* Values that are each in their range, and what they make together or with what is left at its
+ * default. */
 START_TEST(phases_make_sense)
 {
     static const struct {

@@ -101,7 +101,8 @@ START_TEST(yaml_reads_back)
 }
 END_TEST
 
-/* Thousands of damaged recipes: refused or read, but never a crash, a leak (ASan) or a silent refusal. */
+/* Thousands of damaged recipes: refused or read, but never a crash, a leak (ASan) or a silent
+ * refusal. */
 START_TEST(mutations_do_no_harm)
 {
     static const char *const pieces[] = {"\n",   ": ",     "- ",   "  ",   "{",  "}",   "[",
@@ -164,8 +165,9 @@ START_TEST(changes_have_a_meaning)
 }
 END_TEST
 
-/* tests/golden/recipe-0.1.0.yaml is what the first version stored of a run: it wrote settings for phases that do not use them. Such runs
- * are still read; a recipe of the user's is held to what is used. */
+/* tests/golden/recipe-0.1.0.yaml is what the first version stored of a run: it wrote settings for
+ * phases that do not use them. Such runs are still read; a recipe of the user's is held to what is
+ * used. */
 START_TEST(stored_recipes_of_earlier_versions)
 {
     static char text[1 << 16];

@@ -1,5 +1,6 @@
-/* Dealing: nothing is lost, no micro-batch overflows, never more of them than the plain way makes and never less even, the same
- * for lengths in any order; by hand; and what it brings on batches of uneven answers, printed. */
+/* Dealing: nothing is lost, no micro-batch overflows, never more of them than the plain way makes
+ * and never less even, the same for lengths in any order; by hand; and what it brings on batches of
+ * uneven answers, printed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,8 @@ static int64_t most_of(const struct deal *d, int groups)
     return most;
 }
 
-/* With as many micro-batches as the plain way: the costliest costs no more. And what is reported is so. */
+/* With as many micro-batches as the plain way: the costliest costs no more. And what is reported is
+ * so. */
 static void check_even(const struct batch *b)
 {
     int64_t total = 0, most = most_of(&dealt, dealt.bins);
@@ -186,8 +188,9 @@ START_TEST(by_hand)
     ck_assert_int_eq(dealt.bin_of[1], dealt.bin_of[5]);
     ck_assert_int_eq(dealt.bin_of[4], dealt.bin_of[0]);
     ck_assert_int_eq(dealt.bin_of[2], dealt.bin_of[3]);
-    /* all attention: 8 costs 36, 7 costs 28, 5 costs 15, 3 costs 6, 2 costs 3; of two micro-batches of 20 rows
-     * 8+5+2 = 54 and 7+5+3 = 49 are the nearest, 36+15 = 51 and 28+15+6+3 = 52 nearer still */
+    /* all attention: 8 costs 36, 7 costs 28, 5 costs 15, 3 costs 6, 2 costs 3; of two micro-batches
+     * of 20 rows 8+5+2 = 54 and 7+5+3 = 49 are the nearest, 36+15 = 51 and 28+15+6+3 = 52 nearer
+     * still */
     b.shape = (struct deal_shape){20, 1, 1, 1, 0};
     deal_run(&dealt, &b.shape, b.rows, b.n);
     ck_assert_int_eq(dealt.bins, 2);
@@ -219,8 +222,8 @@ START_TEST(pipelines_by_hand)
 }
 END_TEST
 
-/* A rank a slot of a large cluster, as `duet plan` deals for it: time grows with the number, not with its square. (A second would be
- * many times what it takes; before, it was more than ten.) */
+/* A rank a slot of a large cluster, as `duet plan` deals for it: time grows with the number, not
+ * with its square. (A second would be many times what it takes; before, it was more than ten.) */
 START_TEST(many_pipelines)
 {
     enum { PIPELINES = 65536 };
@@ -293,7 +296,8 @@ START_TEST(uneven_answers)
                100 * plain.pipelines_imbalance - 100, 100 * dealt.pipelines_imbalance - 100,
                100 * plain.directions_imbalance - 100, 100 * dealt.directions_imbalance - 100);
         fflush(stdout);
-        /* time of a step that waits for its costliest micro-batch, and for its costliest pipeline */
+        /* time of a step that waits for its costliest micro-batch, and for its costliest pipeline
+         */
         ck_assert(dealt.bins * dealt.imbalance <= plain.bins * plain.imbalance);
         ck_assert(dealt.pipelines_imbalance < 1.01);
     }
@@ -302,7 +306,8 @@ END_TEST
 
 START_TEST(price_of_a_row)
 {
-    /* a layer: qkv 3*64*64, out 64*64, ffn 3*64*172 weights; two layers; head 100*64; a key: 2*64 weights a layer */
+    /* a layer: qkv 3*64*64, out 64*64, ffn 3*64*172 weights; two layers; head 100*64; a key: 2*64
+     * weights a layer */
     struct dims d = DIMS(100, 2, 64, 172, 4, 4, 16);
     double weights = 2 * (4 * 64 * 64 + 3 * 64 * 172) + 100 * 64;
     ck_assert_int_eq(deal_linear(&d), (long)(weights / (2 * 2 * 64) + 0.5));

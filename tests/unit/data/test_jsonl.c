@@ -1,4 +1,5 @@
-/* The reader of the user's problems: what it forgives, what it names with file:line, and that no bytes crash it. */
+/* The reader of the user's problems: what it forgives, what it names with file:line, and that no
+ * bytes crash it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

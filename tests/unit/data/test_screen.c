@@ -1,5 +1,5 @@
-/* What is found in a source before a run begins: what does not fit, what the tokenizer lacks, what cannot be learned from; and that
- * the problems left keep their order. */
+/* What is found in a source before a run begins: what does not fit, what the tokenizer lacks, what
+ * cannot be learned from; and that the problems left keep their order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +83,8 @@ static void told(char out[4096], struct source *s, struct screen how, struct pro
 
 #define LONG "0123456789012345678901234567890123456789"
 
-/* A line among 200, what is said of it, and whether it is refused. (The held-out file is the same one.) */
+/* A line among 200, what is said of it, and whether it is refused. (The held-out file is the same
+ * one.) */
 START_TEST(what_is_found)
 {
     static const struct {

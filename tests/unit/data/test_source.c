@@ -1,5 +1,5 @@
-/* Sources of problems and what is read out of a completion: the form, the answer, the reward; files with their splits,
- * their order and their mistakes. */
+/* Sources of problems and what is read out of a completion: the form, the answer, the reward; files
+ * with their splits, their order and their mistakes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* The task generators: problems that are solvable and pure, splits that never share one, demonstrations that verify and
- * whose parts are all right; and mutants of them. Solutions are found again by a search of this file's own. */
+/* The task generators: problems that are solvable and pure, splits that never share one,
+ * demonstrations that verify and whose parts are all right; and mutants of them. Solutions are
+ * found again by a search of this file's own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,8 @@ START_TEST(countdown_problems_are_solvable)
 }
 END_TEST
 
-/* At every difficulty: the generator's own answer verifies, the prompt is short, a problem is a pure function. */
+/* At every difficulty: the generator's own answer verifies, the prompt is short, a problem is a
+ * pure function. */
 START_TEST(problems_at_every_difficulty)
 {
     for (int number = 0; task_find(number); number++) {
@@ -113,7 +115,8 @@ struct tally {
     size_t tokens, longest;
 };
 
-/* Demonstrations of n problems: in form, verified exactly when they claim to be solved, all parts right. */
+/* Demonstrations of n problems: in form, verified exactly when they claim to be solved, all parts
+ * right. */
 static struct tally tally_demonstrations(const struct task *t, const struct task_options *o, int n)
 {
     struct tally c = {.n = n};
@@ -201,7 +204,8 @@ START_TEST(no_try_is_repeated)
 }
 END_TEST
 
-/* Mutated demonstrations: verifiers and parts read anything; a mutant that verifies is re-checked by search's rules. */
+/* Mutated demonstrations: verifiers and parts read anything; a mutant that verifies is re-checked
+ * by search's rules. */
 START_TEST(mutants)
 {
     struct rng_stream rng = {1, {.purpose = RNG_TEST}};

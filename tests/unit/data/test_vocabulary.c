@@ -1,4 +1,5 @@
-/* A recipe's tokenizer: given as text, from a file, built in; and what duet's prompts need of it. */
+/* A recipe's tokenizer: given as text, from a file, built in; and what duet's prompts need of it.
+ */
 #include <stdlib.h>
 #include <string.h>
 

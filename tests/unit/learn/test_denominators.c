@@ -1,6 +1,6 @@
-/* What a GRPO update is divided by: loss and gradient of every token against the papers' sums, written out here as loops in double
- * precision, for every aggregate, with the answers of groups without spread kept and dropped, truncated ones masked or not, with a KL
- * and without. */
+/* What a GRPO update is divided by: loss and gradient of every token against the papers' sums,
+ * written out here as loops in double precision, for every aggregate, with the answers of groups
+ * without spread kept and dropped, truncated ones masked or not, with a KL and without. */
 #include <math.h>
 
 #include "trainer/config/settings.h"
@@ -46,7 +46,8 @@ static double advantage(int q, int i)
     return var == 0 ? 0 : ((double)reward[q][i] - mean) / sqrt(var);
 }
 
-/* What stands inside the papers' sums: min(ratio A, clip(ratio) A) - beta k3; and its slope along logp. */
+/* What stands inside the papers' sums: min(ratio A, clip(ratio) A) - beta k3; and its slope along
+ * logp. */
 struct term {
     double value, slope;
 };
@@ -161,7 +162,8 @@ START_TEST(nested_means)
 }
 END_TEST
 
-/* The choice shows: half of the groups have no spread, so what is kept makes the step smaller by what they hold. */
+/* The choice shows: half of the groups have no spread, so what is kept makes the step smaller by
+ * what they hold. */
 START_TEST(keep_is_smaller)
 {
     struct counted_answer with = {5, true, false}, without = {15, false, false};

@@ -56,7 +56,8 @@ END_TEST
 
 /* --- tokens --- */
 
-/* loss = -weight (min(r A, clip(r) A), at least dual A when A < 0; less beta k3), straight from the papers. */
+/* loss = -weight (min(r A, clip(r) A), at least dual A when A < 0; less beta k3), straight from the
+ * papers. */
 static double loss_of(const struct objective *g, double logp, double old, double ref, double adv,
                       double weight)
 {

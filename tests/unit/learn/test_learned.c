@@ -1,5 +1,5 @@
-/* What several updates of a step found together, by hand: means over updates, tokens, rows and seconds; that what was not measured is NaN
- * and never 0, and that a NaN or an infinity shows. */
+/* What several updates of a step found together, by hand: means over updates, tokens, rows and
+ * seconds; that what was not measured is NaN and never 0, and that a NaN or an infinity shows. */
 #include <math.h>
 #include <string.h>
 
@@ -75,7 +75,8 @@ START_TEST(one_is_itself)
 }
 END_TEST
 
-/* 1 with 10 tokens and 10 rows' worth, 4 with 30: means over updates 2.5, over tokens and rows 3.25, over seconds 3.4. */
+/* 1 with 10 tokens and 10 rows' worth, 4 with 30: means over updates 2.5, over tokens and
+ * rows 3.25, over seconds 3.4. */
 START_TEST(two_by_hand)
 {
     struct learned l = learned_nothing();

@@ -1,4 +1,5 @@
-/* What a micro-batch adds to the sums of a step, by hand; that prompt rows count for nothing; that a NaN shows. */
+/* What a micro-batch adds to the sums of a step, by hand; that prompt rows count for nothing; that
+ * a NaN shows. */
 #include <math.h>
 #include <string.h>
 
@@ -132,7 +133,8 @@ static void record(struct loss *l, const struct answer_rows *a)
     first[calls++] = a->logp;
 }
 
-/* A shape gets every answer whole, and no two as one, also where a prompt of one token leaves no row between them. */
+/* A shape gets every answer whole, and no two as one, also where a prompt of one token leaves no
+ * row between them. */
 START_TEST(whole_answers)
 {
     const struct loss_shape shape = {.name = "record", .answer = record};

@@ -1,5 +1,5 @@
-/* Learning rates: warm-up in equal steps to lr, then constant, or down to lr * final at the last update, along a line or half a
- * cosine; what comes after the last update stays there. */
+/* Learning rates: warm-up in equal steps to lr, then constant, or down to lr * final at the last
+ * update, along a line or half a cosine; what comes after the last update stays there. */
 #include <math.h>
 
 #include "trainer/learn/lr.h"

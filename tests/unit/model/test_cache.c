@@ -73,7 +73,8 @@ static void check_contents(void)
     ck_assert_int_eq(wrong, 0);
 }
 
-/* References are as many as the tables hold; a block is free just when it has none; none is free twice. */
+/* References are as many as the tables hold; a block is free just when it has none; none is free
+ * twice. */
 static void check_references(void)
 {
     int refs[BLOCKS] = {0}, is_free[BLOCKS] = {0}, wrong = 0;

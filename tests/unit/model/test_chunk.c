@@ -1,4 +1,5 @@
-/* Passes: however a model is cut, and in whatever order its passes are stepped, the bits are the same. */
+/* Passes: however a model is cut, and in whatever order its passes are stepped, the bits are the
+ * same. */
 #include <malloc.h>
 
 #include "tests/support/tiny_model.h"
@@ -61,8 +62,8 @@ START_TEST(cuts_do_not_change_a_bit)
 }
 END_TEST
 
-/* Two micro-batches one after the other, F BW F BW, against both at once, F F B B W W, with room for more rows than
- * there are. */
+/* Two micro-batches one after the other, F BW F BW, against both at once, F F B B W W, with room
+ * for more rows than there are. */
 START_TEST(weight_gradients_may_wait)
 {
     static const enum pass_kind order[] = {PASS_F, PASS_B, PASS_W};
@@ -158,7 +159,8 @@ START_TEST(layers_are_complete_one_by_one)
 }
 END_TEST
 
-/* F of one micro-batch and BW of another on one chunk, a step of each in turn: DualPipe's overlapped pair. */
+/* F of one micro-batch and BW of another on one chunk, a step of each in turn: DualPipe's
+ * overlapped pair. */
 START_TEST(passes_stepped_in_turn_do_not_disturb)
 {
     struct tiny_model plain, paired;
@@ -189,7 +191,8 @@ START_TEST(passes_stepped_in_turn_do_not_disturb)
 }
 END_TEST
 
-/* With more room than rows, and a slot full of bits that are no numbers: what somebody else left there is never read. */
+/* With more room than rows, and a slot full of bits that are no numbers: what somebody else left
+ * there is never read. */
 START_TEST(what_was_in_a_slot_does_not_matter)
 {
     struct tiny_model clean, other;
@@ -216,8 +219,9 @@ static size_t slots_bytes(struct chunk *const *c, int n)
     return a.used;
 }
 
-/* The first and the last chunk of a model, as a rank of a mirror holds them: each micro-batch in a slot of its own for either chunk, the next one
- * in the other's; the memory of the larger is enough for both. */
+/* The first and the last chunk of a model, as a rank of a mirror holds them: each micro-batch in a
+ * slot of its own for either chunk, the next one in the other's; the memory of the larger is enough
+ * for both. */
 START_TEST(chunks_share_slots)
 {
     struct tiny_model alone, together;

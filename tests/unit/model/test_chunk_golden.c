@@ -1,10 +1,11 @@
 /* on each instruction set */
-/* Tiny Llama, Qwen2, Qwen3 and Qwen3-MoE against tests/golden/model_*.txt: losses, logits, gradients and an AdamW step from an
- * independent program in double precision (tests/oracle/model.py, which agrees with Hugging Face's classes).
+/* Tiny Llama, Qwen2, Qwen3 and Qwen3-MoE against tests/golden/model_*.txt: losses, logits,
+ * gradients and an AdamW step from an independent program in double precision
+ * (tests/oracle/model.py, which agrees with Hugging Face's classes).
  *
- * fp32: every value within 1e-5 of the largest of its tensor. bf16: the loss within 1e-2, log-probabilities, entropies and
- * logits within 4e-2 (Hugging Face's classes in bf16 are off by up to 3.8e-2 on these models, ours by 3.1e-2),
- * gradients within 6 % of their tensor's largest. */
+ * fp32: every value within 1e-5 of the largest of its tensor. bf16: the loss within 1e-2,
+ * log-probabilities, entropies and logits within 4e-2 (Hugging Face's classes in bf16 are off by up
+ * to 3.8e-2 on these models, ours by 3.1e-2), gradients within 6 % of their tensor's largest. */
 #include <stdio.h>
 
 #include "model/block.h"

@@ -1,5 +1,6 @@
-/* Every element of every gradient against central differences, with the load-balance loss where there are experts. The
- * differences are taken of a forward pass written here again in double, in the plainest loops and with nothing of the chunk but its table of names, so their own error is
+/* Every element of every gradient against central differences, with the load-balance loss where
+ * there are experts. The differences are taken of a forward pass written here again in double, in
+ * the plainest loops and with nothing of the chunk but its table of names, so their own error is
  * near 1e-9; the chunk's fp32 gradient must be within 2e-5 of each tensor's largest element. */
 #include <stdio.h>
 
@@ -214,8 +215,8 @@ static void check_tensor(struct reference *r, const struct tiny_batch *b, const 
     ck_assert_msg(worst <= 2e-5 * largest, "%s: off by %g of %g", p->name, worst, largest);
 }
 
-/* Small enough for some thousand forward passes. The tied head has its own copy and its own gradient, so it is
- * checked like any other tensor. */
+/* Small enough for some thousand forward passes. The tied head has its own copy and its own
+ * gradient, so it is checked like any other tensor. */
 static const struct dims SMALL[] = {
     DIMS(11, 2, 8, 10, 4, 2, 4, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f),
     DIMS(11, 2, 8, 10, 3, 1, 4, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f,

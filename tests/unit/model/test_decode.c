@@ -1,6 +1,7 @@
 /* on each instruction set */
-/* Promises P1 and P2: prompts read in any pieces and tokens decoded one by one, with any others in the call, give the
- * bits of the packed training pass: hidden states at every cut of the model, and logits. */
+/* Promises P1 and P2: prompts read in any pieces and tokens decoded one by one, with any others in
+ * the call, give the bits of the packed training pass: hidden states at every cut of the model, and
+ * logits. */
 
 #include "comm/base/rng.h"
 #include "model/block.h"
@@ -87,7 +88,8 @@ static void check_row(const struct decoder *d, int row, const struct truth *t, i
     ck_assert_mem_eq(d->logits + (size_t)row * V, logits + (size_t)packed * V, V * sizeof(float));
 }
 
-/* The next rows: of each sequence a random number of further positions; now and then a whole rest. */
+/* The next rows: of each sequence a random number of further positions; now and then a whole rest.
+ */
 static void random_call(struct call *call, struct rng_stream *r, const int *done, const int *token)
 {
     call->T = 0;
@@ -181,8 +183,8 @@ START_TEST(one_by_one_and_all_at_once)
 }
 END_TEST
 
-/* Answers that share their prompt's cache: each reads as if it had a cache of its own. Sequences 0.. of the packed
- * truth are prompt + answer; the prompt is decoded once. */
+/* Answers that share their prompt's cache: each reads as if it had a cache of its own. Sequences
+ * 0.. of the packed truth are prompt + answer; the prompt is decoded once. */
 static void check_forks(struct truth *t, struct decoder *d, int prompt, int length)
 {
     struct call call = {.T = prompt};

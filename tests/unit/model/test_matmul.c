@@ -1,6 +1,7 @@
 /* on each instruction set */
-/* P1: matrix products of the library itself, with a kernel planted between it and us that adds in another order
- * (tests/support/planted_kernel.h). What the trial picks must leave rows that do not depend on their company. */
+/* P1: matrix products of the library itself, with a kernel planted between it and us that adds in
+ * another order (tests/support/planted_kernel.h). What the trial picks must leave rows that do not
+ * depend on their company. */
 #define _GNU_SOURCE
 #include "tests/support/planted_kernel.h"
 
@@ -117,7 +118,8 @@ static bool differs(const struct matmul_shape *s, const float *x, const float *w
     return memcmp(y[0], y[1], sizeof y[0]) != 0;
 }
 
-/* Why the trial's data are what they are: multiples of 1/128, whose sums are exact in any order, do not show that kernel. */
+/* Why the trial's data are what they are: multiples of 1/128, whose sums are exact in any order, do
+ * not show that kernel. */
 START_TEST(exact_data_shows_no_planted_kernel)
 {
     static float x[64 * K], w[N * K];
@@ -135,7 +137,8 @@ START_TEST(exact_data_shows_no_planted_kernel)
 }
 END_TEST
 
-/* Of weight gradients: a kernel that adds in another order where rows without a gradient have inputs. */
+/* Of weight gradients: a kernel that adds in another order where rows without a gradient have
+ * inputs. */
 START_TEST(gradient_pieces_that_disagree_are_left_out)
 {
     enum matmul_type type = type_of(_i);

@@ -1,6 +1,7 @@
 /* on each instruction set */
-/* Layers with experts: who is chosen, in what order the rows lie, what the load says. What they compute is held against the oracle
- * (test_chunk_golden), differences (test_chunk_gradient), and themselves in other company (test_decode, test_chunk). */
+/* Layers with experts: who is chosen, in what order the rows lie, what the load says. What they
+ * compute is held against the oracle (test_chunk_golden), differences (test_chunk_gradient), and
+ * themselves in other company (test_decode, test_chunk). */
 
 #include "model/block.h"
 #include "tests/support/tiny_model.h"
@@ -79,7 +80,8 @@ START_TEST(the_most_probable_are_chosen)
 }
 END_TEST
 
-/* Every choice has a row of its own; they lie by expert, and of one expert by their row of the micro-batch. */
+/* Every choice has a row of its own; they lie by expert, and of one expert by their row of the
+ * micro-batch. */
 START_TEST(rows_lie_by_expert_then_by_row)
 {
     const struct moe_acts *r = forward(NULL, true);
@@ -101,7 +103,8 @@ START_TEST(rows_lie_by_expert_then_by_row)
 }
 END_TEST
 
-/* Probabilities that are no numbers choose valid experts all the same: the loss says that something broke. */
+/* Probabilities that are no numbers choose valid experts all the same: the loss says that something
+ * broke. */
 START_TEST(broken_numbers_stay_inside)
 {
     float broken[] = {NAN, NAN, NAN, NAN, NAN};

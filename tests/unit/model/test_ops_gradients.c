@@ -1,6 +1,7 @@
 /* on each instruction set */
-/* Gradients of every operation, of the plain and the best fp32 table, against central differences of a loss written
- * here in double precision from the equations: loss = sum of output * r for fixed random r. */
+/* Gradients of every operation, of the plain and the best fp32 table, against central differences
+ * of a loss written here in double precision from the equations: loss = sum of output * r for fixed
+ * random r. */
 #include "tests/support/ops_data.h"
 #include "tests/support/check_unit.h"
 
@@ -193,8 +194,9 @@ START_TEST(rope)
 }
 END_TEST
 
-/* --- router: logits (T,N) of a softmax; K chosen, by `other` (T,K) as numbers; r (T,K) is the gradient of their weights.
- * In the balance of one sequence, `gain` (1) of the loss, how often experts are chosen is a constant. --- */
+/* --- router: logits (T,N) of a softmax; K chosen, by `other` (T,K) as numbers; r (T,K) is the
+ * gradient of their weights. In the balance of one sequence, `gain` (1) of the loss, how often
+ * experts are chosen is a constant. --- */
 
 static double router_loss(const double *z, void *p)
 {
@@ -338,7 +340,8 @@ START_TEST(logprob)
 }
 END_TEST
 
-/* --- AdamW: one step from zero moves by lr * sign(gradient), less decay (arXiv 1711.05101, algorithm 2) --- */
+/* --- AdamW: one step from zero moves by lr * sign(gradient), less decay (arXiv 1711.05101,
+ * algorithm 2) --- */
 
 START_TEST(adamw_first_step)
 {

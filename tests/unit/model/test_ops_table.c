@@ -1,7 +1,7 @@
 /* on each instruction set */
-/* Every operation of every table that this machine can run, in both precisions, against the plain loops.
- * Tolerance on |a - b| / (1 + |b|): fp32 2e-5 (sums of up to 600 terms of order 1); bf16 one rounding more
- * than the oracle's, 1/128. */
+/* Every operation of every table that this machine can run, in both precisions, against the plain
+ * loops. Tolerance on |a - b| / (1 + |b|): fp32 2e-5 (sums of up to 600 terms of order 1); bf16 one
+ * rounding more than the oracle's, 1/128. */
 #include "tests/support/ops_data.h"
 #include "tests/support/check_unit.h"
 
@@ -339,7 +339,8 @@ static void attention_case(int Hq, int Hkv, int D, const int *start, int n)
     NEAR_FLOATS(lse, lse2, T * (size_t)Hq);
     ops->attention_backward(dqkv, dout, qkv, o2, lse2, seg, &d, scratch);
     plain->attention_backward(dqkv2, dout, qkv, o2, lse2, seg, &d, scratch);
-    /* bf16: delta comes from the rounded output, so the error is one of the output, not of the gradient */
+    /* bf16: delta comes from the rounded output, so the error is one of the output, not of the
+     * gradient */
     ck_assert_double_le(worst_real_error(ops, dqkv, dqkv2, in), 2 * tolerance);
     void *all[] = {scratch, qkv, dout, o, o2, dqkv, dqkv2, lse, lse2};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);

@@ -88,7 +88,8 @@ START_TEST(names_of_hugging_face)
 }
 END_TEST
 
-/* Every tensor says where it belongs; of those of a layer one of each half is added to the stream. */
+/* Every tensor says where it belongs; of those of a layer one of each half is added to the stream.
+ */
 START_TEST(tensors_know_their_layer)
 {
     struct param_list l;
@@ -196,7 +197,8 @@ START_TEST(shares_partition_the_experts)
 }
 END_TEST
 
-/* (n), (rows, cols), (experts, rows of one, cols): the shape has as many elements as the tensor, whatever the share. */
+/* (n), (rows, cols), (experts, rows of one, cols): the shape has as many elements as the tensor,
+ * whatever the share. */
 START_TEST(shapes_are_of_the_whole)
 {
     struct dims d = TINY;
@@ -227,8 +229,8 @@ static size_t elements_in(const struct param_list *l, enum param_region r)
     return n;
 }
 
-/* Regions follow each other without a gap. What tp cuts, even unevenly, stands in the first alone: the others are as long, and lie alike, on
- * every rank of tp. */
+/* Regions follow each other without a gap. What tp cuts, even unevenly, stands in the first alone:
+ * the others are as long, and lie alike, on every rank of tp. */
 START_TEST(regions_hold_what_ranks_hold_alike)
 {
     struct dims d = TINY;
@@ -310,7 +312,8 @@ END_TEST
 
 /* --- shares of tensor parallelism --- */
 
-/* Element by element: each of the whole is in one rank's share (or in all, where nothing is cut), with its value. */
+/* Element by element: each of the whole is in one rank's share (or in all, where nothing is cut),
+ * with its value. */
 static void check_shares(const struct param_list *whole, const struct param_list *share, int tp,
                          int at)
 {

@@ -1,6 +1,7 @@
-/* P1: the trial that picks blocks of rows catches kernels that add in another order. Planted here, as plain loops, is what a
- * library may do with a row of products: cut the inner dimension, add it backwards, in several sums, in pairs; for one size of
- * block, at one position, for one column, in every other call. Multiples of 1/128, whose sums are exact, show none of it. */
+/* P1: the trial that picks blocks of rows catches kernels that add in another order. Planted here,
+ * as plain loops, is what a library may do with a row of products: cut the inner dimension, add it
+ * backwards, in several sums, in pairs; for one size of block, at one position, for one column, in
+ * every other call. Multiples of 1/128, whose sums are exact, show none of it. */
 #include "model/row_trial.h"
 #include "tests/support/check_unit.h"
 
@@ -139,7 +140,8 @@ static int kept(struct planted *p)
     return keep[0] * 100 + keep[1] * 10 + keep[2];
 }
 
-/* For every way of adding, width and type: plants it by `set`, and expects these blocks to be left. */
+/* For every way of adding, width and type: plants it by `set`, and expects these blocks to be left.
+ */
 static void expect(void (*set)(struct planted *p), int expected)
 {
     for (int how = 0; how < OTHERS; how++)
@@ -232,8 +234,8 @@ START_TEST(planted_kernels)
 }
 END_TEST
 
-/* What is no fault of the trial's rows: the same kernels on multiples of 1/128, exact in any order, give the same bits. So such
- * data could not catch any of them. */
+/* What is no fault of the trial's rows: the same kernels on multiples of 1/128, exact in any order,
+ * give the same bits. So such data could not catch any of them. */
 START_TEST(exact_data_shows_nothing)
 {
     enum { K = 1000 };
@@ -249,7 +251,8 @@ END_TEST
 
 /* --- gradients --- */
 
-/* dw += dy^T x, in order; as told, backwards, where the rows at the end have inputs, or where memory is not on a boundary. */
+/* dw += dy^T x, in order; as told, backwards, where the rows at the end have inputs, or where
+ * memory is not on a boundary. */
 struct gradient {
     int n, k, rows;
     bool looks_at_rest, looks_at_address;

@@ -1,6 +1,7 @@
 /* on each instruction set */
-/* Promise P1: an output row depends, bit for bit, on its own inputs only. Every operation's rows are compared with
- * the same rows computed in other company: other row counts, other positions, other packings, or one by one from the cache. */
+/* Promise P1: an output row depends, bit for bit, on its own inputs only. Every operation's rows
+ * are compared with the same rows computed in other company: other row counts, other positions,
+ * other packings, or one by one from the cache. */
 #include "tests/support/ops_data.h"
 #include "tests/support/check_unit.h"
 
@@ -58,7 +59,8 @@ static void linear_case(int N, int K, bool forward, bool y_float)
     free(y);
 }
 
-/* The data are worth their name: of sums that short, and of bf16, another order still shows in every fifth. */
+/* The data are worth their name: of sums that short, and of bf16, another order still shows in
+ * every fifth. */
 START_TEST(data_show_the_order)
 {
     enum { K = 32, SUMS = 2000 };
@@ -123,7 +125,8 @@ START_TEST(linear_bf16)
 }
 END_TEST
 
-/* The weight gradient of T rows is that of the same rows followed by rows without a gradient; and the same twice. */
+/* The weight gradient of T rows is that of the same rows followed by rows without a gradient; and
+ * the same twice. */
 START_TEST(linear_weight)
 {
     if (!setup(_i)) return;
@@ -355,7 +358,8 @@ static void cached_make(struct cached *k, const struct dims *d)
         for (int b = 0; b < BLOCKS; b++) k->table[s][b] = s + b * LENGTHS;
 }
 
-/* Stores and attends the given packed rows in one call; they must give the bits of the packed forward. */
+/* Stores and attends the given packed rows in one call; they must give the bits of the packed
+ * forward. */
 static void cached_rows(struct cached *k, const struct packed *p, const int *row, int T)
 {
     char *qkv = calloc((size_t)T + 1, p->in), *y = calloc((size_t)T + 1, p->out);
@@ -377,7 +381,8 @@ static void cached_rows(struct cached *k, const struct packed *p, const int *row
     free(y);
 }
 
-/* Prefill of all sequences up to a cut, in one call, then the rest a token of every sequence at a time. */
+/* Prefill of all sequences up to a cut, in one call, then the rest a token of every sequence at a
+ * time. */
 START_TEST(attention_cached)
 {
     if (!setup(_i)) return;

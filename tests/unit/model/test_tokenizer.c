@@ -1,5 +1,6 @@
-/* The built-in tokenizer equals what Hugging Face's `tokenizers` makes and does (tests/oracle/tokenizer.py); files
- * that this program cannot run are refused by name; no bytes crash the reader (P11). */
+/* The built-in tokenizer equals what Hugging Face's `tokenizers` makes and does
+ * (tests/oracle/tokenizer.py); files that this program cannot run are refused by name; no bytes
+ * crash the reader (P11). */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -186,7 +186,8 @@ START_TEST(a_line_waits)
 }
 END_TEST
 
-/* The text of a record, read and written again, is the same bytes: what a resumed run writes is what an unbroken one does. */
+/* The text of a record, read and written again, is the same bytes: what a resumed run writes is
+ * what an unbroken one does. */
 START_TEST(a_record_reads_back)
 {
     static struct record r, back;

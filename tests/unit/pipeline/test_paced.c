@@ -20,8 +20,9 @@ START_TEST(without_exchanges_times_add_up)
 }
 END_TEST
 
-/* Alone, a pass waits for its exchanges; with W between, only for the first. In turn nothing is waited for: with exchanges of
- * one half (1/8 each) the wire is never behind. The forward ends before the last eighth, a weight gradient. */
+/* Alone, a pass waits for its exchanges; with W between, only for the first. In turn nothing is
+ * waited for: with exchanges of one half (1/8 each) the wire is never behind. The forward ends
+ * before the last eighth, a weight gradient. */
 START_TEST(exchanges_as_long_as_computing)
 {
     struct paced_times t = paced_predict(&(struct paced_costs){4, 1, 1, 1, 1, 1});
@@ -34,8 +35,8 @@ START_TEST(exchanges_as_long_as_computing)
 }
 END_TEST
 
-/* Exchanges of three computings each keep the one wire busy from the start; after the last combine nothing
- * is left but a weight gradient. */
+/* Exchanges of three computings each keep the one wire busy from the start; after the last combine
+ * nothing is left but a weight gradient. */
 START_TEST(the_wire_is_the_limit)
 {
     struct paced_costs c = {1, 1, 1, 1, 3, 3};
@@ -46,8 +47,8 @@ START_TEST(the_wire_is_the_limit)
 }
 END_TEST
 
-/* Two unpaired passes take what both compute, plus the first exchange where both begin by posting one (1/8) and it has nothing to
- * hide under; weight gradients fill all waiting. */
+/* Two unpaired passes take what both compute, plus the first exchange where both begin by posting
+ * one (1/8) and it has nothing to hide under; weight gradients fill all waiting. */
 START_TEST(unpaired_passes_in_turn)
 {
     struct paced_costs c = {4, 1, 1, 1, 1, 1};

@@ -1,5 +1,5 @@
-/* How a plan reads: text against the published DualPipe table of 4 stages and 8 micro-batches (drawn
- * from deepseek-ai/DualPipe by a simulator), JSON against the plan itself. */
+/* How a plan reads: text against the published DualPipe table of 4 stages and 8 micro-batches
+ * (drawn from deepseek-ai/DualPipe by a simulator), JSON against the plan itself. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,8 @@ START_TEST(text_zb1p)
 }
 END_TEST
 
-/* Two ranks, four chunks: the lower half of dualpipe's table for twice the ranks, with b for its other
- * direction: the near stream is chunk r, the far one chunk 3-r. */
+/* Two ranks, four chunks: the lower half of dualpipe's table for twice the ranks, with b for its
+ * other direction: the near stream is chunk r, the far one chunk 3-r. */
 START_TEST(text_dualpipev)
 {
     char *text = printed(PLAN_DUALPIPEV, 2, 4, PLAN_TEXT);

@@ -1,5 +1,5 @@
-/* Timelines: what they hold, and that what the writers write can be read: the trace by a JSON library, the SVG as a tree
- * of elements. */
+/* Timelines: what they hold, and that what the writers write can be read: the trace by a JSON
+ * library, the SVG as a tree of elements. */
 #include <ctype.h>
 #include <jansson.h>
 #include <math.h>
@@ -14,8 +14,8 @@ static struct timeline predicted, measured;
 static char *text;
 static size_t text_size;
 
-/* dualpipe of 4 stages and 8 micro-batches, a unit of time being a millisecond; "measured": a tenth slower, with a
- * wait and an exchange on rank 2. */
+/* dualpipe of 4 stages and 8 micro-batches, a unit of time being a millisecond; "measured": a tenth
+ * slower, with a wait and an exchange on rank 2. */
 static void setup(void)
 {
     struct plan plan;
@@ -71,7 +71,8 @@ static void write(void (*writer)(FILE *, const struct timeline_drawing *), int n
     fclose(f);
 }
 
-/* The README of deepseek-ai/DualPipe: P = 4, M = 8 with F&B = 3: 6 units a micro-batch in both directions = 24 of work, 2 idle. */
+/* The README of deepseek-ai/DualPipe: P = 4, M = 8 with F&B = 3: 6 units a micro-batch in both
+ * directions = 24 of work, 2 idle. */
 START_TEST(of_a_plan)
 {
     ck_assert_int_eq(predicted.ranks, 4);
@@ -89,7 +90,8 @@ START_TEST(as_text)
     FILE *f = open_memstream(&text, &text_size);
     timeline_text(f, &d, 26);
     fclose(f);
-    /* Fa0 Fa1 Fa2 Fb0 Ib0 W Fb1 [Fa3|Bb1] [Fb2|Ba0] Bb2 [Fb3|Ba1] Bb3 Ia2 W Ia3 W, two units idle */
+    /* Fa0 Fa1 Fa2 Fb0 Ib0 W Fb1 [Fa3|Bb1] [Fb2|Ba0] Bb2 [Fb3|Ba1] Bb3 Ia2 W Ia3 W, two units idle
+     */
     const char *first = "predicted: 26 ms\nr0  FFFFIWFXXX.XXXBB.XXXBBIWIW\n";
     ck_assert_msg(strncmp(text, first, strlen(first)) == 0, "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "\nr3  "));
@@ -104,7 +106,8 @@ static double number(const json_t *o, const char *key)
     return json_number_value(v);
 }
 
-/* The passes of one process are the timeline's, its threads have names, and on no thread do two events cross. */
+/* The passes of one process are the timeline's, its threads have names, and on no thread do two
+ * events cross. */
 static void check_process(const json_t *events, int pid, const struct timeline *t)
 {
     size_t i;

@@ -1,4 +1,5 @@
-/* Cluster files: the examples are right, mistakes are named by line with the nearest name, damaged ones do no harm. */
+/* Cluster files: the examples are right, mistakes are named by line with the nearest name, damaged
+ * ones do no harm. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

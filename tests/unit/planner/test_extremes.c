@@ -1,5 +1,6 @@
-/* Every number of the table of settings at either end of its range, in a tiny recipe: what cannot be is refused, with a reason, before
- * anything is allocated; what is not refused can be measured. A crash, an INVARIANT or memory that grows fails the test. */
+/* Every number of the table of settings at either end of its range, in a tiny recipe: what cannot
+ * be is refused, with a reason, before anything is allocated; what is not refused can be measured.
+ * A crash, an INVARIANT or memory that grows fails the test. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +112,8 @@ START_TEST(sizes_that_multiply)
 }
 END_TEST
 
-/* P8: kernels of products are tried on matrices of the weights' size: not for a model that does not fit anyway. */
+/* P8: kernels of products are tried on matrices of the weights' size: not for a model that does not
+ * fit anyway. */
 START_TEST(too_large_is_refused_before_kernels_are_tried)
 {
     const struct rlimit most = {(rlim_t)2 << 30, (rlim_t)2 << 30};

@@ -1,4 +1,5 @@
-/* What control groups leave a process, of version 1 and of version 2, read from trees as Linux shows them. */
+/* What control groups leave a process, of version 1 and of version 2, read from trees as Linux
+ * shows them. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The prediction: against sums done by hand, and against the published step of DeepSeek-V3 on 2,048 GPUs (docs/lab/planner.md). */
+/* The prediction: against sums done by hand, and against the published step of DeepSeek-V3 on 2,048
+ * GPUs (docs/lab/planner.md). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +23,10 @@ static void close_to(double is, double want, double part)
 
 /* ---- DeepSeek-V3 ---- */
 
-/* ISCA'25 table 4, seconds: 1F 1.13, 1B 1.99, 1W 0.48, 1F1B 13.95, bubble 2.06, optimizer 0.29, step 19.926. From it, with the rows
- * that DualPipe's first rank has for 16 stages and 120 micro-batches, F = 49, B = 107, W = 32 and a pair 144 ms. A message is
- * 4096 x 7168 bf16 numbers at the 50 GB/s of one InfiniBand port. */
+/* ISCA'25 table 4, seconds: 1F 1.13, 1B 1.99, 1W 0.48, 1F1B 13.95, bubble 2.06, optimizer 0.29,
+ * step 19.926. From it, with the rows that DualPipe's first rank has for 16 stages and 120
+ * micro-batches, F = 49, B = 107, W = 32 and a pair 144 ms. A message is 4096 x 7168 bf16 numbers
+ * at the 50 GB/s of one InfiniBand port. */
 static const struct draw_costs V3 = {49, 107, 32, 144, 1e3 * 4096 * 7168 * 2 / 50e9};
 
 START_TEST(v3_step)
@@ -43,8 +45,9 @@ START_TEST(v3_step)
 }
 END_TEST
 
-/* What could close the gap: stages that are not equal. With one of the 16 chunks 15 % slower than the mean, which stays as it was, the
- * same plan takes the published time. That is a possibility, not a finding. */
+/* What could close the gap: stages that are not equal. With one of the 16 chunks 15 % slower than
+ * the mean, which stays as it was, the same plan takes the published time. That is a possibility,
+ * not a finding. */
 START_TEST(v3_unequal_stages)
 {
     double f[16], b[16], w[16];
@@ -64,7 +67,8 @@ START_TEST(v3_unequal_stages)
 }
 END_TEST
 
-/* The technical report: 671 B weights, of which a token meets 36.7 B (0.9 B embedding and 0.9 B head among them). */
+/* The technical report: 671 B weights, of which a token meets 36.7 B (0.9 B embedding and 0.9 B
+ * head among them). */
 START_TEST(v3_shape)
 {
     const struct shape *s = &SCALED[SCALED_V3].shape;
@@ -75,7 +79,8 @@ START_TEST(v3_shape)
 }
 END_TEST
 
-/* 2,048 H800 in bf16 instead of fp8, by formulas alone: the same order, and it fits where it did. */
+/* 2,048 H800 in bf16 instead of fp8, by formulas alone: the same order, and it fits where it did.
+ */
 START_TEST(v3_on_its_cluster)
 {
     struct cluster c;
@@ -183,7 +188,8 @@ START_TEST(one_rank)
 }
 END_TEST
 
-/* Links: inside the node while the pipeline is, else between; replicas send (R-1)/R of 4 + 2 bytes a weight. */
+/* Links: inside the node while the pipeline is, else between; replicas send (R-1)/R of 4 + 2 bytes
+ * a weight. */
 START_TEST(links)
 {
     struct dims d = small_dims();
@@ -202,7 +208,8 @@ START_TEST(links)
 }
 END_TEST
 
-/* Sums of gradients hide behind the last backward pass, but for the last bucket's, and as far as that lasts; gathers do not. */
+/* Sums of gradients hide behind the last backward pass, but for the last bucket's, and as far as
+ * that lasts; gathers do not. */
 START_TEST(overlapped)
 {
     struct dims d = small_dims();
@@ -226,7 +233,8 @@ START_TEST(overlapped)
 }
 END_TEST
 
-/* Exchanges of tensor parallelism are exposed alone and hidden in pairs, as far as the cluster file says. */
+/* Exchanges of tensor parallelism are exposed alone and hidden in pairs, as far as the cluster file
+ * says. */
 START_TEST(exchanges)
 {
     struct dims d = small_dims();
@@ -304,7 +312,8 @@ START_TEST(given_times)
 }
 END_TEST
 
-/* Four ranks on two cores take turns: the pipeline's work over the cores. On four cores, or where each has its own, nothing changes. */
+/* Four ranks on two cores take turns: the pipeline's work over the cores. On four cores, or where
+ * each has its own, nothing changes. */
 START_TEST(shared_cores)
 {
     struct cluster c;
@@ -343,8 +352,9 @@ END_TEST
 
 /* ---- scaling ---- */
 
-/* What the formulas know of a model is what its recipe says, and what they say the mean rank needs is near what the trainer places on
- * the one that needs most (of dualpipev the first, with embedding and head). */
+/* What the formulas know of a model is what its recipe says, and what they say the mean rank needs
+ * is near what the trainer places on the one that needs most (of dualpipev the first, with
+ * embedding and head). */
 START_TEST(scaled_models_are_recipes)
 {
     static const struct layout at[] = {{.dp = 8, .pp = 1, .tp = 1, .ep = 1, .kind = PLAN_SERIAL},
@@ -372,7 +382,8 @@ START_TEST(scaled_models_are_recipes)
 }
 END_TEST
 
-/* A model that does not fit, one that memory holds back no more, and more devices that are faster but not in proportion. */
+/* A model that does not fit, one that memory holds back no more, and more devices that are faster
+ * but not in proportion. */
 START_TEST(scaling)
 {
     struct cluster c;

@@ -108,7 +108,8 @@ static void placed_as(const struct hosts *h, const int *want, int n)
     free(host);
 }
 
-/* The maps of hostfiles/README.md; the files of hostfiles/maps are the same ones, made by launch/run.sh. */
+/* The maps of hostfiles/README.md; the files of hostfiles/maps are the same ones, made by
+ * launch/run.sh. */
 START_TEST(maps)
 {
     static const int experts[] = {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1};
@@ -216,7 +217,8 @@ static double weights(const struct small *s)
     return (double)params_count(&d);
 }
 
-/* Four replicas of everything: each of n gradients goes from three of them to its owner, each weight from its owner to three. */
+/* Four replicas of everything: each of n gradients goes from three of them to its owner, each
+ * weight from its owner to three. */
 START_TEST(replicas)
 {
     struct small s;
@@ -234,7 +236,8 @@ START_TEST(replicas)
 }
 END_TEST
 
-/* Six micro-batches through two stages, in two pipelines of bf16: always whole messages. Weights are 2 bytes, gradients 4. */
+/* Six micro-batches through two stages, in two pipelines of bf16: always whole messages. Weights
+ * are 2 bytes, gradients 4. */
 START_TEST(stages)
 {
     struct small s;
@@ -257,7 +260,8 @@ START_TEST(stages)
 }
 END_TEST
 
-/* A mirror holds every chunk twice: n * 2 gradients on each pair, four replicas; a vee sends twice as often, but not where it turns. */
+/* A mirror holds every chunk twice: n * 2 gradients on each pair, four replicas; a vee sends twice
+ * as often, but not where it turns. */
 START_TEST(placements)
 {
     struct small s;
@@ -275,7 +279,8 @@ START_TEST(placements)
 }
 END_TEST
 
-/* Forward and backward two sums a layer, one at each end, and at the head four numbers a row: float, each rank to the other. */
+/* Forward and backward two sums a layer, one at each end, and at the head four numbers a row:
+ * float, each rank to the other. */
 START_TEST(tensor)
 {
     struct small s;
@@ -292,8 +297,9 @@ START_TEST(tensor)
 }
 END_TEST
 
-/* Three layers of six experts, three of them for a row, on two ranks: half of a row's copies leave, and come back, forward and backward; three
- * counts before. Experts have one replica, the rest two. */
+/* Three layers of six experts, three of them for a row, on two ranks: half of a row's copies leave,
+ * and come back, forward and backward; three counts before. Experts have one replica, the rest two.
+ */
 START_TEST(experts)
 {
     struct small s;
@@ -309,8 +315,9 @@ START_TEST(experts)
 }
 END_TEST
 
-/* Two nodes of two replicas: flat each node sends its members' sums of the other's slices, 2 n / 2; over nodes n goes from the first to the
- * second, and the first's half comes back. A slice of weights crosses once. One bucket, so that slices are halves. */
+/* Two nodes of two replicas: flat each node sends its members' sums of the other's slices, 2 n / 2;
+ * over nodes n goes from the first to the second, and the first's half comes back. A slice of
+ * weights crosses once. One bucket, so that slices are halves. */
 START_TEST(paths)
 {
     static const double wire[] = {4, 2, 1 + 4.0 / 128};
@@ -334,8 +341,9 @@ START_TEST(paths)
 }
 END_TEST
 
-/* What each member says it sends to other nodes (comm/reduce.h), slice by slice, is what the planner adds up: four nodes of two, and two of
- * three, whose columns and slices do not fall together. */
+/* What each member says it sends to other nodes (comm/reduce.h), slice by slice, is what the
+ * planner adds up: four nodes of two, and two of three, whose columns and slices do not fall
+ * together. */
 START_TEST(paths_are_the_code)
 {
     const struct {
@@ -417,7 +425,8 @@ START_TEST(rollout)
 }
 END_TEST
 
-/* Three sites of two replicas, a host a rank: every tenth step all masters go from each site to the two others, a rank to its like. */
+/* Three sites of two replicas, a host a rank: every tenth step all masters go from each site to the
+ * two others, a rank to its like. */
 START_TEST(sites)
 {
     static const int host[] = {0, 1, 2, 3, 4, 5};

@@ -1,4 +1,5 @@
-/* Why an answer is right or not, what the grader read in it, and which answers are one vote: every task, and files. */
+/* Why an answer is right or not, what the grader read in it, and which answers are one vote: every
+ * task, and files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

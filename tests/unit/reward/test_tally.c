@@ -1,4 +1,5 @@
-/* What an evaluation counts: figures by hand, what one sample does not measure, and the way through a checkpoint. */
+/* What an evaluation counts: figures by hand, what one sample does not measure, and the way through
+ * a checkpoint. */
 #include <math.h>
 #include "trainer/reward/tally.h"
 #include "tests/support/check_unit.h"

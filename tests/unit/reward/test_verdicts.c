@@ -1,4 +1,5 @@
-/* Verifiers against tables of right and wrong answers, the parts of completions against counts made by hand. */
+/* Verifiers against tables of right and wrong answers, the parts of completions against counts made
+ * by hand. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Skipped updates in the state of a checkpoint: what is put in comes out, what cannot be is damage. */
+/* Skipped updates in the state of a checkpoint: what is put in comes out, what cannot be is damage.
+ */
 #include "comm/base/problems.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"

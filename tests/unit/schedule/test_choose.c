@@ -1,5 +1,6 @@
-/* schedule: auto. The same recipe always gets the same placement and the same plans; they are never worse in the simulator than the
- * named plans of that placement, better where a large head makes stages uneven; placements that do not fit are not taken. */
+/* schedule: auto. The same recipe always gets the same placement and the same plans; they are never
+ * worse in the simulator than the named plans of that placement, better where a large head makes
+ * stages uneven; placements that do not fit are not taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,8 @@ START_TEST(same_every_time)
 }
 END_TEST
 
-/* Simulated with the costs of the test's own: as schedule.c says they are, in units of a layer's linear FLOPs. */
+/* Simulated with the costs of the test's own: as schedule.c says they are, in units of a layer's
+ * linear FLOPs. */
 static double makespan(const struct plan *plan, const double *f, const double *b, const double *w,
                        double message)
 {
@@ -58,8 +60,8 @@ static double makespan(const struct plan *plan, const double *f, const double *b
     return plan_makespan(plan, &c, NULL);
 }
 
-/* Four layers of 64 and a vocabulary whose head costs as much as three of them: 4 stages, one layer each, the last four times
- * as slow as the others. */
+/* Four layers of 64 and a vocabulary whose head costs as much as three of them: 4 stages, one layer
+ * each, the last four times as slow as the others. */
 START_TEST(better_when_uneven)
 {
     struct settings s = settings_of(4, 4, 1);
@@ -98,8 +100,9 @@ static void near(double is, double should)
     ck_assert_msg(fabs(is - should) < 1e-6 * should, "%g, not %g", is, should);
 }
 
-/* Two stages of two layers, tp 2. A layer computes l (linear) + a (attention) and sums 64 floats twice, the
- * embedding once forward, the head once backward: of 2 members each sends 256 bytes to the other. */
+/* Two stages of two layers, tp 2. A layer computes l (linear) + a (attention) and sums 64 floats
+ * twice, the embedding once forward, the head once backward: of 2 members each sends 256 bytes to
+ * the other. */
 START_TEST(exchanges_and_messages_by_hand)
 {
     struct settings s = settings_of(2, 4, 1);
@@ -193,7 +196,8 @@ START_TEST(placements_that_suit)
 }
 END_TEST
 
-/* By hand: 6 layers, a head of 1.6 of them. On two chunks 4 and 2 + 1.6; on three 2, 2, 2 + 1.6 or 3, 2, 1 + 1.6. */
+/* By hand: 6 layers, a head of 1.6 of them. On two chunks 4 and 2 + 1.6; on three 2, 2, 2 + 1.6 or
+ * 3, 2, 1 + 1.6. */
 START_TEST(split_by_hand)
 {
     struct settings s = settings_of(3, 6, 2);

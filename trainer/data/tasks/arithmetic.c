@@ -1,13 +1,15 @@
 /* Written arithmetic: + - * of numbers of several digits, column by column with carries.
  *
  *   347+285   7+5=12;4+8+1=13;3+2+1=6</think><answer>632</answer>
- *   347-285   7-5=2;14-8=6;3-2-1=0</think><answer>62</answer>      (a borrow shows as 14, and as -1 in the next)
+ *   347-285   7-5=2;14-8=6;3-2-1=0</think><answer>62</answer>      (a borrow shows as 14, and as
+ *                                                                  -1 in the next)
  *   347*8     7*8=56;4*8+5=37;3*8+3=27</think><answer>2776</answer>
- *   347*28    7*8=56;4*8+5=37;3*8+3=27;2776;7*2=14;4*2+1=9;3*2=6;6940;6+0=6;7+4=11;7+9+1=17;2+6+1=9</think>...
+ *   347*28
+ * 7*8=56;4*8+5=37;3*8+3=27;2776;7*2=14;4*2+1=9;3*2=6;6940;6+0=6;7+4=11;7+9+1=17;2+6+1=9</think>...
  *
- * The answer is the last digit of every column, from the last column (whole) to the first. A demonstration that gives
- * up shows no working and forgets the carries, which is right now and then: what is left to discover is that working
- * pays. */
+ * The answer is the last digit of every column, from the last column (whole) to the first. A
+ * demonstration that gives up shows no working and forgets the carries, which is right now and
+ * then: what is left to discover is that working pays. */
 #include <stdio.h>
 #include <string.h>
 #include "trainer/data/answer.h"
@@ -198,8 +200,9 @@ static bool plain_read(struct expression *e, struct span s)
     return expression_read(e, s, EXPRESSION_PLAIN, (struct fraction){0, 1});
 }
 
-/* arithmetic: columns whose sides are equal; copy: rows, and the answer, that are what the columns before them spell.
- * Nothing is counted for an answer without working; nor is the unfinished end of a cut completion. */
+/* arithmetic: columns whose sides are equal; copy: rows, and the answer, that are what the columns
+ * before them spell. Nothing is counted for an answer without working; nor is the unfinished end of
+ * a cut completion. */
 static void arithmetic_parts(const struct problem *p, const char *completion, size_t n, int right[],
                              int total[])
 {

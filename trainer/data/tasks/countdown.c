@@ -4,15 +4,18 @@
  *   demonstration   8+6-2=14-2=12:32n;(6-2)*8=4*8=32:32y</think><answer>(6-2)*8</answer>
  *   given up        8+6-2=14-2=12:32n;8*6-2=48-2=46:32n</think><answer>?</answer>
  *
- * The solver of the demonstrations tries expressions, none twice: with up to three numbers it walks round a fixed order of all of
- * them from a random place, so that what comes next follows from what was tried last, which a small model can learn;
- * with more numbers, of which there are thousands of expressions, it draws them. An attempt is written in the answer's own form, then evaluated step by step, then the target stands again beside the value, then the verdict: a small model
- * learns verdict and copy only when what it must compare stands side by side. After each failed try the solver gives
- * up with some probability; so a policy that imitates it has the right form and searches too little.
+ * The solver of the demonstrations tries expressions, none twice: with up to three numbers it walks
+ * round a fixed order of all of them from a random place, so that what comes next follows from what
+ * was tried last, which a small model can learn; with more numbers, of which there are thousands of
+ * expressions, it draws them. An attempt is written in the answer's own form, then evaluated step
+ * by step, then the target stands again beside the value, then the verdict: a small model learns
+ * verdict and copy only when what it must compare stands side by side. After each failed try the
+ * solver gives up with some probability; so a policy that imitates it has the right form and
+ * searches too little.
  *
- * Expressions are kept in a normal form (sums and products flattened and sorted, compound parts first), so that
- * trying 6+8 after 8+6 counts as trying twice. Values are whole and positive at every step; nothing is lost by that:
- * a solution with a negative part has an equal one without. */
+ * Expressions are kept in a normal form (sums and products flattened and sorted, compound parts
+ * first), so that trying 6+8 after 8+6 counts as trying twice. Values are whole and positive at
+ * every step; nothing is lost by that: a solution with a negative part has an equal one without. */
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/die.h"
@@ -22,8 +25,9 @@
 
 enum { NUMBERS = 6, NODES = 2 * NUMBERS, NODE_TEXT = 48, TRIES = 256 };
 
-/* By count of numbers: the largest number, the largest target, whether / is tried, and how often a try is
- * the known solution: with four and more numbers a blind search would show next to no solved problem. */
+/* By count of numbers: the largest number, the largest target, whether / is tried, and how often a
+ * try is the known solution: with four and more numbers a blind search would show next to no solved
+ * problem. */
 static const struct {
     long number, target;
     bool divide;
@@ -44,7 +48,8 @@ struct part {
     bool inverse; /* subtracted, or divided by */
 };
 
-/* An expression in normal form. Parts of a sum are leaves and products, of a product leaves and sums. */
+/* An expression in normal form. Parts of a sum are leaves and products, of a product leaves and
+ * sums. */
 struct node {
     enum kind kind;
     long value;
@@ -96,7 +101,8 @@ static void node_write(struct node *x)
     INVARIANT(!t.cut, "%d bytes are too few for %s...", NODE_TEXT, x->text);
 }
 
-/* out = a op b, with the larger first for -; false when the value would not be whole and positive. */
+/* out = a op b, with the larger first for -; false when the value would not be whole and positive.
+ */
 static bool node_combine(struct node *out, char op, const struct node *a, const struct node *b)
 {
     if (op == '-' && a->value < b->value) {
@@ -119,7 +125,8 @@ static bool node_combine(struct node *out, char op, const struct node *a, const 
     return true;
 }
 
-/* A random expression of all n numbers: two of the parts are joined until one is left. NULL: a join was no good. */
+/* A random expression of all n numbers: two of the parts are joined until one is left. NULL: a join
+ * was no good. */
 static const struct node *random_expression(struct node pool[NODES], const long *number, int n,
                                             struct rng_stream *rng)
 {
@@ -207,8 +214,8 @@ static bool plain_read(struct expression *e, struct span s)
     return expression_read(e, s, EXPRESSION_PLAIN, (struct fraction){0, 1});
 }
 
-/* What is read of an expression is its value: all that solve the problem are one answer to a majority vote, and so are
- * those of the given numbers that give the same wrong value. */
+/* What is read of an expression is its value: all that solve the problem are one answer to a
+ * majority vote, and so are those of the given numbers that give the same wrong value. */
 static enum why countdown_verify(const struct problem *p, struct span answer, struct text *read)
 {
     struct expression e;
@@ -227,7 +234,8 @@ static enum why countdown_verify(const struct problem *p, struct span answer, st
 
 enum { ORDERED = 3, LISTED = 32 }; /* up to 3 numbers there are at most 27 expressions */
 
-/* All distinct expressions of up to ORDERED numbers, in the order in which their joins are listed. */
+/* All distinct expressions of up to ORDERED numbers, in the order in which their joins are listed.
+ */
 struct walk {
     char text[LISTED][NODE_TEXT];
     int n, start, done;
@@ -241,7 +249,8 @@ static void walk_add(struct walk *w, const char *text)
     snprintf(w->text[w->n++], NODE_TEXT, "%s", text);
 }
 
-/* Every way to join `left` parts into one: each pair, each operator, then the rest. pool: nodes not yet used. */
+/* Every way to join `left` parts into one: each pair, each operator, then the rest. pool: nodes not
+ * yet used. */
 static void walk_list(struct walk *w, const struct node *const part[], int left, struct node *pool)
 {
     if (left == 1) {
@@ -368,7 +377,8 @@ static void part_count(int right[], int total[], int part, bool is_right)
     right[part] += is_right;
 }
 
-/* One attempt, "e=e=v:target" and y or n. Returns its expression when it ends in y, else at = NULL. */
+/* One attempt, "e=e=v:target" and y or n. Returns its expression when it ends in y, else at = NULL.
+ */
 static struct span attempt_parts(const struct problem *p, struct span attempt, int right[],
                                  int total[])
 {
@@ -397,9 +407,10 @@ static struct span attempt_parts(const struct problem *p, struct span attempt, i
     return verdict == 'y' ? first : (struct span){NULL, 0};
 }
 
-/* arithmetic: steps whose sides are equal; verdict: attempts with the target restated and y or n as the value says;
- * copy: the answer is the last expression judged y, or "?" when there is none; numbers: attempts of the given numbers,
- * each once. The unfinished end of a completion that was cut is not counted. */
+/* arithmetic: steps whose sides are equal; verdict: attempts with the target restated and y or n as
+ * the value says; copy: the answer is the last expression judged y, or "?" when there is none;
+ * numbers: attempts of the given numbers, each once. The unfinished end of a completion that was
+ * cut is not counted. */
 static void countdown_parts(const struct problem *p, const char *completion, size_t n, int right[],
                             int total[])
 {

@@ -4,8 +4,8 @@
  *   5x+3=2x+18      5x-2x=18-3;3x=15;x=15/3=5</think><answer>5</answer>
  *   3(x+4)=-2x+5    3x+12=-2x+5;3x+2x=5-12;5x=-7;x=-7/5</think><answer>-7/5</answer>
  *
- * The answer is a whole number or a fraction in lowest terms, written so: 15/3 is no answer, or the last step would
- * not need learning. A demonstration that gives up shows no working and guesses. */
+ * The answer is a whole number or a fraction in lowest terms, written so: 15/3 is no answer, or the
+ * last step would not need learning. A demonstration that gives up shows no working and guesses. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,8 +161,9 @@ static struct span step_parts(struct fraction root, struct span chain, int right
     return side;
 }
 
-/* arithmetic: sums and quotients of numbers that are right; moves: equations that the problem's x satisfies; copy: the
- * answer is what the last step ends in. An answer without working counts for nothing. */
+/* arithmetic: sums and quotients of numbers that are right; moves: equations that the problem's x
+ * satisfies; copy: the answer is what the last step ends in. An answer without working counts for
+ * nothing. */
 static void equations_parts(const struct problem *p, const char *completion, size_t n, int right[],
                             int total[])
 {

@@ -1,5 +1,5 @@
-/* See expression.h: a recursive-descent reader over bytes and a length, and a rewriter for the steps of a worked
- * evaluation. */
+/* See expression.h: a recursive-descent reader over bytes and a length, and a rewriter for the
+ * steps of a worked evaluation. */
 #include "trainer/data/tasks/expression.h"
 #include <stdio.h>
 #include <stdlib.h>
