@@ -31,7 +31,8 @@ void p2p_name(struct p2p *p, const char *group, const char *const *tag_name);
  * must know the size, or read it in the message (p2p_recv_most). Local. */
 ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes);
 ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
-/* Of a message that says itself how long it is: up to `most` bytes, which are at most a piece. */
+/* Receives a message that says itself how long it is: up to `most` bytes, which are at most a
+ * piece. */
 ticket p2p_recv_most(struct p2p *p, int peer, int tag, void *buf, size_t most);
 /* Waits without burning the core; names peer and tag to the watchdog. Frees the ticket. TICKET_NONE
  * returns. */

@@ -31,7 +31,7 @@
 enum reduce_path { REDUCE_AUTO, REDUCE_FLAT, REDUCE_NODES };
 enum { REDUCE_SLACK = 64 }; /* no slice is larger than the mean, rounded up, by more than this */
 
-/* Of a group: how its sums are formed and travel. */
+/* A group: how its sums are formed and travel. */
 struct reduce_form {
     int members, me;
     int inner;       /* comm/coll.h: runs that are summed first, 1 or 2 */
@@ -58,7 +58,7 @@ unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to);
 
-/* Does a gather of so many bytes cross to each node once? Pure. */
+/* Does a gather of this number of bytes cross to each node once? Pure. */
 bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes);
 
 struct reduce;

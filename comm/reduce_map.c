@@ -126,7 +126,7 @@ static bool crosses(const struct reduce_form *f, int to)
     return node_of(f, to) != node_of(f, f->me);
 }
 
-/* Of my column, at the last node: what of it is slice `to`. */
+/* The part of my column, at the last node, that is slice `to`. */
 static size_t part_of_slice(const size_t *count, int to, size_t lo, size_t hi)
 {
     size_t from = 0;

@@ -23,7 +23,7 @@ struct reduce_map reduce_map_of(const struct reduce_form *f);
 /* Floats of a piece, and of a column, in a reduction of n floats: multiples of WIRE_BLOCK. */
 size_t reduce_piece(size_t n);
 size_t reduce_column(const struct reduce_map *m, size_t n);
-/* true: a gather of so many bytes goes by nodes. */
+/* true: a gather of this number of bytes goes by nodes. */
 bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes);
 int reduce_streams(const struct reduce_form *f);
 

@@ -13,7 +13,7 @@
 enum reduce_wire { WIRE_FP32, WIRE_BF16, WIRE_INT8 };
 enum { WIRE_BLOCK = 128 }; /* numbers that share a scale */
 
-/* Of n numbers; adds up over runs whose lengths are multiples of WIRE_BLOCK. */
+/* Bytes of n numbers; adds up over runs whose lengths are multiples of WIRE_BLOCK. */
 size_t wire_bytes(enum reduce_wire w, size_t n);
 /* Floats that have room for them. */
 size_t wire_floats(enum reduce_wire w, size_t n);

@@ -24,7 +24,7 @@ too_early() {
 trap too_early INT TERM HUP USR1
 trap : PIPE # nobody reads what we say: the ranks must be asked all the same
 set -u
-# Whoever is closed to us is nobody.
+# A stream that is closed here becomes /dev/null.
 [ -L /proc/self/fd/0 ] || exec </dev/null
 [ -L /proc/self/fd/1 ] || exec >/dev/null
 [ -L /proc/self/fd/2 ] || exec 2>/dev/null

@@ -82,7 +82,7 @@ void chunk_use_weights(struct chunk *c, const void *weights);
 /* One decode (or prompt) step: rows of several cached sequences. */
 struct decode_rows {
     int T;
-    int skip; /* the last so many rows (of a prompt) need no logits */
+    int skip; /* the number of last rows (of a prompt) that need no logits */
     int lane; /* of the exchanges: 0 or 1, the direction */
     const int *token;
     struct kv_rows kv;
@@ -112,7 +112,7 @@ struct pass {
 void pass_begin(struct pass *p);
 /* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);
-/* Of a W or BW under way: the lowest layer, counted within the chunk, from which on everything has
+/* For a W or BW under way: the lowest layer, counted within the chunk, from which on everything has
  * got what this pass adds to its gradients. The head is layer `span.count` (above it: nothing is
  * done), the embedding -1, which also says that all is done. */
 int pass_complete(const struct pass *p);

@@ -20,7 +20,7 @@ struct dims {
     int E;           /* experts of a mixture-of-experts layer; 0: every layer is dense */
     int K;           /* experts that a row goes to */
     int Fe;          /* SwiGLU inner size of an expert */
-    int first_dense; /* so many layers, the first ones, are dense */
+    int first_dense; /* number of leading dense layers */
     int Hq, Hkv;     /* query heads, key/value heads; Hkv divides Hq */
     int D;           /* head size, even */
     int max_context; /* longest sequence */
@@ -58,7 +58,7 @@ static inline struct share share_of(int n, int tp, int t)
     int even = n / tp, larger = n % tp;
     return (struct share){t * even + (t < larger ? t : larger), even + (t < larger)};
 }
-/* Of the vocabulary; everything else that is cut is cut evenly (mesh_check). */
+/* This rank's share of the vocabulary; everything else that is cut is cut evenly (mesh_check). */
 static inline struct share dims_vocabulary(const struct dims *d)
 {
     return share_of(d->V, d->tp > 0 ? d->tp : 1, d->t);

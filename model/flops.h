@@ -10,8 +10,8 @@
 double flops_layer_at(const struct dims *d, int layer);
 double flops_layer(const struct dims *d); /* mean of the layers */
 double flops_head(const struct dims *d);
-/* One layer's attention of a query to so many keys: a product with each key, a product with each
- * value. */
+/* One layer's attention of a query to this number of keys: a product with each key, a product with
+ * each value. */
 double flops_attention(const struct dims *d, double keys);
 
 #endif

@@ -331,7 +331,7 @@ static void gradient_make(struct matmul_shape *s)
     INVARIANT(gradient_kernel(s, 1), "oneDNN has no weight gradient for %d x %d", s->N, s->K);
 }
 
-/* Of one block's inputs or outputs; the largest blocks are made while they stay below
+/* Bytes of one block's inputs or outputs; the largest blocks are made while they stay below
  * SCRATCH_LIMIT. */
 static void scratch_grow(const struct matmul_shape *s)
 {

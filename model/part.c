@@ -59,7 +59,7 @@ double part_matrices(const struct part *p, const struct dims *d)
     return sum;
 }
 
-/* Of T rows, one rank with all experts, the residual stream included. */
+/* Bytes of T rows, one rank with all experts, the residual stream included. */
 static double kept_of(const struct dims *d, int layer, size_t T)
 {
     struct room r = {

@@ -15,12 +15,13 @@
 #include "pipeline/improve.h"
 #include "pipeline/list.h"
 
-/* How much is tried: plans by rules, and steps of improving, so many a row, but all in all no more
- * than so many rows. With 8 stages and 20 micro-batches either takes a quarter of a second. */
+/* How much is tried: plans by rules, and steps of improving, this many a row, but all in all no
+ * more than this many rows. With 8 stages and 20 micro-batches either takes a quarter of a second.
+ */
 static const struct effort {
     int per_row, most_rows;
 } BY_RULES = {4, 1 << 20}, BY_STEPS = {12, 1 << 22};
-/* One in so many is drawn afresh, the first ones; the others are changed from the best so far. */
+/* One in this many is drawn afresh, the first ones; the others are changed from the best so far. */
 enum { DRAWN = 4 };
 static const double NEAR = 1.1; /* of the best: what is further away is not improved */
 enum { SEED = 1 };

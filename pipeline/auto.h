@@ -20,7 +20,7 @@ struct plan_limits {
 struct auto_option {
     const struct sim_costs *costs; /* of its chunks (P, vee: 2P); NULL: not to be had */
     struct plan_limits limits;
-    int part; /* of the usual effort only one in so many; 0: all of it */
+    int part; /* the usual effort divided by this; 0: all of it */
 };
 
 struct auto_found {

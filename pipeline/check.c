@@ -91,7 +91,7 @@ static void place_all(struct verdict *v, struct plan_index *x)
 
 static const enum plan_op PARTS[] = {PLAN_F, PLAN_B, PLAN_W};
 
-/* Of two passes in the same row, may the one on `last` come before the one on c? Only as first and
+/* In the same row, may the one on `last` come before the one on c? Only as first and
  * second of two in turn. */
 static bool shares_row(const struct verdict *v, int rank, int at, struct plan_cell last,
                        struct plan_cell c)

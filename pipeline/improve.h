@@ -6,7 +6,7 @@
 
 #include "pipeline/auto.h"
 
-/* Stays a right plan (plan_check) within the limits, never slower; at most so many steps are
+/* Stays a right plan (plan_check) within the limits, never slower; at most this many steps are
  * simulated. Returns the time it takes. The plan must have room for its rows (plan_room).
  * Deterministic. */
 double plan_improve(struct plan *plan, const struct sim_costs *costs,

@@ -144,7 +144,7 @@ static struct plan_row row_pair(const struct rank_state *h, int f, int b)
     return (struct plan_row){
         .op = PLAN_FB, .f = cell_of(h, f, h->f[f]), .b = cell_of(h, b, h->b[b])};
 }
-/* Of chunk k, or (k < 0) of the chunk with the most waiting. */
+/* The next pass of chunk k, or (k < 0) of the chunk with the most waiting. */
 static struct plan_row row_w(const struct rank_state *h, int k)
 {
     if (k < 0) k = h->held == 2 && h->b[1] - h->w[1] > h->b[0] - h->w[0];

@@ -16,7 +16,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/simulate.h"
 
-/* Of one chunk, in seconds. */
+/* Costs of one chunk, in seconds. */
 struct paced_costs {
     int layers;
     double f, b, w; /* computing: forward, input gradient, weight gradient */

@@ -8,13 +8,13 @@ struct problems;
 
 const char *plan_kind_name(enum plan_kind k);
 bool plan_kind_find(const char *name, enum plan_kind *k); /* false: unknown */
-/* Of auto: unless its costs say otherwise (plan_auto). */
+/* For auto: unless its costs say otherwise (plan_auto). */
 enum plan_place plan_kind_place(enum plan_kind k);
 
 /* Can it be? If not, says every reason and the nearest (stages, micro-batches) that can. Pure; p
  * may be NULL. */
 bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p);
-/* The largest number of micro-batches that a plan of so many stages may have. */
+/* The largest number of micro-batches that a plan of this many stages may have. */
 int plan_most_micro_batches(int stages);
 /* Smallest micro-batch count >= at_least that the kind allows for `stages` (0: none, stages is
  * wrong). */

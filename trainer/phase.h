@@ -56,7 +56,7 @@ struct extent {
     /* Whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe. */
     const char *phase, *lower;
 };
-/* Of a recipe's phases. The phase's name is the settings'. Local. */
+/* The extent of a recipe's phases. The phase's name is the settings'. Local. */
 struct extent extent_of(const struct phase_kind *kinds, const struct settings *s);
 
 #endif

@@ -5,14 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of some bytes. seed: 0, or another sum, which makes it the sum of a chain. Local. */
+/* Checksum of some bytes. seed: 0, or another sum, which makes it the sum of a chain. Local. */
 uint64_t checksum(const void *bytes, size_t n, uint64_t seed);
 
-/* Of bytes that come piece by piece: equal to checksum(all of them, 0). */
+/* Checksum of bytes that come piece by piece: equal to checksum(all of them, 0). */
 struct checksum;
 struct checksum *checksum_new(void);
 void checksum_add(struct checksum *c, const void *bytes, size_t n);
-/* Of what was added so far. */
+/* Checksum of what was added so far. */
 uint64_t checksum_value(const struct checksum *c);
 /* Nothing was added. */
 void checksum_restart(struct checksum *c);

@@ -34,7 +34,7 @@ stop_seconds() {
     } | sort -g | tail -n 1
 }
 
-# warning_seconds OUT MARGIN LIMIT: so many seconds before its limit a job must be asked to stop; LIMIT in seconds, 0: none.
+# warning_seconds OUT MARGIN LIMIT: seconds before its limit at which a job must be asked to stop; LIMIT in seconds, 0: none.
 # Unmeasured: five minutes, or a quarter of a short limit. Never more than half of the limit: a job must get on. Slurm's own warning comes up
 # to a minute early, never late.
 warning_seconds() {

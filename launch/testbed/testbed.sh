@@ -7,7 +7,7 @@
 #   launch/testbed/testbed.sh shell [N] [--slurm]     the same, a prompt on h1, and down when it ends
 #   launch/testbed/testbed.sh on I COMMAND...         runs it on host I: on 1 mpirun --hostfile /run/duet-testbed/hostfile ...
 #   launch/testbed/testbed.sh shape I RATE|off        both directions of host I's link, as tc writes rates: 200mbit
-#   launch/testbed/testbed.sh delay I US|off          what comes in at host I waits so many microseconds
+#   launch/testbed/testbed.sh delay I US|off          what comes in at host I waits this many microseconds
 #   launch/testbed/testbed.sh cut I | mend I          the link of host I goes down, comes up again
 #   launch/testbed/testbed.sh bytes [I...]            a line each: host, bytes received, bytes sent
 #   launch/testbed/testbed.sh traffic                 a line for each pair of hosts: from, to, bytes of IP

@@ -7,7 +7,8 @@
 
 enum {
     QUERIES = 16, /* query rows handled together */
-    KEYS = 64 /* cached keys, and in the backward pass all keys, are handled in runs of so many */
+    KEYS =
+        64 /* cached keys, and in the backward pass all keys, are handled in runs of this length */
 };
 
 static inline int round_up(int n, int to)

@@ -228,7 +228,7 @@ static void bench_down(struct bench *b)
     }
 }
 
-/* Of each chunk here the last W was announced; of forwards alone none. */
+/* The last W of each chunk here was announced; of forwards alone none. */
 static void expect_lasts(struct toy *t)
 {
     int chunk[2], n = plan_held(t->plan->place, ck_world.size, ck_world.rank, chunk), all = 0;

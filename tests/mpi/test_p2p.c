@@ -92,7 +92,7 @@ START_TEST(long_ones_of_one_tag_keep_their_order)
 }
 END_TEST
 
-/* Of a message that says how long it is only the most is known; nothing is written behind its end,
+/* When a message says how long it is only the most is known; nothing is written behind its end,
  * and the next one is its own. */
 START_TEST(up_to_so_many)
 {

@@ -18,7 +18,7 @@ struct when {
     double start, end;
     int times;
 };
-/* Of the measured passes: F and the backward (B or BW, whichever there is), by [dir][chunk][mb]. */
+/* The measured passes: F and the backward (B or BW, whichever there is), by [dir][chunk][mb]. */
 static struct when seen[2][2][MOST_CHUNKS][MOST_MB];
 static int passes[3]; /* of process 1 (predicted) and 2 (measured) */
 

@@ -132,7 +132,7 @@ START_TEST(dualpipe_plans)
 }
 END_TEST
 
-/* Of half-size chunks: dualpipe's figures with 2P for P. */
+/* Half-size chunks: dualpipe's figures with 2P for P. */
 static void see_dualpipev(const struct plan *plan)
 {
     int P = plan->stages, M = plan->micro_batches;

@@ -23,7 +23,7 @@ static inline float rounded_int8(const float *x, size_t i, size_t n)
     return (float)(int)nearbyint((double)q) * scale; /* an integer has no -0 */
 }
 
-/* Of n numbers that cross together number i. */
+/* Number i among n that cross together. */
 static inline float plain_round(enum reduce_wire w, const float *x, size_t i, size_t n)
 {
     return w == WIRE_FP32 ? x[i] : w == WIRE_BF16 ? rounded_bf16(x[i]) : rounded_int8(x, i, n);

@@ -37,7 +37,7 @@ static bool is_product(const struct param *w)
            w->role == ROLE_EXPERT;
 }
 
-/* Of stacked experts the first one stands for all: it is called once for each. */
+/* Where experts are stacked the first one stands for all: it is called once for each. */
 static int rows_of_product(const struct products *p, const struct param *w)
 {
     return w->role == ROLE_EXPERT ? w->rows / p->dims->E : w->rows;
@@ -86,7 +86,7 @@ static void products_new(struct products *p, const struct stage *s, int rows)
     for (size_t i = 0; i < wide; i++) p->ops->to_real(p->in + i * p->ops->real_bytes, &one, 1);
 }
 
-/* The products of one decode call of so many rows; `head` of them get logits. */
+/* The products of one decode call of this many rows; `head` of them get logits. */
 static void products_call(const struct products *p, int rows, int head)
 {
     const struct dims *d = p->dims;

@@ -109,7 +109,7 @@ enum matmul_type library_choose(const struct ops *ops, const struct dims *d, dou
     *fp32 = library_rate(d, MATMUL_F32);
     *bf16 = 0;
     if (ops->precision != PRECISION_BF16) return MATMUL_F32;
-    /* Of bf16 the library has kernels for AVX-512, with or without instructions of that type, and
+    /* For bf16 the library has kernels for AVX-512, with or without instructions of that type, and
      * for none below. */
     bool has = matmul_type_of_bf16() == MATMUL_BF16 || strcmp(ops->isa, "avx512") == 0;
     if (has) *bf16 = library_rate(d, MATMUL_BF16);

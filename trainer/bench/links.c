@@ -46,7 +46,8 @@ static double median(double *x, int n)
     return (x[(n - 1) / 2] + x[n / 2]) / 2;
 }
 
-/* Of the links in which neither a nor b has a part (-1: nobody). *n: how many they are. */
+/* The median of the links in which neither a nor b has a part (-1: nobody). *n: how many they are.
+ */
 static double median_without(const struct links *l, int a, int b, int *n)
 {
     double *x = memory_take((size_t)l->n_links, sizeof *x, "rates of links"), m;
@@ -62,7 +63,7 @@ static double median_without(const struct links *l, int a, int b, int *n)
 
 enum part { SENDS, RECEIVES, LATENCY };
 
-/* Of one end's links. */
+/* The median of one end's links. */
 static double median_of(const struct links *l, int e, enum part part, int *n)
 {
     double *x = memory_take((size_t)l->n_links, sizeof *x, "rates of links"), m;

@@ -319,7 +319,7 @@ static void net_run(struct net *x, struct result *r)
     r->hosts = on_hosts(x->w);
 }
 
-/* Of the first rank's host: others need not see the file. */
+/* The file of the first rank's host: others need not see the file. */
 static double expected_rate(const struct bench_options *o, const struct world *w,
                             struct problems *p)
 {

@@ -39,9 +39,9 @@ struct lock *lock_new(const char *folder, const struct lock_times *times);
 /* Tries; LOCK_WAIT: not clear yet whether the owner lives, try again in a moment. LOCK_HELD: it
  * does (lock_owner). */
 enum lock_state lock_try(struct lock *l, struct failure *f);
-/* Of the lock that stood in the way, also of one that was replaced; NULL: none did. */
+/* The owner of the lock that stood in the way, also of one that was replaced; NULL: none did. */
 const struct lock_owner *lock_owner(const struct lock *l);
-/* Of a taken one: is it still ours? One that was removed is made again. false: f says whose it is
+/* For a taken one: is it still ours? One that was removed is made again. false: f says whose it is
  * now. */
 bool lock_look(struct lock *l, struct failure *f);
 /* Removes the file when it is ours. May be called from any thread, by a process that is about to

@@ -36,7 +36,7 @@ void store_list_free(struct store_list *l);
 
 /* Clears what a killed job left and makes the folder that shards are written to; its path in
  * `partial`. root is made when it is not there, what is above it never: a run folder that was moved
- * away does not rise again. */
+ * away is not committed again. */
 bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f);
 /* Writes the manifest, gives the folder its name, points `latest` at it; on failure removes the
  * partial folder. */

@@ -16,7 +16,7 @@ struct check {
     struct problems *p;
 };
 
-/* What mpirun must be given for a mesh on so many ranks. */
+/* What mpirun must be given for a mesh on this many ranks. */
 static long job_ranks(const struct check *c, long ranks)
 {
     return ranks * c->s->mesh.sites;

@@ -48,7 +48,7 @@ enum { LINE_SET = -1 };
  * single precision holds. */
 #define TEMPERATURE_LEAST 1e-3
 #define TEMPERATURE_MOST  100.0
-/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: so many
+/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: this many
  * can be. */
 bool settings_can_gather(long prompts, long samples, long max_new);
 

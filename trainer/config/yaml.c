@@ -26,7 +26,7 @@ struct reader {
     const char *file;
     struct problems *p;
     bool stored; /* see settings_parse_stored */
-    int most;    /* stop when p holds so many */
+    int most;    /* stop when p holds this many */
     int section_line[MAX_SECTIONS];
 };
 

@@ -164,7 +164,7 @@ static void bins_load(struct deal *d, const struct deal_shape *s, const int *row
         bin_add(d, s, d->bin_of[d->order[k]], d->order[k], rows[d->order[k]]);
 }
 
-/* Of the rules that get them in, the one whose costliest bin costs least. */
+/* Among the rules that get them in, the one whose costliest bin costs least. */
 static bool fill_best(struct deal *d, const struct deal_shape *s, const int *rows, int n)
 {
     int64_t least = -1;
@@ -330,7 +330,7 @@ static void sift(struct deal *d, int n, int at)
 /* group[i] of item[i], i < n, the costliest first into the cheapest group with room. */
 static void spread(struct deal *d, const int *item, int n, int groups)
 {
-    int room = groups; /* so many groups have some */
+    int room = groups; /* the number of groups that have some */
     for (int g = 0; g < groups; g++) d->sum[g] = d->members[g] = 0, d->heap[g] = g;
     for (int i = 0; i < n; i++) {
         int best = d->heap[0];
@@ -368,8 +368,8 @@ static void spread_over_directions(struct deal *d, const struct deal_shape *s, i
 
 /* --- evening out pipelines and directions once more, by single sequences --- */
 
-/* Of the bins whose number is `is` modulo `among`, those equal modulo `groups` are a group (d->sum:
- * what it costs). */
+/* Among the bins whose number is `is` modulo `among`, those equal modulo `groups` are a group
+ * (d->sum: what it costs). */
 struct level {
     int among, is, groups;
     int64_t ceiling; /* no bin may cost more: what it takes now */

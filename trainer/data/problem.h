@@ -12,7 +12,7 @@ struct problem {
     const char *answer; /* one right answer: of the generator, or the data file's */
     long data[8];       /* the task's own numbers */
     long record;        /* task file: index of the record */
-    /* Of a generator: where prompt and answer point, so do not copy it. Those of a file are its
+    /* From a generator: where prompt and answer point, so do not copy it. Those of a file are its
      * record's. */
     char own_prompt[64], own_answer[64];
 };

@@ -28,7 +28,7 @@ bool unknown_scan(struct unknown *u, const struct tokenizer *t, struct span text
     return u->n > before;
 }
 
-/* Of a character of valid UTF-8. */
+/* Bytes of a character of valid UTF-8. */
 static unsigned code_point(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;

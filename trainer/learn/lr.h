@@ -10,7 +10,7 @@ struct lr {
     int shape;          /* LR_CONSTANT, LR_LINEAR, LR_COSINE */
     long warmup, updates;
 };
-/* Of update number `update` (from 0): linear warm-up, then the shape. Local. */
+/* The rate of update number `update` (from 0): linear warm-up, then the shape. Local. */
 double lr_at(const struct lr *s, long update);
 /* The optimizer's settings for update number `update` (from 0) of a phase whose steps have
  * `per_step` updates each: a recipe counts in steps, the rate moves with every update. Local. */

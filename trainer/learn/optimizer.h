@@ -24,9 +24,9 @@ struct optimizer {
 };
 
 void optimizer_new(struct optimizer *o, struct stage *s);
-/* What optimizer_new does before it allocates, as member `me` of so many: o->arena.used and .of say
- * what it would take. The stage may be a measured one (stage_measure), all members count as on one
- * host. Local; optimizer_free. */
+/* What optimizer_new does before it allocates, as member `me` of this many: o->arena.used and .of
+ * say what it would take. The stage may be a measured one (stage_measure), all members count as on
+ * one host. Local; optimizer_free. */
 void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me);
 void optimizer_free(struct optimizer *o);
 

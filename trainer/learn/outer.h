@@ -22,7 +22,7 @@
 #include "comm/wire.h"
 #include "trainer/learn/optimizer.h"
 
-/* Of one bucket of the optimizer: my slice of it (n floats each). */
+/* One bucket of the optimizer: my slice of it (n floats each). */
 struct outer_slice {
     size_t n, at; /* at: where it begins in a message, bytes */
     float *outer, *momentum;

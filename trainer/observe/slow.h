@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Slow: this many times as long as the mean of the others, on average over so many steps, of
+/* Slow: this many times as long as the mean of the others, on average over this many steps, of
  * which none counts for more than the cap: one that stalls once is not slow. Said again after
  * some minutes at most. */
 enum { SLOW_TIMES = 2, SLOW_STEPS = 8, SLOW_CAP = 4, SLOW_SAID_SECONDS = 300 };

@@ -93,7 +93,7 @@ double cluster_crowding(const struct cluster *c, long ranks, int threads);
 double cluster_rate(const struct cluster *c, enum precision precision);
 /* Its dense peak, FLOP/s: what MFU is a part of. */
 double cluster_peak(const struct cluster *c, enum precision precision);
-/* Seconds that a device takes to send so many bytes, within a node or to another. */
+/* Seconds that a device takes to send this many bytes, within a node or to another. */
 double cluster_send(const struct cluster *c, bool inside, double bytes);
 /* The same to another site; where the file does not say, as to another node. */
 double cluster_across(const struct cluster *c, double bytes);

@@ -255,7 +255,7 @@ void hosts_free(struct hosts *h)
 
 /* ---- maps ---- */
 
-/* Room for the hosts of so many ranks; false: there are not enough slots. */
+/* Room for the hosts of this many ranks; false: there are not enough slots. */
 static bool map_begin(struct hosts *h, int ranks, struct problems *p)
 {
     if (ranks > h->slots)

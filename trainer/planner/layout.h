@@ -17,9 +17,9 @@ struct layout {
     const int *first;        /* [chunks+1] layers of each chunk; NULL: split by cost */
     bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
     double sums,
-        gathers;  /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */
-    int buckets;  /* overlapped with the end of the backward pass in so many parts; 0: it is not */
-    int threads;  /* of a rank's matrix products, for ranks that share cores; 0: one */
+        gathers; /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */
+    int buckets; /* overlapped with the end of the backward pass in this many parts; 0: it is not */
+    int threads; /* of a rank's matrix products, for ranks that share cores; 0: one */
     int forwards; /* further forward runs of all micro-batches in a step (a reference model's) */
 };
 

@@ -5,7 +5,7 @@
 
 #include "trainer/planner/recipe.h"
 
-/* Of the recipe's mesh with that plan; first: layers of the chunks. To stdout. */
+/* Prints the map of the recipe's mesh with that plan; first: layers of the chunks. To stdout. */
 void map_print(const struct recipe *r, const struct layout *l);
 void map_print_json(const struct recipe *r, const struct layout *l);
 

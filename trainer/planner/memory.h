@@ -20,8 +20,8 @@ struct memory_job {
     struct extent extent;
 };
 
-/* Of the rank at that place of the mesh. What MPI, the matrix library and the C library take for
- * themselves is not in it. Local. */
+/* Memory of the rank at that place of the mesh. What MPI, the matrix library and the C library take
+ * for themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
 /* The stage of a rank on that mesh (memory_mesh) of the model, for stage_measure: with max_mb 0 its
  * weights alone. */

@@ -105,7 +105,7 @@ static double waits(const struct plan_row *row, const struct chunks *k)
     return row->op == PLAN_FB ? sim_row(row, &k->table.sim) - (f->f + b->b + b->w) : 0;
 }
 
-/* Of the mean rank, in a step. */
+/* Times of the mean rank, in a step. */
 static double exchanges_exposed(const struct plan *plan, const struct chunks *k)
 {
     double sum = 0;
@@ -157,7 +157,7 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
     return exposed;
 }
 
-/* Of the sums all but the last bucket's may hide behind the last backward pass of a rank, whose
+/* All sums but the last bucket's may hide behind the last backward pass of a rank, whose
  * layers end one after the other; weights are gathered after the update
  * (trainer/learn/grad_reduce.h). */
 static void reduce(struct prediction *out, const struct shape *s, const struct cluster *c,

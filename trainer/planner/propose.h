@@ -4,7 +4,7 @@
 
 #include "trainer/planner/recipe.h"
 
-/* Every way to put the recipe on so many ranks, as a table to stdout. */
+/* Every way to put the recipe on this many ranks, as a table to stdout. */
 void propose(const struct recipe *r, int ranks);
 
 #endif

@@ -102,8 +102,8 @@ static int answer_rows(const struct reading *r, const struct phase_settings *k, 
     return n < r->settings->model.max_context ? n : r->settings->model.max_context - 1;
 }
 
-/* Of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are, answers as
- * long as the job says. */
+/* Tokens of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are,
+ * answers as long as the job says. */
 static int sequence_length(const struct recipe *r, const struct reading *from, int i,
                            struct text *text)
 {
@@ -194,7 +194,7 @@ static void call(struct cluster *c, const char *name)
     SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
 }
 
-/* Of this machine everything is measured, or asked of the system, but its links: those of shared
+/* On this machine everything is measured, or asked of the system, but its links: those of shared
  * memory are assumed. */
 static void this_machine(struct cluster *c, int ranks)
 {

@@ -61,7 +61,7 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan);
 /* What its reductions take on the hosts, into the layout. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l);
-/* Of all sites. */
+/* The ranks of all sites together. */
 int recipe_ranks(const struct settings *s);
 /* What sites send each other every sites.every steps of `step` seconds: a site, and the rank of it
  * that sends most. Seconds are 0 where nothing is timed; exposed: a step, of what `sites.delay`

@@ -85,7 +85,7 @@ static struct column column_of(size_t n, int each, int j)
     return (struct column){lo < n ? lo : n, hi < n ? hi : n};
 }
 
-/* Of the last node's column the parts of slices go to their owners. */
+/* From the last node's column the parts of slices go to their owners. */
 static void add_parts_of_column(struct traffic *t, const struct group *g, int from, struct column c)
 {
     for (int owner = 0; owner < g->form.members; owner++) {
@@ -273,7 +273,7 @@ static int ranks_on(const struct traffic *t, int host)
     return n > 0 ? n : 1;
 }
 
-/* Of the link, between hosts or inside them, that needs longest for its bytes. */
+/* Seconds of the link, between hosts or inside them, that needs longest for its bytes. */
 static double busiest(const struct traffic *t, enum traffic_kind k, const struct cluster *c)
 {
     double between = 0, inside = 0;

@@ -42,7 +42,7 @@ enum scaling_limit {
 };
 const char *scaling_limit_name(enum scaling_limit l);
 
-/* The fastest way to run a model on so many devices. */
+/* The fastest way to run a model on this many devices. */
 struct scaled {
     bool fits;
     struct layout layout;

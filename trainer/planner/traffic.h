@@ -29,7 +29,7 @@ void traffic_new(struct traffic *t, int hosts, int ranks, const int *host);
 void traffic_free(struct traffic *t);
 /* From rank to rank. */
 void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, double bytes);
-/* Of one kind, or of all (TRAFFIC_KINDS). */
+/* Bytes of one kind, or of all (TRAFFIC_KINDS). */
 double traffic_at(const struct traffic *t, enum traffic_kind k, int from, int to);
 /* All that a host sends to others, and gets from them; of all hosts together. */
 double traffic_out(const struct traffic *t, enum traffic_kind k, int host);
@@ -37,7 +37,7 @@ double traffic_in(const struct traffic *t, enum traffic_kind k, int host);
 double traffic_between(const struct traffic *t, enum traffic_kind k);
 double traffic_inside(const struct traffic *t, enum traffic_kind k);
 
-/* Adds another's bytes, so many times. */
+/* Adds another's bytes, this many times. */
 void traffic_join(struct traffic *t, const struct traffic *other, double times);
 
 #endif

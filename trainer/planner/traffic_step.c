@@ -33,7 +33,7 @@ static struct exchanged pass_bytes(const struct traffic_job *j, const struct mes
     return x;
 }
 
-/* Of a stage in all its pipelines: to the others of tp and of ep. */
+/* Traffic of a stage in all its pipelines: to the others of tp and of ep. */
 static void add_exchanged(struct traffic *t, const struct mesh *m, int p, struct exchanged x)
 {
     for (int d = 0; d < m->dp; d++)
@@ -181,8 +181,8 @@ static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
                     chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->batch.back_bytes);
 }
 
-/* Of one chunk: as a forward pass, but that the head is for sampled rows alone, whose logits go
- * from each rank of tp to the others. */
+/* Traffic of one chunk: as a forward pass, but that the head is for sampled rows alone, whose
+ * logits go from each rank of tp to the others. */
 static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
 {
     const struct traffic_job *j = w->j;

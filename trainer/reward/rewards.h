@@ -15,7 +15,7 @@ struct rewards {
     int (*parts)[2][TASK_PARTS]; /* (answers) of those graded here: right, total (task.parts) */
 };
 
-/* Room for so many answers. */
+/* Room for this many answers. */
 void rewards_place(struct rewards *r, size_t answers, struct arena *a);
 /* Nothing is graded: zeros for n answers. */
 void rewards_clear(struct rewards *r, int n);

@@ -10,7 +10,7 @@
 struct tally {
     long step;          /* whose weights are evaluated: the draws are keyed by it */
     uint64_t of;        /* hash of the sampling settings */
-    int asked, prompts; /* problems: so many were asked for, so many there are */
+    int asked, prompts; /* problems: the number asked for, and the number there are */
     int samples;        /* answers to each; 0: no evaluation is under way */
     int done;           /* problems that are counted: the first ones */
     long right, form, truncated, tokens; /* over their answers */
@@ -21,7 +21,7 @@ struct tally {
 
 /* What an evaluation found. NaN: it was not measured. */
 struct score {
-    int prompts, asked; /* distinct problems: so many were evaluated, so many were asked for */
+    int prompts, asked; /* distinct problems: the number evaluated, and the number asked for */
     int samples;
     double pass1, pass_k, maj_k; /* k = samples; pass_k, maj_k: NaN with one sample */
     double length, truncated, format;

@@ -14,7 +14,7 @@ static void decode_batch_place(const struct decoder *d, struct decode_batch *b, 
                                .sent = {TICKET_NONE, TICKET_NONE}};
 }
 
-/* Of a batch, whatever the recipe asks for: its head, places and events are one piece of a
+/* Whatever the recipe asks for, a batch's head, places and events are one piece of a
  * message. */
 enum { MOST_SLOTS = 16384, MOST_PROMPT_ROWS = 16384, EVENTS = 4 /* a slot */ };
 _Static_assert(sizeof(struct decode_batch_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +

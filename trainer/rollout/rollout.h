@@ -89,7 +89,7 @@ struct rollout_times {
  * samples + sample], valid until the next call. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t);
-/* Of the last job: how many questions, from the first on, have all their answers; all of them
+/* In the last job: how many questions, from the first on, have all their answers; all of them
  * unless it was stopped. The same on every rank. Local. */
 int rollout_whole(const struct rollout *r);
 

@@ -17,7 +17,7 @@ struct step_scratch {
     struct rewards rewards; /* of the answers */
     struct grading grading; /* of the rollout under way (grade.h), and its answers to a question */
     int samples;
-    /* Of one completion: any max_context tokens. Not in the arena: its owner sets it. */
+    /* Text of one completion: any max_context tokens. Not in the arena: its owner sets it. */
     char *text; /* (text_size) */
     size_t text_size;
 };

@@ -21,7 +21,7 @@ static void site_folder(char path[PATH_BYTES], const char *out, int site)
     path_make(path, "%s/site-%d", out, site + 1);
 }
 
-/* Of the run in this folder; 0: there is none. */
+/* Sites of the run in this folder; 0: there is none. */
 static int sites_in(const char *out)
 {
     char path[PATH_BYTES];
@@ -98,8 +98,8 @@ struct sites_answer sites_ask(const struct world *w, bool yes)
     return (struct sites_answer){most != 0, least != 0};
 }
 
-/* Of this site's committed checkpoints the newest before `below`, -1; what a run that went back has
- * left behind does not count. */
+/* Among this site's committed checkpoints the newest before `below`, -1; what a run that went back
+ * has left behind does not count. */
 static long newest_before(const char *folder, long below)
 {
     char root[PATH_BYTES];

@@ -28,7 +28,7 @@ void sites_checkpoint(struct checkpoint *c, const char *folder, const struct wor
 /* Checkpoints that a site keeps: as many as the recipe says, or as one can be ahead of another. */
 int sites_keep(const struct settings *s);
 
-/* Of a run whose world has sites. Collective over the job. */
+/* For a run whose world has sites. Collective over the job. */
 void sites_open(struct run *r);
 void sites_close(struct run *r);
 

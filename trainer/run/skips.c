@@ -82,7 +82,7 @@ void skips_put(const struct skips *s, json_t *state)
     if (s->any_saved) json_object_set_new(state, "skipped_saved", json_integer(s->saved));
 }
 
-/* Of the phase that made the last updates. */
+/* Steps of the phase that made the last updates. */
 static bool guarded_at(const struct settings *s, const struct position *q)
 {
     long i = q->phase_step > 0 ? q->phase : q->phase - 1;

@@ -115,7 +115,7 @@ static double exchange_cost(const struct shape *s, const struct machine *m,
 
 /* ---- computing ---- */
 
-/* What is measured a row, as so many rows of it take over tp. */
+/* What is measured a row, as this many rows of it take over tp. */
 static struct pass_cost measured(const struct pass_cost *row, const struct pass_job *j)
 {
     double n = j->rows / j->tp;

@@ -45,7 +45,7 @@ struct machine {
     double attention;                 /* part of that rate which attention reaches */
     double memory;                    /* bytes read or written in a unit of time */
     struct link_cost inside, between; /* of a node; from node to node */
-    long node;                        /* groups of so many ranks at most are inside one */
+    long node;                        /* groups of at most this many ranks are inside one */
     /* A row through a whole layer, or the head, where somebody measured it; layer.f 0: nobody did.
      */
     struct pass_cost layer, head;

@@ -148,7 +148,7 @@ int schedule_slots(const struct settings *s, int micro_batches)
 /* --- auto --- */
 
 /* A run searches for a plan of every count of micro-batches that a step may have, before the first
- * step (P7). So it looks at each only so long (some 30 ms), and beyond so many counts takes the
+ * step (P7). So it looks at each only so long (some 30 ms), and beyond this many counts takes the
  * named plan: what a search gains is where a step begins and ends, a small part of a long one. */
 enum { PART = 8, SEARCHED = 16 };
 
@@ -187,7 +187,7 @@ static const char *const place_name[PLACES] = {"line", "mirror", "vee"};
 
 bool schedule_can(const struct settings *s, enum plan_place place)
 {
-    int parts = settings_split(s, NULL, 0); /* a split by hand speaks of so many chunks */
+    int parts = settings_split(s, NULL, 0); /* the number of chunks that a split by hand names */
     if (plan_chunks(place, s->mesh.pp) > s->model.layers) return false;
     if (parts > 0 && parts != plan_chunks(place, s->mesh.pp)) return false;
     return place != PLACE_MIRROR || (s->mesh.pp % 2 == 0 && s->mesh.directions == 2);

@@ -3,7 +3,7 @@
 #include "model/part.h"
 #include "model/precision.h"
 
-/* Of the model with all its layers dense, or all with experts. */
+/* Sizes of the model with all its layers dense, or all with experts. */
 static double kept_of(struct dims d, bool experts)
 {
     d.first_dense = experts ? 0 : d.L;

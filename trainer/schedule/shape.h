@@ -8,7 +8,7 @@
 
 struct shape {
     const char *name;
-    int layers, dense; /* so many of the layers, the first ones, have no experts */
+    int layers, dense; /* number of leading layers without experts */
     double C, V;
     double attention; /* weights of a layer's attention */
     double qk, v; /* width of queries (and keys as they are multiplied), and of values: heads x head
@@ -20,7 +20,7 @@ struct shape {
     double kept, kept_moe; /* elements that a dense layer, or one with experts, keeps of a row until
                               its backward */
     double send;           /* bytes of an element on its way to an expert */
-    double nodes;          /* a row goes to experts of at most so many nodes; 0: to any */
+    double nodes;          /* a row goes to experts of at most this many nodes; 0: to any */
     bool tied;
     enum precision precision;
 };
@@ -34,14 +34,14 @@ double shape_layer_weights(const struct shape *s, int layer);
 double shape_weights(const struct shape *s);
 /* Weights that meet a row in the forward pass of a layer: of its experts those it goes to. */
 double shape_layer_active(const struct shape *s, int layer);
-/* Floating-point operations of one row, forward, with so many keys to attend to; a multiply-add is
- * two. */
+/* Floating-point operations of one row, forward, with this many keys to attend to; a multiply-add
+ * is two. */
 double shape_layer_linear_flops(const struct shape *s, int layer);
 double shape_attention_flops(const struct shape *s, double keys);
 double shape_head_flops(const struct shape *s);
-/* Of a row's training step, forward and backward: 3 x forward. The convention of MFU here: all
- * matrix products, attention's too (causal: half the context), of experts those a row goes to; no
- * recomputation, no embedding look-up. */
+/* FLOPs of a row's training step, forward and backward: 3 x forward. The convention of MFU here:
+ * all matrix products, attention's too (causal: half the context), of experts those a row goes to;
+ * no recomputation, no embedding look-up. */
 double shape_model_flops(const struct shape *s, double context);
 
 #endif

@@ -109,7 +109,7 @@ void stage_new(struct stage *s, const struct stage_job *job);
  * sizes and this rank's place are read. stage_free. */
 void stage_measure(struct stage *s, const struct stage_job *job);
 void stage_free(struct stage *s);
-/* Sleeps as long as DUET_PACE_US makes so many steps of a pass, or decode batches of a rollout,
+/* Sleeps as long as DUET_PACE_US makes this many steps of a pass, or decode batches of a rollout,
  * take longer. Local. */
 void stage_pace(const struct stage *s, int steps);
 size_t stage_bytes(const struct stage *s);

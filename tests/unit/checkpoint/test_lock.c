@@ -247,7 +247,7 @@ START_TEST(somebody_elses_file)
 }
 END_TEST
 
-/* Of eight processes that begin at once one takes it: with no lock there, with one of a dead owner
+/* Eight processes begin at once and one takes it: with no lock there, with one of a dead owner
  * here, with one of a dead owner elsewhere. */
 START_TEST(one_winner)
 {

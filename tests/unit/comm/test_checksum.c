@@ -3,7 +3,7 @@
 #include "comm/base/checksum.h"
 #include "tests/support/check_unit.h"
 
-/* Of the reference implementation. */
+/* Values of the reference implementation. */
 static const struct {
     const char *text;
     uint64_t seed, sum;

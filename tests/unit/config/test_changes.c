@@ -219,7 +219,7 @@ START_TEST(past_is_kept)
 }
 END_TEST
 
-/* Of the model only what gives weights their meaning; a setting that the former recipe lacks is not
+/* In the model only what gives weights their meaning; a setting that the former recipe lacks is not
  * compared. */
 START_TEST(models)
 {

@@ -137,7 +137,7 @@ START_TEST(exact_data_shows_no_planted_kernel)
 }
 END_TEST
 
-/* Of weight gradients: a kernel that adds in another order where rows without a gradient have
+/* For weight gradients: a kernel that adds in another order where rows without a gradient have
  * inputs. */
 START_TEST(gradient_pieces_that_disagree_are_left_out)
 {

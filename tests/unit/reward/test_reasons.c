@@ -12,7 +12,7 @@
 
 static char nothing[] = "", path[64];
 
-/* Of a file: a source whose only held-out problem has that answer. */
+/* A file: a source whose only held-out problem has that answer. */
 static struct source *open_source(int task, const char *answer)
 {
     struct problems p = {0};

@@ -26,7 +26,7 @@ static long power10(int n)
     return p;
 }
 
-/* A number of exactly so many digits. */
+/* A number of exactly this many digits. */
 static long draw_number(struct rng_stream *rng, int digits)
 {
     long value = 1 + (long)rng_next_below(rng, 9);
