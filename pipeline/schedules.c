@@ -68,7 +68,7 @@ static bool can(enum plan_kind k, int stages, int micro_batches)
     return stages_can(k, stages) && plan_micro_batches(k, stages, micro_batches) == micro_batches;
 }
 
-/* Adds each reason that holds; a NULL list drops them. */
+/* Adds each reason that holds. */
 static void reasons(enum plan_kind k, int stages, int m, struct problems *p)
 {
     const char *name = KINDS[k].name;

@@ -33,7 +33,7 @@ static int read_lengths(const char *text, int length[MOST_LENGTHS])
     return -1;
 }
 
-/* Which schedules a list names, as bits; NULL: all. */
+/* Which schedules a list names, as bits; NULL: all. p NULL: it was read before. */
 static unsigned read_schedules(const char *text, struct problems *p)
 {
     unsigned chosen = 0;
@@ -45,7 +45,7 @@ static unsigned read_schedules(const char *text, struct problems *p)
         snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), at);
         if (plan_kind_find(name, &k))
             chosen |= 1u << k;
-        else
+        else if (p)
             problems_add(p, NULL, 0, "--schedules: unknown schedule %s", name);
         at += n + (at[n] == ',');
     }

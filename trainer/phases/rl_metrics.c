@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include "comm/base/log.h"
 #include "trainer/phases/evaluate.h"
 #include "trainer/phases/tell.h"
@@ -51,9 +52,11 @@ static void put_answers(struct run *r, const struct phase_settings *k, const str
 
 static void put_learned(struct metrics *o, const struct phase_settings *k, const struct rl_step *s)
 {
-    for (const struct algorithm_metric *m = s->algorithm->metrics; m->name; m++)
-        if (!m->told || m->told(k))
-            metrics_put(o, m->name, *(const double *)((const char *)&s->learned + m->at));
+    for (const struct algorithm_metric *m = s->algorithm->metrics; m->name; m++) {
+        double value;
+        memcpy(&value, (const char *)&s->learned + m->at, sizeof value);
+        if (!m->told || m->told(k)) metrics_put(o, m->name, value);
+    }
 }
 
 static json_t *numbers(const void *v, int n, bool real)
