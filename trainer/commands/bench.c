@@ -68,6 +68,16 @@ static const struct bench_options DEFAULTS = {.layers = 10,
                                               .members = 2,
                                               .mib = 64};
 
+static const char SUMMARY[] =
+    "Times training steps (train; any number of ranks) or decoding (decode; one rank) "
+    "of\na synthetic model, by default with 40 million parameters, alternating with "
+    "its\nmatrix products alone, which are the upper bound. Or (pipeline) runs every "
+    "schedule\non a device whose passes take given times, with real messages and "
+    "exchanges, and\ncompares it with its simulation. Or (network) measures messages "
+    "between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) sums "
+    "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
+    "with the\nprediction. Prints one JSON object; figures with min, median and max.";
+
 static int read_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
@@ -112,25 +122,16 @@ static int read_options(struct bench_options *o, int argc, char **argv)
         {"cluster", OPT_STRING, &o->cluster, 0, 0, "network: cluster file with the expected rates"},
         {"set", OPT_LIST, &o->sets, 0, 0, "KEY=VALUE: any setting, e.g. mesh.pp=2"},
     };
-    struct options options = {
-        .command = "bench",
-        .summary =
-            "Times training steps (train; any number of ranks) or decoding (decode; one rank) "
-            "of\na synthetic model, by default with 40 million parameters, alternating with "
-            "its\nmatrix products alone, which are the upper bound. Or (pipeline) runs every "
-            "schedule\non a device whose passes take given times, with real messages and "
-            "exchanges, and\ncompares it with its simulation. Or (network) measures messages "
-            "between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) sums "
-            "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
-            "with the\nprediction. Prints one JSON object; figures with min, median and max.",
-        .usage = "train|decode|pipeline|network|reduce",
-        .check = check_options,
-        .checked = o,
-        .rows = rows,
-        .n_rows = sizeof rows / sizeof *rows,
-        .args = &o->what,
-        .min_args = 1,
-        .max_args = 1};
+    struct options options = {.command = "bench",
+                              .summary = SUMMARY,
+                              .usage = "train|decode|pipeline|network|reduce",
+                              .check = check_options,
+                              .checked = o,
+                              .rows = rows,
+                              .n_rows = sizeof rows / sizeof *rows,
+                              .args = &o->what,
+                              .min_args = 1,
+                              .max_args = 1};
     return options_parse(&options, argc, argv);
 }
 
