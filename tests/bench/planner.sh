@@ -1,5 +1,5 @@
 #!/bin/bash
-# planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps beside what duet plan foretells of them, on one and two ranks. Each
+# planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps beside what duet plan predicts of them, on one and two ranks. Each
 # of ROUNDS (3) rounds predicts from freshly timed passes and then trains STEPS (8); the fastest prediction stands beside the
 # fastest step, and the median and the slowest of all steps say how much of the machine others took. Batches differ in length
 # by a tenth and more, so a step's time is that of a batch with as many rows as the plan expects. A machine that others use changes its
@@ -24,7 +24,7 @@ steps_of() {
             END { for (i = 1; i <= NR; i++) print 1000 * t[i] * rows / (n[i] + rows - last / NR) }'
 }
 
-printf '%-24s %12s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'foretold, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is' 'own passes'
+printf '%-24s %12s %12s %12s %12s %12s %12s\n' 'ranks, mesh, schedule' 'predicted, ms' 'fastest, ms' 'median, ms' 'slowest, ms' 'fastest is' 'own passes'
 while read -r ranks pp schedule; do
     sets=(--set "mesh.pp=$pp" --set "schedule=$schedule" --set "phases.sft.steps=$steps" --set "trace=$((steps - 1))")
     : >"$out/planned" >"$out/times" >"$out/own"

@@ -105,11 +105,11 @@ has "--members: 0"; has "--pass-ms: 0"
 expect 2 "$duet" bench pipeline --stages 4
 has "4 stages need as many ranks, there is 1: launch/run.sh -n 8"
 
-# Reductions, on two pretended nodes: the same bits by nodes, and what is sent is what was foretold.
+# Reductions, on two pretended nodes: the same bits by nodes, and what is sent is what was predicted.
 expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --mib 2 --node-ranks 2 --steps 2
 holds 'o["bench"] == "reduce"' 'o["ranks"] == 4 and o["nodes"] == 2' 'len(o["results"]) == 8' \
-    'all(w["bytes"] == w["bytes_foretold"] for w in o["results"])' \
-    '[w["busiest_link_bytes_foretold"] for w in o["results"]][:2] == [2 << 20, 2 << 20]' \
+    'all(w["bytes"] == w["bytes_predicted"] for w in o["results"])' \
+    '[w["busiest_link_bytes_predicted"] for w in o["results"]][:2] == [2 << 20, 2 << 20]' \
     'o["results"][1]["way"] == "nodes" and o["results"][1]["same_bits"]' \
     'all(spread(w["seconds"]) and spread(w["gain"]) for w in o["results"])'
 expect 2 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --ways flat,node --node-ranks 3

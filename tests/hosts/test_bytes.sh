@@ -40,30 +40,30 @@ mean_answer() {
         awk '{ n += $1 } END { printf "%.0f\n", n / NR }'
 }
 
-# is_foretold PAIR: within the percent allowed; what sends less than 20 kB a step is noise
-is_foretold() { [ "${plan[$1]}" -lt 20000 ] || near "${apart:-5}" "${traffic[$1]}" "${plan[$1]}"; }
-all_foretold() {
+# is_predicted PAIR: within the percent allowed; what sends less than 20 kB a step is noise
+is_predicted() { [ "${plan[$1]}" -lt 20000 ] || near "${apart:-5}" "${traffic[$1]}" "${plan[$1]}"; }
+all_predicted() {
     local pair
-    for pair in "${!plan[@]}"; do is_foretold "$pair" || return; done
+    for pair in "${!plan[@]}"; do is_predicted "$pair" || return; done
 } >/dev/null
 # compare NAME ARGUMENTS...: pair by pair, and all together. Of a rollout's questions a pipeline gets more that asks more often: pairs may differ
 # by `apart` percent. A busy machine acknowledges so late that TCP sends again what had arrived: counted up to three times.
 compare() {
-    local name=$1 pair counted=0 foretold=0 try # SHOW=1 prints all of them
+    local name=$1 pair counted=0 predicted=0 try # SHOW=1 prints all of them
     shift
     for try in 1 2 3; do
         step_traffic 4 5 25 "$@"
         planned ${apart:+--answer "$(mean_answer)"} "$@"
-        all_foretold && break
-        echo "$name, time $try: not as foretold"
+        all_predicted && break
+        echo "$name, time $try: not as predicted"
     done
     for pair in "${!plan[@]}"; do
-        counted=$((counted + traffic[$pair])) foretold=$((foretold + plan[$pair]))
-        check "$name, h${pair/,/ to h}" is_foretold "$pair"
+        counted=$((counted + traffic[$pair])) predicted=$((predicted + plan[$pair]))
+        check "$name, h${pair/,/ to h}" is_predicted "$pair"
         [ -z "${SHOW:-}" ] || echo "$name h${pair/,/ to h}: counted ${traffic[$pair]}, planned ${plan[$pair]}"
     done
-    check "$name, together" near 5 "$counted" "$foretold"
-    [ -z "${SHOW:-}" ] || echo "$name: counted $counted, planned $foretold"
+    check "$name, together" near 5 "$counted" "$predicted"
+    [ -z "${SHOW:-}" ] || echo "$name: counted $counted, planned $predicted"
 }
 
 # A step of GRPO with its rollout, after supervised steps that teach it to answer, which both runs do. Groups whose answers are all alike

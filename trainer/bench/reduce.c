@@ -126,7 +126,7 @@ static double sends(const struct array *a, const struct way *way, struct reduce_
                                 : reduce_sends_to(&f, a->count, to));
 }
 
-static void foretell(struct trial *t, const struct array *a)
+static void predict(struct trial *t, const struct array *a)
 {
     double *link = memory_take(2 * (size_t)a->nodes, sizeof *link, "links"); /* out, in of each */
     for (int i = 0; i < a->w->size; i++)
@@ -154,7 +154,7 @@ static struct trial *trial_new(const struct way *way, const struct array *a)
     t->r = reduce_new(&transport_mpi, a->w->comm, &t->form, 1);
     t->scratch = memory_take(reduce_scratch(&t->form, a->n), sizeof *t->scratch, "sums");
     t->residual = memory_take(reduce_residual(&t->form, a->n), sizeof *t->residual, "rounding");
-    foretell(t, a);
+    predict(t, a);
     return t;
 }
 
@@ -253,7 +253,7 @@ static void trials_run(struct trial **t, int n, const struct array *a, int steps
 
 /* ---- telling ---- */
 
-static double gain_foretold(const struct trial *t, const struct trial *base)
+static double gain_predicted(const struct trial *t, const struct trial *base)
 {
     return t->busiest > 0 ? base->busiest / t->busiest : 1;
 }
@@ -262,28 +262,29 @@ static json_t *trial_json(const struct trial *t, const struct trial *base)
 {
     return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:f, s:o, s:o}", "way", t->way->name,
                      "same_bits", t->way->gather ? json_null() : json_boolean(t->same),
-                     "bytes_foretold", (json_int_t)t->total, "bytes", (json_int_t)t->sent,
-                     "busiest_link_bytes_foretold", (json_int_t)t->busiest, "busiest_link_bytes",
-                     readings_json(&t->link), "gain_foretold", gain_foretold(t, base), "gain",
+                     "bytes_predicted", (json_int_t)t->total, "bytes", (json_int_t)t->sent,
+                     "busiest_link_bytes_predicted", (json_int_t)t->busiest, "busiest_link_bytes",
+                     readings_json(&t->link), "gain_predicted", gain_predicted(t, base), "gain",
                      readings_json(&t->gain), "seconds", readings_json(&t->seconds));
 }
 
 static void trial_print(const struct trial *t, const struct trial *base)
 {
     const double mib = 1 << 20;
-    printf("%-12s | %8.2f %8.2f | %8.2f %8.2f | %8.3f | %6.2f %6.2f\n", t->way->name,
+    printf("%-12s | %9.2f %8.2f | %9.2f %8.2f | %8.3f | %9.2f %4.2f\n", t->way->name,
            t->total / mib, t->sent / mib, t->busiest / mib, readings_median(&t->link) / mib,
-           readings_median(&t->seconds), gain_foretold(t, base), readings_median(&t->gain));
+           readings_median(&t->seconds), gain_predicted(t, base), readings_median(&t->gain));
 }
 
 static void tell(const struct bench_options *o, const struct array *a, struct trial **t, int n)
 {
     json_t *results = json_array();
     if (o->text && a->w->rank == 0)
-        printf("%d ranks on %d nodes, %d MiB; MiB and seconds are medians of %d\n"
-               "             |   between nodes   |    busiest link   |          |  x as fast\n"
-               "             | foretold     sent | foretold  counted |  seconds | foretold is\n",
-               a->w->size, a->nodes, o->mib, o->steps);
+        printf(
+            "%d ranks on %d nodes, %d MiB; MiB and seconds are medians of %d\n"
+            "             |   between nodes    |    busiest link    |          |   x as fast\n"
+            "             | predicted     sent | predicted  counted |  seconds | predicted   is\n",
+            a->w->size, a->nodes, o->mib, o->steps);
     for (int i = 0; i < n; i++) {
         if (o->text && a->w->rank == 0) trial_print(t[i], base_of(t, i));
         json_array_append_new(results, trial_json(t[i], base_of(t, i)));
