@@ -106,7 +106,7 @@ static void plain_free(struct plain *p)
 
 static void plain_begin(struct plain *p, enum reduce_wire wire)
 {
-    float *sent[MOST_SITES];
+    float *sent[MOST_SITES] = {0};
     for (int s = 0; s < sites; s++) {
         sent[s] = calloc(p->n + 1, sizeof(float));
         for (size_t i = 0; i < p->n; i++)

@@ -76,7 +76,7 @@ static void compare(const struct plan *plan, double pair, double fb)
     static struct starts plain;
     struct plan_facts facts;
     struct sim s;
-    double end[MOST_RANKS], work[MOST_RANKS] = {0}, makespan = 0, worst = 0, mean = 0;
+    double end[MOST_RANKS] = {0}, work[MOST_RANKS] = {0}, makespan = 0, worst = 0, mean = 0;
     plain_starts(plan, &plain, fb);
     sim_new(&s, plan);
     ck_assert(sim_run(&s, plan, &(struct sim_costs){ONES, ONES, ONES, .pair = pair}));
