@@ -469,26 +469,6 @@ START_TEST(conversion)
 }
 END_TEST
 
-START_TEST(found_by_name)
-{
-    for (int i = 0; i < TABLES; i++)
-        if (setup(i)) ck_assert_str_eq(ops->isa, test_isas[i / 2]);
-    ck_assert_ptr_null(ops_find(PRECISION_FP32, "avx1024"));
-    setenv("DUET_ISA", "base", 1);
-    ck_assert_str_eq(ops_find(PRECISION_BF16, NULL)->name, "base-bf16");
-    unsetenv("DUET_ISA");
-    ck_assert_str_ne(ops_find(PRECISION_BF16, NULL)->isa, "plain");
-}
-END_TEST
-
-START_TEST(rate_is_measured)
-{
-    double rate = ops_matmul_rate(ops_find(PRECISION_FP32, NULL), 64, 128, 128);
-    ck_assert_double_gt(rate, 0.05);
-    ck_assert_double_lt(rate, 1e5);
-}
-END_TEST
-
 #define TESTS(X)                       \
     X(linear, .to = TABLES)            \
     X(embedding, .to = TABLES)         \
@@ -503,8 +483,6 @@ END_TEST
     X(logprob, .to = TABLES)           \
     X(logprob_in_shares, .to = TABLES) \
     X(adamw, .to = TABLES)             \
-    X(conversion, .to = TABLES)        \
-    X(found_by_name)                   \
-    X(rate_is_measured)
+    X(conversion, .to = TABLES)
 
 UNIT_MAIN("ops_table", .timeout_s = 60)
