@@ -12,8 +12,10 @@
 
 enum kind { ALL_TO_ALL, ALL_REDUCE, ALL_GATHER, KINDS };
 
-#define LANE(n) "all-to-all of lane " #n, "all-reduce of lane " #n, "all-gather of lane " #n
-static const char *const tag_names[EXCHANGE_LANES * KINDS] = {LANE(0), LANE(1), LANE(2), LANE(3)};
+#define CHANNEL(n) \
+    "all-to-all of channel " #n, "all-reduce of channel " #n, "all-gather of channel " #n
+static const char *const tag_names[EXCHANGE_CHANNELS * KINDS] = {CHANNEL(0), CHANNEL(1), CHANNEL(2),
+                                                                 CHANNEL(3)};
 
 struct operation {
     bool used;
@@ -111,19 +113,19 @@ static int peer_after(const struct exchange *x, int k)
     return (x->rank + k) % x->size;
 }
 
-static int tag_of(int lane, enum kind kind)
+static int tag_of(int channel, enum kind kind)
 {
-    INVARIANT(lane >= 0 && lane < EXCHANGE_LANES, "lane %d", lane);
-    return lane * KINDS + (int)kind;
+    INVARIANT(channel >= 0 && channel < EXCHANGE_CHANNELS, "channel %d", channel);
+    return channel * KINDS + (int)kind;
 }
 
-int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *recv_count,
+int exchange_all_to_all(struct exchange *x, int channel, void *recv, const size_t *recv_count,
                         const size_t *recv_offset, const void *send, const size_t *send_count,
                         const size_t *send_offset)
 {
     unsigned char *in = recv;
     const unsigned char *out = send;
-    int me = exchange_rank(x), tag = tag_of(lane, ALL_TO_ALL);
+    int me = exchange_rank(x), tag = tag_of(channel, ALL_TO_ALL);
     INVARIANT(recv_count[me] == send_count[me], "this rank sends itself %zu bytes and expects %zu",
               send_count[me], recv_count[me]);
     if (recv_count[me] > 0)
@@ -142,16 +144,16 @@ int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *
     return (int)(o - x->op);
 }
 
-static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch,
+static int all_reduce(struct exchange *x, int channel, float *buf, size_t n, float *scratch,
                       enum join_op join)
 {
-    int tag = tag_of(lane, ALL_REDUCE);
+    int tag = tag_of(channel, ALL_REDUCE);
     if (exchange_size(x) == 1) return EXCHANGE_NONE;
     struct operation *o = open_operation(x);
     o->sum = buf, o->count = n;
     o->join = (struct join){.op = join, .term = o->term, .terms = x->size, .inner = 1};
     for (int i = 0; i < x->size; i++)
-        o->term[i] = (struct join_term){WIRE_FP32, i == x->rank ? buf : scratch + n * (size_t)i};
+        o->term[i] = (struct join_term){CODEC_FP32, i == x->rank ? buf : scratch + n * (size_t)i};
     for (int k = 1; k < x->size; k++) {
         int from = peer_before(x, k);
         post_receive(x, o, tag, from, scratch + n * (size_t)from, n * sizeof *buf);
@@ -160,21 +162,21 @@ static int all_reduce(struct exchange *x, int lane, float *buf, size_t n, float 
     return (int)(o - x->op);
 }
 
-int exchange_all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
+int exchange_all_reduce(struct exchange *x, int channel, float *buf, size_t n, float *scratch)
 {
-    return all_reduce(x, lane, buf, n, scratch, JOIN_SUM);
+    return all_reduce(x, channel, buf, n, scratch, JOIN_SUM);
 }
 
-int exchange_all_reduce_max(struct exchange *x, int lane, float *buf, size_t n, float *scratch)
+int exchange_all_reduce_max(struct exchange *x, int channel, float *buf, size_t n, float *scratch)
 {
-    return all_reduce(x, lane, buf, n, scratch, JOIN_MAX);
+    return all_reduce(x, channel, buf, n, scratch, JOIN_MAX);
 }
 
-int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *count,
+int exchange_all_gather(struct exchange *x, int channel, void *buf, const size_t *count,
                         const size_t *offset)
 {
     unsigned char *slices = buf;
-    int tag = tag_of(lane, ALL_GATHER);
+    int tag = tag_of(channel, ALL_GATHER);
     if (exchange_size(x) == 1) return EXCHANGE_NONE;
     struct operation *o = open_operation(x);
     for (int k = 1; k < x->size; k++) {

@@ -5,10 +5,10 @@
  * p2p_poll included). Every exchange is one round of messages between all pairs, so that none needs
  * a second start.
  *
- * Lanes keep order apart: the members post the same exchanges of one lane in the same order, with
- * sizes that agree; exchanges of different lanes may be posted in any order. A rank that waits must
- * not be what another member's exchange waits for: post and wait in the same order on all members,
- * or test. Nothing is allocated after exchange_new. */
+ * Channels keep order apart: the members post the same exchanges of one channel in the same order,
+ * with sizes that agree; exchanges of different channels may be posted in any order. A rank that
+ * waits must not be what another member's exchange waits for: post and wait in the same order on
+ * all members, or test. Nothing is allocated after exchange_new. */
 #ifndef DUET_COMM_EXCHANGE_H
 #define DUET_COMM_EXCHANGE_H
 
@@ -18,7 +18,7 @@
 #include "comm/transport.h"
 
 struct exchange;
-enum { EXCHANGE_NONE = -1, EXCHANGE_LANES = 4 };
+enum { EXCHANGE_NONE = -1, EXCHANGE_CHANNELS = 4 };
 
 /* Collective over comm (duplicates it). Buffers lie in the memory of t's device, counts and offsets
  * in the host's (t is kept). max_open: exchanges open at once on this rank. */
@@ -32,22 +32,22 @@ int exchange_size(const struct exchange *x);
  * already. All buffers belong to the exchange until then. x NULL is a group of one, on the host. */
 
 /* Counts and offsets in bytes, one a member; what goes to itself is copied at once. */
-int exchange_all_to_all(struct exchange *x, int lane, void *recv, const size_t *recv_count,
+int exchange_all_to_all(struct exchange *x, int channel, void *recv, const size_t *recv_count,
                         const size_t *recv_offset, const void *send, const size_t *send_count,
                         const size_t *send_offset);
 /* In place: sums in rank order (promise P4), ((m0 + m1) + m2) + ..., so every member gets the same
  * bits. scratch (size * n). The sum is formed by exchange_wait or exchange_test. */
-int exchange_all_reduce(struct exchange *x, int lane, float *buf, size_t n, float *scratch);
+int exchange_all_reduce(struct exchange *x, int channel, float *buf, size_t n, float *scratch);
 /* The same with the larger of each two. */
-int exchange_all_reduce_max(struct exchange *x, int lane, float *buf, size_t n, float *scratch);
+int exchange_all_reduce_max(struct exchange *x, int channel, float *buf, size_t n, float *scratch);
 /* Slice i of buf (count[i] bytes at offset[i]) is member i's: on entry mine is filled, when done
  * all are. */
-int exchange_all_gather(struct exchange *x, int lane, void *buf, const size_t *count,
+int exchange_all_gather(struct exchange *x, int channel, void *buf, const size_t *count,
                         const size_t *offset);
 
 /* true when done; then the exchange is over, as after exchange_wait. */
 bool exchange_test(struct exchange *x, int op);
-/* Waits without burning the core; names peer, lane and operation to the watchdog. */
+/* Waits without burning the core; names peer, channel and operation to the watchdog. */
 void exchange_wait(struct exchange *x, int op);
 /* Seconds spent in exchange_wait since the last call: exposed communication. */
 double exchange_waited(struct exchange *x);

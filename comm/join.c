@@ -3,19 +3,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK = 1024 }; /* a multiple of WIRE_BLOCK */
+enum { BLOCK = 1024 }; /* a multiple of CODEC_BLOCK */
 
 const void *join_at(const struct join_term *t, size_t at)
 {
-    return (const unsigned char *)t->at + wire_bytes(t->wire, at);
+    return (const unsigned char *)t->at + codec_bytes(t->wire, at);
 }
 
 static void add_term(float *to, enum join_op op, const struct join_term *t, size_t at, size_t n)
 {
     float decoded[BLOCK];
     const float *x = (const float *)t->at + at;
-    if (t->wire != WIRE_FP32) {
-        wire_decode(t->wire, decoded, join_at(t, at), n);
+    if (t->wire != CODEC_FP32) {
+        codec_decode(t->wire, decoded, join_at(t, at), n);
         x = decoded;
     }
     if (op == JOIN_SUM)
@@ -26,7 +26,7 @@ static void add_term(float *to, enum join_op op, const struct join_term *t, size
 
 static void take_term(float *to, const struct join_term *t, size_t at, size_t n)
 {
-    wire_decode(t->wire, to, join_at(t, at), n);
+    codec_decode(t->wire, to, join_at(t, at), n);
 }
 
 static void join_block(float *acc, const struct join *j, size_t at, size_t n)
@@ -42,7 +42,7 @@ static void join_block(float *acc, const struct join *j, size_t at, size_t n)
         float *to = first ? acc : run;
         take_term(to, &j->term[i], at, n);
         for (int k = 1; k < j->inner; k++) add_term(to, j->op, &j->term[i + k], at, n);
-        if (!first) add_term(acc, j->op, &(struct join_term){WIRE_FP32, run}, 0, n);
+        if (!first) add_term(acc, j->op, &(struct join_term){CODEC_FP32, run}, 0, n);
     }
 }
 

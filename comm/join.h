@@ -4,11 +4,11 @@
 #define DUET_COMM_JOIN_H
 
 #include <stddef.h>
-#include "comm/wire.h"
+#include "comm/codec.h"
 
 /* What is added: n floats, as they came from the wire or as they are. */
 struct join_term {
-    enum reduce_wire wire;
+    enum codec wire;
     const void *at;
 };
 
@@ -22,9 +22,9 @@ struct join {
     int terms, inner;
 };
 
-/* Where element `at` of a term is; at: a multiple of WIRE_BLOCK. */
+/* Where element `at` of a term is; at: a multiple of CODEC_BLOCK. */
 const void *join_at(const struct join_term *t, size_t at);
-/* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of WIRE_BLOCK. to may be
+/* to[0..n) = the terms' elements [at, at + n), joined; at: a multiple of CODEC_BLOCK. to may be
  * where a term has its element `at`. */
 void join_host(float *to, const struct join *j, size_t at, size_t n);
 

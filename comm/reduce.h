@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "comm/transport.h"
-#include "comm/wire.h"
+#include "comm/codec.h"
 
 enum reduce_path { REDUCE_AUTO, REDUCE_FLAT, REDUCE_NODES };
 enum { REDUCE_SLACK = 64 }; /* no slice is larger than the mean, rounded up, by more than this */
@@ -37,7 +37,7 @@ struct reduce_form {
     int inner;       /* comm/coll.h: runs that are summed first, 1 or 2 */
     const int *node; /* (members) which node each is on; NULL: all on one. Copied. */
     enum reduce_path path;
-    enum reduce_wire wire;
+    enum codec wire;
 };
 
 /* The path that reductions of n floats take, and why ("members of a node are not neighbours"): text

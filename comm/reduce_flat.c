@@ -13,31 +13,31 @@ static int before(const struct reduce *r, int k)
     return (r->form.me + r->form.members - k) % r->form.members;
 }
 
-static enum reduce_wire wire_to(const struct reduce *r, int member)
+static enum codec codec_to(const struct reduce *r, int member)
 {
-    return reduce_crosses(r, member) ? r->form.wire : WIRE_FP32;
+    return reduce_crosses(r, member) ? r->form.wire : CODEC_FP32;
 }
 
 static void add_receive(struct reduce *r, struct reduction *op, int from)
 {
-    enum reduce_wire w = wire_to(r, from);
+    enum codec w = codec_to(r, from);
     size_t n = op->job.count[r->form.me];
-    float *at = reduce_take(op, wire_floats(w, n));
+    float *at = reduce_take(op, codec_floats(w, n));
     op->term[from] = (struct join_term){w, at};
     reduce_stream(r, op, KIND_TERM, from, false, w, at, n);
 }
 
 static void add_send(struct reduce *r, struct reduction *op, int to)
 {
-    enum reduce_wire w = wire_to(r, to);
+    enum codec w = codec_to(r, to);
     size_t n = op->job.count[to];
     union {
         const float *in;
         float *out;
     } at = {.in = op->job.in + op->job.offset[to]}; /* a stream that sends only reads */
-    if (w != WIRE_FP32) at.out = reduce_take(op, wire_floats(w, n));
+    if (w != CODEC_FP32) at.out = reduce_take(op, codec_floats(w, n));
     int s = reduce_stream(r, op, KIND_TERM, to, true, w, at.out, n);
-    if (w != WIRE_FP32) op->stream[s].ready = 0;
+    if (w != CODEC_FP32) op->stream[s].ready = 0;
 }
 
 /* Streams: members - 1 that receive, as many that send. They start with different peers, so that
@@ -45,7 +45,7 @@ static void add_send(struct reduce *r, struct reduction *op, int to)
 static void flat_begin(struct reduce *r, struct reduction *op)
 {
     int me = r->form.me;
-    op->term[me] = (struct join_term){WIRE_FP32, op->job.in + op->job.offset[me]};
+    op->term[me] = (struct join_term){CODEC_FP32, op->job.in + op->job.offset[me]};
     for (int k = 1; k < r->form.members; k++) add_receive(r, op, before(r, k));
     for (int k = 1; k < r->form.members; k++) add_send(r, op, after(r, k));
 }

@@ -10,7 +10,7 @@ enum { PIECES = 128, SHORTEST = 8 << 10, LONGEST = 256 << 10, SMALL = 64 << 10 }
 
 static size_t up_to_block(size_t n)
 {
-    return (n + WIRE_BLOCK - 1) / WIRE_BLOCK * WIRE_BLOCK;
+    return (n + CODEC_BLOCK - 1) / CODEC_BLOCK * CODEC_BLOCK;
 }
 
 static size_t divide_up(size_t n, size_t by)
@@ -141,12 +141,12 @@ unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *co
     struct reduce_map m = reduce_map_of(f);
     size_t n = sum_of(f, count);
     if (!crosses(f, to)) return 0;
-    if (reduce_choose(f, n, &why) != REDUCE_NODES) return wire_bytes(f->wire, count[to]);
+    if (reduce_choose(f, n, &why) != REDUCE_NODES) return codec_bytes(f->wire, count[to]);
     size_t column = reduce_column(&m, n), lo = (size_t)(f->me % m.each) * column;
     lo = lo < n ? lo : n;
     size_t hi = lo + column < n ? lo + column : n, sent = to == f->me + m.each ? hi - lo : 0;
     if (f->me / m.each == m.nodes - 1) sent = part_of_slice(count, to, lo, hi);
-    return wire_bytes(f->wire, sent);
+    return codec_bytes(f->wire, sent);
 }
 
 /* each: members of a node, of a gather over nodes; 0: of a flat one. */
@@ -197,8 +197,8 @@ static size_t flat_scratch(const struct reduce_form *f, size_t n)
 {
     size_t slice = largest_slice(f, n), room = 0;
     for (int i = 0; i < f->members; i++) {
-        bool coded = node_of(f, i) != node_of(f, f->me) && f->wire != WIRE_FP32;
-        if (i != f->me) room += coded ? 2 * wire_floats(f->wire, slice) : slice;
+        bool coded = node_of(f, i) != node_of(f, f->me) && f->wire != CODEC_FP32;
+        if (i != f->me) room += coded ? 2 * codec_floats(f->wire, slice) : slice;
     }
     return room;
 }
@@ -208,8 +208,8 @@ static size_t flat_scratch(const struct reduce_form *f, size_t n)
 static size_t nodes_scratch(const struct reduce_form *f, const struct reduce_map *m, size_t n)
 {
     size_t column = reduce_column(m, n), room = (size_t)m->each * column;
-    if (f->wire != WIRE_FP32)
-        room += 2 * wire_floats(f->wire, column) + wire_floats(f->wire, largest_slice(f, n)) +
+    if (f->wire != CODEC_FP32)
+        room += 2 * codec_floats(f->wire, column) + codec_floats(f->wire, largest_slice(f, n)) +
                 4 * (size_t)f->members;
     return room;
 }
@@ -225,7 +225,7 @@ size_t reduce_residual(const struct reduce_form *f, size_t n)
 {
     const char *why;
     struct reduce_map m = reduce_map_of(f);
-    if (f->wire == WIRE_FP32 || m.nodes == 1) return 0;
+    if (f->wire == CODEC_FP32 || m.nodes == 1) return 0;
     return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(&m, n) : n;
 }
 

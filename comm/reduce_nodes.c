@@ -55,12 +55,12 @@ static struct place place_of(const struct reduce *r, const struct reduction *op)
 static void add_terms(struct reduce *r, struct reduction *op, const struct place *p)
 {
     const float *array = op->job.in + op->job.offset[0];
-    op->term[p->j] = (struct join_term){WIRE_FP32, array + p->column.lo};
+    op->term[p->j] = (struct join_term){CODEC_FP32, array + p->column.lo};
     for (int k = 1; k < p->each; k++) {
         int j = (p->j + p->each - k) % p->each;
         float *at = reduce_take(op, p->length);
-        op->term[j] = (struct join_term){WIRE_FP32, at};
-        reduce_stream(r, op, KIND_TERM, p->first + j, false, WIRE_FP32, at, p->length);
+        op->term[j] = (struct join_term){CODEC_FP32, at};
+        reduce_stream(r, op, KIND_TERM, p->first + j, false, CODEC_FP32, at, p->length);
     }
 }
 
@@ -74,14 +74,14 @@ static void send_terms(struct reduce *r, struct reduction *op, const struct plac
             const float *in;
             float *out;
         } at = {.in = op->job.in + op->job.offset[0] + c.lo}; /* a stream that sends only reads */
-        reduce_stream(r, op, KIND_TERM, p->first + j, true, WIRE_FP32, at.out, c.hi - c.lo);
+        reduce_stream(r, op, KIND_TERM, p->first + j, true, CODEC_FP32, at.out, c.hi - c.lo);
     }
 }
 
 /* Not rounded, the running sum comes to where mine is formed, and leaves from there. */
 static float *coded_room(const struct reduce *r, struct reduction *op, float *plain, size_t n)
 {
-    return r->form.wire == WIRE_FP32 ? plain : reduce_take(op, wire_floats(r->form.wire, n));
+    return r->form.wire == CODEC_FP32 ? plain : reduce_take(op, codec_floats(r->form.wire, n));
 }
 
 static void add_chain(struct reduce *r, struct reduction *op, const struct place *p)
@@ -112,7 +112,7 @@ static void send_sums(struct reduce *r, struct reduction *op, const struct place
         bool crosses = reduce_crosses(r, owner);
         if (part.hi == 0) continue;
         if (crosses) at = coded_room(r, op, at, part.hi - part.lo);
-        int s = reduce_stream(r, op, KIND_SUM, owner, true, crosses ? r->form.wire : WIRE_FP32, at,
+        int s = reduce_stream(r, op, KIND_SUM, owner, true, crosses ? r->form.wire : CODEC_FP32, at,
                               part.hi - part.lo);
         op->stream[s].ready = 0;
         op->stream[s].at = part.lo - p->column.lo;
@@ -133,7 +133,7 @@ static void add_sums(struct reduce *r, struct reduction *op, const struct place 
         bool crosses = reduce_crosses(r, from);
         float *at = op->job.out + (part.lo - mine);
         if (crosses) at = coded_room(r, op, at, part.hi - part.lo);
-        int s = reduce_stream(r, op, KIND_SUM, from, false, crosses ? r->form.wire : WIRE_FP32, at,
+        int s = reduce_stream(r, op, KIND_SUM, from, false, crosses ? r->form.wire : CODEC_FP32, at,
                               part.hi - part.lo);
         op->stream[s].ready = 0;
         op->stream[s].at = part.lo - mine;
@@ -158,7 +158,7 @@ static void nodes_begin(struct reduce *r, struct reduction *op)
 
 static bool coded(const struct reduce *r, const struct stream *s)
 {
-    return r->form.wire != WIRE_FP32 && reduce_crosses(r, s->peer);
+    return r->form.wire != CODEC_FP32 && reduce_crosses(r, s->peer);
 }
 
 /* Floats of a piece of a stream of n. */

@@ -14,15 +14,15 @@ float *reduce_take(struct reduction *op, size_t floats)
 }
 
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
-                  bool send, enum reduce_wire wire, void *buf, size_t n)
+                  bool send, enum codec wire, void *buf, size_t n)
 {
     struct stream *s = &op->stream[op->n_streams];
     *s = (struct stream){.peer = peer,
                          .tag = op->sequence % SEQUENCE * KINDS + (int)kind,
                          .send = send,
                          .buf = buf,
-                         .bytes = wire_bytes(wire, n),
-                         .piece_bytes = wire_bytes(wire, op->piece),
+                         .bytes = codec_bytes(wire, n),
+                         .piece_bytes = codec_bytes(wire, op->piece),
                          .count = reduce_crosses(r, peer) ? &r->crossed : NULL};
     stream_begin(s, true);
     return op->n_streams++;

@@ -20,7 +20,7 @@ struct reduce_map {
     const char *why;
 };
 struct reduce_map reduce_map_of(const struct reduce_form *f);
-/* Floats of a piece, and of a column, in a reduction of n floats: multiples of WIRE_BLOCK. */
+/* Floats of a piece, and of a column, in a reduction of n floats: multiples of CODEC_BLOCK. */
 size_t reduce_piece(size_t n);
 size_t reduce_column(const struct reduce_map *m, size_t n);
 /* true: a gather of this number of bytes goes by nodes. */
@@ -75,7 +75,7 @@ bool reduce_crosses(const struct reduce *r, int member);
 float *reduce_take(struct reduction *op, size_t floats);
 /* A stream of n floats to or from a member; its index. */
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
-                  bool send, enum reduce_wire wire, void *buf, size_t n);
+                  bool send, enum codec wire, void *buf, size_t n);
 /* The first n streams: pieces through in all of them. */
 size_t reduce_through(const struct reduction *op, int first, int n);
 bool reduce_move_streams(struct reduce *r, struct reduction *op);

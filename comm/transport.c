@@ -20,7 +20,7 @@ const struct transport *transport_wire(const struct transport *t)
 static struct join_term fetched(const struct device *d, const struct join_term *t, size_t at,
                                 size_t n)
 {
-    size_t bytes = wire_bytes(t->wire, n);
+    size_t bytes = codec_bytes(t->wire, n);
     void *host = memory_take(bytes, 1, "sums of a device that cannot form them");
     d->copy_out(host, join_at(t, at), bytes);
     return (struct join_term){t->wire, host};
@@ -60,7 +60,7 @@ void transport_join(const struct transport *t, float *to, const struct join *j, 
     free(sum);
 }
 
-void transport_encode(const struct transport *t, enum reduce_wire w, void *to, const float *x,
+void transport_encode(const struct transport *t, enum codec w, void *to, const float *x,
                       float *residual, size_t n)
 {
     if (t->encode) {
@@ -69,20 +69,19 @@ void transport_encode(const struct transport *t, enum reduce_wire w, void *to, c
     }
     missing_row(t->name, "encode");
     const struct device *d = t->device;
-    size_t bytes = n * sizeof *x, coded_bytes = wire_bytes(w, n);
+    size_t bytes = n * sizeof *x, coded_bytes = codec_bytes(w, n);
     float *plain = memory_take(2 * n, sizeof *plain, "numbers to be rounded"), *kept = plain + n;
     void *coded = memory_take(coded_bytes, 1, "rounded numbers");
     d->copy_out(plain, x, bytes);
     if (residual) d->copy_out(kept, residual, bytes);
-    wire_encode(w, coded, plain, residual ? kept : NULL, n);
+    codec_encode(w, coded, plain, residual ? kept : NULL, n);
     d->copy_in(to, coded, coded_bytes);
     if (residual) d->copy_in(residual, kept, bytes);
     free(plain);
     free(coded);
 }
 
-void transport_decode(const struct transport *t, enum reduce_wire w, float *x, const void *from,
-                      size_t n)
+void transport_decode(const struct transport *t, enum codec w, float *x, const void *from, size_t n)
 {
     if (t->decode) {
         t->decode(w, x, from, n);
@@ -91,7 +90,7 @@ void transport_decode(const struct transport *t, enum reduce_wire w, float *x, c
     missing_row(t->name, "decode");
     struct join_term coded = fetched(t->device, &(struct join_term){w, from}, 0, n);
     float *plain = memory_take(n, sizeof *plain, "numbers that were rounded");
-    wire_decode(w, plain, coded.at, n);
+    codec_decode(w, plain, coded.at, n);
     t->device->copy_in(x, plain, n * sizeof *plain);
     free(plain);
     term_free(&coded);

@@ -53,9 +53,9 @@ struct transport {
     /* --- sums; n and at count floats --- */
     /* join_host of comm/join.h */
     void (*join)(float *to, const struct join *j, size_t at, size_t n);
-    /* wire_encode and wire_decode of comm/wire.h */
-    void (*encode)(enum reduce_wire w, void *to, const float *x, float *residual, size_t n);
-    void (*decode)(enum reduce_wire w, float *x, const void *from, size_t n);
+    /* codec_encode and codec_decode of comm/codec.h */
+    void (*encode)(enum codec w, void *to, const float *x, float *residual, size_t n);
+    void (*decode)(enum codec w, float *x, const void *from, size_t n);
 };
 
 /* All rows are there. */
@@ -70,9 +70,9 @@ const struct transport *transport_wire(const struct transport *t);
 /* The rows of the sums, the missing ones made up for (they allocate). Local. */
 void transport_join(const struct transport *t, float *to, const struct join *j, size_t at,
                     size_t n);
-void transport_encode(const struct transport *t, enum reduce_wire w, void *to, const float *x,
+void transport_encode(const struct transport *t, enum codec w, void *to, const float *x,
                       float *residual, size_t n);
-void transport_decode(const struct transport *t, enum reduce_wire w, float *x, const void *from,
+void transport_decode(const struct transport *t, enum codec w, float *x, const void *from,
                       size_t n);
 
 #endif

@@ -126,5 +126,5 @@ const struct transport transport_mpi = {.name = "mpi",
                                         .post = mpi_post,
                                         .look = mpi_look,
                                         .join = join_host,
-                                        .encode = wire_encode,
-                                        .decode = wire_decode};
+                                        .encode = codec_encode,
+                                        .decode = codec_decode};

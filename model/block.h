@@ -46,7 +46,7 @@ struct slot {
 };
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
-struct wire {
+struct exchange_buffers {
     float *sum;     /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of
                        logprob_sums */
     float *scratch; /* (tp, T, C) */
@@ -76,9 +76,9 @@ struct chunk {
     struct slot *slot; /* [slots + 1]; the last keeps nothing: decoding */
     struct load load;
     const struct router *router;
-    struct wire wire[2]; /* of forward passes, of backward ones */
-    float *cos_sin;      /* (max_context, D) */
-    float *logits;       /* (T, V) of the pass that is at the head; until the next one is */
+    struct exchange_buffers buffers[2]; /* of forward passes, of backward ones */
+    float *cos_sin;                     /* (max_context, D) */
+    float *logits; /* (T, V) of the pass that is at the head; until the next one is */
     float
         *gathered; /* logits of cached rows, (T, its share) from each rank; with tp and the head */
 };
@@ -139,12 +139,12 @@ void dispatch_counted(struct pass *p, struct moe_acts *k);
 void dispatch_out(struct pass *p, const struct moe_acts *k, const void *home);
 void dispatch_arrived(struct pass *p, const struct moe_acts *k, void *rows);
 void dispatch_back(struct pass *p, const struct moe_acts *k, void *home, void *rows);
-void dispatch_place(struct chunk *c, struct wire *w, struct arena *a);
+void dispatch_place(struct chunk *c, struct exchange_buffers *w, struct arena *a);
 
-static inline int lane_of(const struct pass *p)
+static inline int channel_of(const struct pass *p)
 {
-    if (p->decode) return LANE_DECODE + p->decode->lane;
-    return p->kind == PASS_F ? LANE_FORWARD : LANE_BACKWARD;
+    if (p->decode) return CHANNEL_DECODE + p->decode->channel;
+    return p->kind == PASS_F ? CHANNEL_FORWARD : CHANNEL_BACKWARD;
 }
 /* A sub-step's last call: the next one runs when `operation`, posted on x, is done. */
 static inline void pass_posted(struct pass *p, struct exchange *x, int operation)
@@ -160,20 +160,20 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 void partial_end(struct pass *p, void *y);
-static inline struct wire *wire_of(struct pass *p)
+static inline struct exchange_buffers *buffers_of(struct pass *p)
 {
-    return &p->chunk->wire[lane_of(p) == LANE_BACKWARD];
+    return &p->chunk->buffers[channel_of(p) == CHANNEL_BACKWARD];
 }
 
 /* tensor_parallel.c: the embedding and the head, where each rank of tp has the rows of its tokens.
  * Names in the order of use; what returns an operation or ends with one posts an exchange. */
 void vocabulary_embed(struct pass *p, void *x); /* then partial_end; one rank has all of x */
-int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
-                    float inv_temperature, int T);
-int vocabulary_sums(const struct chunk *c, struct wire *w, int lane, const float *logits,
-                    const int *target, float inv_temperature, int T);
-void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const struct wire *w,
-                        const int *target, int T);
+int vocabulary_most(const struct chunk *c, struct exchange_buffers *w, int channel,
+                    const float *logits, float inv_temperature, int T);
+int vocabulary_sums(const struct chunk *c, struct exchange_buffers *w, int channel,
+                    const float *logits, const int *target, float inv_temperature, int T);
+void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy,
+                        const struct exchange_buffers *w, const int *target, int T);
 void vocabulary_gradient(struct pass *p, void *dlogits);
 void vocabulary_gather(struct pass *p, int T); /* of chunk.logits */
 void vocabulary_gather_end(struct pass *p, int T);

@@ -289,8 +289,8 @@ void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache 
 void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, float *entropy)
 {
     struct exchange *tp = c->parallel.tp;
-    struct wire *w = &c->wire[0];
-    int lane = LANE_DECODE + l->lane;
+    struct exchange_buffers *w = &c->buffers[0];
+    int channel = CHANNEL_DECODE + l->channel;
     if (!tp) {
         c->ops->logprob_forward(logp, entropy, l->logits, l->target, l->inv_temperature, l->T,
                                 c->V);
@@ -298,7 +298,7 @@ void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, 
     }
     if (l->T == 0) return;
     const float *logits = c->logits;
-    exchange_wait(tp, vocabulary_most(c, w, lane, logits, l->inv_temperature, l->T));
-    exchange_wait(tp, vocabulary_sums(c, w, lane, logits, l->target, l->inv_temperature, l->T));
+    exchange_wait(tp, vocabulary_most(c, w, channel, logits, l->inv_temperature, l->T));
+    exchange_wait(tp, vocabulary_sums(c, w, channel, logits, l->target, l->inv_temperature, l->T));
     vocabulary_logprob(c, logp, entropy, w, l->target, l->T);
 }

@@ -40,8 +40,8 @@ struct parallel {
     struct exchange *tp, *ep;
 };
 
-/* Lanes of their exchanges: members post the operations of one lane in the same order. */
-enum { LANE_FORWARD, LANE_BACKWARD, LANE_DECODE /* and the next: decode_rows.lane */ };
+/* Channels of their exchanges: members post the operations of one channel in the same order. */
+enum { CHANNEL_FORWARD, CHANNEL_BACKWARD, CHANNEL_DECODE /* and the next: decode_rows.channel */ };
 
 struct chunk;
 struct chunk_setup {
@@ -82,8 +82,8 @@ void chunk_use_weights(struct chunk *c, const void *weights);
 /* One decode (or prompt) step: rows of several cached sequences. */
 struct decode_rows {
     int T;
-    int skip; /* the number of last rows (of a prompt) that need no logits */
-    int lane; /* of the exchanges: 0 or 1, the direction */
+    int skip;    /* the number of last rows (of a prompt) that need no logits */
+    int channel; /* of the exchanges: 0 or 1, the direction */
     const int *token;
     struct kv_rows kv;
 };
@@ -133,7 +133,7 @@ void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache 
  * chunk, which has the head, put into `logits`: by the arithmetic of training, hence the same bits
  * (P2). */
 struct decode_logits {
-    int T, lane;
+    int T, channel;
     const float *logits; /* (T, V) */
     const int *target;   /* (T) */
     float inv_temperature;

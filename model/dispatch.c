@@ -11,7 +11,7 @@
 #include "comm/exchange.h"
 #include "model/block.h"
 
-void dispatch_place(struct chunk *c, struct wire *w, struct arena *a)
+void dispatch_place(struct chunk *c, struct exchange_buffers *w, struct arena *a)
 {
     size_t C = (size_t)c->d.C, ep = (size_t)c->ep, held = (size_t)dims_held(&c->d);
     w->home = arena_take_n(a, (size_t)c->T_max * (size_t)c->d.K * C, c->ops->real_bytes);
@@ -20,11 +20,12 @@ void dispatch_place(struct chunk *c, struct wire *w, struct arena *a)
     w->bytes = arena_take_n(a, 4 * ep, sizeof(size_t));
 }
 
-/* How much of each rank's part goes and comes, and where it lies: four lists in the wire. */
+/* How much of each rank's part goes and comes, and where it lies: four lists in the exchange
+ * buffers. */
 struct row_counts {
     size_t *out, *out_at, *in, *in_at;
 };
-static struct row_counts counts_in(const struct chunk *c, const struct wire *w)
+static struct row_counts counts_in(const struct chunk *c, const struct exchange_buffers *w)
 {
     int ep = c->ep;
     return (struct row_counts){w->bytes, w->bytes + ep, w->bytes + 2 * ep, w->bytes + 3 * ep};
@@ -37,7 +38,7 @@ void dispatch_counts(struct pass *p, const struct moe_acts *k)
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.ep;
     if (!x) return;
-    struct wire *w = wire_of(p);
+    struct exchange_buffers *w = buffers_of(p);
     struct row_counts t = counts_in(c, w);
     int held = dims_held(&c->d), *to = w->count, *from = w->count + c->d.E;
     for (int e = 0; e < c->d.E; e++) to[e] = k->start[e + 1] - k->start[e];
@@ -45,7 +46,8 @@ void dispatch_counts(struct pass *p, const struct moe_acts *k)
         t.out[m] = t.in[m] = (size_t)held * sizeof(int);
         t.out_at[m] = t.in_at[m] = (size_t)m * t.in[m];
     }
-    pass_posted(p, x, exchange_all_to_all(x, lane_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
+    pass_posted(p, x,
+                exchange_all_to_all(x, channel_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
 }
 
 void dispatch_counted(struct pass *p, struct moe_acts *k)
@@ -53,7 +55,7 @@ void dispatch_counted(struct pass *p, struct moe_acts *k)
     const struct chunk *c = p->chunk;
     if (!c->parallel.ep) return;
     int held = dims_held(&c->d);
-    memcpy(k->from, wire_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
+    memcpy(k->from, buffers_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
     first_of(k)[0] = 0;
     for (int i = 0; i < held; i++) {
         first_of(k)[i + 1] = first_of(k)[i];
@@ -65,7 +67,7 @@ void dispatch_counted(struct pass *p, struct moe_acts *k)
 
 /* --- the rows --- */
 
-static struct row_counts row_counts_of(const struct pass *p, const struct wire *w,
+static struct row_counts row_counts_of(const struct pass *p, const struct exchange_buffers *w,
                                        const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
@@ -88,10 +90,10 @@ void dispatch_out(struct pass *p, const struct moe_acts *k, const void *home)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
-    struct wire *w = wire_of(p);
+    struct exchange_buffers *w = buffers_of(p);
     struct row_counts t = row_counts_of(p, w, k);
-    pass_posted(p, x,
-                exchange_all_to_all(x, lane_of(p), w->away, t.in, t.in_at, home, t.out, t.out_at));
+    pass_posted(
+        p, x, exchange_all_to_all(x, channel_of(p), w->away, t.in, t.in_at, home, t.out, t.out_at));
 }
 
 /* Every run of rows of one rank and one expert: its place by rank in `away`, and by expert in
@@ -114,16 +116,16 @@ static void reorder(const struct chunk *c, const struct moe_acts *k, void *away,
 
 void dispatch_arrived(struct pass *p, const struct moe_acts *k, void *rows)
 {
-    if (p->chunk->parallel.ep) reorder(p->chunk, k, wire_of(p)->away, rows, true);
+    if (p->chunk->parallel.ep) reorder(p->chunk, k, buffers_of(p)->away, rows, true);
 }
 
 void dispatch_back(struct pass *p, const struct moe_acts *k, void *home, void *rows)
 {
     struct exchange *x = p->chunk->parallel.ep;
     if (!x) return;
-    struct wire *w = wire_of(p);
+    struct exchange_buffers *w = buffers_of(p);
     reorder(p->chunk, k, w->away, rows, false);
     struct row_counts t = row_counts_of(p, w, k);
-    pass_posted(p, x,
-                exchange_all_to_all(x, lane_of(p), home, t.out, t.out_at, w->away, t.in, t.in_at));
+    pass_posted(
+        p, x, exchange_all_to_all(x, channel_of(p), home, t.out, t.out_at, w->away, t.in, t.in_at));
 }

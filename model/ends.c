@@ -64,7 +64,8 @@ static void head_logits(struct pass *p, const struct unit *u)
         vocabulary_gather(p, T);
     else if (tp)
         pass_posted(
-            p, tp, vocabulary_most(c, wire_of(p), lane_of(p), logits, p->head->inv_temperature, T));
+            p, tp,
+            vocabulary_most(c, buffers_of(p), channel_of(p), logits, p->head->inv_temperature, T));
 }
 
 static void head_sums(struct pass *p, const struct unit *u)
@@ -76,7 +77,7 @@ static void head_sums(struct pass *p, const struct unit *u)
         vocabulary_gather_end(p, head_rows(p));
     else if (tp)
         pass_posted(p, tp,
-                    vocabulary_sums(c, wire_of(p), lane_of(p), c->logits, p->head->target,
+                    vocabulary_sums(c, buffers_of(p), channel_of(p), c->logits, p->head->target,
                                     p->head->inv_temperature, p->rows->T));
 }
 
@@ -91,7 +92,7 @@ static void head_loss(struct pass *p, const struct unit *u)
     int T = p->rows->T, V = c->d.V;
     if (p->decode) return;
     if (c->parallel.tp)
-        vocabulary_logprob(c, io->logp, io->entropy, wire_of(p), io->target, T);
+        vocabulary_logprob(c, io->logp, io->entropy, buffers_of(p), io->target, T);
     else
         c->ops->logprob_forward(io->logp, io->entropy, logits, io->target, io->inv_temperature, T,
                                 V);

@@ -18,7 +18,8 @@ static void place(struct chunk *c, struct arena *a)
     c->router = router_of(&c->d);
     size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
     c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
-    for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++) dispatch_place(c, &c->wire[k], a);
+    for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++)
+        dispatch_place(c, &c->buffers[k], a);
 }
 
 /* Outputs as home rows, or their gradients: on one rank they are the expert rows. */
@@ -98,7 +99,7 @@ static void forward_dispatch(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
-    void *home = c->parallel.ep ? wire_of(p)->home : k->xe;
+    void *home = c->parallel.ep ? buffers_of(p)->home : k->xe;
     dispatch_counted(p, k);
     c->ops->scatter_rows(home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
     dispatch_out(p, k, home);
@@ -143,7 +144,7 @@ static void backward_experts(struct pass *p, const struct unit *u)
     const struct moe_scratch *s = u->scratch;
     dispatch_arrived(p, k, k->ye);
     experts_backward_input(c, u, k);
-    dispatch_back(p, k, wire_of(p)->home, s->dxe);
+    dispatch_back(p, k, buffers_of(p)->home, s->dxe);
 }
 
 static void backward_combine(struct pass *p, const struct unit *u)
@@ -153,7 +154,7 @@ static void backward_combine(struct pass *p, const struct unit *u)
     const struct moe_weights *w = u->weight;
     struct moe_acts *k = acts_of(p, u);
     const struct moe_scratch *s = u->scratch;
-    const void *drows = c->parallel.ep ? wire_of(p)->home : s->dxe;
+    const void *drows = c->parallel.ep ? buffers_of(p)->home : s->dxe;
     int T = p->rows->T;
     c->ops->router_backward_input(s->dnorm, drows, k->at, k->prob, weight_of(c, &w->router), T,
                                   d->C, d->E, d->K);

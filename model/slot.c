@@ -72,8 +72,8 @@ static void wires_place(struct chunk *c, struct arena *a)
 {
     size_t row = (size_t)c->d.C * sizeof(float), T = (size_t)c->T_max;
     for (int k = 0; c->tp > 1 && k < (c->training ? 2 : 1); k++) {
-        c->wire[k].sum = arena_take_n(a, T, row);
-        c->wire[k].scratch = arena_take_n(a, T, (size_t)c->tp * row);
+        c->buffers[k].sum = arena_take_n(a, T, row);
+        c->buffers[k].scratch = arena_take_n(a, T, (size_t)c->tp * row);
     }
 }
 

@@ -8,16 +8,16 @@ static void post(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.tp;
-    struct wire *w = wire_of(p);
+    struct exchange_buffers *w = buffers_of(p);
     size_t n = (size_t)p->rows->T * (size_t)c->d.C;
-    pass_posted(p, x, exchange_all_reduce(x, lane_of(p), w->sum, n, w->scratch));
+    pass_posted(p, x, exchange_all_reduce(x, channel_of(p), w->sum, n, w->scratch));
 }
 
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l)
 {
     const struct chunk *c = p->chunk;
     bool several = c->parallel.tp != NULL;
-    c->ops->linear_forward(several ? wire_of(p)->sum : y, several, x, l, NULL, p->rows->T);
+    c->ops->linear_forward(several ? buffers_of(p)->sum : y, several, x, l, NULL, p->rows->T);
     if (several) post(p);
 }
 
@@ -25,14 +25,14 @@ void partial_backward(struct pass *p, void *dx, const void *dy, const struct lin
 {
     const struct chunk *c = p->chunk;
     bool several = c->parallel.tp != NULL;
-    c->ops->linear_backward_input(several ? wire_of(p)->sum : dx, several, dy, l, p->rows->T);
+    c->ops->linear_backward_input(several ? buffers_of(p)->sum : dx, several, dy, l, p->rows->T);
     if (several) post(p);
 }
 
 void partial_end(struct pass *p, void *y)
 {
     const struct chunk *c = p->chunk;
-    if (c->parallel.tp) c->ops->to_real(y, wire_of(p)->sum, (size_t)p->rows->T * (size_t)c->d.C);
+    if (c->parallel.tp) c->ops->to_real(y, buffers_of(p)->sum, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
 /* --- the vocabulary: each rank has the rows of its tokens, of the embedding and of the head --- */
@@ -42,29 +42,29 @@ void vocabulary_embed(struct pass *p, void *x)
 {
     const struct chunk *c = p->chunk;
     if (!c->parallel.tp) return;
-    c->ops->to_float(wire_of(p)->sum, x, (size_t)p->rows->T * (size_t)c->d.C);
+    c->ops->to_float(buffers_of(p)->sum, x, (size_t)p->rows->T * (size_t)c->d.C);
     post(p);
 }
 
-int vocabulary_most(const struct chunk *c, struct wire *w, int lane, const float *logits,
-                    float inv_temperature, int T)
+int vocabulary_most(const struct chunk *c, struct exchange_buffers *w, int channel,
+                    const float *logits, float inv_temperature, int T)
 {
     struct exchange *x = c->parallel.tp;
     c->ops->logprob_most(w->sum, logits, inv_temperature, T, c->vocabulary.n);
-    return exchange_all_reduce_max(x, lane, w->sum, (size_t)T, w->scratch);
+    return exchange_all_reduce_max(x, channel, w->sum, (size_t)T, w->scratch);
 }
 
-int vocabulary_sums(const struct chunk *c, struct wire *w, int lane, const float *logits,
-                    const int *target, float inv_temperature, int T)
+int vocabulary_sums(const struct chunk *c, struct exchange_buffers *w, int channel,
+                    const float *logits, const int *target, float inv_temperature, int T)
 {
     float *sums = w->sum + T;
     c->ops->logprob_sums(sums, w->sum, logits, target, c->vocabulary.first, inv_temperature, T,
                          c->vocabulary.n);
-    return exchange_all_reduce(c->parallel.tp, lane, sums, 3 * (size_t)T, w->scratch);
+    return exchange_all_reduce(c->parallel.tp, channel, sums, 3 * (size_t)T, w->scratch);
 }
 
-void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const struct wire *w,
-                        const int *target, int T)
+void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy,
+                        const struct exchange_buffers *w, const int *target, int T)
 {
     c->ops->logprob_join(logp, entropy, w->sum + T, target, T);
 }
@@ -73,7 +73,7 @@ void vocabulary_gradient(struct pass *p, void *dlogits)
 {
     const struct chunk *c = p->chunk;
     const struct head_io *io = p->head;
-    const struct wire *w = wire_of(p);
+    const struct exchange_buffers *w = buffers_of(p);
     int T = p->rows->T;
     c->ops->logprob_share_backward(dlogits, io->dlogp, w->sum + T, w->sum, c->logits, io->target,
                                    c->vocabulary.first, io->inv_temperature, T, c->vocabulary.n);
@@ -95,7 +95,7 @@ void vocabulary_gather(struct pass *p, int T)
     size_t mine = count[exchange_rank(x)];
     c->ops->copy_rows((char *)c->gathered + offset[exchange_rank(x)], mine, c->logits, mine, 1,
                       mine);
-    if (T > 0) pass_posted(p, x, exchange_all_gather(x, lane_of(p), c->gathered, count, offset));
+    if (T > 0) pass_posted(p, x, exchange_all_gather(x, channel_of(p), c->gathered, count, offset));
 }
 
 void vocabulary_gather_end(struct pass *p, int T)

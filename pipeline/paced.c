@@ -184,9 +184,9 @@ static void compute(struct paced *p, double seconds)
 
 static void post(struct paced *p, struct open *o, double seconds)
 {
-    int lane = o == &p->open[1];
-    o->op = exchange_all_to_all(p->exchange, lane, p->in[lane], p->count, p->offset, p->out[lane],
-                                p->count, p->offset);
+    int channel = o == &p->open[1];
+    o->op = exchange_all_to_all(p->exchange, channel, p->in[channel], p->count, p->offset,
+                                p->out[channel], p->count, p->offset);
     p->wire = (p->wire > p->at ? p->wire : p->at) + seconds;
     o->due = p->wire;
 }

@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4 */
 /* Exchanges that are posted and completed later: what arrives, that sums are those of rank order
- * bit for bit, that lanes do not mind each other, and that a large exchange goes on while the rank
- * computes. */
+ * bit for bit, that channels do not mind each other, and that a large exchange goes on while the
+ * rank computes. */
 #include "tests/support/check_mpi.h"
 
 #include <math.h>
@@ -44,13 +44,14 @@ struct sum {
     bool max;
 };
 
-static void sum_post(struct sum *s, struct exchange *x, int lane, size_t n, int seed, bool max)
+static void sum_post(struct sum *s, struct exchange *x, int channel, size_t n, int seed, bool max)
 {
     s->buf = calloc(n + 1, sizeof(float));
     s->scratch = calloc((size_t)ck_world.size * n + 1, sizeof(float));
     s->n = n, s->seed = seed, s->max = max;
     for (size_t i = 0; i < n; i++) s->buf[i] = number(ck_world.rank, i, seed);
-    s->op = (max ? exchange_all_reduce_max : exchange_all_reduce)(x, lane, s->buf, n, s->scratch);
+    s->op =
+        (max ? exchange_all_reduce_max : exchange_all_reduce)(x, channel, s->buf, n, s->scratch);
 }
 
 /* Numbers that are wrong. */
@@ -74,7 +75,7 @@ START_TEST(sums_are_those_of_rank_order)
     for (int k = 0; k < 7; k++)
         for (int max = 0; max < 2; max++) {
             struct sum s;
-            sum_post(&s, x, k % EXCHANGE_LANES, sizes[k], k, max);
+            sum_post(&s, x, k % EXCHANGE_CHANNELS, sizes[k], k, max);
             exchange_wait(x, s.op);
             size_t wrong = sum_end(&s);
             ck_all(wrong == 0, "%zu of %zu wrong, max %d", wrong, sizes[k], max);
@@ -101,7 +102,7 @@ struct shuffle {
     int op;
 };
 
-static void shuffle_post(struct shuffle *s, struct exchange *x, int lane, int round)
+static void shuffle_post(struct shuffle *s, struct exchange *x, int channel, int round)
 {
     size_t in = 0, out = 0;
     int me = ck_world.rank;
@@ -113,7 +114,8 @@ static void shuffle_post(struct shuffle *s, struct exchange *x, int lane, int ro
     s->out = malloc(out + 1);
     for (int r = 0; r < ck_world.size; r++)
         for (size_t j = 0; j < s->send[r]; j++) s->out[s->send_at[r] + j] = byte_for(me, r, j);
-    s->op = exchange_all_to_all(x, lane, s->in, s->recv, s->recv_at, s->out, s->send, s->send_at);
+    s->op =
+        exchange_all_to_all(x, channel, s->in, s->recv, s->recv_at, s->out, s->send, s->send_at);
 }
 
 static size_t shuffle_end(struct shuffle *s)
@@ -161,7 +163,8 @@ START_TEST(all_gather_of_unequal_slices)
 }
 END_TEST
 
-/* Rank by rank the lanes are posted and waited for in other orders; kinds and sizes mix in a lane.
+/* Rank by rank the channels are posted and waited for in other orders; kinds and sizes mix in a
+ * channel.
  */
 START_TEST(lanes_are_independent)
 {
@@ -172,16 +175,17 @@ START_TEST(lanes_are_independent)
         struct shuffle shuffle[2][EACH];
         size_t wrong = 0;
         for (int k = 0; k < 2 * EACH; k++) {
-            int lane = ck_world.rank % 2 ? k % 2 : k / EACH,
+            int channel = ck_world.rank % 2 ? k % 2 : k / EACH,
                 i = ck_world.rank % 2 ? k / 2 : k % EACH;
-            sum_post(&sum[lane][i], x, 2 * lane, i == 1 ? LARGEST : 100, i + round, i == 2);
-            shuffle_post(&shuffle[lane][i], x, 2 * lane, i + round);
+            sum_post(&sum[channel][i], x, 2 * channel, i == 1 ? LARGEST : 100, i + round, i == 2);
+            shuffle_post(&shuffle[channel][i], x, 2 * channel, i + round);
         }
         for (int k = 0; k < 2 * EACH; k++) {
-            int at = ck_world.rank % 3 == 1 ? 2 * EACH - 1 - k : k, lane = at / EACH, i = at % EACH;
-            exchange_wait(x, shuffle[lane][i].op);
-            exchange_wait(x, sum[lane][i].op);
-            wrong += shuffle_end(&shuffle[lane][i]) + sum_end(&sum[lane][i]);
+            int at = ck_world.rank % 3 == 1 ? 2 * EACH - 1 - k : k, channel = at / EACH,
+                i = at % EACH;
+            exchange_wait(x, shuffle[channel][i].op);
+            exchange_wait(x, sum[channel][i].op);
+            wrong += shuffle_end(&shuffle[channel][i]) + sum_end(&sum[channel][i]);
         }
         ck_all(wrong == 0, "%zu wrong", wrong);
     }

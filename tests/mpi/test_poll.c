@@ -10,8 +10,8 @@
 #include "comm/p2p.h"
 #include "comm/world.h"
 
-/* A sum on lane 0 and one on lane 1, the first completed by testing it, the second by waiting while
- * the first is open. Returns how many numbers are wrong. */
+/* A sum on channel 0 and one on channel 1, the first completed by testing it, the second by waiting
+ * while the first is open. Returns how many numbers are wrong. */
 static size_t exchanges(int rank)
 {
     enum { N = 700000 };

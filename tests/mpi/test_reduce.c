@@ -34,7 +34,7 @@ START_TEST(any_map_gives_the_bits_of_coll)
             for (int path = REDUCE_AUTO; path <= REDUCE_NODES; path++) {
                 struct group g;
                 if (ck_world.size % inner) continue;
-                group_make(&g, map, inner, (enum reduce_path)path, WIRE_FP32);
+                group_make(&g, map, inner, (enum reduce_path)path, CODEC_FP32);
                 check_form(&g, maps[map].name);
             }
 }
@@ -55,7 +55,7 @@ START_TEST(several_open_at_once)
     struct group g;
     unsigned random = (unsigned)ck_world.rank * 7919u + 1;
     for (int map = 0; map < 3; map++) {
-        group_make(&g, map, 1, map == 2 ? REDUCE_FLAT : REDUCE_NODES, WIRE_FP32);
+        group_make(&g, map, 1, map == 2 ? REDUCE_FLAT : REDUCE_NODES, CODEC_FP32);
         struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, OPEN);
         struct sum s[OPEN];
         size_t wrong = 0;
@@ -84,7 +84,7 @@ START_TEST(goes_on_while_nobody_looks)
     if (ck_world.size == 1 || !ck_world.threads) return;
     struct group g;
     struct sum s;
-    group_make(&g, 1, 1, REDUCE_NODES, WIRE_FP32);
+    group_make(&g, 1, 1, REDUCE_NODES, CODEC_FP32);
     struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, 1);
     sum_make(&s, &g.form, LARGE / MOST, 9, false);
     unsigned long long sent = 0, right = reduce_sends(&g.form, s.count);
@@ -125,7 +125,7 @@ START_TEST(gathers_on_any_map)
     for (int map = 0; map < MAPS; map++)
         for (int path = REDUCE_AUTO; path <= REDUCE_NODES; path++) {
             struct group g;
-            group_make(&g, map, 1, (enum reduce_path)path, WIRE_FP32);
+            group_make(&g, map, 1, (enum reduce_path)path, CODEC_FP32);
             struct reduce *r = reduce_new(&transport_mpi, ck_world.comm, &g.form, 1);
             size_t wrong =
                 gather_wrong(r, 0, 2) + gather_wrong(r, 1501, 6) + gather_wrong(r, LARGE / 2, 2);

@@ -152,9 +152,9 @@ START_TEST(rounded_sums_are_those_of_a_plain_calculation)
     for (int map = 0; map < MAPS; map++)
         for (int inner = 1; inner <= 2; inner++)
             for (int path = REDUCE_FLAT; path <= REDUCE_NODES; path++)
-                for (int wire = WIRE_BF16; wire <= WIRE_INT8; wire++) {
+                for (int wire = CODEC_BF16; wire <= CODEC_INT8; wire++) {
                     struct group g;
-                    group_make(&g, map, inner, (enum reduce_path)path, (enum reduce_wire)wire);
+                    group_make(&g, map, inner, (enum reduce_path)path, (enum codec)wire);
                     check_steps(&g, maps[map].name, (size_t)(500 * (inner - 1)));
                 }
 }
@@ -165,7 +165,7 @@ START_TEST(long_ones_are_rounded_piece_by_piece)
 {
     for (int path = REDUCE_FLAT; path <= REDUCE_NODES; path++) {
         struct group g;
-        group_make(&g, 0, 1, (enum reduce_path)path, WIRE_INT8);
+        group_make(&g, 0, 1, (enum reduce_path)path, CODEC_INT8);
         check_steps(&g, "pairs", (size_t)(100001 / ck_world.size));
     }
 }
@@ -204,7 +204,7 @@ START_TEST(feedback_makes_the_mean_right)
 {
     for (int path = REDUCE_FLAT; path <= REDUCE_NODES; path++) {
         struct group g;
-        group_make(&g, 1, 1, (enum reduce_path)path, WIRE_INT8);
+        group_make(&g, 1, 1, (enum reduce_path)path, CODEC_INT8);
         double without = mean_error(&g, 200, false), with = mean_error(&g, 200, true);
         ck_all(without > 1e-3 && with < without / 25, "path %d: %g with, %g without", path, with,
                without);
@@ -227,9 +227,9 @@ START_TEST(what_crosses_is_what_the_formula_says)
     enum { EACH = 8192 };
     for (int map = 0; map < 2; map++)
         for (int path = REDUCE_FLAT; path <= REDUCE_NODES; path++)
-            for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++) {
+            for (int wire = CODEC_FP32; wire <= CODEC_INT8; wire++) {
                 struct group g;
-                group_make(&g, map, 1, (enum reduce_path)path, (enum reduce_wire)wire);
+                group_make(&g, map, 1, (enum reduce_path)path, (enum codec)wire);
                 size_t K = (size_t)members_a_node(&g), R = (size_t)ck_world.size, N = R / K,
                        n = EACH * R;
                 size_t count[MOST], offset[MOST];
@@ -244,8 +244,8 @@ START_TEST(what_crosses_is_what_the_formula_says)
                 /* a node: n (N-1)/N for each member; or n, of the last one n (N-1)/N */
                 size_t numbers =
                     path == REDUCE_FLAT ? n * K * (N - 1) : n * (N - 1) + n / N * (N - 1);
-                size_t bits = wire == WIRE_FP32 ? 32 : wire == WIRE_BF16 ? 16 : 8;
-                size_t right = numbers * bits / 8 + (wire == WIRE_INT8 ? numbers / 128 * 4 : 0);
+                size_t bits = wire == CODEC_FP32 ? 32 : wire == CODEC_BF16 ? 16 : 8;
+                size_t right = numbers * bits / 8 + (wire == CODEC_INT8 ? numbers / 128 * 4 : 0);
                 ck_all(N == 1 || all == right, "map %d, path %d, wire %d: %llu, not %zu", map, path,
                        wire, all, right);
                 ck_all(sent == reduce_sends(&g.form, count), "%llu sent", sent);

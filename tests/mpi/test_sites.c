@@ -58,10 +58,10 @@ static float bf16_nearest(float x)
 }
 
 /* What arrives of v. */
-static void cross(float *v, size_t n, enum reduce_wire wire)
+static void cross(float *v, size_t n, enum codec wire)
 {
-    for (size_t i = 0; i < n && wire == WIRE_BF16; i++) v[i] = bf16_nearest(v[i]);
-    for (size_t at = 0; at < n && wire == WIRE_INT8; at += 128) {
+    for (size_t i = 0; i < n && wire == CODEC_BF16; i++) v[i] = bf16_nearest(v[i]);
+    for (size_t at = 0; at < n && wire == CODEC_INT8; at += 128) {
         size_t end = at + 128 < n ? at + 128 : n;
         float most = 0;
         for (size_t i = at; i < end; i++) most = fabsf(v[i]) > most ? fabsf(v[i]) : most;
@@ -104,7 +104,7 @@ static void plain_free(struct plain *p)
     }
 }
 
-static void plain_begin(struct plain *p, enum reduce_wire wire)
+static void plain_begin(struct plain *p, enum codec wire)
 {
     float *sent[MOST_SITES] = {0};
     for (int s = 0; s < sites; s++) {
@@ -141,7 +141,7 @@ struct both {
     struct outer outer;
     struct plain plain[BUCKETS];
     int delay;
-    enum reduce_wire wire;
+    enum codec wire;
 };
 
 /* What a site learns in an update: of many sizes, some beyond the weights' own, so that sums show
@@ -154,7 +154,7 @@ static float learned(int s, long update, int bucket, size_t i)
     return ldexpf((float)(h & 0xffff) - 32768, (int)(h >> 24) % 20 - 32);
 }
 
-static void both_make(struct both *b, int delay, enum reduce_wire wire)
+static void both_make(struct both *b, int delay, enum codec wire)
 {
     int pp = site.size;
     struct small_shape shape = {.model = "tied: true",
@@ -242,11 +242,11 @@ static void equals_plain(void)
     site_make(&site);
     static const int delays[] = {0, 1, 3};
     double bytes[3] = {0};
-    for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++)
+    for (int wire = CODEC_FP32; wire <= CODEC_INT8; wire++)
         for (int d = 0; d < 3; d++) {
             static struct both b;
             int counted = 0;
-            both_make(&b, delays[d], (enum reduce_wire)wire);
+            both_make(&b, delays[d], (enum codec)wire);
             for (long update = 1; update <= LAST; update++) {
                 both_learn(&b, update);
                 plain_tick(&b, update);
@@ -262,7 +262,8 @@ static void equals_plain(void)
             ck_all(weights_are_masters(&b), "all sites end with the same weights");
             both_free(&b);
         }
-    ck_all(bytes[WIRE_BF16] < 0.52 * bytes[WIRE_FP32] && bytes[WIRE_INT8] < 0.28 * bytes[WIRE_FP32],
+    ck_all(bytes[CODEC_BF16] < 0.52 * bytes[CODEC_FP32] &&
+               bytes[CODEC_INT8] < 0.28 * bytes[CODEC_FP32],
            "%.0f, %.0f and %.0f bytes", bytes[0], bytes[1], bytes[2]);
     site_free(&site);
 }
@@ -310,8 +311,8 @@ START_TEST(goes_on_from_what_was_saved)
     site_make(&site);
     for (long saved = EVERY; saved <= EVERY + 2; saved++) { /* under way, twice; then none */
         static struct both a, b;
-        both_make(&a, 2, WIRE_INT8);
-        both_make(&b, 2, WIRE_INT8);
+        both_make(&a, 2, CODEC_INT8);
+        both_make(&b, 2, CODEC_INT8);
         for (long update = 1; update <= saved; update++) {
             both_learn(&a, update);
             plain_tick(&a, update);

@@ -193,11 +193,10 @@ START_TEST(reductions)
     for (int k = 0; k < TRANSPORTS; k++)
         for (int i = 0; i < 3; i++)
             for (int path = REDUCE_FLAT; path <= REDUCE_NODES; path++)
-                for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++) {
+                for (int wire = CODEC_FP32; wire <= CODEC_INT8; wire++) {
                     struct group g;
                     int inner = ck_world.size % 2 || i > 0 ? 1 : 2;
-                    group_make(&g, chosen[i], inner, (enum reduce_path)path,
-                               (enum reduce_wire)wire);
+                    group_make(&g, chosen[i], inner, (enum reduce_path)path, (enum codec)wire);
                     bool same = reduction_is_right(transports[k], &g, 20001);
                     ck_all(same, "%s: %s, path %d, wire %d", transports[k]->name,
                            maps[chosen[i]].name, path, wire);
@@ -210,7 +209,7 @@ START_TEST(gathers)
     for (int k = 0; k < TRANSPORTS; k++) {
         const struct transport *t = transports[k];
         struct group g;
-        group_make(&g, 0, 1, REDUCE_NODES, WIRE_FP32);
+        group_make(&g, 0, 1, REDUCE_NODES, CODEC_FP32);
         struct reduce *r = reduce_new(t, ck_world.comm, &g.form, 1);
         size_t count[MOST], offset[MOST], n = slices_make(count, offset, 400001), wrong = 0;
         struct twin buf = twin_make(t, n * 2);

@@ -1,11 +1,11 @@
-/* What a number becomes on the wire, by definition: the oracle of comm/wire.c. */
+/* What a number becomes on the wire, by definition: the oracle of comm/codec.c. */
 #ifndef DUET_TESTS_SUPPORT_PLAIN_ROUND_H
 #define DUET_TESTS_SUPPORT_PLAIN_ROUND_H
 
 #include <math.h>
 #include <stddef.h>
 
-#include "comm/wire.h"
+#include "comm/codec.h"
 
 static inline float rounded_bf16(float x)
 {
@@ -24,9 +24,9 @@ static inline float rounded_int8(const float *x, size_t i, size_t n)
 }
 
 /* Number i among n that cross together. */
-static inline float plain_round(enum reduce_wire w, const float *x, size_t i, size_t n)
+static inline float plain_round(enum codec w, const float *x, size_t i, size_t n)
 {
-    return w == WIRE_FP32 ? x[i] : w == WIRE_BF16 ? rounded_bf16(x[i]) : rounded_int8(x, i, n);
+    return w == CODEC_FP32 ? x[i] : w == CODEC_BF16 ? rounded_bf16(x[i]) : rounded_int8(x, i, n);
 }
 
 #endif

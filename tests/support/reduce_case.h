@@ -53,7 +53,7 @@ struct group {
 };
 
 static inline void group_make(struct group *g, int map, int inner, enum reduce_path path,
-                              enum reduce_wire wire)
+                              enum codec wire)
 {
     for (int i = 0; i < ck_world.size; i++) g->node[i] = maps[map].node(i, ck_world.size);
     g->form = (struct reduce_form){.members = ck_world.size,

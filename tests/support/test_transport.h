@@ -33,12 +33,12 @@ static inline int test_look(void *self, const struct transport_end **list)
 
 static inline struct join_term test_term(const struct join_term *t, size_t n)
 {
-    return (struct join_term){t->wire, n ? test_at(t->at, wire_bytes(t->wire, n)) : NULL};
+    return (struct join_term){t->wire, n ? test_at(t->at, codec_bytes(t->wire, n)) : NULL};
 }
 
 static inline void test_join(float *to, const struct join *j, size_t at, size_t n)
 {
-    struct join_term term[16], before = {WIRE_FP32, NULL};
+    struct join_term term[16], before = {CODEC_FP32, NULL};
     struct join there = *j;
     INVARIANT(j->terms <= 16, "%d terms", j->terms);
     for (int i = 0; i < j->terms; i++) term[i] = test_term(&j->term[i], at + n);
@@ -50,17 +50,16 @@ static inline void test_join(float *to, const struct join *j, size_t at, size_t 
     if (n > 0) join_host(test_at(to, n * sizeof *to), &there, at, n);
 }
 
-static inline void test_encode(enum reduce_wire w, void *to, const float *x, float *residual,
-                               size_t n)
+static inline void test_encode(enum codec w, void *to, const float *x, float *residual, size_t n)
 {
     size_t bytes = n * sizeof *x;
-    wire_encode(w, test_at(to, wire_bytes(w, n)), test_at(x, bytes),
-                residual ? test_at(residual, bytes) : NULL, n);
+    codec_encode(w, test_at(to, codec_bytes(w, n)), test_at(x, bytes),
+                 residual ? test_at(residual, bytes) : NULL, n);
 }
 
-static inline void test_decode(enum reduce_wire w, float *x, const void *from, size_t n)
+static inline void test_decode(enum codec w, float *x, const void *from, size_t n)
 {
-    wire_decode(w, test_at(x, n * sizeof *x), test_at(from, wire_bytes(w, n)), n);
+    codec_decode(w, test_at(x, n * sizeof *x), test_at(from, codec_bytes(w, n)), n);
 }
 
 static const struct transport test_transport = {.name = "test wire", .device = &test_device};

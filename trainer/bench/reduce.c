@@ -13,13 +13,17 @@
 static const struct way {
     const char *name;
     enum reduce_path path;
-    enum reduce_wire wire;
+    enum codec wire;
     bool gather; /* of bf16 */
 } ways[] = {
-    {"flat", REDUCE_FLAT, WIRE_FP32, false},       {"nodes", REDUCE_NODES, WIRE_FP32, false},
-    {"flat-bf16", REDUCE_FLAT, WIRE_BF16, false},  {"nodes-bf16", REDUCE_NODES, WIRE_BF16, false},
-    {"flat-int8", REDUCE_FLAT, WIRE_INT8, false},  {"nodes-int8", REDUCE_NODES, WIRE_INT8, false},
-    {"gather-flat", REDUCE_FLAT, WIRE_FP32, true}, {"gather-nodes", REDUCE_NODES, WIRE_FP32, true},
+    {"flat", REDUCE_FLAT, CODEC_FP32, false},
+    {"nodes", REDUCE_NODES, CODEC_FP32, false},
+    {"flat-bf16", REDUCE_FLAT, CODEC_BF16, false},
+    {"nodes-bf16", REDUCE_NODES, CODEC_BF16, false},
+    {"flat-int8", REDUCE_FLAT, CODEC_INT8, false},
+    {"nodes-int8", REDUCE_NODES, CODEC_INT8, false},
+    {"gather-flat", REDUCE_FLAT, CODEC_FP32, true},
+    {"gather-nodes", REDUCE_NODES, CODEC_FP32, true},
 };
 enum { WAYS = sizeof ways / sizeof *ways, REAL_BYTES = 2 };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include "comm/base/problems.h"
 #include "comm/mesh.h"
-#include "comm/wire.h"
+#include "comm/codec.h"
 #include "model/dims.h"
 #include "trainer/config/settings_table.h"
 
@@ -53,7 +53,7 @@ enum { LINE_SET = -1 };
 bool settings_can_gather(long prompts, long samples, long max_new);
 
 /* Values of the ENUM settings, from their lists of choices; those of precision are in model/dims.h,
- * of log in comm/base/log.h, of path in comm/reduce.h, of wire in comm/wire.h. */
+ * of log in comm/base/log.h, of path in comm/reduce.h, of wire in comm/codec.h. */
 #define CHOICE_VALUE(value, name) value,
 
 /* clang-format off */

@@ -63,10 +63,10 @@
     X(LOG_INFO, "info")   \
     X(LOG_DEBUG, "debug")
 
-#define WIRE_CHOICES(X)  \
-    X(WIRE_FP32, "fp32") \
-    X(WIRE_BF16, "bf16") \
-    X(WIRE_INT8, "int8")
+#define CODEC_CHOICES(X)  \
+    X(CODEC_FP32, "fp32") \
+    X(CODEC_BF16, "bf16") \
+    X(CODEC_INT8, "int8")
 
 #define PATH_CHOICES(X)    \
     X(REDUCE_AUTO, "auto") \
@@ -153,7 +153,7 @@
     X(INT, every, 50, 1, 1000000000, "updates", "updates between two exchanges (H)")         \
     X(INT, delay, 1, 0, 1000000000, "updates",                                               \
       "updates made while an exchange is under way: it counts exactly that many later")      \
-    X(ENUM, wire, WIRE_FP32, WIRE_CHOICES, 0, "",                                            \
+    X(ENUM, wire, CODEC_FP32, CODEC_CHOICES, 0, "",                                          \
       "how differences of weights cross; what rounding loses is added to the next")          \
     X(REAL, outer_lr, 1, 0, 10, "",                                                          \
       "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
@@ -192,7 +192,7 @@
     X(ENUM, path, REDUCE_AUTO, PATH_CHOICES, 0, "",                                          \
       "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed "    \
       "once; auto: by size and hosts")                                                       \
-    X(ENUM, wire, WIRE_FP32, WIRE_CHOICES, 0, "",                                            \
+    X(ENUM, wire, CODEC_FP32, CODEC_CHOICES, 0, "",                                          \
       "how gradients cross between hosts on path nodes; what rounding loses is added to "    \
       "the next step's",                                                                     \
       CHANGE_ROUNDING)

@@ -26,7 +26,7 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage
                                .me = me,
                                .inner = inner,
                                .path = (enum reduce_path)k->path,
-                               .wire = (enum reduce_wire)k->wire};
+                               .wire = (enum codec)k->wire};
     for (int i = 0; i < REGIONS; i++) {
         r->form[i] = form;
         r->form[i].wire = grad_reduce_wire(form.wire, s->mesh->tp, (enum param_region)i);
@@ -36,10 +36,10 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage
     experts->me = me / inner / ep * inner + me % inner;
 }
 
-enum reduce_wire grad_reduce_wire(enum reduce_wire asked, int tp, enum param_region region)
+enum codec grad_reduce_wire(enum codec asked, int tp, enum param_region region)
 {
     bool alike = region == REGION_WHOLE || (region == REGION_EXPERTS && tp > 1);
-    return alike ? WIRE_FP32 : asked;
+    return alike ? CODEC_FP32 : asked;
 }
 
 /* The lowest of the ranks of `comm` on this host, in all of MPI_COMM_WORLD's. */
@@ -100,7 +100,7 @@ static void say_path(const struct grad_reduce *r)
     enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);
     if (k->path == REDUCE_NODES && path != REDUCE_NODES)
         log_info("reduction.path nodes: flat is taken (%s)", why);
-    if (k->wire != WIRE_FP32 && reduce_residual(&r->form[0], 1) == 0)
+    if (k->wire != CODEC_FP32 && reduce_residual(&r->form[0], 1) == 0)
         log_info("reduction.wire has no effect here: rank 0's replicas are on one host");
 }
 

@@ -36,7 +36,7 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage
                       int me);
 /* How a region crosses hosts: as asked for, but what all ranks of tp hold as it is. Where their
  * hosts differ only some of them would round, and they would come apart. */
-enum reduce_wire grad_reduce_wire(enum reduce_wire asked, int tp, enum param_region region);
+enum codec grad_reduce_wire(enum codec asked, int tp, enum param_region region);
 /* Which member is on which host; DUET_RANKS_PER_NODE=n stands in for hosts in tests. Collective
  * over the replica groups. */
 void grad_reduce_nodes(struct grad_reduce *r);

@@ -11,7 +11,7 @@
 #include "comm/base/nap.h"
 #include "comm/coll.h"
 
-enum { BLOCK = 8 * WIRE_BLOCK, LINE = 64 };
+enum { BLOCK = 8 * CODEC_BLOCK, LINE = 64 };
 
 /* In front of every message. */
 struct head {
@@ -31,7 +31,7 @@ static void slice_place(struct outer *x, struct outer_slice *s)
 {
     struct arena *a = &x->arena;
     float **const arrays[] = {&s->outer, &s->momentum, &s->start, &s->delta, &s->lost};
-    int n = x->wire == WIRE_FP32 ? 4 : 5;
+    int n = x->wire == CODEC_FP32 ? 4 : 5;
     for (int i = 0; i < n; i++) *arrays[i] = arena_take_n(a, s->n, sizeof(float));
 }
 
@@ -44,7 +44,7 @@ static void outer_place(struct outer *x, int sites)
     for (int i = 0; i < x->n; i++) {
         struct outer_slice s = {.n = x->optimizer->buckets.b[i].mine_n, .at = x->bytes};
         slice_place(x, &s);
-        x->bytes += up_to_line(wire_bytes(x->wire, s.n));
+        x->bytes += up_to_line(codec_bytes(x->wire, s.n));
         if (slice) slice[i] = s;
     }
     arena_kind(a, ARENA_BUFFERS);
@@ -63,7 +63,7 @@ void outer_measure(struct outer *x, const struct settings *s, struct optimizer *
     *x = (struct outer){.optimizer = o,
                         .every = s->sites.every,
                         .delay = s->sites.delay,
-                        .wire = (enum reduce_wire)s->sites.wire,
+                        .wire = (enum codec)s->sites.wire,
                         .lr = (float)s->sites.outer_lr,
                         .momentum = (float)s->sites.outer_momentum,
                         .n = o->buckets.n,
@@ -121,7 +121,7 @@ static void encode(struct outer *x, int i, unsigned char *to)
     const float *master = x->optimizer->buckets.b[i].master;
     memcpy(s->start, master, s->n * sizeof *s->start);
     for (size_t k = 0; k < s->n; k++) s->delta[k] = s->outer[k] - master[k];
-    wire_encode(x->wire, to + s->at, s->delta, s->lost, s->n);
+    codec_encode(x->wire, to + s->at, s->delta, s->lost, s->n);
 }
 
 static void begin(struct outer *x, long update)
@@ -156,11 +156,11 @@ static void mean(struct outer *x, int i)
     struct outer_slice *s = &x->slice[i];
     float term[BLOCK], sites = (float)x->world->sites;
     for (size_t at = 0; at < s->n; at += BLOCK) {
-        size_t n = s->n - at < BLOCK ? s->n - at : BLOCK, skip = wire_bytes(x->wire, at);
+        size_t n = s->n - at < BLOCK ? s->n - at : BLOCK, skip = codec_bytes(x->wire, at);
         float *sum = s->delta + at;
-        wire_decode(x->wire, sum, message_of(x, 0) + s->at + skip, n);
+        codec_decode(x->wire, sum, message_of(x, 0) + s->at + skip, n);
         for (int site = 1; site < x->world->sites; site++) {
-            wire_decode(x->wire, term, message_of(x, site) + s->at + skip, n);
+            codec_decode(x->wire, term, message_of(x, site) + s->at + skip, n);
             for (size_t k = 0; k < n; k++) sum[k] += term[k];
         }
         for (size_t k = 0; k < n; k++) sum[k] /= sites;

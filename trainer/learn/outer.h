@@ -12,14 +12,14 @@
  * and it is part of the next exchange. At the end of a phase nothing is delayed: all sites go on
  * from the outer parameters.
  *
- * d crosses as `wire` says, rounded with error feedback (comm/wire.h). Every site adds up the same
+ * d crosses as `wire` says, rounded with error feedback (comm/codec.h). Every site adds up the same
  * numbers in the order of the sites, so that all get the same bits; each message carries a checksum
  * of its sender's outer parameters, and a difference ends the job. Everything is cut as the
  * optimizer's masters are: a rank exchanges its slices with the ranks of its number. */
 #ifndef DUET_TRAINER_LEARN_OUTER_H
 #define DUET_TRAINER_LEARN_OUTER_H
 
-#include "comm/wire.h"
+#include "comm/codec.h"
 #include "trainer/learn/optimizer.h"
 
 /* One bucket of the optimizer: my slice of it (n floats each). */
@@ -45,7 +45,7 @@ struct outer {
     struct optimizer *optimizer;
     const struct world *world;
     long every, delay;
-    enum reduce_wire wire;
+    enum codec wire;
     float lr, momentum;
     int n; /* slices */
     struct outer_slice *slice;

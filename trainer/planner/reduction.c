@@ -5,13 +5,13 @@
 #include "trainer/learn/grad_reduce.h"
 
 const struct reduction_way REDUCTION_WAY[REDUCTION_WAYS] = {
-    {REDUCE_FLAT, WIRE_FP32},  {REDUCE_FLAT, WIRE_BF16},  {REDUCE_FLAT, WIRE_INT8},
-    {REDUCE_NODES, WIRE_FP32}, {REDUCE_NODES, WIRE_BF16}, {REDUCE_NODES, WIRE_INT8}};
+    {REDUCE_FLAT, CODEC_FP32},  {REDUCE_FLAT, CODEC_BF16},  {REDUCE_FLAT, CODEC_INT8},
+    {REDUCE_NODES, CODEC_FP32}, {REDUCE_NODES, CODEC_BF16}, {REDUCE_NODES, CODEC_INT8}};
 
 struct reduction_way reduction_way(const struct settings *s)
 {
     return (struct reduction_way){(enum reduce_path)s->reduction.path,
-                                  (enum reduce_wire)s->reduction.wire};
+                                  (enum codec)s->reduction.wire};
 }
 
 /* ---- a replica group ---- */
@@ -62,7 +62,7 @@ static void add(struct traffic *t, const struct group *g, enum traffic_kind k, i
     bool crosses = g->host[from] != g->host[to];
     if (from != to && floats > 0)
         traffic_add(t, k, g->rank[from], g->rank[to],
-                    (double)wire_bytes(crosses ? g->form.wire : WIRE_FP32, floats));
+                    (double)codec_bytes(crosses ? g->form.wire : CODEC_FP32, floats));
 }
 
 static void add_flat(struct traffic *t, const struct group *g)
@@ -80,7 +80,7 @@ struct column {
 static struct column column_of(size_t n, int each, int j)
 {
     size_t length = (n + (size_t)each - 1) / (size_t)each;
-    length = (length + WIRE_BLOCK - 1) / WIRE_BLOCK * WIRE_BLOCK;
+    length = (length + CODEC_BLOCK - 1) / CODEC_BLOCK * CODEC_BLOCK;
     size_t lo = length * (size_t)j, hi = lo + length;
     return (struct column){lo < n ? lo : n, hi < n ? hi : n};
 }

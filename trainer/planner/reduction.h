@@ -1,6 +1,6 @@
 /* What summing the gradients of replicas, and gathering their weights, sends from host to host, by
  * path and wire (comm/reduce.h): the paths are chosen, slices cut and numbers rounded by the code
- * that trains (reduce_choose, bucket_cut, wire_bytes). */
+ * that trains (reduce_choose, bucket_cut, codec_bytes). */
 #ifndef DUET_TRAINER_PLANNER_REDUCTION_H
 #define DUET_TRAINER_PLANNER_REDUCTION_H
 
@@ -11,7 +11,7 @@
 
 struct reduction_way {
     enum reduce_path path;
-    enum reduce_wire wire;
+    enum codec wire;
 };
 enum { REDUCTION_WAYS = 6 };
 /* Flat, then over nodes, each in fp32, bf16 and int8. */

@@ -95,7 +95,7 @@ void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch 
     }
     struct decode_rows rows = {.T = b->head->rows,
                                .skip = b->head->rows - b->head->sampled,
-                               .lane = d->number,
+                               .channel = d->number,
                                .token = b->token,
                                .kv = {d->row_pos, d->row_table}};
     chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, d->logits);

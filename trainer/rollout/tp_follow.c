@@ -37,7 +37,7 @@ static void pass_on(struct rollout *r)
     struct exchange *x = r->stage->parallel.tp;
     const size_t count[MAX_TP] = {order_bytes(r)}, offset[MAX_TP] = {0};
     die_place("rollout: which decode batch comes next");
-    exchange_wait(x, exchange_all_gather(x, LANE_DECODE, r->order, count, offset));
+    exchange_wait(x, exchange_all_gather(x, CHANNEL_DECODE, r->order, count, offset));
 }
 
 static void tell(struct rollout *r, const struct decoder *d, const struct decode_batch *b)

@@ -301,8 +301,8 @@ void stage_new(struct stage *s, const struct stage_job *job)
     stage_measure(s, job);
     pace_read(s);
     arena_back(&s->arena, s->device, s->arena.used);
-    if (m->tp > 1) s->parallel.tp = exchange_new(&transport_mpi, m->tensor, EXCHANGE_LANES);
-    if (m->ep > 1) s->parallel.ep = exchange_new(&transport_mpi, m->expert, EXCHANGE_LANES);
+    if (m->tp > 1) s->parallel.tp = exchange_new(&transport_mpi, m->tensor, EXCHANGE_CHANNELS);
+    if (m->ep > 1) s->parallel.ep = exchange_new(&transport_mpi, m->expert, EXCHANGE_CHANNELS);
     stage_place(s);
     if (s->max_mb == 0) return;
     s->p2p = p2p_new(&transport_mpi, m->pipe, 64);

@@ -43,7 +43,7 @@ static const struct row {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-static struct reduce_form form_of(const struct row *r, int me, enum reduce_wire wire)
+static struct reduce_form form_of(const struct row *r, int me, enum codec wire)
 {
     return (struct reduce_form){.members = r->members,
                                 .me = me,
@@ -56,7 +56,7 @@ static struct reduce_form form_of(const struct row *r, int me, enum reduce_wire 
 START_TEST(path_and_reason)
 {
     for (int i = 0; i < ROWS; i++) {
-        struct reduce_form f = form_of(&rows[i], 0, WIRE_FP32);
+        struct reduce_form f = form_of(&rows[i], 0, CODEC_FP32);
         const char *why = "";
         enum reduce_path path = reduce_choose(&f, rows[i].n, &why);
         ck_assert_msg(path == rows[i].right && strstr(why, rows[i].why), "%s: path %d because %s",
@@ -70,15 +70,15 @@ END_TEST
 START_TEST(room_is_one_array_or_two)
 {
     for (int i = 0; i < ROWS; i++)
-        for (int wire = WIRE_FP32; wire <= WIRE_INT8; wire++) {
-            struct reduce_form f = form_of(&rows[i], 1, (enum reduce_wire)wire);
+        for (int wire = CODEC_FP32; wire <= CODEC_INT8; wire++) {
+            struct reduce_form f = form_of(&rows[i], 1, (enum codec)wire);
             size_t n = 64 * MIB, each = n / (size_t)f.members, most = n + each + 100000;
-            if (wire != WIRE_FP32) most += n;
+            if (wire != CODEC_FP32) most += n;
             ck_assert_uint_le(reduce_scratch(&f, n), most);
             ck_assert_uint_le(reduce_residual(&f, n), n);
-            if (wire == WIRE_FP32) ck_assert_uint_eq(reduce_residual(&f, n), 0);
+            if (wire == CODEC_FP32) ck_assert_uint_eq(reduce_residual(&f, n), 0);
         }
-    struct reduce_form f = form_of(&rows[2], 3, WIRE_INT8);
+    struct reduce_form f = form_of(&rows[2], 3, CODEC_INT8);
     ck_assert_uint_eq(reduce_residual(&f, 64 * MIB), 32 * MIB);
 }
 END_TEST
@@ -92,15 +92,15 @@ START_TEST(bytes_that_are_sent)
     size_t count[8];
     for (int i = 0; i < 8; i++) count[i] = MIB;
     for (int me = 0; me < 8; me++) {
-        struct reduce_form f = form_of(&rows[2], me, WIRE_FP32);
+        struct reduce_form f = form_of(&rows[2], me, CODEC_FP32);
         ck_assert_uint_eq(reduce_sends(&f, count), chain[me] << 20);
         ck_assert_uint_eq(reduce_gather_sends(&f, count, 2), 3 << 19);
         ck_assert_uint_eq(reduce_sends_to(&f, count, me ^ 1), 0);
         if (me < 6) ck_assert_uint_eq(reduce_sends_to(&f, count, me + 2), 4 << 20);
         if (me >= 6) ck_assert_uint_eq(reduce_sends_to(&f, count, me % 2 * 4 + 1), 1 << 20);
-        f.wire = WIRE_INT8;
+        f.wire = CODEC_INT8;
         ck_assert_uint_eq(reduce_sends(&f, count), (chain[me] << 20) * 132 / 512);
-        f.wire = WIRE_BF16, f.path = REDUCE_FLAT;
+        f.wire = CODEC_BF16, f.path = REDUCE_FLAT;
         ck_assert_uint_eq(reduce_sends(&f, count), 3 << 20);
         ck_assert_uint_eq(reduce_gather_sends(&f, count, 2), 6 << 19);
     }

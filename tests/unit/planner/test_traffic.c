@@ -435,7 +435,7 @@ START_TEST(sites)
     small_new(&s, (struct wish){"", 2, 1, 1, 1, "serial", "bf16", 1}, 1);
     s.settings.mesh.sites = 3;
     s.settings.sites.every = 10;
-    double n = weights(&s), of[] = {4, 2, 1 + 4.0 / WIRE_BLOCK};
+    double n = weights(&s), of[] = {4, 2, 1 + 4.0 / CODEC_BLOCK};
     for (int wire = 0; wire < 3; wire++) {
         s.settings.sites.wire = wire;
         traffic_new(&t, 6, 6, host);

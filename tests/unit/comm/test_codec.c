@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/wire.h"
+#include "comm/codec.h"
 #include "tests/support/plain_round.h"
 #include "tests/support/check_unit.h"
 
@@ -32,9 +32,9 @@ START_TEST(fp32_crosses_as_it_is)
     float x[MOST], y[MOST];
     unsigned char coded[CODED];
     numbers(x, MOST, 1);
-    wire_encode(WIRE_FP32, coded, x, NULL, MOST);
-    wire_decode(WIRE_FP32, y, coded, MOST);
-    ck_assert(memcmp(x, y, sizeof x) == 0 && wire_bytes(WIRE_FP32, MOST) == 4 * MOST);
+    codec_encode(CODEC_FP32, coded, x, NULL, MOST);
+    codec_decode(CODEC_FP32, y, coded, MOST);
+    ck_assert(memcmp(x, y, sizeof x) == 0 && codec_bytes(CODEC_FP32, MOST) == 4 * MOST);
 }
 END_TEST
 
@@ -43,13 +43,13 @@ START_TEST(rounding_is_to_nearest)
     float x[MOST], y[MOST];
     unsigned char coded[CODED];
     for (int k = 0; k < 8; k++)
-        for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
+        for (int w = CODEC_BF16; w <= CODEC_INT8; w++) {
             size_t n = sizes[k];
             numbers(x, n, k);
-            wire_encode((enum reduce_wire)w, coded, x, NULL, n);
-            wire_decode((enum reduce_wire)w, y, coded, n);
+            codec_encode((enum codec)w, coded, x, NULL, n);
+            codec_decode((enum codec)w, y, coded, n);
             for (size_t i = 0; i < n; i++) {
-                float right = plain_round((enum reduce_wire)w, x, i, n);
+                float right = plain_round((enum codec)w, x, i, n);
                 ck_assert_msg(y[i] == right, "form %d, %zu: %g became %g, not %g", w, i,
                               (double)x[i], (double)y[i], (double)right);
             }
@@ -63,11 +63,11 @@ START_TEST(ties_go_to_even)
     float x[] = {127, 0.5f, 1.5f, -2.5f, -3.5f, 126.5f}, right[] = {127, 0, 2, -2, -4, 126};
     float z[] = {1 + 1.0f / 256, 1 + 3.0f / 256}, y[6];
     unsigned char coded[64];
-    wire_encode(WIRE_INT8, coded, x, NULL, 6);
-    wire_decode(WIRE_INT8, y, coded, 6);
+    codec_encode(CODEC_INT8, coded, x, NULL, 6);
+    codec_decode(CODEC_INT8, y, coded, 6);
     for (int i = 0; i < 6; i++) ck_assert_float_eq(y[i], right[i]);
-    wire_encode(WIRE_BF16, coded, z, NULL, 2);
-    wire_decode(WIRE_BF16, y, coded, 2);
+    codec_encode(CODEC_BF16, coded, z, NULL, 2);
+    codec_decode(CODEC_BF16, y, coded, 2);
     ck_assert_float_eq(y[0], 1);
     ck_assert_float_eq(y[1], 1 + 4.0f / 256);
 }
@@ -75,16 +75,16 @@ END_TEST
 
 START_TEST(bytes_add_up)
 {
-    ck_assert_uint_eq(wire_bytes(WIRE_BF16, 1001), 2002);
-    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 128), 132);
-    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 129), 137);
-    ck_assert_uint_eq(wire_bytes(WIRE_INT8, 0), 0);
-    for (int w = WIRE_FP32; w <= WIRE_INT8; w++)
+    ck_assert_uint_eq(codec_bytes(CODEC_BF16, 1001), 2002);
+    ck_assert_uint_eq(codec_bytes(CODEC_INT8, 128), 132);
+    ck_assert_uint_eq(codec_bytes(CODEC_INT8, 129), 137);
+    ck_assert_uint_eq(codec_bytes(CODEC_INT8, 0), 0);
+    for (int w = CODEC_FP32; w <= CODEC_INT8; w++)
         for (size_t n = 0; n < 300; n++) {
-            enum reduce_wire form = (enum reduce_wire)w;
-            ck_assert_uint_eq(wire_bytes(form, 256 + n),
-                              wire_bytes(form, 256) + wire_bytes(form, n));
-            ck_assert_uint_ge(4 * wire_floats(form, n), wire_bytes(form, n));
+            enum codec form = (enum codec)w;
+            ck_assert_uint_eq(codec_bytes(form, 256 + n),
+                              codec_bytes(form, 256) + codec_bytes(form, n));
+            ck_assert_uint_ge(4 * codec_floats(form, n), codec_bytes(form, n));
         }
 }
 END_TEST
@@ -96,10 +96,10 @@ START_TEST(nothing_else_is_touched)
     unsigned char coded[CODED];
     numbers(x, MOST, 3);
     for (int k = 0; k < 8; k++)
-        for (int w = WIRE_FP32; w <= WIRE_INT8; w++) {
+        for (int w = CODEC_FP32; w <= CODEC_INT8; w++) {
             memset(coded, 0xa5, sizeof coded);
-            wire_encode((enum reduce_wire)w, coded, x, NULL, sizes[k]);
-            for (size_t i = wire_bytes((enum reduce_wire)w, sizes[k]); i < sizeof coded; i++)
+            codec_encode((enum codec)w, coded, x, NULL, sizes[k]);
+            for (size_t i = codec_bytes((enum codec)w, sizes[k]); i < sizeof coded; i++)
                 ck_assert_uint_eq(coded[i], 0xa5);
         }
 }
@@ -110,12 +110,12 @@ START_TEST(residual_is_what_was_lost)
 {
     float x[MOST], y[MOST], kept[MOST] = {0}, before[MOST];
     unsigned char coded[CODED];
-    for (int w = WIRE_BF16; w <= WIRE_INT8; w++)
+    for (int w = CODEC_BF16; w <= CODEC_INT8; w++)
         for (int step = 0; step < 3; step++) {
             numbers(x, MOST, step);
             memcpy(before, kept, sizeof kept);
-            wire_encode((enum reduce_wire)w, coded, x, kept, MOST);
-            wire_decode((enum reduce_wire)w, y, coded, MOST);
+            codec_encode((enum codec)w, coded, x, kept, MOST);
+            codec_decode((enum codec)w, y, coded, MOST);
             for (size_t i = 0; i < MOST; i++)
                 ck_assert_float_eq(kept[i], (x[i] + before[i]) - y[i]);
         }
@@ -123,15 +123,15 @@ START_TEST(residual_is_what_was_lost)
 END_TEST
 
 /* Steps send the same numbers; mean error of what arrived, in parts of the largest number. */
-static double mean_error(enum reduce_wire w, int steps, int feedback)
+static double mean_error(enum codec w, int steps, int feedback)
 {
     float x[MOST], y[MOST], kept[MOST] = {0};
     double sum[MOST] = {0}, worst = 0;
     unsigned char coded[CODED];
     for (size_t i = 0; i < MOST; i++) x[i] = 1.0f / (float)(i + 3);
     for (int step = 0; step < steps; step++) {
-        wire_encode(w, coded, x, feedback ? kept : NULL, MOST);
-        wire_decode(w, y, coded, MOST);
+        codec_encode(w, coded, x, feedback ? kept : NULL, MOST);
+        codec_decode(w, y, coded, MOST);
         for (size_t i = 0; i < MOST; i++) sum[i] += (double)y[i];
     }
     for (size_t i = 0; i < MOST; i++) {
@@ -146,9 +146,9 @@ static double mean_error(enum reduce_wire w, int steps, int feedback)
 START_TEST(feedback_makes_the_mean_right)
 {
     static const double half[] = {0, 1.0 / 512, 0.5 / 127};
-    for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
-        double without = mean_error((enum reduce_wire)w, 1000, 0);
-        double with = mean_error((enum reduce_wire)w, 1000, 1);
+    for (int w = CODEC_BF16; w <= CODEC_INT8; w++) {
+        double without = mean_error((enum codec)w, 1000, 0);
+        double with = mean_error((enum codec)w, 1000, 1);
         ck_assert_msg(without > half[w] / 4, "form %d loses only %g", w, without);
         ck_assert_msg(with < 2.5 * half[w] / 1000, "form %d: %g", w, with);
     }
@@ -161,15 +161,15 @@ START_TEST(what_is_not_finite_arrives_so)
     unsigned char coded[1024];
     numbers(x, 200, 5);
     x[3] = NAN, x[150] = -INFINITY;
-    for (int w = WIRE_BF16; w <= WIRE_INT8; w++) {
-        wire_encode((enum reduce_wire)w, coded, x, kept, 200);
-        wire_decode((enum reduce_wire)w, y, coded, 200);
+    for (int w = CODEC_BF16; w <= CODEC_INT8; w++) {
+        codec_encode((enum codec)w, coded, x, kept, 200);
+        codec_decode((enum codec)w, y, coded, 200);
         ck_assert(!isfinite(y[3]) && !isfinite(y[150]));
         for (int i = 0; i < 200; i++) ck_assert(isfinite(kept[i]));
     }
     x[3] = x[150] = FLT_MAX; /* rounds up to infinity in bf16 */
     memset(kept, 0, sizeof kept);
-    wire_encode(WIRE_BF16, coded, x, kept, 200);
+    codec_encode(CODEC_BF16, coded, x, kept, 200);
     ck_assert(isfinite(kept[3]));
 }
 END_TEST
@@ -179,8 +179,8 @@ START_TEST(the_smallest_numbers_wait)
 {
     float x[3] = {190 * FLT_TRUE_MIN, 0, -FLT_TRUE_MIN}, y[3], kept[3] = {0};
     unsigned char coded[16];
-    wire_encode(WIRE_INT8, coded, x, kept, 3);
-    wire_decode(WIRE_INT8, y, coded, 3);
+    codec_encode(CODEC_INT8, coded, x, kept, 3);
+    codec_decode(CODEC_INT8, y, coded, 3);
     for (int i = 0; i < 3; i++) ck_assert(y[i] == 0 && kept[i] == x[i]);
 }
 END_TEST
@@ -196,4 +196,4 @@ END_TEST
     X(what_is_not_finite_arrives_so) \
     X(the_smallest_numbers_wait)
 
-UNIT_MAIN("wire")
+UNIT_MAIN("codec")
