@@ -3,18 +3,18 @@
  * knows (machine_of_flops). The assumptions, all in one place:
  *
  *   - matrix products run at the rate that is reached; attention at a part of it; everything else
- * is as long as its bytes take
+ *     is as long as its bytes take
  *   - backward: input and weight part of a linear layer cost what its forward does; attention's
- * backward 2.5 times its forward (it forms the scores again), all of it in the input part
+ *     backward 2.5 times its forward (it forms the scores again), all of it in the input part
  *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of
- * float rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
+ *     float rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
  *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies
- * (ep-1)/ep leave their rank. Between nodes a row travels once to each node it goes to
- *   - a pass that runs alone waits for its exchanges, also a whole backward (model/chunk.c: each is
- * waited for before the weight part behind it); a fused pair hides up to a part of them under its
- * computing
+ *     (ep-1)/ep leave their rank. Between nodes a row travels once to each node it goes to
+ *   - a pass that runs alone waits for its exchanges, also a whole backward (model/chunk.c: each
+ *     is waited for before the weight part behind it); a fused pair hides up to a part of them
+ *     under its computing
  *   - a message, or an exchange, is as slow as its slowest link: no contention between them is
- * counted */
+ *     counted */
 #ifndef DUET_TRAINER_SCHEDULE_PASS_COST_H
 #define DUET_TRAINER_SCHEDULE_PASS_COST_H
 
