@@ -31,13 +31,13 @@ static size_t slice_count(const struct slices *s, int i)
     return s->count ? s->count[i] : slice_offset(s, i + 1) - slice_offset(s, i);
 }
 
-struct member {
+struct coll_member {
     int me, size;
 };
 
-static struct member member_of(MPI_Comm comm)
+static struct coll_member member_of(MPI_Comm comm)
 {
-    struct member m;
+    struct coll_member m;
     MPI_OK(MPI_Comm_rank(comm, &m.me));
     MPI_OK(MPI_Comm_size(comm, &m.size));
     return m;
@@ -104,7 +104,7 @@ static void sum_in_order(float *out, const struct terms *t, int inner, size_t co
 static void reduce_scatter(float *out, const float *in, const struct slices *s, int inner,
                            float *scratch, MPI_Comm comm)
 {
-    struct member m = member_of(comm);
+    struct coll_member m = member_of(comm);
     size_t mine = slice_count(s, m.me);
     INVARIANT(inner >= 1 && m.size % inner == 0, "%d members in runs of %d", m.size, inner);
     for (int k = 1; k < m.size; k++) {
@@ -119,7 +119,7 @@ static void reduce_scatter(float *out, const float *in, const struct slices *s, 
 
 static void all_gather(unsigned char *buf, const struct slices *s, size_t elem_bytes, MPI_Comm comm)
 {
-    struct member m = member_of(comm);
+    struct coll_member m = member_of(comm);
     for (int k = 1; k < m.size; k++) {
         int to = (m.me + k) % m.size, from = (m.me + m.size - k) % m.size;
         exchange(to, buf + slice_offset(s, m.me) * elem_bytes, slice_count(s, m.me) * elem_bytes,
@@ -144,7 +144,7 @@ void coll_all_gather(void *buf, const size_t *count, const size_t *offset, size_
 
 void coll_all_reduce(float *buf, size_t n, int inner, float *scratch, MPI_Comm comm)
 {
-    struct member m = member_of(comm);
+    struct coll_member m = member_of(comm);
     struct slices s = {.even = (n + (size_t)m.size - 1) / (size_t)m.size, .n = n};
     reduce_scatter(buf + slice_offset(&s, m.me), buf, &s, inner, scratch, comm);
     all_gather((unsigned char *)buf, &s, sizeof *buf, comm);
@@ -154,7 +154,7 @@ void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_
                        const void *send, const size_t *send_count, const size_t *send_offset,
                        MPI_Comm comm)
 {
-    struct member m = member_of(comm);
+    struct coll_member m = member_of(comm);
     unsigned char *r = recv;
     const unsigned char *s = send;
     INVARIANT(recv_count[m.me] == send_count[m.me],

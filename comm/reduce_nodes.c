@@ -13,37 +13,37 @@
 #include "comm/reduce_op.h"
 
 /* Floats lo .. hi of the array. */
-struct span {
+struct chain_span {
     size_t lo, hi;
 };
 
-static struct span column_of(const struct reduce *r, const struct reduction *op, int j)
+static struct chain_span column_of(const struct reduce *r, const struct reduction *op, int j)
 {
     size_t each = reduce_column(&r->map, op->n), lo = each * (size_t)j, hi = lo + each;
-    return (struct span){lo < op->n ? lo : op->n, hi < op->n ? hi : op->n};
+    return (struct chain_span){lo < op->n ? lo : op->n, hi < op->n ? hi : op->n};
 }
 
 /* What of column j belongs to member i. */
-static struct span part_of(const struct reduce *r, const struct reduction *op, int j, int i)
+static struct chain_span part_of(const struct reduce *r, const struct reduction *op, int j, int i)
 {
-    struct span s = column_of(r, op, j);
+    struct chain_span s = column_of(r, op, j);
     size_t lo = op->job.offset[i] - op->job.offset[0], hi = lo + op->job.count[i];
     if (lo > s.lo) s.lo = lo;
     if (hi < s.hi) s.hi = hi;
-    return s.lo < s.hi ? s : (struct span){0, 0};
+    return s.lo < s.hi ? s : (struct chain_span){0, 0};
 }
 
 /* Where I am: member `j` of node `node`, whose first member is `first`. */
-struct place {
+struct chain_place {
     int each, j, node, first, last_node;
-    struct span column;
+    struct chain_span column;
     size_t length;
 };
 
-static struct place place_of(const struct reduce *r, const struct reduction *op)
+static struct chain_place place_of(const struct reduce *r, const struct reduction *op)
 {
     int K = r->map.each, me = r->form.me;
-    struct place p = {.each = K, .j = me % K, .node = me / K, .first = me - me % K};
+    struct chain_place p = {.each = K, .j = me % K, .node = me / K, .first = me - me % K};
     p.last_node = r->map.nodes - 1;
     p.column = column_of(r, op, p.j);
     p.length = p.column.hi - p.column.lo;
@@ -52,7 +52,7 @@ static struct place place_of(const struct reduce *r, const struct reduction *op)
 
 /* ---- begin ---- */
 
-static void add_terms(struct reduce *r, struct reduction *op, const struct place *p)
+static void add_terms(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     const float *array = op->job.in + op->job.offset[0];
     op->term[p->j] = (struct join_term){CODEC_FP32, array + p->column.lo};
@@ -64,12 +64,12 @@ static void add_terms(struct reduce *r, struct reduction *op, const struct place
     }
 }
 
-static void send_terms(struct reduce *r, struct reduction *op, const struct place *p)
+static void send_terms(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     op->terms_out = op->n_streams;
     for (int k = 1; k < p->each; k++) {
         int j = (p->j + k) % p->each;
-        struct span c = column_of(r, op, j);
+        struct chain_span c = column_of(r, op, j);
         union {
             const float *in;
             float *out;
@@ -84,7 +84,7 @@ static float *coded_room(const struct reduce *r, struct reduction *op, float *pl
     return r->form.wire == CODEC_FP32 ? plain : reduce_take(op, codec_floats(r->form.wire, n));
 }
 
-static void add_chain(struct reduce *r, struct reduction *op, const struct place *p)
+static void add_chain(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     op->sum = reduce_take(op, p->length);
     op->before = (struct join_term){r->form.wire, NULL};
@@ -94,7 +94,7 @@ static void add_chain(struct reduce *r, struct reduction *op, const struct place
     reduce_stream(r, op, KIND_CHAIN, r->form.me - p->each, false, r->form.wire, at, p->length);
 }
 
-static void send_chain(struct reduce *r, struct reduction *op, const struct place *p)
+static void send_chain(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     float *at = coded_room(r, op, op->sum, p->length);
     int s =
@@ -103,11 +103,11 @@ static void send_chain(struct reduce *r, struct reduction *op, const struct plac
 }
 
 /* At the last node: what of my column belongs to others. */
-static void send_sums(struct reduce *r, struct reduction *op, const struct place *p)
+static void send_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     for (int k = 1; k < r->form.members; k++) {
         int owner = (r->form.me + k) % r->form.members;
-        struct span part = part_of(r, op, p->j, owner);
+        struct chain_span part = part_of(r, op, p->j, owner);
         float *at = op->sum + (part.lo - p->column.lo);
         bool crosses = reduce_crosses(r, owner);
         if (part.hi == 0) continue;
@@ -121,14 +121,14 @@ static void send_sums(struct reduce *r, struct reduction *op, const struct place
 
 /* My slice, from the columns' last members. It may lie where my terms are still being sent from, so
  * nothing of it is awaited before those are through. */
-static void add_sums(struct reduce *r, struct reduction *op, const struct place *p)
+static void add_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     int me = r->form.me;
     size_t mine = op->job.offset[me] - op->job.offset[0];
     op->sums_in = op->n_streams;
     for (int j = 0; j < p->each; j++) {
         int from = p->last_node * p->each + j;
-        struct span part = part_of(r, op, j, me);
+        struct chain_span part = part_of(r, op, j, me);
         if (from == me || part.hi == 0) continue;
         bool crosses = reduce_crosses(r, from);
         float *at = op->job.out + (part.lo - mine);
@@ -142,7 +142,7 @@ static void add_sums(struct reduce *r, struct reduction *op, const struct place 
 
 static void nodes_begin(struct reduce *r, struct reduction *op)
 {
-    struct place p = place_of(r, op);
+    struct chain_place p = place_of(r, op);
     add_terms(r, op, &p);
     add_chain(r, op, &p);
     send_terms(r, op, &p);
@@ -183,10 +183,10 @@ static void make_ready(struct reduce *r, struct reduction *op, struct stream *s,
 }
 
 /* What of my own slice has just been formed. */
-static void keep_mine(struct reduce *r, struct reduction *op, const struct place *p,
-                      struct span formed)
+static void keep_mine(struct reduce *r, struct reduction *op, const struct chain_place *p,
+                      struct chain_span formed)
 {
-    struct span part = part_of(r, op, p->j, r->form.me);
+    struct chain_span part = part_of(r, op, p->j, r->form.me);
     size_t mine = op->job.offset[r->form.me] - op->job.offset[0];
     formed.lo += p->column.lo, formed.hi += p->column.lo;
     if (part.lo < formed.lo) part.lo = formed.lo;
@@ -196,7 +196,7 @@ static void keep_mine(struct reduce *r, struct reduction *op, const struct place
                 op->sum + (part.lo - p->column.lo), (part.hi - part.lo) * sizeof *op->sum);
 }
 
-static void form_piece(struct reduce *r, struct reduction *op, const struct place *p)
+static void form_piece(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     size_t at = op->summed * op->piece, n = piece_n(op, p->length, op->summed);
     struct join more = {.term = op->term, .terms = p->each, .inner = r->form.inner};
@@ -205,11 +205,11 @@ static void form_piece(struct reduce *r, struct reduction *op, const struct plac
     op->summed++;
     for (int i = op->sums_out; i < op->sums_in; i++) {
         struct stream *s = &op->stream[i];
-        struct span part = {p->column.lo, p->column.hi};
+        struct chain_span part = {p->column.lo, p->column.hi};
         if (p->node == p->last_node) part = part_of(r, op, p->j, s->peer);
         make_ready(r, op, s, part.hi - part.lo, at + n);
     }
-    if (p->node == p->last_node) keep_mine(r, op, p, (struct span){at, at + n});
+    if (p->node == p->last_node) keep_mine(r, op, p, (struct chain_span){at, at + n});
 }
 
 static void await_sums(struct reduction *op)
@@ -219,12 +219,12 @@ static void await_sums(struct reduction *op)
     for (int i = op->sums_in; i < op->n_streams; i++) op->stream[i].ready = op->stream[i].pieces;
 }
 
-static bool decode_sums(struct reduce *r, struct reduction *op, const struct place *p)
+static bool decode_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     bool moved = false;
     for (int i = op->sums_in; i < op->n_streams; i++) {
         struct stream *s = &op->stream[i];
-        struct span part = part_of(r, op, s->peer % p->each, r->form.me);
+        struct chain_span part = part_of(r, op, s->peer % p->each, r->form.me);
         for (; coded(r, s) && s->used < s->done; s->used++, moved = true)
             transport_decode(r->transport, r->form.wire, op->job.out + s->at + s->used * op->piece,
                              s->buf + s->used * s->piece_bytes,
@@ -235,7 +235,7 @@ static bool decode_sums(struct reduce *r, struct reduction *op, const struct pla
 
 static bool nodes_move(struct reduce *r, struct reduction *op)
 {
-    struct place p = place_of(r, op);
+    struct chain_place p = place_of(r, op);
     int sources = p.each - 1 + (p.node > 0);
     bool moved = reduce_move_streams(r, op);
     size_t through = (p.length + op->piece - 1) / op->piece;

@@ -26,7 +26,7 @@ enum {
 };
 static const double patience = 2, limit = 3; /* s: for answers; for MPI, should it hang too */
 
-struct answer {
+struct roll_answer {
     double idle_seconds;
     int waits; /* for another rank? */
     char doing[DOING_LETTERS];
@@ -35,11 +35,11 @@ struct answer {
 static struct {
     MPI_Comm comm; /* of all ranks, for this alone */
     int rank, size;
-    char *hosts;            /* (size, HOST_LETTERS) */
-    struct answer mine;     /* under way to a caller */
-    MPI_Request answering;  /* that message */
-    struct answer *answers; /* (size) */
-    bool *came;             /* (size) */
+    char *hosts;                 /* (size, HOST_LETTERS) */
+    struct roll_answer mine;     /* under way to a caller */
+    MPI_Request answering;       /* that message */
+    struct roll_answer *answers; /* (size) */
+    bool *came;                  /* (size) */
     double idle_seconds;
     char text[TEXT_LETTERS]; /* what is known, once done */
     bool yielded;
@@ -84,9 +84,9 @@ void roll_call_quit(void)
     pthread_mutex_unlock(&roll.in_mpi);
 }
 
-static struct answer own_answer(double idle_seconds)
+static struct roll_answer own_answer(double idle_seconds)
 {
-    struct answer a = {.idle_seconds = idle_seconds};
+    struct roll_answer a = {.idle_seconds = idle_seconds};
     a.waits = die_main_place(a.doing, sizeof a.doing);
     return a;
 }
@@ -125,8 +125,8 @@ static void take_answers(int *missing)
         MPI_OK(MPI_Iprobe(MPI_ANY_SOURCE, ANSWER, roll.comm, &there, &status));
         if (!there) return;
         int from = status.MPI_SOURCE;
-        MPI_OK(MPI_Recv(&roll.answers[from], (int)sizeof(struct answer), MPI_BYTE, from, ANSWER,
-                        roll.comm, MPI_STATUS_IGNORE));
+        MPI_OK(MPI_Recv(&roll.answers[from], (int)sizeof(struct roll_answer), MPI_BYTE, from,
+                        ANSWER, roll.comm, MPI_STATUS_IGNORE));
         *missing -= !roll.came[from];
         roll.came[from] = true;
     }

@@ -7,7 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/transport.h"
 
-struct place {
+struct staged_place {
     struct transport_piece piece; /* as it was posted */
     void *host;
     size_t room;
@@ -15,9 +15,9 @@ struct place {
 
 struct staged {
     const struct device *device;
-    void *wire;          /* MPI's */
-    struct place *place; /* (most) */
-    int *free_place;     /* a stack */
+    void *wire;                 /* MPI's */
+    struct staged_place *place; /* (most) */
+    int *free_place;            /* a stack */
     int n_free;
     struct transport_end *ended; /* (most) */
     int most;
@@ -53,7 +53,7 @@ static void staged_post(void *self, const struct transport_piece *piece)
     struct staged *s = self;
     INVARIANT(s->n_free > 0, "more than %d pieces open", s->most);
     int i = s->free_place[--s->n_free];
-    struct place *at = &s->place[i];
+    struct staged_place *at = &s->place[i];
     if (at->room < piece->bytes) {
         free(at->host);
         at->host = memory_take(piece->bytes, 1, "messages by way of the host");
@@ -74,7 +74,7 @@ static int staged_look(void *self, const struct transport_end **list)
     int n = transport_mpi.look(s->wire, &ended);
     *list = s->ended;
     for (int i = 0; i < n; i++) {
-        const struct place *at = &s->place[ended[i].owner];
+        const struct staged_place *at = &s->place[ended[i].owner];
         if (!at->piece.send && !ended[i].why)
             s->device->copy_in(at->piece.buf, at->host, ended[i].bytes);
         s->free_place[s->n_free++] = ended[i].owner;

@@ -31,12 +31,12 @@ static const char *piece_of(const struct braces *b, int k, int *length)
     return from;
 }
 
-struct text {
+struct hf_text {
     char *at;
     size_t left;
 };
 
-static void put(struct text *t, const char *from, int length)
+static void put(struct hf_text *t, const char *from, int length)
 {
     INVARIANT((size_t)length < t->left, "no room for %.*s", length, from);
     memcpy(t->at, from, (size_t)length);
@@ -45,14 +45,14 @@ static void put(struct text *t, const char *from, int length)
     *t->at = 0;
 }
 
-static void put_number(struct text *t, int number)
+static void put_number(struct hf_text *t, int number)
 {
     char digits[16];
     put(t, digits, snprintf(digits, sizeof digits, "%d", number));
 }
 
 /* From `from` up to `to`, with the expert's number in the place of #. */
-static void put_rule(struct text *t, const char *from, const char *to, int expert)
+static void put_rule(struct hf_text *t, const char *from, const char *to, int expert)
 {
     for (; from < to; from++) {
         if (*from == '#')
@@ -71,7 +71,7 @@ static int experts_of(const struct param *p)
 bool param_hf_name(const struct param *p, int i, char *name, size_t bytes)
 {
     struct braces b = braces_of(p->hf);
-    struct text t = {name, bytes};
+    struct hf_text t = {name, bytes};
     int pieces = b.n > 0 ? b.n : 1;
     if (i >= pieces * (p->cut == CUT_EXPERTS ? experts_of(p) : 1)) return false;
     if (p->within) {

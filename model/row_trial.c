@@ -48,18 +48,18 @@ void trial_fill(void *out, size_t n, enum matmul_type type, unsigned seed, int s
 
 /* --- rows of a product --- */
 
-struct room {
+struct trial_room {
     char *x;           /* rows t % TRIAL_ROWS, for the largest block at any shift */
     float *y;          /* what a block gave */
     float *expect;     /* (TRIAL_ROWS, n) */
     size_t row, bytes; /* of an input, of an output */
 };
 
-static struct room room_take(const struct row_trial *t)
+static struct trial_room room_take(const struct row_trial *t)
 {
     size_t most = (size_t)t->rows[t->blocks - 1] + SHIFTS;
-    struct room m = {.row = (size_t)t->k * matmul_type_bytes(t->type),
-                     .bytes = (size_t)t->n * sizeof(float)};
+    struct trial_room m = {.row = (size_t)t->k * matmul_type_bytes(t->type),
+                           .bytes = (size_t)t->n * sizeof(float)};
     m.x = bytes_take(most * m.row);
     m.y = bytes_take(most * m.bytes);
     m.expect = bytes_take(TRIAL_ROWS * m.bytes);
@@ -71,7 +71,7 @@ static struct room room_take(const struct row_trial *t)
 }
 
 /* Every position of the block, with SHIFTS different rows at each. */
-static bool block_agrees(const struct row_trial *t, const struct room *m, int block)
+static bool block_agrees(const struct row_trial *t, const struct trial_room *m, int block)
 {
     for (size_t shift = 0; shift < SHIFTS; shift++) {
         float *y = m->y + shift * (size_t)t->n;
@@ -87,7 +87,7 @@ static bool block_agrees(const struct row_trial *t, const struct room *m, int bl
 
 bool row_trial(bool *keep, const struct row_trial *t)
 {
-    struct room m = room_take(t);
+    struct trial_room m = room_take(t);
     bool found = false;
     for (int first = 0; first < t->blocks; first++) {
         keep[first] = false;

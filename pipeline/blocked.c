@@ -58,7 +58,7 @@ static int row_of_peer(const struct plan_index *x, const struct plan_pass *pass,
 
 /* ---- sends that block ---- */
 
-struct walk {
+struct blocked_walk {
     const struct plan_index *x;
     int *at;     /* [stages] */
     int buffers; /* that a receiver has for a stream */
@@ -66,7 +66,7 @@ struct walk {
 
 /* Has the receiver used the message before this one, so that its one buffer is posted again (of
  * two, the one before that)? */
-static bool awaited(const struct walk *w, const struct plan_pass *pass, int to)
+static bool awaited(const struct blocked_walk *w, const struct plan_pass *pass, int to)
 {
     struct plan_pass before = *pass;
     before.cell.mb -= w->buffers;
@@ -75,7 +75,7 @@ static bool awaited(const struct walk *w, const struct plan_pass *pass, int to)
 }
 
 /* Can the rank do its next row? */
-static bool can_go(const struct walk *w, int r)
+static bool can_go(const struct blocked_walk *w, int r)
 {
     const struct plan *p = w->x->plan;
     struct plan_pass pass[2];
@@ -106,7 +106,7 @@ static int buffers_of(const struct plan *p)
 bool plan_unbuffered(const struct plan_index *x, int *at)
 {
     const struct plan *p = x->plan;
-    struct walk w = {x, at, buffers_of(p)};
+    struct blocked_walk w = {x, at, buffers_of(p)};
     for (int r = 0; r < p->stages; r++) at[r] = 0;
     for (bool moved = true; moved;) {
         moved = false;

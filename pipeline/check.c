@@ -11,7 +11,7 @@
 enum { MAX_SAID = 20 };
 
 /* Collects what is wrong: all is counted, the first few are said. */
-struct verdict {
+struct plan_verdict {
     const struct plan *plan;
     struct problems *problems;
     int wrong;
@@ -25,7 +25,7 @@ struct verdict {
         say((v), (rank), (row), text_);             \
     } while (0)
 
-static void say(struct verdict *v, int rank, int row, const char *text)
+static void say(struct plan_verdict *v, int rank, int row, const char *text)
 {
     if (v->wrong++ >= MAX_SAID || !v->problems) return;
     const char *name = plan_kind_name(v->plan->kind);
@@ -35,7 +35,7 @@ static void say(struct verdict *v, int rank, int row, const char *text)
         problems_add(v->problems, NULL, 0, "plan %s, rank %d, row %d: %s", name, rank, row, text);
 }
 
-static void check_cell(struct verdict *v, int rank, int row, struct plan_cell c)
+static void check_cell(struct plan_verdict *v, int rank, int row, struct plan_cell c)
 {
     const struct plan *p = v->plan;
     if (c.dir < 0 || c.dir >= p->directions || c.mb < 0 || c.mb >= plan_per_direction(p) ||
@@ -45,7 +45,7 @@ static void check_cell(struct verdict *v, int rank, int row, struct plan_cell c)
         WRONG(v, rank, row, "chunk %d of direction %d is not on this rank", c.chunk, c.dir);
 }
 
-static void check_cells(struct verdict *v)
+static void check_cells(struct plan_verdict *v)
 {
     for (int r = 0; r < v->plan->stages; r++)
         for (int i = 0; i < v->plan->n_rows[r]; i++) {
@@ -66,7 +66,8 @@ static void check_cells(struct verdict *v)
 
 /* ---- each once, and in order ---- */
 
-static void place(struct verdict *v, struct plan_index *x, int rank, int row, struct plan_pass pass)
+static void place(struct plan_verdict *v, struct plan_index *x, int rank, int row,
+                  struct plan_pass pass)
 {
     int *at = plan_index_at(x, pass.op, pass.cell);
     if (*at >= 0)
@@ -75,7 +76,7 @@ static void place(struct verdict *v, struct plan_index *x, int rank, int row, st
     *at = row;
 }
 
-static void place_all(struct verdict *v, struct plan_index *x)
+static void place_all(struct plan_verdict *v, struct plan_index *x)
 {
     for (int r = 0; r < v->plan->stages; r++)
         for (int i = 0; i < v->plan->n_rows[r]; i++) {
@@ -93,7 +94,7 @@ static const enum plan_op PARTS[] = {PLAN_F, PLAN_B, PLAN_W};
 
 /* In the same row, may the one on `last` come before the one on c? Only as first and
  * second of two in turn. */
-static bool shares_row(const struct verdict *v, int rank, int at, struct plan_cell last,
+static bool shares_row(const struct plan_verdict *v, int rank, int at, struct plan_cell last,
                        struct plan_cell c)
 {
     const struct plan_row *row = &v->plan->rows[rank][at];
@@ -104,14 +105,15 @@ static bool shares_row(const struct verdict *v, int rank, int at, struct plan_ce
 
 /* Does part k of a cell, in row `at`, come after the part before it? Only a W may share its B's
  * row: where both are one pass (BW, FB), not where two passes are stepped in turn. */
-static bool comes_after(const struct verdict *v, int rank, int k, int at, int before)
+static bool comes_after(const struct plan_verdict *v, int rank, int k, int at, int before)
 {
     bool one_pass = PARTS[k] == PLAN_W && v->plan->rows[rank][at].op != PLAN_INTERLEAVED;
     return one_pass ? at >= before : at > before;
 }
 
 /* F, B and W of one cell are there, each after the one before. */
-static void check_chain(struct verdict *v, const struct plan_index *x, int rank, struct plan_cell c)
+static void check_chain(struct plan_verdict *v, const struct plan_index *x, int rank,
+                        struct plan_cell c)
 {
     int parts = v->plan->forward_only ? 1 : 3, before = -1;
     for (int k = 0; k < parts; k++) {
@@ -128,7 +130,7 @@ static void check_chain(struct verdict *v, const struct plan_index *x, int rank,
 
 /* Sums over micro-batches are formed as they come (promise P4), and messages carry no other order.
  */
-static void check_sequence(struct verdict *v, const struct plan_index *x, int rank,
+static void check_sequence(struct plan_verdict *v, const struct plan_index *x, int rank,
                            struct plan_cell c)
 {
     struct plan_cell last = c;
@@ -142,7 +144,7 @@ static void check_sequence(struct verdict *v, const struct plan_index *x, int ra
     }
 }
 
-static void check_orders(struct verdict *v, const struct plan_index *x)
+static void check_orders(struct plan_verdict *v, const struct plan_index *x)
 {
     const struct plan *p = v->plan;
     for (int r = 0; r < p->stages; r++) {
@@ -158,7 +160,7 @@ static void check_orders(struct verdict *v, const struct plan_index *x)
 
 /* ---- no hang ---- */
 
-static void say_stuck(struct verdict *v, const int *at, const char *why)
+static void say_stuck(struct plan_verdict *v, const int *at, const char *why)
 {
     for (int r = 0; r < v->plan->stages; r++)
         if (at[r] < v->plan->n_rows[r]) WRONG(v, r, at[r], "the rank hangs here (%s)", why);
@@ -205,7 +207,7 @@ static void count_peaks(const struct plan *p, struct plan_facts *facts)
     if (p->forward_only) facts->peak_live = facts->peak_slots = most;
 }
 
-static void check_running(struct verdict *v, const struct plan_index *x,
+static void check_running(struct plan_verdict *v, const struct plan_index *x,
                           const struct plan_costs *each, struct plan_facts *facts)
 {
     struct sim_table costs;
@@ -230,7 +232,7 @@ bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct 
 {
     const struct plan_costs unit = {1, 1, 1, 3};
     struct plan_facts found = {0};
-    struct verdict v = {.plan = plan, .problems = p};
+    struct plan_verdict v = {.plan = plan, .problems = p};
     check_cells(&v);
     if (v.wrong == 0) {
         struct plan_index x;

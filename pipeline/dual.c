@@ -35,7 +35,7 @@
 enum { N, R };
 
 /* Where the making of one rank's rows stands. */
-struct progress {
+struct dual_progress {
     struct plan *plan;
     int rank;
     struct plan_cell stream[2]; /* direction and chunk of N and R */
@@ -43,52 +43,52 @@ struct progress {
     int w;                      /* the rows before this one have no weight part waiting */
 };
 
-static struct plan_cell cell(const struct progress *p, int stream, int mb)
+static struct plan_cell cell(const struct dual_progress *p, int stream, int mb)
 {
     struct plan_cell c = p->stream[stream];
     c.mb = mb;
     return c;
 }
 
-static struct plan_cell next_f(struct progress *p, int s)
+static struct plan_cell next_f(struct dual_progress *p, int s)
 {
     return cell(p, s, p->f[s]++);
 }
-static struct plan_cell next_b(struct progress *p, int s)
+static struct plan_cell next_b(struct dual_progress *p, int s)
 {
     return cell(p, s, p->b[s]++);
 }
 
-static void forward(struct progress *p, int s)
+static void forward(struct dual_progress *p, int s)
 {
     plan_add(p->plan, p->rank, PLAN_F, next_f(p, s), (struct plan_cell){0});
 }
 
-static void backward(struct progress *p, int s)
+static void backward(struct dual_progress *p, int s)
 {
     plan_add(p->plan, p->rank, PLAN_BW, (struct plan_cell){0}, next_b(p, s));
 }
 
-static void backward_input(struct progress *p, int s)
+static void backward_input(struct dual_progress *p, int s)
 {
     plan_add(p->plan, p->rank, PLAN_B, (struct plan_cell){0}, next_b(p, s));
 }
 
 /* The rows themselves are the queue: the oldest I whose weight part has not run. */
-static void weight(struct progress *p)
+static void weight(struct dual_progress *p)
 {
     const struct plan_row *rows = p->plan->rows[p->rank];
     while (rows[p->w].op != PLAN_B) p->w++;
     plan_add(p->plan, p->rank, PLAN_W, (struct plan_cell){0}, rows[p->w++].b);
 }
 
-static void pair(struct progress *p, int f, int b)
+static void pair(struct dual_progress *p, int f, int b)
 {
     struct plan_cell fc = next_f(p, f), bc = next_b(p, b);
     plan_add(p->plan, p->rank, PLAN_FB, fc, bc);
 }
 
-static void step_4(struct progress *p, int times, bool middle)
+static void step_4(struct dual_progress *p, int times, bool middle)
 {
     for (int i = 0; i < times; i++) {
         if (i == 0 && middle) {
@@ -101,7 +101,7 @@ static void step_4(struct progress *p, int times, bool middle)
     }
 }
 
-static void step_6(struct progress *p, int h)
+static void step_6(struct dual_progress *p, int h)
 {
     int defer_from = 2 * ((h + 1) / 2) + (h % 2 == 0); /* of the 2(h+1) backwards, in order */
     for (int i = 0; i < 2 * (h + 1); i++) {
@@ -114,7 +114,7 @@ static void step_6(struct progress *p, int h)
 }
 
 /* Lays the two held chunks out as N and R; returns h. */
-static int streams(struct progress *p)
+static int streams(struct dual_progress *p)
 {
     const struct plan *plan = p->plan;
     int P = plan->stages, r = p->rank, chunk[2];
@@ -126,7 +126,7 @@ static int streams(struct progress *p)
     return upper ? P - 1 - r : r;
 }
 
-static void make_rank(struct progress *p)
+static void make_rank(struct dual_progress *p)
 {
     int h = streams(p), c = plan_per_direction(p->plan);
     int H = p->plan->chunks / 2, outer = H - h - 1;
@@ -143,7 +143,8 @@ static void make_rank(struct progress *p)
 
 void plan_make_dual(struct plan *plan)
 {
-    for (int r = 0; r < plan->stages; r++) make_rank(&(struct progress){.plan = plan, .rank = r});
+    for (int r = 0; r < plan->stages; r++)
+        make_rank(&(struct dual_progress){.plan = plan, .rank = r});
 }
 
 /* Half of the chunks stand between a rank and the farther end: P/2 in a mirror, P in a vee. */

@@ -195,7 +195,8 @@ static void say_place(const struct engine *e, const struct plan_pass *pass, cons
 static int record(struct engine *e, const struct running *r, enum span_kind kind, double start,
                   double end)
 {
-    struct span s = {.rank = e->rank, .op = r->pass.op, .cell = r->pass.cell, .paired = r->paired};
+    struct timeline_span s = {
+        .rank = e->rank, .op = r->pass.op, .cell = r->pass.cell, .paired = r->paired};
     s.lower = r->turn == 1, s.kind = kind, s.start = start - e->start, s.end = end - e->start;
     if (!e->timeline || !timeline_add(e->timeline, s)) return -1;
     return e->timeline->n - 1;

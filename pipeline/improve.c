@@ -15,11 +15,11 @@
 enum { SEED = 2, FAR = 3, NEAR = 4, LATER = 6, IDLE_DRAWS = 8 };
 static const double SAME = 1e-9;
 
-struct place {
+struct improve_place {
     int rank, row;
 };
 
-struct walk {
+struct improve_walk {
     struct plan *plan;
     const struct sim_costs *costs;
     const struct plan_limits *limits;
@@ -28,12 +28,12 @@ struct walk {
     int *at; /* scratch of plan_unbuffered */
     struct rng_stream rng;
     struct plan_row *saved; /* of the rank that is being changed */
-    struct place *chain;
+    struct improve_place *chain;
     int chained;
     double makespan, busy; /* busy: of all ranks together */
 };
 
-static int draw(struct walk *w, int n)
+static int draw(struct improve_walk *w, int n)
 {
     return (int)rng_next_below(&w->rng, (uint32_t)n);
 }
@@ -55,10 +55,11 @@ static int row_that_makes(const struct plan *p, int rank, bool forward, struct p
 }
 
 /* What the row waited for last; false: for nothing, it is where the chain begins. */
-static bool waited_for(const struct walk *w, struct place at, struct place *before)
+static bool waited_for(const struct improve_walk *w, struct improve_place at,
+                       struct improve_place *before)
 {
     double start = w->sim.start[at.rank][at.row];
-    *before = (struct place){at.rank, at.row - 1};
+    *before = (struct improve_place){at.rank, at.row - 1};
     if (at.row > 0 && w->sim.end[at.rank][at.row - 1] >= start * (1 - SAME)) return true;
     struct plan_pass pass[2];
     int n = plan_passes(&w->plan->rows[at.rank][at.row], pass);
@@ -69,16 +70,17 @@ static bool waited_for(const struct walk *w, struct place at, struct place *befo
             continue;
         bool forward = pass[k].op == PLAN_F;
         pass[k].cell.chunk += forward ? -1 : 1;
-        *before = (struct place){from, row_that_makes(w->plan, from, forward, pass[k].cell)};
+        *before =
+            (struct improve_place){from, row_that_makes(w->plan, from, forward, pass[k].cell)};
         return true;
     }
     return false;
 }
 
-static void find_chain(struct walk *w)
+static void find_chain(struct improve_walk *w)
 {
     const struct plan *p = w->plan;
-    struct place at = {0, 0};
+    struct improve_place at = {0, 0};
     sim_run(&w->sim, p, w->costs);
     for (int r = 0; r < p->stages; r++)
         if (w->sim.end[r][p->n_rows[r] - 1] >= w->makespan * (1 - SAME)) at.rank = r;
@@ -88,10 +90,10 @@ static void find_chain(struct walk *w)
     while (waited_for(w, at, &at));
 }
 
-static struct place draw_place(struct walk *w)
+static struct improve_place draw_place(struct improve_walk *w)
 {
     const struct plan *p = w->plan;
-    struct place at = {draw(w, p->stages), 0};
+    struct improve_place at = {draw(w, p->stages), 0};
     if (draw(w, 8) == 0) {
         at.row = draw(w, p->n_rows[at.rank]);
         return at;
@@ -127,7 +129,7 @@ static int find_w(const struct plan_row *rows, int n, struct plan_cell c)
     return -1;
 }
 
-static bool move(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool move(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     struct plan_row row = rows[i];
     int by = 1 + draw(w, FAR), to = draw(w, 2) ? i + by : i - by;
@@ -161,7 +163,7 @@ static bool make_interleaved(struct plan_row *rows, int *n, int i, int j, int st
 }
 
 /* Any two unpaired passes nearby. */
-static bool pair_up(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool pair_up(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
     return j >= 0 && j < *n && make_interleaved(rows, n, i, j, i);
@@ -169,7 +171,7 @@ static bool pair_up(struct walk *w, struct plan_row *rows, int *n, int i)
 
 /* A forward and a backward nearby become a pair; the backward's weight part, if it stands apart,
  * goes along. */
-static bool fuse(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool fuse(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
     if (j < 0 || j >= *n) return false;
@@ -189,7 +191,7 @@ static struct plan_row row_of(struct plan_pass pass)
     return (struct plan_row){.op = pass.op, .f = pass.cell, .b = pass.cell};
 }
 
-static bool unfuse(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool unfuse(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     struct plan_pass pass[2];
     if (plan_passes(&rows[i], pass) < 2) return false;
@@ -200,7 +202,7 @@ static bool unfuse(struct walk *w, struct plan_row *rows, int *n, int i)
 }
 
 /* The weight part of a backward goes a little later. */
-static bool split(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool split(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     if (rows[i].op != PLAN_BW) return false;
     int to = i + 1 + draw(w, LATER);
@@ -209,7 +211,7 @@ static bool split(struct walk *w, struct plan_row *rows, int *n, int i)
     return true;
 }
 
-static bool join(struct walk *w, struct plan_row *rows, int *n, int i)
+static bool join(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     (void)w;
     int apart = rows[i].op == PLAN_B ? find_w(rows, *n, rows[i].b) : -1;
@@ -219,13 +221,13 @@ static bool join(struct walk *w, struct plan_row *rows, int *n, int i)
     return true;
 }
 
-typedef bool change(struct walk *w, struct plan_row *rows, int *n, int i);
+typedef bool change(struct improve_walk *w, struct plan_row *rows, int *n, int i);
 static change *const CHANGES[] = {move, move, fuse, unfuse, split, join, pair_up};
 enum { N_CHANGES = sizeof CHANGES / sizeof CHANGES[0] }; /* the last: if the costs know of it */
 
 /* ---- is it right still? ---- */
 
-struct count {
+struct improve_count {
     int f[2], b[2], w[2]; /* of either chunk */
 };
 
@@ -240,7 +242,7 @@ static bool within(int n, int limit)
 }
 
 /* Counts the pass; false if its turn has not come. */
-static bool in_order(struct count *c, const struct plan_pass *pass, int k)
+static bool in_order(struct improve_count *c, const struct plan_pass *pass, int k)
 {
     int mb = pass->cell.mb;
     if (pass->op == PLAN_F) return c->f[k]++ == mb;
@@ -250,10 +252,10 @@ static bool in_order(struct count *c, const struct plan_pass *pass, int k)
 }
 
 /* Order and memory of one rank (plan_check counts in the same way). */
-static bool rank_right(const struct walk *w, int rank)
+static bool rank_right(const struct improve_walk *w, int rank)
 {
     const struct plan *p = w->plan;
-    struct count c = {0};
+    struct improve_count c = {0};
     int chunk[2], held = plan_held(p->place, p->stages, rank, chunk);
     for (int i = 0; i < p->n_rows[rank]; i++) {
         struct plan_pass pass[2];
@@ -273,7 +275,7 @@ static bool rank_right(const struct walk *w, int rank)
     return true;
 }
 
-static bool runs_unbuffered(struct walk *w)
+static bool runs_unbuffered(struct improve_walk *w)
 {
     plan_index_fill(&w->index);
     return plan_unbuffered(&w->index, w->at);
@@ -282,10 +284,10 @@ static bool runs_unbuffered(struct walk *w)
 /* ---- the walk ---- */
 
 /* Changes a row; true if that was kept. *done: it came to a simulation. */
-static bool step(struct walk *w, bool *done)
+static bool step(struct improve_walk *w, bool *done)
 {
     struct plan *p = w->plan;
-    struct place at = draw_place(w);
+    struct improve_place at = draw_place(w);
     struct plan_row *rows = p->rows[at.rank];
     int *n = &p->n_rows[at.rank], n_saved = *n;
     memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
@@ -302,7 +304,7 @@ static bool step(struct walk *w, bool *done)
     return false;
 }
 
-static void walk_new(struct walk *w, size_t room)
+static void walk_new(struct improve_walk *w, size_t room)
 {
     sim_new(&w->sim, w->plan);
     plan_index_new(&w->index, w->plan);
@@ -312,7 +314,7 @@ static void walk_new(struct walk *w, size_t room)
         memory_take(room * (size_t)w->plan->stages, sizeof *w->chain, "the search for a plan");
 }
 
-static void walk_free(struct walk *w)
+static void walk_free(struct improve_walk *w)
 {
     sim_free(&w->sim);
     plan_index_free(&w->index);
@@ -324,7 +326,7 @@ static void walk_free(struct walk *w)
 double plan_improve(struct plan *plan, const struct sim_costs *costs,
                     const struct plan_limits *limits, int steps)
 {
-    struct walk w = {.plan = plan, .costs = costs, .limits = limits};
+    struct improve_walk w = {.plan = plan, .costs = costs, .limits = limits};
     size_t room = (size_t)plan_room(plan);
     w.rng = (struct rng_stream){SEED, {.purpose = RNG_SHUFFLE}};
     walk_new(&w, room);
@@ -345,7 +347,7 @@ double plan_improve(struct plan *plan, const struct sim_costs *costs,
 
 /* ---- unpaired passes ---- */
 
-static double busy_of(const struct walk *w)
+static double busy_of(const struct improve_walk *w)
 {
     double sum = 0;
     for (int r = 0; r < w->plan->stages; r++) sum += w->sim.busy[r];
@@ -359,7 +361,7 @@ struct partner {
 };
 
 /* What row i in turn with `with.row` would bring; the plan stays as it is. */
-static void try_interleaved(struct walk *w, int rank, int i, struct partner with,
+static void try_interleaved(struct improve_walk *w, int rank, int i, struct partner with,
                             struct partner *best)
 {
     struct plan *p = w->plan;
@@ -381,7 +383,7 @@ static void try_interleaved(struct walk *w, int rank, int i, struct partner with
 
 /* The partner nearby with which the plan is fastest, then waits least; false: with none it is
  * better than it is. */
-static bool pair_row(struct walk *w, int rank, int i)
+static bool pair_row(struct improve_walk *w, int rank, int i)
 {
     struct partner best = {-1, -1, w->makespan, w->busy};
     for (int by = -FAR; by <= FAR; by++) {
@@ -399,7 +401,7 @@ static bool pair_row(struct walk *w, int rank, int i)
 double plan_interleave(struct plan *plan, const struct sim_costs *costs,
                        const struct plan_limits *limits)
 {
-    struct walk w = {.plan = plan, .costs = costs, .limits = limits};
+    struct improve_walk w = {.plan = plan, .costs = costs, .limits = limits};
     walk_new(&w, (size_t)plan_room(plan));
     INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");
     w.makespan = w.sim.makespan, w.busy = busy_of(&w);

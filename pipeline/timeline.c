@@ -18,14 +18,14 @@ void timeline_free(struct timeline *t)
     *t = (struct timeline){0};
 }
 
-bool timeline_add(struct timeline *t, struct span span)
+bool timeline_add(struct timeline *t, struct timeline_span span)
 {
     if (t->n == t->room) return false;
     t->span[t->n++] = span;
     return true;
 }
 
-char span_letter(const struct timeline *t, const struct span *s)
+char span_letter(const struct timeline *t, const struct timeline_span *s)
 {
     return s->cell.dir == 1 || s->cell.chunk >= t->ranks ? 'b' : 'a';
 }
@@ -43,7 +43,7 @@ double timeline_busy(const struct timeline *t, int rank)
 {
     double busy = 0, until = 0;
     for (int i = 0; i < t->n; i++) {
-        const struct span *s = &t->span[i];
+        const struct timeline_span *s = &t->span[i];
         if (s->rank != rank || s->kind != SPAN_PASS || s->end <= until) continue;
         busy += s->end - (s->start > until ? s->start : until);
         until = s->end;
@@ -59,14 +59,14 @@ static void add_rows(struct timeline *t, const struct plan *plan, const struct s
         struct plan_pass pass[2];
         int n = plan_passes(&plan->rows[rank][i], pass);
         for (int k = 0; k < n; k++)
-            timeline_add(t, (struct span){.rank = rank,
-                                          .op = pass[k].op,
-                                          .cell = pass[k].cell,
-                                          .paired = n == 2,
-                                          .lower = k == 1,
-                                          .kind = SPAN_PASS,
-                                          .start = sim->start[rank][i],
-                                          .end = sim->end[rank][i]});
+            timeline_add(t, (struct timeline_span){.rank = rank,
+                                                   .op = pass[k].op,
+                                                   .cell = pass[k].cell,
+                                                   .paired = n == 2,
+                                                   .lower = k == 1,
+                                                   .kind = SPAN_PASS,
+                                                   .start = sim->start[rank][i],
+                                                   .end = sim->end[rank][i]});
     }
 }
 
@@ -80,7 +80,7 @@ void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct s
 
 /* ---- text ---- */
 
-static char letter(const struct span *s)
+static char letter(const struct timeline_span *s)
 {
     static const char of[] = {[PLAN_F] = 'F', [PLAN_B] = 'I', [PLAN_W] = 'W', [PLAN_BW] = 'B'};
     return s->paired ? 'X' : of[s->op];
@@ -91,7 +91,7 @@ static void text_rank(const struct timeline *t, int rank, char *line, int column
 {
     memset(line, '.', (size_t)columns);
     for (int i = 0; i < t->n; i++) {
-        const struct span *s = &t->span[i];
+        const struct timeline_span *s = &t->span[i];
         if (s->rank != rank || s->kind != SPAN_PASS) continue;
         int at = (int)(s->start / each + 0.5);
         for (; at < columns && (at + 0.5) * each < s->end; at++) line[at] = letter(s);

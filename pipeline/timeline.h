@@ -11,7 +11,7 @@
  * the wire (it may lie over passes: that is what overlap means). */
 enum span_kind { SPAN_PASS, SPAN_WAIT, SPAN_EXCHANGE, SPAN_KINDS };
 
-struct span {
+struct timeline_span {
     int rank; /* position in the pipeline */
     enum plan_op
         op; /* PLAN_F, PLAN_B, PLAN_W or PLAN_BW: of the pass, or that waits, or that exchanges */
@@ -24,14 +24,14 @@ struct span {
 
 struct timeline {
     int ranks, n, room;
-    struct span *span; /* (room); each rank's in order of time, ranks in any order */
+    struct timeline_span *span; /* (room); each rank's in order of time, ranks in any order */
 };
 
 /* Room for `room` spans, allocated here and nowhere else. Local. */
 void timeline_new(struct timeline *t, int ranks, int room);
 void timeline_free(struct timeline *t);
 /* false: no room is left, the span is not kept. */
-bool timeline_add(struct timeline *t, struct span span);
+bool timeline_add(struct timeline *t, struct timeline_span span);
 /* When the last span ends. */
 double timeline_end(const struct timeline *t);
 /* Time in which a rank is at work on passes; overlapping spans count once. */
@@ -41,7 +41,7 @@ double timeline_busy(const struct timeline *t, int rank);
  */
 void timeline_of_sim(struct timeline *t, const struct plan *plan, const struct sim *sim);
 /* a, or b for what flows the other way: direction 1, or the chunks of a vee on the way back. */
-char span_letter(const struct timeline *t, const struct span *s);
+char span_letter(const struct timeline *t, const struct timeline_span *s);
 
 /* What the writers draw: one timeline, or two of the same ranks. */
 struct timeline_drawing {

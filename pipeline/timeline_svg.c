@@ -114,7 +114,7 @@ static void axis(const struct sheet *s, double top)
 
 /* ---- rows ---- */
 
-static void span_title(const struct sheet *s, const struct span *p, char letter)
+static void span_title(const struct sheet *s, const struct timeline_span *p, char letter)
 {
     static const char *const of[] = {"", "wait for ", "exchange of "};
     fprintf(s->out, "<title>%s%s%s %c%d, chunk %d: %.4g to %.4g %s</title>", of[p->kind],
@@ -122,7 +122,7 @@ static void span_title(const struct sheet *s, const struct span *p, char letter)
             p->start / s->d->per_unit, p->end / s->d->per_unit, s->d->unit);
 }
 
-static void pass_rect(const struct sheet *s, const struct span *p, char letter, double top)
+static void pass_rect(const struct sheet *s, const struct timeline_span *p, char letter, double top)
 {
     double x = sheet_x(s, p->start), w = (p->end - p->start) * s->scale;
     double h = ROW - GAP, half = h / 2;
@@ -138,7 +138,7 @@ static void pass_rect(const struct sheet *s, const struct span *p, char letter, 
     fputc('\n', s->out);
 }
 
-static void line_rect(const struct sheet *s, const struct span *p, char letter, double top)
+static void line_rect(const struct sheet *s, const struct timeline_span *p, char letter, double top)
 {
     bool wait = p->kind == SPAN_WAIT;
     fprintf(s->out, "<rect class=\"%s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"2\">",
@@ -156,7 +156,7 @@ static void rank_row(const struct sheet *s, const struct timeline *t, int rank, 
         "x=\"%d\" y=\"%g\" width=\"%.2f\" height=\"%d\"/>\n",
         LEFT - 6, top + 14, rank, LEFT, top, s->end * s->scale, ROW - GAP);
     for (int i = 0; i < t->n; i++) {
-        const struct span *p = &t->span[i];
+        const struct timeline_span *p = &t->span[i];
         if (p->rank != rank) continue;
         (p->kind == SPAN_PASS ? pass_rect : line_rect)(s, p, span_letter(t, p), top);
     }

@@ -41,7 +41,7 @@ static void name_event(FILE *out, const char *what, int pid, int tid, const char
 }
 
 /* Exchanges take the first track that is free again; the last one takes what is too much. */
-static int track_of(const struct span *s, double free_at[TRACKS])
+static int track_of(const struct timeline_span *s, double free_at[TRACKS])
 {
     if (s->kind == SPAN_PASS) return s->lower ? TRACK_PAIR : TRACK_PASS;
     if (s->kind == SPAN_WAIT) return TRACK_WAIT;
@@ -51,7 +51,7 @@ static int track_of(const struct span *s, double free_at[TRACKS])
     return track;
 }
 
-static void span_event(FILE *out, const struct timeline *t, const struct span *s, int pid,
+static void span_event(FILE *out, const struct timeline *t, const struct timeline_span *s, int pid,
                        int track)
 {
     static const char *const of[] = {"", "wait for ", "exchange of "};
@@ -73,7 +73,7 @@ static void trace_rank(FILE *out, const struct timeline *t, int rank, int pid)
     double free_at[TRACKS] = {0};
     bool used[TRACKS] = {false};
     for (int i = 0; i < t->n; i++) {
-        const struct span *s = &t->span[i];
+        const struct timeline_span *s = &t->span[i];
         if (s->rank != rank) continue;
         int track = track_of(s, free_at);
         used[track] = true;

@@ -18,7 +18,7 @@
 
 enum { PLACE_BYTES = 192, TEXT_BYTES = 4096 };
 
-struct place {
+struct die_place {
     char doing[PLACE_BYTES];   /* die_place: "while ..." */
     char waiting[PLACE_BYTES]; /* die_waiting: "..., waiting for ..." */
 };
@@ -29,10 +29,10 @@ static struct {
     void (*abort_job)(int code);
     void (*leave_job)(int code);
     void (*before_end)(void);
-    struct place *main_place;
+    struct die_place *main_place;
 } self = {.rank = -1};
 
-static _Thread_local struct place here;
+static _Thread_local struct die_place here;
 /* Guards the text of the main thread, which the watchdog reads; uncontended otherwise. */
 static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_flag spoken = ATOMIC_FLAG_INIT;

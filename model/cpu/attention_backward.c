@@ -71,14 +71,15 @@ static float row_dot(const float *a, const float *b, int width)
 }
 
 /* What one call works on, at the sequence's first row. */
-struct sequence {
+struct query_run {
     real *dqkv;
     const real *dout, *qkv, *out;
     const float *lse;
     const struct dims *d;
 };
 
-static void query_block(struct queries *b, const struct sequence *s, const struct head *h, int head)
+static void query_block(struct queries *b, const struct query_run *s, const struct head *h,
+                        int head)
 {
     const struct dims *d = s->d;
     size_t step = (size_t)dims_qkv(d), out_step = (size_t)(d->Hq * d->D);
@@ -100,7 +101,7 @@ static void query_block(struct queries *b, const struct sequence *s, const struc
     }
 }
 
-static void head_write(const struct sequence *s, const struct head *h, int kv)
+static void head_write(const struct query_run *s, const struct head *h, int kv)
 {
     const struct dims *d = s->d;
     real *dkey = s->dqkv + (d->Hq + kv) * d->D, *dvalue = dkey + d->Hkv * d->D;
@@ -117,7 +118,7 @@ static float *carve(float **at, size_t floats)
     return p;
 }
 
-static void sequence_backward(const struct sequence *s, int n, float *scratch)
+static void sequence_backward(const struct query_run *s, int n, float *scratch)
 {
     const struct dims *d = s->d;
     struct head h = {.n = n, .D = d->D, .width = head_width(d->D)};
@@ -148,12 +149,12 @@ void OP(attention_backward)(void *dqkv, const void *dout, const void *qkv, const
     for (int i = 0; i < seg.n; i++) {
         size_t first = (size_t)seg.start[i], width = first * (size_t)dims_qkv(d);
         size_t out_width = first * (size_t)(d->Hq * d->D);
-        struct sequence s = {.dqkv = (real *)dqkv + width,
-                             .dout = (const real *)dout + out_width,
-                             .qkv = (const real *)qkv + width,
-                             .out = (const real *)out + out_width,
-                             .lse = lse + first * (size_t)d->Hq,
-                             .d = d};
+        struct query_run s = {.dqkv = (real *)dqkv + width,
+                              .dout = (const real *)dout + out_width,
+                              .qkv = (const real *)qkv + width,
+                              .out = (const real *)out + out_width,
+                              .lse = lse + first * (size_t)d->Hq,
+                              .d = d};
         sequence_backward(&s, seg.start[i + 1] - seg.start[i], scratch);
     }
 }

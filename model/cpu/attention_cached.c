@@ -34,7 +34,7 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
 }
 
 /* Query heads of one kv head, for one row. */
-struct group {
+struct key_group {
     int n, head;          /* query heads; kv head */
     float *q, *out, *sum; /* (n, width) scaled; (n, width); (n) */
     const int *table;
@@ -42,7 +42,7 @@ struct group {
 };
 
 /* A run of up to KEYS keys from the cache: to (D, KEYS). */
-static void keys_read(float *to, const struct group *g, int first, const struct kv_layer *kv,
+static void keys_read(float *to, const struct key_group *g, int first, const struct kv_layer *kv,
                       const struct dims *d)
 {
     for (int j = first; j < g->keys && j < first + KEYS; j += KV_BLOCK) {
@@ -54,7 +54,7 @@ static void keys_read(float *to, const struct group *g, int first, const struct 
 }
 
 /* A run of `n` values: to (n, width). */
-static void values_read(float *to, const struct group *g, int first, int n,
+static void values_read(float *to, const struct key_group *g, int first, int n,
                         const struct kv_layer *kv, const struct dims *d)
 {
     for (int j = 0; j < n; j += KV_BLOCK, to += KV_BLOCK * head_width(d->D)) {
@@ -68,8 +68,9 @@ static void values_read(float *to, const struct group *g, int first, int n,
  * hence its bits --- */
 
 /* Scores of `blocks` blocks of keys from `first`: sums side by side, each over d in order. */
-__attribute__((always_inline)) static inline void scores_run(float *scores, const struct group *g,
-                                                             int first, const int blocks,
+__attribute__((always_inline)) static inline void scores_run(float *scores,
+                                                             const struct key_group *g, int first,
+                                                             const int blocks,
                                                              const struct kv_layer *kv,
                                                              const struct dims *d)
 {
@@ -90,8 +91,8 @@ __attribute__((always_inline)) static inline void scores_run(float *scores, cons
 }
 
 /* NV vectors of the weighted sum of values, from column `from`: over the keys in order. */
-__attribute__((always_inline)) static inline void values_run(const struct group *g, const float *p,
-                                                             int from, const int NV,
+__attribute__((always_inline)) static inline void values_run(const struct key_group *g,
+                                                             const float *p, int from, const int NV,
                                                              const struct kv_layer *kv,
                                                              const struct dims *d)
 {
@@ -109,7 +110,7 @@ __attribute__((always_inline)) static inline void values_run(const struct group 
     for (int v = 0; v < NV; v++) vec_store(g->out + from + v * LANES, sum[v]);
 }
 
-static void attend_one(const struct group *g, float *scores, const struct kv_layer *kv,
+static void attend_one(const struct key_group *g, float *scores, const struct kv_layer *kv,
                        const struct dims *d)
 {
     int end = round_up(g->keys, KV_BLOCK), j = 0, from = 0;
@@ -121,7 +122,7 @@ static void attend_one(const struct group *g, float *scores, const struct kv_lay
     for (; from < d->D; from += LANES) values_run(g, scores, from, 1, kv, d);
 }
 
-static void attend(const struct group *g, float *scores, float *wide, const struct kv_layer *kv,
+static void attend(const struct key_group *g, float *scores, float *wide, const struct kv_layer *kv,
                    const struct dims *d)
 {
     size_t width = (size_t)head_width(d->D);
@@ -147,7 +148,7 @@ void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
 {
     int width = head_width(d->D), all = d->Hq / d->Hkv;
     float sums[QUERIES], scale = 1.0f / sqrtf((float)d->D);
-    struct group g = {.q = scratch, .out = (float *)scratch + QUERIES * width, .sum = sums};
+    struct key_group g = {.q = scratch, .out = (float *)scratch + QUERIES * width, .sum = sums};
     float *wide = g.out + QUERIES * width, *scores = wide + KEYS * width;
     for (int t = 0; t < T; t++)
         for (int head = 0; head < d->Hq; head += g.n) {

@@ -393,7 +393,7 @@ START_TEST(what_ran_is_recorded)
     engine_run(b.engine, &plan, &t);
     engine_record(b.engine, NULL);
     for (int i = 0; i < line.n; i++) {
-        const struct span *s = &line.span[i], *f = s + 1;
+        const struct timeline_span *s = &line.span[i], *f = s + 1;
         wrong += s->start > s->end || s->end > t.total || s->rank != ck_world.rank;
         if (s->kind != SPAN_PASS) continue;
         passes++;

@@ -152,7 +152,7 @@ START_TEST(passes_take_their_time)
     ck_all(took > 0.97 * asked && took < t.total, "%g s of %g", took, asked);
     ck_all(used < 0.25 * t.total, "%.3f s of the processor in %.3f s", used, t.total);
     for (int i = 0; i < line.n; i++) {
-        const struct span *s = &line.span[i], *f = s + 1;
+        const struct timeline_span *s = &line.span[i], *f = s + 1;
         if (s->kind != SPAN_PASS || !s->paired || s->op != PLAN_BW) continue;
         while (f->kind != SPAN_PASS) f++;
         wrong += !(f->op == PLAN_F && f->end < s->end);

@@ -5,22 +5,22 @@
 #include "model/params.h"
 #include "trainer/bench/readings.h"
 
-struct weight {
+struct library_weight {
     int N, K, times;
 };
 enum { WEIGHTS = 8 };
 
-static void weight_add(struct weight *w, int *n, struct weight one)
+static void weight_add(struct library_weight *w, int *n, struct library_weight one)
 {
     int i = 0;
     while (i < *n && (w[i].N != one.N || w[i].K != one.K)) i++;
     INVARIANT(i < WEIGHTS, "more than %d kinds of matrices", WEIGHTS);
-    if (i == *n) w[(*n)++] = (struct weight){one.N, one.K, 0};
+    if (i == *n) w[(*n)++] = (struct library_weight){one.N, one.K, 0};
     w[i].times += one.times;
 }
 
 /* The matrices that a row meets, and how often; returns how many kinds. */
-static int weights_of(struct weight *w, const struct dims *d)
+static int weights_of(struct library_weight *w, const struct dims *d)
 {
     struct dims whole = *d;
     struct param_list l;
@@ -31,7 +31,7 @@ static int weights_of(struct weight *w, const struct dims *d)
         const struct param *p = &l.p[i];
         if (!role_is_packed(p->role) && p->role != ROLE_ROUTER) continue;
         int times = p->role == ROLE_EXPERT ? d->K : 1;
-        weight_add(w, &n, (struct weight){p->rows / p->stacked, p->cols, times});
+        weight_add(w, &n, (struct library_weight){p->rows / p->stacked, p->cols, times});
     }
     param_list_free(&l);
     return n;
@@ -39,7 +39,7 @@ static int weights_of(struct weight *w, const struct dims *d)
 
 double library_parameters(const struct dims *d)
 {
-    struct weight w[WEIGHTS];
+    struct library_weight w[WEIGHTS];
     double n = 0;
     int kinds = weights_of(w, d);
     for (int i = 0; i < kinds; i++) n += (double)w[i].N * w[i].K * w[i].times;
@@ -49,7 +49,7 @@ double library_parameters(const struct dims *d)
 double library_rate(const struct dims *d, enum matmul_type type)
 {
     static const int rows[] = {256, 1024};
-    struct weight w[WEIGHTS];
+    struct library_weight w[WEIGHTS];
     double work = 0, seconds = 0;
     int kinds = weights_of(w, d);
     for (int i = 0; i < kinds; i++) {
@@ -66,7 +66,7 @@ double library_rate(const struct dims *d, enum matmul_type type)
 
 /* Processor seconds of one call for a weight, by blocks as the kernels make them, and how many
  * multiply-adds it makes. */
-static double call_processor(const struct weight *w, enum matmul_type type, double *work)
+static double call_processor(const struct library_weight *w, enum matmul_type type, double *work)
 {
     enum { CALLS = 8 };
     const struct matmul_shape *s = matmul_shape_get(w->N, w->K, type, false);
@@ -91,7 +91,7 @@ static double call_processor(const struct weight *w, enum matmul_type type, doub
 
 double library_rate_by_processor(const struct dims *d, enum matmul_type type)
 {
-    struct weight w[WEIGHTS];
+    struct library_weight w[WEIGHTS];
     double work = 0, seconds = 0;
     int kinds = weights_of(w, d);
     for (int i = 0; i < kinds; i++) {

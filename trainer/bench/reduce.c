@@ -35,7 +35,7 @@ struct array {
     float *in, *out, *right; /* right: my slice as the first way gave it */
 };
 
-struct trial {
+struct reduce_trial {
     const struct way *way;
     struct reduce_form form;
     struct reduce *r;
@@ -130,7 +130,7 @@ static double sends(const struct array *a, const struct way *way, struct reduce_
                                 : reduce_sends_to(&f, a->count, to));
 }
 
-static void predict(struct trial *t, const struct array *a)
+static void predict(struct reduce_trial *t, const struct array *a)
 {
     double *link = memory_take(2 * (size_t)a->nodes, sizeof *link, "links"); /* out, in of each */
     for (int i = 0; i < a->w->size; i++)
@@ -145,9 +145,9 @@ static void predict(struct trial *t, const struct array *a)
     free(link);
 }
 
-static struct trial *trial_new(const struct way *way, const struct array *a)
+static struct reduce_trial *trial_new(const struct way *way, const struct array *a)
 {
-    struct trial *t = memory_take(1, sizeof *t, "a trial");
+    struct reduce_trial *t = memory_take(1, sizeof *t, "a trial");
     t->way = way;
     t->form = (struct reduce_form){.members = a->w->size,
                                    .me = a->w->rank,
@@ -162,7 +162,7 @@ static struct trial *trial_new(const struct way *way, const struct array *a)
     return t;
 }
 
-static void trial_free(struct trial *t)
+static void trial_free(struct reduce_trial *t)
 {
     reduce_free(t->r);
     free(t->scratch);
@@ -192,7 +192,7 @@ static void link_bytes(double *received, double *sent)
     if (f) fclose(f);
 }
 
-static void trial_once(struct trial *t, const struct array *a)
+static void trial_once(struct reduce_trial *t, const struct array *a)
 {
     struct reduce_job job = {.out = a->out,
                              .in = a->in,
@@ -207,7 +207,7 @@ static void trial_once(struct trial *t, const struct array *a)
 }
 
 /* Seconds of the slowest rank. */
-static double trial_run(struct trial *t, const struct array *a)
+static double trial_run(struct reduce_trial *t, const struct array *a)
 {
     double in[2], out[2];
     over_ranks(a->w, 0, MPI_MAX); /* together */
@@ -224,7 +224,7 @@ static double trial_run(struct trial *t, const struct array *a)
 }
 
 /* The first of a kind, with which the others are compared. */
-static const struct trial *base_of(struct trial *const *t, int i)
+static const struct reduce_trial *base_of(struct reduce_trial *const *t, int i)
 {
     int k = 0;
     while (t[k]->way->gather != t[i]->way->gather) k++;
@@ -232,7 +232,7 @@ static const struct trial *base_of(struct trial *const *t, int i)
 }
 
 /* Once before it counts; sums that are not rounded must have the same bits on all paths. */
-static void trial_warm_up(struct trial *t, const struct array *a, bool first)
+static void trial_warm_up(struct reduce_trial *t, const struct array *a, bool first)
 {
     size_t bytes = a->count[a->w->rank] * sizeof *a->out;
     trial_once(t, a);
@@ -242,7 +242,7 @@ static void trial_warm_up(struct trial *t, const struct array *a, bool first)
 }
 
 /* In turn, so that all see the same machine. */
-static void trials_run(struct trial **t, int n, const struct array *a, int steps)
+static void trials_run(struct reduce_trial **t, int n, const struct array *a, int steps)
 {
     double seconds[WAYS];
     for (int i = 0; i < n; i++) trial_warm_up(t[i], a, i == 0);
@@ -257,12 +257,12 @@ static void trials_run(struct trial **t, int n, const struct array *a, int steps
 
 /* ---- telling ---- */
 
-static double gain_predicted(const struct trial *t, const struct trial *base)
+static double gain_predicted(const struct reduce_trial *t, const struct reduce_trial *base)
 {
     return t->busiest > 0 ? base->busiest / t->busiest : 1;
 }
 
-static json_t *trial_json(const struct trial *t, const struct trial *base)
+static json_t *trial_json(const struct reduce_trial *t, const struct reduce_trial *base)
 {
     return json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:f, s:o, s:o}", "way", t->way->name,
                      "same_bits", t->way->gather ? json_null() : json_boolean(t->same),
@@ -272,7 +272,7 @@ static json_t *trial_json(const struct trial *t, const struct trial *base)
                      readings_json(&t->gain), "seconds", readings_json(&t->seconds));
 }
 
-static void trial_print(const struct trial *t, const struct trial *base)
+static void trial_print(const struct reduce_trial *t, const struct reduce_trial *base)
 {
     const double mib = 1 << 20;
     printf("%-12s | %9.2f %8.2f | %9.2f %8.2f | %8.3f | %9.2f %4.2f\n", t->way->name,
@@ -280,7 +280,8 @@ static void trial_print(const struct trial *t, const struct trial *base)
            readings_median(&t->seconds), gain_predicted(t, base), readings_median(&t->gain));
 }
 
-static void tell(const struct bench_options *o, const struct array *a, struct trial **t, int n)
+static void tell(const struct bench_options *o, const struct array *a, struct reduce_trial **t,
+                 int n)
 {
     json_t *results = json_array();
     if (o->text && a->w->rank == 0)
@@ -305,7 +306,7 @@ static void tell(const struct bench_options *o, const struct array *a, struct tr
 void bench_reduce(const struct bench_options *o, const struct world *w)
 {
     struct array a;
-    struct trial *t[WAYS];
+    struct reduce_trial *t[WAYS];
     int n = 0;
     array_make(&a, o, w);
     for (int i = 0; i < WAYS; i++)

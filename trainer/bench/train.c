@@ -6,7 +6,7 @@
 #include "trainer/learn/lr.h"
 
 /* Sequences of `sequence` rows; the last token is predicted, never read. */
-struct batch {
+struct train_batch {
     struct sequence *sequence;
     float *weight;
     int *token;
@@ -25,9 +25,9 @@ struct extent bench_train_extent(const struct bench_options *o)
         .sequences = sequences_of(o), .answers = 1, .max_new = 1, .questions = 1};
 }
 
-static struct batch batch_make(const struct bench_options *o, const struct run *r)
+static struct train_batch batch_make(const struct bench_options *o, const struct run *r)
 {
-    struct batch b = {.n = sequences_of(o)};
+    struct train_batch b = {.n = sequences_of(o)};
     size_t n = (size_t)b.n, each = (size_t)o->sequence + 1;
     b.sequence = memory_take(n, sizeof *b.sequence, "a benchmark");
     b.weight = memory_take(n, sizeof *b.weight, "a benchmark");
@@ -45,7 +45,7 @@ static struct batch batch_make(const struct bench_options *o, const struct run *
     return b;
 }
 
-static void batch_free(struct batch *b)
+static void batch_free(struct train_batch *b)
 {
     free(b->sequence);
     free(b->weight);
@@ -53,7 +53,7 @@ static void batch_free(struct batch *b)
 }
 
 /* Processor time: mean over ranks. */
-static struct spent step_run(struct run *r, const struct batch *b, struct step_stats *stats)
+static struct spent step_run(struct run *r, const struct train_batch *b, struct step_stats *stats)
 {
     struct step_job job = {.sequence = b->sequence,
                            .weight = b->weight,
@@ -165,7 +165,7 @@ static void take(struct figures *f, struct spent t, struct library_rates library
 
 void bench_train(const struct bench_options *o, struct run *r)
 {
-    struct batch b = batch_make(o, r);
+    struct train_batch b = batch_make(o, r);
     struct figures f = {0};
     struct step_stats s;
     double rate[2];

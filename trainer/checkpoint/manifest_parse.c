@@ -15,13 +15,14 @@
 
 enum { MOST_SHARDS = 1 << 20 };
 
-struct reader {
+struct manifest_reader {
     struct manifest *m;
     const char *file;
     struct problems *p;
 };
 
-__attribute__((format(printf, 2, 3))) static bool bad(const struct reader *r, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool bad(const struct manifest_reader *r,
+                                                      const char *fmt, ...)
 {
     char why[400];
     va_list args;
@@ -47,7 +48,7 @@ static bool read_hex(const char *s, size_t n, uint64_t *value)
     return true;
 }
 
-static bool check_sum(const struct reader *r, const char *bytes, size_t n)
+static bool check_sum(const struct manifest_reader *r, const char *bytes, size_t n)
 {
     static const char LEFT[] = "{\"xxh64\": \"", RIGHT[] = "\",\n";
     const size_t left = sizeof LEFT - 1, right = sizeof RIGHT - 1, head = left + 16 + right;
@@ -66,7 +67,8 @@ static bool check_sum(const struct reader *r, const char *bytes, size_t n)
 /* --- members -----------------------------------------------------------------------------------
  */
 
-static bool read_sum(const struct reader *r, json_t *o, const char *what, struct file_sum *s)
+static bool read_sum(const struct manifest_reader *r, json_t *o, const char *what,
+                     struct file_sum *s)
 {
     json_error_t e;
     json_int_t size;
@@ -80,7 +82,7 @@ static bool read_sum(const struct reader *r, json_t *o, const char *what, struct
     return true;
 }
 
-static bool read_shards(const struct reader *r, json_t *list)
+static bool read_shards(const struct manifest_reader *r, json_t *list)
 {
     const size_t n = json_array_size(list);
     if (n == 0 || n > MOST_SHARDS) return bad(r, "\"shards\" lists %zu files", n);
@@ -98,7 +100,7 @@ static bool read_shards(const struct reader *r, json_t *list)
     return true;
 }
 
-static bool read_files(const struct reader *r, json_t *files)
+static bool read_files(const struct manifest_reader *r, json_t *files)
 {
     struct manifest *m = r->m;
     if (!json_is_object(files)) return bad(r, "\"files\" is not an object");
@@ -110,7 +112,7 @@ static bool read_files(const struct reader *r, json_t *files)
            (!tokenizer || read_sum(r, tokenizer, "tokenizer.json", &m->tokenizer));
 }
 
-static bool read_slice(const struct reader *r, json_t *list, struct manifest_tensor *t)
+static bool read_slice(const struct manifest_reader *r, json_t *list, struct manifest_tensor *t)
 {
     json_int_t shard, lo, hi, run = 0, stride = 0;
     const bool columns = json_array_size(list) == 5;
@@ -132,7 +134,7 @@ static bool read_slice(const struct reader *r, json_t *list, struct manifest_ten
 }
 
 /* Absent in a manifest from before it was written. */
-static bool read_shape(const struct reader *r, json_t *list, struct manifest_tensor *t)
+static bool read_shape(const struct manifest_reader *r, json_t *list, struct manifest_tensor *t)
 {
     const size_t dims = json_array_size(list);
     uint64_t n = 1;
@@ -148,7 +150,7 @@ static bool read_shape(const struct reader *r, json_t *list, struct manifest_ten
     return (ok && n == t->n) || bad(r, "%s: its shape does not have %zu elements", t->name, t->n);
 }
 
-static bool read_tensor(const struct reader *r, const char *name, json_t *o,
+static bool read_tensor(const struct manifest_reader *r, const char *name, json_t *o,
                         struct manifest_tensor *t)
 {
     json_error_t e;
@@ -174,7 +176,7 @@ static int tensor_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static bool find_gap(const struct reader *r, size_t slices)
+static bool find_gap(const struct manifest_reader *r, size_t slices)
 {
     struct manifest_slice *scratch = calloc(slices + 1, sizeof *scratch);
     if (!scratch) return bad(r, "no memory for %zu slices", slices);
@@ -192,7 +194,7 @@ static bool find_gap(const struct reader *r, size_t slices)
     return ok;
 }
 
-static bool read_tensors(const struct reader *r, json_t *tensors)
+static bool read_tensors(const struct manifest_reader *r, json_t *tensors)
 {
     struct manifest *m = r->m;
     if (!json_is_object(tensors)) return bad(r, "\"tensors\" is not an object");
@@ -218,7 +220,7 @@ static bool read_tensors(const struct reader *r, json_t *tensors)
 /* --- the whole ---------------------------------------------------------------------------------
  */
 
-static bool read_root(const struct reader *r, json_t *root)
+static bool read_root(const struct manifest_reader *r, json_t *root)
 {
     json_error_t e;
     const char *format;
@@ -243,7 +245,7 @@ bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char 
                     struct problems *p)
 {
     *m = (struct manifest){0};
-    const struct reader r = {m, file, p};
+    const struct manifest_reader r = {m, file, p};
     if (!check_sum(&r, bytes, n)) return false;
     json_error_t e;
     json_t *root = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &e);

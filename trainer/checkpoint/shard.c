@@ -154,14 +154,14 @@ bool shard_check(const struct manifest *m, const char *folder, int i, struct pro
  */
 
 /* A dataset in the file, and what of it is wanted. */
-struct piece {
+struct shard_piece {
     hid_t set, have;
     const struct range *from, *to;
     float *data;
 };
 
 /* Both are one run: only what is wanted is read, into its place. */
-static void read_run(const struct piece *p, struct failure *f)
+static void read_run(const struct shard_piece *p, struct failure *f)
 {
     const size_t lo = p->from->lo > p->to->lo ? p->from->lo : p->to->lo,
                  hi = p->from->hi < p->to->hi ? p->from->hi : p->to->hi;
@@ -175,7 +175,7 @@ static void read_run(const struct piece *p, struct failure *f)
 }
 
 /* Columns: the dataset is read whole, and its runs are copied to where they belong. */
-static void read_columns(const struct piece *p, struct failure *f)
+static void read_columns(const struct shard_piece *p, struct failure *f)
 {
     float *all = malloc(range_count(p->from) * sizeof *all);
     if (!all) failure_note(f, "no memory", "reading %zu elements", range_count(p->from));
@@ -190,7 +190,7 @@ static void read_piece(hid_t file, const struct shard_want *w, const struct mani
 {
     char name[DATASET_BYTES];
     dataset_name(name, w->tensor->name, from->at.lo, from->again);
-    struct piece p = {.from = &from->at, .to = &w->slice->at, .data = w->slice->data};
+    struct shard_piece p = {.from = &from->at, .to = &w->slice->at, .data = w->slice->data};
     p.set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
     p.have = H5_OK(f, H5Dget_space(p.set));
     const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(p.have));

@@ -58,7 +58,7 @@ static int *rows_of(const struct settings *s, const struct tokenizer *t, const s
 {
     int *rows = memory_take((size_t)all->n + 1, sizeof *rows, "the lengths of answers");
     for (int i = 0; i < all->n; i++) {
-        const struct record *one = &all->r[i];
+        const struct problem_record *one = &all->r[i];
         size_t n = tokenizer_encode(t, one->prompt, strlen(one->prompt), false, NULL, 0);
         n += tokenizer_encode(t, one->answer, strlen(one->answer), true, NULL, 0);
         rows[i] = (int)n;

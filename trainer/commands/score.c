@@ -96,14 +96,14 @@ static void check_items(const struct run *r, const struct items *all, const char
     }
 }
 
-struct found {
+struct score_found {
     struct items *all;
     int from;
 };
 
 static void found(void *ctx, int sequence, const float *logp, int n)
 {
-    struct found *f = ctx;
+    struct score_found *f = ctx;
     memcpy(f->all->item[f->from + sequence].logp, logp, (size_t)n * sizeof *logp);
 }
 
@@ -127,7 +127,7 @@ static int score_batch(struct run *r, struct items *all, int from)
                            .weight = weight,
                            .n = n,
                            .inv_temperature = 1 / (float)all->item[from].temperature};
-    struct found f = {all, from};
+    struct score_found f = {all, from};
     learner_score(&r->learner, &job, found, &f);
     return n;
 }

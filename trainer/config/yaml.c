@@ -19,7 +19,7 @@ enum {
     MAX_SECTIONS = 16
 };
 
-struct reader {
+struct yaml_reader {
     yaml_document_t doc;
     const struct book *book;
     void *root;
@@ -90,12 +90,12 @@ static bool events_ok(const struct book *book, const void *yaml, size_t n, const
     return end && ok;
 }
 
-static bool full(const struct reader *r)
+static bool full(const struct yaml_reader *r)
 {
     return r->p->n >= r->most;
 }
 
-static struct origin origin(const struct reader *r, const yaml_node_t *node)
+static struct origin origin(const struct yaml_reader *r, const yaml_node_t *node)
 {
     return (struct origin){r->file, (int)node->start_mark.line + 1};
 }
@@ -114,7 +114,7 @@ static bool is_null(const yaml_node_t *node)
 }
 
 /* Name of a setting, or NULL and a problem. */
-static const char *key_of(const struct reader *r, const yaml_node_t *key)
+static const char *key_of(const struct yaml_reader *r, const yaml_node_t *key)
 {
     if (key->type == YAML_SCALAR_NODE) return scalar(key);
     problems_add(r->p, r->file, origin(r, key).line, "a setting's name is one word, not a %s",
@@ -123,7 +123,8 @@ static const char *key_of(const struct reader *r, const yaml_node_t *key)
 }
 
 /* Notes in *line that `name` is given here; false and a problem when it was before. */
-static bool first_time(const struct reader *r, const char *name, int *line, const yaml_node_t *key)
+static bool first_time(const struct yaml_reader *r, const char *name, int *line,
+                       const yaml_node_t *key)
 {
     int here = origin(r, key).line;
     if (*line > 0)
@@ -133,8 +134,8 @@ static bool first_time(const struct reader *r, const char *name, int *line, cons
     return first;
 }
 
-static void read_setting(const struct reader *r, const struct place *at, const struct setting *k,
-                         const yaml_node_t *key, const yaml_node_t *value)
+static void read_setting(const struct yaml_reader *r, const struct place *at,
+                         const struct setting *k, const yaml_node_t *key, const yaml_node_t *value)
 {
     if (!first_time(r, k->name, setting_line(at, k), key)) return;
     struct origin from = origin(r, key);
@@ -150,13 +151,13 @@ static void read_setting(const struct reader *r, const struct place *at, const s
         setting_assign(at, k, scalar(value), value->data.scalar.length, from, r->p);
 }
 
-static yaml_node_t *node_at(struct reader *r, int index)
+static yaml_node_t *node_at(struct yaml_reader *r, int index)
 {
     return yaml_document_get_node(&r->doc, index);
 }
 
 /* What stands under one key of a section. */
-static void read_pair(struct reader *r, const struct place *at, const yaml_node_pair_t *pair)
+static void read_pair(struct yaml_reader *r, const struct place *at, const yaml_node_pair_t *pair)
 {
     const yaml_node_t *key = node_at(r, pair->key);
     const char *name = key_of(r, key);
@@ -169,7 +170,7 @@ static void read_pair(struct reader *r, const struct place *at, const yaml_node_
 }
 
 /* false and a problem when the node is no mapping; an empty one is well. */
-static bool expect_mapping(const struct reader *r, const yaml_node_t *node, const char *name)
+static bool expect_mapping(const struct yaml_reader *r, const yaml_node_t *node, const char *name)
 {
     if (node->type == YAML_MAPPING_NODE) return true;
     if (!is_null(node))
@@ -179,7 +180,7 @@ static bool expect_mapping(const struct reader *r, const yaml_node_t *node, cons
     return false;
 }
 
-static void read_section(struct reader *r, int id, const yaml_node_t *node)
+static void read_section(struct yaml_reader *r, int id, const yaml_node_t *node)
 {
     struct place at = book_place(r->book, r->root, id);
     if (!expect_mapping(r, node, at.section->name)) return;
@@ -190,7 +191,7 @@ static void read_section(struct reader *r, int id, const yaml_node_t *node)
 
 /* The phase's kind is read before the rest, because it decides what the rest may be. Returns the
  * pair that held it. */
-static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *at,
+static const yaml_node_pair_t *read_kind(struct yaml_reader *r, const struct place *at,
                                          const yaml_node_t *node)
 {
     const struct setting *kind = setting_find(at->section, "kind");
@@ -207,7 +208,7 @@ static const yaml_node_pair_t *read_kind(struct reader *r, const struct place *a
     return NULL;
 }
 
-static void read_phase(struct reader *r, int phase, const yaml_node_t *node)
+static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node)
 {
     struct place at = settings_place(r->root, SECTION_PHASE, phase);
     if (is_null(node)) {
@@ -221,7 +222,7 @@ static void read_phase(struct reader *r, int phase, const yaml_node_t *node)
         if (i != kind && !full(r)) read_pair(r, &at, i);
 }
 
-static void read_phases(struct reader *r, const yaml_node_t *node)
+static void read_phases(struct yaml_reader *r, const yaml_node_t *node)
 {
     if (is_null(node)) return;
     if (node->type != YAML_SEQUENCE_NODE) {
@@ -240,7 +241,8 @@ static void read_phases(struct reader *r, const yaml_node_t *node)
     for (int i = 0; i < n && !full(r); i++) read_phase(r, i, node_at(r, first[i]));
 }
 
-static void read_top_pair(struct reader *r, const struct place *top, const yaml_node_pair_t *pair)
+static void read_top_pair(struct yaml_reader *r, const struct place *top,
+                          const yaml_node_pair_t *pair)
 {
     const yaml_node_t *key = node_at(r, pair->key), *value = node_at(r, pair->value);
     const char *name = key->type == YAML_SCALAR_NODE ? scalar(key) : "";
@@ -256,7 +258,7 @@ static void read_top_pair(struct reader *r, const struct place *top, const yaml_
     read_pair(r, top, pair);
 }
 
-static void read_top(struct reader *r)
+static void read_top(struct yaml_reader *r)
 {
     const yaml_node_t *node = yaml_document_get_root_node(&r->doc);
     struct place top = book_place(r->book, r->root, 0);
@@ -281,7 +283,7 @@ static void forget_lines(const struct book *book, void *root)
 }
 
 /* r says what to read into and how. */
-static bool parse(struct reader r, const void *yaml, size_t n)
+static bool parse(struct yaml_reader r, const void *yaml, size_t n)
 {
     const struct book *book = r.book;
     struct problems *p = r.p;
@@ -311,7 +313,7 @@ static bool parse(struct reader r, const void *yaml, size_t n)
 bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
                 struct problems *p)
 {
-    return parse((struct reader){.book = book, .root = root, .file = file, .p = p}, yaml, n);
+    return parse((struct yaml_reader){.book = book, .root = root, .file = file, .p = p}, yaml, n);
 }
 
 static void recipe_begin(struct settings *s, const char *file)
@@ -335,6 +337,6 @@ bool settings_parse_stored(struct settings *s, const char *yaml, struct problems
     const char *file = "recipe.yaml";
     recipe_begin(s, file);
     return parse(
-        (struct reader){.book = &recipe_book, .root = s, .file = file, .p = p, .stored = true},
+        (struct yaml_reader){.book = &recipe_book, .root = s, .file = file, .p = p, .stored = true},
         yaml, strlen(yaml));
 }

@@ -37,7 +37,7 @@ static char *member_copy(const struct lines *l, int line, const json_t *object, 
     return NULL;
 }
 
-static void record_free(struct record *r)
+static void record_free(struct problem_record *r)
 {
     free(r->prompt);
     free(r->answer);
@@ -65,7 +65,7 @@ static bool line_read(struct lines *l, int line, const char *at, size_t n)
     bool ok = json_is_object(object);
     if (!ok) problems_add(l->problems, l->file, line, "not a JSON object of prompt and answer");
     if (ok) {
-        struct record r = {.line = line};
+        struct problem_record r = {.line = line};
         r.prompt = member_copy(l, line, object, "prompt", true, &ok);
         r.answer = member_copy(l, line, object, l->answer, true, &ok);
         r.demonstration = member_copy(l, line, object, "demonstration", false, &ok);

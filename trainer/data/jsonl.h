@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include "comm/base/problems.h"
 
-struct record {
+struct problem_record {
     char *prompt, *answer, *demonstration; /* demonstration may be NULL */
     int line;
 };
 struct records {
-    struct record *r;
+    struct problem_record *r;
     int n;
 };
 /* BOM, CRLF and blank lines tolerated; field order and other members do not matter; a bad line is a

@@ -40,7 +40,7 @@ static bool holds(const char *text, const char *const *words, int n, const char 
 }
 
 /* What only this program's use of a record demands. */
-static void record_check(const struct record *r, const char *file, struct problems *p)
+static void record_check(const struct problem_record *r, const char *file, struct problems *p)
 {
     const char *word, *d = r->demonstration;
     if (holds(r->answer, reserved, RESERVED, &word) || holds(r->answer, tags, TAGS, &word))
@@ -86,7 +86,7 @@ static int records_append(struct source *s, const struct input *in, struct probl
 }
 
 /* Records that differ neither in prompt nor in answer are one problem. */
-static uint64_t record_hash(const struct record *r)
+static uint64_t record_hash(const struct problem_record *r)
 {
     return problem_hash(r->prompt) * 31 + problem_hash(r->answer);
 }
@@ -214,7 +214,7 @@ int source_heldout(struct source *s, int want)
 
 static void record_take(const struct source *s, int number, struct problem *out)
 {
-    const struct record *r = &s->all.r[number];
+    const struct problem_record *r = &s->all.r[number];
     *out = (struct problem){.prompt = r->prompt, .answer = r->answer, .record = number};
 }
 
@@ -318,7 +318,7 @@ uint64_t source_sum(const struct source *s, enum split split)
     struct checksum *sum = checksum_new();
     if (s->task) sum_generated(sum, s);
     for (int i = 0; !s->task && i < s->n[split]; i++) {
-        const struct record *r = &s->all.r[s->of_split[split][i]];
+        const struct problem_record *r = &s->all.r[s->of_split[split][i]];
         sum_text(sum, r->prompt);
         sum_text(sum, r->answer);
         sum_text(sum, r->demonstration);

@@ -14,7 +14,7 @@
 enum { BLOCK = 8 * CODEC_BLOCK, LINE = 64 };
 
 /* In front of every message. */
-struct head {
+struct outer_head {
     uint64_t update;
     uint64_t checksum; /* of the sender's outer parameters */
 };
@@ -40,7 +40,7 @@ static void outer_place(struct outer *x, int sites)
     struct arena *a = &x->arena;
     arena_kind(a, ARENA_OPTIMIZER);
     struct outer_slice *slice = arena_take_n(a, (size_t)x->n, sizeof *slice);
-    x->bytes = up_to_line(sizeof(struct head));
+    x->bytes = up_to_line(sizeof(struct outer_head));
     for (int i = 0; i < x->n; i++) {
         struct outer_slice s = {.n = x->optimizer->buckets.b[i].mine_n, .at = x->bytes};
         slice_place(x, &s);
@@ -127,7 +127,7 @@ static void encode(struct outer *x, int i, unsigned char *to)
 static void begin(struct outer *x, long update)
 {
     unsigned char *mine = message_of(x, x->world->site);
-    struct head head = {(uint64_t)update, checksum_of(x)};
+    struct outer_head head = {(uint64_t)update, checksum_of(x)};
     memcpy(mine, &head, sizeof head);
     for (int i = 0; i < x->n; i++) encode(x, i, mine);
     x->op = exchange_all_gather(x->exchange, 0, x->message, x->count, x->offset);
@@ -136,9 +136,9 @@ static void begin(struct outer *x, long update)
     x->arrived = false;
 }
 
-static void check_head(struct outer *x, int site, const struct head *mine)
+static void check_head(struct outer *x, int site, const struct outer_head *mine)
 {
-    struct head head;
+    struct outer_head head;
     memcpy(&head, message_of(x, site), sizeof head);
     if (head.update == mine->update && head.checksum == mine->checksum) return;
     die_fmt(__FILE__, __LINE__, EXIT_WORLD, "comparing the outer parameters of the sites",
@@ -169,7 +169,7 @@ static void mean(struct outer *x, int i)
 
 static void arrive(struct outer *x)
 {
-    struct head mine;
+    struct outer_head mine;
     x->op = EXCHANGE_NONE;
     x->arrived = true;
     x->stats.seconds += clock_now() - x->began_at;

@@ -19,12 +19,12 @@
 enum { TEXT_BYTES = 256 };
 static const double PLAIN_EVERY_S = 5;
 
-struct text {
+struct live_text {
     char *out;
     size_t size, used;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct live_text *t, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -33,7 +33,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
     if (n > 0) t->used += (size_t)n < t->size - t->used ? (size_t)n : t->size - t->used - 1;
 }
 
-static void add_rate(struct text *t, double per_second)
+static void add_rate(struct live_text *t, double per_second)
 {
     if (isnan(per_second)) return;
     if (per_second >= 999.5)
@@ -42,7 +42,7 @@ static void add_rate(struct text *t, double per_second)
         add(t, "  %.0f tokens/s", per_second);
 }
 
-static void add_time_left(struct text *t, double seconds)
+static void add_time_left(struct live_text *t, double seconds)
 {
     if (isnan(seconds) || seconds > 1e9) return;
     const long s = seconds > 0 ? lround(seconds) : 0;
@@ -56,7 +56,7 @@ static void add_time_left(struct text *t, double seconds)
 
 size_t progress_text(char *out, size_t size, const struct progress *p)
 {
-    struct text t = {out, size, 0};
+    struct live_text t = {out, size, 0};
     add(&t, "%s %ld/%ld", p->phase, p->step, p->steps);
     if (!isnan(p->reward)) add(&t, "  reward %.3f", p->reward);
     if (!isnan(p->loss)) add(&t, "  loss %.4f", p->loss);

@@ -28,12 +28,12 @@ void record_add(struct record *r, const char *name, double value)
 
 /* --- as text ---------------------------------------------------------------------------------- */
 
-struct line {
+struct record_line {
     char *text;
     size_t used;
 };
 
-static void add(struct line *l, const char *text)
+static void add(struct record_line *l, const char *text)
 {
     const size_t n = strlen(text);
     INVARIANT(l->used + n + 3 < RECORD_TEXT, "a line of metrics is longer than %d bytes",
@@ -43,7 +43,7 @@ static void add(struct line *l, const char *text)
 }
 
 /* Names and phases are ours or the recipe's; what JSON would need escaped becomes '_'. */
-static void add_string(struct line *l, const char *text)
+static void add_string(struct record_line *l, const char *text)
 {
     char quoted[METRIC_NAME + 3];
     size_t n = 0;
@@ -58,7 +58,7 @@ static void add_string(struct line *l, const char *text)
 }
 
 /* The shortest of three precisions that reads back to the same bits; 17 digits always do. */
-static void add_number(struct line *l, double value)
+static void add_number(struct record_line *l, double value)
 {
     char text[40] = "null";
     if (isfinite(value))
@@ -72,7 +72,7 @@ static void add_number(struct line *l, double value)
 
 size_t record_text(const struct record *r, char *text)
 {
-    struct line l = {text, 0};
+    struct record_line l = {text, 0};
     char head[64];
     snprintf(head, sizeof head, "{\"step\":%ld,\"phase\":", r->step);
     add(&l, head);

@@ -14,7 +14,7 @@ enum { MOST_HOSTS = 16384, MOST_SLOTS = 65536, NAME_BYTES = 254, WORD_BYTES = 30
 /* ---- words ---- */
 
 /* What is left of a line. */
-struct line {
+struct host_line {
     const char *at, *end, *file;
     int number;
     bool text_is_odd; /* it holds bytes that no text has */
@@ -26,14 +26,14 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static void skip_spaces(struct line *l)
+static void skip_spaces(struct host_line *l)
 {
     while (l->at < l->end && is_space(*l->at)) l->at++;
 }
 
 /* The next word, cut at spaces and '='; false at the end of the line. What is too long is cut and
  * not known later. */
-static bool next_word(struct line *l, char word[WORD_BYTES])
+static bool next_word(struct host_line *l, char word[WORD_BYTES])
 {
     size_t n = 0;
     skip_spaces(l);
@@ -43,7 +43,7 @@ static bool next_word(struct line *l, char word[WORD_BYTES])
     return n > 0;
 }
 
-static bool next_is(struct line *l, char c)
+static bool next_is(struct host_line *l, char c)
 {
     skip_spaces(l);
     if (l->at == l->end || *l->at != c) return false;
@@ -58,13 +58,13 @@ static size_t text_start(const char *text, size_t n)
 }
 
 /* The line at *at of a text, without its comment; *at becomes the next one's. */
-static struct line take_line(const char *text, size_t n, size_t *at)
+static struct host_line take_line(const char *text, size_t n, size_t *at)
 {
     const char *line = text + *at, *end = memchr(line, '\n', n - *at);
     if (!end) end = text + n;
     const char *comment = memchr(line, '#', (size_t)(end - line));
     *at = (size_t)(end - text) + 1;
-    return (struct line){.at = line, .end = comment ? comment : end};
+    return (struct host_line){.at = line, .end = comment ? comment : end};
 }
 
 /* ---- a line ---- */
@@ -90,7 +90,7 @@ static bool name_possible(const char *name)
            strlen(name) <= NAME_BYTES;
 }
 
-static void no_name(const struct line *l, const char *name)
+static void no_name(const struct host_line *l, const char *name)
 {
     const char *colon = strchr(name, ':');
     if (l->text_is_odd)
@@ -136,7 +136,7 @@ static void host_add(struct hosts *h, const char *name, int slots)
 }
 
 /* A count behind `key =`; 0 and a problem when it is none. */
-static int take_count(struct line *l, const char *key)
+static int take_count(struct host_line *l, const char *key)
 {
     char word[WORD_BYTES];
     char *rest = word;
@@ -153,7 +153,7 @@ struct counts {
     bool wrong;
 };
 
-static struct counts take_counts(struct line *l)
+static struct counts take_counts(struct host_line *l)
 {
     struct counts c = {0};
     char key[WORD_BYTES];
@@ -179,7 +179,7 @@ static struct counts take_counts(struct line *l)
 }
 
 /* A host that is there already has the sum of its slots, as for mpirun. */
-static void host_take(struct hosts *h, struct line *l, const char *name, int slots)
+static void host_take(struct hosts *h, struct host_line *l, const char *name, int slots)
 {
     int before = host_find(h, name);
     if (before < 0 && h->n == MOST_HOSTS)
@@ -194,7 +194,7 @@ static void host_take(struct hosts *h, struct line *l, const char *name, int slo
         h->at[before].slots += slots, h->slots += slots;
 }
 
-static void read_line(struct hosts *h, struct line *l)
+static void read_line(struct hosts *h, struct host_line *l)
 {
     char name[WORD_BYTES];
     skip_spaces(l);
@@ -226,7 +226,7 @@ bool hosts_parse(struct hosts *h, const char *text, size_t n, const char *file, 
     bool odd = n > 0 && memchr(text, '\0', n) != NULL;
     *h = (struct hosts){0};
     for (size_t at = text_start(text, n); at < n && p->n - before < (odd ? 1 : ENOUGH);) {
-        struct line l = take_line(text, n, &at);
+        struct host_line l = take_line(text, n, &at);
         l.file = file, l.number = ++number, l.p = p, l.text_is_odd = odd;
         read_line(h, &l);
     }
@@ -268,7 +268,7 @@ static bool map_begin(struct hosts *h, int ranks, struct problems *p)
 }
 
 /* One line of a map file. */
-static void map_line(struct hosts *h, struct line *l, int ranks, int *used)
+static void map_line(struct hosts *h, struct host_line *l, int ranks, int *used)
 {
     char name[WORD_BYTES], more[WORD_BYTES];
     if (!next_word(l, name)) return;
@@ -293,7 +293,7 @@ bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *fi
     if (!map_begin(h, ranks, p)) return false;
     int *used = memory_take((size_t)h->n, sizeof *used, "a map of ranks");
     for (size_t at = text_start(text, n); at < n && p->n == before;) {
-        struct line l = take_line(text, n, &at);
+        struct host_line l = take_line(text, n, &at);
         l.file = file, l.number = ++number, l.p = p;
         map_line(h, &l, ranks, used);
     }

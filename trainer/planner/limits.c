@@ -156,15 +156,16 @@ bool limits_measure(struct memory *m, const struct memory_job *job, struct mesh_
     return limit == 0 || m->total <= limit;
 }
 
-struct unit {
+struct limit_unit {
     const char *name;
     double bytes;
 };
 
 /* So that two sizes which differ look different. */
-static struct unit unit_for(size_t bytes)
+static struct limit_unit unit_for(size_t bytes)
 {
-    static const struct unit mib = {"MiB", 0x1p20}, gib = {"GiB", 0x1p30}, tib = {"TiB", 0x1p40};
+    static const struct limit_unit mib = {"MiB", 0x1p20}, gib = {"GiB", 0x1p30},
+                                   tib = {"TiB", 0x1p40};
     return bytes < (size_t)8 << 30 ? mib : bytes < (size_t)8 << 40 ? gib : tib;
 }
 
@@ -176,7 +177,7 @@ bool limits_fit(const struct memory_job *job, struct mesh_at at, size_t limit, c
     size_t used = 0;
     int largest = 0;
     if (limits_measure(&m, job, at, limit)) return true;
-    const struct unit need = unit_for(m.total), have = unit_for(limit);
+    const struct limit_unit need = unit_for(m.total), have = unit_for(limit);
     for (int k = 0; k < ARENA_KINDS; k++) {
         if (m.of[k] > m.of[largest]) largest = k;
         used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s %.1f", k ? ", " : "",

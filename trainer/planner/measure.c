@@ -17,7 +17,7 @@ enum { TRIES = 5 };
 static const double ENOUGH = 0.4; /* seconds for one chunk */
 
 /* One chunk with one micro-batch on it. */
-struct bench {
+struct measuring {
     const struct measure_job *job;
     struct param_list params;
     struct chunk *chunk;
@@ -37,7 +37,7 @@ static void no_loss(void *ctx, const struct head_io *io, int T)
 
 /* ---- placing ---- */
 
-static void bench_place(struct bench *b, struct chunk_span span)
+static void bench_place(struct measuring *b, struct chunk_span span)
 {
     const struct measure_job *j = b->job;
     struct arena *a = &b->arena;
@@ -64,7 +64,7 @@ static void bench_place(struct bench *b, struct chunk_span span)
     chunk_place_slots(&b->chunk, 1, a);
 }
 
-static void fill_reals(const struct bench *b, void *to, size_t n, double scale)
+static void fill_reals(const struct measuring *b, void *to, size_t n, double scale)
 {
     const struct ops *ops = b->job->ops;
     for (size_t i = 0; i < n; i++) {
@@ -73,7 +73,7 @@ static void fill_reals(const struct bench *b, void *to, size_t n, double scale)
     }
 }
 
-static void bench_fill(struct bench *b)
+static void bench_fill(struct measuring *b)
 {
     const struct measure_job *j = b->job;
     size_t stream = (size_t)j->room * (size_t)j->dims.C;
@@ -101,12 +101,12 @@ static void bench_fill(struct bench *b)
 
 /* ---- timing ---- */
 
-struct times {
+struct measured_times {
     double f, b, w;
     double weights, hold; /* what the weights cost once a step, without their update */
 };
 
-static double time_pass(struct bench *b, enum pass_kind kind, struct chunk_span span)
+static double time_pass(struct measuring *b, enum pass_kind kind, struct chunk_span span)
 {
     bool forward = kind == PASS_F;
     struct pass p = {.kind = kind,
@@ -124,7 +124,7 @@ static double time_pass(struct bench *b, enum pass_kind kind, struct chunk_span 
 }
 
 /* Gradients are cleared, those of two directions added, new weights packed. */
-static double time_hold(struct bench *b)
+static double time_hold(struct measuring *b)
 {
     double start = clock_now();
     memset(b->grad, 0, b->params.total * sizeof(float));
@@ -138,10 +138,10 @@ static void least(double *best, double t, int i)
     if (i == 1 || t < *best) *best = t; /* the first run warms up */
 }
 
-static struct times bench_chunk(const struct measure_job *job, struct chunk_span span)
+static struct measured_times bench_chunk(const struct measure_job *job, struct chunk_span span)
 {
-    struct bench b = {.job = job};
-    struct times t = {0};
+    struct measuring b = {.job = job};
+    struct measured_times t = {0};
     param_list_make(&b.params, &job->dims, span);
     t.weights = (double)b.params.total;
     bench_place(&b, span);
@@ -242,8 +242,8 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
 static void set_costs(struct cluster *c, const struct measure_job *j)
 {
     int last = j->dims.L - 1; /* of a model with experts, one that has them */
-    struct times layer = bench_chunk(j, (struct chunk_span){last, 1, false, false});
-    struct times head = bench_chunk(j, (struct chunk_span){j->dims.L, 0, false, true});
+    struct measured_times layer = bench_chunk(j, (struct chunk_span){last, 1, false, false});
+    struct measured_times head = bench_chunk(j, (struct chunk_span){j->dims.L, 0, false, true});
     double ms = 1e3 * j->room / j->rows;
     c->costs = (struct costs_settings){.layer_f = layer.f * ms,
                                        .layer_b = layer.b * ms,

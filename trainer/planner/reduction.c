@@ -17,28 +17,28 @@ struct reduction_way reduction_way(const struct settings *s)
 /* ---- a replica group ---- */
 
 /* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. */
-struct group {
+struct reduction_group {
     struct reduce_form form;
     int *rank, *host;
     size_t *count, *offset;
 };
 
-static void group_new(struct group *g, int most)
+static void group_new(struct reduction_group *g, int most)
 {
     size_t n = (size_t)most;
-    *g = (struct group){.rank = memory_take(2 * n, sizeof *g->rank, "a replica group"),
-                        .count = memory_take(2 * n, sizeof *g->count, "a replica group")};
+    *g = (struct reduction_group){.rank = memory_take(2 * n, sizeof *g->rank, "a replica group"),
+                                  .count = memory_take(2 * n, sizeof *g->count, "a replica group")};
     g->host = g->rank + most;
     g->offset = g->count + most;
 }
 
-static void group_free(struct group *g)
+static void group_free(struct reduction_group *g)
 {
     free(g->rank);
     free(g->count);
 }
 
-static size_t floats_of(const struct group *g)
+static size_t floats_of(const struct reduction_group *g)
 {
     size_t n = 0;
     for (int i = 0; i < g->form.members; i++) n += g->count[i];
@@ -46,7 +46,7 @@ static size_t floats_of(const struct group *g)
 }
 
 /* Members of a node, on the path over nodes: as many on each. */
-static int each_of(const struct group *g)
+static int each_of(const struct reduction_group *g)
 {
     int each = 1;
     while (each < g->form.members && g->host[each] == g->host[0]) each++;
@@ -56,8 +56,8 @@ static int each_of(const struct group *g)
 /* ---- paths ---- */
 
 /* Rounded where it crosses. */
-static void add(struct traffic *t, const struct group *g, enum traffic_kind k, int from, int to,
-                size_t floats)
+static void add(struct traffic *t, const struct reduction_group *g, enum traffic_kind k, int from,
+                int to, size_t floats)
 {
     bool crosses = g->host[from] != g->host[to];
     if (from != to && floats > 0)
@@ -65,7 +65,7 @@ static void add(struct traffic *t, const struct group *g, enum traffic_kind k, i
                     (double)codec_bytes(crosses ? g->form.wire : CODEC_FP32, floats));
 }
 
-static void add_flat(struct traffic *t, const struct group *g)
+static void add_flat(struct traffic *t, const struct reduction_group *g)
 {
     for (int i = 0; i < g->form.members; i++)
         for (int owner = 0; owner < g->form.members; owner++)
@@ -86,7 +86,8 @@ static struct column column_of(size_t n, int each, int j)
 }
 
 /* From the last node's column the parts of slices go to their owners. */
-static void add_parts_of_column(struct traffic *t, const struct group *g, int from, struct column c)
+static void add_parts_of_column(struct traffic *t, const struct reduction_group *g, int from,
+                                struct column c)
 {
     for (int owner = 0; owner < g->form.members; owner++) {
         size_t lo = g->offset[owner], hi = lo + g->count[owner];
@@ -98,7 +99,7 @@ static void add_parts_of_column(struct traffic *t, const struct group *g, int fr
 
 /* Columns inside each node, all to all; a column's running sum from node to node; from the last one
  * to the owners. */
-static void add_chain(struct traffic *t, const struct group *g)
+static void add_chain(struct traffic *t, const struct reduction_group *g)
 {
     int each = each_of(g), members = g->form.members;
     size_t n = floats_of(g);
@@ -117,7 +118,8 @@ static void add_chain(struct traffic *t, const struct group *g)
 
 /* A slice from its owner to all; over nodes to one member of each, and from there to the rest of
  * it. */
-static void add_gather(struct traffic *t, const struct group *g, int owner, size_t real, bool nodes)
+static void add_gather(struct traffic *t, const struct reduction_group *g, int owner, size_t real,
+                       bool nodes)
 {
     int members = g->form.members, each = each_of(g);
     double bytes = (double)(g->count[owner] * real);
@@ -128,7 +130,7 @@ static void add_gather(struct traffic *t, const struct group *g, int owner, size
     }
 }
 
-static void add_bucket(struct traffic *t, const struct group *g, size_t real,
+static void add_bucket(struct traffic *t, const struct reduction_group *g, size_t real,
                        struct reduction_paths *paths)
 {
     const char *why;
@@ -162,8 +164,8 @@ static int member_rank(const struct mesh *m, int member)
 
 /* The members that hold share e of the experts (of all weights with ep 1), and the bucket's slices.
  */
-static void group_fill(struct group *g, const struct traffic *t, const struct reduction_job *s,
-                       struct bucket *b, int e, int ep)
+static void group_fill(struct reduction_group *g, const struct traffic *t,
+                       const struct reduction_job *s, struct bucket *b, int e, int ep)
 {
     const struct mesh *m = &s->mesh;
     int n = 0;
@@ -184,7 +186,8 @@ static void group_fill(struct group *g, const struct traffic *t, const struct re
 
 /* A tied embedding whose head is on another rank: both sums go to the other end of the pipeline
  * (optimizer.c, tie_exchange). */
-static void add_tie(struct traffic *t, const struct reduction_job *s, const struct group *g)
+static void add_tie(struct traffic *t, const struct reduction_job *s,
+                    const struct reduction_group *g)
 {
     const struct mesh *m = &s->mesh;
     for (int i = 0; i < s->members; i++) {
@@ -209,7 +212,7 @@ static void add_parts(struct traffic *t, const struct reduction_job *s, const st
 
 static void add_stage(struct traffic *t, const struct reduction_job *s, struct stage *st)
 {
-    struct group g;
+    struct reduction_group g;
     struct bucket_list l;
     group_new(&g, s->members);
     buckets_make(&l, st);

@@ -45,7 +45,7 @@ static bool start_answer(struct rollout *r, struct decoder *d, struct decode_bat
     if (g->filled < shared) return false;
     if (shared > 0) add_event(d, b, (struct event){EVENT_FORK, slot, g->slot, shared});
     int answer = g->question * r->job->samples + g->next_sample++;
-    d->slot[slot] = (struct slot){answer, shared, question_of(r, g)->token[shared]};
+    d->slot[slot] = (struct decode_slot){answer, shared, question_of(r, g)->token[shared]};
     r->answer[answer].n = 0;
     r->answer[answer].truncated = false;
     r->mine[answer] = true;
@@ -69,7 +69,7 @@ static void add_sampled_rows(struct rollout *r, struct decoder *d, struct decode
 {
     int base = b->head->batch * d->batch_slots, G = r->job->samples;
     for (int s = base; s < base + d->batch_slots; s++) {
-        const struct slot *k = &d->slot[s];
+        const struct decode_slot *k = &d->slot[s];
         if (k->answer < 0) continue;
         add_row(d, b, (struct decode_batch_row){s, k->pos, k->answer / G, k->answer % G}, k->token);
     }
@@ -155,7 +155,7 @@ bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
 static void record_token(struct rollout *r, struct decoder *d, struct decode_batch *b,
                          const struct decode_batch_row *row, struct sampled s)
 {
-    struct slot *k = &d->slot[row->slot];
+    struct decode_slot *k = &d->slot[row->slot];
     struct answer *a = &r->answer[k->answer];
     a->token[a->n] = s.token;
     a->logp[a->n++] = s.logp;

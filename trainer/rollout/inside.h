@@ -13,7 +13,7 @@ struct group {
     int filled; /* prompt positions sent to the cache so far */
     int next_sample;
 };
-struct slot {
+struct decode_slot {
     int answer;     /* index of the answer being sampled; -1: free */
     int pos, token; /* of the next row */
 };
@@ -35,8 +35,8 @@ struct decoder {
     unsigned char *arrived; /* a packed batch */
 
     /* first stage */
-    struct slot *slot;   /* (n_batches * batch_slots); batch b owns [b*batch_slots, ...) */
-    struct group *group; /* ring of questions under way */
+    struct decode_slot *slot; /* (n_batches * batch_slots); batch b owns [b*batch_slots, ...) */
+    struct group *group;      /* ring of questions under way */
     int groups, group_from, max_groups;
     int *free_prompt_slot, n_free_prompt_slots;
     int *outstanding, n_outstanding; /* batches under way, oldest first */

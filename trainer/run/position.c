@@ -20,14 +20,14 @@ enum { NEEDED = 1 };
 /* Steps, updates and the like stay far below: they are printed and multiplied. */
 static const json_int_t MOST = (json_int_t)1 << 48;
 
-struct member {
+struct state_member {
     const char *name;
     bool needed, hex;
     json_int_t high;    /* of a whole number, from 0; 0: MOST */
     size_t offset, has; /* has: of a bool that is set when it is there; 0: none */
 };
 #define AT(name) offsetof(struct position, name)
-static const struct member MEMBERS[] = {
+static const struct state_member MEMBERS[] = {
     {"phase", NEEDED, false, 1 << 20, AT(phase), 0},
     {"phase_step", NEEDED, false, 1000000000, AT(phase_step), 0},
     {"step", NEEDED, false, 0, AT(step), 0},
@@ -63,7 +63,7 @@ static bool read_whole(const json_t *v, json_int_t high, long *out)
     return json_is_integer(v) && n >= 0 && n <= high;
 }
 
-static void bad_member(const struct member *m, const json_t *v, const char *file,
+static void bad_member(const struct state_member *m, const json_t *v, const char *file,
                        struct problems *p)
 {
     char *is = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
@@ -78,7 +78,7 @@ static void bad_member(const struct member *m, const json_t *v, const char *file
     free(is);
 }
 
-static bool read_member(struct position *q, const struct member *m, const json_t *state,
+static bool read_member(struct position *q, const struct state_member *m, const json_t *state,
                         const char *file, struct problems *p)
 {
     const json_t *v = json_object_get(state, m->name);

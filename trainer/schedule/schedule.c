@@ -194,20 +194,20 @@ bool schedule_can(const struct settings *s, enum plan_place place)
 }
 
 /* What the search said of a placement. */
-struct verdict {
+struct schedule_verdict {
     bool any;
     double bubble, named_bubble; /* predicted, of the plan found and of the best named one */
     enum plan_kind named;
 };
 
-static struct verdict judge(const struct settings *s, const struct dims *d, enum plan_place place,
-                            int micro_batches)
+static struct schedule_verdict judge(const struct settings *s, const struct dims *d,
+                                     enum plan_place place, int micro_batches)
 {
     struct schedule_costs c;
     struct plan plan;
     struct auto_found found;
     schedule_costs_new(&c, s, d, place);
-    struct verdict v = {.any = search(&plan, s, &c, place, micro_batches, &found)};
+    struct schedule_verdict v = {.any = search(&plan, s, &c, place, micro_batches, &found)};
     if (v.any) {
         double ideal = c.work * micro_batches / s->mesh.pp; /* every rank at work all the time */
         v.bubble = 1 - ideal / found.makespan;
@@ -219,7 +219,8 @@ static struct verdict judge(const struct settings *s, const struct dims *d, enum
     return v;
 }
 
-static void say(const struct settings *s, const struct verdict v[PLACES], int micro_batches)
+static void say(const struct settings *s, const struct schedule_verdict v[PLACES],
+                int micro_batches)
 {
     char text[512] = "";
     size_t used = 0;
@@ -237,7 +238,7 @@ void schedule_choose(struct settings *s, const struct dims *d, const bool fits[P
 {
     static const enum plan_place order[] = {PLACE_LINE, PLACE_VEE, PLACE_MIRROR};
     if (s->run.schedule != SCHEDULE_AUTO) return;
-    struct verdict v[PLACES] = {{.any = false}};
+    struct schedule_verdict v[PLACES] = {{.any = false}};
     int micro_batches = schedule_least(s), best = -1;
     micro_batches += micro_batches % 2;
     for (int k = 0; k < PLACES; k++) {

@@ -86,7 +86,7 @@ static void times_new(struct times *t, const struct timeline *all, int chunks)
             t->n[op][k] = memory_take((size_t)chunks, sizeof(int), "a trace");
         }
     for (int i = 0; i < all->n; i++) {
-        const struct span *s = &all->span[i];
+        const struct timeline_span *s = &all->span[i];
         if (s->kind != SPAN_PASS) continue;
         t->sum[s->op][s->paired][s->cell.chunk] += s->end - s->start;
         t->n[s->op][s->paired][s->cell.chunk]++;
@@ -112,9 +112,9 @@ static void times_free(struct times *t)
  * rank. */
 static void times_pairs(struct times *t, const struct timeline *all)
 {
-    const struct span *first = NULL;
+    const struct timeline_span *first = NULL;
     for (int i = 0; i < all->n; i++) {
-        const struct span *s = &all->span[i];
+        const struct timeline_span *s = &all->span[i];
         if (s->kind != SPAN_PASS || !s->paired) continue;
         if (!first) {
             first = s;

@@ -29,16 +29,16 @@ static void setup(void)
     sim_free(&sim);
     timeline_new(&measured, 4, predicted.n + 2);
     for (int i = 0; i < predicted.n; i++) {
-        struct span s = predicted.span[i];
+        struct timeline_span s = predicted.span[i];
         s.start *= 1.1;
         s.end *= 1.1;
         ck_assert(timeline_add(&measured, s));
     }
     struct plan_cell cell = {1, 1, 0};
-    ck_assert(
-        timeline_add(&measured, (struct span){2, PLAN_F, cell, false, false, SPAN_WAIT, 0, 1e-3}));
-    ck_assert(timeline_add(&measured,
-                           (struct span){2, PLAN_F, cell, false, false, SPAN_EXCHANGE, 0, 4e-3}));
+    ck_assert(timeline_add(
+        &measured, (struct timeline_span){2, PLAN_F, cell, false, false, SPAN_WAIT, 0, 1e-3}));
+    ck_assert(timeline_add(
+        &measured, (struct timeline_span){2, PLAN_F, cell, false, false, SPAN_EXCHANGE, 0, 4e-3}));
     ck_assert(!timeline_add(&measured, predicted.span[0]));
     plan_free(&plan);
 }

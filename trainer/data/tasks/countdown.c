@@ -43,7 +43,7 @@ enum { DATA_N, DATA_TARGET, DATA_NUMBERS };
 enum kind { LEAF, SUM, PRODUCT };
 
 struct node;
-struct part {
+struct expression_part {
     const struct node *node;
     bool inverse; /* subtracted, or divided by */
 };
@@ -54,7 +54,7 @@ struct node {
     enum kind kind;
     long value;
     int n;
-    struct part part[NUMBERS];
+    struct expression_part part[NUMBERS];
     char text[NODE_TEXT];
 };
 
@@ -65,11 +65,11 @@ static void node_add_part(struct node *into, const struct node *part, bool inver
             node_add_part(into, part->part[i].node, part->part[i].inverse ^ inverse);
         return;
     }
-    into->part[into->n++] = (struct part){part, inverse};
+    into->part[into->n++] = (struct expression_part){part, inverse};
 }
 
 /* Order of the parts: inverse ones last, compound before leaves, larger first, then by text. */
-static bool part_before(struct part a, struct part b)
+static bool part_before(struct expression_part a, struct expression_part b)
 {
     const struct node *p = a.node, *q = b.node;
     if (a.inverse != b.inverse) return b.inverse;
@@ -82,7 +82,7 @@ static void node_sort(struct node *x)
 {
     for (int i = 1; i < x->n; i++)
         for (int j = i; j > 0 && part_before(x->part[j], x->part[j - 1]); j--) {
-            struct part hold = x->part[j];
+            struct expression_part hold = x->part[j];
             x->part[j] = x->part[j - 1];
             x->part[j - 1] = hold;
         }
@@ -236,12 +236,12 @@ enum { ORDERED = 3, LISTED = 32 }; /* up to 3 numbers there are at most 27 expre
 
 /* All distinct expressions of up to ORDERED numbers, in the order in which their joins are listed.
  */
-struct walk {
+struct countdown_walk {
     char text[LISTED][NODE_TEXT];
     int n, start, done;
 };
 
-static void walk_add(struct walk *w, const char *text)
+static void walk_add(struct countdown_walk *w, const char *text)
 {
     for (int i = 0; i < w->n; i++)
         if (strcmp(w->text[i], text) == 0) return;
@@ -251,7 +251,8 @@ static void walk_add(struct walk *w, const char *text)
 
 /* Every way to join `left` parts into one: each pair, each operator, then the rest. pool: nodes not
  * yet used. */
-static void walk_list(struct walk *w, const struct node *const part[], int left, struct node *pool)
+static void walk_list(struct countdown_walk *w, const struct node *const part[], int left,
+                      struct node *pool)
 {
     if (left == 1) {
         walk_add(w, part[0]->text);
@@ -269,12 +270,12 @@ static void walk_list(struct walk *w, const struct node *const part[], int left,
             }
 }
 
-static void walk_start(struct walk *w, const struct problem *p, struct rng_stream *rng)
+static void walk_start(struct countdown_walk *w, const struct problem *p, struct rng_stream *rng)
 {
     struct node pool[NODES];
     const struct node *part[ORDERED];
     int n = (int)p->data[DATA_N];
-    *w = (struct walk){.n = 0};
+    *w = (struct countdown_walk){.n = 0};
     for (int i = 0; i < n; i++) {
         pool[i] = (struct node){.kind = LEAF, .value = p->data[DATA_NUMBERS + i]};
         snprintf(pool[i].text, sizeof pool[i].text, "%ld", p->data[DATA_NUMBERS + i]);
@@ -285,12 +286,12 @@ static void walk_start(struct walk *w, const struct problem *p, struct rng_strea
 }
 
 /* The texts tried so far, by hash. */
-struct tried {
+struct countdown_tried {
     uint64_t hash[TRIES];
     int n;
 };
 
-static bool tried_add(struct tried *t, const char *text)
+static bool tried_add(struct countdown_tried *t, const char *text)
 {
     uint64_t h = problem_hash(text);
     for (int i = 0; i < t->n; i++)
@@ -300,7 +301,7 @@ static bool tried_add(struct tried *t, const char *text)
 }
 
 /* A new expression at random; false when none was found. */
-static bool next_drawn(char out[NODE_TEXT], const struct problem *p, struct tried *tried,
+static bool next_drawn(char out[NODE_TEXT], const struct problem *p, struct countdown_tried *tried,
                        struct rng_stream *rng)
 {
     int n = (int)p->data[DATA_N];
@@ -320,14 +321,14 @@ static bool next_drawn(char out[NODE_TEXT], const struct problem *p, struct trie
 }
 
 struct solver {
-    struct walk walk;   /* up to ORDERED numbers */
-    struct tried tried; /* more */
+    struct countdown_walk walk;   /* up to ORDERED numbers */
+    struct countdown_tried tried; /* more */
 };
 
 static bool next_try(char out[NODE_TEXT], const struct problem *p, struct solver *s,
                      struct rng_stream *rng)
 {
-    struct walk *w = &s->walk;
+    struct countdown_walk *w = &s->walk;
     if (p->data[DATA_N] > ORDERED) return next_drawn(out, p, &s->tried, rng);
     if (w->done == 0) walk_start(w, p, rng);
     if (w->done == w->n) return false;

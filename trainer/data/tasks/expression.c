@@ -93,16 +93,16 @@ enum why number_verify(struct span answer, const char *expected, struct text *re
     return equal ? WHY_OTHER_FORM : WHY_WRONG_VALUE;
 }
 
-struct reader {
+struct expression_reader {
     struct span rest;
     int flags, depth;
     struct fraction x;
     struct expression *out;
 };
 
-static bool read_sum(struct reader *r, struct fraction *v);
+static bool read_sum(struct expression_reader *r, struct fraction *v);
 
-static char peek(const struct reader *r)
+static char peek(const struct expression_reader *r)
 {
     return r->rest.n ? r->rest.at[0] : '\0';
 }
@@ -111,13 +111,13 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static char next(struct reader *r)
+static char next(struct expression_reader *r)
 {
     r->rest.n--;
     return *r->rest.at++;
 }
 
-static bool read_number(struct reader *r, struct fraction *v)
+static bool read_number(struct expression_reader *r, struct fraction *v)
 {
     if (r->out->n == EXPRESSION_NUMBERS) return false;
     int64_t value = 0;
@@ -133,7 +133,7 @@ static bool read_number(struct reader *r, struct fraction *v)
     return true;
 }
 
-static bool read_bare(struct reader *r, struct fraction *v)
+static bool read_bare(struct expression_reader *r, struct fraction *v)
 {
     char c = peek(r);
     if (is_digit(c)) return read_number(r, v);
@@ -152,7 +152,7 @@ static bool read_bare(struct reader *r, struct fraction *v)
     return true;
 }
 
-static bool read_factor(struct reader *r, struct fraction *v)
+static bool read_factor(struct expression_reader *r, struct fraction *v)
 {
     bool negative = (r->flags & EXPRESSION_SIGN) && peek(r) == '-';
     if (negative) next(r);
@@ -161,7 +161,7 @@ static bool read_factor(struct reader *r, struct fraction *v)
     return true;
 }
 
-static bool read_product(struct reader *r, struct fraction *v)
+static bool read_product(struct expression_reader *r, struct fraction *v)
 {
     if (!read_factor(r, v)) return false;
     for (;;) {
@@ -175,7 +175,7 @@ static bool read_product(struct reader *r, struct fraction *v)
     }
 }
 
-static bool read_sum(struct reader *r, struct fraction *v)
+static bool read_sum(struct expression_reader *r, struct fraction *v)
 {
     if (!read_product(r, v)) return false;
     while (peek(r) == '+' || peek(r) == '-') {
@@ -190,7 +190,7 @@ bool expression_read(struct expression *out, struct span text, int flags, struct
 {
     *out = (struct expression){.value = {0, 1}};
     if (text.n == 0 || text.n > EXPRESSION_BYTES) return false;
-    struct reader r = {.rest = text, .flags = flags, .x = x, .out = out};
+    struct expression_reader r = {.rest = text, .flags = flags, .x = x, .out = out};
     return read_sum(&r, &out->value) && r.rest.n == 0;
 }
 
