@@ -8,7 +8,7 @@ jobs_up 3
 # --- mistakes, before anything waits in a queue ---
 call on 1 launch/submit.sh recipe.yaml --nodes 2 --ranks-per-node 1
 check "mesh and nodes: exit 2" equal "$code" 2
-check "mesh and nodes: said" has err "needs 4 ranks; --nodes 2 with 1 each are 2"
+check "mesh and nodes: said" has err "needs 4 ranks; --nodes 2 with 1 each give 2"
 call on 1 launch/submit.sh recipe.yaml --nodes 2 --time 100 --dry-run --partition=main -- --set out=runs/dry
 check "dry run: exit 0" equal "$code" 0
 check "dry run: the command" has out "--signal B:USR1@300 --requeue --open-mode append --output runs/slurm/dry-%j.out --time 100 --partition=main"
