@@ -28,7 +28,7 @@ told() { [[ $(<err) == *"$1"* ]]; }
 sites_at() { equal "$(cat broken/site-{1,2}/checkpoints/latest | paste -sd' ')" "step-$(printf %08d "$1") step-$(printf %08d "$1")"; }
 either() { sites_at "$1" || sites_at "$2"; }
 pause() { read -rt "$1" _ <&"$never"; }
-# begun NAME LINES: goes on until both sites have so many lines
+# begun NAME LINES: resumes the run and waits until both sites have that number of lines
 begun() {
     start 4 broken --resume auto
     ready
@@ -43,7 +43,7 @@ heard() {
     check "$1: within seconds" test $((SECONDS - $2)) -le 4
     check "$1: both at that step" sites_at "$3"
 }
-# stopped NAME LINES SECONDS STEP: so long after so many lines
+# stopped NAME LINES SECONDS STEP: asked SECONDS after both sites have LINES lines
 stopped() {
     local since
     begun "$1" "$2" || return
