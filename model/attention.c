@@ -1,28 +1,18 @@
-/* The attention half of a layer: x2 = x + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv))). */
-#include <math.h>
-
+/* The attention half of a layer: x2 = x + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv))) +
+ * bo.
+ */
 #include "model/block.h"
+#include "model/rope.h"
 
 PARAM_TABLE(attention, ATTENTION_PARAMS)
 WEIGHT_STRUCT(attention_weights, ATTENTION_PARAMS)
 ACT_TABLE(attention_acts, ATTENTION_ACTS)
 ACT_TABLE(attention_scratch, ATTENTION_SCRATCH)
 
-/* Angle i of position p is p * theta^(-2i/D) (RoFormer, arXiv 2104.09864, eq. 15); cosines of D/2
- * angles, then sines. In double, because a float of the angle is off by 1e-4 at position 2000. */
 static void place(struct chunk *c, struct arena *a)
 {
-    int D = c->d.D, half = D / 2;
-    c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)D * sizeof(float));
-    if (!c->cos_sin) return;
-    for (int i = 0; i < half; i++) {
-        double frequency = pow((double)c->d.rope_theta, -2.0 * i / D);
-        for (int pos = 0; pos < c->d.max_context; pos++) {
-            float *row = c->cos_sin + (size_t)pos * (size_t)D;
-            row[i] = (float)cos(pos * frequency);
-            row[half + i] = (float)sin(pos * frequency);
-        }
-    }
+    c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)c->d.D * sizeof(float));
+    if (c->cos_sin) rope_table(c->cos_sin, &c->d);
 }
 
 static size_t cache_bytes(const struct ops *ops, const struct dims *d)
@@ -141,7 +131,7 @@ static void forward(struct pass *p, const struct unit *u)
         attend_cached(p, u);
     else
         c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d, s->attention);
-    partial_forward(p, s->branch, k->att, w->wo.linear);
+    partial_forward(p, s->branch, k->att, w->wo.linear, weight_of(c, &w->bo));
 }
 
 static void forward_end(struct pass *p, const struct unit *u)
@@ -188,8 +178,8 @@ static void backward_weight(struct pass *p, const struct unit *u)
     const struct attention_weights *w = u->weight;
     const struct attention_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    c->ops->linear_backward_weight(grad_of(p, &w->wo), NULL, output_gradient(p, u), k->att, d->C,
-                                   d->Hq * d->D, T);
+    c->ops->linear_backward_weight(grad_of(p, &w->wo), grad_of(p, &w->bo), output_gradient(p, u),
+                                   k->att, d->C, d->Hq * d->D, T);
     c->ops->linear_backward_weight(grad_of(p, &w->wqkv), grad_of(p, &w->bqkv), k->qkv, k->n1,
                                    dims_qkv(d), d->C, T);
 }

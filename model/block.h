@@ -1,9 +1,9 @@
 /* What a chunk is made of: seen by the files of its parts (attention.c, ffn.c, moe.c, ends.c), by
  * chunk.c and slot.c only.
  *
- *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv)))
- *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2)), or the same of a row's K experts,
- *                    weighed by a router
+ *   attention half   x2 = x  + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv))) + bo
+ *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2) + bgu) + bdown, or, without biases,
+ *                    the same of a row's K experts, weighed by a router
  *
  * What an exchange moves belongs to the kind of pass, because a forward and a backward pass of one
  * chunk may be stepped in turn. Nothing in scratch lives longer than one step. */
@@ -153,11 +153,13 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
     p->open = operation;
 }
 
-/* tensor_parallel.c: a product of which every rank of tp computes a part of the inner sum. The
- * first posts the sum over the ranks (added in rank order, P4) where there are several, as a
- * sub-step's last call; the second, in the next sub-step, rounds it once to real. One rank alone
- * has the result in y at once, and the same y in both calls. */
-void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l);
+/* tensor_parallel.c: a product of which every rank of tp computes a part of the inner sum; the bias
+ * (real (C) or NULL) is the first rank's. The first posts the sum over the ranks (added in rank
+ * order, P4) where there are several, as a sub-step's last call; the second, in the next sub-step,
+ * rounds it once to real. One rank alone has the result in y at once, and the same y in both calls.
+ */
+void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l,
+                     const void *bias);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 void partial_end(struct pass *p, void *y);
 static inline struct exchange_buffers *buffers_of(struct pass *p)

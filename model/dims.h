@@ -3,6 +3,7 @@
 #define DUET_MODEL_DIMS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What they are: model/precision.h. */
 enum precision { PRECISION_FP32, PRECISION_BF16 };
@@ -11,6 +12,28 @@ enum precision { PRECISION_FP32, PRECISION_BF16 };
 
 /* How a row's experts are chosen (router.c). */
 enum router_kind { ROUTER_SOFTMAX };
+
+/* How the frequencies of the rotary embedding are stretched for long contexts, and in what number
+ * format its angles are computed: rope.h. */
+enum rope_scaling { ROPE_NONE, ROPE_LLAMA3, ROPE_YARN };
+enum rope_angles { ROPE_DOUBLE, ROPE_FP32 };
+struct rope {
+    enum rope_scaling scaling;
+    enum rope_angles angles;
+    double factor;     /* llama3, yarn: frequencies are divided by it, at most */
+    int original;      /* llama3, yarn: context that the model was trained for before */
+    double low, high;  /* llama3: low_freq_factor, high_freq_factor */
+    double fast, slow; /* yarn: beta_fast, beta_slow */
+    bool whole;        /* yarn: the ends of the ramp are whole numbers (truncate) */
+    double attention;  /* yarn: cosines and sines are multiplied by it (attention_factor) */
+};
+
+/* Which layers behind the first dense ones have experts. */
+enum { MAX_LAYERS = 1024 };
+struct expert_layers {
+    int step;                        /* those whose number, counted from 1, it divides; 0, 1: all */
+    uint64_t dense[MAX_LAYERS / 64]; /* a bit a layer: it stays dense all the same */
+};
 
 struct dims {
     int V;           /* vocabulary */
@@ -21,13 +44,17 @@ struct dims {
     int K;           /* experts that a row goes to */
     int Fe;          /* SwiGLU inner size of an expert */
     int first_dense; /* number of leading dense layers */
+    struct expert_layers expert_layers;
     int Hq, Hkv;     /* query heads, key/value heads; Hkv divides Hq */
     int D;           /* head size, even */
     int max_context; /* longest sequence */
     float rope_theta;
+    struct rope rope;
     float norm_eps;
     float init_std;
     bool qkv_bias;   /* Qwen2 */
+    bool o_bias;     /* Llama with attention_bias: on the projection out of attention, too */
+    bool mlp_bias;   /* Llama: on gate, up and down of dense layers */
     bool qk_norm;    /* Qwen3 */
     bool tied;       /* head shares the embedding's weights */
     bool route_norm; /* the weights of a row's K experts add up to 1 */
@@ -83,10 +110,15 @@ static inline int dims_held(const struct dims *d)
     return d->held > 0 ? d->held : d->E;
 }
 
-/* Whether layer `layer` of the model, counted from 0, has experts for its FFN half. */
+/* Whether layer `layer`, counted from 0, of a model with experts has some for its FFN half. */
+static inline bool expert_layer(const struct expert_layers *e, int first_dense, int layer)
+{
+    return layer >= first_dense && (e->step <= 1 || (layer + 1) % e->step == 0) &&
+           ((e->dense[layer / 64] >> (layer % 64)) & 1) == 0;
+}
 static inline bool dims_moe(const struct dims *d, int layer)
 {
-    return d->E > 0 && layer >= d->first_dense;
+    return d->E > 0 && expert_layer(&d->expert_layers, d->first_dense, layer);
 }
 
 /* Keys and values live in blocks of this many positions, in the cache and in training alike, so

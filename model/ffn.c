@@ -1,4 +1,4 @@
-/* The FFN half of a layer: y = x2 + wdown . swiglu(wgu . norm2(x2)). */
+/* The FFN half of a layer: y = x2 + wdown . swiglu(wgu . norm2(x2) + bgu) + bdown. */
 #include "model/block.h"
 
 PARAM_TABLE(ffn, FFN_PARAMS)
@@ -18,9 +18,9 @@ static void forward(struct pass *p, const struct unit *u)
     int T = p->rows->T;
     ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), T, d->C,
                          d->norm_eps);
-    ops->linear_forward(k->gu, false, k->n2, w->wgu.linear, NULL, T);
+    ops->linear_forward(k->gu, false, k->n2, w->wgu.linear, weight_of(c, &w->bgu), T);
     ops->swiglu_forward(k->h, k->gu, T, d->F);
-    partial_forward(p, s->branch, k->h, w->wdown.linear);
+    partial_forward(p, s->branch, k->h, w->wdown.linear, weight_of(c, &w->bdown));
 }
 
 static void forward_end(struct pass *p, const struct unit *u)
@@ -63,9 +63,10 @@ static void backward_weight(struct pass *p, const struct unit *u)
     const struct ffn_weights *w = u->weight;
     const struct ffn_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    c->ops->linear_backward_weight(grad_of(p, &w->wdown), NULL, output_gradient(p, u), k->h, d->C,
-                                   d->F, T);
-    c->ops->linear_backward_weight(grad_of(p, &w->wgu), NULL, k->gu, k->n2, 2 * d->F, d->C, T);
+    c->ops->linear_backward_weight(grad_of(p, &w->wdown), grad_of(p, &w->bdown),
+                                   output_gradient(p, u), k->h, d->C, d->F, T);
+    c->ops->linear_backward_weight(grad_of(p, &w->wgu), grad_of(p, &w->bgu), k->gu, k->n2, 2 * d->F,
+                                   d->C, T);
 }
 
 const struct part PART_FFN = {.name = "ffn",

@@ -48,12 +48,15 @@ enum param_cut {
       "self_attn.{q,k,v}_proj.bias")                                                           \
     X(q_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.q_norm.weight") \
     X(k_norm, ROLE_NORM, 1, d->D, d->qk_norm, CUT_NONE_PART, false, "self_attn.k_norm.weight") \
-    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS, true, "self_attn.o_proj.weight")
+    X(wo, ROLE_MATRIX, d->C, d->Hq * d->D, true, CUT_COLS, true, "self_attn.o_proj.weight")    \
+    X(bo, ROLE_BIAS, 1, d->C, d->o_bias, CUT_NONE, false, "self_attn.o_proj.bias")
 
 #define FFN_PARAMS(X)                                                                       \
     X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight")  \
     X(wgu, ROLE_MATRIX, 2 * d->F, d->C, true, CUT_PAIR, false, "mlp.{gate,up}_proj.weight") \
-    X(wdown, ROLE_MATRIX, d->C, d->F, true, CUT_COLS, true, "mlp.down_proj.weight")
+    X(bgu, ROLE_BIAS, 1, 2 * d->F, d->mlp_bias, CUT_PAIR, false, "mlp.{gate,up}_proj.bias") \
+    X(wdown, ROLE_MATRIX, d->C, d->F, true, CUT_COLS, true, "mlp.down_proj.weight")         \
+    X(bdown, ROLE_BIAS, 1, d->C, d->mlp_bias, CUT_NONE, false, "mlp.down_proj.bias")
 
 #define MOE_PARAMS(X)                                                                      \
     X(norm2, ROLE_NORM, 1, d->C, true, CUT_NONE, false, "post_attention_layernorm.weight") \

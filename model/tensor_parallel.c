@@ -13,11 +13,13 @@ static void post(struct pass *p)
     pass_posted(p, x, exchange_all_reduce(x, channel_of(p), w->sum, n, w->scratch));
 }
 
-void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l)
+void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l,
+                     const void *bias)
 {
     const struct chunk *c = p->chunk;
     bool several = c->parallel.tp != NULL;
-    c->ops->linear_forward(several ? buffers_of(p)->sum : y, several, x, l, NULL, p->rows->T);
+    if (several && exchange_rank(c->parallel.tp) > 0) bias = NULL;
+    c->ops->linear_forward(several ? buffers_of(p)->sum : y, several, x, l, bias, p->rows->T);
     if (several) post(p);
 }
 

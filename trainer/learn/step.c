@@ -141,7 +141,10 @@ static void collect_load(struct learner *l, struct step_stats *s)
     if (d->E == 0) return;
     struct exact_sum balance = {0};
     collect_chosen(l, &balance);
-    for (int layer = d->first_dense; layer < d->L; layer++) {
+    int layers = 0;
+    for (int layer = 0; layer < d->L; layer++) {
+        if (!dims_moe(d, layer)) continue;
+        layers++;
         const uint64_t *chosen = l->chosen + (size_t)layer * (size_t)d->E;
         double most = 0, all = 0;
         for (int e = 0; e < d->E; e++) {
@@ -150,7 +153,7 @@ static void collect_load(struct learner *l, struct step_stats *s)
         }
         if (all > 0 && most * d->E / all > s->load_max) s->load_max = most * d->E / all;
     }
-    s->balance = exact_value(&balance) / ((double)s->rows * (d->L - d->first_dense));
+    s->balance = exact_value(&balance) / ((double)s->rows * layers);
 }
 
 static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)

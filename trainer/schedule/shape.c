@@ -7,6 +7,7 @@
 static double kept_of(struct dims d, bool experts)
 {
     d.first_dense = experts ? 0 : d.L;
+    d.expert_layers = (struct expert_layers){0};
     return layer_kept(&d, 0);
 }
 
@@ -16,6 +17,7 @@ struct shape shape_of_dims(const struct dims *d)
     return (struct shape){.name = "",
                           .layers = d->L,
                           .dense = d->E > 0 ? d->first_dense : d->L,
+                          .expert_layers = d->expert_layers,
                           .C = C,
                           .V = d->V,
                           .attention = part_matrices(&PART_ATTENTION, d),
@@ -34,7 +36,7 @@ struct shape shape_of_dims(const struct dims *d)
 
 bool shape_moe(const struct shape *s, int layer)
 {
-    return s->experts > 0 && layer >= s->dense;
+    return s->experts > 0 && expert_layer(&s->expert_layers, s->dense, layer);
 }
 
 double shape_real_bytes(const struct shape *s)

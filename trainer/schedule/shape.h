@@ -8,7 +8,8 @@
 
 struct shape {
     const char *name;
-    int layers, dense; /* number of leading layers without experts */
+    int layers, dense;                  /* number of leading layers without experts */
+    struct expert_layers expert_layers; /* of the others */
     double C, V;
     double attention; /* weights of a layer's attention */
     double qk, v; /* width of queries (and keys as they are multiplied), and of values: heads x head
