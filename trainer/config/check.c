@@ -1,7 +1,7 @@
 /* Mistakes between settings, and what zeros stand for. Each rule is a line or two; all of them are
  * tried, so that one run names everything. A rule whose numbers another rule has refused already
  * stays silent. */
-#include "comm/base/problems.h"
+#include "trainer/config/check.h"
 #include "trainer/config/table.h"
 
 #include <limits.h>
@@ -10,22 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct check {
-    struct settings *s;
-    int ranks; /* of a site */
-    struct problems *p;
-};
-
 /* What mpirun must be given for a mesh on this many ranks. */
 static long job_ranks(const struct check *c, long ranks)
 {
     return ranks * c->s->mesh.sites;
 }
 
-/* line: of the setting that the message is about, from s->lines. */
-static void complain(const struct check *c, int line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void complain(const struct check *c, int line, const char *fmt, ...)
+void complain(const struct check *c, int line, const char *fmt, ...)
 {
     char text[1024];
     va_list list;
@@ -33,72 +24,6 @@ static void complain(const struct check *c, int line, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, list);
     va_end(list);
     problems_add(c->p, line == LINE_SET ? "--set" : c->s->file, line > 0 ? line : 0, "%s", text);
-}
-
-static void check_heads(const struct check *c)
-{
-    struct model_settings *m = &c->s->model;
-    const struct model_lines *line = &c->s->lines.model;
-    if (m->kv_heads == 0) m->kv_heads = m->heads;
-    if (m->heads % m->kv_heads != 0)
-        complain(
-            c, line->kv_heads,
-            "kv_heads %d does not divide heads %d: every key/value head serves the same number "
-            "of query heads",
-            m->kv_heads, m->heads);
-    if (m->head_dim == 0 && m->hidden % m->heads != 0)
-        complain(c, line->heads,
-                 "heads %d does not divide hidden %d: change one of them or give head_dim",
-                 m->heads, m->hidden);
-    else if (m->head_dim == 0)
-        m->head_dim = m->hidden / m->heads;
-    if (m->head_dim % 2 != 0)
-        complain(c, line->head_dim ? line->head_dim : line->heads,
-                 "head_dim %d is odd: rotary embeddings turn pairs", m->head_dim);
-}
-
-static void check_experts(const struct check *c)
-{
-    struct model_settings *m = &c->s->model;
-    const struct model_lines *line = &c->s->lines.model;
-    if (m->experts == 0) return;
-    if (m->experts_active > m->experts)
-        complain(c, line->experts_active, "experts_active %d is more than there are experts, %d",
-                 m->experts_active, m->experts);
-    if (m->first_dense >= m->layers)
-        complain(c, line->first_dense,
-                 "first_dense %d leaves none of %d layers to the %d experts: lower it, or set "
-                 "experts to 0",
-                 m->first_dense, m->layers, m->experts);
-    if (m->expert_ffn == 0) m->expert_ffn = (m->ffn / m->experts_active + 7) / 8 * 8;
-    if (m->expert_ffn == 0) m->expert_ffn = 8;
-}
-
-/* Beyond it no cluster has the memory, and sizes in bytes do not fit their type. */
-static const double most_parameters = 1e13;
-
-static void check_size(const struct check *c)
-{
-    const struct model_settings *m = &c->s->model;
-    double moe = m->experts > 0 ? m->layers - (double)m->first_dense : 0;
-    double attention = 2.0 * (m->heads + (double)m->kv_heads) * m->head_dim;
-    double dense = 3.0 * m->ffn * (m->layers - moe),
-           experts = 3.0 * m->experts * m->expert_ffn * moe;
-    double n = m->hidden * (m->layers * attention + dense + experts);
-    if (n > most_parameters)
-        complain(c, c->s->lines.model.layers,
-                 "the model would have %.1e parameters, more than %.0e: lower layers, hidden, ffn "
-                 "or experts",
-                 n, most_parameters);
-}
-
-static void check_model(const struct check *c)
-{
-    struct model_settings *m = &c->s->model;
-    if (m->ffn == 0) m->ffn = (m->hidden * 8 + 23) / 24 * 8; /* 8/3 hidden, up to a multiple of 8 */
-    check_heads(c);
-    check_experts(c);
-    check_size(c);
 }
 
 enum { MOST_RANKS = 1 << 20 };
@@ -433,7 +358,7 @@ bool settings_check(struct settings *s, int ranks, struct problems *p)
     int before = p->n;
     int each = ranks / s->mesh.sites;
     const struct check c = {s, each > 0 ? each : 1, p};
-    check_model(&c);
+    settings_check_model(&c);
     const bool product = check_product(&c);
     check_sites(&c, product ? ranks : s->mesh.sites);
     if (product && ranks % s->mesh.sites == 0) check_mesh(&c);
@@ -457,31 +382,4 @@ struct mesh_limits settings_limits(const struct settings *s)
                                 .kv_heads = m->kv_heads,
                                 .ffn = m->ffn,
                                 .experts = m->experts ? m->experts : NO_EXPERTS};
-}
-
-struct dims settings_dims(const struct settings *s, int V)
-{
-    const struct model_settings *m = &s->model;
-    return (struct dims){
-        .V = V,
-        .L = m->layers,
-        .C = m->hidden,
-        .F = m->ffn,
-        .E = m->experts,
-        .K = m->experts_active,
-        .Fe = m->expert_ffn,
-        .first_dense = m->first_dense,
-        .route_norm = m->route_norm,
-        .Hq = m->heads,
-        .Hkv = m->kv_heads,
-        .D = m->head_dim,
-        .max_context = m->max_context,
-        .rope_theta = (float)m->rope_theta,
-        .norm_eps = (float)m->norm_eps,
-        .init_std = (float)m->init_std,
-        .qkv_bias = m->qkv_bias,
-        .qk_norm = m->qk_norm,
-        .tied = m->tied,
-        .precision = (enum precision)s->run.precision,
-    };
 }

@@ -149,6 +149,11 @@ const char *settings_phase_name(const struct settings *s, int i, char *out, size
 /* The numbers of mesh.split into layers[], at most `room`; returns how many there are, 0 when it is
  * empty, -1 when it is no list of whole numbers. */
 int settings_split(const struct settings *s, int *layers, int room);
+/* The same of model.dense_layers. */
+int settings_dense_layers(const struct settings *s, int *layers, int room);
+/* Which layers have experts: expert_step and dense_layers; mistakes in the latter are passed over.
+ */
+struct expert_layers settings_expert_layers(const struct settings *s);
 
 /* The mesh wished for, and what the model allows but for the vocabulary. dp 0: as many as there are
  * ranks for. */

@@ -58,6 +58,15 @@
     X(PRECISION_FP32, PRECISION_NAME_FP32) \
     X(PRECISION_BF16, PRECISION_NAME_BF16)
 
+#define ROPE_SCALING_CHOICES(X) \
+    X(ROPE_NONE, "none")        \
+    X(ROPE_LLAMA3, "llama3")    \
+    X(ROPE_YARN, "yarn")
+
+#define ROPE_ANGLES_CHOICES(X) \
+    X(ROPE_DOUBLE, "double")   \
+    X(ROPE_FP32, "fp32")
+
 #define LOG_CHOICES(X)    \
     X(LOG_QUIET, "quiet") \
     X(LOG_INFO, "info")   \
@@ -102,6 +111,10 @@
       "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                    \
     X(INT, first_dense, 0, 0, 1024, "layers",                                                      \
       "the number of layers, from the first on, that stay dense")                                  \
+    X(INT, expert_step, 1, 1, 1024, "layers",                                                      \
+      "of the layers behind them those have experts whose number, counted from 1, it divides")     \
+    X(STR, dense_layers, "", 0, 0, "",                                                             \
+      "further layers, counted from 0, that stay dense, e.g. 3,11; empty: none")                   \
     X(BOOL, route_norm, true, 0, 0, "", "the weights of a token's experts add up to 1")            \
     X(REAL, balance, 0, 0, 10, "", "coefficient of the load-balance loss of the experts; 0: off",  \
       CHANGE_CHOICE)                                                                               \
@@ -111,9 +124,36 @@
     X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt and answer",         \
       CHANGE_CHOICE)                                                                               \
     X(REAL, rope_theta, 10000, 1, 1e12, "", "base of the rotary embedding")                        \
+    X(ENUM, rope_scaling, ROPE_NONE, ROPE_SCALING_CHOICES, 0, "",                                  \
+      "how the rotary embedding is stretched for long contexts: as in Llama 3.1, or YaRN (arXiv "  \
+      "2309.00071)")                                                                               \
+    X(REAL, rope_factor, 1, 1, 1e6, "",                                                            \
+      "llama3, yarn: low frequencies are divided by it (Hugging Face: factor)")                    \
+    X(INT, rope_original, 0, 0, 16777216, "tokens",                                                \
+      "llama3, yarn: the context before stretching (original_max_position_embeddings)")            \
+    X(REAL, rope_low, 1, 1e-6, 1e6, "",                                                            \
+      "llama3: waves longer than rope_original / rope_low are stretched (low_freq_factor)")        \
+    X(REAL, rope_high, 4, 1e-6, 1e6, "",                                                           \
+      "llama3: waves shorter than rope_original / rope_high stay (high_freq_factor)")              \
+    X(REAL, rope_beta_fast, 32, 1e-6, 1e6, "",                                                     \
+      "yarn: pairs that make as many turns in rope_original stay (beta_fast)")                     \
+    X(REAL, rope_beta_slow, 1, 1e-6, 1e6, "",                                                      \
+      "yarn: pairs that make fewer turns are stretched (beta_slow)")                               \
+    X(BOOL, rope_truncate, true, 0, 0, "",                                                         \
+      "yarn: the range between these pairs is rounded outwards to whole pairs (truncate)")         \
+    X(REAL, rope_attention, 0, 0, 1000, "",                                                        \
+      "yarn: cosines and sines are multiplied by it (attention_factor); 0: "                       \
+      "0.1 ln(rope_factor) + 1")                                                                   \
+    X(ENUM, rope_angles, ROPE_DOUBLE, ROPE_ANGLES_CHOICES, 0, "",                                  \
+      "number format of position x frequency. fp32: as Hugging Face's transformers has them, "     \
+      "off by 1e-3 at position 32000, for models trained so",                                      \
+      CHANGE_ROUNDING)                                                                             \
     X(REAL, norm_eps, 1e-6, 1e-12, 1, "", "epsilon of RMSNorm")                                    \
     X(REAL, init_std, 0.02, 0, 10, "", "standard deviation of initial weights", CHANGE_NOTHING)    \
     X(BOOL, qkv_bias, false, 0, 0, "", "bias on query, key and value (Qwen2)")                     \
+    X(BOOL, o_bias, false, 0, 0, "", "bias on attention's output (Llama with attention_bias)")     \
+    X(BOOL, mlp_bias, false, 0, 0, "",                                                             \
+      "bias on gate, up and down of dense layers (Llama with mlp_bias)")                           \
     X(BOOL, qk_norm, false, 0, 0, "", "RMSNorm on queries and keys (Qwen3)")                       \
     X(BOOL, tied, false, 0, 0, "", "the head shares the embedding's weights")                      \
     X(STR, tokenizer, "", 0, 0, "",                                                                \

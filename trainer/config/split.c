@@ -1,12 +1,12 @@
-/* How the recipe cuts the model into chunks. */
+/* Settings that are lists of numbers: how the recipe cuts the model into chunks, layers that stay
+ * dense. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include "trainer/config/settings.h"
 
-int settings_split(const struct settings *s, int *layers, int room)
+static int numbers(const char *at, int *number, int room)
 {
-    const char *at = s->mesh.split;
     int n = 0;
     if (!*at) return 0;
     for (;; at++) {
@@ -14,10 +14,20 @@ int settings_split(const struct settings *s, int *layers, int room)
         errno = 0;
         long value = strtol(at, &end, 10);
         if (end == at || errno || value < 0 || value > INT_MAX) return -1;
-        if (n < room) layers[n] = (int)value;
+        if (n < room) number[n] = (int)value;
         n++;
         at = end;
         if (!*at) return n;
         if (*at != ',') return -1;
     }
+}
+
+int settings_split(const struct settings *s, int *layers, int room)
+{
+    return numbers(s->mesh.split, layers, room);
+}
+
+int settings_dense_layers(const struct settings *s, int *layers, int room)
+{
+    return numbers(s->model.dense_layers, layers, room);
 }

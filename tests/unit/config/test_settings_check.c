@@ -93,6 +93,11 @@ START_TEST(experts_are_checked)
         {"experts: 2, experts_active: 3", 0, "experts_active 3 is more than there are experts, 2"},
         {"experts: 2, first_dense: 4", 0, "first_dense 4 leaves none of 4 layers to the 2 experts"},
         {"experts_active: 9, first_dense: 9", 0, NULL}, /* no experts: of no account */
+        {"experts: 2, expert_step: 2, dense_layers: '1', ffn: 16", 8, NULL}, /* layer 3 alone */
+        {"experts: 2, expert_step: 2, dense_layers: '1,3'", 0, "\"1,3\" leave none of 4 layers"},
+        {"experts: 2, expert_step: 5", 0, "leave none of 4 layers"},
+        {"experts: 2, dense_layers: '0,4'", 0, "no layer 4, layers go from 0 to 3"},
+        {"experts: 2, dense_layers: '0;1'", 0, "\"0;1\" is not a list of layers like 3,11"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct settings s;
@@ -107,6 +112,71 @@ START_TEST(experts_are_checked)
         problems_free(&p);
         settings_free(&s);
     }
+}
+END_TEST
+
+/* Every number that bends the rotary embedding needs the kind that uses it. */
+START_TEST(rope_is_checked)
+{
+    static const struct {
+        const char *model;
+        int problems;
+        const char *message;
+    } rows[] = {
+        {"rope_scaling: llama3, rope_original: 64, rope_factor: 8, rope_low: 2", 0, NULL},
+        {"rope_scaling: yarn, rope_original: 64, rope_truncate: false", 0, NULL},
+        {"rope_factor: 8", 1, "rope_factor is for rope_scaling llama3 or yarn: give that"},
+        {"rope_original: 8, rope_low: 2, rope_beta_fast: 3, rope_attention: 2", 4,
+         "rope_original is for rope_scaling llama3 or yarn"},
+        {"rope_scaling: llama3, rope_original: 8, rope_truncate: false", 1,
+         "rope_truncate is for rope_scaling yarn: give"},
+        {"rope_scaling: yarn, rope_original: 8, rope_high: 5", 1,
+         "rope_high is for rope_scaling llama3: give"},
+        {"rope_scaling: yarn", 1, "rope_scaling needs rope_original"},
+        {"rope_scaling: llama3, rope_original: 8, rope_low: 4", 1, "4 is not below rope_high 4"},
+        {"rope_scaling: yarn, rope_original: 8, rope_beta_fast: 1", 1,
+         "not below rope_beta_fast 1"},
+        {"rope_scaling: yarn, rope_original: 8, rope_theta: 1", 1, "needs a rope_theta above 1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
+        ck_assert(recipe_parse(&s, yaml, &p));
+        settings_check(&s, 1, &p);
+        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
+                      p.n ? p.text[0] : "");
+        if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
+/* They reach the model; yarn's factor of cosines is 0.1 ln(factor) + 1 unless it is given. */
+START_TEST(rope_becomes_dims)
+{
+    struct settings s;
+    struct problems p = {0};
+    ck_assert(
+        recipe_parse(&s,
+                     "model: {layers: 70, experts: 2, expert_step: 3, first_dense: 2, "
+                     "dense_layers: '68,5', o_bias: true, rope_scaling: yarn, rope_factor: 40, "
+                     "rope_original: 4096, rope_beta_fast: 30, rope_beta_slow: 2, rope_truncate: "
+                     "false, rope_angles: fp32}\nphases: [{kind: sft}]\n",
+                     &p));
+    ck_assert(settings_check(&s, 1, &p));
+    struct dims d = settings_dims(&s, 99);
+    ck_assert(d.o_bias && !d.mlp_bias && !d.qkv_bias);
+    ck_assert(d.rope.scaling == ROPE_YARN && d.rope.angles == ROPE_FP32 && !d.rope.whole);
+    ck_assert_double_eq(d.rope.factor, 40);
+    ck_assert_int_eq(d.rope.original, 4096);
+    ck_assert(d.rope.fast == 30 && d.rope.slow == 2 && d.rope.low == 1 && d.rope.high == 4);
+    ck_assert_double_eq_tol(d.rope.attention, 1.3688879, 5e-8);
+    for (int layer = 0; layer < 70; layer++)
+        ck_assert_int_eq(dims_moe(&d, layer), layer % 3 == 2 && layer != 5 && layer != 68);
+    settings_free(&s);
 }
 END_TEST
 
@@ -372,6 +442,8 @@ END_TEST
     X(check_resolves_zeros)       \
     X(phases_make_sense)          \
     X(experts_are_checked)        \
+    X(rope_is_checked)            \
+    X(rope_becomes_dims)          \
     X(shared_experts_are_checked) \
     X(sites_are_checked)          \
     X(schedule_auto)              \
