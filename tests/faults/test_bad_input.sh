@@ -27,7 +27,7 @@ phases:
   - {kind: gpro}
 YAML
 recipe=five.yaml
-refused "five mistakes and two" 2 "five.yaml:1: seed: -1 is not in its range" "five.yaml:4: unknown setting tsk; did you mean task?" \
+refused "five mistakes and two" 2 "five.yaml:1: seed: -1 is not in the range" "five.yaml:4: unknown setting tsk; did you mean task?" \
     "five.yaml:6: steps: \"many\" is not a whole number" "five.yaml:7: kind: " "did you mean grpo?" \
     "--set mesh.ddp=2: unknown setting ddp; did you mean dp?" "--set nonsense" -- --set mesh.ddp=2 --set nonsense
 recipe=.

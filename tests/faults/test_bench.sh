@@ -120,7 +120,7 @@ has "--mib: 0"
 expect 2 "$duet" bench decod --steps 0 --samples 5
 has "unknown benchmark decod"; has "did you mean decode?"; has "--steps: 0"; has "--samples: 5"
 expect 2 "$duet" bench train --layers 0 --precision fp31
-has "layers: 0 is not in its range"; has "fp31"
+has "layers: 0 is not in the range"; has "fp31"
 expect 2 "$duet" bench train --sequence 64 --set model.max_context=32
 has "model.max_context 32 is too short for 65 tokens"
 expect 2 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench decode

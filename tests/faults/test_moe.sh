@@ -40,5 +40,5 @@ check "the run answers on one rank" equal "$code" 0
 
 train 2 refused --set mesh.ep=2
 check "ep without experts: exit 2" equal "$code" 2
-check "ep without experts: named" has err "ep 2 shares experts, but there are none"
+check "ep without experts: named" has err "ep 2 shares out experts, but the model has none"
 finish

@@ -79,7 +79,7 @@ sed 's/- {kind: sft/- {kind: sft, name: first, steps: 1}\n  &/' s.yaml >inserted
 refused "a phase before" 'phases that have begun  sft +first' inserted.yaml
 at 6 both
 refused "other prompts" 'phases.grpo.prompts  4 +8 .*step 2 of phase grpo' r.yaml --set phases.grpo.prompts=8
-refused "more steps of a phase that is over" 'phases.sft.steps +4 +9 .*later ones have begun' r.yaml --set phases.sft.steps=9
+refused "more steps of a phase that is over" 'phases.sft.steps +4 +9 .*later phases have begun' r.yaml --set phases.sft.steps=9
 refused "a phase less" 'phases that have begun  sft, grpo' <(sed '/kind: sft/d' r.yaml)
 refused "phases the other way round" 'phases that have begun  sft, grpo +grpo, sft' <(sed '/kind: sft/d' r.yaml | sed '$a\  - {kind: sft, steps: 4, batch: 8, lr: 3e-3}')
 
@@ -108,7 +108,7 @@ accepted "data that moved" 'data.file  p.jsonl  q.jsonl  the same problems' s.ya
 at 2 sft
 accepted "other held-out problems" 'data.heldout_file .*scores before and after' s.yaml --set data.heldout_file=i.jsonl
 at 2 sft
-accepted "another rate" 'phases.sft.lr +0.003 +0.001 +holds from here on' s.yaml --set phases.sft.lr=1e-3
+accepted "another rate" 'phases.sft.lr +0.003 +0.001 +applies from here on' s.yaml --set phases.sft.lr=1e-3
 at 2 sft
 accepted "another precision" 'precision +fp32 +bf16 +from here on weights and activations are rounded to 8 significant bits; the optimizer.s weights stay fp32' s.yaml --set precision=bf16
 at 2 sft
@@ -119,7 +119,7 @@ check "not worth saying: one recipe" equal "$(find run -name 'recipe-*')" ""
 at 4 both
 accepted "other data between phases" 'data.file .*other problems from here on' r.yaml --set data.file=o.jsonl
 at 2 both
-accepted "phases to come" 'phases to come  grpo +last' <(sed "/kind: grpo/c\\$last" r.yaml)
+accepted "later phases" 'later phases  grpo +last' <(sed "/kind: grpo/c\\$last" r.yaml)
 
 # --- steps ---
 at 2 sft
@@ -129,7 +129,7 @@ at 6 both
 accepted "the rate jumps with several updates a step" 'phases.grpo: next learning rate  0.001 +0.00028 +it jumps at step 2' r.yaml --set phases.grpo.mini_batches=2 --set phases.grpo.lr_decay=linear
 call "$duet" train s.yaml --set out=eight --set phases.sft.steps=8
 at 4 sft
-accepted "P5: a finished run with more steps" 'phases.sft.steps  4 +8 +phase sft goes on from its step 4 to 8' s.yaml --set phases.sft.steps=8
+accepted "P5: a finished run with more steps" 'phases.sft.steps  4 +8 +phase sft continues from its step 4 to 8' s.yaml --set phases.sft.steps=8
 check "P5: a finished run with more steps: as one that had them" alike eight run
 check "more steps: recipe.yaml says them" has run/recipe.yaml "    steps: 8"
 check "more steps: what held before is kept" has run/recipe-until-step-00000004.yaml "    steps: 4"
@@ -146,11 +146,11 @@ check "finished: said" has err "nothing is left to train; for more steps give --
 check "finished: recipe.yaml is that of the steps made" cmp sft/recipe.yaml run/recipe.yaml
 sed "\$a\\$last" r.yaml >last.yaml
 at 7 both
-accepted "a phase behind the last" 'phases to come  none +last' last.yaml
-accepted "more steps before an evaluation" 'phase grpo goes on from its step 3 to 5' last.yaml --set phases.grpo.steps=5
+accepted "a phase behind the last" 'later phases  none +last' last.yaml
+accepted "more steps before an evaluation" 'phase grpo continues from its step 3 to 5' last.yaml --set phases.grpo.steps=5
 check "more steps before an evaluation: then it is made again" equal "$(values run/metrics.jsonl phase | tail -n 4 | tr '\n' ' ')" '"last" "grpo" "grpo" "last" '
 at 6 both
-accepted "a rate of a phase that is over" 'phases.sft.lr .*phase sft is over: it stays as it was' r.yaml --set phases.sft.lr=1e-3
+accepted "a rate of a phase that is over" 'phases.sft.lr .*no effect: phase sft is finished' r.yaml --set phases.sft.lr=1e-3
 check "a rate of a phase that is over: recipe.yaml has what was done" has run/recipe.yaml "    lr: 0.003"
 
 # --- weights from elsewhere ---

@@ -152,8 +152,7 @@ static void say_rounding(const struct pair *p, const struct setting *k, char *me
 {
     bool bf16 = p->now->run.precision == PRECISION_BF16;
     if (strcmp(k->name, "precision") != 0)
-        snprintf(means, size,
-                 "from here on gradients are rounded in another way on their way between hosts");
+        snprintf(means, size, "from here on gradients sent between hosts are rounded differently");
     else
         snprintf(means, size,
                  "from here on weights and activations are rounded to %d significant bits; the "
@@ -168,22 +167,23 @@ static bool meaning(const struct pair *p, enum section_id id, const struct setti
     bool inside = p->at.step > 0;
     switch (setting_change(id, k)) {
     case CHANGE_WEIGHTS:
-        snprintf(means, size, "the weights were trained with the former value");
+        snprintf(means, size, "the weights were trained with the old value");
         return true;
     case CHANGE_POSITION:
         if (inside)
-            snprintf(means, size, "the position, step %ld of phase %s, counts in it", p->at.step,
-                     phase_name(p));
+            snprintf(means, size, "the position, step %ld of phase %s, is counted in units of it",
+                     p->at.step, phase_name(p));
         else if (p->at.phase < p->now->n_phases)
-            snprintf(means, size, "phase %s begins with it", phase_name(p));
+            snprintf(means, size, "phase %s starts with the new value", phase_name(p));
         else
-            snprintf(means, size, "nothing is left to do that it would change");
+            snprintf(means, size, "no effect: nothing is left to do");
         return inside;
     case CHANGE_BITS:
-        snprintf(means, size, "the same training from here on, with other last bits");
+        snprintf(means, size,
+                 "the same training from here on, but results differ in the last bits");
         return false;
     case CHANGE_ROUNDING: say_rounding(p, k, means, size); return false;
-    default: snprintf(means, size, "holds from here on"); return false;
+    default: snprintf(means, size, "applies from here on"); return false;
     }
 }
 
@@ -199,19 +199,19 @@ static bool phase_meaning(const struct pair *p, int phase, const struct setting 
         return false;
     }
     if (stand == OVER && steps) {
-        snprintf(means, size, "phase %s is over: %d steps were made, and later ones have begun",
+        snprintf(means, size, "phase %s is finished: it ran %d steps, and later phases have begun",
                  is->name, was->steps);
         return true;
     }
     if (stand == OVER) {
-        snprintf(means, size, "phase %s is over: it stays as it was", is->name);
+        snprintf(means, size, "no effect: phase %s is finished", is->name);
         return false;
     }
     if (!steps) return meaning(p, SECTION_PHASE, k, means, size);
     if (is->steps < p->at.step)
-        snprintf(means, size, "%ld steps of phase %s have been made", p->at.step, is->name);
+        snprintf(means, size, "%ld steps of phase %s are already done", p->at.step, is->name);
     else
-        snprintf(means, size, "phase %s goes on from its step %ld to %d", is->name, p->at.step,
+        snprintf(means, size, "phase %s continues from its step %ld to %d", is->name, p->at.step,
                  is->steps);
     return is->steps < p->at.step;
 }
@@ -278,7 +278,7 @@ static void compare_ahead(const struct pair *p, int from)
     name_phases(p->then, from, p->then->n_phases, was, sizeof was);
     name_phases(p->now, from, p->now->n_phases, is, sizeof is);
     if (strcmp(was, is) != 0)
-        changes_add(p->c, false, "phases to come", was, is, "they have not begun");
+        changes_add(p->c, false, "later phases", was, is, "they have not begun");
     for (int i = from; i < p->now->n_phases; i++) {
         int former = phase_called(p->then, p->now->phases[i].name, from);
         if (former >= 0) compare_phase(p, former, i);
@@ -297,7 +297,7 @@ static void compare_phases(const struct pair *p)
     name_phases(p->then, 0, n, was, sizeof was);
     name_phases(p->now, 0, p->now->n_phases < n ? p->now->n_phases : n, is, sizeof is);
     changes_add(p->c, true, "phases that have begun", was, is,
-                "they can be neither added, removed, reordered, renamed nor of another kind");
+                "they cannot be added, removed, reordered or renamed, nor change their kind");
 }
 
 void changes_compare(struct changes *c, const struct settings *then, const struct settings *now,

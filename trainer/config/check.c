@@ -49,8 +49,8 @@ static bool check_product(const struct check *c)
     long ranks = ranks_asked(c->s);
     if (ranks <= MOST_RANKS) return true;
     complain(c, m->dp > 0 ? line->dp : line->pp,
-             "a mesh of dp %d x pp %d x tp %d on %d site%s needs %ld ranks, and there may be %d: "
-             "lower one of them",
+             "a mesh of dp %d x pp %d x tp %d on %d site%s needs %ld ranks, more than the limit of "
+             "%d: lower one of them",
              m->dp > 0 ? m->dp : m->ep, m->pp, m->tp, m->sites, m->sites == 1 ? "" : "s", ranks,
              MOST_RANKS);
     return false;
@@ -71,17 +71,16 @@ static void check_ranks(const struct check *c)
     if (m->dp == 0 && c->ranks % each != 0) {
         int less = c->ranks / each * each;
         complain(c, line->pp,
-                 "pp %d%s does not divide %d ranks%s: start with mpirun -np %ld, or take %s", m->pp,
+                 "pp %d%s does not divide %d ranks%s: start with mpirun -np %ld, or use %s", m->pp,
                  shape, c->ranks, site, job_ranks(c, less ? less : each), nearest);
     } else if (m->dp == 0) {
         m->dp = c->ranks / each;
     } else if ((long)m->dp * each != c->ranks) {
-        complain(
-            c, line->dp,
-            "a mesh%s of dp %d x pp %d%s needs %ld ranks, not %d: start with mpirun -np %ld, or "
-            "take %s",
-            site, m->dp, m->pp, shape, (long)m->dp * each, c->ranks,
-            job_ranks(c, (long)m->dp * each), nearest);
+        complain(c, line->dp,
+                 "a mesh%s of dp %d x pp %d%s needs %ld ranks, not %d: start with mpirun -np %ld, "
+                 "or use %s",
+                 site, m->dp, m->pp, shape, (long)m->dp * each, c->ranks,
+                 job_ranks(c, (long)m->dp * each), nearest);
     }
 }
 
@@ -92,8 +91,8 @@ static void check_tensor(const struct check *c)
     if (m->heads % tp) complain(c, line, "tp %d does not divide heads %d", tp, m->heads);
     if (m->kv_heads % tp)
         complain(c, line,
-                 "tp %d does not divide kv_heads %d: every rank needs key/value heads of its own",
-                 tp, m->kv_heads);
+                 "tp %d does not divide kv_heads %d: every rank needs its own key/value heads", tp,
+                 m->kv_heads);
     if (m->ffn % tp) complain(c, line, "tp %d does not divide ffn %d", tp, m->ffn);
 }
 
@@ -104,11 +103,13 @@ static void check_expert_mesh(const struct check *c)
     int line = c->s->lines.mesh.ep, experts = c->s->model.experts;
     if (m->ep == 1) return;
     if (experts == 0)
-        complain(c, line, "ep %d shares experts, but there are none: set model.experts, or ep to 1",
+        complain(c, line,
+                 "ep %d shares out experts, but the model has none: set model.experts, or ep to 1",
                  m->ep);
     if (experts % m->ep)
-        complain(c, line, "ep %d does not divide the %d experts: every rank holds as many", m->ep,
-                 experts);
+        complain(c, line,
+                 "ep %d does not divide the %d experts: every rank must hold the same number",
+                 m->ep, experts);
     if (m->dp > 0 && m->dp % m->ep)
         complain(c, line, "ep %d does not divide dp %d: pipelines share experts in groups of ep",
                  m->ep, m->dp);
@@ -122,16 +123,16 @@ static void check_schedule(const struct check *c)
     if (run->schedule == SCHEDULE_AUTO && m->pp == 1) run->schedule = SCHEDULE_SERIAL;
     if (run->schedule == SCHEDULE_SERIAL && m->pp > 1)
         complain(c, line,
-                 "the schedule serial has one stage, pp is %d: take 1f1b, zb1p, dualpipe or "
+                 "the schedule serial has one stage, but pp is %d: use 1f1b, zb1p, dualpipe or "
                  "dualpipev",
                  m->pp);
     if (run->schedule == SCHEDULE_DUALPIPE && m->pp % 2 != 0)
-        complain(c, line, "the schedule dualpipe needs an even number of stages, pp is %d: take %s",
-                 m->pp,
-                 m->pp == 1 ? "serial" : "1f1b, zb1p or dualpipev, or one stage more or less");
+        complain(
+            c, line, "the schedule dualpipe needs an even number of stages, but pp is %d: use %s",
+            m->pp, m->pp == 1 ? "serial" : "1f1b, zb1p or dualpipev, or one stage more or fewer");
     if (run->schedule == SCHEDULE_DUALPIPE && m->directions == 1)
         complain(c, c->s->lines.mesh.directions,
-                 "the schedule dualpipe runs in both directions: directions cannot be 1");
+                 "the schedule dualpipe runs in both directions: set directions to 2, not 1");
 }
 
 /* Parts that the schedule cuts the model into. */
@@ -156,27 +157,26 @@ static void check_split(const struct check *c)
         complain(c, line, "split %.60s has %d numbers, but pp %d makes %d chunks", split, n,
                  c->s->mesh.pp, chunks);
     if (n > 0 && sum != c->s->model.layers)
-        complain(c, line, "split %.60s adds up to %d, layers is %d", split, sum,
+        complain(c, line, "split %.60s adds up to %d, but layers is %d", split, sum,
                  c->s->model.layers);
-    if (empty > 0) complain(c, line, "split %.60s: every chunk needs a layer", split);
+    if (empty > 0) complain(c, line, "split %.60s: every chunk needs at least one layer", split);
 }
 
 static void check_mesh(const struct check *c)
 {
     int pp = c->s->mesh.pp, layers = c->s->model.layers;
     if (pp > layers)
-        complain(c, c->s->lines.mesh.pp, "pp %d stages need a layer each, layers is %d", pp,
-                 layers);
+        complain(c, c->s->lines.mesh.pp,
+                 "pp %d stages need at least one layer each, but layers is %d", pp, layers);
     check_tensor(c);
     check_ranks(c);
     check_expert_mesh(c);
     check_schedule(c);
     if (pp <= layers && chunks_of(c->s) > layers)
-        complain(
-            c, c->s->lines.run.schedule,
-            "the schedule dualpipev has two chunks a stage, so pp %d needs %d layers, layers is "
-            "%d: take dualpipe or zb1p",
-            pp, 2 * pp, layers);
+        complain(c, c->s->lines.run.schedule,
+                 "the schedule dualpipev has two chunks a stage, so pp %d needs at least %d "
+                 "layers, but layers is %d: use dualpipe or zb1p",
+                 pp, 2 * pp, layers);
     check_split(c);
 }
 
@@ -188,12 +188,13 @@ static void check_sites(const struct check *c, int ranks)
     if (sites == 1) return;
     if (ranks % sites)
         complain(c, c->s->lines.mesh.sites,
-                 "sites %d does not divide %d ranks: all sites are equal; start with mpirun -np %d",
+                 "sites %d does not divide %d ranks: all sites need the same number of ranks; "
+                 "start with mpirun -np %d",
                  sites, ranks, less ? less : sites);
     if (k->delay >= k->every)
         complain(c, line->delay ? line->delay : line->every,
-                 "delay %d is not less than every %d: an exchange must be over before the next "
-                 "begins",
+                 "delay %d is not less than every %d: an exchange must finish before the next one "
+                 "starts",
                  k->delay, k->every);
 }
 
@@ -202,11 +203,11 @@ static void check_data(const struct check *c)
     const struct data_settings *d = &c->s->data;
     const struct data_lines *line = &c->s->lines.data;
     if (d->task == TASK_FILE && !*d->file)
-        complain(c, line->task, "task: file needs the name of the file; give data.file");
+        complain(c, line->task, "task: file needs a file: set data.file");
     if (d->task != TASK_FILE && *d->file)
-        complain(c, line->file, "data.file is read only with task: file");
+        complain(c, line->file, "data.file is used only with task: file");
     if (d->task != TASK_FILE && *d->heldout_file)
-        complain(c, line->heldout_file, "data.heldout_file is read only with task: file");
+        complain(c, line->heldout_file, "data.heldout_file is used only with task: file");
     if (d->micro_batch_tokens < c->s->model.max_context)
         complain(c, line->micro_batch_tokens,
                  "micro_batch_tokens %d is less than max_context %d: the longest sequence would "
@@ -224,10 +225,10 @@ static void check_name(const struct check *c, int i)
     if (name[strspn(name, letters)] != '\0' || strlen(name) > 40)
         complain(c, line, "phase name \"%.60s\": at most 40 letters, digits, _ and -", name);
     else if (name[strspn(name, "0123456789")] == '\0')
-        complain(c, line, "phase name \"%s\" is a number: --set takes it for a position", name);
+        complain(c, line, "phase name \"%s\" is a number: --set would read it as a position", name);
     for (int j = 0; j < i; j++)
         if (strcmp(name, c->s->phases[j].name) == 0) {
-            complain(c, line, "two phases are called \"%.60s\"; give one another name", name);
+            complain(c, line, "two phases are called \"%.60s\": rename one", name);
             return;
         }
 }
@@ -265,7 +266,7 @@ static void check_switches(const struct check *c, int i)
         int line = *setting_line(&at, setting);
         if (!(switched[k].kinds >> ph->kind & 1u) || line == 0) continue;
         if (setting_is_default(&at, setting) || *setting_line(&at, needs) != 0) continue;
-        complain(c, line, "%s: %s is not used without %s: give that one too, or leave it out",
+        complain(c, line, "%s: %s has no effect without %s: set that too, or leave it out",
                  ph->name, setting->name, needs->name);
     }
 }
@@ -289,20 +290,24 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
                        const struct phase_lines *line)
 {
     if (ph->temperature <= 0)
-        complain(c, line->temperature, "%s: temperature 0 is greedy: grpo learns from samples",
-                 ph->name);
+        complain(
+            c, line->temperature,
+            "%s: temperature 0 is greedy, but grpo learns from sampled answers: set it above 0",
+            ph->name);
     if (ph->samples < 2)
-        complain(c, line->samples, "%s: a group of one answer has no advantage; samples is %d",
+        complain(c, line->samples,
+                 "%s: samples is %d, but a group of one answer has no advantage: use 2 or more",
                  ph->name, ph->samples);
     if (ph->dual_clip > 0 && ph->dual_clip <= 1)
         complain(c, line->dual_clip, "%s: dual_clip %g is neither 0 (off) nor above 1", ph->name,
                  ph->dual_clip);
     if (ph->ref_every > 0 && ph->kl <= 0)
-        complain(c, line->ref_every, "%s: ref_every without kl: no reference is kept", ph->name);
+        complain(c, line->ref_every, "%s: ref_every has no effect without kl: no reference is kept",
+                 ph->name);
     if (ph->prompts < ph->mini_batches)
         complain(c, line->mini_batches,
-                 "%s: mini_batches %d are cut by prompts, of which there are %d: some would be "
-                 "empty; take 1 to %d",
+                 "%s: mini_batches %d split the step by prompts, but prompts is %d, so that some "
+                 "would be empty: use 1 to %d",
                  ph->name, ph->mini_batches, ph->prompts, ph->prompts);
 }
 
@@ -341,7 +346,8 @@ static void check_phases(const struct check *c)
     struct settings *s = c->s;
     char name[64];
     if (s->n_phases == 0)
-        complain(c, 0, "no phases: a recipe says what to do, for example `phases: [{kind: sft}]`");
+        complain(c, 0,
+                 "no phases: a recipe needs at least one, for example `phases: [{kind: sft}]`");
     for (int i = 0; i < s->n_phases; i++) {
         if (*s->phases[i].name) continue;
         settings_phase_name(s, i, name, sizeof name);

@@ -9,20 +9,19 @@ static void check_heads(const struct check *c)
     const struct model_lines *line = &c->s->lines.model;
     if (m->kv_heads == 0) m->kv_heads = m->heads;
     if (m->heads % m->kv_heads != 0)
-        complain(
-            c, line->kv_heads,
-            "kv_heads %d does not divide heads %d: every key/value head serves the same number "
-            "of query heads",
-            m->kv_heads, m->heads);
+        complain(c, line->kv_heads,
+                 "kv_heads %d does not divide heads %d: every key/value head must serve the same "
+                 "number of query heads",
+                 m->kv_heads, m->heads);
     if (m->head_dim == 0 && m->hidden % m->heads != 0)
         complain(c, line->heads,
-                 "heads %d does not divide hidden %d: change one of them or give head_dim",
-                 m->heads, m->hidden);
+                 "heads %d does not divide hidden %d: change one of them or set head_dim", m->heads,
+                 m->hidden);
     else if (m->head_dim == 0)
         m->head_dim = m->hidden / m->heads;
     if (m->head_dim % 2 != 0)
         complain(c, line->head_dim ? line->head_dim : line->heads,
-                 "head_dim %d is odd: rotary embeddings turn pairs", m->head_dim);
+                 "head_dim %d is odd: rotary embeddings rotate pairs of channels", m->head_dim);
 }
 
 static int layers_with_experts(const struct settings *s)
@@ -39,12 +38,13 @@ static bool check_dense_layers(const struct check *c)
     const char *text = c->s->model.dense_layers;
     int n = settings_dense_layers(c->s, layer, MAX_LAYERS);
     if (n < 0) complain(c, line, "dense_layers \"%.60s\" is not a list of layers like 3,11", text);
-    if (n > MAX_LAYERS) complain(c, line, "dense_layers names %d layers, there are %d", n, layers);
+    if (n > MAX_LAYERS)
+        complain(c, line, "dense_layers names %d layers, but there are only %d", n, layers);
     bool ok = n >= 0 && n <= MAX_LAYERS;
     for (int i = 0; ok && i < n; i++) {
         ok = layer[i] < layers;
         if (!ok)
-            complain(c, line, "dense_layers: there is no layer %d, layers go from 0 to %d",
+            complain(c, line, "dense_layers: there is no layer %d, layers are numbered 0 to %d",
                      layer[i], layers - 1);
     }
     return ok;
@@ -56,17 +56,17 @@ static void check_experts(const struct check *c)
     const struct model_lines *line = &c->s->lines.model;
     if (m->experts == 0) return;
     if (m->experts_active > m->experts)
-        complain(c, line->experts_active, "experts_active %d is more than there are experts, %d",
+        complain(c, line->experts_active, "experts_active %d is more than experts %d",
                  m->experts_active, m->experts);
     if (m->first_dense >= m->layers)
         complain(c, line->first_dense,
-                 "first_dense %d leaves none of %d layers to the %d experts: lower it, or set "
-                 "experts to 0",
+                 "first_dense %d makes all %d layers dense, so that none has the %d experts: lower "
+                 "it, or set experts to 0",
                  m->first_dense, m->layers, m->experts);
     else if (check_dense_layers(c) && layers_with_experts(c->s) == 0)
         complain(c, *m->dense_layers ? line->dense_layers : line->expert_step,
-                 "first_dense %d, expert_step %d and dense_layers \"%.60s\" leave none of %d "
-                 "layers to the %d experts: name fewer, or set experts to 0",
+                 "first_dense %d, expert_step %d and dense_layers \"%.60s\" make all %d layers "
+                 "dense, so that none has the %d experts: name fewer, or set experts to 0",
                  m->first_dense, m->expert_step, m->dense_layers, m->layers, m->experts);
     if (m->expert_ffn == 0) m->expert_ffn = (m->ffn / m->experts_active + 7) / 8 * 8;
     if (m->expert_ffn == 0) m->expert_ffn = 8;
@@ -96,8 +96,8 @@ static void check_rope_uses(const struct check *c)
         unsigned kinds = rope_settings[i].kinds;
         if ((kinds >> c->s->model.rope_scaling & 1u) || setting_is_default(&at, k)) continue;
         complain(c, *setting_line(&at, k),
-                 "%s is for rope_scaling %s%s%s: give that, too, or leave it out", k->name,
-                 kinds & 1u << ROPE_LLAMA3 ? "llama3" : "",
+                 "%s has no effect without rope_scaling %s%s%s: set that too, or leave it out",
+                 k->name, kinds & 1u << ROPE_LLAMA3 ? "llama3" : "",
                  kinds == (1u << ROPE_LLAMA3 | 1u << ROPE_YARN) ? " or " : "",
                  kinds & 1u << ROPE_YARN ? "yarn" : "");
     }

@@ -53,9 +53,9 @@ void book_help(const struct book *book)
 
 void settings_help(void)
 {
-    puts("Settings of a recipe, as `name: value (default); type, range and unit`, of phases also "
-         "the\nkinds of phase that use it. Any of them can be overridden by --set name=value,\n"
-         "--set section.name=value or --set phases.NAME.name=value.");
+    puts("Settings of a recipe, as `name: default` with type, range and unit; settings of phases "
+         "also\nwith the kinds of phase that use them. Any of them can be overridden by --set "
+         "name=value,\n--set section.name=value or --set phases.NAME.name=value.");
     book_help(&recipe_book);
 }
 
@@ -90,9 +90,9 @@ static void markdown_range(const struct setting *k)
 static void markdown_row(enum section_id id, const struct setting *k)
 {
     static const char *const resumed[] = {
-        [CHANGE_NOTHING] = "any",          [CHANGE_CHOICE] = "holds from there on",
-        [CHANGE_BITS] = "other last bits", [CHANGE_ROUNDING] = "rounds otherwise",
-        [CHANGE_FILE] = "same content",    [CHANGE_POSITION] = "not within a phase",
+        [CHANGE_NOTHING] = "any",           [CHANGE_CHOICE] = "applies from there on",
+        [CHANGE_BITS] = "last bits differ", [CHANGE_ROUNDING] = "rounding differs",
+        [CHANGE_FILE] = "same content",     [CHANGE_POSITION] = "not within a phase",
         [CHANGE_WEIGHTS] = "refused"};
     char initial[64], kinds[CHOICES_TEXT];
     help_default(k, initial, sizeof initial);

@@ -67,7 +67,7 @@ static bool check_range(const struct option_row *row, double value, const char *
                         struct problems *p)
 {
     if (!in_range(row, value))
-        problems_add(p, NULL, 0, "--%s: %.60s is not in its range %.10g to %.10g", row->name, text,
+        problems_add(p, NULL, 0, "--%s: %.60s is not in the range %.10g to %.10g", row->name, text,
                      row->low, row->high);
     return in_range(row, value);
 }
@@ -159,7 +159,7 @@ static void add_argument(struct options *o, const char *text, struct problems *p
     if (o->n_args < o->max_args)
         o->args[o->n_args++] = text;
     else
-        problems_add(p, NULL, 0, "\"%.100s\" is one argument too many; duet %s takes %s", text,
+        problems_add(p, NULL, 0, "unexpected argument \"%.100s\"; duet %s takes %s", text,
                      o->command, o->max_args ? o->usage : "none");
 }
 
@@ -192,7 +192,7 @@ void options_read(struct options *o, int argc, char **argv, bool *help, struct p
         }
     }
     if (o->n_args < o->min_args)
-        problems_add(p, NULL, 0, "an argument is missing: duet %s %s", o->command, o->usage);
+        problems_add(p, NULL, 0, "missing argument: duet %s %s", o->command, o->usage);
     else if (o->check)
         o->check(o->checked, p);
 }

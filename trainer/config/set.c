@@ -75,7 +75,8 @@ static void unknown_section(char *name, const char *file, struct problems *p)
     name[strcspn(name, ".")] = '\0';
     const char *near = nearest_name(name, names, SECTIONS - 1);
     problems_add(p, file, 0, "unknown section %s%s%s%s", name,
-                 near ? "; did you mean " : "; there are ", near ? near : all, near ? "?" : "");
+                 near ? "; did you mean " : "; the sections are ", near ? near : all,
+                 near ? "?" : "");
 }
 
 /* Number of the phase in "grpo.lr", *name moved to "lr"; -1 and a problem when there is none. */
@@ -160,7 +161,7 @@ bool settings_set(struct settings *s, const char *assignment, struct problems *p
         return false;
     }
     if ((size_t)(equals - assignment) >= sizeof name) {
-        problems_add(p, file, 0, "no setting has so long a name");
+        problems_add(p, file, 0, "the name is longer than that of any setting");
         return false;
     }
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);

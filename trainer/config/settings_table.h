@@ -86,12 +86,12 @@
     X(INT, seed, 1, 0, 2147483647, "", "seed of every random draw", CHANGE_POSITION)              \
     X(STR, out, "", 0, 0, "", "run folder (default: runs/<recipe name>)", CHANGE_NOTHING)         \
     X(ENUM, precision, PRECISION_BF16, PRECISION_CHOICES, 0, "",                                  \
-      "type of weights and activations; sums and the optimizer are fp32", CHANGE_ROUNDING)        \
+      "format of weights and activations; sums and the optimizer use fp32", CHANGE_ROUNDING)      \
     X(ENUM, schedule, SCHEDULE_AUTO, SCHEDULE_CHOICES, 0, "",                                     \
-      "pipeline plan; auto: searched for in the simulator, costs by FLOPs", CHANGE_BITS)          \
-    X(INT, threads, 1, 1, 256, "threads", "threads a rank uses for matrix products", CHANGE_BITS) \
+      "pipeline schedule; auto: found by search in the simulator, costs by FLOPs", CHANGE_BITS)   \
+    X(INT, threads, 1, 1, 256, "threads", "threads of a rank for matrix products", CHANGE_BITS)   \
     X(REAL, watchdog_s, 300, 0, 1e6, "seconds",                                                   \
-      "time without progress (0.1 or more) at which a rank ends the job; 0: never",               \
+      "time without progress after which a rank ends the job, at least 0.1; 0: never",            \
       CHANGE_NOTHING)                                                                             \
     X(INT, trace, 0, 0, 2147483647, "",                                                           \
       "training step (counted from 0) whose pipeline timeline is written to trace.json "          \
@@ -105,213 +105,214 @@
     X(INT, ffn, 0, 0, 262144, "channels",                                                          \
       "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")                               \
     X(INT, experts, 0, 0, 4096, "experts",                                                         \
-      "experts (E) of a layer with experts in place of its FFN; 0: every layer is dense")          \
-    X(INT, experts_active, 2, 1, 64, "experts", "experts that a token goes to (K)")                \
+      "number of experts (E) that replace the FFN of a layer; 0: every layer is dense")            \
+    X(INT, experts_active, 2, 1, 64, "experts", "experts per token (K)")                           \
     X(INT, expert_ffn, 0, 0, 262144, "channels",                                                   \
       "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                    \
     X(INT, first_dense, 0, 0, 1024, "layers",                                                      \
-      "the number of layers, from the first on, that stay dense")                                  \
+      "number of leading dense layers")                                                            \
     X(INT, expert_step, 1, 1, 1024, "layers",                                                      \
-      "of the layers behind them those have experts whose number, counted from 1, it divides")     \
+      "of the layers after these, those whose number (from 1) is a multiple of it have experts")   \
     X(STR, dense_layers, "", 0, 0, "",                                                             \
-      "further layers, counted from 0, that stay dense, e.g. 3,11; empty: none")                   \
-    X(BOOL, route_norm, true, 0, 0, "", "the weights of a token's experts add up to 1")            \
-    X(REAL, balance, 0, 0, 10, "", "coefficient of the load-balance loss of the experts; 0: off",  \
+      "additional dense layers, counted from 0, e.g. 3,11; empty: none")                           \
+    X(BOOL, route_norm, true, 0, 0, "", "normalise the routing weights of a token to sum to 1")    \
+    X(REAL, balance, 0, 0, 10, "", "coefficient of the experts' load-balancing loss; 0: off",      \
       CHANGE_CHOICE)                                                                               \
     X(INT, heads, 4, 1, 1024, "heads", "query heads (Hq)")                                         \
     X(INT, kv_heads, 0, 0, 1024, "heads", "key/value heads (Hkv), a divisor of heads; 0: heads")   \
     X(INT, head_dim, 0, 0, 512, "channels", "size of a head (D), even; 0: hidden / heads")         \
-    X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt and answer",         \
+    X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt plus answer",        \
       CHANGE_CHOICE)                                                                               \
     X(REAL, rope_theta, 10000, 1, 1e12, "", "base of the rotary embedding")                        \
     X(ENUM, rope_scaling, ROPE_NONE, ROPE_SCALING_CHOICES, 0, "",                                  \
-      "how the rotary embedding is stretched for long contexts: as in Llama 3.1, or YaRN (arXiv "  \
+      "scaling of the rotary embedding for long contexts: as in Llama 3.1, or YaRN (arXiv "        \
       "2309.00071)")                                                                               \
     X(REAL, rope_factor, 1, 1, 1e6, "",                                                            \
-      "llama3, yarn: low frequencies are divided by it (Hugging Face: factor)")                    \
+      "llama3, yarn: divisor of low frequencies (Hugging Face: factor)")                           \
     X(INT, rope_original, 0, 0, 16777216, "tokens",                                                \
-      "llama3, yarn: the context before stretching (original_max_position_embeddings)")            \
+      "llama3, yarn: context length before scaling (original_max_position_embeddings)")            \
     X(REAL, rope_low, 1, 1e-6, 1e6, "",                                                            \
-      "llama3: waves longer than rope_original / rope_low are stretched (low_freq_factor)")        \
+      "llama3: wavelengths above rope_original / rope_low are scaled (low_freq_factor)")           \
     X(REAL, rope_high, 4, 1e-6, 1e6, "",                                                           \
-      "llama3: waves shorter than rope_original / rope_high stay (high_freq_factor)")              \
+      "llama3: wavelengths below rope_original / rope_high are kept (high_freq_factor)")           \
     X(REAL, rope_beta_fast, 32, 1e-6, 1e6, "",                                                     \
-      "yarn: pairs that make as many turns in rope_original stay (beta_fast)")                     \
+      "yarn: pairs with this many rotations in rope_original, or more, are kept (beta_fast)")      \
     X(REAL, rope_beta_slow, 1, 1e-6, 1e6, "",                                                      \
-      "yarn: pairs that make fewer turns are stretched (beta_slow)")                               \
+      "yarn: pairs with fewer rotations than this are scaled (beta_slow)")                         \
     X(BOOL, rope_truncate, true, 0, 0, "",                                                         \
-      "yarn: the range between these pairs is rounded outwards to whole pairs (truncate)")         \
+      "yarn: round the range between these pairs outwards to whole pairs (truncate)")              \
     X(REAL, rope_attention, 0, 0, 1000, "",                                                        \
-      "yarn: cosines and sines are multiplied by it (attention_factor); 0: "                       \
+      "yarn: factor of cosines and sines (attention_factor); 0: "                                  \
       "0.1 ln(rope_factor) + 1")                                                                   \
     X(ENUM, rope_angles, ROPE_DOUBLE, ROPE_ANGLES_CHOICES, 0, "",                                  \
-      "number format of position x frequency. fp32: as Hugging Face's transformers has them, "     \
-      "off by 1e-3 at position 32000, for models trained so",                                      \
+      "number format of position x frequency. fp32: as in Hugging Face's transformers, off by "    \
+      "1e-3 at position 32000, for models that were trained with it",                              \
       CHANGE_ROUNDING)                                                                             \
     X(REAL, norm_eps, 1e-6, 1e-12, 1, "", "epsilon of RMSNorm")                                    \
     X(REAL, init_std, 0.02, 0, 10, "", "standard deviation of initial weights", CHANGE_NOTHING)    \
-    X(BOOL, qkv_bias, false, 0, 0, "", "bias on query, key and value (Qwen2)")                     \
-    X(BOOL, o_bias, false, 0, 0, "", "bias on attention's output (Llama with attention_bias)")     \
+    X(BOOL, qkv_bias, false, 0, 0, "", "bias in the query, key and value projections (Qwen2)")     \
+    X(BOOL, o_bias, false, 0, 0, "", "bias in attention's output projection (Llama)")              \
     X(BOOL, mlp_bias, false, 0, 0, "",                                                             \
-      "bias on gate, up and down of dense layers (Llama with mlp_bias)")                           \
+      "bias in gate, up and down of dense layers (Llama with mlp_bias)")                           \
     X(BOOL, qk_norm, false, 0, 0, "", "RMSNorm on queries and keys (Qwen3)")                       \
-    X(BOOL, tied, false, 0, 0, "", "the head shares the embedding's weights")                      \
+    X(BOOL, tied, false, 0, 0, "", "the output head shares the embedding's weights")               \
     X(STR, tokenizer, "", 0, 0, "",                                                                \
       "tokenizer.json, relative to the working directory; empty: the built-in character "          \
-      "tokenizer. A checkpoint has its own in it",                                                 \
+      "tokenizer. A checkpoint contains its own",                                                  \
       CHANGE_FILE)                                                                                 \
-    X(STR, from, "", 0, 0, "", "checkpoint folder to take the weights from; empty: fresh weights", \
+    X(STR, from, "", 0, 0, "", "checkpoint folder whose weights to start from; empty: none",       \
       CHANGE_NOTHING)
 
-#define MESH_SETTINGS(X)                                                                     \
-    X(INT, sites, 1, 1, 1024, "sites",                                                       \
-      "groups of ranks, each with a mesh of its own, that learn apart and now and then "     \
-      "exchange what they learned (see sites)")                                              \
-    X(INT, dp, 0, 0, 65536, "pipelines", "data-parallel pipelines; 0: ranks / (pp * tp)")    \
-    X(INT, pp, 1, 1, 1024, "stages", "pipeline stages")                                      \
-    X(INT, tp, 1, 1, 64, "ranks",                                                            \
-      "ranks that share every layer: heads, FFN, vocabulary (tensor parallelism)")           \
-    X(INT, ep, 1, 1, 65536, "pipelines",                                                     \
-      "pipelines, a divisor of dp, that share the experts of their layers (expert "          \
-      "parallelism)")                                                                        \
-    X(INT, directions, 2, 1, 2, "",                                                          \
-      "gradient sums kept apart per direction, so that every schedule gives the same bits; " \
-      "1 saves memory on serial and 1f1b")                                                   \
-    X(STR, split, "", 0, 0, "",                                                              \
-      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: shared out by cost") \
-    X(REAL, flops_per_byte, 10, 0, 1e6, "FLOP/byte",                                         \
-      "schedule auto: operations that a rank does while a byte goes to another rank, by "    \
-      "which it weighs messages and the exchanges of tp and ep")                             \
-    X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                      \
-      "the least number of micro-batches a pipeline and step; 0: what the schedule needs")   \
-    X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes at once") \
-    X(INT, decode_waves, 0, 0, 1024, "batches",                                              \
-      "decode batches per direction that the slots are split into; 0: as many as keep all "  \
+#define MESH_SETTINGS(X)                                                                          \
+    X(INT, sites, 1, 1, 1024, "sites",                                                            \
+      "groups of ranks, each with its own mesh, that train independently and exchange "           \
+      "weights from time to time (see sites)")                                                    \
+    X(INT, dp, 0, 0, 65536, "pipelines", "data-parallel pipelines; 0: ranks / (pp * tp)")         \
+    X(INT, pp, 1, 1, 1024, "stages", "pipeline stages")                                           \
+    X(INT, tp, 1, 1, 64, "ranks",                                                                 \
+      "tensor parallelism: ranks that share every layer (heads, FFN, vocabulary)")                \
+    X(INT, ep, 1, 1, 65536, "pipelines",                                                          \
+      "expert parallelism: pipelines, a divisor of dp, that share the experts of a layer")        \
+    X(INT, directions, 2, 1, 2, "",                                                               \
+      "separate gradient sums per direction, so that every schedule gives the same bits; "        \
+      "1 saves memory with serial and 1f1b")                                                      \
+    X(STR, split, "", 0, 0, "",                                                                   \
+      "layers of each chunk from the embedding on, e.g. 3,2,2,1; empty: balanced by cost")        \
+    X(REAL, flops_per_byte, 10, 0, 1e6, "FLOP/byte",                                              \
+      "schedule auto: operations a rank performs in the time that it takes to send a byte; "      \
+      "the cost of messages and of the exchanges of tp and ep follows from it")                   \
+    X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
+      "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \
+    X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \
+    X(INT, decode_waves, 0, 0, 1024, "batches",                                                   \
+      "decode batches per direction into which the slots are split; 0: enough to keep all "       \
       "stages busy")
 
-#define SITES_SETTINGS(X)                                                                    \
-    X(INT, every, 50, 1, 1000000000, "updates", "updates between two exchanges (H)")         \
-    X(INT, delay, 1, 0, 1000000000, "updates",                                               \
-      "updates made while an exchange is under way: it counts exactly that many later")      \
-    X(ENUM, wire, CODEC_FP32, CODEC_CHOICES, 0, "",                                          \
-      "how differences of weights cross; what rounding loses is added to the next")          \
-    X(REAL, outer_lr, 1, 0, 10, "",                                                          \
-      "step along the mean difference; 1 with outer_momentum 0: the mean of the sites. The " \
-      "papers' 0.7 with 0.9 is for long runs",                                               \
-      CHANGE_CHOICE)                                                                         \
-    X(REAL, outer_momentum, 0, 0, 0.9999999, "", "Nesterov momentum of these steps", CHANGE_CHOICE)
+#define SITES_SETTINGS(X)                                                                     \
+    X(INT, every, 50, 1, 1000000000, "updates", "updates between exchanges (H)")              \
+    X(INT, delay, 1, 0, 1000000000, "updates",                                                \
+      "updates made while an exchange is in progress: it is applied that many updates later") \
+    X(ENUM, wire, CODEC_FP32, CODEC_CHOICES, 0, "",                                           \
+      "number format of the exchanged differences; rounding errors carry over to the next")   \
+    X(REAL, outer_lr, 1, 0, 10, "",                                                           \
+      "learning rate of the outer optimizer; 1 with outer_momentum 0 is the mean of the "     \
+      "sites. The papers' 0.7 with 0.9 is for long runs",                                     \
+      CHANGE_CHOICE)                                                                          \
+    X(REAL, outer_momentum, 0, 0, 0.9999999, "", "Nesterov momentum of outer_lr's steps",     \
+      CHANGE_CHOICE)
 
-#define DATA_SETTINGS(X)                                                                        \
-    X(ENUM, task, TASK_COUNTDOWN, TASK_CHOICES, 0, "", "where problems come from")              \
-    X(INT, difficulty, 3, 1, 10, "", "how hard the generated problems are (`duet help tasks`)") \
-    X(REAL, give_up, 0.3, 0, 1, "", "demonstrations: chance of giving up after a failed try",   \
-      CHANGE_CHOICE)                                                                            \
-    X(STR, file, "", 0, 0, "",                                                                  \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration; the name is "     \
-      "relative to the working directory",                                                      \
-      CHANGE_FILE)                                                                              \
-    X(STR, heldout_file, "", 0, 0, "",                                                          \
-      "task file: held-out problems; empty: a tenth of file, by hash; relative to the "         \
-      "working directory",                                                                      \
-      CHANGE_FILE)                                                                              \
-    X(REAL, leave_out, 0.01, 0, 1, "",                                                          \
-      "the largest share of a split's prompts, or of a file's demonstrations, that is left "    \
-      "out because it does not fit model.max_context: up to it with a warning, more is "        \
-      "refused; 0: none may be, 1: all but one",                                                \
-      CHANGE_NOTHING)                                                                           \
-    X(INT, micro_batch_tokens, 2048, 16, 16777216, "tokens",                                    \
-      "size of a micro-batch: all messages have this size", CHANGE_BITS)
+#define DATA_SETTINGS(X)                                                                           \
+    X(ENUM, task, TASK_COUNTDOWN, TASK_CHOICES, 0, "", "where problems come from")                 \
+    X(INT, difficulty, 3, 1, 10, "", "difficulty of the generated problems (`duet help tasks`)")   \
+    X(REAL, give_up, 0.3, 0, 1, "", "demonstrations: probability of giving up after a failed try", \
+      CHANGE_CHOICE)                                                                               \
+    X(STR, file, "", 0, 0, "",                                                                     \
+      "task file: JSON Lines with prompt, answer and, for sft, demonstration; path "               \
+      "relative to the working directory",                                                         \
+      CHANGE_FILE)                                                                                 \
+    X(STR, heldout_file, "", 0, 0, "",                                                             \
+      "task file: held-out problems; empty: a tenth of file, by hash; path relative to the "       \
+      "working directory",                                                                         \
+      CHANGE_FILE)                                                                                 \
+    X(REAL, leave_out, 0.01, 0, 1, "",                                                             \
+      "largest fraction of a split's prompts, or of a file's demonstrations, that may be "         \
+      "left out, with a warning, because they do not fit model.max_context; more is an "           \
+      "error; 0: none, 1: all but one",                                                            \
+      CHANGE_NOTHING)                                                                              \
+    X(INT, micro_batch_tokens, 2048, 16, 16777216, "tokens",                                       \
+      "size of a micro-batch, and so of every message between stages", CHANGE_BITS)
 
 #define REDUCTION_SETTINGS(X)                                                                \
     X(BOOL, overlap, true, 0, 0, "",                                                         \
-      "sum gradients over replicas while the backward pass still runs: each bucket as soon " \
-      "as its layers are done; the same bits either way",                                    \
+      "sum gradients over replicas during the backward pass, each bucket as soon as its "    \
+      "layers are done; the same bits either way",                                           \
       CHANGE_CHOICE)                                                                         \
     X(REAL, bucket_mib, 4, 0, 65536, "MiB",                                                  \
-      "layers are summed together up to this size of their gradients; 0: every layer alone") \
+      "size of gradients up to which layers are summed together; 0: one layer at a time")    \
     X(ENUM, path, REDUCE_AUTO, PATH_CHOICES, 0, "",                                          \
-      "flat: all pairs of replicas exchange; nodes: every link between hosts is crossed "    \
-      "once; auto: by size and hosts")                                                       \
+      "flat: all pairs of replicas exchange; nodes: within each host first, so that data "   \
+      "crosses between hosts once; auto: by size and hosts")                                 \
     X(ENUM, wire, CODEC_FP32, CODEC_CHOICES, 0, "",                                          \
-      "how gradients cross between hosts on path nodes; what rounding loses is added to "    \
-      "the next step's",                                                                     \
+      "number format of gradients between hosts with path nodes; rounding errors carry "     \
+      "over to the next step",                                                               \
       CHANGE_ROUNDING)
 
 #define CHECKPOINT_SETTINGS(X)                                                                    \
     X(INT, every, 100, 0, 1000000000, "steps",                                                    \
       "steps between checkpoints; 0: only at the end of a phase")                                 \
     X(INT, keep, 3, 1, 1000000, "checkpoints", "checkpoints kept besides the last of each phase") \
-    X(BOOL, async, true, 0, 0, "", "write in the background while training goes on")
+    X(BOOL, async, true, 0, 0, "", "write in the background while training continues")
 
 /* One entry of `phases`. Giving a setting to a kind of phase that does not use it is a mistake.
  * max_new is for all, since an sft phase may evaluate too. */
 #define PHASE_SETTINGS(X)                                                                          \
     X(ENUM, kind, PHASE_SFT, PHASE_KIND_CHOICES, 0, "", EVERY, "what the phase does",              \
       CHANGE_POSITION)                                                                             \
-    X(STR, name, "", 0, 0, "", EVERY, "name in logs and --set (default: the kind)",                \
+    X(STR, name, "", 0, 0, "", EVERY, "name in logs and in --set (default: the kind)",             \
       CHANGE_POSITION)                                                                             \
     X(INT, steps, 100, 0, 1000000000, "steps", SFT | GRPO,                                         \
       "optimizer steps (sft) or rollout steps (grpo)")                                             \
-    X(INT, batch, 96, 1, 1048576, "demonstrations", SFT, "demonstrations a step", CHANGE_POSITION) \
-    X(INT, prompts, 24, 1, 1048576, "problems", GRPO | EVAL, "problems a step", CHANGE_POSITION)   \
+    X(INT, batch, 96, 1, 1048576, "demonstrations", SFT, "demonstrations per step",                \
+      CHANGE_POSITION)                                                                             \
+    X(INT, prompts, 24, 1, 1048576, "problems", GRPO | EVAL, "problems per step", CHANGE_POSITION) \
     X(INT, samples, 8, 1, 4096, "answers", GRPO | EVAL, "answers sampled per problem (G)")         \
-    X(INT, max_new, 128, 1, 1048576, "tokens", EVERY, "longest answer; in sft: when it evaluates") \
+    X(INT, max_new, 128, 1, 1048576, "tokens", EVERY, "longest answer; sft: in its evaluations")   \
     X(REAL, temperature, 1, 0, 100, "", GRPO | EVAL,                                               \
       "sampling temperature; 0: greedy, else at least 0.001")                                      \
     X(INT, top_k, 0, 0, 1048576, "tokens", GRPO | EVAL,                                            \
-      "sample from the k likeliest tokens; 0: off")                                                \
+      "sample from the k most likely tokens; 0: off")                                              \
     X(REAL, top_p, 1, 1e-6, 1, "", GRPO | EVAL,                                                    \
-      "sample from the likeliest tokens of this mass; 1: off")                                     \
+      "sample from the most likely tokens with this total probability; 1: off")                    \
     X(REAL, lr, 1e-3, 0, 10, "", SFT | GRPO, "learning rate")                                      \
     X(ENUM, lr_decay, LR_CONSTANT, LR_DECAY_CHOICES, 0, "", SFT | GRPO,                            \
       "shape of the learning rate after warm-up")                                                  \
     X(REAL, lr_final, 0.1, 0, 1, "", SFT | GRPO,                                                   \
-      "last learning rate as a part of lr (linear, cosine)")                                       \
+      "final learning rate as a fraction of lr (linear, cosine)")                                  \
     X(INT, warmup, 0, 0, 1000000000, "steps", SFT | GRPO,                                          \
-      "linear warm-up; lr rises with every update of these steps")                                 \
+      "linear warm-up of lr, which rises with every update of these steps")                        \
     X(REAL, beta1, 0.9, 0, 0.9999999, "", SFT | GRPO, "AdamW beta1")                               \
     X(REAL, beta2, 0.95, 0, 0.9999999, "", SFT | GRPO, "AdamW beta2")                              \
     X(REAL, adam_eps, 1e-8, 1e-20, 1, "", SFT | GRPO, "AdamW epsilon")                             \
-    X(REAL, weight_decay, 0.0, 0, 10, "", SFT | GRPO, "decoupled weight decay of matrices")        \
+    X(REAL, weight_decay, 0.0, 0, 10, "", SFT | GRPO, "decoupled weight decay, of matrices only")  \
     X(REAL, grad_clip, 1.0, 0, 1e9, "", SFT | GRPO,                                                \
-      "largest global gradient norm, 1e-6 or more; 0: no clipping")                                \
+      "largest global gradient norm, at least 1e-6; 0: no clipping")                               \
     X(INT, max_skips, 10, 0, 1000000000, "updates", SFT | GRPO,                                    \
-      "updates skipped in a row, because their gradients are not finite, that end the run "        \
-      "with exit 1; 0: any number goes by")                                                        \
+      "end the run (exit code 1) after this many updates in a row were skipped because "           \
+      "their gradients are not finite; 0: never")                                                  \
     X(ENUM, advantage, ADVANTAGE_STD, ADVANTAGE_CHOICES, 0, "", GRPO,                              \
       "(r - mean)/std of the group, or r - mean (Dr. GRPO)")                                       \
     X(ENUM, aggregate, AGGREGATE_TOKEN, AGGREGATE_CHOICES, 0, "", GRPO,                            \
-      "an update's loss: sum over tokens / tokens (DAPO); mean over answers of each one's "        \
-      "mean over its tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which "        \
-      "answers and tokens are counted: zero_spread, mask_truncated")                               \
+      "an update's loss: sum over tokens / tokens (DAPO); mean over answers of the mean over "     \
+      "their tokens (R1); sum over tokens / (answers * max_new) (Dr. GRPO). Which answers "        \
+      "and tokens count: see zero_spread, mask_truncated")                                         \
     X(ENUM, zero_spread, ZERO_SPREAD_KEEP, ZERO_SPREAD_CHOICES, 0, "", GRPO,                       \
-      "answers of groups whose rewards are all equal. keep: they are counted by aggregate "        \
-      "and by kl, as published; drop: neither, as if they had not been sampled (DAPO): a "         \
-      "larger gradient. Without kl they have no gradient and are not run: entropy, "               \
+      "answers of groups whose rewards are all equal. keep: aggregate and kl count them, as "      \
+      "published; drop: neither does, as if they had not been sampled (DAPO), so that the "        \
+      "gradient is larger. Without kl they have no gradient and are not computed: entropy, "       \
       "clip_fraction and ratio/max_deviation are over the others")                                 \
-    X(REAL, clip_low, 0.2, 0, 1, "", GRPO, "the ratio's lower clip is 1 - clip_low")               \
-    X(REAL, clip_high, 0.2, 0, 100, "", GRPO, "the ratio's upper clip is 1 + clip_high")           \
+    X(REAL, clip_low, 0.2, 0, 1, "", GRPO, "lower bound of the ratio is 1 - clip_low")             \
+    X(REAL, clip_high, 0.2, 0, 100, "", GRPO, "upper bound of the ratio is 1 + clip_high")         \
     X(REAL, dual_clip, 0, 0, 1000, "", GRPO,                                                       \
       "bound of the ratio for negative advantages (>1); 0: off")                                   \
     X(REAL, kl, 0, 0, 100, "", GRPO,                                                               \
-      "weight of the k3 KL to the reference; 0: no reference is kept")                             \
+      "weight of the KL penalty (k3) to the reference; 0: no reference is kept")                   \
     X(INT, ref_every, 0, 0, 1000000000, "steps", GRPO,                                             \
-      "steps after which the policy becomes the reference, each time; 0: never")                   \
+      "steps between updates of the reference to the current policy; 0: never")                    \
     X(INT, mini_batches, 1, 1, 4096, "updates", GRPO,                                              \
-      "optimizer steps per rollout and epoch, which share its prompts")                            \
+      "optimizer steps per rollout and epoch, each on a part of its prompts")                      \
     X(INT, epochs, 1, 1, 64, "", GRPO, "passes over a rollout")                                    \
     X(BOOL, mask_truncated, false, 0, 0, "", GRPO,                                                 \
-      "answers cut at max_new are left out of the loss, of what aggregate counts and of "          \
-      "kl; their rewards stay in the mean and std of their group")                                 \
+      "leave answers cut at max_new out of the loss, of what aggregate counts and of kl; "         \
+      "their rewards still count in the mean and std of their group")                              \
     X(REAL, reward_format, 0.0, 0, 100, "", GRPO,                                                  \
-      "weight of the format reward beside the accuracy's 1")                                       \
+      "weight of the format reward; the accuracy reward has weight 1")                             \
     X(INT, eval_every, 0, 0, 1000000000, "steps", SFT | GRPO,                                      \
       "steps between evaluations on held-out problems; 0: never")                                  \
     X(INT, eval_prompts, 128, 1, 1048576, "problems", SFT | GRPO,                                  \
-      "problems of such an evaluation (one answer each)")                                          \
+      "problems per evaluation, with one answer each")                                             \
     X(BOOL, save_tokens, false, 0, 0, "", GRPO,                                                    \
-      "samples.jsonl also holds token ids and their log-probabilities")                            \
-    X(INT, save_samples, 8, 0, 1048576, "answers", GRPO, "answers a step written to samples.jsonl")
+      "write token ids and their log-probabilities to samples.jsonl too")                          \
+    X(INT, save_samples, 8, 0, 1048576, "answers", GRPO, "answers per step in samples.jsonl")
 /* clang-format on */
 
 #endif

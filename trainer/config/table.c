@@ -40,9 +40,10 @@ const struct section sections[SECTIONS] = {
     [SECTION_MESH] =
         SECTION_ROW(settings, "mesh", "mesh", "how ranks share the work", mesh_rows, mesh),
     [SECTION_SITES] =
-        SECTION_ROW(settings, "sites", "sites", "how groups of ranks that learn apart exchange",
-                    sites_rows, sites),
-    [SECTION_DATA] = SECTION_ROW(settings, "data", "data", "what is learned from", data_rows, data),
+        SECTION_ROW(settings, "sites", "sites",
+                    "how sites, which train independently, exchange weights", sites_rows, sites),
+    [SECTION_DATA] = SECTION_ROW(settings, "data", "data", "problems, task files and micro-batches",
+                                 data_rows, data),
     [SECTION_REDUCTION] =
         SECTION_ROW(settings, "reduction", "reduction", "how gradients are summed over replicas",
                     reduction_rows, reduction),

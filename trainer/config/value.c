@@ -28,7 +28,7 @@ static bool range_ok(const struct setting *k, double v, const char *text, struct
                      struct problems *p)
 {
     if (v >= k->low && v <= k->high) return true;
-    problems_add(p, from.file, from.line, "%s: %.*s is not in its range %.10g to %.10g", k->name,
+    problems_add(p, from.file, from.line, "%s: %.*s is not in the range %.10g to %.10g", k->name,
                  SHOWN, text, k->low, k->high);
     return false;
 }
@@ -40,7 +40,7 @@ static bool wrong_type(const struct setting *k, const char *text, struct origin 
         problems_add(p, from.file, from.line, "%s: \"%.*s\" is not %s", k->name, SHOWN, text,
                      wanted[k->type]);
     else
-        problems_add(p, from.file, from.line, "%s has no value; give it %s", k->name,
+        problems_add(p, from.file, from.line, "%s has no value: it needs %s", k->name,
                      wanted[k->type]);
     return false;
 }
@@ -107,7 +107,8 @@ static bool assign_str(const struct place *at, const struct setting *k, const ch
                        struct origin from, struct problems *p)
 {
     if (!printable(text)) {
-        problems_add(p, from.file, from.line, "%s: the text must be one line of UTF-8", k->name);
+        problems_add(p, from.file, from.line, "%s: the text must be a single line of UTF-8",
+                     k->name);
         return false;
     }
     char *copy = strdup(text);
@@ -134,7 +135,7 @@ static bool assign_enum(const struct place *at, const struct setting *k, const c
     if (!choice) {
         const char *near = nearest_choice(k, text);
         char names[CHOICES_TEXT];
-        problems_add(p, from.file, from.line, "%s: \"%.*s\" is none of %s%s%s%s", k->name, SHOWN,
+        problems_add(p, from.file, from.line, "%s: \"%.*s\" is not one of %s%s%s%s", k->name, SHOWN,
                      text, choices_text(k, names, sizeof names), near ? "; did you mean " : "",
                      near ? near : "", near ? "?" : "");
         return false;
@@ -153,7 +154,8 @@ bool setting_assign(const struct place *at, const struct setting *k, const char 
     };
     *setting_line(at, k) = from.line ? from.line : LINE_SET;
     if (n > MAX_TEXT || strlen(text) != n) {
-        problems_add(p, from.file, from.line, "%s: the value is too long or holds a NUL", k->name);
+        problems_add(p, from.file, from.line, "%s: the value is too long or contains a NUL byte",
+                     k->name);
         return false;
     }
     return assign[k->type](at, k, text, from, p);
@@ -165,7 +167,7 @@ static const char *has_one_too(const struct book *book, int id, const char *name
     out[0] = '\0';
     for (; id < book->n && !*out; id++)
         if (setting_find(&book->sections[id], name))
-            snprintf(out, 64, " (%s has one, too)", book->sections[id].name);
+            snprintf(out, 64, " (%s has one too)", book->sections[id].name);
     return out;
 }
 

@@ -58,11 +58,13 @@ static bool event_ok(const yaml_event_t *e, const struct book *book, int *depth,
     bool closes = e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
     *depth += opens - closes;
     if (e->type == YAML_ALIAS_EVENT)
-        problems_add(p, file, line, "aliases (*name) are not used in %ss; write the value again",
+        problems_add(p, file, line,
+                     "aliases (*name) are not supported in a %s: write the value again",
                      book->noun);
     if (e->type == YAML_DOCUMENT_START_EVENT && ++*documents > 1)
-        problems_add(p, file, line, "a second document begins here; a %s is one", book->noun);
-    if (opens && *depth > MAX_DEPTH) problems_add(p, file, line, "too deeply nested");
+        problems_add(p, file, line, "a second document starts here; a %s must be a single one",
+                     book->noun);
+    if (opens && *depth > MAX_DEPTH) problems_add(p, file, line, "nested too deeply");
     return p->n == before;
 }
 
@@ -128,7 +130,7 @@ static bool first_time(const struct yaml_reader *r, const char *name, int *line,
 {
     int here = origin(r, key).line;
     if (*line > 0)
-        problems_add(r->p, r->file, here, "%s is given twice; line %d has it already", name, *line);
+        problems_add(r->p, r->file, here, "%s is given twice, first in line %d", name, *line);
     bool first = *line <= 0;
     if (first) *line = here;
     return first;
@@ -175,7 +177,7 @@ static bool expect_mapping(const struct yaml_reader *r, const yaml_node_t *node,
     if (node->type == YAML_MAPPING_NODE) return true;
     if (!is_null(node))
         problems_add(r->p, r->file, origin(r, node).line,
-                     "%s holds settings, one a line as `name: value`, not a %s", name,
+                     "%s takes settings, one per line as `name: value`, not a %s", name,
                      node->type == YAML_SCALAR_NODE ? "single value" : "list");
     return false;
 }
@@ -203,7 +205,7 @@ static const yaml_node_pair_t *read_kind(struct yaml_reader *r, const struct pla
         return i;
     }
     char kinds[CHOICES_TEXT];
-    problems_add(r->p, r->file, origin(r, node).line, "a phase without kind; write kind: %s",
+    problems_add(r->p, r->file, origin(r, node).line, "a phase without a kind: write kind: %s",
                  choices_text(kind, kinds, sizeof kinds));
     return NULL;
 }
@@ -212,7 +214,7 @@ static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node
 {
     struct place at = settings_place(r->root, SECTION_PHASE, phase);
     if (is_null(node)) {
-        problems_add(r->p, r->file, origin(r, node).line, "an empty phase; write - kind: ...");
+        problems_add(r->p, r->file, origin(r, node).line, "an empty phase: write `- kind: ...`");
         return;
     }
     if (!expect_mapping(r, node, "a phase")) return;
@@ -227,14 +229,14 @@ static void read_phases(struct yaml_reader *r, const yaml_node_t *node)
     if (is_null(node)) return;
     if (node->type != YAML_SEQUENCE_NODE) {
         problems_add(r->p, r->file, origin(r, node).line,
-                     "phases is a list; begin every phase with `- kind: ...`");
+                     "phases is a list: start every phase with `- kind: ...`");
         return;
     }
     yaml_node_item_t *first = node->data.sequence.items.start;
     long n = node->data.sequence.items.top - first;
     if (n > MAX_PHASES) {
-        problems_add(r->p, r->file, origin(r, node).line, "%ld phases are more than %d", n,
-                     MAX_PHASES);
+        problems_add(r->p, r->file, origin(r, node).line,
+                     "%ld phases are more than the limit of %d", n, MAX_PHASES);
         return;
     }
     phases_replace(r->root, (int)n);
@@ -294,7 +296,7 @@ static bool parse(struct yaml_reader r, const void *yaml, size_t n)
     INVARIANT(book->n <= MAX_SECTIONS, "%d sections", book->n);
     forget_lines(book, r.root);
     if (n > MAX_BYTES)
-        problems_add(p, file, 0, "%zu bytes are too many for a %s (at most %d)", n, book->noun,
+        problems_add(p, file, 0, "%zu bytes are too many for a %s (the limit is %d)", n, book->noun,
                      MAX_BYTES);
     if (n == 0 || n > MAX_BYTES || !events_ok(book, yaml, n, file, p)) return p->n == before;
     SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for a %s",

@@ -8,42 +8,42 @@
 
 /* clang-format off: a table reads in columns */
 #define CLUSTER_SETTINGS(X)                                                                      \
-    X(STR, name, "", 0, 0, "", "what it is called in reports")                                   \
+    X(STR, name, "", 0, 0, "", "name in reports")                                                \
     X(INT, nodes, 1, 1, 1048576, "nodes", "machines")                                            \
-    X(INT, devices, 1, 1, 4096, "devices", "devices of a node; a device is a rank")              \
+    X(INT, devices, 1, 1, 4096, "devices", "devices per node, one rank each")                    \
     X(INT, cores, 0, 0, 65536, "cores",                                                          \
-      "processor cores of a node that its devices share; 0: a device computes by itself")        \
-    X(REAL, memory_gib, 0, 0, 1e6, "GiB", "memory of a device; 0: not limited")                  \
-    X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB/s", "what a device reads or writes (GB: 1e9 bytes)") \
+      "processor cores that the devices of a node share; 0: devices do not share cores")         \
+    X(REAL, memory_gib, 0, 0, 1e6, "GiB", "memory per device; 0: unlimited")                     \
+    X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB/s", "memory bandwidth of a device (GB: 1e9 bytes)")  \
     X(BOOL, packed, false, 0, 0, "",                                                             \
-      "weights are also kept packed for matrix products, as on CPUs")                            \
+      "weights are also stored packed for matrix products, as on CPUs")                          \
     X(REAL, hidden, 0.9, 0, 1, "",                                                               \
-      "part of the exchanges of an overlapped pair that its computation hides")
+      "fraction of an overlapped pair's exchanges that its computation hides")
 
 /* Peaks are dense: without structured sparsity. */
 #define COMPUTE_SETTINGS(X)                                                                        \
-    X(REAL, fp32, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp32; 0: cannot")                     \
-    X(REAL, bf16, 0, 0, 1e6, "TFLOP/s", "peak of a device in bf16; 0: cannot")                     \
-    X(REAL, fp8, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp8; 0: cannot")                       \
-    X(REAL, achieved, 0.5, 1e-4, 1, "", "part of it that a training step's matrix products reach") \
-    X(REAL, attention, 0.5, 1e-4, 1, "", "part of that rate which attention reaches")
+    X(REAL, fp32, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp32; 0: not supported")              \
+    X(REAL, bf16, 0, 0, 1e6, "TFLOP/s", "peak of a device in bf16; 0: not supported")              \
+    X(REAL, fp8, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp8; 0: not supported")                \
+    X(REAL, achieved, 0.5, 1e-4, 1, "", "fraction of it that matrix products reach")               \
+    X(REAL, attention, 0.5, 1e-4, 1, "", "fraction of that rate that attention reaches")
 
-#define LINK_SETTINGS(X)                                          \
-    X(REAL, gbs, 0, 0, 1e6, "GB/s", "rate of a device, each way") \
-    X(REAL, us, 5, 0, 1e6, "microseconds", "time until a message's first byte is there")
+#define LINK_SETTINGS(X)                                                       \
+    X(REAL, gbs, 0, 0, 1e6, "GB/s", "bandwidth of a device in each direction") \
+    X(REAL, us, 5, 0, 1e6, "microseconds", "latency of a message's first byte")
 
 /* Milliseconds of a micro-batch (data.micro_batch_tokens rows); all zero: computed from FLOPs and
  * bytes. `duet plan --measure` prints what they are on the machine it runs on. */
-#define COSTS_SETTINGS(X)                                                                     \
-    X(REAL, layer_f, 0, 0, 1e9, "ms", "forward of a layer")                                   \
-    X(REAL, layer_b, 0, 0, 1e9, "ms", "backward of a layer, input part")                      \
-    X(REAL, layer_w, 0, 0, 1e9, "ms", "backward of a layer, weight part")                     \
-    X(REAL, head_f, 0, 0, 1e9, "ms", "forward of the head, with the loss")                    \
-    X(REAL, head_b, 0, 0, 1e9, "ms", "backward of the head, input part")                      \
-    X(REAL, head_w, 0, 0, 1e9, "ms", "backward of the head, weight part")                     \
-    X(REAL, update, 0, 0, 1e9, "ms", "a million parameters that a rank updates: norm, AdamW") \
-    X(REAL, hold, 0, 0, 1e9, "ms",                                                            \
-      "a million weights that it holds: gradients cleared and added, packing")
+#define COSTS_SETTINGS(X)                                                                       \
+    X(REAL, layer_f, 0, 0, 1e9, "ms", "forward of a layer")                                     \
+    X(REAL, layer_b, 0, 0, 1e9, "ms", "backward of a layer, input part")                        \
+    X(REAL, layer_w, 0, 0, 1e9, "ms", "backward of a layer, weight part")                       \
+    X(REAL, head_f, 0, 0, 1e9, "ms", "forward of the head, with the loss")                      \
+    X(REAL, head_b, 0, 0, 1e9, "ms", "backward of the head, input part")                        \
+    X(REAL, head_w, 0, 0, 1e9, "ms", "backward of the head, weight part")                       \
+    X(REAL, update, 0, 0, 1e9, "ms", "per million parameters that a rank updates: norm, AdamW") \
+    X(REAL, hold, 0, 0, 1e9, "ms",                                                              \
+      "per million weights that a rank holds: clearing and adding gradients, packing")
 /* clang-format on */
 
 /* clang-format off */

@@ -260,7 +260,7 @@ START_TEST(refused)
     ck_assert_ptr_nonnull(strstr(said, "did you mean json?"));
     expect("", EXIT_USER, "0 stages, must be 1 to");
     expect("--stages 7 --micro-batches 20", EXIT_USER, "nearest valid");
-    expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "is not in its range");
+    expect("--stages 2147483647 --micro-batches -2147483648", EXIT_USER, "is not in the range");
     expect("--help", EXIT_DONE, "--micro-batches");
 }
 END_TEST

@@ -53,7 +53,7 @@ struct one {
 };
 static const struct one ONES[] = {
     {"seed=8", 0, 2, "seed", "7", "8", true, "step 2 of phase sft"},
-    {"seed=8", 1, 0, "seed", "7", "8", false, "phase grpo begins with it"},
+    {"seed=8", 1, 0, "seed", "7", "8", false, "phase grpo starts with the new value"},
     {"seed=8", 3, 0, "seed", "7", "8", false, "nothing is left"},
     {"out=elsewhere", 0, 2, NULL, NULL, NULL, false, NULL},
     {"log=debug", 0, 2, NULL, NULL, NULL, false, NULL},
@@ -72,19 +72,21 @@ static const struct one ONES[] = {
     {"data.task=equations", 1, 1, "data.task", "arithmetic", "equations", true, "phase grpo"},
     {"data.task=equations", 1, 0, "data.task", "arithmetic", "equations", false, "phase grpo"},
     {"phases.sft.batch=4", 0, 2, "phases.sft.batch", "8", "4", true, "step 2 of phase sft"},
-    {"phases.sft.batch=4", 1, 0, "phases.sft.batch", "8", "4", false, "stays as it was"},
+    {"phases.sft.batch=4", 1, 0, "phases.sft.batch", "8", "4", false,
+     "no effect: phase sft is finished"},
     {"phases.sft.lr=1e-3", 0, 2, "phases.sft.lr", "0.003", "0.001", false, "from here on"},
-    {"phases.sft.lr=1e-3", 1, 2, "phases.sft.lr", "0.003", "0.001", false, "stays as it was"},
+    {"phases.sft.lr=1e-3", 1, 2, "phases.sft.lr", "0.003", "0.001", false,
+     "no effect: phase sft is finished"},
     {"phases.sft.steps=9", 0, 2, "phases.sft.steps", "4", "9", false, "from its step 2 to 9"},
     {"phases.sft.steps=1", 0, 2, "phases.sft.steps", "4", "1", true, "2 steps of phase sft"},
     {"phases.sft.steps=2", 0, 2, "phases.sft.steps", "4", "2", false, "from its step 2 to 2"},
-    {"phases.sft.steps=9", 1, 1, "phases.sft.steps", "4", "9", true, "is over"},
-    {"phases.sft.steps=3", 1, 0, "phases.sft.steps", "4", "3", true, "is over"},
+    {"phases.sft.steps=9", 1, 1, "phases.sft.steps", "4", "9", true, "is finished"},
+    {"phases.sft.steps=3", 1, 0, "phases.sft.steps", "4", "3", true, "is finished"},
     {"phases.grpo.prompts=8", 1, 1, "phases.grpo.prompts", "4", "8", true, "phase grpo"},
     {"phases.grpo.prompts=8", 1, 0, "phases.grpo.prompts", "4", "8", false, "has not begun"},
     {"phases.grpo.prompts=8", 0, 2, "phases.grpo.prompts", "4", "8", false, "has not begun"},
     {"phases.sft.name=warm", 0, 2, "phases that have begun", "sft", "warm", true, "renamed"},
-    {"phases.last.name=end", 0, 2, "phases to come", "grpo, last", "grpo, end", false, "not begun"},
+    {"phases.last.name=end", 0, 2, "later phases", "grpo, last", "grpo, end", false, "not begun"},
     {"phases.last.samples=3", 1, 2, "phases.last.samples", "2", "3", false, "not begun"},
 };
 
@@ -146,9 +148,9 @@ static const struct {
     {"[{kind: grpo, max_new: 24}, {kind: sft}]", 1, 1, true, "phases that have begun"},
     {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 1, 1, true, "phases that have begun"},
     {"[{kind: eval, name: sft, max_new: 24}]", 0, 1, true, "phases that have begun"},
-    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 0, 1, false, "phases to come"},
-    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 1, 0, false, "phases to come"},
-    {"[{kind: eval, max_new: 24}]", 0, 0, false, "phases to come"},
+    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 0, 1, false, "later phases"},
+    {"[{kind: sft, steps: 4, batch: 8, lr: 3e-3}]", 1, 0, false, "later phases"},
+    {"[{kind: eval, max_new: 24}]", 0, 0, false, "later phases"},
 };
 
 START_TEST(lists_of_phases)

@@ -111,7 +111,7 @@ START_TEST(five_mistakes_at_once)
                                     "    steps: 1e3\n";
     static const char *const expected[] = {
         "r.yaml:1: unknown setting sed; did you mean seed?",
-        "r.yaml:3: layers: 0 is not in its range 1 to 1024",
+        "r.yaml:3: layers: 0 is not in the range 1 to 1024",
         "r.yaml:4: unknown setting hiden; did you mean hidden?",
         "r.yaml:5: lr is a phase setting; put it in phases",
         "r.yaml:8: clip_low is not used by the phase kind sft, only by grpo",
@@ -132,17 +132,17 @@ START_TEST(values_are_strict)
     refused("seed: 1_000\n", "r.yaml:1: seed: \"1_000\" is not a whole number such as 100");
     refused("seed: 0x10\n", "r.yaml:1: seed: \"0x10\" is not a whole number such as 100");
     refused("seed: 99999999999999999999\n",
-            "r.yaml:1: seed: 99999999999999999999 is not in its range 0 to 2147483647");
-    refused("seed:\n", "r.yaml:1: seed has no value; give it a whole number such as 100");
+            "r.yaml:1: seed: 99999999999999999999 is not in the range 0 to 2147483647");
+    refused("seed:\n", "r.yaml:1: seed has no value: it needs a whole number such as 100");
     refused("watchdog_s: nan\n",
             "r.yaml:1: watchdog_s: \"nan\" is not a number such as 0.1 or 1e-4");
     refused("watchdog_s: 1e\n", "r.yaml:1: watchdog_s: \"1e\" is not a number such as 0.1 or 1e-4");
-    refused("watchdog_s: 1e999\n", "r.yaml:1: watchdog_s: 1e999 is not in its range 0 to 1000000");
+    refused("watchdog_s: 1e999\n", "r.yaml:1: watchdog_s: 1e999 is not in the range 0 to 1000000");
     refused("model: {tied: yes}\n", "r.yaml:1: tied: \"yes\" is not true or false");
     refused("precision: bf61\n",
-            "r.yaml:1: precision: \"bf61\" is none of fp32|bf16; did you mean bf16?");
-    refused("out: \"a\\0b\"\n", "r.yaml:1: out: the value is too long or holds a NUL");
-    refused("out: \"a\\nb\"\n", "r.yaml:1: out: the text must be one line of UTF-8");
+            "r.yaml:1: precision: \"bf61\" is not one of fp32|bf16; did you mean bf16?");
+    refused("out: \"a\\0b\"\n", "r.yaml:1: out: the value is too long or contains a NUL byte");
+    refused("out: \"a\\nb\"\n", "r.yaml:1: out: the text must be a single line of UTF-8");
     refused("seed: [1]\n", "r.yaml:1: seed takes one value, not a list");
 }
 END_TEST
@@ -151,42 +151,43 @@ START_TEST(places_are_checked)
 {
     refused("layers: 4\n", "r.yaml:1: layers is a model setting; put it in model");
     refused("data: {wire: bf16}\n",
-            "r.yaml:1: wire is a sites setting; put it in sites (reduction has one, too)");
+            "r.yaml:1: wire is a sites setting; put it in sites (reduction has one too)");
     refused("model: {seed: 4}\n", "r.yaml:1: seed is a run setting; put it at the top level");
     refused("modle: {layers: 4}\n", "r.yaml:1: unknown setting modle; did you mean model?");
     refused("model: {learn_rate: 4}\n", "r.yaml:1: unknown setting learn_rate in model");
     refused("model: {max_nwe: 4}\n",
             "r.yaml:1: unknown setting max_nwe; did you mean max_new of phases?");
     refused("model: 4\n",
-            "r.yaml:1: model holds settings, one a line as `name: value`, not a single value");
+            "r.yaml:1: model takes settings, one per line as `name: value`, not a single value");
     refused("phases: {kind: sft}\n",
-            "r.yaml:1: phases is a list; begin every phase with `- kind: ...`");
-    refused("phases:\n- lr: 1\n", "r.yaml:2: a phase without kind; write kind: sft|grpo|eval");
-    refused("phases:\n-\n", "r.yaml:2: an empty phase; write - kind: ...");
+            "r.yaml:1: phases is a list: start every phase with `- kind: ...`");
+    refused("phases:\n- lr: 1\n", "r.yaml:2: a phase without a kind: write kind: sft|grpo|eval");
+    refused("phases:\n-\n", "r.yaml:2: an empty phase: write `- kind: ...`");
     refused("phases:\n- kind: eval\n  lr: 1\n",
             "r.yaml:3: lr is not used by the phase kind eval, only by sft, grpo");
-    refused("- 1\n", "r.yaml:1: a recipe holds settings, one a line as `name: value`, not a list");
+    refused("- 1\n",
+            "r.yaml:1: a recipe takes settings, one per line as `name: value`, not a list");
     refused("{a: 1}: 2\n", "r.yaml:1: a setting's name is one word, not a mapping");
 }
 END_TEST
 
 START_TEST(twice_is_once_too_often)
 {
-    refused("seed: 1\nlog: info\nseed: 2\n",
-            "r.yaml:3: seed is given twice; line 1 has it already");
+    refused("seed: 1\nlog: info\nseed: 2\n", "r.yaml:3: seed is given twice, first in line 1");
     refused("model: {heads: 2}\nmodel: {layers: 2}\n",
-            "r.yaml:2: model is given twice; line 1 has it already");
+            "r.yaml:2: model is given twice, first in line 1");
     refused("phases:\n- kind: sft\n  kind: grpo\n",
-            "r.yaml:3: kind is given twice; line 2 has it already");
+            "r.yaml:3: kind is given twice, first in line 2");
 }
 END_TEST
 
 START_TEST(yaml_is_bounded)
 {
     refused("seed: &a 1\nmodel: {layers: *a}\n",
-            "r.yaml:2: aliases (*name) are not used in recipes; write the value again");
-    refused("seed: 1\n---\nseed: 2\n", "r.yaml:2: a second document begins here; a recipe is one");
-    refused("a: [[[[[[[[[[]]]]]]]]]]\n", "r.yaml:1: too deeply nested");
+            "r.yaml:2: aliases (*name) are not supported in a recipe: write the value again");
+    refused("seed: 1\n---\nseed: 2\n",
+            "r.yaml:2: a second document starts here; a recipe must be a single one");
+    refused("a: [[[[[[[[[[]]]]]]]]]]\n", "r.yaml:1: nested too deeply");
     refused(
         "model:\n\tlayers: 4\n",
         "r.yaml:2: not YAML: found character that cannot start any token while scanning for the "
@@ -254,7 +255,7 @@ START_TEST(set_overrides)
         {"layers=1", "--set layers=1: layers is a model setting; write --set model.layers=..."},
         {"model.seed=1", "--set model.seed=1: seed is a run setting; write --set seed=..."},
         {"zzzzzzzzzzzz.layers=1",
-         "--set zzzzzzzzzzzz.layers=1: unknown section zzzzzzzzzzzz; there are "
+         "--set zzzzzzzzzzzz.layers=1: unknown section zzzzzzzzzzzz; the sections are "
          "model, mesh, sites, data, reduction, checkpoint, phases"},
         {"modell.layers=1", "--set modell.layers=1: unknown section modell; did you mean model?"},
         {"model.layers=x", "--set model.layers=x: layers: \"x\" is not a whole number such as 100"},

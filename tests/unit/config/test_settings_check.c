@@ -41,18 +41,18 @@ START_TEST(phases_make_sense)
         const char *phase, *message; /* message NULL: nothing is wrong */
     } rows[] = {
         {"kind: grpo, prompts: 2, mini_batches: 2", NULL},
-        {"kind: grpo, prompts: 2, mini_batches: 3", "mini_batches 3 are cut by prompts"},
-        {"kind: grpo, prompts: 2, mini_batches: 32", "take 1 to 2"},
+        {"kind: grpo, prompts: 2, mini_batches: 3", "mini_batches 3 split the step by prompts"},
+        {"kind: grpo, prompts: 2, mini_batches: 32", "use 1 to 2"},
         {"kind: eval, temperature: 0", NULL},
         {"kind: eval, temperature: 0.001", NULL},
         {"kind: eval, temperature: 1e-300", "neither 0 (greedy) nor at least 0.001"},
         {"kind: sft, grad_clip: 1e-300", "neither 0 (no clipping) nor at least 1e-06"},
-        {"kind: sft, max_new: 8", "sft: max_new is not used without eval_every"},
+        {"kind: sft, max_new: 8", "sft: max_new has no effect without eval_every"},
         {"kind: sft, max_new: 8, eval_every: 5", NULL},
         {"kind: sft, max_new: 8, eval_every: 0", NULL},
         {"kind: sft, max_new: 128", NULL}, /* as a resolved recipe says */
-        {"kind: grpo, eval_prompts: 3", "eval_prompts is not used without eval_every"},
-        {"kind: sft, lr_final: 0.5", "lr_final is not used without lr_decay"},
+        {"kind: grpo, eval_prompts: 3", "eval_prompts has no effect without eval_every"},
+        {"kind: sft, lr_final: 0.5", "lr_final has no effect without lr_decay"},
         {"kind: eval, prompts: 1048576, samples: 4096", "too many for a step"},
         {"kind: grpo, prompts: 65536, samples: 128", "too many for a step"},
         {"kind: sft, eval_every: 1, eval_prompts: 1048576, max_new: 2000", "too many for a step"},
@@ -90,13 +90,14 @@ START_TEST(experts_are_checked)
     } rows[] = {
         {"experts: 8, ffn: 344", 176, NULL},
         {"experts: 8, ffn: 344, expert_ffn: 64, first_dense: 3", 64, NULL},
-        {"experts: 2, experts_active: 3", 0, "experts_active 3 is more than there are experts, 2"},
-        {"experts: 2, first_dense: 4", 0, "first_dense 4 leaves none of 4 layers to the 2 experts"},
+        {"experts: 2, experts_active: 3", 0, "experts_active 3 is more than experts 2"},
+        {"experts: 2, first_dense: 4", 0,
+         "first_dense 4 makes all 4 layers dense, so that none has the 2 experts"},
         {"experts_active: 9, first_dense: 9", 0, NULL}, /* no experts: of no account */
         {"experts: 2, expert_step: 2, dense_layers: '1', ffn: 16", 8, NULL}, /* layer 3 alone */
-        {"experts: 2, expert_step: 2, dense_layers: '1,3'", 0, "\"1,3\" leave none of 4 layers"},
-        {"experts: 2, expert_step: 5", 0, "leave none of 4 layers"},
-        {"experts: 2, dense_layers: '0,4'", 0, "no layer 4, layers go from 0 to 3"},
+        {"experts: 2, expert_step: 2, dense_layers: '1,3'", 0, "\"1,3\" make all 4 layers dense"},
+        {"experts: 2, expert_step: 5", 0, "make all 4 layers dense"},
+        {"experts: 2, dense_layers: '0,4'", 0, "no layer 4, layers are numbered 0 to 3"},
         {"experts: 2, dense_layers: '0;1'", 0, "\"0;1\" is not a list of layers like 3,11"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -125,13 +126,13 @@ START_TEST(rope_is_checked)
     } rows[] = {
         {"rope_scaling: llama3, rope_original: 64, rope_factor: 8, rope_low: 2", 0, NULL},
         {"rope_scaling: yarn, rope_original: 64, rope_truncate: false", 0, NULL},
-        {"rope_factor: 8", 1, "rope_factor is for rope_scaling llama3 or yarn: give that"},
+        {"rope_factor: 8", 1, "rope_factor has no effect without rope_scaling llama3 or yarn: set"},
         {"rope_original: 8, rope_low: 2, rope_beta_fast: 3, rope_attention: 2", 4,
-         "rope_original is for rope_scaling llama3 or yarn"},
+         "rope_original has no effect without rope_scaling llama3 or yarn"},
         {"rope_scaling: llama3, rope_original: 8, rope_truncate: false", 1,
-         "rope_truncate is for rope_scaling yarn: give"},
+         "rope_truncate has no effect without rope_scaling yarn: set"},
         {"rope_scaling: yarn, rope_original: 8, rope_high: 5", 1,
-         "rope_high is for rope_scaling llama3: give"},
+         "rope_high has no effect without rope_scaling llama3: set"},
         {"rope_scaling: yarn", 1, "rope_scaling needs rope_original"},
         {"rope_scaling: llama3, rope_original: 8, rope_low: 4", 1, "4 is not below rope_high 4"},
         {"rope_scaling: yarn, rope_original: 8, rope_beta_fast: 1", 1,
@@ -189,7 +190,7 @@ START_TEST(shared_experts_are_checked)
         const char *has[2];
     } rows[] = {
         {"model: {experts: 8}\nmesh: {ep: 2, pp: 2}", 0, {0}},
-        {"mesh: {ep: 2}", 1, {"ep 2 shares experts, but there are none"}},
+        {"mesh: {ep: 2}", 1, {"ep 2 shares out experts, but the model has none"}},
         {"model: {experts: 9}\nmesh: {ep: 2, dp: 4, pp: 2}", 1, {"ep 2 does not divide the 9"}},
         {"model: {experts: 8}\nmesh: {ep: 3}", 2, {"ep 3 does not divide the 8", "divide dp 8"}},
     };
@@ -221,7 +222,8 @@ START_TEST(sites_are_checked)
         {"mesh: {sites: 2, pp: 2}", 8, 0, NULL},
         {"mesh: {sites: 2, pp: 2}\nsites: {every: 2, delay: 1, wire: int8}", 4, 0, NULL},
         {"mesh: {sites: 3, dp: 2}", 8, 1,
-         "sites 3 does not divide 8 ranks: all sites are equal; start with mpirun -np 6"},
+         "sites 3 does not divide 8 ranks: all sites need the same number of ranks; start with "
+         "mpirun -np 6"},
         {"mesh: {sites: 5}", 4, 1, "mpirun -np 5"},
         {"mesh: {sites: 2, pp: 2}", 6, 1,
          "does not divide 3 ranks of a site: start with mpirun -np 4"},
@@ -283,7 +285,8 @@ START_TEST(splits)
         {"",
          SCHEDULE_DUALPIPEV,
          5,
-         {"r.yaml: the schedule dualpipev has two chunks a stage, so pp 5 needs 10 layers"}},
+         {"r.yaml: the schedule dualpipev has two chunks a stage, so pp 5 needs at least 10 "
+          "layers"}},
         {"3,2,2,1",
          SCHEDULE_DUALPIPEV,
          4,
@@ -292,7 +295,8 @@ START_TEST(splits)
          SCHEDULE_1F1B,
          4,
          {"--set: split 9,0 has 2 numbers, but pp 4 makes 4 chunks",
-          "--set: split 9,0 adds up to 9, layers is 8", "--set: split 9,0: every chunk needs a"}},
+          "--set: split 9,0 adds up to 9, but layers is 8",
+          "--set: split 9,0: every chunk needs at least one"}},
         {"4,4,", SCHEDULE_1F1B, 2, {"--set: split \"4,4,\" is not a list of numbers like 3,2,2,1"}},
         {"4;4", SCHEDULE_1F1B, 2, {"--set: split \"4;4\" is not a list"}},
         {"-4,12", SCHEDULE_1F1B, 2, {"--set: split \"-4,12\" is not a list"}},
@@ -346,15 +350,15 @@ START_TEST(contradictions_at_once)
     static const char *const expected[] = {
         "r.yaml:4: kv_heads 4 does not divide heads 6",
         "r.yaml:3: head_dim 9 is odd",
-        "r.yaml:9: pp 3 stages need a layer each, layers is 2",
-        "r.yaml:8: a mesh of dp 2 x pp 3 needs 6 ranks, not 4: start with mpirun -np 6, or take",
+        "r.yaml:9: pp 3 stages need at least one layer each, but layers is 2",
+        "r.yaml:8: a mesh of dp 2 x pp 3 needs 6 ranks, not 4: start with mpirun -np 6, or use",
         "r.yaml:1: the schedule dualpipe needs an even number of stages",
-        "r.yaml:11: data.file is read only with task: file",
+        "r.yaml:11: data.file is used only with task: file",
         "r.yaml:12: micro_batch_tokens 100 is less than max_context 256",
         "r.yaml:16: grpo: temperature 0 is greedy",
-        "r.yaml:19: grpo: a group of one answer",
+        "r.yaml:19: grpo: samples is 1, but a group of one answer",
         "r.yaml:17: grpo: dual_clip 0.5 is neither",
-        "r.yaml:18: grpo: ref_every without kl",
+        "r.yaml:18: grpo: ref_every has no effect without kl",
         "r.yaml:15: grpo: max_new 256 leaves no room",
         "r.yaml:21: two phases are called \"grpo\"",
     };
@@ -382,10 +386,9 @@ START_TEST(check_names_set)
     ck_assert(!settings_check(&s, 4, &p));
     ck_assert_int_eq(p.n, 3);
     ck_assert_str_eq(
-        p.text[0],
-        "--set: heads 5 does not divide hidden 128: change one of them or give head_dim");
+        p.text[0], "--set: heads 5 does not divide hidden 128: change one of them or set head_dim");
     ck_assert_str_eq(p.text[1], "r.yaml:1: pp 3 does not divide 4 ranks: start with mpirun -np 3, "
-                                "or take dp 1 x pp 4");
+                                "or use dp 1 x pp 4");
     ck_assert_str_eq(p.text[2], "r.yaml:3: kl is not used by the phase kind sft, only by grpo");
     problems_free(&p);
     settings_free(&s);
@@ -430,7 +433,8 @@ START_TEST(meshes_that_multiply)
         ck_assert_int_eq(ranks, rows[i].ranks ? rows[i].ranks : 1);
         ck_assert_msg(settings_check(&s, ranks, &p) == (rows[i].ranks > 0), "%s: %s", yaml,
                       p.n ? p.text[0] : "accepted");
-        bool said = p.n == 1 && strstr(p.text[0], "ranks, and there may be 1048576: lower one of");
+        bool said =
+            p.n == 1 && strstr(p.text[0], "ranks, more than the limit of 1048576: lower one of");
         ck_assert_msg(said == (rows[i].ranks == 0), "%s: %s", yaml, p.n ? p.text[0] : "nothing");
         settings_free(&s);
         problems_free(&p);

@@ -59,11 +59,11 @@ START_TEST(mistakes_by_line)
     refused("nodes: 1\n\nachieved: 0.4\n",
             "c.yaml:3: achieved is a compute setting; put it in compute");
     refused("compute:\n  bf16: 989\n  achieved: 1.2\n",
-            "c.yaml:3: achieved: 1.2 is not in its range 0.0001 to 1");
-    refused("nodes: 0\n", "c.yaml:1: nodes: 0 is not in its range");
+            "c.yaml:3: achieved: 1.2 is not in the range 0.0001 to 1");
+    refused("nodes: 0\n", "c.yaml:1: nodes: 0 is not in the range");
     refused("nodes: many\n", "c.yaml:1: nodes: \"many\" is not a whole number");
-    refused("nodes: 1\nnodes: 2\n", "c.yaml:2: nodes is given twice; line 1 has it already");
-    refused("- a\n", "c.yaml:1: a cluster file holds settings");
+    refused("nodes: 1\nnodes: 2\n", "c.yaml:2: nodes is given twice, first in line 1");
+    refused("- a\n", "c.yaml:1: a cluster file takes settings");
     refused("nodes: 1\n\tdevices: 2\n", "c.yaml:2: not YAML");
 }
 END_TEST
