@@ -26,7 +26,7 @@ who_has() { # WORD VALUE: the first host that said so
 rank_bytes=$(bytes_of "${rank_gib:-1}") disk_bytes=$(bytes_of "${disk_gib:-2}")
 of_what='the default; see --memory, --disk'
 if [ "$recipe" ]; then
-    read -r of_memory of_state < <(awk '/^memory a rank/ { on = 1; next } !on || !/^(rank|the rank)/ { on = on && NF; next }
+    read -r of_memory of_state < <(awk '/^memory per rank/ { on = 1; next } !on || !/^(rank|smallest rank|largest rank)/ { on = on && NF; next }
         { if ($NF > most) most = $NF; state = $(NF - 6) + $(NF - 4); if (state > kept) kept = state }
         END { printf "%.0f %.0f\n", most * 2^20 * 9 / 8, kept * 2^20 }' "$scratch/plan")
     of_what="duet plan $recipe"

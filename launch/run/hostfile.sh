@@ -25,7 +25,7 @@ read_hostfile() { # FILE
         text=${text%%#*}
         read_host "$file:$n" "${text//[$'\t\r']/ }"
     done < <(tr '\0' '\1' <"$file") # (a shell drops NULs, and with them every sign of UTF-16)
-    [ ${#host[@]} -gt 0 ] || [ "$problems" -gt "$before" ] || problem "$file names no host" "write a line for each, such as: $own_name slots=${ranks:-2}"
+    [ ${#host[@]} -gt 0 ] || [ "$problems" -gt "$before" ] || problem "$file lists no hosts" "write a line for each, such as: $own_name slots=${ranks:-2}"
 }
 
 # One line, without its comment.
@@ -42,7 +42,7 @@ read_host() { # PLACE TEXT
         word=${BASH_REMATCH[1]} number=${BASH_REMATCH[2]} rest=${BASH_REMATCH[3]}
         key=${word,,}
         if [[ ! $key =~ ^(slots|max_slots|max-slots)$ ]]; then
-            problem "$at: \"$word\": a host may have slots=N and max_slots=N" "write: $name slots=2"
+            problem "$at: \"$word\" is not an option of a host: use slots=N or max_slots=N" "write: $name slots=2"
             return
         fi
         if [[ ! $number =~ ^0*[1-9][0-9]{0,4}$ ]] || [ $((10#$number)) -gt $most_slots ]; then
@@ -67,7 +67,7 @@ add_host() { # PLACE NAME SLOTS
         [ "${host[i],,}" = "${2,,}" ] || continue
         slots[i]=$((slots[i] + $3))
         [ "${host[i]}" = "$2" ] || plain=''
-        echo "launch/run.sh: note: $1: host $2 is listed already (${line[i]%: }): ${slots[i]} slots together" >&2
+        echo "launch/run.sh: note: $1: host $2 is already listed (${line[i]%: }): ${slots[i]} slots in total" >&2
         return
     done
     host+=("$2") slots+=("$3") line+=("$1: ")
@@ -77,13 +77,13 @@ no_name() { # PLACE WORD
     local LC_ALL=C
     case $2 in
     *[$'\x01\xfe\xff']*)
-        [ "$odd" ] || problem "$1: this is not a text file, or it is in UTF-16" "save it as UTF-8, or plain text"
+        [ "$odd" ] || problem "$1: not a text file, or a UTF-16 one" "save it as UTF-8 or plain text"
         odd=1
         ;;
-    *:*:* | \[*) problem "$1: $2 is an IPv6 address: hosts are reached over IPv4 here" "write the host's name, or its IPv4 address" ;;
+    *:*:* | \[*) problem "$1: $2 is an IPv6 address, but hosts are reached over IPv4" "write the host's name or its IPv4 address" ;;
     *:[0-9]*) problem "$1: \"$2\" is not a host name" "write: ${2%%:*} slots=${2##*:}" ;;
     [Ss]lots | [Ss]lots=* | SLOTS* | max[_-]slots* | =*) problem "$1: the line has no host name" "write: HOST slots=2" ;;
-    *) problem "$1: \"$2\" is not a host name: a name has ASCII letters, digits, . - and _" "write: node-a slots=2" ;;
+    *) problem "$1: \"$2\" is not a host name: names consist of ASCII letters, digits, . - and _" "write: node-a slots=2" ;;
     esac
 }
 
@@ -105,13 +105,13 @@ read_map() { # FILE RANKS
         text=${text%%#*}
         read -r name rest <<<"${text//[$'\t\r']/ }"
         [ "$name" ] || continue
-        [ -z "$rest" ] || { problem "$file:$n: a map has one host per line and nothing else: \"$rest\"" "the hostfile gives the number of ranks of each host"; continue; }
+        [ -z "$rest" ] || { problem "$file:$n: a map takes one host per line and nothing else: \"$rest\"" "the hostfile gives the number of ranks of each host"; continue; }
         for i in "${!host[@]}" -; do [ "$i" = - ] || [ "${host[i],,}" != "${name,,}" ] || break; done
         [ "$i" = - ] || name=${host[i]}
         placed+=("$name")
         used[$name]=$((${used[$name]:-0} + 1))
         if [ "$i" = - ]; then
-            problem "$file:$n: places a rank on $name, which $where lacks" "add there: $name slots=${used[$name]}"
+            problem "$file:$n: places a rank on $name, which is not in $where" "add there: $name slots=${used[$name]}"
         elif [ "${used[$name]}" -gt "${slots[i]}" ]; then
             problem "$file:$n: places rank ${used[$name]} of $name, which has ${slots[i]} slots in $where" "write there: $name slots=${used[$name]}"
         fi

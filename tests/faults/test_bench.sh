@@ -103,7 +103,7 @@ has "1,,2 is not a list"; has "2,x is not a list"; has "zigzag"
 expect 2 "$duet" bench pipeline --members 0 --pass-ms 0
 has "--members: 0"; has "--pass-ms: 0"
 expect 2 "$duet" bench pipeline --stages 4
-has "4 stages need as many ranks, there is 1: launch/run.sh -n 8"
+has "4 stages need that many ranks, but there is 1: launch/run.sh -n 8"
 
 # Reductions, on two pretended nodes: the same bits by nodes, and what is sent is what was predicted.
 expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --mib 2 --node-ranks 2 --steps 2

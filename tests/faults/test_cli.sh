@@ -41,7 +41,7 @@ run 2 trian; has err "unknown command trian; did you mean train?"
 run 2 help trian; has err "did you mean train?"
 run 0 help settings; has out "micro_batch_tokens: 2048"; has out "model: (the network)"
 
-run 0 help tasks; has out "countdown"; has out "how many numbers"
+run 0 help tasks; has out "countdown"; has out "number of numbers"
 
 # --- every command has help ---
 for command in $("$duet" --help | sed -n '/^commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

@@ -46,7 +46,7 @@ for what in "sample whole" "eval whole --prompts 4 --samples 1"; do
     check "$what without data: exit 2" equal "$code" 2
     check "$what without data: says where it looked" has err \
         "h.jsonl: cannot read: No such file or directory (tried $dir/h.jsonl: data.heldout_file is relative to the working directory)"
-    check "$what without data: says what to do" has err "; name the file with --set data.heldout_file=FILE"
+    check "$what without data: says what to do" has err "; set the file with --set data.heldout_file=FILE"
     check "$what without data: does not ask for the other file" hasnt err p.jsonl
     # shellcheck disable=SC2086
     call "$duet" $what --set data.heldout_file=moved/h.jsonl
@@ -57,7 +57,7 @@ recipe=moved/r.yaml
 train 2 fresh
 check "data beside the recipe: exit 2" equal "$code" 2
 check "data beside the recipe: said once" times 1 err "p.jsonl: cannot read: No such file or directory (tried $dir/p.jsonl: data.file is relative to the working directory)"
-check "data beside the recipe: found" has err "; it stands beside the recipe: --set data.file=moved/p.jsonl"
+check "data beside the recipe: found" has err "; there is one next to the recipe: --set data.file=moved/p.jsonl"
 mv moved/[ph].jsonl .
 recipe=r.yaml
 
@@ -97,9 +97,9 @@ refused() {
 refused "a prompt too long" long.jsonl "long.jsonl:7: training prompts without room for an answer in model.max_context 64: 1 of 48 (line 7), the longest needs" \
     "leave them out with --set data.leave_out="
 refused "a demonstration too long" long-demonstration.jsonl "long-demonstration.jsonl:4: demonstrations that do not fit model.max_context 64: 1 of 48 (line 4)"
-refused "no demonstrations" no-demonstration.jsonl "no-demonstration.jsonl: no demonstration that sft could learn from: of 48 records 48 have none"
-refused "all demonstrations too long" all-long.jsonl "all-long.jsonl: no demonstration that sft could learn from: of 48 records 0 have none, 48 do not fit model.max_context 64"
-refused "an answer that cannot be written" euro.jsonl "euro.jsonl:4: training answers with characters that the tokenizer lacks: 1 of 48 (line 4), \"€\" (U+20AC) once: no completion could ever be right"
+refused "no demonstrations" no-demonstration.jsonl "no-demonstration.jsonl: no usable demonstration for sft: of 48 records 48 have none"
+refused "all demonstrations too long" all-long.jsonl "all-long.jsonl: no usable demonstration for sft: of 48 records 0 have none and 48 do not fit model.max_context 64"
+refused "an answer that cannot be written" euro.jsonl "euro.jsonl:4: training answers with characters that are not in the tokenizer: 1 of 48 (line 4), \"€\" (U+20AC) once: no completion could ever be right"
 train 1 fresh --set data.heldout_file=long.jsonl
 check "a held-out prompt too long: exit 2" equal "$code" 2
 check "a held-out prompt too long: said" has err "long.jsonl:7: held-out prompts without room for an answer"
@@ -126,17 +126,17 @@ check "left out, resumed: as unbroken" alike left1 back
 
 train 1 times --set data.file=times.jsonl
 check "characters in prompts: exit 0" equal "$code" 0
-check "characters in prompts: which, where" times 1 err "times.jsonl:4: training prompts or demonstrations with characters that the tokenizer lacks: 2 of 48 (lines 4, 5), \"×\" (U+00D7) 2 times, \"÷\" (U+00F7) once; the model reads <unk> for each"
+check "characters in prompts: which, where" times 1 err "times.jsonl:4: training prompts or demonstrations with characters that are not in the tokenizer: 2 of 48 (lines 4, 5), \"×\" (U+00D7) 2 times, \"÷\" (U+00F7) once; the model reads each as <unk>"
 call "$duet" sample whole "3×4"
 check "sample of such a prompt: exit 0" equal "$code" 0
-check "sample of such a prompt: which" times 1 err "prompt 1 has characters that the model's tokenizer lacks: \"×\" (U+00D7) once; it reads <unk> for each"
+check "sample of such a prompt: which" times 1 err "prompt 1 has characters that are not in the model's tokenizer: \"×\" (U+00D7) once; the model reads each as <unk>"
 
 # --- answers that no completion can hold, and prompts of more than some hundred bytes ---
 edit long-answer.jsonl "4s/\"5\"/\"$ones\"/; 4s/, \"demonstration.*/}/; 9s/\"2+1\"/\"$ones$ones$ones$ones$ones$ones$ones$ones\"/"
 train 1 wide --set data.file=long-answer.jsonl --set model.max_context=640 --set data.micro_batch_tokens=640
 check "long texts: exit 0" equal "$code" 0
 check "a long prompt: fits" hasnt err "prompts without room"
-check "a long answer: said" times 1 err "long-answer.jsonl:4: training answers longer than max_new 24 or model.max_context 640 lets one be: 1 of 48 (line 4); no completion can be right there"
+check "a long answer: said" times 1 err "long-answer.jsonl:4: training answers longer than max_new 24 or model.max_context 640 allows: 1 of 48 (line 4); no completion can be right for these"
 
 # --- steps without anything to learn from ---
 recipe=s.yaml

@@ -13,7 +13,7 @@ printf '\xef\xbb\xbfA.east.example\tslots=08 \t\r\n\r\na.west.example SLOTS\t=\t
 call "$run" -n 11 --hostfile odd --dry-run true
 check "odd hostfile: exit 0" equal "$code" 0
 check "odd hostfile: read as meant" equal "$(placed)" "$(printf 'A.east.example %.0s' {1..9})a.west.example a.west.example"
-check "odd hostfile: twice there, said" has err "odd:4: host a.east.example is listed already (odd:1): 9 slots together"
+check "odd hostfile: twice there, said" has err "odd:4: host a.east.example is already listed (odd:1): 9 slots in total"
 check "odd hostfile: a clean copy" grep -qE -- '--hostfile /[^ ]*/duet-run\.[^ ]*/hostfile' out
 check "full names of hosts" has out "orte_keep_fqdn_hostnames 1"
 call "$run" -n 2 --hostfile <(printf 'a slots=2\n') --dry-run true
@@ -71,7 +71,7 @@ call "$run" -n 2 --hostfile nowhere true
 mistake "no hostfile" "cannot read the hostfile nowhere"
 printf 'a\nb slots=0\nc slot=2\nd slots=two\ne slots=65537\nf slots=4 max_slots=2\n' >bad
 call "$run" -n 2 --hostfile bad true
-mistake "no slots" "bad:1: host a has no slots=N, the number of ranks it may run" "bad:2: slots=0 of b must be a number from 1 to 65536" 'bad:3: "slot": a host may have' \
+mistake "no slots" "bad:1: host a has no slots=N, the number of ranks it may run" "bad:2: slots=0 of b must be a number from 1 to 65536" 'bad:3: "slot" is not an option of a host: use' \
     "write: c slots=2" "bad:4: slots=two of d" "bad:5: slots=65537 of e" "bad:6: f: max_slots=2 is less than slots=4"
 printf 'fe80::1 slots=1\nb:4\nslots=4\n= 4\nknoten-ä slots=1\na@ slots=1\n' >bad
 call "$run" -n 2 --hostfile bad true
@@ -79,7 +79,7 @@ mistake "no names" "bad:1: fe80::1 is an IPv6 address" "write: b slots=4" "bad:3
     "bad:5: \"knoten-ä\" is not a host name" "bad:6:"
 printf 'h1 slots=1\n' | iconv -t UTF-16 >bad
 call "$run" -n 1 --hostfile bad true
-mistake "UTF-16" "bad:1: this is not a text file, or it is in UTF-16"
+mistake "UTF-16" "bad:1: not a text file, or a UTF-16 one"
 check "UTF-16: nothing of our shell's" hasnt err "null byte"
 call "$run" -n 2 --hostfile "" true
 mistake "an empty name" "the name of the hostfile is empty"
@@ -88,20 +88,20 @@ call "$run" -n 2 --hostfile folder true
 mistake "a folder" "cannot read the hostfile folder: it is a folder"
 printf '# nothing\n' >empty
 call "$run" -n 2 --hostfile empty true
-mistake "no host" "empty names no host"
+mistake "no host" "empty lists no hosts"
 call "$run" -n 8 --hostfile two --map experts:2x2x1 --dry-run true
 mistake "map of another mesh" "that mesh has 4 ranks, not 8"
 call "$run" -n 8 --hostfile two --map experts --dry-run true
 mistake "map without a mesh" "the mesh is missing"
 printf 'a\na\nc\n' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
-mistake "map file" "map has 3 lines, not one for each of 4 ranks" "map:3: places a rank on c, which hosts lacks" "add there: c slots=1"
+mistake "map file" "map has 3 lines, not one for each of 4 ranks" "map:3: places a rank on c, which is not in hosts" "add there: c slots=1"
 printf '\xef\xbb\xbfA\r\n\tb # two\r\n\r\na\r\nA' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
 check "map file of another system" equal "$(placed)" "a b a a"
 printf 'a\na\nb slots=2\nb\n' >map
 call "$run" -n 4 --hostfile hosts --map map --dry-run true
-mistake "map file with slots" 'map:3: a map has one host per line and nothing else: "slots=2"'
+mistake "map file with slots" 'map:3: a map takes one host per line and nothing else: "slots=2"'
 call "$run" -n 4 --map experts:2x2x1 --dry-run true
 mistake "map without hosts" "--map needs hosts"
 

@@ -45,7 +45,7 @@ refused() {
     resume "$@"
     check "$name: refused" equal "$code" 2
     check "$name: what" grep -q "REFUSED: " <(grep -E "$message" err)
-    check "$name: the way out" has err "restore the former ones (its recipe.yaml has them), or start"
+    check "$name: the way out" has err "restore the old ones (its recipe.yaml has them), or start"
     check "$name: untouched" equal "$(of_folder run)" "$before"
 }
 # accepted NAME ROW RECIPE ARGUMENTS...: exit 0, the row of the table
@@ -179,7 +179,7 @@ train 2 run-2 "${sites[@]}"
 check "two sites: exit 0" equal "$code" 0
 train 2 run-2 --resume auto --set mesh.sites=2 --set sites.every=3 --set phases.sft.steps=8
 check "two sites: refused" equal "$code" 2
-check "two sites: said once" equal "$(grep -c 'restore the former ones' err) $(grep -c REFUSED err)" "1 1"
+check "two sites: said once" equal "$(grep -c 'restore the old ones' err) $(grep -c REFUSED err)" "1 1"
 train 2 run-2 --resume auto "${sites[@]}" --set phases.sft.steps=8
 check "two sites, more steps: exit 0" equal "$code" 0
 check "two sites, more steps: on both" equal "$(tail -qn 1 run-2/site-*/metrics.jsonl | grep -c '"step":7')" 2

@@ -113,7 +113,7 @@ check "once more: says how" has err "whole/site-1 already holds a run: add --res
 rm -rf apart/site-1/checkpoints/*
 train 4 apart --resume auto
 check "a site has lost its checkpoints: exit 2" equal "$code" 2
-check "a site has lost its checkpoints: says so" has err "some hold checkpoints and others none: restore what is lost"
+check "a site has lost its checkpoints: says so" has err "some sites have checkpoints and others none"
 cp -r apart young
 rm -rf young/site-2/checkpoints/* && echo step-00000020 >young/site-2/checkpoints/latest
 cp -r whole/site-2/checkpoints/step-00000060 young/site-2/checkpoints/step-00000020

@@ -287,7 +287,7 @@ static void print_text(const struct result *r)
     if (r->expected > 0) printf(" (the cluster file: %.4g)", r->expected);
     printf("\n");
     for (int i = 0; i < r->findings.n; i++) printf("slow: %s\n", r->findings.text[i]);
-    if (r->findings.n == 0) printf("none is slow\n");
+    if (r->findings.n == 0) printf("no slow links or hosts\n");
     fflush(stdout);
 }
 

@@ -77,9 +77,10 @@ void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p
                      MOST_LENGTHS);
     for (int i = 0; i < n; i++) shortest = length[i] < shortest ? length[i] : shortest;
     if (n > 0 && shortest > ranks)
-        problems_add(p, NULL, 0,
-                     "--stages: %d stages need as many ranks, there %s %d: launch/run.sh -n %d",
-                     shortest, ranks == 1 ? "is" : "are", ranks, shortest * o->members);
+        problems_add(
+            p, NULL, 0,
+            "--stages: %d stages need that many ranks, but there %s %d: launch/run.sh -n %d",
+            shortest, ranks == 1 ? "is" : "are", ranks, shortest * o->members);
     if (read_schedules(o->schedules, p) == 0)
         problems_add(p, NULL, 0, "--schedules: the list is empty");
     if (!read_shares(o))
@@ -222,7 +223,7 @@ static json_t *overlap(const struct bench_options *o, const struct world *w)
         free(buf);
         MPI_OK(MPI_Comm_free(&two));
         if (w->rank == 0 && o->text)
-            printf("64 MiB each way: alone %.1f ms; under a pass twice as long %.1f %% hidden\n",
+            printf("64 MiB each way: %.1f ms alone; %.1f %% hidden behind a pass twice as long\n",
                    1e3 * readings_median(&alone), 100 * readings_median(&hidden));
     }
     world_all(w, true);

@@ -23,7 +23,7 @@ const struct command commands[COMMANDS_MAX + 1] = {
     {"pack", "how evenly the answers of a step fill micro-batches", cmd_pack, true},
     {"bench", "measure training, decoding, schedules and networks against their limits, as JSON",
      cmd_bench, false},
-    {"completion", "a script for bash or zsh: commands, options and settings by TAB",
+    {"completion", "completion script for bash or zsh: commands, options and settings",
      cmd_completion, true},
     {0},
 };

@@ -149,12 +149,11 @@ int completion_run(const struct command *table, int argc, char **argv)
     const char *shell = "";
     struct options o = {
         .command = "completion",
-        .summary = "Prints a script that teaches the shell to complete commands, options, settings "
-                   "and their values:\n"
-                   "    source <(duet completion bash)     # in ~/.bashrc\n"
-                   "    source <(duet completion zsh)      # in ~/.zshrc, behind compinit\n"
-                   "It belongs to this version of the program; phases are those of the recipe on "
-                   "the command line.",
+        .summary =
+            "Prints a script that teaches the shell to complete commands, options, settings and "
+            "their values:\n    source <(duet completion bash)     # in ~/.bashrc\n    source "
+            "<(duet completion zsh)      # in ~/.zshrc, after compinit\nIt belongs to this version "
+            "of the program; phases are those of the recipe on the command line.",
         .usage = "bash|zsh",
         .args = &shell,
         .min_args = 1,

@@ -33,8 +33,8 @@ static int read_options(struct pack_options *o, int argc, char **argv)
         .command = "pack",
         .summary =
             "Distributes answers over the micro-batches of a recipe's mesh and prints their number "
-            "and by how much the costliest exceeds the mean (attention counted). FILE holds a "
-            "\"prompt\" and a \"completion\" per line, as a run's samples.jsonl does.",
+            "and by how much the most expensive exceeds the mean (attention included). FILE holds "
+            "a \"prompt\" and a \"completion\" per line, as a run's samples.jsonl does.",
         .usage = "RECIPE FILE",
         .rows = rows,
         .n_rows = 2,
@@ -143,8 +143,8 @@ int cmd_pack(int argc, char **argv)
     problems_end_if_any(&p);
     int *rows = rows_of(&s, tokenizer, &all, o.args[1], &p);
     if (all.n < o.batch)
-        problems_add(&p, o.args[1], 0, "%d lines do not fill a batch of %d: lower --batch", all.n,
-                     o.batch);
+        problems_add(&p, o.args[1], 0, "%d lines are fewer than a batch of %d: lower --batch",
+                     all.n, o.batch);
     problems_end_if_any(&p);
     deal_batches(&s, tokenizer_size(tokenizer), rows, all.n, o.batch);
     free(rows);

@@ -24,7 +24,7 @@ static void unknown(struct problems *p, const char *option, const char *word,
         size_t used = strlen(all);
         snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
     }
-    problems_add(p, NULL, 0, "%s %.60s is none of %s%s%s%s", option, word, all,
+    problems_add(p, NULL, 0, "%s %.60s is not one of %s%s%s%s", option, word, all,
                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
@@ -95,17 +95,17 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
 static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
 {
     if (q->schedule)
-        problems_add(p, NULL, 0, "with a recipe write --set schedule=%.40s", q->schedule);
+        problems_add(p, NULL, 0, "with a recipe use --set schedule=%.40s", q->schedule);
     job->format = format_find(q->format, p);
     if (job->format == DRAW_JSON && !job->cluster && !job->hostfile)
         problems_add(p, NULL, 0,
-                     "--format json of a recipe is the map of ranks and bytes: give --hostfile or "
-                     "--cluster; without a recipe it is the schedule");
+                     "--format json of a recipe prints the map of ranks and bytes: give --hostfile "
+                     "or --cluster (without a recipe it prints the schedule)");
     if (job->map && !job->hostfile && !job->cluster)
         problems_add(p, NULL, 0, "--map needs hosts: give --hostfile or --cluster");
     if (job->map && job->propose)
         problems_add(p, NULL, 0,
-                     "--map works with one mesh, and --propose tries several, filling hosts in "
+                     "--map is for one mesh, but --propose tries several, which fill hosts in "
                      "order: leave one of them out");
     bool picture = job->format != DRAW_TEXT && job->format != DRAW_JSON;
     if (job->hostfile && !job->cluster && (job->propose || job->measure || picture))
@@ -124,9 +124,9 @@ static void scale_or_say(const char *file, struct problems *p)
         problems_add(p, NULL, 0,
                      "--scaling needs --cluster FILE, for example launch/clusters/h800-2048.yaml");
     else if (cluster_load(&c, file, p) && c.between.gbs <= 0)
-        problems_add(p, file, 0, "give between: {gbs: ..., us: ...}: scaling adds nodes");
+        problems_add(p, file, 0, "set between: {gbs: ..., us: ...}: scaling adds nodes");
     if (p->n == 0 && cluster_rate(&c, PRECISION_BF16) <= 0)
-        problems_add(p, file, 0, "compute has no rate for bf16, in which the models compute");
+        problems_add(p, file, 0, "compute has no rate for bf16, which these models use: set one");
     if (options_first_rank() && p->n == 0) scaling_print(&c);
     cluster_free(&c);
 }

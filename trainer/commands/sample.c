@@ -70,8 +70,8 @@ static void warn_of_unknown(const struct run *r, const char *prompt, int number)
     struct text text = {names, 0, sizeof names, false};
     if (!unknown_scan(&u, r->tokenizer, (struct span){prompt, strlen(prompt)}, false)) return;
     unknown_name(&u, &text);
-    log_warn("prompt %d has characters that the model's tokenizer lacks: %s; it reads <unk> for "
-             "each",
+    log_warn("prompt %d has characters that are not in the model's tokenizer: %s; the model reads "
+             "each as <unk>",
              number, names);
 }
 

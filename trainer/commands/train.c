@@ -80,8 +80,8 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
     bool some = again && saved.any && !saved.all;
     if (some && !(begun.all && sites_are_young(w, s, folder)))
         problems_add(&p, NULL, 0,
-                     "of %s and the other sites' folders some hold checkpoints and others none: "
-                     "restore what is lost, or choose a new --set out=FOLDER",
+                     "some sites have checkpoints and others none (%s and its neighbours): restore "
+                     "what is lost, or choose a new --set out=FOLDER",
                      folder);
     bool lost = again && !saved.any && begun.any && w->rank == 0 && has_lost_checkpoints(s, folder);
     if (sites_ask(w, lost).any)
@@ -115,8 +115,8 @@ static void print_plan(const struct run *r)
     char kernels[128];
     ops_kernels(kernels, sizeof kernels, r->ops);
     log_info(
-        "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x "
-        "tp), ep %d, schedule %s, at least %d micro-batches of %d tokens a pipeline; kernels %s",
+        "%s: %zu parameters, %d layers of %d, vocabulary %d, %s; mesh %d x %d x %d (dp x pp x tp), "
+        "ep %d, schedule %s, at least %d micro-batches of %d tokens per pipeline; kernels %s",
         source_name(r->source), params_count(&s->dims), s->dims.L, s->dims.C, s->dims.V,
         precision_kind(s->dims.precision)->name, r->mesh.dp, r->mesh.pp, r->mesh.tp, r->mesh.ep,
         plan_kind_name(s->kind), stage_least(s), s->T_max, kernels);

@@ -32,9 +32,9 @@ static void hint_write(const struct input *in, struct text *out)
         text_add(out, " (tried %s/%s: %s is relative to the working directory)", here, in->path,
                  in->setting);
     if (beside_recipe(in, beside, sizeof beside))
-        text_add(out, "; it stands beside the recipe: --set %s=%s", in->setting, beside);
+        text_add(out, "; there is one next to the recipe: --set %s=%s", in->setting, beside);
     else
-        text_add(out, "; name the file with --set %s=FILE", in->setting);
+        text_add(out, "; set the file with --set %s=FILE", in->setting);
 }
 
 char *input_read(const struct input *in, size_t *n, struct problems *p)

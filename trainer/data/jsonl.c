@@ -63,7 +63,9 @@ static bool line_read(struct lines *l, int line, const char *at, size_t n)
         return false;
     }
     bool ok = json_is_object(object);
-    if (!ok) problems_add(l->problems, l->file, line, "not a JSON object of prompt and answer");
+    if (!ok)
+        problems_add(l->problems, l->file, line,
+                     "not a JSON object with \"prompt\" and \"answer\"");
     if (ok) {
         struct problem_record r = {.line = line};
         r.prompt = member_copy(l, line, object, "prompt", true, &ok);

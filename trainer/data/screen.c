@@ -129,7 +129,7 @@ static void look_at_all(struct look *l)
         l->keep[i] = look_at(l, &p, i);
         if (i % EVERY || clock_now() < said + 2) continue;
         said = clock_now();
-        log_info("%s: %d of %d problems looked at", l->file, i, l->n);
+        log_info("%s: %d of %d problems examined", l->file, i, l->n);
     }
 }
 
@@ -168,7 +168,7 @@ static bool too_many(const struct look *l, const struct found *f, int of, struct
 {
     double share = (double)f->n / of;
     if (f->n == of) {
-        text_add(out, "; none is left: raise model.max_context");
+        text_add(out, "; none remain: raise model.max_context");
         return true;
     }
     if (share <= l->how->leave_out) {
@@ -176,8 +176,8 @@ static bool too_many(const struct look *l, const struct found *f, int of, struct
         return false;
     }
     text_add(out,
-             "; more than data.leave_out, %g: shorten them, raise model.max_context, or leave "
-             "them out with --set data.leave_out=%.3f",
+             "; more than data.leave_out allows (%g): shorten them, raise model.max_context, or "
+             "leave them out with --set data.leave_out=%.3f",
              l->how->leave_out, (double)(int)(1000 * share + 1) / 1000);
     return true;
 }
@@ -220,10 +220,11 @@ static void say_long_answers(const struct look *l)
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
-    text_add(&text, "%s answers longer than max_new %d or model.max_context %d lets one be: ",
-             split_name(l), l->how->max_new[l->split], l->how->max_context);
+    text_add(&text,
+             "%s answers longer than max_new %d or model.max_context %d allows: ", split_name(l),
+             l->how->max_new[l->split], l->how->max_context);
     say_which(l, f, l->n, &text);
-    text_add(&text, "; no completion can be right there");
+    text_add(&text, "; no completion can be right for these");
     say(l, false, f, message);
 }
 
@@ -255,11 +256,11 @@ static void say_demonstrations(const struct look *l)
     struct text text = {message, 0, sizeof message, false};
     if (l->usable == 0) {
         problems_add(l->problems, l->file, 0,
-                     "no demonstration that sft could learn from: of %d %s %d have none, %d do not "
-                     "fit model.max_context %d%s",
+                     "no usable demonstration for sft: of %d %s %d have none and %d do not fit "
+                     "model.max_context %d%s",
                      left, l->lines ? "records" : "problems tried", f->n, l->long_demonstrations.n,
                      l->how->max_context,
-                     f->n == left ? "; give each line a \"demonstration\"" : "");
+                     f->n == left ? "; add a \"demonstration\" to each line" : "");
         return;
     }
     say_long_demonstrations(l, of);
@@ -275,23 +276,24 @@ static void say_unknown(const struct look *l)
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (l->unwritten.n) {
-        text_add(&text, "%s answers with characters that the tokenizer lacks: ", split_name(l));
+        text_add(&text,
+                 "%s answers with characters that are not in the tokenizer: ", split_name(l));
         say_which(l, &l->unwritten, l->n, &text);
         text_add(&text, ", ");
         unknown_name(&l->written, &text);
-        text_add(&text, ": no completion could ever be right. Write them otherwise, or name a "
+        text_add(&text, ": no completion could ever be right. Replace these characters, or use a "
                         "model.tokenizer that has them");
         say(l, true, &l->unwritten, message);
     }
     if (l->unread.n == 0) return;
     text = (struct text){message, 0, sizeof message, false};
-    text_add(&text, "%s %s with characters that the tokenizer lacks: ", split_name(l),
+    text_add(&text, "%s %s with characters that are not in the tokenizer: ", split_name(l),
              l->how->demonstrations && l->split == SPLIT_TRAIN ? "prompts or demonstrations"
                                                                : "prompts");
     say_which(l, &l->unread, l->n, &text);
     text_add(&text, ", ");
     unknown_name(&l->read, &text);
-    text_add(&text, "; the model reads <unk> for each");
+    text_add(&text, "; the model reads each as <unk>");
     say(l, false, &l->unread, message);
 }
 
@@ -345,8 +347,8 @@ static void check_tags(const struct screen *how, struct problems *p)
         size_t bytes, n = strlen(tags[i]);
         if (tokenizer_unknown(how->tokenizer, tags[i], n, true, 0, &bytes) < n)
             problems_add(p, NULL, 0,
-                         "the tokenizer cannot write %s, without which no answer is found: add it "
-                         "as a special token, or its characters",
+                         "the tokenizer cannot produce %s, which marks an answer: add it as a "
+                         "special token, or add its characters",
                          tags[i]);
     }
 }

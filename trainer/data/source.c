@@ -60,7 +60,7 @@ static void records_check(const struct records *all, const char *file, struct pr
     int before = p->n, i = 0;
     while (i < all->n && p->n < before + COMPLAINTS) record_check(&all->r[i++], file, p);
     if (i < all->n)
-        problems_add(p, file, 0, "%d bad records; the rest was not looked at", COMPLAINTS);
+        problems_add(p, file, 0, "%d bad records; the rest was not checked", COMPLAINTS);
 }
 
 /* Appends the records of a file to s->all; returns how many there were before. */
@@ -75,7 +75,7 @@ static int records_append(struct source *s, const struct input *in, struct probl
     records_parse(&more, bytes, n, path, p);
     free(bytes);
     records_check(&more, path, p);
-    if (more.n == 0 && p->n == mistakes) problems_add(p, path, 0, "no problems in it");
+    if (more.n == 0 && p->n == mistakes) problems_add(p, path, 0, "the file has no problems");
     size_t total = (size_t)before + (size_t)more.n;
     s->all.r = realloc(s->all.r, (total + 1) * sizeof *s->all.r);
     SYS_OK(s->all.r, memory_fix, "no memory for the %zu records of %s", total, path);
@@ -113,8 +113,7 @@ static void check_splits(const struct source *s, const char *file, unsigned aske
         problems_add(p, file, 0, "too few problems: none is left for training");
     if (splits_have(asked, SPLIT_HELDOUT) && s->n[SPLIT_HELDOUT] == 0)
         problems_add(p, file, 0,
-                     "too few problems: none fell to the held-out tenth; "
-                     "name a data.heldout_file");
+                     "too few problems: none is in the held-out tenth; set data.heldout_file");
 }
 
 static void file_open(struct source *s, const struct settings *set, struct source_needs needs,
@@ -128,7 +127,7 @@ static void file_open(struct source *s, const struct settings *set, struct sourc
     s->file[SPLIT_TRAIN] = file.path;
     s->file[SPLIT_HELDOUT] = apart ? heldout.path : file.path;
     if (!*file.path) {
-        problems_add(p, NULL, 0, "data.task is file: data.file must name a JSON Lines file");
+        problems_add(p, NULL, 0, "data.task is file: set data.file to a JSON Lines file");
         return;
     }
     const char *base = strrchr(file.path, '/');
@@ -148,7 +147,7 @@ static void generator_open(struct source *s, const struct settings *set, struct 
                                        .seed = (uint64_t)set->run.seed};
     snprintf(s->name, sizeof s->name, "%s", t->name);
     if (s->options.difficulty < t->least_difficulty || s->options.difficulty > t->most_difficulty)
-        problems_add(p, NULL, 0, "data.difficulty is %d, %s has %d to %d (%s)",
+        problems_add(p, NULL, 0, "data.difficulty is %d, but %s has %d to %d (%s)",
                      s->options.difficulty, t->name, t->least_difficulty, t->most_difficulty,
                      t->help);
 }

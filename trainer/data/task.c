@@ -18,11 +18,11 @@ const struct task *task_find(int number)
 
 void tasks_help(void)
 {
-    puts("Tasks that make their own problems (data.task); data.difficulty means:\n");
+    puts("Tasks that generate their problems (data.task), and what data.difficulty means there:\n");
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
         printf("  %-12s %s\n", tasks[i]->name, tasks[i]->help);
-    puts("\nWith data.task: file the problems are yours: JSON Lines, one {\"prompt\": ..., "
-         "\"answer\": ...} a line,\nwith an optional \"demonstration\".");
+    puts("\nWith data.task: file the problems come from your file: JSON Lines with {\"prompt\": "
+         "..., \"answer\": ...},\nwith an optional \"demonstration\".");
 }
 
 bool task_right(const struct task *t, const struct problem *p, const char *answer, size_t n)

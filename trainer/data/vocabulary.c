@@ -22,7 +22,7 @@ struct tokenizer *vocabulary_open(const struct settings *s, const char *given, c
     if (!t) return NULL;
     bool think = tokenizer_find(t, TOKEN_THINK) >= 0;
     if (!think || tokenizer_find(t, TOKEN_EOS) < 0)
-        problems_add(p, name, 0, "has no token %s; the prompts of duet need <think> and " TOKEN_EOS,
+        problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,
                      !think ? TOKEN_THINK : TOKEN_EOS);
     return t;
 }

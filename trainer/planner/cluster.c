@@ -20,16 +20,17 @@ enum { TOP, COMPUTE, INSIDE, BETWEEN, ACROSS, COSTS, PARTS };
 
 static const struct section parts[PARTS] = {
     [TOP] = SECTION_ROW(cluster, "", "cluster", "top level of a cluster file", cluster_rows, top),
-    [COMPUTE] = SECTION_ROW(cluster, "compute", "compute", "what a device computes in a second",
+    [COMPUTE] = SECTION_ROW(cluster, "compute", "compute", "compute rates of a device",
                             compute_rows, compute),
     [INSIDE] =
         SECTION_ROW(cluster, "inside", "link", "between devices of a node", link_rows, inside),
     [BETWEEN] = SECTION_ROW(cluster, "between", "link", "between nodes", link_rows, between),
-    [ACROSS] = SECTION_ROW(cluster, "across", "link",
-                           "between sites (mesh.sites); none: as between nodes", link_rows, across),
+    [ACROSS] =
+        SECTION_ROW(cluster, "across", "link",
+                    "between sites (mesh.sites); not given: as between nodes", link_rows, across),
     [COSTS] =
         SECTION_ROW(cluster, "costs", "costs",
-                    "milliseconds of a full micro-batch, as measured; none: from FLOPs and bytes",
+                    "measured times of a full micro-batch; not given: derived from FLOPs and bytes",
                     costs_rows, costs),
 };
 static const struct book cluster_book = {"cluster file", parts, PARTS, -1};
@@ -57,12 +58,13 @@ static void check_size(const struct cluster *c, struct problems *p)
 {
     enum { MOST = 1 << 20 };
     if ((long)c->top.nodes * c->top.devices > MOST)
-        problems_add(p, c->file, c->lines.top.nodes, "nodes %d x devices %d are more than %d",
-                     c->top.nodes, c->top.devices, MOST);
+        problems_add(p, c->file, c->lines.top.nodes,
+                     "nodes %d x devices %d is more than the limit of %d", c->top.nodes,
+                     c->top.devices, MOST);
     if (c->compute.fp32 <= 0 && c->compute.bf16 <= 0 && c->compute.fp8 <= 0)
         problems_add(p, c->file, 0,
-                     "no precision has a rate: give compute: {bf16: ..., achieved: ...}, the dense "
-                     "peak in TFLOP/s and the part of it that is reached");
+                     "no precision has a rate: set compute: {bf16: ..., achieved: ...}, the dense "
+                     "peak in TFLOP/s and the fraction of it that is reached");
 }
 
 /* A device that can do more in a wider type than in a narrower one is a line mixed up. */
@@ -71,25 +73,25 @@ static void check_rates(const struct cluster *c, struct problems *p)
     const struct compute_settings *k = &c->compute;
     if (k->bf16 > 0 && k->fp32 > k->bf16)
         problems_add(p, c->file, c->lines.compute.fp32,
-                     "fp32 %g TFLOP/s is more than bf16 %g: the two seem mixed up", k->fp32,
+                     "fp32 %g TFLOP/s is more than bf16 %g: are the two swapped?", k->fp32,
                      k->bf16);
     if (k->fp8 > 0 && k->bf16 > k->fp8)
         problems_add(p, c->file, c->lines.compute.bf16,
-                     "bf16 %g TFLOP/s is more than fp8 %g: the two seem mixed up", k->bf16, k->fp8);
+                     "bf16 %g TFLOP/s is more than fp8 %g: are the two swapped?", k->bf16, k->fp8);
 }
 
 static void check_links(const struct cluster *c, struct problems *p)
 {
     if (c->top.devices > 1 && c->inside.gbs <= 0)
         problems_add(p, c->file, c->lines.inside.gbs,
-                     "devices %d share a node: give inside: {gbs: ..., us: ...}", c->top.devices);
+                     "nodes have %d devices: set inside: {gbs: ..., us: ...}", c->top.devices);
     if (c->top.nodes > 1 && c->between.gbs <= 0)
         problems_add(p, c->file, c->lines.between.gbs,
-                     "nodes %d: give between: {gbs: ..., us: ...}", c->top.nodes);
+                     "there are %d nodes: set between: {gbs: ..., us: ...}", c->top.nodes);
     if (c->top.devices > 1 && c->top.nodes > 1 && c->between.gbs > c->inside.gbs &&
         c->inside.gbs > 0)
         problems_add(p, c->file, c->lines.between.gbs,
-                     "between nodes %g GB/s is more than inside one, %g: the two seem mixed up",
+                     "between nodes %g GB/s is more than inside a node, %g: are the two swapped?",
                      c->between.gbs, c->inside.gbs);
 }
 
@@ -101,7 +103,7 @@ static void check_costs(const struct cluster *c, struct problems *p)
     for (int i = 0; i < n; i++) given += part[i] > 0;
     if (given > 0 && given < n)
         problems_add(p, c->file, c->lines.costs.layer_f ? c->lines.costs.layer_f : 0,
-                     "costs: %d of %d times are given; give layer_f, layer_b, layer_w, head_f, "
+                     "costs: only %d of %d times are given: set layer_f, layer_b, layer_w, head_f, "
                      "head_b and head_w, or none of them",
                      given, n);
 }

@@ -38,12 +38,11 @@ bool draw_costs_parse(struct draw_costs *c, const char *text, struct problems *p
             "(B is the full backward, W its weight part)",
             text);
     else if (c->w >= c->b)
-        problems_add(p, NULL, 0, "--costs %.60s: W %g is a part of B %g and must be less", text,
-                     c->w, c->b);
+        problems_add(p, NULL, 0, "--costs %.60s: W %g is part of B %g and must be less", text, c->w,
+                     c->b);
     else if (c->pair < c->f || c->pair < c->b)
-        problems_add(p, NULL, 0,
-                     "--costs %.60s: a pair of %g would be shorter than one of its halves", text,
-                     c->pair);
+        problems_add(p, NULL, 0, "--costs %.60s: the pair, %g, is shorter than one of its halves",
+                     text, c->pair);
     return read && c->w < c->b && c->pair >= c->f && c->pair >= c->b;
 }
 
@@ -100,14 +99,16 @@ static void print_head(FILE *out, const struct plan *plan)
             plan->stages == 1 ? "" : "s", plan->micro_batches,
             plan->micro_batches == 1 ? "" : "es");
     if (plan->place == PLACE_MIRROR)
-        fprintf(out, "; a: flow down from stage 0, b: up, on the ranks %d to 0", last);
+        fprintf(out,
+                "; a: direction from rank 0 down the pipeline, b: the other direction, on ranks %d "
+                "to 0",
+                last);
     if (plan->place == PLACE_VEE)
         fprintf(out, "; a: chunks 0 to %d on the way down, b: chunks %d to %d on the way back",
                 last, last + 1, plan->chunks - 1);
-    fputs(
-        "\nF forward, B backward, I its input part alone, W the oldest weight part left by an I,\n"
-        "[F|B] overlapped\n\n",
-        out);
+    fputs("\nF forward, B backward, I its input part only, W the oldest weight part deferred by an "
+          "I,\n[F|B] overlapped\n\n",
+          out);
 }
 
 /* The published formula's idle time in words; nothing for a schedule that has none. */
@@ -149,7 +150,8 @@ static void print_shares(FILE *out, const struct plan *plan, const struct draw_c
     double step = draw_simulate(plan, c, all), n = plan->stages;
     struct plan_costs costs = each_chunk(c);
     struct formula_text formula = formula_text(
-        plan, &costs, "; idle by the formula, of the worst rank and with free messages: ", "");
+        plan, &costs, "; the formula gives, for the worst rank and free messages, an idle time of ",
+        "");
     fprintf(out,
             "F %g, B %g, W %g, pair %g, message %g:\nstep %.6g%s\n%-10s %10s %10s %10s %10s %10s\n",
             c->f, c->b, c->w, c->pair, c->message, step, formula.text, "", "F alone", "B alone",
@@ -171,8 +173,8 @@ static void print_facts(FILE *out, const struct plan *plan, const struct draw_co
     plan_check(plan, NULL, &facts, NULL);
     working_did(1);
     fprintf(out,
-            "\na rank keeps at most        %d micro-batches%s until their B, %d until their W; %d "
-            "weight parts wait\n",
+            "\npeak per rank               %d micro-batches%s held until their B, %d until their "
+            "W; %d weight parts deferred\n",
             facts.peak_live, plan->place == PLACE_VEE ? " of a chunk" : "", facts.peak_slots,
             facts.peak_weights);
     if (c) {
@@ -231,7 +233,7 @@ void draw_print(FILE *out, const struct draw *d)
 {
     struct plan plan;
     struct problems wrong = {0};
-    working_begin("making, checking and measuring the schedule, step", 0);
+    working_begin("building, checking and measuring the schedule, step", 0);
     make_plan(&plan, d);
     working_did(1);
     INVARIANT(plan_check(&plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");

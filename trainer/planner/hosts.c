@@ -94,13 +94,12 @@ static void no_name(const struct host_line *l, const char *name)
 {
     const char *colon = strchr(name, ':');
     if (l->text_is_odd)
-        problems_add(
-            l->p, l->file, l->number,
-            "this is not a text file, or it is in UTF-16: save it as UTF-8, or plain text");
+        problems_add(l->p, l->file, l->number,
+                     "not a text file, or a UTF-16 one: save it as UTF-8 or plain text");
     else if (name[0] == '[' || (colon && strchr(colon + 1, ':')))
         problems_add(l->p, l->file, l->number,
-                     "%.60s is an IPv6 address, hosts are reached over IPv4 here: write the host's "
-                     "name, or its IPv4 address",
+                     "%.60s is an IPv6 address, but hosts are reached over IPv4: write the host's "
+                     "name or its IPv4 address",
                      name);
     else if (colon && isdigit((unsigned char)colon[1]))
         problems_add(l->p, l->file, l->number,
@@ -109,9 +108,10 @@ static void no_name(const struct host_line *l, const char *name)
     else if (!*name || is_key(name))
         problems_add(l->p, l->file, l->number, "the line has no host name; write: HOST slots=2");
     else
-        problems_add(l->p, l->file, l->number,
-                     "\"%.40s\" is not a host name: a name has ASCII letters, digits, . - and _",
-                     name);
+        problems_add(
+            l->p, l->file, l->number,
+            "\"%.40s\" is not a host name: names consist of ASCII letters, digits, . - and _",
+            name);
 }
 
 /* Case does not count, in names as in DNS. */
@@ -164,15 +164,15 @@ static struct counts take_counts(struct host_line *l)
         const char *near = k == N_KEYS ? nearest_name(key, keys, N_KEYS) : NULL;
         if (k == N_KEYS)
             problems_add(l->p, l->file, l->number,
-                         "\"%.40s\": a host may have slots=N and max_slots=N%s%s%s", key,
-                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+                         "\"%.40s\" is not an option of a host: use slots=N or max_slots=N%s%s%s",
+                         key, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
         int n = k < N_KEYS ? take_count(l, key) : 0;
         c.wrong = n == 0;
         *(k == 0 ? &c.slots : &c.most) = n;
     }
     skip_spaces(l);
     if (l->at < l->end && !c.wrong) {
-        problems_add(l->p, l->file, l->number, "\"=\" without a word before it");
+        problems_add(l->p, l->file, l->number, "\"=\" without a name before it");
         c.wrong = true;
     }
     return c;
@@ -188,7 +188,7 @@ static void host_take(struct hosts *h, struct host_line *l, const char *name, in
         host_add(h, name, slots);
     else if (h->at[before].slots + slots > MOST_SLOTS)
         problems_add(l->p, l->file, l->number,
-                     "host %.60s is listed twice, and together that is more than %d slots", name,
+                     "host %.60s is listed more than once, with more than %d slots in total", name,
                      MOST_SLOTS);
     else
         h->at[before].slots += slots, h->slots += slots;
@@ -206,10 +206,9 @@ static void read_line(struct hosts *h, struct host_line *l)
     }
     struct counts c = take_counts(l);
     if (!c.wrong && c.slots == 0)
-        problems_add(l->p, l->file, l->number,
-                     "host %.60s has no slots=N; mpirun would count its cores, which are not known "
-                     "here",
-                     name);
+        problems_add(
+            l->p, l->file, l->number,
+            "host %.60s has no slots=N: add it, since its number of cores is not known here", name);
     else if (!c.wrong && c.most > 0 && c.most < c.slots)
         problems_add(l->p, l->file, l->number, "host %.60s: max_slots=%d is less than slots=%d",
                      name, c.most, c.slots);
@@ -231,7 +230,7 @@ bool hosts_parse(struct hosts *h, const char *text, size_t n, const char *file, 
         read_line(h, &l);
     }
     if (p->n == before && h->n == 0)
-        problems_add(p, file, 0, "names no host; write one a line, as in: node-a slots=4");
+        problems_add(p, file, 0, "lists no hosts: write one per line, as in: node-a slots=4");
     return p->n == before;
 }
 
@@ -274,9 +273,10 @@ static void map_line(struct hosts *h, struct host_line *l, int ranks, int *used)
     if (!next_word(l, name)) return;
     int host = host_find(h, name);
     if (next_word(l, more) || next_is(l, '='))
-        problems_add(l->p, l->file, l->number, "a map has one host per line and nothing else");
+        problems_add(l->p, l->file, l->number, "a map takes one host per line and nothing else");
     else if (host < 0)
-        problems_add(l->p, l->file, l->number, "\"%.60s\" is not one of the hosts", name);
+        problems_add(l->p, l->file, l->number, "\"%.60s\" is not in the hostfile or cluster file",
+                     name);
     else if (h->n_placed == ranks)
         problems_add(l->p, l->file, l->number, "more lines than ranks (%d)", ranks);
     else if (++used[host] > h->at[host].slots)
@@ -300,7 +300,7 @@ bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *fi
     free(used);
     if (p->n == before && h->n_placed < ranks)
         problems_add(p, file, 0,
-                     "places %d of %d ranks: write one host per line, for rank 0, 1, ...",
+                     "places only %d of %d ranks: write one host per line, for rank 0, 1, ...",
                      h->n_placed, ranks);
     return p->n == before;
 }
@@ -355,13 +355,13 @@ bool hosts_map(struct hosts *h, const char *map, int dp, int pp, int tp, struct 
     for (int k = 0; k < 3; k++) {
         if (strncmp(map, kinds[k], length) != 0 || kinds[k][length]) continue;
         if (map[length] && strcmp(map + length, mesh) != 0)
-            problems_add(p, NULL, 0, "--map %.80s: the mesh differs from the recipe's, which is %s",
-                         map, mesh + 1);
+            problems_add(p, NULL, 0, "--map %.80s: its mesh differs from the recipe's, %s", map,
+                         mesh + 1);
         else if (k > 0)
             map_stages(h, k == 2, dp, pp, tp, p);
         return p->n == 0;
     }
-    char *text = read_whole(map, "map, which is neither pipelines, experts nor mirrored", &n, p);
+    char *text = read_whole(map, "map file (not one of pipelines, experts, mirrored)", &n, p);
     bool ok = text && hosts_map_parse(h, text, n, map, dp * pp * tp, p);
     free(text);
     return ok;

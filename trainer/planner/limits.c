@@ -13,13 +13,12 @@ bool limits_micro_batches(const struct settings *s, const struct extent *e, stru
     int most = plan_most_micro_batches(s->mesh.pp);
     int need = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
     if (need <= most) return true;
-    problems_add(
-        p, NULL, 0,
-        "%s%sa step of %d sequences may take %d micro-batches a pipeline, a schedule of pp "
-        "%d has %d at most: raise data.micro_batch_tokens (now %d), lower %s or "
-        "mesh.micro_batches, or take more pipelines (mesh.dp)",
-        e->phase ? e->phase : "", e->phase ? ": " : "", e->sequences, need, s->mesh.pp, most,
-        s->data.micro_batch_tokens, e->lower ? e->lower : "sequences");
+    problems_add(p, NULL, 0,
+                 "%s%sa step of %d sequences may need %d micro-batches per pipeline, but a "
+                 "schedule of pp %d has at most %d: raise data.micro_batch_tokens (now %d), lower "
+                 "%s or mesh.micro_batches, or use more pipelines (mesh.dp)",
+                 e->phase ? e->phase : "", e->phase ? ": " : "", e->sequences, need, s->mesh.pp,
+                 most, s->data.micro_batch_tokens, e->lower ? e->lower : "sequences");
     return false;
 }
 

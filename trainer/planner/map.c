@@ -99,7 +99,7 @@ static void print_host(const struct map *m, int host)
 static void print_ranks(const struct map *m)
 {
     int hosts = m->r->hosts.n;
-    printf("\n%-22s %14s  %s of each (%spipeline, stage, tensor share)\n", "host", "ranks",
+    printf("\n%-22s %14s  %s of each (%spipeline, stage, tensor-parallel rank)\n", "host", "ranks",
            m->sites > 1 ? "site:d.p.t" : "d.p.t", m->sites > 1 ? "site, " : "");
     for (int host = 0; host < hosts && host < SHOWN_HOSTS; host++) print_host(m, host);
     if (hosts > SHOWN_HOSTS) printf("  ... %d more hosts\n", hosts - SHOWN_HOSTS);
@@ -158,9 +158,9 @@ static void print_axis(const struct map *m, const struct axis *a)
     }
     printf("  %-44s %5d groups of %d, ", a->name, groups, a->size);
     if (crossing == 0)
-        printf("each inside one host\n");
+        printf("each within one host\n");
     else
-        printf("%d of them across hosts\n", crossing);
+        printf("%d of them spanning hosts\n", crossing);
     free(across);
 }
 
@@ -170,9 +170,9 @@ static void print_axes(const struct map *m)
         {"pipelines (pp)", m->mesh.pp, first_stage},
         {"tensor parallelism (tp)", m->mesh.tp, first_share},
         {"experts (ep)", m->mesh.ep, first_expert},
-        {"replicas, gradients summed (dp, mirror)", m->mesh.dp * m->mesh.replica_inner,
+        {"replicas that sum gradients (dp, mirror)", m->mesh.dp * m->mesh.replica_inner,
          first_replica},
-        {"sites, which learn apart", m->sites, NULL},
+        {"sites, trained independently", m->sites, NULL},
     };
     for (size_t i = 0; i < sizeof axis / sizeof *axis; i++) print_axis(m, &axis[i]);
 }
@@ -198,7 +198,7 @@ static void print_kinds(const struct traffic *t, const char *title, double unit)
         double between = traffic_between(t, kind), inside = traffic_inside(t, kind);
         if (between + inside <= 0) continue;
         printf("  %-42s %13.6g %13.6g %13.6g %13.6g\n",
-               k < TRAFFIC_KINDS ? traffic_kind_name(kind) : "together", between / unit,
+               k < TRAFFIC_KINDS ? traffic_kind_name(kind) : "total", between / unit,
                most_out(t, kind, false) / unit, most_out(t, kind, true) / unit, inside / unit);
     }
 }
@@ -222,7 +222,7 @@ static void print_hosts(const struct map *m)
         printf("\n");
     }
     if (t->hosts > shown) printf("  ... %d more\n", t->hosts - shown);
-    if (m->size.questions > 0) printf("  (the step's part of the rollout included)\n");
+    if (m->size.questions > 0) printf("  (including the step's share of the rollout)\n");
 }
 
 static void print_rollout(const struct map *m)
@@ -230,10 +230,10 @@ static void print_rollout(const struct map *m)
     const struct rollout_size *s = &m->size;
     double answers = s->questions * s->samples;
     if (answers == 0) return;
-    print_kinds(&m->rollout, "what crosses in a rollout, MB (payload)", 1e6);
+    print_kinds(&m->rollout, "traffic of a rollout, MB (payload)", 1e6);
     printf("  %.0f questions of %.1f tokens, %.0f answers of %.0f: ", s->questions, s->prompt,
            answers, s->answer);
-    printf("%.4g bytes between hosts for a sampled token\n",
+    printf("%.4g bytes between hosts per sampled token\n",
            traffic_between(&m->rollout, TRAFFIC_KINDS) / (answers * s->answer));
 }
 
@@ -241,8 +241,8 @@ static void print_rollout(const struct map *m)
 
 static void print_way(const struct map *m, struct reduction_way way)
 {
-    static const char *const path[] = {"as it is", "flat", "nodes"}, *const wire[] = {
-                                                                         "fp32", "bf16", "int8"};
+    static const char *const path[] = {"auto", "flat", "nodes"}, *const wire[] = {"fp32", "bf16",
+                                                                                  "int8"};
     struct traffic t;
     traffic_new(&t, m->r->hosts.n, m->ranks, m->host);
     struct reduction_paths p = {0};
@@ -251,7 +251,7 @@ static void print_way(const struct map *m, struct reduction_way way)
     at_site(m, &t, 0);
     printf("  %-8s %-11s", path[way.path], wire[way.wire]);
     if (way.path == REDUCE_NODES && p.nodes == 0) {
-        printf(" not here: %s\n", p.why);
+        printf(" not possible: %s\n", p.why);
     } else {
         printf(" %13.6g %13.6g %13.6g", traffic_between(&t, TRAFFIC_REDUCE) * 1e-6,
                traffic_between(&t, TRAFFIC_GATHER) * 1e-6,
@@ -282,7 +282,7 @@ void map_print(const struct recipe *r, const struct layout *l)
     map_new(&m, r, l);
     print_ranks(&m);
     print_axes(&m);
-    print_kinds(&m.step, "what crosses in a step, MB (payload)", 1e6);
+    print_kinds(&m.step, "traffic of a step, MB (payload)", 1e6);
     print_rollout(&m);
     print_hosts(&m);
     print_ways(&m);

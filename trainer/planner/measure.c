@@ -233,8 +233,8 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
     double rows = (double)j->room * (d->V + 3.0 * d->F + 8.0 * d->C);
     if (layer < most && head < most && rows < most) return true;
     problems_add(p, NULL, 0,
-                 "a layer of %.3g weights, a head of %.3g and %.3g activations are too large to be "
-                 "measured here: give --cluster FILE",
+                 "a layer of %.3g weights, a head of %.3g and %.3g activations are too large to "
+                 "measure on this machine: give --cluster FILE",
                  layer, head, rows);
     return false;
 }
@@ -272,9 +272,9 @@ void measure_print(FILE *out, const struct cluster *c, const struct measure_job 
 {
     const struct costs_settings *k = &c->costs;
     fprintf(out,
-            "# measured here, %s kernels, micro-batches of %d rows in sequences of %d\n"
-            "memory_gbs: %.3g\ncosts: {layer_f: %.4g, layer_b: %.4g, layer_w: %.4g, head_f: %.4g, "
-            "head_b: %.4g, head_w: %.4g, update: %.4g, hold: %.4g}\n",
+            "# measured on this machine: %s kernels, micro-batches of %d rows in sequences of "
+            "%d\nmemory_gbs: %.3g\ncosts: {layer_f: %.4g, layer_b: %.4g, layer_w: %.4g, head_f: "
+            "%.4g, head_b: %.4g, head_w: %.4g, update: %.4g, hold: %.4g}\n",
             j->ops->name, j->room, j->context, c->top.memory_gbs, k->layer_f, k->layer_b,
             k->layer_w, k->head_f, k->head_b, k->head_w, k->update, k->hold);
 }

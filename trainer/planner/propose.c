@@ -45,8 +45,8 @@ static void judge_memory(const struct recipe *r, struct candidate *c)
     int most = ARENA_PARAMETERS;
     for (int k = 0; k < ARENA_KINDS; k++)
         if (c->memory.of[k] > c->memory.of[most]) most = k;
-    snprintf(text, sizeof text, "memory: %.1f GiB of %.1f (most of it %s, %.1f)", want / 0x1p30,
-             have / 0x1p30, arena_kind_name((enum arena_kind)most),
+    snprintf(text, sizeof text, "memory: needs %.1f GiB, has %.1f (largest: %s, %.1f)",
+             want / 0x1p30, have / 0x1p30, arena_kind_name((enum arena_kind)most),
              (double)c->memory.of[most] / 0x1p30);
     c->reason = copy(text);
 }

@@ -54,10 +54,10 @@ static int phase_of(const struct phase_kind *kinds, const struct settings *s, co
     if (found >= 0) return found;
     const char *near = name ? nearest_name(name, names, n) : NULL;
     if (name)
-        problems_add(p, NULL, 0, "no phase that trains is called %.60s%s%s%s", name,
+        problems_add(p, NULL, 0, "no training phase is called %.60s%s%s%s", name,
                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     else
-        problems_add(p, s->file, 0, "no phase trains: there is no step to plan");
+        problems_add(p, s->file, 0, "no training phase: there is no step to plan");
     return -1;
 }
 
@@ -224,8 +224,8 @@ static void check_given_costs(const struct recipe *r, struct problems *p)
     double rate = flops / (1e-3 * c->costs.layer_f), peak = cluster_peak(c, r->dims.precision);
     if (flops <= 0 || peak <= 0 || rate <= peak) return;
     problems_add(p, c->file, c->lines.costs.layer_f,
-                 "costs: layer_f %g ms for the %.3g GFLOP of a layer would be %.3g TFLOP/s, but "
-                 "compute gives a peak of %.3g: one of them is wrong for this recipe",
+                 "costs: layer_f %g ms for the %.3g GFLOP of a layer would be %.3g TFLOP/s, more "
+                 "than the peak of %.3g in compute: one of them is wrong for this recipe",
                  c->costs.layer_f, 1e-9 * flops, 1e-12 * rate, 1e-12 * peak);
 }
 
@@ -247,7 +247,7 @@ static void take_costs(struct recipe *r, struct problems *p)
         if (r->measured && r->job->format == DRAW_TEXT) measure_print(stdout, &r->cluster, &m);
     } else if (cluster_rate(&r->cluster, r->dims.precision) <= 0) {
         problems_add(p, r->cluster.file, r->cluster.lines.compute.bf16,
-                     "the recipe computes in %s, for which compute gives no rate",
+                     "the recipe computes in %s, but compute has no rate for it: set one",
                      precision_kind(r->dims.precision)->name);
     }
 }
@@ -371,11 +371,11 @@ static void check_ranks(const struct recipe *r, struct problems *p)
     const struct recipe_job *job = r->job;
     const struct cluster *c = &r->cluster;
     if (job->hostfile && job->ranks > r->hosts.slots)
-        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have %d slots", job->ranks,
-                     r->hosts.n, r->hosts.slots);
+        problems_add(p, job->hostfile, 0, "--ranks %d, but its %d hosts have only %d slots",
+                     job->ranks, r->hosts.n, r->hosts.slots);
     else if (job->cluster && job->ranks > cluster_devices(c))
         problems_add(p, job->cluster, c->lines.top.devices,
-                     "--ranks %d, but nodes %d x devices %d are %d", job->ranks, c->top.nodes,
+                     "--ranks %d, but nodes %d x devices %d is only %d", job->ranks, c->top.nodes,
                      c->top.devices, cluster_devices(c));
 }
 

@@ -11,10 +11,10 @@ enum { MOST_ROWS = 16 };
 
 static void memory_head(void)
 {
-    printf("%-22s", "memory a rank, MiB");
+    printf("%-22s", "memory per rank, MiB");
     for (int k = 1; k <= ARENA_KINDS; k++)
         printf(" %11s", arena_kind_name((enum arena_kind)(k % ARENA_KINDS)));
-    printf(" %11s\n", "together");
+    printf(" %11s\n", "total");
 }
 
 static void memory_row(const char *who, const struct memory *m)
@@ -62,8 +62,8 @@ static void print_memory(const struct recipe *r)
     }
     working_end();
     if (ranks == 1) return;
-    memory_row("the rank with least", &least);
-    memory_row("the rank with most", &most);
+    memory_row("smallest rank", &least);
+    memory_row("largest rank", &most);
 }
 
 static void print_fit(const struct recipe *r)
@@ -72,8 +72,8 @@ static void print_fit(const struct recipe *r)
     double have = r->cluster.top.memory_gib * 0x1p30;
     if (have <= 0 || (double)m.total <= have) return;
     bool here = !r->job->cluster && !r->job->hostfile;
-    printf("does not fit: %.1f GiB are wanted, a %s has %.1f GiB%s: lower data.micro_batch_tokens "
-           "(now %d), or take more stages or ranks (--propose)\n",
+    printf("does not fit: %.1f GiB are needed, but a %s has %.1f GiB%s: lower "
+           "data.micro_batch_tokens (now %d), or use more stages or ranks (--propose)\n",
            (double)m.total / 0x1p30, here ? "rank" : "device", r->cluster.top.memory_gib,
            here ? " of this machine's free memory" : "", r->settings.data.micro_batch_tokens);
 }
@@ -83,21 +83,20 @@ static void print_fit(const struct recipe *r)
 static const char *costs_from(const struct recipe *r)
 {
     if (r->measured) return "measured here";
-    return r->cluster.costs.layer_f > 0 ? "as the cluster file gives them" : "from FLOPs and bytes";
+    return r->cluster.costs.layer_f > 0 ? "from the cluster file" : "from FLOPs and bytes";
 }
 
 static void print_job(const struct recipe *r, const struct layout *l)
 {
     double rows = 0;
     for (int i = 0; i < r->n; i++) rows += r->rows[i];
-    printf(
-        "\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d x %d (dp x "
-        "pp x ep x tp), %d micro-batches of %.0f rows (room for %.0f) a pipeline\n",
-        r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows, plan_kind_name(l->kind),
-        l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
-    if (r->forwards) printf("the reference model's forward run is counted\n");
+    printf("\nstep of phase %s on %s: %d sequences, %.0f rows; %s on a mesh %d x %d x %d x %d (dp "
+           "x pp x ep x tp), %d micro-batches of %.0f rows (room for %.0f) per pipeline\n",
+           r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows,
+           plan_kind_name(l->kind), l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
+    if (r->forwards) printf("the reference model's forward passes are included\n");
     if (r->size.questions > 0)
-        printf("the rollout is not in it; answers of %s%d tokens are assumed (--answer)\n",
+        printf("the rollout is not included; answers are assumed to have %s%d tokens (--answer)\n",
                r->job->answer ? "" : "max_new = ",
                r->job->answer ? r->job->answer : r->settings.phases[r->phase].max_new);
 }
@@ -105,26 +104,26 @@ static void print_job(const struct recipe *r, const struct layout *l)
 static void print_prediction(const struct recipe *r, const struct prediction *t)
 {
     if (t->crowding > 1)
-        printf("ranks share the %d cores of a node: passes take %.3g times as long as alone\n",
+        printf("ranks share the %d cores of a node: a pass takes %.3g times as long as on a core "
+               "of its own\n",
                r->cluster.top.cores, t->crowding);
-    printf("a chunk's times, ms (%s)   F %.4g, B %.4g (its input part %.4g), W %.4g, pair %.4g; "
+    printf("times of a chunk, ms (%s)   F %.4g, B %.4g (input part %.4g), W %.4g, pair %.4g; "
            "message %.4g\n",
            costs_from(r), 1e3 * t->f, 1e3 * (t->b + t->w), 1e3 * t->b, 1e3 * t->w, 1e3 * t->pair,
            1e3 * t->message);
     printf("step %.4g ms                = pipeline %.4g + reduction %.4g + update %.4g",
            1e3 * t->step, 1e3 * t->pipeline, 1e3 * t->reduce, 1e3 * t->update);
     if (t->hidden > 0)
-        printf("; of the reduction %.4g more hide behind the last backward", 1e3 * t->hidden);
+        printf("; another %.4g of the reduction overlap with the last backward", 1e3 * t->hidden);
     printf("\n");
     printf("bubble %.1f %% of the pipeline's time; exposed communication %.1f %% of the step\n",
            100 * t->bubble, 100 * t->exposed);
     printf("%.4g tokens/s", t->rows_per_second);
     if (t->mfu > 1)
-        printf(", no MFU: it would be %.0f %%, so these times and the peak contradict each other",
-               100 * t->mfu);
+        printf(", no MFU: it would be %.0f %%, so these times contradict the peak", 100 * t->mfu);
     else if (t->mfu > 0)
-        printf(", MFU %.1f %% (3 x forward FLOPs of all matrix products, attention's causal half "
-               "too, no recomputation; of the dense peak)",
+        printf(", MFU %.1f %% (3 x forward FLOPs of all matrix products, including the causal half "
+               "of attention, no recomputation, relative to the dense peak)",
                100 * t->mfu);
     printf("\n");
 }
@@ -134,14 +133,14 @@ static void print_sites(const struct recipe *r, double step)
     const struct settings *s = &r->settings;
     struct site_exchange x = recipe_exchange(r, step);
     if (s->mesh.sites == 1) return;
-    printf("%d sites, each of this mesh and pace, exchange every %d steps: ", s->mesh.sites,
+    printf("%d sites, each with this mesh and step time, exchange every %d steps: ", s->mesh.sites,
            s->sites.every);
     printf("a site sends %.4g MB, a rank at most %.4g", 1e-6 * x.bytes, 1e-6 * x.most);
     if (r->timed)
-        printf("; that takes %.4g s, %d more steps hide %.4g of it: %.4g ms a step exposed",
-               x.seconds, s->sites.delay,
-               x.seconds < s->sites.delay * step ? x.seconds : s->sites.delay * step,
-               1e3 * x.exposed);
+        printf(
+            "; that takes %.4g s, of which the next %d steps hide %.4g: %.4g ms per step exposed",
+            x.seconds, s->sites.delay,
+            x.seconds < s->sites.delay * step ? x.seconds : s->sites.delay * step, 1e3 * x.exposed);
     printf("\n");
 }
 

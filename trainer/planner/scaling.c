@@ -216,21 +216,19 @@ static void print_row(const struct scaled *s, int devices, double alone)
 void scaling_print(const struct cluster *c)
 {
     enum { LEAST = 8, MOST = 16384 };
-    printf(
-        "nodes of %d devices like those of %s; a mesh is dp x pp x ep x tp, M micro-batches of one "
-        "sequence a pipeline;\nto one: tokens/s a device beside the first row's; GiB of the rank "
-        "that needs most, placed as training places it (by formulas for DeepSeek-V3)\n",
-        c->top.devices, *c->top.name ? c->top.name : "the cluster file");
+    printf("nodes of %d devices as in %s; mesh: dp x pp x ep x tp; M: micro-batches of one "
+           "sequence per pipeline;\nto one: tokens/s per device relative to the first row; GiB: "
+           "memory of the largest rank, placed as in training (DeepSeek-V3: by formulas)\n",
+           c->top.devices, *c->top.name ? c->top.name : "the cluster file");
     working_begin("searching meshes, table row", 0);
     for (int i = 0; i < SCALED_MODELS; i++) {
         const struct scaled_model *m = &SCALED[i];
         double alone = 0;
-        printf(
-            "\n%s, %.0f B weights, %d sequences of %.0f a step\n%8s  %-20s %-10s %6s %9s %10s %9s "
-            "%9s %9s %8s %6s  %s\n",
-            m->shape.name, shape_weights(&m->shape) * 1e-9, m->batch, m->context, "devices", "mesh",
-            "schedule", "M", "step, s", "tokens/s", "MFU", "bubble", "exposed", "to one", "GiB",
-            "limit");
+        printf("\n%s, %.0f B weights, %d sequences of %.0f per step\n%8s  %-20s %-10s %6s %9s %10s "
+               "%9s %9s %9s %8s %6s  %s\n",
+               m->shape.name, shape_weights(&m->shape) * 1e-9, m->batch, m->context, "devices",
+               "mesh", "schedule", "M", "step, s", "tokens/s", "MFU", "bubble", "exposed", "to one",
+               "GiB", "limit");
         for (int n = LEAST; n <= MOST; n *= 2) {
             struct scaled s = scaling_best(m, c, n);
             if (s.fits && alone <= 0) alone = s.time.rows_per_second / n;

@@ -56,8 +56,7 @@ static void add_tokenizer(struct changes *c, const struct tokenizer *was,
                     "the weights stay valid; text may be split into other tokens");
         return;
     }
-    changes_add(c, true, "model.tokenizer", then, now,
-                "the weights were trained with the former ids");
+    changes_add(c, true, "model.tokenizer", then, now, "the weights were trained with the old ids");
 }
 
 /* json: the file in use now. */
@@ -118,11 +117,11 @@ static void compare_data(struct changes *c, const struct run *r, const struct se
     if (!train[0] || !train[1]) train[0] = train[1]; /* not recorded, or not read */
     if (!held[0] || !held[1]) held[0] = held[1];
     if (r->settings.data.task != TASK_FILE && told) return;
-    snprintf(
-        means, sizeof means,
-        inside ? "other problems: the position, step %ld of phase %s, is counted in the former ones"
-               : "other problems from here on",
-        at.step, inside ? then->phases[at.phase].name : "");
+    snprintf(means, sizeof means,
+             inside
+                 ? "other problems: the position, step %ld of phase %s, is counted in the old ones"
+                 : "other problems from here on",
+             at.step, inside ? then->phases[at.phase].name : "");
     compare_file(c, "data.file", file, train, inside, means);
     compare_file(c, "data.heldout_file", heldout, held, false,
                  "scores before and after this step are of other problems");
@@ -202,15 +201,15 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
             names);
     else if (weights)
         problems_add(p, from->folder, 0,
-                     "cannot be resumed with other values of %s: restore the former ones (its "
+                     "cannot be resumed with other values of %s: restore the old ones (its "
                      "recipe.yaml has them), or start another run with --set out=FOLDER",
                      names);
     else
-        problems_add(p, from->folder, 0,
-                     "cannot be resumed with other values of %s: restore the former ones (its "
-                     "recipe.yaml has them), or start a new run from its weights with --set "
-                     "model.from=%s --set out=FOLDER",
-                     names, from->folder);
+        problems_add(
+            p, from->folder, 0,
+            "cannot be resumed with other values of %s: restore the old ones (its recipe.yaml has "
+            "them), or start a new run from its weights with --set model.from=%s --set out=FOLDER",
+            names, from->folder);
 }
 
 /* --- a run -------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ START_TEST(text)
 {
     expect("--schedule dualpipe --stages 8 --micro-batches 20", EXIT_DONE,
            "\nr3  Fa0 Fb0 Fa1 Fb1 Fa2 Fb2 Fa3 Fb3 Fa4 Bb0 [Fb4|Ba0] ");
-    ck_assert_ptr_nonnull(strstr(said, "at most        9 micro-batches until their B"));
+    ck_assert_ptr_nonnull(strstr(said, "9 micro-batches held until their B"));
     ck_assert_ptr_nonnull(strstr(said, "[F|B] = 3    step 66, worst idle 6 (formula 6)"));
     ck_assert_ptr_nonnull(strstr(said, "[F|B] = 2    step 52, worst idle 3 (formula 3)"));
     expect("--schedule 1f1b --stages=8 --micro-batches=20", EXIT_DONE,
@@ -85,7 +85,7 @@ END_TEST
 START_TEST(given_costs)
 {
     expect("--stages 16 --micro-batches 120 --costs 49,107,32,144 --message 1.17", EXIT_DONE,
-           "idle by the formula, of the worst rank and with free messages: 1085");
+           "the formula gives, for the worst rank and free messages, an idle time of 1085");
     ck_assert_ptr_nonnull(strstr(said, "\nrank 0           1127       1981        480      13968"));
     ck_assert_ptr_nonnull(strstr(said, "\nrank 7 "));
     ck_assert_ptr_nonnull(strstr(said, "\nmean "));
@@ -99,7 +99,7 @@ START_TEST(refused_costs)
     expect("--stages 4 --micro-batches 8 --costs 1,2,-1", EXIT_USER, "write F,B,W");
     expect("--stages 4 --micro-batches 8 --costs 1,2,1,nan", EXIT_USER, "write F,B,W");
     expect("--stages 4 --micro-batches 8 --costs 1,2,1,3,4", EXIT_USER, "write F,B,W");
-    expect("--stages 4 --micro-batches 8 --costs 1,2,2", EXIT_USER, "W 2 is a part of B 2");
+    expect("--stages 4 --micro-batches 8 --costs 1,2,2", EXIT_USER, "W 2 is part of B 2");
     expect("--stages 4 --micro-batches 8 --costs 1,3,1,2", EXIT_USER, "shorter than one of its");
     expect("--stages 4 --micro-batches 8 --message 1", EXIT_USER, "give --costs too");
 }
@@ -110,7 +110,7 @@ START_TEST(recipe)
 {
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml", EXIT_DONE,
            "\nrank 1 (stage 1) ");
-    ck_assert_ptr_nonnull(strstr(said, "memory a rank, MiB"));
+    ck_assert_ptr_nonnull(strstr(said, "memory per rank, MiB"));
     ck_assert_ptr_nonnull(strstr(said, "step of phase grpo on two cores: 256 sequences"));
     ck_assert_ptr_nonnull(strstr(said, "dualpipe on a mesh 1 x 2 x 1 x 1 (dp x pp x ep x tp)"));
     ck_assert_ptr_nonnull(strstr(said, "(from FLOPs and bytes)"));
@@ -171,17 +171,17 @@ START_TEST(hosts)
     fclose(f);
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s", path);
     expect(line, EXIT_DONE, "\n  h2                              2-3  1.0.0 1.1.0\n");
-    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, each inside one host"));
-    ck_assert_ptr_nonnull(strstr(said, "1 groups of 4, 1 of them across hosts"));
-    ck_assert_ptr_nonnull(strstr(said, "what crosses in a rollout, MB"));
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, each within one host"));
+    ck_assert_ptr_nonnull(strstr(said, "1 groups of 4, 1 of them spanning hosts"));
+    ck_assert_ptr_nonnull(strstr(said, "traffic of a rollout, MB"));
     ck_assert_ptr_nonnull(strstr(said, "\n  nodes    int8 "));
     ck_assert_ptr_null(strstr(said, "tokens/s"));
     char two[sizeof line + 128];
     snprintf(two, sizeof two, "%s --set mesh.sites=2 --set mesh.dp=1", line);
-    expect(two, EXIT_DONE, "\n2 sites, each of this mesh and pace, exchange every ");
+    expect(two, EXIT_DONE, "\n2 sites, each with this mesh and step time, exchange every ");
     ck_assert_ptr_nonnull(
         strstr(said, "\n  h2                              2-3  2:0.0.0 2:0.1.0\n"));
-    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them across hosts"));
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them spanning hosts"));
     expect("launch/recipes/countdown.yaml --ranks 3 --set mesh.sites=2", EXIT_USER,
            "sites 2 does not divide 3 ranks");
     snprintf(two, sizeof two,
@@ -192,7 +192,7 @@ START_TEST(hosts)
     strcat(line, " --format json");
     expect(line, EXIT_DONE, "\"stage messages\": [");
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --ranks 8", path);
-    expect(line, EXIT_USER, "--ranks 8, but its 2 hosts have 4 slots");
+    expect(line, EXIT_USER, "--ranks 8, but its 2 hosts have only 4 slots");
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --propose", path);
     expect(line, EXIT_USER, "need --cluster FILE too");
     snprintf(line, sizeof line,
@@ -202,10 +202,10 @@ START_TEST(hosts)
     snprintf(line, sizeof line,
              "launch/recipes/countdown.yaml --hostfile %s --cluster launch/clusters/laptop.yaml",
              path);
-    expect(line, EXIT_USER, "nodes 2: give between");
+    expect(line, EXIT_USER, "there are 2 nodes: set between");
     snprintf(line, sizeof line, "launch/recipes/countdown.yaml --hostfile %s --map experts", path);
     expect(line, EXIT_DONE, "\n  h1                           0 .. 2  0.0.0 1.0.0\n");
-    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them across hosts"));
+    ck_assert_ptr_nonnull(strstr(said, "2 groups of 2, 2 of them spanning hosts"));
     expect("launch/recipes/countdown.yaml --map experts", EXIT_USER, "--map needs hosts");
     unlink(path);
 }
@@ -242,10 +242,10 @@ START_TEST(refused_recipe)
     expect("launch/recipes/countdown.yaml --cluster launch/recipes/countdown.yaml", EXIT_USER,
            "unknown setting seed");
     expect("launch/recipes/countdown.yaml --cluster launch/clusters/laptop.yaml --ranks 4",
-           EXIT_USER, "nodes 1 x devices 2 are 2");
+           EXIT_USER, "nodes 1 x devices 2 is only 2");
     expect("launch/recipes/countdown.yaml --ranks 3", EXIT_USER, "pp 2 does not divide 3 ranks");
     expect("launch/recipes/countdown.yaml --ranks 2 --vocabulary 16777216", EXIT_USER,
-           "too large to be measured here");
+           "too large to measure on this machine");
     expect("--scaling", EXIT_USER, "--scaling needs --cluster FILE");
     expect("nowhere.yaml", EXIT_USER, "cannot read the recipe");
 }

@@ -100,7 +100,8 @@ START_TEST(what_is_found)
         {"{\"prompt\":\"" LONG "\",\"answer\":\"1\",\"demonstration\":\"so\"}",
          ":8: held-out prompts without room for an answer", false, 0.01},
         {"{\"prompt\":\"" LONG "\",\"answer\":\"1\",\"demonstration\":\"so\"}",
-         "; more than data.leave_out, 0.004: shorten them, raise model.max_context, or leave them "
+         "; more than data.leave_out allows (0.004): shorten them, raise model.max_context, or "
+         "leave them "
          "out with --set data.leave_out=0.006",
          true, 0.004},
         {"{\"prompt\":\"q\",\"answer\":\"1\",\"demonstration\":\"" LONG "\"}",
@@ -110,22 +111,23 @@ START_TEST(what_is_found)
         {"{\"prompt\":\"q\",\"answer\":\"1\"}",
          ":8: records without a demonstration: 1 of 200 (line 8); sft passes over them", false, 0},
         {"{\"prompt\":\"2\\u00d73\",\"answer\":\"6\",\"demonstration\":\"2\\u00d73\\u00f71\"}",
-         ":8: training prompts or demonstrations with characters that the tokenizer lacks: 1 of "
+         ":8: training prompts or demonstrations with characters that are not in the tokenizer: 1 "
+         "of "
          "200 (line 8), \"\xc3\x97\" (U+00D7) 2 times, \"\xc3\xb7\" (U+00F7) once; the model "
-         "reads <unk> for each",
+         "reads each as <unk>",
          false, 0},
         {"{\"prompt\":\"q\",\"answer\":\"6\\u20ac\"}",
-         ":8: training answers with characters that the tokenizer lacks: 1 of 200 (line 8), "
+         ":8: training answers with characters that are not in the tokenizer: 1 of 200 (line 8), "
          "\"\xe2\x82\xac\" (U+20AC) once: no completion could ever be right",
          true, 1},
         {"{\"prompt\":\"q\",\"answer\":\"6\",\"demonstration\":\"a</think><answer>\\u20ac</"
          "answer>\"}",
-         ":8: training answers with characters that the tokenizer lacks: 1 of 200 (line 8)", true,
-         1},
+         ":8: training answers with characters that are not in the tokenizer: 1 of 200 (line 8)",
+         true, 1},
         {"{\"prompt\":\"q\",\"answer\":\"6\\t\"}", "(line 8), U+0009 once", true, 1},
         {"{\"prompt\":\"q\",\"answer\":\"\\u20ac\",\"demonstration\":\"a</think><answer>2\\u20ac"
          "</answer>\"}",
-         "lacks: 1 of 200 (line 8), \"\xe2\x82\xac\" (U+20AC) 2 times", true, 1},
+         "tokenizer: 1 of 200 (line 8), \"\xe2\x82\xac\" (U+20AC) 2 times", true, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char path[64], out[4096];
@@ -154,8 +156,8 @@ START_TEST(little_room)
          "model.max_context 32: 1 of 200 (line 8), the longest leaves 9; such answers are cut "
          "there"},
         {"{\"prompt\":\"q\",\"answer\":\"1234567890\"}",
-         ":8: training answers longer than max_new 12 or model.max_context 32 lets one be: 1 of "
-         "200 (line 8); no completion can be right there"},
+         ":8: training answers longer than max_new 12 or model.max_context 32 allows: 1 of "
+         "200 (line 8); no completion can be right for these"},
         {"{\"prompt\":\"q\",\"answer\":\"123456789\"}", ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -221,8 +223,9 @@ START_TEST(none_usable)
     how.max_context = 8; /* prompts fit, no demonstration does */
     how.leave_out = 1;
     told(out, s, how, &p);
-    ck_assert_ptr_nonnull(strstr(out, ": no demonstration that sft could learn from: of 200 "
-                                      "records 0 have none, 200 do not fit model.max_context 8"));
+    ck_assert_ptr_nonnull(strstr(out,
+                                 ": no usable demonstration for sft: of 200 "
+                                 "records 0 have none and 200 do not fit model.max_context 8"));
     problems_free(&p);
     source_free(s);
 }
@@ -239,7 +242,7 @@ START_TEST(generators)
         {320, "", false},
         {128, "countdown: demonstrations that do not fit model.max_context 128: ", false},
         {40, "sft passes over them", false},
-        {16, "countdown: no demonstration that sft could learn from", true},
+        {16, "countdown: no usable demonstration for sft", true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char out[4096];

@@ -301,16 +301,16 @@ START_TEST(mistakes)
     static char folder[] = "/tmp", missing[] = "/tmp/duet-no-such-file";
     char path[64];
     struct settings set = settings_of(TASK_FILE, NULL, NULL);
-    check_mistake(&set, "data.file must name a JSON Lines file");
+    check_mistake(&set, "set data.file to a JSON Lines file");
     set.data.file = missing;
     check_mistake(&set, "/tmp/duet-no-such-file: cannot read: No such file");
     set.data.file = folder;
     check_mistake(&set, "/tmp: cannot read: not a file");
     set = settings_of(TASK_COUNTDOWN, NULL, NULL);
     set.data.difficulty = 7;
-    check_mistake(&set, "data.difficulty is 7, countdown has 2 to 6");
+    check_mistake(&set, "data.difficulty is 7, but countdown has 2 to 6");
     const char *const rows[][2] = {
-        {"", "no problems in it"},
+        {"", "the file has no problems"},
         {"{\"prompt\":\"p\"}", ":1: no \"answer\""},
         {"{\"prompt\":\"p\",\"answer\":\"a</answer>\"}", ":1: answer may not contain </answer>"},
         {"{\"prompt\":\"p\",\"answer\":\"a<eos>\"}", ":1: answer may not contain <eos>"},
@@ -353,7 +353,7 @@ START_TEST(long_records)
     ck_assert_ptr_null(source_open(&set, all_asked, &p));
     set.data.heldout_file = nothing;
     ck_assert_int_le(p.n, 42);
-    ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad records; the rest was not looked at"));
+    ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad records; the rest was not checked"));
     problems_free(&p);
     unlink(path);
     free(text);
@@ -397,11 +397,11 @@ START_TEST(missing_file_is_explained)
     set.file = recipe;
     snprintf(says, sizeof says,
              "%s: cannot read: No such file or directory (tried %s/%s: data.file is relative to "
-             "the working directory); name the file with --set data.file=FILE",
+             "the working directory); set the file with --set data.file=FILE",
              name, here, name);
     check_mistake(&set, says);
     fclose(fopen(data, "w"));
-    snprintf(says, sizeof says, "; it stands beside the recipe: --set data.file=%s", data);
+    snprintf(says, sizeof says, "; there is one next to the recipe: --set data.file=%s", data);
     check_mistake(&set, says);
     unlink(data);
     rmdir(folder);

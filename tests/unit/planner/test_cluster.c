@@ -71,15 +71,16 @@ END_TEST
 START_TEST(what_cannot_be)
 {
     refused("nodes: 1\n", "no precision has a rate");
-    refused("nodes: 2\ncompute: {bf16: 1}\n", "nodes 2: give between: {gbs: ..., us: ...}");
-    refused("devices: 2\ncompute: {bf16: 1}\n", "devices 2 share a node: give inside");
+    refused("nodes: 2\ncompute: {bf16: 1}\n",
+            "there are 2 nodes: set between: {gbs: ..., us: ...}");
+    refused("devices: 2\ncompute: {bf16: 1}\n", "nodes have 2 devices: set inside");
     refused("nodes: 1048576\ndevices: 4096\ncompute: {bf16: 1}\n",
-            "c.yaml:1: nodes 1048576 x devices 4096 are more than");
+            "c.yaml:1: nodes 1048576 x devices 4096 is more than the limit of");
     refused("compute:\n  bf16: 1\n  fp32: 2\n", "c.yaml:3: fp32 2 TFLOP/s is more than bf16 1");
     refused("nodes: 2\ndevices: 2\ncompute: {bf16: 1}\ninside: {gbs: 5}\nbetween:\n  gbs: 6\n",
-            "c.yaml:6: between nodes 6 GB/s is more than inside one, 5");
+            "c.yaml:6: between nodes 6 GB/s is more than inside a node, 5");
     refused("compute: {bf16: 1}\ncosts:\n  layer_f: 3\n",
-            "c.yaml:3: costs: 1 of 6 times are given");
+            "c.yaml:3: costs: only 1 of 6 times are given");
 }
 END_TEST
 

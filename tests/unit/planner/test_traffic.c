@@ -80,24 +80,26 @@ END_TEST
 
 START_TEST(hostfile_refused)
 {
-    refused("a slots=1\nb slotz=2\n", "hosts:2: \"slotz\": a host may have slots=N and");
+    refused("a slots=1\nb slotz=2\n",
+            "hosts:2: \"slotz\" is not an option of a host: use slots=N or");
     refused("a slotz=2\n", "did you mean slots?");
     refused("a slots=two\n", "hosts:1: slots must be a number from 1 to 65536");
     refused("a slots=0\n", "slots must be a number");
     refused("a slots=\nb slots=1", "hosts:1: slots must be a number");
     refused("a slots=1\nb\n", "hosts:2: host b has no slots=N");
-    refused("a slots=1\nb slots=1\nA slots=65536\n", "hosts:3: host A is listed twice, and");
+    refused("a slots=1\nb slots=1\nA slots=65536\n",
+            "hosts:3: host A is listed more than once, with");
     refused("a slots=4 max_slots=2\n", "max_slots=2 is less than slots=4");
     refused("a/b slots=1\n", "\"a/b\" is not a host name");
-    refused("a =\n", "\"=\" without a word");
+    refused("a =\n", "\"=\" without a name");
     refused("fe80::1 slots=1\n", "fe80::1 is an IPv6 address");
     refused("a slots=1\nb:4\n", "hosts:2: \"b:4\" is not a host name; write: b slots=4");
     refused("slots=4\n", "the line has no host name");
     refused("= 4\n", "the line has no host name");
     refused("knoten-\xc3\xa4 slots=1\n", "ASCII letters");
     refused("a@ slots=1\n", "not a host name");
-    refused("# nothing\n", "names no host");
-    refused("", "names no host");
+    refused("# nothing\n", "lists no hosts");
+    refused("", "lists no hosts");
 }
 END_TEST
 
@@ -125,7 +127,7 @@ START_TEST(maps)
     ck_assert(hosts_map(&h, "mirrored", 4, 4, 1, &p));
     placed_as(&h, mirrored, 16);
     ck_assert(!hosts_map(&h, "mirrored:2x8x1", 4, 4, 1, &p));
-    ck_assert(strstr(p.text[0], "differs from the recipe's, which is 4x4x1") != NULL);
+    ck_assert(strstr(p.text[0], "differs from the recipe's, 4x4x1") != NULL);
     problems_free(&p);
     hosts_free(&h);
 }
@@ -136,10 +138,10 @@ START_TEST(maps_refused)
     static const struct {
         const char *text, *why;
     } bad[] = {
-        {"node-1\nnode-3\n", "map:2: \"node-3\" is not one of the hosts"},
+        {"node-1\nnode-3\n", "map:2: \"node-3\" is not in the hostfile or cluster file"},
         {"# two\nnode-1\nnode-1\n", "map:3: host node-1 has 1 slots, but this is its rank 2"},
-        {"node-1\n", "places 1 of 2 ranks"},
-        {"node-1 slots=2\n", "map:1: a map has one host per line"},
+        {"node-1\n", "places only 1 of 2 ranks"},
+        {"node-1 slots=2\n", "map:1: a map takes one host per line"},
         {"node-1\nnode-2\nnode-2\n", "more lines than ranks"}};
     for (int i = 0; i < 5; i++) {
         struct hosts h;

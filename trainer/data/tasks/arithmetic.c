@@ -237,8 +237,8 @@ static void arithmetic_parts(const struct problem *p, const char *completion, si
 
 const struct task task_arithmetic = {
     .name = "arithmetic",
-    .help = "difficulty: digits of the numbers (1 to 10); the second factor of a product has 1 "
-            "digit up to difficulty 3, then half as many",
+    .help = "difficulty: number of digits (1 to 10); the second factor of a product has 1 digit up "
+            "to difficulty 3, from 4 on half as many",
     .least_difficulty = 1,
     .most_difficulty = 10,
     .make = arithmetic_make,

@@ -432,8 +432,9 @@ static void countdown_parts(const struct problem *p, const char *completion, siz
 
 const struct task task_countdown = {
     .name = "countdown",
-    .help = "difficulty: how many numbers (2 to 6); up to 3: single digits, targets to 60, + - *; "
-            "4: to 12, targets to 100; 5: to 25 and 300; 6: to 50 and 1000; from 4 on also exact /",
+    .help = "difficulty: number of numbers (2 to 6); up to 3: single digits, targets up to 60, + - "
+            "*; 4: numbers up to 12, targets up to 100; 5: 25 and 300; 6: 50 and 1000; from 4 on "
+            "also exact division",
     .least_difficulty = 2,
     .most_difficulty = 6,
     .make = countdown_make,

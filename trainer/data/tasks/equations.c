@@ -183,9 +183,9 @@ static void equations_parts(const struct problem *p, const char *completion, siz
 
 const struct task task_equations = {
     .name = "equations",
-    .help = "difficulty: 1: 4x=12; 2: 4x+3=15; 3: with minus, to 20; 4: x on both sides; 5: larger "
-            "numbers; 6: 3(x+2)=18; 7: and x on both sides; 8: fractions; 9: and brackets; "
-            "10: larger numbers",
+    .help = "difficulty: 1: 4x=12; 2: 4x+3=15; 3: with minus, numbers up to 20; 4: x on both "
+            "sides; 5: larger numbers; 6: 3(x+2)=18; 7: the same with x on both sides; 8: "
+            "fractions; 9: fractions and brackets; 10: larger numbers",
     .least_difficulty = 1,
     .most_difficulty = LEVELS,
     .make = equations_make,
