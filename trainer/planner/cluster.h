@@ -7,25 +7,25 @@
 #include "trainer/config/settings.h"
 
 /* clang-format off: a table reads in columns */
-#define CLUSTER_SETTINGS(X)                                                                      \
-    X(STR, name, "", 0, 0, "", "name in reports")                                                \
-    X(INT, nodes, 1, 1, 1048576, "nodes", "machines")                                            \
-    X(INT, devices, 1, 1, 4096, "devices", "devices per node, one rank each")                    \
-    X(INT, cores, 0, 0, 65536, "cores",                                                          \
-      "processor cores that the devices of a node share; 0: devices do not share cores")         \
-    X(REAL, memory_gib, 0, 0, 1e6, "GiB", "memory per device; 0: unlimited")                     \
-    X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB/s", "memory bandwidth of a device (GB: 1e9 bytes)")  \
-    X(BOOL, packed, false, 0, 0, "",                                                             \
-      "weights are also stored packed for matrix products, as on CPUs")                          \
-    X(REAL, hidden, 0.9, 0, 1, "",                                                               \
+#define CLUSTER_SETTINGS(X)                                                                     \
+    X(STR, name, "", 0, 0, "", "name in reports")                                               \
+    X(INT, nodes, 1, 1, 1048576, "nodes", "machines")                                           \
+    X(INT, devices, 1, 1, 4096, "devices", "devices per node, one rank each")                   \
+    X(INT, cores, 0, 0, 65536, "cores",                                                         \
+      "processor cores that the devices of a node share; 0: devices do not share cores")        \
+    X(REAL, memory_gib, 0, 0, 1e6, "GiB", "memory per device; 0: unlimited")                    \
+    X(REAL, memory_gbs, 100, 1e-3, 1e6, "GB/s", "memory bandwidth of a device (GB: 1e9 bytes)") \
+    X(BOOL, packed, false, 0, 0, "",                                                            \
+      "weights are also stored packed for matrix products, as on CPUs")                         \
+    X(REAL, hidden, 0.9, 0, 1, "",                                                              \
       "fraction of an overlapped pair's exchanges that its computation hides")
 
 /* Peaks are dense: without structured sparsity. */
-#define COMPUTE_SETTINGS(X)                                                                        \
-    X(REAL, fp32, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp32; 0: not supported")              \
-    X(REAL, bf16, 0, 0, 1e6, "TFLOP/s", "peak of a device in bf16; 0: not supported")              \
-    X(REAL, fp8, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp8; 0: not supported")                \
-    X(REAL, achieved, 0.5, 1e-4, 1, "", "fraction of it that matrix products reach")               \
+#define COMPUTE_SETTINGS(X)                                                           \
+    X(REAL, fp32, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp32; 0: not supported") \
+    X(REAL, bf16, 0, 0, 1e6, "TFLOP/s", "peak of a device in bf16; 0: not supported") \
+    X(REAL, fp8, 0, 0, 1e6, "TFLOP/s", "peak of a device in fp8; 0: not supported")   \
+    X(REAL, achieved, 0.5, 1e-4, 1, "", "fraction of it that matrix products reach")  \
     X(REAL, attention, 0.5, 1e-4, 1, "", "fraction of that rate that attention reaches")
 
 #define LINK_SETTINGS(X)                                                       \
