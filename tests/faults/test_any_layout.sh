@@ -45,6 +45,8 @@ draw_learning() {
 draw_model() {
     with model.qk_norm true false
     with model.qkv_bias true false
+    with model.o_bias true false
+    with model.mlp_bias true false
     with model.tied true false
     with model.kv_heads 2 4
     with precision bf16 fp32
@@ -55,6 +57,7 @@ draw_model() {
     [ "$drawn" = 0 ] && return
     experts=$drawn
     layout+=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
+    with model.expert_step 1 1 2
 }
 draw_mesh() {
     blocks=''

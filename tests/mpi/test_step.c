@@ -16,12 +16,15 @@ static const struct variant variants[] = {
     {"qk_norm fp32 grpo", "qk_norm: true", PRECISION_FP32, &grpo_loss, 0, 0.8f},
     {"qkv_bias bf16 sft", "qkv_bias: true", PRECISION_BF16, &loss_sft, 0, 1},
     {"tied fp32 grpo kl", "tied: true", PRECISION_FP32, &grpo_loss, 0.1f, 1},
-    {"all bf16 grpo kl", "tied: true, qkv_bias: true, qk_norm: true", PRECISION_BF16, &grpo_loss,
-     0.1f, 0.8f},
+    {"all bf16 grpo kl",
+     "tied: true, qkv_bias: true, o_bias: true, mlp_bias: true, qk_norm: true, rope_scaling: yarn, "
+     "rope_factor: 4, rope_original: 16, rope_angles: fp32",
+     PRECISION_BF16, &grpo_loss, 0.1f, 0.8f},
     {"experts fp32 sft", "experts: 6, first_dense: 1, balance: 0.1", PRECISION_FP32, &loss_sft, 0,
      1},
-    {"experts bf16 grpo kl", "experts: 4, experts_active: 3, route_norm: false", PRECISION_BF16,
-     &grpo_loss, 0.1f, 1},
+    {"experts bf16 grpo kl",
+     "experts: 4, experts_active: 3, route_norm: false, expert_step: 2, dense_layers: '5'",
+     PRECISION_BF16, &grpo_loss, 0.1f, 1},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

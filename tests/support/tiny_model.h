@@ -220,8 +220,12 @@ static const struct dims TINY_FAMILY[] = {
     DIMS(29, 4, 32, 48, 2, 2, 16, .max_context = 32, .rope_theta = 1e3f, .norm_eps = 1e-6f,
          .qk_norm = true, .tied = true),
     {TINY_EXPERTS, .L = 4, .C = 24, .F = 40, .E = 5, .K = 2, .Fe = 16},
+    DIMS(29, 4, 24, 40, 6, 2, 8, .max_context = 32, .rope_theta = 1e4f, .norm_eps = 1e-6f,
+         .qkv_bias = true, .o_bias = true, .mlp_bias = true,
+         .rope = {ROPE_YARN, ROPE_FP32, .factor = 4, .original = 8, .fast = 4, .slow = 1,
+                  .whole = true, .attention = 1.1}),
 };
-enum { TINY_FAMILIES = 4 };
+enum { TINY_FAMILIES = sizeof TINY_FAMILY / sizeof *TINY_FAMILY };
 
 /* The tables under test: the i-th, NULL where this machine cannot run it. */
 enum { TINY_TABLES = 4, TINY_CASES = TINY_FAMILIES * TINY_TABLES };

@@ -8,6 +8,7 @@
 #include "tests/support/check_unit.h"
 
 enum { MAX_WIDTH = 64, MAX_ROWS = TINY_ROWS };
+static const double TURN = 6.283185307179586;
 
 struct reference {
     const struct dims *d;
@@ -41,12 +42,35 @@ static void matvec(double *y, const double *w, const double *x, int N, int K)
     }
 }
 
-static void rotate(double *x, int D, int pos, double theta)
+static double limit(double x)
 {
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+/* The part of pair i's frequency that stays when the others are divided by rope.factor; llama3 by
+ * wavelength, yarn by turns in the original context. */
+static double staying(const struct dims *d, int i)
+{
+    const struct rope *r = &d->rope;
+    double theta = (double)d->rope_theta,
+           turns = r->original * pow(theta, -2.0 * i / d->D) / (TURN);
+    if (r->scaling == ROPE_NONE) return 1;
+    if (r->scaling == ROPE_LLAMA3) return limit((turns - r->low) / (r->high - r->low));
+    double from = d->D * log(r->original / (TURN * r->fast)) / (2 * log(theta));
+    double to = d->D * log(r->original / (TURN * r->slow)) / (2 * log(theta));
+    return 1 - limit((i - fmax(from, 0)) / (to - fmax(from, 0)));
+}
+
+static void rotate(double *x, const struct dims *d, int pos)
+{
+    int D = d->D;
     for (int i = 0; i < D / 2; i++) {
-        double angle = pos * pow(theta, -2.0 * i / D), a = x[i], b = x[i + D / 2];
-        x[i] = a * cos(angle) - b * sin(angle);
-        x[i + D / 2] = b * cos(angle) + a * sin(angle);
+        double stays = staying(d, i), by = d->rope.scaling == ROPE_YARN ? d->rope.attention : 1;
+        double f = pow((double)d->rope_theta, -2.0 * i / D);
+        if (d->rope.scaling != ROPE_NONE) f *= stays + (1 - stays) / d->rope.factor;
+        double a = x[i], b = x[i + D / 2], c = by * cos(pos * f), s = by * sin(pos * f);
+        x[i] = a * c - b * s;
+        x[i + D / 2] = b * c + a * s;
     }
 }
 
@@ -63,7 +87,7 @@ static void project(const struct reference *r, int layer, double *qkv, const dou
         double *head = qkv + h * d->D;
         const double *gain = tensor(r, layer, h < d->Hq ? "q_norm" : "k_norm");
         if (gain) norm(head, head, gain, d->D, d->norm_eps);
-        rotate(head, d->D, pos, d->rope_theta);
+        rotate(head, d, pos);
     }
 }
 
@@ -84,15 +108,22 @@ static void attend(const struct dims *d, double *out, double qkv[][MAX_WIDTH], i
     }
 }
 
-/* x += weight * down . swiglu(gu . n2) */
-static void swiglu(double *x, const double *n2, const double *wgu, const double *wdown, int C,
-                   int F, double weight)
+/* The weights of an FFN or of an expert; biases NULL: none. */
+struct mlp {
+    const double *wgu, *bgu, *wdown, *bdown;
+    int C, F;
+};
+
+/* x += weight * (down . swiglu(gu . n2 + bgu) + bdown) */
+static void swiglu(double *x, const double *n2, const struct mlp *m, double weight)
 {
     double gu[2 * MAX_WIDTH] = {0}, h[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
-    matvec(gu, wgu, n2, 2 * F, C);
+    int C = m->C, F = m->F;
+    matvec(gu, m->wgu, n2, 2 * F, C);
+    for (int i = 0; m->bgu && i < 2 * F; i++) gu[i] += m->bgu[i];
     for (int i = 0; i < F; i++) h[i] = gu[i] / (1 + exp(-gu[i])) * gu[F + i];
-    matvec(y, wdown, h, C, F);
-    for (int i = 0; i < C; i++) x[i] += weight * y[i];
+    matvec(y, m->wdown, h, C, F);
+    for (int i = 0; i < C; i++) x[i] += weight * (y[i] + (m->bdown ? m->bdown[i] : 0));
 }
 
 static void ffn(const struct reference *r, int layer, double *x)
@@ -100,7 +131,13 @@ static void ffn(const struct reference *r, int layer, double *x)
     const struct dims *d = r->d;
     double n2[MAX_WIDTH] = {0};
     norm(n2, x, tensor(r, layer, "norm2"), d->C, d->norm_eps);
-    swiglu(x, n2, tensor(r, layer, "wgu"), tensor(r, layer, "wdown"), d->C, d->F, 1);
+    const struct mlp m = {tensor(r, layer, "wgu"),
+                          tensor(r, layer, "bgu"),
+                          tensor(r, layer, "wdown"),
+                          tensor(r, layer, "bdown"),
+                          d->C,
+                          d->F};
+    swiglu(x, n2, &m, 1);
 }
 
 enum { MAX_EXPERTS = 8 };
@@ -125,8 +162,9 @@ static void experts(const struct reference *r, int layer, double *x, double *pro
     for (int e = 0; e < d->E; e++)
         if (taken[e]) {
             count[e]++;
-            swiglu(x, n2, gu + e * 2 * d->Fe * d->C, down + e * d->C * d->Fe, d->C, d->Fe,
-                   prob[e] / (d->route_norm ? kept : 1));
+            const struct mlp m = {
+                gu + e * 2 * d->Fe * d->C, NULL, down + e * d->C * d->Fe, NULL, d->C, d->Fe};
+            swiglu(x, n2, &m, prob[e] / (d->route_norm ? kept : 1));
         }
 }
 
@@ -161,12 +199,13 @@ static double block(const struct reference *r, int layer, double x[][MAX_WIDTH],
                     const struct rows *rows)
 {
     const struct dims *d = r->d;
+    const double *bias = tensor(r, layer, "bo");
     double qkv[MAX_ROWS][MAX_WIDTH] = {{0}}, att[MAX_WIDTH] = {0}, y[MAX_WIDTH] = {0};
     for (int t = 0; t < rows->T; t++) project(r, layer, qkv[t], x[t], rows->pos[t]);
     for (int t = 0; t < rows->T; t++) {
         for (int h = 0; h < d->Hq; h++) attend(d, att + h * d->D, qkv, h, t - rows->pos[t], t);
         matvec(y, tensor(r, layer, "wo"), att, d->C, d->Hq * d->D);
-        for (int i = 0; i < d->C; i++) x[t][i] += y[i];
+        for (int i = 0; i < d->C; i++) x[t][i] += y[i] + (bias ? bias[i] : 0);
     }
     return halves(r, layer, x, rows);
 }
@@ -229,6 +268,15 @@ static const struct dims SMALL[] = {
          .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f),
     DIMS(11, 2, 8, 0, 2, 1, 4, .E = 4, .K = 3, .Fe = 6, .max_context = 8, .rope_theta = 50,
          .norm_eps = 1e-5f),
+    DIMS(11, 1, 8, 10, 2, 1, 8, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f,
+         .qkv_bias = true, .o_bias = true,
+         .rope = {ROPE_LLAMA3, .factor = 4, .original = 16, .low = 1, .high = 3}),
+    DIMS(
+        11, 2, 8, 10, 2, 1, 8, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f,
+        .mlp_bias = true,
+        .rope = {ROPE_YARN, .factor = 4, .original = 16, .fast = 2, .slow = 0.5, .attention = 1.2}),
+    DIMS(11, 3, 8, 10, 2, 1, 4, .E = 4, .K = 2, .Fe = 6, .expert_layers = {2, {0}},
+         .mlp_bias = true, .max_context = 8, .rope_theta = 50, .norm_eps = 1e-5f),
 };
 enum { MODELS = sizeof SMALL / sizeof *SMALL };
 

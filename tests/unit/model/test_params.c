@@ -9,13 +9,14 @@
 
 static const struct dims TINY =
     DIMS(50, 5, 24, 40, 4, 2, 6, .max_context = 64, .rope_theta = 1e4f, .norm_eps = 1e-5f,
-         .init_std = 0.02f, .qkv_bias = true, .qk_norm = true, .tied = true);
+         .init_std = 0.02f, .qkv_bias = true, .o_bias = true, .mlp_bias = true, .qk_norm = true,
+         .tied = true);
 
 START_TEST(layout_is_aligned_and_dense)
 {
     struct param_list l;
     param_list_make(&l, &TINY, chunk_span_of(&TINY, 1, 0));
-    ck_assert_int_eq(l.n, 5 * 9 + 3);
+    ck_assert_int_eq(l.n, 5 * 12 + 3);
     ck_assert_str_eq(l.p[0].name, "embed");
     ck_assert_str_eq(l.p[1].name, "layers.0.norm1");
     ck_assert_str_eq(l.p[l.n - 2].name, "norm_f");
@@ -54,7 +55,7 @@ static void hf_is(const struct param_list *l, const char *tensor, const char *co
     hf_is(l, tensor, (const char *const[]){__VA_ARGS__}, \
           (int)(sizeof(const char *[]){__VA_ARGS__} / sizeof(char *)))
 
-/* As in the folders of Qwen2.5, Qwen3 and Qwen3-MoE. */
+/* As in the folders of Llama, Qwen2.5, Qwen3 and Qwen3-MoE. */
 START_TEST(names_of_hugging_face)
 {
     struct dims d = TINY;
@@ -71,6 +72,10 @@ START_TEST(names_of_hugging_face)
           "model.layers.3.self_attn.k_proj.weight", "model.layers.3.self_attn.v_proj.weight");
     HF_IS(&l, "layers.3.bqkv", "model.layers.3.self_attn.q_proj.bias",
           "model.layers.3.self_attn.k_proj.bias", "model.layers.3.self_attn.v_proj.bias");
+    HF_IS(&l, "layers.3.bo", "model.layers.3.self_attn.o_proj.bias");
+    HF_IS(&l, "layers.0.bgu", "model.layers.0.mlp.gate_proj.bias",
+          "model.layers.0.mlp.up_proj.bias");
+    HF_IS(&l, "layers.0.bdown", "model.layers.0.mlp.down_proj.bias");
     HF_IS(&l, "layers.0.wgu", "model.layers.0.mlp.gate_proj.weight",
           "model.layers.0.mlp.up_proj.weight");
     HF_IS(&l, "layers.0.wdown", "model.layers.0.mlp.down_proj.weight");
@@ -98,7 +103,7 @@ START_TEST(tensors_know_their_layer)
     param_list_make(&l, &TINY, span);
     for (int i = 0; i < l.n; i++) {
         const struct param *p = &l.p[i];
-        int layer = i / 9 < span.count ? span.first + i / 9 : TINY.L;
+        int layer = i / 12 < span.count ? span.first + i / 12 : TINY.L;
         ck_assert_int_eq(p->layer, layer);
         ck_assert_int_eq(p->within, layer < TINY.L);
         if (p->adds) adds[layer]++;
@@ -116,11 +121,13 @@ START_TEST(absent_tensors_are_absent)
 {
     struct dims d = TINY;
     struct param_list l;
-    d.qkv_bias = d.qk_norm = false;
+    d.qkv_bias = d.o_bias = d.mlp_bias = d.qk_norm = false;
     param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
     ck_assert_int_eq(l.n, 5 * 6 + 3);
     ck_assert_ptr_null(param_find(&l, "layers.0.bqkv"));
     ck_assert_ptr_null(param_find(&l, "layers.0.q_norm"));
+    ck_assert_ptr_null(param_find(&l, "layers.0.bo"));
+    ck_assert_ptr_null(param_find(&l, "layers.0.bgu"));
     param_list_free(&l);
 }
 END_TEST
@@ -145,7 +152,7 @@ START_TEST(layers_with_experts)
     d.Fe = 12;
     d.first_dense = 2;
     param_list_make(&l, &d, chunk_span_of(&d, 1, 0));
-    ck_assert_int_eq(l.n, 5 * 7 + 2 * 2 + 3 * 3 + 3);
+    ck_assert_int_eq(l.n, 5 * 8 + 2 * 4 + 3 * 3 + 3);
     ck_assert_ptr_nonnull(param_find(&l, "layers.1.wgu"));
     ck_assert_ptr_null(param_find(&l, "layers.2.wgu"));
     ck_assert_ptr_null(param_find(&l, "layers.1.router"));
@@ -184,10 +191,10 @@ START_TEST(shares_partition_the_experts)
         param_list_free(&share);
     }
     d.e = 0;
-    ck_assert_uint_eq(params_count(&d),
-                      params_count(&(struct dims)DIMS(d.V, d.L, d.C, 0, d.Hq, d.Hkv, d.D, .E = d.E,
-                                                      .Fe = d.Fe, .qkv_bias = d.qkv_bias,
-                                                      .qk_norm = d.qk_norm, .tied = d.tied)));
+    ck_assert_uint_eq(params_count(&d), params_count(&(struct dims)DIMS(
+                                            d.V, d.L, d.C, 0, d.Hq, d.Hkv, d.D, .E = d.E,
+                                            .Fe = d.Fe, .qkv_bias = d.qkv_bias, .o_bias = d.o_bias,
+                                            .qk_norm = d.qk_norm, .tied = d.tied)));
     for (int i = 0; i < whole.n; i++)
         for (size_t k = 0; k < whole.p[i].n; k++)
             wrong += seen[whole.p[i].offset + k] != (whole.p[i].role == ROLE_EXPERT ? 1 : 3);
