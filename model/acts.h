@@ -73,9 +73,7 @@
 #define HEAD_ACTS(X)                                     \
     X(REAL, nf, T, d->C, true) /* norm_f of the input */ \
     X(FLOAT, rstd, T, 1, true)                           \
-    X(REAL, dlogits, T, d->V, r->kept)
-
-#define HEAD_SCRATCH(X) X(REAL, dnorm, T, d->C, r->training)
+    X(REAL, dnorm, T, d->C, r->kept) /* gradient of nf, from F until B */
 
 /* --- what follows from a table --- */
 

@@ -47,13 +47,23 @@ struct slot {
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
 struct exchange_buffers {
-    float *sum;     /* (T, C) partial sums; at the head (4, T): largest logit, then the sums of
-                       logprob_sums */
+    float *sum;     /* (T, C) partial sums */
     float *scratch; /* (tp, T, C) */
     void *home;     /* (T*K, C) home rows going out or coming back */
     void *away; /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
     int *count; /* (2, ep, held) rows for each rank's experts; from each rank */
     size_t *bytes; /* (4, ep) */
+};
+
+/* What the head works on: a block of rows of the pass that is there. */
+struct head {
+    int rows;      /* of a block */
+    float *logits; /* (rows, V of this rank); then, in the same memory, their gradient as real */
+    /* tp > 1: of all T rows the largest logit; of each block, at 3 times its first row, what
+     * logprob_sums says (3, rows of the block) */
+    float *most, *sums;
+    /* tp > 1, decoded rows: (rows, its share) from each rank; then whole rows of logits */
+    float *gathered, *whole;
 };
 
 struct router;
@@ -64,7 +74,7 @@ struct chunk {
     struct chunk_span span;
     const struct ops *ops;
     const unsigned char *weights; /* real, flat */
-    int T_max, slots;
+    int T_max, slots, head_rows;
     bool training;
     int tp;    /* ranks that share the layers */
     int ep;    /* ranks that share the experts */
@@ -78,9 +88,7 @@ struct chunk {
     const struct router *router;
     struct exchange_buffers buffers[2]; /* of forward passes, of backward ones */
     float *cos_sin;                     /* (max_context, D) */
-    float *logits; /* (T, V) of the pass that is at the head; until the next one is */
-    float
-        *gathered; /* logits of cached rows, (T, its share) from each rank; with tp and the head */
+    struct head head;
 };
 
 static inline const void *weight_of(const struct chunk *c, const struct weight *w)
@@ -162,22 +170,31 @@ void partial_forward(struct pass *p, void *y, const void *x, const struct linear
                      const void *bias);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 void partial_end(struct pass *p, void *y);
+/* The sum over the ranks of what they have put into buffers_of(p)->sum, (T, C). */
+void partial_post(struct pass *p);
 static inline struct exchange_buffers *buffers_of(struct pass *p)
 {
     return &p->chunk->buffers[channel_of(p) == CHANNEL_BACKWARD];
 }
 
 /* tensor_parallel.c: the embedding and the head, where each rank of tp has the rows of its tokens.
- * Names in the order of use; what returns an operation or ends with one posts an exchange. */
-void vocabulary_embed(struct pass *p, void *x); /* then partial_end; one rank has all of x */
-int vocabulary_most(const struct chunk *c, struct exchange_buffers *w, int channel,
-                    const float *logits, float inv_temperature, int T);
-int vocabulary_sums(const struct chunk *c, struct exchange_buffers *w, int channel,
-                    const float *logits, const int *target, float inv_temperature, int T);
-void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy,
-                        const struct exchange_buffers *w, const int *target, int T);
-void vocabulary_gradient(struct pass *p, void *dlogits);
-void vocabulary_gather(struct pass *p, int T); /* of chunk.logits */
-void vocabulary_gather_end(struct pass *p, int T);
+ * Names in the order of use; what is said to post ends a sub-step. */
+void vocabulary_embed(struct pass *p, void *x); /* posts; then partial_end; one rank has all of x */
+
+/* Rows [from, from + n) of a pass, whose logits are in the head's block. */
+struct block {
+    int from, n;
+};
+/* Decoded rows only: posts; then chunk.head.whole has whole rows. */
+void vocabulary_gather(struct pass *p, struct block b);
+void vocabulary_gather_end(struct pass *p, struct block b);
+/* Both post. */
+void vocabulary_most(struct pass *p, struct block b, float inv_temperature);
+void vocabulary_sums(struct pass *p, struct block b, const int *target, float inv_temperature);
+/* logp, entropy, target: of all rows of the pass. */
+void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const int *target,
+                        struct block b);
+/* Of the block's logits, in their place. */
+void vocabulary_gradient(const struct pass *p, struct block b);
 
 #endif

@@ -109,6 +109,7 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .ops = s->ops,
                         .weights = s->weights,
                         .T_max = s->T_max,
+                        .head_rows = s->head_rows,
                         .slots = s->slots,
                         .training = s->training,
                         .tp = d->tp > 0 ? d->tp : 1,
@@ -227,7 +228,7 @@ void pass_begin(struct pass *p)
     INVARIANT(is_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
     INVARIANT(c->training || !c->span.head || decode || !p->head->loss,
               "a loss, slot %d, without training", p->slot);
-    p->at = p->sub = 0;
+    p->at = p->sub = p->row = 0;
     p->open = EXCHANGE_NONE;
     if (is_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);
     if (is_backward(p) && !c->span.head) stream_copy(p, stream_at(p, c->halves + 1), p->in);
@@ -271,7 +272,7 @@ int pass_complete(const struct pass *p)
 /* --- cached sequences --- */
 
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
-                  const void *in, void *out, float *logits)
+                  const void *in, void *out, const struct head_draw *draw)
 {
     struct rows plain = {.T = rows->T, .token = rows->token, .pos = rows->kv.pos};
     struct pass p = {.kind = PASS_DECODE,
@@ -282,23 +283,6 @@ void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache 
                      .out = out,
                      .decode = rows,
                      .cache = cache,
-                     .logits = logits};
+                     .draw = draw};
     pass_run(&p);
-}
-
-void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, float *entropy)
-{
-    struct exchange *tp = c->parallel.tp;
-    struct exchange_buffers *w = &c->buffers[0];
-    int channel = CHANNEL_DECODE + l->channel;
-    if (!tp) {
-        c->ops->logprob_forward(logp, entropy, l->logits, l->target, l->inv_temperature, l->T,
-                                c->V);
-        return;
-    }
-    if (l->T == 0) return;
-    const float *logits = c->logits;
-    exchange_wait(tp, vocabulary_most(c, w, channel, logits, l->inv_temperature, l->T));
-    exchange_wait(tp, vocabulary_sums(c, w, channel, logits, l->target, l->inv_temperature, l->T));
-    vocabulary_logprob(c, logp, entropy, w, l->target, l->T);
 }

@@ -22,13 +22,19 @@ struct rows {
     const int *pos;   /* (T) position within its sequence */
 };
 
-/* What the head does with a micro-batch. All (T). The chunk fills logp and entropy, calls `loss`,
- * which fills dlogp[t] = dLoss/dlogp[t] (0 where target is -1). */
+/* What the head does with a micro-batch. All (T). The head works in blocks of rows: of each it
+ * fills logp and entropy, calls `loss` for rows [from, to), which fills their dlogp[t] =
+ * dLoss/dlogp[t] (0 where target is -1), and forms their part of the gradients. An answer may be
+ * cut by a block. */
 struct head_io {
     const int *target; /* token to be predicted at row t, -1: none */
     float *logp, *entropy, *dlogp;
     float inv_temperature;
-    void (*loss)(void *ctx, const struct head_io *io, int T); /* NULL: forward only */
+    void (*loss)(void *ctx, const struct head_io *io, int from, int to); /* NULL: forward only */
+    bool learns; /* false: the loss only looks, no gradient is formed and dlogp is not read */
+    /* The loss needs all rows at once: it is called once, with [0, T). Where that is more than a
+     * block, logits are computed again for the gradient: the same bits, a third more work. */
+    bool whole;
     void *ctx;
 };
 
@@ -51,6 +57,7 @@ struct chunk_setup {
     struct parallel parallel;
     const void *weights; /* real, flat as param_list_make lays them out; kept until chunk_free */
     int T_max;           /* largest micro-batch */
+    int head_rows;       /* of a block of the head; 0: as many as suit the vocabulary */
     int slots;           /* activation slots, whose memory chunk_place_slots gives */
     bool training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F
                       with loss NULL) */
@@ -88,6 +95,19 @@ struct decode_rows {
     struct kv_rows kv;
 };
 
+/* What becomes of the logits of decoded rows, a block of them at a time. All but logits are of the
+ * rows that have logits, T - skip. */
+struct head_draw {
+    /* Chooses the tokens of rows [from, from + n): fills their target. logits float (n, V), the
+     * whole vocabulary; the caller's no longer after the call. */
+    void (*draw)(void *ctx, const float *logits, int from, int n);
+    void *ctx;
+    int *target;
+    /* of the tokens drawn, by the arithmetic of training, hence the same bits (P2) */
+    float *logp, *entropy;
+    float inv_temperature;
+};
+
 enum pass_kind { PASS_F, PASS_B, PASS_W, PASS_BW, PASS_DECODE /* chunk_decode's own */ };
 struct pass {
     enum pass_kind kind;
@@ -95,6 +115,7 @@ struct pass {
     int slot;
     int at;  /* parts done */
     int sub; /* sub-steps done of the next part */
+    int row; /* rows done by the head */
     struct exchange *exchange;
     int open; /* the operation under way on it */
     const struct rows *rows;
@@ -105,10 +126,11 @@ struct pass {
     float balance;        /* B: coefficient of load.balance in the loss; 0: not a part of it */
     const struct decode_rows *decode; /* of PASS_DECODE, as the next two */
     struct cache *cache;
-    float *logits;
+    const struct head_draw *draw;
 };
 /* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T
- * rows of in are read, and of out written. B then W leave the same bits in grad as BW does. */
+ * rows of in are read, and of out written. B then W leave the same bits in grad as BW does. The
+ * gradient of the head's matrix is added by F, where the loss learns. */
 void pass_begin(struct pass *p);
 /* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);
@@ -123,21 +145,10 @@ static inline void pass_run(struct pass *p)
     }
 }
 
-/* in: real (T,C) or NULL with embed (then token is used); out: real (T,C); with head: logits float
- * (T-skip,V) of the rows into `logits` instead. The same parts as a forward pass, on cached keys
- * and values. */
+/* in: real (T,C) or NULL with embed (then token is used); out: real (T,C); with head: tokens are
+ * drawn instead. The same parts as a forward pass, on cached keys and values. Collective over tp
+ * and ep. */
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
-                  const void *in, void *out, float *logits);
-
-/* Log-probabilities and entropies (T) of the tokens drawn from what the last chunk_decode of this
- * chunk, which has the head, put into `logits`: by the arithmetic of training, hence the same bits
- * (P2). */
-struct decode_logits {
-    int T, channel;
-    const float *logits; /* (T, V) */
-    const int *target;   /* (T) */
-    float inv_temperature;
-};
-void chunk_logprob(struct chunk *c, const struct decode_logits *l, float *logp, float *entropy);
+                  const void *in, void *out, const struct head_draw *draw);
 
 #endif

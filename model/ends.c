@@ -1,4 +1,5 @@
-/* The ends of the model: the embedding, and the head with its norm, logits and loss. */
+/* The ends of the model: the embedding, and the head with its norm, logits, loss and their
+ * gradients. */
 #include "model/block.h"
 
 PARAM_TABLE(embed, EMBED_PARAMS)
@@ -6,7 +7,6 @@ WEIGHT_STRUCT(embed_weights, EMBED_PARAMS)
 PARAM_TABLE(head, HEAD_PARAMS)
 WEIGHT_STRUCT(head_weights, HEAD_PARAMS)
 ACT_TABLE(head_acts, HEAD_ACTS)
-ACT_TABLE(head_scratch, HEAD_SCRATCH)
 
 static void embed_forward(struct pass *p, const struct unit *u)
 {
@@ -37,10 +37,39 @@ const struct part PART_EMBED = {.name = "embedding",
                                 .forward = {embed_forward, embed_forward_end},
                                 .backward_weight = embed_backward_weight};
 
+/* --- the head: norm, logits, loss and their gradients, a block of rows at a time ---
+ *
+ * Rows of logits exist only while their block is worked on: from them come log-probabilities, the
+ * loss, their own gradient (over the logits), and from that at once the gradient of the norm's
+ * output, which the slot keeps, and the block's part of the gradient of the matrix (fused linear
+ * cross entropy, Liger Kernel, arXiv 2410.10989). So F does the three products of the head, B only
+ * the norm, and W nothing.
+ *
+ * A block has a multiple of HEAD_UNIT rows, which is a multiple of the pieces in which a weight
+ * gradient is summed (model/matmul.h), and everything else is row by row: bits do not depend on the
+ * size of the blocks. */
+enum { HEAD_UNIT = 256, DRAW_UNIT = 64, HEAD_BYTES = 16 << 20 };
+
+/* By the whole vocabulary, so that all ranks of tp have the same blocks. */
+static int block_rows(const struct chunk *c, int unit)
+{
+    size_t row = (size_t)c->V * sizeof(float), units = HEAD_BYTES / row / (size_t)unit;
+    size_t n = (units > 0 ? units : 1) * (size_t)unit;
+    if (c->head_rows > 0) n = (size_t)c->head_rows;
+    return n < (size_t)c->T_max ? (int)n : c->T_max;
+}
+
 static void head_place(struct chunk *c, struct arena *a)
 {
-    c->logits = arena_take_n(a, (size_t)c->T_max * (size_t)c->d.V, sizeof(float));
-    if (c->tp > 1) c->gathered = arena_take_n(a, (size_t)c->T_max * (size_t)c->V, sizeof(float));
+    struct head *h = &c->head;
+    size_t T = (size_t)c->T_max, V = (size_t)c->V, drawn = (size_t)block_rows(c, DRAW_UNIT);
+    h->rows = block_rows(c, HEAD_UNIT);
+    h->logits = arena_take_n(a, (size_t)h->rows * (size_t)c->d.V, sizeof(float));
+    if (c->tp == 1) return;
+    h->most = arena_take_n(a, T, sizeof(float));
+    h->sums = arena_take_n(a, T, 3 * sizeof(float));
+    h->gathered = arena_take_n(a, drawn * V, sizeof(float));
+    h->whole = arena_take_n(a, drawn * V, sizeof(float));
 }
 
 /* Rows that get logits: of a prompt only the last ones do. */
@@ -49,95 +78,158 @@ static int head_rows(const struct pass *p)
     return p->rows->T - (p->decode ? p->decode->skip : 0);
 }
 
+/* The block that begins at row `from`. */
+static struct block block_at(const struct pass *p, int from)
+{
+    const struct chunk *c = p->chunk;
+    int left = head_rows(p) - from;
+    int most = p->decode && c->parallel.tp ? block_rows(c, DRAW_UNIT) : c->head.rows;
+    return (struct block){from, left < most ? left : most};
+}
+
+static bool learns(const struct pass *p)
+{
+    return !p->decode && p->head->loss && p->head->learns;
+}
+
+static void logits_of(struct pass *p, const struct unit *u, struct block b)
+{
+    const struct chunk *c = p->chunk;
+    const struct head_weights *w = u->weight;
+    const struct head_acts *k = acts_of(p, u);
+    c->ops->linear_forward(c->head.logits, true, rows_at(c, k->nf, b.from, c->d.C), w->head.linear,
+                           NULL, b.n);
+}
+
+/* Of the block's logits, with dlogp. */
+static void gradients_of(struct pass *p, const struct unit *u, struct block b)
+{
+    const struct chunk *c = p->chunk;
+    const struct head_weights *w = u->weight;
+    const struct head_io *io = p->head;
+    const struct head_acts *k = acts_of(p, u);
+    float *z = c->head.logits;
+    size_t at = (size_t)b.from * (size_t)c->d.C;
+    bool several = c->parallel.tp != NULL;
+    if (several)
+        vocabulary_gradient(p, b);
+    else
+        c->ops->logprob_backward(z, io->dlogp + b.from, z, io->target + b.from, io->inv_temperature,
+                                 b.n, c->d.V);
+    void *dnorm =
+        several ? (void *)(buffers_of(p)->sum + at) : rows_at(c, k->dnorm, b.from, c->d.C);
+    c->ops->linear_backward_input(dnorm, several, z, w->head.linear, b.n);
+    c->ops->linear_backward_weight(grad_of(p, &w->head), NULL, z, rows_at(c, k->nf, b.from, c->d.C),
+                                   c->d.V, c->d.C, b.n);
+}
+
+/* --- the sub-steps: the four of a block, again until all blocks are through; then the rest --- */
+
 static void head_logits(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct head_weights *w = u->weight;
     struct head_acts *k = acts_of(p, u);
-    struct exchange *tp = c->parallel.tp;
-    float *logits = p->decode && !tp ? p->logits : c->logits;
-    int T = head_rows(p);
-    c->ops->rmsnorm_forward(k->nf, k->rstd, input_of(p, u), weight_of(c, &w->norm_f), T, c->d.C,
-                            c->d.norm_eps);
-    c->ops->linear_forward(logits, true, k->nf, w->head.linear, NULL, T);
-    if (tp && p->decode)
-        vocabulary_gather(p, T);
-    else if (tp)
-        pass_posted(
-            p, tp,
-            vocabulary_most(c, buffers_of(p), channel_of(p), logits, p->head->inv_temperature, T));
+    struct block b = block_at(p, p->row);
+    if (p->row == 0)
+        c->ops->rmsnorm_forward(k->nf, k->rstd, input_of(p, u), weight_of(c, &w->norm_f),
+                                head_rows(p), c->d.C, c->d.norm_eps);
+    logits_of(p, u, b);
+    if (p->decode && c->parallel.tp) vocabulary_gather(p, b);
+}
+
+static void head_draw(struct pass *p, const struct unit *u)
+{
+    (void)u;
+    const struct chunk *c = p->chunk;
+    const struct head_draw *d = p->draw;
+    struct block b = block_at(p, p->row);
+    bool several = c->parallel.tp != NULL;
+    if (p->decode && several) vocabulary_gather_end(p, b);
+    if (p->decode) d->draw(d->ctx, several ? c->head.whole : c->head.logits, b.from, b.n);
+    if (several) vocabulary_most(p, b, p->decode ? d->inv_temperature : p->head->inv_temperature);
 }
 
 static void head_sums(struct pass *p, const struct unit *u)
 {
     (void)u;
-    const struct chunk *c = p->chunk;
-    struct exchange *tp = c->parallel.tp;
-    if (tp && p->decode)
-        vocabulary_gather_end(p, head_rows(p));
-    else if (tp)
-        pass_posted(p, tp,
-                    vocabulary_sums(c, buffers_of(p), channel_of(p), c->logits, p->head->target,
-                                    p->head->inv_temperature, p->rows->T));
+    struct block b = block_at(p, p->row);
+    if (!p->chunk->parallel.tp) return;
+    if (p->decode)
+        vocabulary_sums(p, b, p->draw->target, p->draw->inv_temperature);
+    else
+        vocabulary_sums(p, b, p->head->target, p->head->inv_temperature);
 }
 
-/* The loss belongs to the forward pass: what B needs of the logits is their gradient, kept as real.
- */
-static void head_loss(struct pass *p, const struct unit *u)
+static void logprob(const struct pass *p, float *logp, float *entropy, const int *target,
+                    float inv_temperature)
 {
     const struct chunk *c = p->chunk;
+    struct block b = block_at(p, p->row);
+    if (c->parallel.tp)
+        vocabulary_logprob(c, logp, entropy, target, b);
+    else
+        c->ops->logprob_forward(logp + b.from, entropy + b.from, c->head.logits, target + b.from,
+                                inv_temperature, b.n, c->d.V);
+}
+
+/* A loss that wants all rows gets them in head_rest, if they are more than a block. */
+static bool is_later(const struct pass *p)
+{
+    return p->head->whole && head_rows(p) > block_at(p, 0).n;
+}
+
+static void head_loss(struct pass *p, const struct unit *u)
+{
+    struct block b = block_at(p, p->row);
+    const struct head_draw *d = p->draw;
     const struct head_io *io = p->head;
-    struct head_acts *k = acts_of(p, u);
-    const float *logits = c->logits;
-    int T = p->rows->T, V = c->d.V;
-    if (p->decode) return;
-    if (c->parallel.tp)
-        vocabulary_logprob(c, io->logp, io->entropy, buffers_of(p), io->target, T);
-    else
-        c->ops->logprob_forward(io->logp, io->entropy, logits, io->target, io->inv_temperature, T,
-                                V);
-    if (!io->loss) return;
-    io->loss(io->ctx, io, T);
-    if (c->parallel.tp)
-        vocabulary_gradient(p, k->dlogits);
-    else
-        c->ops->logprob_backward(k->dlogits, io->dlogp, logits, io->target, io->inv_temperature, T,
-                                 V);
+    if (p->decode) {
+        logprob(p, d->logp, d->entropy, d->target, d->inv_temperature);
+    } else {
+        logprob(p, io->logp, io->entropy, io->target, io->inv_temperature);
+        if (io->loss && !is_later(p)) io->loss(io->ctx, io, b.from, b.from + b.n);
+        if (learns(p) && !is_later(p)) gradients_of(p, u, b);
+    }
+    p->row += b.n;
+    if (p->row < head_rows(p)) p->sub -= 4; /* on to the next block */
+}
+
+static void head_rest(struct pass *p, const struct unit *u)
+{
+    const struct head_io *io = p->head;
+    int T = head_rows(p);
+    if (p->decode || !io->loss) return;
+    if (is_later(p)) {
+        io->loss(io->ctx, io, 0, T);
+        for (struct block b = block_at(p, 0); io->learns && b.n > 0;
+             b = block_at(p, b.from + b.n)) {
+            logits_of(p, u, b);
+            gradients_of(p, u, b);
+        }
+    }
+    if (p->chunk->parallel.tp && io->learns) partial_post(p);
+}
+
+static void head_end(struct pass *p, const struct unit *u)
+{
+    const struct head_acts *k = acts_of(p, u);
+    if (learns(p)) partial_end(p, k->dnorm);
 }
 
 static void head_backward_input(struct pass *p, const struct unit *u)
 {
-    const struct head_weights *w = u->weight;
-    const struct head_acts *k = acts_of(p, u);
-    struct head_scratch *s = u->scratch;
-    partial_backward(p, s->dnorm, k->dlogits, w->head.linear);
-}
-
-static void head_backward_input_end(struct pass *p, const struct unit *u)
-{
     const struct chunk *c = p->chunk;
     const struct head_weights *w = u->weight;
     const struct head_acts *k = acts_of(p, u);
-    struct head_scratch *s = u->scratch;
-    partial_end(p, s->dnorm);
-    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm_f), s->dnorm, input_of(p, u),
+    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm_f), k->dnorm, input_of(p, u),
                              weight_of(c, &w->norm_f), k->rstd, NULL, p->rows->T, c->d.C);
 }
 
-static void head_backward_weight(struct pass *p, const struct unit *u)
-{
-    const struct chunk *c = p->chunk;
-    const struct head_weights *w = u->weight;
-    struct head_acts *k = acts_of(p, u);
-    c->ops->linear_backward_weight(grad_of(p, &w->head), NULL, k->dlogits, k->nf, c->d.V, c->d.C,
-                                   p->rows->T);
-}
-
-const struct part PART_HEAD = {.name = "head",
-                               .params = PARAMS_OF(head),
-                               .acts = ACTS_OF(head_acts),
-                               .scratch = ACTS_OF(head_scratch),
-                               .place = head_place,
-                               .forward = {head_logits, head_sums, head_loss},
-                               .backward_input = {head_backward_input, head_backward_input_end},
-                               .backward_weight = head_backward_weight};
+const struct part PART_HEAD = {
+    .name = "head",
+    .params = PARAMS_OF(head),
+    .acts = ACTS_OF(head_acts),
+    .place = head_place,
+    .forward = {head_logits, head_draw, head_sums, head_loss, head_rest, head_end},
+    .backward_input = {head_backward_input}};

@@ -179,13 +179,15 @@ struct ops {
      * -1: both 0. --- */
     void (*logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
                             float inv_temp, int T, int V);
-    /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0 */
+    /* dlogits real (T,V) = dlogp[t] * inv_temp * (onehot - softmax); rows with target -1 are 0.
+     * dlogits may be logits: a row is read before anything is written behind its place. */
     void (*logprob_backward)(void *dlogits, const float *dlogp, const float *logits,
                              const int *target, float inv_temp, int T, int V);
     /* The same in steps, for a rank that holds V tokens of the vocabulary from `first` on: most[t],
      * the largest of logits[t] * inv_temp; sums (3,T) of this rank's tokens, with x = logits *
      * inv_temp - most: of e^x, of e^x x, and of x of the target; then the gradient for the sums of
-     * e^x over all ranks. Rows with target -1 may hold anything but dlogits: 0. */
+     * e^x over all ranks. Rows with target -1 may hold anything but dlogits: 0, which may be
+     * logits. */
     void (*logprob_most)(float *most, const float *logits, float inv_temp, int T, int V);
     void (*logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
                          int first, float inv_temp, int T, int V);

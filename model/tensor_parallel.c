@@ -4,7 +4,7 @@
 #include "comm/exchange.h"
 #include "model/block.h"
 
-static void post(struct pass *p)
+void partial_post(struct pass *p)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.tp;
@@ -20,7 +20,7 @@ void partial_forward(struct pass *p, void *y, const void *x, const struct linear
     bool several = c->parallel.tp != NULL;
     if (several && exchange_rank(c->parallel.tp) > 0) bias = NULL;
     c->ops->linear_forward(several ? buffers_of(p)->sum : y, several, x, l, bias, p->rows->T);
-    if (several) post(p);
+    if (several) partial_post(p);
 }
 
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l)
@@ -28,7 +28,7 @@ void partial_backward(struct pass *p, void *dx, const void *dy, const struct lin
     const struct chunk *c = p->chunk;
     bool several = c->parallel.tp != NULL;
     c->ops->linear_backward_input(several ? buffers_of(p)->sum : dx, several, dy, l, p->rows->T);
-    if (several) post(p);
+    if (several) partial_post(p);
 }
 
 void partial_end(struct pass *p, void *y)
@@ -45,69 +45,87 @@ void vocabulary_embed(struct pass *p, void *x)
     const struct chunk *c = p->chunk;
     if (!c->parallel.tp) return;
     c->ops->to_float(buffers_of(p)->sum, x, (size_t)p->rows->T * (size_t)c->d.C);
-    post(p);
+    partial_post(p);
 }
 
-int vocabulary_most(const struct chunk *c, struct exchange_buffers *w, int channel,
-                    const float *logits, float inv_temperature, int T)
-{
-    struct exchange *x = c->parallel.tp;
-    c->ops->logprob_most(w->sum, logits, inv_temperature, T, c->vocabulary.n);
-    return exchange_all_reduce_max(x, channel, w->sum, (size_t)T, w->scratch);
-}
-
-int vocabulary_sums(const struct chunk *c, struct exchange_buffers *w, int channel,
-                    const float *logits, const int *target, float inv_temperature, int T)
-{
-    float *sums = w->sum + T;
-    c->ops->logprob_sums(sums, w->sum, logits, target, c->vocabulary.first, inv_temperature, T,
-                         c->vocabulary.n);
-    return exchange_all_reduce(c->parallel.tp, channel, sums, 3 * (size_t)T, w->scratch);
-}
-
-void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy,
-                        const struct exchange_buffers *w, const int *target, int T)
-{
-    c->ops->logprob_join(logp, entropy, w->sum + T, target, T);
-}
-
-void vocabulary_gradient(struct pass *p, void *dlogits)
+void vocabulary_most(struct pass *p, struct block b, float inv_temperature)
 {
     const struct chunk *c = p->chunk;
+    const struct head *h = &c->head;
+    struct exchange *x = c->parallel.tp;
+    if (b.n == 0) return;
+    c->ops->logprob_most(h->most + b.from, h->logits, inv_temperature, b.n, c->vocabulary.n);
+    pass_posted(p, x,
+                exchange_all_reduce_max(x, channel_of(p), h->most + b.from, (size_t)b.n,
+                                        buffers_of(p)->scratch));
+}
+
+/* The sums of a block's rows over all ranks, (3, n). */
+static float *sums_of(const struct chunk *c, struct block b)
+{
+    return c->head.sums + 3 * (size_t)b.from;
+}
+
+void vocabulary_sums(struct pass *p, struct block b, const int *target, float inv_temperature)
+{
+    const struct chunk *c = p->chunk;
+    const struct head *h = &c->head;
+    struct exchange *x = c->parallel.tp;
+    if (b.n == 0) return;
+    c->ops->logprob_sums(sums_of(c, b), h->most + b.from, h->logits, target + b.from,
+                         c->vocabulary.first, inv_temperature, b.n, c->vocabulary.n);
+    pass_posted(p, x,
+                exchange_all_reduce(x, channel_of(p), sums_of(c, b), 3 * (size_t)b.n,
+                                    buffers_of(p)->scratch));
+}
+
+void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const int *target,
+                        struct block b)
+{
+    c->ops->logprob_join(logp + b.from, entropy + b.from, sums_of(c, b), target + b.from, b.n);
+}
+
+void vocabulary_gradient(const struct pass *p, struct block b)
+{
+    const struct chunk *c = p->chunk;
+    const struct head *h = &c->head;
     const struct head_io *io = p->head;
-    const struct exchange_buffers *w = buffers_of(p);
-    int T = p->rows->T;
-    c->ops->logprob_share_backward(dlogits, io->dlogp, w->sum + T, w->sum, c->logits, io->target,
-                                   c->vocabulary.first, io->inv_temperature, T, c->vocabulary.n);
+    c->ops->logprob_share_backward(h->logits, io->dlogp + b.from, sums_of(c, b), h->most + b.from,
+                                   h->logits, io->target + b.from, c->vocabulary.first,
+                                   io->inv_temperature, b.n, c->vocabulary.n);
 }
 
 /* --- whole rows of logits, to draw a token from --- */
 
-/* From each rank (T, its share), one behind the other. */
-void vocabulary_gather(struct pass *p, int T)
+/* From each rank (n, its share), one behind the other. */
+void vocabulary_gather(struct pass *p, struct block b)
 {
     const struct chunk *c = p->chunk;
+    const struct head *h = &c->head;
     struct exchange *x = c->parallel.tp;
-    size_t count[MAX_TP], offset[MAX_TP], row = (size_t)T * sizeof(float);
+    size_t count[MAX_TP], offset[MAX_TP], row = (size_t)b.n * sizeof(float);
+    if (b.n == 0) return;
     for (int r = 0; r < exchange_size(x); r++) {
         struct share s = share_of(c->V, exchange_size(x), r);
         count[r] = row * (size_t)s.n;
         offset[r] = row * (size_t)s.first;
     }
     size_t mine = count[exchange_rank(x)];
-    c->ops->copy_rows((char *)c->gathered + offset[exchange_rank(x)], mine, c->logits, mine, 1,
+    c->ops->copy_rows((char *)h->gathered + offset[exchange_rank(x)], mine, h->logits, mine, 1,
                       mine);
-    if (T > 0) pass_posted(p, x, exchange_all_gather(x, channel_of(p), c->gathered, count, offset));
+    pass_posted(p, x, exchange_all_gather(x, channel_of(p), h->gathered, count, offset));
 }
 
-void vocabulary_gather_end(struct pass *p, int T)
+void vocabulary_gather_end(struct pass *p, struct block b)
 {
     const struct chunk *c = p->chunk;
+    const struct head *h = &c->head;
     int tp = exchange_size(c->parallel.tp);
     for (int r = 0; r < tp; r++) {
         struct share s = share_of(c->V, tp, r);
-        const float *from = c->gathered + (size_t)T * (size_t)s.first;
+        const float *from = h->gathered + (size_t)b.n * (size_t)s.first;
         size_t bytes = (size_t)s.n * sizeof(float);
-        c->ops->copy_rows(p->logits + s.first, (size_t)c->V * sizeof(float), from, bytes, T, bytes);
+        c->ops->copy_rows(h->whole + s.first, (size_t)c->V * sizeof(float), from, bytes, b.n,
+                          bytes);
     }
 }

@@ -52,12 +52,12 @@ static inline double tiny_loss_weight(int t)
     return 1 + 0.5 * sin(t);
 }
 
-static inline void tiny_loss(void *ctx, const struct head_io *io, int T)
+static inline void tiny_loss(void *ctx, const struct head_io *io, int from, int to)
 {
     struct tiny_batch *b = ctx;
-    b->loss = 0;
-    for (int t = 0; t < T; t++) {
-        double w = tiny_loss_weight(t) / T;
+    if (from == 0) b->loss = 0;
+    for (int t = from; t < to; t++) {
+        double w = tiny_loss_weight(t) / b->rows.T;
         b->loss -= w * (double)io->logp[t];
         io->dlogp[t] = io->target[t] < 0 ? 0 : (float)-w;
     }
@@ -81,6 +81,7 @@ static inline void tiny_batch_make(struct tiny_batch *b, const struct dims *d, i
                                .dlogp = b->dlogp,
                                .inv_temperature = 1 / 0.8f,
                                .loss = tiny_loss,
+                               .learns = true,
                                .ctx = b};
 }
 

@@ -41,12 +41,13 @@ static void answer(struct loss *l, struct micro_batch *mb, const struct head_io 
 }
 
 /* A sequence is its prompt, whose rows have no target, then its answer. */
-void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int T)
+void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to)
 {
-    memset(io->dlogp, 0, (size_t)T * sizeof *io->dlogp);
+    memset(io->dlogp + from, 0, (size_t)(to - from) * sizeof *io->dlogp);
     for (int i = 0; i < mb->rows.seg.n; i++) {
-        int from = mb->start[i], to = mb->start[i + 1];
-        while (from < to && io->target[from] < 0) from++;
-        if (from < to) answer(ctx, mb, io, from, to);
+        int first = mb->start[i] > from ? mb->start[i] : from;
+        int end = mb->start[i + 1] < to ? mb->start[i + 1] : to;
+        while (first < end && io->target[first] < 0) first++;
+        if (first < end) answer(ctx, mb, io, first, end);
     }
 }

@@ -14,8 +14,8 @@ struct objective {
     float kl;                  /* beta of the k3 KL to the reference; 0: off */
 };
 
-/* The answer tokens of one sequence of a micro-batch, all of them: a ratio may be a token's or the
- * whole answer's. All (n). */
+/* The answer tokens of one sequence of a micro-batch: all of them where the shape wants that (the
+ * ratio may be the whole answer's), else those that the head has at hand. All (n). */
 struct answer_rows {
     int n;
     const float *logp, *old_logp;
@@ -29,7 +29,8 @@ struct loss_shape {
     const char *name;
     /* Fills dlogp and adds what it measured to the sums. Local, allocates nothing. */
     void (*answer)(struct loss *l, const struct answer_rows *a);
-    bool learns; /* else nothing is counted */
+    bool learns; /* else nothing is counted, and there is no gradient */
+    bool whole;  /* it needs all rows of an answer together; else an answer may come in pieces */
 };
 extern const struct loss_shape loss_sft;       /* -weight * logp of the demonstration */
 extern const struct loss_shape loss_reference; /* no loss: logp is remembered as the reference's */
@@ -46,7 +47,7 @@ struct loss {
 };
 
 /* For the stage (struct stage_loss); ctx: a struct loss. */
-void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
+void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to);
 /* All sums 0, for another step. */
 void loss_begin(struct loss *l, const struct loss_shape *shape, struct objective objective);
 

@@ -82,7 +82,7 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
 static void take_loss(struct learner *l, const struct loss_shape *shape, struct objective objective)
 {
     loss_begin(&l->loss, shape, objective);
-    l->stage->loss = (struct stage_loss){loss_run, &l->loss};
+    l->stage->loss = (struct stage_loss){loss_run, &l->loss, shape->learns, shape->whole};
 }
 
 /* Log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */

@@ -37,22 +37,25 @@ static void keep_cache(struct decoder *d, const struct decode_batch *b)
                   "no cache block left for slot %d at position %d", b->row[t].slot, b->row[t].pos);
 }
 
-static void sample_rows(struct rollout *r, struct decoder *d, const struct decode_batch *b,
-                        struct sampled *out)
+/* A batch at the last stage. */
+struct drawing {
+    const struct rollout *r;
+    struct decoder *d;
+    const struct decode_batch *b;
+};
+
+static void draw_rows(void *ctx, const float *logits, int from, int n)
 {
-    const struct rollout_job *j = r->job;
-    int V = r->stage->dims.V, n = b->head->sampled;
+    const struct drawing *w = ctx;
+    const struct rollout_job *j = w->r->job;
+    size_t V = (size_t)w->r->stage->dims.V;
     for (int t = 0; t < n; t++) {
-        const struct decode_batch_row *row = &b->row[t];
+        const struct decode_batch_row *row = &w->b->row[from + t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
                             (uint32_t)row->sample, (uint32_t)row->pos + 1};
-        d->target[t] = sample_token(d->logits + (size_t)t * (size_t)V, j->sampleable, &j->sampling,
-                                    rng_uniform(j->seed, at), d->scratch);
+        w->d->target[from + t] = sample_token(logits + (size_t)t * V, j->sampleable, &j->sampling,
+                                              rng_uniform(j->seed, at), w->d->scratch);
     }
-    float inv = j->sampling.temperature > 0 ? 1 / j->sampling.temperature : 1;
-    struct decode_logits drawn = {n, d->number, d->logits, d->target, inv};
-    chunk_logprob(d->local->model, &drawn, d->logp, d->entropy);
-    for (int t = 0; t < n; t++) out[t] = (struct sampled){d->target[t], d->logp[t]};
 }
 
 size_t decode_batch_back_bytes(const struct decode_batch *b)
@@ -67,7 +70,7 @@ static void finish_last(struct rollout *r, struct decoder *d, struct decode_batc
     struct sampled *out = d->first ? d->back : d->out + (size_t)i * (size_t)d->batch_slots;
     if (b->head->rows == 0) return;
     if (!d->first) p2p_wait(r->p2p, d->out_sent[i]);
-    sample_rows(r, d, b, out);
+    for (int t = 0; t < b->head->sampled; t++) out[t] = (struct sampled){d->target[t], d->logp[t]};
     if (!d->first && rollout_leads(r))
         d->out_sent[i] =
             p2p_send(r->p2p, d->head_rank, TAG_BACK + d->dir, out, decode_batch_back_bytes(b));
@@ -98,7 +101,15 @@ void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch 
                                .channel = d->number,
                                .token = b->token,
                                .kv = {d->row_pos, d->row_table}};
-    chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, d->logits);
+    float temperature = r->job->sampling.temperature;
+    struct drawing batch = {r, d, b};
+    const struct head_draw draw = {.draw = draw_rows,
+                                   .ctx = &batch,
+                                   .target = d->target,
+                                   .logp = d->logp,
+                                   .entropy = d->entropy,
+                                   .inv_temperature = temperature > 0 ? 1 / temperature : 1};
+    chunk_decode(d->local->model, &rows, &d->cache, in, d->last ? NULL : b->act, &draw);
     stage_pace(r->stage, 1);
     if (d->last)
         finish_last(r, d, b);

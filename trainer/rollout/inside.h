@@ -45,7 +45,7 @@ struct decoder {
     /* last stage */
     struct sampled *out; /* (n_batches, batch_slots) */
     ticket *out_sent;    /* (n_batches) */
-    float *logits, *logp, *entropy;
+    float *logp, *entropy;
     int *target;
     void *scratch;
 

@@ -80,7 +80,6 @@ static void decoder_place_last(struct decoder *d, const struct stage *s, struct 
     size_t n = (size_t)d->batch_slots, V = (size_t)s->dims.V;
     d->out = arena_take_n(ar, n * (size_t)d->n_batches, sizeof *d->out);
     d->out_sent = arena_take_n(ar, (size_t)d->n_batches, sizeof *d->out_sent);
-    d->logits = arena_take_n(ar, n * V, sizeof(float));
     d->logp = arena_take_n(ar, n, sizeof(float));
     d->entropy = arena_take_n(ar, n, sizeof(float));
     d->target = arena_take_n(ar, n, sizeof(int));

@@ -44,10 +44,10 @@ static int micro_batch_of(const struct stage *s, struct plan_cell c)
     return s->directions == 2 ? 2 * c.mb + c.dir : c.mb;
 }
 
-static void head_loss(void *self, const struct head_io *io, int T)
+static void head_loss(void *self, const struct head_io *io, int from, int to)
 {
     const struct stage *s = self;
-    s->loss.run(s->loss.ctx, s->head_mb, io, T);
+    s->loss.run(s->loss.ctx, s->head_mb, io, from, to);
 }
 
 static void head_open(struct stage *s, int m)
@@ -59,6 +59,8 @@ static void head_open(struct stage *s, int m)
                                .dlogp = mb->dlogp,
                                .inv_temperature = s->inv_temperature,
                                .loss = head_loss,
+                               .learns = s->loss.learns,
+                               .whole = s->loss.whole,
                                .ctx = s};
 }
 

@@ -38,11 +38,12 @@ struct gradient_listener {
     void (*poll)(void *self); /* after every other step */
 };
 
-/* What a forward pass makes of a micro-batch's log-probabilities, handed in by the caller
- * (learn/loss.h): fills io->dlogp. */
+/* What a forward pass makes of the log-probabilities of rows [from, to) of a micro-batch, handed in
+ * by the caller (learn/loss.h): fills their io->dlogp. learns, whole: as in struct head_io. */
 struct stage_loss {
-    void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int T);
+    void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to);
     void *ctx;
+    bool learns, whole;
 };
 
 struct stage {

@@ -19,7 +19,8 @@ struct golden {
     struct dims d;
     struct tiny_model m;
     struct tiny_batch b;
-    double largest; /* gradient of the tensor being read */
+    double largest;               /* gradient of the tensor being read */
+    float logits[TINY_ROWS * 64]; /* (rows, V) */
     int lines;
 };
 
@@ -84,7 +85,7 @@ static double ours(struct golden *g, const char *what, const char *name, size_t 
     if (strcmp(what, "loss") == 0) return g->b.loss;
     if (strcmp(what, "logp") == 0) return (double)g->b.logp[i];
     if (strcmp(what, "entropy") == 0) return (double)g->b.entropy[i];
-    if (strcmp(what, "logits") == 0) return (double)g->m.chunk[0]->logits[i];
+    if (strcmp(what, "logits") == 0) return (double)g->logits[i];
     if (strcmp(what, "adamw") == 0) return after_adamw(g, name, i);
     *scale = g->largest;
     if (strcmp(what, "grad") == 0) return gradient(g, name, i);
@@ -99,6 +100,12 @@ static void begin(struct golden *g, const struct ops *ops)
     if (g->d.V <= 0 || g->d.C <= 0 || g->d.D <= 0) ck_abort_msg("the dims come first in a file");
     tiny_model_make(&g->m, &g->d, ops, 1, TINY_ROWS, true);
     tiny_batch_make(&g->b, &g->m.d, 0);
+    g->b.head.loss = NULL; /* so that the logits stay */
+    tiny_run(&g->m, PASS_F, 0, &g->b);
+    ck_assert_int_le(g->d.V, 64);
+    memcpy(g->logits, g->m.chunk[0]->head.logits,
+           (size_t)TINY_ROWS * (size_t)g->d.V * sizeof(float));
+    g->b.head.loss = tiny_loss;
     tiny_run(&g->m, PASS_F, 0, &g->b);
     tiny_run(&g->m, PASS_BW, 0, &g->b);
 }

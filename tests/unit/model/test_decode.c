@@ -1,7 +1,7 @@
 /* on each instruction set */
 /* Promises P1 and P2: prompts read in any pieces and tokens decoded one by one, with any others in
  * the call, give the bits of the packed training pass: hidden states at every cut of the model, and
- * logits. */
+ * logits, and the log-probability and entropy of what is drawn. */
 
 #include "comm/base/rng.h"
 #include "model/block.h"
@@ -14,8 +14,18 @@ struct decoder {
     struct tiny_model m;
     struct arena arena;
     struct cache cache[TINY_STAGES];
-    float *logits;
+    float *logits; /* (rows of the last call, V) */
+    int target[TINY_CAPACITY];
+    float logp[TINY_CAPACITY], entropy[TINY_CAPACITY];
 };
+
+/* What is "drawn" is d->target, which the call has set. */
+static void keep_logits(void *ctx, const float *logits, int from, int n)
+{
+    struct decoder *d = ctx;
+    size_t V = (size_t)d->m.d.V;
+    memcpy(d->logits + (size_t)from * V, logits, (size_t)n * V * sizeof *logits);
+}
 
 static void decoder_make(struct decoder *d, const struct dims *dims, const struct ops *ops,
                          int stages)
@@ -41,10 +51,18 @@ static void decoder_free(struct decoder *d)
 /* Rows of one call: which sequence, which position, which token; the last `skip` without logits. */
 struct call {
     int T, skip, slot[TINY_CAPACITY], pos[TINY_CAPACITY], token[TINY_CAPACITY];
+    int target[TINY_CAPACITY];
 };
 
 static void decode(struct decoder *d, const struct call *call)
 {
+    const struct head_draw draw = {.draw = keep_logits,
+                                   .ctx = d,
+                                   .target = d->target,
+                                   .logp = d->logp,
+                                   .entropy = d->entropy,
+                                   .inv_temperature = 1 / 0.8f};
+    memcpy(d->target, call->target, sizeof d->target);
     for (int c = 0; c < d->m.stages; c++) {
         const int *table[TINY_CAPACITY];
         for (int t = 0; t < call->T; t++) {
@@ -54,7 +72,7 @@ static void decode(struct decoder *d, const struct call *call)
         struct decode_rows rows = {
             .T = call->T, .skip = call->skip, .token = call->token, .kv = {call->pos, table}};
         chunk_decode(d->m.chunk[c], &rows, &d->cache[c], d->m.message[c], d->m.message[c + 1],
-                     d->logits);
+                     &draw);
     }
 }
 
@@ -68,6 +86,7 @@ static void truth_make(struct truth *t, const struct dims *dims, const struct op
 {
     tiny_model_make(&t->m, dims, ops, stages, TINY_CAPACITY, true);
     tiny_batch_make(&t->b, &t->m.d, 0);
+    t->b.head.loss = NULL; /* so that the logits stay as they are */
     tiny_run(&t->m, PASS_F, 0, &t->b);
 }
 
@@ -83,14 +102,18 @@ static void check_hidden(const struct decoder *d, int row, const struct truth *t
 static void check_row(const struct decoder *d, int row, const struct truth *t, int packed)
 {
     size_t V = (size_t)t->m.d.V;
-    const float *logits = t->m.chunk[t->m.stages - 1]->logits;
+    const float *logits = t->m.chunk[t->m.stages - 1]->head.logits;
     check_hidden(d, row, t, packed);
     ck_assert_mem_eq(d->logits + (size_t)row * V, logits + (size_t)packed * V, V * sizeof(float));
+    ck_assert_int_eq(d->target[row], t->b.target[packed]);
+    ck_assert_mem_eq(&d->logp[row], &t->b.logp[packed], sizeof(float));
+    ck_assert_mem_eq(&d->entropy[row], &t->b.entropy[packed], sizeof(float));
 }
 
 /* The next rows: of each sequence a random number of further positions; now and then a whole rest.
  */
-static void random_call(struct call *call, struct rng_stream *r, const int *done, const int *token)
+static void random_call(struct call *call, struct rng_stream *r, const int *done,
+                        const struct tiny_batch *b)
 {
     call->T = 0;
     for (int i = 0; i < TINY_SEQUENCES; i++) {
@@ -104,7 +127,8 @@ static void random_call(struct call *call, struct rng_stream *r, const int *done
             int t = call->T++;
             call->slot[t] = s;
             call->pos[t] = done[s] + k;
-            call->token[t] = token[TINY_START[s] + done[s] + k];
+            call->token[t] = b->token[TINY_START[s] + done[s] + k];
+            call->target[t] = b->target[TINY_START[s] + done[s] + k];
         }
     }
 }
@@ -114,7 +138,7 @@ static void decode_in_random_pieces(struct decoder *d, const struct truth *t, st
     int done[TINY_SEQUENCES] = {0}, left = TINY_ROWS;
     struct call call;
     while (left > 0) {
-        random_call(&call, r, done, t->b.token);
+        random_call(&call, r, done, &t->b);
         if (call.T == 0) continue;
         call.skip = (int)rng_next_below(r, (uint32_t)call.T + 1);
         for (size_t i = 0; i < (size_t)TINY_ROWS * (size_t)d->m.d.V; i++) d->logits[i] = -7;
@@ -169,12 +193,14 @@ START_TEST(one_by_one_and_all_at_once)
     struct call whole = {.T = T};
     for (int k = 0; k < T; k++) {
         int token = t.b.token[TINY_START[s] + k];
-        struct call one = {.T = 1, .slot = {s}, .pos = {k}, .token = {token}};
+        int target = t.b.target[TINY_START[s] + k];
+        struct call one = {.T = 1, .slot = {s}, .pos = {k}, .token = {token}, .target = {target}};
         decode(&d, &one);
         check_row(&d, 0, &t, TINY_START[s] + k);
         whole.slot[k] = 3;
         whole.pos[k] = k;
         whole.token[k] = token;
+        whole.target[k] = target;
     }
     decode(&d, &whole);
     for (int k = 0; k < T; k++) check_row(&d, k, &t, TINY_START[s] + k);
@@ -192,6 +218,7 @@ static void check_forks(struct truth *t, struct decoder *d, int prompt, int leng
         call.slot[k] = 0;
         call.pos[k] = k;
         call.token[k] = t->b.token[k];
+        call.target[k] = t->b.target[k];
     }
     decode(d, &call);
     check_row(d, prompt - 1, t, prompt - 1);
@@ -202,6 +229,8 @@ static void check_forks(struct truth *t, struct decoder *d, int prompt, int leng
         call = (struct call){.T = 2, .slot = {2, 1}, .pos = {k, k}};
         call.token[0] = t->b.token[length + k];
         call.token[1] = t->b.token[k];
+        call.target[0] = t->b.target[length + k];
+        call.target[1] = t->b.target[k];
         decode(d, &call);
         check_row(d, 0, t, length + k);
         check_row(d, 1, t, k);

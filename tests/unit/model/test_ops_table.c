@@ -375,6 +375,13 @@ START_TEST(logprob)
         NEAR_REALS(dz, dz2, T * V);
     }
     ck_assert(lp[2] == 0 && H[2] == 0);
+    for (int i = 0; i < 2; i++) { /* in place: the same */
+        const struct ops *o = i ? plain : ops;
+        o->logprob_backward(dz, dlogp, logits, target, 1.25f, T, V);
+        memcpy(dz2, logits, sizeof dz2);
+        o->logprob_backward(dz2, dlogp, dz2, target, 1.25f, T, V);
+        ck_assert_mem_eq(dz, dz2, T * V * o->real_bytes);
+    }
     free(logits);
     free(dlogp);
 }
