@@ -98,13 +98,13 @@ static void check_links(const struct cluster *c, struct problems *p)
 static void check_costs(const struct cluster *c, struct problems *p)
 {
     const struct costs_settings *k = &c->costs;
-    const double part[] = {k->layer_f, k->layer_b, k->layer_w, k->head_f, k->head_b, k->head_w};
+    const double part[] = {k->layer_f, k->layer_b, k->layer_w, k->head_f, k->head_b};
     int given = 0, n = (int)(sizeof part / sizeof *part);
     for (int i = 0; i < n; i++) given += part[i] > 0;
     if (given > 0 && given < n)
         problems_add(p, c->file, c->lines.costs.layer_f ? c->lines.costs.layer_f : 0,
-                     "costs: only %d of %d times are given: set layer_f, layer_b, layer_w, head_f, "
-                     "head_b and head_w, or none of them",
+                     "costs: only %d of %d times are given: set layer_f, layer_b, layer_w, head_f "
+                     "and head_b (head_w may be 0), or none of them",
                      given, n);
 }
 

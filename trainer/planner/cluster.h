@@ -38,8 +38,8 @@
     X(REAL, layer_f, 0, 0, 1e9, "ms", "forward of a layer")                                     \
     X(REAL, layer_b, 0, 0, 1e9, "ms", "backward of a layer, input part")                        \
     X(REAL, layer_w, 0, 0, 1e9, "ms", "backward of a layer, weight part")                       \
-    X(REAL, head_f, 0, 0, 1e9, "ms", "forward of the head, with the loss")                      \
-    X(REAL, head_b, 0, 0, 1e9, "ms", "backward of the head, input part")                        \
+    X(REAL, head_f, 0, 0, 1e9, "ms", "forward of the head, with loss and gradients")            \
+    X(REAL, head_b, 0, 0, 1e9, "ms", "backward of the head, input part: its norm")              \
     X(REAL, head_w, 0, 0, 1e9, "ms", "backward of the head, weight part")                       \
     X(REAL, update, 0, 0, 1e9, "ms", "per million parameters that a rank updates: norm, AdamW") \
     X(REAL, hold, 0, 0, 1e9, "ms",                                                              \

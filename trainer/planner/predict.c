@@ -23,7 +23,8 @@ void predict_split(int *first, int chunks, const struct shape *s, const struct c
 {
     double *cost = memory_take((size_t)s->layers, sizeof *cost, "a prediction");
     for (int i = 0; i < s->layers; i++) {
-        struct pass_cost layer = cost_of_part(s, c, l, (struct pass_part){i, i + 1, false, false});
+        struct pass_cost layer =
+            cost_of_part(s, c, l, (struct pass_part){.first = i, .last = i + 1});
         cost[i] = pass_cost_sum(&layer);
     }
     struct pass_cost embed = cost_of_part(s, c, l, (struct pass_part){.embed = true});
@@ -40,12 +41,15 @@ static void add(struct pass_cost *sum, const struct pass_cost *p, double times)
     sum->exchange_f += p->exchange_f * times, sum->exchange_b += p->exchange_b * times;
 }
 
-static void chunks_new(struct chunks *k, const int *first, int n, const struct shape *s,
+static void chunks_new(struct chunks *k, const int *first, bool scores, const struct shape *s,
                        const struct cluster *c, const struct layout *l)
 {
+    int n = plan_chunks(layout_place(l), l->pp);
     *k = (struct chunks){.n = n, .cost = memory_take((size_t)n, sizeof *k->cost, "a prediction")};
     for (int i = 0; i < n; i++) {
-        k->cost[i] = cost_of_part(s, c, l, pass_part_of(first, i, n));
+        struct pass_part part = pass_part_of(first, i, n);
+        part.scores = scores;
+        k->cost[i] = cost_of_part(s, c, l, part);
         add(&k->mean, &k->cost[i], 1.0 / n);
     }
     pass_cost_table(&k->table, k->cost, n, c->top.hidden);
@@ -130,28 +134,36 @@ static void run(struct prediction *out, struct sim *sim, const struct plan *plan
     INVARIANT(sim_run(sim, plan, &k->table.sim), "the plan hangs");
 }
 
-static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
-                       struct chunks *k, struct timeline *timeline)
+/* l->forwards passes of forwards only over the plan's micro-batches: seconds. */
+static double run_forwards(const struct prediction *out, struct sim *sim, const struct plan *plan,
+                           struct chunks *scores, const struct cluster *c)
 {
-    struct plan plan, only;
+    struct plan only;
+    if (out->crowding > 1) chunks_scale(scores, out->crowding, c->top.hidden);
+    scores->table.sim.message = out->message;
+    plan_forward_only(&only, plan);
+    INVARIANT(sim_run(sim, &only, &scores->table.sim), "the plan of forwards hangs");
+    plan_free(&only);
+    return sim->makespan;
+}
+
+static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
+                       struct chunks k[2], struct timeline *timeline)
+{
+    struct plan plan;
     struct sim sim;
     if (l->plan)
         plan_copy(&plan, l->plan);
     else
         plan_make(&plan, l->kind, l->pp, l->micro_batches);
     sim_new(&sim, &plan);
-    run(out, &sim, &plan, k, c, l);
+    run(out, &sim, &plan, &k[0], c, l);
     out->pipeline = sim.makespan;
     out->bubble = sim.bubble;
     if (timeline) timeline_of_sim(timeline, &plan, &sim);
-    double exposed = exchanges_exposed(&plan, k);
+    double exposed = exchanges_exposed(&plan, &k[0]);
     for (int r = 0; r < sim.ranks; r++) exposed += sim.exposed[r] / sim.ranks;
-    if (l->forwards > 0) {
-        plan_forward_only(&only, &plan);
-        INVARIANT(sim_run(&sim, &only, &k->table.sim), "the plan of forwards hangs");
-        out->pipeline += l->forwards * sim.makespan;
-        plan_free(&only);
-    }
+    if (l->forwards > 0) out->pipeline += l->forwards * run_forwards(out, &sim, &plan, &k[1], c);
     sim_free(&sim);
     plan_free(&plan);
     return exposed;
@@ -187,22 +199,22 @@ static void sum_up(struct prediction *out, const struct shape *s, const struct c
 void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
              const struct layout *l, struct timeline *timeline)
 {
-    struct chunks k;
+    struct chunks k[2]; /* of passes that learn, and that only score */
     int chunks = plan_chunks(layout_place(l), l->pp);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
     if (!l->first) predict_split(first, chunks, s, c, l);
-    chunks_new(&k, l->first ? l->first : first, chunks, s, c, l);
-    heaviest(&k, l->first ? l->first : first, s, l);
+    for (int i = 0; i < 2; i++) chunks_new(&k[i], l->first ? l->first : first, i == 1, s, c, l);
+    heaviest(&k[0], l->first ? l->first : first, s, l);
     double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
     *out = (struct prediction){.message = cost_of_message(s, c, l),
-                               .weights = k.dense + k.expert,
-                               .update = crowd * cost_of_update(s, c, l, k.dense, k.expert)};
-    double exposed = simulate(out, c, l, &k, timeline);
-    out->f = k.mean.f + k.mean.exchange_f, out->b = k.mean.b + k.mean.exchange_b;
-    out->w = k.mean.w;
-    out->pair = pass_cost_pair(&k.mean, &k.mean, c->top.hidden);
-    reduce(out, s, c, l, &k);
+                               .weights = k[0].dense + k[0].expert,
+                               .update = crowd * cost_of_update(s, c, l, k[0].dense, k[0].expert)};
+    double exposed = simulate(out, c, l, k, timeline);
+    out->f = k[0].mean.f + k[0].mean.exchange_f, out->b = k[0].mean.b + k[0].mean.exchange_b;
+    out->w = k[0].mean.w;
+    out->pair = pass_cost_pair(&k[0].mean, &k[0].mean, c->top.hidden);
+    reduce(out, s, c, l, &k[0]);
     sum_up(out, s, c, l, exposed);
-    chunks_free(&k);
+    for (int i = 0; i < 2; i++) chunks_free(&k[i]);
     free(first);
 }

@@ -18,12 +18,11 @@ struct exchanged {
 /* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second
  * round. At the head four more numbers a row. Before rows go to their experts, how many there are.
  */
-static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m, int chunk,
-                                   int chunks, double rows, bool backward)
+static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m,
+                                   struct pass_part part, double rows, bool backward)
 {
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
     const struct shape shape = shape_of_dims(&d);
-    const struct pass_part part = pass_part_of(j->first, chunk, chunks);
     const struct pass_exchanges n = pass_exchanges(&shape, part, backward);
     double row = rows * d.C, sent = 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
     struct exchanged x = {.tensor = n.sums * row * (double)sizeof(float),
@@ -69,7 +68,7 @@ static double message_bytes(const struct traffic_job *j)
 /* All passes of stage p: what they exchange together, and how many messages go to each stage
  * (sent). */
 static struct exchanged stage_passes(const struct traffic_job *j, const struct mesh *m,
-                                     const struct plan *plan, int p, int *sent)
+                                     const struct plan *plan, bool scores, int p, int *sent)
 {
     struct exchanged sum = {0};
     memset(sent, 0, (size_t)plan->stages * sizeof *sent);
@@ -78,8 +77,9 @@ static struct exchanged stage_passes(const struct traffic_job *j, const struct m
         int n = plan_passes(&plan->rows[p][i], pass);
         for (int k = 0; k < n; k++) {
             if (pass[k].op == PLAN_W) continue;
-            struct exchanged x =
-                pass_bytes(j, m, pass[k].cell.chunk, plan->chunks, j->rows, pass[k].op != PLAN_F);
+            struct pass_part part = pass_part_of(j->first, pass[k].cell.chunk, plan->chunks);
+            part.scores = scores;
+            struct exchanged x = pass_bytes(j, m, part, j->rows, pass[k].op != PLAN_F);
             int to = plan_receiver(plan, &pass[k]);
             sum.tensor += x.tensor, sum.expert += x.expert;
             if (to >= 0 && to != p) sent[to]++;
@@ -89,11 +89,11 @@ static struct exchanged stage_passes(const struct traffic_job *j, const struct m
 }
 
 static void add_plan(struct traffic *t, const struct traffic_job *j, const struct mesh *m,
-                     const struct plan *plan)
+                     const struct plan *plan, bool scores)
 {
     int *sent = memory_take((size_t)plan->stages, sizeof *sent, "messages of a stage");
     for (int p = 0; p < plan->stages; p++) {
-        struct exchanged sum = stage_passes(j, m, plan, p, sent);
+        struct exchanged sum = stage_passes(j, m, plan, scores, p, sent);
         for (int to = 0; to < plan->stages; to++)
             if (sent[to] > 0) add_message(t, m, p, to, sent[to] * message_bytes(j));
         add_exchanged(t, m, p, sum);
@@ -137,11 +137,11 @@ void traffic_sites(struct traffic *t, const struct memory_job *j)
 void traffic_step(struct traffic *t, const struct traffic_job *j)
 {
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
-    add_plan(t, j, &m, j->plan);
+    add_plan(t, j, &m, j->plan, false);
     if (j->forwards > 0) {
         struct plan only;
         plan_forward_only(&only, j->plan);
-        for (int i = 0; i < j->forwards; i++) add_plan(t, j, &m, &only);
+        for (int i = 0; i < j->forwards; i++) add_plan(t, j, &m, &only, true);
         plan_free(&only);
     }
     reduction_add(t, &j->memory, reduction_way(j->memory.settings));
@@ -189,7 +189,9 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     const struct mesh *m = w->m;
     bool head = chunk == j->plan->chunks - 1;
     double rows = w->sampled + w->read;
-    struct exchanged x = pass_bytes(j, m, chunk, j->plan->chunks, rows, false);
+    struct pass_part part = pass_part_of(j->first, chunk, j->plan->chunks);
+    part.scores = true;
+    struct exchanged x = pass_bytes(j, m, part, rows, false);
     double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
     if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);
     for (int i = 0; i < m->tp; i++) {

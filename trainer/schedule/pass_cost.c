@@ -54,7 +54,10 @@ struct machine machine_of_flops(double flops_per_byte)
 
 struct pass_part pass_part_of(const int *first, int chunk, int chunks)
 {
-    return (struct pass_part){first[chunk], first[chunk + 1], chunk == 0, chunk == chunks - 1};
+    return (struct pass_part){.first = first[chunk],
+                              .last = first[chunk + 1],
+                              .embed = chunk == 0,
+                              .head = chunk == chunks - 1};
 }
 
 /* ---- links ---- */
@@ -92,11 +95,12 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
     return link_send(link, j->rows * copies * s->C * bytes_each * (j->ep - 1) / j->ep);
 }
 
-/* Sums stand behind attention and FFN, behind the embedding (forward) and the head (backward); a
- * layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
+/* Sums stand behind attention and FFN, and, forward, behind the embedding and the head's gradient;
+ * a layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward)
 {
-    struct pass_exchanges x = {.sums = backward ? part.head : part.embed};
+    struct pass_exchanges x = {0};
+    if (!backward) x.sums = part.embed + (part.head && !part.scores);
     for (int layer = part.first; layer < part.last; layer++) {
         bool experts = shape_moe(s, layer);
         x.sums += experts ? 1 : 2;
@@ -142,11 +146,20 @@ static struct pass_cost layer_cost(const struct shape *s, const struct machine *
                     shape_attention_flops(s, j->context / 2), kept * shape_real_bytes(s));
 }
 
+/* Without gradients a third of the measured forward. Logits are written once, and read twice for
+ * each of their two uses; of the norm a row and its gradient are kept. */
 static struct pass_cost head_cost(const struct shape *s, const struct machine *m,
-                                  const struct pass_job *j)
+                                  const struct pass_job *j, bool scores)
 {
-    if (m->layer.f > 0) return measured(&m->head, j);
-    return computed(m, j, shape_head_flops(s), 0, s->V * sizeof(float));
+    if (m->layer.f > 0) {
+        struct pass_cost p = measured(&m->head, j);
+        if (scores) p.f /= 3;
+        return p;
+    }
+    struct pass_cost one = computed(m, j, shape_head_flops(s), 0, s->V * sizeof(float));
+    if (scores) return (struct pass_cost){.f = one.f};
+    struct pass_cost norm = computed(m, j, 0, 0, 2 * s->C * shape_real_bytes(s));
+    return (struct pass_cost){.f = one.f + one.b + one.w + norm.f, .b = norm.b};
 }
 
 /* Rows looked up, and added up again. */
@@ -169,6 +182,6 @@ struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const
                             .exchange_b = exchange_cost(s, m, j, pass_exchanges(s, part, true))};
     for (int layer = part.first; layer < part.last; layer++) add(&sum, layer_cost(s, m, j, layer));
     if (part.embed) add(&sum, embed_cost(s, m, j));
-    if (part.head) add(&sum, head_cost(s, m, j));
+    if (part.head) add(&sum, head_cost(s, m, j, part.scores));
     return sum;
 }

@@ -6,6 +6,8 @@
  *     is as long as its bytes take
  *   - backward: input and weight part of a linear layer cost what its forward does; attention's
  *     backward 2.5 times its forward (it forms the scores again), all of it in the input part
+ *   - the head forms its gradients in the forward pass, from logits that live only there
+ *     (model/ends.c): three products where the loss learns, one where a pass only scores
  *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of
  *     float rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
  *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies
@@ -62,10 +64,11 @@ struct pass_job {
     double context; /* rows of a sequence */
 };
 
-/* Layers [first, last) with or without the ends of the model. */
+/* Layers [first, last) with or without the ends of the model. scores: the pass is one of forwards
+ * only, without a gradient. */
 struct pass_part {
     int first, last;
-    bool embed, head;
+    bool embed, head, scores;
 };
 struct pass_part pass_part_of(const int *first, int chunk, int chunks);
 

@@ -69,8 +69,9 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
     const struct pass_job job = row_of(d);
     double *cost = memory_take((size_t)d->L, sizeof *cost, "choosing a schedule");
     for (int i = 0; i < d->L; i++)
-        cost[i] = pass_cost(&shape, &flops, &job, (struct pass_part){i, i + 1, false, false}).f;
-    double head = pass_cost(&shape, &flops, &job, (struct pass_part){.head = true}).f;
+        cost[i] = pass_cost(&shape, &flops, &job, (struct pass_part){.first = i, .last = i + 1}).f;
+    double head =
+        pass_cost(&shape, &flops, &job, (struct pass_part){.head = true, .scores = true}).f;
     split_by_cost(first, cost, d->L, 0, head, chunks);
     free(cost);
 }

@@ -80,7 +80,7 @@ START_TEST(what_cannot_be)
     refused("nodes: 2\ndevices: 2\ncompute: {bf16: 1}\ninside: {gbs: 5}\nbetween:\n  gbs: 6\n",
             "c.yaml:6: between nodes 6 GB/s is more than inside a node, 5");
     refused("compute: {bf16: 1}\ncosts:\n  layer_f: 3\n",
-            "c.yaml:3: costs: only 1 of 6 times are given");
+            "c.yaml:3: costs: only 1 of 5 times are given");
 }
 END_TEST
 
