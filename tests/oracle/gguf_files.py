@@ -2,7 +2,9 @@
 
 Writes tests/golden/gguf_quants.txt: for each format 12 rows of 32 floats (as the bits of fp32), the block that the package
 makes of them and the floats that it reads from the block. And tests/golden/tiny.gguf, a file with a key of every kind, arrays,
-and a tensor of every format that Duet reads; its values are in tests/unit/checkpoint/test_gguf.c. Seed 1; exact.
+and a tensor of every format that Duet reads; its values are in tests/unit/checkpoint/test_gguf.c. And tests/golden/
+tiny_llama.gguf, a model of one layer whose numbers say where they belong in the Hugging Face folder: tensor number times 1000
+plus their place in it, query and key rows reordered as llama.cpp's converter does. Seed 1; exact.
 """
 from pathlib import Path
 
@@ -66,4 +68,60 @@ def main():
     w.close()
 
 
+HEADS, KV, D, C, F = 4, 2, 4, 8, 32
+SHAPES = {
+    "token_embd.weight": (262, C), "output_norm.weight": (C,), "blk.0.attn_norm.weight": (C,), "blk.0.ffn_norm.weight": (C,),
+    "blk.0.attn_q.weight": (HEADS * D, C), "blk.0.attn_k.weight": (KV * D, C), "blk.0.attn_v.weight": (KV * D, C),
+    "blk.0.attn_q.bias": (HEADS * D,), "blk.0.attn_k.bias": (KV * D,), "blk.0.attn_v.bias": (KV * D,),
+    "blk.0.attn_output.bias": (C,), "blk.0.attn_output.weight": (C, HEADS * D), "blk.0.ffn_gate.weight": (F, C),
+    "blk.0.ffn_up.weight": (F, C), "blk.0.ffn_down.weight": (C, F),
+}
+
+
+def permute(w, heads):
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def byte_letters():
+    """The characters that stand for bytes in byte-level BPE."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    other = iter(range(0x100, 0x200))
+    return [chr(b if b in plain else next(other)) for b in range(256)]
+
+
+def llama():
+    w = gguf.GGUFWriter(GOLDEN / "tiny_llama.gguf", "llama")
+    w.add_block_count(1)
+    w.add_context_length(512)
+    w.add_embedding_length(C)
+    w.add_feed_forward_length(F)
+    w.add_head_count(HEADS)
+    w.add_head_count_kv(KV)
+    w.add_key_length(D)
+    w.add_rope_freq_base(5e5)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("llama-bpe")
+    tokens = byte_letters() + ["th", "the", "\u0120the", "<|begin|>", "<|end|>", "<tool>"]
+    w.add_token_list(tokens)
+    w.add_token_types([1] * 259 + [3, 3, 4])
+    w.add_token_merges(["t h", "th e", "\u0120 the"])
+    w.add_bos_token_id(259)
+    w.add_eos_token_id(260)
+    w.add_add_bos_token(True)
+    w.add_chat_template("{{ messages }}")
+    for number, (name, shape) in enumerate(SHAPES.items()):
+        data = (number * 1000 + np.arange(np.prod(shape))).astype(np.float32).reshape(shape)
+        if ".attn_q." in name:
+            data = permute(data, HEADS)
+        if ".attn_k." in name:
+            data = permute(data, KV)
+        w.add_tensor(name, data)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 main()
+llama()
