@@ -139,7 +139,8 @@ int cmd_pack(int argc, char **argv)
     struct tokenizer *tokenizer = vocabulary_open(&s, NULL, &json, &p);
     size_t n;
     char *bytes = read_bytes(o.args[1], &n, &p);
-    if (bytes) records_parse_as(&all, bytes, n, o.args[1], "completion", &p);
+    const struct jsonl from = {o.args[1], "completion"};
+    if (bytes) records_parse(&all, bytes, n, &from, &p);
     problems_end_if_any(&p);
     int *rows = rows_of(&s, tokenizer, &all, o.args[1], &p);
     if (all.n < o.batch)

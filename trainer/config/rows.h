@@ -22,7 +22,7 @@
 #define VALUE_INT(def, lo, hi)         .initial = def, .low = lo, .high = hi
 #define VALUE_REAL(def, lo, hi)        .initial = def, .low = lo, .high = hi
 #define VALUE_BOOL(def, lo, hi)        .initial = def
-#define VALUE_STR(def, lo, hi)         .text = def
+#define VALUE_STR(def, lo, hi)         .text = def, .low = lo
 #define VALUE_ENUM(def, list, hi)                      \
     .initial = def, .choices = (const struct choice[]) \
     {                                                  \

@@ -58,6 +58,7 @@ bool settings_can_gather(long prompts, long samples, long max_new);
 
 /* clang-format off */
 enum { TASK_CHOICES(CHOICE_VALUE) };
+enum { BAD_LINES_CHOICES(CHOICE_VALUE) };
 enum { SCHEDULE_CHOICES(CHOICE_VALUE) SCHEDULES };
 enum { PHASE_KIND_CHOICES(CHOICE_VALUE) };
 enum { LR_DECAY_CHOICES(CHOICE_VALUE) };

@@ -5,7 +5,8 @@
  *   X(type, name, default, low, high, unit, help[, change])
  *   X(type, name, default, low, high, unit, kinds, help[, change])      of a phase
  *
- *   type    INT, REAL: numbers in [low, high];  BOOL;  STR: low and high unused;
+ *   type    INT, REAL: numbers in [low, high];  BOOL;
+ *           STR: low is STR_LIST when YAML may give it as a list or mapping, high unused;
  *           ENUM: low is one of the lists of choices below; high unused
  *   unit    what the number counts or is measured in; "": a pure number
  *   kinds   of phase that use the setting: SFT | GRPO | EVAL, or EVERY (table.c)
@@ -13,6 +14,9 @@
  *           setting_change has it for the section */
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 #define DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
+
+/* Of a STR: its value may be a list. */
+enum { STR_LIST = 1 };
 
 /* clang-format off: a table reads in columns */
 /* The choices of ENUM settings: enumerator, its name in a recipe. */
@@ -29,6 +33,10 @@
     X(TASK_ARITHMETIC, "arithmetic") \
     X(TASK_EQUATIONS, "equations")   \
     X(TASK_FILE, "file")
+
+#define BAD_LINES_CHOICES(X)      \
+    X(BAD_LINES_REFUSE, "refuse") \
+    X(BAD_LINES_SKIP, "skip")
 
 #define PHASE_KIND_CHOICES(X) \
     X(PHASE_SFT, "sft")       \
@@ -205,14 +213,26 @@
     X(INT, difficulty, 3, 1, 10, "", "difficulty of the generated problems (`duet help tasks`)")   \
     X(REAL, give_up, 0.3, 0, 1, "", "demonstrations: probability of giving up after a failed try", \
       CHANGE_CHOICE)                                                                               \
-    X(STR, file, "", 0, 0, "",                                                                     \
-      "task file: JSON Lines with prompt, answer and, for sft, demonstration; path "               \
-      "relative to the working directory",                                                         \
+    X(STR, file, "", STR_LIST, 0, "",                                                              \
+      "task file: JSON Lines of problems, or a list of such files, each a name or {path: NAME, "   \
+      "weight: W}: training problems are drawn in proportion to the weights; without weights the " \
+      "files count as one. Names are relative to the working directory",                           \
       CHANGE_FILE)                                                                                 \
-    X(STR, heldout_file, "", 0, 0, "",                                                             \
-      "task file: held-out problems; empty: a tenth of file, by hash; path relative to the "       \
-      "working directory",                                                                         \
+    X(STR, heldout_file, "", STR_LIST, 0, "",                                                      \
+      "task file: held-out problems, a file or a list; empty: a tenth of file, by hash; relative " \
+      "to "                                                                                        \
+      "the working directory",                                                                     \
       CHANGE_FILE)                                                                                 \
+    X(STR, fields, "auto", STR_LIST, 0, "",                                                        \
+      "which members of a line are what: auto (by the members it has), duet, gsm8k, math, aime, "  \
+      "verl, messages, completion, text, or a mapping of prompt, answer, demonstration, "          \
+      "completion, "                                                                               \
+      "messages, text to names, as {prompt: question, answer: 'final[boxed]'}")                    \
+    X(ENUM, bad_lines, BAD_LINES_REFUSE, BAD_LINES_CHOICES, 0, "",                                 \
+      "a line that cannot be read ends the job, with up to 20 named; skip: it is left out, named " \
+      "and "                                                                                       \
+      "counted",                                                                                   \
+      CHANGE_NOTHING)                                                                              \
     X(REAL, leave_out, 0.01, 0, 1, "",                                                             \
       "largest fraction of a split's prompts, or of a file's demonstrations, that may be "         \
       "left out, with a warning, because they do not fit model.max_context; more is an "           \

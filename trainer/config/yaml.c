@@ -16,7 +16,8 @@ enum {
     MAX_DEPTH = 8,
     MAX_PHASES = 256,
     MAX_MISTAKES = 100,
-    MAX_SECTIONS = 16
+    MAX_SECTIONS = 16,
+    LIST_BYTES = 4096
 };
 
 struct yaml_reader {
@@ -136,26 +137,101 @@ static bool first_time(const struct yaml_reader *r, const char *name, int *line,
     return first;
 }
 
-static void read_setting(const struct yaml_reader *r, const struct place *at,
-                         const struct setting *k, const yaml_node_t *key, const yaml_node_t *value)
+static yaml_node_t *node_at(struct yaml_reader *r, int index)
+{
+    return yaml_document_get_node(&r->doc, index);
+}
+
+/* A list or mapping as the text that --set takes for it. */
+struct joined {
+    char text[LIST_BYTES];
+    size_t n;
+    bool ok;
+};
+
+static void join(struct joined *j, const char *before, const yaml_node_t *node)
+{
+    j->ok = j->ok && node->type == YAML_SCALAR_NODE && *scalar(node);
+    if (!j->ok) return;
+    int n = snprintf(j->text + j->n, sizeof j->text - j->n, "%s%s", before, scalar(node));
+    j->ok = n >= 0 && (size_t)n < sizeof j->text - j->n;
+    if (j->ok) j->n += (size_t)n;
+}
+
+/* {path: a.jsonl, weight: 3} as a.jsonl=3 */
+static void join_file(struct yaml_reader *r, struct joined *j, const char *before,
+                      const yaml_node_t *node)
+{
+    const yaml_node_t *path = NULL, *weight = NULL;
+    for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
+         i++) {
+        const yaml_node_t *key = node_at(r, i->key);
+        const char *name = key->type == YAML_SCALAR_NODE ? scalar(key) : "";
+        const yaml_node_t **to = strcmp(name, "path") == 0     ? &path
+                                 : strcmp(name, "weight") == 0 ? &weight
+                                                               : NULL;
+        j->ok = j->ok && to && !*to;
+        if (j->ok) *to = node_at(r, i->value);
+    }
+    j->ok = j->ok && path;
+    if (j->ok) join(j, before, path);
+    if (j->ok && weight) join(j, "=", weight);
+}
+
+/* [a, {path: b, weight: 2}] as "a, b=2"; {prompt: question} as "prompt=question". */
+static void join_all(struct yaml_reader *r, struct joined *j, const yaml_node_t *value)
+{
+    j->ok = true;
+    if (value->type == YAML_MAPPING_NODE) {
+        for (yaml_node_pair_t *i = value->data.mapping.pairs.start;
+             i < value->data.mapping.pairs.top; i++) {
+            join(j, j->n ? ", " : "", node_at(r, i->key));
+            join(j, "=", node_at(r, i->value));
+        }
+        return;
+    }
+    for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top;
+         i++) {
+        const yaml_node_t *item = node_at(r, *i);
+        if (item->type == YAML_MAPPING_NODE)
+            join_file(r, j, j->n ? ", " : "", item);
+        else
+            join(j, j->n ? ", " : "", item);
+    }
+}
+
+static void read_list(struct yaml_reader *r, const struct place *at, const struct setting *k,
+                      struct origin from, const yaml_node_t *value)
+{
+    struct joined j = {.n = 0};
+    join_all(r, &j, value);
+    if (j.ok)
+        setting_assign(at, k, j.text, j.n, from, r->p);
+    else
+        problems_add(r->p, r->file, from.line,
+                     "%s: a list holds names, or {path: NAME, weight: W}; a mapping names; none "
+                     "empty, all together at most %d bytes",
+                     k->name, LIST_BYTES - 1);
+}
+
+static void read_setting(struct yaml_reader *r, const struct place *at, const struct setting *k,
+                         const yaml_node_t *key, const yaml_node_t *value)
 {
     if (!first_time(r, k->name, setting_line(at, k), key)) return;
     struct origin from = origin(r, key);
     bool in_list = r->book->list >= 0 && at->section == &r->book->sections[r->book->list];
     if (in_list && r->stored && !phase_can_use(at, k)) return;
     if (in_list && !phase_uses(at, k, from, r->p)) return;
-    if (value->type != YAML_SCALAR_NODE)
+    bool list = k->type == SETTING_STR && k->low > 0;
+    if (value->type != YAML_SCALAR_NODE && list)
+        read_list(r, at, k, from, value);
+    else if (value->type != YAML_SCALAR_NODE)
         problems_add(r->p, r->file, from.line, "%s takes one value, not a %s", k->name,
                      value->type == YAML_MAPPING_NODE ? "mapping" : "list");
     else if (is_null(value))
         setting_assign(at, k, "", 0, from, r->p);
     else
         setting_assign(at, k, scalar(value), value->data.scalar.length, from, r->p);
-}
-
-static yaml_node_t *node_at(struct yaml_reader *r, int index)
-{
-    return yaml_document_get_node(&r->doc, index);
 }
 
 /* What stands under one key of a section. */

@@ -2,6 +2,8 @@
  * says where we looked, and where it is when that can be guessed. */
 #include "trainer/data/input.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,13 +39,33 @@ static void hint_write(const struct input *in, struct text *out)
         text_add(out, "; set the file with --set %s=FILE", in->setting);
 }
 
-char *input_read(const struct input *in, size_t *n, struct problems *p)
+static void say_unread(const struct input *in, const char *why, struct problems *p)
 {
-    char hint[HINT_BYTES] = "", why[FILE_WHY];
+    char hint[HINT_BYTES] = "";
     struct text text = {hint, 0, sizeof hint, false};
-    char *bytes = file_read(in->path, FILE_REGULAR, SIZE_MAX, n, why);
-    if (bytes) return bytes;
     if (access(in->path, R_OK) != 0) hint_write(in, &text);
     problems_add(p, in->path, 0, "cannot read: %s%s", why, hint);
-    return NULL;
+}
+
+char *input_read(const struct input *in, size_t *n, struct problems *p)
+{
+    char why[FILE_WHY];
+    char *bytes = file_read(in->path, FILE_REGULAR, SIZE_MAX, n, why);
+    if (!bytes) say_unread(in, why, p);
+    return bytes;
+}
+
+int input_open(const struct input *in, uint64_t *bytes, struct problems *p)
+{
+    struct stat info;
+    /* O_NONBLOCK: a pipe without a writer would be waited for */
+    int fd = open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        *bytes = (uint64_t)info.st_size;
+        return fd;
+    }
+    bool none = fd < 0 || fstat(fd, &info) != 0;
+    say_unread(in, none ? strerror(errno) : "not a file", p);
+    if (fd >= 0) close(fd);
+    return -1;
 }

@@ -1,83 +1,53 @@
-/* See jsonl.h. One line is one JSON value for jansson, so that a bad line is named by its number
- * and the rest is still read; a line costs memory by a small multiple of its length. */
+/* See jsonl.h. */
 #include "trainer/data/jsonl.h"
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/problems.h"
+#include "trainer/data/example.h"
 
 enum { COMPLAINTS = 20 }; /* a file in another format should not fill the screen */
 
-struct lines {
+struct reading {
     struct records *out;
     int capacity, bad;
-    const char *file, *answer; /* answer: the name of that member */
+    const char *file;
+    struct fields fields;
+    struct example line;
     struct problems *problems;
 };
 
-/* A heap copy of a member, NULL when it is absent; *ok = false with a problem when it is no string,
- * or is missing. */
-static char *member_copy(const struct lines *l, int line, const json_t *object, const char *name,
-                         bool needed, bool *ok)
+static char *copy_of(const struct reading *l, const char *text)
 {
-    const json_t *v = json_object_get(object, name);
-    if (json_is_string(v)) {
-        size_t n = json_string_length(v);
-        char *copy = malloc(n + 1);
-        SYS_OK(copy, "give the job more memory", "no memory for line %d of %s", line, l->file);
-        memcpy(copy, json_string_value(v), n + 1);
-        return copy;
-    }
-    if (v ? !json_is_null(v) || needed : needed) {
-        problems_add(l->problems, l->file, line, v ? "\"%s\" is not a string" : "no \"%s\"", name);
-        *ok = false;
-    }
-    return NULL;
+    char *copy = text ? strdup(text) : NULL;
+    SYS_OK(copy || !text, "give the job more memory", "no memory for a line of %s", l->file);
+    return copy;
 }
 
-static void record_free(struct problem_record *r)
+static void record_add(struct reading *l, int line)
 {
-    free(r->prompt);
-    free(r->answer);
-    free(r->demonstration);
+    if (l->out->n == l->capacity) {
+        l->capacity = l->capacity ? 2 * l->capacity : 64;
+        l->out->r = realloc(l->out->r, (size_t)l->capacity * sizeof *l->out->r);
+        SYS_OK(l->out->r, "give the job more memory", "no memory for %d records of %s", l->capacity,
+               l->file);
+    }
+    const struct example *r = &l->line;
+    const char *answer = r->turns > 0 ? r->turn[r->turns - 1].text : r->answer;
+    l->out->r[l->out->n++] =
+        (struct problem_record){copy_of(l, r->prompt), copy_of(l, answer), line};
 }
 
-static void records_grow(struct lines *l)
+static bool line_read(struct reading *l, int line, const char *at, size_t n)
 {
-    if (l->out->n < l->capacity) return;
-    l->capacity = l->capacity ? 2 * l->capacity : 64;
-    l->out->r = realloc(l->out->r, (size_t)l->capacity * sizeof *l->out->r);
-    SYS_OK(l->out->r, "give the job more memory", "no memory for %d records of %s", l->capacity,
-           l->file);
-}
-
-static bool line_read(struct lines *l, int line, const char *at, size_t n)
-{
-    json_error_t error;
-    json_t *object = json_loadb(at, n, JSON_REJECT_DUPLICATES, &error);
-    if (!object) {
-        problems_add(l->problems, l->file, line, "not JSON: %s (column %d)", error.text,
-                     error.column);
-        return false;
-    }
-    bool ok = json_is_object(object);
-    if (!ok)
-        problems_add(l->problems, l->file, line,
-                     "not a JSON object with \"prompt\" and \"answer\"");
-    if (ok) {
-        struct problem_record r = {.line = line};
-        r.prompt = member_copy(l, line, object, "prompt", true, &ok);
-        r.answer = member_copy(l, line, object, l->answer, true, &ok);
-        r.demonstration = member_copy(l, line, object, "demonstration", false, &ok);
-        records_grow(l);
-        if (ok)
-            l->out->r[l->out->n++] = r;
-        else
-            record_free(&r);
-    }
-    json_decref(object);
+    char why[EXAMPLE_WHY];
+    bool ok = example_read(&l->line, at, n, &l->fields, why);
+    if (ok)
+        record_add(l, line);
+    else
+        problems_add(l->problems, l->file, line, "%s", why);
     return ok;
 }
 
@@ -88,32 +58,36 @@ static bool line_is_blank(const char *at, size_t n)
     return true;
 }
 
-void records_parse(struct records *out, const void *bytes, size_t n, const char *file,
-                   struct problems *p)
+static void lines_read(struct reading *l, const char *at, const char *end)
 {
-    records_parse_as(out, bytes, n, file, "answer", p);
-}
-
-void records_parse_as(struct records *out, const void *bytes, size_t n, const char *file,
-                      const char *answer, struct problems *p)
-{
-    const char *at = bytes, *end = n ? at + n : at;
-    struct lines l = {.out = out, .file = file, .answer = answer, .problems = p};
-    *out = (struct records){0};
-    if (n >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
-    for (int line = 1; at < end && l.bad < COMPLAINTS && line < INT32_MAX; line++) {
+    if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
+    for (int line = 1; at < end && l->bad < COMPLAINTS && line < INT32_MAX; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t length = (size_t)((stop ? stop : end) - at);
-        if (!line_is_blank(at, length)) l.bad += !line_read(&l, line, at, length);
+        if (!line_is_blank(at, length)) l->bad += !line_read(l, line, at, length);
         at = stop ? stop + 1 : end;
     }
-    if (l.bad == COMPLAINTS && at < end)
-        problems_add(p, file, 0, "%d bad lines; the rest was not read", COMPLAINTS);
+    if (l->bad == COMPLAINTS && at < end)
+        problems_add(l->problems, l->file, 0, "%d bad lines; the rest was not read", COMPLAINTS);
+}
+
+void records_parse(struct records *out, const void *bytes, size_t n, const struct jsonl *from,
+                   struct problems *p)
+{
+    struct reading l = {.out = out, .file = from->file, .problems = p};
+    *out = (struct records){0};
+    if (n > 0 && fields_parse(&l.fields, from->fields, p))
+        lines_read(&l, bytes, (const char *)bytes + n);
+    fields_free(&l.fields);
+    example_free(&l.line);
 }
 
 void records_free(struct records *r)
 {
-    for (int i = 0; i < r->n; i++) record_free(&r->r[i]);
+    for (int i = 0; i < r->n; i++) {
+        free(r->r[i].prompt);
+        free(r->r[i].answer);
+    }
     free(r->r);
     *r = (struct records){0};
 }

@@ -2,6 +2,7 @@
 #ifndef DUET_TRAINER_DATA_PROBLEM_H
 #define DUET_TRAINER_DATA_PROBLEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "comm/base/rng.h"
 
@@ -11,9 +12,11 @@ struct problem {
     const char *prompt; /* as the model sees it, without the opening <think> */
     const char *answer; /* one right answer: of the generator, or the data file's */
     long data[8];       /* the task's own numbers */
-    long record;        /* task file: index of the record */
-    /* From a generator: where prompt and answer point, so do not copy it. Those of a file are its
-     * record's. */
+    long record;        /* task file: place of the record (collection.h) */
+    int turns;          /* task file: of a conversation (example.h), 0: it is none */
+    bool no_answer;     /* task file: it says none; answer is "" */
+    /* From a generator: where prompt and answer point, so do not copy it. Those of a file are the
+     * source's (source_hold). */
     char own_prompt[64], own_answer[64];
 };
 

@@ -1,19 +1,21 @@
 /* See screen.h. One pass over a split counts everything; what was found is said afterwards, a
  * message for each kind of it, with the first few places by name. */
 #include "trainer/data/screen.h"
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "comm/watch.h"
 #include "trainer/data/answer.h"
 #include "trainer/data/unknown.h"
 
-enum { NAMED = 8, TRIED = 2048, MESSAGE = 900, EVERY = 1024 };
+enum { NAMED = 8, TRIED = 2048, SAMPLE = 65536, MESSAGE = 900, EVERY = 1024 };
 
 /* Records of which the same is to be said. */
 struct found {
-    int n, last, place[NAMED]; /* lines of the first; of a generator the numbers of its problems */
+    int n, last, place[NAMED]; /* numbers of the first (source_look) */
 };
 
 struct look {
@@ -22,14 +24,15 @@ struct look {
     struct problems *problems;
     enum split split;
     const char *file;
-    bool lines; /* a file's: places are lines */
-    int n;      /* problems looked at */
-    bool *keep; /* (n) */
-    char *text; /* of a demonstration; what is longer than text_size does not fit */
+    bool lines;  /* a file's: places are lines */
+    bool sample; /* looked at are some of many, which are not left out */
+    int n;       /* problems looked at */
+    bool *keep;  /* (n) */
+    char *text;  /* of a demonstration; what is longer than text_size does not fit */
     size_t text_size;
 
     struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten;
+    struct found unread, unwritten, no_answer;
     int longest_prompt, longest_demonstration, least_room;
     int usable; /* demonstrations */
     int tags;   /* tokens around an answer */
@@ -70,12 +73,11 @@ static bool scan(const struct look *l, struct unknown *u, struct span s, bool sp
 
 /* What follows <think>: n_prompt tokens with it stand before. Returns whether it holds characters
  * that cannot be read. */
-static bool look_at_demonstration(struct look *l, const struct problem *p, int i, int place,
-                                  int n_prompt)
+static bool look_at_demonstration(struct look *l, const struct problem *p, int place, int n_prompt)
 {
     struct text text = {l->text, 0, l->text_size, false};
     bool closed;
-    if (!source_demonstrate(l->source, p, (uint32_t)i, &text)) {
+    if (!source_demonstrate(l->source, p, (uint32_t)place, &text)) {
         found_add(&l->no_demonstration, place);
         return false;
     }
@@ -93,10 +95,9 @@ static bool look_at_demonstration(struct look *l, const struct problem *p, int i
 }
 
 /* false: it is left out. */
-static bool look_at(struct look *l, const struct problem *p, int i)
+static bool look_at(struct look *l, const struct problem *p, int place)
 {
     const struct screen *how = l->how;
-    int place = l->lines ? source_place(l->source, l->split, p).line : i;
     struct span prompt = {p->prompt, strlen(p->prompt)}, answer = {p->answer, strlen(p->answer)};
     int n = tokens_of(l, prompt, false) + 1; /* <think> */
     if (n >= how->max_context) {
@@ -112,12 +113,20 @@ static bool look_at(struct look *l, const struct problem *p, int i)
     if (how->max_new[l->split] > 0 &&
         l->tags + tokens_of(l, answer, true) > smaller(room, how->max_new[l->split]))
         found_add(&l->long_answers, place);
+    if (p->no_answer && how->max_new[l->split] > 0) found_add(&l->no_answer, place);
     if (scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
     bool unread = scan(l, &l->read, prompt, false);
     if (how->demonstrations && l->split == SPLIT_TRAIN)
-        unread = look_at_demonstration(l, p, i, place, n) || unread;
+        unread = look_at_demonstration(l, p, place, n) || unread;
     if (unread) found_add(&l->unread, place);
     return true;
+}
+
+/* Number of the i-th that is looked at: of many some, spread evenly. */
+static int number_of(const struct look *l, int i)
+{
+    int n = source_count(l->source, l->split);
+    return l->sample ? (int)((int64_t)i * n / l->n) : i;
 }
 
 static void look_at_all(struct look *l)
@@ -125,9 +134,12 @@ static void look_at_all(struct look *l)
     double said = clock_now();
     for (int i = 0; i < l->n; i++) {
         struct problem p;
-        source_look(l->source, l->split, i, &p);
-        l->keep[i] = look_at(l, &p, i);
-        if (i % EVERY || clock_now() < said + 2) continue;
+        int number = number_of(l, i);
+        source_look(l->source, l->split, number, &p);
+        l->keep[i] = look_at(l, &p, number);
+        if (i % EVERY) continue;
+        watchdog_feed();
+        if (clock_now() < said + 2) continue;
         said = clock_now();
         log_info("%s: %d of %d problems examined", l->file, i, l->n);
     }
@@ -136,12 +148,32 @@ static void look_at_all(struct look *l)
 /* --- what is said of them ----------------------------------------------------------------------
  */
 
+static struct source_place place_of(const struct look *l, int number)
+{
+    struct problem p;
+    source_look(l->source, l->split, number, &p);
+    return source_place(l->source, &p);
+}
+
+/* "7"; a line of another file than the first: "b.jsonl:7" */
+static void say_place(const struct look *l, int number, const char *first, struct text *out)
+{
+    struct source_place place = {l->file, number};
+    if (l->lines) place = place_of(l, number);
+    if (first && strcmp(place.file, first) != 0) text_add(out, "%s:", place.file);
+    text_add(out, "%d", place.line);
+}
+
 /* "1 of 48 (line 7)", "12 of 48 (lines 3, 7, 9 and 9 more)" */
 static void say_which(const struct look *l, const struct found *f, int of, struct text *out)
 {
+    const char *first = l->lines ? place_of(l, f->place[0]).file : NULL;
     text_add(out, "%d of %d (%s%s ", f->n, of, l->lines ? "line" : "problem", f->n > 1 ? "s" : "");
     int named = f->n < NAMED ? f->n : NAMED;
-    for (int i = 0; i < named; i++) text_add(out, i ? ", %d" : "%d", f->place[i]);
+    for (int i = 0; i < named; i++) {
+        text_add(out, i ? ", " : "");
+        say_place(l, f->place[i], first, out);
+    }
     if (named < f->n) text_add(out, " and %d more", f->n - named);
     text_add(out, ")");
 }
@@ -153,13 +185,14 @@ static const char *split_name(const struct look *l)
 
 static void say(const struct look *l, bool refuse, const struct found *f, const char *text)
 {
-    int line = l->lines ? f->place[0] : 0;
+    struct source_place at = {l->file, 0};
+    if (l->lines) at = place_of(l, f->place[0]);
     if (refuse)
-        problems_add(l->problems, l->file, line, "%s", text);
-    else if (l->how->speaks && line > 0)
-        log_warn("%s:%d: %s", l->file, line, text);
+        problems_add(l->problems, at.file, at.line, "%s", text);
+    else if (l->how->speaks && at.line > 0)
+        log_warn("%s:%d: %s", at.file, at.line, text);
     else if (l->how->speaks)
-        log_warn("%s: %s", l->file, text);
+        log_warn("%s: %s", at.file, text);
 }
 
 /* Too many are refused; with none left there is nothing to go on with. The share that would be let
@@ -172,7 +205,9 @@ static bool too_many(const struct look *l, const struct found *f, int of, struct
         return true;
     }
     if (share <= l->how->leave_out) {
-        text_add(out, "; left out (data.leave_out is %g)", l->how->leave_out);
+        text_add(out, "; %s (data.leave_out is %g)",
+                 l->sample ? "of a sample: all such are passed over when they come up" : "left out",
+                 l->how->leave_out);
         return false;
     }
     text_add(out,
@@ -212,6 +247,20 @@ static void say_little_room(const struct look *l)
     say_which(l, f, l->n, &text);
     text_add(&text, ", the longest leaves %d; such answers are cut there", l->least_room);
     say(l, false, f, message);
+}
+
+/* Nothing could be graded. */
+static void say_no_answers(const struct look *l)
+{
+    const struct found *f = &l->no_answer;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text, "%s problems without an answer: ", split_name(l));
+    say_which(l, f, l->n, &text);
+    text_add(&text, "; grpo and evaluations grade by it: give each line an \"answer\", name the "
+                    "member that holds it in data.fields, or use the file for sft only");
+    say(l, true, f, message);
 }
 
 static void say_long_answers(const struct look *l)
@@ -307,6 +356,8 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     int n = source_count(s, split);
     l.lines = source_task(s) == NULL;
     l.n = l.lines || split == SPLIT_HELDOUT ? n : TRIED;
+    l.sample = split == SPLIT_TRAIN && source_is_large(s) && n > SAMPLE;
+    if (l.sample) l.n = SAMPLE;
     l.keep = memory_take((size_t)l.n + 1, sizeof *l.keep, "looking at problems");
     static const char around[] = "</think><answer></answer>";
     l.tags = tokens_of(&l, (struct span){around, sizeof around - 1}, true);
@@ -315,7 +366,7 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     if (l.n > 0) {
         struct problem first;
         source_look(s, split, 0, &first);
-        l.file = source_place(s, split, &first).file;
+        l.file = source_place(s, &first).file;
     }
     return l;
 }
@@ -330,10 +381,11 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
     if (l.n > 0 && !refused) {
         say_little_room(&l);
         say_long_answers(&l);
+        say_no_answers(&l);
         if (how->demonstrations && split == SPLIT_TRAIN) say_demonstrations(&l);
         say_unknown(&l);
     }
-    if (some && (l.lines || split == SPLIT_HELDOUT)) source_keep(s, split, l.keep);
+    if (some && !l.sample && (l.lines || split == SPLIT_HELDOUT)) source_keep(s, split, l.keep);
     free(l.keep);
     free(l.text);
     return some;

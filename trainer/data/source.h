@@ -4,6 +4,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/config/settings.h"
+#include "trainer/data/example.h"
 #include "trainer/data/task.h"
 
 /* Sets of splits. */
@@ -18,8 +19,8 @@ struct source_needs {
 };
 
 struct source;
-/* Reads files when there are any; every bad line is a problem with file:line. NULL on problems.
- * Local (every rank reads). */
+/* Goes through files when there are any (collection.h); every bad line is a problem with file:line.
+ * NULL on problems. Local (every rank reads). */
 struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
 void source_free(struct source *s);
 /* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character.
@@ -33,6 +34,9 @@ int source_heldout(struct source *s, int want);
 /* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl",
  * "the held-out tenth of p.jsonl: 5 of 48". Of those that were opened. */
 void source_describe_heldout(const struct source *s, char *out, size_t size);
+/* The text of a file's problem stays while at most n problems are taken after it; 64 when nobody
+ * asks for more. */
+void source_hold(struct source *s, int n);
 /* Problem number `index` of a split. Training problems go on for ever (a generator may draw one
  * again, a file is walked in a keyed shuffle of each epoch, index / records); held-out ones are
  * distinct, and index is below what source_heldout said. Pure. */
@@ -42,16 +46,21 @@ void source_problem(const struct source *s, enum split split, uint32_t index, st
  * of them), and number i of them, which is not source_problem's. */
 int source_count(const struct source *s, enum split split);
 void source_look(const struct source *s, enum split split, int i, struct problem *out);
-/* Where a problem stands, for messages: the file as the settings name it and the line; of a
- * generator its name and 0. */
+/* More than can be looked through before each run (collection.h). */
+bool source_is_large(const struct source *s);
+/* Where a problem stands, for messages: the file as the settings name it and the line, which is
+ * counted on demand; of a generator its name and 0. */
 struct source_place {
     const char *file;
     int line;
 };
-struct source_place source_place(const struct source *s, enum split split, const struct problem *p);
+struct source_place source_place(const struct source *s, const struct problem *p);
 /* Goes on without those whose keep[i] is false: problem numbers count what is left. */
 void source_keep(struct source *s, enum split split, const bool *keep);
-/* false: this record has no demonstration. */
+/* The conversation of a record that is one (p->turns of them), valid until a problem is next taken.
+ */
+const struct turn *source_turns(const struct source *s, const struct problem *p);
+/* false: this record has no demonstration, or is a conversation. */
 bool source_demonstrate(const struct source *s, const struct problem *p, uint32_t index,
                         struct text *out);
 /* A checksum of the problems of a split: of all records of a file, in their order; of a generator's

@@ -157,8 +157,10 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     limits_micro_batches(&r->settings, &e, &p);
     world_agree_problems(w, &p, EXIT_USER); /* a file may be missing on one host only */
     same_files(r);
-    if (r->source)
+    if (r->source) {
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
+        source_hold(r->source, e.questions + 1);
+    }
     kernels_alike(w, r->ops);
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));

@@ -147,6 +147,40 @@ START_TEST(values_are_strict)
 }
 END_TEST
 
+/* Settings that may be lists are the text that --set takes for them. */
+START_TEST(lists)
+{
+    static const struct {
+        const char *yaml, *file, *fields;
+    } rows[] = {
+        {"data: {task: file, file: a.jsonl}\n", "a.jsonl", "auto"},
+        {"data: {task: file, file: [a.jsonl]}\n", "a.jsonl", "auto"},
+        {"data: {task: file, file: [a.jsonl, 'b c.jsonl'], fields: math}\n", "a.jsonl, b c.jsonl",
+         "math"},
+        {"data:\n  task: file\n  file:\n    - {path: a.jsonl, weight: 3}\n"
+         "    - {weight: 0.5, path: b.jsonl}\n  fields: {prompt: q, answer: 'a[####]'}\n",
+         "a.jsonl=3, b.jsonl=0.5", "prompt=q, answer=a[####]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char text[400];
+        snprintf(text, sizeof text, "%sphases: [{kind: sft}]\n", rows[i].yaml);
+        ck_assert_msg(recipe_parse(&s, text, &p), "%s", p.n ? p.text[0] : "");
+        ck_assert_str_eq(s.data.file, rows[i].file);
+        ck_assert_str_eq(s.data.fields, rows[i].fields);
+        settings_free(&s);
+    }
+    static const char says[] =
+        "r.yaml:1: file: a list holds names, or {path: NAME, weight: W}; a mapping names; none "
+        "empty, all together at most 4095 bytes";
+    refused("data: {task: file, file: [[a]]}\n", says);
+    refused("data: {task: file, file: [{path: a, wieght: 1}]}\n", says);
+    refused("data: {task: file, file: [{weight: 1}]}\n", says);
+    refused("data: {task: file, file: ['']}\n", says);
+}
+END_TEST
+
 START_TEST(places_are_checked)
 {
     refused("layers: 4\n", "r.yaml:1: layers is a model setting; put it in model");
@@ -317,6 +351,7 @@ END_TEST
     X(table_is_sound)          \
     X(five_mistakes_at_once)   \
     X(values_are_strict)       \
+    X(lists)                   \
     X(places_are_checked)      \
     X(twice_is_once_too_often) \
     X(yaml_is_bounded)         \

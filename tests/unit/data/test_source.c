@@ -242,16 +242,18 @@ START_TEST(file_with_a_held_out_tenth)
         for (int i = 0; i < train; i++) {
             source_problem(s, SPLIT_TRAIN, (uint32_t)(epoch * train + i), &p);
             ck_assert_int_eq(problem_split(p.prompt), SPLIT_TRAIN);
-            ck_assert_int_eq(seen[p.record]++, epoch);
-            if (epoch == 0) first[i] = (int)p.record;
-            same += first[i] == p.record;
-            ck_assert_int_eq(atoi(p.answer), atoi(p.prompt + 1));
+            int record = atoi(p.answer);
+            ck_assert_int_eq(seen[record]++, epoch);
+            if (epoch == 0) first[i] = record;
+            same += first[i] == record;
+            ck_assert_int_eq(source_place(s, &p).line, record + 1);
+            ck_assert_int_eq(record, atoi(p.prompt + 1));
         }
         ck_assert(epoch == 0 || same < train / 4);
     }
     for (int i = 0; i < heldout; i++) {
         source_problem(s, SPLIT_HELDOUT, (uint32_t)i, &p);
-        ck_assert_int_eq(seen[p.record]++, 0);
+        ck_assert_int_eq(seen[atoi(p.answer)]++, 0);
     }
     const struct span seven = {"</think><answer> 007 </answer>", 30};
     ck_assert_int_eq(verdict_of(source_task(s), &p, seven, false).why == WHY_RIGHT,
@@ -278,8 +280,9 @@ START_TEST(file_demonstrations)
     for (uint32_t i = 0; i < 2; i++) {
         text.n = 0;
         source_problem(s, SPLIT_HELDOUT, i, &p);
-        ck_assert(source_demonstrate(s, &p, i, &text) == (p.record == 1));
-        if (p.record == 1) ck_assert_str_eq(bytes, "hm</think><answer>five</answer>");
+        bool first = strcmp(p.prompt, "2+3") == 0;
+        ck_assert(source_demonstrate(s, &p, i, &text) == first);
+        if (first) ck_assert_str_eq(bytes, "hm</think><answer>five</answer>");
     }
     source_free(s);
     unlink(train);
@@ -353,7 +356,7 @@ START_TEST(long_records)
     ck_assert_ptr_null(source_open(&set, all_asked, &p));
     set.data.heldout_file = nothing;
     ck_assert_int_le(p.n, 42);
-    ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad records; the rest was not checked"));
+    ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad lines; the rest was not read"));
     problems_free(&p);
     unlink(path);
     free(text);

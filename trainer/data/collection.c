@@ -1,0 +1,392 @@
+/* See collection.h. A record is known by its place: the byte where its line begins, files counted
+ * one behind the other. Records of a split lie in lists of places, in the order of the files; the
+ * order of training is a keyed permutation of numbers in these lists, computed place by place. */
+#include "trainer/data/collection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/checksum.h"
+#include "comm/base/log.h"
+#include "comm/base/memory.h"
+#include "trainer/data/files.h"
+#include "trainer/data/heldout.h"
+#include "trainer/data/lines.h"
+
+enum { COMPLAINTS = 20, SLOTS = 64 };
+static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
+
+/* A problem's text while it is in use. */
+struct slot {
+    char *text;
+    size_t room;
+};
+
+struct places {
+    uint64_t *at;
+    int n;
+    size_t room;
+    int first[FILES_MOST + 1]; /* of the training split: number of each file's first record */
+};
+
+struct collection {
+    struct fields fields;
+    struct file_list list[2]; /* data.file, data.heldout_file */
+    struct lines *file;       /* (files) those of the training split first */
+    uint64_t *base;           /* (files + 1) the place of each file's first byte */
+    int files, training;      /* of them of the training split, or of both */
+    bool apart, skip;         /* skip: bad lines */
+    struct places split[2];
+    struct mix *mix; /* NULL: the files are one list */
+    struct slot *slot;
+    int slots, next;
+    struct example read;
+    int records;
+    uint64_t sum[2];
+    bool summed[2];
+};
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+struct index_job {
+    struct collection *c;
+    int file;
+    struct hashes *met;
+    struct problems *problems;
+    int bad;
+};
+
+static void places_add(struct places *l, uint64_t at, const char *file)
+{
+    if ((size_t)l->n == l->room) {
+        l->room = l->room ? 2 * l->room : 1024;
+        l->at = realloc(l->at, l->room * sizeof *l->at);
+        SYS_OK(l->at, "give the job more memory, or a smaller file",
+               "no memory for %zu records of %s", l->room, file);
+    }
+    l->at[l->n++] = at;
+}
+
+/* Records that differ neither in prompt nor in answer are one problem. */
+static uint64_t record_hash(const struct example *r)
+{
+    return problem_hash(r->prompt) * 31 + problem_hash(r->answer ? r->answer : "");
+}
+
+static enum split split_of(const struct index_job *j)
+{
+    const struct collection *c = j->c;
+    if (c->apart) return j->file < c->training ? SPLIT_TRAIN : SPLIT_HELDOUT;
+    return problem_split(c->read.prompt);
+}
+
+/* false: there were enough. */
+static bool bad_line(struct index_job *j, int number, const char *why)
+{
+    const char *file = j->c->file[j->file].path;
+    j->bad++;
+    if (!j->c->skip)
+        problems_add(j->problems, file, number, "%s", why);
+    else if (j->bad <= COMPLAINTS)
+        log_info("%s:%d: left out: %s", file, number, why);
+    return j->c->skip || j->bad < COMPLAINTS;
+}
+
+static bool index_line(void *ctx, const char *text, size_t n, uint64_t at, int number)
+{
+    struct index_job *j = ctx;
+    struct collection *c = j->c;
+    char why[EXAMPLE_WHY];
+    if (!example_read(&c->read, text, n, &c->fields, why)) return bad_line(j, number, why);
+    enum split split = split_of(j);
+    c->records++;
+    if (split == SPLIT_HELDOUT && collection_is_large(c) && c->split[split].n >= LARGE_HELDOUT)
+        return true;
+    if (split == SPLIT_HELDOUT && !hashes_add(j->met, record_hash(&c->read))) return true;
+    places_add(&c->split[split], c->base[j->file] + at, c->file[j->file].path);
+    return true;
+}
+
+static void index_file(struct collection *c, int number, struct hashes *met, struct problems *p)
+{
+    struct lines *l = &c->file[number];
+    struct index_job job = {.c = c, .file = number, .met = met, .problems = p};
+    int before = p->n, records = c->records;
+    if (number < c->training) c->split[SPLIT_TRAIN].first[number] = c->split[SPLIT_TRAIN].n;
+    if (!lines_each(l, index_line, &job, p)) return;
+    if (number < c->training) c->split[SPLIT_TRAIN].first[number + 1] = c->split[SPLIT_TRAIN].n;
+    if (job.bad == COMPLAINTS && !c->skip)
+        problems_add(p, l->path, 0, "%d bad lines; the rest was not read", COMPLAINTS);
+    else if (c->records == records && p->n == before)
+        problems_add(p, l->path, 0, "the file has no problems");
+    else if (job.bad > 0 && c->skip)
+        log_info("%s: warning: %d of %d lines are bad and left out (data.bad_lines is skip)",
+                 l->path, job.bad, l->n);
+    if (collection_is_large(c)) log_info("%s: %d records", l->path, c->records - records);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static bool open_files(struct collection *c, const struct settings *set, unsigned read,
+                       struct problems *p)
+{
+    static const char *const settings[] = {"data.file", "data.heldout_file"};
+    int before = p->n;
+    const int most = c->list[0].n + c->list[1].n;
+    c->file = memory_take((size_t)most + 1, sizeof *c->file, "files of problems");
+    c->base = memory_take((size_t)most + 1, sizeof *c->base, "files of problems");
+    for (int k = 0; k < 2; k++) {
+        bool wanted = c->apart ? read >> k & 1 : k == 0;
+        for (int i = 0; wanted && i < c->list[k].n; i++) {
+            const struct input in = {c->list[k].path[i], settings[k], set->file};
+            if (!lines_open(&c->file[c->files], &in, p)) continue;
+            c->base[c->files + 1] = c->base[c->files] + c->file[c->files].bytes + 1;
+            c->files++;
+        }
+        if (k == 0) c->training = c->files;
+    }
+    return p->n == before;
+}
+
+static void make_mix(struct collection *c)
+{
+    const struct places *l = &c->split[SPLIT_TRAIN];
+    double weight[FILES_MOST];
+    if (!c->list[0].weighted || c->training < 2) return;
+    for (int i = 0; i < c->training; i++)
+        weight[i] = l->first[i + 1] > l->first[i] ? c->list[0].weight[i] : 0;
+    if (!c->mix) c->mix = memory_take(1, sizeof *c->mix, "the weights of files");
+    mix_make(c->mix, weight, c->training);
+}
+
+static void check_mix(const struct collection *c, struct problems *p)
+{
+    const struct places *l = &c->split[SPLIT_TRAIN];
+    for (int i = 0; c->list[0].weighted && i < c->training; i++)
+        if (l->first[i + 1] == l->first[i])
+            problems_add(p, c->file[i].path, 0,
+                         "no training problems in it, but data.file gives it a weight");
+}
+
+struct collection *collection_open(const struct settings *set, unsigned read, struct problems *p)
+{
+    struct collection *c = memory_take(1, sizeof *c, "files of problems");
+    struct hashes met = {0};
+    int before = p->n;
+    fields_parse(&c->fields, set->data.fields, p);
+    file_list_parse(&c->list[0], set->data.file, "data.file", p);
+    file_list_parse(&c->list[1], set->data.heldout_file, "data.heldout_file", p);
+    c->apart = c->list[1].n > 0;
+    c->skip = set->data.bad_lines == BAD_LINES_SKIP;
+    if (p->n == before && open_files(c, set, read, p))
+        for (int i = 0; i < c->files; i++) index_file(c, i, &met, p);
+    hashes_free(&met);
+    if (p->n == before && (read & 1u << SPLIT_TRAIN)) check_mix(c, p);
+    if (p->n > before) {
+        collection_free(c);
+        return NULL;
+    }
+    make_mix(c);
+    collection_hold(c, SLOTS);
+    return c;
+}
+
+void collection_free(struct collection *c)
+{
+    if (!c) return;
+    for (int i = 0; i < c->files; i++) lines_close(&c->file[i]);
+    for (int i = 0; i < c->slots; i++) free(c->slot[i].text);
+    for (int k = 0; k < 2; k++) {
+        file_list_free(&c->list[k]);
+        free(c->split[k].at);
+    }
+    fields_free(&c->fields);
+    example_free(&c->read);
+    free(c->file);
+    free(c->base);
+    free(c->mix);
+    free(c->slot);
+    free(c);
+}
+
+/* --- what is in it ---------------------------------------------------------------------------- */
+
+bool collection_is_large(const struct collection *c)
+{
+    return c->base[c->files] > LARGE_BYTES;
+}
+
+int collection_count(const struct collection *c, enum split split)
+{
+    return c->split[split].n;
+}
+
+int collection_records(const struct collection *c)
+{
+    return c->records;
+}
+
+bool collection_apart(const struct collection *c)
+{
+    return c->apart;
+}
+
+const char *collection_first(const struct collection *c, enum split split, int *more)
+{
+    const struct file_list *l = &c->list[c->apart && split == SPLIT_HELDOUT];
+    *more = l->n - 1;
+    return l->n > 0 ? l->path[0] : "";
+}
+
+void collection_hold(struct collection *c, int n)
+{
+    if (n <= c->slots) return;
+    c->slot = realloc(c->slot, (size_t)n * sizeof *c->slot);
+    SYS_OK(c->slot, "give the job more memory", "no memory for %d problems", n);
+    memset(c->slot + c->slots, 0, (size_t)(n - c->slots) * sizeof *c->slot);
+    c->slots = n;
+}
+
+/* --- one record ------------------------------------------------------------------------------- */
+
+static int file_of(const struct collection *c, uint64_t place)
+{
+    int i = 0;
+    while (i + 1 < c->files && c->base[i + 1] <= place) i++;
+    return i;
+}
+
+static const struct example *read_example(struct collection *c, uint64_t place)
+{
+    char why[EXAMPLE_WHY];
+    size_t n;
+    int file = file_of(c, place);
+    const char *text = lines_at(&c->file[file], place - c->base[file], &n);
+    SYS_OK(example_read(&c->read, text, n, &c->fields, why),
+           "leave a file alone while a job reads it",
+           "%s has changed since the job began: the line at byte %llu is no longer a record (%s)",
+           c->file[file].path, (unsigned long long)(place - c->base[file]), why);
+    return &c->read;
+}
+
+const struct example *collection_example(struct collection *c, const struct problem *p)
+{
+    return read_example(c, (uint64_t)p->record);
+}
+
+static void take(struct collection *c, uint64_t place, struct problem *out)
+{
+    const struct example *r = read_example(c, place);
+    const char *answer = r->answer ? r->answer : "";
+    struct slot *s = &c->slot[c->next];
+    size_t prompt_bytes = strlen(r->prompt) + 1, answer_bytes = strlen(answer) + 1;
+    c->next = (c->next + 1) % c->slots;
+    if (prompt_bytes + answer_bytes > s->room) {
+        s->room = 2 * (prompt_bytes + answer_bytes);
+        free(s->text);
+        s->text = memory_take(s->room, 1, "a problem");
+    }
+    memcpy(s->text, r->prompt, prompt_bytes);
+    memcpy(s->text + prompt_bytes, answer, answer_bytes);
+    *out = (struct problem){.prompt = s->text,
+                            .answer = s->text + prompt_bytes,
+                            .turns = r->turns,
+                            .no_answer = !r->answer,
+                            .record = (long)place};
+}
+
+void collection_take(struct collection *c, enum split split, int i, struct problem *out)
+{
+    take(c, c->split[split].at[i], out);
+}
+
+/* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two,
+ * walked until it lands inside (Black and Rogaway, "Ciphers with arbitrary finite domains"). Keyed
+ * by seed, epoch and list: the split, and with weights its file. */
+static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t list, uint32_t n, uint32_t i)
+{
+    unsigned half = 1;
+    while ((uint64_t)1 << (2 * half) < n) half++;
+    uint32_t mask = ((uint32_t)1 << half) - 1;
+    do {
+        for (uint32_t round = 0; round < 4; round++) {
+            struct rng_at at = {RNG_SHUFFLE, epoch, list, round, i & mask};
+            uint32_t mixed = (i >> half) ^ ((uint32_t)rng_bits(seed, at) & mask);
+            i = (i & mask) << half | mixed;
+        }
+    } while (i >= n);
+    return i;
+}
+
+void collection_draw(struct collection *c, enum split split, uint64_t seed, uint32_t index,
+                     struct problem *out)
+{
+    const struct places *l = &c->split[split];
+    uint32_t n = (uint32_t)l->n, list = (uint32_t)split, first = 0;
+    if (c->mix && split == SPLIT_TRAIN) {
+        int file = mix_file(c->mix, index, &index);
+        first = (uint32_t)l->first[file];
+        n = (uint32_t)l->first[file + 1] - first;
+        list += 2 * (uint32_t)file;
+    }
+    take(c, l->at[first + permuted(seed, index / n, list, n, index % n)], out);
+}
+
+const char *collection_place(struct collection *c, const struct problem *p, int *line)
+{
+    int file = file_of(c, (uint64_t)p->record);
+    *line = lines_number(&c->file[file], (uint64_t)p->record - c->base[file]);
+    return c->file[file].path;
+}
+
+void collection_keep(struct collection *c, enum split split, const bool *keep)
+{
+    struct places *l = &c->split[split];
+    int left = 0, file = 0;
+    for (int i = 0; i <= l->n; i++) {
+        for (; split == SPLIT_TRAIN && file <= c->training && l->first[file] == i; file++)
+            l->first[file] = left;
+        if (i < l->n && keep[i]) l->at[left++] = l->at[i];
+    }
+    l->n = left;
+    c->summed[split] = false;
+    if (split == SPLIT_TRAIN) make_mix(c); /* a file may have none left */
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static void sum_text(struct checksum *sum, const char *text)
+{
+    if (text) checksum_add(sum, text, strlen(text));
+    checksum_add(sum, text ? "\0" : "\1", 1);
+}
+
+static void sum_records(struct collection *c, enum split split, struct checksum *sum)
+{
+    for (int i = 0; i < c->split[split].n; i++) {
+        const struct example *r = read_example(c, c->split[split].at[i]);
+        sum_text(sum, r->prompt);
+        sum_text(sum, r->answer);
+        sum_text(sum, r->demonstration);
+        for (int k = 0; k < r->turns; k++) {
+            sum_text(sum, r->turn[k].text);
+            sum_text(sum, r->turn[k].reasoning);
+            checksum_add(sum, &r->turn[k].role, sizeof r->turn[k].role);
+        }
+    }
+}
+
+uint64_t collection_sum(struct collection *c, enum split split)
+{
+    if (c->split[split].n == 0) return 0;
+    if (c->summed[split]) return c->sum[split];
+    struct checksum *sum = checksum_new();
+    if (!collection_is_large(c)) sum_records(c, split, sum);
+    for (int i = 0; collection_is_large(c) && i < c->files; i++)
+        checksum_add(sum, &c->file[i].sum, sizeof c->file[i].sum);
+    if (c->mix && split == SPLIT_TRAIN) checksum_add(sum, c->mix->quota, sizeof c->mix->quota);
+    c->sum[split] = checksum_value(sum);
+    c->summed[split] = true;
+    checksum_free(sum);
+    return c->sum[split];
+}

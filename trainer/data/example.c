@@ -1,0 +1,473 @@
+/* See example.h. A line is gone through once; the members that may be wanted are noted where they
+ * stand, then the form is chosen and its strings are copied out, unescaped. */
+#include "trainer/data/example.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/problems.h"
+#include "trainer/data/answer.h"
+#include "trainer/data/scan.h"
+
+/* What a demonstration or answer of a file may not hold: they are tokens of their own. */
+static const char *const reserved[] = {"<pad>", "<eos>", "<unk>", "<think>"};
+static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
+enum { RESERVED = sizeof reserved / sizeof *reserved, TAGS = sizeof tags / sizeof *tags };
+
+struct reading {
+    struct example *r;
+    const struct fields *f;
+    const struct form *form;
+    struct span value[FIELD_NAMES]; /* of the members; at NULL: not there */
+    char *why;
+};
+
+static bool wrong(const struct reading *d, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static bool wrong(const struct reading *d, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(d->why, EXAMPLE_WHY, fmt, args);
+    va_end(args);
+    return false;
+}
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+/* jansson says better what is wrong with a line than the scanner, which only knows that it is. */
+static bool no_json(const struct reading *d, const char *line, size_t n)
+{
+    json_error_t error;
+    json_t *value = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
+    bool object = json_is_object(value);
+    json_decref(value);
+    if (!value) return wrong(d, "not JSON: %s (column %d)", error.text, error.column);
+    return wrong(d, object ? "not JSON" : "not a JSON object with \"prompt\" and \"answer\"");
+}
+
+static bool note_member(struct reading *d, struct span key, struct span value)
+{
+    for (int i = 0; i < d->f->names; i++) {
+        char name[64];
+        if (key.n != d->f->name[i].n && !memchr(key.at, '\\', key.n)) continue;
+        if (snprintf(name, sizeof name, "%.*s", (int)d->f->name[i].n, d->f->name[i].at) >=
+                (int)sizeof name ||
+            !scan_key_is(key, name))
+            continue;
+        if (d->value[i].at) return wrong(d, "not JSON: duplicate member \"%s\"", name);
+        d->value[i] = value;
+    }
+    return true;
+}
+
+static bool note_members(struct reading *d, const char *line, size_t n)
+{
+    struct scan s = {line, line + n};
+    bool first = true;
+    enum scan_step step = scan_opens(&s, '{') ? SCAN_MORE : SCAN_WRONG;
+    while (step == SCAN_MORE) {
+        struct span key, value;
+        step = scan_member(&s, &first, &key);
+        if (step != SCAN_MORE) break;
+        if (!scan_value(&s, &value)) return no_json(d, line, n);
+        if (!note_member(d, key, value)) return false;
+    }
+    return (step == SCAN_END && scan_done(&s)) || no_json(d, line, n);
+}
+
+/* Member `name` of an object. */
+static struct span member_of(struct span object, const char *name)
+{
+    struct scan s = scan_of(object);
+    struct span key, value, none = {NULL, 0};
+    bool first = true;
+    if (!scan_opens(&s, '{')) return none;
+    while (scan_member(&s, &first, &key) == SCAN_MORE && scan_value(&s, &value))
+        if (scan_key_is(key, name)) return value;
+    return none;
+}
+
+static struct span named(const struct reading *d, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    size_t n = dot ? (size_t)(dot - name) : strlen(name);
+    for (int i = 0; i < d->f->names; i++)
+        if (d->f->name[i].n == n && memcmp(d->f->name[i].at, name, n) == 0)
+            return dot && d->value[i].at ? member_of(d->value[i], dot + 1) : d->value[i];
+    return (struct span){NULL, 0};
+}
+
+/* A role's member by the first of its names that the line has, which goes to *name, else the first
+ * of all. */
+static struct span role_value(const struct reading *d, const struct form *form, enum part_role role,
+                              const char **name)
+{
+    struct span value = {NULL, 0};
+    *name = form->member[role][0];
+    for (int i = 0; i < FORM_NAMES && form->member[role][i] && !value.at; i++) {
+        value = named(d, form->member[role][i]);
+        if (value.at) *name = form->member[role][i];
+    }
+    return value;
+}
+
+static bool of_form(const struct reading *d, const struct form *form)
+{
+    const char *name;
+    for (unsigned role = 0; role < PART_ROLES; role++)
+        if (form->known_by >> role & 1 && !role_value(d, form, (enum part_role)role, &name).at)
+            return false;
+    struct span answer = role_value(d, form, PART_ANSWER, &name);
+    return form->place != ANSWER_HASHES || span_find(answer, "####") < answer.n;
+}
+
+static const struct form *recognise(const struct reading *d)
+{
+    if (d->f->form) return d->f->form;
+    for (int i = 0; form_number(i); i++)
+        if (of_form(d, form_number(i))) return form_number(i);
+    return form_number(0);
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* Every text is at most as long as it is in the line; each role is copied once, a prompt also
+ * joined, an answer also cut in two. */
+static void make_room(struct example *r, size_t n)
+{
+    size_t room = (PART_ROLES + 4) * n + 1024;
+    r->used = 0;
+    if (room <= r->room) return;
+    free(r->bytes);
+    r->bytes = malloc(room);
+    SYS_OK(r->bytes, "give the job more memory", "no memory for a line of %zu bytes", n);
+    r->room = room;
+}
+
+static char *keep(struct example *r, const char *at, size_t n)
+{
+    INVARIANT(r->used + n < r->room, "%zu + %zu bytes of %zu", r->used, n, r->room);
+    char *copy = r->bytes + r->used;
+    memcpy(copy, at, n);
+    copy[n] = '\0';
+    r->used += n + 1;
+    return copy;
+}
+
+static struct span text_of(struct example *r, struct span value)
+{
+    INVARIANT(r->used + value.n < r->room, "%zu + %zu bytes of %zu", r->used, value.n, r->room);
+    char *copy = r->bytes + r->used;
+    size_t n = scan_unescape(value, copy);
+    copy[n] = '\0';
+    r->used += n + 1;
+    return (struct span){copy, n};
+}
+
+static bool is_null(struct span value)
+{
+    return value_is(value, 'n');
+}
+
+/* A role's text; *out.at NULL where the line has none. Problems of the forms read and said before
+ * there were others keep to strings; the others take whole numbers, too. */
+static bool take_text(struct reading *d, enum part_role role, bool needed, struct span *out)
+{
+    const char *name;
+    struct span value = role_value(d, d->form, role, &name);
+    bool number = role == PART_ANSWER && d->form != form_number(0) && value.n > 0 &&
+                  strspn(value.at, "-0123456789") >= value.n;
+    *out = (struct span){NULL, 0};
+    if (value_is(value, '"'))
+        *out = text_of(d->r, value);
+    else if (number)
+        *out = (struct span){keep(d->r, value.at, value.n), value.n};
+    else if (value.at ? needed || !is_null(value) : needed)
+        return wrong(d, value.at ? "\"%s\" is not a string" : "no \"%s\"", name);
+    return true;
+}
+
+/* --- conversations ---------------------------------------------------------------------------- */
+
+static struct turn *new_turn(struct example *r)
+{
+    if (r->turns == r->room_turns) {
+        r->room_turns = r->room_turns ? 2 * r->room_turns : 16;
+        r->turn = realloc(r->turn, (size_t)r->room_turns * sizeof *r->turn);
+        SYS_OK(r->turn, "give the job more memory", "no memory for %d turns", r->room_turns);
+    }
+    r->turn[r->turns] = (struct turn){.text = ""};
+    return &r->turn[r->turns++];
+}
+
+static bool role_of(const struct reading *d, struct span value, enum turn_role *role)
+{
+    static const struct {
+        const char *name;
+        enum turn_role role;
+    } roles[] = {{"system", TURN_SYSTEM}, {"developer", TURN_SYSTEM},    {"user", TURN_USER},
+                 {"human", TURN_USER},    {"assistant", TURN_ASSISTANT}, {"gpt", TURN_ASSISTANT}};
+    if (!value_is(value, '"')) return wrong(d, "a message without a \"role\"");
+    struct span word = {value.at + 1, value.n - 2};
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (scan_key_is(word, roles[i].name)) {
+            *role = roles[i].role;
+            return true;
+        }
+    return wrong(d, "role \"%.*s\" is none of system, user, assistant",
+                 (int)(word.n < 40 ? word.n : 40), word.at);
+}
+
+/* content: a string, or [{"type": "text", "text": ...}, ...]. */
+static bool content_of(struct reading *d, struct span value, struct span *out)
+{
+    struct scan s = scan_of(value);
+    bool first = true;
+    if (value_is(value, '"')) {
+        *out = text_of(d->r, value);
+        return true;
+    }
+    *out = (struct span){d->r->bytes + d->r->used, 0};
+    if (!scan_opens(&s, '[')) return wrong(d, "a message whose \"content\" is not a string");
+    while (scan_element(&s, &first) == SCAN_MORE) {
+        struct span part;
+        scan_value(&s, &part);
+        struct span type = member_of(part, "type"), text = member_of(part, "text");
+        if (type.n != 6 || memcmp(type.at, "\"text\"", 6) != 0 || !value_is(text, '"'))
+            return wrong(d, "a message with a part that is not text");
+        out->n += text_of(d->r, text).n;
+        d->r->used--; /* the next part goes on there */
+    }
+    d->r->bytes[d->r->used++] = '\0';
+    return true;
+}
+
+static bool take_turn(struct reading *d, struct span message)
+{
+    static const char *const names[][2] = {{"role", "from"}, {"content", "value"}},
+                             *const why[] = {"reasoning_content", "thinking"};
+    struct span member[2], text, reasoning = {NULL, 0};
+    struct turn *t = new_turn(d->r);
+    for (int i = 0; i < 2; i++) {
+        member[i] = member_of(message, names[i][0]);
+        if (!member[i].at) member[i] = member_of(message, names[i][1]);
+        if (!value_is(reasoning, '"')) reasoning = member_of(message, why[i]);
+    }
+    if (!role_of(d, member[0], &t->role) || !content_of(d, member[1], &text)) return false;
+    t->text = text.at;
+    t->n = text.n;
+    if (value_is(reasoning, '"')) t->reasoning = text_of(d->r, reasoning).at;
+    return true;
+}
+
+static bool take_turns(struct reading *d, struct span list, const char *name)
+{
+    struct scan s = scan_of(list);
+    bool first = true;
+    if (!scan_opens(&s, '[')) return wrong(d, "\"%s\" is not a list of messages", name);
+    while (scan_element(&s, &first) == SCAN_MORE) {
+        struct span message;
+        scan_value(&s, &message);
+        if (!value_is(message, '{')) return wrong(d, "\"%s\" is not a list of messages", name);
+        if (!take_turn(d, message)) return false;
+    }
+    return d->r->turns > 0 || wrong(d, "\"%s\" has no messages", name);
+}
+
+/* Everything before the last answer, where there is one. */
+static const char *join_prompt(struct example *r)
+{
+    int asked = r->turns;
+    while (asked > 0 && r->turn[asked - 1].role == TURN_ASSISTANT) asked--;
+    char *joined = r->bytes + r->used;
+    size_t n = 0;
+    for (int i = 0; i < asked; i++) {
+        if (i > 0) joined[n++] = '\n';
+        memcpy(joined + n, r->turn[i].text, r->turn[i].n);
+        n += r->turn[i].n;
+    }
+    joined[n] = '\0';
+    r->used += n + 1;
+    return joined;
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+static bool holds(const char *text, const char *const *words, int n, const char **found)
+{
+    for (int i = 0; i < n; i++)
+        if (strstr(text, *found = words[i])) return true;
+    return false;
+}
+
+/* What only this program's use of a record demands. */
+static bool check_words(const struct reading *d)
+{
+    const char *word, *answer = d->r->answer, *why = d->r->demonstration;
+    if (answer && (holds(answer, reserved, RESERVED, &word) || holds(answer, tags, TAGS, &word)))
+        return wrong(d, "answer may not contain %s", word);
+    if (why && holds(why, reserved, RESERVED, &word))
+        return wrong(d, "demonstration may not contain %s", word);
+    if (why && holds(why, tags, TAGS, &word) && !answer_in_form((struct span){why, strlen(why)}))
+        return wrong(d, "demonstration with %s must read: reasoning</think><answer>...</answer>",
+                     word);
+    return true;
+}
+
+/* GSM8K: "working <<2+3=5>> #### 1,234". */
+static bool take_hashes(struct reading *d, struct span text)
+{
+    size_t at = text.n, n = 0;
+    for (size_t i = 0; i + 4 <= text.n; i++)
+        if (memcmp(text.at + i, "####", 4) == 0) at = i;
+    if (at == text.n) return wrong(d, "no \"####\" before the answer");
+    struct span answer = span_trim((struct span){text.at + at + 4, text.n - at - 4});
+    char *out = keep(d->r, answer.at, answer.n);
+    for (size_t i = 0; i < answer.n; i++)
+        if (answer.at[i] != ',') out[n++] = answer.at[i];
+    out[n] = '\0';
+    d->r->answer = out;
+    struct span working = span_trim((struct span){text.at, at});
+    char *kept = keep(d->r, working.at, working.n);
+    n = 0;
+    for (size_t i = 0; i < working.n; i++) {
+        struct span rest = {working.at + i, working.n - i};
+        size_t end = rest.n > 1 && memcmp(rest.at, "<<", 2) == 0 ? span_find(rest, ">>") : rest.n;
+        if (end < rest.n)
+            i += end + 1;
+        else
+            kept[n++] = working.at[i];
+    }
+    kept[n] = '\0';
+    if (n > 0) d->r->demonstration = kept;
+    return true;
+}
+
+/* What stands in the last \boxed{...} or \fbox{...}, brackets matched, or behind "\boxed ". */
+static struct span last_boxed(struct span text)
+{
+    static const char *const words[] = {"\\boxed", "\\fbox"};
+    struct span found = {NULL, 0};
+    for (size_t i = 0; i < text.n; i++) {
+        struct span rest = {text.at + i, text.n - i};
+        size_t n = 0;
+        for (int k = 0; k < 2; k++)
+            if (rest.n > strlen(words[k]) && memcmp(rest.at, words[k], strlen(words[k])) == 0)
+                n = strlen(words[k]);
+        if (n == 0) continue;
+        struct span inside = {rest.at + n + 1, 0};
+        size_t left = rest.n - n - 1;
+        if (rest.at[n] == '{') {
+            for (int depth = 1; inside.n < left; inside.n++) {
+                depth += inside.at[inside.n] == '{' ? 1 : inside.at[inside.n] == '}' ? -1 : 0;
+                if (depth == 0) break;
+            }
+            if (inside.n < left) found = inside;
+        } else if (rest.at[n] == ' ') {
+            while (inside.n < left && !strchr(" $.\n", inside.at[inside.n])) inside.n++;
+            if (inside.n) found = inside;
+        }
+    }
+    return found;
+}
+
+static bool take_boxed(struct reading *d, struct span answer, struct span why)
+{
+    if (!answer.at && why.at) {
+        struct span boxed = last_boxed(why);
+        answer = span_trim(boxed);
+        if (!boxed.at)
+            return wrong(d, "no answer: neither a member nor a \\boxed{} in the solution");
+    }
+    if (!answer.at) return wrong(d, "no \"%s\"", d->form->member[PART_ANSWER][0]);
+    d->r->answer = keep(d->r, answer.at, answer.n);
+    return true;
+}
+
+static bool take_answer(struct reading *d)
+{
+    struct span answer, why;
+    bool needed = d->form->member[PART_ANSWER][0] && d->form->place != ANSWER_BOXED &&
+                  !d->form->member[PART_COMPLETION][0] && !d->form->member[PART_MESSAGES][0];
+    if (!take_text(d, PART_ANSWER, needed, &answer) ||
+        !take_text(d, PART_DEMONSTRATION, false, &why))
+        return false;
+    d->r->demonstration = why.at;
+    d->r->answer = answer.at;
+    if (d->form->place == ANSWER_BOXED) return take_boxed(d, answer, why);
+    if (d->form->place == ANSWER_HASHES && answer.at) return take_hashes(d, answer);
+    return true;
+}
+
+/* A prompt, which may be a list of messages, with its completion, if the form has one. */
+static bool take_prompt(struct reading *d)
+{
+    const char *name;
+    struct example *r = d->r;
+    struct span list = role_value(d, d->form, PART_PROMPT, &name), text, after = {NULL, 0};
+    if (value_is(list, '[')) {
+        if (!take_turns(d, list, name)) return false;
+        r->prompt = join_prompt(r);
+    } else {
+        if (!take_text(d, PART_PROMPT, true, &text)) return false;
+        r->prompt = text.at;
+    }
+    if (!d->form->member[PART_COMPLETION][0]) return true;
+    bool needed = !d->form->member[PART_ANSWER][0];
+    if (!take_text(d, PART_COMPLETION, needed, &after) || !after.at) return !needed;
+    if (r->turns == 0) *new_turn(r) = (struct turn){TURN_USER, r->prompt, NULL, strlen(r->prompt)};
+    *new_turn(r) = (struct turn){TURN_ASSISTANT, after.at, NULL, after.n};
+    return true;
+}
+
+static bool take_messages(struct reading *d, struct span list, const char *name)
+{
+    bool answered = false;
+    if (!take_turns(d, list, name)) return false;
+    for (int i = 0; i < d->r->turns; i++) answered |= d->r->turn[i].role == TURN_ASSISTANT;
+    d->r->prompt = join_prompt(d->r);
+    if (!take_answer(d)) return false;
+    return answered || d->r->answer || wrong(d, "no turn of the assistant to learn from");
+}
+
+static bool take_whole_text(struct reading *d)
+{
+    struct span text;
+    if (!take_text(d, PART_TEXT, true, &text)) return false;
+    *new_turn(d->r) = (struct turn){TURN_ASSISTANT, text.at, NULL, text.n};
+    d->r->prompt = "";
+    return true;
+}
+
+bool example_read(struct example *r, const char *line, size_t n, const struct fields *f,
+                  char why[EXAMPLE_WHY])
+{
+    struct reading d = {.r = r, .f = f, .why = why};
+    const char *name;
+    make_room(r, n);
+    r->prompt = r->answer = r->demonstration = NULL;
+    r->turns = 0;
+    if (!note_members(&d, line, n)) return false;
+    d.form = recognise(&d);
+    struct span list = role_value(&d, d.form, PART_MESSAGES, &name),
+                text = role_value(&d, d.form, PART_TEXT, &name);
+    if (list.at || (d.form->member[PART_MESSAGES][0] && !d.form->member[PART_PROMPT][0])) {
+        if (!list.at) return wrong(&d, "no \"%s\"", d.form->member[PART_MESSAGES][0]);
+        if (!take_messages(&d, list, d.form->member[PART_MESSAGES][0])) return false;
+    } else if (text.at || d.form->member[PART_TEXT][0]) {
+        if (!take_whole_text(&d)) return false;
+    } else if (!take_prompt(&d) || !take_answer(&d)) {
+        return false;
+    }
+    return check_words(&d);
+}
+
+void example_free(struct example *r)
+{
+    free(r->bytes);
+    free(r->turn);
+    *r = (struct example){.turns = 0};
+}
