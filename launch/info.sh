@@ -1,5 +1,5 @@
 #!/bin/bash
-# info.sh [COMPILER]: what this machine offers Duet, one line each; what is missing says how to get it.
+# info.sh [COMPILER]: what this machine offers Duet, one line each; missing parts say how to install them.
 set -u
 row() { printf '  %-14s %s\n' "$1" "$2"; }
 missing="missing (make setup)"
@@ -20,7 +20,7 @@ row libyaml "$(module yaml-0.1)"
 row jansson "$(module jansson)"
 row Check "$(module check)"
 
-# What oneDNN takes for this processor, asked of the library itself; what it is called in ONEDNN_MAX_CPU_ISA.
+# The instruction set that oneDNN uses on this processor, as the library itself reports it, by its name in ONEDNN_MAX_CPU_ISA.
 onednn_isa() {
     local dir code
     dir=$(mktemp -d) || return
@@ -31,10 +31,10 @@ onednn_isa() {
         e7) echo AVX512_CORE_BF16 ;;
         67 | 27) echo AVX512_CORE ;;
         7 | 407) echo AVX2 ;;
-        *) echo "less than AVX2, or more than we know of (dnnl_cpu_isa_t 0x$code)" ;;
+        *) echo "below AVX2, or unknown to Duet (dnnl_cpu_isa_t 0x$code)" ;;
         esac
     else
-        echo "not asked: it is missing (make setup)"
+        echo "unknown: oneDNN is missing (make setup)"
     fi
     rm -rf "$dir"
 }

@@ -1,11 +1,11 @@
 #!/bin/bash
-# preflight.sh [options] PROGRAM: looks at every host before a job starts there, in well under a minute.
+# preflight.sh [options] PROGRAM: checks every host before a job starts there, in well under a minute.
 #
 #   launch/preflight.sh --hostfile hostfiles/4-hosts --recipe launch/recipes/countdown.yaml build/duet
 #
-# Each host is asked once (launch/preflight/probe.sh, over ssh, or srun in a Slurm job), all at the same time: the same program and
-# libraries, clock, room on the disk and in memory, cores and binding, GPUs, the others' names. Then messages are measured between
-# those that can run the program (`duet bench network`). One table; what is wrong, on which host, and what to do.
+# All hosts are queried in parallel (launch/preflight/probe.sh, over ssh, or srun in a Slurm job): same program and libraries, clock,
+# free disk and memory, cores and binding, GPUs, resolution of the other hosts' names. Then messages are measured between the hosts
+# that can run the program (`duet bench network`). Prints one table, and for each fault the host and what to do.
 #
 # Exit code: 0 start, 1 something is wrong, 2 a mistake on the command line or in the hostfile.
 # shellcheck disable=SC1090,SC1091,SC2034,SC2154,SC2317  # sourced: host, slots come from there, interface ... are used there
@@ -94,7 +94,7 @@ note() { notes+=("$1: $2"); }
 
 # --- asking -----------------------------------------------------------------------------------------
 
-# What all see, if the run folder is common to all: a file beside it.
+# A file next to the run folder, which all hosts see if the folder is shared.
 near=$folder
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 mark=$near/.preflight-$token

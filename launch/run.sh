@@ -9,8 +9,8 @@
 # passes to all of them at once. Hence it runs in a session of its own, where the terminal's
 # Ctrl-C does not reach it, and gets SIGUSR1 from here.
 #
-# Signals are heard from the first line on. bash loses one whose trap strikes while it expands "$(...)"; hence this shell expands none
-# until the job is over: what must be found out before is found out by a child (run/prepare.sh).
+# Signals are handled from the first line on. bash loses a signal that arrives while it expands "$(...)"; hence this shell expands none
+# until the job is over: what must be found out first is found out by a child (run/prepare.sh).
 #
 # Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on request), 1 when a host was lost,
 # 110 after the timeout, 128 + signal when a rank was killed.
@@ -22,7 +22,7 @@ too_early() {
     [ -z "$preparing" ] || end_tree "$preparing"
 }
 trap too_early INT TERM HUP USR1
-trap : PIPE # nobody reads what we say: the ranks must be asked all the same
+trap : PIPE # nobody reads our output: the ranks must still be asked to stop
 set -u
 # A stream that is closed here becomes /dev/null.
 [ -L /proc/self/fd/0 ] || exec </dev/null
@@ -35,7 +35,7 @@ for file in environment hostfile hosts leftovers map messages prepare relay; do
     . "$here/run/$file.sh"
 done
 
-# --- before the job: nothing is begun, and a signal just ends it ----------------------------------
+# --- before the job: nothing has started, and a signal just ends it -------------------------------
 
 # end_tree PID: ends it and all that it has started; each is frozen first, so that none it starts is missed.
 # shellcheck disable=SC2317
@@ -96,7 +96,7 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
     sleep 3
     is_alive "$pid" "$start" && kill -KILL "$pid"
 }
-# The request is kept until the ranks listen, who say so (messages.sh): before, it would end mpirun or a rank, or be lost.
+# The request is held until the ranks report that they listen (messages.sh): earlier it would end mpirun or a rank, or be lost.
 # shellcheck disable=SC2317
 ask_to_stop() {
     asked=1
@@ -113,7 +113,7 @@ listen() {
     trap pass_on INT TERM HUP
     trap noticed USR1
 }
-# Somebody's SIGUSR1, or that of our own helpers (relay.sh), who say why.
+# A SIGUSR1 from outside, or from our own helpers (relay.sh), which record the reason.
 # shellcheck disable=SC2317
 noticed() {
     local why=''
@@ -145,7 +145,7 @@ wait "${relays[@]}"
 exec 2>&"$tell"
 grep -vE ': [^:]*[0-9]+:? +[0-9]+ ' "$scratch/shell" >&2 # but not what it says of processes
 
-# The first signal met it when it was not yet mpirun, or not yet one that passes signals on.
+# The first signal arrived before the process was mpirun, or before mpirun passed signals on.
 if [ "$code" -gt 128 ] && [ "$launcher" = mpirun ] && [ "$signals" -gt 0 ] && [ ! -e "$scratch/uri" ]; then end_if_stopped; fi
 is_said() { local file; for file; do [ ! -e "$scratch/$file" ] || return 0; done; return 1; }
 if [ "$code" -gt 128 ] && [ "$signals" -lt 2 ]; then
@@ -154,7 +154,7 @@ elif [ "$code" -eq 1 ] && [ "$launcher" = mpirun ] && [ "$signals" -lt 2 ]; then
     is_said lost killed spoken || launcher_ended
 fi
 [ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; restart with --resume auto" >&2
-# A program that does not listen to our request (138: SIGUSR1) ends as any does whose reader goes, or whose disk is full.
+# A program that does not handle our request (138: SIGUSR1) exits like any program whose reader is gone, or whose disk is full.
 case $code in
 138) if is_said reader-gone; then code=141; elif is_said unwritten; then code=1; fi ;;
 0) ! is_said unwritten || code=1 ;;

@@ -1,8 +1,8 @@
 #!/bin/sh
-# setup.sh [--dev|--hosts]: is everything there that Duet needs to be built, tested and run? When not: says what is
-# missing and what for, installs it (Debian, as root or with a sudo that asks nothing), or prints the line to run
-# and exits 2. What it asks for are commands, headers and pkg-config modules, so libraries from
-# elsewhere (a cluster's modules) count as well as Debian's.
+# setup.sh [--dev|--hosts]: checks that everything needed to build, test and run Duet is installed. If not, it says what
+# is missing and why it is needed, installs it (Debian, as root or with a sudo that needs no password), or prints the
+# command to run and exits 2. It checks for commands, headers and pkg-config modules, so libraries from elsewhere (a
+# cluster's modules) count as well as Debian's.
 set -u
 
 # Debian package | how to see that it is there | what for
@@ -78,7 +78,7 @@ main() {
     sudo='sudo '
     [ "$(id -u)" -eq 0 ] && sudo=
     if ! command -v apt-get >/dev/null; then
-        echo "This is not Debian: install what these Debian packages hold, then run make again."
+        echo "This is not a Debian system: install the equivalents of these packages, then run make again."
         return 2
     fi
     if [ -n "$sudo" ] && ! sudo -n true 2>/dev/null; then
@@ -90,6 +90,6 @@ main() {
     mkdir -p build
     install "$sudo" "$packages" || { tail -n 20 build/setup.log; echo "setup: apt-get failed, see build/setup.log"; return 1; }
     left=$(echo "$table" | missing_of)
-    [ -z "$left" ] || { echo "setup: installed, yet not found:"; echo "$left"; return 1; }
+    [ -z "$left" ] || { echo "setup: installed, but still not found:"; echo "$left"; return 1; }
 }
 main "$@"

@@ -69,24 +69,24 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-# A job that submits itself again says these, beside the words it was submitted with.
+# A job that resubmits itself passes these, in addition to its original arguments.
 array=${DUET_AGAIN_ARRAY:-$array} attempt=${DUET_AGAIN_ATTEMPT:-0}
 [ -z "${DUET_AGAIN_BEGIN:-}" ] || sbatch+=("--begin=$DUET_AGAIN_BEGIN")
 unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
 [[ $recipe && $nodes =~ ^[1-9][0-9]*$ ]] || usage
 [[ $launcher =~ ^(auto|srun|mpirun)$ && $chain =~ ^(requeue|resubmit|none)$ && $margin =~ ^[0-9.]+$ && $gpus$per_node =~ ^[0-9]*$ ]] || usage
 
-# --- what can be seen before it waits in the queue ---------------------------------------------------------
+# --- mistakes that can be found before it waits in the queue -----------------------------------------------
 
 check_environment
 [ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
 [ -x "$program" ] || problem "$program is not a program" "make all"
-command -v sbatch >/dev/null || problem "sbatch is not here: no Slurm, or not its login host" "launch/run.sh --hostfile starts a job without Slurm"
+command -v sbatch >/dev/null || problem "sbatch not found: no Slurm, or not its login host" "launch/run.sh --hostfile starts a job without Slurm"
 command -v "$program" >/dev/null && recipe_facts "$program" "$recipe" "$@" || exit 2
 [ "$per_node" ] || per_node=$gpus
 if [ -z "$per_node" ] && [ "$needs" ]; then per_node=$(((needs + nodes - 1) / nodes)); fi
 if [ -z "$per_node" ]; then
-    problem "how many ranks a node? $recipe leaves dp open" "--ranks-per-node R, or mesh: {dp: N} in the recipe"
+    problem "the number of ranks per node is unknown: $recipe leaves dp open" "--ranks-per-node R, or mesh: {dp: N} in the recipe"
 elif [ "$needs" ] && [ "$needs" -ne $((nodes * per_node)) ]; then
     fix="choose --nodes and --ranks-per-node for a multiple of $each ranks (pp x tp x sites), with -- --set mesh.dp=N"
     [ $((nodes * per_node % each)) -ne 0 ] || fix="add at the end of the line: -- --set mesh.dp=$((nodes * per_node / each)); or change --nodes or --ranks-per-node"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # host, slots, folder ... are preflight.sh's; cells and unfit are read there
-# judge.sh: what hosts said (probe.sh), against what a job needs and against each other. Sourced by preflight.sh.
+# judge.sh: compares the hosts' answers (probe.sh) with what a job needs and with each other. Sourced by preflight.sh.
 declare -A got=() cell=() unfit=() # got, cell: index.word; unfit: hosts that cannot run the program
 
 gib() { awk -v b="$1" 'BEGIN { printf b < 10 * 2^30 ? "%.1f" : "%.0f", b / 2^30 }'; }
@@ -21,8 +21,8 @@ who_has() { # WORD VALUE: the first host that said so
 
 # --- what a job needs -------------------------------------------------------------------------------
 
-# Memory as the plan has it for the rank with most, and an eighth for libraries and messages. Disk: what a rank keeps of weights and
-# optimizer, four times (checkpoints kept and the one being written), and 1 GiB for what is logged.
+# Memory: the plan's largest rank plus an eighth for libraries and messages. Disk: a rank's weights and optimizer state, four times
+# (checkpoints kept and the one being written), plus 1 GiB for logs.
 rank_bytes=$(bytes_of "${rank_gib:-1}") disk_bytes=$(bytes_of "${disk_gib:-2}")
 of_what='the default; see --memory, --disk'
 if [ "$recipe" ]; then
@@ -191,7 +191,7 @@ judge_libraries() {
     done
 }
 
-# Against the median of all, so that the asking host may be the one that is wrong; what the round trip leaves open is in its favour.
+# Compared with the median of all hosts, since this host's clock may be the wrong one; the uncertainty of the round trip counts in the host's favour.
 judge_clocks() {
     local i offset half middle
     middle=$(values_of clock | cut -d' ' -f1 | sort -n | awk '{ x[NR] = $1 } END { if (NR) print x[int((NR + 1) / 2)] }')

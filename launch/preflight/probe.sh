@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# probe.sh: what one host says of itself. launch/preflight.sh sends this text to a bash there, then lines: its settings, "t" each time it
-# wants the time, and "go". The answer is a line each: WORD VALUES...; "end" is the last. Nothing stays on the host. (The shell reads
-# its text from where main then reads: what is not a line for `read` must come after main, and nothing here may read the standard input.)
+# probe.sh: what one host reports about itself. launch/preflight.sh sends this text to a bash there, followed by lines: its settings, "t"
+# whenever it wants the time, and "go". The answer is lines WORD VALUES...; "end" is the last. Nothing is left on the host. (The shell reads
+# this script from the same stream that main reads later: input that is not for `read` must come after main, and nothing here may read stdin.)
 
 say() { echo "$*"; }
 first_of() { # DIR: the nearest folder above it that is there
@@ -14,7 +14,7 @@ free_in() { df -PB1 "$1" 2>/dev/null | awk 'NR == 2 { print $4 }'; }
 probe_program() {
     [ -e "$program" ] || { say program missing; return; }
     [ -x "$program" ] || { say program "may not be run by $(id -un)"; return; }
-    # A checksum and the size, not a cryptographic hash: nobody means harm, and 70 MB take 10 ms in place of 600.
+    # A checksum and the size, not a cryptographic hash: this is no defence against attackers, and 70 MB take 10 ms instead of 600.
     say program "$(cksum <"$program" | tr ' ' -)"
     local text size name path paths=()
     while read -r text; do

@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # who: the script that sources this
-# environment.sh: how a mistake is said, and the variables DUET_* of the environment: one table, checked before anything else is done.
+# environment.sh: how mistakes are reported, and the environment variables DUET_*: one table, checked before anything else.
 # Sourced by the scripts of launch/, which set who, their name.
 
 problems=0 problems_code=2
-problem() { # what [fix]: every mistake is said, then the script ends
+problem() { # what [fix]: reports a mistake; the script ends after all of them were reported
     problems=$((problems + 1))
     echo "$who: $1" >&2
     [ $# -lt 2 ] || echo "  fix:  $2" >&2
 }
 end_if_problems() { [ "$problems" -eq 0 ] || exit $problems_code; }
 
-# A line each: name; who reads it; what a value must match, whole (an extended regular expression); what is right. duet checks its own.
+# One line each: name; who reads it; what the whole value must match (an extended regular expression); what is valid. duet checks its own.
 duet_variables='
 DUET_SSH; scripts; [^"'\''\\]+; an ssh command, its words separated by blanks, without quotes: DUET_SSH="ssh -F FILE"
 DUET_KEEPALIVE; scripts; 0+|[0-9]{1,5}([[:blank:]]+[0-9]{1,5}){2}; "TIME INTERVAL PROBES", seconds, seconds (1 to 32767) and a count (1 to 127), such as "3 1 6"; or to 0: none
@@ -58,7 +58,7 @@ value_is_right() { # NAME VALUE PATTERN
     esac
 }
 
-# The known name with the fewest letters changed, when that is at most a third of them.
+# The known name with the smallest edit distance, when that is at most a third of its characters.
 nearest_variable() { # NAME "KNOWN NAMES"
     awk -v word="$1" -v known="$2" 'BEGIN {
         n = split(known, name, " "); most = int(length(word) / 3)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # ranks, agent, start_limit ... are of run.sh
-# hosts.sh: which hosts a job has, and asking them before it starts there. Sourced by run.sh, with hostfile.sh, whose arrays it uses.
+# hosts.sh: which hosts a job has, and what they answer before it starts there. Sourced by run.sh, with hostfile.sh, whose arrays it uses.
 
 # The hosts of a Slurm allocation, with the tasks of each: SLURM_TASKS_PER_NODE is "2(x3),1".
 read_allocation() {
@@ -74,7 +74,7 @@ has_interface() {
 for_shell() { printf ' %q' "$@" | cut -c 2-; } # for the user's
 quoted() { printf "'%s' " "${1//\'/\'\\\'\'}"; } # for any sh
 
-# The words a host says, one a line; "seen" comes last. Its arguments: folder, program, mpirun's folder, files...
+# The script that a host runs: it prints one finding per line, "seen" last. Arguments: folder, program, mpirun's folder, files...
 # shellcheck disable=SC2016
 question='
 cd "$1" 2>/dev/null || { echo "folder"; echo seen; exit 0; }
@@ -104,7 +104,7 @@ ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
     [ $? -ne 124 ] || echo "no answer within $start_limit s"
 }
 
-# ask_hosts PROGRAM ARGUMENTS...: asks all other hosts at once, and names what is wrong on which.
+# ask_hosts PROGRAM ARGUMENTS...: queries all other hosts in parallel and reports what is wrong on which.
 ask_hosts() {
     local program=$1 files=() word i answers=$scratch sums
     shift
@@ -184,8 +184,8 @@ unreachable() { # HOST PLACE WHAT-SSH-SAID
 
 # --- the start ----------------------------------------------------------------------------------
 
-# watch_start MPIRUN: ends it when no rank is there in time (ranks start when the daemons of all hosts have reported), naming the hosts
-# without a connection to it. Fails when it did.
+# watch_start MPIRUN: ends it when no rank has started in time (ranks start when the daemons of all hosts have reported), naming the hosts
+# that have no connection to it. Fails if it did.
 watch_start() {
     local until=$((SECONDS + start_limit)) i silent=()
     while [ $SECONDS -lt $until ]; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # who, scratch: of others
-# leftovers.sh: a scratch folder for each start, and what starts that were killed left behind: that folder, mpirun's session folder, segments of
-# shared memory. The next start removes them: those of this user, recorded by us, whose processes are gone and which nobody holds.
+# leftovers.sh: a scratch folder for each start, and the leftovers of killed starts: that folder, mpirun's session folder, shared memory
+# segments. The next start removes them if they are this user's, were recorded by us, and no process that owns or maps them is left.
 
 # In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...),
 # mark (a file that preflight.sh puts beside a run folder).
@@ -27,7 +27,7 @@ start_of() { # PID: when it began; with its number that is one process for ever
 }
 is_alive() { [ "$1" ] && [ "$2" ] && [ "$(start_of "$1")" = "$2" ]; } # PID START
 
-# segments FOLDER: shared memory of the ranks of the job that the folder tells of (btl vader's; jobs of mpirun N are N+1)
+# segments FOLDER: shared memory of the ranks of the folder's job (btl vader's; the job of mpirun N is N+1)
 segments() {
     local jobid path
     read -r jobid 2>/dev/null <"$1/uri" || return 0
@@ -38,7 +38,7 @@ segments() {
 }
 is_held() { grep -qsF -- "$1" /proc/[0-9]*/maps; }
 
-# forget FOLDER: removes what its job left, and the folder, unless somebody still holds some of it
+# forget FOLDER: removes what its job left, and the folder, unless a process still uses some of it
 forget() {
     local path job _ held=''
     while read -r path; do
@@ -69,14 +69,14 @@ sweep() {
     done
 }
 
-# A start that was killed before it had written who it is; a younger one may be about to. What holds anything is not of that kind.
+# A start that was killed before it wrote its owner file; a recent one may still be about to. A folder with any content is not of this kind.
 forget_unowned() { # FOLDER
     [ "$(find "$1" -maxdepth 0 -mmin +5 2>/dev/null)" ] || return 0
     if [ -e "$1/owner" ] && [ ! -s "$1/owner" ]; then rm -f "$1/owner"; fi
     rmdir "$1" 2>/dev/null
 }
 
-# The end of a start: when mpirun was killed its ranks go some moments later.
+# At exit: when mpirun was killed, its ranks end a few moments later.
 leave() {
     local _ owner=()
     [ -d "$scratch" ] || return 0

@@ -3,7 +3,7 @@
 #
 # rank = (d * pp + p) * tp + t (comm/mesh.h): pipeline d, stage p, tensor part t.
 
-# map_order KIND DP PP TP: the ranks in the order in which they fill the hosts, one a line.
+# map_order KIND DP PP TP: the ranks in the order in which they fill the hosts, one per line.
 #   pipelines  by d, p, t: a whole pipeline (and its tensor groups) inside a host where it fits; sums of gradients cross hosts
 #   experts    by p, d, t: what shares a stage (experts, tensor groups, the replicas that sum gradients) inside a host; messages
 #              between stages cross hosts
@@ -18,7 +18,7 @@ map_order() {
     }'
 }
 
-# map_hosts ORDER: from lines "host slots" on stdin and ranks in the order of filling: one host a line, for rank 0, 1, ...
+# map_hosts ORDER: from lines "host slots" on stdin and the order of the ranks: one host per line, for rank 0, 1, ...
 map_hosts() {
     awk -v order="$1" 'BEGIN { n = split(order, rank) }
         { for (i = 0; i < $2 && filled < n; i++) host[rank[++filled]] = $1 }

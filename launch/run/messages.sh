@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2154
-# messages.sh: what mpirun and srun say about a failure, made readable. Sourced by run.sh.
+# messages.sh: makes what mpirun and srun print about a failure readable. Sourced by run.sh.
 
 rank_is_there="launch/run.sh: a rank is there" # said by every rank on several hosts; not passed on
 
 ranks_listen="launch/run.sh: the ranks listen" # said once by rank 0 (comm/world.c): from now on a signal is heard; not passed on
 
-# What mpirun adds to a failure comes in blocks between lines of dashes, after the rank's own message, which is the one to
-# read: blocks that only say that a rank failed are left out, a rank killed by a signal (which cannot speak) and a host that is
-# lost are said in our words, other blocks pass. Text without a newline (the live line) passes after 0.1 s, and may stand before a line of
-# dashes. With DUET_RAW=1 all of it passes, beside our words.
+# mpirun reports a failure in blocks between lines of dashes, after the rank's own message, which is the one to read: blocks that only say
+# that a rank failed are dropped, a rank killed by a signal (which cannot report) and a lost host are reported in our own words, other
+# blocks pass. Text without a newline (the live line) passes after 0.1 s, and may precede a line of dashes. With DUET_RAW=1 everything
+# passes, in addition to our messages.
 quieten() {
     local line='' part rc block='' inside='' dashes
     trap '' INT TERM HUP USR1
@@ -38,8 +38,8 @@ quieten() {
 
 left_out() { [ "${DUET_RAW:-0}" != 1 ] || printf '%s\n' "$1"; }
 
-# What stands beside the message of who failed and says nothing to its reader (launch/README.md lists it): Open MPI's own trace, a rank that
-# reads the memory of one that is gone, libevent's remark about a connection that is closed.
+# Output next to the message of the failed rank that tells the reader nothing (launch/README.md lists it): Open MPI's own trace, a rank that
+# reads the memory of one that is gone, libevent's warning about a closed connection.
 noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^(\[[^]]*\] )?Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
 
 # How the message of a rank begins (comm/base/die.c, comm/watch.c): mpirun's own block about it may be lost.
@@ -93,8 +93,8 @@ killed_by() {
     echo "  fix:  the checkpoints saved so far are intact: resume a training run with --resume auto"
 }
 
-# Of mpirun itself nobody but us can tell: CODE is 128 + signal. Our shell's word about a process that a signal has ended is in
-# $scratch/shell; without it mpirun ended by itself, with the code of a rank.
+# Only we can report the end of mpirun itself: CODE is 128 + signal. Our shell's message about a process ended by a signal is in
+# $scratch/shell; without one, mpirun ended on its own with the code of a rank.
 launcher_killed() { # CODE
     local signal=$(($1 - 128))
     [ "$1" -ne 205 ] || return 0 # mpirun's own for a lost host
@@ -109,7 +109,7 @@ $launcher on $own_name was ended by signal $signal
   fix:  the checkpoints saved so far are intact: resume a training run with --resume auto
 EOT
 } >&2
-# It ended with 1 and no rank failed: somebody told it to, in a way that we cannot keep from it.
+# It exited 1 although no rank failed: somebody ended it, in a way that we cannot intercept.
 launcher_ended() {
     cat >&2 <<EOT
 $launcher on $own_name ended the job, and no rank reported why
@@ -132,7 +132,7 @@ EOT
     : >"$scratch/lost"
     end_lost >/dev/null 2>&1 &
 }
-# When mpirun's own host is cut off, it waits for ever for the daemons of the others. What it started ends when it does.
+# When mpirun's own host is cut off, it waits for the other hosts' daemons without end. What it started ends when it does.
 end_lost() {
     local job _
     read -r job _ <"$scratch/job"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # variables are shared with run.sh and the other files of this folder
-# prepare.sh: what run.sh does before a job: reads the options, looks where the ranks are to run and what is wrong, makes mpirun's flags.
-# It runs in a child of run.sh, which hears signals all the while, and hands over what it found in a file.
+# prepare.sh: what run.sh does before a job: reads the options, finds out where the ranks run and what is wrong, builds mpirun's flags.
+# It runs in a child of run.sh, which handles signals in the meantime, and hands over its results in a file.
 
 usage() {
     cat >&2 <<'EOT'
@@ -37,7 +37,7 @@ prepare() {
     exit 0
 }
 
-# What run.sh and the functions that it calls read, and what the ranks get by the environment.
+# The variables that run.sh and its functions read, and those that the ranks get through the environment.
 hand_over() {
     local pair exports=()
     for pair in "${mca[@]}"; do exports+=("OMPI_MCA_${pair%%=*}"); done
@@ -89,7 +89,8 @@ check_options() {
     command -v "${program[0]}" >/dev/null || { echo "launch/run.sh: ${program[0]} is not a program; build it: make all" >&2; exit 2; }
 }
 
-# Open MPI's shared memory is files: PMIx's of 4 MiB a job, btl vader's of 8 bytes more a rank. With less, mpirun fails with unhelpful messages or hangs.
+# Open MPI's shared memory consists of files: PMIx's of 4 MiB per job, btl vader's of 8 bytes more per rank. With a lower limit mpirun fails with unhelpful
+# messages or hangs.
 least_file_kib=4097
 check_file_limit() {
     local limit
@@ -101,7 +102,7 @@ check_file_limit() {
 
 # --- where ----------------------------------------------------------------------------------------
 
-# The hosts that get a rank, of them those that are not this one in `remote`, and the network between them.
+# The hosts that get a rank, those other than this one also in `remote`, and the network between them.
 find_hosts() {
     local name
     by_slurm='' where=$hostfile placed=() remote=()
@@ -126,7 +127,7 @@ find_hosts() {
     end_if_problems
 }
 
-# The map becomes one host a line, for rank 0, 1, ..., in `placed`.
+# Resolves the map to one host per rank 0, 1, ..., in `placed`.
 place_ranks() {
     local kind=${map%%:*} dp pp tp order
     case $map in
@@ -172,8 +173,8 @@ $(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "use --launcher mpirun (i
 
 # --- what mpirun is told --------------------------------------------------------------------------
 
-# When there are more ranks than cores, ranks must yield and not be bound (then an 8-byte all-reduce of 4 ranks on 2 cores takes tens of
-# microseconds, otherwise milliseconds).
+# With more ranks than cores, ranks must yield and must not be bound (an 8-byte all-reduce of 4 ranks on 2 cores then takes tens of
+# microseconds instead of milliseconds).
 choose_flags() {
     local width
     mca=("mpi_yield_when_idle=1" "pml=ob1")
@@ -192,12 +193,12 @@ choose_flags() {
     fi
     export DUET_LAUNCHED=run.sh # the ranks say when they listen
     "${launcher}_flags"
-    # On other hosts ranks say that they are there; who says nothing is named and the launch ended (hosts.sh).
+    # On other hosts every rank reports its start; hosts that stay silent are named and the launch ends (hosts.sh).
     command=("${program[@]}")
     [ "$launcher" = srun ] || [ ${#remote[@]} -eq 0 ] || command=(sh -c "echo '$rank_is_there' >&2; exec \"\$@\"" sh "${program[@]}")
 }
 
-# A failed rank ends the others at once, not after 4 seconds of grace. Keep-alives: a lost link is otherwise noticed after minutes, or never.
+# A failed rank ends the others at once, without 4 seconds of grace. Keep-alives: a lost link is otherwise noticed after minutes, or never.
 # shellcheck disable=SC2317  # called by its launcher's name
 mpirun_flags() {
     local pair
@@ -209,7 +210,7 @@ mpirun_flags() {
         [ "$ranks" -le "$(env -u OMP_NUM_THREADS nproc)" ] || flags+=(--oversubscribe)
         return
     fi
-    # Else gpu1.east.example and gpu1.west.example are one host to it.
+    # Otherwise it takes gpu1.east.example and gpu1.west.example for one host.
     flags+=(--mca orte_keep_fqdn_hostnames 1)
     if [ ${#placed[@]} -gt 0 ]; then
         flags+=(--hostfile "$scratch/map" --map-by seq)

@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2034 # what recipe_facts sets
-# job.sh: what launch/submit.sh and launch/slurm/train.sbatch both know: where a run writes, how long stopping it takes, how its
+# job.sh: shared by launch/submit.sh and launch/slurm/train.sbatch: where a run writes, how long stopping it takes, how its
 # jobs ended. Sourced, from the repository's root.
 #
-# RUN/jobs.log, a line each: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the end), "end JOB CODE TIME young|old".
+# Lines of RUN/jobs.log: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the end), "end JOB CODE TIME young|old".
 
-# recipe_facts PROGRAM RECIPE ARGUMENTS...: what duet train would make of a recipe and the --set among its arguments. The program is asked:
-# it alone reads YAML. Sets out, the run folder; each, ranks of one pipeline of every site; needs, those of the mesh, or nothing when it
-# leaves dp open. Fails with the program's exit code, its words on standard error.
+# recipe_facts PROGRAM RECIPE ARGUMENTS...: how duet train resolves a recipe and the --set among its arguments. The program itself is asked,
+# since only it parses YAML. Sets out: the run folder; each: ranks of one pipeline of every site; needs: ranks of the mesh, or nothing when
+# dp is open. Fails with the program's exit code and messages.
 recipe_facts() {
     local program=$1 recipe=$2 sets=() text dp pp tp sites
     shift 2
@@ -23,8 +23,8 @@ recipe_facts() {
     [ "$dp" -eq 0 ] || needs=$((dp * each))
 }
 
-# stop_seconds OUT: how long stopping takes at most, as measured: the last stop, or the longest step (it is finished first) and
-# the longest save of late. Nothing when nothing was measured.
+# stop_seconds OUT: the longest that stopping takes, as measured: the last stop, or the longest recent step (it is finished first)
+# plus the longest recent save. Prints nothing when nothing was measured.
 stop_seconds() {
     {
         sed -n 's/^stop [0-9]* //p' "$1/jobs.log" 2>/dev/null | tail -n 1
@@ -35,8 +35,8 @@ stop_seconds() {
 }
 
 # warning_seconds OUT MARGIN LIMIT: seconds before its limit at which a job must be asked to stop; LIMIT in seconds, 0: none.
-# Unmeasured: five minutes, or a quarter of a short limit. Never more than half of the limit: a job must get on. Slurm's own warning comes up
-# to a minute early, never late.
+# Without measurements: five minutes, or a quarter of a short limit. Never more than half of the limit: a job must make progress. Slurm's own
+# warning comes up to a minute early, never late.
 warning_seconds() {
     local took
     took=$(stop_seconds "$1")
@@ -56,10 +56,10 @@ seconds_of() {
         print days * 86400 + s + 0 }'
 }
 
-# Of the jobs since the last new start: how many at the end died young, one after the other; and when the last ended.
+# The number of consecutive early failures up to the last job, since the last new start; and when the last job ended.
 young_deaths() { # OUT
     awk '/^start .* new$/ { n = 0 } /^end / { n = $5 == "young" ? n + 1 : 0; at = $4 } END { print n + 0, at + 0 }' "$1/jobs.log" 2>/dev/null || echo 0 0
 }
-# back_off N FIRST: seconds to wait after the N-th young death: FIRST, 4 FIRST, 16 FIRST ...
+# back_off N FIRST: seconds to wait after the N-th early failure: FIRST, 4 FIRST, 16 FIRST ...
 back_off() { [ "$1" -eq 0 ] && echo 0 || echo $(($2 * 4 ** ($1 - 1))); }
 newest_checkpoint() { cat "$1"/checkpoints/latest "$1"/site-*/checkpoints/latest 2>/dev/null | sort | tail -n 1; }
