@@ -1,14 +1,14 @@
 #!/bin/bash
-# sites.sh PROGRAM [INSIDE [ACROSS]]: two sites of two hosts each on the testbed (as root), the hosts of a site INSIDE (400mbit) apart, the sites
-# ACROSS (20mbit): tokens a second of a job that is synchronous over the slow link, and of one that treats its ends as sites. All
-# learn from the same batch a step, with a pipeline over the two hosts of a site; the measured steps hold whole exchanges. The first line
-# is what the others are compared with. Shared cores make seconds wander, hence ratios; bytes do not.
+# sites.sh PROGRAM [INSIDE [ACROSS]]: two sites of two hosts each on the testbed (as root), with links of INSIDE (400mbit) within a site and
+# ACROSS (20mbit) between sites: tokens per second of a job that is synchronous over the slow link, and of one that treats its ends as
+# sites. All learn from the same batch per step, with a pipeline over the two hosts of a site; the measured steps contain whole exchanges.
+# The other lines are compared with the first. Seconds vary on shared cores, hence ratios; bytes do not.
 # shellcheck source-path=SCRIPTDIR
 . "${BASH_SOURCE%/*}/../hosts/common.sh"
 inside=${2:-400mbit} across=${3:-20mbit}
 hosts_up 4
 
-# slow HOST OTHER...: what the host sends to the others goes at the pace of the link between sites, everything else at that of its own
+# slow HOST OTHER...: the host sends to the others at the rate of the link between sites, everything else at that of its own link
 slow() {
     local host=$1 other
     shift
@@ -36,7 +36,7 @@ recipe=bench.yaml limit=600
 
 # bytes from site 1 to site 2, all hosts
 crossed() { echo $((traffic[1,3] + traffic[1,4] + traffic[2,3] + traffic[2,4])); }
-# pace FOLDER FIRST LAST: tokens a second over those steps
+# pace FOLDER FIRST LAST: tokens per second over those steps
 pace() {
     paste <(values "$1/metrics.jsonl" tokens) <(values "$1/metrics.jsonl" time/step) |
         awk -v a="$2" -v b="$3" 'NR == a { from = $1 } NR > a && NR <= b { t += $2; to = $1 } END { print (to - from) / t }'

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# common.sh: what the scripts of this folder share; sourced with the program as $1. Gives a scratch folder (entered), named checks,
-# a recipe of a few seconds, and runs that can be watched and hurt. A script ends with `finish`.
+# common.sh: helpers of the scripts in this folder; sourced with the program as $1. Provides a scratch folder (already entered), named
+# checks, a recipe of a few seconds, and runs that can be watched and damaged. A script ends with `finish`.
 set -u
 duet=$(realpath "$1")
 [ -x "$duet" ] || { echo "no program at $1"; exit 1; }
@@ -34,14 +34,14 @@ check() {
     [ -s err ] && ends <err | sed 's/^/     stderr: /'
     return 1
 }
-# ends: of a text that is too long for a report the first and last lines
+# ends: the first and last lines of a text that is too long for a report
 ends() { cut -c 1-300 | awk '{ l[NR] = $0 } END { for (i = 1; i <= NR; i++) if (i <= 8 || i > NR - 16) print l[i]; else if (i == 9) print "..." }'; }
 equal() { [ "$1" = "$2" ] || { echo "\"$1\" is not \"$2\""; return 1; }; }
 has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
 hasnt() { [ -r "$1" ] || { echo "no file $1"; return 1; }; ! grep -F -- "$2" "$1"; }
-# times N FILE TEXT: in exactly so many lines
+# times N FILE TEXT: in exactly N lines
 times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
-# mistake NAME WORDS...: the call was refused as a user's mistake: exit 2, each of the words said, what to do
+# mistake NAME WORDS...: the call was rejected as a user's mistake: exit 2, all of the words in the message, and what to do
 mistake() {
     local name=$1 text
     shift
@@ -76,7 +76,7 @@ YAML
 
 recipe=recipe.yaml
 
-# base ARGUMENTS...: the supervised steps alone, on one rank, and a recipe of three GRPO steps that begins with their weights: what `base` makes.
+# base ARGUMENTS...: makes `base`: the supervised steps only, on one rank, and a recipe of three GRPO steps that starts from their weights.
 base() {
     sed -e '/kind: grpo/,$d' -e 's/dp: 2, pp: 2/dp: 1, pp: 1/' recipe.yaml >base.yaml
     sed -e '/kind: sft/d' -e '/kind: eval/d' -e 's/steps: 12/steps: 3/' -e 's/max_context: 128/&, from: base/' \
@@ -118,8 +118,8 @@ launcher() { children "$job" mpirun; }
 ranks() { children "$(launcher)" duet; }
 mkfifo never
 exec {never}<>never # nothing is ever written there: a sleep without a process
-# until_true TEST...: waits for it while the job lives; fails when the job ends first. The tests below start no process, so that
-# moments of some milliseconds are met.
+# until_true TEST...: waits until it is true; fails when the job ends first. The tests below start no process, so that events lasting
+# only milliseconds are caught.
 until_true() {
     until "$@"; do
         kill -0 "$job" 2>/dev/null || { echo "the run ended before: $*"; return 1; }
@@ -136,7 +136,7 @@ ready() {
         pids=($(launcher) $(ranks))
     done
 }
-# lines N FOLDER: metrics.jsonl has at least so many
+# lines N FOLDER: metrics.jsonl has at least N lines
 lines() {
     local all=()
     [ ! -e "$2/metrics.jsonl" ] || mapfile -t all <"$2/metrics.jsonl"
@@ -148,7 +148,7 @@ is_saved() {
     [ ! -e "$2/checkpoints/latest" ] || read -r name <"$2/checkpoints/latest"
     [ "$name" = "step-$(printf %08d "$1")" ]
 }
-# back_to STEP FOLDER...: as if the runs had ended there
+# back_to STEP FOLDER...: puts the runs into the state they would have had if they had ended at that step
 back_to() {
     local step folder checkpoint
     step=step-$(printf %08d "$1")
@@ -167,7 +167,7 @@ ended() {
     job=''
 }
 alike() { "$root/tests/support/compare_runs.sh" "$@"; }
-# gone SECONDS PID...: within that time none of them is left
+# gone SECONDS PID...: succeeds when all of them have ended within that time
 gone() {
     local until=$((SECONDS + $1)) pid
     shift
@@ -179,7 +179,7 @@ gone() {
     done
     return 0
 }
-# values FILE NAME: the numbers of that name, one a line; "-" where a line lacks it
+# values FILE NAME: the values of that name, one per line; "-" where a line does not have it
 values() { awk -F "\"$2\":" '{ v = "-"; if (NF > 1) { v = $2; sub(/[,}].*/, "", v) } print v }' "$1"; }
-# deviations FILE: the different values of ratio/max_deviation ("-": lines without), but of steps that found nothing to learn from (null)
+# deviations FILE: the distinct values of ratio/max_deviation ("-": lines without it), except those of steps without anything to learn from (null)
 deviations() { grep -v '"updates":0,"skipped_updates":0' "$1" | values - ratio/max_deviation | sort -u | paste -sd ' '; }

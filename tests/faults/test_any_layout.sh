@@ -1,8 +1,8 @@
 #!/bin/bash
-# test_any_layout.sh DUET [CASES [SEED]]: what holds of every layout, on layouts drawn by chance: model, precision, mesh, sites, schedule, how sums
-# cross hosts, hosts pretended. Of each: a run samples what it learns from (P2: the ratio is exactly 1); taken up from the middle it is the
-# unbroken run, bit for bit (P5), and so it is under another schedule, with other buckets, where nothing is rounded in blocks or between hosts (P4).
-# SOAK=SECONDS: so many in that time, a line each, unless one fails.
+# test_any_layout.sh DUET [CASES [SEED]]: properties of every layout, checked on random ones: model, precision, mesh, sites, schedule, how sums
+# cross (simulated) hosts. For each: a run learns from what it samples (P2: the ratio is exactly 1); resumed from the middle it equals the unbroken
+# run bit for bit (P5), also under another schedule and with other buckets, where nothing is rounded in blocks or between hosts (P4).
+# SOAK=SECONDS: as many cases as fit into that time, one line each, until one fails.
 cases=${2:-8} RANDOM=${3:-1} soak_s=${SOAK:-0} began=$SECONDS
 . "${BASH_SOURCE%/*}/common.sh"
 
@@ -136,10 +136,10 @@ for ((case = 1; ; case++)); do
     back_to "$step" $(folders_of again)
     cp -r again other
     run_of again --resume auto "${free[@]}"
-    check "$name: from step $step: as the unbroken run" alike_all again
+    check "$name: from step $step: same as the unbroken run" alike_all again
     draw_free
     [ "$wire" = fp32 ] && [ -z "$blocks" ] || continue # blocks of int8 begin where slices do
     run_of other --resume auto "${free[@]}"
-    check "$name: from step $step with ${free[*]//--set /}: as the unbroken run" alike_all other --curves
+    check "$name: from step $step with ${free[*]//--set /}: same as the unbroken run" alike_all other --curves
 done
 finish

@@ -1,9 +1,9 @@
 #!/bin/bash
-# test_bad_input.sh DUET: what a user may get wrong, on two or more ranks: every mistake is named once with its place, together with
-# the others; the job ends with 2, without a word of MPI's, and leaves nothing in the run folder.
+# test_bad_input.sh DUET: users' mistakes, on two or more ranks: every mistake is reported once, with its place and together with the
+# others; the job exits 2, without output from MPI, and leaves nothing in the run folder.
 . "${BASH_SOURCE%/*}/common.sh"
 
-# refused NAME RANKS TEXT... -- ARGUMENTS...: train must end so, with each text in exactly one line
+# refused NAME RANKS TEXT... -- ARGUMENTS...: train must end like that, with each text in exactly one line
 refused() {
     local name=$1 n=$2 texts=() text
     shift 2
@@ -11,7 +11,7 @@ refused() {
     shift
     train "$n" fresh "$@"
     check "$name: exit 2" equal "$code" 2
-    for text in "${texts[@]}"; do check "$name: said once" times 1 err "$text"; done
+    for text in "${texts[@]}"; do check "$name: reported once" times 1 err "$text"; done
     check "$name: nothing of MPI's" hasnt err MPI_
     check "$name: no run folder" test ! -e fresh
 }
@@ -63,6 +63,6 @@ before=$(find base -type f -exec cksum {} + | sort)
 recipe=base.yaml
 train 2 base --set mesh.dp=2
 check "a folder in use: exit 2" equal "$code" 2
-check "a folder in use: said once" times 1 err "base already holds a run: add --resume auto"
+check "a folder in use: reported once" times 1 err "base already holds a run: add --resume auto"
 check "a folder in use: untouched" equal "$(find base -type f -exec cksum {} + | sort)" "$before"
 finish

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_cli.sh DUET: the command line. Help and versions answer with 0; mistakes answer with 2, are named all at once with
-# file and line, are printed once however many ranks see them, and leave nothing behind.
+# test_cli.sh DUET: the command line. Help and version exit 0; mistakes exit 2, are all reported at once with file and line,
+# are printed once whatever the number of ranks, and leave nothing behind.
 set -u
 duet=$1
 [ -x "$duet" ] || { echo "no program at $duet"; exit 1; }
@@ -27,9 +27,9 @@ run() {
     [ "$code" -eq "$want" ] || fail "duet $*: exit $code, not $want"
 }
 
-# has FILE TEXT: the text is in it, as it is
+# has FILE TEXT: the file contains the text, literally
 has() { grep -qF -- "$2" "$1" || fail "no \"$2\" in $1"; }
-# times N FILE TEXT: in so many lines
+# times N FILE TEXT: in exactly N lines
 times() { [ "$(grep -cF -- "$3" "$2")" -eq "$1" ] || fail "\"$3\" is not in $1 lines of $2"; }
 
 # --- the program ---
@@ -59,7 +59,7 @@ run 0 help settings; has out "temperature: 1"
 run 2 inspect; has err "missing argument: duet inspect CHECKPOINT"
 run 2 inspect a b --x; has err "unexpected argument \"b\""; has err "unknown option --x"
 
-# --- settings: what scripts ask ---
+# --- settings, as scripts use them ---
 printf 'out: "my runs"\nmesh: {pp:\n  2}\nphases: [{kind: sft, lr: 1e-3}]\n' >ask.yaml
 run 0 settings ask.yaml --get out --get mesh.pp --get phases.sft.lr --set phases.sft.steps=7 --get phases.0.steps --get mesh.dp
 [ "$(paste -sd'|' out)" = "my runs|2|0.001|7|0" ] || fail "settings --get: values in the order of asking"
@@ -92,7 +92,7 @@ run 2 bench decode --steps 1001 --slots 0 --pass-ms 0 --members 65 --mib 0 --lay
 for text in "--steps: 1001" "--slots: 0" "--pass-ms: 0" "--members: 65" "--mib: 0" "--layers: 0"; do times 1 err "$text is not in the range"; done
 run 2 train nowhere --resume maybe; has err "--resume takes auto or no, not \"maybe\""
 run 0 eval --help; has out "answers per problem (1 to 4096; default: 8)"
-# a number without a range would read "(0 to 0": none is left
+# a number without a range would read "(0 to 0": there must be none
 for command in train sample eval score plan pack bench; do
     run 0 "$command" --help
     grep -q '(0 to 0[;)]' out && fail "an option of $command has no range"
@@ -123,7 +123,7 @@ run 2 train bad.yaml --set model.heds=2
 for text in "${mistakes[@]}"; do times 1 err "$text"; done
 run 2 train missing.yaml; has err "missing.yaml: cannot read the recipe: No such file or directory"
 
-# --- the same on two ranks: said once, and the job ends with the same code ---
+# --- the same on two ranks: reported once, and the job ends with the same code ---
 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" train bad.yaml --set model.heds=2 >out 2>err </dev/null
 code=$?
 [ "$code" -eq 2 ] || fail "bad.yaml on two ranks: exit $code"
@@ -139,7 +139,7 @@ code=$?
 [ "$code" -eq 2 ] || fail "mesh.yaml on three ranks: exit $code"
 times 1 err "mesh.yaml:1: a mesh of dp 2 x pp 2 needs 4 ranks, not 3: start with mpirun -np 4"
 
-# --- nothing was begun ---
+# --- nothing was started ---
 left=$(find . -mindepth 1 ! -name out ! -name err ! -name '*.yaml')
 [ -z "$left" ] || fail "left behind: $left"
 

@@ -10,7 +10,7 @@ cat >two.yaml <<'YAML'
 phases: [{kind: sft, name: warm}, {kind: grpo, name: learn}]
 YAML
 
-# tab LINE: what is offered, one a line, as the shell would put it into the line; with the word breaks of bash
+# tab LINE: the completions, one per line, as the shell would insert them; with the word breaks of bash
 tab() {
     "${shell[@]}" -c '
         '"$prelude"'
@@ -50,7 +50,7 @@ in_shell() {
 
 shell=(bash --norc) prelude='' breaks=$' \t\n"\047><=;|&(:'
 in_shell bash
-# bash replaces what is behind the last `=`.
+# bash replaces what follows the last `=`.
 check "bash: a value" offers "duet train two.yaml --set precision=" "fp32 " "bf16 "
 check "bash: a value begun" offers "duet train two.yaml --set model.tied=t" "true "
 check "bash: of a phase" offers "duet train two.yaml --set phases.learn.aggregate=s" "sequence_mean "

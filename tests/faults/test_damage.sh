@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_damage.sh DUET: promise P9. What is damaged is named (file, what, what to do) and never loaded, the checkpoint before it is used,
-# and nothing is written until one is whole. A checkpoint asked for by name is not replaced by another.
+# test_damage.sh DUET: promise P9. A damaged checkpoint is named (file, what, what to do) and never loaded; the previous one is used
+# instead, and nothing is written before an intact one is found. A checkpoint requested by name is not replaced by another.
 . "${BASH_SOURCE%/*}/common.sh"
 recipe=short.yaml # saves steps 10, 20 and 30
 sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 30/' recipe.yaml >short.yaml
@@ -18,7 +18,7 @@ flip() { # FILE BYTE: the lowest bit of that byte
     printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# damaged NAME FILE TEXT COMMAND...: the newest checkpoint of a copy is hurt by the command, which stands in its folder
+# damaged NAME FILE TEXT COMMAND...: the command, run in the folder of a copy's newest checkpoint, damages it
 damaged() {
     local name=$1 file=$2 text=$3 newest=hurt/checkpoints/step-00000030
     shift 3
@@ -60,7 +60,7 @@ before=$(sums hurt)
 train 2 hurt --resume auto --set mesh.pp=1
 check "all damaged: exit 1" equal "$code" 1
 for step in 10 20 30; do check "all damaged: step $step named" times 1 err "checkpoints/step-000000$step/shard-0000-of-0004.h5: damaged"; done
-check "all damaged: says so" times 1 err "none of the 3 checkpoints is undamaged"
+check "all damaged: reported" times 1 err "none of the 3 checkpoints is undamaged"
 check "all damaged: nothing was overwritten" equal "$(sums hurt)" "$before"
 
 # --- latest ---
@@ -75,5 +75,5 @@ call "$duet" inspect none
 check "inspect of nothing: exit 2" equal "$code" 2
 call "$duet" eval none
 check "eval of nothing: exit 2" equal "$code" 2
-check "eval of nothing: said" equal "$(cat err)" $'none: no such folder\n1 problem'
+check "eval of nothing: reported" equal "$(cat err)" $'none: no such folder\n1 problem'
 finish

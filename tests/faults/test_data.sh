@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_data.sh DUET: what can be wrong with problems, demonstrations and tokenizers, and what a model needs of them: told at the start, by
-# file and line, before a step is taken.
+# test_data.sh DUET: what can be wrong with problems, demonstrations and tokenizers, and what a model needs of them: reported with file
+# and line before the first step.
 . "${BASH_SOURCE%/*}/common.sh"
 
 # problems FILE FROM TO: sums of a in FROM .. TO and b in 1 .. 8
@@ -56,7 +56,7 @@ cp r.yaml moved
 recipe=moved/r.yaml
 train 2 fresh
 check "data beside the recipe: exit 2" equal "$code" 2
-check "data beside the recipe: said once" times 1 err "p.jsonl: cannot read: No such file or directory (tried $dir/p.jsonl: data.file is relative to the working directory)"
+check "data beside the recipe: reported once" times 1 err "p.jsonl: cannot read: No such file or directory (tried $dir/p.jsonl: data.file is relative to the working directory)"
 check "data beside the recipe: found" has err "; there is one next to the recipe: --set data.file=moved/p.jsonl"
 mv moved/[ph].jsonl .
 recipe=r.yaml
@@ -72,7 +72,7 @@ train 1 fresh --set model.tokenizer=mine.json
 check "train without the tokenizer file: exit 2" equal "$code" 2
 check "train without the tokenizer file: says where it looked" has err "model.tokenizer is relative to the working directory"
 
-# --- what does not fit, is missing, or cannot be written: told before step 0 ---
+# --- what does not fit, is missing, or cannot be written: reported before step 0 ---
 
 # edit FILE SED: p.jsonl changed
 edit() { sed "$2" p.jsonl >"$1"; }
@@ -85,13 +85,13 @@ edit one-demonstration.jsonl '6!s/, "demonstration.*/}/'
 edit times.jsonl '4s/1+4"/1×4"/;5s/1+5=6/1×5÷1/'
 edit euro.jsonl '4s/"5"/"5€"/'
 
-# refused NAME FILE TEXT...: train on two ranks ends with 2, each text said once, and no run folder
+# refused NAME FILE TEXT...: train on two ranks ends with 2, each text reported once, and no run folder
 refused() {
     local name=$1 file=$2 text
     shift 2
     train 2 fresh --set "data.file=$file"
     check "P8: $name: exit 2" equal "$code" 2
-    for text; do check "P8: $name: said once" times 1 err "$text"; done
+    for text; do check "P8: $name: reported once" times 1 err "$text"; done
     check "$name: no run folder" test ! -e fresh
 }
 refused "a prompt too long" long.jsonl "long.jsonl:7: training prompts without room for an answer in model.max_context 64: 1 of 48 (line 7), the longest needs" \
@@ -102,14 +102,14 @@ refused "all demonstrations too long" all-long.jsonl "all-long.jsonl: no usable 
 refused "an answer that cannot be written" euro.jsonl "euro.jsonl:4: training answers with characters that are not in the tokenizer: 1 of 48 (line 4), \"€\" (U+20AC) once: no completion could ever be right"
 train 1 fresh --set data.heldout_file=long.jsonl
 check "a held-out prompt too long: exit 2" equal "$code" 2
-check "a held-out prompt too long: said" has err "long.jsonl:7: held-out prompts without room for an answer"
+check "a held-out prompt too long: reported" has err "long.jsonl:7: held-out prompts without room for an answer"
 call "$duet" eval whole --samples 1 --set data.heldout_file=long.jsonl
 check "eval of a prompt too long: exit 2" equal "$code" 2
 call "$duet" eval whole --samples 1 --prompts 99 --set data.heldout_file=long.jsonl --set data.leave_out=0.1
 check "eval without a prompt too long: exit 0" equal "$code" 0
 check "eval without a prompt too long: counts the others" has out '"prompts": 47'
 
-# left out: the run goes on, is the same on two ranks, and is resumed as if unbroken
+# left out: the run continues, is the same on two ranks, and resumes to the bits of the unbroken run
 for n in 1 2; do
     train $n left$n --set data.file=long.jsonl --set data.leave_out=0.03
     check "left out on $n: exit 0" equal "$code" 0
@@ -122,7 +122,7 @@ cp -r left1 back
 back_to 4 back
 train 1 back --set data.file=long.jsonl --set data.leave_out=0.03 --resume auto
 check "left out, resumed: exit 0" equal "$code" 0
-check "left out, resumed: as unbroken" alike left1 back
+check "left out, resumed: same as unbroken" alike left1 back
 
 train 1 times --set data.file=times.jsonl
 check "characters in prompts: exit 0" equal "$code" 0
@@ -136,14 +136,14 @@ edit long-answer.jsonl "4s/\"5\"/\"$ones\"/; 4s/, \"demonstration.*/}/; 9s/\"2+1
 train 1 wide --set data.file=long-answer.jsonl --set model.max_context=640 --set data.micro_batch_tokens=640
 check "long texts: exit 0" equal "$code" 0
 check "a long prompt: fits" hasnt err "prompts without room"
-check "a long answer: said" times 1 err "long-answer.jsonl:4: training answers longer than max_new 24 or model.max_context 640 allows: 1 of 48 (line 4); no completion can be right for these"
+check "a long answer: reported" times 1 err "long-answer.jsonl:4: training answers longer than max_new 24 or model.max_context 640 allows: 1 of 48 (line 4); no completion can be right for these"
 
 # --- steps without anything to learn from ---
 recipe=s.yaml
 train 1 one --set data.file=one-demonstration.jsonl --set phases.sft.steps=12
 check "one demonstration: exit 0" equal "$code" 0
 check "one demonstration: the others are counted" has err "one-demonstration.jsonl:1: records without a demonstration: 47 of 48 (lines 1, 2, 3, 4, 5, 7, 8, 9 and 39 more); sft passes over them"
-check "an empty batch: says so" has err "nothing to learn from, no update: of 8 demonstrations 8 are missing and 0 do not fit model.max_context 64"
+check "an empty batch: reported" has err "nothing to learn from, no update: of 8 demonstrations 8 are missing and 0 do not fit model.max_context 64"
 check "an empty batch: counted for what they are" has one/metrics.jsonl '"data/no_demonstration":8'
 check "an empty batch: not as too long" hasnt one/metrics.jsonl data/too_long
 check "an empty batch: no loss, no update" equal "$(grep '"data/empty":1' one/metrics.jsonl | grep '"loss":null' | grep -c '"updates":0')" 10
@@ -152,7 +152,7 @@ check "a batch with one: its loss" equal "$(grep -v data/empty one/metrics.jsonl
 train 1 two --set data.file=long-demonstration.jsonl --set data.leave_out=0.1 --set phases.sft.steps=6
 check "one too long: counted once an epoch" equal "$(grep -c '"data/too_long":1' two/metrics.jsonl)" 1
 
-# --- names and tokens of any length: nothing that is read is a bug of ours ---
+# --- names and tokens of any length: no input is reported as our bug ---
 recipe=s.yaml
 long_name=$(printf 'n%.0s' {1..200}).jsonl
 cp p.jsonl "$long_name"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_denominators.sh DUET: what a GRPO step's loss is divided by, from outside: samples.jsonl holds every answer's length, reward and
-# advantage; a loss of ratio 1 computed from them in double precision is the one in metrics.jsonl, for every aggregate (of sequence_mean
-# it is zero unless truncated answers are masked) and either zero_spread, and the same on another mesh.
+# test_denominators.sh DUET: the denominator of a GRPO step's loss, checked from outside: samples.jsonl holds every answer's length, reward
+# and advantage; the loss at ratio 1 computed from them in double precision equals the one in metrics.jsonl, for every aggregate (with
+# sequence_mean it is zero unless truncated answers are masked) and both values of zero_spread, and is the same on another mesh.
 . tests/faults/common.sh
 
 cat >loss.py <<'PY'

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_differ.sh DUET: what only one rank sees. P8: ranks agree on mistakes before they go on, and one says them with its host; files that
-# are not the same everywhere are refused before the first step. Each rank runs in a folder of its own, as if on a host of its own.
+# test_differ.sh DUET: problems that only one rank sees. P8: ranks agree on mistakes before they continue, and one reports them with its
+# host; files that differ between hosts are refused before the first step. Each rank runs in its own folder, as if on its own host.
 . "${BASH_SOURCE%/*}/common.sh"
 cat >one.yaml <<'YAML'
 model: {layers: 2, hidden: 32, heads: 2, max_context: 64}
@@ -30,7 +30,7 @@ refused() {
     shift 2
     hosts "$@"
     check "$name: exit 2" equal "$code" 2
-    check "$name: said once" times 1 err "$text"
+    check "$name: reported once" times 1 err "$text"
     check "$name: nothing of MPI's" hasnt err MPI_
     check "$name: no run folder" test ! -e run
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # test_docs.sh DUET: every command line of every page is run as a reader would type it, in a folder that looks like a fresh clone, with two
-# exceptions that the page itself shows: a line (or the sentence of a `--set`) that says "needs a cluster" or "inside a Slurm job", and measurements that say how many
-# minutes they take (their scripts are only parsed). Training and benchmarks are cut short by what `shrink` appends; more
-# ranks than four are planned, not started. A command that no rule below knows is a failure.
+# exceptions, both visible in the page: a line (or the sentence of a `--set`) that says "needs a cluster" or "inside a Slurm job", and measurements that say how many
+# minutes they take (their scripts are only parsed). Training and benchmarks are shortened by what `shrink` appends; more than
+# four ranks are planned, not started. A command that matches no rule below is a failure.
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
 pages=$(cd "$root" && git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')
@@ -13,7 +13,7 @@ mkdir build build/release && ln -s "$duet" build/duet
 printf 'localhost slots=64\n' | tee my-hosts >hosts
 sed "s/^  dp: .*/  dp: 0/" "$root/launch/recipes/arithmetic.yaml" >my-recipe.yaml
 
-# Sets that make the shipped recipes a matter of seconds.
+# Settings with which the shipped recipes take seconds.
 shrink="--set checkpoint.every=0 --set mesh.decode_slots=8 --set model.layers=4 --set model.hidden=32 --set model.heads=2"
 shrunk() { # recipe: the same for its phases
     local name
@@ -37,7 +37,7 @@ commands() {
     fenced || /^    / { s = $0; sub(/^ */, "", s); sub(/^\$ /, "", s); if (starts(s)) print NR "\tblock\t" s; next }
     { n = split($0, part, "`"); for (i = 2; i <= n; i += 2) if ((ours(part[i]) || part[i] ~ /^--set [a-z_.]+=[^ ]/ && part[i] !~ /=(value|…|[A-Z])/) && part[i] ~ / /) print NR "\tspan\t" part[i] }' "$1"
 }
-# words that stand for something of the reader
+# placeholders for something of the reader's
 filled() {
     sed -E -e 's/[[:space:]]{3,}[^"]*$//; s/ +#.*$//; s/[[:space:]]+$//' -e 's/ …$//' -e 's/\bRUN_[AB]\b/runs\/countdown/g; s/\bRUN\//runs\/countdown\//g' \
         -e '/--nodes|-n 32/s/\bRECIPE\b/my-recipe.yaml/' -e 's/ (MODEL|CHECKPOINT)\b/ runs\/countdown/g; s/\bRECIPE\b/launch\/recipes\/countdown.yaml/g; s/([ "])SAMPLES\.jsonl/\1runs\/countdown\/samples.jsonl/g' \

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_early_stop.sh DUET: P9: a request to stop that comes while the job starts ends it with 85 at any moment: before mpirun is started nothing is
-# begun, after that it is kept until the ranks listen. Also what a rank says of SIGHUP and of a file that is larger than it may be.
+# test_early_stop.sh DUET: P9: a stop request during start-up ends the job with 85 at any moment: before mpirun is started nothing has
+# begun; later the request is held until the ranks listen. Also what a rank reports about SIGHUP and about a file over its size limit.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 long=(--set phases.start.steps=100000 --set phases.start.lr=1e-3)
@@ -15,8 +15,8 @@ catches() {
     done 2>/dev/null <"/proc/$job/status"
     return 1
 }
-# early [SLOW]: run.sh is begun, in a process group of its own and with SIGINT as a terminal has it; sets job. SLOW: a command that it needs
-# before the job, which takes so long here that the job cannot have begun when the signal comes.
+# early [SLOW]: starts run.sh in its own process group, with SIGINT set as in a terminal; sets job. SLOW: a command that run.sh needs
+# before the job and that takes so long here that the job cannot have started when the signal arrives.
 early() {
     rm -rf early
     set -m
@@ -26,7 +26,7 @@ early() {
     set +m
     until_true catches
 }
-# whole: what the stop left: a checkpoint that is the run's last step, or no run at all; exactly one word of what became of it
+# whole: what the stop left: a checkpoint of the run's last step, or no run at all; and exactly one message about the outcome
 # shellcheck disable=SC2317
 whole() {
     if [ -e early/checkpoints/latest ]; then
@@ -35,7 +35,7 @@ whole() {
         equal "$(find early -type f 2>/dev/null)" "" && equal "$(grep -v "saving a checkpoint, then stopping" err)" "launch/run.sh: stopped before the job began; nothing was changed: start it again"
     fi
 }
-# strike NAME SIGNAL [TO]: the signal comes now; what it must leave
+# strike NAME SIGNAL [TO]: sends the signal now and checks what is left
 strike() {
     case ${3:-} in
     group) kill "-$2" -- "-$job" ;; # Ctrl-C, or a terminal that is closed
@@ -117,7 +117,7 @@ kill -TERM "$job"
 ended
 check "nohup: SIGTERM is heard: exit 85" equal "$code" 85
 
-# --- a bare duet train whose reader goes: a hang-up; what only prints dies quietly, as other tools do ---
+# --- a bare duet train whose reader exits is a hang-up; commands that only print end silently, as other tools do ---
 one=(--set mesh.dp=1 --set mesh.pp=1 --set checkpoint.every=1000)
 { timeout 60 "$duet" train recipe.yaml --set out=read "${one[@]}" "${long[@]}" 2>&1; echo $? >code; } </dev/null | head -n 1 >out
 check "a bare duet train, head: exit 85" equal "$(<code)" 85
@@ -126,7 +126,7 @@ check "a bare duet train, head: it had its line" equal "$(wc -l <out)" 1
 "$duet" help settings 2>err | true
 check "a command that prints, head: says nothing" equal "${PIPESTATUS[0]} $(<err)" "141 "
 
-# --- a bare duet train that dies: our message, and nothing of Open MPI's ---
+# --- a bare duet train that dies: our message, and no output of Open MPI ---
 "$duet" train recipe.yaml --set out=moved "${one[@]}" "${long[@]}" >out 2>err </dev/null &
 job=$!
 check "moved: under way" until_true lines 3 moved

@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_ends.sh DUET: every setting that is a real number, at either end of its range, through real steps of supervised learning and
-# GRPO on one rank. P8: the run ends with 0, or with 1 or 2 and what to change; never by a signal or as a bug of ours, and no line of
-# metrics.jsonl holds what is not a number.
+# test_ends.sh DUET: every real-valued setting, at both ends of its range, in real steps of supervised learning and GRPO on one rank.
+# P8: the run exits 0, or 1 or 2 with what to change; never by a signal or as our bug, and metrics.jsonl contains no value that is
+# not a number.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 # The format reward, which the steps of `base` teach half-way, makes the answers of a group differ.
@@ -21,7 +21,7 @@ YAML
 sed 's/max_context: 128/&, from: base/' fresh.yaml >warm.yaml
 sed 's/max_context: 128/&, experts: 4/' fresh.yaml >experts.yaml
 
-# at RECIPE SET...: one run; what is wrong with it is written to `said`, how it ended to `ended`
+# at RECIPE SET...: one run; its faults are written to `said`, its exit to `ended`
 at() {
     local recipe=$1 set sets=() folder=run.$BASHPID how
     shift

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_environment.sh DUET: the variables DUET_*: a wrong value is refused with what is right, an unknown name warned of, and every one
-# that the tree reads is in the tables (launch/run/environment.sh, comm/base/environment.c) and on the page (launch/README.md).
+# test_environment.sh DUET: the variables DUET_*: a wrong value is rejected with what is valid, an unknown name gets a warning, and every
+# variable that the tree reads is in the tables (launch/run/environment.sh, comm/base/environment.c) and on the page (launch/README.md).
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
@@ -19,7 +19,7 @@ for pair in 'DUET_KEEPALIVE=08 01 6' 'DUET_KEEPALIVE=0' 'DUET_KEEPALIVE=' 'DUET_
 done
 environment DUET_KEEPALIFE=0
 check "unknown variable: goes on" equal "$code" 0
-check "unknown variable: said" has err "unknown environment variable DUET_KEEPALIFE; did you mean DUET_KEEPALIVE?"
+check "unknown variable: reported" has err "unknown environment variable DUET_KEEPALIFE; did you mean DUET_KEEPALIVE?"
 for text in $(cd "$root" && grep -rhoE --include='*.[ch]' '(getenv|environment_[a-z]+)\("DUET_[A-Z_0-9]+' comm model pipeline trainer tests | cut -d'"' -f2 | sort -u) \
     $(cd "$root" && grep -rhoE 'DUET_[A-Z_0-9]+' launch | sort -u | grep -v '_$'); do
     check "$text is in the table of the scripts" grep -q "^$text; " "$root/launch/run/environment.sh"
@@ -73,7 +73,7 @@ check "unknown: without one" grep -qx 'duet: warning: unknown environment variab
 recipe=one.yaml
 DUET_ISA=sse9 DUET_TERMINAL=no train 4 run
 check "P8: four ranks: exit 2" equal "$code" 2
-check "P8: four ranks: said once" times 1 err 'DUET_ISA="sse9" is not valid'
+check "P8: four ranks: reported once" times 1 err 'DUET_ISA="sse9" is not valid'
 check "P8: four ranks: all at once" has err 'DUET_TERMINAL="no" is not valid'
 check "P8: four ranks: nothing begun" test ! -e run
 # shellcheck disable=SC2016  # for the rank's shell

@@ -1,5 +1,5 @@
 #!/bin/bash
-# test_eval.sh DUET: what evaluations count: each held-out problem once, and as many as there are.
+# test_eval.sh DUET: evaluations count each held-out problem once, and not more than there are.
 . "${BASH_SOURCE%/*}/common.sh"
 
 # records A B: problems a+b with a from 1 to 8, b from A to B, as JSON Lines
@@ -43,12 +43,12 @@ check "phase: problems" equal "$(value line eval/p.jsonl/problems)" 16
 check "phase: asked for" equal "$(value line eval/p.jsonl/problems_asked)" 20
 check "milestone: problems and asked for" grep -qE '"asked": ?20,.*"prompts": ?16' "run/checkpoints/$(cat run/checkpoints/latest)/manifest.json"
 
-# --- a file of one's own as a whole, the training file's held-out tenth; and which it was ---
+# --- another file completely, or the training file's held-out tenth; and the output says which ---
 records 9 12 >own.jsonl
 call "$duet" eval run --samples 1 --max-new 4 --set data.file=own.jsonl
 check "own file: exit 0" equal "$code" 0
 check "own file: all of it" equal "$(value out prompts) $(value out asked)" "32 32"
-check "own file: says so" equal "$(value out source)" '"all 32 problems of own.jsonl"'
+check "own file: reported" equal "$(value out source)" '"all 32 problems of own.jsonl"'
 check "one sample: pass@1 once, no majority" equal "$(grep -o '"[a-z]*@[0-9]*"' out)" '"pass@1"'
 call "$duet" eval run --prompts 5 --samples 1 --max-new 4 --set data.file=own.jsonl
 check "own file, some: five of it" equal "$(value out prompts) $(value out source)" '5 "all 32 problems of own.jsonl"'

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_hostfile.sh DUET: hostfiles and maps as launch/run.sh reads them: what editors and other systems make of them, every mistake with its line
-# and what is right; `duet plan` takes and refuses the same hostfiles.
+# test_hostfile.sh DUET: hostfiles and maps as launch/run.sh reads them: as various editors and systems write them, every mistake with its line
+# and the correction; `duet plan` accepts and rejects the same hostfiles.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
@@ -8,7 +8,7 @@ files=$root/hostfiles
 unset "${!SLURM_@}" "${!DUET_@}"
 
 printf 'a slots=2 # two\n\n# nothing\nb slots = 1\na slots=1\n' >hosts
-# What editors and other systems make of a hostfile: read as it is meant, and a clean copy goes to mpirun.
+# A hostfile as editors and other systems write it: read as intended, and mpirun gets a clean copy.
 printf '\xef\xbb\xbfA.east.example\tslots=08 \t\r\n\r\na.west.example SLOTS\t=\t2 # two\r\na.east.example slots=1 max-slots=9' >odd
 call "$run" -n 11 --hostfile odd --dry-run true
 check "odd hostfile: exit 0" equal "$code" 0
@@ -21,7 +21,7 @@ check "a hostfile from a pipe: a copy" grep -qE -- '--hostfile /[^ ]*/hostfile' 
 cp hosts "my hosts é"
 call "$run" -n 4 --hostfile "my hosts é" --dry-run true
 check "a hostfile's name with blanks" has out "$(printf %q "my hosts é") --map-by slot"
-# `duet plan` takes and refuses the same files.
+# `duet plan` accepts and rejects the same files.
 both() { # CODE TEXT
     local a b
     printf "$2" >both
@@ -63,7 +63,7 @@ done
 for name in 1-host 2-hosts 4-hosts 16-hosts; do
     n=${name%%-*}
     call "$run" -n $((8 * n)) --hostfile "$files/$name" --dry-run true
-    check "$name: so many hosts" equal "$(placed | tr ' ' '\n' | sort -u | wc -l)" "$n"
+    check "$name: number of hosts" equal "$(placed | tr ' ' '\n' | sort -u | wc -l)" "$n"
 done
 
 # --- mistakes ---

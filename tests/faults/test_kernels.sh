@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of rows (tests/support/planted_kernel.h, put
-# between Duet and oneDNN). The trial at the start leaves those blocks out: the ratio is exactly 1. Where no block is left,
-# products run row by row, and the log names them, once for all ranks. Hosts whose kernels differ are refused.
+# test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of rows (tests/support/planted_kernel.h,
+# inserted between Duet and oneDNN). The trial at start-up excludes those blocks: the ratio is exactly 1. If no block remains,
+# products run row by row, and the log names them, once for all ranks. Hosts whose kernels differ are rejected.
 . "${BASH_SOURCE%/*}/common.sh"
 gcc -shared -fPIC -O1 -I"$root" "$root/tests/support/planted_kernel.c" -o planted.so -ldl || { echo "cannot build the planted kernels"; exit 1; }
 base
@@ -26,7 +26,7 @@ done
 planted "turn 16 64 256" 2 slow --set mesh.dp=2
 check "no block is left: exit 0" equal "$code" 0
 check "no block is left: the ratio is exactly 1" equal "$(deviations slow/metrics.jsonl)" 0
-check "no block is left: said once" times 1 err "are computed row by row, slowly: no multi-row oneDNN kernel of this machine gives a row the same bits whatever the other rows are"
+check "no block is left: reported once" times 1 err "are computed row by row, slowly: no multi-row oneDNN kernel of this machine gives a row the same bits whatever the other rows are"
 check "no block is left: which" has err "96 x 32 (forward)"
 
 # ranks as on hosts of two kinds
@@ -48,5 +48,5 @@ export DUET_BF16=native DUET_ISA=avx2
 train 1 none --set precision=bf16
 unset DUET_BF16 DUET_ISA
 check "bf16 without AVX-512: exit 2" equal "$code" 2
-check "bf16 without AVX-512: said" has err "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; make info lists what it has"
+check "bf16 without AVX-512: reported" has err "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; make info lists what it has"
 finish

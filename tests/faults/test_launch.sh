@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run), mistakes that are seen before anything
-# starts, in a Slurm job whose srun has no PMIx, too; batch jobs as they would be submitted. Hostfiles: test_hostfile.sh; signals: test_relay.sh.
+# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run), mistakes that are reported before
+# anything starts, also in a Slurm job whose srun has no PMIx; batch jobs as they would be submitted. Hostfiles: test_hostfile.sh;
+# signals: test_relay.sh.
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
 files=$root/hostfiles
@@ -9,7 +10,7 @@ unset "${!SLURM_@}" "${!DUET_@}"
 # The files of launch/run are one program: a function defined twice would be the later one's for all.
 check "each function has one definition" equal "$(grep -hoE '^[a-z_]+\(\)' "$run" "$root"/launch/run/*.sh | sort | uniq -d)" ""
 
-# --- one machine, as ever ---
+# --- one machine ---
 call "$run" -n 3 --dry-run true
 check "one machine: exit 0" equal "$code" 0
 check "one machine: messages by memory" has out "btl vader\\,self"
@@ -18,7 +19,7 @@ call "$run" -n 4 --hostfile "$files/localhost" --timeout 20 true
 check "localhost: runs" equal "$code" 0
 call "$run" -n 2 --timeout 20 sh -c 'exit 85'
 check "exit code 85" equal "$code" 85
-check "exit code 85: said" has err "restart with --resume auto"
+check "exit code 85: reported" has err "restart with --resume auto"
 
 # --- several hosts ---
 call "$run" -n 16 --hostfile "$files/2-hosts" --interface ib0 --dry-run true
@@ -48,7 +49,7 @@ printf '127.0.0.1 slots=1\n192.0.2.1 slots=1\n' >silent
 printf '#!/bin/sh\nexec sleep 30\n' >mute && chmod +x mute
 call env DUET_SSH="$PWD/mute" "$run" -n 2 --hostfile silent --start-timeout 1 true
 mistake "a host that does not answer" "silent:2: host 192.0.2.1 does not answer: no answer within 1 s"
-# --- Slurm, of which only the words are here ---
+# --- Slurm, simulated by its environment and commands ---
 mkdir bin
 printf '#!/bin/sh\n[ "$1" = --mpi=list ] && { echo "MPI plugin types are..."; cat types; } >&2\n' >bin/srun
 printf '#!/bin/sh\nprintf "n1\\nn2\\n"\n' >bin/scontrol

@@ -1,9 +1,9 @@
 #!/bin/bash
-# test_learn.sh DUET: what a step says that learned nothing, several updates, or skipped them; when that ends the run.
+# test_learn.sh DUET: what is reported for steps without anything to learn, with several updates, or with skipped ones; when that ends the run.
 . tests/faults/common.sh
 recipe=learn.yaml
 
-# Fresh weights: no answer is right, none has the form, so that no group has spread.
+# Random weights: no answer is right or well-formed, so that no group has spread.
 cat >learn.yaml <<'YAML'
 precision: fp32
 model: {layers: 1, hidden: 16, heads: 2, max_context: 64}
@@ -28,15 +28,15 @@ done
 check "no kl without phases.grpo.kl" are none kl_ref - - -
 for name in updates skipped_updates tokens reward/accuracy/mean; do check "what was counted is a number: $name" are none $name 0 0 0; done
 
-# Ten such steps in a row are said, once, until spread returns; also by a run that is taken up in between.
+# Ten such steps in a row are reported, once, until spread returns; also when the run is resumed in between.
 train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8
 check "no spread: a warning" has err "grpo: for 10 steps in a row the rewards within every group were equal: nothing was learned"
 check "no spread: what stays at which value" has err "accuracy is 0, format 0, reward 0: no answer is right"
 check "no spread: where to look" has err "samples.jsonl"
-check "no spread: said once" times 1 err "steps in a row the rewards"
+check "no spread: reported once" times 1 err "steps in a row the rewards"
 back_to 16 flat
 train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8 --resume auto
-check "no spread: not again behind a resume" times 0 err "steps in a row the rewards"
+check "no spread: not again after a resume" times 0 err "steps in a row the rewards"
 back_to 8 flat
 train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8 --resume auto
 check "no spread: steps before a resume are counted" times 1 err "for 10 steps in a row the rewards"
@@ -63,7 +63,7 @@ clipped() { awk -v n="$(values narrow/metrics.jsonl clip_fraction)" 'BEGIN { exi
 check "the recipe's clip: none that wide" are wide clip_fraction 0
 check "the recipe's clip: some that narrow" clipped
 
-# Weights that a rate of 1 and a decay of 10 ruin: from the update on that skips_from says, all gradients are not finite.
+# Weights ruined by a rate of 1 and a decay of 10: from the update in skips_from on, no gradient is finite.
 cat >ruin.yaml <<'YAML'
 precision: fp32
 model: {layers: 2, hidden: 32, heads: 2, max_context: 128}
@@ -81,7 +81,7 @@ first=$(skips_from ruined) good=$(printf 'step-%08d' $(((first) / 2 * 2)))
 check "skips in a row end the run with 1" equal "$code" 1
 check "they say since when" has err "ruin: 10 updates in a row were skipped, since step $first: their gradients were not finite"
 check "the last good checkpoint is named" has err "The last checkpoint from before is ruined/checkpoints/$good: remove later ones, if there are any, and restart with --resume auto, with a lower lr (it is 1)"
-check "said once" times 1 err "updates in a row were skipped"
+check "reported once" times 1 err "updates in a row were skipped"
 check "the first one is said" times 1 err "step $first: the gradient is not finite"
 check "P9: good checkpoints are not rotated away" equal "$(kept ruined)" "$(printf 'step-%08d ' $((first / 2 * 2 - 2)))$good"
 check "updates that were skipped are counted" equal "$(values ruined/metrics.jsonl skipped_updates | grep -c 1) $(values ruined/metrics.jsonl updates | tail -n 1)" "9 0"
@@ -95,7 +95,7 @@ check "no limit: a warning" has err "ruin ends with 4 skipped updates, since ste
 train 1 early --set checkpoint.every=0
 check "no checkpoint from before" has err "There is no earlier checkpoint: start over"
 
-# An evaluation behind skips makes no update: the checkpoint at its end is none of those kept, nor when the run was taken up just before.
+# An evaluation after skips makes no update: the checkpoint at its end is not among those kept, also when the run was resumed just before.
 sed '$a\  - {kind: eval, prompts: 2, samples: 1, max_new: 4}' ruin.yaml >asked.yaml
 recipe=asked.yaml
 few=(--set "phases.ruin.steps=$((first + 4))" --set checkpoint.keep=1)
@@ -105,11 +105,11 @@ check "skips, then an evaluation: the good one is kept" test -e "asked/checkpoin
 cp -r asked again
 back_to $((first + 4)) again
 train 1 again "${few[@]}" --resume auto
-check "skips, taken up at an evaluation: exit 0" equal "$code" 0
-check "P9: skips, taken up at an evaluation: the good one is kept" equal "$(kept again)" "$(kept asked)"
+check "skips, resumed at an evaluation: exit 0" equal "$code" 0
+check "P9: skips, resumed at an evaluation: the good one is kept" equal "$(kept again)" "$(kept asked)"
 recipe=ruin.yaml
 
-# The count is part of a checkpoint: the first phase ends among skips, the second goes on counting, also when it is taken up there.
+# The count is part of a checkpoint: the first phase ends with skips, the second continues the count, also when it is resumed there.
 cat >>ruin.yaml <<'YAML'
   - {kind: sft, name: more, steps: 100, batch: 8, lr: 1, weight_decay: 10}
 YAML
@@ -117,7 +117,7 @@ train 1 counted --set "phases.ruin.steps=$((first + 3))"
 check "a phase goes on counting" has err "more: 10 updates in a row were skipped, since step $first"
 cp counted/metrics.jsonl unbroken.jsonl
 train 1 counted --set "phases.ruin.steps=$((first + 3))" --resume auto
-check "P5: the count goes on from a checkpoint" has err "more: 10 updates in a row were skipped, since step $first"
+check "P5: the count continues after a resume" has err "more: 10 updates in a row were skipped, since step $first"
 check "P5: after as many steps" equal "$(values counted/metrics.jsonl step)" "$(values unbroken.jsonl step)"
 check "the good one is still named" has err "The last checkpoint from before is counted/checkpoints/$good"
 finish

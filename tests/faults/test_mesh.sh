@@ -1,6 +1,6 @@
 #!/bin/bash
 # test_mesh.sh DUET: promises P2 and P3. From the same weights every mesh samples the same answers with the same
-# log-probabilities, and the trainer finds exactly those again: ratio/max_deviation is 0, with rewards that teach.
+# log-probabilities, and the trainer computes exactly those again: ratio/max_deviation is 0, with rewards that differ.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 for mesh in 1x1 2x1 1x2 2x2 1x4; do
@@ -14,7 +14,7 @@ for mesh in 1x1 2x1 1x2 2x2 1x4; do
     check "$mesh: the first answers are those of 1x1, bit for bit" cmp 1x1.first "$mesh.first"
     check "$mesh: answers of the first step differ" test "$(grep -o '"answer_ids":[^]]*' "$mesh.first" | sort -u | wc -l)" -gt 4
 done
-# As many slots as may be asked for, in one decode batch: its head is still one piece of a message.
+# The largest number of slots, in one decode batch: its head is still one piece of a message.
 train 2 many --set mesh.dp=1 --set mesh.pp=2 --set schedule=1f1b --set mesh.decode_slots=65536 --set mesh.decode_waves=1 \
     --set data.micro_batch_tokens=65536 --set model.layers=2 --set model.hidden=16 --set model.from= --set phases.grpo.steps=1
 check "most slots: exit 0" equal "$code" 0

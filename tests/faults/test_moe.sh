@@ -1,7 +1,7 @@
 #!/bin/bash
 # test_moe.sh DUET: layers with experts. From the same weights, read by every mesh, meshes that share experts (ep) or not give the
-# same first answers, bit for bit, and learn on-policy (P2: the ratio is exactly 1); a run is taken up exactly, and by
-# another ep; experts that cannot be shared are refused.
+# same first answers, bit for bit, and learn on-policy (P2: the ratio is exactly 1); a run resumes exactly, also with
+# another ep; experts that cannot be shared evenly are rejected.
 . "${BASH_SOURCE%/*}/common.sh"
 moe=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
 base "${moe[@]}"
@@ -27,8 +27,8 @@ rm -r run/checkpoints/step-0000000[345]
 echo step-00000002 >run/checkpoints/latest
 cp -r run other
 train 2 run --resume auto --set mesh.ep=2 "${more[@]}"
-check "taken up: from the second step" has err "resuming from run/checkpoints/step-00000002"
-check "taken up: as the unbroken run" alike whole run
+check "resumed: from the second step" has err "resuming from run/checkpoints/step-00000002"
+check "resumed: same as the unbroken run" alike whole run
 train 1 other --resume auto "${more[@]}"
 check "ep 2 -> one rank: from the second step" has err "resuming from other/checkpoints/step-00000002"
 check "ep 2 -> one rank: the ratio is 1 at each of four steps" equal "$(deviations other/metrics.jsonl)" 0

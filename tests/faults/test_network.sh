@@ -1,5 +1,5 @@
 #!/bin/bash
-# test_network.sh DUET: messages between the ranks of this host: the promised figures, and mistakes that are all named.
+# test_network.sh DUET: messages between the ranks of this host: the documented figures; all mistakes are reported.
 # shellcheck disable=SC1091,SC2154
 . "${BASH_SOURCE%/*}/common.sh"
 command -v python3 >/dev/null || { echo "python3 is missing: it reads the JSON"; exit 77; }
@@ -31,7 +31,7 @@ holds 'o["bench"] == "network" and o["between"] == "ranks" and o["n"] == 3' \
     'abs(r["gb_per_second"] / (2 * 2 / 3 * r["bytes"] / r["seconds"]["min"] / 1e9) - 1) < 1e-3' \
     'all(e["interface"] == "-" for e in m["ends"])' # shared memory takes none
 
-# Far more than any link: both ranks fall short of the cluster file.
+# A rate that no link has: both ranks are slower than the cluster file.
 printf '%s\n' "devices: 2" "compute: {fp32: 1}" "inside: {gbs: 900000}" >cluster.yaml
 network 2 --text --steps 1 --cluster cluster.yaml
 check "exit 0" equal "$code" 0

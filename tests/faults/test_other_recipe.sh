@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_other_recipe.sh DUET: a run is resumed, or its weights are taken, with another recipe, other data, another tokenizer or model than its
-# checkpoint was saved with. Every difference is said; what makes position or weights meaningless exits 2, and the folder is untouched; what is
-# merely another choice goes on; more steps go on training; recipe.yaml says what was done.
+# test_other_recipe.sh DUET: a run is resumed, or its weights are used, with another recipe, other data, another tokenizer or model than its
+# checkpoint was saved with. Every difference is reported; what makes position or weights meaningless exits 2 and leaves the folder untouched;
+# other differences are accepted; more steps continue the training; recipe.yaml records what was done.
 . "${BASH_SOURCE%/*}/common.sh"
 
 python3 - <<'PY'
@@ -25,19 +25,19 @@ last='  - {kind: eval, name: last, prompts: 4, samples: 2, max_new: 24}'
 
 # Nothing but the clock and the launcher's files may differ.
 of_folder() { find "$1" -type f | sort | xargs md5sum; }
-# at STEP RUN: a copy of the run as if it had ended there, in `run`
+# at STEP RUN: a copy of the run, in `run`, as if it had ended there
 at() {
     rm -rf run
     cp -r "$2" run
     back_to "$1" run
 }
-# resume RECIPE ARGUMENTS...: goes on with `run`
+# resume RECIPE ARGUMENTS...: resumes `run`
 resume() {
     local recipe=$1
     shift
     call "$duet" train "$recipe" --set out=run --resume auto "$@"
 }
-# refused NAME MESSAGE RECIPE ARGUMENTS...: exit 2, nothing touched, the row and the way out
+# refused NAME MESSAGE RECIPE ARGUMENTS...: exit 2, nothing touched, the row of the table and what to do
 refused() {
     local name=$1 message=$2 before
     shift 2
@@ -45,7 +45,7 @@ refused() {
     resume "$@"
     check "$name: refused" equal "$code" 2
     check "$name: what" grep -q "REFUSED: " <(grep -E "$message" err)
-    check "$name: the way out" has err "restore the old ones (its recipe.yaml has them), or start"
+    check "$name: what to do" has err "restore the old ones (its recipe.yaml has them), or start"
     check "$name: untouched" equal "$(of_folder run)" "$before"
 }
 # accepted NAME ROW RECIPE ARGUMENTS...: exit 0, the row of the table
@@ -54,7 +54,7 @@ accepted() {
     shift 2
     resume "$@"
     check "$name: goes on" equal "$code" 0
-    check "$name: said" grep -qE "$row" err
+    check "$name: reported" grep -qE "$row" err
     check "$name: not refused" hasnt err REFUSED
 }
 
@@ -142,7 +142,7 @@ check "back before that: its recipe is gone" equal "$(find run -name 'recipe-*')
 at 4 sft
 resume s.yaml --set mesh.decode_slots=8
 check "finished: exit 0" equal "$code" 0
-check "finished: said" has err "nothing is left to train; for more steps give --set phases.sft.steps=N, above 4"
+check "finished: reported" has err "nothing is left to train; for more steps give --set phases.sft.steps=N, above 4"
 check "finished: recipe.yaml is that of the steps made" cmp sft/recipe.yaml run/recipe.yaml
 sed "\$a\\$last" r.yaml >last.yaml
 at 7 both
@@ -156,7 +156,7 @@ check "a rate of a phase that is over: recipe.yaml has what was done" has run/re
 # --- weights from elsewhere ---
 call "$duet" train s.yaml --set out=new --set model.from=sft --set model.heads=4
 check "from, other heads: refused" equal "$code" 2
-check "from, other heads: said" grep -qE 'model.heads +2 +4 .*REFUSED: ' err
+check "from, other heads: reported" grep -qE 'model.heads +2 +4 .*REFUSED: ' err
 check "from, other heads: what to do" has err "its weights are meaningless with other values of model.heads, model.kv_heads, model.head_dim: use those of its recipe.yaml"
 check "from, other heads: no folder" test ! -e new
 call "$duet" train s.yaml --set out=new --set model.from=sft --set model.tokenizer=swapped.json
@@ -165,10 +165,10 @@ call "$duet" train s.yaml --set out=new --set model.from=sft --set data.file=o.j
 check "from, other data: exit 0" equal "$code" 0
 call "$duet" eval sft --prompts 2 --samples 1 --set model.heads=4
 check "eval, other heads: refused" equal "$code" 2
-check "eval, other heads: said" has err "model.heads: 2 in the checkpoint, now 4: the weights are meaningless with it"
+check "eval, other heads: reported" has err "model.heads: 2 in the checkpoint, now 4: the weights are meaningless with it"
 call "$duet" sample sft 1+1 --set model.tokenizer=swapped.json
 check "sample, other ids: refused" equal "$code" 2
-check "sample, other ids: said" grep -q 'model.tokenizer: [0-9]* is "1" in the checkpoint, now [0-9]* is "2"' err
+check "sample, other ids: reported" grep -q 'model.tokenizer: [0-9]* is "1" in the checkpoint, now [0-9]* is "2"' err
 call "$duet" sample sft 1+1 --set model.tokenizer=same.json --set model.max_context=48
 check "sample, the same ids: exit 0" equal "$code" 0
 
@@ -179,7 +179,7 @@ train 2 run-2 "${sites[@]}"
 check "two sites: exit 0" equal "$code" 0
 train 2 run-2 --resume auto --set mesh.sites=2 --set sites.every=3 --set phases.sft.steps=8
 check "two sites: refused" equal "$code" 2
-check "two sites: said once" equal "$(grep -c 'restore the old ones' err) $(grep -c REFUSED err)" "1 1"
+check "two sites: reported once" equal "$(grep -c 'restore the old ones' err) $(grep -c REFUSED err)" "1 1"
 train 2 run-2 --resume auto "${sites[@]}" --set phases.sft.steps=8
 check "two sites, more steps: exit 0" equal "$code" 0
 check "two sites, more steps: on both" equal "$(tail -qn 1 run-2/site-*/metrics.jsonl | grep -c '"step":7')" 2
@@ -189,7 +189,7 @@ at 2 sft
 "$root/tests/support/state.py" run/checkpoints/step-00000002 -metrics_xxh64 -samples_xxh64 -data_train -data_heldout
 accepted "an older checkpoint" 'has no checksum of its data: they are not compared' s.yaml
 check "an older checkpoint: as before" alike sft run
-# The line by which every version knows its own recipes.
+# The line by which a version recognises its own recipes.
 check "recipe.yaml begins as ever" equal "$(head -n 1 run/recipe.yaml)" "# Written by duet train at every start, from the recipe it was given and --set."
 
 # --- a run of the first version: settings of phases that do not use them, no zero_spread, no checksums of files and data ---
@@ -212,5 +212,5 @@ check "first version: other heads: untouched" equal "$(of_folder run)" "$refused
 resume r.yaml "${longer[@]}"
 check "first version: resumed: exit 0" equal "$code" 0
 check "first version: groups without spread stay out" has err "predates zero_spread: groups without spread are left out as before (zero_spread: drop)"
-check "first version: as the unbroken run" alike dropped run
+check "first version: same as the unbroken run" alike dropped run
 finish

@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_pages.sh DUET: what the pages name is there: files in `backticks`, tests by their short names
-# (unit/comm/test_rng), links. And they can be read: no paragraph above 90 words, no line of prose above
-# 100 columns; tables, code and headings are left out.
+# test_pages.sh DUET: what the pages refer to exists: files in `backticks`, tests by their short names
+# (unit/comm/test_rng), links. And they are readable: no paragraph over 90 words, no line of prose over
+# 100 columns; tables, code and headings are excluded.
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_plan.sh DUET: what `duet plan` says of a job that this machine cannot hold, of ranks that share its cores, and of a cluster file that
-# contradicts itself.
+# test_plan.sh DUET: what `duet plan` reports for a job that does not fit this machine, for ranks that share its cores, and for a cluster
+# file that contradicts itself.
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
 
@@ -18,7 +18,7 @@ costs: {layer_f: 0.001, layer_b: 2, layer_w: 1, head_f: 1, head_b: 1, head_w: 1}
 YAML
 
 call "$duet" plan large.yaml --ranks 512
-check "too large for here: said" has out "of this machine's free memory: lower data.micro_batch_tokens"
+check "too large for here: reported" has out "of this machine's free memory: lower data.micro_batch_tokens"
 call "$duet" plan recipe.yaml
 check "fits: nothing is said" hasnt out "does not fit"
 check "fits: exit 0" equal "$code" 0
@@ -32,7 +32,7 @@ call "$duet" plan recipe.yaml --ranks 2 --set mesh.dp=1 --cluster cluster.yaml
 check "times above the peak: exit 2" equal "$code" 2
 check "times above the peak: which" has err "cluster.yaml:5: costs: layer_f 0.001 ms for the"
 check "times above the peak: what of it" has err "one of them is wrong for this recipe"
-# --- many ranks: soon done, or how far it is ---
+# --- many ranks: quick, or with progress ---
 echo "a slots=65536" >large
 call timeout 60 "$duet" plan recipe.yaml --hostfile large --set mesh.pp=1
 check "65536 ranks: exit 0" equal "$code" 0

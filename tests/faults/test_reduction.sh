@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_reduction.sh DUET: sums of gradients while the backward pass runs give the bits of sums at its end, on one host and on two;
-# and what rounding left of gradients sent to other hosts is part of the state: a run killed and taken up is the unbroken one
-# (P5), while another mesh starts without it and says so. Hosts are pretended (DUET_RANKS_PER_NODE).
+# test_reduction.sh DUET: gradient sums that overlap the backward pass give the bits of sums after it, on one host and on two;
+# and the rounding errors of gradients sent to other hosts are part of the state: a run killed and resumed equals the unbroken one
+# (P5), while another mesh starts without them and says so. Hosts are simulated (DUET_RANKS_PER_NODE).
 . "${BASH_SOURCE%/*}/common.sh"
 short=(--set phases.start.steps=24 --set phases.grpo.steps=3 --set reduction.bucket_mib=0 --set schedule=1f1b --set model.layers=6)
 
@@ -29,10 +29,10 @@ for wire in int8 bf16 int8-tp; do
     ended
     cp -r broken-$wire other-$wire
     train 4 broken-$wire "${rounded[@]}" --resume auto
-    check "$wire, taken up: exit 0" equal "$code" 0
-    check "$wire, taken up: at a step" has err "resuming from broken-$wire/"
-    check "$wire, taken up: nothing is missing" hasnt err "has no residuals"
-    check "$wire, taken up: as the unbroken run" alike $wire broken-$wire
+    check "$wire, resumed: exit 0" equal "$code" 0
+    check "$wire, resumed: at a step" has err "resuming from broken-$wire/"
+    check "$wire, resumed: nothing is missing" hasnt err "has no residuals"
+    check "$wire, resumed: same as the unbroken run" alike $wire broken-$wire
 done
 train 4 other-int8 "${short[@]}" --set reduction.wire=int8 --set schedule=dualpipe --resume auto
 check "another placement: exit 0" equal "$code" 0

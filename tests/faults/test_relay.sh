@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_relay.sh DUET: P9, P8: what reads the output goes, the disk under it is full, mpirun itself or launch/run.sh is signalled or killed: the job saves
-# and stops where that can be, the last word is ours, and the next start removes what killed ones left. Of what mpirun says beside our
-# message exactly the documented noise is left out.
+# test_relay.sh DUET: P9, P8: the reader of the output exits, the disk under it is full, mpirun itself or launch/run.sh is signalled or killed: the job
+# saves and stops where possible, the last message is ours, and the next start removes what killed ones left. Of mpirun's own output
+# exactly the documented noise is dropped.
 # shellcheck source=tests/faults/common.sh disable=SC2317
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
@@ -9,7 +9,7 @@ unset "${!DUET_@}"
 mkdir tmp
 export TMPDIR=$dir/tmp # our folders and mpirun's alone
 
-# begin FOLDER: a long run in the background until it is in its steps
+# begin FOLDER: starts a long run in the background and waits for its steps
 begin() {
     rm -rf "$1"
     start 2 "$1" --set mesh.dp=1 --set phases.start.steps=100000 --set checkpoint.every=1000
@@ -25,7 +25,7 @@ segments() { # of the job under way
 }
 nothing_left() { equal "$(cd tmp && echo duet-run.* ompi.*/pid.*)" "duet-run.* ompi.*/pid.*"; }
 
-# --- who reads it goes ---
+# --- the reader exits ---
 { "$run" -n 2 --timeout 60 "$duet" train recipe.yaml --set out=read --set mesh.dp=1 --set phases.start.steps=100000 2>&1
     echo $? >code; } | head -n 1 >out
 code=$(<code)
@@ -37,7 +37,7 @@ check "who does not listen: exit 141" equal "$code" 141
 check "who does not listen: why" has err "what read its standard output has ended (head, a terminal that was closed)"
 "$run" -n 1 echo text >/dev/full 2>err
 check "a full disk: exit 1" equal $? 1
-check "a full disk: said" has err "its standard output cannot be written: No space left on device"
+check "a full disk: reported" has err "its standard output cannot be written: No space left on device"
 "$run" -n 1 echo text <&- >&- 2>err
 check "closed from the start: exit 0" equal $? 0
 
@@ -48,7 +48,7 @@ for signal in TERM INT HUP; do
     ended
     check "mpirun, SIG$signal: exit 85" equal "$code" 85
     check "mpirun, SIG$signal: saved" saved told
-    check "mpirun, SIG$signal: said" has err "mpirun was told to end (a signal to process "
+    check "mpirun, SIG$signal: reported" has err "mpirun was told to end (a signal to process "
     check "mpirun, SIG$signal: the last word" has <(tail -n 1 err) "launch/run.sh: stopped on request, checkpoint saved"
 done
 begin hit
@@ -57,7 +57,7 @@ pieces=$(segments)
 kill -KILL "$(launcher)"
 ended
 check "mpirun killed: exit 137" equal "$code" 137
-check "mpirun killed: said" has err "mpirun on $(hostname) was ended by signal 9"
+check "mpirun killed: reported" has err "mpirun on $(hostname) was ended by signal 9"
 check "mpirun killed: no word of our shell's" hasnt err "run.sh: line"
 check "mpirun killed: no memory is left" equal "$(ls $pieces 2>/dev/null)" ""
 check "mpirun killed: no folder is left" nothing_left
@@ -88,7 +88,7 @@ check "the next start: what lives or is not ours stays" equal "$(cd tmp && echo 
 rmdir tmp/duet-run.foreig && rm -r tmp/duet-run.living
 check "the next start: mpirun's folder is gone, too" nothing_left
 
-# --- blame: a rank that is killed is never taken for mpirun ---
+# --- blame: a killed rank is never mistaken for mpirun ---
 for _ in 1 2 3 4; do
     call "$run" -n 2 sh -c 'kill -KILL $$'
     check "killed at once: exit 137" equal "$code" 137
@@ -98,7 +98,7 @@ done
 
 call env TMPDIR=/dev/null/such "$run" -n 1 true
 check "no TMPDIR: exit 1" equal "$code" 1
-check "no TMPDIR: said" has err "cannot make a folder for temporary files in /dev/null/such"
+check "no TMPDIR: reported" has err "cannot make a folder for temporary files in /dev/null/such"
 
 # --- noise: a program of mpirun's name that says what Open MPI says ---
 mkdir bin

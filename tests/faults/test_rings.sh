@@ -1,13 +1,13 @@
 #!/bin/bash
-# test_rings.sh DUET: no file calls another in a circle, no room of trainer/ another (tests/support/rings.sh on the objects of the
-# program); and rings that are planted are found.
+# test_rings.sh DUET: no call cycles between files or between rooms of trainer/ (tests/support/rings.sh on the objects of the
+# program); and planted cycles are found.
 . "${BASH_SOURCE%/*}/common.sh"
 rings=$root/tests/support/rings.sh
 
 call env -C "$root" "$rings" "$(realpath --relative-to="$root" "${duet%/*}")"
 check "the program: exit 0, no ring" equal "$code $(<out)" "0 rings: ok"
 
-# object FILE C...: build/FILE.o of the sentences of C
+# object FILE C...: compiles the given C to build/FILE.o
 mkdir -p build
 object() {
     mkdir -p "build/${1%/*}"

@@ -1,13 +1,13 @@
 #!/bin/bash
-# test_schedules.sh DUET: promises P4 and P5 across schedules and layouts. A run that is killed twice and goes on each time under another
-# schedule, with other layers on a rank, writes the metrics, answers and tensors of a run under one schedule, bit for bit.
+# test_schedules.sh DUET: promises P4 and P5 across schedules and layouts. A run that is killed twice and resumed each time with another
+# schedule and another split of layers writes the metrics, answers and tensors of a run with one schedule, bit for bit.
 . "${BASH_SOURCE%/*}/common.sh"
 here=(--set mesh.dp=1 --set mesh.micro_batches=4)
 
 train 2 whole "${here[@]}" --set schedule=dualpipe
 check "dualpipe: exit 0" equal "$code" 0
 
-# turn SCHEDULE LINES ARGUMENTS...: goes on until so many lines are there, then is killed
+# turn SCHEDULE LINES ARGUMENTS...: resumes until there are LINES lines, then is killed
 turn() {
     local schedule=$1 lines=$2
     shift 2

@@ -1,12 +1,12 @@
 #!/bin/bash
 # test_score.sh DUET: promise P2 from outside. `duet score` with the checkpoint of a step gives exactly the log-probabilities
-# that were recorded when that step's answers were sampled, on any mesh. eval and sample answer with the same checkpoint.
+# that were recorded when that step's answers were sampled, on any mesh. eval and sample use the same checkpoint.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 train 4 run --set mesh.pp=2 --set checkpoint.every=1 --set checkpoint.keep=9
 check "train: exit 0" equal "$code" 0
 
-# numbers FILE: log-probabilities, an answer a line, in the nine digits that tell floats apart
+# numbers FILE: log-probabilities, one answer per line, with the nine digits that distinguish floats
 numbers() {
     sed 's/.*"logp": *\[\([^]]*\)\].*/\1/' "$1" | awk -F ', *' '{ for (i = 1; i <= NF; i++) printf "%.9g ", $i; print "" }'
 }
@@ -41,7 +41,7 @@ call "$duet" score run missing.jsonl
 check "missing file: exit 2" equal "$code" 2
 check "missing file: named" has err "missing.jsonl"
 
-# --- the others that answer ---
+# --- the other commands that answer ---
 call "$duet" eval run --prompts 8 --samples 2
 check "eval: exit 0" equal "$code" 0
 check "eval: one JSON object" grep -qE '^\{"step": 3, "task": "arithmetic", "prompts": 8, .*"pass@2": [0-9.]+.*\}$' out

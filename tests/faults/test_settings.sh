@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_settings.sh DUET: docs/SETTINGS.md says of every setting what the program's own table says, names no
-# setting that a grpo phase does not have, leaves none out, and its recipe of DeepSeek-R1 is one.
+# test_settings.sh DUET: docs/SETTINGS.md agrees with the program's own table, names exactly the settings
+# that a grpo phase has, and its DeepSeek-R1 recipe is valid.
 # shellcheck disable=SC2016,SC2094
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
@@ -32,7 +32,7 @@ while read -r name; do
         --get "phases.grpo.$key" >value 2>err
     check "grpo has $name" equal "$(cat value)" "${value:-$(cat value)}" && check "grpo has $key" [ -s value ]
 done <names
-# Those that the table leaves out on purpose: what they are has nothing to do with the algorithm.
+# Settings that the table omits on purpose: they are not part of the algorithm.
 printf '%s\n' kind name max_skips eval_prompts save_tokens >apart
 cut -d : -f 1 names | sort -u - apart >told
 sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u >of_grpo

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_sites.sh DUET: two sites on one machine. They hold the same outer parameters after every exchange; killed while an exchange is under way, or
-# in the midst of a save, or stopped at different moments, they go on together as if nothing had been; a dead one ends all.
+# test_sites.sh DUET: two sites on one machine. They hold the same outer parameters after every exchange; killed during an exchange or a save, or
+# stopped at different moments, they resume together with the bits of the unbroken run; a dead site ends the job.
 . "${BASH_SOURCE%/*}/common.sh"
 sed -i -e 's/dp: 2, pp: 2/sites: 2, dp: 1, pp: 2/' -e 's/^model:/sites: {every: 7, delay: 4, wire: int8}\n&/' recipe.yaml
 
@@ -24,7 +24,7 @@ check "the resolved recipe is that of the job" has whole/site-2/recipe.yaml 'out
 check "last: the same answers on both" equal "$(tail -n 1 whole/site-1/metrics.jsonl | sed 's/"time.*//')" "$(tail -n 1 whole/site-2/metrics.jsonl | sed 's/"time.*//')"
 
 # --- killed ---
-# killed NAME VICTIM TEST...: goes on (slowly: no bit changes) until the test is true, then kills one rank or all of them
+# killed NAME VICTIM TEST...: resumes (slowed down, which changes no bit) until the test is true, then kills one rank or all of them
 killed() {
     local name=$1 victim=$2
     shift 2
@@ -34,7 +34,7 @@ killed() {
     if [ "$victim" = all ]; then kill -KILL "${pids[@]}"; else kill -KILL "${pids[victim + 1]}"; fi
     ended
     check "killed $name: exit code not 0" test "$code" -ne 0
-    check "killed $name: nobody is left, of either site" gone 10 "${pids[@]}"
+    check "killed $name: no process is left, of either site" gone 10 "${pids[@]}"
     echo "killed $name: $(wc -l <broken/site-1/metrics.jsonl) and $(wc -l <broken/site-2/metrics.jsonl) lines, last checkpoints $(cat broken/site-*/checkpoints/latest | paste -sd' ')"
 }
 both_saved() { is_saved "$1" broken/site-1 && is_saved "$1" broken/site-2; }
@@ -45,18 +45,18 @@ killed "while site 1 saves" all is_saving_step 1 30
 rm -rf broken/site-2/checkpoints/step-00000030 broken/site-1/checkpoints/step-00000030.partial
 killed "in grpo" 0 lines 66 broken/site-1
 train 4 broken --resume auto
-check "taken up: exit 0" equal "$code" 0
-check "taken up: both as the unbroken run" alike_both whole broken
+check "resumed: exit 0" equal "$code" 0
+check "resumed: both the same as the unbroken run" alike_both whole broken
 
-# --- tensor parallelism: what both ranks of a site hold is saved by one of them, and must be the other's to the last bit ---
+# --- tensor parallelism: what both ranks of a site hold is saved by one of them, and must equal the other's to the last bit ---
 tp=(--set mesh.pp=1 --set mesh.tp=2 --set checkpoint.keep=99)
 train 4 shared "${tp[@]}"
 check "tp: exit 0" equal "$code" 0
 cp -r shared taken-up
 back_to 20 taken-up/site-1 taken-up/site-2
 train 4 taken-up --resume auto "${tp[@]}"
-check "tp: taken up" has err "resuming from taken-up/site-1/checkpoints/step-00000020"
-check "tp: taken up as the unbroken run" alike_both shared taken-up
+check "tp: resumed" has err "resuming from taken-up/site-1/checkpoints/step-00000020"
+check "tp: resumed: same as the unbroken run" alike_both shared taken-up
 
 # --- one site is ahead of the other ---
 cp -r whole apart
@@ -65,7 +65,7 @@ echo step-00000070 >apart/site-2/checkpoints/latest
 train 4 apart --resume auto
 check "apart: exit 0" equal "$code" 0
 check "apart: both go on from what both have" has err "resuming from apart/site-1/checkpoints/step-00000070"
-check "apart: as the unbroken run" alike_both whole apart
+check "apart: same as the unbroken run" alike_both whole apart
 
 # --- stopped ---
 start 4 stopped
@@ -83,10 +83,10 @@ kill -USR1 "${pids[4]}" # one rank alone hears of it
 ended
 check "stopped again: exit 85" equal "$code" 85
 train 4 stopped --resume auto
-check "stopped: taken up: exit 0" equal "$code" 0
-check "stopped: taken up as the unbroken run" alike_both whole stopped
+check "stopped: resumed: exit 0" equal "$code" 0
+check "stopped: resumed: same as the unbroken run" alike_both whole stopped
 
-# --- sites that did not begin alike: other recipes are seen at the start, other weights when the sites first compare ---
+# --- sites that start differently: different recipes are found at the start, different weights at the first comparison ---
 both=(mpirun --allow-run-as-root --oversubscribe --timeout 60 --mca btl vader,self)
 call "${both[@]}" -np 2 "$duet" train recipe.yaml --set out=unlike : -np 2 "$duet" train recipe.yaml --set out=unlike --set seed=8
 check "other recipes: exit 2" equal "$code" 2
@@ -103,7 +103,7 @@ check "unlike: exit 1" equal "$code" 1
 check "unlike: says what differs" grep -qE "site 2 (is )?at update 7 with" err # whoever compares first
 check "unlike: after what" has err "comparing the outer parameters of the sites"
 
-# --- another number of sites, and what other commands make of a site's folder ---
+# --- another number of sites, and other commands on a site's folder ---
 train 2 whole --resume auto --set mesh.sites=1
 check "fewer sites: exit 2" equal "$code" 2
 check "fewer sites: what to do" has err "--set model.from=whole/site-1 --set out=FOLDER"
@@ -113,7 +113,7 @@ check "once more: says how" has err "whole/site-1 already holds a run: add --res
 rm -rf apart/site-1/checkpoints/*
 train 4 apart --resume auto
 check "a site has lost its checkpoints: exit 2" equal "$code" 2
-check "a site has lost its checkpoints: says so" has err "some sites have checkpoints and others none"
+check "a site has lost its checkpoints: reported" has err "some sites have checkpoints and others none"
 cp -r apart young
 rm -rf young/site-2/checkpoints/* && echo step-00000020 >young/site-2/checkpoints/latest
 cp -r whole/site-2/checkpoints/step-00000060 young/site-2/checkpoints/step-00000020

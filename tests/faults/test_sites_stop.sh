@@ -1,8 +1,8 @@
 #!/bin/bash
-# test_sites_stop.sh DUET: P5, P8: with several sites, too, a stop is heard while answers are
-# sampled: in a phase of evaluation, in an evaluation within a phase, in a rollout. It takes seconds;
-# the sites stop at one step, also when one is a step ahead, when a single rank of one site is asked,
-# and while an exchange is under way; resumed, both have the bits of the unbroken run.
+# test_sites_stop.sh DUET: P5, P8: several sites also react to a stop request while answers are
+# sampled: in an evaluation phase, in an evaluation within a phase, in a rollout. It takes seconds;
+# the sites stop at the same step, also when one is a step ahead, when only one rank of one site is
+# signalled, and during an exchange; resumed, both have the bits of the unbroken run.
 . "${BASH_SOURCE%/*}/common.sh"
 cat >recipe.yaml <<'YAML'
 seed: 7
@@ -102,6 +102,6 @@ advanced "evaluation" 10 10 300
 unset DUET_PACE_US
 train 4 broken --resume auto
 check "resumed: exit 0" equal "$code" 0
-check "resumed: site 1 as the unbroken run" alike whole/site-1 broken/site-1
-check "resumed: site 2 as the unbroken run" alike whole/site-2 broken/site-2
+check "resumed: site 1 same as the unbroken run" alike whole/site-1 broken/site-1
+check "resumed: site 2 same as the unbroken run" alike whole/site-2 broken/site-2
 finish

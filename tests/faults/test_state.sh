@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_state.sh DUET: promise P9 for what stands beside the tensors. A checkpoint whose state no run can have written, behind a right checksum, is
-# damaged: it is named, and the one before it is used. metrics.jsonl and samples.jsonl are cut behind a line only, never overwritten, and not
-# when their lines were changed.
+# test_state.sh DUET: promise P9 for the state beside the tensors. A checkpoint whose state no run can have written, although its checksum is
+# right, is damaged: it is named, and the previous one is used. metrics.jsonl and samples.jsonl are truncated only at the end of a line, never
+# overwritten, and not at all when their lines were changed.
 . "${BASH_SOURCE%/*}/common.sh"
 
 cat >s.yaml <<'YAML'
@@ -20,7 +20,7 @@ check "the run: exit 0" equal "$code" 0
 recipe=s.yaml
 newest=run/checkpoints/step-00000004
 change() { "$root/tests/support/state.py" "$newest" "$@"; }
-# at STEP: the run as if it had ended there, in `run`
+# at STEP: the run, in `run`, as if it had ended there
 at() {
     rm -rf run
     cp -r whole run
@@ -37,7 +37,7 @@ damaged() {
     change "$@"
     call "$duet" inspect "$newest"
     check "P9: $*: damaged" equal "$code" 1
-    check "P9: $*: said" has err "$newest/manifest.json: damaged: $message"
+    check "P9: $*: reported" has err "$newest/manifest.json: damaged: $message"
 }
 damaged "phase in its state is -1, not a whole number from 0 to" phase=-1
 damaged "phase in its state is 99, its recipe has 2 phases" phase=99
@@ -68,7 +68,7 @@ call "$duet" inspect $newest
 check "unchanged: whole" equal "$code" 0
 
 # --- the one before is used ---
-# one_before CHANGE...: whoever opens it
+# one_before CHANGE...: whichever command opens it
 one_before() {
     at 4
     change "$@"
@@ -76,12 +76,12 @@ one_before() {
     check "P9: $*: resumed" equal "$code" 0
     check "P9: $*: named" has err "warning: damaged, not used: $newest/manifest.json: damaged: "
     check "P9: $*: from the one before" has err "resuming from run/checkpoints/step-00000002"
-    check "P9: $*: as the unbroken run" alike whole run
+    check "P9: $*: same as the unbroken run" alike whole run
 }
 one_before phase=-1
 one_before metrics_bytes=-1
 one_before metrics_bytes=7
-check "P9: in mid-line: said" has err "its state says that metrics.jsonl had 7 bytes, but no line ends there"
+check "P9: in the middle of a line: reported" has err "its state says that metrics.jsonl had 7 bytes, but no line ends there"
 at 4
 change phase=99
 call "$duet" eval run --prompts 2 --samples 1
@@ -95,8 +95,8 @@ touched() {
     before=$(find run -type f | sort | xargs md5sum)
     resume
     check "$1: exit 2" equal "$code" 2
-    check "$1: said" has err "$2"
-    check "$1: the way out" has err "restore the file, or move it away: a new one then begins with the next step"
+    check "$1: reported" has err "$2"
+    check "$1: what to do" has err "restore the file, or move it away: a new one then begins with the next step"
     check "$1: untouched" equal "$(find run -type f | sort | xargs md5sum)" "$before"
 }
 at 4
@@ -108,7 +108,7 @@ touched "lines missing" "has $(wc -c <run/metrics.jsonl) bytes, but had $(head -
 rm run/metrics.jsonl
 resume
 check "moved away: exit 0" equal "$code" 0
-check "moved away: said" has err "the lines between are lost"
+check "moved away: reported" has err "the lines between are lost"
 check "moved away: the steps from here on" equal "$(values run/metrics.jsonl step | tr '\n' ' ')" "4 5 6 7 "
 at 8
 sed -i '1s/prompt/Prompt/' run/samples.jsonl
@@ -119,7 +119,7 @@ resume
 check "a later line changed: exit 0" equal "$code" 0
 check "a later line changed: it is made again" alike whole run
 
-# --- appended to, not overwritten: what another hand adds in mid-run stays ---
+# --- append, do not overwrite: lines that somebody else adds during the run stay ---
 at 2
 sed -i '3,$d' run/metrics.jsonl
 start 1 run --resume auto --set phases.grpo.steps=400 --set checkpoint.every=0
@@ -129,7 +129,7 @@ check "appended: goes on" until_true lines 20 run
 kill -TERM "$job"
 ended
 check "appended: stopped" equal "$code" 85
-check "appended: said" has err "run/metrics.jsonl: another program is writing to it"
+check "appended: reported" has err "run/metrics.jsonl: another program is writing to it"
 check "P9: no line is overwritten" equal "$(grep -c '^{"note":1}' run/metrics.jsonl) $(values run/metrics.jsonl step | grep -cx '[0-9]*')" \
     "1 $(($(wc -l <run/metrics.jsonl) - 1))"
 resume --set phases.grpo.steps=$(($(wc -l <run/metrics.jsonl) - 5))

@@ -1,11 +1,11 @@
 #!/bin/bash
-# test_stop.sh DUET: a run that is asked to stop saves and answers with 85, whatever the signal; taken up again it is the unbroken
-# run. A second request ends it at once.
+# test_stop.sh DUET: a run that is asked to stop saves and exits 85, whatever the signal; resumed it equals the unbroken run.
+# A second request ends it at once.
 . "${BASH_SOURCE%/*}/common.sh"
 train 4 whole
 check "unbroken: exit 0" equal "$code" 0
 
-# stopped NAME SIGNAL TEST...: the run stops so, between two of its regular checkpoints or not
+# stopped NAME SIGNAL TEST...: the run stops this way, whether or not between two regular checkpoints
 stopped() {
     local name=$1 signal=$2
     shift 2
@@ -15,17 +15,17 @@ stopped() {
     kill "-$signal" "$job"
     ended
     check "$name: exit 85" equal "$code" 85
-    check "$name: says so" has err "restart with --resume auto"
+    check "$name: reported" has err "restart with --resume auto"
     check "$name: everything is saved" equal "$(cat broken/checkpoints/latest)" "step-$(printf %08d "$(wc -l <broken/metrics.jsonl)")"
-    check "$name: nobody is left" gone 10 "${pids[@]}"
+    check "$name: no process is left" gone 10 "${pids[@]}"
 }
 stopped "USR1 in sft" USR1 lines 23 broken
 stopped "TERM in grpo" TERM lines 64 broken
 train 4 broken --resume auto
-check "taken up: exit 0" equal "$code" 0
-check "taken up: as the unbroken run" alike whole broken
+check "resumed: exit 0" equal "$code" 0
+check "resumed: same as the unbroken run" alike whole broken
 
-# --- a job that cannot stop, since a rank stands still ---
+# --- a job that cannot stop because a rank hangs ---
 start 4 stuck
 ready
 check "twice: under way" until_true lines 5 stuck
@@ -40,5 +40,5 @@ kill -TERM "$job"
 ended
 check "twice: ended within 10 s" test $((SECONDS - since)) -le 10
 check "twice: neither done nor saved" test "$code" -ne 0 -a "$code" -ne 85
-check "twice: nobody is left" gone 10 "${pids[@]}"
+check "twice: no process is left" gone 10 "${pids[@]}"
 finish

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_stop_answering.sh DUET: P5, P8: a stop is heard while answers are sampled: in a phase of evaluation, in an evaluation within a phase, in
-# a rollout. It takes seconds, not the rest of the phase; what is evaluated already is kept; the run goes on to the bits of the unbroken one.
+# test_stop_answering.sh DUET: P5, P8: a run reacts to a stop request while answers are sampled: in an evaluation phase, in an evaluation within
+# a phase, in a rollout. It takes seconds, not the rest of the phase; finished evaluations are kept; resumed, the run has the bits of the unbroken one.
 . "${BASH_SOURCE%/*}/common.sh"
 cat >recipe.yaml <<'YAML'
 seed: 7
@@ -21,9 +21,9 @@ check "unbroken: exit 0" equal "$code" 0
 
 # member NAME: of the state in the newest checkpoint of broken
 member() { sed -nE "s/.*\"$1\": ?(\"[^\"]*\"|[0-9]+).*/\\1/p" "broken/checkpoints/$(cat broken/checkpoints/latest)/manifest.json" | head -1; }
-# told TEXT: it stands in err
+# told TEXT: waits until it is in err
 told() { [[ $(<err) == *"$1"* ]]; }
-# stopped NAME LINES SECONDS: so long after so many lines
+# stopped NAME LINES SECONDS: SECONDS after LINES lines
 stopped() {
     local name=$1 since
     start 2 broken --resume auto
@@ -37,7 +37,7 @@ stopped() {
     check "$name: exit 85" equal "$code" 85
     check "$name: within seconds" test $((SECONDS - since)) -le 3
     check "$name: no line more" equal "$(wc -l <broken/metrics.jsonl)" "$2"
-    check "$name: says so" has err "restart with --resume auto"
+    check "$name: reported" has err "restart with --resume auto"
 }
 # advanced NAME LINES FROM MOST: stopped later and later until more than FROM problems are done; a loaded machine may need it
 advanced() {
@@ -63,8 +63,8 @@ check "with other settings: exit 0" equal "$code" 0
 check "with other settings: anew" has err "starts over: its settings have changed"
 check "with other settings: what is asked for now" has err "(4 problems, answers per problem: 4)"
 train 2 broken --resume auto
-check "taken up: exit 0" equal "$code" 0
-check "taken up: as the unbroken run" alike whole broken
+check "resumed: exit 0" equal "$code" 0
+check "resumed: same as the unbroken run" alike whole broken
 
 
 # --- duet eval: what it has so far ---
@@ -75,7 +75,7 @@ read -rt 1.5 _ <&"$never"
 kill -TERM "$job"
 ended
 check "duet eval: exit 85" equal "$code" 85
-check "duet eval: says so" has out '"stopped": true'
+check "duet eval: reported" has out '"stopped": true'
 check "duet eval: how many it has" grep -qE "stopped on request after [0-9]+ of 2000 problems: the figures are for those" err
 
 # --- duet sample: the prompts that it has all answers to ---

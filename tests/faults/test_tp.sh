@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_tp.sh DUET: tensor parallelism. From the same weights, read by every mesh, two ranks a layer sample and learn on-policy
-# (P2: the ratio is exactly 1), the same answers on every mesh of the same tp; a run goes on with another tp than it began
-# with; a wrong tp is refused with the nearest meshes.
+# test_tp.sh DUET: tensor parallelism. From the same weights, read by every mesh, two ranks per layer sample and learn on-policy
+# (P2: the ratio is exactly 1), with the same answers on every mesh of the same tp; a run resumes with another tp; an invalid tp
+# is rejected with the nearest meshes.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 for mesh in 1x1x2 2x1x2 1x2x2; do
@@ -18,7 +18,7 @@ done
 
 # the recorded log-probabilities again, of the weights that sampled them: with that tp; with another one that is said
 call "$root/launch/run.sh" -n 2 --timeout 60 "$duet" score base 1x1x2.first --set mesh.tp=2
-check "score with another tp than the run's: said" has err "the run had mesh.tp 1, this job has 2: the last bits may differ"
+check "score with another tp than the run's: reported" has err "the run had mesh.tp 1, this job has 2: the last bits may differ"
 check "score with another tp than the run's: how to have the same" has err "a multiple of 1 ranks with --set mesh.tp=1"
 call "$duet" score base 1x1x2.first
 check "score with the run's tp: nothing said" hasnt err "mesh.tp"
@@ -30,8 +30,8 @@ check "whole: exit 0" equal "$code" 0
 cp -r whole run
 back_to 2 run
 train 2 run --resume auto --set mesh.tp=2 "${more[@]}"
-check "taken up: from the second step" has err "resuming from run/checkpoints/step-00000002"
-check "taken up: as the unbroken run" alike whole run
+check "resumed: from the second step" has err "resuming from run/checkpoints/step-00000002"
+check "resumed: same as the unbroken run" alike whole run
 back_to 2 run
 train 1 run --resume auto "${more[@]}"
 check "tp 2 -> tp 1: exit 0" equal "$code" 0

@@ -1,13 +1,13 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # common.sh: for tests on several hosts; sourced with the program as $1. Everything of tests/faults/common.sh (scratch folder, checks, the
-# recipe of three seconds), and a testbed: hosts_up, runs on its hosts, processes there, bytes on its links. A script that
-# cannot have a testbed here ends with 77 and says why.
+# recipe of three seconds), and a testbed: hosts_up, runs on its hosts, processes there, bytes on its links. Where there can be no
+# testbed a script exits 77 and says why.
 . "${BASH_SOURCE%/*}/../faults/common.sh"
 tb=$root/launch/testbed/testbed.sh
 net=/run/duet-testbed${DUET_TESTBED:+-$DUET_TESTBED}
 has_testbed=''
 
-# hosts_up [N] [--slurm]: h1 to hN; waits while somebody else has the testbed
+# hosts_up [N] [--slurm]: h1 to hN; waits while another test uses the testbed
 hosts_up() {
     local code
     "$tb" up --wait 600 "$@" >up.log 2>&1 # not in a subshell: the testbed belongs to this process
@@ -60,7 +60,7 @@ ranks_on() {
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = duet ] && echo "$pid"
     done
 }
-# nobody_left SECONDS [BUT]: within that time no host runs anything but what the testbed itself keeps there, and what may stay (a pattern)
+# nobody_left SECONDS [BUT]: within that time all processes on the hosts have ended, except the testbed's own and those that match BUT
 nobody_left() {
     local until=$((SECONDS + $1)) left
     while left=$("$tb" pids | grep -v -- "${2:-^$}"); do
@@ -97,7 +97,7 @@ step_traffic() {
     check "$long steps: exit 0" equal "$code" 0
     for pair in "${!traffic[@]}"; do traffic[$pair]=$(((traffic[$pair] - before[$pair]) / (long - short))); done
 }
-# near PERCENT A B: A is within so many percent of B
+# near PERCENT A B: A is within PERCENT percent of B
 near() {
     awk -v p="$1" -v a="$2" -v b="$3" 'BEGIN { d = 100 * (a - b) / b; if (d < 0) d = -d; if (d <= p) exit 0
         printf "%s is not within %s %% of %s\n", a, p, b; exit 1 }'

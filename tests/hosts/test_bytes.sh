@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_bytes.sh DUET: what duet plan says crosses between hosts in a step is what is counted on the links, pair by pair, within 5 %. Bytes
-# a step are the difference of two runs of different length: start, end and checkpoints drop out. Micro-batches are always as
-# many (mesh.micro_batches), so that all steps send alike. The counters see IP packets: payload and their headers.
+# test_bytes.sh DUET: the traffic between hosts that duet plan predicts for a step is within 5 % of what is counted on the links, pair by
+# pair. Bytes per step are the difference of two runs of different length, which cancels start, end and checkpoints. The number of
+# micro-batches is fixed (mesh.micro_batches), so that all steps send the same. The counters see IP packets: payload and headers.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
@@ -46,8 +46,8 @@ all_predicted() {
     local pair
     for pair in "${!plan[@]}"; do is_predicted "$pair" || return; done
 } >/dev/null
-# compare NAME ARGUMENTS...: pair by pair, and all together. Of a rollout's questions a pipeline gets more that asks more often: pairs may differ
-# by `apart` percent. A busy machine acknowledges so late that TCP sends again what had arrived: counted up to three times.
+# compare NAME ARGUMENTS...: pair by pair, and in total. In a rollout a pipeline that asks more often gets more questions: pairs may differ
+# by `apart` percent. On a busy machine acknowledgements come so late that TCP resends what had arrived: counted up to three times.
 compare() {
     local name=$1 pair counted=0 predicted=0 try # SHOW=1 prints all of them
     shift
@@ -66,8 +66,8 @@ compare() {
     [ -z "${SHOW:-}" ] || echo "$name: counted $counted, planned $predicted"
 }
 
-# A step of GRPO with its rollout, after supervised steps that teach it to answer, which both runs do. Groups whose answers are all alike
-# are not learned from: four micro-batches have room for all, and are four without them.
+# A GRPO step with its rollout, after supervised steps (in both runs) that teach it to answer. Groups whose answers are all equal have no
+# gradient: four micro-batches have room for all groups, and there are four without them too.
 apart=15 recipe=grpo.yaml
 sed 's/kind: sft, name: start, steps: 10/name: start, kind: sft, steps: 60/; s/lr: 1e-3/lr: 1e-2/' bytes.yaml >grpo.yaml
 echo '  - {kind: grpo, name: learn, steps: 10, prompts: 64, samples: 8, max_new: 48, lr: 1e-5, reward_format: 0.5}' >>grpo.yaml

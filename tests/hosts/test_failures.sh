@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down for ever, mpirun killed, a rank that stands still: the job ends
-# in time, says who and what, with its exit code, and no host keeps a process of it. A link down for 3 s: it goes on.
+# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down permanently, mpirun killed, a rank that hangs: the job ends
+# in time, reports who and what, with its exit code, and leaves no process on any host. A link down for 3 s: the job continues.
 # Prints the rows of the table in docs/CLUSTER.md.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
@@ -17,7 +17,7 @@ hurt() {
     ended
     took=$(($(now_ms) - since))
     check "$name: ended within $limit_s s" test $took -le $((limit_s * 1000))
-    check "$name: nobody is left" nobody_left "${left_s:-5}"
+    check "$name: no process is left" nobody_left "${left_s:-5}"
     row "$name" "$(seconds_of $took)" "$code" "$(grep -m 1 -E '^(rank|host|mpirun) ' err)"
 }
 settings=()
@@ -38,11 +38,11 @@ on 3 /usr/sbin/sshd -f "$net/sshd3.conf"
 
 left_s=20
 hurt "link down for ever" 20 "$tb" cut 3
-check "link down for ever: exit 1" equal "$code" 1
-check "link down for ever: which host" has err "host h3: the connection to it is lost"
+check "link down permanently: exit 1" equal "$code" 1
+check "link down permanently: which host" has err "host h3: the connection to it is lost"
 "$tb" mend 3
 
-# mpirun's own host: what it started elsewhere must end by itself
+# mpirun's own host: what it started elsewhere must end on its own
 hurt "link of mpirun's host down" 20 "$tb" cut 1
 check "link of mpirun's host down: exit 1" equal "$code" 1
 check "link of mpirun's host down: which hosts" grep -qE '^host h[234]: the connection to it is lost' err
@@ -51,7 +51,7 @@ check "link of mpirun's host down: which hosts" grep -qE '^host h[234]: the conn
 kill_mpirun() { kill -KILL "$(launcher)"; }
 hurt "mpirun killed" 10 kill_mpirun
 check "mpirun killed: exit code 128 + 9" equal "$code" 137
-check "mpirun killed: said" has err "mpirun on h1 was ended by signal 9"
+check "mpirun killed: reported" has err "mpirun on h1 was ended by signal 9"
 kill_run_sh() { kill -KILL "$job"; }
 hurt "run.sh killed" 10 kill_run_sh 2>/dev/null
 

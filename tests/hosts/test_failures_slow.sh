@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_failures_slow.sh DUET: a rank that is slow but goes on says so itself, and changes no bit; a host whose disk is full ends the job with
-# its name, and what was saved before stays whole. Prints the rows of the table in docs/CLUSTER.md.
+# test_failures_slow.sh DUET: a straggler reports itself and changes no bit; a host whose disk is full ends the job with its name, and
+# earlier checkpoints stay intact. Prints the rows of the table in docs/CLUSTER.md.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 sed -i '/kind: grpo/,$d' recipe.yaml # the supervised steps are enough
@@ -46,7 +46,7 @@ check "disk full: exit 1" equal "$code" 1
 check "disk full: who" grep -qE '^rank 2/4 on h3, .* while saving full/checkpoints/step-00000040' err
 check "disk full: what" grep -qE 'why: .*No space left on device' err
 check "disk full: what to do" has err "free space on that disk; the checkpoints saved before are intact"
-check "disk full: nobody is left" nobody_left 5
+check "disk full: no process is left" nobody_left 5
 check "disk full: the checkpoint before it counts" is_saved 20 full
 row "disk full on one host" "$(seconds_of $took)" "$code" "$(grep -m 1 '^rank' err)"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # test_launch.sh DUET: launch/run.sh across hosts: the bits of one host, signals and exit codes from all of them, a lost host named; and hosts
-# on which the job cannot run are named before anything starts, each with what to do.
+# that cannot run the job are reported before anything starts, each with what to do.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 printf 'h1 slots=2\nh2 slots=2\n' >pair
@@ -50,9 +50,9 @@ check "two hosts, mapped: exit 0" equal "$code" 0
 check "the bits of one host" alike single spread
 on_hosts 4 pair "$duet" train bad.yaml
 check "a mistake in a recipe: exit 2" equal "$code" 2
-check "a mistake in a recipe: said once" times 1 err "bad.yaml: cannot read"
+check "a mistake in a recipe: reported once" times 1 err "bad.yaml: cannot read"
 
-# begin FOLDER: in the background until it is in its steps; since: when
+# begin FOLDER: starts a run in the background and waits for its steps; sets since
 begin() {
     rm -rf "$1"
     "$tb" on 1 "$root/launch/run.sh" -n 4 --hostfile $net/hostfile "$duet" train recipe.yaml --set "out=$1" --resume auto >out 2>err </dev/null &
@@ -65,8 +65,8 @@ kill -TERM "$job"
 ended
 check "stopped: exit 85" equal "$code" 85
 on_hosts 4 $net/hostfile "$duet" train recipe.yaml --set out=stopped --resume auto
-check "stopped, taken up: exit 0" equal "$code" 0
-check "stopped, taken up: the same bits" alike single stopped
+check "stopped, resumed: exit 0" equal "$code" 0
+check "stopped, resumed: the same bits" alike single stopped
 printf 'h2 slots=2\nh3 slots=2\n' >elsewhere
 "$tb" on 1 "$root/launch/run.sh" -n 4 --hostfile elsewhere --timeout 60 "$duet" train recipe.yaml --set out=away >out 2>err </dev/null &
 job=$!
@@ -78,24 +78,24 @@ begin killed
 kill -KILL "$(ranks_on 3)"
 ended
 check "killed: exit 128 + 9" equal "$code" 137
-check "killed: said" has err "rank 2 on h3: ended by signal 9 (Killed)"
-check "killed: nobody is left" nobody_left 5
-# The next rank finds its connection broken before mpirun hears who died.
+check "killed: reported" has err "rank 2 on h3: ended by signal 9 (Killed)"
+check "killed: no process is left" nobody_left 5
+# The next rank notices its broken connection before mpirun knows who died.
 begin late
 kill -PIPE "$(ranks_on 4)"
 sleep 0.3
 kill -KILL "$(ranks_on 3)"
 ended
-check "killed, heard of late: exit 128 + 9" equal "$code" 137
-check "killed, heard of late: said" has err "rank 2 on h3: ended by signal 9 (Killed)"
-check "killed, heard of late: nobody is left" nobody_left 5
+check "killed, noticed late: exit 128 + 9" equal "$code" 137
+check "killed, noticed late: reported" has err "rank 2 on h3: ended by signal 9 (Killed)"
+check "killed, noticed late: no process is left" nobody_left 5
 begin lost
 "$tb" cut 3
 ended
 check "host lost: within 15 s" test $((SECONDS - since)) -le 15
 check "host lost: exit 1" equal "$code" 1
 check "host lost: named" has err "host h3: the connection to it is lost"
-check "host lost: nobody is left" nobody_left 15
+check "host lost: no process is left" nobody_left 15
 "$tb" mend 3
 
 # --- names: blanks and more in every path; hosts that differ in their domain only, and hosts that do not differ ---
@@ -131,6 +131,6 @@ if on 2 iptables -A OUTPUT -p tcp ! --sport 22 -j DROP 2>/dev/null; then
     check "firewall: exit 1" equal "$code" 1
     check "firewall: host named" has err "pair:2: host h2: ssh works, but mpirun's daemon there (orted) did not report back"
     check "firewall: nothing ran" equal "$(cat out)" ""
-    check "firewall: nobody is left" nobody_left 5
+    check "firewall: no process is left" nobody_left 5
 fi
 finish

@@ -1,10 +1,10 @@
 #!/bin/bash
-# test_overlap.sh DUET: what overlap is for. On links at which an unoverlapped step loses 30 % and more, fused pairs with sums of gradients
-# that go on under the backward pass are at least 1.25 times as fast as 1f1b with flat sums behind it, and learn the same.
+# test_overlap.sh DUET: what overlap gains. On links where a step without overlap loses 30 % or more, overlapped pairs with gradient sums
+# during the backward pass are at least 1.25 times as fast as 1f1b with flat sums after it, and learn the same.
 #
-# All hosts share this machine's few cores, so computing is paced: each step of a pass sleeps (DUET_PACE_US), as if a device of the rank's
-# own computed it. Messages, exchanges, sums, losses are the trainer's, and the links are what they are. Times are those
-# of the best step of each run: other processes disturb steps, none makes one faster.
+# All hosts share this machine's few cores, so computation is paced: each step of a pass sleeps (DUET_PACE_US), as if each rank had its
+# own device. Messages, exchanges, sums and losses are the trainer's, and the links are real. Times are those of the best step of
+# each run: other processes slow steps down, but never make one faster.
 . "${BASH_SOURCE%/*}/common.sh"
 rate=${RATE:-115mbit}
 export DUET_PACE_US=${PACE:-8000} # run.sh hands it to all hosts

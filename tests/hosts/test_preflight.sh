@@ -1,12 +1,12 @@
 #!/bin/bash
 # test_preflight.sh DUET: launch/preflight.sh passes four good hosts, and finds every planted fault, on its host, with what to do.
-# What is wrong on one host only is mounted in that host's mount namespace. No host can have a clock of its own, so it is the
-# command that reads the clock (date) which runs ahead there.
+# A fault of one host is mounted in that host's mount namespace. A host cannot have its own clock, so there the command that reads
+# it (date) runs ahead.
 # shellcheck disable=SC1091,SC2016,SC2086,SC2154
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
-# All links alike, and far below what the machine can do: whoever else works here makes none slower.
+# All links have the same rate, far below what the machine can do: other processes do not slow them down.
 for i in $(seq "$hosts"); do "$tb" shape "$i" 200mbit; done
 mkdir run
 cat >cluster.yaml <<'YAML'
@@ -97,5 +97,5 @@ check "mistakes: exit 2" equal "$code" 2
 check "all of them" equal "$(grep -c '^launch/preflight.sh:' err)" 3
 call "$root/launch/preflight.sh" --memory much "$duet"
 check "usage: exit 2" equal "$code" 2
-check "nobody is left" nobody_left 5
+check "no process is left" nobody_left 5
 finish

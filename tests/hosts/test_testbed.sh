@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_testbed.sh: the testbed itself: hosts that reach each other, links shaped, delayed, cut and counted; who may have it; and that
-# it goes with its owner, whatever ends that one.
+# test_testbed.sh: the testbed itself: hosts that reach each other, links shaped, delayed, cut and counted; who owns it; and that
+# it is removed with its owner, however that one ends.
 . "${BASH_SOURCE%/*}/common.sh"
 export DUET_TESTBED=self$$
 net=/run/duet-testbed-$DUET_TESTBED
@@ -31,7 +31,7 @@ shaped() { # 4 MB at 20 Mbit/s take 1.6 s
 }
 check "shaped" shaped
 "$tb" shape 2 quickly >said 2>&1
-check "a rate that is none" equal "$?" 2
+check "an invalid rate" equal "$?" 2
 if "$tb" delay 2 100000 2>said; then # ssh goes to and fro more than five times
     check "delayed" test "$(took_ms on 1 ssh h2 true)" -ge 500
     check "no longer delayed" "$tb" delay 2 off
@@ -73,10 +73,10 @@ check "its owner killed: no namespaces" hasnt <(ip netns list) "$DUET_TESTBED"
 cp "$tb" . && chmod 755 "$dir" testbed.sh
 setpriv --reuid=65534 --regid=65534 --clear-groups ./testbed.sh up >said 2>&1
 check "not root: exit 77" equal "$?" 77
-check "not root: says so" has said "needs root, for network namespaces: sudo launch/testbed/testbed.sh up"
+check "not root: reported" has said "needs root, for network namespaces: sudo launch/testbed/testbed.sh up"
 mkdir few && ln -s /usr/bin/* few/ && rm -f few/ssh-keygen
 sed 's|^PATH=.*|PATH='"$dir/few"'|' "$tb" >lacking.sh
 bash lacking.sh up >said 2>&1
 check "no sshd: exit 77" equal "$?" 77
-check "no sshd: says so" grep -q 'not installed: .*sshd.* ssh-keygen; run: launch/setup.sh --hosts' said
+check "no sshd: reported" grep -q 'not installed: .*sshd.* ssh-keygen; run: launch/setup.sh --hosts' said
 finish

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_slurm.sh DUET: a job on two hosts of a Slurm has the bits of a run on one host, started by srun through PMIx as by mpirun inside the
-# allocation; requeued while it runs it goes on from its checkpoint and ends with the same bits.
+# test_slurm.sh DUET: a Slurm job on two hosts has the bits of a run on one host, whether started by srun through PMIx or by mpirun inside
+# the allocation; requeued while it runs, it resumes from its checkpoint and ends with the same bits.
 . "${BASH_SOURCE%/*}/common.sh"
 slurm_up 2
 sed -i -e '/kind: grpo/,$d' recipe.yaml # the supervised steps are enough
@@ -27,5 +27,5 @@ check "mpirun: starts again" start_now
 check "mpirun: done" until_state COMPLETED 60
 check "mpirun: it was started twice" has "job-$id.out" "started 1"
 check "mpirun: the same bits" alike single by-mpirun
-check "nobody is left" nobody_left 10
+check "no process is left" nobody_left 10
 finish

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ci.sh MAKE: everything that must be green, one after the other; a step whose tool is missing is skipped and says so.
+# ci.sh MAKE: all checks that must pass, one after the other; a step whose tool is missing is skipped with a message.
 set -u
 make=$1
 failed=()

@@ -8,7 +8,7 @@ curves=
 [ $# -eq 2 ] || { echo "usage: compare_runs.sh [--curves] RUN_A RUN_B" >&2; exit 2; }
 a=$1 b=$2
 
-# As metrics_is_clock (trainer/observe/metrics.h): what a wall clock decides.
+# As metrics_is_clock (trainer/observe/metrics.h): values that depend on a wall clock.
 without_clocks() {
     sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds'"${curves:+|sites\/checksum|sites\/bytes}"')": *[^,}]*(, *)?//g' "$1"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# fuzz.sh SECONDS FUZZER...: runs each fuzzer so long, starting from tests/fuzz/corpus/<name> where there is one. What
-# it finds new stays in build/corpus; an input that breaks something is kept as build/crash-* and ends the run.
+# fuzz.sh SECONDS FUZZER...: runs each fuzzer for that time, starting from tests/fuzz/corpus/<name> where there is one. New
+# inputs stay in build/corpus; an input that breaks something is kept as build/crash-* and ends the run.
 set -u
 seconds=$1
 shift

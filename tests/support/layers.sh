@@ -1,5 +1,5 @@
 #!/bin/sh
-# layers.sh: refuses an include that goes against the arrows of docs/ARCHITECTURE.md:
+# layers.sh: rejects an include against the arrows of docs/ARCHITECTURE.md:
 #
 #   trainer -> pipeline -> comm,  trainer -> model -> comm;  pipeline and model do not know each other
 #

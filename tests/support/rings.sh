@@ -1,5 +1,5 @@
 #!/bin/bash
-# rings.sh BUILD: refuses rings: files that call each other in a circle, or rooms of trainer/ that do.
+# rings.sh BUILD: rejects call cycles between files, or between rooms of trainer/.
 # Calls are read from the objects that BUILD/files lists (an undefined symbol, and who defines it).
 # Prints a line for each call of a ring; exit 1. The variants of a kernel (model/cpu) are one file.
 set -uo pipefail

@@ -1,5 +1,5 @@
 #!/bin/bash
-# same_bits.sh BEFORE NOW [CASE...]: does a re-cut program still compute the same bits? BEFORE and
+# same_bits.sh BEFORE NOW [CASE...]: does a changed program still compute the same bits? BEFORE and
 # NOW are two duet programs. Every case is a short training run; metrics (clock readings aside),
 # samples and the shards of the last checkpoint must be equal. Runs of BEFORE are kept under
 # build/same and made once for each program. Exit 1 when a case differs. About four minutes for
