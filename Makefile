@@ -18,7 +18,7 @@ MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules --no-print-directory $(if $(filter 
 endif
 
 # --- what the machine offers: goals that compile need it, the others work without ---
-PKGS    := hdf5-serial yaml-0.1 jansson libxxhash
+PKGS    := hdf5-serial yaml-0.1 jansson libxxhash libpcre2-8 libutf8proc
 NEEDS_NOTHING := uninstall help clean info setup setup-dev setup-hosts layers lines format format-check ci
 ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include build/found.mk
@@ -60,7 +60,7 @@ KERNEL_OPT := $(if $(filter release,$(MODE)),-O3 -fno-trapping-math,)
 # (What is fuzzed reads bytes and needs no kernels.)
 KERNEL_SRC := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/*.c))
 PLAIN_SRC  := $(if $(filter fuzz,$(MODE)),,$(wildcard model/cpu/plain/*.c))
-LIB_SRC := $(wildcard comm/*.c comm/base/*.c model/*.c pipeline/*.c trainer/*/*.c trainer/*/*/*.c) $(filter-out trainer/main.c,$(wildcard trainer/*.c))
+LIB_SRC := $(wildcard comm/*.c comm/base/*.c model/*.c model/tokenizer/*.c pipeline/*.c trainer/*/*.c trainer/*/*/*.c) $(filter-out trainer/main.c,$(wildcard trainer/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach i,$(ISAS),$(foreach r,$(REALS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).$(r).o))) \
   $(foreach r,$(REALS),$(PLAIN_SRC:%.c=$(BUILD)/%.$(r).o))
@@ -82,7 +82,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long asan soak fuzz \
+.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -186,6 +186,9 @@ test-slurm: all ## as batch jobs on a testbed with Slurm; as root (make setup-ho
 	@$(RUN_TESTS) --slurm $(SLURM)
 test-slurm-long: all ## the same, with limits and time-outs as they come (ten minutes)
 	@$(RUN_TESTS) --slurm $(wildcard tests/slurm/long/test_*.sh)
+
+test-peers: all ## against tokenizers, transformers, ... with real models, in a virtual environment outside the tree
+	@tests/peers/run.sh $(BIN) $(PEERS)
 
 asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run

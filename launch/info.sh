@@ -18,6 +18,8 @@ row oneDNN "$(if v=$(header_number oneapi/dnnl/dnnl_version.h 'DNNL_VERSION_MAJO
 row HDF5 "$(module hdf5-serial)"
 row libyaml "$(module yaml-0.1)"
 row jansson "$(module jansson)"
+row PCRE2 "$(module libpcre2-8)"
+row utf8proc "$(module libutf8proc)"
 row Check "$(module check)"
 
 # The instruction set that oneDNN uses on this processor, as the library itself reports it, by its name in ONEDNN_MAX_CPU_ISA.

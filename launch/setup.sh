@@ -17,6 +17,8 @@ libhdf5-dev    | module hdf5-serial    | checkpoints
 libyaml-dev    | module yaml-0.1       | recipes
 libjansson-dev | module jansson        | JSON: metrics, manifests, tokenizers
 libxxhash-dev  | module libxxhash      | checksums
+libpcre2-dev   | module libpcre2-8     | splitting patterns of tokenizers
+libutf8proc-dev | module libutf8proc   | Unicode normalization of tokenizers
 check          | module check          | the tests'"'"' framework
 '
 for_developers='

@@ -32,6 +32,8 @@ BEGIN {
     room["dnnl.h"] = "model/matmul"
     room["hdf5.h"] = "trainer/checkpoint/"
     room["immintrin.h"] = "model/cpu/"
+    room["pcre2.h"] = "model/tokenizer/pattern"
+    room["utf8proc.h"] = "model/tokenizer/nfc"
     room["xxhash.h"] = "comm/base/checksum"
     room["yaml.h"] = "trainer/config/"
 }
