@@ -151,8 +151,9 @@ START_TEST(refusals_name_the_place)
     static const struct {
         const char *from, *to, *says;
     } rows[] = {
-        {"\"WordLevel\"", "\"BPE\"",
-         "t.json: model: type must be \"WordLevel\" (one token per character), found \"BPE\""},
+        {"\"WordLevel\"", "\"Unigram\"",
+         "t.json: model: type must be \"BPE\" or \"WordLevel\" (one token per character), found "
+         "\"Unigram\""},
         {"\"Fuse\"", "\"ByteLevel\"",
          "decoder: type must be \"Fuse\" (one token per character), found \"ByteLevel\""},
         {"\"Split\"", "\"Whitespace\"", "pre_tokenizer: type must be \"Split\""},
