@@ -1,0 +1,261 @@
+/* duet tokenize MODEL [FILE]: texts to token ids and back, a line at a time.
+ *
+ * In: {"text": "..."}; out: {"ids": [...]}. With --decode the other way round. Other members are
+ * ignored. Lines are read, answered and forgotten, so a file may be of any length. A bad line is
+ * named with its number; nothing is written from it on, and the exit code is 2. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "comm/base/file.h"
+#include "comm/base/problems.h"
+#include "model/tokenizer.h"
+#include "trainer/checkpoint/open.h"
+#include "trainer/checkpoint/where.h"
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+
+enum { TOKENIZER_MOST = 1 << 30, COMPLAINTS = 20 };
+
+/* One stream of lines. */
+struct lines {
+    const struct tokenizer *t;
+    const char *file;
+    bool decode, special, around;
+    long line;
+    struct problems problems;
+    int *ids;
+    size_t ids_room;
+    char *out; /* a line to be written */
+    size_t n, room;
+};
+
+static char *read_file(const char *path, size_t *n, struct problems *p)
+{
+    char why[FILE_WHY], *bytes = file_read(path, FILE_REGULAR, TOKENIZER_MOST, n, why);
+    if (!bytes) problems_add(p, path, 0, "cannot be read: %s", why);
+    return bytes;
+}
+
+/* tokenizer.json of a checkpoint, a run's folder (its newest one) or its folder of checkpoints. */
+static char *of_checkpoint(const char *path, size_t *n, struct problems *p)
+{
+    struct where at;
+    struct checkpoint c = {0};
+    char folder[PATH_BYTES], *text = NULL;
+    if (!where_find(&at, path, p)) return NULL;
+    snprintf(folder, sizeof folder, "%s", at.root);
+    if (!at.one) store_path(folder, at.root, at.list.entry[0]);
+    if (checkpoint_load(&c, folder, p)) {
+        text = c.tokenizer;
+        c.tokenizer = NULL;
+        if (!text) problems_add(p, folder, 0, "the checkpoint has no tokenizer.json");
+    }
+    *n = text ? strlen(text) : 0;
+    checkpoint_close(&c);
+    where_free(&at);
+    return text;
+}
+
+static struct tokenizer *open_tokenizer(const char *model, struct problems *p)
+{
+    char path[PATH_BYTES];
+    struct stat s;
+    size_t n = 0;
+    bool folder = stat(model, &s) == 0 && S_ISDIR(s.st_mode);
+    int length = snprintf(path, sizeof path, folder ? "%s/tokenizer.json" : "%s", model);
+    bool plain = !folder || (length < (int)sizeof path && stat(path, &s) == 0);
+    char *bytes = plain ? read_file(path, &n, p) : of_checkpoint(model, &n, p);
+    struct tokenizer *t = bytes ? tokenizer_parse(bytes, n, plain ? path : model, p) : NULL;
+    free(bytes);
+    return t;
+}
+
+static void *grown(void *at, size_t *room, size_t n, size_t size)
+{
+    if (n <= *room) return at;
+    *room = n + n / 2 + 256;
+    at = realloc(at, *room * size);
+    SYS_OK(at, "shorten the line, or free memory", "no memory for a line of %zu tokens", n);
+    return at;
+}
+
+static void put(struct lines *l, const char *text, size_t n)
+{
+    l->out = grown(l->out, &l->room, l->n + n, 1);
+    memcpy(l->out + l->n, text, n);
+    l->n += n;
+}
+
+static void put_number(struct lines *l, int value)
+{
+    char digits[12];
+    size_t at = sizeof digits;
+    do digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    put(l, digits + at, sizeof digits - at);
+}
+
+static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 || more) put(l, ", ", 2);
+        put_number(l, ids[i]);
+    }
+}
+
+static void put_string(struct lines *l, const char *s, size_t n)
+{
+    size_t from = 0;
+    put(l, "\"", 1);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        char escape[8];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) continue;
+        put(l, s + from, i - from);
+        from = i + 1;
+        if (c == '"' || c == '\\')
+            put(l, (char[]){'\\', (char)c}, 2);
+        else
+            put(l, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", c));
+    }
+    put(l, s + from, n - from);
+    put(l, "\"", 1);
+}
+
+static void encode(struct lines *l, const json_t *text)
+{
+    const char *s = json_string_value(text);
+    size_t length = json_string_length(text), n_before = 0, n_behind = 0;
+    const int *before = NULL, *behind = NULL;
+    l->ids = grown(l->ids, &l->ids_room, length + 16, sizeof *l->ids);
+    size_t n = tokenizer_encode(l->t, s, length, l->special, l->ids, l->ids_room);
+    if (n > l->ids_room) { /* a normalizer made the text longer */
+        l->ids = grown(l->ids, &l->ids_room, n, sizeof *l->ids);
+        n = tokenizer_encode(l->t, s, length, l->special, l->ids, l->ids_room);
+    }
+    if (l->around) {
+        n_before = tokenizer_before(l->t, &before);
+        n_behind = tokenizer_behind(l->t, &behind);
+    }
+    put(l, "{\"ids\": [", 9);
+    put_ids(l, before, n_before, false);
+    put_ids(l, l->ids, n, n_before > 0);
+    put_ids(l, behind, n_behind, n_before + n > 0);
+    put(l, "]}\n", 3);
+}
+
+static void complain(struct lines *l, const char *what, const char *detail)
+{
+    problems_add(&l->problems, l->file, (int)l->line, "%s%s", what, detail);
+}
+
+static void decode(struct lines *l, const json_t *ids)
+{
+    size_t n = json_array_size(ids);
+    l->ids = grown(l->ids, &l->ids_room, n + 1, sizeof *l->ids);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_array_get(ids, i);
+        json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (id < 0 || id >= tokenizer_size(l->t)) {
+            char why[96];
+            snprintf(why, sizeof why, "[%zu] is not an id below %d", i, tokenizer_size(l->t));
+            complain(l, "\"ids\"", why);
+            return;
+        }
+        l->ids[i] = (int)id;
+    }
+    size_t room = tokenizer_decode(l->t, l->ids, n, NULL, 0) + 1;
+    char *text = malloc(room);
+    SYS_OK(text, "shorten the line, or free memory", "no memory for %zu bytes of text", room);
+    tokenizer_decode(l->t, l->ids, n, text, room);
+    put(l, "{\"text\": ", 9);
+    put_string(l, text, room - 1);
+    put(l, "}\n", 2);
+    free(text);
+}
+
+static void take_line(struct lines *l, const char *s, size_t n)
+{
+    json_error_t why;
+    json_t *o = json_loadb(s, n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+    const json_t *text = json_object_get(o, "text"), *ids = json_object_get(o, "ids");
+    l->n = 0;
+    if (!o)
+        complain(l, "is not JSON: ", why.text);
+    else if (l->decode && !json_is_array(ids))
+        complain(l, "needs \"ids\": a list of token ids", "");
+    else if (!l->decode && !json_is_string(text))
+        complain(l, "needs \"text\": a string", "");
+    else if (l->decode)
+        decode(l, ids);
+    else
+        encode(l, text);
+    json_decref(o);
+}
+
+static void take_lines(struct lines *l, FILE *in)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+    while (l->problems.n < COMPLAINTS && (n = getline(&line, &room, in)) >= 0) {
+        l->line++;
+        if (strspn(line, " \t\r\n") == (size_t)n) continue;
+        take_line(l, line, (size_t)n);
+        if (l->problems.n > 0) continue;
+        SYS_OK(fwrite(l->out, 1, l->n, stdout) == l->n, "free space where the output goes",
+               "cannot write: %s", strerror(errno));
+    }
+    SYS_OK(!ferror(in), "look at the disk or the program before the pipe", "cannot read %s: %s",
+           l->file, strerror(errno));
+    SYS_OK(fflush(stdout) == 0, "free space where the output goes", "cannot write: %s",
+           strerror(errno));
+    free(line);
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+    struct lines l = {.file = "stdin"};
+    const char *args[2] = {NULL, NULL};
+    const struct option_row rows[] = {
+        {"decode", OPT_FLAG, &l.decode, 0, 0, "from ids to text"},
+        {"special", OPT_FLAG, &l.special, 0, 0,
+         "recognises special tokens that stand in a text; without it they are text, as everywhere "
+         "in data"},
+        {"add-special", OPT_FLAG, &l.around, 0, 0,
+         "puts the ids around each text that the tokenizer's post_processor asks for, such as the "
+         "beginning of a text"},
+    };
+    struct options o = {
+        .command = "tokenize",
+        .summary =
+            "Texts to token ids and back: reads JSON Lines {\"text\": \"...\"} from FILE or "
+            "standard "
+            "input and writes {\"ids\": [...]}, or the other way round with --decode. MODEL is a "
+            "tokenizer.json, a folder that holds one, a checkpoint or a run's folder.",
+        .usage = "MODEL [FILE]",
+        .rows = rows,
+        .n_rows = 3,
+        .args = args,
+        .min_args = 1,
+        .max_args = 2};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    struct tokenizer *t = open_tokenizer(args[0], &l.problems);
+    FILE *in = args[1] && strcmp(args[1], "-") != 0 ? fopen(args[1], "r") : stdin;
+    if (args[1] && in != stdin) l.file = args[1];
+    if (!in) problems_add(&l.problems, l.file, 0, "cannot be read: %s", strerror(errno));
+    problems_end_if_any(&l.problems);
+    l.t = t;
+    take_lines(&l, in);
+    if (in != stdin) fclose(in);
+    free(l.ids);
+    free(l.out);
+    tokenizer_free(t);
+    problems_end_if_any(&l.problems);
+    return EXIT_DONE;
+}
