@@ -56,7 +56,7 @@ read_messages() {
 print_table() {
     local i column text row format='%-14s %5s  %-12s  %9s %11s %10s %10s %8s %6s %6s  %-10s %11s %11s %8s\n'
     echo "$(ranks_of "$ranks") on ${#host[@]} host$([ ${#host[@]} -eq 1 ] || echo s): $(gib "$rank_bytes") GiB of memory a rank, \
-$(gib "$disk_bytes") GiB in $folderare needed ($of_what)"
+$(gib "$disk_bytes") GiB in $folder are needed ($of_what)"
     # shellcheck disable=SC2059
     printf "$format" host slots program libraries clock 'disk GiB' 'mem. GiB' cores GPUs names interface 'sends GB/s' 'takes GB/s' us
     for i in "${!host[@]}"; do
