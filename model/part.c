@@ -39,6 +39,16 @@ int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out
 
 /* --- what follows --- */
 
+double part_elements(const struct part *p, const struct dims *d, enum param_role role)
+{
+    struct tensor_size shape[PART_PARAMS];
+    double sum = 0;
+    p->params.shapes(shape, d);
+    for (int i = 0; i < p->params.n; i++)
+        if (p->params.row[i].role == role) sum += (double)shape[i].rows * shape[i].cols;
+    return sum;
+}
+
 double part_matrices(const struct part *p, const struct dims *d)
 {
     struct tensor_size shape[PART_PARAMS];

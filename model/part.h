@@ -89,6 +89,8 @@ int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out
 /* The parts of a layer, NULL behind the last. */
 const struct part *const *layer_parts(const struct dims *d, int layer);
 
+/* Elements of all the tensors of a role in a part. d: the whole model. */
+double part_elements(const struct part *p, const struct dims *d, enum param_role role);
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
 /* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL

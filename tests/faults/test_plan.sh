@@ -32,6 +32,38 @@ call "$duet" plan recipe.yaml --ranks 2 --set mesh.dp=1 --cluster cluster.yaml
 check "times above the peak: exit 2" equal "$code" 2
 check "times above the peak: which" has err "cluster.yaml:5: costs: layer_f 0.001 ms for the"
 check "times above the peak: what of it" has err "one of them is wrong for this recipe"
+
+# --- auto searches with the costs that it is timed with ---
+cat >experts.yaml <<'YAML'
+model: {layers: 4, hidden: 128, heads: 4, experts: 8}
+mesh: {dp: 2, pp: 2, ep: 2}
+phases: [{kind: sft, steps: 1, batch: 64}]
+YAML
+h800=(--ranks 4 --vocabulary 32000)
+step() { awk '/^step [0-9]/ { print $2 }' "$1"; }
+call "$duet" plan experts.yaml "${h800[@]}" --cluster "$root/launch/clusters/h800-2048.yaml" --set schedule=dualpipe
+cp out named
+call "$duet" plan experts.yaml "${h800[@]}" --cluster "$root/launch/clusters/h800-2048.yaml"
+check "auto is not predicted slower than dualpipe" awk -v a="$(step out)" -v d="$(step named)" 'BEGIN { exit !(a > 0 && a <= 1.01 * d) }'
+check "training needs the file for that plan" has out "training does so with mesh.cluster=$root/launch/clusters/h800-2048.yaml"
+cp out auto
+cp "$root/launch/clusters/h800-2048.yaml" h800.yaml
+call "$duet" plan experts.yaml "${h800[@]}" --set mesh.cluster=h800.yaml
+check "mesh.cluster is what is planned for" equal "$(step out)" "$(step auto)"
+check "nothing is missing then" hasnt out "training does so"
+call "$duet" plan experts.yaml "${h800[@]}" --set mesh.cluster=none.yaml
+check "no cluster file: exit 2" equal "$code" 2
+check "no cluster file: said" has err "none.yaml: cannot read the cluster file"
+train 2 run --set mesh.dp=1 --set mesh.cluster=none.yaml
+check "no cluster file in training: exit 2" equal "$code" 2
+check "no cluster file in training: said once" times 1 err "none.yaml: cannot read the cluster file"
+train 2 run --set mesh.dp=1 --set mesh.cluster=h800.yaml --set precision=fp32
+check "no rate for its precision: exit 2" equal "$code" 2
+check "no rate for its precision: said" has err "the recipe computes in fp32, but compute has no rate for it"
+train 2 run --set mesh.dp=1 --set mesh.cluster=h800.yaml --set schedule=auto
+check "training searches with the file: exit 0" equal "$code" 0
+check "training searches with the file: said" has err "predicted by the costs of H800 x 2048"
+
 # --- many ranks: quick, or with progress ---
 echo "a slots=65536" >large
 call timeout 60 "$duet" plan recipe.yaml --hostfile large --set mesh.pp=1

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "comm/base/problems.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -13,7 +13,7 @@
 #include "comm/coll.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/links.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 
 enum { PIECE = 2 << 20, WINDOW = 4, TAG = 7, MOST_AGAIN = 24, MOST_TIMES = 3, PINGS = 50 };
 static const size_t SMALLEST = (size_t)256 << 10, LARGEST = (size_t)64 << 20;

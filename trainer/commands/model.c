@@ -39,12 +39,14 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
     s->run.schedule = SCHEDULE_AUTO;
+    s->mesh.cluster[0] = '\0'; /* the file may have moved since */
     char *trained_on = strdup(s->data.file);
     SYS_OK(trained_on, "free memory", "no memory for a path");
     for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
     take_own_file(s, trained_on);
     free(trained_on);
     if (p->n == 0) settings_check(s, ranks, p);
+    settings_load_cluster(s, p);
     if (p->n == 0) resume_check_model(c, s, NULL, p);
 }
 

@@ -1,6 +1,7 @@
 /* duet plan: a schedule drawn, proved and measured, or a recipe's memory and step predicted, before
  * anything runs. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "comm/base/problems.h"
 #include "trainer/commands/commands.h"
@@ -94,6 +95,8 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
 
 static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
 {
+    char *named = recipe_cluster_file(job);
+    if (!job->cluster) job->cluster = named;
     if (q->schedule)
         problems_add(p, NULL, 0, "with a recipe use --set schedule=%.40s", q->schedule);
     job->format = format_find(q->format, p);
@@ -113,6 +116,7 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
                      "with --hostfile, --propose, --measure and timelines need --cluster FILE too: "
                      "it describes the speed of these hosts and links");
     if (options_first_rank() && p->n == 0) report_recipe(job, p);
+    free(named);
 }
 
 /* Three models on more and more nodes of the cluster. */
@@ -183,7 +187,8 @@ int cmd_plan(int argc, char **argv)
          "text, timeline (one column per unit of time), json, svg, trace (for ui.perfetto.dev)"},
         {"set", OPT_LIST, &sets, 0, 0, "recipe: KEY=VALUE overrides a setting, as in duet train"},
         {"cluster", OPT_STRING, &job.cluster, 0, 0,
-         "recipe: file that describes the machines (default: this machine, measured)"},
+         "recipe: file that describes the machines (default: the recipe's mesh.cluster, or this "
+         "machine, measured)"},
         {"hostfile", OPT_STRING, &job.hostfile, 0, 0,
          "recipe: the job's hostfile: shows where ranks are and what crosses between hosts"},
         {"map", OPT_STRING, &job.map, 0, 0,

@@ -10,6 +10,7 @@
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands/commands.h"
+#include "trainer/config/cluster.h"
 #include "trainer/config/options.h"
 #include "trainer/phases/phases.h"
 #include "trainer/run/folder.h"
@@ -167,10 +168,13 @@ static int train(struct world *w, struct settings s, const char *resume)
 
 static void same_recipe(const struct world *w, const struct settings *s, const char *path)
 {
-    char what[512];
+    char what[2][512];
     char *yaml = settings_yaml(s);
-    snprintf(what, sizeof what, "the recipe %.400s", path);
-    alike_or_end(w, &(struct alike){what, checksum(yaml, strlen(yaml), 0)}, 1);
+    snprintf(what[0], sizeof what[0], "the recipe %.400s", path);
+    snprintf(what[1], sizeof what[1], "the cluster file %.400s", s->mesh.cluster);
+    const struct alike item[] = {{what[0], checksum(yaml, strlen(yaml), 0)},
+                                 {what[1], s->cluster ? s->cluster->sum : 0}};
+    alike_or_end(w, item, 2);
     free(yaml);
 }
 
@@ -187,6 +191,7 @@ int cmd_train(int argc, char **argv)
     struct problems p = {0};
     settings_defaults(&s);
     if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
+    settings_load_cluster(&s, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */
     settings_default_out(&s, t.recipe);

@@ -78,6 +78,8 @@ struct setting_lines {
     struct phase_lines *phases; /* n_phases */
 };
 
+struct cluster; /* trainer/config/cluster.h */
+
 struct settings {
     struct run_settings run;
     struct model_settings model;
@@ -90,7 +92,9 @@ struct settings {
     int n_phases;
     int auto_place; /* of schedule auto: enum plan_place, settled by schedule_choose
                        (trainer/schedule/schedule.h) */
-    char *file;     /* the recipe parsed last, for messages; NULL: none */
+    struct cluster
+        *cluster; /* of mesh.cluster, owned; NULL: none was read (settings_load_cluster) */
+    char *file;   /* the recipe parsed last, for messages; NULL: none */
     struct setting_lines lines;
 };
 
@@ -131,6 +135,12 @@ bool settings_print_named(FILE *out, const struct settings *s, const char *name,
  * not look at files. ranks: size of the job; the mesh is that of one of its mesh.sites. Call it
  * once, after the last settings_set. */
 bool settings_check(struct settings *s, int ranks, struct problems *p);
+
+/* Reads the file that mesh.cluster names, if it names one, into s->cluster: every rank for itself,
+ * after settings_check. false: what is wrong with it. */
+bool settings_load_cluster(struct settings *s, struct problems *p);
+/* A copy of a cluster in its place. */
+void settings_take_cluster(struct settings *s, const struct cluster *c);
 
 /* The ranks that the mesh takes, before settings_check gives them to it; an open dp is as small as
  * can be. 1: they are more than a job may have, which settings_check says. */

@@ -96,7 +96,9 @@ enum { STR_LIST = 1 };
     X(ENUM, precision, PRECISION_BF16, PRECISION_CHOICES, 0, "",                                \
       "format of weights and activations; sums and the optimizer use fp32", CHANGE_ROUNDING)    \
     X(ENUM, schedule, SCHEDULE_AUTO, SCHEDULE_CHOICES, 0, "",                                   \
-      "pipeline schedule; auto: found by search in the simulator, costs by FLOPs", CHANGE_BITS) \
+      "pipeline schedule; auto: found by search in the simulator, costs by FLOPs or "           \
+      "mesh.cluster",                                                                           \
+      CHANGE_BITS)                                                                              \
     X(INT, threads, 1, 1, 256, "threads", "threads of a rank for matrix products", CHANGE_BITS) \
     X(REAL, watchdog_s, 300, 0, 1e6, "seconds",                                                 \
       "time without progress after which a rank ends the job, at least 0.1; 0: never",          \
@@ -188,6 +190,9 @@ enum { STR_LIST = 1 };
     X(REAL, flops_per_byte, 10, 0, 1e6, "FLOP/byte",                                              \
       "schedule auto: operations a rank performs in the time that it takes to send a byte; "      \
       "the cost of messages and of the exchanges of tp and ep follows from it")                   \
+    X(STR, cluster, "", 0, 0, "",                                                                 \
+      "cluster file (docs/PLANNER.md), path relative to the working directory: schedule auto "    \
+      "searches with its costs, and duet plan predicts for it; empty: auto uses flops_per_byte")  \
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
       "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \

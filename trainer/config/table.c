@@ -55,7 +55,7 @@ const struct section sections[SECTIONS] = {
 
 const struct book recipe_book = {"recipe", sections, SECTIONS, SECTION_PHASE};
 
-struct place book_place(const struct book *book, void *root, int id)
+struct place book_place(const struct book *book, const void *root, int id)
 {
     const struct section *section = &book->sections[id];
     return (struct place){section, (char *)root + section->offset,
@@ -236,24 +236,4 @@ void phases_replace(struct settings *s, int n)
         struct place at = settings_place(s, SECTION_PHASE, i);
         place_defaults(&at);
     }
-}
-
-void settings_defaults(struct settings *s)
-{
-    memset(s, 0, sizeof *s);
-    for (int id = 0; id < SECTION_PHASE; id++) {
-        struct place at = settings_place(s, (enum section_id)id, 0);
-        place_defaults(&at);
-    }
-}
-
-void settings_free(struct settings *s)
-{
-    phases_free(s);
-    for (int id = 0; id < SECTION_PHASE; id++) {
-        struct place at = settings_place(s, (enum section_id)id, 0);
-        place_free(&at);
-    }
-    free(s->file);
-    s->file = NULL;
 }

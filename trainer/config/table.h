@@ -91,7 +91,7 @@ struct origin {
 
 /* Section `id` of what is at root: a struct whose sections are where their offsets say. Not for
  * lists. */
-struct place book_place(const struct book *book, void *root, int id);
+struct place book_place(const struct book *book, const void *root, int id);
 /* `phase` counts for SECTION_PHASE only. */
 struct place settings_place(const struct settings *s, enum section_id id, int phase);
 void *setting_value(const struct place *at, const struct setting *k);

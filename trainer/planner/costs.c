@@ -5,29 +5,6 @@
 
 /* ---- passes ---- */
 
-static struct link_cost link_of(const struct link_settings *l)
-{
-    if (l->gbs <= 0) return (struct link_cost){0};
-    return (struct link_cost){l->us * 1e-6, 1 / (l->gbs * 1e9)};
-}
-
-/* Times of the cluster file are those of a micro-batch that is full. */
-static struct machine machine_of(const struct shape *s, const struct cluster *c,
-                                 const struct layout *l)
-{
-    const struct costs_settings *k = &c->costs;
-    double row = 1e-3 / l->room;
-    return (struct machine){
-        .rate = cluster_rate(c, s->precision),
-        .attention = c->compute.attention,
-        .memory = c->top.memory_gbs * 1e9,
-        .inside = link_of(&c->inside),
-        .between = link_of(&c->between),
-        .node = c->top.devices,
-        .layer = {.f = k->layer_f * row, .b = k->layer_b * row, .w = k->layer_w * row},
-        .head = {.f = k->head_f * row, .b = k->head_b * row, .w = k->head_w * row}};
-}
-
 static struct pass_job job_of(const struct layout *l)
 {
     return (struct pass_job){l->pp, l->tp, l->ep, l->rows, l->room, l->context};
@@ -36,14 +13,14 @@ static struct pass_job job_of(const struct layout *l)
 struct pass_cost cost_of_part(const struct shape *s, const struct cluster *c,
                               const struct layout *l, struct pass_part part)
 {
-    const struct machine m = machine_of(s, c, l);
+    const struct machine m = machine_of_cluster(c, s->precision, l->room);
     const struct pass_job j = job_of(l);
     return pass_cost(s, &m, &j, part);
 }
 
 double cost_of_message(const struct shape *s, const struct cluster *c, const struct layout *l)
 {
-    const struct machine m = machine_of(s, c, l);
+    const struct machine m = machine_of_cluster(c, s->precision, l->room);
     const struct pass_job j = job_of(l);
     return pass_cost_message(s, &m, &j);
 }

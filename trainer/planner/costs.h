@@ -3,7 +3,7 @@
 #ifndef DUET_TRAINER_PLANNER_COSTS_H
 #define DUET_TRAINER_PLANNER_COSTS_H
 
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 #include "trainer/planner/layout.h"
 #include "trainer/schedule/pass_cost.h"
 

@@ -4,7 +4,7 @@
 #ifndef DUET_TRAINER_PLANNER_HOSTS_H
 #define DUET_TRAINER_PLANNER_HOSTS_H
 
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 
 struct host {
     char *name;

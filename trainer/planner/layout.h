@@ -14,7 +14,8 @@ struct layout {
     double rows;             /* of a micro-batch, on average */
     double room;             /* rows it has room for: what `costs` and messages are for */
     double context;          /* rows of a sequence, on average */
-    const int *first;        /* [chunks+1] layers of each chunk; NULL: split by cost */
+    const int *first;        /* [chunks+1] layers of each chunk; NULL: as training splits them
+                                (schedule_split_shape) */
     bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
     double sums,
         gathers; /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */

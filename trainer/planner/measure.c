@@ -207,7 +207,7 @@ static double bench_memory(void)
     return 2 * (double)n / best;
 }
 
-/* What matrix products of any shape and type reach here, TFLOP/s: the best of those of the model
+/* What matrix products of any shape and type reach here, FLOP/s: the best of those of the model
  * and of a large square one, in the model's own type and in fp32 (bf16 is slower where it is
  * emulated). */
 static double bench_peak(const struct ops *ops, int C)
@@ -219,7 +219,7 @@ static double bench_peak(const struct ops *ops, int C)
     double best = 0;
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (of[i] > best) best = of[i];
-    return 1e-3 * best;
+    return 1e9 * best;
 }
 
 /* ---- all of it ---- */
@@ -228,9 +228,9 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
 {
     const double most = (double)((size_t)1 << 28);
     const struct dims *d = &j->dims;
-    double experts = d->E > 0 ? 3.0 * d->C * d->Fe * d->E : 0;
-    double layer = part_matrices(&PART_ATTENTION, d) + part_matrices(&PART_FFN, d) + experts,
-           head = (double)d->V * d->C;
+    double layer = part_matrices(&PART_ATTENTION, d) + part_matrices(&PART_FFN, d) +
+                   part_elements(&PART_MOE, d, ROLE_EXPERT),
+           head = part_matrices(&PART_HEAD, d);
     double rows = (double)j->room * (d->V + 3.0 * d->F + 8.0 * d->C);
     if (layer < most && head < most && rows < most) return true;
     problems_add(p, NULL, 0,
@@ -262,10 +262,7 @@ bool measure_costs(struct cluster *c, const struct measure_job *j, struct proble
     set_costs(c, j);
     double rate = bench_peak(j->ops, j->dims.C);
     c->top.memory_gbs = 1e-9 * bench_memory();
-    if (j->dims.precision == PRECISION_BF16)
-        c->compute.bf16 = rate;
-    else
-        c->compute.fp32 = rate;
+    cluster_set_peak(c, j->dims.precision, rate);
     return true;
 }
 

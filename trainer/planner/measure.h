@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "model/ops.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 
 struct measure_job {
     struct dims dims; /* the whole model's */

@@ -5,8 +5,8 @@
 #include "comm/base/memory.h"
 #include "pipeline/check.h"
 #include "pipeline/schedules.h"
-#include "pipeline/split.h"
 #include "trainer/planner/costs.h"
+#include "trainer/schedule/schedule.h"
 
 /* Times of all chunks, and what the rank with most holds. */
 struct chunks {
@@ -15,23 +15,6 @@ struct chunks {
     struct sim_table table;       /* the same, for the simulator */
     double dense, expert;         /* weights */
 };
-
-/* ---- layers to chunks ---- */
-
-void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
-                   const struct layout *l)
-{
-    double *cost = memory_take((size_t)s->layers, sizeof *cost, "a prediction");
-    for (int i = 0; i < s->layers; i++) {
-        struct pass_cost layer =
-            cost_of_part(s, c, l, (struct pass_part){.first = i, .last = i + 1});
-        cost[i] = pass_cost_sum(&layer);
-    }
-    struct pass_cost embed = cost_of_part(s, c, l, (struct pass_part){.embed = true});
-    struct pass_cost head = cost_of_part(s, c, l, (struct pass_part){.head = true});
-    split_by_cost(first, cost, s->layers, pass_cost_sum(&embed), pass_cost_sum(&head), chunks);
-    free(cost);
-}
 
 /* ---- costs of chunks ---- */
 
@@ -202,7 +185,7 @@ void predict(struct prediction *out, const struct shape *s, const struct cluster
     struct chunks k[2]; /* of passes that learn, and that only score */
     int chunks = plan_chunks(layout_place(l), l->pp);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
-    if (!l->first) predict_split(first, chunks, s, c, l);
+    if (!l->first) schedule_split_shape(first, s, l->context, chunks);
     for (int i = 0; i < 2; i++) chunks_new(&k[i], l->first ? l->first : first, i == 1, s, c, l);
     heaviest(&k[0], l->first ? l->first : first, s, l);
     double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);

@@ -8,7 +8,7 @@
 #define DUET_TRAINER_PLANNER_PREDICT_H
 
 #include "pipeline/timeline.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 #include "trainer/planner/layout.h"
 #include "trainer/schedule/shape.h"
 
@@ -31,9 +31,6 @@ struct prediction {
     double weights;  /* that the rank with most holds */
 };
 
-/* The layers of the chunks by cost, as training splits them: first [chunks+1]. */
-void predict_split(int *first, int chunks, const struct shape *s, const struct cluster *c,
-                   const struct layout *l);
 /* timeline: NULL, or what the pipeline's ranks do (made here, timeline_free). The layout must be
  * possible (plan_possible). */
 void predict(struct prediction *out, const struct shape *s, const struct cluster *c,

@@ -69,6 +69,7 @@ static void place_searched(const struct recipe *r, struct settings *s)
 
 static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
 {
+    recipe_take_cluster(r, s);
     if (c->kind == PLAN_AUTO) place_searched(r, s);
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);

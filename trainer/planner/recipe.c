@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
-#include "model/precision.h"
 #include "trainer/config/options.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
@@ -28,6 +27,24 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
     if (ranks == 0) ranks = settings_ranks(s);
     return settings_check(s, ranks, p);
+}
+
+void recipe_take_cluster(const struct recipe *r, struct settings *s)
+{
+    if (r->job->cluster) settings_take_cluster(s, &r->cluster);
+}
+
+char *recipe_cluster_file(const struct recipe_job *job)
+{
+    struct settings s;
+    struct problems later = {0};
+    settings_defaults(&s);
+    settings_load(&s, job->recipe, job->sets, job->n_sets, &later);
+    char *file = *s.mesh.cluster ? s.mesh.cluster : NULL;
+    if (file) s.mesh.cluster = NULL;
+    settings_free(&s);
+    problems_free(&later);
+    return file;
 }
 
 int recipe_ranks(const struct settings *s)
@@ -245,10 +262,8 @@ static void take_costs(struct recipe *r, struct problems *p)
                                 .context = (int)mean_rows(r)};
         r->measured = measure_costs(&r->cluster, &m, p);
         if (r->measured && r->job->format == DRAW_TEXT) measure_print(stdout, &r->cluster, &m);
-    } else if (cluster_rate(&r->cluster, r->dims.precision) <= 0) {
-        problems_add(p, r->cluster.file, r->cluster.lines.compute.bf16,
-                     "the recipe computes in %s, but compute has no rate for it: set one",
-                     precision_kind(r->dims.precision)->name);
+    } else {
+        cluster_serves(&r->cluster, r->dims.precision, p);
     }
 }
 
@@ -419,10 +434,12 @@ bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems
     *r = (struct recipe){.job = job, .timed = job->cluster || !job->hostfile};
     if (!open_cluster(r, p) || !open_settings(r, p) || !open_phase(r, p) || !open_data(r, p))
         return false;
-    schedule_choose(&r->settings, &r->dims, NULL);
     if (!open_hosts(r, p)) return false;
     if (r->timed) take_costs(r, p);
-    return p->n == 0;
+    if (p->n > 0) return false;
+    recipe_take_cluster(r, &r->settings);
+    schedule_choose(&r->settings, &r->dims, NULL);
+    return true;
 }
 
 void recipe_close(struct recipe *r)

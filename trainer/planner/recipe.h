@@ -15,7 +15,7 @@ struct recipe_job {
     const char *recipe;
     const char *const *sets; /* --set assignments */
     int n_sets;
-    const char *cluster;  /* file; NULL: this machine */
+    const char *cluster;  /* file; NULL: this machine. By default the recipe's mesh.cluster */
     const char *hostfile; /* file; NULL: the cluster's nodes, or this machine */
     const char *map;      /* where ranks go on the hosts (hosts_map); NULL: in order */
     bool measure;         /* take the times of operations here, whatever the cluster */
@@ -46,6 +46,9 @@ struct recipe {
     bool timed; /* times are known: of hosts without a cluster file they are not */
 };
 
+/* The cluster file that the recipe names with the job's assignments, malloc'ed; NULL: none. What is
+ * wrong with the recipe is left to recipe_open. */
+char *recipe_cluster_file(const struct recipe_job *job);
 /* Reads what the job names. Every mistake goes to p; false: there was one. Either way recipe_close.
  * Local, no MPI; measured times of a text report are printed to stdout as they are taken. */
 bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p);
@@ -55,6 +58,9 @@ void recipe_close(struct recipe *r);
  * anew, so that they are checked as training would. false: reasons in p. */
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p);
+/* The costs of a cluster file, by which the recipe is timed, to settings of recipe_settings:
+ * schedule auto then searches with them. */
+void recipe_take_cluster(const struct recipe *r, struct settings *s);
 /* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it
  * then runs: plan, which is made here (plan_free). first: layers of the chunks, by the caller's
  * stage. */

@@ -5,7 +5,7 @@
 #define DUET_TRAINER_PLANNER_REDUCTION_H
 
 #include "comm/reduce.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 #include "trainer/planner/memory.h"
 #include "trainer/planner/traffic.h"
 

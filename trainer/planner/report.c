@@ -1,6 +1,7 @@
 #include "trainer/planner/report.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include "trainer/planner/map.h"
 #include "trainer/planner/propose.h"
 #include "trainer/planner/working.h"
@@ -86,6 +87,17 @@ static const char *costs_from(const struct recipe *r)
     return r->cluster.costs.layer_f > 0 ? "from the cluster file" : "from FLOPs and bytes";
 }
 
+/* The plan of `auto` is that of a training run which knows the same costs. */
+static void print_search(const struct recipe *r)
+{
+    const struct settings *s = &r->settings;
+    bool searched = schedule_kind(s) == PLAN_AUTO, named = *s->mesh.cluster;
+    const char *file = r->job->cluster;
+    if (!searched || !file || (named && strcmp(s->mesh.cluster, file) == 0)) return;
+    printf("auto searched with the costs of %s: training does so with mesh.cluster=%s%s\n", file,
+           file, r->measured ? " and the times printed above in it" : "");
+}
+
 static void print_job(const struct recipe *r, const struct layout *l)
 {
     double rows = 0;
@@ -94,6 +106,7 @@ static void print_job(const struct recipe *r, const struct layout *l)
            "x pp x ep x tp), %d micro-batches of %.0f rows (room for %.0f) per pipeline\n",
            r->settings.phases[r->phase].name, r->cluster.top.name, r->n, rows,
            plan_kind_name(l->kind), l->dp, l->pp, l->ep, l->tp, l->micro_batches, l->rows, l->room);
+    print_search(r);
     if (r->forwards) printf("the reference model's forward passes are included\n");
     if (r->size.questions > 0)
         printf("the rollout is not included; answers are assumed to have %s%d tokens (--answer)\n",

@@ -3,9 +3,10 @@
 #include <limits.h>
 #include <math.h>
 
-double pass_cost_sum(const struct pass_cost *p)
+void pass_cost_scale(struct pass_cost *p, double times)
 {
-    return p->f + p->b + p->w + p->exchange_f + p->exchange_b;
+    p->f *= times, p->b *= times, p->w *= times;
+    p->exchange_f *= times, p->exchange_b *= times;
 }
 
 double pass_cost_pair(const struct pass_cost *f, const struct pass_cost *b, double hidden)
@@ -50,6 +51,27 @@ struct machine machine_of_flops(double flops_per_byte)
                             .inside = wire,
                             .between = wire,
                             .node = LONG_MAX};
+}
+
+static struct link_cost link_of_settings(const struct link_settings *l)
+{
+    if (l->gbs <= 0) return (struct link_cost){0};
+    return (struct link_cost){l->us * 1e-6, 1 / (l->gbs * 1e9)};
+}
+
+struct machine machine_of_cluster(const struct cluster *c, enum precision precision, double room)
+{
+    const struct costs_settings *k = &c->costs;
+    double row = 1e-3 / room;
+    return (struct machine){
+        .rate = cluster_rate(c, precision),
+        .attention = c->compute.attention,
+        .memory = c->top.memory_gbs * 1e9,
+        .inside = link_of_settings(&c->inside),
+        .between = link_of_settings(&c->between),
+        .node = c->top.devices,
+        .layer = {.f = k->layer_f * row, .b = k->layer_b * row, .w = k->layer_w * row},
+        .head = {.f = k->head_f * row, .b = k->head_b * row, .w = k->head_w * row}};
 }
 
 struct pass_part pass_part_of(const int *first, int chunk, int chunks)

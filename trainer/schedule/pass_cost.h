@@ -1,6 +1,7 @@
 /* What a pass takes: THE model of it. The planner asks for seconds on a machine; `schedule: auto`,
- * which must choose alike on every rank and after every resume, asks in FLOPs, for a machine nobody
- * knows (machine_of_flops). The assumptions, all in one place:
+ * which must choose alike on every rank and after every resume, asks alike where the recipe names a
+ * cluster file, else in FLOPs, for a machine nobody knows (machine_of_flops). The assumptions, all
+ * in one place:
  *
  *   - matrix products run at the rate that is reached; attention at a part of it; everything else
  *     is as long as its bytes take
@@ -21,6 +22,7 @@
 #define DUET_TRAINER_SCHEDULE_PASS_COST_H
 
 #include "pipeline/simulate.h"
+#include "trainer/config/cluster.h"
 #include "trainer/schedule/shape.h"
 
 /* Exchanges apart from what is computed. */
@@ -28,8 +30,8 @@ struct pass_cost {
     double f, b, w;                /* computing */
     double exchange_f, exchange_b; /* of tensor and expert parallelism */
 };
-/* All of it, one after the other. */
-double pass_cost_sum(const struct pass_cost *p);
+/* All of it takes this many times as long. */
+void pass_cost_scale(struct pass_cost *p, double times);
 /* A forward of f and a whole backward of b as a fused pair, of whose exchanges the part `hidden`
  * can be hidden: never less than what is computed, than what is exchanged, than either half alone.
  */
@@ -55,6 +57,8 @@ struct machine {
 /* A unit of time is a FLOP, memory is free, and a byte takes as long as the FLOPs that could be
  * done meanwhile. */
 struct machine machine_of_flops(double flops_per_byte);
+/* A unit of time is a second. room: rows of the micro-batches that the file's `costs` are of. */
+struct machine machine_of_cluster(const struct cluster *c, enum precision precision, double room);
 
 /* How the model is cut, and what is in a micro-batch. */
 struct pass_job {

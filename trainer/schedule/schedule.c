@@ -7,6 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "pipeline/split.h"
+#include "trainer/config/cluster.h"
 #include "trainer/schedule/pass_cost.h"
 
 enum plan_kind schedule_kind(const struct settings *s)
@@ -49,12 +50,17 @@ int schedule_least(const struct settings *s)
 
 /* --- what chunks cost --- */
 
-/* Full micro-batches of sequences as long as the longest, a row; on ranks that share nothing unless
- * told. */
-static struct pass_job row_of(const struct dims *d)
+void schedule_split_shape(int *first, const struct shape *s, double context, int chunks)
 {
-    return (struct pass_job){
-        .pp = 1, .tp = 1, .ep = 1, .rows = 1, .room = 1, .context = d->max_context};
+    const struct machine flops = machine_of_flops(0);
+    const struct pass_job row = {
+        .pp = 1, .tp = 1, .ep = 1, .rows = 1, .room = 1, .context = context};
+    double *cost = memory_take((size_t)s->layers, sizeof *cost, "choosing a schedule");
+    for (int i = 0; i < s->layers; i++)
+        cost[i] = pass_cost(s, &flops, &row, (struct pass_part){.first = i, .last = i + 1}).f;
+    double head = pass_cost(s, &flops, &row, (struct pass_part){.head = true, .scores = true}).f;
+    split_by_cost(first, cost, s->layers, 0, head, chunks);
+    free(cost);
 }
 
 void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks)
@@ -65,40 +71,54 @@ void schedule_split(int *first, const struct settings *s, const struct dims *d, 
         return;
     }
     const struct shape shape = shape_of_dims(d);
-    const struct machine flops = machine_of_flops(0);
-    const struct pass_job job = row_of(d);
-    double *cost = memory_take((size_t)d->L, sizeof *cost, "choosing a schedule");
-    for (int i = 0; i < d->L; i++)
-        cost[i] = pass_cost(&shape, &flops, &job, (struct pass_part){.first = i, .last = i + 1}).f;
-    double head =
-        pass_cost(&shape, &flops, &job, (struct pass_part){.head = true, .scores = true}).f;
-    split_by_cost(first, cost, d->L, 0, head, chunks);
-    free(cost);
+    schedule_split_shape(first, &shape, d->max_context, chunks);
 }
 
-/* A message is taken for 2 % of a stage's forward at the least: enough to prefer few hops, where
- * nothing is known of wires. */
+/* What a micro-batch is that passes are costed of, and on what. */
+struct assumed {
+    struct pass_job job;
+    struct machine machine;
+    double hidden; /* part of a pair's exchanges that its computing can hide */
+    double crowding;
+};
+
+/* Sequences as long as the longest. Where nothing is known of machines, a row of them, in FLOPs;
+ * with a cluster file full micro-batches, in seconds, as the planner has them. */
+static struct assumed assume(const struct settings *s, const struct dims *d)
+{
+    const struct mesh_settings *m = &s->mesh;
+    const struct cluster *c = s->cluster;
+    double rows = c ? s->data.micro_batch_tokens : 1;
+    return (struct assumed){
+        .job = {m->pp, m->tp, m->ep, .rows = rows, .room = rows, .context = d->max_context},
+        .machine =
+            c ? machine_of_cluster(c, d->precision, rows) : machine_of_flops(m->flops_per_byte),
+        .hidden = c ? c->top.hidden : 1,
+        .crowding = c ? cluster_crowding(c, (long)m->dp * m->pp * m->tp, s->run.threads) : 1};
+}
+
+/* Without a cluster file a message is taken for 2 % of a stage's forward at the least: enough to
+ * prefer few hops, where nothing is known of wires. */
 void schedule_costs_new(struct schedule_costs *c, const struct settings *s, const struct dims *d,
                         enum plan_place place)
 {
     int chunks = plan_chunks(place, s->mesh.pp);
     const struct shape shape = shape_of_dims(d);
-    const struct machine flops = machine_of_flops(s->mesh.flops_per_byte);
-    struct pass_job job = row_of(d);
-    job.pp = s->mesh.pp, job.tp = s->mesh.tp, job.ep = s->mesh.ep;
+    const struct assumed a = assume(s, d);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "choosing a schedule");
     struct pass_cost *cost = memory_take((size_t)chunks, sizeof *cost, "choosing a schedule");
     double forward = 0;
     schedule_split(first, s, d, chunks);
     c->work = 0;
     for (int k = 0; k < chunks; k++) {
-        cost[k] = pass_cost(&shape, &flops, &job, pass_part_of(first, k, chunks));
+        cost[k] = pass_cost(&shape, &a.machine, &a.job, pass_part_of(first, k, chunks));
+        pass_cost_scale(&cost[k], a.crowding);
         forward += cost[k].f + cost[k].exchange_f;
         c->work += cost[k].f + cost[k].b + cost[k].w;
     }
-    pass_cost_table(&c->table, cost, chunks, 1);
-    double message = pass_cost_message(&shape, &flops, &job);
-    c->table.sim.message = fmax(message, 0.02 * forward / s->mesh.pp);
+    pass_cost_table(&c->table, cost, chunks, a.hidden);
+    double message = pass_cost_message(&shape, &a.machine, &a.job);
+    c->table.sim.message = s->cluster ? message : fmax(message, 0.02 * forward / s->mesh.pp);
     free(cost);
     free(first);
 }
@@ -223,16 +243,17 @@ static struct schedule_verdict judge(const struct settings *s, const struct dims
 static void say(const struct settings *s, const struct schedule_verdict v[PLACES],
                 int micro_batches)
 {
-    char text[512] = "";
+    char text[512] = "", by[160] = "FLOPs";
     size_t used = 0;
+    if (s->cluster) snprintf(by, sizeof by, "the costs of %s", cluster_name(s->cluster));
     for (int i = 0; i < PLACES; i++)
         if (v[i].any)
             used += (size_t)snprintf(text + used, sizeof text - used, "%s %s %.1f %% (%s %.1f %%)",
                                      used ? "," : "", place_name[i], 100 * v[i].bubble,
                                      plan_kind_name(v[i].named), 100 * v[i].named_bubble);
-    log_info("schedule auto: chunks placed in a %s; predicted by FLOPs, bubble of %d micro-batches "
+    log_info("schedule auto: chunks placed in a %s; predicted by %s, bubble of %d micro-batches "
              "on %d stages (best named plan):%s",
-             place_name[s->auto_place], micro_batches, s->mesh.pp, text);
+             place_name[s->auto_place], by, micro_batches, s->mesh.pp, text);
 }
 
 void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES])

@@ -2,16 +2,17 @@
  * chunk, and what `schedule: auto` means: the placement and, for every number of micro-batches, the
  * order of passes that the simulator likes best.
  *
- * Costs are those of the planner (pass_cost.h), but in FLOPs: of full micro-batches, whose
- * sequences are as long as the longest; messages and exchanges (tp, ep) count as the FLOPs that
- * mesh.flops_per_byte says could be done meanwhile, and a fused pair saves what of its exchanges
- * its computing hides. So every rank, and a run that is resumed, chooses the same; clocks have no
- * say. */
+ * Costs are those of the planner (pass_cost.h), of full micro-batches whose sequences are as long
+ * as the longest. With mesh.cluster they are that file's, in seconds. Without, they are in FLOPs:
+ * messages and exchanges (tp, ep) count as the FLOPs that mesh.flops_per_byte says could be done
+ * meanwhile, without latency, and a fused pair saves what of its exchanges its computing hides.
+ * Either way every rank, and a run that is resumed, chooses the same; clocks have no say. */
 #ifndef DUET_TRAINER_SCHEDULE_SCHEDULE_H
 #define DUET_TRAINER_SCHEDULE_SCHEDULE_H
 
 #include "pipeline/auto.h"
 #include "trainer/config/settings.h"
+#include "trainer/schedule/shape.h"
 
 enum plan_kind schedule_kind(const struct settings *s);
 /* The same, but of auto the named plan of its placement that it starts from. */
@@ -25,8 +26,11 @@ int schedule_least(const struct settings *s);
 /* first [chunks+1]: layers first[c] .. first[c+1]-1 go to chunk c: by mesh.split, or so that the
  * costliest chunk costs least. */
 void schedule_split(int *first, const struct settings *s, const struct dims *d, int chunks);
+/* The same of a shape, by cost: FLOPs of a forward pass, of sequences of this many rows. */
+void schedule_split_shape(int *first, const struct shape *s, double context, int chunks);
 
-/* What `auto` takes the passes of a micro-batch to cost on a placement, in FLOPs a row. */
+/* What `auto` takes the passes of a micro-batch to cost on a placement: in FLOPs a row, or, with a
+ * cluster file, in seconds. */
 struct schedule_costs {
     struct sim_table table;
     double work; /* all chunks together, without exchanges */

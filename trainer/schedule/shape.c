@@ -1,5 +1,6 @@
 #include "trainer/schedule/shape.h"
 
+#include "model/flops.h"
 #include "model/part.h"
 #include "model/precision.h"
 
@@ -13,18 +14,16 @@ static double kept_of(struct dims d, bool experts)
 
 struct shape shape_of_dims(const struct dims *d)
 {
-    double C = d->C, heads = (double)d->Hq * d->D;
     return (struct shape){.name = "",
                           .layers = d->L,
                           .dense = d->E > 0 ? d->first_dense : d->L,
                           .expert_layers = d->expert_layers,
-                          .C = C,
+                          .C = d->C,
                           .V = d->V,
                           .attention = part_matrices(&PART_ATTENTION, d),
-                          .qk = heads,
-                          .v = heads,
+                          .key = flops_attention(d, 1),
                           .ffn = part_matrices(&PART_FFN, d),
-                          .expert = 3 * C * d->Fe,
+                          .expert = d->E > 0 ? part_elements(&PART_MOE, d, ROLE_EXPERT) / d->E : 0,
                           .experts = d->E,
                           .active = d->E > 0 ? d->K : 0,
                           .kept = kept_of(*d, false),
@@ -71,7 +70,7 @@ double shape_layer_linear_flops(const struct shape *s, int layer)
 
 double shape_attention_flops(const struct shape *s, double keys)
 {
-    return 2 * keys * (s->qk + s->v);
+    return keys * s->key;
 }
 
 double shape_head_flops(const struct shape *s)

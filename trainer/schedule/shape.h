@@ -12,10 +12,9 @@ struct shape {
     struct expert_layers expert_layers; /* of the others */
     double C, V;
     double attention; /* weights of a layer's attention */
-    double qk, v; /* width of queries (and keys as they are multiplied), and of values: heads x head
-                     size */
-    double ffn;   /* weights of a dense layer's FFN */
-    double expert; /* weights of one expert */
+    double key;       /* FLOPs of a row in a layer's attention for each key that it looks at */
+    double ffn;       /* weights of a dense layer's FFN */
+    double expert;    /* weights of one expert */
     double experts, active,
         shared; /* routed experts of a layer; those a row goes to; those every row goes to */
     double kept, kept_moe; /* elements that a dense layer, or one with experts, keeps of a row until

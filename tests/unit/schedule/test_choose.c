@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comm/base/problems.h"
+#include "trainer/config/cluster.h"
 #include "trainer/schedule/schedule.h"
 #include "trainer/config/table.h"
 #include "tests/support/check_unit.h"
@@ -137,6 +138,44 @@ START_TEST(exchanges_and_messages_by_hand)
 }
 END_TEST
 
+/* The same with a cluster file, in seconds, for micro-batches of 512 rows: the rate is 1e9 FLOP/s,
+ * memory takes nothing, a message 1 ms and a byte 1 ns. Half of a pair's exchanges can be hidden.
+ */
+START_TEST(costs_of_a_cluster_by_hand)
+{
+    struct settings s = settings_of(2, 4, 1);
+    struct dims d = settings_dims(&s, 0);
+    struct schedule_costs c;
+    struct cluster cluster;
+    cluster_defaults(&cluster);
+    cluster.top.devices = 8;
+    cluster.top.memory_gbs = 1e30;
+    cluster.top.hidden = 0.5;
+    cluster.compute.fp32 = cluster.compute.bf16 = 1e-3;
+    cluster.compute.achieved = cluster.compute.attention = 1;
+    cluster.inside = (struct link_settings){.gbs = 1, .us = 1000};
+    settings_take_cluster(&s, &cluster);
+    s.mesh.tp = 2;
+    s.data.micro_batch_tokens = 512;
+    double l = 512e-9 * 2 * (4 * 64 * 64 + 3 * 64 * d.F), a = 512e-9 * 4 * 64 * d.max_context / 2,
+           sum = 1e-3 + 512e-9 * 256;
+    const double forward[] = {5 * sum, 5 * sum}, back[] = {4 * sum, 4 * sum};
+    schedule_costs_new(&c, &s, &d, PLACE_LINE);
+    for (int k = 0; k < 2; k++) {
+        near(c.table.sim.f[k], l + a + forward[k]);
+        near(c.table.sim.b[k], l + 2.5 * a + back[k]);
+        near(c.table.sim.w[k], l);
+        double compute = 3 * l + 3.5 * a, exchanges = forward[k] + back[1 - k];
+        double alone = fmax(l + a + forward[k], 2 * l + 2.5 * a + back[1 - k]);
+        near(c.table.pairs[k * 2 + 1 - k], fmax(fmax(compute + exchanges / 2, exchanges), alone));
+    }
+    near(c.table.sim.message, 1e-3 + 1e-9 * 512 * 64 * (d.precision == PRECISION_BF16 ? 2 : 4));
+    schedule_costs_free(&c);
+    cluster_free(&cluster);
+    settings_free(&s);
+}
+END_TEST
+
 /* Beyond a few counts of micro-batches, the named plan of the placement. */
 START_TEST(long_steps_are_not_searched)
 {
@@ -234,6 +273,7 @@ END_TEST
     X(same_every_time)                \
     X(better_when_uneven)             \
     X(exchanges_and_messages_by_hand) \
+    X(costs_of_a_cluster_by_hand)     \
     X(long_steps_are_not_searched)    \
     X(only_what_fits)                 \
     X(placements_that_suit)           \

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "comm/base/problems.h"
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 #include "tests/support/check_unit.h"
 
 static const char *const good = "name: two racks\n"

@@ -1,9 +1,11 @@
 /* A cluster in a small YAML file: what `duet plan` needs to know of machines that are not here. The
- * table below is read, checked and explained by the same code as a recipe's settings
- * (trainer/config). */
-#ifndef DUET_TRAINER_PLANNER_CLUSTER_H
-#define DUET_TRAINER_PLANNER_CLUSTER_H
+ * table below is read, checked and explained by the same code as a recipe's settings.
+ * `schedule: auto` weighs passes and messages by it, too, where the recipe names it (mesh.cluster).
+ */
+#ifndef DUET_TRAINER_CONFIG_CLUSTER_H
+#define DUET_TRAINER_CONFIG_CLUSTER_H
 
+#include <stdint.h>
 #include "trainer/config/settings.h"
 
 /* clang-format off: a table reads in columns */
@@ -64,7 +66,8 @@ struct cluster {
     struct link_settings inside, between; /* between devices of a node; between nodes */
     struct link_settings across;          /* between sites */
     struct costs_settings costs;
-    char *file; /* NULL: none was read */
+    char *file;   /* NULL: none was read */
+    uint64_t sum; /* checksum of its bytes (cluster_load) */
     struct {
         struct cluster_lines top;
         struct compute_lines compute;
@@ -75,6 +78,10 @@ struct cluster {
 
 void cluster_defaults(struct cluster *c);
 void cluster_free(struct cluster *c);
+/* Another of the same, with texts of its own. */
+void cluster_copy(struct cluster *to, const struct cluster *from);
+/* What it is called: its name or, without one, its file; "" for neither. */
+const char *cluster_name(const struct cluster *c);
 /* YAML bytes over the defaults; mistakes by line, unknown names with the nearest known one, and
  * what cannot be (cluster_check). Bounded memory, never crashes (P11). true: no mistake. Either way
  * c can be freed. */
@@ -83,6 +90,8 @@ bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *fi
 bool cluster_load(struct cluster *c, const char *path, struct problems *p);
 /* Entries that contradict each other, all of them. */
 bool cluster_check(const struct cluster *c, struct problems *p);
+/* Are times known for this precision? false: a problem. */
+bool cluster_serves(const struct cluster *c, enum precision precision, struct problems *p);
 /* Every entry, from the table. */
 void cluster_help(void);
 
@@ -93,6 +102,9 @@ double cluster_crowding(const struct cluster *c, long ranks, int threads);
 double cluster_rate(const struct cluster *c, enum precision precision);
 /* Its dense peak, FLOP/s: what MFU is a part of. */
 double cluster_peak(const struct cluster *c, enum precision precision);
+void cluster_set_peak(struct cluster *c, enum precision precision, double peak);
+/* The line that gives it; 0: none does. */
+int cluster_peak_line(const struct cluster *c, enum precision precision);
 /* Seconds that a device takes to send this many bytes, within a node or to another. */
 double cluster_send(const struct cluster *c, bool inside, double bytes);
 /* The same to another site; where the file does not say, as to another node. */

@@ -1,9 +1,11 @@
-#include "trainer/planner/cluster.h"
+#include "trainer/config/cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/problems.h"
+#include "model/precision.h"
 #include "trainer/config/rows.h"
 
 #define CLUSTER_ROW(...) ROW(cluster, __VA_ARGS__)
@@ -35,6 +37,12 @@ static const struct section parts[PARTS] = {
 };
 static const struct book cluster_book = {"cluster file", parts, PARTS, -1};
 
+static void name_file(struct cluster *c, const char *file)
+{
+    c->file = strdup(file);
+    SYS_OK(c->file, "free memory on this machine", "no memory for a file name");
+}
+
 void cluster_defaults(struct cluster *c)
 {
     memset(c, 0, sizeof *c);
@@ -52,6 +60,25 @@ void cluster_free(struct cluster *c)
     }
     free(c->file);
     c->file = NULL;
+}
+
+void cluster_copy(struct cluster *to, const struct cluster *from)
+{
+    cluster_defaults(to);
+    for (int id = 0; id < PARTS; id++) {
+        struct place is = book_place(&cluster_book, to, id),
+                     was = book_place(&cluster_book, from, id);
+        for (int i = 0; i < is.section->n_settings; i++)
+            setting_copy(&is, &was, &is.section->settings[i]);
+    }
+    to->lines = from->lines;
+    to->sum = from->sum;
+    if (from->file) name_file(to, from->file);
+}
+
+const char *cluster_name(const struct cluster *c)
+{
+    return *c->top.name || !c->file ? c->top.name : c->file;
 }
 
 static void check_size(const struct cluster *c, struct problems *p)
@@ -122,8 +149,7 @@ bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *fi
                    struct problems *p)
 {
     free(c->file);
-    c->file = strdup(file);
-    SYS_OK(c->file, "free memory on this machine", "no memory for a file name");
+    name_file(c, file);
     return book_parse(&cluster_book, c, yaml, n, file, p) && cluster_check(c, p);
 }
 
@@ -133,8 +159,18 @@ bool cluster_load(struct cluster *c, const char *path, struct problems *p)
     char *bytes = book_read(&cluster_book, path, &n, p);
     if (!bytes) return false;
     bool ok = cluster_parse(c, bytes, n, path, p);
+    c->sum = checksum(bytes, n, 0);
     free(bytes);
     return ok;
+}
+
+bool cluster_serves(const struct cluster *c, enum precision precision, struct problems *p)
+{
+    if (c->costs.layer_f > 0 || cluster_rate(c, precision) > 0) return true;
+    problems_add(p, c->file, cluster_peak_line(c, precision),
+                 "the recipe computes in %s, but compute has no rate for it: set one",
+                 precision_kind(precision)->name);
+    return false;
 }
 
 void cluster_help(void)
@@ -155,9 +191,31 @@ double cluster_crowding(const struct cluster *c, long ranks, int threads)
     return c->top.cores > 0 && wanted > c->top.cores ? wanted / c->top.cores : 1;
 }
 
+/* The entry of a precision has its name. */
+static const struct setting *compute_of(enum precision precision)
+{
+    const char *name = precision_kind(precision)->name;
+    const struct setting *k = setting_find(&parts[COMPUTE], name);
+    INVARIANT(k && k->type == SETTING_REAL, "compute: of a cluster file has no entry %s", name);
+    return k;
+}
+
 double cluster_peak(const struct cluster *c, enum precision precision)
 {
-    return 1e12 * (precision == PRECISION_FP32 ? c->compute.fp32 : c->compute.bf16);
+    struct place at = book_place(&cluster_book, c, COMPUTE);
+    return 1e12 * *(const double *)setting_value(&at, compute_of(precision));
+}
+
+void cluster_set_peak(struct cluster *c, enum precision precision, double peak)
+{
+    struct place at = book_place(&cluster_book, c, COMPUTE);
+    *(double *)setting_value(&at, compute_of(precision)) = 1e-12 * peak;
+}
+
+int cluster_peak_line(const struct cluster *c, enum precision precision)
+{
+    struct place at = book_place(&cluster_book, c, COMPUTE);
+    return *setting_line(&at, compute_of(precision));
 }
 
 double cluster_rate(const struct cluster *c, enum precision precision)
