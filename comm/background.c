@@ -15,6 +15,8 @@ static struct nap patient_nap(void)
     return nap;
 }
 
+/* The thread: sleeps while nothing is open, otherwise moves and naps without the lock, so that the
+ * main thread can post and wait meanwhile. */
 static void *run(void *arg)
 {
     struct background *b = arg;

@@ -64,6 +64,8 @@ static float nearest_of(float x)
     return (x + shift) - shift;
 }
 
+/* A block that is not finite gets the scale NaN, so that the receiver sees it; a block of denormals
+ * is sent as zeros and stays in the residual. */
 static void int8_encode(void *to, const float *v, float *back)
 {
     unsigned char *out = to;
@@ -135,6 +137,8 @@ static void encode_rest(enum codec w, unsigned char *to, const float *x, float *
     memcpy(to, coded, codec_bytes(w, n));
 }
 
+/* The last block may be short; it is encoded in a whole one, so that every block has the same
+ * kernel and the same bits. */
 void codec_encode(enum codec w, void *to, const float *x, float *residual, size_t n)
 {
     unsigned char *out = to;
@@ -148,6 +152,7 @@ void codec_encode(enum codec w, void *to, const float *x, float *residual, size_
     if (at < n) encode_rest(w, out, x + at, residual ? residual + at : NULL, n - at);
 }
 
+/* As codec_encode: a short last block is decoded in a whole one. */
 void codec_decode(enum codec w, float *x, const void *from, size_t n)
 {
     const unsigned char *in = from;

@@ -101,6 +101,8 @@ static void sum_in_order(float *out, const struct terms *t, int inner, size_t co
     }
 }
 
+/* Pairwise: in round k each rank sends to the k-th after it and receives from the k-th before it.
+ * Terms are stored by rank and summed in rank order at the end (P4). */
 static void reduce_scatter(float *out, const float *in, const struct slices *s, int inner,
                            float *scratch, MPI_Comm comm)
 {
@@ -150,6 +152,7 @@ void coll_all_reduce(float *buf, size_t n, int inner, float *scratch, MPI_Comm c
     all_gather((unsigned char *)buf, &s, sizeof *buf, comm);
 }
 
+/* In rounds, as above: one message each way at a time. */
 void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_offset,
                        const void *send, const size_t *send_count, const size_t *send_offset,
                        MPI_Comm comm)

@@ -36,6 +36,8 @@ struct exchange {
     struct join_term *terms;
 };
 
+/* Everything for max_open operations is allocated here: posting one inside a step allocates nothing
+ * (P7). */
 struct exchange *exchange_new(const struct transport *t, MPI_Comm comm, int max_open)
 {
     struct exchange *x = memory_take(1, sizeof *x, "open exchanges");
@@ -119,6 +121,7 @@ static int tag_of(int channel, enum kind kind)
     return channel * KINDS + (int)kind;
 }
 
+/* Receives are posted before sends, so that messages arrive in posted buffers. */
 int exchange_all_to_all(struct exchange *x, int channel, void *recv, const size_t *recv_count,
                         const size_t *recv_offset, const void *send, const size_t *send_count,
                         const size_t *send_offset)
@@ -144,6 +147,8 @@ int exchange_all_to_all(struct exchange *x, int channel, void *recv, const size_
     return (int)(o - x->op);
 }
 
+/* Every rank gets all terms and sums them itself in rank order (P4). For small arrays only: it
+ * sends n floats to each other rank. */
 static int all_reduce(struct exchange *x, int channel, float *buf, size_t n, float *scratch,
                       enum join_op join)
 {
@@ -172,6 +177,7 @@ int exchange_all_reduce_max(struct exchange *x, int channel, float *buf, size_t 
     return all_reduce(x, channel, buf, n, scratch, JOIN_MAX);
 }
 
+/* In place: the caller's slice is already in buf. */
 int exchange_all_gather(struct exchange *x, int channel, void *buf, const size_t *count,
                         const size_t *offset)
 {
@@ -202,6 +208,7 @@ static void finish(struct exchange *x, struct operation *o)
     o->used = false;
 }
 
+/* Tickets that are done are forgotten one by one; the sum is formed once all are, in finish. */
 bool exchange_test(struct exchange *x, int op)
 {
     if (op == EXCHANGE_NONE) return true;

@@ -52,6 +52,8 @@ static void lead(struct halt *h, MPI_Comm leaders)
     listen_for_step(h);
 }
 
+/* The answer is received into h->heard from the start on, so that a rank that never asks learns of
+ * the agreement. */
 struct halt *halt_new(MPI_Comm group, MPI_Comm leaders)
 {
     struct halt *h = memory_take(1, sizeof *h, "agreement on a stop");
@@ -137,6 +139,8 @@ static void conclude(struct halt *h)
             MPI_Isend(&h->agreed, 1, MPI_LONG, i, TAG_RESULT, h->group, &h->sent[h->groups + i]));
 }
 
+/* Leaders collect the steps of all groups and conclude; the others test for the result. Never
+ * blocks. */
 long halt_agreed(struct halt *h)
 {
     int done = 0;
@@ -163,6 +167,8 @@ long halt_agree(struct halt *h)
     return h->agreed;
 }
 
+/* Leaders must take in the asks of every rank before the communicator goes: an unmatched message
+ * would stay in MPI's queues. */
 void halt_free(struct halt *h)
 {
     if (!h) return;

@@ -10,6 +10,8 @@ const void *join_at(const struct join_term *t, size_t at)
     return (const unsigned char *)t->at + codec_bytes(t->wire, at);
 }
 
+/* Numbers that crossed in a codec are decoded on the stack, block by block: no copy of the whole
+ * array. */
 static void add_term(float *to, enum join_op op, const struct join_term *t, size_t at, size_t n)
 {
     float decoded[BLOCK];
@@ -29,6 +31,8 @@ static void take_term(float *to, const struct join_term *t, size_t at, size_t n)
     codec_decode(t->wire, to, join_at(t, at), n);
 }
 
+/* A run of `inner` terms is summed first and added as one. That is the order of comm/coll.h, which
+ * both paths of a reduction must keep. */
 static void join_block(float *acc, const struct join *j, size_t at, size_t n)
 {
     float run[BLOCK];

@@ -143,6 +143,7 @@ static void check_ranks(const struct mesh_shape *s, int ranks, struct problems *
                      ranks);
 }
 
+/* dualpipe pairs stage p with pp-1-p, so it needs an even number of them. */
 static void check_pipeline(const struct mesh_shape *s, const struct mesh_limits *l,
                            struct problems *p)
 {
@@ -156,6 +157,7 @@ static void check_pipeline(const struct mesh_shape *s, const struct mesh_limits 
                      l->layers);
 }
 
+/* Heads and the FFN are split into equal parts; of the vocabulary every rank only needs a token. */
 static void check_tensor(const struct mesh_shape *s, const struct mesh_limits *l,
                          struct problems *p)
 {
@@ -175,6 +177,7 @@ static void check_tensor(const struct mesh_shape *s, const struct mesh_limits *l
                      l->vocabulary);
 }
 
+/* All pipelines of an expert group hold the same number of experts: dispatch relies on it. */
 static void check_expert(const struct mesh_shape *s, const struct mesh_limits *l,
                          struct problems *p)
 {
@@ -188,6 +191,7 @@ static void check_expert(const struct mesh_shape *s, const struct mesh_limits *l
                      l->experts);
 }
 
+/* Collects all mistakes, then proposes the mesh that changes least. */
 bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, struct problems *p)
 {
     char text[320];
@@ -218,6 +222,8 @@ static MPI_Comm split(MPI_Comm comm, int color, int key)
     return out;
 }
 
+/* With a mirrored mesh stage p and its mirror pp-1-p hold the same layers: replicas of both are one
+ * group, the lower half first, which fixes the order of its sums. */
 void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
 {
     *m = (struct mesh){.dp = s.dp, .pp = s.pp, .ep = s.ep, .tp = s.tp, .mirrored = s.mirrored};

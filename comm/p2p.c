@@ -82,6 +82,7 @@ static bool must_follow(const struct p2p *p, const struct message *m)
     return false;
 }
 
+/* Called with the driver's lock held. Pieces of a message share its tag: MPI keeps their order. */
 static void post_piece(struct p2p *p, struct message *m)
 {
     size_t at = m->posted * piece_bytes, left = m->bytes - at;
@@ -207,6 +208,8 @@ void p2p_name(struct p2p *p, const char *group, const char *const *tag_name)
     pthread_mutex_unlock(&driver.background.lock);
 }
 
+/* Tickets are slots of a fixed table: no allocation inside a step. `order` keeps the posting order
+ * among messages of one peer and tag. */
 static ticket post(struct p2p *p, struct message m)
 {
     INVARIANT(m.tag >= 0 && m.tag < TAG_LIMIT, "tag %d", m.tag);
@@ -276,6 +279,8 @@ static void say_waiting(struct p2p *p, ticket t, int n)
     die_waiting("%s, %zu bytes (%d expected, %d open)", text, m->bytes, n, p->n_used);
 }
 
+/* The waiting thread drives all messages itself, and the background thread stays out of its way
+ * while `waiters` is above 0. */
 int p2p_wait_any(struct p2p *p, const ticket *t, int n)
 {
     int first = 0;

@@ -102,6 +102,8 @@ static void name_tags(struct reduce *r)
     p2p_name(r->p2p, "the replicas", r->tag_name);
 }
 
+/* Room for max_open reductions, each with all the streams that either path may need: nothing is
+ * allocated by a start. */
 struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
                           int max_open)
 {
@@ -132,6 +134,7 @@ struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct
     return r;
 }
 
+/* The driver must let go of it before its memory goes. */
 void reduce_free(struct reduce *r)
 {
     if (!r) return;
@@ -181,6 +184,8 @@ static int start(struct reduce *r, struct reduction given)
     return i;
 }
 
+/* All members choose the same path: reduce_choose reads only the form and n, which are equal on
+ * all. */
 int reduce_start(struct reduce *r, const struct reduce_job *job)
 {
     const char *why;
@@ -197,6 +202,7 @@ int reduce_start(struct reduce *r, const struct reduce_job *job)
     return i;
 }
 
+/* Always has the path of gathers, which itself goes node by node where the map allows it. */
 int reduce_gather_start(struct reduce *r, void *buf, const size_t *count, const size_t *offset,
                         size_t elem_bytes)
 {
@@ -238,6 +244,7 @@ static void say_waiting(const struct reduce *r, const struct reduction *op)
                 s->send ? "to" : "from", s->peer, s->done + 1, s->pieces);
 }
 
+/* As p2p_wait_any: the waiting thread moves all reductions itself. */
 void reduce_wait(struct reduce *r, int op)
 {
     struct nap nap = nap_begin();

@@ -27,6 +27,8 @@ static void add_receive(struct reduce *r, struct reduction *op, int from)
     reduce_stream(r, op, KIND_TERM, from, false, w, at, n);
 }
 
+/* With a codec the numbers are encoded piece by piece ahead of the sends (encode_ahead), so such a
+ * stream starts with nothing ready. */
 static void add_send(struct reduce *r, struct reduction *op, int to)
 {
     enum codec w = codec_to(r, to);
@@ -69,6 +71,7 @@ static void encode_ahead(struct reduce *r, struct reduction *op)
     }
 }
 
+/* Sums a piece as soon as all members' terms for it have arrived, in the order of members (P4). */
 static bool flat_move(struct reduce *r, struct reduction *op)
 {
     size_t mine = op->job.count[r->form.me], pieces = (mine + op->piece - 1) / op->piece;

@@ -38,6 +38,8 @@ static void share(struct reduce *r, struct reduction *op, int owner, const struc
     for (int k = 1; k < K; k++) add_slice(r, op, owner, first + (me + k) % K, true, after);
 }
 
+/* A slice crosses between each pair of nodes once: its owner sends it to its counterpart on every
+ * other node, who shares it within that node. */
 static void begin_nodes(struct reduce *r, struct reduction *op)
 {
     int K = r->map.each, R = r->form.members, me = r->form.me, first = me - me % K;

@@ -32,6 +32,8 @@ static int members_on(const struct reduce_form *f, int node, int *first)
     return n;
 }
 
+/* A chain of nodes needs nodes of equal size with consecutive ranks, and runs that are summed first
+ * inside one node; otherwise each = 0 and why. */
 struct reduce_map reduce_map_of(const struct reduce_form *f)
 {
     struct reduce_map m = {0, 0, ""};
@@ -78,6 +80,7 @@ static double nodes_load(const struct reduce_map *m, size_t n)
     return busiest + (double)m->each * (double)reduce_piece(n) * (m->nodes - 1);
 }
 
+/* The first reason that holds decides; a table, so that the log and the planner can print it. */
 enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char **why)
 {
     struct reduce_map m = reduce_map_of(f);
@@ -135,6 +138,7 @@ static size_t part_of_slice(const size_t *count, int to, size_t lo, size_t hi)
     return a < b ? b - a : 0;
 }
 
+/* The planner's count of bytes; tests/hosts/test_bytes.sh compares it with the links. */
 unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to)
 {
     const char *why;

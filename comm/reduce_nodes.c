@@ -64,6 +64,7 @@ static void add_terms(struct reduce *r, struct reduction *op, const struct chain
     }
 }
 
+/* Within a node each member owns one column of the array and gets the others' terms for it. */
 static void send_terms(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     op->terms_out = op->n_streams;
@@ -140,6 +141,8 @@ static void add_sums(struct reduce *r, struct reduction *op, const struct chain_
     }
 }
 
+/* The order of streams in op->stream is fixed: terms in, chain in, terms out, then sums out and in;
+ * terms_out, sums_out and sums_in mark the bounds. */
 static void nodes_begin(struct reduce *r, struct reduction *op)
 {
     struct chain_place p = place_of(r, op);
@@ -196,6 +199,8 @@ static void keep_mine(struct reduce *r, struct reduction *op, const struct chain
                 op->sum + (part.lo - p->column.lo), (part.hi - part.lo) * sizeof *op->sum);
 }
 
+/* The running sum from the node before comes first, then this node's members: the order of a flat
+ * sum. The last node's sums are final and go to their owners. */
 static void form_piece(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     size_t at = op->summed * op->piece, n = piece_n(op, p->length, op->summed);
@@ -219,6 +224,7 @@ static void await_sums(struct reduction *op)
     for (int i = op->sums_in; i < op->n_streams; i++) op->stream[i].ready = op->stream[i].pieces;
 }
 
+/* Rounded sums are decoded as they arrive; pieces without a codec are received in place. */
 static bool decode_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     bool moved = false;

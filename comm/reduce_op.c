@@ -13,6 +13,8 @@ float *reduce_take(struct reduction *op, size_t floats)
     return at;
 }
 
+/* The tag holds the operation's number modulo SEQUENCE, so that messages of several open reductions
+ * cannot be confused. */
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
                   bool send, enum codec wire, void *buf, size_t n)
 {

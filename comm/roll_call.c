@@ -50,6 +50,8 @@ static struct {
           .answering = MPI_REQUEST_NULL,
           .in_mpi = PTHREAD_MUTEX_INITIALIZER};
 
+/* A communicator of its own: roll calls must not match the job's messages. Without
+ * MPI_THREAD_MULTIPLE the watchdog's thread may not call MPI, and there are none. */
 void roll_call_up(const char *host)
 {
     int threads = 0;
@@ -117,6 +119,8 @@ bool roll_call_answer(double idle_seconds)
     return called;
 }
 
+/* A rank that is called twice may answer twice; only its first answer counts as missing no longer.
+ */
 static void take_answers(int *missing)
 {
     for (;;) {
@@ -165,6 +169,8 @@ static int name_ranks(size_t *n, bool (*is_one)(int rank))
     return found;
 }
 
+/* Silent ranks are the cause if there are any; then ranks that wait for nobody, which are busy or
+ * stuck themselves. */
 static void tell(void)
 {
     size_t n = 0;
@@ -196,6 +202,8 @@ static bool listen_once(int *missing)
     return caller < 0 || caller > roll.rank;
 }
 
+/* A thread of its own, since MPI itself may hang: the watchdog waits for it only for a limited
+ * time. */
 static void *call_all(void *unused)
 {
     (void)unused;
@@ -217,6 +225,7 @@ static void *call_all(void *unused)
     return NULL;
 }
 
+/* The thread is detached and left behind when it does not end in time: the job ends anyway. */
 bool roll_call_ask(double idle_seconds, char *text, size_t size)
 {
     const struct timespec nap = {.tv_nsec = 10000000};

@@ -35,6 +35,8 @@ static void term_free(const struct join_term *t)
     free(at.out);
 }
 
+/* A device without the row: its terms are fetched, summed on the host, and the sum copied in. Slow,
+ * allocates, and is counted (missing.h). */
 void transport_join(const struct transport *t, float *to, const struct join *j, size_t at, size_t n)
 {
     if (t->join) {
@@ -60,6 +62,7 @@ void transport_join(const struct transport *t, float *to, const struct join *j, 
     free(sum);
 }
 
+/* As transport_join: by way of the host where the device has no row. */
 void transport_encode(const struct transport *t, enum codec w, void *to, const float *x,
                       float *residual, size_t n)
 {
@@ -81,6 +84,7 @@ void transport_encode(const struct transport *t, enum codec w, void *to, const f
     free(coded);
 }
 
+/* As transport_join: by way of the host where the device has no row. */
 void transport_decode(const struct transport *t, enum codec w, float *x, const void *from, size_t n)
 {
     if (t->decode) {

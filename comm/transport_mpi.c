@@ -33,6 +33,8 @@ static void connect_all(MPI_Comm comm)
     }
 }
 
+/* A duplicate of the communicator: its tags are ours alone. Connections are made now, not by the
+ * first message of a step. */
 static void *mpi_open(const struct transport *t, MPI_Comm comm, int most)
 {
     static const char what[] = "open messages";
@@ -63,6 +65,7 @@ static void mpi_close(void *self)
     free(p);
 }
 
+/* Requests fill a dense array, since MPI_Testsome takes one; close_gaps keeps it dense. */
 static void mpi_post(void *self, const struct transport_piece *piece)
 {
     struct pieces *p = self;
@@ -77,6 +80,7 @@ static void mpi_post(void *self, const struct transport_piece *piece)
     p->piece[k] = *piece;
 }
 
+/* An error is handed up with what was posted: p2p.c can say which message, of whom. */
 static struct transport_end end_of(struct pieces *p, int k, const MPI_Status *s, bool in_status)
 {
     const struct transport_piece *piece = &p->piece[k];
@@ -103,6 +107,7 @@ static void close_gaps(struct pieces *p)
     p->n = n;
 }
 
+/* MPI_Testsome also drives MPI's progress. */
 static int mpi_look(void *self, const struct transport_end **list)
 {
     struct pieces *p = self;

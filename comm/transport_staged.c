@@ -23,6 +23,8 @@ struct staged {
     int most;
 };
 
+/* For devices whose transport has no messages of its own: MPI from host memory, with copies. Slots
+ * on the host are reused. */
 static void *staged_open(const struct transport *t, MPI_Comm comm, int most)
 {
     static const char what[] = "messages by way of the host";
@@ -48,6 +50,7 @@ static void staged_close(void *self)
     free(s);
 }
 
+/* The host buffer of a slot grows to the largest piece that it had and is kept. */
 static void staged_post(void *self, const struct transport_piece *piece)
 {
     struct staged *s = self;
@@ -67,6 +70,7 @@ static void staged_post(void *self, const struct transport_piece *piece)
     transport_mpi.post(s->wire, &host);
 }
 
+/* Owners are translated back: below us a piece is owned by its slot, above by the message. */
 static int staged_look(void *self, const struct transport_end **list)
 {
     struct staged *s = self;

@@ -51,6 +51,8 @@ _Noreturn static void end_standstill(double seconds, const char *who)
         "no progress for %.1f s%s%s", seconds, who[0] ? "; " : "", who);
 }
 
+/* The lock is not held while MPI is called, which may take long. A roll call that gave way to a
+ * lower rank's is repeated after a while. */
 static void *watch(void *unused)
 {
     (void)unused;
@@ -83,6 +85,7 @@ static void watchdog_set(double seconds)
     pthread_mutex_unlock(&dog.lock);
 }
 
+/* Called again when a recipe's watchdog_s becomes known; 0 ends the thread. */
 void watchdog_start(double seconds)
 {
     watchdog_feed();
@@ -138,6 +141,7 @@ static bool is_ignored(int number)
     return sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
 }
 
+/* SIGHUP and SIGINT that were ignored at the start (nohup, `&` in a script) stay ignored. */
 void world_catch_signals(void)
 {
     static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP, SIGINT};
@@ -192,6 +196,7 @@ static void file_limit_signal(int signal)
     _exit(EXIT_WORLD);
 }
 
+/* The text is formatted now: a signal handler may only write it. */
 void world_catch_file_limit(const char *host)
 {
     struct rlimit most;

@@ -163,6 +163,7 @@ static void check_environment(const struct world *w)
     if (w->rank == 0 && !environment_text("DUET_LAUNCHED")) environment_warn(stderr);
 }
 
+/* die and log learn rank and host as soon as MPI has told them: failures after that name them. */
 void world_up(struct world *w, int *argc, char ***argv)
 {
     refuse_srun_without_pmix();
@@ -199,6 +200,8 @@ static MPI_Comm split(MPI_Comm from, int colour, int key)
     return part;
 }
 
+/* From here on a site is the world of its ranks; `across` joins ranks of the same place in all
+ * sites. */
 void world_split_sites(struct world *w, int sites)
 {
     INVARIANT(sites >= 1 && w->size % sites == 0 && w->sites == 1, "%d sites of %d ranks", sites,

@@ -110,6 +110,7 @@ static int draw(struct search *s, int n)
     return (int)rng_next_below(&s->rng, (uint32_t)n);
 }
 
+/* One parameter at a time is drawn again: a hill climb in the space of list policies. */
 static void policy_draw(struct search *s, struct list_policy *h, int which)
 {
     const struct sim_costs *c = s->option->costs;
@@ -230,6 +231,8 @@ static bool fits(const struct plan_facts *f, const struct plan_limits *l)
            (l->weights <= 0 || f->peak_weights <= l->weights);
 }
 
+/* The published schedules are candidates too: the search never returns something slower than the
+ * best of them that fits. */
 static void find_named(struct finds *all, enum plan_kind k, const struct auto_option *o, int stages,
                        int micro_batches)
 {
@@ -300,6 +303,7 @@ static void find_all_named(struct finds *all, const struct auto_option *option, 
     }
 }
 
+/* Named plans and searched ones are improved apart: which of them wins is known only afterwards. */
 static void find_all(struct finds *all, const struct auto_option *option, int stages,
                      int micro_batches)
 {
@@ -328,6 +332,7 @@ static void finish(struct plan *plan, struct finds *all, const struct find *best
     INVARIANT(plan_check(plan, NULL, NULL, &wrong), "%s", wrong.n ? wrong.text[0] : "?");
 }
 
+/* A pure function: the same costs give the same plan on any machine. */
 bool plan_auto(struct plan *plan, int stages, int micro_batches,
                const struct auto_option option[PLACES], struct auto_found *found)
 {

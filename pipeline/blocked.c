@@ -33,6 +33,8 @@ int *plan_index_at(const struct plan_index *x, enum plan_op op, struct plan_cell
     return &x->row[k][(c.dir * x->plan->chunks + c.chunk) * plan_per_direction(x->plan) + c.mb];
 }
 
+/* A whole backward (BW) counts as B and as W of its cell, so that later lookups need no case for
+ * it. */
 void plan_index_fill(struct plan_index *x)
 {
     const struct plan *p = x->plan;
@@ -103,6 +105,8 @@ static int buffers_of(const struct plan *p)
     return 1;
 }
 
+/* Walks all ranks until nobody can move; a plan that needs buffers it does not have stops before
+ * its end. */
 bool plan_unbuffered(const struct plan_index *x, int *at)
 {
     const struct plan *p = x->plan;

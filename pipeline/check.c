@@ -45,6 +45,8 @@ static void check_cell(struct plan_verdict *v, int rank, int row, struct plan_ce
         WRONG(v, rank, row, "chunk %d of direction %d is not on this rank", c.chunk, c.dir);
 }
 
+/* Before anything indexes by a cell: chunk, direction and micro-batch are in range and the rank
+ * holds the chunk. */
 static void check_cells(struct plan_verdict *v)
 {
     for (int r = 0; r < v->plan->stages; r++)
@@ -76,6 +78,7 @@ static void place(struct plan_verdict *v, struct plan_index *x, int rank, int ro
     *at = row;
 }
 
+/* Finds what is missing or made twice. */
 static void place_all(struct plan_verdict *v, struct plan_index *x)
 {
     for (int r = 0; r < v->plan->stages; r++)
@@ -144,6 +147,8 @@ static void check_sequence(struct plan_verdict *v, const struct plan_index *x, i
     }
 }
 
+/* On a rank F comes before B and B before W of a cell, and micro-batches of a chunk and direction
+ * keep their order, on which the order of gradient sums rests (P4). */
 static void check_orders(struct plan_verdict *v, const struct plan_index *x)
 {
     const struct plan *p = v->plan;
@@ -207,6 +212,8 @@ static void count_peaks(const struct plan *p, struct plan_facts *facts)
     if (p->forward_only) facts->peak_live = facts->peak_slots = most;
 }
 
+/* Deadlock freedom twice: with buffered sends (the simulator finds dependency cycles) and with
+ * sends that block until they are received. */
 static void check_running(struct plan_verdict *v, const struct plan_index *x,
                           const struct plan_costs *each, struct plan_facts *facts)
 {
@@ -227,6 +234,7 @@ static void check_running(struct plan_verdict *v, const struct plan_index *x,
     sim_table_free(&costs);
 }
 
+/* Later checks index by what earlier ones proved, hence the conditions. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p)
 {

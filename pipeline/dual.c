@@ -88,6 +88,7 @@ static void pair(struct dual_progress *p, int f, int b)
     plan_add(p->plan, p->rank, PLAN_FB, fc, bc);
 }
 
+/* The first pair of the middle ranks is not fused: the first exception above. */
 static void step_4(struct dual_progress *p, int times, bool middle)
 {
     for (int i = 0; i < times; i++) {
@@ -126,6 +127,7 @@ static int streams(struct dual_progress *p)
     return upper ? P - 1 - r : r;
 }
 
+/* Steps 1 to 8 of the table above. */
 static void make_rank(struct dual_progress *p)
 {
     int h = streams(p), c = plan_per_direction(p->plan);

@@ -40,6 +40,7 @@ static int draw(struct improve_walk *w, int n)
 
 /* ---- the chain ---- */
 
+/* The row whose output the cell's pass waits for. */
 static int row_that_makes(const struct plan *p, int rank, bool forward, struct plan_cell c)
 {
     for (int i = 0; i < p->n_rows[rank]; i++) {
@@ -77,6 +78,8 @@ static bool waited_for(const struct improve_walk *w, struct improve_place at,
     return false;
 }
 
+/* The critical path, from the rank that ends last back to time 0: only moves on it can shorten the
+ * plan. */
 static void find_chain(struct improve_walk *w)
 {
     const struct plan *p = w->plan;
@@ -90,6 +93,7 @@ static void find_chain(struct improve_walk *w)
     while (waited_for(w, at, &at));
 }
 
+/* Mostly on or beside the critical path; one draw in eight anywhere, to leave local optima. */
 static struct improve_place draw_place(struct improve_walk *w)
 {
     const struct plan *p = w->plan;
@@ -323,6 +327,7 @@ static void walk_free(struct improve_walk *w)
     free(w->chain);
 }
 
+/* A fixed seed: the same plan, costs and steps give the same result on any machine. */
 double plan_improve(struct plan *plan, const struct sim_costs *costs,
                     const struct plan_limits *limits, int steps)
 {
@@ -398,6 +403,7 @@ static bool pair_row(struct improve_walk *w, int rank, int i)
     return true;
 }
 
+/* Repeats until no pair helps; a pair can make another one possible. */
 double plan_interleave(struct plan *plan, const struct sim_costs *costs,
                        const struct plan_limits *limits)
 {

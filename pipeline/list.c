@@ -248,6 +248,7 @@ static void count(struct rank_state *h, const struct plan_row *row)
     }
 }
 
+/* A rank that finds nothing worth doing waits until the next input may have arrived. */
 static void decide(const struct list *l, struct rank_state *h, double now)
 {
     const struct next next = choose(l, h, now);
@@ -312,6 +313,8 @@ static void join_backwards(struct plan *plan)
     }
 }
 
+/* Always the rank that is free first decides, as in a discrete-event simulation; so a rank knows
+ * all that finished before its time. */
 bool list_make(struct plan *plan, struct sim *s, const struct sim_costs *costs,
                const struct plan_limits *limits, const struct list_rule *rule)
 {

@@ -7,6 +7,7 @@
  * B is the full backward. At most w+1 <= P micro-batches are live; every rank idles (P-1)(F+B). */
 #include "pipeline/simulate.h"
 
+/* Rank r runs P-1-r forwards ahead (PipeDream-Flush; Narayanan et al. 2021), then alternates. */
 void plan_make_1f1b(struct plan *plan)
 {
     const struct plan_cell none = {0};

@@ -70,6 +70,7 @@ static double count_pass(const struct paced_costs *c, enum plan_op op)
     return t.now;
 }
 
+/* Must step in the order of the engine, or the simulator's pair would not be the engine's. */
 double paced_pair(const struct paced_costs *f, const struct paced_costs *b, double *f_done)
 {
     struct count t = {0};
@@ -85,6 +86,7 @@ double paced_pair(const struct paced_costs *f, const struct paced_costs *b, doub
     return t.now;
 }
 
+/* As paced_pair, for two passes of any kind. */
 struct sim_interleaved paced_interleaved(const struct paced_costs *a, enum plan_op op_a,
                                          const struct paced_costs *b, enum plan_op op_b)
 {
@@ -132,6 +134,7 @@ struct paced {
     double waited;
 };
 
+/* Exchanges are real messages of the given size; only computation is replaced by sleeping. */
 struct paced *paced_new(const struct paced_costs *costs, struct exchange *x, size_t bytes)
 {
     struct paced *p = memory_take(1, sizeof *p, "a paced device");
@@ -193,6 +196,7 @@ static void post(struct paced *p, struct open *o, double seconds)
 
 static const double no_time = 20e-6; /* a look whether something is there */
 
+/* Time is kept in p->at, not read from the clock, so that oversleeping does not add up. */
 static void complete(struct paced *p, struct open *o)
 {
     if (o->due == 0) return;
@@ -240,6 +244,7 @@ static double waited(void *self)
     return seconds;
 }
 
+/* The stage_ops of a paced device: the engine runs it like a real stage. */
 struct stage_ops paced_stage(struct paced *p, size_t message_bytes, int slots, bool in_turn)
 {
     return (struct stage_ops){.self = p,

@@ -122,6 +122,7 @@ void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int 
     for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
 }
 
+/* Used for log-probabilities of the reference model: the forwards keep the plan's order. */
 static void fill_forwards(struct plan *out, const struct plan *plan)
 {
     out->forward_only = true;

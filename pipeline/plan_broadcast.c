@@ -3,6 +3,7 @@
 #include "comm/coll.h"
 #include "comm/world.h"
 
+/* The shape goes first: the others need it to make room for the rows. */
 void plan_broadcast(struct plan *plan, int root, MPI_Comm comm)
 {
     struct plan shape = *plan;

@@ -57,6 +57,7 @@ static void json_cell(FILE *out, struct plan_cell c)
     fprintf(out, "\"dir\": %d, \"chunk\": %d, \"mb\": %d", c.dir, c.chunk, c.mb);
 }
 
+/* A pair has both cells, f and b; an interleaved row says which two operations. */
 static void json_row(FILE *out, const struct plan_row *row)
 {
     fprintf(out, "{\"op\": \"%s\", ", plan_op_name(row->op));
@@ -79,6 +80,7 @@ static void json_row(FILE *out, const struct plan_row *row)
     fputc('}', out);
 }
 
+/* For programs; PLAN_JSON of duet plan. */
 static void print_json(FILE *out, const struct plan *plan)
 {
     fprintf(out, "{\"schedule\": \"%s\", \"stages\": %d, \"micro_batches\": %d, \"ranks\": [",
@@ -123,6 +125,7 @@ static void timeline_rank(FILE *out, const struct plan *plan, int r, const struc
     }
 }
 
+/* Drawn with unit times (a pair takes 3), as the papers' figures are. */
 void plan_print_timeline(FILE *out, const struct plan *plan)
 {
     int width = snprintf(NULL, 0, " Fa%d", plan_per_direction(plan) - 1);

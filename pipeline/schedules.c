@@ -118,6 +118,7 @@ static bool nearest(enum plan_kind k, int stages, int m, bool fewer, int *best_s
     return best >= 0;
 }
 
+/* A refusal names the nearest valid sizes below and above. */
 bool plan_possible(enum plan_kind k, int stages, int micro_batches, struct problems *p)
 {
     if (can(k, stages, micro_batches)) return true;

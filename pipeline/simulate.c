@@ -8,6 +8,7 @@
 
 /* ---- costs ---- */
 
+/* One place that lays out the costs, so that the planner, auto and tests agree on it. */
 void sim_table_new(struct sim_table *t, int chunks, unsigned with)
 {
     const char *what = "the costs of a plan";
@@ -54,6 +55,7 @@ static size_t cells(const struct plan *p)
     return (size_t)p->chunks * (size_t)p->micro_batches;
 }
 
+/* One allocation for all times; start[0] owns it. */
 void sim_new(struct sim *s, const struct plan *plan)
 {
     size_t ranks = (size_t)plan->stages, room = (size_t)plan_room(plan);
@@ -109,6 +111,8 @@ struct sim_interleaved sim_interleaved(const struct sim_costs *c, const struct p
     return (struct sim_interleaved){both, {first, both}};
 }
 
+/* Without measured pairs a pair takes `pair` times the sum of its passes, but never less than the
+ * longer one. */
 double sim_row(const struct plan_row *row, const struct sim_costs *c)
 {
     int f = row->f.chunk, b = row->b.chunk;
@@ -166,6 +170,8 @@ static double output(const struct plan_row *row, const struct plan_pass *pass, i
 
 /* ---- rows ---- */
 
+/* A row starts when the rank is free and all inputs have arrived; time between its inputs being
+ * made and arriving is exposed communication. */
 bool sim_go(struct sim *s, const struct plan *p, const struct sim_costs *c, int r)
 {
     int i = s->at[r];
@@ -189,6 +195,8 @@ bool sim_go(struct sim *s, const struct plan *p, const struct sim_costs *c, int 
     return true;
 }
 
+/* Idle time counts from 0 to the makespan, so the fill and drain of the pipeline are in the bubble.
+ */
 static void sum_up(struct sim *s, const struct plan *p)
 {
     s->makespan = s->mean_idle = s->worst_idle = 0;
@@ -209,6 +217,8 @@ void sim_begin(struct sim *s, const struct plan *p)
     for (int r = 0; r < s->ranks; r++) s->at[r] = 0, s->busy[r] = s->exposed[r] = 0;
 }
 
+/* Repeats over the ranks until none can advance; if rows are left then, the plan has a dependency
+ * cycle. */
 bool sim_run(struct sim *s, const struct plan *p, const struct sim_costs *costs)
 {
     sim_begin(s, p);

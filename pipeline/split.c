@@ -45,6 +45,7 @@ static double pass(const struct split *s, double limit, double *best, int *from)
     return best[s->chunks * n + s->layers];
 }
 
+/* The limit of the second pass is the least largest cost that the first one found. */
 void split_by_cost(int *first, const double *cost, int layers, double first_extra,
                    double last_extra, int chunks)
 {

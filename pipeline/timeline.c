@@ -53,6 +53,7 @@ double timeline_busy(const struct timeline *t, int rank)
 
 /* ---- a plan as it is predicted ---- */
 
+/* The simulator times whole rows; both passes of a pair get the row's span. */
 static void add_rows(struct timeline *t, const struct plan *plan, const struct sim *sim, int rank)
 {
     for (int i = 0; i < plan->n_rows[rank]; i++) {
@@ -98,6 +99,7 @@ static void text_rank(const struct timeline *t, int rank, char *line, int column
     }
 }
 
+/* All timelines share one scale, so that predicted and measured can be compared by eye. */
 void timeline_text(FILE *out, const struct timeline_drawing *d, int columns)
 {
     char *line = memory_take((size_t)columns + 1, 1, "a timeline");

@@ -54,6 +54,7 @@ static double sheet_x(const struct sheet *s, double time)
 
 /* ---- head ---- */
 
+/* Classes are those of STYLE. */
 static void legend(const struct sheet *s)
 {
     static const struct {
@@ -76,6 +77,7 @@ static void legend(const struct sheet *s)
         x + 20, x + 20, x + 39);
 }
 
+/* The file is self-contained: style inside, no scripts, no fonts. */
 static void head(const struct sheet *s)
 {
     fprintf(
@@ -98,6 +100,7 @@ static double tick_step(double range)
     return range / step > 40 ? 5 * step : range / step > 16 ? 2 * step : step;
 }
 
+/* A tick every tick_step of the drawing's unit. */
 static void axis(const struct sheet *s, double top)
 {
     double range = s->end / s->d->per_unit, step = range > 0 ? tick_step(range) : 1;
@@ -122,6 +125,7 @@ static void span_title(const struct sheet *s, const struct timeline_span *p, cha
             p->start / s->d->per_unit, p->end / s->d->per_unit, s->d->unit);
 }
 
+/* Both passes of a pair share the row's height; the micro-batch's number is drawn where it fits. */
 static void pass_rect(const struct sheet *s, const struct timeline_span *p, char letter, double top)
 {
     double x = sheet_x(s, p->start), w = (p->end - p->start) * s->scale;
@@ -148,6 +152,7 @@ static void line_rect(const struct sheet *s, const struct timeline_span *p, char
     fputs("</rect>\n", s->out);
 }
 
+/* Waits and exchanges are thin lines over the passes. */
 static void rank_row(const struct sheet *s, const struct timeline *t, int rank, double top)
 {
     fprintf(

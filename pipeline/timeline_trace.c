@@ -51,6 +51,7 @@ static int track_of(const struct timeline_span *s, double free_at[TRACKS])
     return track;
 }
 
+/* Chrome's trace-event format, whose colours (cname) are names from a fixed palette. */
 static void span_event(FILE *out, const struct timeline *t, const struct timeline_span *s, int pid,
                        int track)
 {
@@ -68,6 +69,7 @@ static void span_event(FILE *out, const struct timeline *t, const struct timelin
             s->cell.chunk, s->cell.dir, s->cell.mb, s->paired ? "true" : "false");
 }
 
+/* Spans of a pair overlap, which a track may not: each rank has up to TRACKS of them. */
 static void trace_rank(FILE *out, const struct timeline *t, int rank, int pid)
 {
     double free_at[TRACKS] = {0};
@@ -91,6 +93,7 @@ static void trace_rank(FILE *out, const struct timeline *t, int rank, int pid)
     }
 }
 
+/* Opens in ui.perfetto.dev; one process per timeline, one thread per track. */
 void timeline_trace(FILE *out, const struct timeline_drawing *d)
 {
     fputs("{\"displayTimeUnit\": \"ms\", \"otherData\": {\"title\": ", out);

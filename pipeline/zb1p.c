@@ -13,6 +13,8 @@
  * (P-1)(F+B-2W), B = I + W. On rank 0 nobody waits for I, and it does both parts at once. */
 #include "pipeline/simulate.h"
 
+/* Zero Bubble's ZB-H1: rank r delays r weight passes, which fill its bubble at the end; rank 0 has
+ * none to delay, so its backwards stay whole. */
 static void make_rank(struct plan *plan, int r)
 {
     const struct plan_cell none = {0};

@@ -42,6 +42,8 @@ const char *arena_kind_name(enum arena_kind kind)
     return name[kind];
 }
 
+/* The memory is filled with zeros so that every page is touched here: a lack of memory shows before
+ * step 1, not in the middle of it. */
 void arena_back(struct arena *a, const struct device *device, size_t bytes)
 {
     static const char *fix =

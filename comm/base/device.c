@@ -83,6 +83,8 @@ size_t device_room(const struct device *d)
     return d->room ? d->room() : SIZE_MAX;
 }
 
+/* Without a row of its own a device copies through a small buffer on the stack: no allocation, so
+ * also allowed inside a step. */
 void device_copy(const struct device *d, void *to, const void *from, size_t bytes)
 {
     unsigned char bounce[BOUNCE];
@@ -98,6 +100,7 @@ void device_copy(const struct device *d, void *to, const void *from, size_t byte
     }
 }
 
+/* The same small buffer, filled once and copied in as often as needed. */
 void device_fill(const struct device *d, void *to, int byte, size_t bytes)
 {
     unsigned char bounce[BOUNCE];

@@ -96,6 +96,8 @@ static bool is_number(const struct variable *v, const char *value)
            x <= v->high;
 }
 
+/* A wrong value is refused rather than ignored: a run would compute with other kernels than its
+ * user asked for. */
 static void check(const struct variable *v, struct problems *p)
 {
     const char *value = value_of(v);
@@ -116,6 +118,7 @@ void environment_check(struct problems *p)
     for (int i = 0; i < N_VARIABLES; i++) check(&variables[i], p);
 }
 
+/* Only a warning: the scripts of launch/ and later versions have variables of their own. */
 void environment_warn(FILE *out)
 {
     const char *names[N_VARIABLES];

@@ -34,6 +34,8 @@ static i128 fixed_small(double x)
     return (i128)(int64_t)high * ((i128)1 << 52) + (int64_t)low;
 }
 
+/* Fixed point with 64 bits after the point: integer addition is associative, so the order of terms
+ * and ranks cannot matter. What does not fit is counted, not added. */
 void exact_add(struct exact_sum *s, double x)
 {
     double size = fabs(x);

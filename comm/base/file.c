@@ -43,6 +43,7 @@ static bool has_room(struct whole *w, char why[FILE_WHY])
     return true;
 }
 
+/* Reads on to the end even where fstat gave a size: a file may grow, and a pipe has none. */
 static bool read_rest(struct whole *w, int fd, size_t most, char why[FILE_WHY])
 {
     while (has_room(w, why)) {
@@ -56,6 +57,7 @@ static bool read_rest(struct whole *w, int fd, size_t most, char why[FILE_WHY])
     return false;
 }
 
+/* The size is only a first guess for the buffer; `most` is checked again while reading. */
 char *file_read_open(int fd, size_t most, size_t *n, char why[FILE_WHY])
 {
     struct stat st;
@@ -85,6 +87,7 @@ static bool is_regular(int fd, char why[FILE_WHY])
     return looked && S_ISREG(st.st_mode);
 }
 
+/* O_NONBLOCK, so that opening a FIFO that nobody writes to fails by its kind instead of hanging. */
 char *file_read(const char *path, enum file_kind kind, size_t most, size_t *n, char why[FILE_WHY])
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | (kind == FILE_REGULAR ? O_NONBLOCK : 0));

@@ -57,6 +57,9 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* The shared word is 2 x milliseconds, + 1 once the message is written: a compare-and-swap decides
+ * among ranks that fail in the same moment. A taker that dies before it writes loses the floor
+ * after PATIENCE_MS. */
 bool floor_take(void)
 {
     const struct timespec nap = {.tv_nsec = 10000000};

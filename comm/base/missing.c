@@ -24,6 +24,7 @@ static int find(const char *table, const char *row)
     return i;
 }
 
+/* Threads of the transport come here too, hence the lock; the log line is written outside it. */
 void missing_row(const char *table, const char *row)
 {
     pthread_mutex_lock(&lock);

@@ -14,6 +14,8 @@ struct nap nap_begin(void)
     return (struct nap){.since = clock_now()};
 }
 
+/* Yields first, then sleeps longer the longer it has waited (1/16, later 1/100 of it): a short wait
+ * costs no latency, a long one no core. */
 bool nap_take(struct nap *n)
 {
     double waited = clock_now() - n->since;

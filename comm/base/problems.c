@@ -8,6 +8,7 @@
 
 enum { NAME_MAX_LETTERS = 64 };
 
+/* Never fails: without memory the mistakes found so far are still reported. */
 void problems_add(struct problems *p, const char *file, int line, const char *fmt, ...)
 {
     char text[1024];
@@ -31,6 +32,8 @@ void problems_add(struct problems *p, const char *file, int line, const char *fm
     if (copy) p->text[p->n++] = copy;
 }
 
+/* One write, so that the list is not torn apart by other ranks; without memory for it, line by
+ * line. */
 void problems_print(const struct problems *p)
 {
     if (p->n == 0) return;
@@ -111,6 +114,7 @@ static int edit_distance(const char *a, int na, const char *b, int nb)
     return row[na % 3][nb];
 }
 
+/* At most a third of the characters may differ: beyond that a suggestion misleads. */
 const char *nearest_name(const char *word, const char *const *names, int n)
 {
     const char *nearest = NULL;

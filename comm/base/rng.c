@@ -6,6 +6,7 @@
 
 __extension__ typedef unsigned __int128 u128;
 
+/* Philox4x32-10 (Salmon et al., SC 2011), the published constants and ten rounds. */
 void rng_philox(uint32_t out[4], const uint32_t c[4], const uint32_t k[2])
 {
     uint32_t x0 = c[0], x1 = c[1], x2 = c[2], x3 = c[3], k0 = k[0], k1 = k[1];
