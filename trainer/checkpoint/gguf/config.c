@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/die.h"
+#include "trainer/checkpoint/gguf/describe.h"
 #include "trainer/checkpoint/gguf/hf.h"
 #include "trainer/checkpoint/gguf/keys.h"
 
@@ -90,18 +91,6 @@ static struct gguf_text model_text(const struct config *c, const char *key)
     return text;
 }
 
-/* Llama 3.1's scaling of frequency i of `half` (arXiv 2407.21783 names it, its published code has
- * the formula): what the frequency is divided by. */
-static double llama3_divisor(double theta, int half, int i, double factor)
-{
-    const double low = 1, high = 4, original = 8192;
-    double length = 2 * acos(-1) * pow(theta, (double)i / half);
-    if (length < original / high) return 1;
-    if (length > original / low) return factor;
-    double smooth = (original / length - low) / (high - low);
-    return 1 / ((1 - smooth) / factor + smooth);
-}
-
 /* The file holds the divisors themselves; the factor is the last of them. */
 static bool is_llama3(const struct gguf_tensor *t, double theta, double *factor)
 {
@@ -110,8 +99,9 @@ static bool is_llama3(const struct gguf_tensor *t, double theta, double *factor)
     if (!t->quant || half < 1 || half > 256) return false;
     quant_read(t->quant, divisor, t->at, 0, (size_t)half);
     last = divisor[half - 1];
+    const struct gguf_llama3 published = {(double)last, 1, 4, 8192};
     for (int i = 0; i < half; i++) {
-        double want = llama3_divisor(theta, half, i, (double)last);
+        double want = gguf_llama3_divisor(theta, half, i, &published);
         if (!(fabs((double)divisor[i] - want) <= 1e-4 * want)) return false;
     }
     *factor = as_written((double)last);

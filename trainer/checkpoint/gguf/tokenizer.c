@@ -4,54 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
+#include "trainer/checkpoint/gguf/describe.h"
 #include "trainer/checkpoint/gguf/hf.h"
 #include "trainer/checkpoint/gguf/keys.h"
 
 /* Kinds of tokens in tokenizer.ggml.token_type. */
 enum { TOKEN_CONTROL = 3, TOKEN_USER = 4 };
 
-/* The patterns of Llama 3 and Qwen 2 differ in how many digits stay together. */
-#define BEFORE_DIGITS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-#define BEHIND_DIGITS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-#define DEEPSEEK_WORDS                                       \
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|" \
-    "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "            \
-    "?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
-
-/* How a text is split before it is merged, by tokenizer.ggml.pre: patterns one after the other,
- * each within the pieces of the former; then, by `gpt2`, GPT-2's own. */
-static const struct split {
-    const char *names[4];
-    const char *pattern[3];
-    bool gpt2, nfc, ignore_merges;
-} splits[] = {
-    {{"gpt-2", "gpt2"}, {0}, true, false, false},
-    {{"smollm"}, {"\\p{N}"}, true, false, false},
-    {{"llama-bpe", "llama3", "llama-v3"},
-     {BEFORE_DIGITS "\\p{N}{1,3}" BEHIND_DIGITS},
-     false,
-     false,
-     true},
-    {{"qwen2", "deepseek-r1-qwen"}, {BEFORE_DIGITS "\\p{N}" BEHIND_DIGITS}, false, true, false},
-    {{"deepseek-v3"},
-     {"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK_WORDS},
-     false,
-     false,
-     false},
-};
-enum { SPLITS = sizeof splits / sizeof *splits };
-
 static bool text_is(struct gguf_text t, const char *s)
 {
     return t.n == strlen(s) && memcmp(t.at, s, t.n) == 0;
 }
 
-static const struct split *split_of(struct gguf_text pre)
+static const struct gguf_split *split_of(struct gguf_text pre)
 {
-    for (int i = 0; i < SPLITS; i++)
-        for (int k = 0; k < 4 && splits[i].names[k]; k++)
-            if (text_is(pre, splits[i].names[k])) return &splits[i];
+    for (int i = 0; i < GGUF_SPLITS; i++)
+        for (int k = 0; k < 4 && gguf_splits[i].names[k]; k++)
+            if (text_is(pre, gguf_splits[i].names[k])) return &gguf_splits[i];
     return NULL;
 }
 
@@ -61,7 +30,7 @@ static json_t *byte_level(bool use_regex)
                      "trim_offsets", 1, "use_regex", use_regex);
 }
 
-static json_t *pre_tokenizer(const struct split *s)
+static json_t *pre_tokenizer(const struct gguf_split *s)
 {
     json_t *steps = json_array();
     for (int i = 0; i < 3 && s->pattern[i]; i++)
@@ -153,7 +122,7 @@ static bool add_merges(struct vocabulary *v)
 
 /* --- the file --- */
 
-static json_t *model_of(const struct vocabulary *v, const struct split *s)
+static json_t *model_of(const struct vocabulary *v, const struct gguf_split *s)
 {
     return json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout",
                      "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
@@ -161,7 +130,7 @@ static json_t *model_of(const struct vocabulary *v, const struct split *s)
                      "merges", v->merges);
 }
 
-static char *text_of(const struct vocabulary *v, const struct split *s)
+static char *text_of(const struct vocabulary *v, const struct gguf_split *s)
 {
     json_t *nfc = s->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
     json_t *root = json_pack("{s:s, s:n, s:n, s:O, s:o, s:o, s:n, s:o, s:o}", "version", "1.0",
@@ -175,7 +144,7 @@ static char *text_of(const struct vocabulary *v, const struct split *s)
 }
 
 /* Its kind, and the way it splits; NULL and a problem. */
-static const struct split *known(const struct gguf *g, const char *file, struct problems *p)
+static const struct gguf_split *known(const struct gguf *g, const char *file, struct problems *p)
 {
     struct gguf_text model = gguf_key_text(g, "tokenizer.ggml.model");
     struct gguf_text pre = gguf_key_text(g, "tokenizer.ggml.pre");
@@ -186,7 +155,7 @@ static const struct split *known(const struct gguf *g, const char *file, struct 
                      model.n < 40 ? (int)model.n : 40, model.at);
         return NULL;
     }
-    const struct split *s = split_of(pre);
+    const struct gguf_split *s = split_of(pre);
     if (!s)
         problems_add(p, file, 0,
                      "tokenizer.ggml.pre is \"%.*s\": not a way of splitting text that is known "
@@ -197,7 +166,7 @@ static const struct split *known(const struct gguf *g, const char *file, struct 
 
 char *gguf_tokenizer_text(const struct gguf *g, const char *file, struct problems *p)
 {
-    const struct split *s = known(g, file, p);
+    const struct gguf_split *s = known(g, file, p);
     if (!s) return NULL;
     struct vocabulary v = {g, file, p, json_object(), json_array(), json_array()};
     char *text = add_tokens(&v) && add_merges(&v) ? text_of(&v, s) : NULL;
