@@ -17,7 +17,6 @@ struct phase_size {
 };
 
 struct run;
-struct algorithm;
 struct phase_kind {
     const char *name; /* as recipes say it */
     bool learns;
@@ -25,8 +24,7 @@ struct phase_kind {
     struct phase_size (*size)(const struct phase_settings *k);
     /* One step. Collective over the world. false: a stop came before it was done; nothing of it
      * counts but what the run's evaluation holds, and it comes again when the run is resumed. */
-    bool (*step)(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm);
-    const struct algorithm *algorithm; /* of reinforcement learning; NULL: it has none */
+    bool (*step)(struct run *r, const struct phase_settings *k);
 };
 
 /* The row of a table of kinds for a phase. */

@@ -48,6 +48,9 @@ enum { STR_LIST = 1 };
     X(LR_LINEAR, "linear")     \
     X(LR_COSINE, "cosine")
 
+/* Rows of trainer/learn/algorithm.c. */
+#define ALGORITHM_CHOICES(X) X(ALGORITHM_GRPO, "grpo")
+
 #define ADVANTAGE_CHOICES(X) \
     X(ADVANTAGE_STD, "std")  \
     X(ADVANTAGE_MEAN, "mean")
@@ -303,6 +306,8 @@ enum { STR_LIST = 1 };
     X(INT, max_skips, 10, 0, 1000000000, "updates", SFT | GRPO,                                    \
       "end the run (exit code 1) after this many updates in a row were skipped because "           \
       "their gradients are not finite; 0: never")                                                  \
+    X(ENUM, algorithm, ALGORITHM_GRPO, ALGORITHM_CHOICES, 0, "", GRPO,                             \
+      "algorithm of reinforcement learning: its advantage, its loss, the weight of a token")       \
     X(ENUM, advantage, ADVANTAGE_STD, ADVANTAGE_CHOICES, 0, "", GRPO,                              \
       "(r - mean)/std of the group, or r - mean (Dr. GRPO)")                                       \
     X(ENUM, aggregate, AGGREGATE_TOKEN, AGGREGATE_CHOICES, 0, "", GRPO,                            \

@@ -49,3 +49,8 @@ const struct algorithm algorithms[ALGORITHMS] = {
                         .weight = grpo_weight,
                         .metrics = clipped_ratio},
 };
+
+const struct algorithm *algorithm_of(const struct phase_settings *k)
+{
+    return &algorithms[k->algorithm];
+}

@@ -43,8 +43,9 @@ struct algorithm {
                      struct counted_answer a);
     const struct algorithm_metric *metrics; /* in the order of the line */
 };
-enum { ALGORITHM_GRPO, ALGORITHMS };
 extern const struct algorithm algorithms[ALGORITHMS];
+/* The row of a phase: its setting `algorithm`. */
+const struct algorithm *algorithm_of(const struct phase_settings *k);
 /* The numbers of its objective. */
 struct objective objective_of(const struct phase_settings *k);
 

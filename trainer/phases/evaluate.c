@@ -134,9 +134,8 @@ struct phase_size eval_size(const struct phase_settings *k)
     return (struct phase_size){.questions = k->prompts, .samples = k->samples};
 }
 
-bool eval_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm)
+bool eval_step(struct run *r, const struct phase_settings *k)
 {
-    (void)algorithm;
     double start = clock_now();
     char text[SCORE_TEXT];
     struct tally due = evaluate_begin(r, k, r->step, k->prompts, k->samples);

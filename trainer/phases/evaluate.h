@@ -7,7 +7,7 @@
 
 /* Rows of struct phase_kind. */
 struct phase_size eval_size(const struct phase_settings *k);
-bool eval_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm);
+bool eval_step(struct run *r, const struct phase_settings *k);
 
 /* An evaluation of the weights of a step, not begun yet: `samples` answers to each of the first
  * `asked` held-out problems, or of all when there are fewer. Local. */

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include "comm/base/log.h"
-#include "trainer/learn/algorithm.h"
 #include "trainer/phases/evaluate.h"
 #include "trainer/phases/rl.h"
 #include "trainer/phases/sft.h"
@@ -17,8 +16,7 @@ const struct phase_kind phase_kinds[] = {
                     .learns = true,
                     .lower = "prompts or samples",
                     .size = rl_size,
-                    .step = rl_step,
-                    .algorithm = &algorithms[ALGORITHM_GRPO]},
+                    .step = rl_step},
     [PHASE_EVAL] = {.name = "eval",
                     .lower = "prompts or samples",
                     .size = eval_size,
@@ -44,8 +42,7 @@ static void phase_start(struct run *r, const struct phase_settings *k)
 static bool phase_step(struct run *r, const struct phase_settings *k)
 {
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
-    const struct phase_kind *kind = kind_of(k);
-    if (!kind->step(r, k, kind->algorithm)) return false;
+    if (!kind_of(k)->step(r, k)) return false;
     r->step++;
     r->phase_step++;
     watchdog_feed();

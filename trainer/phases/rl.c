@@ -164,10 +164,10 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
 /* The inner loop of Algorithm 1 of DeepSeekMath (arXiv 2402.03300); its outer one, over reference
  * models, is ref_every. Its last line, a reward model that goes on learning, has no part here:
  * graders are rules. */
-bool rl_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm)
+bool rl_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
-    struct rl_step s = {.algorithm = algorithm};
+    struct rl_step s = {.algorithm = algorithm_of(k)};
     if (!sample(r, k, &s)) return false;
     double sampled = clock_now();
     grade(r, k);

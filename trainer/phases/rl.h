@@ -5,6 +5,6 @@
 #include "trainer/phase.h"
 
 struct phase_size rl_size(const struct phase_settings *k);
-bool rl_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm);
+bool rl_step(struct run *r, const struct phase_settings *k);
 
 #endif

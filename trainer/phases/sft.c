@@ -69,9 +69,8 @@ struct phase_size sft_size(const struct phase_settings *k)
         .sequences = k->batch, .parts = 1, .updates = 1, .demonstrations = true};
 }
 
-bool sft_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm)
+bool sft_step(struct run *r, const struct phase_settings *k)
 {
-    (void)algorithm;
     double start = clock_now();
     struct batch b = gather(r, k);
     struct step_job job = {.sequence = r->scratch->sequence,

@@ -5,6 +5,6 @@
 #include "trainer/phase.h"
 
 struct phase_size sft_size(const struct phase_settings *k);
-bool sft_step(struct run *r, const struct phase_settings *k, const struct algorithm *algorithm);
+bool sft_step(struct run *r, const struct phase_settings *k);
 
 #endif

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "trainer/config/table.h"
 #include "trainer/learn/grpo.h"
 #include "tests/support/check_unit.h"
 
@@ -164,11 +165,24 @@ START_TEST(nan_shows)
 }
 END_TEST
 
+/* A choice without its row would be a step without an advantage. */
+START_TEST(recipes_name_their_algorithm)
+{
+    const struct setting *k = setting_find(&sections[SECTION_PHASE], "algorithm");
+    for (const struct choice *c = k->choices; c->name; c++) {
+        const struct algorithm *a = algorithm_of(&(struct phase_settings){.algorithm = c->value});
+        ck_assert_pstr_eq(a->name, c->name);
+        ck_assert(a->advantage && a->loss && a->weight && a->metrics);
+    }
+}
+END_TEST
+
 #define TESTS(X)               \
     X(advantage_by_hand)       \
     X(equal_rewards)           \
     X(token_against_equations) \
     X(exact_at_ratio_one)      \
-    X(nan_shows)
+    X(nan_shows)               \
+    X(recipes_name_their_algorithm)
 
 UNIT_MAIN("grpo")
