@@ -98,7 +98,7 @@ static long ranks_of(const struct mesh_shape *s)
 }
 
 /* Appends; what does not fit is cut. */
-static void append(char *out, size_t size, const struct mesh_shape *s, const char *behind)
+static void append_shape(char *out, size_t size, const struct mesh_shape *s, const char *behind)
 {
     char shape[96];
     shape_text(shape, *s);
@@ -115,13 +115,13 @@ void mesh_nearest(char *out, size_t size, struct mesh_shape s, int ranks,
     one_way.mirrored = false;
     struct mesh_shape plain = s.mirrored ? nearest(one_way, ranks, l) : best;
     out[0] = '\0';
-    if (best.dp) append(out, size, &best, "");
+    if (best.dp) append_shape(out, size, &best, "");
     if (plain.dp && !same(&plain, &best))
-        append(out, size, &plain, " with a schedule of one direction (1f1b)");
+        append_shape(out, size, &plain, " with a schedule of one direction (1f1b)");
     if (can(&s, l) && ranks_of(&s) != ranks) {
         char behind[40];
         snprintf(behind, sizeof behind, " on %ld ranks", ranks_of(&s));
-        append(out, size, &s, behind);
+        append_shape(out, size, &s, behind);
     }
 }
 

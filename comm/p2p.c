@@ -35,7 +35,7 @@ struct message {
     uint64_t order;        /* counts up with every message of this rank */
 };
 
-static bool is_wanted(void);
+static bool p2p_is_wanted(void);
 static bool drive(void);
 
 /* What the p2ps of this rank share. The background's lock guards them all, too. */
@@ -45,7 +45,7 @@ static struct driver {
     int heavy;   /* open messages that need driving */
     int waiters; /* threads in p2p_wait: they drive */
 } driver = {.background = {.doing = "moving messages in the background",
-                           .wanted = is_wanted,
+                           .wanted = p2p_is_wanted,
                            .move = drive,
                            .lock = PTHREAD_MUTEX_INITIALIZER,
                            .wake = PTHREAD_COND_INITIALIZER}};
@@ -154,7 +154,7 @@ static bool drive(void)
     return moved;
 }
 
-static bool is_wanted(void)
+static bool p2p_is_wanted(void)
 {
     return driver.heavy > 0 && driver.waiters == 0;
 }
@@ -313,7 +313,7 @@ void p2p_wait(struct p2p *p, ticket t)
     p2p_wait_any(p, &t, 1);
 }
 
-static bool look(struct p2p *p, ticket t, bool moving)
+static bool look_at_ticket(struct p2p *p, ticket t, bool moving)
 {
     if (t == TICKET_NONE) return true;
     pthread_mutex_lock(&driver.background.lock);
@@ -325,12 +325,12 @@ static bool look(struct p2p *p, ticket t, bool moving)
 
 bool p2p_test(struct p2p *p, ticket t)
 {
-    return look(p, t, true);
+    return look_at_ticket(p, t, true);
 }
 
 bool p2p_take(struct p2p *p, ticket t)
 {
-    return look(p, t, false);
+    return look_at_ticket(p, t, false);
 }
 
 void p2p_poll(struct p2p *p)

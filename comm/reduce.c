@@ -17,7 +17,7 @@
 #include "comm/mpi_ok.h"
 #include "comm/reduce_op.h"
 
-static bool is_wanted(void);
+static bool reduce_is_wanted(void);
 static bool move_all(void);
 
 /* What the groups of this rank share. The background's lock guards them all, too; it is taken
@@ -27,7 +27,7 @@ static struct driver {
     struct reduce *first;
     int open, waiters;
 } driver = {.background = {.doing = "forming sums in the background",
-                           .wanted = is_wanted,
+                           .wanted = reduce_is_wanted,
                            .move = move_all,
                            .lock = PTHREAD_MUTEX_INITIALIZER,
                            .wake = PTHREAD_COND_INITIALIZER}};
@@ -65,7 +65,7 @@ static bool move_all(void)
     return moved;
 }
 
-static bool is_wanted(void)
+static bool reduce_is_wanted(void)
 {
     return driver.open > 0 && driver.waiters == 0;
 }
@@ -165,7 +165,7 @@ static size_t check_slices(const struct reduce *r, const struct reduce_job *job)
 }
 
 /* Called with the lock. */
-static int start(struct reduce *r, struct reduction given)
+static int start_reduction(struct reduce *r, struct reduction given)
 {
     int i = 0;
     while (i < r->max_open && r->op[i].used) i++;
@@ -197,7 +197,7 @@ int reduce_start(struct reduce *r, const struct reduce_job *job)
                            .piece = reduce_piece(n),
                            .room = job->scratch};
     pthread_mutex_lock(&driver.background.lock);
-    int i = start(r, op);
+    int i = start_reduction(r, op);
     pthread_mutex_unlock(&driver.background.lock);
     return i;
 }
@@ -212,7 +212,7 @@ int reduce_gather_start(struct reduce *r, void *buf, const size_t *count, const 
                            .elem_bytes = elem_bytes};
     for (int i = 0; i < r->form.members; i++) op.n += count[i];
     pthread_mutex_lock(&driver.background.lock);
-    int i = start(r, op);
+    int i = start_reduction(r, op);
     pthread_mutex_unlock(&driver.background.lock);
     return i;
 }

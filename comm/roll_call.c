@@ -171,7 +171,7 @@ static int name_ranks(size_t *n, bool (*is_one)(int rank))
 
 /* Silent ranks are the cause if there are any; then ranks that wait for nobody, which are busy or
  * stuck themselves. */
-static void tell(void)
+static void tell_missing(void)
 {
     size_t n = 0;
     int found = name_ranks(&n, is_silent);
@@ -220,7 +220,7 @@ static void *call_all(void *unused)
         pthread_mutex_unlock(&roll.in_mpi);
         more = !roll.yielded && missing > 0 && clock_now() < until;
     }
-    tell();
+    tell_missing();
     atomic_store(&roll.done, true);
     return NULL;
 }

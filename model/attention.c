@@ -9,7 +9,7 @@ WEIGHT_STRUCT(attention_weights, ATTENTION_PARAMS)
 ACT_TABLE(attention_acts, ATTENTION_ACTS)
 ACT_TABLE(attention_scratch, ATTENTION_SCRATCH)
 
-static void place(struct chunk *c, struct arena *a)
+static void place_angles(struct chunk *c, struct arena *a)
 {
     c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)c->d.D * sizeof(float));
     if (c->cos_sin) rope_table(c->cos_sin, &c->d);
@@ -188,7 +188,7 @@ const struct part PART_ATTENTION = {.name = "attention",
                                     .params = PARAMS_OF(attention),
                                     .acts = ACTS_OF(attention_acts),
                                     .scratch = ACTS_OF(attention_scratch),
-                                    .place = place,
+                                    .place = place_angles,
                                     .cache_bytes = cache_bytes,
                                     .flops_key = flops_key,
                                     .forward = {forward, forward_end},

@@ -34,7 +34,7 @@ void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
     if (a->base) cache_clear(c);
 }
 
-static int *row_of(const struct cache *c, int slot)
+static int *cache_row(const struct cache *c, int slot)
 {
     INVARIANT(slot >= 0 && slot < c->slots, "slot %d of %d", slot, c->slots);
     return c->table + (size_t)slot * (size_t)c->max_blocks;
@@ -42,7 +42,7 @@ static int *row_of(const struct cache *c, int slot)
 
 const int *cache_table(const struct cache *c, int slot)
 {
-    return row_of(c, slot);
+    return cache_row(c, slot);
 }
 
 static int blocks_for(int positions)
@@ -60,7 +60,7 @@ static int block_take(struct cache *c)
 
 bool cache_extend(struct cache *c, int slot, int pos)
 {
-    int *row = row_of(c, slot);
+    int *row = cache_row(c, slot);
     int have = blocks_for(c->length[slot]), want = blocks_for(pos + 1);
     INVARIANT(want <= c->max_blocks, "position %d of %d", pos, c->max_blocks * KV_BLOCK);
     if (want - have > c->n_free) return false;
@@ -80,8 +80,8 @@ static void block_copy(struct cache *c, int to, int from)
 
 bool cache_fork(struct cache *c, int slot, int from, int positions)
 {
-    int *row = row_of(c, slot);
-    const int *source = row_of(c, from);
+    int *row = cache_row(c, slot);
+    const int *source = cache_row(c, from);
     int full = positions / KV_BLOCK;
     bool partial = positions % KV_BLOCK != 0;
     INVARIANT(c->length[slot] == 0, "slot %d still holds %d positions", slot, c->length[slot]);
@@ -101,7 +101,7 @@ bool cache_fork(struct cache *c, int slot, int from, int positions)
 
 void cache_release(struct cache *c, int slot)
 {
-    int *row = row_of(c, slot);
+    int *row = cache_row(c, slot);
     for (int i = blocks_for(c->length[slot]) - 1; i >= 0; i--) {
         int b = row[i];
         INVARIANT(c->refs[b] > 0, "block %d of slot %d is free already", b, slot);

@@ -13,7 +13,7 @@ WEIGHT_STRUCT(moe_weights, MOE_PARAMS)
 ACT_LIST(moe_acts, MOE_ACTS)
 ACT_TABLE(moe_scratch, MOE_SCRATCH)
 
-static void place(struct chunk *c, struct arena *a)
+static void place_routing(struct chunk *c, struct arena *a)
 {
     c->router = router_of(&c->d);
     size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
@@ -186,7 +186,7 @@ const struct part PART_MOE = {
     .params = PARAMS_OF(moe),
     .acts = ACTS_OF(moe_acts),
     .scratch = ACTS_OF(moe_scratch),
-    .place = place,
+    .place = place_routing,
     .forward = {forward_route, forward_dispatch, forward_experts, forward_combine},
     .backward_input = {backward_dispatch, backward_experts, backward_combine},
     .backward_weight = backward_weight};

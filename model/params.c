@@ -42,7 +42,7 @@ static void cut_columns(struct param *p, size_t tp, size_t t)
 }
 
 /* d: the whole model */
-static void cut(struct param *p, const struct dims *d)
+static void cut_param(struct param *p, const struct dims *d)
 {
     int tp = d->tp > 0 ? d->tp : 1, heads[] = {d->Hq, d->Hkv, d->Hkv};
     size_t row = p->rows == 1 ? 1 : (size_t)p->cols, from = 0;
@@ -154,8 +154,9 @@ static void tie(struct param *p, const struct dims *d)
 }
 
 /* layer: as in struct param */
-static void append(struct param_list *l, const struct dims *d, int layer,
-                   const struct param_row *row, struct tensor_size whole, struct tensor_size share)
+static void append_param(struct param_list *l, const struct dims *d, int layer,
+                         const struct param_row *row, struct tensor_size whole,
+                         struct tensor_size share)
 {
     struct param *p = &l->p[l->n++];
     p->layer = layer;
@@ -175,7 +176,7 @@ static void append(struct param_list *l, const struct dims *d, int layer,
     p->whole = (size_t)whole.rows * (size_t)whole.cols;
     shape_of(p->shape, d, row->role, whole);
     p->region = region_of(row->cut, d->tp);
-    cut(p, d);
+    cut_param(p, d);
     tie(p, d);
 }
 
@@ -187,7 +188,8 @@ static void append_part(struct param_list *l, const struct dims *d, const struct
     t->shapes(of_whole, d);
     t->shapes(of_share, share);
     for (int i = 0; i < t->n; i++)
-        if (of_whole[i].rows > 0) append(l, d, at->layer, &t->row[i], of_whole[i], of_share[i]);
+        if (of_whole[i].rows > 0)
+            append_param(l, d, at->layer, &t->row[i], of_whole[i], of_share[i]);
 }
 
 static void lay_out(struct param_list *l, enum param_region region)

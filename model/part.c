@@ -10,17 +10,17 @@ static const struct part *const layer_kind[][LAYER_PARTS + 1] = {
     [LAYER_EXPERTS] = {&PART_ATTENTION, &PART_MOE},
 };
 
-static enum layer_kind kind_of(const struct dims *d, int layer)
+static enum layer_kind layer_kind_of(const struct dims *d, int layer)
 {
     return dims_moe(d, layer) ? LAYER_EXPERTS : LAYER_DENSE;
 }
 
 const struct part *const *layer_parts(const struct dims *d, int layer)
 {
-    return layer_kind[kind_of(d, layer)];
+    return layer_kind[layer_kind_of(d, layer)];
 }
 
-static void append(struct part_at *out, int *n, const struct part *part, int layer)
+static void add_part(struct part_at *out, int *n, const struct part *part, int layer)
 {
     if (out) out[*n] = (struct part_at){part, layer};
     ++*n;
@@ -29,11 +29,11 @@ static void append(struct part_at *out, int *n, const struct part *part, int lay
 int span_parts(const struct dims *d, struct chunk_span span, struct part_at *out)
 {
     int n = 0;
-    if (span.embed) append(out, &n, &PART_EMBED, -1);
+    if (span.embed) add_part(out, &n, &PART_EMBED, -1);
     for (int layer = span.first; layer < span.first + span.count; layer++)
         for (const struct part *const *p = layer_parts(d, layer); *p; p++)
-            append(out, &n, *p, layer);
-    if (span.head) append(out, &n, &PART_HEAD, d->L);
+            add_part(out, &n, *p, layer);
+    if (span.head) add_part(out, &n, &PART_HEAD, d->L);
     return n;
 }
 

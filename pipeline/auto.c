@@ -105,7 +105,7 @@ static void rule_fit(struct list_rule *rule, const struct plan *p, const struct 
     }
 }
 
-static int draw(struct search *s, int n)
+static int draw_below(struct search *s, int n)
 {
     return (int)rng_next_below(&s->rng, (uint32_t)n);
 }
@@ -115,13 +115,13 @@ static void policy_draw(struct search *s, struct list_policy *h, int which)
 {
     const struct sim_costs *c = s->option->costs;
     switch (which) {
-    case 0: h->fill = 0.25 * draw(s, 5); break;
-    case 1: h->wait = 0.25 * draw(s, 5); break;
-    case 2: h->pairs = c->pair > 0 && c->pair < 1 && draw(s, 4) > 0; break;
-    case 3: h->f_first = draw(s, 2); break;
-    case 4: h->low_f = draw(s, 2); break;
-    case 5: h->whole = draw(s, 4) == 0; break;
-    default: h->low_b = draw(s, 2); break;
+    case 0: h->fill = 0.25 * draw_below(s, 5); break;
+    case 1: h->wait = 0.25 * draw_below(s, 5); break;
+    case 2: h->pairs = c->pair > 0 && c->pair < 1 && draw_below(s, 4) > 0; break;
+    case 3: h->f_first = draw_below(s, 2); break;
+    case 4: h->low_f = draw_below(s, 2); break;
+    case 5: h->whole = draw_below(s, 4) == 0; break;
+    default: h->low_b = draw_below(s, 2); break;
     }
 }
 enum { POLICY_CHOICES = 7 };
@@ -131,8 +131,8 @@ enum { POLICY_CHOICES = 7 };
 static void rule_draw(struct search *s)
 {
     const struct plan *p = &s->plan;
-    double a = 0.5 + 0.25 * draw(s, 9);
-    int more = draw(s, 3);
+    double a = 0.5 + 0.25 * draw_below(s, 9);
+    int more = draw_below(s, 3);
     for (int i = 0; i < p->chunks; i++) s->rule.cap[i] = (int)ceil(a * (p->chunks - i)) + more;
     for (int which = 0; which < POLICY_CHOICES; which++) policy_draw(s, &s->rule.policy[0], which);
     for (int r = 1; r < p->stages; r++) s->rule.policy[r] = s->rule.policy[0];
@@ -143,12 +143,13 @@ static void rule_draw(struct search *s)
 static void rule_change(struct search *s)
 {
     const struct plan *p = &s->plan;
-    int by = draw(s, 2) ? 1 : -1, which = draw(s, POLICY_CHOICES), r = draw(s, p->stages);
-    switch (draw(s, 4)) {
+    int by = draw_below(s, 2) ? 1 : -1, which = draw_below(s, POLICY_CHOICES),
+        r = draw_below(s, p->stages);
+    switch (draw_below(s, 4)) {
     case 0:
         for (int i = 0; i < p->chunks; i++) s->rule.cap[i] += by;
         break;
-    case 1: s->rule.cap[draw(s, p->chunks)] += by; break;
+    case 1: s->rule.cap[draw_below(s, p->chunks)] += by; break;
     case 2:
         policy_draw(s, &s->rule.policy[0], which);
         for (int i = 1; i < p->stages; i++) s->rule.policy[i] = s->rule.policy[0];
@@ -176,7 +177,7 @@ static void try_drawn(struct search *s)
 static void try_changed(struct search *s)
 {
     rule_copy(&s->rule, &s->best_rule, &s->plan);
-    for (int n = 1 + draw(s, 3); n > 0; n--) rule_change(s);
+    for (int n = 1 + draw_below(s, 3); n > 0; n--) rule_change(s);
     if (!make(s) || better(s->best, s->sim.makespan)) return;
     s->best = s->sim.makespan;
     rule_copy(&s->best_rule, &s->rule, &s->plan);

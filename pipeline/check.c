@@ -22,10 +22,10 @@ struct plan_verdict {
     do {                                            \
         char text_[160];                            \
         snprintf(text_, sizeof text_, __VA_ARGS__); \
-        say((v), (rank), (row), text_);             \
+        say_wrong((v), (rank), (row), text_);       \
     } while (0)
 
-static void say(struct plan_verdict *v, int rank, int row, const char *text)
+static void say_wrong(struct plan_verdict *v, int rank, int row, const char *text)
 {
     if (v->wrong++ >= MAX_SAID || !v->problems) return;
     const char *name = plan_kind_name(v->plan->kind);
@@ -68,8 +68,8 @@ static void check_cells(struct plan_verdict *v)
 
 /* ---- each once, and in order ---- */
 
-static void place(struct plan_verdict *v, struct plan_index *x, int rank, int row,
-                  struct plan_pass pass)
+static void place_pass(struct plan_verdict *v, struct plan_index *x, int rank, int row,
+                       struct plan_pass pass)
 {
     int *at = plan_index_at(x, pass.op, pass.cell);
     if (*at >= 0)
@@ -86,9 +86,9 @@ static void place_all(struct plan_verdict *v, struct plan_index *x)
             struct plan_pass pass[2];
             int n = plan_passes(&v->plan->rows[r][i], pass);
             for (int k = 0; k < n; k++) {
-                place(v, x, r, i, pass[k]);
+                place_pass(v, x, r, i, pass[k]);
                 if (pass[k].op == PLAN_BW)
-                    place(v, x, r, i, (struct plan_pass){PLAN_W, pass[k].cell});
+                    place_pass(v, x, r, i, (struct plan_pass){PLAN_W, pass[k].cell});
             }
         }
 }

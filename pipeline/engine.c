@@ -125,7 +125,7 @@ size_t engine_measure(int stages, const struct stage_ops *stage, int max_micro_b
 
 /* ---- streams ---- */
 
-static enum kind kind_of(const struct plan_pass *pass)
+static enum kind pass_kind_of(const struct plan_pass *pass)
 {
     return pass->op == PLAN_F ? ACTIVATION : GRADIENT;
 }
@@ -153,14 +153,14 @@ static int buffer_of(const struct engine *e, struct plan_cell c)
 
 static int tag_of(const struct engine *e, const struct plan_pass *pass)
 {
-    return ((int)kind_of(pass) * 2 + held_of(e, pass->cell)) * TAG_MB + pass->cell.mb;
+    return ((int)pass_kind_of(pass) * 2 + held_of(e, pass->cell)) * TAG_MB + pass->cell.mb;
 }
 
 /* Posts the receive of what `pass` reads, if there is such a pass and it reads a message. */
 static void post_receive(struct engine *e, struct plan_pass pass)
 {
     int from = plan_sender(e->plan, &pass), i = buffer_of(e, pass.cell);
-    enum kind k = kind_of(&pass);
+    enum kind k = pass_kind_of(&pass);
     if (from < 0 || from == e->rank || pass.cell.mb >= plan_per_direction(e->plan)) return;
     INVARIANT(e->in.open[k][i] == TICKET_NONE, "receive buffer %d is in use", i);
     e->in.open[k][i] =
@@ -181,7 +181,7 @@ static void post_first_receives(struct engine *e)
 static void say_place(const struct engine *e, const struct plan_pass *pass, const char *doing,
                       int peer)
 {
-    const char *what = kind_of(pass) == ACTIVATION ? "activation" : "gradient";
+    const char *what = pass_kind_of(pass) == ACTIVATION ? "activation" : "gradient";
     char where[80] = "";
     if (peer >= 0) snprintf(where, sizeof where, ", %s %s rank %d", what, doing, peer);
     die_place("row %d of %d of the %s plan: %s of chunk %d, direction %d, micro-batch %d%s", e->row,
@@ -234,7 +234,7 @@ static int buffer_handed(const struct engine *e, const struct plan_pass *pass)
 static const void *wait_input(struct engine *e, const struct running *r)
 {
     int from = plan_sender(e->plan, &r->pass);
-    enum kind k = kind_of(&r->pass);
+    enum kind k = pass_kind_of(&r->pass);
     if (from < 0) return NULL;
     if (from == e->rank) {
         int i = buffer_handed(e, &r->pass);
@@ -252,7 +252,7 @@ static const void *wait_input(struct engine *e, const struct running *r)
 static void *wait_output(struct engine *e, const struct running *r)
 {
     int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
-    enum kind k = kind_of(&r->pass);
+    enum kind k = pass_kind_of(&r->pass);
     if (to < 0) return NULL;
     INVARIANT(!e->out.handed[k][i], "row %d: the message handed over has not been read yet",
               e->row);
@@ -263,7 +263,7 @@ static void *wait_output(struct engine *e, const struct running *r)
 static void send_output(struct engine *e, const struct plan_pass *pass)
 {
     int to = plan_receiver(e->plan, pass), i = buffer_of(e, pass->cell);
-    enum kind k = kind_of(pass);
+    enum kind k = pass_kind_of(pass);
     if (to == e->rank) e->out.handed[k][i] = true;
     if (to < 0 || to == e->rank) return;
     e->out.open[k][i] =
@@ -274,7 +274,7 @@ static void send_output(struct engine *e, const struct plan_pass *pass)
 static void free_input(struct engine *e, struct plan_pass pass)
 {
     if (plan_sender(e->plan, &pass) == e->rank)
-        e->out.handed[kind_of(&pass)][buffer_handed(e, &pass)] = false;
+        e->out.handed[pass_kind_of(&pass)][buffer_handed(e, &pass)] = false;
     pass.cell.mb += depth(e);
     post_receive(e, pass);
 }

@@ -33,7 +33,7 @@ struct improve_walk {
     double makespan, busy; /* busy: of all ranks together */
 };
 
-static int draw(struct improve_walk *w, int n)
+static int draw_index(struct improve_walk *w, int n)
 {
     return (int)rng_next_below(&w->rng, (uint32_t)n);
 }
@@ -97,13 +97,13 @@ static void find_chain(struct improve_walk *w)
 static struct improve_place draw_place(struct improve_walk *w)
 {
     const struct plan *p = w->plan;
-    struct improve_place at = {draw(w, p->stages), 0};
-    if (draw(w, 8) == 0) {
-        at.row = draw(w, p->n_rows[at.rank]);
+    struct improve_place at = {draw_index(w, p->stages), 0};
+    if (draw_index(w, 8) == 0) {
+        at.row = draw_index(w, p->n_rows[at.rank]);
         return at;
     }
-    at = w->chain[draw(w, w->chained)];
-    at.row += draw(w, 3) - 1;
+    at = w->chain[draw_index(w, w->chained)];
+    at.row += draw_index(w, 3) - 1;
     if (at.row < 0) at.row = 0;
     if (at.row >= p->n_rows[at.rank]) at.row = p->n_rows[at.rank] - 1;
     return at;
@@ -111,14 +111,14 @@ static struct improve_place draw_place(struct improve_walk *w)
 
 /* ---- changes: each of row i of a list of *n; false: none was made ---- */
 
-static void put(struct plan_row *rows, int *n, int i, struct plan_row row)
+static void insert_row(struct plan_row *rows, int *n, int i, struct plan_row row)
 {
     memmove(rows + i + 1, rows + i, (size_t)(*n - i) * sizeof *rows);
     rows[i] = row;
     ++*n;
 }
 
-static void cut(struct plan_row *rows, int *n, int i)
+static void remove_row(struct plan_row *rows, int *n, int i)
 {
     memmove(rows + i, rows + i + 1, (size_t)(*n - i - 1) * sizeof *rows);
     --*n;
@@ -136,10 +136,10 @@ static int find_w(const struct plan_row *rows, int n, struct plan_cell c)
 static bool move(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     struct plan_row row = rows[i];
-    int by = 1 + draw(w, FAR), to = draw(w, 2) ? i + by : i - by;
+    int by = 1 + draw_index(w, FAR), to = draw_index(w, 2) ? i + by : i - by;
     if (to < 0 || to >= *n) return false;
-    cut(rows, n, i);
-    put(rows, n, to, row);
+    remove_row(rows, n, i);
+    insert_row(rows, n, to, row);
     return true;
 }
 
@@ -162,14 +162,14 @@ static bool make_interleaved(struct plan_row *rows, int *n, int i, int j, int st
          !plan_row_interleaved(&interleaved, pass_of(&rows[second]), pass_of(&rows[first]))))
         return false;
     rows[stay] = interleaved;
-    cut(rows, n, i + j - stay);
+    remove_row(rows, n, i + j - stay);
     return true;
 }
 
 /* Any two unpaired passes nearby. */
 static bool pair_up(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
-    int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
+    int by = 1 + draw_index(w, NEAR), j = draw_index(w, 2) ? i + by : i - by;
     return j >= 0 && j < *n && make_interleaved(rows, n, i, j, i);
 }
 
@@ -177,20 +177,20 @@ static bool pair_up(struct improve_walk *w, struct plan_row *rows, int *n, int i
  * goes along. */
 static bool fuse(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
-    int by = 1 + draw(w, NEAR), j = draw(w, 2) ? i + by : i - by;
+    int by = 1 + draw_index(w, NEAR), j = draw_index(w, 2) ? i + by : i - by;
     if (j < 0 || j >= *n) return false;
     const struct plan_row *f = rows[i].op == PLAN_F ? &rows[i] : &rows[j];
     const struct plan_row *b = f == &rows[i] ? &rows[j] : &rows[i];
     if (f->op != PLAN_F || (b->op != PLAN_B && b->op != PLAN_BW)) return false;
     int apart = b->op == PLAN_B ? find_w(rows, *n, b->b) : -1;
     rows[i] = (struct plan_row){.op = PLAN_FB, .f = f->f, .b = b->b};
-    if (apart > j) cut(rows, n, apart);
-    cut(rows, n, j);
-    if (apart >= 0 && apart < j) cut(rows, n, apart);
+    if (apart > j) remove_row(rows, n, apart);
+    remove_row(rows, n, j);
+    if (apart >= 0 && apart < j) remove_row(rows, n, apart);
     return true;
 }
 
-static struct plan_row row_of(struct plan_pass pass)
+static struct plan_row row_of_pass(struct plan_pass pass)
 {
     return (struct plan_row){.op = pass.op, .f = pass.cell, .b = pass.cell};
 }
@@ -199,9 +199,9 @@ static bool unfuse(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     struct plan_pass pass[2];
     if (plan_passes(&rows[i], pass) < 2) return false;
-    int first = draw(w, 2) ? 0 : 1;
-    rows[i] = row_of(pass[first]);
-    put(rows, n, i + 1, row_of(pass[!first]));
+    int first = draw_index(w, 2) ? 0 : 1;
+    rows[i] = row_of_pass(pass[first]);
+    insert_row(rows, n, i + 1, row_of_pass(pass[!first]));
     return true;
 }
 
@@ -209,9 +209,9 @@ static bool unfuse(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 static bool split(struct improve_walk *w, struct plan_row *rows, int *n, int i)
 {
     if (rows[i].op != PLAN_BW) return false;
-    int to = i + 1 + draw(w, LATER);
+    int to = i + 1 + draw_index(w, LATER);
     rows[i].op = PLAN_B;
-    put(rows, n, to < *n ? to : *n, (struct plan_row){.op = PLAN_W, .b = rows[i].b});
+    insert_row(rows, n, to < *n ? to : *n, (struct plan_row){.op = PLAN_W, .b = rows[i].b});
     return true;
 }
 
@@ -220,7 +220,7 @@ static bool join(struct improve_walk *w, struct plan_row *rows, int *n, int i)
     (void)w;
     int apart = rows[i].op == PLAN_B ? find_w(rows, *n, rows[i].b) : -1;
     if (apart < 0) return false;
-    cut(rows, n, apart);
+    remove_row(rows, n, apart);
     rows[i].op = PLAN_BW;
     return true;
 }
@@ -288,16 +288,16 @@ static bool runs_unbuffered(struct improve_walk *w)
 /* ---- the walk ---- */
 
 /* Changes a row; true if that was kept. *done: it came to a simulation. */
-static bool step(struct improve_walk *w, bool *done)
+static bool walk_step(struct improve_walk *w, bool *done)
 {
     struct plan *p = w->plan;
     struct improve_place at = draw_place(w);
     struct plan_row *rows = p->rows[at.rank];
     int *n = &p->n_rows[at.rank], n_saved = *n;
     memcpy(w->saved, rows, (size_t)n_saved * sizeof *rows);
-    *done =
-        CHANGES[draw(w, w->costs->interleaved ? N_CHANGES : N_CHANGES - 1)](w, rows, n, at.row) &&
-        rank_right(w, at.rank);
+    *done = CHANGES[draw_index(w, w->costs->interleaved ? N_CHANGES : N_CHANGES - 1)](w, rows, n,
+                                                                                      at.row) &&
+            rank_right(w, at.rank);
     if (*done && sim_run(&w->sim, p, w->costs) && w->sim.makespan <= w->makespan * (1 + SAME) &&
         runs_unbuffered(w)) {
         w->makespan = fmin(w->makespan, w->sim.makespan);
@@ -341,7 +341,7 @@ double plan_improve(struct plan *plan, const struct sim_costs *costs,
     for (int draws = IDLE_DRAWS * steps; steps > 0 && draws > 0; draws--) {
         bool done;
         if (changed) find_chain(&w);
-        changed = step(&w, &done);
+        changed = walk_step(&w, &done);
         steps -= done;
     }
     INVARIANT(sim_run(&w.sim, plan, costs), "the plan hangs");

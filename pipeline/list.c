@@ -112,7 +112,7 @@ static void see(double at, double now, int k, bool low, int *best, double *next)
     }
 }
 
-static struct ready look(const struct list *l, const struct rank_state *h, double now)
+static struct ready look_ahead(const struct list *l, const struct rank_state *h, double now)
 {
     struct ready r = {-1, -1, INFINITY, INFINITY};
     const struct list_policy *policy = &l->rule->policy[h->rank];
@@ -217,7 +217,7 @@ static struct next fill_hole(const struct list *l, const struct rank_state *h,
 
 static struct next choose(const struct list *l, const struct rank_state *h, double now)
 {
-    struct ready r = look(l, h, now);
+    struct ready r = look_ahead(l, h, now);
     struct next next;
     if (choose_pair(l, h, &r, now, &next)) return next;
     bool can_f = r.f >= 0 && slot(l, h), can_b = r.b >= 0;
@@ -231,7 +231,7 @@ static struct next choose(const struct list *l, const struct rank_state *h, doub
 static double decides(const struct list *l, const struct rank_state *h)
 {
     if (waiting(h) > 0) return h->free;
-    struct ready r = look(l, h, h->free);
+    struct ready r = look_ahead(l, h, h->free);
     if ((r.f >= 0 && slot(l, h)) || r.b >= 0) return h->free;
     return fmin(r.f_next, r.b_next);
 }

@@ -216,7 +216,7 @@ static struct open *open_of(struct paced *p, const struct engine_pass *s)
     return &p->open[s->turn];
 }
 
-static void begin(void *self, const struct engine_pass *s)
+static void paced_begin(void *self, const struct engine_pass *s)
 {
     struct paced *p = self;
     double now = clock_now();
@@ -224,7 +224,7 @@ static void begin(void *self, const struct engine_pass *s)
     if (s->waited > no_time && now > p->at) p->at = now;
 }
 
-static bool step(void *self, const struct engine_pass *s)
+static bool paced_step(void *self, const struct engine_pass *s)
 {
     struct paced *p = self;
     struct open *o = open_of(p, s);
@@ -251,8 +251,8 @@ struct stage_ops paced_stage(struct paced *p, size_t message_bytes, int slots, b
                               .device = &device_host,
                               .message_bytes = message_bytes,
                               .slots = slots,
-                              .begin = begin,
-                              .step = step,
+                              .begin = paced_begin,
+                              .step = paced_step,
                               .waited = waited,
                               .in_turn = in_turn,
                               .any_interleaved = in_turn};

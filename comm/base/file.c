@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void say(char why[FILE_WHY], const char *what)
+static void say_why(char why[FILE_WHY], const char *what)
 {
     snprintf(why, FILE_WHY, "%s", what);
 }
@@ -35,7 +35,7 @@ static bool has_room(struct whole *w, char why[FILE_WHY])
     size_t room = w->room < SIZE_MAX / 2 ? 2 * w->room + FIRST : 0;
     char *bytes = room ? realloc(w->bytes, room) : NULL;
     if (!bytes) {
-        say(why, "no memory");
+        say_why(why, "no memory");
         return false;
     }
     w->bytes = bytes;
@@ -49,7 +49,7 @@ static bool read_rest(struct whole *w, int fd, size_t most, char why[FILE_WHY])
     while (has_room(w, why)) {
         ssize_t got = read(fd, w->bytes + w->n, w->room - w->n - 1);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) say(why, strerror(errno));
+        if (got < 0) say_why(why, strerror(errno));
         if (got <= 0) return got == 0;
         w->n += (size_t)got;
         if (w->n > most) return say_too_long(why, most);
@@ -83,7 +83,7 @@ static bool is_regular(int fd, char why[FILE_WHY])
 {
     struct stat st;
     bool looked = fstat(fd, &st) == 0;
-    say(why, looked ? "not a file" : strerror(errno));
+    say_why(why, looked ? "not a file" : strerror(errno));
     return looked && S_ISREG(st.st_mode);
 }
 
@@ -93,7 +93,7 @@ char *file_read(const char *path, enum file_kind kind, size_t most, size_t *n, c
     int fd = open(path, O_RDONLY | O_CLOEXEC | (kind == FILE_REGULAR ? O_NONBLOCK : 0));
     *n = 0;
     if (fd < 0) {
-        say(why, strerror(errno));
+        say_why(why, strerror(errno));
         return NULL;
     }
     char *bytes = NULL;

@@ -33,7 +33,7 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static void draw(uint32_t out[4], uint64_t seed, struct rng_at at)
+static void draw_block(uint32_t out[4], uint64_t seed, struct rng_at at)
 {
     uint64_t key = mix(seed + 0x9E3779B97F4A7C15u * (at.purpose + 1ull));
     const uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
@@ -49,7 +49,7 @@ static uint64_t join(uint32_t lo, uint32_t hi)
 uint64_t rng_bits(uint64_t seed, struct rng_at at)
 {
     uint32_t x[4];
-    draw(x, seed, at);
+    draw_block(x, seed, at);
     return join(x[0], x[1]);
 }
 
@@ -62,7 +62,7 @@ double rng_uniform(uint64_t seed, struct rng_at at)
 double rng_normal(uint64_t seed, struct rng_at at)
 {
     uint32_t x[4];
-    draw(x, seed, at);
+    draw_block(x, seed, at);
     double u = (double)((join(x[0], x[1]) >> 11) + 1) * 0x1p-53; /* (0, 1] */
     double v = (double)(join(x[2], x[3]) >> 11) * 0x1p-53;
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);

@@ -280,8 +280,8 @@ static void trial_print(const struct reduce_trial *t, const struct reduce_trial 
            readings_median(&t->seconds), gain_predicted(t, base), readings_median(&t->gain));
 }
 
-static void tell(const struct bench_options *o, const struct array *a, struct reduce_trial **t,
-                 int n)
+static void tell_trials(const struct bench_options *o, const struct array *a,
+                        struct reduce_trial **t, int n)
 {
     json_t *results = json_array();
     if (o->text && a->w->rank == 0)
@@ -312,7 +312,7 @@ void bench_reduce(const struct bench_options *o, const struct world *w)
     for (int i = 0; i < WAYS; i++)
         if (is_listed(o->ways, ways[i].name)) t[n++] = trial_new(&ways[i], &a);
     trials_run(t, n, &a, o->steps);
-    tell(o, &a, t, n);
+    tell_trials(o, &a, t, n);
     for (int i = 0; i < n; i++) trial_free(t[i]);
     array_free(&a);
 }

@@ -147,8 +147,8 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     bench_print(r->world, out);
 }
 
-static void take(struct figures *f, struct spent t, struct library_rates library,
-                 const struct step_stats *s, const struct run *r)
+static void take_figures(struct figures *f, struct spent t, struct library_rates library,
+                         const struct step_stats *s, const struct run *r)
 {
     double gflop = 6e-9 * library_parameters(&r->stage.dims) * (double)s->rows;
     readings_add(&f->seconds, t.seconds);
@@ -173,7 +173,7 @@ void bench_train(const struct bench_options *o, struct run *r)
     enum matmul_type type = choose(r, rate);
     for (int i = 0; i < o->steps; i++) {
         struct spent t = step_run(r, &b, &s);
-        take(&f, t, machine_rate(r, type), &s, r);
+        take_figures(&f, t, machine_rate(r, type), &s, r);
     }
     print_figures(o, r, &f, &s, type, rate);
     batch_free(&b);

@@ -165,7 +165,7 @@ static void gather_layout(struct checkpoint_writer *c)
 }
 
 /* Measures, then places (arena.h). */
-static void place(struct checkpoint_writer *c, const struct slice *slices)
+static void place_slices(struct checkpoint_writer *c, const struct slice *slices)
 {
     struct arena *a = &c->arena;
     c->slice = arena_take_n(a, (size_t)c->n, sizeof *c->slice);
@@ -190,9 +190,9 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     c->async = async;
     path_make(c->root, "%s", folder);
     shard_name(c->shard, w->rank, w->size);
-    place(c, slices);
+    place_slices(c, slices);
     arena_back(&c->arena, &device_host, c->arena.used);
-    place(c, slices);
+    place_slices(c, slices);
     gather_layout(c);
     const bool up =
         pthread_mutex_init(&c->lock, NULL) == 0 && pthread_cond_init(&c->wake, NULL) == 0;
@@ -309,8 +309,8 @@ static char *copy_text(const char *text)
 }
 
 /* Rank 0 makes the folder and keeps its own copies of what goes into the manifest. */
-static void begin(struct checkpoint_writer *c, const json_t *state, const char *recipe,
-                  const char *tokenizer, bool keep_forever)
+static void save_begin(struct checkpoint_writer *c, const json_t *state, const char *recipe,
+                       const char *tokenizer, bool keep_forever)
 {
     struct failure f = {0};
     struct manifest *m = &c->manifest;
@@ -338,7 +338,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     INVARIANT(step >= 0, "checkpoint of step %ld", step);
     c->step = step;
     c->failure = (struct failure){0};
-    if (c->w->rank == 0) begin(c, state, recipe, tokenizer, keep_forever);
+    if (c->w->rank == 0) save_begin(c, state, recipe, tokenizer, keep_forever);
     MPI_OK(MPI_Bcast(c->partial, PATH_BYTES, MPI_CHAR, 0, c->w->comm));
     for (int i = 0; i < c->n; i++)
         if (c->slice[i].at.hi > c->slice[i].at.lo)

@@ -105,7 +105,7 @@ static int entry_order(const void *a, const void *b)
     return x->old - y->old;
 }
 
-static void add(struct store_list *l, struct store_entry e, const char *root)
+static void list_entry(struct store_list *l, struct store_entry e, const char *root)
 {
     struct store_entry *more = realloc(l->entry, (size_t)(l->n + 1) * sizeof *more);
     SYS_OK(more, NULL, "no memory to list %s", root);
@@ -135,7 +135,7 @@ bool store_scan(struct store_list *l, const char *root, long latest, struct fail
         char path[PATH_BYTES];
         path_make(path, "%s/%s", root, item->d_name);
         if (store_parse_name(item->d_name, &e) && path_look(path, f) == PATH_FOLDER)
-            add(l, e, root);
+            list_entry(l, e, root);
     }
     if (d) closedir(d);
     if (failed(f)) store_list_free(l);

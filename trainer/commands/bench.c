@@ -28,7 +28,7 @@ static const struct bench *bench_find(const char *name)
 
 /* --- options --- */
 
-static void check_options(const void *checked, struct problems *p)
+static void check_bench_options(const void *checked, struct problems *p)
 {
     const struct bench_options *o = checked;
     if (!bench_find(o->what)) {
@@ -78,7 +78,7 @@ static const char SUMMARY[] =
     "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
     "with the\nprediction. Prints one JSON object; figures with min, median and max.";
 
-static int read_options(struct bench_options *o, int argc, char **argv)
+static int read_bench_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
     const struct option_row rows[] = {
@@ -125,7 +125,7 @@ static int read_options(struct bench_options *o, int argc, char **argv)
     struct options options = {.command = "bench",
                               .summary = SUMMARY,
                               .usage = "train|decode|pipeline|network|reduce",
-                              .check = check_options,
+                              .check = check_bench_options,
                               .checked = o,
                               .rows = rows,
                               .n_rows = sizeof rows / sizeof *rows,
@@ -228,7 +228,7 @@ static void run_reduce(struct bench_options *o, const struct world *w)
 int cmd_bench(int argc, char **argv)
 {
     struct bench_options o;
-    int code = read_options(&o, argc, argv);
+    int code = read_bench_options(&o, argc, argv);
     if (code >= 0) return code;
     struct world w;
     struct settings s;

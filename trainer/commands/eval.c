@@ -21,13 +21,13 @@ static int prompts_of(const struct eval_options *e)
     return e->prompts > 0 ? e->prompts : PROMPTS;
 }
 
-static void check_options(const void *checked, struct problems *p)
+static void check_eval_options(const void *checked, struct problems *p)
 {
     const struct eval_options *e = checked;
     answer_check_options(prompts_of(e), e->samples, e->temperature, p);
 }
 
-static int read_options(struct eval_options *e, int argc, char **argv)
+static int read_eval_options(struct eval_options *e, int argc, char **argv)
 {
     *e = (struct eval_options){.samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
     const struct option_row rows[] = {
@@ -51,7 +51,7 @@ static int read_options(struct eval_options *e, int argc, char **argv)
                         .summary =
                             "Evaluates a checkpoint on held-out problems; prints one JSON object.",
                         .usage = "MODEL",
-                        .check = check_options,
+                        .check = check_eval_options,
                         .checked = e,
                         .rows = rows,
                         .n_rows = 7,
@@ -105,7 +105,7 @@ static void print_score(const struct run *r, const struct score *s, bool whole)
 int cmd_eval(int argc, char **argv)
 {
     struct eval_options e;
-    int code = read_options(&e, argc, argv);
+    int code = read_eval_options(&e, argc, argv);
     if (code >= 0) return code;
     struct run r;
     struct world w;

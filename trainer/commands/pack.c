@@ -20,7 +20,7 @@ struct pack_options {
     const char *args[2];
 };
 
-static int read_options(struct pack_options *o, int argc, char **argv)
+static int read_pack_options(struct pack_options *o, int argc, char **argv)
 {
     *o = (struct pack_options){.batch = 256};
     const struct option_row rows[] = {
@@ -74,7 +74,7 @@ struct figures {
     double bins, imbalance[3];
 };
 
-static void add(struct figures *f, const struct deal *d, int batches)
+static void add_deal(struct figures *f, const struct deal *d, int batches)
 {
     const double imbalance[] = {d->imbalance, d->pipelines_imbalance, d->directions_imbalance};
     f->bins += (double)d->bins / batches;
@@ -104,9 +104,9 @@ static void deal_batches(const struct settings *s, int vocabulary, const int *ro
     }
     for (int i = 0; i < batches; i++) {
         deal_plainly(&d, &shape, rows + i * batch, batch);
-        add(&plain, &d, batches);
+        add_deal(&plain, &d, batches);
         deal_run(&d, &shape, rows + i * batch, batch);
-        add(&dealt, &d, batches);
+        add_deal(&dealt, &d, batches);
     }
     arena_free(&a);
     printf("%d batches of %d sequences; micro-batches of %d rows; %d pipelines, %d directions\n",
@@ -128,7 +128,7 @@ static void load_settings(struct settings *s, const struct pack_options *o, stru
 int cmd_pack(int argc, char **argv)
 {
     struct pack_options o;
-    int code = read_options(&o, argc, argv);
+    int code = read_pack_options(&o, argc, argv);
     if (code >= 0) return code;
     struct problems p = {0};
     struct settings s;

@@ -20,13 +20,13 @@ struct sample_options {
     int n_args;
 };
 
-static void check_options(const void *checked, struct problems *p)
+static void check_sample_options(const void *checked, struct problems *p)
 {
     const struct sample_options *e = checked;
     answer_check_options(MOST_PROMPTS, e->samples, e->temperature, p);
 }
 
-static int read_options(struct sample_options *e, int argc, char **argv)
+static int read_sample_options(struct sample_options *e, int argc, char **argv)
 {
     *e = (struct sample_options){
         .samples = 1, .problems = 5, .temperature = -1, .top_p = -1, .top_k = -1, .seed = -1};
@@ -50,7 +50,7 @@ static int read_options(struct sample_options *e, int argc, char **argv)
                         .summary = "Prints a checkpoint's answers to the given prompts, or to "
                                    "held-out problems with their verdicts.",
                         .usage = "MODEL [PROMPT ...]",
-                        .check = check_options,
+                        .check = check_sample_options,
                         .checked = e,
                         .rows = rows,
                         .n_rows = 8,
@@ -98,7 +98,7 @@ static int stop_asked(void *unused)
     return world_stop_requested();
 }
 
-static struct rollout_job job_of(struct run *r, const struct sample_options *e, int questions)
+static struct rollout_job sample_job(struct run *r, const struct sample_options *e, int questions)
 {
     struct phase_settings k = answer_phase(&r->settings);
     struct rollout_job j = {.question = r->scratch->question,
@@ -146,7 +146,7 @@ static void print_answers(struct run *r, const struct answer *a, int questions,
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options e;
-    int code = read_options(&e, argc, argv);
+    int code = read_sample_options(&e, argc, argv);
     if (code >= 0) return code;
     struct run r;
     struct world w;
@@ -166,7 +166,7 @@ int cmd_sample(int argc, char **argv)
         take_prompts(&r, &e, questions);
     else
         run_questions(&r, SPLIT_HELDOUT, 0, questions);
-    struct rollout_job j = job_of(&r, &e, questions);
+    struct rollout_job j = sample_job(&r, &e, questions);
     const struct answer *a = rollout_run(r.rollout, &j, NULL);
     const int complete = rollout_whole(r.rollout);
     if (w.rank == 0) print_answers(&r, a, complete, &j, !given);

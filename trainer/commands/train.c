@@ -23,14 +23,14 @@ struct train_options {
     const char *recipe;
 };
 
-static void check_options(const void *checked, struct problems *p)
+static void check_train_options(const void *checked, struct problems *p)
 {
     const struct train_options *t = checked;
     if (strcmp(t->resume, "auto") != 0 && strcmp(t->resume, "no") != 0)
         problems_add(p, NULL, 0, "--resume takes auto or no, not \"%.60s\"", t->resume);
 }
 
-static int read_options(struct train_options *t, int argc, char **argv)
+static int read_train_options(struct train_options *t, int argc, char **argv)
 {
     t->resume = "no";
     const struct option_row rows[] = {
@@ -46,7 +46,7 @@ static int read_options(struct train_options *t, int argc, char **argv)
                             "it under mpirun; `duet help settings` lists what a recipe may hold.",
                         .usage = "RECIPE",
                         .more_help = settings_help,
-                        .check = check_options,
+                        .check = check_train_options,
                         .checked = t,
                         .rows = rows,
                         .n_rows = 2,
@@ -181,7 +181,7 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
 int cmd_train(int argc, char **argv)
 {
     struct train_options t = {0};
-    int code = read_options(&t, argc, argv);
+    int code = read_train_options(&t, argc, argv);
     if (code >= 0) return code;
     struct world w;
     world_catch_signals(); /* a request while we start is heard after the first step */

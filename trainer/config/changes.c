@@ -216,7 +216,7 @@ static bool phase_meaning(const struct pair *p, int phase, const struct setting 
     return is->steps < p->at.step;
 }
 
-static void cut(char *out, size_t size, const char *text)
+static void cut_text(char *out, size_t size, const char *text)
 {
     if (snprintf(out, size, "%s", text) >= (int)size) memcpy(out + size - 4, "...", 4);
 }
@@ -233,8 +233,8 @@ static bool differ(struct changes *c, const struct place *then, const struct pla
     }
     setting_text(then, k, whole_was, MOST);
     setting_text(now, k, whole_is, MOST);
-    cut(was, 64, whole_was);
-    cut(is, 64, whole_is);
+    cut_text(was, 64, whole_was);
+    cut_text(is, 64, whole_is);
     return strcmp(whole_was, whole_is) != 0;
 }
 

@@ -12,7 +12,7 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a)
     for (size_t i = 0; i < sizeof f / sizeof *f; i++) *f[i] = arena_take_n(a, T, sizeof(float));
 }
 
-static void append(struct micro_batch *m, const struct sequence *s, float weight)
+static void append_sequence(struct micro_batch *m, const struct sequence *s, float weight)
 {
     int at = m->start[m->rows.seg.n];
     for (int r = 0; r < sequence_rows(s); r++) {
@@ -35,5 +35,5 @@ void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const flo
     m->rows = (struct rows){.token = m->token, .pos = m->pos, .seg = {.start = m->start}};
     m->start[0] = 0;
     for (int i = 0; i < n; i++)
-        if (bin_of[i] == bin) append(m, &s[i], weight[i]);
+        if (bin_of[i] == bin) append_sequence(m, &s[i], weight[i]);
 }

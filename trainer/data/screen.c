@@ -183,7 +183,7 @@ static const char *split_name(const struct look *l)
     return l->split == SPLIT_TRAIN ? "training" : "held-out";
 }
 
-static void say(const struct look *l, bool refuse, const struct found *f, const char *text)
+static void say_found(const struct look *l, bool refuse, const struct found *f, const char *text)
 {
     struct source_place at = {l->file, 0};
     if (l->lines) at = place_of(l, f->place[0]);
@@ -230,7 +230,7 @@ static bool say_long_prompts(const struct look *l)
     say_which(l, f, l->n, &text);
     text_add(&text, ", the longest needs %d", l->longest_prompt + 1);
     bool refuse = too_many(l, f, l->n, &text);
-    say(l, refuse, f, message);
+    say_found(l, refuse, f, message);
     return refuse;
 }
 
@@ -246,7 +246,7 @@ static void say_little_room(const struct look *l)
              split_name(l), l->how->max_new[l->split], l->how->max_context);
     say_which(l, f, l->n, &text);
     text_add(&text, ", the longest leaves %d; such answers are cut there", l->least_room);
-    say(l, false, f, message);
+    say_found(l, false, f, message);
 }
 
 /* Nothing could be graded. */
@@ -260,7 +260,7 @@ static void say_no_answers(const struct look *l)
     say_which(l, f, l->n, &text);
     text_add(&text, "; grpo and evaluations grade by it: give each line an \"answer\", name the "
                     "member that holds it in data.fields, or use the file for sft only");
-    say(l, true, f, message);
+    say_found(l, true, f, message);
 }
 
 static void say_long_answers(const struct look *l)
@@ -274,7 +274,7 @@ static void say_long_answers(const struct look *l)
              l->how->max_new[l->split], l->how->max_context);
     say_which(l, f, l->n, &text);
     text_add(&text, "; no completion can be right for these");
-    say(l, false, f, message);
+    say_found(l, false, f, message);
 }
 
 /* A generator's demonstrations have no end: those that do not fit are passed over, however many
@@ -294,7 +294,7 @@ static void say_long_demonstrations(const struct look *l, int of)
         refuse = too_many(l, f, of, &text);
     else
         text_add(&text, "; sft passes over them");
-    say(l, refuse, f, message);
+    say_found(l, refuse, f, message);
 }
 
 static void say_demonstrations(const struct look *l)
@@ -317,7 +317,7 @@ static void say_demonstrations(const struct look *l)
     text_add(&text, "records without a demonstration: ");
     say_which(l, f, left, &text);
     text_add(&text, "; sft passes over them");
-    say(l, false, f, message);
+    say_found(l, false, f, message);
 }
 
 static void say_unknown(const struct look *l)
@@ -332,7 +332,7 @@ static void say_unknown(const struct look *l)
         unknown_name(&l->written, &text);
         text_add(&text, ": no completion could ever be right. Replace these characters, or use a "
                         "model.tokenizer that has them");
-        say(l, true, &l->unwritten, message);
+        say_found(l, true, &l->unwritten, message);
     }
     if (l->unread.n == 0) return;
     text = (struct text){message, 0, sizeof message, false};
@@ -343,7 +343,7 @@ static void say_unknown(const struct look *l)
     text_add(&text, ", ");
     unknown_name(&l->read, &text);
     text_add(&text, "; the model reads each as <unk>");
-    say(l, false, &l->unread, message);
+    say_found(l, false, &l->unread, message);
 }
 
 /* --- a split -----------------------------------------------------------------------------------

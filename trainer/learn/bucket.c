@@ -30,7 +30,7 @@ static size_t parts_of(const struct stage *s, const struct local *l, const struc
     return s->mesh->tp > 1 && p->cut == CUT_NONE_PART ? sums * p->n : 0;
 }
 
-static void append(struct bucket_list *l, struct bucket b)
+static void append_bucket(struct bucket_list *l, struct bucket b)
 {
     if (l->n == l->room) {
         l->room = 2 * l->room + 16;
@@ -57,7 +57,7 @@ static void add_run(struct bucket_list *l, struct bucket run, size_t most)
 {
     struct bucket *b = follower(l, &run);
     if (!b || (b->layer != run.layer && b->n + run.n > most)) {
-        append(l, run);
+        append_bucket(l, run);
         return;
     }
     b->at = run.at;

@@ -162,7 +162,7 @@ static void add_into(float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++) a[i] += b[i];
 }
 
-static void start(struct grad_reduce *r, int i)
+static void start_bucket(struct grad_reduce *r, int i)
 {
     struct bucket *b = &r->buckets->b[i];
     const struct local *l = b->local;
@@ -191,7 +191,7 @@ static void advance(struct grad_reduce *r, bool wait)
         r->first++;
     while (r->next < r->buckets->n && r->next - r->first < GRAD_REDUCE_OPEN &&
            is_complete(r, &b[r->next]) && parts_summed(r, &b[r->next], wait))
-        start(r, r->next++);
+        start_bucket(r, r->next++);
 }
 
 static void advance_early(struct grad_reduce *r)

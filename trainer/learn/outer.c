@@ -124,7 +124,7 @@ static void encode(struct outer *x, int i, unsigned char *to)
     codec_encode(x->wire, to + s->at, s->delta, s->lost, s->n);
 }
 
-static void begin(struct outer *x, long update)
+static void begin_exchange(struct outer *x, long update)
 {
     unsigned char *mine = message_of(x, x->world->site);
     struct outer_head head = {(uint64_t)update, checksum_of(x)};
@@ -179,7 +179,7 @@ static void arrive(struct outer *x)
 }
 
 /* Looks, without waiting, whether it has arrived. */
-static void look(struct outer *x)
+static void look_for_arrival(struct outer *x)
 {
     if (x->began && !x->arrived && exchange_test(x->exchange, x->op)) arrive(x);
 }
@@ -187,7 +187,7 @@ static void look(struct outer *x)
 void outer_settle(struct outer *x)
 {
     struct nap nap = nap_begin();
-    look(x);
+    look_for_arrival(x);
     if (!x->began || x->arrived) return;
     while (!exchange_test(x->exchange, x->op)) {
         if (x->idle) x->idle(x->idle_ctx);
@@ -201,7 +201,7 @@ void outer_settle(struct outer *x)
 /* --- what it does ------------------------------------------------------------------------------
  */
 
-static void step(const struct outer *x, int i)
+static void step_slice(const struct outer *x, int i)
 {
     const struct outer_slice *s = &x->slice[i];
     float *master = x->optimizer->buckets.b[i].master, mu = x->momentum;
@@ -227,7 +227,7 @@ static double delta_norm(const struct outer *x)
     return sqrt(exact_value(&sum) / SQUARE_UNIT);
 }
 
-static void tell(struct outer *x, long update)
+static void tell_exchange(struct outer *x, long update)
 {
     const struct world *w = x->world;
     struct outer_stats *t = &x->stats;
@@ -250,9 +250,9 @@ static void tell(struct outer *x, long update)
 static void count_now(struct outer *x, long update)
 {
     outer_settle(x);
-    for (int i = 0; i < x->n; i++) step(x, i);
+    for (int i = 0; i < x->n; i++) step_slice(x, i);
     optimizer_publish(x->optimizer);
-    tell(x, update);
+    tell_exchange(x, update);
     x->began = 0;
 }
 
@@ -275,10 +275,10 @@ static void compare_now(const struct outer *x)
 void outer_tick(struct outer *x, long update, long last)
 {
     bool ends = update == last;
-    look(x);
+    look_for_arrival(x);
     if (x->began && (ends || update >= x->began + x->delay)) count_now(x, update);
     if (!ends && (update % x->every != 0 || update + x->delay >= last)) return;
-    begin(x, update);
+    begin_exchange(x, update);
     if (ends || x->delay == 0) count_now(x, update);
     if (ends) compare_now(x);
 }

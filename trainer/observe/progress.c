@@ -84,7 +84,7 @@ static size_t terminal_columns(int fd)
 }
 
 /* What cannot be shown is no reason to stop training: write's answer is looked at, not acted on. */
-static void put(int fd, const char *bytes, size_t n)
+static void progress_write(int fd, const char *bytes, size_t n)
 {
     if (write(fd, bytes, n) < 0) return;
 }
@@ -96,7 +96,7 @@ static void show_live(struct progress_line *l, const struct progress *p, bool la
     const size_t size = columns < TEXT_BYTES ? columns : TEXT_BYTES;
     size_t n = edge + progress_text(line + edge, size, p);
     if (last) line[n++] = '\n';
-    put(l->fd, line, n);
+    progress_write(l->fd, line, n);
     l->open = !last;
 }
 
@@ -113,12 +113,12 @@ void progress_show(struct progress_line *l, const struct progress *p)
     char line[TEXT_BYTES + 1];
     size_t n = progress_text(line, TEXT_BYTES, p);
     line[n++] = '\n';
-    put(l->fd, line, n);
+    progress_write(l->fd, line, n);
 }
 
 void progress_end(struct progress_line *l)
 {
-    if (l->open) put(l->fd, "\n", 1);
+    if (l->open) progress_write(l->fd, "\n", 1);
     l->open = false;
 }
 

@@ -33,7 +33,7 @@ struct record_line {
     size_t used;
 };
 
-static void add(struct record_line *l, const char *text)
+static void add_text(struct record_line *l, const char *text)
 {
     const size_t n = strlen(text);
     INVARIANT(l->used + n + 3 < RECORD_TEXT, "a line of metrics is longer than %d bytes",
@@ -54,7 +54,7 @@ static void add_string(struct record_line *l, const char *text)
     }
     quoted[n++] = '"';
     quoted[n] = 0;
-    add(l, quoted);
+    add_text(l, quoted);
 }
 
 /* The shortest of three precisions that reads back to the same bits; 17 digits always do. */
@@ -67,7 +67,7 @@ static void add_number(struct record_line *l, double value)
             const double back = strtod(text, NULL);
             if (memcmp(&back, &value, sizeof value) == 0) break;
         }
-    add(l, text);
+    add_text(l, text);
 }
 
 size_t record_text(const struct record *r, char *text)
@@ -75,12 +75,12 @@ size_t record_text(const struct record *r, char *text)
     struct record_line l = {text, 0};
     char head[64];
     snprintf(head, sizeof head, "{\"step\":%ld,\"phase\":", r->step);
-    add(&l, head);
+    add_text(&l, head);
     add_string(&l, r->phase);
     for (int i = 0; i < r->n; i++) {
-        add(&l, ",");
+        add_text(&l, ",");
         add_string(&l, r->name[i]);
-        add(&l, ":");
+        add_text(&l, ":");
         add_number(&l, r->value[i]);
     }
     return l.used;

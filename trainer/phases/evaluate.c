@@ -25,8 +25,8 @@ static void count_problem(struct tally *t, const struct run *r, const struct ans
     t->done++;
 }
 
-static struct rollout_job job_of(struct run *r, const struct phase_settings *k,
-                                 const struct tally *t)
+static struct rollout_job eval_job(struct run *r, const struct phase_settings *k,
+                                   const struct tally *t)
 {
     struct rollout_job job = {.question = r->scratch->question,
                               .questions = t->prompts - t->done,
@@ -52,7 +52,7 @@ struct tally evaluate_begin(struct run *r, const struct phase_settings *k, long 
 
 bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally *t)
 {
-    struct rollout_job job = job_of(r, k, t);
+    struct rollout_job job = eval_job(r, k, t);
     if (job.questions == 0) return true;
     job.listener = grade_listener(r, job.questions, t->samples, true);
     run_questions(r, SPLIT_HELDOUT, (uint32_t)t->done, job.questions);
@@ -77,7 +77,7 @@ static void go_on_or_begin(struct run *r, const struct tally *due)
 
 /* --- telling --- */
 
-static void put(struct run *r, const char *what, double value)
+static void put_figure(struct run *r, const char *what, double value)
 {
     char name[METRIC_NAME];
     snprintf(name, sizeof name, "eval/%s/%s", source_name(r->source), what);
@@ -88,20 +88,20 @@ static void put_score(struct run *r, const struct score *s)
 {
     const struct task *task = source_task(r->source);
     char name[32];
-    put(r, "problems", s->prompts);
-    put(r, "problems_asked", s->asked);
-    put(r, "pass@1", s->pass1);
+    put_figure(r, "problems", s->prompts);
+    put_figure(r, "problems_asked", s->asked);
+    put_figure(r, "pass@1", s->pass1);
     if (s->samples > 1) {
         snprintf(name, sizeof name, "pass@%d", s->samples);
-        put(r, name, s->pass_k);
+        put_figure(r, name, s->pass_k);
         snprintf(name, sizeof name, "maj@%d", s->samples);
-        put(r, name, s->maj_k);
+        put_figure(r, name, s->maj_k);
     }
-    put(r, "length", s->length);
-    put(r, "truncated_fraction", s->truncated);
-    put(r, "format", s->format);
+    put_figure(r, "length", s->length);
+    put_figure(r, "truncated_fraction", s->truncated);
+    put_figure(r, "format", s->format);
     for (int i = 0; task && task->part_names && task->part_names[i]; i++)
-        put(r, task->part_names[i], s->part[i]);
+        put_figure(r, task->part_names[i], s->part[i]);
 }
 
 void score_text(char out[SCORE_TEXT], const struct score *s)

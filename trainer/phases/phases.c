@@ -23,7 +23,7 @@ const struct phase_kind phase_kinds[] = {
                     .step = eval_step},
 };
 
-static const struct phase_kind *kind_of(const struct phase_settings *k)
+static const struct phase_kind *kind_of_phase(const struct phase_settings *k)
 {
     return phase_kind_of(phase_kinds, k);
 }
@@ -32,7 +32,7 @@ static void phase_start(struct run *r, const struct phase_settings *k)
 {
     r->phase_started = clock_now();
     r->phase_started_at = r->phase_step;
-    if (r->phase_step > 0 || !kind_of(k)->learns) return;
+    if (r->phase_step > 0 || !kind_of_phase(k)->learns) return;
     optimizer_reset(&r->optimizer);
     if (r->world->sites > 1) outer_begin(&r->outer);
     if (r->stage.local[0].reference) optimizer_snapshot(&r->optimizer);
@@ -42,7 +42,7 @@ static void phase_start(struct run *r, const struct phase_settings *k)
 static bool phase_step(struct run *r, const struct phase_settings *k)
 {
     if (r->step > 0 && r->step == r->settings.run.trace) r->learner.trace = r->folder;
-    if (!kind_of(k)->step(r, k)) return false;
+    if (!kind_of_phase(k)->step(r, k)) return false;
     r->step++;
     r->phase_step++;
     watchdog_feed();
@@ -54,7 +54,7 @@ static bool phase_step(struct run *r, const struct phase_settings *k)
 static bool behind_learning(const struct run *r)
 {
     const struct settings *s = &r->settings;
-    return r->phase > 0 && r->phase_step == 0 && kind_of(&s->phases[r->phase - 1])->learns;
+    return r->phase > 0 && r->phase_step == 0 && kind_of_phase(&s->phases[r->phase - 1])->learns;
 }
 
 /* Between two steps, or where a stop cut one short. true: stop was asked for, everything is saved
@@ -91,7 +91,7 @@ static bool phase_run(struct run *r)
         stop = between_steps(r, whole && r->phase_step == steps, !whole);
     }
     if (r->phase_step < steps || !whole) return stop;
-    if (kind_of(k)->learns) skips_warn(r, k);
+    if (kind_of_phase(k)->learns) skips_warn(r, k);
     r->phase++;
     r->phase_step = 0;
     run_save(r, behind_learning(r));

@@ -19,7 +19,7 @@ struct phase_size rl_size(const struct phase_settings *k)
                                .reference = k->kl > 0};
 }
 
-static struct rollout_job job_of(struct run *r, const struct phase_settings *k)
+static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
 {
     struct rollout_job j = {.question = r->scratch->question,
                             .questions = k->prompts,
@@ -116,7 +116,7 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
 /* false: stopped. Then it is drawn again, bit for bit, when the run is resumed. */
 static bool sample(struct run *r, const struct phase_settings *k, struct rl_step *s)
 {
-    struct rollout_job job = job_of(r, k);
+    struct rollout_job job = rl_job(r, k);
     run_questions(r, SPLIT_TRAIN, (uint32_t)(sites_part(r, r->phase_step) * k->prompts),
                   k->prompts);
     job.listener = grade_listener(r, k->prompts, k->samples, false);

@@ -5,7 +5,7 @@
 
 /* ---- passes ---- */
 
-static struct pass_job job_of(const struct layout *l)
+static struct pass_job layout_job(const struct layout *l)
 {
     return (struct pass_job){l->pp, l->tp, l->ep, l->rows, l->room, l->context};
 }
@@ -14,14 +14,14 @@ struct pass_cost cost_of_part(const struct shape *s, const struct cluster *c,
                               const struct layout *l, struct pass_part part)
 {
     const struct machine m = machine_of_cluster(c, s->precision, l->room);
-    const struct pass_job j = job_of(l);
+    const struct pass_job j = layout_job(l);
     return pass_cost(s, &m, &j, part);
 }
 
 double cost_of_message(const struct shape *s, const struct cluster *c, const struct layout *l)
 {
     const struct machine m = machine_of_cluster(c, s->precision, l->room);
-    const struct pass_job j = job_of(l);
+    const struct pass_job j = layout_job(l);
     return pass_cost_message(s, &m, &j);
 }
 

@@ -4,7 +4,7 @@
 #include "comm/base/memory.h"
 #include "trainer/rollout/scratch.h"
 
-static void add(struct memory *m, const struct arena *a)
+static void add_arena(struct memory *m, const struct arena *a)
 {
     for (int k = 0; k < ARENA_KINDS; k++) m->of[k] += a->of[k];
     m->total += a->used;
@@ -52,11 +52,11 @@ static void add_optimizer(struct memory *m, struct stage *st)
     const struct settings *s = st->settings;
     struct optimizer o;
     measure_optimizer(&o, st);
-    add(m, &o.arena);
+    add_arena(m, &o.arena);
     if (s->mesh.sites > 1) {
         struct outer x;
         outer_measure(&x, s, &o, s->mesh.sites);
-        add(m, &x.arena);
+        add_arena(m, &x.arena);
     }
     optimizer_free(&o);
 }
@@ -75,14 +75,14 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     struct stage_job stage = memory_stage(job, &mesh, max_mb);
     stage.with_reference = e->reference;
     stage_measure(&st, &stage);
-    add(m, &st.arena);
+    add_arena(m, &st.arena);
     add_buffers(m, engine_measure(mesh.pp, &st.passes, max_mb));
     add_optimizer(m, &st);
     learner_measure(&l, &st, e->sequences);
-    add(m, &l.arena);
+    add_arena(m, &l.arena);
     if (e->sampling) {
         struct arena rollout = rollout_measure(&st, &w, e->answers, e->max_new);
-        add(m, &rollout);
+        add_arena(m, &rollout);
     }
     add_buffers(m, scratch_bytes(e, s->model.max_context));
     stage_free(&st);

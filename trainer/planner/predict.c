@@ -18,7 +18,7 @@ struct chunks {
 
 /* ---- costs of chunks ---- */
 
-static void add(struct pass_cost *sum, const struct pass_cost *p, double times)
+static void add_cost(struct pass_cost *sum, const struct pass_cost *p, double times)
 {
     sum->f += p->f * times, sum->b += p->b * times, sum->w += p->w * times;
     sum->exchange_f += p->exchange_f * times, sum->exchange_b += p->exchange_b * times;
@@ -33,7 +33,7 @@ static void chunks_new(struct chunks *k, const int *first, bool scores, const st
         struct pass_part part = pass_part_of(first, i, n);
         part.scores = scores;
         k->cost[i] = cost_of_part(s, c, l, part);
-        add(&k->mean, &k->cost[i], 1.0 / n);
+        add_cost(&k->mean, &k->cost[i], 1.0 / n);
     }
     pass_cost_table(&k->table, k->cost, n, c->top.hidden);
 }
@@ -48,8 +48,8 @@ static void chunks_free(struct chunks *k)
 static void chunks_scale(struct chunks *k, double times, double hidden)
 {
     sim_table_free(&k->table);
-    for (int i = 0; i < k->n; i++) add(&k->cost[i], &k->cost[i], times - 1);
-    add(&k->mean, &k->mean, times - 1);
+    for (int i = 0; i < k->n; i++) add_cost(&k->cost[i], &k->cost[i], times - 1);
+    add_cost(&k->mean, &k->mean, times - 1);
     pass_cost_table(&k->table, k->cost, k->n, hidden);
 }
 

@@ -56,8 +56,8 @@ static int each_of(const struct reduction_group *g)
 /* ---- paths ---- */
 
 /* Rounded where it crosses. */
-static void add(struct traffic *t, const struct reduction_group *g, enum traffic_kind k, int from,
-                int to, size_t floats)
+static void add_group(struct traffic *t, const struct reduction_group *g, enum traffic_kind k,
+                      int from, int to, size_t floats)
 {
     bool crosses = g->host[from] != g->host[to];
     if (from != to && floats > 0)
@@ -69,7 +69,7 @@ static void add_flat(struct traffic *t, const struct reduction_group *g)
 {
     for (int i = 0; i < g->form.members; i++)
         for (int owner = 0; owner < g->form.members; owner++)
-            add(t, g, TRAFFIC_REDUCE, i, owner, g->count[owner]);
+            add_group(t, g, TRAFFIC_REDUCE, i, owner, g->count[owner]);
 }
 
 /* Columns, one a member of a node: where they begin and end (comm/reduce_nodes.c). */
@@ -93,7 +93,7 @@ static void add_parts_of_column(struct traffic *t, const struct reduction_group 
         size_t lo = g->offset[owner], hi = lo + g->count[owner];
         if (lo < c.lo) lo = c.lo;
         if (hi > c.hi) hi = c.hi;
-        if (lo < hi) add(t, g, TRAFFIC_REDUCE, from, owner, hi - lo);
+        if (lo < hi) add_group(t, g, TRAFFIC_REDUCE, from, owner, hi - lo);
     }
 }
 
@@ -107,10 +107,10 @@ static void add_chain(struct traffic *t, const struct reduction_group *g)
         struct column mine = column_of(n, each, i % each);
         for (int o = i - i % each; o < i - i % each + each; o++) {
             struct column c = column_of(n, each, o % each);
-            add(t, g, TRAFFIC_REDUCE, i, o, c.hi - c.lo);
+            add_group(t, g, TRAFFIC_REDUCE, i, o, c.hi - c.lo);
         }
         if (i + each < members)
-            add(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
+            add_group(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
         else
             add_parts_of_column(t, g, i, mine);
     }

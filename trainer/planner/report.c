@@ -159,7 +159,7 @@ static void print_sites(const struct recipe *r, double step)
 
 /* ---- pictures ---- */
 
-static void draw(const struct recipe *r, const struct layout *l, const struct timeline *t)
+static void draw_step(const struct recipe *r, const struct layout *l, const struct timeline *t)
 {
     char title[200];
     snprintf(title, sizeof title, "%s: phase %s, %s, %d stages, %d micro-batches", r->job->recipe,
@@ -187,7 +187,7 @@ static void report_time(const struct recipe *r, const struct layout *l)
     predict(&t, &r->shape, &r->cluster, l, &line);
     if (in_words(r)) print_prediction(r, &t);
     if (in_words(r)) print_sites(r, t.step);
-    draw(r, l, &line);
+    draw_step(r, l, &line);
     timeline_free(&line);
 }
 

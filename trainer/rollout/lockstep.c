@@ -21,7 +21,7 @@ static int most(int a, int b)
 
 /* --- one call --- */
 
-static void start(struct rollout *r, struct decoder *d, struct decode_batch *b)
+static void start_round(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
     if (d->n_outstanding > 0 && &d->batch[d->outstanding[0]] == b) {
         if (!d->last)
@@ -69,7 +69,7 @@ static void tick(struct rollout *r, struct decoder *d, long now, int period, lon
     struct decode_batch *b = &d->batch[since % period];
     die_place("rollout: round %ld, decode batch %d", since / period, (int)(since % period));
     if (d->first)
-        start(r, d, b);
+        start_round(r, d, b);
     else
         carry_on(r, d, b);
 }

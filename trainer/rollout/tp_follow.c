@@ -40,7 +40,7 @@ static void pass_on(struct rollout *r)
     exchange_wait(x, exchange_all_gather(x, CHANNEL_DECODE, r->order, count, offset));
 }
 
-static void tell(struct rollout *r, const struct decoder *d, const struct decode_batch *b)
+static void tell_batch(struct rollout *r, const struct decoder *d, const struct decode_batch *b)
 {
     unsigned char *to = r->order + sizeof(struct order);
     *(struct order *)(void *)r->order = (struct order){d->number};
@@ -51,7 +51,7 @@ static void tell(struct rollout *r, const struct decoder *d, const struct decode
 
 void tp_follow_lead(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
-    if (r->stage->mesh->tp > 1) tell(r, d, b);
+    if (r->stage->mesh->tp > 1) tell_batch(r, d, b);
     decode_batch_run(r, d, b, in);
 }
 

@@ -45,7 +45,7 @@ static void returned(struct rollout *r, struct decoder *d)
     advance(r, d);
 }
 
-static void start(struct rollout *r, struct decoder *d)
+static void start_turn(struct rollout *r, struct decoder *d)
 {
     decoder_clear(d);
     advance(r, d);
@@ -75,7 +75,7 @@ static void decoder_open(struct rollout *r, struct decoder *d)
     d->done = false;
     d->in = TICKET_NONE;
     if (d->first)
-        start(r, d);
+        start_turn(r, d);
     else
         d->in = decode_batch_expect(r, d);
 }

@@ -22,7 +22,7 @@ static _Noreturn void die_of(const struct failure *f, const char *fix)
 static const char CANNOT_LOOK[] = "nothing was changed: check that the folder is yours and that "
                                   "its disk is mounted and healthy (ls -l), then restart";
 
-static enum path_kind look(const char *folder, const char *name)
+static enum path_kind look_up(const char *folder, const char *name)
 {
     char path[PATH_BYTES];
     struct failure f = {0};
@@ -41,7 +41,7 @@ struct folder_state folder_state(const char *folder)
     if (!store_scan(&l, root, -1, &f)) die_of(&f, CANNOT_LOOK);
     const bool saved = l.n > 0 || l.has_latest;
     store_list_free(&l);
-    return (struct folder_state){saved, look(folder, "metrics.jsonl") != PATH_ABSENT};
+    return (struct folder_state){saved, look_up(folder, "metrics.jsonl") != PATH_ABSENT};
 }
 
 long folder_last_step(const char *folder)
@@ -143,7 +143,7 @@ static bool read_head(char head[HEAD_BYTES], const char *path)
 static void check_file(const char *folder, const struct written *w, struct problems *p)
 {
     char path[PATH_BYTES], head[HEAD_BYTES];
-    const enum path_kind kind = look(folder, w->name);
+    const enum path_kind kind = look_up(folder, w->name);
     path_make(path, "%s/%s", folder, w->name);
     if (kind == PATH_ABSENT || kind == PATH_OTHER) return; /* a pipe or device loses nothing */
     if (kind == PATH_FILE && (!read_head(head, path) || w->ours(head))) return;
@@ -156,7 +156,7 @@ static void check_file(const char *folder, const struct written *w, struct probl
  * leaves is it the run's. */
 static void check_folder(const char *folder, bool traced, struct problems *p)
 {
-    const enum path_kind checkpoints = look(folder, "checkpoints");
+    const enum path_kind checkpoints = look_up(folder, "checkpoints");
     const int before = p->n;
     for (size_t i = 0; i < sizeof WRITTEN / sizeof *WRITTEN; i++)
         if (traced || !WRITTEN[i].traced) check_file(folder, &WRITTEN[i], p);
@@ -164,7 +164,7 @@ static void check_folder(const char *folder, bool traced, struct problems *p)
         problems_add(p, folder, 0,
                      "checkpoints is not a folder: move it away, or choose another run folder with "
                      "--set out=FOLDER");
-    if (p->n > before || look(folder, "recipe.yaml") == PATH_ABSENT) return;
+    if (p->n > before || look_up(folder, "recipe.yaml") == PATH_ABSENT) return;
     const struct folder_state state = folder_state(folder);
     if (!state.saved && !state.begun)
         problems_add(
@@ -338,7 +338,7 @@ static void look_for_checkpoints(const char *folder)
     char path[PATH_BYTES];
     struct failure f = {0};
     path_make(path, "%s/checkpoints", folder);
-    const bool found = look(folder, "checkpoints") == PATH_FOLDER && stat(path, &now) == 0;
+    const bool found = look_up(folder, "checkpoints") == PATH_FOLDER && stat(path, &now) == 0;
     if (there && (!found || now.st_ino != first.st_ino || now.st_dev != first.st_dev)) {
         failure_note(&f, "it was removed or renamed while the run was writing to it",
                      "saving in %s", path);

@@ -167,7 +167,7 @@ static bool speaks(const struct run *r)
 }
 
 /* All ranks come here with the same differences. */
-static void say(const struct run *r, const struct changes *c, const char *folder)
+static void say_changes(const struct run *r, const struct changes *c, const char *folder)
 {
     char *text = changes_text(c);
     if (c->unknown > 0)
@@ -316,7 +316,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     position_read(&q, c.state, c.folder, &p);
     struct standing at = standing_of(&q);
     compare_run(r, &c, &q, kinds, &at, &found);
-    say(r, &found, c.folder);
+    say_changes(r, &found, c.folder);
     refuse(r, &found, &c, false, &p);
     check_files(r, folder, &q, &p);
     agree_problems(r->world, &p);
@@ -399,7 +399,7 @@ void resume_weights(struct run *r, const char *from)
     checkpoint_open(&c, from, r->world, &p);
     world_agree_problems(r->world, &p, checkpoint_any(from) ? EXIT_WORLD : EXIT_USER);
     compare_model(&found, &c, &r->settings, r->tokenizer_json);
-    say(r, &found, c.folder);
+    say_changes(r, &found, c.folder);
     refuse(r, &found, &c, true, &p);
     world_agree_problems(r->world, &p, EXIT_USER);
     run_load(r, &c, false, &p);

@@ -192,7 +192,7 @@ static struct pass_cost embed_cost(const struct shape *s, const struct machine *
     return (struct pass_cost){.f = once, .w = 2 * once};
 }
 
-static void add(struct pass_cost *sum, struct pass_cost one)
+static void add_pass(struct pass_cost *sum, struct pass_cost one)
 {
     sum->f += one.f, sum->b += one.b, sum->w += one.w;
 }
@@ -202,8 +202,9 @@ struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const
 {
     struct pass_cost sum = {.exchange_f = exchange_cost(s, m, j, pass_exchanges(s, part, false)),
                             .exchange_b = exchange_cost(s, m, j, pass_exchanges(s, part, true))};
-    for (int layer = part.first; layer < part.last; layer++) add(&sum, layer_cost(s, m, j, layer));
-    if (part.embed) add(&sum, embed_cost(s, m, j));
-    if (part.head) add(&sum, head_cost(s, m, j, part.scores));
+    for (int layer = part.first; layer < part.last; layer++)
+        add_pass(&sum, layer_cost(s, m, j, layer));
+    if (part.embed) add_pass(&sum, embed_cost(s, m, j));
+    if (part.head) add_pass(&sum, head_cost(s, m, j, part.scores));
     return sum;
 }

@@ -240,8 +240,8 @@ static struct schedule_verdict judge(const struct settings *s, const struct dims
     return v;
 }
 
-static void say(const struct settings *s, const struct schedule_verdict v[PLACES],
-                int micro_batches)
+static void say_choice(const struct settings *s, const struct schedule_verdict v[PLACES],
+                       int micro_batches)
 {
     char text[512] = "", by[160] = "FLOPs";
     size_t used = 0;
@@ -272,5 +272,5 @@ void schedule_choose(struct settings *s, const struct dims *d, const bool fits[P
     }
     if (best < 0) return; /* nothing fits: what is there will be refused, with its reasons */
     s->auto_place = best;
-    say(s, v, micro_batches);
+    say_choice(s, v, micro_batches);
 }

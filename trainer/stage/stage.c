@@ -64,7 +64,7 @@ static void head_open(struct stage *s, int m)
                                .ctx = s};
 }
 
-static void begin(void *self, const struct engine_pass *s)
+static void stage_begin(void *self, const struct engine_pass *s)
 {
     static const enum pass_kind kind[] = {
         [PLAN_F] = PASS_F, [PLAN_B] = PASS_B, [PLAN_W] = PASS_W, [PLAN_BW] = PASS_BW};
@@ -101,7 +101,7 @@ void stage_pace(const struct stage *s, int steps)
         nanosleep(&(struct timespec){whole, (long)(1e9 * (seconds - (double)whole))}, NULL);
 }
 
-static bool step(void *self, const struct engine_pass *s)
+static bool stage_step(void *self, const struct engine_pass *s)
 {
     struct stage *st = self;
     const struct gradient_listener *listener = &st->listener;
@@ -289,8 +289,8 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                                     .message_bytes = (size_t)st->T_max * (size_t)st->dims.C *
                                                      st->ops->real_bytes,
                                     .slots = st->max_mb > 0 ? slots_needed(st) : 1,
-                                    .begin = begin,
-                                    .step = step,
+                                    .begin = stage_begin,
+                                    .step = stage_step,
                                     .waited = waited,
                                     .in_turn = m->tp > 1 || m->ep > 1,
                                     .forward_last = true};

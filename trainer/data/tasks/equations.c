@@ -34,7 +34,7 @@ static const struct {
 };
 
 /* In -most..most or, without minus, 1..most. */
-static long draw(struct rng_stream *rng, long most, bool minus)
+static long draw_value(struct rng_stream *rng, long most, bool minus)
 {
     if (most == 0) return 0;
     long value = 1 + (long)rng_next_below(rng, (uint32_t)most * (minus ? 2 : 1));
@@ -60,11 +60,12 @@ static bool problem_draw(struct problem *p, int level, struct rng_stream *rng)
     long most = levels[level].constant;
     bool minus = levels[level].minus, brackets = levels[level].brackets;
     long a = 2 + (long)rng_next_below(rng, (uint32_t)levels[level].factor - 1);
-    long constant = draw(rng, most, minus), e = brackets ? constant : 0,
+    long constant = draw_value(rng, most, minus), e = brackets ? constant : 0,
          b = brackets ? 0 : constant;
-    long c = levels[level].both_sides ? draw(rng, levels[level].factor, minus) : 0;
-    long root = draw(rng, levels[level].root, minus);
-    long d = levels[level].fractions ? draw(rng, 3 * most, minus) : a * (root + e) + b - c * root;
+    long c = levels[level].both_sides ? draw_value(rng, levels[level].factor, minus) : 0;
+    long root = draw_value(rng, levels[level].root, minus);
+    long d =
+        levels[level].fractions ? draw_value(rng, 3 * most, minus) : a * (root + e) + b - c * root;
     if (a == c) return false;
     struct fraction x;
     if (!fraction_apply(&x, (struct fraction){d - a * e - b, 1}, '/', (struct fraction){a - c, 1}))
@@ -130,7 +131,7 @@ static void equations_demonstrate(struct text *out, const struct problem *p,
                                   const struct task_options *o, struct rng_stream *rng)
 {
     if (rng_next_uniform(rng) < o->give_up) {
-        long guess = draw(rng, 9, levels[o->difficulty].minus);
+        long guess = draw_value(rng, 9, levels[o->difficulty].minus);
         text_add(out, "</think><answer>%ld</answer>", guess);
         return;
     }
