@@ -179,4 +179,43 @@ check "tokens of 600 bytes: sample" equal "$code" 0
 train 2 fresh --set model.tokenizer=big.json --set model.max_context=1024 --set data.micro_batch_tokens=1024
 check "tokens of megabytes: exit 2" equal "$code" 2
 check "tokens of megabytes: says what to do" times 1 err "use one with shorter tokens, or lower model.max_context"
+
+# --- conversations: learned from, not graded ---
+for i in {1..60}; do
+    printf '{"messages": [{"role": "user", "content": "say %d"}, {"role": "assistant", "content": "%d"}, {"role": "user", "content": "<eos>"}, {"role": "assistant", "content": "no"}]}\n' $i $i
+done >chat.jsonl
+cat >chat.yaml <<'YAML'
+precision: fp32
+model: {layers: 2, hidden: 32, heads: 2, max_context: 64}
+data: {task: file, file: chat.jsonl, micro_batch_tokens: 128}
+phases:
+  - {kind: sft, steps: 40, batch: 16, lr: 3e-3}
+YAML
+recipe=chat.yaml
+train 2 chat
+check "conversations: exit 0" equal "$code" 0
+check "conversations: the assistant's tokens" has err "length 6" || check "conversations: the assistant's tokens" has err "length 5"
+call "$duet" plan chat.yaml
+check "conversations: planned" equal "$code" 0
+train 1 own --set 'data.template=Q:{user}\n{/}A:{assistant}<eos>' --set data.system=r1 --set model.max_context=768 --set data.micro_batch_tokens=768 --set phases.sft.steps=2 --set out=templated
+check "a template and a system prompt: exit 0" equal "$code" 0
+train 1 fresh --set 'data.template=Q:{usr}{/}A:{assistant}<eos>' --set out=fresh
+check "a mistaken template: exit 2" equal "$code" 2
+check "a mistaken template: said" has err "data.template: "
+train 1 fresh --set phases.sft.eval_every=2 --set phases.sft.max_new=8
+check "conversations cannot be graded: exit 2" equal "$code" 2
+check "conversations cannot be graded: said" has err "held-out problems without an answer"
+check "conversations cannot be graded: what to do" has err "use the file for sft only"
+
+# --- bad lines, refused or left out; weights ---
+recipe=s.yaml
+{ cat p.jsonl; echo '{"prompt": "1"'; echo '{"question": "9+9", "answer": "#### 18"}'; } >bad.jsonl
+train 1 fresh --set data.file=bad.jsonl
+check "a bad line: exit 2" equal "$code" 2
+check "a bad line: named" has err "bad.jsonl:49: not JSON"
+train 1 skipped --set data.file=bad.jsonl --set data.bad_lines=skip
+check "a bad line left out: exit 0" equal "$code" 0
+check "a bad line left out: counted" has err "1 of 50 lines are bad and left out (data.bad_lines is skip)"
+train 2 mixed --set data.file=p.jsonl=3,h.jsonl=1
+check "two files with weights: exit 0" equal "$code" 0
 finish

@@ -236,6 +236,16 @@ enum { STR_LIST = 1 };
       "verl, messages, completion, text, or a mapping of prompt, answer, demonstration, "          \
       "completion, "                                                                               \
       "messages, text to names, as {prompt: question, answer: 'final[boxed]'}")                    \
+    X(STR, template, "", 0, 0, "",                                                                 \
+      "how prompts and conversations become text: a piece for each role with {/} between them, "   \
+      "as "                                                                                        \
+      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: the model's own template, or "   \
+      "bare: "                                                                                     \
+      "prompt, <think>, answer, <eos>")                                                            \
+    X(STR, system, "", 0, 0, "",                                                                   \
+      "what the system says before each prompt and each conversation that has no system turn; "    \
+      "r1: the "                                                                                   \
+      "prompt of R1-Zero, which asks for <think> and <answer>")                                    \
     X(ENUM, bad_lines, BAD_LINES_REFUSE, BAD_LINES_CHOICES, 0, "",                                 \
       "a line that cannot be read ends the job, with up to 20 named; skip: it is left out, named " \
       "and "                                                                                       \

@@ -19,8 +19,9 @@ static void append_sequence(struct micro_batch *m, const struct sequence *s, flo
         int t = at + r, answer = r + 1 - s->n_prompt; /* which answer token this row predicts */
         m->token[t] = s->token[r];
         m->pos[t] = r;
-        m->target[t] = answer >= 0 ? s->token[r + 1] : -1;
-        m->weight[t] = answer >= 0 ? weight : 0;
+        bool learned = answer >= 0 && (!s->learn || s->learn[r + 1]);
+        m->target[t] = learned ? s->token[r + 1] : -1;
+        m->weight[t] = learned ? weight : 0;
         m->advantage[t] = s->advantage;
         m->old_logp[t] = answer >= 0 && s->logp ? s->logp[answer] : 0;
         m->ref_logp[t] = 0;

@@ -14,6 +14,8 @@ struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
     int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */
     const int *token;   /* (n) */
+    /* (n) 0: not learned, as the user's turns within a conversation; NULL: all of the answer is. */
+    const unsigned char *learn;
     const float
         *logp; /* (n - n_prompt) recorded when the answer was sampled; NULL for demonstrations */
     float advantage;

@@ -71,12 +71,51 @@ static bool scan(const struct look *l, struct unknown *u, struct span s, bool sp
     return unknown_scan(u, l->how->tokenizer, s, special);
 }
 
+/* Tokens of what is asked, <think> included. */
+static int prompt_tokens(const struct look *l, const struct problem *p)
+{
+    struct chat_tokens t = {.room = 0};
+    int n = p->turns;
+    if (!l->how->chat) return tokens_of(l, (struct span){p->prompt, strlen(p->prompt)}, false) + 1;
+    if (n == 0) {
+        chat_prompt(l->how->chat, p->prompt, &t);
+        return (int)t.n;
+    }
+    const struct turn *turn = source_turns(l->source, p);
+    while (n > 0 && turn[n - 1].role == TURN_ASSISTANT) n--;
+    chat_ask(l->how->chat, turn, n, &t);
+    return (int)t.n;
+}
+
+/* Conversations are learned from whole. Returns whether one holds characters that cannot be read.
+ */
+static bool look_at_conversation(struct look *l, const struct problem *p, int place)
+{
+    struct chat_tokens t = {.room = 0};
+    const struct turn *turn = source_turns(l->source, p);
+    bool unread = false;
+    if (!l->how->chat || turn[p->turns - 1].role != TURN_ASSISTANT) {
+        found_add(&l->no_demonstration, place);
+        return false;
+    }
+    for (int i = 0; i < p->turns; i++)
+        unread = scan(l, &l->read, (struct span){turn[i].text, turn[i].n}, false) || unread;
+    chat_conversation(l->how->chat, turn, p->turns, &t);
+    l->longest_demonstration = larger(l->longest_demonstration, (int)t.n);
+    if ((int)t.n > l->how->max_context)
+        found_add(&l->long_demonstrations, place);
+    else
+        l->usable++;
+    return unread;
+}
+
 /* What follows <think>: n_prompt tokens with it stand before. Returns whether it holds characters
  * that cannot be read. */
 static bool look_at_demonstration(struct look *l, const struct problem *p, int place, int n_prompt)
 {
     struct text text = {l->text, 0, l->text_size, false};
     bool closed;
+    if (p->turns > 0) return look_at_conversation(l, p, place);
     if (!source_demonstrate(l->source, p, (uint32_t)place, &text)) {
         found_add(&l->no_demonstration, place);
         return false;
@@ -99,7 +138,7 @@ static bool look_at(struct look *l, const struct problem *p, int place)
 {
     const struct screen *how = l->how;
     struct span prompt = {p->prompt, strlen(p->prompt)}, answer = {p->answer, strlen(p->answer)};
-    int n = tokens_of(l, prompt, false) + 1; /* <think> */
+    int n = prompt_tokens(l, p);
     if (n >= how->max_context) {
         l->longest_prompt = larger(l->longest_prompt, n);
         found_add(&l->long_prompts, place);

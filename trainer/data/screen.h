@@ -3,10 +3,12 @@
 #ifndef DUET_TRAINER_DATA_SCREEN_H
 #define DUET_TRAINER_DATA_SCREEN_H
 
+#include "trainer/data/chat.h"
 #include "trainer/data/source.h"
 
 struct screen {
     const struct tokenizer *tokenizer;
+    struct chat *chat; /* how prompts become tokens; NULL: bare */
     int max_context;
     double leave_out;    /* data.leave_out */
     unsigned splits;     /* whose problems are looked at */

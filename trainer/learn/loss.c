@@ -40,14 +40,18 @@ static void answer(struct loss *l, struct micro_batch *mb, const struct head_io 
     for (int t = from; l->shape->learns && t < to; t++) exact_add(&l->sum[SUM_TOKENS], 1);
 }
 
-/* A sequence is its prompt, whose rows have no target, then its answer. */
+/* A sequence is its prompt, whose rows have no target, then its answer; a conversation has several,
+ * with rows without a target between them. */
 void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to)
 {
     memset(io->dlogp + from, 0, (size_t)(to - from) * sizeof *io->dlogp);
     for (int i = 0; i < mb->rows.seg.n; i++) {
         int first = mb->start[i] > from ? mb->start[i] : from;
         int end = mb->start[i + 1] < to ? mb->start[i + 1] : to;
-        while (first < end && io->target[first] < 0) first++;
-        if (first < end) answer(ctx, mb, io, first, end);
+        for (int stop; first < end; first = stop) {
+            while (first < end && io->target[first] < 0) first++;
+            for (stop = first; stop < end && io->target[stop] >= 0;) stop++;
+            if (first < stop) answer(ctx, mb, io, first, stop);
+        }
     }
 }

@@ -14,24 +14,43 @@ struct batch {
     long tokens; /* learned from */
 };
 
+/* A conversation: which of its tokens are learned goes to `learn`. Returns how many tokens there
+ * are, -1: they do not fit. */
+static int converse(struct run *r, const struct problem *problem, int *token, unsigned char *learn,
+                    int *n_prompt, int *learned)
+{
+    struct chat_tokens out = {token, learn, (size_t)r->stage.dims.max_context, 0};
+    chat_conversation(r->chat, source_turns(r->source, problem), problem->turns, &out);
+    *n_prompt = chat_first(&out);
+    *learned = chat_learned(&out);
+    return out.n <= out.room && *learned > 0 ? (int)out.n : -1;
+}
+
 /* Demonstration number `index` as the next sequence of the step, if there is one and it fits
  * max_context. */
 static void demonstrate(struct run *r, uint32_t index, struct batch *b)
 {
     struct step_scratch *s = r->scratch;
-    int *token = s->token + (size_t)b->n * (size_t)r->stage.dims.max_context, n_prompt = 0;
+    size_t at = (size_t)b->n * (size_t)r->stage.dims.max_context;
+    int *token = s->token + at, n_prompt = 0, learned = 0, n = -1;
     struct problem problem;
     struct text text = {.at = s->text, .size = s->text_size};
     source_problem(r->source, SPLIT_TRAIN, index, &problem);
-    bool some = source_demonstrate(r->source, &problem, index, &text);
-    int n =
-        some && !text.cut ? run_encode(r, problem.prompt, text.at, text.n, token, &n_prompt) : -1;
+    bool turns = problem.turns > 0;
+    bool some = turns || source_demonstrate(r->source, &problem, index, &text);
+    if (turns)
+        n = converse(r, &problem, token, s->learn + at, &n_prompt, &learned);
+    else if (some && !text.cut)
+        n = run_encode(r, problem.prompt, text.at, text.n, token, &n_prompt);
     b->missing += !some;
     b->too_long += some && n < 0;
     if (n < 0) return;
-    s->sequence[b->n] =
-        (struct sequence){.prompt = b->n, .n_prompt = n_prompt, .n = n, .token = token};
-    b->tokens += n - n_prompt;
+    s->sequence[b->n] = (struct sequence){.prompt = b->n,
+                                          .n_prompt = n_prompt,
+                                          .n = n,
+                                          .token = token,
+                                          .learn = turns ? s->learn + at : NULL};
+    b->tokens += turns ? learned : n - n_prompt;
     b->n++;
 }
 

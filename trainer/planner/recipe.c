@@ -8,6 +8,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/config/options.h"
+#include "trainer/data/chat.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
 #include "trainer/planner/reduction.h"
@@ -84,32 +85,36 @@ struct reading {
     const struct settings *settings;
     struct tokenizer *tokenizer;
     struct source *source;
+    struct chat *chat;
 };
 
-static int tokens_of(const struct reading *r, const char *text, size_t n, bool special)
-{
-    return (int)tokenizer_encode(r->tokenizer, text, n, special, NULL, 0);
-}
-
-/* Prompt, <think>, demonstration, <eos>; the last token is only predicted. 0: there is no
- * demonstration, or none that fits. */
+/* Prompt, <think>, demonstration and the end of the turn, or a conversation; the last token is only
+ * predicted. 0: there is no demonstration, or none that fits. */
 static int demonstration_rows(const struct reading *r, uint32_t index, struct text *text)
 {
     struct problem problem;
+    struct chat_tokens t = {.room = 0};
     source_problem(r->source, SPLIT_TRAIN, index, &problem);
     text->n = 0;
     text->cut = false;
-    if (!source_demonstrate(r->source, &problem, index, text) || text->cut) return 0;
-    int n = tokens_of(r, problem.prompt, strlen(problem.prompt), false) + 1 +
-            tokens_of(r, text->at, text->n, true);
-    return n < r->settings->model.max_context ? n : 0;
+    if (problem.turns > 0) {
+        chat_conversation(r->chat, source_turns(r->source, &problem), problem.turns, &t);
+    } else {
+        if (!source_demonstrate(r->source, &problem, index, text) || text->cut) return 0;
+        chat_prompt(r->chat, problem.prompt, &t);
+        chat_answer(r->chat, text->at, text->n, &t);
+    }
+    return t.n > 0 && (int)t.n <= r->settings->model.max_context ? (int)t.n - 1 : 0;
 }
 
+/* Without <think>. */
 static int prompt_tokens(const struct reading *r, uint32_t prompt)
 {
     struct problem problem;
+    struct chat_tokens t = {.room = 0};
     source_problem(r->source, SPLIT_TRAIN, prompt, &problem);
-    return tokens_of(r, problem.prompt, strlen(problem.prompt), false);
+    chat_prompt(r->chat, problem.prompt, &t);
+    return (int)t.n - 1;
 }
 
 static int answer_rows(const struct reading *r, const struct phase_settings *k, uint32_t prompt,
@@ -167,7 +172,10 @@ static void read_data(struct recipe *r, struct problems *p)
     from.tokenizer = vocabulary_open(&r->settings, NULL, &json, p);
     from.source =
         source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);
-    if (from.tokenizer && from.source) {
+    const struct chat_job chat = {
+        .settings = &r->settings, .tokenizer = from.tokenizer, .tokenizer_json = json};
+    if (from.tokenizer) from.chat = chat_new(&chat, p);
+    if (from.chat && from.source) {
         int V = r->job->vocabulary > 0 ? r->job->vocabulary : tokenizer_size(from.tokenizer);
         r->dims = settings_dims(&r->settings, V);
         r->shape = shape_of_dims(&r->dims);
@@ -177,6 +185,7 @@ static void read_data(struct recipe *r, struct problems *p)
                          r->settings.model.max_context);
     }
     source_free(from.source);
+    chat_free(from.chat);
     tokenizer_free(from.tokenizer);
     free(json);
 }

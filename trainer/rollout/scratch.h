@@ -12,6 +12,8 @@ struct step_scratch {
     struct question *question;
     struct sequence *sequence; /* (max(answers, sequences)) */
     int *token; /* (questions + max(answers, sequences), max_context): prompts first */
+    unsigned char
+        *learn; /* (sequences, max_context) of demonstrations; NULL: none are learned from */
     float *weight, *advantage;
     bool *equal;            /* (questions) the rewards of its answers are all equal */
     struct rewards rewards; /* of the answers */

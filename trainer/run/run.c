@@ -26,6 +26,9 @@ static void open_tokenizer(struct run *r, const char *given, struct problems *p)
     if (!r->tokenizer) return;
     r->think = tokenizer_find(r->tokenizer, TOKEN_THINK);
     r->eos = tokenizer_find(r->tokenizer, TOKEN_EOS);
+    const struct chat_job job = {
+        .settings = &r->settings, .tokenizer = r->tokenizer, .tokenizer_json = r->tokenizer_json};
+    r->chat = chat_new(&job, p);
 }
 
 static void print_memory(const struct run *r)
@@ -87,6 +90,7 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
 {
     if (!r->source || r->text_size == 0) return;
     const struct screen how = {.tokenizer = r->tokenizer,
+                               .chat = r->chat,
                                .max_context = r->settings.model.max_context,
                                .leave_out = r->settings.data.leave_out,
                                .splits = e->data.read,
@@ -202,6 +206,7 @@ void run_close(struct run *r)
     stage_free(&r->stage);
     mesh_free(&r->mesh);
     source_free(r->source);
+    chat_free(r->chat);
     tokenizer_free(r->tokenizer);
     arena_free(&r->arena);
     free(r->tokenizer_json);
@@ -216,16 +221,24 @@ void run_close(struct run *r)
 int run_encode(const struct run *r, const char *prompt, const char *completion, size_t n, int *out,
                int *n_prompt)
 {
-    size_t room = (size_t)r->stage.dims.max_context;
-    size_t at = tokenizer_encode(r->tokenizer, prompt, strlen(prompt), false, out, room);
-    if (at + 2 > room) return -1;
-    out[at++] = r->think;
-    *n_prompt = (int)at;
-    if (!completion) return (int)at;
-    at += tokenizer_encode(r->tokenizer, completion, n, true, out + at, room - at);
-    if (at + 1 > room) return -1;
-    out[at++] = r->eos;
-    return (int)at;
+    struct chat_tokens t = {out, NULL, (size_t)r->stage.dims.max_context, 0};
+    chat_prompt(r->chat, prompt, &t);
+    if (t.n + 1 > t.room) return -1;
+    *n_prompt = (int)t.n;
+    if (completion) chat_answer(r->chat, completion, n, &t);
+    return t.n <= t.room ? (int)t.n : -1;
+}
+
+/* A problem's question: its prompt, or its turns up to the last answer. */
+static int encode_question(const struct run *r, const struct problem *p, int *out)
+{
+    int n_prompt, n = p->turns;
+    struct chat_tokens t = {out, NULL, (size_t)r->stage.dims.max_context, 0};
+    if (n == 0) return run_encode(r, p->prompt, NULL, 0, out, &n_prompt);
+    const struct turn *turn = source_turns(r->source, p);
+    while (n > 0 && turn[n - 1].role == TURN_ASSISTANT) n--;
+    chat_ask(r->chat, turn, n, &t);
+    return t.n + 1 <= t.room ? (int)t.n : -1;
 }
 
 /* Problem number `index` as question i. A generator's prompts were only sampled when it was looked
@@ -235,12 +248,12 @@ static int take_question(struct run *r, enum split split, uint32_t index, int i)
 {
     enum { DRAWS = 4096 };
     struct step_scratch *s = r->scratch;
-    int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n = -1, n_prompt = 0;
+    int *token = s->token + (size_t)i * (size_t)r->stage.dims.max_context, n = -1;
     for (uint32_t draw = 0; n < 0 && draw < (split == SPLIT_TRAIN ? DRAWS : 1); draw++) {
         source_problem(r->source, split, index + draw * 0x9e3779b1u, &s->problem[i]);
-        n = run_encode(r, s->problem[i].prompt, NULL, 0, token, &n_prompt);
+        n = encode_question(r, &s->problem[i], token);
     }
-    s->question[i] = (struct question){token, n_prompt};
+    s->question[i] = (struct question){token, n > 0 ? n : 0};
     return n;
 }
 

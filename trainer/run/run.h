@@ -3,6 +3,7 @@
 #define DUET_TRAINER_RUN_RUN_H
 
 #include "model/tokenizer.h"
+#include "trainer/data/chat.h"
 #include "trainer/data/source.h"
 #include "trainer/learn/outer.h"
 #include "trainer/learn/step.h"
@@ -28,6 +29,7 @@ struct run {
     char *tokenizer_json, *recipe;
     const char *folder;    /* of a training run: settings.run.out, or this site's in it */
     int think, eos;        /* token ids */
+    struct chat *chat;     /* how prompts and demonstrations become tokens */
     struct source *source; /* NULL when no problems are asked for */
     uint64_t data_sum[2];  /* source_sum of either split, for checkpoints */
     struct stage stage;

@@ -174,6 +174,12 @@ START_TEST(lines_left_out)
                              i % 4 ? "" : "{\"prompt\":", i, i);
     write_text(path, text);
     check_mistake(path, BAD_LINES_REFUSE, ":1: not JSON");
+    struct settings refuse = settings_of(path, NULL);
+    struct problems p_all = {0};
+    ck_assert_ptr_null(collection_open(&refuse, 3, &p_all));
+    ck_assert_int_eq(p_all.n, 21);
+    ck_assert_ptr_nonnull(strstr(p_all.text[20], "20 bad lines; the rest was not read"));
+    problems_free(&p_all);
     struct settings set = settings_of(path, path);
     set.data.bad_lines = BAD_LINES_SKIP;
     struct collection *c = open_good(&set);
@@ -222,6 +228,33 @@ START_TEST(lines_of_any_length)
         ck_assert_int_eq(line, 1 + i + (i + 1) / 2);
     }
     collection_free(c);
+    unlink(path);
+}
+END_TEST
+
+/* A file that is written to while a job reads it ends the job, which says so. */
+START_TEST(a_file_that_changes)
+{
+    char path[64], said[4096] = "", told[] = "/tmp/duet-told-XXXXXX";
+    int status, to = mkstemp(told);
+    write_lines(path, "q", 100);
+    pid_t child = fork();
+    if (child == 0) {
+        struct settings set = settings_of(path, path);
+        struct problem one;
+        dup2(to, STDERR_FILENO);
+        struct collection *c = open_good(&set);
+        int fd = open(path, O_WRONLY);
+        if (pwrite(fd, "xxxxxxxx", 8, 0) != 8) _exit(100);
+        collection_take(c, SPLIT_TRAIN, 0, &one);
+        _exit(101);
+    }
+    waitpid(child, &status, 0);
+    ck_assert_int_eq(WEXITSTATUS(status), EXIT_WORLD);
+    ck_assert_int_gt((int)pread(to, said, sizeof said - 1, 0), 0);
+    ck_assert_msg(strstr(said, "has changed since the job began") != NULL, "%s", said);
+    close(to);
+    unlink(told);
     unlink(path);
 }
 END_TEST
@@ -287,6 +320,7 @@ END_TEST
     X(mistaken_lists)      \
     X(lines_left_out)      \
     X(lines_of_any_length) \
+    X(a_file_that_changes) \
     X(memory_is_bounded)
 
 UNIT_MAIN("collection", .timeout_s = 120)

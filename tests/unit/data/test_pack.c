@@ -71,6 +71,27 @@ START_TEST(fill_by_hand)
 }
 END_TEST
 
-#define TESTS(X) X(fill_by_hand)
+/* A conversation: of what follows its prompt only what is marked is learned. */
+START_TEST(turns_are_left_out)
+{
+    static const unsigned char learn[] = {0, 1, 0, 1, 1};
+    static const struct sequence turns[] = {
+        {.n_prompt = 1, .n = 5, .token = tokens_a, .learn = learn}};
+    static const int bin_of[] = {0};
+    struct arena a = {0};
+    struct micro_batch m;
+    micro_batch_place(&m, 8, &a);
+    arena_back(&a, &device_host, a.used);
+    micro_batch_place(&m, 8, &a);
+    micro_batch_fill(&m, turns, weights, bin_of, 1, 0);
+    ints_are("target", m.target, (int[]){11, -1, 13, 14}, 4);
+    floats_are("weight", m.weight, (float[]){0.25f, 0, 0.25f, 0.25f}, 4);
+    arena_free(&a);
+}
+END_TEST
+
+#define TESTS(X)    \
+    X(fill_by_hand) \
+    X(turns_are_left_out)
 
 UNIT_MAIN("pack")

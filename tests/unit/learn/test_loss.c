@@ -74,6 +74,21 @@ START_TEST(sft)
 }
 END_TEST
 
+/* A conversation: one sequence whose row 3 stands between two answers. */
+START_TEST(rows_between_answers)
+{
+    struct fixture f;
+    fixture_make(&f, &loss_sft);
+    f.start[1] = T;
+    f.mb.rows.seg.n = 1;
+    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    ck_assert(sum_of(&f, SUM_LOSS) == 0.25 + 0.5 + 0.25 + 0.375);
+    ck_assert(sum_of(&f, SUM_ENTROPY) == 5);
+    ck_assert(sum_of(&f, SUM_TOKENS) == 4);
+    dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, -0.5f, -0.125f});
+}
+END_TEST
+
 START_TEST(on_policy)
 {
     struct fixture f;
@@ -167,12 +182,13 @@ START_TEST(nan_shows)
 }
 END_TEST
 
-#define TESTS(X)     \
-    X(sft)           \
-    X(on_policy)     \
-    X(off_policy)    \
-    X(reference)     \
-    X(whole_answers) \
+#define TESTS(X)            \
+    X(sft)                  \
+    X(rows_between_answers) \
+    X(on_policy)            \
+    X(off_policy)           \
+    X(reference)            \
+    X(whole_answers)        \
     X(nan_shows)
 
 UNIT_MAIN("loss")

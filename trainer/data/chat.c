@@ -1,0 +1,323 @@
+/* See chat.h. A conversation is rendered as text whose bytes are known by who wrote them, then cut:
+ * at the special tokens of the template, and before and behind what is to be learned, because there
+ * the assistant begins and ends when it samples. What lies between is encoded in one piece, as the
+ * model's makers encode it, but with no special tokens recognised. */
+#include "trainer/data/chat.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/memory.h"
+#include "trainer/data/own_template.h"
+
+static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
+enum { TAGS = sizeof tags / sizeof *tags };
+
+/* The prompt that R1-Zero was trained with (DeepSeek-R1, arXiv 2501.12948v1, table 1), without the
+ * user's part. */
+static const char R1[] =
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves "
+    "it. The assistant first thinks about the reasoning process in the mind and then provides the "
+    "user with the answer. The reasoning process and answer are enclosed within <think> </think> "
+    "and <answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> "
+    "<answer> answer here </answer>.";
+
+struct chat {
+    const struct tokenizer *t;
+    struct own_template own;
+    bool bare;
+    const char *name;
+    char *system; /* data.system; NULL: none */
+    char **special;
+    int specials, end;
+    struct rendered r;
+    struct turn *turn; /* (room) with the system's before them */
+    int room;
+};
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void read_specials(struct chat *c, const char *json)
+{
+    json_t *root = json ? json_loads(json, 0, NULL) : NULL;
+    const json_t *list = json_object_get(root, "added_tokens"), *v;
+    size_t i;
+    c->special = memory_take(json_array_size(list) + 1, sizeof *c->special, "special tokens");
+    json_array_foreach(list, i, v)
+    {
+        const char *text = json_string_value(json_object_get(v, "content"));
+        if (!text || !*text) continue;
+        c->special[c->specials] = strdup(text);
+        SYS_OK(c->special[c->specials], "give the job more memory", "no memory for %s", text);
+        c->specials++;
+    }
+    json_decref(root);
+}
+
+/* Bytes of the longest special token that stands here in the template's text; 0: none does. */
+static size_t special_at(const struct chat *c, size_t at)
+{
+    const struct rendered *r = &c->r;
+    size_t most = 0;
+    for (int i = 0; i < c->specials; i++) {
+        const char *word = c->special[i];
+        if (*word != r->text[at]) continue;
+        size_t n = strlen(word), k = 0;
+        if (n <= most || n > r->n - at || memcmp(r->text + at, word, n) != 0) continue;
+        while (k < n && r->who[at + k] == WHO_TEMPLATE) k++;
+        if (k == n) most = n;
+    }
+    return most;
+}
+
+/* thinking: of models whose template can go either way. */
+static void render(struct chat *c, const struct turn *turn, int n, bool ask, bool thinking)
+{
+    (void)thinking;
+    c->r.n = 0;
+    own_template_render(&c->own, turn, n, ask, &c->r);
+}
+
+/* The special token that follows what the assistant said; -1: none does before more text. */
+static int find_end(struct chat *c)
+{
+    const struct turn turns[] = {{TURN_USER, "user", NULL, 4}, {TURN_ASSISTANT, "said", NULL, 4}};
+    render(c, turns, 2, false, true);
+    size_t at = c->r.n;
+    while (at > 0 && c->r.who[at - 1] != WHO_ASSISTANT) at--;
+    for (; at > 0 && at < c->r.n; at++) {
+        size_t n = special_at(c, at);
+        int id;
+        if (n == 0) continue;
+        tokenizer_encode(c->t, c->r.text + at, n, true, &id, 1);
+        return id;
+    }
+    return -1;
+}
+
+struct chat *chat_new(const struct chat_job *job, struct problems *p)
+{
+    static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
+    struct chat *c = memory_take(1, sizeof *c, "a chat template");
+    const char *own = job->settings->data.template, *system = job->settings->data.system;
+    int before = p->n;
+    c->t = job->tokenizer;
+    c->bare = !own || !*own;
+    c->name = c->bare ? "bare" : "data.template";
+    read_specials(c, job->tokenizer_json);
+    if (system && *system) {
+        c->system = strdup(strcmp(system, "r1") == 0 ? R1 : system);
+        SYS_OK(c->system, "give the job more memory", "no memory for data.system");
+    }
+    if (own_template_parse(&c->own, c->bare ? bare : own, p)) c->end = find_end(c);
+    if (c->end < 0) c->end = tokenizer_find(c->t, TOKEN_EOS);
+    if (p->n == before && c->end < 0)
+        problems_add(p, NULL, 0,
+                     "%s: no special token ends the assistant's turn: put one of the tokenizer's "
+                     "behind {assistant} in data.template",
+                     c->name);
+    if (p->n == before) return c;
+    chat_free(c);
+    return NULL;
+}
+
+void chat_free(struct chat *c)
+{
+    if (!c) return;
+    own_template_free(&c->own);
+    for (int i = 0; i < c->specials; i++) free(c->special[i]);
+    free(c->special);
+    free(c->system);
+    free(c->turn);
+    rendered_free(&c->r);
+    free(c);
+}
+
+const char *chat_name(const struct chat *c)
+{
+    return c->name;
+}
+
+int chat_end(const struct chat *c)
+{
+    return c->end;
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+static void put_text(const struct chat *c, const char *text, size_t n, bool special, bool learn,
+                     struct chat_tokens *out)
+{
+    size_t used = out->n < out->room ? out->n : out->room;
+    if (n == 0) return;
+    size_t more = tokenizer_encode(c->t, text, n, special, out->token ? out->token + used : NULL,
+                                   out->room - used);
+    for (size_t i = used; out->learn && i < out->room && i < used + more; i++)
+        out->learn[i] = learn;
+    out->n += more;
+}
+
+static void put_token(int token, bool learn, struct chat_tokens *out)
+{
+    if (out->n < out->room) {
+        out->token[out->n] = token;
+        if (out->learn) out->learn[out->n] = learn;
+    }
+    out->n++;
+}
+
+/* The tag of an answer that begins here, if it is a token; -1: none. */
+static int tag_at(const struct chat *c, const char *text, size_t n, size_t *bytes)
+{
+    for (int i = 0; i < TAGS; i++) {
+        *bytes = strlen(tags[i]);
+        if (*bytes <= n && memcmp(text, tags[i], *bytes) == 0) return tokenizer_find(c->t, tags[i]);
+    }
+    return -1;
+}
+
+/* What the assistant says: text, in which the tags of an answer are tokens where there are such. */
+static void put_said(const struct chat *c, const char *text, size_t n, struct chat_tokens *out)
+{
+    size_t from = 0, tag = 0;
+    for (size_t at = 0; at < n; at++) {
+        int id = text[at] == '<' ? tag_at(c, text + at, n - at, &tag) : -1;
+        if (id < 0) continue;
+        put_text(c, text + from, at - from, false, true, out);
+        put_token(id, true, out);
+        from = at + tag;
+        at = from - 1;
+    }
+    put_text(c, text + from, n - from, false, true, out);
+}
+
+/* The rendered conversation. The first special token behind what the assistant said ends its turn:
+ * it is learned, too. */
+static void put_rendered(const struct chat *c, struct chat_tokens *out)
+{
+    const struct rendered *r = &c->r;
+    bool said = false;
+    for (size_t at = 0, from = 0; at < r->n;) {
+        size_t special = r->who[at] == WHO_TEMPLATE ? special_at(c, at) : 0;
+        bool learn = r->who[at] == WHO_ASSISTANT;
+        if (special > 0) {
+            put_text(c, r->text + at, special, true, said, out);
+            said = false;
+            from = at += special;
+            continue;
+        }
+        do at++;
+        while (at < r->n && (r->who[at] == WHO_ASSISTANT) == learn &&
+               (r->who[at] != WHO_TEMPLATE || special_at(c, at) == 0));
+        if (learn)
+            put_said(c, r->text + from, at - from, out);
+        else
+            put_text(c, r->text + from, at - from, false, false, out);
+        said = said || learn;
+        from = at;
+    }
+}
+
+/* data.system before the turns, unless they have their own; *n counts it. */
+static const struct turn *with_system(struct chat *c, const struct turn *turn, int *n)
+{
+    if (!c->system || (*n > 0 && turn[0].role == TURN_SYSTEM)) return turn;
+    if (*n + 1 > c->room) {
+        c->room = 2 * (*n + 1);
+        free(c->turn);
+        c->turn = memory_take((size_t)c->room, sizeof *c->turn, "a conversation");
+    }
+    c->turn[0] = (struct turn){TURN_SYSTEM, c->system, NULL, strlen(c->system)};
+    if (*n > 0) memcpy(c->turn + 1, turn, (size_t)*n * sizeof *turn);
+    (*n)++;
+    return c->turn;
+}
+
+/* What the assistant is asked with; does it end in an open thought? */
+static bool put_question(struct chat *c, const struct turn *turn, int n, bool thinking,
+                         struct chat_tokens *out)
+{
+    static const char think[] = "<think>", line[] = "<think>\n";
+    turn = with_system(c, turn, &n);
+    render(c, turn, n, true, thinking);
+    put_rendered(c, out);
+    bool open = rendered_ends(&c->r, think) || rendered_ends(&c->r, line);
+    if (open || !thinking) return open;
+    if (tokenizer_find(c->t, think) >= 0)
+        put_token(tokenizer_find(c->t, think), false, out);
+    else
+        put_text(c, think, sizeof think - 1, false, false, out);
+    return true;
+}
+
+void chat_ask(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out)
+{
+    put_question(c, turn, n, true, out);
+}
+
+void chat_prompt(struct chat *c, const char *prompt, struct chat_tokens *out)
+{
+    const struct turn turn = {TURN_USER, prompt, NULL, strlen(prompt)};
+    chat_ask(c, &turn, 1, out);
+}
+
+void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_tokens *out)
+{
+    if (c->bare)
+        put_text(c, completion, n, true, true, out); /* as it always was: any special token */
+    else
+        put_said(c, completion, n, out);
+    put_token(c->end, true, out);
+}
+
+/* The last turn, behind what asks for it: as it is, never through a template, which might cut the
+ * reasoning off. open: a thought is. */
+static void put_last(struct chat *c, const struct turn *last, bool open, struct chat_tokens *out)
+{
+    const char *text = last->text;
+    size_t n = last->n, opening = strlen(tags[0]);
+    if (n >= opening && memcmp(text, tags[0], opening) == 0) {
+        text += opening;
+        n -= opening;
+    } else if (last->reasoning) {
+        bool line = rendered_ends(&c->r, "\n") || c->bare;
+        if (!line) put_said(c, "\n", 1, out);
+        put_said(c, last->reasoning, strlen(last->reasoning), out);
+        const char *close = c->bare ? "</think>" : "\n</think>\n\n";
+        put_said(c, close, strlen(close), out);
+    } else if (open && !c->bare) {
+        put_said(c, "\n</think>\n\n", strlen("\n</think>\n\n"), out);
+    }
+    put_said(c, text, n, out);
+    put_token(c->end, true, out);
+}
+
+void chat_conversation(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out)
+{
+    while (n > 0 && turn[n - 1].role != TURN_ASSISTANT) n--;
+    if (n == 0) return;
+    const struct turn *last = &turn[n - 1];
+    if (n == 1) {
+        put_said(c, last->text, last->n, out);
+        put_token(c->end, true, out);
+        return;
+    }
+    bool thinking =
+        c->bare || last->reasoning || strncmp(last->text, tags[0], strlen(tags[0])) == 0;
+    bool open = put_question(c, turn, n - 1, thinking, out);
+    put_last(c, last, open, out);
+}
+
+int chat_first(const struct chat_tokens *t)
+{
+    size_t i = 1;
+    while (i < t->n && i < t->room && !t->learn[i]) i++;
+    return (int)i;
+}
+
+int chat_learned(const struct chat_tokens *t)
+{
+    int n = 0;
+    for (size_t i = 1; i < t->n && i < t->room; i++) n += t->learn[i];
+    return n;
+}

@@ -1,0 +1,55 @@
+/* Conversations as tokens: by data.template, by the model's own template, or bare: what the user
+ * says, "<think>", what the assistant says, "<eos>".
+ *
+ * Special tokens are recognised in a template only. What others wrote is text, whatever it looks
+ * like; of what the assistant says the tags of an answer are tokens, where the tokenizer has them.
+ */
+#ifndef DUET_TRAINER_DATA_CHAT_H
+#define DUET_TRAINER_DATA_CHAT_H
+
+#include "model/tokenizer.h"
+#include "trainer/config/settings.h"
+#include "trainer/data/example.h"
+#include "trainer/data/source.h"
+
+struct chat;
+
+struct chat_job {
+    const struct settings *settings;
+    const struct tokenizer *tokenizer;
+    const char *tokenizer_json; /* its added tokens are the special ones */
+    const char *template;       /* of the model, Jinja; NULL: it has none */
+    const char *bos, *eos;      /* the model's, as text, for its template; NULL: none */
+};
+/* NULL and problems. The tokenizer must outlive it. Local. */
+struct chat *chat_new(const struct chat_job *job, struct problems *p);
+void chat_free(struct chat *c);
+/* One line for people: "bare", "data.template", "the model's (ChatML)". */
+const char *chat_name(const struct chat *c);
+/* The token that ends the assistant's turn. */
+int chat_end(const struct chat *c);
+
+/* Where tokens go; n counts also those for which there was no room. */
+struct chat_tokens {
+    int *token;           /* (room) */
+    unsigned char *learn; /* (room) 1: the assistant's, to be learned; NULL: not asked for */
+    size_t room, n;
+};
+/* Turns that end before the assistant's, and what asks for it, "<think>" last. data.system stands
+ * before them unless they have a system turn. Local; allocates only for longer conversations than
+ * before. */
+void chat_ask(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out);
+/* One prompt of a user, and its completion behind "<think>" with the end of the turn, if given (n
+ * bytes). */
+void chat_prompt(struct chat *c, const char *prompt, struct chat_tokens *out);
+void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_tokens *out);
+/* A whole conversation, whose turns of the assistant, each with its end, are to be learned. The
+ * last one stands behind what chat_ask asks with; without reasoning, and where a template says how,
+ * it is asked for without "<think>". A text without a user is learned as it is. */
+void chat_conversation(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out);
+
+/* Number of the first token to be learned, at least 1; the number of them. */
+int chat_first(const struct chat_tokens *t);
+int chat_learned(const struct chat_tokens *t);
+
+#endif
