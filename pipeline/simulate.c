@@ -16,10 +16,8 @@ void sim_table_new(struct sim_table *t, int chunks, unsigned with)
     *t = (struct sim_table){.f = memory_take(n, sizeof *t->f, what),
                             .b = memory_take(n, sizeof *t->b, what),
                             .w = memory_take(n, sizeof *t->w, what)};
-    if (with & SIM_OVERLAP) {
-        t->bw = memory_take(n, sizeof *t->bw, what);
-        t->pairs = memory_take(n * n, sizeof *t->pairs, what);
-    }
+    if (with & SIM_WHOLE) t->bw = memory_take(n, sizeof *t->bw, what);
+    if (with & SIM_PAIRS) t->pairs = memory_take(n * n, sizeof *t->pairs, what);
     if (with & SIM_TURNS) t->interleaved = memory_take(9 * n * n, sizeof *t->interleaved, what);
     t->sim = (struct sim_costs){.chunks = chunks,
                                 .f = t->f,

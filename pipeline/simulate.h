@@ -45,10 +45,11 @@ struct sim_costs {
 struct sim_table {
     struct sim_costs sim;
     double *f, *b, *w;                   /* [chunks] */
-    double *bw, *pairs;                  /* [chunks], [chunks][chunks]; NULL without SIM_OVERLAP */
+    double *bw;                          /* [chunks]; NULL without SIM_WHOLE */
+    double *pairs;                       /* [chunks][chunks]; NULL without SIM_PAIRS */
     struct sim_interleaved *interleaved; /* [3 * chunks][3 * chunks]; NULL without SIM_TURNS */
 };
-enum { SIM_OVERLAP = 1, SIM_TURNS = 2 };
+enum { SIM_WHOLE = 1, SIM_PAIRS = 2, SIM_TURNS = 4, SIM_OVERLAP = SIM_WHOLE | SIM_PAIRS };
 /* All times 0, `pair` 1; with: SIM_ flags of the arrays that are wanted. Local; sim_table_free. */
 void sim_table_new(struct sim_table *t, int chunks, unsigned with);
 /* The same times for every chunk, messages free. */

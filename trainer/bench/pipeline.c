@@ -114,20 +114,25 @@ static void length_down(struct length *l)
 
 /* ---- all of a length ---- */
 
-/* Pairs in turn, then switched off; the schedule against which others are compared comes first. */
+/* Pairs in turn, then switched off. Returns how many trials there are then. */
+static int trials_of(struct trial **s, int n, const struct bench_options *o, const struct length *l,
+                     enum plan_kind k)
+{
+    bool chosen = read_schedules(o->schedules, NULL) >> k & 1;
+    if (!chosen || !plan_possible(k, l->stages, l->micro_batches, NULL)) return n;
+    s[n++] = trial_new(o, l, k, TURNS_PAIRS);
+    if (trial_fused(s[n - 1])) s[n] = trial_new(o, l, k, TURNS_OFF), n++;
+    if (k != PLAN_SERIAL && o->exchange > 0) s[n] = trial_new(o, l, k, TURNS_ALL), n++;
+    return n;
+}
+
+/* The schedule against which others are compared comes first. */
 static int trials_new(struct trial **s, const struct bench_options *o, const struct length *l)
 {
-    static const enum plan_kind order[PLAN_KINDS] = {PLAN_1F1B,     PLAN_SERIAL,    PLAN_ZB1P,
-                                                     PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_AUTO};
-    unsigned chosen = read_schedules(o->schedules, NULL);
-    int n = 0;
-    for (int i = 0; i < PLAN_KINDS; i++) {
-        enum plan_kind k = order[i];
-        if (!(chosen >> k & 1) || !plan_possible(k, l->stages, l->micro_batches, NULL)) continue;
-        s[n++] = trial_new(o, l, k, TURNS_PAIRS);
-        if (trial_fused(s[n - 1])) s[n] = trial_new(o, l, k, TURNS_OFF), n++;
-        if (k != PLAN_SERIAL && o->exchange > 0) s[n] = trial_new(o, l, k, TURNS_ALL), n++;
-    }
+    const enum plan_kind first = PLAN_1F1B;
+    int n = trials_of(s, 0, o, l, first);
+    for (int k = 0; k < PLAN_KINDS; k++)
+        if (k != (int)first) n = trials_of(s, n, o, l, (enum plan_kind)k);
     return n;
 }
 

@@ -35,7 +35,7 @@ static const struct section parts[PARTS] = {
                     "measured times of a full micro-batch; not given: derived from FLOPs and bytes",
                     costs_rows, costs),
 };
-static const struct book cluster_book = {"cluster file", parts, PARTS, -1};
+static const struct schema cluster_schema = {"cluster file", parts, PARTS, -1};
 
 static void name_file(struct cluster *c, const char *file)
 {
@@ -47,7 +47,7 @@ void cluster_defaults(struct cluster *c)
 {
     memset(c, 0, sizeof *c);
     for (int id = 0; id < PARTS; id++) {
-        struct place at = book_place(&cluster_book, c, id);
+        struct place at = schema_place(&cluster_schema, c, id);
         place_defaults(&at);
     }
 }
@@ -55,7 +55,7 @@ void cluster_defaults(struct cluster *c)
 void cluster_free(struct cluster *c)
 {
     for (int id = 0; id < PARTS; id++) {
-        struct place at = book_place(&cluster_book, c, id);
+        struct place at = schema_place(&cluster_schema, c, id);
         place_free(&at);
     }
     free(c->file);
@@ -66,8 +66,8 @@ void cluster_copy(struct cluster *to, const struct cluster *from)
 {
     cluster_defaults(to);
     for (int id = 0; id < PARTS; id++) {
-        struct place is = book_place(&cluster_book, to, id),
-                     was = book_place(&cluster_book, from, id);
+        struct place is = schema_place(&cluster_schema, to, id),
+                     was = schema_place(&cluster_schema, from, id);
         for (int i = 0; i < is.section->n_settings; i++)
             setting_copy(&is, &was, &is.section->settings[i]);
     }
@@ -150,13 +150,13 @@ bool cluster_parse(struct cluster *c, const void *yaml, size_t n, const char *fi
 {
     free(c->file);
     name_file(c, file);
-    return book_parse(&cluster_book, c, yaml, n, file, p) && cluster_check(c, p);
+    return schema_parse(&cluster_schema, c, yaml, n, file, p) && cluster_check(c, p);
 }
 
 bool cluster_load(struct cluster *c, const char *path, struct problems *p)
 {
     size_t n;
-    char *bytes = book_read(&cluster_book, path, &n, p);
+    char *bytes = schema_read(&cluster_schema, path, &n, p);
     if (!bytes) return false;
     bool ok = cluster_parse(c, bytes, n, path, p);
     c->sum = checksum(bytes, n, 0);
@@ -176,7 +176,7 @@ bool cluster_serves(const struct cluster *c, enum precision precision, struct pr
 void cluster_help(void)
 {
     puts("\nEntries of a cluster file, as `name: value (default); type and range`:");
-    book_help(&cluster_book);
+    schema_help(&cluster_schema);
 }
 
 int cluster_devices(const struct cluster *c)
@@ -202,19 +202,19 @@ static const struct setting *compute_of(enum precision precision)
 
 double cluster_peak(const struct cluster *c, enum precision precision)
 {
-    struct place at = book_place(&cluster_book, c, COMPUTE);
+    struct place at = schema_place(&cluster_schema, c, COMPUTE);
     return 1e12 * *(const double *)setting_value(&at, compute_of(precision));
 }
 
 void cluster_set_peak(struct cluster *c, enum precision precision, double peak)
 {
-    struct place at = book_place(&cluster_book, c, COMPUTE);
+    struct place at = schema_place(&cluster_schema, c, COMPUTE);
     *(double *)setting_value(&at, compute_of(precision)) = 1e-12 * peak;
 }
 
 int cluster_peak_line(const struct cluster *c, enum precision precision)
 {
-    struct place at = book_place(&cluster_book, c, COMPUTE);
+    struct place at = schema_place(&cluster_schema, c, COMPUTE);
     return *setting_line(&at, compute_of(precision));
 }
 

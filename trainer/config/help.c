@@ -41,13 +41,13 @@ static void help_setting(const struct setting *k, bool of_phase)
     printf("  %-28s %s%s%s\n      %s\n", left, range, of_phase ? "; " : "", kinds, k->help);
 }
 
-void book_help(const struct book *book)
+void schema_help(const struct schema *schema)
 {
-    for (int id = 0; id < book->n; id++) {
-        const struct section *section = &book->sections[id];
+    for (int id = 0; id < schema->n; id++) {
+        const struct section *section = &schema->sections[id];
         printf("\n%s%s(%s)\n", section->name, *section->name ? ": " : "", section->help);
         for (int i = 0; i < section->n_settings; i++)
-            help_setting(&section->settings[i], id == book->list);
+            help_setting(&section->settings[i], id == schema->list);
     }
 }
 
@@ -56,7 +56,7 @@ void settings_help(void)
     puts("Settings of a recipe, as `name: default` with type, range and unit; settings of phases "
          "also\nwith the kinds of phase that use them. Any of them can be overridden by --set "
          "name=value,\n--set section.name=value or --set phases.NAME.name=value.");
-    book_help(&recipe_book);
+    schema_help(&recipe_schema);
 }
 
 /* --- Markdown --------------------------------------------------------------------------------- */

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BYTES = 1 << 20 }; /* book_parse takes no more either */
+enum { MAX_BYTES = 1 << 20 }; /* schema_parse takes no more either */
 
 /* It may be a pipe. */
-char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p)
+char *schema_read(const struct schema *schema, const char *path, size_t *n, struct problems *p)
 {
     char why[FILE_WHY], *bytes = file_read(path, FILE_ANY, MAX_BYTES, n, why);
-    if (!bytes) problems_add(p, path, 0, "cannot read the %s: %s", book->noun, why);
+    if (!bytes) problems_add(p, path, 0, "cannot read the %s: %s", schema->noun, why);
     return bytes;
 }
 
@@ -22,7 +22,7 @@ bool settings_load(struct settings *s, const char *path, const char *const *sets
 {
     int before = p->n;
     size_t n;
-    char *bytes = book_read(&recipe_book, path, &n, p);
+    char *bytes = schema_read(&recipe_schema, path, &n, p);
     if (!bytes) return false;
     settings_parse(s, bytes, n, path, p);
     free(bytes);

@@ -1,5 +1,5 @@
 /* Tables of settings (X-macros as in settings_table.h) as rows of arrays: for a file that defines a
- * book of them. A section called `model` has its values in struct model_settings and where they
+ * schema of them. A section called `model` has its values in struct model_settings and where they
  * came from in struct model_lines. */
 #ifndef DUET_TRAINER_CONFIG_ROWS_H
 #define DUET_TRAINER_CONFIG_ROWS_H

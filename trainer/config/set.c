@@ -109,7 +109,7 @@ static const struct setting *setting_named(const struct settings *s, char *name,
     if (id == SECTION_PHASE && (phase = phase_take(s, &name, file, p)) < 0) return NULL;
     const struct setting *k = setting_find(section, name);
     if (!k) {
-        setting_unknown(&recipe_book, section, name, from, p);
+        setting_unknown(&recipe_schema, section, name, from, p);
         return NULL;
     }
     *at = settings_place(s, id, phase);

@@ -53,11 +53,11 @@ const struct section sections[SECTIONS] = {
                                   phase_rows, phases),
 };
 
-const struct book recipe_book = {"recipe", sections, SECTIONS, SECTION_PHASE};
+const struct schema recipe_schema = {"recipe", sections, SECTIONS, SECTION_PHASE};
 
-struct place book_place(const struct book *book, const void *root, int id)
+struct place schema_place(const struct schema *schema, const void *root, int id)
 {
-    const struct section *section = &book->sections[id];
+    const struct section *section = &schema->sections[id];
     return (struct place){section, (char *)root + section->offset,
                           (char *)root + section->line_offset};
 }

@@ -68,13 +68,13 @@ struct section {
 extern const struct section sections[SECTIONS];
 
 /* All sections that one kind of file may have; the first is its top level. */
-struct book {
+struct schema {
     const char *noun; /* "recipe" */
     const struct section *sections;
     int n;
     int list; /* the section that is a list of phases; -1: none */
 };
-extern const struct book recipe_book;
+extern const struct schema recipe_schema;
 
 /* One section's values: where its settings are read and written. */
 struct place {
@@ -91,7 +91,7 @@ struct origin {
 
 /* Section `id` of what is at root: a struct whose sections are where their offsets say. Not for
  * lists. */
-struct place book_place(const struct book *book, const void *root, int id);
+struct place schema_place(const struct schema *schema, const void *root, int id);
 /* `phase` counts for SECTION_PHASE only. */
 struct place settings_place(const struct settings *s, enum section_id id, int phase);
 void *setting_value(const struct place *at, const struct setting *k);
@@ -128,7 +128,7 @@ void setting_copy(const struct place *to, const struct place *from, const struct
 bool setting_assign(const struct place *at, const struct setting *k, const char *text, size_t n,
                     struct origin from, struct problems *p);
 /* "lr is a phase setting; put it in phases", or "unknown setting; did you mean ...". */
-void setting_unknown(const struct book *book, const struct section *section, const char *name,
+void setting_unknown(const struct schema *schema, const struct section *section, const char *name,
                      struct origin from, struct problems *p);
 /* Does the kind of the phase at `at` use the setting? */
 bool phase_can_use(const struct place *at, const struct setting *k);
@@ -139,13 +139,13 @@ bool phase_uses(const struct place *at, const struct setting *k, struct origin f
 /* Reads YAML bytes into the sections at root (of a recipe: struct settings, whose list of phases
  * may change), every mistake with its line. What lines said before is forgotten. true: no mistake.
  */
-bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
-                struct problems *p);
-/* A file's bytes, malloc'ed, or NULL and a problem; at most one more than book_parse takes. */
-char *book_read(const struct book *book, const char *path, size_t *n, struct problems *p);
+bool schema_parse(const struct schema *schema, void *root, const void *yaml, size_t n,
+                  const char *file, struct problems *p);
+/* A file's bytes, malloc'ed, or NULL and a problem; at most one more than schema_parse takes. */
+char *schema_read(const struct schema *schema, const char *path, size_t *n, struct problems *p);
 
 /* Every setting of every section, to stdout. */
-void book_help(const struct book *book);
+void schema_help(const struct schema *schema);
 
 /* A list of n phases, all defaults; the old ones are freed. */
 void phases_replace(struct settings *s, int n);

@@ -162,27 +162,27 @@ bool setting_assign(const struct place *at, const struct setting *k, const char 
 }
 
 /* " (sites has one, too)" for the next section from `id` on that has the name, else "". */
-static const char *has_one_too(const struct book *book, int id, const char *name, char out[64])
+static const char *has_one_too(const struct schema *schema, int id, const char *name, char out[64])
 {
     out[0] = '\0';
-    for (; id < book->n && !*out; id++)
-        if (setting_find(&book->sections[id], name))
-            snprintf(out, 64, " (%s has one too)", book->sections[id].name);
+    for (; id < schema->n && !*out; id++)
+        if (setting_find(&schema->sections[id], name))
+            snprintf(out, 64, " (%s has one too)", schema->sections[id].name);
     return out;
 }
 
 /* "lr is a phase setting; put it in phases": the name is known, but elsewhere. */
-static bool known_elsewhere(const struct book *book, const char *name, struct origin from,
+static bool known_elsewhere(const struct schema *schema, const char *name, struct origin from,
                             struct problems *p)
 {
-    for (int id = 0; id < book->n; id++) {
-        const struct section *s = &book->sections[id];
+    for (int id = 0; id < schema->n; id++) {
+        const struct section *s = &schema->sections[id];
         char too[64];
         if (!setting_find(s, name)) continue;
-        has_one_too(book, id + 1, name, too);
+        has_one_too(schema, id + 1, name, too);
         if (from.line == 0)
             problems_add(p, from.file, 0, "%s is a %s setting; write --set %s%s%s%s=...%s", name,
-                         s->noun, s->name, id == book->list ? ".NAME" : "", *s->name ? "." : "",
+                         s->noun, s->name, id == schema->list ? ".NAME" : "", *s->name ? "." : "",
                          name, too);
         else
             problems_add(p, from.file, from.line, "%s is a %s setting; put it %s%s%s", name,
@@ -192,19 +192,19 @@ static bool known_elsewhere(const struct book *book, const char *name, struct or
     return false;
 }
 
-static const char *nearest_in(const struct book *book, const struct section *section,
+static const char *nearest_in(const struct schema *schema, const struct section *section,
                               const char *name)
 {
     const char *names[MAX_NAMES + SECTIONS];
     int n = 0;
     INVARIANT(section->n_settings <= MAX_NAMES, "%d settings", section->n_settings);
     for (int i = 0; i < section->n_settings; i++) names[n++] = section->settings[i].name;
-    if (section == book->sections)
-        for (int id = 1; id < book->n; id++) names[n++] = book->sections[id].name;
+    if (section == schema->sections)
+        for (int id = 1; id < schema->n; id++) names[n++] = schema->sections[id].name;
     return nearest_name(name, names, n);
 }
 
-void setting_unknown(const struct book *book, const struct section *section, const char *name,
+void setting_unknown(const struct schema *schema, const struct section *section, const char *name,
                      struct origin from, struct problems *p)
 {
     const struct section *where = section;
@@ -213,11 +213,11 @@ void setting_unknown(const struct book *book, const struct section *section, con
         problems_add(p, from.file, from.line, "unknown setting %.*s...", SHOWN, name);
         return;
     }
-    if (known_elsewhere(book, name, from, p)) return;
-    near = nearest_in(book, section, name);
-    for (int id = 0; id < book->n && !near; id++) {
-        where = &book->sections[id];
-        near = nearest_in(book, where, name);
+    if (known_elsewhere(schema, name, from, p)) return;
+    near = nearest_in(schema, section, name);
+    for (int id = 0; id < schema->n && !near; id++) {
+        where = &schema->sections[id];
+        near = nearest_in(schema, where, name);
     }
     if (!near)
         problems_add(p, from.file, from.line, "unknown setting %s in %s", name,

@@ -1,4 +1,4 @@
-/* A recipe's YAML into settings (or another file's into its sections, see struct book). Two
+/* A recipe's YAML into settings (or another file's into its sections, see struct schema). Two
  * readings by libyaml: the first walks the events and refuses what a recipe has no use for
  * (aliases, second documents, deep nesting), so that the second may build a tree whose size is
  * bounded by the file's. Then the tree is walked once; it is three levels deep at most: top level,
@@ -22,7 +22,7 @@ enum {
 
 struct yaml_reader {
     yaml_document_t doc;
-    const struct book *book;
+    const struct schema *schema;
     void *root;
     const char *file;
     struct problems *p;
@@ -51,7 +51,7 @@ static void syntax_problem(const yaml_parser_t *y, const char *yaml, size_t n, c
 }
 
 /* What is wrong with one event goes to p; keeps count of depth and documents. */
-static bool event_ok(const yaml_event_t *e, const struct book *book, int *depth, int *documents,
+static bool event_ok(const yaml_event_t *e, const struct schema *schema, int *depth, int *documents,
                      const char *file, struct problems *p)
 {
     int before = p->n, line = (int)e->start_mark.line + 1;
@@ -61,16 +61,16 @@ static bool event_ok(const yaml_event_t *e, const struct book *book, int *depth,
     if (e->type == YAML_ALIAS_EVENT)
         problems_add(p, file, line,
                      "aliases (*name) are not supported in a %s: write the value again",
-                     book->noun);
+                     schema->noun);
     if (e->type == YAML_DOCUMENT_START_EVENT && ++*documents > 1)
         problems_add(p, file, line, "a second document starts here; a %s must be a single one",
-                     book->noun);
+                     schema->noun);
     if (opens && *depth > MAX_DEPTH) problems_add(p, file, line, "nested too deeply");
     return p->n == before;
 }
 
 /* First reading. */
-static bool events_ok(const struct book *book, const void *yaml, size_t n, const char *file,
+static bool events_ok(const struct schema *schema, const void *yaml, size_t n, const char *file,
                       struct problems *p)
 {
     yaml_parser_t y;
@@ -78,14 +78,14 @@ static bool events_ok(const struct book *book, const void *yaml, size_t n, const
     int depth = 0, documents = 0;
     bool end = false, ok = true;
     SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for a %s",
-           book->noun);
+           schema->noun);
     yaml_parser_set_input_string(&y, yaml, n);
     while (!end && ok) {
         if (!yaml_parser_parse(&y, &e)) {
             syntax_problem(&y, yaml, n, file, p);
             break;
         }
-        ok = event_ok(&e, book, &depth, &documents, file, p);
+        ok = event_ok(&e, schema, &depth, &documents, file, p);
         end = e.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&e);
     }
@@ -219,7 +219,7 @@ static void read_setting(struct yaml_reader *r, const struct place *at, const st
 {
     if (!first_time(r, k->name, setting_line(at, k), key)) return;
     struct origin from = origin(r, key);
-    bool in_list = r->book->list >= 0 && at->section == &r->book->sections[r->book->list];
+    bool in_list = r->schema->list >= 0 && at->section == &r->schema->sections[r->schema->list];
     if (in_list && r->stored && !phase_can_use(at, k)) return;
     if (in_list && !phase_uses(at, k, from, r->p)) return;
     bool list = k->type == SETTING_STR && k->low > 0;
@@ -244,7 +244,7 @@ static void read_pair(struct yaml_reader *r, const struct place *at, const yaml_
     if (k)
         read_setting(r, at, k, key, node_at(r, pair->value));
     else
-        setting_unknown(r->book, at->section, name, origin(r, key), r->p);
+        setting_unknown(r->schema, at->section, name, origin(r, key), r->p);
 }
 
 /* false and a problem when the node is no mapping; an empty one is well. */
@@ -260,7 +260,7 @@ static bool expect_mapping(const struct yaml_reader *r, const yaml_node_t *node,
 
 static void read_section(struct yaml_reader *r, int id, const yaml_node_t *node)
 {
-    struct place at = book_place(r->book, r->root, id);
+    struct place at = schema_place(r->schema, r->root, id);
     if (!expect_mapping(r, node, at.section->name)) return;
     for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
          i++)
@@ -324,10 +324,10 @@ static void read_top_pair(struct yaml_reader *r, const struct place *top,
 {
     const yaml_node_t *key = node_at(r, pair->key), *value = node_at(r, pair->value);
     const char *name = key->type == YAML_SCALAR_NODE ? scalar(key) : "";
-    for (int id = 1; id < r->book->n; id++) {
-        if (strcmp(r->book->sections[id].name, name) != 0) continue;
+    for (int id = 1; id < r->schema->n; id++) {
+        if (strcmp(r->schema->sections[id].name, name) != 0) continue;
         if (!first_time(r, name, &r->section_line[id], key)) return;
-        if (id == r->book->list)
+        if (id == r->schema->list)
             read_phases(r, value);
         else
             read_section(r, id, value);
@@ -339,9 +339,9 @@ static void read_top_pair(struct yaml_reader *r, const struct place *top,
 static void read_top(struct yaml_reader *r)
 {
     const yaml_node_t *node = yaml_document_get_root_node(&r->doc);
-    struct place top = book_place(r->book, r->root, 0);
+    struct place top = schema_place(r->schema, r->root, 0);
     char what[32];
-    snprintf(what, sizeof what, "a %s", r->book->noun);
+    snprintf(what, sizeof what, "a %s", r->schema->noun);
     if (!node || !expect_mapping(r, node, what)) return;
     for (yaml_node_pair_t *i = node->data.mapping.pairs.start; i < node->data.mapping.pairs.top;
          i++)
@@ -350,11 +350,11 @@ static void read_top(struct yaml_reader *r)
 }
 
 /* A new file begins: what earlier ones said is kept, where they said it is not. */
-static void forget_lines(const struct book *book, void *root)
+static void forget_lines(const struct schema *schema, void *root)
 {
-    for (int id = 0; id < book->n; id++) {
-        if (id == book->list) continue;
-        struct place at = book_place(book, root, id);
+    for (int id = 0; id < schema->n; id++) {
+        if (id == schema->list) continue;
+        struct place at = schema_place(schema, root, id);
         for (int i = 0; i < at.section->n_settings; i++)
             *setting_line(&at, &at.section->settings[i]) = 0;
     }
@@ -363,20 +363,20 @@ static void forget_lines(const struct book *book, void *root)
 /* r says what to read into and how. */
 static bool parse(struct yaml_reader r, const void *yaml, size_t n)
 {
-    const struct book *book = r.book;
+    const struct schema *schema = r.schema;
     struct problems *p = r.p;
     const char *file = r.file;
     int before = p->n;
     yaml_parser_t y;
     r.most = before + MAX_MISTAKES;
-    INVARIANT(book->n <= MAX_SECTIONS, "%d sections", book->n);
-    forget_lines(book, r.root);
+    INVARIANT(schema->n <= MAX_SECTIONS, "%d sections", schema->n);
+    forget_lines(schema, r.root);
     if (n > MAX_BYTES)
-        problems_add(p, file, 0, "%zu bytes are too many for a %s (the limit is %d)", n, book->noun,
-                     MAX_BYTES);
-    if (n == 0 || n > MAX_BYTES || !events_ok(book, yaml, n, file, p)) return p->n == before;
+        problems_add(p, file, 0, "%zu bytes are too many for a %s (the limit is %d)", n,
+                     schema->noun, MAX_BYTES);
+    if (n == 0 || n > MAX_BYTES || !events_ok(schema, yaml, n, file, p)) return p->n == before;
     SYS_OK(yaml_parser_initialize(&y), "free memory on this machine", "no memory for a %s",
-           book->noun);
+           schema->noun);
     yaml_parser_set_input_string(&y, yaml, n);
     if (yaml_parser_load(&y, &r.doc)) {
         read_top(&r);
@@ -388,10 +388,11 @@ static bool parse(struct yaml_reader r, const void *yaml, size_t n)
     return p->n == before;
 }
 
-bool book_parse(const struct book *book, void *root, const void *yaml, size_t n, const char *file,
-                struct problems *p)
+bool schema_parse(const struct schema *schema, void *root, const void *yaml, size_t n,
+                  const char *file, struct problems *p)
 {
-    return parse((struct yaml_reader){.book = book, .root = root, .file = file, .p = p}, yaml, n);
+    return parse((struct yaml_reader){.schema = schema, .root = root, .file = file, .p = p}, yaml,
+                 n);
 }
 
 static void recipe_begin(struct settings *s, const char *file)
@@ -407,7 +408,7 @@ bool settings_parse(struct settings *s, const void *yaml, size_t n, const char *
                     struct problems *p)
 {
     recipe_begin(s, file);
-    return book_parse(&recipe_book, s, yaml, n, file, p);
+    return schema_parse(&recipe_schema, s, yaml, n, file, p);
 }
 
 bool settings_parse_stored(struct settings *s, const char *yaml, struct problems *p)
@@ -415,6 +416,7 @@ bool settings_parse_stored(struct settings *s, const char *yaml, struct problems
     const char *file = "recipe.yaml";
     recipe_begin(s, file);
     return parse(
-        (struct yaml_reader){.book = &recipe_book, .root = s, .file = file, .p = p, .stored = true},
+        (struct yaml_reader){
+            .schema = &recipe_schema, .root = s, .file = file, .p = p, .stored = true},
         yaml, strlen(yaml));
 }

@@ -17,10 +17,7 @@ struct candidate {
     char *reason; /* NULL: it can be */
 };
 
-/* auto last: it is shown where it beats the others. */
-static const enum plan_kind KINDS[] = {PLAN_SERIAL,   PLAN_1F1B,      PLAN_ZB1P,
-                                       PLAN_DUALPIPE, PLAN_DUALPIPEV, PLAN_AUTO};
-enum { N_SCHEDULES = sizeof KINDS / sizeof *KINDS, BEST = 12 };
+enum { BEST = 12 };
 
 static char *copy(const char *text)
 {
@@ -175,12 +172,13 @@ static void keep_if_faster(struct candidates *all, int first)
     all->n--;
 }
 
+/* auto comes last in the table: it is shown where it beats the others. */
 static void try_schedules(const struct recipe *r, int ranks, struct layout l,
                           struct candidates *all)
 {
     int first = all->n;
-    for (int k = 0; k < N_SCHEDULES; k++) {
-        l.kind = KINDS[k];
+    for (int k = 0; k < PLAN_KINDS; k++) {
+        l.kind = (enum plan_kind)k;
         if ((l.pp == 1) != (l.kind == PLAN_SERIAL)) continue;
         all->at = realloc(all->at, (size_t)(all->n + 1) * sizeof *all->at);
         SYS_OK(all->at, "free memory on this host", "no memory for %d meshes", all->n + 1);

@@ -138,14 +138,11 @@ static void consider(struct scaled *best, const struct scaled_model *m, const st
 static void each_split(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
                        struct layout l, double memory)
 {
-    static const enum plan_kind kinds[] = {PLAN_1F1B, PLAN_ZB1P, PLAN_DUALPIPE, PLAN_DUALPIPEV};
     for (l.ep = 1; l.ep <= l.dp && l.ep <= (m->shape.experts > 0 ? 64 : 1); l.ep *= 2) {
         if (l.dp % l.ep != 0) continue;
-        l.kind = PLAN_SERIAL;
-        if (l.pp == 1) consider(best, m, c, l, memory);
-        for (int k = 0; l.pp > 1 && k < 4; k++) {
-            l.kind = kinds[k];
-            consider(best, m, c, l, memory);
+        for (int k = 0; k < PLAN_AUTO; k++) {
+            l.kind = (enum plan_kind)k;
+            if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) consider(best, m, c, l, memory);
         }
     }
 }

@@ -74,7 +74,7 @@ struct times {
     double *sum[TIMES_OF][2]; /* [op][paired][chunk] */
     int *n[TIMES_OF][2];
     double pairs, halves; /* of all pairs: what they took, what their halves take */
-    struct sim_costs costs;
+    struct sim_table table;
 };
 
 static void times_new(struct times *t, const struct timeline *all, int chunks)
@@ -106,6 +106,7 @@ static void times_free(struct times *t)
             free(t->sum[op][k]);
             free(t->n[op][k]);
         }
+    sim_table_free(&t->table);
 }
 
 /* From its first half's start to its last half's end; the halves of a pair follow each other on a
@@ -131,17 +132,17 @@ static void times_pairs(struct times *t, const struct timeline *all)
 /* Plans that never run a part by itself still need a number for it: B and W are about equal. */
 static void times_costs(struct times *t, const struct timeline *all, int chunks)
 {
-    double *const *const mean[] = {t->sum[PLAN_F], t->sum[PLAN_B], t->sum[PLAN_W], t->sum[PLAN_BW]};
+    sim_table_new(&t->table, chunks, SIM_WHOLE);
     for (int c = 0; c < chunks; c++) {
-        double *b = &mean[1][0][c], *w = &mean[2][0][c], *bw = &mean[3][0][c];
+        double *b = &t->sum[PLAN_B][0][c], *w = &t->sum[PLAN_W][0][c], *bw = &t->sum[PLAN_BW][0][c];
         if (*bw <= 0) *bw = *b + *w;
         if (*b <= 0) *b = *w > 0 && *w < *bw ? *bw - *w : *bw / 2;
         if (*w <= 0) *w = *b < *bw ? *bw - *b : *bw / 2;
+        t->table.f[c] = t->sum[PLAN_F][0][c];
+        t->table.b[c] = *b, t->table.w[c] = *w, t->table.bw[c] = *bw;
     }
     times_pairs(t, all);
-    t->costs =
-        (struct sim_costs){.f = mean[0][0], .b = mean[1][0], .w = mean[2][0], .bw = mean[3][0]};
-    if (t->halves > 0) t->costs.pair = t->pairs / t->halves;
+    if (t->halves > 0) t->table.sim.pair = t->pairs / t->halves;
 }
 
 /* --- files --- */
@@ -178,7 +179,7 @@ static void write_files(const struct plan *plan, const struct timeline *measured
     times_new(&times, measured, plan->chunks);
     times_costs(&times, measured, plan->chunks);
     sim_new(&sim, plan);
-    bool done = sim_run(&sim, plan, &times.costs);
+    bool done = sim_run(&sim, plan, &times.table.sim);
     INVARIANT(done, "a plan that ran hangs in the simulator");
     timeline_of_sim(&predicted, plan, &sim);
     char title[128];
