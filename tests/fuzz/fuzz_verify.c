@@ -1,7 +1,7 @@
 /* Any bytes as a completion, and as a bare answer, of a problem of each task and of a file. The
  * first byte chooses the problem. */
 #include <stdlib.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/task.h"
 #include "trainer/reward/verdict.h"
 
@@ -10,8 +10,8 @@ static void check(const struct task *t, const struct problem *p, struct span ans
     char bytes[32];
     struct text read = {bytes, 0, sizeof bytes, false};
     if (answer.n == 0) return;
-    enum why why = t->verify(p, answer, &read);
-    if (!why_text(why) || read.n >= sizeof bytes) abort();
+    enum reason why = t->verify(p, answer, &read);
+    if (!reason_text(why) || read.n >= sizeof bytes) abort();
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n);
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
     const struct task *t = task_find(bytes[0] % 3);
     struct task_options o = {.difficulty = t->least_difficulty + bytes[0] / 3 % 5, .seed = 1};
     struct problem p;
-    struct span whole = {text, n - 1}, answer = answer_text(whole);
+    struct span whole = {text, n - 1}, answer = completion_answer(whole);
     int right[TASK_PARTS] = {0}, total[TASK_PARTS] = {0};
     t->make(&p, &o, SPLIT_TRAIN, bytes[0]);
     check(t, &p, whole);
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n)
         if (right[i] < 0 || right[i] > total[i]) abort();
     verdict_of(t, &p, whole, false);
     verdict_of(NULL, &p, whole, true);
-    answer_in_form(whole);
+    completion_in_form(whole);
     answer_equal(whole, answer.at ? answer : (struct span){p.answer, 1});
     return 0;
 }

@@ -121,11 +121,11 @@ static struct rollout_job sample_job(struct run *r, const struct sample_options 
 static void print_verdict(struct run *r, const struct problem *p, const struct answer *a)
 {
     struct verdict graded = grade_one(r, p, a);
-    if (graded.why == WHY_RIGHT) {
+    if (graded.why == REASON_RIGHT) {
         printf("   [right]");
         return;
     }
-    printf("   [wrong: %s", why_text(graded.why));
+    printf("   [wrong: %s", reason_text(graded.why));
     if (graded.has_read && graded.read[0]) printf(", read %s", graded.read);
     printf(", expected %s]", p->answer);
 }

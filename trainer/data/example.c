@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/problems.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/scan.h"
 
 /* What a demonstration or answer of a file may not hold: they are tokens of their own. */
@@ -311,7 +311,8 @@ static bool check_words(const struct reading *d)
         return wrong(d, "answer may not contain %s", word);
     if (why && holds(why, reserved, RESERVED, &word))
         return wrong(d, "demonstration may not contain %s", word);
-    if (why && holds(why, tags, TAGS, &word) && !answer_in_form((struct span){why, strlen(why)}))
+    if (why && holds(why, tags, TAGS, &word) &&
+        !completion_in_form((struct span){why, strlen(why)}))
         return wrong(d, "demonstration with %s must read: reasoning</think><answer>...</answer>",
                      word);
     return true;

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 
 #define HAS(role) (1u << PART_##role)
 #define MATH_MEMBERS                                                                              \

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 
 struct scan {
     const char *at, *end;

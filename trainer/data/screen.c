@@ -8,7 +8,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "comm/watch.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/unknown.h"
 
 enum { NAMED = 8, TRIED = 2048, SAMPLE = 65536, MESSAGE = 900, EVERY = 1024 };
@@ -120,7 +120,7 @@ static bool look_at_demonstration(struct look *l, const struct problem *p, int p
         found_add(&l->no_demonstration, place);
         return false;
     }
-    struct span whole = {text.at, text.n}, answer = answer_text(whole);
+    struct span whole = {text.at, text.n}, answer = completion_answer(whole);
     int n = n_prompt + tokens_of(l, whole, true) + 1; /* <eos> */
     if (!text.cut) l->longest_demonstration = larger(l->longest_demonstration, n);
     if (text.cut || n > l->how->max_context)
@@ -130,7 +130,7 @@ static bool look_at_demonstration(struct look *l, const struct problem *p, int p
     struct span wanted = {p->answer, strlen(p->answer)};
     bool same = answer.n == wanted.n && memcmp(answer.at, wanted.at, wanted.n) == 0;
     if (answer.at && !same && scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
-    return scan(l, &l->read, answer_reasoning(whole, &closed), true);
+    return scan(l, &l->read, completion_reasoning(whole, &closed), true);
 }
 
 /* false: it is left out. */

@@ -2,7 +2,7 @@
 #include "trainer/data/task.h"
 #include <stdio.h>
 #include "trainer/config/settings.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 
 static const struct task *const tasks[] = {
     [TASK_COUNTDOWN] = &task_countdown,
@@ -29,5 +29,5 @@ bool task_right(const struct task *t, const struct problem *p, const char *answe
 {
     char bytes[64];
     struct text read = {bytes, 0, sizeof bytes, false};
-    return n > 0 && t->verify(p, (struct span){answer, n}, &read) == WHY_RIGHT;
+    return n > 0 && t->verify(p, (struct span){answer, n}, &read) == REASON_RIGHT;
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include "trainer/data/problem.h"
 #include "trainer/data/text.h"
-#include "trainer/data/why.h"
+#include "trainer/data/reason.h"
 
 struct span; /* answer.h */
 
@@ -21,7 +21,7 @@ struct task {
     /* Grades the text between <answer> and </answer>, any bytes, not empty. What was read of it
      * goes to `read`: its value where it has one, else the text. Answers with the same verdict and
      * the same `read` are the same answer: that is what a majority votes by. */
-    enum why (*verify)(const struct problem *p, struct span answer, struct text *read);
+    enum reason (*verify)(const struct problem *p, struct span answer, struct text *read);
     /* Appends reasoning, "</think><answer>", answer, "</answer>": what follows the prompt's
      * "<think>". */
     void (*demonstrate)(struct text *out, const struct problem *p, const struct task_options *o,

@@ -3,7 +3,7 @@
 #define DUET_TRAINER_DATA_UNKNOWN_H
 
 #include "model/tokenizer.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/text.h"
 
 enum { UNKNOWN_KINDS = 8 };

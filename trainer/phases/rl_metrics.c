@@ -86,7 +86,7 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
         json_pack("{s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:s?, s:s}", "step", (json_int_t)r->step,
                   "phase", k->name, "question", i / k->samples, "sample", i % k->samples, "prompt",
                   problem->prompt, "completion", s->text, "expected", problem->answer, "parsed",
-                  graded.has_read ? graded.read : NULL, "why", why_text(graded.why));
+                  graded.has_read ? graded.read : NULL, "why", reason_text(graded.why));
     INVARIANT(o, "a sample of step %ld is not JSON", r->step);
     put_rewards(o, &s->rewards, i);
     json_object_set_new(o, "advantage", json_real((double)s->advantage[i]));

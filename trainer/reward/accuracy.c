@@ -4,7 +4,7 @@
 
 static float grade(const struct completion *c)
 {
-    return c->verdict.why == WHY_RIGHT ? 1 : 0;
+    return c->verdict.why == REASON_RIGHT ? 1 : 0;
 }
 
 static double weight(const struct phase_settings *k)

@@ -7,6 +7,6 @@
 
 /* As task.verify: the text between <answer> and </answer>, any bytes; what answer_canonical
  * makes of it goes to `read`. It is a wrong value where the file's answer is a number. Local. */
-enum why exact_verify(const struct problem *p, struct span answer, struct text *read);
+enum reason exact_verify(const struct problem *p, struct span answer, struct text *read);
 
 #endif

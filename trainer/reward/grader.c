@@ -1,6 +1,6 @@
 #include "trainer/reward/grader.h"
 #include "comm/base/die.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 
 static const struct grader *const graders[GRADERS] = {
     [GRADER_ACCURACY] = &grader_accuracy,

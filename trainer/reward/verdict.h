@@ -8,7 +8,7 @@
 #include "trainer/data/task.h"
 
 struct verdict {
-    enum why why;   /* right, or the first thing that is wrong */
+    enum reason why; /* right, or the first thing that is wrong */
     uint64_t vote;  /* equal for answers with the same verdict and the same reading; 0: no answer */
     bool has_read;  /* there is an answer */
     char read[256]; /* its value where it has one, else its text, as far as it fits */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/problems.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/heldout.h"
 #include "trainer/data/source.h"
 #include "trainer/reward/verdict.h"
@@ -75,8 +75,8 @@ START_TEST(forms)
         {"<eos>", NULL, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct span c = {rows[i].completion, strlen(rows[i].completion)}, a = answer_text(c);
-        ck_assert_msg(answer_in_form(c) == rows[i].form, "%s", rows[i].completion);
+        struct span c = {rows[i].completion, strlen(rows[i].completion)}, a = completion_answer(c);
+        ck_assert_msg(completion_in_form(c) == rows[i].form, "%s", rows[i].completion);
         ck_assert_msg((a.at != NULL) == (rows[i].answer != NULL), "%s", rows[i].completion);
         ck_assert_msg(!a.at || span_is(a, rows[i].answer), "%s", rows[i].completion);
     }
@@ -139,12 +139,12 @@ START_TEST(generators)
         struct text text = {bytes, 0, sizeof bytes, false};
         source_problem(s, SPLIT_TRAIN, 11, &p);
         ck_assert(source_demonstrate(s, &p, 11, &text));
-        ck_assert(answer_in_form((struct span){bytes, text.n}));
+        ck_assert(completion_in_form((struct span){bytes, text.n}));
         int n = snprintf(given, sizeof given, "</think>\n<answer>%s</answer>", p.answer);
         struct span right = {given, (size_t)n}, cut = {given, (size_t)n - 1};
-        ck_assert_int_eq(verdict_of(source_task(s), &p, right, false).why, WHY_RIGHT);
-        ck_assert_int_eq(verdict_of(source_task(s), &p, cut, true).why, WHY_TRUNCATED);
-        ck_assert(answer_in_form(right) && !answer_in_form(cut));
+        ck_assert_int_eq(verdict_of(source_task(s), &p, right, false).why, REASON_RIGHT);
+        ck_assert_int_eq(verdict_of(source_task(s), &p, cut, true).why, REASON_TRUNCATED);
+        ck_assert(completion_in_form(right) && !completion_in_form(cut));
         struct text again = {given, 0, sizeof given, false};
         ck_assert(source_demonstrate(s, &p, 11, &again)); /* pure */
         ck_assert_str_eq(bytes, given);
@@ -256,7 +256,7 @@ START_TEST(file_with_a_held_out_tenth)
         ck_assert_int_eq(seen[atoi(p.answer)]++, 0);
     }
     const struct span seven = {"</think><answer> 007 </answer>", 30};
-    ck_assert_int_eq(verdict_of(source_task(s), &p, seven, false).why == WHY_RIGHT,
+    ck_assert_int_eq(verdict_of(source_task(s), &p, seven, false).why == REASON_RIGHT,
                      atoi(p.answer) == 7);
     source_free(s);
     unlink(path);
@@ -347,7 +347,7 @@ START_TEST(long_records)
     ck_assert_uint_eq(strlen(one.prompt), LONG);
     ck_assert_uint_eq(strlen(one.answer), LONG / 2);
     const struct span seven = {"</think><answer>7</answer>", 26};
-    ck_assert_int_eq(verdict_of(source_task(s), &one, seven, false).why, WHY_RIGHT);
+    ck_assert_int_eq(verdict_of(source_task(s), &one, seven, false).why, REASON_RIGHT);
     source_free(s);
     unlink(path);
     for (int i = 0, used = 0; i < MANY; i++)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/config/settings.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
 #include "tests/support/check_unit.h"
@@ -127,8 +127,8 @@ static struct tally tally_demonstrations(const struct task *t, const struct task
         struct rng_stream rng = {1, {.purpose = RNG_DEMO, .prompt = (uint32_t)i}};
         t->make(&p, o, SPLIT_TRAIN, (uint32_t)i);
         t->demonstrate(&text, &p, o, &rng);
-        struct span whole = {bytes, text.n}, answer = answer_text(whole);
-        ck_assert(!text.cut && answer_in_form(whole));
+        struct span whole = {bytes, text.n}, answer = completion_answer(whole);
+        ck_assert(!text.cut && completion_in_form(whole));
         bool right = task_right(t, &p, answer.at, answer.n);
         if (t == &task_countdown) ck_assert(right == (strstr(bytes, "y</think>") != NULL));
         c.solved += right;
@@ -190,7 +190,7 @@ START_TEST(no_try_is_repeated)
         task_countdown.make(&p, &o, SPLIT_TRAIN, i);
         task_countdown.demonstrate(&text, &p, &o, &rng);
         bool closed;
-        struct span rest = answer_reasoning((struct span){bytes, text.n}, &closed), tried[64];
+        struct span rest = completion_reasoning((struct span){bytes, text.n}, &closed), tried[64];
         int n = 0;
         while (rest.n) {
             struct span attempt = span_take(&rest, ';'), expression = span_take(&attempt, '=');
@@ -225,7 +225,7 @@ START_TEST(mutants)
         t->parts(&p, bytes, n, right, total);
         for (int k = 0; k < TASK_PARTS; k++)
             ck_assert(right[k] >= 0 && right[k] <= total[k] && total[k] < 300);
-        struct span answer = answer_text((struct span){bytes, n});
+        struct span answer = completion_answer((struct span){bytes, n});
         bool right_answer = answer.at && task_right(t, &p, answer.at, answer.n);
         if (right_answer && t != &task_countdown) ck_assert(span_is(answer, p.answer));
     }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "comm/base/problems.h"
 #include "trainer/data/source.h"
 #include "trainer/reward/verdict.h"
@@ -49,44 +49,44 @@ static const struct {
     int of;
     const char *completion;
     bool truncated;
-    enum why why;
+    enum reason why;
     const char *read; /* NULL: there is no answer */
 } rows[] = {
-    {COUNTDOWN, "8+6", true, WHY_TRUNCATED, NULL},
-    {COUNTDOWN, "8+6", false, WHY_NO_END_OF_THOUGHT, NULL},
-    {COUNTDOWN, "8+6</think>8", false, WHY_NO_ANSWER, NULL},
-    {COUNTDOWN, "8+6</think><answer>8", false, WHY_NOT_CLOSED, NULL},
-    {COUNTDOWN, "8+6</think><answer>8", true, WHY_TRUNCATED, NULL},
-    {COUNTDOWN, "</think><answer></answer>", false, WHY_EMPTY, ""},
-    {COUNTDOWN, "</think><answer>?</answer>", false, WHY_GIVEN_UP, "?"},
-    {COUNTDOWN, "</think><answer>8 apples</answer>", false, WHY_NOT_AN_EXPRESSION, "8 apples"},
-    {COUNTDOWN, "</think><answer>8*4</answer>", false, WHY_OTHER_NUMBER, "32"},
-    {COUNTDOWN, "</think><answer>8*8/2</answer>", false, WHY_OTHER_NUMBER, "32"},
-    {COUNTDOWN, "</think><answer>8*6</answer>", false, WHY_NUMBER_LEFT, "48"},
-    {COUNTDOWN, "</think><answer>6/8/2</answer>", false, WHY_WRONG_VALUE, "3/8"},
-    {COUNTDOWN, "</think><answer>8*(6-2)</answer>", false, WHY_RIGHT, "32"},
-    {COUNTDOWN, "</think><answer>8*(6-2)</answer>and on", true, WHY_RIGHT, "32"},
-    {ARITHMETIC, "</think><answer>632</answer>", false, WHY_RIGHT, "632"},
-    {ARITHMETIC, "</think><answer>0632</answer>", false, WHY_OTHER_FORM, "632"},
-    {ARITHMETIC, "</think><answer>632.0</answer>", false, WHY_OTHER_FORM, "632"},
-    {ARITHMETIC, "</think><answer>633</answer>", false, WHY_WRONG_VALUE, "633"},
-    {ARITHMETIC, "</think><answer>99999999999999999999</answer>", false, WHY_WRONG_VALUE,
+    {COUNTDOWN, "8+6", true, REASON_TRUNCATED, NULL},
+    {COUNTDOWN, "8+6", false, REASON_NO_END_OF_THOUGHT, NULL},
+    {COUNTDOWN, "8+6</think>8", false, REASON_NO_ANSWER, NULL},
+    {COUNTDOWN, "8+6</think><answer>8", false, REASON_NOT_CLOSED, NULL},
+    {COUNTDOWN, "8+6</think><answer>8", true, REASON_TRUNCATED, NULL},
+    {COUNTDOWN, "</think><answer></answer>", false, REASON_EMPTY, ""},
+    {COUNTDOWN, "</think><answer>?</answer>", false, REASON_GIVEN_UP, "?"},
+    {COUNTDOWN, "</think><answer>8 apples</answer>", false, REASON_NOT_AN_EXPRESSION, "8 apples"},
+    {COUNTDOWN, "</think><answer>8*4</answer>", false, REASON_OTHER_NUMBER, "32"},
+    {COUNTDOWN, "</think><answer>8*8/2</answer>", false, REASON_OTHER_NUMBER, "32"},
+    {COUNTDOWN, "</think><answer>8*6</answer>", false, REASON_NUMBER_LEFT, "48"},
+    {COUNTDOWN, "</think><answer>6/8/2</answer>", false, REASON_WRONG_VALUE, "3/8"},
+    {COUNTDOWN, "</think><answer>8*(6-2)</answer>", false, REASON_RIGHT, "32"},
+    {COUNTDOWN, "</think><answer>8*(6-2)</answer>and on", true, REASON_RIGHT, "32"},
+    {ARITHMETIC, "</think><answer>632</answer>", false, REASON_RIGHT, "632"},
+    {ARITHMETIC, "</think><answer>0632</answer>", false, REASON_OTHER_FORM, "632"},
+    {ARITHMETIC, "</think><answer>632.0</answer>", false, REASON_OTHER_FORM, "632"},
+    {ARITHMETIC, "</think><answer>633</answer>", false, REASON_WRONG_VALUE, "633"},
+    {ARITHMETIC, "</think><answer>99999999999999999999</answer>", false, REASON_WRONG_VALUE,
      "99999999999999999999"},
-    {ARITHMETIC, "</think><answer>347+285</answer>", false, WHY_NOT_A_NUMBER, "347+285"},
-    {ARITHMETIC, "</think><answer> </answer>", false, WHY_NOT_A_NUMBER, ""},
-    {EQUATIONS, "</think><answer>-7/3</answer>", false, WHY_RIGHT, "-7/3"},
-    {EQUATIONS, "</think><answer>-14/6</answer>", false, WHY_OTHER_FORM, "-7/3"},
-    {EQUATIONS, "</think><answer>7/-3</answer>", false, WHY_OTHER_FORM, "-7/3"},
-    {EQUATIONS, "</think><answer>-2.5</answer>", false, WHY_WRONG_VALUE, "-5/2"},
-    {EQUATIONS, "</think><answer>7/0</answer>", false, WHY_NOT_A_NUMBER, "7/0"},
-    {EQUATIONS, "</think><answer>x=1</answer>", false, WHY_NOT_A_NUMBER, "x=1"},
-    {FILE_NUMBER, "</think><answer> 07.0 </answer>", false, WHY_RIGHT, "7"},
-    {FILE_NUMBER, "</think><answer>-.50</answer>", false, WHY_WRONG_VALUE, "-0.5"},
-    {FILE_NUMBER, "</think><answer>seven</answer>", false, WHY_NOT_A_NUMBER, "seven"},
-    {FILE_NUMBER, "</think><answer> </answer>", false, WHY_EMPTY, ""},
-    {FILE_TEXT, "</think><answer>\nParis </answer>", false, WHY_RIGHT, "Paris"},
-    {FILE_TEXT, "</think><answer>Rome</answer>", false, WHY_OTHER_TEXT, "Rome"},
-    {FILE_TEXT, "</think><answer>7</answer>", false, WHY_OTHER_TEXT, "7"},
+    {ARITHMETIC, "</think><answer>347+285</answer>", false, REASON_NOT_A_NUMBER, "347+285"},
+    {ARITHMETIC, "</think><answer> </answer>", false, REASON_NOT_A_NUMBER, ""},
+    {EQUATIONS, "</think><answer>-7/3</answer>", false, REASON_RIGHT, "-7/3"},
+    {EQUATIONS, "</think><answer>-14/6</answer>", false, REASON_OTHER_FORM, "-7/3"},
+    {EQUATIONS, "</think><answer>7/-3</answer>", false, REASON_OTHER_FORM, "-7/3"},
+    {EQUATIONS, "</think><answer>-2.5</answer>", false, REASON_WRONG_VALUE, "-5/2"},
+    {EQUATIONS, "</think><answer>7/0</answer>", false, REASON_NOT_A_NUMBER, "7/0"},
+    {EQUATIONS, "</think><answer>x=1</answer>", false, REASON_NOT_A_NUMBER, "x=1"},
+    {FILE_NUMBER, "</think><answer> 07.0 </answer>", false, REASON_RIGHT, "7"},
+    {FILE_NUMBER, "</think><answer>-.50</answer>", false, REASON_WRONG_VALUE, "-0.5"},
+    {FILE_NUMBER, "</think><answer>seven</answer>", false, REASON_NOT_A_NUMBER, "seven"},
+    {FILE_NUMBER, "</think><answer> </answer>", false, REASON_EMPTY, ""},
+    {FILE_TEXT, "</think><answer>\nParis </answer>", false, REASON_RIGHT, "Paris"},
+    {FILE_TEXT, "</think><answer>Rome</answer>", false, REASON_OTHER_TEXT, "Rome"},
+    {FILE_TEXT, "</think><answer>7</answer>", false, REASON_OTHER_TEXT, "7"},
 };
 
 static struct verdict grade(int of, const char *completion, bool truncated)
@@ -103,13 +103,14 @@ START_TEST(each_reason)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct verdict r = grade(rows[i].of, rows[i].completion, rows[i].truncated);
-        ck_assert_msg(r.why == rows[i].why, "%s: %s, not %s", rows[i].completion, why_text(r.why),
-                      why_text(rows[i].why));
+        ck_assert_msg(r.why == rows[i].why, "%s: %s, not %s", rows[i].completion,
+                      reason_text(r.why), reason_text(rows[i].why));
         ck_assert_msg(r.has_read == (rows[i].read != NULL), "%s", rows[i].completion);
         ck_assert_str_eq(r.read, rows[i].read ? rows[i].read : "");
     }
-    for (int i = 0; i < WHYS; i++)
-        for (int j = 0; j < i; j++) ck_assert_str_ne(why_text((enum why)i), why_text((enum why)j));
+    for (int i = 0; i < REASONS; i++)
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(reason_text((enum reason)i), reason_text((enum reason)j));
 }
 END_TEST
 

@@ -13,14 +13,14 @@ static const struct row {
     const char *text;
     bool eos, truncated;
     float accuracy, format;
-    enum why why;
+    enum reason why;
 } rows[] = {
-    {"1+6=7</think><answer>7</answer>", true, false, 1, 1, WHY_RIGHT},
-    {"1+6=7</think><answer>7.0</answer>", false, false, 1, 1, WHY_RIGHT},
-    {"1+6=8</think><answer>8</answer>", true, false, 0, 1, WHY_WRONG_VALUE},
-    {"</think>so <answer>7</answer>", true, false, 1, 0, WHY_RIGHT},
-    {"1+6", false, true, 0, 0, WHY_TRUNCATED},
-    {"", true, false, 0, 0, WHY_NO_END_OF_THOUGHT},
+    {"1+6=7</think><answer>7</answer>", true, false, 1, 1, REASON_RIGHT},
+    {"1+6=7</think><answer>7.0</answer>", false, false, 1, 1, REASON_RIGHT},
+    {"1+6=8</think><answer>8</answer>", true, false, 0, 1, REASON_WRONG_VALUE},
+    {"</think>so <answer>7</answer>", true, false, 1, 0, REASON_RIGHT},
+    {"1+6", false, true, 0, 0, REASON_TRUNCATED},
+    {"", true, false, 0, 0, REASON_NO_END_OF_THOUGHT},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -80,7 +80,7 @@ static void check_values(const struct rewards *r)
     for (int i = 0; i < ROWS; i++) {
         ck_assert_msg(r->value[GRADER_ACCURACY][i] == rows[i].accuracy, "%s", rows[i].text);
         ck_assert_msg(r->value[GRADER_FORMAT][i] == rows[i].format, "%s", rows[i].text);
-        ck_assert_msg((r->vote[i] != 0) == why_votes(rows[i].why), "%s", rows[i].text);
+        ck_assert_msg((r->vote[i] != 0) == reason_votes(rows[i].why), "%s", rows[i].text);
     }
     ck_assert_uint_eq(r->vote[0], r->vote[1]); /* 7 and 7.0 are one answer */
     ck_assert_uint_ne(r->vote[0], r->vote[2]);

@@ -12,7 +12,7 @@
  * then: what is left to discover is that working pays. */
 #include <stdio.h>
 #include <string.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
 
@@ -61,7 +61,7 @@ static void arithmetic_make(struct problem *out, const struct task_options *o, e
 }
 
 /* The number as it is written, without leading zeros: 0632 is no answer to 347+285. */
-static enum why arithmetic_verify(const struct problem *p, struct span answer, struct text *read)
+static enum reason arithmetic_verify(const struct problem *p, struct span answer, struct text *read)
 {
     return number_verify(answer, p->answer, read);
 }
@@ -208,7 +208,7 @@ static void arithmetic_parts(const struct problem *p, const char *completion, si
 {
     (void)p;
     bool closed, after_row = false;
-    struct span whole = {completion, n}, rest = answer_reasoning(whole, &closed);
+    struct span whole = {completion, n}, rest = completion_reasoning(whole, &closed);
     struct columns c = {0};
     struct expression left, value = {.value = {0, 1}};
     bool worked = rest.n > 0;
@@ -226,7 +226,7 @@ static void arithmetic_parts(const struct problem *p, const char *completion, si
                             : fraction_equal(left.value, value.value));
         after_row = row;
     }
-    struct span answer = answer_text(whole);
+    struct span answer = completion_answer(whole);
     if (!answer.at || !worked) return;
     struct expression given;
     bool known = plain_read(&given, answer) && given.n == 1;

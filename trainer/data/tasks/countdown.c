@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/die.h"
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
 
@@ -191,22 +191,22 @@ static void countdown_make(struct problem *out, const struct task_options *o, en
 }
 
 /* Are the numbers exactly the given ones, each once? */
-static enum why judge_numbers(const struct problem *p, const struct expression *e)
+static enum reason judge_numbers(const struct problem *p, const struct expression *e)
 {
     long n = p->data[DATA_N];
     bool taken[NUMBERS] = {false};
     for (int i = 0; i < e->n; i++) {
         int j = 0;
         while (j < n && (taken[j] || p->data[DATA_NUMBERS + j] != e->number[i])) j++;
-        if (j == n) return WHY_OTHER_NUMBER;
+        if (j == n) return REASON_OTHER_NUMBER;
         taken[j] = true;
     }
-    return e->n < n ? WHY_NUMBER_LEFT : WHY_RIGHT;
+    return e->n < n ? REASON_NUMBER_LEFT : REASON_RIGHT;
 }
 
 static bool uses_the_numbers(const struct problem *p, const struct expression *e)
 {
-    return judge_numbers(p, e) == WHY_RIGHT;
+    return judge_numbers(p, e) == REASON_RIGHT;
 }
 
 static bool plain_read(struct expression *e, struct span s)
@@ -216,7 +216,7 @@ static bool plain_read(struct expression *e, struct span s)
 
 /* What is read of an expression is its value: all that solve the problem are one answer to a
  * majority vote, and so are those of the given numbers that give the same wrong value. */
-static enum why countdown_verify(const struct problem *p, struct span answer, struct text *read)
+static enum reason countdown_verify(const struct problem *p, struct span answer, struct text *read)
 {
     struct expression e;
     bool known = plain_read(&e, answer);
@@ -224,10 +224,10 @@ static enum why countdown_verify(const struct problem *p, struct span answer, st
         fraction_write(read, e.value);
     else
         text_add_bytes(read, answer.at, answer.n);
-    if (!known) return span_is(answer, "?") ? WHY_GIVEN_UP : WHY_NOT_AN_EXPRESSION;
-    enum why numbers = judge_numbers(p, &e);
+    if (!known) return span_is(answer, "?") ? REASON_GIVEN_UP : REASON_NOT_AN_EXPRESSION;
+    enum reason numbers = judge_numbers(p, &e);
     bool equal = fraction_equal(e.value, (struct fraction){p->data[DATA_TARGET], 1});
-    return numbers != WHY_RIGHT ? numbers : equal ? WHY_RIGHT : WHY_WRONG_VALUE;
+    return numbers != REASON_RIGHT ? numbers : equal ? REASON_RIGHT : REASON_WRONG_VALUE;
 }
 
 /* --- the solver: what it tries next --- */
@@ -416,7 +416,7 @@ static void countdown_parts(const struct problem *p, const char *completion, siz
                             int total[])
 {
     bool closed;
-    struct span whole = {completion, n}, rest = answer_reasoning(whole, &closed);
+    struct span whole = {completion, n}, rest = completion_reasoning(whole, &closed);
     struct span copied = {"?", 1};
     while (rest.n) {
         struct span attempt = span_take(&rest, ';');
@@ -424,7 +424,7 @@ static void countdown_parts(const struct problem *p, const char *completion, siz
         struct span solved = attempt_parts(p, attempt, right, total);
         if (solved.at) copied = solved;
     }
-    struct span answer = answer_text(whole);
+    struct span answer = completion_answer(whole);
     if (!answer.at) return;
     bool same = answer.n == copied.n && memcmp(answer.at, copied.at, answer.n) == 0;
     if (!same || !span_is(answer, "?")) part_count(right, total, PART_COPY, same);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include "trainer/data/task.h"
 #include "trainer/data/tasks/expression.h"
 
@@ -93,7 +93,7 @@ static void equations_make(struct problem *out, const struct task_options *o, en
     }
 }
 
-static enum why equations_verify(const struct problem *p, struct span answer, struct text *read)
+static enum reason equations_verify(const struct problem *p, struct span answer, struct text *read)
 {
     return number_verify(answer, p->answer, read);
 }
@@ -170,13 +170,14 @@ static void equations_parts(const struct problem *p, const char *completion, siz
 {
     bool closed;
     struct fraction root = {p->data[DATA_NUM], p->data[DATA_DEN]};
-    struct span whole = {completion, n}, rest = answer_reasoning(whole, &closed), last = {NULL, 0};
+    struct span whole = {completion, n}, rest = completion_reasoning(whole, &closed),
+                last = {NULL, 0};
     while (rest.n) {
         struct span step = span_take(&rest, ';');
         if (!rest.n && !closed) return;
         last = step_parts(root, step, right, total);
     }
-    struct span answer = answer_text(whole);
+    struct span answer = completion_answer(whole);
     if (!answer.at || !last.at) return;
     total[PART_COPY]++;
     right[PART_COPY] += answer.n == last.n && memcmp(answer.at, last.at, last.n) == 0;

@@ -78,19 +78,19 @@ bool number_read(struct fraction *out, struct span text)
            fraction_apply(out, *out, '/', over);
 }
 
-enum why number_verify(struct span answer, const char *expected, struct text *read)
+enum reason number_verify(struct span answer, const char *expected, struct text *read)
 {
     struct fraction given, wanted;
     bool right = span_is(answer, expected), known = number_read(&given, answer);
     if (!known) {
         bool number = answer_canonical(read, answer); /* one of many digits */
-        return right ? WHY_RIGHT : number ? WHY_WRONG_VALUE : WHY_NOT_A_NUMBER;
+        return right ? REASON_RIGHT : number ? REASON_WRONG_VALUE : REASON_NOT_A_NUMBER;
     }
     fraction_write(read, given);
-    if (right) return WHY_RIGHT;
+    if (right) return REASON_RIGHT;
     bool equal = number_read(&wanted, (struct span){expected, strlen(expected)}) &&
                  fraction_equal(given, wanted);
-    return equal ? WHY_OTHER_FORM : WHY_WRONG_VALUE;
+    return equal ? REASON_OTHER_FORM : REASON_WRONG_VALUE;
 }
 
 struct expression_reader {

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 
 enum { EXPRESSION_BYTES = 256, EXPRESSION_DEPTH = 16, EXPRESSION_NUMBERS = 16 };
 enum expression_flags { EXPRESSION_PLAIN = 0, EXPRESSION_SIGN = 1, EXPRESSION_X = 2 };
@@ -33,7 +33,7 @@ void fraction_write(struct text *out, struct fraction v);
 bool number_read(struct fraction *out, struct span text);
 /* For tasks whose answer is one number in one form, `expected`: see task.verify. A number of the
  * same value that is written in another way is not right. */
-enum why number_verify(struct span answer, const char *expected, struct text *read);
+enum reason number_verify(struct span answer, const char *expected, struct text *read);
 
 struct expression {
     struct fraction value;

@@ -1,11 +1,11 @@
 /* Finding the parts of a completion: what the model wrote after the prompt's "<think>". All
  * functions are local, allocate nothing and read any bytes. */
-#ifndef DUET_TRAINER_DATA_ANSWER_H
-#define DUET_TRAINER_DATA_ANSWER_H
+#ifndef DUET_TRAINER_DATA_COMPLETION_H
+#define DUET_TRAINER_DATA_COMPLETION_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "trainer/data/why.h"
+#include "trainer/data/reason.h"
 
 /* A run of someone else's bytes. */
 struct span {
@@ -23,15 +23,15 @@ struct span span_take(struct span *rest, char separator);
 struct span span_trim(struct span s);
 
 /* What stands before "</think>"; *closed says whether that was there. */
-struct span answer_reasoning(struct span completion, bool *closed);
+struct span completion_reasoning(struct span completion, bool *closed);
 /* The text of the last <answer>, when that stands after a </think> and is closed; at = NULL when
  * there is none. */
-struct span answer_text(struct span completion);
+struct span completion_answer(struct span completion);
 /* The same; *why says what is missing when there is none. */
-struct span answer_find(struct span completion, enum why *why);
+struct span completion_find_answer(struct span completion, enum reason *why);
 /* </think>, <answer>, </answer> once each in this order, only white space between the first two,
  * nothing after the last (a final <eos> and white space aside), no second <think>. */
-bool answer_in_form(struct span completion);
+bool completion_in_form(struct span completion);
 
 /* Equal after trimming; when both are decimal integers or fractions ("7", "-0.50", "+3.") they are
  * compared as numbers, exactly, of any length: "07" = "7.0". */

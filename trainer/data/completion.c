@@ -1,6 +1,6 @@
 /* See answer.h. Decimal numbers are compared by their digits, not as doubles: 0.1 + a digit at
  * place 40 differs. */
-#include "trainer/data/answer.h"
+#include "trainer/data/completion.h"
 #include <string.h>
 #include "trainer/data/text.h"
 
@@ -42,35 +42,35 @@ struct span span_trim(struct span s)
     return s;
 }
 
-struct span answer_reasoning(struct span completion, bool *closed)
+struct span completion_reasoning(struct span completion, bool *closed)
 {
     size_t end = span_find(completion, "</think>");
     *closed = end < completion.n;
     return (struct span){completion.at, end};
 }
 
-struct span answer_text(struct span completion)
+struct span completion_answer(struct span completion)
 {
-    enum why ignored;
-    return answer_find(completion, &ignored);
+    enum reason ignored;
+    return completion_find_answer(completion, &ignored);
 }
 
-struct span answer_find(struct span completion, enum why *why)
+struct span completion_find_answer(struct span completion, enum reason *why)
 {
     const struct span none = {NULL, 0};
     size_t open = strlen("<answer>"), think = span_find(completion, "</think>");
-    *why = WHY_NO_END_OF_THOUGHT;
+    *why = REASON_NO_END_OF_THOUGHT;
     if (think == completion.n) return none;
     struct span rest = span_from(completion, think), last = none;
     for (size_t at; (at = span_find(rest, "<answer>")) < rest.n; last = rest)
         rest = span_from(rest, at + open);
-    *why = last.at ? WHY_NOT_CLOSED : WHY_NO_ANSWER;
+    *why = last.at ? REASON_NOT_CLOSED : REASON_NO_ANSWER;
     if (!last.at) return none;
     size_t end = span_find(last, "</answer>");
     return end < last.n ? (struct span){last.at, end} : none;
 }
 
-bool answer_in_form(struct span c)
+bool completion_in_form(struct span c)
 {
     static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
     c = span_trim(c);
