@@ -64,6 +64,8 @@ static void qk_norm_forward(const struct chunk *c, const struct attention_weight
     values_copy(c, k->qkv, k->raw, T);
 }
 
+/* dqkv comes in as the gradient of normalised queries and keys; k->qkv, no longer needed, takes
+ * that of the raw ones, and the values' gradient unchanged. */
 static void qk_norm_backward(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
@@ -120,6 +122,8 @@ static void attend_cached(const struct pass *p, const struct unit *u)
     c->ops->attention_cached(k->att, k->qkv, kv, p->decode->kv, T, &c->d, s->attention);
 }
 
+/* Training and decoding share everything but the attention itself, and both sum over keys in the
+ * order of positions: hence equal bits (P1, P2). */
 static void forward(struct pass *p, const struct unit *u)
 {
     struct attention_scratch *s = u->scratch;
@@ -142,6 +146,8 @@ static void forward_end(struct pass *p, const struct unit *u)
     c->ops->add(output_of(p, u), input_of(p, u), s->branch, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
+/* The gradient with respect to qkv ends in k->qkv: backward_weight, which may run much later, finds
+ * it there. */
 static void backward_input(struct pass *p, const struct unit *u)
 {
     struct chunk *c = p->chunk;
@@ -171,6 +177,8 @@ static void backward_input_end(struct pass *p, const struct unit *u)
                              c->d.C);
 }
 
+/* Needs only what backward_input left in the slot: the split of B and W that zero-bubble schedules
+ * need. */
 static void backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;

@@ -12,6 +12,7 @@ static void cache_clear(struct cache *c)
     for (int i = 0; i < c->blocks; i++) c->free_list[i] = c->blocks - 1 - i; /* block 0 first */
 }
 
+/* One pool of blocks per layer, all with the same block numbers: a slot needs only one table. */
 void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
                  struct chunk_span span, int slots, int blocks, int max_positions, struct arena *a)
 {
@@ -78,6 +79,8 @@ static void block_copy(struct cache *c, int to, int from)
     }
 }
 
+/* Full blocks are shared and counted; the last, partly filled one is copied, since both sequences
+ * go on writing to it. */
 bool cache_fork(struct cache *c, int slot, int from, int positions)
 {
     int *row = cache_row(c, slot);

@@ -28,6 +28,7 @@ static void unit_make(struct unit *u, const struct param **p, const struct dims 
     u->scratch = memory_take(1, u->part->scratch.bytes, "a chunk");
 }
 
+/* The order of units is that of the parameters in the list, which the INVARIANT checks. */
 static void units_make(struct chunk *c)
 {
     c->units = span_parts(&c->d, c->span, NULL);
@@ -98,6 +99,8 @@ static void check_setup(const struct chunk_setup *s, int tp, int ep)
               "share %d of %d of the experts, ep of %d ranks", d->e, ep, exchange_size(y));
 }
 
+/* Called twice, for measuring and for placing (a->base says which); what is checked or computed
+ * from weights happens only the second time. */
 struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
 {
     struct chunk *c = memory_take(1, sizeof *c, "a chunk");
@@ -241,6 +244,8 @@ static void pass_end(struct pass *p)
     if (is_backward(p) && !c->span.embed) stream_copy(p, p->out, stream_at(p, 1));
 }
 
+/* Runs sub-steps until one posts an exchange: then the engine may step the other pass of a pair
+ * while it travels. */
 bool pass_step(struct pass *p)
 {
     int units = p->chunk->units;
@@ -271,6 +276,7 @@ int pass_complete(const struct pass *p)
 
 /* --- cached sequences --- */
 
+/* A pass without a slot: nothing is kept for a backward. */
 void chunk_decode(struct chunk *c, const struct decode_rows *rows, struct cache *cache,
                   const void *in, void *out, const struct head_draw *draw)
 {

@@ -33,6 +33,7 @@ static struct row_counts counts_in(const struct chunk *c, const struct exchange_
 
 /* --- how many --- */
 
+/* Counts go ahead of the rows: a rank must know how many rows come before it can receive them. */
 void dispatch_counts(struct pass *p, const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
@@ -50,6 +51,7 @@ void dispatch_counts(struct pass *p, const struct moe_acts *k)
                 exchange_all_to_all(x, channel_of(p), from, t.in, t.in_at, to, t.out, t.out_at));
 }
 
+/* first[] are the rows of each held expert, of all ranks of the group together. */
 void dispatch_counted(struct pass *p, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
@@ -67,6 +69,7 @@ void dispatch_counted(struct pass *p, struct moe_acts *k)
 
 /* --- the rows --- */
 
+/* Rows are sorted by expert, and a rank holds consecutive experts: what goes to it is one piece. */
 static struct row_counts row_counts_of(const struct pass *p, const struct exchange_buffers *w,
                                        const struct moe_acts *k)
 {

@@ -31,6 +31,7 @@ static void forward_end(struct pass *p, const struct unit *u)
     c->ops->add(output_of(p, u), input_of(p, u), s->branch, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
+/* k->gu is overwritten by its gradient, which backward_weight uses. */
 static void backward_input(struct pass *p, const struct unit *u)
 {
     struct chunk *c = p->chunk;
@@ -56,6 +57,7 @@ static void backward_input_end(struct pass *p, const struct unit *u)
                              c->d.C);
 }
 
+/* Uses the gradient that backward_input left in k->gu. */
 static void backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;

@@ -68,6 +68,8 @@ static int experts_of(const struct param *p)
     return (int)(p->whole / p->n) * p->stacked;
 }
 
+/* A fused tensor has several names at Hugging Face (braces in the rule), an expert tensor one set
+ * for each expert: i counts them all. */
 bool param_hf_name(const struct param *p, int i, char *name, size_t bytes)
 {
     struct braces b = braces_of(p->hf);

@@ -115,6 +115,8 @@ static dnnl_memory_t memory_of(const dnnl_memory_desc_t *m)
     return mem;
 }
 
+/* The scratchpad is ours, so that oneDNN allocates nothing inside a step. A weight gradient
+ * accumulates by a sum post-op. */
 static dnnl_primitive_attr_t kernel_attr(bool accumulate)
 {
     dnnl_primitive_attr_t attr;
@@ -173,6 +175,7 @@ static void *unconst(const void *p)
     return (void *)(uintptr_t)p;
 }
 
+/* Handles are set anew each time: one kernel serves all tensors of its shape. */
 static void kernel_run(float *dst, const struct kernel *k, const void *src, const void *weight)
 {
     threads_apply();
@@ -187,6 +190,8 @@ static void kernel_run(float *dst, const struct kernel *k, const void *src, cons
     DNNL_OK(dnnl_stream_wait(lib.stream));
 }
 
+/* The first block lets oneDNN choose the layout of the weights, the others must take it: they share
+ * one packed copy. */
 static bool block_make(struct product *p, int rows)
 {
     struct kernel *k = &p->block[p->blocks];
@@ -357,6 +362,7 @@ static struct matmul_shape *shape_find(int N, int K, enum matmul_type type)
     return s;
 }
 
+/* The backward's kernels are made only when asked for: decoding alone does without. */
 const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type, bool backward)
 {
     threads_apply();
@@ -378,6 +384,7 @@ const struct matmul_shape *matmul_shape_get(int N, int K, enum matmul_type type,
     return s;
 }
 
+/* For the log: which products found no kernel that is the same for any number of rows (P1). */
 void matmul_by_row(char *text, size_t bytes)
 {
     static const char *const name[] = {"forward", "input gradient", "weight gradient"};
@@ -440,6 +447,8 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The bound of duet bench: oneDNN's own speed on this shape, median of TRIES, without our trial of
+ * rows. */
 double matmul_rate(int rows, int N, int K, enum matmul_type type)
 {
     enum { TRIES = 7 };

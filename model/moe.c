@@ -36,6 +36,8 @@ static size_t stacked(const struct weight *w, int e)
 
 /* --- the experts at work, on expert rows --- */
 
+/* One product per expert over its consecutive rows; rows of a token in different experts never meet
+ * before combine. */
 static void experts_forward(const struct chunk *c, const struct moe_weights *w, struct moe_acts *k)
 {
     const struct dims *d = &c->d;
@@ -80,6 +82,7 @@ static void load_note(const struct pass *p, const struct unit *u)
                         s->count, k->prob, k->expert, p->rows->seg, c->d.E, c->d.K);
 }
 
+/* The load of experts is counted in forward passes of training only. */
 static void forward_route(struct pass *p, const struct unit *u)
 {
     struct chunk *c = p->chunk;
@@ -147,6 +150,7 @@ static void backward_experts(struct pass *p, const struct unit *u)
     dispatch_back(p, k, buffers_of(p)->home, s->dxe);
 }
 
+/* The router's gradient joins the experts' here, before the norm's backward. */
 static void backward_combine(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
@@ -162,6 +166,7 @@ static void backward_combine(struct pass *p, const struct unit *u)
                              weight_of(c, &w->norm2), k->rstd, output_gradient(p, u), T, d->C);
 }
 
+/* Experts without rows have products of zero rows, which leave their gradients as they are. */
 static void backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;

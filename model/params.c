@@ -91,6 +91,8 @@ static int ranges_of_runs(const struct range *b, size_t lo, size_t hi, struct ra
     return n;
 }
 
+/* A tensor's elements on this rank may lie in several ranges of the whole tensor: lo to hi is
+ * mapped range by range. */
 int param_ranges(const struct param *p, size_t lo, size_t hi, struct range out[PARAM_RANGES])
 {
     int n = 0;
@@ -131,6 +133,7 @@ static void shape_of(int out[PARAM_DIMS], const struct dims *d, enum param_role 
     out[n] = whole.cols;
 }
 
+/* TIES holds pairs of names with the condition under which the first is a copy of the second. */
 static void tie(struct param *p, const struct dims *d)
 {
     static const struct {
@@ -202,6 +205,8 @@ static void lay_out(struct param_list *l, enum param_region region)
     }
 }
 
+/* Two walks: shapes by part, then offsets by region, so that what is reduced together lies
+ * together. */
 void param_list_make(struct param_list *l, const struct dims *d, struct chunk_span span)
 {
     struct dims share = dims_share(d);
@@ -246,6 +251,8 @@ static double init_std(const struct dims *d, const struct param *p)
     return p->adds ? d->init_std / sqrt(2.0 * d->L) : d->init_std;
 }
 
+/* Drawn by the tensor's saved name and the element's index in the whole tensor: any mesh gives the
+ * same weights (P3). */
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed)
 {
     if (p->role == ROLE_NORM) return 1;

@@ -49,6 +49,8 @@ double part_elements(const struct part *p, const struct dims *d, enum param_role
     return sum;
 }
 
+/* Only the K chosen experts of E compute for a token. Embedding and norms are no matrix products.
+ */
 double part_matrices(const struct part *p, const struct dims *d)
 {
     struct tensor_size shape[PART_PARAMS];

@@ -55,6 +55,8 @@ struct trial_room {
     size_t row, bytes; /* of an input, of an output */
 };
 
+/* The rows repeat with period TRIAL_ROWS, so that a row can be compared with itself at another
+ * place in a block. */
 static struct trial_room room_take(const struct row_trial *t)
 {
     size_t most = (size_t)t->rows[t->blocks - 1] + SHIFTS;
@@ -85,6 +87,8 @@ static bool block_agrees(const struct row_trial *t, const struct trial_room *m, 
     return true;
 }
 
+/* The first block that agrees with itself sets the expected bits; larger ones must give the same.
+ */
 bool row_trial(bool *keep, const struct row_trial *t)
 {
     struct trial_room m = room_take(t);

@@ -35,6 +35,7 @@ static bool before(const double *weight, int a, int b)
     return a < b ? weight[a] >= weight[b] : weight[a] > weight[b];
 }
 
+/* A heap of indices by weight: only as much is sorted as top_k or top_p needs. */
 static void sift(int *heap, int n, int i, const double *weight)
 {
     for (;;) {

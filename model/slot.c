@@ -96,6 +96,8 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
     wires_place(c, a);
 }
 
+/* Chunks of a rank share slots: each is as large as the largest of them needs, and all lay theirs
+ * over the same bytes. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
 {
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);

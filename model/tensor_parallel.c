@@ -116,6 +116,8 @@ void vocabulary_gather(struct pass *p, struct block b)
     pass_posted(p, x, exchange_all_gather(x, channel_of(p), h->gathered, count, offset));
 }
 
+/* A rank's logits arrive row by row of its share: they are laid side by side, in the order of the
+ * vocabulary. */
 void vocabulary_gather_end(struct pass *p, struct block b)
 {
     const struct chunk *c = p->chunk;

@@ -2,6 +2,8 @@
 #include <math.h>
 #include "model/cpu/real.h"
 
+/* AdamW (Loshchilov and Hutter, 2019). Constants are formed in double and rounded once, so that all
+ * instruction sets start from the same floats. */
 void OP(adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                     const struct adamw *h)
 {

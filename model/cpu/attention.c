@@ -62,6 +62,8 @@ void OP(tile_multiply)(struct tile C, struct tile A, struct tile B, int M, int N
     for (; left > 0; left -= LANES, B.p += LANES, C.p += LANES) columns_1(C, A, B, M, K, add);
 }
 
+/* Entries from n to end are set to -inf, so that rows are summed in whole vectors whatever their
+ * length: an entry's place in the sum depends only on its position (P1). */
 float OP(softmax_row)(float *s, int n, int end, float *sum)
 {
     for (int j = n; j < end; j++) s[j] = -INFINITY;
@@ -148,6 +150,7 @@ static void attend(float *out, float *sums, float *lse, int lse_step, float *sco
     OP(tile_multiply)(O, S, V, M, h->width, first + M, false);
 }
 
+/* Keys and values of a kv head are widened once and used by all query heads of its group. */
 static void sequence_forward(real *out, float *lse, const real *qkv, int n, const struct dims *d,
                              float *scratch)
 {

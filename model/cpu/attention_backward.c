@@ -78,6 +78,8 @@ struct query_run {
     const struct dims *d;
 };
 
+/* delta = out . dout is the softmax's row sum of P * dP (FlashAttention, algorithm 4); P is formed
+ * again from lse. */
 static void query_block(struct queries *b, const struct query_run *s, const struct head *h,
                         int head)
 {
@@ -118,6 +120,8 @@ static float *carve(float **at, size_t floats)
     return p;
 }
 
+/* dK and dV of a kv head add up over its query heads in their order, in fp32, and are written once.
+ */
 static void sequence_backward(const struct query_run *s, int n, float *scratch)
 {
     const struct dims *d = s->d;
@@ -142,6 +146,7 @@ static void sequence_backward(const struct query_run *s, int n, float *scratch)
     }
 }
 
+/* Sequences of a micro-batch are independent. */
 void OP(attention_backward)(void *dqkv, const void *dout, const void *qkv, const void *out,
                             const float *lse, struct segments seg, const struct dims *d,
                             void *scratch)

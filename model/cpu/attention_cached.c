@@ -17,6 +17,8 @@ static real *block_of(const struct kv_layer *kv, const int *table, int pos, cons
     return (real *)(void *)at;
 }
 
+/* Keys lie transposed in a block, so that decoding reads KV_BLOCK keys of one channel as a vector.
+ */
 void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int T,
                   const struct dims *d)
 {
@@ -122,6 +124,8 @@ static void attend_one(const struct key_group *g, float *scores, const struct kv
     for (; from < d->D; from += LANES) values_run(g, scores, from, 1, kv, d);
 }
 
+/* As the training kernel: the same tiles and the same order of keys, so that the bits are equal
+ * (P2). */
 static void attend(const struct key_group *g, float *scores, float *wide, const struct kv_layer *kv,
                    const struct dims *d)
 {
@@ -143,6 +147,7 @@ static void attend(const struct key_group *g, float *scores, float *wide, const 
     }
 }
 
+/* Query heads that share a kv head are done together, up to QUERIES of them: keys are read once. */
 void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
                           struct kv_rows rows, int T, const struct dims *d, void *scratch)
 {

@@ -13,6 +13,7 @@ static bool among(const int *list, int n, int x)
     return false;
 }
 
+/* Ties go to the expert with the lower number, on every instruction set. */
 static void row_select(float *weight, int *expert, const float *prob, int E, int K, bool normed)
 {
     float sum = 0;
@@ -59,6 +60,8 @@ static double choice_worth(struct segments seg, int s, int E, int K)
     return (double)E / ((double)K * (seg.start[s + 1] - seg.start[s]));
 }
 
+/* The balance loss sequence by sequence, summed exactly: its value does not depend on the order of
+ * sequences or on the ranks that have them. */
 void OP(router_load)(uint64_t *chosen, struct exact_sum *balance, int *count, const float *prob,
                      const int *expert, struct segments seg, int E, int K)
 {
@@ -88,6 +91,7 @@ static void row_backward(float *prob, struct chosen of, const int *count, float 
         prob[of.expert[j]] += of.weight[j] * (of.dweight[j] - (normed ? chosen : 0));
 }
 
+/* prob is overwritten by the gradient of the logits. */
 void OP(router_backward)(float *prob, const struct chosen *of, float balance, int *count,
                          struct segments seg, int E, int K, bool normed)
 {

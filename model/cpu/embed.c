@@ -1,6 +1,7 @@
 /* Rows of the embedding table, and their gradient. */
 #include "model/cpu/real.h"
 
+/* Tokens of other ranks give zeros: the sum over the ranks of tp is then exact. */
 void OP(embed_forward)(void *x, const void *table, const int *token, struct share own, int T, int C)
 {
     size_t bytes = (size_t)C * sizeof(real);

@@ -29,6 +29,7 @@ static float sum_exp(const float *z, float inv_temp, float most, int V, float *s
     return vec_sum(sum);
 }
 
+/* Rows without a target are skipped: prompts and padding cost nothing in the head. */
 void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
                          float inv_temp, int T, int V)
 {
@@ -55,6 +56,7 @@ static void row_backward(real *dz, const float *z, int target, float inv_temp, f
     });
 }
 
+/* Probabilities are formed again: keeping them would take V floats a row. */
 void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
                           float inv_temp, int T, int V)
 {
@@ -88,6 +90,8 @@ void OP(logprob_sums)(float *sums, const float *most, const float *logits, const
     }
 }
 
+/* As logprob_backward, over this rank's share of the vocabulary; largest logit and sum are those of
+ * all ranks. */
 void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
                                 const float *most, const float *logits, const int *target,
                                 int first, float inv_temp, int T, int V)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include "model/cpu/vec.h"
 
+/* Whole rows in vectors of fixed width: the order of the sum depends on C only (P1). */
 void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                          float eps)
 {

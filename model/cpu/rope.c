@@ -1,6 +1,8 @@
 /* Rotary embedding, half-split: element i turns with i + D/2. */
 #include "model/cpu/vec.h"
 
+/* The rest behind the last whole vector has the same formula, so that D need not be a multiple of
+ * LANES. */
 static void turn(real *v, const float *cosine, const float *sine, float sign, int half)
 {
     int i = 0;

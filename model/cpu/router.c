@@ -28,6 +28,7 @@ static float dot(const real *a, const real *b, int n)
     return vec_sum(sum);
 }
 
+/* FOR_VECS pads with -inf, whose exp is 0. */
 static void softmax(float *p, int E)
 {
     vec most = vec_all(-INFINITY), sum = {0};
@@ -51,6 +52,7 @@ void OP(router_forward)(float *prob, const void *x, const void *w, int T, int C,
     }
 }
 
+/* Sums in a fixed order: the K rows, then the experts by number. */
 void OP(router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
                                const void *w, int T, int C, int E, int K)
 {
@@ -68,6 +70,7 @@ void OP(router_backward_input)(void *dx, const void *drows, const int *at, const
     }
 }
 
+/* Rows in order: the gradient does not depend on how experts were exchanged. */
 void OP(router_backward_weight)(float *dw, const float *dlogits, const void *x, int T, int C, int E)
 {
     for (int e = 0; e < E; e++) {
@@ -82,6 +85,7 @@ void OP(router_backward_weight)(float *dw, const float *dlogits, const void *x, 
     }
 }
 
+/* The K rows are added in the order of the choice, before the residual. */
 void OP(combine_forward)(void *y, const void *x, const void *rows, const int *at,
                          const float *weight, int T, int C, int K)
 {
@@ -98,6 +102,7 @@ void OP(combine_forward)(void *y, const void *x, const void *rows, const int *at
     }
 }
 
+/* One pass over dy for both gradients. */
 void OP(combine_backward)(void *drows, float *dweight, const void *dy, const void *rows,
                           const int *at, const float *weight, int T, int C, int K)
 {

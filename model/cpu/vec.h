@@ -111,6 +111,8 @@ static inline vec vec_get(const real *p)
     return (vec)(__builtin_convertvector(h, vec_bits) << 16);
 }
 
+/* Round to nearest even in integers, NaN kept quiet: the same bits on every instruction set; the
+ * processors' own conversions differ in denormals. */
 static inline void vec_put(real *p, vec v)
 {
     vec_bits u = (vec_bits)v, nan = (vec_bits)(v != v);

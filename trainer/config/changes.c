@@ -8,6 +8,7 @@
 /* --- the table ---------------------------------------------------------------------------------
  */
 
+/* Texts are cut to the size of a row: a table, not a message of any length. */
 void changes_add(struct changes *c, bool refused, const char *name, const char *then,
                  const char *now, const char *means)
 {
@@ -43,6 +44,7 @@ static int wider(int width, const char *text)
     return n > width ? n : width;
 }
 
+/* Columns as wide as their longest cell. */
 char *changes_text(const struct changes *c)
 {
     char *text = NULL;
@@ -238,6 +240,8 @@ static bool differ(struct changes *c, const struct place *then, const struct pla
     return strcmp(whole_was, whole_is) != 0;
 }
 
+/* Where a run writes and how much it prints may change without a word; files are compared by
+ * content (run/resume.c). */
 static void compare_section(const struct pair *p, enum section_id id)
 {
     struct place then = settings_place(p->then, id, 0), now = settings_place(p->now, id, 0);
@@ -254,6 +258,7 @@ static void compare_section(const struct pair *p, enum section_id id)
     }
 }
 
+/* With another kind no further setting is compared: the kind alone is refused. */
 static void compare_phase(const struct pair *p, int was_at, int phase)
 {
     struct place then = settings_place(p->then, SECTION_PHASE, was_at),
@@ -285,6 +290,8 @@ static void compare_ahead(const struct pair *p, int from)
     }
 }
 
+/* Phases are matched by position; once those that have begun differ in number or name, no row of
+ * theirs would mean anything. */
 static void compare_phases(const struct pair *p)
 {
     int n = begun(p->at);

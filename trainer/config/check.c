@@ -42,6 +42,7 @@ int settings_ranks(const struct settings *s)
     return ranks <= MOST_RANKS ? (int)ranks : 1;
 }
 
+/* Checked before the mesh is formed: later sums of ranks then fit an int. */
 static bool check_product(const struct check *c)
 {
     const struct mesh_settings *m = &c->s->mesh;
@@ -56,6 +57,8 @@ static bool check_product(const struct check *c)
     return false;
 }
 
+/* dp 0 becomes what the ranks allow. The message names both ways out: another number of ranks, or
+ * the nearest mesh. */
 static void check_ranks(const struct check *c)
 {
     struct mesh_settings *m = &c->s->mesh;
@@ -115,6 +118,7 @@ static void check_expert_mesh(const struct check *c)
                  m->ep, m->dp);
 }
 
+/* auto is resolved here only where it has no choice; the search needs costs (trainer/schedule). */
 static void check_schedule(const struct check *c)
 {
     struct mesh_settings *m = &c->s->mesh;
@@ -141,6 +145,7 @@ static int chunks_of(const struct settings *s)
     return s->run.schedule == SCHEDULE_DUALPIPEV ? 2 * s->mesh.pp : s->mesh.pp;
 }
 
+/* Empty: split by cost, later. With auto a list may be for one chunk a stage or for two. */
 static void check_split(const struct check *c)
 {
     enum { MOST = 2048 }; /* chunks: twice the largest pp */
@@ -162,6 +167,7 @@ static void check_split(const struct check *c)
     if (empty > 0) complain(c, line, "split %.60s: every chunk needs at least one layer", split);
 }
 
+/* What a site has; sites themselves are checked before. */
 static void check_mesh(const struct check *c)
 {
     int pp = c->s->mesh.pp, layers = c->s->model.layers;
@@ -180,6 +186,7 @@ static void check_mesh(const struct check *c)
     check_split(c);
 }
 
+/* Only one exchange can be in progress at a time. */
 static void check_sites(const struct check *c, int ranks)
 {
     const struct sites_settings *k = &c->s->sites;
@@ -198,6 +205,7 @@ static void check_sites(const struct check *c, int ranks)
                  k->delay, k->every);
 }
 
+/* The settings of files are refused with a generator, since they would silently do nothing. */
 static void check_data(const struct check *c)
 {
     const struct data_settings *d = &c->s->data;
@@ -258,6 +266,7 @@ static const struct {
     {1u << PHASE_SFT | 1u << PHASE_GRPO, "lr_final", "lr_decay"},
 };
 
+/* A setting that its phase ignores is refused: its author expects an effect. */
 static void check_switches(const struct check *c, int i)
 {
     struct place at = settings_place(c->s, SECTION_PHASE, i);
@@ -288,6 +297,7 @@ static void check_zero_or(const struct check *c, int line, const char *phase, co
                  name, value, zero, least);
 }
 
+/* Combinations that cannot learn, or that would silently do nothing. */
 static void check_grpo(const struct check *c, const struct phase_settings *ph,
                        const struct phase_lines *line)
 {
@@ -313,6 +323,8 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
                  ph->name, ph->mini_batches, ph->prompts, ph->prompts);
 }
 
+/* Ranges of single values were checked when they were read; here are those that depend on others.
+ */
 static void check_phase(const struct check *c, int i)
 {
     struct phase_settings *ph = &c->s->phases[i];
@@ -343,6 +355,7 @@ static void check_phase(const struct check *c, int i)
                  ph->warmup, ph->steps);
 }
 
+/* Names first: messages about phases use them. */
 static void check_phases(const struct check *c)
 {
     struct settings *s = c->s;
@@ -361,6 +374,7 @@ static void check_phases(const struct check *c)
     for (int i = 0; i < s->n_phases; i++) check_phase(c, i);
 }
 
+/* With a mesh of too many ranks the checks that would compute with it are left out. */
 bool settings_check(struct settings *s, int ranks, struct problems *p)
 {
     int before = p->n;

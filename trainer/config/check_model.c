@@ -3,6 +3,7 @@
 #include "trainer/config/check.h"
 #include "trainer/config/table.h"
 
+/* Zeros are resolved here, so that everybody after this sees kv_heads and head_dim. */
 static void check_heads(const struct check *c)
 {
     struct model_settings *m = &c->s->model;
@@ -50,6 +51,7 @@ static bool check_dense_layers(const struct check *c)
     return ok;
 }
 
+/* experts_active may be as large as experts (every token to every expert), not larger. */
 static void check_experts(const struct check *c)
 {
     struct model_settings *m = &c->s->model;
@@ -129,6 +131,7 @@ static void check_rope(const struct check *c)
 /* Beyond it no cluster has the memory, and sizes in bytes do not fit their type. */
 static const double most_parameters = 1e13;
 
+/* An estimate in double: the exact sizes would overflow before they could be refused. */
 static void check_size(const struct check *c)
 {
     const struct model_settings *m = &c->s->model;

@@ -10,6 +10,7 @@ struct expert_layers settings_expert_layers(const struct settings *s)
     return e;
 }
 
+/* The choices of both enums are the model's own enumerators. */
 static struct rope rope_of(const struct model_settings *m)
 {
     return (struct rope){.scaling = (enum rope_scaling)m->rope_scaling,
@@ -24,6 +25,8 @@ static struct rope rope_of(const struct model_settings *m)
                          .attention = m->rope_attention};
 }
 
+/* The one place where a recipe becomes a model. tp and ep are set by the caller, who knows the
+ * mesh. */
 struct dims settings_dims(const struct settings *s, int V)
 {
     const struct model_settings *m = &s->model;

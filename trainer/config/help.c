@@ -73,6 +73,7 @@ static void markdown_text(const char *text)
             putchar(*text);
 }
 
+/* For the column "values" of docs/SETTINGS.md. */
 static void markdown_range(const struct setting *k)
 {
     const struct choice *c = k->choices;
@@ -87,6 +88,7 @@ static void markdown_range(const struct setting *k)
     }
 }
 
+/* resumed[] are the words that the page explains in its first table. */
 static void markdown_row(enum section_id id, const struct setting *k)
 {
     static const char *const resumed[] = {
@@ -104,6 +106,7 @@ static void markdown_row(enum section_id id, const struct setting *k)
     printf(" | %s |\n", resumed[setting_change(id, k)]);
 }
 
+/* docs/SETTINGS.md is held equal to this by tests/faults/test_settings.sh. */
 void settings_markdown(void)
 {
     for (int id = 0; id < SECTIONS; id++) {

@@ -17,6 +17,7 @@ char *schema_read(const struct schema *schema, const char *path, size_t *n, stru
     return bytes;
 }
 
+/* --set comes after the file and over it; mistakes of both are reported together. */
 bool settings_load(struct settings *s, const char *path, const char *const *sets, int n_sets,
                    struct problems *p)
 {

@@ -111,6 +111,7 @@ static const struct option_row *row_find(const struct options *o, const char *wo
     return NULL;
 }
 
+/* --help counts among the names that a typo may have meant. */
 static void unknown_option(const struct options *o, const char *word, size_t n, struct problems *p)
 {
     const char *names[MAX_ROWS + 1] = {"help"};
@@ -170,6 +171,7 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
+/* Goes on after a mistake, so that all are reported. What comes after -- is never an option. */
 void options_read(struct options *o, int argc, char **argv, bool *help, struct problems *p)
 {
     bool ended = false;
@@ -211,6 +213,7 @@ static void print_default(const struct option_row *row)
     printf(")");
 }
 
+/* `more_help` prints what a command has beyond its options (tasks, examples). */
 void options_help(const struct options *o)
 {
     printf("usage: duet %s%s%s%s\n\n%s\n", o->command, o->n_rows ? " [options]" : "",
@@ -230,6 +233,7 @@ void options_help(const struct options *o)
     }
 }
 
+/* Every rank parses; one speaks, and all exit with the same code. */
 int options_parse(struct options *o, int argc, char **argv)
 {
     struct problems p = {0};

@@ -47,6 +47,7 @@ static void print_quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
+/* As --get prints it: text without quotes, for scripts. */
 void setting_print(FILE *out, const struct place *at, const struct setting *k)
 {
     const void *value = setting_value(at, k);
@@ -100,6 +101,7 @@ static void print_place(FILE *out, const struct place *at, const char *first, co
     }
 }
 
+/* The resolved recipe, defaults included; parsed again it gives the same settings. */
 char *settings_yaml(const struct settings *s)
 {
     char *text = NULL;

@@ -9,6 +9,7 @@
 
 enum { MAX_NAME = 128 };
 
+/* The second phase of a kind without a name is called kind2, as --set and logs call it. */
 const char *settings_phase_name(const struct settings *s, int i, char *out, size_t size)
 {
     const struct phase_settings *phase = &s->phases[i];
@@ -61,6 +62,7 @@ static const struct section *section_take(char **name)
     return NULL;
 }
 
+/* `name` is cut at its first dot: the section alone is shown. */
 static void unknown_section(char *name, const char *file, struct problems *p)
 {
     const char *names[SECTIONS];
@@ -125,6 +127,7 @@ static void print_phases(FILE *out, const struct settings *s)
                 phase_kind_name(s->phases[i].kind));
 }
 
+/* `phases` is no setting: it lists the names that --get phases.NAME.x takes. */
 bool settings_print_named(FILE *out, const struct settings *s, const char *name, struct problems *p)
 {
     char file[MAX_NAME + 16], copy[MAX_NAME];
@@ -151,6 +154,7 @@ static bool assign(struct settings *s, char *name, const char *value, const char
     return k && setting_assign(&at, k, value, strlen(value), from, p);
 }
 
+/* The origin in messages is the assignment itself: `--set a.b=c: ...`. */
 bool settings_set(struct settings *s, const char *assignment, struct problems *p)
 {
     char file[MAX_NAME + 16], name[MAX_NAME];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "trainer/config/settings.h"
 
+/* Returns how many there are even beyond `room`, -1 when it is not such a list. */
 static int numbers(const char *at, int *number, int room)
 {
     int n = 0;

@@ -156,6 +156,7 @@ static char *copy_text(const char *text)
     return copy;
 }
 
+/* Line 0 says that nobody has given the setting. */
 void place_defaults(const struct place *at)
 {
     for (int i = 0; i < at->section->n_settings; i++) {
@@ -183,6 +184,7 @@ void place_free(const struct place *at)
     }
 }
 
+/* Texts are owned by their settings: copied, not shared. */
 void setting_copy(const struct place *to, const struct place *from, const struct setting *k)
 {
     void *is = setting_value(to, k);
@@ -199,6 +201,7 @@ void setting_copy(const struct place *to, const struct place *from, const struct
     }
 }
 
+/* By value: a setting that was given its default counts as not given. */
 bool setting_is_default(const struct place *at, const struct setting *k)
 {
     const void *value = setting_value(at, k);
@@ -212,6 +215,7 @@ bool setting_is_default(const struct place *at, const struct setting *k)
     return false;
 }
 
+/* After this s has no phases; phases_replace fills it again. */
 static void phases_free(struct settings *s)
 {
     for (int i = 0; i < s->n_phases; i++) {
@@ -225,6 +229,7 @@ static void phases_free(struct settings *s)
     s->n_phases = 0;
 }
 
+/* All phases have the defaults until they are read. */
 void phases_replace(struct settings *s, int n)
 {
     phases_free(s);

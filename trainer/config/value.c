@@ -103,6 +103,7 @@ static bool printable(const char *text)
     return true;
 }
 
+/* One line of UTF-8: a text goes into logs, YAML and JSON. */
 static bool assign_str(const struct place *at, const struct setting *k, const char *text,
                        struct origin from, struct problems *p)
 {
@@ -128,6 +129,7 @@ static const char *nearest_choice(const struct setting *k, const char *text)
     return nearest_name(text, list, n);
 }
 
+/* A near miss gets a suggestion, anything else the list. */
 static bool assign_enum(const struct place *at, const struct setting *k, const char *text,
                         struct origin from, struct problems *p)
 {
@@ -144,6 +146,8 @@ static bool assign_enum(const struct place *at, const struct setting *k, const c
     return true;
 }
 
+/* The line is noted first, so that checks of combinations can name it even when the value is
+ * refused. */
 bool setting_assign(const struct place *at, const struct setting *k, const char *text, size_t n,
                     struct origin from, struct problems *p)
 {
@@ -204,6 +208,8 @@ static const char *nearest_in(const struct schema *schema, const struct section 
     return nearest_name(name, names, n);
 }
 
+/* Looks in the same section first, then in the others: a setting in the wrong place is the
+ * commonest mistake. */
 void setting_unknown(const struct schema *schema, const struct section *section, const char *name,
                      struct origin from, struct problems *p)
 {

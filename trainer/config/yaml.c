@@ -214,6 +214,8 @@ static void read_list(struct yaml_reader *r, const struct place *at, const struc
                      k->name, LIST_BYTES - 1);
 }
 
+/* A stored recipe of an earlier version may hold settings that a phase no longer uses: those are
+ * skipped, not refused. */
 static void read_setting(struct yaml_reader *r, const struct place *at, const struct setting *k,
                          const yaml_node_t *key, const yaml_node_t *value)
 {
@@ -286,6 +288,7 @@ static const yaml_node_pair_t *read_kind(struct yaml_reader *r, const struct pla
     return NULL;
 }
 
+/* The kind is read first, wherever it stands: which settings are allowed depends on it. */
 static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node)
 {
     struct place at = settings_place(r->root, SECTION_PHASE, phase);
@@ -300,6 +303,7 @@ static void read_phase(struct yaml_reader *r, int phase, const yaml_node_t *node
         if (i != kind && !full(r)) read_pair(r, &at, i);
 }
 
+/* A number beyond the limit is refused before memory is taken. */
 static void read_phases(struct yaml_reader *r, const yaml_node_t *node)
 {
     if (is_null(node)) return;
@@ -319,6 +323,7 @@ static void read_phases(struct yaml_reader *r, const yaml_node_t *node)
     for (int i = 0; i < n && !full(r); i++) read_phase(r, i, node_at(r, first[i]));
 }
 
+/* A name is a section, the list of phases, or a setting of the top level. */
 static void read_top_pair(struct yaml_reader *r, const struct place *top,
                           const yaml_node_pair_t *pair)
 {
@@ -336,6 +341,7 @@ static void read_top_pair(struct yaml_reader *r, const struct place *top,
     read_pair(r, top, pair);
 }
 
+/* Stops at a number of mistakes: a file that is something else would have hundreds. */
 static void read_top(struct yaml_reader *r)
 {
     const yaml_node_t *node = yaml_document_get_root_node(&r->doc);

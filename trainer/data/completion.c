@@ -55,6 +55,8 @@ struct span completion_answer(struct span completion)
     return completion_find_answer(completion, &ignored);
 }
 
+/* The last <answer> after </think> counts: a model may correct itself, and text in its thoughts is
+ * no answer. */
 struct span completion_find_answer(struct span completion, enum reason *why)
 {
     const struct span none = {NULL, 0};
@@ -70,6 +72,8 @@ struct span completion_find_answer(struct span completion, enum reason *why)
     return end < last.n ? (struct span){last.at, end} : none;
 }
 
+/* Exactly think, answer, end, each tag once and nothing but blanks around: what the format reward
+ * pays for. */
 bool completion_in_form(struct span c)
 {
     static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
@@ -103,6 +107,7 @@ static struct span digits_take(struct span *rest)
     return digits;
 }
 
+/* Numbers of any length, as digits: 10 and 10.0 are one answer, whatever a double could hold. */
 static bool decimal_read(struct decimal *d, struct span s)
 {
     *d = (struct decimal){.negative = s.n && s.at[0] == '-'};
@@ -139,6 +144,7 @@ bool answer_equal(struct span a, struct span b)
     return span_equal(a, b);
 }
 
+/* For majority votes: equal values must be equal texts. */
 bool answer_canonical(struct text *out, struct span answer)
 {
     struct decimal d;

@@ -46,6 +46,7 @@ int deal_bound(const struct deal_shape *s, size_t rows)
     return round_up(bins > least ? bins : (int)least, multiple_of(s)) + multiple_of(s);
 }
 
+/* Arrays in two groups, by what they are counted in: sequences or bins. */
 void deal_place(struct deal *d, int max_n, int max_bins, struct arena *a)
 {
     size_t n = (size_t)max_n, bins = (size_t)max_bins, most = n > bins ? n : bins;
@@ -181,6 +182,7 @@ static bool fill_best(struct deal *d, const struct deal_shape *s, const int *row
     return true;
 }
 
+/* Starts at the lower bound and adds bins until everything fits; deal_bound proves that it ends. */
 static void fill_fewest(struct deal *d, const struct deal_shape *s, const int *rows, int n,
                         bool plain)
 {
@@ -387,6 +389,8 @@ static void consider_group(struct swap *best, const struct deal *d, const struct
     if (new.top < best->top) *best = new;
 }
 
+/* Moves and swaps between the costliest group and others; the best of them lowers the larger of the
+ * two sums. */
 static struct swap find_for_group(const struct deal *d, const struct deal_shape *s, const int *rows,
                                   struct level *l, int top)
 {
@@ -454,6 +458,8 @@ static void conclude(struct deal *d, const struct deal_shape *s, const int *rows
     }
 }
 
+/* Fewest bins first, then even ones, then bins to pipelines and directions so that their sums are
+ * even. A pure function: every rank deals alike. */
 void deal_run(struct deal *d, const struct deal_shape *s, const int *rows, int n)
 {
     fill_fewest(d, s, rows, n, false);

@@ -50,6 +50,8 @@ static void keep(struct heldout *h, uint32_t draw)
     h->draw[h->n++] = draw;
 }
 
+/* A generator may have fewer problems than are wanted: it counts as exhausted after PATIENCE draws
+ * without a new one. */
 int heldout_find(struct heldout *h, const struct task *t, const struct task_options *o, int want)
 {
     uint32_t since = 0; /* draws that brought nothing new */

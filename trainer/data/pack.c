@@ -12,6 +12,8 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a)
     for (size_t i = 0; i < sizeof f / sizeof *f; i++) *f[i] = arena_take_n(a, T, sizeof(float));
 }
 
+/* Row r predicts token r + 1: answer tokens are the targets of the rows before them; prompts have
+ * none. */
 static void append_sequence(struct micro_batch *m, const struct sequence *s, float weight)
 {
     int at = m->start[m->rows.seg.n];

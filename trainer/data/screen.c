@@ -168,6 +168,7 @@ static int number_of(const struct look *l, int i)
     return l->sample ? (int)((int64_t)i * n / l->n) : i;
 }
 
+/* May take minutes for a large file: the watchdog is fed and the log says how far it is. */
 static void look_at_all(struct look *l)
 {
     double said = clock_now();
@@ -273,6 +274,7 @@ static bool say_long_prompts(const struct look *l)
     return refuse;
 }
 
+/* Only a warning: such answers are cut, which mask_truncated and rewards take care of. */
 static void say_little_room(const struct look *l)
 {
     const struct found *f = &l->little_room;
@@ -302,6 +304,7 @@ static void say_no_answers(const struct look *l)
     say_found(l, true, f, message);
 }
 
+/* Only a warning: other answers of the file can still be right. */
 static void say_long_answers(const struct look *l)
 {
     const struct found *f = &l->long_answers;
@@ -336,6 +339,7 @@ static void say_long_demonstrations(const struct look *l, int of)
     say_found(l, refuse, f, message);
 }
 
+/* Without a usable demonstration sft has nothing to do: refused. Some without: a warning. */
 static void say_demonstrations(const struct look *l)
 {
     const struct found *f = &l->no_demonstration;
@@ -359,6 +363,8 @@ static void say_demonstrations(const struct look *l)
     say_found(l, false, f, message);
 }
 
+/* An answer that cannot be written is refused, since no reward could ever be earned; in a prompt
+ * <unk> may be harmless. */
 static void say_unknown(const struct look *l)
 {
     char message[MESSAGE];
@@ -444,6 +450,7 @@ static void check_tags(const struct screen *how, struct problems *p)
     }
 }
 
+/* Held-out problems of a generator are replaced until as many fit as were asked for. */
 void source_screen(struct source *s, const struct screen *how, struct problems *p)
 {
     int before = p->n;

@@ -50,6 +50,7 @@ static void file_open(struct source *s, const struct settings *set, struct sourc
     check_splits(s, needs.asked, p);
 }
 
+/* The seed is the recipe's: problems are those of every mesh and every resumed run. */
 static void generator_open(struct source *s, const struct settings *set, struct problems *p)
 {
     const struct task *t = s->task;
@@ -63,6 +64,7 @@ static void generator_open(struct source *s, const struct settings *set, struct 
                      t->help);
 }
 
+/* With a mistake nothing is opened: NULL, and all problems are in p. */
 struct source *source_open(const struct settings *set, struct source_needs needs,
                            struct problems *p)
 {

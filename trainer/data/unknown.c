@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Only the first UNKNOWN_KINDS characters are told apart; the others are counted together. */
 static void count(struct unknown *u, const char *at, size_t bytes)
 {
     int i = 0;
@@ -52,6 +53,7 @@ static void name_one(const char *s, struct text *out)
         text_add(out, "\"%s\" (U+%04X)", s, code_point(s));
 }
 
+/* For messages: each character with its code point and how often it came. */
 void unknown_name(const struct unknown *u, struct text *out)
 {
     long named = 0;

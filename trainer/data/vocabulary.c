@@ -4,6 +4,8 @@
 #include <string.h>
 #include "trainer/data/input.h"
 
+/* A checkpoint's tokenizer (`given`) wins over the recipe's file: its ids are those of the weights.
+ */
 struct tokenizer *vocabulary_open(const struct settings *s, const char *given, char **json,
                                   struct problems *p)
 {

@@ -68,6 +68,7 @@ static struct past sequence_past(const real *row, int h, const struct dims *d)
     return (struct past){.key = key, .value = key + d->Hkv * d->D, .step = (size_t)dims_qkv(d)};
 }
 
+/* The oracle: one query at a time, in double, straight from the equation. */
 void OP(attention_forward)(void *out, float *lse, const void *qkv, struct segments seg,
                            const struct dims *d, void *scratch)
 {
@@ -124,6 +125,8 @@ static void sequence_backward(real *dqkv, const real *dout, const real *qkv, int
     free(sum);
 }
 
+/* Computes the forward again rather than use out and lse, so that an error in those shows in the
+ * tests. */
 void OP(attention_backward)(void *dqkv, const void *dout, const void *qkv, const void *out,
                             const float *lse, struct segments seg, const struct dims *d,
                             void *scratch)
@@ -156,6 +159,7 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
     }
 }
 
+/* Blocks of the plain cache have keys and values row by row. */
 void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
                           struct kv_rows rows, int T, const struct dims *d, void *scratch)
 {

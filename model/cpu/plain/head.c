@@ -12,6 +12,7 @@ static double log_sum(const float *z, float inv_temp, int V)
     return most + log(sum);
 }
 
+/* exp(lp) may round to 0 where lp is -inf: such terms are left out of the entropy. */
 void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const int *target,
                          float inv_temp, int T, int V)
 {
@@ -29,6 +30,7 @@ void OP(logprob_forward)(float *logp, float *entropy, const float *logits, const
     }
 }
 
+/* The gradient of log softmax: (1 at the target) - p. */
 void OP(logprob_backward)(void *dlogits, const float *dlogp, const float *logits, const int *target,
                           float inv_temp, int T, int V)
 {
@@ -53,6 +55,8 @@ void OP(logprob_most)(float *most, const float *logits, float inv_temp, int T, i
     }
 }
 
+/* Three sums a row: of exp, of exp times logit (for the entropy), and the target's logit, which
+ * only one rank has. */
 void OP(logprob_sums)(float *sums, const float *most, const float *logits, const int *target,
                       int first, float inv_temp, int T, int V)
 {
@@ -71,6 +75,7 @@ void OP(logprob_sums)(float *sums, const float *most, const float *logits, const
     }
 }
 
+/* As logprob_backward with the sums of all ranks. */
 void OP(logprob_share_backward)(void *dlogits, const float *dlogp, const float *sum_exp,
                                 const float *most, const float *logits, const int *target,
                                 int first, float inv_temp, int T, int V)
@@ -94,6 +99,7 @@ void OP(logprob_join)(float *logp, float *entropy, const float *sums, const int 
     }
 }
 
+/* AdamW in double; the fast one is held against it with a tolerance. */
 void OP(adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                     const struct adamw *h)
 {

@@ -23,6 +23,7 @@ static double dot(const real *a, int a_step, const real *b, int b_step, int n)
     return sum;
 }
 
+/* y = x W^T + b; W has a row for each output. */
 void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linear *l,
                         const void *bias, int T)
 {
@@ -40,6 +41,7 @@ void OP(linear_forward)(void *y, bool y_float, const void *x, const struct linea
         }
 }
 
+/* dx = dy W. */
 void OP(linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
                                int T)
 {
@@ -55,6 +57,7 @@ void OP(linear_backward_input)(void *dx, bool dx_float, const void *dy, const st
         }
 }
 
+/* dW += dy^T x. Gradients accumulate over micro-batches. */
 void OP(linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N, int K,
                                 int T)
 {

@@ -7,6 +7,8 @@ static double value(const void *rows, int row, int C, int c)
     return (double)real_get(((const real *)rows)[(size_t)row * (size_t)C + (size_t)c]);
 }
 
+/* Softmax over all experts before the choice, as in DeepSeekMoE. The comparison lets a NaN through.
+ */
 void OP(router_forward)(float *prob, const void *x, const void *w, int T, int C, int E)
 {
     for (int t = 0; t < T; t++) {
@@ -23,6 +25,7 @@ void OP(router_forward)(float *prob, const void *x, const void *w, int T, int C,
     }
 }
 
+/* Adds what comes back from the K expert rows and from the router's logits. */
 void OP(router_backward_input)(void *dx, const void *drows, const int *at, const float *dlogits,
                                const void *w, int T, int C, int E, int K)
 {
@@ -47,6 +50,7 @@ void OP(router_backward_weight)(float *dw, const float *dlogits, const void *x, 
         }
 }
 
+/* The residual stream plus the experts' outputs, weighted. */
 void OP(combine_forward)(void *y, const void *x, const void *rows, const int *at,
                          const float *weight, int T, int C, int K)
 {
@@ -60,6 +64,7 @@ void OP(combine_forward)(void *y, const void *x, const void *rows, const int *at
         }
 }
 
+/* drows and dweight from one gradient: dy times weight, dy . row. */
 void OP(combine_backward)(void *drows, float *dweight, const void *dy, const void *rows,
                           const int *at, const float *weight, int T, int C, int K)
 {

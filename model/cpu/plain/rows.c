@@ -27,6 +27,7 @@ void OP(embed_backward)(float *dtable, const void *dx, const int *token, struct 
                 real_get(g[(size_t)t * (size_t)C + (size_t)c]);
 }
 
+/* x times rstd is rounded before the gain is applied, as Hugging Face's models do. */
 void OP(rmsnorm_forward)(void *y, float *rstd, const void *x, const void *gain, int T, int C,
                          float eps)
 {
@@ -117,6 +118,7 @@ void OP(swiglu_forward)(void *y, const void *gu, int T, int F)
     }
 }
 
+/* d silu(g) = s (1 + g (1 - s)) with s = sigmoid(g). In place: dgu may be gu. */
 void OP(swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F)
 {
     for (int t = 0; t < T; t++) {
@@ -133,6 +135,7 @@ void OP(swiglu_backward)(void *dgu, const void *dy, const void *gu, int T, int F
     }
 }
 
+/* Pairs are (i, i + D/2), Hugging Face's layout; the inverse turns by the negative angle. */
 void OP(rope)(void *x, int T, int stride, int heads, int D, const int *pos, const float *cos_sin,
               bool inverse)
 {

@@ -34,6 +34,7 @@ static long draw_number(struct rng_stream *rng, int digits)
     return value;
 }
 
+/* Differences are never negative: a - b has a >= b. */
 static void problem_draw(struct problem *p, int digits, struct rng_stream *rng)
 {
     char op = "+-*"[rng_next_below(rng, 3)];
@@ -149,6 +150,8 @@ static long without_carries(long a, char op, long b)
     return value;
 }
 
+/* With chance give_up the demonstration forgets the carries and is wrong: reinforcement learning
+ * has something to improve. */
 static void arithmetic_demonstrate(struct text *out, const struct problem *p,
                                    const struct task_options *o, struct rng_stream *rng)
 {

@@ -88,6 +88,7 @@ static void node_sort(struct node *x)
         }
 }
 
+/* Without superfluous brackets, so that an expression has one text. */
 static void node_write(struct node *x)
 {
     struct text t = {x->text, 0, sizeof x->text, false};
@@ -270,6 +271,7 @@ static void walk_list(struct countdown_walk *w, const struct node *const part[],
             }
 }
 
+/* The walk over all expressions begins at a random one: demonstrations of a problem differ. */
 static void walk_start(struct countdown_walk *w, const struct problem *p, struct rng_stream *rng)
 {
     struct node pool[NODES];
@@ -350,6 +352,8 @@ static bool attempt_write(struct text *out, const struct problem *p, const char 
     return solved;
 }
 
+/* Tries expressions until one solves it, patience ends, or it gives up: the habit that
+ * reinforcement learning then corrects. */
 static void countdown_demonstrate(struct text *out, const struct problem *p,
                                   const struct task_options *o, struct rng_stream *rng)
 {

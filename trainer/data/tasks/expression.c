@@ -27,6 +27,7 @@ static bool fraction_set(struct fraction *out, int64_t num, int64_t den)
     return true;
 }
 
+/* Overflow is false, not a wrong value: answers come from a model. */
 bool fraction_apply(struct fraction *out, struct fraction a, char op, struct fraction b)
 {
     int64_t num, den, other;
@@ -51,6 +52,7 @@ void fraction_write(struct text *out, struct fraction v)
     text_add(out, v.den == 1 ? "%lld" : "%lld/%lld", (long long)v.num, (long long)v.den);
 }
 
+/* False beyond 64 bits; such numbers are compared as digits (answer.c). */
 static bool decimal_fraction(struct fraction *out, struct span s)
 {
     int64_t num = 0, den = 1;
@@ -78,6 +80,8 @@ bool number_read(struct fraction *out, struct span text)
            fraction_apply(out, *out, '/', over);
 }
 
+/* Right is only the expected text; the same value in another form is told apart, so that the log
+ * can say why. */
 enum reason number_verify(struct span answer, const char *expected, struct text *read)
 {
     struct fraction given, wanted;
@@ -117,6 +121,7 @@ static char next(struct expression_reader *r)
     return *r->rest.at++;
 }
 
+/* No leading zeros: 07 is no number of the problem. */
 static bool read_number(struct expression_reader *r, struct fraction *v)
 {
     if (r->out->n == EXPRESSION_NUMBERS) return false;
@@ -133,6 +138,7 @@ static bool read_number(struct expression_reader *r, struct fraction *v)
     return true;
 }
 
+/* The depth is bounded: answers are text of any length (P11). */
 static bool read_bare(struct expression_reader *r, struct fraction *v)
 {
     char c = peek(r);
@@ -161,6 +167,7 @@ static bool read_factor(struct expression_reader *r, struct fraction *v)
     return true;
 }
 
+/* 3(x+2) and 3x are products where x is allowed. */
 static bool read_product(struct expression_reader *r, struct fraction *v)
 {
     if (!read_factor(r, v)) return false;
@@ -200,6 +207,7 @@ struct token {
     long value;
 };
 
+/* Reads our own expressions only, hence an INVARIANT. */
 static int tokens_read(struct token *t, int max, const char *s)
 {
     int n = 0;
@@ -242,6 +250,7 @@ static long whole_apply(long a, char op, long b)
     return a / b;
 }
 
+/* One step of a worked calculation: the innermost brackets first, then * and / before + and -. */
 bool expression_step(char *out, size_t size, const char *text)
 {
     struct token t[EXPRESSION_BYTES] = {0};
