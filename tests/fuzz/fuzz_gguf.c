@@ -1,7 +1,7 @@
 /* Any bytes as a GGUF file: refused with one reason, or every key and every number of a tensor that
  * it names can be read, and it is a Hugging Face folder or says why not (promise P11). */
 #include <stdlib.h>
-#include "trainer/checkpoint/gguf/hf.h"
+#include "trainer/gguf/hf.h"
 
 static void read_value(const struct gguf_value *v)
 {

@@ -2,7 +2,7 @@
 
 Writes tests/golden/gguf_quants.txt: for each format 12 rows of 32 floats (as the bits of fp32), the block that the package
 makes of them and the floats that it reads from the block. And tests/golden/tiny.gguf, a file with a key of every kind, arrays,
-and a tensor of every format that Duet reads; its values are in tests/unit/checkpoint/test_gguf.c. And tests/golden/
+and a tensor of every format that Duet reads; its values are in tests/unit/gguf/test_gguf.c. And tests/golden/
 tiny_llama.gguf, a model of one layer whose numbers say where they belong in the Hugging Face folder: tensor number times 1000
 plus their place in it, query and key rows reordered as llama.cpp's converter does. Seed 1; exact.
 """

@@ -5,7 +5,7 @@
 #
 # and, within trainer/, a step up its floors: a room includes rooms below it, and its own,
 #
-#   config observe < data checkpoint < reward schedule phase < stage < rollout learn < planner < run < phases bench < commands < main
+#   config observe gguf < data checkpoint < reward schedule phase < stage < rollout learn < planner < run < phases bench < commands < main
 #
 # (rooms of one floor do not know each other), and keeps some libraries in their rooms. Ours are
 # included from the root ("comm/mesh.h") and once; the guard of a header is its path. Unit tests lie
@@ -24,7 +24,7 @@ BEGIN {
     may["model"] = "comm model"
     may["pipeline"] = "comm pipeline"
     may["trainer"] = "comm model pipeline trainer"
-    floors = "config observe, data checkpoint, reward schedule phase, stage, rollout learn, planner, run, phases bench, commands, main"
+    floors = "config observe gguf, data checkpoint, reward schedule phase, stage, rollout learn, planner, run, phases bench, commands, main"
     for (f = split(floors, floor, ", "); f > 0; f--)
         for (i = split(floor[f], rooms, " "); i > 0; i--)
             height[rooms[i]] = f

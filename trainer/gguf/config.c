@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 #include "comm/base/die.h"
-#include "trainer/checkpoint/gguf/describe.h"
-#include "trainer/checkpoint/gguf/hf.h"
-#include "trainer/checkpoint/gguf/keys.h"
+#include "trainer/gguf/describe.h"
+#include "trainer/gguf/hf.h"
+#include "trainer/gguf/keys.h"
 
 struct config {
     const struct gguf *g;

@@ -1,11 +1,11 @@
 /* The description at the head of a GGUF file (version 3, little-endian): keys, then tensors, put
  * together in memory. The caller writes it and behind it the tensors, each padded to gguf_padded
  * bytes, in the order in which they were told. */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_WRITE_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_WRITE_H
+#ifndef DUET_TRAINER_GGUF_WRITE_H
+#define DUET_TRAINER_GGUF_WRITE_H
 
 #include <stdbool.h>
-#include "trainer/checkpoint/gguf/gguf.h"
+#include "trainer/gguf/gguf.h"
 
 struct gguf_head;
 struct gguf_head *gguf_head_new(void);

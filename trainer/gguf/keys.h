@@ -1,8 +1,8 @@
 /* Keys of a GGUF file by what they are for: those of the model begin with its architecture. */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_KEYS_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_KEYS_H
+#ifndef DUET_TRAINER_GGUF_KEYS_H
+#define DUET_TRAINER_GGUF_KEYS_H
 
-#include "trainer/checkpoint/gguf/gguf.h"
+#include "trainer/gguf/gguf.h"
 
 /* Text of a key; n 0: there is none. */
 struct gguf_text gguf_key_text(const struct gguf *g, const char *key);

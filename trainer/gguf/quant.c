@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/gguf/quant.h"
+#include "trainer/gguf/quant.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The ways of splitting text that this program and llama.cpp have in common. */
-#include "trainer/checkpoint/gguf/describe.h"
+#include "trainer/gguf/describe.h"
 
 /* The patterns of Llama 3 and Qwen 2 differ in how many digits stay together. */
 #define BEFORE_DIGITS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"

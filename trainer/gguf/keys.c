@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/gguf/keys.h"
+#include "trainer/gguf/keys.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,12 +4,12 @@
  * The reader takes the bytes of a file (mapped, as a rule) and keeps pointers into them: they must
  * stay as long as it does. What it allocates is bounded by a small multiple of the bytes that
  * describe keys and tensors (P11). */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_GGUF_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_GGUF_H
+#ifndef DUET_TRAINER_GGUF_GGUF_H
+#define DUET_TRAINER_GGUF_GGUF_H
 
 #include <stdbool.h>
 #include "comm/base/problems.h"
-#include "trainer/checkpoint/gguf/quant.h"
+#include "trainer/gguf/quant.h"
 
 /* Numbers of value types in a file. */
 enum gguf_kind {

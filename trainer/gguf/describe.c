@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/gguf/describe.h"
+#include "trainer/gguf/describe.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "trainer/checkpoint/gguf/hf.h"
-#include "trainer/checkpoint/gguf/keys.h"
+#include "trainer/gguf/hf.h"
+#include "trainer/gguf/keys.h"
 
 /* In a layer they begin with "blk.L." and "model.layers.L.". # is an expert's number; the file has
  * all experts of a layer in one tensor. */

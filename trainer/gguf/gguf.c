@@ -1,6 +1,6 @@
 /* The reader of GGUF files. A cursor walks over the bytes once; whatever would lead beyond their
  * end makes it fail for good, and the first reason is told. */
-#include "trainer/checkpoint/gguf/gguf.h"
+#include "trainer/gguf/gguf.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "comm/base/die.h"
 #include "comm/base/memory.h"
-#include "trainer/checkpoint/gguf/describe.h"
+#include "trainer/gguf/describe.h"
 
 /* tokenizer.ggml.token_type */
 enum { NORMAL = 1, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5 };

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/die.h"
-#include "trainer/checkpoint/gguf/describe.h"
-#include "trainer/checkpoint/gguf/hf.h"
-#include "trainer/checkpoint/gguf/keys.h"
+#include "trainer/gguf/describe.h"
+#include "trainer/gguf/hf.h"
+#include "trainer/gguf/keys.h"
 
 /* Kinds of tokens in tokenizer.ggml.token_type. */
 enum { TOKEN_CONTROL = 3, TOKEN_USER = 4 };

@@ -1,7 +1,7 @@
 /* The number formats of GGUF tensors that we read and write: blocks of numbers that share a scale.
  * Layouts: llama.cpp's ggml-common.h; rounding: its reference quantisers. */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_QUANT_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_QUANT_H
+#ifndef DUET_TRAINER_GGUF_QUANT_H
+#define DUET_TRAINER_GGUF_QUANT_H
 
 #include <stddef.h>
 #include <stdint.h>

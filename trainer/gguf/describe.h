@@ -1,10 +1,10 @@
 /* The keys of a GGUF file from the texts of a Hugging Face folder: sizes from config.json, tokens
  * from tokenizer.json, the template of chats. The names are those that llama.cpp's converter gives
  * (convert_hf_to_gguf.py). */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_DESCRIBE_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_DESCRIBE_H
+#ifndef DUET_TRAINER_GGUF_DESCRIBE_H
+#define DUET_TRAINER_GGUF_DESCRIBE_H
 
-#include "trainer/checkpoint/gguf/write.h"
+#include "trainer/gguf/write.h"
 
 struct gguf_folder {
     const char *name;      /* of the model, for people */

@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/gguf/write.h"
+#include "trainer/gguf/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/file.h"
-#include "trainer/checkpoint/gguf/write.h"
+#include "trainer/gguf/write.h"
 #include "tests/support/check_unit.h"
 
 /* --- number formats --- */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/file.h"
-#include "trainer/checkpoint/gguf/describe.h"
-#include "trainer/checkpoint/gguf/hf.h"
-#include "trainer/checkpoint/gguf/keys.h"
+#include "trainer/gguf/describe.h"
+#include "trainer/gguf/hf.h"
+#include "trainer/gguf/keys.h"
 #include "tests/support/check_unit.h"
 
 struct opened {

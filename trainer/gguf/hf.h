@@ -2,10 +2,10 @@
  * its keys, tensors under their names there. So whatever reads such folders reads these files.
  * Architectures llama, qwen2, qwen3 and qwen3moe; tokenizers of byte-level BPE ("gpt2"). Sources:
  * llama.cpp's gguf-py/gguf/constants.py and convert_hf_to_gguf.py. */
-#ifndef DUET_TRAINER_CHECKPOINT_GGUF_HF_H
-#define DUET_TRAINER_CHECKPOINT_GGUF_HF_H
+#ifndef DUET_TRAINER_GGUF_HF_H
+#define DUET_TRAINER_GGUF_HF_H
 
-#include "trainer/checkpoint/gguf/gguf.h"
+#include "trainer/gguf/gguf.h"
 
 /* The texts, malloc'ed. NULL and problems: a key is missing, or this program has no such model.
  * Local. */

@@ -1,0 +1,19 @@
+/* A GGUF file on the disk, mapped: what is read of it comes from there when it is needed. */
+#ifndef DUET_TRAINER_GGUF_FILE_H
+#define DUET_TRAINER_GGUF_FILE_H
+
+#include "trainer/gguf/gguf.h"
+
+struct gguf_file {
+    struct gguf *g;
+    void *map;
+    size_t bytes;
+};
+
+/* Does the path name a file that begins as one? Local. */
+bool gguf_is_file(const char *path);
+/* false and problems: it cannot be read, or is none. Close it either way. Local. */
+bool gguf_file_open(struct gguf_file *f, const char *path, struct problems *p);
+void gguf_file_close(struct gguf_file *f);
+
+#endif
