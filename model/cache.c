@@ -20,7 +20,7 @@ void cache_place(struct cache *c, const struct dims *d, const struct ops *ops,
                         .layers = span.count,
                         .blocks = blocks,
                         .slots = slots,
-                        .max_blocks = (max_positions + KV_BLOCK - 1) / KV_BLOCK};
+                        .max_blocks = cache_blocks(max_positions)};
     size_t n_slots = (size_t)slots, n_blocks = (size_t)blocks;
     c->layer = arena_take_n(a, (size_t)span.count, sizeof *c->layer);
     c->table = arena_take_n(a, n_slots * (size_t)c->max_blocks, sizeof *c->table);
@@ -46,9 +46,12 @@ const int *cache_table(const struct cache *c, int slot)
     return cache_row(c, slot);
 }
 
-static int blocks_for(int positions)
+int cache_own(const struct cache *c, int slot)
 {
-    return (positions + KV_BLOCK - 1) / KV_BLOCK;
+    const int *row = cache_row(c, slot);
+    int n = 0;
+    for (int i = 0; i < cache_blocks(c->length[slot]); i++) n += c->refs[row[i]] == 1;
+    return n;
 }
 
 static int block_take(struct cache *c)
@@ -62,7 +65,7 @@ static int block_take(struct cache *c)
 bool cache_extend(struct cache *c, int slot, int pos)
 {
     int *row = cache_row(c, slot);
-    int have = blocks_for(c->length[slot]), want = blocks_for(pos + 1);
+    int have = cache_blocks(c->length[slot]), want = cache_blocks(pos + 1);
     INVARIANT(want <= c->max_blocks, "position %d of %d", pos, c->max_blocks * KV_BLOCK);
     if (want - have > c->n_free) return false;
     for (int i = have; i < want; i++) row[i] = block_take(c);
@@ -105,7 +108,7 @@ bool cache_fork(struct cache *c, int slot, int from, int positions)
 void cache_release(struct cache *c, int slot)
 {
     int *row = cache_row(c, slot);
-    for (int i = blocks_for(c->length[slot]) - 1; i >= 0; i--) {
+    for (int i = cache_blocks(c->length[slot]) - 1; i >= 0; i--) {
         int b = row[i];
         INVARIANT(c->refs[b] > 0, "block %d of slot %d is free already", b, slot);
         if (--c->refs[b] == 0) c->free_list[c->n_free++] = b;

@@ -35,5 +35,11 @@ bool cache_fork(struct cache *c, int slot, int from, int positions);
 /* Empties the slot; blocks no longer referenced are free again. */
 void cache_release(struct cache *c, int slot);
 const int *cache_table(const struct cache *c, int slot);
+/* Blocks that this slot alone holds: what its release would set free. */
+int cache_own(const struct cache *c, int slot);
+static inline int cache_blocks(int positions)
+{
+    return (positions + KV_BLOCK - 1) / KV_BLOCK;
+}
 
 #endif

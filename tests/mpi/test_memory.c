@@ -181,6 +181,7 @@ static void trainer_make(struct trainer *t, int pp)
         .max_context = CONTEXT,
         .micro_batch_tokens = 64,
         .decode_slots = 8,
+        .cache_tokens = 2 * (CONTEXT + 2 * KV_BLOCK), /* answers wait */
         .reference = true};
     small_make(&t->small, &ck_world, shape);
     t->rollout = rollout_new(&t->small.stage, &ck_world, ANSWERS, MAX_NEW);

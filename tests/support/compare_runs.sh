@@ -10,7 +10,7 @@ a=$1 b=$2
 
 # As metrics_is_clock (trainer/observe/metrics.h): values that depend on a wall clock.
 without_clocks() {
-    sed -E 's/"(time\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds'"${curves:+|sites\/checksum|sites\/bytes}"')": *[^,}]*(, *)?//g' "$1"
+    sed -E 's/"(time\/[^"]*|rollout\/[^"]*|pipeline\/[^"]*|tokens_per_second|mfu|sites\/[^"]*_seconds'"${curves:+|sites\/checksum|sites\/bytes}"')": *[^,}]*(, *)?//g' "$1"
 }
 differ() { echo "compare_runs: $a and $b differ: $*"; exit 1; }
 need() { [ -s "$1" ] || { echo "compare_runs: $1 is missing or empty" >&2; exit 2; }; }

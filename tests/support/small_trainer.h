@@ -25,7 +25,7 @@ struct small_shape {
     int layers;        /* 0: 4 */
     const char *split; /* mesh.split */
     int max_context, micro_batch_tokens, micro_batches;
-    int decode_slots, decode_waves;
+    int decode_slots, decode_waves, cache_tokens;
     bool reference;
     const char *reduction; /* settings of reductions: "overlap: false" */
 };
@@ -61,7 +61,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
         "model: {layers: %d, hidden: 32, heads: 4, kv_heads: %d, ffn: 48, init_std: 0.2, "
         "max_context: %d%s%s}\n"
         "mesh: {dp: %d, pp: %d, tp: %d, ep: %d, micro_batches: %d, decode_slots: %d, "
-        "decode_waves: %d}\n"
+        "decode_waves: %d, cache_tokens: %d}\n"
         "data: {micro_batch_tokens: %d}\n"
         "reduction: {%s}\n"
         "phases: [{kind: eval, max_new: 4}]\n",
@@ -69,7 +69,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
         shape->kv_heads > 0 ? shape->kv_heads : 2, shape->max_context,
         shape->model && *shape->model ? ", " : "", shape->model ? shape->model : "", shape->dp,
         shape->pp, shape->tp ? shape->tp : 1, shape->ep ? shape->ep : 1, shape->micro_batches,
-        shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves,
+        shape->decode_slots > 0 ? shape->decode_slots : 8, shape->decode_waves, shape->cache_tokens,
         shape->micro_batch_tokens, shape->reduction ? shape->reduction : "");
     bool serial = shape->schedule == SCHEDULE_SERIAL; /* on several stages: no recipe can have it */
     s->run.schedule = serial ? SCHEDULE_AUTO : shape->schedule;

@@ -139,6 +139,22 @@ static void check_schedule(const struct check *c)
                  "the schedule dualpipe runs in both directions: set directions to 2, not 1");
 }
 
+/* Each direction that answers flow in has a cache of its own. */
+static void check_cache(const struct check *c)
+{
+    const struct mesh_settings *m = &c->s->mesh;
+    int schedule = c->s->run.schedule, context = c->s->model.max_context;
+    bool two = schedule == SCHEDULE_DUALPIPE ||
+               (schedule == SCHEDULE_AUTO && m->pp % 2 == 0 && m->directions == 2);
+    long each = (context + KV_BLOCK - 1) / KV_BLOCK + 1, least = each * KV_BLOCK * (two ? 2 : 1);
+    if (m->cache_tokens > 0 && m->cache_tokens < least)
+        complain(c, c->s->lines.mesh.cache_tokens,
+                 "cache_tokens %d: max_context %d needs at least %ld%s, so that one longest answer "
+                 "always has room: raise it, or lower model.max_context",
+                 m->cache_tokens, context, least,
+                 two ? " in the two directions of the pipeline" : "");
+}
+
 /* Parts that the schedule cuts the model into. */
 static int chunks_of(const struct settings *s)
 {
@@ -178,6 +194,7 @@ static void check_mesh(const struct check *c)
     check_ranks(c);
     check_expert_mesh(c);
     check_schedule(c);
+    check_cache(c);
     if (pp <= layers && chunks_of(c->s) > layers)
         complain(c, c->s->lines.run.schedule,
                  "the schedule dualpipev has two chunks a stage, so pp %d needs at least %d "

@@ -201,7 +201,11 @@ enum { STR_LIST = 1 };
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \
     X(INT, decode_waves, 0, 0, 1024, "batches",                                                   \
       "decode batches per direction into which the slots are split; 0: enough to keep all "       \
-      "stages busy")
+      "stages busy")                                                                              \
+    X(INT, cache_tokens, 0, 0, 2147483647, "tokens",                                              \
+      "size of a pipeline's KV cache; when it is full, the youngest answers wait. 0: enough for " \
+      "all slots at model.max_context, at most 2 GiB per rank",                                   \
+      CHANGE_NOTHING)
 
 #define SITES_SETTINGS(X)                                                                     \
     X(INT, every, 50, 1, 1000000000, "updates", "updates between exchanges (H)")              \

@@ -23,6 +23,8 @@ static void unpack(struct decode_batch *b, const unsigned char *from)
     memcpy(b->event, from + sizeof *b->head + rows, events);
 }
 
+/* What the rank that decides did to its own cache (room.h), which never had fewer blocks in use
+ * than this one. */
 static void keep_cache(struct decoder *d, const struct decode_batch *b)
 {
     for (int i = 0; i < b->head->events; i++) {
@@ -91,7 +93,7 @@ static void send_on(struct rollout *r, struct decoder *d, struct decode_batch *b
 
 void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
-    keep_cache(d, b);
+    if (!d->first || !rollout_leads(r)) keep_cache(d, b); /* who decides has done so: room.c */
     for (int t = 0; t < b->head->rows; t++) {
         d->row_pos[t] = b->row[t].pos;
         d->row_table[t] = cache_table(&d->cache, b->row[t].slot);

@@ -1,28 +1,11 @@
 #include "trainer/rollout/decoder.h"
 #include <string.h>
 #include "trainer/rollout/queue.h"
+#include "trainer/rollout/room.h"
 
 static const struct question *question_of(const struct rollout *r, const struct group *g)
 {
     return &r->job->question[g->question];
-}
-
-/* Positions of the prompt that all answers share: all but its last token, which every answer
- * reads itself. */
-static int shared_positions(const struct rollout *r, const struct group *g)
-{
-    return question_of(r, g)->n - 1;
-}
-
-static struct group *group_at(struct decoder *d, int i)
-{
-    return &d->group[(d->group_from + i) % d->max_groups];
-}
-
-static void add_event(struct decoder *d, struct decode_batch *b, struct event e)
-{
-    INVARIANT(b->head->events < d->events_max, "%d events", b->head->events);
-    b->event[b->head->events++] = e;
 }
 
 static void add_row(struct decoder *d, struct decode_batch *b, struct decode_batch_row row,
@@ -37,20 +20,23 @@ static void add_row(struct decoder *d, struct decode_batch *b, struct decode_bat
 
 /* The oldest question whose prompt is wholly in the cache; the ring drops it with its last
  * answer. */
-static bool start_answer(struct rollout *r, struct decoder *d, struct decode_batch *b, int slot)
+static bool start_answer(struct rollout *r, struct decoder *d, int slot)
 {
     if (d->groups == 0) return false;
     struct group *g = group_at(d, 0);
-    int shared = shared_positions(r, g);
-    if (g->filled < shared) return false;
-    if (shared > 0) add_event(d, b, (struct event){EVENT_FORK, slot, g->slot, shared});
+    int shared = shared_positions(r, g->question);
+    if (g->filled < shared || !room_start(r, d, slot)) return false;
     int answer = g->question * r->job->samples + g->next_sample++;
-    d->slot[slot] = (struct decode_slot){answer, shared, question_of(r, g)->token[shared]};
+    d->slot[slot] = (struct decode_slot){.answer = answer,
+                                         .pos = shared,
+                                         .token = question_of(r, g)->token[shared],
+                                         .filled = shared,
+                                         .number = d->started++};
     r->answer[answer].n = 0;
     r->answer[answer].truncated = false;
     r->mine[answer] = true;
     if (g->next_sample == r->job->samples) {
-        add_event(d, b, (struct event){.kind = EVENT_RELEASE, .slot = g->slot});
+        room_release(d, g->slot);
         d->free_prompt_slot[d->n_free_prompt_slots++] = g->slot;
         d->group_from = (d->group_from + 1) % d->max_groups;
         d->groups--;
@@ -58,19 +44,21 @@ static bool start_answer(struct rollout *r, struct decoder *d, struct decode_bat
     return true;
 }
 
-static void refill(struct rollout *r, struct decoder *d, struct decode_batch *b)
+static void refill(struct rollout *r, struct decoder *d, const struct decode_batch *b)
 {
     int base = b->head->batch * d->batch_slots;
     for (int s = base; s < base + d->batch_slots; s++)
-        if (d->slot[s].answer < 0 && !start_answer(r, d, b, s)) return;
+        if (d->slot[s].answer < 0 && !start_answer(r, d, s)) return;
 }
 
-static void add_sampled_rows(struct rollout *r, struct decoder *d, struct decode_batch *b)
+/* G: samples of a question. */
+static void add_sampled_rows(struct decoder *d, struct decode_batch *b, int G)
 {
-    int base = b->head->batch * d->batch_slots, G = r->job->samples;
+    int base = b->head->batch * d->batch_slots;
     for (int s = base; s < base + d->batch_slots; s++) {
-        const struct decode_slot *k = &d->slot[s];
-        if (k->answer < 0) continue;
+        struct decode_slot *k = &d->slot[s];
+        if (!room_ready(k)) continue;
+        k->filled++;
         add_row(d, b, (struct decode_batch_row){s, k->pos, k->answer / G, k->answer % G}, k->token);
     }
     b->head->sampled = b->head->rows;
@@ -92,10 +80,21 @@ static bool take_question(struct rollout *r, struct decoder *d)
     int q = queue_take(r, d);
     if (q < 0) return false;
     *group_at(d, d->groups) =
-        (struct group){q, d->free_prompt_slot[--d->n_free_prompt_slots], 0, 0};
+        (struct group){.question = q, .slot = d->free_prompt_slot[--d->n_free_prompt_slots]};
     d->groups++;
     return true;
 }
+
+/* Prompts that will be read, by this batch or others, have room. */
+static void take_prompts(struct rollout *r, struct decoder *d)
+{
+    while (d->waiting == 0 && answers_ahead(r, d) < d->batch_slots && take_question(r, d)) {
+    }
+    for (int i = 0; i < d->groups && room_prompt(r, d, i); i++) {
+    }
+}
+
+/* --- rows without a token --- */
 
 static void read_prompt(struct rollout *r, struct decoder *d, struct decode_batch *b,
                         struct group *g)
@@ -105,18 +104,44 @@ static void read_prompt(struct rollout *r, struct decoder *d, struct decode_batc
         add_row(d, b, (struct decode_batch_row){g->slot, g->filled, g->question, -1},
                 q->token[g->filled]);
         g->filled++;
+        d->read_again += g->again;
     }
 }
 
-static void read_ahead(struct rollout *r, struct decoder *d, struct decode_batch *b)
+/* What an answer had read and written before it was set aside. */
+static void read_answer(struct rollout *r, struct decoder *d, struct decode_batch *b, int slot)
 {
-    while (answers_ahead(r, d) < d->batch_slots && take_question(r, d)) {
+    struct decode_slot *k = &d->slot[slot];
+    const struct question *q = &r->job->question[k->answer / r->job->samples];
+    const int *written = r->answer[k->answer].token;
+    while (k->filled < k->pos && b->head->rows < d->rows_max) {
+        int pos = k->filled++;
+        add_row(d, b, (struct decode_batch_row){slot, pos, k->answer / r->job->samples, -1},
+                pos < q->n ? q->token[pos] : written[pos - q->n]);
+        d->read_again++;
     }
-    for (int i = 0; i < d->groups && b->head->rows < d->rows_max; i++)
-        read_prompt(r, d, b, group_at(d, i));
+}
+
+static void read_more(struct rollout *r, struct decoder *d, struct decode_batch *b)
+{
+    int base = b->head->batch * d->batch_slots;
+    for (int s = base; s < base + d->batch_slots; s++)
+        if (d->slot[s].answer >= 0 && !d->slot[s].waits) read_answer(r, d, b, s);
+    for (int i = 0; i < d->groups && b->head->rows < d->rows_max; i++) {
+        struct group *g = group_at(d, i);
+        if (d->cache.length[g->slot] > 0) read_prompt(r, d, b, g);
+    }
 }
 
 /* --- batches --- */
+
+/* The slot has no answer any more. */
+static void give_up(struct decode_slot *k, struct decoder *d)
+{
+    d->running -= !k->waits;
+    d->waiting -= k->waits;
+    *k = (struct decode_slot){.answer = -1};
+}
 
 /* A job that stops: what this batch was answering is given up, and no question is under way any
  * more. */
@@ -124,36 +149,43 @@ static void drop(struct rollout *r, struct decoder *d, const struct decode_batch
 {
     int base = b->head->batch * d->batch_slots;
     for (int s = base; s < base + d->batch_slots; s++) {
-        if (d->slot[s].answer >= 0) r->mine[d->slot[s].answer] = false;
-        d->slot[s].answer = -1;
+        if (d->slot[s].answer < 0) continue;
+        r->mine[d->slot[s].answer] = false;
+        give_up(&d->slot[s], d);
     }
     d->groups = 0;
+}
+
+static void add_rows(struct rollout *r, struct decoder *d, struct decode_batch *b)
+{
+    room_grow(d, b);
+    room_resume(r, d, b);
+    refill(r, d, b);
+    add_sampled_rows(d, b, r->job->samples);
+    take_prompts(r, d);
+    read_more(r, d, b);
+    if (b->head->rows > 0) return;
+    refill(r, d, b); /* prompts of one token are read by their answers: those may start */
+    add_sampled_rows(d, b, r->job->samples);
 }
 
 bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
 {
     decode_batch_reuse(r, b);
-    /* releases recorded by decoder_record stay in front */
-    b->head->batch = (int)(b - d->batch);
-    b->head->rows = b->head->sampled = b->head->end = 0;
+    *b->head = (struct decode_batch_head){.batch = (int)(b - d->batch)};
     if (rollout_stops(r)) {
         drop(r, d, b);
         return false;
     }
-    refill(r, d, b);
-    add_sampled_rows(r, d, b);
-    read_ahead(r, d, b);
-    if (b->head->rows == 0) { /* prompts of one token are read by their answers: those may start */
-        refill(r, d, b);
-        add_sampled_rows(r, d, b);
-    }
+    add_rows(r, d, b);
     if (b->head->rows == 0) return false;
+    room_tell(d, b);
     d->outstanding[d->n_outstanding++] = b->head->batch;
     return true;
 }
 
-static void record_token(struct rollout *r, struct decoder *d, struct decode_batch *b,
-                         const struct decode_batch_row *row, struct sampled s)
+static void record_token(struct rollout *r, struct decoder *d, const struct decode_batch_row *row,
+                         struct sampled s)
 {
     struct decode_slot *k = &d->slot[row->slot];
     struct answer *a = &r->answer[k->answer];
@@ -166,8 +198,8 @@ static void record_token(struct rollout *r, struct decoder *d, struct decode_bat
     if (!ended && !a->truncated) return;
     const struct rollout_listener *who = &r->job->listener;
     if (who->finished) who->finished(who->context, k->answer, a);
-    k->answer = -1;
-    add_event(d, b, (struct event){.kind = EVENT_RELEASE, .slot = row->slot});
+    room_release(d, row->slot);
+    give_up(k, d);
 }
 
 int decoder_record(struct rollout *r, struct decoder *d)
@@ -175,9 +207,8 @@ int decoder_record(struct rollout *r, struct decoder *d)
     int i = d->outstanding[0];
     d->n_outstanding--;
     memmove(d->outstanding, d->outstanding + 1, (size_t)d->n_outstanding * sizeof *d->outstanding);
-    struct decode_batch *b = &d->batch[i];
-    b->head->events = 0;
-    for (int t = 0; t < b->head->sampled; t++) record_token(r, d, b, &b->row[t], d->back[t]);
+    const struct decode_batch *b = &d->batch[i];
+    for (int t = 0; t < b->head->sampled; t++) record_token(r, d, &b->row[t], d->back[t]);
     d->in = TICKET_NONE;
     return i;
 }
@@ -185,12 +216,10 @@ int decoder_record(struct rollout *r, struct decoder *d)
 void decoder_clear(struct decoder *d)
 {
     int P = d->n_batches * d->batch_slots;
-    for (int s = 0; s < P; s++) d->slot[s].answer = -1;
+    for (int s = 0; s < P; s++) d->slot[s] = (struct decode_slot){.answer = -1};
+    room_clear(d);
     d->groups = d->group_from = d->n_outstanding = 0;
     d->n_free_prompt_slots = d->max_groups;
     for (int i = 0; i < d->max_groups; i++) d->free_prompt_slot[i] = P + d->max_groups - 1 - i;
-    for (int i = 0; i < d->n_batches; i++) {
-        d->batch[i].head->events = 0;
-        d->batch[i].idle = true;
-    }
+    for (int i = 0; i < d->n_batches; i++) d->batch[i].idle = true;
 }

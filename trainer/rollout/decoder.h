@@ -10,7 +10,8 @@ void decoder_clear(struct decoder *d);
 /* Sampled tokens of the oldest batch under way are in d->back: they are recorded; returns which
  * batch it was. */
 int decoder_record(struct rollout *r, struct decoder *d);
-/* A batch is filled with rows and counted as under way; false: there are none. */
+/* A batch is filled with rows and counted as under way; false: there are none, and room_tell has
+ * not been called. */
 bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b);
 
 #endif

@@ -12,10 +12,14 @@ struct group {
     int question, slot;
     int filled; /* prompt positions sent to the cache so far */
     int next_sample;
+    bool again; /* it lost its blocks (room.h) and is read once more */
 };
 struct decode_slot {
     int answer;     /* index of the answer being sampled; -1: free */
     int pos, token; /* of the next row */
+    int filled;     /* positions sent to the cache so far */
+    bool waits;     /* for blocks of the cache (room.h) */
+    long number; /* answers of the direction are counted as they start: the highest is youngest */
 };
 
 struct decoder {
@@ -41,6 +45,12 @@ struct decoder {
     int *free_prompt_slot, n_free_prompt_slots;
     int *outstanding, n_outstanding; /* batches under way, oldest first */
     struct sampled *back;
+    /* blocks of the cache: room.h */
+    bool plenty;           /* all slots could be full */
+    int running, waiting;  /* answers with blocks; set aside */
+    struct event *pending; /* (events_max) what the other ranks were not told yet */
+    int n_pending;
+    long started, set_aside, read_again; /* in this job: answers; times; positions */
 
     /* last stage */
     struct sampled *out; /* (n_batches, batch_slots) */
@@ -64,6 +74,7 @@ struct rollout {
     const struct rollout_job *job;
     bool stopping; /* the job shall end with what is complete */
     int whole;     /* see rollout_whole */
+    bool told_of_waits;
     struct answer *answer;
     bool *mine;
     int max_answers, max_new;

@@ -13,6 +13,7 @@
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/tp_follow.h"
 #include "trainer/rollout/decoder.h"
+#include "trainer/rollout/room.h"
 
 static int most(int a, int b)
 {
@@ -28,10 +29,8 @@ static void start_round(struct rollout *r, struct decoder *d, struct decode_batc
             p2p_wait(r->p2p, p2p_recv(r->p2p, d->tail_rank, TAG_BACK + d->dir, d->back,
                                       decode_batch_back_bytes(b)));
         decoder_record(r, d);
-    } else {
-        b->head->events = 0;
     }
-    decoder_fill(r, d, b);
+    if (!decoder_fill(r, d, b)) room_tell(d, b);
     tp_follow_lead(r, d, b, NULL);
 }
 
@@ -50,7 +49,8 @@ static bool anything_left(struct rollout *r)
     int left = 0, said[2];
     for (int i = 0; i < r->decoders; i++) {
         const struct decoder *d = &r->decoder[i];
-        if (d->first) left = left || d->n_outstanding > 0 || d->groups > 0 || queue_left(r, d);
+        if (!d->first) continue;
+        left = left || d->n_outstanding > 0 || d->groups > 0 || d->waiting > 0 || queue_left(r, d);
     }
     MPI_Request agreed;
     int mine[2] = {left, rollout_stops(r)};

@@ -1,5 +1,8 @@
 #include "trainer/rollout/place.h"
+#include <limits.h>
+#include "model/part.h"
 #include "trainer/rollout/queue.h"
+#include "trainer/rollout/room.h"
 #include "trainer/rollout/tp_follow.h"
 
 static void decode_batch_place(const struct decoder *d, struct decode_batch *b, size_t act_bytes,
@@ -16,8 +19,9 @@ static void decode_batch_place(const struct decoder *d, struct decode_batch *b, 
 
 /* Whatever the recipe asks for, a batch's head, places and events are one piece of a
  * message. */
-enum { MOST_SLOTS = 16384, MOST_PROMPT_ROWS = 16384, EVENTS = 4 /* a slot */ };
-_Static_assert(sizeof(struct decode_batch_head) + MOST_SLOTS * EVENTS * sizeof(struct event) +
+enum { MOST_ALL_SLOTS = 65536 + 1024, MOST_SLOTS = 8192, MOST_PROMPT_ROWS = 16384, OF_ONE = 8 };
+_Static_assert(sizeof(struct decode_batch_head) +
+                       (MOST_ALL_SLOTS + 2 * MOST_SLOTS + OF_ONE) * sizeof(struct event) +
                        (MOST_SLOTS + MOST_PROMPT_ROWS) * sizeof(struct decode_batch_row) <=
                    P2P_PIECE,
                "a packed batch is more than a piece");
@@ -35,7 +39,9 @@ static void decoder_sizes(struct decoder *d, const struct stage *s)
     int prompt_rows = s->dims.max_context > 64 ? s->dims.max_context : 64;
     if (prompt_rows > MOST_PROMPT_ROWS) prompt_rows = MOST_PROMPT_ROWS;
     d->rows_max = d->batch_slots + prompt_rows < s->T_max ? d->batch_slots + prompt_rows : s->T_max;
-    d->events_max = EVENTS * d->batch_slots; /* answers that end and start, questions done with */
+    /* Between two batches each slot loses its blocks once, those of this batch get some; the first
+     * question's prompt may several times. */
+    d->events_max = d->n_batches * d->batch_slots + d->max_groups + d->batch_slots + OF_ONE;
     d->packed_most = sizeof(struct decode_batch_head) +
                      (size_t)d->events_max * sizeof(struct event) +
                      (size_t)d->rows_max * sizeof(struct decode_batch_row);
@@ -54,13 +60,76 @@ struct rollout_batch rollout_batch(const struct stage *s)
                                   .order_bytes = s->mesh->tp > 1 ? tp_follow_bytes(&d) : 0};
 }
 
+/* --- blocks of the cache --- */
+
+/* Without mesh.cache_tokens a rank's cache takes no more than this. */
+static const size_t CACHE_BYTES = (size_t)2 << 30;
+
+/* Bytes that a block takes on the rank where it takes most. */
+static size_t block_bytes(const struct stage *s)
+{
+    struct dims share = dims_share(&s->dims);
+    size_t most = 1, held = s->place == PLACE_LINE ? 1 : 2;
+    for (int c = 0; c < s->chunks; c++) {
+        size_t bytes = 0;
+        for (int l = s->first[c]; l < s->first[c + 1]; l++)
+            bytes += layer_cache_bytes(s->ops, &share, l);
+        if (bytes * held > most) most = bytes * held;
+    }
+    return most;
+}
+
+static int cache_slots(const struct decoder *d)
+{
+    return d->n_batches * d->batch_slots + d->max_groups;
+}
+
+/* As many as all slots could fill. */
+static long blocks_full(const struct decoder *d, const struct stage *s)
+{
+    return (long)cache_slots(d) * cache_blocks(s->dims.max_context);
+}
+
+/* Of one direction. */
+static int blocks_of(const struct decoder *d, const struct stage *s)
+{
+    long asked = s->settings->mesh.cache_tokens, n = asked / s->directions / KV_BLOCK;
+    long full = blocks_full(d, s), least = room_least(s->dims.max_context);
+    if (asked == 0) n = (long)(CACHE_BYTES / block_bytes(s));
+    if (n < least) n = least;
+    if (n > full) n = full;
+    return n < INT_MAX ? (int)n : INT_MAX;
+}
+
+struct rollout_cache rollout_cache(const struct stage *s)
+{
+    struct decoder d = {0};
+    decoder_sizes(&d, s);
+    return (struct rollout_cache){.blocks = blocks_of(&d, s),
+                                  .full = blocks_full(&d, s),
+                                  .directions = s->directions,
+                                  .slots = d.n_batches * d.batch_slots};
+}
+
+long rollout_cache_tokens(const struct rollout_cache *c)
+{
+    return (long)c->blocks * c->directions * KV_BLOCK;
+}
+
+long rollout_fit(const struct rollout_cache *c, int prompt, int answer, int samples)
+{
+    int shared = (prompt - 1) / KV_BLOCK;
+    double own = cache_blocks(prompt + answer - 1) - shared;
+    return (long)(c->blocks / (own + (double)shared / samples)) * c->directions;
+}
+
 static void decoder_place_cache(struct decoder *d, const struct stage *s, struct arena *ar)
 {
-    int slots = d->n_batches * d->batch_slots + d->max_groups;
-    int per_sequence = (s->dims.max_context + KV_BLOCK - 1) / KV_BLOCK;
     enum arena_kind before = arena_kind(ar, ARENA_CACHES);
     struct dims share = dims_share(&s->dims);
-    cache_place(&d->cache, &share, s->ops, d->local->span, slots, slots * per_sequence,
+    int blocks = blocks_of(d, s);
+    d->plenty = blocks == blocks_full(d, s);
+    cache_place(&d->cache, &share, s->ops, d->local->span, cache_slots(d), blocks,
                 s->dims.max_context, ar);
     arena_kind(ar, before);
 }
@@ -71,6 +140,7 @@ static void decoder_place_first(struct decoder *d, struct arena *ar)
     d->slot = arena_take_n(ar, slots, sizeof *d->slot);
     d->group = arena_take_n(ar, (size_t)d->max_groups, sizeof *d->group);
     d->free_prompt_slot = arena_take_n(ar, (size_t)d->max_groups, sizeof(int));
+    d->pending = arena_take_n(ar, (size_t)d->events_max, sizeof *d->pending);
     d->outstanding = arena_take_n(ar, (size_t)d->n_batches, sizeof(int));
     d->back = arena_take_n(ar, (size_t)d->batch_slots, sizeof *d->back);
 }

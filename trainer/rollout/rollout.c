@@ -114,6 +114,34 @@ int rollout_whole(const struct rollout *r)
     return r->whole;
 }
 
+static void count_waits(const struct rollout *r, struct rollout_times *t)
+{
+    long n[2] = {0};
+    for (int i = 0; i < r->decoders; i++) {
+        n[0] += r->decoder[i].set_aside;
+        n[1] += r->decoder[i].read_again;
+    }
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, n, 2, MPI_LONG, MPI_SUM, r->world->comm));
+    t->waits = n[0];
+    t->read_again = n[1];
+}
+
+/* Once, when it costs a tenth more rows. */
+static void mind_waits(struct rollout *r, const struct rollout_times *t)
+{
+    struct rollout_cache c = rollout_cache(r->stage);
+    if (r->told_of_waits || t->read_again * 10 <= t->tokens) return;
+    r->told_of_waits = true;
+    if (r->world->rank == 0)
+        log_warn(
+            "the cache has room for %ld tokens a pipeline: for want of more, %ld tokens of "
+            "answers and prompts were read again beside the %ld that were sampled, and answers "
+            "waited %ld times; raise mesh.cache_tokens (%ld: none ever waits) or lower "
+            "mesh.decode_slots",
+            rollout_cache_tokens(&c), t->read_again, t->tokens, t->waits,
+            c.full * c.directions * KV_BLOCK);
+}
+
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t)
 {
@@ -129,6 +157,10 @@ const struct answer *rollout_run(struct rollout *r, const struct rollout_job *jo
         if (!r->mine[i]) r->answer[i].n = 0;
     long tokens = gather_answers(r, answers);
     r->whole = count_whole(r);
-    if (t) *t = (struct rollout_times){device_clock(r->stage->device) - start, tokens};
+    struct rollout_times all = {.seconds = device_clock(r->stage->device) - start,
+                                .tokens = tokens};
+    count_waits(r, &all);
+    mind_waits(r, &all);
+    if (t) *t = all;
     return r->answer;
 }

@@ -10,7 +10,10 @@
  *
  * A rollout can be stopped between two decode batches: a first stage that hears of it drops what it
  * has not finished and takes no more questions, and the queue tells the others; nothing is
- * exchanged for that beyond the messages there are. */
+ * exchanged for that beyond the messages there are.
+ *
+ * The cache may be too small for all answers as they grow (mesh.cache_tokens): then the youngest
+ * wait, and go on later with the same tokens and log-probabilities (room.h). */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 
@@ -81,9 +84,28 @@ struct rollout_batch {
 };
 struct rollout_batch rollout_batch(const struct stage *s);
 
+/* The cache of a pipeline. Without mesh.cache_tokens it has room for all answers and prompts at
+ * once, however long they get, or takes 2 GiB a rank where that would be more. Local, the stage may
+ * be a measured one. */
+struct rollout_cache {
+    int blocks;     /* of KV_BLOCK positions, for each direction */
+    long full;      /* with so many no answer ever waits */
+    int directions; /* each with its own */
+    int slots;      /* answers of a direction that are decoded at once */
+};
+struct rollout_cache rollout_cache(const struct stage *s);
+/* Positions, of all directions. */
+long rollout_cache_tokens(const struct rollout_cache *c);
+/* How many answers of so many tokens, `samples` to a prompt of so many, have room at once, if there
+ * were slots for them. */
+long rollout_fit(const struct rollout_cache *c, int prompt, int answer, int samples);
+
 struct rollout_times {
     double seconds;
     long tokens; /* sampled by the whole job */
+    /* How often an answer lost its blocks of the cache to an older one and had to wait, and the
+     * positions that were read again for it (room.h). They depend on timing; the answers do not. */
+    long waits, read_again;
 };
 /* Collective over world: every rank passes the same job and gets all answers, answer[question *
  * samples + sample], valid until the next call. */

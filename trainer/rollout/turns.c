@@ -27,8 +27,9 @@ static void advance(struct rollout *r, struct decoder *d)
     for (int i = 0; i < d->n_batches; i++)
         if (d->batch[i].idle) launch(r, d, i);
     expect_return(r, d);
-    bool more = d->n_outstanding > 0 || d->groups > 0;
-    if (more || d->done) return;
+    if (d->n_outstanding > 0 || d->done) return;
+    INVARIANT(d->groups == 0 && d->waiting == 0, "%d questions, %d answers wait, and nothing moves",
+              d->groups, d->waiting);
     /* Everything is idle: either the queue has not answered yet, or there is nothing
      * left. */
     int q = queue_take(r, d);

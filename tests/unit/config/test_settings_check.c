@@ -81,6 +81,38 @@ START_TEST(phases_make_sense)
 }
 END_TEST
 
+START_TEST(cache_has_room_for_one)
+{
+    static const struct {
+        const char *mesh;
+        int ranks;
+        const char *message; /* NULL: none */
+    } rows[] = {
+        {"cache_tokens: 0", 1, NULL},
+        {"cache_tokens: 111", 1, "cache_tokens 111: max_context 96 needs at least 112, so that"},
+        {"cache_tokens: 112", 1, NULL},
+        {"pp: 2, cache_tokens: 223", 2, "needs at least 224 in the two directions"},
+        {"pp: 2, cache_tokens: 224", 2, NULL},
+        {"pp: 2, directions: 1, cache_tokens: 112", 2, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct settings s;
+        struct problems p = {0};
+        char yaml[160];
+        snprintf(yaml, sizeof yaml,
+                 "model: {max_context: 96}\nmesh: {%s}\nphases: [{kind: eval, max_new: 9}]\n",
+                 rows[i].mesh);
+        ck_assert(recipe_parse(&s, yaml, &p));
+        settings_check(&s, rows[i].ranks, &p);
+        ck_assert_msg(p.n == (rows[i].message ? 1 : 0), "%s: %d problems", rows[i].mesh, p.n);
+        if (rows[i].message)
+            ck_assert_msg(strstr(p.text[0], rows[i].message) != NULL, "%s", p.text[0]);
+        problems_free(&p);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(experts_are_checked)
 {
     static const struct {
@@ -445,6 +477,7 @@ END_TEST
 #define TESTS(X)                  \
     X(check_resolves_zeros)       \
     X(phases_make_sense)          \
+    X(cache_has_room_for_one)     \
     X(experts_are_checked)        \
     X(rope_is_checked)            \
     X(rope_becomes_dims)          \

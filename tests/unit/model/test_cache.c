@@ -104,6 +104,7 @@ START_TEST(prompt_is_shared_and_its_end_copied)
     ck_assert(a[0] == b[0] && a[1] == b[1] && b[0] == c[0] && b[1] == c[1]);
     ck_assert(a[2] != b[2] && b[2] != c[2] && a[2] != c[2]);
     ck_assert_int_eq(cache.refs[a[0]], 3);
+    for (int slot = 0; slot < 3; slot++) ck_assert_int_eq(cache_own(&cache, slot), 1);
     cache_release(&cache, 0);
     ck_assert_int_eq(cache.refs[b[0]], 2);
     cache_release(&cache, 1);

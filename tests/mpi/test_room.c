@@ -1,0 +1,259 @@
+/* ranks: 1 2 4; on each instruction set: 1 */
+/* A cache too small for all answers: the youngest wait and go on later (trainer/rollout/room.h).
+ * Tokens and the bits of log-probabilities are those of a cache with room for all, on every way to
+ * share the work; a learning step computes the same log-probabilities (P2). */
+#include "tests/support/check_mpi.h"
+#include "tests/support/small_trainer.h"
+#include "trainer/rollout/room.h"
+
+enum { QUESTIONS = 6, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 40, MESHES = 16 };
+
+static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17, 33};
+static int prompt[QUESTIONS][SMALL_CONTEXT];
+static struct question question[QUESTIONS];
+
+static void questions_make(void)
+{
+    for (int q = 0; q < QUESTIONS; q++) {
+        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
+        question[q] = (struct question){prompt[q], prompt_length[q]};
+    }
+}
+
+struct way {
+    int dp, pp, tp, ep, schedule, waves;
+};
+
+static int ways_make(struct way *out)
+{
+    int n = 0, size = ck_world.size;
+    for (int tp = 1; tp <= 2 && tp <= size; tp++)
+        for (int pp = 1; pp * tp <= size; pp *= 2) {
+            struct way w = {.dp = size / pp / tp, .pp = pp, .tp = tp, .ep = 1};
+            w.schedule = SCHEDULE_1F1B;
+            out[n++] = w;
+            w.schedule = SCHEDULE_DUALPIPE;
+            w.waves = 2;
+            if (pp > 1) out[n++] = w;
+            w.schedule = SCHEDULE_DUALPIPEV;
+            if (tp == 1) out[n++] = w;
+            w.ep = w.dp;
+            w.waves = 0;
+            if (tp == 1 && w.dp > 1) out[n++] = w;
+        }
+    return n;
+}
+
+static const char *way_text(const struct way *w)
+{
+    static char text[96];
+    snprintf(text, sizeof text, "dp %d pp %d tp %d ep %d, schedule %d", w->dp, w->pp, w->tp, w->ep,
+             w->schedule);
+    return text;
+}
+
+static struct small_shape shape_of(const struct way *w)
+{
+    return (struct small_shape){.model = w->ep > 1 ? "experts: 4, expert_ffn: 24" : "qk_norm: true",
+                                .precision = w->pp > 1 ? PRECISION_FP32 : PRECISION_BF16,
+                                .dp = w->dp,
+                                .pp = w->pp,
+                                .tp = w->tp,
+                                .ep = w->ep,
+                                .schedule = w->schedule,
+                                .layers = 8,
+                                .max_context = SMALL_CONTEXT,
+                                .micro_batch_tokens = SMALL_CONTEXT,
+                                .micro_batches = 4,
+                                .decode_slots = 16,
+                                .decode_waves = w->waves};
+}
+
+/* --- answers --- */
+
+struct answers {
+    int n[ANSWERS];
+    int token[ANSWERS][MAX_NEW];
+    float logp[ANSWERS][MAX_NEW];
+};
+
+static void keep(struct answers *out, int at, const struct answer *a)
+{
+    out->n[at] = a->n;
+    memcpy(out->token[at], a->token, (size_t)a->n * sizeof(int));
+    memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
+}
+
+static int told[ANSWERS];
+static void hear(void *context, int index, const struct answer *a)
+{
+    (void)context;
+    told[index] += a->n > 0;
+}
+
+static struct rollout_job job_of(int from)
+{
+    return (struct rollout_job){.question = question + from,
+                                .questions = QUESTIONS - from,
+                                .samples = SAMPLES,
+                                .max_new = MAX_NEW,
+                                .sampling = {1, 0, 1},
+                                .eos = SMALL_EOS,
+                                .sampleable = SMALL_V - 2,
+                                .seed = 9,
+                                .purpose = RNG_SAMPLE,
+                                .step = 3,
+                                .first = from,
+                                .listener = {hear, NULL}};
+}
+
+static struct rollout_times answer(struct answers *out, struct rollout *r)
+{
+    struct rollout_times t;
+    struct rollout_job j = job_of(0);
+    int all[ANSWERS];
+    memset(out, 0, sizeof *out);
+    memset(told, 0, sizeof told);
+    const struct answer *a = rollout_run(r, &j, &t);
+    for (int i = 0; i < ANSWERS; i++) keep(out, i, &a[i]);
+    MPI_OK(MPI_Allreduce(told, all, ANSWERS, MPI_INT, MPI_SUM, ck_world.comm));
+    for (int i = 0; i < ANSWERS; i++) ck_all(all[i] == 1, "answer %d was told %d times", i, all[i]);
+    return t;
+}
+
+/* Room for so many blocks a direction. */
+static struct rollout *tight_rollout(struct small *t, int blocks)
+{
+    t->settings.mesh.cache_tokens = blocks * KV_BLOCK * t->stage.directions;
+    return rollout_new(&t->stage, &ck_world, ANSWERS, MAX_NEW);
+}
+
+static void same(const struct answers *a, const struct answers *b, const struct way *w, int blocks)
+{
+    for (int i = 0; i < ANSWERS; i++)
+        if (a->n[i] != b->n[i] || memcmp(a->token[i], b->token[i], sizeof a->token[i]) != 0)
+            fprintf(stderr, "rank %d: answer %d: %d tokens, not %d\n", ck_world.rank, i, a->n[i],
+                    b->n[i]);
+    ck_all(memcmp(a, b, sizeof *a) == 0, "%s: other answers with %d blocks", way_text(w), blocks);
+}
+
+/* --- the same, and on-policy --- */
+
+static double deviation(struct small *t, const struct answers *a)
+{
+    static struct small_batch b;
+    struct step_stats stats;
+    b.n = ANSWERS;
+    for (int i = 0; i < ANSWERS; i++) {
+        const struct question *q = &question[i / SAMPLES];
+        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
+        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
+        b.weight[i] = 1.0f / 100;
+        b.sequence[i] = (struct sequence){.n_prompt = q->n,
+                                          .n = q->n + a->n[i],
+                                          .token = b.token[i],
+                                          .logp = a->logp[i],
+                                          .advantage = i % 2 ? 1 : -1};
+    }
+    struct step_job job = small_job(&b, &grpo_loss);
+    learner_step(&t->learner, &job, &stats);
+    ck_all(stats.tokens > ANSWERS, "%ld tokens", stats.tokens);
+    return stats.max_deviation;
+}
+
+/* Twice by the same rollout: the second finds what the first left. */
+static void hold_against(const struct answers *roomy, struct small *t, const struct way *w,
+                         int blocks)
+{
+    static struct answers a;
+    struct rollout *r = tight_rollout(t, blocks);
+    for (int round = 0; round < 2; round++) {
+        struct rollout_times times = answer(&a, r);
+        same(&a, roomy, w, blocks);
+        bool least = blocks == room_least(SMALL_CONTEXT);
+        ck_all(!least || times.waits > 0, "%s: nobody waited", way_text(w));
+        ck_all(!least || times.read_again > times.waits, "%s: %ld waits, %ld positions read again",
+               way_text(w), times.waits, times.read_again);
+    }
+    rollout_free(r);
+}
+
+START_TEST(same_answers)
+{
+    struct way way[MESHES];
+    static struct answers roomy;
+    int n = ways_make(way), least = room_least(SMALL_CONTEXT);
+    for (int i = 0; i < n; i++) {
+        struct small t;
+        small_make(&t, &ck_world, shape_of(&way[i]));
+        struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
+        struct rollout_times times = answer(&roomy, r);
+        ck_all(times.waits == 0 && times.read_again == 0, "%s: %ld waits without need",
+               way_text(&way[i]), times.waits);
+        rollout_free(r);
+        for (int blocks = least; blocks < 4 * least; blocks += blocks < least + 3 ? 1 : 6)
+            hold_against(&roomy, &t, &way[i], blocks);
+        double d = deviation(&t, &roomy);
+        ck_all(d == 0, "%s: deviation %g", way_text(&way[i]), d);
+        small_free(&t);
+    }
+}
+END_TEST
+
+/* --- stopped while answers wait --- */
+
+static int patience, asked;
+static int stop_now(void *unused)
+{
+    (void)unused;
+    return ++asked > patience;
+}
+
+static int answer_in_parts(struct answers *out, struct rollout *r)
+{
+    int done = 0, stops = 0;
+    memset(out, 0, sizeof *out);
+    for (int part = 0; done < QUESTIONS; part++) {
+        struct rollout_job j = job_of(done);
+        j.stop = stop_now;
+        j.listener.finished = NULL;
+        patience = 9 << part;
+        asked = 0;
+        const struct answer *a = rollout_run(r, &j, NULL);
+        int whole = rollout_whole(r);
+        for (int i = 0; i < whole * SAMPLES; i++) keep(out, done * SAMPLES + i, &a[i]);
+        done += whole;
+        stops += done < QUESTIONS;
+        ck_all(part < 20, "no end of parts");
+    }
+    return stops;
+}
+
+START_TEST(stopped_and_gone_on_with)
+{
+    struct way way[MESHES];
+    static struct answers roomy, parts;
+    int n = ways_make(way);
+    for (int i = 0; i < n; i++) {
+        struct small t;
+        small_make(&t, &ck_world, shape_of(&way[i]));
+        struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
+        answer(&roomy, r);
+        rollout_free(r);
+        r = tight_rollout(&t, room_least(SMALL_CONTEXT));
+        int stops = answer_in_parts(&parts, r);
+        ck_all(stops > 1, "%s: stopped %d times", way_text(&way[i]), stops);
+        same(&parts, &roomy, &way[i], room_least(SMALL_CONTEXT));
+        answer(&parts, r); /* nothing is left of the stop */
+        same(&parts, &roomy, &way[i], room_least(SMALL_CONTEXT));
+        rollout_free(r);
+        small_free(&t);
+    }
+}
+END_TEST
+
+#define TESTS(X)    \
+    X(same_answers) \
+    X(stopped_and_gone_on_with)
+
+MPI_MAIN("room", .before_all = questions_make)
