@@ -24,7 +24,8 @@ void metrics_look(const struct metrics *m);
 void metrics_begin(struct metrics *m, long step, const char *phase);
 void metrics_put(struct metrics *m, const char *name,
                  double value); /* NaN and infinities as null */
-/* A reading of a clock: a name under time/, or tokens_per_second, mfu, pipeline/...: what a
+/* A reading of a clock: a name under time/, or tokens_per_second, mfu, pipeline/..., and
+ * rollout/..., which depends on the clock as well: what a
  * comparison of runs leaves out. */
 void metrics_put_clock(struct metrics *m, const char *name, double value);
 bool metrics_is_clock(const char *name);

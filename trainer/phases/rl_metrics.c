@@ -139,6 +139,15 @@ static void mind_spread(struct run *r, const struct phase_settings *k, const str
                  m->each[GRADER_FORMAT], m->reward, advice(m));
 }
 
+/* Only where the cache has not room for all: without waits there is nothing to measure. */
+static void put_waits(struct run *r, const struct rollout_times *t)
+{
+    struct rollout_cache c = rollout_cache(&r->stage);
+    if (c.blocks == c.full) return;
+    metrics_put_clock(r->metrics, "rollout/waits", (double)t->waits);
+    metrics_put_clock(r->metrics, "rollout/read_again", (double)t->read_again);
+}
+
 void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s)
 {
     struct mean m = mean_of(r, k, s->answer);
@@ -152,6 +161,7 @@ void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step
     metrics_put_clock(r->metrics, "time/reward", s->reward_seconds);
     metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
                       (double)s->rollout.tokens / s->rollout.seconds);
+    put_waits(r, &s->rollout);
     put_samples(r, k, s->answer);
     evaluate_end_line(r, k);
     step_progress(r, k,

@@ -105,6 +105,17 @@ size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
     return x.bytes;
 }
 
+struct rollout_cache memory_cache(const struct memory_job *job)
+{
+    struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});
+    struct stage s;
+    const struct stage_job weights = memory_stage(job, &mesh, 0);
+    stage_measure(&s, &weights);
+    struct rollout_cache c = rollout_cache(&s);
+    stage_free(&s);
+    return c;
+}
+
 int *memory_split(const struct memory_job *job, int *chunks)
 {
     struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});

@@ -7,6 +7,7 @@
 #include "trainer/learn/outer.h"
 #include "trainer/learn/step.h"
 #include "trainer/phase.h"
+#include "trainer/rollout/rollout.h"
 
 struct memory {
     size_t of[ARENA_KINDS], total; /* bytes */
@@ -23,6 +24,8 @@ struct memory_job {
 /* Memory of the rank at that place of the mesh. What MPI, the matrix library and the C library take
  * for themselves is not in it. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
+/* The cache of each pipeline (rollout.h). Local. */
+struct rollout_cache memory_cache(const struct memory_job *job);
 /* The stage of a rank on that mesh (memory_mesh) of the model, for stage_measure: with max_mb 0 its
  * weights alone. */
 struct stage_job memory_stage(const struct memory_job *job, const struct mesh *mesh, int max_mb);

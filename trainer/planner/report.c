@@ -1,5 +1,6 @@
 #include "trainer/planner/report.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/planner/map.h"
@@ -65,6 +66,25 @@ static void print_memory(const struct recipe *r)
     if (ranks == 1) return;
     memory_row("smallest rank", &least);
     memory_row("largest rank", &most);
+}
+
+/* How many answers the cache has room for: as long as can be, and as long as is expected. */
+static void print_cache(const struct recipe *r, const struct memory_job *job)
+{
+    const struct settings *s = &r->settings;
+    const struct phase_settings *k = &s->phases[r->phase];
+    struct rollout_cache c = memory_cache(job);
+    int slots = c.slots * c.directions, answer = r->job->answer ? r->job->answer : k->max_new;
+    if (!job->extent.sampling) return;
+    printf("cache of a pipeline      room for %ld tokens: %ld answers of model.max_context %d",
+           rollout_cache_tokens(&c), rollout_fit(&c, 1, s->model.max_context, 1),
+           s->model.max_context);
+    if (r->size.questions > 0)
+        printf("; %ld of %d tokens to prompts of %.0f, %d each",
+               rollout_fit(&c, (int)ceil(r->prompt), answer, r->size.samples), answer, r->prompt,
+               r->size.samples);
+    printf("; %d are decoded at once%s\n", slots,
+           c.blocks == c.full ? "" : ", the youngest wait when it is full (mesh.cache_tokens)");
 }
 
 static void print_fit(const struct recipe *r)
@@ -201,6 +221,7 @@ static void report(const struct recipe *r)
     l.first = first;
     if (in_words(r)) {
         print_memory(r);
+        print_cache(r, &job);
         print_fit(r);
         print_job(r, &l);
     }

@@ -34,13 +34,19 @@ static void open_tokenizer(struct run *r, const char *given, struct problems *p)
 static void print_memory(const struct run *r)
 {
     double mib = 0x1p20;
+    char cache[128] = "";
+    struct rollout_cache c = rollout_cache(&r->stage);
+    if (r->rollout && c.blocks < c.full)
+        snprintf(cache, sizeof cache,
+                 "; the cache has room for %ld tokens a pipeline, %ld answers of max_context",
+                 rollout_cache_tokens(&c), rollout_fit(&c, 1, r->settings.model.max_context, 1));
     log_info(
         "memory of rank 0: model, gradients, activations %.1f MiB, optimizer %.1f MiB, rollout "
-        "and cache %.1f MiB, step buffers %.1f MiB",
+        "and cache %.1f MiB, step buffers %.1f MiB%s",
         (double)stage_bytes(&r->stage) / mib,
         (double)(r->optimizer.arena.size + r->outer.arena.size) / mib,
         r->rollout ? (double)rollout_bytes(r->rollout) / mib : 0,
-        (double)(r->arena.size + r->learner.arena.size) / mib);
+        (double)(r->arena.size + r->learner.arena.size) / mib, cache);
 }
 
 /* Only now the vocabulary is known. */

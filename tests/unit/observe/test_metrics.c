@@ -320,8 +320,9 @@ END_TEST
 
 START_TEST(clock_names)
 {
-    const char *const yes[] = {"time/rollout", "tokens_per_second", "mfu",
-                               "pipeline/bubble_fraction", "sites/exchange_seconds"};
+    const char *const yes[] = {
+        "time/rollout",           "tokens_per_second", "mfu", "pipeline/bubble_fraction",
+        "sites/exchange_seconds", "rollout/waits"};
     const char *const no[] = {"loss", "reward/mean", "tokens", "mfu2", "timely", "sites/bytes"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         ck_assert_msg(metrics_is_clock(yes[i]), "%s", yes[i]);
