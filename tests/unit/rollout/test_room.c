@@ -109,11 +109,12 @@ static struct {
     long sent;
 } x;
 
-struct shape {
+struct
+try {
     int context, batches, batch_slots, rows, blocks;
 };
 
-static void place(const struct shape *s)
+static void place(const struct try *s)
 {
     struct decoder *d = &x.r.decoder[0];
     struct dims dims = {0};
@@ -128,7 +129,7 @@ static void place(const struct shape *s)
     ck_assert_uint_le(arena.used, arena.size);
 }
 
-static void decoder_make(const struct shape *s)
+static void decoder_make(const struct try *s)
 {
     struct decoder *d = &x.r.decoder[0];
     *d = (struct decoder){.first = true,
@@ -154,7 +155,7 @@ static void decoder_make(const struct shape *s)
                                            .sent = {TICKET_NONE, TICKET_NONE}};
 }
 
-static void make(const struct shape *s, const struct rollout_job *j)
+static void make(const struct try *s, const struct rollout_job *j)
 {
     memset(&x, 0, sizeof x);
     x.job = *j;
@@ -272,11 +273,11 @@ static struct rollout_job job_draw(struct rng_stream *g, int context)
     return j;
 }
 
-static struct shape shape_draw(struct rng_stream *g)
+static struct try shape_draw(struct rng_stream *g)
 {
-    struct shape s = {.context = 16 + (int)rng_next_below(g, MOST_CONTEXT - 15),
-                      .batches = 1 + (int)rng_next_below(g, MOST_BATCHES),
-                      .batch_slots = 1 + (int)rng_next_below(g, MOST_BATCH)};
+    struct try s = {.context = 16 + (int)rng_next_below(g, MOST_CONTEXT - 15),
+                    .batches = 1 + (int)rng_next_below(g, MOST_BATCHES),
+                    .batch_slots = 1 + (int)rng_next_below(g, MOST_BATCH)};
     s.rows = s.batch_slots + (int)rng_next_below(g, (uint32_t)s.context);
     int least = room_least(s.context);
     int full = (s.batches + 1) * s.batch_slots * cache_blocks(s.context);
@@ -288,7 +289,7 @@ static struct shape shape_draw(struct rng_stream *g)
     return s;
 }
 
-static void check_answers(const struct shape *s)
+static void check_answers(const struct try *s)
 {
     const struct decoder *d = &x.r.decoder[0];
     for (int i = 0; i < x.job.questions * x.job.samples; i++) {
@@ -309,7 +310,7 @@ START_TEST(every_job_ends_with_the_same_tokens)
     arena_back(&arena, &device_host, 1 << 20);
     long set_aside = 0, jobs = 20000, waited = 0, again = 0, plenty = 0;
     for (long i = 0; i < jobs; i++) {
-        struct shape s = shape_draw(&g);
+        struct try s = shape_draw(&g);
         struct rollout_job j = job_draw(&g, s.context);
         make(&s, &j);
         run_all(&g);
