@@ -13,6 +13,7 @@ const char *const DRAW_FORMAT_NAMES[DRAW_FORMATS] = {"text", "timeline", "json",
 
 /* ---- costs ---- */
 
+/* With three numbers a pair takes as long as its halves. */
 bool draw_costs_parse(struct draw_costs *c, const char *text, struct problems *p)
 {
     double *const to[] = {&c->f, &c->b, &c->w, &c->pair};
@@ -58,6 +59,7 @@ static void table_of(struct sim_table *t, int chunks, const struct draw_costs *c
     t->sim.message = c->message;
 }
 
+/* A whole backward counts as B, although it does W's work too. */
 static void share_row(struct draw_shares *s, const struct plan_row *row, double takes)
 {
     switch (row->op) {
@@ -71,6 +73,7 @@ static void share_row(struct draw_shares *s, const struct plan_row *row, double 
     }
 }
 
+/* shares may be NULL: then only the makespan is wanted. */
 double draw_simulate(const struct plan *plan, const struct draw_costs *c,
                      struct draw_shares *shares)
 {
@@ -92,6 +95,7 @@ double draw_simulate(const struct plan *plan, const struct draw_costs *c,
 
 /* ---- text ---- */
 
+/* The two flows of a bidirectional schedule are explained, since cells are marked a and b. */
 static void print_head(FILE *out, const struct plan *plan)
 {
     int last = plan->stages - 1;
@@ -167,6 +171,8 @@ static void print_shares(FILE *out, const struct plan *plan, const struct draw_c
     free(all);
 }
 
+/* Without --costs the unit times of the papers: F = I = W = 1, and pairs that take 3 (nothing
+ * gained) or 2. */
 static void print_facts(FILE *out, const struct plan *plan, const struct draw_costs *c)
 {
     struct plan_facts facts;
@@ -189,6 +195,7 @@ static void print_facts(FILE *out, const struct plan *plan, const struct draw_co
 
 /* ---- pictures ---- */
 
+/* Drawn from the simulation, not from the order of rows: idle time shows. */
 static void draw_picture(FILE *out, const struct plan *plan, const struct draw *d)
 {
     static const struct draw_costs unit = {1, 2, 1, 3, 0};
@@ -229,6 +236,7 @@ static void make_plan(struct plan *plan, const struct draw *d)
     sim_table_free(&costs);
 }
 
+/* A schedule is proved before it is printed, whatever the format. */
 void draw_print(FILE *out, const struct draw *d)
 {
     struct plan plan;

@@ -90,6 +90,7 @@ static bool name_possible(const char *name)
            strlen(name) <= NAME_BYTES;
 }
 
+/* The commonest mistakes have a message of their own; launch/run/hostfile.sh has the same ones. */
 static void no_name(const struct host_line *l, const char *name)
 {
     const char *colon = strchr(name, ':');
@@ -122,6 +123,7 @@ static int host_find(const struct hosts *h, const char *name)
     return -1;
 }
 
+/* Names are not looked up: a plan may be made where the hosts cannot be reached. */
 static void host_add(struct hosts *h, const char *name, int slots)
 {
     if (h->n == h->room) {
@@ -153,6 +155,7 @@ struct counts {
     bool wrong;
 };
 
+/* Stops at the first mistake of a line: what follows would be misread. */
 static struct counts take_counts(struct host_line *l)
 {
     struct counts c = {0};
@@ -194,6 +197,7 @@ static void host_take(struct hosts *h, struct host_line *l, const char *name, in
         h->at[before].slots += slots, h->slots += slots;
 }
 
+/* mpirun would count cores where slots is missing; a plan cannot, so it must be given. */
 static void read_line(struct hosts *h, struct host_line *l)
 {
     char name[WORD_BYTES];
@@ -218,6 +222,7 @@ static void read_line(struct hosts *h, struct host_line *l)
 
 /* ---- a file ---- */
 
+/* A file with NULs (UTF-16, a program) gets one message, not one for each line. */
 bool hosts_parse(struct hosts *h, const char *text, size_t n, const char *file, struct problems *p)
 {
     enum { ENOUGH = 20 }; /* mistakes of a file that is something else */
@@ -286,6 +291,7 @@ static void map_line(struct hosts *h, struct host_line *l, int ranks, int *used)
         h->placed[h->n_placed++] = host;
 }
 
+/* Stops at the first mistake: later lines are ranks counted from it. */
 bool hosts_map_parse(struct hosts *h, const char *text, size_t n, const char *file, int ranks,
                      struct problems *p)
 {
@@ -346,6 +352,7 @@ bool hosts_load(struct hosts *h, const char *path, struct problems *p)
     return ok;
 }
 
+/* A mesh behind the kind, as launch/run.sh wants it, must be the recipe's. */
 bool hosts_map(struct hosts *h, const char *map, int dp, int pp, int tp, struct problems *p)
 {
     static const char *const kinds[] = {"pipelines", "experts", "mirrored"};

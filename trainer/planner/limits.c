@@ -8,6 +8,7 @@
 
 /* --- micro-batches --- */
 
+/* Engine and plan have fixed tables: refused here rather than in the step that would need more. */
 bool limits_micro_batches(const struct settings *s, const struct extent *e, struct problems *p)
 {
     int most = plan_most_micro_batches(s->mesh.pp);
@@ -97,6 +98,8 @@ static size_t groups_leave(const struct group_kind *k, const char *root, const c
     return least;
 }
 
+/* The smallest of what all control groups leave, versions 1 and 2: a batch system may use either.
+ */
 size_t limits_group(const char *root, const char *own)
 {
     size_t least = SIZE_MAX;
@@ -169,6 +172,7 @@ static struct limit_unit unit_for(size_t bytes)
     return bytes < (size_t)8 << 30 ? mib : bytes < (size_t)8 << 40 ? gib : tib;
 }
 
+/* The remedy is that of the largest kind. */
 bool limits_fit(const struct memory_job *job, struct mesh_at at, size_t limit, const char *host,
                 struct problems *p)
 {

@@ -25,6 +25,8 @@ static struct traffic *at_site(const struct map *m, struct traffic *t, int site)
     return t;
 }
 
+/* Each site has its traffic at its own ranks; what sites send each other comes on top. The
+ * rollout's part is divided over the steps that learn from it. */
 static void map_new(struct map *m, const struct recipe *r, const struct layout *l)
 {
     const struct hosts *h = &r->hosts;
@@ -164,6 +166,7 @@ static void print_axis(const struct map *m, const struct axis *a)
     free(across);
 }
 
+/* An axis of size 1 is not printed. */
 static void print_axes(const struct map *m)
 {
     const struct axis axis[] = {
@@ -189,6 +192,7 @@ static double most_out(const struct traffic *t, enum traffic_kind k, bool in)
     return most;
 }
 
+/* A column is that of the host with most, since the slowest link decides. */
 static void print_kinds(const struct traffic *t, const char *title, double unit)
 {
     printf("\n%-44s %13s %13s %13s %13s\n", title, "between hosts", "a host sends", "it receives",
@@ -203,6 +207,7 @@ static void print_kinds(const struct traffic *t, const char *title, double unit)
     }
 }
 
+/* The square of hosts is printed only where it fits a line. */
 static void print_hosts(const struct map *m)
 {
     const struct traffic *t = &m->all;
@@ -239,6 +244,7 @@ static void print_rollout(const struct map *m)
 
 /* ---- paths of the reductions ---- */
 
+/* Predicted for every path and format, so that the recipe's can be compared. */
 static void print_way(const struct map *m, struct reduction_way way)
 {
     static const char *const path[] = {"auto", "flat", "nodes"}, *const wire[] = {"fp32", "bf16",
@@ -276,6 +282,7 @@ static void print_ways(const struct map *m)
     for (int i = 0; i < REDUCTION_WAYS; i++) print_way(m, REDUCTION_WAY[i]);
 }
 
+/* From where ranks are to what crosses. */
 void map_print(const struct recipe *r, const struct layout *l)
 {
     struct map m;
@@ -291,6 +298,7 @@ void map_print(const struct recipe *r, const struct layout *l)
 
 /* ---- for programs ---- */
 
+/* Rows are senders, columns receivers; bytes, not MB. */
 static json_t *bytes_json(const struct traffic *t)
 {
     json_t *all = json_object();
@@ -308,6 +316,7 @@ static json_t *bytes_json(const struct traffic *t)
     return all;
 }
 
+/* Ranks are those of the whole job, with their site from 1. */
 static json_t *hosts_json(const struct map *m)
 {
     json_t *hosts = json_array();

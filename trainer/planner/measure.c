@@ -37,6 +37,7 @@ static void no_loss(void *ctx, const struct head_io *io, int from, int to)
 
 /* ---- placing ---- */
 
+/* Laid out twice, for measuring and for placing, as a training rank does. */
 static void bench_place(struct measuring *b, struct chunk_span span)
 {
     const struct measure_job *j = b->job;
@@ -73,6 +74,7 @@ static void fill_reals(const struct measuring *b, void *to, size_t n, double sca
     }
 }
 
+/* Small normal numbers: denormals and overflow would change the times. */
 static void bench_fill(struct measuring *b)
 {
     const struct measure_job *j = b->job;
@@ -107,6 +109,7 @@ struct measured_times {
     double weights, hold; /* what the weights cost once a step, without their update */
 };
 
+/* The device's clock, so that passes on an accelerator are timed when they are done. */
 static double time_pass(struct measuring *b, enum pass_kind kind, struct chunk_span span)
 {
     bool forward = kind == PASS_F;
@@ -139,6 +142,7 @@ static void least(double *best, double t, int i)
     if (i == 1 || t < *best) *best = t; /* the first run warms up */
 }
 
+/* The least of several tries: other processes only make a pass slower. */
 static struct measured_times bench_chunk(const struct measure_job *job, struct chunk_span span)
 {
     struct measuring b = {.job = job};
@@ -224,6 +228,7 @@ static double bench_peak(const struct ops *ops, int C)
 
 /* ---- all of it ---- */
 
+/* A model that is planned for a cluster may be far larger than this machine. */
 static bool small_enough(const struct measure_job *j, struct problems *p)
 {
     const double most = (double)((size_t)1 << 28);
@@ -240,6 +245,7 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
     return false;
 }
 
+/* Scaled to a full micro-batch, which is what the cluster file's times are of. */
 static void set_costs(struct cluster *c, const struct measure_job *j)
 {
     int last = j->dims.L - 1; /* of a model with experts, one that has them */

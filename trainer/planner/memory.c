@@ -16,6 +16,7 @@ static void add_buffers(struct memory *m, size_t bytes)
     m->total += bytes;
 }
 
+/* A mesh without communicators: placing asks only for sizes and coordinates. */
 struct mesh memory_mesh(const struct settings *s, struct mesh_at at)
 {
     bool mirrored = stage_mesh(s).mirrored;
@@ -47,6 +48,7 @@ static void measure_optimizer(struct optimizer *o, struct stage *s)
     optimizer_measure(o, s, mesh->dp * inner, mesh->d * inner + (inner == 2 ? upper : 0));
 }
 
+/* With sites the outer optimizer keeps weights and momentum of its own. */
 static void add_optimizer(struct memory *m, struct stage *st)
 {
     const struct settings *s = st->settings;
@@ -61,6 +63,7 @@ static void add_optimizer(struct memory *m, struct stage *st)
     optimizer_free(&o);
 }
 
+/* Runs the placing code of training on empty arenas: the plan cannot forget what training takes. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at)
 {
     const struct settings *s = job->settings;
@@ -88,6 +91,7 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     stage_free(&st);
 }
 
+/* What a rank sends to its counterpart in one other site at an exchange. */
 size_t memory_site_message(const struct memory_job *job, struct mesh_at at)
 {
     const struct settings *s = job->settings;
@@ -116,6 +120,7 @@ struct rollout_cache memory_cache(const struct memory_job *job)
     return c;
 }
 
+/* The layers of each chunk, as the trainer will split them. */
 int *memory_split(const struct memory_job *job, int *chunks)
 {
     struct mesh mesh = memory_mesh(job->settings, (struct mesh_at){0});

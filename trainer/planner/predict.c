@@ -24,6 +24,7 @@ static void add_cost(struct pass_cost *sum, const struct pass_cost *p, double ti
     sum->exchange_f += p->exchange_f * times, sum->exchange_b += p->exchange_b * times;
 }
 
+/* Costs chunk by chunk: the first and the last have the embedding and the head. */
 static void chunks_new(struct chunks *k, const int *first, bool scores, const struct shape *s,
                        const struct cluster *c, const struct layout *l)
 {
@@ -67,6 +68,7 @@ static void weights_of(double *dense, double *expert, const int *first, int chun
     if (chunk == chunks - 1) *dense += s->V * s->C / l->tp;
 }
 
+/* The rank with most weights decides the time of the update. */
 static void heaviest(struct chunks *k, const int *first, const struct shape *s,
                      const struct layout *l)
 {
@@ -130,6 +132,8 @@ static double run_forwards(const struct prediction *out, struct sim *sim, const 
     return sim->makespan;
 }
 
+/* The recipe's own plan where there is one; passes that only score are simulated apart and added.
+ */
 static double simulate(struct prediction *out, const struct cluster *c, const struct layout *l,
                        struct chunks k[2], struct timeline *timeline)
 {
@@ -166,6 +170,7 @@ static void reduce(struct prediction *out, const struct shape *s, const struct c
     out->reduce = all - out->hidden;
 }
 
+/* Ranks that share cores reach a smaller peak, hence the division by crowding. */
 static void sum_up(struct prediction *out, const struct shape *s, const struct cluster *c,
                    const struct layout *l, double exposed)
 {
@@ -179,6 +184,8 @@ static void sum_up(struct prediction *out, const struct shape *s, const struct c
     out->mfu = peak > 0 ? shape_model_flops(s, l->context) * rows / (out->step * peak) : 0;
 }
 
+/* Pipeline, reduction and update are computed apart and added up: docs/PLANNER.md lists the
+ * assumptions. */
 void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
              const struct layout *l, struct timeline *timeline)
 {

@@ -34,6 +34,7 @@ static bool fits(const struct recipe *r, const struct memory *m)
     return have <= 0 || (double)m->total <= have;
 }
 
+/* A mesh that does not fit stays in the list, with the reason. */
 static void judge_memory(const struct recipe *r, struct candidate *c)
 {
     char text[160];
@@ -64,6 +65,7 @@ static void place_searched(const struct recipe *r, struct settings *s)
     schedule_choose(s, &r->dims, can);
 }
 
+/* As for the recipe's own mesh: the same functions, so that the table and the report agree. */
 static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
 {
     recipe_take_cluster(r, s);
@@ -90,6 +92,8 @@ static const char *message(const char *text)
     return colon ? colon + 2 : text;
 }
 
+/* Each candidate is the recipe with its mesh set: what training would refuse is refused here, with
+ * its words. */
 static void try(const struct recipe *r, int ranks, struct layout l, struct candidate *c)
 {
     char pp[32], ep[32], tp[32], schedule[32];
@@ -144,6 +148,7 @@ static void print_one(const struct candidate *c)
            100 * c->time.bubble, 100 * c->time.exposed, mfu, (double)c->memory.total / 0x1p30);
 }
 
+/* The best first; then those that are not possible, each with its reason. */
 static void print_all(const struct candidates *all)
 {
     const struct candidate *c = all->at;

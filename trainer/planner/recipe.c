@@ -15,6 +15,7 @@
 
 /* ---- settings ---- */
 
+/* With another number of ranks dp is what is left after pp and tp. */
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p)
 {
@@ -35,6 +36,7 @@ void recipe_take_cluster(const struct recipe *r, struct settings *s)
     if (r->job->cluster) settings_take_cluster(s, &r->cluster);
 }
 
+/* Read before the recipe is checked: its mistakes are reported when it is read again. */
 char *recipe_cluster_file(const struct recipe_job *job)
 {
     struct settings s;
@@ -165,6 +167,7 @@ static void lengths(struct recipe *r, const struct reading *from)
     free(text.at);
 }
 
+/* A step's lengths come from real data: the deal of sequences to micro-batches depends on them. */
 static void read_data(struct recipe *r, struct problems *p)
 {
     char *json = NULL;
@@ -199,6 +202,7 @@ static double mean_rows(const struct recipe *r)
 
 /* ---- the machine ---- */
 
+/* A cluster that does not keep packed copies of weights has no memory for them in its plan. */
 static void choose_ops(struct recipe *r, struct problems *p)
 {
     enum precision precision = (enum precision)r->settings.run.precision;
@@ -255,6 +259,7 @@ static void check_given_costs(const struct recipe *r, struct problems *p)
                  c->costs.layer_f, 1e-9 * flops, 1e-12 * rate, 1e-12 * peak);
 }
 
+/* In this order: times from the cluster file, times measured here, times from FLOPs and bytes. */
 static void take_costs(struct recipe *r, struct problems *p)
 {
     const struct ops *ops = ops_find(r->dims.precision, NULL);
@@ -278,6 +283,7 @@ static void take_costs(struct recipe *r, struct problems *p)
 
 /* ---- layouts ---- */
 
+/* Deals the sequences as training would: the number of micro-batches follows. */
 struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan)
 {
     struct deal_shape shape = learner_deal_shape(s);
@@ -310,6 +316,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
                            .forwards = r->forwards};
 }
 
+/* Sums and gathers from the bytes between hosts, on the recipe's path. */
 void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
 {
     struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
@@ -325,6 +332,8 @@ void recipe_reduction(const struct recipe *r, const struct settings *s, struct l
     free(host);
 }
 
+/* An exchange overlaps with the steps of sites.delay; what is longer is exposed, spread over
+ * sites.every steps. */
 struct site_exchange recipe_exchange(const struct recipe *r, double step)
 {
     const struct settings *s = &r->settings;
@@ -390,6 +399,7 @@ static bool open_cluster(struct recipe *r, struct problems *p)
     return p->n == 0;
 }
 
+/* --ranks may use a part of the hosts or of the cluster, not more. */
 static void check_ranks(const struct recipe *r, struct problems *p)
 {
     const struct recipe_job *job = r->job;
@@ -438,6 +448,8 @@ static bool open_hosts(struct recipe *r, struct problems *p)
     return p->n == 0;
 }
 
+/* In this order since each needs the one before; mistakes of one are reported before the next is
+ * tried. */
 bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p)
 {
     *r = (struct recipe){.job = job, .timed = job->cluster || !job->hostfile};

@@ -130,6 +130,7 @@ static void add_gather(struct traffic *t, const struct reduction_group *g, int o
     }
 }
 
+/* Chosen by reduce_choose, the function that training calls. */
 static void add_bucket(struct traffic *t, const struct reduction_group *g, size_t real,
                        struct reduction_paths *paths)
 {
@@ -210,6 +211,7 @@ static void add_parts(struct traffic *t, const struct reduction_job *s, const st
                             (double)(b->parts * sizeof(float)));
 }
 
+/* Experts have a group of replicas for each part of ep; all other tensors have one. */
 static void add_stage(struct traffic *t, const struct reduction_job *s, struct stage *st)
 {
     struct reduction_group g;
@@ -230,6 +232,7 @@ static void add_stage(struct traffic *t, const struct reduction_job *s, struct s
     group_free(&g);
 }
 
+/* Buckets are made by the optimizer's own functions, on a stage that is only measured. */
 struct reduction_paths reduction_add(struct traffic *t, const struct memory_job *j,
                                      struct reduction_way way)
 {
@@ -250,6 +253,7 @@ struct reduction_paths reduction_add(struct traffic *t, const struct memory_job 
     return paths;
 }
 
+/* The fewest of any stage: the overlap of the stage with fewest buckets is smallest. */
 int reduction_buckets(const struct memory_job *j)
 {
     int fewest = 0;
@@ -292,6 +296,8 @@ static double busiest(const struct traffic *t, enum traffic_kind k, const struct
     return slow > fast ? slow : fast;
 }
 
+/* By the busiest rank's link; on a chain of nodes the first piece must first travel to the last
+ * one. */
 struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
                                      struct reduction_way way)
 {

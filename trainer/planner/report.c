@@ -118,6 +118,8 @@ static void print_search(const struct recipe *r)
            file, r->measured ? " and the times printed above in it" : "");
 }
 
+/* What is included in the step and what is not is said, since users compare it with measurements.
+ */
 static void print_job(const struct recipe *r, const struct layout *l)
 {
     double rows = 0;
@@ -134,6 +136,7 @@ static void print_job(const struct recipe *r, const struct layout *l)
                r->job->answer ? r->job->answer : r->settings.phases[r->phase].max_new);
 }
 
+/* An MFU above 1 means that times and peak contradict each other: not printed as a figure. */
 static void print_prediction(const struct recipe *r, const struct prediction *t)
 {
     if (t->crowding > 1)
@@ -161,6 +164,7 @@ static void print_prediction(const struct recipe *r, const struct prediction *t)
     printf("\n");
 }
 
+/* Without times only bytes are known. */
 static void print_sites(const struct recipe *r, double step)
 {
     const struct settings *s = &r->settings;
@@ -179,6 +183,7 @@ static void print_sites(const struct recipe *r, double step)
 
 /* ---- pictures ---- */
 
+/* SVG and traces are the output itself: nothing else is printed with them. */
 static void draw_step(const struct recipe *r, const struct layout *l, const struct timeline *t)
 {
     char title[200];
@@ -211,6 +216,7 @@ static void report_time(const struct recipe *r, const struct layout *l)
     timeline_free(&line);
 }
 
+/* Memory first: a step that does not fit has no time. */
 static void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,

@@ -112,6 +112,7 @@ static void predict_long(struct prediction *out, const struct scaled_model *m,
                (out->step * cluster_peak(c, m->shape.precision) * l->dp * l->pp * l->tp);
 }
 
+/* Cheap tests first: a table considers very many meshes. */
 static void consider(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
                      struct layout l, double memory)
 {
@@ -135,6 +136,7 @@ static void consider(struct scaled *best, const struct scaled_model *m, const st
     *best = (struct scaled){.fits = true, .layout = l, .time = t, .bytes = bytes};
 }
 
+/* ep in powers of two up to 64, as in DeepSeek-V3. */
 static void each_split(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
                        struct layout l, double memory)
 {
@@ -147,6 +149,7 @@ static void each_split(struct scaled *best, const struct scaled_model *m, const 
     }
 }
 
+/* tp within a node, pp up to 32, everything in powers of two. */
 static struct scaled search(const struct scaled_model *m, const struct cluster *c, int devices,
                             double memory)
 {
@@ -173,6 +176,8 @@ static enum scaling_limit limit_of(const struct scaled *s, double memory_gain, d
     return s->time.bubble > s->time.exposed ? LIMIT_BUBBLE : LIMIT_EXPOSED;
 }
 
+/* What limits: searched again without the memory limit and with four times the batch; whichever
+ * helps more was the limit. */
 struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c, int devices)
 {
     double memory = c->top.memory_gib * 0x1p30;
@@ -191,6 +196,7 @@ struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c
 
 /* ---- the table ---- */
 
+/* To one: tokens per second and device, relative to the first row. */
 static void print_row(const struct scaled *s, int devices, double alone)
 {
     const struct layout *l = &s->layout;
@@ -207,6 +213,7 @@ static void print_row(const struct scaled *s, int devices, double alone)
            scaling_limit_name(s->limit));
 }
 
+/* Each row takes its best mesh; the search is the same for every number of devices. */
 void scaling_print(const struct cluster *c)
 {
     enum { LEAST = 8, MOST = 16384 };

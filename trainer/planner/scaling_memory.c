@@ -33,6 +33,7 @@ static double scaling_buffers(const struct shape *s, const struct layout *l, dou
     return GRAD_REDUCE_OPEN * most * sizeof(float);
 }
 
+/* By formulas, for models that Duet cannot build; the dense ones are placed (scaling_placed). */
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
 {
     enum plan_place place = plan_kind_place(l->kind);
@@ -62,6 +63,7 @@ double scaling_memory(const struct shape *s, const struct layout *l, int slots)
 
 /* ---- as placed ---- */
 
+/* A recipe in text, so that its checks are those of a user's. */
 bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l)
 {
     char text[1024];
@@ -80,6 +82,7 @@ bool scaling_settings(struct settings *s, const struct scaled_model *m, const st
     return can;
 }
 
+/* Stage by stage of one pipeline: others hold the same. */
 double scaling_placed(const struct scaled_model *m, const struct layout *l)
 {
     struct settings s;

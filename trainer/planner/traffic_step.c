@@ -88,6 +88,7 @@ static struct exchanged stage_passes(const struct traffic_job *j, const struct m
     return sum;
 }
 
+/* Messages are counted from the plan's rows, as the engine sends them. */
 static void add_plan(struct traffic *t, const struct traffic_job *j, const struct mesh *m,
                      const struct plan *plan, bool scores)
 {
@@ -120,6 +121,7 @@ static void add_sums(struct traffic *t, const struct traffic_job *j, const struc
     }
 }
 
+/* An exchange is divided over the updates between two of them. */
 void traffic_sites(struct traffic *t, const struct memory_job *j)
 {
     const struct settings *s = j->settings;
@@ -134,6 +136,7 @@ void traffic_sites(struct traffic *t, const struct memory_job *j)
     }
 }
 
+/* Passes of the reference model are the plan's forwards. */
 void traffic_step(struct traffic *t, const struct traffic_job *j)
 {
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});
@@ -165,6 +168,8 @@ static int chunk_rank(const struct journey *w, int chunk, int dir, int d, int t)
     return mesh_rank_at(w->m, (struct mesh_at){d, p, t});
 }
 
+/* The first rank of tp also sends the heads of messages; sampled tokens go back from the last chunk
+ * to the first. */
 static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
 {
     int chunks = w->j->plan->chunks, tp = w->m->tp;
@@ -218,6 +223,7 @@ static void add_answers(struct traffic *t, int ranks, double answers, double tok
         traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
 }
 
+/* Averages: questions go to whichever pipeline asks, so that pairs of hosts may differ. */
 void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct rollout_size size)
 {
     struct mesh m = memory_mesh(j->memory.settings, (struct mesh_at){0});

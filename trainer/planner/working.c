@@ -29,6 +29,7 @@ static bool is_time(double now)
     return now - work.shown >= (work.open ? pause : SILENT);
 }
 
+/* On a terminal one line that is rewritten, otherwise a line now and then. */
 void working_did(long more)
 {
     double now = clock_now();
