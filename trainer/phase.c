@@ -38,6 +38,7 @@ static void at_least(int *most, int n)
     if (n > *most) *most = n;
 }
 
+/* The phase with most sequences is remembered, for the message that says what to lower. */
 static void extent_learned(struct extent *e, const struct phase_settings *k,
                            const struct phase_kind *kind, const struct phase_size *size)
 {
@@ -63,6 +64,7 @@ static void extent_evaluated(struct extent *e, const struct phase_settings *k, i
     at_least(&e->longest[SPLIT_HELDOUT], k->max_new);
 }
 
+/* The largest of all phases: memory is laid out once for the whole job. */
 struct extent extent_of(const struct phase_kind *kinds, const struct settings *s)
 {
     struct extent e = {

@@ -169,6 +169,7 @@ static void set_sizes(struct settings *s, const struct bench_options *o, struct 
     set_number(s, "mesh.decode_slots", o->slots, p);
 }
 
+/* Sizes come from options; a --set that contradicts them is refused. */
 static void check_sizes(const struct settings *s, const struct bench_options *o, int ranks,
                         struct problems *p)
 {
@@ -183,6 +184,7 @@ static void check_sizes(const struct settings *s, const struct bench_options *o,
         problems_add(p, NULL, 0, "use --slots instead of mesh.decode_slots");
 }
 
+/* A recipe in memory, checked as a user's. */
 static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,
                            struct problems *p)
 {

@@ -79,6 +79,7 @@ static void print_value(const char *name, double value)
         printf(", \"%s\": null", name);
 }
 
+/* One JSON object; "stopped" only when it is not complete. */
 static void print_score(const struct run *r, const struct score *s, bool whole)
 {
     const struct task *task = source_task(r->source);

@@ -30,6 +30,8 @@ static void take_own_file(struct settings *s, const char *trained_on)
     SYS_OK(s->data.heldout_file, "free memory", "no memory for a path");
 }
 
+/* The checkpoint's recipe on the mesh of this job: how the run was split does not matter for
+ * answers. */
 static void settings_of(struct settings *s, const struct checkpoint *c,
                         const struct option_list *sets, int ranks, struct problems *p)
 {
@@ -91,6 +93,8 @@ static int trained_tp_of(const struct checkpoint *c)
     return tp;
 }
 
+/* In this order: the checkpoint's recipe decides the sizes, the sizes the memory, then the weights
+ * are read. */
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
                  const struct option_list *sets, struct extent extent)
 {
@@ -151,6 +155,7 @@ static char *read_stream(const char *path, size_t *n, struct problems *p)
     return text;
 }
 
+/* Read by rank 0 only: standard input is its alone. */
 char *answer_read(const struct world *w, const char *path, size_t *n)
 {
     struct problems p = {0};

@@ -93,6 +93,7 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
                      "--propose need a recipe: duet plan RECIPE ...");
 }
 
+/* Mistakes of the options are collected together with the recipe's. */
 static void plan_or_say(const struct request *q, struct recipe_job *job, struct problems *p)
 {
     char *named = recipe_cluster_file(job);

@@ -37,6 +37,7 @@ static int take_ids(const json_t *a, int *out)
     return (int)n;
 }
 
+/* Lines are parsed on all ranks alike; mistakes are collected with their line. */
 static void take_line(struct items *all, const char *text, size_t n, int line, const char *file,
                       struct problems *p)
 {
@@ -79,6 +80,7 @@ static void take_lines(struct items *all, const char *text, size_t n, const char
     }
 }
 
+/* Needs the model, so it comes after it was opened. */
 static void check_items(const struct run *r, const struct items *all, const char *file,
                         struct problems *p)
 {

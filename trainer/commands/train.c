@@ -95,6 +95,7 @@ static bool resume_or_start(struct world *w, const struct settings *s, const cha
     return again && saved.all;
 }
 
+/* Slices are registered once; a save copies them. */
 static void open_writer(struct run *r, const char *folder)
 {
     char path[4096];
@@ -110,6 +111,7 @@ static void open_writer(struct run *r, const char *folder)
     free(slices);
 }
 
+/* What was resolved: sizes, mesh, schedule, kernels. */
 static void print_plan(const struct run *r)
 {
     const struct stage *s = &r->stage;
@@ -134,6 +136,7 @@ static void end_overtaken(const struct world *w, const char *folder)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
+/* Everything that may be refused comes before the run folder is touched. */
 static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;

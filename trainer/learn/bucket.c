@@ -127,6 +127,7 @@ void buckets_free(struct bucket_list *l)
 
 /* --- slices and pieces --- */
 
+/* Slices start at cache lines, so that no two ranks' kernels share one. */
 void bucket_cut(struct bucket *b, int members, int me)
 {
     size_t R = (size_t)members, each = (b->n + R - 1) / R;
@@ -145,6 +146,7 @@ void bucket_cut(struct bucket *b, int members, int me)
     }
 }
 
+/* A slice may cut a tensor anywhere: pieces are what it has of each. */
 void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
                    void *ctx)
 {
@@ -158,6 +160,8 @@ void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, 
     }
 }
 
+/* Gradients of tensors that every rank of tp holds whole are partial on each and need a sum over
+ * tp. */
 void bucket_parts(const struct bucket *b, float *part,
                   void (*visit)(float *part, float *grad, size_t n))
 {

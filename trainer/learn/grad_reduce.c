@@ -16,6 +16,7 @@ static MPI_Comm replica_of(const struct grad_reduce *r, int region)
     return region == REGION_EXPERTS ? m->expert_replica : m->replica;
 }
 
+/* Experts are summed over fewer replicas: those with the same part of ep. */
 void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage *s, int members,
                       int me)
 {
@@ -162,6 +163,7 @@ static void add_into(float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++) a[i] += b[i];
 }
 
+/* The two sums of a rank with both directions are added first, in a fixed order (P4). */
 static void start_bucket(struct grad_reduce *r, int i)
 {
     struct bucket *b = &r->buckets->b[i];
@@ -222,6 +224,7 @@ void grad_reduce_begin(struct grad_reduce *r)
     for (int k = 0; k < MAX_LOCAL; k++) r->layer[k] = INT_MAX;
 }
 
+/* In the order of starting: what is still open is waited for, what has not started is started. */
 void grad_reduce_finish(struct grad_reduce *r)
 {
     struct bucket *b = r->buckets->b;

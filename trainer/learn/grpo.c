@@ -55,6 +55,7 @@ struct grpo_token grpo_token(const struct objective *g, float logp, float old_lo
     return t;
 }
 
+/* Sums are exact, so that metrics are the same on every mesh. */
 static void grpo_answer(struct loss *l, const struct answer_rows *a)
 {
     for (int t = 0; t < a->n; t++) {

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+/* NAN: metrics that nothing gave a value are left out or null. */
 struct learned learned_nothing(void)
 {
     return (struct learned){.loss = NAN,
@@ -33,6 +34,7 @@ static void largest(double *most, double x)
     if (!isnan(x) && !(*most >= x)) *most = x;
 }
 
+/* Means are weighted by what they are means over: updates, tokens, rows or seconds. */
 void learned_add(struct learned *l, const struct step_stats *u)
 {
     double tokens = (double)l->tokens, rows = (double)l->rows, made = l->updates - l->skipped;

@@ -24,6 +24,7 @@ static void reference_answer(struct loss *l, const struct answer_rows *a)
 const struct loss_shape loss_sft = {.name = "sft", .answer = sft_answer, .learns = true};
 const struct loss_shape loss_reference = {.name = "reference", .answer = reference_answer};
 
+/* Rows from..to are the tokens of one answer: a loss may need them together. */
 static void answer(struct loss *l, struct micro_batch *mb, const struct head_io *io, int from,
                    int to)
 {

@@ -14,6 +14,7 @@ double lr_at(const struct lr *s, long update)
     return s->peak * (1 + (s->final - 1) * down);
 }
 
+/* Counted in updates: a rollout step may have several. */
 struct adamw lr_adamw(const struct phase_settings *k, long per_step, long update)
 {
     const struct lr s = {.peak = k->lr,

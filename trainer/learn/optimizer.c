@@ -8,6 +8,7 @@
 
 /* --- laying out --- */
 
+/* ZeRO-1: a rank has master weights and moments of its slice only. */
 static void place_state(struct optimizer *o, struct bucket *b)
 {
     const struct reduce_form *f = grad_reduce_form_of(&o->grad_reduce, b);
@@ -44,6 +45,7 @@ static void place_residuals(struct optimizer *o)
     }
 }
 
+/* Laid out twice, for measuring and for placing. */
 static void optimizer_place(struct optimizer *o)
 {
     size_t tied = 0;
@@ -70,6 +72,8 @@ void optimizer_measure(struct optimizer *o, struct stage *s, int members, int me
     optimizer_place(o);
 }
 
+/* The reduction's groups are known only here, where there is MPI: optimizer_cut alone serves the
+ * planner. */
 void optimizer_new(struct optimizer *o, struct stage *s)
 {
     int members, me;
@@ -279,6 +283,7 @@ static void piece_update(void *ctx, struct bucket *b, struct piece s)
                                  s.hi - s.lo, &h);
 }
 
+/* Bias correction in double: beta^updates loses its digits in float. */
 void optimizer_step(struct optimizer *o, struct adamw h)
 {
     o->updates++;
@@ -342,6 +347,8 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
     if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
 }
 
+/* Of this mesh and these ranks only: another mesh starts without residuals (run/state.c says so).
+ */
 static void residual_slice(struct slicing *c)
 {
     const struct optimizer *o = c->o;

@@ -35,6 +35,7 @@ static void slice_place(struct outer *x, struct outer_slice *s)
     for (int i = 0; i < n; i++) *arrays[i] = arena_take_n(a, s->n, sizeof(float));
 }
 
+/* One message per site holds all buckets, each encoded from a line's start. */
 static void outer_place(struct outer *x, int sites)
 {
     struct arena *a = &x->arena;
@@ -58,6 +59,7 @@ static void outer_place(struct outer *x, int sites)
     }
 }
 
+/* Sizes only; the planner calls it without MPI. */
 void outer_measure(struct outer *x, const struct settings *s, struct optimizer *o, int sites)
 {
     *x = (struct outer){.optimizer = o,
@@ -136,6 +138,8 @@ static void begin_exchange(struct outer *x, long update)
     x->arrived = false;
 }
 
+/* Sites must agree before their differences are added: anything else is a fault of memory or of
+ * programs that differ. */
 static void check_head(struct outer *x, int site, const struct outer_head *mine)
 {
     struct outer_head head;
@@ -184,6 +188,8 @@ static void look_for_arrival(struct outer *x)
     if (x->began && !x->arrived && exchange_test(x->exchange, x->op)) arrive(x);
 }
 
+/* Before a save or the end of a phase: an exchange that is in progress is completed, so that the
+ * state has none open. */
 void outer_settle(struct outer *x)
 {
     struct nap nap = nap_begin();
@@ -227,6 +233,7 @@ static double delta_norm(const struct outer *x)
     return sqrt(exact_value(&sum) / SQUARE_UNIT);
 }
 
+/* Times are those of the site's slowest rank, bytes and checksum those of all its ranks. */
 static void tell_exchange(struct outer *x, long update)
 {
     const struct world *w = x->world;
@@ -327,6 +334,7 @@ static int slice_as(const struct outer *x, const struct slice *of, int array, st
     return 0;
 }
 
+/* The outer parameters take the names of the model's slices, so that any mesh can read them. */
 int outer_slices(struct outer *x, struct slice *out, int what)
 {
     int all = optimizer_slices(x->optimizer, NULL, what), n = 0;

@@ -101,6 +101,7 @@ static void run_reference(struct learner *l, int micro_batches)
     for (int k = 0; k < s->n_local; k++) chunk_use_weights(s->local[k].model, s->local[k].weights);
 }
 
+/* All ranks of tp form the same sums: only the first contributes its own. */
 static void collect_loss(struct learner *l, struct step_stats *s)
 {
     struct loss *loss = &l->loss;
@@ -135,6 +136,7 @@ static void collect_chosen(struct learner *l, struct exact_sum *balance)
     coll_exact_sum(balance, 1, l->world->comm);
 }
 
+/* load_max is the busiest expert's share relative to an even one, the worst of all layers. */
 static void collect_load(struct learner *l, struct step_stats *s)
 {
     const struct dims *d = &l->stage->dims;
@@ -172,6 +174,7 @@ static void collect_times(struct learner *l, const struct engine_times *t, struc
                  l->world->host, times);
 }
 
+/* A norm that is not finite skips the update on all ranks alike: it is a sum over all of them. */
 static void update(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
     s->grad_norm = optimizer_norm(l->optimizer, l->world->comm);
@@ -187,6 +190,8 @@ static void update(struct learner *l, const struct step_job *job, struct step_st
     optimizer_step(l->optimizer, h);
 }
 
+/* Gradients are summed while the engine runs (optimizer_begin); what remains is waited for in
+ * optimizer_reduce. */
 void learner_step(struct learner *l, const struct step_job *job, struct step_stats *s)
 {
     *s = (struct step_stats){0};
@@ -220,6 +225,7 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
 
 /* --- scoring --- */
 
+/* Sequences lie in a micro-batch in the order in which they were dealt. */
 static void report_micro_batch(const struct learner *l, const struct step_job *job, int bin,
                                void (*found)(void *, int, const float *, int), void *ctx)
 {
@@ -234,6 +240,7 @@ static void report_micro_batch(const struct learner *l, const struct step_job *j
     }
 }
 
+/* A forward only, with the same packing as a step: the same bits as in training. */
 void learner_score(struct learner *l, const struct step_job *job,
                    void (*found)(void *ctx, int sequence, const float *logp, int n), void *ctx)
 {

@@ -100,6 +100,7 @@ static void show_live(struct progress_line *l, const struct progress *p, bool la
     l->open = !last;
 }
 
+/* A terminal gets a line that is rewritten; a file a line now and then. */
 void progress_show(struct progress_line *l, const struct progress *p)
 {
     const bool last = p->step >= p->steps;

@@ -70,6 +70,7 @@ static void add_number(struct record_line *l, double value)
     add_text(l, text);
 }
 
+/* Without the closing brace: a checkpoint may hold an open line, which goes on after a resume. */
 size_t record_text(const struct record *r, char *text)
 {
     struct record_line l = {text, 0};
@@ -137,6 +138,7 @@ static bool parse_object(struct record *r, json_t *o, size_t n)
     return parse_members(r, o);
 }
 
+/* A half-written line of a checkpoint: closed with a brace, it must be one of ours. */
 bool record_parse(struct record *r, const char *text)
 {
     static const char head[] = "{\"step\":";

@@ -15,6 +15,7 @@
 #include "comm/base/die.h"
 #include "comm/base/log.h"
 
+/* The checksum follows each write: a checkpoint stores it with the length. */
 void record_file_write(struct record_file *f, const char *bytes, size_t n)
 {
     while (n > 0) {
@@ -67,6 +68,7 @@ static bool sum_prefix(struct checksum *sum, int fd, long bytes)
     return true;
 }
 
+/* What the run wrote must still be there, byte for byte; lines after it are cut. */
 static void check_prefix(int fd, const char *path, const struct record_mark *m, struct problems *p)
 {
     static const char out[] =
@@ -90,6 +92,7 @@ static void check_prefix(int fd, const char *path, const struct record_mark *m, 
     checksum_free(sum);
 }
 
+/* Before anything is changed: a resume that cannot go on leaves the files alone. */
 void record_file_check(const char *run_folder, const char *name, const struct record_mark *m,
                        struct problems *p)
 {
@@ -105,6 +108,7 @@ void record_file_check(const char *run_folder, const char *name, const struct re
     if (fd >= 0) close(fd);
 }
 
+/* O_APPEND: lines that another program adds are not overwritten. */
 void record_file_open(struct record_file *f, const char *folder, const char *name, long recorded)
 {
     const int length = snprintf(f->path, sizeof f->path, "%s/%s", folder, name);

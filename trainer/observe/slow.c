@@ -1,5 +1,7 @@
 #include "trainer/observe/slow.h"
 
+/* Over several steps, each counted at most SLOW_CAP: one slow step, say of a page fault, makes no
+ * straggler. */
 bool slow_look(struct slow *s, double mine, double sum, int ranks, double now, double *times)
 {
     double others = ranks > 1 ? (sum - mine) / (ranks - 1) : mine;

@@ -8,6 +8,7 @@
 #include "trainer/run/grade.h"
 #include "trainer/run/sites.h"
 
+/* Sums only, so that an evaluation can be interrupted and resumed at any problem. */
 static void count_problem(struct tally *t, const struct run *r, const struct answer *a, int from)
 {
     const struct rewards *w = &r->scratch->rewards;
@@ -25,6 +26,7 @@ static void count_problem(struct tally *t, const struct run *r, const struct ans
     t->done++;
 }
 
+/* The first problem is the one after those already done. */
 static struct rollout_job eval_job(struct run *r, const struct phase_settings *k,
                                    const struct tally *t)
 {
@@ -50,6 +52,7 @@ struct tally evaluate_begin(struct run *r, const struct phase_settings *k, long 
     return tally_begin(k, step, asked, source_heldout(r->source, asked), samples);
 }
 
+/* Returns after whole problems: a stop loses at most what was being decoded. */
 bool evaluate_go_on(struct run *r, const struct phase_settings *k, struct tally *t)
 {
     struct rollout_job job = eval_job(r, k, t);
@@ -84,6 +87,7 @@ static void put_figure(struct run *r, const char *what, double value)
     metrics_put(r->metrics, name, value);
 }
 
+/* pass@k and maj@k only with several samples: with one they would repeat pass@1. */
 static void put_score(struct run *r, const struct score *s)
 {
     const struct task *task = source_task(r->source);
@@ -104,6 +108,8 @@ static void put_score(struct run *r, const struct score *s)
         put_figure(r, task->part_names[i], s->part[i]);
 }
 
+/* For the log: also how many problems there were, since a small file may have fewer than were asked
+ * for. */
 void score_text(char out[SCORE_TEXT], const struct score *s)
 {
     int n = snprintf(out, SCORE_TEXT, "pass@1 %5.1f %%", 100 * s->pass1);
@@ -134,6 +140,7 @@ struct phase_size eval_size(const struct phase_settings *k)
     return (struct phase_size){.questions = k->prompts, .samples = k->samples};
 }
 
+/* A cut evaluation stays in r->evaluation, is saved, and goes on after the resume. */
 bool eval_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();
@@ -163,6 +170,8 @@ bool evaluate_line_waits(const struct run *r)
     return r->evaluation.samples > 0 && r->phase_step > 0;
 }
 
+/* The metrics line of a step stays open while its evaluation is incomplete: metrics_wait keeps it
+ * for the checkpoint. */
 static void end_line(struct run *r, const struct phase_settings *k)
 {
     r->cut_at = r->evaluation.step + 1; /* the step itself is done */

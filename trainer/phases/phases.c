@@ -80,6 +80,7 @@ static bool one_step(struct run *r, const struct phase_settings *k)
     return !evaluate_line_waits(r);
 }
 
+/* The last step of a phase and the phase's end are one save. */
 static bool phase_run(struct run *r)
 {
     const struct phase_settings *k = &r->settings.phases[r->phase];
@@ -98,6 +99,7 @@ static bool phase_run(struct run *r)
     return stop;
 }
 
+/* The first and the last evaluation: what training changed. */
 static void print_summary(const struct run *r)
 {
     if (r->milestones == 0) return;
@@ -114,6 +116,7 @@ static void print_summary(const struct run *r)
                  100 * a->pass1, 100 * b->pass1, a->length, b->length);
 }
 
+/* A stop after the last step is no stop: the run is done. */
 int phases_run(struct run *r)
 {
     while (r->phase < r->settings.n_phases) {

@@ -19,6 +19,7 @@ struct phase_size rl_size(const struct phase_settings *k)
                                .reference = k->kl > 0};
 }
 
+/* With sites each has other problems of the same step (sites_part). */
 static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
 {
     struct rollout_job j = {.question = r->scratch->question,
@@ -48,6 +49,7 @@ static struct counted_answer counted(const struct run *r, const struct phase_set
                                    .masked = k->mask_truncated && a[i].truncated};
 }
 
+/* Prompt and answer in one row: what is learned is what was sampled, token by token. */
 static void build_sequence(struct run *r, const struct phase_settings *k, const struct answer *a,
                            int i, struct sequence *out)
 {

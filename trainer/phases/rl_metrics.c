@@ -15,6 +15,7 @@ struct mean {
     double reward, std, each[GRADERS], length, longest, truncated;
 };
 
+/* Standard deviation over all answers of the step, not within groups. */
 static struct mean mean_of(const struct run *r, const struct phase_settings *k,
                            const struct answer *a)
 {
@@ -32,6 +33,7 @@ static struct mean mean_of(const struct run *r, const struct phase_settings *k,
     return m;
 }
 
+/* zero_std_fraction: groups without spread, which have no gradient. */
 static void put_answers(struct run *r, const struct phase_settings *k, const struct mean *m,
                         int equal)
 {
@@ -75,6 +77,7 @@ static void put_rewards(json_t *sample, const struct rewards *w, int i)
         json_object_set_new(sample, w->name[j], json_real((double)w->value[j][i]));
 }
 
+/* The verdict is formed again here: only a few answers are written, and verdicts are not kept. */
 static void put_sample(struct run *r, const struct phase_settings *k, const struct answer *a, int i)
 {
     struct step_scratch *s = r->scratch;
@@ -148,6 +151,8 @@ static void put_waits(struct run *r, const struct rollout_times *t)
     metrics_put_clock(r->metrics, "rollout/read_again", (double)t->read_again);
 }
 
+/* One line for the step, in a fixed order of members; clock readings go through metrics_put_clock,
+ * since comparisons of runs leave them out. */
 void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step *s)
 {
     struct mean m = mean_of(r, k, s->answer);

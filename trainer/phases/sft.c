@@ -88,6 +88,8 @@ struct phase_size sft_size(const struct phase_settings *k)
         .sequences = k->batch, .parts = 1, .updates = 1, .demonstrations = true};
 }
 
+/* Without a usable demonstration the step has no update but counts: positions stay those of the
+ * recipe. */
 bool sft_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();

@@ -10,6 +10,7 @@ static double flops_per_row(const struct dims *d)
     return 3 * (flops_layer(d) * d->L + flops_head(d));
 }
 
+/* What every kind of step reports; docs/METRICS.md has a row for each. */
 void step_tell(struct run *r, const struct learned *l, double seconds)
 {
     struct metrics *m = r->metrics;

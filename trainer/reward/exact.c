@@ -2,6 +2,7 @@
 #include <string.h>
 #include "trainer/data/completion.h"
 
+/* The reason tells a wrong number from an answer of another form; both earn nothing. */
 enum reason exact_verify(const struct problem *p, struct span answer, struct text *read)
 {
     char expected[256]; /* only whether it is a number counts: it may be cut */

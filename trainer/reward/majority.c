@@ -1,5 +1,6 @@
 #include "trainer/reward/majority.h"
 
+/* Ties go to the answer sampled first; a vote of 0 is no answer. */
 bool majority_right(const uint64_t *vote, const float *right, int n)
 {
     int best = -1, best_count = 0;

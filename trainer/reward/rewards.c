@@ -37,6 +37,7 @@ void rewards_gather(struct rewards *r, int n, MPI_Comm comm)
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, r->vote, n, MPI_UINT64_T, MPI_BOR, comm));
 }
 
+/* Integers: the sum is the same in any order. */
 void rewards_gather_parts(const struct rewards *r, int n, int right[TASK_PARTS],
                           int total[TASK_PARTS], MPI_Comm comm)
 {

@@ -23,6 +23,7 @@ bool tally_goes_on(const struct tally *t, const struct tally *other)
            t->prompts == other->prompts && t->samples == other->samples;
 }
 
+/* Over the problems done so far, which may be none: NAN then. */
 struct score tally_score(const struct tally *t)
 {
     double problems = t->done > 0 ? (double)t->done : (double)NAN, answers = problems * t->samples;
@@ -48,6 +49,7 @@ static json_t *numbers(const int *v)
     return a;
 }
 
+/* The checkpoint's record of an evaluation that is not complete. */
 json_t *tally_json(const struct tally *t)
 {
     char of[24];
@@ -61,6 +63,7 @@ json_t *tally_json(const struct tally *t)
                      numbers(t->part_right), "part_total", numbers(t->part_total));
 }
 
+/* From a checkpoint: counts that no evaluation can have are refused. */
 static bool read_parts(struct tally *t, const json_t *right, const json_t *total)
 {
     for (size_t i = 0; i < TASK_PARTS; i++) {

@@ -12,6 +12,8 @@ static uint64_t vote_of(enum reason why, const struct text *read, struct span an
     return same | 1;
 }
 
+/* Truncated comes first only where no answer was found: an answer that is complete counts, whatever
+ * follows. */
 struct verdict verdict_of(const struct task *task, const struct problem *p, struct span completion,
                           bool truncated)
 {

@@ -44,6 +44,7 @@ struct folder_state folder_state(const char *folder)
     return (struct folder_state){saved, look_up(folder, "metrics.jsonl") != PATH_ABSENT};
 }
 
+/* Reads only the end of the file: metrics of long runs are large. */
 long folder_last_step(const char *folder)
 {
     enum { TAIL = 128 * 1024 }; /* holds a line */
@@ -173,6 +174,7 @@ static void check_folder(const char *folder, bool traced, struct problems *p)
             "choose another run folder with --set out=FOLDER (nothing was changed)");
 }
 
+/* Files that a run would overwrite must be a run's own (P9). */
 static void check_out(const struct settings *s, struct problems *p)
 {
     char path[PATH_BYTES];
@@ -202,6 +204,7 @@ static void drop_lock(void)
     if (lock) lock_drop(lock);
 }
 
+/* An empty lock has no owner to name, but somebody touches it. */
 static void name_owner(const struct lock *l, const char *out, struct problems *p)
 {
     const struct lock_owner *o = lock_owner(l);
@@ -256,6 +259,7 @@ static void take_lock(const struct world *w, const char *out)
     die_place(NULL);
 }
 
+/* The lock is taken here where the folder exists, otherwise in folder_make_out. */
 void folder_enter(const struct world *w, const struct settings *s)
 {
     struct problems p = {0};
@@ -270,6 +274,7 @@ void folder_enter(const struct world *w, const struct settings *s)
     if (there) take_lock(w, s->run.out);
 }
 
+/* Returns whether another job began a run here in the meantime. */
 bool folder_make_out(const struct world *w, const char *out)
 {
     struct failure f = {0};
@@ -292,6 +297,7 @@ void folder_leave(void)
 
 /* --- a run's --------------------------------------------------------------------------------- */
 
+/* The mark in its first line is how a later start knows the file as a run's. */
 void folder_write_recipe(const char *folder, const char *recipe)
 {
     struct failure f = {0};

@@ -26,6 +26,7 @@ void kernels_alike(const struct world *w, const struct ops *ops)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
+/* Ranks on equal machines have the same list: each is said once. */
 void kernels_slow(const struct world *w)
 {
     char text[512];

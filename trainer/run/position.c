@@ -63,6 +63,7 @@ static bool read_whole(const json_t *v, json_int_t high, long *out)
     return json_is_integer(v) && n >= 0 && n <= high;
 }
 
+/* Quotes the value: damage is often visible in it. */
 static void bad_member(const struct state_member *m, const json_t *v, const char *file,
                        struct problems *p)
 {
@@ -78,6 +79,7 @@ static void bad_member(const struct state_member *m, const json_t *v, const char
     free(is);
 }
 
+/* Members that earlier versions did not write may be missing: `has` says whether they are there. */
 static bool read_member(struct position *q, const struct state_member *m, const json_t *state,
                         const char *file, struct problems *p)
 {
@@ -183,6 +185,7 @@ static bool can_have_made(const struct position *q, const struct settings *then,
     return (updates + each - 1) / each <= steps;
 }
 
+/* The position must be one that a run of the stored recipe can have reached. */
 static bool check_recipe(const struct position *q, const struct settings *then, const char *file,
                          struct problems *p)
 {
@@ -229,6 +232,8 @@ static bool ends_a_line(const char *folder, const char *name, long bytes, const 
     return false;
 }
 
+/* Called for every checkpoint that is considered: a damaged one is passed over for the one before.
+ */
 bool position_check(const struct checkpoint *c, void *run_folder, struct problems *p)
 {
     struct position q;

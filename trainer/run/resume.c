@@ -40,6 +40,7 @@ static int first_other_id(const struct tokenizer *was, const struct tokenizer *i
     return n[0] == n[1] ? -1 : least;
 }
 
+/* Compared by ids: another file with the same ids leaves the weights valid. */
 static void add_tokenizer(struct changes *c, const struct tokenizer *was,
                           const struct tokenizer *is)
 {
@@ -87,6 +88,7 @@ static void describe_file(char out[64], const char *path, uint64_t sum)
     snprintf(out, 64, "%.40s%s%016" PRIx64, base, *base ? ", " : "", sum);
 }
 
+/* By checksum: a file that moved is the same file. */
 static void compare_file(struct changes *c, const char *name, const char *paths[2],
                          const uint64_t sums[2], bool refused, const char *means)
 {
@@ -133,6 +135,7 @@ static double next_rate(const struct phase_kind *kind, const struct phase_settin
     return (double)lr_adamw(k, kind->size(k).updates, step * kind->size(k).updates).lr;
 }
 
+/* A new length of the phase changes the learning rate of the next step, even if lr is the same. */
 static void compare_rate(struct changes *c, const struct phase_kind *kinds,
                          const struct settings *then, const struct settings *now,
                          struct standing at)
@@ -182,6 +185,8 @@ static void say_changes(const struct run *r, const struct changes *c, const char
     free(text);
 }
 
+/* The way out depends on what was refused: weights that are meaningless cannot be used by a new run
+ * either. */
 static void refuse(const struct run *r, const struct changes *c, const struct checkpoint *from,
                    bool weights_only, struct problems *p)
 {
@@ -240,6 +245,7 @@ static void keep_former_zero_spread(struct run *r, const struct settings *then, 
                  from);
 }
 
+/* A recipe that cannot be read is not compared, and the log says so. */
 static void compare_run(struct run *r, const struct checkpoint *c, const struct position *q,
                         const struct phase_kind *kinds, struct standing *at, struct changes *found)
 {
@@ -271,6 +277,7 @@ static void check_files(const struct run *r, const char *folder, const struct po
     record_file_check(folder, "samples.jsonl", &samples, p);
 }
 
+/* Sites must open the same step: they agree on it. */
 static void open_newest(struct checkpoint *c, const struct run *r, const char *folder)
 {
     struct problems p = {0};
@@ -306,6 +313,7 @@ static void agree_problems(const struct world *w, struct problems *p)
     if (speaker != INT_MAX) problems_end(p, speaker, EXIT_USER);
 }
 
+/* All differences are collected and told before anything is changed. */
 struct resumed resume_run(struct run *r, const char *folder, const struct phase_kind *kinds)
 {
     struct problems p = {0};
@@ -358,6 +366,7 @@ static void remove_later(const char *folder, long step)
     if (d) closedir(d);
 }
 
+/* Former recipes are kept: recipe-until-step-N.yaml says what held before. */
 bool resume_keep_recipe(const struct run *r, const char *folder, struct resumed *resumed)
 {
     char name[64];
@@ -391,6 +400,7 @@ static void compare_model(struct changes *found, const struct checkpoint *c,
     changes_free(&all);
 }
 
+/* Only the model must agree: a new run may have any recipe. */
 void resume_weights(struct run *r, const char *from)
 {
     struct problems p = {0};
@@ -409,6 +419,7 @@ void resume_weights(struct run *r, const char *from)
     checkpoint_close(&c);
 }
 
+/* For eval, sample and score: settings of the model cannot be overridden. */
 void resume_check_model(const struct checkpoint *c, const struct settings *now, const char *json,
                         struct problems *p)
 {

@@ -16,6 +16,7 @@ double pass_cost_pair(const struct pass_cost *f, const struct pass_cost *b, doub
     return fmax(fmax(compute + (1 - hidden) * exchanges, exchanges), halves);
 }
 
+/* sim.pair is the best ratio of all pairs: from it the search reads whether pairs gain anything. */
 static void fill_pairs(struct sim_table *t, const struct pass_cost *chunk, int chunks,
                        double hidden)
 {
@@ -29,6 +30,7 @@ static void fill_pairs(struct sim_table *t, const struct pass_cost *chunk, int c
         }
 }
 
+/* Without exchanges a pair hides nothing: the table of pairs is left out. */
 void pass_cost_table(struct sim_table *t, const struct pass_cost *chunk, int chunks, double hidden)
 {
     double exchanges = 0;
@@ -59,6 +61,7 @@ static struct link_cost link_of_settings(const struct link_settings *l)
     return (struct link_cost){l->us * 1e-6, 1 / (l->gbs * 1e9)};
 }
 
+/* Measured times are per full micro-batch in the file, per row here. */
 struct machine machine_of_cluster(const struct cluster *c, enum precision precision, double room)
 {
     const struct costs_settings *k = &c->costs;

@@ -50,6 +50,7 @@ int schedule_least(const struct settings *s)
 
 /* --- what chunks cost --- */
 
+/* By FLOPs, not by measured times: the split decides bits, and must not depend on the machine. */
 void schedule_split_shape(int *first, const struct shape *s, double context, int chunks)
 {
     const struct machine flops = machine_of_flops(0);
@@ -188,6 +189,7 @@ static bool search(struct plan *plan, const struct settings *s, const struct sch
     return plan_auto(plan, s->mesh.pp, micro_batches, option, found);
 }
 
+/* A searched plan is proved like any other. */
 void schedule_plan(struct plan *plan, const struct settings *s, const struct dims *d,
                    int micro_batches)
 {
@@ -221,6 +223,8 @@ struct schedule_verdict {
     enum plan_kind named;
 };
 
+/* The bubble relative to the ideal step; the best named plan is compared with what the search
+ * found. */
 static struct schedule_verdict judge(const struct settings *s, const struct dims *d,
                                      enum plan_place place, int micro_batches)
 {
@@ -240,6 +244,7 @@ static struct schedule_verdict judge(const struct settings *s, const struct dims
     return v;
 }
 
+/* The log names what auto chose and by how much, since bits depend on it. */
 static void say_choice(const struct settings *s, const struct schedule_verdict v[PLACES],
                        int micro_batches)
 {
@@ -256,6 +261,7 @@ static void say_choice(const struct settings *s, const struct schedule_verdict v
              place_name[s->auto_place], by, micro_batches, s->mesh.pp, text);
 }
 
+/* Another placement must win by more than 1 %: the first one, a line, needs least memory. */
 void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES])
 {
     static const enum plan_place order[] = {PLACE_LINE, PLACE_VEE, PLACE_MIRROR};

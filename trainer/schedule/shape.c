@@ -12,6 +12,8 @@ static double kept_of(struct dims d, bool experts)
     return layer_kept(&d, 0);
 }
 
+/* What costs depend on, without tensors: the planner also has shapes of models that cannot be
+ * built. */
 struct shape shape_of_dims(const struct dims *d)
 {
     return (struct shape){.name = "",

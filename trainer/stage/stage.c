@@ -50,6 +50,7 @@ static void head_loss(void *self, const struct head_io *io, int from, int to)
     s->loss.run(s->loss.ctx, s->head_mb, io, from, to);
 }
 
+/* The loss is called from inside the head's forward, when logits of a block exist. */
 static void head_open(struct stage *s, int m)
 {
     struct micro_batch *mb = s->head_mb = &s->mb[m];
@@ -64,6 +65,7 @@ static void head_open(struct stage *s, int m)
                                .ctx = s};
 }
 
+/* F and backward have a pass each: both may be open, as halves of a pair. */
 static void stage_begin(void *self, const struct engine_pass *s)
 {
     static const enum pass_kind kind[] = {
@@ -101,6 +103,8 @@ void stage_pace(const struct stage *s, int steps)
         nanosleep(&(struct timespec){whole, (long)(1e9 * (seconds - (double)whole))}, NULL);
 }
 
+/* In a chunk's last weight pass the listener hears after each sub-step how far its gradients are
+ * complete; otherwise it is polled, so that its sums move on. */
 static bool stage_step(void *self, const struct engine_pass *s)
 {
     struct stage *st = self;
@@ -139,6 +143,7 @@ static int searched_counts(const struct stage *s)
     return n;
 }
 
+/* Plans lie in the arena too: choosing one inside a step allocates nothing. */
 static void plans_place(struct stage *s, struct arena *ar)
 {
     int pp = s->mesh->pp, most = most_micro_batches(s), least = stage_least(s);
@@ -225,6 +230,7 @@ static void split_layers(struct stage *s)
     schedule_split(s->first, s->settings, &s->dims, s->chunks);
 }
 
+/* Runs twice, measuring and placing; the order of allocations is the layout. */
 static void stage_place(struct stage *st)
 {
     struct arena *ar = &st->arena;
@@ -260,6 +266,7 @@ static void stage_place(struct stage *st)
     }
 }
 
+/* No MPI: the planner measures any rank of any mesh. */
 void stage_measure(struct stage *st, const struct stage_job *job)
 {
     const struct settings *s = job->settings;
@@ -297,6 +304,7 @@ void stage_measure(struct stage *st, const struct stage_job *job)
     stage_place(st);
 }
 
+/* Exchanges are opened before the chunks, which refer to them, are placed. */
 void stage_new(struct stage *s, const struct stage_job *job)
 {
     const struct mesh *m = job->mesh;
@@ -312,6 +320,7 @@ void stage_new(struct stage *s, const struct stage_job *job)
     plans_search(s);
 }
 
+/* The engine first: it still refers to the passes and the messages. */
 void stage_free(struct stage *s)
 {
     if (s->engine) engine_free(s->engine);

@@ -77,6 +77,7 @@ struct times {
     struct sim_table table;
 };
 
+/* Means over all passes of a kind and chunk; halves of pairs only where a chunk has no others. */
 static void times_new(struct times *t, const struct timeline *all, int chunks)
 {
     *t = (struct times){0};
@@ -147,6 +148,7 @@ static void times_costs(struct times *t, const struct timeline *all, int chunks)
 
 /* --- files --- */
 
+/* Written beside and renamed: a reader never sees half a file. */
 static void write_file(const char *folder, const char *name, const struct timeline_drawing *d,
                        void (*write)(FILE *, const struct timeline_drawing *))
 {
@@ -170,6 +172,8 @@ static double bubble_of(const struct timeline *t)
     return end > 0 ? 1 - busy / end : 0;
 }
 
+/* The prediction uses the measured means, so that it shows the schedule's share of the difference.
+ */
 static void write_files(const struct plan *plan, const struct timeline *measured,
                         const char *folder)
 {
@@ -203,6 +207,7 @@ static void write_files(const struct plan *plan, const struct timeline *measured
     times_free(&times);
 }
 
+/* One pipeline is recorded: the first, of tp its first rank. */
 void trace_run(struct stage *s, int micro_batches, struct engine_times *t, const char *folder)
 {
     const struct plan *plan = stage_plan(s, micro_batches, false);
