@@ -109,7 +109,7 @@ static void check_decoder(struct parse *p, const json_t *decoder)
 {
     const json_t *steps[STEPS_MOST];
     int n = steps_of(p, "decoder", decoder, "decoders", steps);
-    if (p->ok && (n != 1 || strcmp(type_of(steps[0]), "ByteLevel") != 0))
+    if (n != 1 || strcmp(type_of(steps[0]), "ByteLevel") != 0)
         refuse_kind(p, "decoder", decoder, "byte-level BPE: ByteLevel");
 }
 

@@ -76,7 +76,7 @@ const struct unicode_row unicode_new[] = {
     {0x11f50, 0x11f59, "Nd"},
     {0x11f5a, 0x11f5a, "Mn"},
     {0x1342f, 0x1342f, "Lo"},
-    {0x13439, 0x1343f, "Cf"},
+
     {0x13440, 0x13440, "Mn"},
     {0x13441, 0x13446, "Lo"},
     {0x13447, 0x13455, "Mn"},
