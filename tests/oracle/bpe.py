@@ -23,7 +23,7 @@ DEEPSEEK = [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
             r"|\s*[\r\n]+|\s+(?!\S)|\s+"]
 TRAINED_ON = [" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))] + CODE * 3 + [
     "the cat sat on the mat and the rat ran; then they've all gone, haven't they? 1234567890 12 345 2024",
-    "    four spaces\n\n\n        eight\t\ttabs\r\nCRLF", "日本語の文章 中文 한국어 Ärger über Öl", "\\boxed{42} \\frac{1}{2} = 0.5"]
+    "    four spaces\n\n\n        eight\t\ttabs\r\nCRLF", *["x    y      z 2024 2024 1000 1000\n\n\n"] * 9, "日本語の文章 中文 한국어 Ärger über Öl", "\\boxed{42} \\frac{1}{2} = 0.5"]
 
 
 def byte_level(use_regex=False):

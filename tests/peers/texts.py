@@ -37,6 +37,8 @@ class Texts:
             (1, lambda: r.choice(ODD)), (2, lambda: some(letters, 5)), (2, lambda: some(letters, 2) + some(marks, 5)),
             (2, decomposed), (1, lambda: r.choice("aA- \n!é語") * r.randint(1, 60)),
         ]
+        makers += [(1, lambda: "".join(r.choices("etaoinshrdlu", k=r.randint(30, 200)))),
+                   (1, lambda: "".join(r.choices(WORDS, k=r.randint(5, 20))))]
         if special:
             makers += [(2, lambda: r.choice(special)), (1, lambda: self.cut(r.choice(special)))]
         self.pool = [make() for weight, make in makers for _ in range(1500 * weight)]

@@ -1,6 +1,8 @@
 /* BPE tokenizers equal Hugging Face's `tokenizers` (tests/oracle/bpe.py, unicode.py): ids, texts,
  * what a character is; text that comes token by token equals text at once; long runs take no
  * quadratic time. */
+#include "comm/base/rng.h"
+#include "model/tokenizer/merge.h"
 #include "model/tokenizer/nfc.h"
 #include "model/tokenizer/pattern.h"
 #include "model/tokenizer/utf8.h"
@@ -256,6 +258,54 @@ START_TEST(a_cut_character_is_held_back)
 }
 END_TEST
 
+/* The lowest rank of all pairs, the leftmost of equals, again and again. */
+static size_t merge_plainly(const struct pair_table *pairs, uint32_t *ids, size_t n)
+{
+    for (;;) {
+        const struct pair_entry *best = NULL;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < n; i++) {
+            const struct pair_entry *e = pair_table_find(pairs, ids[i], ids[i + 1]);
+            if (e && (!best || e->first < best->first)) {
+                best = e;
+                at = i;
+            }
+        }
+        if (!best) return n;
+        ids[at] = best->second;
+        memmove(ids + at + 1, ids + at + 2, (n - at - 2) * sizeof *ids);
+        n--;
+    }
+}
+
+/* Pairs (a, b) -> c of a few ids at random, so that most places have one and ranks repeat. */
+START_TEST(merging_is_that_of_the_plain_loop)
+{
+    struct rng_stream rng = {1, {.purpose = RNG_TEST}};
+    enum { KNOWN = 24, LONG = 300 };
+    for (int k = 0; k < 400; k++) {
+        struct pair_table pairs;
+        struct merge_room room = {0};
+        uint32_t ids[LONG], plain[LONG];
+        size_t n = 1 + rng_next_below(&rng, k % 2 ? 32 : LONG);
+        bool is_new;
+        pair_table_new(&pairs, 200);
+        for (uint32_t i = 0; i < 200; i++) {
+            uint32_t a = rng_next_below(&rng, KNOWN), b = rng_next_below(&rng, KNOWN);
+            struct pair_entry *e = pair_table_put(&pairs, a, b, &is_new);
+            e->first = i;
+            e->second = rng_next_below(&rng, KNOWN);
+        }
+        for (size_t i = 0; i < n; i++) plain[i] = ids[i] = rng_next_below(&rng, KNOWN);
+        size_t want = merge_plainly(&pairs, plain, n), got = merge_ids(&pairs, &room, ids, n);
+        ck_assert_uint_eq(got, want);
+        ck_assert_mem_eq(ids, plain, got * sizeof *ids);
+        merge_room_free(&room);
+        pair_table_free(&pairs);
+    }
+}
+END_TEST
+
 /* Quadratic merging of these would take minutes, quadratic ordering of marks, too. */
 START_TEST(long_runs)
 {
@@ -289,6 +339,7 @@ END_TEST
     X(characters_are_those_of_tokenizers) \
     X(invalid_bytes_have_ids)             \
     X(a_cut_character_is_held_back)       \
+    X(merging_is_that_of_the_plain_loop)  \
     X(long_runs, .to = FAMILIES)
 
 UNIT_MAIN("bpe", .timeout_s = 60)
