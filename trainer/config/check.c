@@ -233,7 +233,7 @@ static void check_data(const struct check *c)
         complain(c, line->file, "data.file is used only with task: file");
     if (d->task != TASK_FILE && *d->heldout_file)
         complain(c, line->heldout_file, "data.heldout_file is used only with task: file");
-    if (d->task != TASK_FILE && line->fields)
+    if (d->task != TASK_FILE && strcmp(d->fields, "auto") != 0)
         complain(c, line->fields, "data.fields is used only with task: file");
     if (d->micro_batch_tokens < c->s->model.max_context)
         complain(c, line->micro_batch_tokens,
