@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <stdbool.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -142,17 +144,44 @@ static bool is_ignored(int number)
 }
 
 /* SIGHUP and SIGINT that were ignored at the start (nohup, `&` in a script) stay ignored. */
-void world_catch_signals(void)
+static void catch_requests(void (*handler)(int signal))
 {
     static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP, SIGINT};
     enum { N = sizeof caught / sizeof *caught };
-    struct sigaction act = {.sa_handler = stop_signal, .sa_flags = SA_RESTART};
+    struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&act.sa_mask);
     for (int i = 0; i < N; i++) sigaddset(&act.sa_mask, caught[i]);
     for (int i = 0; i < N; i++) {
         if ((caught[i] == SIGHUP || caught[i] == SIGINT) && is_ignored(caught[i])) continue;
         SYS_OK(sigaction(caught[i], &act, NULL) == 0, NULL, "sigaction %d", caught[i]);
     }
+}
+
+void world_catch_signals(void)
+{
+    catch_requests(stop_signal);
+}
+
+static bool first_of_job; /* as far as who started us says */
+
+static void end_signal(int signal)
+{
+    static const char text[] = "stopped on request before the end: nothing is saved, run it again\n";
+    (void)signal;
+    ssize_t said = first_of_job ? write(STDERR_FILENO, text, sizeof text - 1) : 0;
+    (void)said;
+    _exit(EXIT_STOPPED);
+}
+
+void world_end_on_signals(void)
+{
+    static const char *const told[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    first_of_job = true;
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const char *rank = getenv(told[i]);
+        if (rank && strcmp(rank, "0") != 0) first_of_job = false;
+    }
+    catch_requests(end_signal);
 }
 
 /* Each write of ours brings another one: never a second request. */

@@ -13,6 +13,9 @@ void watchdog_feed(void);
  * Signals within 1 s of the first are the same request; a later one exits at once (EXIT_STOPPED).
  * Local: ranks hear of it at different moments, so agree with world_any before branching. */
 void world_catch_signals(void); /* before world_up, so that no moment is left in which they kill */
+/* For a command that has nothing to save: the same signals end each rank at once (EXIT_STOPPED);
+ * the first one says so. Before world_up. Local. */
+void world_end_on_signals(void);
 /* SIGPIPE, too: who read standard output or error (head) has ended, which is a hang-up: a request
  * to stop, and the rest of what is written goes nowhere. Not where the caller ignores it already.
  * Before world_up, which takes SIGPIPE for another rank's end when there are several: their output

@@ -76,7 +76,7 @@ fi
 
 # --- the job --------------------------------------------------------------------------------------
 
-job='' asked='' tell=2
+job='' asked='' sentence='' tell=2
 # Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group. What ends a job at once is SIGUSR2,
 # which mpirun passes on and no rank listens to; SIGTERM, which would end mpirun too, is blocked in it.
 # shellcheck disable=SC2317  # called by the trap
@@ -84,7 +84,7 @@ pass_on() {
     [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
     signals=$((signals + 1)) asked_at=$SECONDS
     case $signals in
-    1) ask_to_stop; [ -t "$tell" ] && echo >&"$tell"; echo "launch/run.sh: saving a checkpoint, then stopping; signal once more to stop at once" >&"$tell" ;;
+    1) sentence="$stopping; signal once more to stop at once"; ask_to_stop ;;
     2) kill "-$at_once" "$job" 2>/dev/null; kill_later >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- & ;;
     *) kill -KILL "$job" 2>/dev/null ;;
     esac
@@ -96,16 +96,27 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
     sleep 3
     is_alive "$pid" "$start" && kill -KILL "$pid"
 }
+# Only what has a checkpoint saves one.
+stopping=stopping
+[ "${program[0]##*/} ${program[1]:-}" != "duet train" ] || stopping='saving a checkpoint, then stopping'
 # The request is held until the ranks report that they listen (messages.sh): earlier it would end mpirun or a rank, or be lost.
+# What we say of it waits for mpirun: until then the job is a child of this shell, which a signal to
+# our process group ends, and the outcome is another (end_if_stopped).
 # shellcheck disable=SC2317
 ask_to_stop() {
     asked=1
     [ -n "$job" ] || return 0
     trap '' INT TERM HUP USR1 # the child is not to die of what comes twice
     {
+        [ "$launcher" != mpirun ] || while [ ! -e "$scratch/uri" ] && kill -0 "$job"; do sleep 0.05; done
+        if [ -n "$sentence" ] && kill -0 "$job"; then
+            [ ! -t "$tell" ] || echo >&"$tell"
+            echo "launch/run.sh: $sentence" >&"$tell"
+        fi
         [ "${program[0]##*/}" != duet ] || while [ ! -e "$scratch/listens" ] && kill -0 "$job"; do sleep 0.05; done
         kill -USR1 "$job"
-    } >/dev/null 2>&1 {out}>&- {noise}>&- {tell}>&- &
+    } >/dev/null 2>&1 {out}>&- {noise}>&- &
+    sentence=''
     listen
 }
 # shellcheck disable=SC2317
@@ -118,7 +129,7 @@ listen() {
 noticed() {
     local why=''
     [ ! -e "$scratch/why" ] || { IFS= read -r why <"$scratch/why"; rm -f "$scratch/why"; }
-    [ -z "$why" ] || [ "$signals" -gt 0 ] || echo "launch/run.sh: $why: saving a checkpoint, then stopping" >&"$tell"
+    [ -z "$why" ] || [ "$signals" -gt 0 ] || echo "launch/run.sh: $why: $stopping" >&"$tell"
     ask_to_stop
 }
 open_relays
@@ -153,7 +164,11 @@ if [ "$code" -gt 128 ] && [ "$signals" -lt 2 ]; then
 elif [ "$code" -eq 1 ] && [ "$launcher" = mpirun ] && [ "$signals" -lt 2 ]; then
     is_said lost killed spoken || launcher_ended
 fi
-[ "$code" -eq 85 ] && echo "launch/run.sh: stopped on request, checkpoint saved; restart with --resume auto" >&2
+if [ "$code" -eq 85 ]; then
+    saved=''
+    [ "$stopping" = stopping ] || saved=', checkpoint saved; restart with --resume auto'
+    echo "launch/run.sh: stopped on request$saved" >&2
+fi
 # A program that does not handle our request (138: SIGUSR1) exits like any program whose reader is gone, or whose disk is full.
 case $code in
 138) if is_said reader-gone; then code=141; elif is_said unwritten; then code=1; fi ;;

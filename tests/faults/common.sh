@@ -87,6 +87,24 @@ base() {
     recipe=grpo.yaml
 }
 
+# long_answers MESH EVALUATED STEPS PROMPTS: a recipe whose phases sample for seconds, with DUET_PACE_US: an evaluation of so many problems
+# within sft, rollouts of so many prompts, an evaluation.
+long_answers() {
+    cat >recipe.yaml <<YAML
+seed: 7
+watchdog_s: 60
+precision: fp32
+mesh: {$1, pp: 1, decode_slots: 16}
+model: {layers: 2, hidden: 32, heads: 2, max_context: 256}
+data: {task: arithmetic, difficulty: 3, micro_batch_tokens: 512}
+checkpoint: {every: 4, keep: 3}
+phases:
+  - {kind: sft, name: start, steps: 4, batch: 8, lr: 1e-3, max_new: 200, eval_every: 4, eval_prompts: $2}
+  - {kind: grpo, name: learn, steps: $3, prompts: $4, samples: 4, max_new: 200, lr: 1e-3, save_samples: 16}
+  - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
+YAML
+}
+
 # train RANKS FOLDER ARGUMENTS...: in the foreground; output in out and err; sets code
 train() {
     local n=$1 folder=$2
@@ -142,6 +160,12 @@ lines() {
     [ ! -e "$2/metrics.jsonl" ] || mapfile -t all <"$2/metrics.jsonl"
     [ ${#all[@]} -ge "$1" ]
 }
+# member NAME FOLDER: of the state in the folder's newest checkpoint
+member() { sed -nE "s/.*\"$1\": ?(\"[^\"]*\"|[0-9]+).*/\1/p" "$2/checkpoints/$(cat "$2/checkpoints/latest")/manifest.json" | head -1; }
+# told TEXT: it is in err
+told() { [[ $(<err) == *"$1"* ]]; }
+# pause SECONDS
+pause() { read -rt "$1" _ <&"$never"; }
 # is_saved STEP FOLDER: as the last one
 is_saved() {
     local name=''

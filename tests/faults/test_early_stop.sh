@@ -32,7 +32,7 @@ whole() {
     if [ -e early/checkpoints/latest ]; then
         equal "$(cat early/checkpoints/latest)" "step-$(printf %08d "$(wc -l <early/metrics.jsonl)")" && has err "stopped on request, checkpoint saved"
     else
-        equal "$(find early -type f 2>/dev/null)" "" && equal "$(grep -v "saving a checkpoint, then stopping" err)" "launch/run.sh: stopped before the job began; nothing was changed: start it again"
+        equal "$(find early -type f 2>/dev/null)" "" && equal "$(<err)" "launch/run.sh: stopped before the job began; nothing was changed: start it again"
     fi
 }
 # strike NAME SIGNAL [TO]: sends the signal now and checks what is left
@@ -47,10 +47,12 @@ strike() {
     check "SIG$2 ${3:-} $1: all or nothing" whole
     check "SIG$2 ${3:-} $1: no folder is left" equal "$(ls tmp)" ""
 }
-for name in hostname mkfifo; do # the first that is called, and one that is called when there is a folder
+for name in hostname mkfifo setsid; do # the first that is called, and one that is called when there is a folder
     mkdir "slow-$name"
     printf '#!/bin/bash\n: >"%s/reached"\nsleep 0.5\nexec %s "$@"\n' "$dir" "$(type -P $name)" >"slow-$name/$name"
     chmod +x "slow-$name/$name"
+done
+for name in hostname mkfifo; do
     for how in TERM INT HUP "TERM group" "INT group" "TERM both"; do
         rm -f reached
         early $name
@@ -59,6 +61,15 @@ for name in hostname mkfifo; do # the first that is called, and one that is call
         strike "in $name, before the job" "$signal" "$to"
         check "$how: in $name: nothing has begun" test ! -e early
     done
+done
+# What a signal to the group meets between the fork of the job and its own session: the job is not begun.
+for how in "TERM group" "HUP group"; do
+    rm -f reached
+    early setsid
+    check "$how: the job has no session yet" until_true test -e reached
+    read -r signal to <<<"$how"
+    strike "before the job has a session" "$signal" "$to"
+    check "$how: before the job has a session: nothing has begun" test ! -e early
 done
 for how in TERM "INT group" "TERM both"; do
     early

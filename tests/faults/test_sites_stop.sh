@@ -4,30 +4,14 @@
 # the sites stop at the same step, also when one is a step ahead, when only one rank of one site is
 # signalled, and during an exchange; resumed, both have the bits of the unbroken run.
 . "${BASH_SOURCE%/*}/common.sh"
-cat >recipe.yaml <<'YAML'
-seed: 7
-watchdog_s: 60
-precision: fp32
-mesh: {sites: 2, dp: 2, pp: 1, decode_slots: 16}
-sites: {every: 3, delay: 2}
-model: {layers: 2, hidden: 32, heads: 2, max_context: 256}
-data: {task: arithmetic, difficulty: 3, micro_batch_tokens: 512}
-checkpoint: {every: 4, keep: 3}
-phases:
-  - {kind: sft, name: start, steps: 4, batch: 8, lr: 1e-3, max_new: 200, eval_every: 4, eval_prompts: 600}
-  - {kind: grpo, name: learn, steps: 6, prompts: 60, samples: 4, max_new: 200, lr: 1e-3, save_samples: 16}
-  - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
-YAML
+long_answers "sites: 2, dp: 2" 600 6 60
+echo "sites: {every: 3, delay: 2}" >>recipe.yaml
 train 4 whole
 check "unbroken: exit 0" equal "$code" 0
 export DUET_PACE_US=3000 # for each decode batch, on a fast machine too; no bit changes
 
-# member NAME SITE: of the state in that site's newest checkpoint
-member() { sed -nE "s/.*\"$1\": ?(\"[^\"]*\"|[0-9]+).*/\\1/p" "broken/site-$2/checkpoints/$(cat "broken/site-$2/checkpoints/latest")/manifest.json" | head -1; }
-told() { [[ $(<err) == *"$1"* ]]; }
 sites_at() { equal "$(cat broken/site-{1,2}/checkpoints/latest | paste -sd' ')" "step-$(printf %08d "$1") step-$(printf %08d "$1")"; }
 either() { sites_at "$1" || sites_at "$2"; }
-pause() { read -rt "$1" _ <&"$never"; }
 # begun NAME LINES: resumes the run and waits until both sites have that number of lines
 begun() {
     start 4 broken --resume auto
@@ -59,7 +43,7 @@ advanced() {
     local wait
     for wait in 0.5 1 2 4; do
         stopped "$1" "$2" "$wait" "$3" || return
-        done=$(member done 1) other=$(member done 2)
+        done=$(member 'done' broken/site-1) other=$(member 'done' broken/site-2)
         [ "${done:-0}" -eq 0 ] || [ "${other:-0}" -eq 0 ] || break
     done
     check "$1: site 1 keeps some problems, not all" test "${done:-0}" -gt 0 -a "${done:-0}" -lt "$4"
@@ -75,7 +59,7 @@ pause 0.4
 since=$SECONDS
 kill -USR1 "${pids[4]}"
 heard "one rank" "$since" 7
-check "one rank: an exchange is under way" equal "$(member exchange_began 1) $(member exchange_began 2)" "3 3"
+check "one rank: an exchange is under way" equal "$(member exchange_began broken/site-1) $(member exchange_began broken/site-2)" "3 3"
 
 # ahead NAME LINES SECONDS [FURTHER]: site 2 stands still until site 1, a step ahead and in its rollout, has
 # been asked for so long. The rollout of site 2 is not cut: it comes to where site 1 stands.

@@ -2,27 +2,11 @@
 # test_stop_answering.sh DUET: P5, P8: a run reacts to a stop request while answers are sampled: in an evaluation phase, in an evaluation within
 # a phase, in a rollout. It takes seconds, not the rest of the phase; finished evaluations are kept; resumed, the run has the bits of the unbroken one.
 . "${BASH_SOURCE%/*}/common.sh"
-cat >recipe.yaml <<'YAML'
-seed: 7
-watchdog_s: 60
-precision: fp32
-mesh: {dp: 2, pp: 1, decode_slots: 16}
-model: {layers: 2, hidden: 32, heads: 2, max_context: 256}
-data: {task: arithmetic, difficulty: 3, micro_batch_tokens: 512}
-checkpoint: {every: 4, keep: 3}
-phases:
-  - {kind: sft, name: start, steps: 4, batch: 8, lr: 1e-3, max_new: 200, eval_every: 4, eval_prompts: 1200}
-  - {kind: grpo, name: learn, steps: 2, prompts: 200, samples: 4, max_new: 200, lr: 1e-3, save_samples: 16}
-  - {kind: eval, name: last, prompts: 300, samples: 4, max_new: 200}
-YAML
+long_answers "dp: 2" 1200 2 200
 train 2 whole
 export DUET_PACE_US=4000 # every decode batch takes so much longer, on a fast machine too; no bit changes
 check "unbroken: exit 0" equal "$code" 0
 
-# member NAME: of the state in the newest checkpoint of broken
-member() { sed -nE "s/.*\"$1\": ?(\"[^\"]*\"|[0-9]+).*/\\1/p" "broken/checkpoints/$(cat broken/checkpoints/latest)/manifest.json" | head -1; }
-# told TEXT: waits until it is in err
-told() { [[ $(<err) == *"$1"* ]]; }
 # stopped NAME LINES SECONDS: SECONDS after LINES lines
 stopped() {
     local name=$1 since
@@ -30,7 +14,7 @@ stopped() {
     ready
     check "$name: started" until_true told "run folder" || { ended; return 1; }
     check "$name: under way" until_true lines "$2" broken || { ended; return 1; }
-    read -rt "$3" _ <&"$never"
+    pause "$3"
     since=$SECONDS
     kill -USR1 "$job"
     ended
@@ -44,7 +28,7 @@ advanced() {
     local wait
     for wait in 0.5 1 2 4; do
         stopped "$1" "$2" "$wait" || return
-        done=$(member done)
+        done=$(member 'done' broken)
         [ "${done:-0}" -le "$3" ] || break
     done
     check "$1: more problems are done, not all" test "${done:-0}" -gt "$3" -a "${done:-0}" -lt "$4"
@@ -71,7 +55,7 @@ check "resumed: same as the unbroken run" alike whole broken
 DUET_PACE_US=4000 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" eval whole --prompts 2000 --samples 8 >out 2>err </dev/null &
 job=$! started=2
 ready
-read -rt 1.5 _ <&"$never"
+pause 1.5
 kill -TERM "$job"
 ended
 check "duet eval: exit 85" equal "$code" 85
@@ -85,10 +69,37 @@ cp out answers
 DUET_PACE_US=4000 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" sample whole --problems 40 --samples 4 >out 2>err.sample </dev/null &
 job=$! started=2
 ready
-read -rt 1.5 _ <&"$never"
+pause 1.5
 kill -TERM "$job"
 ended
 check "duet sample: exit 85" equal "$code" 85
 check "duet sample: how many it shows" grep -qE "stopped on request after [0-9]+ of 40 prompts: their answers are shown" err.sample
 check "duet sample: the first answers, whole" cmp -s out <(head -c "$(wc -c <out)" answers)
+
+# --- what has nothing to save ---
+# ends_at_once NAME: the job under way, asked to stop
+ends_at_once() {
+    ready
+    pause 1
+    kill -TERM "$job"
+    ended
+    check "$1: exit 85" equal "$code" 85
+    check "$1: once, that nothing is saved" times 1 err "stopped on request before the end: nothing is saved, run it again"
+    check "$1: nothing about a checkpoint" hasnt err checkpoint
+}
+started=2
+"$root/launch/run.sh" -n 2 --timeout 60 "$duet" score whole >out 2>err <never & # waits for lines
+job=$!
+ends_at_once "duet score"
+"$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench reduce --mib 64 --steps 1000 >out 2>err </dev/null &
+job=$!
+ends_at_once "duet bench"
+"$duet" bench decode --layers 2 --hidden 64 --ffn 64 --heads 2 --slots 64 --answer 200 --steps 1000 >out 2>err </dev/null &
+job=$!
+pause 1
+kill -INT "$job"
+kill -TERM "$job"
+ended
+check "duet bench alone: exit 85" equal "$code" 85
+check "duet bench alone: said" has err "nothing is saved, run it again"
 finish

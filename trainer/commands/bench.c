@@ -235,6 +235,7 @@ int cmd_bench(int argc, char **argv)
     struct world w;
     struct settings s;
     struct problems p = {0};
+    world_end_on_signals();
     world_up(&w, &argc, &argv);
     log_set(LOG_QUIET, w.rank);
     static const struct {
