@@ -198,6 +198,20 @@ struct ops {
     /* From sums (3,T) of all ranks: logp and entropy as logprob_forward gives them. */
     void (*logprob_join)(float *logp, float *entropy, const float *sums, const int *target, int T);
 
+    /* --- drawing a token from a row of logits z (V); model/sampling.h. NaN counts as -infinity.
+     * --- */
+    /* most[i]: the largest of z[i*group .. (i+1)*group) */
+    void (*sample_largest)(float *most, const float *z, int V, int group);
+    /* weight[v] = e^((z[v] - most) * inv_temp), 0 where that is below e^-700; NULL: not wanted.
+     * sum[i]: of the weights [i*piece, (i+1)*piece), to 1e-11 of itself. most: the largest, finite
+     */
+    void (*sample_weights)(double *sum, double *weight, const float *z, float most, double inv_temp,
+                           int V, int piece);
+    /* of the weights of those z that are at least `from`, as good */
+    double (*sample_sum)(const double *weight, const float *z, float from, int n);
+    /* columns of every row of y float (T,N) become `value` */
+    void (*fill_columns)(float *y, struct share columns, float value, int T, int N);
+
     /* --- optimizer: element-wise over n, master/m/v float; param real receives the rounded
      * master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,

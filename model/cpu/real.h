@@ -103,6 +103,10 @@ static inline float real_round(float f)
     X(logprob_sums)           \
     X(logprob_share_backward) \
     X(logprob_join)           \
+    X(sample_largest)         \
+    X(sample_weights)         \
+    X(sample_sum)             \
+    X(fill_columns)           \
     X(adamw_step)             \
     X(to_real)                \
     X(to_float)

@@ -55,8 +55,9 @@ static void draw_rows(void *ctx, const float *logits, int from, int n)
         const struct decode_batch_row *row = &w->b->row[from + t];
         struct rng_at at = {j->purpose, j->step, (uint32_t)(j->first + row->question),
                             (uint32_t)row->sample, (uint32_t)row->pos + 1};
-        w->d->target[from + t] = sample_token(logits + (size_t)t * V, j->sampleable, &j->sampling,
-                                              rng_uniform(j->seed, at), w->d->scratch);
+        w->d->target[from + t] =
+            sample_token(w->r->stage->ops, logits + (size_t)t * V, j->sampleable, &j->sampling,
+                         rng_uniform(j->seed, at), w->d->scratch);
     }
 }
 

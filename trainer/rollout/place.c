@@ -147,13 +147,13 @@ static void decoder_place_first(struct decoder *d, struct arena *ar)
 
 static void decoder_place_last(struct decoder *d, const struct stage *s, struct arena *ar)
 {
-    size_t n = (size_t)d->batch_slots, V = (size_t)s->dims.V;
+    size_t n = (size_t)d->batch_slots;
     d->out = arena_take_n(ar, n * (size_t)d->n_batches, sizeof *d->out);
     d->out_sent = arena_take_n(ar, (size_t)d->n_batches, sizeof *d->out_sent);
     d->logp = arena_take_n(ar, n, sizeof(float));
     d->entropy = arena_take_n(ar, n, sizeof(float));
     d->target = arena_take_n(ar, n, sizeof(int));
-    d->scratch = arena_take_n(ar, V, 12);
+    d->scratch = arena_take(ar, sampling_scratch(s->dims.V));
     for (int i = 0; d->out_sent && i < d->n_batches; i++) d->out_sent[i] = TICKET_NONE;
 }
 

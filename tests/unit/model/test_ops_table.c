@@ -387,6 +387,33 @@ START_TEST(logprob)
 }
 END_TEST
 
+/* Sums good to 1e-11 is what sampling counts on. */
+START_TEST(sample)
+{
+    if (!setup(_i)) return;
+    enum { V = 1003, GROUP = 32, PIECE = 512, GROUPS = (V + GROUP - 1) / GROUP };
+    float *z = floats_random(V, 1, 30.0f), most[GROUPS], most2[GROUPS];
+    double w[V], w2[V], sum[2], sum2[2];
+    z[7] = NAN, z[40] = -INFINITY, z[V - 1] = 30;
+    ops->sample_largest(most, z, V, GROUP);
+    plain->sample_largest(most2, z, V, GROUP);
+    ck_assert_mem_eq(most, most2, sizeof most);
+    ops->sample_weights(sum, w, z, 30, 1 / 0.07, V, PIECE);
+    plain->sample_weights(sum2, w2, z, 30, 1 / 0.07, V, PIECE);
+    for (int v = 0; v < V; v++) ck_assert_double_le(fabs(w[v] - w2[v]), 3e-12 * w2[v]);
+    ck_assert(w[7] == 0 && w[40] == 0 && w[V - 1] == 1);
+    for (int i = 0; i < 2; i++) ck_assert_double_le(fabs(sum[i] - sum2[i]), 1e-11 * sum2[i]);
+    ops->sample_weights(sum2, NULL, z, 30, 1 / 0.07, V, PIECE);
+    ck_assert_mem_eq(sum, sum2, sizeof sum);
+    double a = ops->sample_sum(w, z, 29.5f, V - 1), b = plain->sample_sum(w, z, 29.5f, V - 1);
+    ck_assert(b > 0 && fabs(a - b) <= 1e-13 * b);
+    ops->fill_columns(z, (struct share){3, 2}, -7, 10, 100);
+    for (int i = 0; i < V; i++)
+        ck_assert((z[i] == -7) == (i < 1000 && (i % 100 == 3 || i % 100 == 4)));
+    free(z);
+}
+END_TEST
+
 /* A vocabulary in two shares, as two ranks have it: joined it is the whole one. */
 START_TEST(logprob_in_shares)
 {
@@ -488,6 +515,7 @@ END_TEST
     X(rope, .to = TABLES)              \
     X(attention, .to = TABLES)         \
     X(logprob, .to = TABLES)           \
+    X(sample, .to = TABLES)            \
     X(logprob_in_shares, .to = TABLES) \
     X(adamw, .to = TABLES)             \
     X(conversion, .to = TABLES)

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "comm/base/rng.h"
+#include "model/ops.h"
 #include "model/sampling.h"
 #include "tests/support/check_unit.h"
 
@@ -9,11 +10,13 @@ enum { V = 12, GRID = 20000 };
 static const double ALMOST_ONE = 1 - 0x1p-53;
 static const float LOGITS[V] = {0.3f, -1, 2, 2, -30, 0.5f, 1.5f, -2, 0, -INFINITY, 1.9f, -0.5f};
 
-static double scratch[2 * V];
+static double scratch[8 * V];
 
 static int draw(const float *logits, struct sampling s, double u)
 {
-    return sample_token(logits, V, &s, u, scratch);
+    static const struct ops *ops;
+    if (!ops) ops = ops_find(PRECISION_FP32, NULL);
+    return sample_token(ops, logits, V, &s, u, scratch);
 }
 
 /* p[v] = the probability of v when only the `kept` are allowed */
