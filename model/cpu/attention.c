@@ -169,8 +169,9 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
                 int M = n - t < QUERIES ? n - t : QUERIES;
                 OP(head_load)(q, qkv + (size_t)t * step + head * d->D, step, M, d->D, scale);
                 attend(weighted, sums, lse + t * d->Hq + head, d->Hq, scores, &h, q, t, M);
+                real *to = out + ((size_t)t * (size_t)d->Hq + (size_t)head) * (size_t)d->D;
                 for (int r = 0; r < M; r++) OP(row_finish)
-                (out + ((t + r) * d->Hq + head) * d->D, weighted + r * width, sums[r], d->D);
+                (to + r * d->Hq * d->D, weighted + r * width, sums[r], d->D);
             }
     }
 }

@@ -163,7 +163,7 @@ void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
             g.table = rows.table[t];
             g.keys = rows.pos[t] + 1;
             const real *from = (const real *)qkv + (size_t)t * (size_t)dims_qkv(d) + head * d->D;
-            real *to = (real *)out + (t * d->Hq + head) * d->D;
+            real *to = (real *)out + ((size_t)t * (size_t)d->Hq + (size_t)head) * (size_t)d->D;
             OP(head_load)(g.q, from, (size_t)d->D, g.n, d->D, scale);
             if (g.n == 1 && d->D % LANES == 0)
                 attend_one(&g, scores, kv, d);

@@ -40,7 +40,9 @@ def wave(name, n):
 
 
 def has_experts(m, layer):
-    return m.get("E", 0) > 0 and layer >= m["first_dense"]
+    step = m.get("expert_step", 1)
+    return (m.get("E", 0) > 0 and layer >= m.get("first_dense", 0) and (layer + 1) % step == 0
+            and layer not in m.get("dense_layers", []))
 
 
 def shapes(m):
@@ -54,11 +56,15 @@ def shapes(m):
         if m["qk_norm"]:
             layer["q_norm"] = layer["k_norm"] = (m["D"],)
         layer |= {"wo": (m["C"], m["Hq"] * m["D"]), "norm2": (m["C"],)}
+        if m.get("o_bias"):
+            layer["bo"] = (m["C"],)
         if has_experts(m, l):
             layer |= {"router": (m["E"], m["C"]), "experts_wgu": (m["E"] * 2 * m["Fe"], m["C"]),
                       "experts_wdown": (m["E"] * m["C"], m["Fe"])}
         else:
             layer |= {"wgu": (2 * m["F"], m["C"]), "wdown": (m["C"], m["F"])}
+            if m.get("mlp_bias"):
+                layer |= {"bgu": (2 * m["F"],), "bdown": (m["C"],)}
         out |= {f"layers.{l}.{k}": v for k, v in layer.items()}
     out["norm_f"] = (m["C"],)
     if not m["tied"]:
@@ -209,6 +215,12 @@ def hf_state(m, w):
             gate, up = w[b + "wgu"].split(m["F"])
             out |= {a + "mlp.gate_proj.weight": gate, a + "mlp.up_proj.weight": up,
                     a + "mlp.down_proj.weight": w[b + "wdown"]}
+            if m.get("mlp_bias"):
+                gate, up = w[b + "bgu"].split(m["F"])
+                out |= {a + "mlp.gate_proj.bias": gate, a + "mlp.up_proj.bias": up,
+                        a + "mlp.down_proj.bias": w[b + "bdown"]}
+        if m.get("o_bias"):
+            out[a + "self_attn.o_proj.bias"] = w[b + "bo"]
         out |= {a + "self_attn.o_proj.weight": w[b + "wo"], a + "input_layernorm.weight": w[b + "norm1"],
                 a + "post_attention_layernorm.weight": w[b + "norm2"]}
     return {k: v.detach() for k, v in out.items()}
@@ -239,5 +251,6 @@ def check_hf(name, m):
     assert worst < 1e-5
 
 
-for model_name, dims in MODELS.items():
-    (check_hf if "--check-hf" in sys.argv else write)(model_name, dims)
+if __name__ == "__main__":
+    for model_name, dims in MODELS.items():
+        (check_hf if "--check-hf" in sys.argv else write)(model_name, dims)

@@ -245,10 +245,18 @@ static bool small_enough(const struct measure_job *j, struct problems *p)
     return false;
 }
 
+/* The last layer; of a model with experts, the last that has them. */
+static int layer_to_measure(const struct dims *d)
+{
+    int layer = d->L - 1;
+    while (d->E > 0 && layer > 0 && !dims_moe(d, layer)) layer--;
+    return layer;
+}
+
 /* Scaled to a full micro-batch, which is what the cluster file's times are of. */
 static void set_costs(struct cluster *c, const struct measure_job *j)
 {
-    int last = j->dims.L - 1; /* of a model with experts, one that has them */
+    int last = layer_to_measure(&j->dims);
     struct measured_times layer = bench_chunk(j, (struct chunk_span){last, 1, false, false});
     struct measured_times head = bench_chunk(j, (struct chunk_span){j->dims.L, 0, false, true});
     double ms = 1e3 * j->room / j->rows;
