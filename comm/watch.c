@@ -166,7 +166,8 @@ static bool first_of_job; /* as far as who started us says */
 
 static void end_signal(int signal)
 {
-    static const char text[] = "stopped on request before the end: nothing is saved, run it again\n";
+    static const char text[] =
+        "stopped on request before the end: nothing is saved, run it again\n";
     (void)signal;
     ssize_t said = first_of_job ? write(STDERR_FILENO, text, sizeof text - 1) : 0;
     (void)said;

@@ -5,7 +5,6 @@
 #include "trainer/config/table.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +13,6 @@
 static long job_ranks(const struct check *c, long ranks)
 {
     return ranks * c->s->mesh.sites;
-}
-
-void complain(const struct check *c, int line, const char *fmt, ...)
-{
-    char text[1024];
-    va_list list;
-    va_start(list, fmt);
-    vsnprintf(text, sizeof text, fmt, list);
-    va_end(list);
-    problems_add(c->p, line == LINE_SET ? "--set" : c->s->file, line > 0 ? line : 0, "%s", text);
 }
 
 enum { MOST_RANKS = 1 << 20 };

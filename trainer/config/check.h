@@ -1,4 +1,5 @@
-/* What the files that check a recipe share: check.c, check_model.c. */
+/* What the files that check a recipe share: check.c, check_model.c (complain.c: it belongs to
+ * neither, since check.c calls check_model.c). */
 #ifndef DUET_TRAINER_CONFIG_CHECK_H
 #define DUET_TRAINER_CONFIG_CHECK_H
 
