@@ -1,0 +1,148 @@
+#include "trainer/checkpoint/hf/scan.h"
+
+#include <string.h>
+
+bool scan_fail(struct scan *s, const char *why)
+{
+    if (!s->why) s->why = why;
+    return false;
+}
+
+static void skip_space(struct scan *s)
+{
+    while (s->at < s->end && memchr(" \t\n\r", *s->at, 4)) s->at++;
+}
+
+bool scan_is(struct scan *s, char c)
+{
+    skip_space(s);
+    return !s->why && s->at < s->end && *s->at == (unsigned char)c;
+}
+
+bool scan_take(struct scan *s, char c)
+{
+    bool is = scan_is(s, c);
+    s->at += is;
+    return is;
+}
+
+bool scan_need(struct scan *s, char c, const char *why)
+{
+    return scan_take(s, c) || scan_fail(s, why);
+}
+
+size_t scan_utf8(const unsigned char *s, size_t n)
+{
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (s[0] < 0x80) return 1;
+    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    if (s[0] < 0xc0 || s[0] > 0xf7 || length > n) return 0;
+    unsigned point = s[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0;
+        point = point << 6 | (s[i] & 0x3f);
+    }
+    bool valid = point >= least[length] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+    return valid ? length : 0;
+}
+
+/* --- strings --- */
+
+/* The four hexadecimal digits behind \u; -1: there are none. */
+static int unit_of(struct scan *s)
+{
+    int value = 0;
+    if (s->end - s->at < 4) return -1;
+    for (int i = 0; i < 4; i++, s->at++) {
+        const char *digit = memchr("0123456789abcdefABCDEF", *s->at, 22);
+        if (!digit) return -1;
+        int v = (int)(digit - "0123456789abcdefABCDEF");
+        value = value << 4 | (v > 15 ? v - 6 : v);
+    }
+    return value;
+}
+
+static void put_point(struct scan *s, unsigned c)
+{
+    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    int bytes = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (int i = bytes - 1; i > 0; i--, c >>= 6) s->text[i] = (char)(0x80 | (c & 0x3f));
+    s->text[0] = (char)(first[bytes] | c);
+    s->text += bytes;
+}
+
+static bool put_unit(struct scan *s)
+{
+    int high = unit_of(s), low = 0;
+    if (high == 0) return scan_fail(s, "a string has a NUL in it");
+    bool pair = high >= 0xd800 && high < 0xdc00;
+    if (pair && s->end - s->at >= 2 && s->at[0] == '\\' && s->at[1] == 'u') {
+        s->at += 2;
+        low = unit_of(s);
+    }
+    if (high < 0 || (high >= 0xd800 && high < 0xe000 && !(low >= 0xdc00 && low < 0xe000)))
+        return scan_fail(s, "a string has a wrong \\u (half of a surrogate pair?)");
+    unsigned point = (unsigned)high;
+    if (pair) point = 0x10000u + (((unsigned)high - 0xd800u) << 10) + ((unsigned)low - 0xdc00u);
+    put_point(s, point);
+    return true;
+}
+
+static bool put_escape(struct scan *s)
+{
+    static const char names[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
+    if (s->at == s->end) return scan_fail(s, "a string does not end");
+    unsigned char c = *s->at++;
+    if (c == 'u') return put_unit(s);
+    const char *at = c ? strchr(names, c) : NULL;
+    if (!at) return scan_fail(s, "a string has an unknown escape");
+    *s->text++ = means[at - names];
+    return true;
+}
+
+static bool put_character(struct scan *s)
+{
+    if (*s->at < 0x20) return scan_fail(s, "a string has a control character in it");
+    size_t n = scan_utf8(s->at, (size_t)(s->end - s->at));
+    if (n == 0) return scan_fail(s, "a string is not UTF-8");
+    memcpy(s->text, s->at, n);
+    s->text += n;
+    s->at += n;
+    return true;
+}
+
+const char *scan_string(struct scan *s)
+{
+    char *begin = s->text;
+    if (!scan_need(s, '"', "a string is missing")) return NULL;
+    while (!s->why && s->at < s->end && *s->at != '"') {
+        bool escaped = *s->at == '\\';
+        s->at += escaped;
+        if (!(escaped ? put_escape(s) : put_character(s))) return NULL;
+    }
+    if (s->at == s->end) scan_fail(s, "a string does not end");
+    if (s->why) return NULL;
+    s->at++;
+    *s->text++ = 0;
+    return begin;
+}
+
+/* --- numbers --- */
+
+bool scan_u64(struct scan *s, uint64_t *value)
+{
+    skip_space(s);
+    const unsigned char *from = s->at;
+    *value = 0;
+    if (s->why) return false;
+    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
+        unsigned digit = *s->at - '0';
+        if (*value > (UINT64_MAX - digit) / 10)
+            return scan_fail(s, "a number is larger than 2^64 - 1");
+        *value = *value * 10 + digit;
+    }
+    if (s->at == from || (*from == '0' && s->at > from + 1) ||
+        (s->at < s->end && memchr(".eE+-", *s->at, 5)))
+        return scan_fail(s, "a whole number without sign is needed");
+    return true;
+}
