@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include "comm/world.h"
 #include "model/params.h"
+#include "trainer/checkpoint/attachments.h"
 
 /* Where elements of the flattened tensor `name`, of n elements in all, are kept. */
 struct slice {
@@ -48,11 +49,16 @@ double checkpoint_took(struct checkpoint_writer *c);
 /* Collective: waits until what is under way is committed, ends the thread. */
 void checkpoint_writer_free(struct checkpoint_writer *c);
 
+/* Files that every save from now on writes beside the shards; on rank 0, the others may have none.
+ * Borrowed until the writer is freed. Local. */
+void checkpoint_writer_attach(struct checkpoint_writer *c, const struct attachments *files);
+
 struct checkpoint {
     char folder[1024];
     long step;
     json_t *state; /* owned */
     char *recipe, *tokenizer;
+    struct attachments files;
     struct manifest *manifest;
 };
 /* Local. path: a checkpoint folder, a run folder, or a run's checkpoints folder (then the newest

@@ -69,6 +69,11 @@ static void print_files(FILE *f, const struct manifest *m)
         fprintf(f, "%s\n \"tokenizer.json\": {", m->has_recipe ? "," : "");
         print_sum(f, &m->tokenizer);
     }
+    for (int i = 0; i < m->files; i++) {
+        bool first = i == 0 && !m->has_recipe && !m->has_tokenizer;
+        fprintf(f, "%s\n \"%s\": {", first ? "" : ",", m->file[i].name);
+        print_sum(f, &m->file[i].sum);
+    }
     fprintf(f, "},\n");
 }
 

@@ -36,6 +36,11 @@ struct manifest_tensor {
     size_t slices;
 };
 
+struct manifest_file {
+    char name[ATTACHMENT_NAME];
+    struct file_sum sum;
+};
+
 struct manifest {
     long step;
     bool keep_forever;
@@ -43,6 +48,8 @@ struct manifest {
     struct file_sum *shard; /* (shards) */
     bool has_recipe, has_tokenizer;
     struct file_sum recipe, tokenizer;
+    struct manifest_file file[MOST_ATTACHMENTS]; /* (files) beside these */
+    int files;
     struct manifest_tensor *tensor; /* (tensors), by name */
     size_t tensors;
     struct manifest_slice *pool;

@@ -100,6 +100,25 @@ static bool read_shards(const struct manifest_reader *r, json_t *list)
     return true;
 }
 
+/* Files of the model beside the two that every run has. */
+static bool read_more_files(const struct manifest_reader *r, json_t *files)
+{
+    struct manifest *m = r->m;
+    const char *name;
+    json_t *o;
+    json_object_foreach(files, name, o)
+    {
+        if (strcmp(name, "recipe.yaml") == 0 || strcmp(name, "tokenizer.json") == 0) continue;
+        if (!attachment_name_valid(name) || m->files == MOST_ATTACHMENTS)
+            return bad(r, "\"files\" has an impossible name, or more than %d files",
+                       MOST_ATTACHMENTS);
+        struct manifest_file *f = &m->file[m->files++];
+        strcpy(f->name, name);
+        if (!read_sum(r, o, name, &f->sum)) return false;
+    }
+    return true;
+}
+
 static bool read_files(const struct manifest_reader *r, json_t *files)
 {
     struct manifest *m = r->m;
@@ -109,7 +128,8 @@ static bool read_files(const struct manifest_reader *r, json_t *files)
     m->has_recipe = recipe != NULL;
     m->has_tokenizer = tokenizer != NULL;
     return (!recipe || read_sum(r, recipe, "recipe.yaml", &m->recipe)) &&
-           (!tokenizer || read_sum(r, tokenizer, "tokenizer.json", &m->tokenizer));
+           (!tokenizer || read_sum(r, tokenizer, "tokenizer.json", &m->tokenizer)) &&
+           read_more_files(r, files);
 }
 
 static bool read_slice(const struct manifest_reader *r, json_t *list, struct manifest_tensor *t)

@@ -42,14 +42,16 @@ static bool read_manifest(struct manifest *m, const char *folder, struct problem
     return ok;
 }
 
-static bool read_text(char **text, const char *folder, const char *name,
-                      const struct file_sum *must, struct problems *p)
+/* *size: of what was read. */
+static bool read_bytes(char **text, size_t *size, const char *folder, const char *name,
+                       const struct file_sum *must, struct problems *p)
 {
     char path[PATH_BYTES];
     size_t n = 0;
     struct failure f = {0};
     path_make(path, "%s/%s", folder, name);
     *text = path_read(path, MOST_TEXT_BYTES, &n, &f);
+    *size = n;
     if (*text && n == must->bytes && checksum(*text, n, 0) == must->xxh64) return true;
     if (*text)
         problems_add(p, path, 0,
@@ -61,6 +63,29 @@ static bool read_text(char **text, const char *folder, const char *name,
                      "cannot be read: %s; use another checkpoint, or restore a copy of the file",
                      f.why);
     return false;
+}
+
+static bool read_text(char **text, const char *folder, const char *name,
+                      const struct file_sum *must, struct problems *p)
+{
+    size_t n;
+    return read_bytes(text, &n, folder, name, must, p);
+}
+
+static bool read_attachments(struct checkpoint *c, const struct manifest *m, const char *folder,
+                             struct problems *p)
+{
+    bool ok = true;
+    for (int i = 0; i < m->files; i++) {
+        char *bytes = NULL;
+        size_t n;
+        const struct manifest_file *f = &m->file[i];
+        bool one = read_bytes(&bytes, &n, folder, f->name, &f->sum, p);
+        if (one) attachments_add(&c->files, f->name, bytes, n);
+        if (!one) free(bytes);
+        ok = ok && one;
+    }
+    return ok;
 }
 
 bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *p)
@@ -77,7 +102,7 @@ bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *
         !m->has_recipe || read_text(&c->recipe, folder, "recipe.yaml", &m->recipe, p);
     const bool tokenizer =
         !m->has_tokenizer || read_text(&c->tokenizer, folder, "tokenizer.json", &m->tokenizer, p);
-    return recipe && tokenizer;
+    return read_attachments(c, m, folder, p) && recipe && tokenizer;
 }
 
 /* Damage of what all ranks read is named by rank 0 alone, unless only others see it. */
@@ -129,6 +154,7 @@ void checkpoint_close(struct checkpoint *c)
     json_decref(c->state);
     free(c->recipe);
     free(c->tokenizer);
+    attachments_free(&c->files);
     *c = (struct checkpoint){0};
 }
 

@@ -46,17 +46,35 @@ struct checkpoint_writer {
     /* rank 0 */
     struct manifest manifest;
     char *recipe, *tokenizer;
+    const struct attachments *attached; /* NULL: none */
 };
 
 /* --- the thread --------------------------------------------------------------------------------
  */
 
+static void write_bytes(struct checkpoint_writer *c, const char *name, const char *bytes, size_t n,
+                        struct file_sum *sum)
+{
+    if (failed(&c->failure)) return;
+    *sum = (struct file_sum){n, checksum(bytes, n, 0)};
+    file_write(c->partial, name, bytes, n, &c->failure);
+}
+
 static void write_text(struct checkpoint_writer *c, const char *name, const char *text,
                        struct file_sum *sum)
 {
-    if (!text || failed(&c->failure)) return;
-    *sum = (struct file_sum){strlen(text), checksum(text, strlen(text), 0)};
-    file_write(c->partial, name, text, strlen(text), &c->failure);
+    if (text) write_bytes(c, name, text, strlen(text), sum);
+}
+
+static void write_attached(struct checkpoint_writer *c)
+{
+    struct manifest *m = &c->manifest;
+    m->files = c->attached ? c->attached->n : 0;
+    for (int i = 0; i < m->files; i++) {
+        const struct attachment *f = &c->attached->at[i];
+        memcpy(m->file[i].name, f->name, sizeof f->name);
+        write_bytes(c, f->name, f->bytes, f->n, &m->file[i].sum);
+    }
 }
 
 /* The first value that is no number, or n. */
@@ -97,6 +115,7 @@ static void write_all(struct checkpoint_writer *c)
     shard_write(&c->sum, c->partial, c->shard, c->snapshot, c->n, &c->progress, &c->failure);
     write_text(c, "recipe.yaml", c->recipe, &c->manifest.recipe);
     write_text(c, "tokenizer.json", c->tokenizer, &c->manifest.tokenizer);
+    if (c->w->rank == 0) write_attached(c);
 }
 
 static void *writer_body(void *arg)
@@ -291,6 +310,12 @@ static void drain(struct checkpoint_writer *c)
         if (c->busy) sleep_ms(1);
     }
     die_place(NULL);
+}
+
+void checkpoint_writer_attach(struct checkpoint_writer *c, const struct attachments *files)
+{
+    INVARIANT(!c->busy, "a save is under way");
+    c->attached = files;
 }
 
 void checkpoint_poll(struct checkpoint_writer *c)
