@@ -31,7 +31,7 @@ struct dims settings_dims(const struct settings *s, int V)
 {
     const struct model_settings *m = &s->model;
     return (struct dims){
-        .V = V,
+        .V = m->vocabulary > 0 ? m->vocabulary : V,
         .L = m->layers,
         .C = m->hidden,
         .F = m->ffn,

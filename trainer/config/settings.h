@@ -172,7 +172,8 @@ struct expert_layers settings_expert_layers(const struct settings *s);
 struct mesh_shape settings_mesh(const struct settings *s);
 struct mesh_limits settings_limits(const struct settings *s);
 
-/* dims of the model for a vocabulary of V, after settings_check. */
+/* dims of the model, after settings_check. V: tokens of the tokenizer, when model.vocabulary leaves
+ * it open. */
 struct dims settings_dims(const struct settings *s, int V);
 
 #endif

@@ -112,67 +112,75 @@ enum { STR_LIST = 1 };
       CHANGE_NOTHING)                                                                           \
     X(ENUM, log, LOG_INFO, LOG_CHOICES, 0, "", "how much is printed", CHANGE_NOTHING)
 
-#define MODEL_SETTINGS(X)                                                                        \
-    X(INT, layers, 4, 1, 1024, "layers", "decoder layers (L)")                                   \
-    X(INT, hidden, 128, 8, 65536, "channels", "hidden size (C)")                                 \
-    X(INT, ffn, 0, 0, 262144, "channels",                                                        \
-      "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")                             \
-    X(INT, experts, 0, 0, 4096, "experts",                                                       \
-      "number of experts (E) that replace the FFN of a layer; 0: every layer is dense")          \
-    X(INT, experts_active, 2, 1, 64, "experts", "experts per token (K)")                         \
-    X(INT, expert_ffn, 0, 0, 262144, "channels",                                                 \
-      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                  \
-    X(INT, first_dense, 0, 0, 1024, "layers", "number of leading dense layers")                  \
-    X(INT, expert_step, 1, 1, 1024, "layers",                                                    \
-      "of the layers after these, those whose number (from 1) is a multiple of it have experts") \
-    X(STR, dense_layers, "", 0, 0, "",                                                           \
-      "additional dense layers, counted from 0, e.g. 3,11; empty: none")                         \
-    X(BOOL, route_norm, true, 0, 0, "", "normalise the routing weights of a token to sum to 1")  \
-    X(REAL, balance, 0, 0, 10, "", "coefficient of the experts' load-balancing loss; 0: off",    \
-      CHANGE_CHOICE)                                                                             \
-    X(INT, heads, 4, 1, 1024, "heads", "query heads (Hq)")                                       \
-    X(INT, kv_heads, 0, 0, 1024, "heads", "key/value heads (Hkv), a divisor of heads; 0: heads") \
-    X(INT, head_dim, 0, 0, 512, "channels", "size of a head (D), even; 0: hidden / heads")       \
-    X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt plus answer",      \
-      CHANGE_CHOICE)                                                                             \
-    X(REAL, rope_theta, 10000, 1, 1e12, "", "base of the rotary embedding")                      \
-    X(ENUM, rope_scaling, ROPE_NONE, ROPE_SCALING_CHOICES, 0, "",                                \
-      "scaling of the rotary embedding for long contexts: as in Llama 3.1, or YaRN (arXiv "      \
-      "2309.00071)")                                                                             \
-    X(REAL, rope_factor, 1, 1, 1e6, "",                                                          \
-      "llama3, yarn: divisor of low frequencies (Hugging Face: factor)")                         \
-    X(INT, rope_original, 0, 0, 16777216, "tokens",                                              \
-      "llama3, yarn: context length before scaling (original_max_position_embeddings)")          \
-    X(REAL, rope_low, 1, 1e-6, 1e6, "",                                                          \
-      "llama3: wavelengths above rope_original / rope_low are scaled (low_freq_factor)")         \
-    X(REAL, rope_high, 4, 1e-6, 1e6, "",                                                         \
-      "llama3: wavelengths below rope_original / rope_high are kept (high_freq_factor)")         \
-    X(REAL, rope_beta_fast, 32, 1e-6, 1e6, "",                                                   \
-      "yarn: pairs with this many rotations in rope_original, or more, are kept (beta_fast)")    \
-    X(REAL, rope_beta_slow, 1, 1e-6, 1e6, "",                                                    \
-      "yarn: pairs with fewer rotations than this are scaled (beta_slow)")                       \
-    X(BOOL, rope_truncate, true, 0, 0, "",                                                       \
-      "yarn: round the range between these pairs outwards to whole pairs (truncate)")            \
-    X(REAL, rope_attention, 0, 0, 1000, "",                                                      \
-      "yarn: factor of cosines and sines (attention_factor); 0: "                                \
-      "0.1 ln(rope_factor) + 1")                                                                 \
-    X(ENUM, rope_angles, ROPE_DOUBLE, ROPE_ANGLES_CHOICES, 0, "",                                \
-      "number format of position x frequency. fp32: as in Hugging Face's transformers, off by "  \
-      "1e-3 at position 32000, for models that were trained with it",                            \
-      CHANGE_ROUNDING)                                                                           \
-    X(REAL, norm_eps, 1e-6, 1e-12, 1, "", "epsilon of RMSNorm")                                  \
-    X(REAL, init_std, 0.02, 0, 10, "", "standard deviation of initial weights", CHANGE_NOTHING)  \
-    X(BOOL, qkv_bias, false, 0, 0, "", "bias in the query, key and value projections (Qwen2)")   \
-    X(BOOL, o_bias, false, 0, 0, "", "bias in attention's output projection (Llama)")            \
-    X(BOOL, mlp_bias, false, 0, 0, "",                                                           \
-      "bias in gate, up and down of dense layers (Llama with mlp_bias)")                         \
-    X(BOOL, qk_norm, false, 0, 0, "", "RMSNorm on queries and keys (Qwen3)")                     \
-    X(BOOL, tied, false, 0, 0, "", "the output head shares the embedding's weights")             \
-    X(STR, tokenizer, "", 0, 0, "",                                                              \
-      "tokenizer.json, relative to the working directory; empty: the built-in character "        \
-      "tokenizer. A checkpoint contains its own",                                                \
-      CHANGE_FILE)                                                                               \
-    X(STR, from, "", 0, 0, "", "checkpoint folder whose weights to start from; empty: none",     \
+#define MODEL_SETTINGS(X)                                                                         \
+    X(INT, layers, 4, 1, 1024, "layers", "decoder layers (L)")                                    \
+    X(INT, hidden, 128, 8, 65536, "channels", "hidden size (C)")                                  \
+    X(INT, ffn, 0, 0, 262144, "channels",                                                         \
+      "inner size of SwiGLU (F); 0: 8/3 of hidden, rounded up to 8")                              \
+    X(INT, experts, 0, 0, 4096, "experts",                                                        \
+      "number of experts (E) that replace the FFN of a layer; 0: every layer is dense")           \
+    X(INT, experts_active, 2, 1, 64, "experts", "experts per token (K)")                          \
+    X(INT, expert_ffn, 0, 0, 262144, "channels",                                                  \
+      "inner size of an expert (Fe); 0: ffn / experts_active, rounded up to 8")                   \
+    X(INT, first_dense, 0, 0, 1024, "layers", "number of leading dense layers")                   \
+    X(INT, expert_step, 1, 1, 1024, "layers",                                                     \
+      "of the layers after these, those whose number (from 1) is a multiple of it have experts")  \
+    X(STR, dense_layers, "", 0, 0, "",                                                            \
+      "additional dense layers, counted from 0, e.g. 3,11; empty: none")                          \
+    X(BOOL, route_norm, true, 0, 0, "", "normalise the routing weights of a token to sum to 1")   \
+    X(REAL, balance, 0, 0, 10, "", "coefficient of the experts' load-balancing loss; 0: off",     \
+      CHANGE_CHOICE)                                                                              \
+    X(INT, heads, 4, 1, 1024, "heads", "query heads (Hq)")                                        \
+    X(INT, kv_heads, 0, 0, 1024, "heads", "key/value heads (Hkv), a divisor of heads; 0: heads")  \
+    X(INT, head_dim, 0, 0, 512, "channels", "size of a head (D), even; 0: hidden / heads")        \
+    X(INT, max_context, 256, 16, 1048576, "tokens", "longest sequence, prompt plus answer",       \
+      CHANGE_CHOICE)                                                                              \
+    X(REAL, rope_theta, 10000, 1, 1e12, "", "base of the rotary embedding")                       \
+    X(ENUM, rope_scaling, ROPE_NONE, ROPE_SCALING_CHOICES, 0, "",                                 \
+      "scaling of the rotary embedding for long contexts: as in Llama 3.1, or YaRN (arXiv "       \
+      "2309.00071)")                                                                              \
+    X(REAL, rope_factor, 1, 1, 1e6, "",                                                           \
+      "llama3, yarn: divisor of low frequencies (Hugging Face: factor)")                          \
+    X(INT, rope_original, 0, 0, 16777216, "tokens",                                               \
+      "llama3, yarn: context length before scaling (original_max_position_embeddings)")           \
+    X(REAL, rope_low, 1, 1e-6, 1e6, "",                                                           \
+      "llama3: wavelengths above rope_original / rope_low are scaled (low_freq_factor)")          \
+    X(REAL, rope_high, 4, 1e-6, 1e6, "",                                                          \
+      "llama3: wavelengths below rope_original / rope_high are kept (high_freq_factor)")          \
+    X(REAL, rope_beta_fast, 32, 1e-6, 1e6, "",                                                    \
+      "yarn: pairs with this many rotations in rope_original, or more, are kept (beta_fast)")     \
+    X(REAL, rope_beta_slow, 1, 1e-6, 1e6, "",                                                     \
+      "yarn: pairs with fewer rotations than this are scaled (beta_slow)")                        \
+    X(BOOL, rope_truncate, true, 0, 0, "",                                                        \
+      "yarn: round the range between these pairs outwards to whole pairs (truncate)")             \
+    X(REAL, rope_attention, 0, 0, 1000, "",                                                       \
+      "yarn: factor of cosines and sines (attention_factor); 0: "                                 \
+      "0.1 ln(rope_factor) + 1")                                                                  \
+    X(ENUM, rope_angles, ROPE_DOUBLE, ROPE_ANGLES_CHOICES, 0, "",                                 \
+      "number format of position x frequency. fp32: as in Hugging Face's transformers, off by "   \
+      "1e-3 at position 32000, for models that were trained with it",                             \
+      CHANGE_ROUNDING)                                                                            \
+    X(REAL, norm_eps, 1e-6, 1e-12, 1, "", "epsilon of RMSNorm")                                   \
+    X(REAL, init_std, 0.02, 0, 10, "", "standard deviation of initial weights", CHANGE_NOTHING)   \
+    X(BOOL, qkv_bias, false, 0, 0, "", "bias in the query, key and value projections (Qwen2)")    \
+    X(BOOL, o_bias, false, 0, 0, "", "bias in attention's output projection (Llama)")             \
+    X(BOOL, mlp_bias, false, 0, 0, "",                                                            \
+      "bias in gate, up and down of dense layers (Llama with mlp_bias)")                          \
+    X(BOOL, qk_norm, false, 0, 0, "", "RMSNorm on queries and keys (Qwen3)")                      \
+    X(BOOL, tied, false, 0, 0, "", "the output head shares the embedding's weights")              \
+    X(INT, vocabulary, 0, 0, 16777216, "tokens",                                                  \
+      "rows of embedding and output head (V), at least the size of the tokenizer; 0: as many",    \
+      CHANGE_WEIGHTS)                                                                             \
+    X(STR, end_tokens, "", 0, 0, "",                                                              \
+      "ids of the tokens that end an answer, e.g. 2,7; empty: the tokenizer's <eos>",             \
+      CHANGE_CHOICE)                                                                              \
+    X(STR, tokenizer, "", 0, 0, "",                                                               \
+      "tokenizer.json, relative to the working directory; empty: the built-in character "         \
+      "tokenizer. A checkpoint contains its own",                                                 \
+      CHANGE_FILE)                                                                                \
+    X(STR, from, "", 0, 0, "",                                                                    \
+      "checkpoint or Hugging Face folder whose weights to start from; the latter also gives the " \
+      "sizes and the tokenizer; empty: none",                                                     \
       CHANGE_NOTHING)
 
 #define MESH_SETTINGS(X)                                                                          \

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "trainer/data/own_template.h"
+#include "trainer/data/vocabulary.h"
 
 static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
 enum { TAGS = sizeof tags / sizeof *tags };
@@ -110,7 +111,7 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p)
         SYS_OK(c->system, "give the job more memory", "no memory for data.system");
     }
     if (own_template_parse(&c->own, c->bare ? bare : own, p)) c->end = find_end(c);
-    if (c->end < 0) c->end = tokenizer_find(c->t, TOKEN_EOS);
+    if (c->end < 0) c->end = vocabulary_end(job->settings, c->t);
     if (p->n == before && c->end < 0)
         problems_add(p, NULL, 0,
                      "%s: no special token ends the assistant's turn: put one of the tokenizer's "

@@ -4,6 +4,51 @@
 #include <string.h>
 #include "trainer/data/input.h"
 
+int vocabulary_rows(const struct settings *s, const struct tokenizer *t)
+{
+    return s->model.vocabulary > 0 ? s->model.vocabulary : tokenizer_size(t);
+}
+
+int vocabulary_end(const struct settings *s, const struct tokenizer *t)
+{
+    char *end;
+    const char *text = s->model.end_tokens;
+    long id = strtol(text, &end, 10);
+    return end > text ? (int)id : tokenizer_find(t, TOKEN_EOS);
+}
+
+/* "2,7": numbers of rows that there are. */
+static void check_ends(const struct settings *s, int rows, struct problems *p)
+{
+    const char *at = s->model.end_tokens;
+    while (*at) {
+        char *end;
+        long id = strtol(at, &end, 10);
+        bool ok = end > at && id >= 0 && id < rows && (*end == 0 || (*end == ',' && end[1]));
+        if (!ok) {
+            problems_add(p, s->file, 0,
+                         "model.end_tokens %.60s is not a list of token ids like 2,7 below %d",
+                         s->model.end_tokens, rows);
+            return;
+        }
+        at = *end ? end + 1 : end;
+    }
+}
+
+static void check_vocabulary(const struct settings *s, const struct tokenizer *t, const char *name,
+                             struct problems *p)
+{
+    int rows = vocabulary_rows(s, t);
+    bool think = tokenizer_find(t, TOKEN_THINK) >= 0;
+    if (rows < tokenizer_size(t))
+        problems_add(p, name, 0, "has %d tokens, but the model's vocabulary has %d rows",
+                     tokenizer_size(t), rows);
+    check_ends(s, rows, p);
+    if (*s->model.end_tokens == 0 && (!think || tokenizer_find(t, TOKEN_EOS) < 0))
+        problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,
+                     !think ? TOKEN_THINK : TOKEN_EOS);
+}
+
 /* A checkpoint's tokenizer (`given`) wins over the recipe's file: its ids are those of the weights.
  */
 struct tokenizer *vocabulary_open(const struct settings *s, const char *given, char **json,
@@ -21,10 +66,6 @@ struct tokenizer *vocabulary_open(const struct settings *s, const char *given, c
     if (!*json) return NULL;
     const char *name = path[0] ? path : "tokenizer.json";
     struct tokenizer *t = tokenizer_parse(*json, n, name, p);
-    if (!t) return NULL;
-    bool think = tokenizer_find(t, TOKEN_THINK) >= 0;
-    if (!think || tokenizer_find(t, TOKEN_EOS) < 0)
-        problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,
-                     !think ? TOKEN_THINK : TOKEN_EOS);
+    if (t) check_vocabulary(s, t, name, p);
     return t;
 }

@@ -19,16 +19,15 @@
 
 /* --- putting together --- */
 
-/* Refuses a tokenizer without <think> and <eos>. */
 static void open_tokenizer(struct run *r, const char *given, struct problems *p)
 {
     r->tokenizer = vocabulary_open(&r->settings, given, &r->tokenizer_json, p);
     if (!r->tokenizer) return;
     r->think = tokenizer_find(r->tokenizer, TOKEN_THINK);
-    r->eos = tokenizer_find(r->tokenizer, TOKEN_EOS);
     const struct chat_job job = {
         .settings = &r->settings, .tokenizer = r->tokenizer, .tokenizer_json = r->tokenizer_json};
     r->chat = chat_new(&job, p);
+    r->eos = r->chat ? chat_end(r->chat) : -1;
 }
 
 static void print_memory(const struct run *r)
@@ -54,7 +53,7 @@ static void check_vocabulary(const struct run *r, struct problems *p)
 {
     struct mesh_limits limits = settings_limits(&r->settings);
     if (!r->tokenizer) return;
-    limits.vocabulary = tokenizer_size(r->tokenizer);
+    limits.vocabulary = vocabulary_rows(&r->settings, r->tokenizer);
     mesh_check(stage_mesh(&r->settings), r->world->size, &limits, p);
 }
 
@@ -215,6 +214,7 @@ void run_close(struct run *r)
     chat_free(r->chat);
     tokenizer_free(r->tokenizer);
     arena_free(&r->arena);
+    attachments_free(&r->files);
     free(r->tokenizer_json);
     free(r->text);
     free(r->recipe);

@@ -4,6 +4,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/data/chat.h"
+#include "trainer/checkpoint/attachments.h"
 #include "trainer/data/source.h"
 #include "trainer/learn/outer.h"
 #include "trainer/learn/step.h"
@@ -27,11 +28,12 @@ struct run {
     const struct ops *ops;
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
-    const char *folder;    /* of a training run: settings.run.out, or this site's in it */
-    int think, eos;        /* token ids */
-    struct chat *chat;     /* how prompts and demonstrations become tokens */
-    struct source *source; /* NULL when no problems are asked for */
-    uint64_t data_sum[2];  /* source_sum of either split, for checkpoints */
+    const char *folder;       /* of a training run: settings.run.out, or this site's in it */
+    int think, eos;           /* token ids */
+    struct attachments files; /* of an imported model; rank 0 saves them with every checkpoint */
+    struct chat *chat;        /* how prompts and demonstrations become tokens */
+    struct source *source;    /* NULL when no problems are asked for */
+    uint64_t data_sum[2];     /* source_sum of either split, for checkpoints */
     struct stage stage;
     struct optimizer optimizer;
     uint64_t layout; /* optimizer_layout */
@@ -76,7 +78,11 @@ void run_close(struct run *r);
 /* Weights, and with everything also moments and position, from an open checkpoint. Collective.
  * false: problems. */
 struct checkpoint;
+struct hf_folder;
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p);
+/* The weights of a Hugging Face folder that was checked against the settings, and the files that it
+ * has beside them. Collective. false: problems. */
+bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p);
 /* Saves now. Collective. Returns seconds of stall. */
 double run_save(struct run *r, bool end_of_phase);
 
