@@ -237,7 +237,8 @@ START_TEST(every_number_of_16_bits_and_back)
         st_to_float(&x, &in, d, 1);
         ck_assert(isnan(must) ? isnan(x) : !((double)x < must || (double)x > must));
         st_from_float(&back, &x, d, 1);
-        ck_assert_msg(back == in, "%s %04x comes back as %04x", st_name(d), in, back);
+        ck_assert_msg(isnan(must) ? isnan(half_value(back, _i ? 8 : 5, _i ? 7 : 10)) : back == in,
+                      "%s %04x comes back as %04x", st_name(d), in, back);
     }
 }
 END_TEST

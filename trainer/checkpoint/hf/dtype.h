@@ -45,7 +45,8 @@ bool st_find(const char *name, enum st_dtype *d);
 bool st_is_weight(enum st_dtype d);
 
 /* n numbers of a weight's type to and from floats. To F16 and BF16 to the nearest, ties to even; a
- * NaN stays one; to F16 what is too large becomes infinity. What was read comes back as it was. */
+ * NaN stays one; to F16 what is too large becomes infinity. What is read comes back as it was, but
+ * for the payload of a NaN. */
 void st_to_float(float *out, const void *in, enum st_dtype d, size_t n);
 void st_from_float(void *out, const float *in, enum st_dtype d, size_t n);
 

@@ -146,3 +146,31 @@ bool scan_u64(struct scan *s, uint64_t *value)
         return scan_fail(s, "a whole number without sign is needed");
     return true;
 }
+
+/* --- what is passed over --- */
+
+/* true, false, null or a number; what it says does not matter. */
+static bool skip_word(struct scan *s)
+{
+    const unsigned char *from = s->at;
+    while (s->at < s->end && *s->at &&
+           memchr("0123456789+-.aeflnrstuE", *s->at, sizeof "0123456789+-.aeflnrstuE" - 1))
+        s->at++;
+    return s->at > from || scan_fail(s, "a value is missing");
+}
+
+bool scan_skip(struct scan *s, int depth)
+{
+    bool object = scan_is(s, '{');
+    if (scan_is(s, '"')) return scan_string(s) != NULL;
+    if (!object && !scan_is(s, '[')) return skip_word(s);
+    if (depth == 0) return scan_fail(s, "it is nested too deeply");
+    s->at++;
+    char close = object ? '}' : ']';
+    if (scan_take(s, close)) return true;
+    do {
+        if (object && (!scan_string(s) || !scan_need(s, ':', "a : is missing"))) return false;
+        if (!scan_skip(s, depth - 1)) return false;
+    } while (scan_take(s, ','));
+    return scan_need(s, close, "a , or a closing bracket is missing");
+}

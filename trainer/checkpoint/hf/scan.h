@@ -27,6 +27,8 @@ bool scan_need(struct scan *s, char c, const char *why);
 const char *scan_string(struct scan *s);
 /* A whole number from 0 to 2^64 - 1: digits alone. */
 bool scan_u64(struct scan *s, uint64_t *value);
+/* Passes over any value that is nested at most `depth` deep; its strings take room. */
+bool scan_skip(struct scan *s, int depth);
 /* Bytes of the UTF-8 character at s, at most n; 0 when it is not valid (RFC 3629). */
 size_t scan_utf8(const unsigned char *s, size_t n);
 

@@ -1,0 +1,117 @@
+#include "trainer/checkpoint/hf/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "trainer/checkpoint/hf/config.h"
+#include "trainer/checkpoint/hf/folder.h"
+
+typedef bool apply_fn(struct settings *s, const void *json, size_t n, const char *file,
+                      struct problems *p);
+
+static bool apply_file(struct settings *s, const char *name, apply_fn *apply, struct problems *p)
+{
+    char path[PATH_BYTES], why[FILE_WHY];
+    size_t n;
+    path_make(path, "%s/%s", s->model.from, name);
+    char *bytes = file_read(path, FILE_REGULAR, HF_MOST_CONFIG, &n, why);
+    if (!bytes) problems_add(p, path, 0, "cannot be read: %s", why);
+    bool ok = bytes && apply(s, bytes, n, path, p);
+    free(bytes);
+    return ok;
+}
+
+static bool has(const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    path_make(path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void take_tokenizer(struct settings *s, struct problems *p)
+{
+    char path[PATH_BYTES];
+    path_make(path, "%s/tokenizer.json", s->model.from);
+    if (access(path, F_OK) == 0)
+        hf_take_text(s, "tokenizer", path, s->model.from, p);
+    else if (s->lines.model.tokenizer == 0)
+        problems_add(p, s->model.from, 0,
+                     "has no tokenizer.json: write one with "
+                     "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR), or give "
+                     "model.tokenizer");
+}
+
+/* Numbers of rows are ints. */
+static bool can_be(const struct settings *s, struct problems *p)
+{
+    const struct model_settings *m = &s->model;
+    if (2.0 * m->experts * m->expert_ffn < 0x1p31) return true;
+    problems_add(p, m->from, 0, "%d experts of %d channels are too many", m->experts,
+                 m->expert_ffn);
+    return false;
+}
+
+bool hf_settings_apply(struct settings *s, struct problems *p)
+{
+    struct hf_folder f = {0};
+    int before = p->n;
+    if (!*s->model.from || !hf_is_folder(s->model.from)) return true;
+    if (has(s->model.from, "generation_config.json"))
+        apply_file(s, "generation_config.json", hf_generation_apply, p);
+    bool sized = apply_file(s, "config.json", hf_config_apply, p);
+    take_tokenizer(s, p);
+    if (hf_folder_open(&f, s->model.from, p) && sized && can_be(s, p)) {
+        struct dims d = settings_dims(s, 0);
+        hf_folder_check(&f, &d, p);
+    }
+    hf_folder_close(&f);
+    return p->n == before;
+}
+
+/* "..." with what YAML would read otherwise escaped. */
+static void put_quoted(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text; text++) fprintf(f, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+    fputc('"', f);
+}
+
+static bool load_folder(struct settings *s, const char *path, const char *phases,
+                        struct problems *p)
+{
+    char *yaml = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&yaml, &n);
+    SYS_OK(f, "free memory", "no memory for a recipe");
+    fprintf(f, "model: {from: ");
+    put_quoted(f, path);
+    fprintf(f, "}\nphases: %s\n", phases);
+    SYS_OK(fclose(f) == 0, "free memory", "no memory for a recipe");
+    bool ok = settings_parse(s, yaml, n, path, p);
+    free(yaml);
+    return ok;
+}
+
+/* Phases that nobody wrote ask for no answer that the model has no room for. */
+static void leave_room(struct settings *s)
+{
+    int half = s->model.max_context / 2;
+    for (int i = 0; i < s->n_phases; i++)
+        if (s->lines.phases[i].max_new == 0 && s->phases[i].max_new > half)
+            s->phases[i].max_new = half;
+}
+
+bool hf_settings_load(struct settings *s, const char *path, const char *phases,
+                      const char *const *sets, int n_sets, struct problems *p)
+{
+    int before = p->n;
+    if (!phases || !hf_is_folder(path)) {
+        settings_load(s, path, sets, n_sets, p);
+    } else if (load_folder(s, path, phases, p)) {
+        for (int i = 0; i < n_sets; i++) settings_set(s, sets[i], p);
+    }
+    if (p->n == before) hf_settings_apply(s, p);
+    if (phases && p->n == before) leave_room(s);
+    return p->n == before;
+}
