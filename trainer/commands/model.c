@@ -8,6 +8,8 @@
 #include "comm/base/file.h"
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/folder.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/position.h"
 #include "trainer/run/resume.h"
 
@@ -93,28 +95,36 @@ static int trained_tp_of(const struct checkpoint *c)
     return tp;
 }
 
+/* What is asked for, put into the extent; then the run of these settings. tokenizer: as of
+ * run_open. */
+static void enter(struct run *r, struct world *w, struct settings s, const char *tokenizer,
+                  struct extent e)
+{
+    struct problems p = {0};
+    if (e.max_new == 0) e.max_new = answer_phase(&s).max_new;
+    check_extent(&s, &e, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    e.longest[SPLIT_HELDOUT] = e.max_new;
+    run_open(r, w, s, tokenizer, e);
+}
+
 /* In this order: the checkpoint's recipe decides the sizes, the sizes the memory, then the weights
  * are read. */
-void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
-                 const struct option_list *sets, struct extent extent)
+static void enter_checkpoint(struct run *r, struct world *w, const char *path,
+                             const struct option_list *sets, struct extent extent)
 {
-    world_up(w, argc, argv);
-    log_set(LOG_QUIET, w->rank);
     struct problems p = {0};
     struct checkpoint c;
     checkpoint_open_if(&c, path, w, (struct checkpoint_check){position_check, NULL}, &p);
     world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
     struct settings s;
     settings_of(&s, &c, sets, w->size, &p);
-    if (extent.max_new == 0) extent.max_new = answer_phase(&s).max_new;
-    check_extent(&s, &extent, &p);
     problems_end_if_any(&p);
-    watchdog_start(s.run.watchdog_s);
-    extent.longest[SPLIT_HELDOUT] = extent.max_new;
     /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it
      */
     bool other = s.lines.model.tokenizer == LINE_SET;
-    run_open(r, w, s, other ? NULL : c.tokenizer, extent);
+    enter(r, w, s, other ? NULL : c.tokenizer, extent);
     if (other) resume_check_model(&c, &r->settings, r->tokenizer_json, &p);
     problems_end_if_any(&p);
     run_load(r, &c, false, &p);
@@ -122,6 +132,38 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
     r->step = c.step;
     r->trained_tp = trained_tp_of(&c);
     checkpoint_close(&c);
+}
+
+static void enter_folder(struct run *r, struct world *w, const char *path,
+                         const struct option_list *sets, struct extent extent)
+{
+    struct problems p = {0};
+    struct settings s;
+    settings_defaults(&s);
+    s.mesh.dp = 0;
+    bool ok = hf_settings_load(&s, path, "[{kind: eval}]", sets->at, sets->n, &p);
+    if (ok) settings_check(&s, w->size, &p);
+    world_agree_problems(w, &p, EXIT_USER); /* the folder may be another on another host */
+    enter(r, w, s, NULL, extent);
+    resume_weights(r, path);
+    r->trained_tp = r->mesh.tp;
+}
+
+void answer_enter(struct run *r, struct world *w, const char *path, const struct option_list *sets,
+                  struct extent extent)
+{
+    log_set(LOG_QUIET, w->rank);
+    if (hf_is_folder(path))
+        enter_folder(r, w, path, sets, extent);
+    else
+        enter_checkpoint(r, w, path, sets, extent);
+}
+
+void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
+                 const struct option_list *sets, struct extent extent)
+{
+    world_up(w, argc, argv);
+    answer_enter(r, w, path, sets, extent);
 }
 
 void answer_close(struct run *r, struct world *w)

@@ -5,11 +5,15 @@
 #include "trainer/config/options.h"
 #include "trainer/run/run.h"
 
-/* Opens MPI, the checkpoint (a checkpoint or run folder), its recipe with `sets` over it, and the
- * model's weights. The mesh is the ranks there are, one stage each, unless the sets say otherwise.
- * extent.max_new 0: as the recipe samples. Mistakes exit 2, damage exits 1. Collective. */
+/* Opens MPI, the checkpoint (a checkpoint or run folder; or a Hugging Face folder), its recipe with
+ * `sets` over it, and the model's weights. The mesh is the ranks there are, one stage each, unless
+ * the sets say otherwise. extent.max_new 0: as the recipe samples. Mistakes exit 2, damage exits 1.
+ * Collective. */
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,
                  const struct option_list *sets, struct extent extent);
+/* The same in a world that is up. */
+void answer_enter(struct run *r, struct world *w, const char *path, const struct option_list *sets,
+                  struct extent extent);
 /* Mistakes between options of sample and eval. Local. */
 void answer_check_options(int prompts, int samples, double temperature, struct problems *p);
 void answer_close(struct run *r, struct world *w);

@@ -8,6 +8,7 @@
 #include "comm/base/file.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/jsonl.h"
@@ -121,7 +122,7 @@ static void deal_batches(const struct settings *s, int vocabulary, const int *ro
 static void load_settings(struct settings *s, const struct pack_options *o, struct problems *p)
 {
     settings_defaults(s);
-    if (!settings_load(s, o->args[0], o->sets.at, o->sets.n, p)) return;
+    if (!hf_settings_load(s, o->args[0], NULL, o->sets.at, o->sets.n, p)) return;
     s->mesh.sites = 1; /* one is as good as the other */
     settings_check(s, settings_ranks(s), p);
 }

@@ -2,6 +2,7 @@
  * only the program reads YAML. */
 #include <stdlib.h>
 #include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/config/settings.h"
@@ -55,7 +56,8 @@ int cmd_settings(int argc, char **argv)
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
-    if (settings_load(&s, recipe, sets.at, sets.n, &p) && p.n == 0) check(&s, ranks, &p);
+    if (hf_settings_load(&s, recipe, "[{kind: grpo}]", sets.at, sets.n, &p) && p.n == 0)
+        check(&s, ranks, &p);
     settings_default_out(&s, recipe);
     if (p.n == 0) print(&s, &names, &p);
     problems_print(&p);

@@ -7,6 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "model/precision.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/commands/commands.h"
@@ -161,6 +162,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     MPI_OK(MPI_Barrier(w->comm));
     folder_see(w, folder);
     open_writer(&r, folder);
+    checkpoint_writer_attach(r.writer, &r.files);
     print_plan(&r);
     int code = phases_run(&r);
     run_close(&r);
@@ -193,7 +195,8 @@ int cmd_train(int argc, char **argv)
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
-    if (settings_load(&s, t.recipe, t.sets.at, t.sets.n, &p)) settings_check(&s, w.size, &p);
+    if (hf_settings_load(&s, t.recipe, NULL, t.sets.at, t.sets.n, &p))
+        settings_check(&s, w.size, &p);
     settings_load_cluster(&s, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/config/options.h"
 #include "trainer/data/chat.h"
 #include "trainer/data/vocabulary.h"
@@ -24,7 +25,7 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     for (; n < job->n_sets; n++) sets[n] = job->sets[n];
     for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
-    if (!settings_load(s, job->recipe, sets, n, p)) return false;
+    if (!hf_settings_load(s, job->recipe, "[{kind: grpo}]", sets, n, p)) return false;
     bool other = ranks > 0 && settings_ranks(s) != ranks;
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
     if (ranks == 0) ranks = settings_ranks(s);

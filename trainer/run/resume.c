@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
-#include "trainer/checkpoint/files.h"
+#include "trainer/checkpoint/hf/folder.h"
 #include "trainer/config/changes.h"
 #include "trainer/config/table.h"
 #include "trainer/learn/lr.h"
@@ -400,9 +400,27 @@ static void compare_model(struct changes *found, const struct checkpoint *c,
     changes_free(&all);
 }
 
+/* Its tensors were held against the settings when these were made, on this rank; here the files may
+ * be others. */
+static void folder_weights(struct run *r, const char *from)
+{
+    struct problems p = {0};
+    struct hf_folder f;
+    if (hf_folder_open(&f, from, &p)) hf_folder_check(&f, &r->stage.dims, &p);
+    world_agree_problems(r->world, &p, EXIT_USER);
+    run_load_folder(r, &f, &p);
+    world_agree_problems(r->world, &p, EXIT_WORLD);
+    log_info("weights from %s", from);
+    hf_folder_close(&f);
+}
+
 /* Only the model must agree: a new run may have any recipe. */
 void resume_weights(struct run *r, const char *from)
 {
+    if (hf_is_folder(from)) {
+        folder_weights(r, from);
+        return;
+    }
     struct problems p = {0};
     struct checkpoint c;
     struct changes found = {0};

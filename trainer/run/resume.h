@@ -18,7 +18,7 @@ struct resumed {
  * moments and position. Phases that are over stay in r->settings as they were made; one that ended
  * last and has more steps now goes on. Collective over the job. */
 struct resumed resume_run(struct run *r, const char *folder, const struct phase_kind *kinds);
-/* The weights of a checkpoint or run folder. Collective. */
+/* The weights of a checkpoint, a run folder or a Hugging Face folder. Collective. */
 void resume_weights(struct run *r, const char *from);
 /* Keeps resumed->former as recipe-until-step-N.yaml beside recipe.yaml, removes those of later
  * steps, and frees it. true: recipe.yaml is to be written. Rank 0 of a site. */

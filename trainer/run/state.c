@@ -7,6 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/side_files.h"
 #include "trainer/run/position.h"
 #include "trainer/run/run.h"
 
@@ -152,6 +153,30 @@ static bool is_read(const struct checkpoint *c, const struct slice *s)
     return !s->optional || checkpoint_has(c, s->name);
 }
 
+/* The masters are there: weights of them. */
+static void publish(struct run *r, bool reference)
+{
+    optimizer_publish(&r->optimizer);
+    if (!r->stage.local[0].reference) return;
+    if (reference)
+        optimizer_publish_reference(&r->optimizer);
+    else
+        optimizer_snapshot(&r->optimizer);
+}
+
+bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p)
+{
+    int n = slices_to_read(r, false, NULL);
+    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
+    slices_to_read(r, false, slices);
+    bool ok = hf_folder_read(f, &r->stage.dims, slices, n, p);
+    free(slices);
+    if (r->world->rank == 0) ok = hf_side_read(&r->files, f, p) && ok;
+    if (!world_all(r->world, ok)) return false;
+    publish(r, false);
+    return true;
+}
+
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
 {
     int n = slices_to_read(r, everything, NULL), kept = 0;
@@ -164,12 +189,9 @@ bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct
     free(slices);
     if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
     if (!world_all(r->world, ok)) return false;
-    optimizer_publish(&r->optimizer);
-    if (!r->stage.local[0].reference) return true;
-    if (reference && everything)
-        optimizer_publish_reference(&r->optimizer);
-    else
-        optimizer_snapshot(&r->optimizer);
+    attachments_free(&r->files);
+    attachments_copy(&r->files, &c->files);
+    publish(r, reference && everything);
     return true;
 }
 
