@@ -16,6 +16,8 @@ const struct command commands[COMMANDS_MAX + 1] = {
     {"sample", "answer prompts with a trained model", cmd_sample, false},
     {"eval", "pass@1, pass@k and majority vote on held-out problems", cmd_eval, false},
     {"score", "log-probabilities of given tokens, as JSON lines", cmd_score, false},
+    {"import", "a Hugging Face folder as a checkpoint", cmd_import, false},
+    {"export", "a checkpoint as a Hugging Face folder", cmd_export, true},
     {"settings", "the resolved recipe, or the values of single settings", cmd_settings, true},
     {"inspect", "list and verify a checkpoint", cmd_inspect, true},
     {"plan", "predict memory, step time and traffic of a recipe; draw and check schedules",

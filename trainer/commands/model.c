@@ -143,6 +143,7 @@ static void enter_folder(struct run *r, struct world *w, const char *path,
     s.mesh.dp = 0;
     bool ok = hf_settings_load(&s, path, "[{kind: eval}]", sets->at, sets->n, &p);
     if (ok) settings_check(&s, w->size, &p);
+    settings_load_cluster(&s, &p);
     world_agree_problems(w, &p, EXIT_USER); /* the folder may be another on another host */
     enter(r, w, s, NULL, extent);
     resume_weights(r, path);

@@ -336,12 +336,17 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
     }
 }
 
+static bool saves(int what)
+{
+    return what == SLICES_SAVE || what == SLICES_SAVE_MODEL;
+}
+
 static void piece_slices(void *ctx, struct bucket *b, struct piece s)
 {
     const struct slicing *c = ctx;
-    if (c->what == SLICES_SAVE && !is_first_holder(c->o, s.param)) return;
+    if (saves(c->what) && !is_first_holder(c->o, s.param)) return;
     slice_add(ctx, ARRAY_MODEL, s, b->master);
-    if (c->what == SLICES_READ_MODEL) return;
+    if (c->what == SLICES_READ_MODEL || c->what == SLICES_SAVE_MODEL) return;
     slice_add(ctx, ARRAY_ADAM_M, s, b->m);
     slice_add(ctx, ARRAY_ADAM_V, s, b->v);
     if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
@@ -368,7 +373,7 @@ int optimizer_slices(struct optimizer *o, struct slice *out, int what)
     struct slicing c = {o, out, 0, what};
     bool state = what != SLICES_READ_RESIDUALS;
     for (int i = 0; state && i < o->buckets.n; i++)
-        if (what != SLICES_SAVE || !o->buckets.b[i].tied_copy)
+        if (!saves(what) || !o->buckets.b[i].tied_copy)
             bucket_pieces(&o->buckets.b[i], piece_slices, &c);
     if (what == SLICES_SAVE || what == SLICES_READ_RESIDUALS) residual_slice(&c);
     return c.n;

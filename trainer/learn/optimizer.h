@@ -63,7 +63,13 @@ double optimizer_waited(struct optimizer *o);
 /* The slices of master ("model/"), moments ("adam_m/", "adam_v/") and reference ("ref/", with one)
  * this rank saves: pointers into the state. Returns how many (out may be NULL). A tied copy is read
  * ("model/embed") but not saved under SLICES_READ. */
-enum { SLICES_SAVE, SLICES_READ, SLICES_READ_MODEL /* masters only */, SLICES_READ_RESIDUALS };
+enum {
+    SLICES_SAVE,
+    SLICES_SAVE_MODEL, /* masters only */
+    SLICES_READ,
+    SLICES_READ_MODEL, /* masters only */
+    SLICES_READ_RESIDUALS
+};
 int optimizer_slices(struct optimizer *o, struct slice *out, int what);
 /* Residuals ("residual/rank-0003", under SLICES_SAVE too) belong to a rank's messages: only a job
  * whose layout, that is mesh, cuts, hosts and wire, has the same number can go on with them. 0: no

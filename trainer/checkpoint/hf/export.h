@@ -1,0 +1,39 @@
+/* A checkpoint written as a Hugging Face folder. */
+#ifndef DUET_TRAINER_CHECKPOINT_HF_EXPORT_H
+#define DUET_TRAINER_CHECKPOINT_HF_EXPORT_H
+
+#include "model/dims.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/hf/dtype.h"
+
+struct hf_export {
+    const struct checkpoint *from;
+    const char *to;       /* a folder that is not there yet, or is empty */
+    struct dims dims;     /* of the whole model */
+    int end, pad;         /* tokens, for a model that was not imported; -1: none */
+    uint64_t shard_bytes; /* data of a file, at most, unless one tensor has more */
+    bool as_source;       /* each tensor in the type that it was imported in; without: `dtype` */
+    enum st_dtype dtype;
+};
+
+struct hf_exported {
+    size_t tensors;
+    uint64_t bytes; /* of their data */
+    int files;      /* with tensors */
+};
+
+/* Writes TO.partial and gives it its name when all of it is durable: config.json and what else the
+ * model was imported with as it was, tokenizer.json, safetensors. Needs a block of one tensor in
+ * memory, at most 256 MiB. false: problems, and no folder. Local. */
+bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct problems *p);
+
+/* config.json of a model that was not imported, malloc'ed; NULL and a problem: no architecture that
+ * Hugging Face has computes it. In the older spelling, which all programs read. Local. */
+char *hf_config_text(const struct hf_export *x, struct problems *p);
+/* config.json as it was imported, with another type of tensors; malloc'ed. */
+char *hf_config_with_dtype(const char *json, size_t n, enum st_dtype dtype);
+/* What such a model needs beside: generation_config.json, tokenizer_config.json; malloc'ed. */
+char *hf_generation_text(const struct hf_export *x);
+char *hf_tokenizer_config_text(const struct hf_export *x);
+
+#endif

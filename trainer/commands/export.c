@@ -1,0 +1,140 @@
+/* duet export RUN DIR: a checkpoint as a Hugging Face folder. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/export.h"
+#include "trainer/commands/commands.h"
+#include "trainer/config/options.h"
+#include "trainer/data/vocabulary.h"
+#include "trainer/run/position.h"
+
+struct export_options {
+    const char *args[2], *shard_size, *dtype;
+    uint64_t shard_bytes;
+    bool as_source;
+    enum st_dtype type;
+};
+
+/* "5GB", "500MB", "1GiB" */
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } unit[] = {{"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
+                {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+    char *end;
+    double n = strtod(text, &end);
+    for (size_t i = 0; end > text && i < sizeof unit / sizeof *unit; i++) {
+        if (strcmp(end, unit[i].name) != 0) continue;
+        n *= unit[i].bytes;
+        *bytes = n >= 1 && n <= 0x1p62 ? (uint64_t)n : 0;
+        return *bytes > 0;
+    }
+    return false;
+}
+
+static void check_options(const void *checked, struct problems *p)
+{
+    static const char *const names[] = {"source", "bf16", "fp16", "fp32"};
+    const struct export_options *e = checked;
+    uint64_t bytes;
+    int i = 0;
+    if (!parse_size(e->shard_size, &bytes))
+        problems_add(p, NULL, 0, "--shard-size: \"%.40s\" is no size like 5GB or 500MB",
+                     e->shard_size);
+    while (i < 4 && strcmp(e->dtype, names[i]) != 0) i++;
+    if (i == 4)
+        problems_add(p, NULL, 0, "--dtype: \"%.40s\" is none of source, bf16, fp16, fp32",
+                     e->dtype);
+}
+
+static int read_options(struct export_options *e, int argc, char **argv)
+{
+    *e = (struct export_options){.shard_size = "5GB", .dtype = "source"};
+    const struct option_row rows[] = {
+        {"shard-size", OPT_STRING, &e->shard_size, 0, 0,
+         "most data in one safetensors file, e.g. 500MB"},
+        {"dtype", OPT_STRING, &e->dtype, 0, 0,
+         "type of the weights: bf16, fp16, fp32, or source: as they were imported, of a model that "
+         "was not as it computes (precision)"},
+    };
+    struct options o = {
+        .command = "export",
+        .summary = "Writes a checkpoint as a Hugging Face folder, which AutoModelForCausalLM and\n"
+                   "AutoTokenizer load. A model that was imported keeps its config.json, its\n"
+                   "generation_config.json, tokenizer files and chat template byte for byte. RUN "
+                   "is a\ncheckpoint's folder, a run's folder or its folder of checkpoints (then "
+                   "the newest one).",
+        .usage = "RUN DIR",
+        .check = check_options,
+        .checked = e,
+        .rows = rows,
+        .n_rows = 2,
+        .args = e->args,
+        .min_args = 2,
+        .max_args = 2};
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0) return code;
+    parse_size(e->shard_size, &e->shard_bytes);
+    e->as_source = strcmp(e->dtype, "source") == 0;
+    e->type = strcmp(e->dtype, "bf16") == 0   ? ST_BF16
+              : strcmp(e->dtype, "fp16") == 0 ? ST_F16
+                                              : ST_F32;
+    return -1;
+}
+
+/* What the checkpoint's recipe and tokenizer say of the model. */
+static bool describe(struct hf_export *x, struct problems *p)
+{
+    struct settings s;
+    const struct checkpoint *c = x->from;
+    const char *text = c->tokenizer ? c->tokenizer : "";
+    settings_defaults(&s);
+    bool ok = c->recipe && settings_parse_stored(&s, c->recipe, p) &&
+              settings_check(&s, settings_ranks(&s), p);
+    if (!c->recipe)
+        problems_add(p, c->folder, 0, "has no recipe: it does not say which model it is");
+    struct tokenizer *t = ok ? tokenizer_parse(text, strlen(text), c->folder, p) : NULL;
+    if (t) {
+        x->dims = settings_dims(&s, tokenizer_size(t));
+        x->end = vocabulary_end(&s, t);
+        x->pad = tokenizer_find(t, "<pad>");
+    }
+    if (x->as_source) x->dtype = s.run.precision == PRECISION_BF16 ? ST_BF16 : ST_F32;
+    tokenizer_free(t);
+    settings_free(&s);
+    return t != NULL;
+}
+
+static void export_or_say(const struct export_options *e, const struct checkpoint *c,
+                          struct problems *p)
+{
+    struct hf_exported done;
+    struct hf_export x = {.from = c,
+                          .to = e->args[1],
+                          .shard_bytes = e->shard_bytes,
+                          .as_source = e->as_source,
+                          .dtype = e->type};
+    if (!describe(&x, p) || !hf_export_run(&done, &x, p)) return;
+    printf("%s: %zu tensors of %s (step %ld), %.1f MB in %d file%s\n", e->args[1], done.tensors,
+           c->folder, c->step, (double)done.bytes / 1e6, done.files, done.files == 1 ? "" : "s");
+}
+
+int cmd_export(int argc, char **argv)
+{
+    struct export_options e;
+    int code = read_options(&e, argc, argv);
+    if (code >= 0) return code;
+    struct problems p = {0};
+    struct checkpoint c;
+    const struct checkpoint_check check = {position_check, NULL};
+    bool opened = checkpoint_open_if(&c, e.args[0], NULL, check, &p);
+    if (opened) export_or_say(&e, &c, &p);
+    problems_print(&p);
+    code = p.n == 0 ? EXIT_DONE : opened || !checkpoint_any(e.args[0]) ? EXIT_USER : EXIT_WORLD;
+    problems_free(&p);
+    if (opened) checkpoint_close(&c);
+    return code;
+}
