@@ -88,8 +88,6 @@ static const struct member {
     {"torch_dtype", ALL, PASSED_OVER, {0}}, /* every tensor says its own */
     {"dtype", ALL, PASSED_OVER, {0}},
     {"transformers_version", ALL, PASSED_OVER, {0}},
-    {"_name_or_path", ALL, PASSED_OVER, {0}},
-    {"_attn_implementation_autoset", ALL, PASSED_OVER, {0}},
     {"attn_implementation", ALL, PASSED_OVER, {0}},
     {"is_llama_config", ALL, PASSED_OVER, {0}},
     {"transformers.js_config", ALL, PASSED_OVER, {0}},
@@ -148,7 +146,7 @@ static void check_members(struct hf_config *c)
         const struct member *m = member_find(name);
         if (m && m->families & 1u << c->family) {
             check_value(c, m, v);
-        } else if (!json_is_null(v)) {
+        } else if (!json_is_null(v) && name[0] != '_') { /* _x: notes of the program that wrote */
             const char *near = m ? NULL : nearest_name(name, names, N_MEMBERS);
             hf_complain(c, name,
                         "a member that this program does not know of %s, and that may change what "
