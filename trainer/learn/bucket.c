@@ -127,7 +127,7 @@ void buckets_free(struct bucket_list *l)
 
 /* --- slices and pieces --- */
 
-/* Slices start at cache lines, so that no two ranks' kernels share one. */
+/* Equal slices, rounded up to the alignment: the last ones may be shorter or empty. */
 void bucket_cut(struct bucket *b, int members, int me)
 {
     size_t R = (size_t)members, each = (b->n + R - 1) / R;
