@@ -1,7 +1,7 @@
-/* A thread that moves what is open while nobody waits for it: one for all messages of a rank
- * (p2p.c), one for all its sums (reduce.c). A room embeds this in what its groups share; its lock
- * guards all of that. Where MPI was not granted threads there is none, and who waits or polls moves
- * everything. */
+/* A thread that drives open operations while no thread waits for them: one for all messages of a
+ * rank (p2p.c), one for all its sums (reduce.c). A room embeds this in what its groups share; its
+ * lock guards all of that. Where MPI was not granted threads there is none, and the thread that
+ * waits or polls moves everything. */
 #ifndef DUET_COMM_BACKGROUND_H
 #define DUET_COMM_BACKGROUND_H
 
@@ -10,7 +10,7 @@
 
 struct background {
     const char *doing; /* what a failure would say: "moving messages in the background" */
-    /* Both are called with the lock. Is there anything to move that nobody else does? */
+    /* Both are called with the lock. Is there anything to move that no other thread moves? */
     bool (*wanted)(void);
     bool (*move)(void); /* true if something moved */
 

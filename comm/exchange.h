@@ -1,7 +1,7 @@
-/* Exchanges between the members of a group that are posted, go on by themselves while we compute,
+/* Exchanges between the members of a group that are posted, progress while we compute,
  * and are completed later: the all-to-all of experts, the sums of tensor parallelism.
  *
- * Built on p2p: pieces of 2 MiB, moved by the progress thread (or by whoever waits for anything,
+ * Built on p2p: pieces of 2 MiB, moved by the progress thread (or by any thread that waits,
  * p2p_poll included). Every exchange is one round of messages between all pairs, so that none needs
  * a second start.
  *
@@ -45,7 +45,7 @@ int exchange_all_reduce_max(struct exchange *x, int channel, float *buf, size_t 
 int exchange_all_gather(struct exchange *x, int channel, void *buf, const size_t *count,
                         const size_t *offset);
 
-/* true when done; then the exchange is over, as after exchange_wait. */
+/* true when done; then the exchange is complete, as after exchange_wait. */
 bool exchange_test(struct exchange *x, int op);
 /* Waits without burning the core; names peer, channel and operation to the watchdog. */
 void exchange_wait(struct exchange *x, int op);

@@ -21,7 +21,7 @@ struct halt {
     MPI_Request *sent;             /* (groups + n): to other leaders, to my group; on leaders */
 };
 
-/* One receive is open at a time, from whomever: looking costs the same for any number of ranks. */
+/* One receive from any source is open at a time: a test costs the same for any number of ranks. */
 static void listen_for_ask(struct halt *h)
 {
     if (h->asks > 0)

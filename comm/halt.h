@@ -3,10 +3,10 @@
  *
  * Each group says once in its life, to all others, the first step at which it can stop: when one of
  * its ranks is asked to stop, when it hears that another group said its step, or at its end. The
- * largest step said is where all stop: groups that are behind go on until they are there. The first
- * rank of a group, its leader, speaks for it and tells the group the result. A leader that waits
- * for another group must go on listening (halt_heard) and answer (halt_announce): the other may be
- * waiting for that answer. */
+ * largest step announced is where all stop: groups behind it continue until they reach it. The
+ * first rank of a group, its leader, speaks for it and tells the group the result. A leader that
+ * waits for another group must keep listening (halt_heard) and answer (halt_announce): the other
+ * may be waiting for that answer. */
 #ifndef DUET_COMM_HALT_H
 #define DUET_COMM_HALT_H
 

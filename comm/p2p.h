@@ -2,7 +2,7 @@
  *
  * Open MPI moves nothing between calls, so one progress thread a rank, for all its p2ps, keeps
  * calling into it while requests are open (with MPI_THREAD_MULTIPLE; otherwise p2p_poll, which the
- * engine calls between pass steps). Whoever waits for one message, or polls, moves all of the
+ * engine calls between pass steps). A thread that waits for one message, or polls, moves all of the
  * rank's. Messages above P2P_PIECE travel in pieces. A ticket names an open message; tables are
  * fixed, nothing is allocated after p2p_new. */
 #ifndef DUET_COMM_P2P_H

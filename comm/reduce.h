@@ -1,4 +1,4 @@
-/* Sums of gradients over a replica group that go on by themselves while we compute, and that know
+/* Sums of gradients over a replica group that progress while we compute, and that know
  * which members share a node.
  *
  * The bits are those of coll_reduce_scatter (P4) on whatever path: the *flat* path exchanges slices
@@ -8,8 +8,8 @@
  * cross between nodes, changes bits: what rounding loses is kept by the sender and added to its
  * next message (error feedback, arXiv 1901.09847).
  *
- * Built on p2p: moved by a thread of its own (with MPI_THREAD_MULTIPLE), by whoever waits, and by
- * reduce_poll. Members start the same reductions in the same order. Nothing is allocated after
+ * Built on p2p: moved by a thread of its own (with MPI_THREAD_MULTIPLE), by threads that wait, and
+ * by reduce_poll. Members start the same reductions in the same order. Nothing is allocated after
  * reduce_new.
  *
  * What leaves a node of K members, of N nodes, for n floats (w bytes each on the wire):

@@ -44,7 +44,7 @@ static struct {
     char text[TEXT_LETTERS]; /* what is known, once done */
     bool yielded;
     _Atomic bool done;
-    pthread_mutex_t in_mpi; /* held by who calls MPI for a roll call */
+    pthread_mutex_t in_mpi; /* held while MPI is called for a roll call */
     bool quit;              /* guarded by it */
 } roll = {.comm = MPI_COMM_NULL,
           .answering = MPI_REQUEST_NULL,
@@ -93,7 +93,7 @@ static struct roll_answer own_answer(double idle_seconds)
     return a;
 }
 
-/* The rank that calls and now has our answer under way; -1: nobody calls. */
+/* The calling rank, to which our answer is now being sent; -1: no rank calls. */
 static int take_call(double idle_seconds)
 {
     MPI_Status status;

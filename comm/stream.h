@@ -1,8 +1,8 @@
 /* A long array on its way to or from one member: pieces of one size under one tag, a few of them
- * open at a time, so that whoever works on pieces as they come needs neither all of the array nor a
- * message for each.
+ * open at a time, so that code that works on pieces as they arrive needs neither all of the array
+ * nor a message for each.
  *
- * A stream moves when stream_move is called; between two calls the pieces that are open go on by
+ * A stream moves when stream_move is called; between two calls the open pieces progress by
  * themselves (comm/p2p.h). Its owner says how many pieces may go (`ready`) and sees how many are
  * through (`done`), in order. Local; nothing is allocated. */
 #ifndef DUET_COMM_STREAM_H

@@ -2,7 +2,7 @@
  * of one device. It is what p2p, exchange and reduce ask of a wire; MPI on host memory is the table
  * that is always there, NCCL on a GPU's memory is another one.
  *
- * Above this table nobody reads or writes the memory of a message or of a sum. A table may be
+ * Code above this table never reads or writes the memory of a message or of a sum. A table may be
  * partial while it grows: without the four rows of the wire its pieces travel over MPI by way of
  * host memory (transport_staged.c), without a row of the sums the host forms them, with copies
  * around it; both are counted and named in the log (base/missing.h). */

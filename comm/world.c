@@ -67,8 +67,9 @@ static void leave_job(int code)
     _exit(code);
 }
 
-/* Somebody whom we write to is gone. Who started the ranks (mpirun, srun) knows who died, and ends
- * us all; were we to end at once, it might hear of us first and name us instead of the dead. */
+/* The process that we write to has ended. The launcher (mpirun, srun) knows which one died, and
+ * ends us all; were we to end at once, it might hear of us first and name us instead of the dead.
+ */
 static void peer_gone(int number)
 {
     sleep(2);
@@ -126,7 +127,7 @@ static void refuse_srun_without_pmix(void)
     exit(EXIT_USER);
 }
 
-/* A rank that nobody launched is the only one. Left to itself Open MPI starts a daemon for it,
+/* A rank without a launcher is the only one. Left to itself Open MPI starts a daemon for it,
  * which would add its own lines to our last message and delays the start (a wrong recipe was told
  * after 0.36 s in place of 0.70 s on a busy machine); only ranks that start others need it. Without
  * the daemon all such ranks of a host have one job number, hence one name for session folders and

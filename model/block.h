@@ -38,8 +38,9 @@ struct unit {
 /* The activations of one micro-batch.
  *
  * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output, and one
- * more. Going backward, the gradient of stream[i] is written over stream[i + 1], which nobody reads
- * any more then: the norm behind it has had its turn. So a slot after B holds just what W reads. */
+ * more. Going backward, the gradient of stream[i] is written over stream[i + 1], which no pass
+ * reads any more then: the norm behind it has had its turn. So a slot after B holds just what W
+ * reads. */
 struct slot {
     void **stream; /* [halves + 2] */
     void **acts;   /* [units] the struct of part->acts of each */

@@ -1,4 +1,4 @@
-/* What a precision is: a row each, asked by whoever would otherwise compare with its name. */
+/* What a precision is: a row each, used in place of comparisons with its name. */
 #ifndef DUET_MODEL_PRECISION_H
 #define DUET_MODEL_PRECISION_H
 

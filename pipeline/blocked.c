@@ -1,4 +1,4 @@
-/* The walk: let every rank go on while it can, until none moves. A rank waits only for events that,
+/* The walk: every rank advances while it can, until none moves. A rank waits only for events that,
  * once true, stay true; so the order in which the ranks are tried does not matter. */
 #include "pipeline/blocked.h"
 
@@ -105,7 +105,7 @@ static int buffers_of(const struct plan *p)
     return 1;
 }
 
-/* Walks all ranks until nobody can move; a plan that needs buffers it does not have stops before
+/* Advances all ranks until none can move; a plan that needs buffers it does not have stops before
  * its end. */
 bool plan_unbuffered(const struct plan_index *x, int *at)
 {

@@ -248,7 +248,7 @@ static const void *wait_input(struct engine *e, const struct running *r)
     return e->in.at[k][i];
 }
 
-/* The buffer that the pass writes; NULL where nobody takes what it makes. */
+/* The buffer that the pass writes; NULL where its output goes nowhere. */
 static void *wait_output(struct engine *e, const struct running *r)
 {
     int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
@@ -369,7 +369,7 @@ static void run_pass(struct engine *e, struct running *r)
     while (!r->done) pass_step(e, r);
 }
 
-/* May the forward go on now? So that its steps lie evenly between the backward's, and the last of
+/* May the forward advance now? So that its steps lie evenly between the backward's, and the last of
  * them, with which its message leaves, before the backward's last (with forward_last behind it).
  * Chunks may have more steps of one kind than of the other; as long as nothing is known of them,
  * they take turns. */
@@ -463,7 +463,7 @@ static void run_begin(struct engine *e, const struct plan *plan)
     find_last_rows(e);
     e->start = device_clock(e->stage.device);
     e->messages = e->exchanges = 0;
-    stopwatch_take(&e->busy); /* of a run that nobody asked about */
+    stopwatch_take(&e->busy); /* of a run whose times were not taken */
     for (int k = 0; k < PLAN_OPS; k++) stopwatch_take(&e->row_took[k]);
     memset(e->times, 0, sizeof e->times);
     for (e->n_free = 0; e->n_free < e->stage.slots; e->n_free++)

@@ -294,7 +294,7 @@ static struct rank_state *earliest(const struct list *l)
     return first;
 }
 
-/* A B that nobody waits for and the W right after it are one pass. */
+/* A B that no stage waits for and the W right after it are one pass. */
 static void join_backwards(struct plan *plan)
 {
     for (int r = 0; r < plan->stages; r++) {

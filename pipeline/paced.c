@@ -7,7 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 
-/* One step of a pass: when the exchange that the pass has open is over, compute, post the next,
+/* One step of a pass: when the pass's open exchange is complete, compute, post the next,
  * compute on. */
 struct action {
     double before;   /* seconds of computing up to the exchange */
@@ -42,7 +42,7 @@ static struct action action_of(const struct paced_costs *c, enum plan_op op, int
 struct pass_at {
     enum plan_op op;
     int i;
-    double due; /* when the open exchange is over */
+    double due; /* when the open exchange ends */
     bool done;
 };
 

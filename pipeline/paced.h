@@ -39,7 +39,7 @@ double paced_pair(const struct paced_costs *f, const struct paced_costs *b, doub
 
 struct paced;
 /* costs: [chunks of the model], kept. An exchange is an all-to-all of `bytes` to each other member
- * of x, which really moves, and is over when it has moved and its time on the (one) wire has
+ * of x, which really moves, and ends when it has moved and its time on the (one) wire has
  * passed. x NULL: only the time passes. */
 struct paced *paced_new(const struct paced_costs *costs, struct exchange *x, size_t bytes);
 void paced_free(struct paced *p);

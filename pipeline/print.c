@@ -14,7 +14,7 @@ static int text_cell(FILE *out, const struct plan *plan, const char *op, struct 
 }
 
 /* F forward, B full backward, I its input part alone, W the oldest waiting weight part. Returns how
- * many letters it took. */
+ * many characters it took. */
 static int text_row(FILE *out, const struct plan *plan, const struct plan_row *row)
 {
     switch (row->op) {
@@ -108,7 +108,7 @@ static void fill(FILE *out, char c, int n)
     while (n-- > 0) fputc(c, out);
 }
 
-/* A unit of time is `width` letters: '.' while the rank idles, '-' while a row goes on. */
+/* A unit of time is `width` characters: '.' while the rank idles, '-' while a row lasts. */
 static void timeline_rank(FILE *out, const struct plan *plan, int r, const struct sim *sim,
                           int width)
 {

@@ -7,7 +7,8 @@
 #include <string.h>
 #include "comm/base/problems.h"
 
-/* Far beyond any cluster; they keep a mistyped number from filling the memory with rows. */
+/* Far beyond any cluster; a limit, so that a typo in a number does not fill the memory with rows.
+ */
 enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };
 
 #define ROW(id, name, place, make, idle) \

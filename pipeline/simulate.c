@@ -1,4 +1,4 @@
-/* Every rank goes on while it can, until none moves; times follow from the inputs, so the order in
+/* Every rank advances while it can, until none moves; times follow from the inputs, so the order in
  * which ranks are tried does not matter (as in pipeline/blocked.c). */
 #include "pipeline/simulate.h"
 

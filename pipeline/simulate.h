@@ -2,7 +2,7 @@
  * save some.
  *
  * A row starts as soon as its rank has done the row before and all its inputs have come; a message
- * leaves when what it carries is made, and holds up nobody. That is what the engine does.
+ * leaves when its content is computed, and blocks no rank. That is what the engine does.
  * plan_check (check.h) measures plans in the same way, for equal chunks and free messages. */
 #ifndef DUET_PIPELINE_SIMULATE_H
 #define DUET_PIPELINE_SIMULATE_H
@@ -40,7 +40,7 @@ struct sim_costs {
     double message; /* from rank to rank, after the end of the pass that made it; 0: free */
 };
 
-/* Costs that own their arrays: whoever knows the times fills them in, `sim` is what the simulator
+/* Costs that own their arrays: the caller fills in the times, `sim` is what the simulator
  * reads. */
 struct sim_table {
     struct sim_costs sim;

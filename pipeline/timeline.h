@@ -53,8 +53,8 @@ struct timeline_drawing {
     double per_unit;  /* how much time of the spans one unit of the axis is: 1e-3 for ms */
 };
 
-/* A line a rank, time in `columns` letters: F, B (full backward), I (its input part), W, X (a
- * pair), '.' idle or waiting. */
+/* One line per rank, time in `columns` characters: F, B (full backward), I (its input part), W, X
+ * (a pair), '.' idle or waiting. */
 void timeline_text(FILE *out, const struct timeline_drawing *d, int columns);
 /* One self-contained SVG: a row a rank, passes coloured by kind and direction, a pair as two halves
  * of a row. */

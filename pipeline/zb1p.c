@@ -10,7 +10,7 @@
  * wait. Gradients climb by input parts alone, so the first backward returns to the top sooner; and
  * rank r, which has r micro-batches fewer on their way than rank 0, keeps r weight parts to fill
  * the end. So a rank holds at most P micro-batches until their W, as in 1f1b, and idles
- * (P-1)(F+B-2W), B = I + W. On rank 0 nobody waits for I, and it does both parts at once. */
+ * (P-1)(F+B-2W), B = I + W. On rank 0 no stage waits for I, so it does both parts at once. */
 #include "pipeline/simulate.h"
 
 /* Zero Bubble's ZB-H1: rank r delays r weight passes, which fill its bubble at the end; rank 0 has

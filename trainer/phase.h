@@ -1,6 +1,6 @@
 /* A kind of phase, as the floors that do not run it see it: how much its steps are of what, by the
- * recipe's settings. The rows are in trainer/phases/phases.c; whoever knows them hands them down to
- * the planner and to what resumes a run. */
+ * recipe's settings. The rows are in trainer/phases/phases.c; callers that know them pass them down
+ * to the planner and to what resumes a run. */
 #ifndef DUET_TRAINER_PHASE_H
 #define DUET_TRAINER_PHASE_H
 

@@ -148,7 +148,8 @@ _Noreturn static void end_job(int code)
     _exit(code);
 }
 
-/* For whoever must not speak because another thread or rank does: leaves it time to end the job. */
+/* For a thread that must not speak because another thread or rank does: leaves it time to end the
+ * job. */
 _Noreturn static void end_quietly(int code)
 {
     struct timespec patience = {.tv_sec = 6};

@@ -19,7 +19,8 @@ void die_identify(int rank, int size, const char *host);
 /* What this thread is doing, for the "while ..." of a message: die_place("sending stage %d -> %d",
  * 3, 4). Cheap (formats into a thread-local buffer). NULL clears it. Local. */
 void die_place(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* What this thread waits for, said after the place; set and cleared (NULL) by whoever waits. */
+/* What this thread waits for, said after the place; set and cleared (NULL) by the function that
+ * waits. */
 void die_waiting(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Takes over the texts of the thread that called die_identify: for the watchdog, who speaks for it.
  */

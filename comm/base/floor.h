@@ -3,9 +3,9 @@
  *
  * They share a word of memory without a name in any file system, so that nothing is left behind.
  * Who fails takes the floor, writes its message, and notes that it has; the others see the note and
- * are silent, also when who spoke is gone by then. A message is never lost: nobody waits for longer
- * than a second for the note of one that was killed or hangs, and who cannot share the memory
- * speaks. On several hosts each host may speak once. */
+ * are silent, also when the speaker has ended by then. A message is never lost: no rank waits
+ * longer than a second for the note of one that was killed or hangs, and who cannot share the
+ * memory speaks. On several hosts each host may speak once. */
 #ifndef DUET_COMM_BASE_FLOOR_H
 #define DUET_COMM_BASE_FLOOR_H
 

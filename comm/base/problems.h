@@ -27,7 +27,7 @@ void problems_end_if_any(struct problems *p);
 _Noreturn void problems_end(const struct problems *p, int speaker, enum exit_code code);
 
 /* The nearest of n names to `word` by edit distance, or NULL when none is near (more than a third
- * of its letters differ). For "unknown setting X; did you mean Y?". */
+ * of its characters differ). For "unknown setting X; did you mean Y?". */
 const char *nearest_name(const char *word, const char *const *names, int n);
 
 #endif

@@ -56,7 +56,7 @@ static size_t text_of(const void *how, struct word *w, char *out)
     return n;
 }
 
-/* <0x41>, also with small letters. */
+/* <0x41>, also in lower case. */
 static int byte_of(const struct word *w)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";

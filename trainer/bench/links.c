@@ -12,7 +12,7 @@ enum {
     FEW = 16
 }; /* up to here every pair is printed, and one host weighs something in a median of all */
 
-/* ---- who talks with whom ---- */
+/* ---- pairing ---- */
 
 int rounds_all(int n)
 {
@@ -46,7 +46,7 @@ static double median(double *x, int n)
     return (x[(n - 1) / 2] + x[n / 2]) / 2;
 }
 
-/* The median of the links in which neither a nor b has a part (-1: nobody). *n: how many they are.
+/* The median of the links that involve neither a nor b (-1: none). *n: how many they are.
  */
 static double median_without(const struct links *l, int a, int b, int *n)
 {

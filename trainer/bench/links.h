@@ -33,7 +33,7 @@ struct links {
     double median; /* GB/s of all links */
 };
 
-/* Round r of 0 .. rounds_all(n)-1: with whom end i of n talks, -1 nobody; after all rounds
+/* Round r of 0 .. rounds_all(n)-1: the partner of end i of n, -1: none; after all rounds
  * everybody has talked with everybody once (the circle method of tournaments). */
 int rounds_all(int n);
 int round_partner(int n, int round, int i);

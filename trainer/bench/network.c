@@ -3,8 +3,9 @@
  *
  * Pairs are measured in the rounds of a tournament, all pairs of a round at once; of many hosts
  * only 16 rounds, so that it stays within seconds. What then seems slow is measured again, up to
- * three times, with nobody else on the network, and the best reading counts: a machine with other
- * things to do makes no link slow for ever. Last an all-reduce of everybody (comm/coll). */
+ * three times, with no other messages of the job on the network, and the best reading counts: a
+ * machine with other things to do does not make a link look slow. Finally an all-reduce of all
+ * (comm/coll). */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -67,7 +67,7 @@ bool file_sum_of(const char *path, struct file_sum *sum, struct failure *f)
     return ok;
 }
 
-/* fsync of a file or folder by its path: Linux syncs the inode, whoever wrote it. */
+/* fsync of a file or folder by its path: Linux syncs the inode, whichever process wrote it. */
 static bool path_sync(const char *path, struct failure *f)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -13,7 +13,7 @@ void path_make(char out[PATH_BYTES], const char *fmt, ...) __attribute__((format
 
 /* What has this name. ABSENT only where the system says that there is nothing (ENOENT); any other
  * error, and a link that leads nowhere (a disk that is not mounted), is UNKNOWN and noted: who
- * takes an error for absence begins anew over what is there. */
+ * mistakes an error for absence starts from scratch over existing files. */
 enum path_kind { PATH_ABSENT, PATH_FILE, PATH_FOLDER, PATH_OTHER, PATH_UNKNOWN };
 enum path_kind path_look(const char *path, struct failure *f);
 

@@ -10,7 +10,7 @@
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/where.h"
 
-/* "(8, 352, 128)"; the elements where nobody said a shape */
+/* "(8, 352, 128)"; the number of elements where no shape is recorded */
 static void shape_text(char out[64], const struct manifest_tensor *t)
 {
     int n = snprintf(out, 64, "(%d", t->shape[0]);

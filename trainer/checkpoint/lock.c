@@ -325,7 +325,8 @@ const struct lock_owner *lock_owner(const struct lock *l)
 /* --- keeping and leaving it --------------------------------------------------------------------
  */
 
-/* It was removed, perhaps by somebody who wants to start another job: who comes first has it. */
+/* It was removed, perhaps by a user who wants to start another job: the first process to take it
+ * has it. */
 static bool make_again(struct lock *l, struct failure *f)
 {
     const int fd = make_file(l, l->path);

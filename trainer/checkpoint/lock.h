@@ -3,11 +3,11 @@
  * disk.
  *
  * flock(2) and fcntl(2) do not reach from host to host on every network file system. Here the owner
- * touches its lock every `beat` seconds, and a lock that stands still for `stale` seconds has lost
- * its owner. Whoever shares the owner's process table need not wait: pid and start time say at once
- * whether it lives. Making the file (O_EXCL) has one winner. A stale lock is replaced by rename,
- * which several may do: the last one wins, and all look again after `settle` seconds; one that was
- * too slow for that is found out by the owner's lock_look. */
+ * touches its lock every `beat` seconds, and a lock that is not touched for `stale` seconds has
+ * lost its owner. A process that shares the owner's process table need not wait: pid and start time
+ * say at once whether it lives. Making the file (O_EXCL) has one winner. A stale lock is replaced
+ * by rename, which several may do: the last one wins, and all look again after `settle` seconds;
+ * one that was too slow for that is found out by the owner's lock_look. */
 #ifndef DUET_TRAINER_CHECKPOINT_LOCK_H
 #define DUET_TRAINER_CHECKPOINT_LOCK_H
 

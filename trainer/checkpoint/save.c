@@ -285,7 +285,7 @@ static void commit(struct checkpoint_writer *c)
 }
 
 /* One agreement while a save is under way: commits when all ranks have written. A rank that still
- * gets on feeds the watchdogs of those that wait for it. */
+ * makes progress feeds the watchdogs of those that wait for it. */
 static void settle(struct checkpoint_writer *c)
 {
     const bool written = is_written(c);

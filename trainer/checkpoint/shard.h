@@ -9,7 +9,7 @@
 
 /* Shared with the thread that writes. */
 struct shard_progress {
-    atomic_long moved; /* grows while it gets on */
+    atomic_long moved; /* grows while it makes progress */
     atomic_bool stop;  /* asks it to give up */
 };
 

@@ -198,7 +198,7 @@ static enum age entry_age(const char *folder)
 }
 
 /* A second commit of a step: the first steps aside, so that at every moment one of them has a name
- * that is looked for. What has that name and is no checkpoint of ours is nobody's to remove. */
+ * that is looked for. A file of that name that is not our checkpoint is never removed. */
 static bool step_aside(const char *root, long step, struct failure *f)
 {
     char path[PATH_BYTES], old[PATH_BYTES];

@@ -46,7 +46,7 @@ static enum draw_format format_find(const char *name, struct problems *p)
     return (enum draw_format)f;
 }
 
-/* More would take minutes, and nobody reads tens of megabytes. A search takes longer than what is
+/* More would take minutes and print tens of megabytes. A search takes longer than what is
  * known by a formula. */
 enum { MOST_CELLS = 1 << 20, MOST_CELLS_AUTO = 1 << 18 };
 

@@ -17,7 +17,7 @@ struct changes {
 };
 
 /* Where the run of the former recipe stands: `step` steps of phase `phase` are done. Step 0: the
- * phase has not begun, and phase may be the number of phases: all are over. */
+ * phase has not begun, and phase may be the number of phases: all are finished. */
 struct standing {
     int phase;
     long step;
@@ -32,7 +32,7 @@ void changes_compare(struct changes *c, const struct settings *then, const struc
 /* Only what gives weights their meaning. Local. */
 void changes_compare_model(struct changes *c, const struct settings *then,
                            const struct settings *now);
-/* Phases that are over, in `now`, become what they were when they ran. Local. */
+/* Finished phases get, in `now`, the settings that they ran with. Local. */
 void changes_keep_past(struct settings *now, const struct settings *then, struct standing at);
 /* A row from elsewhere; cut to what fits. Local. */
 void changes_add(struct changes *c, bool refused, const char *name, const char *then,

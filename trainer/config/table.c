@@ -156,7 +156,7 @@ static char *copy_text(const char *text)
     return copy;
 }
 
-/* Line 0 says that nobody has given the setting. */
+/* Line 0 means that the setting was not given. */
 void place_defaults(const struct place *at)
 {
     for (int i = 0; i < at->section->n_settings; i++) {

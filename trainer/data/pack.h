@@ -9,7 +9,7 @@
 #include "comm/base/arena.h"
 #include "model/chunk.h"
 
-/* A prompt with its answer or demonstration. What token points to belongs to whoever made it. */
+/* A prompt with its answer or demonstration. The tokens belong to the caller. */
 struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
     int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */

@@ -235,7 +235,7 @@ static void say_found(const struct look *l, bool refuse, const struct found *f, 
         log_warn("%s: %s", at.file, text);
 }
 
-/* Too many are refused; with none left there is nothing to go on with. The share that would be let
+/* Too many are refused; with none left there is nothing to train on. The share that would be let
  * pass is rounded up. */
 static bool too_many(const struct look *l, const struct found *f, int of, struct text *out)
 {

@@ -37,7 +37,7 @@ void source_describe_heldout(const struct source *s, char *out, size_t size);
 /* The text of a file's problem stays while at most n problems are taken after it; 64 when nobody
  * asks for more. */
 void source_hold(struct source *s, int n);
-/* Problem number `index` of a split. Training problems go on for ever (a generator may draw one
+/* Problem number `index` of a split. Training problems never end (a generator may draw one
  * again, a file is walked in a keyed shuffle of each epoch, index / records); held-out ones are
  * distinct, and index is below what source_heldout said. Pure. */
 void source_problem(const struct source *s, enum split split, uint32_t index, struct problem *out);

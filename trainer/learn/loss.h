@@ -15,7 +15,7 @@ struct objective {
 };
 
 /* The answer tokens of one sequence of a micro-batch: all of them where the shape wants that (the
- * ratio may be the whole answer's), else those that the head has at hand. All (n). */
+ * ratio may be the whole answer's), else those of the head's current block. All (n). */
 struct answer_rows {
     int n;
     const float *logp, *old_logp;

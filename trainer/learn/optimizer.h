@@ -72,7 +72,7 @@ enum {
 };
 int optimizer_slices(struct optimizer *o, struct slice *out, int what);
 /* Residuals ("residual/rank-0003", under SLICES_SAVE too) belong to a rank's messages: only a job
- * whose layout, that is mesh, cuts, hosts and wire, has the same number can go on with them. 0: no
+ * whose layout, that is mesh, cuts, hosts and wire, has the same number can use them. 0: no
  * rank has any. Collective over world. */
 uint64_t optimizer_layout(const struct optimizer *o, MPI_Comm world);
 

@@ -4,13 +4,12 @@
  * DiLoCo (Douillard et al. 2023, arXiv 2311.08105): all sites hold the same outer parameters, learn
  * from them with AdamW on data of their own, and after H updates send how far they have come, d =
  * outer - master. With the mean D of the sites' d momentum = mu * momentum + D,   outer = outer -
- * lr * (D + mu * momentum)          (Nesterov) on every site alike. The exchange goes on while the
- * next `delay` updates are made (as in Streaming DiLoCo, arXiv 2501.18512, and Eager Updates, arXiv
- * 2502.12996) and counts exactly `delay` updates after it began, on every site: what a site has
- * learned in between it keeps,
- *     master = outer + (master - master when the exchange began),
- * and it is part of the next exchange. At the end of a phase nothing is delayed: all sites go on
- * from the outer parameters.
+ * lr * (D + mu * momentum)          (Nesterov) on every site alike. The exchange is in progress
+ * while the next `delay` updates are made (as in Streaming DiLoCo, arXiv 2501.18512, and Eager
+ * Updates, arXiv 2502.12996) and counts exactly `delay` updates after it began, on every site: what
+ * a site has learned in between it keeps, master = outer + (master - master when the exchange
+ * began), and it is part of the next exchange. At the end of a phase nothing is delayed: all sites
+ * go on from the outer parameters.
  *
  * d crosses as `wire` says, rounded with error feedback (comm/codec.h). Every site adds up the same
  * numbers in the order of the sites, so that all get the same bits; each message carries a checksum
@@ -33,7 +32,7 @@ struct outer_slice {
 /* What exchanges that came to their end since the last call did; names of metrics: sites/... */
 struct outer_stats {
     int exchanges;
-    double seconds, exposed; /* clock readings, of the rank for whom it took longest: from begin to
+    double seconds, exposed; /* clock readings, of the slowest rank: from begin to
                                 arrival; waited for */
     double
         delta_norm; /* of the mean difference (what ranks of tp hold alike counts once for each) */
@@ -86,7 +85,7 @@ struct outer_stats outer_take_stats(struct outer *x);
 /* Slices of the state, as optimizer_slices: "outer/", "outer_m/", "outer_start/", "outer_delta/",
  * "outer_lost/". */
 int outer_slices(struct outer *x, struct slice *out, int what);
-/* Takes up a state that was read: `began` as it was when it was saved after outer_settle. Local. */
+/* Restores a state that was read: `began` as saved after outer_settle. Local. */
 void outer_resume(struct outer *x, long began);
 
 #endif

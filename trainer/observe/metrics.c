@@ -27,7 +27,7 @@ static const struct {
 } CLOCKS[] = {
     {"time/", true},
     {"pipeline/", true},
-    {"rollout/", true}, /* who waits for whom depends on who was free first */
+    {"rollout/", true}, /* which rank waits depends on which was free first */
     {"tokens_per_second", false},
     {"mfu", false},
     {"sites/exchange_seconds", false},

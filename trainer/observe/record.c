@@ -70,7 +70,8 @@ static void add_number(struct record_line *l, double value)
     add_text(l, text);
 }
 
-/* Without the closing brace: a checkpoint may hold an open line, which goes on after a resume. */
+/* Without the closing brace: a checkpoint may hold an open line, which is continued after a resume.
+ */
 size_t record_text(const struct record *r, char *text)
 {
     struct record_line l = {text, 0};

@@ -92,7 +92,7 @@ static void check_prefix(int fd, const char *path, const struct record_mark *m, 
     checksum_free(sum);
 }
 
-/* Before anything is changed: a resume that cannot go on leaves the files alone. */
+/* Before anything is changed: a resume that is refused leaves the files alone. */
 void record_file_check(const char *run_folder, const char *name, const struct record_mark *m,
                        struct problems *p)
 {

@@ -140,7 +140,7 @@ struct phase_size eval_size(const struct phase_settings *k)
     return (struct phase_size){.questions = k->prompts, .samples = k->samples};
 }
 
-/* A cut evaluation stays in r->evaluation, is saved, and goes on after the resume. */
+/* An interrupted evaluation stays in r->evaluation, is saved, and continues after the resume. */
 bool eval_step(struct run *r, const struct phase_settings *k)
 {
     double start = clock_now();

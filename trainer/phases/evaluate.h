@@ -24,7 +24,7 @@ void score_text(char out[SCORE_TEXT], const struct score *s);
  * checkpoint keeps them. Collective. */
 void evaluate_end_line(struct run *r, const struct phase_settings *k);
 /* Does the line of the step before this one wait for its evaluation? Then evaluate_end_waiting_line
- * goes on with both. */
+ * continues with both. */
 bool evaluate_line_waits(const struct run *r);
 void evaluate_end_waiting_line(struct run *r, const struct phase_settings *k);
 

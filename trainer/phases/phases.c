@@ -65,7 +65,7 @@ static bool between_steps(struct run *r, bool phase_ends, bool cut)
     bool stop = sites_stop(r, cut || world_stop_requested() != 0);
     int every = r->settings.checkpoint.every;
     if (every > 0 && r->step % every == 0) r->save_due = true;
-    /* sites take theirs at the same steps: they go on together from one that all have */
+    /* sites save at the same steps, so that they can resume together */
     bool new = !r->skips.idle || r->world->sites > 1;
     if (!phase_ends && (stop || (r->save_due && new))) run_save(r, behind_learning(r));
     checkpoint_poll(r->writer);

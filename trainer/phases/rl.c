@@ -164,7 +164,7 @@ static void renew_reference(struct run *r, const struct phase_settings *k)
 }
 
 /* The inner loop of Algorithm 1 of DeepSeekMath (arXiv 2402.03300); its outer one, over reference
- * models, is ref_every. Its last line, a reward model that goes on learning, has no part here:
+ * models, is ref_every. Its last line, a reward model that keeps learning, has no part here:
  * graders are rules. */
 bool rl_step(struct run *r, const struct phase_settings *k)
 {

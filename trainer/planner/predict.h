@@ -26,8 +26,8 @@ struct prediction {
     double rows_per_second;
     double mfu;      /* shape_model_flops over the devices' dense peak; above 1: costs and peak
                         contradict each other */
-    double crowding; /* ranks that share cores take turns: passes are so much longer than on cores
-                        of their own */
+    double crowding; /* ranks that share cores take turns: factor by which passes take longer than
+                        on cores of their own */
     double weights;  /* that the rank with most holds */
 };
 

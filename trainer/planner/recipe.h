@@ -17,7 +17,7 @@ struct recipe_job {
     int n_sets;
     const char *cluster;  /* file; NULL: this machine. By default the recipe's mesh.cluster */
     const char *hostfile; /* file; NULL: the cluster's nodes, or this machine */
-    const char *map;      /* where ranks go on the hosts (hosts_map); NULL: in order */
+    const char *map;      /* placement of ranks on the hosts (hosts_map); NULL: in order */
     bool measure;         /* take the times of operations here, whatever the cluster */
     int ranks;            /* of all sites; 0: the recipe's mesh, or all devices of the cluster */
     int answer;           /* tokens of a sampled answer; 0: as many as max_new allows */

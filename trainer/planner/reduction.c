@@ -301,8 +301,7 @@ static double busiest(const struct traffic *t, enum traffic_kind k, const struct
 struct reduction_time reduction_time(const struct traffic *t, const struct cluster *c,
                                      struct reduction_way way)
 {
-    const double piece =
-        0x1p20; /* at most so much of a column travels at once (comm/reduce_map.c) */
+    const double piece = 0x1p20; /* largest piece of a column in flight (comm/reduce_map.c) */
     struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c), busiest(t, TRAFFIC_GATHER, c)};
     int busy = 0;
     double most = 0;

@@ -1,5 +1,5 @@
 /* How three models would scale from 8 to 16,384 devices, and what bites at each point. For models
- * and sizes that nobody here can run, everything comes from formulas (shape.h, costs.c): memory
+ * and sizes that cannot be run here, everything comes from formulas (shape.h, costs.c): memory
  * too. */
 #ifndef DUET_TRAINER_PLANNER_SCALING_H
 #define DUET_TRAINER_PLANNER_SCALING_H

@@ -1,4 +1,4 @@
-/* Who sends how much to whom: a table of bytes between hosts, by kind. What sends them fills it
+/* A table of bytes between hosts, by kind. What sends them fills it
  * (traffic_step.h, reduction.h).
  *
  * Bytes are payload. What a network adds (docs/lab/planner.md, "Bytes between hosts") is not in

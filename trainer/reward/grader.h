@@ -13,7 +13,7 @@ struct completion {
     int n;
     bool truncated; /* cut at the limit */
 
-    /* filled by grading_read, as far as somebody needs it */
+    /* filled by grading_read, where a grader needs it */
     const char *text; /* (bytes) without the <eos>; in the grading's buffer */
     size_t bytes;
     struct verdict verdict;

@@ -13,7 +13,7 @@
  * exchanged for that beyond the messages there are.
  *
  * The cache may be too small for all answers as they grow (mesh.cache_tokens): then the youngest
- * wait, and go on later with the same tokens and log-probabilities (room.h). */
+ * wait, and continue later with the same tokens and log-probabilities (room.h). */
 #ifndef DUET_TRAINER_ROLLOUT_ROLLOUT_H
 #define DUET_TRAINER_ROLLOUT_ROLLOUT_H
 
@@ -39,7 +39,7 @@ struct rollout_listener {
      * Called on one rank, where the answer was sampled (the first rank of the first stage of its
      * direction), in an order that depends on mesh and timing. A decode batch waits meanwhile: be
      * quick, and do nothing collective. A job that is stopped tells of answers that are not among
-     * the whole questions, too. NULL: nobody listens. */
+     * the whole questions, too. NULL: no listener. */
     void (*finished)(void *context, int index, const struct answer *a);
     void *context;
 };
@@ -54,7 +54,7 @@ struct rollout_job {
     uint64_t seed;
     enum rng_purpose purpose;
     uint32_t step;
-    /* Number of the first question in what the draws are keyed by: a job that goes on where
+    /* Number of the first question in what the draws are keyed by: a job that continues where
      * another stopped. */
     int first;
     /* Asked before each decode batch on first stages: shall the rollout end now, with the answers
@@ -89,7 +89,7 @@ struct rollout_batch rollout_batch(const struct stage *s);
  * be a measured one. */
 struct rollout_cache {
     int blocks;     /* of KV_BLOCK positions, for each direction */
-    long full;      /* with so many no answer ever waits */
+    long full;      /* number with which no answer ever waits */
     int directions; /* each with its own */
     int slots;      /* answers of a direction that are decoded at once */
 };

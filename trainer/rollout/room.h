@@ -5,8 +5,8 @@
  *   - A row that needs a block when none is free takes it from the youngest: first from prompts
  *     that were read ahead, then from the answer that started last, the one in need included. An
  *     answer without blocks waits: its slot, its tokens and their log-probabilities stay.
- *   - The answer that has waited longest goes on first, once there is room for all that it had and
- *     a block for each running answer: what it had read or written is read again, by the same rows,
+ *   - The answer that has waited longest continues first, once there is room for all that it had
+ * and a block for each running answer: what it had read or written is read again, by the same rows,
  *     so with the same bits (P1, P2). Whatever of its prompt another answer, or the prompt itself,
  *     holds is shared.
  *   - While an answer waits, no other starts and no prompt is read ahead.
@@ -16,7 +16,7 @@
  *      oldest that waits, and none starts meanwhile;
  *   2. so the oldest answer never loses its blocks: only the last to have any could, after all
  *      other blocks have been freed, but those are enough for it;
- *   3. if the oldest waits, nobody has blocks but prompts, which go when they must: it gets room
+ *   3. if the oldest waits, only prompts have blocks, which go when they must: it gets room
  *      when the rows of its batch are chosen next;
  *   4. the oldest has a row in each run of its decode batch: of its batch_slots - 1 neighbours none
  *      has more than one row that is sampled, a batch holds batch_slots rows or more, and
@@ -37,7 +37,7 @@ static inline int room_least(int max_context)
     return cache_blocks(max_context) + 1;
 }
 
-/* Nobody has blocks, nobody waits. */
+/* No blocks are held, and no answer waits. */
 void room_clear(struct decoder *d);
 /* What the other ranks were not told yet goes with this batch. */
 void room_tell(struct decoder *d, struct decode_batch *b);

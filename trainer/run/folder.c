@@ -153,7 +153,7 @@ static void check_file(const char *folder, const struct written *w, struct probl
                  "away, or choose another run folder with --set out=FOLDER (nothing was changed)");
 }
 
-/* A recipe that looks like ours may be a copy that somebody works with: only beside what a run
+/* A recipe that looks like ours may be a user's working copy: only beside what a run
  * leaves is it the run's. */
 static void check_folder(const char *folder, bool traced, struct problems *p)
 {
@@ -204,7 +204,7 @@ static void drop_lock(void)
     if (lock) lock_drop(lock);
 }
 
-/* An empty lock has no owner to name, but somebody touches it. */
+/* An empty lock has no owner to name, but another process touches it. */
 static void name_owner(const struct lock *l, const char *out, struct problems *p)
 {
     const struct lock_owner *o = lock_owner(l);

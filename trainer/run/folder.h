@@ -4,7 +4,7 @@
 
 #include "trainer/run/run.h"
 
-/* Collective over the job, before anything is touched. A file of somebody else's where a run would
+/* Collective over the job, before anything is touched. A file of another owner where a run would
  * write is a user's mistake (exit 2), and so is a run under way there; a folder that cannot be
  * looked at ends the job (exit 1). A folder that is there is locked. */
 void folder_enter(const struct world *w, const struct settings *s);

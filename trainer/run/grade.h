@@ -1,5 +1,5 @@
 /* Grading in a run: each answer is graded on the rank that sampled it, as soon as it is finished,
- * and all ranks get all rewards when the rollout is over. */
+ * and all ranks get all rewards at the end of the rollout. */
 #ifndef DUET_TRAINER_RUN_GRADE_H
 #define DUET_TRAINER_RUN_GRADE_H
 

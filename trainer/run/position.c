@@ -112,7 +112,7 @@ static bool check_milestones(const json_t *list, long step, const char *file, st
     return ok;
 }
 
-/* Skipped updates belong to a step that was made, the last good checkpoint is none of later. */
+/* Skipped updates belong to a step that was made, the last good checkpoint is not a later one. */
 static bool check_skips(const struct position *q, const char *file, struct problems *p)
 {
     if (q->skipped_in_row == 0 || (q->skipped_since < q->step && q->skipped_saved <= q->step))

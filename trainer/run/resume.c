@@ -225,8 +225,8 @@ static struct standing standing_of(const struct position *q)
     return (struct standing){(int)q->phase, q->phase_step};
 }
 
-/* Before there was zero_spread, groups without spread were left out: such a run goes on so, unless
- * the recipe says otherwise. */
+/* Before there was zero_spread, groups without spread were left out: such a run continues that way,
+ * unless the recipe says otherwise. */
 static void keep_former_zero_spread(struct run *r, const struct settings *then, const char *from)
 {
     struct settings *now = &r->settings;
@@ -291,7 +291,7 @@ static void open_newest(struct checkpoint *c, const struct run *r, const char *f
     world_agree_problems(r->world, &p, checkpoint_any(folder) ? EXIT_WORLD : EXIT_USER);
 }
 
-/* When all phases are over: what would give the run more to do. */
+/* When all phases are finished: which setting would continue the run. */
 static void say_standing(const struct run *r, const struct phase_kind *kinds)
 {
     const struct settings *s = &r->settings;
@@ -334,7 +334,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     r->phase_step = at.step;
     if (at.phase != (int)q.phase) r->evaluation = (struct tally){0}; /* not due yet */
     if (named(&found, "seed") || named(&found, "data."))
-        r->evaluation.of = ~r->evaluation.of; /* of other problems: it begins anew */
+        r->evaluation.of = ~r->evaluation.of; /* of other problems: it starts over */
     free(r->recipe);
     r->recipe = settings_yaml(&r->settings);
     struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};

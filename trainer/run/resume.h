@@ -14,8 +14,8 @@ struct resumed {
     char *former; /* recipe of the steps made so far, when another holds from here on; else NULL */
 };
 
-/* Opens the newest undamaged checkpoint of a run folder (of this site) and takes up weights,
- * moments and position. Phases that are over stay in r->settings as they were made; one that ended
+/* Opens the newest undamaged checkpoint of a run folder (of this site) and restores weights,
+ * moments and position. Finished phases stay in r->settings as they ran; one that ended
  * last and has more steps now goes on. Collective over the job. */
 struct resumed resume_run(struct run *r, const char *folder, const struct phase_kind *kinds);
 /* The weights of a checkpoint, a run folder or a Hugging Face folder. Collective. */

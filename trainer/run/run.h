@@ -45,7 +45,7 @@ struct run {
     /* of several sites (trainer/run/sites.h) */
     struct outer outer;
     struct halt *halt; /* NULL with one site */
-    long stop_at;      /* the step at which all stop; -1: nobody asked */
+    long stop_at;      /* the step at which all stop; -1: not requested */
     long cut_at;       /* a rollout that is cut short now leaves the run at this step */
 
     /* where the run stands; saved in every checkpoint */

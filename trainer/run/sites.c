@@ -83,7 +83,7 @@ char *sites_enter(struct world *w, const struct settings *s)
     return folder;
 }
 
-/* --- the checkpoint to go on from --------------------------------------------------------------
+/* --- the checkpoint to resume from --------------------------------------------------------------
  */
 
 struct sites_answer sites_ask(const struct world *w, bool yes)
@@ -207,7 +207,7 @@ void sites_open(struct run *r)
 
 void sites_close(struct run *r)
 {
-    halt_announce(r->halt, LONG_MAX); /* who is asked now goes on to the end, too */
+    halt_announce(r->halt, LONG_MAX); /* a rank that is asked from now on also runs to the end */
     halt_free(r->halt);
     outer_free(&r->outer);
 }

@@ -147,7 +147,7 @@ static int slices_to_read(struct run *r, bool everything, struct slice *slices)
     return n;
 }
 
-/* What a recipe keeps now, and did not when it was saved, begins anew. */
+/* What a recipe keeps now, but did not when it was saved, starts from zero. */
 static bool is_read(const struct checkpoint *c, const struct slice *s)
 {
     return !s->optional || checkpoint_has(c, s->name);

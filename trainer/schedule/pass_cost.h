@@ -1,6 +1,6 @@
 /* What a pass takes: THE model of it. The planner asks for seconds on a machine; `schedule: auto`,
  * which must choose alike on every rank and after every resume, asks alike where the recipe names a
- * cluster file, else in FLOPs, for a machine nobody knows (machine_of_flops). The assumptions, all
+ * cluster file, else in FLOPs, for an unknown machine (machine_of_flops). The assumptions, all
  * in one place:
  *
  *   - matrix products run at the rate that is reached; attention at a part of it; everything else
@@ -50,7 +50,7 @@ struct machine {
     double memory;                    /* bytes read or written in a unit of time */
     struct link_cost inside, between; /* of a node; from node to node */
     long node;                        /* groups of at most this many ranks are inside one */
-    /* A row through a whole layer, or the head, where somebody measured it; layer.f 0: nobody did.
+    /* A row through a whole layer, or the head, where measured; layer.f 0: not measured.
      */
     struct pass_cost layer, head;
 };

@@ -31,7 +31,7 @@ struct local {
 
 /* Who is told, between the steps of passes, how far the gradients of a run have got. */
 struct gradient_listener {
-    void *self; /* NULL: nobody */
+    void *self; /* NULL: no listener */
     /* Everything of l from `layer` on (model/chunk.h, pass_complete) is as it will be: nothing is
      * added any more. */
     void (*complete)(void *self, const struct local *l, int layer);

@@ -86,7 +86,7 @@ START_TEST(reads_back)
     const struct manifest_tensor *a = manifest_find(&m, "model/a");
     ck_assert_uint_eq(a->slices, 2);
     ck_assert(a->shape[0] == 2 && a->shape[1] == 5 && a->shape[2] == 0);
-    ck_assert_int_eq(b->shape[0], 0); /* nobody said one */
+    ck_assert_int_eq(b->shape[0], 0); /* none was recorded */
     ck_assert_uint_eq(manifest_find(&m, "copy")->slices, 2);
     ck_assert_ptr_null(manifest_find(&m, "model/b"));
     manifest_free(&m);

@@ -102,7 +102,7 @@ static void strike_everywhere(enum strike how, long former, long step)
         ck_assert_msg(mark == 9 || (!committed && mark == 7),
                       "call %ld, committed %d: found mark %d", at, committed, mark);
         ck_assert_int_eq(found, mark == 9 ? step : former);
-        /* And the next job goes on from there, and leaves only what belongs there. */
+        /* And the next job resumes from there, and leaves only what belongs there. */
         save_well(step + 1, 11, false);
         ck_assert_int_eq(load(root, &found), 11);
         ck_assert_int_le(entries(), keep + 1);

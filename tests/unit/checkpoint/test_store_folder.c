@@ -131,7 +131,7 @@ START_TEST(an_error_is_not_absence)
 }
 END_TEST
 
-/* A run folder that was moved away does not rise again. */
+/* A run folder that was moved away is not created again. */
 START_TEST(above_the_folder_nothing_is_made)
 {
     char partial[PATH_BYTES], gone[PATH_BYTES];

@@ -57,7 +57,7 @@ START_TEST(whole_and_bounded)
 }
 END_TEST
 
-/* What comes through a pipe is not measured beforehand. */
+/* The size of a pipe's content is not known in advance. */
 START_TEST(through_a_pipe)
 {
     static const size_t sizes[] = {0, 3, 65535, 65536, 200000};

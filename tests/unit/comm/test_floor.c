@@ -78,7 +78,7 @@ START_TEST(of_many_one_speaks)
 }
 END_TEST
 
-/* Killed before its message is written, it leaves the floor to who waits. */
+/* Killed before its message is written, it leaves the floor to the waiting rank. */
 START_TEST(a_speaker_that_is_killed_costs_nothing)
 {
     char text[64];

@@ -206,7 +206,7 @@ START_TEST(more_steps)
 }
 END_TEST
 
-/* What is over stays in the recipe as it was made. */
+/* Finished phases stay in the recipe as they ran. */
 START_TEST(past_is_kept)
 {
     const char *const sets[] = {"phases.sft.lr=1e-5", "phases.grpo.lr=1e-5", NULL};

@@ -196,7 +196,7 @@ START_TEST(what_is_left_keeps_its_order)
 }
 END_TEST
 
-/* With nothing left out problems are those of a source that nobody looked at. */
+/* With nothing left out the problems are those of a source that was not screened. */
 START_TEST(nothing_left_out_nothing_changed)
 {
     char path[64], out[4096];

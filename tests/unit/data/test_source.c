@@ -363,7 +363,7 @@ START_TEST(long_records)
 }
 END_TEST
 
-/* What nobody asks for is not opened: a model is evaluated where its training data are not. */
+/* What is not needed is not opened: a model is evaluated where its training data are not. */
 START_TEST(only_what_is_asked_for)
 {
     static char missing[] = "/tmp/duet-no-such-file";
@@ -379,7 +379,7 @@ START_TEST(only_what_is_asked_for)
     source_problem(s, SPLIT_HELDOUT, 0, &problem);
     ck_assert_str_eq(problem.prompt, "q0");
     source_free(s);
-    set = settings_of(TASK_FILE, path, NULL); /* nobody evaluates: no tenth is needed */
+    set = settings_of(TASK_FILE, path, NULL); /* no evaluation: no tenth is needed */
     s = source_open(&set, (struct source_needs){SPLITS_BOTH, 1 << SPLIT_TRAIN}, &p);
     ck_assert_msg(s && p.n == 0, "%s", p.n ? p.text[0] : "no source");
     source_free(s);

@@ -67,7 +67,7 @@ START_TEST(sft)
     ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
     ck_assert(f.loss.max_deviation == 0);
     dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, -0.5f, -0.125f});
-    loss_run(&f.loss, &f.mb, &f.io, 0, T); /* sums go on over the micro-batches of a step */
+    loss_run(&f.loss, &f.mb, &f.io, 0, T); /* sums continue over the micro-batches of a step */
     ck_assert(sum_of(&f, SUM_LOSS) == 2.75 && sum_of(&f, SUM_TOKENS) == 8);
     loss_begin(&f.loss, &loss_sft, f.loss.objective);
     ck_assert(sum_of(&f, SUM_LOSS) == 0 && sum_of(&f, SUM_TOKENS) == 0);

@@ -197,7 +197,7 @@ START_TEST(passes_stepped_in_turn_do_not_disturb)
 }
 END_TEST
 
-/* With more room than rows, and a slot full of bits that are no numbers: what somebody else left
+/* With more room than rows, and a slot full of NaN bits: what an earlier pass left
  * there is never read. */
 START_TEST(what_was_in_a_slot_does_not_matter)
 {

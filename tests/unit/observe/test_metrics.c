@@ -266,7 +266,7 @@ START_TEST(checked_before_it_is_cut)
     line(o, 2, 0.5);
     metrics_close(o);
     check_says(&m, NULL);
-    o = metrics_open(folder, 0, m.bytes, 0); /* the sum goes on where it was */
+    o = metrics_open(folder, 0, m.bytes, 0); /* the sum continues where it was */
     metrics_sums(o, &sum, &samples);
     ck_assert_uint_eq(sum, m.xxh64);
     metrics_close(o);
