@@ -117,13 +117,6 @@ size_t tokenizer_text_bytes(const struct tokenizer *t, size_t n)
     return n * t->longest + 1;
 }
 
-void sink_put(struct sink *out, const char *text, size_t n)
-{
-    size_t room = out->n < out->max ? out->max - out->n : 0;
-    if (room) memcpy(out->at + out->n, text, n < room ? n : room);
-    out->n += n;
-}
-
 static void check_ids(const struct tokenizer *t, const int *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
