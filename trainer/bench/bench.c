@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Every benchmark's object begins with the same members: what was measured, and on what. */
 json_t *bench_json(const struct bench_options *o, const struct run *r)
 {
     const struct dims *d = &r->stage.dims;

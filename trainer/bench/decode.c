@@ -43,6 +43,7 @@ static int rows_of_product(const struct products *p, const struct param *w)
     return w->role == ROLE_EXPERT ? w->rows / p->dims->E : w->rows;
 }
 
+/* The model's products alone, with copies of weights packed as the model has them. */
 static void products_place(struct products *p, const struct local *l, int rows)
 {
     size_t widest = 0;
@@ -71,6 +72,7 @@ static void products_pack(struct products *p, const struct local *l)
         p->ops->linear_pack(&p->linear[i], weights + p->of[i]->offset * p->ops->real_bytes);
 }
 
+/* Laid out twice, for measuring and for placing. */
 static void products_new(struct products *p, const struct stage *s, int rows)
 {
     const struct local *l = &s->local[0];
@@ -118,6 +120,7 @@ static struct spent products_of_rollout(const struct products *p, const struct b
 
 /* --- the rollout --- */
 
+/* All questions have the same length: the figures are of a full batch. */
 static struct question *questions_make(const struct bench_options *o, const struct run *r,
                                        int **out)
 {
@@ -131,6 +134,7 @@ static struct question *questions_make(const struct bench_options *o, const stru
     return q;
 }
 
+/* eos -1: every answer has its full length. */
 static struct rollout_times rollout_time(const struct bench_options *o, struct run *r,
                                          const struct question *q, int max_new)
 {
@@ -152,6 +156,7 @@ struct figures {
     struct readings seconds, busy, tokens, products, fraction, processor_fraction;
 };
 
+/* Times by the clock and by the processor: the latter are disturbed less by other work. */
 static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct figures *f, int prompt_rows)
 {
@@ -179,6 +184,8 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     bench_print(r->world, out);
 }
 
+/* Rollouts alternate with the products that they are compared with, so that both see the same
+ * machine. */
 void bench_decode(const struct bench_options *o, struct run *r)
 {
     struct figures f = {0};

@@ -46,6 +46,8 @@ double library_parameters(const struct dims *d)
     return n;
 }
 
+/* The harmonic mean over the model's shapes, weighted by their work, each with its better number of
+ * rows. */
 double library_rate(const struct dims *d, enum matmul_type type)
 {
     static const int rows[] = {256, 1024};
@@ -89,6 +91,7 @@ static double call_processor(const struct library_weight *w, enum matmul_type ty
     return seconds;
 }
 
+/* As library_rate, by processor time: for machines that other work shares. */
 double library_rate_by_processor(const struct dims *d, enum matmul_type type)
 {
     struct library_weight w[WEIGHTS];
@@ -103,6 +106,7 @@ double library_rate_by_processor(const struct dims *d, enum matmul_type type)
     return 2e-9 * work / seconds;
 }
 
+/* The faster of both types is the upper bound, whatever the model uses. */
 enum matmul_type library_choose(const struct ops *ops, const struct dims *d, double *fp32,
                                 double *bf16)
 {

@@ -91,6 +91,8 @@ static double others(const struct links *l, int a, int b, double gbs)
     return gbs;
 }
 
+/* Each is compared with the median of the others, so that one slow end does not make others look
+ * slow. */
 void links_judge(struct links *l)
 {
     int n;
@@ -111,6 +113,7 @@ void links_judge(struct links *l)
 
 /* ---- what is wrong ---- */
 
+/* In the form `name: what; what to do`, which launch/preflight.sh reads. */
 static void end_finding(const struct links *l, int i, struct problems *p)
 {
     const struct end *e = &l->end[i];
@@ -141,6 +144,7 @@ static bool told(const struct links *l, const struct link *k)
     return l->end[k->from].slow_sends || l->end[k->to].slow_receives;
 }
 
+/* Against the cluster file: ends that are slow among themselves were reported already. */
 static void expected_findings(const struct links *l, double expected, double all_reduce,
                               struct problems *p)
 {
@@ -179,6 +183,7 @@ static const struct link *back(const struct links *l, const struct link *k)
     return k;
 }
 
+/* With many ends only slow pairs are printed. */
 void links_print(const struct links *l)
 {
     printf("%-24s %10s %12s %12s\n", "pair", "there GB/s", "back GB/s", "one way us");
@@ -200,6 +205,7 @@ void links_print(const struct links *l)
     }
 }
 
+/* All ends and links, unlike the printed table. */
 json_t *links_json(const struct links *l)
 {
     json_t *ends = json_array(), *links = json_array();

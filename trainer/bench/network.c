@@ -42,6 +42,7 @@ static void together(const struct net *x)
 
 /* ---- one link: asks and answers ---- */
 
+/* Windows of pieces, as p2p.c sends them. */
 static void transfer(const struct net *x, int peer, size_t bytes, bool send)
 {
     for (size_t at = 0; at < bytes;) {
@@ -75,6 +76,7 @@ static double ask(struct net *x, int peer, int64_t bytes)
     return clock_now() - start;
 }
 
+/* The passive side of a pair: receives what is announced and confirms it; -1 ends the round. */
 static void answer(struct net *x, int peer)
 {
     for (;;) {
@@ -179,6 +181,7 @@ static int measure_again(struct net *x, struct links *l)
 
 /* ---- all-reduce ---- */
 
+/* The time is the slowest rank's; the sum is checked. */
 static double reduce_once(const struct net *x, float *buf, float *scratch, size_t n)
 {
     double seconds, slowest;
@@ -256,6 +259,7 @@ static bool on_hosts(const struct world *w)
     return w->nodes > 1;
 }
 
+/* The interface is the one whose counters grew by what was sent. */
 static void collect_ends(const struct net *x, struct links *l, const struct counter *before,
                          int n_before)
 {
@@ -279,6 +283,7 @@ struct result {
     struct problems findings;
 };
 
+/* launch/preflight.sh reads these lines. */
 static void print_text(const struct result *r)
 {
     printf("messages between %d %s\n", r->links.n, r->hosts ? "hosts" : "ranks of one host");
@@ -292,6 +297,7 @@ static void print_text(const struct result *r)
     fflush(stdout);
 }
 
+/* The same figures with their spread. */
 static void print_json(const struct net *x, const struct result *r)
 {
     json_t *found = json_array(), *out;
@@ -305,6 +311,7 @@ static void print_json(const struct net *x, const struct result *r)
     bench_print(x->w, out);
 }
 
+/* Slow readings are repeated: another process may have been the cause. */
 static void net_run(struct net *x, struct result *r)
 {
     struct counter before[MOST_INTERFACES];
@@ -342,6 +349,7 @@ void bench_network_check(const struct bench_options *o, const struct world *w, s
     expected_rate(o, w, p);
 }
 
+/* One rank of each host takes part, the others wait; with a single host all its ranks do. */
 void bench_network(const struct bench_options *o, const struct world *w)
 {
     struct net x = {.w = w, .tries = o->steps};

@@ -68,6 +68,7 @@ static bool read_shares(struct bench_options *o)
     return !at;
 }
 
+/* The shortest length must fit; longer ones are skipped. */
 void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p)
 {
     int length[MOST_LENGTHS], n = read_lengths(o->stages, length), shortest = 1 << 30;
@@ -160,6 +161,7 @@ static void length_run(const struct bench_options *o, const struct length *l, co
     if (o->text) fflush(stdout);
 }
 
+/* Ranks that are left over wait in world_all. */
 static void bench_length(const struct bench_options *o, const struct world *w, int stages,
                          json_t *results)
 {
@@ -237,6 +239,7 @@ static json_t *overlap(const struct bench_options *o, const struct world *w)
                      readings_json(&alone), "hidden", readings_json(&hidden));
 }
 
+/* First what a message hides behind a sleeping pass, then the schedules. */
 void bench_pipeline(const struct bench_options *o, const struct world *w)
 {
     int length[MOST_LENGTHS], n = read_lengths(o->stages, length);

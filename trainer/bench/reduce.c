@@ -57,6 +57,7 @@ static bool is_listed(const char *list, const char *name)
     return list == NULL;
 }
 
+/* All unknown names are reported, each with the nearest known one. */
 void bench_reduce_check(const struct bench_options *o, const struct world *w, struct problems *p)
 {
     const char *names[WAYS];
@@ -88,6 +89,7 @@ static double over_ranks(const struct world *w, double x, MPI_Op op)
     return all;
 }
 
+/* Numbers with full mantissas, different on each rank: an order that differs shows in the sum. */
 static void array_make(struct array *a, const struct bench_options *o, const struct world *w)
 {
     size_t R = (size_t)w->size;
@@ -130,6 +132,7 @@ static double sends(const struct array *a, const struct way *way, struct reduce_
                                 : reduce_sends_to(&f, a->count, to));
 }
 
+/* By the function that training's planner uses, link by link. */
 static void predict(struct reduce_trial *t, const struct array *a)
 {
     double *link = memory_take(2 * (size_t)a->nodes, sizeof *link, "links"); /* out, in of each */
@@ -145,6 +148,7 @@ static void predict(struct reduce_trial *t, const struct array *a)
     free(link);
 }
 
+/* Everything that a reduction needs is allocated before it is timed. */
 static struct reduce_trial *trial_new(const struct way *way, const struct array *a)
 {
     struct reduce_trial *t = memory_take(1, sizeof *t, "a trial");
@@ -192,6 +196,7 @@ static void link_bytes(double *received, double *sent)
     if (f) fclose(f);
 }
 
+/* Either the sum or the gather, as the way says. */
 static void trial_once(struct reduce_trial *t, const struct array *a)
 {
     struct reduce_job job = {.out = a->out,
@@ -280,6 +285,7 @@ static void trial_print(const struct reduce_trial *t, const struct reduce_trial 
            readings_median(&t->seconds), gain_predicted(t, base), readings_median(&t->gain));
 }
 
+/* Each way is compared with the flat one of its kind. */
 static void tell_trials(const struct bench_options *o, const struct array *a,
                         struct reduce_trial **t, int n)
 {
@@ -303,6 +309,7 @@ static void tell_trials(const struct bench_options *o, const struct array *a,
         bench_print(a->w, out);
 }
 
+/* The ways alternate, round by round, so that all see the same machine. */
 void bench_reduce(const struct bench_options *o, const struct world *w)
 {
     struct array a;

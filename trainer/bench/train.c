@@ -25,6 +25,8 @@ struct extent bench_train_extent(const struct bench_options *o)
         .sequences = sequences_of(o), .answers = 1, .max_new = 1, .questions = 1};
 }
 
+/* Random tokens: loss and gradients are those of an untrained model, times do not depend on them.
+ */
 static struct train_batch batch_make(const struct bench_options *o, const struct run *r)
 {
     struct train_batch b = {.n = sequences_of(o)};
@@ -101,6 +103,7 @@ struct figures {
     struct readings processor_gflops, processor_library, processor_fraction;
 };
 
+/* The convention stands beside the figures, since papers differ in it. */
 static void add_flop(json_t *out, const struct run *r, const struct bench_options *o)
 {
     const struct dims *d = &r->stage.dims;
@@ -116,6 +119,7 @@ static void add_flop(json_t *out, const struct run *r, const struct bench_option
     json_object_set_new(out, "attention_flop_per_token", json_real(attention));
 }
 
+/* Training and the library's products, their ratio by the clock and by processor time. */
 static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct figures *f, const struct step_stats *s,
                           enum matmul_type type, const double rate[2])
@@ -147,6 +151,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     bench_print(r->world, out);
 }
 
+/* A step and the products measured right after it. */
 static void take_figures(struct figures *f, struct spent t, struct library_rates library,
                          const struct step_stats *s, const struct run *r)
 {
@@ -163,6 +168,7 @@ static void take_figures(struct figures *f, struct spent t, struct library_rates
     readings_add(&f->processor_fraction, gflop / t.processor / library.processor);
 }
 
+/* The first step warms up; then steps alternate with the bare products. */
 void bench_train(const struct bench_options *o, struct run *r)
 {
     struct train_batch b = batch_make(o, r);

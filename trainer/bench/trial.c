@@ -65,6 +65,7 @@ static void costs_interleaved(struct costs *c)
                                   &c->paced[j % c->chunks], (enum plan_op)(j / c->chunks));
 }
 
+/* A pair's time is counted in the order in which the engine steps it. */
 static void costs_pairs(struct costs *c, enum turns turns)
 {
     struct sim_table *t = &c->table;
@@ -79,6 +80,7 @@ static void costs_pairs(struct costs *c, enum turns turns)
     t->sim.pair = least, t->sim.pair_f = early;
 }
 
+/* What the paced device will take, so that simulation and run have the same costs. */
 static void costs_new(struct costs *c, const struct bench_options *o, enum plan_place place,
                       int stages, enum turns turns)
 {
@@ -124,6 +126,7 @@ static struct plan_limits limits_of(const struct length *l, enum plan_place plac
     return most;
 }
 
+/* As the trainer's `auto` searches, with the costs of the paced device. */
 static void search(struct plan *plan, const struct bench_options *o, const struct length *l,
                    enum turns turns)
 {
@@ -198,6 +201,7 @@ static void simulate(struct trial *t)
     sim_free(&sim);
 }
 
+/* A plan, its simulation, and an engine that runs it over a paced stage. */
 struct trial *trial_new(const struct bench_options *o, const struct length *l, enum plan_kind kind,
                         enum turns turns)
 {
@@ -287,6 +291,7 @@ static double milli(const struct readings *r)
     return r->n > 0 ? 1e3 * readings_median(r) : 0;
 }
 
+/* A stage's times are printed as paced, exchanges included. */
 void trial_heading(const struct bench_options *o, const struct length *l)
 {
     double wire = o->exchange * o->pass_ms;
@@ -301,6 +306,7 @@ void trial_heading(const struct bench_options *o, const struct length *l)
            "simul.", "formula", "bubble", "simul.", "in F&B", "in all", "x 1f1b");
 }
 
+/* Measured beside simulated, column by column. */
 void trial_print(const struct trial *s)
 {
     char name[32];
@@ -322,6 +328,7 @@ static json_t *or_null(const struct readings *r)
     return r->n > 0 ? readings_json(r) : json_null();
 }
 
+/* As trial_print, with spread and the costs that were given. */
 json_t *trial_json(const struct trial *s, const struct length *l)
 {
     json_t *rows = json_object();
