@@ -73,9 +73,7 @@ struct tokenizer *tokenizer_parse(const void *bytes, size_t n, const char *file,
 
 void tokenizer_free(struct tokenizer *t)
 {
-    if (!t) return;
-    free(t->around);
-    t->kind->release(t);
+    if (t) t->kind->release(t);
 }
 
 int tokenizer_size(const struct tokenizer *t)

@@ -129,6 +129,7 @@ void bpe_release(struct tokenizer *base)
 {
     struct bpe *t = (struct bpe *)base;
     work_free(t->work);
+    free(t->base.around);
     words_free(&t->words);
     added_free(&t->added);
     normalizer_free(&t->normalizer);

@@ -51,6 +51,8 @@ static const struct refusal {
      "post_processor: special_tokens lacks the ids of \"<|begin_of_text|>\""},
     {"gpt2", "\"decoder\":{\"type\":\"ByteLevel\"", "\"decoder\":{\"type\":\"WordPiece\"",
      "decoder: type \"WordPiece\" is not one that this program runs (byte-level BPE: ByteLevel)"},
+    {"llama3", "\"decoder\":{\"type\":\"ByteLevel\"", "\"decoder\":{\"type\":\"CTC\"",
+     "decoder: type \"CTC\" is not one"}, /* what was read before must be freed */
     {"llama2", "\"type\":\"ByteFallback\"", "\"type\":\"CTC\"", "decoder: type \"CTC\" is not one"},
     {"llama2", "\"start\":1,\"stop\":0", "\"start\":1,\"stop\":1",
      "decoder: Strip must take at most one ASCII character off the beginning"},
