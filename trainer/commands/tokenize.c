@@ -17,6 +17,7 @@
 #include "trainer/checkpoint/where.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
+#include "trainer/gguf/file.h"
 
 enum { TOKENIZER_MOST = 1 << 30, COMPLAINTS = 20 };
 
@@ -35,6 +36,7 @@ struct lines {
 
 static char *read_file(const char *path, size_t *n, struct problems *p)
 {
+    if (gguf_is_file(path)) return gguf_file_tokenizer(path, n, p);
     char why[FILE_WHY], *bytes = file_read(path, FILE_REGULAR, TOKENIZER_MOST, n, why);
     if (!bytes) problems_add(p, path, 0, "cannot be read: %s", why);
     return bytes;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/data/input.h"
+#include "trainer/gguf/file.h"
 
 int vocabulary_rows(const struct settings *s, const struct tokenizer *t)
 {
@@ -49,6 +50,15 @@ static void check_vocabulary(const struct settings *s, const struct tokenizer *t
                      !think ? TOKEN_THINK : TOKEN_EOS);
 }
 
+/* As a file has it; none is named: the program's own. */
+static char *read_json(const struct settings *s, size_t *n, struct problems *p)
+{
+    const char *path = s->model.tokenizer;
+    const struct input in = {path, "model.tokenizer", s->file};
+    if (!path[0]) return tokenizer_builtin_json(n);
+    return gguf_is_file(path) ? gguf_file_tokenizer(path, n, p) : input_read(&in, n, p);
+}
+
 /* A checkpoint's tokenizer (`given`) wins over the recipe's file: its ids are those of the weights.
  */
 struct tokenizer *vocabulary_open(const struct settings *s, const char *given, char **json,
@@ -60,8 +70,7 @@ struct tokenizer *vocabulary_open(const struct settings *s, const char *given, c
         n = strlen(given);
         *json = strdup(given);
     } else {
-        const struct input in = {path, "model.tokenizer", s->file};
-        *json = path[0] ? input_read(&in, &n, p) : tokenizer_builtin_json(&n);
+        *json = read_json(s, &n, p);
     }
     if (!*json) return NULL;
     const char *name = path[0] ? path : "tokenizer.json";

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "trainer/gguf/hf.h"
 
 /* -1: not a file that can be opened; errno is 0 where it is another thing than a file. */
 static int open_regular(const char *path, size_t *bytes)
@@ -53,4 +54,13 @@ void gguf_file_close(struct gguf_file *f)
     gguf_free(f->g);
     if (f->map) munmap(f->map, f->bytes);
     *f = (struct gguf_file){0};
+}
+
+char *gguf_file_tokenizer(const char *path, size_t *n, struct problems *p)
+{
+    struct gguf_file f;
+    char *json = gguf_file_open(&f, path, p) ? gguf_tokenizer_text(f.g, path, p) : NULL;
+    gguf_file_close(&f);
+    *n = json ? strlen(json) : 0;
+    return json;
 }

@@ -15,5 +15,7 @@ bool gguf_is_file(const char *path);
 /* false and problems: it cannot be read, or is none. Close it either way. Local. */
 bool gguf_file_open(struct gguf_file *f, const char *path, struct problems *p);
 void gguf_file_close(struct gguf_file *f);
+/* tokenizer.json of the model in a file, malloc'ed, *n bytes; NULL and problems. Local. */
+char *gguf_file_tokenizer(const char *path, size_t *n, struct problems *p);
 
 #endif

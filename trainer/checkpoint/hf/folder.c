@@ -24,6 +24,7 @@ static bool is_there(const char *folder, const char *name)
 
 bool hf_is_folder(const char *path)
 {
+    if (gguf_is_file(path)) return true;
     bool ours = is_there(path, "manifest.json") || is_there(path, "checkpoints");
     return !ours && (is_there(path, "config.json") || is_there(path, SINGLE) ||
                      is_there(path, INDEX) || is_there(path, "pytorch_model.bin"));
@@ -171,10 +172,19 @@ static void say_none(const char *folder, struct problems *p)
         problems_add(p, folder, 0, "has neither %s nor %s: no weights", SINGLE, INDEX);
 }
 
+static bool open_gguf(struct hf_folder *f, struct problems *p)
+{
+    f->file = memory_take(1, sizeof *f->file, "files of weights");
+    f->n = 1;
+    path_make(f->file[0].path, "%s", f->path);
+    return hf_gguf_open(&f->gguf, &f->file[0].st, f->path, p);
+}
+
 bool hf_folder_open(struct hf_folder *f, const char *path, struct problems *p)
 {
     *f = (struct hf_folder){0};
     path_make(f->path, "%s", path);
+    if (gguf_is_file(path)) return open_gguf(f, p);
     if (is_there(path, INDEX)) return open_indexed(f, p);
     if (!is_there(path, SINGLE)) {
         say_none(path, p);
@@ -189,6 +199,7 @@ void hf_folder_close(struct hf_folder *f)
 {
     for (int i = 0; i < f->n; i++) safetensors_free(&f->file[i].st);
     free(f->file);
+    hf_gguf_close(&f->gguf);
     *f = (struct hf_folder){0};
 }
 

@@ -9,6 +9,7 @@
 #include "model/dims.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/files.h"
+#include "trainer/checkpoint/hf/gguf.h"
 #include "trainer/checkpoint/hf/safetensors.h"
 
 struct hf_file {
@@ -20,10 +21,11 @@ struct hf_folder {
     char path[PATH_BYTES];
     int n;
     struct hf_file *file; /* (n) */
+    struct hf_gguf gguf;  /* of a GGUF file, which counts as a folder with one file */
 };
 
 /* Is this a Hugging Face folder: one with a config.json or their weights, and no checkpoint or run
- * folder of ours? Local. */
+ * folder of ours? Or a GGUF file, which stands for the folder that it was made of? Local. */
 bool hf_is_folder(const char *path);
 /* Reads the headers of all files. Pickles, Git LFS pointers, an index and files that do not agree,
  * and whatever breaks the format are problems. Close it either way. Local. */

@@ -32,6 +32,10 @@ static bool has(const char *folder, const char *name)
 static void take_tokenizer(struct settings *s, struct problems *p)
 {
     char path[PATH_BYTES];
+    if (gguf_is_file(s->model.from)) { /* the tokenizer is in it */
+        hf_take_text(s, "tokenizer", s->model.from, s->model.from, p);
+        return;
+    }
     path_make(path, "%s/tokenizer.json", s->model.from);
     if (access(path, F_OK) == 0)
         hf_take_text(s, "tokenizer", path, s->model.from, p);
@@ -40,6 +44,18 @@ static void take_tokenizer(struct settings *s, struct problems *p)
                      "has no tokenizer.json: write one with "
                      "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR), or give "
                      "model.tokenizer");
+}
+
+static bool apply_config(struct settings *s, struct problems *p)
+{
+    struct gguf_file f;
+    if (!gguf_is_file(s->model.from)) return apply_file(s, "config.json", hf_config_apply, p);
+    bool ok = gguf_file_open(&f, s->model.from, p);
+    char *text = ok ? gguf_config_text(f.g, s->model.from, p) : NULL;
+    ok = text && hf_config_apply(s, text, strlen(text), s->model.from, p);
+    free(text);
+    gguf_file_close(&f);
+    return ok;
 }
 
 /* Numbers of rows are ints. */
@@ -59,7 +75,7 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
     if (!*s->model.from || !hf_is_folder(s->model.from)) return true;
     if (has(s->model.from, "generation_config.json"))
         apply_file(s, "generation_config.json", hf_generation_apply, p);
-    bool sized = apply_file(s, "config.json", hf_config_apply, p);
+    bool sized = apply_config(s, p);
     take_tokenizer(s, p);
     if (hf_folder_open(&f, s->model.from, p) && sized && can_be(s, p)) {
         struct dims d = settings_dims(s, 0);

@@ -48,9 +48,20 @@ static void add_types(struct attachments *a, const struct hf_folder *f)
     attachments_add(a, HF_SIDE_DTYPES, text, strlen(text));
 }
 
+/* What the folder that a GGUF file stands for would have. */
+static bool gguf_side_read(struct attachments *a, const struct hf_folder *f, struct problems *p)
+{
+    const struct gguf *g = f->gguf.file.g;
+    char *config = gguf_config_text(g, f->path, p), *tokens = gguf_tokenizer_config_text(g);
+    if (config) attachments_add(a, HF_SIDE_PREFIX "config.json", config, strlen(config));
+    attachments_add(a, HF_SIDE_PREFIX "tokenizer_config.json", tokens, strlen(tokens));
+    return config != NULL;
+}
+
 bool hf_side_read(struct attachments *a, const struct hf_folder *f, struct problems *p)
 {
     int before = p->n;
+    if (f->gguf.file.g) return gguf_side_read(a, f, p);
     for (int i = 0; hf_side_names[i]; i++) {
         char path[PATH_BYTES], name[ATTACHMENT_NAME], why[FILE_WHY];
         size_t n;

@@ -231,6 +231,19 @@ static bool read_piece(struct tensor_reader *r, const struct source_of *s, const
     return true;
 }
 
+/* The same from a map. */
+static void read_mapped(const struct hf_gguf *g, const struct safetensor *t, const size_t in[2],
+                        const struct slice *slice)
+{
+    const struct runs runs = runs_of(&slice->at);
+    for (size_t k = 0; k < runs.n; k++) {
+        size_t ab[2], skip;
+        if (!clip(&runs, k, in, ab, &skip)) continue;
+        hf_gguf_read(g, t, slice->data + k * runs.run + skip, ab[0] - in[0], ab[1] - ab[0]);
+    }
+    watchdog_feed();
+}
+
 static bool read_slice(struct tensor_reader *r, const struct hf_model *m, const struct slice *slice)
 {
     INVARIANT(strncmp(slice->name, "model/", 6) == 0, "no weights: %s", slice->name);
@@ -245,6 +258,10 @@ static bool read_slice(struct tensor_reader *r, const struct hf_model *m, const 
         if (in[1] <= slice->at.lo) continue;
         const struct safetensor *t = hf_folder_find(r->folder, piece.name, &file);
         INVARIANT(t && safetensor_count(t) == piece.n, "%s was not checked", piece.name);
+        if (r->folder->gguf.file.g) {
+            read_mapped(&r->folder->gguf, t, in, slice);
+            continue;
+        }
         const struct source_of s = {t, file->st.data + t->begin, in[0],
                                     (size_t)st_bits(t->dtype) / 8};
         if (!use_file(r, file, t) || !read_piece(r, &s, in, slice)) return false;
