@@ -1,16 +1,16 @@
-/* duet export RUN DIR: a checkpoint as a Hugging Face folder. */
+/* duet export RUN DIR: a checkpoint as a Hugging Face folder, or as a GGUF file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/problems.h"
-#include "trainer/checkpoint/hf/export.h"
+#include "trainer/checkpoint/hf/export_gguf.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/options.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/run/position.h"
 
 struct export_options {
-    const char *args[2], *shard_size, *dtype;
+    const char *args[2], *shard_size, *dtype, *format, *matrices;
     uint64_t shard_bytes;
     bool as_source;
     enum st_dtype type;
@@ -45,6 +45,11 @@ static void check_options(const void *checked, struct problems *p)
         problems_add(p, NULL, 0, "--shard-size: \"%.40s\" is no size like 5GB or 500MB",
                      e->shard_size);
     while (i < 4 && strcmp(e->dtype, names[i]) != 0) i++;
+    if (strcmp(e->format, "hf") != 0 && strcmp(e->format, "gguf") != 0)
+        problems_add(p, NULL, 0, "--format: \"%.40s\" is none of hf, gguf", e->format);
+    if (!quant_named(e->matrices))
+        problems_add(p, NULL, 0, "--type: \"%.40s\" is none of bf16, f16, f32, q8_0, q4_0, q4_1",
+                     e->matrices);
     if (i == 4)
         problems_add(p, NULL, 0, "--dtype: \"%.40s\" is none of source, bf16, fp16, fp32",
                      e->dtype);
@@ -52,8 +57,13 @@ static void check_options(const void *checked, struct problems *p)
 
 static int read_options(struct export_options *e, int argc, char **argv)
 {
-    *e = (struct export_options){.shard_size = "5GB", .dtype = "source"};
+    *e = (struct export_options){
+        .shard_size = "5GB", .dtype = "source", .format = "hf", .matrices = "bf16"};
     const struct option_row rows[] = {
+        {"format", OPT_STRING, &e->format, 0, 0,
+         "hf: a Hugging Face folder; gguf: one file, which llama.cpp loads"},
+        {"type", OPT_STRING, &e->matrices, 0, 0,
+         "gguf: the format of matrices: bf16, f16, f32, q8_0, q4_0, q4_1"},
         {"shard-size", OPT_STRING, &e->shard_size, 0, 0,
          "most data in one safetensors file, e.g. 500MB"},
         {"dtype", OPT_STRING, &e->dtype, 0, 0,
@@ -67,11 +77,11 @@ static int read_options(struct export_options *e, int argc, char **argv)
                    "generation_config.json, tokenizer files and chat template byte for byte. RUN "
                    "is a\ncheckpoint's folder, a run's folder or its folder of checkpoints (then "
                    "the newest one).",
-        .usage = "RUN DIR",
+        .usage = "RUN DIR|FILE.gguf",
         .check = check_options,
         .checked = e,
         .rows = rows,
-        .n_rows = 2,
+        .n_rows = 4,
         .args = e->args,
         .min_args = 2,
         .max_args = 2};
@@ -112,12 +122,14 @@ static void export_or_say(const struct export_options *e, const struct checkpoin
                           struct problems *p)
 {
     struct hf_exported done;
+    const struct quant *q = strcmp(e->format, "gguf") == 0 ? quant_named(e->matrices) : NULL;
     struct hf_export x = {.from = c,
                           .to = e->args[1],
                           .shard_bytes = e->shard_bytes,
                           .as_source = e->as_source,
                           .dtype = e->type};
-    if (!describe(&x, p) || !hf_export_run(&done, &x, p)) return;
+    if (!describe(&x, p)) return;
+    if (!(q ? hf_export_gguf(&done, &x, q, p) : hf_export_run(&done, &x, p))) return;
     printf("%s: %zu tensors of %s (step %ld), %.1f MB in %d file%s\n", e->args[1], done.tensors,
            c->folder, c->step, (double)done.bytes / 1e6, done.files, done.files == 1 ? "" : "s");
 }
