@@ -5,12 +5,13 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/export_gguf.h"
 #include "trainer/commands/commands.h"
+#include "trainer/commands/perplexity.h"
 #include "trainer/config/options.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/run/position.h"
 
 struct export_options {
-    const char *args[2], *shard_size, *dtype, *format, *matrices;
+    const char *args[2], *shard_size, *dtype, *format, *matrices, *text;
     uint64_t shard_bytes;
     bool as_source;
     enum st_dtype type;
@@ -47,6 +48,8 @@ static void check_options(const void *checked, struct problems *p)
     while (i < 4 && strcmp(e->dtype, names[i]) != 0) i++;
     if (strcmp(e->format, "hf") != 0 && strcmp(e->format, "gguf") != 0)
         problems_add(p, NULL, 0, "--format: \"%.40s\" is none of hf, gguf", e->format);
+    if (e->text && strcmp(e->format, "gguf") != 0)
+        problems_add(p, NULL, 0, "--text goes with --format gguf: a folder's weights lose nothing");
     if (!quant_named(e->matrices))
         problems_add(p, NULL, 0, "--type: \"%.40s\" is none of bf16, f16, f32, q8_0, q4_0, q4_1",
                      e->matrices);
@@ -62,6 +65,8 @@ static int read_options(struct export_options *e, int argc, char **argv)
     const struct option_row rows[] = {
         {"format", OPT_STRING, &e->format, 0, 0,
          "hf: a Hugging Face folder; gguf: one file, which llama.cpp loads"},
+        {"text", OPT_STRING, &e->text, 0, 0,
+         "gguf: a held-out text, whose perplexity before and after is printed"},
         {"type", OPT_STRING, &e->matrices, 0, 0,
          "gguf: the format of matrices: bf16, f16, f32, q8_0, q4_0, q4_1"},
         {"shard-size", OPT_STRING, &e->shard_size, 0, 0,
@@ -81,7 +86,7 @@ static int read_options(struct export_options *e, int argc, char **argv)
         .check = check_options,
         .checked = e,
         .rows = rows,
-        .n_rows = 4,
+        .n_rows = 5,
         .args = e->args,
         .min_args = 2,
         .max_args = 2};
@@ -134,6 +139,27 @@ static void export_or_say(const struct export_options *e, const struct checkpoin
            c->folder, c->step, (double)done.bytes / 1e6, done.files, done.files == 1 ? "" : "s");
 }
 
+/* What the format costs: perplexity of a text with the weights as they are and as they were
+ * written. Collective. */
+static void say_cost(const struct export_options *e, int *argc, char ***argv)
+{
+    struct world w;
+    size_t n;
+    const struct option_list none = {0};
+    world_up(&w, argc, argv);
+    char *text = answer_read(&w, e->text, &n);
+    struct perplexity was, is;
+    was = perplexity_of(&w, e->args[0], &none, text, n, PERPLEXITY_WINDOW);
+    is = perplexity_of(&w, e->args[1], &none, text, n, PERPLEXITY_WINDOW);
+    free(text);
+    if (w.rank == 0)
+        printf(
+            "perplexity of %s (%ld tokens in windows of %d): %.4f before, %.4f in %s (%+.2f %%)\n",
+            e->text, is.tokens, is.window, was.value, is.value, e->matrices,
+            100 * (is.value / was.value - 1));
+    world_down(&w);
+}
+
 int cmd_export(int argc, char **argv)
 {
     struct export_options e;
@@ -148,5 +174,6 @@ int cmd_export(int argc, char **argv)
     code = p.n == 0 ? EXIT_DONE : opened || !checkpoint_any(e.args[0]) ? EXIT_USER : EXIT_WORLD;
     problems_free(&p);
     if (opened) checkpoint_close(&c);
+    if (code == EXIT_DONE && e.text) say_cost(&e, &argc, &argv);
     return code;
 }
