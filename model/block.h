@@ -76,6 +76,7 @@ struct chunk {
     const struct ops *ops;
     const unsigned char *weights; /* real, flat */
     int T_max, slots, head_rows;
+    struct never never; /* of the whole vocabulary */
     bool training;
     int tp;    /* ranks that share the layers */
     int ep;    /* ranks that share the experts */

@@ -113,6 +113,7 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .weights = s->weights,
                         .T_max = s->T_max,
                         .head_rows = s->head_rows,
+                        .never = s->never,
                         .slots = s->slots,
                         .training = s->training,
                         .tp = d->tp > 0 ? d->tp : 1,

@@ -49,6 +49,14 @@ struct parallel {
 /* Channels of their exchanges: members post the operations of one channel in the same order. */
 enum { CHANNEL_FORWARD, CHANNEL_BACKWARD, CHANNEL_DECODE /* and the next: decode_rows.channel */ };
 
+/* Tokens never to be sampled (padding, rows of the vocabulary without a token): ranges of ids. For
+ * sampler and trainer alike their logits are -infinity: they have no probability, and their rows of
+ * the head no gradient. None may be a target: its log-probability would be -infinity. */
+struct never {
+    int n;
+    const struct share *range;
+};
+
 struct chunk;
 struct chunk_setup {
     const struct dims *dims; /* the whole model, with this rank's share (t of tp, e of ep) */
@@ -58,6 +66,7 @@ struct chunk_setup {
     const void *weights; /* real, flat as param_list_make lays them out; kept until chunk_free */
     int T_max;           /* largest micro-batch */
     int head_rows;       /* of a block of the head; 0: as many as suit the vocabulary */
+    struct never never;  /* kept until chunk_free */
     int slots;           /* activation slots, whose memory chunk_place_slots gives */
     bool training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F
                       with loss NULL) */

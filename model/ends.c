@@ -1,5 +1,6 @@
 /* The ends of the model: the embedding, and the head with its norm, logits, loss and their
  * gradients. */
+#include <math.h>
 #include "model/block.h"
 
 PARAM_TABLE(embed, EMBED_PARAMS)
@@ -92,6 +93,15 @@ static bool learns(const struct pass *p)
     return !p->decode && p->head->loss && p->head->learns;
 }
 
+/* The tokens of [first, first + n) that this rank has, counted from its first. */
+static struct share here(const struct chunk *c, struct share s)
+{
+    struct share own = c->vocabulary;
+    int first = s.first > own.first ? s.first : own.first, end = s.first + s.n;
+    if (end > own.first + own.n) end = own.first + own.n;
+    return (struct share){first - own.first, end > first ? end - first : 0};
+}
+
 static void logits_of(struct pass *p, const struct unit *u, struct block b)
 {
     const struct chunk *c = p->chunk;
@@ -99,6 +109,8 @@ static void logits_of(struct pass *p, const struct unit *u, struct block b)
     const struct head_acts *k = acts_of(p, u);
     c->ops->linear_forward(c->head.logits, true, rows_at(c, k->nf, b.from, c->d.C), w->head.linear,
                            NULL, b.n);
+    for (int i = 0; i < c->never.n; i++)
+        c->ops->fill_columns(c->head.logits, here(c, c->never.range[i]), -INFINITY, b.n, c->d.V);
 }
 
 /* Of the block's logits, with dlogp. */

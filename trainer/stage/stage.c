@@ -252,6 +252,7 @@ static void stage_place(struct stage *st)
                                                    .parallel = st->parallel,
                                                    .weights = l->weights,
                                                    .T_max = st->T_max,
+                                                   .never = st->never,
                                                    .slots = training ? st->passes.slots : 1,
                                                    .training = training},
                              ar);
@@ -277,7 +278,8 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                          .ops = job->ops,
                          .dims = job->dims,
                          .max_mb = job->max_mb,
-                         .with_reference = job->with_reference};
+                         .with_reference = job->with_reference,
+                         .never = job->never};
     st->dims.tp = m->tp;
     st->dims.t = m->t;
     st->dims.ep = m->ep;

@@ -59,6 +59,7 @@ struct stage {
     int directions; /* of the plan: 2 in a mirror */
     int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
     bool with_reference;
+    struct never never;
     int n_local;
     struct local local[MAX_LOCAL];
     struct arena arena;
@@ -102,6 +103,7 @@ struct stage_job {
     struct dims dims;    /* the whole model's */
     int max_mb;          /* most micro-batches of a step a pipeline may get; 0: no training */
     bool with_reference; /* room for a second set of weights */
+    struct never never;  /* tokens never to be sampled; kept until stage_free */
 };
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
 void stage_new(struct stage *s, const struct stage_job *job);

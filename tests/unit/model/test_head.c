@@ -35,6 +35,16 @@ static void loss(void *ctx, const struct head_io *io, int from, int to)
     }
 }
 
+static struct never never; /* of the chunks made from here on */
+
+static bool is_never(int token)
+{
+    for (int i = 0; i < never.n; i++)
+        if (token >= never.range[i].first && token < never.range[i].first + never.range[i].n)
+            return true;
+    return false;
+}
+
 static void rows_make(struct headed *h)
 {
     size_t n = (size_t)ROWS * (size_t)h->d.C;
@@ -44,7 +54,10 @@ static void rows_make(struct headed *h)
     h->back = calloc(n, h->ops->real_bytes);
     h->ops->to_real(h->in, x, n);
     free(x);
-    for (int t = 0; t < ROWS; t++) h->target[t] = t % 6 == 5 ? -1 : (7 * t + 2) % h->d.V;
+    for (int t = 0; t < ROWS; t++) {
+        h->target[t] = t % 6 == 5 ? -1 : (7 * t + 2) % h->d.V;
+        if (is_never(h->target[t])) h->target[t] = 0;
+    }
     h->rows = (struct rows){.T = h->T};
     h->io = (struct head_io){.target = h->target,
                              .logp = h->logp,
@@ -66,6 +79,7 @@ static void headed_make(struct headed *h, int i, int T, int head_rows)
                                 .ops = h->ops,
                                 .T_max = ROWS,
                                 .head_rows = head_rows,
+                                .never = never,
                                 .slots = 1,
                                 .training = true};
     param_list_make(&h->params, &h->d, setup.span);
@@ -223,16 +237,17 @@ static void row_forward(const struct headed *h, int t, double *nf, double *p)
     for (int v = 0; v < V; v++) {
         double z = 0;
         for (int c = 0; c < C; c++) z += nf[c] * weight_at(h, "head", (size_t)(v * C + c));
-        sum += p[v] = exp(z * (double)h->io.inv_temperature);
+        sum += p[v] = is_never(v) ? 0 : exp(z * (double)h->io.inv_temperature);
     }
     for (int v = 0; v < V; v++) p[v] /= sum;
 }
 
-START_TEST(the_equations)
+static void check_equations(int i)
 {
     struct headed h;
     static double want[MAX_V * MAX_C];
-    headed_make(&h, _i, 300, 256);
+    memset(want, 0, sizeof want);
+    headed_make(&h, i, 300, 256);
     if (h.ops->precision == PRECISION_FP32) {
         int C = h.d.C, V = h.d.V;
         double largest = 0, nf[MAX_C], p[MAX_V];
@@ -241,17 +256,63 @@ START_TEST(the_equations)
             double entropy = 0, scale = (double)(h.dlogp[t] * h.io.inv_temperature);
             row_forward(&h, t, nf, p);
             if (h.target[t] < 0) continue;
-            for (int v = 0; v < V; v++) entropy -= p[v] * log(p[v]);
+            for (int v = 0; v < V; v++) entropy -= p[v] > 0 ? p[v] * log(p[v]) : 0;
             ck_assert_double_eq_tol((double)h.logp[t], log(p[h.target[t]]), 1e-5);
             ck_assert_double_eq_tol((double)h.entropy[t], entropy, 1e-5);
-            for (int i = 0; i < V * C; i++)
-                want[i] += scale * ((i / C == h.target[t]) - p[i / C]) * nf[i % C];
+            for (int k = 0; k < V * C; k++)
+                want[k] += scale * ((k / C == h.target[t]) - p[k / C]) * nf[k % C];
         }
         const float *grad = h.grad + param_find(&h.params, "head")->offset;
-        for (int i = 0; i < V * C; i++) largest = fmax(largest, fabs(want[i]));
-        for (int i = 0; i < V * C; i++)
-            ck_assert_double_eq_tol((double)grad[i], want[i], 1e-5 * largest);
+        for (int k = 0; k < V * C; k++) largest = fmax(largest, fabs(want[k]));
+        for (int k = 0; k < V * C; k++)
+            ck_assert_double_eq_tol((double)grad[k], want[k], 1e-5 * largest);
     }
+    headed_free(&h);
+}
+
+START_TEST(the_equations)
+{
+    check_equations(_i);
+}
+END_TEST
+
+/* --- tokens never to be sampled --- */
+
+static const struct share MASKED[] = {{3, 2}, {20, 20}}; /* the second to the end and beyond */
+
+static void draw(void *ctx, const float *logits, int from, int n)
+{
+    struct headed *h = ctx;
+    for (int t = 0; t < n; t++)
+        for (int v = 0; v < h->d.V; v++)
+            ck_assert((isinf(logits[t * h->d.V + v]) != 0) == is_never(v));
+    h->calls += from >= 0;
+}
+
+/* They count for nothing, in the equations as in the gradient; and what is drawn from the others
+ * has the log-probability of training (P2). */
+START_TEST(never_sampled)
+{
+    static int pos[ROWS], target[ROWS];
+    static const int *table[ROWS];
+    static float logp[ROWS], entropy[ROWS];
+    struct headed h;
+    never = (struct never){2, MASKED};
+    check_equations(_i);
+    headed_make(&h, _i, ROWS, 256);
+    train(&h);
+    const float *grad = h.grad + param_find(&h.params, "head")->offset;
+    for (int i = 0; i < h.d.V * h.d.C; i++) ck_assert((grad[i] == 0) == is_never(i / h.d.C));
+    const struct decode_rows rows = {.T = ROWS, .kv = {pos, table}};
+    const struct head_draw d = {.draw = draw,
+                                .ctx = &h,
+                                .target = target,
+                                .logp = logp,
+                                .entropy = entropy,
+                                .inv_temperature = h.io.inv_temperature};
+    memcpy(target, h.target, sizeof target);
+    chunk_decode(h.chunk, &rows, NULL, h.in, NULL, &d);
+    ck_assert_mem_eq(logp, h.logp, sizeof logp);
     headed_free(&h);
 }
 END_TEST
@@ -311,6 +372,7 @@ END_TEST
     X(blocks_do_not_change_a_bit, .to = TINY_CASES)   \
     X(blocks_of_any_size_keep_rows, .to = TINY_CASES) \
     X(the_equations, .to = TINY_CASES)                \
+    X(never_sampled, .to = TINY_CASES)                \
     X(a_loss_that_only_looks, .to = TINY_CASES)       \
     X(no_buffer_grows_with_rows_and_vocabulary)
 
