@@ -188,7 +188,7 @@ test-slurm-long: all ## the same, with limits and time-outs as they come (ten mi
 	@$(RUN_TESTS) --slurm $(wildcard tests/slurm/long/test_*.sh)
 
 test-peers: all ## against tokenizers, transformers, ... with real models, in a virtual environment outside the tree
-	@tests/peers/run.sh $(BIN) $(PEERS)
+	@tests/peers/run.sh $(BIN) $(TESTS)
 
 asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run
