@@ -15,6 +15,7 @@
 
 enum { TRIES = 5 };
 static const double ENOUGH = 0.4; /* seconds for one chunk */
+static const double AT_MOST = 5;  /* a larger chunk gets fewer runs, at least two */
 
 /* One chunk with one micro-batch on it. */
 struct measuring {
@@ -154,7 +155,7 @@ static struct measured_times bench_chunk(const struct measure_job *job, struct c
     bench_place(&b, span);
     bench_fill(&b);
     double start = clock_now();
-    for (int i = 0; i <= TRIES || clock_now() - start < ENOUGH; i++) {
+    for (int i = 0; i < 2 || clock_now() - start < (i <= TRIES ? AT_MOST : ENOUGH); i++) {
         least(&t.f, time_pass(&b, PASS_F, span), i);
         least(&t.b, time_pass(&b, PASS_B, span), i);
         least(&t.w, time_pass(&b, PASS_W, span), i);
@@ -231,13 +232,13 @@ static double bench_peak(const struct ops *ops, int C)
 /* A model that is planned for a cluster may be far larger than this machine. */
 static bool small_enough(const struct measure_job *j, struct problems *p)
 {
-    const double most = (double)((size_t)1 << 28);
+    const double most = (double)((size_t)1 << 28), most_kept = 2 * most;
     const struct dims *d = &j->dims;
     double layer = part_matrices(&PART_ATTENTION, d) + part_matrices(&PART_FFN, d) +
                    part_elements(&PART_MOE, d, ROLE_EXPERT),
            head = part_matrices(&PART_HEAD, d);
-    double rows = (double)j->room * (d->V + 3.0 * d->F + 8.0 * d->C);
-    if (layer < most && head < most && rows < most) return true;
+    double rows = (double)j->room * (3.0 * d->F + 8.0 * d->C); /* logits: a block of rows only */
+    if (layer < most && head < most && rows < most_kept) return true;
     problems_add(p, NULL, 0,
                  "a layer of %.3g weights, a head of %.3g and %.3g activations are too large to "
                  "measure on this machine: give --cluster FILE",
