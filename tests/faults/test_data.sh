@@ -218,4 +218,21 @@ check "a bad line left out: exit 0" equal "$code" 0
 check "a bad line left out: counted" has err "1 of 50 lines are bad and left out (data.bad_lines is skip)"
 train 2 mixed --set data.file=p.jsonl=3,h.jsonl=1
 check "two files with weights: exit 0" equal "$code" 0
+
+# --- a model's template, beside its tokenizer ---
+mkdir model
+cp whole/checkpoints/step-*2/tokenizer.json model
+printf '{"eos_token": "<eos>", "chat_template": "{%% for m in messages %%}{{ m.role }}: {{ m.content }}{%% if m.role == '"'assistant'"' %%}<eos>{%% endif %%}{%% endfor %%}{%% if add_generation_prompt %%}assistant: {%% endif %%}"}' >model/tokenizer_config.json
+printf '{"eos_token_id": [1, 0]}' >model/generation_config.json
+recipe=s.yaml
+train 1 modelled --set data.template=model --set model.tokenizer=model/tokenizer.json
+check "a model's template: exit 0" equal "$code" 0
+echo '{% macro m() %}{% endmacro %}' >model/chat_template.jinja
+train 1 fresh --set data.template=model --set model.tokenizer=model/tokenizer.json
+check "a template with a macro: exit 2" equal "$code" 2
+check "a template with a macro: where, why" has err "model/chat_template.jinja: this chat template cannot be read: line 1: {% macro %} is not known here"
+echo '{{ messages[0].content }}' >mine.jinja
+train 1 fresh --set data.template=mine.jinja
+check "a template that loses turns: exit 2" equal "$code" 2
+check "a template that loses turns: why" has err "mine.jinja: this chat template cannot be used: it does not show what was said"
 finish

@@ -205,7 +205,7 @@ static const struct answer *sample(struct trainer *t, int step)
                               .samples = SAMPLES,
                               .max_new = MAX_NEW,
                               .sampling = {1, 0, 1},
-                              .eos = SMALL_EOS,
+                              .ends = {{SMALL_EOS}, 1},
                               .sampleable = SMALL_V,
                               .seed = 1,
                               .purpose = RNG_SAMPLE,

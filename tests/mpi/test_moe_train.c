@@ -130,7 +130,7 @@ static void sample(struct answers *out, struct rollout *r, int questions, uint32
                               .samples = SAMPLES,
                               .max_new = MAX_NEW,
                               .sampling = {1, 0, 1},
-                              .eos = SMALL_EOS,
+                              .ends = {{SMALL_EOS}, 1},
                               .sampleable = SMALL_V,
                               .seed = 9,
                               .purpose = RNG_SAMPLE,

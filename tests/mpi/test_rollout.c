@@ -49,7 +49,7 @@ static struct rollout_job rollout_job_of(int job)
                                 .samples = jobs[job].samples,
                                 .max_new = MAX_NEW,
                                 .sampling = jobs[job].sampling,
-                                .eos = SMALL_EOS,
+                                .ends = {{SMALL_EOS}, 1},
                                 .sampleable = SMALL_V - 2,
                                 .seed = 9,
                                 .purpose = RNG_SAMPLE,

@@ -98,7 +98,7 @@ static struct rollout_job job_of(int from)
                                 .samples = SAMPLES,
                                 .max_new = MAX_NEW,
                                 .sampling = {1, 0, 1},
-                                .eos = SMALL_EOS,
+                                .ends = {{SMALL_EOS}, 1},
                                 .sampleable = SMALL_V - 2,
                                 .seed = 9,
                                 .purpose = RNG_SAMPLE,

@@ -206,7 +206,7 @@ static void answer(struct answers *out, struct rollout *r, float temperature, ui
                             .samples = SAMPLES,
                             .max_new = MAX_NEW,
                             .sampling = {.temperature = temperature, .top_p = 1},
-                            .eos = SMALL_EOS,
+                            .ends = {{SMALL_EOS}, 1},
                             .sampleable = SMALL_V - 2,
                             .seed = 9,
                             .purpose = RNG_SAMPLE,

@@ -144,7 +144,7 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
                               .samples = o->samples,
                               .max_new = max_new,
                               .sampling = {1, 0, 1},
-                              .eos = -1,
+                              .ends = {.n = 0},
                               .sampleable = r->stage.dims.V,
                               .seed = (uint64_t)r->settings.run.seed,
                               .purpose = RNG_TEST};

@@ -105,7 +105,7 @@ static struct rollout_job sample_job(struct run *r, const struct sample_options 
                             .questions = questions,
                             .samples = e->samples,
                             .max_new = e->max_new > 0 ? e->max_new : k.max_new,
-                            .eos = r->eos,
+                            .ends = r->ends,
                             .sampleable = tokenizer_size(r->tokenizer),
                             .seed = (uint64_t)(e->seed >= 0 ? e->seed : r->settings.run.seed),
                             .purpose = RNG_EVAL,

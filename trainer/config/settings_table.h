@@ -249,11 +249,10 @@ enum { STR_LIST = 1 };
       "completion, "                                                                               \
       "messages, text to names, as {prompt: question, answer: 'final[boxed]'}")                    \
     X(STR, template, "", 0, 0, "",                                                                 \
-      "how prompts and conversations become text: a piece for each role with {/} between them, "   \
+      "how prompts and conversations become text. model: by the chat template beside "             \
+      "model.tokenizer; FILE.jinja: by that one; or a piece for each role with {/} between them, " \
       "as "                                                                                        \
-      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: the model's own template, or "   \
-      "bare: "                                                                                     \
-      "prompt, <think>, answer, <eos>")                                                            \
+      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, <think>, answer, <eos>") \
     X(STR, system, "", 0, 0, "",                                                                   \
       "what the system says before each prompt and each conversation that has no system turn; "    \
       "r1: the "                                                                                   \

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "trainer/data/jinja.h"
+#include "trainer/data/model_template.h"
 #include "trainer/data/own_template.h"
 #include "trainer/data/vocabulary.h"
 
 static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
-enum { TAGS = sizeof tags / sizeof *tags };
+enum { TAGS = sizeof tags / sizeof *tags, REFUSED = 1 << 30 };
 
 /* The prompt that R1-Zero was trained with (DeepSeek-R1, arXiv 2501.12948v1, table 1), without the
  * user's part. */
@@ -27,10 +29,14 @@ struct chat {
     const struct tokenizer *t;
     struct own_template own;
     bool bare;
-    const char *name;
+    struct model_template files;
+    struct jinja *model; /* NULL: own */
+    const char *name, *refused;
+    char why[JINJA_WHY];
     char *system; /* data.system; NULL: none */
     char **special;
-    int specials, end;
+    int specials;
+    struct ends ends;
     struct rendered r;
     struct turn *turn; /* (room) with the system's before them */
     int room;
@@ -38,81 +44,179 @@ struct chat {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+static void add_special(struct chat *c, const char *text)
+{
+    if (!text || !*text || tokenizer_find(c->t, text) < 0) return;
+    c->special[c->specials] = strdup(text);
+    SYS_OK(c->special[c->specials], "give the job more memory", "no memory for %s", text);
+    c->specials++;
+}
+
+/* Of a file whose own are no added tokens, <think> and <eos> are such nevertheless. */
+static const char *const bare_tokens[] = {"<think>", TOKEN_EOS};
+
 static void read_specials(struct chat *c, const char *json)
 {
     json_t *root = json ? json_loads(json, 0, NULL) : NULL;
     const json_t *list = json_object_get(root, "added_tokens"), *v;
     size_t i;
-    c->special = memory_take(json_array_size(list) + 1, sizeof *c->special, "special tokens");
-    json_array_foreach(list, i, v)
-    {
-        const char *text = json_string_value(json_object_get(v, "content"));
-        if (!text || !*text) continue;
-        c->special[c->specials] = strdup(text);
-        SYS_OK(c->special[c->specials], "give the job more memory", "no memory for %s", text);
-        c->specials++;
-    }
+    c->special = memory_take(json_array_size(list) + 2, sizeof *c->special, "special tokens");
+    json_array_foreach(list, i, v) add_special(c, json_string_value(json_object_get(v, "content")));
     json_decref(root);
+    for (int k = 0; k < 2 && c->bare; k++) add_special(c, bare_tokens[k]);
 }
 
-/* Bytes of the longest special token that stands here in the template's text; 0: none does. */
-static size_t special_at(const struct chat *c, size_t at)
+/* The longest special token that stands here in the template's text, by its number; -1: none. */
+static int special_at(const struct chat *c, size_t at)
 {
     const struct rendered *r = &c->r;
     size_t most = 0;
+    int found = -1;
     for (int i = 0; i < c->specials; i++) {
         const char *word = c->special[i];
         if (*word != r->text[at]) continue;
         size_t n = strlen(word), k = 0;
         if (n <= most || n > r->n - at || memcmp(r->text + at, word, n) != 0) continue;
         while (k < n && r->who[at + k] == WHO_TEMPLATE) k++;
-        if (k == n) most = n;
+        if (k < n) continue;
+        most = n;
+        found = i;
     }
-    return most;
+    return found;
 }
 
 /* thinking: of models whose template can go either way. */
 static void render(struct chat *c, const struct turn *turn, int n, bool ask, bool thinking)
 {
-    (void)thinking;
+    const struct jinja_job job = {turn, n, c->files.bos, c->files.eos, ask, !thinking};
     c->r.n = 0;
-    own_template_render(&c->own, turn, n, ask, &c->r);
+    c->refused = NULL;
+    if (!c->model)
+        own_template_render(&c->own, turn, n, ask, &c->r);
+    else if (!jinja_render(c->model, &job, &c->r, c->why))
+        c->refused = c->why;
 }
 
-/* The special token that follows what the assistant said; -1: none does before more text. */
-static int find_end(struct chat *c)
+/* The special token that follows what the assistant said last; -1: none does before more text. */
+static int find_end(const struct chat *c)
 {
-    const struct turn turns[] = {{TURN_USER, "user", NULL, 4}, {TURN_ASSISTANT, "said", NULL, 4}};
-    render(c, turns, 2, false, true);
     size_t at = c->r.n;
     while (at > 0 && c->r.who[at - 1] != WHO_ASSISTANT) at--;
     for (; at > 0 && at < c->r.n; at++) {
-        size_t n = special_at(c, at);
-        int id;
-        if (n == 0) continue;
-        tokenizer_encode(c->t, c->r.text + at, n, true, &id, 1);
-        return id;
+        int special = special_at(c, at);
+        if (special >= 0) return tokenizer_find(c->t, c->special[special]);
     }
     return -1;
 }
 
-struct chat *chat_new(const struct chat_job *job, struct problems *p)
+/* Does the rendering hold the text, all of its bytes by `who`, from *at on? Goes behind it. */
+static bool shows(const struct rendered *r, const struct turn *t, size_t *at)
+{
+    unsigned char who = t->role == TURN_ASSISTANT ? WHO_ASSISTANT : WHO_OTHERS;
+    for (; *at + t->n <= r->n; ++*at) {
+        size_t k = 0;
+        while (k < t->n && r->text[*at + k] == t->text[k] && r->who[*at + k] == who) k++;
+        if (k < t->n) continue;
+        *at += t->n;
+        return true;
+    }
+    return false;
+}
+
+/* Families by the words that they put around a user's. */
+static const char *family(const struct rendered *r)
+{
+    static const struct {
+        const char *word, *name;
+    } rows[] = {{"<|im_start|>user\n", "the model's (ChatML)"},
+                {"<|start_header_id|>user<|end_header_id|>\n\n", "the model's (Llama 3)"},
+                {"<\xef\xbd\x9cUser\xef\xbd\x9c>", "the model's (DeepSeek)"},
+                {"[INST]", "the model's (Mistral)"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].word);
+        for (size_t at = 0; at + n <= r->n; at++)
+            if (memcmp(r->text + at, rows[i].word, n) == 0) return rows[i].name;
+    }
+    return "the model's";
+}
+
+/* A template is known by what it makes of conversations: what was said must be in it, once and in
+ * order, with and without the beginning of an answer, and a special token must end an answer. */
+static bool probe(struct chat *c, struct problems *p)
+{
+    static const struct turn turns[] = {{TURN_USER, "Ask one", NULL, 7},
+                                        {TURN_ASSISTANT, "Say two", NULL, 7},
+                                        {TURN_USER, "Ask three", NULL, 9},
+                                        {TURN_ASSISTANT, "Say four", NULL, 8}};
+    const char *why = NULL;
+    for (int n = 1; n <= 4 && !why; n++) {
+        size_t at = 0;
+        render(c, turns, n, n % 2 == 1, true);
+        for (int i = 0; i < n && !c->refused && !why; i++)
+            if (!shows(&c->r, &turns[i], &at)) why = "it does not show what was said";
+        if (c->refused) why = c->refused;
+        if (n % 2 == 0 && !why) ends_add(&c->ends, find_end(c));
+    }
+    if (c->model) c->name = family(&c->r);
+    if (why)
+        problems_add(p, c->files.path, 0,
+                     "this chat template cannot be used: %s. Write the template for Duet: "
+                     "data.template with {user} and {assistant} (docs/TUTORIAL.md)",
+                     why);
+    return !why;
+}
+
+static void open_template(struct chat *c, const struct settings *s, struct problems *p)
 {
     static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
+    const char *own = s->data.template;
+    c->name = c->bare ? "bare" : "data.template";
+    if (c->bare || !model_template_wanted(s)) {
+        if (own_template_parse(&c->own, c->bare ? bare : own, p)) probe(c, p);
+        return;
+    }
+    if (!model_template_read(&c->files, s, p)) return;
+    c->model = jinja_parse(c->files.text, strlen(c->files.text), c->why);
+    if (c->model)
+        probe(c, p);
+    else
+        problems_add(p, c->files.path, 0,
+                     "this chat template cannot be read: %s. Write it for Duet: data.template with "
+                     "{user} and {assistant} (docs/TUTORIAL.md)",
+                     c->why);
+}
+
+/* Behind what the template ends a turn with: model.end_tokens (checked by vocabulary_open), those of
+ * the model's files, or <eos>. */
+static void read_ends(struct chat *c, const struct settings *s)
+{
+    const char *at = s->model.end_tokens ? s->model.end_tokens : "";
+    if (c->ends.n == 0 && c->files.eos) ends_add(&c->ends, tokenizer_find(c->t, c->files.eos));
+    for (char *end; *at; at = *end ? end + 1 : end) {
+        long id = strtol(at, &end, 10);
+        if (end == at) break;
+        ends_add(&c->ends, (int)id);
+    }
+    for (int i = 0; i < c->files.ends.n; i++)
+        if (c->files.ends.id[i] < vocabulary_rows(s, c->t)) ends_add(&c->ends, c->files.ends.id[i]);
+    if (c->ends.n == 0) ends_add(&c->ends, tokenizer_find(c->t, TOKEN_EOS));
+}
+
+struct chat *chat_new(const struct chat_job *job, struct problems *p)
+{
     struct chat *c = memory_take(1, sizeof *c, "a chat template");
-    const char *own = job->settings->data.template, *system = job->settings->data.system;
+    const char *system = job->settings->data.system;
     int before = p->n;
     c->t = job->tokenizer;
-    c->bare = !own || !*own;
-    c->name = c->bare ? "bare" : "data.template";
+    c->bare = !job->settings->data.template || !*job->settings->data.template;
     read_specials(c, job->tokenizer_json);
     if (system && *system) {
         c->system = strdup(strcmp(system, "r1") == 0 ? R1 : system);
         SYS_OK(c->system, "give the job more memory", "no memory for data.system");
     }
-    if (own_template_parse(&c->own, c->bare ? bare : own, p)) c->end = find_end(c);
-    if (c->end < 0) c->end = vocabulary_end(job->settings, c->t);
-    if (p->n == before && c->end < 0)
+    open_template(c, job->settings, p);
+    read_ends(c, job->settings);
+    if (p->n == before && c->ends.n == 0)
         problems_add(p, NULL, 0,
                      "%s: no special token ends the assistant's turn: put one of the tokenizer's "
                      "behind {assistant} in data.template",
@@ -126,6 +230,8 @@ void chat_free(struct chat *c)
 {
     if (!c) return;
     own_template_free(&c->own);
+    model_template_free(&c->files);
+    jinja_free(c->model);
     for (int i = 0; i < c->specials; i++) free(c->special[i]);
     free(c->special);
     free(c->system);
@@ -139,9 +245,14 @@ const char *chat_name(const struct chat *c)
     return c->name;
 }
 
-int chat_end(const struct chat *c)
+struct ends chat_ends(const struct chat *c)
 {
-    return c->end;
+    return c->ends;
+}
+
+const char *chat_refused(const struct chat *c)
+{
+    return c->refused;
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */
@@ -198,18 +309,22 @@ static void put_rendered(const struct chat *c, struct chat_tokens *out)
 {
     const struct rendered *r = &c->r;
     bool said = false;
+    if (c->refused) {
+        out->n = REFUSED;
+        return;
+    }
     for (size_t at = 0, from = 0; at < r->n;) {
-        size_t special = r->who[at] == WHO_TEMPLATE ? special_at(c, at) : 0;
+        int special = r->who[at] == WHO_TEMPLATE ? special_at(c, at) : -1;
         bool learn = r->who[at] == WHO_ASSISTANT;
-        if (special > 0) {
-            put_text(c, r->text + at, special, true, said, out);
+        if (special >= 0) {
+            put_token(tokenizer_find(c->t, c->special[special]), said, out);
             said = false;
-            from = at += special;
+            from = at += strlen(c->special[special]);
             continue;
         }
         do at++;
         while (at < r->n && (r->who[at] == WHO_ASSISTANT) == learn &&
-               (r->who[at] != WHO_TEMPLATE || special_at(c, at) == 0));
+               (r->who[at] != WHO_TEMPLATE || special_at(c, at) < 0));
         if (learn)
             put_said(c, r->text + from, at - from, out);
         else
@@ -268,7 +383,7 @@ void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_t
         put_text(c, completion, n, true, true, out); /* as it always was: any special token */
     else
         put_said(c, completion, n, out);
-    put_token(c->end, true, out);
+    put_token(c->ends.id[0], true, out);
 }
 
 /* The last turn, behind what asks for it: as it is, never through a template, which might cut the
@@ -290,7 +405,7 @@ static void put_last(struct chat *c, const struct turn *last, bool open, struct 
         put_said(c, "\n</think>\n\n", strlen("\n</think>\n\n"), out);
     }
     put_said(c, text, n, out);
-    put_token(c->end, true, out);
+    put_token(c->ends.id[0], true, out);
 }
 
 void chat_conversation(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out)
@@ -300,7 +415,7 @@ void chat_conversation(struct chat *c, const struct turn *turn, int n, struct ch
     const struct turn *last = &turn[n - 1];
     if (n == 1) {
         put_said(c, last->text, last->n, out);
-        put_token(c->end, true, out);
+        put_token(c->ends.id[0], true, out);
         return;
     }
     bool thinking =

@@ -9,6 +9,7 @@
 
 #include "model/tokenizer.h"
 #include "trainer/config/settings.h"
+#include "trainer/data/ends.h"
 #include "trainer/data/example.h"
 #include "trainer/data/source.h"
 
@@ -18,16 +19,18 @@ struct chat_job {
     const struct settings *settings;
     const struct tokenizer *tokenizer;
     const char *tokenizer_json; /* its added tokens are the special ones */
-    const char *template;       /* of the model, Jinja; NULL: it has none */
-    const char *bos, *eos;      /* the model's, as text, for its template; NULL: none */
 };
-/* NULL and problems. The tokenizer must outlive it. Local. */
+/* NULL and problems: a template that cannot be read, or that does not show for probe conversations
+ * what was said, each once and in order. The tokenizer must outlive it. Local. */
 struct chat *chat_new(const struct chat_job *job, struct problems *p);
 void chat_free(struct chat *c);
 /* One line for people: "bare", "data.template", "the model's (ChatML)". */
 const char *chat_name(const struct chat *c);
-/* The token that ends the assistant's turn. */
-int chat_end(const struct chat *c);
+/* The tokens that end the assistant's turn, the one that is learned first. */
+struct ends chat_ends(const struct chat *c);
+/* Why the template refused the conversation that was asked for last (chat_tokens.n is then beyond
+ * any room); NULL: it did not. */
+const char *chat_refused(const struct chat *c);
 
 /* Where tokens go; n counts also those for which there was no room. */
 struct chat_tokens {

@@ -2,6 +2,7 @@
  * message for each kind of it, with the first few places by name. */
 #include "trainer/data/screen.h"
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
@@ -9,6 +10,7 @@
 #include "comm/base/problems.h"
 #include "comm/watch.h"
 #include "trainer/data/completion.h"
+#include "trainer/data/jinja.h"
 #include "trainer/data/unknown.h"
 
 enum { NAMED = 8, TRIED = 2048, SAMPLE = 65536, MESSAGE = 900, EVERY = 1024 };
@@ -32,7 +34,8 @@ struct look {
     size_t text_size;
 
     struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten, no_answer;
+    struct found unread, unwritten, no_answer, no_rendering;
+    char why[JINJA_WHY]; /* of the first without a rendering */
     int longest_prompt, longest_demonstration, least_room;
     int usable; /* demonstrations */
     int tags;   /* tokens around an answer */
@@ -87,6 +90,17 @@ static int prompt_tokens(const struct look *l, const struct problem *p)
     return (int)t.n;
 }
 
+/* The model's template refuses some conversations: roles that it does not know, or in an order that
+ * it does not take. */
+static bool no_rendering(struct look *l, int place)
+{
+    const char *why = l->how->chat ? chat_refused(l->how->chat) : NULL;
+    if (!why) return false;
+    if (l->no_rendering.n == 0) snprintf(l->why, sizeof l->why, "%s", why);
+    found_add(&l->no_rendering, place);
+    return true;
+}
+
 /* Conversations are learned from whole. Returns whether one holds characters that cannot be read.
  */
 static bool look_at_conversation(struct look *l, const struct problem *p, int place)
@@ -101,6 +115,7 @@ static bool look_at_conversation(struct look *l, const struct problem *p, int pl
     for (int i = 0; i < p->turns; i++)
         unread = scan(l, &l->read, (struct span){turn[i].text, turn[i].n}, false) || unread;
     chat_conversation(l->how->chat, turn, p->turns, &t);
+    if (no_rendering(l, place)) return false;
     l->longest_demonstration = larger(l->longest_demonstration, (int)t.n);
     if ((int)t.n > l->how->max_context)
         found_add(&l->long_demonstrations, place);
@@ -139,6 +154,7 @@ static bool look_at(struct look *l, const struct problem *p, int place)
     const struct screen *how = l->how;
     struct span prompt = {p->prompt, strlen(p->prompt)}, answer = {p->answer, strlen(p->answer)};
     int n = prompt_tokens(l, p);
+    if (no_rendering(l, place)) return false;
     if (n >= how->max_context) {
         l->longest_prompt = larger(l->longest_prompt, n);
         found_add(&l->long_prompts, place);
@@ -274,6 +290,23 @@ static bool say_long_prompts(const struct look *l)
     return refuse;
 }
 
+/* true: too many are not rendered. */
+static bool say_no_rendering(const struct look *l)
+{
+    const struct found *f = &l->no_rendering;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return false;
+    bool refuse = f->n == l->n || (double)f->n / l->n > l->how->leave_out;
+    text_add(&text, "%s conversations that the chat template refuses: ", split_name(l));
+    say_which(l, f, l->n, &text);
+    text_add(&text, ": %s; %s", l->why,
+             refuse ? "change them, raise data.leave_out, or set data.template to one of your own"
+                    : "left out");
+    say_found(l, refuse, f, message);
+    return refuse;
+}
+
 /* Only a warning: such answers are cut, which mask_truncated and rewards take care of. */
 static void say_little_room(const struct look *l)
 {
@@ -343,7 +376,7 @@ static void say_long_demonstrations(const struct look *l, int of)
 static void say_demonstrations(const struct look *l)
 {
     const struct found *f = &l->no_demonstration;
-    int left = l->n - l->long_prompts.n, of = left - f->n;
+    int left = l->n - l->long_prompts.n - l->no_rendering.n, of = left - f->n;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (l->usable == 0) {
@@ -422,7 +455,9 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
 {
     struct look l = look_new(s, how, split, p);
     look_at_all(&l);
-    bool refused = say_long_prompts(&l), some = l.long_prompts.n > 0 && !refused;
+    bool refused = say_long_prompts(&l);
+    refused = say_no_rendering(&l) || refused;
+    bool some = l.long_prompts.n + l.no_rendering.n > 0 && !refused;
     if (l.n > 0 && !refused) {
         say_little_room(&l);
         say_long_answers(&l);

@@ -45,7 +45,8 @@ static void check_vocabulary(const struct settings *s, const struct tokenizer *t
         problems_add(p, name, 0, "has %d tokens, but the model's vocabulary has %d rows",
                      tokenizer_size(t), rows);
     check_ends(s, rows, p);
-    if (*s->model.end_tokens == 0 && (!think || tokenizer_find(t, TOKEN_EOS) < 0))
+    bool own = s->data.template && *s->data.template; /* a template says itself what it needs */
+    if (!own && *s->model.end_tokens == 0 && (!think || tokenizer_find(t, TOKEN_EOS) < 0))
         problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,
                      !think ? TOKEN_THINK : TOKEN_EOS);
 }

@@ -34,7 +34,7 @@ static struct rollout_job eval_job(struct run *r, const struct phase_settings *k
                               .questions = t->prompts - t->done,
                               .samples = t->samples,
                               .max_new = k->max_new,
-                              .eos = r->eos,
+                              .ends = r->ends,
                               .sampleable = tokenizer_size(r->tokenizer),
                               .seed = (uint64_t)r->settings.run.seed,
                               .purpose = RNG_EVAL,

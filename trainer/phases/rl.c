@@ -26,7 +26,7 @@ static struct rollout_job rl_job(struct run *r, const struct phase_settings *k)
                             .questions = k->prompts,
                             .samples = k->samples,
                             .max_new = k->max_new,
-                            .eos = r->eos,
+                            .ends = r->ends,
                             .sampleable = tokenizer_size(r->tokenizer),
                             .seed = (uint64_t)r->settings.run.seed,
                             .purpose = RNG_SAMPLE,

@@ -22,7 +22,7 @@ unsigned graders_need(void)
 
 static void read_text(const struct grading *g, struct completion *c)
 {
-    int n = c->n > 0 && c->token[c->n - 1] == g->eos ? c->n - 1 : c->n;
+    int n = c->n > 0 && ends_have(&g->ends, c->token[c->n - 1]) ? c->n - 1 : c->n;
     size_t bytes = tokenizer_decode(g->tokenizer, c->token, (size_t)n, g->text, g->text_size);
     c->text = g->text;
     c->bytes = bytes < g->text_size ? bytes : g->text_size - 1;

@@ -3,6 +3,7 @@
 #define DUET_TRAINER_REWARD_GRADER_H
 
 #include "model/tokenizer.h"
+#include "trainer/data/ends.h"
 #include "trainer/config/settings.h"
 #include "trainer/reward/verdict.h"
 
@@ -39,7 +40,7 @@ unsigned graders_need(void);
 /* What a rank reads answers with. Everything stays the caller's. */
 struct grading {
     const struct tokenizer *tokenizer;
-    int eos;
+    struct ends ends;        /* that may stand at the end of an answer */
     const struct task *task; /* NULL: the problems are a file's */
     bool parts;              /* rewards_grade counts the task's parts of a completion, too */
     char *text;              /* (text_size) any completion, until the next is read */

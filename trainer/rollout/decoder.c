@@ -193,7 +193,7 @@ static void record_token(struct rollout *r, struct decoder *d, const struct deco
     a->logp[a->n++] = s.logp;
     k->pos++;
     k->token = s.token;
-    bool ended = s.token == r->job->eos;
+    bool ended = ends_have(&r->job->ends, s.token);
     a->truncated = !ended && (a->n == r->job->max_new || k->pos + 1 >= r->stage->dims.max_context);
     if (!ended && !a->truncated) return;
     const struct rollout_listener *who = &r->job->listener;

@@ -19,6 +19,7 @@
 
 #include "comm/base/rng.h"
 #include "model/sampling.h"
+#include "trainer/data/ends.h"
 #include "trainer/stage/stage.h"
 
 struct question {
@@ -27,8 +28,8 @@ struct question {
 };
 
 struct answer {
-    int n;          /* tokens, <eos> included */
-    bool truncated; /* stopped by the limit, not by <eos> */
+    int n;          /* tokens, the one that ends it included */
+    bool truncated; /* stopped by the limit, not by an end */
     int *token;     /* (max_new) */
     float *logp;    /* (max_new) of the full distribution at the sampling temperature */
 };
@@ -49,7 +50,7 @@ struct rollout_job {
     int questions, samples; /* G answers each */
     int max_new;            /* also limited by max_context */
     struct sampling sampling;
-    int eos;
+    struct ends ends;
     int sampleable; /* tokens with a text: ids below it may be sampled */
     uint64_t seed;
     enum rng_purpose purpose;

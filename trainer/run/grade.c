@@ -3,7 +3,7 @@
 static struct grading grading_of(const struct run *r)
 {
     return (struct grading){.tokenizer = r->tokenizer,
-                            .eos = r->eos,
+                            .ends = r->ends,
                             .task = source_task(r->source),
                             .text = r->scratch->text,
                             .text_size = r->scratch->text_size};

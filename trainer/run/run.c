@@ -23,11 +23,10 @@ static void open_tokenizer(struct run *r, const char *given, struct problems *p)
 {
     r->tokenizer = vocabulary_open(&r->settings, given, &r->tokenizer_json, p);
     if (!r->tokenizer) return;
-    r->think = tokenizer_find(r->tokenizer, TOKEN_THINK);
     const struct chat_job job = {
         .settings = &r->settings, .tokenizer = r->tokenizer, .tokenizer_json = r->tokenizer_json};
     r->chat = chat_new(&job, p);
-    r->eos = r->chat ? chat_end(r->chat) : -1;
+    if (r->chat) r->ends = chat_ends(r->chat);
 }
 
 static void print_memory(const struct run *r)

@@ -29,7 +29,7 @@ struct run {
     struct tokenizer *tokenizer;
     char *tokenizer_json, *recipe;
     const char *folder;       /* of a training run: settings.run.out, or this site's in it */
-    int think, eos;           /* token ids */
+    struct ends ends;         /* chat_ends */
     struct attachments files; /* of an imported model; rank 0 saves them with every checkpoint */
     struct chat *chat;        /* how prompts and demonstrations become tokens */
     struct source *source;    /* NULL when no problems are asked for */

@@ -127,7 +127,8 @@ START_TEST(prompts_and_answers)
     chat_answer(c, "so</think><answer>4</answer>", 28, &t);
     show(&t, text);
     ck_assert_str_eq(text, "2+2<eos>[<think>]so[</think>][<answer>]4[</answer>][<eos>]");
-    ck_assert_int_eq(chat_end(c), tokenizer_find(built_in, "<eos>"));
+    ck_assert_int_eq(chat_ends(c).n, 1);
+    ck_assert_int_eq(chat_ends(c).id[0], tokenizer_find(built_in, "<eos>"));
     chat_free(c);
     c = open_chat(NULL, "r1", &p);
     t.n = 0;

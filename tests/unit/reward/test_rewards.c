@@ -39,14 +39,14 @@ static struct completion completion_of(const struct grading *g, const struct pro
                                        const struct row *row, int *token)
 {
     int n = (int)tokenizer_encode(g->tokenizer, row->text, strlen(row->text), true, token, ROOM);
-    if (row->eos) token[n++] = g->eos;
+    if (row->eos) token[n++] = g->ends.id[0];
     return (struct completion){.problem = p, .token = token, .n = n, .truncated = row->truncated};
 }
 
 static struct grading grading_of(const struct tokenizer *t, const struct task *task, char *text)
 {
     return (struct grading){.tokenizer = t,
-                            .eos = tokenizer_find(t, TOKEN_EOS),
+                            .ends = {{tokenizer_find(t, TOKEN_EOS)}, 1},
                             .task = task,
                             .parts = true,
                             .text = text,

@@ -264,7 +264,7 @@ static struct rollout_job job_draw(struct rng_stream *g, int context)
                             .questions = 1 + (int)rng_next_below(g, MOST_QUESTIONS),
                             .samples = 1 + (int)rng_next_below(g, MOST_SAMPLES),
                             .max_new = 1 + (int)rng_next_below(g, (uint32_t)context * 2),
-                            .eos = EOS};
+                            .ends = {{EOS}, 1}};
     int longest = 1 + (int)rng_next_below(g, (uint32_t)context - 1);
     for (int q = 0; q < j.questions; q++) {
         question[q] = (struct question){prompt[q], 1 + (int)rng_next_below(g, (uint32_t)longest)};
