@@ -186,8 +186,8 @@ static void open_template(struct chat *c, const struct settings *s, struct probl
                      c->why);
 }
 
-/* Behind what the template ends a turn with: model.end_tokens (checked by vocabulary_open), those of
- * the model's files, or <eos>. */
+/* Behind what the template ends a turn with: model.end_tokens (checked by vocabulary_open), those
+ * of the model's files, or <eos>. */
 static void read_ends(struct chat *c, const struct settings *s)
 {
     const char *at = s->model.end_tokens ? s->model.end_tokens : "";
