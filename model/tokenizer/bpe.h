@@ -41,9 +41,9 @@ struct bpe *bpe_read(struct parse *p, const json_t *root);
 void bpe_find_whole(struct bpe *t, bool spelled);
 /* The tokenizer, or NULL when there were problems. */
 struct tokenizer *bpe_finish(struct parse *p, struct bpe *t);
-void bpe_release(struct tokenizer *t);
+void bpe_release(struct tokenizer *base);
 int bpe_find(const struct tokenizer *t, const char *token, size_t n);
-size_t bpe_encode(const struct tokenizer *t, const char *text, size_t n, bool special, int *out,
+size_t bpe_encode(const struct tokenizer *base, const char *text, size_t n, bool special, int *out,
                   size_t max);
 
 /* The post_processor: ids around a text. */

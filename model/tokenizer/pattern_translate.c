@@ -29,12 +29,12 @@ static void put(struct translation *t, const char *fmt, ...) __attribute__((form
 static void put(struct translation *t, const char *fmt, ...)
 {
     va_list args;
+    va_start(args, fmt);
     if (t->room - t->n < 128) {
         t->room = 2 * t->room + 256;
         t->out = realloc(t->out, t->room);
         SYS_OK(t->out, "give the job more memory", "no memory for a tokenizer");
     }
-    va_start(args, fmt);
     t->n += (size_t)vsnprintf(t->out + t->n, t->room - t->n, fmt, args);
     va_end(args);
 }
@@ -103,7 +103,7 @@ static void property(struct translation *t)
     char name[4] = "";
     size_t n = end ? (size_t)(end - t->at) - 3 : 0;
     if (n >= 1 && n <= 2) memcpy(name, t->at + 3, n);
-    if (!is_category(name)) {
+    if (!end || !is_category(name)) {
         bad(t, "only general categories are supported, not", end ? n + 4 : 4);
         return;
     }
