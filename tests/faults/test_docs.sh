@@ -41,6 +41,7 @@ commands() {
 filled() {
     sed -E -e 's/[[:space:]]{3,}[^"]*$//; s/ +#.*$//; s/[[:space:]]+$//' -e 's/ …$//' -e 's/\bRUN_[AB]\b/runs\/countdown/g; s/\bRUN\//runs\/countdown\//g' \
         -e '/--nodes|-n 32/s/\bRECIPE\b/my-recipe.yaml/' -e 's/ (MODEL|CHECKPOINT)\b/ runs\/countdown/g; s/\bRECIPE\b/launch\/recipes\/countdown.yaml/g; s/([ "])SAMPLES\.jsonl/\1runs\/countdown\/samples.jsonl/g' \
+        -e 's/\/models\/Qwen2.5-0.5B/my-model/g; s/runs\/mine/runs\/countdown/g; s/\/models\/mine/exported/g' \
         -e 's/--hostfile FILE/--hostfile my-hosts/g; s/--cluster FILE/--cluster launch\/clusters\/laptop.yaml/g; s/ \[[^]]*\]//g'
 }
 ranks_of() { grep -oE -- '-n [0-9]+' <<<"$1" | head -n 1 | cut -c 4-; }
@@ -112,6 +113,8 @@ recipe=launch/recipes/countdown.yaml
 # shellcheck disable=SC2046
 train 2 runs/countdown $(shrunk launch/recipes/countdown.yaml) --set mesh.dp=1 --set phases.grpo.save_samples=99
 check "a run to talk to" equal "$code" 0 || finish
+cp -r "$root/tests/golden/hf/qwen2" my-model # a folder as the hub has them
+echo '{"prompt_ids": [1, 2], "answer_ids": [3, 4]}' >tokens.jsonl
 
 seen=0
 for page in $pages; do

@@ -20,7 +20,7 @@ for file in (root / "trainer").rglob("*.c"):
     for names in re.findall(r'struct algorithm_metric \w+\[\] = \{(.*?)\n\};', text, re.S): put |= set(re.findall(r'\{"([^"]+)"', names))
     put |= {f"reward/{n}/mean" for n in re.findall(r'struct grader grader_\w+ = \{\s*\.name = "([^"]+)"', text)}
 score = (root / "trainer/phases/evaluate.c").read_text()
-put |= {"eval/TASK/" + n for n in re.findall(r'\bput\(r, "([^"]+)"', score)}
+put |= {"eval/TASK/" + n for n in re.findall(r'\bput_figure\(r, "([^"]+)"', score)}
 put |= {"eval/TASK/" + n.replace("%d", "K") for n in re.findall(r'snprintf\(name, sizeof name, "([a-z]+@%d)"', score)}
 put |= {"step", "phase"}
 
