@@ -5,39 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "comm/base/file.h"
-#include "trainer/gguf/describe.h"
 #include "trainer/gguf/hf.h"
 #include "trainer/gguf/keys.h"
-#include "tests/support/check_unit.h"
-
-struct opened {
-    void *bytes;
-    struct gguf *g;
-};
-
-static struct opened parse(void *bytes, size_t n)
-{
-    struct problems p = {0};
-    struct opened o = {bytes, gguf_parse(bytes, n, "f.gguf", &p)};
-    ck_assert_msg(o.g != NULL, "%s", p.n ? p.text[0] : "");
-    return o;
-}
-
-static struct opened tiny_llama(void)
-{
-    char why[FILE_WHY];
-    size_t n;
-    char *bytes = file_read("tests/golden/tiny_llama.gguf", FILE_REGULAR, 1 << 20, &n, why);
-    ck_assert_msg(bytes != NULL, "%s", why);
-    return parse(bytes, n);
-}
-
-static void opened_close(struct opened *o)
-{
-    gguf_free(o->g);
-    free(o->bytes);
-}
+#include "tests/support/made_gguf.h"
 
 /* --- tensors --- */
 
@@ -103,63 +73,6 @@ START_TEST(names_go_both_ways)
 }
 END_TEST
 
-/* --- files made here --- */
-
-static struct gguf_text text(const char *s)
-{
-    return (struct gguf_text){s, strlen(s)};
-}
-
-struct made {
-    struct gguf_head *head;
-    size_t data; /* bytes of its tensors */
-};
-
-static struct made make(const char *architecture)
-{
-    struct made m = {.head = gguf_head_new()};
-    gguf_put_text(m.head, "general.architecture", text(architecture));
-    return m;
-}
-
-static void put(struct made *m, const char *architecture, const char *key, uint32_t value)
-{
-    char whole[64];
-    snprintf(whole, sizeof whole, "%s.%s", architecture, key);
-    gguf_put_u32(m->head, whole, value);
-}
-
-static void put_sizes(struct made *m, const char *architecture)
-{
-    put(m, architecture, "block_count", 1);
-    put(m, architecture, "context_length", 64);
-    put(m, architecture, "embedding_length", 8);
-    put(m, architecture, "feed_forward_length", 16);
-    put(m, architecture, "attention.head_count", 2);
-}
-
-static void tensor(struct made *m, const char *name, int dims, const uint64_t *shape)
-{
-    const struct quant *f32 = quant_named("f32");
-    size_t at = (size_t)gguf_put_tensor(m->head, name, dims, shape, f32);
-    m->data = at + (size_t)gguf_padded(gguf_tensor_bytes(f32, dims, shape));
-}
-
-/* values: of all tensors, padding included; NULL: they count up. */
-static struct opened done(struct made *m, const float *values)
-{
-    size_t n;
-    const void *head = gguf_head_bytes(m->head, &n);
-    unsigned char *bytes = calloc(n + m->data, 1);
-    memcpy(bytes, head, n);
-    for (size_t i = 0; i < m->data / 4; i++) {
-        float value = values ? values[i] : (float)i;
-        memcpy(bytes + n + 4 * i, &value, 4);
-    }
-    gguf_head_free(m->head);
-    return parse(bytes, n + m->data);
-}
-
 START_TEST(experts_lie_in_one_tensor)
 {
     struct made m = make("qwen3moe");
@@ -187,17 +100,6 @@ START_TEST(experts_lie_in_one_tensor)
 END_TEST
 
 /* --- config.json --- */
-
-static json_t *config(const struct gguf *g)
-{
-    struct problems p = {0};
-    char *text = gguf_config_text(g, "f.gguf", &p);
-    ck_assert_msg(text != NULL, "%s", p.n ? p.text[0] : "");
-    json_t *root = json_loads(text, 0, NULL);
-    free(text);
-    ck_assert_ptr_nonnull(root);
-    return root;
-}
 
 START_TEST(sizes_and_tokens)
 {
@@ -355,139 +257,6 @@ START_TEST(foreign_tokenizers_are_refused)
 }
 END_TEST
 
-/* --- describing a folder --- */
-
-static int64_t whole(const struct gguf *g, const char *key, uint64_t i)
-{
-    int64_t value;
-    const struct gguf_value *v = gguf_find(g, key);
-    ck_assert_msg(v && gguf_whole(v, i, &value), "%s", key);
-    return value;
-}
-
-static void check_text(const struct gguf *g, const char *key, int i, const char *want)
-{
-    const struct gguf_value *v = gguf_find(g, key);
-    ck_assert_msg(v != NULL, "%s", key);
-    const unsigned char *cursor = v->at;
-    struct gguf_text t = {0};
-    for (; i >= 0; i--) ck_assert(gguf_text(v, &cursor, &t));
-    ck_assert_uint_eq(t.n, strlen(want));
-    ck_assert_mem_eq(t.at, want, t.n);
-}
-
-static bool describe(struct gguf_described *d, struct gguf_head *h, const struct gguf_folder *f,
-                     struct problems *p)
-{
-    return gguf_describe(d, h, f, quant_named("bf16"), p);
-}
-
-/* What a file says of its folder is what a file made of that folder says. */
-START_TEST(folder_and_back)
-{
-    struct opened o = tiny_llama();
-    struct problems p = {0};
-    struct gguf_described d;
-    char *text[3] = {gguf_config_text(o.g, "f", &p), gguf_tokenizer_text(o.g, "f", &p),
-                     gguf_tokenizer_config_text(o.g)};
-    struct made m = {.head = gguf_head_new()};
-    const struct gguf_folder f = {
-        .name = "x", .config = text[0], .tokenizer = text[1], .tokenizer_config = text[2]};
-    ck_assert_msg(describe(&d, m.head, &f, &p), "%s", p.n ? p.text[0] : "");
-    ck_assert_str_eq(d.architecture, "llama");
-    ck_assert(d.heads == 4 && d.kv_heads == 2 && d.head == 4 && d.rope_factors == 0);
-    tensor(&m, "token_embd.weight", 2, (const uint64_t[]){262, 8});
-    tensor(&m, "blk.0.attn_q.bias", 1, (const uint64_t[]){16});
-    struct opened again = done(&m, NULL);
-    char *back[3] = {gguf_config_text(again.g, "f", &p), gguf_tokenizer_text(again.g, "f", &p),
-                     gguf_tokenizer_config_text(again.g)};
-    for (int i = 0; i < 3; i++) {
-        ck_assert_str_eq(back[i], text[i]);
-        free(back[i]);
-        free(text[i]);
-    }
-    opened_close(&again);
-    opened_close(&o);
-}
-END_TEST
-
-static const char toy_tokenizer[] =
-    "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", "
-    "\"individual_digits\": true}, {\"type\": \"ByteLevel\"}]}, \"added_tokens\": [{\"id\": 3, "
-    "\"content\": \"<s>\", \"special\": true}], \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": "
-    "0, \"b\": 1, \"ab\": 2}, \"merges\": [[\"a\", \"b\"]]}}";
-static const char toy_config[] =
-    "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 12, \"intermediate_size\": 16, "
-    "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"max_position_embeddings\": 9, "
-    "\"vocab_size\": 6, \"rope_parameters\": {\"rope_type\": \"llama3\", \"rope_theta\": 1e9, "
-    "\"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
-    "\"original_max_position_embeddings\": 8192}}";
-
-/* Merges as pairs, ids without a token, a special token named by text, single digits, and Llama
- * 3's scaling as a tensor that the reader recognises. */
-START_TEST(what_folders_spell_otherwise)
-{
-    struct problems p = {0};
-    struct gguf_described d;
-    struct made m = {.head = gguf_head_new()};
-    const struct gguf_folder f = {.name = "x",
-                                  .config = toy_config,
-                                  .tokenizer = toy_tokenizer,
-                                  .tokenizer_config = "{\"eos_token\": {\"content\": \"<s>\"}}",
-                                  .generation = "{\"bos_token_id\": [2, 1]}",
-                                  .chat_template = "t"};
-    ck_assert_msg(describe(&d, m.head, &f, &p), "%s", p.n ? p.text[0] : "");
-    ck_assert_int_eq(d.rope_factors, 3);
-    float values[80] = {[72] = d.rope_factor[0], d.rope_factor[1], d.rope_factor[2]};
-    tensor(&m, "token_embd.weight", 2, (const uint64_t[]){6, 12});
-    tensor(&m, "rope_freqs.weight", 1, (const uint64_t[]){3});
-    struct opened o = done(&m, values);
-    static const int type[6] = {1, 1, 1, 3, 5, 5};
-    for (uint64_t i = 0; i < 6; i++)
-        ck_assert_int_eq(whole(o.g, "tokenizer.ggml.token_type", i), type[i]);
-    ck_assert_int_eq(whole(o.g, "tokenizer.ggml.eos_token_id", 0), 3);
-    ck_assert_int_eq(whole(o.g, "tokenizer.ggml.bos_token_id", 0), 2);
-    check_text(o.g, "tokenizer.ggml.pre", 0, "smollm");
-    check_text(o.g, "tokenizer.ggml.merges", 0, "a b");
-    check_text(o.g, "tokenizer.ggml.tokens", 5, "[PAD5]");
-    check_text(o.g, "tokenizer.chat_template", 0, "t");
-    json_t *root = config(o.g), *scaling = json_object_get(root, "rope_scaling");
-    ck_assert(json_number_value(json_object_get(scaling, "factor")) == 8.0);
-    json_decref(root);
-    opened_close(&o);
-}
-END_TEST
-
-/* One member of a folder that llama.cpp has no word for. */
-static void check_folder(const char *config_text, const char *tokenizer, const char *want)
-{
-    struct problems p = {0};
-    struct gguf_described d;
-    struct gguf_head *h = gguf_head_new();
-    const struct gguf_folder f = {.name = "x", .config = config_text, .tokenizer = tokenizer};
-    ck_assert(!describe(&d, h, &f, &p));
-    ck_assert_msg(strstr(p.text[p.n - 1], want) != NULL, "%s", p.text[p.n - 1]);
-    problems_free(&p);
-    gguf_head_free(h);
-}
-
-START_TEST(folders_without_a_file)
-{
-    check_folder("{\"architectures\": [\"Gemma2ForCausalLM\"]}", toy_tokenizer,
-                 "Gemma2ForCausalLM");
-    check_folder("{", toy_tokenizer, "is no JSON");
-    check_folder(toy_config, "{\"model\": {\"type\": \"WordLevel\"}}",
-                 "tokenizer of this kind (WordLevel)");
-    check_folder(toy_config,
-                 "{\"pre_tokenizer\": {\"type\": \"Metaspace\"}, \"model\": {\"type\": \"BPE\"}}",
-                 "tokenizer of this kind (BPE)");
-    check_folder(
-        toy_config,
-        "{\"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"vocab\": {\"a\": 6}}}",
-        "token \"a\" has number 6, but the embedding has 6 rows");
-}
-END_TEST
-
 #define TESTS(X)                        \
     X(every_number_is_where_it_belongs) \
     X(names_go_both_ways)               \
@@ -496,8 +265,5 @@ END_TEST
     X(llama3_scaling_is_recognised)     \
     X(foreign_models_are_refused)       \
     X(the_tokenizer)                    \
-    X(foreign_tokenizers_are_refused)   \
-    X(folder_and_back)                  \
-    X(what_folders_spell_otherwise)     \
-    X(folders_without_a_file)
+    X(foreign_tokenizers_are_refused)
 UNIT_MAIN("gguf as a folder")
