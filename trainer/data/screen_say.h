@@ -1,0 +1,51 @@
+/* What screen.c counts in a pass over a split, and what is then said of it: a message for each
+ * kind, a problem where it is refused, else a warning. Private to both. */
+#ifndef DUET_TRAINER_DATA_SCREEN_SAY_H
+#define DUET_TRAINER_DATA_SCREEN_SAY_H
+
+#include "comm/base/problems.h"
+#include "trainer/data/jinja.h"
+#include "trainer/data/screen.h"
+#include "trainer/data/unknown.h"
+
+enum { NAMED = 8 };
+
+/* Records of which the same is to be said. */
+struct found {
+    int n, last, place[NAMED]; /* numbers of the first (source_look) */
+};
+
+struct look {
+    const struct source *source;
+    const struct screen *how;
+    struct problems *problems;
+    enum split split;
+    const char *file;
+    bool lines;  /* a file's: places are lines */
+    bool sample; /* looked at are some of many, which are not left out */
+    int n;       /* problems looked at */
+    bool *keep;  /* (n) */
+    char *text;  /* of a demonstration; what is longer than text_size does not fit */
+    size_t text_size;
+
+    struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
+    struct found unread, unwritten, no_answer, no_rendering;
+    char why[JINJA_WHY]; /* of the first without a rendering */
+    int longest_prompt, longest_demonstration, least_room;
+    int usable; /* demonstrations */
+    int tags;   /* tokens around an answer */
+    struct unknown read, written;
+};
+
+/* Of prompts without room for an answer; of conversations that the template refuses. true: there
+ * are too many of them, which is a problem. */
+bool screen_say_long_prompts(const struct look *l);
+bool screen_say_no_rendering(const struct look *l);
+/* Of all else; for a split with problems in it. */
+void screen_say_little_room(const struct look *l);
+void screen_say_long_answers(const struct look *l);
+void screen_say_no_answers(const struct look *l);
+void screen_say_demonstrations(const struct look *l);
+void screen_say_unknown(const struct look *l);
+
+#endif
