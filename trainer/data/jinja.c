@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include "trainer/data/jinja_filter.h"
 #include "trainer/data/jinja_node.h"
 
 enum { STEPS = 2000000, ARGUMENTS = 8, RANGE = 4096 };

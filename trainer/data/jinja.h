@@ -4,7 +4,7 @@
  * Statements: if, for (with a condition, loop, else, break, continue), set (also of a namespace and
  * of a block), generation. Expressions: strings, whole numbers, true, false, none, lists, dicts,
  * arithmetic, comparisons, in, and, or, not, if-else, slices, the methods of strings and dicts, the
- * filters and tests of jinja_value.h. Not: macros, imports, fractions, the clock (strftime_now is
+ * filters and tests of jinja_filter.h. Not: macros, imports, fractions, the clock (strftime_now is
  * not defined, so a template that asks falls back on its fixed date and runs are reproducible).
  * White space as transformers has it: trim_blocks, lstrip_blocks.
  *

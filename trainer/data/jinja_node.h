@@ -2,6 +2,7 @@
 #ifndef DUET_TRAINER_DATA_JINJA_NODE_H
 #define DUET_TRAINER_DATA_JINJA_NODE_H
 
+#include "trainer/data/jinja.h"
 #include "trainer/data/jinja_value.h"
 
 enum node_op {

@@ -1,0 +1,38 @@
+/* Texts of a chat template (jinja.h), of which every byte is known by who wrote it; they lie in a
+ * pool. Characters are those of UTF-8. */
+#ifndef DUET_TRAINER_DATA_JINJA_WORDS_H
+#define DUET_TRAINER_DATA_JINJA_WORDS_H
+
+#include "trainer/data/jinja_pool.h"
+
+struct words {
+    const char *text;
+    const unsigned char *who; /* NULL: all the template's */
+    size_t n;
+};
+
+bool words_equal(struct words a, struct words b);
+/* Where b first stands in a from byte `from`; a.n: nowhere. */
+size_t words_search(struct words a, struct words b, size_t from);
+/* The bytes from..to-1, not copied. */
+struct words words_part(struct words s, size_t from, size_t to);
+/* Bytes of the character at byte `at`. */
+size_t words_character(struct words s, size_t at);
+size_t words_characters(struct words s);
+/* The byte at which character number i begins. */
+size_t words_byte(struct words s, size_t i);
+
+/* A text that grows: zeroed but for its pool. */
+struct builder {
+    struct pool *p;
+    char *text;
+    unsigned char *who;
+    size_t n, room;
+};
+/* n bytes; who: NULL: the template's. */
+void builder_add(struct builder *b, const char *text, const unsigned char *who, size_t n);
+void builder_add_words(struct builder *b, struct words s);
+/* What it holds, in its memory; empty when the pool failed. */
+struct words builder_words(const struct builder *b);
+
+#endif
