@@ -96,9 +96,9 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
     sleep 3
     is_alive "$pid" "$start" && kill -KILL "$pid"
 }
-# Only what has a checkpoint saves one.
-stopping=stopping
-[ "${program[0]##*/} ${program[1]:-}" != "duet train" ] || stopping='saving a checkpoint, then stopping'
+# Of duet's commands only train saves a checkpoint; another program may be a script around it.
+stopping='saving a checkpoint, then stopping'
+[ "${program[0]##*/}" != duet ] || [ "${program[1]:-}" = train ] || stopping=stopping
 # The request is held until the ranks report that they listen (messages.sh): earlier it would end mpirun or a rank, or be lost.
 # What we say of it waits for mpirun: until then the job is a child of this shell, which a signal to
 # our process group ends, and the outcome is another (end_if_stopped).

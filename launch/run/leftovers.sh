@@ -17,6 +17,26 @@ make_scratch() {
         exit 1
     }
     echo "$(where_pids_count) $$ $(start_of $$)" >"$scratch/owner"
+    hold_session
+}
+# mpirun keeps its files of this user in one folder, which the last job to end removes, even while another is about to use it: that one
+# would fail. A folder of ours in there, made until it is there, keeps it.
+hold_session() {
+    local name folder
+    for name in "${HOSTNAME%%.*}" "$HOSTNAME"; do
+        folder=${TMPDIR:-/tmp}/ompi.$name.$(id -u)
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            mkdir -m 700 "$folder" 2>/dev/null
+            mkdir "$folder/hold.${scratch##*.}" 2>/dev/null && break
+            [ -d "$folder/hold.${scratch##*.}" ] && break
+        done
+    done
+}
+end_hold() { # FOLDER
+    local path
+    for path in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"; do
+        rmdir "$path/hold.${1##*.}" 2>/dev/null && rmdir "$path" 2>/dev/null
+    done
 }
 where_pids_count() { echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"; }
 start_of() { # PID: when it began; with its number that is one process for ever
@@ -51,6 +71,7 @@ forget() {
             [ ! -O "$path" ] || rm -rf -- "$path"
         done
     fi
+    end_hold "$1"
     IFS= read -r path 2>/dev/null <"$1/mark"
     if [[ $path == */.preflight-* && -O $path ]]; then rm -f -- "$path"*; fi
     rm -rf -- "$1"

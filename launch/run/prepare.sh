@@ -41,7 +41,7 @@ prepare() {
 hand_over() {
     local pair exports=()
     for pair in "${mca[@]}"; do exports+=("OMPI_MCA_${pair%%=*}"); done
-    mkfifo "$scratch/out" "$scratch/err" "$scratch/never"
+    mkfifo "$scratch/out" "$scratch/err" "$scratch/said" "$scratch/never"
     choose_leash
     declare -p own_name ranks launcher flags program command leash at_once host line remote interface agent ssh_words by_slurm start_limit \
         keepalive_seconds >"$scratch/prepared.new" &&

@@ -35,8 +35,9 @@ open_relays() {
     exec {hold1}<>"$scratch/out" {hold2}<>"$scratch/err" {deaf}<>"$scratch/never" {tell}>&2
     { ignore_signals out; relay "standard output"; } <"$scratch/out" {hold1}>&- {hold2}>&- &
     relays=($!)
-    { ignore_signals err; quieten; } <"$scratch/err" {hold1}>&- {hold2}>&- |
-        { ignore_signals relay; relay "standard error"; } >&2 {hold1}>&- {hold2}>&- &
+    # no pipeline here: a trap that strikes while bash makes one waits for its first half, for ever
+    { ignore_signals err; quieten; } <"$scratch/err" >"$scratch/said" {hold1}>&- {hold2}>&- &
+    { ignore_signals relay; relay "standard error"; } <"$scratch/said" >&2 {hold1}>&- {hold2}>&- &
     relays+=($!)
     exec {out}>"$scratch/out" {noise}>"$scratch/err"
     for name in out err relay; do

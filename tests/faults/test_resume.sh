@@ -24,8 +24,12 @@ killed() {
     check "killed $name: no process is left" gone 10 "${pids[@]}"
     echo "killed $name ($victim): $(wc -l <broken/metrics.jsonl) lines, last checkpoint $(cat broken/checkpoints/latest)"
 }
-# is_saving_step STEP
-is_saving_step() { [ -d "broken/checkpoints/step-$(printf %08d "$1").partial" ]; }
+# is_saving_step STEP: it is being saved, or just was: on a fast machine that takes less time than looking twice
+is_saving_step() {
+    local folder
+    folder=broken/checkpoints/step-$(printf %08d "$1")
+    [ -d "$folder.partial" ] || [ -d "$folder" ]
+}
 
 killed "in sft" rank2 lines 25 broken
 cp -r broken other

@@ -101,8 +101,8 @@ struct tiny_model {
 
 static inline void *tiny_weights_make(const struct param_list *l, const struct ops *ops)
 {
-    float *w = calloc(l->total, sizeof *w);
-    void *out = calloc(l->total, ops->real_bytes);
+    float *w = calloc(l->total + 1, sizeof *w);
+    void *out = calloc(l->total + 1, ops->real_bytes);
     for (int i = 0; i < l->n; i++)
         for (size_t e = 0; e < l->p[i].n; e++)
             w[l->p[i].offset + e] = tiny_weight(&l->p[i], param_index(&l->p[i], e));

@@ -61,7 +61,10 @@ static void read_specials(struct chat *c, const char *json)
     const json_t *list = json_object_get(root, "added_tokens"), *v;
     size_t i;
     c->special = memory_take(json_array_size(list) + 2, sizeof *c->special, "special tokens");
-    json_array_foreach(list, i, v) add_special(c, json_string_value(json_object_get(v, "content")));
+    json_array_foreach(list, i, v)
+    {
+        add_special(c, json_string_value(json_object_get(v, "content")));
+    }
     json_decref(root);
     for (int k = 0; k < 2 && c->bare; k++) add_special(c, bare_tokens[k]);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/base/die.h"
 
 static char *trim(char *s)
 {
@@ -96,6 +97,7 @@ static void share_out(struct mix *m, const double *weight, int n)
 void mix_make(struct mix *m, const double *weight, int n)
 {
     int had[FILES_MOST] = {0};
+    INVARIANT(n > 0 && n <= FILES_MOST, "%d files", n);
     share_out(m, weight, n);
     for (int place = 0; place < MIX_CYCLE; place++) {
         int best = -1;
@@ -107,6 +109,7 @@ void mix_make(struct mix *m, const double *weight, int n)
                 most = behind;
             }
         }
+        INVARIANT(best >= 0, "the shares of %d files do not add up", n);
         m->file[place] = (uint8_t)best;
         m->draw[place] = (uint16_t)had[best]++;
     }

@@ -62,7 +62,10 @@ static const char *split_name(const json_t *tokenizer)
     struct steps s = {0};
     size_t i;
     if (!list) take_step(&s, pre);
-    json_array_foreach(list, i, step) take_step(&s, step);
+    json_array_foreach(list, i, step)
+    {
+        take_step(&s, step);
+    }
     for (int k = 0; k < GGUF_SPLITS; k++)
         if (same_steps(&s, &gguf_splits[k])) return gguf_splits[k].names[0];
     return NULL;
@@ -110,8 +113,10 @@ static bool take_tokens(struct tokens *t, const json_t *root, struct problems *p
     json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab"), *id, *added;
     const char *text;
     size_t i;
-    json_object_foreach(
-        vocab, text, id) if (!set_token(t, text, json_integer_value(id), NORMAL, p)) return false;
+    json_object_foreach(vocab, text, id)
+    {
+        if (!set_token(t, text, json_integer_value(id), NORMAL, p)) return false;
+    }
     json_array_foreach(json_object_get(root, "added_tokens"), i, added)
     {
         bool special = json_is_true(json_object_get(added, "special"));
@@ -133,8 +138,11 @@ static void put_merges(struct gguf_head *h, const json_t *merges)
 {
     size_t n = json_array_size(merges), i, bytes = 0;
     const json_t *m;
-    json_array_foreach(merges, i, m) bytes +=
-        json_string_length(json_array_get(m, 0)) + json_string_length(json_array_get(m, 1)) + 2;
+    json_array_foreach(merges, i, m)
+    {
+        bytes += json_string_length(json_array_get(m, 0)) + 2;
+        bytes += json_string_length(json_array_get(m, 1));
+    }
     struct gguf_text *text = memory_take(n, sizeof *text, "the merges of a GGUF file");
     char *joined = memory_take(bytes, 1, "the merges of a GGUF file"), *at = joined;
     json_array_foreach(merges, i, m)
@@ -166,10 +174,11 @@ static json_int_t token_number(const json_t *config, const json_t *beside, const
     const char *text =
         json_string_value(named) ? json_string_value(named) : text_at(named, "content");
     size_t i;
-    json_array_foreach(json_object_get(root, "added_tokens"), i,
-                       added) if (text[0] &&
-                                  strcmp(text_at(added, "content"), text) ==
-                                      0) return json_integer_value(json_object_get(added, "id"));
+    json_array_foreach(json_object_get(root, "added_tokens"), i, added)
+    {
+        if (text[0] && strcmp(text_at(added, "content"), text) == 0)
+            return json_integer_value(json_object_get(added, "id"));
+    }
     return -1;
 }
 

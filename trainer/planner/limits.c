@@ -141,8 +141,8 @@ static const char *const remedy[ARENA_KINDS] = {
     [ARENA_GRADIENTS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
     [ARENA_OPTIMIZER] = "lower the model's sizes, or use more ranks (mesh.dp, mesh.pp) or hosts",
     [ARENA_ACTIVATIONS] = "lower data.micro_batch_tokens, or use more stages (mesh.pp)",
-    [ARENA_CACHES] = "lower mesh.cache_tokens, mesh.decode_slots or model.max_context, or use more "
-                     "stages (mesh.pp)",
+    [ARENA_CACHES] = ("lower mesh.cache_tokens, mesh.decode_slots or model.max_context, or use "
+                      "more stages (mesh.pp)"),
 };
 
 /* First without copies of weights for products: to place those, their kernels are tried, which

@@ -1,5 +1,5 @@
 /* Chat templates held against what jinja2 made of them (tests/oracle/chat.py):
- * tests/golden/chat.jsonl, or the file that DUET_CHAT_CASES names; whose every byte is; and
+ * tests/golden/chat.jsonl, or the file that CHAT_CASES names; whose every byte is; and
  * programs that never end. */
 #include <jansson.h>
 #include <stdio.h>
@@ -19,13 +19,13 @@ static int read_turns(const json_t *list, struct turn turn[TURNS])
     {
         const char *role = json_string_value(json_object_get(m, "role"));
         const json_t *content = json_object_get(m, "content");
-        turn[n++] =
-            (struct turn){.role = *role == 's'   ? TURN_SYSTEM
-                                  : *role == 'u' ? TURN_USER
-                                                 : TURN_ASSISTANT,
-                          .text = json_string_value(content),
-                          .n = json_string_length(content),
-                          .reasoning = json_string_value(json_object_get(m, "reasoning_content"))};
+        struct turn *t = &turn[n++];
+        *t = (struct turn){.role = *role == 's'   ? TURN_SYSTEM
+                                   : *role == 'u' ? TURN_USER
+                                                  : TURN_ASSISTANT,
+                           .text = json_string_value(content),
+                           .n = json_string_length(content),
+                           .reasoning = json_string_value(json_object_get(m, "reasoning_content"))};
     }
     return n;
 }
@@ -58,7 +58,7 @@ static void check_case(const json_t *c, int line)
 
 START_TEST(as_jinja2_renders)
 {
-    const char *path = getenv("DUET_CHAT_CASES");
+    const char *path = getenv("CHAT_CASES");
     FILE *f = fopen(path ? path : "tests/golden/chat.jsonl", "r");
     static char line[1 << 20];
     int n = 0;

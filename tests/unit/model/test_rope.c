@@ -61,7 +61,7 @@ static void make_values(struct table *t)
     struct rope *r = &t->d.rope;
     size_t n = (size_t)t->d.max_context * (size_t)t->d.D;
     if (r->attention == 0) r->attention = rope_attention(r->factor, t->mscale, t->mscale_all);
-    t->values = malloc(n * sizeof *t->values);
+    t->values = malloc((n + 1) * sizeof *t->values);
     ck_assert_ptr_nonnull(t->values);
     rope_table(t->values, &t->d);
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/die.h"
 #include "comm/base/memory.h"
 
 static int pieces_of(const struct param *p)
@@ -18,6 +19,7 @@ bool hf_piece_of(struct hf_piece *out, const struct param *p, const struct dims 
     if (!param_hf_name(p, i, out->name, sizeof out->name)) return false;
     bool vector = p->shape[1] == 0;
     size_t cols = vector ? 1 : (size_t)p->shape[p->shape[2] ? 2 : 1];
+    INVARIANT(cols > 0, "%s has no columns", p->name);
     size_t heads = (size_t)(i == 0 ? d->Hq : d->Hkv);
     size_t rows =
         p->cut == CUT_HEADS ? heads * (size_t)d->D : p->whole / cols / (size_t)pieces_of(p);

@@ -103,7 +103,7 @@ bool hf_folder_check(const struct hf_folder *f, const struct dims *d, struct pro
             names_add(&needed, piece.name);
         }
     }
-    qsort(needed.at, needed.n, sizeof *needed.at, by_text);
+    if (needed.n > 0) qsort(needed.at, needed.n, sizeof *needed.at, by_text);
     check_extra(f, &needed, d, p);
     for (size_t i = 0; i < needed.n; i++) free(needed.at[i]);
     free(needed.at);
