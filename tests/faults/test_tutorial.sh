@@ -6,8 +6,8 @@ page=$root/docs/TUTORIAL.md
 ln -s "$root/launch" launch
 mkdir build && ln -s "$duet" build/duet
 
-# block LANGUAGE: the page's block of that language
-block() { awk -v from="^\`\`\`$1\$" '/^```$/ { on = 0 } on { print } $0 ~ from { on = 1 }' "$page"; }
+# block LANGUAGE: the page's first block of that language
+block() { awk -v from="^\`\`\`$1\$" 'on && /^```$/ { exit } on { print } $0 ~ from { on = 1 }' "$page"; }
 block awk >make-problems.awk
 block yaml >largest.yaml
 check "the page has both files" test -s make-problems.awk -a -s largest.yaml || finish
