@@ -80,7 +80,7 @@ static void headed_make(struct headed *h, const struct ops *ops, struct exchange
                                 .training = true};
     param_list_make(&h->params, &h->d, setup.span);
     setup.weights = h->weights = tiny_weights_make(&h->params, ops);
-    h->grad = calloc(h->params.total, sizeof *h->grad);
+    h->grad = calloc(h->params.total + 1, sizeof *h->grad);
     for (int round = 0; round < 2; round++) {
         chunk_free(h->chunk);
         h->chunk = chunk_new(&setup, &h->arena);

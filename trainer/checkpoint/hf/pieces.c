@@ -19,10 +19,9 @@ bool hf_piece_of(struct hf_piece *out, const struct param *p, const struct dims 
     if (!param_hf_name(p, i, out->name, sizeof out->name)) return false;
     bool vector = p->shape[1] == 0;
     size_t cols = vector ? 1 : (size_t)p->shape[p->shape[2] ? 2 : 1];
-    INVARIANT(cols > 0, "%s has no columns", p->name);
-    size_t heads = (size_t)(i == 0 ? d->Hq : d->Hkv);
-    size_t rows =
-        p->cut == CUT_HEADS ? heads * (size_t)d->D : p->whole / cols / (size_t)pieces_of(p);
+    size_t heads = (size_t)(i == 0 ? d->Hq : d->Hkv), pieces = (size_t)pieces_of(p);
+    INVARIANT(cols > 0 && pieces > 0, "%s has no columns, or no name", p->name);
+    size_t rows = p->cut == CUT_HEADS ? heads * (size_t)d->D : p->whole / cols / pieces;
     out->lo = lo;
     out->n = rows * cols;
     out->rank = vector ? 1 : 2;

@@ -78,9 +78,9 @@ static void check_extra(const struct hf_folder *f, const struct names *needed, c
     for (int k = 0; k < f->n; k++)
         for (size_t i = 0; i < f->file[k].st.n; i++) {
             const char *name = f->file[k].st.t[i].name;
-            if (is_passed_over(name, d) ||
-                bsearch(&name, needed->at, needed->n, sizeof *needed->at, by_text))
-                continue;
+            bool known = needed->n > 0 &&
+                         bsearch(&name, needed->at, needed->n, sizeof *needed->at, by_text) != NULL;
+            if (known || is_passed_over(name, d)) continue;
             problems_add(p, f->file[k].path, 0,
                          "tensor \"%s\": the model of config.json has none of this name",
                          safetensor_show(shown, name));
