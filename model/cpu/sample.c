@@ -23,6 +23,7 @@ void OP(sample_largest)(float *most, const float *z, int V, int group)
 enum { WIDE = LANES / 2 };
 typedef double wide __attribute__((vector_size(8 * WIDE)));
 typedef int64_t wide_int __attribute__((vector_size(8 * WIDE)));
+typedef uint64_t wide_bits __attribute__((vector_size(8 * WIDE)));
 typedef float half __attribute__((vector_size(4 * WIDE)));
 
 static inline wide wide_all(double d)
@@ -47,7 +48,7 @@ static inline wide wide_exp(wide x)
 {
     const wide shift = wide_all(6755399441055744.0); /* 1.5 * 2^52 */
     wide n = wide_fma(x, wide_all(1.4426950408889634), shift);
-    wide_int exponent = (wide_int)n << 52;
+    wide_bits exponent = (wide_bits)n << 52; /* of what lies below, any bits: they are dropped */
     n -= shift;
     wide r = wide_fma(n, wide_all(-0.693147180369123816490), x);
     r = wide_fma(n, wide_all(-1.90821492927058770002e-10), r);
@@ -55,7 +56,7 @@ static inline wide wide_exp(wide x)
     static const double factor[] = {1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120,
                                     1.0 / 24,     1.0 / 6,     0.5,        1.0,       1.0};
     for (int i = 0; i < 10; i++) p = wide_fma(p, r, wide_all(factor[i]));
-    wide e = (wide)((wide_int)p + exponent);
+    wide e = (wide)((wide_bits)p + exponent);
     return (wide)((wide_int)e & (x >= wide_all(-700.0)));
 }
 
