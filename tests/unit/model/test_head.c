@@ -250,7 +250,7 @@ static void check_equations(int i)
     headed_make(&h, i, 300, 256);
     if (h.ops->precision == PRECISION_FP32) {
         int C = h.d.C, V = h.d.V;
-        double largest = 0, nf[MAX_C], p[MAX_V];
+        double largest = 0, nf[MAX_C] = {0}, p[MAX_V] = {0};
         train(&h);
         for (int t = 0; t < h.T; t++) {
             double entropy = 0, scale = (double)(h.dlogp[t] * h.io.inv_temperature);
