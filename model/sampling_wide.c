@@ -1,4 +1,4 @@
-/* A top p that so many tokens reach that they are not to be ranked: an untrained model's, or a p
+/* A top p that takes too many tokens to rank them: an untrained model's, or a p
  * next to 1. The logit at which the sum is reached is bracketed, from a sample of the row, then by
  * halving; only the last few candidates are ranked. Kept are all tokens above the bracket and the
  * best of those in it. */

@@ -87,8 +87,8 @@ base() {
     recipe=grpo.yaml
 }
 
-# long_answers MESH EVALUATED STEPS PROMPTS: a recipe whose phases sample for seconds, with DUET_PACE_US: an evaluation of so many problems
-# within sft, rollouts of so many prompts, an evaluation.
+# long_answers MESH EVALUATED STEPS PROMPTS: a recipe whose phases sample for seconds, with DUET_PACE_US: an evaluation of EVALUATED
+# problems within sft, rollouts of PROMPTS prompts, an evaluation.
 long_answers() {
     cat >recipe.yaml <<YAML
 seed: 7

@@ -121,7 +121,7 @@ static struct rollout_times answer(struct answers *out, struct rollout *r)
     return t;
 }
 
-/* Room for so many blocks a direction. */
+/* Room for this number of blocks per direction. */
 static struct rollout *tight_rollout(struct small *t, int blocks)
 {
     t->settings.mesh.cache_tokens = blocks * KV_BLOCK * t->stage.directions;

@@ -77,11 +77,6 @@ static bool has(const struct config *c, const char *name)
 
 /* --- rotary embedding --- */
 
-static bool text_is(struct gguf_text t, const char *s)
-{
-    return t.n == strlen(s) && memcmp(t.at, s, t.n) == 0;
-}
-
 static struct gguf_text model_text(const struct config *c, const char *key)
 {
     const struct gguf_value *v = gguf_model_key(c->g, key);
@@ -137,13 +132,13 @@ static void set_rope(struct config *c)
     struct gguf_text kind = model_text(c, "rope.scaling.type");
     if (factors) {
         set_llama3(c, factors, theta);
-    } else if (text_is(kind, "yarn")) {
+    } else if (gguf_text_is(kind, "yarn")) {
         int original = gguf_model_whole(c->g, "rope.scaling.original_context_length", 0);
         set(c, "rope_scaling",
             json_pack("{s:s, s:f, s:i}", "rope_type", "yarn", "factor",
                       real_key(c, "rope.scaling.factor", 1), "original_max_position_embeddings",
                       original));
-    } else if (kind.n > 0 && !text_is(kind, "none")) {
+    } else if (kind.n > 0 && !gguf_text_is(kind, "none")) {
         problems_add(c->p, c->file, 0, "rope.scaling.type is %.*s; none and yarn are read",
                      kind.n < 40 ? (int)kind.n : 40, kind.at);
     }

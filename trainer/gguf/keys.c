@@ -3,6 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+bool gguf_text_is(struct gguf_text t, const char *s)
+{
+    return t.n == strlen(s) && memcmp(t.at, s, t.n) == 0;
+}
+
 struct gguf_text gguf_key_text(const struct gguf *g, const char *key)
 {
     const struct gguf_value *v = gguf_find(g, key);
@@ -14,8 +19,7 @@ struct gguf_text gguf_key_text(const struct gguf *g, const char *key)
 
 bool gguf_is(const struct gguf *g, const char *architecture)
 {
-    struct gguf_text is = gguf_key_text(g, "general.architecture");
-    return is.n == strlen(architecture) && memcmp(is.at, architecture, is.n) == 0;
+    return gguf_text_is(gguf_key_text(g, "general.architecture"), architecture);
 }
 
 const struct gguf_value *gguf_model_key(const struct gguf *g, const char *name)

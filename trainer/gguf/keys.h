@@ -4,6 +4,7 @@
 
 #include "trainer/gguf/gguf.h"
 
+bool gguf_text_is(struct gguf_text t, const char *s);
 /* Text of a key; n 0: there is none. */
 struct gguf_text gguf_key_text(const struct gguf *g, const char *key);
 /* general.architecture is this one. */

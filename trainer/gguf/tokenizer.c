@@ -11,16 +11,11 @@
 /* Kinds of tokens in tokenizer.ggml.token_type. */
 enum { TOKEN_CONTROL = 3, TOKEN_USER = 4 };
 
-static bool text_is(struct gguf_text t, const char *s)
-{
-    return t.n == strlen(s) && memcmp(t.at, s, t.n) == 0;
-}
-
 static const struct gguf_split *split_of(struct gguf_text pre)
 {
     for (int i = 0; i < GGUF_SPLITS; i++)
         for (int k = 0; k < 4 && gguf_splits[i].names[k]; k++)
-            if (text_is(pre, gguf_splits[i].names[k])) return &gguf_splits[i];
+            if (gguf_text_is(pre, gguf_splits[i].names[k])) return &gguf_splits[i];
     return NULL;
 }
 
@@ -148,7 +143,7 @@ static const struct gguf_split *known(const struct gguf *g, const char *file, st
 {
     struct gguf_text model = gguf_key_text(g, "tokenizer.ggml.model");
     struct gguf_text pre = gguf_key_text(g, "tokenizer.ggml.pre");
-    if (!text_is(model, "gpt2")) {
+    if (!gguf_text_is(model, "gpt2")) {
         problems_add(p, file, 0,
                      "its tokenizer is of kind \"%.*s\"; only byte-level BPE (\"gpt2\") is read: "
                      "take the Hugging Face folder, whose tokenizer.json says more",
