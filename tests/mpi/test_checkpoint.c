@@ -249,8 +249,7 @@ START_TEST(damage_is_agreed)
 }
 END_TEST
 
-/* --- for tests/faults --------------------------------------------------------------------------
- */
+/* --- for tests/faults --- */
 
 static int disk_full(const char *where)
 {

@@ -40,8 +40,7 @@ struct lock {
     bool quit, beating;
 };
 
-/* --- who we are, who lives ---------------------------------------------------------------------
- */
+/* --- who we are, who lives --- */
 
 static void read_line(char *out, size_t size, const char *path)
 {
@@ -104,8 +103,7 @@ static bool same_processes(const struct lock_owner *a, const struct lock_owner *
            strcmp(a->pids, b->pids) == 0;
 }
 
-/* --- the text ----------------------------------------------------------------------------------
- */
+/* --- the text --- */
 
 static void owner_print(char out[TEXT_BYTES], const struct lock_owner *o)
 {
@@ -151,8 +149,7 @@ bool lock_parse(struct lock_owner *o, const char *text, size_t n)
     return ok;
 }
 
-/* --- the heartbeat -----------------------------------------------------------------------------
- */
+/* --- the heartbeat --- */
 
 static void *beat(void *arg)
 {
@@ -190,8 +187,7 @@ struct lock *lock_new(const char *folder, const struct lock_times *times)
     return l;
 }
 
-/* --- taking it ---------------------------------------------------------------------------------
- */
+/* --- taking it --- */
 
 static enum lock_state fail(struct failure *f, const char *doing, const char *path)
 {
@@ -322,8 +318,7 @@ const struct lock_owner *lock_owner(const struct lock *l)
     return l->known ? &l->owner : NULL;
 }
 
-/* --- keeping and leaving it --------------------------------------------------------------------
- */
+/* --- keeping and leaving it --- */
 
 /* It was removed, perhaps by a user who wants to start another job: the first process to take it
  * has it. */

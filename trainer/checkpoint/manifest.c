@@ -38,8 +38,7 @@ const struct manifest_tensor *manifest_find(const struct manifest *m, const char
     return bsearch(name, m->tensor, m->tensors, sizeof *m->tensor, by_name);
 }
 
-/* --- text --------------------------------------------------------------------------------------
- */
+/* --- text --- */
 
 static void print_sum(FILE *f, const struct file_sum *s)
 {
@@ -138,8 +137,7 @@ char *manifest_text(const struct manifest *m, size_t *n)
     return text;
 }
 
-/* --- layout ------------------------------------------------------------------------------------
- */
+/* --- layout --- */
 
 struct entry {
     const struct slice *s;

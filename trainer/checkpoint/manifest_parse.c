@@ -64,8 +64,7 @@ static bool check_sum(const struct manifest_reader *r, const char *bytes, size_t
                head, n, is, said);
 }
 
-/* --- members -----------------------------------------------------------------------------------
- */
+/* --- members --- */
 
 static bool read_sum(const struct manifest_reader *r, json_t *o, const char *what,
                      struct file_sum *s)
@@ -237,8 +236,7 @@ static bool read_tensors(const struct manifest_reader *r, json_t *tensors)
     return find_gap(r, all);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------
- */
+/* --- the whole --- */
 
 static bool read_root(const struct manifest_reader *r, json_t *root)
 {

@@ -26,8 +26,7 @@ static bool agree(const struct world *w, bool ok)
     return w ? world_all(w, ok) : ok;
 }
 
-/* --- one checkpoint ----------------------------------------------------------------------------
- */
+/* --- one checkpoint --- */
 
 static bool read_manifest(struct manifest *m, const char *folder, struct problems *p)
 {
@@ -158,8 +157,7 @@ void checkpoint_close(struct checkpoint *c)
     *c = (struct checkpoint){0};
 }
 
-/* --- which one ---------------------------------------------------------------------------------
- */
+/* --- which one --- */
 
 /* Rank 0 looks; all get the same answer. */
 static bool find(struct where *at, const char *path, const struct world *w, struct problems *p)
@@ -253,8 +251,7 @@ bool checkpoint_any(const char *path)
     return any;
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 bool checkpoint_has(const struct checkpoint *c, const char *tensor)
 {

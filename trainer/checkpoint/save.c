@@ -49,8 +49,7 @@ struct checkpoint_writer {
     const struct attachments *attached; /* NULL: none */
 };
 
-/* --- the thread --------------------------------------------------------------------------------
- */
+/* --- the thread --- */
 
 static void write_bytes(struct checkpoint_writer *c, const char *name, const char *bytes, size_t n,
                         struct file_sum *sum)
@@ -157,8 +156,7 @@ static void sleep_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
-/* --- new and free ------------------------------------------------------------------------------
- */
+/* --- new and free --- */
 
 /* Rank 0 learns every rank's slices; they stay the same for the whole run. */
 static void gather_layout(struct checkpoint_writer *c)
@@ -220,8 +218,7 @@ struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const cha
     return c;
 }
 
-/* --- agreement and commit ----------------------------------------------------------------------
- */
+/* --- agreement and commit --- */
 
 static void barrier(struct checkpoint_writer *c)
 {
@@ -323,8 +320,7 @@ void checkpoint_poll(struct checkpoint_writer *c)
     if (c->busy) settle(c);
 }
 
-/* --- save --------------------------------------------------------------------------------------
- */
+/* --- save --- */
 
 static char *copy_text(const char *text)
 {

@@ -21,8 +21,7 @@ static void dataset_name(char out[DATASET_BYTES], const char *tensor, size_t lo,
         snprintf(out, DATASET_BYTES, "%s", tensor);
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void write_attribute(hid_t set, const char *name, uint64_t value, struct failure *f)
 {
@@ -117,8 +116,7 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
     return ok;
 }
 
-/* --- verification ------------------------------------------------------------------------------
- */
+/* --- verification --- */
 
 static const char REMEDY[] = "use another checkpoint, or restore a copy of the file";
 
@@ -150,8 +148,7 @@ bool shard_check(const struct manifest *m, const char *folder, int i, struct pro
     return false;
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /* A dataset in the file, and what of it is wanted. */
 struct shard_piece {

@@ -33,8 +33,7 @@ bool store_parse_name(const char *name, struct store_entry *e)
     return e->old || name[end] == 0;
 }
 
-/* --- what cannot be removed --------------------------------------------------------------------
- */
+/* --- what cannot be removed --- */
 
 /* Cleaning comes with every save: what it meets again is not said again. (Rank 0's main thread.) */
 static void warn_once(const char *path, const struct failure *f)
@@ -77,8 +76,7 @@ static bool clear(const char *path, const char *root, struct failure *f)
            set_aside(path, root, f);
 }
 
-/* --- what is there -----------------------------------------------------------------------------
- */
+/* --- what is there --- */
 
 static void read_latest(struct store_list *l, const char *root, struct failure *f)
 {
@@ -149,8 +147,7 @@ void store_list_free(struct store_list *l)
     *l = (struct store_list){0};
 }
 
-/* --- how one comes -----------------------------------------------------------------------------
- */
+/* --- how one comes --- */
 
 static bool is_partial(const char *name)
 {
@@ -224,8 +221,7 @@ bool store_commit(const char *root, long step, const char *manifest, size_t n, s
     return false;
 }
 
-/* --- how old ones go ---------------------------------------------------------------------------
- */
+/* --- how old ones go --- */
 
 /* First renamed, so that a half-removed one is never taken for a damaged one. */
 static void retire(const char *root, struct store_entry e)

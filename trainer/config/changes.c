@@ -5,8 +5,7 @@
 #include <string.h>
 #include "trainer/config/table.h"
 
-/* --- the table ---------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 /* Texts are cut to the size of a row: a table, not a message of any length. */
 void changes_add(struct changes *c, bool refused, const char *name, const char *then,
@@ -77,8 +76,7 @@ void changes_refused(const struct changes *c, char *out, size_t size)
             n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", c->row[i].name);
 }
 
-/* --- phases: where they stand ------------------------------------------------------------------
- */
+/* --- phases: where they stand --- */
 
 /* What is happening to a phase. */
 enum stand { OVER, UNDER_WAY, AHEAD };
@@ -135,8 +133,7 @@ static void name_phases(const struct settings *s, int from, int to, char *out, s
         n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", s->phases[i].name);
 }
 
-/* --- values ------------------------------------------------------------------------------------
- */
+/* --- values --- */
 
 struct pair {
     struct changes *c;

@@ -59,7 +59,7 @@ void settings_help(void)
     schema_help(&recipe_schema);
 }
 
-/* --- Markdown --------------------------------------------------------------------------------- */
+/* --- Markdown --- */
 
 /* What Markdown would read as a tag or as the end of a cell. */
 static void markdown_text(const char *text)

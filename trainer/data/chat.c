@@ -42,7 +42,7 @@ struct chat {
     int room;
 };
 
-/* --- opening ---------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static void add_special(struct chat *c, const char *text)
 {
@@ -258,7 +258,7 @@ const char *chat_refused(const struct chat *c)
     return c->refused;
 }
 
-/* --- tokens ----------------------------------------------------------------------------------- */
+/* --- tokens --- */
 
 static void put_text(const struct chat *c, const char *text, size_t n, bool special, bool learn,
                      struct chat_tokens *out)

@@ -46,7 +46,7 @@ struct collection {
     bool summed[2];
 };
 
-/* --- the index -------------------------------------------------------------------------------- */
+/* --- the index --- */
 
 struct index_job {
     struct collection *c;
@@ -125,7 +125,7 @@ static void index_file(struct collection *c, int number, struct hashes *met, str
     if (collection_is_large(c)) log_info("%s: %d records", l->path, c->records - records);
 }
 
-/* --- opening ---------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static bool open_files(struct collection *c, const struct settings *set, unsigned read,
                        struct problems *p)
@@ -209,7 +209,7 @@ void collection_free(struct collection *c)
     free(c);
 }
 
-/* --- what is in it ---------------------------------------------------------------------------- */
+/* --- what is in it --- */
 
 bool collection_is_large(const struct collection *c)
 {
@@ -247,7 +247,7 @@ void collection_hold(struct collection *c, int n)
     c->slots = n;
 }
 
-/* --- one record ------------------------------------------------------------------------------- */
+/* --- one record --- */
 
 static int file_of(const struct collection *c, uint64_t place)
 {
@@ -353,7 +353,7 @@ void collection_keep(struct collection *c, enum split split, const bool *keep)
     if (split == SPLIT_TRAIN) make_mix(c); /* a file may have none left */
 }
 
-/* --- sums ------------------------------------------------------------------------------------- */
+/* --- sums --- */
 
 static void sum_text(struct checksum *sum, const char *text)
 {

@@ -35,7 +35,7 @@ static bool wrong(const struct reading *d, const char *fmt, ...)
     return false;
 }
 
-/* --- members ---------------------------------------------------------------------------------- */
+/* --- members --- */
 
 /* jansson says better what is wrong with a line than the scanner, which only knows that it is. */
 static bool no_json(const struct reading *d, const char *line, size_t n)
@@ -132,7 +132,7 @@ static const struct form *recognise(const struct reading *d)
     return form_number(0);
 }
 
-/* --- texts ------------------------------------------------------------------------------------ */
+/* --- texts --- */
 
 /* Every text is at most as long as it is in the line; each role is copied once, a prompt also
  * joined, an answer also cut in two. */
@@ -190,7 +190,7 @@ static bool take_text(struct reading *d, enum part_role role, bool needed, struc
     return true;
 }
 
-/* --- conversations ---------------------------------------------------------------------------- */
+/* --- conversations --- */
 
 static struct turn *new_turn(struct example *r)
 {
@@ -294,7 +294,7 @@ static const char *join_prompt(struct example *r)
     return joined;
 }
 
-/* --- records ---------------------------------------------------------------------------------- */
+/* --- records --- */
 
 static bool holds(const char *text, const char *const *words, int n, const char **found)
 {

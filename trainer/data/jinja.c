@@ -47,7 +47,7 @@ static struct value get_name(struct run_of *r, const char *name)
     return undefined;
 }
 
-/* --- expressions ------------------------------------------------------------------------------ */
+/* --- expressions --- */
 
 static int eval_arguments(struct run_of *r, const struct node *list, struct value *arg)
 {
@@ -226,7 +226,7 @@ static struct value eval(struct run_of *r, const struct node *n)
     }
 }
 
-/* --- statements ------------------------------------------------------------------------------- */
+/* --- statements --- */
 
 static void run_all(struct run_of *r, const struct node *n);
 
@@ -364,7 +364,7 @@ static void run_all(struct run_of *r, const struct node *n)
     for (; n && pool_step(&r->pool) && r->leave == GO_ON; n = n->next) run_one(r, n);
 }
 
-/* --- a conversation --------------------------------------------------------------------------- */
+/* --- a conversation --- */
 
 static struct value said(struct pool *p, const char *text, size_t n, unsigned char who)
 {

@@ -144,7 +144,7 @@ struct words value_words(struct pool *p, const struct value *v)
     }
 }
 
-/* --- members and slices ----------------------------------------------------------------------- */
+/* --- members and slices --- */
 
 /* From the end when negative, as Python counts. */
 static bool index_of(long number, size_t n, size_t *i)

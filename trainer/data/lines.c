@@ -62,7 +62,7 @@ static size_t without_return(const char *at, size_t n)
     return n > 0 && at[n - 1] == '\r' ? n - 1 : n;
 }
 
-/* --- once through ----------------------------------------------------------------------------- */
+/* --- once through --- */
 
 struct walk {
     struct lines *l;
@@ -155,7 +155,7 @@ bool lines_each(struct lines *l,
     return ok;
 }
 
-/* --- one by one ------------------------------------------------------------------------------- */
+/* --- one by one --- */
 
 const char *lines_at(struct lines *l, uint64_t at, size_t *n)
 {

@@ -30,7 +30,7 @@ bool scan_opens(struct scan *s, char open)
     return take(s, open);
 }
 
-/* --- strings ---------------------------------------------------------------------------------- */
+/* --- strings --- */
 
 /* Bytes of the well-formed character of UTF-8 at s, which does not begin in ASCII; 0: there is
  * none (RFC 3629). */
@@ -155,7 +155,7 @@ bool scan_key_is(struct span key, const char *word)
     return scan_unescape(quoted, plain) == n && memcmp(plain, word, n) == 0;
 }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static bool digits(struct scan *s)
 {

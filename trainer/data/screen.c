@@ -22,8 +22,7 @@ static void found_add(struct found *f, int place)
     f->n++;
 }
 
-/* --- one problem -------------------------------------------------------------------------------
- */
+/* --- one problem --- */
 
 static int tokens_of(const struct look *l, struct span s, bool special)
 {
@@ -172,8 +171,7 @@ static void look_at_all(struct look *l)
     }
 }
 
-/* --- a split -----------------------------------------------------------------------------------
- */
+/* --- a split --- */
 
 static struct look look_new(const struct source *s, const struct screen *how, enum split split,
                             struct problems *p)

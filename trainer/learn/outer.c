@@ -19,8 +19,7 @@ struct outer_head {
     uint64_t checksum; /* of the sender's outer parameters */
 };
 
-/* --- making ------------------------------------------------------------------------------------
- */
+/* --- making --- */
 
 static size_t up_to_line(size_t bytes)
 {
@@ -101,8 +100,7 @@ void outer_begin(struct outer *x)
     }
 }
 
-/* --- what crosses ------------------------------------------------------------------------------
- */
+/* --- what crosses --- */
 
 static uint64_t checksum_of(const struct outer *x)
 {
@@ -204,8 +202,7 @@ void outer_settle(struct outer *x)
     arrive(x);
 }
 
-/* --- what it does ------------------------------------------------------------------------------
- */
+/* --- what it does --- */
 
 static void step_slice(const struct outer *x, int i)
 {
@@ -297,8 +294,7 @@ struct outer_stats outer_take_stats(struct outer *x)
     return taken;
 }
 
-/* --- state -------------------------------------------------------------------------------------
- */
+/* --- state --- */
 
 enum { ARRAYS = 5 };
 static const struct {

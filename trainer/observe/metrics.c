@@ -59,7 +59,7 @@ void metrics_look(const struct metrics *m)
         if (m->sink[i] && sinks[i]->look) sinks[i]->look(m->sink[i]);
 }
 
-/* --- a record --------------------------------------------------------------------------------- */
+/* --- a record --- */
 
 void metrics_begin(struct metrics *m, long step, const char *phase)
 {
@@ -100,7 +100,7 @@ void metrics_end(struct metrics *m)
         if (m->sink[i] && sinks[i]->record) sinks[i]->record(m->sink[i], &m->record);
 }
 
-/* --- a record that waits ---------------------------------------------------------------------- */
+/* --- a record that waits --- */
 
 void metrics_wait(struct metrics *m)
 {
@@ -126,7 +126,7 @@ void metrics_go_on(struct metrics *m, const char *text)
     m->in_line = true;
 }
 
-/* --- samples, position, progress -------------------------------------------------------------- */
+/* --- samples, position, progress --- */
 
 void metrics_sample(struct metrics *m, json_t *sample)
 {

@@ -123,7 +123,7 @@ void progress_end(struct progress_line *l)
     l->open = false;
 }
 
-/* --- the sink --------------------------------------------------------------------------------- */
+/* --- the sink --- */
 
 static void end_before_a_message(void *state)
 {

@@ -26,7 +26,7 @@ void record_add(struct record *r, const char *name, double value)
     r->value[r->n++] = value;
 }
 
-/* --- as text ---------------------------------------------------------------------------------- */
+/* --- as text --- */
 
 struct record_line {
     char *text;
@@ -88,7 +88,7 @@ size_t record_text(const struct record *r, char *text)
     return l.used;
 }
 
-/* --- and back --------------------------------------------------------------------------------- */
+/* --- and back --- */
 
 /* As add_string writes it: nothing that it would change. */
 static bool is_plain(const char *text)

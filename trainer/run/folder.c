@@ -65,8 +65,7 @@ long folder_last_step(const char *folder)
     return step;
 }
 
-/* --- whose files -------------------------------------------------------------------------------
- */
+/* --- whose files --- */
 
 /* Recognises the recipes of every version: it does not change. */
 static const char RECIPE_MARK[] =
@@ -194,8 +193,7 @@ static void check_out(const struct settings *s, struct problems *p)
     }
 }
 
-/* --- who writes --------------------------------------------------------------------------------
- */
+/* --- who writes --- */
 
 static struct lock *lock; /* of rank 0 of the job */
 
@@ -295,7 +293,7 @@ void folder_leave(void)
     lock = NULL;
 }
 
-/* --- a run's --------------------------------------------------------------------------------- */
+/* --- a run's --- */
 
 /* The mark in its first line is how a later start knows the file as a run's. */
 void folder_write_recipe(const char *folder, const char *recipe)

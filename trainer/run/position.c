@@ -13,8 +13,7 @@
 #include "trainer/phase.h"
 #include "trainer/reward/tally.h"
 
-/* --- members -----------------------------------------------------------------------------------
- */
+/* --- members --- */
 
 enum { NEEDED = 1 };
 /* Steps, updates and the like stay far below: they are printed and multiplied. */
@@ -159,8 +158,7 @@ void position_put_sum(json_t *state, const char *name, uint64_t sum)
     json_object_set_new(state, name, json_string(hex));
 }
 
-/* --- against the recipe ------------------------------------------------------------------------
- */
+/* --- against the recipe --- */
 
 bool position_recipe(struct settings *then, const struct checkpoint *c)
 {
@@ -210,8 +208,7 @@ static bool check_recipe(const struct position *q, const struct settings *then, 
     return false;
 }
 
-/* --- against the run folder --------------------------------------------------------------------
- */
+/* --- against the run folder --- */
 
 /* A file that is not there, or too short, is told later (record_file_check); it is no fault of
  * the checkpoint. */

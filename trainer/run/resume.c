@@ -17,8 +17,7 @@
 #include "trainer/run/position.h"
 #include "trainer/run/sites.h"
 
-/* --- what is no setting: tokenizer, data, rate -------------------------------------------------
- */
+/* --- what is no setting: tokenizer, data, rate --- */
 
 /* Into one cell of a table. */
 static void token_text(const struct tokenizer *t, int id, char text[48])
@@ -153,8 +152,7 @@ static void compare_rate(struct changes *c, const struct phase_kind *kinds,
     changes_add(c, false, name, was, is, means);
 }
 
-/* --- saying it ---------------------------------------------------------------------------------
- */
+/* --- saying it --- */
 
 static void print_lines(char *text)
 {
@@ -217,8 +215,7 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
             names, from->folder);
 }
 
-/* --- a run -------------------------------------------------------------------------------------
- */
+/* --- a run --- */
 
 static struct standing standing_of(const struct position *q)
 {
@@ -346,8 +343,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     return done;
 }
 
-/* --- the recipes of a run folder ---------------------------------------------------------------
- */
+/* --- the recipes of a run folder --- */
 
 static const char until[] = "recipe-until-step-%08ld.yaml";
 
@@ -385,8 +381,7 @@ bool resume_keep_recipe(const struct run *r, const char *folder, struct resumed 
     return goes_on;
 }
 
-/* --- weights -----------------------------------------------------------------------------------
- */
+/* --- weights --- */
 
 static void compare_model(struct changes *found, const struct checkpoint *c,
                           const struct settings *now, const char *json)

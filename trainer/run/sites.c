@@ -11,8 +11,7 @@
 #include "trainer/run/folder.h"
 #include "trainer/run/position.h"
 
-/* --- folders -----------------------------------------------------------------------------------
- */
+/* --- folders --- */
 
 enum { MOST_SITES = 1024 }; /* as mesh.sites */
 
@@ -83,8 +82,7 @@ char *sites_enter(struct world *w, const struct settings *s)
     return folder;
 }
 
-/* --- the checkpoint to resume from --------------------------------------------------------------
- */
+/* --- the checkpoint to resume from --- */
 
 struct sites_answer sites_ask(const struct world *w, bool yes)
 {
@@ -177,8 +175,7 @@ int sites_keep(const struct settings *s)
     return needed > keep ? needed : keep;
 }
 
-/* --- a run -------------------------------------------------------------------------------------
- */
+/* --- a run --- */
 
 /* What this rank knows of a stop goes out; step: the first one at which this site can stop. */
 static void say_what_is_known(struct run *r, long step)

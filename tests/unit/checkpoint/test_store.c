@@ -18,8 +18,7 @@
 #include "comm/base/problems.h"
 #include "tests/support/small_store.h"
 
-/* --- calls into the system, interposed: the program's definitions come before the library's ------
- */
+/* --- calls into the system, interposed: the program's definitions come before the library's --- */
 
 enum strike { PASS, KILL, REFUSE };
 static enum strike mode;
@@ -54,8 +53,7 @@ INTERPOSE(int, ftruncate, (int fd, off_t n), SYS_ftruncate, fd, n)
 INTERPOSE(int, ftruncate64, (int fd, off_t n), SYS_ftruncate, fd, n)
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
-/* --- crashes and refusals ----------------------------------------------------------------------
- */
+/* --- crashes and refusals --- */
 
 /* A save in a child that is struck at call `at`. Returns whether it came through without meeting
  * the strike; *committed: it reported its save as committed. */
@@ -132,8 +130,7 @@ START_TEST(refused_anywhere_saving_a_step_again)
 }
 END_TEST
 
-/* --- damage ------------------------------------------------------------------------------------
- */
+/* --- damage --- */
 
 static struct problems damage;
 /* Opens step 2 by its own name: must fail, naming `file` and `what`. Then the run folder: step 1
