@@ -35,6 +35,7 @@ enum path_kind path_look(const char *path, struct failure *f)
     return PATH_UNKNOWN;
 }
 
+/* In pieces: a shard may be larger than what memory the job has left. */
 static bool sum_open(int fd, const char *path, struct file_sum *sum, struct failure *f)
 {
     enum { PIECE = 1 << 20 };
@@ -107,6 +108,8 @@ static bool write_all(int fd, const char *bytes, size_t n)
     return true;
 }
 
+/* A failed write takes its .tmp away, so that a full disk does not stay full. Network file systems
+ * may report the error only at close. */
 bool file_write(const char *folder, const char *name, const void *bytes, size_t n,
                 struct failure *f)
 {
@@ -151,6 +154,8 @@ bool folder_make(const char *path, struct failure *f)
     return folder_make_one(part, f);
 }
 
+/* Goes on behind a file that cannot be removed: as much room as possible is freed. rmdir then
+ * fails. */
 bool folder_remove(const char *path, struct failure *f)
 {
     DIR *d = opendir(path);

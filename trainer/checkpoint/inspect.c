@@ -61,6 +61,8 @@ static void print_state(const json_t *state)
     free(text);
 }
 
+/* Goes on behind damage, so that one call names all of it; without state the manifest itself is
+ * unreadable. stdout is flushed before the problems go to stderr, to keep their order. */
 static int inspect_one(const char *folder, struct checkpoint_check check)
 {
     struct checkpoint c;
@@ -84,6 +86,8 @@ static int inspect_one(const char *folder, struct checkpoint_check check)
     return ok ? EXIT_DONE : EXIT_WORLD;
 }
 
+/* In a folder of checkpoints it verifies the one that a run would resume from first, and lists all.
+ * */
 int checkpoint_inspect(const char *path, struct checkpoint_check check)
 {
     struct where at;

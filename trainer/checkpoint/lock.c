@@ -80,6 +80,8 @@ static unsigned long long inode_of(const char *path)
     return stat(path, &st) == 0 ? (unsigned long long)st.st_ino : 0;
 }
 
+/* A pid says nothing without its process table (boot, namespace) and, as pids are used again, its
+ * start. What the system does not tell stays empty, and same_processes is then false. */
 static void identify(struct lock_owner *o, const char *folder)
 {
     char state;
@@ -126,6 +128,7 @@ static void copy_text(char *out, size_t size, const char *text)
         if ((unsigned char)*out < 0x20 || *out == 0x7f) *out = '?';
 }
 
+/* Anybody may have written the file (P11): all members or none, and texts go through copy_text. */
 bool lock_parse(struct lock_owner *o, const char *text, size_t n)
 {
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
@@ -151,6 +154,8 @@ bool lock_parse(struct lock_owner *o, const char *text, size_t n)
 
 /* --- the heartbeat --- */
 
+/* Touches the descriptor, not the path: a lock that has replaced ours must not look alive through
+ * us. */
 static void *beat(void *arg)
 {
     struct lock *l = arg;
@@ -169,6 +174,8 @@ static void *beat(void *arg)
     return NULL;
 }
 
+/* The heartbeat waits on the monotonic clock: setting the host's time must not make a lock stale.
+ * */
 struct lock *lock_new(const char *folder, const struct lock_times *times)
 {
     struct lock *l = memory_take(1, sizeof *l, "a lock");
@@ -297,6 +304,8 @@ static enum lock_state judge(struct lock *l, const struct sight *now, struct fai
     return age < l->times->stale ? LOCK_WAIT : replace(l, f);
 }
 
+/* Between looking and making another process may have made the file: EEXIST means look again. A
+ * text that has changed restarts the time after which a lock counts as stale. */
 enum lock_state lock_try(struct lock *l, struct failure *f)
 {
     struct sight now;

@@ -57,6 +57,7 @@ static void print_shards(FILE *f, const struct manifest *m)
     fprintf(f, "],\n");
 }
 
+/* A comma goes before every member but the first, whichever of the three kinds that is. */
 static void print_files(FILE *f, const struct manifest *m)
 {
     fprintf(f, "\"files\": {");
@@ -107,6 +108,7 @@ static void print_tensors(FILE *f, const struct manifest *m)
 
 static const char HEAD[] = "{\"xxh64\": \"0000000000000000\",\n";
 
+/* The checksum covers everything behind the first line, so it is filled in last, over 16 zeros. */
 char *manifest_text(const struct manifest *m, size_t *n)
 {
     char *text = NULL, *state = json_dumps(m->state, JSON_SORT_KEYS);
@@ -165,6 +167,7 @@ static void check_name(const char *name)
                   name);
 }
 
+/* Sorted as the file lists them: a tensor's slices together, by shard, then by first element. */
 static size_t collect(struct entry *e, const struct slice *slices, const int *count,
                       const int *first, int ranks)
 {
@@ -225,6 +228,8 @@ size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scra
     return reach;
 }
 
+/* Entries come sorted, so a tensor's slices are neighbours in the pool and the last tensor is the
+ * only one that can grow. */
 static void add_entry(struct manifest *m, const struct entry *e, size_t at)
 {
     struct manifest_tensor *t = &m->tensor[m->tensors > 0 ? m->tensors - 1 : 0];
@@ -244,6 +249,8 @@ static void add_entry(struct manifest *m, const struct entry *e, size_t at)
     t->slice[t->slices++] = (struct manifest_slice){e->shard, again, e->s->at};
 }
 
+/* Room for one tensor a slice: how many tensors there are is known only at the end. A hole is found
+ * here, before the first save, and not by the run that wants to resume. */
 void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
                      const int *first, int ranks)
 {

@@ -48,6 +48,7 @@ static bool read_hex(const char *s, size_t n, uint64_t *value)
     return true;
 }
 
+/* On the raw bytes, before they are parsed: JSON with a flipped digit is still JSON. */
 static bool check_sum(const struct manifest_reader *r, const char *bytes, size_t n)
 {
     static const char LEFT[] = "{\"xxh64\": \"", RIGHT[] = "\",\n";
@@ -81,6 +82,7 @@ static bool read_sum(const struct manifest_reader *r, json_t *o, const char *wha
     return true;
 }
 
+/* A name must be the one that its number gives: a manifest cannot point to a file elsewhere. */
 static bool read_shards(const struct manifest_reader *r, json_t *list)
 {
     const size_t n = json_array_size(list);
@@ -131,6 +133,8 @@ static bool read_files(const struct manifest_reader *r, json_t *files)
            read_more_files(r, files);
 }
 
+/* The order is checked, because the name of a slice's dataset depends on the slice before it
+ * (again). */
 static bool read_slice(const struct manifest_reader *r, json_t *list, struct manifest_tensor *t)
 {
     json_int_t shard, lo, hi, run = 0, stride = 0;
@@ -169,6 +173,7 @@ static bool read_shape(const struct manifest_reader *r, json_t *list, struct man
     return (ok && n == t->n) || bad(r, "%s: its shape does not have %zu elements", t->name, t->n);
 }
 
+/* n is bounded so that its bytes as float32 can be counted in a size_t. */
 static bool read_tensor(const struct manifest_reader *r, const char *name, json_t *o,
                         struct manifest_tensor *t)
 {
@@ -195,6 +200,7 @@ static int tensor_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* With columns manifest_gap cannot name an element: hence two messages. */
 static bool find_gap(const struct manifest_reader *r, size_t slices)
 {
     struct manifest_slice *scratch = calloc(slices + 1, sizeof *scratch);
@@ -213,6 +219,8 @@ static bool find_gap(const struct manifest_reader *r, size_t slices)
     return ok;
 }
 
+/* Slices are counted first: tensors point into the pool, which therefore must not move. Another
+ * program may order the names otherwise than bsearch needs them. */
 static bool read_tensors(const struct manifest_reader *r, json_t *tensors)
 {
     struct manifest *m = r->m;
@@ -238,6 +246,7 @@ static bool read_tensors(const struct manifest_reader *r, json_t *tensors)
 
 /* --- the whole --- */
 
+/* The format and version are checked before what they give a meaning to. */
 static bool read_root(const struct manifest_reader *r, json_t *root)
 {
     json_error_t e;
@@ -259,6 +268,7 @@ static bool read_root(const struct manifest_reader *r, json_t *root)
     return read_shards(r, shards) && read_files(r, files) && read_tensors(r, tensors);
 }
 
+/* Readers return at the first fault and leave m half filled; it is emptied here, in one place. */
 bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char *file,
                     struct problems *p)
 {

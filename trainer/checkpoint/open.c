@@ -87,6 +87,8 @@ static bool read_attachments(struct checkpoint *c, const struct manifest *m, con
     return ok;
 }
 
+/* All files are read even after one is damaged, so that all damage is named. c->manifest is set
+ * first: checkpoint_close frees it whatever fails. */
 bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *p)
 {
     *c = (struct checkpoint){0};
@@ -126,6 +128,8 @@ bool checkpoint_passes(const struct checkpoint *c, struct checkpoint_check check
     return !check.state || check.state(c, check.ctx, p);
 }
 
+/* Shards are dealt over the ranks, since their checksums take as long as reading all of them. Each
+ * shard feeds the watchdog of ranks that wait in agree. */
 static bool open_one(struct checkpoint *c, const char *folder, const struct looker *by,
                      struct problems *p)
 {
@@ -201,6 +205,7 @@ static void refuse_unreadable(const char *folder)
     if (d) closedir(d);
 }
 
+/* Every rank walks the list alike, since open_one gives all the same answer. */
 static bool open_newest(struct checkpoint *c, const struct where *at, const struct looker *by,
                         struct problems *p)
 {
@@ -258,6 +263,8 @@ bool checkpoint_has(const struct checkpoint *c, const char *tensor)
     return manifest_find(c->manifest, tensor) != NULL;
 }
 
+/* A checkpoint of another model is the user's mistake, not a bug: each tensor that differs is
+ * named. */
 static bool find_wanted(const struct checkpoint *c, const struct slice *s, struct shard_want *w,
                         struct problems *p)
 {

@@ -117,6 +117,8 @@ static void write_all(struct checkpoint_writer *c)
     if (c->w->rank == 0) write_attached(c);
 }
 
+/* The lock is released while it writes: is_written must not wait for a disk. Data need no lock,
+ * because the caller leaves them alone until WRITTEN. */
 static void *writer_body(void *arg)
 {
     struct checkpoint_writer *c = arg;
@@ -195,6 +197,7 @@ static void place_slices(struct checkpoint_writer *c, const struct slice *slices
     }
 }
 
+/* Everything that a save needs is allocated here, the copy of all slices included (P7). */
 struct checkpoint_writer *checkpoint_writer_new(const struct world *w, const char *folder,
                                                 const struct slice *slices, int n, int keep,
                                                 bool async)
@@ -247,6 +250,7 @@ static _Noreturn void end_failed(struct checkpoint_writer *c, int rank)
     for (;;) pause(); /* until that rank's end takes us along */
 }
 
+/* Old checkpoints are removed only when the new one is durable and `latest` names it. */
 static void commit_manifest(struct checkpoint_writer *c)
 {
     size_t n;
@@ -349,6 +353,8 @@ static void save_begin(struct checkpoint_writer *c, const json_t *state, const c
     c->tokenizer = copy_text(tokenizer);
 }
 
+/* Copies after the former save is committed, since there is one snapshot. What it returns counts
+ * that wait, too: training stood still meanwhile. */
 double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *state,
                        const char *recipe, const char *tokenizer, bool keep_forever)
 {

@@ -83,6 +83,8 @@ static hid_t access_list(struct failure *f)
     return list;
 }
 
+/* Looks between slices whether another rank has failed: no rank writes for minutes what is thrown
+ * away. */
 static void write_file(const char *path, const struct slice *slices, int n,
                        struct shard_progress *progress, struct failure *f)
 {
@@ -120,6 +122,7 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
 
 static const char REMEDY[] = "use another checkpoint, or restore a copy of the file";
 
+/* Cheapest check first: a shard of the wrong size is not read to the end. */
 bool shard_check(const struct manifest *m, const char *folder, int i, struct problems *p)
 {
     char name[64], path[PATH_BYTES];
@@ -201,6 +204,7 @@ static void read_piece(hid_t file, const struct shard_want *w, const struct mani
     H5_OK(f, H5Dclose(p.set));
 }
 
+/* The file is opened at the first slice wanted of it: most ranks need few of the shards. */
 bool shard_read(const char *folder, const char *name, int i, const struct shard_want *want,
                 size_t n, struct failure *f)
 {

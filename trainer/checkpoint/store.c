@@ -121,6 +121,7 @@ static struct dirent *next_item(DIR *d, const char *root, struct failure *f)
     return item;
 }
 
+/* A list that could be read only in part is emptied: the missing entry might be the newest. */
 bool store_scan(struct store_list *l, const char *root, long latest, struct failure *f)
 {
     *l = (struct store_list){.latest = latest};
@@ -157,6 +158,8 @@ static bool is_partial(const char *name)
            strcmp(name + end, ".partial") == 0;
 }
 
+/* Removes .partial folders of any step: the lock of the run folder says that no other job writes
+ * them. */
 bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f)
 {
     if (!folder_make_one(root, f)) return false;
@@ -175,6 +178,7 @@ bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct f
 
 enum age { COUNTED, FOREVER, UNREADABLE };
 
+/* Only the manifest is read: this runs for every checkpoint at every save. */
 static enum age entry_age(const char *folder)
 {
     char path[PATH_BYTES];
@@ -236,6 +240,8 @@ static void retire(const char *root, struct store_entry e)
         warn_once(partial, &f);
 }
 
+/* The list is made as if `latest` named `step`: what a run that went back left behind comes last
+ * and goes first. A .old has been replaced and always goes. */
 void store_prune(const char *root, long step, int keep)
 {
     struct store_list l;

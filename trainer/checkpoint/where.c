@@ -36,6 +36,7 @@ static bool follow_latest(struct where *at, struct problems *p)
     return true;
 }
 
+/* path is a run folder when it has checkpoints/ in it, else it may be that folder itself. */
 static bool find_list(struct where *at, const char *path, struct problems *p)
 {
     char inner[PATH_BYTES];
@@ -69,6 +70,8 @@ void where_warn(const struct where *at)
                  at->root, l->latest);
 }
 
+/* A folder called step-N is taken for a checkpoint even without a manifest: opening it then says
+ * what is missing, which helps more than "neither a checkpoint nor a folder of them". */
 bool where_find(struct where *at, const char *path, struct problems *p)
 {
     char manifest[PATH_BYTES];
