@@ -136,6 +136,8 @@ static void check_value(struct hf_config *c, const struct member *m, const json_
     free(is);
 }
 
+/* A member that is not known is refused and not passed over: what it changes in the model would go
+ * unnoticed in the numbers. Null means absent. */
 static void check_members(struct hf_config *c)
 {
     const char *names[N_MEMBERS], *name;
@@ -160,6 +162,8 @@ static void check_members(struct hf_config *c)
 
 /* --- sizes --- */
 
+/* head_dim is hidden / heads unless the file says it; Qwen3 has a default of its own, so there the
+ * file must say it. */
 static void take_sizes(struct hf_config *c)
 {
     const json_t *o = c->root;
@@ -235,6 +239,7 @@ static void take_dense_layers(struct hf_config *c, const json_t *list)
     if (*text) hf_take_text(c->s, "dense_layers", text, c->file, c->p);
 }
 
+/* No setting is called expert_step, on purpose: hf_take_number then refuses the member. */
 static void take_experts(struct hf_config *c)
 {
     const json_t *o = c->root;
@@ -257,6 +262,8 @@ static void take_experts(struct hf_config *c)
 
 /* --- attention --- */
 
+/* One layer is named, not all that have the same kind. Qwen's sliding_window counts only with
+ * use_sliding_window, which is in the table. */
 static void check_attention(struct hf_config *c)
 {
     const json_t *types = json_object_get(c->root, "layer_types"), *v;
@@ -280,6 +287,7 @@ static void check_attention(struct hf_config *c)
 
 /* --- the whole --- */
 
+/* The family first: which members are known, and what is their default, depends on it. */
 static bool find_family(struct hf_config *c)
 {
     const json_t *list = json_object_get(c->root, "architectures");
@@ -299,6 +307,7 @@ static bool find_family(struct hf_config *c)
     return false;
 }
 
+/* A name that stands twice is refused: readers differ in which of the two they take. */
 static json_t *parse_object(const void *json, size_t n, const char *file, struct problems *p)
 {
     json_error_t e;
@@ -352,6 +361,7 @@ bool hf_generation_apply(struct settings *s, const void *json, size_t n, const c
     return p->n == before;
 }
 
+/* Goes on after a complaint: all that is wrong with a file is said at once. */
 bool hf_config_apply(struct settings *s, const void *json, size_t n, const char *file,
                      struct problems *p)
 {

@@ -30,6 +30,7 @@ static json_t *real_of(double x)
     return json_real(strtod(text, NULL));
 }
 
+/* attention_factor is left out where it follows from the factor: readers compute it themselves. */
 static json_t *rope_json(const struct dims *d)
 {
     const struct rope *r = &d->rope;
@@ -77,6 +78,8 @@ static char *text_of(json_t *o)
     return text;
 }
 
+/* attention_bias is no member of Qwen2, whose q, k and v always have one, nor mlp_bias of the
+ * Qwens. */
 char *hf_config_text(const struct hf_export *x, struct problems *p)
 {
     const struct dims *d = &x->dims;

@@ -52,6 +52,8 @@ static enum st_dtype type_of(const struct hf_export *x, const json_t *types, con
     return known ? d : x->dtype;
 }
 
+/* Counts in the first pass and fills in the second. A tied head is not listed: the embedding is
+ * there once. */
 static void list_tensors(struct exporter *e)
 {
     const struct attachment *a = attachments_find(&e->x->from->files, HF_SIDE_DTYPES);
@@ -90,6 +92,7 @@ static uint64_t bytes_of(const struct export_tensor *t)
     return safetensor_count(&t->st) * (uint64_t)st_bits(t->st.dtype) / 8;
 }
 
+/* A tensor is never split, so one that is larger than a file should be has a file of its own. */
 static uint64_t fill_files(struct exporter *e)
 {
     uint64_t in = 0, all = 0;
@@ -131,6 +134,7 @@ static bool put(struct exporter *e, int fd, const void *bytes, size_t n)
     return true;
 }
 
+/* A block at a time, so that memory does not grow with the largest tensor. */
 static bool put_tensor(struct exporter *e, int fd, const struct export_tensor *t)
 {
     size_t n = (size_t)safetensor_count(&t->st), bytes = (size_t)st_bits(t->st.dtype) / 8;
@@ -162,6 +166,7 @@ static bool write_tensors(struct exporter *e, int fd, size_t from, size_t to)
     return ok;
 }
 
+/* Network file systems may report a full disk only at close, so that is checked, too. */
 static bool write_file(struct exporter *e, int file, size_t from, size_t to)
 {
     char name[64], path[PATH_BYTES];
@@ -204,6 +209,7 @@ static bool write_made(struct exporter *e, const char *name, char *text)
     return ok;
 }
 
+/* Readers look for an index only where there are several files. */
 static bool write_index(struct exporter *e, uint64_t bytes)
 {
     char name[64];
@@ -230,6 +236,7 @@ static bool is_side_file(const char *name)
     return false;
 }
 
+/* As it came, except the type in config.json when the weights are written in another one. */
 static bool write_imported(struct exporter *e)
 {
     const struct attachments *a = &e->x->from->files;
@@ -260,6 +267,8 @@ static bool write_beside(struct exporter *e)
 
 /* --- the folder --- */
 
+/* rmdir is the test for emptiness: it cannot remove anything of the user's. Everything is written
+ * to NAME.partial, so that NAME is there whole or not at all. */
 static bool begin(struct exporter *e)
 {
     const char *to = e->x->to;
@@ -294,6 +303,8 @@ static bool end(struct exporter *e)
     return path_rename(e->partial, to, above, &e->f);
 }
 
+/* Small files first: what is wrong with them is said before minutes of writing. A .partial of
+ * another export is left alone (begun). */
 bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct problems *p)
 {
     struct exporter e = {.x = x, .p = p};

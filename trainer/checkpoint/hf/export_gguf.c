@@ -71,6 +71,8 @@ static int heads_of(const struct gguf_exporter *e, enum gguf_heads heads)
     return heads == GGUF_PLAIN ? 0 : e->described.head;
 }
 
+/* The file has the experts of a layer in one tensor: the first makes the entry, the second says how
+ * far apart they lie in `param`, the others only count. */
 static void add_piece(struct gguf_exporter *e, const struct param *q, const struct hf_piece *piece)
 {
     char name[GGUF_NAME];
@@ -99,6 +101,7 @@ static void add_piece(struct gguf_exporter *e, const struct param *q, const stru
     if (expert == 0) t->parts = 1;
 }
 
+/* Room for an entry a piece: more than needed, since experts share theirs. */
 static void list_entries(struct gguf_exporter *e)
 {
     size_t room = 0;
@@ -134,6 +137,8 @@ static const char *name_of(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+/* An imported model keeps the config.json it came with; for one born here it is made from its dims.
+ * */
 static bool put_keys(struct gguf_exporter *e)
 {
     const struct hf_export *x = e->x;
@@ -206,6 +211,8 @@ static uint64_t rows_of_block(const struct entry *t)
     return rows > 0 ? rows : unit;
 }
 
+/* Rows change their order only inside a head, so blocks of whole heads can be written one by one.
+ * */
 static bool put_part(struct gguf_exporter *e, const struct entry *t, size_t lo)
 {
     uint64_t most = rows_of_block(t);
@@ -231,6 +238,7 @@ static bool put_tensor(struct gguf_exporter *e, const struct entry *t)
     return pad(e, part * t->parts);
 }
 
+/* Tensors in the order in which the head lists them, each padded: their places were fixed there. */
 static bool put_all(struct gguf_exporter *e)
 {
     size_t n, most = BLOCK;
@@ -256,6 +264,7 @@ static bool put_all(struct gguf_exporter *e)
 
 /* --- the file --- */
 
+/* Under another name until it is whole: no program loads half a model. */
 static bool write_file(struct gguf_exporter *e)
 {
     char partial[PATH_BYTES], folder[PATH_BYTES];
@@ -286,6 +295,8 @@ static bool is_free(struct gguf_exporter *e)
     return kind == PATH_ABSENT;
 }
 
+/* All names are found before the first byte is written. `bytes` counts numbers, without the
+ * padding. */
 bool hf_export_gguf(struct hf_exported *done, const struct hf_export *x,
                     const struct quant *matrices, struct problems *p)
 {

@@ -44,6 +44,7 @@ static ssize_t read_at(int fd, void *out, size_t n, uint64_t from)
     return (ssize_t)done;
 }
 
+/* The length is checked against the file's before memory is taken for it. */
 static bool read_header(struct hf_file *f, int fd, uint64_t size, struct problems *p)
 {
     unsigned char first[8] = {0};
@@ -123,6 +124,7 @@ static bool agree(const struct hf_folder *f, const struct hf_index *x, const cha
     return p->n == before;
 }
 
+/* Every file is opened even after one is missing, so that all are named. */
 static bool open_indexed(struct hf_folder *f, struct problems *p)
 {
     char path[PATH_BYTES], why[FILE_WHY];

@@ -29,6 +29,8 @@ static void list_tensor(struct safetensor *t, const char *name, const struct ggu
     for (int k = 2; k < at->dims && k < GGUF_DIMS; k++) t->shape[k] = at->tensor->shape[k];
 }
 
+/* The list looks like that of a safetensors file, so that checks and searches need not know which
+ * it is; `begin` is an index into `place` instead of a byte. */
 bool hf_gguf_open(struct hf_gguf *g, struct safetensors *list, const char *path, struct problems *p)
 {
     *g = (struct hf_gguf){0};

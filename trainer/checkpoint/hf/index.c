@@ -22,6 +22,8 @@ static bool is_plain(const char *name)
            strlen(name) <= MOST_FILE_NAME;
 }
 
+/* A plain name only: an index cannot point out of its folder. r->tensor stays set on failure, for
+ * the message. */
 static bool add(struct index_reader *r, const char *tensor)
 {
     struct hf_index *x = r->x;
@@ -58,6 +60,7 @@ static bool read_map(struct index_reader *r)
     return scan_need(s, '}', "a , or } is missing");
 }
 
+/* Members other than weight_map are passed over, to a bounded depth. */
 static bool read_root(struct index_reader *r)
 {
     struct scan *s = &r->scan;
@@ -92,6 +95,8 @@ static bool check_twice(struct index_reader *r)
     return true;
 }
 
+/* Strings are unescaped into one buffer as long as the file: no escape is shorter than its
+ * character. */
 bool hf_index_parse(struct hf_index *x, const void *bytes, size_t n, const char *file,
                     struct problems *p)
 {

@@ -13,6 +13,8 @@ static int pieces_of(const struct param *p)
     return n;
 }
 
+/* Fused q, k, v are cut at heads, q with its own number of them; other fused tensors into equal
+ * pieces. `lo` is the sum of the pieces before. */
 bool hf_piece_of(struct hf_piece *out, const struct param *p, const struct dims *d, int i,
                  size_t lo)
 {

@@ -77,6 +77,7 @@ static const struct rope_kind {
 
 /* --- the object --- */
 
+/* As in check_members: what is not known might change the angles. */
 static void refuse_others(const struct rope_reader *r, const struct rope_kind *kind)
 {
     static const char *const common[] = {"rope_type", "type", "rope_theta",
@@ -95,6 +96,7 @@ static void refuse_others(const struct rope_reader *r, const struct rope_kind *k
     }
 }
 
+/* Older files call the kind "type"; without either it is the plain embedding. */
 static void take_kind(const struct rope_reader *r)
 {
     const json_t *v = json_object_get(r->o, "rope_type");
@@ -122,6 +124,7 @@ static bool is_object(const struct hf_config *c, const char *member)
     return json_is_object(v);
 }
 
+/* Where a file has both objects rope_scaling is taken, as Transformers does. */
 void hf_rope_apply(struct hf_config *c)
 {
     struct rope_reader r = {.c = c};

@@ -123,6 +123,7 @@ static bool check_entry(struct st_reader *r, const struct safetensor *t)
     return true;
 }
 
+/* r->name is set while the entry is read, so that a message names the tensor. */
 static bool read_tensor(struct st_reader *r, const char *name)
 {
     struct safetensors *s = r->s;
@@ -160,6 +161,7 @@ static bool read_metadata(struct st_reader *r)
     return scan_need(s, '}', "a , or } is missing");
 }
 
+/* The format allows no space before the first brace and only spaces behind the last. */
 static bool read_tensors(struct st_reader *r)
 {
     struct scan *s = &r->scan;
@@ -224,6 +226,8 @@ static bool check_layout(struct st_reader *r, uint64_t file_bytes)
 
 /* --- the file --- */
 
+/* What people meet most is told apart first: half a download, and a Git LFS pointer, whose text
+ * reads as a huge length. */
 uint64_t safetensors_header_bytes(const unsigned char first[8], uint64_t file_bytes,
                                   const char *file, struct problems *p)
 {
@@ -270,6 +274,8 @@ static void say(const struct st_reader *r, const char *file, struct problems *p)
         problems_add(p, file, 0, "the header, at byte %zu: %s", at, r->scan.why);
 }
 
+/* Strings are unescaped into one buffer as long as the header. n < header: the file has become
+ * shorter since its length was asked. */
 bool safetensors_parse(struct safetensors *s, const void *bytes, size_t n, uint64_t file_bytes,
                        const char *file, struct problems *p)
 {
@@ -322,6 +328,8 @@ static void print_tensor(FILE *f, const struct safetensor *t)
     fprintf(f, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", t->begin, t->end);
 }
 
+/* Eight bytes are kept free for the length, which is known last. Spaces at the end make it a
+ * multiple of eight, so that the data are aligned in a mapped file. */
 char *safetensors_header(struct safetensor *t, size_t tensors, size_t *n)
 {
     char *text = NULL;

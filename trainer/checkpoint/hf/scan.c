@@ -71,6 +71,8 @@ static void put_point(struct scan *s, unsigned c)
     s->text += bytes;
 }
 
+/* NUL is refused since strings are handed out as C's; half a surrogate pair, since UTF-8 has no
+ * form of it. */
 static bool put_unit(struct scan *s)
 {
     int high = unit_of(s), low = 0;
@@ -111,6 +113,7 @@ static bool put_character(struct scan *s)
     return true;
 }
 
+/* The closing quote pays for the 0 behind the text, so the buffer never outgrows the input. */
 const char *scan_string(struct scan *s)
 {
     char *begin = s->text;
@@ -129,6 +132,8 @@ const char *scan_string(struct scan *s)
 
 /* --- numbers --- */
 
+/* One way to write a number: no sign, fraction, exponent or leading zeros, so that no two readers
+ * see different offsets. */
 bool scan_u64(struct scan *s, uint64_t *value)
 {
     skip_space(s);
@@ -159,6 +164,7 @@ static bool skip_word(struct scan *s)
     return s->at > from || scan_fail(s, "a value is missing");
 }
 
+/* depth bounds the recursion: a file of a million brackets must not overflow the stack. */
 bool scan_skip(struct scan *s, int depth)
 {
     bool object = scan_is(s, '{');

@@ -29,6 +29,7 @@ static bool has(const char *folder, const char *name)
     return access(path, F_OK) == 0;
 }
 
+/* A tokenizer that the user names is left as it is: hf_take_text only compares. */
 static void take_tokenizer(struct settings *s, struct problems *p)
 {
     char path[PATH_BYTES];
@@ -68,6 +69,8 @@ static bool can_be(const struct settings *s, struct problems *p)
     return false;
 }
 
+/* Tensors are held only against sizes that were accepted: one wrong size would be reported once for
+ * every tensor. */
 bool hf_settings_apply(struct settings *s, struct problems *p)
 {
     struct hf_folder f = {0};

@@ -31,6 +31,7 @@ static enum st_dtype usual_type(const struct hf_folder *f)
     return (enum st_dtype)most;
 }
 
+/* Kept for an export in the types of the source. Only tensors that differ from most are listed. */
 static void add_types(struct attachments *a, const struct hf_folder *f)
 {
     enum st_dtype usual = usual_type(f);
@@ -58,6 +59,8 @@ static bool gguf_side_read(struct attachments *a, const struct hf_folder *f, str
     return config != NULL;
 }
 
+/* A file that is not there is no problem; one that cannot be read is, since the export would lack
+ * it. */
 bool hf_side_read(struct attachments *a, const struct hf_folder *f, struct problems *p)
 {
     int before = p->n;

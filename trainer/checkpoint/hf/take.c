@@ -109,6 +109,8 @@ static bool same(double a, double b)
     return !(x < y || x > y);
 }
 
+/* A setting that the user left out, or a whole number left at 0 or below (to be derived), takes the
+ * value; another one must be equal. */
 void hf_take_number(struct hf_config *c, const char *name, double value, const char *member)
 {
     char is[32], must[32];
@@ -162,6 +164,7 @@ void hf_take_choice(struct hf_config *c, const char *name, const char *choice, c
         contradict(c, &t, choice_of(t.k, *(int *)t.value)->name, must->name, member);
 }
 
+/* As hf_take_number: a text that the user gave must be the same. */
 void hf_take_text(struct settings *s, const char *name, const char *value, const char *from,
                   struct problems *p)
 {

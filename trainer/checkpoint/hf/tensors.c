@@ -19,6 +19,8 @@ static bool same_shape(const struct safetensor *t, const struct hf_piece *piece)
     return true;
 }
 
+/* The shape is that of the piece in the folder, not of our fused tensor, so that the message can be
+ * compared with the folder. */
 static void check_piece(const struct hf_folder *f, const struct hf_piece *piece, struct problems *p)
 {
     char is[256], must[256];
@@ -87,6 +89,8 @@ static void check_extra(const struct hf_folder *f, const struct names *needed, c
         }
 }
 
+/* What the model needs is collected, so that tensors it has no use for are found, too: they are of
+ * another model. */
 bool hf_folder_check(const struct hf_folder *f, const struct dims *d, struct problems *p)
 {
     struct hf_model m;
@@ -244,6 +248,8 @@ static void read_mapped(const struct hf_gguf *g, const struct safetensor *t, con
     watchdog_feed();
 }
 
+/* A tensor of ours is several of the folder behind each other; pieces that lie before or behind the
+ * slice are not read. */
 static bool read_slice(struct tensor_reader *r, const struct hf_model *m, const struct slice *slice)
 {
     INVARIANT(strncmp(slice->name, "model/", 6) == 0, "no weights: %s", slice->name);
