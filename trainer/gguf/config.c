@@ -118,6 +118,8 @@ static void set_llama3(struct config *c, const struct gguf_tensor *t, double the
                   "original_max_position_embeddings", 8192));
 }
 
+/* llama.cpp keeps llama3's scaling as a tensor of divisors and no key tells of it, so the tensor
+ * decides before rope.scaling.type. */
 static void set_rope(struct config *c)
 {
     double theta = real_key(c, "rope.freq_base", 10000);
@@ -174,6 +176,8 @@ static void set_experts(struct config *c)
     set(c, "decoder_sparse_step", json_integer(1));
 }
 
+/* The vocabulary is the embedding's rows: the tokenizer may have fewer tokens. There is no key for
+ * a tied head; a file without output.weight has one. */
 static void set_sizes(struct config *c)
 {
     const struct gguf_tensor *embedding = gguf_tensor(c->g, "token_embd.weight");
@@ -203,6 +207,8 @@ static void set_tokens(struct config *c)
     }
 }
 
+/* Biases have no keys: whether the tensors of the first layer are there tells. Other architectures
+ * either always have them or never. */
 char *gguf_config_text(const struct gguf *g, const char *file, struct problems *p)
 {
     struct config c = {g, file, p, json_object()};

@@ -88,6 +88,8 @@ static struct gguf_text text_of(const char *s)
     return (struct gguf_text){s, strlen(s)};
 }
 
+/* The length of a head is written even where it is hidden / heads: readers differ in what they
+ * assume. */
 static void put_sizes(struct describer *x)
 {
     int hidden = whole(x, "hidden_size", -1), heads = whole(x, "num_attention_heads", -1);
@@ -130,6 +132,8 @@ static void refuse_the_rest(struct describer *x)
 
 /* --- rotary embedding --- */
 
+/* The file gets the divisors, one for each pair of channels, as fp32: from them is_llama3
+ * (config.c) finds the factor again. */
 static void take_llama3(struct describer *x, const json_t *scaling, double theta)
 {
     struct gguf_llama3 s = {number(scaling, "factor", 1), number(scaling, "low_freq_factor", 1),
@@ -174,6 +178,7 @@ static void put_rope(struct describer *x)
         problems_add(x->p, file, 0, "rope_type: %.40s: not written to GGUF files", kind);
 }
 
+/* Keys go to the head as they are found; the caller writes no file after a problem. */
 bool gguf_describe(struct gguf_described *d, struct gguf_head *h, const struct gguf_folder *f,
                    const struct quant *matrices, struct problems *p)
 {

@@ -55,6 +55,8 @@ static bool same_steps(const struct steps *s, const struct gguf_split *known)
     return s->n <= 3;
 }
 
+/* A GGUF file has a name instead of a pattern, and llama.cpp compiles the pattern in: only one that
+ * is the same to the last character may be named. */
 static const char *split_name(const json_t *tokenizer)
 {
     const json_t *pre = json_object_get(tokenizer, "pre_tokenizer"), *step;
@@ -108,6 +110,8 @@ static bool set_token(struct tokens *t, const char *text, json_int_t id, int32_t
     return true;
 }
 
+/* Added tokens come second, since many stand in the vocabulary, too, and their type must win. Rows
+ * of the embedding without a token are named as llama.cpp's converter names them. */
 static bool take_tokens(struct tokens *t, const json_t *root, struct problems *p)
 {
     json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab"), *id, *added;
@@ -182,6 +186,8 @@ static json_int_t token_number(const json_t *config, const json_t *beside, const
     return -1;
 }
 
+/* generation_config.json before config.json, as in hf_settings_apply: what ends an answer in
+ * practice often stands there alone. */
 static void put_numbers(struct gguf_head *h, const struct gguf_folder *f, const json_t *root,
                         const json_t *beside)
 {
@@ -225,6 +231,8 @@ static void put_all(struct gguf_head *h, const struct gguf_folder *f, const json
     json_decref(beside);
 }
 
+/* Refused before any key of a token is written: a file with a wrong way of splitting would load and
+ * answer nonsense. */
 bool gguf_describe_tokenizer(struct gguf_head *h, const struct gguf_folder *f, uint64_t vocabulary,
                              struct problems *p)
 {

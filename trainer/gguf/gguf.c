@@ -104,6 +104,8 @@ static void take_elements(struct cursor *c, struct gguf_value *v)
     }
 }
 
+/* Values stay where they lie in the bytes and are read when asked for: a vocabulary is not copied.
+ * */
 static bool take_value(struct cursor *c, struct gguf_value *v)
 {
     v->key = take_name(c, "key");
@@ -159,6 +161,7 @@ static bool read_keys(struct cursor *c, struct gguf *g, uint64_t n)
 
 /* --- tensors --- */
 
+/* The file has the dimension that varies fastest first; here rows come first, hence from behind. */
 static bool take_shape(struct cursor *c, struct gguf_tensor *t)
 {
     uint64_t dims = take_number(c, 4);
@@ -213,6 +216,8 @@ static struct gguf_tensor **sorted(const struct gguf *g, int (*order)(const void
     return tensor;
 }
 
+/* 25 bytes is the shortest entry: length and one byte of the name, 4 of dimensions and type each,
+ * 8 of the offset. */
 static bool read_tensors(struct cursor *c, struct gguf *g, uint64_t n)
 {
     g->tensor = take_room(c, n, 25, sizeof *g->tensor);
@@ -285,10 +290,12 @@ static bool place_tensors(struct cursor *c, struct gguf *g)
 
 /* --- the file --- */
 
+/* Counts are bounded before room is taken for them. A big-endian file shows as a version whose
+ * upper half is set. */
 static bool read_file(struct cursor *c, struct gguf *g)
 {
     if (c->left < 4 || little(c->at, 4) != MAGIC)
-        return refuse(c, "is no GGUF file: it does not begin with the letters GGUF");
+        return refuse(c, "is no GGUF file: it does not begin with GGUF");
     take(c, 4);
     uint64_t version = take_number(c, 4);
     if (!c->failed && version != 2 && version != 3)
@@ -333,19 +340,11 @@ const struct gguf_value *gguf_find(const struct gguf *g, const char *key)
 
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name)
 {
-    struct gguf_text wanted = {name, strlen(name)};
-    int low = 0, high = g->tensors;
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        const struct gguf_tensor *t = g->by_name[middle];
-        int order = text_order(wanted, t->name);
-        if (order == 0) return t;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    const struct gguf_tensor wanted = {.name = {name, strlen(name)}}, *key = &wanted;
+    if (g->tensors == 0) return NULL;
+    struct gguf_tensor *const *found =
+        bsearch(&key, g->by_name, (size_t)g->tensors, sizeof *g->by_name, name_order);
+    return found ? *found : NULL;
 }
 
 bool gguf_whole(const struct gguf_value *v, uint64_t i, int64_t *out)
@@ -363,6 +362,7 @@ bool gguf_whole(const struct gguf_value *v, uint64_t i, int64_t *out)
     return true;
 }
 
+/* Not finite is no number: it would go into config.json, which has no word for it. */
 bool gguf_real(const struct gguf_value *v, uint64_t i, double *out)
 {
     int64_t whole;

@@ -111,6 +111,7 @@ static bool is_left_out(const char *name)
     return strcmp(name, "rope_freqs.weight") == 0; /* config.c takes it */
 }
 
+/* A name that is not in the table is passed on as it is, so that hf_folder_check can name it. */
 bool gguf_next(struct gguf_names *walk, char name[GGUF_NAME], struct gguf_place *at)
 {
     const struct gguf *g = walk->g;
@@ -141,6 +142,7 @@ uint64_t gguf_row(uint64_t row, int head)
     return row - in + in % half * 2 + in / half;
 }
 
+/* Interleaved rows are neighbours here and not in the file: read row by row. */
 void gguf_read(const struct gguf_place *at, float *out, uint64_t from, size_t n)
 {
     const struct gguf_tensor *t = at->tensor;
@@ -176,6 +178,7 @@ static bool fits(const char *name, const char *folder, int *expert)
     return true;
 }
 
+/* Only the architecture "llama" interleaves the rows of a head; the table says which tensors. */
 bool gguf_name_of(char out[GGUF_NAME], int *expert, enum gguf_heads *heads, const char *name,
                   const char *architecture)
 {

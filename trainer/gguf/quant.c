@@ -162,6 +162,7 @@ const char *quant_type_name(uint32_t type)
     return type < sizeof names / sizeof *names ? names[type] : "a type that is not known here";
 }
 
+/* A range may begin and end inside a block: blocks are read whole and cut. */
 void quant_read(const struct quant *q, float *out, const unsigned char *bytes, uint64_t first,
                 size_t n)
 {

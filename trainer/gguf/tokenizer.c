@@ -59,6 +59,8 @@ static json_t *added_token(json_int_t id, json_t *content, bool special)
                      special);
 }
 
+/* Added tokens stand in both lists, as in tokenizer.json. A text that is there twice would leave an
+ * id without a token. */
 static bool add_token(struct vocabulary *v, uint64_t i, struct gguf_text t)
 {
     json_t *text = json_stringn(t.at, t.n);
@@ -95,6 +97,7 @@ static bool add_tokens(struct vocabulary *v)
     return true;
 }
 
+/* In the order of the file: a merge's place is its rank. */
 static bool add_merges(struct vocabulary *v)
 {
     const struct gguf_value *merges = gguf_find(v->g, "tokenizer.ggml.merges");
@@ -173,6 +176,8 @@ char *gguf_tokenizer_text(const struct gguf *g, const char *file, struct problem
 
 /* --- tokenizer_config.json --- */
 
+/* GGUF names a token by number, tokenizer_config.json by text. Texts have different lengths, so
+ * they are walked through. What cannot be found is left out: the member is optional. */
 static void set_token(json_t *root, const struct gguf *g, const char *key, const char *member)
 {
     const struct gguf_value *id = gguf_find(g, key),
@@ -189,6 +194,7 @@ static void set_token(json_t *root, const struct gguf *g, const char *key, const
     if (text) json_object_set_new(root, member, text);
 }
 
+/* Only what the file says: for absent members the reader's defaults apply. */
 char *gguf_tokenizer_config_text(const struct gguf *g)
 {
     json_t *root = json_object();
