@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,4 +98,29 @@ char *file_read(const char *path, enum file_kind kind, size_t most, size_t *n, c
     if (kind == FILE_ANY || is_regular(fd, why)) bytes = file_read_open(fd, most, n, why);
     close(fd);
     return bytes;
+}
+
+ssize_t file_read_at(int fd, void *out, size_t n, uint64_t from)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t got = pread(fd, (char *)out + done, n - done, (off_t)(from + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -1;
+        if (got == 0) break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
+bool file_put(int fd, const void *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t wrote = write(fd, (const char *)bytes + done, n - done);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote == 0) errno = ENOSPC;
+        if (wrote <= 0) return false;
+        done += (size_t)wrote;
+    }
+    return true;
 }

@@ -96,18 +96,6 @@ bool file_commit(const char *folder, const char *name, struct failure *f)
     return path_sync(tmp, f) && path_rename(tmp, path, folder, f);
 }
 
-static bool write_all(int fd, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        const ssize_t wrote = write(fd, bytes, n);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return false;
-        bytes += wrote;
-        n -= (size_t)wrote;
-    }
-    return true;
-}
-
 /* A failed write takes its .tmp away, so that a full disk does not stay full. Network file systems
  * may report the error only at close. */
 bool file_write(const char *folder, const char *name, const void *bytes, size_t n,
@@ -116,7 +104,7 @@ bool file_write(const char *folder, const char *name, const void *bytes, size_t 
     char tmp[PATH_BYTES];
     path_make(tmp, "%s/%s.tmp", folder, name);
     const int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, bytes, n);
+    bool ok = fd >= 0 && file_put(fd, bytes, n);
     if (!ok) failure_note(f, strerror(errno), "writing %s", tmp);
     if (fd >= 0 && close(fd) != 0) {
         failure_note(f, strerror(errno), "closing %s", tmp);

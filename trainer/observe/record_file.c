@@ -13,21 +13,17 @@
 
 #include "comm/base/checksum.h"
 #include "comm/base/die.h"
+#include "comm/base/file.h"
 #include "comm/base/log.h"
 
 /* The checksum follows each write: a checkpoint stores it with the length. */
 void record_file_write(struct record_file *f, const char *bytes, size_t n)
 {
-    while (n > 0) {
-        const ssize_t wrote = write(f->fd, bytes, n);
-        if (wrote < 0 && errno == EINTR) continue;
-        SYS_OK(wrote > 0, "free space on that disk, then restart the run with --resume auto",
-               "cannot write %s: %s", f->path, strerror(errno));
-        checksum_add(f->sum, bytes, (size_t)wrote);
-        bytes += wrote;
-        n -= (size_t)wrote;
-        f->bytes += wrote;
-    }
+    SYS_OK(file_put(f->fd, bytes, n),
+           "free space on that disk, then restart the run with --resume auto",
+           "cannot write %s: %s", f->path, strerror(errno));
+    checksum_add(f->sum, bytes, n);
+    f->bytes += (long)n;
 }
 
 /* Bytes up to the end of the last whole line of a file of `bytes` bytes. */

@@ -1,8 +1,13 @@
-/* Reading a file whole: its bytes, its bound, and what is no file. */
+/* Reading a file whole: its bytes, its bound, and what is no file. Reading and writing that take
+ * more than one call of the system. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "comm/base/file.h"
@@ -26,6 +31,11 @@ static void check_bytes(const char *bytes, size_t n, size_t expected)
     while (same < n && (unsigned char)bytes[same] == same % 251) same++;
     ck_assert_uint_eq(same, n);
     ck_assert_int_eq(bytes[n], 0);
+}
+
+static void check_piece(const char *bytes, size_t n, size_t from)
+{
+    for (size_t i = 0; i < n; i++) ck_assert_uint_eq((unsigned char)bytes[i], (from + i) % 251);
 }
 
 static void refused(const char *name, enum file_kind kind, size_t most, const char *expected)
@@ -101,6 +111,44 @@ START_TEST(no_file)
 }
 END_TEST
 
+START_TEST(a_piece)
+{
+    char bytes[100];
+    write_bytes(1000);
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_eq(file_read_at(fd, bytes, 100, 502), 100);
+    check_piece(bytes, 100, 502);
+    ck_assert_int_eq(file_read_at(fd, bytes, 100, 960), 40);
+    check_piece(bytes, 40, 960);
+    ck_assert_int_eq(file_read_at(fd, bytes, 100, 2000), 0);
+    close(fd);
+    ck_assert_int_eq(file_read_at(fd, bytes, 100, 0), -1);
+    ck_assert_int_eq(errno, EBADF);
+    unlink(path);
+}
+END_TEST
+
+/* At the limit a write is cut short, and only the next one says why. */
+START_TEST(short_write_goes_on)
+{
+    enum { LIMIT = 5000, ALL = 8000 };
+    static char bytes[ALL];
+    struct stat st;
+    for (int i = 0; i < ALL; i++) bytes[i] = (char)(i % 251);
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){LIMIT, RLIM_INFINITY}), 0);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    ck_assert(file_put(fd, bytes, LIMIT - 1000));
+    errno = 0;
+    ck_assert(!file_put(fd, bytes + LIMIT - 1000, ALL - LIMIT + 1000));
+    ck_assert_int_eq(errno, EFBIG);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_int_eq(st.st_size, LIMIT);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
 static void make_path(void)
 {
     snprintf(path, sizeof path, "/tmp/duet-test-file-%ld", (long)getpid());
@@ -109,6 +157,8 @@ static void make_path(void)
 #define TESTS(X)         \
     X(whole_and_bounded) \
     X(through_a_pipe)    \
-    X(no_file)
+    X(no_file)           \
+    X(a_piece)           \
+    X(short_write_goes_on)
 
 UNIT_MAIN("file", .before_all = make_path)

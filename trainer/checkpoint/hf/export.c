@@ -121,17 +121,9 @@ static void file_name(char out[64], int i, int files)
 
 static bool put(struct exporter *e, int fd, const void *bytes, size_t n)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t k = write(fd, (const char *)bytes + done, n - done);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) {
-            failure_note(&e->f, k < 0 ? strerror(errno) : "nothing was written", "writing %s",
-                         e->partial);
-            return false;
-        }
-        done += (size_t)k;
-    }
-    return true;
+    bool ok = file_put(fd, bytes, n);
+    if (!ok) failure_note(&e->f, strerror(errno), "writing %s", e->partial);
+    return ok;
 }
 
 /* A block at a time, so that memory does not grow with the largest tensor. */

@@ -98,7 +98,6 @@ static void add_piece(struct gguf_exporter *e, const struct param *q, const stru
                         .head = heads_of(e, heads)};
     memcpy(t->name, name, sizeof t->name);
     t->quant = format_of(e, t);
-    if (expert == 0) t->parts = 1;
 }
 
 /* Room for an entry a piece: more than needed, since experts share theirs. */
@@ -174,17 +173,9 @@ static void put_rope_factors(struct gguf_exporter *e)
 
 static bool put(struct gguf_exporter *e, const void *bytes, size_t n)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t k = write(e->fd, (const char *)bytes + done, n - done);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) {
-            failure_note(&e->f, k < 0 ? strerror(errno) : "nothing was written", "writing %s",
-                         e->x->to);
-            return false;
-        }
-        done += (size_t)k;
-    }
-    return true;
+    bool ok = file_put(e->fd, bytes, n);
+    if (!ok) failure_note(&e->f, strerror(errno), "writing %s", e->x->to);
+    return ok;
 }
 
 static bool pad(struct gguf_exporter *e, uint64_t bytes)

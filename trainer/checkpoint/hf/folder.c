@@ -32,30 +32,18 @@ bool hf_is_folder(const char *path)
 
 /* --- one file --- */
 
-static ssize_t read_at(int fd, void *out, size_t n, uint64_t from)
-{
-    size_t done = 0;
-    while (done < n) {
-        ssize_t k = pread(fd, (char *)out + done, n - done, (off_t)(from + done));
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return k < 0 ? -1 : (ssize_t)done;
-        done += (size_t)k;
-    }
-    return (ssize_t)done;
-}
-
 /* The length is checked against the file's before memory is taken for it. */
 static bool read_header(struct hf_file *f, int fd, uint64_t size, struct problems *p)
 {
     unsigned char first[8] = {0};
-    if (read_at(fd, first, size < 8 ? size : 8, 0) < 0) {
+    if (file_read_at(fd, first, size < 8 ? size : 8, 0) < 0) {
         problems_add(p, f->path, 0, "cannot be read: %s", strerror(errno));
         return false;
     }
     uint64_t n = safetensors_header_bytes(first, size, f->path, p);
     if (n == 0) return false;
     char *header = memory_take(n, 1, "the header of a safetensors file");
-    ssize_t got = read_at(fd, header, n, 0);
+    ssize_t got = file_read_at(fd, header, n, 0);
     if (got < 0) problems_add(p, f->path, 0, "cannot be read: %s", strerror(errno));
     bool ok = got >= 0 && safetensors_parse(&f->st, header, (size_t)got, size, f->path, p);
     free(header);

@@ -154,15 +154,10 @@ static bool use_file(struct tensor_reader *r, const struct hf_file *in, const st
 /* Elements [lo, hi) of the whole tensor into the buffer. */
 static bool fetch(struct tensor_reader *r, const struct source_of *s, size_t lo, size_t hi)
 {
-    uint64_t from = s->at + (lo - s->lo) * s->bytes;
-    size_t n = (hi - lo) * s->bytes, done = 0;
-    while (done < n) {
-        ssize_t k = pread(r->fd, r->buffer + done, n - done, (off_t)(from + done));
-        if (k < 0 && errno == EINTR) continue;
-        if (k == 0) return fail(r, s->t, "the file has become shorter since it was opened");
-        if (k < 0) return fail(r, s->t, strerror(errno));
-        done += (size_t)k;
-    }
+    size_t n = (hi - lo) * s->bytes;
+    ssize_t got = file_read_at(r->fd, r->buffer, n, s->at + (lo - s->lo) * s->bytes);
+    if (got < 0) return fail(r, s->t, strerror(errno));
+    if ((size_t)got < n) return fail(r, s->t, "the file has become shorter since it was opened");
     watchdog_feed();
     return true;
 }
