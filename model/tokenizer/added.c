@@ -10,6 +10,8 @@
     "[\\p{L}\\p{Nl}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}" \
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}]"
 
+/* A table of edges: (node, byte) leads to node e->first, and e->second is the token that ends
+ * there, 0 none. false: the text is empty, or there already. */
 static bool tree_add(struct added_tree *t, const char *text, size_t n, uint32_t number)
 {
     struct pair_entry *e = NULL;
@@ -33,6 +35,7 @@ static bool flag(struct parse *p, const json_t *token, const char *name)
     return json_is_true(v);
 }
 
+/* A normalized token is looked for in normalized text, so its own text is normalized, too. */
 static void read_one(struct parse *p, struct added *a, const json_t *token,
                      const struct normalizer *z)
 {
@@ -152,6 +155,8 @@ static size_t spaces_behind(const char *text, size_t n, size_t at)
     return at;
 }
 
+/* A match that single_word refuses is passed over whole, as in `tokenizers`: no shorter token is
+ * looked for inside it. w->done bounds lstrip: spaces that an earlier token took are gone. */
 bool added_next(const struct added *a, const struct added_tree *tree, const char *text, size_t n,
                 struct added_walk *w)
 {

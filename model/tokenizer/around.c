@@ -13,6 +13,7 @@ struct around {
     bool text; /* the text itself was met */
 };
 
+/* An id without a token would be one that the model never learned with. */
 static void add_token(struct parse *p, const struct bpe *t, struct around *a, const char *name,
                       const json_t *tokens)
 {
@@ -31,6 +32,7 @@ static void add_token(struct parse *p, const struct bpe *t, struct around *a, co
     }
 }
 
+/* "pair" may be there and is not used: texts are encoded one by one. */
 static void read_template(struct parse *p, struct bpe *t, const json_t *step)
 {
     static const char *const names[] = {"type", "single", "pair", "special_tokens", NULL};

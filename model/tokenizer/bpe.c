@@ -28,6 +28,7 @@ struct bpe_work {
     size_t ids_room;
 };
 
+/* Members that only one kind uses are read there (byte_fallback.c, byte_level.c). */
 static void check_model(struct parse *p, const json_t *model)
 {
     static const char *const names[] = {"type",
@@ -54,6 +55,8 @@ static void check_model(struct parse *p, const json_t *model)
     }
 }
 
+/* In the order of need: merges refer to words, added tokens go through the normalizer. After a
+ * problem t is returned as it is: bpe_finish releases it. */
 struct bpe *bpe_read(struct parse *p, const json_t *root)
 {
     static const char *const names[] = {
@@ -90,6 +93,7 @@ void bpe_find_whole(struct bpe *t, bool spelled)
     }
 }
 
+/* The seed keeps anybody from writing a text whose pieces all share one place of the cache. */
 struct tokenizer *bpe_finish(struct parse *p, struct bpe *t)
 {
     if (!p->ok) {
@@ -172,6 +176,7 @@ static size_t merged(const struct bpe *t, struct bpe_work *w, const char *piece,
     return 1;
 }
 
+/* Most of a text is short pieces that were met before: these cost a hash and a comparison. */
 static void put_piece(void *ctx, const char *piece, size_t n)
 {
     struct encoding *e = ctx;
@@ -240,6 +245,8 @@ static void encode_valid(struct encoding *e, const char *text, size_t n, bool sp
         encode_normal(e, text, n, false);
 }
 
+/* One lock, since the cache and the room are shared by all threads. Invalid bytes cut the text:
+ * each is a piece of its own that no pattern sees. */
 size_t bpe_encode(const struct tokenizer *base, const char *text, size_t n, bool special, int *out,
                   size_t max)
 {

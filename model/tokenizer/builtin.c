@@ -21,6 +21,7 @@ static json_t *builtin_vocabulary(void)
     return vocabulary;
 }
 
+/* A file like any other, so that it is parsed, saved and exported in the same way. */
 char *tokenizer_builtin_json(size_t *n)
 {
     json_t *added = json_array();

@@ -116,6 +116,7 @@ static void add_seams(struct parse *p, struct bpe *t)
     splitter_add_seams(p, &t->splitter, SPACE "+");
 }
 
+/* byte_of reads the texts that words_set_texts makes, so it comes behind it. */
 static struct tokenizer *read(struct parse *p, json_t *root)
 {
     struct replace r = {0};

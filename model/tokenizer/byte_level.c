@@ -113,6 +113,7 @@ static void check_decoder(struct parse *p, const json_t *decoder)
         refuse_kind(p, "decoder", decoder, "byte-level BPE: ByteLevel");
 }
 
+/* Without ByteLevel the pieces would be characters and not the bytes that the vocabulary spells. */
 static struct tokenizer *read(struct parse *p, json_t *root)
 {
     struct alphabet a;

@@ -148,6 +148,7 @@ static int count_words(const json_t *vocabulary, const json_t *added)
     return n < INT32_MAX ? (int)n : INT32_MAX;
 }
 
+/* place_word finds ids that are missing or there twice; only a complete list is sorted. */
 static void read_words(struct parse *p, struct characters *t, json_t *vocabulary,
                        const json_t *added)
 {
@@ -173,6 +174,8 @@ static int find_text(const struct characters *t, const char *text, size_t n)
     return w ? w->id : -1;
 }
 
+/* ASCII is looked up once, here: most of a text is. NUL has no id: jansson allows none in a
+ * text. */
 static void read_root(struct parse *p, struct characters *t, const json_t *root)
 {
     json_t *model = json_object_get(root, "model"), *vocabulary = json_object_get(model, "vocab");
@@ -229,6 +232,7 @@ static const struct word *added_at(const struct characters *t, const char *text,
     return NULL;
 }
 
+/* used is 0 at a byte that begins no valid character: it is <unk> by itself. */
 static size_t encode(const struct tokenizer *base, const char *text, size_t n, bool special,
                      int *out, size_t max)
 {

@@ -51,6 +51,7 @@ static const char *read_one(struct pair_table *pairs, const struct words *words,
     return NULL;
 }
 
+/* A merge's place in the list is its rank. */
 void merges_read(struct parse *p, struct pair_table *pairs, const json_t *merges,
                  const struct words *words)
 {
@@ -159,6 +160,8 @@ static void take(struct work *w, uint32_t at, uint32_t rank)
     if (next[at] < w->n) offer(w, at, next[at]);
 }
 
+/* n log n. Entries of the heap are not removed when a neighbour is merged: take() finds that their
+ * pair is gone. Equal ranks come leftmost first, since the place is the lower half of the key. */
 static size_t merge_many(const struct pair_table *pairs, struct merge_room *room, uint32_t *ids,
                          size_t n)
 {

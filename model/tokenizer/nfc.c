@@ -96,6 +96,8 @@ static void order(utf8proc_int32_t *c, utf8proc_int32_t *sorted, size_t n)
     }
 }
 
+/* c has room for DECOMPOSED_MOST points a byte. NEW_WHOLE stays whole: Unicode 9 did not know its
+ * parts. */
 static size_t decompose(utf8proc_int32_t *c, const char *text, size_t n)
 {
     size_t count = 0;
@@ -139,6 +141,7 @@ static void put_run(struct room *out, struct room *points, const char *text, siz
     }
 }
 
+/* Plain text is copied; only the runs around other characters are decomposed and composed. */
 void nfc_put(struct room *out, struct room *points, const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {

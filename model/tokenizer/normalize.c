@@ -16,6 +16,7 @@ static char *copy_of(const char *text, size_t *n)
     return copy;
 }
 
+/* Lengths are bounded, so that the steps together bound how much longer a text becomes (P11). */
 static void read_step(struct parse *p, struct normalizer *z, const json_t *step)
 {
     static const char *const names[] = {"type", "prepend", "pattern", "content", NULL};
@@ -62,6 +63,7 @@ void normalizer_free(struct normalizer *z)
     }
 }
 
+/* memchr for the first byte: it is rare in most texts (U+2581, or a space between words). */
 static void replace(struct room *out, const struct normal_step *s, const char *text, size_t n)
 {
     const char *end = text + n;
@@ -83,6 +85,8 @@ static void replace(struct room *out, const struct normal_step *s, const char *t
     }
 }
 
+/* Two rooms in turn: a step reads the one and writes the other. A text that no step changes is not
+ * copied. */
 const char *normalizer_run(const struct normalizer *z, struct normal_room *room, const char *text,
                            size_t *n)
 {

@@ -55,6 +55,8 @@ void check_members(struct parse *p, const char *place, const json_t *object,
     }
 }
 
+/* A Sequence in a Sequence is handed out as a step, whose type nobody knows: it is refused there.
+ * */
 int steps_of(struct parse *p, const char *place, const json_t *step, const char *list,
              const json_t *out[STEPS_MOST])
 {

@@ -18,6 +18,7 @@ struct pattern {
     bool jit;
 };
 
+/* Newline is LF alone, as in Oniguruma: it is what a dot does not match. */
 static struct pattern *compile(const char *regex, uint32_t options, char *why, size_t size)
 {
     int error = 0;
@@ -52,6 +53,7 @@ static bool matches_nothing(const struct pattern *q)
     return empty != 0;
 }
 
+/* A pattern that matches nothing at all would not advance in the text. */
 struct pattern *pattern_new(struct parse *p, const char *place, const char *regex)
 {
     char why[192] = "must not match the empty text:";
@@ -88,6 +90,8 @@ void pattern_free(struct pattern *q)
     free(q);
 }
 
+/* Writes into q->match: one thread at a time (the lock of bpe_encode). The text is valid UTF-8,
+ * which is therefore not checked again at each match. */
 bool pattern_next(const struct pattern *q, const char *s, size_t n, size_t from, size_t *start,
                   size_t *stop)
 {

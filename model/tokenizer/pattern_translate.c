@@ -127,6 +127,7 @@ static void code_point(struct translation *t)
     t->at = digits + n + (braces ? 1 : 0);
 }
 
+/* An escaped mark stands for itself in both languages; other letters need not mean the same. */
 static void escape(struct translation *t)
 {
     char c = t->at[1];
@@ -222,6 +223,7 @@ static void outside(struct translation *t)
     }
 }
 
+/* The empty put makes t.out a text even when the pattern is empty. */
 char *pattern_translate(struct parse *p, const char *place, const char *regex)
 {
     struct translation t = {.at = regex};

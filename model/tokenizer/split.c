@@ -7,6 +7,7 @@ static void add(struct splitter *s, struct pattern *q, enum split_behavior behav
     s->step[s->n++] = (struct split_step){q, behavior, invert};
 }
 
+/* Another behaviour would give other pieces, so it is refused and not replaced by the usual one. */
 static enum split_behavior behavior_of(struct parse *p, const json_t *step)
 {
     static const char *const names[] = {
@@ -63,6 +64,7 @@ static void read_digits(struct parse *p, struct splitter *s, const json_t *step)
     if (q) add(s, q, each ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false);
 }
 
+/* ByteLevel comes last: pieces behind it are bytes in disguise, which no pattern is meant for. */
 void splitter_read(struct parse *p, struct splitter *s, const json_t *step)
 {
     const json_t *steps[STEPS_MOST];

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/* least[] refuses a longer form than needed: one character has one spelling. */
 size_t utf8_character(const char *text, size_t n)
 {
     static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -40,6 +41,7 @@ size_t utf8_put(unsigned point, char out[4])
     return n;
 }
 
+/* Eight bytes at a time while they are ASCII, as most text is. */
 size_t utf8_invalid(const char *s, size_t n)
 {
     size_t i = 0;
@@ -56,6 +58,8 @@ size_t utf8_invalid(const char *s, size_t n)
     return n;
 }
 
+/* 0xc0 and 0xc1 begin only longer forms than needed, bytes above 0xf4 only points that do not
+ * exist. */
 size_t utf8_broken(const char *text, size_t n, int *cut)
 {
     const unsigned char *s = (const unsigned char *)text;

@@ -59,6 +59,7 @@ static size_t count(const json_t *vocab, const json_t *added, size_t *bytes)
     return json_object_size(vocab) + json_array_size(added);
 }
 
+/* Most added tokens stand in the vocabulary, too, and must then have the same id there. */
 static void read_added(struct reading *r, const json_t *added, const json_t *vocab)
 {
     for (size_t i = 0; i < json_array_size(added) && r->p->ok; i++) {
@@ -76,6 +77,8 @@ static void read_added(struct reading *r, const json_t *added, const json_t *voc
     }
 }
 
+/* Bytes of all spellings are counted first, since words point to them. Ids may have holes, but a
+ * bounded number: a small file must not take much memory. */
 void words_read(struct parse *p, struct words *w, const json_t *vocab, const json_t *added)
 {
     size_t bytes, n = count(vocab, added, &bytes);
