@@ -92,6 +92,8 @@ static void send_on(struct rollout *r, struct decoder *d, struct decode_batch *b
     if (bytes > 0) b->sent[1] = p2p_send(r->p2p, d->next, TAG_ACT + d->next_number, b->act, bytes);
 }
 
+/* Rows that only fill the cache come first: the head skips them. At temperature 0 nothing is drawn
+ * and logits keep their scale. */
 void decode_batch_run(struct rollout *r, struct decoder *d, struct decode_batch *b, const void *in)
 {
     if (!d->first || !rollout_leads(r)) keep_cache(d, b); /* who decides has done so: room.c */

@@ -184,6 +184,8 @@ bool decoder_fill(struct rollout *r, struct decoder *d, struct decode_batch *b)
     return true;
 }
 
+/* Truncated: no room for another token, in the answer or among the positions. The listener hears of
+ * an answer before its slot is free for the next. */
 static void record_token(struct rollout *r, struct decoder *d, const struct decode_batch_row *row,
                          struct sampled s)
 {

@@ -1,6 +1,7 @@
 #include "trainer/rollout/gather.h"
 #include <string.h>
 
+/* One message of ints: log-probabilities travel as their bits. */
 static int pack_mine(struct rollout *r, int answers)
 {
     int *out = r->gather_send, n = 0;
@@ -18,6 +19,7 @@ static int pack_mine(struct rollout *r, int answers)
     return n;
 }
 
+/* A rank's own answers are among them and are written over with the same bits. */
 static int unpack_all(struct rollout *r, int words)
 {
     const int *in = r->gather_all;
@@ -35,6 +37,7 @@ static int unpack_all(struct rollout *r, int words)
     return found;
 }
 
+/* Only a job that was stopped may have fewer answers than were asked for. */
 long gather_answers(struct rollout *r, int answers)
 {
     int mine = pack_mine(r, answers), total = 0;

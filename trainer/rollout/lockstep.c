@@ -44,6 +44,8 @@ static void carry_on(struct rollout *r, struct decoder *d, struct decode_batch *
 
 /* --- rounds --- */
 
+/* Every rank of the group comes here before each round, also with nothing left: it still runs its
+ * share of the others' rows. */
 static bool anything_left(struct rollout *r)
 {
     int left = 0, said[2];

@@ -26,6 +26,8 @@ _Static_assert(sizeof(struct decode_batch_head) +
                    P2P_PIECE,
                "a packed batch is more than a piece");
 
+/* Every bound stays within the assertion above: a head that does not fit one message cannot be
+ * sent. */
 static void decoder_sizes(struct decoder *d, const struct stage *s)
 {
     const struct mesh_settings *k = &s->settings->mesh;
@@ -90,7 +92,7 @@ static long blocks_full(const struct decoder *d, const struct stage *s)
     return (long)cache_slots(d) * cache_blocks(s->dims.max_context);
 }
 
-/* Of one direction. */
+/* Blocks of one direction. */
 static int blocks_of(const struct decoder *d, const struct stage *s)
 {
     long asked = s->settings->mesh.cache_tokens, n = asked / s->directions / KV_BLOCK;
@@ -157,6 +159,8 @@ static void decoder_place_last(struct decoder *d, const struct stage *s, struct 
     for (int i = 0; d->out_sent && i < d->n_batches; i++) d->out_sent[i] = TICKET_NONE;
 }
 
+/* While the arena only measures there are no batches to place into: `measured` stands in for each.
+ * */
 static void decoder_place(struct decoder *d, struct stage *s, struct arena *ar)
 {
     size_t act = (size_t)d->rows_max * (size_t)s->dims.C * s->ops->real_bytes;
@@ -173,6 +177,8 @@ static void decoder_place(struct decoder *d, struct stage *s, struct arena *ar)
     d->row_table = arena_take_n(ar, (size_t)d->rows_max, sizeof *d->row_table);
 }
 
+/* All that a job needs, for the largest one: a rollout allocates nothing (P7). Any rank may answer
+ * every question, hence room for all of them on each. */
 void place_buffers(struct rollout *r)
 {
     struct arena *a = &r->arena;
@@ -205,6 +211,8 @@ static int chunk_rank(const struct stage *s, int chunk, int dir)
     return mesh_rank(s->mesh, s->mesh->d, plan_rank(s->place, s->mesh->pp, chunk, dir));
 }
 
+/* A direction's next chunk may be on this rank, too (the turn of a vee): messages carry the number
+ * of the decoder, so that two of one rank are told apart. */
 static void decoder_find(struct rollout *r, int number, int chunk)
 {
     struct stage *s = r->stage;

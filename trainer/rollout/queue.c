@@ -33,6 +33,7 @@ int queue_most_tickets(const struct rollout *r)
     return 2 * r->stage->mesh->dp + 2;
 }
 
+/* Rank 0's own first stages take numbers without a message, so they are not among the askers. */
 void queue_place(struct queue **out, const struct rollout *r, struct arena *a)
 {
     struct queue *queue = arena_take(a, sizeof *queue);
@@ -87,6 +88,7 @@ static void start_dealing(struct rollout *r)
             .ready = s->mesh->d * s->directions + dir, .asked = TICKET_NONE, .answer = TICKET_NONE};
 }
 
+/* Everybody asks for a first question at once, before a decode batch has room for it. */
 void queue_start(struct rollout *r)
 {
     struct queue *queue = r->queue;
@@ -132,6 +134,8 @@ int queue_take(struct rollout *r, struct decoder *d)
     return q;
 }
 
+/* `which` keeps what each ticket is, for queue_arrived; both go in the order in which they stand
+ * here. */
 int queue_tickets(struct rollout *r, ticket *t)
 {
     struct queue *queue = r->queue;
@@ -150,6 +154,8 @@ int queue_tickets(struct rollout *r, ticket *t)
     return n;
 }
 
+/* An asker that got no question asks no more: its last reply is waited for, so that nothing is
+ * under way when the job ends. */
 void queue_arrived(struct rollout *r, int i)
 {
     struct queue *queue = r->queue;

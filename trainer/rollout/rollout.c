@@ -142,6 +142,8 @@ static void mind_waits(struct rollout *r, const struct rollout_times *t)
             c.full * c.directions * KV_BLOCK);
 }
 
+/* Answers of other ranks are emptied first: in a job that stops early those of the job before would
+ * count as whole. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t)
 {

@@ -97,8 +97,8 @@ struct rollout_cache {
 struct rollout_cache rollout_cache(const struct stage *s);
 /* Positions, of all directions. */
 long rollout_cache_tokens(const struct rollout_cache *c);
-/* How many answers of so many tokens, `samples` to a prompt of so many, have room at once, if there
- * were slots for them. */
+/* How many answers of `answer` tokens have room at once, `samples` to a prompt of `prompt` tokens,
+ * if there were slots for them. */
 long rollout_fit(const struct rollout_cache *c, int prompt, int answer, int samples);
 
 struct rollout_times {

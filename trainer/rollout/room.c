@@ -63,6 +63,7 @@ static bool drop_prompt(struct decoder *d, int kept)
     return false;
 }
 
+/* The youngest, so that the oldest always goes on: some answer ends, and its blocks come free. */
 static void set_youngest_aside(struct decoder *d)
 {
     struct decode_slot *youngest = NULL;
@@ -128,6 +129,8 @@ static int oldest_waiting(const struct decoder *d)
     return oldest;
 }
 
+/* Keeps one block free for each running answer: it would otherwise be set aside again at the next
+ * row. */
 static bool resume(struct rollout *r, struct decoder *d, int s)
 {
     struct decode_slot *k = &d->slot[s];
@@ -179,6 +182,8 @@ bool room_start(struct rollout *r, struct decoder *d, int slot)
     return true;
 }
 
+/* true also when the prompt needs no blocks or has them. An answer of the question that is under
+ * way may lend its own. */
 bool room_prompt(struct rollout *r, struct decoder *d, int i)
 {
     struct group *g = group_at(d, i);

@@ -1,5 +1,6 @@
 #include "trainer/rollout/scratch.h"
 
+/* Filled on the stack: while the arena only measures there is no place to write to. */
 struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int max_context)
 {
     struct step_scratch s = {0};

@@ -94,6 +94,7 @@ static bool is_alone(const struct decoder *d)
     return d->first && d->last && d->n_outstanding > 0;
 }
 
+/* A question that has come may serve any first stage of this rank that has idle batches. */
 static void arrived(struct rollout *r, int i)
 {
     if (i >= r->decoders) {
@@ -112,6 +113,7 @@ static void arrived(struct rollout *r, int i)
 
 enum { MOST_TICKETS = 4096 };
 
+/* A pipeline of one stage never waits: its tokens are there, and questions are only looked for. */
 static void turn(struct rollout *r)
 {
     ticket t[MOST_TICKETS];
