@@ -28,10 +28,11 @@ enum { STR_LIST = 1 };
     X(SCHEDULE_DUALPIPE, "dualpipe") \
     X(SCHEDULE_DUALPIPEV, "dualpipev")
 
-#define TASK_CHOICES(X)              \
-    X(TASK_COUNTDOWN, "countdown")   \
-    X(TASK_ARITHMETIC, "arithmetic") \
-    X(TASK_EQUATIONS, "equations")   \
+#define TASK_CHOICES(X)                          \
+    X(TASK_COUNTDOWN, "countdown")               \
+    X(TASK_ARITHMETIC, "arithmetic")             \
+    X(TASK_EQUATIONS, "equations")               \
+    X(TASK_ARITHMETIC_WORDS, "arithmetic_words") \
     X(TASK_FILE, "file")
 
 #define BAD_LINES_CHOICES(X)      \

@@ -8,6 +8,7 @@ static const struct task *const tasks[] = {
     [TASK_COUNTDOWN] = &task_countdown,
     [TASK_ARITHMETIC] = &task_arithmetic,
     [TASK_EQUATIONS] = &task_equations,
+    [TASK_ARITHMETIC_WORDS] = &task_arithmetic_words,
 };
 
 const struct task *task_find(int number)
@@ -20,7 +21,7 @@ void tasks_help(void)
 {
     puts("Tasks that generate their problems (data.task), and what data.difficulty means there:\n");
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
-        printf("  %-12s %s\n", tasks[i]->name, tasks[i]->help);
+        printf("  %-17s %s\n", tasks[i]->name, tasks[i]->help);
     puts("\nWith data.task: file the problems come from your file: JSON Lines with {\"prompt\": "
          "..., \"answer\": ...},\nwith an optional \"demonstration\".");
 }

@@ -128,8 +128,8 @@ END_TEST
 
 START_TEST(generators)
 {
-    static const char *const names[] = {"countdown", "arithmetic", "equations"};
-    for (int task = 0; task < 3; task++) {
+    static const char *const names[] = {"countdown", "arithmetic", "equations", "arithmetic_words"};
+    for (int task = 0; task < 4; task++) {
         struct settings set = settings_of(task, NULL, NULL);
         struct source *s = open_good(&set);
         ck_assert_str_eq(source_name(s), names[task]);
@@ -150,6 +150,31 @@ START_TEST(generators)
         ck_assert_str_eq(bytes, given);
         source_free(s);
     }
+}
+END_TEST
+
+/* The question in words says the numbers that the answer is of; every operation comes up, and a
+ * demonstration that does not give up shows working and is right. */
+START_TEST(arithmetic_in_words)
+{
+    const struct task *task = task_find(TASK_ARITHMETIC_WORDS);
+    const struct task_options o = {.difficulty = 2, .give_up = 0, .seed = 3};
+    int met[128] = {0};
+    for (uint32_t i = 0; i < 300; i++) {
+        struct problem p;
+        char op, end[2], demonstration[256];
+        long a, b;
+        task->make(&p, &o, i % 2 ? SPLIT_HELDOUT : SPLIT_TRAIN, i);
+        ck_assert_int_eq(sscanf(p.prompt, "What is %ld %c %ld%1[?]", &a, &op, &b, end), 4);
+        ck_assert_int_eq(strtol(p.answer, NULL, 10), op == '+' ? a + b : op == '-' ? a - b : a * b);
+        met[op & 127]++;
+        struct text text = {demonstration, 0, sizeof demonstration, false};
+        struct rng_stream rng = problem_draws(&o, SPLIT_TRAIN, i);
+        task->demonstrate(&text, &p, &o, &rng);
+        struct span answer = completion_answer((struct span){demonstration, text.n});
+        ck_assert_msg(span_is(answer, p.answer) && demonstration[0] != '<', "%s", demonstration);
+    }
+    ck_assert(met['+'] > 50 && met['-'] > 50 && met['*'] > 50);
 }
 END_TEST
 
@@ -177,7 +202,7 @@ START_TEST(generators_hold_out_each_problem_once)
         {TASK_COUNTDOWN, 2, 256, 9},   {TASK_COUNTDOWN, 3, 256, 196},
         {TASK_COUNTDOWN, 3, 100, 100}, {TASK_COUNTDOWN, 4, 500, 500},
         {TASK_ARITHMETIC, 1, 256, 16}, {TASK_ARITHMETIC, 9, 300, 300},
-        {TASK_EQUATIONS, 1, 256, 3},
+        {TASK_EQUATIONS, 1, 256, 3},   {TASK_ARITHMETIC_WORDS, 2, 256, 256},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int seed = 1; seed < 3; seed++) {
@@ -416,6 +441,7 @@ END_TEST
     X(forms)                                 \
     X(equal_answers)                         \
     X(generators)                            \
+    X(arithmetic_in_words)                   \
     X(generators_hold_out_each_problem_once) \
     X(files_hold_out_each_problem_once)      \
     X(file_with_a_held_out_tenth)            \

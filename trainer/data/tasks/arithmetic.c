@@ -9,7 +9,11 @@
  *
  * The answer is the last digit of every column, from the last column (whole) to the first. A
  * demonstration that gives up shows no working and forgets the carries, which is right now and
- * then: what is left to discover is that working pays. */
+ * then: what is left to discover is that working pays.
+ *
+ * The task arithmetic_words asks the same in words, for models that have read English:
+ *
+ *   What is 47 + 85?   7+5=12;4+8+1=13</think><answer>132</answer> */
 #include <stdio.h>
 #include <string.h>
 #include "trainer/data/completion.h"
@@ -34,8 +38,9 @@ static long draw_number(struct rng_stream *rng, int digits)
     return value;
 }
 
-/* Differences are never negative: a - b has a >= b. */
-static void problem_draw(struct problem *p, int digits, struct rng_stream *rng)
+/* Differences are never negative: a - b has a >= b. `prompt` is the format of a, the operation, b.
+ */
+static void problem_draw(struct problem *p, const char *prompt, int digits, struct rng_stream *rng)
 {
     char op = "+-*"[rng_next_below(rng, 3)];
     long a = draw_number(rng, digits);
@@ -47,18 +52,30 @@ static void problem_draw(struct problem *p, int digits, struct rng_stream *rng)
     }
     *p = (struct problem){.data = {a, op, b}, .record = -1};
     long value = op == '+' ? a + b : op == '-' ? a - b : a * b;
-    snprintf(p->own_prompt, sizeof p->own_prompt, "%ld%c%ld", a, op, b);
+    snprintf(p->own_prompt, sizeof p->own_prompt, prompt, a, op, b);
     snprintf(p->own_answer, sizeof p->own_answer, "%ld", value);
     p->prompt = p->own_prompt;
     p->answer = p->own_answer;
 }
 
+static void make(struct problem *out, const char *prompt, const struct task_options *o,
+                 enum split split, uint32_t index)
+{
+    struct rng_stream rng = problem_draws(o, split, index);
+    do problem_draw(out, prompt, o->difficulty, &rng);
+    while (problem_split(out->prompt) != split);
+}
+
 static void arithmetic_make(struct problem *out, const struct task_options *o, enum split split,
                             uint32_t index)
 {
-    struct rng_stream rng = problem_draws(o, split, index);
-    do problem_draw(out, o->difficulty, &rng);
-    while (problem_split(out->prompt) != split);
+    make(out, "%ld%c%ld", o, split, index);
+}
+
+static void words_make(struct problem *out, const struct task_options *o, enum split split,
+                       uint32_t index)
+{
+    make(out, "What is %ld %c %ld?", o, split, index);
 }
 
 /* The number as it is written, without leading zeros: 0632 is no answer to 347+285. */
@@ -245,6 +262,18 @@ const struct task task_arithmetic = {
     .least_difficulty = 1,
     .most_difficulty = 10,
     .make = arithmetic_make,
+    .verify = arithmetic_verify,
+    .demonstrate = arithmetic_demonstrate,
+    .part_names = part_names,
+    .parts = arithmetic_parts,
+};
+
+const struct task task_arithmetic_words = {
+    .name = "arithmetic_words",
+    .help = "difficulty: as in arithmetic, asked in words: What is 47 + 85?",
+    .least_difficulty = 1,
+    .most_difficulty = 10,
+    .make = words_make,
     .verify = arithmetic_verify,
     .demonstrate = arithmetic_demonstrate,
     .part_names = part_names,
