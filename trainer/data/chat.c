@@ -169,6 +169,7 @@ static bool probe(struct chat *c, struct problems *p)
     return !why;
 }
 
+/* A template that fails is said once, by whatever found it: the parser, or the probe. */
 static void open_template(struct chat *c, const struct settings *s, struct problems *p)
 {
     static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
@@ -205,6 +206,7 @@ static void read_ends(struct chat *c, const struct settings *s)
     if (c->ends.n == 0) ends_add(&c->ends, tokenizer_find(c->t, TOKEN_EOS));
 }
 
+/* Special tokens first: the probe looks for the one that ends a turn. */
 struct chat *chat_new(const struct chat_job *job, struct problems *p)
 {
     struct chat *c = memory_take(1, sizeof *c, "a chat template");
@@ -411,6 +413,8 @@ static void put_last(struct chat *c, const struct turn *last, bool open, struct 
     put_token(c->ends.id[0], true, out);
 }
 
+/* Turns behind the assistant's last have nothing to learn from. One turn alone is a text, which no
+ * template is put around. */
 void chat_conversation(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out)
 {
     while (n > 0 && turn[n - 1].role != TURN_ASSISTANT) n--;

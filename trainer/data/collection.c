@@ -107,6 +107,8 @@ static bool index_line(void *ctx, const char *text, size_t n, uint64_t at, int n
     return true;
 }
 
+/* first[] is set on both sides of the file, so that a file without training problems has an empty
+ * range. */
 static void index_file(struct collection *c, int number, struct hashes *met, struct problems *p)
 {
     struct lines *l = &c->file[number];
@@ -127,6 +129,8 @@ static void index_file(struct collection *c, int number, struct hashes *met, str
 
 /* --- opening --- */
 
+/* One more than a file's bytes, so that the place behind its last byte is not the next file's
+ * first. */
 static bool open_files(struct collection *c, const struct settings *set, unsigned read,
                        struct problems *p)
 {
@@ -168,6 +172,7 @@ static void check_mix(const struct collection *c, struct problems *p)
                          "no training problems in it, but data.file gives it a weight");
 }
 
+/* All files are indexed even after one is bad: its mistakes come with those of the others. */
 struct collection *collection_open(const struct settings *set, unsigned read, struct problems *p)
 {
     struct collection *c = memory_take(1, sizeof *c, "files of problems");
@@ -191,6 +196,7 @@ struct collection *collection_open(const struct settings *set, unsigned read, st
     return c;
 }
 
+/* Also after an opening that failed half way: counts say what there is. */
 void collection_free(struct collection *c)
 {
     if (!c) return;
@@ -274,6 +280,7 @@ const struct example *collection_example(struct collection *c, const struct prob
     return read_example(c, (uint64_t)p->record);
 }
 
+/* Slots are used in turn: a problem's text stays until `slots` others have been taken. */
 static void take(struct collection *c, uint64_t place, struct problem *out)
 {
     const struct example *r = read_example(c, place);

@@ -203,6 +203,7 @@ static struct turn *new_turn(struct example *r)
     return &r->turn[r->turns++];
 }
 
+/* Names of other writers, too: human and gpt are ShareGPT's, developer is OpenAI's. */
 static bool role_of(const struct reading *d, struct span value, enum turn_role *role)
 {
     static const struct {
@@ -245,6 +246,8 @@ static bool content_of(struct reading *d, struct span value, struct span *out)
     return true;
 }
 
+/* from and value are ShareGPT's; the reasoning has two names, of which the first with a text
+ * counts. */
 static bool take_turn(struct reading *d, struct span message)
 {
     static const char *const names[][2] = {{"role", "from"}, {"content", "value"}},
@@ -443,6 +446,7 @@ static bool take_whole_text(struct reading *d)
     return true;
 }
 
+/* Conversations before single answers: their records may have an answer, too, to be graded by. */
 bool example_read(struct example *r, const char *line, size_t n, const struct fields *f,
                   char why[EXAMPLE_WHY])
 {

@@ -137,6 +137,7 @@ static void add_names(struct fields *f, const struct form *form)
             add_name(f, form->member[role][i]);
 }
 
+/* auto is no form: it is named only as something that may have been meant. */
 static bool find_form(struct fields *f, const char *setting, struct problems *p)
 {
     const char *names[N_FORMS + 1] = {"auto"};

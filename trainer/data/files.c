@@ -25,6 +25,7 @@ static double take_weight(char *name)
     return weight;
 }
 
+/* Weight 0: none was given. The first file decides whether all need one. */
 static void add(struct file_list *l, char *name, const char *setting, struct problems *p)
 {
     name = trim(name);
@@ -44,6 +45,7 @@ static void add(struct file_list *l, char *name, const char *setting, struct pro
     l->path[l->n++] = name;
 }
 
+/* A text that is the name of a file is one, even with a comma or = in it. */
 bool file_list_parse(struct file_list *l, const char *text, const char *setting, struct problems *p)
 {
     int before = p->n;

@@ -110,6 +110,7 @@ static struct value eval_call(struct run_of *r, const struct node *n)
     return undefined;
 }
 
+/* Operands below 10^9, so that no result overflows a long. Templates count turns. */
 static struct value arithmetic(struct run_of *r, const struct node *n, const struct value *a,
                                const struct value *b)
 {
@@ -155,6 +156,8 @@ static struct value compare(struct run_of *r, const struct node *n, const struct
                                               : x >= y);
 }
 
+/* and, or give an operand and not a truth, and leave the second alone where the first decides, as
+ * in Python: `x and x.y` must not ask for a member of nothing. */
 static struct value eval_two(struct run_of *r, const struct node *n)
 {
     struct value a = eval(r, n->a);
@@ -194,6 +197,8 @@ static struct value eval_applied(struct run_of *r, const struct node *n)
     return value_method(&r->pool, n->text, v, arg, args);
 }
 
+/* After a failure the pool answers every step with false, so that evaluation ends by itself and no
+ * result needs a check. */
 static struct value eval(struct run_of *r, const struct node *n)
 {
     struct value a, b;
@@ -314,6 +319,7 @@ static void loop_items(struct run_of *r, const struct node *n, struct items *out
     }
 }
 
+/* A round has a scope of its own: what is set in it is gone behind it, as in Jinja. */
 static void run_for(struct run_of *r, const struct node *n)
 {
     struct loop_at *at = pool_take(&r->pool, sizeof *at); /* may outlive the loop: set x = loop */
@@ -336,6 +342,7 @@ static void run_for(struct run_of *r, const struct node *n)
     if (!ended) run_all(r, n->c);
 }
 
+/* break and continue are left in r->leave, which ends the bodies up to the loop. */
 static void run_one(struct run_of *r, const struct node *n)
 {
     struct value v;
@@ -388,6 +395,9 @@ static struct value message(struct pool *p, const struct turn *t)
     return v;
 }
 
+/* Memory and steps are bounded by the template and the conversation (P11). The names are those that
+ * Transformers gives a template; enable_thinking stays undefined unless it is off, since templates
+ * ask whether it is there. */
 bool jinja_render(const struct jinja *j, const struct jinja_job *job, struct rendered *out,
                   char why[JINJA_WHY])
 {

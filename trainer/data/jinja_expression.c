@@ -69,6 +69,7 @@ static struct node *bracketed(struct parser *p, enum node_op op, const char *clo
     return n;
 }
 
+/* Jinja knows true, false and none in both spellings. */
 static struct node *name_or_call(struct parser *p)
 {
     static const struct {
@@ -87,6 +88,7 @@ static struct node *name_or_call(struct parser *p)
     return n;
 }
 
+/* A node also after a mistake: nobody above asks for NULL. */
 static struct node *primary(struct parser *p)
 {
     parser_skip(p);
@@ -157,6 +159,7 @@ static struct node *test_or_filter(struct parser *p, struct node *a, bool test)
     return not ? parser_node(p, N_NOT, n, NULL) : n;
 }
 
+/* Filters and tests bind closer than any operator, as in Jinja. */
 static struct node *postfix(struct parser *p)
 {
     struct node *n = primary(p);
@@ -183,6 +186,7 @@ static struct node *unary(struct parser *p)
     return n;
 }
 
+/* parser_operator tells a remainder from the % of a closing tag. */
 static struct node *product(struct parser *p)
 {
     struct node *n = unary(p);
@@ -220,6 +224,8 @@ static struct node *sum(struct parser *p)
     return n;
 }
 
+/* <= stands before <, which it begins with. `not` may belong to a test further up: it is given back
+ * unless `in` follows. */
 static struct node *comparison(struct parser *p)
 {
     static const struct {

@@ -6,6 +6,8 @@
 
 /* --- tojson --- */
 
+/* An escape belongs to the writer of the character that it stands for. Other characters than ASCII
+ * stay as they are, as in the tojson of Transformers. */
 static void add_json_text(struct builder *b, struct words s)
 {
     static const char names[] = "\"\\bfnrt", means[] = "\"\\\b\f\n\r\t";
@@ -27,6 +29,7 @@ static void add_json_text(struct builder *b, struct words s)
     builder_add(b, "\"", NULL, 1);
 }
 
+/* Separators with a space, as Python's json.dumps has them: the model learned with these tokens. */
 static void add_json(struct builder *b, const struct value *v, int depth)
 {
     if (depth > VALUE_DEEPEST) pool_fail(b->p, "tojson of something too deep");
@@ -98,6 +101,7 @@ static struct value strip(struct words s, const struct words *set, bool left, bo
     return value_of_words(words_part(s, from, to));
 }
 
+/* A negative `most` is no limit, as in Python. */
 static struct value split(struct pool *p, struct words s, const struct words *by, long most)
 {
     struct value out = value_list(p);
@@ -156,6 +160,8 @@ static struct value dict_part(struct pool *p, const struct value *v, char what)
     return out;
 }
 
+/* A method that is not known, or that lacks its arguments, fails: an empty text would be a prompt
+ * that nobody wrote. */
 static struct value string_method(struct pool *p, const char *name, struct words s,
                                   const struct value *arg, int n)
 {
@@ -204,6 +210,7 @@ static struct value join_list(struct pool *p, const struct items *l, struct word
     return value_of_words(builder_words(&b));
 }
 
+/* first and last of nothing are undefined, as in Jinja. */
 static struct value list_filter(struct pool *p, const char *name, const struct value *v,
                                 const struct value *arg, int n)
 {
@@ -222,6 +229,7 @@ static struct value list_filter(struct pool *p, const char *name, const struct v
     return (struct value){.kind = V_UNDEFINED};
 }
 
+/* What is no filter by itself may be a method of that name (upper, replace, ...). */
 struct value value_filter(struct pool *p, const char *name, struct value v, const struct value *arg,
                           int n)
 {
@@ -251,6 +259,8 @@ struct value value_filter(struct pool *p, const char *name, struct value v, cons
     return value_method(p, name, value_of_words(s), arg, n);
 }
 
+/* A text counts as a sequence and undefined as an empty one, as in Jinja. An unknown test fails:
+ * false would choose the other branch in silence. */
 bool value_test(struct pool *p, const char *name, const struct value *v, const struct value *arg,
                 int n)
 {

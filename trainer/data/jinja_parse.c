@@ -76,6 +76,7 @@ static void skip_comment(struct parser *p)
 
 static struct node *block(struct parser *p, const char *const *stops, const char **stop);
 
+/* elif is an if within else; a long chain of them is as deep as it is long, hence the level. */
 static struct node *if_node(struct parser *p)
 {
     static const char *const stops[] = {"elif", "else", "endif", NULL}, *const ends[] = {"endif",
@@ -101,6 +102,7 @@ static struct node *if_node(struct parser *p)
     return n;
 }
 
+/* Without conditional expressions in the list: `for x in y if z` filters the items. */
 static struct node *for_node(struct parser *p)
 {
     static const char *const stops[] = {"else", "endfor", NULL}, *const ends[] = {"endfor", NULL};
@@ -124,6 +126,7 @@ static struct node *for_node(struct parser *p)
     return n;
 }
 
+/* A member as target is a namespace's, which outlives the round of a loop. */
 static struct node *set_node(struct parser *p)
 {
     static const char *const ends[] = {"endset", NULL};

@@ -96,6 +96,7 @@ const char *parser_name(struct parser *p)
     return name;
 }
 
+/* out has room for what is left of the template: no escape is shorter than its character. */
 size_t parser_string(struct parser *p, char *out)
 {
     static const char letters[] = "ntr\\'\"", means[] = "\n\t\r\\'\"";
@@ -123,6 +124,8 @@ size_t parser_string(struct parser *p, char *out)
 
 /* --- nodes --- */
 
+/* Never NULL. Without memory all callers share one node, which is emptied again since they write to
+ * it. */
 struct node *parser_node(struct parser *p, enum node_op op, struct node *a, struct node *b)
 {
     static struct node nothing = {.op = N_NONE};

@@ -27,6 +27,8 @@ bool pool_step(struct pool *p)
     return !p->failed;
 }
 
+/* Zeroed, and aligned for any type. One bound for the whole template: nothing is given back before
+ * its end. */
 void *pool_take(struct pool *p, size_t bytes)
 {
     enum { PIECE = 16384 };

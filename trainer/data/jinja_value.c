@@ -127,6 +127,7 @@ struct value value_join(struct pool *p, struct words a, struct words b)
     return value_of_words(builder_words(&out));
 }
 
+/* Spelled as Python prints them: templates concatenate numbers and truths. */
 struct words value_words(struct pool *p, const struct value *v)
 {
     char digits[32];
@@ -154,6 +155,7 @@ static bool index_of(long number, size_t n, size_t *i)
     return number >= 0 && (size_t)number < n;
 }
 
+/* A loop may be kept in a variable and asked when it is over: then it has no members. */
 static struct value loop_member(const struct loop_at *l, struct words name)
 {
     if (l->i >= l->list.n) return (struct value){.kind = V_UNDEFINED}; /* the loop is over */
@@ -179,6 +181,8 @@ static struct value loop_member(const struct loop_at *l, struct words name)
     return (struct value){.kind = V_UNDEFINED};
 }
 
+/* A member that is not there is undefined; a member of what is undefined is a mistake, as in Jinja.
+ * */
 struct value value_member(struct pool *p, const struct value *v, const struct value *name)
 {
     size_t i;
@@ -205,6 +209,8 @@ static long bound(const struct value *v, long otherwise, long n, long low, long 
     return at < low ? low : at > high ? high : at;
 }
 
+/* Bounds as in Python, also negative and beyond the ends. Characters of a text are counted, not
+ * bytes. */
 struct value value_slice(struct pool *p, const struct value *v, const struct value *from,
                          const struct value *to, const struct value *step)
 {

@@ -50,6 +50,7 @@ size_t words_byte(struct words s, size_t i)
 
 /* --- putting texts together --- */
 
+/* Room doubles; what is left behind in the pool is at most as much again. */
 void builder_add(struct builder *b, const char *text, const unsigned char *who, size_t n)
 {
     if (n == 0 || b->p->failed) return;

@@ -157,6 +157,7 @@ bool lines_each(struct lines *l,
 
 /* --- one by one --- */
 
+/* A line has no known length: twice as much is read until its end is found. */
 const char *lines_at(struct lines *l, uint64_t at, size_t *n)
 {
     ssize_t have = 0;
@@ -174,6 +175,7 @@ const char *lines_at(struct lines *l, uint64_t at, size_t *n)
     return l->buffer;
 }
 
+/* From the nearest mark before it, lines are counted: numbers are only needed for messages. */
 int lines_number(struct lines *l, uint64_t at)
 {
     size_t low = 0, high = l->marks;

@@ -75,6 +75,7 @@ static void read_ends(struct ends *e, const json_t *generation)
         ends_add(e, (int)json_integer_value(one));
 }
 
+/* chat_template.jinja counts before the member of tokenizer_config.json, as in Transformers. */
 bool model_template_read(struct model_template *t, const struct settings *s, struct problems *p)
 {
     const char *named = is_jinja(s->data.template) ? s->data.template : NULL;

@@ -47,6 +47,7 @@ static const char *read_escape(struct reading *d, const char *at)
     return at + 1 + (at[1] != '\0');
 }
 
+/* A wrong name is stepped over, so that the next mistake is found, too. */
 static const char *read_brace(struct reading *d, const char *at)
 {
     if (begins(at, "{/}")) {
@@ -71,6 +72,7 @@ static const char *read_brace(struct reading *d, const char *at)
     return at + 1;
 }
 
+/* The text only becomes shorter, so it is rewritten in one copy that the pieces point into. */
 bool own_template_parse(struct own_template *t, const char *text, struct problems *p)
 {
     int before = p->n;
@@ -98,6 +100,7 @@ void own_template_free(struct own_template *t)
     *t = (struct own_template){.text = NULL};
 }
 
+/* Without a piece for the system, what it says goes before the next question of the user. */
 void own_template_render(const struct own_template *t, const struct turn *turn, int n, bool ask,
                          struct rendered *out)
 {

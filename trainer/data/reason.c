@@ -1,6 +1,7 @@
 #include "trainer/data/reason.h"
 #include "comm/base/die.h"
 
+/* Words of samples.jsonl (docs/METRICS.md): programs of users may look for them. */
 const char *reason_text(enum reason why)
 {
     static const char *const texts[REASONS] = {

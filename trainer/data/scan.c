@@ -119,6 +119,7 @@ static size_t utf8_write(int point, char *out)
     return n;
 }
 
+/* value has passed scan_string: every escape is whole and every high surrogate has its low one. */
 size_t scan_unescape(struct span value, char *out)
 {
     static const char names[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
@@ -262,6 +263,8 @@ static bool next_value(struct scan *s, struct levels *l, bool *first)
     return true;
 }
 
+/* A loop with one bit a level in place of recursion: a line of brackets must not overflow the
+ * stack. */
 bool scan_value(struct scan *s, struct span *value)
 {
     struct levels l = {.n = 0};

@@ -116,6 +116,7 @@ int source_heldout(struct source *s, int want)
     return want < n ? want : n;
 }
 
+/* For `duet eval` and the log: what a figure was measured on. */
 void source_describe_heldout(const struct source *s, char *out, size_t size)
 {
     if (s->task) {
