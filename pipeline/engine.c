@@ -51,7 +51,7 @@ struct engine {
     struct p2p *p2p;
     struct stage_ops stage;
     int rank, stages, max_micro_batches;
-    struct arena arena;
+    struct arena arena, host; /* messages; what the engine itself reads */
     struct buffers in, out;
     int *free_slot, n_free; /* activation slots not in use, a stack */
     int *slot_of;           /* [dir][mb], stride max_micro_batches */
@@ -83,8 +83,9 @@ static void engine_place(struct engine *e, struct arena *a)
 {
     buffers_place(&e->in, e->stages > 1 ? e->stage.message_bytes : 0, a);
     buffers_place(&e->out, e->stage.message_bytes, a);
-    e->free_slot = arena_take_n(a, (size_t)e->stage.slots, sizeof *e->free_slot);
-    e->slot_of = arena_take_n(a, 2 * (size_t)e->max_micro_batches, sizeof *e->slot_of);
+    struct arena *host = arena_host(a);
+    e->free_slot = arena_take_n(host, (size_t)e->stage.slots, sizeof *e->free_slot);
+    e->slot_of = arena_take_n(host, 2 * (size_t)e->max_micro_batches, sizeof *e->slot_of);
 }
 
 struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage_ops *stage,
@@ -96,8 +97,9 @@ struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct st
     e->max_micro_batches = max_micro_batches;
     e->busy.device = stage->device;
     for (int k = 0; k < PLAN_OPS; k++) e->row_took[k].device = stage->device;
+    arena_beside(&e->arena, stage->device, &e->host);
     engine_place(e, &e->arena);
-    arena_back(&e->arena, &device_host, e->arena.used);
+    arena_back(&e->arena, stage->device, e->arena.used);
     engine_place(e, &e->arena);
     return e;
 }
@@ -113,14 +115,15 @@ void engine_free(struct engine *e)
 
 size_t engine_bytes(const struct engine *e)
 {
-    return e->arena.size;
+    return e->arena.size + e->host.size;
 }
 
 size_t engine_measure(int stages, const struct stage_ops *stage, int max_micro_batches)
 {
     struct engine e = {.stage = *stage, .stages = stages, .max_micro_batches = max_micro_batches};
+    arena_beside(&e.arena, stage->device, &e.host);
     engine_place(&e, &e.arena);
-    return e.arena.used;
+    return e.arena.used + e.host.used;
 }
 
 /* ---- streams ---- */

@@ -42,6 +42,11 @@ const char *arena_kind_name(enum arena_kind kind)
     return name[kind];
 }
 
+void arena_beside(struct arena *a, const struct device *device, struct arena *host)
+{
+    a->host = device == &device_host ? NULL : host;
+}
+
 /* The memory is filled with zeros so that every page is touched here: a lack of memory shows before
  * step 1, not in the middle of it. */
 void arena_back(struct arena *a, const struct device *device, size_t bytes)
@@ -56,9 +61,10 @@ void arena_back(struct arena *a, const struct device *device, size_t bytes)
     void *memory = device->alloc(bytes);
     SYS_OK(memory, fix, "no room for %.1f MiB on %s", (double)bytes / 1048576.0, device->place);
     device_fill(device, memory, 0, bytes);
-    *a = (struct arena){.device = device, .base = memory, .size = bytes};
+    *a = (struct arena){.device = device, .base = memory, .size = bytes, .host = a->host};
     atomic_fetch_add(&live_bytes, bytes);
     atomic_fetch_add(&allocations, 1);
+    if (a->host) arena_back(a->host, &device_host, a->host->used);
 }
 
 size_t arena_mark(const struct arena *a)
@@ -75,6 +81,7 @@ void arena_release(struct arena *a, size_t mark)
 void arena_free(struct arena *a)
 {
     if (!a) return;
+    arena_free(a->host);
     if (a->base) {
         atomic_fetch_sub(&live_bytes, a->size);
         a->device->release(a->base);

@@ -6,7 +6,8 @@
  *   thing_place(&t, &a);                      places
  *
  * Whatever the host itself reads or writes lies in an arena of the host; another device's is
- * touched by that device's rows alone. */
+ * touched by that device's rows alone. A thing that is placed in both is given the device's, which
+ * knows the other (arena_beside): it takes tensors from the arena, structures from arena_host. */
 #ifndef DUET_COMM_BASE_ARENA_H
 #define DUET_COMM_BASE_ARENA_H
 
@@ -28,6 +29,7 @@ struct arena {
     const struct device *device; /* whose memory it is; NULL while measuring */
     unsigned char *base;         /* NULL while measuring */
     size_t used, size;
+    struct arena *host;     /* for what the host reads and writes; NULL: this one is the host's */
     enum arena_kind kind;   /* of what is taken next */
     size_t of[ARENA_KINDS]; /* taken since the start or arena_back, by kind (arena_release gives
                                nothing back here) */
@@ -38,12 +40,20 @@ struct arena {
 enum arena_kind arena_kind(struct arena *a, enum arena_kind kind);
 const char *arena_kind_name(enum arena_kind kind); /* "parameters" */
 
+/* Before measuring: a will be of this device, and `host` stands beside it where that is not the
+ * host. Measured, backed and freed are both by way of a. */
+void arena_beside(struct arena *a, const struct device *device, struct arena *host);
+static inline struct arena *arena_host(struct arena *a)
+{
+    return a->host ? a->host : a;
+}
+
 /* 64-byte aligned; NULL while measuring. Running out of a backed arena is our bug. Local. */
 void *arena_take(struct arena *a, size_t bytes);
 /* n items of `size` bytes, overflow-checked. */
 void *arena_take_n(struct arena *a, size_t n, size_t size);
-/* Allocates `bytes` of the device, zeroed, and resets `used`. Dies (EXIT_WORLD) when it has less.
- */
+/* Allocates `bytes` of the device, zeroed, and resets `used`; of the host what its arena beside has
+ * used. Dies (EXIT_WORLD) when there is less. */
 void arena_back(struct arena *a, const struct device *device, size_t bytes);
 size_t arena_mark(const struct arena *a);
 void arena_release(struct arena *a, size_t mark);

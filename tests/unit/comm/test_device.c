@@ -103,6 +103,30 @@ START_TEST(arenas_belong_to_a_device)
 }
 END_TEST
 
+/* A device's arena has the host's beside it; the host's own is both. */
+START_TEST(structures_lie_beside_tensors)
+{
+    const struct device *d = devices[_i];
+    struct arena a = {0}, host = {0};
+    size_t live = arena_live_bytes();
+    bool one = d == &device_host;
+    int *number = NULL;
+    arena_beside(&a, d, &host);
+    for (int round = 0; round < 2; round++) {
+        arena_take(&a, 1000);
+        number = arena_take(arena_host(&a), sizeof *number);
+        ck_assert_uint_eq(a.used, one ? 1024 + 64 : 1024);
+        ck_assert_uint_eq(host.used, one ? 0 : 64);
+        if (round == 0) arena_back(&a, d, a.used);
+    }
+    *number = 1; /* no fault */
+    ck_assert_ptr_eq(arena_host(&a)->device, &device_host);
+    ck_assert_uint_eq(arena_live_bytes(), live + 1024 + 64);
+    arena_free(&a);
+    ck_assert_uint_eq(arena_live_bytes(), live);
+}
+END_TEST
+
 START_TEST(a_device_without_room_says_so)
 {
     struct arena a = {0};
@@ -164,6 +188,7 @@ END_TEST
     X(writing_device_memory_faults, FAULT)                     \
     X(copying_the_wrong_way_is_a_bug, .exit = 3)               \
     X(arenas_belong_to_a_device, .to = DEVICES)                \
+    X(structures_lie_beside_tensors, .to = DEVICES)            \
     X(a_device_without_room_says_so, .exit = 1, .to = DEVICES) \
     X(a_stopwatch_adds_spans_up, .to = DEVICES)                \
     X(clocks_do_not_go_back, .to = DEVICES)
