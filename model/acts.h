@@ -4,7 +4,8 @@
  *
  * A line is X(type, name, rows, columns, there when). In scope are the sizes of this rank's share,
  * d; T rows of a micro-batch; R expert rows (block.h); K choices of a row; E experts, `held` of
- * them here; ep ranks that share them; r, the room itself.
+ * them here; ep ranks that share them; r, the room itself. HOST are ints that the host reads: how
+ * large a product is, how much is sent.
  *
  * "later" is what backward-input writes there for backward-weight. The gradient of the residual
  * stream needs no memory of its own: see struct slot. */
@@ -47,20 +48,21 @@
  * its choice 0. Sorted by expert, then by row, choices lie in "home rows" (T*K). The ranks of ep
  * get their experts' part of them; there, sorted by expert, then by the rank they are from, they
  * are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
-#define MOE_ACTS(X)                                                                                \
-    X(REAL, n2, T, d->C, true)         /* norm2 of the input */                                    \
-    X(REAL, xe, R, d->C, true)         /* expert rows of n2 */                                     \
-    X(REAL, gu, R, 2 * d->Fe, true)    /* gate and up; later dgu */                                \
-    X(REAL, h, R, d->Fe, true)         /* swiglu(gu) */                                            \
-    X(REAL, ye, R, d->C, true)         /* their outputs; later dye */                              \
-    X(REAL, yh, T *K, d->C, ep > 1)    /* the same as home rows; later dyh. One rank: ye */        \
-    X(FLOAT, prob, T, E, true)         /* of every expert; later the gradient of the logits */     \
-    X(FLOAT, weight, T, K, true)       /* of the chosen ones */                                    \
-    X(INT, expert, T, K, true)         /* the chosen ones */                                       \
-    X(INT, at, T, K, true)             /* home row of the choice */                                \
-    X(INT, start, 1, E + 1, true)      /* expert e owns home rows [start[e], start[e+1]) */        \
-    X(INT, first, 1, held + 1, ep > 1) /* held expert i owns expert rows [first[i], first[i+1]) */ \
-    X(INT, from, ep, held, ep > 1)     /* expert rows by rank and held expert */                   \
+#define MOE_ACTS(X)                                                                             \
+    X(REAL, n2, T, d->C, true)      /* norm2 of the input */                                    \
+    X(REAL, xe, R, d->C, true)      /* expert rows of n2 */                                     \
+    X(REAL, gu, R, 2 * d->Fe, true) /* gate and up; later dgu */                                \
+    X(REAL, h, R, d->Fe, true)      /* swiglu(gu) */                                            \
+    X(REAL, ye, R, d->C, true)      /* their outputs; later dye */                              \
+    X(REAL, yh, T *K, d->C, ep > 1) /* the same as home rows; later dyh. One rank: ye */        \
+    X(FLOAT, prob, T, E, true)      /* of every expert; later the gradient of the logits */     \
+    X(FLOAT, weight, T, K, true)    /* of the chosen ones */                                    \
+    X(INT, expert, T, K, true)      /* the chosen ones */                                       \
+    X(INT, at, T, K, true)          /* home row of the choice */                                \
+    X(HOST, start, 1, E + 1, true)  /* expert e owns home rows [start[e], start[e+1]) */        \
+    X(HOST, first, 1, held + 1,                                                                 \
+      ep > 1)                       /* held expert i owns expert rows [first[i], first[i+1]) */ \
+    X(HOST, from, ep, held, ep > 1) /* expert rows by rank and held expert */                   \
     X(FLOAT, rstd, T, 1, true)
 
 #define MOE_SCRATCH(X)                                      \
@@ -89,7 +91,7 @@ struct room {
     bool kept;     /* false: not from F until W, only while a part runs (decoding, scoring) */
 };
 
-enum act_type { ACT_REAL, ACT_FLOAT, ACT_INT, ACT_BYTE };
+enum act_type { ACT_REAL, ACT_FLOAT, ACT_INT, ACT_HOST, ACT_BYTE };
 struct act {
     enum act_type type;
     size_t n; /* elements; 0: not there */
@@ -104,6 +106,7 @@ struct act_table {
 #define ACT_TYPE_REAL                               void
 #define ACT_TYPE_FLOAT                              float
 #define ACT_TYPE_INT                                int
+#define ACT_TYPE_HOST                               int
 #define ACT_TYPE_BYTE                               void
 #define ACT_FIELD(type, name, rows, columns, there) ACT_TYPE_##type *name;
 #define ACT_ROW(type, name, rows, columns, there) \
@@ -133,7 +136,8 @@ struct act_table {
         sizeof(struct NAME), NAME##_lines, NAME##_list \
     }
 
-/* Fills the struct `to` with memory from the arena, as it measures or places. */
+/* Fills the struct `to` with memory from the arena, of lines of type HOST from arena_host, as they
+ * measure or place. */
 void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a);
 
 #endif

@@ -1,6 +1,8 @@
 /* The attention half of a layer: x2 = x + wo . attention(rope(qk_norm(wqkv . norm1(x) + bqkv))) +
  * bo.
  */
+#include <stdlib.h>
+#include "comm/base/memory.h"
 #include "model/block.h"
 #include "model/rope.h"
 
@@ -11,8 +13,13 @@ ACT_TABLE(attention_scratch, ATTENTION_SCRATCH)
 
 static void place_angles(struct chunk *c, struct arena *a)
 {
-    c->cos_sin = arena_take_n(a, (size_t)c->d.max_context, (size_t)c->d.D * sizeof(float));
-    if (c->cos_sin) rope_table(c->cos_sin, &c->d);
+    size_t rows = (size_t)c->d.max_context, row = (size_t)c->d.D * sizeof(float);
+    c->cos_sin = arena_take_n(a, rows, row);
+    if (!c->cos_sin) return;
+    float *angles = memory_take(rows, row, "angles");
+    rope_table(angles, &c->d);
+    c->device->copy_in(c->cos_sin, angles, rows * row);
+    free(angles);
 }
 
 static size_t cache_bytes(const struct ops *ops, const struct dims *d)

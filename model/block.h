@@ -51,9 +51,10 @@ struct exchange_buffers {
     float *sum;     /* (T, C) partial sums */
     float *scratch; /* (tp, T, C) */
     void *home;     /* (T*K, C) home rows going out or coming back */
-    void *away; /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
-    int *count; /* (2, ep, held) rows for each rank's experts; from each rank */
-    size_t *bytes; /* (4, ep) */
+    void *away;   /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
+    int *count;   /* (2, ep, held) rows for each rank's experts; from each rank */
+    int *counted; /* (ep, held) the former, on the host */
+    size_t *bytes; /* (4, ep), on the host */
 };
 
 /* What the head works on: a block of rows of the pass that is there. */
@@ -67,6 +68,12 @@ struct head {
     float *gathered, *whole;
 };
 
+/* What chunk_load says, in the device's memory; NULL without experts. */
+struct load {
+    uint64_t *chosen;
+    struct exact_sum *balance;
+};
+
 struct router;
 struct chunk {
     struct dims d;           /* of this rank's share */
@@ -74,6 +81,7 @@ struct chunk {
     struct share vocabulary; /* what of it is here */
     struct chunk_span span;
     const struct ops *ops;
+    const struct device *device;  /* whose memory all of it is; NULL while measuring */
     const unsigned char *weights; /* real, flat */
     int T_max, slots, head_rows;
     struct never never; /* of the whole vocabulary */

@@ -2,7 +2,6 @@
 #include "model/chunk.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/base/die.h"
 #include "comm/base/memory.h"
@@ -110,6 +109,7 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .vocabulary = dims_vocabulary(d),
                         .span = s->span,
                         .ops = s->ops,
+                        .device = a->device,
                         .weights = s->weights,
                         .T_max = s->T_max,
                         .head_rows = s->head_rows,
@@ -170,16 +170,24 @@ void chunk_repack(struct chunk *c)
     linears_visit(c, NULL, linear_pack);
 }
 
-const struct load *chunk_load(const struct chunk *c)
+static size_t load_bytes(const struct chunk *c)
 {
-    return &c->load;
+    return (size_t)c->span.count * (size_t)c->d.E * sizeof *c->load.chosen;
+}
+
+void chunk_load(const struct chunk *c, uint64_t *chosen, struct exact_sum *balance)
+{
+    *balance = (struct exact_sum){0};
+    if (!c->load.balance) return;
+    c->device->copy_out(chosen, c->load.chosen, load_bytes(c));
+    c->device->copy_out(balance, c->load.balance, sizeof *balance);
 }
 
 void chunk_load_clear(struct chunk *c)
 {
-    size_t n = (size_t)c->span.count * (size_t)c->d.E;
-    if (c->load.chosen) memset(c->load.chosen, 0, n * sizeof *c->load.chosen);
-    c->load.balance = (struct exact_sum){0};
+    if (!c->load.balance) return;
+    device_fill(c->device, c->load.chosen, 0, load_bytes(c));
+    device_fill(c->device, c->load.balance, 0, sizeof *c->load.balance);
 }
 
 void chunk_use_weights(struct chunk *c, const void *weights)

@@ -83,12 +83,9 @@ const struct param_list *chunk_params(const struct chunk *c);
 /* What the routers of a chunk did in forward passes since it was cleared: counts of choices, and
  * the sum over sequences of rows * E * (sum over experts e of f_e * P_e), f_e being e's share of
  * the sequence's choices and P_e its mean probability (the load-balance loss of Switch, arXiv
- * 2101.03961 eq. 4, by sequence): 1 a row when all is even. */
-struct load {
-    uint64_t *chosen; /* (count, E), 0 in dense layers; NULL without experts */
-    struct exact_sum balance;
-};
-const struct load *chunk_load(const struct chunk *c);
+ * 2101.03961 eq. 4, by sequence): 1 a row when all is even.
+ *   chosen   out (count, E)   0 in dense layers; a chunk without experts leaves it as it is */
+void chunk_load(const struct chunk *c, uint64_t *chosen, struct exact_sum *balance);
 void chunk_load_clear(struct chunk *c);
 /* After weights changed. */
 void chunk_repack(struct chunk *c);

@@ -5,8 +5,6 @@
  * sorted by expert and so by rank. They arrive by rank, then expert, and are brought into the order
  * that a product wants: by expert, then rank. Results go back the same way. Nothing is dropped:
  * there is room for all rows of all ranks at once. */
-#include <string.h>
-
 #include "comm/base/die.h"
 #include "comm/exchange.h"
 #include "model/block.h"
@@ -17,7 +15,8 @@ void dispatch_place(struct chunk *c, struct exchange_buffers *w, struct arena *a
     w->home = arena_take_n(a, (size_t)c->T_max * (size_t)c->d.K * C, c->ops->real_bytes);
     w->away = arena_take_n(a, (size_t)c->R_max * C, c->ops->real_bytes);
     w->count = arena_take_n(a, 2 * ep * held, sizeof(int));
-    w->bytes = arena_take_n(a, 4 * ep, sizeof(size_t));
+    w->counted = arena_take_n(arena_host(a), ep * held, sizeof(int));
+    w->bytes = arena_take_n(arena_host(a), 4 * ep, sizeof(size_t));
 }
 
 /* How much of each rank's part goes and comes, and where it lies: four lists in the exchange
@@ -42,7 +41,8 @@ void dispatch_counts(struct pass *p, const struct moe_acts *k)
     struct exchange_buffers *w = buffers_of(p);
     struct row_counts t = counts_in(c, w);
     int held = dims_held(&c->d), *to = w->count, *from = w->count + c->d.E;
-    for (int e = 0; e < c->d.E; e++) to[e] = k->start[e + 1] - k->start[e];
+    for (int e = 0; e < c->d.E; e++) w->counted[e] = k->start[e + 1] - k->start[e];
+    c->device->copy_in(to, w->counted, (size_t)c->d.E * sizeof *to);
     for (int m = 0; m < c->ep; m++) {
         t.out[m] = t.in[m] = (size_t)held * sizeof(int);
         t.out_at[m] = t.in_at[m] = (size_t)m * t.in[m];
@@ -57,7 +57,7 @@ void dispatch_counted(struct pass *p, struct moe_acts *k)
     const struct chunk *c = p->chunk;
     if (!c->parallel.ep) return;
     int held = dims_held(&c->d);
-    memcpy(k->from, buffers_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
+    c->device->copy_out(k->from, buffers_of(p)->count + c->d.E, (size_t)c->d.E * sizeof(int));
     first_of(k)[0] = 0;
     for (int i = 0; i < held; i++) {
         first_of(k)[i + 1] = first_of(k)[i];

@@ -18,6 +18,7 @@ static void place_routing(struct chunk *c, struct arena *a)
     c->router = router_of(&c->d);
     size_t chosen = (size_t)c->span.count * (size_t)c->d.E;
     c->load.chosen = arena_take_n(a, chosen, sizeof *c->load.chosen);
+    c->load.balance = arena_take(a, sizeof *c->load.balance);
     for (int k = 0; c->ep > 1 && k < (c->training ? 2 : 1); k++)
         dispatch_place(c, &c->buffers[k], a);
 }
@@ -78,7 +79,7 @@ static void load_note(const struct pass *p, const struct unit *u)
     struct chunk *c = p->chunk;
     const struct moe_acts *k = acts_of(p, u);
     const struct moe_scratch *s = u->scratch;
-    c->ops->router_load(c->load.chosen + (size_t)u->layer * (size_t)c->d.E, &c->load.balance,
+    c->ops->router_load(c->load.chosen + (size_t)u->layer * (size_t)c->d.E, c->load.balance,
                         s->count, k->prob, k->expert, p->rows->seg, c->d.E, c->d.K);
 }
 

@@ -5,8 +5,10 @@
  *
  * Promise P1: an output row depends bit for bit only on its own inputs, not on how many rows are in
  * the call or where it stands among them. Gradients of weights ACCUMULATE; other outputs are
- * written unless said otherwise. Outputs first. No row allocates after linear_place. All are
- * local. */
+ * written unless said otherwise. Outputs first. No row allocates after linear_place. All are local.
+ *
+ * Arrays lie in the memory of the table's device (comm/base/device.h) unless they are said to lie
+ * on the host; structs are the host's, arrays that they name are not. */
 #ifndef DUET_MODEL_OPS_H
 #define DUET_MODEL_OPS_H
 
@@ -126,10 +128,10 @@ struct ops {
     void (*router_select)(float *weight, int *expert, const float *prob, int T, int E, int K,
                           bool normed);
     /* at (n): the place of each choice when they are sorted by expert, those of one expert in
-     * order; start (E+1): where each expert's begin */
+     * order; start (E+1), on the host: where each expert's begin */
     void (*router_sort)(int *at, int *start, const int *expert, int n, int E);
     /* chosen (E) += how often each expert was; to balance is added, for each sequence, rows * E *
-     * sum over experts of f * P (struct load in model/chunk.h). count (E) is scratch. */
+     * sum over experts of f * P (chunk_load in model/chunk.h). count (E) is scratch. */
     void (*router_load)(uint64_t *chosen, struct exact_sum *balance, int *count, const float *prob,
                         const int *expert, struct segments seg, int E, int K);
     /* prob (T,E) of a softmax becomes the gradient of its logits, of a loss that has dweight (T,K)

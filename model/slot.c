@@ -26,15 +26,17 @@ static void slot_place(struct slot *s, const struct chunk *c, struct arena *a)
     for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
 }
 
-/* The same memory for structs of which one at a time is in use: room for the largest. */
+/* The same memory for structs of which one at a time is in use: room for the largest. What lies in
+ * an arena of the host's own (arena_host), a few numbers, lies apart. */
 struct overlay {
     void *at;
     size_t bytes;
+    struct arena *host;
 };
 static void overlay_place(struct overlay *o, void *to, const struct act_table *t,
                           const struct room *r)
 {
-    struct arena a = {.base = o->at, .size = o->bytes};
+    struct arena a = {.base = o->at, .size = o->bytes, .host = o->host};
     acts_place(to, t, r, &a);
     if (a.used > o->bytes) o->bytes = a.used;
 }
@@ -44,12 +46,13 @@ static void overlay_place(struct overlay *o, void *to, const struct act_table *t
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
     struct room r = room_of(c, false);
-    struct overlay o = {0};
+    struct arena measured = {0};
+    struct overlay o = {.host = a->host ? &measured : NULL};
     void *stream = stream_rows(c, a);
     for (int i = 0; i < c->units; i++)
         overlay_place(&o, c->slot[from].acts[i], &c->unit[i].part->acts, &r);
-    o.at = arena_take(a, o.bytes);
-    for (int k = from; o.at && k <= c->slots; k++) {
+    o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
+    for (int k = from; k <= c->slots; k++) {
         for (int i = 0; i < c->units; i++)
             overlay_place(&o, c->slot[k].acts[i], &c->unit[i].part->acts, &r);
         for (int i = 0; i < c->halves + 2; i++) c->slot[k].stream[i] = stream;
@@ -59,10 +62,10 @@ static void once_place(struct chunk *c, int from, struct arena *a)
 static void scratch_place(struct chunk *c, struct arena *a)
 {
     struct room r = room_of(c, true);
-    struct overlay o = {0};
+    struct arena measured = {0};
+    struct overlay o = {.host = a->host ? &measured : NULL};
     for (int round = 0; round < 2; round++) {
-        if (round == 1) o.at = arena_take(a, o.bytes);
-        if (round == 1 && !o.at) return;
+        if (round == 1) o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
         for (int i = 0; i < c->units; i++)
             overlay_place(&o, c->unit[i].scratch, &c->unit[i].part->scratch, &r);
     }
@@ -104,13 +107,13 @@ void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
     for (int i = 0; i < c[0]->slots; i++) {
         size_t most = 0;
         for (int k = 0; k < n; k++) {
-            struct arena measured = {0};
+            struct arena ignored = {0}, measured = {.host = a->host ? &ignored : NULL};
             slot_place(&c[k]->slot[i], c[k], &measured);
             if (measured.used > most) most = measured.used;
         }
         unsigned char *at = arena_take(a, most);
         for (int k = 0; k < n; k++) {
-            struct arena same = {.base = at, .size = most};
+            struct arena same = {.base = at, .size = most, .host = a->host};
             slot_place(&c[k]->slot[i], c[k], &same);
         }
     }

@@ -11,6 +11,7 @@
 #include "tests/support/dims_row.h"
 
 enum { TINY_STAGES = 4, TINY_ROWS = 29, TINY_CAPACITY = 80, TINY_SEQUENCES = 4, TINY_SLOTS = 2 };
+enum { TINY_CHOSEN = 64 }; /* layers of a chunk times experts, at most */
 static const int TINY_START[TINY_SEQUENCES + 1] = {0, 7, 8, 26, 29};
 
 /* --- inputs: the formulas of tests/oracle/model.py --- */

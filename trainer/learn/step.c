@@ -126,11 +126,9 @@ static void collect_chosen(struct learner *l, struct exact_sum *balance)
     memset(l->chosen, 0, n * sizeof *l->chosen);
     for (int k = 0; s->mesh->t == 0 && k < s->n_local;
          k++) { /* the ranks of tp saw the same rows */
-        const struct load *load = chunk_load(s->local[k].model);
-        struct chunk_span span = s->local[k].span;
-        exact_merge(balance, &load->balance);
-        for (size_t i = 0; load->chosen && i < (size_t)span.count * E; i++)
-            l->chosen[(size_t)span.first * E + i] += load->chosen[i];
+        struct exact_sum part;
+        chunk_load(s->local[k].model, l->chosen + (size_t)s->local[k].span.first * E, &part);
+        exact_merge(balance, &part);
     }
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, l->chosen, (int)n, MPI_UINT64_T, MPI_SUM, l->world->comm));
     coll_exact_sum(balance, 1, l->world->comm);
