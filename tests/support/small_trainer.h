@@ -27,7 +27,9 @@ struct small_shape {
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves, cache_tokens;
     bool reference;
-    const char *reduction; /* settings of reductions: "overlap: false" */
+    const char *reduction;             /* settings of reductions: "overlap: false" */
+    const struct transport *transport; /* NULL: MPI on host memory */
+    const struct ops *ops;             /* its device's; NULL: the best of the host */
 };
 
 struct small {
@@ -81,7 +83,9 @@ static inline void small_settings(struct settings *s, const struct small_shape *
     s->mesh.split = strdup(shape->split);
 }
 
-static inline void small_make(struct small *t, const struct world *w, struct small_shape shape)
+/* Mesh and stage alone; small_stage_free. */
+static inline void small_stage_make(struct small *t, const struct world *w,
+                                    struct small_shape shape)
 {
     *t = (struct small){.shape = shape};
     small_settings(&t->settings, &t->shape, w->size);
@@ -92,24 +96,35 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     int max_mb = learner_max_micro_batches(s, SMALL_SEQUENCES, shape.max_context - 1);
     const struct stage_job stage = {.settings = s,
                                     .mesh = &t->mesh,
-                                    .ops = ops_find(shape.precision, NULL),
+                                    .transport = shape.transport ? shape.transport : &transport_mpi,
+                                    .ops = shape.ops ? shape.ops : ops_find(shape.precision, NULL),
                                     .dims = dims,
                                     .max_mb = max_mb,
                                     .with_reference = shape.reference};
     stage_new(&t->stage, &stage);
+}
+
+static inline void small_make(struct small *t, const struct world *w, struct small_shape shape)
+{
+    small_stage_make(t, w, shape);
     optimizer_new(&t->optimizer, &t->stage);
     learner_new(&t->learner, &t->stage, &t->optimizer, w, SMALL_SEQUENCES);
     optimizer_init(&t->optimizer, 3);
     if (shape.reference) optimizer_snapshot(&t->optimizer);
 }
 
+static inline void small_stage_free(struct small *t)
+{
+    stage_free(&t->stage);
+    mesh_free(&t->mesh);
+    settings_free(&t->settings);
+}
+
 static inline void small_free(struct small *t)
 {
     learner_free(&t->learner);
     optimizer_free(&t->optimizer);
-    stage_free(&t->stage);
-    mesh_free(&t->mesh);
-    settings_free(&t->settings);
+    small_stage_free(t);
 }
 
 /* --- the whole model's weights as floats --- */

@@ -40,3 +40,23 @@ void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const flo
     for (int i = 0; i < n; i++)
         if (bin_of[i] == bin) append_sequence(m, &s[i], weight[i]);
 }
+
+void micro_batch_copy_in(struct micro_batch *there, const struct micro_batch *m,
+                         const struct device *d)
+{
+    size_t ints = (size_t)m->rows.T * sizeof(int), floats = (size_t)m->rows.T * sizeof(float);
+    int n = m->rows.seg.n;
+    if (there == m) return;
+    there->rows = (struct rows){.T = m->rows.T,
+                                .token = there->token,
+                                .pos = there->pos,
+                                .seg = {.n = n, .start = there->start}};
+    d->copy_in(there->start, m->start, (size_t)(n + 1) * sizeof(int));
+    d->copy_in(there->token, m->token, ints);
+    d->copy_in(there->pos, m->pos, ints);
+    d->copy_in(there->target, m->target, ints);
+    d->copy_in(there->weight, m->weight, floats);
+    d->copy_in(there->advantage, m->advantage, floats);
+    d->copy_in(there->old_logp, m->old_logp, floats);
+    d->copy_in(there->ref_logp, m->ref_logp, floats);
+}

@@ -38,10 +38,16 @@ static inline int sequence_rows(const struct sequence *s)
     return s->n - 1;
 }
 
+/* In memory of the host, where it is filled; or of a device, for what passes read. */
 void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
 /* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of
  * sequence i. */
 void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
                       const int *bin_of, int n, int bin);
+
+/* `there`, in the memory of d, becomes the same; only logp, entropy and dlogp, which passes make,
+ * do not. The same micro-batch: nothing is done. */
+void micro_batch_copy_in(struct micro_batch *there, const struct micro_batch *m,
+                         const struct device *d);
 
 #endif

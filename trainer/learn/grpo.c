@@ -72,7 +72,7 @@ static void grpo_answer(struct loss *l, const struct answer_rows *a)
     }
 }
 
-const struct loss_shape grpo_loss = {.name = "grpo", .answer = grpo_answer, .learns = true};
+const struct loss_shape grpo_loss = {.name = "grpo loss", .answer = grpo_answer, .learns = true};
 
 /* --- aggregation: the sums that stand before J in (1) ---
  * Of N answers that count, T tokens together; G of the papers is N of an update. */

@@ -21,38 +21,45 @@ static void reference_answer(struct loss *l, const struct answer_rows *a)
     memcpy(a->ref_logp, a->logp, (size_t)a->n * sizeof *a->logp);
 }
 
-const struct loss_shape loss_sft = {.name = "sft", .answer = sft_answer, .learns = true};
-const struct loss_shape loss_reference = {.name = "reference", .answer = reference_answer};
+const struct loss_shape loss_sft = {.name = "sft loss", .answer = sft_answer, .learns = true};
+const struct loss_shape loss_reference = {.name = "reference loss", .answer = reference_answer};
 
 /* Rows from..to are the tokens of one answer: a loss may need them together. */
-static void answer(struct loss *l, struct micro_batch *mb, const struct head_io *io, int from,
-                   int to)
+static void answer(struct loss *l, const struct micro_batch *mb, int from, int to)
 {
     const struct answer_rows a = {.n = to - from,
-                                  .logp = io->logp + from,
+                                  .logp = mb->logp + from,
                                   .old_logp = mb->old_logp + from,
                                   .advantage = mb->advantage + from,
                                   .weight = mb->weight + from,
                                   .ref_logp = mb->ref_logp + from,
-                                  .dlogp = io->dlogp + from};
+                                  .dlogp = mb->dlogp + from};
     l->shape->answer(l, &a);
     for (int t = from; l->shape->learns && t < to; t++)
-        exact_add(&l->sum[SUM_ENTROPY], (double)io->entropy[t]);
+        exact_add(&l->sum[SUM_ENTROPY], (double)mb->entropy[t]);
     for (int t = from; l->shape->learns && t < to; t++) exact_add(&l->sum[SUM_TOKENS], 1);
 }
 
 /* A sequence is its prompt, whose rows have no target, then its answer; a conversation has several,
  * with rows without a target between them. */
-void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to)
+void loss_run(void *ctx, const struct micro_batch *mb, int from, int to)
 {
-    memset(io->dlogp + from, 0, (size_t)(to - from) * sizeof *io->dlogp);
+    memset(mb->dlogp + from, 0, (size_t)(to - from) * sizeof *mb->dlogp);
     for (int i = 0; i < mb->rows.seg.n; i++) {
         int first = mb->start[i] > from ? mb->start[i] : from;
         int end = mb->start[i + 1] < to ? mb->start[i + 1] : to;
         for (int stop; first < end; first = stop) {
-            while (first < end && io->target[first] < 0) first++;
-            for (stop = first; stop < end && io->target[stop] >= 0;) stop++;
-            if (first < stop) answer(ctx, mb, io, first, stop);
+            while (first < end && mb->target[first] < 0) first++;
+            for (stop = first; stop < end && mb->target[stop] >= 0;) stop++;
+            if (first < stop) answer(ctx, mb, first, stop);
         }
     }
+}
+
+stage_loss_run *loss_row_of(const struct loss_shape *shape, const struct device *device)
+{
+    if (device == &device_host) return loss_run;
+    for (const struct loss_row *r = shape->rows; r && r->device; r++)
+        if (r->device == device) return r->run;
+    return NULL;
 }

@@ -5,7 +5,7 @@
 #define DUET_TRAINER_LEARN_LOSS_H
 
 #include "comm/base/exact.h"
-#include "trainer/data/pack.h"
+#include "trainer/stage/stage.h"
 
 /* Numbers of an objective, from a phase's settings; a shape reads those that it knows. */
 struct objective {
@@ -25,10 +25,20 @@ struct answer_rows {
 };
 
 struct loss;
+/* The row of another device. */
+struct loss_row {
+    const struct device *device; /* NULL ends a list */
+    /* As loss_run, of a micro-batch in the device's memory. The sums are the host's; all answers
+     * of a block come in one call, so that one launch may do them. */
+    stage_loss_run *run;
+};
 struct loss_shape {
-    const char *name;
-    /* Fills dlogp and adds what it measured to the sums. Local, allocates nothing. */
+    const char *name; /* "grpo loss": so the log says when a device has no row of it */
+    /* The host's row: fills dlogp and adds what it measured to the sums. Local, allocates nothing.
+     */
     void (*answer)(struct loss *l, const struct answer_rows *a);
+    /* Those of other devices; NULL: none has one. What is missing the stage makes up for. */
+    const struct loss_row *rows;
     bool learns; /* else nothing is counted, and there is no gradient */
     bool whole;  /* it needs all rows of an answer together; else an answer may come in pieces */
 };
@@ -46,8 +56,12 @@ struct loss {
         max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
-/* For the stage (struct stage_loss); ctx: a struct loss. */
-void loss_run(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to);
+/* Of rows [from, to) of a micro-batch in the host's memory, whose logp and entropy are there: fills
+ * their dlogp, 0 where there is no target; of loss_reference, ref_logp. Adds to the sums. For the
+ * stage (struct stage_loss); ctx: a struct loss. Local, allocates nothing. */
+void loss_run(void *ctx, const struct micro_batch *mb, int from, int to);
+/* The row of a device: loss_run on the host; NULL: it has none. Local. */
+stage_loss_run *loss_row_of(const struct loss_shape *shape, const struct device *device);
 /* All sums 0, for another step. */
 void loss_begin(struct loss *l, const struct loss_shape *shape, struct objective objective);
 

@@ -75,6 +75,7 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
               st->max_mb);
     for (int b = st->mesh->d; b < d->bins; b += dp)
         micro_batch_fill(&st->mb[b / dp], job->sequence, job->weight, d->bin_of, job->n, b);
+    stage_copy_in(st, d->bins / dp);
     return d->bins / dp;
 }
 
@@ -82,7 +83,12 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
 static void take_loss(struct learner *l, const struct loss_shape *shape, struct objective objective)
 {
     loss_begin(&l->loss, shape, objective);
-    l->stage->loss = (struct stage_loss){loss_run, &l->loss, shape->learns, shape->whole};
+    l->stage->loss = (struct stage_loss){.name = shape->name,
+                                         .host = loss_run,
+                                         .row = loss_row_of(shape, l->stage->device),
+                                         .ctx = &l->loss,
+                                         .learns = shape->learns,
+                                         .whole = shape->whole};
 }
 
 /* Log-probabilities land in ref_logp of the micro-batches, on the ranks that hold their heads. */
@@ -227,13 +233,13 @@ void learner_step(struct learner *l, const struct step_job *job, struct step_sta
 static void report_micro_batch(const struct learner *l, const struct step_job *job, int bin,
                                void (*found)(void *, int, const float *, int), void *ctx)
 {
-    const struct stage *st = l->stage;
-    const struct micro_batch *m = &st->mb[bin / st->mesh->dp];
+    struct stage *st = l->stage;
+    const float *logp = stage_reference(st, bin / st->mesh->dp);
     int at = 0;
     for (int i = 0; i < job->n; i++) {
         if (l->deal.bin_of[i] != bin) continue;
         const struct sequence *s = &job->sequence[i];
-        found(ctx, i, m->ref_logp + at + s->n_prompt - 1, s->n - s->n_prompt);
+        found(ctx, i, logp + at + s->n_prompt - 1, s->n - s->n_prompt);
         at += sequence_rows(s);
     }
 }

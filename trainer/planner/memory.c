@@ -8,6 +8,7 @@ static void add_arena(struct memory *m, const struct arena *a)
 {
     for (int k = 0; k < ARENA_KINDS; k++) m->of[k] += a->of[k];
     m->total += a->used;
+    if (a->host) add_arena(m, a->host);
 }
 
 static void add_buffers(struct memory *m, size_t bytes)
@@ -35,6 +36,7 @@ struct stage_job memory_stage(const struct memory_job *job, const struct mesh *m
 {
     return (struct stage_job){.settings = job->settings,
                               .mesh = mesh,
+                              .transport = &transport_mpi,
                               .ops = job->ops,
                               .dims = settings_dims(job->settings, job->vocabulary),
                               .max_mb = max_mb};

@@ -178,6 +178,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
     const struct stage_job stage = {.settings = &r->settings,
                                     .mesh = &r->mesh,
+                                    .transport = &transport_mpi,
                                     .ops = r->ops,
                                     .dims = dims,
                                     .max_mb = max_mb,

@@ -5,6 +5,7 @@
 #include <time.h>
 #include "comm/base/environment.h"
 #include "comm/base/memory.h"
+#include "comm/base/missing.h"
 #include "pipeline/plan_broadcast.h"
 
 struct mesh_shape stage_mesh(const struct settings *s)
@@ -44,16 +45,37 @@ static int micro_batch_of(const struct stage *s, struct plan_cell c)
     return s->directions == 2 ? 2 * c.mb + c.dir : c.mb;
 }
 
+/* A device without the row: what passes or an earlier loss have made is fetched, and what this one
+ * makes goes back. The rest of the micro-batch the host has. */
+static void loss_on_host(const struct stage *s, int from, int to)
+{
+    const struct micro_batch *mb = &s->mb[s->head_mb], *there = &s->there[s->head_mb];
+    const struct device *d = s->device;
+    size_t bytes = (size_t)(to - from) * sizeof(float);
+    missing_row(d->name, s->loss.name);
+    d->copy_out(mb->logp + from, there->logp + from, bytes);
+    d->copy_out(mb->entropy + from, there->entropy + from, bytes);
+    d->copy_out(mb->ref_logp + from, there->ref_logp + from, bytes);
+    s->loss.host(s->loss.ctx, mb, from, to);
+    d->copy_in(there->dlogp + from, mb->dlogp + from, bytes);
+    d->copy_in(there->ref_logp + from, mb->ref_logp + from, bytes);
+}
+
 static void head_loss(void *self, const struct head_io *io, int from, int to)
 {
     const struct stage *s = self;
-    s->loss.run(s->loss.ctx, s->head_mb, io, from, to);
+    (void)io;
+    if (s->loss.row)
+        s->loss.row(s->loss.ctx, &s->there[s->head_mb], from, to);
+    else
+        loss_on_host(s, from, to);
 }
 
 /* The loss is called from inside the head's forward, when logits of a block exist. */
 static void head_open(struct stage *s, int m)
 {
-    struct micro_batch *mb = s->head_mb = &s->mb[m];
+    const struct micro_batch *mb = &s->there[m];
+    s->head_mb = m;
     s->head = (struct head_io){.target = mb->target,
                                .logp = mb->logp,
                                .entropy = mb->entropy,
@@ -78,7 +100,7 @@ static void stage_begin(void *self, const struct engine_pass *s)
     *p = (struct pass){.kind = kind[s->op],
                        .chunk = l->model,
                        .slot = s->slot,
-                       .rows = &st->mb[m].rows,
+                       .rows = &st->there[m].rows,
                        .in = s->in,
                        .out = s->out,
                        .grad = l->grad[l->dir < 0 ? m % st->sums : 0],
@@ -143,7 +165,7 @@ static int searched_counts(const struct stage *s)
     return n;
 }
 
-/* Plans lie in the arena too: choosing one inside a step allocates nothing. */
+/* Plans lie in an arena too: choosing one inside a step allocates nothing. */
 static void plans_place(struct stage *s, struct arena *ar)
 {
     int pp = s->mesh->pp, most = most_micro_batches(s), least = stage_least(s);
@@ -230,10 +252,21 @@ static void split_layers(struct stage *s)
     schedule_split(s->first, s->settings, &s->dims, s->chunks);
 }
 
+/* Without an arena of the host's own the two of a micro-batch are one. */
+static void micro_batches_place(struct stage *st, struct arena *ar)
+{
+    struct arena *host = arena_host(ar);
+    struct micro_batch measured;
+    for (int m = 0; m < st->max_mb; m++) {
+        micro_batch_place(st->mb ? &st->mb[m] : &measured, st->T_max, host);
+        if (host != ar) micro_batch_place(st->there ? &st->there[m] : &measured, st->T_max, ar);
+    }
+}
+
 /* Runs twice, measuring and placing; the order of allocations is the layout. */
 static void stage_place(struct stage *st)
 {
-    struct arena *ar = &st->arena;
+    struct arena *ar = &st->arena, *host = arena_host(ar);
     bool training = st->max_mb > 0;
     for (int k = 0; k < st->n_local; k++) {
         struct local *l = &st->local[k];
@@ -259,12 +292,10 @@ static void stage_place(struct stage *st)
     }
     struct chunk *const chunk[] = {st->local[0].model, st->local[st->n_local - 1].model};
     if (training) chunk_place_slots(chunk, st->n_local, ar);
-    st->mb = arena_take_n(ar, (size_t)st->max_mb, sizeof *st->mb);
-    if (training) plans_place(st, ar);
-    for (int m = 0; m < st->max_mb; m++) {
-        struct micro_batch measured;
-        micro_batch_place(ar->base ? &st->mb[m] : &measured, st->T_max, ar);
-    }
+    st->mb = st->there = arena_take_n(host, (size_t)st->max_mb, sizeof *st->mb);
+    if (host != ar) st->there = arena_take_n(host, (size_t)st->max_mb, sizeof *st->there);
+    if (training) plans_place(st, host);
+    micro_batches_place(st, ar);
 }
 
 /* No MPI: the planner measures any rank of any mesh. */
@@ -274,7 +305,8 @@ void stage_measure(struct stage *st, const struct stage_job *job)
     const struct mesh *m = job->mesh;
     *st = (struct stage){.settings = s,
                          .mesh = m,
-                         .device = &device_host,
+                         .transport = job->transport,
+                         .device = job->transport->device,
                          .ops = job->ops,
                          .dims = job->dims,
                          .max_mb = job->max_mb,
@@ -303,6 +335,7 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                                     .waited = waited,
                                     .in_turn = m->tp > 1 || m->ep > 1,
                                     .forward_last = true};
+    arena_beside(&st->arena, st->device, &st->host);
     stage_place(st);
 }
 
@@ -313,11 +346,11 @@ void stage_new(struct stage *s, const struct stage_job *job)
     stage_measure(s, job);
     pace_read(s);
     arena_back(&s->arena, s->device, s->arena.used);
-    if (m->tp > 1) s->parallel.tp = exchange_new(&transport_mpi, m->tensor, EXCHANGE_CHANNELS);
-    if (m->ep > 1) s->parallel.ep = exchange_new(&transport_mpi, m->expert, EXCHANGE_CHANNELS);
+    if (m->tp > 1) s->parallel.tp = exchange_new(s->transport, m->tensor, EXCHANGE_CHANNELS);
+    if (m->ep > 1) s->parallel.ep = exchange_new(s->transport, m->expert, EXCHANGE_CHANNELS);
     stage_place(s);
     if (s->max_mb == 0) return;
-    s->p2p = p2p_new(&transport_mpi, m->pipe, 64);
+    s->p2p = p2p_new(s->transport, m->pipe, 64);
     s->engine = engine_new(s->p2p, m->p, m->pp, &s->passes, s->max_mb);
     plans_search(s);
 }
@@ -339,12 +372,25 @@ void stage_free(struct stage *s)
 
 size_t stage_bytes(const struct stage *s)
 {
-    return s->arena.size + (s->engine ? engine_bytes(s->engine) : 0);
+    return s->arena.size + s->host.size + (s->engine ? engine_bytes(s->engine) : 0);
+}
+
+void stage_copy_in(struct stage *s, int micro_batches)
+{
+    for (int m = 0; m < micro_batches; m++) micro_batch_copy_in(&s->there[m], &s->mb[m], s->device);
 }
 
 void stage_run(struct stage *s, int micro_batches, bool forward_only, struct engine_times *t)
 {
     engine_run(s->engine, stage_plan(s, micro_batches, forward_only), t);
+}
+
+const float *stage_reference(struct stage *s, int m)
+{
+    const struct micro_batch *mb = &s->mb[m], *there = &s->there[m];
+    if (there != mb)
+        s->device->copy_out(mb->ref_logp, there->ref_logp, (size_t)mb->rows.T * sizeof(float));
+    return mb->ref_logp;
 }
 
 void stage_zero_gradients(struct stage *st)

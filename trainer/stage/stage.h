@@ -39,17 +39,22 @@ struct gradient_listener {
 };
 
 /* What a forward pass makes of the log-probabilities of rows [from, to) of a micro-batch, handed in
- * by the caller (learn/loss.h): fills their io->dlogp. learns, whole: as in struct head_io. */
+ * by the caller (learn/loss.h): fills their mb->dlogp, and ref_logp if it likes, from the rest. */
+typedef void stage_loss_run(void *ctx, const struct micro_batch *mb, int from, int to);
 struct stage_loss {
-    void (*run)(void *ctx, struct micro_batch *mb, const struct head_io *io, int from, int to);
+    const char *name;     /* "grpo loss" */
+    stage_loss_run *host; /* over the host's memory */
+    stage_loss_run *row;  /* over that of the stage's device. NULL: it has none, and the host's
+                             stands in, with copies around it (comm/base/missing.h) */
     void *ctx;
-    bool learns, whole;
+    bool learns, whole; /* as in struct head_io */
 };
 
 struct stage {
     const struct settings *settings;
     const struct mesh *mesh;
-    const struct device *device; /* whose memory and rows all of it is */
+    const struct transport *transport;
+    const struct device *device; /* the transport's: whose memory and rows all of it is */
     const struct ops *ops;
     struct dims dims;
     enum plan_kind kind;
@@ -62,16 +67,19 @@ struct stage {
     struct never never;
     int n_local;
     struct local local[MAX_LOCAL];
-    struct arena arena;
+    struct arena arena, host; /* tensors, on the device; structures, where the host reads and writes
+                                 them (comm/base/arena.h) */
 
-    /* the step's micro-batches of this pipeline: micro-batch m flows in direction m % directions */
-    struct micro_batch *mb;
+    /* The step's micro-batches of this pipeline, as the host fills them, and in the device's memory
+     * for passes: the same ones where that is the host's. Micro-batch m flows in direction m %
+     * directions. */
+    struct micro_batch *mb, *there;
     int max_mb, T_max;
     struct stage_loss loss;
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
-    /* Plans, all in the arena (P7): the searched ones of `auto`, by count of micro-batches; room
+    /* Plans, all in an arena (P7): the searched ones of `auto`, by count of micro-batches; room
      * for a named one, and for one of forwards only, which are made again when a step has another
      * count. */
     struct plan *searched;
@@ -84,8 +92,8 @@ struct stage {
     struct pass open[2]; /* [0] the forward, [1] the backward under way */
     struct gradient_listener listener;
     double pace;         /* seconds that a step of a pass takes longer, of BW twice: see stage.c */
-    struct head_io head; /* of the forward pass under way, over head_mb */
-    struct micro_batch *head_mb;
+    struct head_io head; /* of the forward pass under way, over this micro-batch */
+    int head_mb;
 };
 
 /* The mesh that the settings ask for. */
@@ -99,17 +107,18 @@ bool stage_has_head(struct stage *s, int m);
 struct stage_job {
     const struct settings *settings;
     const struct mesh *mesh;
-    const struct ops *ops;
-    struct dims dims;    /* the whole model's */
+    const struct transport *transport; /* and with it the device; kept until stage_free */
+    const struct ops *ops;             /* that device's */
+    struct dims dims;                  /* the whole model's */
     int max_mb;          /* most micro-batches of a step a pipeline may get; 0: no training */
     bool with_reference; /* room for a second set of weights */
     struct never never;  /* tokens never to be sampled; kept until stage_free */
 };
 /* Collective over the pipeline. Whether it fits is asked before (limits.h). */
 void stage_new(struct stage *s, const struct stage_job *job);
-/* What stage_new does before it allocates: all but the pointers are set, s->arena.used and .of say
- * what it would take, and the engine engine_measure(&s->passes, ...). Local; of the mesh only the
- * sizes and this rank's place are read. stage_free. */
+/* What stage_new does before it allocates: all but the pointers are set, used and of of s->arena
+ * and s->host say what it would take, and the engine engine_measure(&s->passes, ...). Local; of the
+ * mesh only the sizes and this rank's place are read. stage_free. */
 void stage_measure(struct stage *s, const struct stage_job *job);
 void stage_free(struct stage *s);
 /* Sleeps as long as DUET_PACE_US makes this many steps of a pass, or decode batches of a rollout,
@@ -124,9 +133,13 @@ const struct plan *stage_plan(struct stage *s, int micro_batches, bool forward_o
 int stage_least(const struct stage *s);
 int stage_multiple(const struct stage *s);
 
-/* Runs the plan over mb[0 .. micro_batches). Gradients add up in local[].grad. Collective over the
+/* mb[0 .. micro_batches), once filled, are there for passes, too. Local. */
+void stage_copy_in(struct stage *s, int micro_batches);
+/* Runs the plan over them. Gradients add up in local[].grad. Collective over the
  * pipeline. */
 void stage_run(struct stage *s, int micro_batches, bool forward_only, struct engine_times *t);
+/* What a loss left in ref_logp of a micro-batch, on the host until the next run (T). Local. */
+const float *stage_reference(struct stage *s, int m);
 void stage_zero_gradients(struct stage *s);
 /* The routers' counts of this rank begin again. */
 void stage_clear_load(struct stage *s);

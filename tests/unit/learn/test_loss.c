@@ -13,7 +13,6 @@ struct fixture {
     int target[T];
     float weight[T], advantage[T], old_logp[T], ref_logp[T], logp[T], entropy[T], dlogp[T];
     struct micro_batch mb;
-    struct head_io io;
     struct loss loss;
     int start[3];
 };
@@ -37,9 +36,10 @@ static void fixture_make(struct fixture *f, const struct loss_shape *shape)
                                  .weight = f->weight,
                                  .advantage = f->advantage,
                                  .old_logp = f->old_logp,
-                                 .ref_logp = f->ref_logp};
-    f->io = (struct head_io){
-        .target = f->target, .logp = f->logp, .entropy = f->entropy, .dlogp = f->dlogp};
+                                 .ref_logp = f->ref_logp,
+                                 .logp = f->logp,
+                                 .entropy = f->entropy,
+                                 .dlogp = f->dlogp};
     memset(&f->loss, 0xff, sizeof f->loss);
     loss_begin(&f->loss, shape, (struct objective){.clip_low = 0.2f, .clip_high = 0.2f});
 }
@@ -60,14 +60,14 @@ START_TEST(sft)
 {
     struct fixture f;
     fixture_make(&f, &loss_sft);
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(sum_of(&f, SUM_LOSS) == 0.25 + 0.5 + 0.25 + 0.375);
     ck_assert(sum_of(&f, SUM_ENTROPY) == 5);
     ck_assert(sum_of(&f, SUM_TOKENS) == 4);
     ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
     ck_assert(f.loss.max_deviation == 0);
     dlogp_are(&f, (float[]){0, -0.25f, -0.25f, 0, -0.5f, -0.125f});
-    loss_run(&f.loss, &f.mb, &f.io, 0, T); /* sums continue over the micro-batches of a step */
+    loss_run(&f.loss, &f.mb, 0, T); /* sums continue over the micro-batches of a step */
     ck_assert(sum_of(&f, SUM_LOSS) == 2.75 && sum_of(&f, SUM_TOKENS) == 8);
     loss_begin(&f.loss, &loss_sft, f.loss.objective);
     ck_assert(sum_of(&f, SUM_LOSS) == 0 && sum_of(&f, SUM_TOKENS) == 0);
@@ -81,7 +81,7 @@ START_TEST(rows_between_answers)
     fixture_make(&f, &loss_sft);
     f.start[1] = T;
     f.mb.rows.seg.n = 1;
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(sum_of(&f, SUM_LOSS) == 0.25 + 0.5 + 0.25 + 0.375);
     ck_assert(sum_of(&f, SUM_ENTROPY) == 5);
     ck_assert(sum_of(&f, SUM_TOKENS) == 4);
@@ -94,7 +94,7 @@ START_TEST(on_policy)
     struct fixture f;
     fixture_make(&f, &grpo_loss);
     f.loss.objective.kl = 0.5f;
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(sum_of(&f, SUM_LOSS) == -0.25 - 0.25 + 1 + 0.25);
     ck_assert(sum_of(&f, SUM_ENTROPY) == 5 && sum_of(&f, SUM_TOKENS) == 4);
     ck_assert(sum_of(&f, SUM_CLIPPED) == 0 && sum_of(&f, SUM_K3) == 0);
@@ -112,7 +112,7 @@ START_TEST(off_policy)
     f.old_logp[4] = -0.5f + logf(2); /* ratio 0.5, A < 0: clipped */
     f.old_logp[5] = -3 - logf(1.1f); /* within the clip */
     f.ref_logp[2] = -2 + logf(2);    /* k3 = 2 - log 2 - 1 */
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     double k3 = 1 - log(2);
     double loss = 0.25 * -1.2 + 0.25 * (0.5 * k3 - 1) + 0.5 * (2 * 0.8) + 0.125 * (2 * 1.1);
     ck_assert_msg(fabs(sum_of(&f, SUM_LOSS) - loss) < 1e-6, "%g, expected %g", sum_of(&f, SUM_LOSS),
@@ -130,7 +130,7 @@ START_TEST(reference)
 {
     struct fixture f;
     fixture_make(&f, &loss_reference);
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     for (int t = 0; t < T; t++)
         if (f.target[t] >= 0) ck_assert(f.ref_logp[t] == f.logp[t]);
     ck_assert(sum_of(&f, SUM_TOKENS) == 0 && sum_of(&f, SUM_LOSS) == 0);
@@ -156,7 +156,7 @@ START_TEST(whole_answers)
     struct fixture f;
     fixture_make(&f, &shape);
     f.target[3] = 9;
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert_int_eq(calls, 2);
     ck_assert(rows[0] == 2 && first[0] == f.logp + 1);
     ck_assert(rows[1] == 3 && first[1] == f.logp + 3);
@@ -170,13 +170,13 @@ START_TEST(nan_shows)
     struct fixture f;
     fixture_make(&f, &grpo_loss);
     f.logp[2] = NAN;
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(isnan(sum_of(&f, SUM_LOSS)));
     ck_assert_msg(f.loss.max_deviation == INFINITY, "%g", (double)f.loss.max_deviation);
     ck_assert(isnan(f.dlogp[2]));
     fixture_make(&f, &loss_sft);
     f.logp[2] = NAN;
-    loss_run(&f.loss, &f.mb, &f.io, 0, T);
+    loss_run(&f.loss, &f.mb, 0, T);
     ck_assert(isnan(sum_of(&f, SUM_LOSS)));
     ck_assert(sum_of(&f, SUM_TOKENS) == 4);
 }
