@@ -191,6 +191,8 @@ static bool is_later(const struct pass *p)
     return p->head->whole && head_rows(p) > block_at(p, 0).n;
 }
 
+/* p->sub steps back over the sub-steps of a block, so that logits of one block at a time are held.
+ * */
 static void head_loss(struct pass *p, const struct unit *u)
 {
     struct block b = block_at(p, p->row);
@@ -207,6 +209,7 @@ static void head_loss(struct pass *p, const struct unit *u)
     if (p->row < head_rows(p)) p->sub -= 4; /* on to the next block */
 }
 
+/* Logits are computed a second time: those of all rows would not fit. */
 static void head_rest(struct pass *p, const struct unit *u)
 {
     const struct head_io *io = p->head;

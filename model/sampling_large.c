@@ -9,6 +9,7 @@
 
 #include "model/weights.h"
 
+/* The widest type first, so that every array is aligned without padding. */
 size_t sampling_row_place(struct sampling_row *r, int V, void *scratch)
 {
     unsigned char *at = scratch;

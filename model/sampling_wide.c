@@ -140,6 +140,7 @@ static int draw(const struct sampling_row *r, const struct bracket *b, const dou
     return SAMPLING_UNSURE;
 }
 
+/* SAMPLING_UNSURE wherever rounding could decide (doubt): the caller then takes the exact way. */
 int sampling_wide(struct sampling_row *r, double goal, double doubt)
 {
     struct bracket b = {.goal = goal, .doubt = doubt};

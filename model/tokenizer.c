@@ -25,6 +25,8 @@ static int depth_of(const char *s, size_t n)
     return most;
 }
 
+/* Depth is checked on the bytes: jansson recurses, and a file of brackets would overflow the stack.
+ * */
 static json_t *load(struct parse *p, const void *bytes, size_t n)
 {
     json_error_t error;

@@ -46,6 +46,7 @@ double weights_sum(const double *weight, int n)
     return s;
 }
 
+/* A heap gives them largest first without sorting those that are dropped. */
 struct kept weights_keep(double *weight, int n, int k, double goal, int *heap)
 {
     struct kept kept = {0};

@@ -315,11 +315,7 @@ static bool ends_weights(enum plan_op op)
     return op == PLAN_W || op == PLAN_BW;
 }
 
-static bool slot_ends(const struct engine *e, enum plan_op op)
-{
-    return ends_weights(op) || e->plan->forward_only;
-}
-
+/* Busy time begins after the waits, which count as messages. */
 static void pass_start(struct engine *e, struct running *r)
 {
     const struct plan_pass *p = &r->pass;
@@ -345,7 +341,7 @@ static void pass_end(struct engine *e, struct running *r)
     free_input(e, r->pass);
     if (r->pass.op == PLAN_F || r->pass.op == PLAN_BW)
         e->steps[r->pass.op != PLAN_F][held_of(e, r->pass.cell)] = r->steps;
-    if (slot_ends(e, r->pass.op)) slot_release(e, r->pass.cell);
+    if (ends_weights(r->pass.op) || e->plan->forward_only) slot_release(e, r->pass.cell);
 }
 
 /* One step, then a push for the messages. */
@@ -414,6 +410,7 @@ static void run_interleaved(struct engine *e, struct running *a, struct running 
     }
 }
 
+/* Waits for messages are taken off a row's time: the planner's costs are without them. */
 static void run_row(struct engine *e, const struct plan_row *row)
 {
     struct plan_pass pass[2];
@@ -456,6 +453,7 @@ static void find_last_rows(struct engine *e)
     }
 }
 
+/* Whatever was measured before this run is dropped, also by those who wait for us. */
 static void run_begin(struct engine *e, const struct plan *plan)
 {
     INVARIANT(plan->stages == e->stages && plan->micro_batches <= e->max_micro_batches,

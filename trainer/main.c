@@ -13,6 +13,7 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/task.h"
 
+/* Commands come from the table; the rest has none. */
 static void print_usage(FILE *out)
 {
     fputs("usage: duet COMMAND [arguments]\n"
@@ -123,6 +124,8 @@ static int check_environment(void)
     return code;
 }
 
+/* Commands that start alone check the environment here; the others do after MPI is up, once a job.
+ * */
 static int run(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;

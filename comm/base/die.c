@@ -158,6 +158,8 @@ _Noreturn static void end_quietly(int code)
     _exit(code);
 }
 
+/* Only the first of a process speaks. Who does not get the floor is one of several that fail
+ * together: it ends a little later and in silence. */
 _Noreturn void die(const char *file, int line, enum exit_code code, const char *what,
                    const char *why, const char *fix)
 {

@@ -28,6 +28,7 @@ static const struct bench *bench_find(const char *name)
 
 /* --- options --- */
 
+/* All mistakes in one go, as in a recipe; what depends on the number of ranks is checked later. */
 static void check_bench_options(const void *checked, struct problems *p)
 {
     const struct bench_options *o = checked;
@@ -78,6 +79,7 @@ static const char SUMMARY[] =
     "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
     "with the\nprediction. Prints one JSON object; figures with min, median and max.";
 
+/* The defaults come first: rows point into o, and what is not given stays. */
 static int read_bench_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
@@ -227,6 +229,8 @@ static void run_reduce(struct bench_options *o, const struct world *w)
     bench_reduce(o, w);
 }
 
+/* Pipeline, network and reduce need no model and no recipe; train and decode open a run as `duet
+ * train` does, so that they measure what it does. */
 int cmd_bench(int argc, char **argv)
 {
     struct bench_options o;

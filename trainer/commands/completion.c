@@ -144,6 +144,8 @@ static const char functions[] =
     "}\n"
     "complete -o default -o nospace -F _duet duet\n";
 
+/* The whole script depends on tables only: completing a word starts the program for phases alone.
+ * */
 int completion_run(const struct command *table, int argc, char **argv)
 {
     const char *shell = "";

@@ -27,6 +27,7 @@ static void check_eval_options(const void *checked, struct problems *p)
     answer_check_options(prompts_of(e), e->samples, e->temperature, p);
 }
 
+/* -1 is what no user can give: the recipe's value counts. */
 static int read_eval_options(struct eval_options *e, int argc, char **argv)
 {
     *e = (struct eval_options){.samples = 8, .temperature = -1, .top_p = -1, .top_k = -1};
@@ -103,6 +104,8 @@ static void print_score(const struct run *r, const struct score *s, bool whole)
     printf("%s}\n", whole ? "" : ", \"stopped\": true");
 }
 
+/* A file is evaluated whole unless --prompts says otherwise: how many problems it has is known only
+ * when it is open, hence `every` in place of a number. */
 int cmd_eval(int argc, char **argv)
 {
     struct eval_options e;

@@ -36,6 +36,7 @@ static bool parse_size(const char *text, uint64_t *bytes)
     return false;
 }
 
+/* The model is opened only when all of these are right: it may take minutes to verify. */
 static void check_options(const void *checked, struct problems *p)
 {
     static const char *const names[] = {"source", "bf16", "fp16", "fp32"};
@@ -58,6 +59,7 @@ static void check_options(const void *checked, struct problems *p)
                      e->dtype);
 }
 
+/* parse_size is called again here: the check has said that it succeeds, but could keep nothing. */
 static int read_options(struct export_options *e, int argc, char **argv)
 {
     *e = (struct export_options){
@@ -72,8 +74,8 @@ static int read_options(struct export_options *e, int argc, char **argv)
         {"shard-size", OPT_STRING, &e->shard_size, 0, 0,
          "most data in one safetensors file, e.g. 500MB"},
         {"dtype", OPT_STRING, &e->dtype, 0, 0,
-         "type of the weights: bf16, fp16, fp32, or source: as they were imported, of a model that "
-         "was not as it computes (precision)"},
+         "type of the weights: bf16, fp16, fp32, or source: those of the imported files; without "
+         "such, the precision that the model computes with"},
     };
     struct options o = {
         .command = "export",
@@ -160,6 +162,8 @@ static void say_cost(const struct export_options *e, int *argc, char ***argv)
     world_down(&w);
 }
 
+/* Damage of a checkpoint is the world's failure; a path that holds none, or a refused export, the
+ * user's mistake. Perplexity needs a world, which the export itself does not. */
 int cmd_export(int argc, char **argv)
 {
     struct export_options e;

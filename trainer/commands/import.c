@@ -43,6 +43,8 @@ static void make_folder(const struct world *w, const char *out, const char *reci
     MPI_OK(MPI_Barrier(w->comm));
 }
 
+/* Paths are checked by rank 0 and agreed on before anything is read: OUT must not exist yet, and
+ * the model may take minutes. */
 int cmd_import(int argc, char **argv)
 {
     struct option_list sets = {0};

@@ -4,6 +4,7 @@
 #include "trainer/config/options.h"
 #include "trainer/run/position.h"
 
+/* The run's own check of the state is handed in: checkpoint/ does not know what stands in it. */
 int cmd_inspect(int argc, char **argv)
 {
     const char *args[1];

@@ -21,6 +21,7 @@ struct pack_options {
     const char *args[2];
 };
 
+/* The whole job's lines: --batch is a step's sequences over all pipelines. */
 static int read_pack_options(struct pack_options *o, int argc, char **argv)
 {
     *o = (struct pack_options){.batch = 256};
@@ -127,6 +128,7 @@ static void load_settings(struct settings *s, const struct pack_options *o, stru
     settings_check(s, settings_ranks(s), p);
 }
 
+/* One process with no world: the recipe is taken on as many ranks as its mesh wants. */
 int cmd_pack(int argc, char **argv)
 {
     struct pack_options o;

@@ -78,6 +78,7 @@ struct perplexity perplexity_of(struct world *w, const char *model, const struct
     return is;
 }
 
+/* The text is read by rank 0 before the model: a wrong name is said at once. */
 int cmd_perplexity(int argc, char **argv)
 {
     struct option_list sets = {0};

@@ -166,6 +166,7 @@ static int answer(struct request *q, struct recipe_job *job, bool scaling)
     return code;
 }
 
+/* One table for two uses; `mixed` refuses options of the one with the other. */
 int cmd_plan(int argc, char **argv)
 {
     struct request q = {.format = "text"};

@@ -26,6 +26,7 @@ static void check_sample_options(const void *checked, struct problems *p)
     answer_check_options(MOST_PROMPTS, e->samples, e->temperature, p);
 }
 
+/* -1 is what no user can give: the recipe's value counts. */
 static int read_sample_options(struct sample_options *e, int argc, char **argv)
 {
     *e = (struct sample_options){
@@ -98,6 +99,7 @@ static int stop_asked(void *unused)
     return world_stop_requested();
 }
 
+/* Draws are keyed as an evaluation's, not as training's (RNG_EVAL). */
 static struct rollout_job sample_job(struct run *r, const struct sample_options *e, int questions)
 {
     struct phase_settings k = answer_phase(&r->settings);
@@ -143,6 +145,7 @@ static void print_answers(struct run *r, const struct answer *a, int questions,
     }
 }
 
+/* After a signal the answers that are complete are shown, up to the first question that is not. */
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options e;

@@ -173,6 +173,7 @@ static void warn_of_other_tp(const struct run *r)
             r->trained_tp, r->mesh.tp, r->trained_tp, r->trained_tp);
 }
 
+/* Every rank has the text and finds the same mistakes, so each can end without agreeing first. */
 int cmd_score(int argc, char **argv)
 {
     struct option_list sets = {0};

@@ -26,6 +26,8 @@ static void print(const struct settings *s, const struct option_list *names, str
     for (int i = 0; i < names->n; i++) settings_print_named(stdout, s, names->at[i], p);
 }
 
+/* A recipe without phases gets one, so that a folder of Hugging Face alone shows its settings, too.
+ * */
 int cmd_settings(int argc, char **argv)
 {
     struct option_list sets = {0}, names = {0};

@@ -109,6 +109,7 @@ static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
     }
 }
 
+/* By hand and not by jansson: decoded text may hold a NUL, and lines are many. */
 static void put_string(struct lines *l, const char *s, size_t n)
 {
     size_t from = 0;
@@ -128,6 +129,8 @@ static void put_string(struct lines *l, const char *s, size_t n)
     put(l, "\"", 1);
 }
 
+/* A token is at least a byte as a rule, so one pass is enough but for texts that a normalizer makes
+ * longer. */
 static void encode(struct lines *l, const json_t *text)
 {
     const char *s = json_string_value(text);
@@ -155,6 +158,7 @@ static void complain(struct lines *l, const char *what, const char *detail)
     problems_add(&l->problems, l->file, (int)l->line, "%s%s", what, detail);
 }
 
+/* The length is asked first: ids may stand for any number of bytes. */
 static void decode(struct lines *l, const json_t *ids)
 {
     size_t n = json_array_size(ids);
@@ -180,6 +184,8 @@ static void decode(struct lines *l, const json_t *ids)
     free(text);
 }
 
+/* NUL is allowed, since a model's text may hold it; a name twice is not, since readers differ in
+ * which of the two they take. */
 static void take_line(struct lines *l, const char *s, size_t n)
 {
     json_error_t why;
@@ -199,6 +205,8 @@ static void take_line(struct lines *l, const char *s, size_t n)
     json_decref(o);
 }
 
+/* Nothing is written from the first bad line on: a short output is seen, one with a line missing in
+ * the middle is not. */
 static void take_lines(struct lines *l, FILE *in)
 {
     char *line = NULL;
@@ -219,6 +227,7 @@ static void take_lines(struct lines *l, FILE *in)
     free(line);
 }
 
+/* No world and no model: only the tokenizer is opened, so that a pipe starts at once. */
 int cmd_tokenize(int argc, char **argv)
 {
     struct lines l = {.file = "stdin"};

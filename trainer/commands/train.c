@@ -31,6 +31,8 @@ static void check_train_options(const void *checked, struct problems *p)
         problems_add(p, NULL, 0, "--resume takes auto or no, not \"%.60s\"", t->resume);
 }
 
+/* --resume says no unless told: nobody continues an old run, or starts over in its folder, by
+ * accident. */
 static int read_train_options(struct train_options *t, int argc, char **argv)
 {
     t->resume = "no";
@@ -183,6 +185,8 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
     free(yaml);
 }
 
+/* Signals are caught before MPI comes up, which may take seconds. The recipe is agreed on over all
+ * ranks, because each has read its own file. */
 int cmd_train(int argc, char **argv)
 {
     struct train_options t = {0};

@@ -33,6 +33,7 @@ static int layers_with_experts(const struct settings *s)
     return n;
 }
 
+/* false: layers cannot be counted, so the caller checks nothing that depends on their number. */
 static bool check_dense_layers(const struct check *c)
 {
     int layer[MAX_LAYERS], line = c->s->lines.model.dense_layers, layers = c->s->model.layers;
@@ -105,6 +106,8 @@ static void check_rope_uses(const struct check *c)
     }
 }
 
+/* An attention factor of 0 follows from rope_factor and is filled in, so that all who ask see it.
+ * */
 static void check_rope(const struct check *c)
 {
     struct model_settings *m = &c->s->model;

@@ -162,6 +162,7 @@ static void collect_load(struct learner *l, struct step_stats *s)
     s->balance = exact_value(&balance) / ((double)s->rows * layers);
 }
 
+/* Sums over ranks in one message. A straggler says so itself: it knows its host. */
 static void collect_times(struct learner *l, const struct engine_times *t, struct step_stats *s)
 {
     double worked = t->busy - t->exchanges;

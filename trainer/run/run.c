@@ -29,6 +29,7 @@ static void open_tokenizer(struct run *r, const char *given, struct problems *p)
     if (r->chat) r->ends = chat_ends(r->chat);
 }
 
+/* The cache is named only where answers may have to wait for it. */
 static void print_memory(const struct run *r)
 {
     double mib = 0x1p20;
@@ -146,6 +147,8 @@ static void same_files(const struct run *r)
     alike_or_end(r->world, item, 3);
 }
 
+/* In the order of need. What may be refused comes first, on all ranks alike; then what is
+ * allocated, and after it nothing that could be refused. */
 void run_open(struct run *r, struct world *w, struct settings settings, const char *tokenizer_json,
               struct extent e)
 {
@@ -200,6 +203,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     kernels_slow(w);
 }
 
+/* In the opposite order: learner and rollout use the stage. Also for a run that opened without a
+ * writer or metrics. */
 void run_close(struct run *r)
 {
     if (r->writer) checkpoint_writer_free(r->writer);

@@ -63,6 +63,8 @@ static void make_site_folders(const char *out, int sites)
     }
 }
 
+/* Rank 0 makes the folders of all sites before the world is cut: afterwards nobody speaks for all.
+ * */
 char *sites_enter(struct world *w, const struct settings *s)
 {
     int sites = s->mesh.sites;
@@ -129,6 +131,7 @@ static long newest_of_all(const struct world *w, const char *folder, long below)
     }
 }
 
+/* A site that could open its own closes it when another could not: all go back to the same step. */
 static bool open_step(struct checkpoint *c, const char *folder, long step, const struct world *w)
 {
     char root[PATH_BYTES], path[PATH_BYTES];

@@ -38,6 +38,7 @@ static _Noreturn void end_the_run(struct run *r, const struct phase_settings *k,
     problems_end(&p, r->world->first, EXIT_WORLD);
 }
 
+/* The first of a row of skips is logged; more of them would hide it. */
 void skips_count_update(struct run *r, const struct phase_settings *k, const struct step_stats *s)
 {
     r->skips.guarded = k->max_skips > 0;

@@ -68,6 +68,7 @@ static json_t *run_state(struct run *r)
 
 /* --- read --- */
 
+/* A milestone that cannot be read is left out: they only go into the closing report. */
 static void take_milestones(struct run *r, const json_t *past)
 {
     size_t n = json_array_size(past);
@@ -103,6 +104,7 @@ static bool take_evaluation(struct run *r, const json_t *state)
     return true;
 }
 
+/* Numbers first: position_read has checked them together, before any is taken. */
 static bool take_position(struct run *r, const struct checkpoint *c, struct problems *p)
 {
     struct position q;
@@ -177,6 +179,8 @@ bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *
     return true;
 }
 
+/* What a checkpoint lacks is read by nobody only if it is optional (is_read). With a mistake on one
+ * rank none starts from half of the state. */
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
 {
     int n = slices_to_read(r, everything, NULL), kept = 0;
