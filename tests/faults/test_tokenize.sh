@@ -1,6 +1,6 @@
 #!/bin/bash
 # test_tokenize.sh DUET: `duet tokenize` takes a tokenizer.json, a folder with one, a checkpoint and a run; goes both ways;
-# names bad lines with their numbers; takes text as data unless told otherwise; streams.
+# names bad lines with their numbers; takes text as data unless told otherwise; shows conversations by the model's template; streams.
 . "${BASH_SOURCE%/*}/common.sh"
 golden=$root/tests/golden
 # the texts of a golden file, one JSON object a line, and the ids that `tokenizers` gives
@@ -79,6 +79,43 @@ check "bad ids: exit 2" equal "$code" 2
 check "bad ids: which" has err 'bad.jsonl:1: "ids"[1] is not an id below'
 check "bad ids: negative" has err 'bad.jsonl:2: "ids"[0] is not an id below'
 check "bad ids: no list" times 2 err 'needs "ids": a list of token ids'
+
+# --- conversations ---
+mkdir chat && cp "$golden/bpe_llama3.json" chat/tokenizer.json
+cat >chat/chat_template.jinja <<'EOT'
+{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']' + m.content + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '[answer]' if enable_thinking is undefined else '[now]' }}{% endif %}
+EOT
+echo '{"bos_token": {"content": "<|begin_of_text|>"}}' >chat/tokenizer_config.json
+hello='{"messages": [{"role": "user", "content": "a<|eot_id|>"}]'
+printf '%s\n' "$hello}" "$hello, \"add_generation_prompt\": true}" "$hello, \"add_generation_prompt\": true, \"enable_thinking\": false}" >talk
+call "$duet" tokenize chat talk --chat
+check "chat: exit 0" equal "$code" 0
+check "chat: by the template" equal "$(sed -n 1p out)" '{"text": "<|begin_of_text|>[user]a<|eot_id|><|eot_id|>", "ids": [421, 58, 84, 82, 278, 60, 64, 27, 91, 68, 78, 83, 62, 72, 67, 91, 29, 422]}'
+check "chat: an answer asked for" grep -q '^{"text": "[^"]*<|eot_id|>\[answer\]"' out
+check "chat: without thinking" grep -q '^{"text": "[^"]*<|eot_id|>\[now\]"' out
+call "$duet" tokenize chat talk --chat --set 'data.system=be brief'
+check "chat: data.system" grep -q '^{"text": "<|begin_of_text|>\[system\]be brief<|eot_id|>\[user\]' out
+call "$duet" tokenize chat talk --chat --set 'data.template={system}\n{/}Q {user}{/}A {assistant}<|eot_id|>'
+check "chat: a template of our own" equal "$(sed -n '2s/, "ids.*//p' out)" '{"text": "Q a<|eot_id|>A "'
+printf '%s\n' '{"messages": []}' '{"messages": [{"role": "tool", "content": "a"}]}' '{"messages": [{"role": "user"}]}' >bad.jsonl
+call "$duet" tokenize chat bad.jsonl --chat
+check "chat: bad lines: exit 2" equal "$code" 2
+check "chat: no messages" has err 'bad.jsonl:1: needs "messages"'
+check "chat: no such role" has err 'bad.jsonl:2: a message needs a "role": system, user or assistant'
+check "chat: no content" has err 'bad.jsonl:3: a message needs a "content"'
+echo "{% if messages | length > 4 %}{{ raise_exception('too many') }}{% endif %}$(cat chat/chat_template.jinja)" >picky.jinja
+echo '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "a"}, {"role": "user", "content": "a"}, {"role": "user", "content": "a"}, {"role": "user", "content": "a"}]}' >many
+call "$duet" tokenize chat many --chat --set data.template=picky.jinja
+check "chat: refused by the template" has err 'many:1: the template refuses this conversation: it says: too many'
+call "$duet" tokenize folder talk --chat
+check "chat: no template: exit 2" equal "$code" 2
+check "chat: no template: said" has err 'data.template is model, but folder/ has neither a chat_template.jinja nor a tokenizer_config.json with a chat_template'
+call "$duet" tokenize "$golden/tiny_llama.gguf" talk --chat
+check "chat: the template in a GGUF file" has err 'tiny_llama.gguf: this chat template cannot be used: a list, a dict or loop is printed'
+call "$duet" tokenize chat talk --chat --decode
+check "chat: not with --decode" has err '--chat goes with none of --decode, --special, --add-special'
+call "$duet" tokenize chat talk --set data.system=r1
+check "--set: with --chat only" has err '--set goes with --chat'
 
 # --- a long input, in memory that does not grow with it ---
 for ((i = 0; i < 2000; i++)); do echo '{"text": "the cat sat on the mat and the rat ran; 1234567890 don'"'"'t\n"}'; done >some

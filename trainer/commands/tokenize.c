@@ -1,8 +1,10 @@
 /* duet tokenize MODEL [FILE]: texts to token ids and back, a line at a time.
  *
- * In: {"text": "..."}; out: {"ids": [...]}. With --decode the other way round. Other members are
- * ignored. Lines are read, answered and forgotten, so a file may be of any length. A bad line is
- * named with its number; nothing is written from it on, and the exit code is 2. */
+ * In: {"text": "..."}; out: {"ids": [...]}. With --decode the other way round. With --chat:
+ * {"messages": [...]} (conversation.h) to {"text": "...", "ids": [...]}, as the model's template
+ * has it. Other members are ignored. Lines are read, answered and forgotten, so a file may be of
+ * any length. A bad line is named with its number; nothing is written from it on, and the exit code
+ * is 2. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdint.h>
@@ -16,14 +18,26 @@
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/where.h"
 #include "trainer/commands/commands.h"
+#include "trainer/commands/conversation.h"
 #include "trainer/config/options.h"
+#include "trainer/data/chat.h"
 #include "trainer/gguf/file.h"
 
 enum { TOKENIZER_MOST = 1 << 30, COMPLAINTS = 20 };
 
+/* What MODEL gives. */
+struct opened {
+    struct tokenizer *t;
+    char *json;            /* its file */
+    char path[PATH_BYTES]; /* of that; of a checkpoint, its folder */
+    struct chat *chat;     /* with --chat */
+};
+
 /* One stream of lines. */
 struct lines {
     const struct tokenizer *t;
+    struct chat *chat;
+    struct conversation conversation;
     const char *file;
     bool decode, special, around;
     long line;
@@ -62,18 +76,37 @@ static char *of_checkpoint(const char *path, size_t *n, struct problems *p)
     return text;
 }
 
-static struct tokenizer *open_tokenizer(const char *model, struct problems *p)
+static void open_tokenizer(struct opened *m, const char *model, struct problems *p)
 {
-    char path[PATH_BYTES];
     struct stat s;
     size_t n = 0;
     bool folder = stat(model, &s) == 0 && S_ISDIR(s.st_mode);
-    int length = snprintf(path, sizeof path, folder ? "%s/tokenizer.json" : "%s", model);
-    bool plain = !folder || (length < (int)sizeof path && stat(path, &s) == 0);
-    char *bytes = plain ? read_file(path, &n, p) : of_checkpoint(model, &n, p);
-    struct tokenizer *t = bytes ? tokenizer_parse(bytes, n, plain ? path : model, p) : NULL;
-    free(bytes);
-    return t;
+    path_make(m->path, folder ? "%s/tokenizer.json" : "%s", model);
+    bool plain = !folder || stat(m->path, &s) == 0;
+    m->json = plain ? read_file(m->path, &n, p) : of_checkpoint(model, &n, p);
+    if (m->json) m->t = tokenizer_parse(m->json, n, plain ? m->path : model, p);
+}
+
+/* The template beside the tokenizer, or what the settings say. */
+static void open_chat(struct opened *m, const struct option_list *sets, struct problems *p)
+{
+    struct settings s;
+    settings_defaults(&s);
+    settings_set(&s, "data.template=model", p);
+    free(s.model.tokenizer);
+    s.model.tokenizer = strdup(m->path);
+    SYS_OK(s.model.tokenizer, "free memory", "no memory for the settings");
+    for (int i = 0; i < sets->n; i++) settings_set(&s, sets->at[i], p);
+    const struct chat_job job = {.settings = &s, .tokenizer = m->t, .tokenizer_json = m->json};
+    if (p->n == 0) m->chat = chat_new(&job, p);
+    settings_free(&s);
+}
+
+static void close_model(struct opened *m)
+{
+    chat_free(m->chat);
+    tokenizer_free(m->t);
+    free(m->json);
 }
 
 static void *grown(void *at, size_t *room, size_t n, size_t size)
@@ -184,6 +217,32 @@ static void decode(struct lines *l, const json_t *ids)
     free(text);
 }
 
+/* Rendered once; the tokens are counted, then written. */
+static void converse(struct lines *l, const json_t *line)
+{
+    struct conversation *c = &l->conversation;
+    const char *wrong = conversation_read(c, line);
+    if (wrong) {
+        complain(l, wrong, "");
+        return;
+    }
+    const struct rendered *r = chat_show(l->chat, c->turn, c->n, c->ask, c->thinking);
+    if (!r) {
+        complain(l, "the template refuses this conversation: ", chat_refused(l->chat));
+        return;
+    }
+    struct chat_tokens tokens = {.room = 0};
+    chat_shown(l->chat, &tokens);
+    l->ids = grown(l->ids, &l->ids_room, tokens.n + 1, sizeof *l->ids);
+    tokens = (struct chat_tokens){.token = l->ids, .room = l->ids_room};
+    chat_shown(l->chat, &tokens);
+    put(l, "{\"text\": ", 9);
+    put_string(l, r->text, r->n);
+    put(l, ", \"ids\": [", 10);
+    put_ids(l, l->ids, tokens.n, false);
+    put(l, "]}\n", 3);
+}
+
 /* NUL is allowed, since a model's text may hold it; a name twice is not, since readers differ in
  * which of the two they take. */
 static void take_line(struct lines *l, const char *s, size_t n)
@@ -194,6 +253,8 @@ static void take_line(struct lines *l, const char *s, size_t n)
     l->n = 0;
     if (!o)
         complain(l, "is not JSON: ", why.text);
+    else if (l->chat)
+        converse(l, o);
     else if (l->decode && !json_is_array(ids))
         complain(l, "needs \"ids\": a list of token ids", "");
     else if (!l->decode && !json_is_string(text))
@@ -227,46 +288,83 @@ static void take_lines(struct lines *l, FILE *in)
     free(line);
 }
 
-/* No world and no model: only the tokenizer is opened, so that a pipe starts at once. */
-int cmd_tokenize(int argc, char **argv)
+struct tokenize_options {
+    const char *args[2];
+    bool chat, decode, special, around;
+    struct option_list sets;
+};
+
+static void check_options(const void *checked, struct problems *p)
 {
-    struct lines l = {.file = "stdin"};
-    const char *args[2] = {NULL, NULL};
+    const struct tokenize_options *e = checked;
+    if (e->chat && (e->decode || e->special || e->around))
+        problems_add(p, NULL, 0,
+                     "--chat goes with none of --decode, --special, --add-special: which special "
+                     "tokens stand where, the template says");
+    if (!e->chat && e->sets.n > 0) problems_add(p, NULL, 0, "--set goes with --chat");
+}
+
+/* --set is as everywhere: what a recipe would say of prompts can be looked at. */
+static int read_options(struct tokenize_options *e, int argc, char **argv)
+{
+    *e = (struct tokenize_options){.chat = false};
     const struct option_row rows[] = {
-        {"decode", OPT_FLAG, &l.decode, 0, 0, "from ids to text"},
-        {"special", OPT_FLAG, &l.special, 0, 0,
+        {"decode", OPT_FLAG, &e->decode, 0, 0, "from ids to text"},
+        {"special", OPT_FLAG, &e->special, 0, 0,
          "recognises special tokens that stand in a text; without it they are text, as everywhere "
          "in data"},
-        {"add-special", OPT_FLAG, &l.around, 0, 0,
+        {"add-special", OPT_FLAG, &e->around, 0, 0,
          "puts the ids around each text that the tokenizer's post_processor asks for, such as the "
          "beginning of a text"},
+        {"chat", OPT_FLAG, &e->chat, 0, 0,
+         "conversations by the model's template: {\"messages\": [{\"role\", \"content\"}, ...]} to "
+         "{\"text\", \"ids\"}; \"add_generation_prompt\": true, \"enable_thinking\": false as in "
+         "transformers. Special tokens are the template's alone"},
+        {"set", OPT_LIST, &e->sets, 0, 0,
+         "--chat: KEY=VALUE, such as data.template=FILE.jinja or data.system=r1"},
     };
     struct options o = {
         .command = "tokenize",
         .summary =
             "Texts to token ids and back: reads JSON Lines {\"text\": \"...\"} from FILE or "
-            "standard "
-            "input and writes {\"ids\": [...]}, or the other way round with --decode. MODEL is a "
-            "tokenizer.json, a folder that holds one, a checkpoint or a run's folder.",
+            "standard input and writes {\"ids\": [...]}, or the other way round with --decode, or "
+            "conversations with --chat. MODEL is a tokenizer.json, a folder that holds one, a "
+            "checkpoint, a run's folder or a GGUF file.",
         .usage = "MODEL [FILE]",
+        .check = check_options,
+        .checked = e,
         .rows = rows,
-        .n_rows = 3,
-        .args = args,
+        .n_rows = 5,
+        .args = e->args,
         .min_args = 1,
         .max_args = 2};
-    int code = options_parse(&o, argc, argv);
+    return options_parse(&o, argc, argv);
+}
+
+/* No world and no model: only the tokenizer is opened, so that a pipe starts at once. */
+int cmd_tokenize(int argc, char **argv)
+{
+    struct tokenize_options e;
+    int code = read_options(&e, argc, argv);
     if (code >= 0) return code;
-    struct tokenizer *t = open_tokenizer(args[0], &l.problems);
-    FILE *in = args[1] && strcmp(args[1], "-") != 0 ? fopen(args[1], "r") : stdin;
-    if (args[1] && in != stdin) l.file = args[1];
+    struct lines l = {
+        .file = "stdin", .decode = e.decode, .special = e.special, .around = e.around};
+    struct opened m = {.t = NULL};
+    open_tokenizer(&m, e.args[0], &l.problems);
+    if (m.t && e.chat) open_chat(&m, &e.sets, &l.problems);
+    const char *file = e.args[1];
+    FILE *in = file && strcmp(file, "-") != 0 ? fopen(file, "r") : stdin;
+    if (file && in != stdin) l.file = file;
     if (!in) problems_add(&l.problems, l.file, 0, "cannot be read: %s", strerror(errno));
     problems_end_if_any(&l.problems);
-    l.t = t;
+    l.t = m.t;
+    l.chat = m.chat;
     take_lines(&l, in);
     if (in != stdin) fclose(in);
+    conversation_free(&l.conversation);
     free(l.ids);
     free(l.out);
-    tokenizer_free(t);
+    close_model(&m);
     problems_end_if_any(&l.problems);
     return EXIT_DONE;
 }

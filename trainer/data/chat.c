@@ -354,13 +354,25 @@ static const struct turn *with_system(struct chat *c, const struct turn *turn, i
     return c->turn;
 }
 
+const struct rendered *chat_show(struct chat *c, const struct turn *turn, int n, bool ask,
+                                 bool thinking)
+{
+    turn = with_system(c, turn, &n);
+    render(c, turn, n, ask, thinking);
+    return c->refused ? NULL : &c->r;
+}
+
+void chat_shown(const struct chat *c, struct chat_tokens *out)
+{
+    put_rendered(c, out);
+}
+
 /* What the assistant is asked with; does it end in an open thought? */
 static bool put_question(struct chat *c, const struct turn *turn, int n, bool thinking,
                          struct chat_tokens *out)
 {
     static const char think[] = "<think>", line[] = "<think>\n";
-    turn = with_system(c, turn, &n);
-    render(c, turn, n, true, thinking);
+    chat_show(c, turn, n, true, thinking);
     put_rendered(c, out);
     bool open = rendered_ends(&c->r, think) || rendered_ends(&c->r, line);
     if (open || !thinking) return open;

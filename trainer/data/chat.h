@@ -11,6 +11,7 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/ends.h"
 #include "trainer/data/example.h"
+#include "trainer/data/rendered.h"
 #include "trainer/data/source.h"
 
 struct chat;
@@ -50,6 +51,13 @@ void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_t
  * last one stands behind what chat_ask asks with; without reasoning, and where a template says how,
  * it is asked for without "<think>". A text without a user is learned as it is. */
 void chat_conversation(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out);
+
+/* A conversation as the template has it, behind data.system, with what asks for an answer (ask) or
+ * without; thinking: of models whose template can go either way. Kept until the next call; NULL:
+ * chat_refused says why. Then its tokens. Local. */
+const struct rendered *chat_show(struct chat *c, const struct turn *turn, int n, bool ask,
+                                 bool thinking);
+void chat_shown(const struct chat *c, struct chat_tokens *out);
 
 /* Number of the first token to be learned, at least 1; the number of them. */
 int chat_first(const struct chat_tokens *t);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/file.h"
+#include "trainer/gguf/file.h"
 
 enum { FILE_MOST = 4 << 20 };
 
@@ -45,6 +46,15 @@ static json_t *json_beside(const char *folder, const char *name)
     return root;
 }
 
+/* tokenizer_config.json in a GGUF file. */
+static json_t *json_in(const char *gguf, struct problems *p)
+{
+    char *text = gguf_file_tokenizer_config(gguf, p);
+    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return root;
+}
+
 /* "</s>", or {"content": "</s>", ...} */
 static char *token_text(const json_t *config, const char *name)
 {
@@ -75,34 +85,47 @@ static void read_ends(struct ends *e, const json_t *generation)
         ends_add(e, (int)json_integer_value(one));
 }
 
+/* What was looked for, and the way out. */
+static void say_none(const char *named, const char *gguf, const char *folder, struct problems *p)
+{
+    static const char fix[] = "set data.template to a template with {user} and {assistant}";
+    if (named)
+        problems_add(p, named, 0, "cannot read this chat template (data.template)");
+    else if (gguf)
+        problems_add(p, gguf, 0,
+                     "data.template is model, but the file has no tokenizer.chat_template: %s",
+                     fix);
+    else
+        problems_add(p, NULL, 0,
+                     "data.template is model, but %s has neither a chat_template.jinja nor a "
+                     "tokenizer_config.json with a chat_template: %s",
+                     *folder ? folder : "the folder of model.tokenizer", fix);
+}
+
 /* chat_template.jinja counts before the member of tokenizer_config.json, as in Transformers. */
 bool model_template_read(struct model_template *t, const struct settings *s, struct problems *p)
 {
     const char *named = is_jinja(s->data.template) ? s->data.template : NULL;
     const char *beside = named ? named : s->model.tokenizer, *slash = strrchr(beside, '/');
-    char folder[PATH_BYTES], path[PATH_BYTES];
+    const char *gguf = !named && gguf_is_file(beside) ? beside : NULL;
+    char folder[PATH_BYTES], path[PATH_BYTES] = "";
     *t = (struct model_template){.text = NULL};
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - beside) : 0, beside);
-    json_t *config = json_beside(folder, "tokenizer_config.json"),
-           *generation = json_beside(folder, "generation_config.json");
-    t->text = read_beside(named ? "" : folder, named ? named : "chat_template.jinja", path);
-    t->path = copy_of(path);
+    json_t *config = gguf ? json_in(gguf, p) : json_beside(folder, "tokenizer_config.json"),
+           *generation = gguf ? NULL : json_beside(folder, "generation_config.json");
+    if (named)
+        t->text = read_beside("", named, path);
+    else if (!gguf)
+        t->text = read_beside(folder, "chat_template.jinja", path);
     if (!t->text && !named) t->text = template_text(config);
+    t->path = copy_of(gguf ? gguf : path);
     t->bos = token_text(config, "bos_token");
     t->eos = token_text(config, "eos_token");
     read_ends(&t->ends, generation);
     json_decref(config);
     json_decref(generation);
-    if (t->text) return true;
-    if (named)
-        problems_add(p, named, 0, "cannot read this chat template (data.template)");
-    else
-        problems_add(p, NULL, 0,
-                     "data.template is model, but %s has neither a chat_template.jinja nor a "
-                     "tokenizer_config.json with a chat_template: set data.template to a template "
-                     "with {user} and {assistant}",
-                     *folder ? folder : "the folder of model.tokenizer");
-    return false;
+    if (!t->text) say_none(named, gguf, folder, p);
+    return t->text != NULL;
 }
 
 void model_template_free(struct model_template *t)

@@ -1,6 +1,7 @@
 /* What a model's folder says of conversations: its template (chat_template.jinja, else the member
  * chat_template of tokenizer_config.json), the texts of its first and last token, and the tokens
- * that end an answer (eos_token_id of generation_config.json, a number or a list). */
+ * that end an answer (eos_token_id of generation_config.json, a number or a list). A GGUF file says
+ * the first two in itself. */
 #ifndef DUET_TRAINER_DATA_MODEL_TEMPLATE_H
 #define DUET_TRAINER_DATA_MODEL_TEMPLATE_H
 
@@ -14,8 +15,8 @@ struct model_template {
 };
 /* Does data.template name a template in Jinja: "model", or a file whose name ends in .jinja? */
 bool model_template_wanted(const struct settings *s);
-/* Reads it from the folder of model.tokenizer, or the file that is named with what lies beside it.
- * false and problems. Local. */
+/* Reads it from the folder of model.tokenizer or, if that is a GGUF file, from it, or the file that
+ * is named with what lies beside it. false and problems. Local. */
 bool model_template_read(struct model_template *t, const struct settings *s, struct problems *p);
 void model_template_free(struct model_template *t);
 

@@ -64,3 +64,11 @@ char *gguf_file_tokenizer(const char *path, size_t *n, struct problems *p)
     *n = json ? strlen(json) : 0;
     return json;
 }
+
+char *gguf_file_tokenizer_config(const char *path, struct problems *p)
+{
+    struct gguf_file f;
+    char *json = gguf_file_open(&f, path, p) ? gguf_tokenizer_config_text(f.g) : NULL;
+    gguf_file_close(&f);
+    return json;
+}

@@ -17,5 +17,7 @@ bool gguf_file_open(struct gguf_file *f, const char *path, struct problems *p);
 void gguf_file_close(struct gguf_file *f);
 /* tokenizer.json of the model in a file, malloc'ed, *n bytes; NULL and problems. Local. */
 char *gguf_file_tokenizer(const char *path, size_t *n, struct problems *p);
+/* The same of its tokenizer_config.json: the template of chats, the first and the last token. */
+char *gguf_file_tokenizer_config(const char *path, struct problems *p);
 
 #endif
