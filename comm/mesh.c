@@ -63,8 +63,8 @@ static double distance(const struct mesh_shape *a, const struct mesh_shape *b)
     return apart(a->pp, b->pp) + apart(a->tp, b->tp) + apart(a->ep, b->ep);
 }
 
-/* The mesh nearest to the wish that uses exactly `ranks`; dp 0 when there is none. Of equally near
- * ones that with the smallest pp, then tp. */
+/* The mesh nearest to the wish that uses exactly `ranks`, among equally near ones that with the
+ * smallest pp, then tp; dp 0 when there is none. */
 static struct mesh_shape nearest(struct mesh_shape wish, int ranks, const struct mesh_limits *l)
 {
     struct mesh_shape best = {0};

@@ -96,7 +96,7 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
     sleep 3
     is_alive "$pid" "$start" && kill -KILL "$pid"
 }
-# Of duet's commands only train saves a checkpoint; another program may be a script around it.
+# Only `duet train` saves a checkpoint; another program may be a script around it.
 stopping='saving a checkpoint, then stopping'
 [ "${program[0]##*/}" != duet ] || [ "${program[1]:-}" = train ] || stopping=stopping
 # The request is held until the ranks report that they listen (messages.sh): earlier it would end mpirun or a rank, or be lost.

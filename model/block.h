@@ -204,7 +204,7 @@ void vocabulary_sums(struct pass *p, struct block b, const int *target, float in
 /* logp, entropy, target: of all rows of the pass. */
 void vocabulary_logprob(const struct chunk *c, float *logp, float *entropy, const int *target,
                         struct block b);
-/* Of the block's logits, in their place. */
+/* The gradient of the block's logits, in their place. */
 void vocabulary_gradient(const struct pass *p, struct block b);
 
 #endif

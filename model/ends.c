@@ -113,7 +113,7 @@ static void logits_of(struct pass *p, const struct unit *u, struct block b)
         c->ops->fill_columns(c->head.logits, here(c, c->never.range[i]), -INFINITY, b.n, c->d.V);
 }
 
-/* Of the block's logits, with dlogp. */
+/* Adds what the block's rows give, from their logits and dlogp. */
 static void gradients_of(struct pass *p, const struct unit *u, struct block b)
 {
     const struct chunk *c = p->chunk;

@@ -1,4 +1,4 @@
-/* What a row costs: floating-point operations of its forward pass, a multiply-add being two. Of
+/* What a row costs: floating-point operations of its forward pass, a multiply-add being two. In
  * linear layers the input gradient and the weight gradient cost as much each. Looking up an
  * embedding, norms and rotations do not count. */
 #ifndef DUET_MODEL_FLOPS_H

@@ -29,7 +29,7 @@ size_t sampling_row_place(struct sampling_row *r, int V, void *scratch);
 
 /* The token that `exactly` would give, or SAMPLING_UNSURE. temperature > 0. */
 int sampling_large(struct sampling_row *r);
-/* Of a top p that many tokens reach: goal is its sum, which may be wrong by `doubt`. */
+/* For a top p that takes many tokens; goal is its sum, which may be wrong by `doubt`. */
 int sampling_wide(struct sampling_row *r, double goal, double doubt);
 
 #endif

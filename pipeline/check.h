@@ -17,7 +17,7 @@ struct plan_facts {
 };
 
 /* true if the plan is right; otherwise what is wrong is added to p. facts and p may be NULL; costs
- * (the same for every chunk) NULL: f=b=w=1, fb=3. Of a plan of forwards only, the peaks say what
+ * (the same for every chunk) NULL: f=b=w=1, fb=3. In a plan of forwards only, the peaks say what
  * the engine keeps: a slot for each open pass. */
 bool plan_check(const struct plan *plan, const struct plan_costs *costs, struct plan_facts *facts,
                 struct problems *p);

@@ -151,7 +151,7 @@ static struct plan_pass pass_of(const struct plan_row *row)
 }
 
 /* Two unpaired passes to be stepped in turn take the place of row `stay`, the other of i and j is
- * gone. Of two forwards the earlier comes first. */
+ * gone. The earlier of two forwards comes first. */
 static bool make_interleaved(struct plan_row *rows, int *n, int i, int j, int stay)
 {
     struct plan_row interleaved;

@@ -27,12 +27,12 @@ static int text_row(FILE *out, const struct plan *plan, const struct plan_row *r
     case PLAN_OPS: break;
     }
     struct plan_pass pass[2];
-    int n = plan_passes(row, pass), letters = 0;
+    int n = plan_passes(row, pass), printed = 0;
     for (int k = 0; k < n; k++) {
         struct plan_row alone = {.op = pass[k].op, .f = pass[k].cell, .b = pass[k].cell};
-        letters += fprintf(out, k == 0 ? "[" : "|") + text_row(out, plan, &alone);
+        printed += fprintf(out, k == 0 ? "[" : "|") + text_row(out, plan, &alone);
     }
-    return letters + fprintf(out, "]");
+    return printed + fprintf(out, "]");
 }
 
 static void print_rank(FILE *out, const struct plan *plan, int rank)

@@ -90,9 +90,9 @@ static bool is_word(const char *words, const char *value)
 static bool is_number(const struct variable *v, const char *value)
 {
     char *end;
-    const char *letters = v->kind == WHOLE ? "0123456789" : "0123456789.eE+-";
+    const char *allowed = v->kind == WHOLE ? "0123456789" : "0123456789.eE+-";
     double x = strtod(value, &end);
-    return strspn(value, letters) == strlen(value) && *end == 0 && isfinite(x) && x >= v->low &&
+    return strspn(value, allowed) == strlen(value) && *end == 0 && isfinite(x) && x >= v->low &&
            x <= v->high;
 }
 

@@ -125,8 +125,8 @@ const char *nearest_name(const char *word, const char *const *names, int n)
         size_t nn = strlen(names[i]);
         if (nn > NAME_MAX_LETTERS) continue;
         int distance = edit_distance(word, (int)nw, names[i], (int)nn);
-        int letters = (int)(nw > nn ? nw : nn);
-        if (distance * 3 <= letters && distance < best) {
+        int longer = (int)(nw > nn ? nw : nn);
+        if (distance * 3 <= longer && distance < best) {
             best = distance;
             nearest = names[i];
         }

@@ -74,6 +74,7 @@ static inline wide wide_load(const float *z, int left)
     return __builtin_convertvector(h, wide);
 }
 
+/* The weight is stored as it is added, so that sample_sum adds the same numbers. */
 void OP(sample_weights)(double *sum, double *weight, const float *z, float most, double inv_temp,
                         int V, int piece)
 {
@@ -92,6 +93,8 @@ void OP(sample_weights)(double *sum, double *weight, const float *z, float most,
     }
 }
 
+/* Four sums hide the latency of an addition; a mask instead of a branch, since the comparison goes
+ * either way at random. */
 double OP(sample_sum)(const double *weight, const float *z, float from, int n)
 {
     wide all[4] = {{0}};

@@ -23,7 +23,7 @@ static inline uint64_t hash_load(const char *s, size_t bytes)
     return x;
 }
 
-/* Of up to any number of bytes; fast for the few of a word. */
+/* Any number of bytes; fast for the few of a word. */
 static inline uint64_t hash_text(const char *s, size_t n, uint64_t seed)
 {
     uint64_t h = seed ^ n;

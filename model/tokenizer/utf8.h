@@ -14,7 +14,7 @@ unsigned utf8_point(const char *s, size_t bytes);
 size_t utf8_put(unsigned point, char out[4]);
 /* Where the first byte stands that begins no valid character; n when all of them do. */
 size_t utf8_invalid(const char *s, size_t n);
-/* Of bytes that begin no valid character: how many of them U+FFFD replaces at once (the longest
+/* For bytes that begin no valid character: how many of them U+FFFD replaces at once (the longest
  * beginning of a character, or one byte), as the Unicode Standard recommends in chapter 3.9 and
  * WHATWG demands. *cut: all n are the beginning of a character whose rest may still come. */
 size_t utf8_broken(const char *text, size_t n, int *cut);

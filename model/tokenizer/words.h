@@ -26,7 +26,7 @@ void words_read(struct parse *p, struct words *w, const json_t *vocab, const jso
 void words_free(struct words *w);
 /* The id of a spelling of model.vocab, -1. */
 int words_find_spelled(const struct words *w, const char *spelled, size_t n);
-/* Of all tokens: -1 when there is none. */
+/* The id of a spelling of any token, added ones included; -1: there is none. */
 int words_find(const struct words *w, const char *spelled, size_t n);
 
 /* Writes the text that w->text, of w->n bytes, becomes when it is decoded, which is not longer, and

@@ -7,10 +7,10 @@
 
 bool attachment_name_valid(const char *name)
 {
-    static const char letters[] =
+    static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(name);
-    return n > 0 && n < ATTACHMENT_NAME && name[0] != '.' && strspn(name, letters) == n;
+    return n > 0 && n < ATTACHMENT_NAME && name[0] != '.' && strspn(name, allowed) == n;
 }
 
 void attachments_add(struct attachments *a, const char *name, char *bytes, size_t n)

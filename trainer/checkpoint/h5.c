@@ -23,8 +23,8 @@ struct stack_text {
 };
 
 /* Innermost first: "H5FD__sec2_write: file write failed: time = ..., error message = 'No space left
- * on device', ...". Of such a line the system's words and what stands before the details are kept,
- * and three levels are enough. */
+ * on device', ...". The system's words and what stands before the details are kept, and three
+ * levels are enough. */
 static herr_t add_level(unsigned level, const H5E_error2_t *e, void *to)
 {
     struct stack_text *s = to;

@@ -11,7 +11,7 @@ struct perplexity {
 };
 enum { PERPLEXITY_WINDOW = 512 };
 
-/* Of `model` (as answer_open takes it), opened and closed again in a world that is up. The text is
+/* Opens `model` (as answer_open takes it) in a world that is up, and closes it again. The text is
  * cut into windows of `window` tokens, at most the model's context; each token of a window but the
  * first is predicted from those before it there. Special tokens are not recognised in it. Mistakes
  * exit 2. Collective. */

@@ -234,11 +234,11 @@ static void check_data(const struct check *c)
 /* Names are written in --set, in metrics and in file names. */
 static void check_name(const struct check *c, int i)
 {
-    static const char *const letters =
+    static const char *const allowed =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     const char *name = c->s->phases[i].name;
     int line = c->s->lines.phases[i].name;
-    if (name[strspn(name, letters)] != '\0' || strlen(name) > 40)
+    if (name[strspn(name, allowed)] != '\0' || strlen(name) > 40)
         complain(c, line, "phase name \"%.60s\": at most 40 letters, digits, _ and -", name);
     else if (name[strspn(name, "0123456789")] == '\0')
         complain(c, line, "phase name \"%s\" is a number: --set would read it as a position", name);

@@ -102,7 +102,7 @@ static void assign(const struct option_row *row, const char *text, struct proble
     }
 }
 
-/* The row called by the first n letters of `word`, or NULL. */
+/* The row called by the first n characters of `word`, or NULL. */
 static const struct option_row *row_find(const struct options *o, const char *word, size_t n)
 {
     for (int i = 0; i < o->n_rows; i++)

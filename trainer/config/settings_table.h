@@ -15,7 +15,7 @@
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 #define DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
 
-/* Of a STR: its value may be a list. */
+/* For a STR: its value may be a list. */
 enum { STR_LIST = 1 };
 
 /* clang-format off: a table reads in columns */

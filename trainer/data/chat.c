@@ -52,7 +52,8 @@ static void add_special(struct chat *c, const char *text)
     c->specials++;
 }
 
-/* Of a file whose own are no added tokens, <think> and <eos> are such nevertheless. */
+/* The bare template's special tokens, also where the tokenizer's file does not list them as added.
+ */
 static const char *const bare_tokens[] = {"<think>", TOKEN_EOS};
 
 static void read_specials(struct chat *c, const char *json)

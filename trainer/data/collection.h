@@ -1,5 +1,5 @@
 /* The user's files of problems: where each record stands, which split it is of, in which order they
- * come. Of a file only that is kept, 8 bytes a record; its text is read when it is asked for. */
+ * come. Only that is kept in memory, 8 bytes a record; texts are read when they are asked for. */
 #ifndef DUET_TRAINER_DATA_COLLECTION_H
 #define DUET_TRAINER_DATA_COLLECTION_H
 
@@ -29,7 +29,7 @@ const struct example *collection_example(struct collection *c, const struct prob
 const char *collection_place(struct collection *c, const struct problem *p, int *line);
 /* Goes on without those whose keep[i] is false. */
 void collection_keep(struct collection *c, enum split split, const bool *keep);
-/* Of a split's records, in their order. */
+/* The checksum of a split's records, in their order. */
 uint64_t collection_sum(struct collection *c, enum split split);
 
 /* So much that it is not gone through record by record before a run: only a sample of the training

@@ -11,7 +11,7 @@
         [PART_DEMONSTRATION] = {"solution", "Solution"},                                          \
     }
 
-/* Named presets. Of AIME and MATH the members are the same. */
+/* Named presets. AIME and MATH have the same members. */
 static const struct form FORMS[] = {
     {"duet",
      {[PART_PROMPT] = {"prompt"},

@@ -9,8 +9,8 @@
  * White space as transformers has it: trim_blocks, lstrip_blocks.
  *
  * A template is a stranger's program: it can read nothing but its arguments, its steps and its
- * memory are bounded, and it has no recursion. Of every byte it prints it stays known whether it is
- * the template's or a turn's (rendered.h), through strip, split, replace and the rest. Fuzzed. */
+ * memory are bounded, and it has no recursion. Every byte it prints stays marked as the template's
+ * or a turn's (rendered.h), through strip, split, replace and the rest. Fuzzed. */
 #ifndef DUET_TRAINER_DATA_JINJA_H
 #define DUET_TRAINER_DATA_JINJA_H
 

@@ -78,7 +78,7 @@ static size_t space_at(struct words s, size_t at)
     return 0;
 }
 
-/* Of a set of characters (NULL: white space) the one that stands at `at`, in bytes. */
+/* Bytes of the character at `at` if it is one of the set (NULL: white space), else 0. */
 static size_t stripped(struct words s, size_t at, const struct words *set)
 {
     if (!set) return space_at(s, at);

@@ -173,7 +173,7 @@ static void look_at_all(struct look *l)
 
 /* --- a split --- */
 
-/* A generator has no end: its first problems are tried. Of a large file a sample is looked at. */
+/* A generator has no end: its first problems are tried. A large file is looked at in a sample. */
 static struct look look_new(const struct source *s, const struct screen *how, enum split split,
                             struct problems *p)
 {

@@ -37,11 +37,11 @@ struct look {
     struct unknown read, written;
 };
 
-/* Of prompts without room for an answer; of conversations that the template refuses. true: there
- * are too many of them, which is a problem. */
+/* Prompts without room for an answer; conversations that the template refuses. true: there are too
+ * many of them, which is a problem. */
 bool screen_say_long_prompts(const struct look *l);
 bool screen_say_no_rendering(const struct look *l);
-/* Of all else; for a split with problems in it. */
+/* All else; for a split with problems in it. */
 void screen_say_little_room(const struct look *l);
 void screen_say_long_answers(const struct look *l);
 void screen_say_no_answers(const struct look *l);

@@ -32,7 +32,7 @@ const char *source_name(const struct source *s);
  * source_problem, for as many as will be used. Local. */
 int source_heldout(struct source *s, int want);
 /* Which problems are held out, for people: "held-out problems of countdown", "all 16 of h.jsonl",
- * "the held-out tenth of p.jsonl: 5 of 48". Of those that were opened. */
+ * "the held-out tenth of p.jsonl: 5 of 48". Counts what was opened. */
 void source_describe_heldout(const struct source *s, char *out, size_t size);
 /* The text of a file's problem stays while at most n problems are taken after it; 64 when nobody
  * asks for more. */

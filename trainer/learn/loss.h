@@ -56,9 +56,9 @@ struct loss {
         max_deviation; /* of the ratio from 1 (P2): exactly 0 on-policy; infinite when one is NaN */
 };
 
-/* Of rows [from, to) of a micro-batch in the host's memory, whose logp and entropy are there: fills
- * their dlogp, 0 where there is no target; of loss_reference, ref_logp. Adds to the sums. For the
- * stage (struct stage_loss); ctx: a struct loss. Local, allocates nothing. */
+/* The loss of rows [from, to) of a micro-batch in the host's memory, whose logp and entropy are
+ * there: fills their dlogp, 0 where there is no target; loss_reference fills ref_logp. Adds to the
+ * sums. For the stage (struct stage_loss); ctx: a struct loss. Local, allocates nothing. */
 void loss_run(void *ctx, const struct micro_batch *mb, int from, int to);
 /* The row of a device: loss_run on the host; NULL: it has none. Local. */
 stage_loss_run *loss_row_of(const struct loss_shape *shape, const struct device *device);

@@ -352,8 +352,8 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
     if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
 }
 
-/* Of this mesh and these ranks only: another mesh starts without residuals (run/state.c says so).
- */
+/* Holds for this mesh and these ranks only: another mesh starts without residuals (run/state.c says
+ * so). */
 static void residual_slice(struct slicing *c)
 {
     const struct optimizer *o = c->o;

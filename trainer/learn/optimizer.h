@@ -1,8 +1,8 @@
 /* AdamW with its state sharded over the replica group (ZeRO-1; arXiv 1910.02054), and the global
  * gradient norm.
  *
- * Weights of a rank are cut into buckets (bucket.h). Of each bucket every member of the replica
- * group owns one slice: it receives the sum of all gradients of the slice (reduce-scatter in rank
+ * Weights of a rank are cut into buckets (bucket.h). Every member of the replica group owns one
+ * slice of each bucket: it receives the sum of all gradients of the slice (reduce-scatter in rank
  * order, P4; grad_reduce.h), updates the fp32 master, and the rounded result is gathered by all. */
 #ifndef DUET_TRAINER_LEARN_OPTIMIZER_H
 #define DUET_TRAINER_LEARN_OPTIMIZER_H

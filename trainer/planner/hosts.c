@@ -81,12 +81,12 @@ static bool is_key(const char *word)
 
 static bool name_possible(const char *name)
 {
-    static const char *const letters =
+    static const char *const allowed =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-    size_t user = strspn(name, letters);
+    size_t user = strspn(name, allowed);
     const char *host = user > 0 && name[user] == '@' ? name + user + 1 : name;
     if (is_key(name)) return false;
-    return host[strspn(host, letters)] == '\0' && isalnum((unsigned char)host[0]) &&
+    return host[strspn(host, allowed)] == '\0' && isalnum((unsigned char)host[0]) &&
            strlen(name) <= NAME_BYTES;
 }
 

@@ -68,8 +68,8 @@ struct rollout_job {
 struct rollout;
 /* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
 struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new);
-/* What rollout_new would take: an arena that only measured. Of w the rank and the size are read,
- * the stage may be a measured one. Local. */
+/* What rollout_new would take: an arena that only measured. Only w's rank and size are read, the
+ * stage may be a measured one. Local. */
 struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new);
 void rollout_free(struct rollout *r);
 size_t rollout_bytes(const struct rollout *r);

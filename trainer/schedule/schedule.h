@@ -47,8 +47,8 @@ bool schedule_can(const struct settings *s, enum plan_place place);
  * NULL: all) are left out. Says in the log what was chosen and why. */
 void schedule_choose(struct settings *s, const struct dims *d, const bool fits[PLACES]);
 
-/* Does `auto` search for the plan of this many micro-batches? Of more than the first few counts,
- * and without auto, it is the named one. */
+/* Does `auto` search for the plan of this many micro-batches? After the first few counts, and
+ * without auto, the plan is the named one. */
 bool schedule_searches(const struct settings *s, int micro_batches);
 /* Makes the plan of a step (plan_free), checked. */
 void schedule_plan(struct plan *plan, const struct settings *s, const struct dims *d,

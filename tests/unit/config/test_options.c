@@ -27,7 +27,7 @@ static struct options run(struct values *v, const char *words, bool *help, struc
     *v = (struct values){.port = 80, .rate = 0.5, .name = "none"};
     rows[0] = (struct option_row){"fast", OPT_FLAG, &v->fast, 0, 0, "be quick"};
     rows[1] = (struct option_row){"port", OPT_INT, &v->port, 1, 65535, "port to listen on"};
-    rows[2] = (struct option_row){"rate", OPT_REAL, &v->rate, -1e3, 1e3, "so many a second"};
+    rows[2] = (struct option_row){"rate", OPT_REAL, &v->rate, -1e3, 1e3, "events a second"};
     rows[3] = (struct option_row){"name", OPT_STRING, &v->name, 0, 0, "what to call it"};
     rows[4] = (struct option_row){"set", OPT_LIST, &v->sets, 0, 0, "KEY=VALUE"};
     snprintf(text, sizeof text, "%s", words);

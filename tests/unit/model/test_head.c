@@ -133,7 +133,7 @@ static void check_rows(const struct headed *a, const struct headed *b)
     ck_assert_mem_eq(a->back, b->back, bytes);
 }
 
-/* Of gradients, relative to their largest. */
+/* Largest difference of gradients, relative to the largest of them. */
 static double worst(const struct headed *a, const struct headed *b)
 {
     double largest = 0, most = 0;

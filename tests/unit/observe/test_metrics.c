@@ -231,10 +231,10 @@ START_TEST(a_record_that_would_not_fit_is_none)
     static struct record r;
     static char text[RECORD_TEXT], again[RECORD_TEXT];
     int taken = 0;
-    for (int letters = 60; letters < 130; letters++) {
+    for (int digits = 60; digits < 130; digits++) {
         size_t n = (size_t)snprintf(text, sizeof text, "{\"step\":1,\"phase\":\"a\"");
         for (int i = 0; i < RECORD_MOST && n + 200 < sizeof text; i++)
-            n += (size_t)snprintf(text + n, sizeof text - n, ",\"%0*d\":1e14", letters, i);
+            n += (size_t)snprintf(text + n, sizeof text - n, ",\"%0*d\":1e14", digits, i);
         if (!record_parse(&r, text)) continue;
         taken++;
         record_text(&r, again);

@@ -38,7 +38,8 @@ bool st_is_weight(enum st_dtype d)
     return d == ST_F16 || d == ST_BF16 || d == ST_F32;
 }
 
-/* Of bf16 alone here and not by calls: nearly all that is imported is of this type. */
+/* bf16 has a loop of its own, without a call for each number: nearly all that is imported is bf16.
+ */
 static void widen_bf16(float *out, const uint16_t *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
