@@ -1,7 +1,8 @@
 #!/bin/bash
 # test_pages.sh DUET: what the pages refer to exists: files in `backticks`, tests by their short names
 # (unit/comm/test_rng), links. And they are readable: no paragraph over 90 words, no line of prose over
-# 100 columns; tables, code and headings are excluded.
+# 100 columns; tables, code and headings are excluded. Sources and pages keep to plain technical English:
+# words that were replaced once do not come back, no comment opens with "Of".
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')
@@ -58,6 +59,35 @@ if seen < 200: complain("prose.py", 0, f"only {seen} paragraphs seen")
 sys.exit(bad > 0)
 PY
 check "paragraphs and lines of prose" python3 "$dir/prose.py" "${pages[@]}"
+
+cat >"$dir/words.py" <<'PY'
+# words.py FILE...: words that have a better one, in comments, messages and pages, also across lines
+import re, sys
+GAP = r"[\s*#/]+"
+INSTEAD = [
+    (r"\bforet(?:ell|old)", "predict"),
+    (GAP.join([r"\bso", r"many\b"]), "the number by its name"),
+    (GAP.join([r"\bwho(?:ever)?", "calls", r"it\b"]), "the caller"),
+    (GAP.join([r"\btak(?:en?|es|ing)", "up", r"again\b"]), "resume"),
+    (GAP.join([r"\brises?", r"again\b"]), "requeue"),
+    (r"\bknobs?\b", "settings"),
+    (r"/\*\s+Of\b|^[ \t]*#[ \t]+Of\b", "another opening of the comment"),
+]
+seen = bad = 0
+for file in sys.argv[1:]:
+    text = open(file, encoding="utf-8", errors="replace").read()
+    seen += 1
+    for pattern, better in INSTEAD:
+        for found in re.finditer(pattern, text, re.M):
+            bad += 1
+            print(f"{file}:{text.count(chr(10), 0, found.start()) + 1}: \"{found.group().strip()}\": write {better}")
+if seen < 900: bad += print(f"words.py: only {seen} files seen") is None
+sys.exit(bad > 0)
+PY
+# Not: the old names that the changelog lists, and data.
+mapfile -t texts < <({ git ls-files 2>/dev/null || find . -type f -not -path './build/*' -printf '%P\n'; } |
+    grep -E '(\.(c|h|sh|py|md|yaml)|sbatch|Makefile)$' | grep -vE '^(CHANGELOG.md|tests/(golden|fuzz/corpus)/)')
+check "words that have a better one" python3 "$dir/words.py" "${texts[@]}"
 
 seen=0
 for page in "${pages[@]}"; do
