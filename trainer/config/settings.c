@@ -31,6 +31,7 @@ void settings_free(struct settings *s)
         place_free(&at);
     }
     free_cluster(s);
+    model_files_free(&s->files);
     free(s->file);
     s->file = NULL;
 }

@@ -9,6 +9,7 @@
 #include "comm/mesh.h"
 #include "comm/codec.h"
 #include "model/dims.h"
+#include "trainer/config/model_files.h"
 #include "trainer/config/settings_table.h"
 
 #define SETTING_TYPE_INT  int
@@ -95,7 +96,8 @@ struct settings {
                        (trainer/schedule/schedule.h) */
     struct cluster
         *cluster; /* of mesh.cluster, owned; NULL: none was read (settings_load_cluster) */
-    char *file;   /* the recipe parsed last, for messages; NULL: none */
+    struct model_files files; /* of the model that is started from or opened; owned */
+    char *file;               /* the recipe parsed last, for messages; NULL: none */
     struct setting_lines lines;
 };
 

@@ -29,30 +29,35 @@ static char *copy_of(const char *text)
 }
 
 /* A file of the folder; NULL: there is none that can be read. */
-static char *read_beside(const char *folder, const char *name, char path[PATH_BYTES])
+static char *read_beside(const char *folder, const char *name)
 {
-    char why[FILE_WHY];
+    char why[FILE_WHY], path[PATH_BYTES];
     size_t n;
-    int length = snprintf(path, PATH_BYTES, "%s%s", folder, name);
+    int length = snprintf(path, sizeof path, "%s%s", folder, name);
     if (length < 0 || length >= PATH_BYTES) return NULL;
     return file_read(path, FILE_REGULAR, FILE_MOST, &n, why);
 }
 
-static json_t *json_beside(const char *folder, const char *name)
+/* What a GGUF file says is in its keys. */
+static struct model_files files_in(const char *gguf, struct problems *p)
 {
-    char path[PATH_BYTES], *bytes = read_beside(folder, name, path);
-    json_t *root = bytes ? json_loads(bytes, 0, NULL) : NULL;
-    free(bytes);
-    return root;
+    return (struct model_files){.from = copy_of(gguf),
+                                .tokenizer_config = gguf_file_tokenizer_config(gguf, p)};
 }
 
-/* tokenizer_config.json in a GGUF file. */
-static json_t *json_in(const char *gguf, struct problems *p)
+/* folder: with the slash behind it, or "". */
+static struct model_files files_beside(const char *folder, bool named)
 {
-    char *text = gguf_file_tokenizer_config(gguf, p);
-    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
-    free(text);
-    return root;
+    return (struct model_files){.from = copy_of(folder),
+                                .chat_template =
+                                    named ? NULL : read_beside(folder, CHAT_TEMPLATE_FILE),
+                                .tokenizer_config = read_beside(folder, TOKENIZER_CONFIG_FILE),
+                                .generation_config = read_beside(folder, GENERATION_CONFIG_FILE)};
+}
+
+static json_t *json_of(const char *text)
+{
+    return text ? json_loads(text, 0, NULL) : NULL;
 }
 
 /* "</s>", or {"content": "</s>", ...} */
@@ -60,20 +65,6 @@ static char *token_text(const json_t *config, const char *name)
 {
     const json_t *v = json_object_get(config, name);
     return copy_of(json_string_value(json_is_object(v) ? json_object_get(v, "content") : v));
-}
-
-/* A text, or a list of {"name", "template"}, of which the one called default. */
-static char *template_text(const json_t *config)
-{
-    const json_t *v = json_object_get(config, "chat_template"), *one;
-    size_t i;
-    json_array_foreach(v, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (name && strcmp(name, "default") == 0)
-            return copy_of(json_string_value(json_object_get(one, "template")));
-    }
-    return copy_of(json_string_value(v));
 }
 
 static void read_ends(struct ends *e, const json_t *generation)
@@ -85,13 +76,62 @@ static void read_ends(struct ends *e, const json_t *generation)
         ends_add(e, (int)json_integer_value(one));
 }
 
+/* What the files say but for the template. */
+static void take_tokens(struct model_template *t, const struct model_files *f)
+{
+    json_t *config = json_of(f->tokenizer_config), *generation = json_of(f->generation_config);
+    t->bos = token_text(config, "bos_token");
+    t->eos = token_text(config, "eos_token");
+    read_ends(&t->ends, generation);
+    json_decref(config);
+    json_decref(generation);
+}
+
+/* "folder/name"; from may end in a slash, or be empty. */
+static char *path_of(const char *from, const char *name)
+{
+    size_t n = strlen(from);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s%s%s", from, n > 0 && from[n - 1] != '/' ? "/" : "", name);
+    return copy_of(path);
+}
+
+static bool take_files(struct model_template *t, const struct model_files *f)
+{
+    const char *file, *from = f->from ? f->from : "";
+    t->text = model_files_template(f, &file);
+    if (!t->text) return false;
+    t->path = gguf_is_file(from) ? copy_of(from) : path_of(from, file);
+    take_tokens(t, f);
+    return true;
+}
+
+static void folder_of(char folder[PATH_BYTES], const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, PATH_BYTES, "%.*s", slash ? (int)(slash + 1 - path) : 0, path);
+}
+
+static bool read_named(struct model_template *t, const char *path, struct problems *p)
+{
+    char folder[PATH_BYTES];
+    folder_of(folder, path);
+    struct model_files f = files_beside(folder, true);
+    t->text = read_beside("", path);
+    t->path = copy_of(path);
+    if (t->text)
+        take_tokens(t, &f);
+    else
+        problems_add(p, path, 0, "cannot read this chat template (data.template)");
+    model_files_free(&f);
+    return t->text != NULL;
+}
+
 /* What was looked for, and the way out. */
-static void say_none(const char *named, const char *gguf, const char *folder, struct problems *p)
+static void say_none(const char *gguf, const char *folder, struct problems *p)
 {
     static const char fix[] = "set data.template to a template with {user} and {assistant}";
-    if (named)
-        problems_add(p, named, 0, "cannot read this chat template (data.template)");
-    else if (gguf)
+    if (gguf)
         problems_add(p, gguf, 0,
                      "data.template is model, but the file has no tokenizer.chat_template: %s",
                      fix);
@@ -102,30 +142,20 @@ static void say_none(const char *named, const char *gguf, const char *folder, st
                      *folder ? folder : "the folder of model.tokenizer", fix);
 }
 
-/* chat_template.jinja counts before the member of tokenizer_config.json, as in Transformers. */
+/* The model's own files count before those that lie beside a tokenizer: these may have moved. */
 bool model_template_read(struct model_template *t, const struct settings *s, struct problems *p)
 {
-    const char *named = is_jinja(s->data.template) ? s->data.template : NULL;
-    const char *beside = named ? named : s->model.tokenizer, *slash = strrchr(beside, '/');
-    const char *gguf = !named && gguf_is_file(beside) ? beside : NULL;
-    char folder[PATH_BYTES], path[PATH_BYTES] = "";
+    const char *beside = s->model.tokenizer, *gguf = gguf_is_file(beside) ? beside : NULL;
+    char folder[PATH_BYTES];
     *t = (struct model_template){.text = NULL};
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - beside) : 0, beside);
-    json_t *config = gguf ? json_in(gguf, p) : json_beside(folder, "tokenizer_config.json"),
-           *generation = gguf ? NULL : json_beside(folder, "generation_config.json");
-    if (named)
-        t->text = read_beside("", named, path);
-    else if (!gguf)
-        t->text = read_beside(folder, "chat_template.jinja", path);
-    if (!t->text && !named) t->text = template_text(config);
-    t->path = copy_of(gguf ? gguf : path);
-    t->bos = token_text(config, "bos_token");
-    t->eos = token_text(config, "eos_token");
-    read_ends(&t->ends, generation);
-    json_decref(config);
-    json_decref(generation);
-    if (!t->text) say_none(named, gguf, folder, p);
-    return t->text != NULL;
+    if (is_jinja(s->data.template)) return read_named(t, s->data.template, p);
+    if (take_files(t, &s->files)) return true;
+    folder_of(folder, beside);
+    struct model_files f = gguf ? files_in(gguf, p) : files_beside(folder, false);
+    bool ok = take_files(t, &f);
+    model_files_free(&f);
+    if (!ok) say_none(gguf, folder, p);
+    return ok;
 }
 
 void model_template_free(struct model_template *t)
