@@ -9,6 +9,7 @@
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/folder.h"
+#include "trainer/checkpoint/hf/kept.h"
 #include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/position.h"
 #include "trainer/run/resume.h"
@@ -39,6 +40,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
 {
     settings_defaults(s);
     settings_parse_stored(s, c->recipe, p);
+    hf_kept_files(s, c);
     s->mesh.dp = 0;
     s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;

@@ -185,6 +185,17 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
     free(yaml);
 }
 
+/* A run that is resumed needs nothing of where its model came from. */
+static bool load(struct settings *s, const struct train_options *t, struct problems *p)
+{
+    char folder[PATH_BYTES];
+    if (!settings_load(s, t->recipe, t->sets.at, t->sets.n, p)) return false;
+    settings_default_out(s, t->recipe);
+    path_make(folder, "%s%s", s->run.out, s->mesh.sites > 1 ? "/site-1" : "");
+    return strcmp(t->resume, "auto") == 0 ? hf_settings_resume(s, folder, p)
+                                          : hf_settings_apply(s, p);
+}
+
 /* Signals are caught before MPI comes up, which may take seconds. The recipe is agreed on over all
  * ranks, because each has read its own file. */
 int cmd_train(int argc, char **argv)
@@ -199,12 +210,10 @@ int cmd_train(int argc, char **argv)
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
-    if (hf_settings_load(&s, t.recipe, NULL, t.sets.at, t.sets.n, &p))
-        settings_check(&s, w.size, &p);
+    if (load(&s, &t, &p)) settings_check(&s, w.size, &p);
     settings_load_cluster(&s, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */
-    settings_default_out(&s, t.recipe);
     same_recipe(&w, &s, t.recipe);
     log_set((enum log_level)s.run.log, w.rank);
     watchdog_start(s.run.watchdog_s);

@@ -180,8 +180,9 @@ enum { STR_LIST = 1 };
       "tokenizer. A checkpoint contains its own",                                                 \
       CHANGE_FILE)                                                                                \
     X(STR, from, "", 0, 0, "",                                                                    \
-      "checkpoint or Hugging Face folder whose weights to start from; the latter also gives the " \
-      "sizes and the tokenizer; empty: none",                                                     \
+      "checkpoint, Hugging Face folder or GGUF file whose weights to start from; "                \
+      "the latter two, and a checkpoint of such a model, also give sizes, tokenizer, end tokens " \
+      "and chat template; empty: none",                                                           \
       CHANGE_NOTHING)
 
 #define MESH_SETTINGS(X)                                                                          \
@@ -250,9 +251,9 @@ enum { STR_LIST = 1 };
       "completion, "                                                                               \
       "messages, text to names, as {prompt: question, answer: 'final[boxed]'}")                    \
     X(STR, template, "", 0, 0, "",                                                                 \
-      "how prompts and conversations become text. model: by the chat template beside "             \
-      "model.tokenizer; FILE.jinja: by that one; or a piece for each role with {/} between them, " \
-      "as "                                                                                        \
+      "how prompts and conversations become text. model: by the model's own chat template, "       \
+      "which is the default where model.from has one; FILE.jinja: by that one; or a piece for "    \
+      "each role with {/} between them, as "                                                       \
       "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, <think>, answer, <eos>") \
     X(STR, system, "", 0, 0, "",                                                                   \
       "what the system says before each prompt and each conversation that has no system turn; "    \

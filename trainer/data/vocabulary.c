@@ -67,6 +67,7 @@ struct tokenizer *vocabulary_open(const struct settings *s, const char *given, c
 {
     const char *path = s->model.tokenizer;
     size_t n = 0;
+    if (!given) given = s->files.tokenizer;
     if (given) {
         n = strlen(given);
         *json = strdup(given);

@@ -12,10 +12,10 @@
 int vocabulary_end(const struct settings *s, const struct tokenizer *t);
 /* Rows of embedding and head: model.vocabulary, or as many as there are tokens. */
 int vocabulary_rows(const struct settings *s, const struct tokenizer *t);
-/* From `given` (tokenizer.json as text), or when that is NULL the settings' file, or the one that
- * is built in. It has <think> and <eos>, or the recipe says which tokens end an answer; else that
- * is a problem, and so are tokens that the model has no rows for. *json: its text, the caller's to
- * free. NULL: it could not be read. Local. */
+/* From `given` (tokenizer.json as text), or when that is NULL the one of the settings' model files,
+ * or the file that they name, or the one that is built in. It has <think> and <eos>, or the recipe
+ * says which tokens end an answer; else that is a problem, and so are tokens that the model has no
+ * rows for. *json: its text, the caller's to free. NULL: it could not be read. Local. */
 struct tokenizer *vocabulary_open(const struct settings *s, const char *given, char **json,
                                   struct problems *p);
 

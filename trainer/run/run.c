@@ -11,6 +11,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/run/alike.h"
+#include "trainer/data/model_template.h"
 #include "trainer/data/screen.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/run/kernels.h"
@@ -19,10 +20,17 @@
 
 /* --- putting together --- */
 
-static void open_tokenizer(struct run *r, const char *given, struct problems *p)
+/* Who neither asks nor learns needs no template: the model's own may be beyond this program. */
+static bool speaks(const struct run *r, const struct extent *e)
+{
+    return e->sampling || e->data.read != SPLITS_NONE || !model_template_wanted(&r->settings);
+}
+
+static void open_tokenizer(struct run *r, const char *given, const struct extent *e,
+                           struct problems *p)
 {
     r->tokenizer = vocabulary_open(&r->settings, given, &r->tokenizer_json, p);
-    if (!r->tokenizer) return;
+    if (!r->tokenizer || !speaks(r, e)) return;
     const struct chat_job job = {
         .settings = &r->settings, .tokenizer = r->tokenizer, .tokenizer_json = r->tokenizer_json};
     r->chat = chat_new(&job, p);
@@ -154,7 +162,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
 {
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
-    open_tokenizer(r, tokenizer_json, &p);
+    open_tokenizer(r, tokenizer_json, &e, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);

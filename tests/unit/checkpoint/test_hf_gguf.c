@@ -54,6 +54,8 @@ START_TEST(sizes_are_the_files)
     ck_assert(d.V == 262 && d.L == 1 && d.C == 8 && d.F == 32 && d.Hq == 4 && d.Hkv == 2);
     ck_assert(d.D == 4 && d.qkv_bias && d.o_bias && !d.mlp_bias && d.tied);
     ck_assert_str_eq(s.model.tokenizer, file);
+    ck_assert_str_eq(s.data.template, "model"); /* the file has one */
+    ck_assert_ptr_nonnull(strstr(s.files.tokenizer_config, "{{ messages }}"));
     hf_folder_close(&f);
     settings_free(&s);
 }

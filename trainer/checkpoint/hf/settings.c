@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "trainer/checkpoint/hf/config.h"
 #include "trainer/checkpoint/hf/folder.h"
+#include "trainer/checkpoint/hf/kept.h"
 
 typedef bool apply_fn(struct settings *s, const void *json, size_t n, const char *file,
                       struct problems *p);
@@ -47,16 +48,61 @@ static void take_tokenizer(struct settings *s, struct problems *p)
                      "model.tokenizer");
 }
 
-static bool apply_config(struct settings *s, struct problems *p)
+/* A file of the folder that may be missing; NULL. */
+static char *read_if_there(const char *folder, const char *name, struct problems *p)
+{
+    char path[PATH_BYTES], why[FILE_WHY];
+    size_t n;
+    if (!has(folder, name)) return NULL;
+    path_make(path, "%s/%s", folder, name);
+    char *text = file_read(path, FILE_REGULAR, HF_MOST_CONFIG, &n, why);
+    if (!text) problems_add(p, path, 0, "cannot be read: %s", why);
+    return text;
+}
+
+static void take_files(struct settings *s, struct problems *p)
+{
+    const char *from = s->model.from;
+    model_files_free(&s->files);
+    s->files =
+        (struct model_files){.from = strdup(from),
+                             .chat_template = read_if_there(from, CHAT_TEMPLATE_FILE, p),
+                             .tokenizer_config = read_if_there(from, TOKENIZER_CONFIG_FILE, p),
+                             .generation_config = read_if_there(from, GENERATION_CONFIG_FILE, p)};
+    SYS_OK(s->files.from, "free memory", "no memory for a path");
+}
+
+/* A GGUF file has what the folder's files say among its keys. */
+static bool apply_gguf(struct settings *s, struct problems *p)
 {
     struct gguf_file f;
-    if (!gguf_is_file(s->model.from)) return apply_file(s, "config.json", hf_config_apply, p);
     bool ok = gguf_file_open(&f, s->model.from, p);
     char *text = ok ? gguf_config_text(f.g, s->model.from, p) : NULL;
+    if (ok) s->files.tokenizer_config = gguf_tokenizer_config_text(f.g);
     ok = text && hf_config_apply(s, text, strlen(text), s->model.from, p);
     free(text);
     gguf_file_close(&f);
     return ok;
+}
+
+static bool apply_config(struct settings *s, struct problems *p)
+{
+    take_files(s, p);
+    if (gguf_is_file(s->model.from)) return apply_gguf(s, p);
+    return apply_file(s, "config.json", hf_config_apply, p);
+}
+
+/* A model that has a template for conversations is spoken to through it, unless the recipe says how
+ * (an empty data.template: bare). */
+static void take_template(struct settings *s)
+{
+    const char *file;
+    char *text = s->lines.data.template == 0 ? model_files_template(&s->files, &file) : NULL;
+    if (!text) return;
+    free(text);
+    free(s->data.template);
+    s->data.template = strdup("model");
+    SYS_OK(s->data.template, "free memory", "no memory for a setting");
 }
 
 /* Numbers of rows are ints. */
@@ -75,17 +121,27 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
 {
     struct hf_folder f = {0};
     int before = p->n;
-    if (!*s->model.from || !hf_is_folder(s->model.from)) return true;
+    if (!*s->model.from) return true;
+    if (!hf_is_folder(s->model.from)) {
+        hf_kept_apply(s, s->model.from);
+        return true;
+    }
     if (has(s->model.from, "generation_config.json"))
         apply_file(s, "generation_config.json", hf_generation_apply, p);
     bool sized = apply_config(s, p);
     take_tokenizer(s, p);
+    take_template(s);
     if (hf_folder_open(&f, s->model.from, p) && sized && can_be(s, p)) {
         struct dims d = settings_dims(s, 0);
         hf_folder_check(&f, &d, p);
     }
     hf_folder_close(&f);
     return p->n == before;
+}
+
+bool hf_settings_resume(struct settings *s, const char *folder, struct problems *p)
+{
+    return hf_kept_apply(s, folder) || hf_settings_apply(s, p);
 }
 
 /* "..." with what YAML would read otherwise escaped. */

@@ -1,0 +1,91 @@
+#include "trainer/checkpoint/hf/kept.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "comm/base/problems.h"
+#include "trainer/checkpoint/hf/side_files.h"
+#include "trainer/checkpoint/open.h"
+#include "trainer/checkpoint/where.h"
+#include "trainer/config/table.h"
+
+static char *copy_of(const char *text)
+{
+    char *copy = text ? strdup(text) : NULL;
+    SYS_OK(copy || !text, "free memory", "no memory for a file of the model");
+    return copy;
+}
+
+/* As text: attachments end in a 0. */
+static char *text_of(const struct checkpoint *c, const char *name)
+{
+    const struct attachment *a = attachments_find(&c->files, name);
+    return copy_of(a ? a->bytes : NULL);
+}
+
+void hf_kept_files(struct settings *s, const struct checkpoint *c)
+{
+    model_files_free(&s->files);
+    s->files = (struct model_files){
+        .from = copy_of(c->folder),
+        .chat_template = text_of(c, HF_SIDE_PREFIX CHAT_TEMPLATE_FILE),
+        .tokenizer_config = text_of(c, HF_SIDE_PREFIX TOKENIZER_CONFIG_FILE),
+        .generation_config = text_of(c, HF_SIDE_PREFIX GENERATION_CONFIG_FILE)};
+}
+
+/* A setting that is open in `s` and written down in `then`. */
+static void take(struct settings *s, const struct settings *then, enum section_id id,
+                 const struct setting *k)
+{
+    struct place to = settings_place(s, id, 0), from = settings_place(then, id, 0);
+    if (*setting_line(&to, k) == 0 && *setting_line(&from, k) != 0) setting_copy(&to, &from, k);
+}
+
+static void take_settings(struct settings *s, const struct settings *then)
+{
+    const struct section *model = &sections[SECTION_MODEL];
+    for (int i = 0; i < model->n_settings; i++)
+        if (strcmp(model->settings[i].name, "from") != 0)
+            take(s, then, SECTION_MODEL, &model->settings[i]);
+    take(s, then, SECTION_DATA, setting_find(&sections[SECTION_DATA], "template"));
+}
+
+/* One whose recipe can be read: its tokenizer is that of the weights, unless the recipe names one.
+ */
+static bool take_one(struct settings *s, const struct checkpoint *c)
+{
+    struct settings then;
+    struct problems ignored = {0};
+    if (!attachments_find(&c->files, HF_SIDE_PREFIX "config.json") || !c->recipe) return false;
+    settings_defaults(&then);
+    bool ok = settings_parse_stored(&then, c->recipe, &ignored);
+    if (ok) {
+        take_settings(s, &then);
+        hf_kept_files(s, c);
+        if (s->lines.model.tokenizer == 0) s->files.tokenizer = copy_of(c->tokenizer);
+    }
+    settings_free(&then);
+    problems_free(&ignored);
+    return ok;
+}
+
+/* Damage is named by who opens it. */
+bool hf_kept_apply(struct settings *s, const char *path)
+{
+    struct where at = {0};
+    struct problems ignored = {0};
+    bool found = where_find(&at, path, &ignored), taken = false, whole = false;
+    for (int i = 0; found && !whole && i < (at.one ? 1 : at.list.n); i++) {
+        char folder[PATH_BYTES];
+        struct checkpoint c;
+        if (at.one)
+            path_make(folder, "%s", at.root);
+        else
+            store_path(folder, at.root, at.list.entry[i]);
+        whole = checkpoint_load(&c, folder, &ignored);
+        taken = whole && take_one(s, &c);
+        checkpoint_close(&c);
+    }
+    where_free(&at);
+    problems_free(&ignored);
+    return taken;
+}
