@@ -52,6 +52,11 @@ check "import: exit 0" equal "$code" 0
 
 # --- without it ---
 mv m gone
+for model in in whole in/checkpoints/step-00000000; do
+    echo '{"messages": [{"role": "user", "content": "1+1"}], "add_generation_prompt": true}' >chat.jsonl
+    call "$duet" tokenize --chat $model chat.jsonl
+    check "tokenize --chat $model: its template" has out '"user: 1+1\u000aA: "'
+done
 says in import
 check "what was imported answers as the folder" cmp said.folder said.import
 says whole whole

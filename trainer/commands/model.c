@@ -40,7 +40,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
 {
     settings_defaults(s);
     settings_parse_stored(s, c->recipe, p);
-    hf_kept_files(s, c);
+    s->files = hf_kept_files(c);
     s->mesh.dp = 0;
     s->mesh.sites = 1;
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;

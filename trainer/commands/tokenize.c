@@ -15,6 +15,7 @@
 #include "comm/base/file.h"
 #include "comm/base/problems.h"
 #include "model/tokenizer.h"
+#include "trainer/checkpoint/hf/kept.h"
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/where.h"
 #include "trainer/commands/commands.h"
@@ -28,9 +29,10 @@ enum { TOKENIZER_MOST = 1 << 30, COMPLAINTS = 20 };
 /* What MODEL gives. */
 struct opened {
     struct tokenizer *t;
-    char *json;            /* its file */
-    char path[PATH_BYTES]; /* of that; of a checkpoint, its folder */
-    struct chat *chat;     /* with --chat */
+    char *json;               /* its file */
+    char path[PATH_BYTES];    /* of that; of a checkpoint, its folder */
+    struct chat *chat;        /* with --chat */
+    struct model_files files; /* of a checkpoint: its chat template */
 };
 
 /* One stream of lines. */
@@ -56,8 +58,9 @@ static char *read_file(const char *path, size_t *n, struct problems *p)
     return bytes;
 }
 
-/* tokenizer.json of a checkpoint, a run's folder (its newest one) or its folder of checkpoints. */
-static char *of_checkpoint(const char *path, size_t *n, struct problems *p)
+/* tokenizer.json of a checkpoint, a run's folder (its newest one) or its folder of checkpoints, and
+ * what it keeps of the files of an imported model. */
+static char *of_checkpoint(struct opened *m, const char *path, size_t *n, struct problems *p)
 {
     struct where at;
     struct checkpoint c = {0};
@@ -69,6 +72,7 @@ static char *of_checkpoint(const char *path, size_t *n, struct problems *p)
         text = c.tokenizer;
         c.tokenizer = NULL;
         if (!text) problems_add(p, folder, 0, "the checkpoint has no tokenizer.json");
+        m->files = hf_kept_files(&c);
     }
     *n = text ? strlen(text) : 0;
     checkpoint_close(&c);
@@ -80,14 +84,16 @@ static void open_tokenizer(struct opened *m, const char *model, struct problems 
 {
     struct stat s;
     size_t n = 0;
+    char manifest[PATH_BYTES]; /* a checkpoint's */
     bool folder = stat(model, &s) == 0 && S_ISDIR(s.st_mode);
     path_make(m->path, folder ? "%s/tokenizer.json" : "%s", model);
-    bool plain = !folder || stat(m->path, &s) == 0;
-    m->json = plain ? read_file(m->path, &n, p) : of_checkpoint(model, &n, p);
+    path_make(manifest, "%s/manifest.json", model);
+    bool plain = !folder || (stat(m->path, &s) == 0 && stat(manifest, &s) != 0);
+    m->json = plain ? read_file(m->path, &n, p) : of_checkpoint(m, model, &n, p);
     if (m->json) m->t = tokenizer_parse(m->json, n, plain ? m->path : model, p);
 }
 
-/* The template beside the tokenizer, or what the settings say. */
+/* The template beside the tokenizer, or that of the checkpoint, or what the settings say. */
 static void open_chat(struct opened *m, const struct option_list *sets, struct problems *p)
 {
     struct settings s;
@@ -96,6 +102,8 @@ static void open_chat(struct opened *m, const struct option_list *sets, struct p
     free(s.model.tokenizer);
     s.model.tokenizer = strdup(m->path);
     SYS_OK(s.model.tokenizer, "free memory", "no memory for the settings");
+    s.files = m->files;
+    m->files = (struct model_files){.from = NULL};
     for (int i = 0; i < sets->n; i++) settings_set(&s, sets->at[i], p);
     const struct chat_job job = {.settings = &s, .tokenizer = m->t, .tokenizer_json = m->json};
     if (p->n == 0) m->chat = chat_new(&job, p);
@@ -107,6 +115,7 @@ static void close_model(struct opened *m)
     chat_free(m->chat);
     tokenizer_free(m->t);
     free(m->json);
+    model_files_free(&m->files);
 }
 
 static void *grown(void *at, size_t *room, size_t n, size_t size)

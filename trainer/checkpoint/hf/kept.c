@@ -22,10 +22,9 @@ static char *text_of(const struct checkpoint *c, const char *name)
     return copy_of(a ? a->bytes : NULL);
 }
 
-void hf_kept_files(struct settings *s, const struct checkpoint *c)
+struct model_files hf_kept_files(const struct checkpoint *c)
 {
-    model_files_free(&s->files);
-    s->files = (struct model_files){
+    return (struct model_files){
         .from = copy_of(c->folder),
         .chat_template = text_of(c, HF_SIDE_PREFIX CHAT_TEMPLATE_FILE),
         .tokenizer_config = text_of(c, HF_SIDE_PREFIX TOKENIZER_CONFIG_FILE),
@@ -60,7 +59,8 @@ static bool take_one(struct settings *s, const struct checkpoint *c)
     bool ok = settings_parse_stored(&then, c->recipe, &ignored);
     if (ok) {
         take_settings(s, &then);
-        hf_kept_files(s, c);
+        model_files_free(&s->files);
+        s->files = hf_kept_files(c);
         if (s->lines.model.tokenizer == 0) s->files.tokenizer = copy_of(c->tokenizer);
     }
     settings_free(&then);

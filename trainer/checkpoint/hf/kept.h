@@ -7,9 +7,9 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/settings.h"
 
-/* s->files from those of a checkpoint: what it has of them. Its tokenizer is passed on by who
- * opened it. Local. */
-void hf_kept_files(struct settings *s, const struct checkpoint *c);
+/* What a checkpoint has of the model's files, for settings.files; the caller's. Its tokenizer is
+ * passed on by who opened it. Local. */
+struct model_files hf_kept_files(const struct checkpoint *c);
 /* path: as of checkpoint_open. When its newest checkpoint (undamaged but for the shards, which are
  * not looked at) is of an imported model: the settings of the model and data.template that the
  * recipe leaves open are those of the checkpoint's recipe, and the files and tokenizer its own.
