@@ -36,7 +36,7 @@ struct hf_text {
     size_t left;
 };
 
-static void put(struct hf_text *t, const char *from, int length)
+static void put_piece(struct hf_text *t, const char *from, int length)
 {
     INVARIANT((size_t)length < t->left, "no room for %.*s", length, from);
     memcpy(t->at, from, (size_t)length);
@@ -48,7 +48,7 @@ static void put(struct hf_text *t, const char *from, int length)
 static void put_number(struct hf_text *t, int number)
 {
     char digits[16];
-    put(t, digits, snprintf(digits, sizeof digits, "%d", number));
+    put_piece(t, digits, snprintf(digits, sizeof digits, "%d", number));
 }
 
 /* From `from` up to `to`, with the expert's number in the place of #. */
@@ -58,7 +58,7 @@ static void put_rule(struct hf_text *t, const char *from, const char *to, int ex
         if (*from == '#')
             put_number(t, expert);
         else
-            put(t, from, 1);
+            put_piece(t, from, 1);
     }
 }
 
@@ -77,16 +77,16 @@ bool param_hf_name(const struct param *p, int i, char *name, size_t bytes)
     int pieces = b.n > 0 ? b.n : 1;
     if (i >= pieces * (p->cut == CUT_EXPERTS ? experts_of(p) : 1)) return false;
     if (p->within) {
-        put(&t, "model.layers.", 13);
+        put_piece(&t, "model.layers.", 13);
         put_number(&t, p->layer);
-        put(&t, ".", 1);
+        put_piece(&t, ".", 1);
     }
     const char *end = p->hf + strlen(p->hf);
     put_rule(&t, p->hf, b.n > 0 ? b.open : end, i / pieces);
     if (b.n == 0) return true;
     int length;
     const char *piece = piece_of(&b, i % pieces, &length);
-    put(&t, piece, length);
+    put_piece(&t, piece, length);
     put_rule(&t, b.close + 1, end, i / pieces);
     return true;
 }

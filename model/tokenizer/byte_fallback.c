@@ -138,7 +138,7 @@ static struct tokenizer *read(struct parse *p, json_t *root)
 }
 
 /* At the beginning of a text the decoder takes one character off. */
-static void put(const struct bpe *t, struct decoding *d, const char *text, size_t n)
+static void put_decoded(const struct bpe *t, struct decoding *d, const char *text, size_t n)
 {
     if (n == 0) return;
     if (!d->begun && t->strip && text[0] == t->strip) {
@@ -162,7 +162,7 @@ static void put_run(const struct bpe *t, struct decoding *d, const int *ids, siz
     }
     for (size_t i = 0; i < n; i++) {
         char c = (char)t->byte_of[ids[i]];
-        put(t, d, valid ? &c : UTF8_REPLACEMENT, valid ? 1 : sizeof UTF8_REPLACEMENT - 1);
+        put_decoded(t, d, valid ? &c : UTF8_REPLACEMENT, valid ? 1 : sizeof UTF8_REPLACEMENT - 1);
     }
 }
 
@@ -176,7 +176,7 @@ static void decode(const struct tokenizer *base, struct decoding *d, const int *
         if (run)
             put_run(t, d, ids + i, run);
         else
-            put(t, d, t->words.word[ids[i]].text, t->words.word[ids[i]].n);
+            put_decoded(t, d, t->words.word[ids[i]].text, t->words.word[ids[i]].n);
     }
 }
 

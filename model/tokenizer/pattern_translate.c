@@ -25,8 +25,9 @@ struct translation {
     char what[24];
 };
 
-static void put(struct translation *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct translation *t, const char *fmt, ...)
+static void put_pattern(struct translation *t, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void put_pattern(struct translation *t, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -63,10 +64,10 @@ static void put_category(struct translation *t, const char *name)
                                            {"Nd", "0-9"},       {"P", "!-#%-*,-\\/:;?@\\[-\\]_{}"},
                                            {"S", "$+<->\\^`|~"}};
     for (size_t i = 0; i < sizeof ascii / sizeof *ascii; i++)
-        if (strcmp(ascii[i][0], name) == 0) put(t, "%s", ascii[i][1]);
-    put(t, "\\p{%s}", name);
+        if (strcmp(ascii[i][0], name) == 0) put_pattern(t, "%s", ascii[i][1]);
+    put_pattern(t, "\\p{%s}", name);
     for (const struct unicode_row *r = unicode_new; r->category[0]; r++)
-        if (belongs(r->category, name)) put(t, "\\x{%x}-\\x{%x}", r->first, r->last);
+        if (belongs(r->category, name)) put_pattern(t, "\\x{%x}-\\x{%x}", r->first, r->last);
 }
 
 /* The general categories but those of characters that are not assigned. */
@@ -88,12 +89,12 @@ static void put_set(struct translation *t, bool negated, const char *category)
         bad(t, "a negated set within [..] is not supported:", 2);
         return;
     }
-    if (!t->in_class) put(t, negated ? "[^" : "[");
+    if (!t->in_class) put_pattern(t, negated ? "[^" : "[");
     if (category)
         put_category(t, category);
     else
-        put(t, SPACES);
-    if (!t->in_class) put(t, "]");
+        put_pattern(t, SPACES);
+    if (!t->in_class) put_pattern(t, "]");
 }
 
 /* \p{X}, at its p. */
@@ -123,7 +124,7 @@ static void code_point(struct translation *t)
         bad(t, "a character's code is not well formed:", 8);
         return;
     }
-    put(t, "\\x{%.*s}", (int)n, digits);
+    put_pattern(t, "\\x{%.*s}", (int)n, digits);
     t->at = digits + n + (braces ? 1 : 0);
 }
 
@@ -142,7 +143,7 @@ static void escape(struct translation *t)
         put_set(t, c == 'D', "Nd");
         t->at += 2;
     } else if (c == 'r' || c == 'n' || c == 't' || c == 'f' || ispunct((unsigned char)c)) {
-        put(t, "\\%c", c);
+        put_pattern(t, "\\%c", c);
         t->at += 2;
     } else {
         bad(t, "this escape is not supported:", 2);
@@ -157,7 +158,7 @@ static void in_class(struct translation *t)
         bad(t, "an intersection of classes is not supported:", 2);
     else {
         if (t->at[0] == ']') t->in_class = false;
-        put(t, "%c", *t->at++);
+        put_pattern(t, "%c", *t->at++);
     }
 }
 
@@ -168,7 +169,7 @@ static void class_opens(struct translation *t)
         bad(t, "a class is empty:", n + 1);
         return;
     }
-    put(t, "%.*s", (int)n, t->at);
+    put_pattern(t, "%.*s", (int)n, t->at);
     t->at += n;
     t->in_class = true;
 }
@@ -183,7 +184,7 @@ static void group_opens(struct translation *t)
             if (strncmp(t->at, known[i], strlen(known[i])) == 0) n = strlen(known[i]);
     }
     if (n == 0) bad(t, "this group is not supported:", 5);
-    put(t, "%.*s", (int)n, t->at);
+    put_pattern(t, "%.*s", (int)n, t->at);
     t->at += n;
 }
 
@@ -192,7 +193,7 @@ static void group_closes(struct translation *t)
 {
     if (t->at[1] == '*' || t->at[1] == '+' || t->at[1] == '{')
         bad(t, "a group that is repeated is not supported:", 2);
-    put(t, "%c", *t->at++);
+    put_pattern(t, "%c", *t->at++);
 }
 
 static void repeats(struct translation *t)
@@ -206,7 +207,7 @@ static void repeats(struct translation *t)
         bad(t, "this repetition is not supported:", n + 2);
         return;
     }
-    put(t, "%.*s", (int)(n + 1), t->at);
+    put_pattern(t, "%.*s", (int)(n + 1), t->at);
     t->at += n + 1;
 }
 
@@ -219,11 +220,11 @@ static void outside(struct translation *t)
     case '{': repeats(t); break;
     case '^':
     case '$': bad(t, "anchors are not supported:", 1); break;
-    default: put(t, "%c", *t->at++);
+    default: put_pattern(t, "%c", *t->at++);
     }
 }
 
-/* The empty put makes t.out a text even when the pattern is empty. */
+/* The empty put_pattern makes t.out a text even when the pattern is empty. */
 char *pattern_translate(struct parse *p, const char *place, const char *regex)
 {
     struct translation t = {.at = regex};
@@ -235,7 +236,7 @@ char *pattern_translate(struct parse *p, const char *place, const char *regex)
         else
             outside(&t);
     }
-    put(&t, "%s", "");
+    put_pattern(&t, "%s", "");
     if (!t.bad) return t.out;
     free(t.out);
     refuse(p, place, t.why, t.what);

@@ -127,7 +127,7 @@ static void *grown(void *at, size_t *room, size_t n, size_t size)
     return at;
 }
 
-static void put(struct lines *l, const char *text, size_t n)
+static void put_in_line(struct lines *l, const char *text, size_t n)
 {
     l->out = grown(l->out, &l->room, l->n + n, 1);
     memcpy(l->out + l->n, text, n);
@@ -140,13 +140,13 @@ static void put_number(struct lines *l, int value)
     size_t at = sizeof digits;
     do digits[--at] = (char)('0' + value % 10);
     while ((value /= 10) > 0);
-    put(l, digits + at, sizeof digits - at);
+    put_in_line(l, digits + at, sizeof digits - at);
 }
 
 static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
 {
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 || more) put(l, ", ", 2);
+        if (i > 0 || more) put_in_line(l, ", ", 2);
         put_number(l, ids[i]);
     }
 }
@@ -155,20 +155,20 @@ static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
 static void put_string(struct lines *l, const char *s, size_t n)
 {
     size_t from = 0;
-    put(l, "\"", 1);
+    put_in_line(l, "\"", 1);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
         char escape[8];
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) continue;
-        put(l, s + from, i - from);
+        put_in_line(l, s + from, i - from);
         from = i + 1;
         if (c == '"' || c == '\\')
-            put(l, (char[]){'\\', (char)c}, 2);
+            put_in_line(l, (char[]){'\\', (char)c}, 2);
         else
-            put(l, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", c));
+            put_in_line(l, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", c));
     }
-    put(l, s + from, n - from);
-    put(l, "\"", 1);
+    put_in_line(l, s + from, n - from);
+    put_in_line(l, "\"", 1);
 }
 
 /* A token is at least a byte as a rule, so one pass is enough but for texts that a normalizer makes
@@ -188,11 +188,11 @@ static void encode(struct lines *l, const json_t *text)
         n_before = tokenizer_before(l->t, &before);
         n_behind = tokenizer_behind(l->t, &behind);
     }
-    put(l, "{\"ids\": [", 9);
+    put_in_line(l, "{\"ids\": [", 9);
     put_ids(l, before, n_before, false);
     put_ids(l, l->ids, n, n_before > 0);
     put_ids(l, behind, n_behind, n_before + n > 0);
-    put(l, "]}\n", 3);
+    put_in_line(l, "]}\n", 3);
 }
 
 static void complain(struct lines *l, const char *what, const char *detail)
@@ -220,9 +220,9 @@ static void decode(struct lines *l, const json_t *ids)
     char *text = malloc(room);
     SYS_OK(text, "shorten the line, or free memory", "no memory for %zu bytes of text", room);
     tokenizer_decode(l->t, l->ids, n, text, room);
-    put(l, "{\"text\": ", 9);
+    put_in_line(l, "{\"text\": ", 9);
     put_string(l, text, room - 1);
-    put(l, "}\n", 2);
+    put_in_line(l, "}\n", 2);
     free(text);
 }
 
@@ -245,11 +245,11 @@ static void converse(struct lines *l, const json_t *line)
     l->ids = grown(l->ids, &l->ids_room, tokens.n + 1, sizeof *l->ids);
     tokens = (struct chat_tokens){.token = l->ids, .room = l->ids_room};
     chat_shown(l->chat, &tokens);
-    put(l, "{\"text\": ", 9);
+    put_in_line(l, "{\"text\": ", 9);
     put_string(l, r->text, r->n);
-    put(l, ", \"ids\": [", 10);
+    put_in_line(l, ", \"ids\": [", 10);
     put_ids(l, l->ids, tokens.n, false);
-    put(l, "]}\n", 3);
+    put_in_line(l, "]}\n", 3);
 }
 
 /* NUL is allowed, since a model's text may hold it; a name twice is not, since readers differ in

@@ -17,7 +17,7 @@ struct gguf_head {
     uint64_t n_keys, n_tensors, data_bytes;
 };
 
-static void put(struct heap *h, const void *bytes, size_t n)
+static void heap_add(struct heap *h, const void *bytes, size_t n)
 {
     if (n > h->room - h->n) {
         size_t room = (h->n + n) * 2;
@@ -35,13 +35,13 @@ static void put_number(struct heap *h, uint64_t value, int bytes)
 {
     unsigned char b[8];
     for (int i = 0; i < bytes; i++) b[i] = (unsigned char)(value >> 8 * i);
-    put(h, b, (size_t)bytes);
+    heap_add(h, b, (size_t)bytes);
 }
 
 static void put_text(struct heap *h, struct gguf_text t)
 {
     put_number(h, t.n, 8);
-    put(h, t.at, t.n);
+    heap_add(h, t.at, t.n);
 }
 
 static struct heap *put_key(struct gguf_head *h, const char *key, enum gguf_kind kind)
@@ -138,12 +138,12 @@ const void *gguf_head_bytes(struct gguf_head *h, size_t *n)
 {
     struct heap *w = &h->whole;
     w->n = 0;
-    put(w, "GGUF", 4);
+    heap_add(w, "GGUF", 4);
     put_number(w, VERSION, 4);
     put_number(w, h->n_tensors, 8);
     put_number(w, h->n_keys, 8);
-    put(w, h->keys.at, h->keys.n);
-    put(w, h->tensors.at, h->tensors.n);
+    heap_add(w, h->keys.at, h->keys.n);
+    heap_add(w, h->tensors.at, h->tensors.n);
     while (w->n % ALIGNMENT) put_number(w, 0, 1);
     *n = w->n;
     return w->at;

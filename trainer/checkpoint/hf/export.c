@@ -119,7 +119,7 @@ static void file_name(char out[64], int i, int files)
 
 /* --- writing --- */
 
-static bool put(struct exporter *e, int fd, const void *bytes, size_t n)
+static bool put_in_file(struct exporter *e, int fd, const void *bytes, size_t n)
 {
     bool ok = file_put(fd, bytes, n);
     if (!ok) failure_note(&e->f, strerror(errno), "writing %s", e->partial);
@@ -138,7 +138,7 @@ static bool put_tensor(struct exporter *e, int fd, const struct export_tensor *t
         snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
         if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
         st_from_float(e->out, e->block, t->st.dtype, some);
-        if (!put(e, fd, e->out, some * bytes)) return false;
+        if (!put_in_file(e, fd, e->out, some * bytes)) return false;
         at += some;
     }
     return true;
@@ -151,7 +151,7 @@ static bool write_tensors(struct exporter *e, int fd, size_t from, size_t to)
     for (size_t i = from; i < to; i++) all[i - from] = e->t[i].st;
     char *header = safetensors_header(all, to - from, &n);
     SYS_OK(header, "free memory", "no memory for a header");
-    bool ok = put(e, fd, header, n);
+    bool ok = put_in_file(e, fd, header, n);
     for (size_t i = from; i < to && ok; i++) ok = put_tensor(e, fd, &e->t[i]);
     free(header);
     free(all);

@@ -171,7 +171,7 @@ static void put_rope_factors(struct gguf_exporter *e)
 
 /* --- numbers --- */
 
-static bool put(struct gguf_exporter *e, const void *bytes, size_t n)
+static bool put_in_gguf(struct gguf_exporter *e, const void *bytes, size_t n)
 {
     bool ok = file_put(e->fd, bytes, n);
     if (!ok) failure_note(&e->f, strerror(errno), "writing %s", e->x->to);
@@ -181,7 +181,7 @@ static bool put(struct gguf_exporter *e, const void *bytes, size_t n)
 static bool pad(struct gguf_exporter *e, uint64_t bytes)
 {
     static const char zeros[64];
-    return put(e, zeros, (size_t)(gguf_padded(bytes) - bytes));
+    return put_in_gguf(e, zeros, (size_t)(gguf_padded(bytes) - bytes));
 }
 
 /* Rows of `block` in the order of the file, into `ordered`. */
@@ -215,7 +215,7 @@ static bool put_part(struct gguf_exporter *e, const struct entry *t, size_t lo)
         snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
         if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
         quant_write(t->quant, e->out, in_order(e, t, rows), n);
-        if (!put(e, e->out, n / (unsigned)t->quant->numbers * (unsigned)t->quant->bytes))
+        if (!put_in_gguf(e, e->out, n / (unsigned)t->quant->numbers * (unsigned)t->quant->bytes))
             return false;
     }
     return true;
@@ -241,12 +241,12 @@ static bool put_all(struct gguf_exporter *e)
     e->block = memory_take(most, sizeof *e->block, "a block of a tensor");
     e->ordered = memory_take(most, sizeof *e->ordered, "a block of a tensor");
     e->out = memory_take(most, sizeof(float), "a block of a tensor");
-    bool ok = put(e, head, n);
+    bool ok = put_in_gguf(e, head, n);
     for (size_t i = 0; i < e->n && ok; i++) ok = put_tensor(e, &e->entry[i]);
     n = (size_t)e->described.rope_factors * sizeof(float);
     quant_write(quant_named("f32"), e->out, e->described.rope_factor,
                 (size_t)e->described.rope_factors);
-    ok = ok && put(e, e->out, n) && pad(e, n);
+    ok = ok && put_in_gguf(e, e->out, n) && pad(e, n);
     free(e->block);
     free(e->ordered);
     free(e->out);

@@ -92,7 +92,7 @@ static double value_of(const struct target *t)
     return *(const int *)t->value;
 }
 
-static void put(const struct target *t, double value)
+static void set_target(const struct target *t, double value)
 {
     if (t->k->type == SETTING_REAL)
         *(double *)t->value = value;
@@ -128,7 +128,7 @@ void hf_take_number(struct hf_config *c, const char *name, double value, const c
     }
     bool open = t.line == 0 || (ranged && t.k->type == SETTING_INT && value_of(&t) <= 0);
     if (open) {
-        put(&t, value);
+        set_target(&t, value);
         return;
     }
     if (same(value_of(&t), value)) return;
