@@ -43,7 +43,7 @@ static size_t spell(const struct bpe *t, const char *piece, size_t n, uint32_t *
     return count;
 }
 
-static size_t text_of(const void *how, struct word *w, char *out)
+static size_t replaced_text(const void *how, struct word *w, char *out)
 {
     const struct replace *r = how;
     size_t n = 0;
@@ -126,7 +126,7 @@ static struct tokenizer *read(struct parse *p, json_t *root)
     if (p->ok && t->splitter.byte_level)
         refuse(p, "pre_tokenizer", "ByteLevel and byte_fallback exclude each other", NULL);
     if (p->ok) find_bytes(p, t);
-    if (p->ok) words_set_texts(&t->words, text_of, &r);
+    if (p->ok) words_set_texts(&t->words, replaced_text, &r);
     if (p->ok) {
         t->byte_of = memory_take((size_t)t->words.size, sizeof *t->byte_of, "a tokenizer");
         for (int i = 0; i < t->words.size; i++) t->byte_of[i] = (short)byte_of(&t->words.word[i]);

@@ -27,7 +27,7 @@ static void alphabet_fill(struct alphabet *a)
 }
 
 /* Tokens that hold another character, as special ones, are their own text. */
-static size_t text_of(const void *how, struct word *w, char *out)
+static size_t spelled_bytes(const void *how, struct word *w, char *out)
 {
     const struct alphabet *a = how;
     const char *spelled = w->text;
@@ -126,7 +126,7 @@ static struct tokenizer *read(struct parse *p, json_t *root)
         refuse(p, "pre_tokenizer", "BPE without byte_fallback needs ByteLevel as the last step",
                NULL);
     if (p->ok) find_bytes(p, t, &a, model);
-    if (p->ok) words_set_texts(&t->words, text_of, &a);
+    if (p->ok) words_set_texts(&t->words, spelled_bytes, &a);
     if (p->ok && json_is_true(json_object_get(model, "ignore_merges"))) bpe_find_whole(t, false);
     return bpe_finish(p, t);
 }

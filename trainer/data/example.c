@@ -157,7 +157,7 @@ static char *keep(struct example *r, const char *at, size_t n)
     return copy;
 }
 
-static struct span text_of(struct example *r, struct span value)
+static struct span copy_unescaped(struct example *r, struct span value)
 {
     INVARIANT(r->used + value.n < r->room, "%zu + %zu bytes of %zu", r->used, value.n, r->room);
     char *copy = r->bytes + r->used;
@@ -182,7 +182,7 @@ static bool take_text(struct reading *d, enum part_role role, bool needed, struc
                   strspn(value.at, "-0123456789") >= value.n;
     *out = (struct span){NULL, 0};
     if (value_is(value, '"'))
-        *out = text_of(d->r, value);
+        *out = copy_unescaped(d->r, value);
     else if (number)
         *out = (struct span){keep(d->r, value.at, value.n), value.n};
     else if (value.at ? needed || !is_null(value) : needed)
@@ -228,7 +228,7 @@ static bool content_of(struct reading *d, struct span value, struct span *out)
     struct scan s = scan_of(value);
     bool first = true;
     if (value_is(value, '"')) {
-        *out = text_of(d->r, value);
+        *out = copy_unescaped(d->r, value);
         return true;
     }
     *out = (struct span){d->r->bytes + d->r->used, 0};
@@ -239,7 +239,7 @@ static bool content_of(struct reading *d, struct span value, struct span *out)
         struct span type = member_of(part, "type"), text = member_of(part, "text");
         if (type.n != 6 || memcmp(type.at, "\"text\"", 6) != 0 || !value_is(text, '"'))
             return wrong(d, "a message with a part that is not text");
-        out->n += text_of(d->r, text).n;
+        out->n += copy_unescaped(d->r, text).n;
         d->r->used--; /* the next part goes on there */
     }
     d->r->bytes[d->r->used++] = '\0';
@@ -262,7 +262,7 @@ static bool take_turn(struct reading *d, struct span message)
     if (!role_of(d, member[0], &t->role) || !content_of(d, member[1], &text)) return false;
     t->text = text.at;
     t->n = text.n;
-    if (value_is(reasoning, '"')) t->reasoning = text_of(d->r, reasoning).at;
+    if (value_is(reasoning, '"')) t->reasoning = copy_unescaped(d->r, reasoning).at;
     return true;
 }
 

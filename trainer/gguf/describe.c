@@ -83,7 +83,7 @@ static void put_real(struct describer *x, const char *name, double value)
     gguf_put_f32(x->h, key(text, x, name), (float)value);
 }
 
-static struct gguf_text text_of(const char *s)
+static struct gguf_text whole_text(const char *s)
 {
     return (struct gguf_text){s, strlen(s)};
 }
@@ -153,7 +153,7 @@ static void take_llama3(struct describer *x, const json_t *scaling, double theta
 static void put_yarn(struct describer *x, const json_t *scaling)
 {
     char text[96];
-    gguf_put_text(x->h, key(text, x, "rope.scaling.type"), text_of("yarn"));
+    gguf_put_text(x->h, key(text, x, "rope.scaling.type"), whole_text("yarn"));
     put_real(x, "rope.scaling.factor", number(scaling, "factor", 1));
     put_whole(x, "rope.scaling.original_context_length",
               (int)number(scaling, "original_max_position_embeddings", 0));
@@ -189,8 +189,8 @@ bool gguf_describe(struct gguf_described *d, struct gguf_head *h, const struct g
     *d = (struct gguf_described){0};
     if (!config) problems_add(p, file, error.line, "is no JSON: %s", error.text);
     if (config && take_architecture(&x)) {
-        gguf_put_text(h, "general.architecture", text_of(d->architecture));
-        gguf_put_text(h, "general.name", text_of(f->name));
+        gguf_put_text(h, "general.architecture", whole_text(d->architecture));
+        gguf_put_text(h, "general.name", whole_text(f->name));
         gguf_put_u32(h, "general.file_type", matrices->file);
         gguf_put_u32(h, "general.quantization_version", 2);
         put_sizes(&x);

@@ -128,7 +128,7 @@ static json_t *model_of(const struct vocabulary *v, const struct gguf_split *s)
                      "merges", v->merges);
 }
 
-static char *text_of(const struct vocabulary *v, const struct gguf_split *s)
+static char *tokenizer_text(const struct vocabulary *v, const struct gguf_split *s)
 {
     json_t *nfc = s->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
     json_t *root = json_pack("{s:s, s:n, s:n, s:O, s:o, s:o, s:n, s:o, s:o}", "version", "1.0",
@@ -167,7 +167,7 @@ char *gguf_tokenizer_text(const struct gguf *g, const char *file, struct problem
     const struct gguf_split *s = known(g, file, p);
     if (!s) return NULL;
     struct vocabulary v = {g, file, p, json_object(), json_array(), json_array()};
-    char *text = add_tokens(&v) && add_merges(&v) ? text_of(&v, s) : NULL;
+    char *text = add_tokens(&v) && add_merges(&v) ? tokenizer_text(&v, s) : NULL;
     json_decref(v.vocab);
     json_decref(v.added);
     json_decref(v.merges);

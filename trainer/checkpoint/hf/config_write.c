@@ -70,7 +70,7 @@ static void put_token(json_t *o, const char *name, int id)
     json_object_set_new(o, name, id >= 0 ? json_integer(id) : json_null());
 }
 
-static char *text_of(json_t *o)
+static char *json_text(json_t *o)
 {
     char *text = json_dumps(o, JSON_INDENT(2));
     json_decref(o);
@@ -110,7 +110,7 @@ char *hf_config_text(const struct hf_export *x, struct problems *p)
     put_token(o, "eos_token_id", x->end);
     put_token(o, "pad_token_id", x->pad);
     put_token(o, "bos_token_id", -1);
-    return text_of(o);
+    return json_text(o);
 }
 
 char *hf_config_with_dtype(const char *json, size_t n, enum st_dtype dtype)
@@ -119,7 +119,7 @@ char *hf_config_with_dtype(const char *json, size_t n, enum st_dtype dtype)
     SYS_OK(o, "free memory", "no memory for a configuration");
     const char *name = json_object_get(o, "dtype") ? "dtype" : "torch_dtype";
     json_object_set_new(o, name, json_string(dtype_name(dtype)));
-    return text_of(o);
+    return json_text(o);
 }
 
 char *hf_generation_text(const struct hf_export *x)
@@ -127,7 +127,7 @@ char *hf_generation_text(const struct hf_export *x)
     json_t *o = json_object();
     put_token(o, "eos_token_id", x->end);
     put_token(o, "pad_token_id", x->pad);
-    return text_of(o);
+    return json_text(o);
 }
 
 char *hf_tokenizer_config_text(const struct hf_export *x)
@@ -137,5 +137,5 @@ char *hf_tokenizer_config_text(const struct hf_export *x)
                   "model_max_length", x->dims.max_context, "clean_up_tokenization_spaces", 0);
     if (x->end >= 0) json_object_set_new(o, "eos_token", json_string("<eos>"));
     if (x->pad >= 0) json_object_set_new(o, "pad_token", json_string("<pad>"));
-    return text_of(o);
+    return json_text(o);
 }

@@ -123,7 +123,7 @@ static void list_entries(struct gguf_exporter *e)
 
 /* --- keys --- */
 
-static const char *text_of(const struct hf_export *x, const char *name)
+static const char *attached_text(const struct hf_export *x, const char *name)
 {
     const struct attachment *a = attachments_find(&x->from->files, name);
     return a ? a->bytes : NULL;
@@ -141,15 +141,15 @@ static const char *name_of(const char *path)
 static bool put_keys(struct gguf_exporter *e)
 {
     const struct hf_export *x = e->x;
-    const char *imported = text_of(x, HF_SIDE_PREFIX "config.json");
+    const char *imported = attached_text(x, HF_SIDE_PREFIX "config.json");
     char *made = imported ? NULL : hf_config_text(x, e->p);
     const struct gguf_folder folder = {
         .name = name_of(x->to),
         .config = imported ? imported : made,
         .tokenizer = x->from->tokenizer,
-        .generation = text_of(x, HF_SIDE_PREFIX "generation_config.json"),
-        .tokenizer_config = text_of(x, HF_SIDE_PREFIX "tokenizer_config.json"),
-        .chat_template = text_of(x, HF_SIDE_PREFIX "chat_template.jinja")};
+        .generation = attached_text(x, HF_SIDE_PREFIX "generation_config.json"),
+        .tokenizer_config = attached_text(x, HF_SIDE_PREFIX "tokenizer_config.json"),
+        .chat_template = attached_text(x, HF_SIDE_PREFIX "chat_template.jinja")};
     bool ok = folder.config && folder.tokenizer &&
               gguf_describe(&e->described, e->head, &folder, e->matrices, e->p);
     free(made);
