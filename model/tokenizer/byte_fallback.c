@@ -166,8 +166,8 @@ static void put_run(const struct bpe *t, struct decoding *d, const int *ids, siz
     }
 }
 
-static void decode(const struct tokenizer *base, struct decoding *d, const int *ids, size_t n,
-                   bool last)
+static void decode_fallback(const struct tokenizer *base, struct decoding *d, const int *ids,
+                            size_t n, bool last)
 {
     const struct bpe *t = (const struct bpe *)base;
     (void)last;
@@ -190,5 +190,5 @@ const struct tokenizer_kind kind_byte_fallback = {.name = "BPE with byte fallbac
                                                   .release = bpe_release,
                                                   .find = bpe_find,
                                                   .encode = bpe_encode,
-                                                  .decode = decode,
+                                                  .decode = decode_fallback,
                                                   .waits = waits};

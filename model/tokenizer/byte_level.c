@@ -175,8 +175,8 @@ static size_t settle(struct decoding *d, const char *s, size_t n)
     return taken;
 }
 
-static void decode(const struct tokenizer *base, struct decoding *d, const int *ids, size_t n,
-                   bool last)
+static void decode_bytes(const struct tokenizer *base, struct decoding *d, const int *ids, size_t n,
+                         bool last)
 {
     const struct bpe *t = (const struct bpe *)base;
     for (size_t i = 0; i < n; i++) {
@@ -196,4 +196,4 @@ const struct tokenizer_kind kind_byte_level = {.name = "byte-level BPE",
                                                .find = bpe_find,
                                                .encode = bpe_encode,
                                                .unknown = unknown,
-                                               .decode = decode};
+                                               .decode = decode_bytes};

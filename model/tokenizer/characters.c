@@ -272,8 +272,8 @@ static size_t unknown(const struct tokenizer *base, const char *text, size_t n, 
     return n;
 }
 
-static void decode(const struct tokenizer *base, struct decoding *d, const int *ids, size_t n,
-                   bool last)
+static void decode_characters(const struct tokenizer *base, struct decoding *d, const int *ids,
+                              size_t n, bool last)
 {
     const struct characters *t = (const struct characters *)base;
     (void)last;
@@ -286,4 +286,4 @@ const struct tokenizer_kind kind_characters = {.name = "WordLevel",
                                                .find = find,
                                                .encode = encode,
                                                .unknown = unknown,
-                                               .decode = decode};
+                                               .decode = decode_characters};

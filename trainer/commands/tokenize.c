@@ -201,7 +201,7 @@ static void complain(struct lines *l, const char *what, const char *detail)
 }
 
 /* The length is asked first: ids may stand for any number of bytes. */
-static void decode(struct lines *l, const json_t *ids)
+static void decode_line(struct lines *l, const json_t *ids)
 {
     size_t n = json_array_size(ids);
     l->ids = grown(l->ids, &l->ids_room, n + 1, sizeof *l->ids);
@@ -269,7 +269,7 @@ static void take_line(struct lines *l, const char *s, size_t n)
     else if (!l->decode && !json_is_string(text))
         complain(l, "needs \"text\": a string", "");
     else if (l->decode)
-        decode(l, ids);
+        decode_line(l, ids);
     else
         encode(l, text);
     json_decref(o);
