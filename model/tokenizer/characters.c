@@ -233,8 +233,8 @@ static const struct word *added_at(const struct characters *t, const char *text,
 }
 
 /* used is 0 at a byte that begins no valid character: it is <unk> by itself. */
-static size_t encode(const struct tokenizer *base, const char *text, size_t n, bool special,
-                     int *out, size_t max)
+static size_t encode_characters(const struct tokenizer *base, const char *text, size_t n,
+                                bool special, int *out, size_t max)
 {
     const struct characters *t = (const struct characters *)base;
     size_t count = 0;
@@ -284,6 +284,6 @@ const struct tokenizer_kind kind_characters = {.name = "WordLevel",
                                                .read = read,
                                                .release = release,
                                                .find = find,
-                                               .encode = encode,
+                                               .encode = encode_characters,
                                                .unknown = unknown,
                                                .decode = decode_characters};

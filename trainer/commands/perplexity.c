@@ -41,7 +41,7 @@ static size_t score_windows(struct run *r, struct sum *s, int *ids, size_t n, si
     return at + 1 < n ? at : n;
 }
 
-static int *encode(const struct tokenizer *t, const char *text, size_t n, size_t *count)
+static int *encode_text(const struct tokenizer *t, const char *text, size_t n, size_t *count)
 {
     *count = tokenizer_encode(t, text, n, false, NULL, 0);
     int *ids = memory_take(*count + 1, sizeof *ids, "the tokens of a text");
@@ -55,7 +55,7 @@ static struct perplexity score_text(struct run *r, const char *text, size_t n, i
     struct sum s = {0};
     int context = r->stage.dims.max_context;
     if (window > context) window = context;
-    int *ids = encode(r->tokenizer, text, n, &count);
+    int *ids = encode_text(r->tokenizer, text, n, &count);
     for (size_t at = 0; at + 1 < count;) at = score_windows(r, &s, ids, count, at, window);
     free(ids);
     MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &s.logp, 1, MPI_DOUBLE, MPI_SUM, r->world->comm));

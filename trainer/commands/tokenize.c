@@ -173,7 +173,7 @@ static void put_string(struct lines *l, const char *s, size_t n)
 
 /* A token is at least a byte as a rule, so one pass is enough but for texts that a normalizer makes
  * longer. */
-static void encode(struct lines *l, const json_t *text)
+static void encode_line(struct lines *l, const json_t *text)
 {
     const char *s = json_string_value(text);
     size_t length = json_string_length(text), n_before = 0, n_behind = 0;
@@ -271,7 +271,7 @@ static void take_line(struct lines *l, const char *s, size_t n)
     else if (l->decode)
         decode_line(l, ids);
     else
-        encode(l, text);
+        encode_line(l, text);
     json_decref(o);
 }
 

@@ -115,7 +115,7 @@ static unsigned char *message_of(struct outer *x, int site)
     return x->message + x->offset[site];
 }
 
-static void encode(struct outer *x, int i, unsigned char *to)
+static void encode_slice(struct outer *x, int i, unsigned char *to)
 {
     struct outer_slice *s = &x->slice[i];
     const float *master = x->optimizer->buckets.b[i].master;
@@ -129,7 +129,7 @@ static void begin_exchange(struct outer *x, long update)
     unsigned char *mine = message_of(x, x->world->site);
     struct outer_head head = {(uint64_t)update, checksum_of(x)};
     memcpy(mine, &head, sizeof head);
-    for (int i = 0; i < x->n; i++) encode(x, i, mine);
+    for (int i = 0; i < x->n; i++) encode_slice(x, i, mine);
     x->op = exchange_all_gather(x->exchange, 0, x->message, x->count, x->offset);
     x->began = update;
     x->began_at = clock_now();
