@@ -145,7 +145,7 @@ static void offer(struct work *w, uint32_t left, uint32_t right)
 }
 
 /* The pair that begins at `at`, if it is still the one of this rank. */
-static void take(struct work *w, uint32_t at, uint32_t rank)
+static void merge_pair(struct work *w, uint32_t at, uint32_t rank)
 {
     uint32_t *next = w->r->next, *last = w->r->last;
     if (w->ids[at] == NONE || next[at] >= w->n) return;
@@ -160,8 +160,9 @@ static void take(struct work *w, uint32_t at, uint32_t rank)
     if (next[at] < w->n) offer(w, at, next[at]);
 }
 
-/* n log n. Entries of the heap are not removed when a neighbour is merged: take() finds that their
- * pair is gone. Equal ranks come leftmost first, since the place is the lower half of the key. */
+/* n log n. Entries of the heap are not removed when a neighbour is merged: merge_pair() finds that
+ * their pair is gone. Equal ranks come leftmost first, since the place is the lower half of the
+ * key. */
 static size_t merge_many(const struct pair_table *pairs, struct merge_room *room, uint32_t *ids,
                          size_t n)
 {
@@ -178,7 +179,7 @@ static size_t merge_many(const struct pair_table *pairs, struct merge_room *room
         uint64_t top = room->heap[0];
         room->heap[0] = room->heap[--w.heap];
         if (w.heap > 0) sift_down(room->heap, w.heap, 0);
-        take(&w, (uint32_t)top, (uint32_t)(top >> 32));
+        merge_pair(&w, (uint32_t)top, (uint32_t)(top >> 32));
     }
     size_t left = 0;
     for (size_t i = 0; i < n; i++)

@@ -281,7 +281,7 @@ const struct example *collection_example(struct collection *c, const struct prob
 }
 
 /* Slots are used in turn: a problem's text stays until `slots` others have been taken. */
-static void take(struct collection *c, uint64_t place, struct problem *out)
+static void take_record(struct collection *c, uint64_t place, struct problem *out)
 {
     const struct example *r = read_example(c, place);
     const char *answer = r->answer ? r->answer : "";
@@ -304,7 +304,7 @@ static void take(struct collection *c, uint64_t place, struct problem *out)
 
 void collection_take(struct collection *c, enum split split, int i, struct problem *out)
 {
-    take(c, c->split[split].at[i], out);
+    take_record(c, c->split[split].at[i], out);
 }
 
 /* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two,
@@ -336,7 +336,7 @@ void collection_draw(struct collection *c, enum split split, uint64_t seed, uint
         n = (uint32_t)l->first[file + 1] - first;
         list += 2 * (uint32_t)file;
     }
-    take(c, l->at[first + permuted(seed, index / n, list, n, index % n)], out);
+    take_record(c, l->at[first + permuted(seed, index / n, list, n, index % n)], out);
 }
 
 const char *collection_place(struct collection *c, const struct problem *p, int *line)

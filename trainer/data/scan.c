@@ -17,7 +17,7 @@ bool scan_done(struct scan *s)
     return s->at == s->end;
 }
 
-static bool take(struct scan *s, char c)
+static bool take_byte(struct scan *s, char c)
 {
     if (s->at == s->end || *s->at != c) return false;
     s->at++;
@@ -27,7 +27,7 @@ static bool take(struct scan *s, char c)
 bool scan_opens(struct scan *s, char open)
 {
     skip_space(s);
-    return take(s, open);
+    return take_byte(s, open);
 }
 
 /* --- strings --- */
@@ -167,12 +167,12 @@ static bool digits(struct scan *s)
 
 static bool scan_number(struct scan *s)
 {
-    take(s, '-');
-    if (!take(s, '0') && !digits(s)) return false;
-    if (take(s, '.') && !digits(s)) return false;
+    take_byte(s, '-');
+    if (!take_byte(s, '0') && !digits(s)) return false;
+    if (take_byte(s, '.') && !digits(s)) return false;
     if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
         s->at++;
-        if (!take(s, '+')) take(s, '-');
+        if (!take_byte(s, '+')) take_byte(s, '-');
         if (!digits(s)) return false;
     }
     return true;
@@ -192,7 +192,7 @@ static bool scan_word(struct scan *s)
 
 static bool scan_scalar(struct scan *s)
 {
-    if (take(s, '"')) return scan_string(s);
+    if (take_byte(s, '"')) return scan_string(s);
     if (s->at < s->end && (*s->at == '-' || (*s->at >= '0' && *s->at <= '9')))
         return scan_number(s);
     return scan_word(s);
@@ -202,21 +202,21 @@ static bool scan_scalar(struct scan *s)
 static bool scan_key(struct scan *s, struct span *key)
 {
     skip_space(s);
-    if (!take(s, '"')) return false;
+    if (!take_byte(s, '"')) return false;
     key->at = s->at;
     if (!scan_string(s)) return false;
     key->n = (size_t)(s->at - 1 - key->at);
     skip_space(s);
-    return take(s, ':');
+    return take_byte(s, ':');
 }
 
 static enum scan_step next(struct scan *s, bool *first, char close)
 {
     skip_space(s);
-    if (take(s, close)) return SCAN_END;
+    if (take_byte(s, close)) return SCAN_END;
     bool begins = *first;
     *first = false;
-    return begins || take(s, ',') ? SCAN_MORE : SCAN_WRONG;
+    return begins || take_byte(s, ',') ? SCAN_MORE : SCAN_WRONG;
 }
 
 enum scan_step scan_member(struct scan *s, bool *first, struct span *key)
@@ -273,8 +273,8 @@ bool scan_value(struct scan *s, struct span *value)
     value->at = s->at;
     do {
         skip_space(s);
-        bool object = take(s, '{');
-        if (object || take(s, '[')) {
+        bool object = take_byte(s, '{');
+        if (object || take_byte(s, '[')) {
             if (!levels_push(&l, object)) return false;
             first = true;
         } else if (!scan_scalar(s)) {

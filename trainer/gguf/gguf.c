@@ -38,7 +38,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(struct cursor *c, const
     return false;
 }
 
-static const unsigned char *take(struct cursor *c, uint64_t n)
+static const unsigned char *take_bytes(struct cursor *c, uint64_t n)
 {
     if (c->failed || n > c->left) {
         refuse(c,
@@ -60,14 +60,14 @@ static uint64_t little(const unsigned char *at, int bytes)
 
 static uint64_t take_number(struct cursor *c, int bytes)
 {
-    const unsigned char *at = take(c, (uint64_t)bytes);
+    const unsigned char *at = take_bytes(c, (uint64_t)bytes);
     return at ? little(at, bytes) : 0;
 }
 
 static struct gguf_text take_text(struct cursor *c)
 {
     uint64_t n = take_number(c, 8);
-    const unsigned char *at = take(c, n);
+    const unsigned char *at = take_bytes(c, n);
     return (struct gguf_text){(const char *)at, at ? (size_t)n : 0};
 }
 
@@ -98,9 +98,9 @@ static void take_elements(struct cursor *c, struct gguf_value *v)
     if (v->kind == GGUF_STRING) {
         for (uint64_t i = 0; i < v->n && !c->failed; i++) take_text(c);
     } else if (v->n > c->left) { /* before it is multiplied */
-        take(c, v->n);
+        take_bytes(c, v->n);
     } else {
-        take(c, v->n * kind_bytes[v->kind]);
+        take_bytes(c, v->n * kind_bytes[v->kind]);
     }
 }
 
@@ -273,7 +273,7 @@ static bool place_tensors(struct cursor *c, struct gguf *g)
     uint64_t alignment = ALIGNMENT;
     if (!alignment_of(c, g, &alignment)) return false;
     uint64_t past = (uint64_t)(c->at - c->start) % alignment;
-    if (g->tensors > 0 && past) take(c, alignment - past);
+    if (g->tensors > 0 && past) take_bytes(c, alignment - past);
     struct gguf_tensor **by_offset = sorted(g, offset_order);
     const struct gguf_tensor *before = NULL;
     for (int i = 0; i < g->tensors && !c->failed; i++) {
@@ -296,7 +296,7 @@ static bool read_file(struct cursor *c, struct gguf *g)
 {
     if (c->left < 4 || little(c->at, 4) != MAGIC)
         return refuse(c, "is no GGUF file: it does not begin with GGUF");
-    take(c, 4);
+    take_bytes(c, 4);
     uint64_t version = take_number(c, 4);
     if (!c->failed && version != 2 && version != 3)
         return refuse(c, "is a GGUF file of version %llu; versions 2 and 3 can be read%s",
