@@ -85,8 +85,8 @@ static hid_t access_list(struct failure *f)
 
 /* Looks between slices whether another rank has failed: no rank writes for minutes what is thrown
  * away. */
-static void write_file(const char *path, const struct slice *slices, int n,
-                       struct shard_progress *progress, struct failure *f)
+static void write_shard(const char *path, const struct slice *slices, int n,
+                        struct shard_progress *progress, struct failure *f)
 {
     h5_enter();
     const hid_t list = access_list(f);
@@ -111,7 +111,7 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
 {
     char tmp[PATH_BYTES];
     path_make(tmp, "%s/%s.tmp", folder, name);
-    write_file(tmp, slices, n, progress, f);
+    write_shard(tmp, slices, n, progress, f);
     const bool ok = !failed(f) && file_sum_of(tmp, sum, f) && file_commit(folder, name, f);
     atomic_fetch_add(&progress->moved, 1);
     if (!ok) unlink(tmp);

@@ -149,8 +149,8 @@ static void times_costs(struct times *t, const struct timeline *all, int chunks)
 /* --- files --- */
 
 /* Written beside and renamed: a reader never sees half a file. */
-static void write_file(const char *folder, const char *name, const struct timeline_drawing *d,
-                       void (*write)(FILE *, const struct timeline_drawing *))
+static void write_drawing(const char *folder, const char *name, const struct timeline_drawing *d,
+                          void (*write)(FILE *, const struct timeline_drawing *))
 {
     char path[PATH_BYTES];
     struct failure failure = {0};
@@ -195,8 +195,8 @@ static void write_files(const struct plan *plan, const struct timeline *measured
                                  .n = 2,
                                  .unit = "ms",
                                  .per_unit = 1e-3};
-    write_file(folder, "trace.json", &d, timeline_trace);
-    write_file(folder, "trace.svg", &d, timeline_svg);
+    write_drawing(folder, "trace.json", &d, timeline_trace);
+    write_drawing(folder, "trace.svg", &d, timeline_svg);
     log_info("trace of %s: measured %.1f ms, bubble %.1f %%; predicted from the mean times of its "
              "passes, "
              "messages free: %.1f ms, bubble %.1f %% (trace.json, trace.svg)",

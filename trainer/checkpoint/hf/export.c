@@ -159,7 +159,7 @@ static bool write_tensors(struct exporter *e, int fd, size_t from, size_t to)
 }
 
 /* Network file systems may report a full disk only at close, so that is checked, too. */
-static bool write_file(struct exporter *e, int file, size_t from, size_t to)
+static bool write_weights(struct exporter *e, int file, size_t from, size_t to)
 {
     char name[64], path[PATH_BYTES];
     file_name(name, file, e->files);
@@ -182,7 +182,7 @@ static bool write_files(struct exporter *e)
     bool ok = true;
     for (size_t from = 0, to; ok && from < e->n; from = to) {
         for (to = from; to < e->n && e->file[to] == e->file[from]; to++) continue;
-        ok = write_file(e, e->file[from], from, to);
+        ok = write_weights(e, e->file[from], from, to);
     }
     free(e->block);
     free(e->out);

@@ -256,7 +256,7 @@ static bool put_all(struct gguf_exporter *e)
 /* --- the file --- */
 
 /* Under another name until it is whole: no program loads half a model. */
-static bool write_file(struct gguf_exporter *e)
+static bool write_gguf(struct gguf_exporter *e)
 {
     char partial[PATH_BYTES], folder[PATH_BYTES];
     path_make(partial, "%s.partial", e->x->to);
@@ -298,7 +298,7 @@ bool hf_export_gguf(struct hf_exported *done, const struct hf_export *x,
         list_entries(&e);
         for (size_t i = 0; i < e.n; i++) put_entry(&e, &e.entry[i]);
         put_rope_factors(&e);
-        if (p->n == before) write_file(&e);
+        if (p->n == before) write_gguf(&e);
     }
     if (failed(&e.f)) problems_add(p, x->to, 0, "%s: %s", e.f.what, e.f.why);
     *done = (struct hf_exported){.tensors = e.n, .files = 1};
