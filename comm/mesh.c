@@ -214,14 +214,6 @@ bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, str
 
 /* --- communicators --- */
 
-static MPI_Comm split(MPI_Comm comm, int color, int key)
-{
-    MPI_Comm out;
-    MPI_OK(MPI_Comm_split(comm, color, key, &out));
-    MPI_OK(MPI_Comm_set_errhandler(out, MPI_ERRORS_RETURN));
-    return out;
-}
-
 /* With a mirrored mesh stage p and its mirror pp-1-p hold the same layers: replicas of both are one
  * group, the lower half first, which fixes the order of its sums. */
 void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
@@ -241,12 +233,12 @@ void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
         m->replica_inner = 2;
     }
     int same_part = low * s.tp + m->t, stage = m->p * s.tp + m->t;
-    m->pipe = split(w->comm, m->d * s.tp + m->t, m->p);
-    m->data = split(w->comm, stage, m->d);
-    m->tensor = split(w->comm, m->d * s.pp + m->p, m->t);
-    m->expert = split(w->comm, m->d / s.ep * s.pp * s.tp + stage, m->d);
-    m->replica = split(w->comm, same_part, 2 * m->d + high);
-    m->expert_replica = split(w->comm, same_part * s.ep + m->d % s.ep, 2 * m->d + high);
+    m->pipe = mpi_split(w->comm, m->d * s.tp + m->t, m->p);
+    m->data = mpi_split(w->comm, stage, m->d);
+    m->tensor = mpi_split(w->comm, m->d * s.pp + m->p, m->t);
+    m->expert = mpi_split(w->comm, m->d / s.ep * s.pp * s.tp + stage, m->d);
+    m->replica = mpi_split(w->comm, same_part, 2 * m->d + high);
+    m->expert_replica = mpi_split(w->comm, same_part * s.ep + m->d % s.ep, 2 * m->d + high);
 }
 
 void mesh_free(struct mesh *m)

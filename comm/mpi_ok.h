@@ -16,4 +16,8 @@ _Noreturn void mpi_die(const char *file, int line, const char *call, int rc);
 const char *mpi_why(int rc, char text[MPI_MAX_ERROR_STRING]);
 extern const char mpi_fix[];
 
+/* MPI_Comm_split whose part returns errors, too, for MPI_OK; MPI_COMM_NULL where the color is
+ * MPI_UNDEFINED. Collective over `whole`. */
+MPI_Comm mpi_split(MPI_Comm whole, int color, int key);
+
 #endif

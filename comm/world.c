@@ -193,14 +193,6 @@ void world_up(struct world *w, int *argc, char ***argv)
     say_that_we_listen(w);
 }
 
-static MPI_Comm split(MPI_Comm from, int colour, int key)
-{
-    MPI_Comm part;
-    MPI_OK(MPI_Comm_split(from, colour, key, &part));
-    MPI_OK(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN));
-    return part;
-}
-
 /* From here on a site is the world of its ranks; `across` joins ranks of the same place in all
  * sites. */
 void world_split_sites(struct world *w, int sites)
@@ -213,8 +205,8 @@ void world_split_sites(struct world *w, int sites)
     w->sites = sites;
     w->site = w->rank / each;
     w->first = w->site * each;
-    w->across = split(job, w->rank % each, w->rank);
-    w->comm = split(job, w->site, w->rank);
+    w->across = mpi_split(job, w->rank % each, w->rank);
+    w->comm = mpi_split(job, w->site, w->rank);
     MPI_OK(MPI_Comm_free(&job));
     w->rank -= w->first;
     w->size = each;

@@ -356,9 +356,8 @@ void bench_network(const struct bench_options *o, const struct world *w)
     struct result r = {.bytes = 0};
     struct problems none = {0};
     bool takes_part = !on_hosts(w) || w->local_rank == 0;
-    MPI_OK(MPI_Comm_split(w->comm, takes_part ? 0 : MPI_UNDEFINED, w->rank, &x.comm));
+    x.comm = mpi_split(w->comm, takes_part ? 0 : MPI_UNDEFINED, w->rank);
     if (takes_part) {
-        MPI_OK(MPI_Comm_set_errhandler(x.comm, MPI_ERRORS_RETURN));
         MPI_OK(MPI_Comm_rank(x.comm, &x.me));
         MPI_OK(MPI_Comm_size(x.comm, &x.n));
         x.buf = memory_take(LARGEST, 1, "messages of 64 MiB");

@@ -94,12 +94,11 @@ void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p
 
 static void length_up(struct length *l, int color, const struct world *w)
 {
-    MPI_OK(MPI_Comm_split(w->comm, color, w->rank, &l->group));
+    l->group = mpi_split(w->comm, color, w->rank);
     if (color == MPI_UNDEFINED) return;
-    MPI_OK(MPI_Comm_set_errhandler(l->group, MPI_ERRORS_RETURN));
     l->position = w->rank / l->members;
-    MPI_OK(MPI_Comm_split(l->group, w->rank % l->members, w->rank, &l->pipe));
-    MPI_OK(MPI_Comm_split(l->group, l->position, w->rank, &l->stage));
+    l->pipe = mpi_split(l->group, w->rank % l->members, w->rank);
+    l->stage = mpi_split(l->group, l->position, w->rank);
     l->p2p = p2p_new(&transport_mpi, l->pipe, ENGINE_OPEN);
     if (l->members > 1) l->exchange = exchange_new(&transport_mpi, l->stage, 2);
 }
@@ -213,8 +212,7 @@ static double overlap_once(struct exchange *x, unsigned char *buf, double away, 
 static json_t *overlap(const struct bench_options *o, const struct world *w)
 {
     struct readings alone = {0}, hidden = {0};
-    MPI_Comm two;
-    MPI_OK(MPI_Comm_split(w->comm, w->rank < 2 ? 0 : MPI_UNDEFINED, w->rank, &two));
+    MPI_Comm two = mpi_split(w->comm, w->rank < 2 ? 0 : MPI_UNDEFINED, w->rank);
     if (w->rank < 2) {
         unsigned char *buf = malloc(2 * (size_t)OVERLAP);
         SYS_OK(buf, "free memory on this host", "no memory for an exchange of 64 MiB");

@@ -36,8 +36,7 @@ static void group_find(struct rollout *r)
     r->group = MPI_COMM_NULL;
     if (m->ep == 1) return;
     int color = rollout_leads(r) ? m->d / m->ep : MPI_UNDEFINED;
-    MPI_OK(MPI_Comm_split(r->world->comm, color, r->world->rank, &r->group));
-    if (r->group != MPI_COMM_NULL) MPI_OK(MPI_Comm_set_errhandler(r->group, MPI_ERRORS_RETURN));
+    r->group = mpi_split(r->world->comm, color, r->world->rank);
 }
 
 struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new)
