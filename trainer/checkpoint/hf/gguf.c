@@ -14,11 +14,6 @@ static size_t count_tensors(const struct gguf *g)
     return n;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct safetensor *)a)->name, ((const struct safetensor *)b)->name);
-}
-
 /* begin, end: not bytes, but which place it has. */
 static void list_tensor(struct safetensor *t, const char *name, const struct gguf_place *at,
                         size_t i)
@@ -55,7 +50,7 @@ bool hf_gguf_open(struct hf_gguf *g, struct safetensors *list, const char *path,
                          quant_type_name(t->type));
     }
     list->n = n;
-    qsort(list->t, n, sizeof *list->t, by_name);
+    qsort(list->t, n, sizeof *list->t, safetensor_name_order);
     return p->n == before;
 }
 

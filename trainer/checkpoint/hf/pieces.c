@@ -32,7 +32,7 @@ bool hf_piece_of(struct hf_piece *out, const struct param *p, const struct dims 
     return true;
 }
 
-static int by_name(const void *a, const void *b)
+static int param_order(const void *a, const void *b)
 {
     return strcmp((*(const struct param *const *)a)->name, (*(const struct param *const *)b)->name);
 }
@@ -44,7 +44,7 @@ void hf_model_make(struct hf_model *m, const struct dims *d)
     param_list_make(&m->list, &m->dims, chunk_span_of(&m->dims, 1, 0));
     m->sorted = memory_take((size_t)m->list.n, sizeof *m->sorted, "names of tensors");
     for (int i = 0; i < m->list.n; i++) m->sorted[i] = &m->list.p[i];
-    qsort(m->sorted, (size_t)m->list.n, sizeof *m->sorted, by_name);
+    qsort(m->sorted, (size_t)m->list.n, sizeof *m->sorted, param_order);
 }
 
 void hf_model_free(struct hf_model *m)
@@ -60,6 +60,7 @@ const struct param *hf_model_find(const struct hf_model *m, const char *name)
     const struct param *k = &key;
     if (strlen(name) >= sizeof key.name) return NULL;
     strcpy(key.name, name);
-    const struct param **at = bsearch(&k, m->sorted, (size_t)m->list.n, sizeof *m->sorted, by_name);
+    const struct param **at =
+        bsearch(&k, m->sorted, (size_t)m->list.n, sizeof *m->sorted, param_order);
     return at ? *at : NULL;
 }

@@ -190,11 +190,6 @@ static int by_place(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct safetensor *)a)->name, ((const struct safetensor *)b)->name);
-}
-
 /* Rules 3 and 6: the data are covered once, without holes, to the end of the file. */
 static bool check_layout(struct st_reader *r, uint64_t file_bytes)
 {
@@ -215,7 +210,7 @@ static bool check_layout(struct st_reader *r, uint64_t file_bytes)
                                    "off?)");
     if (at < file_bytes - s->data)
         return scan_fail(&r->scan, "there are bytes behind the last tensor that belong to none");
-    if (s->n > 0) qsort(s->t, s->n, sizeof *s->t, by_name);
+    if (s->n > 0) qsort(s->t, s->n, sizeof *s->t, safetensor_name_order);
     for (size_t i = 1; i < s->n; i++) {
         r->name = s->t[i].name;
         if (strcmp(s->t[i - 1].name, s->t[i].name) == 0)
@@ -309,10 +304,15 @@ void safetensors_free(struct safetensors *s)
 const struct safetensor *safetensors_find(const struct safetensors *s, const char *name)
 {
     const struct safetensor key = {.name = name};
-    return s->n > 0 ? bsearch(&key, s->t, s->n, sizeof key, by_name) : NULL;
+    return s->n > 0 ? bsearch(&key, s->t, s->n, sizeof key, safetensor_name_order) : NULL;
 }
 
 /* --- writing --- */
+
+int safetensor_name_order(const void *a, const void *b)
+{
+    return strcmp(((const struct safetensor *)a)->name, ((const struct safetensor *)b)->name);
+}
 
 int safetensor_file_order(const void *a, const void *b)
 {

@@ -48,8 +48,9 @@ const char *safetensor_shape_text(char out[256], const uint64_t *shape, int rank
 /* A name that may be anything, fit for a message. */
 const char *safetensor_show(char out[96], const char *name);
 
-/* The order in which a file has its tensors: wider data first, then by name. For qsort over struct
- * safetensor. */
+/* Orders for qsort and bsearch over struct safetensor: by name; the one in which a file has its
+ * tensors, wider data first, then by name. */
+int safetensor_name_order(const void *a, const void *b);
 int safetensor_file_order(const void *a, const void *b);
 /* Header for tensors in this order, begin and end of each filled in: malloc'ed, *n bytes, with its
  * length in front, padded to a multiple of 8. NULL without memory. Local. */
