@@ -67,6 +67,13 @@ char *changes_text(const struct changes *c)
     return text;
 }
 
+bool changes_name(const struct changes *c, const char *name)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strncmp(c->row[i].name, name, strlen(name)) == 0) return true;
+    return false;
+}
+
 void changes_refused(const struct changes *c, char *out, size_t size)
 {
     size_t n = 0;

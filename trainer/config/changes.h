@@ -41,6 +41,8 @@ void changes_add(struct changes *c, bool refused, const char *name, const char *
 void changes_add_refused(struct changes *c, const struct changes *from);
 /* The table as text, malloc'ed, a line a row. Local. */
 char *changes_text(const struct changes *c);
+/* Is there a row whose name begins so? */
+bool changes_name(const struct changes *c, const char *name);
 /* "phases.sft.lr, seed": the rows that are refused. */
 void changes_refused(const struct changes *c, char *out, size_t size);
 void changes_free(struct changes *c);

@@ -1,7 +1,6 @@
 #include "trainer/run/resume.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,119 +13,11 @@
 #include "trainer/config/table.h"
 #include "trainer/learn/lr.h"
 #include "trainer/observe/record_file.h"
+#include "trainer/run/changed_files.h"
 #include "trainer/run/position.h"
 #include "trainer/run/sites.h"
 
-/* --- what is no setting: tokenizer, data, rate --- */
-
-/* Into one cell of a table. */
-static void token_text(const struct tokenizer *t, int id, char text[48])
-{
-    tokenizer_decode(t, &id, 1, text, 48);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ') *c = '?';
-}
-
-/* The first id that stands for another text, or the smaller size; -1: all are the same. */
-static int first_other_id(const struct tokenizer *was, const struct tokenizer *is, char text[2][48])
-{
-    int n[2] = {tokenizer_size(was), tokenizer_size(is)}, least = n[0] < n[1] ? n[0] : n[1];
-    for (int id = 0; id < least; id++) {
-        token_text(was, id, text[0]);
-        token_text(is, id, text[1]);
-        if (strcmp(text[0], text[1]) != 0) return id;
-    }
-    return n[0] == n[1] ? -1 : least;
-}
-
-/* Compared by ids: another file with the same ids leaves the weights valid. */
-static void add_tokenizer(struct changes *c, const struct tokenizer *was,
-                          const struct tokenizer *is)
-{
-    char text[2][48], then[64], now[64];
-    int sizes[2] = {tokenizer_size(was), tokenizer_size(is)}, id = first_other_id(was, is, text);
-    if (sizes[0] != sizes[1]) {
-        snprintf(then, sizeof then, "%d tokens", sizes[0]);
-        snprintf(now, sizeof now, "%d tokens", sizes[1]);
-    } else if (id >= 0) {
-        snprintf(then, sizeof then, "%d is \"%.40s\"", id, text[0]);
-        snprintf(now, sizeof now, "%d is \"%.40s\"", id, text[1]);
-    } else {
-        changes_add(c, false, "model.tokenizer", "another file", "the same ids",
-                    "the weights stay valid; text may be split into other tokens");
-        return;
-    }
-    changes_add(c, true, "model.tokenizer", then, now, "the weights were trained with the old ids");
-}
-
-/* json: the file in use now. */
-static void compare_tokenizer(struct changes *c, const char *was, const char *json)
-{
-    struct problems ignored = {0};
-    if (!was || strcmp(was, json) == 0) return;
-    struct tokenizer *then = tokenizer_parse(was, strlen(was), "", &ignored),
-                     *now = tokenizer_parse(json, strlen(json), "", &ignored);
-    if (then && now) add_tokenizer(c, then, now);
-    tokenizer_free(then);
-    tokenizer_free(now);
-    problems_free(&ignored);
-}
-
-static bool named(const struct changes *c, const char *name)
-{
-    for (int i = 0; i < c->n; i++)
-        if (strncmp(c->row[i].name, name, strlen(name)) == 0) return true;
-    return false;
-}
-
-/* "problems.jsonl, 0123456789abcdef" */
-static void describe_file(char out[64], const char *path, uint64_t sum)
-{
-    const char *base = strrchr(path, '/');
-    base = base ? base + 1 : path;
-    snprintf(out, 64, "%.40s%s%016" PRIx64, base, *base ? ", " : "", sum);
-}
-
-/* By checksum: a file that moved is the same file. */
-static void compare_file(struct changes *c, const char *name, const char *paths[2],
-                         const uint64_t sums[2], bool refused, const char *means)
-{
-    char then[64], now[64];
-    bool moved = strcmp(paths[0], paths[1]) != 0;
-    if (sums[0] != sums[1]) {
-        describe_file(then, paths[0], sums[0]);
-        describe_file(now, paths[1], sums[1]);
-        changes_add(c, refused, name, then, now, means);
-    } else if (moved) {
-        changes_add(c, false, name, paths[0], paths[1], "the same problems");
-    }
-}
-
-/* A generator's problems follow from settings: their rows say it, unless the program itself has
- * changed. */
-static void compare_data(struct changes *c, const struct run *r, const struct settings *then,
-                         const struct position *q, struct standing at)
-{
-    const struct data_settings *was = &then->data, *is = &r->settings.data;
-    bool inside = at.step > 0 && at.phase < then->n_phases,
-         told = named(c, "seed") || named(c, "data.");
-    char means[128];
-    const char *file[2] = {was->file, is->file},
-               *heldout[2] = {was->heldout_file, is->heldout_file};
-    uint64_t train[2] = {q->data_train, r->data_sum[SPLIT_TRAIN]},
-             held[2] = {q->data_heldout, r->data_sum[SPLIT_HELDOUT]};
-    if (!train[0] || !train[1]) train[0] = train[1]; /* not recorded, or not read */
-    if (!held[0] || !held[1]) held[0] = held[1];
-    if (r->settings.data.task != TASK_FILE && told) return;
-    snprintf(means, sizeof means,
-             inside
-                 ? "other problems: the position, step %ld of phase %s, is counted in the old ones"
-                 : "other problems from here on",
-             at.step, inside ? then->phases[at.phase].name : "");
-    compare_file(c, "data.file", file, train, inside, means);
-    compare_file(c, "data.heldout_file", heldout, held, false,
-                 "scores before and after this step are of other problems");
-}
+/* --- the rate --- */
 
 /* The learning rate of the next step, by either recipe. */
 static double next_rate(const struct phase_kind *kind, const struct phase_settings *k, long step)
@@ -193,7 +84,7 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
     char names[512];
     if (c->refused == 0) return;
     if (position_recipe(&then, from)) changes_compare_model(&model, &then, &r->settings);
-    bool weights = model.n > 0 || named(c, "model.tokenizer");
+    bool weights = model.n > 0 || changes_name(c, "model.tokenizer");
     settings_free(&then);
     changes_free(&model);
     changes_refused(c, names, sizeof names);
@@ -251,8 +142,8 @@ static void compare_run(struct run *r, const struct checkpoint *c, const struct 
         keep_former_zero_spread(r, &then, c->folder);
         changes_extend(at, &then, &r->settings);
         changes_compare(found, &then, &r->settings, *at);
-        compare_data(found, r, &then, q, *at);
-        compare_tokenizer(found, c->tokenizer, r->tokenizer_json);
+        changed_data(found, r, &then, q, *at);
+        changed_tokenizer(found, c->tokenizer, r->tokenizer_json);
         compare_rate(found, kinds, &then, &r->settings, *at);
         if (found->refused == 0) changes_keep_past(&r->settings, &then, *at);
     } else {
@@ -330,7 +221,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     r->phase = at.phase;
     r->phase_step = at.step;
     if (at.phase != (int)q.phase) r->evaluation = (struct tally){0}; /* not due yet */
-    if (named(&found, "seed") || named(&found, "data."))
+    if (changes_name(&found, "seed") || changes_name(&found, "data."))
         r->evaluation.of = ~r->evaluation.of; /* of other problems: it starts over */
     free(r->recipe);
     r->recipe = settings_yaml(&r->settings);
@@ -390,7 +281,7 @@ static void compare_model(struct changes *found, const struct checkpoint *c,
     struct changes all = {0};
     if (position_recipe(&then, c)) changes_compare_model(found, &then, now);
     settings_free(&then);
-    if (json) compare_tokenizer(&all, c->tokenizer, json);
+    if (json) changed_tokenizer(&all, c->tokenizer, json);
     changes_add_refused(found, &all);
     changes_free(&all);
 }
