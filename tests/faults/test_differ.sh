@@ -41,6 +41,15 @@ refused "no data on the second" "rank 1 on $(hostname): p.jsonl" rm host1/p.json
 refused "no recipe on the second" "rank 1 on $(hostname): one.yaml: cannot read the recipe" rm host1/one.yaml
 refused "other data" "the data file p.jsonl on host $(hostname) (rank 1) differs from the one on host $(hostname) (rank 0)" sed -i s/1+1/1+2/ host1/p.jsonl
 refused "other held-out data" "the data file h.jsonl on host" sed -i s/2+1/2+2/ host1/h.jsonl
+said="{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<eos>{% endif %}{% endfor %}"
+template() {
+    for host in host0 host1; do
+        printf '%s' "$said" >$host/t.jinja
+        sed -i 's/file: p.jsonl,/& template: t.jinja,/' $host/one.yaml
+    done
+    printf '\n' >>host1/t.jinja
+}
+refused "another chat template" "the chat template t.jinja on host $(hostname) (rank 1) differs from the one on host" template
 refused "another recipe" "the recipe one.yaml on host $(hostname) (rank 1) differs from the one on host" sed -i 's/batch: 8/batch: 9/' host1/one.yaml
 recipe=/dev/stdin stdin=one.yaml
 refused "a recipe that only rank 0 can read" "rank 1 on $(hostname): /dev/stdin: no phases" true

@@ -172,6 +172,68 @@ check "sample, other ids: reported" grep -q 'model.tokenizer: [0-9]* is "1" in t
 call "$duet" sample sft 1+1 --set model.tokenizer=same.json --set model.max_context=48
 check "sample, the same ids: exit 0" equal "$code" 0
 
+# --- a chat template in a file: by what is in it ---
+said() { printf '%s' "{% for m in messages %}$1{{ m.content }}{% if m.role == 'assistant' %}<eos>{% endif %}{% endfor %}"; }
+said '[' >a.jinja
+cp a.jinja moved.jinja
+sed 's/file: p.jsonl,/& template: a.jinja,/' r.yaml >t.yaml
+call "$duet" train t.yaml --set out=templated
+check "a template in a file: exit 0" equal "$code" 0
+at 2 templated
+said '(' >a.jinja
+refused "the same template file with another text" 'data.template  a.jinja, [0-9a-f]{16}  a.jinja, [0-9a-f]{16}  REFUSED: other prompts: the position, step 2 of phase sft' t.yaml
+cp a.jinja other.jinja
+refused "another template file" 'data.template  a.jinja, [0-9a-f]{16}  other.jinja, [0-9a-f]{16}' <(sed s/a.jinja/other.jinja/ t.yaml)
+at 4 templated
+accepted "another template between phases" 'data.template  a.jinja, .*other prompts from here on' t.yaml
+at 2 templated
+accepted "a template that moved" 'data.template  a.jinja  moved.jinja  the same template' <(sed s/a.jinja/moved.jinja/ t.yaml)
+check "a template that moved: as before" alike templated run
+at 2 templated
+refused "a template of one's own instead" 'data.template +"a.jinja" +".*{user}.*REFUSED: the position' t.yaml --set 'data.template=({user}{/}){assistant}<eos>'
+at 2 templated
+"$root/tests/support/state.py" run/checkpoints/step-00000002 -chat_template
+accepted "an older checkpoint with a template" 'has no checksum of its chat template: it is not compared' t.yaml
+
+# --- the costs of a cluster: another plan, the same bits ---
+links() { printf 'devices: 3\nmemory_gbs: 10\ncompute: {fp32: 0.1, achieved: 0.5}\ninside: {gbs: %s, us: %s}\n' "$1" "$2"; }
+sed 's/layers: 2/layers: 6/; s/mesh: {/&pp: 3, cluster: c.yaml, /' r.yaml >c3.yaml
+recipe=c3.yaml
+links 10 0.1 >c.yaml
+cp c.yaml moved.yaml
+train 3 costs
+check "fast links: exit 0" equal "$code" 0
+check "fast links: a vee" has err "chunks placed in a vee"
+at 2 costs
+links 0.001 10000 >c.yaml
+train 3 run --resume auto
+check "slow links: exit 0" equal "$code" 0
+check "slow links: a line" has err "chunks placed in a line"
+check "slow links: reported" grep -qE 'mesh.cluster  c.yaml, [0-9a-f]{16}  c.yaml, [0-9a-f]{16}  schedule auto may choose another plan: another speed, the same bits' err
+check "slow links: the same bits" "$root/tests/support/compare_runs.sh" --curves costs run
+at 4 costs
+train 3 run --resume auto --set mesh.cluster=moved.yaml
+check "a cluster file that moved: exit 0" equal "$code" 0
+check "a cluster file that moved: reported" grep -qE 'mesh.cluster  c.yaml  moved.yaml  the same costs' err
+at 6 costs
+train 3 run --resume auto --set mesh.cluster= --set schedule=zb1p
+check "no cluster file: exit 0" equal "$code" 0
+check "no cluster file: reported" grep -qE 'mesh.cluster  c.yaml +"" +no effect: schedule is zb1p, and only auto reads it' err
+at 6 costs
+"$root/tests/support/state.py" run/checkpoints/step-00000006 -cluster
+train 3 run --resume auto
+check "an older checkpoint with a cluster file: exit 0" equal "$code" 0
+check "an older checkpoint with a cluster file: reported" has err "has no checksum of its cluster file: it is not compared"
+
+# --- settings that the program of a checkpoint did not know: it did what their defaults do ---
+at 2 sft
+"$root/tests/support/state.py" run/checkpoints/step-00000002 '/^  rope_(scaling|factor|original): .*\n/'
+check "an earlier recipe: as it was" hasnt run/checkpoints/step-00000002/recipe.yaml "rope_scaling"
+refused "a setting of a later version" 'model.rope_scaling  +none .not recorded.  llama3 ' s.yaml --set model.rope_scaling=llama3 --set model.rope_original=32 --set model.rope_factor=2
+accepted "an earlier recipe" 'does not record 3 of the current settings: these are compared with their defaults' s.yaml
+check "an earlier recipe: no differences" hasnt err "was saved with other settings"
+check "an earlier recipe: as before" alike sft run
+
 # --- several ranks, several sites: once ---
 recipe=s.yaml
 sites=(--set mesh.sites=2 --set sites.every=2)

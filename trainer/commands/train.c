@@ -180,7 +180,7 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
     snprintf(what[0], sizeof what[0], "the recipe %.400s", path);
     snprintf(what[1], sizeof what[1], "the cluster file %.400s", s->mesh.cluster);
     const struct alike item[] = {{what[0], checksum(yaml, strlen(yaml), 0)},
-                                 {what[1], s->cluster ? s->cluster->sum : 0}};
+                                 {what[1], settings_cluster_sum(s)}};
     alike_or_end(w, item, 2);
     free(yaml);
 }

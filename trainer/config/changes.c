@@ -175,6 +175,7 @@ static bool meaning(const struct pair *p, enum section_id id, const struct setti
     case CHANGE_WEIGHTS:
         snprintf(means, size, "the weights were trained with the old value");
         return true;
+    case CHANGE_FILE:
     case CHANGE_POSITION:
         if (inside)
             snprintf(means, size, "the position, step %ld of phase %s, is counted in units of it",
@@ -227,38 +228,42 @@ static void cut_text(char *out, size_t size, const char *text)
     if (snprintf(out, size, "%s", text) >= (int)size) memcpy(out + size - 4, "...", 4);
 }
 
-/* The two texts of a setting; false: they are equal, or the former recipe does not mention it. */
+/* The two texts of a setting; false: they are equal. What a former recipe does not mention its
+ * program did not know: it did what the default does (where that was otherwise: resume.c). */
 static bool differ(struct changes *c, const struct place *then, const struct place *now,
                    const struct setting *k, char was[64], char is[64])
 {
     enum { MOST = 8192 }; /* a text has at most 4096 bytes, some of them escaped */
     char whole_was[MOST], whole_is[MOST];
-    if (*setting_line(then, k) == 0) {
-        c->unknown++;
-        return false;
-    }
+    bool unknown = *setting_line(then, k) == 0;
+    c->unknown += unknown;
     setting_text(then, k, whole_was, MOST);
     setting_text(now, k, whole_is, MOST);
-    cut_text(was, 64, whole_was);
+    cut_text(was, unknown ? 44 : 64, whole_was);
     cut_text(is, 64, whole_is);
+    if (unknown) strcat(was, " (not recorded)");
     return strcmp(whole_was, whole_is) != 0;
 }
 
-/* Where a run writes and how much it prints may change without a word; files are compared by
- * content (run/resume.c). */
-static void compare_section(const struct pair *p, enum section_id id)
+static void compare_setting(const struct pair *p, enum section_id id, const struct setting *k)
 {
     struct place then = settings_place(p->then, id, 0), now = settings_place(p->now, id, 0);
+    char was[64], is[64], name[96], means[160];
+    if (!differ(p->c, &then, &now, k, was, is)) return;
+    snprintf(name, sizeof name, "%s%s%s", sections[id].name, *sections[id].name ? "." : "",
+             k->name);
+    bool refused = meaning(p, id, k, means, sizeof means);
+    changes_add(p->c, refused, name, was, is, means);
+}
+
+/* Where a run writes and how much it prints may change without a word; files are compared by
+ * content (run/changed_files.h). */
+static void compare_section(const struct pair *p, enum section_id id)
+{
     for (int i = 0; i < sections[id].n_settings; i++) {
         const struct setting *k = &sections[id].settings[i];
         enum setting_change change = setting_change(id, k);
-        char was[64], is[64], name[96], means[160];
-        if (change == CHANGE_NOTHING || change == CHANGE_FILE) continue; /* resume.c reads files */
-        if (!differ(p->c, &then, &now, k, was, is)) continue;
-        snprintf(name, sizeof name, "%s%s%s", sections[id].name, *sections[id].name ? "." : "",
-                 k->name);
-        bool refused = meaning(p, id, k, means, sizeof means);
-        changes_add(p->c, refused, name, was, is, means);
+        if (change != CHANGE_NOTHING && change != CHANGE_FILE) compare_setting(p, id, k);
     }
 }
 
@@ -319,6 +324,13 @@ void changes_compare(struct changes *c, const struct settings *then, const struc
     compare_phases(&p);
 }
 
+void changes_compare_data(struct changes *c, const char *name, const struct settings *then,
+                          const struct settings *now, struct standing at)
+{
+    const struct pair p = {c, then, now, at};
+    compare_setting(&p, SECTION_DATA, setting_find(&sections[SECTION_DATA], name));
+}
+
 void changes_compare_model(struct changes *c, const struct settings *then,
                            const struct settings *now)
 {
@@ -335,7 +347,6 @@ void changes_keep_past(struct settings *now, const struct settings *then, struct
         struct place from = settings_place(then, SECTION_PHASE, i),
                      to = settings_place(now, SECTION_PHASE, i);
         for (int k = 0; k < from.section->n_settings; k++)
-            if (*setting_line(&from, &from.section->settings[k]))
-                setting_copy(&to, &from, &from.section->settings[k]);
+            setting_copy(&to, &from, &from.section->settings[k]);
     }
 }

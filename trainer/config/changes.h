@@ -13,7 +13,8 @@ struct change {
 struct changes {
     struct change *row;
     int n, refused;
-    int unknown; /* settings that the former recipe does not mention: not compared */
+    int unknown; /* settings that the former recipe does not mention: compared with their defaults
+                  */
 };
 
 /* Where the run of the former recipe stands: `step` steps of phase `phase` are done. Step 0: the
@@ -29,6 +30,10 @@ bool changes_extend(struct standing *at, const struct settings *then, const stru
 /* Every difference; `then` is a resolved recipe as it was parsed, `now` is checked. Local. */
 void changes_compare(struct changes *c, const struct settings *then, const struct settings *now,
                      struct standing at);
+/* One setting of the data as a text, which changes_compare leaves to those who read files. Local.
+ */
+void changes_compare_data(struct changes *c, const char *name, const struct settings *then,
+                          const struct settings *now, struct standing at);
 /* Only what gives weights their meaning. Local. */
 void changes_compare_model(struct changes *c, const struct settings *then,
                            const struct settings *now);

@@ -46,6 +46,11 @@ bool settings_load_cluster(struct settings *s, struct problems *p)
            cluster_serves(s->cluster, (enum precision)s->run.precision, p);
 }
 
+uint64_t settings_cluster_sum(const struct settings *s)
+{
+    return s->cluster ? s->cluster->sum : 0;
+}
+
 void settings_take_cluster(struct settings *s, const struct cluster *c)
 {
     free_cluster(s);

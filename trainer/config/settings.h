@@ -142,6 +142,8 @@ bool settings_check(struct settings *s, int ranks, struct problems *p);
 /* Reads the file that mesh.cluster names, if it names one, into s->cluster: every rank for itself,
  * after settings_check. false: what is wrong with it. */
 bool settings_load_cluster(struct settings *s, struct problems *p);
+/* Checksum of that file's bytes; 0: none was read. */
+uint64_t settings_cluster_sum(const struct settings *s);
 /* A copy of a cluster in its place. */
 void settings_take_cluster(struct settings *s, const struct cluster *c);
 

@@ -205,7 +205,8 @@ enum { STR_LIST = 1 };
       "the cost of messages and of the exchanges of tp and ep follows from it")                   \
     X(STR, cluster, "", 0, 0, "",                                                                 \
       "cluster file (docs/PLANNER.md), path relative to the working directory: schedule auto "    \
-      "searches with its costs, and duet plan predicts for it; empty: auto uses flops_per_byte")  \
+      "searches with its costs, and duet plan predicts for it; empty: auto uses flops_per_byte",  \
+      CHANGE_FILE)                                                                                \
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
       "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \
@@ -254,7 +255,8 @@ enum { STR_LIST = 1 };
       "how prompts and conversations become text. model: by the model's own chat template, "       \
       "which is the default where model.from has one; FILE.jinja: by that one; or a piece for "    \
       "each role with {/} between them, as "                                                       \
-      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, <think>, answer, <eos>") \
+      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, <think>, answer, <eos>", \
+      CHANGE_FILE)                                                                                 \
     X(STR, system, "", 0, 0, "",                                                                   \
       "what the system says before each prompt and each conversation that has no system turn; "    \
       "r1: the "                                                                                   \

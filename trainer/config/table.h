@@ -17,7 +17,8 @@ enum setting_change {
     CHANGE_CHOICE,     /* holds from the next step on */
     CHANGE_BITS,       /* the same training with other last bits */
     CHANGE_ROUNDING,   /* the same training rounded in another way: more than last bits */
-    CHANGE_FILE,       /* a path: what is in the file is compared, not its name */
+    CHANGE_FILE,       /* a path: what is in the file is compared, not its name; of what names no
+                          file, as CHANGE_POSITION */
     CHANGE_POSITION, /* the position counts in it: refused while the phase that it concerns is under
                         way */
     CHANGE_WEIGHTS   /* the weights mean something else: refused */

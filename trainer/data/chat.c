@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/memory.h"
 #include "trainer/data/jinja.h"
 #include "trainer/data/model_template.h"
@@ -249,6 +250,17 @@ void chat_free(struct chat *c)
 const char *chat_name(const struct chat *c)
 {
     return c->name;
+}
+
+uint64_t chat_sum(const struct chat *c)
+{
+    const struct model_template *f = &c->files;
+    const char *const text[] = {f->text, f->bos, f->eos};
+    uint64_t sum = 0;
+    if (!c->model) return 0;
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        sum = text[i] ? checksum(text[i], strlen(text[i]), sum) : checksum("", 1, sum);
+    return checksum(f->ends.id, (size_t)f->ends.n * sizeof *f->ends.id, sum);
 }
 
 struct ends chat_ends(const struct chat *c)

@@ -7,6 +7,7 @@
 #ifndef DUET_TRAINER_DATA_CHAT_H
 #define DUET_TRAINER_DATA_CHAT_H
 
+#include <stdint.h>
 #include "model/tokenizer.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/ends.h"
@@ -27,6 +28,9 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p);
 void chat_free(struct chat *c);
 /* One line for people: "bare", "data.template", "the model's (ChatML)". */
 const char *chat_name(const struct chat *c);
+/* A checksum of what was read of files: the template, the texts of the first and last token, the
+ * tokens that end an answer. 0: data.template names no file. */
+uint64_t chat_sum(const struct chat *c);
 /* The tokens that end the assistant's turn, the one that is learned first. */
 struct ends chat_ends(const struct chat *c);
 /* Why the template refused the conversation that was asked for last (chat_tokens.n is then beyond

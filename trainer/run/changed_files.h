@@ -15,5 +15,11 @@ void changed_tokenizer(struct changes *c, const char *was, const char *json);
  */
 void changed_data(struct changes *c, const struct run *r, const struct settings *then,
                   const struct position *q, struct standing at);
+/* The chat template that data.template names, with what is read beside it. Local. */
+void changed_template(struct changes *c, const struct run *r, const struct settings *then,
+                      const struct position *q, struct standing at);
+/* The file of mesh.cluster: never refused. Local. */
+void changed_cluster(struct changes *c, const struct run *r, const struct settings *then,
+                     const struct position *q);
 
 #endif

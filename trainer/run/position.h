@@ -13,12 +13,13 @@ struct position {
     long metrics_bytes, samples_bytes;                 /* of the files of these names */
     uint64_t metrics_xxh64, samples_xxh64;             /* of these bytes */
     uint64_t data_train, data_heldout;                 /* source_sum */
+    uint64_t chat_template, cluster;                   /* chat_sum, struct cluster; 0: no file */
     uint64_t residuals;                                /* optimizer_layout */
     long exchange_began;                               /* struct outer */
     long skipped_in_row, skipped_since, skipped_saved; /* struct skips; 0: none were */
     long without_spread;
     bool has_skipped_saved;
-    bool has_sums, has_data_train; /* older checkpoints have none */
+    bool has_sums, has_data_train, has_template, has_cluster; /* older checkpoints have none */
 };
 
 /* false and problems naming the member, what it is and what it can be; file is for messages. Local.

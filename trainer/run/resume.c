@@ -63,8 +63,9 @@ static void say_changes(const struct run *r, const struct changes *c, const char
 {
     char *text = changes_text(c);
     if (c->unknown > 0)
-        log_info("%s does not record %d of the current settings: these are not compared", folder,
-                 c->unknown);
+        log_info("%s does not record %d of the current settings: these are compared with their "
+                 "defaults",
+                 folder, c->unknown);
     if (c->n > 0 && c->refused > 0 && speaks(r))
         fprintf(stderr, "%s was saved with other settings:\n%s", folder, text);
     if (c->n > 0 && c->refused == 0) {
@@ -115,14 +116,15 @@ static struct standing standing_of(const struct position *q)
 
 /* Before there was zero_spread, groups without spread were left out: such a run continues that way,
  * unless the recipe says otherwise. */
-static void keep_former_zero_spread(struct run *r, const struct settings *then, const char *from)
+static void keep_former_zero_spread(struct run *r, struct settings *then, const char *from)
 {
     struct settings *now = &r->settings;
     bool kept = false;
     for (int i = 0; i < now->n_phases && i < then->n_phases; i++) {
-        bool said = then->lines.phases[i].zero_spread || now->lines.phases[i].zero_spread;
-        if (said || !phase_takes(&then->phases[i], "zero_spread") ||
-            !phase_takes(&now->phases[i], "zero_spread"))
+        if (then->lines.phases[i].zero_spread || !phase_takes(&then->phases[i], "zero_spread"))
+            continue;
+        then->phases[i].zero_spread = ZERO_SPREAD_DROP;
+        if (now->lines.phases[i].zero_spread || !phase_takes(&now->phases[i], "zero_spread"))
             continue;
         now->phases[i].zero_spread = ZERO_SPREAD_DROP;
         kept = true;
@@ -131,6 +133,18 @@ static void keep_former_zero_spread(struct run *r, const struct settings *then, 
         log_info("%s predates zero_spread: groups without spread are left out as before "
                  "(zero_spread: drop)",
                  from);
+}
+
+/* What older checkpoints do not have. */
+static void say_unrecorded(const struct run *r, const struct checkpoint *c,
+                           const struct position *q)
+{
+    if (!q->has_data_train)
+        log_info("%s has no checksum of its data: they are not compared", c->folder);
+    if (!q->has_template && chat_sum(r->chat) != 0)
+        log_info("%s has no checksum of its chat template: it is not compared", c->folder);
+    if (!q->has_cluster && settings_cluster_sum(&r->settings) != 0)
+        log_info("%s has no checksum of its cluster file: it is not compared", c->folder);
 }
 
 /* A recipe that cannot be read is not compared, and the log says so. */
@@ -143,14 +157,15 @@ static void compare_run(struct run *r, const struct checkpoint *c, const struct 
         changes_extend(at, &then, &r->settings);
         changes_compare(found, &then, &r->settings, *at);
         changed_data(found, r, &then, q, *at);
+        changed_template(found, r, &then, q, *at);
+        changed_cluster(found, r, &then, q);
         changed_tokenizer(found, c->tokenizer, r->tokenizer_json);
         compare_rate(found, kinds, &then, &r->settings, *at);
         if (found->refused == 0) changes_keep_past(&r->settings, &then, *at);
     } else {
         log_info("%s has no recipe that this version can read: nothing is compared", c->folder);
     }
-    if (!q->has_data_train)
-        log_info("%s has no checksum of its data: they are not compared", c->folder);
+    say_unrecorded(r, c, q);
     settings_free(&then);
 }
 

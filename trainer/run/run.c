@@ -142,8 +142,8 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
 static void same_files(const struct run *r)
 {
     const struct settings *s = &r->settings;
-    char what[3][512];
-    struct alike item[3];
+    char what[4][512];
+    struct alike item[4];
     const char *held = *s->data.heldout_file ? s->data.heldout_file : s->data.file;
     snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
     snprintf(what[1], sizeof what[1], "the data file %.400s", s->data.file);
@@ -152,7 +152,9 @@ static void same_files(const struct run *r)
     for (int k = 0; k < 2; k++)
         item[1 + k] = (struct alike){
             what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
-    alike_or_end(r->world, item, 3);
+    snprintf(what[3], sizeof what[3], "the chat template %.400s", s->data.template);
+    item[3] = (struct alike){what[3], chat_sum(r->chat)};
+    alike_or_end(r->world, item, 4);
 }
 
 /* In the order of need. What may be refused comes first, on all ranks alike; then what is

@@ -37,6 +37,8 @@ static void put_sums(const struct run *r, json_t *state)
     position_put_sum(state, "samples_xxh64", samples);
     position_put_sum(state, "data_train", r->data_sum[SPLIT_TRAIN]);
     position_put_sum(state, "data_heldout", r->data_sum[SPLIT_HELDOUT]);
+    position_put_sum(state, "chat_template", chat_sum(r->chat));
+    position_put_sum(state, "cluster", settings_cluster_sum(&r->settings));
 }
 
 /* Owned by the caller. */

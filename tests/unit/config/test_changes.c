@@ -221,25 +221,71 @@ START_TEST(past_is_kept)
 }
 END_TEST
 
-/* In the model only what gives weights their meaning; a setting that the former recipe lacks is not
- * compared. */
+/* In the model only what gives weights their meaning. */
 START_TEST(models)
 {
     const char *const sets[] = {"model.heads=4", "model.max_context=32", "seed=9", NULL};
     struct settings then, now;
     struct changes c = {0};
-    struct place at;
     char refused[256];
     both(&then, &now, sets);
     changes_compare_model(&c, &then, &now);
     changes_refused(&c, refused, sizeof refused);
     ck_assert_str_eq(refused, "model.heads, model.kv_heads, model.head_dim");
     changes_free(&c);
-    at = settings_place(&then, SECTION_MODEL, 0);
-    *setting_line(&at, setting_find(at.section, "heads")) = 0;
-    changes_compare(&c, &then, &now, (struct standing){0, 0});
-    ck_assert_int_eq(c.unknown, 1);
-    ck_assert_ptr_null(row_of(&c, "model.heads"));
+    settings_free(&then);
+    settings_free(&now);
+}
+END_TEST
+
+/* Settings that the first version did not know (tests/golden/recipe-0.1.0.yaml is what it stored of
+ * a run), set now. At step 1 of its third phase, grpo; row NULL: none. */
+static const struct {
+    const char *set[3]; /* ends with NULL */
+    const char *row, *then;
+    bool refused;
+} NEW[] = {
+    {{NULL}, NULL, NULL, false},
+    {{"model.rope_scaling=none", "phases.grpo.max_skips=10"}, NULL, NULL, false},
+    {{"model.rope_scaling=yarn", "model.rope_original=80"},
+     "model.rope_scaling",
+     "none (not recorded)",
+     true},
+    {{"model.o_bias=true"}, "model.o_bias", "false (not recorded)", true},
+    {{"data.system=Be brief."}, "data.system", "\"\" (not recorded)", true},
+    {{"phases.grpo.max_skips=3"}, "phases.grpo.max_skips", "10 (not recorded)", false},
+    {{"mesh.cache_tokens=100000"}, NULL, NULL, false}, /* changes nothing worth a word */
+};
+
+/* What an earlier recipe does not mention is compared with the default, which its program did. */
+START_TEST(settings_of_later_versions)
+{
+    static char text[1 << 16];
+    struct settings then, now;
+    struct changes c = {0};
+    struct problems p = {0};
+    FILE *f = fopen("tests/golden/recipe-0.1.0.yaml", "r");
+    ck_assert_ptr_nonnull(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    settings_defaults(&then);
+    settings_defaults(&now);
+    settings_parse_stored(&then, text, &p);
+    settings_parse_stored(&now, text, &p);
+    for (const char *const *set = NEW[_i].set; *set; set++) settings_set(&now, *set, &p);
+    settings_check(&now, 1, &p);
+    ck_assert_msg(p.n == 0, "%s", p.n ? p.text[0] : "");
+    changes_compare(&c, &then, &now, (struct standing){2, 1});
+    char *table = changes_text(&c);
+    const struct change *row = NEW[_i].row ? row_of(&c, NEW[_i].row) : NULL;
+    ck_assert_int_gt(c.unknown, 10);
+    ck_assert_msg((c.n > 0) == (NEW[_i].row != NULL), "%s", table);
+    if (NEW[_i].row) {
+        ck_assert_msg(row != NULL, "no \"%s\" in\n%s", NEW[_i].row, table);
+        ck_assert_str_eq(row->then, NEW[_i].then);
+        ck_assert_int_eq(row->refused, NEW[_i].refused);
+    }
+    free(table);
     changes_free(&c);
     settings_free(&then);
     settings_free(&now);
@@ -252,6 +298,7 @@ END_TEST
     X(lists_of_phases, .to = sizeof LISTS / sizeof *LISTS) \
     X(more_steps, .to = sizeof MORE / sizeof *MORE)        \
     X(past_is_kept)                                        \
-    X(models)
+    X(models)                                              \
+    X(settings_of_later_versions, .to = sizeof NEW / sizeof *NEW)
 
 UNIT_MAIN("changes", .timeout_s = 30)
