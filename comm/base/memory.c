@@ -22,3 +22,10 @@ void *memory_take_aligned(size_t bytes, const char *what)
     memset(at, 0, whole);
     return at;
 }
+
+char *memory_copy_text(const char *text, const char *what)
+{
+    if (!text) return NULL;
+    size_t n = strlen(text) + 1;
+    return memcpy(memory_take(n, 1, what), text, n);
+}

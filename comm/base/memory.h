@@ -9,5 +9,7 @@
 void *memory_take(size_t n, size_t size, const char *what);
 /* The same for some bytes, on a boundary of 64 and with at least 64 bytes behind them. */
 void *memory_take_aligned(size_t bytes, const char *what);
+/* A copy of a text; NULL of NULL. */
+char *memory_copy_text(const char *text, const char *what);
 
 #endif

@@ -326,13 +326,6 @@ void checkpoint_poll(struct checkpoint_writer *c)
 
 /* --- save --- */
 
-static char *copy_text(const char *text)
-{
-    char *copy = text ? strdup(text) : NULL;
-    SYS_OK(copy || !text, NULL, "no memory for a copy of %zu bytes", strlen(text));
-    return copy;
-}
-
 /* Rank 0 makes the folder and keeps its own copies of what goes into the manifest. */
 static void save_begin(struct checkpoint_writer *c, const json_t *state, const char *recipe,
                        const char *tokenizer, bool keep_forever)
@@ -349,8 +342,8 @@ static void save_begin(struct checkpoint_writer *c, const json_t *state, const c
     SYS_OK(m->state, NULL, "no memory for the state of step %ld", c->step);
     m->step = c->step;
     m->keep_forever = keep_forever;
-    c->recipe = copy_text(recipe);
-    c->tokenizer = copy_text(tokenizer);
+    c->recipe = memory_copy_text(recipe, "a checkpoint");
+    c->tokenizer = memory_copy_text(tokenizer, "a checkpoint");
 }
 
 /* Copies after the former save is committed, since there is one snapshot. What it returns counts

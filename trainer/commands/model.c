@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "comm/base/file.h"
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/folder.h"
 #include "trainer/checkpoint/hf/kept.h"
@@ -29,8 +30,7 @@ static void take_own_file(struct settings *s, const char *trained_on)
     bool apart = s->lines.data.heldout_file == LINE_SET && s->data.heldout_file[0];
     if (!own || apart || same_file(s->data.file, trained_on)) return;
     free(s->data.heldout_file);
-    s->data.heldout_file = strdup(s->data.file);
-    SYS_OK(s->data.heldout_file, "free memory", "no memory for a path");
+    s->data.heldout_file = memory_copy_text(s->data.file, "a path");
 }
 
 /* The checkpoint's recipe on the mesh of this job: how the run was split does not matter for
@@ -46,8 +46,7 @@ static void settings_of(struct settings *s, const struct checkpoint *c,
     s->mesh.pp = s->mesh.tp = s->mesh.ep = 1;
     s->run.schedule = SCHEDULE_AUTO;
     s->mesh.cluster[0] = '\0'; /* the file may have moved since */
-    char *trained_on = strdup(s->data.file);
-    SYS_OK(trained_on, "free memory", "no memory for a path");
+    char *trained_on = memory_copy_text(s->data.file, "a path");
     for (int i = 0; i < sets->n; i++) settings_set(s, sets->at[i], p);
     take_own_file(s, trained_on);
     free(trained_on);

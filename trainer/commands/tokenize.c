@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "comm/base/file.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "model/tokenizer.h"
 #include "trainer/checkpoint/hf/kept.h"
@@ -100,8 +101,7 @@ static void open_chat(struct opened *m, const struct option_list *sets, struct p
     settings_defaults(&s);
     settings_set(&s, "data.template=model", p);
     free(s.model.tokenizer);
-    s.model.tokenizer = strdup(m->path);
-    SYS_OK(s.model.tokenizer, "free memory", "no memory for the settings");
+    s.model.tokenizer = memory_copy_text(m->path, "the settings");
     s.files = m->files;
     m->files = (struct model_files){.from = NULL};
     for (int i = 0; i < sets->n; i++) settings_set(&s, sets->at[i], p);

@@ -2,6 +2,7 @@
  * tried, so that one run names everything. A rule whose numbers another rule has refused already
  * stays silent. */
 #include "trainer/config/check.h"
+#include "comm/base/memory.h"
 #include "trainer/config/table.h"
 
 #include <limits.h>
@@ -372,8 +373,7 @@ static void check_phases(const struct check *c)
     for (int i = 0; i < s->n_phases; i++) {
         if (*s->phases[i].name) continue;
         settings_phase_name(s, i, name, sizeof name);
-        char *copy = strdup(name);
-        SYS_OK(copy, "free memory on this machine", "no memory for a phase's name");
+        char *copy = memory_copy_text(name, "a phase's name");
         free(s->phases[i].name);
         s->phases[i].name = copy;
     }

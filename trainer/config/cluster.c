@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/checksum.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "model/precision.h"
 #include "trainer/config/rows.h"
@@ -39,8 +40,7 @@ static const struct schema cluster_schema = {"cluster file", parts, PARTS, -1};
 
 static void name_file(struct cluster *c, const char *file)
 {
-    c->file = strdup(file);
-    SYS_OK(c->file, "free memory on this machine", "no memory for a file name");
+    c->file = memory_copy_text(file, "a file name");
 }
 
 void cluster_defaults(struct cluster *c)

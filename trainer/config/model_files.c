@@ -3,14 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include "comm/base/die.h"
-
-static char *copy_of(const char *text)
-{
-    char *copy = text ? strdup(text) : NULL;
-    SYS_OK(copy || !text, "give the job more memory", "no memory for a chat template");
-    return copy;
-}
+#include "comm/base/memory.h"
 
 static const char *default_of(const json_t *v)
 {
@@ -28,9 +21,10 @@ static const char *default_of(const json_t *v)
 char *model_files_template(const struct model_files *f, const char **file)
 {
     *file = f->chat_template ? CHAT_TEMPLATE_FILE : TOKENIZER_CONFIG_FILE;
-    if (f->chat_template) return copy_of(f->chat_template);
+    if (f->chat_template) return memory_copy_text(f->chat_template, "a chat template");
     json_t *config = f->tokenizer_config ? json_loads(f->tokenizer_config, 0, NULL) : NULL;
-    char *text = copy_of(default_of(json_object_get(config, "chat_template")));
+    char *text =
+        memory_copy_text(default_of(json_object_get(config, "chat_template")), "a chat template");
     json_decref(config);
     return text;
 }

@@ -148,14 +148,6 @@ enum setting_change setting_change(enum section_id id, const struct setting *k)
     return k->change == CHANGE_BY_SECTION ? of_section[id] : k->change;
 }
 
-static char *copy_text(const char *text)
-{
-    char *copy = strdup(text);
-    SYS_OK(copy, "free memory on this machine", "no memory for a setting of %zu bytes",
-           strlen(text));
-    return copy;
-}
-
 /* Line 0 means that the setting was not given. */
 void place_defaults(const struct place *at)
 {
@@ -168,7 +160,7 @@ void place_defaults(const struct place *at)
         case SETTING_ENUM: *(int *)value = (int)k->initial; break;
         case SETTING_REAL: *(double *)value = k->initial; break;
         case SETTING_BOOL: *(bool *)value = k->initial != 0; break;
-        case SETTING_STR: *(char **)value = copy_text(k->text); break;
+        case SETTING_STR: *(char **)value = memory_copy_text(k->text, "a setting"); break;
         }
     }
 }
@@ -196,7 +188,7 @@ void setting_copy(const struct place *to, const struct place *from, const struct
     case SETTING_BOOL: *(bool *)is = *(const bool *)was; break;
     case SETTING_STR:
         free(*(char **)is);
-        *(char **)is = copy_text(*(char *const *)was);
+        *(char **)is = memory_copy_text(*(char *const *)was, "a setting");
         break;
     }
 }

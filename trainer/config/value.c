@@ -1,6 +1,7 @@
 /* Text to value: what the YAML reader and --set have in common. Strict on purpose: 1e3 is no whole
  * number, yes is no truth value, 0x10 is no number, so that nothing is read otherwise than it was
  * meant. */
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
@@ -112,8 +113,7 @@ static bool assign_str(const struct place *at, const struct setting *k, const ch
                      k->name);
         return false;
     }
-    char *copy = strdup(text);
-    SYS_OK(copy, "free memory on this machine", "no memory for %s", k->name);
+    char *copy = memory_copy_text(text, k->name);
     char **value = setting_value(at, k);
     free(*value);
     *value = copy;

@@ -3,6 +3,7 @@
  * (aliases, second documents, deep nesting), so that the second may build a tree whose size is
  * bounded by the file's. Then the tree is walked once; it is three levels deep at most: top level,
  * section or phases, phase. */
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/config/table.h"
 
@@ -403,8 +404,7 @@ bool schema_parse(const struct schema *schema, void *root, const void *yaml, siz
 
 static void recipe_begin(struct settings *s, const char *file)
 {
-    char *copy = strdup(file);
-    SYS_OK(copy, "free memory on this machine", "no memory for a file name");
+    char *copy = memory_copy_text(file, "a file name");
     free(s->file);
     s->file = copy;
     if (s->n_phases) memset(s->lines.phases, 0, (size_t)s->n_phases * sizeof *s->lines.phases);

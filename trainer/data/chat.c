@@ -48,8 +48,7 @@ struct chat {
 static void add_special(struct chat *c, const char *text)
 {
     if (!text || !*text || tokenizer_find(c->t, text) < 0) return;
-    c->special[c->specials] = strdup(text);
-    SYS_OK(c->special[c->specials], "give the job more memory", "no memory for %s", text);
+    c->special[c->specials] = memory_copy_text(text, text);
     c->specials++;
 }
 
@@ -218,8 +217,7 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p)
     c->bare = !job->settings->data.template || !*job->settings->data.template;
     read_specials(c, job->tokenizer_json);
     if (system && *system) {
-        c->system = strdup(strcmp(system, "r1") == 0 ? R1 : system);
-        SYS_OK(c->system, "give the job more memory", "no memory for data.system");
+        c->system = memory_copy_text(strcmp(system, "r1") == 0 ? R1 : system, "data.system");
     }
     open_template(c, job->settings, p);
     read_ends(c, job->settings);

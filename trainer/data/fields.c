@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/data/completion.h"
 
 #define HAS(role) (1u << PART_##role)
@@ -156,8 +157,7 @@ static bool find_form(struct fields *f, const char *setting, struct problems *p)
 
 static void read_own(struct fields *f, const char *setting, struct problems *p)
 {
-    char *rest = f->text = strdup(setting);
-    SYS_OK(f->text, "give the job more memory", "no memory for data.fields");
+    char *rest = f->text = memory_copy_text(setting, "data.fields");
     f->own = (struct form){.name = "data.fields"};
     f->form = &f->own;
     while (rest) {

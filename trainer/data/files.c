@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 
 static char *trim(char *s)
 {
@@ -51,8 +52,7 @@ bool file_list_parse(struct file_list *l, const char *text, const char *setting,
     int before = p->n;
     *l = (struct file_list){.n = 0};
     if (!text || !*text) return true;
-    l->text = strdup(text);
-    SYS_OK(l->text, "give the job more memory", "no memory for %s", setting);
+    l->text = memory_copy_text(text, setting);
     if (!strpbrk(text, ",=") || access(text, F_OK) == 0) {
         l->path[l->n++] = l->text;
         return true;

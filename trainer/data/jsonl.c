@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/data/example.h"
 
@@ -19,13 +20,6 @@ struct reading {
     struct problems *problems;
 };
 
-static char *copy_of(const struct reading *l, const char *text)
-{
-    char *copy = text ? strdup(text) : NULL;
-    SYS_OK(copy || !text, "give the job more memory", "no memory for a line of %s", l->file);
-    return copy;
-}
-
 static void record_add(struct reading *l, int line)
 {
     if (l->out->n == l->capacity) {
@@ -36,8 +30,8 @@ static void record_add(struct reading *l, int line)
     }
     const struct example *r = &l->line;
     const char *answer = r->turns > 0 ? r->turn[r->turns - 1].text : r->answer;
-    l->out->r[l->out->n++] =
-        (struct problem_record){copy_of(l, r->prompt), copy_of(l, answer), line};
+    l->out->r[l->out->n++] = (struct problem_record){memory_copy_text(r->prompt, l->file),
+                                                     memory_copy_text(answer, l->file), line};
 }
 
 static bool line_read(struct reading *l, int line, const char *at, size_t n)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/file.h"
+#include "comm/base/memory.h"
 #include "trainer/gguf/file.h"
 
 enum { FILE_MOST = 4 << 20 };
@@ -21,13 +22,6 @@ bool model_template_wanted(const struct settings *s)
     return name && (strcmp(name, "model") == 0 || is_jinja(name));
 }
 
-static char *copy_of(const char *text)
-{
-    char *copy = text ? strdup(text) : NULL;
-    SYS_OK(copy || !text, "give the job more memory", "no memory for a chat template");
-    return copy;
-}
-
 /* A file of the folder; NULL: there is none that can be read. */
 static char *read_beside(const char *folder, const char *name)
 {
@@ -41,14 +35,14 @@ static char *read_beside(const char *folder, const char *name)
 /* What a GGUF file says is in its keys. */
 static struct model_files files_in(const char *gguf, struct problems *p)
 {
-    return (struct model_files){.from = copy_of(gguf),
+    return (struct model_files){.from = memory_copy_text(gguf, "a path"),
                                 .tokenizer_config = gguf_file_tokenizer_config(gguf, p)};
 }
 
 /* folder: with the slash behind it, or "". */
 static struct model_files files_beside(const char *folder, bool named)
 {
-    return (struct model_files){.from = copy_of(folder),
+    return (struct model_files){.from = memory_copy_text(folder, "a path"),
                                 .chat_template =
                                     named ? NULL : read_beside(folder, CHAT_TEMPLATE_FILE),
                                 .tokenizer_config = read_beside(folder, TOKENIZER_CONFIG_FILE),
@@ -64,7 +58,9 @@ static json_t *json_of(const char *text)
 static char *token_text(const json_t *config, const char *name)
 {
     const json_t *v = json_object_get(config, name);
-    return copy_of(json_string_value(json_is_object(v) ? json_object_get(v, "content") : v));
+    return memory_copy_text(
+        json_string_value(json_is_object(v) ? json_object_get(v, "content") : v),
+        "a chat template");
 }
 
 static void read_ends(struct ends *e, const json_t *generation)
@@ -93,7 +89,7 @@ static char *path_of(const char *from, const char *name)
     size_t n = strlen(from);
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s%s%s", from, n > 0 && from[n - 1] != '/' ? "/" : "", name);
-    return copy_of(path);
+    return memory_copy_text(path, "a path");
 }
 
 static bool take_files(struct model_template *t, const struct model_files *f)
@@ -101,7 +97,7 @@ static bool take_files(struct model_template *t, const struct model_files *f)
     const char *file, *from = f->from ? f->from : "";
     t->text = model_files_template(f, &file);
     if (!t->text) return false;
-    t->path = gguf_is_file(from) ? copy_of(from) : path_of(from, file);
+    t->path = gguf_is_file(from) ? memory_copy_text(from, "a path") : path_of(from, file);
     take_tokens(t, f);
     return true;
 }
@@ -118,7 +114,7 @@ static bool read_named(struct model_template *t, const char *path, struct proble
     folder_of(folder, path);
     struct model_files f = files_beside(folder, true);
     t->text = read_beside("", path);
-    t->path = copy_of(path);
+    t->path = memory_copy_text(path, "a path");
     if (t->text)
         take_tokens(t, &f);
     else

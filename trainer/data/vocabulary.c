@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/data/input.h"
 #include "trainer/gguf/file.h"
 
@@ -70,7 +71,7 @@ struct tokenizer *vocabulary_open(const struct settings *s, const char *given, c
     if (!given) given = s->files.tokenizer;
     if (given) {
         n = strlen(given);
-        *json = strdup(given);
+        *json = memory_copy_text(given, "a tokenizer");
     } else {
         *json = read_json(s, &n, p);
     }

@@ -131,8 +131,7 @@ static void host_add(struct hosts *h, const char *name, int slots)
         h->at = realloc(h->at, (size_t)h->room * sizeof *h->at);
         SYS_OK(h->at, "free memory on this machine", "no memory for %d hosts", h->room);
     }
-    char *copy = strdup(name);
-    SYS_OK(copy, "free memory on this machine", "no memory for a host's name");
+    char *copy = memory_copy_text(name, "a host's name");
     h->at[h->n++] = (struct host){copy, slots};
     h->slots += slots;
 }

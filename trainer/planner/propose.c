@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/planner/working.h"
 
@@ -18,13 +19,6 @@ struct candidate {
 };
 
 enum { BEST = 12 };
-
-static char *copy(const char *text)
-{
-    char *c = strdup(text);
-    SYS_OK(c, "free memory on this host", "no memory for a reason");
-    return c;
-}
 
 /* ---- one ---- */
 
@@ -46,7 +40,7 @@ static void judge_memory(const struct recipe *r, struct candidate *c)
     snprintf(text, sizeof text, "memory: needs %.1f GiB, has %.1f (largest: %s, %.1f)",
              want / 0x1p30, have / 0x1p30, arena_kind_name((enum arena_kind)most),
              (double)c->memory.of[most] / 0x1p30);
-    c->reason = copy(text);
+    c->reason = memory_copy_text(text, "a reason");
 }
 
 /* Where chunks are placed, as training settles it (trainer/run/run.c): what a device's memory does
@@ -109,7 +103,7 @@ static void try(const struct recipe *r, int ranks, struct layout l, struct candi
     if (recipe_settings(&s, r->job, ranks * r->settings.mesh.sites, sets, &p))
         estimate(r, &s, c);
     else
-        c->reason = copy(message(p.text[0]));
+        c->reason = memory_copy_text(message(p.text[0]), "a reason");
     settings_free(&s);
     problems_free(&p);
 }

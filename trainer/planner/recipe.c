@@ -221,8 +221,7 @@ static void choose_ops(struct recipe *r, struct problems *p)
 static void call(struct cluster *c, const char *name)
 {
     free(c->top.name);
-    c->top.name = strdup(name);
-    SYS_OK(c->top.name, "free memory on this host", "no memory for a name");
+    c->top.name = memory_copy_text(name, "a name");
 }
 
 /* On this machine everything is measured, or asked of the system, but its links: those of shared

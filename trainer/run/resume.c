@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/folder.h"
 #include "trainer/config/changes.h"
@@ -241,7 +242,8 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     free(r->recipe);
     r->recipe = settings_yaml(&r->settings);
     struct resumed done = {c.step, q.metrics_bytes, q.samples_bytes, NULL};
-    if (found.n > 0 && c.recipe && r->world->rank == 0) done.former = strdup(c.recipe);
+    if (found.n > 0 && c.recipe && r->world->rank == 0)
+        done.former = memory_copy_text(c.recipe, "a recipe");
     log_info("resuming from %s (step %ld)", c.folder, c.step);
     say_standing(r, kinds);
     changes_free(&found);

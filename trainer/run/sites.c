@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/log.h"
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "comm/halt.h"
 #include "trainer/checkpoint/store.h"
@@ -75,8 +76,7 @@ char *sites_enter(struct world *w, const struct settings *s)
     MPI_OK(MPI_Barrier(w->comm));
     world_split_sites(w, sites);
     if (sites > 1) site_folder(path, s->run.out, w->site);
-    char *folder = strdup(path);
-    SYS_OK(folder, "free memory", "no memory for a path");
+    char *folder = memory_copy_text(path, "a path");
     if (sites > 1)
         log_info(
             "%d sites of %d ranks; this is the first, the others log to their own folders only",

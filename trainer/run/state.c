@@ -102,7 +102,7 @@ static bool take_evaluation(struct run *r, const json_t *state)
     bool waits = o && r->phase_step > 0;
     if (o && !tally_read(&r->evaluation, o)) return false;
     if (waits && !(line && metrics_is_beginning(line))) return false;
-    r->line = waits ? strdup(line) : NULL;
+    r->line = memory_copy_text(waits ? line : NULL, "a line of metrics");
     return true;
 }
 

@@ -2,30 +2,24 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/side_files.h"
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/where.h"
 #include "trainer/config/table.h"
 
-static char *copy_of(const char *text)
-{
-    char *copy = text ? strdup(text) : NULL;
-    SYS_OK(copy || !text, "free memory", "no memory for a file of the model");
-    return copy;
-}
-
 /* As text: attachments end in a 0. */
 static char *text_of(const struct checkpoint *c, const char *name)
 {
     const struct attachment *a = attachments_find(&c->files, name);
-    return copy_of(a ? a->bytes : NULL);
+    return memory_copy_text(a ? a->bytes : NULL, "a file of the model");
 }
 
 struct model_files hf_kept_files(const struct checkpoint *c)
 {
     return (struct model_files){
-        .from = copy_of(c->folder),
+        .from = memory_copy_text(c->folder, "a file of the model"),
         .chat_template = text_of(c, HF_SIDE_PREFIX CHAT_TEMPLATE_FILE),
         .tokenizer_config = text_of(c, HF_SIDE_PREFIX TOKENIZER_CONFIG_FILE),
         .generation_config = text_of(c, HF_SIDE_PREFIX GENERATION_CONFIG_FILE)};
@@ -61,7 +55,8 @@ static bool take_one(struct settings *s, const struct checkpoint *c)
         take_settings(s, &then);
         model_files_free(&s->files);
         s->files = hf_kept_files(c);
-        if (s->lines.model.tokenizer == 0) s->files.tokenizer = copy_of(c->tokenizer);
+        if (s->lines.model.tokenizer == 0)
+            s->files.tokenizer = memory_copy_text(c->tokenizer, "a file of the model");
     }
     settings_free(&then);
     problems_free(&ignored);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/base/memory.h"
 #include "trainer/checkpoint/hf/config.h"
 #include "trainer/checkpoint/hf/folder.h"
 #include "trainer/checkpoint/hf/kept.h"
@@ -65,7 +66,7 @@ static void take_files(struct settings *s, struct problems *p)
     const char *from = s->model.from;
     model_files_free(&s->files);
     s->files =
-        (struct model_files){.from = strdup(from),
+        (struct model_files){.from = memory_copy_text(from, "a path"),
                              .chat_template = read_if_there(from, CHAT_TEMPLATE_FILE, p),
                              .tokenizer_config = read_if_there(from, TOKENIZER_CONFIG_FILE, p),
                              .generation_config = read_if_there(from, GENERATION_CONFIG_FILE, p)};
@@ -101,8 +102,7 @@ static void take_template(struct settings *s)
     if (!text) return;
     free(text);
     free(s->data.template);
-    s->data.template = strdup("model");
-    SYS_OK(s->data.template, "free memory", "no memory for a setting");
+    s->data.template = memory_copy_text("model", "a setting");
 }
 
 /* Numbers of rows are ints. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/checkpoint/hf/config.h"
+#include "comm/base/memory.h"
 #include "trainer/config/table.h"
 
 void hf_complain(const struct hf_config *c, const char *member, const char *fmt, ...)
@@ -180,6 +181,5 @@ void hf_take_text(struct settings *s, const char *name, const char *value, const
                      from, value);
     if (t.line != 0) return;
     free(*text);
-    *text = strdup(value);
-    SYS_OK(*text, "free memory", "no memory for a setting");
+    *text = memory_copy_text(value, "a setting");
 }

@@ -68,8 +68,7 @@ static void names_add(struct names *all, const char *name)
         all->at = realloc(all->at, all->room * sizeof *all->at);
         SYS_OK(all->at, "free memory", "no memory for names of tensors");
     }
-    all->at[all->n] = strdup(name);
-    SYS_OK(all->at[all->n], "free memory", "no memory for names of tensors");
+    all->at[all->n] = memory_copy_text(name, "names of tensors");
     all->n++;
 }
 
