@@ -92,7 +92,7 @@ static void int8_decode(float *x, const void *from)
 
 /* ---- all ---- */
 
-static const struct form {
+static const struct code_form {
     size_t number_bytes, block_bytes;                      /* a block's beside its numbers */
     void (*encode)(void *to, const float *v, float *back); /* back: what decode will make of it */
     void (*decode)(float *x, const void *from);
@@ -113,7 +113,8 @@ size_t codec_floats(enum codec w, size_t n)
     return (codec_bytes(w, n) + sizeof(float) - 1) / sizeof(float);
 }
 
-static void encode_block(const struct form *f, unsigned char *to, const float *x, float *residual)
+static void encode_block(const struct code_form *f, unsigned char *to, const float *x,
+                         float *residual)
 {
     float v[CODEC_BLOCK], back[CODEC_BLOCK];
     memcpy(v, x, sizeof v);

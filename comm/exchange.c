@@ -10,7 +10,7 @@
 #include "comm/mpi_ok.h"
 #include "comm/p2p.h"
 
-enum kind { ALL_TO_ALL, ALL_REDUCE, ALL_GATHER, KINDS };
+enum exchange_kind { ALL_TO_ALL, ALL_REDUCE, ALL_GATHER, KINDS };
 
 #define CHANNEL(n) \
     "all-to-all of channel " #n, "all-reduce of channel " #n, "all-gather of channel " #n
@@ -115,7 +115,7 @@ static int peer_after(const struct exchange *x, int k)
     return (x->rank + k) % x->size;
 }
 
-static int tag_of(int channel, enum kind kind)
+static int tag_of(int channel, enum exchange_kind kind)
 {
     INVARIANT(channel >= 0 && channel < EXCHANGE_CHANNELS, "channel %d", channel);
     return channel * KINDS + (int)kind;

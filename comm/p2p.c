@@ -39,7 +39,7 @@ static bool p2p_is_wanted(void);
 static bool drive(void);
 
 /* What the p2ps of this rank share. The background's lock guards them all, too. */
-static struct driver {
+static struct p2p_driver {
     struct background background;
     struct p2p *first;
     int heavy;   /* open messages that need driving */

@@ -22,7 +22,7 @@ static bool move_all(void);
 
 /* What the groups of this rank share. The background's lock guards them all, too; it is taken
  * before p2p's. */
-static struct driver {
+static struct reduce_driver {
     struct background background;
     struct reduce *first;
     int open, waiters;

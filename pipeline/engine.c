@@ -26,7 +26,7 @@
 #include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 
-enum kind { ACTIVATION, GRADIENT, KINDS };
+enum message_kind { ACTIVATION, GRADIENT, KINDS };
 enum { DEPTH = 2, BUFFERS = 2 * DEPTH }; /* of a stream when a rank holds two chunks; of a kind */
 enum { TAG_MB = 65536 };                 /* tag = (kind * 2 + held) * TAG_MB + micro-batch */
 _Static_assert(ENGINE_OPEN == 2 * KINDS * BUFFERS, "incoming and outgoing of either kind");
@@ -128,7 +128,7 @@ size_t engine_measure(int stages, const struct stage_ops *stage, int max_micro_b
 
 /* ---- streams ---- */
 
-static enum kind pass_kind_of(const struct plan_pass *pass)
+static enum message_kind pass_kind_of(const struct plan_pass *pass)
 {
     return pass->op == PLAN_F ? ACTIVATION : GRADIENT;
 }
@@ -163,7 +163,7 @@ static int tag_of(const struct engine *e, const struct plan_pass *pass)
 static void post_receive(struct engine *e, struct plan_pass pass)
 {
     int from = plan_sender(e->plan, &pass), i = buffer_of(e, pass.cell);
-    enum kind k = pass_kind_of(&pass);
+    enum message_kind k = pass_kind_of(&pass);
     if (from < 0 || from == e->rank || pass.cell.mb >= plan_per_direction(e->plan)) return;
     INVARIANT(e->in.open[k][i] == TICKET_NONE, "receive buffer %d is in use", i);
     e->in.open[k][i] =
@@ -237,7 +237,7 @@ static int buffer_handed(const struct engine *e, const struct plan_pass *pass)
 static const void *wait_input(struct engine *e, const struct running *r)
 {
     int from = plan_sender(e->plan, &r->pass);
-    enum kind k = pass_kind_of(&r->pass);
+    enum message_kind k = pass_kind_of(&r->pass);
     if (from < 0) return NULL;
     if (from == e->rank) {
         int i = buffer_handed(e, &r->pass);
@@ -255,7 +255,7 @@ static const void *wait_input(struct engine *e, const struct running *r)
 static void *wait_output(struct engine *e, const struct running *r)
 {
     int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
-    enum kind k = pass_kind_of(&r->pass);
+    enum message_kind k = pass_kind_of(&r->pass);
     if (to < 0) return NULL;
     INVARIANT(!e->out.handed[k][i], "row %d: the message handed over has not been read yet",
               e->row);
@@ -266,7 +266,7 @@ static void *wait_output(struct engine *e, const struct running *r)
 static void send_output(struct engine *e, const struct plan_pass *pass)
 {
     int to = plan_receiver(e->plan, pass), i = buffer_of(e, pass->cell);
-    enum kind k = pass_kind_of(pass);
+    enum message_kind k = pass_kind_of(pass);
     if (to == e->rank) e->out.handed[k][i] = true;
     if (to < 0 || to == e->rank) return;
     e->out.open[k][i] =

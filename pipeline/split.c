@@ -10,13 +10,13 @@
 /* Costs are measured: sums that differ by less are the same, however they were rounded. */
 static const double SAME = 1e-9;
 
-struct split {
+struct layer_split {
     int layers, chunks;
     const double *sum; /* [layers+1] of the layers before */
     double first_extra, last_extra;
 };
 
-static double run_cost(const struct split *s, int chunk, int from, int to)
+static double run_cost(const struct layer_split *s, int chunk, int from, int to)
 {
     double cost = s->sum[to] - s->sum[from];
     if (chunk == 0) cost += s->first_extra;
@@ -27,7 +27,7 @@ static double run_cost(const struct split *s, int chunk, int from, int to)
 /* One pass. best[c][i]: of the first i layers on c chunks, the least largest run (limit < 0), or
  * the least sum of squares with no run above the limit. from[c][i] is where the last run begins.
  * Returns the best of all. */
-static double pass(const struct split *s, double limit, double *best, int *from)
+static double pass(const struct layer_split *s, double limit, double *best, int *from)
 {
     int n = s->layers + 1;
     for (int i = 0; i < n; i++) best[i] = i == 0 ? 0 : INFINITY;
@@ -54,7 +54,7 @@ void split_by_cost(int *first, const double *cost, int layers, double first_extr
     double *sum = memory_take(n, sizeof *sum, "a split of layers"),
            *best = memory_take(cells, sizeof *best, "a split of layers");
     int *from = memory_take(cells, sizeof *from, "a split of layers");
-    struct split s = {layers, chunks, sum, first_extra, last_extra};
+    struct layer_split s = {layers, chunks, sum, first_extra, last_extra};
     for (int i = 0; i < layers; i++) sum[i + 1] = sum[i] + cost[i];
     double limit = pass(&s, -1, best, from);
     pass(&s, limit, best, from);

@@ -7,7 +7,7 @@
 
 extern char **environ;
 
-enum kind {
+enum variable_kind {
     WORDS,    /* one of `right` */
     WHOLE,    /* a whole number from low to high */
     REAL,     /* a number from low to high */
@@ -18,7 +18,7 @@ enum kind {
 /* Names and help as in launch/run/environment.sh, which has those of the scripts. */
 static const struct variable {
     const char *name;
-    enum kind kind;
+    enum variable_kind kind;
     const char *right; /* words with '|' between them; else what stands for a value in the help */
     double low, high;
     const char *help;

@@ -121,12 +121,13 @@ size_t OP(attention_scratch)(const struct dims *d, int T)
 }
 
 /* One sequence's keys (D, transposed_width) and values (n, width) of one kv head. */
-struct head {
+struct kv_head {
     float *keys, *values;
     int n, D, width;
 };
 
-static void head_read(struct head *h, const real *key, const real *value, size_t step, float *rows)
+static void head_read(struct kv_head *h, const real *key, const real *value, size_t step,
+                      float *rows)
 {
     OP(head_load)(rows, key, step, h->n, h->D, 1.0f);
     OP(head_load)(h->values, value, step, h->n, h->D, 1.0f);
@@ -136,7 +137,7 @@ static void head_read(struct head *h, const real *key, const real *value, size_t
 /* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width).
  * Results: out (M, width) weighted values, sums (M) of the weights. */
 static void attend(float *out, float *sums, float *lse, int lse_step, float *scores,
-                   const struct head *h, float *q, int first, int M)
+                   const struct kv_head *h, float *q, int first, int M)
 {
     size_t width = (size_t)h->width, columns = (size_t)transposed_width(h->n);
     int end = round_up(first + M, 16);
@@ -156,7 +157,7 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
 {
     size_t step = (size_t)dims_qkv(d), columns = (size_t)transposed_width(n);
     int group = d->Hq / d->Hkv, width = head_width(d->D);
-    struct head h = {.n = n, .D = d->D, .width = width, .keys = scratch};
+    struct kv_head h = {.n = n, .D = d->D, .width = width, .keys = scratch};
     h.values = h.keys + columns * (size_t)width;
     float *rows = h.values + columns * (size_t)width, *q = rows + columns * (size_t)width;
     float *weighted = q + QUERIES * width, *scores = weighted + QUERIES * width, sums[QUERIES];

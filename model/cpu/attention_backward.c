@@ -7,7 +7,7 @@
 #include "model/cpu/attention.h"
 
 /* One kv head of one sequence, all (n, width) but the transposes (D, transposed_width(n)). */
-struct head {
+struct kv_head_back {
     float *keys, *keys_t, *values_t, *dkeys, *dvalues, *rows;
     int n, D, width;
 };
@@ -19,7 +19,7 @@ struct queries {
     int first, M;
 };
 
-static void head_read(struct head *h, const real *key, const real *value, size_t step)
+static void head_read(struct kv_head_back *h, const real *key, const real *value, size_t step)
 {
     size_t bytes = (size_t)h->n * (size_t)h->width * sizeof(float);
     OP(head_load)(h->keys, key, step, h->n, h->D, 1.0f);
@@ -46,7 +46,7 @@ static void probabilities(struct queries *b, int first_key, int columns)
 }
 
 /* Keys [j, j+KEYS), or as far as the last query sees. */
-static void key_run(struct queries *b, const struct head *h, int j)
+static void key_run(struct queries *b, const struct kv_head_back *h, int j)
 {
     size_t w = (size_t)h->width, at = (size_t)j * w, t = (size_t)transposed_width(h->n);
     int last = b->first + b->M - j, here = last < KEYS ? last : KEYS, columns = round_up(here, 16);
@@ -80,7 +80,7 @@ struct query_run {
 
 /* delta = out . dout is the softmax's row sum of P * dP (FlashAttention, algorithm 4); P is formed
  * again from lse. */
-static void query_block(struct queries *b, const struct query_run *s, const struct head *h,
+static void query_block(struct queries *b, const struct query_run *s, const struct kv_head_back *h,
                         int head)
 {
     const struct dims *d = s->d;
@@ -103,7 +103,7 @@ static void query_block(struct queries *b, const struct query_run *s, const stru
     }
 }
 
-static void head_write(const struct query_run *s, const struct head *h, int kv)
+static void head_write(const struct query_run *s, const struct kv_head_back *h, int kv)
 {
     const struct dims *d = s->d;
     real *dkey = s->dqkv + (d->Hq + kv) * d->D, *dvalue = dkey + d->Hkv * d->D;
@@ -125,7 +125,7 @@ static float *carve(float **at, size_t floats)
 static void sequence_backward(const struct query_run *s, int n, float *scratch)
 {
     const struct dims *d = s->d;
-    struct head h = {.n = n, .D = d->D, .width = head_width(d->D)};
+    struct kv_head_back h = {.n = n, .D = d->D, .width = head_width(d->D)};
     struct queries b = {0};
     size_t rows = (size_t)(transposed_width(n) * h.width), few = (size_t)(QUERIES * h.width);
     float **all[] = {&h.keys, &h.keys_t, &h.values_t, &h.dkeys, &h.dvalues, &h.rows};

@@ -15,7 +15,7 @@
 /* Added tokens are tried one by one at each place of a text, so there may not be very many. */
 enum { ADDED_MAX = 1024, ASCII = 128 };
 
-struct word {
+struct character_word {
     const char *text; /* held by the json */
     size_t n;
     int id;
@@ -25,10 +25,10 @@ struct characters {
     struct tokenizer base;
     json_t *json; /* owns all text */
     int n_added, unk;
-    struct word *by_id;  /* size words; text NULL until its id was seen */
-    struct word *sorted; /* size words in memcmp order of their text */
-    struct word *added;  /* n_added, longest first */
-    int ascii[ASCII];    /* ids of one-byte characters, unk when there is none */
+    struct character_word *by_id;  /* size words; text NULL until its id was seen */
+    struct character_word *sorted; /* size words in memcmp order of their text */
+    struct character_word *added;  /* n_added, longest first */
+    int ascii[ASCII];              /* ids of one-byte characters, unk when there is none */
     bool added_starts[256];
 };
 
@@ -83,7 +83,7 @@ static void place_word(struct parse *p, struct characters *t, const char *place,
     else if (t->by_id[at].text)
         refuse(p, place, "duplicate id, the second time for", text);
     else
-        t->by_id[at] = (struct word){text, strlen(text), (int)at};
+        t->by_id[at] = (struct character_word){text, strlen(text), (int)at};
 }
 
 static void check_added(struct parse *p, const json_t *token, const char *text)
@@ -101,13 +101,13 @@ static void check_added(struct parse *p, const json_t *token, const char *text)
 
 static int longer_first(const void *a, const void *b)
 {
-    const struct word *x = a, *y = b;
+    const struct character_word *x = a, *y = b;
     return x->n != y->n ? (x->n < y->n) - (x->n > y->n) : (x->id > y->id) - (x->id < y->id);
 }
 
 static int by_text(const void *a, const void *b)
 {
-    const struct word *x = a, *y = b;
+    const struct character_word *x = a, *y = b;
     int order = memcmp(x->text, y->text, x->n < y->n ? x->n : y->n);
     return order ? order : (x->n > y->n) - (x->n < y->n);
 }
@@ -169,8 +169,9 @@ static void read_words(struct parse *p, struct characters *t, json_t *vocabulary
 
 static int find_text(const struct characters *t, const char *text, size_t n)
 {
-    struct word key = {text, n, 0};
-    const struct word *w = bsearch(&key, t->sorted, (size_t)t->base.size, sizeof key, by_text);
+    struct character_word key = {text, n, 0};
+    const struct character_word *w =
+        bsearch(&key, t->sorted, (size_t)t->base.size, sizeof key, by_text);
     return w ? w->id : -1;
 }
 
@@ -223,7 +224,7 @@ static int find(const struct tokenizer *t, const char *token, size_t n)
     return find_text((const struct characters *)t, token, n);
 }
 
-static const struct word *added_at(const struct characters *t, const char *text, size_t n)
+static const struct character_word *added_at(const struct characters *t, const char *text, size_t n)
 {
     if (!t->added_starts[(unsigned char)text[0]]) return NULL;
     for (int i = 0; i < t->n_added; i++)
@@ -239,7 +240,7 @@ static size_t encode_characters(const struct tokenizer *base, const char *text, 
     const struct characters *t = (const struct characters *)base;
     size_t count = 0;
     for (size_t i = 0, used; i < n; i += used, count++) {
-        const struct word *added = special ? added_at(t, text + i, n - i) : NULL;
+        const struct character_word *added = special ? added_at(t, text + i, n - i) : NULL;
         int id;
         used = added ? added->n : utf8_character(text + i, n - i);
         if (added) {
@@ -261,7 +262,7 @@ static size_t unknown(const struct tokenizer *base, const char *text, size_t n, 
 {
     const struct characters *t = (const struct characters *)base;
     for (size_t i = from, used; i < n; i += used) {
-        const struct word *added = special ? added_at(t, text + i, n - i) : NULL;
+        const struct character_word *added = special ? added_at(t, text + i, n - i) : NULL;
         unsigned char c = (unsigned char)text[i];
         used = added ? added->n : utf8_character(text + i, n - i);
         if (added || (used == 1 && t->ascii[c] != t->unk)) continue;

@@ -6,7 +6,7 @@
 
 enum { HOLES_MOST = 1 << 16 }; /* ids that no token has: room is kept for them */
 
-struct reading {
+struct words_reading {
     struct parse *p;
     struct words *w;
     char *at; /* where the next spelling goes */
@@ -14,7 +14,7 @@ struct reading {
 };
 
 /* Puts a token at its id; -1 and a problem when it cannot have it. */
-static int place(struct reading *r, const char *where, const char *text, const json_t *id,
+static int place(struct words_reading *r, const char *where, const char *text, const json_t *id,
                  bool in_model)
 {
     struct words *w = r->w;
@@ -60,7 +60,7 @@ static size_t count(const json_t *vocab, const json_t *added, size_t *bytes)
 }
 
 /* Most added tokens stand in the vocabulary, too, and must then have the same id there. */
-static void read_added(struct reading *r, const json_t *added, const json_t *vocab)
+static void read_added(struct words_reading *r, const json_t *added, const json_t *vocab)
 {
     for (size_t i = 0; i < json_array_size(added) && r->p->ok; i++) {
         const json_t *token = json_array_get(added, i), *id = json_object_get(token, "id");
@@ -88,7 +88,7 @@ void words_read(struct parse *p, struct words *w, const json_t *vocab, const jso
         refuse(p, "added_tokens", "must be a list", NULL);
     if (n > IDS_MOST) refuse(p, "model.vocab", "more than 4194304 tokens", NULL);
     if (!p->ok) return;
-    struct reading r = {.p = p, .w = w, .most = (int)n + HOLES_MOST};
+    struct words_reading r = {.p = p, .w = w, .most = (int)n + HOLES_MOST};
     if (r.most > IDS_MOST) r.most = IDS_MOST;
     r.at = w->spellings = memory_take(bytes + 1, 1, "a tokenizer");
     w->word = memory_take((size_t)r.most, sizeof *w->word, "a tokenizer");

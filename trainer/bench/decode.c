@@ -152,13 +152,13 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
     return t;
 }
 
-struct figures {
+struct decode_figures {
     struct readings seconds, busy, tokens, products, fraction, processor_fraction;
 };
 
 /* Times by the clock and by the processor: the latter are disturbed less by other work. */
 static void print_figures(const struct bench_options *o, const struct run *r,
-                          const struct figures *f, int prompt_rows)
+                          const struct decode_figures *f, int prompt_rows)
 {
     double matrix = library_parameters(&r->stage.dims);
     double head = (double)r->stage.dims.V * r->stage.dims.C;
@@ -188,7 +188,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
  * machine. */
 void bench_decode(const struct bench_options *o, struct run *r)
 {
-    struct figures f = {0};
+    struct decode_figures f = {0};
     struct products p;
     int *token, prompt_rows = o->slots / o->samples * (o->prompt - 1);
     struct question *q = questions_make(o, r, &token);

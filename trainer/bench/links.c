@@ -61,10 +61,10 @@ static double median_without(const struct links *l, int a, int b, int *n)
     return m;
 }
 
-enum part { SENDS, RECEIVES, LATENCY };
+enum link_part { SENDS, RECEIVES, LATENCY };
 
 /* The median of one end's links. */
-static double median_of(const struct links *l, int e, enum part part, int *n)
+static double median_of(const struct links *l, int e, enum link_part part, int *n)
 {
     double *x = memory_take((size_t)l->n_links, sizeof *x, "rates of links"), m;
     *n = 0;

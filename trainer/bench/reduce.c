@@ -27,7 +27,7 @@ static const struct way {
 };
 enum { WAYS = sizeof ways / sizeof *ways, REAL_BYTES = 2 };
 
-struct array {
+struct summed_array {
     const struct world *w;
     size_t n, *count, *offset;
     int *node; /* of each rank, real or told */
@@ -90,12 +90,12 @@ static double over_ranks(const struct world *w, double x, MPI_Op op)
 }
 
 /* Numbers with full mantissas, different on each rank: an order that differs shows in the sum. */
-static void array_make(struct array *a, const struct bench_options *o, const struct world *w)
+static void array_make(struct summed_array *a, const struct bench_options *o, const struct world *w)
 {
     size_t R = (size_t)w->size;
     MPI_Request request;
     int mine = o->node_ranks > 0 ? w->rank / o->node_ranks : w->node;
-    *a = (struct array){.w = w, .n = ((size_t)o->mib << 18) / R * R};
+    *a = (struct summed_array){.w = w, .n = ((size_t)o->mib << 18) / R * R};
     a->count = memory_take(R, sizeof *a->count, "slices");
     a->offset = memory_take(R, sizeof *a->offset, "slices");
     a->node = memory_take(R, sizeof *a->node, "nodes");
@@ -112,7 +112,7 @@ static void array_make(struct array *a, const struct bench_options *o, const str
         a->in[i] = 1.0f / (float)((i * 7 + (size_t)w->rank * 11) % 1000 + 1);
 }
 
-static void array_free(struct array *a)
+static void array_free(struct summed_array *a)
 {
     free(a->count);
     free(a->offset);
@@ -124,8 +124,8 @@ static void array_free(struct array *a)
 
 /* ---- what should cross ---- */
 
-static double sends(const struct array *a, const struct way *way, struct reduce_form f, int from,
-                    int to)
+static double sends(const struct summed_array *a, const struct way *way, struct reduce_form f,
+                    int from, int to)
 {
     f.me = from;
     return (double)(way->gather ? reduce_gather_sends_to(&f, a->count, REAL_BYTES, to)
@@ -133,7 +133,7 @@ static double sends(const struct array *a, const struct way *way, struct reduce_
 }
 
 /* By the function that training's planner uses, link by link. */
-static void predict(struct reduce_trial *t, const struct array *a)
+static void predict(struct reduce_trial *t, const struct summed_array *a)
 {
     double *link = memory_take(2 * (size_t)a->nodes, sizeof *link, "links"); /* out, in of each */
     for (int i = 0; i < a->w->size; i++)
@@ -149,7 +149,7 @@ static void predict(struct reduce_trial *t, const struct array *a)
 }
 
 /* Everything that a reduction needs is allocated before it is timed. */
-static struct reduce_trial *trial_new(const struct way *way, const struct array *a)
+static struct reduce_trial *trial_new(const struct way *way, const struct summed_array *a)
 {
     struct reduce_trial *t = memory_take(1, sizeof *t, "a trial");
     t->way = way;
@@ -197,7 +197,7 @@ static void link_bytes(double *received, double *sent)
 }
 
 /* Either the sum or the gather, as the way says. */
-static void trial_once(struct reduce_trial *t, const struct array *a)
+static void trial_once(struct reduce_trial *t, const struct summed_array *a)
 {
     struct reduce_job job = {.out = a->out,
                              .in = a->in,
@@ -212,7 +212,7 @@ static void trial_once(struct reduce_trial *t, const struct array *a)
 }
 
 /* Seconds of the slowest rank. */
-static double trial_run(struct reduce_trial *t, const struct array *a)
+static double trial_run(struct reduce_trial *t, const struct summed_array *a)
 {
     double in[2], out[2];
     over_ranks(a->w, 0, MPI_MAX); /* together */
@@ -237,7 +237,7 @@ static const struct reduce_trial *base_of(struct reduce_trial *const *t, int i)
 }
 
 /* Once before it counts; sums that are not rounded must have the same bits on all paths. */
-static void trial_warm_up(struct reduce_trial *t, const struct array *a, bool first)
+static void trial_warm_up(struct reduce_trial *t, const struct summed_array *a, bool first)
 {
     size_t bytes = a->count[a->w->rank] * sizeof *a->out;
     trial_once(t, a);
@@ -247,7 +247,7 @@ static void trial_warm_up(struct reduce_trial *t, const struct array *a, bool fi
 }
 
 /* In turn, so that all see the same machine. */
-static void trials_run(struct reduce_trial **t, int n, const struct array *a, int steps)
+static void trials_run(struct reduce_trial **t, int n, const struct summed_array *a, int steps)
 {
     double seconds[WAYS];
     for (int i = 0; i < n; i++) trial_warm_up(t[i], a, i == 0);
@@ -286,7 +286,7 @@ static void trial_print(const struct reduce_trial *t, const struct reduce_trial 
 }
 
 /* Each way is compared with the flat one of its kind. */
-static void tell_trials(const struct bench_options *o, const struct array *a,
+static void tell_trials(const struct bench_options *o, const struct summed_array *a,
                         struct reduce_trial **t, int n)
 {
     json_t *results = json_array();
@@ -312,7 +312,7 @@ static void tell_trials(const struct bench_options *o, const struct array *a,
 /* The ways alternate, round by round, so that all see the same machine. */
 void bench_reduce(const struct bench_options *o, const struct world *w)
 {
-    struct array a;
+    struct summed_array a;
     struct reduce_trial *t[WAYS];
     int n = 0;
     array_make(&a, o, w);

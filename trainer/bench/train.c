@@ -98,7 +98,7 @@ static enum matmul_type choose(const struct run *r, double rate[2])
     return (enum matmul_type)type;
 }
 
-struct figures {
+struct train_figures {
     struct readings seconds, busy, reduce, tokens, gflops, library, fraction;
     struct readings processor_gflops, processor_library, processor_fraction;
 };
@@ -121,7 +121,7 @@ static void add_flop(json_t *out, const struct run *r, const struct bench_option
 
 /* Training and the library's products, their ratio by the clock and by processor time. */
 static void print_figures(const struct bench_options *o, const struct run *r,
-                          const struct figures *f, const struct step_stats *s,
+                          const struct train_figures *f, const struct step_stats *s,
                           enum matmul_type type, const double rate[2])
 {
     json_t *out = bench_json(o, r);
@@ -152,7 +152,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
 }
 
 /* A step and the products measured right after it. */
-static void take_figures(struct figures *f, struct spent t, struct library_rates library,
+static void take_figures(struct train_figures *f, struct spent t, struct library_rates library,
                          const struct step_stats *s, const struct run *r)
 {
     double gflop = 6e-9 * library_parameters(&r->stage.dims) * (double)s->rows;
@@ -172,7 +172,7 @@ static void take_figures(struct figures *f, struct spent t, struct library_rates
 void bench_train(const struct bench_options *o, struct run *r)
 {
     struct train_batch b = batch_make(o, r);
-    struct figures f = {0};
+    struct train_figures f = {0};
     struct step_stats s;
     double rate[2];
     step_run(r, &b, &s);

@@ -141,14 +141,14 @@ char *manifest_text(const struct manifest *m, size_t *n)
 
 /* --- layout --- */
 
-struct entry {
+struct layout_entry {
     const struct slice *s;
     int shard;
 };
 
 static int entry_order(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct layout_entry *x = a, *y = b;
     const int name = strcmp(x->s->name, y->s->name);
     if (name != 0) return name;
     if (x->shard != y->shard) return x->shard < y->shard ? -1 : 1;
@@ -168,7 +168,7 @@ static void check_name(const char *name)
 }
 
 /* Sorted as the file lists them: a tensor's slices together, by shard, then by first element. */
-static size_t collect(struct entry *e, const struct slice *slices, const int *count,
+static size_t collect(struct layout_entry *e, const struct slice *slices, const int *count,
                       const int *first, int ranks)
 {
     size_t n = 0;
@@ -179,7 +179,7 @@ static size_t collect(struct entry *e, const struct slice *slices, const int *co
             bool empty = s->at.lo == s->at.hi && s->at.hi <= s->n;
             INVARIANT(empty || range_valid(&s->at, s->n), "%s: slice [%zu, %zu) of %zu", s->name,
                       s->at.lo, s->at.hi, s->n);
-            if (!empty) e[n++] = (struct entry){s, r};
+            if (!empty) e[n++] = (struct layout_entry){s, r};
         }
     qsort(e, n, sizeof *e, entry_order);
     return n;
@@ -230,7 +230,7 @@ size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scra
 
 /* Entries come sorted, so a tensor's slices are neighbours in the pool and the last tensor is the
  * only one that can grow. */
-static void add_entry(struct manifest *m, const struct entry *e, size_t at)
+static void add_entry(struct manifest *m, const struct layout_entry *e, size_t at)
 {
     struct manifest_tensor *t = &m->tensor[m->tensors > 0 ? m->tensors - 1 : 0];
     if (m->tensors == 0 || strcmp(t->name, e->s->name) != 0) {
@@ -255,7 +255,7 @@ void manifest_layout(struct manifest *m, const struct slice *slices, const int *
                      const int *first, int ranks)
 {
     const size_t all = ranks > 0 ? (size_t)(first[ranks - 1] + count[ranks - 1]) : 0;
-    struct entry *e = memory_take(all + 1, sizeof *e, "the layout of a checkpoint");
+    struct layout_entry *e = memory_take(all + 1, sizeof *e, "the layout of a checkpoint");
     struct manifest_slice *scratch =
         memory_take(all + 1, sizeof *scratch, "the layout of a checkpoint");
     *m = (struct manifest){.shards = ranks};

@@ -72,18 +72,18 @@ static int *rows_of(const struct settings *s, const struct tokenizer *t, const s
 }
 
 /* Means over batches. */
-struct figures {
+struct pack_figures {
     double bins, imbalance[3];
 };
 
-static void add_deal(struct figures *f, const struct deal *d, int batches)
+static void add_deal(struct pack_figures *f, const struct deal *d, int batches)
 {
     const double imbalance[] = {d->imbalance, d->pipelines_imbalance, d->directions_imbalance};
     f->bins += (double)d->bins / batches;
     for (int k = 0; k < 3; k++) f->imbalance[k] += (imbalance[k] - 1) / batches;
 }
 
-static void print_figures(const char *name, const struct figures *f)
+static void print_figures(const char *name, const struct pack_figures *f)
 {
     printf("  %-14s %13.1f", name, f->bins);
     for (int k = 0; k < 3; k++) printf("  %11.2f %%", 100 * f->imbalance[k]);
@@ -99,7 +99,7 @@ static void deal_batches(const struct settings *s, int vocabulary, const int *ro
     shape.linear = deal_linear(&dims);
     struct arena a = {0};
     struct deal d;
-    struct figures plain = {0}, dealt = {0};
+    struct pack_figures plain = {0}, dealt = {0};
     int most = deal_bound(&shape, (size_t)batch * (size_t)shape.T_max), batches = n / batch;
     for (int placing = 0; placing < 2; placing++) {
         deal_place(&d, batch, most, &a);

@@ -20,7 +20,7 @@ struct item {
     float *logp;
     double temperature;
 };
-struct items {
+struct score_items {
     struct item *item;
     int n;
 };
@@ -38,8 +38,8 @@ static int take_ids(const json_t *a, int *out)
 }
 
 /* Lines are parsed on all ranks alike; mistakes are collected with their line. */
-static void take_line(struct items *all, const char *text, size_t n, int line, const char *file,
-                      struct problems *p)
+static void take_line(struct score_items *all, const char *text, size_t n, int line,
+                      const char *file, struct problems *p)
 {
     json_error_t why;
     json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
@@ -68,7 +68,7 @@ static void take_line(struct items *all, const char *text, size_t n, int line, c
     all->item[all->n++] = it;
 }
 
-static void take_lines(struct items *all, const char *text, size_t n, const char *file,
+static void take_lines(struct score_items *all, const char *text, size_t n, const char *file,
                        struct problems *p)
 {
     int line = 1;
@@ -81,7 +81,7 @@ static void take_lines(struct items *all, const char *text, size_t n, const char
 }
 
 /* Needs the model, so it comes after it was opened. */
-static void check_items(const struct run *r, const struct items *all, const char *file,
+static void check_items(const struct run *r, const struct score_items *all, const char *file,
                         struct problems *p)
 {
     for (int i = 0; i < all->n; i++) {
@@ -99,7 +99,7 @@ static void check_items(const struct run *r, const struct items *all, const char
 }
 
 struct score_found {
-    struct items *all;
+    struct score_items *all;
     int from;
 };
 
@@ -112,7 +112,7 @@ static void found(void *ctx, int sequence, const float *logp, int n)
 enum { BATCH = 64 };
 
 /* Up to BATCH items of one temperature from number `from`; returns how many. Collective. */
-static int score_batch(struct run *r, struct items *all, int from)
+static int score_batch(struct run *r, struct score_items *all, int from)
 {
     struct sequence s[BATCH];
     float weight[BATCH] = {0};
@@ -134,7 +134,7 @@ static int score_batch(struct run *r, struct items *all, int from)
     return n;
 }
 
-static void print_items(const struct items *all)
+static void print_items(const struct score_items *all)
 {
     for (int i = 0; i < all->n; i++) {
         const struct item *it = &all->item[i];
@@ -146,14 +146,14 @@ static void print_items(const struct items *all)
 }
 
 /* Every item was scored by one rank; the others hold zeros, so the sum is exact. */
-static void gather_items(const struct run *r, struct items *all)
+static void gather_items(const struct run *r, struct score_items *all)
 {
     for (int i = 0; i < all->n; i++)
         MPI_OK(MPI_Allreduce(MPI_IN_PLACE, all->item[i].logp, all->item[i].n, MPI_FLOAT, MPI_SUM,
                              r->world->comm));
 }
 
-static void items_free(struct items *all)
+static void items_free(struct score_items *all)
 {
     for (int i = 0; i < all->n; i++) {
         free(all->item[i].token);
@@ -198,7 +198,7 @@ int cmd_score(int argc, char **argv)
     if (code >= 0) return code;
     const char *file = args[1] ? args[1] : "-";
     struct problems p = {0};
-    struct items all = {0};
+    struct score_items all = {0};
     struct run r;
     struct world w;
     struct extent extent = {.sequences = BATCH, .answers = 1, .questions = 1, .max_new = 1};

@@ -37,7 +37,7 @@ struct opened {
 };
 
 /* One stream of lines. */
-struct lines {
+struct line_stream {
     const struct tokenizer *t;
     struct chat *chat;
     struct conversation conversation;
@@ -127,14 +127,14 @@ static void *grown(void *at, size_t *room, size_t n, size_t size)
     return at;
 }
 
-static void put_in_line(struct lines *l, const char *text, size_t n)
+static void put_in_line(struct line_stream *l, const char *text, size_t n)
 {
     l->out = grown(l->out, &l->room, l->n + n, 1);
     memcpy(l->out + l->n, text, n);
     l->n += n;
 }
 
-static void put_number(struct lines *l, int value)
+static void put_number(struct line_stream *l, int value)
 {
     char digits[12];
     size_t at = sizeof digits;
@@ -143,7 +143,7 @@ static void put_number(struct lines *l, int value)
     put_in_line(l, digits + at, sizeof digits - at);
 }
 
-static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
+static void put_ids(struct line_stream *l, const int *ids, size_t n, bool more)
 {
     for (size_t i = 0; i < n; i++) {
         if (i > 0 || more) put_in_line(l, ", ", 2);
@@ -152,7 +152,7 @@ static void put_ids(struct lines *l, const int *ids, size_t n, bool more)
 }
 
 /* By hand and not by jansson: decoded text may hold a NUL, and lines are many. */
-static void put_string(struct lines *l, const char *s, size_t n)
+static void put_string(struct line_stream *l, const char *s, size_t n)
 {
     size_t from = 0;
     put_in_line(l, "\"", 1);
@@ -173,7 +173,7 @@ static void put_string(struct lines *l, const char *s, size_t n)
 
 /* A token is at least a byte as a rule, so one pass is enough but for texts that a normalizer makes
  * longer. */
-static void encode_line(struct lines *l, const json_t *text)
+static void encode_line(struct line_stream *l, const json_t *text)
 {
     const char *s = json_string_value(text);
     size_t length = json_string_length(text), n_before = 0, n_behind = 0;
@@ -195,13 +195,13 @@ static void encode_line(struct lines *l, const json_t *text)
     put_in_line(l, "]}\n", 3);
 }
 
-static void complain(struct lines *l, const char *what, const char *detail)
+static void complain(struct line_stream *l, const char *what, const char *detail)
 {
     problems_add(&l->problems, l->file, (int)l->line, "%s%s", what, detail);
 }
 
 /* The length is asked first: ids may stand for any number of bytes. */
-static void decode_line(struct lines *l, const json_t *ids)
+static void decode_line(struct line_stream *l, const json_t *ids)
 {
     size_t n = json_array_size(ids);
     l->ids = grown(l->ids, &l->ids_room, n + 1, sizeof *l->ids);
@@ -227,7 +227,7 @@ static void decode_line(struct lines *l, const json_t *ids)
 }
 
 /* Rendered once; the tokens are counted, then written. */
-static void converse(struct lines *l, const json_t *line)
+static void converse(struct line_stream *l, const json_t *line)
 {
     struct conversation *c = &l->conversation;
     const char *wrong = conversation_read(c, line);
@@ -254,7 +254,7 @@ static void converse(struct lines *l, const json_t *line)
 
 /* NUL is allowed, since a model's text may hold it; a name twice is not, since readers differ in
  * which of the two they take. */
-static void take_line(struct lines *l, const char *s, size_t n)
+static void take_line(struct line_stream *l, const char *s, size_t n)
 {
     json_error_t why;
     json_t *o = json_loadb(s, n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
@@ -277,7 +277,7 @@ static void take_line(struct lines *l, const char *s, size_t n)
 
 /* Nothing is written from the first bad line on: a short output is seen, one with a line missing in
  * the middle is not. */
-static void take_lines(struct lines *l, FILE *in)
+static void take_lines(struct line_stream *l, FILE *in)
 {
     char *line = NULL;
     size_t room = 0;
@@ -356,7 +356,7 @@ int cmd_tokenize(int argc, char **argv)
     struct tokenize_options e;
     int code = read_options(&e, argc, argv);
     if (code >= 0) return code;
-    struct lines l = {
+    struct line_stream l = {
         .file = "stdin", .decode = e.decode, .special = e.special, .around = e.around};
     struct opened m = {.t = NULL};
     open_tokenizer(&m, e.args[0], &l.problems);

@@ -17,7 +17,7 @@ enum { COMPLAINTS = 20, SLOTS = 64 };
 static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
 
 /* A problem's text while it is in use. */
-struct slot {
+struct held_text {
     char *text;
     size_t room;
 };
@@ -38,7 +38,7 @@ struct collection {
     bool apart, skip;         /* skip: bad lines */
     struct places split[2];
     struct mix *mix; /* NULL: the files are one list */
-    struct slot *slot;
+    struct held_text *slot;
     int slots, next;
     struct example read;
     int records;
@@ -285,7 +285,7 @@ static void take_record(struct collection *c, uint64_t place, struct problem *ou
 {
     const struct example *r = read_example(c, place);
     const char *answer = r->answer ? r->answer : "";
-    struct slot *s = &c->slot[c->next];
+    struct held_text *s = &c->slot[c->next];
     size_t prompt_bytes = strlen(r->prompt) + 1, answer_bytes = strlen(answer) + 1;
     c->next = (c->next + 1) % c->slots;
     if (prompt_bytes + answer_bytes > s->room) {

@@ -16,7 +16,7 @@ static const char *const reserved[] = {"<pad>", "<eos>", "<unk>", "<think>"};
 static const char *const tags[] = {"</think>", "<answer>", "</answer>"};
 enum { RESERVED = sizeof reserved / sizeof *reserved, TAGS = sizeof tags / sizeof *tags };
 
-struct reading {
+struct example_reading {
     struct example *r;
     const struct fields *f;
     const struct form *form;
@@ -24,9 +24,9 @@ struct reading {
     char *why;
 };
 
-static bool wrong(const struct reading *d, const char *fmt, ...)
+static bool wrong(const struct example_reading *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-static bool wrong(const struct reading *d, const char *fmt, ...)
+static bool wrong(const struct example_reading *d, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -38,7 +38,7 @@ static bool wrong(const struct reading *d, const char *fmt, ...)
 /* --- members --- */
 
 /* jansson says better what is wrong with a line than the scanner, which only knows that it is. */
-static bool no_json(const struct reading *d, const char *line, size_t n)
+static bool no_json(const struct example_reading *d, const char *line, size_t n)
 {
     json_error_t error;
     json_t *value = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
@@ -48,7 +48,7 @@ static bool no_json(const struct reading *d, const char *line, size_t n)
     return wrong(d, object ? "not JSON" : "not a JSON object with \"prompt\" and \"answer\"");
 }
 
-static bool note_member(struct reading *d, struct span key, struct span value)
+static bool note_member(struct example_reading *d, struct span key, struct span value)
 {
     for (int i = 0; i < d->f->names; i++) {
         char name[64];
@@ -63,7 +63,7 @@ static bool note_member(struct reading *d, struct span key, struct span value)
     return true;
 }
 
-static bool note_members(struct reading *d, const char *line, size_t n)
+static bool note_members(struct example_reading *d, const char *line, size_t n)
 {
     struct scan s = {line, line + n};
     bool first = true;
@@ -90,7 +90,7 @@ static struct span member_of(struct span object, const char *name)
     return none;
 }
 
-static struct span named(const struct reading *d, const char *name)
+static struct span named(const struct example_reading *d, const char *name)
 {
     const char *dot = strchr(name, '.');
     size_t n = dot ? (size_t)(dot - name) : strlen(name);
@@ -102,8 +102,8 @@ static struct span named(const struct reading *d, const char *name)
 
 /* A role's member by the first of its names that the line has, which goes to *name, else the first
  * of all. */
-static struct span role_value(const struct reading *d, const struct form *form, enum part_role role,
-                              const char **name)
+static struct span role_value(const struct example_reading *d, const struct form *form,
+                              enum part_role role, const char **name)
 {
     struct span value = {NULL, 0};
     *name = form->member[role][0];
@@ -114,7 +114,7 @@ static struct span role_value(const struct reading *d, const struct form *form, 
     return value;
 }
 
-static bool of_form(const struct reading *d, const struct form *form)
+static bool of_form(const struct example_reading *d, const struct form *form)
 {
     const char *name;
     for (unsigned role = 0; role < PART_ROLES; role++)
@@ -124,7 +124,7 @@ static bool of_form(const struct reading *d, const struct form *form)
     return form->place != ANSWER_HASHES || span_find(answer, "####") < answer.n;
 }
 
-static const struct form *recognise(const struct reading *d)
+static const struct form *recognise(const struct example_reading *d)
 {
     if (d->f->form) return d->f->form;
     for (int i = 0; form_number(i); i++)
@@ -174,7 +174,7 @@ static bool is_null(struct span value)
 
 /* A role's text; *out.at NULL where the line has none. Problems of the forms read and said before
  * there were others keep to strings; the others take whole numbers, too. */
-static bool take_text(struct reading *d, enum part_role role, bool needed, struct span *out)
+static bool take_text(struct example_reading *d, enum part_role role, bool needed, struct span *out)
 {
     const char *name;
     struct span value = role_value(d, d->form, role, &name);
@@ -204,7 +204,7 @@ static struct turn *new_turn(struct example *r)
 }
 
 /* Names of other writers, too: human and gpt are ShareGPT's, developer is OpenAI's. */
-static bool role_of(const struct reading *d, struct span value, enum turn_role *role)
+static bool role_of(const struct example_reading *d, struct span value, enum turn_role *role)
 {
     static const struct {
         const char *name;
@@ -223,7 +223,7 @@ static bool role_of(const struct reading *d, struct span value, enum turn_role *
 }
 
 /* content: a string, or [{"type": "text", "text": ...}, ...]. */
-static bool content_of(struct reading *d, struct span value, struct span *out)
+static bool content_of(struct example_reading *d, struct span value, struct span *out)
 {
     struct scan s = scan_of(value);
     bool first = true;
@@ -248,7 +248,7 @@ static bool content_of(struct reading *d, struct span value, struct span *out)
 
 /* from and value are ShareGPT's; the reasoning has two names, of which the first with a text
  * counts. */
-static bool take_turn(struct reading *d, struct span message)
+static bool take_turn(struct example_reading *d, struct span message)
 {
     static const char *const names[][2] = {{"role", "from"}, {"content", "value"}},
                              *const why[] = {"reasoning_content", "thinking"};
@@ -266,7 +266,7 @@ static bool take_turn(struct reading *d, struct span message)
     return true;
 }
 
-static bool take_turns(struct reading *d, struct span list, const char *name)
+static bool take_turns(struct example_reading *d, struct span list, const char *name)
 {
     struct scan s = scan_of(list);
     bool first = true;
@@ -307,7 +307,7 @@ static bool holds(const char *text, const char *const *words, int n, const char 
 }
 
 /* What only this program's use of a record demands. */
-static bool check_words(const struct reading *d)
+static bool check_words(const struct example_reading *d)
 {
     const char *word, *answer = d->r->answer, *why = d->r->demonstration;
     if (answer && (holds(answer, reserved, RESERVED, &word) || holds(answer, tags, TAGS, &word)))
@@ -322,7 +322,7 @@ static bool check_words(const struct reading *d)
 }
 
 /* GSM8K: "working <<2+3=5>> #### 1,234". */
-static bool take_hashes(struct reading *d, struct span text)
+static bool take_hashes(struct example_reading *d, struct span text)
 {
     size_t at = text.n, n = 0;
     for (size_t i = 0; i + 4 <= text.n; i++)
@@ -378,7 +378,7 @@ static struct span last_boxed(struct span text)
     return found;
 }
 
-static bool take_boxed(struct reading *d, struct span answer, struct span why)
+static bool take_boxed(struct example_reading *d, struct span answer, struct span why)
 {
     if (!answer.at && why.at) {
         struct span boxed = last_boxed(why);
@@ -391,7 +391,7 @@ static bool take_boxed(struct reading *d, struct span answer, struct span why)
     return true;
 }
 
-static bool take_answer(struct reading *d)
+static bool take_answer(struct example_reading *d)
 {
     struct span answer, why;
     bool needed = d->form->member[PART_ANSWER][0] && d->form->place != ANSWER_BOXED &&
@@ -407,7 +407,7 @@ static bool take_answer(struct reading *d)
 }
 
 /* A prompt, which may be a list of messages, with its completion, if the form has one. */
-static bool take_prompt(struct reading *d)
+static bool take_prompt(struct example_reading *d)
 {
     const char *name;
     struct example *r = d->r;
@@ -427,7 +427,7 @@ static bool take_prompt(struct reading *d)
     return true;
 }
 
-static bool take_messages(struct reading *d, struct span list, const char *name)
+static bool take_messages(struct example_reading *d, struct span list, const char *name)
 {
     bool answered = false;
     if (!take_turns(d, list, name)) return false;
@@ -437,7 +437,7 @@ static bool take_messages(struct reading *d, struct span list, const char *name)
     return answered || d->r->answer || wrong(d, "no turn of the assistant to learn from");
 }
 
-static bool take_whole_text(struct reading *d)
+static bool take_whole_text(struct example_reading *d)
 {
     struct span text;
     if (!take_text(d, PART_TEXT, true, &text)) return false;
@@ -450,7 +450,7 @@ static bool take_whole_text(struct reading *d)
 bool example_read(struct example *r, const char *line, size_t n, const struct fields *f,
                   char why[EXAMPLE_WHY])
 {
-    struct reading d = {.r = r, .f = f, .why = why};
+    struct example_reading d = {.r = r, .f = f, .why = why};
     const char *name;
     make_room(r, n);
     r->prompt = r->answer = r->demonstration = NULL;

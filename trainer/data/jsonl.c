@@ -11,7 +11,7 @@
 
 enum { COMPLAINTS = 20 }; /* a file in another format should not fill the screen */
 
-struct reading {
+struct jsonl_reading {
     struct records *out;
     int capacity, bad;
     const char *file;
@@ -20,7 +20,7 @@ struct reading {
     struct problems *problems;
 };
 
-static void record_add(struct reading *l, int line)
+static void record_add(struct jsonl_reading *l, int line)
 {
     if (l->out->n == l->capacity) {
         l->capacity = l->capacity ? 2 * l->capacity : 64;
@@ -34,7 +34,7 @@ static void record_add(struct reading *l, int line)
                                                      memory_copy_text(answer, l->file), line};
 }
 
-static bool line_read(struct reading *l, int line, const char *at, size_t n)
+static bool line_read(struct jsonl_reading *l, int line, const char *at, size_t n)
 {
     char why[EXAMPLE_WHY];
     bool ok = example_read(&l->line, at, n, &l->fields, why);
@@ -52,7 +52,7 @@ static bool line_is_blank(const char *at, size_t n)
     return true;
 }
 
-static void lines_read(struct reading *l, const char *at, const char *end)
+static void lines_read(struct jsonl_reading *l, const char *at, const char *end)
 {
     if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     for (int line = 1; at < end && l->bad < COMPLAINTS && line < INT32_MAX; line++) {
@@ -68,7 +68,7 @@ static void lines_read(struct reading *l, const char *at, const char *end)
 void records_parse(struct records *out, const void *bytes, size_t n, const struct jsonl *from,
                    struct problems *p)
 {
-    struct reading l = {.out = out, .file = from->file, .problems = p};
+    struct jsonl_reading l = {.out = out, .file = from->file, .problems = p};
     *out = (struct records){0};
     if (n > 0 && fields_parse(&l.fields, from->fields, p))
         lines_read(&l, bytes, (const char *)bytes + n);

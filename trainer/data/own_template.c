@@ -11,7 +11,7 @@ static bool begins(const char *at, const char *word)
 }
 
 /* What was found while one piece was read. */
-struct reading {
+struct template_reading {
     struct own_template *t;
     char *out;
     const char *start; /* of the piece, in out */
@@ -20,7 +20,7 @@ struct reading {
     struct problems *problems;
 };
 
-static void end_piece(struct reading *d)
+static void end_piece(struct template_reading *d)
 {
     size_t n = (size_t)(d->out - d->start);
     const struct piece p = {d->start, d->start + d->name_at, d->role < 0 ? n : d->name_at,
@@ -35,7 +35,7 @@ static void end_piece(struct reading *d)
     d->name_at = 0;
 }
 
-static const char *read_escape(struct reading *d, const char *at)
+static const char *read_escape(struct template_reading *d, const char *at)
 {
     static const char letters[] = "nt\\{}", means[] = "\n\t\\{}";
     const char *letter = at[1] ? strchr(letters, at[1]) : NULL;
@@ -48,7 +48,7 @@ static const char *read_escape(struct reading *d, const char *at)
 }
 
 /* A wrong name is stepped over, so that the next mistake is found, too. */
-static const char *read_brace(struct reading *d, const char *at)
+static const char *read_brace(struct template_reading *d, const char *at)
 {
     if (begins(at, "{/}")) {
         end_piece(d);
@@ -78,7 +78,8 @@ bool own_template_parse(struct own_template *t, const char *text, struct problem
     int before = p->n;
     *t = (struct own_template){.text = malloc(strlen(text) + 1)};
     SYS_OK(t->text, "give the job more memory", "no memory for data.template");
-    struct reading d = {.t = t, .out = t->text, .start = t->text, .role = -1, .problems = p};
+    struct template_reading d = {
+        .t = t, .out = t->text, .start = t->text, .role = -1, .problems = p};
     for (const char *at = text; *at && p->n < before + 8;) {
         if (*at == '\\')
             at = read_escape(&d, at);

@@ -25,7 +25,7 @@ struct describer {
 
 static const char file[] = "config.json";
 
-static const struct architecture {
+static const struct architecture_name {
     const char *architecture, *name;
 } architectures[] = {
     {"LlamaForCausalLM", "llama"},       {"MistralForCausalLM", "llama"},

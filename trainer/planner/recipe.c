@@ -84,7 +84,7 @@ static int phase_of(const struct phase_kind *kinds, const struct settings *s, co
 
 /* ---- what a step learns from ---- */
 
-struct reading {
+struct recipe_reading {
     const struct settings *settings;
     struct tokenizer *tokenizer;
     struct source *source;
@@ -93,7 +93,7 @@ struct reading {
 
 /* Prompt, <think>, demonstration and the end of the turn, or a conversation; the last token is only
  * predicted. 0: there is no demonstration, or none that fits. */
-static int demonstration_rows(const struct reading *r, uint32_t index, struct text *text)
+static int demonstration_rows(const struct recipe_reading *r, uint32_t index, struct text *text)
 {
     struct problem problem;
     struct chat_tokens t = {.room = 0};
@@ -111,7 +111,7 @@ static int demonstration_rows(const struct reading *r, uint32_t index, struct te
 }
 
 /* Without <think>. */
-static int prompt_tokens(const struct reading *r, uint32_t prompt)
+static int prompt_tokens(const struct recipe_reading *r, uint32_t prompt)
 {
     struct problem problem;
     struct chat_tokens t = {.room = 0};
@@ -120,8 +120,8 @@ static int prompt_tokens(const struct reading *r, uint32_t prompt)
     return (int)t.n - 1;
 }
 
-static int answer_rows(const struct reading *r, const struct phase_settings *k, uint32_t prompt,
-                       int answer)
+static int answer_rows(const struct recipe_reading *r, const struct phase_settings *k,
+                       uint32_t prompt, int answer)
 {
     int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
     return n < r->settings->model.max_context ? n : r->settings->model.max_context - 1;
@@ -129,7 +129,7 @@ static int answer_rows(const struct reading *r, const struct phase_settings *k, 
 
 /* Tokens of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are,
  * answers as long as the job says. */
-static int sequence_length(const struct recipe *r, const struct reading *from, int i,
+static int sequence_length(const struct recipe *r, const struct recipe_reading *from, int i,
                            struct text *text)
 {
     const struct phase_settings *k = &r->settings.phases[r->phase];
@@ -139,7 +139,7 @@ static int sequence_length(const struct recipe *r, const struct reading *from, i
 
 enum { MANY = 1024 };
 
-static double mean_prompt(const struct reading *r)
+static double mean_prompt(const struct recipe_reading *r)
 {
     double sum = 0;
     for (int i = 0; i < MANY; i++) sum += prompt_tokens(r, (uint32_t)i);
@@ -147,7 +147,7 @@ static double mean_prompt(const struct reading *r)
 }
 
 /* The first step's sequences, and how long those of the next steps are beside them. */
-static void lengths(struct recipe *r, const struct reading *from)
+static void lengths(struct recipe *r, const struct recipe_reading *from)
 {
     int most = r->size.sequences / r->size.parts, more = 0;
     double sum = 0, sum_more = 0;
@@ -172,7 +172,7 @@ static void lengths(struct recipe *r, const struct reading *from)
 static void read_data(struct recipe *r, struct problems *p)
 {
     char *json = NULL;
-    struct reading from = {.settings = &r->settings};
+    struct recipe_reading from = {.settings = &r->settings};
     from.tokenizer = vocabulary_open(&r->settings, NULL, &json, p);
     from.source =
         source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);

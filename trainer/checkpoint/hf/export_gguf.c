@@ -16,7 +16,7 @@
 enum { BLOCK = 8 << 20 }; /* numbers */
 
 /* A tensor of the file: one of the folder's, or those of all experts behind each other. */
-struct entry {
+struct gguf_entry {
     char name[GGUF_NAME];
     const struct param *param;
     const struct quant *quant;
@@ -33,7 +33,7 @@ struct gguf_exporter {
     struct hf_model model;
     struct gguf_described described;
     struct gguf_head *head;
-    struct entry *entry;
+    struct gguf_entry *entry;
     size_t n;
     float *block, *ordered;
     unsigned char *out;
@@ -50,7 +50,7 @@ static bool ends(const char *name, const char *with)
     return n >= k && strcmp(name + n - k, with) == 0;
 }
 
-static const struct quant *format_of(const struct gguf_exporter *e, const struct entry *t)
+static const struct quant *format_of(const struct gguf_exporter *e, const struct gguf_entry *t)
 {
     bool end = strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
     bool four = strncmp(e->matrices->name, "q4", 2) == 0;
@@ -59,7 +59,7 @@ static const struct quant *format_of(const struct gguf_exporter *e, const struct
     return t->shape[1] % (unsigned)q->numbers == 0 ? q : quant_named("bf16");
 }
 
-static struct entry *entry_named(struct gguf_exporter *e, const char *name)
+static struct gguf_entry *entry_named(struct gguf_exporter *e, const char *name)
 {
     for (size_t i = e->n; i > 0; i--) /* the experts of a layer follow each other */
         if (strcmp(e->entry[i - 1].name, name) == 0) return &e->entry[i - 1];
@@ -83,19 +83,19 @@ static void add_piece(struct gguf_exporter *e, const struct param *q, const stru
         problems_add(e->p, e->x->to, 0, "tensor \"%s\": llama.cpp has no name for it", piece->name);
         return;
     }
-    struct entry *t = expert > 0 ? entry_named(e, name) : NULL;
+    struct gguf_entry *t = expert > 0 ? entry_named(e, name) : NULL;
     if (t) {
         if (t->parts == 1) t->step = piece->lo - t->lo;
         t->parts++;
         return;
     }
     t = &e->entry[e->n++];
-    *t = (struct entry){.param = q,
-                        .lo = piece->lo,
-                        .parts = 1,
-                        .dims = piece->rank,
-                        .shape = {piece->shape[0], piece->rank > 1 ? piece->shape[1] : 1},
-                        .head = heads_of(e, heads)};
+    *t = (struct gguf_entry){.param = q,
+                             .lo = piece->lo,
+                             .parts = 1,
+                             .dims = piece->rank,
+                             .shape = {piece->shape[0], piece->rank > 1 ? piece->shape[1] : 1},
+                             .head = heads_of(e, heads)};
     memcpy(t->name, name, sizeof t->name);
     t->quant = format_of(e, t);
 }
@@ -156,7 +156,7 @@ static bool put_keys(struct gguf_exporter *e)
     return ok;
 }
 
-static void put_entry(struct gguf_exporter *e, const struct entry *t)
+static void put_entry(struct gguf_exporter *e, const struct gguf_entry *t)
 {
     uint64_t shape[3] = {t->parts, t->shape[0], t->shape[1]};
     bool experts = ends(t->name, "_exps.weight");
@@ -185,7 +185,7 @@ static bool pad(struct gguf_exporter *e, uint64_t bytes)
 }
 
 /* Rows of `block` in the order of the file, into `ordered`. */
-static const float *in_order(struct gguf_exporter *e, const struct entry *t, uint64_t rows)
+static const float *in_order(struct gguf_exporter *e, const struct gguf_entry *t, uint64_t rows)
 {
     if (t->head == 0) return e->block;
     for (uint64_t r = 0; r < rows; r++)
@@ -195,7 +195,7 @@ static const float *in_order(struct gguf_exporter *e, const struct entry *t, uin
 }
 
 /* Rows that are written at once: whole heads. */
-static uint64_t rows_of_block(const struct entry *t)
+static uint64_t rows_of_block(const struct gguf_entry *t)
 {
     uint64_t rows = BLOCK / t->shape[1], unit = t->head ? (unsigned)t->head : 1;
     rows = rows / unit * unit;
@@ -204,7 +204,7 @@ static uint64_t rows_of_block(const struct entry *t)
 
 /* Rows change their order only inside a head, so blocks of whole heads can be written one by one.
  * */
-static bool put_part(struct gguf_exporter *e, const struct entry *t, size_t lo)
+static bool put_part(struct gguf_exporter *e, const struct gguf_entry *t, size_t lo)
 {
     uint64_t most = rows_of_block(t);
     for (uint64_t row = 0; row < t->shape[0]; row += most) {
@@ -221,7 +221,7 @@ static bool put_part(struct gguf_exporter *e, const struct entry *t, size_t lo)
     return true;
 }
 
-static bool put_tensor(struct gguf_exporter *e, const struct entry *t)
+static bool put_tensor(struct gguf_exporter *e, const struct gguf_entry *t)
 {
     uint64_t part = gguf_tensor_bytes(t->quant, 2, t->shape);
     for (uint64_t i = 0; i < t->parts; i++)

@@ -40,25 +40,25 @@ static const struct {
 /* problem.data */
 enum { DATA_N, DATA_TARGET, DATA_NUMBERS };
 
-enum kind { LEAF, SUM, PRODUCT };
+enum tree_kind { LEAF, SUM, PRODUCT };
 
-struct node;
+struct tree_node;
 struct expression_part {
-    const struct node *node;
+    const struct tree_node *node;
     bool inverse; /* subtracted, or divided by */
 };
 
 /* An expression in normal form. Parts of a sum are leaves and products, of a product leaves and
  * sums. */
-struct node {
-    enum kind kind;
+struct tree_node {
+    enum tree_kind kind;
     long value;
     int n;
     struct expression_part part[NUMBERS];
     char text[NODE_TEXT];
 };
 
-static void node_add_part(struct node *into, const struct node *part, bool inverse)
+static void node_add_part(struct tree_node *into, const struct tree_node *part, bool inverse)
 {
     if (part->kind == into->kind) {
         for (int i = 0; i < part->n; i++)
@@ -71,14 +71,14 @@ static void node_add_part(struct node *into, const struct node *part, bool inver
 /* Order of the parts: inverse ones last, compound before leaves, larger first, then by text. */
 static bool part_before(struct expression_part a, struct expression_part b)
 {
-    const struct node *p = a.node, *q = b.node;
+    const struct tree_node *p = a.node, *q = b.node;
     if (a.inverse != b.inverse) return b.inverse;
     if ((p->kind == LEAF) != (q->kind == LEAF)) return q->kind == LEAF;
     if (p->value != q->value) return p->value > q->value;
     return strcmp(p->text, q->text) < 0;
 }
 
-static void node_sort(struct node *x)
+static void node_sort(struct tree_node *x)
 {
     for (int i = 1; i < x->n; i++)
         for (int j = i; j > 0 && part_before(x->part[j], x->part[j - 1]); j--) {
@@ -89,11 +89,11 @@ static void node_sort(struct node *x)
 }
 
 /* Without superfluous brackets, so that an expression has one text. */
-static void node_write(struct node *x)
+static void node_write(struct tree_node *x)
 {
     struct text t = {x->text, 0, sizeof x->text, false};
     for (int i = 0; i < x->n; i++) {
-        const struct node *p = x->part[i].node;
+        const struct tree_node *p = x->part[i].node;
         bool brackets = x->kind == PRODUCT && p->kind == SUM;
         const char *op =
             x->kind == SUM ? (x->part[i].inverse ? "-" : "+") : (x->part[i].inverse ? "/" : "*");
@@ -104,14 +104,15 @@ static void node_write(struct node *x)
 
 /* out = a op b, with the larger first for -; false when the value would not be whole and positive.
  */
-static bool node_combine(struct node *out, char op, const struct node *a, const struct node *b)
+static bool node_combine(struct tree_node *out, char op, const struct tree_node *a,
+                         const struct tree_node *b)
 {
     if (op == '-' && a->value < b->value) {
-        const struct node *hold = a;
+        const struct tree_node *hold = a;
         a = b;
         b = hold;
     }
-    *out = (struct node){.kind = op == '+' || op == '-' ? SUM : PRODUCT};
+    *out = (struct tree_node){.kind = op == '+' || op == '-' ? SUM : PRODUCT};
     switch (op) {
     case '+': out->value = a->value + b->value; break;
     case '-': out->value = a->value - b->value; break;
@@ -128,14 +129,14 @@ static bool node_combine(struct node *out, char op, const struct node *a, const 
 
 /* A random expression of all n numbers: two of the parts are joined until one is left. NULL: a join
  * was no good. */
-static const struct node *random_expression(struct node pool[NODES], const long *number, int n,
-                                            struct rng_stream *rng)
+static const struct tree_node *random_expression(struct tree_node pool[NODES], const long *number,
+                                                 int n, struct rng_stream *rng)
 {
-    const struct node *part[NUMBERS] = {NULL};
+    const struct tree_node *part[NUMBERS] = {NULL};
     int used = 0;
     for (int i = 0; i < n; i++) {
-        struct node *leaf = &pool[used++];
-        *leaf = (struct node){.kind = LEAF, .value = number[i]};
+        struct tree_node *leaf = &pool[used++];
+        *leaf = (struct tree_node){.kind = LEAF, .value = number[i]};
         snprintf(leaf->text, sizeof leaf->text, "%ld", number[i]);
         part[i] = leaf;
     }
@@ -165,13 +166,13 @@ static void sort_descending(long *v, int n)
 /* One draw: numbers, and the value of a random expression as the target. */
 static bool problem_draw(struct problem *p, int n, struct rng_stream *rng)
 {
-    struct node pool[NODES];
+    struct tree_node pool[NODES];
     long *number = p->data + DATA_NUMBERS;
     *p = (struct problem){.data[DATA_N] = n, .record = -1};
     for (int i = 0; i < n; i++)
         number[i] = 1 + (long)rng_next_below(rng, (uint32_t)levels[n].number);
     sort_descending(number, n);
-    const struct node *solution = random_expression(pool, number, n, rng);
+    const struct tree_node *solution = random_expression(pool, number, n, rng);
     if (!solution || solution->value > levels[n].target) return false;
     p->data[DATA_TARGET] = solution->value;
     snprintf(p->own_answer, sizeof p->own_answer, "%s", solution->text);
@@ -252,8 +253,8 @@ static void walk_add(struct countdown_walk *w, const char *text)
 
 /* Every way to join `left` parts into one: each pair, each operator, then the rest. pool: nodes not
  * yet used. */
-static void walk_list(struct countdown_walk *w, const struct node *const part[], int left,
-                      struct node *pool)
+static void walk_list(struct countdown_walk *w, const struct tree_node *const part[], int left,
+                      struct tree_node *pool)
 {
     if (left == 1) {
         walk_add(w, part[0]->text);
@@ -262,7 +263,7 @@ static void walk_list(struct countdown_walk *w, const struct node *const part[],
     for (int i = 0; i < left; i++)
         for (int j = i + 1; j < left; j++)
             for (const char *op = "+-*"; *op; op++) {
-                const struct node *rest[ORDERED] = {pool};
+                const struct tree_node *rest[ORDERED] = {pool};
                 int n = 1;
                 if (!node_combine(pool, *op, part[i], part[j])) continue;
                 for (int k = 0; k < left; k++)
@@ -274,12 +275,12 @@ static void walk_list(struct countdown_walk *w, const struct node *const part[],
 /* The walk over all expressions begins at a random one: demonstrations of a problem differ. */
 static void walk_start(struct countdown_walk *w, const struct problem *p, struct rng_stream *rng)
 {
-    struct node pool[NODES];
-    const struct node *part[ORDERED];
+    struct tree_node pool[NODES];
+    const struct tree_node *part[ORDERED];
     int n = (int)p->data[DATA_N];
     *w = (struct countdown_walk){.n = 0};
     for (int i = 0; i < n; i++) {
-        pool[i] = (struct node){.kind = LEAF, .value = p->data[DATA_NUMBERS + i]};
+        pool[i] = (struct tree_node){.kind = LEAF, .value = p->data[DATA_NUMBERS + i]};
         snprintf(pool[i].text, sizeof pool[i].text, "%ld", p->data[DATA_NUMBERS + i]);
         part[i] = &pool[i];
     }
@@ -313,8 +314,8 @@ static bool next_drawn(char out[NODE_TEXT], const struct problem *p, struct coun
         if (tried_add(tried, out)) return true;
     }
     for (int draws = 0; draws < 1000; draws++) {
-        struct node pool[NODES];
-        const struct node *e = random_expression(pool, p->data + DATA_NUMBERS, n, rng);
+        struct tree_node pool[NODES];
+        const struct tree_node *e = random_expression(pool, p->data + DATA_NUMBERS, n, rng);
         if (!e || !tried_add(tried, e->text)) continue;
         snprintf(out, NODE_TEXT, "%s", e->text);
         return true;
