@@ -14,7 +14,7 @@ static size_t type_bytes(enum act_type type, size_t real_bytes)
     return 1;
 }
 
-void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a)
+void acts_place(void *to, const struct act_table *t, const struct act_sizes *r, struct arena *a)
 {
     struct act act[PART_ACTS];
     if (t->n > 0) t->list(act, r);

@@ -81,7 +81,7 @@
 
 struct ops;
 /* What the sizes depend on. */
-struct room {
+struct act_sizes {
     const struct dims *d; /* this rank's share */
     const struct ops *ops;
     size_t real_bytes;
@@ -100,7 +100,7 @@ enum { PART_ACTS = 16 };
 struct act_table {
     size_t bytes; /* of the struct: a pointer for each line */
     int n;
-    void (*list)(struct act *out, const struct room *r); /* [n] */
+    void (*list)(struct act *out, const struct act_sizes *r); /* [n] */
 };
 
 #define ACT_TYPE_REAL                               void
@@ -119,7 +119,7 @@ struct act_table {
         TABLE(ACT_FIELD)        \
     };
 #define ACT_LIST(NAME, TABLE)                                                \
-    static void NAME##_list(struct act *out, const struct room *r)           \
+    static void NAME##_list(struct act *out, const struct act_sizes *r)      \
     {                                                                        \
         const struct dims *d = r->d;                                         \
         const size_t T = r->T, R = r->R, K = (size_t)d->K, E = (size_t)d->E; \
@@ -138,6 +138,6 @@ struct act_table {
 
 /* Fills the struct `to` with memory from the arena, of lines of type HOST from arena_host, as they
  * measure or place. */
-void acts_place(void *to, const struct act_table *t, const struct room *r, struct arena *a);
+void acts_place(void *to, const struct act_table *t, const struct act_sizes *r, struct arena *a);
 
 #endif

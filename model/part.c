@@ -74,7 +74,7 @@ double part_matrices(const struct part *p, const struct dims *d)
 /* Bytes of T rows, one rank with all experts, the residual stream included. */
 static double kept_of(const struct dims *d, int layer, size_t T)
 {
-    struct room r = {
+    struct act_sizes r = {
         .d = d, .T = T, .R = T * (size_t)d->K, .ep = 1, .training = true, .kept = true};
     double n = 0;
     for (const struct part *const *p = layer_parts(d, layer); *p; p++) {

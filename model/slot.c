@@ -2,16 +2,16 @@
  * measured and placed by the same functions. */
 #include "model/block.h"
 
-static struct room room_of(const struct chunk *c, bool kept)
+static struct act_sizes room_of(const struct chunk *c, bool kept)
 {
-    return (struct room){.d = &c->d,
-                         .ops = c->ops,
-                         .real_bytes = c->ops->real_bytes,
-                         .T = (size_t)c->T_max,
-                         .R = (size_t)c->R_max,
-                         .ep = c->ep,
-                         .training = c->training,
-                         .kept = kept};
+    return (struct act_sizes){.d = &c->d,
+                              .ops = c->ops,
+                              .real_bytes = c->ops->real_bytes,
+                              .T = (size_t)c->T_max,
+                              .R = (size_t)c->R_max,
+                              .ep = c->ep,
+                              .training = c->training,
+                              .kept = kept};
 }
 
 static void *stream_rows(const struct chunk *c, struct arena *a)
@@ -21,7 +21,7 @@ static void *stream_rows(const struct chunk *c, struct arena *a)
 
 static void slot_place(struct slot *s, const struct chunk *c, struct arena *a)
 {
-    struct room r = room_of(c, true);
+    struct act_sizes r = room_of(c, true);
     for (int i = 0; i < c->units; i++) acts_place(s->acts[i], &c->unit[i].part->acts, &r, a);
     for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
 }
@@ -34,7 +34,7 @@ struct overlay {
     struct arena *host;
 };
 static void overlay_place(struct overlay *o, void *to, const struct act_table *t,
-                          const struct room *r)
+                          const struct act_sizes *r)
 {
     struct arena a = {.base = o->at, .size = o->bytes, .host = o->host};
     acts_place(to, t, r, &a);
@@ -45,7 +45,7 @@ static void overlay_place(struct overlay *o, void *to, const struct act_table *t
  * where it is: a part's output lies over its input. */
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
-    struct room r = room_of(c, false);
+    struct act_sizes r = room_of(c, false);
     struct arena measured = {0};
     struct overlay o = {.host = a->host ? &measured : NULL};
     void *stream = stream_rows(c, a);
@@ -61,7 +61,7 @@ static void once_place(struct chunk *c, int from, struct arena *a)
 
 static void scratch_place(struct chunk *c, struct arena *a)
 {
-    struct room r = room_of(c, true);
+    struct act_sizes r = room_of(c, true);
     struct arena measured = {0};
     struct overlay o = {.host = a->host ? &measured : NULL};
     for (int round = 0; round < 2; round++) {
