@@ -2,7 +2,7 @@
  * measured and placed by the same functions. */
 #include "model/block.h"
 
-static struct act_sizes room_of(const struct chunk *c, bool kept)
+static struct act_sizes sizes_of(const struct chunk *c, bool kept)
 {
     return (struct act_sizes){.d = &c->d,
                               .ops = c->ops,
@@ -21,7 +21,7 @@ static void *stream_rows(const struct chunk *c, struct arena *a)
 
 static void slot_place(struct slot *s, const struct chunk *c, struct arena *a)
 {
-    struct act_sizes r = room_of(c, true);
+    struct act_sizes r = sizes_of(c, true);
     for (int i = 0; i < c->units; i++) acts_place(s->acts[i], &c->unit[i].part->acts, &r, a);
     for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
 }
@@ -45,7 +45,7 @@ static void overlay_place(struct overlay *o, void *to, const struct act_table *t
  * where it is: a part's output lies over its input. */
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
-    struct act_sizes r = room_of(c, false);
+    struct act_sizes r = sizes_of(c, false);
     struct arena measured = {0};
     struct overlay o = {.host = a->host ? &measured : NULL};
     void *stream = stream_rows(c, a);
@@ -61,7 +61,7 @@ static void once_place(struct chunk *c, int from, struct arena *a)
 
 static void scratch_place(struct chunk *c, struct arena *a)
 {
-    struct act_sizes r = room_of(c, true);
+    struct act_sizes r = sizes_of(c, true);
     struct arena measured = {0};
     struct overlay o = {.host = a->host ? &measured : NULL};
     for (int round = 0; round < 2; round++) {

@@ -27,7 +27,7 @@ static const struct value undefined = {.kind = V_UNDEFINED};
 
 static struct value eval(struct run_of *r, const struct node *n);
 
-static struct value text_value(struct words s)
+static struct value text_value(struct written s)
 {
     return (struct value){.kind = V_STRING, .s = s};
 }
@@ -168,7 +168,7 @@ static struct value eval_two(struct run_of *r, const struct node *n)
     case N_AND:
     case N_OR: return b;
     case N_CONCAT:
-        return value_join(&r->pool, value_words(&r->pool, &a), value_words(&r->pool, &b));
+        return value_join(&r->pool, value_written(&r->pool, &a), value_written(&r->pool, &b));
     case N_ADD:
     case N_SUBTRACT:
     case N_MULTIPLY:
@@ -235,7 +235,7 @@ static struct value eval(struct run_of *r, const struct node *n)
 
 static void run_all(struct run_of *r, const struct node *n);
 
-static void print(struct run_of *r, struct words s)
+static void print(struct run_of *r, struct written s)
 {
     size_t from = 0;
     if (r->pool.failed ||
@@ -276,7 +276,7 @@ static struct value printed(struct run_of *r, const struct node *body)
     if (text && who && own.n > 0) {
         memcpy(text, own.text, own.n);
         memcpy(who, own.who, own.n);
-        v.s = (struct words){text, who, own.n};
+        v.s = (struct written){text, who, own.n};
     }
     rendered_free(&own);
     return v;
@@ -350,7 +350,7 @@ static void run_one(struct run_of *r, const struct node *n)
     case N_TEXT: print(r, n->s); break;
     case N_PRINT:
         v = eval(r, n->a);
-        print(r, value_words(&r->pool, &v));
+        print(r, value_written(&r->pool, &v));
         break;
     case N_IF:
         v = eval(r, n->a);
@@ -378,7 +378,7 @@ static struct value said(struct pool *p, const char *text, size_t n, unsigned ch
     unsigned char *whose = pool_take(p, n + 1);
     if (!whose) return undefined;
     memset(whose, who, n);
-    return text_value((struct words){text, whose, n});
+    return text_value((struct written){text, whose, n});
 }
 
 static struct value message(struct pool *p, const struct turn *t)

@@ -13,7 +13,7 @@ static struct node *string_node(struct parser *p)
     size_t used = 0;
     for (parser_skip(p); p->at < p->end && (*p->at == '"' || *p->at == '\''); parser_skip(p))
         used += parser_string(p, out + used);
-    n->s = (struct words){out, NULL, used};
+    n->s = (struct written){out, NULL, used};
     return n;
 }
 

@@ -8,7 +8,7 @@
 
 /* An escape belongs to the writer of the character that it stands for. Other characters than ASCII
  * stay as they are, as in the tojson of Transformers. */
-static void add_json_text(struct builder *b, struct words s)
+static void add_json_text(struct builder *b, struct written s)
 {
     static const char names[] = "\"\\bfnrt", means[] = "\"\\\b\f\n\r\t";
     builder_add(b, "\"", NULL, 1);
@@ -45,9 +45,9 @@ static void add_json(struct builder *b, const struct value *v, int depth)
         }
         builder_add(b, dict ? "}" : "]", NULL, 1);
     } else if (v->kind == V_BOOL) {
-        builder_add_words(b, value_text(v->number ? "true" : "false").s);
+        builder_add_written(b, value_text(v->number ? "true" : "false").s);
     } else if (v->kind == V_INT) {
-        builder_add_words(b, value_words(b->p, v));
+        builder_add_written(b, value_written(b->p, v));
     } else if (v->kind == V_NONE) {
         builder_add(b, "null", NULL, 4);
     } else {
@@ -63,7 +63,7 @@ static bool is_space(char c)
 }
 
 /* Characters (bytes of UTF-8: other white space of Unicode) that Python's strip() takes off. */
-static size_t space_at(struct words s, size_t at)
+static size_t space_at(struct written s, size_t at)
 {
     static const char *const wide[] = {
         "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81",
@@ -79,15 +79,15 @@ static size_t space_at(struct words s, size_t at)
 }
 
 /* Bytes of the character at `at` if it is one of the set (NULL: white space), else 0. */
-static size_t stripped(struct words s, size_t at, const struct words *set)
+static size_t stripped(struct written s, size_t at, const struct written *set)
 {
     if (!set) return space_at(s, at);
-    size_t n = words_character(s, at);
-    struct words one = words_part(s, at, at + n);
-    return words_search(*set, one, 0) < set->n ? n : 0;
+    size_t n = written_character(s, at);
+    struct written one = written_part(s, at, at + n);
+    return written_search(*set, one, 0) < set->n ? n : 0;
 }
 
-static struct value strip(struct words s, const struct words *set, bool left, bool right)
+static struct value strip(struct written s, const struct written *set, bool left, bool right)
 {
     size_t from = 0, to = s.n, n;
     while (left && from < to && (n = stripped(s, from, set)) > 0) from += n;
@@ -98,11 +98,11 @@ static struct value strip(struct words s, const struct words *set, bool left, bo
         if (n == 0 || at + n != to) break;
         to = at;
     }
-    return value_of_words(words_part(s, from, to));
+    return value_of_written(written_part(s, from, to));
 }
 
 /* A negative `most` is no limit, as in Python. */
-static struct value split(struct pool *p, struct words s, const struct words *by, long most)
+static struct value split(struct pool *p, struct written s, const struct written *by, long most)
 {
     struct value out = value_list(p);
     if (!by || by->n == 0) {
@@ -110,33 +110,35 @@ static struct value split(struct pool *p, struct words s, const struct words *by
         return out;
     }
     size_t from = 0;
-    for (size_t at; most != 0 && (at = words_search(s, *by, from)) < s.n && pool_step(p); most--) {
-        items_add(p, out.items, value_of_words(words_part(s, from, at)));
+    for (size_t at; most != 0 && (at = written_search(s, *by, from)) < s.n && pool_step(p);
+         most--) {
+        items_add(p, out.items, value_of_written(written_part(s, from, at)));
         from = at + by->n;
     }
-    items_add(p, out.items, value_of_words(words_part(s, from, s.n)));
+    items_add(p, out.items, value_of_written(written_part(s, from, s.n)));
     return out;
 }
 
-static struct value replace(struct pool *p, struct words s, struct words old, struct words new)
+static struct value replace(struct pool *p, struct written s, struct written old,
+                            struct written new)
 {
     struct builder b = {.p = p};
     size_t from = 0;
-    if (old.n == 0) return value_of_words(s);
-    for (size_t at; (at = words_search(s, old, from)) < s.n && pool_step(p); from = at + old.n) {
-        builder_add_words(&b, words_part(s, from, at));
-        builder_add_words(&b, new);
+    if (old.n == 0) return value_of_written(s);
+    for (size_t at; (at = written_search(s, old, from)) < s.n && pool_step(p); from = at + old.n) {
+        builder_add_written(&b, written_part(s, from, at));
+        builder_add_written(&b, new);
     }
-    builder_add_words(&b, words_part(s, from, s.n));
-    return value_of_words(builder_words(&b));
+    builder_add_written(&b, written_part(s, from, s.n));
+    return value_of_written(builder_written(&b));
 }
 
 /* ASCII only; how: 'u'pper, 'l'ower, 't'itle, 'c'apitalize. */
-static struct value change_case(struct pool *p, struct words s, char how)
+static struct value change_case(struct pool *p, struct written s, char how)
 {
     struct builder b = {.p = p};
     bool inside = false;
-    builder_add_words(&b, s);
+    builder_add_written(&b, s);
     for (size_t i = 0; i < b.n && !p->failed; i++) {
         char c = b.text[i], low = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
         bool letter = low >= 'a' && low <= 'z';
@@ -145,7 +147,7 @@ static struct value change_case(struct pool *p, struct words s, char how)
         b.text[i] = letter && up ? (char)(low - 32) : low;
         inside = how == 'c' ? true : letter;
     }
-    return value_of_words(builder_words(&b));
+    return value_of_written(builder_written(&b));
 }
 
 static struct value dict_part(struct pool *p, const struct value *v, char what)
@@ -162,10 +164,10 @@ static struct value dict_part(struct pool *p, const struct value *v, char what)
 
 /* A method that is not known, or that lacks its arguments, fails: an empty text would be a prompt
  * that nobody wrote. */
-static struct value string_method(struct pool *p, const char *name, struct words s,
+static struct value string_method(struct pool *p, const char *name, struct written s,
                                   const struct value *arg, int n)
 {
-    const struct words *first = n > 0 ? &arg[0].s : NULL;
+    const struct written *first = n > 0 ? &arg[0].s : NULL;
     if (strcmp(name, "strip") == 0) return strip(s, first, true, true);
     if (strcmp(name, "lstrip") == 0) return strip(s, first, true, false);
     if (strcmp(name, "rstrip") == 0) return strip(s, first, false, true);
@@ -200,14 +202,14 @@ struct value value_method(struct pool *p, const char *name, struct value v, cons
     return (struct value){.kind = V_UNDEFINED};
 }
 
-static struct value join_list(struct pool *p, const struct items *l, struct words by)
+static struct value join_list(struct pool *p, const struct items *l, struct written by)
 {
     struct builder b = {.p = p};
     for (size_t i = 0; i < l->n && pool_step(p); i++) {
-        if (i > 0) builder_add_words(&b, by);
-        builder_add_words(&b, value_words(p, &l->at[i]));
+        if (i > 0) builder_add_written(&b, by);
+        builder_add_written(&b, value_written(p, &l->at[i]));
     }
-    return value_of_words(builder_words(&b));
+    return value_of_written(builder_written(&b));
 }
 
 /* first and last of nothing are undefined, as in Jinja. */
@@ -241,22 +243,22 @@ struct value value_filter(struct pool *p, const char *name, struct value v, cons
     if (strcmp(name, "tojson") == 0) {
         if (n > 0) pool_fail(p, "tojson with arguments is not known here");
         add_json(&b, &v, 0);
-        return value_of_words(builder_words(&b));
+        return value_of_written(builder_written(&b));
     }
     if (strcmp(name, "length") == 0 || strcmp(name, "count") == 0) {
-        if (v.kind == V_STRING) return value_int((long)words_characters(v.s));
+        if (v.kind == V_STRING) return value_int((long)written_characters(v.s));
         if (v.kind == V_LIST) return value_int((long)v.items->n);
         if (v.kind == V_DICT) return value_int((long)v.items->n / 2);
     }
     if (strcmp(name, "string") == 0 || strcmp(name, "safe") == 0)
-        return value_of_words(value_words(p, &v));
+        return value_of_written(value_written(p, &v));
     if (strcmp(name, "int") == 0 && value_is_number(&v)) return value_int(v.number);
     if (v.kind == V_LIST) return list_filter(p, name, &v, arg, n);
     if (v.kind == V_DICT && strcmp(name, "items") == 0) return dict_part(p, &v, 'i');
-    struct words s = value_words(p, &v);
+    struct written s = value_written(p, &v);
     if (strcmp(name, "trim") == 0)
         return strip(s, n > 0 && arg[0].kind == V_STRING ? &arg[0].s : NULL, true, true);
-    return value_method(p, name, value_of_words(s), arg, n);
+    return value_method(p, name, value_of_written(s), arg, n);
 }
 
 /* A text counts as a sequence and undefined as an empty one, as in Jinja. An unknown test fails:

@@ -56,7 +56,7 @@ struct node {
     enum node_op op;
     int line, depth;         /* depth: of the tree below, bounded by the parser */
     const char *text, *more; /* NUL-terminated names; a FOR's second name */
-    struct words s;          /* of TEXT and STRING */
+    struct written s;        /* of TEXT and STRING */
     long number;
     struct node *a, *b, *c, *d, *next; /* next: the statement, argument or item after it */
 };

@@ -34,7 +34,7 @@ static struct node *text_node(struct parser *p)
         if (line > from ? line[-1] == '\n' : p->line_starts) to = line;
     }
     struct node *n = parser_leaf(p, N_TEXT);
-    n->s = (struct words){parser_copy(p, from, (size_t)(to - from)), NULL, (size_t)(to - from)};
+    n->s = (struct written){parser_copy(p, from, (size_t)(to - from)), NULL, (size_t)(to - from)};
     return n;
 }
 

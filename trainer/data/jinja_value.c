@@ -8,7 +8,7 @@ struct value value_text(const char *text)
     return (struct value){.kind = V_STRING, .s = {text, NULL, strlen(text)}};
 }
 
-struct value value_of_words(struct words s)
+struct value value_of_written(struct written s)
 {
     return (struct value){.kind = V_STRING, .s = s};
 }
@@ -95,7 +95,7 @@ bool values_equal(const struct value *a, const struct value *b, int depth)
 {
     if (value_is_number(a) && value_is_number(b)) return a->number == b->number;
     if (a->kind != b->kind || depth > VALUE_DEEPEST) return false;
-    if (a->kind == V_STRING) return words_equal(a->s, b->s);
+    if (a->kind == V_STRING) return written_equal(a->s, b->s);
     if (a->kind != V_LIST && a->kind != V_DICT) return true;
     if (a->items->n != b->items->n) return false;
     for (size_t i = 0; i < a->items->n; i++)
@@ -106,7 +106,7 @@ bool values_equal(const struct value *a, const struct value *b, int depth)
 bool value_in(struct pool *p, const struct value *part, const struct value *whole)
 {
     if (whole->kind == V_STRING && part->kind == V_STRING)
-        return part->s.n == 0 || words_search(whole->s, part->s, 0) < whole->s.n;
+        return part->s.n == 0 || written_search(whole->s, part->s, 0) < whole->s.n;
     if (whole->kind == V_DICT) return dict_find(whole->items, part) != NULL;
     if (whole->kind == V_LIST) {
         for (size_t i = 0; i < whole->items->n; i++)
@@ -117,18 +117,18 @@ bool value_in(struct pool *p, const struct value *part, const struct value *whol
     return false;
 }
 
-struct value value_join(struct pool *p, struct words a, struct words b)
+struct value value_join(struct pool *p, struct written a, struct written b)
 {
-    if (a.n == 0) return value_of_words(b);
-    if (b.n == 0) return value_of_words(a);
+    if (a.n == 0) return value_of_written(b);
+    if (b.n == 0) return value_of_written(a);
     struct builder out = {.p = p};
-    builder_add_words(&out, a);
-    builder_add_words(&out, b);
-    return value_of_words(builder_words(&out));
+    builder_add_written(&out, a);
+    builder_add_written(&out, b);
+    return value_of_written(builder_written(&out));
 }
 
 /* Spelled as Python prints them: templates concatenate numbers and truths. */
-struct words value_words(struct pool *p, const struct value *v)
+struct written value_written(struct pool *p, const struct value *v)
 {
     char digits[32];
     struct builder b = {.p = p};
@@ -140,7 +140,7 @@ struct words value_words(struct pool *p, const struct value *v)
     case V_INT:
         snprintf(digits, sizeof digits, "%ld", v->number);
         builder_add(&b, digits, NULL, strlen(digits));
-        return builder_words(&b);
+        return builder_written(&b);
     default: pool_fail(p, "a list, a dict or loop is printed"); return value_text("").s;
     }
 }
@@ -156,7 +156,7 @@ static bool index_of(long number, size_t n, size_t *i)
 }
 
 /* A loop may be kept in a variable and asked when it is over: then it has no members. */
-static struct value loop_member(const struct loop_at *l, struct words name)
+static struct value loop_member(const struct loop_at *l, struct written name)
 {
     if (l->i >= l->list.n) return (struct value){.kind = V_UNDEFINED}; /* the loop is over */
     const struct {
@@ -173,10 +173,10 @@ static struct value loop_member(const struct loop_at *l, struct words name)
         {"last", l->i + 1 == l->list.n, true},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-        if (words_equal(name, value_text(rows[k].name).s))
+        if (written_equal(name, value_text(rows[k].name).s))
             return rows[k].truth ? value_bool(rows[k].value) : value_int(rows[k].value);
-    if (words_equal(name, value_text("previtem").s) && l->i > 0) return l->list.at[l->i - 1];
-    if (words_equal(name, value_text("nextitem").s) && l->i + 1 < l->list.n)
+    if (written_equal(name, value_text("previtem").s) && l->i > 0) return l->list.at[l->i - 1];
+    if (written_equal(name, value_text("nextitem").s) && l->i + 1 < l->list.n)
         return l->list.at[l->i + 1];
     return (struct value){.kind = V_UNDEFINED};
 }
@@ -195,9 +195,9 @@ struct value value_member(struct pool *p, const struct value *v, const struct va
     if (v->kind == V_LIST && name->kind == V_INT && index_of(name->number, v->items->n, &i))
         return v->items->at[i];
     if (v->kind == V_STRING && name->kind == V_INT &&
-        index_of(name->number, words_characters(v->s), &i)) {
-        size_t at = words_byte(v->s, i);
-        return value_of_words(words_part(v->s, at, at + words_character(v->s, at)));
+        index_of(name->number, written_characters(v->s), &i)) {
+        size_t at = written_byte(v->s, i);
+        return value_of_written(written_part(v->s, at, at + written_character(v->s, at)));
     }
     return (struct value){.kind = V_UNDEFINED};
 }
@@ -220,13 +220,13 @@ struct value value_slice(struct pool *p, const struct value *v, const struct val
         pool_fail(p, "a slice that is not known here");
         return (struct value){.kind = V_UNDEFINED};
     }
-    long n = (long)(text ? words_characters(v->s) : v->items->n);
+    long n = (long)(text ? written_characters(v->s) : v->items->n);
     long low = by > 0 ? 0 : -1, high = by > 0 ? n : n - 1;
     long a = bound(from, by > 0 ? 0 : n - 1, n, low, high);
     long b = bound(to, by > 0 ? n : -1, n, low, high);
     if (text)
-        return value_of_words(words_part(v->s, words_byte(v->s, (size_t)a),
-                                         words_byte(v->s, (size_t)(b < a ? a : b))));
+        return value_of_written(written_part(v->s, written_byte(v->s, (size_t)a),
+                                             written_byte(v->s, (size_t)(b < a ? a : b))));
     struct value out = value_list(p);
     for (; (by > 0 ? a < b : a > b) && !p->failed; a += by)
         items_add(p, out.items, v->items->at[a]);

@@ -2,7 +2,7 @@
 #ifndef DUET_TRAINER_DATA_JINJA_VALUE_H
 #define DUET_TRAINER_DATA_JINJA_VALUE_H
 
-#include "trainer/data/jinja_words.h"
+#include "trainer/data/jinja_written.h"
 
 enum { VALUE_DEEPEST = 16 };
 
@@ -20,13 +20,13 @@ struct loop_at {
 struct value {
     enum value_kind kind;
     long number; /* also of a BOOL */
-    struct words s;
+    struct written s;
     struct items *items;
     struct loop_at *loop;
 };
 
 struct value value_text(const char *text);
-struct value value_of_words(struct words s);
+struct value value_of_written(struct written s);
 struct value value_bool(bool yes);
 struct value value_int(long number);
 struct value value_list(struct pool *p);
@@ -44,9 +44,9 @@ bool value_is_number(const struct value *v);
 bool values_equal(const struct value *a, const struct value *b, int depth);
 bool value_in(struct pool *p, const struct value *part, const struct value *whole);
 /* Two texts, one behind the other. */
-struct value value_join(struct pool *p, struct words a, struct words b);
+struct value value_join(struct pool *p, struct written a, struct written b);
 /* What {{ v }} prints. */
-struct words value_words(struct pool *p, const struct value *v);
+struct written value_written(struct pool *p, const struct value *v);
 /* v.name or v[name]; V_UNDEFINED where there is none. */
 struct value value_member(struct pool *p, const struct value *v, const struct value *name);
 /* v[from:to:step]; NULL: not given. */

@@ -1,14 +1,14 @@
-#include "trainer/data/jinja_words.h"
+#include "trainer/data/jinja_written.h"
 
 #include <string.h>
 #include "trainer/data/rendered.h"
 
-bool words_equal(struct words a, struct words b)
+bool written_equal(struct written a, struct written b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.text, b.text, a.n) == 0);
 }
 
-size_t words_search(struct words a, struct words b, size_t from)
+size_t written_search(struct written a, struct written b, size_t from)
 {
     if (b.n == 0) return from <= a.n ? from : a.n;
     while (from + b.n <= a.n) {
@@ -21,30 +21,30 @@ size_t words_search(struct words a, struct words b, size_t from)
     return a.n;
 }
 
-struct words words_part(struct words s, size_t from, size_t to)
+struct written written_part(struct written s, size_t from, size_t to)
 {
-    if (from >= to) return (struct words){s.text, NULL, 0};
-    return (struct words){s.text + from, s.who ? s.who + from : NULL, to - from};
+    if (from >= to) return (struct written){s.text, NULL, 0};
+    return (struct written){s.text + from, s.who ? s.who + from : NULL, to - from};
 }
 
-size_t words_character(struct words s, size_t at)
+size_t written_character(struct written s, size_t at)
 {
     size_t n = 1;
     while (at + n < s.n && ((unsigned char)s.text[at + n] & 0xc0) == 0x80) n++;
     return n;
 }
 
-size_t words_characters(struct words s)
+size_t written_characters(struct written s)
 {
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.text[i] & 0xc0) != 0x80;
     return n;
 }
 
-size_t words_byte(struct words s, size_t i)
+size_t written_byte(struct written s, size_t i)
 {
     size_t at = 0;
-    for (; i > 0 && at < s.n; i--) at += words_character(s, at);
+    for (; i > 0 && at < s.n; i--) at += written_character(s, at);
     return at;
 }
 
@@ -73,12 +73,12 @@ void builder_add(struct builder *b, const char *text, const unsigned char *who, 
     b->n += n;
 }
 
-void builder_add_words(struct builder *b, struct words s)
+void builder_add_written(struct builder *b, struct written s)
 {
     builder_add(b, s.text, s.who, s.n);
 }
 
-struct words builder_words(const struct builder *b)
+struct written builder_written(const struct builder *b)
 {
-    return (struct words){b->n ? b->text : "", b->who, b->p->failed ? 0 : b->n};
+    return (struct written){b->n ? b->text : "", b->who, b->p->failed ? 0 : b->n};
 }
