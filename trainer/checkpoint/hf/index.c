@@ -4,12 +4,12 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "trainer/checkpoint/hf/safetensors.h"
-#include "trainer/checkpoint/hf/scan.h"
+#include "trainer/checkpoint/hf/json_scan.h"
 
 enum { DEPTH = 8, MOST_FILE_NAME = 200 };
 
 struct index_reader {
-    struct scan scan;
+    struct json_scan scan;
     struct hf_index *x;
     size_t room;
     const char *tensor; /* whose entry is read; NULL: none */
@@ -28,14 +28,16 @@ static bool add(struct index_reader *r, const char *tensor)
 {
     struct hf_index *x = r->x;
     r->tensor = tensor;
-    const char *file = scan_string(&r->scan);
+    const char *file = json_scan_string(&r->scan);
     if (!file) return false;
     if (!*tensor || strlen(tensor) > ST_MOST_NAME)
-        return scan_fail(&r->scan, "a tensor's name is empty, or longer than 1024 bytes");
+        return json_scan_fail(&r->scan, "a tensor's name is empty, or longer than 1024 bytes");
     if (!is_plain(file))
-        return scan_fail(&r->scan, "its file is no plain name in this folder (no / \\ : .. and at "
-                                   "most 200 bytes)");
-    if (x->n == ST_MOST_TENSORS) return scan_fail(&r->scan, "there are more than 1000000 tensors");
+        return json_scan_fail(&r->scan,
+                              "its file is no plain name in this folder (no / \\ : .. and at "
+                              "most 200 bytes)");
+    if (x->n == ST_MOST_TENSORS)
+        return json_scan_fail(&r->scan, "there are more than 1000000 tensors");
     if (x->n == r->room) {
         r->room = r->room ? r->room * 2 : 64;
         x->entry = realloc(x->entry, r->room * sizeof *x->entry);
@@ -48,34 +50,35 @@ static bool add(struct index_reader *r, const char *tensor)
 
 static bool read_map(struct index_reader *r)
 {
-    struct scan *s = &r->scan;
-    if (r->map) return scan_fail(s, "weight_map is there twice");
+    struct json_scan *s = &r->scan;
+    if (r->map) return json_scan_fail(s, "weight_map is there twice");
     r->map = true;
-    if (!scan_need(s, '{', "weight_map is not an object")) return false;
-    if (scan_take(s, '}')) return true;
+    if (!json_scan_need(s, '{', "weight_map is not an object")) return false;
+    if (json_scan_take(s, '}')) return true;
     do {
-        const char *tensor = scan_string(s);
-        if (!tensor || !scan_need(s, ':', "a : is missing") || !add(r, tensor)) return false;
-    } while (scan_take(s, ','));
-    return scan_need(s, '}', "a , or } is missing");
+        const char *tensor = json_scan_string(s);
+        if (!tensor || !json_scan_need(s, ':', "a : is missing") || !add(r, tensor)) return false;
+    } while (json_scan_take(s, ','));
+    return json_scan_need(s, '}', "a , or } is missing");
 }
 
 /* Members other than weight_map are passed over, to a bounded depth. */
 static bool read_root(struct index_reader *r)
 {
-    struct scan *s = &r->scan;
-    if (!scan_need(s, '{', "it is not a JSON object")) return false;
-    if (!scan_is(s, '}')) {
+    struct json_scan *s = &r->scan;
+    if (!json_scan_need(s, '{', "it is not a JSON object")) return false;
+    if (!json_scan_is(s, '}')) {
         do {
-            const char *name = scan_string(s);
-            if (!name || !scan_need(s, ':', "a : is missing")) return false;
-            if (strcmp(name, "weight_map") == 0 ? !read_map(r) : !scan_skip(s, DEPTH)) return false;
-        } while (scan_take(s, ','));
+            const char *name = json_scan_string(s);
+            if (!name || !json_scan_need(s, ':', "a : is missing")) return false;
+            if (strcmp(name, "weight_map") == 0 ? !read_map(r) : !json_scan_skip(s, DEPTH))
+                return false;
+        } while (json_scan_take(s, ','));
     }
-    if (!scan_need(s, '}', "a , or } is missing")) return false;
+    if (!json_scan_need(s, '}', "a , or } is missing")) return false;
     while (s->at < s->end && memchr(" \t\r\n", *s->at, 4)) s->at++;
-    if (s->at < s->end) return scan_fail(s, "something stands behind its end");
-    return r->map || scan_fail(s, "it has no weight_map");
+    if (s->at < s->end) return json_scan_fail(s, "something stands behind its end");
+    return r->map || json_scan_fail(s, "it has no weight_map");
 }
 
 static int by_tensor(const void *a, const void *b)
@@ -90,7 +93,7 @@ static bool check_twice(struct index_reader *r)
     for (size_t i = 1; i < x->n; i++) {
         r->tensor = x->entry[i].tensor;
         if (strcmp(r->tensor, x->entry[i - 1].tensor) == 0)
-            return scan_fail(&r->scan, "the name is there twice");
+            return json_scan_fail(&r->scan, "the name is there twice");
     }
     return true;
 }

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
-#include "trainer/checkpoint/hf/scan.h"
+#include "trainer/checkpoint/hf/json_scan.h"
 
 struct st_reader {
-    struct scan scan;
+    struct json_scan scan;
     struct safetensors *s;
     size_t room;
     bool metadata;
@@ -47,30 +47,31 @@ const char *safetensor_show(char out[96], const char *name)
 
 static bool read_shape(struct st_reader *r, struct safetensor *t)
 {
-    struct scan *s = &r->scan;
+    struct json_scan *s = &r->scan;
     t->rank = 0;
-    if (!scan_need(s, '[', "shape is not a list")) return false;
-    if (scan_take(s, ']')) return true;
+    if (!json_scan_need(s, '[', "shape is not a list")) return false;
+    if (json_scan_take(s, ']')) return true;
     do {
-        if (t->rank == ST_RANK) return scan_fail(s, "its shape has more than 8 dimensions");
-        if (!scan_u64(s, &t->shape[t->rank++])) return false;
-    } while (scan_take(s, ','));
-    return scan_need(s, ']', "shape is not a list of whole numbers");
+        if (t->rank == ST_RANK) return json_scan_fail(s, "its shape has more than 8 dimensions");
+        if (!json_scan_u64(s, &t->shape[t->rank++])) return false;
+    } while (json_scan_take(s, ','));
+    return json_scan_need(s, ']', "shape is not a list of whole numbers");
 }
 
 static bool read_offsets(struct st_reader *r, struct safetensor *t)
 {
     static const char why[] = "data_offsets is not a list of two whole numbers";
-    struct scan *s = &r->scan;
-    return scan_need(s, '[', why) && scan_u64(s, &t->begin) && scan_need(s, ',', why) &&
-           scan_u64(s, &t->end) && scan_need(s, ']', why);
+    struct json_scan *s = &r->scan;
+    return json_scan_need(s, '[', why) && json_scan_u64(s, &t->begin) &&
+           json_scan_need(s, ',', why) && json_scan_u64(s, &t->end) && json_scan_need(s, ']', why);
 }
 
 static bool read_dtype(struct st_reader *r, struct safetensor *t)
 {
-    const char *name = scan_string(&r->scan);
+    const char *name = json_scan_string(&r->scan);
     if (!name) return false;
-    return st_find(name, &t->dtype) || scan_fail(&r->scan, "its dtype is none of the format's");
+    return st_find(name, &t->dtype) ||
+           json_scan_fail(&r->scan, "its dtype is none of the format's");
 }
 
 /* Each member once, and no others. */
@@ -80,28 +81,28 @@ static bool read_member(struct st_reader *r, struct safetensor *t, unsigned *see
         const char *name;
         bool (*read)(struct st_reader *r, struct safetensor *t);
     } member[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
-    const char *name = scan_string(&r->scan);
-    if (!name || !scan_need(&r->scan, ':', "a : is missing")) return false;
+    const char *name = json_scan_string(&r->scan);
+    if (!name || !json_scan_need(&r->scan, ':', "a : is missing")) return false;
     for (unsigned i = 0; i < 3; i++) {
         if (strcmp(name, member[i].name) != 0) continue;
-        if (*seen & 1u << i) return scan_fail(&r->scan, "it has a member twice");
+        if (*seen & 1u << i) return json_scan_fail(&r->scan, "it has a member twice");
         *seen |= 1u << i;
         return member[i].read(r, t);
     }
-    return scan_fail(&r->scan, "it has a member that is none of dtype, shape, data_offsets");
+    return json_scan_fail(&r->scan, "it has a member that is none of dtype, shape, data_offsets");
 }
 
 static bool read_entry(struct st_reader *r, struct safetensor *t)
 {
     unsigned seen = 0;
-    if (!scan_need(&r->scan, '{', "it is not an object")) return false;
-    if (!scan_is(&r->scan, '}')) {
+    if (!json_scan_need(&r->scan, '{', "it is not an object")) return false;
+    if (!json_scan_is(&r->scan, '}')) {
         do {
             if (!read_member(r, t, &seen)) return false;
-        } while (scan_take(&r->scan, ','));
+        } while (json_scan_take(&r->scan, ','));
     }
-    if (!scan_need(&r->scan, '}', "a , or } is missing")) return false;
-    return seen == 7 || scan_fail(&r->scan, "it lacks one of dtype, shape, data_offsets");
+    if (!json_scan_need(&r->scan, '}', "a , or } is missing")) return false;
+    return seen == 7 || json_scan_fail(&r->scan, "it lacks one of dtype, shape, data_offsets");
 }
 
 /* Rules 4 and 5: the shape's bytes are those of the data. */
@@ -112,14 +113,16 @@ static bool check_entry(struct st_reader *r, const struct safetensor *t)
     for (int i = 0; i < t->rank; i++) zero |= t->shape[i] == 0;
     for (int i = 0; i < t->rank && !zero; i++)
         if (__builtin_mul_overflow(n, t->shape[i], &n))
-            return scan_fail(&r->scan, "the product of its shape is larger than 2^64 - 1");
+            return json_scan_fail(&r->scan, "the product of its shape is larger than 2^64 - 1");
     if (zero) n = 0;
     if (__builtin_mul_overflow(n, (uint64_t)st_bits(t->dtype), &bits))
-        return scan_fail(&r->scan, "its shape has more bits than 2^64 - 1");
-    if (bits % 8) return scan_fail(&r->scan, "its elements do not fill whole bytes");
-    if (t->end < t->begin) return scan_fail(&r->scan, "its data_offsets end before they begin");
+        return json_scan_fail(&r->scan, "its shape has more bits than 2^64 - 1");
+    if (bits % 8) return json_scan_fail(&r->scan, "its elements do not fill whole bytes");
+    if (t->end < t->begin)
+        return json_scan_fail(&r->scan, "its data_offsets end before they begin");
     if (t->end - t->begin != bits / 8)
-        return scan_fail(&r->scan, "its data_offsets hold another number of bytes than its shape");
+        return json_scan_fail(&r->scan,
+                              "its data_offsets hold another number of bytes than its shape");
     return true;
 }
 
@@ -129,11 +132,12 @@ static bool read_tensor(struct st_reader *r, const char *name)
     struct safetensors *s = r->s;
     struct safetensor t = {.name = name};
     r->name = name;
-    if (!*name) return scan_fail(&r->scan, "a tensor's name is empty");
+    if (!*name) return json_scan_fail(&r->scan, "a tensor's name is empty");
     if (strlen(name) > ST_MOST_NAME)
-        return scan_fail(&r->scan, "its name is longer than 1024 bytes");
+        return json_scan_fail(&r->scan, "its name is longer than 1024 bytes");
     if (!read_entry(r, &t) || !check_entry(r, &t)) return false;
-    if (s->n == ST_MOST_TENSORS) return scan_fail(&r->scan, "there are more than 1000000 tensors");
+    if (s->n == ST_MOST_TENSORS)
+        return json_scan_fail(&r->scan, "there are more than 1000000 tensors");
     if (s->n == r->room) {
         r->room = r->room ? r->room * 2 : 64;
         s->t = realloc(s->t, r->room * sizeof *s->t);
@@ -148,36 +152,37 @@ static bool read_tensor(struct st_reader *r, const char *name)
 
 static bool read_metadata(struct st_reader *r)
 {
-    struct scan *s = &r->scan;
-    if (r->metadata) return scan_fail(s, "__metadata__ is there twice");
+    struct json_scan *s = &r->scan;
+    if (r->metadata) return json_scan_fail(s, "__metadata__ is there twice");
     r->metadata = true;
-    if (!scan_need(s, '{', "__metadata__ is not an object")) return false;
-    if (scan_take(s, '}')) return true;
+    if (!json_scan_need(s, '{', "__metadata__ is not an object")) return false;
+    if (json_scan_take(s, '}')) return true;
     do {
-        if (!scan_string(s) || !scan_need(s, ':', "a : is missing")) return false;
-        if (!scan_is(s, '"')) return scan_fail(s, "__metadata__ maps to something else than text");
-        if (!scan_string(s)) return false;
-    } while (scan_take(s, ','));
-    return scan_need(s, '}', "a , or } is missing");
+        if (!json_scan_string(s) || !json_scan_need(s, ':', "a : is missing")) return false;
+        if (!json_scan_is(s, '"'))
+            return json_scan_fail(s, "__metadata__ maps to something else than text");
+        if (!json_scan_string(s)) return false;
+    } while (json_scan_take(s, ','));
+    return json_scan_need(s, '}', "a , or } is missing");
 }
 
 /* The format allows no space before the first brace and only spaces behind the last. */
 static bool read_tensors(struct st_reader *r)
 {
-    struct scan *s = &r->scan;
-    if (!(s->at < s->end && *s->at == '{')) return scan_fail(s, "its first byte is not {");
+    struct json_scan *s = &r->scan;
+    if (!(s->at < s->end && *s->at == '{')) return json_scan_fail(s, "its first byte is not {");
     s->at++;
-    if (!scan_is(s, '}')) {
+    if (!json_scan_is(s, '}')) {
         do {
-            const char *name = scan_string(s);
-            if (!name || !scan_need(s, ':', "a : is missing")) return false;
+            const char *name = json_scan_string(s);
+            if (!name || !json_scan_need(s, ':', "a : is missing")) return false;
             if (strcmp(name, "__metadata__") == 0 ? !read_metadata(r) : !read_tensor(r, name))
                 return false;
-        } while (scan_take(s, ','));
+        } while (json_scan_take(s, ','));
     }
-    if (!scan_need(s, '}', "a , or } is missing")) return false;
+    if (!json_scan_need(s, '}', "a , or } is missing")) return false;
     for (; s->at < s->end; s->at++)
-        if (*s->at != ' ') return scan_fail(s, "something else than spaces stands behind it");
+        if (*s->at != ' ') return json_scan_fail(s, "something else than spaces stands behind it");
     return true;
 }
 
@@ -199,22 +204,25 @@ static bool check_layout(struct st_reader *r, uint64_t file_bytes)
     for (size_t i = 0; i < s->n; i++) {
         r->name = s->t[i].name;
         if (s->t[i].begin > at)
-            return scan_fail(&r->scan, "its data begin behind a hole that belongs to no tensor");
+            return json_scan_fail(&r->scan,
+                                  "its data begin behind a hole that belongs to no tensor");
         if (s->t[i].begin < at)
-            return scan_fail(&r->scan, "its data overlap with another tensor's");
+            return json_scan_fail(&r->scan, "its data overlap with another tensor's");
         at = s->t[i].end;
     }
     r->name = NULL;
     if (at > file_bytes - s->data)
-        return scan_fail(&r->scan, "the file ends before its last tensor (a download that was cut "
-                                   "off?)");
+        return json_scan_fail(&r->scan,
+                              "the file ends before its last tensor (a download that was cut "
+                              "off?)");
     if (at < file_bytes - s->data)
-        return scan_fail(&r->scan, "there are bytes behind the last tensor that belong to none");
+        return json_scan_fail(&r->scan,
+                              "there are bytes behind the last tensor that belong to none");
     if (s->n > 0) qsort(s->t, s->n, sizeof *s->t, safetensor_name_order);
     for (size_t i = 1; i < s->n; i++) {
         r->name = s->t[i].name;
         if (strcmp(s->t[i - 1].name, s->t[i].name) == 0)
-            return scan_fail(&r->scan, "the name is there twice");
+            return json_scan_fail(&r->scan, "the name is there twice");
     }
     return true;
 }
