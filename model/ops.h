@@ -65,6 +65,8 @@ struct adamw {
     float correction1, correction2; /* 1 - beta^t */
 };
 
+enum { SQUARE_BITS = 20 };
+
 struct ops {
     const char *name; /* "avx512-bf16" */
     const char *isa;  /* "avx512", "avx2", "base", "plain" */
@@ -218,6 +220,9 @@ struct ops {
      * master --- */
     void (*adamw_step)(void *param, float *master, float *m, float *v, const float *grad, size_t n,
                        const struct adamw *h);
+    /* sum += (2^SQUARE_BITS x^2), exactly: gradients are small, and an exact sum keeps 64 binary
+     * places */
+    void (*square_sum)(struct exact_sum *sum, const float *x, size_t n);
     void (*to_real)(void *out, const float *in, size_t n);
     void (*to_float)(float *out, const void *in, size_t n);
 };

@@ -108,6 +108,7 @@ static inline float real_round(float f)
     X(sample_sum)             \
     X(fill_columns)           \
     X(adamw_step)             \
+    X(square_sum)             \
     X(to_real)                \
     X(to_float)
 

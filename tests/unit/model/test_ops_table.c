@@ -366,6 +366,29 @@ START_TEST(adamw)
 }
 END_TEST
 
+/* Terms of which each is a fourth of the one before, in either order, to the last bit; a NaN stays.
+ */
+START_TEST(squares)
+{
+    if (!setup(_i)) return;
+    enum { N = 24 }; /* the sum has 53 places */
+    float x[N];
+    double expected = 0;
+    for (int i = 0; i < N; i++) expected += (i % 2 ? 9 : 16) * ldexp(1, SQUARE_BITS - 2 * i);
+    for (int turned = 0; turned < 2; turned++) {
+        struct exact_sum sum = {0};
+        for (int i = 0; i < N; i++) x[turned ? N - 1 - i : i] = ldexpf(i % 2 ? 3 : -4, -i);
+        for (int part = 0; part < N; part += 10)
+            ops->square_sum(&sum, x + part, N - part < 10 ? (size_t)(N - part) : 10);
+        ck_assert(exact_value(&sum) == expected);
+    }
+    struct exact_sum broken = {0};
+    x[7] = NAN;
+    ops->square_sum(&broken, x, N);
+    ck_assert(isnan(exact_value(&broken)));
+}
+END_TEST
+
 /* Known roundings to bf16: ties to even, overflow to infinity, NaN kept; and back. */
 START_TEST(conversion)
 {
@@ -403,6 +426,7 @@ END_TEST
     X(rope, .to = TABLES)             \
     X(attention, .to = TABLES)        \
     X(adamw, .to = TABLES)            \
+    X(squares, .to = TABLES)          \
     X(conversion, .to = TABLES)
 
 UNIT_MAIN("ops_table", .timeout_s = 60)
