@@ -70,6 +70,8 @@ const struct transport *transport_wire(const struct transport *t);
 /* The rows of the sums, the missing ones made up for (they allocate). Local. */
 void transport_join(const struct transport *t, float *to, const struct join *j, size_t at,
                     size_t n);
+/* to = a + b; to may be either. */
+void transport_add(const struct transport *t, float *to, const float *a, const float *b, size_t n);
 void transport_encode(const struct transport *t, enum codec w, void *to, const float *x,
                       float *residual, size_t n);
 void transport_decode(const struct transport *t, enum codec w, float *x, const void *from,

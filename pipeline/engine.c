@@ -28,7 +28,7 @@
 
 enum message_kind { ACTIVATION, GRADIENT, KINDS };
 enum { DEPTH = 2, BUFFERS = 2 * DEPTH }; /* of a stream when a rank holds two chunks; of a kind */
-enum { TAG_MB = 65536 };                 /* tag = (kind * 2 + held) * TAG_MB + micro-batch */
+enum { TAG_MB = ENGINE_TAGS / (2 * KINDS) }; /* tag = (kind * 2 + held) * TAG_MB + micro-batch */
 _Static_assert(ENGINE_OPEN == 2 * KINDS * BUFFERS, "incoming and outgoing of either kind");
 
 struct buffers {

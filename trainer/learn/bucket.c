@@ -162,15 +162,15 @@ void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, 
 
 /* Gradients of tensors that every rank of tp holds whole are partial on each and need a sum over
  * tp. */
-void bucket_parts(const struct bucket *b, float *part,
-                  void (*visit)(float *part, float *grad, size_t n))
+void bucket_parts(const struct bucket *b, const struct device *d, float *part,
+                  void (*visit)(const struct device *d, float *part, float *grad, size_t n))
 {
     const struct local *l = b->local;
     for (int i = 0; i < l->params.n; i++) {
         const struct param *p = &l->params.p[i];
         bool inside = p->offset >= b->at && p->offset < b->at + b->n;
         for (int s = 0; inside && p->cut == CUT_NONE_PART && s < 2 && l->grad[s]; s++) {
-            visit(part, l->grad[s] + p->offset, p->n);
+            visit(d, part, l->grad[s] + p->offset, p->n);
             part += p->n;
         }
     }

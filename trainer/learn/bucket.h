@@ -53,7 +53,7 @@ void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, 
                    void *ctx);
 /* Calls visit for every tensor in the bucket whose gradient the ranks of tp have in parts, for each
  * of the local's sums. `part` counts up through their elements. */
-void bucket_parts(const struct bucket *b, float *part,
-                  void (*visit)(float *part, float *grad, size_t n));
+void bucket_parts(const struct bucket *b, const struct device *d, float *part,
+                  void (*visit)(const struct device *d, float *part, float *grad, size_t n));
 
 #endif

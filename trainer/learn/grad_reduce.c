@@ -112,8 +112,8 @@ void grad_reduce_open(struct grad_reduce *r)
     for (int k = 0; k < REGIONS; k++)
         if (there[k])
             r->over[k] =
-                reduce_new(&transport_mpi, replica_of(r, k), &r->form[k], GRAD_REDUCE_OPEN);
-    if (largest_parts(r) > 0) r->tp = exchange_new(&transport_mpi, r->stage->mesh->tensor, 1);
+                reduce_new(r->stage->transport, replica_of(r, k), &r->form[k], GRAD_REDUCE_OPEN);
+    if (largest_parts(r) > 0) r->tp = exchange_new(r->stage->transport, r->stage->mesh->tensor, 1);
     say_path(r);
 }
 
@@ -129,14 +129,14 @@ void grad_reduce_free(struct grad_reduce *r)
 
 /* --- a bucket --- */
 
-static void part_take(float *part, float *grad, size_t n)
+static void part_take(const struct device *d, float *part, float *grad, size_t n)
 {
-    memcpy(part, grad, n * sizeof *part);
+    device_copy(d, part, grad, n * sizeof *part);
 }
 
-static void part_give(float *part, float *grad, size_t n)
+static void part_give(const struct device *d, float *part, float *grad, size_t n)
 {
-    memcpy(grad, part, n * sizeof *part);
+    device_copy(d, grad, part, n * sizeof *part);
 }
 
 /* Gains of all heads, of which every rank of tp has seen some: summed before anything else is
@@ -145,7 +145,7 @@ static bool parts_summed(struct grad_reduce *r, const struct bucket *b, bool wai
 {
     if (b->parts == 0) return true;
     if (!r->parts_open) {
-        bucket_parts(b, r->parts, part_take);
+        bucket_parts(b, r->stage->device, r->parts, part_take);
         r->parts_op = exchange_all_reduce(r->tp, 0, r->parts, b->parts, r->parts_scratch);
         r->parts_open = true;
     }
@@ -154,13 +154,8 @@ static bool parts_summed(struct grad_reduce *r, const struct bucket *b, bool wai
     else if (!exchange_test(r->tp, r->parts_op))
         return false;
     r->parts_open = false;
-    bucket_parts(b, r->parts, part_give);
+    bucket_parts(b, r->stage->device, r->parts, part_give);
     return true;
-}
-
-static void add_into(float *a, const float *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++) a[i] += b[i];
 }
 
 /* The two sums of a rank with both directions are added first, in a fixed order (P4). */
@@ -168,9 +163,10 @@ static void start_bucket(struct grad_reduce *r, int i)
 {
     struct bucket *b = &r->buckets->b[i];
     const struct local *l = b->local;
-    if (l->grad[1]) add_into(l->grad[0] + b->at, l->grad[1] + b->at, b->n);
+    float *sum = l->grad[0] + b->at;
+    if (l->grad[1]) transport_add(r->stage->transport, sum, sum, l->grad[1] + b->at, b->n);
     struct reduce_job job = {.out = b->grad,
-                             .in = l->grad[0] + b->at,
+                             .in = sum,
                              .count = b->count,
                              .offset = b->offset,
                              .scratch = r->scratch[i % GRAD_REDUCE_OPEN],

@@ -12,9 +12,9 @@
 static void place_state(struct optimizer *o, struct bucket *b)
 {
     const struct reduce_form *f = grad_reduce_form_of(&o->grad_reduce, b);
-    struct arena *a = &o->arena;
-    b->count = arena_take_n(a, (size_t)f->members, sizeof(size_t));
-    b->offset = arena_take_n(a, (size_t)f->members, sizeof(size_t));
+    struct arena *a = &o->arena, *host = arena_host(a);
+    b->count = arena_take_n(host, (size_t)f->members, sizeof(size_t));
+    b->offset = arena_take_n(host, (size_t)f->members, sizeof(size_t));
     bucket_cut(b, f->members, f->me);
     arena_kind(a, ARENA_GRADIENTS);
     b->grad = arena_take_n(a, b->mine_n, sizeof(float));
@@ -56,12 +56,14 @@ static void optimizer_place(struct optimizer *o)
     }
     place_residuals(o);
     o->remote = arena_take_n(&o->arena, tied, sizeof(float));
+    o->squares = arena_take(&o->arena, sizeof *o->squares);
     grad_reduce_place(&o->grad_reduce, &o->arena);
 }
 
 static void optimizer_cut(struct optimizer *o, struct stage *s, int members, int me)
 {
     *o = (struct optimizer){.stage = s};
+    arena_beside(&o->arena, s->device, &o->host);
     buckets_make(&o->buckets, s);
     grad_reduce_form(&o->grad_reduce, &o->buckets, s, members, me);
 }
@@ -82,7 +84,7 @@ void optimizer_new(struct optimizer *o, struct stage *s)
     optimizer_cut(o, s, members, me);
     grad_reduce_nodes(&o->grad_reduce);
     optimizer_place(o);
-    arena_back(&o->arena, &device_host, o->arena.used);
+    arena_back(&o->arena, s->device, o->arena.used);
     optimizer_place(o);
     grad_reduce_open(&o->grad_reduce);
 }
@@ -94,21 +96,29 @@ void optimizer_free(struct optimizer *o)
     arena_free(&o->arena);
 }
 
+enum { INIT_BLOCK = 1024 };
 struct init {
-    const struct dims *dims;
+    const struct optimizer *o;
     uint64_t seed;
 };
 
+/* Initial values are made on the host, block by block. */
 static void piece_init(void *ctx, struct bucket *b, struct piece s)
 {
     const struct init *in = ctx;
-    for (size_t i = s.lo; i < s.hi; i++)
-        b->master[s.at + i - s.lo] = param_init(in->dims, s.param, i, in->seed);
+    const struct stage *st = in->o->stage;
+    float block[INIT_BLOCK];
+    for (size_t from = s.lo, n; from < s.hi; from += n) {
+        n = s.hi - from < INIT_BLOCK ? s.hi - from : INIT_BLOCK;
+        for (size_t i = 0; i < n; i++)
+            block[i] = param_init(&st->dims, s.param, from + i, in->seed);
+        st->device->copy_in(b->master + s.at + (from - s.lo), block, n * sizeof *block);
+    }
 }
 
 void optimizer_init(struct optimizer *o, uint64_t seed)
 {
-    struct init in = {&o->stage->dims, seed};
+    struct init in = {o, seed};
     for (int i = 0; i < o->buckets.n; i++) bucket_pieces(&o->buckets.b[i], piece_init, &in);
     optimizer_reset(o);
     optimizer_publish(o);
@@ -116,7 +126,7 @@ void optimizer_init(struct optimizer *o, uint64_t seed)
 
 void optimizer_skip(struct optimizer *o)
 {
-    memset(o->residual, 0, o->residuals * sizeof(float));
+    device_fill(o->stage->device, o->residual, 0, o->residuals * sizeof(float));
 }
 
 void optimizer_reset(struct optimizer *o)
@@ -125,8 +135,8 @@ void optimizer_reset(struct optimizer *o)
     optimizer_skip(o);
     for (int i = 0; i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
-        memset(b->m, 0, b->mine_n * sizeof(float));
-        memset(b->v, 0, b->mine_n * sizeof(float));
+        device_fill(o->stage->device, b->m, 0, b->mine_n * sizeof(float));
+        device_fill(o->stage->device, b->v, 0, b->mine_n * sizeof(float));
     }
 }
 
@@ -165,13 +175,14 @@ void optimizer_publish(struct optimizer *o)
 
 void optimizer_snapshot(struct optimizer *o)
 {
+    const struct device *d = o->stage->device;
     for (int i = 0; i < o->buckets.n; i++) {
         struct bucket *b = &o->buckets.b[i];
-        memcpy(b->reference, b->master, b->mine_n * sizeof(float));
+        device_copy(d, b->reference, b->master, b->mine_n * sizeof(float));
     }
     for (int k = 0; k < o->stage->n_local; k++) {
         struct local *l = &o->stage->local[k];
-        memcpy(l->reference, l->weights, l->params.total * o->stage->ops->real_bytes);
+        device_copy(d, l->reference, l->weights, l->params.total * o->stage->ops->real_bytes);
     }
 }
 
@@ -189,20 +200,23 @@ void optimizer_publish_reference(struct optimizer *o)
 /* --- sums of gradients --- */
 
 /* embedding's gradient + head's gradient, in that order on both sides. */
-static void tie_sum(float *mine, const float *other, size_t n, bool mine_is_head)
+static void tie_sum(const struct optimizer *o, struct bucket *b, const float *other)
 {
-    for (size_t i = 0; i < n; i++) mine[i] = mine_is_head ? other[i] + mine[i] : mine[i] + other[i];
+    const float *first = b->tied_copy ? other : b->grad, *second = b->tied_copy ? b->grad : other;
+    transport_add(o->stage->transport, b->grad, first, second, b->mine_n);
 }
 
 static void tie_exchange(struct optimizer *o, struct bucket *b)
 {
     const struct mesh *m = o->stage->mesh;
-    int peer = m->p == 0 ? m->pp - 1 : 0, n = (int)b->mine_n;
-    MPI_Request r[2];
-    MPI_OK(MPI_Irecv(o->remote, n, MPI_FLOAT, peer, 0, m->pipe, &r[0]));
-    MPI_OK(MPI_Isend(b->grad, n, MPI_FLOAT, peer, 0, m->pipe, &r[1]));
-    world_wait(r, 2);
-    tie_sum(b->grad, o->remote, b->mine_n, b->tied_copy);
+    struct p2p *p2p = o->stage->p2p;
+    int peer = m->p == 0 ? m->pp - 1 : 0;
+    size_t bytes = b->mine_n * sizeof *b->grad;
+    ticket received = p2p_recv(p2p, peer, ENGINE_TAGS, o->remote, bytes);
+    ticket sent = p2p_send(p2p, peer, ENGINE_TAGS, b->grad, bytes);
+    p2p_wait(p2p, received);
+    p2p_wait(p2p, sent);
+    tie_sum(o, b, o->remote);
 }
 
 static void ties_reduce(struct optimizer *o)
@@ -212,8 +226,8 @@ static void ties_reduce(struct optimizer *o)
         if (b->tie == TIE_REMOTE) tie_exchange(o, b);
         if (b->tie < 0 || b->tied_copy) continue;
         struct bucket *head = &o->buckets.b[b->tie];
-        tie_sum(b->grad, head->grad, b->mine_n, false);
-        memcpy(head->grad, b->grad, b->mine_n * sizeof(float));
+        tie_sum(o, b, head->grad);
+        device_copy(o->stage->device, head->grad, b->grad, b->mine_n * sizeof(float));
     }
 }
 
@@ -233,10 +247,6 @@ double optimizer_waited(struct optimizer *o)
     return grad_reduce_waited(&o->grad_reduce);
 }
 
-/* Squares are summed in units of 2^-84: an exact sum keeps 64 binary places, and gradients are
- * small. */
-static const double SQUARE_UNIT = 1048576; /* 2^20 */
-
 /* What several ranks of tp hold alike is counted, and saved, by the first of them. */
 static bool is_first_holder(const struct optimizer *o, const struct param *p)
 {
@@ -244,26 +254,23 @@ static bool is_first_holder(const struct optimizer *o, const struct param *p)
     return !alike || o->stage->mesh->t == 0;
 }
 
-struct norm {
-    const struct optimizer *o;
-    struct exact_sum sum;
-};
-
 static void piece_norm(void *ctx, struct bucket *b, struct piece s)
 {
-    struct norm *n = ctx;
-    if (!is_first_holder(n->o, s.param)) return;
-    for (size_t i = s.at; i < s.at + (s.hi - s.lo); i++)
-        exact_add(&n->sum, (double)b->grad[i] * (double)b->grad[i] * SQUARE_UNIT);
+    const struct optimizer *o = ctx;
+    if (is_first_holder(o, s.param))
+        o->stage->ops->square_sum(o->squares, b->grad + s.at, s.hi - s.lo);
 }
 
 double optimizer_norm(struct optimizer *o, MPI_Comm world)
 {
-    struct norm n = {.o = o};
+    const struct device *d = o->stage->device;
+    struct exact_sum sum;
+    device_fill(d, o->squares, 0, sizeof *o->squares);
     for (int i = 0; i < o->buckets.n; i++)
-        if (!o->buckets.b[i].tied_copy) bucket_pieces(&o->buckets.b[i], piece_norm, &n);
-    coll_exact_sum(&n.sum, 1, world);
-    return sqrt(exact_value(&n.sum) / SQUARE_UNIT);
+        if (!o->buckets.b[i].tied_copy) bucket_pieces(&o->buckets.b[i], piece_norm, o);
+    d->copy_out(&sum, o->squares, sizeof sum);
+    coll_exact_sum(&sum, 1, world);
+    return sqrt(ldexp(exact_value(&sum), -SQUARE_BITS));
 }
 
 /* --- updating --- */

@@ -19,8 +19,9 @@ struct optimizer {
     float *remote;    /* a tied copy's sums, from the other end of the pipeline */
     float *residual;  /* (residuals) of all buckets: what rounding left of what crossed hosts */
     size_t residuals; /* 0: nothing is rounded */
-    long updates;     /* optimizer steps done since the state was last reset */
-    struct arena arena;
+    struct exact_sum *squares; /* of the gradients of this rank */
+    long updates;              /* optimizer steps done since the state was last reset */
+    struct arena arena, host;  /* on the stage's device; what the host reads */
 };
 
 void optimizer_new(struct optimizer *o, struct stage *s);
