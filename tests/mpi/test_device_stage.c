@@ -6,6 +6,7 @@
 #include "comm/base/missing.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_trainer.h"
+#include "tests/support/test_loss.h"
 #include "tests/support/test_ops.h"
 #include "tests/support/test_transport.h"
 
@@ -28,27 +29,11 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 
 static struct small_batch batch[STEPS];
 
-/* --- the loss as a row of the test device --- */
-
-static void row_run(void *loss, const struct micro_batch *mb, int from, int to)
-{
-    struct micro_batch m = *mb;
-    size_t bytes = (size_t)to * sizeof(float);
-    m.start = test_at(m.start, (size_t)(m.rows.seg.n + 1) * sizeof(int));
-    m.target = test_at(m.target, (size_t)to * sizeof(int));
-    float **const f[] = {&m.weight, &m.advantage, &m.old_logp, &m.ref_logp,
-                         &m.logp,   &m.entropy,   &m.dlogp};
-    for (size_t i = 0; i < sizeof f / sizeof *f; i++) *f[i] = test_at(*f[i], bytes);
-    loss_run(loss, &m, from, to);
-}
-
-static const struct loss_row rows[] = {{&test_device_whole, row_run}, {NULL, NULL}};
-
 static void take_loss(struct stage *s, struct loss *l, const struct loss_shape *shape, float kl)
 {
     static struct loss_shape with_row;
     with_row = *shape;
-    with_row.rows = rows;
+    with_row.rows = test_loss_rows;
     loss_begin(l, shape, (struct objective){.clip_low = 0.2f, .clip_high = 0.3f, .kl = kl});
     s->loss = (struct stage_loss){.name = shape->name,
                                   .host = loss_run,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/memory.h"
 #include "tests/support/recipe_text.h"
 #include "trainer/learn/grpo.h"
 #include "trainer/learn/step.h"
@@ -140,16 +141,19 @@ static inline struct param_list small_params(const struct small *t)
 
 static inline void small_fill(const struct small *t, const struct param_list *all, float *out)
 {
+    const struct ops *ops = ops_find(t->stage.ops->precision, NULL);
     for (int k = 0; k < t->stage.n_local; k++) {
         const struct local *l = &t->stage.local[k];
+        unsigned char *from = memory_take(l->params.total, ops->real_bytes, "a test");
+        t->stage.device->copy_out(from, l->weights, l->params.total * ops->real_bytes);
         for (int i = 0; i < l->params.n; i++) {
             const struct param *p = &l->params.p[i], *to = param_find(all, p->name);
-            const unsigned char *from = l->weights;
             float *share = malloc(p->n * sizeof *share);
-            t->stage.ops->to_float(share, from + p->offset * t->stage.ops->real_bytes, p->n);
+            ops->to_float(share, from + p->offset * ops->real_bytes, p->n);
             for (size_t e = 0; e < p->n; e++) out[to->offset + param_index(p, e)] = share[e];
             free(share);
         }
+        free(from);
     }
 }
 

@@ -341,6 +341,11 @@ static inline void test_adamw_step(void *param, float *master, float *m, float *
                           h);
 }
 
+static inline void test_square_sum(struct exact_sum *sum, const float *x, size_t n)
+{
+    test_rows->square_sum(test_bytes(sum, sizeof *sum), test_bytes(x, n * sizeof *x), n);
+}
+
 static inline void test_to_real(void *out, const float *in, size_t n)
 {
     test_rows->to_real(test_bytes(out, n * test_rows->real_bytes), test_bytes(in, n * sizeof *in),
@@ -392,6 +397,7 @@ static inline void test_to_float(float *out, const void *in, size_t n)
     X(logprob_join)           \
     X(fill_columns)           \
     X(adamw_step)             \
+    X(square_sum)             \
     X(to_real)                \
     X(to_float)
 #define TEST_OPS_ROW(row) .row = test_##row,
