@@ -160,6 +160,12 @@ void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, 
     }
 }
 
+bool bucket_counts(const struct stage *s, const struct param *p)
+{
+    bool alike = p->cut == CUT_NONE || p->cut == CUT_NONE_PART || p->cut == CUT_EXPERTS;
+    return !alike || s->mesh->t == 0;
+}
+
 /* Gradients of tensors that every rank of tp holds whole are partial on each and need a sum over
  * tp. */
 void bucket_parts(const struct bucket *b, const struct device *d, float *part,

@@ -51,6 +51,8 @@ struct piece {
 /* Calls visit for every piece, in flat order. */
 void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
                    void *ctx);
+/* What several ranks of tp hold alike is counted, and saved, by the first of them: am I it? */
+bool bucket_counts(const struct stage *s, const struct param *p);
 /* Calls visit for every tensor in the bucket whose gradient the ranks of tp have in parts, for each
  * of the local's sums. `part` counts up through their elements. */
 void bucket_parts(const struct bucket *b, const struct device *d, float *part,

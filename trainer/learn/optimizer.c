@@ -1,7 +1,6 @@
 #include "trainer/learn/optimizer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include "comm/base/exact.h"
 #include "comm/coll.h"
@@ -247,17 +246,10 @@ double optimizer_waited(struct optimizer *o)
     return grad_reduce_waited(&o->grad_reduce);
 }
 
-/* What several ranks of tp hold alike is counted, and saved, by the first of them. */
-static bool is_first_holder(const struct optimizer *o, const struct param *p)
-{
-    bool alike = p->cut == CUT_NONE || p->cut == CUT_NONE_PART || p->cut == CUT_EXPERTS;
-    return !alike || o->stage->mesh->t == 0;
-}
-
 static void piece_norm(void *ctx, struct bucket *b, struct piece s)
 {
     const struct optimizer *o = ctx;
-    if (is_first_holder(o, s.param))
+    if (bucket_counts(o->stage, s.param))
         o->stage->ops->square_sum(o->squares, b->grad + s.at, s.hi - s.lo);
 }
 
@@ -304,87 +296,7 @@ void optimizer_step(struct optimizer *o, struct adamw h)
     gathered_and_repack(o);
 }
 
-/* --- checkpoint slices --- */
-
-struct slicing {
-    const struct optimizer *o;
-    struct slice *out;
-    int n, what;
-};
-
-/* What is saved of a tensor. */
-enum array { ARRAY_MODEL, ARRAY_ADAM_M, ARRAY_ADAM_V, ARRAY_REFERENCE };
-static const struct {
-    const char *prefix;
-    bool optional; /* as of struct slice */
-} array_kind[] = {
-    [ARRAY_MODEL] = {"model", false},
-    [ARRAY_ADAM_M] = {"adam_m", false},
-    [ARRAY_ADAM_V] = {"adam_v", false},
-    [ARRAY_REFERENCE] = {"ref", true},
-};
-
-/* A slice for each range of the whole tensor that the piece covers. */
-static void slice_add(struct slicing *c, enum array array, struct piece s, float *data)
-{
-    const char *tensor = param_saved_name(s.param);
-    struct range at[PARAM_RANGES];
-    int n = param_ranges(s.param, s.lo, s.hi, at);
-    data += s.at;
-    for (int i = 0; i < n; i++, c->n++) {
-        size_t count = range_count(&at[i]);
-        if (!c->out) continue;
-        struct slice *t = &c->out[c->n];
-        *t = (struct slice){
-            .n = s.param->whole, .at = at[i], .data = data, .optional = array_kind[array].optional};
-        memcpy(t->shape, s.param->shape, sizeof t->shape);
-        snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
-        data += count;
-    }
-}
-
-static bool saves(int what)
-{
-    return what == SLICES_SAVE || what == SLICES_SAVE_MODEL;
-}
-
-static void piece_slices(void *ctx, struct bucket *b, struct piece s)
-{
-    const struct slicing *c = ctx;
-    if (saves(c->what) && !is_first_holder(c->o, s.param)) return;
-    slice_add(ctx, ARRAY_MODEL, s, b->master);
-    if (c->what == SLICES_READ_MODEL || c->what == SLICES_SAVE_MODEL) return;
-    slice_add(ctx, ARRAY_ADAM_M, s, b->m);
-    slice_add(ctx, ARRAY_ADAM_V, s, b->v);
-    if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
-}
-
-/* Holds for this mesh and these ranks only: another mesh starts without residuals (run/state.c says
- * so). */
-static void residual_slice(struct slicing *c)
-{
-    const struct optimizer *o = c->o;
-    const struct mesh *m = o->stage->mesh;
-    if (o->residuals == 0) return;
-    if (c->out) {
-        struct slice *s = &c->out[c->n];
-        *s = (struct slice){.n = o->residuals, .at = {.hi = o->residuals}, .data = o->residual};
-        int rank = mesh_rank_at(m, (struct mesh_at){m->d, m->p, m->t});
-        snprintf(s->name, sizeof s->name, "residual/rank-%04d", rank);
-    }
-    c->n++;
-}
-
-int optimizer_slices(struct optimizer *o, struct slice *out, int what)
-{
-    struct slicing c = {o, out, 0, what};
-    bool state = what != SLICES_READ_RESIDUALS;
-    for (int i = 0; state && i < o->buckets.n; i++)
-        if (!saves(what) || !o->buckets.b[i].tied_copy)
-            bucket_pieces(&o->buckets.b[i], piece_slices, &c);
-    if (what == SLICES_SAVE || what == SLICES_READ_RESIDUALS) residual_slice(&c);
-    return c.n;
-}
+/* --- layout --- */
 
 /* FNV-1a, 64 bits */
 static uint64_t hash_add(uint64_t h, uint64_t x)
