@@ -238,8 +238,8 @@ void pass_begin(struct pass *p)
     INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
     INVARIANT(p->slot >= 0 && p->slot < c->slots + decode, "slot %d of %d", p->slot, c->slots);
     INVARIANT(is_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
-    INVARIANT(c->training || !c->span.head || decode || !p->head->loss,
-              "a loss, slot %d, without training", p->slot);
+    INVARIANT(c->training || !c->span.head || decode || !p->head->loss || !p->head->learns,
+              "a loss that learns, slot %d, without training", p->slot);
     p->at = p->sub = p->row = 0;
     p->open = EXCHANGE_NONE;
     if (is_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);

@@ -68,8 +68,8 @@ struct chunk_setup {
     int head_rows;       /* of a block of the head; 0: as many as suit the vocabulary */
     struct never never;  /* kept until chunk_free */
     int slots;           /* activation slots, whose memory chunk_place_slots gives */
-    bool training; /* false: nothing of backward is there; such a chunk decodes, and scores (PASS_F
-                      with loss NULL) */
+    bool training; /* false: nothing of backward is there; such a chunk decodes, and scores: PASS_F
+                      whose loss, if any, does not learn */
 };
 /* Places a chunk (arena measures or places). The struct itself is the heap's: chunk_free also after
  * measuring. Weights that are there already are packed. Local. */

@@ -37,9 +37,17 @@ long phase_most_updates(const struct phase_settings *k);
 /* Does its kind use the setting? */
 bool phase_takes(const struct phase_settings *k, const char *setting);
 
+/* What a run keeps of the model. */
+enum keep {
+    KEEP_TRAINING, /* what learning needs: weights, gradients, masters and moments */
+    KEEP_WEIGHTS,  /* of a model opened to answer or to score */
+    KEEP_MASTERS   /* in fp32, to be saved: nothing is computed */
+};
+
 /* Largest step over all phases: what a run makes room for, and the memory plan counts. */
 struct extent {
-    int sequences; /* learned from in one optimizer step */
+    enum keep keep;
+    int sequences; /* learned from, or scored, in one step; 0 (not with KEEP_TRAINING): none */
     int answers;   /* sampled in one rollout */
     int max_new;
     int questions;

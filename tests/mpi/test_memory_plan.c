@@ -27,11 +27,10 @@ static struct settings settings_of(const struct world *w, struct wish x)
     return recipe_of(w->size, MODELS, x.model, x.pp, x.tp, x.schedule, x.precision, x.phase);
 }
 
-static void hold_against_run(struct world *w, struct settings s)
+static struct memory hold_extent(struct world *w, struct settings s, struct extent e)
 {
     struct run r;
     struct memory plan;
-    struct extent e = extent_of(phase_kinds, &s);
     size_t before = arena_live_bytes();
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
@@ -39,12 +38,21 @@ static void hold_against_run(struct world *w, struct settings s)
     memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
     size_t gradients = r.stage.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
     ck_all(plan.total == have, "planned %zu bytes, taken %zu", plan.total, have);
-    ck_all(plan.of[ARENA_PARAMETERS] == r.stage.arena.of[ARENA_PARAMETERS], "parameters");
+    bool weights = e.keep != KEEP_MASTERS;
+    ck_all(plan.of[ARENA_PARAMETERS] == (weights ? r.stage.arena.of[ARENA_PARAMETERS] : 0),
+           "parameters");
     ck_all(plan.of[ARENA_GRADIENTS] == gradients, "gradients");
     ck_all(plan.of[ARENA_OPTIMIZER] == r.optimizer.arena.of[ARENA_OPTIMIZER], "optimizer");
     ck_all(plan.of[ARENA_ACTIVATIONS] == r.stage.arena.of[ARENA_ACTIVATIONS], "activations");
-    ck_all(plan.of[ARENA_ACTIVATIONS] > 0 && plan.of[ARENA_CACHES] > 0, "kinds left empty");
+    ck_all((plan.of[ARENA_CACHES] > 0) == e.sampling, "caches");
     run_close(&r);
+    return plan;
+}
+
+static void hold_against_run(struct world *w, struct settings s)
+{
+    struct memory plan = hold_extent(w, s, extent_of(phase_kinds, &s));
+    ck_all(plan.of[ARENA_ACTIVATIONS] > 0, "kinds left empty");
 }
 
 START_TEST(plan_is_run)
@@ -86,6 +94,31 @@ START_TEST(tensor_parallel)
         hold_against_run(
             w, settings_of(w, (struct wish){pp, 2, ", qk_norm: true", two, "bf16", ", kl: 0.1"}));
     }
+}
+END_TEST
+
+/* Opened to answer, to score, or to be saved again: what there is beside weights (or masters) and
+ * caches is work space, neither gradients nor moments. */
+START_TEST(opened_only)
+{
+    struct world *w = &ck_world;
+    const struct extent opened[] = {
+        {.keep = KEEP_WEIGHTS, .answers = 5, .questions = 5, .max_new = 9, .sampling = true},
+        {.keep = KEEP_WEIGHTS, .sequences = 20, .answers = 1, .questions = 1, .max_new = 1},
+        {.keep = KEEP_MASTERS, .answers = 1, .questions = 1, .max_new = 1}};
+    for (int pp = 1; pp <= w->size; pp *= 2)
+        for (int i = 0; i < 3; i++) {
+            const char *schedule = pp == 1 ? "serial" : i == 1 ? "dualpipe" : "1f1b";
+            const struct wish wish = {pp, 1, ", tied: true", schedule, "bf16", ""};
+            struct settings s = settings_of(w, wish);
+            struct dims dims = settings_dims(&s, 100);
+            double n = (double)params_count(&dims);
+            struct memory m = hold_extent(w, s, opened[i]);
+            bool masters = opened[i].keep == KEEP_MASTERS;
+            ck_all(m.of[ARENA_GRADIENTS] == 0 && m.of[ARENA_ACTIVATIONS] == 0, "kept for learning");
+            ck_all((double)m.of[ARENA_OPTIMIZER] < (masters ? 4 * 1.6 * n : 1),
+                   "%zu bytes of the optimizer, %.0f weights", m.of[ARENA_OPTIMIZER], n);
+        }
 }
 END_TEST
 
@@ -134,6 +167,7 @@ END_TEST
     X(plan_is_run)        \
     X(expert_parallel)    \
     X(tensor_parallel)    \
+    X(opened_only)        \
     X(plans_grow_in_line) \
     X(kinds_by_hand)
 

@@ -15,7 +15,7 @@
 #include "trainer/learn/step.h"
 #include "trainer/rollout/rollout.h"
 
-enum { SMALL_V = 37, SMALL_EOS = 1, SMALL_SEQUENCES = 64, SMALL_CONTEXT = 64 };
+enum { SMALL_V = 37, SMALL_EOS = 1, SMALL_SEQUENCES = 64, SMALL_CONTEXT = 64, SMALL_SEED = 3 };
 
 struct small_shape {
     const char *model; /* more settings of the model: "qk_norm: true" */
@@ -28,6 +28,7 @@ struct small_shape {
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves, cache_tokens;
     bool reference;
+    enum keep keep;                    /* but for KEEP_TRAINING no weights: optimizer_fill */
     const char *reduction;             /* settings of reductions: "overlap: false" */
     const struct transport *transport; /* NULL: MPI on host memory */
     const struct ops *ops;             /* its device's; NULL: the best of the host */
@@ -101,6 +102,7 @@ static inline void small_stage_make(struct small *t, const struct world *w,
                                     .ops = shape.ops ? shape.ops : ops_find(shape.precision, NULL),
                                     .dims = dims,
                                     .max_mb = max_mb,
+                                    .keep = shape.keep,
                                     .with_reference = shape.reference};
     stage_new(&t->stage, &stage);
 }
@@ -110,7 +112,7 @@ static inline void small_make(struct small *t, const struct world *w, struct sma
     small_stage_make(t, w, shape);
     optimizer_new(&t->optimizer, &t->stage);
     learner_new(&t->learner, &t->stage, &t->optimizer, w, SMALL_SEQUENCES);
-    optimizer_init(&t->optimizer, 3);
+    if (shape.keep == KEEP_TRAINING) optimizer_init(&t->optimizer, SMALL_SEED);
     if (shape.reference) optimizer_snapshot(&t->optimizer);
 }
 

@@ -113,7 +113,7 @@ int cmd_eval(int argc, char **argv)
     if (code >= 0) return code;
     struct run r;
     struct world w;
-    struct extent extent = {.sequences = 1,
+    struct extent extent = {.keep = KEEP_WEIGHTS,
                             .answers = prompts_of(&e) * e.samples,
                             .questions = prompts_of(&e),
                             .heldout = prompts_of(&e),

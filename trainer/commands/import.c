@@ -69,7 +69,7 @@ int cmd_import(int argc, char **argv)
     struct problems p = {0};
     struct run r;
     struct world w;
-    struct extent extent = {.sequences = 1, .answers = 1, .questions = 1, .max_new = 1};
+    struct extent extent = {.keep = KEEP_MASTERS, .answers = 1, .questions = 1, .max_new = 1};
     world_up(&w, &argc, &argv);
     if (w.rank == 0) check_paths(args, &p);
     world_agree_problems(&w, &p, EXIT_USER);

@@ -155,7 +155,7 @@ int cmd_sample(int argc, char **argv)
     struct world w;
     bool given = e.n_args > 1;
     int questions = given ? e.n_args - 1 : e.problems;
-    struct extent extent = {.sequences = 1,
+    struct extent extent = {.keep = KEEP_WEIGHTS,
                             .answers = questions * e.samples,
                             .questions = questions,
                             .heldout = given ? 0 : questions,

@@ -201,7 +201,8 @@ int cmd_score(int argc, char **argv)
     struct score_items all = {0};
     struct run r;
     struct world w;
-    struct extent extent = {.sequences = BATCH, .answers = 1, .questions = 1, .max_new = 1};
+    struct extent extent = {
+        .keep = KEEP_WEIGHTS, .sequences = BATCH, .answers = 1, .questions = 1, .max_new = 1};
     world_end_on_signals();
     answer_open(&r, &w, &argc, &argv, args[0], &sets, extent);
     warn_of_other_tp(&r);

@@ -147,17 +147,23 @@ void bucket_cut(struct bucket *b, int members, int me)
 }
 
 /* A slice may cut a tensor anywhere: pieces are what it has of each. */
-void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
-                   void *ctx)
+void bucket_pieces_in(struct bucket *b, size_t begin, size_t end,
+                      void (*visit)(void *ctx, struct bucket *b, struct piece s), void *ctx)
 {
-    size_t from = b->at + b->mine, to = from + b->mine_n;
+    size_t slice = b->at + b->mine, from = slice + begin, to = slice + end;
     for (int i = 0; i < b->local->params.n; i++) {
         const struct param *p = &b->local->params.p[i];
         size_t lo = p->offset > from ? p->offset : from;
         size_t hi = p->offset + p->n < to ? p->offset + p->n : to;
         if (lo >= hi) continue;
-        visit(ctx, b, (struct piece){p, lo - p->offset, hi - p->offset, lo - from});
+        visit(ctx, b, (struct piece){p, lo - p->offset, hi - p->offset, lo - slice});
     }
+}
+
+void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
+                   void *ctx)
+{
+    bucket_pieces_in(b, 0, b->mine_n, visit, ctx);
 }
 
 bool bucket_counts(const struct stage *s, const struct param *p)

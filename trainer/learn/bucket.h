@@ -17,7 +17,7 @@ struct bucket {
     size_t at, n;           /* run of the local's flat arrays */
     size_t *count, *offset; /* (members) slices, relative to `at` */
     size_t mine, mine_n;    /* my slice */
-    float *grad, *master, *m, *v; /* (mine_n) */
+    float *grad, *master, *m, *v; /* (mine_n), or NULL: enum keep */
     float *reference;             /* (mine_n) or NULL: the master when the reference was taken */
     const char *tied;             /* as in struct param: which tie this is; NULL: none */
     int tie;                      /* TIE_NONE; else bucket index of the other copy, or TIE_REMOTE */
@@ -51,6 +51,9 @@ struct piece {
 /* Calls visit for every piece, in flat order. */
 void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
                    void *ctx);
+/* The same of elements [lo, hi) of my slice; piece.at still counts from the slice's begin. */
+void bucket_pieces_in(struct bucket *b, size_t lo, size_t hi,
+                      void (*visit)(void *ctx, struct bucket *b, struct piece s), void *ctx);
 /* What several ranks of tp hold alike is counted, and saved, by the first of them: am I it? */
 bool bucket_counts(const struct stage *s, const struct param *p);
 /* Calls visit for every tensor in the bucket whose gradient the ranks of tp have in parts, for each

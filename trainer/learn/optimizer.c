@@ -7,6 +7,11 @@
 
 /* --- laying out --- */
 
+static bool keeps_training(const struct optimizer *o)
+{
+    return o->stage->keep == KEEP_TRAINING;
+}
+
 /* ZeRO-1: a rank has master weights and moments of its slice only. */
 static void place_state(struct optimizer *o, struct bucket *b)
 {
@@ -15,11 +20,13 @@ static void place_state(struct optimizer *o, struct bucket *b)
     b->count = arena_take_n(host, (size_t)f->members, sizeof(size_t));
     b->offset = arena_take_n(host, (size_t)f->members, sizeof(size_t));
     bucket_cut(b, f->members, f->me);
+    if (o->stage->keep == KEEP_WEIGHTS) return;
     arena_kind(a, ARENA_GRADIENTS);
-    b->grad = arena_take_n(a, b->mine_n, sizeof(float));
+    if (keeps_training(o)) b->grad = arena_take_n(a, b->mine_n, sizeof(float));
     arena_kind(a, ARENA_OPTIMIZER);
     float **const state[] = {&b->master, &b->m, &b->v};
-    for (int k = 0; k < 3; k++) *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
+    for (int k = 0; k < (keeps_training(o) ? 3 : 1); k++)
+        *state[k] = arena_take_n(a, b->mine_n, sizeof(float));
     if (o->stage->with_reference) b->reference = arena_take_n(a, b->mine_n, sizeof(float));
     arena_kind(a, ARENA_BUFFERS);
 }
@@ -44,6 +51,21 @@ static void place_residuals(struct optimizer *o)
     }
 }
 
+/* Numbers that are read at a time: enough that a file is not read more slowly for it. */
+enum { PIECE = 8 << 20 };
+
+/* Read by the host, rounded by the device. */
+static void place_piece(struct optimizer *o)
+{
+    struct arena *a = &o->arena, *host = arena_host(a);
+    o->piece_n = 0;
+    for (int i = 0; i < o->buckets.n; i++)
+        if (o->buckets.b[i].mine_n > o->piece_n) o->piece_n = o->buckets.b[i].mine_n;
+    if (o->piece_n > PIECE) o->piece_n = PIECE;
+    o->piece = o->there = arena_take_n(host, o->piece_n, sizeof *o->piece);
+    if (host != a) o->there = arena_take_n(a, o->piece_n, sizeof *o->there);
+}
+
 /* Laid out twice, for measuring and for placing. */
 static void optimizer_place(struct optimizer *o)
 {
@@ -53,6 +75,8 @@ static void optimizer_place(struct optimizer *o)
         place_state(o, b);
         if (b->tie == TIE_REMOTE && b->mine_n > tied) tied = b->mine_n;
     }
+    if (o->stage->keep == KEEP_WEIGHTS) place_piece(o);
+    if (!keeps_training(o)) return;
     place_residuals(o);
     o->remote = arena_take_n(&o->arena, tied, sizeof(float));
     o->squares = arena_take(&o->arena, sizeof *o->squares);
@@ -194,6 +218,25 @@ void optimizer_publish_reference(struct optimizer *o)
         grad_reduce_gather(&o->grad_reduce, i, real_at(o, b, flat, 0), o->stage->ops->real_bytes);
     }
     grad_reduce_gather_end(&o->grad_reduce);
+}
+
+/* Also after a failure every bucket is gathered: the others of the group wait for it. */
+bool optimizer_fill(struct optimizer *o, struct weights_source from)
+{
+    bool ok = true;
+    for (int i = 0; i < o->buckets.n; i++) {
+        struct bucket *b = &o->buckets.b[i];
+        for (size_t lo = 0; ok && lo < b->mine_n; lo += o->piece_n) {
+            size_t n = b->mine_n - lo < o->piece_n ? b->mine_n - lo : o->piece_n;
+            ok = optimizer_read_piece(o, b, lo, lo + n, &from);
+            if (o->there != o->piece)
+                o->stage->device->copy_in(o->there, o->piece, n * sizeof *o->piece);
+            o->stage->ops->to_real(real_at(o, b, b->local->weights, b->mine + lo), o->there, n);
+        }
+        gather_weights(o, i);
+    }
+    gathered_and_repack(o);
+    return ok;
 }
 
 /* --- sums of gradients --- */

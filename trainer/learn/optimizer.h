@@ -3,7 +3,10 @@
  *
  * Weights of a rank are cut into buckets (bucket.h). Every member of the replica group owns one
  * slice of each bucket: it receives the sum of all gradients of the slice (reduce-scatter in rank
- * order, P4; grad_reduce.h), updates the fp32 master, and the rounded result is gathered by all. */
+ * order, P4; grad_reduce.h), updates the fp32 master, and the rounded result is gathered by all.
+ *
+ * Where the stage keeps weights only (enum keep) there is no state: slices are read a piece at a
+ * time, rounded, and gathered. */
 #ifndef DUET_TRAINER_LEARN_OPTIMIZER_H
 #define DUET_TRAINER_LEARN_OPTIMIZER_H
 
@@ -21,6 +24,8 @@ struct optimizer {
     size_t residuals; /* 0: nothing is rounded */
     struct exact_sum *squares; /* of the gradients of this rank */
     long updates;              /* optimizer steps done since the state was last reset */
+    float *piece, *there;      /* KEEP_WEIGHTS: what is being read of a slice; on the device */
+    size_t piece_n;            /* their room */
     struct arena arena, host;  /* on the stage's device; what the host reads */
 };
 
@@ -36,6 +41,17 @@ void optimizer_free(struct optimizer *o);
 void optimizer_init(struct optimizer *o, uint64_t seed);
 /* Weights from masters: round, gather, repack. Collective over the replica group. */
 void optimizer_publish(struct optimizer *o);
+/* KEEP_WEIGHTS: the weights from slices of masters, which `read` fills: calls it with those of one
+ * piece after the other. After the first that cannot be read (false) it is not called any more, and
+ * the weights are void. Collective over the replica group. */
+struct weights_source {
+    bool (*read)(void *ctx, const struct slice *slices, int n);
+    void *ctx;
+};
+bool optimizer_fill(struct optimizer *o, struct weights_source from);
+/* Elements [lo, hi) of my slice of b, at most piece_n of them, into o->piece. Local. */
+bool optimizer_read_piece(struct optimizer *o, struct bucket *b, size_t lo, size_t hi,
+                          const struct weights_source *from);
 /* The policy of this moment becomes the reference. Local. */
 void optimizer_snapshot(struct optimizer *o);
 /* Reference weights from the slices of a checkpoint. Collective over the replica group. */

@@ -1,7 +1,9 @@
 /* What a checkpoint keeps of the optimizer: slices of masters, moments and reference by global
  * tensor name, residuals by rank. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "trainer/learn/optimizer.h"
 
 struct slicing {
@@ -82,4 +84,35 @@ int optimizer_slices(struct optimizer *o, struct slice *out, int what)
             bucket_pieces(&o->buckets.b[i], piece_slices, &c);
     if (what == SLICES_SAVE || what == SLICES_READ_RESIDUALS) residual_slice(&c);
     return c.n;
+}
+
+/* --- read without state --- */
+
+struct piece_filling {
+    struct slicing slices;
+    size_t from; /* element of my slice that lies first in the piece */
+    float *piece;
+};
+
+static void piece_filled(void *ctx, struct bucket *b, struct piece s)
+{
+    struct piece_filling *f = ctx;
+    (void)b;
+    s.at -= f->from;
+    slice_add(&f->slices, ARRAY_MODEL, s, f->piece);
+}
+
+/* Counted, then made. The padding between tensors is zero, as that of masters is. */
+bool optimizer_read_piece(struct optimizer *o, struct bucket *b, size_t lo, size_t hi,
+                          const struct weights_source *from)
+{
+    struct piece_filling f = {.slices = {.o = o}, .from = lo, .piece = o->piece};
+    memset(o->piece, 0, (hi - lo) * sizeof *o->piece);
+    bucket_pieces_in(b, lo, hi, piece_filled, &f);
+    struct slice *out = memory_take((size_t)f.slices.n + 1, sizeof *out, "slices");
+    f.slices = (struct slicing){.o = o, .out = out};
+    bucket_pieces_in(b, lo, hi, piece_filled, &f);
+    bool ok = from->read(from->ctx, out, f.slices.n);
+    free(out);
+    return ok;
 }

@@ -21,6 +21,7 @@ struct deal_shape learner_deal_shape(const struct settings *s)
 int learner_max_micro_batches(const struct settings *s, int sequences, int rows)
 {
     struct deal_shape shape = learner_deal_shape(s);
+    if (sequences == 0) return 0;
     return deal_bound(&shape, (size_t)sequences * (size_t)rows) / s->mesh.dp;
 }
 
@@ -47,6 +48,7 @@ void learner_new(struct learner *l, struct stage *s, struct optimizer *o, const 
     learner_measure(l, s, max_sequences);
     l->optimizer = o;
     l->world = w;
+    if (l->arena.used == 0) return; /* no sequences */
     arena_back(&l->arena, &device_host, l->arena.used);
     learner_place(l);
 }

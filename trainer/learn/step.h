@@ -32,8 +32,8 @@ void learner_free(struct learner *l);
 /* How a recipe deals the sequences of a step; the head's cost is not in it, since a recipe does not
  * say V. */
 struct deal_shape learner_deal_shape(const struct settings *s);
-/* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each.
- */
+/* Most micro-batches of one pipeline when a step has up to `sequences` of up to `rows` rows each; 0
+ * without any. */
 int learner_max_micro_batches(const struct settings *s, int sequences, int rows);
 
 struct step_stats {

@@ -79,9 +79,10 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     int max_mb = learner_max_micro_batches(s, e->sequences, s->model.max_context - 1);
     struct stage_job stage = memory_stage(job, &mesh, max_mb);
     stage.with_reference = e->reference;
+    stage.keep = e->keep;
     stage_measure(&st, &stage);
-    add_arena(m, &st.arena);
-    add_buffers(m, engine_measure(mesh.pp, &st.passes, max_mb));
+    if (e->keep != KEEP_MASTERS) add_arena(m, &st.arena);
+    if (max_mb > 0) add_buffers(m, engine_measure(mesh.pp, &st.passes, max_mb));
     add_optimizer(m, &st);
     learner_measure(&l, &st, e->sequences);
     add_arena(m, &l.arena);

@@ -195,8 +195,12 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
                                     .ops = r->ops,
                                     .dims = dims,
                                     .max_mb = max_mb,
+                                    .keep = e.keep,
                                     .with_reference = e.reference};
-    stage_new(&r->stage, &stage);
+    if (e.keep == KEEP_MASTERS)
+        stage_measure(&r->stage, &stage);
+    else
+        stage_new(&r->stage, &stage);
     optimizer_new(&r->optimizer, &r->stage);
     r->layout = optimizer_layout(&r->optimizer, w->comm);
     if (w->sites > 1) sites_open(r);

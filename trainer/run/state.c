@@ -157,9 +157,10 @@ static bool is_read(const struct checkpoint *c, const struct slice *s)
     return !s->optional || checkpoint_has(c, s->name);
 }
 
-/* The masters are there: weights of them. */
+/* The masters are there: weights of them, where both are kept. */
 static void publish(struct run *r, bool reference)
 {
+    if (r->stage.keep != KEEP_TRAINING) return;
     optimizer_publish(&r->optimizer);
     if (!r->stage.local[0].reference) return;
     if (reference)
@@ -168,13 +169,45 @@ static void publish(struct run *r, bool reference)
         optimizer_snapshot(&r->optimizer);
 }
 
+/* Where weights come from: a checkpoint, else a folder of a model with these dims. */
+struct weights_reading {
+    const struct checkpoint *checkpoint;
+    const struct hf_folder *folder;
+    const struct dims *dims;
+    struct problems *p;
+};
+
+static bool read_slices(void *ctx, const struct slice *slices, int n)
+{
+    const struct weights_reading *from = ctx;
+    if (from->checkpoint) return checkpoint_read(from->checkpoint, slices, n, from->p);
+    return hf_folder_read(from->folder, from->dims, slices, n, from->p);
+}
+
+/* Into the masters, with everything also the moments and the reference. */
+static bool read_state(struct run *r, struct weights_reading *from, bool everything)
+{
+    int n = slices_to_read(r, everything, NULL), kept = 0;
+    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
+    slices_to_read(r, everything, slices);
+    for (int i = 0; i < n; i++)
+        if (!from->checkpoint || is_read(from->checkpoint, &slices[i])) slices[kept++] = slices[i];
+    bool ok = read_slices(from, slices, kept);
+    free(slices);
+    return ok;
+}
+
+/* What the run keeps of it. Collective. */
+static bool read_model(struct run *r, struct weights_reading *from, bool everything)
+{
+    if (r->stage.keep != KEEP_WEIGHTS) return read_state(r, from, everything);
+    return optimizer_fill(&r->optimizer, (struct weights_source){read_slices, from});
+}
+
 bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p)
 {
-    int n = slices_to_read(r, false, NULL);
-    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
-    slices_to_read(r, false, slices);
-    bool ok = hf_folder_read(f, &r->stage.dims, slices, n, p);
-    free(slices);
+    struct weights_reading from = {.folder = f, .dims = &r->stage.dims, .p = p};
+    bool ok = read_model(r, &from, false);
     if (r->world->rank == 0) ok = hf_side_read(&r->files, f, p) && ok;
     if (!world_all(r->world, ok)) return false;
     publish(r, false);
@@ -185,14 +218,9 @@ bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *
  * rank none starts from half of the state. */
 bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
 {
-    int n = slices_to_read(r, everything, NULL), kept = 0;
-    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
-    slices_to_read(r, everything, slices);
+    struct weights_reading from = {.checkpoint = c, .p = p};
     bool reference = checkpoint_has(c, "ref/embed");
-    for (int i = 0; i < n; i++)
-        if (is_read(c, &slices[i])) slices[kept++] = slices[i];
-    bool ok = checkpoint_read(c, slices, kept, p);
-    free(slices);
+    bool ok = read_model(r, &from, everything);
     if (everything) ok = take_position(r, c, p) && take_residuals(r, c, p) && ok;
     if (!world_all(r->world, ok)) return false;
     attachments_free(&r->files);

@@ -263,11 +263,16 @@ static void micro_batches_place(struct stage *st, struct arena *ar)
     }
 }
 
+static bool learns(const struct stage *s)
+{
+    return s->keep == KEEP_TRAINING && s->max_mb > 0;
+}
+
 /* Runs twice, measuring and placing; the order of allocations is the layout. */
 static void stage_place(struct stage *st)
 {
     struct arena *ar = &st->arena, *host = arena_host(ar);
-    bool training = st->max_mb > 0;
+    bool training = learns(st);
     for (int k = 0; k < st->n_local; k++) {
         struct local *l = &st->local[k];
         arena_kind(ar, ARENA_PARAMETERS);
@@ -286,7 +291,7 @@ static void stage_place(struct stage *st)
                                                    .weights = l->weights,
                                                    .T_max = st->T_max,
                                                    .never = st->never,
-                                                   .slots = training ? st->passes.slots : 1,
+                                                   .slots = st->passes.slots,
                                                    .training = training},
                              ar);
     }
@@ -294,7 +299,7 @@ static void stage_place(struct stage *st)
     if (training) chunk_place_slots(chunk, st->n_local, ar);
     st->mb = st->there = arena_take_n(host, (size_t)st->max_mb, sizeof *st->mb);
     if (host != ar) st->there = arena_take_n(host, (size_t)st->max_mb, sizeof *st->there);
-    if (training) plans_place(st, host);
+    if (st->max_mb > 0) plans_place(st, host);
     micro_batches_place(st, ar);
 }
 
@@ -310,6 +315,7 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                          .ops = job->ops,
                          .dims = job->dims,
                          .max_mb = job->max_mb,
+                         .keep = job->keep,
                          .with_reference = job->with_reference,
                          .never = job->never};
     st->dims.tp = m->tp;
@@ -329,7 +335,7 @@ void stage_measure(struct stage *st, const struct stage_job *job)
                                     .device = st->device,
                                     .message_bytes = (size_t)st->T_max * (size_t)st->dims.C *
                                                      st->ops->real_bytes,
-                                    .slots = st->max_mb > 0 ? slots_needed(st) : 1,
+                                    .slots = learns(st) ? slots_needed(st) : 1,
                                     .begin = stage_begin,
                                     .step = stage_step,
                                     .waited = waited,

@@ -14,6 +14,7 @@
 #include "pipeline/engine.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/pack.h"
+#include "trainer/phase.h"
 #include "trainer/schedule/schedule.h"
 
 enum { MAX_LOCAL = 2 };
@@ -25,7 +26,7 @@ struct local {
     struct chunk_span span;
     struct param_list params;
     void *weights, *reference; /* real, flat; reference NULL unless a phase needs it */
-    float *grad[2];            /* float, flat; [1] NULL when there is one sum */
+    float *grad[2]; /* float, flat; [1] NULL when there is one sum, both where nothing is learned */
     struct chunk *model;
 };
 
@@ -63,6 +64,7 @@ struct stage {
     int *first;     /* [chunks+1] first layer of each */
     int directions; /* of the plan: 2 in a mirror */
     int sums;       /* gradient sums a micro-batch may go to: settings mesh.directions */
+    enum keep keep;
     bool with_reference;
     struct never never;
     int n_local;
@@ -110,7 +112,8 @@ struct stage_job {
     const struct transport *transport; /* and with it the device; kept until stage_free */
     const struct ops *ops;             /* that device's */
     struct dims dims;                  /* the whole model's */
-    int max_mb;          /* most micro-batches of a step a pipeline may get; 0: no training */
+    int max_mb;          /* most micro-batches of a step a pipeline may get; 0: none are run */
+    enum keep keep;      /* but for KEEP_TRAINING passes are forward ones only */
     bool with_reference; /* room for a second set of weights */
     struct never never;  /* tokens never to be sampled; kept until stage_free */
 };
