@@ -124,26 +124,13 @@ static struct ready look_ahead(const struct list *l, const struct rank_state *h,
     return r;
 }
 
-static struct plan_row row_f(const struct rank_state *h, int k)
-{
-    return (struct plan_row){.op = PLAN_F, .f = cell_of(h, k, h->f[k])};
-}
-static struct plan_row row_b(const struct rank_state *h, int k)
-{
-    return (struct plan_row){.op = PLAN_B, .b = cell_of(h, k, h->b[k])};
-}
 /* Weight parts come in order: the whole backward only if none of the chunk's wait. */
 static struct plan_row row_back(const struct list *l, const struct rank_state *h, int k)
 {
-    struct plan_row row = row_b(h, k);
-    if (l->rule->policy[h->rank].whole && h->b[k] == h->w[k]) row.op = PLAN_BW;
-    return row;
+    bool whole = l->rule->policy[h->rank].whole && h->b[k] == h->w[k];
+    return (struct plan_row){.op = whole ? PLAN_BW : PLAN_B, .b = cell_of(h, k, h->b[k])};
 }
-static struct plan_row row_pair(const struct rank_state *h, int f, int b)
-{
-    return (struct plan_row){
-        .op = PLAN_FB, .f = cell_of(h, f, h->f[f]), .b = cell_of(h, b, h->b[b])};
-}
+
 /* The next pass of chunk k, or (k < 0) of the chunk with the most waiting. */
 static struct plan_row row_w(const struct rank_state *h, int k)
 {
@@ -175,7 +162,8 @@ static bool make_pair(const struct list *l, const struct rank_state *h, const st
 {
     bool parts_wait = h->b[r->b] > h->w[r->b];
     if (!parts_wait && slot(l, h))
-        *next = act(row_pair(h, r->f, r->b));
+        *next = act((struct plan_row){
+            .op = PLAN_FB, .f = cell_of(h, r->f, h->f[r->f]), .b = cell_of(h, r->b, h->b[r->b])});
     else if (waiting(h) > 0)
         *next = act(row_w(h, parts_wait ? r->b : -1));
     else
@@ -223,7 +211,8 @@ static struct next choose(const struct list *l, const struct rank_state *h, doub
     bool can_f = r.f >= 0 && slot(l, h), can_b = r.b >= 0;
     if (can_b && !(can_f && l->rule->policy[h->rank].f_first))
         return act(under(waiting(h), l->limits->weights) ? row_back(l, h, r.b) : row_w(h, -1));
-    return can_f ? act(row_f(h, r.f)) : fill_hole(l, h, &r, now);
+    if (!can_f) return fill_hole(l, h, &r, now);
+    return act((struct plan_row){.op = PLAN_F, .f = cell_of(h, r.f, h->f[r.f])});
 }
 
 /* ---- time ---- */

@@ -167,11 +167,6 @@ static struct span copy_unescaped(struct example *r, struct span value)
     return (struct span){copy, n};
 }
 
-static bool is_null(struct span value)
-{
-    return value_is(value, 'n');
-}
-
 /* A role's text; *out.at NULL where the line has none. Problems of the forms read and said before
  * there were others keep to strings; the others take whole numbers, too. */
 static bool take_text(struct example_reading *d, enum part_role role, bool needed, struct span *out)
@@ -185,7 +180,7 @@ static bool take_text(struct example_reading *d, enum part_role role, bool neede
         *out = copy_unescaped(d->r, value);
     else if (number)
         *out = (struct span){keep(d->r, value.at, value.n), value.n};
-    else if (value.at ? needed || !is_null(value) : needed)
+    else if (needed || (value.at && !value_is(value, 'n'))) /* not null */
         return wrong(d, value.at ? "\"%s\" is not a string" : "no \"%s\"", name);
     return true;
 }

@@ -120,21 +120,16 @@ static int prompt_tokens(const struct recipe_reading *r, uint32_t prompt)
     return (int)t.n - 1;
 }
 
-static int answer_rows(const struct recipe_reading *r, const struct phase_settings *k,
-                       uint32_t prompt, int answer)
-{
-    int n = prompt_tokens(r, prompt) + (answer > 0 ? answer : k->max_new);
-    return n < r->settings->model.max_context ? n : r->settings->model.max_context - 1;
-}
-
 /* Tokens of sequence number `i` of the phase; 0: there is none. Demonstrations are as they are,
  * answers as long as the job says. */
 static int sequence_length(const struct recipe *r, const struct recipe_reading *from, int i,
                            struct text *text)
 {
-    const struct phase_settings *k = &r->settings.phases[r->phase];
     if (r->size.demonstrations) return demonstration_rows(from, (uint32_t)i, text);
-    return answer_rows(from, k, (uint32_t)(i / r->size.samples), r->job->answer);
+    int context = r->settings.model.max_context, answer = r->job->answer;
+    if (answer <= 0) answer = r->settings.phases[r->phase].max_new;
+    int n = prompt_tokens(from, (uint32_t)(i / r->size.samples)) + answer;
+    return n < context ? n : context - 1;
 }
 
 enum { MANY = 1024 };
@@ -169,7 +164,7 @@ static void lengths(struct recipe *r, const struct recipe_reading *from)
 }
 
 /* A step's lengths come from real data: the deal of sequences to micro-batches depends on them. */
-static void read_data(struct recipe *r, struct problems *p)
+static bool open_data(struct recipe *r, struct problems *p)
 {
     char *json = NULL;
     struct recipe_reading from = {.settings = &r->settings};
@@ -192,6 +187,7 @@ static void read_data(struct recipe *r, struct problems *p)
     chat_free(from.chat);
     tokenizer_free(from.tokenizer);
     free(json);
+    return p->n == 0;
 }
 
 static double mean_rows(const struct recipe *r)
@@ -428,12 +424,6 @@ static bool open_phase(struct recipe *r, struct problems *p)
         r->size = phase_kind_of(r->job->kinds, k)->size(k);
     }
     choose_ops(r, p);
-    return p->n == 0;
-}
-
-static bool open_data(struct recipe *r, struct problems *p)
-{
-    read_data(r, p);
     return p->n == 0;
 }
 

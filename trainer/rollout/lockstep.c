@@ -15,11 +15,6 @@
 #include "trainer/rollout/decoder.h"
 #include "trainer/rollout/room.h"
 
-static int most(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 /* --- one call --- */
 
 static void start_round(struct rollout *r, struct decoder *d, struct decode_batch *b)
@@ -78,7 +73,8 @@ static void tick(struct rollout *r, struct decoder *d, long now, int period, lon
 
 void lockstep_run(struct rollout *r)
 {
-    int chunks = r->stage->chunks, period = most(r->decoder[0].n_batches, chunks);
+    int chunks = r->stage->chunks, batches = r->decoder[0].n_batches;
+    int period = batches > chunks ? batches : chunks;
     long rounds = 0;
     for (int i = 0; i < r->decoders; i++)
         if (r->decoder[i].first) decoder_clear(&r->decoder[i]);

@@ -46,12 +46,6 @@ static void returned(struct rollout *r, struct decoder *d)
     advance(r, d);
 }
 
-static void start_turn(struct rollout *r, struct decoder *d)
-{
-    decoder_clear(d);
-    advance(r, d);
-}
-
 /* --- the others --- */
 
 /* A batch is in d->arrived. */
@@ -75,10 +69,12 @@ static void decoder_open(struct rollout *r, struct decoder *d)
 {
     d->done = false;
     d->in = TICKET_NONE;
-    if (d->first)
-        start_turn(r, d);
-    else
+    if (d->first) {
+        decoder_clear(d);
+        advance(r, d);
+    } else {
         d->in = decode_batch_expect(r, d);
+    }
 }
 
 static bool all_done(const struct rollout *r)

@@ -54,11 +54,6 @@ static void print_lines(char *text)
     }
 }
 
-static bool speaks(const struct run *r)
-{
-    return r->world->first + r->world->rank == 0;
-}
-
 /* All ranks come here with the same differences. */
 static void say_changes(const struct run *r, const struct changes *c, const char *folder)
 {
@@ -67,7 +62,7 @@ static void say_changes(const struct run *r, const struct changes *c, const char
         log_info("%s does not record %d of the current settings: these are compared with their "
                  "defaults",
                  folder, c->unknown);
-    if (c->n > 0 && c->refused > 0 && speaks(r))
+    if (c->n > 0 && c->refused > 0 && r->world->first + r->world->rank == 0)
         fprintf(stderr, "%s was saved with other settings:\n%s", folder, text);
     if (c->n > 0 && c->refused == 0) {
         log_info("%s was saved with other settings:", folder);
@@ -109,11 +104,6 @@ static void refuse(const struct run *r, const struct changes *c, const struct ch
 }
 
 /* --- a run --- */
-
-static struct standing standing_of(const struct position *q)
-{
-    return (struct standing){(int)q->phase, q->phase_step};
-}
 
 /* Before there was zero_spread, groups without spread were left out: such a run continues that way,
  * unless the recipe says otherwise. */
@@ -226,7 +216,7 @@ struct resumed resume_run(struct run *r, const char *folder, const struct phase_
     struct changes found = {0};
     open_newest(&c, r, folder);
     position_read(&q, c.state, c.folder, &p);
-    struct standing at = standing_of(&q);
+    struct standing at = {(int)q.phase, q.phase_step};
     compare_run(r, &c, &q, kinds, &at, &found);
     say_changes(r, &found, c.folder);
     refuse(r, &found, &c, false, &p);

@@ -206,11 +206,6 @@ static enum reason judge_numbers(const struct problem *p, const struct expressio
     return e->n < n ? REASON_NUMBER_LEFT : REASON_RIGHT;
 }
 
-static bool uses_the_numbers(const struct problem *p, const struct expression *e)
-{
-    return judge_numbers(p, e) == REASON_RIGHT;
-}
-
 static bool plain_read(struct expression *e, struct span s)
 {
     return expression_read(e, s, EXPRESSION_PLAIN, (struct fraction){0, 1});
@@ -400,7 +395,8 @@ static struct span attempt_parts(const struct problem *p, struct span attempt, i
         known = expression_read(&now, e, EXPRESSION_SIGN, (struct fraction){0, 1});
         if (head) {
             first = e;
-            part_count(right, total, PART_NUMBERS, known && uses_the_numbers(p, &now));
+            bool own_numbers = known && judge_numbers(p, &now) == REASON_RIGHT;
+            part_count(right, total, PART_NUMBERS, own_numbers);
         } else {
             bool equal = known && known_before && fraction_equal(now.value, before.value);
             part_count(right, total, PART_ARITHMETIC, equal);
