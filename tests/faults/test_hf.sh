@@ -70,6 +70,9 @@ call "$duet" export in.llama new --shard-size 5 --dtype int8
 check "options: exit 2" equal "$code" 2
 check "options: both" grep -c "shard-size.*no size\|dtype.*none of" err
 score "llama as a checkpoint" in.llama 2 --set mesh.pp=2
+cp -r "$golden/llama" with_template
+echo '{% macro m() %}{% endmacro %}{{ messages }}' >with_template/chat_template.jinja
+score "llama with a template that is no business of score" with_template 1
 
 # --- training from a folder ---
 cat >hf.yaml <<YAML

@@ -153,7 +153,7 @@ static void same_files(const struct run *r)
         item[1 + k] = (struct alike){
             what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
     snprintf(what[3], sizeof what[3], "the chat template %.400s", s->data.template);
-    item[3] = (struct alike){what[3], chat_sum(r->chat)};
+    item[3] = (struct alike){what[3], r->chat ? chat_sum(r->chat) : 0};
     alike_or_end(r->world, item, 4);
 }
 
