@@ -1,8 +1,9 @@
 # Duet. `make help` lists the targets; `make demo` and `make test` work as the first command.
 #
-# One file. It calls itself only to read itself again under another MODE (asan, cover, fuzz), whose objects are
-# others. A bare machine needs no second call: build/found.mk, an included makefile, is made by
-# launch/setup.sh, which installs what is missing, and GNU make then starts over with the flags found.
+# One file. It calls itself only to read itself again under another MODE (asan, cover, fuzz), whose
+# objects are others. A bare machine needs no second call: build/found.mk, an included makefile, is
+# made by launch/setup.sh, which installs what is missing, and GNU make then starts over with the
+# flags found.
 MODE    ?= release
 BUILD   ?= build/$(MODE)
 CC_BASE ?= gcc

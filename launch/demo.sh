@@ -1,6 +1,6 @@
 #!/bin/bash
-# demo.sh: run by `make demo` once the program is built: trains launch/recipes/countdown.yaml on four ranks, or resumes an earlier demo
-# that was stopped, then shows some answers of the model.
+# demo.sh: run by `make demo` once the program is built: trains launch/recipes/countdown.yaml on
+# four ranks, or resumes an earlier demo that was stopped, then shows some answers of the model.
 set -u
 recipe=launch/recipes/countdown.yaml
 run=runs/countdown

@@ -1,5 +1,6 @@
 #!/bin/bash
-# info.sh [COMPILER]: what this machine offers Duet, one line each; missing parts say how to install them.
+# info.sh [COMPILER]: what this machine offers Duet, one line each; missing parts say how to install
+# them.
 set -u
 row() { printf '  %-14s %s\n' "$1" "$2"; }
 missing="missing (make setup)"
@@ -22,7 +23,8 @@ row PCRE2 "$(module libpcre2-8)"
 row utf8proc "$(module libutf8proc)"
 row Check "$(module check)"
 
-# The instruction set that oneDNN uses on this processor, as the library itself reports it, by its name in ONEDNN_MAX_CPU_ISA.
+# The instruction set that oneDNN uses on this processor, as the library itself reports it, by its
+# name in ONEDNN_MAX_CPU_ISA.
 onednn_isa() {
     local dir code
     dir=$(mktemp -d) || return

@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh PROGRAM [--uninstall]: what `make install` and `make uninstall` run. PREFIX (/usr/local) is
-# where it will be found, DESTDIR a folder before it, for those who make packages:
+# install.sh PROGRAM [--uninstall]: what `make install` and `make uninstall` run. PREFIX
+# (/usr/local) is where it will be found, DESTDIR a folder before it, for those who make packages:
 #
 #   PREFIX/bin/duet, duet-run, duet-submit, duet-preflight     the program; launch/run.sh and the others
 #   PREFIX/share/duet/launch, hostfiles                        scripts, recipes, clusters, hostfiles

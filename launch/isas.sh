@@ -1,6 +1,7 @@
 #!/bin/bash
-# isas.sh: the instruction sets of this machine for which oneDNN generates kernels, by the names of ONEDNN_MAX_CPU_ISA, best first; with
-# the DUET_ISA name of our own kernels for each. Prints nothing where the processor's flags cannot be read.
+# isas.sh: the instruction sets of this machine for which oneDNN generates kernels, by the names of
+# ONEDNN_MAX_CPU_ISA, best first; with the DUET_ISA name of our own kernels for each. Prints nothing
+# where the processor's flags cannot be read.
 set -u
 flags=" ${CPU_FLAGS-$(sed -n 's/^flags[^:]*: *//p;T;q' /proc/cpuinfo 2>/dev/null)} "
 has() {

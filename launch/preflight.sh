@@ -1,11 +1,13 @@
 #!/bin/bash
-# preflight.sh [options] PROGRAM: checks every host before a job starts there, in well under a minute.
+# preflight.sh [options] PROGRAM: checks every host before a job starts there, in well under a
+# minute.
 #
 #   launch/preflight.sh --hostfile hostfiles/4-hosts --recipe launch/recipes/countdown.yaml build/duet
 #
-# All hosts are queried in parallel (launch/preflight/probe.sh, over ssh, or srun in a Slurm job): same program and libraries, clock,
-# free disk and memory, cores and binding, GPUs, resolution of the other hosts' names. Then messages are measured between the hosts
-# that can run the program (`duet bench network`). Prints one table, and for each fault the host and what to do.
+# All hosts are queried in parallel (launch/preflight/probe.sh, over ssh, or srun in a Slurm job):
+# same program and libraries, clock, free disk and memory, cores and binding, GPUs, resolution of
+# the other hosts' names. Then messages are measured between the hosts that can run the program
+# (`duet bench network`). Prints one table, and for each fault the host and what to do.
 #
 # Exit code: 0 start, 1 something is wrong, 2 a mistake on the command line or in the hostfile.
 # shellcheck disable=SC1090,SC1091,SC2034,SC2154,SC2317  # sourced: host, slots come from there, interface ... are used there
@@ -31,7 +33,7 @@ EOT
     exit 2
 }
 
-# --- options ------------------------------------------------------------------------------------
+# --- options ---
 
 hostfile='' recipe='' folder=. cluster='' interface=${DUET_INTERFACE:-} rank_gib='' disk_gib='' clock_limit=1 messages=1
 while [ $# -gt 0 ]; do
@@ -81,7 +83,7 @@ clean() { rm -rf "$scratch" ${mark:+"$mark"}; }
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
 
-# --- what was found: said of a host, printed at the end ---------------------------------------------
+# --- what was found: said of a host, printed at the end ---
 
 faults=() notes=()
 declare -A bad # host.column: marked in the table
@@ -92,7 +94,7 @@ fault() { # HOST COLUMN WHAT DO
 }
 note() { notes+=("$1: $2"); }
 
-# --- asking -----------------------------------------------------------------------------------------
+# --- asking ---
 
 # A file next to the run folder, which all hosts see if the folder is shared.
 near=$folder
@@ -101,8 +103,8 @@ mark=$near/.preflight-$token
 echo "$mark" >"$scratch/mark"
 echo "$token" 2>/dev/null >"$mark" || mark=''
 
-# ask_host INDEX: its answer in $scratch/INDEX, with the line "clock OFFSET HALF": microseconds that its clock is ahead of ours, and half of
-# the shortest round trip, by which that may be wrong.
+# ask_host INDEX: its answer in $scratch/INDEX, with the line "clock OFFSET HALF": microseconds that
+# its clock is ahead of ours, and half of the shortest round trip, by which that may be wrong.
 ask_host() {
     local name=${host[$1]} out=$scratch/$1 way before after there best=-1 offset to answer _
     # shellcheck disable=SC2206  # the agent is words
@@ -148,7 +150,7 @@ wait
 . "$here/preflight/judge.sh"
 . "$here/preflight/messages.sh"
 
-# --- the report -------------------------------------------------------------------------------------
+# --- the report ---
 
 for i in "${!host[@]}"; do judge_alone "$i"; done
 judge_together

@@ -1,19 +1,21 @@
 #!/bin/bash
-# run.sh -n RANKS [options] PROGRAM ARGUMENTS...: several ranks on this machine, on the hosts of a hostfile, or in a Slurm job.
+# run.sh -n RANKS [options] PROGRAM ARGUMENTS...: several ranks on this machine, on the hosts of a
+# hostfile, or in a Slurm job.
 #
 #   launch/run.sh -n 4 build/duet train launch/recipes/countdown.yaml --resume auto
 #   launch/run.sh -n 8 --hostfile hostfiles/4-hosts build/duet train launch/recipes/countdown.yaml --set mesh.dp=4
 #
-# Ctrl-C and SIGTERM ask the trainer to save a checkpoint and stop (exit 85); a second one ends it at once. mpirun
-# itself ends ranks one after the other on SIGTERM, so that they could not agree on a checkpoint; SIGUSR1 it
-# passes to all of them at once. Hence it runs in a session of its own, where the terminal's
-# Ctrl-C does not reach it, and gets SIGUSR1 from here.
+# Ctrl-C and SIGTERM ask the trainer to save a checkpoint and stop (exit 85); a second one ends it
+# at once. mpirun itself ends ranks one after the other on SIGTERM, so that they could not agree on
+# a checkpoint; SIGUSR1 it passes to all of them at once. Hence it runs in a session of its own,
+# where the terminal's Ctrl-C does not reach it, and gets SIGUSR1 from here.
 #
-# Signals are handled from the first line on. bash loses a signal that arrives while it expands "$(...)"; hence this shell expands none
-# until the job is over: what must be found out first is found out by a child (run/prepare.sh).
+# Signals are handled from the first line on. bash loses a signal that arrives while it expands
+# "$(...)"; hence this shell expands none until the job is over: what must be found out first is
+# found out by a child (run/prepare.sh).
 #
-# Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on request), 1 when a host was lost,
-# 110 after the timeout, 128 + signal when a rank was killed.
+# Exit code: the program's (0 done, 1 the world failed, 2 user mistake, 3 our bug, 85 stopped on
+# request), 1 when a host was lost, 110 after the timeout, 128 + signal when a rank was killed.
 # shellcheck disable=SC2034,SC2154  # variables are shared with the files of launch/run
 signals=0 asked_at=0 preparing=''
 # shellcheck disable=SC2317  # called by the trap
@@ -35,9 +37,10 @@ for file in environment hostfile hosts leftovers map messages prepare relay; do
     . "$here/run/$file.sh"
 done
 
-# --- before the job: nothing has started, and a signal just ends it -------------------------------
+# --- before the job: nothing has started, and a signal just ends it ---
 
-# end_tree PID: ends it and all that it has started; each is frozen first, so that none it starts is missed.
+# end_tree PID: ends it and all that it has started; each is frozen first, so that none it starts is
+# missed.
 # shellcheck disable=SC2317
 end_tree() {
     local pid=$1 child children=()
@@ -74,11 +77,12 @@ fi
 # shellcheck source=/dev/null
 . "$scratch/prepared"
 
-# --- the job --------------------------------------------------------------------------------------
+# --- the job ---
 
 job='' asked='' sentence='' tell=2
-# Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our process group. What ends a job at once is SIGUSR2,
-# which mpirun passes on and no rank listens to; SIGTERM, which would end mpirun too, is blocked in it.
+# Two signals within two seconds are one: timeout(1), for instance, sends it to us and to our
+# process group. What ends a job at once is SIGUSR2, which mpirun passes on and no rank listens to;
+# SIGTERM, which would end mpirun too, is blocked in it.
 # shellcheck disable=SC2317  # called by the trap
 pass_on() {
     [ "$signals" -gt 0 ] && [ $((SECONDS - asked_at)) -lt 2 ] && return
@@ -99,7 +103,8 @@ kill_later() { # a rank that stands still, and an mpirun that waits for it
 # Only `duet train` saves a checkpoint; another program may be a script around it.
 stopping='saving a checkpoint, then stopping'
 [ "${program[0]##*/}" != duet ] || [ "${program[1]:-}" = train ] || stopping=stopping
-# The request is held until the ranks report that they listen (messages.sh): earlier it would end mpirun or a rank, or be lost.
+# The request is held until the ranks report that they listen (messages.sh): earlier it would end
+# mpirun or a rank, or be lost.
 # What we say of it waits for mpirun: until then the job is a child of this shell, which a signal to
 # our process group ends, and the outcome is another (end_if_stopped).
 # shellcheck disable=SC2317
@@ -169,7 +174,8 @@ if [ "$code" -eq 85 ]; then
     [ "$stopping" = stopping ] || saved=', checkpoint saved; restart with --resume auto'
     echo "launch/run.sh: stopped on request$saved" >&2
 fi
-# A program that does not handle our request (138: SIGUSR1) exits like any program whose reader is gone, or whose disk is full.
+# A program that does not handle our request (138: SIGUSR1) exits like any program whose reader is
+# gone, or whose disk is full.
 case $code in
 138) if is_said reader-gone; then code=141; elif is_said unwritten; then code=1; fi ;;
 0) ! is_said unwritten || code=1 ;;

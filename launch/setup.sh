@@ -1,8 +1,9 @@
 #!/bin/sh
-# setup.sh [--dev|--hosts]: checks that everything needed to build, test and run Duet is installed. If not, it says what
-# is missing and why it is needed, installs it (Debian, as root or with a sudo that needs no password), or prints the
-# command to run and exits 2. It checks for commands, headers and pkg-config modules, so libraries from elsewhere (a
-# cluster's modules) count as well as Debian's.
+# setup.sh [--dev|--hosts]: checks that everything needed to build, test and run Duet is installed.
+# If not, it says what is missing and why it is needed, installs it (Debian, as root or with a sudo
+# that needs no password), or prints the command to run and exits 2. It checks for commands, headers
+# and pkg-config modules, so libraries from elsewhere (a cluster's modules) count as well as
+# Debian's.
 set -u
 
 # Debian package | how to see that it is there | what for

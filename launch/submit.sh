@@ -1,6 +1,7 @@
 #!/bin/bash
-# submit.sh RECIPE --nodes N [options] [-- duet train's arguments]: a batch job of Slurm that trains to the end of the recipe, however many
-# jobs that takes (launch/slurm/train.sbatch, docs/CLUSTER.md).
+# submit.sh RECIPE --nodes N [options] [-- duet train's arguments]: a batch job of Slurm that trains
+# to the end of the recipe, however many jobs that takes (launch/slurm/train.sbatch,
+# docs/CLUSTER.md).
 #
 #   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 8 --time 12:00:00 -- --set mesh.dp=8
 #   launch/submit.sh launch/recipes/countdown.yaml --nodes 2 --ranks-per-node 2 --array 1-3 -- --set phases.grpo.lr=1e-4
@@ -39,7 +40,7 @@ who=launch/submit.sh
 . "$here/run/environment.sh"
 script=$here/slurm/train.sbatch home=${here%/*}
 
-# --- options ------------------------------------------------------------------------------------------
+# --- options ---
 
 words=("$@")
 recipe='' nodes='' gpus='' per_node='' limit='' array='' launcher=auto chain=requeue margin=2 program=build/duet dry=''
@@ -76,7 +77,7 @@ unset DUET_AGAIN_ARRAY DUET_AGAIN_ATTEMPT DUET_AGAIN_BEGIN
 [[ $recipe && $nodes =~ ^[1-9][0-9]*$ ]] || usage
 [[ $launcher =~ ^(auto|srun|mpirun)$ && $chain =~ ^(requeue|resubmit|none)$ && $margin =~ ^[0-9.]+$ && $gpus$per_node =~ ^[0-9]*$ ]] || usage
 
-# --- mistakes that can be found before it waits in the queue -----------------------------------------------
+# --- mistakes that can be found before it waits in the queue ---
 
 check_environment
 [ -r "$recipe" ] || { problem "cannot read the recipe $recipe" "ls launch/recipes"; exit 2; }
@@ -99,7 +100,7 @@ $(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "--launcher mpirun"
 fi
 [ $problems -eq 0 ] || exit 2
 
-# --- the job ----------------------------------------------------------------------------------------------
+# --- the job ---
 
 measured=$out
 [ -z "$array" ] || measured="$out/seed-${array%%[!0-9]*}"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # host, slots, folder ... are preflight.sh's; cells and unfit are read there
-# judge.sh: compares the hosts' answers (probe.sh) with what a job needs and with each other. Sourced by preflight.sh.
+# judge.sh: compares the hosts' answers (probe.sh) with what a job needs and with each other.
+# Sourced by preflight.sh.
 declare -A got=() cell=() unfit=() # got, cell: index.word; unfit: hosts that cannot run the program
 
 gib() { awk -v b="$1" 'BEGIN { printf b < 10 * 2^30 ? "%.1f" : "%.0f", b / 2^30 }'; }
@@ -19,10 +20,10 @@ who_has() { # WORD VALUE: the first host that said so
     for i in "${!host[@]}"; do [ "${got[$i.$1]:-}" != "$2" ] || { echo "${host[i]}"; return; }; done
 }
 
-# --- what a job needs -------------------------------------------------------------------------------
+# --- what a job needs ---
 
-# Memory: the plan's largest rank plus an eighth for libraries and messages. Disk: a rank's weights and optimizer state, four times
-# (checkpoints kept and the one being written), plus 1 GiB for logs.
+# Memory: the plan's largest rank plus an eighth for libraries and messages. Disk: a rank's weights
+# and optimizer state, four times (checkpoints kept and the one being written), plus 1 GiB for logs.
 rank_bytes=$(bytes_of "${rank_gib:-1}") disk_bytes=$(bytes_of "${disk_gib:-2}")
 of_what='the default; see --memory, --disk'
 if [ "$recipe" ]; then
@@ -34,7 +35,7 @@ if [ "$recipe" ]; then
     [ "$disk_gib" ] || disk_bytes=$((4 * ranks * of_state + 2 ** 30))
 fi
 
-# --- each host alone --------------------------------------------------------------------------------
+# --- each host alone ---
 
 problem() { fault "$now" host "$@"; } # what hosts.sh finds (unreachable)
 
@@ -144,7 +145,7 @@ judge_cores() { # INDEX
     esac
 }
 
-# --- all together -----------------------------------------------------------------------------------
+# --- all together ---
 
 judge_together() {
     judge_same program program "" "has a different $program than" "copy it: rsync -a"
@@ -191,7 +192,8 @@ judge_libraries() {
     done
 }
 
-# Compared with the median of all hosts, since this host's clock may be the wrong one; the uncertainty of the round trip counts in the host's favour.
+# Compared with the median of all hosts, since this host's clock may be the wrong one; the
+# uncertainty of the round trip counts in the host's favour.
 judge_clocks() {
     local i offset half middle
     middle=$(values_of clock | cut -d' ' -f1 | sort -n | awk '{ x[NR] = $1 } END { if (NR) print x[int((NR + 1) / 2)] }')

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # host, slots, cell, unfit ... are preflight.sh's and judge.sh's
-# messages.sh: messages between hosts, measured by `duet bench network`, and the table. Sourced by preflight.sh.
+# messages.sh: messages between hosts, measured by `duet bench network`, and the table. Sourced by
+# preflight.sh.
 
 # Between the hosts that can run the program. Inside a Slurm job run.sh uses all its hosts.
 measure_messages() {

@@ -1,7 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# probe.sh: what one host reports about itself. launch/preflight.sh sends this text to a bash there, followed by lines: its settings, "t"
-# whenever it wants the time, and "go". The answer is lines WORD VALUES...; "end" is the last. Nothing is left on the host. (The shell reads
-# this script from the same stream that main reads later: input that is not for `read` must come after main, and nothing here may read stdin.)
+# probe.sh: what one host reports about itself. launch/preflight.sh sends this text to a bash there,
+# followed by lines: its settings, "t" whenever it wants the time, and "go". The answer is lines
+# WORD VALUES...; "end" is the last. Nothing is left on the host. (The shell reads this script from
+# the same stream that main reads later: input that is not for `read` must come after main, and
+# nothing here may read stdin.)
 
 say() { echo "$*"; }
 first_of() { # DIR: the nearest folder above it that is there
@@ -14,7 +16,8 @@ free_in() { df -PB1 "$1" 2>/dev/null | awk 'NR == 2 { print $4 }'; }
 probe_program() {
     [ -e "$program" ] || { say program missing; return; }
     [ -x "$program" ] || { say program "may not be run by $(id -un)"; return; }
-    # A checksum and the size, not a cryptographic hash: this is no defence against attackers, and 70 MB take 10 ms instead of 600.
+    # A checksum and the size, not a cryptographic hash: this is no defence against attackers, and
+    # 70 MB take 10 ms instead of 600.
     say program "$(cksum <"$program" | tr ' ' -)"
     local text size name path paths=()
     while read -r text; do
@@ -77,7 +80,8 @@ probe_names() {
         say address "$name" "${address:--}"
     done
 }
-# Interface, speed and size of packets on the way to the first two others: what a cable or a switch port was set to.
+# Interface, speed and size of packets on the way to the first two others: what a cable or a switch
+# port was set to.
 probe_route() {
     local name device n=0
     command -v ip >/dev/null || return

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # who: the script that sources this
-# environment.sh: how mistakes are reported, and the environment variables DUET_*: one table, checked before anything else.
+# environment.sh: how mistakes are reported, and the environment variables DUET_*: one table,
+# checked before anything else.
 # Sourced by the scripts of launch/, which set who, their name.
 
 problems=0 problems_code=2
@@ -11,7 +12,8 @@ problem() { # what [fix]: reports a mistake; the script ends after all of them w
 }
 end_if_problems() { [ "$problems" -eq 0 ] || exit $problems_code; }
 
-# One line each: name; who reads it; what the whole value must match (an extended regular expression); what is valid. duet checks its own.
+# One line each: name; who reads it; what the whole value must match (an extended regular
+# expression); what is valid. duet checks its own.
 duet_variables='
 DUET_SSH; scripts; [^"'\''\\]+; an ssh command, its words separated by blanks, without quotes: DUET_SSH="ssh -F FILE"
 DUET_KEEPALIVE; scripts; 0+|[0-9]{1,5}([[:blank:]]+[0-9]{1,5}){2}; "TIME INTERVAL PROBES", seconds, seconds (1 to 32767) and a count (1 to 127), such as "3 1 6"; or to 0: none
@@ -85,7 +87,8 @@ nearest_variable() { # NAME "KNOWN NAMES"
     }'
 }
 
-# DUET_KEEPALIVE in keepalive_time (0: none), keepalive_interval, keepalive_probes; keepalive_seconds until a host counts as lost.
+# DUET_KEEPALIVE in keepalive_time (0: none), keepalive_interval, keepalive_probes;
+# keepalive_seconds until a host counts as lost.
 # shellcheck disable=SC2034  # read by run.sh
 read_keepalive() {
     read -r keepalive_time keepalive_interval keepalive_probes <<<"${DUET_KEEPALIVE:-3 1 6}"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # ranks, problem are of others; line is read by them
-# hostfile.sh: hostfiles. Sourced by run.sh and preflight.sh. trainer/planner/hosts.c reads the same files for `duet plan`; a test compares them.
+# hostfile.sh: hostfiles. Sourced by run.sh and preflight.sh. trainer/planner/hosts.c reads the same
+# files for `duet plan`; a test compares them.
 # Reading fills these arrays, one element per host:
 #   host   its name      slots   ranks it may run      line   where in the hostfile, "FILE:3: "
 host=() slots=() line=()
@@ -9,8 +10,9 @@ plain='' # 1 while what was read is what mpirun would read
 most_slots=65536 # as in trainer/planner/hosts.c
 name_form='^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*$'
 
-# "host slots=N [max_slots=M]"; # starts a comment. Tabs count as blanks, blanks may surround "=", lines may end in CR LF. A host that
-# is listed twice, in any case, gets the sum of its slots, as with mpirun.
+# "host slots=N [max_slots=M]"; # starts a comment. Tabs count as blanks, blanks may surround "=",
+# lines may end in CR LF. A host that is listed twice, in any case, gets the sum of its slots, as
+# with mpirun.
 read_hostfile() { # FILE
     local file=$1 n=0 text before=$problems odd=''
     if [ -d "$file" ] || [ ! -r "$file" ]; then
@@ -95,7 +97,8 @@ hostfile_for_mpirun() { # FILE SCRATCH
     echo "$2/hostfile"
 }
 
-# A user's map: one host per line, for rank 0, 1, ...; fills placed, with the names as in the hostfile.
+# A user's map: one host per line, for rank 0, 1, ...; fills placed, with the names as in the
+# hostfile.
 read_map() { # FILE RANKS
     local file=$1 n=0 text name rest i
     local -A used=()

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # ranks, agent, start_limit ... are of run.sh
-# hosts.sh: which hosts a job has, and what they answer before it starts there. Sourced by run.sh, with hostfile.sh, whose arrays it uses.
+# hosts.sh: which hosts a job has, and what they answer before it starts there. Sourced by run.sh,
+# with hostfile.sh, whose arrays it uses.
 
 # The hosts of a Slurm allocation, with the tasks of each: SLURM_TASKS_PER_NODE is "2(x3),1".
 read_allocation() {
@@ -35,7 +36,8 @@ is_here() { # HOST
 }
 address_of() { getent ahostsv4 "$1" | awk '{ print $1; exit }'; }
 
-# The network through which messages to that host leave, as "10.77.0.0/24"; nothing when it is behind a gateway or unknown.
+# The network through which messages to that host leave, as "10.77.0.0/24"; nothing when it is
+# behind a gateway or unknown.
 network_to() { # HOST
     local address route device
     address=$(address_of "$1")
@@ -69,12 +71,13 @@ has_interface() {
     return 1
 }
 
-# --- asking hosts -------------------------------------------------------------------------------
+# --- asking hosts ---
 
 for_shell() { printf ' %q' "$@" | cut -c 2-; } # for the user's
 quoted() { printf "'%s' " "${1//\'/\'\\\'\'}"; } # for any sh
 
-# The script that a host runs: it prints one finding per line, "seen" last. Arguments: folder, program, mpirun's folder, files...
+# The script that a host runs: it prints one finding per line, "seen" last. Arguments: folder,
+# program, mpirun's folder, files...
 # shellcheck disable=SC2016
 question='
 cd "$1" 2>/dev/null || { echo "folder"; echo seen; exit 0; }
@@ -104,7 +107,8 @@ ask() { # HOST WORDS...: asks one host; its answer, or what ssh said, on stdout
     [ $? -ne 124 ] || echo "no answer within $start_limit s"
 }
 
-# ask_hosts PROGRAM ARGUMENTS...: queries all other hosts in parallel and reports what is wrong on which.
+# ask_hosts PROGRAM ARGUMENTS...: queries all other hosts in parallel and reports what is wrong on
+# which.
 ask_hosts() {
     local program=$1 files=() word i answers=$scratch sums
     shift
@@ -123,7 +127,8 @@ ask_hosts() {
     judge_names "$answers"
 }
 
-# Hosts with one name are one host to Open MPI: ranks of both would look for each other in shared memory.
+# Hosts with one name are one host to Open MPI: ranks of both would look for each other in shared
+# memory.
 judge_names() { # FOLDER OF ANSWERS
     local i name
     local -A named=()
@@ -182,10 +187,10 @@ unreachable() { # HOST PLACE WHAT-SSH-SAID
     esac
 }
 
-# --- the start ----------------------------------------------------------------------------------
+# --- the start ---
 
-# watch_start MPIRUN: ends it when no rank has started in time (ranks start when the daemons of all hosts have reported), naming the hosts
-# that have no connection to it. Fails if it did.
+# watch_start MPIRUN: ends it when no rank has started in time (ranks start when the daemons of all
+# hosts have reported), naming the hosts that have no connection to it. Fails if it did.
 watch_start() {
     local until=$((SECONDS + start_limit)) i silent=()
     while [ $SECONDS -lt $until ]; do

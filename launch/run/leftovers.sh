@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # who, scratch: of others
-# leftovers.sh: a scratch folder for each start, and the leftovers of killed starts: that folder, mpirun's session folder, shared memory
-# segments. The next start removes them if they are this user's, were recorded by us, and no process that owns or maps them is left.
+# leftovers.sh: a scratch folder for each start, and the leftovers of killed starts: that folder,
+# mpirun's session folder, shared memory segments. The next start removes them if they are this
+# user's, were recorded by us, and no process that owns or maps them is left.
 
-# In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of mpirun or srun), uri (mpirun's: JOBID.0;...),
-# mark (a file that preflight.sh puts beside a run folder).
+# In the folder: owner (HOST BOOT NAMESPACE-OF-PIDS PID START, of the script), job (PID START, of
+# mpirun or srun), uri (mpirun's: JOBID.0;...), mark (a file that preflight.sh puts beside a run
+# folder).
 scratch=''
 name_scratch() { # (without a process: run.sh hears signals meanwhile)
     local letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _
@@ -19,8 +21,9 @@ make_scratch() {
     echo "$(where_pids_count) $$ $(start_of $$)" >"$scratch/owner"
     hold_session
 }
-# mpirun keeps its files of this user in one folder, which the last job to end removes, even while another is about to use it: that one
-# would fail. A folder of ours in there, made until it is there, keeps it.
+# mpirun keeps its files of this user in one folder, which the last job to end removes, even while
+# another is about to use it: that one would fail. A folder of ours in there, made until it is
+# there, keeps it.
 hold_session() {
     local name folder
     for name in "${HOSTNAME%%.*}" "$HOSTNAME"; do
@@ -47,7 +50,8 @@ start_of() { # PID: when it began; with its number that is one process for ever
 }
 is_alive() { [ "$1" ] && [ "$2" ] && [ "$(start_of "$1")" = "$2" ]; } # PID START
 
-# segments FOLDER: shared memory of the ranks of the folder's job (btl vader's; the job of mpirun N is N+1)
+# segments FOLDER: shared memory of the ranks of the folder's job (btl vader's; the job of mpirun N
+# is N+1)
 segments() {
     local jobid path
     read -r jobid 2>/dev/null <"$1/uri" || return 0
@@ -90,7 +94,8 @@ sweep() {
     done
 }
 
-# A start that was killed before it wrote its owner file; a recent one may still be about to. A folder with any content is not of this kind.
+# A start that was killed before it wrote its owner file; a recent one may still be about to. A
+# folder with any content is not of this kind.
 forget_unowned() { # FOLDER
     [ "$(find "$1" -maxdepth 0 -mmin +5 2>/dev/null)" ] || return 0
     if [ -e "$1/owner" ] && [ ! -s "$1/owner" ]; then rm -f "$1/owner"; fi

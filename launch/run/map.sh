@@ -18,7 +18,8 @@ map_order() {
     }'
 }
 
-# map_hosts ORDER: from lines "host slots" on stdin and the order of the ranks: one host per line, for rank 0, 1, ...
+# map_hosts ORDER: from lines "host slots" on stdin and the order of the ranks: one host per line,
+# for rank 0, 1, ...
 map_hosts() {
     awk -v order="$1" 'BEGIN { n = split(order, rank) }
         { for (i = 0; i < $2 && filled < n; i++) host[rank[++filled]] = $1 }

@@ -5,10 +5,11 @@ rank_is_there="launch/run.sh: a rank is there" # said by every rank on several h
 
 ranks_listen="launch/run.sh: the ranks listen" # said once by rank 0 (comm/world.c): from now on a signal is heard; not passed on
 
-# mpirun reports a failure in blocks between lines of dashes, after the rank's own message, which is the one to read: blocks that only say
-# that a rank failed are dropped, a rank killed by a signal (which cannot report) and a lost host are reported in our own words, other
-# blocks pass. Text without a newline (the live line) passes after 0.1 s, and may precede a line of dashes. With DUET_RAW=1 everything
-# passes, in addition to our messages.
+# mpirun reports a failure in blocks between lines of dashes, after the rank's own message, which is
+# the one to read: blocks that only say that a rank failed are dropped, a rank killed by a signal
+# (which cannot report) and a lost host are reported in our own words, other blocks pass. Text
+# without a newline (the live line) passes after 0.1 s, and may precede a line of dashes. With
+# DUET_RAW=1 everything passes, in addition to our messages.
 quieten() {
     local line='' part rc block='' inside='' dashes
     trap '' INT TERM HUP USR1
@@ -38,11 +39,13 @@ quieten() {
 
 left_out() { [ "${DUET_RAW:-0}" != 1 ] || printf '%s\n' "$1"; }
 
-# Output next to the message of the failed rank that tells the reader nothing (launch/README.md lists it): Open MPI's own trace, a rank that
-# reads the memory of one that is gone, libevent's warning about a closed connection.
+# Output next to the message of the failed rank that tells the reader nothing (launch/README.md
+# lists it): Open MPI's own trace, a rank that reads the memory of one that is gone, libevent's
+# warning about a closed connection.
 noise='^\[[^]]*\] \[\[.*\] ORTE_ERROR_LOG: .* in file .* at line [0-9]+$|^(\[[^]]*\] )?Read -1, expected [0-9]+, errno = [0-9]+$|^\[warn\] Epoll (ADD|MOD|DEL)\([0-9]+\) on fd [0-9]+ failed\.'
 
-# How the message of a rank begins (comm/base/die.c, comm/watch.c): mpirun's own block about it may be lost.
+# How the message of a rank begins (comm/base/die.c, comm/watch.c): mpirun's own block about it may
+# be lost.
 rank_says='rank [0-9]+/[0-9]+ on [^ ]+, |^a rank on [^ ]+: '
 
 line_end() {
@@ -93,8 +96,9 @@ killed_by() {
     echo "  fix:  the checkpoints saved so far are intact: resume a training run with --resume auto"
 }
 
-# Only we can report the end of mpirun itself: CODE is 128 + signal. Our shell's message about a process ended by a signal is in
-# $scratch/shell; without one, mpirun ended on its own with the code of a rank.
+# Only we can report the end of mpirun itself: CODE is 128 + signal. Our shell's message about a
+# process ended by a signal is in $scratch/shell; without one, mpirun ended on its own with the code
+# of a rank.
 launcher_killed() { # CODE
     local signal=$(($1 - 128))
     [ "$1" -ne 205 ] || return 0 # mpirun's own for a lost host
@@ -118,7 +122,8 @@ $launcher on $own_name ended the job, and no rank reported why
 EOT
 }
 
-# The block names the daemons of both hosts: "HNP daemon : ... on node h1", "Remote daemon: ... on node h3".
+# The block names the daemons of both hosts: "HNP daemon : ... on node h1", "Remote daemon: ... on
+# node h3".
 lost_host() {
     local name
     name=$(sed -n 's/.*Remote daemon: .* on node \([^ ]*\).*/\1/p' <<<"$1")
@@ -132,7 +137,8 @@ EOT
     : >"$scratch/lost"
     end_lost >/dev/null 2>&1 &
 }
-# When mpirun's own host is cut off, it waits for the other hosts' daemons without end. What it started ends when it does.
+# When mpirun's own host is cut off, it waits for the other hosts' daemons without end. What it
+# started ends when it does.
 end_lost() {
     local job _
     read -r job _ <"$scratch/job"

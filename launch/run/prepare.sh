@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034  # variables are shared with run.sh and the other files of this folder
-# prepare.sh: what run.sh does before a job: reads the options, finds out where the ranks run and what is wrong, builds mpirun's flags.
-# It runs in a child of run.sh, which handles signals in the meantime, and hands over its results in a file.
+# prepare.sh: what run.sh does before a job: reads the options, finds out where the ranks run and
+# what is wrong, builds mpirun's flags.
+# It runs in a child of run.sh, which handles signals in the meantime, and hands over its results in
+# a file.
 
 usage() {
     cat >&2 <<'EOT'
@@ -21,8 +23,9 @@ EOT
     exit 2
 }
 
-# prepare OPTIONS PROGRAM ARGUMENTS...: for a subshell: ends it, with 0 and $scratch/prepared where a job is to start, with 0 and no such file
-# after a dry run, otherwise with the exit code of a start that failed.
+# prepare OPTIONS PROGRAM ARGUMENTS...: for a subshell: ends it, with 0 and $scratch/prepared where
+# a job is to start, with 0 and no such file after a dry run, otherwise with the exit code of a
+# start that failed.
 prepare() {
     own_name=$(hostname)
     read_options "$@"
@@ -37,7 +40,8 @@ prepare() {
     exit 0
 }
 
-# The variables that run.sh and its functions read, and those that the ranks get through the environment.
+# The variables that run.sh and its functions read, and those that the ranks get through the
+# environment.
 hand_over() {
     local pair exports=()
     for pair in "${mca[@]}"; do exports+=("OMPI_MCA_${pair%%=*}"); done
@@ -52,7 +56,7 @@ hand_over() {
     }
 }
 
-# --- options --------------------------------------------------------------------------------------
+# --- options ---
 
 read_options() {
     ranks='' hostfile='' hostfile_given='' map='' launcher=mpirun bind=none start_limit=60 timeout='' dry='' interface=${DUET_INTERFACE:-}
@@ -89,8 +93,8 @@ check_options() {
     command -v "${program[0]}" >/dev/null || { echo "launch/run.sh: ${program[0]} is not a program; build it: make all" >&2; exit 2; }
 }
 
-# Open MPI's shared memory consists of files: PMIx's of 4 MiB per job, btl vader's of 8 bytes more per rank. With a lower limit mpirun fails with unhelpful
-# messages or hangs.
+# Open MPI's shared memory consists of files: PMIx's of 4 MiB per job, btl vader's of 8 bytes more
+# per rank. With a lower limit mpirun fails with unhelpful messages or hangs.
 least_file_kib=4097
 check_file_limit() {
     local limit
@@ -100,9 +104,10 @@ check_file_limit() {
             "start it where ulimit -f is unlimited; if only this shell's limit was lowered, raise it: ulimit -S -f hard"
 }
 
-# --- where ----------------------------------------------------------------------------------------
+# --- where ---
 
-# The hosts that get a rank, those other than this one also in `remote`, and the network between them.
+# The hosts that get a rank, those other than this one also in `remote`, and the network between
+# them.
 find_hosts() {
     local name
     by_slurm='' where=$hostfile placed=() remote=()
@@ -171,10 +176,10 @@ $(grep -v ' are' <<<"$types" | tr -s '[:space:]' ' ')" "use --launcher mpirun (i
     [ -z "$timeout" ] || problem "--timeout works with mpirun only" "leave it out: a Slurm job has its own limit (--time)"
 }
 
-# --- what mpirun is told --------------------------------------------------------------------------
+# --- what mpirun is told ---
 
-# With more ranks than cores, ranks must yield and must not be bound (an 8-byte all-reduce of 4 ranks on 2 cores then takes tens of
-# microseconds instead of milliseconds).
+# With more ranks than cores, ranks must yield and must not be bound (an 8-byte all-reduce of 4
+# ranks on 2 cores then takes tens of microseconds instead of milliseconds).
 choose_flags() {
     local width
     mca=("mpi_yield_when_idle=1" "pml=ob1")
@@ -186,19 +191,22 @@ choose_flags() {
     fi
     [ ${#placed[@]} -eq 0 ] || printf '%s\n' "${placed[@]}" >"$scratch/map"
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-    # Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it is.
+    # Ranks write to a pipe of mpirun's; only we know whether a terminal reads it, and how wide it
+    # is.
     if [ -t 2 ]; then
         width=$(stty size <&2 2>/dev/null | cut -d' ' -f2)
         export DUET_TERMINAL=$((${width:-0} > 0 ? width : 80))
     fi
     export DUET_LAUNCHED=run.sh # the ranks say when they listen
     "${launcher}_flags"
-    # On other hosts every rank reports its start; hosts that stay silent are named and the launch ends (hosts.sh).
+    # On other hosts every rank reports its start; hosts that stay silent are named and the launch
+    # ends (hosts.sh).
     command=("${program[@]}")
     [ "$launcher" = srun ] || [ ${#remote[@]} -eq 0 ] || command=(sh -c "echo '$rank_is_there' >&2; exec \"\$@\"" sh "${program[@]}")
 }
 
-# A failed rank ends the others at once, without 4 seconds of grace. Keep-alives: a lost link is otherwise noticed after minutes, or never.
+# A failed rank ends the others at once, without 4 seconds of grace. Keep-alives: a lost link is
+# otherwise noticed after minutes, or never.
 # shellcheck disable=SC2317  # called by its launcher's name
 mpirun_flags() {
     local pair
@@ -227,7 +235,8 @@ mpirun_flags() {
     for pair in $(compgen -e | grep -E '^(DUET_|OMP_|LD_LIBRARY_PATH$|[A-Z]+SAN_OPTIONS$|CK_)'); do flags+=(-x "$pair"); done
 }
 
-# --wait: when a rank was killed, the others are ended 5 s later (--kill-on-bad-exit would end those that still leave with code 85).
+# --wait: when a rank was killed, the others are ended 5 s later (--kill-on-bad-exit would end those
+# that still leave with code 85).
 # shellcheck disable=SC2317
 srun_flags() {
     local pair
@@ -241,7 +250,8 @@ srun_flags() {
     for pair in "${mca[@]}"; do export "OMPI_MCA_${pair?}"; done
 }
 
-# What mpirun is started through: should run.sh be killed, the job is to save and stop; and what would make mpirun end its ranks is blocked in it.
+# What mpirun is started through: should run.sh be killed, the job is to save and stop; and what
+# would make mpirun end its ranks is blocked in it.
 choose_leash() {
     leash=() at_once=TERM
     command -v setpriv >/dev/null && leash=(setpriv --pdeathsig USR1)

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # scratch, job, out ...: of run.sh
-# relay.sh: sits between mpirun and the outside while a job runs: the reader of its output may exit, and signals to mpirun itself are
-# noticed. mpirun would end the ranks at once, without saving; here both become a request to save and stop. Sourced by run.sh.
+# relay.sh: sits between mpirun and the outside while a job runs: the reader of its output may exit,
+# and signals to mpirun itself are noticed. mpirun would end the ranks at once, without saving; here
+# both become a request to save and stop. Sourced by run.sh.
 
 # want_stop WHY: has run.sh ask the job to stop, for that reason
 want_stop() {
@@ -9,8 +10,8 @@ want_stop() {
     kill -USR1 $$ 2>/dev/null # run.sh, also from its subshells
 }
 
-# relay NAME: passes its input on. When that is no longer possible (head has ended, a terminal was closed, a disk is full) the rest is
-# discarded, since mpirun and the ranks must not die of it.
+# relay NAME: passes its input on. When that is no longer possible (head has ended, a terminal was
+# closed, a disk is full) the rest is discarded, since mpirun and the ranks must not die of it.
 relay() {
     local rc why
     trap '' INT TERM HUP USR1
@@ -28,8 +29,9 @@ relay() {
     cat >/dev/null
 }
 
-# Both relays, to which mpirun writes through `out` and `noise`; `tell` is our own standard error. They must ignore signals before a job starts:
-# a signal to the whole process group would end them, and with them mpirun.
+# Both relays, to which mpirun writes through `out` and `noise`; `tell` is our own standard error.
+# They must ignore signals before a job starts: a signal to the whole process group would end them,
+# and with them mpirun.
 open_relays() {
     local hold1 hold2 deaf name
     exec {hold1}<>"$scratch/out" {hold2}<>"$scratch/err" {deaf}<>"$scratch/never" {tell}>&2
@@ -50,7 +52,8 @@ ignore_signals() { # NAME
     : >"$scratch/$1.deaf"
 }
 
-# Is a blocked signal pending in mpirun? Bits of SIGHUP, SIGINT, SIGTERM in the hexadecimal masks of /proc
+# Is a blocked signal pending in mpirun? Bits of SIGHUP, SIGINT, SIGTERM in the hexadecimal masks of
+# /proc
 has_signal() { # PID
     local word mask
     while read -r word mask; do
@@ -58,7 +61,8 @@ has_signal() { # PID
     done 2>/dev/null <"/proc/$1/status"
     return 1
 }
-# mpirun ends its ranks on SIGTERM, SIGINT and SIGHUP, so these are blocked in it; we poll for pending ones.
+# mpirun ends its ranks on SIGTERM, SIGINT and SIGHUP, so these are blocked in it; we poll for
+# pending ones.
 watch_launcher() { # PID
     local never
     trap '' INT TERM HUP USR1

@@ -1,12 +1,14 @@
 # shellcheck shell=bash disable=SC2034 # what recipe_facts sets
-# job.sh: shared by launch/submit.sh and launch/slurm/train.sbatch: where a run writes, how long stopping it takes, how its
-# jobs ended. Sourced, from the repository's root.
+# job.sh: shared by launch/submit.sh and launch/slurm/train.sbatch: where a run writes, how long
+# stopping it takes, how its jobs ended. Sourced, from the repository's root.
 #
-# Lines of RUN/jobs.log: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the end), "end JOB CODE TIME young|old".
+# Lines of RUN/jobs.log: "start JOB RESTART TIME [new]", "stop JOB SECONDS" (from the request to the
+# end), "end JOB CODE TIME young|old".
 
-# recipe_facts PROGRAM RECIPE ARGUMENTS...: how duet train resolves a recipe and the --set among its arguments. The program itself is asked,
-# since only it parses YAML. Sets out: the run folder; each: ranks of one pipeline of every site; needs: ranks of the mesh, or nothing when
-# dp is open. Fails with the program's exit code and messages.
+# recipe_facts PROGRAM RECIPE ARGUMENTS...: how duet train resolves a recipe and the --set among its
+# arguments. The program itself is asked, since only it parses YAML. Sets out: the run folder; each:
+# ranks of one pipeline of every site; needs: ranks of the mesh, or nothing when dp is open. Fails
+# with the program's exit code and messages.
 recipe_facts() {
     local program=$1 recipe=$2 sets=() text dp pp tp sites
     shift 2
@@ -23,8 +25,9 @@ recipe_facts() {
     [ "$dp" -eq 0 ] || needs=$((dp * each))
 }
 
-# stop_seconds OUT: the longest that stopping takes, as measured: the last stop, or the longest recent step (it is finished first)
-# plus the longest recent save. Prints nothing when nothing was measured.
+# stop_seconds OUT: the longest that stopping takes, as measured: the last stop, or the longest
+# recent step (it is finished first) plus the longest recent save. Prints nothing when nothing was
+# measured.
 stop_seconds() {
     {
         sed -n 's/^stop [0-9]* //p' "$1/jobs.log" 2>/dev/null | tail -n 1
@@ -34,9 +37,10 @@ stop_seconds() {
     } | sort -g | tail -n 1
 }
 
-# warning_seconds OUT MARGIN LIMIT: seconds before its limit at which a job must be asked to stop; LIMIT in seconds, 0: none.
-# Without measurements: five minutes, or a quarter of a short limit. Never more than half of the limit: a job must make progress. Slurm's own
-# warning comes up to a minute early, never late.
+# warning_seconds OUT MARGIN LIMIT: seconds before its limit at which a job must be asked to stop;
+# LIMIT in seconds, 0: none.
+# Without measurements: five minutes, or a quarter of a short limit. Never more than half of the
+# limit: a job must make progress. Slurm's own warning comes up to a minute early, never late.
 warning_seconds() {
     local took
     took=$(stop_seconds "$1")
@@ -46,7 +50,8 @@ warning_seconds() {
         printf "%d\n", s == int(s) ? s : s + 1 }'
 }
 
-# seconds_of TIME: as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]; 0: no limit
+# seconds_of TIME: as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds,
+# days-hours[:minutes[:seconds]]; 0: no limit
 seconds_of() {
     awk -v t="$1" 'BEGIN {
         days = 0; n = split(t, half, "-"); if (n == 2) { days = half[1]; t = half[2] }
@@ -56,7 +61,8 @@ seconds_of() {
         print days * 86400 + s + 0 }'
 }
 
-# The number of consecutive early failures up to the last job, since the last new start; and when the last job ended.
+# The number of consecutive early failures up to the last job, since the last new start; and when
+# the last job ended.
 young_deaths() { # OUT
     awk '/^start .* new$/ { n = 0 } /^end / { n = $5 == "young" ? n + 1 : 0; at = $4 } END { print n + 0, at + 0 }' "$1/jobs.log" 2>/dev/null || echo 0 0
 }

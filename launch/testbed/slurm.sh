@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2154
-# slurm.sh: a Slurm on the testbed's hosts; sourced by testbed.sh. Controller and munged on h1, a slurmd on each host,
-# all of them children of their host, with configuration, sockets, state and logs under $state/slurm. /etc/slurm is
-# bound over inside the hosts, so its clients (sbatch, squeue, ...) work there and only there. No accounting database.
+# slurm.sh: a Slurm on the testbed's hosts; sourced by testbed.sh. Controller and munged on h1, a
+# slurmd on each host, all of them children of their host, with configuration, sockets, state and
+# logs under $state/slurm. /etc/slurm is bound over inside the hosts, so its clients (sbatch,
+# squeue, ...) work there and only there. No accounting database.
 
 # Cores that each host promises: more than there are, as several ranks a host must fit.
 SLURM_CORES=4

@@ -1,7 +1,8 @@
 #!/bin/bash
-# testbed.sh: several hosts on one machine, to try and test what only a cluster shows. Each host is a network namespace
-# with its own address, hostname, sshd and /dev/shm on one switch; the file system is common to all, as a cluster's
-# shared one is. Needs root. Only inside the hosts does anything differ from before: no file of /etc is touched.
+# testbed.sh: several hosts on one machine, to try and test what only a cluster shows. Each host is
+# a network namespace with its own address, hostname, sshd and /dev/shm on one switch; the file
+# system is common to all, as a cluster's shared one is. Needs root. Only inside the hosts does
+# anything differ from before: no file of /etc is touched.
 #
 #   launch/testbed/testbed.sh up [N] [--slurm] [--keep] [--wait SECONDS]    hosts h1 to hN (4)
 #   launch/testbed/testbed.sh shell [N] [--slurm]     the same, a prompt on h1, and down when it ends
@@ -14,9 +15,9 @@
 #   launch/testbed/testbed.sh pids [I...]             processes on hosts other than the testbed's own
 #   launch/testbed/testbed.sh status | down
 #
-# One testbed at a time, or one for each name in DUET_TESTBED. It belongs to the process that called `up` and goes when
-# that one does, however it ends; with --keep it stays until `down`. Exit code: 75 somebody else has it (--wait waits),
-# 77 something is missing here.
+# One testbed at a time, or one for each name in DUET_TESTBED. It belongs to the process that called
+# `up` and goes when that one does, however it ends; with --keep it stays until `down`. Exit code:
+# 75 somebody else has it (--wait waits), 77 something is missing here.
 set -u
 self=$(realpath "$0")
 root=${self%/launch/testbed/*}
@@ -38,7 +39,7 @@ need_host() {
     [[ $1 =~ ^[1-9]$ && $1 -le $(cat "$state/hosts_up") ]] || { say "host $1: there are 1 to $(cat "$state/hosts_up")"; exit 2; }
 }
 
-# --- what must be there: command, what of, or the kernel's word ----------------------------------------------
+# --- what must be there: command, what of, or the kernel's word ---
 
 check_machine() {
     local tool missing=()
@@ -48,14 +49,15 @@ check_machine() {
     done
     [ ${#missing[@]} -eq 0 ] || lacks "not installed: ${missing[*]}; run: launch/setup.sh --hosts"
 }
-# kernel WHAT COMMAND...: the command must succeed; it is how we learn what this kernel (or container) allows
+# kernel WHAT COMMAND...: the command must succeed; it is how we learn what this kernel (or
+# container) allows
 kernel() {
     local what=$1 said
     shift
     said=$("$@" 2>&1) || { down; lacks "this kernel or container gives no $what ($*: $said)"; }
 }
 
-# --- whose it is ----------------------------------------------------------------------------------------------
+# --- whose it is ---
 
 # A process by number and start time: numbers come again.
 birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -85,7 +87,7 @@ claim() { # OWNER: ours from now on, unless it is somebody's who lives
     unlock
 }
 
-# --- up -------------------------------------------------------------------------------------------------------
+# --- up ---
 
 up() { # OWNER
     local until=$((SECONDS + wait)) i
@@ -189,7 +191,7 @@ inside() { # I COMMAND...
     "${enter[@]}" "$@"
 }
 
-# --- down -----------------------------------------------------------------------------------------------------
+# --- down ---
 
 down() {
     lock
@@ -218,7 +220,7 @@ clear_away() {
     rm -rf "$state"
 }
 
-# --- links ----------------------------------------------------------------------------------------------------
+# --- links ---
 
 shape() { # I RATE
     local side burst=64kb
@@ -256,12 +258,14 @@ delay() { # I US
         kill -0 $! 2>/dev/null || lacks "no delay here: $(cat "$state/delay$1.log")"
         sleep 0.02
     done
-    # Incoming: delayed on the way out packets would still count against the sender's socket, and halve its rate.
+    # Incoming: delayed on the way out packets would still count against the sender's socket, and
+    # halve its rate.
     inside "$1" iptables -A INPUT -i eth0 -j NFQUEUE --queue-num 0 --queue-bypass 2>"$state/tc.log" ||
         lacks "this kernel has no NFQUEUE: $(tail -n 1 "$state/tc.log")"
 }
-# Until all others are really reached again, and from there the host: the kernel notices a carrier with a second's delay, and who was
-# asked for while there was none is answered "No route to host" even after it.
+# Until all others are really reached again, and from there the host: the kernel notices a carrier
+# with a second's delay, and who was asked for while there was none is answered "No route to host"
+# even after it.
 mend() { # I
     local i until=$((SECONDS + 10))
     ip -n "$switch" link set "p$1" up
@@ -312,7 +316,7 @@ pids() {
 
 command_of() { { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null; }
 
-# --- commands -------------------------------------------------------------------------------------------------
+# --- commands ---
 
 describe_owner() {
     local pid
