@@ -1,10 +1,12 @@
 #!/bin/bash
-# planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps compared with the predictions of duet plan, on one and two ranks. Each of
-# ROUNDS (3) rounds predicts from freshly timed passes and then trains STEPS (8); the fastest prediction is compared with the fastest
-# step, and the median and the slowest step show how much of the machine other processes took. Batches differ in length by a tenth
-# or more, so a step's time is scaled to a batch with the number of rows that the plan expects. A shared machine changes its speed
-# between a plan and its run; so the last column tests the simulator alone: the pipeline of each round's last step against what the
-# simulator computes from the mean times of that step's own passes (--set trace), median of the rounds.
+# planner.sh PROGRAM [ROUNDS [STEPS]]: real training steps compared with the predictions of duet
+# plan, on one and two ranks. Each of ROUNDS (3) rounds predicts from freshly timed passes and then
+# trains STEPS (8); the fastest prediction is compared with the fastest step, and the median and the
+# slowest step show how much of the machine other processes took. Batches differ in length by a
+# tenth or more, so a step's time is scaled to a batch with the number of rows that the plan
+# expects. A shared machine changes its speed between a plan and its run; so the last column tests
+# the simulator alone: the pipeline of each round's last step against what the simulator computes
+# from the mean times of that step's own passes (--set trace), median of the rounds.
 set -u
 program=$1 rounds=${2:-3} steps=${3:-8}
 out=$(mktemp -d)
@@ -16,8 +18,8 @@ checkpoint: {every: 0}
 phases: [{kind: sft, batch: 64}]
 END
 
-# steps_of ROWS: milliseconds of every step in the metrics, scaled to ROWS rows; the prompts, which a step has besides the tokens that it
-# learns from, are the same in all.
+# steps_of ROWS: milliseconds of every step in the metrics, scaled to ROWS rows; the prompts, which
+# a step has besides the tokens that it learns from, are the same in all.
 steps_of() {
     sed -n 's|.*"tokens":\([0-9]*\).*"time/learn":\([0-9.e+-]*\).*|\1 \2|p' "$out/run/metrics.jsonl" |
         awk -v rows="$1" '{ n[NR] = $1 - last; last = $1; t[NR] = $2 }

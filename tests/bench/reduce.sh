@@ -1,6 +1,7 @@
 #!/bin/bash
-# reduce.sh PROGRAM [RATE [MIB [STEPS]]]: every path and format of a reduction on hosts of the testbed (root) whose links have RATE
-# (100mbit), an array of MIB (16), medians of STEPS (5): predicted and measured gains side by side. For hosts times ranks per host.
+# reduce.sh PROGRAM [RATE [MIB [STEPS]]]: every path and format of a reduction on hosts of the
+# testbed (root) whose links have RATE (100mbit), an array of MIB (16), medians of STEPS (5):
+# predicted and measured gains side by side. For hosts times ranks per host.
 set -u
 program=$(realpath "$1") rate=${2:-100mbit} mib=${3:-16} steps=${4:-5}
 root=$(realpath "${BASH_SOURCE%/*}/../..")

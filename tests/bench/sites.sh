@@ -1,14 +1,18 @@
 #!/bin/bash
-# sites.sh PROGRAM [INSIDE [ACROSS]]: two sites of two hosts each on the testbed (as root), with links of INSIDE (400mbit) within a site and
-# ACROSS (20mbit) between sites: tokens per second of a job that is synchronous over the slow link, and of one that treats its ends as
-# sites. All learn from the same batch per step, with a pipeline over the two hosts of a site; the measured steps contain whole exchanges.
-# The other lines are compared with the first. Seconds vary on shared cores, hence ratios; bytes do not.
+# sites.sh PROGRAM [INSIDE [ACROSS]]: two sites of two hosts each on the testbed (as root), with
+# links of INSIDE (400mbit) within a site and ACROSS (20mbit) between sites: tokens per second of a
+# job that is synchronous over the slow link, and of one that treats its ends as sites. All learn
+# from the same batch per step, with a pipeline over the two hosts of a site; the measured steps
+# contain whole exchanges.
+# The other lines are compared with the first. Seconds vary on shared cores, hence ratios; bytes do
+# not.
 # shellcheck source-path=SCRIPTDIR
 . "${BASH_SOURCE%/*}/../hosts/common.sh"
 inside=${2:-400mbit} across=${3:-20mbit}
 hosts_up 4
 
-# slow HOST OTHER...: the host sends to the others at the rate of the link between sites, everything else at that of its own link
+# slow HOST OTHER...: the host sends to the others at the rate of the link between sites, everything
+# else at that of its own link
 slow() {
     local host=$1 other
     shift

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# common.sh: helpers of the scripts in this folder; sourced with the program as $1. Provides a scratch folder (already entered), named
-# checks, a recipe of a few seconds, and runs that can be watched and damaged. A script ends with `finish`.
+# common.sh: helpers of the scripts in this folder; sourced with the program as $1. Provides a
+# scratch folder (already entered), named checks, a recipe of a few seconds, and runs that can be
+# watched and damaged. A script ends with `finish`.
 set -u
 duet=$(realpath "$1")
 [ -x "$duet" ] || { echo "no program at $1"; exit 1; }
@@ -20,7 +21,7 @@ cleanup() {
     if [ "${KEEP:-}" ]; then echo "kept: $dir"; else rm -rf "$dir"; fi
 }
 
-# --- checks -------------------------------------------------------------------------------------
+# --- checks ---
 
 # check NAME COMMAND...: the command must succeed; otherwise its output and the last run's say why
 check() {
@@ -41,7 +42,8 @@ has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
 hasnt() { [ -r "$1" ] || { echo "no file $1"; return 1; }; ! grep -F -- "$2" "$1"; }
 # times N FILE TEXT: in exactly N lines
 times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
-# mistake NAME WORDS...: the call was rejected as a user's mistake: exit 2, all of the words in the message, and what to do
+# mistake NAME WORDS...: the call was rejected as a user's mistake: exit 2, all of the words in the
+# message, and what to do
 mistake() {
     local name=$1 text
     shift
@@ -56,10 +58,10 @@ finish() {
     exit $((failed > 0))
 }
 
-# --- runs ---------------------------------------------------------------------------------------
+# --- runs ---
 
-# A run of three seconds: 60 supervised steps, 12 of GRPO, an evaluation: steps 0 to 72. The format reward, which the supervised
-# steps teach half-way, makes the answers of a group differ.
+# A run of three seconds: 60 supervised steps, 12 of GRPO, an evaluation: steps 0 to 72. The format
+# reward, which the supervised steps teach half-way, makes the answers of a group differ.
 cat >recipe.yaml <<'YAML'
 seed: 7
 watchdog_s: 60
@@ -76,7 +78,8 @@ YAML
 
 recipe=recipe.yaml
 
-# base ARGUMENTS...: makes `base`: the supervised steps only, on one rank, and a recipe of three GRPO steps that starts from their weights.
+# base ARGUMENTS...: makes `base`: the supervised steps only, on one rank, and a recipe of three
+# GRPO steps that starts from their weights.
 base() {
     sed -e '/kind: grpo/,$d' -e 's/dp: 2, pp: 2/dp: 1, pp: 1/' recipe.yaml >base.yaml
     sed -e '/kind: sft/d' -e '/kind: eval/d' -e 's/steps: 12/steps: 3/' -e 's/max_context: 128/&, from: base/' \
@@ -87,8 +90,9 @@ base() {
     recipe=grpo.yaml
 }
 
-# long_answers MESH EVALUATED STEPS PROMPTS: a recipe whose phases sample for seconds, with DUET_PACE_US: an evaluation of EVALUATED
-# problems within sft, rollouts of PROMPTS prompts, an evaluation.
+# long_answers MESH EVALUATED STEPS PROMPTS: a recipe whose phases sample for seconds, with
+# DUET_PACE_US: an evaluation of EVALUATED problems within sft, rollouts of PROMPTS prompts, an
+# evaluation.
 long_answers() {
     cat >recipe.yaml <<YAML
 seed: 7
@@ -136,8 +140,8 @@ launcher() { children "$job" mpirun; }
 ranks() { children "$(launcher)" duet; }
 mkfifo never
 exec {never}<>never # nothing is ever written there: a sleep without a process
-# until_true TEST...: waits until it is true; fails when the job ends first. The tests below start no process, so that events lasting
-# only milliseconds are caught.
+# until_true TEST...: waits until it is true; fails when the job ends first. The tests below start
+# no process, so that events lasting only milliseconds are caught.
 until_true() {
     until "$@"; do
         kill -0 "$job" 2>/dev/null || { echo "the run ended before: $*"; return 1; }
@@ -172,7 +176,8 @@ is_saved() {
     [ ! -e "$2/checkpoints/latest" ] || read -r name <"$2/checkpoints/latest"
     [ "$name" = "step-$(printf %08d "$1")" ]
 }
-# back_to STEP FOLDER...: puts the runs into the state they would have had if they had ended at that step
+# back_to STEP FOLDER...: puts the runs into the state they would have had if they had ended at that
+# step
 back_to() {
     local step folder checkpoint
     step=step-$(printf %08d "$1")
@@ -205,5 +210,6 @@ gone() {
 }
 # values FILE NAME: the values of that name, one per line; "-" where a line does not have it
 values() { awk -F "\"$2\":" '{ v = "-"; if (NF > 1) { v = $2; sub(/[,}].*/, "", v) } print v }' "$1"; }
-# deviations FILE: the distinct values of ratio/max_deviation ("-": lines without it), except those of steps without anything to learn from (null)
+# deviations FILE: the distinct values of ratio/max_deviation ("-": lines without it), except those
+# of steps without anything to learn from (null)
 deviations() { grep -v '"updates":0,"skipped_updates":0' "$1" | values - ratio/max_deviation | sort -u | paste -sd ' '; }

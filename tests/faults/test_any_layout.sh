@@ -1,7 +1,9 @@
 #!/bin/bash
-# test_any_layout.sh DUET [CASES [SEED]]: properties of every layout, checked on random ones: model, precision, mesh, sites, schedule, how sums
-# cross (simulated) hosts. For each: a run learns from what it samples (P2: the ratio is exactly 1); resumed from the middle it equals the unbroken
-# run bit for bit (P5), also under another schedule and with other buckets, where nothing is rounded in blocks or between hosts (P4).
+# test_any_layout.sh DUET [CASES [SEED]]: properties of every layout, checked on random ones: model,
+# precision, mesh, sites, schedule, how sums cross (simulated) hosts. For each: a run learns from
+# what it samples (P2: the ratio is exactly 1); resumed from the middle it equals the unbroken run
+# bit for bit (P5), also under another schedule and with other buckets, where nothing is rounded in
+# blocks or between hosts (P4).
 # SOAK=SECONDS: as many cases as fit into that time, one line each, until one fails.
 cases=${2:-8} RANDOM=${3:-1} soak_s=${SOAK:-0} began=$SECONDS
 . "${BASH_SOURCE%/*}/common.sh"

@@ -1,9 +1,11 @@
 #!/bin/bash
-# test_bad_input.sh DUET: users' mistakes, on two or more ranks: every mistake is reported once, with its place and together with the
-# others; the job exits 2, without output from MPI, and leaves nothing in the run folder.
+# test_bad_input.sh DUET: users' mistakes, on two or more ranks: every mistake is reported once,
+# with its place and together with the others; the job exits 2, without output from MPI, and leaves
+# nothing in the run folder.
 . "${BASH_SOURCE%/*}/common.sh"
 
-# refused NAME RANKS TEXT... -- ARGUMENTS...: train must end like that, with each text in exactly one line
+# refused NAME RANKS TEXT... -- ARGUMENTS...: train must end like that, with each text in exactly
+# one line
 refused() {
     local name=$1 n=$2 texts=() text
     shift 2

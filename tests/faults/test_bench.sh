@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_bench.sh DUET: the benchmarks on a tiny model: one line of JSON with the documented keys and figures that are consistent with each
-# other and with the model's shape; mistakes exit 2, all reported.
+# test_bench.sh DUET: the benchmarks on a tiny model: one line of JSON with the documented keys and
+# figures that are consistent with each other and with the model's shape; mistakes exit 2, all
+# reported.
 set -u
 [ -x "$1" ] || { echo "no program at $1"; exit 1; }
 command -v python3 >/dev/null || { echo "python3 is missing: it reads the JSON"; exit 77; }
@@ -73,7 +74,8 @@ holds "$matrix" 'o["bench"] == "decode"' 'o["slots"] == 8' 'o["answer_tokens"] =
     'near(median("tokens_per_second") * median("seconds_per_rollout"), 8 * 7)' \
     'near(median("products_fraction"), median("products_seconds") / median("seconds_per_rollout"))'
 
-# The paced pipeline: rows take the given time or longer, and nothing ends before it can. Two ranks per stage exchange.
+# The paced pipeline: rows take the given time or longer, and nothing ends before it can. Two ranks
+# per stage exchange.
 pipeline=(--stages 2 --schedules 1f1b,dualpipe,dualpipev --pass-ms 2 --chunk-layers 2 --steps 1)
 expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench pipeline "${pipeline[@]}"
 holds 'o["bench"] == "pipeline"' 'o["ranks"] == 4' 'len(o["results"]) == 8' \
@@ -105,7 +107,8 @@ has "--members: 0"; has "--pass-ms: 0"
 expect 2 "$duet" bench pipeline --stages 4
 has "4 stages need that many ranks, but there is 1: launch/run.sh -n 8"
 
-# Reductions on two simulated nodes: path nodes gives the same bits, and sends the predicted number of bytes.
+# Reductions on two simulated nodes: path nodes gives the same bits, and sends the predicted number
+# of bytes.
 expect 0 "$root/launch/run.sh" -n 4 --timeout 60 "$duet" bench reduce --mib 2 --node-ranks 2 --steps 2
 holds 'o["bench"] == "reduce"' 'o["ranks"] == 4 and o["nodes"] == 2' 'len(o["results"]) == 8' \
     'all(w["bytes"] == w["bytes_predicted"] for w in o["results"])' \

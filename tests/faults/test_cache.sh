@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_cache.sh DUET: a cache too small for all answers (mesh.cache_tokens): refused when not even one longest answer has room; else
-# answers wait, and metrics, samples and tensors are those of a run with room for all (P2, P3), also when it is stopped while they
-# wait, and resumed (P5).
+# test_cache.sh DUET: a cache too small for all answers (mesh.cache_tokens): refused when not even
+# one longest answer has room; else answers wait, and metrics, samples and tensors are those of a
+# run with room for all (P2, P3), also when it is stopped while they wait, and resumed (P5).
 . "${BASH_SOURCE%/*}/common.sh"
 same() { bash "$root/tests/support/compare_runs.sh" "$1" "$2"; }
 # waited FOLDER: answers did, in some step

@@ -1,6 +1,7 @@
 #!/bin/bash
-# No space for a shard during training: the job exits 1, reports rank, what, why and what to do, leaves nothing half-written,
-# and the previous checkpoint stays intact. The argument is the program; the test's own is next to it.
+# No space for a shard during training: the job exits 1, reports rank, what, why and what to do,
+# leaves nothing half-written, and the previous checkpoint stays intact. The argument is the
+# program; the test's own is next to it.
 set -u
 build=$(dirname "${1:-build/release/duet}")
 test=$build/tests/mpi/test_checkpoint
@@ -22,7 +23,8 @@ grep -q 'fix: .*free space.*--resume auto' "$folder/said" || fail "what to do?"
 timeout 60 launch/run.sh -n 3 "$test" verify "$folder" >"$folder/said" 2>&1 || fail "the former checkpoint does not load"
 grep -qx 'step 1' "$folder/said" || fail "another step"
 
-# P9: a value that is not finite: no checkpoint is written, and the previous one is not rotated away.
+# P9: a value that is not finite: no checkpoint is written, and the previous one is not rotated
+# away.
 timeout 60 launch/run.sh -n 3 "$test" diverged "$folder/diverged" >"$folder/said" 2>&1
 code=$?
 [ $code -eq 1 ] || fail "exit $code, not 1, for a weight that is not finite"

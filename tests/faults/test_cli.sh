@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_cli.sh DUET: the command line. Help and version exit 0; mistakes exit 2, are all reported at once with file and line,
-# are printed once whatever the number of ranks, and leave nothing behind.
+# test_cli.sh DUET: the command line. Help and version exit 0; mistakes exit 2, are all reported at
+# once with file and line, are printed once whatever the number of ranks, and leave nothing behind.
 set -u
 duet=$1
 [ -x "$duet" ] || { echo "no program at $duet"; exit 1; }

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_completion.sh DUET: what a shell offers after TAB, from the script that `duet completion` prints: commands,
-# options, settings, phases of the recipe on the line, values; in bash, and in zsh where there is one.
+# test_completion.sh DUET: what a shell offers after TAB, from the script that `duet completion`
+# prints: commands, options, settings, phases of the recipe on the line, values; in bash, and in zsh
+# where there is one.
 # shellcheck disable=SC2016,SC2317
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
@@ -10,7 +11,8 @@ cat >two.yaml <<'YAML'
 phases: [{kind: sft, name: warm}, {kind: grpo, name: learn}]
 YAML
 
-# tab LINE: the completions, one per line, as the shell would insert them; with the word breaks of bash
+# tab LINE: the completions, one per line, as the shell would insert them; with the word breaks of
+# bash
 tab() {
     "${shell[@]}" -c '
         '"$prelude"'

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_damage.sh DUET: promise P9. A damaged checkpoint is named (file, what, what to do) and never loaded; the previous one is used
-# instead, and nothing is written before an intact one is found. A checkpoint requested by name is not replaced by another.
+# test_damage.sh DUET: promise P9. A damaged checkpoint is named (file, what, what to do) and never
+# loaded; the previous one is used instead, and nothing is written before an intact one is found. A
+# checkpoint requested by name is not replaced by another.
 . "${BASH_SOURCE%/*}/common.sh"
 recipe=short.yaml # saves steps 10, 20 and 30
 sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 30/' recipe.yaml >short.yaml
@@ -18,7 +19,8 @@ flip() { # FILE BYTE: the lowest bit of that byte
     printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# damaged NAME FILE TEXT COMMAND...: the command, run in the folder of a copy's newest checkpoint, damages it
+# damaged NAME FILE TEXT COMMAND...: the command, run in the folder of a copy's newest checkpoint,
+# damages it
 damaged() {
     local name=$1 file=$2 text=$3 newest=hurt/checkpoints/step-00000030
     shift 3

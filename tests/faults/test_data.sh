@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_data.sh DUET: what can be wrong with problems, demonstrations and tokenizers, and what a model needs of them: reported with file
-# and line before the first step.
+# test_data.sh DUET: what can be wrong with problems, demonstrations and tokenizers, and what a
+# model needs of them: reported with file and line before the first step.
 . "${BASH_SOURCE%/*}/common.sh"
 
 # problems FILE FROM TO: sums of a in FROM .. TO and b in 1 .. 8
@@ -85,7 +85,8 @@ edit one-demonstration.jsonl '6!s/, "demonstration.*/}/'
 edit times.jsonl '4s/1+4"/1×4"/;5s/1+5=6/1×5÷1/'
 edit euro.jsonl '4s/"5"/"5€"/'
 
-# refused NAME FILE TEXT...: train on two ranks ends with 2, each text reported once, and no run folder
+# refused NAME FILE TEXT...: train on two ranks ends with 2, each text reported once, and no run
+# folder
 refused() {
     local name=$1 file=$2 text
     shift 2

@@ -1,11 +1,14 @@
 #!/bin/bash
-# test_denominators.sh DUET: the denominator of a GRPO step's loss, checked from outside: samples.jsonl holds every answer's length, reward
-# and advantage; the loss at ratio 1 computed from them in double precision equals the one in metrics.jsonl, for every aggregate (with
-# sequence_mean it is zero unless truncated answers are masked) and both values of zero_spread, and is the same on another mesh.
+# test_denominators.sh DUET: the denominator of a GRPO step's loss, checked from outside:
+# samples.jsonl holds every answer's length, reward and advantage; the loss at ratio 1 computed from
+# them in double precision equals the one in metrics.jsonl, for every aggregate (with sequence_mean
+# it is zero unless truncated answers are masked) and both values of zero_spread, and is the same on
+# another mesh.
 . tests/faults/common.sh
 
 cat >loss.py <<'PY'
-# loss.py FOLDER AGGREGATE ZERO_SPREAD MASKED MAX_NEW: steps without any spread are left out; at least one group must have had none, one some
+# loss.py FOLDER AGGREGATE ZERO_SPREAD MASKED MAX_NEW: steps without any spread are left out; at
+# least one group must have had none, one some
 import json, sys
 folder, aggregate, zero_spread, masked, max_new = sys.argv[1:]
 metrics = [json.loads(line) for line in open(folder + "/metrics.jsonl")]

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_differ.sh DUET: problems that only one rank sees. P8: ranks agree on mistakes before they continue, and one reports them with its
-# host; files that differ between hosts are refused before the first step. Each rank runs in its own folder, as if on its own host.
+# test_differ.sh DUET: problems that only one rank sees. P8: ranks agree on mistakes before they
+# continue, and one reports them with its host; files that differ between hosts are refused before
+# the first step. Each rank runs in its own folder, as if on its own host.
 . "${BASH_SOURCE%/*}/common.sh"
 cat >one.yaml <<'YAML'
 model: {layers: 2, hidden: 32, heads: 2, max_context: 64}

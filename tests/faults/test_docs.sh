@@ -1,13 +1,15 @@
 #!/bin/bash
-# test_docs.sh DUET: every command line of every page is run as a reader would type it, in a folder that looks like a fresh clone, with two
-# exceptions, both visible in the page: a line (or the sentence of a `--set`) that says "needs a cluster" or "inside a Slurm job", and measurements that say how many
-# minutes they take (their scripts are only parsed). Training and benchmarks are shortened by what `shrink` appends; more than
-# four ranks are planned, not started. A command that matches no rule below is a failure.
+# test_docs.sh DUET: every command line of every page is run as a reader would type it, in a folder
+# that looks like a fresh clone, with two exceptions, both visible in the page: a line (or the
+# sentence of a `--set`) that says "needs a cluster" or "inside a Slurm job", and measurements that
+# say how many minutes they take (their scripts are only parsed). Training and benchmarks are
+# shortened by what `shrink` appends; more than four ranks are planned, not started. A command that
+# matches no rule below is a failure.
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
 pages=$(cd "$root" && git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')
 
-# --- a folder like a clone, with a run in it ------------------------------------------------------
+# --- a folder like a clone, with a run in it ---
 for d in launch tests hostfiles docs Makefile; do ln -s "$root/$d" "$d"; done
 mkdir build build/release && ln -s "$duet" build/duet
 printf 'localhost slots=64\n' | tee my-hosts >hosts
@@ -27,8 +29,9 @@ shrunk() { # recipe: the same for its phases
     done < <("$duet" settings "$1" --get phases)
 }
 
-# --- what a line of a page asks for -----------------------------------------------------------------
-# commands PAGE: "number<TAB>line" of each command: lines of code blocks, and `spans` of the text that begin with a program and go on
+# --- what a line of a page asks for ---
+# commands PAGE: "number<TAB>line" of each command: lines of code blocks, and `spans` of the text
+# that begin with a program and go on
 commands() {
     awk '
     function ours(s) { return s ~ /^(bash )?(build\/duet|duet|launch\/[a-z\/]+\.sh|tests\/[a-z_\/]+\.sh|make)( |$)/ || s ~ /^for [a-z]+ in .*(launch|build)\// }
@@ -108,7 +111,7 @@ try() { # page kind line: by the first rule that fits
     esac
 }
 
-# --- a run for those that talk to one, then every page ----------------------------------------------
+# --- a run for those that talk to one, then every page ---
 recipe=launch/recipes/countdown.yaml
 # shellcheck disable=SC2046
 train 2 runs/countdown $(shrunk launch/recipes/countdown.yaml) --set mesh.dp=1 --set phases.grpo.save_samples=99

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_early_stop.sh DUET: P9: a stop request during start-up ends the job with 85 at any moment: before mpirun is started nothing has
-# begun; later the request is held until the ranks listen. Also what a rank reports about SIGHUP and about a file over its size limit.
+# test_early_stop.sh DUET: P9: a stop request during start-up ends the job with 85 at any moment:
+# before mpirun is started nothing has begun; later the request is held until the ranks listen. Also
+# what a rank reports about SIGHUP and about a file over its size limit.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 long=(--set phases.start.steps=100000 --set phases.start.lr=1e-3)
@@ -15,8 +16,9 @@ catches() {
     done 2>/dev/null <"/proc/$job/status"
     return 1
 }
-# early [SLOW]: starts run.sh in its own process group, with SIGINT set as in a terminal; sets job. SLOW: a command that run.sh needs
-# before the job and that takes so long here that the job cannot have started when the signal arrives.
+# early [SLOW]: starts run.sh in its own process group, with SIGINT set as in a terminal; sets job.
+# SLOW: a command that run.sh needs before the job and that takes so long here that the job cannot
+# have started when the signal arrives.
 early() {
     rm -rf early
     set -m
@@ -26,7 +28,8 @@ early() {
     set +m
     until_true catches
 }
-# whole: what the stop left: a checkpoint of the run's last step, or no run at all; and exactly one message about the outcome
+# whole: what the stop left: a checkpoint of the run's last step, or no run at all; and exactly one
+# message about the outcome
 # shellcheck disable=SC2317
 whole() {
     if [ -e early/checkpoints/latest ]; then
@@ -62,7 +65,8 @@ for name in hostname mkfifo; do
         check "$how: in $name: nothing has begun" test ! -e early
     done
 done
-# What a signal to the group meets between the fork of the job and its own session: the job is not begun.
+# What a signal to the group meets between the fork of the job and its own session: the job is not
+# begun.
 for how in "TERM group" "HUP group"; do
     rm -f reached
     early setsid

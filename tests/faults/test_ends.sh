@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_ends.sh DUET: every real-valued setting, at both ends of its range, in real steps of supervised learning and GRPO on one rank.
-# P8: the run exits 0, or 1 or 2 with what to change; never by a signal or as our bug, and metrics.jsonl contains no value that is
-# not a number.
+# test_ends.sh DUET: every real-valued setting, at both ends of its range, in real steps of
+# supervised learning and GRPO on one rank.
+# P8: the run exits 0, or 1 or 2 with what to change; never by a signal or as our bug, and
+# metrics.jsonl contains no value that is not a number.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 # The format reward, which the steps of `base` teach half-way, makes the answers of a group differ.

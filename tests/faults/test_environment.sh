@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_environment.sh DUET: the variables DUET_*: a wrong value is rejected with what is valid, an unknown name gets a warning, and every
-# variable that the tree reads is in the tables (launch/run/environment.sh, comm/base/environment.c) and on the page (launch/README.md).
+# test_environment.sh DUET: the variables DUET_*: a wrong value is rejected with what is valid, an
+# unknown name gets a warning, and every variable that the tree reads is in the tables
+# (launch/run/environment.sh, comm/base/environment.c) and on the page (launch/README.md).
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh

@@ -24,7 +24,8 @@ phases:
 YAML
 recipe=s.yaml
 
-# value FILE NAME: of the number, text or null with that name in a line of JSON; "absent" when there is none
+# value FILE NAME: of the number, text or null with that name in a line of JSON; "absent" when there
+# is none
 value() {
     local found
     found=$(sed -nE "s|.*\"$2\": ?(\"[^\"]*\"\|[^,}]*).*|\1|p" "$1")

@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_folder.sh DUET: promise P9 for the run folder. A resume never starts from scratch over checkpoints, nor mistakes an error for absence;
-# only one job at a time writes to it; files of others are never overwritten; a folder that is deleted or moved away is noticed; what cannot
-# be removed only gives a warning; P8: every failed write is reported.
+# test_folder.sh DUET: promise P9 for the run folder. A resume never starts from scratch over
+# checkpoints, nor mistakes an error for absence; only one job at a time writes to it; files of
+# others are never overwritten; a folder that is deleted or moved away is noticed; what cannot be
+# removed only gives a warning; P8: every failed write is reported.
 . "${BASH_SOURCE%/*}/common.sh"
 
 awk 'BEGIN { for (a = 1; a < 9; a++) for (b = 1; b < 9; b++)
@@ -18,7 +19,8 @@ checkpoint: {every: 2, keep: 9}
 phases:
   - {kind: sft, steps: 7, batch: 8, lr: 3e-3}
 YAML
-# alone FOLDER ARGUMENTS...: one rank without a launcher; in the background as `endless`, which runs until something is done to it
+# alone FOLDER ARGUMENTS...: one rank without a launcher; in the background as `endless`, which runs
+# until something is done to it
 alone() { local out=$1; shift; call "$duet" train recipe.yaml --set "out=$out" "$@"; }
 endless() {
     "$duet" train recipe.yaml --set "out=$1" --set phases.sft.steps=1000000 --set checkpoint.every=1000000 "${@:2}" >out 2>err </dev/null &
@@ -149,7 +151,8 @@ alone busy --resume auto
 check "P9: somebody's duet.lock: exit 2" equal "$code" 2
 for file in duet.lock samples.jsonl; do check "P9: somebody's duet.lock: $file named" has err "busy/$file: no run of duet wrote it"; done
 check "P9: somebody's duet.lock: stays" equal "$(cat busy/duet.lock)" mine
-# Started at the same time in a folder that does not exist: one of them runs. All have looked into it before any opens its data and continues.
+# Started at the same time in a folder that does not exist: one of them runs. All have looked into
+# it before any opens its data and continues.
 cat >gate.c <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>

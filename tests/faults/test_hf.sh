@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_hf.sh DUET: Hugging Face folders (tests/golden/hf, made by transformers) score as transformers says, on any mesh; what is imported
-# is exported byte for byte; what is wrong with a folder is named: file, tensor, reason, all of it at once.
+# test_hf.sh DUET: Hugging Face folders (tests/golden/hf, made by transformers) score as
+# transformers says, on any mesh; what is imported is exported byte for byte; what is wrong with a
+# folder is named: file, tensor, reason, all of it at once.
 . "${BASH_SOURCE%/*}/common.sh"
 golden=$root/tests/golden/hf
 

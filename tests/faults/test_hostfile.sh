@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_hostfile.sh DUET: hostfiles and maps as launch/run.sh reads them: as various editors and systems write them, every mistake with its line
-# and the correction; `duet plan` accepts and rejects the same hostfiles.
+# test_hostfile.sh DUET: hostfiles and maps as launch/run.sh reads them: as various editors and
+# systems write them, every mistake with its line and the correction; `duet plan` accepts and
+# rejects the same hostfiles.
 # shellcheck source=tests/faults/common.sh
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh

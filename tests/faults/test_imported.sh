@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_imported.sh DUET: a model that was imported brings its own chat template, tokenizer and end tokens along: from the folder, and, once
-# there is a checkpoint, without it.
+# test_imported.sh DUET: a model that was imported brings its own chat template, tokenizer and end
+# tokens along: from the folder, and, once there is a checkpoint, without it.
 . "${BASH_SOURCE%/*}/common.sh"
 
 fails() { ! "$@"; }

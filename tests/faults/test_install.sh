@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_install.sh DUET: make install: the program and the launch scripts find each other, their recipes and hostfiles from any
-# folder; DESTDIR stages the same files; make uninstall removes them all.
+# test_install.sh DUET: make install: the program and the launch scripts find each other, their
+# recipes and hostfiles from any folder; DESTDIR stages the same files; make uninstall removes them
+# all.
 . "${BASH_SOURCE%/*}/common.sh"
 prefix=$dir/opt/duet
 install() { PREFIX=$prefix "$root/launch/install.sh" "$duet" "$@"; } # what the Makefile's targets run, with the program under test

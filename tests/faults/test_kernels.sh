@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of rows (tests/support/planted_kernel.h,
-# inserted between Duet and oneDNN). The trial at start-up excludes those blocks: the ratio is exactly 1. If no block remains,
-# products run row by row, and the log names them, once for all ranks. Hosts whose kernels differ are rejected.
+# test_kernels.sh DUET: P1, P2: a library whose kernels add in another order for some numbers of
+# rows (tests/support/planted_kernel.h, inserted between Duet and oneDNN). The trial at start-up
+# excludes those blocks: the ratio is exactly 1. If no block remains, products run row by row, and
+# the log names them, once for all ranks. Hosts whose kernels differ are rejected.
 . "${BASH_SOURCE%/*}/common.sh"
 gcc -shared -fPIC -O1 -I"$root" "$root/tests/support/planted_kernel.c" -o planted.so -ldl || { echo "cannot build the planted kernels"; exit 1; }
 base

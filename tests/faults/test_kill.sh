@@ -1,10 +1,12 @@
 #!/bin/bash
-# test_kill.sh DUET: promise P8. A rank that dies ends the job within seconds: the message names rank, host and signal and
-# says what to do, the exit code is not 0, and no process is left. The same holds when mpirun or launch/run.sh itself dies.
+# test_kill.sh DUET: promise P8. A rank that dies ends the job within seconds: the message names
+# rank, host and signal and says what to do, the exit code is not 0, and no process is left. The
+# same holds when mpirun or launch/run.sh itself dies.
 . "${BASH_SOURCE%/*}/common.sh"
 host=$(hostname)
 
-# killed NAME SIGNAL NUMBER: process NUMBER of pids (0: mpirun, then the ranks) gets the signal during the steps
+# killed NAME SIGNAL NUMBER: process NUMBER of pids (0: mpirun, then the ranks) gets the signal
+# during the steps
 killed() {
     local name=$1 signal=$2 victim=$3 since
     rm -rf run

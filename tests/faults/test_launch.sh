@@ -1,13 +1,15 @@
 #!/bin/bash
-# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run), mistakes that are reported before
-# anything starts, also in a Slurm job whose srun has no PMIx; batch jobs as they would be submitted. Hostfiles: test_hostfile.sh;
+# test_launch.sh DUET: launch/run.sh without other hosts: what it would start where (--dry-run),
+# mistakes that are reported before anything starts, also in a Slurm job whose srun has no PMIx;
+# batch jobs as they would be submitted. Hostfiles: test_hostfile.sh;
 # signals: test_relay.sh.
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh
 files=$root/hostfiles
 unset "${!SLURM_@}" "${!DUET_@}"
 
-# The files of launch/run are one program: a function defined twice would be the later one's for all.
+# The files of launch/run are one program: a function defined twice would be the later one's for
+# all.
 check "each function has one definition" equal "$(grep -hoE '^[a-z_]+\(\)' "$run" "$root"/launch/run/*.sh | sort | uniq -d)" ""
 
 # --- one machine ---
@@ -79,7 +81,8 @@ facts() { recipe_facts "$duet" "$@" && echo "${needs:-open} $out"; }
 check "a recipe's ranks and folder" equal "$(facts recipe.yaml)" "4 runs/recipe"
 check "settings count" equal "$(facts recipe.yaml --resume auto --set mesh.dp=3 --set=mesh.tp=2 --set out=x/y)" "12 x/y"
 check "an open mesh" equal "$(facts recipe.yaml --set mesh.dp=0)" "open runs/recipe"
-# What a shell script would misread: quotes, a value on the next line, flow style, comments, a name in quotes.
+# What a shell script would misread: quotes, a value on the next line, flow style, comments, a name
+# in quotes.
 cp recipe.yaml "odd é.yaml"
 sed -i -e 's/^mesh:.*/"mesh": {"pp": 2,\n  dp: # two\n    2, sites: 1, decode_slots: 16}/' -e '1i out:\n  "my \\"runs\\" é # 1"' "odd é.yaml"
 check "odd YAML: no script reads it" equal "$(facts "odd é.yaml")" '4 my "runs" é # 1'

@@ -1,5 +1,6 @@
 #!/bin/bash
-# test_learn.sh DUET: what is reported for steps without anything to learn, with several updates, or with skipped ones; when that ends the run.
+# test_learn.sh DUET: what is reported for steps without anything to learn, with several updates, or
+# with skipped ones; when that ends the run.
 . tests/faults/common.sh
 recipe=learn.yaml
 
@@ -28,7 +29,8 @@ done
 check "no kl without phases.grpo.kl" are none kl_ref - - -
 for name in updates skipped_updates tokens reward/accuracy/mean; do check "what was counted is a number: $name" are none $name 0 0 0; done
 
-# Ten such steps in a row are reported, once, until spread returns; also when the run is resumed in between.
+# Ten such steps in a row are reported, once, until spread returns; also when the run is resumed in
+# between.
 train 1 flat --set phases.grpo.steps=25 --set checkpoint.every=8
 check "no spread: a warning" has err "grpo: for 10 steps in a row the rewards within every group were equal: nothing was learned"
 check "no spread: what stays at which value" has err "accuracy is 0, format 0, reward 0: no answer is right"
@@ -63,7 +65,8 @@ clipped() { awk -v n="$(values narrow/metrics.jsonl clip_fraction)" 'BEGIN { exi
 check "the recipe's clip: none that wide" are wide clip_fraction 0
 check "the recipe's clip: some that narrow" clipped
 
-# Weights ruined by a rate of 1 and a decay of 10: from the update in skips_from on, no gradient is finite.
+# Weights ruined by a rate of 1 and a decay of 10: from the update in skips_from on, no gradient is
+# finite.
 cat >ruin.yaml <<'YAML'
 precision: fp32
 model: {layers: 2, hidden: 32, heads: 2, max_context: 128}
@@ -95,7 +98,8 @@ check "no limit: a warning" has err "ruin ends with 4 skipped updates, since ste
 train 1 early --set checkpoint.every=0
 check "no checkpoint from before" has err "There is no earlier checkpoint: start over"
 
-# An evaluation after skips makes no update: the checkpoint at its end is not among those kept, also when the run was resumed just before.
+# An evaluation after skips makes no update: the checkpoint at its end is not among those kept, also
+# when the run was resumed just before.
 sed '$a\  - {kind: eval, prompts: 2, samples: 1, max_new: 4}' ruin.yaml >asked.yaml
 recipe=asked.yaml
 few=(--set "phases.ruin.steps=$((first + 4))" --set checkpoint.keep=1)
@@ -109,7 +113,8 @@ check "skips, resumed at an evaluation: exit 0" equal "$code" 0
 check "P9: skips, resumed at an evaluation: the good one is kept" equal "$(kept again)" "$(kept asked)"
 recipe=ruin.yaml
 
-# The count is part of a checkpoint: the first phase ends with skips, the second continues the count, also when it is resumed there.
+# The count is part of a checkpoint: the first phase ends with skips, the second continues the
+# count, also when it is resumed there.
 cat >>ruin.yaml <<'YAML'
   - {kind: sft, name: more, steps: 100, batch: 8, lr: 1, weight_decay: 10}
 YAML

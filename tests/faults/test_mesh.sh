@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_mesh.sh DUET: promises P2 and P3. From the same weights every mesh samples the same answers with the same
-# log-probabilities, and the trainer computes exactly those again: ratio/max_deviation is 0, with rewards that differ.
+# test_mesh.sh DUET: promises P2 and P3. From the same weights every mesh samples the same answers
+# with the same log-probabilities, and the trainer computes exactly those again: ratio/max_deviation
+# is 0, with rewards that differ.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 for mesh in 1x1 2x1 1x2 2x2 1x4; do

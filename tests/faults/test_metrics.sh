@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_metrics.sh DUET: docs/METRICS.md has a row for every name that the source puts into metrics.jsonl, and for every member that runs
-# of all kinds of phase put into metrics.jsonl and samples.jsonl; and no row for what nothing puts there.
+# test_metrics.sh DUET: docs/METRICS.md has a row for every name that the source puts into
+# metrics.jsonl, and for every member that runs of all kinds of phase put into metrics.jsonl and
+# samples.jsonl; and no row for what nothing puts there.
 . tests/faults/common.sh
 
 cat >names.py <<'PY'

@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_moe.sh DUET: layers with experts. From the same weights, read by every mesh, meshes that share experts (ep) or not give the
-# same first answers, bit for bit, and learn on-policy (P2: the ratio is exactly 1); a run resumes exactly, also with
-# another ep; experts that cannot be shared evenly are rejected.
+# test_moe.sh DUET: layers with experts. From the same weights, read by every mesh, meshes that
+# share experts (ep) or not give the same first answers, bit for bit, and learn on-policy (P2: the
+# ratio is exactly 1); a run resumes exactly, also with another ep; experts that cannot be shared
+# evenly are rejected.
 . "${BASH_SOURCE%/*}/common.sh"
 moe=(--set model.experts=4 --set model.first_dense=1 --set model.balance=0.01)
 base "${moe[@]}"
@@ -18,7 +19,8 @@ for mesh in 1x1x1 2x1x2 4x1x4 2x2x2; do
     check "$mesh: the first answers are those of 1x1x1, bit for bit" cmp 1x1x1.first "$mesh.first"
 done
 
-# one run of four steps with ep 2; from its second step on again, as it was and with every expert on every rank
+# one run of four steps with ep 2; from its second step on again, as it was and with every expert on
+# every rank
 more=("${moe[@]}" --set phases.0.steps=4 --set checkpoint.every=2 --set checkpoint.keep=9)
 train 2 whole --set mesh.ep=2 "${more[@]}"
 check "whole: exit 0" equal "$code" 0

@@ -1,5 +1,6 @@
 #!/bin/bash
-# test_network.sh DUET: messages between the ranks of this host: the documented figures; all mistakes are reported.
+# test_network.sh DUET: messages between the ranks of this host: the documented figures; all
+# mistakes are reported.
 # shellcheck disable=SC1091,SC2154
 . "${BASH_SOURCE%/*}/common.sh"
 command -v python3 >/dev/null || { echo "python3 is missing: it reads the JSON"; exit 77; }

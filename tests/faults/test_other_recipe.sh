@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_other_recipe.sh DUET: a run is resumed, or its weights are used, with another recipe, other data, another tokenizer or model than its
-# checkpoint was saved with. Every difference is reported; what makes position or weights meaningless exits 2 and leaves the folder untouched;
-# other differences are accepted; more steps continue the training; recipe.yaml records what was done.
+# test_other_recipe.sh DUET: a run is resumed, or its weights are used, with another recipe, other
+# data, another tokenizer or model than its checkpoint was saved with. Every difference is reported;
+# what makes position or weights meaningless exits 2 and leaves the folder untouched; other
+# differences are accepted; more steps continue the training; recipe.yaml records what was done.
 . "${BASH_SOURCE%/*}/common.sh"
 
 python3 - <<'PY'
@@ -37,7 +38,8 @@ resume() {
     shift
     call "$duet" train "$recipe" --set out=run --resume auto "$@"
 }
-# refused NAME MESSAGE RECIPE ARGUMENTS...: exit 2, nothing touched, the row of the table and what to do
+# refused NAME MESSAGE RECIPE ARGUMENTS...: exit 2, nothing touched, the row of the table and what
+# to do
 refused() {
     local name=$1 message=$2 before
     shift 2

@@ -1,8 +1,8 @@
 #!/bin/bash
-# test_pages.sh DUET: what the pages refer to exists: files in `backticks`, tests by their short names
-# (unit/comm/test_rng), links. And they are readable: no paragraph over 90 words, no line of prose over
-# 100 columns; tables, code and headings are excluded. Sources and pages keep to plain technical English:
-# words that were replaced once do not come back, no comment opens with "Of".
+# test_pages.sh DUET: what the pages refer to exists: files in `backticks`, tests by their short
+# names (unit/comm/test_rng), links. And they are readable: no paragraph over 90 words, no line of
+# prose over 100 columns; tables, code and headings are excluded. Sources and pages keep to plain
+# technical English: words that were replaced once do not come back, no comment opens with "Of".
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')

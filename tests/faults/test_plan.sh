@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_plan.sh DUET: what `duet plan` reports for a job that does not fit this machine, for ranks that share its cores, and for a cluster
-# file that contradicts itself.
+# test_plan.sh DUET: what `duet plan` reports for a job that does not fit this machine, for ranks
+# that share its cores, and for a cluster file that contradicts itself.
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
 

@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_reduction.sh DUET: gradient sums that overlap the backward pass give the bits of sums after it, on one host and on two;
-# and the rounding errors of gradients sent to other hosts are part of the state: a run killed and resumed equals the unbroken one
-# (P5), while another mesh starts without them and says so. Hosts are simulated (DUET_RANKS_PER_NODE).
+# test_reduction.sh DUET: gradient sums that overlap the backward pass give the bits of sums after
+# it, on one host and on two; and the rounding errors of gradients sent to other hosts are part of
+# the state: a run killed and resumed equals the unbroken one (P5), while another mesh starts
+# without them and says so. Hosts are simulated (DUET_RANKS_PER_NODE).
 . "${BASH_SOURCE%/*}/common.sh"
 short=(--set phases.start.steps=24 --set phases.grpo.steps=3 --set reduction.bucket_mib=0 --set schedule=1f1b --set model.layers=6)
 

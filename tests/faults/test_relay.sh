@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_relay.sh DUET: P9, P8: the reader of the output exits, the disk under it is full, mpirun itself or launch/run.sh is signalled or killed: the job
-# saves and stops where possible, the last message is ours, and the next start removes what killed ones left. Exactly the
-# documented noise of mpirun's own output is dropped.
+# test_relay.sh DUET: P9, P8: the reader of the output exits, the disk under it is full, mpirun
+# itself or launch/run.sh is signalled or killed: the job saves and stops where possible, the last
+# message is ours, and the next start removes what killed ones left. Exactly the documented noise of
+# mpirun's own output is dropped.
 # shellcheck source=tests/faults/common.sh disable=SC2317
 . "${BASH_SOURCE%/*}/common.sh"
 run=$root/launch/run.sh

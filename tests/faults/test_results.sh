@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_results.sh DUET: docs/RESULTS.md says above every table which instruction set it was measured with, since results differ
-# between them.
+# test_results.sh DUET: docs/RESULTS.md says above every table which instruction set it was measured
+# with, since results differ between them.
 . "${BASH_SOURCE%/*}/common.sh"
 page=$root/docs/RESULTS.md
 check "every table but the machine's own" equal "$(awk '

@@ -1,13 +1,15 @@
 #!/bin/bash
-# test_resume.sh DUET: promise P5. One run is killed with SIGKILL five times and resumed each time: its metrics, samples and
-# tensors are those of an unbroken run. It also resumes on a mesh of another shape.
+# test_resume.sh DUET: promise P5. One run is killed with SIGKILL five times and resumed each time:
+# its metrics, samples and tensors are those of an unbroken run. It also resumes on a mesh of
+# another shape.
 . "${BASH_SOURCE%/*}/common.sh"
 
 train 4 whole
 check "unbroken: exit 0" equal "$code" 0
 check "unbroken: groups of different rewards" test "$(values whole/metrics.jsonl grad_norm | tail -n 13 | grep -c '[1-9]')" -ge 6
 
-# killed NAME VICTIM TEST...: resumes the run, waits until the test is true, then kills one rank, mpirun or all of them
+# killed NAME VICTIM TEST...: resumes the run, waits until the test is true, then kills one rank,
+# mpirun or all of them
 killed() {
     local name=$1 victim=$2 rank
     shift 2
@@ -24,7 +26,8 @@ killed() {
     check "killed $name: no process is left" gone 10 "${pids[@]}"
     echo "killed $name ($victim): $(wc -l <broken/metrics.jsonl) lines, last checkpoint $(cat broken/checkpoints/latest)"
 }
-# is_saving_step STEP: it is being saved, or just was: on a fast machine that takes less time than looking twice
+# is_saving_step STEP: it is being saved, or just was: on a fast machine that takes less time than
+# looking twice
 is_saving_step() {
     local folder
     folder=broken/checkpoints/step-$(printf %08d "$1")
@@ -67,8 +70,9 @@ train 1 other --resume auto --set mesh.dp=1 --set mesh.pp=1
 check "1x2 -> 1x1: exit 0" equal "$code" 0
 check "1x2 -> 1x1: resumes from $from, where 1x2 was" has err "resuming from other/checkpoints/$from"
 check "other meshes: every step once" equal "$(values other/metrics.jsonl step)" "$(seq 0 72)"
-# near LINES: the mean loss over those steps is within 3 % of the unbroken run's, and no step's is off by more than a fifth. (Over steps 21
-# to 60, runs on 1x1, 2x2 and 1x2 from the start differ by 0.2 to 15 % at the worst step, depending on the seed.)
+# near LINES: the mean loss over those steps is within 3 % of the unbroken run's, and no step's is
+# off by more than a fifth. (Over steps 21 to 60, runs on 1x1, 2x2 and 1x2 from the start differ by
+# 0.2 to 15 % at the worst step, depending on the seed.)
 near() {
     paste <(values whole/metrics.jsonl loss) <(values other/metrics.jsonl loss) | sed -n "$1p" |
         awk '{ d = ($1 - $2) / $1; a += $1; b += $2; if (d * d > 0.04) { print NR ": " $0; bad = 1 } }

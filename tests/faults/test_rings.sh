@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_rings.sh DUET: no call cycles between files or between rooms of trainer/ (tests/support/rings.sh on the objects of the
-# program); and planted cycles are found.
+# test_rings.sh DUET: no call cycles between files or between rooms of trainer/
+# (tests/support/rings.sh on the objects of the program); and planted cycles are found.
 . "${BASH_SOURCE%/*}/common.sh"
 rings=$root/tests/support/rings.sh
 

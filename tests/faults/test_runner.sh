@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_runner.sh DUET: run_tests.sh on a small tree of its own: with TEST_SKIPS=fail a skip counts as a failure, and a marked test runs
-# on each instruction set of the machine and shows which. isas.sh with the flags of several processors.
+# test_runner.sh DUET: run_tests.sh on a small tree of its own: with TEST_SKIPS=fail a skip counts
+# as a failure, and a marked test runs on each instruction set of the machine and shows which.
+# isas.sh with the flags of several processors.
 . "${BASH_SOURCE%/*}/common.sh"
 unset ONEDNN_MAX_CPU_ISA DUET_ISA TEST_SKIPS
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_same.sh DUET: promise P4. The same recipe on the same mesh always gives the same bits: metrics (except clock readings), samples
-# and tensors; another seed gives others.
+# test_same.sh DUET: promise P4. The same recipe on the same mesh always gives the same bits:
+# metrics (except clock readings), samples and tensors; another seed gives others.
 . "${BASH_SOURCE%/*}/common.sh"
 
 train 4 one

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_schedules.sh DUET: promises P4 and P5 across schedules and layouts. A run that is killed twice and resumed each time with another
-# schedule and another split of layers writes the metrics, answers and tensors of a run with one schedule, bit for bit.
+# test_schedules.sh DUET: promises P4 and P5 across schedules and layouts. A run that is killed
+# twice and resumed each time with another schedule and another split of layers writes the metrics,
+# answers and tensors of a run with one schedule, bit for bit.
 . "${BASH_SOURCE%/*}/common.sh"
 here=(--set mesh.dp=1 --set mesh.micro_batches=4)
 

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_score.sh DUET: promise P2 from outside. `duet score` with the checkpoint of a step gives exactly the log-probabilities
-# that were recorded when that step's answers were sampled, on any mesh. eval and sample use the same checkpoint.
+# test_score.sh DUET: promise P2 from outside. `duet score` with the checkpoint of a step gives
+# exactly the log-probabilities that were recorded when that step's answers were sampled, on any
+# mesh. eval and sample use the same checkpoint.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 train 4 run --set mesh.pp=2 --set checkpoint.every=1 --set checkpoint.keep=9

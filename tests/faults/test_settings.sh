@@ -1,18 +1,19 @@
 #!/bin/bash
-# test_settings.sh DUET: docs/SETTINGS.md agrees with the program's own table, names exactly the settings
-# that a grpo phase has, and its DeepSeek-R1 recipe is valid.
+# test_settings.sh DUET: docs/SETTINGS.md agrees with the program's own table, names exactly the
+# settings that a grpo phase has, and its DeepSeek-R1 recipe is valid.
 # shellcheck disable=SC2016,SC2094
 # shellcheck source=tests/faults/common.sh
 . tests/faults/common.sh
 page=$root/docs/SETTINGS.md
 
-# --- the tables -------------------------------------------------------------------------------------
+# --- the tables ---
 "$duet" help settings --markdown >table 2>err
 check "the program prints its table" [ -s table ]
 sed '1,/^### /{/^### /!d}' "$page" >tables # from the first table on
 check "the tables are those of \`duet help settings --markdown\`; paste them into docs/SETTINGS.md" diff tables table
 
-# Every setting that \`duet settings\` prints of a recipe has a row in its section, and the other way round.
+# Every setting that \`duet settings\` prints of a recipe has a row in its section, and the other
+# way round.
 printf 'phases: [{kind: sft}, {kind: grpo}, {kind: eval}]\n' >all.yaml
 "$duet" settings all.yaml --set model.max_context=512 >resolved 2>err
 check "a recipe of all kinds of phase" [ -s resolved ]
@@ -20,7 +21,7 @@ sed -nE 's/^ *(- )?([a-z_0-9]+): .+/\2/p' resolved | sort -u >of_program
 sed -nE 's/^\| `([a-z_0-9]+)` \| `.*/\1/p' tables | sort -u >of_page
 check "settings of a resolved recipe and of the page" diff of_program of_page
 
-# --- GRPO -------------------------------------------------------------------------------------------
+# --- GRPO ---
 # The first column of the table of names: `prompts`, or `advantage: std`, a choice of it.
 sed -n '/^| setting of a grpo phase/,/^$/p' "$page" | sed -nE '3,$s/^\| ([^|]*) \|.*/\1/p' |
     grep -o '`[^`]*`' | tr -d '\`' >names
@@ -38,7 +39,7 @@ cut -d : -f 1 names | sort -u - apart >told
 sed -nE '/^### phases/,$s/^\| `([a-z_0-9]+)` .*\| [a-z, ]*\bgrpo\b[a-z, ]* \| .*/\1/p' tables | sort -u >of_grpo
 check "every setting of grpo is in the table of names" diff of_grpo told
 
-# --- the recipe of R1 -------------------------------------------------------------------------------
+# --- the recipe of R1 ---
 {
     printf 'model: {max_context: 32768}\ndata: {micro_batch_tokens: 32768}\nphases:\n  - kind: grpo\n    max_new: 32000\n    steps: 20\n'
     sed -n '/^```yaml/,/^```/p' "$page" | grep -v '^```'

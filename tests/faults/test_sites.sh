@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_sites.sh DUET: two sites on one machine. They hold the same outer parameters after every exchange; killed during an exchange or a save, or
-# stopped at different moments, they resume together with the bits of the unbroken run; a dead site ends the job.
+# test_sites.sh DUET: two sites on one machine. They hold the same outer parameters after every
+# exchange; killed during an exchange or a save, or stopped at different moments, they resume
+# together with the bits of the unbroken run; a dead site ends the job.
 . "${BASH_SOURCE%/*}/common.sh"
 sed -i -e 's/dp: 2, pp: 2/sites: 2, dp: 1, pp: 2/' -e 's/^model:/sites: {every: 7, delay: 4, wire: int8}\n&/' recipe.yaml
 
@@ -15,7 +16,8 @@ train 4 whole
 check "unbroken: exit 0" equal "$code" 0
 check "unbroken: ratio one inside a site" equal "$(deviations whole/site-2/metrics.jsonl)" "- 0"
 check "the sites learn from different problems" test "$(of_both loss whole | awk '$1 != $2' | wc -l)" -ge 60
-# updates 7 14 ... 49, each four later; 56 + 4 would be the end, which exchanges anyway; then 7 + 4 and the end of grpo
+# updates 7 14 ... 49, each four later; 56 + 4 would be the end, which exchanges anyway; then 7 + 4
+# and the end of grpo
 check "outer parameters: the same on both" same_on_both sites/checksum whole
 check "exchanges: exactly four updates after they began" equal "$(grep -n sites/checksum whole/site-1/metrics.jsonl | cut -d: -f1 | paste -sd' ')" \
     "11 18 25 32 39 46 53 60 71 72"
@@ -24,7 +26,8 @@ check "the resolved recipe is that of the job" has whole/site-2/recipe.yaml 'out
 check "last: the same answers on both" equal "$(tail -n 1 whole/site-1/metrics.jsonl | sed 's/"time.*//')" "$(tail -n 1 whole/site-2/metrics.jsonl | sed 's/"time.*//')"
 
 # --- killed ---
-# killed NAME VICTIM TEST...: resumes (slowed down, which changes no bit) until the test is true, then kills one rank or all of them
+# killed NAME VICTIM TEST...: resumes (slowed down, which changes no bit) until the test is true,
+# then kills one rank or all of them
 killed() {
     local name=$1 victim=$2
     shift 2

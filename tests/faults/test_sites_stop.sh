@@ -61,8 +61,9 @@ kill -USR1 "${pids[4]}"
 heard "one rank" "$since" 7
 check "one rank: an exchange is under way" equal "$(member exchange_began broken/site-1) $(member exchange_began broken/site-2)" "3 3"
 
-# ahead NAME LINES SECONDS [FURTHER]: site 2 stands still until site 1, a step ahead and in its rollout, has
-# been asked for so long. The rollout of site 2 is not cut: it comes to where site 1 stands.
+# ahead NAME LINES SECONDS [FURTHER]: site 2 stands still until site 1, a step ahead and in its
+# rollout, has been asked for so long. The rollout of site 2 is not cut: it comes to where site 1
+# stands.
 ahead() {
     begun "$1" "$2" || return
     kill -STOP "${pids[3]}" "${pids[4]}"

@@ -1,7 +1,8 @@
 #!/bin/bash
-# test_state.sh DUET: promise P9 for the state beside the tensors. A checkpoint whose state no run can have written, although its checksum is
-# right, is damaged: it is named, and the previous one is used. metrics.jsonl and samples.jsonl are truncated only at the end of a line, never
-# overwritten, and not at all when their lines were changed.
+# test_state.sh DUET: promise P9 for the state beside the tensors. A checkpoint whose state no run
+# can have written, although its checksum is right, is damaged: it is named, and the previous one is
+# used. metrics.jsonl and samples.jsonl are truncated only at the end of a line, never overwritten,
+# and not at all when their lines were changed.
 . "${BASH_SOURCE%/*}/common.sh"
 
 cat >s.yaml <<'YAML'

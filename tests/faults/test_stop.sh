@@ -1,11 +1,13 @@
 #!/bin/bash
-# test_stop.sh DUET: a run that is asked to stop saves and exits 85, whatever the signal; resumed it equals the unbroken run.
+# test_stop.sh DUET: a run that is asked to stop saves and exits 85, whatever the signal; resumed it
+# equals the unbroken run.
 # A second request ends it at once.
 . "${BASH_SOURCE%/*}/common.sh"
 train 4 whole
 check "unbroken: exit 0" equal "$code" 0
 
-# stopped NAME SIGNAL TEST...: the run stops this way, whether or not between two regular checkpoints
+# stopped NAME SIGNAL TEST...: the run stops this way, whether or not between two regular
+# checkpoints
 stopped() {
     local name=$1 signal=$2
     shift 2

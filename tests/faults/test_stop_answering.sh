@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_stop_answering.sh DUET: P5, P8: a run reacts to a stop request while answers are sampled: in an evaluation phase, in an evaluation within
-# a phase, in a rollout. It takes seconds, not the rest of the phase; finished evaluations are kept; resumed, the run has the bits of the unbroken one.
+# test_stop_answering.sh DUET: P5, P8: a run reacts to a stop request while answers are sampled: in
+# an evaluation phase, in an evaluation within a phase, in a rollout. It takes seconds, not the rest
+# of the phase; finished evaluations are kept; resumed, the run has the bits of the unbroken one.
 . "${BASH_SOURCE%/*}/common.sh"
 long_answers "dp: 2" 1200 2 200
 train 2 whole
@@ -23,7 +24,8 @@ stopped() {
     check "$name: no line more" equal "$(wc -l <broken/metrics.jsonl)" "$2"
     check "$name: reported" has err "restart with --resume auto"
 }
-# advanced NAME LINES FROM MOST: stopped later and later until more than FROM problems are done; a loaded machine may need it
+# advanced NAME LINES FROM MOST: stopped later and later until more than FROM problems are done; a
+# loaded machine may need it
 advanced() {
     local wait
     for wait in 0.5 1 2 4; do

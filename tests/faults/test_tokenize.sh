@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_tokenize.sh DUET: `duet tokenize` takes a tokenizer.json, a folder with one, a checkpoint and a run; goes both ways;
-# names bad lines with their numbers; takes text as data unless told otherwise; shows conversations by the model's template; streams.
+# test_tokenize.sh DUET: `duet tokenize` takes a tokenizer.json, a folder with one, a checkpoint and
+# a run; goes both ways; names bad lines with their numbers; takes text as data unless told
+# otherwise; shows conversations by the model's template; streams.
 . "${BASH_SOURCE%/*}/common.sh"
 golden=$root/tests/golden
 # the texts of a golden file, one JSON object a line, and the ids that `tokenizers` gives

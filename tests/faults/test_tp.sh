@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_tp.sh DUET: tensor parallelism. From the same weights, read by every mesh, two ranks per layer sample and learn on-policy
-# (P2: the ratio is exactly 1), with the same answers on every mesh of the same tp; a run resumes with another tp; an invalid tp
-# is rejected with the nearest meshes.
+# test_tp.sh DUET: tensor parallelism. From the same weights, read by every mesh, two ranks per
+# layer sample and learn on-policy (P2: the ratio is exactly 1), with the same answers on every mesh
+# of the same tp; a run resumes with another tp; an invalid tp is rejected with the nearest meshes.
 . "${BASH_SOURCE%/*}/common.sh"
 base
 for mesh in 1x1x2 2x1x2 1x2x2; do
@@ -16,14 +16,16 @@ for mesh in 1x1x2 2x1x2 1x2x2; do
     check "$mesh: the first answers are those of 1x1x2, bit for bit" cmp 1x1x2.first "$mesh.first"
 done
 
-# the recorded log-probabilities again, of the weights that sampled them: with that tp; with another one that is said
+# the recorded log-probabilities again, of the weights that sampled them: with that tp; with another
+# one that is said
 call "$root/launch/run.sh" -n 2 --timeout 60 "$duet" score base 1x1x2.first --set mesh.tp=2
 check "score with another tp than the run's: reported" has err "the run had mesh.tp 1, this job has 2: the last bits may differ"
 check "score with another tp than the run's: how to have the same" has err "a multiple of 1 ranks with --set mesh.tp=1"
 call "$duet" score base 1x1x2.first
 check "score with the run's tp: nothing said" hasnt err "mesh.tp"
 
-# one run of six steps with tp 2; from its second step on again, as it was and on other meshes, and back
+# one run of six steps with tp 2; from its second step on again, as it was and on other meshes, and
+# back
 more=(--set phases.0.steps=6 --set checkpoint.every=2 --set checkpoint.keep=9)
 train 2 whole --set mesh.tp=2 "${more[@]}"
 check "whole: exit 0" equal "$code" 0

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_trouble.sh DUET: docs/TROUBLE.md is backed by tests. Every row has four cells; the last names a test of this tree, and each piece of
-# the message in the first cell (split at …) appears literally in that test.
+# test_trouble.sh DUET: docs/TROUBLE.md is backed by tests. Every row has four cells; the last names
+# a test of this tree, and each piece of the message in the first cell (split at …) appears
+# literally in that test.
 set -u
 page=docs/TROUBLE.md
 rows=0 failed=0

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# common.sh: for tests on several hosts; sourced with the program as $1. Everything of tests/faults/common.sh (scratch folder, checks, the
-# recipe of three seconds), and a testbed: hosts_up, runs on its hosts, processes there, bytes on its links. Where there can be no
-# testbed a script exits 77 and says why.
+# common.sh: for tests on several hosts; sourced with the program as $1. Everything of
+# tests/faults/common.sh (scratch folder, checks, the recipe of three seconds), and a testbed:
+# hosts_up, runs on its hosts, processes there, bytes on its links. Where there can be no testbed a
+# script exits 77 and says why.
 . "${BASH_SOURCE%/*}/../faults/common.sh"
 tb=$root/launch/testbed/testbed.sh
 net=/run/duet-testbed${DUET_TESTBED:+-$DUET_TESTBED}
@@ -24,7 +25,8 @@ trap cleanup_hosts EXIT
 
 on() { "$tb" on "$@"; }
 
-# A run on the hosts, from h1: as train, start of tests/faults/common.sh, but on `hostfile` (one rank a host).
+# A run on the hosts, from h1: as train, start of tests/faults/common.sh, but on `hostfile` (one
+# rank a host).
 hostfile=$net/hostfile
 launch_hosts() { # RANKS ARGUMENTS...: sets command
     local n=$1
@@ -51,7 +53,7 @@ row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 seconds_of() { printf '%d.%d s' $(($1 / 1000)) $(($1 % 1000 / 100)); } # of milliseconds
 
-# --- processes on hosts -----------------------------------------------------------------------------
+# --- processes on hosts ---
 
 # ranks_on I: process ids of the trainer on host I
 ranks_on() {
@@ -60,7 +62,8 @@ ranks_on() {
         [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = duet ] && echo "$pid"
     done
 }
-# nobody_left SECONDS [BUT]: within that time all processes on the hosts have ended, except the testbed's own and those that match BUT
+# nobody_left SECONDS [BUT]: within that time all processes on the hosts have ended, except the
+# testbed's own and those that match BUT
 nobody_left() {
     local until=$((SECONDS + $1)) left
     while left=$("$tb" pids | grep -v -- "${2:-^$}"); do
@@ -70,9 +73,10 @@ nobody_left() {
     return 0
 }
 
-# --- bytes on links -----------------------------------------------------------------------------------
+# --- bytes on links ---
 
-# traffic_of COMMAND...: runs it; sets traffic[from,to], the bytes (IP headers included) host hFROM sent to host hTO
+# traffic_of COMMAND...: runs it; sets traffic[from,to], the bytes (IP headers included) host hFROM
+# sent to host hTO
 declare -A traffic
 traffic_of() {
     local from to bytes
@@ -82,8 +86,9 @@ traffic_of() {
     while read -r from to bytes; do traffic[${from#h},${to#h}]=$((bytes + ${traffic[${from#h},${to#h}]})); done < <("$tb" traffic)
     [ ${#traffic[@]} -gt 0 ] || { echo "no counters: iptables is missing; run: launch/setup.sh --hosts"; exit 77; }
 }
-# step_traffic RANKS SHORT LONG ARGUMENTS...: what a step sends: sets traffic as above, bytes a step. From two runs of SHORT
-# and LONG steps of the recipe's first phase (which must be its only one), so that start, end and checkpoints drop out. The long run's folder stays: step-traffic-long.
+# step_traffic RANKS SHORT LONG ARGUMENTS...: what a step sends: sets traffic as above, bytes a
+# step. From two runs of SHORT and LONG steps of the recipe's first phase (which must be its only
+# one), so that start, end and checkpoints drop out. The long run's folder stays: step-traffic-long.
 step_traffic() {
     local n=$1 short=$2 long=$3 pair name
     shift 3

@@ -1,7 +1,9 @@
 #!/bin/bash
-# test_bytes.sh DUET: the traffic between hosts that duet plan predicts for a step is within 5 % of what is counted on the links, pair by
-# pair. Bytes per step are the difference of two runs of different length, which cancels start, end and checkpoints. The number of
-# micro-batches is fixed (mesh.micro_batches), so that all steps send the same. The counters see IP packets: payload and headers.
+# test_bytes.sh DUET: the traffic between hosts that duet plan predicts for a step is within 5 % of
+# what is counted on the links, pair by pair. Bytes per step are the difference of two runs of
+# different length, which cancels start, end and checkpoints. The number of micro-batches is fixed
+# (mesh.micro_batches), so that all steps send the same. The counters see IP packets: payload and
+# headers.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
@@ -46,8 +48,9 @@ all_predicted() {
     local pair
     for pair in "${!plan[@]}"; do is_predicted "$pair" || return; done
 } >/dev/null
-# compare NAME ARGUMENTS...: pair by pair, and in total. In a rollout a pipeline that asks more often gets more questions: pairs may differ
-# by `apart` percent. On a busy machine acknowledgements come so late that TCP resends what had arrived: counted up to three times.
+# compare NAME ARGUMENTS...: pair by pair, and in total. In a rollout a pipeline that asks more
+# often gets more questions: pairs may differ by `apart` percent. On a busy machine acknowledgements
+# come so late that TCP resends what had arrived: counted up to three times.
 compare() {
     local name=$1 pair counted=0 predicted=0 try # SHOW=1 prints all of them
     shift
@@ -66,15 +69,17 @@ compare() {
     [ -z "${SHOW:-}" ] || echo "$name: counted $counted, planned $predicted"
 }
 
-# A GRPO step with its rollout, after supervised steps (in both runs) that teach it to answer. Groups whose answers are all equal have no
-# gradient: four micro-batches have room for all groups, and there are four without them too.
+# A GRPO step with its rollout, after supervised steps (in both runs) that teach it to answer.
+# Groups whose answers are all equal have no gradient: four micro-batches have room for all groups,
+# and there are four without them too.
 apart=15 recipe=grpo.yaml
 sed 's/kind: sft, name: start, steps: 10/name: start, kind: sft, steps: 60/; s/lr: 1e-3/lr: 1e-2/' bytes.yaml >grpo.yaml
 echo '  - {kind: grpo, name: learn, steps: 10, prompts: 64, samples: 8, max_new: 48, lr: 1e-5, reward_format: 0.5}' >>grpo.yaml
 compare "a rollout and a step of GRPO" --set schedule=dualpipe --set data.micro_batch_tokens=1024
 apart='' recipe=bytes.yaml
 
-# Replicas of two hosts, two each: the running sum crosses once, a number is 8 bits and its part of a scale.
+# Replicas of two hosts, two each: the running sum crosses once, a number is 8 bits and its part of
+# a scale.
 two_hosts() {
     printf '%s slots=2\n' h1 h2 >two
     hostfile=two

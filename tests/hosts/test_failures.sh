@@ -1,11 +1,13 @@
 #!/bin/bash
-# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down permanently, mpirun killed, a rank that hangs: the job ends
-# in time, reports who and what, with its exit code, and leaves no process on any host. A link down for 3 s: the job continues.
+# test_failures.sh DUET: promise P8 on four hosts. A rank killed, a host killed, a link down
+# permanently, mpirun killed, a rank that hangs: the job ends in time, reports who and what, with
+# its exit code, and leaves no process on any host. A link down for 3 s: the job continues.
 # Prints the rows of the table in docs/CLUSTER.md.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
-# hurt NAME LIMIT_S COMMAND...: while four ranks train on four hosts, one each; sets took (ms from there to the end) and code
+# hurt NAME LIMIT_S COMMAND...: while four ranks train on four hosts, one each; sets took (ms from
+# there to the end) and code
 hurt() {
     local name=$1 limit_s=$2 since
     shift 2

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_failures_slow.sh DUET: a straggler reports itself and changes no bit; a host whose disk is full ends the job with its name, and
-# earlier checkpoints stay intact. Prints the rows of the table in docs/CLUSTER.md.
+# test_failures_slow.sh DUET: a straggler reports itself and changes no bit; a host whose disk is
+# full ends the job with its name, and earlier checkpoints stay intact. Prints the rows of the table
+# in docs/CLUSTER.md.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 sed -i '/kind: grpo/,$d' recipe.yaml # the supervised steps are enough

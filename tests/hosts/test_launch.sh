@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_launch.sh DUET: launch/run.sh across hosts: the bits of one host, signals and exit codes from all of them, a lost host named; and hosts
-# that cannot run the job are reported before anything starts, each with what to do.
+# test_launch.sh DUET: launch/run.sh across hosts: the bits of one host, signals and exit codes from
+# all of them, a lost host named; and hosts that cannot run the job are reported before anything
+# starts, each with what to do.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 printf 'h1 slots=2\nh2 slots=2\n' >pair

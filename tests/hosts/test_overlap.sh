@@ -1,17 +1,20 @@
 #!/bin/bash
-# test_overlap.sh DUET: what overlap gains. On links where a step without overlap loses 30 % or more, overlapped pairs with gradient sums
-# during the backward pass are at least 1.25 times as fast as 1f1b with flat sums after it, and learn the same.
+# test_overlap.sh DUET: what overlap gains. On links where a step without overlap loses 30 % or
+# more, overlapped pairs with gradient sums during the backward pass are at least 1.25 times as fast
+# as 1f1b with flat sums after it, and learn the same.
 #
-# All hosts share this machine's few cores, so computation is paced: each step of a pass sleeps (DUET_PACE_US), as if each rank had its
-# own device. Messages, exchanges, sums and losses are the trainer's, and the links are real. Times are those of the best step of
-# each run: other processes slow steps down, but never make one faster.
+# All hosts share this machine's few cores, so computation is paced: each step of a pass sleeps
+# (DUET_PACE_US), as if each rank had its own device. Messages, exchanges, sums and losses are the
+# trainer's, and the links are real. Times are those of the best step of each run: other processes
+# slow steps down, but never make one faster.
 . "${BASH_SOURCE%/*}/common.sh"
 rate=${RATE:-115mbit}
 export DUET_PACE_US=${PACE:-8000} # run.sh hands it to all hosts
 
-# A step of a host: 12 micro-batches through 2 layers, whose experts are on two hosts: 24 MB of exchanges each way, 3 MB between the stages,
-# 1 MB of gradients and weights. Messages are larger than the 64 KB that a shaped link lets through at once, and there is
-# little to compute, so that other processes disturb little.
+# A step of a host: 12 micro-batches through 2 layers, whose experts are on two hosts: 24 MB of
+# exchanges each way, 3 MB between the stages, 1 MB of gradients and weights. Messages are larger
+# than the 64 KB that a shaped link lets through at once, and there is little to compute, so that
+# other processes disturb little.
 cat >wire.yaml <<'YAML'
 seed: 7
 watchdog_s: 100

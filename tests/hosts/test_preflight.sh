@@ -1,12 +1,14 @@
 #!/bin/bash
-# test_preflight.sh DUET: launch/preflight.sh passes four good hosts, and finds every planted fault, on its host, with what to do.
-# A fault of one host is mounted in that host's mount namespace. A host cannot have its own clock, so there the command that reads
-# it (date) runs ahead.
+# test_preflight.sh DUET: launch/preflight.sh passes four good hosts, and finds every planted fault,
+# on its host, with what to do.
+# A fault of one host is mounted in that host's mount namespace. A host cannot have its own clock,
+# so there the command that reads it (date) runs ahead.
 # shellcheck disable=SC1091,SC2016,SC2086,SC2154
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 
-# All links have the same rate, far below what the machine can do: other processes do not slow them down.
+# All links have the same rate, far below what the machine can do: other processes do not slow them
+# down.
 for i in $(seq "$hosts"); do "$tb" shape "$i" 200mbit; done
 mkdir run
 cat >cluster.yaml <<'YAML'
@@ -35,7 +37,8 @@ check "good hosts" has out "preflight: 4 hosts ready"
 check "good hosts: nothing is marked" hasnt out '!'
 check "needs are the recipe's" grep -qE "4 ranks on 4 hosts: 0.[0-9] GiB of memory a rank, 1.0 GiB in $dir/run .*duet plan recipe.yaml" out
 check "messages take eth0" equal "$(awk '/^h[1-4] / { print $(NF - 3) }' out | sort -u)" eth0
-# 200 mbit is 0.025 GB/s, of which headers take some, to which the shaper's burst adds some; and the machine may be busy
+# 200 mbit is 0.025 GB/s, of which headers take some, to which the shaper's burst adds some; and the
+# machine may be busy
 check "messages reach what the links give" awk '/^h[1-4] / { for (k = 2; k; k--) n += $(NF - k) > 0.01 && $(NF - k) < 0.03 } END { exit n != 8 }' out
 
 # Another program, a missing library, a clock that is ahead, a driver that is broken.

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_reduce.sh DUET: reductions by nodes, on four hosts of two ranks, over links slow enough to dominate: the bits of the flat
-# path, the bytes of the formulas in comm/reduce.h, and the gain that follows from them.
+# test_reduce.sh DUET: reductions by nodes, on four hosts of two ranks, over links slow enough to
+# dominate: the bits of the flat path, the bytes of the formulas in comm/reduce.h, and the gain that
+# follows from them.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 sed 's/slots=1/slots=2/' "$hostfile" >pairs

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_same.sh DUET: promise P4 across hosts. A run on four hosts has the bits of the run on one host with the same mesh, and its
-# messages do cross their links.
+# test_same.sh DUET: promise P4 across hosts. A run on four hosts has the bits of the run on one
+# host with the same mesh, and its messages do cross their links.
 . "${BASH_SOURCE%/*}/common.sh"
 hosts_up 4
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_testbed.sh: the testbed itself: hosts that reach each other, links shaped, delayed, cut and counted; who owns it; and that
-# it is removed with its owner, however that one ends.
+# test_testbed.sh: the testbed itself: hosts that reach each other, links shaped, delayed, cut and
+# counted; who owns it; and that it is removed with its owner, however that one ends.
 . "${BASH_SOURCE%/*}/common.sh"
 export DUET_TESTBED=self$$
 net=/run/duet-testbed-$DUET_TESTBED

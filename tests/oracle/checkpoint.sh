@@ -1,7 +1,8 @@
 #!/bin/bash
 # checkpoint.sh PYTHON: the reader that docs/CHECKPOINT.md shows, run by a Python with h5py. Initial
-# weights do not depend on the mesh, so checkpoints before the first step must hold the same tensors:
-# of one rank, of two stages by two tensor-parallel ranks, of two pipelines that share experts.
+# weights do not depend on the mesh, so checkpoints before the first step must hold the same
+# tensors: of one rank, of two stages by two tensor-parallel ranks, of two pipelines that share
+# experts.
 set -eu
 python=${1:?usage: tests/oracle/checkpoint.sh PYTHON}
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,13 +1,13 @@
 #!/bin/bash
-# run.sh DUET [TEST...]: the checks against other people's programs (tokenizers, transformers, llama.cpp, jinja2) with
-# real models. Makes what they need once, outside the tree:
+# run.sh DUET [TEST...]: the checks against other people's programs (tokenizers, transformers,
+# llama.cpp, jinja2) with real models. Makes what they need once, outside the tree:
 #
 #   PEERS         where it all lies                        (${TMPDIR:-/tmp}/duet-peers)
 #   PEERS_VENV    the virtual environment                  ($PEERS/venv)
 #   PEERS_MODELS  the models that real_models.py makes     ($PEERS/models)
 #
-# A test is a program tests/peers/test_*.py: it is called with DUET and the models' folder, prints one line a
-# check, and exits 0 when all hold, 77 when this machine cannot run it.
+# A test is a program tests/peers/test_*.py: it is called with DUET and the models' folder, prints
+# one line a check, and exits 0 when all hold, 77 when this machine cannot run it.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 duet=$(realpath "$1") || exit 2

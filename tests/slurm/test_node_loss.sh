@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_node_loss.sh DUET: a host of a running job loses its link permanently. mpirun ends the ranks within seconds and names the host; Slurm finds the
-# host down (after its SlurmdTimeout) and requeues the job. On other hosts it resumes and ends with the bits of the unbroken run.
+# test_node_loss.sh DUET: a host of a running job loses its link permanently. mpirun ends the ranks
+# within seconds and names the host; Slurm finds the host down (after its SlurmdTimeout) and
+# requeues the job. On other hosts it resumes and ends with the bits of the unbroken run.
 # LAUNCHERS: mpirun (the default), srun
 . "${BASH_SOURCE%/*}/common.sh"
 sed -e 's/steps: 12/steps: 4/' -i recipe.yaml
@@ -33,6 +34,7 @@ for launcher in ${LAUNCHERS:-mpirun}; do
     [ "${LAUNCHERS:-}" ] || break
     until [[ $(on 1 sinfo -h -n h3 -o %T) == idle ]] || [ $((SECONDS - since)) -gt 150 ]; do sleep 0.5; done
 done
-# The lost host's slurmstepd reports the end of its step to the controller after a minute; its ranks are gone.
+# The lost host's slurmstepd reports the end of its step to the controller after a minute; its ranks
+# are gone.
 check "no process is left" nobody_left 20 "slurmstepd: "
 finish

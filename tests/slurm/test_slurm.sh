@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_slurm.sh DUET: a Slurm job on two hosts has the bits of a run on one host, whether started by srun through PMIx or by mpirun inside
-# the allocation; requeued while it runs, it resumes from its checkpoint and ends with the same bits.
+# test_slurm.sh DUET: a Slurm job on two hosts has the bits of a run on one host, whether started by
+# srun through PMIx or by mpirun inside the allocation; requeued while it runs, it resumes from its
+# checkpoint and ends with the same bits.
 . "${BASH_SOURCE%/*}/common.sh"
 slurm_up 2
 sed -i -e '/kind: grpo/,$d' recipe.yaml # the supervised steps are enough

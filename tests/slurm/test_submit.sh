@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_submit.sh DUET: launch/submit.sh on a real Slurm, through srun and through mpirun: warned by Slurm before the limit, saved, requeued
-# and resumed, a run has the bits of the unbroken one; an array of seeds and a job that depends on it; scancel; final stop; too many starts.
+# test_submit.sh DUET: launch/submit.sh on a real Slurm, through srun and through mpirun: warned by
+# Slurm before the limit, saved, requeued and resumed, a run has the bits of the unbroken one; an
+# array of seeds and a job that depends on it; scancel; final stop; too many starts.
 . "${BASH_SOURCE%/*}/common.sh"
 sed -e 's/steps: 60/steps: 30/; s/steps: 12/steps: 4/' -i recipe.yaml
 jobs_up 3

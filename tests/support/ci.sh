@@ -1,5 +1,6 @@
 #!/bin/bash
-# ci.sh MAKE: all checks that must pass, one after the other; a step whose tool is missing is skipped with a message.
+# ci.sh MAKE: all checks that must pass, one after the other; a step whose tool is missing is
+# skipped with a message.
 set -u
 make=$1
 failed=()

@@ -1,7 +1,9 @@
 #!/bin/bash
-# compare_runs.sh [--curves] RUN_A RUN_B: are these the same run, bit for bit? Compares metrics.jsonl without its clock readings,
-# samples.jsonl, and the shards of the last checkpoint byte by byte. --curves: no shards, and no bytes and checksums of what sites exchange, since other
-# buckets and placements lay out both otherwise. Names the first difference; exit 1 when there is one, 2 when something to compare is missing.
+# compare_runs.sh [--curves] RUN_A RUN_B: are these the same run, bit for bit? Compares
+# metrics.jsonl without its clock readings, samples.jsonl, and the shards of the last checkpoint
+# byte by byte. --curves: no shards, and no bytes and checksums of what sites exchange, since other
+# buckets and placements lay out both otherwise. Names the first difference; exit 1 when there is
+# one, 2 when something to compare is missing.
 set -u
 curves=
 [ "${1:-}" = --curves ] && curves=1 && shift

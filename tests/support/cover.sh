@@ -1,6 +1,6 @@
 #!/bin/bash
-# cover.sh BUILD: lines run by the tests that have just been run, a line for each folder. A kernel counts once,
-# as the variant in which most of its lines ran.
+# cover.sh BUILD: lines run by the tests that have just been run, a line for each folder. A kernel
+# counts once, as the variant in which most of its lines ran.
 find "$1" -name '*.gcda' -not -path '*/tests/*' -exec gcov -n {} + 2>/dev/null |
     awk -F"'" '/^File/ { file = $2 } /^Lines executed/ { split($0, part, /[:% ]+/); print file, part[3], part[5] }' |
     awk '$1 ~ /^(comm|model|pipeline|trainer)\/.*\.c$/ {

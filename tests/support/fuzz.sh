@@ -1,6 +1,7 @@
 #!/bin/bash
-# fuzz.sh SECONDS FUZZER...: runs each fuzzer for that time, starting from tests/fuzz/corpus/<name> where there is one. New
-# inputs stay in build/corpus; an input that breaks something is kept as build/crash-* and ends the run.
+# fuzz.sh SECONDS FUZZER...: runs each fuzzer for that time, starting from tests/fuzz/corpus/<name>
+# where there is one. New inputs stay in build/corpus; an input that breaks something is kept as
+# build/crash-* and ends the run.
 set -u
 seconds=$1
 shift

@@ -1,6 +1,7 @@
 #!/bin/sh
-# lines.sh FILE...: the shape of the tree: lengths of functions and files, parameters, comments; and which functions and
-# files are longer than we want. A function is what stands between a "{" and a "}" in the first column.
+# lines.sh FILE...: the shape of the tree: lengths of functions and files, parameters, comments; and
+# which functions and files are longer than we want. A function is what stands between a "{" and a
+# "}" in the first column.
 # Kernels (model/cpu) may be longer and are not named.
 awk -v FN_MAX=60 -v FILE_MAX=500 -v PARAMS_MAX=6 '
 function folder_of(file, part) { split(file, part, "/"); return part[1] }

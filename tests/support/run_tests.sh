@@ -1,9 +1,11 @@
 #!/bin/bash
-# run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one line each, shows the output of those that
-# fail, ends with "N passed, N failed". C tests are counted by the summary line of Check (a test that exits 0
-# without one has failed); scripts count as one, exit 77 means skipped and the last line says why: with TEST_SKIPS=fail in the
-# environment that is a failure. A C test whose first line says "on each instruction set" runs on each that this machine has
-# (launch/isas.sh), and its name shows which; a test of several ranks says on how many: "on each instruction set: 1 2".
+# run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one
+# line each, shows the output of those that fail, ends with "N passed, N failed". C tests are
+# counted by the summary line of Check (a test that exits 0 without one has failed); scripts count
+# as one, exit 77 means skipped and the last line says why: with TEST_SKIPS=fail in the environment
+# that is a failure. A C test whose first line says "on each instruction set" runs on each that this
+# machine has (launch/isas.sh), and its name shows which; a test of several ranks says on how many:
+# "on each instruction set: 1 2".
 # Exit 1 when anything failed or nothing ran.
 set -u
 build=$1
@@ -16,16 +18,18 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0
 
-# Seconds for a test on one rank count: it takes ten, but not on a busy machine, and not under a sanitizer.
+# Seconds for a test on one rank count: it takes ten, but not on a busy machine, and not under a
+# sanitizer.
 case $build in *asan* | *cover*) mpi_limit=900 ;; *) mpi_limit=240 ;; esac
-# Check gives a test 4 seconds unless told otherwise: too few on a busy machine or under a sanitizer.
+# Check gives a test 4 seconds unless told otherwise: too few on a busy machine or under a
+# sanitizer.
 export CK_DEFAULT_TIMEOUT=60 CK_TIMEOUT_MULTIPLIER=4
 
 # Leaks are looked for in single processes; Open MPI itself leaks by the thousand.
 leaks() { export ASAN_OPTIONS=detect_leaks=$1:abort_on_error=0:detect_odr_violation=0; }
 
-# The instruction sets that marked tests run on: the machine's best, without any limit, then the lesser ones. Only the first under a
-# sanitizer, and where the caller has set a limit.
+# The instruction sets that marked tests run on: the machine's best, without any limit, then the
+# lesser ones. Only the first under a sanitizer, and where the caller has set a limit.
 if [ "${ONEDNN_MAX_CPU_ISA:-}${DUET_ISA:-}" ]; then
     sets=("${ONEDNN_MAX_CPU_ISA:-}${DUET_ISA:+ DUET_ISA=$DUET_ISA}")
 else

@@ -1,6 +1,7 @@
 #!/bin/bash
-# tidy.sh FLAGS... -- FILE...: clang-tidy and cppcheck over the sources, shellcheck over launch/. A tool that is missing is an error that says
-# how to get it. Files of model/cpu are read as the base bf16 variant of themselves.
+# tidy.sh FLAGS... -- FILE...: clang-tidy and cppcheck over the sources, shellcheck over launch/. A
+# tool that is missing is an error that says how to get it. Files of model/cpu are read as the base
+# bf16 variant of themselves.
 set -u
 for tool in clang-tidy cppcheck shellcheck; do
     command -v $tool >/dev/null || { echo "tidy: $tool is missing; run: make setup-dev" >&2; exit 2; }

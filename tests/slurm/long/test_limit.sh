@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_limit.sh DUET: a real limit of two minutes: Slurm's warning, requested by submit.sh, comes before it; the trainer saves, the job is requeued,
-# restarts on its own after Slurm's two minutes, and ends with the bits of the unbroken run. Most of the time the ranks are stopped.
+# test_limit.sh DUET: a real limit of two minutes: Slurm's warning, requested by submit.sh, comes
+# before it; the trainer saves, the job is requeued, restarts on its own after Slurm's two minutes,
+# and ends with the bits of the unbroken run. Most of the time the ranks are stopped.
 . "${BASH_SOURCE%/*}/../common.sh"
 sed -i 's/watchdog_s: 60/watchdog_s: 600/' recipe.yaml
 jobs_up 2
