@@ -1,8 +1,8 @@
 #!/bin/bash
-# same_speed.sh BEFORE NOW [TRIES]: is a changed program as fast as the one before? Both run in turn,
-# TRIES (5) times each: training steps, decoding, each of a model of three million parameters. Prints
-# the ratio of tokens per second of processor time, which other work on the machine disturbs least,
-# and its median; exit 1 when a median is below 0.98. About a minute on a quiet machine.
+# same_speed.sh BEFORE NOW [TRIES]: is a changed program as fast as the one before? Both run in
+# turn, TRIES (5) times each: training steps, decoding, each of a model of three million parameters.
+# Prints the ratio of tokens per second of processor time, which other work on the machine disturbs
+# least, and its median; exit 1 when a median is below 0.98. About a minute on a quiet machine.
 set -u
 [ $# -ge 2 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 before=$1 now=$2 tries=${3:-5}

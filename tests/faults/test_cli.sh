@@ -72,7 +72,8 @@ run 2 settings ask.yaml --ranks 3; has err "does not divide 3 ranks"
 run 2 settings ask.yaml --get model.layer; has err "--get model.layer: unknown setting layer; did you mean layers?"
 run 2 settings none.yaml --get out; has err "none.yaml: cannot read the recipe"
 
-# --- numbers of the command line: each has its range, which the help shows; refused before anything is opened ---
+# --- numbers of the command line: each has its range, which the help shows; refused before anything
+# is opened ---
 run 2 eval nowhere --max-new -1 --temperature -3 --top-p 9 --prompts 0 --samples 5000 --top-k=-2
 for text in "--max-new: -1 is not in the range 1 to 1048576" "--temperature: -3 is not in the range 0 to 100" "--top-p: 9 is not in the range" \
     "--prompts: 0 is not in the range" "--samples: 5000 is not in the range 1 to 4096" "--top-k: -2 is not in the range"; do times 1 err "$text"; done

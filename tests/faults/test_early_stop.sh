@@ -132,7 +132,8 @@ kill -TERM "$job"
 ended
 check "nohup: SIGTERM is heard: exit 85" equal "$code" 85
 
-# --- a bare duet train whose reader exits is a hang-up; commands that only print end silently, as other tools do ---
+# --- a bare duet train whose reader exits is a hang-up; commands that only print end silently, as
+# other tools do ---
 one=(--set mesh.dp=1 --set mesh.pp=1 --set checkpoint.every=1000)
 { timeout 60 "$duet" train recipe.yaml --set out=read "${one[@]}" "${long[@]}" 2>&1; echo $? >code; } </dev/null | head -n 1 >out
 check "a bare duet train, head: exit 85" equal "$(<code)" 85

@@ -256,7 +256,8 @@ check "an older checkpoint: as before" alike sft run
 # The line by which a version recognises its own recipes.
 check "recipe.yaml begins as ever" equal "$(head -n 1 run/recipe.yaml)" "# Written by duet train at every start, from the recipe it was given and --set."
 
-# --- a run of the first version: settings of phases that do not use them, no zero_spread, no checksums of files and data ---
+# --- a run of the first version: settings of phases that do not use them, no zero_spread, no
+# checksums of files and data ---
 longer=(--set phases.sft.steps=80 --set phases.sft.lr=1e-2 --set phases.grpo.steps=4)
 call "$duet" train r.yaml --set out=dropped "${longer[@]}" --set phases.grpo.zero_spread=drop
 check "dropped: exit 0" equal "$code" 0

@@ -2,7 +2,8 @@
 # test_pages.sh DUET: what the pages refer to exists: files in `backticks`, tests by their short
 # names (unit/comm/test_rng), links. And they are readable: no paragraph over 90 words, no line of
 # prose over 100 columns; tables, code and headings are excluded. Sources and pages keep to plain
-# technical English: words that were replaced once do not come back, no comment opens with "Of".
+# technical English: words that were replaced once do not come back, no comment opens with "Of" or
+# is over 100 columns wide.
 . "${BASH_SOURCE%/*}/common.sh"
 cd "$root" || exit 1
 mapfile -t pages < <(git ls-files '*.md' 2>/dev/null || find . -name '*.md' -not -path './build/*' -printf '%P\n')
@@ -73,6 +74,8 @@ INSTEAD = [
     (r"\bknobs?\b", "settings"),
     (r"/\*\s+Of\b|^[ \t]*#[ \t]+Of\b", "another opening of the comment"),
 ]
+COLUMNS = 100
+PROSE = re.compile(r"\s*# (?!shellcheck )\S")  # a table or a command line is further in
 seen = bad = 0
 for file in sys.argv[1:]:
     text = open(file, encoding="utf-8", errors="replace").read()
@@ -81,6 +84,10 @@ for file in sys.argv[1:]:
         for found in re.finditer(pattern, text, re.M):
             bad += 1
             print(f"{file}:{text.count(chr(10), 0, found.start()) + 1}: \"{found.group().strip()}\": write {better}")
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > COLUMNS and PROSE.match(line):
+            bad += 1
+            print(f"{file}:{number}: a comment of {len(line)} columns; break it at {COLUMNS}")
 if seen < 900: bad += print(f"words.py: only {seen} files seen") is None
 sys.exit(bad > 0)
 PY

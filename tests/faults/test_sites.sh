@@ -51,7 +51,8 @@ train 4 broken --resume auto
 check "resumed: exit 0" equal "$code" 0
 check "resumed: both the same as the unbroken run" alike_both whole broken
 
-# --- tensor parallelism: what both ranks of a site hold is saved by one of them, and must equal the other's to the last bit ---
+# --- tensor parallelism: what both ranks of a site hold is saved by one of them, and must equal the
+# other's to the last bit ---
 tp=(--set mesh.pp=1 --set mesh.tp=2 --set checkpoint.keep=99)
 train 4 shared "${tp[@]}"
 check "tp: exit 0" equal "$code" 0
@@ -89,7 +90,8 @@ train 4 stopped --resume auto
 check "stopped: resumed: exit 0" equal "$code" 0
 check "stopped: resumed: same as the unbroken run" alike_both whole stopped
 
-# --- sites that start differently: different recipes are found at the start, different weights at the first comparison ---
+# --- sites that start differently: different recipes are found at the start, different weights at
+# the first comparison ---
 both=(mpirun --allow-run-as-root --oversubscribe --timeout 60 --mca btl vader,self)
 call "${both[@]}" -np 2 "$duet" train recipe.yaml --set out=unlike : -np 2 "$duet" train recipe.yaml --set out=unlike --set seed=8
 check "other recipes: exit 2" equal "$code" 2

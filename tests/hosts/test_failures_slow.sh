@@ -34,7 +34,8 @@ said='rank 2: warning: straggler: passes on h3 take [0-9.]* x the others'
 check "slow rank: who" grep -q "$said" err
 row "slow rank" "goes on" "$code" "$(grep -o "$said" err)"
 
-# --- full: a small file system of h3's own where checkpoints lie; the first fits, the second does not ---
+# --- full: a small file system of h3's own where checkpoints lie; the first fits, the second does
+# not ---
 mkdir -p full/checkpoints
 on 3 mount -t tmpfs -o size=256k none "$dir/full/checkpoints"
 on 3 mkdir full/checkpoints/step-000000{2,4}0.partial # as on a file system common to all

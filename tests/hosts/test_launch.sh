@@ -99,7 +99,8 @@ check "host lost: named" has err "host h3: the connection to it is lost"
 check "host lost: no process is left" nobody_left 15
 "$tb" mend 3
 
-# --- names: blanks and more in every path; hosts that differ in their domain only, and hosts that do not differ ---
+# --- names: blanks and more in every path; hosts that differ in their domain only, and hosts that
+# do not differ ---
 mkdir "two words é" && cd "two words é" || exit 1
 sed -e '/kind: grpo/,$d' -e 's/steps: 60/steps: 4/' ../recipe.yaml >"my recipe.yaml"
 printf '\xef\xbb\xbfh1\tslots=02\r\nh2 slots = 2 # two\r\n' >"my hosts (1)"

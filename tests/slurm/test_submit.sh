@@ -26,7 +26,8 @@ frozen() {
     done
 }
 
-# --- in parallel: a job that Slurm warns a minute before its limit, and an array. Slurm checks every half minute; until then the run is stopped ---
+# --- in parallel: a job that Slurm warns a minute before its limit, and an array. Slurm checks
+# every half minute; until then the run is stopped ---
 slowly send limited --time 1 --signal=B:USR1@60
 limited=$id
 check "limit: under way" under_way 3 runs/limited

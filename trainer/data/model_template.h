@@ -15,7 +15,7 @@ struct model_template {
 };
 /* Does data.template name a template in Jinja: "model", or a file whose name ends in .jinja? */
 bool model_template_wanted(const struct settings *s);
-/* Of the model's own files (settings.files); where these have none, of those that lie beside
+/* From the model's own files (settings.files); where these have none, from those that lie beside
  * model.tokenizer or, if that is a GGUF file, in it; or the file that is named, with what lies
  * beside it. false and problems. Local. */
 bool model_template_read(struct model_template *t, const struct settings *s, struct problems *p);
