@@ -1,9 +1,9 @@
 #!/bin/sh
 # lines.sh FILE...: the shape of the tree: lengths of functions and files, parameters, comments; and
-# which functions and files are longer than we want. A function is what stands between a "{" and a
-# "}" in the first column.
-# Kernels (model/cpu) may be longer and are not named.
-awk -v FN_MAX=60 -v FILE_MAX=500 -v PARAMS_MAX=6 '
+# which functions and files are longer than we want, which of the program say nothing above although
+# they have 12 lines and more. A function is what stands between a "{" and a "}" in the first
+# column. Kernels (model/cpu) may be longer and are not named.
+awk -v FN_MAX=60 -v FILE_MAX=500 -v PARAMS_MAX=6 -v BARE_MAX=11 '
 function folder_of(file, part) { split(file, part, "/"); return part[1] }
 function file_end() {
     if (file == "") return
@@ -22,7 +22,7 @@ function row(name, fns, nfns) {
     printf "%-10s %6d %7d %7d %7d\n", name, nfns, percentile(fns, nfns, 0.5), percentile(fns, nfns, 0.95), percentile(fns, nfns, 1)
 }
 FNR == 1 { file_end(); file = FILENAME; lines = 0; inside = comment = 0; head = "" }
-{ lines++; folder = folder_of(file); folder_lines[folder]++ }
+{ lines++; folder = folder_of(file); folder_lines[folder]++; above = before; before = $0 }
 !inside && /^[ \t]*$/ { blank++ }
 {   # lines that are nothing but comment
     text = $0; gsub(/^[ \t]+|[ \t]+$/, "", text)
@@ -45,11 +45,15 @@ FNR == 1 { file_end(); file = FILENAME; lines = 0; inside = comment = 0; head = 
         if (file !~ /^model\/cpu\//) {
             if (n > FN_MAX) warn[++nwarn] = sprintf("%s:%d: %s: %d lines (at most %d)", file, start, name, n, FN_MAX)
         }
+        if (n > BARE_MAX && folder != "tests") {
+            explainable++
+            if (!explained) bare[++nbare] = sprintf("%s:%d: %s: %d lines", file, start, name, n)
+        }
     }
     head = ""
     next
 }
-!inside { if (/^[a-zA-Z_]/) head = $0; else if (/^[ \t]/ && !comment) head = head $0; if (/;[ \t]*$/) head = "" }
+!inside { if (/^[a-zA-Z_]/) { head = $0; explained = above ~ /\*\/[ \t]*$/ } else if (/^[ \t]/ && !comment) head = head $0; if (/;[ \t]*$/) head = "" }
 END {
     file_end()
     printf "%-10s %6s %7s %7s %7s\n", "functions", "count", "median", "p95", "longest"
@@ -68,5 +72,7 @@ END {
     for (i = 1; i <= 5; i++) printf ", %s %d", order[i], folder_lines[order[i]]
     printf "\ncomments   %5.0f %% of lines\n", total ? 100 * comments / total : 0
     printf "parameters %6d at p95\n", percentile(params, nparams, 0.95)
+    printf "explained  %6d of %d functions of %d lines and more, tests aside\n", explainable - nbare, explainable, BARE_MAX + 1
     for (i = 1; i <= nwarn; i++) print "long: " warn[i]
+    for (i = 1; i <= nbare; i++) print "says nothing above: " bare[i]
 }' "$@"

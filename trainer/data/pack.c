@@ -41,6 +41,8 @@ void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const flo
         if (bin_of[i] == bin) append_sequence(m, &s[i], weight[i]);
 }
 
+/* Pointers of `there` stay: they are into the device's memory. start has n + 1 entries, the last
+ * one where the last sequence ends. */
 void micro_batch_copy_in(struct micro_batch *there, const struct micro_batch *m,
                          const struct device *d)
 {

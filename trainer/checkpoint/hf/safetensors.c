@@ -150,6 +150,8 @@ static bool read_tensor(struct st_reader *r, const char *name)
 
 /* --- the header --- */
 
+/* Nothing here is used, but a reader that passed over what the format forbids would hide a broken
+ * writer. */
 static bool read_metadata(struct st_reader *r)
 {
     struct json_scan *s = &r->scan;
