@@ -88,6 +88,11 @@ int tokenizer_find(const struct tokenizer *t, const char *token)
     return t->kind->find(t, token, strlen(token));
 }
 
+bool tokenizer_has(const struct tokenizer *t, int id)
+{
+    return id >= 0 && id < t->size && (!t->kind->has || t->kind->has(t, id));
+}
+
 size_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool special,
                         int *out, size_t max)
 {

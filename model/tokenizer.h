@@ -26,6 +26,7 @@ void tokenizer_free(struct tokenizer *t);
 
 int tokenizer_size(const struct tokenizer *t);                    /* ids are 0 .. size-1 */
 int tokenizer_find(const struct tokenizer *t, const char *token); /* id of an exact token, -1 */
+bool tokenizer_has(const struct tokenizer *t, int id);            /* ids may have gaps */
 /* Appends ids of text to out (at most max); returns how many there are (may exceed max: then out
  * holds the first max). special: recognise added tokens in the text, special or not (false for text
  * from users or data: nothing that stands in it becomes a token that steers the model). Characters

@@ -149,6 +149,11 @@ int bpe_find(const struct tokenizer *t, const char *token, size_t n)
     return words_find(&((const struct bpe *)t)->words, token, n);
 }
 
+bool bpe_has(const struct tokenizer *t, int id)
+{
+    return ((const struct bpe *)t)->words.word[id].spelled != NULL;
+}
+
 /* One call of bpe_encode. */
 struct encoding {
     const struct bpe *t;

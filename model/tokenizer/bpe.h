@@ -43,6 +43,7 @@ void bpe_find_whole(struct bpe *t, bool spelled);
 struct tokenizer *bpe_finish(struct parse *p, struct bpe *t);
 void bpe_release(struct tokenizer *base);
 int bpe_find(const struct tokenizer *t, const char *token, size_t n);
+bool bpe_has(const struct tokenizer *t, int id);
 size_t bpe_encode(const struct tokenizer *base, const char *text, size_t n, bool special, int *out,
                   size_t max);
 

@@ -189,6 +189,7 @@ const struct tokenizer_kind kind_byte_fallback = {.name = "BPE with byte fallbac
                                                   .read = read,
                                                   .release = bpe_release,
                                                   .find = bpe_find,
+                                                  .has = bpe_has,
                                                   .encode = bpe_encode,
                                                   .decode = decode_fallback,
                                                   .waits = waits};

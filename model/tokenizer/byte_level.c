@@ -194,6 +194,7 @@ const struct tokenizer_kind kind_byte_level = {.name = "byte-level BPE",
                                                .read = read,
                                                .release = bpe_release,
                                                .find = bpe_find,
+                                               .has = bpe_has,
                                                .encode = bpe_encode,
                                                .unknown = unknown,
                                                .decode = decode_bytes};

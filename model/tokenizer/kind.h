@@ -37,6 +37,8 @@ struct tokenizer_kind {
     int (*find)(const struct tokenizer *t, const char *token, size_t n);
     size_t (*encode)(const struct tokenizer *t, const char *text, size_t n, bool special, int *out,
                      size_t max);
+    /* Is there a token with an id below size? NULL: there always is. */
+    bool (*has)(const struct tokenizer *t, int id);
     /* NULL: nothing is unknown. */
     size_t (*unknown)(const struct tokenizer *t, const char *text, size_t n, bool special,
                       size_t from, size_t *bytes);

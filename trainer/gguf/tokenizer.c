@@ -9,7 +9,7 @@
 #include "trainer/gguf/keys.h"
 
 /* Kinds of tokens in tokenizer.ggml.token_type. */
-enum { TOKEN_CONTROL = 3, TOKEN_USER = 4 };
+enum { TOKEN_CONTROL = 3, TOKEN_USER = 4, TOKEN_UNUSED = 5 };
 
 static const struct gguf_split *split_of(struct gguf_text pre)
 {
@@ -60,9 +60,12 @@ static json_t *added_token(json_int_t id, json_t *content, bool special)
 }
 
 /* Added tokens stand in both lists, as in tokenizer.json. A text that is there twice would leave an
- * id without a token. */
+ * id without a token. Rows that had none before are called [PAD7] in the file, and have none again.
+ */
 static bool add_token(struct vocabulary *v, uint64_t i, struct gguf_text t)
 {
+    int64_t type = type_of_token(v->g, i);
+    if (type == TOKEN_UNUSED) return true;
     json_t *text = json_stringn(t.at, t.n);
     if (!text || memchr(t.at, 0, t.n)) {
         json_decref(text);
@@ -70,7 +73,6 @@ static bool add_token(struct vocabulary *v, uint64_t i, struct gguf_text t)
                      (unsigned long long)i);
         return false;
     }
-    int64_t type = type_of_token(v->g, i);
     if (type == TOKEN_CONTROL || type == TOKEN_USER)
         json_array_append_new(v->added, added_token((json_int_t)i, text, type == TOKEN_CONTROL));
     const char *key = json_string_value(text);

@@ -100,6 +100,10 @@ START_TEST(what_folders_spell_otherwise)
     check_text(o.g, "tokenizer.ggml.merges", 0, "a b");
     check_text(o.g, "tokenizer.ggml.tokens", 5, "[PAD5]");
     check_text(o.g, "tokenizer.chat_template", 0, "t");
+    char *back = gguf_tokenizer_text(o.g, "f", &p);
+    ck_assert_ptr_nonnull(strstr(back, "<s>"));
+    ck_assert_ptr_null(strstr(back, "[PAD")); /* rows without a token have none again */
+    free(back);
     json_t *root = config(o.g), *scaling = json_object_get(root, "rope_scaling");
     ck_assert(json_number_value(json_object_get(scaling, "factor")) == 8.0);
     json_decref(root);

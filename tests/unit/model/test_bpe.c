@@ -333,7 +333,24 @@ START_TEST(long_runs)
 }
 END_TEST
 
+/* Ids may have gaps, which are no tokens. */
+START_TEST(gaps_have_no_token)
+{
+    json_t *json = golden_json("qwen"), *added = json_object_get(json, "added_tokens");
+    json_t *last = json_array_get(added, json_array_size(added) - 1);
+    int size = (int)json_integer_value(json_object_get(last, "id")) + 1;
+    json_object_set_new(last, "id", json_integer(size + 1));
+    struct tokenizer *t = parse_json(json);
+    ck_assert_int_eq(tokenizer_size(t), size + 2);
+    for (int id = -1; id <= size + 2; id++)
+        ck_assert(tokenizer_has(t, id) == ((id >= 0 && id < size - 1) || id == size + 1));
+    tokenizer_free(t);
+    json_decref(json);
+}
+END_TEST
+
 #define TESTS(X)                          \
+    X(gaps_have_no_token)                 \
     X(equals_tokenizers, .to = FAMILIES)  \
     X(equals_tokenizers_with_other_steps) \
     X(characters_are_those_of_tokenizers) \
