@@ -56,6 +56,7 @@ struct extent {
      * answers; 0: no. */
     int every;
     bool reference, sampling;
+    bool all_tokens;          /* tokens never to be sampled have their probability, too */
     struct source_needs data; /* nothing to be read: no source is opened */
     bool demonstrations;      /* are learned from */
     int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */

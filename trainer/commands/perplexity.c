@@ -68,8 +68,12 @@ struct perplexity perplexity_of(struct world *w, const char *model, const struct
 {
     struct run r;
     struct problems p = {0};
-    struct extent extent = {
-        .keep = KEEP_WEIGHTS, .sequences = WINDOWS, .answers = 1, .questions = 1, .max_new = 1};
+    struct extent extent = {.keep = KEEP_WEIGHTS,
+                            .sequences = WINDOWS,
+                            .answers = 1,
+                            .questions = 1,
+                            .max_new = 1,
+                            .all_tokens = true};
     answer_enter(&r, w, model, sets, extent);
     struct perplexity is = score_text(&r, text, n, window);
     run_close(&r);

@@ -89,6 +89,13 @@ static void check_items(const struct run *r, const struct score_items *all, cons
         if (it->n > r->stage.dims.max_context)
             problems_add(p, file, it->line, "has %d tokens, more than the model's context of %d",
                          it->n, r->stage.dims.max_context);
+        for (int t = it->n_prompt; t < it->n; t++)
+            if (never_has(&r->never, it->token[t]))
+                problems_add(
+                    p, file, it->line,
+                    "token id %d is never sampled (model.never_tokens): --sampled gives it "
+                    "no probability",
+                    it->token[t]);
         for (int t = 0; t < it->n; t++)
             if (it->token[t] >= r->stage.dims.V) {
                 problems_add(p, file, it->line, "token id %d is outside the vocabulary of %d",
@@ -177,8 +184,13 @@ static void warn_of_other_tp(const struct run *r)
 int cmd_score(int argc, char **argv)
 {
     struct option_list sets = {0};
+    bool sampled = false;
     const char *args[2] = {NULL, NULL};
     const struct option_row rows[] = {
+        {"sampled", OPT_FLAG, &sampled, 0, 0,
+         "probabilities among the tokens that may be sampled (all but model.never_tokens), as a "
+         "run "
+         "records them; without it among all, as other programs have them"},
         {"set", OPT_LIST, &sets, 0, 0,
          "KEY=VALUE: overrides a setting of the checkpoint's recipe"}};
     struct options o = {
@@ -187,10 +199,11 @@ int cmd_score(int argc, char **argv)
             "Log-probabilities of given tokens: reads JSON Lines with prompt_ids and answer_ids "
             "(such as samples.jsonl with save_tokens) from FILE or standard input and writes JSON "
             "Lines in full precision. With the run's mesh.tp they equal the recorded ones bit for "
-            "bit; with another one, a warning says that the last bits may differ.",
+            "bit, those of a model with model.never_tokens with --sampled; with another mesh.tp, a "
+            "warning says that the last bits may differ.",
         .usage = "MODEL [FILE]",
         .rows = rows,
-        .n_rows = 1,
+        .n_rows = 2,
         .args = args,
         .min_args = 1,
         .max_args = 2};
@@ -201,8 +214,12 @@ int cmd_score(int argc, char **argv)
     struct score_items all = {0};
     struct run r;
     struct world w;
-    struct extent extent = {
-        .keep = KEEP_WEIGHTS, .sequences = BATCH, .answers = 1, .questions = 1, .max_new = 1};
+    struct extent extent = {.keep = KEEP_WEIGHTS,
+                            .sequences = BATCH,
+                            .answers = 1,
+                            .questions = 1,
+                            .max_new = 1,
+                            .all_tokens = !sampled};
     world_end_on_signals();
     answer_open(&r, &w, &argc, &argv, args[0], &sets, extent);
     warn_of_other_tp(&r);

@@ -175,6 +175,11 @@ enum { STR_LIST = 1 };
     X(STR, end_tokens, "", 0, 0, "",                                                              \
       "ids of the tokens that end an answer, e.g. 2,7; empty: the tokenizer's <eos>",             \
       CHANGE_CHOICE)                                                                              \
+    X(STR, never_tokens, "", 0, 0, "",                                                            \
+      "ids of tokens that are never sampled, and have no part in training's probabilities: "      \
+      "ranges, e.g. 0,49152-49279; empty: none. Where model.from gives it: rows of the "          \
+      "vocabulary without a token, and padding",                                                  \
+      CHANGE_CHOICE)                                                                              \
     X(STR, tokenizer, "", 0, 0, "",                                                               \
       "tokenizer.json, relative to the working directory; empty: the built-in character "         \
       "tokenizer. A checkpoint contains its own",                                                 \

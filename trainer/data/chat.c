@@ -37,6 +37,7 @@ struct chat {
     char *system; /* data.system; NULL: none */
     char **special;
     int specials;
+    struct never_tokens never;
     struct ends ends;
     struct rendered r;
     struct turn *turn; /* (room) with the system's before them */
@@ -208,12 +209,25 @@ static void read_ends(struct chat *c, const struct settings *s)
 }
 
 /* Special tokens first: the probe looks for the one that ends a turn. */
+static void check_ends(const struct chat *c, struct problems *p)
+{
+    for (int i = 0; i < c->ends.n; i++)
+        if (never_has(&c->never, c->ends.id[i]))
+            problems_add(p, NULL, 0,
+                         "token %d ends an answer, but model.never_tokens has it: leave it out of "
+                         "one of them",
+                         c->ends.id[i]);
+}
+
 struct chat *chat_new(const struct chat_job *job, struct problems *p)
 {
     struct chat *c = memory_take(1, sizeof *c, "a chat template");
     const char *system = job->settings->data.system;
+    struct problems told = {0}; /* by vocabulary_open */
     int before = p->n;
     c->t = job->tokenizer;
+    c->never = vocabulary_never(job->settings, c->t, &told);
+    problems_free(&told);
     c->bare = !job->settings->data.template || !*job->settings->data.template;
     read_specials(c, job->tokenizer_json);
     if (system && *system) {
@@ -226,6 +240,7 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p)
                      "%s: no special token ends the assistant's turn: put one of the tokenizer's "
                      "behind {assistant} in data.template",
                      c->name);
+    check_ends(c, p);
     if (p->n == before) return c;
     chat_free(c);
     return NULL;
@@ -239,6 +254,7 @@ void chat_free(struct chat *c)
     jinja_free(c->model);
     for (int i = 0; i < c->specials; i++) free(c->special[i]);
     free(c->special);
+    never_free(&c->never);
     free(c->system);
     free(c->turn);
     rendered_free(&c->r);
@@ -264,6 +280,11 @@ uint64_t chat_sum(const struct chat *c)
 struct ends chat_ends(const struct chat *c)
 {
     return c->ends;
+}
+
+const struct never_tokens *chat_never(const struct chat *c)
+{
+    return &c->never;
 }
 
 const char *chat_refused(const struct chat *c)
@@ -405,9 +426,21 @@ void chat_prompt(struct chat *c, const char *prompt, struct chat_tokens *out)
     chat_ask(c, &turn, 1, out);
 }
 
+/* Is a special token in the text that is never sampled, and so cannot be learned? */
+static bool says_never(const struct chat *c, const char *text, size_t n)
+{
+    for (int i = 0; i < c->specials && c->never.n > 0; i++) {
+        size_t k = strlen(c->special[i]);
+        if (!never_has(&c->never, tokenizer_find(c->t, c->special[i]))) continue;
+        for (size_t at = 0; at + k <= n; at++)
+            if (memcmp(text + at, c->special[i], k) == 0) return true;
+    }
+    return false;
+}
+
 void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_tokens *out)
 {
-    if (c->bare)
+    if (c->bare && !says_never(c, completion, n))
         put_text(c, completion, n, true, true, out); /* as it always was: any special token */
     else
         put_said(c, completion, n, out);

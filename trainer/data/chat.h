@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "model/tokenizer.h"
+#include "trainer/config/never.h"
 #include "trainer/config/settings.h"
 #include "trainer/data/ends.h"
 #include "trainer/data/example.h"
@@ -33,6 +34,8 @@ const char *chat_name(const struct chat *c);
 uint64_t chat_sum(const struct chat *c);
 /* The tokens that end the assistant's turn, the one that is learned first. */
 struct ends chat_ends(const struct chat *c);
+/* Tokens that are never sampled, and so cannot be learned; kept until chat_free. */
+const struct never_tokens *chat_never(const struct chat *c);
 /* Why the template refused the conversation that was asked for last (chat_tokens.n is then beyond
  * any room); NULL: it did not. */
 const char *chat_refused(const struct chat *c);

@@ -71,6 +71,26 @@ static bool no_rendering(struct look *l, int place)
     return true;
 }
 
+/* Of a demonstration that is there and fits: does it ask for a token that has no probability? */
+static void look_for_never(struct look *l, const struct problem *p, struct span said, int place)
+{
+    struct chat *chat = l->how->chat;
+    struct chat_tokens t = {l->token, l->learn, (size_t)l->how->max_context, 0};
+    if (!chat || chat_never(chat)->n == 0) return;
+    if (p->turns > 0) {
+        chat_conversation(chat, source_turns(l->source, p), p->turns, &t);
+    } else {
+        chat_prompt(chat, p->prompt, &t);
+        chat_answer(chat, said.at, said.n, &t);
+    }
+    for (size_t i = 0; i < t.n && i < t.room; i++) {
+        if (!t.learn[i] || !never_has(chat_never(chat), t.token[i])) continue;
+        if (l->unlearnable.n == 0) l->never = t.token[i];
+        found_add(&l->unlearnable, place);
+        return;
+    }
+}
+
 /* Conversations are learned from whole. Returns whether one holds characters that cannot be read.
  */
 static bool look_at_conversation(struct look *l, const struct problem *p, int place)
@@ -91,6 +111,7 @@ static bool look_at_conversation(struct look *l, const struct problem *p, int pl
         found_add(&l->long_demonstrations, place);
     else
         l->usable++;
+    if ((int)t.n <= l->how->max_context) look_for_never(l, p, (struct span){0}, place);
     return unread;
 }
 
@@ -112,6 +133,7 @@ static bool look_at_demonstration(struct look *l, const struct problem *p, int p
         found_add(&l->long_demonstrations, place);
     else
         l->usable++;
+    if (!text.cut && n <= l->how->max_context) look_for_never(l, p, whole, place);
     struct span wanted = {p->answer, strlen(p->answer)};
     bool same = answer.n == wanted.n && memcmp(answer.at, wanted.at, wanted.n) == 0;
     if (answer.at && !same && scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
@@ -188,6 +210,8 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     l.tags = tokens_of(&l, (struct span){around, sizeof around - 1}, true);
     l.text_size = tokenizer_text_bytes(how->tokenizer, (size_t)how->max_context) + 1;
     l.text = memory_take(l.text_size, 1, "looking at problems");
+    l.token = memory_take((size_t)how->max_context, sizeof *l.token, "looking at problems");
+    l.learn = memory_take((size_t)how->max_context, 1, "looking at problems");
     if (l.n > 0) {
         struct problem first;
         source_look(s, split, 0, &first);
@@ -215,6 +239,8 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
     if (some && !l.sample && (l.lines || split == SPLIT_HELDOUT)) source_keep(s, split, l.keep);
     free(l.keep);
     free(l.text);
+    free(l.token);
+    free(l.learn);
     return some;
 }
 

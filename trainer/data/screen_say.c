@@ -174,6 +174,20 @@ static void say_long_demonstrations(const struct look *l, int of)
     say_found(l, refuse, f, message);
 }
 
+/* Refused: the loss would be infinite. */
+static void say_unlearnable(const struct look *l, int of)
+{
+    const struct found *f = &l->unlearnable;
+    char message[MESSAGE];
+    struct text text = {message, 0, sizeof message, false};
+    if (f->n == 0) return;
+    text_add(&text, "demonstrations with tokens that are never sampled: ");
+    say_which(l, f, of, &text);
+    text_add(&text, ", the first has token %d; take it out of model.never_tokens, or change them",
+             l->never);
+    say_found(l, true, f, message);
+}
+
 /* Without a usable demonstration sft has nothing to do: refused. Some without: a warning. */
 void screen_say_demonstrations(const struct look *l)
 {
@@ -191,6 +205,7 @@ void screen_say_demonstrations(const struct look *l)
         return;
     }
     say_long_demonstrations(l, of);
+    say_unlearnable(l, of);
     if (f->n == 0) return;
     text_add(&text, "records without a demonstration: ");
     say_which(l, f, left, &text);

@@ -29,8 +29,11 @@ struct look {
     size_t text_size;
 
     struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten, no_answer, no_rendering;
-    char why[JINJA_WHY]; /* of the first without a rendering */
+    struct found unread, unwritten, no_answer, no_rendering, unlearnable;
+    int never;            /* of the first that is unlearnable: the token */
+    int *token;           /* (max_context) of a demonstration */
+    unsigned char *learn; /* (max_context) */
+    char why[JINJA_WHY];  /* of the first without a rendering */
     int longest_prompt, longest_demonstration, least_room;
     int usable; /* demonstrations */
     int tags;   /* tokens around an answer */

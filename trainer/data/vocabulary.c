@@ -11,6 +11,15 @@ int vocabulary_rows(const struct settings *s, const struct tokenizer *t)
     return s->model.vocabulary > 0 ? s->model.vocabulary : tokenizer_size(t);
 }
 
+struct never_tokens vocabulary_never(const struct settings *s, const struct tokenizer *t,
+                                     struct problems *p)
+{
+    struct never_tokens never;
+    const char *text = s->model.never_tokens ? s->model.never_tokens : "";
+    never_parse(&never, text, vocabulary_rows(s, t), s->file, p);
+    return never;
+}
+
 int vocabulary_end(const struct settings *s, const struct tokenizer *t)
 {
     char *end;
@@ -46,6 +55,8 @@ static void check_vocabulary(const struct settings *s, const struct tokenizer *t
         problems_add(p, name, 0, "has %d tokens, but the model's vocabulary has %d rows",
                      tokenizer_size(t), rows);
     check_ends(s, rows, p);
+    struct never_tokens never = vocabulary_never(s, t, p);
+    never_free(&never);
     bool own = s->data.template && *s->data.template; /* a template says itself what it needs */
     if (!own && *s->model.end_tokens == 0 && (!think || tokenizer_find(t, TOKEN_EOS) < 0))
         problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,

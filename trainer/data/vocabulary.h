@@ -4,6 +4,7 @@
 
 #include "comm/base/problems.h"
 #include "model/tokenizer.h"
+#include "trainer/config/never.h"
 #include "trainer/config/settings.h"
 
 #define TOKEN_THINK "<think>"
@@ -12,6 +13,9 @@
 int vocabulary_end(const struct settings *s, const struct tokenizer *t);
 /* Rows of embedding and head: model.vocabulary, or as many as there are tokens. */
 int vocabulary_rows(const struct settings *s, const struct tokenizer *t);
+/* model.never_tokens, the caller's; what is wrong with it is a problem. Local. */
+struct never_tokens vocabulary_never(const struct settings *s, const struct tokenizer *t,
+                                     struct problems *p);
 /* From `given` (tokenizer.json as text), or when that is NULL the one of the settings' model files,
  * or the file that they name, or the one that is built in. It has <think> and <eos>, or the recipe
  * says which tokens end an answer; else that is a problem, and so are tokens that the model has no

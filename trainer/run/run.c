@@ -189,6 +189,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     mesh_split(&r->mesh, w, stage_mesh(&r->settings));
     refuse_too_large(r, &dims, e);
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
+    if (!e.all_tokens) r->never = vocabulary_never(&r->settings, r->tokenizer, &p);
     const struct stage_job stage = {.settings = &r->settings,
                                     .mesh = &r->mesh,
                                     .transport = &transport_mpi,
@@ -196,7 +197,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
                                     .dims = dims,
                                     .max_mb = max_mb,
                                     .keep = e.keep,
-                                    .with_reference = e.reference};
+                                    .with_reference = e.reference,
+                                    .never = {r->never.n, r->never.range}};
     if (e.keep == KEEP_MASTERS)
         stage_measure(&r->stage, &stage);
     else
@@ -232,6 +234,7 @@ void run_close(struct run *r)
     source_free(r->source);
     chat_free(r->chat);
     tokenizer_free(r->tokenizer);
+    never_free(&r->never);
     arena_free(&r->arena);
     attachments_free(&r->files);
     free(r->tokenizer_json);

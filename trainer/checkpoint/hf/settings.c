@@ -8,6 +8,7 @@
 #include "trainer/checkpoint/hf/config.h"
 #include "trainer/checkpoint/hf/folder.h"
 #include "trainer/checkpoint/hf/kept.h"
+#include "trainer/checkpoint/hf/never.h"
 
 typedef bool apply_fn(struct settings *s, const void *json, size_t n, const char *file,
                       struct problems *p);
@@ -131,6 +132,7 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
     bool sized = apply_config(s, p);
     take_tokenizer(s, p);
     take_template(s);
+    if (sized) hf_never_apply(s, p);
     if (hf_folder_open(&f, s->model.from, p) && sized && can_be(s, p)) {
         struct dims d = settings_dims(s, 0);
         hf_folder_check(&f, &d, p);

@@ -11,9 +11,9 @@ bool hf_settings_load(struct settings *s, const char *path, const char *phases,
                       const char *const *sets, int n_sets, struct problems *p);
 /* What model.from says of the model, where the recipe leaves it open. A Hugging Face folder or GGUF
  * file: the settings of the model from its config.json, the tokenizer, the tokens that end an
- * answer, its files (settings.files), and data.template: model when it has a chat template; its
- * tensors are held against them. A checkpoint of such a model: the same as it was saved (kept.h).
- * All mistakes together. Otherwise nothing. Local. */
+ * answer and those that are never sampled, its files (settings.files), and data.template: model
+ * when it has a chat template; its tensors are held against them. A checkpoint of such a model: the
+ * same as it was saved (kept.h). All mistakes together. Otherwise nothing. Local. */
 bool hf_settings_apply(struct settings *s, struct problems *p);
 /* The same for a run that is resumed: `folder` is its run folder. What its checkpoints keep counts,
  * model.from is not looked at; without such a checkpoint hf_settings_apply. Local. */
