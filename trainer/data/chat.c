@@ -268,10 +268,10 @@ const char *chat_name(const struct chat *c)
 
 uint64_t chat_sum(const struct chat *c)
 {
+    uint64_t sum = 0;
+    if (!c || !c->model) return 0;
     const struct model_template *f = &c->files;
     const char *const text[] = {f->text, f->bos, f->eos};
-    uint64_t sum = 0;
-    if (!c->model) return 0;
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
         sum = text[i] ? checksum(text[i], strlen(text[i]), sum) : checksum("", 1, sum);
     return checksum(f->ends.id, (size_t)f->ends.n * sizeof *f->ends.id, sum);

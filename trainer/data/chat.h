@@ -30,7 +30,7 @@ void chat_free(struct chat *c);
 /* One line for people: "bare", "data.template", "the model's (ChatML)". */
 const char *chat_name(const struct chat *c);
 /* A checksum of what was read of files: the template, the texts of the first and last token, the
- * tokens that end an answer. 0: data.template names no file. */
+ * tokens that end an answer. 0: data.template names no file, or nobody speaks (c NULL). */
 uint64_t chat_sum(const struct chat *c);
 /* The tokens that end the assistant's turn, the one that is learned first. */
 struct ends chat_ends(const struct chat *c);
