@@ -173,11 +173,11 @@ static void say_stuck(struct plan_verdict *v, const int *at, const char *why)
 
 /* ---- facts ---- */
 
-struct keep {
+struct kept_passes {
     int live, slots, weights; /* of one rank, now */
 };
 
-static void keep_count(struct keep *k, enum plan_op op, bool forward_only)
+static void keep_count(struct kept_passes *k, enum plan_op op, bool forward_only)
 {
     if (op == PLAN_F && !forward_only) k->live++, k->slots++;
     if (op == PLAN_B || op == PLAN_BW) k->live--;
@@ -196,7 +196,7 @@ static void count_peaks(const struct plan *p, struct plan_facts *facts)
 {
     int most = 0; /* passes of a row */
     for (int r = 0; r < p->stages; r++) {
-        struct keep keep = {0};
+        struct kept_passes keep = {0};
         for (int i = 0; i < p->n_rows[r]; i++) {
             struct plan_pass pass[2];
             int n = plan_passes(&p->rows[r][i], pass);

@@ -112,7 +112,7 @@ static bool is_lock(const char *head)
 }
 
 /* What a run writes over. */
-static const struct written {
+static const struct own_file {
     const char *name;
     bool (*ours)(const char *head);
     bool traced; /* only with `trace` */
@@ -124,7 +124,7 @@ static const struct written {
 };
 
 /* In the folder of the job, not of a site. */
-static const struct written LOCK = {LOCK_NAME, is_lock, false};
+static const struct own_file LOCK = {LOCK_NAME, is_lock, false};
 
 /* false: it is gone, as a lock is when its job ends. */
 static bool read_head(char head[HEAD_BYTES], const char *path)
@@ -140,7 +140,7 @@ static bool read_head(char head[HEAD_BYTES], const char *path)
     return true;
 }
 
-static void check_file(const char *folder, const struct written *w, struct problems *p)
+static void check_file(const char *folder, const struct own_file *w, struct problems *p)
 {
     char path[PATH_BYTES], head[HEAD_BYTES];
     const enum path_kind kind = look_up(folder, w->name);
