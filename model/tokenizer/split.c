@@ -72,7 +72,7 @@ void splitter_read(struct parse *p, struct splitter *s, const json_t *step)
     for (int i = 0; i < n && p->ok; i++) {
         const char *type = type_of(steps[i]);
         if (s->byte_level)
-            refuse(p, "pre_tokenizer", "ByteLevel must be the last step, behind it stands", type);
+            refuse(p, "pre_tokenizer", "ByteLevel must be the last step; after it comes", type);
         else if (strcmp(type, "Split") == 0)
             read_split(p, s, steps[i]);
         else if (strcmp(type, "ByteLevel") == 0)

@@ -41,7 +41,7 @@ check "tight: exit 0" equal "$code" 0
 check "tight: answers waited" waited tight
 check "tight: the setting is named" has err "raise mesh.cache_tokens"
 check "tight: what there is room for" has err "the cache has room for 288 tokens a pipeline, 2 answers of max_context"
-check "tight: what it costs" has err "tokens a pipeline: for want of more,"
+check "tight: what it costs" has err "tokens a pipeline, too few:"
 check "tight: that something was read again" has err "were read again"
 check "tight: the same run" same roomy tight
 

@@ -114,7 +114,7 @@ check "chat: no template: said" has err 'data.template is model, but folder/ has
 call "$duet" tokenize "$golden/tiny_llama.gguf" talk --chat
 check "chat: the template in a GGUF file" has err 'tiny_llama.gguf: this chat template cannot be used: a list, a dict or loop is printed'
 call "$duet" tokenize chat talk --chat --decode
-check "chat: not with --decode" has err '--chat goes with none of --decode, --special, --add-special'
+check "chat: not with --decode" has err '--chat excludes --decode, --special and --add-special'
 call "$duet" tokenize chat talk --set data.system=r1
 check "--set: with --chat only" has err '--set goes with --chat'
 

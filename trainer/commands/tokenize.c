@@ -308,8 +308,8 @@ static void check_options(const void *checked, struct problems *p)
     const struct tokenize_options *e = checked;
     if (e->chat && (e->decode || e->special || e->around))
         problems_add(p, NULL, 0,
-                     "--chat goes with none of --decode, --special, --add-special: which special "
-                     "tokens stand where, the template says");
+                     "--chat excludes --decode, --special and --add-special: the template says "
+                     "which special tokens stand where");
     if (!e->chat && e->sets.n > 0) problems_add(p, NULL, 0, "--set goes with --chat");
 }
 

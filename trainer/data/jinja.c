@@ -128,7 +128,10 @@ static struct value arithmetic(struct run_of *r, const struct node *n, const str
     }
     bool divides = n->op == N_DIVIDE || n->op == N_REMAINDER;
     if (!numbers || !small || (divides && y == 0)) {
-        pool_fail(&r->pool, "line %d: arithmetic with such values", n->line);
+        pool_fail(
+            &r->pool,
+            "line %d: arithmetic with values other than small whole numbers, or division by 0",
+            n->line);
         return undefined;
     }
     long remainder = divides ? ((x % y) + y) % y : 0; /* as Python has it: of the divisor's sign */
@@ -148,7 +151,7 @@ static struct value compare(struct run_of *r, const struct node *n, const struct
     if (n->op == N_UNEQUAL) return value_bool(!values_equal(a, b, 0));
     if (n->op == N_IN) return value_bool(value_in(&r->pool, a, b));
     if (a->kind != V_INT || b->kind != V_INT)
-        pool_fail(&r->pool, "line %d: order of such values", n->line);
+        pool_fail(&r->pool, "line %d: values of these kinds have no order", n->line);
     long x = a->number, y = b->number;
     return value_bool(n->op == N_LESS         ? x < y
                       : n->op == N_LESS_EQUAL ? x <= y
@@ -224,7 +227,8 @@ static struct value eval(struct run_of *r, const struct node *n)
     case N_NOT: a = eval(r, n->a); return value_bool(!value_true(&a));
     case N_MINUS:
         a = eval(r, n->a);
-        if (a.kind != V_INT) pool_fail(&r->pool, "line %d: minus of such a value", n->line);
+        if (a.kind != V_INT)
+            pool_fail(&r->pool, "line %d: minus before something other than a number", n->line);
         return value_int(-a.number);
     case N_COND: a = eval(r, n->a); return eval(r, value_true(&a) ? n->b : n->c);
     default: return eval_two(r, n);
@@ -258,7 +262,8 @@ static void set_target(struct run_of *r, const struct node *target, struct value
     }
     struct value dict = eval(r, target->a);
     if (dict.kind != V_DICT)
-        pool_fail(&r->pool, "line %d: set of a member of what is no namespace", target->line);
+        pool_fail(&r->pool, "line %d: a member is set of something other than a namespace",
+                  target->line);
     else
         dict_set(&r->pool, dict, text_value(target->b->s), v);
 }
@@ -302,7 +307,8 @@ static void loop_items(struct run_of *r, const struct node *n, struct items *out
     struct value v = eval(r, n->a);
     size_t step = v.kind == V_DICT ? 2 : 1;
     if (v.kind != V_LIST && v.kind != V_DICT) {
-        if (v.kind != V_UNDEFINED) pool_fail(&r->pool, "line %d: a loop over no list", n->line);
+        if (v.kind != V_UNDEFINED)
+            pool_fail(&r->pool, "line %d: a loop over something other than a list", n->line);
         return;
     }
     for (size_t i = 0; i < v.items->n && pool_step(&r->pool); i += step) {

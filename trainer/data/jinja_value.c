@@ -113,7 +113,7 @@ bool value_in(struct pool *p, const struct value *part, const struct value *whol
             if (values_equal(&whole->items->at[i], part, 0)) return true;
         return false;
     }
-    pool_fail(p, "\"in\" of something that holds nothing");
+    pool_fail(p, "\"in\" needs a text, list or dict to look in");
     return false;
 }
 

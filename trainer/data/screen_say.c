@@ -64,7 +64,8 @@ static bool too_many(const struct look *l, const struct found *f, int of, struct
     }
     if (share <= l->how->leave_out) {
         text_add(out, "; %s (data.leave_out is %g)",
-                 l->sample ? "of a sample: all such are passed over when they come up" : "left out",
+                 l->sample ? "seen in a sample: such problems are skipped when they are drawn"
+                           : "left out",
                  l->how->leave_out);
         return false;
     }

@@ -43,7 +43,7 @@ static bool take_architecture(struct describer *x)
             x->d->architecture = architectures[i].name;
     if (x->d->architecture) return true;
     problems_add(x->p, file, 0,
-                 "architectures: %.60s: llama.cpp has no such model that is known here",
+                 "architectures: %.60s: no architecture of llama.cpp is known for it",
                  is ? is : "none");
     return false;
 }

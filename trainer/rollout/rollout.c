@@ -133,9 +133,9 @@ static void mind_waits(struct rollout *r, const struct rollout_times *t)
     r->told_of_waits = true;
     if (r->world->rank == 0)
         log_warn(
-            "the cache has room for %ld tokens a pipeline: for want of more, %ld tokens of "
-            "answers and prompts were read again beside the %ld that were sampled, and answers "
-            "waited %ld times; raise mesh.cache_tokens (%ld: none ever waits) or lower "
+            "the cache has room for %ld tokens a pipeline, too few: %ld tokens of answers and "
+            "prompts were read again, beside the %ld that were sampled, and answers waited %ld "
+            "times; raise mesh.cache_tokens (%ld: none ever waits) or lower "
             "mesh.decode_slots",
             rollout_cache_tokens(&c), t->read_again, t->tokens, t->waits,
             c.full * c.directions * KV_BLOCK);

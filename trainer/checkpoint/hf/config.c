@@ -151,9 +151,8 @@ static void check_members(struct hf_config *c)
         } else if (!json_is_null(v) && name[0] != '_') { /* _x: notes of the program that wrote */
             const char *near = m ? NULL : nearest_name(name, names, N_MEMBERS);
             hf_complain(c, name,
-                        "a member that this program does not know of %s, and that may change what "
-                        "the model computes%s%s%s; where it does not, remove it from a copy of the "
-                        "file",
+                        "unknown member of %s, which may change what the model computes%s%s%s; if "
+                        "it does not, remove it from a copy of the file",
                         hf_families[c->family].architecture, near ? " (did you mean " : "",
                         near ? near : "", near ? "?)" : "");
         }

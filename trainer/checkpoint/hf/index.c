@@ -77,7 +77,7 @@ static bool read_root(struct index_reader *r)
     }
     if (!json_scan_need(s, '}', "a , or } is missing")) return false;
     while (s->at < s->end && memchr(" \t\r\n", *s->at, 4)) s->at++;
-    if (s->at < s->end) return json_scan_fail(s, "something stands behind its end");
+    if (s->at < s->end) return json_scan_fail(s, "there is more after its end");
     return r->map || json_scan_fail(s, "it has no weight_map");
 }
 

@@ -71,7 +71,7 @@ static bool read_dtype(struct st_reader *r, struct safetensor *t)
     const char *name = json_scan_string(&r->scan);
     if (!name) return false;
     return st_find(name, &t->dtype) ||
-           json_scan_fail(&r->scan, "its dtype is none of the format's");
+           json_scan_fail(&r->scan, "its dtype is unknown to the format");
 }
 
 /* Each member once, and no others. */
@@ -162,7 +162,7 @@ static bool read_metadata(struct st_reader *r)
     do {
         if (!json_scan_string(s) || !json_scan_need(s, ':', "a : is missing")) return false;
         if (!json_scan_is(s, '"'))
-            return json_scan_fail(s, "__metadata__ maps to something else than text");
+            return json_scan_fail(s, "__metadata__ maps to something other than text");
         if (!json_scan_string(s)) return false;
     } while (json_scan_take(s, ','));
     return json_scan_need(s, '}', "a , or } is missing");
@@ -184,7 +184,7 @@ static bool read_tensors(struct st_reader *r)
     }
     if (!json_scan_need(s, '}', "a , or } is missing")) return false;
     for (; s->at < s->end; s->at++)
-        if (*s->at != ' ') return json_scan_fail(s, "something else than spaces stands behind it");
+        if (*s->at != ' ') return json_scan_fail(s, "something other than spaces follows it");
     return true;
 }
 
