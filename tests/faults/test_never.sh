@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_never.sh DUET: tokens that are never sampled (model.never_tokens): a model that is imported says which; sampler and trainer know only
-# the others, on any mesh.
+# test_never.sh DUET: tokens that are never sampled (model.never_tokens): a model that is imported
+# says which; sampler and trainer know only the others, on any mesh.
 . "${BASH_SOURCE%/*}/common.sh"
 
 fails() { ! "$@"; }

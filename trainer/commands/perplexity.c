@@ -63,6 +63,7 @@ static struct perplexity score_text(struct run *r, const char *text, size_t n, i
     return (struct perplexity){exp(-s.logp / (double)s.tokens), s.tokens, window};
 }
 
+/* Among all tokens (all_tokens), as other programs measure it, so that figures can be compared. */
 struct perplexity perplexity_of(struct world *w, const char *model, const struct option_list *sets,
                                 const char *text, size_t n, int window)
 {

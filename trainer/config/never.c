@@ -42,6 +42,7 @@ static void join(struct never_tokens *t)
     t->n = kept;
 }
 
+/* A list of n ranges has n - 1 commas, hence the room. */
 bool never_parse(struct never_tokens *t, const char *text, int rows, const char *file,
                  struct problems *p)
 {
@@ -71,6 +72,7 @@ bool never_has(const struct never_tokens *t, int id)
     return false;
 }
 
+/* Neighbours become ranges: rows without a token mostly stand together at the end. */
 char *never_text(const unsigned char *masked, int rows)
 {
     char *text = NULL;

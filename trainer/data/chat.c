@@ -1,7 +1,7 @@
-/* See chat.h. A conversation is rendered as text whose bytes are known by who wrote them, then cut:
- * at the special tokens of the template, and before and behind what is to be learned, because there
- * the assistant begins and ends when it samples. What lies between is encoded in one piece, as the
- * model's makers encode it, but with no special tokens recognised. */
+/* A conversation is rendered as text whose bytes are known by who wrote them, then cut: at the
+ * template's special tokens, and around what is learned, since there the assistant begins and ends
+ * when it samples. The rest is encoded in one piece, as by the model's makers, but without special
+ * tokens. */
 #include "trainer/data/chat.h"
 
 #include <jansson.h>
@@ -208,7 +208,6 @@ static void read_ends(struct chat *c, const struct settings *s)
     if (c->ends.n == 0) ends_add(&c->ends, tokenizer_find(c->t, TOKEN_EOS));
 }
 
-/* Special tokens first: the probe looks for the one that ends a turn. */
 static void check_ends(const struct chat *c, struct problems *p)
 {
     for (int i = 0; i < c->ends.n; i++)
@@ -219,6 +218,7 @@ static void check_ends(const struct chat *c, struct problems *p)
                          c->ends.id[i]);
 }
 
+/* Special tokens first: the probe looks for the one that ends a turn. */
 struct chat *chat_new(const struct chat_job *job, struct problems *p)
 {
     struct chat *c = memory_take(1, sizeof *c, "a chat template");
@@ -230,9 +230,8 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p)
     problems_free(&told);
     c->bare = !job->settings->data.template || !*job->settings->data.template;
     read_specials(c, job->tokenizer_json);
-    if (system && *system) {
+    if (system && *system)
         c->system = memory_copy_text(strcmp(system, "r1") == 0 ? R1 : system, "data.system");
-    }
     open_template(c, job->settings, p);
     read_ends(c, job->settings);
     if (p->n == before && c->ends.n == 0)

@@ -71,7 +71,7 @@ static bool no_rendering(struct look *l, int place)
     return true;
 }
 
-/* Of a demonstration that is there and fits: does it ask for a token that has no probability? */
+/* Does a demonstration that is there and fits ask for a token that has no probability? */
 static void look_for_never(struct look *l, const struct problem *p, struct span said, int place)
 {
     struct chat *chat = l->how->chat;

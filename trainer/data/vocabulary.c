@@ -46,6 +46,7 @@ static void check_ends(const struct settings *s, int rows, struct problems *p)
     }
 }
 
+/* A model's own tokenizer may lack <think>: that counts only for the prompts of this program. */
 static void check_vocabulary(const struct settings *s, const struct tokenizer *t, const char *name,
                              struct problems *p)
 {

@@ -70,6 +70,7 @@ static int padding(const struct settings *s, const struct tokenizer *t)
     return id;
 }
 
+/* What the user gives is left alone. Without model.vocabulary no row is without a token. */
 void hf_never_apply(struct settings *s, struct problems *p)
 {
     enum { MOST_TEXT = 4096 }; /* of a setting */
