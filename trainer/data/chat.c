@@ -1,7 +1,6 @@
 /* A conversation is rendered as text whose bytes are known by who wrote them, then cut: at the
- * template's special tokens, and around what is learned, since there the assistant begins and ends
- * when it samples. The rest is encoded in one piece, as by the model's makers, but without special
- * tokens. */
+ * template's special tokens, and around what is learned, where the assistant begins and ends when
+ * it samples. The rest is encoded in one piece, as its makers do, but without special tokens. */
 #include "trainer/data/chat.h"
 
 #include <jansson.h>
