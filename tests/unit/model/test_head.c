@@ -1,27 +1,10 @@
 /* on each instruction set */
 /* The head in blocks of rows: whatever their size, the bits are those of one block; and they are
  * the equations', formed here once more in double. */
-#include "model/block.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/headed.h"
 #include "tests/support/check_unit.h"
 
-enum { ROWS = 600, MAX_CALLS = 128 };
-
-/* A chunk that is the head alone, one micro-batch, and what has become of it. */
-struct headed {
-    struct dims d;
-    const struct ops *ops;
-    struct param_list params;
-    struct chunk *chunk;
-    struct arena arena;
-    void *weights, *in, *back;
-    float *grad;
-    int target[ROWS];
-    float logp[ROWS], entropy[ROWS], dlogp[ROWS];
-    int T, calls, from[MAX_CALLS], to[MAX_CALLS];
-    struct rows rows;
-    struct head_io io;
-};
+enum { ROWS = HEADED_ROWS, MAX_CALLS = sizeof((struct headed *)0)->from / sizeof(int) };
 
 static void loss(void *ctx, const struct head_io *io, int from, int to)
 {
@@ -39,89 +22,19 @@ static struct never never; /* of the chunks made from here on */
 
 static bool is_never(int token)
 {
-    for (int i = 0; i < never.n; i++)
-        if (token >= never.range[i].first && token < never.range[i].first + never.range[i].n)
-            return true;
-    return false;
+    return headed_never(&never, token);
 }
 
-static void rows_make(struct headed *h)
+/* Case i is a family on a table of ops. */
+static void make(struct headed *h, int i, int T, int head_rows)
 {
-    size_t n = (size_t)ROWS * (size_t)h->d.C;
-    float *x = malloc(n * sizeof *x);
-    for (size_t i = 0; i < n; i++) x[i] = tiny_round((float)tiny_wave("rows", i));
-    h->in = calloc(n, h->ops->real_bytes);
-    h->back = calloc(n, h->ops->real_bytes);
-    h->ops->to_real(h->in, x, n);
-    free(x);
-    for (int t = 0; t < ROWS; t++) {
-        h->target[t] = t % 6 == 5 ? -1 : (7 * t + 2) % h->d.V;
-        if (is_never(h->target[t])) h->target[t] = 0;
-    }
-    h->rows = (struct rows){.T = h->T};
-    h->io = (struct head_io){.target = h->target,
-                             .logp = h->logp,
-                             .entropy = h->entropy,
-                             .dlogp = h->dlogp,
-                             .inv_temperature = 1 / 0.8f,
-                             .loss = loss,
-                             .learns = true,
-                             .ctx = h};
-}
-
-static void headed_make(struct headed *h, int i, int T, int head_rows)
-{
-    *h = (struct headed){.d = TINY_FAMILY[i % TINY_FAMILIES], .T = T};
-    h->ops = tiny_ops(i / TINY_FAMILIES);
-    h->d.precision = h->ops->precision;
-    struct chunk_setup setup = {.dims = &h->d,
-                                .span = {h->d.L, 0, false, true},
-                                .ops = h->ops,
-                                .T_max = ROWS,
-                                .head_rows = head_rows,
-                                .never = never,
-                                .slots = 1,
-                                .training = true};
-    param_list_make(&h->params, &h->d, setup.span);
-    setup.weights = h->weights = tiny_weights_make(&h->params, h->ops);
-    h->grad = calloc(h->params.total + 1, sizeof *h->grad);
-    for (int round = 0; round < 2; round++) {
-        chunk_free(h->chunk);
-        h->chunk = chunk_new(&setup, &h->arena);
-        chunk_place_slots(&h->chunk, 1, &h->arena);
-        if (round == 0) arena_back(&h->arena, &device_host, h->arena.used);
-    }
-    rows_make(h);
-}
-
-static void headed_free(struct headed *h)
-{
-    chunk_free(h->chunk);
-    param_list_free(&h->params);
-    arena_free(&h->arena);
-    free(h->weights);
-    free(h->in);
-    free(h->back);
-    free(h->grad);
-}
-
-static void run(struct headed *h, enum pass_kind kind)
-{
-    bool forward = kind == PASS_F;
-    struct pass p = {.kind = kind,
-                     .chunk = h->chunk,
-                     .rows = &h->rows,
-                     .in = forward ? h->in : NULL,
-                     .out = forward ? NULL : h->back,
-                     .grad = h->grad,
-                     .head = &h->io};
-    pass_run(&p);
-}
-
-static void train(struct headed *h)
-{
-    run(h, PASS_F);
-    run(h, PASS_BW);
+    const struct headed_shape shape = {.d = TINY_FAMILY[i % TINY_FAMILIES],
+                                       .ops = tiny_ops(i / TINY_FAMILIES),
+                                       .head_rows = head_rows,
+                                       .never = never,
+                                       .T = T,
+                                       .loss = loss};
+    headed_make(h, &shape);
 }
 
 static void check_rows(const struct headed *a, const struct headed *b)
@@ -160,18 +73,18 @@ START_TEST(blocks_do_not_change_a_bit)
     static const int blocks[] = {ROWS, 512, 256};
     static const int calls[] = {2, 3, 5}; /* of 600 and of 300 rows */
     struct headed one;
-    headed_make(&one, _i, ROWS, 0);
-    train(&one);
+    make(&one, _i, ROWS, 0);
+    headed_train(&one);
     one.T = one.rows.T = 300;
-    train(&one);
+    headed_train(&one);
     ck_assert_int_eq(one.calls, 2);
     for (int k = 0; k < 6; k++) {
         struct headed h;
-        headed_make(&h, _i, ROWS, blocks[k % 3]);
+        make(&h, _i, ROWS, blocks[k % 3]);
         h.io.whole = k >= 3;
-        train(&h);
+        headed_train(&h);
         h.T = h.rows.T = 300;
-        train(&h);
+        headed_train(&h);
         check_same(&one, &h);
         ck_assert_int_eq(h.calls, h.io.whole ? 2 : calls[k]);
         for (int i = 0, row = 0; i < h.calls; i++) { /* each row once, in order */
@@ -193,12 +106,12 @@ START_TEST(blocks_of_any_size_keep_rows)
     static const int blocks[] = {1, 7, 64};
     const int T = 100;
     struct headed one;
-    headed_make(&one, _i, T, 0);
-    train(&one);
+    make(&one, _i, T, 0);
+    headed_train(&one);
     for (int k = 0; k < 3; k++) {
         struct headed h;
-        headed_make(&h, _i, T, blocks[k]);
-        train(&h);
+        make(&h, _i, T, blocks[k]);
+        headed_train(&h);
         check_rows(&one, &h);
         ck_assert_double_le(worst(&one, &h), 1e-5);
         headed_free(&h);
@@ -247,11 +160,11 @@ static void check_equations(int i)
     struct headed h;
     static double want[MAX_V * MAX_C];
     memset(want, 0, sizeof want);
-    headed_make(&h, i, 300, 256);
+    make(&h, i, 300, 256);
     if (h.ops->precision == PRECISION_FP32) {
         int C = h.d.C, V = h.d.V;
         double largest = 0, nf[MAX_C] = {0}, p[MAX_V] = {0};
-        train(&h);
+        headed_train(&h);
         for (int t = 0; t < h.T; t++) {
             double entropy = 0, scale = (double)(h.dlogp[t] * h.io.inv_temperature);
             row_forward(&h, t, nf, p);
@@ -299,8 +212,8 @@ START_TEST(never_sampled)
     struct headed h;
     never = (struct never){2, MASKED};
     check_equations(_i);
-    headed_make(&h, _i, ROWS, 256);
-    train(&h);
+    make(&h, _i, ROWS, 256);
+    headed_train(&h);
     const float *grad = h.grad + param_find(&h.params, "head")->offset;
     for (int i = 0; i < h.d.V * h.d.C; i++) ck_assert((grad[i] == 0) == is_never(i / h.d.C));
     const struct decode_rows rows = {.T = ROWS, .kv = {pos, table}};
@@ -321,11 +234,11 @@ END_TEST
 START_TEST(a_loss_that_only_looks)
 {
     struct headed a, b;
-    headed_make(&a, _i, ROWS, 256);
-    headed_make(&b, _i, ROWS, 256);
+    make(&a, _i, ROWS, 256);
+    make(&b, _i, ROWS, 256);
     b.io.learns = false;
-    train(&a);
-    run(&b, PASS_F);
+    headed_train(&a);
+    headed_run(&b, PASS_F);
     ck_assert_int_eq(b.calls, 3);
     ck_assert_mem_eq(a.logp, b.logp, sizeof a.logp);
     for (size_t i = 0; i < b.params.total; i++) ck_assert(b.grad[i] == 0);
