@@ -4,6 +4,7 @@
  * over the rows of several pipelines, which are added in another order: norms and weights after two
  * steps within 1e-5 (fp32) or 0.03 (bf16). Schedules agree to the bit. Answers are those of one
  * rank, and on-policy (P2, P3). */
+#include "tests/support/small_answers.h"
 #include "tests/support/small_outcome.h"
 
 enum { SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
@@ -115,38 +116,20 @@ END_TEST
 
 enum { QUESTIONS = 5, SAMPLES = 3, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 12 };
 static const int prompt_length[QUESTIONS] = {1, 18, 16, 5, 17};
-static int prompt[QUESTIONS][CONTEXT];
-static struct question question[QUESTIONS];
+static struct small_questions asked;
 
-struct answers {
-    int n[ANSWERS], token[ANSWERS][MAX_NEW];
-    float logp[ANSWERS][MAX_NEW];
-};
-
-static void sample(struct answers *out, struct rollout *r, int questions, uint32_t step)
+static void sample(struct small_answers *out, struct rollout *r, int questions, uint32_t step)
 {
-    struct rollout_job job = {.question = question,
-                              .questions = questions,
-                              .samples = SAMPLES,
-                              .max_new = MAX_NEW,
-                              .sampling = {1, 0, 1},
-                              .ends = {{SMALL_EOS}, 1},
-                              .sampleable = SMALL_V,
-                              .seed = 9,
-                              .purpose = RNG_SAMPLE,
-                              .step = step};
+    struct rollout_job job = small_rollout_job(&asked, SAMPLES, MAX_NEW);
+    job.questions = questions;
+    job.sampleable = SMALL_V;
+    job.step = step;
     ck_all(small_sample_a_little(r, job), "it was not stopped");
-    const struct answer *a = rollout_run(r, &job, NULL);
-    memset(out, 0, sizeof *out);
-    for (int i = 0; i < questions * SAMPLES; i++) {
-        out->n[i] = a[i].n;
-        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
-        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
-    }
+    small_answers_take(out, rollout_run(r, &job, NULL), questions * SAMPLES);
 }
 
 /* All questions, then one: most pipelines have nothing to do but take part. */
-static void sample_twice(struct answers out[2], struct small *t, const struct world *w)
+static void sample_twice(struct small_answers out[2], struct small *t, const struct world *w)
 {
     struct rollout *r = rollout_new(&t->stage, w, ANSWERS, MAX_NEW);
     sample(&out[0], r, QUESTIONS, 1);
@@ -155,23 +138,11 @@ static void sample_twice(struct answers out[2], struct small *t, const struct wo
 }
 
 /* A step on the first answers: the log-probabilities that learning computes are those recorded. */
-static double deviation(struct small *t, const struct answers *a)
+static double deviation(struct small *t, const struct small_answers *a)
 {
     static struct small_batch b;
     struct step_stats stats;
-    b.n = ANSWERS;
-    for (int i = 0; i < ANSWERS; i++) {
-        const struct question *q = &question[i / SAMPLES];
-        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
-        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
-        b.weight[i] = 1.0f / 100;
-        b.sequence[i] = (struct sequence){.n_prompt = q->n,
-                                          .n = q->n + a->n[i],
-                                          .token = b.token[i],
-                                          .logp = a->logp[i],
-                                          .advantage = i % 2 ? 1 : -1};
-    }
-    struct step_job job = small_job(&b, &grpo_loss);
+    struct step_job job = small_answers_job(&b, &asked, a, SAMPLES, ANSWERS);
     learner_step(&t->learner, &job, &stats);
     ck_all(stats.tokens > ANSWERS && stats.grad_norm > 1e-4, "%ld tokens, norm %g", stats.tokens,
            stats.grad_norm);
@@ -181,13 +152,10 @@ static double deviation(struct small *t, const struct answers *a)
 START_TEST(sampling_equals_one_rank)
 {
     small_world_make(&alone);
-    for (int q = 0; q < QUESTIONS; q++) {
-        for (int i = 0; i < prompt_length[q]; i++) prompt[q][i] = (11 * i + 5 * q + 2) % SMALL_V;
-        question[q] = (struct question){prompt[q], prompt_length[q]};
-    }
+    small_questions_make(&asked, prompt_length, QUESTIONS);
     for (int i = ck_world.size == 8 ? 1 : 0; i < VARIANTS; i++) {
         const struct variant *v = &variants[i];
-        static struct answers one[2], a[2];
+        static struct small_answers one[2], a[2];
         struct mesh_case mesh[MESHES];
         int n = meshes_make(mesh);
         struct small t;

@@ -3,13 +3,12 @@
  * the bits of their log-probabilities are those of one rank. And they are on-policy (P2): a
  * learning step computes the same log-probabilities, to the bit, while the weights are the same. */
 #include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/small_answers.h"
 
 enum { QUESTIONS = 5, MOST_ANSWERS = 25, MAX_NEW = 26, MESHES = 16, LAYERS = 8 };
 
 static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17};
-static int prompt[QUESTIONS][SMALL_CONTEXT];
-static struct question question[QUESTIONS];
+static struct small_questions questions;
 static struct world alone;
 
 struct job_case {
@@ -27,33 +26,18 @@ static const struct job_case jobs[] = {
 };
 enum { JOBS = sizeof jobs / sizeof *jobs };
 
-struct answers {
-    int n[MOST_ANSWERS];
-    bool truncated[MOST_ANSWERS];
-    int token[MOST_ANSWERS][MAX_NEW];
-    float logp[MOST_ANSWERS][MAX_NEW];
-};
-
 static void questions_make(void)
 {
-    for (int q = 0; q < QUESTIONS; q++) {
-        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
-        question[q] = (struct question){prompt[q], prompt_length[q]};
-    }
+    small_questions_make(&questions, prompt_length, QUESTIONS);
 }
 
 static struct rollout_job rollout_job_of(int job)
 {
-    return (struct rollout_job){.question = question,
-                                .questions = jobs[job].questions,
-                                .samples = jobs[job].samples,
-                                .max_new = MAX_NEW,
-                                .sampling = jobs[job].sampling,
-                                .ends = {{SMALL_EOS}, 1},
-                                .sampleable = SMALL_V - 2,
-                                .seed = 9,
-                                .purpose = RNG_SAMPLE,
-                                .step = (uint32_t)job};
+    struct rollout_job j = small_rollout_job(&questions, jobs[job].samples, MAX_NEW);
+    j.questions = jobs[job].questions;
+    j.sampling = jobs[job].sampling;
+    j.step = (uint32_t)job;
+    return j;
 }
 
 static int answers_of(int job)
@@ -61,17 +45,10 @@ static int answers_of(int job)
     return jobs[job].questions * jobs[job].samples;
 }
 
-static void answer(struct answers *out, struct rollout *r, int job)
+static void answer(struct small_answers *out, struct rollout *r, int job)
 {
     struct rollout_job j = rollout_job_of(job);
-    const struct answer *a = rollout_run(r, &j, NULL);
-    memset(out, 0, sizeof *out);
-    for (int i = 0; i < answers_of(job); i++) {
-        out->n[i] = a[i].n;
-        out->truncated[i] = a[i].truncated;
-        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
-        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
-    }
+    small_answers_take(out, rollout_run(r, &j, NULL), answers_of(job));
 }
 
 /* --- meshes of this world, and how they decode --- */
@@ -148,7 +125,7 @@ static struct setup single_of(enum precision precision)
 /* --- the answers themselves --- */
 
 /* Where answers end: at the first <eos>, or at the limits. */
-static void check_ends(const struct answers *a, int job)
+static void check_ends(const struct small_answers *a, int job)
 {
     for (int i = 0; i < answers_of(job); i++) {
         int room = SMALL_CONTEXT - prompt_length[i / jobs[job].samples];
@@ -169,7 +146,7 @@ static void check_ends(const struct answers *a, int job)
 
 /* The test means little if all answers are alike: some end, some are cut, samples differ unless
  * greedy. */
-static void check_variety(const struct answers *a, int job)
+static void check_variety(const struct small_answers *a, int job)
 {
     int cut = 0, same = 0, G = jobs[job].samples, n = answers_of(job);
     for (int i = 0; i < n; i++) {
@@ -184,7 +161,7 @@ static void check_variety(const struct answers *a, int job)
     if (job == 0) ck_all(cut > 3 && cut < n - 3, "%d of %d cut", cut, n);
 }
 
-static void same_answers(const struct answers *a, const struct answers *b, int job,
+static void same_answers(const struct small_answers *a, const struct small_answers *b, int job,
                          const char *what)
 {
     for (int i = 0; i < answers_of(job); i++) {
@@ -199,7 +176,7 @@ static void same_answers(const struct answers *a, const struct answers *b, int j
     ck_all(memcmp(a, b, sizeof *a) == 0, "%s, %s", what, jobs[job].name);
 }
 
-static struct answers expected[2][JOBS]; /* [precision] */
+static struct small_answers expected[2][JOBS]; /* [precision] */
 
 static void expect(enum precision precision)
 {
@@ -219,7 +196,7 @@ static void expect(enum precision precision)
 
 static void compare(const struct setup *s)
 {
-    struct answers a;
+    struct small_answers a;
     struct small t;
     const char *what = setup_text(s);
     small_make(&t, &ck_world, shape_of(s));
@@ -261,17 +238,9 @@ static int stop_now(void *unused)
     return patience >= 0 && ++asked > patience;
 }
 
-static void keep(struct answers *out, int at, const struct answer *a)
-{
-    out->n[at] = a->n;
-    out->truncated[at] = a->truncated;
-    memcpy(out->token[at], a->token, (size_t)a->n * sizeof(int));
-    memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
-}
-
 /* Job 0 with stops that come later from time to time; each part goes on behind the questions that
  * were complete. Returns how often it was stopped short. */
-static int answer_in_parts(struct answers *out, struct rollout *r, bool hears)
+static int answer_in_parts(struct small_answers *out, struct rollout *r, bool hears)
 {
     int done = 0, stops = 0, G = jobs[0].samples;
     memset(out, 0, sizeof *out);
@@ -287,7 +256,7 @@ static int answer_in_parts(struct answers *out, struct rollout *r, bool hears)
         int whole = rollout_whole(r);
         ck_all(world_all(&ck_world, whole >= 0 && whole <= j.questions), "%d of %d", whole,
                j.questions);
-        for (int i = 0; i < whole * G; i++) keep(out, done * G + i, &a[i]);
+        for (int i = 0; i < whole * G; i++) small_answers_keep(out, done * G + i, &a[i]);
         done += whole;
         stops += whole < j.questions;
         ck_all(part < 20, "no end of parts");
@@ -307,7 +276,7 @@ START_TEST(stopped_and_gone_on_with)
         for (int who = -1; who < 2 && who < ck_world.size; who++) { /* all, the first, the second */
             struct setup s = mesh[i];
             struct small t;
-            struct answers a;
+            struct small_answers a;
             s.slots = decoding[i % DECODINGS].slots;
             s.batches = decoding[i % DECODINGS].batches;
             s.precision = PRECISION_BF16;
@@ -329,7 +298,7 @@ END_TEST
 
 static struct heard {
     int times[MOST_ANSWERS];
-    struct answers a;
+    struct small_answers a;
     /* decode batches begun on this rank: before the first answer was told, in all */
     int asked_first, asked;
 } heard;
@@ -346,14 +315,14 @@ static void hear(void *context, int index, const struct answer *a)
     struct heard *h = context;
     if (h->asked_first == 0) h->asked_first = h->asked;
     h->times[index]++;
-    keep(&h->a, index, a);
+    small_answers_keep(&h->a, index, a);
 }
 
 /* Every answer is told once, on one rank, whole, and the first of them before the last batch
  * begins. */
 static void check_heard(const struct answer *a, int job, const char *what)
 {
-    static struct answers told, whole;
+    static struct small_answers told, whole;
     int times[MOST_ANSWERS], n = answers_of(job);
     memset(&told, 0, sizeof told);
     memset(&whole, 0, sizeof whole);
@@ -361,7 +330,7 @@ static void check_heard(const struct answer *a, int job, const char *what)
     for (int i = 0; i < n; i++) {
         ck_all(times[i] == 1, "%s: answer %d was told %d times", what, i, times[i]);
         if (heard.times[i] == 0) continue;
-        keep(&whole, i, &a[i]);
+        small_answers_keep(&whole, i, &a[i]);
         told.n[i] = heard.a.n[i];
         told.truncated[i] = heard.a.truncated[i];
         memcpy(told.token[i], heard.a.token[i], sizeof told.token[i]);
@@ -401,28 +370,17 @@ END_TEST
 static struct small_batch batch;
 
 /* The answers of a job as what a step learns from. */
-static struct step_job learn_from(const struct answers *a, int job)
+static struct step_job learn_from(const struct small_answers *a, int job)
 {
-    batch.n = answers_of(job);
-    for (int i = 0; i < batch.n; i++) {
-        const struct question *q = &question[i / jobs[job].samples];
-        memcpy(batch.token[i], q->token, (size_t)q->n * sizeof(int));
-        memcpy(batch.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
-        batch.weight[i] = 1.0f / 300;
-        batch.sequence[i] = (struct sequence){.n_prompt = q->n,
-                                              .n = q->n + a->n[i],
-                                              .token = batch.token[i],
-                                              .logp = a->logp[i],
-                                              .advantage = i % 3 == 0 ? -1 : 0.7f};
-    }
-    struct step_job s = small_job(&batch, &grpo_loss);
+    struct step_job s =
+        small_answers_job(&batch, &questions, a, jobs[job].samples, answers_of(job));
     float temperature = jobs[job].sampling.temperature;
     s.inv_temperature = temperature > 0 ? 1 / temperature : 1;
     return s;
 }
 
 struct trail { /* of two rounds of sampling and learning */
-    struct answers a[2];
+    struct small_answers a[2];
     float *weights;
     size_t n;
 };

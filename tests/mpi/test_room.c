@@ -3,21 +3,17 @@
  * Tokens and the bits of log-probabilities are those of a cache with room for all, on every way to
  * share the work; a learning step computes the same log-probabilities (P2). */
 #include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/small_answers.h"
 #include "trainer/rollout/room.h"
 
 enum { QUESTIONS = 6, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 40, MESHES = 16 };
 
 static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17, 33};
-static int prompt[QUESTIONS][SMALL_CONTEXT];
-static struct question question[QUESTIONS];
+static struct small_questions questions;
 
 static void questions_make(void)
 {
-    for (int q = 0; q < QUESTIONS; q++) {
-        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
-        question[q] = (struct question){prompt[q], prompt_length[q]};
-    }
+    small_questions_make(&questions, prompt_length, QUESTIONS);
 }
 
 struct way {
@@ -71,19 +67,6 @@ static struct small_shape shape_of(const struct way *w)
 
 /* --- answers --- */
 
-struct answers {
-    int n[ANSWERS];
-    int token[ANSWERS][MAX_NEW];
-    float logp[ANSWERS][MAX_NEW];
-};
-
-static void keep(struct answers *out, int at, const struct answer *a)
-{
-    out->n[at] = a->n;
-    memcpy(out->token[at], a->token, (size_t)a->n * sizeof(int));
-    memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
-}
-
 static int told[ANSWERS];
 static void hear(void *context, int index, const struct answer *a)
 {
@@ -93,29 +76,22 @@ static void hear(void *context, int index, const struct answer *a)
 
 static struct rollout_job job_of(int from)
 {
-    return (struct rollout_job){.question = question + from,
-                                .questions = QUESTIONS - from,
-                                .samples = SAMPLES,
-                                .max_new = MAX_NEW,
-                                .sampling = {1, 0, 1},
-                                .ends = {{SMALL_EOS}, 1},
-                                .sampleable = SMALL_V - 2,
-                                .seed = 9,
-                                .purpose = RNG_SAMPLE,
-                                .step = 3,
-                                .first = from,
-                                .listener = {hear, NULL}};
+    struct rollout_job job = small_rollout_job(&questions, SAMPLES, MAX_NEW);
+    job.question += from;
+    job.questions -= from;
+    job.step = 3;
+    job.first = from;
+    job.listener.finished = hear;
+    return job;
 }
 
-static struct rollout_times answer(struct answers *out, struct rollout *r)
+static struct rollout_times answer(struct small_answers *out, struct rollout *r)
 {
     struct rollout_times t;
     struct rollout_job j = job_of(0);
     int all[ANSWERS];
-    memset(out, 0, sizeof *out);
     memset(told, 0, sizeof told);
-    const struct answer *a = rollout_run(r, &j, &t);
-    for (int i = 0; i < ANSWERS; i++) keep(out, i, &a[i]);
+    small_answers_take(out, rollout_run(r, &j, &t), ANSWERS);
     MPI_OK(MPI_Allreduce(told, all, ANSWERS, MPI_INT, MPI_SUM, ck_world.comm));
     for (int i = 0; i < ANSWERS; i++) ck_all(all[i] == 1, "answer %d was told %d times", i, all[i]);
     return t;
@@ -128,7 +104,8 @@ static struct rollout *tight_rollout(struct small *t, int blocks)
     return rollout_new(&t->stage, &ck_world, ANSWERS, MAX_NEW);
 }
 
-static void same(const struct answers *a, const struct answers *b, const struct way *w, int blocks)
+static void same(const struct small_answers *a, const struct small_answers *b, const struct way *w,
+                 int blocks)
 {
     for (int i = 0; i < ANSWERS; i++)
         if (a->n[i] != b->n[i] || memcmp(a->token[i], b->token[i], sizeof a->token[i]) != 0)
@@ -139,33 +116,21 @@ static void same(const struct answers *a, const struct answers *b, const struct 
 
 /* --- the same, and on-policy --- */
 
-static double deviation(struct small *t, const struct answers *a)
+static double deviation(struct small *t, const struct small_answers *a)
 {
     static struct small_batch b;
     struct step_stats stats;
-    b.n = ANSWERS;
-    for (int i = 0; i < ANSWERS; i++) {
-        const struct question *q = &question[i / SAMPLES];
-        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
-        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
-        b.weight[i] = 1.0f / 100;
-        b.sequence[i] = (struct sequence){.n_prompt = q->n,
-                                          .n = q->n + a->n[i],
-                                          .token = b.token[i],
-                                          .logp = a->logp[i],
-                                          .advantage = i % 2 ? 1 : -1};
-    }
-    struct step_job job = small_job(&b, &grpo_loss);
+    struct step_job job = small_answers_job(&b, &questions, a, SAMPLES, ANSWERS);
     learner_step(&t->learner, &job, &stats);
     ck_all(stats.tokens > ANSWERS, "%ld tokens", stats.tokens);
     return stats.max_deviation;
 }
 
 /* Twice by the same rollout: the second finds what the first left. */
-static void hold_against(const struct answers *roomy, struct small *t, const struct way *w,
+static void hold_against(const struct small_answers *roomy, struct small *t, const struct way *w,
                          int blocks)
 {
-    static struct answers a;
+    static struct small_answers a;
     struct rollout *r = tight_rollout(t, blocks);
     for (int round = 0; round < 2; round++) {
         struct rollout_times times = answer(&a, r);
@@ -181,7 +146,7 @@ static void hold_against(const struct answers *roomy, struct small *t, const str
 START_TEST(same_answers)
 {
     struct way way[MESHES];
-    static struct answers roomy;
+    static struct small_answers roomy;
     int n = ways_make(way), least = room_least(SMALL_CONTEXT);
     for (int i = 0; i < n; i++) {
         struct small t;
@@ -209,7 +174,7 @@ static int stop_now(void *unused)
     return ++asked > patience;
 }
 
-static int answer_in_parts(struct answers *out, struct rollout *r)
+static int answer_in_parts(struct small_answers *out, struct rollout *r)
 {
     int done = 0, stops = 0;
     memset(out, 0, sizeof *out);
@@ -221,7 +186,8 @@ static int answer_in_parts(struct answers *out, struct rollout *r)
         asked = 0;
         const struct answer *a = rollout_run(r, &j, NULL);
         int whole = rollout_whole(r);
-        for (int i = 0; i < whole * SAMPLES; i++) keep(out, done * SAMPLES + i, &a[i]);
+        for (int i = 0; i < whole * SAMPLES; i++)
+            small_answers_keep(out, done * SAMPLES + i, &a[i]);
         done += whole;
         stops += done < QUESTIONS;
         ck_all(part < 20, "no end of parts");
@@ -232,7 +198,7 @@ static int answer_in_parts(struct answers *out, struct rollout *r)
 START_TEST(stopped_and_gone_on_with)
 {
     struct way way[MESHES];
-    static struct answers roomy, parts;
+    static struct small_answers roomy, parts;
     int n = ways_make(way);
     for (int i = 0; i < n; i++) {
         struct small t;

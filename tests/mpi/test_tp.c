@@ -7,6 +7,7 @@
  * schedule by schedule. */
 #include "comm/base/problems.h"
 #include "tests/support/shared_folder.h"
+#include "tests/support/small_answers.h"
 #include "tests/support/small_outcome.h"
 
 enum { SEQUENCES = 24, CONTEXT = 32, MICRO_BATCHES = 8, MESHES = 32 };
@@ -183,68 +184,29 @@ END_TEST
 enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
 static const int prompt_length[QUESTIONS] = {1, 18, 16};
 
-struct answers {
-    int n[ANSWERS], token[ANSWERS][MAX_NEW];
-    float logp[ANSWERS][MAX_NEW];
-};
+static struct small_questions questions;
 
-static int prompt[QUESTIONS][SMALL_CONTEXT];
-static struct question question[QUESTIONS];
-
-static void questions_make(void)
+static void answer(struct small_answers *out, struct rollout *r, float temperature, uint32_t step)
 {
-    for (int q = 0; q < QUESTIONS; q++) {
-        for (int t = 0; t < prompt_length[q]; t++) prompt[q][t] = (11 * t + 5 * q + 2) % SMALL_V;
-        question[q] = (struct question){prompt[q], prompt_length[q]};
-    }
-}
-
-static void answer(struct answers *out, struct rollout *r, float temperature, uint32_t step)
-{
-    struct rollout_job j = {.question = question,
-                            .questions = QUESTIONS,
-                            .samples = SAMPLES,
-                            .max_new = MAX_NEW,
-                            .sampling = {.temperature = temperature, .top_p = 1},
-                            .ends = {{SMALL_EOS}, 1},
-                            .sampleable = SMALL_V - 2,
-                            .seed = 9,
-                            .purpose = RNG_SAMPLE,
-                            .step = step};
+    struct rollout_job j = small_rollout_job(&questions, SAMPLES, MAX_NEW);
+    j.sampling.temperature = temperature;
+    j.step = step;
     ck_all(small_sample_a_little(r, j), "it was not stopped");
-    const struct answer *a = rollout_run(r, &j, NULL);
-    memset(out, 0, sizeof *out);
-    for (int i = 0; i < ANSWERS; i++) {
-        out->n[i] = a[i].n;
-        memcpy(out->token[i], a[i].token, (size_t)a[i].n * sizeof(int));
-        memcpy(out->logp[i], a[i].logp, (size_t)a[i].n * sizeof(float));
-    }
+    small_answers_take(out, rollout_run(r, &j, NULL), ANSWERS);
 }
 
 /* The answers as what a step learns from. */
-static struct step_job learn_from(const struct answers *a, float temperature)
+static struct step_job learn_from(const struct small_answers *a, float temperature)
 {
     static struct small_batch b;
-    b.n = ANSWERS;
-    for (int i = 0; i < ANSWERS; i++) {
-        const struct question *q = &question[i / SAMPLES];
-        memcpy(b.token[i], q->token, (size_t)q->n * sizeof(int));
-        memcpy(b.token[i] + q->n, a->token[i], (size_t)a->n[i] * sizeof(int));
-        b.weight[i] = 1.0f / 150;
-        b.sequence[i] = (struct sequence){.n_prompt = q->n,
-                                          .n = q->n + a->n[i],
-                                          .token = b.token[i],
-                                          .logp = a->logp[i],
-                                          .advantage = i % 3 == 0 ? -1 : 0.7f};
-    }
-    struct step_job job = small_job(&b, &grpo_loss);
+    struct step_job job = small_answers_job(&b, &questions, a, SAMPLES, ANSWERS);
     job.inv_temperature = 1 / temperature;
     return job;
 }
 
 /* Two rounds of sampling and learning; the answers of the second, which the first has changed, go
  * to `out`. */
-static void sample_and_learn(struct answers *out, const struct variant *v, struct mesh_case m)
+static void sample_and_learn(struct small_answers *out, const struct variant *v, struct mesh_case m)
 {
     struct small t;
     struct step_stats stats;
@@ -274,9 +236,9 @@ static void sample_and_learn(struct answers *out, const struct variant *v, struc
 START_TEST(ratio_is_one)
 {
     struct mesh_case mesh[MESHES];
-    static struct answers a, first;
+    static struct small_answers a, first;
     int n = meshes_make(mesh);
-    questions_make();
+    small_questions_make(&questions, prompt_length, QUESTIONS);
     for (int i = 0; i<VARIANTS; i += ck_world.size> 4 ? VARIANTS : 2)
         for (int k = 0; k < n; k++) {
             bool another = k > 0 && mesh[k].tp == mesh[k - 1].tp && mesh[k].dp == mesh[k - 1].dp;

@@ -7,6 +7,35 @@
 #include "tests/support/check_unit.h"
 #include "tests/support/recipe_text.h"
 
+/* The settings of a recipe written as printf does, checked for that many ranks: exactly `problems`
+ * mistakes are found, the first of which holds `message` (NULL: not looked at). settings_free. */
+__attribute__((format(printf, 5, 6))) static void expect(struct settings *s, int ranks,
+                                                         int problems, const char *message,
+                                                         const char *format, ...)
+{
+    char yaml[256];
+    struct problems p = {0};
+    va_list values;
+    va_start(values, format);
+    vsnprintf(yaml, sizeof yaml, format, values);
+    va_end(values);
+    ck_assert_msg(recipe_parse(s, yaml, &p), "%s: %s", yaml, p.n ? p.text[0] : "?");
+    bool ok = settings_check(s, ranks, &p);
+    ck_assert_int_eq(ok, problems == 0);
+    ck_assert_msg(p.n == problems, "%s: %d problems, the first: %s", yaml, p.n,
+                  p.n ? p.text[0] : "");
+    if (message) ck_assert_msg(strstr(p.text[0], message) != NULL, "%s: %s", yaml, p.text[0]);
+    problems_free(&p);
+}
+
+/* The same, of which nothing else is looked at. */
+#define EXPECT(ranks, problems, message, ...)                     \
+    do {                                                          \
+        struct settings settings;                                 \
+        expect(&settings, ranks, problems, message, __VA_ARGS__); \
+        settings_free(&settings);                                 \
+    } while (0)
+
 START_TEST(check_resolves_zeros)
 {
     struct settings s;
@@ -57,21 +86,10 @@ START_TEST(phases_make_sense)
         {"kind: grpo, prompts: 65536, samples: 128", "too many for a step"},
         {"kind: sft, eval_every: 1, eval_prompts: 1048576, max_new: 2000", "too many for a step"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct settings s;
-        struct problems p = {0};
-        char yaml[160];
-        snprintf(yaml, sizeof yaml,
-                 "model: {max_context: 2048}\ndata: {micro_batch_tokens: 2048}\nphases: [{%s}]\n",
-                 rows[i].phase);
-        ck_assert(recipe_parse(&s, yaml, &p));
-        settings_check(&s, 1, &p);
-        ck_assert_msg(p.n == (rows[i].message ? 1 : 0), "%s: %d problems", rows[i].phase, p.n);
-        if (rows[i].message)
-            ck_assert_msg(strstr(p.text[0], rows[i].message) != NULL, "%s", p.text[0]);
-        settings_free(&s);
-        problems_free(&p);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        EXPECT(1, rows[i].message != NULL, rows[i].message,
+               "model: {max_context: 2048}\ndata: {micro_batch_tokens: 2048}\nphases: [{%s}]\n",
+               rows[i].phase);
     struct settings s;
     struct problems p = {0};
     ck_assert(!recipe_parse(&s, "phases: [{kind: eval, save_tokens: true}]\n", &p));
@@ -95,21 +113,10 @@ START_TEST(cache_has_room_for_one)
         {"pp: 2, cache_tokens: 224", 2, NULL},
         {"pp: 2, directions: 1, cache_tokens: 112", 2, NULL},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct settings s;
-        struct problems p = {0};
-        char yaml[160];
-        snprintf(yaml, sizeof yaml,
-                 "model: {max_context: 96}\nmesh: {%s}\nphases: [{kind: eval, max_new: 9}]\n",
-                 rows[i].mesh);
-        ck_assert(recipe_parse(&s, yaml, &p));
-        settings_check(&s, rows[i].ranks, &p);
-        ck_assert_msg(p.n == (rows[i].message ? 1 : 0), "%s: %d problems", rows[i].mesh, p.n);
-        if (rows[i].message)
-            ck_assert_msg(strstr(p.text[0], rows[i].message) != NULL, "%s", p.text[0]);
-        problems_free(&p);
-        settings_free(&s);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        EXPECT(rows[i].ranks, rows[i].message != NULL, rows[i].message,
+               "model: {max_context: 96}\nmesh: {%s}\nphases: [{kind: eval, max_new: 9}]\n",
+               rows[i].mesh);
 }
 END_TEST
 
@@ -134,15 +141,9 @@ START_TEST(experts_are_checked)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct settings s;
-        struct problems p = {0};
-        char yaml[160];
-        snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
-        ck_assert(recipe_parse(&s, yaml, &p));
-        bool ok = settings_check(&s, 1, &p);
-        ck_assert_msg(ok == !rows[i].message, "%s", yaml);
-        if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
-        if (ok) ck_assert_int_eq(s.model.expert_ffn, rows[i].expert_ffn);
-        problems_free(&p);
+        expect(&s, 1, rows[i].message != NULL, rows[i].message,
+               "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
+        if (!rows[i].message) ck_assert_int_eq(s.model.expert_ffn, rows[i].expert_ffn);
         settings_free(&s);
     }
 }
@@ -171,19 +172,9 @@ START_TEST(rope_is_checked)
          "not below rope_beta_fast 1"},
         {"rope_scaling: yarn, rope_original: 8, rope_theta: 1", 1, "needs a rope_theta above 1"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct settings s;
-        struct problems p = {0};
-        char yaml[160];
-        snprintf(yaml, sizeof yaml, "model: {%s}\nphases: [{kind: sft}]\n", rows[i].model);
-        ck_assert(recipe_parse(&s, yaml, &p));
-        settings_check(&s, 1, &p);
-        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
-                      p.n ? p.text[0] : "");
-        if (rows[i].message) ck_assert_ptr_nonnull(strstr(p.text[0], rows[i].message));
-        problems_free(&p);
-        settings_free(&s);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        EXPECT(1, rows[i].problems, rows[i].message, "model: {%s}\nphases: [{kind: sft}]\n",
+               rows[i].model);
 }
 END_TEST
 
@@ -266,19 +257,9 @@ START_TEST(sites_are_checked)
         {"mesh: {sites: 2, tp: 2}\nsites: {wire: int8}", 4, 0, NULL},
         {"sites: {delay: 50}", 2, 0, NULL}, /* one site: of no account */
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct settings s;
-        struct problems p = {0};
-        char yaml[160];
-        snprintf(yaml, sizeof yaml, "%s\nphases: [{kind: sft}]\n", rows[i].yaml);
-        ck_assert(recipe_parse(&s, yaml, &p));
-        settings_check(&s, rows[i].ranks, &p);
-        ck_assert_msg(p.n == rows[i].problems, "%s: %d problems, the first: %s", yaml, p.n,
-                      p.n ? p.text[0] : "");
-        if (rows[i].has) ck_assert_msg(strstr(p.text[0], rows[i].has), "%s", p.text[0]);
-        problems_free(&p);
-        settings_free(&s);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        EXPECT(rows[i].ranks, rows[i].problems, rows[i].has, "%s\nphases: [{kind: sft}]\n",
+               rows[i].yaml);
 }
 END_TEST
 

@@ -15,6 +15,7 @@
 #include "model/rope.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/rope_key.h"
 
 static const struct {
     const char *name;
@@ -33,7 +34,8 @@ struct section {
     struct dims d;
     uint64_t salt;
     int prompt;
-    double scale, mscale, mscale_all;
+    double scale;
+    struct rope_mscale m;
     int rows, row[MOST_ROWS], first[MOST_ROWS], step[MOST_ROWS];
     float logits[MOST_ROWS][32];
     int greedy[GREEDY];
@@ -108,25 +110,10 @@ static bool read_size(struct section *s, const char *key, double value)
     return false;
 }
 
-static bool read_real(struct section *s, const char *key, double value)
-{
-    struct rope *r = &s->d.rope;
-    const struct {
-        const char *key;
-        double *to;
-    } reals[] = {{"factor", &r->factor}, {"low", &r->low},
-                 {"high", &r->high},     {"fast", &r->fast},
-                 {"slow", &r->slow},     {"attention", &r->attention},
-                 {"mscale", &s->mscale}, {"mscale_all", &s->mscale_all}};
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        if (strcmp(key, reals[i].key) == 0) return *reals[i].to = value, true;
-    return false;
-}
-
 static void read_dim(struct section *s, const char *key, double value)
 {
     struct dims *d = &s->d;
-    if (read_size(s, key, value) || read_real(s, key, value)) return;
+    if (read_size(s, key, value) || rope_key_read(&s->d.rope, &s->m, key, value)) return;
     if (strcmp(key, "salt") == 0)
         s->salt = (uint64_t)value;
     else if (strcmp(key, "theta") == 0)
@@ -171,8 +158,7 @@ static bool read_section(struct section *s, FILE *f)
         if (strncmp(line, "greedy ", 7) == 0) read_greedy(s, line + 7);
         if (sscanf(line, "bf16 %lf", &s->bf16) == 1) {
             struct rope *r = &s->d.rope;
-            if (r->attention == 0)
-                r->attention = rope_attention(r->factor, s->mscale, s->mscale_all);
+            if (r->attention == 0) r->attention = rope_attention(r->factor, s->m.mscale, s->m.all);
             return true;
         }
     }

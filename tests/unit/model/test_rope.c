@@ -11,11 +11,12 @@
 
 #include "model/rope.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/rope_key.h"
 
 struct table {
     char name[32];
     struct dims d;
-    double mscale, mscale_all;
+    struct rope_mscale m;
     float *values; /* from the first line that is no dim on */
 };
 
@@ -39,15 +40,7 @@ static void begin_table(struct table *t, const char *name, enum rope_angles angl
 static void read_dim(struct table *t, const char *key, double value)
 {
     struct rope *r = &t->d.rope;
-    const struct {
-        const char *key;
-        double *to;
-    } reals[] = {{"factor", &r->factor}, {"low", &r->low},
-                 {"high", &r->high},     {"fast", &r->fast},
-                 {"slow", &r->slow},     {"attention", &r->attention},
-                 {"mscale", &t->mscale}, {"mscale_all", &t->mscale_all}};
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        if (strcmp(key, reals[i].key) == 0) *reals[i].to = value;
+    rope_key_read(r, &t->m, key, value);
     if (strcmp(key, "D") == 0) t->d.D = (int)value;
     if (strcmp(key, "theta") == 0) t->d.rope_theta = (float)value;
     if (strcmp(key, "context") == 0) t->d.max_context = (int)value;
@@ -60,7 +53,7 @@ static void make_values(struct table *t)
 {
     struct rope *r = &t->d.rope;
     size_t n = (size_t)t->d.max_context * (size_t)t->d.D;
-    if (r->attention == 0) r->attention = rope_attention(r->factor, t->mscale, t->mscale_all);
+    if (r->attention == 0) r->attention = rope_attention(r->factor, t->m.mscale, t->m.all);
     t->values = malloc((n + 1) * sizeof *t->values);
     ck_assert_ptr_nonnull(t->values);
     rope_table(t->values, &t->d);
