@@ -15,11 +15,11 @@ mkdir build build/release && ln -s "$duet" build/duet
 printf 'localhost slots=64\n' | tee my-hosts >hosts
 sed "s/^  dp: .*/  dp: 0/" "$root/launch/recipes/arithmetic.yaml" >my-recipe.yaml
 
-# Settings with which the shipped recipes take seconds.
-shrink="--set checkpoint.every=0 --set mesh.decode_slots=8 --set model.layers=4 --set model.hidden=32 --set model.heads=2"
-shrunk() { # recipe: the same for its phases
+# Settings with which the shipped recipes take seconds; a model that is read has the sizes of its folder.
+shrunk() { # recipe
     local name
-    printf '%s' "$shrink"
+    printf '%s' "--set checkpoint.every=0 --set mesh.decode_slots=8"
+    [ -n "$("$duet" settings "$1" --get model.from)" ] || printf '%s' " --set model.layers=4 --set model.hidden=32 --set model.heads=2"
     while read -r name kind; do
         case $kind in
         sft) printf ' --set phases.%s.steps=1 --set phases.%s.eval_prompts=2 --set phases.%s.warmup=0' "$name" "$name" "$name" ;;
@@ -44,7 +44,7 @@ commands() {
 filled() {
     sed -E -e 's/[[:space:]]{3,}[^"]*$//; s/ +#.*$//; s/[[:space:]]+$//' -e 's/ …$//' -e 's/\bRUN_[AB]\b/runs\/countdown/g; s/\bRUN\//runs\/countdown\//g' \
         -e '/--nodes|-n 32/s/\bRECIPE\b/my-recipe.yaml/' -e 's/ (MODEL|CHECKPOINT)\b/ runs\/countdown/g; s/\bRECIPE\b/launch\/recipes\/countdown.yaml/g; s/([ "])SAMPLES\.jsonl/\1runs\/countdown\/samples.jsonl/g' \
-        -e 's/\/models\/Qwen2.5-0.5B/my-model/g; s/runs\/mine/runs\/countdown/g; s/\/models\/mine/exported/g' \
+        -e 's/\/models\/Qwen[^ ]*/my-model/g; s/runs\/mine/runs\/countdown/g; s/\/models\/mine/exported/g' \
         -e 's/--hostfile FILE/--hostfile my-hosts/g; s/--cluster FILE/--cluster launch\/clusters\/laptop.yaml/g; s/ \[[^]]*\]//g'
 }
 ranks_of() { grep -oE -- '-n [0-9]+' <<<"$1" | head -n 1 | cut -c 4-; }
@@ -102,7 +102,9 @@ try() { # page kind line: by the first rule that fits
     *"build/duet train"*)
         [ "${n:-1}" -le 4 ] || { echo "more than four ranks, and no hostfile"; return 1; }
         recipe=$(recipe_of "$line")
-        rm -rf trial && runs "$line $(shrunk "$recipe") --set out=trial" ;;
+        rm -rf trial && runs "$line $(shrunk "$recipe") --set out=trial" || return 1
+        recipe=runs/$(basename "$recipe" .yaml) # where a reader has it
+        [ -e "$recipe" ] || mv trial "$recipe" ;;
     *"build/duet pack"*) runs "$line --batch 2" ;;
     *"build/duet sample"*) runs "$line --problems 1" ;;
     *"build/duet eval"*) runs "$line --prompts 2 --samples 2" ;;
@@ -111,12 +113,15 @@ try() { # page kind line: by the first rule that fits
     esac
 }
 
-# --- a run for those that talk to one, then every page ---
+# --- a run for those that talk to one, models for those that name one, then every page ---
 recipe=launch/recipes/countdown.yaml
 # shellcheck disable=SC2046
 train 2 runs/countdown $(shrunk launch/recipes/countdown.yaml) --set mesh.dp=1 --set phases.grpo.save_samples=99
 check "a run to talk to" equal "$code" 0 || finish
 cp -r "$root/tests/golden/hf/qwen2" my-model # a folder as the hub has them
+printf '{%% for m in messages %%}{{ m.role }}: {{ m.content }}\n{%% endfor %%}{%% if add_generation_prompt %%}assistant: {%% endif %%}' >my-model/chat_template.jinja
+mkdir models && cp -r "$root/tests/golden/hf/llama" models/SmolLM2-135M-Instruct
+sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 512/' models/*/config.json
 echo '{"prompt_ids": [1, 2], "answer_ids": [3, 4]}' >tokens.jsonl
 
 seen=0
