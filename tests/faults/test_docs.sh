@@ -17,15 +17,17 @@ sed "s/^  dp: .*/  dp: 0/" "$root/launch/recipes/arithmetic.yaml" >my-recipe.yam
 
 # Settings with which the shipped recipes take seconds; a model that is read has the sizes of its folder.
 shrunk() { # recipe
-    local name
+    local name kind
     printf '%s' "--set checkpoint.every=0 --set mesh.decode_slots=8"
     [ -n "$("$duet" settings "$1" --get model.from)" ] || printf '%s' " --set model.layers=4 --set model.hidden=32 --set model.heads=2"
     while read -r name kind; do
         case $kind in
-        sft) printf ' --set phases.%s.steps=1 --set phases.%s.eval_prompts=2 --set phases.%s.warmup=0' "$name" "$name" "$name" ;;
-        grpo) printf ' --set phases.%s.steps=1 --set phases.%s.prompts=2 --set phases.%s.samples=2 --set phases.%s.eval_prompts=2 --set phases.%s.warmup=0' "$name" "$name" "$name" "$name" "$name" ;;
+        sft) printf ' --set phases.%s.steps=1 --set phases.%s.warmup=0' "$name" "$name" ;;
+        grpo) printf ' --set phases.%s.steps=1 --set phases.%s.prompts=2 --set phases.%s.samples=2 --set phases.%s.warmup=0' "$name" "$name" "$name" "$name" ;;
         eval) printf ' --set phases.%s.prompts=2 --set phases.%s.samples=2' "$name" "$name" ;;
         esac
+        case $kind in sft | grpo) ;; *) continue ;; esac
+        [ "$("$duet" settings "$1" --get "phases.$name.eval_every")" = 0 ] || printf ' --set phases.%s.eval_prompts=2' "$name"
     done < <("$duet" settings "$1" --get phases)
 }
 
