@@ -65,9 +65,9 @@ static void compare(const struct variant *v, struct small_shape shape)
     outcome_run(&host, &ck_world, shape, v, batch);
     loss.rows = test_loss_rows;
     there.loss = &loss;
-    shape.ops = test_ops(ops_find(v->precision, NULL));
     for (int i = 0; i < 2; i++) {
         shape.transport = transports[i];
+        shape.ops = test_ops(v->precision, i == 1);
         const char *name = shape.transport->device->name;
         snprintf(what, sizeof what, "%s on %d x %d x %d, ep %d, %s", v->name, shape.dp, shape.pp,
                  shape.tp, shape.ep, name);
@@ -93,6 +93,36 @@ START_TEST(updates_are_the_hosts)
 }
 END_TEST
 
+/* --- what stood in --- */
+
+/* No other test has tokens that are never sampled. */
+static void fill_columns_here(void)
+{
+    enum { T = 3, N = 5 };
+    float y[T * N] = {0}, *there = test_device.alloc(sizeof y);
+    test_device.copy_in(there, y, sizeof y);
+    test_ops(PRECISION_FP32, false)->fill_columns(there, (struct share){1, 2}, 7, T, N);
+    test_device.copy_out(y, there, sizeof y);
+    for (int i = 0; i < T * N; i++)
+        ck_assert_float_eq(y[i], i % N == 1 || i % N == 2 ? 7.0f : 0.0f);
+    test_device.release(there);
+}
+
+#define STAGED_NAME(row) #row,
+START_TEST(every_stand_in_was_used)
+{
+    static const char *const row[] = {STAGED_ROWS(STAGED_NAME)};
+    fill_columns_here();
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        bool shares = strncmp(row[i], "logprob_", 8) == 0 || strcmp(row[i], "to_float") == 0;
+        bool used = missing_uses("test ops", row[i]) > 0;
+        bool places = strcmp(row[i], "linear_place") == 0; /* touches no memory */
+        ck_all(world_any(&ck_world, used) || places || (shares && ck_world.size == 1), "%s",
+               row[i]);
+    }
+}
+END_TEST
+
 /* --- memory --- */
 
 /* A step allocates nothing but what stands in for missing rows, and those are no arenas. */
@@ -104,7 +134,7 @@ START_TEST(arenas_do_not_grow)
     const struct variant *v = &variants[1];
     INVARIANT(meshes_make(shape, v) > 0, "no mesh");
     shape[0].transport = &test_transport_whole;
-    shape[0].ops = test_ops(ops_find(v->precision, NULL));
+    shape[0].ops = test_ops(v->precision, true);
     small_make(&t, &ck_world, shape[0]);
     long allocations = arena_allocations();
     struct step_job job = variant_job(v, &batch[0]);
@@ -126,8 +156,9 @@ static void prepare(void)
         small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
 }
 
-#define TESTS(X)             \
-    X(updates_are_the_hosts) \
+#define TESTS(X)               \
+    X(updates_are_the_hosts)   \
+    X(every_stand_in_was_used) \
     X(arenas_do_not_grow)
 
 MPI_MAIN("learner on a device", .before_all = prepare)

@@ -183,14 +183,17 @@ static void compare(const struct variant *v, struct small_shape shape)
     static const struct transport *const transports[] = {&test_transport, &test_transport_whole};
     struct outcome host, device;
     run(&host, v, &shape);
-    shape.ops = test_ops(ops_find(v->precision, NULL));
     for (int i = 0; i < 2; i++) {
         shape.transport = transports[i];
+        shape.ops = test_ops(v->precision, i == 1);
+        unsigned long staged = missing_uses("test ops", "linear_forward");
         const char *name = shape.transport->device->name;
         unsigned long before = missing_uses(name, v->loss->name);
         unsigned long reference = missing_uses(name, loss_reference.name);
         run(&device, v, &shape);
         same_outcome(&device, &host, v->name);
+        ck_all((missing_uses("test ops", "linear_forward") > staged) == (i == 0), "%s: products",
+               v->name);
         unsigned long times = missing_uses(name, v->loss->name) - before;
         unsigned long expected = i == 0 ? (unsigned long)(STEPS * host.heads) : 0;
         ck_all(times == expected, "%s on %s: %lu losses made up for, not %lu", v->name, name, times,
@@ -230,7 +233,7 @@ START_TEST(memory_is_what_was_measured)
         struct stage measured;
         if (!shape_of(&shape, &variants[VARIANTS - 1], mesh)) continue;
         shape.transport = &test_transport_whole;
-        shape.ops = test_ops(ops_find(shape.precision, NULL));
+        shape.ops = test_ops(shape.precision, true);
         small_stage_make(&t, &ck_world, shape);
         const struct stage *s = &t.stage;
         const struct stage_job job = {.settings = &t.settings,
