@@ -124,7 +124,7 @@ broken "tensors too many" 'tensor "model.layers.1.mlp.up_proj.weight": the model
 sed -i 's/Qwen3ForCausalLM/MambaForCausalLM/' bad/config.json
 broken "another architecture" 'architectures: is "MambaForCausalLM"; this program has LlamaForCausalLM'
 sed -i 's/"hidden_act": "silu"/"hidden_act": "gelu", "logit_softcap": 30, "quantization_config": {"quant_method": "fp8"}/' bad/config.json
-broken "members that change the model" 'hidden_act: is "gelu"' "logit_softcap: a member that this program does not know" "quantised weights are not read"
+broken "members that change the model" 'hidden_act: is "gelu"' "logit_softcap: unknown member of Qwen3ForCausalLM" "quantised weights are not read"
 sed -i 's/"rope_type": "default"/"rope_type": "longrope"/' bad/config.json
 broken "another rotary embedding" 'its kind is "longrope"; this program computes default, llama3 and yarn'
 rm bad/tokenizer.json
