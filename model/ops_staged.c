@@ -275,7 +275,7 @@ static void staged_combine_backward(void *drows, float *dweight, const void *dy,
 
 /* --- attention --- */
 
-/* Of the table of angles the rows of the positions. */
+/* Only the rows of the positions are copied from the table of angles. */
 static void staged_rope(void *x, int T, int stride, int heads, int D, const int *pos,
                         const float *cos_sin, bool inverse)
 {

@@ -15,7 +15,8 @@ mkdir build build/release && ln -s "$duet" build/duet
 printf 'localhost slots=64\n' | tee my-hosts >hosts
 sed "s/^  dp: .*/  dp: 0/" "$root/launch/recipes/arithmetic.yaml" >my-recipe.yaml
 
-# Settings with which the shipped recipes take seconds; a model that is read has the sizes of its folder.
+# Settings with which the shipped recipes take seconds; a model that is read has the sizes of its
+# folder.
 shrunk() { # recipe
     local name kind
     printf '%s' "--set checkpoint.every=0 --set mesh.decode_slots=8"

@@ -66,7 +66,7 @@ static inline void test_linear_backward_input(void *dx, bool dx_float, const voi
 
 /* --- the tables --- */
 
-/* Of the device with all rows, or of the one without; one at a time. */
+/* The operations of the device with all rows, or of the one without; one at a time. */
 static inline const struct ops *test_ops(enum precision precision, bool whole)
 {
     static struct ops table;

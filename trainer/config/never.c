@@ -28,7 +28,7 @@ static int by_first(const void *a, const void *b)
 }
 
 /* Ranges that touch or overlap become one: the head fills columns range by range. */
-static void join(struct never_tokens *t)
+static void join_ranges(struct never_tokens *t)
 {
     int kept = 0;
     qsort(t->range, (size_t)t->n, sizeof *t->range, by_first);
@@ -57,7 +57,7 @@ bool never_parse(struct never_tokens *t, const char *text, int rows, const char 
                      "model.never_tokens %.60s is not a list of token ids below %d, or ranges of "
                      "them, like 7,20-31",
                      text, rows);
-    join(t);
+    join_ranges(t);
     if (ok && t->n == 1 && t->range[0].n == rows) {
         problems_add(p, file, 0, "model.never_tokens %.60s leaves no token to sample", text);
         ok = false;

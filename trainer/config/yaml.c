@@ -150,7 +150,7 @@ struct joined {
     bool ok;
 };
 
-static void join(struct joined *j, const char *before, const yaml_node_t *node)
+static void join_text(struct joined *j, const char *before, const yaml_node_t *node)
 {
     j->ok = j->ok && node->type == YAML_SCALAR_NODE && *scalar(node);
     if (!j->ok) return;
@@ -175,8 +175,8 @@ static void join_file(struct yaml_reader *r, struct joined *j, const char *befor
         if (j->ok) *to = node_at(r, i->value);
     }
     j->ok = j->ok && path;
-    if (j->ok) join(j, before, path);
-    if (j->ok && weight) join(j, "=", weight);
+    if (j->ok) join_text(j, before, path);
+    if (j->ok && weight) join_text(j, "=", weight);
 }
 
 /* [a, {path: b, weight: 2}] as "a, b=2"; {prompt: question} as "prompt=question". */
@@ -186,8 +186,8 @@ static void join_all(struct yaml_reader *r, struct joined *j, const yaml_node_t 
     if (value->type == YAML_MAPPING_NODE) {
         for (yaml_node_pair_t *i = value->data.mapping.pairs.start;
              i < value->data.mapping.pairs.top; i++) {
-            join(j, j->n ? ", " : "", node_at(r, i->key));
-            join(j, "=", node_at(r, i->value));
+            join_text(j, j->n ? ", " : "", node_at(r, i->key));
+            join_text(j, "=", node_at(r, i->value));
         }
         return;
     }
@@ -197,7 +197,7 @@ static void join_all(struct yaml_reader *r, struct joined *j, const yaml_node_t 
         if (item->type == YAML_MAPPING_NODE)
             join_file(r, j, j->n ? ", " : "", item);
         else
-            join(j, j->n ? ", " : "", item);
+            join_text(j, j->n ? ", " : "", item);
     }
 }
 
