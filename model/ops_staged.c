@@ -7,7 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
 
-/* Of the process's one device. Rows are called by one thread. */
+/* The rows of the process's one device, called by one thread. */
 static struct {
     const struct ops *host;
     struct operands operands;
