@@ -44,7 +44,7 @@ has() { grep -qF -- "$1" err || fail "no \"$1\""; }
 
 tiny=(--layers 2 --hidden 32 --ffn 64 --heads 4 --kv-heads 2 --steps 1)
 # Projections of 4 + 2 * 2 heads of 8, the output, three FFN matrices a layer; the head.
-matrix='o["model"]["matrix_parameters"] == 2 * (64*32 + 32*32 + 3*64*32) + o["model"]["vocabulary"] * 32'
+matrix='o["model"]["from"] is None and o["model"]["matrix_parameters"] == 2 * (64*32 + 32*32 + 3*64*32) + o["model"]["vocabulary"] * 32'
 
 expect 0 "$duet" bench train "${tiny[@]}" --sequence 24 --tokens 96
 holds "$matrix" 'o["bench"] == "train"' 'o["precision"] == "bf16"' 'o["machine"]["ranks"] == 1' \
@@ -73,6 +73,41 @@ holds "$matrix" 'o["bench"] == "decode"' 'o["slots"] == 8' 'o["answer_tokens"] =
     'all(spread(o[k]) for k in ["products_seconds", "products_fraction", "products_fraction_by_processor"])' \
     'near(median("tokens_per_second") * median("seconds_per_rollout"), 8 * 7)' \
     'near(median("products_fraction"), median("products_seconds") / median("seconds_per_rollout"))'
+
+# A model of one's own: a folder, a GGUF file, a run; sizes and weights are its own.
+golden=$root/tests/golden
+short=(--sequence 24 --tokens 96 --slots 8 --samples 4 --prompt 5 --answer 7 --steps 1)
+# heads of 6; projections of 4 + 2 * 2 heads, the output, three FFN matrices a layer; the head
+qwen3='o["model"]["matrix_parameters"] == 2 * (48*16 + 16*24 + 3*24*16) + 104 * 16'
+expect 0 "$duet" bench decode "$golden/hf/qwen3" "${short[@]}"
+holds "$qwen3" 'o["bench"] == "decode"' 'o["model"]["from"].endswith("hf/qwen3")' \
+    'near(median("tokens_per_second") * median("seconds_per_rollout"), 8 * 7)' \
+    'o["slots"] == 8' 'spread(o["products_fraction"])'
+expect 0 "$duet" import "$golden/hf/qwen3" run
+for model in "$golden/hf/qwen3" run; do
+    expect 0 "$duet" bench train "$model" "${short[@]}" --precision fp32
+    holds "$qwen3" 'o["precision"] == "fp32"' 'o["tokens_per_step"] == 96' \
+        'spread(o["fraction_of_library"])'
+    python3 -c 'import json; print(json.load(open("out"))["loss"])' >"loss.${model##*/}"
+done
+# the loss of the file's weights: a guess would be log 104 = 4.64
+cmp -s loss.qwen3 loss.run && grep -q ^5.370 loss.run || fail "the folder, its import: other weights"
+expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train run "${short[@]}" \
+    --set mesh.pp=2
+holds "$qwen3" 'o["machine"]["pp"] == 2' 'o["precision"] == "bf16"'
+expect 0 "$duet" bench decode "$golden/tiny_llama.gguf" "${short[@]}" --precision fp32
+holds 'o["model"]["from"].endswith("tiny_llama.gguf")' 'o["precision"] == "fp32"'
+
+expect 2 "$duet" bench train run --layers 2 --kv-heads 0
+has "--layers is of a synthetic model: the sizes of run are its own"; has "--kv-heads is of"
+expect 2 "$duet" bench reduce run
+has "reduce needs no model: leave out run"
+expect 2 "$duet" bench decode run --set model.max_context=32
+has "--answer 128 leaves no room for the prompt in the model's context of 32 tokens"
+expect 2 "$duet" bench train run --sequence 40 --set model.max_context=32
+has "model.max_context 32 is too short for 41 tokens"
+expect 2 "$duet" bench decode nowhere
+has nowhere
 
 # The paced pipeline: rows take the given time or longer, and nothing ends before it can. Two ranks
 # per stage exchange.

@@ -9,17 +9,18 @@
 json_t *bench_json(const struct bench_options *o, const struct run *r)
 {
     const struct dims *d = &r->stage.dims;
-    json_t *model = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I}", "layers", d->L, "hidden",
-                              d->C, "ffn", d->F, "heads", d->Hq, "kv_heads", d->Hkv, "vocabulary",
-                              d->V, "parameters", (json_int_t)params_count(d), "matrix_parameters",
-                              (json_int_t)library_parameters(d));
+    json_t *model =
+        json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:s?}", "layers", d->L, "hidden", d->C,
+                  "ffn", d->F, "heads", d->Hq, "kv_heads", d->Hkv, "vocabulary", d->V, "parameters",
+                  (json_int_t)params_count(d), "matrix_parameters",
+                  (json_int_t)library_parameters(d), "from", o->args[1]);
     json_t *machine = json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:i}", "ranks", r->world->size,
                                 "dp", r->mesh.dp, "pp", r->mesh.pp, "tp", r->mesh.tp, "ep",
                                 r->mesh.ep, "schedule", plan_kind_name(r->stage.kind), "kernels",
                                 r->ops->name, "threads_per_rank", r->settings.run.threads);
     const char *precision = precision_kind(d->precision)->name;
-    return json_pack("{s:s, s:s, s:i, s:o, s:o}", "bench", o->what, "precision", precision, "steps",
-                     o->steps, "model", model, "machine", machine);
+    return json_pack("{s:s, s:s, s:i, s:o, s:o}", "bench", o->args[0], "precision", precision,
+                     "steps", o->steps, "model", model, "machine", machine);
 }
 
 void bench_print(const struct world *w, json_t *o)

@@ -15,13 +15,14 @@
 
 enum { MOST_SHARES = 64 };
 struct bench_options {
+    const char *args[2]; /* the benchmark; MODEL, NULL: a synthetic one */
+    /* of a synthetic model; not given: 0, kv_heads -1, precision NULL */
     int layers, hidden, ffn, heads, kv_heads;
     const char *precision;
     int tokens, sequence;               /* train: rows a step, rows of a sequence */
     int slots, samples, prompt, answer; /* decode: sequences at once, of a question; their tokens */
     int steps;
     struct option_list sets;
-    const char *what;
 
     /* pipeline */
     const char *stages, *schedules; /* lists "2,4,8,16", "1f1b,dualpipe"; schedules NULL: all */

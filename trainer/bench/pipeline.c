@@ -244,7 +244,7 @@ void bench_pipeline(const struct bench_options *o, const struct world *w)
     json_t *results = json_array(), *hidden = w->size > 1 ? overlap(o, w) : json_null();
     for (int i = 0; i < n; i++) bench_length(o, w, length[i], results);
     json_t *out =
-        json_pack("{s:s, s:i, s:f, s:f, s:i, s:i, s:o, s:o}", "bench", o->what, "ranks", w->size,
+        json_pack("{s:s, s:i, s:f, s:f, s:i, s:i, s:o, s:o}", "bench", o->args[0], "ranks", w->size,
                   "pass_ms", o->pass_ms, "exchange", o->exchange, "chunk_layers", o->chunk_layers,
                   "steps", o->steps, "overlap", hidden, "results", results);
     if (o->text)

@@ -301,8 +301,8 @@ static void tell_trials(const struct bench_options *o, const struct summed_array
         json_array_append_new(results, trial_json(t[i], base_of(t, i)));
     }
     json_t *out =
-        json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "bench", o->what, "ranks", a->w->size, "nodes",
-                  a->nodes, "mib", o->mib, "steps", o->steps, "results", results);
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "bench", o->args[0], "ranks", a->w->size,
+                  "nodes", a->nodes, "mib", o->mib, "steps", o->steps, "results", results);
     if (o->text)
         json_decref(out);
     else

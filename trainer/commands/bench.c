@@ -4,6 +4,7 @@
 #include "comm/base/problems.h"
 #include "trainer/bench/bench.h"
 #include "trainer/commands/commands.h"
+#include "trainer/commands/model.h"
 
 struct bench {
     const char *name;
@@ -19,6 +20,12 @@ static const struct bench benches[] = {
     {"reduce", NULL, NULL},
 };
 
+/* Which needs a model. */
+static bool runs_model(const struct bench *b)
+{
+    return b->run != NULL;
+}
+
 static const struct bench *bench_find(const char *name)
 {
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
@@ -28,19 +35,42 @@ static const struct bench *bench_find(const char *name)
 
 /* --- options --- */
 
+/* A MODEL has sizes of its own. */
+static void check_model_options(const struct bench_options *o, struct problems *p)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } size[] = {{"layers", o->layers > 0},
+                {"hidden", o->hidden > 0},
+                {"ffn", o->ffn > 0},
+                {"heads", o->heads > 0},
+                {"kv-heads", o->kv_heads >= 0}};
+    const struct bench *b = bench_find(o->args[0]);
+    if (!o->args[1]) return;
+    if (b && !runs_model(b))
+        problems_add(p, NULL, 0, "%s needs no model: leave out %.200s", b->name, o->args[1]);
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (size[i].given)
+            problems_add(p, NULL, 0,
+                         "--%s is of a synthetic model: the sizes of %.200s are its own",
+                         size[i].name, o->args[1]);
+}
+
 /* All mistakes in one go, as in a recipe; what depends on the number of ranks is checked later. */
 static void check_bench_options(const void *checked, struct problems *p)
 {
     const struct bench_options *o = checked;
-    if (!bench_find(o->what)) {
+    if (!bench_find(o->args[0])) {
         const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
-        const char *near = nearest_name(o->what, names, 5);
+        const char *near = nearest_name(o->args[0], names, 5);
         problems_add(
             p, NULL, 0,
             "unknown benchmark %.60s: choose train, decode, pipeline, network or reduce%s%s%s",
-            o->what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+            o->args[0], near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
-    if (strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
+    check_model_options(o, p);
+    if (o->precision && strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
         problems_add(p, NULL, 0, "--precision: \"%.60s\" is neither bf16 nor fp32", o->precision);
     if (o->chunk_layers % 2 != 0)
         problems_add(p, NULL, 0, "--chunk-layers: %d is odd, but a layer has two exchanges",
@@ -50,11 +80,7 @@ static void check_bench_options(const void *checked, struct problems *p)
                      o->samples, o->slots);
 }
 
-static const struct bench_options DEFAULTS = {.layers = 10,
-                                              .hidden = 576,
-                                              .ffn = 1536,
-                                              .heads = 9,
-                                              .precision = "bf16",
+static const struct bench_options DEFAULTS = {.kv_heads = -1,
                                               .tokens = 2048,
                                               .sequence = 256,
                                               .slots = 64,
@@ -71,8 +97,9 @@ static const struct bench_options DEFAULTS = {.layers = 10,
 
 static const char SUMMARY[] =
     "Times training steps (train; any number of ranks) or decoding (decode; one rank) "
-    "of\na synthetic model, by default with 40 million parameters, alternating with "
-    "its\nmatrix products alone, which are the upper bound. Or (pipeline) runs every "
+    "of\nMODEL, a checkpoint or run folder, a Hugging Face folder or a GGUF file, or of "
+    "a\nsynthetic model, by default with 40 million parameters, alternating with its "
+    "matrix\nproducts alone, which are the upper bound. Or (pipeline) runs every "
     "schedule\non a device whose passes take given times, with real messages and "
     "exchanges, and\ncompares it with its simulation. Or (network) measures messages "
     "between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) sums "
@@ -84,12 +111,15 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
 {
     *o = DEFAULTS;
     const struct option_row rows[] = {
-        {"layers", OPT_INT, &o->layers, 1, 1024, "decoder layers"},
-        {"hidden", OPT_INT, &o->hidden, 8, 65536, "hidden size"},
-        {"ffn", OPT_INT, &o->ffn, 8, 262144, "inner size of SwiGLU"},
-        {"heads", OPT_INT, &o->heads, 1, 1024, "query heads"},
-        {"kv-heads", OPT_INT, &o->kv_heads, 0, 1024, "key/value heads; 0: as many as query heads"},
-        {"precision", OPT_STRING, &o->precision, 0, 0, "bf16 or fp32"},
+        {"layers", OPT_INT, &o->layers, 1, 1024,
+         "decoder layers (default: 10; of a MODEL its own, as are the next ones)"},
+        {"hidden", OPT_INT, &o->hidden, 8, 65536, "hidden size (default: 576)"},
+        {"ffn", OPT_INT, &o->ffn, 8, 262144, "inner size of SwiGLU (default: 1536)"},
+        {"heads", OPT_INT, &o->heads, 1, 1024, "query heads (default: 9)"},
+        {"kv-heads", OPT_INT, &o->kv_heads, 0, 1024,
+         "key/value heads; 0: as many as query heads (default: 0)"},
+        {"precision", OPT_STRING, &o->precision, 0, 0,
+         "bf16 or fp32 (default: bf16, or as MODEL has it)"},
         {"tokens", OPT_INT, &o->tokens, 1, 1 << 24, "train: tokens per step, of the whole job"},
         {"sequence", OPT_INT, &o->sequence, 1, 1 << 20, "train: tokens per sequence"},
         {"slots", OPT_INT, &o->slots, 1, 65536, "decode: sequences decoded at once"},
@@ -126,14 +156,14 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
     };
     struct options options = {.command = "bench",
                               .summary = SUMMARY,
-                              .usage = "train|decode|pipeline|network|reduce",
+                              .usage = "train|decode [MODEL] | pipeline|network|reduce",
                               .check = check_bench_options,
                               .checked = o,
                               .rows = rows,
                               .n_rows = sizeof rows / sizeof *rows,
-                              .args = &o->what,
+                              .args = o->args,
                               .min_args = 1,
-                              .max_args = 1};
+                              .max_args = 2};
     return options_parse(&options, argc, argv);
 }
 
@@ -149,25 +179,44 @@ static void set_number(struct settings *s, const char *name, int value, struct p
 static void set_model(struct settings *s, const struct bench_options *o, struct problems *p)
 {
     char precision[64];
-    snprintf(precision, sizeof precision, "precision=%.40s", o->precision);
+    snprintf(precision, sizeof precision, "precision=%.40s", o->precision ? o->precision : "bf16");
     settings_set(s, precision, p);
-    set_number(s, "model.layers", o->layers, p);
-    set_number(s, "model.hidden", o->hidden, p);
-    set_number(s, "model.ffn", o->ffn, p);
-    set_number(s, "model.heads", o->heads, p);
-    set_number(s, "model.kv_heads", o->kv_heads, p);
+    set_number(s, "model.layers", o->layers > 0 ? o->layers : 10, p);
+    set_number(s, "model.hidden", o->hidden > 0 ? o->hidden : 576, p);
+    set_number(s, "model.ffn", o->ffn > 0 ? o->ffn : 1536, p);
+    set_number(s, "model.heads", o->heads > 0 ? o->heads : 9, p);
+    set_number(s, "model.kv_heads", o->kv_heads > 0 ? o->kv_heads : 0, p);
+}
+
+static bool is_train(const struct bench_options *o)
+{
+    return strcmp(o->args[0], "train") == 0;
+}
+
+/* Tokens that a sequence may have. */
+static int context_of(const struct bench_options *o)
+{
+    return is_train(o) ? o->sequence + 1 : o->prompt + o->answer;
 }
 
 /* Room for the sequences, no more: a train step's micro-batches hold 1024 tokens, or one sequence
  * when that is longer. */
+struct bench_room {
+    int context, rows;
+};
+static struct bench_room room_of(const struct bench_options *o)
+{
+    int context = context_of(o);
+    int rows = is_train(o) ? 1024 : context + o->slots + o->slots / o->samples * o->prompt;
+    if (context < 16) context = 16; /* the least that the setting allows */
+    return (struct bench_room){context, rows > context ? rows : context};
+}
+
 static void set_sizes(struct settings *s, const struct bench_options *o, struct problems *p)
 {
-    bool train = strcmp(o->what, "train") == 0;
-    int context = train ? o->sequence + 1 : o->prompt + o->answer;
-    int rows = train ? 1024 : context + o->slots + o->slots / o->samples * o->prompt;
-    if (context < 16) context = 16; /* the least that the setting allows */
-    set_number(s, "model.max_context", context, p);
-    set_number(s, "data.micro_batch_tokens", rows > context ? rows : context, p);
+    struct bench_room room = room_of(o);
+    set_number(s, "model.max_context", room.context, p);
+    set_number(s, "data.micro_batch_tokens", room.rows, p);
     set_number(s, "mesh.decode_slots", o->slots, p);
 }
 
@@ -175,8 +224,8 @@ static void set_sizes(struct settings *s, const struct bench_options *o, struct 
 static void check_sizes(const struct settings *s, const struct bench_options *o, int ranks,
                         struct problems *p)
 {
-    bool train = strcmp(o->what, "train") == 0;
-    int context = train ? o->sequence + 1 : o->prompt + o->answer;
+    bool train = is_train(o);
+    int context = context_of(o);
     if (!train && ranks > 1)
         problems_add(p, NULL, 0, "decode measures one rank, not %d: run it without mpirun", ranks);
     if (s->model.max_context < context)
@@ -229,6 +278,49 @@ static void run_reduce(struct bench_options *o, const struct world *w)
     bench_reduce(o, w);
 }
 
+/* --- a model --- */
+
+/* A synthetic one, whose weights are drawn. */
+static void open_synthetic(struct run *r, struct world *w, const struct bench_options *o)
+{
+    struct settings s;
+    struct problems p = {0};
+    bench_settings(&s, o, w->size, &p);
+    problems_end_if_any(&p);
+    watchdog_start(s.run.watchdog_s);
+    run_open(r, w, s, NULL, bench_find(o->args[0])->extent(o));
+    optimizer_init(&r->optimizer, (uint64_t)r->settings.run.seed);
+}
+
+/* MODEL with the options' sizes, and the user's --set behind them. No text is made of its tokens,
+ * so that no template is needed. Decoding needs weights only. */
+static void open_model(struct run *r, struct world *w, const struct bench_options *o)
+{
+    struct problems p = {0};
+    struct option_list sets = {.at = {"data.template="}, .n = 1};
+    struct bench_room room = room_of(o);
+    char text[4][64];
+    snprintf(text[0], sizeof text[0], "model.max_context=%d", room.context);
+    snprintf(text[1], sizeof text[1], "data.micro_batch_tokens=%d", room.rows);
+    snprintf(text[2], sizeof text[2], "mesh.decode_slots=%d", o->slots);
+    snprintf(text[3], sizeof text[3], "precision=%.40s", o->precision ? o->precision : "");
+    for (int i = 0; i < (o->precision ? 4 : 3); i++) sets.at[sets.n++] = text[i];
+    for (int i = 0; i < o->sets.n && sets.n < OPTION_LIST_MAX; i++)
+        sets.at[sets.n++] = o->sets.at[i];
+    struct answer_job job = {.path = o->args[1],
+                             .sets = &sets,
+                             .phases = "[{kind: sft, steps: 1}]",
+                             .extent = bench_find(o->args[0])->extent(o)};
+    if (!is_train(o)) {
+        job.extent.keep = KEEP_WEIGHTS;
+        job.extent.sequences = 0;
+        job.extent.lower = "--answer";
+    }
+    answer_enter_as(r, w, &job);
+    check_sizes(&r->settings, o, w->size, &p);
+    problems_end_if_any(&p);
+}
+
 /* Pipeline, network and reduce need no model and no recipe; train and decode open a run as `duet
  * train` does, so that they measure what it does. */
 int cmd_bench(int argc, char **argv)
@@ -237,8 +329,6 @@ int cmd_bench(int argc, char **argv)
     int code = read_bench_options(&o, argc, argv);
     if (code >= 0) return code;
     struct world w;
-    struct settings s;
-    struct problems p = {0};
     world_end_on_signals();
     world_up(&w, &argc, &argv);
     log_set(LOG_QUIET, w.rank);
@@ -247,19 +337,14 @@ int cmd_bench(int argc, char **argv)
         void (*run)(struct bench_options *o, const struct world *w);
     } plain[] = {{"pipeline", run_pipeline}, {"network", run_network}, {"reduce", run_reduce}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        if (strcmp(o.what, plain[i].name) != 0) continue;
+        if (strcmp(o.args[0], plain[i].name) != 0) continue;
         plain[i].run(&o, &w);
         world_down(&w);
         return EXIT_DONE;
     }
-    bench_settings(&s, &o, w.size, &p);
-    problems_end_if_any(&p);
-    watchdog_start(s.run.watchdog_s);
-    const struct bench *b = bench_find(o.what);
     struct run r;
-    run_open(&r, &w, s, NULL, b->extent(&o));
-    optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
-    b->run(&o, &r);
+    (o.args[1] ? open_model : open_synthetic)(&r, &w, &o);
+    bench_find(o.args[0])->run(&o, &r);
     run_close(&r);
     world_down(&w);
     return EXIT_DONE;

@@ -33,13 +33,23 @@ static void take_own_file(struct settings *s, const char *trained_on)
     s->data.heldout_file = memory_copy_text(s->data.file, "a path");
 }
 
+static void take_phases(struct settings *s, const char *phases, struct problems *p)
+{
+    char yaml[256];
+    int n = snprintf(yaml, sizeof yaml, "phases: %s\n", phases);
+    INVARIANT(n < (int)sizeof yaml, "a list of %d characters", n);
+    settings_parse(s, yaml, (size_t)n, "phases", p);
+}
+
 /* The checkpoint's recipe on the mesh of this job: how the run was split does not matter for
  * answers. */
 static void settings_of(struct settings *s, const struct checkpoint *c,
-                        const struct option_list *sets, int ranks, struct problems *p)
+                        const struct answer_job *job, int ranks, struct problems *p)
 {
+    const struct option_list *sets = job->sets;
     settings_defaults(s);
     settings_parse_stored(s, c->recipe, p);
+    if (job->phases) take_phases(s, job->phases, p);
     s->files = hf_kept_files(c);
     s->mesh.dp = 0;
     s->mesh.sites = 1;
@@ -73,9 +83,8 @@ static void check_extent(const struct settings *s, const struct extent *e, struc
     if (!e->sampling) return;
     if (e->max_new >= s->model.max_context)
         problems_add(p, NULL, 0,
-                     "--max-new %d leaves no room for the prompt in the model's context of %d "
-                     "tokens",
-                     e->max_new, s->model.max_context);
+                     "%s %d leaves no room for the prompt in the model's context of %d tokens",
+                     e->lower ? e->lower : "--max-new", e->max_new, s->model.max_context);
     else if (!settings_can_gather(e->answers, 1, e->max_new))
         problems_add(p, NULL, 0,
                      "%d answers of %d tokens are too many for one step: lower the "
@@ -112,20 +121,19 @@ static void enter(struct run *r, struct world *w, struct settings s, const char 
 
 /* In this order: the checkpoint's recipe decides the sizes, the sizes the memory, then the weights
  * are read. */
-static void enter_checkpoint(struct run *r, struct world *w, const char *path,
-                             const struct option_list *sets, struct extent extent)
+static void enter_checkpoint(struct run *r, struct world *w, const struct answer_job *job)
 {
     struct problems p = {0};
     struct checkpoint c;
-    checkpoint_open_if(&c, path, w, (struct checkpoint_check){position_check, NULL}, &p);
-    world_agree_problems(w, &p, checkpoint_any(path) ? EXIT_WORLD : EXIT_USER);
+    checkpoint_open_if(&c, job->path, w, (struct checkpoint_check){position_check, NULL}, &p);
+    world_agree_problems(w, &p, checkpoint_any(job->path) ? EXIT_WORLD : EXIT_USER);
     struct settings s;
-    settings_of(&s, &c, sets, w->size, &p);
+    settings_of(&s, &c, job, w->size, &p);
     problems_end_if_any(&p);
     /* the file that the recipe names may have moved since: the checkpoint has the tokenizer in it
      */
     bool other = s.lines.model.tokenizer == LINE_SET;
-    enter(r, w, s, other ? NULL : c.tokenizer, extent);
+    enter(r, w, s, other ? NULL : c.tokenizer, job->extent);
     if (other) resume_check_model(&c, &r->settings, r->tokenizer_json, &p);
     problems_end_if_any(&p);
     run_load(r, &c, false, &p);
@@ -135,30 +143,36 @@ static void enter_checkpoint(struct run *r, struct world *w, const char *path,
     checkpoint_close(&c);
 }
 
-static void enter_folder(struct run *r, struct world *w, const char *path,
-                         const struct option_list *sets, struct extent extent)
+static void enter_folder(struct run *r, struct world *w, const struct answer_job *job)
 {
     struct problems p = {0};
     struct settings s;
+    const char *phases = job->phases ? job->phases : "[{kind: eval}]";
     settings_defaults(&s);
     s.mesh.dp = 0;
-    bool ok = hf_settings_load(&s, path, "[{kind: eval}]", sets->at, sets->n, &p);
+    bool ok = hf_settings_load(&s, job->path, phases, job->sets->at, job->sets->n, &p);
     if (ok) settings_check(&s, w->size, &p);
     settings_load_cluster(&s, &p);
     world_agree_problems(w, &p, EXIT_USER); /* the folder may be another on another host */
-    enter(r, w, s, NULL, extent);
-    resume_weights(r, path);
+    enter(r, w, s, NULL, job->extent);
+    resume_weights(r, job->path);
     r->trained_tp = r->mesh.tp;
+}
+
+void answer_enter_as(struct run *r, struct world *w, const struct answer_job *job)
+{
+    log_set(LOG_QUIET, w->rank);
+    if (hf_is_folder(job->path))
+        enter_folder(r, w, job);
+    else
+        enter_checkpoint(r, w, job);
 }
 
 void answer_enter(struct run *r, struct world *w, const char *path, const struct option_list *sets,
                   struct extent extent)
 {
-    log_set(LOG_QUIET, w->rank);
-    if (hf_is_folder(path))
-        enter_folder(r, w, path, sets, extent);
-    else
-        enter_checkpoint(r, w, path, sets, extent);
+    const struct answer_job job = {.path = path, .sets = sets, .extent = extent};
+    answer_enter_as(r, w, &job);
 }
 
 void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const char *path,

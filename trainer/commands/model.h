@@ -14,6 +14,14 @@ void answer_open(struct run *r, struct world *w, int *argc, char ***argv, const 
 /* The same in a world that is up. */
 void answer_enter(struct run *r, struct world *w, const char *path, const struct option_list *sets,
                   struct extent extent);
+/* The same, with other phases than the recipe's. */
+struct answer_job {
+    const char *path;
+    const struct option_list *sets;
+    const char *phases; /* a list in YAML, which has no mistakes; NULL: the recipe's own */
+    struct extent extent;
+};
+void answer_enter_as(struct run *r, struct world *w, const struct answer_job *job);
 /* Mistakes between options of sample and eval. Local. */
 void answer_check_options(int prompts, int samples, double temperature, struct problems *p);
 void answer_close(struct run *r, struct world *w);
