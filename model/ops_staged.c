@@ -62,6 +62,7 @@ static struct segments segments_read(struct segments s)
 }
 static int rows_of(struct segments here)
 {
+    INVARIANT(here.start, "%d sequences without bounds", here.n);
     return here.start[here.n];
 }
 
