@@ -118,6 +118,23 @@ static void set_llama3(struct config *c, const struct gguf_tensor *t, double the
                   "original_max_position_embeddings", 8192));
 }
 
+/* Keys of llama.cpp that config.json spells otherwise or not at all. */
+static void refuse_other_yarn(struct config *c)
+{
+    static const struct {
+        const char *key;
+        double is;
+    } rows[] = {{"rope.scaling.yarn_beta_fast", 32}, {"rope.scaling.yarn_beta_slow", 1},
+                {"rope.scaling.yarn_ext_factor", 1}, {"rope.scaling.yarn_attn_factor", 1},
+                {"rope.scaling.attn_factor", 1},     {"rope.scaling.yarn_log_multiplier", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double value = real_key(c, rows[i].key, rows[i].is);
+        if (fabs(value - rows[i].is) > 1e-6)
+            problems_add(c->p, c->file, 0, "%s is %g; only %g is read", rows[i].key, value,
+                         rows[i].is);
+    }
+}
+
 /* llama.cpp keeps llama3's scaling as a tensor of divisors and no key tells of it, so the tensor
  * decides before rope.scaling.type. */
 static void set_rope(struct config *c)
@@ -136,6 +153,7 @@ static void set_rope(struct config *c)
         set_llama3(c, factors, theta);
     } else if (gguf_text_is(kind, "yarn")) {
         int original = gguf_model_whole(c->g, "rope.scaling.original_context_length", 0);
+        refuse_other_yarn(c);
         set(c, "rope_scaling",
             json_pack("{s:s, s:f, s:i}", "rope_type", "yarn", "factor",
                       real_key(c, "rope.scaling.factor", 1), "original_max_position_embeddings",

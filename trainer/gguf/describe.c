@@ -108,26 +108,34 @@ static void put_sizes(struct describer *x)
     put_whole(x, "rope.dimension_count", x->d->head);
     put_real(x, "attention.layer_norm_rms_epsilon", number(x->config, "rms_norm_eps", 1e-6));
     if (strcmp(x->d->architecture, "qwen3moe") != 0) return;
-    put_whole(x, "expert_count", whole(x, "num_experts", -1));
+    const char *experts =
+        json_object_get(x->config, "num_experts") ? "num_experts" : "num_local_experts";
+    put_whole(x, "expert_count", whole(x, experts, -1)); /* newer configurations: the latter */
     put_whole(x, "expert_used_count", whole(x, "num_experts_per_tok", -1));
     put_whole(x, "expert_feed_forward_length", whole(x, "moe_intermediate_size", -1));
 }
 
-/* What a file of this architecture cannot say. */
+/* What a file of this architecture cannot say: llama.cpp would not load it, or compute another
+ * model without a word. */
 static void refuse_the_rest(struct describer *x)
 {
     const json_t *c = x->config;
-    bool moe = strcmp(x->d->architecture, "qwen3moe") == 0;
+    bool qwen3 = strncmp(x->d->architecture, "qwen3", 5) == 0,
+         moe = strcmp(x->d->architecture, "qwen3moe") == 0;
     bool all_experts = number(c, "decoder_sparse_step", 1) <= 1 &&
                        json_array_size(json_object_get(c, "mlp_only_layers")) == 0;
+    if (qwen3 && json_is_true(json_object_get(c, "attention_bias")))
+        problems_add(x->p, file, 0,
+                     "attention_bias (model.qkv_bias, o_bias): llama.cpp's %s has no biases",
+                     x->d->architecture);
     if (moe && !json_is_true(json_object_get(c, "norm_topk_prob")))
         problems_add(x->p, file, 0,
-                     "norm_topk_prob: llama.cpp always normalises the weights of a "
-                     "row's experts");
+                     "norm_topk_prob (model.route_norm): llama.cpp always normalises the weights "
+                     "of a row's experts");
     if (moe && !all_experts)
         problems_add(x->p, file, 0,
-                     "decoder_sparse_step, mlp_only_layers: llama.cpp's qwen3moe has "
-                     "experts in every layer");
+                     "decoder_sparse_step, mlp_only_layers (model.first_dense, expert_step, "
+                     "dense_layers): llama.cpp's qwen3moe has experts in every layer");
 }
 
 /* --- rotary embedding --- */
@@ -150,13 +158,42 @@ static void take_llama3(struct describer *x, const json_t *scaling, double theta
         x->d->rope_factor[i] = (float)gguf_llama3_divisor(theta, half, i, &s);
 }
 
+/* transformers computes the factor of cosines from `factor` where it is not given. */
+static bool is_default_attention(const json_t *scaling)
+{
+    double factor = number(scaling, "factor", 1),
+           attention = number(scaling, "attention_factor", 0.1 * log(factor) + 1);
+    return fabs(attention - (0.1 * log(factor) + 1)) < 1e-6 &&
+           !json_is_number(json_object_get(scaling, "mscale")) &&
+           !json_is_number(json_object_get(scaling, "mscale_all_dim"));
+}
+
+/* Numbers that files have no key for, or one that llama.cpp reads only since late 2025: with others
+ * than its own it would rotate otherwise, without a word. */
+static void refuse_other_yarn(struct describer *x, const json_t *scaling)
+{
+    const char *which = NULL;
+    if (fabs(number(scaling, "beta_fast", 32) - 32) > 0) which = "beta_fast (model.rope_beta_fast)";
+    if (fabs(number(scaling, "beta_slow", 1) - 1) > 0) which = "beta_slow (model.rope_beta_slow)";
+    if (json_is_false(json_object_get(scaling, "truncate")))
+        which = "truncate (model.rope_truncate)";
+    if (!is_default_attention(scaling)) which = "attention_factor, mscale (model.rope_attention)";
+    if (which)
+        problems_add(x->p, file, 0,
+                     "%s: llama.cpp's yarn has beta_fast 32, beta_slow 1, truncate and the "
+                     "attention_factor 0.1 ln(factor) + 1",
+                     which);
+}
+
 static void put_yarn(struct describer *x, const json_t *scaling)
 {
     char text[96];
+    double original = number(scaling, "original_max_position_embeddings",
+                             number(x->config, "max_position_embeddings", 0));
+    refuse_other_yarn(x, scaling);
     gguf_put_text(x->h, key(text, x, "rope.scaling.type"), whole_text("yarn"));
     put_real(x, "rope.scaling.factor", number(scaling, "factor", 1));
-    put_whole(x, "rope.scaling.original_context_length",
-              (int)number(scaling, "original_max_position_embeddings", 0));
+    put_whole(x, "rope.scaling.original_context_length", (int)original);
 }
 
 /* Either spelling: the older one, or the object rope_parameters. */

@@ -247,7 +247,7 @@ bool gguf_describe_tokenizer(struct gguf_head *h, const struct gguf_folder *f, u
     else if (!bytes)
         problems_add(p, file, 0,
                      "llama.cpp has no tokenizer of this kind (%s) with this way of splitting text "
-                     "that is known here: export to a Hugging Face folder instead",
+                     "that is known here",
                      type[0] ? type : "BPE");
     if (bytes) tokens_place(&t, vocabulary);
     bool ok = bytes && take_tokens(&t, root, p);

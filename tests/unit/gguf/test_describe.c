@@ -1,6 +1,7 @@
 /* A Hugging Face folder as the keys of a GGUF file: what such a file says of its folder, what
  * folders spell otherwise, folders that llama.cpp has no word for. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/gguf/describe.h"
@@ -141,8 +142,64 @@ START_TEST(folders_without_a_file)
 }
 END_TEST
 
+/* Members that change the model, and that a file has no word for: with them no file is written,
+ * though llama.cpp would load it. */
+static const struct {
+    const char *architecture, *members, *want; /* want NULL: it can be said */
+} MEMBERS[] = {
+    {"LlamaForCausalLM", "\"attention_bias\": true", NULL},
+    {"Qwen3ForCausalLM", "\"attention_bias\": false", NULL},
+    {"Qwen3ForCausalLM", "\"attention_bias\": true", "llama.cpp's qwen3 has no biases"},
+    {"LlamaForCausalLM",
+     "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0, \"beta_fast\": 32, "
+     "\"attention_factor\": 1.138629436}",
+     NULL},
+    {"LlamaForCausalLM", "\"rope_scaling\": {\"type\": \"yarn\", \"beta_fast\": 16}",
+     "beta_fast ("},
+    {"LlamaForCausalLM", "\"rope_scaling\": {\"type\": \"yarn\", \"beta_slow\": 2}", "beta_slow ("},
+    {"LlamaForCausalLM", "\"rope_scaling\": {\"type\": \"yarn\", \"truncate\": false}",
+     "truncate ("},
+    {"LlamaForCausalLM", "\"rope_scaling\": {\"type\": \"yarn\", \"attention_factor\": 1.5}",
+     "attention_factor, mscale ("},
+    {"LlamaForCausalLM", "\"rope_scaling\": {\"type\": \"yarn\", \"mscale\": 0.7}",
+     "attention_factor, mscale ("},
+    {"Qwen3MoeForCausalLM",
+     "\"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8, "
+     "\"norm_topk_prob\": true, \"mlp_only_layers\": []",
+     NULL},
+    {"Qwen3MoeForCausalLM",
+     "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8, "
+     "\"norm_topk_prob\": false",
+     "norm_topk_prob (model.route_norm)"},
+    {"Qwen3MoeForCausalLM",
+     "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8, "
+     "\"norm_topk_prob\": true, \"mlp_only_layers\": [0]",
+     "experts in every layer"},
+};
+
+START_TEST(members_without_a_word)
+{
+    char text[1024];
+    struct problems p = {0};
+    struct gguf_described d;
+    struct gguf_head *h = gguf_head_new();
+    snprintf(text, sizeof text,
+             "{\"architectures\": [\"%s\"], \"hidden_size\": 12, \"intermediate_size\": 16, "
+             "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"vocab_size\": 6, "
+             "\"max_position_embeddings\": 9, %s}",
+             MEMBERS[_i].architecture, MEMBERS[_i].members);
+    const struct gguf_folder f = {.name = "x", .config = text, .tokenizer = toy_tokenizer};
+    ck_assert_int_eq(describe(&d, h, &f, &p), MEMBERS[_i].want == NULL);
+    ck_assert_int_eq(p.n, MEMBERS[_i].want != NULL);
+    if (p.n > 0) ck_assert_msg(strstr(p.text[0], MEMBERS[_i].want) != NULL, "%s", p.text[0]);
+    problems_free(&p);
+    gguf_head_free(h);
+}
+END_TEST
+
 #define TESTS(X)                    \
     X(folder_and_back)              \
     X(what_folders_spell_otherwise) \
-    X(folders_without_a_file)
+    X(folders_without_a_file)       \
+    X(members_without_a_word, .to = sizeof MEMBERS / sizeof *MEMBERS)
 UNIT_MAIN("gguf of a folder")

@@ -177,6 +177,14 @@ START_TEST(foreign_models_are_refused)
     put_embedding(&m);
     o = done(&m, NULL);
     check_refused(&o, "rope.scaling.type is linear");
+    m = make("qwen2");
+    put_sizes(&m, "qwen2");
+    gguf_put_text(m.head, "qwen2.rope.scaling.type", text("yarn"));
+    gguf_put_f32(m.head, "qwen2.rope.scaling.yarn_beta_slow", 1); /* as it is anyway */
+    gguf_put_f32(m.head, "qwen2.rope.scaling.yarn_beta_fast", 16);
+    put_embedding(&m);
+    o = done(&m, NULL);
+    check_refused(&o, "rope.scaling.yarn_beta_fast is 16; only 32 is read");
     m = make("llama");
     put_sizes(&m, "llama");
     gguf_put_i32s(m.head, "llama.attention.head_count_kv", (const int32_t[]){2, 1}, 2);
