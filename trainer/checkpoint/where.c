@@ -51,7 +51,9 @@ static bool find_list(struct where *at, const char *path, struct problems *p)
     if (at->list.n > 0) return true;
     problems_add(p, at->root, 0,
                  run ? "holds no complete checkpoint"
-                     : "is neither a checkpoint nor a folder of checkpoints");
+                     : "is neither a checkpoint nor a folder of checkpoints (nor, without a "
+                       "config.json, a Hugging Face folder): give a run's folder, or a checkpoint "
+                       "in it");
     store_list_free(&at->list);
     return false;
 }
@@ -90,7 +92,10 @@ bool where_find(struct where *at, const char *path, struct problems *p)
         return false;
     }
     if (kind != PATH_FOLDER) {
-        problems_add(p, path, 0, kind == PATH_ABSENT ? "no such folder" : "is not a folder");
+        problems_add(p, path, 0,
+                     kind == PATH_ABSENT
+                         ? "no such folder"
+                         : "is no folder: give a run's folder, or a checkpoint in it");
         return false;
     }
     at->one = inner == PATH_FILE || store_parse_name(base_name(at->root), &e);

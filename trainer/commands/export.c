@@ -1,12 +1,17 @@
 /* duet export RUN DIR: a checkpoint as a Hugging Face folder, or as a GGUF file. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/export_gguf.h"
 #include "trainer/commands/commands.h"
 #include "trainer/commands/perplexity.h"
 #include "trainer/config/options.h"
+#include "trainer/data/chat.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/run/position.h"
 
@@ -51,6 +56,8 @@ static void check_options(const void *checked, struct problems *p)
         problems_add(p, NULL, 0, "--format: \"%.40s\" is none of hf, gguf", e->format);
     if (e->text && strcmp(e->format, "gguf") != 0)
         problems_add(p, NULL, 0, "--text goes with --format gguf: a folder's weights lose nothing");
+    if (e->text && strcmp(e->text, "-") != 0 && access(e->text, R_OK) != 0)
+        problems_add(p, NULL, 0, "--text: %.200s cannot be read: %s", e->text, strerror(errno));
     if (!quant_named(e->matrices))
         problems_add(p, NULL, 0, "--type: \"%.40s\" is none of bf16, f16, f32, q8_0, q4_0, q4_1",
                      e->matrices);
@@ -102,6 +109,28 @@ static int read_options(struct export_options *e, int argc, char **argv)
     return -1;
 }
 
+/* The tokens that end an answer are those that the run's answers end with: the template's come
+ * first. Its file may have moved since, then the recipe and the tokenizer say what they can. */
+static void describe_ends(struct hf_export *x, const struct settings *s, const struct tokenizer *t)
+{
+    struct ends ends = {.n = 0};
+    struct problems gone = {0};
+    const struct chat_job job = {
+        .settings = s, .tokenizer = t, .tokenizer_json = x->from->tokenizer};
+    struct chat *chat = chat_new(&job, &gone);
+    if (chat)
+        ends = chat_ends(chat);
+    else
+        log_warn("%s; the exported eos_token_id is that of the tokenizer", gone.text[0]);
+    ends_add(&ends, vocabulary_end(s, t));
+    for (; x->ends < ends.n && x->ends < HF_EXPORT_ENDS; x->ends++)
+        x->end[x->ends] = ends.id[x->ends];
+    if (x->ends > 0) tokenizer_decode(t, x->end, 1, x->end_text, sizeof x->end_text);
+    x->pad = tokenizer_find(t, "<pad>");
+    chat_free(chat);
+    problems_free(&gone);
+}
+
 /* What the checkpoint's recipe and tokenizer say of the model. */
 static bool describe(struct hf_export *x, struct problems *p)
 {
@@ -116,8 +145,7 @@ static bool describe(struct hf_export *x, struct problems *p)
     struct tokenizer *t = ok ? tokenizer_parse(text, strlen(text), c->folder, p) : NULL;
     if (t) {
         x->dims = settings_dims(&s, tokenizer_size(t));
-        x->end = vocabulary_end(&s, t);
-        x->pad = tokenizer_find(t, "<pad>");
+        describe_ends(x, &s, t);
     }
     if (x->as_source) x->dtype = s.run.precision == PRECISION_BF16 ? ST_BF16 : ST_F32;
     tokenizer_free(t);
@@ -125,8 +153,9 @@ static bool describe(struct hf_export *x, struct problems *p)
     return t != NULL;
 }
 
-static void export_or_say(const struct export_options *e, const struct checkpoint *c,
-                          struct problems *p)
+/* The exit code. */
+static int export_or_say(const struct export_options *e, const struct checkpoint *c,
+                         struct problems *p)
 {
     struct hf_exported done;
     const struct quant *q = strcmp(e->format, "gguf") == 0 ? quant_named(e->matrices) : NULL;
@@ -135,10 +164,12 @@ static void export_or_say(const struct export_options *e, const struct checkpoin
                           .shard_bytes = e->shard_bytes,
                           .as_source = e->as_source,
                           .dtype = e->type};
-    if (!describe(&x, p)) return;
-    if (!(q ? hf_export_gguf(&done, &x, q, p) : hf_export_run(&done, &x, p))) return;
+    if (!describe(&x, p)) return EXIT_USER;
+    if (!(q ? hf_export_gguf(&done, &x, q, p) : hf_export_run(&done, &x, p)))
+        return done.broken ? EXIT_WORLD : EXIT_USER;
     printf("%s: %zu tensors of %s (step %ld), %.1f MB in %d file%s\n", e->args[1], done.tensors,
            c->folder, c->step, (double)done.bytes / 1e6, done.files, done.files == 1 ? "" : "s");
+    return EXIT_DONE;
 }
 
 /* What the format costs: perplexity of a text with the weights as they are and as they were
@@ -169,13 +200,16 @@ int cmd_export(int argc, char **argv)
     struct export_options e;
     int code = read_options(&e, argc, argv);
     if (code >= 0) return code;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is a failed write, after which nothing is left */
     struct problems p = {0};
     struct checkpoint c;
     const struct checkpoint_check check = {position_check, NULL};
     bool opened = checkpoint_open_if(&c, e.args[0], NULL, check, &p);
-    if (opened) export_or_say(&e, &c, &p);
+    if (opened)
+        code = export_or_say(&e, &c, &p);
+    else
+        code = checkpoint_any(e.args[0]) ? EXIT_WORLD : EXIT_USER;
     problems_print(&p);
-    code = p.n == 0 ? EXIT_DONE : opened || !checkpoint_any(e.args[0]) ? EXIT_USER : EXIT_WORLD;
     problems_free(&p);
     if (opened) checkpoint_close(&c);
     if (code == EXIT_DONE && e.text) say_cost(&e, &argc, &argv);

@@ -79,7 +79,9 @@ struct perplexity perplexity_of(struct world *w, const char *model, const struct
     struct perplexity is = score_text(&r, text, n, window);
     run_close(&r);
     if (is.tokens == 0)
-        problems_add(&p, NULL, 0, "the text has fewer than two tokens: nothing can be predicted");
+        problems_add(&p, NULL, 0,
+                     "the text has fewer than two tokens, so nothing can be predicted: give a "
+                     "longer one");
     problems_end_if_any(&p);
     return is;
 }

@@ -70,6 +70,18 @@ static void put_token(json_t *o, const char *name, int id)
     json_object_set_new(o, name, id >= 0 ? json_integer(id) : json_null());
 }
 
+/* A number or, of several, a list: both are read everywhere. */
+static void put_ends(json_t *o, const struct hf_export *x)
+{
+    if (x->ends < 2) {
+        put_token(o, "eos_token_id", x->ends ? x->end[0] : -1);
+        return;
+    }
+    json_t *all = json_array();
+    for (int i = 0; i < x->ends; i++) json_array_append_new(all, json_integer(x->end[i]));
+    json_object_set_new(o, "eos_token_id", all);
+}
+
 static char *json_text(json_t *o)
 {
     char *text = json_dumps(o, JSON_INDENT(2));
@@ -107,7 +119,7 @@ char *hf_config_text(const struct hf_export *x, struct problems *p)
     if (family == HF_LLAMA) json_object_set_new(o, "mlp_bias", json_boolean(d->mlp_bias));
     if (family != HF_LLAMA) json_object_set_new(o, "use_sliding_window", json_false());
     if (family == HF_QWEN3_MOE) put_experts(o, d);
-    put_token(o, "eos_token_id", x->end);
+    put_ends(o, x);
     put_token(o, "pad_token_id", x->pad);
     put_token(o, "bos_token_id", -1);
     return json_text(o);
@@ -125,7 +137,7 @@ char *hf_config_with_dtype(const char *json, size_t n, enum st_dtype dtype)
 char *hf_generation_text(const struct hf_export *x)
 {
     json_t *o = json_object();
-    put_token(o, "eos_token_id", x->end);
+    put_ends(o, x);
     put_token(o, "pad_token_id", x->pad);
     return json_text(o);
 }
@@ -135,7 +147,7 @@ char *hf_tokenizer_config_text(const struct hf_export *x)
     json_t *o =
         json_pack("{s:s, s:i, s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                   "model_max_length", x->dims.max_context, "clean_up_tokenization_spaces", 0);
-    if (x->end >= 0) json_object_set_new(o, "eos_token", json_string("<eos>"));
+    if (x->ends > 0) json_object_set_new(o, "eos_token", json_string(x->end_text));
     if (x->pad >= 0) json_object_set_new(o, "pad_token", json_string("<pad>"));
     return json_text(o);
 }

@@ -264,6 +264,7 @@ static bool write_beside(struct exporter *e)
 static bool begin(struct exporter *e)
 {
     const char *to = e->x->to;
+    if (!hf_export_has_room(to, e->p)) return false;
     enum path_kind kind = path_look(to, &e->f);
     size_t n = strlen(to);
     while (n > 1 && to[n - 1] == '/') n--;
@@ -280,19 +281,44 @@ static bool begin(struct exporter *e)
     return !failed(&e->f) && folder_remove(e->partial, &e->f) && folder_make(e->partial, &e->f);
 }
 
+/* TO without slashes at its end, and the folder that it lies in. */
+static void split_path(const char *path, char to[PATH_BYTES], char above[PATH_BYTES])
+{
+    path_make(to, "%s", path);
+    size_t n = strlen(to);
+    while (n > 1 && to[n - 1] == '/') to[--n] = 0;
+    const char *slash = strrchr(to, '/');
+    if (slash && slash != to)
+        path_make(above, "%.*s", (int)(slash - to), to);
+    else
+        path_make(above, "%s", slash ? "/" : ".");
+}
+
 static bool end(struct exporter *e)
 {
-    char above[PATH_BYTES];
-    path_make(above, "%s", e->x->to);
-    size_t n = strlen(above);
-    while (n > 1 && above[n - 1] == '/') above[--n] = 0;
-    char to[PATH_BYTES], *slash = strrchr(above, '/');
-    path_make(to, "%s", above);
-    if (slash && slash != above)
-        *slash = 0;
-    else
-        strcpy(above, slash ? "/" : ".");
+    char to[PATH_BYTES], above[PATH_BYTES];
+    split_path(e->x->to, to, above);
     return path_rename(e->partial, to, above, &e->f);
+}
+
+bool hf_export_has_room(const char *path, struct problems *p)
+{
+    char to[PATH_BYTES], above[PATH_BYTES];
+    struct failure f = {0};
+    split_path(path, to, above);
+    enum path_kind kind = path_look(above, &f);
+    if (kind == PATH_FOLDER || failed(&f)) return true; /* what failed is said when it is written */
+    problems_add(p, path, 0, "there is no folder %s: make it first", above);
+    return false;
+}
+
+void hf_export_say_failure(const struct hf_export *x, const struct failure *f, uint64_t bytes,
+                           struct problems *p)
+{
+    problems_add(p, x->to, 0,
+                 "%s: %s; it needs %.1f MB on a disk that can be written to, and nothing of it is "
+                 "left",
+                 f->what, f->why, (double)bytes / 1e6);
 }
 
 /* Small files first: what is wrong with them is said before minutes of writing. A .partial of
@@ -304,10 +330,11 @@ bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct p
     list_tensors(&e);
     uint64_t bytes = fill_files(&e);
     bool begun = begin(&e);
-    bool ok = begun && write_beside(&e) && write_files(&e) && write_index(&e, bytes) && end(&e);
-    if (failed(&e.f)) problems_add(p, x->to, 0, "%s: %s", e.f.what, e.f.why);
+    bool said = begun && write_beside(&e);
+    bool ok = said && write_files(&e) && write_index(&e, bytes) && end(&e);
     if (begun && !ok) folder_remove(e.partial, &(struct failure){0});
-    *done = (struct hf_exported){e.n, bytes, e.files};
+    if (failed(&e.f)) hf_export_say_failure(x, &e.f, bytes, p);
+    *done = (struct hf_exported){e.n, bytes, e.files, failed(&e.f) || (said && !ok)};
     hf_model_free(&e.model);
     free(e.t);
     free(e.name);

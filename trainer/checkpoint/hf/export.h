@@ -4,13 +4,19 @@
 
 #include "model/dims.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/failure.h"
 #include "trainer/checkpoint/hf/dtype.h"
+
+enum { HF_EXPORT_ENDS = 8 };
 
 struct hf_export {
     const struct checkpoint *from;
-    const char *to;       /* a folder that is not there yet, or is empty */
-    struct dims dims;     /* of the whole model */
-    int end, pad;         /* tokens, for a model that was not imported; -1: none */
+    const char *to;   /* a folder that is not there yet, or is empty */
+    struct dims dims; /* of the whole model */
+    /* For a model that was not imported: tokens that end an answer, the text of the first of them,
+     * and the one that fills; -1: none. */
+    int end[HF_EXPORT_ENDS], ends, pad;
+    char end_text[64];
     uint64_t shard_bytes; /* data of a file, at most, unless one tensor has more */
     bool as_source;       /* each tensor in the type that it was imported in; without: `dtype` */
     enum st_dtype dtype;
@@ -20,7 +26,14 @@ struct hf_exported {
     size_t tensors;
     uint64_t bytes; /* of their data */
     int files;      /* with tensors */
+    bool broken;    /* it failed: disk or checkpoint, and no mistake of the caller's */
 };
+
+/* Is the folder that TO is to be made in there? false: a problem. Local. */
+bool hf_export_has_room(const char *to, struct problems *p);
+/* What the disk refused, as a problem that says what to do. */
+void hf_export_say_failure(const struct hf_export *x, const struct failure *f, uint64_t bytes,
+                           struct problems *p);
 
 /* Writes TO.partial and gives it its name when all of it is durable: config.json and what else the
  * model was imported with as it was, tokenizer.json, safetensors. Needs a block of one tensor in

@@ -129,11 +129,13 @@ static const char *attached_text(const struct hf_export *x, const char *name)
     return a ? a->bytes : NULL;
 }
 
-/* The last part of a path, for people. */
-static const char *name_of(const char *path)
+/* The last part of a path without its ".gguf", for people. */
+static void name_of(char out[PATH_BYTES], const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    path_make(out, "%s", slash && slash[1] ? slash + 1 : path);
+    size_t n = strlen(out);
+    if (n > 5 && strcmp(out + n - 5, ".gguf") == 0) out[n - 5] = 0;
 }
 
 /* An imported model keeps the config.json it came with; for one born here it is made from its dims.
@@ -141,18 +143,26 @@ static const char *name_of(const char *path)
 static bool put_keys(struct gguf_exporter *e)
 {
     const struct hf_export *x = e->x;
+    char name[PATH_BYTES];
+    name_of(name, x->to);
     const char *imported = attached_text(x, HF_SIDE_PREFIX "config.json");
-    char *made = imported ? NULL : hf_config_text(x, e->p);
+    char *made = imported ? NULL : hf_config_text(x, e->p),
+         *generation = imported ? NULL : hf_generation_text(x),
+         *tokenizer = imported ? NULL : hf_tokenizer_config_text(x);
     const struct gguf_folder folder = {
-        .name = name_of(x->to),
+        .name = name,
         .config = imported ? imported : made,
         .tokenizer = x->from->tokenizer,
-        .generation = attached_text(x, HF_SIDE_PREFIX "generation_config.json"),
-        .tokenizer_config = attached_text(x, HF_SIDE_PREFIX "tokenizer_config.json"),
+        .generation =
+            imported ? attached_text(x, HF_SIDE_PREFIX "generation_config.json") : generation,
+        .tokenizer_config =
+            imported ? attached_text(x, HF_SIDE_PREFIX "tokenizer_config.json") : tokenizer,
         .chat_template = attached_text(x, HF_SIDE_PREFIX "chat_template.jinja")};
     bool ok = folder.config && folder.tokenizer &&
               gguf_describe(&e->described, e->head, &folder, e->matrices, e->p);
     free(made);
+    free(generation);
+    free(tokenizer);
     return ok;
 }
 
@@ -278,6 +288,7 @@ static bool write_gguf(struct gguf_exporter *e)
 
 static bool is_free(struct gguf_exporter *e)
 {
+    if (!hf_export_has_room(e->x->to, e->p)) return false;
     enum path_kind kind = path_look(e->x->to, &e->f);
     if (kind != PATH_ABSENT)
         problems_add(e->p, e->x->to, 0,
@@ -286,26 +297,35 @@ static bool is_free(struct gguf_exporter *e)
     return kind == PATH_ABSENT;
 }
 
-/* All names are found before the first byte is written. `bytes` counts numbers, without the
- * padding. */
+/* All names are found before the first byte is written. */
+static bool describe(struct gguf_exporter *e)
+{
+    int before = e->p->n;
+    if (put_keys(e)) {
+        list_entries(e);
+        for (size_t i = 0; i < e->n; i++) put_entry(e, &e->entry[i]);
+        put_rope_factors(e);
+    }
+    if (e->p->n > before)
+        problems_add(e->p, e->x->to, 0,
+                     "llama.cpp does not have this model: export it as a Hugging Face folder "
+                     "(--format hf)");
+    return e->p->n == before;
+}
+
+/* `bytes` counts numbers, without the padding. */
 bool hf_export_gguf(struct hf_exported *done, const struct hf_export *x,
                     const struct quant *matrices, struct problems *p)
 {
     struct gguf_exporter e = {.x = x, .matrices = matrices, .head = gguf_head_new(), .p = p};
-    int before = p->n;
     hf_model_make(&e.model, &x->dims);
-    if (is_free(&e) && put_keys(&e)) {
-        list_entries(&e);
-        for (size_t i = 0; i < e.n; i++) put_entry(&e, &e.entry[i]);
-        put_rope_factors(&e);
-        if (p->n == before) write_gguf(&e);
-    }
-    if (failed(&e.f)) problems_add(p, x->to, 0, "%s: %s", e.f.what, e.f.why);
-    *done = (struct hf_exported){.tensors = e.n, .files = 1};
+    bool said = is_free(&e) && describe(&e), ok = said && write_gguf(&e);
+    *done = (struct hf_exported){.tensors = e.n, .files = 1, .broken = failed(&e.f) || said != ok};
     for (size_t i = 0; i < e.n; i++)
         done->bytes += gguf_tensor_bytes(e.entry[i].quant, 2, e.entry[i].shape) * e.entry[i].parts;
+    if (failed(&e.f)) hf_export_say_failure(x, &e.f, done->bytes, p);
     gguf_head_free(e.head);
     hf_model_free(&e.model);
     free(e.entry);
-    return p->n == before;
+    return ok;
 }
