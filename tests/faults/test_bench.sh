@@ -91,7 +91,7 @@ for model in "$golden/hf/qwen3" run; do
     python3 -c 'import json; print(json.load(open("out"))["loss"])' >"loss.${model##*/}"
 done
 # the loss of the file's weights: a guess would be log 104 = 4.64
-cmp -s loss.qwen3 loss.run && grep -q ^5.370 loss.run || fail "the folder, its import: other weights"
+cmp -s loss.qwen3 loss.run && grep -q ^5.370 loss.run || fail "the folder and its import differ"
 expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train run "${short[@]}" \
     --set mesh.pp=2
 holds "$qwen3" 'o["machine"]["pp"] == 2' 'o["precision"] == "bf16"'

@@ -17,7 +17,8 @@ struct extent bench_decode_extent(const struct bench_options *o)
                            .answers = o->slots,
                            .questions = o->slots / o->samples,
                            .max_new = o->answer,
-                           .sampling = true};
+                           .sampling = true,
+                           .all_tokens = true};
 }
 
 /* The packed weights of the model, and rows to multiply them with. */

@@ -21,8 +21,11 @@ static int sequences_of(const struct bench_options *o)
 
 struct extent bench_train_extent(const struct bench_options *o)
 {
-    return (struct extent){
-        .sequences = sequences_of(o), .answers = 1, .max_new = 1, .questions = 1};
+    return (struct extent){.sequences = sequences_of(o),
+                           .answers = 1,
+                           .max_new = 1,
+                           .questions = 1,
+                           .all_tokens = true};
 }
 
 /* Random tokens: loss and gradients are those of an untrained model, times do not depend on them.
