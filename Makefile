@@ -73,7 +73,7 @@ tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c 
 UNIT     := $(call tests_in,unit,test)
 PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)
-FUZZ     := $(call tests_in,fuzz,fuzz)
+FUZZ     := $(if $(FUZZERS),$(FUZZERS:%=$(BUILD)/tests/fuzz/fuzz_%),$(call tests_in,fuzz,fuzz))
 FAULTS   := $(wildcard tests/faults/test_*.sh)
 HOSTS    := $(wildcard tests/hosts/test_*.sh)
 SLURM    := $(wildcard tests/slurm/test_*.sh)
@@ -88,7 +88,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## */\t/' | expand -t 16
-	@echo; echo "variables: V=1 shows commands, CC_BASE=clang, MODE=release|asan|cover|fuzz, SECONDS=60 (fuzz, soak), CUDA=auto|0|1"
+	@echo; echo "variables: V=1 shows commands, CC_BASE=clang, MODE=release|asan|cover|fuzz, SECONDS=60 (fuzz, soak), RUNS, FUZZERS (fuzz), CUDA=auto|0|1"
 
 info: ## compilers, libraries, CUDA, machine: what was found and what is missing
 	@launch/info.sh $(CC_BASE)
@@ -199,10 +199,10 @@ asan-run: $(UNIT) $(PROPERTY) $(MPI)
 soak: all ## layouts drawn by chance, for SECONDS (60): resumed is unbroken, bit for bit, and the ratio is 1
 	@SOAK=$(SECONDS) bash tests/faults/test_any_layout.sh $(BIN) 1 $$(date +%s)
 
-fuzz: ## each fuzzer for SECONDS (60); needs clang
+fuzz: ## each fuzzer for SECONDS (60), or RUNS inputs; FUZZERS="jsonl gguf": these; needs clang
 	@$(MAKE) MODE=fuzz CC_BASE=clang fuzz-run
 fuzz-run: $(FUZZ)
-	@tests/support/fuzz.sh $(SECONDS) $(FUZZ)
+	@tests/support/fuzz.sh $(if $(RUNS),-runs=$(RUNS),-max_total_time=$(SECONDS)) $(FUZZ)
 
 cover: ## line coverage of unit, property and MPI tests
 	@$(MAKE) MODE=cover cover-run
