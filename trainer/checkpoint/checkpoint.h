@@ -43,6 +43,8 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
 /* Collective, once a step: commits when every rank's shard is durable. A failed write (disk full)
  * ends the job with what and why; what was committed before stays. */
 void checkpoint_poll(struct checkpoint_writer *c);
+/* Collective: waits until what is under way is committed. */
+void checkpoint_drain(struct checkpoint_writer *c);
 /* Local: seconds from the call to the commit of the save that was committed last; 0 when none was
  * since this was asked last. */
 double checkpoint_took(struct checkpoint_writer *c);

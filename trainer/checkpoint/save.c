@@ -303,7 +303,7 @@ static void settle(struct checkpoint_writer *c)
     if (all[0]) commit(c);
 }
 
-static void drain(struct checkpoint_writer *c)
+void checkpoint_drain(struct checkpoint_writer *c)
 {
     if (c->busy) die_place("waiting until the checkpoint of step %ld is on disk", c->step);
     while (c->busy) {
@@ -352,7 +352,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
                        const char *recipe, const char *tokenizer, bool keep_forever)
 {
     const double since = clock_now();
-    drain(c);
+    checkpoint_drain(c);
     c->since = clock_now();
     die_place("saving step %ld", step);
     INVARIANT(step >= 0, "checkpoint of step %ld", step);
@@ -367,7 +367,7 @@ double checkpoint_save(struct checkpoint_writer *c, long step, const json_t *sta
     c->busy = true;
     set_job(c, WRITING);
     die_place(NULL);
-    if (!c->async) drain(c);
+    if (!c->async) checkpoint_drain(c);
     return clock_now() - since;
 }
 
@@ -381,7 +381,7 @@ double checkpoint_took(struct checkpoint_writer *c)
 void checkpoint_writer_free(struct checkpoint_writer *c)
 {
     if (!c) return;
-    drain(c);
+    checkpoint_drain(c);
     set_job(c, QUIT);
     pthread_join(c->thread, NULL);
     pthread_cond_destroy(&c->wake);

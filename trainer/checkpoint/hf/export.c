@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/memory.h"
+#include "comm/watch.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/checkpoint/hf/pieces.h"
 #include "trainer/checkpoint/hf/safetensors.h"
@@ -137,6 +138,7 @@ static bool put_tensor(struct exporter *e, int fd, const struct export_tensor *t
                           .data = e->block};
         snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
         if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
+        watchdog_feed();
         st_from_float(e->out, e->block, t->st.dtype, some);
         if (!put_in_file(e, fd, e->out, some * bytes)) return false;
         at += some;
@@ -177,8 +179,14 @@ static bool write_weights(struct exporter *e, int file, size_t from, size_t to)
 
 static bool write_files(struct exporter *e)
 {
-    e->block = memory_take(BLOCK, sizeof *e->block, "a block of a tensor");
-    e->out = memory_take(BLOCK, sizeof(float), "a block of a tensor");
+    size_t most = 1;
+    for (size_t i = 0; i < e->n; i++) {
+        size_t n = (size_t)safetensor_count(&e->t[i].st);
+        most = n > most ? n : most;
+    }
+    if (most > BLOCK) most = BLOCK;
+    e->block = memory_take(most, sizeof *e->block, "a block of a tensor");
+    e->out = memory_take(most, sizeof(float), "a block of a tensor");
     bool ok = true;
     for (size_t from = 0, to; ok && from < e->n; from = to) {
         for (to = from; to < e->n && e->file[to] == e->file[from]; to++) continue;
@@ -246,12 +254,16 @@ static bool write_imported(struct exporter *e)
     return ok;
 }
 
+static bool was_imported(const struct hf_export *x)
+{
+    return attachments_find(&x->from->files, HF_SIDE_PREFIX "config.json") != NULL;
+}
+
 static bool write_beside(struct exporter *e)
 {
     const struct checkpoint *c = e->x->from;
-    bool imported = attachments_find(&c->files, HF_SIDE_PREFIX "config.json") != NULL;
     if (c->tokenizer && !write_text(e, "tokenizer.json", c->tokenizer)) return false;
-    if (imported) return write_imported(e);
+    if (was_imported(e->x)) return write_imported(e);
     return write_made(e, "config.json", hf_config_text(e->x, e->p)) &&
            write_made(e, "generation_config.json", hf_generation_text(e->x)) &&
            write_made(e, "tokenizer_config.json", hf_tokenizer_config_text(e->x));
@@ -299,6 +311,14 @@ static bool end(struct exporter *e)
     char to[PATH_BYTES], above[PATH_BYTES];
     split_path(e->x->to, to, above);
     return path_rename(e->partial, to, above, &e->f);
+}
+
+bool hf_export_check(const struct hf_export *x, struct problems *p)
+{
+    char *made = was_imported(x) ? NULL : hf_config_text(x, p);
+    bool ok = made || was_imported(x);
+    free(made);
+    return ok;
 }
 
 bool hf_export_has_room(const char *path, struct problems *p)

@@ -39,6 +39,9 @@ void hf_export_say_failure(const struct hf_export *x, const struct failure *f, u
  * model was imported with as it was, tokenizer.json, safetensors. Needs a block of one tensor in
  * memory, at most 256 MiB. false: problems, and no folder. Local. */
 bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct problems *p);
+/* Whether it could: what hf_export_run would refuse of the model, before it is trained. Of x->from
+ * only files and tokenizer count. Local. */
+bool hf_export_check(const struct hf_export *x, struct problems *p);
 
 /* config.json of a model that was not imported, malloc'ed; NULL and a problem: no architecture that
  * Hugging Face has computes it. In the older spelling, which all programs read. Local. */

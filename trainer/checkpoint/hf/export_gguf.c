@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/memory.h"
+#include "comm/watch.h"
 #include "trainer/checkpoint/files.h"
 #include "trainer/checkpoint/hf/pieces.h"
 #include "trainer/checkpoint/hf/side_files.h"
@@ -224,6 +225,7 @@ static bool put_part(struct gguf_exporter *e, const struct gguf_entry *t, size_t
             .n = t->param->whole, .at = {.lo = from, .hi = from + n}, .data = e->block};
         snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
         if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
+        watchdog_feed();
         quant_write(t->quant, e->out, in_order(e, t, rows), n);
         if (!put_in_gguf(e, e->out, n / (unsigned)t->quant->numbers * (unsigned)t->quant->bytes))
             return false;
@@ -313,19 +315,40 @@ static bool describe(struct gguf_exporter *e)
     return e->p->n == before;
 }
 
+static struct gguf_exporter exporter_of(const struct hf_export *x, const struct quant *matrices,
+                                        struct problems *p)
+{
+    struct gguf_exporter e = {.x = x, .matrices = matrices, .head = gguf_head_new(), .p = p};
+    hf_model_make(&e.model, &x->dims);
+    return e;
+}
+
+static void exporter_free(struct gguf_exporter *e)
+{
+    gguf_head_free(e->head);
+    hf_model_free(&e->model);
+    free(e->entry);
+}
+
+bool hf_export_gguf_check(const struct hf_export *x, const struct quant *matrices,
+                          struct problems *p)
+{
+    struct gguf_exporter e = exporter_of(x, matrices, p);
+    bool ok = describe(&e);
+    exporter_free(&e);
+    return ok;
+}
+
 /* `bytes` counts numbers, without the padding. */
 bool hf_export_gguf(struct hf_exported *done, const struct hf_export *x,
                     const struct quant *matrices, struct problems *p)
 {
-    struct gguf_exporter e = {.x = x, .matrices = matrices, .head = gguf_head_new(), .p = p};
-    hf_model_make(&e.model, &x->dims);
+    struct gguf_exporter e = exporter_of(x, matrices, p);
     bool said = is_free(&e) && describe(&e), ok = said && write_gguf(&e);
     *done = (struct hf_exported){.tensors = e.n, .files = 1, .broken = failed(&e.f) || said != ok};
     for (size_t i = 0; i < e.n; i++)
         done->bytes += gguf_tensor_bytes(e.entry[i].quant, 2, e.entry[i].shape) * e.entry[i].parts;
     if (failed(&e.f)) hf_export_say_failure(x, &e.f, done->bytes, p);
-    gguf_head_free(e.head);
-    hf_model_free(&e.model);
-    free(e.entry);
+    exporter_free(&e);
     return ok;
 }

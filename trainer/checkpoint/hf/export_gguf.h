@@ -12,5 +12,8 @@
  * heads. x: dtype, as_source and shard_bytes do not count. false: problems, and no file. Local. */
 bool hf_export_gguf(struct hf_exported *done, const struct hf_export *x,
                     const struct quant *matrices, struct problems *p);
+/* As hf_export_check. */
+bool hf_export_gguf_check(const struct hf_export *x, const struct quant *matrices,
+                          struct problems *p);
 
 #endif

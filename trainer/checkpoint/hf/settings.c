@@ -183,12 +183,13 @@ bool hf_settings_load(struct settings *s, const char *path, const char *phases,
                       const char *const *sets, int n_sets, struct problems *p)
 {
     int before = p->n;
-    if (!phases || !hf_is_folder(path)) {
+    bool folder = phases && hf_is_folder(path);
+    if (!folder) {
         settings_load(s, path, sets, n_sets, p);
     } else if (load_folder(s, path, phases, p)) {
         for (int i = 0; i < n_sets; i++) settings_set(s, sets[i], p);
     }
     if (p->n == before) hf_settings_apply(s, p);
-    if (phases && p->n == before) leave_room(s);
+    if (folder && p->n == before) leave_room(s);
     return p->n == before;
 }
