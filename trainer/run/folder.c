@@ -11,6 +11,7 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/lock.h"
 #include "trainer/checkpoint/store.h"
+#include "trainer/run/exported.h"
 
 static const char OTHER_FOLDER[] = "choose another run folder: --set out=FOLDER";
 
@@ -117,10 +118,16 @@ static const struct own_file {
     bool (*ours)(const char *head);
     bool traced; /* only with `trace` */
 } WRITTEN[] = {
-    {"recipe.yaml", is_recipe, false}, {"recipe.yaml.tmp", is_recipe, false},
-    {"metrics.jsonl", is_line, false}, {"samples.jsonl", is_line, false},
-    {"trace.json", is_trace, true},    {"trace.json.tmp", is_trace, true},
-    {"trace.svg", is_picture, true},   {"trace.svg.tmp", is_picture, true},
+    {"recipe.yaml", is_recipe, false},
+    {"recipe.yaml.tmp", is_recipe, false},
+    {"metrics.jsonl", is_line, false},
+    {"samples.jsonl", is_line, false},
+    {"exports.json", exported_is_record, false},
+    {"exports.json.tmp", exported_is_record, false},
+    {"trace.json", is_trace, true},
+    {"trace.json.tmp", is_trace, true},
+    {"trace.svg", is_picture, true},
+    {"trace.svg.tmp", is_picture, true},
 };
 
 /* In the folder of the job, not of a site. */
