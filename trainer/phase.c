@@ -73,13 +73,14 @@ struct extent extent_of(const struct phase_kind *kinds, const struct settings *s
         const struct phase_settings *k = &s->phases[i];
         const struct phase_kind *kind = phase_kind_of(kinds, k);
         const struct phase_size size = kind->size(k);
-        at_least(&e.max_new, k->max_new);
+        if (phase_takes(k, "max_new")) at_least(&e.max_new, k->max_new);
         at_least(&e.questions, size.questions);
         at_least(&e.answers, size.questions * size.samples);
         e.sampling = e.sampling || size.questions > 0;
         e.reference = e.reference || size.reference;
         if (kind->learns) extent_learned(&e, k, kind, &size);
-        if (!kind->learns) extent_evaluated(&e, k, size.questions, size.samples);
+        if (!kind->learns && size.questions > 0)
+            extent_evaluated(&e, k, size.questions, size.samples);
         if (kind->learns && k->eval_every > 0) extent_evaluated(&e, k, k->eval_prompts, 1);
     }
     return e;

@@ -40,7 +40,7 @@ in_shell() {
     check "$1: options of another command" offers "duet bench pipeline --slo" "--slots "
     check "$1: a section" offers "duet train x.yaml --set reduction.b" "reduction.bucket_mib="
     check "$1: a setting of the top level" offers "duet train x.yaml --set prec" "precision="
-    check "$1: phases by kind, where no recipe says names" offers "duet train x.yaml --set phases.e" \
+    check "$1: phases by kind, where no recipe says names" offers "duet train x.yaml --set phases.ev" \
         phases.eval.{kind,name,prompts,samples,max_new,temperature,top_k,top_p}=
     check "$1: phases by the recipe's names" offers "duet train two.yaml --set phases.learn.clip" \
         phases.learn.clip_low= phases.learn.clip_high=

@@ -14,7 +14,7 @@ check "the tables are those of \`duet help settings --markdown\`; paste them int
 
 # Every setting that \`duet settings\` prints of a recipe has a row in its section, and the other
 # way round.
-printf 'phases: [{kind: sft}, {kind: grpo}, {kind: eval}]\n' >all.yaml
+printf 'phases: [{kind: sft}, {kind: grpo}, {kind: eval}, {kind: export}]\n' >all.yaml
 "$duet" settings all.yaml --set model.max_context=512 >resolved 2>err
 check "a recipe of all kinds of phase" [ -s resolved ]
 sed -nE 's/^ *(- )?([a-z_0-9]+): .+/\2/p' resolved | sort -u >of_program

@@ -8,11 +8,13 @@
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/export_gguf.h"
+#include "trainer/checkpoint/hf/kept.h"
 #include "trainer/commands/commands.h"
 #include "trainer/commands/perplexity.h"
 #include "trainer/config/options.h"
+#include "trainer/config/size.h"
 #include "trainer/data/chat.h"
-#include "trainer/data/vocabulary.h"
+#include "trainer/phases/export.h"
 #include "trainer/run/position.h"
 
 struct export_options {
@@ -22,25 +24,6 @@ struct export_options {
     enum st_dtype type;
 };
 
-/* "5GB", "500MB", "1GiB" */
-static bool parse_size(const char *text, uint64_t *bytes)
-{
-    static const struct {
-        const char *name;
-        double bytes;
-    } unit[] = {{"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
-                {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
-    char *end;
-    double n = strtod(text, &end);
-    for (size_t i = 0; end > text && i < sizeof unit / sizeof *unit; i++) {
-        if (strcmp(end, unit[i].name) != 0) continue;
-        n *= unit[i].bytes;
-        *bytes = n >= 1 && n <= 0x1p62 ? (uint64_t)n : 0;
-        return *bytes > 0;
-    }
-    return false;
-}
-
 /* The model is opened only when all of these are right: it may take minutes to verify. */
 static void check_options(const void *checked, struct problems *p)
 {
@@ -48,7 +31,7 @@ static void check_options(const void *checked, struct problems *p)
     const struct export_options *e = checked;
     uint64_t bytes;
     int i = 0;
-    if (!parse_size(e->shard_size, &bytes))
+    if (!size_parse(e->shard_size, &bytes))
         problems_add(p, NULL, 0, "--shard-size: \"%.40s\" is no size like 5GB or 500MB",
                      e->shard_size);
     while (i < 4 && strcmp(e->dtype, names[i]) != 0) i++;
@@ -66,7 +49,7 @@ static void check_options(const void *checked, struct problems *p)
                      e->dtype);
 }
 
-/* parse_size is called again here: the check has said that it succeeds, but could keep nothing. */
+/* size_parse is called again here: the check has said that it succeeds, but could keep nothing. */
 static int read_options(struct export_options *e, int argc, char **argv)
 {
     *e = (struct export_options){
@@ -101,7 +84,7 @@ static int read_options(struct export_options *e, int argc, char **argv)
         .max_args = 2};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
-    parse_size(e->shard_size, &e->shard_bytes);
+    size_parse(e->shard_size, &e->shard_bytes);
     e->as_source = strcmp(e->dtype, "source") == 0;
     e->type = strcmp(e->dtype, "bf16") == 0   ? ST_BF16
               : strcmp(e->dtype, "fp16") == 0 ? ST_F16
@@ -109,9 +92,9 @@ static int read_options(struct export_options *e, int argc, char **argv)
     return -1;
 }
 
-/* The tokens that end an answer are those that the run's answers end with: the template's come
- * first. Its file may have moved since, then the recipe and the tokenizer say what they can. */
-static void describe_ends(struct hf_export *x, const struct settings *s, const struct tokenizer *t)
+/* The template may be in a file that has moved since: then the recipe and the tokenizer say what
+ * they can. */
+static void describe_with(struct hf_export *x, const struct settings *s, const struct tokenizer *t)
 {
     struct ends ends = {.n = 0};
     struct problems gone = {0};
@@ -122,11 +105,7 @@ static void describe_ends(struct hf_export *x, const struct settings *s, const s
         ends = chat_ends(chat);
     else
         log_warn("%s; the exported eos_token_id is that of the tokenizer", gone.text[0]);
-    ends_add(&ends, vocabulary_end(s, t));
-    for (; x->ends < ends.n && x->ends < HF_EXPORT_ENDS; x->ends++)
-        x->end[x->ends] = ends.id[x->ends];
-    if (x->ends > 0) tokenizer_decode(t, x->end, 1, x->end_text, sizeof x->end_text);
-    x->pad = tokenizer_find(t, "<pad>");
+    export_describe(x, s, t, ends);
     chat_free(chat);
     problems_free(&gone);
 }
@@ -143,11 +122,8 @@ static bool describe(struct hf_export *x, struct problems *p)
     if (!c->recipe)
         problems_add(p, c->folder, 0, "has no recipe: it does not say which model it is");
     struct tokenizer *t = ok ? tokenizer_parse(text, strlen(text), c->folder, p) : NULL;
-    if (t) {
-        x->dims = settings_dims(&s, tokenizer_size(t));
-        describe_ends(x, &s, t);
-    }
-    if (x->as_source) x->dtype = s.run.precision == PRECISION_BF16 ? ST_BF16 : ST_F32;
+    s.files = hf_kept_files(c);
+    if (t) describe_with(x, &s, t);
     tokenizer_free(t);
     settings_free(&s);
     return t != NULL;

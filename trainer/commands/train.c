@@ -13,6 +13,7 @@
 #include "trainer/commands/commands.h"
 #include "trainer/config/cluster.h"
 #include "trainer/config/options.h"
+#include "trainer/phases/export.h"
 #include "trainer/phases/phases.h"
 #include "trainer/run/folder.h"
 #include "trainer/run/resume.h"
@@ -156,6 +157,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     else
         optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
     if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
+    export_check(&r, again);
     if (folder_make_out(w, folder)) end_overtaken(w, folder);
     r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
     if (r.line) metrics_go_on(r.metrics, r.line);

@@ -114,11 +114,16 @@ static bool begun_are_same(const struct settings *then, const struct settings *n
     return true;
 }
 
+static bool has_steps(const struct phase_settings *k)
+{
+    return setting_find(&sections[SECTION_PHASE], "steps")->kinds >> k->kind & 1u;
+}
+
 bool changes_extend(struct standing *at, const struct settings *then, const struct settings *now)
 {
     int last = at->phase - 1;
     if (at->step > 0 || at->phase > then->n_phases || !begun_are_same(then, now, *at)) return false;
-    while (last >= 0 && then->phases[last].kind == PHASE_EVAL) last--;
+    while (last >= 0 && !has_steps(&then->phases[last])) last--;
     if (last < 0 || now->phases[last].steps <= then->phases[last].steps) return false;
     *at = (struct standing){last, then->phases[last].steps};
     return true;

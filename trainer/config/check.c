@@ -3,6 +3,7 @@
  * stays silent. */
 #include "trainer/config/check.h"
 #include "comm/base/memory.h"
+#include "trainer/config/size.h"
 #include "trainer/config/table.h"
 
 #include <limits.h>
@@ -330,25 +331,57 @@ static void check_grpo(const struct check *c, const struct phase_settings *ph,
                  ph->name, ph->mini_batches, ph->prompts, ph->prompts);
 }
 
+/* What is written, and that no two phases write the same. */
+static void check_export(const struct check *c, int i)
+{
+    const struct phase_settings *ph = &c->s->phases[i];
+    const struct phase_lines *line = &c->s->lines.phases[i];
+    uint64_t bytes;
+    bool gguf = ph->format == EXPORT_GGUF;
+    if (!size_parse(ph->shard_size, &bytes))
+        complain(c, line->shard_size, "%s: shard_size \"%.40s\" is no size like 5GB or 500MB",
+                 ph->name, ph->shard_size);
+    if (gguf && ph->dtype != EXPORT_AS_IMPORTED)
+        complain(c, line->dtype, "%s: dtype goes with format hf; a GGUF file has type", ph->name);
+    if (gguf && strcmp(ph->shard_size, "5GB") != 0)
+        complain(c, line->shard_size, "%s: shard_size goes with format hf: a GGUF file is one file",
+                 ph->name);
+    if (!gguf && ph->type != EXPORT_TYPE_BF16)
+        complain(c, line->type, "%s: type goes with format gguf; a folder has dtype", ph->name);
+    for (int j = 0; j < i; j++) {
+        const struct phase_settings *other = &c->s->phases[j];
+        if (other->kind == PHASE_EXPORT && *ph->dir && strcmp(other->dir, ph->dir) == 0)
+            complain(c, line->dir, "%s and %s write to the same place, %.200s", other->name,
+                     ph->name, ph->dir);
+    }
+}
+
+/* Does the phase's kind use the setting? */
+static bool uses(const struct phase_settings *ph, const char *setting)
+{
+    return setting_find(&sections[SECTION_PHASE], setting)->kinds >> ph->kind & 1u;
+}
+
 /* Ranges of single values were checked when they were read; here are those that depend on others.
  */
 static void check_phase(const struct check *c, int i)
 {
     struct phase_settings *ph = &c->s->phases[i];
     const struct phase_lines *line = &c->s->lines.phases[i];
-    bool samples = ph->kind != PHASE_SFT || ph->eval_every > 0;
+    bool samples = uses(ph, "prompts") || (uses(ph, "eval_every") && ph->eval_every > 0);
     check_name(c, i);
     check_uses(c, i);
     check_switches(c, i);
     if (ph->kind == PHASE_GRPO) check_grpo(c, ph, line);
+    if (ph->kind == PHASE_EXPORT) check_export(c, i);
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);
-    if (ph->kind != PHASE_SFT && !settings_can_gather(ph->prompts, ph->samples, ph->max_new))
+    if (uses(ph, "prompts") && !settings_can_gather(ph->prompts, ph->samples, ph->max_new))
         complain(c, line->prompts,
                  "%s: prompts %d x samples %d answers of max_new %d tokens are too many for a step",
                  ph->name, ph->prompts, ph->samples, ph->max_new);
-    if (ph->kind != PHASE_EVAL && ph->eval_every > 0 &&
+    if (uses(ph, "eval_every") && ph->eval_every > 0 &&
         !settings_can_gather(ph->eval_prompts, 1, ph->max_new))
         complain(c, line->eval_prompts,
                  "%s: eval_prompts %d answers of max_new %d tokens are too many for a step",
@@ -356,7 +389,7 @@ static void check_phase(const struct check *c, int i)
     check_zero_or(c, line->temperature, ph->name, "temperature", ph->temperature, TEMPERATURE_LEAST,
                   "greedy");
     check_zero_or(c, line->grad_clip, ph->name, "grad_clip", ph->grad_clip, 1e-6, "no clipping");
-    if (ph->kind != PHASE_EVAL && ph->steps > 0 &&
+    if (uses(ph, "steps") && ph->steps > 0 &&
         ph->warmup > ph->steps) // no steps: the phase is left out
         complain(c, line->warmup, "%s: warmup %d is longer than the phase's %d steps", ph->name,
                  ph->warmup, ph->steps);

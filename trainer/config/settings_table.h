@@ -9,7 +9,7 @@
  *           STR: low is STR_LIST when YAML may give it as a list or mapping, high unused;
  *           ENUM: low is one of the lists of choices below; high unused
  *   unit    what the number counts or is measured in; "": a pure number
- *   kinds   of phase that use the setting: SFT | GRPO | EVAL, or EVERY (table.c)
+ *   kinds   of phase that use the setting: SFT | GRPO | EVAL | EXPORT, or EVERY (table.c)
  *   change  CHANGE_..., what another value means when a run is resumed (table.h); left out: as
  *           setting_change has it for the section */
 #ifndef DUET_TRAINER_CONFIG_SETTINGS_TABLE_H
@@ -42,7 +42,28 @@ enum { STR_LIST = 1 };
 #define PHASE_KIND_CHOICES(X) \
     X(PHASE_SFT, "sft")       \
     X(PHASE_GRPO, "grpo")     \
-    X(PHASE_EVAL, "eval")
+    X(PHASE_EVAL, "eval")     \
+    X(PHASE_EXPORT, "export")
+
+#define EXPORT_FORMAT_CHOICES(X) \
+    X(EXPORT_HF, "hf")           \
+    X(EXPORT_GGUF, "gguf")
+
+/* Types of tensors in safetensors files. */
+#define EXPORT_DTYPE_CHOICES(X)     \
+    X(EXPORT_AS_IMPORTED, "source") \
+    X(EXPORT_BF16, "bf16")          \
+    X(EXPORT_FP16, "fp16")          \
+    X(EXPORT_FP32, "fp32")
+
+/* Formats of matrices in a GGUF file, as trainer/gguf/quant.h calls them. */
+#define EXPORT_TYPE_CHOICES(X)  \
+    X(EXPORT_TYPE_BF16, "bf16") \
+    X(EXPORT_TYPE_F16, "f16")   \
+    X(EXPORT_TYPE_F32, "f32")   \
+    X(EXPORT_TYPE_Q8_0, "q8_0") \
+    X(EXPORT_TYPE_Q4_0, "q4_0") \
+    X(EXPORT_TYPE_Q4_1, "q4_1")
 
 #define LR_DECAY_CHOICES(X)    \
     X(LR_CONSTANT, "constant") \
@@ -301,7 +322,7 @@ enum { STR_LIST = 1 };
     X(BOOL, async, true, 0, 0, "", "write in the background while training continues")
 
 /* One entry of `phases`. Giving a setting to a kind of phase that does not use it is a mistake.
- * max_new is for all, since an sft phase may evaluate too. */
+ * max_new is for all that answer, an sft phase with them, since it may evaluate too. */
 #define PHASE_SETTINGS(X)                                                                          \
     X(ENUM, kind, PHASE_SFT, PHASE_KIND_CHOICES, 0, "", EVERY, "what the phase does",              \
       CHANGE_POSITION)                                                                             \
@@ -313,7 +334,8 @@ enum { STR_LIST = 1 };
       CHANGE_POSITION)                                                                             \
     X(INT, prompts, 24, 1, 1048576, "problems", GRPO | EVAL, "problems per step", CHANGE_POSITION) \
     X(INT, samples, 8, 1, 4096, "answers", GRPO | EVAL, "answers sampled per problem (G)")         \
-    X(INT, max_new, 128, 1, 1048576, "tokens", EVERY, "longest answer; sft: in its evaluations")   \
+    X(INT, max_new, 128, 1, 1048576, "tokens", SFT | GRPO | EVAL,                                  \
+      "longest answer; sft: in its evaluations")                                                   \
     X(REAL, temperature, 1, 0, 100, "", GRPO | EVAL,                                               \
       "sampling temperature; 0: greedy, else at least 0.001")                                      \
     X(INT, top_k, 0, 0, 1048576, "tokens", GRPO | EVAL,                                            \
@@ -371,7 +393,20 @@ enum { STR_LIST = 1 };
       "problems per evaluation, with one answer each")                                             \
     X(BOOL, save_tokens, false, 0, 0, "", GRPO,                                                    \
       "write token ids and their log-probabilities to samples.jsonl too")                          \
-    X(INT, save_samples, 8, 0, 1048576, "answers", GRPO, "answers per step in samples.jsonl")
+    X(INT, save_samples, 8, 0, 1048576, "answers", GRPO, "answers per step in samples.jsonl")      \
+    X(STR, dir, "", 0, 0, "", EXPORT,                                                              \
+      "what is written: a Hugging Face folder, or with format gguf a file; empty: the name of "    \
+      "the "                                                                                       \
+      "phase in exports/ of the run folder")                                                       \
+    X(ENUM, format, EXPORT_HF, EXPORT_FORMAT_CHOICES, 0, "", EXPORT,                               \
+      "hf: a Hugging Face folder; gguf: one file, which llama.cpp loads")                          \
+    X(ENUM, dtype, EXPORT_AS_IMPORTED, EXPORT_DTYPE_CHOICES, 0, "", EXPORT,                        \
+      "hf: type of the weights; source: as they were imported, of a model that was not as it "     \
+      "computes (precision)")                                                                      \
+    X(STR, shard_size, "5GB", 0, 0, "", EXPORT,                                                    \
+      "hf: most data in one safetensors file, e.g. 500MB")                                         \
+    X(ENUM, type, EXPORT_TYPE_BF16, EXPORT_TYPE_CHOICES, 0, "", EXPORT,                            \
+      "gguf: format of matrices; vectors and routers stay F32")
 /* clang-format on */
 
 #endif

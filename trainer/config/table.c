@@ -21,6 +21,7 @@
 #define SFT            (1u << PHASE_SFT)
 #define GRPO           (1u << PHASE_GRPO)
 #define EVAL           (1u << PHASE_EVAL)
+#define EXPORT         (1u << PHASE_EXPORT)
 #define EVERY          (~0u)
 #define PHASE_ROW(...) ROW_OF_KINDS(phase, __VA_ARGS__)
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "comm/base/log.h"
 #include "trainer/phases/evaluate.h"
+#include "trainer/phases/export.h"
 #include "trainer/phases/rl.h"
 #include "trainer/phases/sft.h"
 #include "trainer/run/folder.h"
@@ -21,6 +22,7 @@ const struct phase_kind phase_kinds[] = {
                     .lower = "prompts or samples",
                     .size = eval_size,
                     .step = eval_step},
+    [PHASE_EXPORT] = {.name = "export", .size = export_size, .step = export_step},
 };
 
 static const struct phase_kind *kind_of_phase(const struct phase_settings *k)

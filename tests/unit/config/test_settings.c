@@ -195,7 +195,8 @@ START_TEST(places_are_checked)
             "r.yaml:1: model takes settings, one per line as `name: value`, not a single value");
     refused("phases: {kind: sft}\n",
             "r.yaml:1: phases is a list: start every phase with `- kind: ...`");
-    refused("phases:\n- lr: 1\n", "r.yaml:2: a phase without a kind: write kind: sft|grpo|eval");
+    refused("phases:\n- lr: 1\n",
+            "r.yaml:2: a phase without a kind: write kind: sft|grpo|eval|export");
     refused("phases:\n-\n", "r.yaml:2: an empty phase: write `- kind: ...`");
     refused("phases:\n- kind: eval\n  lr: 1\n",
             "r.yaml:3: lr is not used by the phase kind eval, only by sft, grpo");
