@@ -27,93 +27,89 @@ enum {
     ALL = (1 << HF_FAMILIES) - 1
 };
 
-/* What happens to a member: a setting comes of it; it changes nothing that this program computes;
- * it must have the value that this program computes. */
-enum member_use { USED, PASSED_OVER, MUST };
-
-static const struct member {
-    const char *name;
-    unsigned families; /* in others it is refused */
-    enum member_use use;
-    const char *must[2]; /* values as JSON; null and absent always pass */
-} MEMBERS[] = {
-    {"architectures", ALL, USED, {0}},
-    {"vocab_size", ALL, USED, {0}},
-    {"hidden_size", ALL, USED, {0}},
-    {"intermediate_size", ALL, USED, {0}},
-    {"num_hidden_layers", ALL, USED, {0}},
-    {"num_attention_heads", ALL, USED, {0}},
-    {"num_key_value_heads", ALL, USED, {0}},
-    {"head_dim", ALL, USED, {0}},
-    {"rms_norm_eps", ALL, USED, {0}},
-    {"rope_theta", ALL, USED, {0}},
-    {"rope_scaling", ALL, USED, {0}},
-    {"rope_parameters", ALL, USED, {0}},
-    {"partial_rotary_factor", ALL, USED, {0}},
-    {"original_max_position_embeddings", ALL, USED, {0}},
-    {"max_position_embeddings", ALL, USED, {0}},
-    {"tie_word_embeddings", ALL, USED, {0}},
-    {"initializer_range", ALL, USED, {0}},
-    {"eos_token_id", ALL, USED, {0}},
-    {"attention_bias", ALL & ~MISTRAL, USED, {0}},
-    {"mlp_bias", LLAMA, USED, {0}},
-    {"num_experts", QWEN3_MOE, USED, {0}},
-    {"num_local_experts", QWEN3_MOE, USED, {0}},
-    {"num_experts_per_tok", QWEN3_MOE, USED, {0}},
-    {"moe_intermediate_size", QWEN3_MOE, USED, {0}},
-    {"norm_topk_prob", QWEN3_MOE, USED, {0}},
-    {"decoder_sparse_step", QWEN3_MOE, USED, {0}},
-    {"mlp_only_layers", QWEN3_MOE, USED, {0}},
-    {"layer_types", ALL, USED, {0}},
-    {"sliding_window", ALL & ~LLAMA, USED, {0}},
-    {"hidden_act", ALL, MUST, {"\"silu\""}},
-    {"use_sliding_window", QWENS, MUST, {"false"}},
-    {"pretraining_tp", ALL, MUST, {"1"}},
-    {"rope_interleaved", ALL, MUST, {"false"}},
-    {"quantization_config", ALL, MUST, {"{}"}},
-    {"is_decoder", ALL, MUST, {"true", "false"}},
-    {"add_cross_attention", ALL, MUST, {"false"}},
-    {"is_encoder_decoder", ALL, MUST, {"false"}},
-    {"pruned_heads", ALL, MUST, {"{}"}},
-    {"max_window_layers", QWENS, PASSED_OVER, {0}}, /* of use_sliding_window, which is false */
-    {"attention_dropout", ALL, PASSED_OVER, {0}},   /* training here has none */
-    {"router_aux_loss_coef", QWEN3_MOE, PASSED_OVER, {0}}, /* model.balance */
-    {"output_router_logits", QWEN3_MOE, PASSED_OVER, {0}},
-    {"model_type", ALL, PASSED_OVER, {0}}, /* architectures says it */
-    {"bos_token_id", ALL, PASSED_OVER, {0}},
-    {"pad_token_id", ALL, PASSED_OVER, {0}},
-    {"unk_token_id", ALL, PASSED_OVER, {0}},
-    {"sep_token_id", ALL, PASSED_OVER, {0}},
-    {"use_cache", ALL, PASSED_OVER, {0}},
-    {"torch_dtype", ALL, PASSED_OVER, {0}}, /* every tensor says its own */
-    {"dtype", ALL, PASSED_OVER, {0}},
-    {"transformers_version", ALL, PASSED_OVER, {0}},
-    {"attn_implementation", ALL, PASSED_OVER, {0}},
-    {"is_llama_config", ALL, PASSED_OVER, {0}},
-    {"transformers.js_config", ALL, PASSED_OVER, {0}},
-    {"output_attentions", ALL, PASSED_OVER, {0}},
-    {"output_hidden_states", ALL, PASSED_OVER, {0}},
-    {"return_dict", ALL, PASSED_OVER, {0}},
-    {"return_dict_in_generate", ALL, PASSED_OVER, {0}},
-    {"problem_type", ALL, PASSED_OVER, {0}},
-    {"id2label", ALL, PASSED_OVER, {0}},
-    {"label2id", ALL, PASSED_OVER, {0}},
-    {"task_specific_params", ALL, PASSED_OVER, {0}},
-    {"chunk_size_feed_forward", ALL, PASSED_OVER, {0}}, /* the same sums in pieces */
-    {"torchscript", ALL, PASSED_OVER, {0}},
-    {"tf_legacy_loss", ALL, PASSED_OVER, {0}},
-    {"use_bfloat16", ALL, PASSED_OVER, {0}},
+static const struct hf_member MEMBERS[] = {
+    {"architectures", ALL, HF_USED, {0}},
+    {"vocab_size", ALL, HF_USED, {0}},
+    {"hidden_size", ALL, HF_USED, {0}},
+    {"intermediate_size", ALL, HF_USED, {0}},
+    {"num_hidden_layers", ALL, HF_USED, {0}},
+    {"num_attention_heads", ALL, HF_USED, {0}},
+    {"num_key_value_heads", ALL, HF_USED, {0}},
+    {"head_dim", ALL, HF_USED, {0}},
+    {"rms_norm_eps", ALL, HF_USED, {0}},
+    {"rope_theta", ALL, HF_USED, {0}},
+    {"rope_scaling", ALL, HF_USED, {0}},
+    {"rope_parameters", ALL, HF_USED, {0}},
+    {"partial_rotary_factor", ALL, HF_USED, {0}},
+    {"original_max_position_embeddings", ALL, HF_USED, {0}},
+    {"max_position_embeddings", ALL, HF_USED, {0}},
+    {"tie_word_embeddings", ALL, HF_USED, {0}},
+    {"initializer_range", ALL, HF_USED, {0}},
+    {"eos_token_id", ALL, HF_USED, {0}},
+    {"attention_bias", ALL & ~MISTRAL, HF_USED, {0}},
+    {"mlp_bias", LLAMA, HF_USED, {0}},
+    {"num_experts", QWEN3_MOE, HF_USED, {0}},
+    {"num_local_experts", QWEN3_MOE, HF_USED, {0}},
+    {"num_experts_per_tok", QWEN3_MOE, HF_USED, {0}},
+    {"moe_intermediate_size", QWEN3_MOE, HF_USED, {0}},
+    {"norm_topk_prob", QWEN3_MOE, HF_USED, {0}},
+    {"decoder_sparse_step", QWEN3_MOE, HF_USED, {0}},
+    {"mlp_only_layers", QWEN3_MOE, HF_USED, {0}},
+    {"layer_types", ALL, HF_USED, {0}},
+    {"sliding_window", ALL & ~LLAMA, HF_USED, {0}},
+    {"hidden_act", ALL, HF_MUST, {"\"silu\""}},
+    {"use_sliding_window", QWENS, HF_MUST, {"false"}},
+    {"pretraining_tp", ALL, HF_MUST, {"1"}},
+    {"rope_interleaved", ALL, HF_MUST, {"false"}},
+    {"quantization_config", ALL, HF_MUST, {"{}"}},
+    {"is_decoder", ALL, HF_MUST, {"true", "false"}},
+    {"add_cross_attention", ALL, HF_MUST, {"false"}},
+    {"is_encoder_decoder", ALL, HF_MUST, {"false"}},
+    {"pruned_heads", ALL, HF_MUST, {"{}"}},
+    {"max_window_layers", QWENS, HF_PASSED_OVER, {0}}, /* of use_sliding_window, which is false */
+    {"attention_dropout", ALL, HF_PASSED_OVER, {0}},   /* training here has none */
+    {"router_aux_loss_coef", QWEN3_MOE, HF_PASSED_OVER, {0}}, /* model.balance */
+    {"output_router_logits", QWEN3_MOE, HF_PASSED_OVER, {0}},
+    {"model_type", ALL, HF_PASSED_OVER, {0}}, /* architectures says it */
+    {"bos_token_id", ALL, HF_PASSED_OVER, {0}},
+    {"pad_token_id", ALL, HF_PASSED_OVER, {0}},
+    {"unk_token_id", ALL, HF_PASSED_OVER, {0}},
+    {"sep_token_id", ALL, HF_PASSED_OVER, {0}},
+    {"use_cache", ALL, HF_PASSED_OVER, {0}},
+    {"torch_dtype", ALL, HF_PASSED_OVER, {0}}, /* every tensor says its own */
+    {"dtype", ALL, HF_PASSED_OVER, {0}},
+    {"transformers_version", ALL, HF_PASSED_OVER, {0}},
+    {"attn_implementation", ALL, HF_PASSED_OVER, {0}},
+    {"is_llama_config", ALL, HF_PASSED_OVER, {0}},
+    {"transformers.js_config", ALL, HF_PASSED_OVER, {0}},
+    {"output_attentions", ALL, HF_PASSED_OVER, {0}},
+    {"output_hidden_states", ALL, HF_PASSED_OVER, {0}},
+    {"return_dict", ALL, HF_PASSED_OVER, {0}},
+    {"return_dict_in_generate", ALL, HF_PASSED_OVER, {0}},
+    {"problem_type", ALL, HF_PASSED_OVER, {0}},
+    {"id2label", ALL, HF_PASSED_OVER, {0}},
+    {"label2id", ALL, HF_PASSED_OVER, {0}},
+    {"task_specific_params", ALL, HF_PASSED_OVER, {0}},
+    {"chunk_size_feed_forward", ALL, HF_PASSED_OVER, {0}}, /* the same sums in pieces */
+    {"torchscript", ALL, HF_PASSED_OVER, {0}},
+    {"tf_legacy_loss", ALL, HF_PASSED_OVER, {0}},
+    {"use_bfloat16", ALL, HF_PASSED_OVER, {0}},
 };
 enum { N_MEMBERS = sizeof MEMBERS / sizeof *MEMBERS };
 
-static const struct member *member_find(const char *name)
+const struct hf_member *hf_member_at(int i)
+{
+    return i < N_MEMBERS ? &MEMBERS[i] : NULL;
+}
+
+static const struct hf_member *member_find(const char *name)
 {
     for (int i = 0; i < N_MEMBERS; i++)
         if (strcmp(MEMBERS[i].name, name) == 0) return &MEMBERS[i];
     return NULL;
 }
 
-static bool has_value(const struct member *m, const json_t *v)
+static bool has_value(const struct hf_member *m, const json_t *v)
 {
     bool same = json_is_null(v);
     for (int i = 0; i < 2 && m->must[i]; i++) {
@@ -124,9 +120,9 @@ static bool has_value(const struct member *m, const json_t *v)
     return same;
 }
 
-static void check_value(struct hf_config *c, const struct member *m, const json_t *v)
+static void check_value(struct hf_config *c, const struct hf_member *m, const json_t *v)
 {
-    if (m->use != MUST || has_value(m, v)) return;
+    if (m->use != HF_MUST || has_value(m, v)) return;
     char *is = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
     bool quantised = strcmp(m->name, "quantization_config") == 0;
     hf_complain(c, m->name, "is %.60s; %s%s", is ? is : "?",
@@ -145,7 +141,7 @@ static void check_members(struct hf_config *c)
     for (int i = 0; i < N_MEMBERS; i++) names[i] = MEMBERS[i].name;
     json_object_foreach(c->root, name, v)
     {
-        const struct member *m = member_find(name);
+        const struct hf_member *m = member_find(name);
         if (m && m->families & 1u << c->family) {
             check_value(c, m, v);
         } else if (!json_is_null(v) && name[0] != '_') { /* _x: notes of the program that wrote */
@@ -221,6 +217,7 @@ static void take_dense_layers(struct hf_config *c, const json_t *list)
     char text[4096] = "";
     size_t used = 0, n = json_array_size(list);
     int leading = 0;
+    if (list && !json_is_null(list) && !json_is_array(list)) n = 1; /* which has no such layer */
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, i);
         json_int_t layer = json_is_integer(v) ? json_integer_value(v) : -1;
@@ -235,10 +232,10 @@ static void take_dense_layers(struct hf_config *c, const json_t *list)
                                      (int)layer);
     }
     hf_take_number(c, "first_dense", leading, "mlp_only_layers");
-    if (*text) hf_take_text(c->s, "dense_layers", text, c->file, c->p);
+    hf_take_text(c->s, "dense_layers", text, c->file, c->p);
 }
 
-/* No setting is called expert_step, on purpose: hf_take_number then refuses the member. */
+/* Newer files say num_local_experts for num_experts. */
 static void take_experts(struct hf_config *c)
 {
     const json_t *o = c->root;
@@ -255,8 +252,8 @@ static void take_experts(struct hf_config *c)
                    "moe_intermediate_size");
     hf_take_flag(c, "route_norm", hf_flag(c, o, "norm_topk_prob", false), "norm_topk_prob");
     take_dense_layers(c, json_object_get(o, "mlp_only_layers"));
-    double step = hf_whole(c, o, "decoder_sparse_step", 1);
-    if (step < 1 || step > 1) hf_take_number(c, "expert_step", step, "decoder_sparse_step");
+    hf_take_number(c, "expert_step", hf_whole(c, o, "decoder_sparse_step", 1),
+                   "decoder_sparse_step");
 }
 
 /* --- attention --- */

@@ -15,6 +15,18 @@ struct hf_family_row {
 };
 extern const struct hf_family_row hf_families[HF_FAMILIES];
 
+/* A row of THE table of members (config.c): a setting comes of it; it changes nothing that this
+ * program computes; it must have the value that this program computes. */
+enum hf_member_use { HF_USED, HF_PASSED_OVER, HF_MUST };
+struct hf_member {
+    const char *name;
+    unsigned families; /* bits 1 << HF_...; in others it is refused */
+    enum hf_member_use use;
+    const char *must[2]; /* values as JSON; null and absent always pass */
+};
+/* Row i; NULL: there are no more. */
+const struct hf_member *hf_member_at(int i);
+
 /* config.json while it is read. */
 struct hf_config {
     json_t *root;

@@ -22,12 +22,17 @@ static const char *dtype_name(enum st_dtype d)
     return d == ST_BF16 ? "bfloat16" : d == ST_F16 ? "float16" : "float32";
 }
 
-/* Numbers that are floats here: as short as they read back. */
-static json_t *real_of(double x)
+/* A number that is a float here: the shortest decimals that mean it, as the recipe had them. */
+static json_t *real_of(float x)
 {
-    char text[40];
-    snprintf(text, sizeof text, "%.9g", x);
-    return json_real(strtod(text, NULL));
+    double back = (double)x;
+    for (int digits = 1; digits <= 9; digits++) {
+        char text[40];
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        back = strtod(text, NULL);
+        if ((float)back >= x && (float)back <= x) break;
+    }
+    return json_real(back);
 }
 
 /* attention_factor is left out where it follows from the factor: readers compute it themselves. */
@@ -110,10 +115,10 @@ char *hf_config_text(const struct hf_export *x, struct problems *p)
         hf_families[family].model_type, "vocab_size", d->V, "hidden_size", d->C,
         "intermediate_size", d->F, "num_hidden_layers", d->L, "num_attention_heads", d->Hq,
         "num_key_value_heads", d->Hkv, "head_dim", d->D, "hidden_act", "silu",
-        "max_position_embeddings", d->max_context, "rms_norm_eps", real_of((double)d->norm_eps),
-        "rope_theta", real_of((double)d->rope_theta), "rope_scaling", rope_json(d),
-        "initializer_range", real_of((double)d->init_std), "tie_word_embeddings", d->tied,
-        "torch_dtype", dtype_name(x->dtype), "use_cache", 1, "attention_dropout", 0.0);
+        "max_position_embeddings", d->max_context, "rms_norm_eps", real_of(d->norm_eps),
+        "rope_theta", real_of(d->rope_theta), "rope_scaling", rope_json(d), "initializer_range",
+        real_of(d->init_std), "tie_word_embeddings", d->tied, "torch_dtype", dtype_name(x->dtype),
+        "use_cache", 1, "attention_dropout", 0.0);
     SYS_OK(o, "free memory", "no memory for a configuration");
     if (family != HF_QWEN2) json_object_set_new(o, "attention_bias", json_boolean(d->qkv_bias));
     if (family == HF_LLAMA) json_object_set_new(o, "mlp_bias", json_boolean(d->mlp_bias));
