@@ -31,19 +31,24 @@ score() {
     check "$name: transformers' numbers" near out "$golden/${name%% *}/logp.jsonl"
 }
 sed 's/"logp": \[-[0-9.]*/"logp": [-99.5/' "$golden/llama/logp.jsonl" >other.jsonl
-for model in llama mistral qwen2 qwen3 qwen3moe; do
+for model in llama mistral qwen2 qwen3 qwen3moe yarn; do
     score "$model" "$golden/$model" 1
     score "$model on pp 2 x tp 2" "$golden/$model" 4 --set mesh.pp=2 --set mesh.tp=2
 done
 call "$duet" score "$golden/llama" "$golden/llama/logp.jsonl" --set precision=fp32
 check "the comparison can fail" fails near out other.jsonl
+cp -r "$golden/yarn" other
+sed -i 's/"factor": 4.0/"factor": 2.0/' other/config.json
+call "$duet" score other "$golden/yarn/logp.jsonl" --set precision=fp32
+check "another factor of yarn: exit 0" equal "$code" 0
+check "another factor of yarn: other numbers" fails near out "$golden/yarn/logp.jsonl"
 score "llama on dp 2" "$golden/llama" 2
 score "qwen3moe on ep 2" "$golden/qwen3moe" 2 --set mesh.ep=2
 score "qwen3moe on ep 2 x tp 2" "$golden/qwen3moe" 4 --set mesh.ep=2 --set mesh.tp=2
 
 # --- round trip ---
 same() { for f in "$1"/*; do case $f in */logp.jsonl | */README) ;; *) cmp "$f" "$2/${f##*/}" || return 1 ;; esac; done; }
-for model in mistral qwen2 qwen3 qwen3moe; do
+for model in mistral qwen2 qwen3 qwen3moe yarn; do
     call "$root/launch/run.sh" -n 2 --timeout 60 "$duet" import "$golden/$model" "in.$model" --set mesh.tp=2
     check "import $model: exit 0" equal "$code" 0
     call "$duet" export "in.$model" "out.$model"

@@ -1,6 +1,6 @@
 """Tiny Hugging Face folders as transformers writes them, with the log-probabilities that it computes for them.
 
-    python tests/oracle/hf_folder.py        writes tests/golden/hf/NAME/
+    python tests/oracle/hf_folder.py [NAME...]    writes tests/golden/hf/NAME/; without names all
 
 Needs PyTorch and transformers. The weights are random; so that a wrong order of heads, pieces or experts shows, they are
 large (logits of some units) and all different. logp.jsonl has lines as `duet score` takes them, with the answer's
@@ -9,6 +9,7 @@ log-probabilities (in double precision, of the weights as the files hold them) b
 import json
 import pathlib
 import shutil
+import sys
 
 import torch
 import transformers as tf
@@ -18,6 +19,9 @@ COMMON = dict(vocab_size=104, hidden_size=16, intermediate_size=24, num_hidden_l
               num_key_value_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=1, pad_token_id=None)
 SCALING = dict(rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16,
                rope_theta=500.0)
+# Eight pairs of channels: the first is kept and the last ones are divided, those between in part.
+# Sequences of lines() are longer than the original context.
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=4.0, beta_slow=0.5, rope_theta=500.0)
 MODELS = {
     # class, configuration, type, size of a file
     "llama": (tf.LlamaForCausalLM, tf.LlamaConfig(**COMMON, rms_norm_eps=1e-5, rope_parameters=SCALING), torch.bfloat16, "5KB"),
@@ -26,6 +30,8 @@ MODELS = {
     "qwen3moe": (tf.Qwen3MoeForCausalLM,
                  tf.Qwen3MoeConfig(**COMMON, head_dim=4, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8,
                                    norm_topk_prob=True, mlp_only_layers=[0]), torch.float32, "1GB"),
+    "yarn": (tf.Qwen3ForCausalLM, tf.Qwen3Config(**{**COMMON, "max_position_embeddings": 128}, head_dim=16,
+                                                 rope_parameters=YARN), torch.bfloat16, "1GB"),
     "mistral": (tf.MistralForCausalLM, tf.MistralConfig(**COMMON, sliding_window=None, head_dim=4), torch.float32, "1GB"),
 }
 
@@ -70,5 +76,5 @@ def make(name, cls, config, dtype, shard):
 
 
 if __name__ == "__main__":
-    for name, row in MODELS.items():
-        make(name, *row)
+    for chosen in sys.argv[1:] or MODELS:
+        make(chosen, *MODELS[chosen])

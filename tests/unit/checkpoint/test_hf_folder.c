@@ -9,7 +9,7 @@
 #include "trainer/checkpoint/hf/pieces.h"
 #include "trainer/checkpoint/hf/settings.h"
 
-static const char *const FOLDERS[] = {"llama", "mistral", "qwen2", "qwen3", "qwen3moe"};
+static const char *const FOLDERS[] = {"llama", "mistral", "qwen2", "qwen3", "qwen3moe", "yarn"};
 enum { N_FOLDERS = sizeof FOLDERS / sizeof *FOLDERS, MOST = 1 << 14 };
 
 static struct hf_folder folder;
