@@ -209,7 +209,7 @@ static void put_last(struct chat *c, const struct turn *last, bool open, struct 
         text += opening;
         n -= opening;
     } else if (last->reasoning) {
-        bool line = rendered_ends(&c->r, "\n") || c->bare;
+        bool line = rendered_ends(&c->r, "<think>\n") || c->bare;
         if (!line) put_said(c, "\n", 1, out);
         put_said(c, last->reasoning, strlen(last->reasoning), out);
         const char *close = c->bare ? "</think>" : "\n</think>\n\n";

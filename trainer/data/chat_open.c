@@ -1,5 +1,6 @@
 /* A chat template made ready: read, tried out on probe conversations, and what ends a turn. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/checksum.h"
@@ -111,20 +112,44 @@ static bool probe(struct chat *c, struct problems *p)
 }
 
 /* A template that fails is said once, by whatever found it: the parser, or the probe. */
+/* data.system must come out as well, before what the user asks. */
+static void probe_system(struct chat *c, struct problems *p)
+{
+    static const struct turn asks = {TURN_USER, "Ask one", NULL, 7};
+    char why[JINJA_WHY + 32] = "";
+    int n = 1;
+    size_t at = 0;
+    if (!c->system) return;
+    const struct turn *turn = chat_with_system(c, &asks, &n);
+    struct turn says = turn[0];
+    while (says.n > 0 && strchr(" \t\n", says.text[says.n - 1])) says.n--; /* templates trim it */
+    for (; says.n > 0 && strchr(" \t\n", *says.text); says.n--) says.text++;
+    chat_render(c, turn, n, true, true);
+    if (c->refused)
+        snprintf(why, sizeof why, "refuses a system turn: %s", c->refused);
+    else if (!shows(&c->r, &says, &at) || !shows(&c->r, &asks, &at))
+        snprintf(why, sizeof why, "does not show what the system says");
+    if (*why)
+        problems_add(p, c->files.path, 0,
+                     "data.system: the chat template %s. Leave data.system out and say it in the "
+                     "prompts, or write the template for Duet: data.template with {system}, {user} "
+                     "and {assistant} (docs/TUTORIAL.md)",
+                     why);
+}
+
 static void open_template(struct chat *c, const struct settings *s, struct problems *p)
 {
     static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
     const char *own = s->data.template;
     c->name = c->bare ? "bare" : "data.template";
     if (c->bare || !model_template_wanted(s)) {
-        if (own_template_parse(&c->own, c->bare ? bare : own, p)) probe(c, p);
+        if (own_template_parse(&c->own, c->bare ? bare : own, p) && probe(c, p)) probe_system(c, p);
         return;
     }
     if (!model_template_read(&c->files, s, p)) return;
     c->model = jinja_parse(c->files.text, strlen(c->files.text), c->why);
-    if (c->model)
-        probe(c, p);
-    else
+    if (c->model && probe(c, p)) probe_system(c, p);
+    if (!c->model)
         problems_add(p, c->files.path, 0,
                      "this chat template cannot be read: %s. Write it for Duet: data.template with "
                      "{user} and {assistant} (docs/TUTORIAL.md)",
