@@ -400,7 +400,7 @@ void ops_stand_in(struct ops *t, const struct ops *host, struct operands operand
     in_use.host = host;
     in_use.operands = operands;
     in_use.table = table;
-    STAGED_ROWS(STAND_IN)
+    OPS_TENSOR_ROWS(STAND_IN)
     if (!t->attention_scratch) t->attention_scratch = host->attention_scratch;
     if (!t->kv_block_bytes) t->kv_block_bytes = host->kv_block_bytes;
 }

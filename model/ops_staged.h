@@ -5,53 +5,11 @@
 
 #include "comm/base/device.h"
 #include "model/ops.h"
+#include "model/ops_rows.h"
 
-/* The rows that something stands in for: all but those of decoding and sampling, whose operands are
- * lists of places, and those that touch no memory. */
-#define STAGED_ROWS(X)        \
-    X(linear_place)           \
-    X(linear_pack)            \
-    X(linear_forward)         \
-    X(linear_backward_input)  \
-    X(linear_backward_weight) \
-    X(copy_rows)              \
-    X(scatter_rows)           \
-    X(embed_forward)          \
-    X(embed_backward)         \
-    X(rmsnorm_forward)        \
-    X(rmsnorm_backward)       \
-    X(rmsnorm_heads_forward)  \
-    X(rmsnorm_heads_backward) \
-    X(add)                    \
-    X(swiglu_forward)         \
-    X(swiglu_backward)        \
-    X(router_forward)         \
-    X(router_select)          \
-    X(router_sort)            \
-    X(router_load)            \
-    X(router_backward)        \
-    X(router_backward_input)  \
-    X(router_backward_weight) \
-    X(combine_forward)        \
-    X(combine_backward)       \
-    X(rope)                   \
-    X(attention_forward)      \
-    X(attention_backward)     \
-    X(logprob_forward)        \
-    X(logprob_backward)       \
-    X(logprob_most)           \
-    X(logprob_sums)           \
-    X(logprob_share_backward) \
-    X(logprob_join)           \
-    X(fill_columns)           \
-    X(adamw_step)             \
-    X(square_sum)             \
-    X(to_real)                \
-    X(to_float)
-
-/* Fills those that t lacks with the best rows of the host, over copies of d's memory; they
- * allocate. name, isa, precision and real_bytes of t are there. One table at a time in a process;
- * t->name and d are kept. Local. */
+/* Fills those of OPS_TENSOR_ROWS that t lacks with the best rows of the host, over copies of d's
+ * memory; they allocate. name, isa, precision and real_bytes of t are there. One table at a time in
+ * a process; t->name and d are kept. Local. */
 void ops_stage(struct ops *t, const struct device *d);
 
 /* How a stand-in gets at its operands: where the host can touch the `bytes` at an address of the

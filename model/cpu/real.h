@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "model/ops.h"
+#include "model/ops_rows.h"
 
 #define PASTE_NAMES(a, b) a##_##b
 #define PASTE(a, b)       PASTE_NAMES(a, b)
@@ -62,56 +63,7 @@ static inline float real_round(float f)
     return real_get(real_put(f));
 }
 
-/* Every row of struct ops that a variant must define. Declares them all with the types of struct
- * ops. */
-#define OPS_ROWS(X)           \
-    X(linear_place)           \
-    X(linear_pack)            \
-    X(linear_forward)         \
-    X(linear_backward_input)  \
-    X(linear_backward_weight) \
-    X(copy_rows)              \
-    X(scatter_rows)           \
-    X(embed_forward)          \
-    X(embed_backward)         \
-    X(rmsnorm_forward)        \
-    X(rmsnorm_backward)       \
-    X(rmsnorm_heads_forward)  \
-    X(rmsnorm_heads_backward) \
-    X(add)                    \
-    X(swiglu_forward)         \
-    X(swiglu_backward)        \
-    X(router_forward)         \
-    X(router_select)          \
-    X(router_sort)            \
-    X(router_load)            \
-    X(router_backward)        \
-    X(router_backward_input)  \
-    X(router_backward_weight) \
-    X(combine_forward)        \
-    X(combine_backward)       \
-    X(rope)                   \
-    X(attention_scratch)      \
-    X(attention_forward)      \
-    X(attention_backward)     \
-    X(kv_block_bytes)         \
-    X(kv_store)               \
-    X(attention_cached)       \
-    X(logprob_forward)        \
-    X(logprob_backward)       \
-    X(logprob_most)           \
-    X(logprob_sums)           \
-    X(logprob_share_backward) \
-    X(logprob_join)           \
-    X(sample_largest)         \
-    X(sample_weights)         \
-    X(sample_sum)             \
-    X(fill_columns)           \
-    X(adamw_step)             \
-    X(square_sum)             \
-    X(to_real)                \
-    X(to_float)
-
+/* A variant defines every row: declared with the types of struct ops. */
 #define OP_DECLARE(row) extern __typeof__(*((const struct ops *)0)->row) OP(row);
 OPS_ROWS(OP_DECLARE)
 

@@ -111,7 +111,7 @@ static void fill_columns_here(void)
 #define STAGED_NAME(row) #row,
 START_TEST(every_stand_in_was_used)
 {
-    static const char *const row[] = {STAGED_ROWS(STAGED_NAME)};
+    static const char *const row[] = {OPS_TENSOR_ROWS(STAGED_NAME)};
     fill_columns_here();
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         bool shares = strncmp(row[i], "logprob_", 8) == 0 || strcmp(row[i], "to_float") == 0;

@@ -111,7 +111,6 @@ static bool probe(struct chat *c, struct problems *p)
     return !why;
 }
 
-/* A template that fails is said once, by whatever found it: the parser, or the probe. */
 /* data.system must come out as well, before what the user asks. */
 static void probe_system(struct chat *c, struct problems *p)
 {
@@ -137,6 +136,7 @@ static void probe_system(struct chat *c, struct problems *p)
                      why);
 }
 
+/* A template that fails is said once, by whatever found it: the parser, or the probe. */
 static void open_template(struct chat *c, const struct settings *s, struct problems *p)
 {
     static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
