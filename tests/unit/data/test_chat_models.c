@@ -17,11 +17,9 @@ static const char *const special[] = {"<s>",
                                       "<|start_header_id|>",
                                       "<|end_header_id|>",
                                       "<|eot_id|>",
-                                      "<\xef\xbd\x9cUser\xef\xbd\x9c>",
-                                      "<\xef\xbd\x9c"
-                                      "Assistant\xef\xbd\x9c>",
-                                      "<\xef\xbd\x9c"
-                                      "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+                                      "<\uff5cUser\uff5c>",
+                                      "<\uff5cAssistant\uff5c>",
+                                      "<\uff5cend\u2581of\u2581sentence\uff5c>"};
 enum { SPECIALS = sizeof special / sizeof *special };
 
 struct model {
@@ -192,10 +190,8 @@ START_TEST(thinking)
                        "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n<think>|\nsince\n"
                        "</think>\n\na<|im_end|>|");
     check_conversation("deepseek-r1", plain, 2,
-                       "<s><\xef\xbd\x9cUser\xef\xbd\x9c>u<\xef\xbd\x9c"
-                       "Assistant\xef\xbd\x9c>"
-                       "<think>\n|\n</think>\n\na<\xef\xbd\x9c"
-                       "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>|");
+                       "<s><\uff5cUser\uff5c>u<\uff5cAssistant\uff5c><think>\n|\n</think>\n\na"
+                       "<\uff5cend\u2581of\u2581sentence\uff5c>|");
 }
 END_TEST
 
