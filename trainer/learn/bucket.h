@@ -51,8 +51,8 @@ struct piece {
 /* Calls visit for every piece, in flat order. */
 void bucket_pieces(struct bucket *b, void (*visit)(void *ctx, struct bucket *b, struct piece s),
                    void *ctx);
-/* The same of elements [lo, hi) of my slice; piece.at still counts from the slice's begin. */
-void bucket_pieces_in(struct bucket *b, size_t lo, size_t hi,
+/* The same of elements [begin, end) of my slice; piece.at still counts from the slice's begin. */
+void bucket_pieces_in(struct bucket *b, size_t begin, size_t end,
                       void (*visit)(void *ctx, struct bucket *b, struct piece s), void *ctx);
 /* What several ranks of tp hold alike is counted, and saved, by the first of them: am I it? */
 bool bucket_counts(const struct stage *s, const struct param *p);
