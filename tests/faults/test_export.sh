@@ -1,6 +1,6 @@
 #!/bin/bash
-# test_export.sh DUET: a phase of kind export writes the model for other programs, on any mesh, whole
-# or not at all, whatever kills the job; what this run did not write is never overwritten.
+# test_export.sh DUET: a phase of kind export writes the model for other programs, on any mesh,
+# whole or not at all, whatever kills the job; what this run did not write is never overwritten.
 . "${BASH_SOURCE%/*}/common.sh"
 
 fails() { ! "$@"; }

@@ -58,7 +58,7 @@ static struct hf_export export_of(const struct run *r, const struct phase_settin
     return x;
 }
 
-/* Of several sites the first one: their weights are the same at the end of a phase. */
+/* The first one of several sites: their weights are the same at the end of a phase. */
 static bool writes(const struct run *r)
 {
     return r->world->first + r->world->rank == 0;

@@ -12,7 +12,7 @@
 
 enum { TOKENS = 60, END = 7 };
 
-/* Of a recipe's model; NULL and a problem. */
+/* config.json of a recipe's model; NULL and a problem. */
 static char *config_of(const struct settings *s, struct problems *p)
 {
     const struct checkpoint run = {.folder = "run"};
