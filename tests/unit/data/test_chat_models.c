@@ -76,7 +76,8 @@ static char *template_called(const char *name)
 static struct chat *open_chat(const struct model *m, char *template, char *system,
                               struct problems *p)
 {
-    struct settings s = {.data = {.template = (char[]){"model"}, .system = system}};
+    struct settings s = {.data = {.template = (char[]){"model"}, .system = system},
+                         .model = {.tokenizer = (char[]){""}}}; /* a text is never NULL */
     s.files = (struct model_files){
         .from = (char[]){"m"},
         .chat_template = template,
