@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TEXT = (ROOT / "README.md").read_text("utf-8")  # a text to be scored
+TEXT_FILE = Path(__file__).parent / "text.txt"  # to be scored: written for this, so no model has read it
+TEXT = TEXT_FILE.read_text("utf-8")
 QUESTIONS = ["What is the capital of France?", "What is 12 + 30?", "Write a sentence about the sea.", "Why is the sky blue?",
              "List three animals that can fly.", "Translate \"good morning\" into Spanish."]
 
