@@ -28,8 +28,8 @@ from texts import Texts
 ANSWER = int(os.environ.get("PEERS_ANSWER", 64))
 IDS = int(os.environ.get("PEERS_IDS", 3000))
 WINDOW, CONTEXT, NEAR = 512, 1024, 0.1
-# type -> how far llama.cpp's perplexity may be from Duet's (it rounds activations as it rounds weights), its number, and the
-# one of the embedding where that is another
+# type -> how far llama.cpp's perplexity may be from Duet's (it rounds activations as it rounds
+# weights), its number, and the one of the embedding where that is another
 TYPES = {"f32": (1e-4, llama_cpp.LLAMA_FTYPE_ALL_F32, None), "f16": (5e-3, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, None),
          "bf16": (5e-3, llama_cpp.LLAMA_FTYPE_MOSTLY_BF16, None), "q8_0": (1e-2, llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, None),
          "q4_0": (2e-2, llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0, gguf.GGMLQuantizationType.Q8_0),
@@ -149,7 +149,8 @@ def greedy(duet, d, tokenizer, ends):
 def tokens(duet, path, tokenizer):
     theirs = Peer(path, vocabulary=True).m
     texts = [t for t in Texts(1, []).batch(IDS) if t]
-    # A byte without a token (SmolLM2 lacks some) is dropped by llama.cpp after merging, by `tokenizers` and Duet before.
+    # A byte without a token (SmolLM2 lacks some) is dropped by llama.cpp after merging, by
+    # `tokenizers` and Duet before.
     whole = lambda t: tokenizer.decode(tokenizer(t, add_special_tokens=False).input_ids, clean_up_tokenization_spaces=False)
     texts = [t for t in texts if whole(t) == t]
     for text, line in zip(texts, duet.lines("tokenize", path, given=[{"text": t} for t in texts]), strict=True):
