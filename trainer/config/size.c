@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A bare number is refused: it could be bytes as well as gigabytes. */
 bool size_parse(const char *text, uint64_t *bytes)
 {
     static const struct {

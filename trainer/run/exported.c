@@ -56,6 +56,7 @@ static json_t *entry_of(const char *to, const struct stat *s, long step)
                      (json_int_t)s->st_mtim.tv_sec, "nanoseconds", (json_int_t)s->st_mtim.tv_nsec);
 }
 
+/* Path and step aside: a folder that was moved is still what this run wrote. */
 static bool is_in(const json_t *list, const struct stat *s)
 {
     json_t *now = entry_of("", s, 0);

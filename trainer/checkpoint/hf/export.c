@@ -177,6 +177,7 @@ static bool write_weights(struct exporter *e, int file, size_t from, size_t to)
     return ok && !failed(&e->f);
 }
 
+/* One block for all tensors, no larger than the largest of them: a small model takes little. */
 static bool write_files(struct exporter *e)
 {
     size_t most = 1;
