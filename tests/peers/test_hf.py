@@ -1,9 +1,10 @@
 """test_hf.py DUET MODELS [FOLDER...]: Hugging Face folders read and written by Duet against transformers, with a real model.
 
 Each folder of MODELS that has weights (or those named): log-probabilities of a text by `duet score` in fp32 on several
-meshes, the perplexity within 0.1 %; import and export, byte for byte, loaded by AutoModelForCausalLM and AutoTokenizer; and
-what a run exports after ten steps of GRPO gives the log-probabilities that the run recorded, here and for two of
-tests/golden/hf. PEERS_TOKENS (256) tokens are scored.
+meshes, the perplexity within 0.1 %; greedy answers to six questions by its chat template, PEERS_ANSWER (64) tokens, identical
+on the same meshes; import and export, byte for byte, loaded by AutoModelForCausalLM and AutoTokenizer; and what a run exports
+after ten steps of GRPO gives the log-probabilities that the run recorded, here and for two of tests/golden/hf. PEERS_TOKENS
+(256) tokens are scored.
 """
 import json
 import math
@@ -16,68 +17,80 @@ from pathlib import Path
 
 import torch
 import transformers as tf
+from duet import QUESTIONS, TEXT, Duet, fail, scratch
 
 TOKENS = int(os.environ.get("PEERS_TOKENS", 256))
-TEXT = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
-ROOT = Path(__file__).parent.parent.parent
+ANSWER = int(os.environ.get("PEERS_ANSWER", 64))
 MESHES = [(1, []), (2, ["mesh.pp=2"]), (3, ["mesh.tp=3"]), (2, ["mesh.dp=2"])]
 
 
-def duet(program, ranks, *arguments):
-    command = [str(ROOT / "launch/run.sh"), "-n", str(ranks), program, *map(str, arguments)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"  FAIL {' '.join(command)}\n{done.stderr}")
-    return done.stdout
-
-
-def theirs(folder, ids):
-    model = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def theirs(model, ids):
     with torch.no_grad():
         logp = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
     return [float(logp[t - 1, ids[t]]) for t in range(1, len(ids))]
 
 
-def score(program, folder, ids):
-    must = theirs(folder, ids)
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as f:
-        f.write(json.dumps(dict(prompt_ids=ids[:1], answer_ids=ids[1:])) + "\n")
-        f.flush()
-        for ranks, sets in MESHES:
-            options = [x for s in sets + ["precision=fp32", f"model.max_context={TOKENS}", f"data.micro_batch_tokens={TOKENS}"]
-                       for x in ("--set", s)]
-            ours = json.loads(duet(program, ranks, "score", folder, f.name, *options))["logp"]
-            far = max(abs(a - b) for a, b in zip(ours, must))
-            perplexity = [math.exp(-sum(x) / len(x)) for x in (ours, must)]
-            apart = abs(perplexity[0] / perplexity[1] - 1)
-            print(f"  {folder.name} {' '.join(sets) or '1 rank'}: log-probabilities within {far:.1e}, perplexity "
-                  f"{perplexity[0]:.4f}, theirs {perplexity[1]:.4f}")
-            if len(ours) != len(must) or apart > 1e-3 or far > 1e-3:
-                sys.exit("  FAIL: they differ")
+def score(duet, folder, model, ids):
+    must = theirs(model, ids)
+    for ranks, sets in MESHES:
+        few = ["precision=fp32", f"model.max_context={TOKENS}", f"data.micro_batch_tokens={TOKENS}"]
+        ours, = duet.score(folder, [(ids[:1], ids[1:])], *sets, *few, ranks=ranks)
+        far = max(abs(a - b) for a, b in zip(ours, must, strict=True))
+        perplexity = [math.exp(-sum(x) / len(x)) for x in (ours, must)]
+        apart = abs(perplexity[0] / perplexity[1] - 1)
+        print(f"  {folder.name} {' '.join(sets) or '1 rank'}: log-probabilities within {far:.1e}, perplexity "
+              f"{perplexity[0]:.4f}, theirs {perplexity[1]:.4f}", flush=True)
+        if apart > 1e-3 or far > 1e-3:
+            fail("they differ")
+
+
+def answer(model, tokenizer, question):
+    """Greedily, behind what Duet asks with: the chat template and <think>. Text, the end with it, and the least margin."""
+    text = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(text, add_special_tokens=False).input_ids + tokenizer("<think>", add_special_tokens=False).input_ids
+    with torch.no_grad():
+        out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=int), max_new_tokens=ANSWER,
+                             do_sample=False, output_logits=True, return_dict_in_generate=True)
+    said = out.sequences[0, len(ids):].tolist()
+    margins = [float(best[0] - best[1]) for best in (row[0].topk(2).values for row in out.logits)]
+    return tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False), min(margins), len(said)
+
+
+def chat(duet, folder, model):
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    must = [answer(model, tokenizer, q) for q in QUESTIONS]
+    for ranks, sets in MESHES:
+        few = ["precision=fp32", "data.template=model", "model.max_context=256"]
+        ours = duet.greedy(folder, QUESTIONS, ANSWER, *sets, *few, ranks=ranks)
+        for q, mine, (text, margin, _) in zip(QUESTIONS, ours, must, strict=True):
+            if mine != text:
+                fail(f"{q}\n    duet   {mine!r}\n    theirs {text!r}\n    (their closest logits are {margin:.1e} apart)")
+        print(f"  {folder.name} {' '.join(sets) or '1 rank'}: {len(must)} greedy answers identical, "
+              f"{sum(n for _, _, n in must)} tokens; closest logits {min(m for _, m, _ in must):.1e} apart", flush=True)
 
 
 def equal(a, b):
     for f in sorted(b.iterdir()):
         if (a / f.name).read_bytes() != f.read_bytes():
-            sys.exit(f"  FAIL: {a / f.name} and {f} differ")
+            fail(f"{a / f.name} and {f} differ")
 
 
-def round_trip(program, folder):
-    with tempfile.TemporaryDirectory(dir=os.environ.get("PEERS_SCRATCH")) as d:
+def round_trip(duet, folder):
+    with scratch() as d:
         d, start = Path(d), time.time()
         few = ["--set", "model.max_context=128", "--set", "data.micro_batch_tokens=128"]
-        duet(program, 2, "import", folder, d / "run", "--set", "mesh.pp=2", *few)
-        subprocess.run([program, "export", d / "run", d / "out"], check=True, stdout=subprocess.DEVNULL)
+        duet("import", folder, d / "run", "--set", "mesh.pp=2", *few, ranks=2)
+        duet("export", d / "run", d / "out")
         print(f"  {folder.name}: imported and exported in {time.time() - start:.1f} s")
         if {f.name for f in folder.iterdir()} != {f.name for f in (d / "out").iterdir()}:
-            sys.exit(f"  FAIL: other files: {sorted(f.name for f in (d / 'out').iterdir())}")
+            fail(f"other files: {sorted(f.name for f in (d / 'out').iterdir())}")
         equal(d / "out", folder)
-        subprocess.run([program, "export", d / "run", d / "parts", "--shard-size", "100MB"], check=True, stdout=subprocess.DEVNULL)
+        duet("export", d / "run", d / "parts", "--shard-size", "100MB")
         model = tf.AutoModelForCausalLM.from_pretrained(d / "parts", dtype="auto")
         was = tf.AutoModelForCausalLM.from_pretrained(folder, dtype="auto").state_dict()
         for name, tensor in model.state_dict().items():
             if not torch.equal(tensor, was[name]):
-                sys.exit(f"  FAIL: {name} differs")
+                fail(f"{name} differs")
         text = tf.AutoTokenizer.from_pretrained(d / "parts").decode(tf.AutoTokenizer.from_pretrained(folder)(TEXT[:500]).input_ids)
         print(f"  {folder.name}: byte for byte; in {len(list((d / 'parts').glob('*.safetensors')))} files AutoModel has the same "
               f"tensors, AutoTokenizer {len(text)} characters of a text")
@@ -157,15 +170,17 @@ def after_grpo(program, folder, small):
 
 
 def main():
-    program, models = sys.argv[1], Path(sys.argv[2])
+    duet, models = Duet(sys.argv[1]), Path(sys.argv[2])
     folders = [Path(f) for f in sys.argv[3:]] or [f for f in sorted(models.iterdir()) if (f / "config.json").exists()]
     for folder in folders:
+        model = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         ids = tf.AutoTokenizer.from_pretrained(folder)(TEXT).input_ids[:TOKENS]
-        score(program, folder, ids)
-        round_trip(program, folder)
-        after_grpo(program, folder, False)
+        score(duet, folder, model, ids)
+        chat(duet, folder, model)
+        round_trip(duet, folder)
+        after_grpo(sys.argv[1], folder, False)
     for name in ("llama", "qwen3"):
-        after_grpo(program, ROOT / "tests/golden/hf" / name, True)
+        after_grpo(sys.argv[1], ROOT / "tests/golden/hf" / name, True)
 
 
 if __name__ == "__main__":
