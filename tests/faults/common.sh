@@ -42,14 +42,18 @@ has() { grep -qF -- "$2" "$1" || { echo "no \"$2\" in $1"; return 1; }; }
 hasnt() { [ -r "$1" ] || { echo "no file $1"; return 1; }; ! grep -F -- "$2" "$1"; }
 # times N FILE TEXT: in exactly N lines
 times() { equal "$(grep -cF -- "$3" "$2") lines with \"$3\"" "$1 lines with \"$3\""; }
-# mistake NAME WORDS...: the call was rejected as a user's mistake: exit 2, all of the words in the
-# message, and what to do
-mistake() {
+fails() { ! "$@"; }
+# refusal NAME WORDS...: exit 2, and all of the words in the message
+refusal() {
     local name=$1 text
     shift
     check "$name: exit 2" equal "$code" 2
     for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: what to do" has err "  fix:  "
+}
+# mistake NAME WORDS...: the call was rejected as a user's mistake, with what to do
+mistake() {
+    refusal "$@"
+    check "$1: what to do" has err "  fix:  "
 }
 # where the ranks of a dry run (launch/run.sh --dry-run) were placed, in order
 placed() { sed -n 's/^rank [0-9]*: //p' out | paste -sd' '; }

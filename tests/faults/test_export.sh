@@ -3,7 +3,6 @@
 # whole or not at all, whatever kills the job; what this run did not write is never overwritten.
 . "${BASH_SOURCE%/*}/common.sh"
 
-fails() { ! "$@"; }
 # as_exported RUN DIR: DIR is what `duet export` writes of the run's newest checkpoint
 as_exported() {
     rm -rf again

@@ -3,14 +3,10 @@
 # taken, a disk that is full, a job that is killed, a model that llama.cpp does not have. Under the
 # name that was given there is a whole file or none, and the message says what to do.
 . "${BASH_SOURCE%/*}/common.sh"
-fails() { ! "$@"; }
 # refused NAME WORDS...: exit 2, each of the words said, no file
 refused() {
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: no file" fails ls new.gguf new.gguf.partial
+    refusal "$@"
+    check "$1: no file" fails ls new.gguf new.gguf.partial
 }
 # A model that GGUF can say, but for what SETTINGS change: made RUN MODEL-SETTINGS
 made() {

@@ -5,14 +5,6 @@
 . "${BASH_SOURCE%/*}/common.sh"
 golden=$root/tests/golden/hf
 
-fails() { ! "$@"; }
-# refused NAME WORDS...: exit 2, each of the words said
-refused() {
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-}
 # near FILE FILE: log-probabilities of both, token by token, within 1e-5 of their size
 near() {
     paste <(numbers "$1") <(numbers "$2") | awk '
@@ -70,7 +62,7 @@ check "in another type: exit 0" equal "$code" 0
 check "in another type: config says it" has wide.llama/config.json '"dtype": "float32"'
 score "llama in fp32" wide.llama 1
 call "$duet" export in.llama out.llama
-refused "a folder that is there" "is there already, and not empty"
+refusal "a folder that is there" "is there already, and not empty"
 check "nothing half-written" fails test -e out.llama.partial
 call "$duet" export in.llama new --shard-size 5 --dtype int8
 check "options: exit 2" equal "$code" 2
@@ -106,7 +98,7 @@ broken() {
     local name=$1
     shift
     call "$duet" score bad "$golden/qwen3/logp.jsonl"
-    refused "$name" "$@"
+    refusal "$name" "$@"
     rm -rf bad
     cp -r "$golden/qwen3" bad
 }
@@ -148,7 +140,7 @@ rm -rf bad && cp -r "$golden/llama" bad
 sed -i 's/model-00002-of/..\/model-00002-of/' bad/model.safetensors.index.json
 broken "an index that leads out" "its file is no plain name in this folder"
 call "$duet" import bad in.qwen3
-refused "import to what is there" "is there already"
+refusal "import to what is there" "is there already"
 call "$duet" import hf.yaml new
-refused "import of what is no folder" "is no Hugging Face folder"
+refusal "import of what is no folder" "is no Hugging Face folder"
 finish

@@ -3,7 +3,6 @@
 # tokens along: from the folder, and, once there is a checkpoint, without it.
 . "${BASH_SOURCE%/*}/common.sh"
 
-fails() { ! "$@"; }
 cp -r "$root/tests/golden/hf/llama" m
 cat >m/tokenizer_config.json <<'JSON'
 {"eos_token": "<end>",

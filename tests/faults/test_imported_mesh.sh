@@ -3,7 +3,6 @@
 # mesh: ratio 1 (P2), answers that do not depend on what else is decoded (P1), exact resume (P5).
 . "${BASH_SOURCE%/*}/common.sh"
 
-fails() { ! "$@"; }
 # three heads, so that three ranks can share a layer; a vocabulary with rows without a token
 cat >born.yaml <<'YAML'
 model: {layers: 3, hidden: 48, heads: 6, kv_heads: 3, head_dim: 8, ffn: 72, max_context: 64, vocabulary: 110, qkv_bias: true, tied: true, init_std: 0.08}

@@ -3,7 +3,6 @@
 # says which; sampler and trainer know only the others, on any mesh.
 . "${BASH_SOURCE%/*}/common.sh"
 
-fails() { ! "$@"; }
 golden=$root/tests/golden/hf/llama
 cp -r "$golden" m
 # <fill> is a token, 101, that only pads; of 102 and 103 there are rows only

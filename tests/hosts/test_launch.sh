@@ -12,12 +12,8 @@ on_hosts() {
     call "$tb" on 1 "$root/launch/run.sh" -n "$n" --hostfile "$file" --timeout 100 "$@"
 }
 refused() { # NAME WORDS...
-    local name=$1 text
-    shift
-    check "$name: exit 2" equal "$code" 2
-    for text; do check "$name: says \"$text\"" has err "$text"; done
-    check "$name: what to do" has err "  fix:  "
-    check "$name: nothing ran" equal "$(cat out)" ""
+    mistake "$@"
+    check "$1: nothing ran" equal "$(cat out)" ""
 }
 
 # --- mistakes, seen before training starts ---
