@@ -1,4 +1,4 @@
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 #include <stdint.h>
 #include <string.h>

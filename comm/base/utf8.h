@@ -1,6 +1,6 @@
 /* Characters of UTF-8, as RFC 3629 has them: no overlong forms, no surrogates, at most U+10FFFF. */
-#ifndef DUET_MODEL_TOKENIZER_UTF8_H
-#define DUET_MODEL_TOKENIZER_UTF8_H
+#ifndef DUET_COMM_BASE_UTF8_H
+#define DUET_COMM_BASE_UTF8_H
 
 #include <stddef.h>
 

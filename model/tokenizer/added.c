@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 /* \w of the regular expressions of `tokenizers`: Alphabetic, M, Nd, Pc and the two joiners. */
 #define WORD                                                                                       \

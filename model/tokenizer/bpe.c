@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 /* Ids of a short piece, where its hash says; a newer piece takes the place of an older one. */
 enum { CACHED_BYTES = 30, CACHED_IDS = 6, CACHE_SIZE = 1 << 15 };

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "model/tokenizer/bpe.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 #define SPACE "\xe2\x96\x81" /* U+2581 */
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 /* Added tokens are tried one by one at each place of a text, so there may not be very many. */
 enum { ADDED_MAX = 1024, ASCII = 128 };

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 #include "comm/base/die.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 
 enum { CLASSES = 256, FEW = 16, DECOMPOSED_MOST = 4 };
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/die.h"
+#include "comm/base/utf8.h"
 
 /* The shortest of the forms that read back to the same number. */
 static void print_real(FILE *out, double v)
@@ -16,25 +18,16 @@ static void print_real(FILE *out, double v)
     fputs(text, out);
 }
 
-/* Code point of the well-formed UTF-8 character at *s, which is moved past it. */
-static unsigned utf8_next(const unsigned char **s)
-{
-    unsigned c = *(*s)++;
-    int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-    if (more) c &= 0x3fu >> more;
-    for (; more > 0; more--) c = c << 6 | (*(*s)++ & 0x3fu);
-    return c;
-}
-
 /* Double-quoted; what YAML would refuse or take for a line break is escaped (YAML 1.1,
  * section 5.1). */
 static void print_quoted(FILE *out, const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
+    size_t left = strlen(text), n;
     fputc('"', out);
-    while (*s) {
-        const unsigned char *start = s;
-        unsigned c = utf8_next(&s);
+    for (const char *s = text; left > 0; s += n, left -= n) {
+        n = utf8_character(s, left);
+        INVARIANT(n > 0, "a setting that is no UTF-8");
+        unsigned c = utf8_point(s, n);
         bool odd = (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
                    c == 0xfffe || c == 0xffff;
         if (odd)
@@ -42,7 +35,7 @@ static void print_quoted(FILE *out, const char *text)
         else if (c == '"' || c == '\\')
             fprintf(out, "\\%c", (char)c);
         else
-            fwrite(start, 1, (size_t)(s - start), out);
+            fwrite(s, 1, n, out);
     }
     fputc('"', out);
 }

@@ -3,6 +3,7 @@
  * meant. */
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "comm/base/utf8.h"
 #include "trainer/config/table.h"
 
 #include <errno.h>
@@ -77,31 +78,13 @@ static bool assign_bool(const struct place *at, const struct setting *k, const c
     return true;
 }
 
-/* Length of the well-formed UTF-8 character at s (RFC 3629), 0 if there is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80) return 1;
-    size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-    if (n == 4 && (s[0] < 0xf0 || s[0] > 0xf4)) return 0;
-    if (s[0] == 0xe0 && s[1] < 0xa0) return 0; /* overlong */
-    if (s[0] == 0xed && s[1] > 0x9f) return 0; /* surrogates */
-    if (s[0] == 0xf0 && s[1] < 0x90) return 0; /* overlong */
-    if (s[0] == 0xf4 && s[1] > 0x8f) return 0; /* past U+10FFFF */
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    return n;
-}
-
 /* A name or a path: one line, so that it can be printed and written back. */
 static bool printable(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        size_t n = utf8_length(s);
-        if (n == 0 || *s < 0x20 || *s == 0x7f) return false;
-        s += n;
-    }
-    return true;
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
+    return utf8_invalid(text, n) == n;
 }
 
 /* One line of UTF-8: a text goes into logs, YAML and JSON. */

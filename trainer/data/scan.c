@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include "comm/base/utf8.h"
 
 enum { DEPTH = 2048, KEY_BYTES = 128 };
 
@@ -31,19 +32,6 @@ bool scan_opens(struct scan *s, char open)
 }
 
 /* --- strings --- */
-
-/* Bytes of the well-formed character of UTF-8 at s, which does not begin in ASCII; 0: there is
- * none (RFC 3629). */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-    size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-    if ((n == 4 && (s[0] < 0xf0 || s[0] > 0xf4)) || n > left) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90)) return 0; /* overlong */
-    if ((s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f)) return 0; /* no character */
-    return n;
-}
 
 static int hex_digit(char c)
 {
@@ -99,24 +87,11 @@ static bool scan_string(struct scan *s)
         }
         if (c < 0x20) return false;
         if (c == '\\') n = escape_length(s->at, s->end);
-        if (c >= 0x80) n = utf8_length((const unsigned char *)s->at, (size_t)(s->end - s->at));
+        if (c >= 0x80) n = utf8_character(s->at, (size_t)(s->end - s->at));
         if (n == 0) return false;
         s->at += n;
     }
     return false;
-}
-
-static size_t utf8_write(int point, char *out)
-{
-    if (point < 0x80) {
-        out[0] = (char)point;
-        return 1;
-    }
-    size_t n = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    static const unsigned char mark[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n - 1; i > 0; i--, point >>= 6) out[i] = (char)(0x80 | (point & 0x3f));
-    out[0] = (char)(mark[n] | point);
-    return n;
 }
 
 /* value has passed scan_string: every escape is whole and every high surrogate has its low one. */
@@ -140,7 +115,7 @@ size_t scan_unescape(struct span value, char *out)
         int unit = hex4(at + 2, end);
         bool pair = is_high(unit);
         if (pair) unit = 0x10000 + ((unit - 0xd800) << 10) + (hex4(at + 8, end) - 0xdc00);
-        n += utf8_write(unit, out + n);
+        n += utf8_put((unsigned)unit, out + n);
         at += pair ? 12 : 6;
     }
     return n;

@@ -5,7 +5,7 @@
 #include "model/tokenizer/merge.h"
 #include "model/tokenizer/nfc.h"
 #include "model/tokenizer/pattern.h"
-#include "model/tokenizer/utf8.h"
+#include "comm/base/utf8.h"
 #include "tests/support/golden_bpe.h"
 
 enum { IDS = 4096, TEXT = 16384, LINE = 1 << 16 };

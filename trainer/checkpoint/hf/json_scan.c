@@ -1,6 +1,7 @@
 #include "trainer/checkpoint/hf/json_scan.h"
 
 #include <string.h>
+#include "comm/base/utf8.h"
 
 bool json_scan_fail(struct json_scan *s, const char *why)
 {
@@ -31,21 +32,6 @@ bool json_scan_need(struct json_scan *s, char c, const char *why)
     return json_scan_take(s, c) || json_scan_fail(s, why);
 }
 
-size_t json_scan_utf8(const unsigned char *s, size_t n)
-{
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (s[0] < 0x80) return 1;
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc0 || s[0] > 0xf7 || length > n) return 0;
-    unsigned point = s[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0;
-        point = point << 6 | (s[i] & 0x3f);
-    }
-    bool valid = point >= least[length] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
-    return valid ? length : 0;
-}
-
 /* --- strings --- */
 
 /* The four hexadecimal digits behind \u; -1: there are none. */
@@ -60,15 +46,6 @@ static int unit_of(struct json_scan *s)
         value = value << 4 | (v > 15 ? v - 6 : v);
     }
     return value;
-}
-
-static void put_point(struct json_scan *s, unsigned c)
-{
-    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    int bytes = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (int i = bytes - 1; i > 0; i--, c >>= 6) s->text[i] = (char)(0x80 | (c & 0x3f));
-    s->text[0] = (char)(first[bytes] | c);
-    s->text += bytes;
 }
 
 /* NUL is refused since strings are handed out as C's; half a surrogate pair, since UTF-8 has no
@@ -86,7 +63,7 @@ static bool put_unit(struct json_scan *s)
         return json_scan_fail(s, "a string has a wrong \\u (half of a surrogate pair?)");
     unsigned point = (unsigned)high;
     if (pair) point = 0x10000u + (((unsigned)high - 0xd800u) << 10) + ((unsigned)low - 0xdc00u);
-    put_point(s, point);
+    s->text += utf8_put(point, s->text);
     return true;
 }
 
@@ -105,7 +82,7 @@ static bool put_escape(struct json_scan *s)
 static bool put_character(struct json_scan *s)
 {
     if (*s->at < 0x20) return json_scan_fail(s, "a string has a control character in it");
-    size_t n = json_scan_utf8(s->at, (size_t)(s->end - s->at));
+    size_t n = utf8_character((const char *)s->at, (size_t)(s->end - s->at));
     if (n == 0) return json_scan_fail(s, "a string is not UTF-8");
     memcpy(s->text, s->at, n);
     s->text += n;

@@ -29,7 +29,5 @@ const char *json_scan_string(struct json_scan *s);
 bool json_scan_u64(struct json_scan *s, uint64_t *value);
 /* Passes over any value that is nested at most `depth` deep; its strings take room. */
 bool json_scan_skip(struct json_scan *s, int depth);
-/* Bytes of the UTF-8 character at s, at most n; 0 when it is not valid (RFC 3629). */
-size_t json_scan_utf8(const unsigned char *s, size_t n);
 
 #endif
