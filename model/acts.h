@@ -49,20 +49,19 @@
  * get their experts' part of them; there, sorted by expert, then by the rank they are from, they
  * are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
 #define MOE_ACTS(X)                                                                             \
-    X(REAL, n2, T, d->C, true)      /* norm2 of the input */                                    \
-    X(REAL, xe, R, d->C, true)      /* expert rows of n2 */                                     \
-    X(REAL, gu, R, 2 * d->Fe, true) /* gate and up; later dgu */                                \
-    X(REAL, h, R, d->Fe, true)      /* swiglu(gu) */                                            \
-    X(REAL, ye, R, d->C, true)      /* their outputs; later dye */                              \
-    X(REAL, yh, T *K, d->C, ep > 1) /* the same as home rows; later dyh. One rank: ye */        \
-    X(FLOAT, prob, T, E, true)      /* of every expert; later the gradient of the logits */     \
-    X(FLOAT, weight, T, K, true)    /* of the chosen ones */                                    \
-    X(INT, expert, T, K, true)      /* the chosen ones */                                       \
-    X(INT, at, T, K, true)          /* home row of the choice */                                \
-    X(HOST, start, 1, E + 1, true)  /* expert e owns home rows [start[e], start[e+1]) */        \
-    X(HOST, first, 1, held + 1,                                                                 \
-      ep > 1)                       /* held expert i owns expert rows [first[i], first[i+1]) */ \
-    X(HOST, from, ep, held, ep > 1) /* expert rows by rank and held expert */                   \
+    X(REAL, n2, T, d->C, true)          /* norm2 of the input */                                \
+    X(REAL, xe, R, d->C, true)          /* expert rows of n2 */                                 \
+    X(REAL, gu, R, 2 * d->Fe, true)     /* gate and up; later dgu */                            \
+    X(REAL, h, R, d->Fe, true)          /* swiglu(gu) */                                        \
+    X(REAL, ye, R, d->C, true)          /* their outputs; later dye */                          \
+    X(REAL, yh, T *K, d->C, ep > 1)     /* the same as home rows; later dyh. One rank: ye */    \
+    X(FLOAT, prob, T, E, true)          /* of every expert; later the gradient of the logits */ \
+    X(FLOAT, weight, T, K, true)        /* of the chosen ones */                                \
+    X(INT, expert, T, K, true)          /* the chosen ones */                                   \
+    X(INT, at, T, K, true)              /* home row of the choice */                            \
+    X(HOST, start, 1, E + 1, true)      /* expert e owns home rows [start[e], start[e+1]) */    \
+    X(HOST, first, 1, held + 1, ep > 1) /* expert rows of held expert i: from first[i] on */    \
+    X(HOST, from, ep, held, ep > 1)     /* expert rows by rank and held expert */               \
     X(FLOAT, rstd, T, 1, true)
 
 #define MOE_SCRATCH(X)                                      \

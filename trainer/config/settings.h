@@ -170,6 +170,9 @@ const char *settings_phase_name(const struct settings *s, int i, char *out, size
 int settings_split(const struct settings *s, int *layers, int room);
 /* The same of model.dense_layers. */
 int settings_dense_layers(const struct settings *s, int *layers, int room);
+/* The same of model.end_tokens; longer lists than END_TOKENS_MOST are no such list to anybody. */
+enum { END_TOKENS_MOST = 64 };
+int settings_end_tokens(const struct settings *s, int *ids, int room);
 /* Which layers have experts: expert_step and dense_layers; mistakes in the latter are passed over.
  */
 struct expert_layers settings_expert_layers(const struct settings *s);

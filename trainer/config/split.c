@@ -1,5 +1,5 @@
 /* Settings that are lists of numbers: how the recipe cuts the model into chunks, layers that stay
- * dense. */
+ * dense, tokens that end an answer. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 static int numbers(const char *at, int *number, int room)
 {
     int n = 0;
-    if (!*at) return 0;
+    if (!at || !*at) return 0;
     for (;; at++) {
         char *end;
         errno = 0;
@@ -31,4 +31,9 @@ int settings_split(const struct settings *s, int *layers, int room)
 int settings_dense_layers(const struct settings *s, int *layers, int room)
 {
     return numbers(s->model.dense_layers, layers, room);
+}
+
+int settings_end_tokens(const struct settings *s, int *ids, int room)
+{
+    return numbers(s->model.end_tokens, ids, room);
 }

@@ -160,13 +160,9 @@ static void open_template(struct chat *c, const struct settings *s, struct probl
  * of the model's files, or <eos>. */
 static void read_ends(struct chat *c, const struct settings *s)
 {
-    const char *at = s->model.end_tokens ? s->model.end_tokens : "";
+    int end[END_TOKENS_MOST], n = settings_end_tokens(s, end, END_TOKENS_MOST);
     if (c->ends.n == 0 && c->files.eos) ends_add(&c->ends, tokenizer_find(c->t, c->files.eos));
-    for (char *end; *at; at = *end ? end + 1 : end) {
-        long id = strtol(at, &end, 10);
-        if (end == at) break;
-        ends_add(&c->ends, (int)id);
-    }
+    for (int i = 0; i < n && i < END_TOKENS_MOST; i++) ends_add(&c->ends, end[i]);
     for (int i = 0; i < c->files.ends.n; i++)
         if (c->files.ends.id[i] < vocabulary_rows(s, c->t)) ends_add(&c->ends, c->files.ends.id[i]);
     if (c->ends.n == 0) ends_add(&c->ends, tokenizer_find(c->t, TOKEN_EOS));

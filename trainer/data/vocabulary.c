@@ -1,6 +1,5 @@
 #include "trainer/data/vocabulary.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
 #include "trainer/data/input.h"
@@ -22,28 +21,20 @@ struct never_tokens vocabulary_never(const struct settings *s, const struct toke
 
 int vocabulary_end(const struct settings *s, const struct tokenizer *t)
 {
-    char *end;
-    const char *text = s->model.end_tokens;
-    long id = strtol(text, &end, 10);
-    return end > text ? (int)id : tokenizer_find(t, TOKEN_EOS);
+    int first;
+    return settings_end_tokens(s, &first, 1) > 0 ? first : tokenizer_find(t, TOKEN_EOS);
 }
 
 /* "2,7": numbers of rows that there are. */
 static void check_ends(const struct settings *s, int rows, struct problems *p)
 {
-    const char *at = s->model.end_tokens;
-    while (*at) {
-        char *end;
-        long id = strtol(at, &end, 10);
-        bool ok = end > at && id >= 0 && id < rows && (*end == 0 || (*end == ',' && end[1]));
-        if (!ok) {
-            problems_add(p, s->file, 0,
-                         "model.end_tokens %.60s is not a list of token ids like 2,7 below %d",
-                         s->model.end_tokens, rows);
-            return;
-        }
-        at = *end ? end + 1 : end;
-    }
+    int end[END_TOKENS_MOST], n = settings_end_tokens(s, end, END_TOKENS_MOST);
+    bool ok = n >= 0 && n <= END_TOKENS_MOST;
+    for (int i = 0; ok && i < n; i++) ok = end[i] < rows;
+    if (!ok)
+        problems_add(p, s->file, 0,
+                     "model.end_tokens %.60s is not a list of token ids like 2,7 below %d",
+                     s->model.end_tokens, rows);
 }
 
 /* A model's own tokenizer may lack <think>: that counts only for the prompts of this program. */

@@ -33,15 +33,11 @@ static const char *token_text(const json_t *config, const char *name)
     return text ? text : "";
 }
 
-/* model.end_tokens, a list of ids */
 static bool ends_answers(const struct settings *s, int id)
 {
-    const char *at = s->model.end_tokens;
-    for (char *end; *at; at = *end ? end + 1 : end) {
-        long one = strtol(at, &end, 10);
-        if (end == at) return false;
-        if (one == id) return true;
-    }
+    int end[END_TOKENS_MOST], n = settings_end_tokens(s, end, END_TOKENS_MOST);
+    for (int i = 0; i < n && i < END_TOKENS_MOST; i++)
+        if (end[i] == id) return true;
     return false;
 }
 
