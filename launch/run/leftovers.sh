@@ -35,10 +35,12 @@ hold_session() {
         done
     done
 }
+# A start that was stopped may have made only the outer one; where there is more in it, it stays.
 end_hold() { # FOLDER
     local path
     for path in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"; do
-        rmdir "$path/hold.${1##*.}" 2>/dev/null && rmdir "$path" 2>/dev/null
+        rmdir "$path/hold.${1##*.}" 2>/dev/null
+        rmdir "$path" 2>/dev/null
     done
 }
 where_pids_count() { echo "$HOSTNAME $(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"; }

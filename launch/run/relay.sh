@@ -31,21 +31,22 @@ relay() {
 
 # Both relays, to which mpirun writes through `out` and `noise`; `tell` is our own standard error.
 # They must ignore signals before a job starts: a signal to the whole process group would end them,
-# and with them mpirun.
+# and with them mpirun. One that strikes while they are made ends some of them; the others must not
+# wait for ever to open the far end of a FIFO: hence each holds all three until it has its own.
 open_relays() {
-    local hold1 hold2 deaf name
-    exec {hold1}<>"$scratch/out" {hold2}<>"$scratch/err" {deaf}<>"$scratch/never" {tell}>&2
-    { ignore_signals out; relay "standard output"; } <"$scratch/out" {hold1}>&- {hold2}>&- &
+    local hold1 hold2 hold3 deaf name
+    exec {hold1}<>"$scratch/out" {hold2}<>"$scratch/err" {hold3}<>"$scratch/said" {deaf}<>"$scratch/never" {tell}>&2
+    { ignore_signals out; relay "standard output"; } <"$scratch/out" {hold1}>&- {hold2}>&- {hold3}>&- &
     relays=($!)
     # no pipeline here: a trap that strikes while bash makes one waits for its first half, for ever
-    { ignore_signals err; quieten; } <"$scratch/err" >"$scratch/said" {hold1}>&- {hold2}>&- &
-    { ignore_signals relay; relay "standard error"; } <"$scratch/said" >&2 {hold1}>&- {hold2}>&- &
+    { ignore_signals err; quieten; } <"$scratch/err" >"$scratch/said" {hold1}>&- {hold2}>&- {hold3}>&- &
+    { ignore_signals relay; relay "standard error"; } <"$scratch/said" >&2 {hold1}>&- {hold2}>&- {hold3}>&- &
     relays+=($!)
     exec {out}>"$scratch/out" {noise}>"$scratch/err"
     for name in out err relay; do
         until [ -e "$scratch/$name.deaf" ] || [ "$signals" -gt 0 ]; do read -rt 0.001 _ <&"$deaf"; done
     done
-    exec {hold1}>&- {hold2}>&- {deaf}>&-
+    exec {hold1}>&- {hold2}>&- {hold3}>&- {deaf}>&-
 }
 ignore_signals() { # NAME
     trap '' INT TERM HUP USR1

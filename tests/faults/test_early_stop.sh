@@ -82,6 +82,18 @@ for how in TERM "INT group" "TERM both"; do
     strike "in the first steps" "$signal" "$to"
     check "$how: in the first steps: saved" test -e early/checkpoints/latest
 done
+# there NAME: run.sh, or mpirun, has made it
+there() { compgen -G "tmp/$1" >/dev/null; }
+# Each thing that a start makes: what it has made must go again, and none of its processes may wait
+# for one that the signal has ended.
+for made in 'duet-run.*' 'duet-run.*/owner' 'ompi.*' 'ompi.*/hold.*' 'duet-run.*/out' 'duet-run.*/out.deaf' 'duet-run.*/err.deaf' 'duet-run.*/job' 'duet-run.*/uri'; do
+    for how in TERM "INT group" "TERM both" "INT group"; do
+        early
+        until there "$made"; do kill -0 "$job" 2>/dev/null || break; done
+        read -r signal to <<<"$how"
+        strike "when there is $made" "$signal" "$to"
+    done
+done
 turn=0 # and at any moment between: what is hit depends on the machine
 signals=(TERM INT HUP "TERM group" "INT group" "TERM both")
 for ms in {10..200..10} {225..600..25}; do
