@@ -57,7 +57,7 @@ cat >task.jsonl <<'JSONL'
 JSONL
 refused "bad lines" 2 "task.jsonl:2: " "task.jsonl:3: " -- --set mesh.pp=1 --set data.task=file --set data.file=task.jsonl
 refused "no data" 2 "none.jsonl" -- --set mesh.pp=1 --set data.task=file --set data.file=none.jsonl
-refused "no weights" 2 "none: no such folder" -- --set mesh.pp=1 --set model.from=none
+refused "no weights" 2 "model.from: there is no none, seen from the folder that the command is started in" -- --set mesh.pp=1 --set model.from=none
 
 # --- a run folder that holds a run ---
 base

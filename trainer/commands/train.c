@@ -7,6 +7,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "model/precision.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
@@ -194,8 +195,9 @@ static bool load(struct settings *s, const struct train_options *t, struct probl
     if (!settings_load(s, t->recipe, t->sets.at, t->sets.n, p)) return false;
     settings_default_out(s, t->recipe);
     path_make(folder, "%s%s", s->run.out, s->mesh.sites > 1 ? "/site-1" : "");
-    return strcmp(t->resume, "auto") == 0 ? hf_settings_resume(s, folder, p)
-                                          : hf_settings_apply(s, p);
+    if (strcmp(t->resume, "auto") == 0 && checkpoint_any(folder))
+        return hf_settings_resume(s, folder, p);
+    return hf_settings_from_there(s, p) && hf_settings_apply(s, p);
 }
 
 /* Signals are caught before MPI comes up, which may take seconds. The recipe is agreed on over all

@@ -26,6 +26,7 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     for (int i = 0; more && more[i]; i++) sets[n++] = more[i];
     settings_defaults(s);
     if (!hf_settings_load(s, job->recipe, "[{kind: grpo}]", sets, n, p)) return false;
+    if (!hf_settings_from_there(s, p)) return false;
     bool other = ranks > 0 && settings_ranks(s) != ranks;
     if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
     if (ranks == 0) ranks = settings_ranks(s);

@@ -141,6 +141,17 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
     return p->n == before;
 }
 
+bool hf_settings_from_there(const struct settings *s, struct problems *p)
+{
+    int line = s->lines.model.from;
+    if (!*s->model.from || access(s->model.from, F_OK) == 0) return true;
+    problems_add(p, line == LINE_SET ? "--set" : s->file, line > 0 ? line : 0,
+                 "model.from: there is no %s, seen from the folder that the command is started in: "
+                 "put the model there, or name another with --set model.from=FOLDER",
+                 s->model.from);
+    return false;
+}
+
 bool hf_settings_resume(struct settings *s, const char *folder, struct problems *p)
 {
     return hf_kept_apply(s, folder) || hf_settings_apply(s, p);
