@@ -86,9 +86,27 @@ check "the same as a folder: exit 0" equal "$code" 0
 made yarn "rope_scaling: yarn, rope_original: 64, rope_factor: 2, rope_beta_fast: 16"
 call "$duet" export yarn new.gguf --format gguf
 refused "another yarn" "beta_fast (model.rope_beta_fast): llama.cpp's yarn has beta_fast 32" "$elsewhere"
-made mixture "qk_norm: true, qkv_bias: true"
+made mixture "qk_norm: true, mlp_bias: true"
 call "$duet" export mixture new.gguf --format gguf
-refused "a mixture that no architecture has" "no architecture of Hugging Face has this model's mixture of qkv_bias, o_bias"
+refused "a mixture that no architecture has" "no architecture of Hugging Face has this model's mixture of mlp_bias, qk_norm"
+
+# --- biases of attention, some of which are there: the others are written as zeros ---
+echo '{"prompt_ids": [5, 70], "answer_ids": [8, 13, 40, 9]}' >ids.jsonl
+for biases in "qkv_bias: true" "o_bias: true" "qkv_bias: true, mlp_bias: true"; do
+    name=some-${biases//[:, ]/-}
+    made "$name" "$biases"
+    call "$duet" score "$name" ids.jsonl
+    mv out expected
+    call "$duet" export "$name" "$name.hf"
+    check "$biases: as a folder: exit 0" equal "$code" 0
+    check "$biases: no tokenizer is forced on it" has "$name.hf/config.json" '"LlamaForCausalLM"'
+    call "$duet" score "$name.hf" ids.jsonl --set precision=fp32
+    check "$biases: the folder scores the same" cmp out expected
+    call "$duet" export "$name" "$name.gguf" --format gguf --type f32
+    check "$biases: as a file: exit 0" equal "$code" 0
+    call "$duet" score "$name.gguf" ids.jsonl --set precision=fp32
+    check "$biases: the file scores the same" cmp out expected
+done
 sed "s/, tokenizer: [^}]*}/}/; s/, template: .*}/}/" run.yaml >letters.yaml
 call "$duet" train letters.yaml --set out=letters
 call "$duet" export letters new.gguf --format gguf

@@ -7,14 +7,12 @@
 #include "trainer/checkpoint/hf/config.h"
 #include "trainer/checkpoint/hf/export.h"
 
-/* HF_FAMILIES: none. */
+/* HF_FAMILIES: none. Qwen2 is none for a model born here: transformers 5 gives it Qwen's tokenizer,
+ * whatever stands in tokenizer_config.json. */
 static enum hf_family family_of(const struct dims *d)
 {
-    bool bias = d->qkv_bias && d->o_bias, none = !d->qkv_bias && !d->o_bias;
-    if (d->qk_norm && !d->mlp_bias && (bias || none)) return d->E > 0 ? HF_QWEN3_MOE : HF_QWEN3;
-    if (d->E > 0 || d->qk_norm) return HF_FAMILIES;
-    if (d->qkv_bias && !d->o_bias && !d->mlp_bias) return HF_QWEN2;
-    return bias || none ? HF_LLAMA : HF_FAMILIES;
+    if (d->qk_norm && !d->mlp_bias) return d->E > 0 ? HF_QWEN3_MOE : HF_QWEN3;
+    return d->E > 0 || d->qk_norm ? HF_FAMILIES : HF_LLAMA;
 }
 
 static const char *dtype_name(enum st_dtype d)
@@ -95,17 +93,16 @@ static char *json_text(json_t *o)
     return text;
 }
 
-/* attention_bias is no member of Qwen2, whose q, k and v always have one, nor mlp_bias of the
- * Qwens. */
+/* mlp_bias is no member of the Qwens. */
 char *hf_config_text(const struct hf_export *x, struct problems *p)
 {
-    const struct dims *d = &x->dims;
+    const struct dims written = hf_export_dims(x), *d = &written;
     enum hf_family family = family_of(d);
     if (family == HF_FAMILIES) {
-        problems_add(p, x->from->folder, 0,
-                     "no architecture of Hugging Face has this model's mixture of qkv_bias, "
-                     "o_bias, mlp_bias, qk_norm and experts: with experts qk_norm is needed, "
-                     "o_bias only goes with qkv_bias");
+        problems_add(
+            p, x->from->folder, 0,
+            "no architecture of Hugging Face has this model's mixture of mlp_bias, qk_norm "
+            "and experts: with experts qk_norm is needed, mlp_bias goes with neither");
         return NULL;
     }
     json_t *o = json_pack(
@@ -120,7 +117,7 @@ char *hf_config_text(const struct hf_export *x, struct problems *p)
         real_of(d->init_std), "tie_word_embeddings", d->tied, "torch_dtype", dtype_name(x->dtype),
         "use_cache", 1, "attention_dropout", 0.0);
     SYS_OK(o, "free memory", "no memory for a configuration");
-    if (family != HF_QWEN2) json_object_set_new(o, "attention_bias", json_boolean(d->qkv_bias));
+    json_object_set_new(o, "attention_bias", json_boolean(d->qkv_bias));
     if (family == HF_LLAMA) json_object_set_new(o, "mlp_bias", json_boolean(d->mlp_bias));
     if (family != HF_LLAMA) json_object_set_new(o, "use_sliding_window", json_false());
     if (family == HF_QWEN3_MOE) put_experts(o, d);

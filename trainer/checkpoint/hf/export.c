@@ -127,18 +127,35 @@ static bool put_in_file(struct exporter *e, int fd, const void *bytes, size_t n)
     return ok;
 }
 
+static bool is_stored(const struct hf_export *x, const struct param *q)
+{
+    struct hf_model stored;
+    if (q->role != ROLE_BIAS) return true;
+    hf_model_make(&stored, &x->dims);
+    bool is = hf_model_find(&stored, q->name) != NULL;
+    hf_model_free(&stored);
+    return is;
+}
+
+bool hf_export_read(const struct hf_export *x, const struct param *q, size_t lo, size_t hi,
+                    float *out, struct problems *p)
+{
+    struct slice s = {.n = q->whole, .at = {.lo = lo, .hi = hi}, .data = out};
+    snprintf(s.name, sizeof s.name, "model/%s", q->name);
+    watchdog_feed();
+    if (is_stored(x, q)) return checkpoint_read(x->from, &s, 1, p);
+    memset(out, 0, (hi - lo) * sizeof *out);
+    return true;
+}
+
 /* A block at a time, so that memory does not grow with the largest tensor. */
 static bool put_tensor(struct exporter *e, int fd, const struct export_tensor *t)
 {
     size_t n = (size_t)safetensor_count(&t->st), bytes = (size_t)st_bits(t->st.dtype) / 8;
     for (size_t at = 0; at < n;) {
         size_t some = n - at < BLOCK ? n - at : BLOCK;
-        struct slice s = {.n = t->param->whole,
-                          .at = {.lo = t->lo + at, .hi = t->lo + at + some},
-                          .data = e->block};
-        snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
-        if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
-        watchdog_feed();
+        size_t lo = t->lo + at;
+        if (!hf_export_read(e->x, t->param, lo, lo + some, e->block, e->p)) return false;
         st_from_float(e->out, e->block, t->st.dtype, some);
         if (!put_in_file(e, fd, e->out, some * bytes)) return false;
         at += some;
@@ -260,6 +277,13 @@ static bool was_imported(const struct hf_export *x)
     return attachments_find(&x->from->files, HF_SIDE_PREFIX "config.json") != NULL;
 }
 
+struct dims hf_export_dims(const struct hf_export *x)
+{
+    struct dims d = x->dims;
+    if (!was_imported(x) && (d.qkv_bias || d.o_bias)) d.qkv_bias = d.o_bias = true;
+    return d;
+}
+
 static bool write_beside(struct exporter *e)
 {
     const struct checkpoint *c = e->x->from;
@@ -347,7 +371,8 @@ void hf_export_say_failure(const struct hf_export *x, const struct failure *f, u
 bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct problems *p)
 {
     struct exporter e = {.x = x, .p = p};
-    hf_model_make(&e.model, &x->dims);
+    const struct dims d = hf_export_dims(x);
+    hf_model_make(&e.model, &d);
     list_tensors(&e);
     uint64_t bytes = fill_files(&e);
     bool begun = begin(&e);

@@ -3,6 +3,7 @@
 #define DUET_TRAINER_CHECKPOINT_HF_EXPORT_H
 
 #include "model/dims.h"
+#include "model/params.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/failure.h"
 #include "trainer/checkpoint/hf/dtype.h"
@@ -42,6 +43,14 @@ bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct p
 /* Whether it could: what hf_export_run would refuse of the model, before it is trained. Of x->from
  * only files and tokenizer count. Local. */
 bool hf_export_check(const struct hf_export *x, struct problems *p);
+
+/* Sizes of the model that is written. Families have biases on q, k, v and behind attention or on
+ * none of them (but Qwen2): a model born here with some of them gets the others, of zeros. */
+struct dims hf_export_dims(const struct hf_export *x);
+/* Elements [lo, hi) of a tensor that is written, flattened, from the checkpoint; zeros where only
+ * hf_export_dims has it. false: a problem. Local. */
+bool hf_export_read(const struct hf_export *x, const struct param *q, size_t lo, size_t hi,
+                    float *out, struct problems *p);
 
 /* config.json of a model that was not imported, malloc'ed; NULL and a problem: no architecture that
  * Hugging Face has computes it. In the older spelling, which all programs read. Local. */

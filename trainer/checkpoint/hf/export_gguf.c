@@ -221,11 +221,7 @@ static bool put_part(struct gguf_exporter *e, const struct gguf_entry *t, size_t
     for (uint64_t row = 0; row < t->shape[0]; row += most) {
         uint64_t rows = t->shape[0] - row < most ? t->shape[0] - row : most;
         size_t from = lo + (size_t)(row * t->shape[1]), n = (size_t)(rows * t->shape[1]);
-        struct slice s = {
-            .n = t->param->whole, .at = {.lo = from, .hi = from + n}, .data = e->block};
-        snprintf(s.name, sizeof s.name, "model/%s", t->param->name);
-        if (!checkpoint_read(e->x->from, &s, 1, e->p)) return false;
-        watchdog_feed();
+        if (!hf_export_read(e->x, t->param, from, from + n, e->block, e->p)) return false;
         quant_write(t->quant, e->out, in_order(e, t, rows), n);
         if (!put_in_gguf(e, e->out, n / (unsigned)t->quant->numbers * (unsigned)t->quant->bytes))
             return false;
@@ -319,7 +315,8 @@ static struct gguf_exporter exporter_of(const struct hf_export *x, const struct 
                                         struct problems *p)
 {
     struct gguf_exporter e = {.x = x, .matrices = matrices, .head = gguf_head_new(), .p = p};
-    hf_model_make(&e.model, &x->dims);
+    const struct dims d = hf_export_dims(x);
+    hf_model_make(&e.model, &d);
     return e;
 }
 
