@@ -44,6 +44,11 @@ check "an empty template: bare" spoken bare "1+1<think>"
 train 1 own --set 'data.template=Q{user}{/}A{assistant}<end>' --set phases.sft.steps=0
 check "a template of one's own" spoken own "Q1+1A<think>"
 says m folder
+check "a folder is asked as its makers do" equal "$(head -n 1 said.folder)" "1+1" # and no <think> behind it
+says m thinking --set data.think=true
+check "and with a thought, if that is wanted" has said.thinking "1+1<think>"
+says whole trained
+check "a run that was trained with one is asked with one" has said.trained "1+1<think>"
 says m bare --set data.template=
 check "the template makes a difference" fails cmp said.folder said.bare
 call "$duet" import m in

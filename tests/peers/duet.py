@@ -53,10 +53,10 @@ class Duet:
         said = self("sample", model, *prompts, "--temperature", 0, "--max-new", tokens, *settings(sets), ranks=ranks)
         answers = []
         for i, prompt in enumerate(prompts):
-            head = prompt + "<think>"
+            head = prompt + "\n"
             if not said.startswith(head):
                 fail(f"duet sample prints no answer to {prompt!r}:\n{said}")
-            following = f"\n{prompts[i + 1]}<think>" if i + 1 < len(prompts) else "\n"
+            following = f"\n{prompts[i + 1]}\n" if i + 1 < len(prompts) else "\n"
             end = said.index(following, len(head)) if i + 1 < len(prompts) else len(said) - 1
             answers.append(said[len(head):end].removesuffix(" ..."))
             said = said[end + 1:]

@@ -45,9 +45,9 @@ def score(duet, folder, model, ids):
 
 
 def answer(model, tokenizer, question):
-    """Greedily, behind what Duet asks with: the chat template and <think>. Text, the end with it, and the least margin."""
+    """Greedily, behind what the chat template asks with. Text, the end with it, and the least margin."""
     text = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False)
-    ids = tokenizer(text, add_special_tokens=False).input_ids + tokenizer("<think>", add_special_tokens=False).input_ids
+    ids = tokenizer(text, add_special_tokens=False).input_ids
     with torch.no_grad():
         out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=int), max_new_tokens=ANSWER,
                              do_sample=False, output_logits=True, return_dict_in_generate=True)

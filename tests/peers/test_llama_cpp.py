@@ -122,7 +122,7 @@ def perplexities(duet, d, tokenizer):
 def greedy(duet, d, tokenizer, ends):
     asks = [tokenizer.apply_chat_template([{"role": "user", "content": q}], add_generation_prompt=True, tokenize=False)
             for q in QUESTIONS]
-    asks = [tokenizer(a + "<think>", add_special_tokens=False).input_ids for a in asks]
+    asks = [tokenizer(a, add_special_tokens=False).input_ids for a in asks]
     exact, rounded = Peer(d / "f32.gguf"), Peer(d / "bf16.gguf")
     said = [exact.greedy(a, ends) for a in asks]
     texts = [tokenizer.decode(s, skip_special_tokens=False, clean_up_tokenization_spaces=False) for s in said]

@@ -136,10 +136,11 @@ static void print_answers(struct run *r, const struct answer *a, int questions,
                           const struct rollout_job *j, bool graded)
 {
     struct step_scratch *s = r->scratch;
+    const char *between = chat_open(r->chat) ? "<think>" : "\n";
     for (int i = 0; i < questions * j->samples; i++) {
         const struct problem *problem = &s->problem[i / j->samples];
         tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
-        printf("%s<think>%s%s", problem->prompt, s->text, a[i].truncated ? " ..." : "");
+        printf("%s%s%s%s", problem->prompt, between, s->text, a[i].truncated ? " ..." : "");
         if (graded) print_verdict(r, problem, &a[i]);
         printf("\n");
     }

@@ -281,12 +281,16 @@ enum { STR_LIST = 1 };
       "how prompts and conversations become text. model: by the model's own chat template, "       \
       "which is the default where model.from has one; FILE.jinja: by that one; or a piece for "    \
       "each role with {/} between them, as "                                                       \
-      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, <think>, answer, <eos>", \
+      "[{system}]\\n{/}Q: {user}\\n{/}A: {assistant}<eos>; empty: prompt, answer, <eos>",          \
       CHANGE_FILE)                                                                                 \
     X(STR, system, "", 0, 0, "",                                                                   \
       "what the system says before each prompt and each conversation that has no system turn; "    \
       "r1: the "                                                                                   \
       "prompt of R1-Zero, which asks for <think> and <answer>")                                    \
+    X(BOOL, think, true, 0, 0, "",                                                                 \
+      "a question ends in <think>, also where the template does not put it there, and the answer " \
+      "goes on behind it, as R1's; false: as the template has it. A Hugging Face folder that is "  \
+      "asked as it is: false")                                                                     \
     X(ENUM, bad_lines, BAD_LINES_REFUSE, BAD_LINES_CHOICES, 0, "",                                 \
       "a line that cannot be read ends the job, with up to 20 named; skip: it is left out, named " \
       "and "                                                                                       \

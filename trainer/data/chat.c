@@ -151,25 +151,35 @@ void chat_shown(const struct chat *c, struct chat_tokens *out)
     put_rendered(c, out);
 }
 
-/* What the assistant is asked with; does it end in an open thought? */
-static bool put_question(struct chat *c, const struct turn *turn, int n, bool thinking,
+static void put_think(const struct chat *c, bool learn, struct chat_tokens *out)
+{
+    int id = tokenizer_find(c->t, tags[0]);
+    if (id >= 0)
+        put_token(id, learn, out);
+    else
+        put_text(c, tags[0], strlen(tags[0]), false, learn, out);
+}
+
+/* What the assistant is asked with. */
+static void put_question(struct chat *c, const struct turn *turn, int n, bool thinking,
                          struct chat_tokens *out)
 {
-    static const char think[] = "<think>", line[] = "<think>\n";
     chat_show(c, turn, n, true, thinking);
     put_rendered(c, out);
-    bool open = rendered_ends(&c->r, think) || rendered_ends(&c->r, line);
-    if (open || !thinking) return open;
-    if (tokenizer_find(c->t, think) >= 0)
-        put_token(tokenizer_find(c->t, think), false, out);
-    else
-        put_text(c, think, sizeof think - 1, false, false, out);
-    return true;
+    c->open = rendered_ends(&c->r, "<think>") || rendered_ends(&c->r, "<think>\n");
+    if (c->open || !thinking || !c->think) return;
+    put_think(c, false, out);
+    c->open = true;
 }
 
 void chat_ask(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out)
 {
     put_question(c, turn, n, true, out);
+}
+
+bool chat_open(const struct chat *c)
+{
+    return c->open;
 }
 
 void chat_prompt(struct chat *c, const char *prompt, struct chat_tokens *out)
@@ -192,6 +202,7 @@ static bool says_never(const struct chat *c, const char *text, size_t n)
 
 void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_tokens *out)
 {
+    if (!c->open) put_think(c, true, out);
     if (c->bare && !says_never(c, completion, n))
         put_text(c, completion, n, true, true, out); /* as it always was: any special token */
     else
@@ -200,21 +211,23 @@ void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_t
 }
 
 /* The last turn, behind what asks for it: as it is, never through a template, which might cut the
- * reasoning off. open: a thought is. */
-static void put_last(struct chat *c, const struct turn *last, bool open, struct chat_tokens *out)
+ * reasoning off. */
+static void put_last(struct chat *c, const struct turn *last, struct chat_tokens *out)
 {
     const char *text = last->text;
     size_t n = last->n, opening = strlen(tags[0]);
     if (n >= opening && memcmp(text, tags[0], opening) == 0) {
+        if (!c->open) put_think(c, true, out);
         text += opening;
         n -= opening;
     } else if (last->reasoning) {
         bool line = rendered_ends(&c->r, "<think>\n") || c->bare;
+        if (!c->open) put_think(c, true, out);
         if (!line) put_said(c, "\n", 1, out);
         put_said(c, last->reasoning, strlen(last->reasoning), out);
         const char *close = c->bare ? "</think>" : "\n</think>\n\n";
         put_said(c, close, strlen(close), out);
-    } else if (open && !c->bare) {
+    } else if (c->open && !c->bare) {
         put_said(c, "\n</think>\n\n", strlen("\n</think>\n\n"), out);
     }
     put_said(c, text, n, out);
@@ -235,8 +248,8 @@ void chat_conversation(struct chat *c, const struct turn *turn, int n, struct ch
     }
     bool thinking =
         c->bare || last->reasoning || strncmp(last->text, tags[0], strlen(tags[0])) == 0;
-    bool open = put_question(c, turn, n - 1, thinking, out);
-    put_last(c, last, open, out);
+    put_question(c, turn, n - 1, thinking, out);
+    put_last(c, last, out);
 }
 
 int chat_first(const struct chat_tokens *t)

@@ -1,5 +1,5 @@
 /* Conversations as tokens: by data.template, by the model's own template, or bare: what the user
- * says, "<think>", what the assistant says, "<eos>".
+ * says, "<think>" (data.think), what the assistant says, "<eos>".
  *
  * Special tokens are recognised in a template only. What others wrote is text, whatever it looks
  * like; of what the assistant says the tags of an answer are tokens, where the tokenizer has them.
@@ -46,12 +46,14 @@ struct chat_tokens {
     unsigned char *learn; /* (room) 1: the assistant's, to be learned; NULL: not asked for */
     size_t room, n;
 };
-/* Turns that end before the assistant's, and what asks for it, "<think>" last. data.system stands
- * before them unless they have a system turn. Local; allocates only for longer conversations than
- * before. */
+/* Turns that end before the assistant's, and what asks for it, with data.think "<think>" last.
+ * data.system stands before them unless they have a system turn. Local; allocates only for longer
+ * conversations than before. */
 void chat_ask(struct chat *c, const struct turn *turn, int n, struct chat_tokens *out);
-/* One prompt of a user, and its completion behind "<think>" with the end of the turn, if given (n
- * bytes). */
+/* Does what was asked last end in an open thought: in "<think>", data.think's or the template's? */
+bool chat_open(const struct chat *c);
+/* One prompt of a user; what completes it behind "<think>" (n bytes), with that where the prompt
+ * lacks it, and the end of the turn. */
 void chat_prompt(struct chat *c, const char *prompt, struct chat_tokens *out);
 void chat_answer(struct chat *c, const char *completion, size_t n, struct chat_tokens *out);
 /* A whole conversation, whose turns of the assistant, each with its end, are to be learned. The

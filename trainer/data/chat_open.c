@@ -139,7 +139,8 @@ static void probe_system(struct chat *c, struct problems *p)
 /* A template that fails is said once, by whatever found it: the parser, or the probe. */
 static void open_template(struct chat *c, const struct settings *s, struct problems *p)
 {
-    static const char bare[] = "{system}\\n{/}{user}{/}<think>{assistant}<eos>";
+    const char *bare = s->data.think ? "{system}\\n{/}{user}{/}<think>{assistant}<eos>"
+                                     : "{system}\\n{/}{user}{/}{assistant}<eos>";
     const char *own = s->data.template;
     c->name = c->bare ? "bare" : "data.template";
     if (c->bare || !model_template_wanted(s)) {
@@ -189,6 +190,7 @@ struct chat *chat_new(const struct chat_job *job, struct problems *p)
     c->never = vocabulary_never(job->settings, c->t, &told);
     problems_free(&told);
     c->bare = !job->settings->data.template || !*job->settings->data.template;
+    c->think = job->settings->data.think;
     read_specials(c, job->tokenizer_json);
     if (system && *system)
         c->system = memory_copy_text(strcmp(system, "r1") == 0 ? R1 : system, "data.system");

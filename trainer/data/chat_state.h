@@ -12,6 +12,8 @@ struct chat {
     const struct tokenizer *t;
     struct own_template own;
     bool bare;
+    bool think; /* data.think */
+    bool open;  /* what was asked last ends in an open thought */
     struct model_template files;
     struct jinja *model; /* NULL: own */
     const char *name, *refused;

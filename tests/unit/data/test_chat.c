@@ -11,6 +11,7 @@ enum { ROOM = 512 };
 
 static struct tokenizer *built_in;
 static char *json;
+static bool think = true; /* data.think */
 
 static void make_tokenizer(void)
 {
@@ -31,6 +32,7 @@ static struct chat *open_chat(const char *own, const char *system, struct proble
 {
     struct settings set = {.run = {.seed = 1}};
     char *texts[] = {strdup(own ? own : ""), strdup(system ? system : "")};
+    set.data.think = think;
     set.data.template = texts[0];
     set.data.system = texts[1];
     const struct chat_job job = {.settings = &set, .tokenizer = built_in, .tokenizer_json = json};
@@ -159,10 +161,47 @@ START_TEST(mistaken_templates)
 }
 END_TEST
 
-#define TESTS(X)           \
-    X(conversations)       \
-    X(nothing_is_injected) \
-    X(prompts_and_answers) \
+/* data.think false: whoever answers opens the thought, and so it is learned. */
+START_TEST(no_thought_is_opened)
+{
+    static const struct turn plain[] = {TURN(USER, "u"), TURN(ASSISTANT, "a")};
+    static const struct turn why[] = {TURN(USER, "u"),
+                                      {TURN_ASSISTANT, "a", "since", 1},
+                                      TURN(USER, "v"),
+                                      TURN(ASSISTANT, "<think>so</think><answer>1</answer>")};
+    struct problems p = {0};
+    int token[ROOM];
+    char text[ROOM];
+    struct chat_tokens t = {token, NULL, ROOM, 0};
+    think = false;
+    check_conversation(NULL, "s", plain, 2, "s\nu|a[<eos>]|");
+    check_conversation(NULL, NULL, why, 2, "u|[<think>]since[</think>]a[<eos>]|");
+    check_conversation(OWN, NULL, why, 2, "!Q:u\nA:|[<think>]\nsince\n[</think>]\n\na[<eos>]|");
+    check_conversation(OWN, NULL, why + 2, 2,
+                       "!Q:v\nA:|[<think>]so[</think>][<answer>]1[</answer>][<eos>]|");
+    check_conversation("{user}<think>{/}{assistant}<eos>", NULL, why + 2, 2, /* the template does */
+                       "v[<think>]|so[</think>][<answer>]1[</answer>][<eos>]|");
+    struct chat *c = open_chat(NULL, NULL, &p);
+    chat_prompt(c, "2+2", &t);
+    ck_assert(!chat_open(c));
+    chat_answer(c, "so</think><answer>4</answer>", 28, &t);
+    show(&t, text);
+    ck_assert_str_eq(text, "2+2[<think>]so[</think>][<answer>]4[</answer>][<eos>]");
+    chat_free(c);
+    think = true;
+    c = open_chat(NULL, NULL, &p);
+    t.n = 0;
+    chat_prompt(c, "2+2", &t);
+    ck_assert(chat_open(c));
+    chat_free(c);
+}
+END_TEST
+
+#define TESTS(X)            \
+    X(conversations)        \
+    X(nothing_is_injected)  \
+    X(prompts_and_answers)  \
+    X(no_thought_is_opened) \
     X(mistaken_templates)
 
 UNIT_MAIN("chat", .before_all = make_tokenizer, .after_all = free_tokenizer)

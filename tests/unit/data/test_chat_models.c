@@ -76,7 +76,7 @@ static char *template_called(const char *name)
 static struct chat *open_chat(const struct model *m, char *template, char *system,
                               struct problems *p)
 {
-    struct settings s = {.data = {.template = (char[]){"model"}, .system = system},
+    struct settings s = {.data = {.template = (char[]){"model"}, .system = system, .think = true},
                          .model = {.tokenizer = (char[]){""}}}; /* a text is never NULL */
     s.files = (struct model_files){
         .from = (char[]){"m"},

@@ -44,7 +44,7 @@ static struct source *open_lines(char path[64], int at, const char *line)
         else
             fprintf(f, "{\"prompt\":\"q%d\",\"answer\":\"%d\",\"demonstration\":\"so\"}\n", i, i);
     fclose(f);
-    struct settings set = {.run = {.seed = 4}};
+    struct settings set = {.run = {.seed = 4}, .data = {.think = true}};
     set.data = (struct data_settings){.task = TASK_FILE, .file = path, .heldout_file = path};
     struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);
     ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
@@ -248,7 +248,7 @@ START_TEST(generators)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char out[4096];
         struct problems p = {0};
-        struct settings set = {.run = {.seed = 4}};
+        struct settings set = {.run = {.seed = 4}, .data = {.think = true}};
         set.data = (struct data_settings){.task = TASK_COUNTDOWN,
                                           .difficulty = 3,
                                           .give_up = 0.25,
@@ -273,7 +273,7 @@ START_TEST(held_out_draws_that_do_not_fit_are_replaced)
 {
     char out[4096];
     struct problems p = {0};
-    struct settings set = {.run = {.seed = 4}};
+    struct settings set = {.run = {.seed = 4}, .data = {.think = true}};
     set.data = (struct data_settings){
         .task = TASK_EQUATIONS, .difficulty = 10, .file = nothing, .heldout_file = nothing};
     struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);

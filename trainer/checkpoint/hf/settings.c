@@ -165,6 +165,7 @@ static void put_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
+/* The model is spoken to as its makers do. */
 static bool load_folder(struct settings *s, const char *path, const char *phases,
                         struct problems *p)
 {
@@ -174,7 +175,7 @@ static bool load_folder(struct settings *s, const char *path, const char *phases
     SYS_OK(f, "free memory", "no memory for a recipe");
     fprintf(f, "model: {from: ");
     put_quoted(f, path);
-    fprintf(f, "}\nphases: %s\n", phases);
+    fprintf(f, "}\ndata: {think: false}\nphases: %s\n", phases);
     SYS_OK(fclose(f) == 0, "free memory", "no memory for a recipe");
     bool ok = settings_parse(s, yaml, n, path, p);
     free(yaml);
