@@ -88,7 +88,7 @@ call "$duet" export yarn new.gguf --format gguf
 refused "another yarn" "beta_fast (model.rope_beta_fast): llama.cpp's yarn has beta_fast 32" "$elsewhere"
 made mixture "qk_norm: true, mlp_bias: true"
 call "$duet" export mixture new.gguf --format gguf
-refused "a mixture that no architecture has" "no architecture of Hugging Face has this model's mixture of mlp_bias, qk_norm"
+refused "a mixture that no architecture has" "no architecture of Hugging Face has this model's mixture of biases, qk_norm, heads and experts"
 
 # --- biases of attention, some of which are there: the others are written as zeros ---
 echo '{"prompt_ids": [5, 70], "answer_ids": [8, 13, 40, 9]}' >ids.jsonl

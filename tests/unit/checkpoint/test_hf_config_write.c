@@ -105,6 +105,7 @@ static const struct row {
     {"route_norm", MOE "route_norm: false"},
     {"balance", MOE "balance: 0.1"},
     {"heads", "heads: 8"},
+    {"heads", "hidden: 64, heads: 6, kv_heads: 3, head_dim: 32"}, /* Mistral */
     {"kv_heads", "kv_heads: 2"},
     {"head_dim", "head_dim: 20"},
     {"max_context", "max_context: 100"},

@@ -8,11 +8,15 @@
 #include "trainer/checkpoint/hf/export.h"
 
 /* HF_FAMILIES: none. Qwen2 is none for a model born here: transformers 5 gives it Qwen's tokenizer,
- * whatever stands in tokenizer_config.json. */
+ * whatever stands in tokenizer_config.json. Its Llama wants heads to divide the hidden size, even
+ * where head_dim is given; Mistral is the same model without biases. */
 static enum hf_family family_of(const struct dims *d)
 {
+    bool bias = d->qkv_bias || d->o_bias || d->mlp_bias;
     if (d->qk_norm && !d->mlp_bias) return d->E > 0 ? HF_QWEN3_MOE : HF_QWEN3;
-    return d->E > 0 || d->qk_norm ? HF_FAMILIES : HF_LLAMA;
+    if (d->E > 0 || d->qk_norm) return HF_FAMILIES;
+    if (d->C % d->Hq == 0) return HF_LLAMA;
+    return bias ? HF_FAMILIES : HF_MISTRAL;
 }
 
 static const char *dtype_name(enum st_dtype d)
@@ -93,16 +97,17 @@ static char *json_text(json_t *o)
     return text;
 }
 
-/* mlp_bias is no member of the Qwens. */
+/* mlp_bias is Llama's alone, and Mistral has no biases; without its sliding_window transformers
+ * takes one of 4,096 tokens. */
 char *hf_config_text(const struct hf_export *x, struct problems *p)
 {
     const struct dims written = hf_export_dims(x), *d = &written;
     enum hf_family family = family_of(d);
     if (family == HF_FAMILIES) {
-        problems_add(
-            p, x->from->folder, 0,
-            "no architecture of Hugging Face has this model's mixture of mlp_bias, qk_norm "
-            "and experts: with experts qk_norm is needed, mlp_bias goes with neither");
+        problems_add(p, x->from->folder, 0,
+                     "no architecture of Hugging Face has this model's mixture of biases, qk_norm, "
+                     "heads and experts: with experts qk_norm is needed, mlp_bias goes with "
+                     "neither, and without qk_norm biases want heads to divide hidden");
         return NULL;
     }
     json_t *o = json_pack(
@@ -117,9 +122,12 @@ char *hf_config_text(const struct hf_export *x, struct problems *p)
         real_of(d->init_std), "tie_word_embeddings", d->tied, "torch_dtype", dtype_name(x->dtype),
         "use_cache", 1, "attention_dropout", 0.0);
     SYS_OK(o, "free memory", "no memory for a configuration");
-    json_object_set_new(o, "attention_bias", json_boolean(d->qkv_bias));
+    if (family == HF_MISTRAL)
+        json_object_set_new(o, "sliding_window", json_null());
+    else
+        json_object_set_new(o, "attention_bias", json_boolean(d->qkv_bias));
     if (family == HF_LLAMA) json_object_set_new(o, "mlp_bias", json_boolean(d->mlp_bias));
-    if (family != HF_LLAMA) json_object_set_new(o, "use_sliding_window", json_false());
+    if (d->qk_norm) json_object_set_new(o, "use_sliding_window", json_false());
     if (family == HF_QWEN3_MOE) put_experts(o, d);
     put_ends(o, x);
     put_token(o, "pad_token_id", x->pad);
