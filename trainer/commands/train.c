@@ -141,6 +141,17 @@ static void end_overtaken(const struct world *w, const char *folder)
     world_agree_problems(w, &p, EXIT_USER);
 }
 
+/* The model that a new run begins with: that of model.from, or a random one. */
+static void start_model(struct run *r)
+{
+    if (!r->settings.model.from[0]) {
+        optimizer_init(&r->optimizer, (uint64_t)r->settings.run.seed);
+        return;
+    }
+    optimizer_reset(&r->optimizer);
+    resume_weights(r, r->settings.model.from);
+}
+
 /* Everything that may be refused comes before the run folder is touched. */
 static int train(struct world *w, struct settings s, const char *resume)
 {
@@ -156,8 +167,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     if (again)
         resumed = resume_run(&r, folder, phase_kinds);
     else
-        optimizer_init(&r.optimizer, (uint64_t)r.settings.run.seed);
-    if (!again && r.settings.model.from[0]) resume_weights(&r, r.settings.model.from);
+        start_model(&r);
     export_check(&r, again);
     if (folder_make_out(w, folder)) end_overtaken(w, folder);
     r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);

@@ -193,6 +193,15 @@ void hf_folder_close(struct hf_folder *f)
     *f = (struct hf_folder){0};
 }
 
+uint64_t hf_folder_bytes(const struct hf_folder *f)
+{
+    uint64_t n = 0;
+    struct stat st;
+    for (int i = 0; i < f->n; i++)
+        if (stat(f->file[i].path, &st) == 0) n += (uint64_t)st.st_size;
+    return n;
+}
+
 const struct safetensor *hf_folder_find(const struct hf_folder *f, const char *name,
                                         const struct hf_file **in)
 {

@@ -34,6 +34,8 @@ void hf_folder_close(struct hf_folder *f);
 /* NULL: no file has it. *in: which one has. */
 const struct safetensor *hf_folder_find(const struct hf_folder *f, const char *name,
                                         const struct hf_file **in);
+/* The sizes of all files with weights, together. */
+uint64_t hf_folder_bytes(const struct hf_folder *f);
 /* Holds the tensors against those of a model: all that are missing, too many, of another shape or
  * of a type that weights cannot have are problems, each with its name. d: the whole model. Local.
  */
