@@ -42,7 +42,7 @@ static void check_vocabulary(const struct settings *s, const struct tokenizer *t
                              struct problems *p)
 {
     int rows = vocabulary_rows(s, t);
-    bool think = tokenizer_find(t, TOKEN_THINK) >= 0;
+    bool think = !s->data.think || tokenizer_find(t, TOKEN_THINK) >= 0;
     if (rows < tokenizer_size(t))
         problems_add(p, name, 0, "has %d tokens, but the model's vocabulary has %d rows",
                      tokenizer_size(t), rows);
@@ -51,8 +51,8 @@ static void check_vocabulary(const struct settings *s, const struct tokenizer *t
     never_free(&never);
     bool own = s->data.template && *s->data.template; /* a template says itself what it needs */
     if (!own && *s->model.end_tokens == 0 && (!think || tokenizer_find(t, TOKEN_EOS) < 0))
-        problems_add(p, name, 0, "has no token %s; duet's prompts need <think> and " TOKEN_EOS,
-                     !think ? TOKEN_THINK : TOKEN_EOS);
+        problems_add(p, name, 0, "has no token %s; duet's prompts need %s" TOKEN_EOS,
+                     !think ? TOKEN_THINK : TOKEN_EOS, s->data.think ? TOKEN_THINK " and " : "");
 }
 
 /* As a file has it; none is named: the program's own. */

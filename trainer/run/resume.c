@@ -301,11 +301,8 @@ static void folder_weights(struct run *r, const char *from)
     struct hf_folder f;
     if (hf_folder_open(&f, from, &p)) hf_folder_check(&f, &r->stage.dims, &p);
     world_agree_problems(r->world, &p, EXIT_USER);
-    double start = clock_now(), gb = 1e-9 * (double)hf_folder_bytes(&f);
     run_load_folder(r, &f, &p);
     world_agree_problems(r->world, &p, EXIT_WORLD);
-    double seconds = clock_now() - start;
-    log_info("weights from %s: %.2f GB in %.2f s (%.2f GB/s)", from, gb, seconds, gb / seconds);
     hf_folder_close(&f);
 }
 

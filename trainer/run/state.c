@@ -207,9 +207,12 @@ static bool read_model(struct run *r, struct weights_reading *from, bool everyth
 bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p)
 {
     struct weights_reading from = {.folder = f, .dims = &r->stage.dims, .p = p};
+    double start = clock_now(), gb = 1e-9 * (double)hf_folder_bytes(f);
     bool ok = read_model(r, &from, false);
     if (r->world->rank == 0) ok = hf_side_read(&r->files, f, p) && ok;
     if (!world_all(r->world, ok)) return false;
+    double seconds = clock_now() - start;
+    log_info("weights from %s: %.2f GB in %.2f s (%.2f GB/s)", f->path, gb, seconds, gb / seconds);
     publish(r, false);
     return true;
 }

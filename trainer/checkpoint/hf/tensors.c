@@ -116,9 +116,10 @@ bool hf_folder_check(const struct hf_folder *f, const struct dims *d, struct pro
 
 /* --- read --- */
 
-/* Runs of a slice that lie closer than this in the file are read together, with what is between:
- * a disk reads whole pages anyway. */
-enum { BUFFER_BYTES = 8 << 20, NEAR_BYTES = 16 << 10 };
+/* Runs of a slice that lie closer than NEAR_BYTES in the file are read together, with what is
+ * between: a disk reads whole pages anyway. The kernel is told what comes within AHEAD_BYTES, so
+ * that the disk reads while we convert. */
+enum { BUFFER_BYTES = 8 << 20, NEAR_BYTES = 16 << 10, AHEAD_BYTES = 64 << 20 };
 
 struct tensor_reader {
     const struct hf_folder *folder;
@@ -150,11 +151,24 @@ static bool use_file(struct tensor_reader *r, const struct hf_file *in, const st
     return r->fd >= 0 || fail(r, t, strerror(errno));
 }
 
+static off_t byte_of(const struct source_of *s, size_t element)
+{
+    return (off_t)(s->at + (element - s->lo) * s->bytes);
+}
+
+/* Elements [lo, hi) of the whole tensor will be read soon, or so much of them as fits. */
+static void announce(const struct tensor_reader *r, const struct source_of *s, size_t lo, size_t hi)
+{
+    size_t bytes = hi > lo ? (hi - lo) * s->bytes : 0;
+    if (bytes > AHEAD_BYTES) bytes = AHEAD_BYTES;
+    if (bytes > 0) posix_fadvise(r->fd, byte_of(s, lo), (off_t)bytes, POSIX_FADV_WILLNEED);
+}
+
 /* Elements [lo, hi) of the whole tensor into the buffer. */
 static bool fetch(struct tensor_reader *r, const struct source_of *s, size_t lo, size_t hi)
 {
     size_t n = (hi - lo) * s->bytes;
-    ssize_t got = file_read_at(r->fd, r->buffer, n, s->at + (lo - s->lo) * s->bytes);
+    ssize_t got = file_read_at(r->fd, r->buffer, n, (uint64_t)byte_of(s, lo));
     if (got < 0) return fail(r, s->t, strerror(errno));
     if ((size_t)got < n) return fail(r, s->t, "the file has become shorter since it was opened");
     watchdog_feed();
@@ -188,7 +202,8 @@ static bool read_long_run(struct tensor_reader *r, const struct source_of *s, co
 {
     size_t most = BUFFER_BYTES / s->bytes;
     for (size_t at = ab[0]; at < ab[1];) {
-        size_t n = ab[1] - at < most ? ab[1] - at : most;
+        size_t n = ab[1] - at < most ? ab[1] - at : most, next = at + n + AHEAD_BYTES / s->bytes;
+        announce(r, s, next - most, next < ab[1] ? next : ab[1]);
         if (!fetch(r, s, at, at + n)) return false;
         st_to_float(out + (at - ab[0]), r->buffer, s->t->dtype, n);
         at += n;
@@ -242,31 +257,67 @@ static void read_mapped(const struct hf_gguf *g, const struct safetensor *t, con
     watchdog_feed();
 }
 
-/* A tensor of ours is several of the folder behind each other; pieces that lie before or behind the
- * slice are not read. */
-static bool read_slice(struct tensor_reader *r, const struct hf_model *m, const struct slice *slice)
+/* A tensor of ours is several of the folder behind each other. Those that a slice is in, one by
+ * one; begins with k and lo 0. */
+struct walk {
+    int k;
+    size_t lo;    /* behind the piece that was found last */
+    size_t in[2]; /* which elements of the tensor it is */
+    const struct hf_file *file;
+    const struct safetensor *t;
+};
+
+static bool next_piece(struct walk *w, const struct hf_folder *f, const struct hf_model *m,
+                       const struct slice *slice)
 {
     INVARIANT(strncmp(slice->name, "model/", 6) == 0, "no weights: %s", slice->name);
     const struct param *q = hf_model_find(m, slice->name + 6);
     INVARIANT(q && q->whole == slice->n, "%s is no tensor of the model", slice->name);
     struct hf_piece piece;
-    size_t lo = 0;
-    for (int k = 0; lo < slice->at.hi && hf_piece_of(&piece, q, &m->dims, k, lo); k++) {
-        size_t in[2] = {lo, lo + piece.n};
-        const struct hf_file *file = NULL;
-        lo += piece.n;
-        if (in[1] <= slice->at.lo) continue;
-        const struct safetensor *t = hf_folder_find(r->folder, piece.name, &file);
-        INVARIANT(t && safetensor_count(t) == piece.n, "%s was not checked", piece.name);
+    while (w->lo < slice->at.hi && hf_piece_of(&piece, q, &m->dims, w->k, w->lo)) {
+        w->in[0] = w->lo;
+        w->in[1] = w->lo += piece.n;
+        w->k++;
+        if (w->in[1] <= slice->at.lo) continue;
+        w->t = hf_folder_find(f, piece.name, &w->file);
+        INVARIANT(w->t && safetensor_count(w->t) == piece.n, "%s was not checked", piece.name);
+        return true;
+    }
+    return false;
+}
+
+static struct source_of source_at(const struct walk *w)
+{
+    return (struct source_of){w->t, w->file->st.data + w->t->begin, w->in[0],
+                              (size_t)st_bits(w->t->dtype) / 8};
+}
+
+static bool read_slice(struct tensor_reader *r, const struct hf_model *m, const struct slice *slice)
+{
+    struct walk w = {0};
+    while (next_piece(&w, r->folder, m, slice)) {
         if (r->folder->gguf.file.g) {
-            read_mapped(&r->folder->gguf, t, in, slice);
+            read_mapped(&r->folder->gguf, w.t, w.in, slice);
             continue;
         }
-        const struct source_of s = {t, file->st.data + t->begin, in[0],
-                                    (size_t)st_bits(t->dtype) / 8};
-        if (!use_file(r, file, t) || !read_piece(r, &s, in, slice)) return false;
+        const struct source_of s = source_at(&w);
+        if (!use_file(r, w.file, w.t) || !read_piece(r, &s, w.in, slice)) return false;
     }
     return true;
+}
+
+/* Only a slice of one run, in the file that is open: of the others too much would be read. */
+static void announce_slice(const struct tensor_reader *r, const struct hf_model *m,
+                           const struct slice *slice)
+{
+    struct walk w = {0};
+    if (slice->at.run > 0 || r->folder->gguf.file.g) return;
+    while (next_piece(&w, r->folder, m, slice)) {
+        if (w.file != r->in) continue;
+        const struct source_of s = source_at(&w);
+        announce(r, &s, slice->at.lo > w.in[0] ? slice->at.lo : w.in[0],
+                 slice->at.hi < w.in[1] ? slice->at.hi : w.in[1]);
+    }
 }
 
 bool hf_folder_read(const struct hf_folder *f, const struct dims *d, const struct slice *slices,
@@ -274,10 +325,18 @@ bool hf_folder_read(const struct hf_folder *f, const struct dims *d, const struc
 {
     struct hf_model m;
     struct tensor_reader r = {.folder = f, .fd = -1, .p = p};
+    size_t ahead = 0; /* bytes of slices [i, told), at most */
     bool ok = true;
     hf_model_make(&m, d);
     r.buffer = memory_take_aligned(BUFFER_BYTES, "reading weights");
-    for (int i = 0; i < n && ok; i++) ok = read_slice(&r, &m, &slices[i]);
+    for (int i = 0, told = 0; i < n && ok; i++) {
+        for (; told < n && ahead < AHEAD_BYTES; told++) {
+            announce_slice(&r, &m, &slices[told]);
+            ahead += range_count(&slices[told].at) * sizeof(float);
+        }
+        ok = read_slice(&r, &m, &slices[i]);
+        ahead -= range_count(&slices[i].at) * sizeof(float);
+    }
     if (r.fd >= 0) close(r.fd);
     free(r.buffer);
     hf_model_free(&m);
