@@ -26,7 +26,7 @@ checkpoint: {every: 1000}
 phases: [{kind: sft, steps: 1, batch: 1}]
 YAML
     TIME='%M' command time -o rss "$duet" train recipe.yaml --set "out=run" >log 2>&1 || { cat log; exit 1; }
-    said=$(sed -nE 's/.*activations ([0-9.]+) MiB.*/\1/p' log) seconds=$(sed -nE 's/.*"time/step":([0-9.]+).*/\1/p' run/metrics.jsonl)
+    said=$(sed -nE 's/.*activations ([0-9.]+) MiB.*/\1/p' log) seconds=$(sed -nE 's|.*"time/step":([0-9.]+).*|\1|p' run/metrics.jsonl)
     rm -rf run
     awk -v t="$tokens" -v m="$said" -v r="$(tail -n 1 rss)" -v s="${seconds:-0}" -v t0="$tokens_before" -v m0="$before" -v r0="$rss_before" 'BEGIN {
         printf "%6d tokens: %8.1f MiB said, resident %8.1f MiB, step %6.1f s", t, m, r / 1024, s
