@@ -73,8 +73,10 @@ tests_in = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/$(2)_*.c 
 UNIT     := $(call tests_in,unit,test)
 PROPERTY := $(call tests_in,property,test)
 MPI      := $(call tests_in,mpi,test)
+GROWTH   := $(call tests_in,growth,test)
 FUZZ     := $(if $(FUZZERS),$(FUZZERS:%=$(BUILD)/tests/fuzz/fuzz_%),$(call tests_in,fuzz,fuzz))
 FAULTS   := $(wildcard tests/faults/test_*.sh)
+GROWTH_SH := $(wildcard tests/growth/test_*.sh)
 HOSTS    := $(wildcard tests/hosts/test_*.sh)
 SLURM    := $(wildcard tests/slurm/test_*.sh)
 RUN_TESTS := tests/support/run_tests.sh $(BUILD)
@@ -170,15 +172,17 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(Q)$(MPICC) $(LDFLAGS) $^ $(FOUND_CHECK) $(LIBS) -o $@
 
 # --- testing: each ends with "N passed, N failed" ---
-test: all $(UNIT) $(PROPERTY) $(MPI) ## every test this machine can run
-	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --faults $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
-tests: all $(UNIT) $(PROPERTY) $(MPI) ## build every test, run none
+test: all $(UNIT) $(PROPERTY) $(MPI) $(GROWTH) ## every test this machine can run
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI) --growth $(GROWTH) --faults $(GROWTH_SH) $(FAULTS) --hosts $(HOSTS) --slurm $(SLURM)
+tests: all $(UNIT) $(PROPERTY) $(MPI) $(GROWTH) ## build every test, run none
 test-unit: $(UNIT) ## one process, no MPI
 	@$(RUN_TESTS) --unit $(UNIT)
 test-property: $(PROPERTY) ## what must hold for every size up to a bound
 	@$(RUN_TESTS) --property $(PROPERTY)
 test-mpi: $(MPI) ## several ranks; the first line of a test says which counts
 	@$(RUN_TESTS) --mpi $(MPI)
+test-growth: all $(GROWTH) ## what a rank needs as ranks, answers, lines and lengths grow
+	@$(RUN_TESTS) --growth $(GROWTH) --faults $(GROWTH_SH)
 test-faults: all ## killed ranks, damaged files, mistaken recipes: is the message right?
 	@$(RUN_TESTS) --faults $(FAULTS)
 test-hosts: all ## on several hosts of a testbed; as root (make setup-hosts)
@@ -191,10 +195,10 @@ test-slurm-long: all ## the same, with limits and time-outs as they come (ten mi
 test-peers: all ## against tokenizers, transformers, ... with real models, in a virtual environment outside the tree
 	@tests/peers/run.sh $(BIN) $(TESTS)
 
-asan: ## unit, property and MPI tests under AddressSanitizer and UBSan
+asan: ## unit, property, growth and MPI tests under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan asan-run
-asan-run: $(UNIT) $(PROPERTY) $(MPI)
-	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --mpi $(MPI)
+asan-run: $(UNIT) $(PROPERTY) $(MPI) $(GROWTH)
+	@$(RUN_TESTS) --unit $(UNIT) --property $(PROPERTY) --growth $(GROWTH) --mpi $(MPI)
 
 soak: all ## layouts drawn by chance, for SECONDS (60): resumed is unbroken, bit for bit, and the ratio is 1
 	@SOAK=$(SECONDS) bash tests/faults/test_any_layout.sh $(BIN) 1 $$(date +%s)

@@ -3,9 +3,9 @@
 #
 # Makes a folder of a Llama with 0.6 billion weights in bf16, 1.2 GB of random bits, in $TMPDIR. A
 # round: the file is put out of the page cache (fincore says whether it is) and copied to /dev/null
-# by dd in blocks of 8 MiB; put out again, and read by `duet train` with no steps, whose log says the
-# rate, from the first tensor to weights that are ready. The host of a virtual machine may have a
-# cache of its own, which both meet: so the ratio within a round counts, and the median of rounds.
+# by dd in blocks of 8 MiB; put out again, and read by `duet train`, whose log says the rate, from
+# the first tensor to masters in fp32. The host of a virtual machine may have a cache of its own,
+# which both meet: so the ratio within a round counts, and the median of rounds.
 set -eu
 duet=$(realpath "$1") rounds=${2:-5}
 root=$(cd "${BASH_SOURCE%/*}/../.." && pwd)

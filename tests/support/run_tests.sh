@@ -1,11 +1,11 @@
 #!/bin/bash
-# run_tests.sh BUILD {--unit|--property|--mpi|--faults|--hosts|--slurm} TEST...: runs tests, one
-# line each, shows the output of those that fail, ends with "N passed, N failed". C tests are
-# counted by the summary line of Check (a test that exits 0 without one has failed); scripts count
-# as one, exit 77 means skipped and the last line says why: with TEST_SKIPS=fail in the environment
-# that is a failure. A C test whose first line says "on each instruction set" runs on each that this
-# machine has (launch/isas.sh), and its name shows which; a test of several ranks says on how many:
-# "on each instruction set: 1 2".
+# run_tests.sh BUILD {--unit|--property|--growth|--mpi|--faults|--hosts|--slurm} TEST...: runs
+# tests, one line each, shows the output of those that fail, ends with "N passed, N failed". C tests
+# are counted by the summary line of Check (a test that exits 0 without one has failed); scripts
+# count as one, exit 77 means skipped and the last line says why: with TEST_SKIPS=fail in the
+# environment that is a failure. A C test whose first line says "on each instruction set" runs on
+# each that this machine has (launch/isas.sh), and its name shows which; a test of several ranks
+# says on how many: "on each instruction set: 1 2".
 # Exit 1 when anything failed or nothing ran.
 set -u
 build=$1
@@ -119,7 +119,7 @@ for t in "$@"; do
     --*) kind=${t#--} ;;
     *) case $kind in
         unit) each_set "${t#"$build"/}.c" run_one 240 "$t" ;;
-        property) run_one 300 "$t" ;;
+        property | growth) run_one 300 "$t" ;;
         mpi) each_set "tests/mpi/${t##*/}.c" run_mpi "$t" ;;
         faults | hosts | slurm) run_script "$t" ;;
         *) echo "run_tests.sh: $t: of which kind?" >&2; exit 2 ;;
