@@ -18,6 +18,8 @@ static char *renamed(const char *token, const char *other)
     return json;
 }
 
+static bool think = true; /* data.think */
+
 /* Opens it; said: the only problem, or NULL when there is none. */
 static void opens(const char *path, const char *given, const char *said)
 {
@@ -27,10 +29,11 @@ static void opens(const char *path, const char *given, const char *said)
     settings_defaults(&s);
     free(s.model.tokenizer);
     s.model.tokenizer = strdup(path);
+    s.data.think = think;
     struct tokenizer *t = vocabulary_open(&s, given, &json, &p);
     ck_assert_int_eq(p.n, said ? 1 : 0);
     if (said) ck_assert_msg(strstr(p.text[0], said) != NULL, "%s", p.text[0]);
-    if (!said) ck_assert(tokenizer_find(t, TOKEN_THINK) >= 0);
+    if (!said) ck_assert(!think || tokenizer_find(t, TOKEN_THINK) >= 0);
     if (given) ck_assert_str_eq(json, given);
     tokenizer_free(t);
     free(json);
@@ -55,6 +58,9 @@ START_TEST(tokens_that_prompts_need)
     char *no_think = renamed("\"<think>\"", "\"<thinc>\""), *no_eos = renamed("<eos>", "<oes>");
     opens("", no_think, "has no token <think>");
     opens("", no_eos, "has no token <eos>");
+    think = false;
+    opens("", no_think, NULL);
+    opens("", no_eos, "has no token <eos>; duet's prompts need <eos>");
     free(no_think);
     free(no_eos);
 }
