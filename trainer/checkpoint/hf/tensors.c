@@ -156,12 +156,17 @@ static off_t byte_of(const struct source_of *s, size_t element)
     return (off_t)(s->at + (element - s->lo) * s->bytes);
 }
 
-/* Elements [lo, hi) of the whole tensor will be read soon, or so much of them as fits. */
+/* Elements [lo, hi) of the whole tensor will be read soon, or so many of them as fit. In small
+ * parts: of a long one the kernel reads only the beginning. */
 static void announce(const struct tensor_reader *r, const struct source_of *s, size_t lo, size_t hi)
 {
+    enum { PART_BYTES = 512 << 10 };
     size_t bytes = hi > lo ? (hi - lo) * s->bytes : 0;
     if (bytes > AHEAD_BYTES) bytes = AHEAD_BYTES;
-    if (bytes > 0) posix_fadvise(r->fd, byte_of(s, lo), (off_t)bytes, POSIX_FADV_WILLNEED);
+    for (size_t at = 0; at < bytes; at += PART_BYTES)
+        posix_fadvise(r->fd, byte_of(s, lo) + (off_t)at,
+                      (off_t)(bytes - at < PART_BYTES ? bytes - at : PART_BYTES),
+                      POSIX_FADV_WILLNEED);
 }
 
 /* Elements [lo, hi) of the whole tensor into the buffer. */
