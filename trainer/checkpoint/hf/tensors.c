@@ -118,8 +118,8 @@ bool hf_folder_check(const struct hf_folder *f, const struct dims *d, struct pro
 
 /* Runs of a slice that lie closer than NEAR_BYTES in the file are read together, with what is
  * between: a disk reads whole pages anyway. The kernel is told what comes within AHEAD_BYTES, so
- * that the disk reads while we convert. */
-enum { BUFFER_BYTES = 8 << 20, NEAR_BYTES = 16 << 10, AHEAD_BYTES = 64 << 20 };
+ * that the disk reads while we convert. The buffer stays in a core's cache. */
+enum { BUFFER_BYTES = 1 << 20, NEAR_BYTES = 16 << 10, AHEAD_BYTES = 64 << 20 };
 
 struct tensor_reader {
     const struct hf_folder *folder;
