@@ -17,8 +17,8 @@ static const size_t huge_page_bytes = (size_t)2 << 20;
 
 /* ---- the host ---- */
 
-/* Large pages where the kernel has them: a model of gigabytes is walked through again and again, and
- * its first touch takes a fraction of the faults. Without them all is as well, only slower. */
+/* Large pages where the kernel has them: a model of gigabytes is walked through again and again,
+ * and its first touch takes a fraction of the faults. Without them all is as well, only slower. */
 static void *host_alloc(size_t bytes)
 {
     void *memory = NULL;

@@ -156,7 +156,7 @@ static off_t byte_of(const struct source_of *s, size_t element)
     return (off_t)(s->at + (element - s->lo) * s->bytes);
 }
 
-/* Elements [lo, hi) of the whole tensor will be read soon, or so many of them as fit. In small
+/* Elements [lo, hi) of the whole tensor, of which at most AHEAD_BYTES, will be read soon. In small
  * parts: of a long one the kernel reads only the beginning. */
 static void announce(const struct tensor_reader *r, const struct source_of *s, size_t lo, size_t hi)
 {
