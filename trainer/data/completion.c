@@ -7,8 +7,12 @@
 size_t span_find(struct span s, const char *word)
 {
     size_t n = strlen(word);
-    for (size_t i = 0; i + n <= s.n; i++)
-        if (memcmp(s.at + i, word, n) == 0) return i;
+    for (size_t i = 0; i + n <= s.n; i++) {
+        const char *at = memchr(s.at + i, word[0], s.n - n - i + 1);
+        if (!at) break;
+        i = (size_t)(at - s.at);
+        if (memcmp(at, word, n) == 0) return i;
+    }
     return s.n;
 }
 

@@ -51,13 +51,10 @@ static bool no_json(const struct example_reading *d, const char *line, size_t n)
 static bool note_member(struct example_reading *d, struct span key, struct span value)
 {
     for (int i = 0; i < d->f->names; i++) {
-        char name[64];
-        if (key.n != d->f->name[i].n && !memchr(key.at, '\\', key.n)) continue;
-        if (snprintf(name, sizeof name, "%.*s", (int)d->f->name[i].n, d->f->name[i].at) >=
-                (int)sizeof name ||
-            !scan_key_is(key, name))
-            continue;
-        if (d->value[i].at) return wrong(d, "not JSON: duplicate member \"%s\"", name);
+        struct span name = {d->f->name[i].at, d->f->name[i].n};
+        if (!scan_key_is_span(key, name)) continue;
+        if (d->value[i].at)
+            return wrong(d, "not JSON: duplicate member \"%.*s\"", (int)name.n, name.at);
         d->value[i] = value;
     }
     return true;
@@ -320,8 +317,11 @@ static bool check_words(const struct example_reading *d)
 static bool take_hashes(struct example_reading *d, struct span text)
 {
     size_t at = text.n, n = 0;
-    for (size_t i = 0; i + 4 <= text.n; i++)
-        if (memcmp(text.at + i, "####", 4) == 0) at = i;
+    for (size_t i = 0, next; i < text.n; i = next + 1) {
+        struct span rest = {text.at + i, text.n - i};
+        next = i + span_find(rest, "####");
+        if (next < text.n) at = next;
+    }
     if (at == text.n) return wrong(d, "no \"####\" before the answer");
     struct span answer = span_trim((struct span){text.at + at + 4, text.n - at - 4});
     char *out = keep(d->r, answer.at, answer.n);
@@ -353,6 +353,10 @@ static struct span last_boxed(struct span text)
     for (size_t i = 0; i < text.n; i++) {
         struct span rest = {text.at + i, text.n - i};
         size_t n = 0;
+        const char *next = memchr(rest.at, '\\', rest.n);
+        if (!next) break;
+        i += (size_t)(next - rest.at);
+        rest = (struct span){text.at + i, text.n - i};
         for (int k = 0; k < 2; k++)
             if (rest.n > strlen(words[k]) && memcmp(rest.at, words[k], strlen(words[k])) == 0)
                 n = strlen(words[k]);

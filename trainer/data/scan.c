@@ -75,10 +75,24 @@ static size_t escape_length(const char *at, const char *end)
     return pair ? 12 : 0;
 }
 
+/* Are all eight bytes plain: ASCII, no quote, no backslash, no control character? Each test sets
+ * the highest bit of a byte that fails it, and may set it in bytes above such a one. */
+static bool eight_plain(const char *at)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = ones * 0x80;
+    uint64_t x, quote, escape;
+    memcpy(&x, at, sizeof x);
+    quote = x ^ ones * '"';
+    escape = x ^ ones * '\\';
+    return ((x | (x - ones * 0x20) | (quote - ones) | (escape - ones)) & tops) == 0;
+}
+
 /* From behind the opening quote to behind the closing one. */
 static bool scan_string(struct scan *s)
 {
     while (s->at < s->end) {
+        while (s->end - s->at >= 8 && eight_plain(s->at)) s->at += 8;
+        if (s->at == s->end) break;
         unsigned char c = (unsigned char)*s->at;
         size_t n = 1;
         if (c == '"') {
@@ -121,14 +135,18 @@ size_t scan_unescape(struct span value, char *out)
     return n;
 }
 
-bool scan_key_is(struct span key, const char *word)
+bool scan_key_is_span(struct span key, struct span word)
 {
     char plain[KEY_BYTES];
-    size_t n = strlen(word);
-    if (key.n == n && memcmp(key.at, word, n) == 0) return true;
-    if (key.n > sizeof plain || key.n < n || !memchr(key.at, '\\', key.n)) return false;
+    if (key.n == word.n && memcmp(key.at, word.at, word.n) == 0) return true;
+    if (key.n > sizeof plain || key.n < word.n || !memchr(key.at, '\\', key.n)) return false;
     struct span quoted = {key.at - 1, key.n + 2};
-    return scan_unescape(quoted, plain) == n && memcmp(plain, word, n) == 0;
+    return scan_unescape(quoted, plain) == word.n && memcmp(plain, word.at, word.n) == 0;
+}
+
+bool scan_key_is(struct span key, const char *word)
+{
+    return scan_key_is_span(key, (struct span){word, strlen(word)});
 }
 
 /* --- values --- */

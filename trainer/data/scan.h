@@ -42,5 +42,6 @@ static inline bool value_is(struct span v, char first)
 size_t scan_unescape(struct span value, char *out);
 /* Is the key this word, however it is escaped? */
 bool scan_key_is(struct span key, const char *word);
+bool scan_key_is_span(struct span key, struct span word);
 
 #endif

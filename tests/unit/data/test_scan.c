@@ -1,5 +1,5 @@
 /* JSON looked at in place: what is a value and what is none, strings unescaped, members found.
- * Values are held against jansson's by tests/fuzz/fuzz_scan.c. */
+ * Values are held against jansson's by tests/fuzz/fuzz_jsonl.c. */
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/data/scan.h"
@@ -87,6 +87,42 @@ START_TEST(strings)
 }
 END_TEST
 
+/* Strings are gone through eight bytes at a time: a byte that may not be there is seen at each
+ * place of them, and one that may be is not taken for another. */
+START_TEST(every_byte_at_every_place)
+{
+    char text[32];
+    for (int n = 1; n <= 20; n++)
+        for (int at = 0; at < n; at++)
+            for (int byte = 0; byte < 256; byte++) {
+                memset(text, 'a', sizeof text);
+                text[0] = text[n + 1] = '"';
+                text[1 + at] = (char)byte;
+                bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+                ck_assert_msg(whole(text, (size_t)n + 2) == plain, "byte %d at %d of %d", byte, at,
+                              n);
+            }
+}
+END_TEST
+
+/* Held against the plainest loop. */
+START_TEST(words_are_found)
+{
+    static const char *const words[] = {"<", "<<", "<a>", "a<a"};
+    char text[12];
+    for (unsigned seed = 0; seed < 1u << 20; seed += 7) {
+        size_t n = seed % 11;
+        for (size_t i = 0; i < n; i++) text[i] = "<a>b"[seed >> 2 * (i % 10) & 3];
+        for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
+            size_t at = 0, bytes = strlen(words[k]);
+            while (at + bytes <= n && memcmp(text + at, words[k], bytes) != 0) at++;
+            if (at + bytes > n) at = n;
+            ck_assert_uint_eq(span_find((struct span){text, n}, words[k]), at);
+        }
+    }
+}
+END_TEST
+
 /* 2048 levels and no more, without recursion. */
 START_TEST(depth)
 {
@@ -103,9 +139,11 @@ START_TEST(depth)
 }
 END_TEST
 
-#define TESTS(X) \
-    X(values)    \
-    X(strings)   \
+#define TESTS(X)                 \
+    X(values)                    \
+    X(strings)                   \
+    X(every_byte_at_every_place) \
+    X(words_are_found)           \
     X(depth)
 
 UNIT_MAIN("scan")
