@@ -1,6 +1,6 @@
 /* See collection.h. A record is known by its place: the byte where its line begins, files counted
- * one behind the other. Records of a split lie in lists of places, in the order of the files; the
- * order of training is a keyed permutation of numbers in these lists, computed place by place. */
+ * one behind the other. Records of a split are a set of lines, numbered in the order of the files;
+ * the order of training is a keyed permutation of records, computed one by one. */
 #include "trainer/data/collection.h"
 
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "trainer/data/files.h"
 #include "trainer/data/heldout.h"
 #include "trainer/data/lines.h"
+#include "trainer/data/number_set.h"
 
 enum { COMPLAINTS = 20, SLOTS = 64 };
 static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
@@ -22,22 +23,16 @@ struct held_text {
     size_t room;
 };
 
-struct places {
-    uint64_t *at;
-    int n;
-    size_t room;
-    int first[FILES_MOST + 1]; /* of the training split: number of each file's first record */
-};
-
 struct collection {
     struct fields fields;
-    struct file_list list[2]; /* data.file, data.heldout_file */
-    struct lines *file;       /* (files) those of the training split first */
-    uint64_t *base;           /* (files + 1) the place of each file's first byte */
-    int files, training;      /* of them of the training split, or of both */
-    bool apart, skip;         /* skip: bad lines */
-    struct places split[2];
-    struct mix *mix; /* NULL: the files are one list */
+    struct file_list list[2];   /* data.file, data.heldout_file */
+    struct lines *file;         /* (files) those of the training split first */
+    uint64_t *base;             /* (files + 1) the place of each file's first byte */
+    uint64_t *lines;            /* (files + 1) lines of the files before it */
+    int files, training;        /* of them of the training split, or of both */
+    bool apart, skip;           /* skip: bad lines */
+    struct number_set split[2]; /* lines, counted from 0 over all files */
+    struct mix *mix;            /* NULL: the files are one list */
     struct held_text *slot;
     int slots, next;
     struct example read;
@@ -55,17 +50,6 @@ struct index_job {
     struct problems *problems;
     int bad;
 };
-
-static void places_add(struct places *l, uint64_t at, const char *file)
-{
-    if ((size_t)l->n == l->room) {
-        l->room = l->room ? 2 * l->room : 1024;
-        l->at = realloc(l->at, l->room * sizeof *l->at);
-        SYS_OK(l->at, "give the job more memory, or a smaller file",
-               "no memory for %zu records of %s", l->room, file);
-    }
-    l->at[l->n++] = at;
-}
 
 /* Records that differ neither in prompt nor in answer are one problem. */
 static uint64_t record_hash(const struct example *r)
@@ -94,29 +78,27 @@ static bool bad_line(struct index_job *j, int number, const char *why)
 
 static bool index_line(void *ctx, const char *text, size_t n, uint64_t at, int number)
 {
+    (void)at;
     struct index_job *j = ctx;
     struct collection *c = j->c;
     char why[EXAMPLE_WHY];
     if (!example_read(&c->read, text, n, &c->fields, why)) return bad_line(j, number, why);
     enum split split = split_of(j);
     c->records++;
-    if (split == SPLIT_HELDOUT && collection_is_large(c) && c->split[split].n >= LARGE_HELDOUT)
-        return true;
+    if (split == SPLIT_HELDOUT && collection_is_large(c) && j->met->n >= LARGE_HELDOUT) return true;
     if (split == SPLIT_HELDOUT && !hashes_add(j->met, record_hash(&c->read))) return true;
-    places_add(&c->split[split], c->base[j->file] + at, c->file[j->file].path);
+    number_set_add(&c->split[split], c->lines[j->file] + (uint64_t)number - 1);
     return true;
 }
 
-/* first[] is set on both sides of the file, so that a file without training problems has an empty
- * range. */
+/* What is wrong with a file is said when all of it is known. */
 static void index_file(struct collection *c, int number, struct hashes *met, struct problems *p)
 {
     struct lines *l = &c->file[number];
     struct index_job job = {.c = c, .file = number, .met = met, .problems = p};
     int before = p->n, records = c->records;
-    if (number < c->training) c->split[SPLIT_TRAIN].first[number] = c->split[SPLIT_TRAIN].n;
     if (!lines_each(l, index_line, &job, p)) return;
-    if (number < c->training) c->split[SPLIT_TRAIN].first[number + 1] = c->split[SPLIT_TRAIN].n;
+    c->lines[number + 1] = c->lines[number] + (uint64_t)l->n;
     if (job.bad == COMPLAINTS && !c->skip)
         problems_add(p, l->path, 0, "%d bad lines; the rest was not read", COMPLAINTS);
     else if (c->records == records && p->n == before)
@@ -139,6 +121,7 @@ static bool open_files(struct collection *c, const struct settings *set, unsigne
     const int most = c->list[0].n + c->list[1].n;
     c->file = memory_take((size_t)most + 1, sizeof *c->file, "files of problems");
     c->base = memory_take((size_t)most + 1, sizeof *c->base, "files of problems");
+    c->lines = memory_take((size_t)most + 1, sizeof *c->lines, "files of problems");
     for (int k = 0; k < 2; k++) {
         bool wanted = c->apart ? read >> k & 1 : k == 0;
         for (int i = 0; wanted && i < c->list[k].n; i++) {
@@ -152,22 +135,26 @@ static bool open_files(struct collection *c, const struct settings *set, unsigne
     return p->n == before;
 }
 
+/* Training problems before those of a file. */
+static int first_of(const struct collection *c, int file)
+{
+    return number_set_below(&c->split[SPLIT_TRAIN], c->lines[file]);
+}
+
 static void make_mix(struct collection *c)
 {
-    const struct places *l = &c->split[SPLIT_TRAIN];
     double weight[FILES_MOST];
     if (!c->list[0].weighted || c->training < 2) return;
     for (int i = 0; i < c->training; i++)
-        weight[i] = l->first[i + 1] > l->first[i] ? c->list[0].weight[i] : 0;
+        weight[i] = first_of(c, i + 1) > first_of(c, i) ? c->list[0].weight[i] : 0;
     if (!c->mix) c->mix = memory_take(1, sizeof *c->mix, "the weights of files");
     mix_make(c->mix, weight, c->training);
 }
 
 static void check_mix(const struct collection *c, struct problems *p)
 {
-    const struct places *l = &c->split[SPLIT_TRAIN];
     for (int i = 0; c->list[0].weighted && i < c->training; i++)
-        if (l->first[i + 1] == l->first[i])
+        if (first_of(c, i + 1) == first_of(c, i))
             problems_add(p, c->file[i].path, 0,
                          "no training problems in it, but data.file gives it a weight");
 }
@@ -185,6 +172,7 @@ struct collection *collection_open(const struct settings *set, unsigned read, st
     c->skip = set->data.bad_lines == BAD_LINES_SKIP;
     if (p->n == before && open_files(c, set, read, p))
         for (int i = 0; i < c->files; i++) index_file(c, i, &met, p);
+    for (int k = 0; k < 2; k++) number_set_count(&c->split[k]);
     hashes_free(&met);
     if (p->n == before && (read & 1u << SPLIT_TRAIN)) check_mix(c, p);
     if (p->n > before) {
@@ -204,12 +192,13 @@ void collection_free(struct collection *c)
     for (int i = 0; i < c->slots; i++) free(c->slot[i].text);
     for (int k = 0; k < 2; k++) {
         file_list_free(&c->list[k]);
-        free(c->split[k].at);
+        number_set_free(&c->split[k]);
     }
     fields_free(&c->fields);
     example_free(&c->read);
     free(c->file);
     free(c->base);
+    free(c->lines);
     free(c->mix);
     free(c->slot);
     free(c);
@@ -237,6 +226,14 @@ bool collection_apart(const struct collection *c)
     return c->apart;
 }
 
+size_t collection_bytes(const struct collection *c)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < c->files; i++) bytes += c->file[i].marks * sizeof *c->file[i].mark;
+    for (int k = 0; k < 2; k++) bytes += number_set_bytes(&c->split[k]);
+    return bytes;
+}
+
 const char *collection_first(const struct collection *c, enum split split, int *more)
 {
     const struct file_list *l = &c->list[c->apart && split == SPLIT_HELDOUT];
@@ -260,6 +257,16 @@ static int file_of(const struct collection *c, uint64_t place)
     int i = 0;
     while (i + 1 < c->files && c->base[i + 1] <= place) i++;
     return i;
+}
+
+static uint64_t place_of(struct collection *c, enum split split, int i)
+{
+    uint64_t line = number_set_at(&c->split[split], i), at;
+    int file = 0;
+    size_t n;
+    while (c->lines[file + 1] <= line) file++;
+    lines_numbered(&c->file[file], (int)(line - c->lines[file]) + 1, &at, &n);
+    return c->base[file] + at;
 }
 
 static const struct example *read_example(struct collection *c, uint64_t place)
@@ -304,7 +311,7 @@ static void take_record(struct collection *c, uint64_t place, struct problem *ou
 
 void collection_take(struct collection *c, enum split split, int i, struct problem *out)
 {
-    take_record(c, c->split[split].at[i], out);
+    take_record(c, place_of(c, split, i), out);
 }
 
 /* Place i of a permutation of 0..n-1: a four-round Feistel network over the next even power of two,
@@ -328,15 +335,15 @@ static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t list, uint32_t 
 void collection_draw(struct collection *c, enum split split, uint64_t seed, uint32_t index,
                      struct problem *out)
 {
-    const struct places *l = &c->split[split];
-    uint32_t n = (uint32_t)l->n, list = (uint32_t)split, first = 0;
+    uint32_t n = (uint32_t)c->split[split].n, list = (uint32_t)split, first = 0;
     if (c->mix && split == SPLIT_TRAIN) {
         int file = mix_file(c->mix, index, &index);
-        first = (uint32_t)l->first[file];
-        n = (uint32_t)l->first[file + 1] - first;
+        first = (uint32_t)first_of(c, file);
+        n = (uint32_t)first_of(c, file + 1) - first;
         list += 2 * (uint32_t)file;
     }
-    take_record(c, l->at[first + permuted(seed, index / n, list, n, index % n)], out);
+    uint32_t number = first + permuted(seed, index / n, list, n, index % n);
+    take_record(c, place_of(c, split, (int)number), out);
 }
 
 const char *collection_place(struct collection *c, const struct problem *p, int *line)
@@ -348,14 +355,7 @@ const char *collection_place(struct collection *c, const struct problem *p, int 
 
 void collection_keep(struct collection *c, enum split split, const bool *keep)
 {
-    struct places *l = &c->split[split];
-    int left = 0, file = 0;
-    for (int i = 0; i <= l->n; i++) {
-        for (; split == SPLIT_TRAIN && file <= c->training && l->first[file] == i; file++)
-            l->first[file] = left;
-        if (i < l->n && keep[i]) l->at[left++] = l->at[i];
-    }
-    l->n = left;
+    number_set_keep(&c->split[split], keep);
     c->summed[split] = false;
     if (split == SPLIT_TRAIN) make_mix(c); /* a file may have none left */
 }
@@ -371,7 +371,7 @@ static void sum_text(struct checksum *sum, const char *text)
 static void sum_records(struct collection *c, enum split split, struct checksum *sum)
 {
     for (int i = 0; i < c->split[split].n; i++) {
-        const struct example *r = read_example(c, c->split[split].at[i]);
+        const struct example *r = read_example(c, place_of(c, split, i));
         sum_text(sum, r->prompt);
         sum_text(sum, r->answer);
         sum_text(sum, r->demonstration);

@@ -1,5 +1,6 @@
 /* The user's files of problems: where each record stands, which split it is of, in which order they
- * come. Only that is kept in memory, 8 bytes a record; texts are read when they are asked for. */
+ * come. Only that is kept in memory, a byte for each thousand of the files and 2.2 bits a line;
+ * texts are read when they are asked for. */
 #ifndef DUET_TRAINER_DATA_COLLECTION_H
 #define DUET_TRAINER_DATA_COLLECTION_H
 
@@ -40,5 +41,7 @@ bool collection_is_large(const struct collection *c);
 int collection_records(const struct collection *c);
 const char *collection_first(const struct collection *c, enum split split, int *more);
 bool collection_apart(const struct collection *c);
+/* What is kept of the files. */
+size_t collection_bytes(const struct collection *c);
 
 #endif

@@ -6,11 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 #include "comm/base/checksum.h"
+#include "comm/base/file.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/watch.h"
 
-enum { STRIDE = 1 << 20, PIECE = 1 << 20, FIRST = 4096 };
+enum { STRIDE = 16 << 10, MOST_MARKS = 1 << 20, PIECE = 1 << 20 };
 
 bool lines_open(struct lines *l, const struct input *in, struct problems *p)
 {
@@ -36,20 +37,6 @@ static void grow(struct lines *l, size_t room)
     l->room = room;
 }
 
-/* Up to n bytes from byte `at` on, fewer only at the file's end; -1: errno says why not. */
-static ssize_t read_at(const struct lines *l, char *out, size_t n, uint64_t at)
-{
-    size_t done = 0;
-    while (done < n) {
-        ssize_t got = pread(l->fd, out + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return -1;
-        if (got == 0) break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
 static bool is_blank(const char *at, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -60,6 +47,16 @@ static bool is_blank(const char *at, size_t n)
 static size_t without_return(const char *at, size_t n)
 {
     return n > 0 && at[n - 1] == '\r' ? n - 1 : n;
+}
+
+/* Lists and buffers that grew by doubling; what the buffer holds is forgotten. */
+static void give_back(struct lines *l)
+{
+    struct line_mark *mark = l->marks ? realloc(l->mark, l->marks * sizeof *mark) : NULL;
+    if (mark) l->mark = mark;
+    free(l->buffer);
+    l->buffer = NULL;
+    l->room = l->have = 0;
 }
 
 /* --- once through --- */
@@ -73,10 +70,14 @@ struct walk {
     double said;
 };
 
-/* One line in STRIDE bytes is noted, so that any line's number is found by reading that many. */
+static uint64_t stride_of(const struct lines *l)
+{
+    return l->bytes / MOST_MARKS > STRIDE ? l->bytes / MOST_MARKS : STRIDE;
+}
+
 static void note_mark(struct lines *l, uint64_t at)
 {
-    if (l->marks > 0 && at < l->mark[l->marks - 1].at + STRIDE) return;
+    if (l->marks > 0 && at < l->mark[l->marks - 1].at + stride_of(l)) return;
     if ((l->marks & (l->marks + 1)) == 0) {
         l->mark = realloc(l->mark, 2 * (l->marks + 1) * sizeof *l->mark);
         SYS_OK(l->mark, "give the job more memory", "no memory for the lines of %s", l->path);
@@ -89,7 +90,7 @@ static bool fill(struct walk *w, struct problems *p)
 {
     struct lines *l = w->l;
     if (w->have == l->room || l->room < PIECE) grow(l, l->room < PIECE ? PIECE : 2 * l->room);
-    ssize_t got = read_at(l, l->buffer + w->have, l->room - w->have, w->at + w->have);
+    ssize_t got = file_read_at(l->fd, l->buffer + w->have, l->room - w->have, w->at + w->have);
     if (got < 0) {
         problems_add(p, l->path, 0, "cannot be read from byte %llu on: %s",
                      (unsigned long long)(w->at + w->have), strerror(errno));
@@ -152,46 +153,96 @@ bool lines_each(struct lines *l,
     }
     l->sum = checksum_value(w.sum);
     checksum_free(w.sum);
+    give_back(l);
     return ok;
 }
 
 /* --- one by one --- */
 
-/* A line has no known length: twice as much is read until its end is found. */
-const char *lines_at(struct lines *l, uint64_t at, size_t *n)
-{
-    ssize_t have = 0;
-    const char *stop = NULL;
-    for (size_t want = FIRST; !stop; want *= 2) {
-        grow(l, want);
-        ssize_t got = read_at(l, l->buffer + have, want - (size_t)have, at + (size_t)have);
-        SYS_OK(got >= 0 && have + got > 0, "give the job the file that it began with",
-               "cannot read the line at byte %llu of %s", (unsigned long long)at, l->path);
-        stop = memchr(l->buffer + have, '\n', (size_t)got);
-        have += got;
-        if ((size_t)have < want) break;
-    }
-    *n = without_return(l->buffer, stop ? (size_t)(stop - l->buffer) : (size_t)have);
-    return l->buffer;
-}
-
-/* From the nearest mark before it, lines are counted: numbers are only needed for messages. */
-int lines_number(struct lines *l, uint64_t at)
+/* The last line noted at or before a byte, or a line, of the file. */
+static size_t mark_before(const struct lines *l, uint64_t at, int number)
 {
     size_t low = 0, high = l->marks;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
-        *(l->mark[middle].at <= at ? &low : &high) = middle;
+        *(l->mark[middle].at <= at && l->mark[middle].number <= number ? &low : &high) = middle;
     }
+    return low;
+}
+
+/* As many lines as there were, the last of them whole: else another would be taken for the one that
+ * is meant. */
+static bool as_before(const struct lines *l, size_t mark)
+{
+    bool last = mark + 1 == l->marks;
+    int lines = (last ? l->n + 1 : l->mark[mark + 1].number) - l->mark[mark].number, found = 0;
+    const char *at = l->buffer, *end = at + l->have, *stop;
+    for (; at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) found++;
+    return last ? found + (at < end) == lines : at == end && found == lines;
+}
+
+/* The lines from a mark to the next one, all of them whole, into the buffer. */
+static void load(struct lines *l, size_t mark)
+{
+    uint64_t from = l->mark[mark].at, to = mark + 1 < l->marks ? l->mark[mark + 1].at : l->bytes;
+    size_t n = (size_t)(to - from);
+    if (l->have == n && l->from == from) return;
+    grow(l, n);
+    l->have = 0;
+    ssize_t got = file_read_at(l->fd, l->buffer, n, from);
+    SYS_OK(got == (ssize_t)n, "give the job the file that it began with",
+           "cannot read the lines at byte %llu of %s", (unsigned long long)from, l->path);
+    l->from = from;
+    l->have = n;
+    l->last_line = l->mark[mark];
+    SYS_OK(as_before(l, mark), "leave a file alone while a job reads it",
+           "%s has changed since the job began: other lines are at byte %llu", l->path,
+           (unsigned long long)from);
+}
+
+/* What is left of the buffer from a byte of the file on, which it holds. */
+static const char *held(const struct lines *l, uint64_t at, size_t *left)
+{
+    size_t skip = (size_t)(at - l->from);
+    INVARIANT(skip <= l->have, "byte %zu of %zu", skip, l->have);
+    *left = l->have - skip;
+    return l->buffer + skip;
+}
+
+const char *lines_at(struct lines *l, uint64_t at, size_t *n)
+{
+    load(l, mark_before(l, at, INT_MAX));
+    const char *text = held(l, at, n), *stop = memchr(text, '\n', *n);
+    *n = without_return(text, stop ? (size_t)(stop - text) : *n);
+    return text;
+}
+
+/* Lines are asked for in their order more often than not: the search goes on where the last one
+ * ended. */
+const char *lines_numbered(struct lines *l, int number, uint64_t *at, size_t *n)
+{
+    load(l, mark_before(l, UINT64_MAX, number));
+    if (number < l->last_line.number) l->last_line = l->mark[mark_before(l, l->from, INT_MAX)];
+    size_t left;
+    const char *text = held(l, l->last_line.at, &left);
+    for (; l->last_line.number < number; l->last_line.number++) {
+        const char *stop = memchr(text, '\n', left);
+        INVARIANT(stop, "no line %d at byte %llu", number, (unsigned long long)l->from);
+        left -= (size_t)(stop + 1 - text);
+        text = stop + 1;
+    }
+    *at = l->last_line.at = l->from + (l->have - left);
+    return lines_at(l, *at, n);
+}
+
+/* Counted from the nearest mark before it. */
+int lines_number(struct lines *l, uint64_t at)
+{
     if (l->marks == 0) return 0;
-    int number = l->mark[low].number;
-    for (uint64_t from = l->mark[low].at; from < at;) {
-        size_t want = at - from < PIECE ? (size_t)(at - from) : PIECE;
-        grow(l, PIECE);
-        ssize_t got = read_at(l, l->buffer, want, from);
-        if (got <= 0) break;
-        for (ssize_t i = 0; i < got; i++) number += l->buffer[i] == '\n';
-        from += (uint64_t)got;
-    }
+    size_t mark = mark_before(l, at, INT_MAX), left;
+    load(l, mark);
+    int number = l->mark[mark].number;
+    const char *end = held(l, at, &left);
+    for (const char *c = l->buffer; c < end; c++) number += *c == '\n';
     return number;
 }
