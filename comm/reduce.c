@@ -107,13 +107,13 @@ static void name_tags(struct reduce *r)
 struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
                           int max_open)
 {
-    int rank, size, streams = reduce_streams(f);
+    int rank, size;
     MPI_OK(MPI_Comm_rank(comm, &rank));
     MPI_OK(MPI_Comm_size(comm, &size));
     INVARIANT(rank == f->me && size == f->members && size % f->inner == 0 && max_open < SEQUENCE,
               "member %d of %d by runs of %d in a group of %d", f->me, f->members, f->inner, size);
     struct reduce *r = memory_take(1, sizeof *r, "reductions");
-    size_t rows = (size_t)max_open, members = (size_t)size, each = (size_t)streams;
+    size_t rows = (size_t)max_open, members = (size_t)size, each = (size_t)reduce_streams(f);
     r->transport = t;
     r->form = *f;
     r->max_open = max_open;
@@ -123,7 +123,6 @@ struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct
     r->node = memory_take(members, sizeof *r->node, "reductions");
     for (int i = 0; f->node && i < size; i++) r->node[i] = f->node[i];
     r->form.node = f->node ? r->node : NULL;
-    r->map = reduce_map_of(&r->form);
     for (size_t i = 0; i < rows; i++) {
         r->op[i].stream = r->stream + i * each;
         r->op[i].term = r->term + i * members;

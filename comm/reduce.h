@@ -31,6 +31,13 @@
 enum reduce_path { REDUCE_AUTO, REDUCE_FLAT, REDUCE_NODES };
 enum { REDUCE_SLACK = 64 }; /* no slice is larger than the mean, rounded up, by more than this */
 
+/* Members by nodes, as the nodes path needs it: member i is number i % each of node i / each. */
+struct reduce_map {
+    int nodes, each; /* each 0: members do not lie like that, and `why` */
+    const char *why;
+    long looks; /* at members, to find this out */
+};
+
 /* A group: how its sums are formed and travel. */
 struct reduce_form {
     int members, me;
@@ -38,7 +45,11 @@ struct reduce_form {
     const int *node; /* (members) which node each is on; NULL: all on one. Copied. */
     enum reduce_path path;
     enum codec wire;
+    struct reduce_map map; /* reduce_map_of: made once a group, read by every question below */
 };
+/* From members, inner and node: the form's map, to be put there by whoever makes the form. Looks at
+ * every member; where nodes do not come in rising order it allocates. Local. */
+struct reduce_map reduce_map_of(const struct reduce_form *f);
 
 /* The path that reductions of n floats take, and why ("members of a node are not neighbours"): text
  * of a table, never NULL. Pure. */

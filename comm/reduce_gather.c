@@ -34,7 +34,7 @@ static void begin_flat(struct reduce *r, struct reduction *op)
 /* The slice of `owner` to the others of my node, as far as `after` has it. */
 static void share(struct reduce *r, struct reduction *op, int owner, const struct stream *after)
 {
-    int K = r->map.each, me = r->form.me, first = me - me % K;
+    int K = r->form.map.each, me = r->form.me, first = me - me % K;
     for (int k = 1; k < K; k++) add_slice(r, op, owner, first + (me + k) % K, true, after);
 }
 
@@ -42,7 +42,7 @@ static void share(struct reduce *r, struct reduction *op, int owner, const struc
  * other node, who shares it within that node. */
 static void begin_nodes(struct reduce *r, struct reduction *op)
 {
-    int K = r->map.each, R = r->form.members, me = r->form.me, first = me - me % K;
+    int K = r->form.map.each, R = r->form.members, me = r->form.me, first = me - me % K;
     for (int i = 0; i < R; i++) {
         int from = first + i % K;
         if (from != me) add_slice(r, op, i, from, false, NULL);
@@ -57,7 +57,7 @@ static void begin_nodes(struct reduce *r, struct reduction *op)
 
 static void gather_begin(struct reduce *r, struct reduction *op)
 {
-    bool nodes = reduce_gather_by_nodes(&r->form, &r->map, op->n * op->elem_bytes);
+    bool nodes = reduce_gather_over_nodes(&r->form, op->n * op->elem_bytes);
     (nodes ? begin_nodes : begin_flat)(r, op);
 }
 

@@ -1,8 +1,10 @@
-/* Which path, and how much room and traffic it needs: pure functions of the form, so that the
- * planner can ask them, too. */
+/* Which path, and how much room and traffic it needs: functions of the form and of the map in it,
+ * so that the planner can ask them, too. */
 #include "comm/reduce_op.h"
 
+#include <stdlib.h>
 #include "comm/base/die.h"
+#include "comm/base/memory.h"
 
 /* A chain is full when a piece has made all its hops, so pieces are small; but each costs some ten
  * microseconds. */
@@ -23,34 +25,67 @@ static int node_of(const struct reduce_form *f, int member)
     return f->node ? f->node[member] : 0;
 }
 
-/* Members of `node`, and the first of them. */
-static int members_on(const struct reduce_form *f, int node, int *first)
+static int by_number(const void *a, const void *b)
 {
-    int n = 0;
-    for (int i = f->members - 1; i >= 0; i--)
-        if (node_of(f, i) == node) n++, *first = i;
-    return n;
+    const int *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static bool rises(const int *node, int n)
+{
+    for (int i = 1; i < n; i++)
+        if (node[i] < node[i - 1]) return false;
+    return true;
+}
+
+/* How many nodes there are, and how many members each has (0: not as many on each). In a copy that
+ * is sorted the members of a node stand together; as they are they do so where nodes rise. */
+static void count_nodes(struct reduce_map *m, const struct reduce_form *f)
+{
+    int n = f->members, *sorted = NULL;
+    const int *node = f->node;
+    if (!rises(node, n)) {
+        node = sorted = memory_take((size_t)n, sizeof *sorted, "a map of nodes");
+        for (int i = 0; i < n; i++) sorted[i] = f->node[i];
+        qsort(sorted, (size_t)n, sizeof *sorted, by_number);
+    }
+    bool even = true;
+    for (int first = 0, next; first < n; first = next) {
+        for (next = first + 1; next < n && node[next] == node[first];) next++;
+        if (m->nodes++ == 0) m->each = next;
+        even &= next - first == m->each;
+    }
+    m->looks += 2L * n;
+    if (!even) m->each = 0;
+    free(sorted);
 }
 
 /* A chain of nodes needs nodes of equal size with consecutive ranks, and runs that are summed first
  * inside one node; otherwise each = 0 and why. */
 struct reduce_map reduce_map_of(const struct reduce_form *f)
 {
-    struct reduce_map m = {0, 0, ""};
-    int first = 0, each = members_on(f, node_of(f, 0), &first);
-    for (int i = 0; i < f->members; i++) {
-        if (i > 0 && node_of(f, i) == node_of(f, i - 1)) continue; /* counted with it */
-        int n = members_on(f, node_of(f, i), &first);
-        m.nodes += i == first;
-        if (n != each) m.why = "nodes have different numbers of members";
-    }
-    for (int i = 0; each > 0 && i < f->members && !m.why[0]; i++)
-        if (node_of(f, i) != node_of(f, i - i % each))
+    struct reduce_map m = {0, 0, "", 0};
+    if (f->node)
+        count_nodes(&m, f);
+    else
+        m.nodes = 1, m.each = f->members;
+    if (m.each == 0) m.why = "nodes have different numbers of members";
+    for (int i = 0; m.nodes > 1 && i < f->members && !m.why[0]; i++, m.looks++)
+        if (node_of(f, i) != node_of(f, i - i % m.each))
             m.why = "members of a node do not have consecutive ranks";
     if (m.nodes == 1) m.why = "all members are on one node";
-    if (!m.why[0] && each % f->inner) m.why = "a group of members that is summed first spans nodes";
-    m.each = m.why[0] ? 0 : each;
+    if (!m.why[0] && m.each % f->inner)
+        m.why = "a group of members that is summed first spans nodes";
+    if (m.why[0]) m.each = 0;
     return m;
+}
+
+/* Whoever makes a form makes its map: a question that had to make it again would look at all
+ * members. */
+static const struct reduce_map *map_in(const struct reduce_form *f)
+{
+    INVARIANT(f->map.nodes > 0, "a group of %d has no map of nodes", f->members);
+    return &f->map;
 }
 
 size_t reduce_piece(size_t n)
@@ -83,17 +118,17 @@ static double nodes_load(const struct reduce_map *m, size_t n)
 /* The first reason that holds decides; a table, so that the log and the planner can print it. */
 enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char **why)
 {
-    struct reduce_map m = reduce_map_of(f);
+    const struct reduce_map *m = map_in(f);
     const struct reason {
         bool holds;
         enum reduce_path path;
         const char *why;
     } reasons[] = {
-        {m.each == 0, REDUCE_FLAT, m.why},
+        {m->each == 0, REDUCE_FLAT, m->why},
         {f->path != REDUCE_AUTO, f->path, "asked for"},
-        {m.each == 1, REDUCE_FLAT, "nodes have one member each"},
+        {m->each == 1, REDUCE_FLAT, "nodes have one member each"},
         {n < SMALL, REDUCE_FLAT, "arrays this small are not worth a chain of nodes"},
-        {m.each > 0 && nodes_load(&m, n) >= flat_load(&m, n), REDUCE_FLAT,
+        {m->each > 0 && nodes_load(m, n) >= flat_load(m, n), REDUCE_FLAT,
          "a chain of nodes would load its busiest link more"},
         {true, REDUCE_NODES, "fewer bytes cross between nodes"},
     };
@@ -103,16 +138,10 @@ enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char
     return reasons[i].path;
 }
 
-bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes)
-{
-    bool worth = bytes >= SMALL * sizeof(float) || f->path == REDUCE_NODES;
-    return f->path != REDUCE_FLAT && m->each > 1 && worth;
-}
-
 bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes)
 {
-    struct reduce_map m = reduce_map_of(f);
-    return reduce_gather_by_nodes(f, &m, bytes);
+    bool worth = bytes >= SMALL * sizeof(float) || f->path == REDUCE_NODES;
+    return f->path != REDUCE_FLAT && map_in(f)->each > 1 && worth;
 }
 
 /* ---- traffic ---- */
@@ -129,28 +158,54 @@ static bool crosses(const struct reduce_form *f, int to)
     return node_of(f, to) != node_of(f, f->me);
 }
 
-/* The part of my column, at the last node, that is slice `to`. */
-static size_t part_of_slice(const size_t *count, int to, size_t lo, size_t hi)
+/* A reduction whose bytes are asked for: what all of its messages have in common. */
+struct sending {
+    const struct reduce_form *f;
+    bool nodes;
+    size_t lo, hi; /* of the array: my column on the path over nodes */
+};
+
+static struct sending sending_of(const struct reduce_form *f, const size_t *count)
 {
-    size_t from = 0;
-    for (int i = 0; i < to; i++) from += count[i];
-    size_t a = from > lo ? from : lo, b = from + count[to] < hi ? from + count[to] : hi;
-    return a < b ? b - a : 0;
+    const char *why;
+    size_t n = sum_of(f, count);
+    struct sending s = {.f = f, .nodes = reduce_choose(f, n, &why) == REDUCE_NODES};
+    if (!s.nodes) return s;
+    size_t column = reduce_column(map_in(f), n), lo = (size_t)(f->me % f->map.each) * column;
+    s.lo = lo < n ? lo : n;
+    s.hi = s.lo + column < n ? s.lo + column : n;
+    return s;
+}
+
+/* To member `to`, whose slice is [from, from + n) of the array. */
+static unsigned long long sent_to(const struct sending *s, int to, size_t from, size_t n)
+{
+    const struct reduce_form *f = s->f;
+    const struct reduce_map *m = map_in(f);
+    if (!crosses(f, to)) return 0;
+    if (!s->nodes) return codec_bytes(f->wire, n);
+    if (f->me / m->each < m->nodes - 1)
+        return codec_bytes(f->wire, to == f->me + m->each ? s->hi - s->lo : 0);
+    size_t lo = from > s->lo ? from : s->lo, hi = from + n < s->hi ? from + n : s->hi;
+    return codec_bytes(f->wire, lo < hi ? hi - lo : 0);
 }
 
 /* The planner's count of bytes; tests/hosts/test_bytes.sh compares it with the links. */
 unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to)
 {
-    const char *why;
-    struct reduce_map m = reduce_map_of(f);
-    size_t n = sum_of(f, count);
-    if (!crosses(f, to)) return 0;
-    if (reduce_choose(f, n, &why) != REDUCE_NODES) return codec_bytes(f->wire, count[to]);
-    size_t column = reduce_column(&m, n), lo = (size_t)(f->me % m.each) * column;
-    lo = lo < n ? lo : n;
-    size_t hi = lo + column < n ? lo + column : n, sent = to == f->me + m.each ? hi - lo : 0;
-    if (f->me / m.each == m.nodes - 1) sent = part_of_slice(count, to, lo, hi);
-    return codec_bytes(f->wire, sent);
+    const struct sending s = sending_of(f, count);
+    size_t from = 0;
+    for (int i = 0; i < to; i++) from += count[i];
+    return sent_to(&s, to, from, count[to]);
+}
+
+unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
+{
+    const struct sending s = sending_of(f, count);
+    unsigned long long bytes = 0;
+    size_t from = 0;
+    for (int i = 0; i < f->members; from += count[i++]) bytes += sent_to(&s, i, from, count[i]);
+    return bytes;
 }
 
 /* each: members of a node, of a gather over nodes; 0: of a flat one. */
@@ -163,21 +218,13 @@ static unsigned long long gather_sends_to(const struct reduce_form *f, unsigned 
 
 static int gather_each(const struct reduce_form *f, const size_t *count, size_t elem_bytes)
 {
-    struct reduce_map m = reduce_map_of(f);
-    return reduce_gather_by_nodes(f, &m, sum_of(f, count) * elem_bytes) ? m.each : 0;
+    return reduce_gather_over_nodes(f, sum_of(f, count) * elem_bytes) ? f->map.each : 0;
 }
 
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to)
 {
     return gather_sends_to(f, count[f->me] * elem_bytes, gather_each(f, count, elem_bytes), to);
-}
-
-unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count)
-{
-    unsigned long long bytes = 0;
-    for (int i = 0; i < f->members; i++) bytes += reduce_sends_to(f, count, i);
-    return bytes;
 }
 
 unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
@@ -221,25 +268,25 @@ static size_t nodes_scratch(const struct reduce_form *f, const struct reduce_map
 size_t reduce_scratch(const struct reduce_form *f, size_t n)
 {
     const char *why;
-    struct reduce_map m = reduce_map_of(f);
-    return reduce_choose(f, n, &why) == REDUCE_NODES ? nodes_scratch(f, &m, n) : flat_scratch(f, n);
+    bool nodes = reduce_choose(f, n, &why) == REDUCE_NODES;
+    return nodes ? nodes_scratch(f, map_in(f), n) : flat_scratch(f, n);
 }
 
 size_t reduce_residual(const struct reduce_form *f, size_t n)
 {
     const char *why;
-    struct reduce_map m = reduce_map_of(f);
-    if (f->wire == CODEC_FP32 || m.nodes == 1) return 0;
-    return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(&m, n) : n;
+    const struct reduce_map *m = map_in(f);
+    if (f->wire == CODEC_FP32 || m->nodes == 1) return 0;
+    return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(m, n) : n;
 }
 
 /* The most of: flat; by nodes terms, two of the chain and parts of slices; of a gather by nodes
  * slices that cross, both ways, and all slices inside. */
 int reduce_streams(const struct reduce_form *f)
 {
-    struct reduce_map m = reduce_map_of(f);
-    int flat = 2 * (f->members - 1), nodes = 3 * m.each + f->members;
-    int gather = 2 * (m.nodes - 1) + 2 * (m.each - 1) * m.nodes,
+    const struct reduce_map *m = map_in(f);
+    int flat = 2 * (f->members - 1), nodes = 3 * m->each + f->members;
+    int gather = 2 * (m->nodes - 1) + 2 * (m->each - 1) * m->nodes,
         most = nodes > gather ? nodes : gather;
-    return m.each > 0 && most > flat ? most : flat;
+    return m->each > 0 && most > flat ? most : flat;
 }

@@ -19,7 +19,7 @@ struct chain_span {
 
 static struct chain_span column_of(const struct reduce *r, const struct reduction *op, int j)
 {
-    size_t each = reduce_column(&r->map, op->n), lo = each * (size_t)j, hi = lo + each;
+    size_t each = reduce_column(&r->form.map, op->n), lo = each * (size_t)j, hi = lo + each;
     return (struct chain_span){lo < op->n ? lo : op->n, hi < op->n ? hi : op->n};
 }
 
@@ -42,9 +42,9 @@ struct chain_place {
 
 static struct chain_place place_of(const struct reduce *r, const struct reduction *op)
 {
-    int K = r->map.each, me = r->form.me;
+    int K = r->form.map.each, me = r->form.me;
     struct chain_place p = {.each = K, .j = me % K, .node = me / K, .first = me - me % K};
-    p.last_node = r->map.nodes - 1;
+    p.last_node = r->form.map.nodes - 1;
     p.column = column_of(r, op, p.j);
     p.length = p.column.hi - p.column.lo;
     return p;

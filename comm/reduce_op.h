@@ -14,17 +14,9 @@
 enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KINDS };
 enum { SEQUENCE = 64 }; /* reductions after which tags repeat */
 
-/* Members by nodes, as the nodes path needs it: member i is number i % each of node i / each. */
-struct reduce_map {
-    int nodes, each; /* each 0: members do not lie like that, and `why` */
-    const char *why;
-};
-struct reduce_map reduce_map_of(const struct reduce_form *f);
 /* Floats of a piece, and of a column, in a reduction of n floats: multiples of CODEC_BLOCK. */
 size_t reduce_piece(size_t n);
 size_t reduce_column(const struct reduce_map *m, size_t n);
-/* true: a gather of this number of bytes goes by nodes. */
-bool reduce_gather_by_nodes(const struct reduce_form *f, const struct reduce_map *m, size_t bytes);
 int reduce_streams(const struct reduce_form *f);
 
 struct reduce_way;
@@ -53,7 +45,6 @@ struct reduce {
     struct reduce *next;
     const struct transport *transport;
     struct reduce_form form;
-    struct reduce_map map;
     struct p2p *p2p;
     int max_open, n_open, started;
     struct reduction *op; /* (max_open) */

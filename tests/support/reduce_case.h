@@ -62,6 +62,7 @@ static inline void group_make(struct group *g, int map, int inner, enum reduce_p
                                    .node = g->node,
                                    .path = path,
                                    .wire = wire};
+    g->form.map = reduce_map_of(&g->form);
 }
 
 /* ---- what is added ---- */

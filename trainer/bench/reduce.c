@@ -159,6 +159,7 @@ static struct reduce_trial *trial_new(const struct way *way, const struct summed
                                    .node = a->node,
                                    .path = way->path,
                                    .wire = way->wire};
+    t->form.map = reduce_map_of(&t->form);
     t->r = reduce_new(&transport_mpi, a->w->comm, &t->form, 1);
     t->scratch = memory_take(reduce_scratch(&t->form, a->n), sizeof *t->scratch, "sums");
     t->residual = memory_take(reduce_residual(&t->form, a->n), sizeof *t->residual, "rounding");

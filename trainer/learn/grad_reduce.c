@@ -35,6 +35,7 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage
     struct reduce_form *experts = &r->form[REGION_EXPERTS];
     experts->members = members / ep; /* in the order of (pipeline, inner) */
     experts->me = me / inner / ep * inner + me % inner;
+    for (int i = 0; i < REGIONS; i++) r->form[i].map = reduce_map_of(&r->form[i]);
 }
 
 enum codec grad_reduce_wire(enum codec asked, int tp, enum param_region region)
@@ -63,6 +64,7 @@ void grad_reduce_nodes(struct grad_reduce *r)
         int mine = host_of(replica_of(r, k));
         MPI_OK(MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, replica_of(r, k)));
         r->form[k].node = r->node[k] = node;
+        r->form[k].map = reduce_map_of(&r->form[k]);
     }
 }
 

@@ -181,6 +181,7 @@ static void group_fill(struct reduction_group *g, const struct traffic *t,
                                    .node = g->host,
                                    .path = s->way.path,
                                    .wire = grad_reduce_wire(s->way.wire, m->tp, b->region)};
+    g->form.map = reduce_map_of(&g->form);
     b->count = g->count, b->offset = g->offset;
     bucket_cut(b, n, 0);
 }

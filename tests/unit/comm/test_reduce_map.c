@@ -45,12 +45,14 @@ enum { ROWS = sizeof rows / sizeof *rows };
 
 static struct reduce_form form_of(const struct row *r, int me, enum codec wire)
 {
-    return (struct reduce_form){.members = r->members,
-                                .me = me,
-                                .inner = r->inner,
-                                .node = r->node,
-                                .path = r->path,
-                                .wire = wire};
+    struct reduce_form f = {.members = r->members,
+                            .me = me,
+                            .inner = r->inner,
+                            .node = r->node,
+                            .path = r->path,
+                            .wire = wire};
+    f.map = reduce_map_of(&f);
+    return f;
 }
 
 START_TEST(path_and_reason)
@@ -61,6 +63,47 @@ START_TEST(path_and_reason)
         enum reduce_path path = reduce_choose(&f, rows[i].n, &why);
         ck_assert_msg(path == rows[i].right && strstr(why, rows[i].why), "%s: path %d because %s",
                       rows[i].name, (int)path, why);
+    }
+}
+END_TEST
+
+/* The map found by looking for every member at all others. */
+static struct reduce_map map_by_counting(const struct reduce_form *f)
+{
+    struct reduce_map m = {0, 0, "", 0};
+    int each = 0;
+    for (int i = 0; i < f->members; i++) {
+        int n = 0, first = f->members;
+        for (int k = f->members - 1; k >= 0; k--)
+            if (f->node[k] == f->node[i]) n++, first = k;
+        if (i == 0) each = n;
+        m.nodes += first == i;
+        if (n != each) m.why = "nodes have different numbers of members";
+    }
+    for (int i = 0; i < f->members && !m.why[0]; i++)
+        if (f->node[i] != f->node[i - i % each])
+            m.why = "members of a node do not have consecutive ranks";
+    if (m.nodes == 1) m.why = "all members are on one node";
+    if (!m.why[0] && each % f->inner) m.why = "a group of members that is summed first spans nodes";
+    m.each = m.why[0] ? 0 : each;
+    return m;
+}
+
+/* Any nodes in any order: mostly some that could be, turned round or with one member elsewhere. */
+START_TEST(maps_are_those_of_counting)
+{
+    int node[24];
+    unsigned random = 1;
+    for (int trial = 0; trial < 20000; trial++) {
+        struct reduce_form f = {.members = 1 + trial % 24, .inner = 1 + trial % 2, .node = node};
+        random = random * 1103515245u + 12345;
+        int each = 1 + (int)(random >> 16) % 6, turned = (int)(random >> 20) % 2;
+        for (int i = 0; i < f.members; i++) node[i] = (turned ? 100 - i : i) / each;
+        if (trial % 3 == 0) node[(int)(random >> 8) % f.members] = (int)(random >> 24) % 5;
+        struct reduce_map m = reduce_map_of(&f), right = map_by_counting(&f);
+        ck_assert_int_eq(m.nodes, right.nodes);
+        ck_assert_int_eq(m.each, right.each);
+        ck_assert_str_eq(m.why, right.why);
     }
 }
 END_TEST
@@ -107,9 +150,10 @@ START_TEST(bytes_that_are_sent)
 }
 END_TEST
 
-#define TESTS(X)                \
-    X(path_and_reason)          \
-    X(room_is_one_array_or_two) \
+#define TESTS(X)                  \
+    X(path_and_reason)            \
+    X(maps_are_those_of_counting) \
+    X(room_is_one_array_or_two)   \
     X(bytes_that_are_sent)
 
 UNIT_MAIN("reduce_map")

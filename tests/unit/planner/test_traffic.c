@@ -367,7 +367,8 @@ START_TEST(paths_are_the_code)
         for (int i = 0; i < l.n; i++)
             for (int me = 0; me < R; me++) {
                 size_t count[8], offset[8];
-                struct reduce_form f = {R, me, 1, s.host, way.path, way.wire};
+                struct reduce_form f = {R, me, 1, s.host, way.path, way.wire, {0}};
+                f.map = reduce_map_of(&f);
                 l.b[i].count = count, l.b[i].offset = offset;
                 bucket_cut(&l.b[i], R, me);
                 sums += (double)reduce_sends(&f, count);
