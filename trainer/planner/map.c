@@ -6,6 +6,9 @@
 #include "trainer/planner/reduction.h"
 #include "trainer/planner/traffic_step.h"
 
+/* Pairs of more hosts are not printed. */
+enum { SHOWN_HOSTS = 16, SHOWN_RANKS = 8 };
+
 /* Everything that is printed. */
 struct map {
     const struct recipe *r;
@@ -45,9 +48,10 @@ static void map_new(struct map *m, const struct recipe *r, const struct layout *
     if (r->size.questions > 0)
         m->size = (struct rollout_size){r->size.questions, r->size.samples, r->prompt,
                                         r->job->answer ? r->job->answer : k->max_new};
-    traffic_new(&m->step, h->n, m->ranks, m->host);
-    traffic_new(&m->rollout, h->n, m->ranks, m->host);
-    traffic_new(&m->all, h->n, m->ranks, m->host);
+    bool pairs = h->n <= SHOWN_RANKS || r->job->format == DRAW_JSON;
+    traffic_new(&m->step, h->n, m->ranks, m->host, pairs);
+    traffic_new(&m->rollout, h->n, m->ranks, m->host, pairs);
+    traffic_new(&m->all, h->n, m->ranks, m->host, pairs);
     for (int site = 0; site < m->sites; site++) {
         traffic_step(at_site(m, &m->step, site), &m->job);
         if (m->size.questions > 0) traffic_rollout(at_site(m, &m->rollout, site), &m->job, m->size);
@@ -71,8 +75,6 @@ static const char *host_name(const struct map *m, int host)
 }
 
 /* ---- ranks and axes ---- */
-
-enum { SHOWN_HOSTS = 16, SHOWN_RANKS = 8 };
 
 static int rank_after(const struct map *m, int host, int rank)
 {
@@ -250,7 +252,7 @@ static void print_way(const struct map *m, struct reduction_way way)
     static const char *const path[] = {"auto", "flat", "nodes"}, *const wire[] = {"fp32", "bf16",
                                                                                   "int8"};
     struct traffic t;
-    traffic_new(&t, m->r->hosts.n, m->ranks, m->host);
+    traffic_new(&t, m->r->hosts.n, m->ranks, m->host, false);
     struct reduction_paths p = {0};
     for (int site = 0; site < m->sites; site++)
         p = reduction_add(at_site(m, &t, site), &m->job.memory, way);

@@ -319,7 +319,7 @@ void recipe_reduction(const struct recipe *r, const struct settings *s, struct l
     struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     struct traffic t;
     int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
-    traffic_new(&t, r->hosts.n, ranks, host);
+    traffic_new(&t, r->hosts.n, ranks, host, false);
     reduction_add(&t, &job, reduction_way(s));
     struct reduction_time time = reduction_time(&t, &r->cluster, reduction_way(s));
     l->sums = time.reduce;

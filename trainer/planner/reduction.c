@@ -16,18 +16,36 @@ struct reduction_way reduction_way(const struct settings *s)
 
 /* ---- a replica group ---- */
 
-/* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. */
+/* Members on one host, and all slices that belong to them in one bucket. */
+struct host_part {
+    int host;
+    double members, rounded, floats, reals; /* bytes: as they cross, as sums, as weights */
+};
+
+/* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. Sums over
+ * members are taken host by host: who sends to whom is one product a pair of hosts, and what a
+ * host sends or gets in all needs no pairs. */
 struct reduction_group {
     struct reduce_form form;
     int *rank, *host;
     size_t *count, *offset;
+    struct host_part *part; /* [parts] */
+    int parts;
+    int *part_of; /* [hosts of the traffic] 1 + index into part, 0: none of it here */
+    struct traffic_share *share;
 };
 
-static void group_new(struct reduction_group *g, int most)
+static void group_new(struct reduction_group *g, int most, int hosts)
 {
-    size_t n = (size_t)most;
-    *g = (struct reduction_group){.rank = memory_take(2 * n, sizeof *g->rank, "a replica group"),
-                                  .count = memory_take(2 * n, sizeof *g->count, "a replica group")};
+    const char *what = "a replica group";
+    size_t n = (size_t)most, parts = most < hosts ? n : (size_t)hosts;
+    *g = (struct reduction_group){
+        .rank = memory_take(2 * n, sizeof *g->rank, what),
+        .count = memory_take(2 * n, sizeof *g->count, what),
+        .part = memory_take(parts, sizeof *g->part, what),
+        .share = memory_take(parts, sizeof *g->share, what),
+        .part_of = memory_take((size_t)hosts, sizeof *g->part_of, what),
+    };
     g->host = g->rank + most;
     g->offset = g->count + most;
 }
@@ -36,6 +54,9 @@ static void group_free(struct reduction_group *g)
 {
     free(g->rank);
     free(g->count);
+    free(g->part);
+    free(g->share);
+    free(g->part_of);
 }
 
 static size_t floats_of(const struct reduction_group *g)
@@ -45,12 +66,20 @@ static size_t floats_of(const struct reduction_group *g)
     return n;
 }
 
-/* Members of a node, on the path over nodes: as many on each. */
-static int each_of(const struct reduction_group *g)
+/* Hosts in the order in which members first stand on them. */
+static void group_parts(struct reduction_group *g, size_t real)
 {
-    int each = 1;
-    while (each < g->form.members && g->host[each] == g->host[0]) each++;
-    return each;
+    g->parts = 0;
+    for (int i = 0; i < g->form.members; i++) {
+        int *at = &g->part_of[g->host[i]];
+        if (*at == 0) g->part[g->parts] = (struct host_part){.host = g->host[i]}, *at = ++g->parts;
+        struct host_part *p = &g->part[*at - 1];
+        p->members++;
+        p->rounded += (double)codec_bytes(g->form.wire, g->count[i]);
+        p->floats += (double)codec_bytes(CODEC_FP32, g->count[i]);
+        p->reals += (double)(g->count[i] * real);
+    }
+    for (int k = 0; k < g->parts; k++) g->part_of[g->part[k].host] = 0;
 }
 
 /* ---- paths ---- */
@@ -65,11 +94,15 @@ static void add_group(struct traffic *t, const struct reduction_group *g, enum t
                     (double)codec_bytes(crosses ? g->form.wire : CODEC_FP32, floats));
 }
 
+/* Every member to each owner of a slice but itself. */
 static void add_flat(struct traffic *t, const struct reduction_group *g)
 {
-    for (int i = 0; i < g->form.members; i++)
-        for (int owner = 0; owner < g->form.members; owner++)
-            add_group(t, g, TRAFFIC_REDUCE, i, owner, g->count[owner]);
+    for (int k = 0; k < g->parts; k++) {
+        const struct host_part *p = &g->part[k];
+        g->share[k] =
+            (struct traffic_share){p->host, p->members, p->rounded, p->floats * (p->members - 1)};
+    }
+    traffic_add_shares(t, TRAFFIC_REDUCE, g->share, g->parts);
 }
 
 /* Columns, one a member of a node: where they begin and end (comm/reduce_nodes.c). */
@@ -85,60 +118,68 @@ static struct column column_of(size_t n, int each, int j)
     return (struct column){lo < n ? lo : n, hi < n ? hi : n};
 }
 
-/* From the last node's column the parts of slices go to their owners. */
-static void add_parts_of_column(struct traffic *t, const struct reduction_group *g, int from,
-                                struct column c)
+/* From the last node's column the parts of slices go to their owners, from `owner` on: the first
+ * whose slice ends behind the column's begin. */
+static int add_parts_of_column(struct traffic *t, const struct reduction_group *g, int from,
+                               struct column c, int owner)
 {
-    for (int owner = 0; owner < g->form.members; owner++) {
-        size_t lo = g->offset[owner], hi = lo + g->count[owner];
+    int members = g->form.members;
+    while (owner < members && g->offset[owner] + g->count[owner] <= c.lo) owner++;
+    for (int i = owner; i < members && g->offset[i] < c.hi; i++) {
+        size_t lo = g->offset[i], hi = lo + g->count[i];
         if (lo < c.lo) lo = c.lo;
         if (hi > c.hi) hi = c.hi;
-        if (lo < hi) add_group(t, g, TRAFFIC_REDUCE, from, owner, hi - lo);
+        if (lo < hi) add_group(t, g, TRAFFIC_REDUCE, from, i, hi - lo);
     }
+    return owner;
 }
 
 /* Columns inside each node, all to all; a column's running sum from node to node; from the last one
  * to the owners. */
 static void add_chain(struct traffic *t, const struct reduction_group *g)
 {
-    int each = each_of(g), members = g->form.members;
+    int each = g->form.map.each, members = g->form.members, owner = 0;
     size_t n = floats_of(g);
+    double columns = 0;
+    for (int j = 0; j < each; j++) {
+        struct column c = column_of(n, each, j);
+        columns += (double)codec_bytes(CODEC_FP32, c.hi - c.lo);
+    }
+    for (int k = 0; k < g->parts; k++)
+        g->share[k] = (struct traffic_share){g->part[k].host, 0, 0, columns * (each - 1)};
+    traffic_add_shares(t, TRAFFIC_REDUCE, g->share, g->parts);
     for (int i = 0; i < members; i++) {
         struct column mine = column_of(n, each, i % each);
-        for (int o = i - i % each; o < i - i % each + each; o++) {
-            struct column c = column_of(n, each, o % each);
-            add_group(t, g, TRAFFIC_REDUCE, i, o, c.hi - c.lo);
-        }
         if (i + each < members)
             add_group(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
         else
-            add_parts_of_column(t, g, i, mine);
+            owner = add_parts_of_column(t, g, i, mine, owner);
     }
 }
 
-/* A slice from its owner to all; over nodes to one member of each, and from there to the rest of
+/* Slices from their owners to all; over nodes to one member of each, and from there to the rest of
  * it. */
-static void add_gather(struct traffic *t, const struct reduction_group *g, int owner, size_t real,
-                       bool nodes)
+static void add_gather(struct traffic *t, const struct reduction_group *g, bool nodes)
 {
-    int members = g->form.members, each = each_of(g);
-    double bytes = (double)(g->count[owner] * real);
-    for (int i = 0; i < members; i++) {
-        int over = nodes && g->host[i] != g->host[owner] ? i - i % each + owner % each : owner;
-        if (over == i) over = owner;
-        if (i != owner) traffic_add(t, TRAFFIC_GATHER, g->rank[over], g->rank[i], bytes);
+    double all = 0;
+    for (int k = 0; k < g->parts; k++) all += g->part[k].reals;
+    for (int k = 0; k < g->parts; k++) {
+        const struct host_part *p = &g->part[k];
+        double inside = (nodes ? all : p->reals) * (p->members - 1);
+        g->share[k] = (struct traffic_share){p->host, p->reals, nodes ? 1 : p->members, inside};
     }
+    traffic_add_shares(t, TRAFFIC_GATHER, g->share, g->parts);
 }
 
 /* Chosen by reduce_choose, the function that training calls. */
-static void add_bucket(struct traffic *t, const struct reduction_group *g, size_t real,
+static void add_bucket(struct traffic *t, struct reduction_group *g, size_t real,
                        struct reduction_paths *paths)
 {
     const char *why;
     bool nodes = reduce_choose(&g->form, floats_of(g), &why) == REDUCE_NODES;
+    group_parts(g, real);
     (nodes ? add_chain : add_flat)(t, g);
-    bool over = reduce_gather_over_nodes(&g->form, floats_of(g) * real);
-    for (int owner = 0; owner < g->form.members; owner++) add_gather(t, g, owner, real, over);
+    add_gather(t, g, reduce_gather_over_nodes(&g->form, floats_of(g) * real));
     paths->all++;
     paths->nodes += nodes;
     if (!nodes) paths->why = why;
@@ -169,15 +210,14 @@ static void group_fill(struct reduction_group *g, const struct traffic *t,
                        const struct reduction_job *s, struct bucket *b, int e, int ep)
 {
     const struct mesh *m = &s->mesh;
-    int n = 0;
-    for (int i = 0; i < s->members; i++) {
-        if (i / m->replica_inner % ep != e) continue;
+    int n = 0, inner = m->replica_inner;
+    for (int i = e * inner; i < s->members; i += i % inner < inner - 1 ? 1 : (ep - 1) * inner + 1) {
         g->rank[n] = member_rank(m, i);
         g->host[n] = t->host[g->rank[n]];
         n++;
     }
     g->form = (struct reduce_form){.members = n,
-                                   .inner = m->replica_inner,
+                                   .inner = inner,
                                    .node = g->host,
                                    .path = s->way.path,
                                    .wire = grad_reduce_wire(s->way.wire, m->tp, b->region)};
@@ -217,7 +257,7 @@ static void add_stage(struct traffic *t, const struct reduction_job *s, struct s
 {
     struct reduction_group g;
     struct bucket_list l;
-    group_new(&g, s->members);
+    group_new(&g, s->members, t->hosts);
     buckets_make(&l, st);
     for (int i = 0; i < l.n; i++) {
         struct bucket *b = &l.b[i];
@@ -274,20 +314,23 @@ int reduction_buckets(const struct memory_job *j)
 
 /* ---- time ---- */
 
-static int ranks_on(const struct traffic *t, int host)
+/* Ranks of each host, and 1 where there are none: what sends nothing divides nothing. */
+static double *ranks_by_host(const struct traffic *t)
 {
-    int n = 0;
-    for (int r = 0; r < t->ranks; r++) n += t->host[r] == host;
-    return n > 0 ? n : 1;
+    double *n = memory_take((size_t)t->hosts, sizeof *n, "the ranks of hosts");
+    for (int r = 0; r < t->ranks; r++) n[t->host[r]]++;
+    for (int h = 0; h < t->hosts; h++) n[h] = n[h] > 0 ? n[h] : 1;
+    return n;
 }
 
 /* Seconds of the link, between hosts or inside them, that needs longest for its bytes. */
-static double busiest(const struct traffic *t, enum traffic_kind k, const struct cluster *c)
+static double busiest(const struct traffic *t, const double *ranks, enum traffic_kind k,
+                      const struct cluster *c)
 {
     double between = 0, inside = 0;
     for (int h = 0; h < t->hosts; h++) {
-        double n = ranks_on(t, h), out = traffic_out(t, k, h) / n, in = traffic_in(t, k, h) / n;
-        double within = traffic_at(t, k, h, h) / n;
+        double out = traffic_out(t, k, h) / ranks[h], in = traffic_in(t, k, h) / ranks[h];
+        double within = traffic_within(t, k, h) / ranks[h];
         if (out > between) between = out;
         if (in > between) between = in;
         if (within > inside) inside = within;
@@ -303,14 +346,17 @@ struct reduction_time reduction_time(const struct traffic *t, const struct clust
                                      struct reduction_way way)
 {
     const double piece = 0x1p20; /* largest piece of a column in flight (comm/reduce_map.c) */
-    struct reduction_time s = {busiest(t, TRAFFIC_REDUCE, c), busiest(t, TRAFFIC_GATHER, c)};
+    double *ranks = ranks_by_host(t);
+    struct reduction_time s = {busiest(t, ranks, TRAFFIC_REDUCE, c),
+                               busiest(t, ranks, TRAFFIC_GATHER, c)};
     int busy = 0;
     double most = 0;
     for (int h = 0; h < t->hosts; h++) {
-        double out = traffic_out(t, TRAFFIC_REDUCE, h) / ranks_on(t, h);
+        double out = traffic_out(t, TRAFFIC_REDUCE, h) / ranks[h];
         busy += out > 0;
         most = out > most ? out : most;
     }
+    free(ranks);
     if (way.path == REDUCE_NODES && busy > 2) /* the first piece has to come to the last node */
         s.reduce += (busy - 2) * cluster_send(c, false, most / 32 < piece ? most / 32 : piece);
     return s;

@@ -1,6 +1,7 @@
 #include "trainer/planner/traffic.h"
 
 #include <stdlib.h>
+#include "comm/base/die.h"
 #include "comm/base/memory.h"
 
 const char *traffic_kind_name(enum traffic_kind k)
@@ -13,57 +14,119 @@ const char *traffic_kind_name(enum traffic_kind k)
 
 /* ---- the table ---- */
 
-void traffic_new(struct traffic *t, int hosts, int ranks, const int *host)
+void traffic_new(struct traffic *t, int hosts, int ranks, const int *host, bool pairs)
 {
-    size_t pairs = (size_t)hosts * (size_t)hosts;
+    const char *what = "bytes between hosts";
+    size_t n = (size_t)hosts, all = TRAFFIC_KINDS * n;
     *t = (struct traffic){.hosts = hosts, .ranks = ranks, .host = host};
-    t->bytes = memory_take(TRAFFIC_KINDS * pairs, sizeof *t->bytes, "bytes between hosts");
+    t->out = memory_take(all, sizeof *t->out, what);
+    t->in = memory_take(all, sizeof *t->in, what);
+    t->inside = memory_take(all, sizeof *t->inside, what);
+    if (pairs) t->pair = memory_take(all * n, sizeof *t->pair, what);
 }
 
 void traffic_free(struct traffic *t)
 {
-    free(t->bytes);
-    t->bytes = NULL;
+    free(t->out);
+    free(t->in);
+    free(t->inside);
+    free(t->pair);
+    *t = (struct traffic){0};
 }
 
-static double *cell(const struct traffic *t, enum traffic_kind k, int from, int to)
+static size_t host_at(const struct traffic *t, enum traffic_kind k, int host)
 {
-    size_t n = (size_t)t->hosts;
-    return &t->bytes[((size_t)k * n + (size_t)from) * n + (size_t)to];
+    return (size_t)k * (size_t)t->hosts + (size_t)host;
+}
+
+static double *pair_at(const struct traffic *t, enum traffic_kind k, int from, int to)
+{
+    return &t->pair[host_at(t, k, from) * (size_t)t->hosts + (size_t)to];
 }
 
 void traffic_add(struct traffic *t, enum traffic_kind k, int from, int to, double bytes)
 {
-    *cell(t, k, t->host[from], t->host[to]) += bytes;
+    int a = t->host[from], b = t->host[to];
+    if (t->pair) *pair_at(t, k, a, b) += bytes;
+    t->added++;
+    if (a == b) {
+        t->inside[host_at(t, k, a)] += bytes;
+    } else {
+        t->out[host_at(t, k, a)] += bytes;
+        t->in[host_at(t, k, b)] += bytes;
+    }
+}
+
+static void add_pairs(struct traffic *t, enum traffic_kind k, const struct traffic_share *s, int n)
+{
+    for (int a = 0; a < n; a++)
+        for (int b = 0; b < n; b++)
+            *pair_at(t, k, s[a].host, s[b].host) += a == b ? s[a].keeps : s[a].gives * s[b].takes;
+    t->added += (long long)n * n;
+}
+
+void traffic_add_shares(struct traffic *t, enum traffic_kind k, const struct traffic_share *s,
+                        int n)
+{
+    double gives = 0, takes = 0;
+    for (int a = 0; a < n; a++) gives += s[a].gives, takes += s[a].takes;
+    for (int a = 0; a < n; a++) {
+        size_t at = host_at(t, k, s[a].host);
+        t->out[at] += s[a].gives * (takes - s[a].takes);
+        t->in[at] += (gives - s[a].gives) * s[a].takes;
+        t->inside[at] += s[a].keeps;
+    }
+    t->added += n;
+    if (t->pair) add_pairs(t, k, s, n);
+}
+
+static void join(double *to, const double *from, size_t n, double times)
+{
+    for (size_t i = 0; to && i < n; i++) to[i] += times * from[i];
 }
 
 void traffic_join(struct traffic *t, const struct traffic *other, double times)
 {
-    for (int i = 0; i < TRAFFIC_KINDS * t->hosts * t->hosts; i++)
-        t->bytes[i] += times * other->bytes[i];
+    size_t n = (size_t)t->hosts, all = TRAFFIC_KINDS * n;
+    INVARIANT(!t->pair || other->pair, "pairs of hosts are joined from a table without them");
+    join(t->out, other->out, all, times);
+    join(t->in, other->in, all, times);
+    join(t->inside, other->inside, all, times);
+    join(t->pair, other->pair, all * n, times);
+    t->added += (long long)all;
 }
 
 double traffic_at(const struct traffic *t, enum traffic_kind k, int from, int to)
 {
-    if (k < TRAFFIC_KINDS) return *cell(t, k, from, to);
+    INVARIANT(t->pair, "traffic without pairs of hosts");
+    if (k < TRAFFIC_KINDS) return *pair_at(t, k, from, to);
     double sum = 0;
-    for (int i = 0; i < TRAFFIC_KINDS; i++) sum += *cell(t, (enum traffic_kind)i, from, to);
+    for (int i = 0; i < TRAFFIC_KINDS; i++) sum += *pair_at(t, (enum traffic_kind)i, from, to);
+    return sum;
+}
+
+/* One kind, or the sum of all. */
+static double of_host(const struct traffic *t, const double *bytes, enum traffic_kind k, int host)
+{
+    if (k < TRAFFIC_KINDS) return bytes[host_at(t, k, host)];
+    double sum = 0;
+    for (int i = 0; i < TRAFFIC_KINDS; i++) sum += bytes[host_at(t, (enum traffic_kind)i, host)];
     return sum;
 }
 
 double traffic_out(const struct traffic *t, enum traffic_kind k, int host)
 {
-    double sum = 0;
-    for (int to = 0; to < t->hosts; to++) sum += to == host ? 0 : traffic_at(t, k, host, to);
-    return sum;
+    return of_host(t, t->out, k, host);
 }
 
 double traffic_in(const struct traffic *t, enum traffic_kind k, int host)
 {
-    double sum = 0;
-    for (int from = 0; from < t->hosts; from++)
-        sum += from == host ? 0 : traffic_at(t, k, from, host);
-    return sum;
+    return of_host(t, t->in, k, host);
+}
+
+double traffic_within(const struct traffic *t, enum traffic_kind k, int host)
+{
+    return of_host(t, t->inside, k, host);
 }
 
 double traffic_between(const struct traffic *t, enum traffic_kind k)
@@ -76,6 +139,6 @@ double traffic_between(const struct traffic *t, enum traffic_kind k)
 double traffic_inside(const struct traffic *t, enum traffic_kind k)
 {
     double sum = 0;
-    for (int h = 0; h < t->hosts; h++) sum += traffic_at(t, k, h, h);
+    for (int h = 0; h < t->hosts; h++) sum += traffic_within(t, k, h);
     return sum;
 }

@@ -198,7 +198,7 @@ static void small_new(struct small *s, struct wish w, int slots)
     c.top.devices = slots;
     hosts_of_cluster(&s->hosts, &c);
     s->host = hosts_place(&s->hosts, ranks);
-    traffic_new(&s->t, s->hosts.n, ranks, s->host);
+    traffic_new(&s->t, s->hosts.n, ranks, s->host, true);
     cluster_free(&c);
 }
 
@@ -331,7 +331,7 @@ START_TEST(paths)
         struct traffic t;
         bool nodes = REDUCTION_WAY[i].path == REDUCE_NODES;
         double w = wire[REDUCTION_WAY[i].wire];
-        traffic_new(&t, 2, 4, s.host);
+        traffic_new(&t, 2, 4, s.host, true);
         struct reduction_paths p = reduction_add(&t, &s.job.memory, REDUCTION_WAY[i]);
         ck_assert_int_eq(p.nodes, nodes ? p.all : 0);
         close_to(traffic_between(&t, TRAFFIC_REDUCE), (nodes ? 1.5 : 2) * n * w, 0.01);
@@ -342,6 +342,38 @@ START_TEST(paths)
     small_free(&s);
 }
 END_TEST
+
+/* Bytes from members on one host to those on another. */
+struct cells {
+    double sums[8][8], gathers[8][8];
+};
+
+static void cells_add(struct cells *c, const struct reduce_form *f, const size_t *count)
+{
+    for (int to = 0; to < f->members; to++) {
+        int a = f->node[f->me], b = f->node[to];
+        c->sums[a][b] += (double)reduce_sends_to(f, count, to);
+        c->gathers[a][b] += (double)reduce_gather_sends_to(f, count, 2, to);
+    }
+}
+
+/* Inside a host nothing is said to cross. */
+static void cells_check(const struct cells *c, const struct traffic *t)
+{
+    for (int a = 0; a < t->hosts; a++) {
+        double out = 0, in = 0;
+        for (int b = 0; b < t->hosts; b++) {
+            if (a == b) continue;
+            ck_assert_double_eq(traffic_at(t, TRAFFIC_REDUCE, a, b), c->sums[a][b]);
+            ck_assert_double_eq(traffic_at(t, TRAFFIC_GATHER, a, b), c->gathers[a][b]);
+            out += traffic_at(t, TRAFFIC_KINDS, a, b), in += traffic_at(t, TRAFFIC_KINDS, b, a);
+        }
+        ck_assert_double_eq(traffic_out(t, TRAFFIC_KINDS, a), out);
+        ck_assert_double_eq(traffic_in(t, TRAFFIC_KINDS, a), in);
+        ck_assert_double_eq(traffic_within(t, TRAFFIC_KINDS, a),
+                            traffic_at(t, TRAFFIC_KINDS, a, a));
+    }
+}
 
 /* What each member says it sends to other nodes (comm/reduce.h), slice by slice, is what the
  * planner adds up: four nodes of two, and two of three, whose columns and slices do not fall
@@ -364,6 +396,7 @@ START_TEST(paths_are_the_code)
         stage_measure(&st, &stage);
         buckets_make(&l, &st);
         double sums = 0, gathers = 0;
+        struct cells cells = {0};
         for (int i = 0; i < l.n; i++)
             for (int me = 0; me < R; me++) {
                 size_t count[8], offset[8];
@@ -373,10 +406,12 @@ START_TEST(paths_are_the_code)
                 bucket_cut(&l.b[i], R, me);
                 sums += (double)reduce_sends(&f, count);
                 gathers += (double)reduce_gather_sends(&f, count, 2);
+                cells_add(&cells, &f, count);
             }
         reduction_add(&s.t, &s.job.memory, way);
         close_to(traffic_between(&s.t, TRAFFIC_REDUCE), sums, 1e-12);
         close_to(traffic_between(&s.t, TRAFFIC_GATHER), gathers, 1e-12);
+        cells_check(&cells, &s.t);
         buckets_free(&l);
         stage_free(&st);
         small_free(&s);
@@ -419,7 +454,7 @@ START_TEST(rollout)
     close_to(traffic_between(&s.t, TRAFFIC_STAGES), there + tokens * 8, 1e-12);
     close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 3 * (8 * tokens + 12 * answers), 1e-12);
     struct traffic twice;
-    traffic_new(&twice, s.t.hosts, s.t.ranks, s.t.host);
+    traffic_new(&twice, s.t.hosts, s.t.ranks, s.t.host, true);
     traffic_join(&twice, &s.t, 1.5);
     traffic_join(&twice, &s.t, 0.5);
     close_to(traffic_at(&twice, TRAFFIC_STAGES, 0, 1), there, 1e-12);
@@ -441,7 +476,7 @@ START_TEST(sites)
     double n = weights(&s), of[] = {4, 2, 1 + 4.0 / CODEC_BLOCK};
     for (int wire = 0; wire < 3; wire++) {
         s.settings.sites.wire = wire;
-        traffic_new(&t, 6, 6, host);
+        traffic_new(&t, 6, 6, host, true);
         traffic_sites(&t, &s.job.memory);
         close_to(traffic_between(&t, TRAFFIC_SITES), 3 * 2 * n * of[wire] / 10, 0.03);
         close_to(traffic_between(&t, TRAFFIC_KINDS), traffic_between(&t, TRAFFIC_SITES), 1e-12);
