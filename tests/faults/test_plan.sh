@@ -33,6 +33,22 @@ check "times above the peak: exit 2" equal "$code" 2
 check "times above the peak: which" has err "cluster.yaml:5: costs: layer_f 0.001 ms for the"
 check "times above the peak: what of it" has err "one of them is wrong for this recipe"
 
+# --- dp as --set asks for it, on a part of the cluster ---
+h100=(--vocabulary 32000 --cluster "$root/launch/clusters/h100.yaml")
+call "$duet" plan recipe.yaml "${h100[@]}"
+check "without it all devices are used" has out "on a mesh 4 x 2 x 1 x 1"
+call "$duet" plan recipe.yaml "${h100[@]}" --set mesh.dp=2
+check "mesh.dp counts: exit 0" equal "$code" 0
+check "mesh.dp counts" has out "on a mesh 2 x 2 x 1 x 1"
+call "$duet" plan recipe.yaml "${h100[@]}" --set mesh.dp=8
+check "mesh.dp too large: exit 2" equal "$code" 2
+check "mesh.dp too large: why" has err "h100.yaml: mesh.dp 8, as --set asks, makes 16 ranks, but there are only 8: lower it"
+call "$duet" plan recipe.yaml "${h100[@]}" --set mesh.dp=2 --ranks 8
+check "mesh.dp and other ranks: exit 2" equal "$code" 2
+check "mesh.dp and other ranks: why" has err "dp 2 x pp 2 needs 4 ranks, not 8"
+call "$duet" plan recipe.yaml "${h100[@]}" --set mesh.dp=2 --propose
+check "of as many ranks meshes are proposed" has out "    1 x  4 x   1 x 1 "
+
 # --- auto searches with the costs that it is timed with ---
 cat >experts.yaml <<'YAML'
 model: {layers: 4, hidden: 128, heads: 4, experts: 8}

@@ -16,7 +16,8 @@
 
 /* ---- settings ---- */
 
-/* With another number of ranks dp is what is left after pp and tp. */
+/* With another number of ranks dp is what is left after pp and tp. One that --set asks for stays,
+ * and takes as many of the machines' ranks as it needs. */
 bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks,
                      const char *const *more, struct problems *p)
 {
@@ -28,8 +29,9 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
     if (!hf_settings_load(s, job->recipe, "[{kind: grpo}]", sets, n, p)) return false;
     if (!hf_settings_from_there(s, p)) return false;
     bool other = ranks > 0 && settings_ranks(s) != ranks;
-    if (more || other) s->mesh.dp = 0; /* as many pipelines as there is room for */
-    if (ranks == 0) ranks = settings_ranks(s);
+    bool asked = !more && s->lines.mesh.dp == LINE_SET && s->mesh.dp > 0;
+    if (more || (other && !asked)) s->mesh.dp = 0; /* as many pipelines as there is room for */
+    if (ranks == 0 || (asked && job->ranks == 0)) ranks = settings_ranks(s);
     return settings_check(s, ranks, p);
 }
 
@@ -410,10 +412,23 @@ static void check_ranks(const struct recipe *r, struct problems *p)
                      c->top.devices, cluster_devices(c));
 }
 
+/* A dp that --set asks for may need more ranks than the machines have. */
+static void check_asked(const struct recipe *r, struct problems *p)
+{
+    const struct recipe_job *job = r->job;
+    int need = recipe_ranks(&r->settings), have = ranks_of(r);
+    if (p->n > 0 || have == 0 || need <= have) return;
+    problems_add(p, job->hostfile ? job->hostfile : job->cluster, 0,
+                 "mesh.dp %d, as --set asks, makes %d ranks, but there are only %d: lower it, or "
+                 "leave it out (then it follows from their number)",
+                 r->settings.mesh.dp, need, have);
+}
+
 static bool open_settings(struct recipe *r, struct problems *p)
 {
     check_ranks(r, p);
     recipe_settings(&r->settings, r->job, ranks_of(r), NULL, p);
+    check_asked(r, p);
     return p->n == 0;
 }
 
