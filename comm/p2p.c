@@ -20,7 +20,7 @@
 #include "comm/mpi_ok.h"
 #include "comm/transport.h"
 
-enum { WINDOW = 4, TAG_LIMIT = 1 << 20 };
+enum { WINDOW = 4 };
 static const size_t piece_bytes =
     P2P_PIECE;                          /* over shared memory larger ones go one way at a time */
 static const size_t eager_bytes = 4096; /* of shared memory, Open MPI's smallest */
@@ -212,7 +212,7 @@ void p2p_name(struct p2p *p, const char *group, const char *const *tag_name)
  * among messages of one peer and tag. */
 static ticket post(struct p2p *p, struct message m)
 {
-    INVARIANT(m.tag >= 0 && m.tag < TAG_LIMIT, "tag %d", m.tag);
+    INVARIANT(m.tag >= 0 && m.tag < P2P_TAGS, "tag %d", m.tag);
     m.used = true;
     m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
     pthread_mutex_lock(&driver.background.lock);

@@ -14,6 +14,7 @@
 #include "comm/transport.h"
 
 enum { P2P_PIECE = 2 << 20 }; /* bytes */
+enum { P2P_TAGS = 1 << 15 };  /* 0 .. P2P_TAGS - 1: those that every MPI has (MPI_TAG_UB) */
 struct p2p;
 typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
@@ -27,8 +28,8 @@ void p2p_free(struct p2p *p);
  * from rank 3 of the pipeline". Both are kept. Local. */
 void p2p_name(struct p2p *p, const char *group, const char *const *tag_name);
 
-/* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: 0 .. 2^20-1. The receiver
- * must know the size, or read it in the message (p2p_recv_most). Local. */
+/* Posts and returns at once; buf must stay until p2p_wait(ticket). Tags: below P2P_TAGS. The
+ * receiver must know the size, or read it in the message (p2p_recv_most). Local. */
 ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes);
 ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes);
 /* Receives a message that says itself how long it is: up to `most` bytes, which are at most a

@@ -95,10 +95,8 @@ static void leave_driver(struct reduce *r)
 
 static void name_tags(struct reduce *r)
 {
-    static const char *const kind[KINDS] = {"gradients", "a running sum", "a sum"};
-    int sums = SEQUENCE * KINDS, all = sums + SEQUENCE * r->form.members;
-    r->tag_name = memory_take((size_t)all, sizeof *r->tag_name, "reductions");
-    for (int i = 0; i < all; i++) r->tag_name[i] = i < sums ? kind[i % KINDS] : "weights";
+    static const char *const kind[KINDS] = {"gradients", "a running sum", "a sum", "weights"};
+    for (int i = 0; i < SEQUENCE * KINDS; i++) r->tag_name[i] = kind[i % KINDS];
     p2p_name(r->p2p, "the replicas", r->tag_name);
 }
 
@@ -143,7 +141,6 @@ void reduce_free(struct reduce *r)
     free(r->stream);
     free(r->term);
     free(r->node);
-    free(r->tag_name);
     free(r);
 }
 

@@ -5,17 +5,16 @@
 
 /* The slice of `owner`, to or from `peer`. */
 static struct stream *add_slice(struct reduce *r, struct reduction *op, int owner, int peer,
-                                bool send, const struct stream *after)
+                                bool send)
 {
     struct stream *s = &op->stream[op->n_streams++];
     *s = (struct stream){.peer = peer,
-                         .tag = SEQUENCE * KINDS + op->sequence * r->form.members + owner,
+                         .tag = reduce_tag(op, KIND_SLICE),
                          .send = send,
                          .buf =
                              (unsigned char *)op->gathered + op->job.offset[owner] * op->elem_bytes,
                          .bytes = op->job.count[owner] * op->elem_bytes,
                          .piece_bytes = (size_t)1 << 20,
-                         .after = after,
                          .count = reduce_crosses(r, peer) ? &r->crossed : NULL};
     stream_begin(s, true);
     return s;
@@ -26,16 +25,23 @@ static void begin_flat(struct reduce *r, struct reduction *op)
     int me = r->form.me, R = r->form.members;
     for (int k = 1; k < R; k++) {
         int from = (me + R - k) % R;
-        add_slice(r, op, from, from, false, NULL);
+        add_slice(r, op, from, from, false);
     }
-    for (int k = 1; k < R; k++) add_slice(r, op, me, (me + k) % R, true, NULL);
+    for (int k = 1; k < R; k++) add_slice(r, op, me, (me + k) % R, true);
 }
 
-/* The slice of `owner` to the others of my node, as far as `after` has it. */
-static void share(struct reduce *r, struct reduction *op, int owner, const struct stream *after)
+/* From or to a member of my node: the sender's own slice, then those that it gets from other nodes
+ * (crossing: my streams of those). One tag, so a ring. */
+static void add_ring(struct reduce *r, struct reduction *op, int peer,
+                     const struct stream *crossing)
 {
-    int K = r->form.map.each, me = r->form.me, first = me - me % K;
-    for (int k = 1; k < K; k++) add_slice(r, op, owner, first + (me + k) % K, true, after);
+    int R = r->form.members, from = crossing ? r->form.me : peer;
+    struct stream *first = &op->stream[op->n_streams];
+    for (int k = 0; k < R; k += r->form.map.each) {
+        struct stream *s = add_slice(r, op, (from + R - k) % R, peer, crossing != NULL);
+        if (crossing && k > 0) s->after = crossing++;
+    }
+    stream_ring(first, (size_t)r->form.map.nodes);
 }
 
 /* A slice crosses between each pair of nodes once: its owner sends it to its counterpart on every
@@ -43,16 +49,11 @@ static void share(struct reduce *r, struct reduction *op, int owner, const struc
 static void begin_nodes(struct reduce *r, struct reduction *op)
 {
     int K = r->form.map.each, R = r->form.members, me = r->form.me, first = me - me % K;
-    for (int i = 0; i < R; i++) {
-        int from = first + i % K;
-        if (from != me) add_slice(r, op, i, from, false, NULL);
-    }
-    share(r, op, me, NULL);
-    for (int k = K; k < R; k += K) {
-        int from = (me + R - k) % R;
-        add_slice(r, op, me, (me + k) % R, true, NULL);
-        share(r, op, from, add_slice(r, op, from, from, false, NULL));
-    }
+    for (int k = 1; k < K; k++) add_ring(r, op, first + (me + K - k) % K, NULL);
+    const struct stream *crossing = &op->stream[op->n_streams];
+    for (int k = K; k < R; k += K) add_slice(r, op, (me + R - k) % R, (me + R - k) % R, false);
+    for (int k = K; k < R; k += K) add_slice(r, op, me, (me + k) % R, true);
+    for (int k = 1; k < K; k++) add_ring(r, op, first + (me + k) % K, crossing);
 }
 
 static void gather_begin(struct reduce *r, struct reduction *op)

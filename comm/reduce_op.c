@@ -13,14 +13,19 @@ float *reduce_take(struct reduction *op, size_t floats)
     return at;
 }
 
-/* The tag holds the operation's number modulo SEQUENCE, so that messages of several open reductions
- * cannot be confused. */
+/* The operation's number modulo SEQUENCE, so that messages of several open reductions cannot be
+ * confused. */
+int reduce_tag(const struct reduction *op, enum reduce_kind kind)
+{
+    return op->sequence % SEQUENCE * KINDS + (int)kind;
+}
+
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
                   bool send, enum codec wire, void *buf, size_t n)
 {
     struct stream *s = &op->stream[op->n_streams];
     *s = (struct stream){.peer = peer,
-                         .tag = op->sequence % SEQUENCE * KINDS + (int)kind,
+                         .tag = reduce_tag(op, kind),
                          .send = send,
                          .buf = buf,
                          .bytes = codec_bytes(wire, n),

@@ -9,10 +9,10 @@
 #include "comm/reduce.h"
 #include "comm/stream.h"
 
-/* Kinds of messages of a reduction: contributions, the running sum, finished sums. A gather's have
- * the tags behind those. */
-enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KINDS };
-enum { SEQUENCE = 64 }; /* reductions after which tags repeat */
+/* Kinds of messages of a reduction: contributions, the running sum, finished sums; of a gather. */
+enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KIND_SLICE, KINDS };
+enum { SEQUENCE = 64 }; /* reductions after which tags repeat: tags do not grow with the members */
+_Static_assert(SEQUENCE *KINDS <= P2P_TAGS, "tags of a reduction");
 
 /* Floats of a piece, and of a column, in a reduction of n floats: multiples of CODEC_BLOCK. */
 size_t reduce_piece(size_t n);
@@ -51,7 +51,7 @@ struct reduce {
     struct stream *stream;
     struct join_term *term;
     int *node;
-    const char **tag_name;
+    const char *tag_name[SEQUENCE * KINDS];
     double waited;
     unsigned long long crossed;
 };
@@ -64,6 +64,8 @@ extern const struct reduce_way reduce_flat, reduce_nodes, reduce_gathers;
 
 bool reduce_crosses(const struct reduce *r, int member);
 float *reduce_take(struct reduction *op, size_t floats);
+/* The tag of this operation's messages of a kind. */
+int reduce_tag(const struct reduction *op, enum reduce_kind kind);
 /* A stream of n floats to or from a member; its index. */
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
                   bool send, enum codec wire, void *buf, size_t n);

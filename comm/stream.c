@@ -16,12 +16,42 @@ static ticket post_piece(struct stream *s, struct p2p *p, size_t piece)
     return p2p_send(p, s->peer, s->tag, s->buf + at, n);
 }
 
+/* To the next that has pieces left. Depends on lengths and on what was posted before, not on time:
+ * both sides pass it alike. */
+static void pass_turn(struct stream *s)
+{
+    struct stream *to = s->next;
+    while (to != s && to->posted == to->pieces) to = to->next;
+    s->turn = false;
+    to->turn = true;
+}
+
+static bool may_post(const struct stream *s)
+{
+    return s->posted < s->ready && s->posted < s->done + STREAM_WINDOW && (!s->next || s->turn);
+}
+
+void stream_ring(struct stream *first, size_t n)
+{
+    for (size_t i = 0; i < n; i++) first[i].next = &first[(i + 1) % n];
+    first->turn = true;
+    if (first->pieces == 0) pass_turn(first);
+}
+
+/* Who passes the turn on has moved something: a stream before it in the caller's list may go. */
 bool stream_move(struct stream *s, struct p2p *p)
 {
-    size_t before = s->done;
-    while (s->done < s->posted && p2p_take(p, s->open[s->done % STREAM_WINDOW])) s->done++;
+    bool moved = false;
+    for (; s->done < s->posted && p2p_take(p, s->open[s->done % STREAM_WINDOW]); s->done++)
+        moved = true;
     if (s->after) s->ready = s->after->done;
-    for (; s->posted < s->ready && s->posted < s->done + STREAM_WINDOW; s->posted++)
+    while (may_post(s)) {
         s->open[s->posted % STREAM_WINDOW] = post_piece(s, p, s->posted);
-    return s->done > before;
+        s->posted++;
+        if (s->next) {
+            pass_turn(s);
+            moved = true;
+        }
+    }
+    return moved;
 }

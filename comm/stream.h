@@ -21,6 +21,8 @@ struct stream {
     size_t bytes, piece_bytes;  /* piece_bytes at most 2 MiB; the last piece may be shorter */
     const struct stream *after; /* passes on what this has; NULL: `ready` says how far */
     unsigned long long *count;  /* bytes sent are added here; NULL: nowhere */
+    struct stream *next;        /* stream_ring; NULL: no other has this peer, tag and direction */
+    bool turn;                  /* in a ring: the next piece is this one's */
 
     size_t pieces, ready, posted, done; /* done <= posted <= ready <= pieces */
     ticket open[STREAM_WINDOW];         /* of pieces done .. posted */
@@ -30,8 +32,11 @@ struct stream {
 
 /* Sets what is below the gap; all of it ready, or none. */
 void stream_begin(struct stream *s, bool ready);
-/* Takes what is through, posts what may go. true: something was taken. p2p_poll moves, this does
- * not. */
+/* n neighbours of one peer, tag and direction, which have begun: their pieces take turns, in the
+ * same order at sender and receiver, by which they match. */
+void stream_ring(struct stream *first, size_t n);
+/* Takes what is through, posts what may go. true: something was taken, or the turn passed on.
+ * p2p_poll moves, this does not. */
 bool stream_move(struct stream *s, struct p2p *p);
 static inline bool stream_done(const struct stream *s)
 {

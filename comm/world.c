@@ -15,6 +15,7 @@
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
 #include "comm/base/problems.h"
+#include "comm/p2p.h"
 #include "comm/roll_call.h"
 
 static volatile sig_atomic_t abort_code;
@@ -155,6 +156,23 @@ static void say_that_we_listen(const struct world *w)
             "standard error is closed: launch/run.sh was not told that the ranks handle signals");
 }
 
+/* Every message has a tag below P2P_TAGS, which MPI 4.1, 9.1.2 promises. An MPI that has fewer
+ * would fail at some message, hours later, on one rank. */
+static void check_tags(const struct world *w)
+{
+    const int *most;
+    int there;
+    struct problems p = {0};
+    MPI_OK(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &most, &there));
+    if (!there || *most < P2P_TAGS - 1)
+        problems_add(&p, NULL, 0,
+                     "this MPI allows tags of messages up to %d only (MPI_TAG_UB), Duet needs %d: "
+                     "choose another of its transports (Open MPI: mpirun --mca pml ob1), or build "
+                     "with another MPI",
+                     there ? *most : 0, P2P_TAGS - 1);
+    world_agree_problems(w, &p, EXIT_WORLD);
+}
+
 /* Hosts may have been given other variables. run.sh has warned of unknown ones. */
 static void check_environment(const struct world *w)
 {
@@ -189,6 +207,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
     world_find_node(w);
     roll_call_up(w->host);
+    check_tags(w);
     check_environment(w);
     say_that_we_listen(w);
 }

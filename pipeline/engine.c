@@ -28,7 +28,7 @@
 
 enum message_kind { ACTIVATION, GRADIENT, KINDS };
 enum { DEPTH = 2, BUFFERS = 2 * DEPTH }; /* of a stream when a rank holds two chunks; of a kind */
-enum { TAG_MB = ENGINE_TAGS / (2 * KINDS) }; /* tag = (kind * 2 + held) * TAG_MB + micro-batch */
+_Static_assert(ENGINE_TAGS == 2 * KINDS, "a tag a stream of messages");
 _Static_assert(ENGINE_OPEN == 2 * KINDS * BUFFERS, "incoming and outgoing of either kind");
 
 struct buffers {
@@ -91,7 +91,6 @@ static void engine_place(struct engine *e, struct arena *a)
 struct engine *engine_new(struct p2p *p2p, int rank, int stages, const struct stage_ops *stage,
                           int max_micro_batches)
 {
-    INVARIANT(max_micro_batches <= TAG_MB, "%d micro-batches", max_micro_batches);
     struct engine *e = memory_take(1, sizeof *e, "an engine");
     *e = (struct engine){.p2p = p2p, .stage = *stage, .rank = rank, .stages = stages};
     e->max_micro_batches = max_micro_batches;
@@ -154,9 +153,10 @@ static int buffer_of(const struct engine *e, struct plan_cell c)
     return held_of(e, c) * depth(e) + c.mb % depth(e);
 }
 
+/* Says which stream; in it messages match in the order of micro-batches. */
 static int tag_of(const struct engine *e, const struct plan_pass *pass)
 {
-    return ((int)pass_kind_of(pass) * 2 + held_of(e, pass->cell)) * TAG_MB + pass->cell.mb;
+    return (int)pass_kind_of(pass) * 2 + held_of(e, pass->cell);
 }
 
 /* Posts the receive of what `pass` reads, if there is such a pass and it reads a message. */

@@ -59,7 +59,7 @@ struct stage_ops {
 
 struct engine;
 /* Tags of its messages are below; from here on they are the caller's. */
-enum { ENGINE_TAGS = 1 << 18 };
+enum { ENGINE_TAGS = 4 };
 /* Messages that an engine has open at once, at most: what its p2p must have room for (p2p_new). */
 enum { ENGINE_OPEN = 16 };
 /* Local (p2p_new was collective). `p2p` spans the pipeline (rank = position). Room for plans of up

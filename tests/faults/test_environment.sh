@@ -84,4 +84,21 @@ UNDER_TEST=$duet call "$root/launch/run.sh" -n 2 --timeout 60 ./rank.sh train on
 check "P8: on one rank only: exit 2" equal "$code" 2
 check "P8: on one rank only: which" times 1 err "rank 1 on $(hostname): DUET_RANKS_PER_NODE=\"no\" is not valid"
 
+# --- an MPI with fewer tags than it must have ---
+cat >tags.c <<'C'
+#include <mpi.h>
+static int most = 32766;
+int MPI_Comm_get_attr(MPI_Comm comm, int key, void *value, int *there)
+{
+    int rc = PMPI_Comm_get_attr(comm, key, value, there);
+    if (key == MPI_TAG_UB) *(int **)value = &most;
+    return rc;
+}
+C
+mpicc -shared -fPIC tags.c -o tags.so || { echo "cannot build the tags"; exit 1; }
+call mpirun -np 2 -x LD_PRELOAD="$PWD/tags.so" "$duet" train one.yaml --set out=run
+check "tags: exit 1" equal "$code" 1
+check "tags: how many, reported once" times 1 err 'this MPI allows tags of messages up to 32766 only'
+check "tags: what to do" has err '(MPI_TAG_UB), Duet needs 32767: choose another of its transports'
+
 finish
