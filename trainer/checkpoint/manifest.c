@@ -8,10 +8,8 @@
 #include "comm/base/checksum.h"
 #include "comm/base/memory.h"
 
+#include "trainer/checkpoint/gap.h"
 #include "trainer/checkpoint/range.h"
-
-/* Pairs of them are compared. */
-enum { MOST_COLUMN_SLICES = 1 << 14 };
 
 void shard_name(char out[64], int shard, int shards)
 {
@@ -185,49 +183,6 @@ static size_t collect(struct layout_entry *e, const struct slice *slices, const 
     return n;
 }
 
-static int slice_order(const void *a, const void *b)
-{
-    const struct manifest_slice *x = a, *y = b;
-    return (x->at.lo > y->at.lo) - (x->at.lo < y->at.lo);
-}
-
-static bool has_columns(const struct manifest_tensor *t)
-{
-    for (size_t i = 0; i < t->slices; i++)
-        if (t->slice[i].at.run) return true;
-    return false;
-}
-
-/* As many elements as there are, none of them twice. Only columns of the same rows can be held
- * against each other. */
-static bool holds_each_once(const struct manifest_tensor *t)
-{
-    size_t held = 0, stride = 0;
-    for (size_t i = 0; i < t->slices; i++) {
-        const struct range *s = &t->slice[i].at;
-        held += range_count(s);
-        if (held > t->n || (s->run && stride && s->stride != stride)) return false;
-        if (s->run) stride = s->stride;
-    }
-    if (held != t->n || t->slices > MOST_COLUMN_SLICES) return false;
-    for (size_t i = 0; i < t->slices; i++)
-        for (size_t k = 0; k < i; k++)
-            if (range_meets(&t->slice[i].at, &t->slice[k].at)) return false;
-    return true;
-}
-
-size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch)
-{
-    if (has_columns(t)) return holds_each_once(t) ? t->n : 0;
-    if (!t->slice) return 0;
-    memcpy(scratch, t->slice, t->slices * sizeof *scratch);
-    qsort(scratch, t->slices, sizeof *scratch, slice_order);
-    size_t reach = 0;
-    for (size_t i = 0; i < t->slices && scratch[i].at.lo <= reach; i++)
-        if (scratch[i].at.hi > reach) reach = scratch[i].at.hi;
-    return reach;
-}
-
 /* Entries come sorted, so a tensor's slices are neighbours in the pool and the last tensor is the
  * only one that can grow. */
 static void add_entry(struct manifest *m, const struct layout_entry *e, size_t at)
@@ -256,8 +211,8 @@ void manifest_layout(struct manifest *m, const struct slice *slices, const int *
 {
     const size_t all = ranks > 0 ? (size_t)(first[ranks - 1] + count[ranks - 1]) : 0;
     struct layout_entry *e = memory_take(all + 1, sizeof *e, "the layout of a checkpoint");
-    struct manifest_slice *scratch =
-        memory_take(all + 1, sizeof *scratch, "the layout of a checkpoint");
+    uint64_t *scratch =
+        memory_take(gap_scratch(all), sizeof *scratch, "the layout of a checkpoint");
     *m = (struct manifest){.shards = ranks};
     m->shard = memory_take((size_t)ranks, sizeof *m->shard, "the layout of a checkpoint");
     m->tensor = memory_take(all + 1, sizeof *m->tensor, "the layout of a checkpoint");
@@ -265,7 +220,7 @@ void manifest_layout(struct manifest *m, const struct slice *slices, const int *
     const size_t n = collect(e, slices, count, first, ranks);
     for (size_t i = 0; i < n; i++) add_entry(m, &e[i], i);
     for (size_t i = 0; i < m->tensors; i++) {
-        const size_t gap = manifest_gap(&m->tensor[i], scratch);
+        const size_t gap = gap_find(&m->tensor[i], scratch);
         INVARIANT(gap == m->tensor[i].n, "no rank saves element %zu of %zu of %s", gap,
                   m->tensor[i].n, m->tensor[i].name);
     }

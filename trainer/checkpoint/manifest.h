@@ -67,9 +67,6 @@ char *manifest_text(const struct manifest *m, size_t *n);
  * between ranks are our bug. */
 void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
                      const int *first, int ranks);
-/* First element that no slice of t holds; t->n when all are held. scratch: room for t->slices. A
- * tensor with columns among its slices: t->n when they hold every element once, else 0. */
-size_t manifest_gap(const struct manifest_tensor *t, struct manifest_slice *scratch);
 const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
 void manifest_free(struct manifest *m);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/checkpoint/gap.h"
 #include "trainer/checkpoint/range.h"
 
 enum { MOST_SHARDS = 1 << 20 };
@@ -200,15 +201,18 @@ static int tensor_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* With columns manifest_gap cannot name an element: hence two messages. */
-static bool find_gap(const struct manifest_reader *r, size_t slices)
+/* With columns gap_find cannot name an element: hence two messages. */
+static bool find_gap(const struct manifest_reader *r)
 {
-    struct manifest_slice *scratch = calloc(slices + 1, sizeof *scratch);
+    size_t slices = 0;
+    for (size_t i = 0; i < r->m->tensors; i++)
+        if (r->m->tensor[i].slices > slices) slices = r->m->tensor[i].slices;
+    uint64_t *scratch = calloc(gap_scratch(slices), sizeof *scratch);
     if (!scratch) return bad(r, "no memory for %zu slices", slices);
     bool ok = true;
     for (size_t i = 0; ok && i < r->m->tensors; i++) {
         const struct manifest_tensor *t = &r->m->tensor[i];
-        const size_t gap = manifest_gap(t, scratch);
+        const size_t gap = gap_find(t, scratch);
         if (gap == 0 && t->slices > 0 && t->slice[0].at.run)
             ok = bad(r, "%s: its slices do not hold each of the %zu elements exactly once", t->name,
                      t->n);
@@ -241,7 +245,7 @@ static bool read_tensors(const struct manifest_reader *r, json_t *tensors)
         used += t->slices;
     }
     qsort(m->tensor, m->tensors, sizeof *m->tensor, tensor_order);
-    return find_gap(r, all);
+    return find_gap(r);
 }
 
 /* --- the whole --- */
