@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "comm/base/checksum.h"
+#include "tests/support/layout_case.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
 #include "tests/support/check_unit.h"
@@ -61,7 +62,7 @@ static inline bool save(long step, int mark, bool keep_forever, struct failure *
     char partial[PATH_BYTES], *text;
     size_t n;
     struct manifest m;
-    manifest_layout(&m, LAYOUT, COUNT, FIRST, RANKS);
+    layout_make(&m, LAYOUT, COUNT, RANKS);
     m.step = step;
     m.keep_forever = keep_forever;
     m.state = json_pack("{s:i}", "mark", mark);

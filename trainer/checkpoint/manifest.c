@@ -1,5 +1,4 @@
-/* The manifest's text, and what its tensors say about the layout. manifest_parse.c reads it back.
- */
+/* The manifest's text. manifest_parse.c reads it back. */
 #include "trainer/checkpoint/manifest.h"
 
 #include <inttypes.h>
@@ -7,9 +6,6 @@
 #include <string.h>
 #include "comm/base/checksum.h"
 #include "comm/base/memory.h"
-
-#include "trainer/checkpoint/gap.h"
-#include "trainer/checkpoint/range.h"
 
 void shard_name(char out[64], int shard, int shards)
 {
@@ -135,95 +131,4 @@ char *manifest_text(const struct manifest *m, size_t *n)
         memcpy(strchr(text, '0'), hex, 16);
     }
     return text;
-}
-
-/* --- layout --- */
-
-struct layout_entry {
-    const struct slice *s;
-    int shard;
-};
-
-static int entry_order(const void *a, const void *b)
-{
-    const struct layout_entry *x = a, *y = b;
-    const int name = strcmp(x->s->name, y->s->name);
-    if (name != 0) return name;
-    if (x->shard != y->shard) return x->shard < y->shard ? -1 : 1;
-    return (x->s->at.lo > y->s->at.lo) - (x->s->at.lo < y->s->at.lo);
-}
-
-/* What HDF5 takes as a path and JSON as a string, without escapes. */
-static void check_name(const char *name)
-{
-    const size_t n = strnlen(name, sizeof((struct slice *)0)->name);
-    INVARIANT(n > 0 && n < sizeof((struct slice *)0)->name, "a tensor's name has %zu characters",
-              n);
-    INVARIANT(name[0] != '/' && name[n - 1] != '/' && !strstr(name, "//"), "tensor name %s", name);
-    for (size_t i = 0; i < n; i++)
-        INVARIANT(name[i] > ' ' && name[i] < 127 && !strchr("\"\\@", name[i]), "tensor name %s",
-                  name);
-}
-
-/* Sorted as the file lists them: a tensor's slices together, by shard, then by first element. */
-static size_t collect(struct layout_entry *e, const struct slice *slices, const int *count,
-                      const int *first, int ranks)
-{
-    size_t n = 0;
-    for (int r = 0; r < ranks; r++)
-        for (int i = 0; i < count[r]; i++) {
-            const struct slice *s = &slices[first[r] + i];
-            check_name(s->name);
-            bool empty = s->at.lo == s->at.hi && s->at.hi <= s->n;
-            INVARIANT(empty || range_valid(&s->at, s->n), "%s: slice [%zu, %zu) of %zu", s->name,
-                      s->at.lo, s->at.hi, s->n);
-            if (!empty) e[n++] = (struct layout_entry){s, r};
-        }
-    qsort(e, n, sizeof *e, entry_order);
-    return n;
-}
-
-/* Entries come sorted, so a tensor's slices are neighbours in the pool and the last tensor is the
- * only one that can grow. */
-static void add_entry(struct manifest *m, const struct layout_entry *e, size_t at)
-{
-    struct manifest_tensor *t = &m->tensor[m->tensors > 0 ? m->tensors - 1 : 0];
-    if (m->tensors == 0 || strcmp(t->name, e->s->name) != 0) {
-        t = &m->tensor[m->tensors++];
-        *t = (struct manifest_tensor){.n = e->s->n, .slice = m->pool + at};
-        memcpy(t->name, e->s->name, sizeof t->name);
-        memcpy(t->shape, e->s->shape, sizeof t->shape);
-    }
-    const struct manifest_slice *before = t->slices ? &t->slice[t->slices - 1] : NULL;
-    const bool again = before && before->shard == e->shard;
-    INVARIANT(t->n == e->s->n, "%s has %zu elements on one rank, %zu on rank %d", t->name, t->n,
-              e->s->n, e->shard);
-    INVARIANT(!again || before->at.lo < e->s->at.lo, "%s: rank %d gives the slice at %zu twice",
-              t->name, e->shard, e->s->at.lo);
-    INVARIANT(t->slice, "%s: no room for slices", t->name);
-    t->slice[t->slices++] = (struct manifest_slice){e->shard, again, e->s->at};
-}
-
-/* Room for one tensor a slice: how many tensors there are is known only at the end. A hole is found
- * here, before the first save, and not by the run that wants to resume. */
-void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
-                     const int *first, int ranks)
-{
-    const size_t all = ranks > 0 ? (size_t)(first[ranks - 1] + count[ranks - 1]) : 0;
-    struct layout_entry *e = memory_take(all + 1, sizeof *e, "the layout of a checkpoint");
-    uint64_t *scratch =
-        memory_take(gap_scratch(all), sizeof *scratch, "the layout of a checkpoint");
-    *m = (struct manifest){.shards = ranks};
-    m->shard = memory_take((size_t)ranks, sizeof *m->shard, "the layout of a checkpoint");
-    m->tensor = memory_take(all + 1, sizeof *m->tensor, "the layout of a checkpoint");
-    m->pool = memory_take(all + 1, sizeof *m->pool, "the layout of a checkpoint");
-    const size_t n = collect(e, slices, count, first, ranks);
-    for (size_t i = 0; i < n; i++) add_entry(m, &e[i], i);
-    for (size_t i = 0; i < m->tensors; i++) {
-        const size_t gap = gap_find(&m->tensor[i], scratch);
-        INVARIANT(gap == m->tensor[i].n, "no rank saves element %zu of %zu of %s", gap,
-                  m->tensor[i].n, m->tensor[i].name);
-    }
-    free(e);
-    free(scratch);
 }

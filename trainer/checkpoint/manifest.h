@@ -20,7 +20,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/files.h"
 
-enum { MOST_MANIFEST_BYTES = 1 << 30 };
+static const size_t MOST_MANIFEST_BYTES = (size_t)1 << 36; /* 16 times those of 100,000 ranks */
 
 struct manifest_slice {
     int shard;
@@ -62,11 +62,6 @@ bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char 
                     struct problems *p);
 /* The file's text, malloc'd; NULL without memory. The same manifest gives the same bytes. Local. */
 char *manifest_text(const struct manifest *m, size_t *n);
-/* The layout from every rank's slices: slice i of rank r at slices[first[r] + i], count[r] of them.
- * Empty slices are left out. Gaps, names that HDF5 or JSON would change, and lengths that differ
- * between ranks are our bug. */
-void manifest_layout(struct manifest *m, const struct slice *slices, const int *count,
-                     const int *first, int ranks);
 const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
 void manifest_free(struct manifest *m);
 

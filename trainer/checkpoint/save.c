@@ -17,6 +17,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/thread.h"
+#include "trainer/checkpoint/layout.h"
 #include "trainer/checkpoint/shard.h"
 #include "trainer/checkpoint/store.h"
 #include "trainer/checkpoint/range.h"
@@ -160,26 +161,48 @@ static void sleep_ms(long ms)
 
 /* --- new and free --- */
 
+enum { TAG_SLICES = 1 };
+
+/* Rank 0 has room for the slices of one other rank at a time. */
+static void take_slices(struct layout *l, int rank, int n, struct slice *room, MPI_Comm comm)
+{
+    MPI_Request request;
+    MPI_OK(MPI_Irecv(room, n * (int)sizeof *room, MPI_BYTE, rank, TAG_SLICES, comm, &request));
+    world_wait(&request, 1);
+    layout_add(l, room, (size_t)n);
+}
+
+static void collect_slices(struct checkpoint_writer *c, const int *count)
+{
+    int most = 0;
+    size_t all = 0;
+    for (int r = 0; r < c->w->size; r++) {
+        all += (size_t)count[r];
+        if (count[r] > most) most = count[r];
+    }
+    struct slice *room = memory_take((size_t)most, sizeof *room, "a checkpoint");
+    struct layout *l = layout_new(c->w->size, all);
+    layout_add(l, c->slice, (size_t)c->n);
+    for (int r = 1; r < c->w->size; r++) take_slices(l, r, count[r], room, c->w->comm);
+    layout_end(l, &c->manifest);
+    free(room);
+}
+
 /* Rank 0 learns every rank's slices; they stay the same for the whole run. */
 static void gather_layout(struct checkpoint_writer *c)
 {
     const struct world *w = c->w;
-    int *count = memory_take((size_t)w->size * 3, sizeof *count, "a checkpoint");
-    int *bytes = count + w->size, *first = bytes + w->size;
+    int *count = memory_take((size_t)w->size, sizeof *count, "a checkpoint");
+    INVARIANT(c->n < INT_MAX / (int)sizeof *c->slice, "%d slices", c->n);
     MPI_OK(MPI_Gather(&c->n, 1, MPI_INT, count, 1, MPI_INT, 0, w->comm));
-    size_t all = 0;
-    for (int r = 0; r < w->size; r++) {
-        first[r] = (int)all * (int)sizeof(struct slice);
-        bytes[r] = count[r] * (int)sizeof(struct slice);
-        all += (size_t)count[r];
-        INVARIANT(all < INT_MAX / sizeof(struct slice), "%zu slices", all);
+    if (w->rank == 0) {
+        collect_slices(c, count);
+    } else {
+        MPI_Request request;
+        MPI_OK(MPI_Isend(c->slice, c->n * (int)sizeof *c->slice, MPI_BYTE, 0, TAG_SLICES, w->comm,
+                         &request));
+        world_wait(&request, 1);
     }
-    struct slice *slices = memory_take(all + 1, sizeof *slices, "a checkpoint");
-    MPI_OK(MPI_Gatherv(c->slice, c->n * (int)sizeof(struct slice), MPI_BYTE, slices, bytes, first,
-                       MPI_BYTE, 0, w->comm));
-    for (int r = 0; r < w->size; r++) first[r] /= (int)sizeof(struct slice);
-    if (w->rank == 0) manifest_layout(&c->manifest, slices, count, first, w->size);
-    free(slices);
     free(count);
 }
 

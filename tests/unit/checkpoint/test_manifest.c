@@ -8,6 +8,7 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/manifest.h"
 #include "tests/support/check_unit.h"
+#include "tests/support/layout_case.h"
 
 /* Two ranks: a tensor cut in two, one that rank 1 holds in two pieces, a copy on both, an empty
  * slice. */
@@ -21,12 +22,12 @@ static const struct slice SLICES[] = {
     {"adam_m/b", 9, {0, 3, 0, 0}, NULL, {0}, false},
     {"copy", 2, {0, 2, 0, 0}, NULL, {0}, false},
 };
-static const int COUNT[] = {4, 4}, FIRST[] = {0, 4};
+static const int COUNT[] = {4, 4};
 
 static char *sample_text(size_t *n)
 {
     struct manifest m;
-    manifest_layout(&m, SLICES, COUNT, FIRST, 2);
+    layout_make(&m, SLICES, COUNT, 2);
     m.step = 12;
     m.shard[0] = (struct file_sum){100, 0x0123456789abcdef};
     m.shard[1] = (struct file_sum){200, UINT64_MAX};
@@ -256,7 +257,7 @@ END_TEST
 static void layout(const struct slice *s, int n)
 {
     struct manifest m;
-    manifest_layout(&m, s, &n, (int[]){0}, 1);
+    layout_make(&m, s, &n, 1);
 }
 
 START_TEST(layout_gap)
