@@ -1,5 +1,5 @@
-/* Messages between stages. A message is a row of a fixed table; it travels in pieces, at most
- * WINDOW of them open, over the rows of a transport.
+/* Messages between stages. A message is a row of a fixed table (message_table.h); it travels in
+ * pieces, at most WINDOW of them open, over the rows of a transport.
  *
  * Who drives: a thread that waits for a message drives all messages of all p2ps of the rank. While
  * nobody waits and a message is open that MPI cannot finish by itself (above the eager limit), the
@@ -9,7 +9,6 @@
 #include "comm/p2p.h"
 
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +16,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
+#include "comm/message_table.h"
 #include "comm/mpi_ok.h"
 #include "comm/transport.h"
 
@@ -24,16 +24,6 @@ enum { WINDOW = 4 };
 static const size_t piece_bytes =
     P2P_PIECE;                          /* over shared memory larger ones go one way at a time */
 static const size_t eager_bytes = 4096; /* of shared memory, Open MPI's smallest */
-
-struct message {
-    bool used, send, most; /* most: a receive that a shorter message may end */
-    int peer, tag;
-    unsigned char *buf;
-    size_t bytes;
-    size_t pieces, posted; /* of `pieces`, `posted` have been handed over, in order */
-    int open;              /* handed over and not complete */
-    uint64_t order;        /* counts up with every message of this rank */
-};
 
 static bool p2p_is_wanted(void);
 static bool drive(void);
@@ -55,11 +45,8 @@ struct p2p {
     const struct transport *wire;        /* whose rows carry the pieces */
     void *connection;                    /* theirs */
     const char *group, *const *tag_name; /* p2p_name */
-    int max_open, n_used;
-    struct message *message; /* (max_open) */
-    int n_open;              /* pieces */
-    int unposted;            /* messages with pieces still to be handed over */
-    uint64_t order;
+    struct message_table table;
+    int n_open; /* pieces */
     double waited;
 };
 
@@ -68,39 +55,30 @@ static bool message_done(const struct message *m)
     return m->posted == m->pieces && m->open == 0;
 }
 
-/* Pieces of messages with equal peer, tag and direction match in the order of posting: a later
- * message must not hand over a piece before the earlier one has handed over all of its. */
-static bool must_follow(const struct p2p *p, const struct message *m)
-{
-    if (p->unposted <= 1) return false; /* m itself */
-    for (int i = 0; i < p->max_open; i++) {
-        const struct message *o = &p->message[i];
-        if (o->used && o->posted < o->pieces && o->order < m->order && o->peer == m->peer &&
-            o->tag == m->tag && o->send == m->send)
-            return true;
-    }
-    return false;
-}
-
 /* Called with the driver's lock held. Pieces of a message share its tag: MPI keeps their order. */
-static void post_piece(struct p2p *p, struct message *m)
+static void post_piece(struct p2p *p, int row)
 {
+    struct message *m = &p->table.row[row];
     size_t at = m->posted * piece_bytes, left = m->bytes - at;
     struct transport_piece piece = {
-        .send = m->send, .peer = m->peer, .tag = m->tag, .buf = m->buf + at};
+        .send = m->send, .peer = m->peer, .tag = m->tag, .buf = m->buf + at, .owner = row};
     piece.bytes = left < piece_bytes ? left : piece_bytes;
-    piece.owner = (int)(m - p->message);
     p->wire->post(p->connection, &piece);
     p->n_open++;
     m->open++;
     m->posted++;
 }
 
-static void post_pieces(struct p2p *p, struct message *m)
+/* The first of a line hands over what the window lets it; behind its last piece come those of the
+ * next. */
+static void post_pieces(struct p2p *p, int row)
 {
-    if (must_follow(p, m)) return;
-    while (m->posted < m->pieces && m->open < WINDOW) post_piece(p, m);
-    if (m->posted == m->pieces) p->unposted--;
+    while (row != NO_ROW) {
+        const struct message *m = &p->table.row[row];
+        while (m->posted < m->pieces && m->open < WINDOW) post_piece(p, row);
+        if (m->posted < m->pieces) return;
+        row = message_line_next(&p->table, row);
+    }
 }
 
 /* "tag 5 from rank 3 of the pipeline" */
@@ -115,7 +93,7 @@ static void say_message(const struct p2p *p, const struct message *m, char *text
 /* A piece that failed or has another size than its receiver was told. */
 static void piece_check(const struct p2p *p, const struct transport_end *e)
 {
-    const struct message *m = &p->message[e->owner];
+    const struct message *m = &p->table.row[e->owner];
     if (e->why) {
         char text[96];
         say_message(p, m, text, sizeof text);
@@ -128,22 +106,24 @@ static void piece_check(const struct p2p *p, const struct transport_end *e)
               e->posted);
 }
 
-/* One look at everything that is open in one p2p. Returns true if a piece has finished. Called with
- * the lock. */
+/* One look at everything that is open in one p2p. Returns true if a piece has finished. Only then
+ * may another one follow: of its message, which is the first of its line if it has any left. Called
+ * with the lock. */
 static bool drive_one(struct p2p *p)
 {
     const struct transport_end *ended;
     int n = p->n_open > 0 ? p->wire->look(p->connection, &ended) : 0;
     for (int i = 0; i < n; i++) {
-        struct message *m = &p->message[ended[i].owner];
+        struct message *m = &p->table.row[ended[i].owner];
         piece_check(p, &ended[i]);
         p->n_open--;
         m->open--;
         if (m->bytes > eager_bytes && message_done(m)) driver.heavy--;
     }
-    for (int i = 0; p->unposted > 0 && i < p->max_open; i++)
-        if (p->message[i].used && p->message[i].posted < p->message[i].pieces)
-            post_pieces(p, &p->message[i]);
+    for (int i = 0; i < n; i++) {
+        const struct message *m = &p->table.row[ended[i].owner];
+        if (m->posted < m->pieces) post_pieces(p, ended[i].owner);
+    }
     return n > 0;
 }
 
@@ -171,7 +151,7 @@ static void join_driver(struct p2p *p)
 static void leave_driver(struct p2p *p)
 {
     pthread_mutex_lock(&driver.background.lock);
-    INVARIANT(p->n_used == 0, "%d messages were never waited for", p->n_used);
+    INVARIANT(p->table.used == 0, "%d messages were never waited for", p->table.used);
     struct p2p **at = &driver.first;
     while (*at != p) at = &(*at)->next;
     *at = p->next;
@@ -182,9 +162,8 @@ static void leave_driver(struct p2p *p)
 struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open)
 {
     struct p2p *p = memory_take(1, sizeof *p, "open messages");
-    p->max_open = max_open;
     p->group = "the pipeline";
-    p->message = memory_take((size_t)max_open, sizeof *p->message, "open messages");
+    message_table_make(&p->table, max_open);
     p->wire = transport_wire(t);
     p->connection = p->wire->open(t, comm, max_open * WINDOW);
     join_driver(p);
@@ -196,7 +175,7 @@ void p2p_free(struct p2p *p)
     if (!p) return;
     leave_driver(p);
     p->wire->close(p->connection);
-    free(p->message);
+    message_table_free(&p->table);
     free(p);
 }
 
@@ -208,23 +187,17 @@ void p2p_name(struct p2p *p, const char *group, const char *const *tag_name)
     pthread_mutex_unlock(&driver.background.lock);
 }
 
-/* Tickets are slots of a fixed table: no allocation inside a step. `order` keeps the posting order
- * among messages of one peer and tag. */
+/* Tickets are rows of a fixed table: no allocation inside a step. */
 static ticket post(struct p2p *p, struct message m)
 {
+    bool first;
     INVARIANT(m.tag >= 0 && m.tag < P2P_TAGS, "tag %d", m.tag);
-    m.used = true;
     m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
     pthread_mutex_lock(&driver.background.lock);
-    ticket t = 0;
-    while (t < p->max_open && p->message[t].used) t++;
-    INVARIANT(t < p->max_open, "more than %d messages open", p->max_open);
-    m.order = p->order++;
-    p->message[t] = m;
-    p->n_used++;
-    p->unposted++;
+    ticket t = message_add(&p->table, m, &first);
+    INVARIANT(t != NO_ROW, "more than %d messages open", p->table.rows);
     driver.heavy += m.bytes > eager_bytes;
-    post_pieces(p, &p->message[t]);
+    if (first) post_pieces(p, t);
     background_wake(&driver.background);
     pthread_mutex_unlock(&driver.background.lock);
     return t;
@@ -254,8 +227,8 @@ ticket p2p_recv_most(struct p2p *p, int peer, int tag, void *buf, size_t most)
 
 static struct message *message_of(struct p2p *p, ticket t)
 {
-    INVARIANT(t >= 0 && t < p->max_open && p->message[t].used, "ticket %d is not open", t);
-    return &p->message[t];
+    INVARIANT(t >= 0 && t < p->table.rows && p->table.row[t].used, "ticket %d is not open", t);
+    return &p->table.row[t];
 }
 
 /* Index of the first finished one of the tickets, whose row is freed; -1 if none. Called with the
@@ -264,8 +237,7 @@ static int take_done(struct p2p *p, const ticket *t, int n)
 {
     for (int i = 0; i < n; i++) {
         if (t[i] == TICKET_NONE || !message_done(message_of(p, t[i]))) continue;
-        p->message[t[i]].used = false;
-        p->n_used--;
+        message_drop(&p->table, t[i]);
         return i;
     }
     return -1;
@@ -276,7 +248,7 @@ static void say_waiting(struct p2p *p, ticket t, int n)
     const struct message *m = message_of(p, t);
     char text[96];
     say_message(p, m, text, sizeof text);
-    die_waiting("%s, %zu bytes (%d expected, %d open)", text, m->bytes, n, p->n_used);
+    die_waiting("%s, %zu bytes (%d expected, %d open)", text, m->bytes, n, p->table.used);
 }
 
 /* The waiting thread drives all messages itself, and the background thread stays out of its way
