@@ -47,6 +47,7 @@ struct p2p {
     const char *group, *const *tag_name; /* p2p_name */
     struct message_table table;
     int n_open; /* pieces */
+    bool *near; /* (size) by rank: a peer, or this one itself; NULL: all are */
     double waited;
 };
 
@@ -159,15 +160,33 @@ static void leave_driver(struct p2p *p)
     background_leave(&driver.background);
 }
 
-struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open)
+static bool *mark_near(MPI_Comm comm, const struct peers *with)
+{
+    int me, size;
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    MPI_OK(MPI_Comm_size(comm, &size));
+    bool *near = memory_take((size_t)size, sizeof *near, "peers");
+    near[me] = true;
+    for (int i = 0; i < with->n; i++) near[with->rank[i]] = true;
+    return near;
+}
+
+struct p2p *p2p_new_near(const struct transport *t, MPI_Comm comm, const struct peers *with,
+                         int max_open)
 {
     struct p2p *p = memory_take(1, sizeof *p, "open messages");
     p->group = "the pipeline";
     message_table_make(&p->table, max_open);
     p->wire = transport_wire(t);
-    p->connection = p->wire->open(t, comm, max_open * WINDOW);
+    p->near = with ? mark_near(comm, with) : NULL;
+    p->connection = p->wire->open(t, comm, with, max_open * WINDOW);
     join_driver(p);
     return p;
+}
+
+struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open)
+{
+    return p2p_new_near(t, comm, NULL, max_open);
 }
 
 void p2p_free(struct p2p *p)
@@ -176,6 +195,7 @@ void p2p_free(struct p2p *p)
     leave_driver(p);
     p->wire->close(p->connection);
     message_table_free(&p->table);
+    free(p->near);
     free(p);
 }
 
@@ -192,6 +212,7 @@ static ticket post(struct p2p *p, struct message m)
 {
     bool first;
     INVARIANT(m.tag >= 0 && m.tag < P2P_TAGS, "tag %d", m.tag);
+    INVARIANT(!p->near || p->near[m.peer], "rank %d is no peer of this one", m.peer);
     m.pieces = m.bytes ? (m.bytes + piece_bytes - 1) / piece_bytes : 1;
     pthread_mutex_lock(&driver.background.lock);
     ticket t = message_add(&p->table, m, &first);

@@ -20,8 +20,12 @@ typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
 
 /* Collective over comm (duplicates it). Messages lie in the memory of t's device (comm/transport.h;
- * t is kept). max_open: messages open at once on this rank. */
+ * t is kept). max_open: messages open at once on this rank. Every rank is connected with every
+ * other: for groups whose members all talk to each other. */
 struct p2p *p2p_new(const struct transport *t, MPI_Comm comm, int max_open);
+/* The same, but that this rank has messages with its peers alone, and no more connections. */
+struct p2p *p2p_new_near(const struct transport *t, MPI_Comm comm, const struct peers *with,
+                         int max_open);
 void p2p_free(struct p2p *p);
 
 /* How waiting is told to the watchdog: "<tag_name[tag]> from rank 3 of <group>"; until then "tag 5

@@ -24,6 +24,13 @@ struct transport_piece {
     int owner; /* the poster's: says whose piece has ended */
 };
 
+/* The ranks that one exchanges messages with, of whatever number of them there are in all: each
+ * once, not oneself, and whoever names a rank is named by it. */
+struct peers {
+    const int *rank;
+    int n;
+};
+
 /* A piece that has ended. */
 struct transport_end {
     int owner;
@@ -36,10 +43,10 @@ struct transport {
     const struct device *device; /* in whose memory messages and sums lie */
 
     /* --- the wire: all four rows or none. One thread at a time calls them for one `self`. --- */
-    /* Collective over comm (duplicates it): what connects its ranks, with room for `most` pieces
-     * under way. Nothing is allocated after it (the staged one's buffers grow to the largest
-     * piece). */
-    void *(*open)(const struct transport *t, MPI_Comm comm, int most);
+    /* Collective over comm (duplicates it): what connects this rank with its peers (NULL: with all
+     * others), with room for `most` pieces under way. Nothing is allocated after it (the staged
+     * one's buffers grow to the largest piece). */
+    void *(*open)(const struct transport *t, MPI_Comm comm, const struct peers *with, int most);
     void (*close)(void *self);
     /* Posts and returns at once. What is sent is what `buf` holds when the work posted on the
      * device's stream before is done. Pieces of equal peer, tag and direction match in the order of

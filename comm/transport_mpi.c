@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "comm/base/memory.h"
+#include "comm/base/nap.h"
 #include "comm/transport.h"
 #include "comm/world.h"
 
@@ -17,25 +18,70 @@ struct pieces {
     char why[MPI_MAX_ERROR_STRING];
 };
 
-/* Over TCP a connection is made at the first message and needs both sides' calls; so we make all of
- * them now, when nobody computes. */
-static void connect_all(MPI_Comm comm)
+/* ---- connections ---- */
+
+/* The number that messages give a rank. */
+static int job_rank(MPI_Comm comm, int rank)
 {
-    int me, n;
-    char in = 0, out = 0;
-    MPI_OK(MPI_Comm_rank(comm, &me));
-    MPI_OK(MPI_Comm_size(comm, &n));
-    for (int s = 1; s < n; s++) {
-        MPI_Request r[2];
-        MPI_OK(MPI_Irecv(&in, 1, MPI_BYTE, (me + n - s) % n, 0, comm, &r[0]));
-        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, (me + s) % n, 0, comm, &r[1]));
-        world_wait(r, 2);
-    }
+    MPI_Group group, job;
+    int there;
+    MPI_OK(MPI_Comm_group(comm, &group));
+    MPI_OK(MPI_Comm_group(MPI_COMM_WORLD, &job));
+    MPI_OK(MPI_Group_translate_ranks(group, 1, &rank, job, &there));
+    MPI_OK(MPI_Group_free(&group));
+    MPI_OK(MPI_Group_free(&job));
+    return there;
 }
 
-/* A duplicate of the communicator: its tags are ours alone. Connections are made now, not by the
- * first message of a step. */
-static void *mpi_open(const struct transport *t, MPI_Comm comm, int most)
+/* world_wait, but that it says whom it waits for: a link that is not there shows here first. */
+static void wait_connected(MPI_Comm comm, MPI_Request *request, int peer)
+{
+    struct nap nap = nap_begin();
+    int done = 0;
+    for (;;) {
+        MPI_OK(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        if (done) break;
+        if (nap_take(&nap)) die_waiting("the connection with rank %d", job_rank(comm, peer));
+    }
+    if (nap.slept) die_waiting(NULL);
+}
+
+/* A byte to each of n ranks, and one from each, all at the same time: nobody waits for one that
+ * waits. */
+static void greet(MPI_Comm comm, const int *to, const int *from, int n)
+{
+    char *in = memory_take((size_t)n, 1, "connections"), out = 0;
+    MPI_Request *request = memory_take(2 * (size_t)n, sizeof(MPI_Request), "connections");
+    for (int i = 0; i < n; i++)
+        MPI_OK(MPI_Irecv(&in[i], 1, MPI_BYTE, from[i], 0, comm, &request[i]));
+    for (int i = 0; i < n; i++)
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, to[i], 0, comm, &request[n + i]));
+    for (int i = 0; i < n; i++) wait_connected(comm, &request[i], from[i]);
+    for (int i = 0; i < n; i++) wait_connected(comm, &request[n + i], to[i]);
+    free(request);
+    free(in);
+}
+
+/* In rounds, of which each makes one connection a rank, and a few at a time: a rank that is called
+ * by all at once would have some try again a second later. */
+static void connect_all(MPI_Comm comm)
+{
+    enum { AT_ONCE = 16 };
+    int me, size, to[AT_ONCE], from[AT_ONCE];
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    MPI_OK(MPI_Comm_size(comm, &size));
+    for (int s = 1; s < size; s += AT_ONCE) {
+        int n = size - s < AT_ONCE ? size - s : AT_ONCE;
+        for (int i = 0; i < n; i++) {
+            to[i] = (me + s + i) % size;
+            from[i] = (me + size - s - i) % size;
+        }
+        greet(comm, to, from, n);
+    }
+}
+/* A duplicate of the communicator: its tags are ours alone. Over TCP a connection is made at the
+ * first message and needs both sides' calls; so they are made now, when nobody computes. */
+static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct peers *with, int most)
 {
     static const char what[] = "open messages";
     struct pieces *p = memory_take(1, sizeof *p, what);
@@ -49,7 +95,10 @@ static void *mpi_open(const struct transport *t, MPI_Comm comm, int most)
     p->ended = memory_take(rows, sizeof *p->ended, what);
     MPI_OK(MPI_Comm_dup(comm, &p->comm));
     MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
-    connect_all(p->comm);
+    if (with)
+        greet(p->comm, with->rank, with->rank, with->n);
+    else
+        connect_all(p->comm);
     return p;
 }
 

@@ -25,12 +25,13 @@ struct staged {
 
 /* For devices whose transport has no messages of its own: MPI from host memory, with copies. Slots
  * on the host are reused. */
-static void *staged_open(const struct transport *t, MPI_Comm comm, int most)
+static void *staged_open(const struct transport *t, MPI_Comm comm, const struct peers *with,
+                         int most)
 {
     static const char what[] = "messages by way of the host";
     struct staged *s = memory_take(1, sizeof *s, what);
     s->device = t->device;
-    s->wire = transport_mpi.open(&transport_mpi, comm, most);
+    s->wire = transport_mpi.open(&transport_mpi, comm, with, most);
     s->place = memory_take((size_t)most, sizeof *s->place, what);
     s->free_place = memory_take((size_t)most, sizeof *s->free_place, what);
     s->ended = memory_take((size_t)most, sizeof *s->ended, what);

@@ -42,6 +42,20 @@ int plan_rank(enum plan_place place, int stages, int chunk, int dir)
     return back ? plan_chunks(place, stages) - 1 - chunk : chunk;
 }
 
+int plan_neighbours(enum plan_place place, int stages, int rank, int out[PLAN_NEIGHBOURS])
+{
+    int chunk[2], held = plan_held(place, stages, rank, chunk), n = 0;
+    for (int k = 0; k < held; k++)
+        for (int step = -1; step <= 1; step += 2) {
+            int there = chunk[k] + step, i = 0;
+            if (there < 0 || there >= plan_chunks(place, stages)) continue;
+            out[n] = plan_rank(place, stages, there, plan_held_dir(place, k));
+            while (out[i] != out[n]) i++;
+            n += i == n && out[n] != rank;
+        }
+    return n;
+}
+
 int plan_per_direction(const struct plan *plan)
 {
     return plan->micro_batches / plan->directions;

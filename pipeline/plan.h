@@ -94,6 +94,10 @@ int plan_held_dir(enum plan_place place, int k);
 int plan_chunks(enum plan_place place, int stages);
 /* Rank that holds a chunk for that direction: the inverse. */
 int plan_rank(enum plan_place place, int stages, int chunk, int dir);
+/* The other ranks that hold what comes before or behind a chunk of this one, each once: with them
+ * it exchanges messages. Returns how many, at most 4. */
+enum { PLAN_NEIGHBOURS = 4 };
+int plan_neighbours(enum plan_place place, int stages, int rank, int out[PLAN_NEIGHBOURS]);
 
 /* For generators: a plan without rows, with room for plan_room of them a rank; and one more row of
  * a rank. */

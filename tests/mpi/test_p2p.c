@@ -147,6 +147,22 @@ static double cpu_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* With its peer alone, and with itself. */
+START_TEST(with_few)
+{
+    const int near = peer();
+    struct p2p *p = p2p_new_near(&transport_mpi, ck_world.comm, &(struct peers){&near, 1}, 4);
+    int in[2] = {0, 0}, out[2] = {ck_world.rank, ck_world.rank + 100};
+    ticket t[4] = {p2p_recv(p, near, 1, &in[0], sizeof in[0]),
+                   p2p_recv(p, ck_world.rank, 1, &in[1], sizeof in[1]),
+                   p2p_send(p, near, 1, &out[0], sizeof out[0]),
+                   p2p_send(p, ck_world.rank, 1, &out[1], sizeof out[1])};
+    for (int i = 0; i < 4; i++) p2p_wait(p, t[i]);
+    ck_all(in[0] == near && in[1] == ck_world.rank + 100, "%d %d", in[0], in[1]);
+    p2p_free(p);
+}
+END_TEST
+
 /* A blocked rank leaves its core to others; the clock of exposed communication sees it. */
 START_TEST(waiting_is_cheap)
 {
@@ -294,6 +310,7 @@ END_TEST
     X(long_ones_of_one_tag_keep_their_order) \
     X(up_to_so_many)                         \
     X(wait_any_and_test)                     \
+    X(with_few)                              \
     X(waiting_is_cheap)                      \
     X(transfers_go_on_while_we_compute)      \
     X(small_messages_are_quick)

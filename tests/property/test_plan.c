@@ -259,6 +259,40 @@ START_TEST(peaks_do_not_grow)
 }
 END_TEST
 
+/* Whoever has a message of some plan with a rank is its neighbour, and nobody else is. */
+START_TEST(neighbours_have_the_messages)
+{
+    for (int place = 0; place < PLACES; place++)
+        for (int P = 1; P <= MOST_STAGES; P++) {
+            struct plan plan = {.place = (enum plan_place)place,
+                                .stages = P,
+                                .chunks = plan_chunks((enum plan_place)place, P)};
+            bool has[MOST_STAGES][MOST_STAGES] = {{false}},
+                 is[MOST_STAGES][MOST_STAGES] = {{false}};
+            for (int r = 0; r < P; r++) {
+                int chunk[2], near[PLAN_NEIGHBOURS];
+                for (int k = plan_held(plan.place, P, r, chunk) - 1; k >= 0; k--) {
+                    struct plan_cell c = {plan_held_dir(plan.place, k), chunk[k], 0};
+                    for (enum plan_op op = PLAN_F; op <= PLAN_BW; op++) {
+                        int from = plan_sender(&plan, &(struct plan_pass){op, c});
+                        int to = plan_receiver(&plan, &(struct plan_pass){op, c});
+                        if (from >= 0 && from != r) has[r][from] = true;
+                        if (to >= 0 && to != r) has[r][to] = true;
+                    }
+                }
+                for (int i = plan_neighbours(plan.place, P, r, near) - 1; i >= 0; i--) {
+                    ck_assert(!is[r][near[i]]); /* each once */
+                    is[r][near[i]] = true;
+                }
+            }
+            for (int a = 0; a < P; a++)
+                for (int b = 0; b < P; b++)
+                    ck_assert_msg(has[a][b] == is[a][b] && is[a][b] == is[b][a],
+                                  "place %d, %d stages: %d and %d", place, P, a, b);
+        }
+}
+END_TEST
+
 /* plan_possible, plan_micro_batches and the advice in its message agree, everywhere. */
 START_TEST(possible_and_nearest)
 {
@@ -285,18 +319,19 @@ START_TEST(possible_and_nearest)
 }
 END_TEST
 
-#define TESTS(X)                   \
-    X(serial_plans)                \
-    X(one_f_one_b_plans)           \
-    X(zb1p_plans)                  \
-    X(dualpipe_plans)              \
-    X(dualpipev_plans)             \
-    X(forward_only_plans)          \
-    X(known_step_lengths, .to = 5) \
-    X(known_mean_idle)             \
-    X(huge_numbers)                \
-    X(uneven_costs)                \
-    X(peaks_do_not_grow)           \
+#define TESTS(X)                    \
+    X(serial_plans)                 \
+    X(one_f_one_b_plans)            \
+    X(zb1p_plans)                   \
+    X(dualpipe_plans)               \
+    X(dualpipev_plans)              \
+    X(forward_only_plans)           \
+    X(known_step_lengths, .to = 5)  \
+    X(known_mean_idle)              \
+    X(huge_numbers)                 \
+    X(uneven_costs)                 \
+    X(peaks_do_not_grow)            \
+    X(neighbours_have_the_messages) \
     X(possible_and_nearest)
 
 UNIT_MAIN("plan", .timeout_s = 60)

@@ -15,10 +15,11 @@ static inline void test_post(void *self, const struct transport_piece *piece)
     transport_mpi.post(self, &there);
 }
 
-static inline void *test_open(const struct transport *t, MPI_Comm comm, int most)
+static inline void *test_open(const struct transport *t, MPI_Comm comm, const struct peers *with,
+                              int most)
 {
     (void)t;
-    return transport_mpi.open(&transport_mpi, comm, most);
+    return transport_mpi.open(&transport_mpi, comm, with, most);
 }
 
 static inline void test_close(void *self)

@@ -345,6 +345,21 @@ void stage_measure(struct stage *st, const struct stage_job *job)
     stage_place(st);
 }
 
+/* To the neighbours, and between the ends of the pipeline, which hold the two copies of a tied
+ * embedding (trainer/learn/optimizer.c). */
+static struct p2p *messages_open(const struct stage *s)
+{
+    const struct mesh *m = s->mesh;
+    int near[PLAN_NEIGHBOURS + 1], n = plan_neighbours(s->place, m->pp, m->p, near);
+    int other_end = m->pp - 1 - m->p, i = 0;
+    if (m->p == 0 || other_end == 0) {
+        while (i < n && near[i] != other_end) i++;
+        near[n] = other_end;
+        n += i == n && other_end != m->p;
+    }
+    return p2p_new_near(s->transport, m->pipe, &(struct peers){near, n}, 64);
+}
+
 /* Exchanges are opened before the chunks, which refer to them, are placed. */
 void stage_new(struct stage *s, const struct stage_job *job)
 {
@@ -356,7 +371,7 @@ void stage_new(struct stage *s, const struct stage_job *job)
     if (m->ep > 1) s->parallel.ep = exchange_new(s->transport, m->expert, EXCHANGE_CHANNELS);
     stage_place(s);
     if (s->max_mb == 0) return;
-    s->p2p = p2p_new(s->transport, m->pipe, 64);
+    s->p2p = messages_open(s);
     s->engine = engine_new(s->p2p, m->p, m->pp, &s->passes, s->max_mb);
     plans_search(s);
 }

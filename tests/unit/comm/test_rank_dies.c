@@ -54,6 +54,25 @@ static void hang(struct world *w)
     p2p_wait(p, p2p_recv(p, 1 - w->rank, 7, &x, sizeof x));
 }
 
+/* As where a link is not there: nothing comes from rank 1. */
+static void connect_in_vain(struct world *w)
+{
+    const int other = 1 - w->rank;
+    if (w->rank == 0) watchdog_start(0.3);
+    if (w->rank == 1) watchdog_start(60);
+    p2p_new_near(&transport_mpi, w->comm, &(struct peers){&other, w->rank == 0}, 2);
+    world_all(w, true);
+}
+
+static void write_to_a_stranger(struct world *w)
+{
+    struct p2p *p = p2p_new_near(&transport_mpi, w->comm, &(struct peers){NULL, 0}, 2);
+    int x = 0;
+    world_all(w, true);
+    if (w->rank == 1) p2p_wait(p, p2p_send(p, 0, 7, &x, sizeof x));
+    world_all(w, true);
+}
+
 /* Both have a watchdog; only rank 0's can speak. */
 static void stand_still(struct world *w)
 {
@@ -166,6 +185,14 @@ static const struct failure {
      {"rank 0/2 on ",
       "while decoding tick 12, waiting for tag 7 from rank 1 of the pipeline, 4 bytes",
       "no progress for 0.3 s"}},
+    {"connect_in_vain",
+     connect_in_vain,
+     EXIT_WORLD,
+     {"rank 0/2 on ", "waiting for the connection with rank 1", "no progress for 0.3 s"}},
+    {"write_to_a_stranger",
+     write_to_a_stranger,
+     EXIT_BUG,
+     {"rank 1/2 on ", "rank 0 is no peer of this one"}},
     {"stand_still",
      stand_still,
      EXIT_WORLD,
