@@ -20,6 +20,7 @@ static char root[32] =
     "/dev/shm/duet_store_XXXXXX"; /* in memory: these tests sync a thousand times */
 static char run[64];
 static float data[N];
+static struct store_seen seen; /* by the job that saves */
 
 /* What tensor t has in element i at a save marked `mark`. */
 static inline float value(int t, size_t i, int mark)
@@ -72,7 +73,7 @@ static inline bool save(long step, int mark, bool keep_forever, struct failure *
     for (int r = 0; ok && r < RANKS; r++) ok = write_shard(partial, &m, r, mark, f);
     ok = ok && file_write(partial, "recipe.yaml", RECIPE, sizeof RECIPE - 1, f);
     text = manifest_text(&m, &n);
-    ok = ok && store_commit(run, step, text, n, f);
+    ok = ok && store_commit(run, &(struct store_new){step, keep_forever, text, n}, &seen, f);
     free(text);
     manifest_free(&m);
     return ok;
@@ -82,7 +83,7 @@ static inline void save_well(long step, int mark, bool keep_forever)
 {
     struct failure f = {0};
     ck_assert_msg(save(step, mark, keep_forever, &f), "%s: %s", f.what, f.why);
-    store_prune(run, step, keep);
+    store_prune(run, step, keep, &seen);
 }
 
 /* Opens `path`; asserts that every element is of the save that the state names. Returns its mark.

@@ -17,6 +17,7 @@ void manifest_free(struct manifest *m)
     free(m->shard);
     free(m->tensor);
     free(m->pool);
+    free(m->fixed);
     json_decref(m->state);
     *m = (struct manifest){0};
 }
@@ -102,33 +103,90 @@ static void print_tensors(FILE *f, const struct manifest *m)
 
 static const char HEAD[] = "{\"xxh64\": \"0000000000000000\",\n";
 
+static void print_head(FILE *f, const struct manifest *m)
+{
+    fputs(HEAD, f);
+    fprintf(f,
+            "\"format\": \"duet-checkpoint\", \"version\": 1, \"step\": %ld, \"keep_forever\": "
+            "%s,\n",
+            m->step, m->keep_forever ? "true" : "false");
+    print_shards(f, m);
+    print_files(f, m);
+}
+
+/* A text, or a part of one. */
+struct text {
+    char *at;
+    size_t n;
+};
+
+/* What `print` makes of m; at NULL without memory. */
+static struct text printed(void (*print)(FILE *f, const struct manifest *m),
+                           const struct manifest *m)
+{
+    struct text t = {0};
+    FILE *f = open_memstream(&t.at, &t.n);
+    if (!f) return (struct text){0};
+    print(f, m);
+    const bool whole = !ferror(f);
+    if (fclose(f) == 0 && whole) return t;
+    free(t.at);
+    return (struct text){0};
+}
+
+bool manifest_fix(struct manifest *m)
+{
+    const struct text t = printed(print_tensors, m);
+    if (!t.at) return false;
+    free(m->tensor);
+    free(m->pool);
+    m->tensor = NULL;
+    m->pool = NULL;
+    m->tensors = 0;
+    m->fixed = t.at;
+    m->fixed_bytes = t.n;
+    return true;
+}
+
+/* The parts one behind the other, in a block of their size: the middle one may have hundreds of
+ * megabytes. */
+static struct text join_parts(const struct text *part, int parts)
+{
+    struct text all = {0};
+    for (int i = 0; i < parts; i++) all.n += part[i].n;
+    all.at = malloc(all.n + 1);
+    size_t at = 0;
+    for (int i = 0; all.at && i < parts; at += part[i++].n)
+        memcpy(all.at + at, part[i].at, part[i].n);
+    if (all.at) all.at[all.n] = 0;
+    return all;
+}
+
 /* The checksum covers everything behind the first line, so it is filled in last, over 16 zeros. */
 char *manifest_text(const struct manifest *m, size_t *n)
 {
-    char *text = NULL, *state = json_dumps(m->state, JSON_SORT_KEYS);
-    FILE *f = state ? open_memstream(&text, n) : NULL;
-    if (f) {
-        fputs(HEAD, f);
-        fprintf(f,
-                "\"format\": \"duet-checkpoint\", \"version\": 1, \"step\": %ld, \"keep_forever\": "
-                "%s,\n",
-                m->step, m->keep_forever ? "true" : "false");
-        print_shards(f, m);
-        print_files(f, m);
-        print_tensors(f, m);
-        fprintf(f, "\"state\": %s}\n", state);
-        const bool whole = !ferror(f);
-        if (fclose(f) != 0 || !whole) {
-            free(text);
-            text = NULL;
-        }
-    }
+    static char BEFORE[] = "\"state\": ", BEHIND[] = "}\n";
+    char *state = json_dumps(m->state, JSON_SORT_KEYS);
+    const struct text head = printed(print_head, m),
+                      tensors = m->fixed ? (struct text){m->fixed, m->fixed_bytes}
+                                         : printed(print_tensors, m);
+    struct text all = {0};
+    if (state && head.at && tensors.at)
+        all = join_parts((struct text[]){head,
+                                         tensors,
+                                         {BEFORE, sizeof BEFORE - 1},
+                                         {state, strlen(state)},
+                                         {BEHIND, sizeof BEHIND - 1}},
+                         5);
+    if (!m->fixed) free(tensors.at);
+    free(head.at);
     free(state);
-    if (text) {
+    if (all.at) {
         char hex[17];
         snprintf(hex, sizeof hex, "%016" PRIx64,
-                 checksum(text + sizeof HEAD - 1, *n - (sizeof HEAD - 1), 0));
-        memcpy(strchr(text, '0'), hex, 16);
+                 checksum(all.at + sizeof HEAD - 1, all.n - (sizeof HEAD - 1), 0));
+        memcpy(strchr(all.at, '0'), hex, 16);
     }
-    return text;
+    *n = all.n;
+    return all.at;
 }

@@ -53,6 +53,8 @@ struct manifest {
     struct manifest_tensor *tensor; /* (tensors), by name */
     size_t tensors;
     struct manifest_slice *pool;
+    char *fixed; /* manifest_fix: the text of the tensors, which are no more */
+    size_t fixed_bytes;
     json_t *state; /* owned */
 };
 
@@ -62,6 +64,9 @@ bool manifest_parse(struct manifest *m, const void *bytes, size_t n, const char 
                     struct problems *p);
 /* The file's text, malloc'd; NULL without memory. The same manifest gives the same bytes. Local. */
 char *manifest_text(const struct manifest *m, size_t *n);
+/* For a layout that stays: its tensors are printed now, once, and kept as text alone. false: no
+ * memory. Local. */
+bool manifest_fix(struct manifest *m);
 const struct manifest_tensor *manifest_find(const struct manifest *m, const char *name);
 void manifest_free(struct manifest *m);
 

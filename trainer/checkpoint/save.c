@@ -45,7 +45,8 @@ struct checkpoint_writer {
     struct file_sum sum;
 
     /* rank 0 */
-    struct manifest manifest;
+    struct manifest manifest; /* its tensors as text: they stay the same */
+    struct store_seen ages;
     char *recipe, *tokenizer;
     const struct attachments *attached; /* NULL: none */
 };
@@ -185,6 +186,7 @@ static void collect_slices(struct checkpoint_writer *c, const int *count)
     layout_add(l, c->slice, (size_t)c->n);
     for (int r = 1; r < c->w->size; r++) take_slices(l, r, count[r], room, c->w->comm);
     layout_end(l, &c->manifest);
+    SYS_OK(manifest_fix(&c->manifest), NULL, "no memory for the manifest of %zu slices", all);
     free(room);
 }
 
@@ -283,12 +285,13 @@ static void commit_manifest(struct checkpoint_writer *c)
     m->has_tokenizer = c->tokenizer != NULL;
     char *text = manifest_text(m, &n);
     SYS_OK(text, NULL, "no memory for the manifest of step %ld", c->step);
-    if (!store_commit(c->root, c->step, text, n, &f))
+    const struct store_new new = {c->step, m->keep_forever, text, n};
+    if (!store_commit(c->root, &new, &c->ages, &f))
         die(__FILE__, __LINE__, EXIT_WORLD, f.what, f.why,
             "free space on that disk; the checkpoints saved before are intact: restart with "
             "--resume auto");
     free(text);
-    store_prune(c->root, c->step, c->keep);
+    store_prune(c->root, c->step, c->keep, &c->ages);
     uint64_t bytes = 0;
     for (int i = 0; i < m->shards; i++) bytes += m->shard[i].bytes;
     log_info("saved %s/step-%08ld (%.1f MB, %.1f s)", c->root, c->step, (double)bytes / 1e6,
@@ -410,6 +413,7 @@ void checkpoint_writer_free(struct checkpoint_writer *c)
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     manifest_free(&c->manifest);
+    store_seen_free(&c->ages);
     free(c->recipe);
     free(c->tokenizer);
     arena_free(&c->arena);

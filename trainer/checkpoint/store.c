@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "comm/base/checksum.h"
@@ -176,31 +177,101 @@ bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct f
     return !failed(f) && clear(partial, root, f) && folder_make_one(partial, f);
 }
 
+/* --- how old one is --- */
+
 enum age { COUNTED, FOREVER, UNREADABLE };
 
-/* Only the manifest is read: this runs for every checkpoint at every save. */
-static enum age entry_age(const char *folder)
+/* A manifest: which file it was, and what it said. */
+struct store_look {
+    dev_t device;
+    ino_t file;
+    off_t bytes;
+    struct timespec changed;
+    enum age age;
+    long round; /* of the last prune that came across it */
+};
+
+void store_seen_free(struct store_seen *s)
 {
-    char path[PATH_BYTES];
+    free(s->at);
+    *s = (struct store_seen){0};
+}
+
+static bool same_file(const struct store_look *a, const struct stat *b)
+{
+    return a->device == b->st_dev && a->file == b->st_ino && a->bytes == b->st_size &&
+           a->changed.tv_sec == b->st_mtim.tv_sec && a->changed.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Prunes come across them in one order, so the next one is tried first. */
+static struct store_look *look_again(struct store_seen *s, const struct stat *file)
+{
+    for (int i = 0; i < s->n; i++) {
+        const int k = (s->next + i) % s->n;
+        if (!same_file(&s->at[k], file)) continue;
+        s->next = k + 1;
+        s->at[k].round = s->round;
+        return &s->at[k];
+    }
+    return NULL;
+}
+
+static void remember(struct store_seen *s, const struct stat *file, enum age age)
+{
+    struct store_look *more = realloc(s->at, (size_t)(s->n + 1) * sizeof *more);
+    SYS_OK(more, NULL, "no memory for the ages of %d checkpoints", s->n);
+    s->at = more;
+    s->at[s->n++] = (struct store_look){file->st_dev,  file->st_ino, file->st_size,
+                                        file->st_mtim, age,          s->round};
+}
+
+/* What the last prune has not come across is gone. */
+static void forget_gone(struct store_seen *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].round == s->round) s->at[n++] = s->at[i];
+    s->n = n;
+    s->next = 0;
+}
+
+static enum age read_age(const char *path, bool *is_read)
+{
     size_t n;
     struct manifest m;
     struct problems p = {0};
     struct failure f = {0};
-    path_make(path, "%s/manifest.json", folder);
     char *text = path_read(path, MOST_MANIFEST_BYTES, &n, &f);
     enum age age = UNREADABLE;
     if (text && manifest_parse(&m, text, n, path, &p)) {
         age = m.keep_forever ? FOREVER : COUNTED;
         manifest_free(&m);
     }
+    *is_read = text != NULL;
     problems_free(&p);
     free(text);
     return age;
 }
 
+/* This runs for every checkpoint at every save. Only the manifest counts; it is parsed whole, since
+ * what another program wrote is not ours to remove, but once. */
+static enum age entry_age(const char *folder, struct store_seen *seen)
+{
+    char path[PATH_BYTES];
+    struct stat file;
+    bool is_read;
+    path_make(path, "%s/manifest.json", folder);
+    const bool there = stat(path, &file) == 0;
+    const struct store_look *look = there ? look_again(seen, &file) : NULL;
+    if (look) return look->age;
+    const enum age age = read_age(path, &is_read);
+    if (there && is_read) remember(seen, &file, age);
+    return age;
+}
+
 /* A second commit of a step: the first steps aside, so that at every moment one of them has a name
  * that is looked for. A file of that name that is not our checkpoint is never removed. */
-static bool step_aside(const char *root, long step, struct failure *f)
+static bool step_aside(const char *root, long step, struct store_seen *seen, struct failure *f)
 {
     char path[PATH_BYTES], old[PATH_BYTES];
     store_path(path, root, (struct store_entry){.step = step});
@@ -208,19 +279,24 @@ static bool step_aside(const char *root, long step, struct failure *f)
     const enum path_kind kind = path_look(path, f);
     if (kind == PATH_UNKNOWN) return false;
     if (kind == PATH_ABSENT) return true;
-    if (kind != PATH_FOLDER || entry_age(path) == UNREADABLE) return set_aside(path, root, f);
+    if (kind != PATH_FOLDER || entry_age(path, seen) == UNREADABLE) return set_aside(path, root, f);
     return clear(old, root, f) && path_rename(path, old, root, f);
 }
 
-bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f)
+bool store_commit(const char *root, const struct store_new *c, struct store_seen *seen,
+                  struct failure *f)
 {
     char partial[PATH_BYTES], path[PATH_BYTES], name[64];
-    partial_path(partial, root, step);
-    store_path(path, root, (struct store_entry){.step = step});
-    const int length = snprintf(name, sizeof name, "step-%08ld\n", step);
-    if (file_write(partial, "manifest.json", manifest, n, f) && step_aside(root, step, f) &&
-        path_rename(partial, path, root, f))
+    struct stat file;
+    partial_path(partial, root, c->step);
+    store_path(path, root, (struct store_entry){.step = c->step});
+    const int length = snprintf(name, sizeof name, "step-%08ld\n", c->step);
+    if (file_write(partial, "manifest.json", c->manifest, c->n, f) &&
+        step_aside(root, c->step, seen, f) && path_rename(partial, path, root, f)) {
+        path_make(path, "%s/step-%08ld/manifest.json", root, c->step);
+        if (stat(path, &file) == 0) remember(seen, &file, c->keep_forever ? FOREVER : COUNTED);
         return file_write(root, "latest", name, (size_t)length, f);
+    }
     folder_remove(partial, &(struct failure){0});
     return false;
 }
@@ -242,11 +318,12 @@ static void retire(const char *root, struct store_entry e)
 
 /* The list is made as if `latest` named `step`: what a run that went back left behind comes last
  * and goes first. A .old has been replaced and always goes. */
-void store_prune(const char *root, long step, int keep)
+void store_prune(const char *root, long step, int keep, struct store_seen *seen)
 {
     struct store_list l;
     struct failure f = {0};
     int kept = 0;
+    seen->round++;
     if (!store_scan(&l, root, step, &f))
         log_warn("old checkpoints are not removed: %s: %s", f.what, f.why);
     for (int i = 0; i < l.n; i++) {
@@ -255,7 +332,8 @@ void store_prune(const char *root, long step, int keep)
         store_path(path, root, e);
         /* The first is the one just committed. One whose manifest cannot be read is left for a
          * person to look at. */
-        if (e.old || (entry_age(path) == COUNTED && ++kept > keep)) retire(root, e);
+        if (e.old || (entry_age(path, seen) == COUNTED && ++kept > keep)) retire(root, e);
     }
+    forget_gone(seen);
     store_list_free(&l);
 }

@@ -38,12 +38,30 @@ void store_list_free(struct store_list *l);
  * `partial`. root is made when it is not there, what is above it never: a run folder that was moved
  * away is not committed again. */
 bool store_begin(char partial[PATH_BYTES], const char *root, long step, struct failure *f);
+/* What the manifests of a run's checkpoints said of their age when this job wrote or read them: a
+ * save reads only those that it has not seen as they are. Zero at first. */
+struct store_seen {
+    struct store_look *at;
+    int n, next; /* next: where the following one is likely to be */
+    long round;
+};
+void store_seen_free(struct store_seen *s);
+
+/* A checkpoint that is whole but for its manifest. */
+struct store_new {
+    long step;
+    bool keep_forever; /* as the manifest says */
+    const char *manifest;
+    size_t n;
+};
+
 /* Writes the manifest, gives the folder its name, points `latest` at it; on failure removes the
  * partial folder. */
-bool store_commit(const char *root, long step, const char *manifest, size_t n, struct failure *f);
+bool store_commit(const char *root, const struct store_new *c, struct store_seen *seen,
+                  struct failure *f);
 /* Removes committed ones beyond the `keep` newest, those to keep forever not counted; step: the one
  * just committed. What cannot be removed is a warning, once for each thing: a run does not end for
  * it. */
-void store_prune(const char *root, long step, int keep);
+void store_prune(const char *root, long step, int keep, struct store_seen *seen);
 
 #endif

@@ -72,7 +72,7 @@ static bool struck_save(enum strike how, long at, long step, int mark, bool *com
         if (!ok && !failed(&f)) _exit(3); /* it failed and cannot say why */
         if (ok && write(told[1], "c", 1) != 1) _exit(4);
         mode = how;
-        if (ok) store_prune(run, step, keep);
+        if (ok) store_prune(run, step, keep, &seen);
         _exit(calls >= at ? 1 : 0);
     }
     int status;

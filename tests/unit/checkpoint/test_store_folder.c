@@ -101,6 +101,27 @@ START_TEST(another_programs_checkpoint)
 }
 END_TEST
 
+/* The job that wrote it has no need to read it again, unless it is no longer what was written. */
+START_TEST(a_manifest_that_changes_is_noticed)
+{
+    char path[PATH_BYTES];
+    remove_all();
+    keep = 1;
+    save_well(1, 1, false);
+    path_in_run(path, "step-00000001/manifest.json");
+    const int fd = open(path, O_WRONLY | O_APPEND);
+    struct stat sound;
+    ck_assert(fd >= 0 && fstat(fd, &sound) == 0);
+    ck_assert_int_eq(write(fd, "x", 1), 1);
+    save_well(2, 2, false);
+    ck_assert(there(1) && there(2)); /* for a person to look at */
+    ck_assert_int_eq(ftruncate(fd, sound.st_size), 0);
+    close(fd);
+    save_well(3, 3, false);
+    ck_assert(!there(1) && !there(2) && there(3));
+}
+END_TEST
+
 /* P9: none of these is a folder without checkpoints. */
 START_TEST(an_error_is_not_absence)
 {
@@ -147,6 +168,7 @@ END_TEST
     X(what_cannot_be_removed_is_said_once)      \
     X(what_is_in_the_way_is_set_aside, .to = 4) \
     X(another_programs_checkpoint)              \
+    X(a_manifest_that_changes_is_noticed)       \
     X(an_error_is_not_absence, .to = 7)         \
     X(above_the_folder_nothing_is_made)
 
