@@ -5,7 +5,7 @@
 static struct growth counted(double (*count)(double size))
 {
     struct growth g = {.n = 0};
-    for (double size = 8; size <= 4096; size *= 2) growth_add(&g, size, count(size));
+    for (int size = 8; size <= 4096; size *= 2) growth_add(&g, size, count(size));
     return g;
 }
 

@@ -20,6 +20,7 @@ static int counted(const void *a, const void *b, void *by)
     return (*(order **)by)(a, b);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): stdlib.h has __base, ... */
 void qsort(void *base, size_t n, size_t size, order *by)
 {
     qsort_r(base, n, size, counted, &by);

@@ -318,7 +318,7 @@ static void announce_slice(const struct tensor_reader *r, const struct hf_model 
     struct walk w = {0};
     if (slice->at.run > 0 || r->folder->gguf.file.g) return;
     while (next_piece(&w, r->folder, m, slice)) {
-        if (w.file != r->in) continue;
+        if (!r->in || w.file != r->in) continue;
         const struct source_of s = source_at(&w);
         announce(r, &s, slice->at.lo > w.in[0] ? slice->at.lo : w.in[0],
                  slice->at.hi < w.in[1] ? slice->at.hi : w.in[1]);
