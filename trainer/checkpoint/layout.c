@@ -93,6 +93,7 @@ static size_t number_of(struct layout *l, const struct slice *s)
 
 /* --- slices --- */
 
+/* A slice of nothing is left out: readers would find a part that covers no element. */
 void layout_add(struct layout *l, const struct slice *slices, size_t n)
 {
     const int shard = l->next++;

@@ -173,6 +173,7 @@ static void take_slices(struct layout *l, int rank, int n, struct slice *room, M
     layout_add(l, room, (size_t)n);
 }
 
+/* Rank after rank, so that there is room for one rank's slices beside the layout, not for all. */
 static void collect_slices(struct checkpoint_writer *c, const int *count)
 {
     int most = 0;
@@ -404,6 +405,7 @@ double checkpoint_took(struct checkpoint_writer *c)
     return took;
 }
 
+/* What is under way is written first: the thread ends only between checkpoints. */
 void checkpoint_writer_free(struct checkpoint_writer *c)
 {
     if (!c) return;

@@ -235,6 +235,7 @@ static void forget_gone(struct store_seen *s)
     s->next = 0;
 }
 
+/* Damage is no mistake here: such a checkpoint is not counted among those kept. */
 static enum age read_age(const char *path, bool *is_read)
 {
     size_t n;
@@ -283,6 +284,7 @@ static bool step_aside(const char *root, long step, struct store_seen *seen, str
     return clear(old, root, f) && path_rename(path, old, root, f);
 }
 
+/* The rename is what makes it a checkpoint; `latest` follows, and readers do without it. */
 bool store_commit(const char *root, const struct store_new *c, struct store_seen *seen,
                   struct failure *f)
 {

@@ -139,6 +139,7 @@ static bool hand_on(struct walk *w,
     return more;
 }
 
+/* In one pass, with the sum of all bytes; a byte order mark before the first line is none of it. */
 bool lines_each(struct lines *l,
                 bool (*line)(void *ctx, const char *text, size_t n, uint64_t at, int number),
                 void *ctx, struct problems *p)

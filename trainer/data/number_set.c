@@ -66,6 +66,7 @@ static unsigned bit_behind(uint64_t word, unsigned skip)
     return (unsigned)__builtin_ctzll(word);
 }
 
+/* The run by bisection, in it word by word: no table of members. */
 uint64_t number_set_at(const struct number_set *s, int i)
 {
     size_t low = 0, high = s->words / NUMBER_RUN;

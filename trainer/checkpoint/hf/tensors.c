@@ -272,6 +272,7 @@ struct walk {
     const struct safetensor *t;
 };
 
+/* Pieces that lie before or behind the slice are not read. false: it was the last. */
 static bool next_piece(struct walk *w, const struct hf_folder *f, const struct hf_model *m,
                        const struct slice *slice)
 {
@@ -325,6 +326,7 @@ static void announce_slice(const struct tensor_reader *r, const struct hf_model 
     }
 }
 
+/* The slices to come are announced, those of AHEAD_BYTES, before one is read. */
 bool hf_folder_read(const struct hf_folder *f, const struct dims *d, const struct slice *slices,
                     int n, struct problems *p)
 {
