@@ -1,6 +1,7 @@
 #include "trainer/planner/reduction.h"
 
 #include <stdlib.h>
+#include "comm/base/die.h"
 #include "comm/base/memory.h"
 #include "trainer/learn/grad_reduce.h"
 
@@ -141,6 +142,7 @@ static void add_chain(struct traffic *t, const struct reduction_group *g)
     int each = g->form.map.each, members = g->form.members, owner = 0;
     size_t n = floats_of(g);
     double columns = 0;
+    INVARIANT(each > 0, "a chain over nodes of a group of %d without them", members);
     for (int j = 0; j < each; j++) {
         struct column c = column_of(n, each, j);
         columns += (double)codec_bytes(CODEC_FP32, c.hi - c.lo);
