@@ -1,5 +1,6 @@
 #!/bin/bash
-# import_speed.sh DUET [ROUNDS]: how fast model.from is read, beside the disk's own rate.
+# import_speed.sh DUET [ROUNDS] [RANKS]: how fast model.from is read, beside the disk's own rate, by
+# one rank or by RANKS pipeline stages at a time, each of which reads its own layers.
 #
 # Makes a folder of a Llama with 0.6 billion weights in bf16, 1.2 GB of random bits, in $TMPDIR. A
 # round: the file is put out of the page cache (fincore says whether it is) and copied to /dev/null
@@ -7,7 +8,7 @@
 # the first tensor to masters in fp32. The host of a virtual machine may have a cache of its own,
 # which both meet: so the ratio within a round counts, and the median of rounds.
 set -eu
-duet=$(realpath "$1") rounds=${2:-5}
+duet=$(realpath "$1") rounds=${2:-5} ranks=${3:-1}
 root=$(cd "${BASH_SOURCE%/*}/../.." && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/duet-import.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
@@ -43,7 +44,8 @@ file=$dir/model/model.safetensors
 sync "$file"
 cat >"$dir/recipe.yaml" <<YAML
 model: {from: $dir/model, max_context: 64}
-mesh: {directions: 1}
+schedule: 1f1b
+mesh: {directions: 1, dp: 1, pp: $ranks}
 data: {task: arithmetic, difficulty: 1, template: '{user}{/}{assistant}<|im_end|>', micro_batch_tokens: 64}
 checkpoint: {every: 1000}
 phases: [{kind: sft, steps: 0, batch: 1}]
@@ -61,10 +63,12 @@ for _ in $(seq "$rounds"); do
     dd if="$file" of=/dev/null bs=8M status=none
     end=$EPOCHREALTIME
     evict
-    "$duet" train "$dir/recipe.yaml" --set "out=$dir/run" >"$dir/out" 2>&1 &
+    "$root/launch/run.sh" -n "$ranks" "$duet" train "$dir/recipe.yaml" --set "out=$dir/run" >"$dir/out" 2>&1 &
     job=$!
     until grep -q "weights from" "$dir/out"; do kill -0 $job || { cat "$dir/out"; exit 1; }; sleep 0.1; done
-    kill -KILL $job # it would write gigabytes of a checkpoint
+    kill -TERM $job # twice: it would write gigabytes of a checkpoint
+    sleep 2.5
+    kill -TERM $job 2>/dev/null || true
     wait $job 2>/dev/null || true
     rm -rf "$dir/run"
     took=$(sed -nE 's/.*weights from .* GB in ([0-9.]+) s .*/\1/p' "$dir/out")
