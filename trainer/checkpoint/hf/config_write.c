@@ -6,6 +6,19 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/hf/config.h"
 #include "trainer/checkpoint/hf/export.h"
+#include "trainer/checkpoint/hf/side_files.h"
+
+bool hf_was_imported(const struct hf_export *x)
+{
+    return attachments_find(&x->from->files, HF_SIDE_PREFIX "config.json") != NULL;
+}
+
+struct dims hf_export_dims(const struct hf_export *x)
+{
+    struct dims d = x->dims;
+    if (!hf_was_imported(x) && (d.qkv_bias || d.o_bias)) d.qkv_bias = d.o_bias = true;
+    return d;
+}
 
 /* HF_FAMILIES: none. Qwen2 is none for a model born here: transformers 5 gives it Qwen's tokenizer,
  * whatever stands in tokenizer_config.json. Its Llama wants heads to divide the hidden size, even

@@ -272,23 +272,11 @@ static bool write_imported(struct exporter *e)
     return ok;
 }
 
-static bool was_imported(const struct hf_export *x)
-{
-    return attachments_find(&x->from->files, HF_SIDE_PREFIX "config.json") != NULL;
-}
-
-struct dims hf_export_dims(const struct hf_export *x)
-{
-    struct dims d = x->dims;
-    if (!was_imported(x) && (d.qkv_bias || d.o_bias)) d.qkv_bias = d.o_bias = true;
-    return d;
-}
-
 static bool write_beside(struct exporter *e)
 {
     const struct checkpoint *c = e->x->from;
     if (c->tokenizer && !write_text(e, "tokenizer.json", c->tokenizer)) return false;
-    if (was_imported(e->x)) return write_imported(e);
+    if (hf_was_imported(e->x)) return write_imported(e);
     return write_made(e, "config.json", hf_config_text(e->x, e->p)) &&
            write_made(e, "generation_config.json", hf_generation_text(e->x)) &&
            write_made(e, "tokenizer_config.json", hf_tokenizer_config_text(e->x));
@@ -340,8 +328,8 @@ static bool end(struct exporter *e)
 
 bool hf_export_check(const struct hf_export *x, struct problems *p)
 {
-    char *made = was_imported(x) ? NULL : hf_config_text(x, p);
-    bool ok = made || was_imported(x);
+    char *made = hf_was_imported(x) ? NULL : hf_config_text(x, p);
+    bool ok = made || hf_was_imported(x);
     free(made);
     return ok;
 }

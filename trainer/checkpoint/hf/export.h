@@ -44,6 +44,8 @@ bool hf_export_run(struct hf_exported *done, const struct hf_export *x, struct p
  * only files and tokenizer count. Local. */
 bool hf_export_check(const struct hf_export *x, struct problems *p);
 
+/* Whether it has the config.json that it came with. */
+bool hf_was_imported(const struct hf_export *x);
 /* Sizes of the model that is written. Families have biases on q, k, v and behind attention or on
  * none of them (but Qwen2): a model born here with some of them gets the others, of zeros. */
 struct dims hf_export_dims(const struct hf_export *x);
