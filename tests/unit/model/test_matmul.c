@@ -9,7 +9,9 @@
 #include "model/row_trial.h"
 #include "tests/support/check_unit.h"
 
-enum { N = 96, K = 64, MOST = 300 };
+/* Half of neither N nor K is a multiple of 32: AMX sums 32 products of bf16 from zero and then adds
+ * that, so that there the sum of two halves would be no other order. */
+enum { N = 96, K = 80, MOST = 300 };
 
 /* _i % 2: float, or bf16 as this machine has it. */
 static enum matmul_type type_of(int i)
@@ -80,7 +82,7 @@ static const struct {
     {{64, 256, 0}, false, 16, 16, ""},
     {{16, 64, 256}, false, 16, 256, ""}, /* the same everywhere is right */
     {{16, 0, 0}, true, 64, 256, ""},     /* what the smallest does is no measure */
-    {{16, 64, 256}, true, 1, 1, "96 x 64 (forward), 96 x 64 (input gradient)"},
+    {{16, 64, 256}, true, 1, 1, "96 x 80 (forward), 96 x 80 (input gradient)"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -149,7 +151,7 @@ START_TEST(gradient_pieces_that_disagree_are_left_out)
     const struct matmul_shape *s = matmul_shape_get(N, K, type, true);
     matmul_by_row(slow, sizeof slow);
     ck_assert_int_eq(matmul_gradient_rows(s), all ? 1 : 16);
-    ck_assert_str_eq(slow, all ? "96 x 64 (weight gradient)" : "");
+    ck_assert_str_eq(slow, all ? "96 x 80 (weight gradient)" : "");
 }
 END_TEST
 
