@@ -2,10 +2,11 @@
  * step. Structs, sizes, the memory of slots (slot.c) and what the planner takes for kept follow
  * from them.
  *
- * A line is X(type, name, rows, columns, there when). In scope are the sizes of this rank's share,
- * d; T rows of a micro-batch; R expert rows (block.h); K choices of a row; E experts, `held` of
- * them here; ep ranks that share them; r, the room itself. HOST are ints that the host reads: how
- * large a product is, how much is sent.
+ * A line is X(type, name, rows, columns, there when[, computed again from]). In scope are the sizes
+ * of this rank's share, d; T rows of a micro-batch; R expert rows (block.h); K choices of a row; E
+ * experts, `held` of them here; ep ranks that share them; r, the room itself. HOST are ints that
+ * the host reads: how large a product is, how much is sent. A line with a setting of recompute.h is
+ * not kept from that setting on: a part's `recompute` computes it again.
  *
  * "later" is what backward-input writes there for backward-weight. The gradient of the residual
  * stream needs no memory of its own: see struct slot. */
@@ -14,17 +15,19 @@
 
 #include "comm/base/arena.h"
 #include "model/dims.h"
+#include "model/recompute.h"
 
-/* Nqkv is (Hq+2*Hkv)*D. */
+/* Nqkv is (Hq+2*Hkv)*D. raw is the projection before qk_norm, qkv what attention reads: queries and
+ * keys rotated; later dqkv, of the projection. */
+#define QKV_AGAIN (d->qk_norm ? RECOMPUTE_SELECTIVE : RECOMPUTE_PRODUCTS)
 #define ATTENTION_ACTS(X)                                                        \
-    X(REAL, n1, T, d->C, true)               /* norm1 of the input */            \
-    X(REAL, raw, T, dims_qkv(d), d->qk_norm) /* the projection before qk_norm */ \
-    X(REAL, qkv, T, dims_qkv(d),                                                 \
-      true) /* queries and keys rotated; later dqkv, of the projection */        \
-    X(REAL, att, T, d->Hq * d->D, true) /* attention's output */                 \
+    X(REAL, n1, T, d->C, true, RECOMPUTE_SELECTIVE) /* norm1 of the input */     \
+    X(REAL, raw, T, dims_qkv(d), d->qk_norm, RECOMPUTE_PRODUCTS)                 \
+    X(REAL, qkv, T, dims_qkv(d), true, QKV_AGAIN)                                \
+    X(REAL, att, T, d->Hq * d->D, true, RECOMPUTE_FULL) /* attention's output */ \
     X(FLOAT, rstd, T, 1, true)                                                   \
     X(FLOAT, rstd_qk, T, d->Hq + d->Hkv, d->qk_norm)                             \
-    X(FLOAT, lse, T, d->Hq, true)
+    X(FLOAT, lse, T, d->Hq, true, RECOMPUTE_FULL)
 
 #define ATTENTION_SCRATCH(X)                                               \
     X(REAL, branch, T, d->C, true) /* what is added to the stream */       \
@@ -33,10 +36,10 @@
     X(REAL, datt, T, d->Hq * d->D, r->training)                            \
     X(REAL, dqkv, T, dims_qkv(d), r->training) /* before it goes over qkv */
 
-#define FFN_ACTS(X)                                             \
-    X(REAL, n2, T, d->C, true)     /* norm2 of the input */     \
-    X(REAL, gu, T, 2 * d->F, true) /* gate and up; later dgu */ \
-    X(REAL, h, T, d->F, true)      /* swiglu(gu) */             \
+#define FFN_ACTS(X)                                                                 \
+    X(REAL, n2, T, d->C, true, RECOMPUTE_SELECTIVE)    /* norm2 of the input */     \
+    X(REAL, gu, T, 2 * d->F, true, RECOMPUTE_PRODUCTS) /* gate and up; later dgu */ \
+    X(REAL, h, T, d->F, true, RECOMPUTE_SELECTIVE)     /* swiglu(gu) */             \
     X(FLOAT, rstd, T, 1, true)
 
 #define FFN_SCRATCH(X)                   \
@@ -71,9 +74,9 @@
     X(REAL, dxe, R, d->C, r->training)                      \
     X(FLOAT, dweight, T, K, r->training)
 
-#define HEAD_ACTS(X)                                     \
-    X(REAL, nf, T, d->C, true) /* norm_f of the input */ \
-    X(FLOAT, rstd, T, 1, true)                           \
+#define HEAD_ACTS(X)                                                                            \
+    X(REAL, nf, T, d->C, true, RECOMPUTE_SELECTIVE) /* norm_f of the input; F alone reads it */ \
+    X(FLOAT, rstd, T, 1, true)                                                                  \
     X(REAL, dnorm, T, d->C, r->kept) /* gradient of nf, from F until B */
 
 /* --- what follows from a table --- */
@@ -88,12 +91,14 @@ struct act_sizes {
     int ep;
     bool training; /* false: nothing of backward is there */
     bool kept;     /* false: not from F until W, only while a part runs (decoding, scoring) */
+    enum recompute recompute;
 };
 
 enum act_type { ACT_REAL, ACT_FLOAT, ACT_INT, ACT_HOST, ACT_BYTE };
 struct act {
     enum act_type type;
-    size_t n; /* elements; 0: not there */
+    size_t n;   /* elements; 0: not there */
+    bool again; /* not kept: computed again */
 };
 enum { PART_ACTS = 16 };
 struct act_table {
@@ -102,15 +107,20 @@ struct act_table {
     void (*list)(struct act *out, const struct act_sizes *r); /* [n] */
 };
 
-#define ACT_TYPE_REAL                               void
-#define ACT_TYPE_FLOAT                              float
-#define ACT_TYPE_INT                                int
-#define ACT_TYPE_HOST                               int
-#define ACT_TYPE_BYTE                               void
-#define ACT_FIELD(type, name, rows, columns, there) ACT_TYPE_##type *name;
-#define ACT_ROW(type, name, rows, columns, there) \
-    *out++ = (struct act){ACT_##type, (there) ? (size_t)(rows) * (size_t)(columns) : 0};
-#define ACT_COUNT(type, name, rows, columns, there) +1
+#define ACT_TYPE_REAL                             void
+#define ACT_TYPE_FLOAT                            float
+#define ACT_TYPE_INT                              int
+#define ACT_TYPE_HOST                             int
+#define ACT_TYPE_BYTE                             void
+#define ACT_FIELD(type, name, rows, columns, ...) ACT_TYPE_##type *name;
+/* there, and behind it the setting, which may be left out */
+#define ACT_THERE(there, ...)       there
+#define ACT_AGAIN(there, from, ...) from
+#define ACT_ROW(type, name, rows, columns, ...)                                         \
+    *out++ = (struct act){                                                              \
+        ACT_##type, ACT_THERE(__VA_ARGS__, 0) ? (size_t)(rows) * (size_t)(columns) : 0, \
+        recompute_has(r->recompute, ACT_AGAIN(__VA_ARGS__, RECOMPUTE_NEVER, 0))};
+#define ACT_COUNT(type, name, rows, columns, ...) +1
 
 /* struct NAME of a table, and where its part is defined, what lists it. */
 #define ACT_STRUCT(NAME, TABLE) \
@@ -136,7 +146,9 @@ struct act_table {
     }
 
 /* Fills the struct `to` with memory from the arena, of lines of type HOST from arena_host, as they
- * measure or place. */
-void acts_place(void *to, const struct act_table *t, const struct act_sizes *r, struct arena *a);
+ * measure or place: the lines that are kept, or (again) those that are not. The others stay as they
+ * are. */
+void acts_place(void *to, const struct act_table *t, const struct act_sizes *r, bool again,
+                struct arena *a);
 
 #endif

@@ -102,20 +102,44 @@ static void projection_gradient(struct pass *p, const struct unit *u)
         c->ops->copy_rows(k->qkv, bytes, s->dqkv, bytes, p->rows->T, bytes);
 }
 
-/* Up to rotated queries and keys. */
+/* --- up to rotated queries and keys --- */
+
+static void normalise(const struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    const struct attention_weights *w = u->weight;
+    struct attention_acts *k = acts_of(p, u);
+    c->ops->rmsnorm_forward(k->n1, k->rstd, input_of(p, u), weight_of(c, &w->norm1), p->rows->T,
+                            c->d.C, c->d.norm_eps);
+}
+
 static void project(const struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct attention_weights *w = u->weight;
     struct attention_acts *k = acts_of(p, u);
+    c->ops->linear_forward(c->d.qk_norm ? k->raw : k->qkv, false, k->n1, w->wqkv.linear,
+                           weight_of(c, &w->bqkv), p->rows->T);
+}
+
+static void rotate(const struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    struct attention_acts *k = acts_of(p, u);
     const struct dims *d = &c->d;
     int T = p->rows->T;
-    c->ops->rmsnorm_forward(k->n1, k->rstd, input_of(p, u), weight_of(c, &w->norm1), T, d->C,
-                            d->norm_eps);
-    c->ops->linear_forward(d->qk_norm ? k->raw : k->qkv, false, k->n1, w->wqkv.linear,
-                           weight_of(c, &w->bqkv), T);
-    if (d->qk_norm) qk_norm_forward(c, w, k, T);
+    if (d->qk_norm) qk_norm_forward(c, u->weight, k, T);
     c->ops->rope(k->qkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, p->rows->pos, c->cos_sin, false);
+}
+
+/* --- attention --- */
+
+static void attend(const struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    struct attention_acts *k = acts_of(p, u);
+    struct attention_scratch *s = u->scratch;
+    c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d, s->attention);
 }
 
 static void attend_cached(const struct pass *p, const struct unit *u)
@@ -137,11 +161,13 @@ static void forward(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     const struct attention_weights *w = u->weight;
     struct attention_acts *k = acts_of(p, u);
+    normalise(p, u);
     project(p, u);
+    rotate(p, u);
     if (p->decode)
         attend_cached(p, u);
     else
-        c->ops->attention_forward(k->att, k->lse, k->qkv, p->rows->seg, &c->d, s->attention);
+        attend(p, u);
     partial_forward(p, s->branch, k->att, w->wo.linear, weight_of(c, &w->bo));
 }
 
@@ -151,6 +177,17 @@ static void forward_end(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     partial_end(p, s->branch);
     c->ops->add(output_of(p, u), input_of(p, u), s->branch, (size_t)p->rows->T * (size_t)c->d.C);
+}
+
+/* The last product, whose result is in the next part's input, is not needed. */
+static void recompute(struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    bool products = recompute_has(c->recompute, RECOMPUTE_PRODUCTS);
+    normalise(p, u);
+    if (products) project(p, u);
+    if (products || c->d.qk_norm) rotate(p, u);
+    if (recompute_has(c->recompute, RECOMPUTE_FULL)) attend(p, u);
 }
 
 /* The gradient with respect to qkv ends in k->qkv: backward_weight, which may run much later, finds
@@ -206,6 +243,7 @@ const struct part PART_ATTENTION = {.name = "attention",
                                     .place = place_angles,
                                     .cache_bytes = cache_bytes,
                                     .flops_key = flops_key,
+                                    .recompute = {recompute},
                                     .forward = {forward, forward_end},
                                     .backward_input = {backward_input, backward_input_end},
                                     .backward_weight = backward_weight};

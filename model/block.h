@@ -42,8 +42,10 @@ struct unit {
  * reads any more then: the norm behind it has had its turn. So a slot after B holds just what W
  * reads. */
 struct slot {
-    void **stream; /* [halves + 2] */
-    void **acts;   /* [units] the struct of part->acts of each */
+    void **stream;  /* [halves + 2] */
+    void **acts[2]; /* [units] the struct of part->acts of each: as forward passes have it, as
+                       backward ones do. What is computed again lies in memory that all slots share,
+                       a piece for each of the two, since both may be under way */
 };
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
@@ -86,6 +88,7 @@ struct chunk {
     int T_max, slots, head_rows;
     struct never never; /* of the whole vocabulary */
     bool training;
+    enum recompute recompute;
     int tp;    /* ranks that share the layers */
     int ep;    /* ranks that share the experts */
     int R_max; /* expert rows */
@@ -111,7 +114,8 @@ static inline float *grad_of(const struct pass *p, const struct weight *w)
 }
 static inline void *acts_of(const struct pass *p, const struct unit *u)
 {
-    return p->chunk->slot[p->slot].acts[u - p->chunk->unit];
+    bool forward = p->kind == PASS_F || p->kind == PASS_DECODE;
+    return p->chunk->slot[p->slot].acts[!forward][u - p->chunk->unit];
 }
 /* A unit's input and output in the residual stream, and their gradients. */
 static inline void *stream_at(const struct pass *p, int i)

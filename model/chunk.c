@@ -54,9 +54,11 @@ static void slots_make(struct chunk *c)
     for (int i = 0; i <= c->slots; i++) {
         struct slot *s = &c->slot[i];
         s->stream = memory_take((size_t)c->halves + 2, sizeof *s->stream, "a chunk");
-        s->acts = memory_take((size_t)c->units, sizeof *s->acts, "a chunk");
-        for (int k = 0; k < c->units; k++)
-            s->acts[k] = memory_take(1, c->unit[k].part->acts.bytes, "a chunk");
+        for (int way = 0; way < 2; way++) {
+            s->acts[way] = memory_take((size_t)c->units, sizeof *s->acts[way], "a chunk");
+            for (int k = 0; k < c->units; k++)
+                s->acts[way][k] = memory_take(1, c->unit[k].part->acts.bytes, "a chunk");
+        }
     }
 }
 
@@ -116,6 +118,7 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .never = s->never,
                         .slots = s->slots,
                         .training = s->training,
+                        .recompute = s->training ? s->recompute : RECOMPUTE_NONE,
                         .tp = d->tp > 0 ? d->tp : 1,
                         .ep = d->ep > 0 ? d->ep : 1,
                         .parallel = s->parallel};
@@ -144,8 +147,10 @@ static void unit_free(struct unit *u)
 
 static void slot_free(const struct chunk *c, struct slot *s)
 {
-    for (int i = 0; i < c->units; i++) free(s->acts[i]);
-    free(s->acts);
+    for (int way = 0; way < 2; way++) {
+        for (int i = 0; i < c->units; i++) free(s->acts[way][i]);
+        free(s->acts[way]);
+    }
     free(s->stream);
 }
 
@@ -208,16 +213,28 @@ static bool is_backward(const struct pass *p)
     return p->kind == PASS_B || p->kind == PASS_BW;
 }
 
+static bool adds_weights(const struct pass *p)
+{
+    bool again = p->chunk->recompute != RECOMPUTE_NONE;
+    return again ? is_backward(p) : p->kind != PASS_B;
+}
+
+/* The i-th of a list, NULL behind the last: then i counts on from there. */
+static sub_step *sub_step_in(sub_step *const *list, int *i)
+{
+    while (*list && *i > 0) list++, --*i;
+    return *list;
+}
+
 /* The i-th sub-step of a part in this pass, NULL behind the last. */
 static sub_step *sub_step_at(const struct pass *p, const struct part *part, int i)
 {
+    sub_step *found = NULL;
     if (is_forward(p)) return part->forward[i];
-    int before = 0;
-    if (is_backward(p)) {
-        while (part->backward_input[before]) before++;
-        if (i < before) return part->backward_input[i];
-    }
-    return i == before && p->kind != PASS_B ? part->backward_weight : NULL;
+    if (is_backward(p) && p->chunk->recompute != RECOMPUTE_NONE)
+        found = sub_step_in(part->recompute, &i);
+    if (is_backward(p) && !found) found = sub_step_in(part->backward_input, &i);
+    return found || i > 0 || !adds_weights(p) ? found : part->backward_weight;
 }
 
 /* Rows of the stream, from a message or into one. */

@@ -5,7 +5,10 @@
  * exchanges nothing is one step. Two passes stepped in turn overlap: while one's exchange is on the
  * wire the other computes. Forward, backward-input and backward-weight are separate; what W needs
  * stays in the slot until it has run. One forward and one backward pass of a chunk, in different
- * slots, may be open at once. */
+ * slots, may be open at once.
+ *
+ * A chunk that computes activations again (recompute.h) has what W needs only while a part's B
+ * runs: there B does W's part as well, as BW does, and W nothing. */
 #ifndef DUET_MODEL_CHUNK_H
 #define DUET_MODEL_CHUNK_H
 
@@ -13,6 +16,7 @@
 #include "model/cache.h"
 #include "model/ops.h"
 #include "model/params.h"
+#include "model/recompute.h"
 
 /* The rows of one micro-batch (training) */
 struct rows {
@@ -68,6 +72,7 @@ struct chunk_setup {
     int head_rows;       /* of a block of the head; 0: as many as suit the vocabulary */
     struct never never;  /* kept until chunk_free */
     int slots;           /* activation slots, whose memory chunk_place_slots gives */
+    enum recompute recompute;
     bool training; /* false: nothing of backward is there; such a chunk decodes, and scores: PASS_F
                       whose loss, if any, does not learn */
 };
@@ -75,7 +80,8 @@ struct chunk_setup {
  * measuring. Weights that are there already are packed. Local. */
 struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a);
 /* The activation slots of n chunks for training, which have equally many and never use the same one
- * at a time (the engine deals them out): slot i of all of them lies in the same memory. As
+ * at a time (the engine deals them out): slot i of all of them lies in the same memory, and so does
+ * what is computed again: of all of them together one forward and one backward pass may be open. As
  * chunk_new, measures or places. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a);
 void chunk_free(struct chunk *c);

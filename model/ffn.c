@@ -6,10 +6,10 @@ WEIGHT_STRUCT(ffn_weights, FFN_PARAMS)
 ACT_TABLE(ffn_acts, FFN_ACTS)
 ACT_TABLE(ffn_scratch, FFN_SCRATCH)
 
-/* The output may lie over the layer's input: that is dead by now. */
-static void forward(struct pass *p, const struct unit *u)
+/* Up to the last product, whose result is in the next part's input: not needed again. In a backward
+ * pass with gate and up as they were kept, or not. */
+static void activate(const struct pass *p, const struct unit *u, bool products)
 {
-    struct ffn_scratch *s = u->scratch;
     const struct chunk *c = p->chunk;
     const struct ops *ops = c->ops;
     const struct dims *d = &c->d;
@@ -18,9 +18,23 @@ static void forward(struct pass *p, const struct unit *u)
     int T = p->rows->T;
     ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), T, d->C,
                          d->norm_eps);
-    ops->linear_forward(k->gu, false, k->n2, w->wgu.linear, weight_of(c, &w->bgu), T);
+    if (products) ops->linear_forward(k->gu, false, k->n2, w->wgu.linear, weight_of(c, &w->bgu), T);
     ops->swiglu_forward(k->h, k->gu, T, d->F);
-    partial_forward(p, s->branch, k->h, w->wdown.linear, weight_of(c, &w->bdown));
+}
+
+/* The output may lie over the layer's input: that is dead by now. */
+static void forward(struct pass *p, const struct unit *u)
+{
+    struct ffn_scratch *s = u->scratch;
+    const struct ffn_weights *w = u->weight;
+    struct ffn_acts *k = acts_of(p, u);
+    activate(p, u, true);
+    partial_forward(p, s->branch, k->h, w->wdown.linear, weight_of(p->chunk, &w->bdown));
+}
+
+static void recompute(struct pass *p, const struct unit *u)
+{
+    activate(p, u, recompute_has(p->chunk->recompute, RECOMPUTE_PRODUCTS));
 }
 
 static void forward_end(struct pass *p, const struct unit *u)
@@ -75,6 +89,7 @@ const struct part PART_FFN = {.name = "ffn",
                               .params = PARAMS_OF(ffn),
                               .acts = ACTS_OF(ffn_acts),
                               .scratch = ACTS_OF(ffn_scratch),
+                              .recompute = {recompute},
                               .forward = {forward, forward_end},
                               .backward_input = {backward_input, backward_input_end},
                               .backward_weight = backward_weight};

@@ -1,5 +1,6 @@
 /* The memory of a chunk that grows with a micro-batch's rows, laid out from its parts' tables:
  * measured and placed by the same functions. */
+#include <string.h>
 #include "model/block.h"
 
 static struct act_sizes sizes_of(const struct chunk *c, bool kept)
@@ -11,19 +12,13 @@ static struct act_sizes sizes_of(const struct chunk *c, bool kept)
                               .R = (size_t)c->R_max,
                               .ep = c->ep,
                               .training = c->training,
-                              .kept = kept};
+                              .kept = kept,
+                              .recompute = kept ? c->recompute : RECOMPUTE_NONE};
 }
 
 static void *stream_rows(const struct chunk *c, struct arena *a)
 {
     return arena_take_n(a, (size_t)c->T_max, (size_t)c->d.C * c->ops->real_bytes);
-}
-
-static void slot_place(struct slot *s, const struct chunk *c, struct arena *a)
-{
-    struct act_sizes r = sizes_of(c, true);
-    for (int i = 0; i < c->units; i++) acts_place(s->acts[i], &c->unit[i].part->acts, &r, a);
-    for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
 }
 
 /* The same memory for structs of which one at a time is in use: room for the largest. What lies in
@@ -34,11 +29,26 @@ struct overlay {
     struct arena *host;
 };
 static void overlay_place(struct overlay *o, void *to, const struct act_table *t,
-                          const struct act_sizes *r)
+                          const struct act_sizes *r, bool again)
 {
     struct arena a = {.base = o->at, .size = o->bytes, .host = o->host};
-    acts_place(to, t, r, &a);
+    acts_place(to, t, r, again, &a);
     if (a.used > o->bytes) o->bytes = a.used;
+}
+
+/* A slot keeps each part's lines apart; what is computed again lies over that of other parts and
+ * other slots. */
+static void slot_place(struct slot *s, const struct chunk *c, struct overlay again[2],
+                       struct arena *a)
+{
+    struct act_sizes r = sizes_of(c, true);
+    for (int i = 0; i < c->units; i++) {
+        const struct act_table *t = &c->unit[i].part->acts;
+        acts_place(s->acts[0][i], t, &r, false, a);
+        memcpy(s->acts[1][i], s->acts[0][i], t->bytes);
+        for (int way = 0; way < 2; way++) overlay_place(&again[way], s->acts[way][i], t, &r, true);
+    }
+    for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
 }
 
 /* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays
@@ -50,11 +60,11 @@ static void once_place(struct chunk *c, int from, struct arena *a)
     struct overlay o = {.host = a->host ? &measured : NULL};
     void *stream = stream_rows(c, a);
     for (int i = 0; i < c->units; i++)
-        overlay_place(&o, c->slot[from].acts[i], &c->unit[i].part->acts, &r);
+        overlay_place(&o, c->slot[from].acts[0][i], &c->unit[i].part->acts, &r, false);
     o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
     for (int k = from; k <= c->slots; k++) {
         for (int i = 0; i < c->units; i++)
-            overlay_place(&o, c->slot[k].acts[i], &c->unit[i].part->acts, &r);
+            overlay_place(&o, c->slot[k].acts[0][i], &c->unit[i].part->acts, &r, false);
         for (int i = 0; i < c->halves + 2; i++) c->slot[k].stream[i] = stream;
     }
 }
@@ -67,7 +77,7 @@ static void scratch_place(struct chunk *c, struct arena *a)
     for (int round = 0; round < 2; round++) {
         if (round == 1) o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
         for (int i = 0; i < c->units; i++)
-            overlay_place(&o, c->unit[i].scratch, &c->unit[i].part->scratch, &r);
+            overlay_place(&o, c->unit[i].scratch, &c->unit[i].part->scratch, &r, false);
     }
 }
 
@@ -99,22 +109,34 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
     wires_place(c, a);
 }
 
+/* What a slot of the chunks takes at most; again[] grows to what they compute again. */
+static size_t slot_bytes(struct chunk *const *c, int n, struct overlay again[2], struct arena *a)
+{
+    size_t most = 0;
+    for (int k = 0; k < n; k++) {
+        struct arena ignored = {0}, measured = {.host = a->host ? &ignored : NULL};
+        slot_place(&c[k]->slot[0], c[k], again, &measured);
+        if (measured.used > most) most = measured.used;
+    }
+    return most;
+}
+
 /* Chunks of a rank share slots: each is as large as the largest of them needs, and all lay theirs
  * over the same bytes. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
 {
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
+    struct arena ignored = {0};
+    struct overlay again[2] = {{.host = a->host ? &ignored : NULL},
+                               {.host = a->host ? &ignored : NULL}};
+    size_t most = slot_bytes(c, n, again, a);
+    for (int way = 0; way < 2; way++)
+        again[way] = (struct overlay){arena_take(a, again[way].bytes), again[way].bytes, a->host};
     for (int i = 0; i < c[0]->slots; i++) {
-        size_t most = 0;
-        for (int k = 0; k < n; k++) {
-            struct arena ignored = {0}, measured = {.host = a->host ? &ignored : NULL};
-            slot_place(&c[k]->slot[i], c[k], &measured);
-            if (measured.used > most) most = measured.used;
-        }
         unsigned char *at = arena_take(a, most);
         for (int k = 0; k < n; k++) {
             struct arena same = {.base = at, .size = most, .host = a->host};
-            slot_place(&c[k]->slot[i], c[k], &same);
+            slot_place(&c[k]->slot[i], c[k], again, &same);
         }
     }
     arena_kind(a, before);

@@ -88,6 +88,8 @@ static inline void tiny_batch_make(struct tiny_batch *b, const struct dims *d, i
 
 /* --- a model in chunks --- */
 
+static enum recompute tiny_recompute; /* of models made from now on */
+
 struct tiny_model {
     struct dims d;
     const struct ops *ops;
@@ -138,6 +140,7 @@ static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
                                         .weights = m->weights[c],
                                         .T_max = T_max,
                                         .slots = training ? TINY_SLOTS : 1,
+                                        .recompute = tiny_recompute,
                                         .training = training};
             m->chunk[c] = chunk_new(&setup, &m->arena);
         }

@@ -27,7 +27,7 @@ static const struct moe_acts *forward(const float *router, bool route_norm)
     int i = 0;
     while (c->unit[i].part != &PART_MOE) i++;
     ck_assert_int_eq(c->unit[i].layer, 1);
-    return c->slot[0].acts[i];
+    return c->slot[0].acts[0][i];
 }
 
 /* Experts with equal weights are equally probable: of those the lower number comes first. */
