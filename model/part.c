@@ -51,13 +51,14 @@ double part_elements(const struct part *p, const struct dims *d, enum param_role
 
 /* Only the K chosen experts of E compute for a token. Embedding and norms are no matrix products.
  */
-double part_matrices(const struct part *p, const struct dims *d)
+static double matrices_of(const struct part *p, const struct dims *d, bool last)
 {
     struct tensor_size shape[PART_PARAMS];
     double sum = 0;
     p->params.shapes(shape, d);
     for (int i = 0; i < p->params.n; i++) {
         double n = (double)shape[i].rows * shape[i].cols;
+        if (!last && p->params.row[i].adds) continue;
         switch (p->params.row[i].role) {
         case ROLE_EXPERT: sum += n / d->E * d->K; break;
         case ROLE_MATRIX:
@@ -71,24 +72,43 @@ double part_matrices(const struct part *p, const struct dims *d)
     return sum;
 }
 
-/* Bytes of T rows, one rank with all experts, the residual stream included. */
-static double kept_of(const struct dims *d, int layer, size_t T)
+double part_matrices(const struct part *p, const struct dims *d)
 {
-    struct act_sizes r = {
-        .d = d, .T = T, .R = T * (size_t)d->K, .ep = 1, .training = true, .kept = true};
+    return matrices_of(p, d, true);
+}
+
+double layer_matrices_again(const struct dims *d, int layer)
+{
+    double sum = 0;
+    for (const struct part *const *p = layer_parts(d, layer); *p; p++)
+        if ((*p)->recompute[0]) sum += matrices_of(*p, d, false);
+    return sum;
+}
+
+/* Bytes of T rows, one rank with all experts, the residual stream included. */
+static double kept_of(const struct dims *d, int layer, enum recompute recompute, size_t T)
+{
+    struct act_sizes r = {.d = d,
+                          .T = T,
+                          .R = T * (size_t)d->K,
+                          .ep = 1,
+                          .training = true,
+                          .kept = true,
+                          .recompute = recompute};
     double n = 0;
     for (const struct part *const *p = layer_parts(d, layer); *p; p++) {
         struct act act[PART_ACTS];
         (*p)->acts.list(act, &r);
-        for (int i = 0; i < (*p)->acts.n; i++) n += act[i].type == ACT_REAL ? (double)act[i].n : 0;
+        for (int i = 0; i < (*p)->acts.n; i++)
+            n += act[i].type == ACT_REAL && !act[i].again ? (double)act[i].n : 0;
         n += (double)T * d->C;
     }
     return n;
 }
 
-double layer_kept(const struct dims *d, int layer)
+double layer_kept(const struct dims *d, int layer, enum recompute recompute)
 {
-    return kept_of(d, layer, 2) - kept_of(d, layer, 1);
+    return kept_of(d, layer, recompute, 2) - kept_of(d, layer, recompute, 1);
 }
 
 size_t layer_cache_bytes(const struct ops *ops, const struct dims *d, int layer)

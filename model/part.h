@@ -96,10 +96,13 @@ const struct part *const *layer_parts(const struct dims *d, int layer);
 double part_elements(const struct part *p, const struct dims *d, enum param_role role);
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
+/* Elements of the matrices that a row meets again in a layer where products are computed again: all
+ * but those whose product is in the next part's input. d: the whole model. */
+double layer_matrices_again(const struct dims *d, int layer);
 /* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL
  * and the residual stream. Statistics and routing, a few numbers a row, do not count. d: the whole
  * model on one rank. */
-double layer_kept(const struct dims *d, int layer);
+double layer_kept(const struct dims *d, int layer, enum recompute recompute);
 /* Bytes of a cache block of a layer. d: this rank's share. */
 size_t layer_cache_bytes(const struct ops *ops, const struct dims *d, int layer);
 

@@ -70,6 +70,25 @@ START_TEST(plan_is_run)
 }
 END_TEST
 
+/* What is computed again takes less room, in slots and in the plan alike. */
+START_TEST(computed_again)
+{
+    struct world *w = &ck_world;
+    int pp = w->size;
+    const char *schedule = pp == 1 ? "serial" : "dualpipe";
+    struct wish wish = {pp, 1, ", qk_norm: true, experts: 4, first_dense: 5", schedule, "bf16", ""};
+    size_t before = SIZE_MAX;
+    for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++) {
+        struct settings s = settings_of(w, wish);
+        s.mesh.recompute = r;
+        struct memory m = hold_extent(w, s, extent_of(phase_kinds, &s));
+        ck_all(m.of[ARENA_ACTIVATIONS] < before, "setting %d: %zu bytes, before it %zu", r,
+               m.of[ARENA_ACTIVATIONS], before);
+        before = m.of[ARENA_ACTIVATIONS];
+    }
+}
+END_TEST
+
 /* Experts shared by pairs of pipelines. */
 START_TEST(expert_parallel)
 {
@@ -165,6 +184,7 @@ END_TEST
 
 #define TESTS(X)          \
     X(plan_is_run)        \
+    X(computed_again)     \
     X(expert_parallel)    \
     X(tensor_parallel)    \
     X(opened_only)        \

@@ -25,6 +25,7 @@ struct small_shape {
     int kv_heads;      /* 0: 2 */
     int layers;        /* 0: 4 */
     const char *split; /* mesh.split */
+    enum recompute recompute;
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves, cache_tokens;
     bool reference;
@@ -80,6 +81,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
     settings_check(s, ranks, &p);
     INVARIANT(p.n == 0, "%s", p.text[0]);
     if (serial) s->run.schedule = SCHEDULE_SERIAL;
+    s->mesh.recompute = (int)shape->recompute;
     if (!shape->split) return;
     free(s->mesh.split);
     s->mesh.split = strdup(shape->split);

@@ -9,6 +9,7 @@
 #include "comm/mesh.h"
 #include "comm/codec.h"
 #include "model/dims.h"
+#include "model/recompute.h"
 #include "trainer/config/model_files.h"
 #include "trainer/config/settings_table.h"
 

@@ -100,6 +100,12 @@ enum { STR_LIST = 1 };
     X(ROPE_DOUBLE, "double")   \
     X(ROPE_FP32, "fp32")
 
+#define RECOMPUTE_CHOICES(X)            \
+    X(RECOMPUTE_NONE, "none")           \
+    X(RECOMPUTE_SELECTIVE, "selective") \
+    X(RECOMPUTE_PRODUCTS, "products")   \
+    X(RECOMPUTE_FULL, "full")
+
 #define LOG_CHOICES(X)    \
     X(LOG_QUIET, "quiet") \
     X(LOG_INFO, "info")   \
@@ -233,6 +239,12 @@ enum { STR_LIST = 1 };
       "cluster file (docs/PLANNER.md), path relative to the working directory: schedule auto "    \
       "searches with its costs, and duet plan predicts for it; empty: auto uses flops_per_byte",  \
       CHANGE_FILE)                                                                                \
+    X(ENUM, recompute, RECOMPUTE_NONE, RECOMPUTE_CHOICES, 0, "",                                  \
+      "what the backward pass computes again, to the same bits, instead of keeping it: "          \
+      "selective: "                                                                               \
+      "norms, rotations, activation functions; products: also matrix products; full: also "       \
+      "attention. Then weight gradients do not wait for idle time",                               \
+      CHANGE_CHOICE)                                                                              \
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
       "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \

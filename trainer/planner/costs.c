@@ -7,7 +7,7 @@
 
 static struct pass_job layout_job(const struct layout *l)
 {
-    return (struct pass_job){l->pp, l->tp, l->ep, l->rows, l->room, l->context};
+    return (struct pass_job){l->pp, l->tp, l->ep, l->recompute, l->rows, l->room, l->context};
 }
 
 struct pass_cost cost_of_part(const struct shape *s, const struct cluster *c,

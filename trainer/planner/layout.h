@@ -3,6 +3,7 @@
 #ifndef DUET_TRAINER_PLANNER_LAYOUT_H
 #define DUET_TRAINER_PLANNER_LAYOUT_H
 
+#include "model/recompute.h"
 #include "pipeline/plan.h"
 
 /* One way to run a model. Rank (d * pp + p) * tp + t, as in comm/mesh.h. */
@@ -11,11 +12,12 @@ struct layout {
     enum plan_kind kind;
     const struct plan *plan; /* what was searched for; NULL: the kind's own is made */
     int micro_batches;       /* of a pipeline */
-    double rows;             /* of a micro-batch, on average */
-    double room;             /* rows it has room for: what `costs` and messages are for */
-    double context;          /* rows of a sequence, on average */
-    const int *first;        /* [chunks+1] layers of each chunk; NULL: as training splits them
-                                (schedule_split_shape) */
+    enum recompute recompute;
+    double rows;      /* of a micro-batch, on average */
+    double room;      /* rows it has room for: what `costs` and messages are for */
+    double context;   /* rows of a sequence, on average */
+    const int *first; /* [chunks+1] layers of each chunk; NULL: as training splits them
+                         (schedule_split_shape) */
     bool sharded; /* the optimizer's state is cut over the replicas (ZeRO-1): always so in Duet */
     double sums,
         gathers; /* seconds of the reduction, by its paths and hosts; both 0: cost_of_reduce */

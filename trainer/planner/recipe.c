@@ -307,6 +307,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
                            .kind = schedule_kind(s),
                            .plan = plan,
                            .micro_batches = bins / s->mesh.dp,
+                           .recompute = (enum recompute)s->mesh.recompute,
                            .rows = (double)total / bins,
                            .room = s->data.micro_batch_tokens,
                            .context = mean_rows(r),

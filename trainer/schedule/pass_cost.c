@@ -162,13 +162,37 @@ static struct pass_cost computed(const struct machine *m, const struct pass_job 
     return (struct pass_cost){.f = l + a + rest, .b = l + 2.5 * a + rest, .w = l};
 }
 
-static struct pass_cost layer_cost(const struct shape *s, const struct machine *m,
-                                   const struct pass_job *j, int layer)
+static struct pass_cost layer_computed(const struct shape *s, const struct machine *m,
+                                       const struct pass_job *j, int layer)
 {
-    if (m->layer.f > 0) return measured(&m->layer, j);
     double kept = shape_moe(s, layer) ? s->kept_moe : s->kept;
     return computed(m, j, shape_layer_linear_flops(s, layer),
                     shape_attention_flops(s, j->context / 2), kept * shape_real_bytes(s));
+}
+
+/* What is computed again of a forward pass, its bytes read and written once. */
+static double layer_again(const struct shape *s, const struct machine *m, const struct pass_job *j,
+                          int layer)
+{
+    const struct shape_again *a = shape_moe(s, layer) ? &s->again_moe : &s->again;
+    bool products = recompute_has(j->recompute, RECOMPUTE_PRODUCTS);
+    bool attention = recompute_has(j->recompute, RECOMPUTE_FULL);
+    double bytes = a->acts[j->recompute] * shape_real_bytes(s);
+    return computed(m, j, products ? 2 * a->matrices : 0,
+                    attention ? shape_attention_flops(s, j->context / 2) : 0, bytes * 2 / 3)
+        .f;
+}
+
+/* Measured times are of layers that compute nothing again: it takes the same part of them as of
+ * what is computed. */
+static struct pass_cost layer_cost(const struct shape *s, const struct machine *m,
+                                   const struct pass_job *j, int layer)
+{
+    struct pass_cost p = layer_computed(s, m, j, layer);
+    double again = layer_again(s, m, j, layer) / p.f;
+    if (m->layer.f > 0) p = measured(&m->layer, j);
+    p.b += again * p.f;
+    return p;
 }
 
 /* Without gradients a third of the measured forward. Logits are written once, and read twice for
@@ -209,5 +233,6 @@ struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const
         add_pass(&sum, layer_cost(s, m, j, layer));
     if (part.embed) add_pass(&sum, embed_cost(s, m, j));
     if (part.head) add_pass(&sum, head_cost(s, m, j, part.scores));
+    if (j->recompute != RECOMPUTE_NONE) sum.b += sum.w, sum.w = 0;
     return sum;
 }

@@ -91,7 +91,7 @@ static struct assumed assume(const struct settings *s, const struct dims *d)
     const struct cluster *c = s->cluster;
     double rows = c ? s->data.micro_batch_tokens : 1;
     return (struct assumed){
-        .job = {m->pp, m->tp, m->ep, .rows = rows, .room = rows, .context = d->max_context},
+        .job = {m->pp, m->tp, m->ep, (enum recompute)m->recompute, rows, rows, d->max_context},
         .machine =
             c ? machine_of_cluster(c, d->precision, rows) : machine_of_flops(m->flops_per_byte),
         .hidden = c ? c->top.hidden : 1,

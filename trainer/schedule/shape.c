@@ -4,12 +4,27 @@
 #include "model/part.h"
 #include "model/precision.h"
 
-/* Sizes of the model with all its layers dense, or all with experts. */
-static double kept_of(struct dims d, bool experts)
+/* The model with all its layers dense, or all with experts. */
+static struct dims all_alike(struct dims d, bool experts)
 {
     d.first_dense = experts ? 0 : d.L;
     d.expert_layers = (struct expert_layers){0};
-    return layer_kept(&d, 0);
+    return d;
+}
+
+static double kept_of(const struct dims *d, bool experts)
+{
+    const struct dims alike = all_alike(*d, experts);
+    return layer_kept(&alike, 0, RECOMPUTE_NONE);
+}
+
+static struct shape_again again_of(const struct dims *d, bool experts)
+{
+    const struct dims alike = all_alike(*d, experts);
+    struct shape_again a = {.matrices = layer_matrices_again(&alike, 0)};
+    for (int r = 0; r < RECOMPUTE_NEVER; r++)
+        a.acts[r] = kept_of(d, experts) - layer_kept(&alike, 0, (enum recompute)r);
+    return a;
 }
 
 /* What costs depend on, without tensors: the planner also has shapes of models that cannot be
@@ -28,8 +43,10 @@ struct shape shape_of_dims(const struct dims *d)
                           .expert = d->E > 0 ? part_elements(&PART_MOE, d, ROLE_EXPERT) / d->E : 0,
                           .experts = d->E,
                           .active = d->E > 0 ? d->K : 0,
-                          .kept = kept_of(*d, false),
-                          .kept_moe = d->E > 0 ? kept_of(*d, true) : 0,
+                          .kept = kept_of(d, false),
+                          .kept_moe = d->E > 0 ? kept_of(d, true) : 0,
+                          .again = again_of(d, false),
+                          .again_moe = d->E > 0 ? again_of(d, true) : (struct shape_again){0},
                           .send = (double)precision_kind(d->precision)->real_bytes,
                           .tied = d->tied,
                           .precision = d->precision};

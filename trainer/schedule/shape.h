@@ -5,6 +5,13 @@
 #define DUET_TRAINER_SCHEDULE_SHAPE_H
 
 #include "model/dims.h"
+#include "model/recompute.h"
+
+/* What a row has computed again in a layer (model/recompute.h): elements of the matrices that it
+ * meets where products are, and elements of activations by setting. */
+struct shape_again {
+    double matrices, acts[RECOMPUTE_NEVER];
+};
 
 struct shape {
     const char *name;
@@ -18,9 +25,10 @@ struct shape {
     double experts, active,
         shared; /* routed experts of a layer; those a row goes to; those every row goes to */
     double kept, kept_moe; /* elements that a dense layer, or one with experts, keeps of a row until
-                              its backward */
-    double send;           /* bytes of an element on its way to an expert */
-    double nodes;          /* a row goes to experts of at most this many nodes; 0: to any */
+                              its backward, where nothing is computed again */
+    struct shape_again again, again_moe;
+    double send;  /* bytes of an element on its way to an expert */
+    double nodes; /* a row goes to experts of at most this many nodes; 0: to any */
     bool tied;
     enum precision precision;
 };

@@ -284,16 +284,18 @@ static void stage_place(struct stage *st)
             l->grad[s] = arena_take_n(ar, l->params.total, sizeof(float));
         arena_kind(ar, ARENA_BUFFERS);
         chunk_free(l->model);
-        l->model = chunk_new(&(struct chunk_setup){.dims = &st->dims,
-                                                   .span = l->span,
-                                                   .ops = st->ops,
-                                                   .parallel = st->parallel,
-                                                   .weights = l->weights,
-                                                   .T_max = st->T_max,
-                                                   .never = st->never,
-                                                   .slots = st->passes.slots,
-                                                   .training = training},
-                             ar);
+        l->model = chunk_new(
+            &(struct chunk_setup){.dims = &st->dims,
+                                  .span = l->span,
+                                  .ops = st->ops,
+                                  .parallel = st->parallel,
+                                  .weights = l->weights,
+                                  .T_max = st->T_max,
+                                  .never = st->never,
+                                  .slots = st->passes.slots,
+                                  .recompute = (enum recompute)st->settings->mesh.recompute,
+                                  .training = training},
+            ar);
     }
     struct chunk *const chunk[] = {st->local[0].model, st->local[st->n_local - 1].model};
     if (training) chunk_place_slots(chunk, st->n_local, ar);

@@ -189,6 +189,34 @@ START_TEST(one_rank)
 }
 END_TEST
 
+/* By hand: what is computed again comes before the backward, whose weight part does not wait. Given
+ * times grow by the same part of the forward. */
+START_TEST(computed_again)
+{
+    struct dims d = small_dims();
+    struct shape s = shape_of_dims(&d);
+    struct cluster c = simple_cluster();
+    struct layout l = simple_layout();
+    const struct pass_part layer = {.last = 1};
+    struct pass_cost none = cost_of_part(&s, &c, &l, layer), again[RECOMPUTE_NEVER];
+    for (int r = RECOMPUTE_SELECTIVE; r <= RECOMPUTE_FULL; r++) {
+        l.recompute = (enum recompute)r;
+        again[r] = cost_of_part(&s, &c, &l, layer);
+        ck_assert_double_eq(again[r].w, 0);
+        ck_assert_double_eq(again[r].f, none.f);
+    }
+    double gu_qkv = 2.0 * d.C * (2 * d.F + dims_qkv(&d));
+    close_to(again[RECOMPUTE_SELECTIVE].b, none.b + none.w, 0.01);
+    close_to(again[RECOMPUTE_PRODUCTS].b, none.b + none.w + 128 * gu_qkv / 0.5e12, 0.01);
+    close_to(again[RECOMPUTE_FULL].b - again[RECOMPUTE_PRODUCTS].b,
+             128 * flops_attention(&d, 64) / 0.25e12, 0.01);
+    c.costs.layer_f = 4, c.costs.layer_b = 5, c.costs.layer_w = 3;
+    double part = (again[RECOMPUTE_FULL].b - none.b - none.w) / none.f;
+    close_to(cost_of_part(&s, &c, &l, layer).b, 1e-3 * (5 + 3 + 4 * part), 1e-9);
+    cluster_free(&c);
+}
+END_TEST
+
 /* Links: inside the node while the pipeline is, else between; replicas send (R-1)/R of 4 + 2 bytes
  * a weight. */
 START_TEST(links)
@@ -419,6 +447,7 @@ END_TEST
     X(v3_on_its_cluster)         \
     X(shape_is_the_model)        \
     X(one_rank)                  \
+    X(computed_again)            \
     X(links)                     \
     X(overlapped)                \
     X(exchanges)                 \
