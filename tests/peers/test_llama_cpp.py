@@ -42,6 +42,16 @@ QUIET = llama_cpp.llama_log_callback(lambda level, text, data: None)
 say = lambda text: print(f"  ok    {text}", flush=True)
 
 
+def plain_params(defaults=llama_cpp.llama_model_default_params):
+    """No weights repacked for AMX: with the rows of this model, 576 long, llama.cpp 0.3.36 crashes there."""
+    params = defaults()
+    params.use_extra_bufts = False
+    return params
+
+
+llama_cpp.llama_model_default_params = llama_cpp.llama_cpp.llama_model_default_params = plain_params
+
+
 class Peer:
     """llama.cpp with a file: one thread, a cache in fp32."""
 
