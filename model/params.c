@@ -253,18 +253,54 @@ static double init_std(const struct dims *d, const struct param *p)
 
 /* Drawn by the tensor's saved name and the element's index in the whole tensor: any mesh gives the
  * same weights (P3). */
+static struct rng_at init_at(uint64_t hash, uint64_t index)
+{
+    return (struct rng_at){.purpose = RNG_INIT,
+                           .step = (uint32_t)(hash >> 32),
+                           .prompt = (uint32_t)hash,
+                           .sample = (uint32_t)(index >> 32),
+                           .position = (uint32_t)index};
+}
+
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed)
 {
     if (p->role == ROLE_NORM) return 1;
     if (p->role == ROLE_BIAS) return 0;
-    uint64_t index = param_index(p, i);
-    uint64_t hash = name_hash(param_saved_name(p));
-    struct rng_at at = {.purpose = RNG_INIT,
-                        .step = (uint32_t)(hash >> 32),
-                        .prompt = (uint32_t)hash,
-                        .sample = (uint32_t)(index >> 32),
-                        .position = (uint32_t)index};
+    struct rng_at at = init_at(name_hash(param_saved_name(p)), param_index(p, i));
     return (float)(init_std(d, p) * rng_normal(seed, at));
+}
+
+/* Elements that lie together in the whole tensor. */
+static void init_together(float *out, double std, uint64_t hash, uint64_t index, size_t n,
+                          uint64_t seed)
+{
+    enum { BLOCK = 256 };
+    double z[BLOCK];
+    for (size_t i = 0, m; i < n; i += m) {
+        m = n - i < BLOCK ? n - i : BLOCK;
+        rng_normals(z, m, seed, init_at(hash, index + i));
+        for (size_t k = 0; k < m; k++) out[i + k] = (float)(std * z[k]);
+    }
+}
+
+/* Range by range, and where a range has gaps run by run. */
+void param_init_run(float *out, const struct dims *d, const struct param *p, size_t lo, size_t n,
+                    uint64_t seed)
+{
+    struct range range[PARAM_RANGES];
+    if (p->role == ROLE_NORM || p->role == ROLE_BIAS) {
+        for (size_t i = 0; i < n; i++) out[i] = p->role == ROLE_NORM;
+        return;
+    }
+    const double std = init_std(d, p);
+    const uint64_t hash = name_hash(param_saved_name(p));
+    const int ranges = param_ranges(p, lo, lo + n, range);
+    for (int r = 0; r < ranges; r++) {
+        const struct range *s = &range[r];
+        size_t run = s->run ? s->run : s->hi - s->lo, stride = s->run ? s->stride : run;
+        for (size_t at = s->lo; at < s->hi; at += stride, out += run)
+            init_together(out, std, hash, at, run, seed);
+    }
 }
 
 size_t params_count(const struct dims *d)

@@ -165,6 +165,9 @@ int param_ranges(const struct param *p, size_t lo, size_t hi, struct range out[P
  * embedding and head (wo and wdown divided by sqrt(2L)), 1 for norms, 0 for biases; drawn by global
  * name and index (P3), a tied copy by what it copies. */
 float param_init(const struct dims *d, const struct param *p, size_t i, uint64_t seed);
+/* Those of elements [lo, lo + n), in less time. */
+void param_init_run(float *out, const struct dims *d, const struct param *p, size_t lo, size_t n,
+                    uint64_t seed);
 size_t params_count(const struct dims *d); /* of the whole model, tied once */
 
 #endif

@@ -100,11 +100,37 @@ START_TEST(stream_is_the_counter)
 }
 END_TEST
 
+/* Many at once are those one by one, also where the number passes 2^32. */
+START_TEST(normals_in_a_row)
+{
+    static const struct rng_at at[] = {{RNG_TEST, 5, 6, 0, 0},
+                                       {RNG_TEST, 5, 6, 3, 4294967290u},
+                                       {RNG_INIT, 0, 9, 4294967295u, 4294967280u}};
+    static const size_t count[] = {0, 1, 15, 16, 17, 100};
+    double x[101];
+    for (size_t a = 0; a < sizeof at / sizeof *at; a++) {
+        for (size_t c = 0; c < sizeof count / sizeof *count; c++) {
+            uint64_t first = (uint64_t)at[a].sample << 32 | at[a].position;
+            x[count[c]] = 7;
+            rng_normals(x, count[c], 11, at[a]);
+            ck_assert(x[count[c]] == 7);
+            for (size_t i = 0; i < count[c]; i++) {
+                struct rng_at one = at[a];
+                one.sample = (uint32_t)((first + i) >> 32);
+                one.position = (uint32_t)(first + i);
+                ck_assert(x[i] == rng_normal(11, one));
+            }
+        }
+    }
+}
+END_TEST
+
 #define TESTS(X)                \
     X(known_answers)            \
     X(every_coordinate_matters) \
     X(uniform_moments)          \
     X(normal_moments)           \
+    X(normals_in_a_row)         \
     X(below_is_even)            \
     X(stream_is_the_counter)
 

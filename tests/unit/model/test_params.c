@@ -361,6 +361,17 @@ static void check_ranges(const struct param *p, size_t lo, size_t hi)
     ck_assert_uint_eq(i, hi);
 }
 
+/* A run's initial values are those of its elements one by one. */
+static void check_run(const struct param *p, size_t lo, size_t hi)
+{
+    float *x = calloc(hi - lo + 1, sizeof *x);
+    x[hi - lo] = 7;
+    param_init_run(x, &TINY, p, lo, hi - lo, 3);
+    for (size_t i = lo; i < hi; i++) ck_assert(x[i - lo] == param_init(&TINY, p, i, 3));
+    ck_assert(x[hi - lo] == 7);
+    free(x);
+}
+
 START_TEST(shares_partition_every_tensor)
 {
     struct dims d = TINY;
@@ -378,6 +389,9 @@ START_TEST(shares_partition_every_tensor)
             check_ranges(p, n / 3, n - n / 5);
             check_ranges(p, n / 2, n / 2 + 1);
             check_ranges(p, n / 2, n / 2);
+            check_run(p, 0, n);
+            check_run(p, n / 3, n - n / 5);
+            check_run(p, n / 2, n / 2 + 1);
         }
         for (int t = 0; t < d.tp; t++) param_list_free(&share[t]);
     }
