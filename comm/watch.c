@@ -114,6 +114,16 @@ void watchdog_feed(void)
     atomic_store(&dog.fed, clock_now());
 }
 
+bool watchdog_long(double *said)
+{
+    enum { EVERY_S = 5 };
+    double now = clock_now();
+    atomic_store(&dog.fed, now);
+    if (now < *said + EVERY_S) return false;
+    *said = now;
+    return true;
+}
+
 static volatile sig_atomic_t stop_asked;
 static struct timespec asked_at; /* written before stop_asked, read after it, in the handler only */
 

@@ -3,10 +3,15 @@
 #ifndef DUET_COMM_WATCH_H
 #define DUET_COMM_WATCH_H
 
+#include <stdbool.h>
+
 /* The watchdog: dies (EXIT_WORLD) when no watchdog_feed came for `seconds` (0 = off), saying the
  * die_place of the main thread. Local. */
 void watchdog_start(double seconds);
 void watchdog_feed(void);
+/* For work that may be long, again and again while it goes on: feeds; true when 5 s have gone since
+ * *said, which becomes now: time for a line that says how far it is. */
+bool watchdog_long(double *said);
 
 /* SIGUSR1, SIGTERM, SIGHUP and SIGINT ask the job to stop: they set a flag that
  * world_stop_requested reads; SIGHUP and SIGINT only where the caller did not ignore them (nohup).

@@ -9,6 +9,7 @@
 #include "comm/base/die.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/watch.h"
 #include "model/row_trial.h"
 
 #define DNNL_OK(call)                                                                              \
@@ -247,6 +248,7 @@ struct tried {
 static void run_block(void *ctx, int block, float *y, const void *x)
 {
     const struct tried *t = ctx;
+    watchdog_feed(); /* a large weight takes seconds, and a model has some ten */
     kernel_run(y, &t->p->block[block], x, t->weight);
 }
 
@@ -326,6 +328,7 @@ static void gradient_make(struct matmul_shape *s)
     size_t widest = (size_t)(s->N > s->K ? s->N : s->K) * sizeof(float);
     for (int i = 0; i < 3; i++) {
         if (i == 0 && (size_t)pieces[i] * widest > SCRATCH_LIMIT) continue;
+        watchdog_feed();
         if (!gradient_kernel(s, pieces[i])) continue;
         if (gradient_trial(
                 &(struct gradient_trial){s->N, s->K, pieces[i], type, run_gradient, &s->gradient}))

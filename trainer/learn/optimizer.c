@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "comm/base/exact.h"
+#include "comm/base/log.h"
 #include "comm/coll.h"
 
 /* --- laying out --- */
@@ -119,29 +120,41 @@ void optimizer_free(struct optimizer *o)
     arena_free(&o->arena);
 }
 
-enum { INIT_BLOCK = 1024 };
+enum { INIT_BLOCK = 8192 };
 struct init {
     const struct optimizer *o;
     uint64_t seed;
+    size_t done, all; /* weights */
+    double said;
 };
+
+/* Minutes for billions of weights. */
+static void tell_init(struct init *in, size_t n)
+{
+    in->done += n;
+    if (watchdog_long(&in->said))
+        log_info("weights: %.2f of %.2f billion drawn", 1e-9 * (double)in->done,
+                 1e-9 * (double)in->all);
+}
 
 /* Initial values are made on the host, block by block. */
 static void piece_init(void *ctx, struct bucket *b, struct piece s)
 {
-    const struct init *in = ctx;
+    struct init *in = ctx;
     const struct stage *st = in->o->stage;
     float block[INIT_BLOCK];
     for (size_t from = s.lo, n; from < s.hi; from += n) {
         n = s.hi - from < INIT_BLOCK ? s.hi - from : INIT_BLOCK;
-        for (size_t i = 0; i < n; i++)
-            block[i] = param_init(&st->dims, s.param, from + i, in->seed);
+        param_init_run(block, &st->dims, s.param, from, n, in->seed);
+        tell_init(in, n);
         st->device->copy_in(b->master + s.at + (from - s.lo), block, n * sizeof *block);
     }
 }
 
 void optimizer_init(struct optimizer *o, uint64_t seed)
 {
-    struct init in = {o, seed};
+    struct init in = {.o = o, .seed = seed, .said = clock_now()};
+    for (int i = 0; i < o->buckets.n; i++) in.all += o->buckets.b[i].mine_n;
     for (int i = 0; i < o->buckets.n; i++) bucket_pieces(&o->buckets.b[i], piece_init, &in);
     optimizer_reset(o);
     optimizer_publish(o);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include "comm/base/environment.h"
+#include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
 #include "pipeline/plan_broadcast.h"
@@ -184,9 +185,12 @@ static void plans_place(struct stage *s, struct arena *ar)
 static void plans_search(struct stage *s)
 {
     int pp = s->mesh->pp, n = s->n_searched;
+    double said = clock_now();
     struct plan *found = memory_take((size_t)n + 1, sizeof *found, "plans");
-    for (int i = s->mesh->p; i < n; i += pp)
+    for (int i = s->mesh->p; i < n; i += pp) {
         schedule_plan(&found[i], s->settings, &s->dims, stage_least(s) + i * stage_multiple(s));
+        if (watchdog_long(&said)) log_info("plans: %d of %d searched", i + 1, n);
+    }
     for (int i = 0; i < n; i++) {
         plan_broadcast(&found[i], i % pp, s->mesh->pipe);
         plan_recopy(&s->searched[i], &found[i]);
