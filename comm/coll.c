@@ -4,9 +4,11 @@
 #include "comm/coll.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "comm/base/exact.h"
+#include "comm/base/memory.h"
 #include "comm/world.h"
 
 enum { WINDOW = 4, BLOCK = 1024, EXACT_MAX = 256, TAG = 1 };
@@ -169,6 +171,28 @@ void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_
         exchange(to, s + send_offset[to], send_count[to], from, r + recv_offset[from],
                  recv_count[from], comm);
     }
+}
+
+/* The root takes one member after the other: what it has to do with all of it takes longer. */
+void *coll_gather_bytes(const void *mine, size_t n, size_t *offset, int root, MPI_Comm comm)
+{
+    struct coll_member m = member_of(comm);
+    uint64_t bytes = n, *each = memory_take((size_t)m.size, sizeof *each, "what ranks gather");
+    MPI_Request request;
+    MPI_OK(MPI_Igather(&bytes, 1, MPI_UINT64_T, each, 1, MPI_UINT64_T, root, comm, &request));
+    world_wait(&request, 1);
+    unsigned char *all = NULL;
+    if (m.me != root) exchange(root, mine, n, root, NULL, 0, comm);
+    if (m.me == root) {
+        offset[0] = 0;
+        for (int r = 0; r < m.size; r++) offset[r + 1] = offset[r] + (size_t)each[r];
+        all = memory_take(offset[m.size] + 1, 1, "what ranks gather");
+        if (n > 0) memcpy(all + offset[root], mine, n);
+        for (int r = 0; r < m.size; r++)
+            if (r != root) exchange(r, NULL, 0, r, all + offset[r], (size_t)each[r], comm);
+    }
+    free(each);
+    return all;
 }
 
 void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm)

@@ -1,5 +1,6 @@
 /* Collectives whose sums are formed in rank order (promise P4): exchange slices, add in order,
- * gather. All are collective over `comm`; none allocates: scratch is handed in.
+ * gather. All are collective over `comm`; none but coll_gather_bytes allocates: scratch is handed
+ * in.
  *
  * "Rank order" with `inner` (1 or 2): members are summed in runs of `inner` first, then the runs in
  * order, ((m0+m1) + (m2+m3)) + ...; with inner = 1 that is ((m0+m1)+m2)+...  The runs are the two
@@ -29,6 +30,10 @@ void coll_all_reduce(float *buf, size_t n, int inner, float *scratch, MPI_Comm c
 void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_offset,
                        const void *send, const size_t *send_count, const size_t *send_offset,
                        MPI_Comm comm);
+
+/* Bytes of every member, as many as each has, one behind the other at member `root`, which gets
+ * memory of the heap and, in offset (size + 1), where each begins; the others get NULL. */
+void *coll_gather_bytes(const void *mine, size_t n, size_t *offset, int root, MPI_Comm comm);
 
 void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm);
 /* The exact sums of base/exact.h, over members, in place. n <= 256. */

@@ -4,6 +4,7 @@
 #include "tests/support/check_mpi.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "comm/base/exact.h"
@@ -175,6 +176,29 @@ START_TEST(bcast_from_each)
 }
 END_TEST
 
+/* The second has none, the others several pieces; to any root. */
+START_TEST(gather_of_unequal_bytes)
+{
+    size_t offset[RANKS_MAX + 1],
+        n = ck_world.rank == 1 ? 0 : 3000001 * ((size_t)ck_world.rank + 1);
+    unsigned char *mine = malloc(n + 1);
+    for (size_t i = 0; i < n; i++) mine[i] = (unsigned char)(i * 7 + (size_t)ck_world.rank);
+    for (int root = 0; root < ck_world.size; root++) {
+        unsigned char *all = coll_gather_bytes(mine, n, offset, root, ck_world.comm);
+        bool right = (all != NULL) == (ck_world.rank == root);
+        for (int r = 0; right && all && r < ck_world.size; r++) {
+            size_t theirs = offset[r + 1] - offset[r];
+            right = theirs == (r == 1 ? 0 : 3000001 * ((size_t)r + 1));
+            for (size_t i = 0; right && i < theirs; i++)
+                right = all[offset[r] + i] == (unsigned char)(i * 7 + (size_t)r);
+        }
+        ck_all(right, "other bytes at root %d", root);
+        free(all);
+    }
+    free(mine);
+}
+END_TEST
+
 /* The same bits as one rank adding everything. */
 START_TEST(exact_sums)
 {
@@ -203,6 +227,7 @@ END_TEST
     X(all_gather)                   \
     X(all_to_all_v)                 \
     X(bcast_from_each)              \
+    X(gather_of_unequal_bytes)      \
     X(exact_sums)
 
 MPI_MAIN("coll")
