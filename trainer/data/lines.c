@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 #include "comm/base/memory.h"
 #include "comm/watch.h"
 
-enum { STRIDE = 16 << 10, MOST_MARKS = 1 << 20, PIECE = 1 << 20 };
+enum { STRIDE = LINES_STRIDE, MOST_MARKS = 1 << 20, PIECE = 1 << 20 };
 
 bool lines_open(struct lines *l, const struct input *in, struct problems *p)
 {
@@ -158,6 +159,104 @@ bool lines_each(struct lines *l,
     return ok;
 }
 
+/* --- piece by piece --- */
+
+/* The buffer holds the bytes of the file before `to`; where it did already, some more of them. */
+static bool reach(struct lines *l, uint64_t to, char why[LINES_WHY])
+{
+    enum { MORE = 64 << 10, MANY = 8 << 20 };
+    uint64_t end = l->from + l->have, wanted = end < to ? to : end + MORE;
+    if (end >= to && l->have > MANY) wanted = end + l->have / 2;
+    if (wanted > l->bytes) wanted = l->bytes;
+    size_t n = (size_t)(wanted - end);
+    if (l->have + n > l->room) grow(l, l->have + n + MORE);
+    ssize_t got = file_read_at(l->fd, l->buffer + l->have, n, end);
+    l->read += n;
+    if (got == (ssize_t)n) {
+        l->have += n;
+        return true;
+    }
+    snprintf(why, LINES_WHY, "cannot be read from byte %llu on: %s", (unsigned long long)end,
+             got < 0 ? strerror(errno) : "it has become shorter");
+    return false;
+}
+
+/* Where the first line that begins in the piece stands in the buffer: behind a line break, be that
+ * the last byte before the piece. */
+static bool piece_begin(struct lines *l, const struct lines_piece *piece, size_t *at,
+                        char why[LINES_WHY])
+{
+    l->from = piece->from > 0 ? piece->from - 1 : 0;
+    l->have = 0;
+    if (!reach(l, piece->to, why)) return false;
+    if (piece->from == 0) {
+        *at = l->have >= 3 && memcmp(l->buffer, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        return true;
+    }
+    const char *stop = memchr(l->buffer, '\n', l->have);
+    *at = stop ? (size_t)(stop + 1 - l->buffer) : l->have;
+    return true;
+}
+
+/* The line break of the line at `at`, which may lie beyond the piece; NULL: the file ends first. */
+static bool line_end(struct lines *l, size_t at, const char **stop, char why[LINES_WHY])
+{
+    for (size_t looked = at; !(*stop = memchr(l->buffer + looked, '\n', l->have - looked));) {
+        looked = l->have;
+        if (l->from + l->have >= l->bytes) return true;
+        if (!reach(l, 0, why)) return false;
+    }
+    return true;
+}
+
+static void piece_mark(struct lines_piece *piece, uint64_t at)
+{
+    int n = piece->marks;
+    if (n > 0 && at < piece->mark[n - 1].at + LINES_STRIDE) return;
+    piece->mark[n] = (struct line_mark){at, piece->n};
+    piece->marks++;
+}
+
+/* A line belongs to the piece in which it begins, so each is of just one. */
+bool lines_piece(struct lines *l, struct lines_piece *piece,
+                 bool (*line)(void *ctx, const struct line *line), void *ctx, char why[LINES_WHY])
+{
+    size_t at;
+    piece->n = piece->marks = 0;
+    if (!piece_begin(l, piece, &at, why)) return false;
+    for (bool more = true; more && l->from + at < piece->to;) {
+        const char *stop;
+        if (!line_end(l, at, &stop, why)) return false;
+        const char *text = l->buffer + at;
+        size_t whole = stop ? (size_t)(stop - text) : l->have - at;
+        const struct line one = {text, without_return(text, whole), l->from + at, ++piece->n};
+        piece_mark(piece, one.at);
+        if (!is_blank(one.text, one.n)) more = line(ctx, &one);
+        at += whole + (stop != NULL);
+    }
+    return true;
+}
+
+const char *lines_piece_bytes(const struct lines *l, const struct lines_piece *piece)
+{
+    return l->buffer + (piece->from - l->from);
+}
+
+void lines_join(struct lines *l, const struct lines_piece *piece)
+{
+    int before = l->n;
+    for (int i = 0; i < piece->marks; i++) {
+        l->n = before + piece->mark[i].number;
+        note_mark(l, piece->mark[i].at);
+    }
+    l->n = before + piece->n;
+}
+
+void lines_settle(struct lines *l)
+{
+    give_back(l);
+}
+
 /* --- one by one --- */
 
 /* The last line noted at or before a byte, or a line, of the file. */
@@ -191,6 +290,7 @@ static void load(struct lines *l, size_t mark)
     grow(l, n);
     l->have = 0;
     ssize_t got = file_read_at(l->fd, l->buffer, n, from);
+    l->read += n;
     SYS_OK(got == (ssize_t)n, "give the job the file that it began with",
            "cannot read the lines at byte %llu of %s", (unsigned long long)from, l->path);
     l->from = from;
