@@ -10,11 +10,9 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/data/files.h"
-#include "trainer/data/heldout.h"
-#include "trainer/data/lines.h"
-#include "trainer/data/number_set.h"
+#include "trainer/data/index.h"
 
-enum { COMPLAINTS = 20, SLOTS = 64 };
+enum { SLOTS = 64 };
 static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
 
 /* A problem's text while it is in use. */
@@ -25,155 +23,89 @@ struct held_text {
 
 struct collection {
     struct fields fields;
-    struct file_list list[2];   /* data.file, data.heldout_file */
-    struct lines *file;         /* (files) those of the training split first */
-    uint64_t *base;             /* (files + 1) the place of each file's first byte */
-    uint64_t *lines;            /* (files + 1) lines of the files before it */
-    int files, training;        /* of them of the training split, or of both */
-    bool apart, skip;           /* skip: bad lines */
-    struct number_set split[2]; /* lines, counted from 0 over all files */
-    struct mix *mix;            /* NULL: the files are one list */
+    struct file_list list[2]; /* data.file, data.heldout_file */
+    struct data_index index;
+    struct index_job job;
+    uint64_t *base;  /* (files + 1) the place of each file's first byte */
+    struct mix *mix; /* NULL: the files are one list */
     struct held_text *slot;
     int slots, next;
     struct example read;
-    int records;
     uint64_t sum[2];
     bool summed[2];
 };
-
-/* --- the index --- */
-
-struct index_job {
-    struct collection *c;
-    int file;
-    struct hashes *met;
-    struct problems *problems;
-    int bad;
-};
-
-/* Records that differ neither in prompt nor in answer are one problem. */
-static uint64_t record_hash(const struct example *r)
-{
-    return problem_hash(r->prompt) * 31 + problem_hash(r->answer ? r->answer : "");
-}
-
-static enum split split_of(const struct index_job *j)
-{
-    const struct collection *c = j->c;
-    if (c->apart) return j->file < c->training ? SPLIT_TRAIN : SPLIT_HELDOUT;
-    return problem_split(c->read.prompt);
-}
-
-/* false: there were enough. */
-static bool bad_line(struct index_job *j, int number, const char *why)
-{
-    const char *file = j->c->file[j->file].path;
-    j->bad++;
-    if (!j->c->skip)
-        problems_add(j->problems, file, number, "%s", why);
-    else if (j->bad <= COMPLAINTS)
-        log_info("%s:%d: left out: %s", file, number, why);
-    return j->c->skip || j->bad < COMPLAINTS;
-}
-
-static bool index_line(void *ctx, const char *text, size_t n, uint64_t at, int number)
-{
-    (void)at;
-    struct index_job *j = ctx;
-    struct collection *c = j->c;
-    char why[EXAMPLE_WHY];
-    if (!example_read(&c->read, text, n, &c->fields, why)) return bad_line(j, number, why);
-    enum split split = split_of(j);
-    c->records++;
-    if (split == SPLIT_HELDOUT && collection_is_large(c) && j->met->n >= LARGE_HELDOUT) return true;
-    if (split == SPLIT_HELDOUT && !hashes_add(j->met, record_hash(&c->read))) return true;
-    number_set_add(&c->split[split], c->lines[j->file] + (uint64_t)number - 1);
-    return true;
-}
-
-/* What is wrong with a file is said when all of it is known. */
-static void index_file(struct collection *c, int number, struct hashes *met, struct problems *p)
-{
-    struct lines *l = &c->file[number];
-    struct index_job job = {.c = c, .file = number, .met = met, .problems = p};
-    int before = p->n, records = c->records;
-    if (!lines_each(l, index_line, &job, p)) return;
-    c->lines[number + 1] = c->lines[number] + (uint64_t)l->n;
-    if (job.bad == COMPLAINTS && !c->skip)
-        problems_add(p, l->path, 0, "%d bad lines; the rest was not read", COMPLAINTS);
-    else if (c->records == records && p->n == before)
-        problems_add(p, l->path, 0, "the file has no problems");
-    else if (job.bad > 0 && c->skip)
-        log_info("%s: warning: %d of %d lines are bad and left out (data.bad_lines is skip)",
-                 l->path, job.bad, l->n);
-    if (collection_is_large(c)) log_info("%s: %d records", l->path, c->records - records);
-}
 
 /* --- opening --- */
 
 /* One more than a file's bytes, so that the place behind its last byte is not the next file's
  * first. */
-static bool open_files(struct collection *c, const struct settings *set, unsigned read,
+static void open_files(struct collection *c, const struct settings *set, unsigned read,
                        struct problems *p)
 {
     static const char *const settings[] = {"data.file", "data.heldout_file"};
-    int before = p->n;
-    const int most = c->list[0].n + c->list[1].n;
-    c->file = memory_take((size_t)most + 1, sizeof *c->file, "files of problems");
-    c->base = memory_take((size_t)most + 1, sizeof *c->base, "files of problems");
-    c->lines = memory_take((size_t)most + 1, sizeof *c->lines, "files of problems");
+    struct data_index *x = &c->index;
+    const size_t most = (size_t)(c->list[0].n + c->list[1].n);
+    x->file = memory_take(most + 1, sizeof *x->file, "files of problems");
+    x->lines = memory_take(most + 1, sizeof *x->lines, "files of problems");
+    c->base = memory_take(most + 1, sizeof *c->base, "files of problems");
     for (int k = 0; k < 2; k++) {
-        bool wanted = c->apart ? read >> k & 1 : k == 0;
+        bool wanted = c->job.apart ? read >> k & 1 : k == 0;
         for (int i = 0; wanted && i < c->list[k].n; i++) {
             const struct input in = {c->list[k].path[i], settings[k], set->file};
-            if (!lines_open(&c->file[c->files], &in, p)) continue;
-            c->base[c->files + 1] = c->base[c->files] + c->file[c->files].bytes + 1;
-            c->files++;
+            if (!lines_open(&x->file[x->files], &in, p)) continue;
+            c->base[x->files + 1] = c->base[x->files] + x->file[x->files].bytes + 1;
+            x->files++;
         }
-        if (k == 0) c->training = c->files;
+        if (k == 0) x->training = x->files;
     }
-    return p->n == before;
 }
 
 /* Training problems before those of a file. */
 static int first_of(const struct collection *c, int file)
 {
-    return number_set_below(&c->split[SPLIT_TRAIN], c->lines[file]);
+    return number_set_below(&c->index.split[SPLIT_TRAIN], c->index.lines[file]);
 }
 
 static void make_mix(struct collection *c)
 {
     double weight[FILES_MOST];
-    if (!c->list[0].weighted || c->training < 2) return;
-    for (int i = 0; i < c->training; i++)
+    if (!c->list[0].weighted || c->index.training < 2) return;
+    for (int i = 0; i < c->index.training; i++)
         weight[i] = first_of(c, i + 1) > first_of(c, i) ? c->list[0].weight[i] : 0;
     if (!c->mix) c->mix = memory_take(1, sizeof *c->mix, "the weights of files");
-    mix_make(c->mix, weight, c->training);
+    mix_make(c->mix, weight, c->index.training);
 }
 
 static void check_mix(const struct collection *c, struct problems *p)
 {
-    for (int i = 0; c->list[0].weighted && i < c->training; i++)
+    for (int i = 0; c->list[0].weighted && i < c->index.training; i++)
         if (first_of(c, i + 1) == first_of(c, i))
-            problems_add(p, c->file[i].path, 0,
+            problems_add(p, c->index.file[i].path, 0,
                          "no training problems in it, but data.file gives it a weight");
 }
 
-/* All files are indexed even after one is bad: its mistakes come with those of the others. */
+static void make_index(struct collection *c, struct problems *p)
+{
+    size_t n;
+    const size_t begin = 0;
+    unsigned char *part = index_part(&c->index, &c->job, 0, 1, &n);
+    index_join(&c->index, &c->job, &(struct index_parts){part, &begin, 1}, p);
+    free(part);
+}
+
 struct collection *collection_open(const struct settings *set, unsigned read, struct problems *p)
 {
     struct collection *c = memory_take(1, sizeof *c, "files of problems");
-    struct hashes met = {0};
     int before = p->n;
     fields_parse(&c->fields, set->data.fields, p);
     file_list_parse(&c->list[0], set->data.file, "data.file", p);
     file_list_parse(&c->list[1], set->data.heldout_file, "data.heldout_file", p);
-    c->apart = c->list[1].n > 0;
-    c->skip = set->data.bad_lines == BAD_LINES_SKIP;
-    if (p->n == before && open_files(c, set, read, p))
-        for (int i = 0; i < c->files; i++) index_file(c, i, &met, p);
-    for (int k = 0; k < 2; k++) number_set_count(&c->split[k]);
-    hashes_free(&met);
+    c->job = (struct index_job){.fields = &c->fields,
+                                .apart = c->list[1].n > 0,
+                                .skip = set->data.bad_lines == BAD_LINES_SKIP};
+    if (p->n == before) open_files(c, set, read, p);
+    c->job.large = p->n == before && collection_is_large(c);
+    if (p->n == before) make_index(c, p);
     if (p->n == before && (read & 1u << SPLIT_TRAIN)) check_mix(c, p);
     if (p->n > before) {
         collection_free(c);
@@ -188,17 +120,12 @@ struct collection *collection_open(const struct settings *set, unsigned read, st
 void collection_free(struct collection *c)
 {
     if (!c) return;
-    for (int i = 0; i < c->files; i++) lines_close(&c->file[i]);
+    index_free(&c->index);
     for (int i = 0; i < c->slots; i++) free(c->slot[i].text);
-    for (int k = 0; k < 2; k++) {
-        file_list_free(&c->list[k]);
-        number_set_free(&c->split[k]);
-    }
+    for (int k = 0; k < 2; k++) file_list_free(&c->list[k]);
     fields_free(&c->fields);
     example_free(&c->read);
-    free(c->file);
     free(c->base);
-    free(c->lines);
     free(c->mix);
     free(c->slot);
     free(c);
@@ -208,35 +135,43 @@ void collection_free(struct collection *c)
 
 bool collection_is_large(const struct collection *c)
 {
-    return c->base[c->files] > LARGE_BYTES;
+    return c->base[c->index.files] > LARGE_BYTES;
 }
 
 int collection_count(const struct collection *c, enum split split)
 {
-    return c->split[split].n;
+    return c->index.split[split].n;
 }
 
 int collection_records(const struct collection *c)
 {
-    return c->records;
+    return c->index.records;
 }
 
 bool collection_apart(const struct collection *c)
 {
-    return c->apart;
+    return c->job.apart;
 }
 
 size_t collection_bytes(const struct collection *c)
 {
     size_t bytes = 0;
-    for (int i = 0; i < c->files; i++) bytes += c->file[i].marks * sizeof *c->file[i].mark;
-    for (int k = 0; k < 2; k++) bytes += number_set_bytes(&c->split[k]);
+    const struct data_index *x = &c->index;
+    for (int i = 0; i < x->files; i++) bytes += x->file[i].marks * sizeof *x->file[i].mark;
+    for (int k = 0; k < 2; k++) bytes += number_set_bytes(&x->split[k]);
+    return bytes;
+}
+
+uint64_t collection_read(const struct collection *c)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < c->index.files; i++) bytes += c->index.file[i].read;
     return bytes;
 }
 
 const char *collection_first(const struct collection *c, enum split split, int *more)
 {
-    const struct file_list *l = &c->list[c->apart && split == SPLIT_HELDOUT];
+    const struct file_list *l = &c->list[c->job.apart && split == SPLIT_HELDOUT];
     *more = l->n - 1;
     return l->n > 0 ? l->path[0] : "";
 }
@@ -255,17 +190,17 @@ void collection_hold(struct collection *c, int n)
 static int file_of(const struct collection *c, uint64_t place)
 {
     int i = 0;
-    while (i + 1 < c->files && c->base[i + 1] <= place) i++;
+    while (i + 1 < c->index.files && c->base[i + 1] <= place) i++;
     return i;
 }
 
 static uint64_t place_of(struct collection *c, enum split split, int i)
 {
-    uint64_t line = number_set_at(&c->split[split], i), at;
+    uint64_t line = number_set_at(&c->index.split[split], i), at;
     int file = 0;
     size_t n;
-    while (c->lines[file + 1] <= line) file++;
-    lines_numbered(&c->file[file], (int)(line - c->lines[file]) + 1, &at, &n);
+    while (c->index.lines[file + 1] <= line) file++;
+    lines_numbered(&c->index.file[file], (int)(line - c->index.lines[file]) + 1, &at, &n);
     return c->base[file] + at;
 }
 
@@ -274,11 +209,11 @@ static const struct example *read_example(struct collection *c, uint64_t place)
     char why[EXAMPLE_WHY];
     size_t n;
     int file = file_of(c, place);
-    const char *text = lines_at(&c->file[file], place - c->base[file], &n);
+    const char *text = lines_at(&c->index.file[file], place - c->base[file], &n);
     SYS_OK(example_read(&c->read, text, n, &c->fields, why),
            "leave a file alone while a job reads it",
            "%s has changed since the job began: the line at byte %llu is no longer a record (%s)",
-           c->file[file].path, (unsigned long long)(place - c->base[file]), why);
+           c->index.file[file].path, (unsigned long long)(place - c->base[file]), why);
     return &c->read;
 }
 
@@ -335,7 +270,7 @@ static uint32_t permuted(uint64_t seed, uint32_t epoch, uint32_t list, uint32_t 
 void collection_draw(struct collection *c, enum split split, uint64_t seed, uint32_t index,
                      struct problem *out)
 {
-    uint32_t n = (uint32_t)c->split[split].n, list = (uint32_t)split, first = 0;
+    uint32_t n = (uint32_t)c->index.split[split].n, list = (uint32_t)split, first = 0;
     if (c->mix && split == SPLIT_TRAIN) {
         int file = mix_file(c->mix, index, &index);
         first = (uint32_t)first_of(c, file);
@@ -349,13 +284,13 @@ void collection_draw(struct collection *c, enum split split, uint64_t seed, uint
 const char *collection_place(struct collection *c, const struct problem *p, int *line)
 {
     int file = file_of(c, (uint64_t)p->record);
-    *line = lines_number(&c->file[file], (uint64_t)p->record - c->base[file]);
-    return c->file[file].path;
+    *line = lines_number(&c->index.file[file], (uint64_t)p->record - c->base[file]);
+    return c->index.file[file].path;
 }
 
 void collection_keep(struct collection *c, enum split split, const bool *keep)
 {
-    number_set_keep(&c->split[split], keep);
+    number_set_keep(&c->index.split[split], keep);
     c->summed[split] = false;
     if (split == SPLIT_TRAIN) make_mix(c); /* a file may have none left */
 }
@@ -370,7 +305,7 @@ static void sum_text(struct checksum *sum, const char *text)
 
 static void sum_records(struct collection *c, enum split split, struct checksum *sum)
 {
-    for (int i = 0; i < c->split[split].n; i++) {
+    for (int i = 0; i < c->index.split[split].n; i++) {
         const struct example *r = read_example(c, place_of(c, split, i));
         sum_text(sum, r->prompt);
         sum_text(sum, r->answer);
@@ -385,12 +320,12 @@ static void sum_records(struct collection *c, enum split split, struct checksum 
 
 uint64_t collection_sum(struct collection *c, enum split split)
 {
-    if (c->split[split].n == 0) return 0;
+    if (c->index.split[split].n == 0) return 0;
     if (c->summed[split]) return c->sum[split];
     struct checksum *sum = checksum_new();
     if (!collection_is_large(c)) sum_records(c, split, sum);
-    for (int i = 0; collection_is_large(c) && i < c->files; i++)
-        checksum_add(sum, &c->file[i].sum, sizeof c->file[i].sum);
+    for (int i = 0; collection_is_large(c) && i < c->index.files; i++)
+        checksum_add(sum, &c->index.file[i].sum, sizeof c->index.file[i].sum);
     if (c->mix && split == SPLIT_TRAIN) checksum_add(sum, c->mix->quota, sizeof c->mix->quota);
     c->sum[split] = checksum_value(sum);
     c->summed[split] = true;

@@ -34,14 +34,14 @@ void collection_keep(struct collection *c, enum split split, const bool *keep);
 uint64_t collection_sum(struct collection *c, enum split split);
 
 /* So much that it is not gone through record by record before a run: only a sample of the training
- * split is, and its held-out tenth ends at LARGE_HELDOUT. */
-enum { LARGE_HELDOUT = 65536 };
+ * split is, and its held-out tenth ends at LARGE_HELDOUT (index.h). */
 bool collection_is_large(const struct collection *c);
 /* Records read, of all splits; the first file's name, and how many more there are. */
 int collection_records(const struct collection *c);
 const char *collection_first(const struct collection *c, enum split split, int *more);
 bool collection_apart(const struct collection *c);
-/* What is kept of the files. */
+/* What is kept of the files; what was read of them. */
 size_t collection_bytes(const struct collection *c);
+uint64_t collection_read(const struct collection *c);
 
 #endif

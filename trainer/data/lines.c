@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "comm/base/checksum.h"
 #include "comm/base/file.h"
-#include "comm/base/log.h"
+#include "comm/base/die.h"
 #include "comm/base/memory.h"
-#include "comm/watch.h"
 
-enum { STRIDE = LINES_STRIDE, MOST_MARKS = 1 << 20, PIECE = 1 << 20 };
+enum { STRIDE = LINES_STRIDE, MOST_MARKS = 1 << 20 };
 
 bool lines_open(struct lines *l, const struct input *in, struct problems *p)
 {
@@ -48,115 +46,6 @@ static bool is_blank(const char *at, size_t n)
 static size_t without_return(const char *at, size_t n)
 {
     return n > 0 && at[n - 1] == '\r' ? n - 1 : n;
-}
-
-/* Lists and buffers that grew by doubling; what the buffer holds is forgotten. */
-static void give_back(struct lines *l)
-{
-    struct line_mark *mark = l->marks ? realloc(l->mark, l->marks * sizeof *mark) : NULL;
-    if (mark) l->mark = mark;
-    free(l->buffer);
-    l->buffer = NULL;
-    l->room = l->have = 0;
-}
-
-/* --- once through --- */
-
-struct walk {
-    struct lines *l;
-    uint64_t at; /* byte of the file at which the buffer begins: a line's first */
-    size_t have; /* bytes in the buffer */
-    bool end;    /* of the file: no more can be read */
-    struct checksum *sum;
-    double said;
-};
-
-static uint64_t stride_of(const struct lines *l)
-{
-    return l->bytes / MOST_MARKS > STRIDE ? l->bytes / MOST_MARKS : STRIDE;
-}
-
-static void note_mark(struct lines *l, uint64_t at)
-{
-    if (l->marks > 0 && at < l->mark[l->marks - 1].at + stride_of(l)) return;
-    if ((l->marks & (l->marks + 1)) == 0) {
-        l->mark = realloc(l->mark, 2 * (l->marks + 1) * sizeof *l->mark);
-        SYS_OK(l->mark, "give the job more memory", "no memory for the lines of %s", l->path);
-    }
-    l->mark[l->marks++] = (struct line_mark){at, l->n};
-}
-
-/* Fills the buffer; a line longer than it makes it grow. */
-static bool fill(struct walk *w, struct problems *p)
-{
-    struct lines *l = w->l;
-    if (w->have == l->room || l->room < PIECE) grow(l, l->room < PIECE ? PIECE : 2 * l->room);
-    ssize_t got = file_read_at(l->fd, l->buffer + w->have, l->room - w->have, w->at + w->have);
-    if (got < 0) {
-        problems_add(p, l->path, 0, "cannot be read from byte %llu on: %s",
-                     (unsigned long long)(w->at + w->have), strerror(errno));
-        return false;
-    }
-    w->end = (size_t)got < l->room - w->have;
-    checksum_add(w->sum, l->buffer + w->have, (size_t)got);
-    w->have += (size_t)got;
-    watchdog_feed();
-    if (clock_now() > w->said + 5) {
-        w->said = clock_now();
-        log_info("%s: %.1f of %.1f MiB read", l->path, (double)(w->at + w->have) / 0x1p20,
-                 (double)l->bytes / 0x1p20);
-    }
-    return true;
-}
-
-/* Forgets the lines before byte `used` of the buffer. */
-static void move_on(struct walk *w, size_t used)
-{
-    w->have -= used;
-    memmove(w->l->buffer, w->l->buffer + used, w->have);
-    w->at += used;
-}
-
-/* Hands on the lines that are whole. */
-static bool hand_on(struct walk *w,
-                    bool (*line)(void *ctx, const char *text, size_t n, uint64_t at, int number),
-                    void *ctx)
-{
-    struct lines *l = w->l;
-    size_t used = 0;
-    bool more = true;
-    while (more && used < w->have && l->n < INT_MAX) {
-        const char *from = l->buffer + used, *stop = memchr(from, '\n', w->have - used);
-        size_t whole = stop ? (size_t)(stop - from) : w->have - used,
-               n = without_return(from, whole);
-        if (!stop && !w->end) break;
-        l->n++;
-        note_mark(l, w->at + used);
-        if (whole > l->longest) l->longest = whole;
-        if (!is_blank(from, n)) more = line(ctx, from, n, w->at + used, l->n);
-        used += whole + (stop != NULL);
-    }
-    move_on(w, used);
-    return more;
-}
-
-/* In one pass, with the sum of all bytes; a byte order mark before the first line is none of it. */
-bool lines_each(struct lines *l,
-                bool (*line)(void *ctx, const char *text, size_t n, uint64_t at, int number),
-                void *ctx, struct problems *p)
-{
-    struct walk w = {.l = l, .sum = checksum_new(), .said = clock_now()};
-    bool ok = true;
-    for (bool more = true; more && !w.end && ok;) {
-        ok = fill(&w, p);
-        if (ok && w.at == 0 && w.have >= 3 && memcmp(l->buffer, "\xef\xbb\xbf", 3) == 0)
-            move_on(&w, 3);
-        if (ok) more = hand_on(&w, line, ctx);
-    }
-    l->sum = checksum_value(w.sum);
-    checksum_free(w.sum);
-    give_back(l);
-    return ok;
 }
 
 /* --- piece by piece --- */
@@ -242,6 +131,21 @@ const char *lines_piece_bytes(const struct lines *l, const struct lines_piece *p
     return l->buffer + (piece->from - l->from);
 }
 
+static uint64_t stride_of(const struct lines *l)
+{
+    return l->bytes / MOST_MARKS > STRIDE ? l->bytes / MOST_MARKS : STRIDE;
+}
+
+static void note_mark(struct lines *l, uint64_t at)
+{
+    if (l->marks > 0 && at < l->mark[l->marks - 1].at + stride_of(l)) return;
+    if ((l->marks & (l->marks + 1)) == 0) {
+        l->mark = realloc(l->mark, 2 * (l->marks + 1) * sizeof *l->mark);
+        SYS_OK(l->mark, "give the job more memory", "no memory for the lines of %s", l->path);
+    }
+    l->mark[l->marks++] = (struct line_mark){at, l->n};
+}
+
 void lines_join(struct lines *l, const struct lines_piece *piece)
 {
     int before = l->n;
@@ -252,9 +156,14 @@ void lines_join(struct lines *l, const struct lines_piece *piece)
     l->n = before + piece->n;
 }
 
+/* What the buffer holds is forgotten. */
 void lines_settle(struct lines *l)
 {
-    give_back(l);
+    struct line_mark *mark = l->marks ? realloc(l->mark, l->marks * sizeof *mark) : NULL;
+    if (mark) l->mark = mark;
+    free(l->buffer);
+    l->buffer = NULL;
+    l->room = l->have = 0;
 }
 
 /* --- one by one --- */

@@ -1,4 +1,4 @@
-/* The lines of a file that may be larger than memory: gone through once from its beginning, then
+/* The lines of a file that may be larger than memory: gone through once piece by piece, then
  * read one by one from wherever they stand. Only pread: what is read lies in the page cache, which
  * the ranks of a host share; a file that is cut while it is read is an error, never a signal. */
 #ifndef DUET_TRAINER_DATA_LINES_H
@@ -19,8 +19,7 @@ struct lines {
     int fd;
     uint64_t bytes;         /* of the file */
     int n;                  /* lines, blank ones counted */
-    size_t longest;         /* bytes */
-    uint64_t sum;           /* XXH64 of the whole file */
+    uint64_t sum;           /* XXH64 of the sums of its pieces */
     struct line_mark *mark; /* (marks) */
     size_t marks;
     char *buffer; /* (room) */
@@ -65,15 +64,6 @@ const char *lines_piece_bytes(const struct lines *l, const struct lines_piece *p
 void lines_join(struct lines *l, const struct lines_piece *piece);
 /* Lists and buffers that grew by doubling become as large as they must be. */
 void lines_settle(struct lines *l);
-
-/* Calls `line` for each line that is not blank, in order, without its line break (LF or CRLF) and
- * without a byte order mark: n bytes that stand at byte `at` of the file, line `number` from 1.
- * Stops when it returns false. Feeds the watchdog and tells every few seconds how far it is.
- * Memory: the longest line and 16 bytes for each 16 KiB of the file, at most 16 MiB. false: the
- * file could not be read to its end, which is a problem. Local. */
-bool lines_each(struct lines *l,
-                bool (*line)(void *ctx, const char *text, size_t n, uint64_t at, int number),
-                void *ctx, struct problems *p);
 
 /* A line, whole: that of a number from 1, whose place goes to *at; that which begins at a byte. The
  * text is valid until the next call. End the job when it can no longer be read. Local. */
