@@ -1,12 +1,16 @@
 /* Which lines of the user's files are records of which split. Files are cut into pieces of 2 MiB:
- * of several ranks each reads every size-th one (index_part.c), and one joins what all have found
- * (index_join.c). The same comes out whoever read which piece. */
+ * of several ranks each reads every size-th one (index_part.c), one joins what all have found
+ * (index_join.c) and hands it to the others (index_bytes.c). The same comes out whoever read which
+ * piece. */
 #ifndef DUET_TRAINER_DATA_INDEX_H
 #define DUET_TRAINER_DATA_INDEX_H
 
 #include "trainer/data/fields.h"
 #include "trainer/data/lines.h"
 #include "trainer/data/number_set.h"
+#include "trainer/data/together.h"
+
+#define INDEX_MARK "duet data index\n" /* how its bytes begin */
 
 /* The held-out tenth of large files ends there. */
 enum { LARGE_HELDOUT = 65536 };
@@ -21,9 +25,10 @@ struct data_index {
 
 struct index_job {
     const struct fields *fields;
-    bool apart; /* the split is the file's, not the prompt's */
-    bool skip;  /* bad lines */
-    bool large; /* collection_is_large */
+    const char *named; /* data.fields, of which they were made */
+    bool apart;        /* the split is the file's, not the prompt's */
+    bool skip;         /* bad lines */
+    bool large;        /* collection_is_large */
 };
 
 /* What every size-th piece of the files holds, from number `rank` on, as bytes of the heap (*n of
@@ -44,5 +49,18 @@ struct index_parts {
 bool index_join(struct data_index *x, const struct index_job *job, const struct index_parts *parts,
                 struct problems *p);
 void index_free(struct data_index *x);
+
+/* What an index follows from: the files by number, size and times, and how they are read. Ranks for
+ * which it is equal have the same files, ranks of hosts that share a file system, too. */
+uint64_t index_identity(const struct data_index *x, const struct index_job *job);
+/* The index as bytes of the heap, *n of them; the index of bytes, where they are whole and of this
+ * identity. Any bytes may be given. Local. */
+unsigned char *index_bytes(const struct data_index *x, uint64_t identity, size_t *n);
+bool index_take(struct data_index *x, uint64_t identity, const unsigned char *bytes, size_t n);
+
+/* The index of open files, by all ranks together that have the same files. false: problems, which
+ * all of them have. Collective over t->world, or, with t NULL, local. */
+bool index_make(struct data_index *x, const struct index_job *job, const struct together *t,
+                struct problems *p);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "comm/base/log.h"
 #include "comm/base/rng.h"
@@ -15,8 +16,8 @@ enum { FILES = 3, RANKS_MOST = 16 };
 static char path[FILES][64];
 static struct fields fields;
 
-/* Lines of all lengths; some prompts come again, here and in other files; bad: every so many-th
- * line is no record. */
+/* Lines of all lengths; some prompts come again, here and in other files; every bad-th line is no
+ * record. */
 static void write_file(int file, int lines, int bad)
 {
     snprintf(path[file], 64, "/tmp/duet-index-XXXXXX");
@@ -194,10 +195,72 @@ START_TEST(held_out_of_large_files)
 }
 END_TEST
 
+/* As bytes and back; bytes of which one is another, or some are missing, are none. */
+START_TEST(as_bytes)
+{
+    struct problems p = {0};
+    struct data_index x, y;
+    size_t n;
+    ck_assert(fields_parse(&fields, "", &p));
+    write_file(0, 300, 0);
+    write_file(1, 2, 0);
+    struct index_job job = {.fields = &fields, .named = ""};
+    open_index(&x, 2, 2);
+    open_index(&y, 2, 2);
+    make_index(&x, &job, 1, &p);
+    uint64_t is = index_identity(&x, &job);
+    ck_assert_uint_eq(index_identity(&y, &job), is);
+    unsigned char *bytes = index_bytes(&x, is, &n);
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] ^= 1;
+        ck_assert(!index_take(&y, is, bytes, n));
+        bytes[i] ^= 1;
+        ck_assert(!index_take(&y, is, bytes, i));
+    }
+    ck_assert(!index_take(&y, is + 1, bytes, n));
+    ck_assert(index_take(&y, is, bytes, n));
+    same_index(&x, &y);
+    ck_assert_int_eq(x.records, 300 - 10 + 2);
+    free(bytes);
+    index_free(&x);
+    index_free(&y);
+    remove_files(2);
+}
+END_TEST
+
+/* The same bytes, written again, are another file; so are files that are read otherwise. */
+START_TEST(what_an_index_is_of)
+{
+    struct problems p = {0};
+    struct data_index x;
+    ck_assert(fields_parse(&fields, "", &p));
+    write_file(0, 10, 0);
+    open_index(&x, 1, 1);
+    struct index_job job = {.fields = &fields, .named = ""}, other = job;
+    uint64_t is = index_identity(&x, &job);
+    ck_assert_uint_eq(index_identity(&x, &job), is);
+    other.named = "prompt=q";
+    ck_assert_uint_ne(index_identity(&x, &other), is);
+    other = job, other.skip = true;
+    ck_assert_uint_ne(index_identity(&x, &other), is);
+    other = job, other.apart = true;
+    ck_assert_uint_ne(index_identity(&x, &other), is);
+    int fd = open(path[0], O_WRONLY);
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); /* times of files have some ms */
+    ck_assert_int_eq(pwrite(fd, "{", 1, 0), 1);
+    ck_assert_uint_ne(index_identity(&x, &job), is);
+    close(fd);
+    index_free(&x);
+    remove_files(1);
+}
+END_TEST
+
 #define TESTS(X)              \
     X(the_same_by_any_ranks)  \
     X(bad_lines_by_any_ranks) \
     X(a_file_cut_short)       \
+    X(as_bytes)               \
+    X(what_an_index_is_of)    \
     X(held_out_of_large_files)
 
 UNIT_MAIN("index", .timeout_s = 60)
