@@ -84,30 +84,31 @@ static void check_mix(const struct collection *c, struct problems *p)
                          "no training problems in it, but data.file gives it a weight");
 }
 
-static void make_index(struct collection *c, struct problems *p)
+static void parse(struct collection *c, const struct settings *set, struct problems *p)
 {
-    size_t n;
-    const size_t begin = 0;
-    unsigned char *part = index_part(&c->index, &c->job, 0, 1, &n);
-    index_join(&c->index, &c->job, &(struct index_parts){part, &begin, 1}, p);
-    free(part);
-}
-
-struct collection *collection_open(const struct settings *set, unsigned read, struct problems *p)
-{
-    struct collection *c = memory_take(1, sizeof *c, "files of problems");
-    int before = p->n;
     fields_parse(&c->fields, set->data.fields, p);
     file_list_parse(&c->list[0], set->data.file, "data.file", p);
     file_list_parse(&c->list[1], set->data.heldout_file, "data.heldout_file", p);
     c->job = (struct index_job){.fields = &c->fields,
+                                .named = set->data.fields ? set->data.fields : "",
                                 .apart = c->list[1].n > 0,
                                 .skip = set->data.bad_lines == BAD_LINES_SKIP};
+}
+
+/* A file that is missing anywhere ends the job: then nobody reads any. */
+struct collection *collection_open(const struct settings *set, unsigned read,
+                                   const struct together *t, struct problems *p)
+{
+    struct collection *c = memory_take(1, sizeof *c, "files of problems");
+    int before = p->n;
+    parse(c, set, p);
     if (p->n == before) open_files(c, set, read, p);
-    c->job.large = p->n == before && collection_is_large(c);
-    if (p->n == before) make_index(c, p);
-    if (p->n == before && (read & 1u << SPLIT_TRAIN)) check_mix(c, p);
-    if (p->n > before) {
+    bool ok = p->n == before;
+    if (t) ok = world_all(t->world, ok);
+    c->job.large = ok && collection_is_large(c);
+    ok = ok && index_make(&c->index, &c->job, t, p);
+    if (ok && (read & 1u << SPLIT_TRAIN)) check_mix(c, p);
+    if (!ok || p->n > before) {
         collection_free(c);
         return NULL;
     }

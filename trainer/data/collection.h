@@ -7,11 +7,14 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/problem.h"
 #include "trainer/data/example.h"
+#include "trainer/data/together.h"
 
 struct collection;
 /* read: splits whose files are opened (bits 1 << SPLIT_...). Every bad line is a problem with
- * file:line, or with data.bad_lines: skip a warning. NULL on problems. Local. */
-struct collection *collection_open(const struct settings *set, unsigned read, struct problems *p);
+ * file:line, or with data.bad_lines: skip a warning. NULL on problems, of this rank or another.
+ * Collective over t->world, or, with t NULL, local. */
+struct collection *collection_open(const struct settings *set, unsigned read,
+                                   const struct together *t, struct problems *p);
 void collection_free(struct collection *c);
 
 /* Records of a split, in the order of the files. */
@@ -40,7 +43,7 @@ bool collection_is_large(const struct collection *c);
 int collection_records(const struct collection *c);
 const char *collection_first(const struct collection *c, enum split split, int *more);
 bool collection_apart(const struct collection *c);
-/* What is kept of the files; what was read of them. */
+/* What is kept of the files; what this rank has read of them. */
 size_t collection_bytes(const struct collection *c);
 uint64_t collection_read(const struct collection *c);
 

@@ -38,13 +38,13 @@ static void name_files(struct source *s)
 }
 
 static void file_open(struct source *s, const struct settings *set, struct source_needs needs,
-                      struct problems *p)
+                      const struct together *t, struct problems *p)
 {
     if (!*set->data.file) {
         problems_add(p, NULL, 0, "data.task is file: set data.file to a JSON Lines file");
         return;
     }
-    s->files = collection_open(set, needs.read, p);
+    s->files = collection_open(set, needs.read, t, p);
     if (!s->files) return;
     name_files(s);
     check_splits(s, needs.asked, p);
@@ -66,7 +66,7 @@ static void generator_open(struct source *s, const struct settings *set, struct 
 
 /* With a mistake nothing is opened: NULL, and all problems are in p. */
 struct source *source_open(const struct settings *set, struct source_needs needs,
-                           struct problems *p)
+                           const struct together *t, struct problems *p)
 {
     struct source *s = memory_take(1, sizeof *s, "a source of problems");
     int before = p->n;
@@ -74,9 +74,9 @@ struct source *source_open(const struct settings *set, struct source_needs needs
     if (s->task)
         generator_open(s, set, p);
     else
-        file_open(s, set, needs, p);
+        file_open(s, set, needs, t, p);
     s->options.seed = (uint64_t)set->run.seed;
-    if (p->n == before) return s;
+    if (p->n == before && (s->task || s->files)) return s;
     source_free(s);
     return NULL;
 }

@@ -6,6 +6,7 @@
 #include "trainer/config/settings.h"
 #include "trainer/data/example.h"
 #include "trainer/data/task.h"
+#include "trainer/data/together.h"
 
 /* Sets of splits. */
 enum { SPLITS_NONE = 0, SPLITS_HELDOUT = 1 << SPLIT_HELDOUT, SPLITS_BOTH = 3 };
@@ -20,8 +21,10 @@ struct source_needs {
 
 struct source;
 /* Goes through files when there are any (collection.h); every bad line is a problem with file:line.
- * NULL on problems. Local (every rank reads). */
-struct source *source_open(const struct settings *s, struct source_needs needs, struct problems *p);
+ * NULL on problems, of this rank or another. Collective over t->world, where each rank reads its
+ * part of the files; with t NULL local. */
+struct source *source_open(const struct settings *s, struct source_needs needs,
+                           const struct together *t, struct problems *p);
 void source_free(struct source *s);
 /* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character.
  */

@@ -173,7 +173,7 @@ static bool open_data(struct recipe *r, struct problems *p)
     struct recipe_reading from = {.settings = &r->settings};
     from.tokenizer = vocabulary_open(&r->settings, NULL, &json, p);
     from.source =
-        source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, p);
+        source_open(&r->settings, (struct source_needs){SPLITS_BOTH, 1U << SPLIT_TRAIN}, NULL, p);
     const struct chat_job chat = {
         .settings = &r->settings, .tokenizer = from.tokenizer, .tokenizer_json = json};
     if (from.tokenizer) from.chat = chat_new(&chat, p);

@@ -167,7 +167,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     open_tokenizer(r, tokenizer_json, &e, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
-    if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &p);
+    const struct together together = {w};
+    if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &together, &p);
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
     r->ops = ops_find((enum precision)settings.run.precision, NULL);

@@ -45,7 +45,7 @@ static void write_lines(char path[64], const char *name, int n)
 static struct collection *open_good(const struct settings *set)
 {
     struct problems p = {0};
-    struct collection *c = collection_open(set, 3, &p);
+    struct collection *c = collection_open(set, 3, NULL, &p);
     ck_assert_msg(c != NULL, "%s", p.n ? p.text[0] : "no problem");
     return c;
 }
@@ -142,7 +142,7 @@ static void check_mistake(char *file, int bad_lines, const char *says)
     struct settings set = settings_of(file, NULL);
     struct problems p = {0};
     set.data.bad_lines = bad_lines;
-    struct collection *c = collection_open(&set, 3, &p);
+    struct collection *c = collection_open(&set, 3, NULL, &p);
     ck_assert_ptr_null(c);
     ck_assert_msg(p.n > 0 && strstr(p.text[0], says), "%s", p.n ? p.text[0] : "nothing");
     problems_free(&p);
@@ -176,7 +176,7 @@ START_TEST(lines_left_out)
     check_mistake(path, BAD_LINES_REFUSE, ":1: not JSON");
     struct settings refuse = settings_of(path, NULL);
     struct problems p_all = {0};
-    ck_assert_ptr_null(collection_open(&refuse, 3, &p_all));
+    ck_assert_ptr_null(collection_open(&refuse, 3, NULL, &p_all));
     ck_assert_int_eq(p_all.n, 21);
     ck_assert_ptr_nonnull(strstr(p_all.text[20], "20 bad lines; the rest was not read"));
     problems_free(&p_all);
@@ -300,7 +300,7 @@ START_TEST(memory_is_bounded)
         struct problems p = {0};
         struct problem one;
         long before = peak_mib();
-        struct collection *c = collection_open(&set, 3, &p);
+        struct collection *c = collection_open(&set, 3, NULL, &p);
         if (!c || !collection_is_large(c)) _exit(101);
         if (collection_records(c) != lines) _exit(102);
         for (uint32_t i = 0; i < 10000; i++) {

@@ -46,7 +46,7 @@ static struct source *open_lines(char path[64], int at, const char *line)
     fclose(f);
     struct settings set = {.run = {.seed = 4}, .data = {.think = true}};
     set.data = (struct data_settings){.task = TASK_FILE, .file = path, .heldout_file = path};
-    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);
+    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, NULL, &p);
     ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
     unlink(path);
     return s;
@@ -254,7 +254,8 @@ START_TEST(generators)
                                           .give_up = 0.25,
                                           .file = nothing,
                                           .heldout_file = nothing};
-        struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);
+        struct source *s =
+            source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, NULL, &p);
         struct screen how = strict();
         how.max_context = rows[i].context;
         how.heldout = 64;
@@ -276,7 +277,7 @@ START_TEST(held_out_draws_that_do_not_fit_are_replaced)
     struct settings set = {.run = {.seed = 4}, .data = {.think = true}};
     set.data = (struct data_settings){
         .task = TASK_EQUATIONS, .difficulty = 10, .file = nothing, .heldout_file = nothing};
-    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);
+    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, NULL, &p);
     struct screen how = strict();
     how.max_context = 16; /* -12(x-34)=-56x+789 is longer */
     how.leave_out = 0.99;

@@ -39,7 +39,7 @@ static void write_file(char path[64], const char *text)
 static struct source *open_good(const struct settings *set)
 {
     struct problems p = {0};
-    struct source *s = source_open(set, all_asked, &p);
+    struct source *s = source_open(set, all_asked, NULL, &p);
     ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
     ck_assert_int_eq(p.n, 0);
     return s;
@@ -318,7 +318,7 @@ END_TEST
 static void check_mistake(const struct settings *set, const char *says)
 {
     struct problems p = {0};
-    ck_assert_ptr_null(source_open(set, all_asked, &p));
+    ck_assert_ptr_null(source_open(set, all_asked, NULL, &p));
     ck_assert_msg(p.n > 0 && strstr(p.text[0], says), "%s, not %s", p.n ? p.text[0] : "no problem",
                   says);
     problems_free(&p);
@@ -378,7 +378,7 @@ START_TEST(long_records)
     for (int i = 0, used = 0; i < MANY; i++)
         used += sprintf(text + used, "{\"prompt\":\"p\",\"answer\":\"<eos>\"}\n");
     write_file(path, text);
-    ck_assert_ptr_null(source_open(&set, all_asked, &p));
+    ck_assert_ptr_null(source_open(&set, all_asked, NULL, &p));
     set.data.heldout_file = nothing;
     ck_assert_int_le(p.n, 42);
     ck_assert_ptr_nonnull(strstr(p.text[20], "20 bad lines; the rest was not read"));
@@ -398,14 +398,14 @@ START_TEST(only_what_is_asked_for)
                "{\"prompt\":\"q0\",\"answer\":\"a\"}\n"); /* one that is not held out by hash */
     struct settings set = settings_of(TASK_FILE, missing, path);
     const struct source_needs heldout = {SPLITS_HELDOUT, SPLITS_HELDOUT};
-    struct source *s = source_open(&set, heldout, &p);
+    struct source *s = source_open(&set, heldout, NULL, &p);
     ck_assert_msg(s && p.n == 0, "%s", p.n ? p.text[0] : "no source");
     struct problem problem;
     source_problem(s, SPLIT_HELDOUT, 0, &problem);
     ck_assert_str_eq(problem.prompt, "q0");
     source_free(s);
     set = settings_of(TASK_FILE, path, NULL); /* no evaluation: no tenth is needed */
-    s = source_open(&set, (struct source_needs){SPLITS_BOTH, 1 << SPLIT_TRAIN}, &p);
+    s = source_open(&set, (struct source_needs){SPLITS_BOTH, 1 << SPLIT_TRAIN}, NULL, &p);
     ck_assert_msg(s && p.n == 0, "%s", p.n ? p.text[0] : "no source");
     source_free(s);
     unlink(path);

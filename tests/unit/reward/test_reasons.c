@@ -27,7 +27,7 @@ static struct source *open_source(int task, const char *answer)
         close(fd);
         set.data.file = set.data.heldout_file = path;
     }
-    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, &p);
+    struct source *s = source_open(&set, (struct source_needs){SPLITS_BOTH, SPLITS_BOTH}, NULL, &p);
     ck_assert_msg(s != NULL, "%s", p.n ? p.text[0] : "no problem");
     if (task == TASK_FILE) unlink(path);
     return s;
