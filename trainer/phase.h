@@ -58,6 +58,7 @@ struct extent {
     bool reference, sampling;
     bool all_tokens;          /* tokens never to be sampled have their probability, too */
     struct source_needs data; /* nothing to be read: no source is opened */
+    const char *index;        /* of struct together */
     bool demonstrations;      /* are learned from */
     int longest[2];           /* max_new of answers to problems of a split, 0: none are sampled */
     /* Whose step has most sequences, and what makes it smaller; NULL: no phase of a recipe. */

@@ -193,15 +193,16 @@ mkdir theirs
 cp recipe.yaml theirs/recipe.yaml
 echo '{"my": "sample"}' >theirs/samples.jsonl
 echo 'step,loss' >theirs/metrics.jsonl
+echo 'words' >theirs/data.index
 mkdir theirs/trace.svg
 cp -r theirs kept
 alone theirs --set trace=2
 check "P9: files of others: exit 2" equal "$code" 2
-for file in recipe.yaml samples.jsonl metrics.jsonl trace.svg; do
+for file in recipe.yaml samples.jsonl metrics.jsonl data.index trace.svg; do
     check "P9: their $file: named" has err "theirs/$file: no run of duet wrote it, and a run in this folder would overwrite it"
 done
 check "P9: files of others: untouched, nothing added" diff -r theirs kept
-rm -r theirs/recipe.yaml theirs/metrics.jsonl theirs/trace.svg && rm -r kept && cp -r theirs kept
+rm -r theirs/recipe.yaml theirs/metrics.jsonl theirs/data.index theirs/trace.svg && rm -r kept && cp -r theirs kept
 alone theirs
 check "P9: their samples alone: exit 2" equal "$code" 2
 check "P9: their samples alone: untouched" diff -r theirs kept

@@ -67,7 +67,7 @@ static void check_together(bool own, int readers)
 {
     char path[64];
     struct problems p = {0};
-    const struct together together = {&ck_world};
+    const struct together together = {&ck_world, NULL};
     make_file(path, own, 12000, 0);
     struct settings s = settings_of(path);
     struct collection *c = collection_open(&s, 3, &together, &p);
@@ -98,7 +98,7 @@ END_TEST
 START_TEST(mistakes_are_known_to_all)
 {
     char path[64], line[100];
-    const struct together together = {&ck_world};
+    const struct together together = {&ck_world, NULL};
     for (int bad = 1; bad <= 9001; bad += 3000) {
         struct problems p = {0};
         make_file(path, false, 12000, bad);
@@ -117,7 +117,7 @@ START_TEST(a_file_that_one_rank_lacks)
 {
     char path[64];
     struct problems p = {0};
-    const struct together together = {&ck_world};
+    const struct together together = {&ck_world, NULL};
     make_file(path, false, 100, 0);
     static char missing[] = "/nowhere/problems.jsonl";
     bool lacks = ck_world.rank == ck_world.size - 1;

@@ -156,10 +156,14 @@ static void start_model(struct run *r)
 static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;
+    char index[PATH_BYTES];
     folder_enter(w, &s);
     char *folder = sites_enter(w, &s);
     bool again = resume_or_start(w, &s, folder, resume);
-    run_open(&r, w, s, NULL, extent_of(phase_kinds, &s));
+    struct extent extent = extent_of(phase_kinds, &s);
+    path_make(index, "%s/data.index", folder);
+    extent.index = index;
+    run_open(&r, w, s, NULL, extent);
     r.folder = folder;
     for (int split = 0; r.source && split < 2; split++)
         r.data_sum[split] = source_sum(r.source, (enum split)split);
@@ -176,6 +180,7 @@ static int train(struct world *w, struct settings s, const char *resume)
         folder_write_recipe(folder, r.recipe);
     MPI_OK(MPI_Barrier(w->comm));
     folder_see(w, folder);
+    if (r.source && w->rank == 0) source_keep_index(r.source, index);
     open_writer(&r, folder);
     checkpoint_writer_attach(r.writer, &r.files);
     print_plan(&r);

@@ -3,10 +3,14 @@
  * the order of training is a keyed permutation of records, computed one by one. */
 #include "trainer/data/collection.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "comm/base/checksum.h"
+#include "comm/base/file.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "trainer/data/files.h"
@@ -26,6 +30,8 @@ struct collection {
     struct file_list list[2]; /* data.file, data.heldout_file */
     struct data_index index;
     struct index_job job;
+    unsigned char *kept; /* (kept_bytes) the index of large files, to be kept; NULL: not to be */
+    size_t kept_bytes;
     uint64_t *base;  /* (files + 1) the place of each file's first byte */
     struct mix *mix; /* NULL: the files are one list */
     struct held_text *slot;
@@ -112,6 +118,11 @@ struct collection *collection_open(const struct settings *set, unsigned read,
         collection_free(c);
         return NULL;
     }
+    if (c->index.found)
+        log_info("%s: %d records, as %s has them", c->index.file[0].path, c->index.records,
+                 t->index);
+    else if (c->job.large && t && t->index && t->world->rank == 0)
+        c->kept = index_bytes(&c->index, index_identity(&c->index, &c->job), &c->kept_bytes);
     make_mix(c);
     collection_hold(c, SLOTS);
     return c;
@@ -127,12 +138,29 @@ void collection_free(struct collection *c)
     fields_free(&c->fields);
     example_free(&c->read);
     free(c->base);
+    free(c->kept);
     free(c->mix);
     free(c->slot);
     free(c);
 }
 
 /* --- what is in it --- */
+
+/* As it was before collection_keep left out what does not fit: other settings may let more in. */
+void collection_keep_index(struct collection *c, const char *path)
+{
+    if (!c->kept) return;
+    char part[PATH_BYTES];
+    bool fits = snprintf(part, sizeof part, "%s.tmp", path) < (int)sizeof part;
+    int fd = fits ? open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+    bool whole = fd >= 0 && file_put(fd, c->kept, c->kept_bytes);
+    if (fd >= 0) whole = close(fd) == 0 && whole;
+    if (!whole || rename(part, path) != 0)
+        log_info("%s cannot be written (%s): the next start reads the data files again", path,
+                 strerror(errno));
+    free(c->kept);
+    c->kept = NULL;
+}
 
 bool collection_is_large(const struct collection *c)
 {

@@ -39,6 +39,9 @@ uint64_t collection_sum(struct collection *c, enum split split);
 /* So much that it is not gone through record by record before a run: only a sample of the training
  * split is, and its held-out tenth ends at LARGE_HELDOUT (index.h). */
 bool collection_is_large(const struct collection *c);
+/* The index of large files as it was when they were opened, where it was not found then, as the
+ * file t->index. A failure is no harm: the next start reads the files again. Local, of rank 0. */
+void collection_keep_index(struct collection *c, const char *path);
 /* Records read, of all splits; the first file's name, and how many more there are. */
 int collection_records(const struct collection *c);
 const char *collection_first(const struct collection *c, enum split split, int *more);

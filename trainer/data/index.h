@@ -21,6 +21,7 @@ struct data_index {
     uint64_t *lines;            /* (files + 1) lines of the files before it */
     struct number_set split[2]; /* lines, counted from 0 over all files */
     int records;                /* read, of all splits */
+    bool found;                 /* it was kept: nothing was read */
 };
 
 struct index_job {
@@ -57,9 +58,12 @@ uint64_t index_identity(const struct data_index *x, const struct index_job *job)
  * identity. Any bytes may be given. Local. */
 unsigned char *index_bytes(const struct data_index *x, uint64_t identity, size_t *n);
 bool index_take(struct data_index *x, uint64_t identity, const unsigned char *bytes, size_t n);
+/* Are they an index, of whatever files? */
+bool index_whole(const unsigned char *bytes, size_t n);
 
-/* The index of open files, by all ranks together that have the same files. false: problems, which
- * all of them have. Collective over t->world, or, with t NULL, local. */
+/* The index of open files, by all ranks together that have the same files; of large ones that which
+ * t->index holds, where it is of them. false: problems, which all of them have. Collective over
+ * t->world, or, with t NULL, local. */
 bool index_make(struct data_index *x, const struct index_job *job, const struct together *t,
                 struct problems *p);
 

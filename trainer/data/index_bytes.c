@@ -171,19 +171,26 @@ static void forget(struct data_index *x)
     x->records = 0;
 }
 
+bool index_whole(const unsigned char *bytes, size_t n)
+{
+    struct index_head h;
+    uint64_t sum;
+    if (n < sizeof h + SUM) return false;
+    memcpy(&h, bytes, sizeof h);
+    memcpy(&sum, bytes + n - SUM, SUM);
+    return memcmp(h.mark, INDEX_MARK, sizeof INDEX_MARK) == 0 && h.bytes == n &&
+           sum == checksum(bytes, n - SUM, 0);
+}
+
 /* Its checksum says that it is whole; what follows is checked all the same, since whoever writes a
  * file can write its checksum, too. */
 bool index_take(struct data_index *x, uint64_t identity, const unsigned char *bytes, size_t n)
 {
     struct index_head h;
     struct taking t = {bytes, n};
-    uint64_t sum;
-    if (n < sizeof h + SUM) return false;
-    memcpy(&sum, bytes + n - SUM, SUM);
+    if (!index_whole(bytes, n)) return false;
     take(&t, &h, 1, sizeof h);
-    if (memcmp(h.mark, INDEX_MARK, sizeof INDEX_MARK) != 0 || h.identity != identity ||
-        h.bytes != n || h.files != (uint64_t)x->files || h.records > INT_MAX ||
-        sum != checksum(bytes, n - SUM, 0))
+    if (h.identity != identity || h.files != (uint64_t)x->files || h.records > INT_MAX)
         return false;
     forget(x);
     x->records = (int)h.records;

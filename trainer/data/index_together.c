@@ -1,6 +1,9 @@
 /* See index.h: ranks that have the same files read them together. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/file.h"
+#include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/coll.h"
 #include "trainer/data/index.h"
@@ -73,6 +76,34 @@ static void share_index(const struct team *t, struct data_index *x, uint64_t ide
     free(bytes);
 }
 
+/* What was kept, as the first rank reads it. Nothing is said where there is none. */
+static unsigned char *read_kept(struct data_index *x, const char *path, uint64_t identity,
+                                size_t *n)
+{
+    char why[FILE_WHY];
+    unsigned char *kept = (unsigned char *)file_read(path, FILE_REGULAR, SIZE_MAX, n, why);
+    if (!kept) return NULL;
+    x->found = index_take(x, identity, kept, *n);
+    if (x->found) return kept;
+    log_info("%s is %s: they are read again", path,
+             index_whole(kept, *n) ? "of other data files, or of these before they changed"
+                                   : "damaged, so it does not say what is in the data files");
+    free(kept);
+    return NULL;
+}
+
+static void take_kept(const struct team *t, struct data_index *x, const char *path,
+                      uint64_t identity)
+{
+    size_t n = 0;
+    unsigned char *kept = t->rank == 0 ? read_kept(x, path, identity, &n) : NULL;
+    if (!kept) n = 0;
+    if (t->size > 1) kept = share(t, kept, &n);
+    if (t->rank > 0 && n > 0) x->found = index_take(x, identity, kept, n);
+    INVARIANT(x->found == (n > 0), "an index of %zu bytes", n);
+    free(kept);
+}
+
 /* Everybody's part to the first rank, which joins them. */
 static void join(const struct team *t, struct data_index *x, const struct index_job *job,
                  struct problems *p)
@@ -95,9 +126,10 @@ bool index_make(struct data_index *x, const struct index_job *job, const struct 
     const int before = p->n;
     uint64_t identity = index_identity(x, job);
     struct team team = team_of(t, identity);
-    join(&team, x, job, p);
-    if (team.size > 1) share_problems(&team, p, before);
-    if (team.size > 1 && p->n == before) share_index(&team, x, identity);
+    if (job->large && t && t->index) take_kept(&team, x, t->index, identity);
+    if (!x->found) join(&team, x, job, p);
+    if (!x->found && team.size > 1) share_problems(&team, p, before);
+    if (!x->found && team.size > 1 && p->n == before) share_index(&team, x, identity);
     if (team.comm != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&team.comm));
     return p->n == before;
 }

@@ -81,6 +81,11 @@ struct source *source_open(const struct settings *set, struct source_needs needs
     return NULL;
 }
 
+void source_keep_index(struct source *s, const char *path)
+{
+    if (s->files) collection_keep_index(s->files, path);
+}
+
 void source_free(struct source *s)
 {
     if (!s) return;

@@ -25,6 +25,8 @@ struct source;
  * part of the files; with t NULL local. */
 struct source *source_open(const struct settings *s, struct source_needs needs,
                            const struct together *t, struct problems *p);
+/* For the next start, once the folder of t->index is there (collection_keep_index). Rank 0. */
+void source_keep_index(struct source *s, const char *path);
 void source_free(struct source *s);
 /* "countdown", or the file's base name: one line of UTF-8, in which JSON would escape a character.
  */

@@ -11,6 +11,7 @@
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/lock.h"
 #include "trainer/checkpoint/store.h"
+#include "trainer/data/index.h"
 #include "trainer/run/exported.h"
 
 static const char OTHER_FOLDER[] = "choose another run folder: --set out=FOLDER";
@@ -105,6 +106,11 @@ static bool is_picture(const char *head)
     return begins(head, "<svg ") && (strlen(head) < HEAD_BYTES - 1 || strstr(head, "<style>text{"));
 }
 
+static bool is_index(const char *head)
+{
+    return begins(head, INDEX_MARK);
+}
+
 /* Empty: a job is about to write its name. */
 static bool is_lock(const char *head)
 {
@@ -122,6 +128,8 @@ static const struct own_file {
     {"recipe.yaml.tmp", is_recipe, false},
     {"metrics.jsonl", is_line, false},
     {"samples.jsonl", is_line, false},
+    {"data.index", is_index, false},
+    {"data.index.tmp", is_index, false},
     {"exports.json", exported_is_record, false},
     {"exports.json.tmp", exported_is_record, false},
     {"trace.json", is_trace, true},

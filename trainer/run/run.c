@@ -167,7 +167,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     open_tokenizer(r, tokenizer_json, &e, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
-    const struct together together = {w};
+    const struct together together = {w, e.index};
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &together, &p);
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
