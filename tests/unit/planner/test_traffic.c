@@ -1,219 +1,22 @@
-/* Bytes between hosts, against sums done by hand; and hostfiles as mpirun reads them. */
+/* Bytes between hosts, against sums done by hand. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "comm/base/problems.h"
 #include "trainer/learn/bucket.h"
-#include "trainer/phases/phases.h"
-#include "trainer/planner/hosts.h"
 #include "trainer/planner/reduction.h"
-#include "trainer/planner/traffic_step.h"
 #include "tests/support/check_unit.h"
-#include "tests/support/recipe_text.h"
+#include "tests/support/planned_step.h"
 
 static void close_to(double is, double want, double part)
 {
     ck_assert_msg(fabs(is - want) <= part * fabs(want), "%.10g, not %.10g", is, want);
 }
 
-/* ---- hostfiles ---- */
-
-static struct problems read_hosts(struct hosts *h, const char *text)
-{
-    struct problems p = {0};
-    bool ok = hosts_parse(h, text, strlen(text), "hosts", &p);
-    ck_assert_int_eq(ok, p.n == 0);
-    return p;
-}
-
-static void refused(const char *text, const char *why)
-{
-    struct hosts h;
-    struct problems p = read_hosts(&h, text);
-    ck_assert_int_eq(p.n, 1);
-    ck_assert_msg(strstr(p.text[0], why) != NULL, "no \"%s\" in: %s", why, p.text[0]);
-    problems_free(&p);
-    hosts_free(&h);
-}
-
-START_TEST(hostfile)
-{
-    struct hosts h;
-    struct problems p = read_hosts(&h, "# nodes\n\n node-a slots=2 max_slots=4 # first\r\n"
-                                       "root@10.0.0.2\tslots = 1\nnode-c max-slots=3 slots=3");
-    ck_assert_int_eq(p.n, 0);
-    ck_assert_int_eq(h.n, 3);
-    ck_assert_int_eq(h.slots, 6);
-    ck_assert_str_eq(h.at[0].name, "node-a");
-    ck_assert_str_eq(h.at[1].name, "root@10.0.0.2");
-    int *host = hosts_place(&h, 5);
-    const int want[] = {0, 0, 1, 2, 2};
-    for (int i = 0; i < 5; i++) ck_assert_int_eq(host[i], want[i]);
-    free(host);
-    hosts_free(&h);
-}
-END_TEST
-
-/* What editors and other systems make of a hostfile. */
-START_TEST(hostfile_odd)
-{
-    struct hosts h;
-    struct problems p = read_hosts(&h, "\xef\xbb\xbfGPU1.East.Example\tslots=08 \t\r\n\r\n"
-                                       "gpu1.west.example SLOTS\t=\t2 # two\r\n"
-                                       "gpu1.east.example slots=1 max-slots=9");
-    ck_assert_int_eq(p.n, 0);
-    ck_assert_int_eq(h.n, 2);
-    ck_assert_int_eq(h.slots, 11);
-    ck_assert_int_eq(h.at[0].slots, 9);
-    ck_assert_str_eq(h.at[1].name, "gpu1.west.example");
-    hosts_free(&h);
-    static const char utf16[] = "\xff\xfeh\0001\0 \0s\0\n\0h\0";
-    ck_assert(!hosts_parse(&h, utf16, sizeof utf16 - 1, "hosts", &p));
-    ck_assert_int_eq(p.n, 1);
-    ck_assert_msg(strstr(p.text[0], "UTF-16") != NULL, "%s", p.text[0]);
-    problems_free(&p);
-    hosts_free(&h);
-}
-END_TEST
-
-START_TEST(hostfile_refused)
-{
-    refused("a slots=1\nb slotz=2\n",
-            "hosts:2: \"slotz\" is not an option of a host: use slots=N or");
-    refused("a slotz=2\n", "did you mean slots?");
-    refused("a slots=two\n", "hosts:1: slots must be a number from 1 to 65536");
-    refused("a slots=0\n", "slots must be a number");
-    refused("a slots=\nb slots=1", "hosts:1: slots must be a number");
-    refused("a slots=1\nb\n", "hosts:2: host b has no slots=N");
-    refused("a slots=1\nb slots=1\nA slots=65536\n",
-            "hosts:3: host A is listed more than once, with");
-    refused("a slots=4 max_slots=2\n", "max_slots=2 is less than slots=4");
-    refused("a/b slots=1\n", "\"a/b\" is not a host name");
-    refused("a =\n", "\"=\" without a name");
-    refused("fe80::1 slots=1\n", "fe80::1 is an IPv6 address");
-    refused("a slots=1\nb:4\n", "hosts:2: \"b:4\" is not a host name; write: b slots=4");
-    refused("slots=4\n", "the line has no host name");
-    refused("= 4\n", "the line has no host name");
-    refused("knoten-\xc3\xa4 slots=1\n", "ASCII letters");
-    refused("a@ slots=1\n", "not a host name");
-    refused("# nothing\n", "lists no hosts");
-    refused("", "lists no hosts");
-}
-END_TEST
-
-static void placed_as(const struct hosts *h, const int *want, int n)
-{
-    int *host = hosts_place(h, n);
-    for (int i = 0; i < n; i++) ck_assert_msg(host[i] == want[i], "rank %d on %d", i, host[i]);
-    free(host);
-}
-
-/* The maps of hostfiles/README.md; the files of hostfiles/maps are the same ones, made by
- * launch/run.sh. */
-START_TEST(maps)
-{
-    static const int experts[] = {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1};
-    static const int mirrored[] = {0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0};
-    struct hosts h;
-    struct problems p = read_hosts(&h, "node-1 slots=8\nnode-2 slots=8\n");
-    ck_assert(hosts_map(&h, "experts:4x4x1", 4, 4, 1, &p));
-    placed_as(&h, experts, 16);
-    ck_assert(hosts_map(&h, "hostfiles/maps/2-hosts.mirrored-4x4x1", 4, 4, 1, &p));
-    placed_as(&h, mirrored, 16);
-    ck_assert(hosts_map(&h, "hostfiles/maps/2-hosts.experts-4x4x1", 4, 4, 1, &p));
-    placed_as(&h, experts, 16);
-    ck_assert(hosts_map(&h, "mirrored", 4, 4, 1, &p));
-    placed_as(&h, mirrored, 16);
-    ck_assert(!hosts_map(&h, "mirrored:2x8x1", 4, 4, 1, &p));
-    ck_assert(strstr(p.text[0], "differs from the recipe's, 4x4x1") != NULL);
-    problems_free(&p);
-    hosts_free(&h);
-}
-END_TEST
-
-START_TEST(maps_refused)
-{
-    static const struct {
-        const char *text, *why;
-    } bad[] = {
-        {"node-1\nnode-3\n", "map:2: \"node-3\" is not in the hostfile or cluster file"},
-        {"# two\nnode-1\nnode-1\n", "map:3: host node-1 has 1 slots, but this is its rank 2"},
-        {"node-1\n", "places only 1 of 2 ranks"},
-        {"node-1 slots=2\n", "map:1: a map takes one host per line"},
-        {"node-1\nnode-2\nnode-2\n", "more lines than ranks"}};
-    for (int i = 0; i < 5; i++) {
-        struct hosts h;
-        struct problems p = read_hosts(&h, "node-1 slots=1\nnode-2 slots=2\n");
-        ck_assert(!hosts_map_parse(&h, bad[i].text, strlen(bad[i].text), "map", 2, &p));
-        ck_assert_msg(strstr(p.text[0], bad[i].why) != NULL, "%s", p.text[0]);
-        problems_free(&p);
-        hosts_free(&h);
-    }
-}
-END_TEST
-
-/* ---- bytes ---- */
-
-static const char *const MODEL = "model: {layers: 4, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
-                                 "max_context: 64%s}\n"
-                                 "mesh: {pp: %d, tp: %d, ep: %d, decode_slots: 8}\n"
-                                 "data: {task: arithmetic, micro_batch_tokens: 64}\n"
-                                 "schedule: %s\nprecision: %s\n"
-                                 "phases: [{kind: sft, batch: 8, steps: 1}]\n";
-enum { V = 101, T = 64, C = 32, ROWS = 48 }; /* of 64 rows of room 48 are in use */
-
-struct wish {
-    const char *model;
-    int dp, pp, tp, ep;
-    const char *schedule, *precision;
-    int micro_batches;
-};
-
-/* A step's bytes, of ranks dealt to hosts that have `slots` each. */
-struct small {
-    struct settings settings;
-    struct plan plan;
-    struct traffic_job job;
-    int *first, *host;
-    struct hosts hosts;
-    struct traffic t;
-};
-
-static void small_new(struct small *s, struct wish w, int slots)
-{
-    int ranks = w.dp * w.pp * w.tp, chunks;
-    s->settings = recipe_of(ranks, MODEL, w.model, w.pp, w.tp, w.ep, w.schedule, w.precision);
-    struct dims d = settings_dims(&s->settings, V);
-    schedule_plan(&s->plan, &s->settings, &d, w.micro_batches);
-    struct memory_job m = {&s->settings, ops_find(d.precision, NULL), V,
-                           extent_of(phase_kinds, &s->settings)};
-    s->first = memory_split(&m, &chunks);
-    s->job = (struct traffic_job){.memory = m, .plan = &s->plan, .first = s->first, .rows = ROWS};
-    s->hosts = (struct hosts){0};
-    struct cluster c;
-    cluster_defaults(&c);
-    c.top.nodes = (ranks + slots - 1) / slots;
-    c.top.devices = slots;
-    hosts_of_cluster(&s->hosts, &c);
-    s->host = hosts_place(&s->hosts, ranks);
-    traffic_new(&s->t, s->hosts.n, ranks, s->host, true);
-    cluster_free(&c);
-}
-
-static void small_free(struct small *s)
-{
-    traffic_free(&s->t);
-    hosts_free(&s->hosts);
-    free(s->host);
-    free(s->first);
-    plan_free(&s->plan);
-    settings_free(&s->settings);
-}
+enum { V = PLANNED_V, T = 64, C = 32, ROWS = PLANNED_ROWS }; /* of 64 rows of room 48 are in use */
 
 /* All weights, by the parameter table. */
-static double weights(const struct small *s)
+static double weights(const struct planned_step *s)
 {
     struct dims d = settings_dims(&s->settings, V);
     return (double)params_count(&d);
@@ -223,8 +26,8 @@ static double weights(const struct small *s)
  * weight from its owner to three. */
 START_TEST(replicas)
 {
-    struct small s;
-    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
     double n = weights(&s);
     traffic_step(&s.t, &s.job);
     close_to(traffic_between(&s.t, TRAFFIC_REDUCE), 3 * n * 4, 1e-12);
@@ -234,7 +37,7 @@ START_TEST(replicas)
     ck_assert_double_eq(traffic_inside(&s.t, TRAFFIC_REDUCE), 0);
     for (int h = 0; h < 4; h++) close_to(traffic_out(&s.t, TRAFFIC_REDUCE, h), 0.75 * n * 4, 0.02);
     ck_assert_double_lt(traffic_between(&s.t, TRAFFIC_SUMS), 4000);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -242,8 +45,8 @@ END_TEST
  * are 2 bytes, gradients 4. */
 START_TEST(stages)
 {
-    struct small s;
-    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 1);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 1);
     double n = weights(&s);
     traffic_step(&s.t, &s.job);
     close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), 6 * T * C * 2, 1e-12);
@@ -252,13 +55,13 @@ START_TEST(stages)
     ck_assert_double_eq(traffic_at(&s.t, TRAFFIC_STAGES, 0, 2), 0);
     close_to(traffic_between(&s.t, TRAFFIC_REDUCE), n * 4, 1e-12);
     close_to(traffic_between(&s.t, TRAFFIC_GATHER), n * 2, 1e-12);
-    small_free(&s);
-    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 2);
+    planned_step_free(&s);
+    planned_step_new(&s, (struct planned_wish){"", 2, 2, 1, 1, "1f1b", "bf16", 6}, 2);
     s.job.forwards = 1; /* six activations more */
     traffic_step(&s.t, &s.job);
     ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_STAGES), 0);
     close_to(traffic_inside(&s.t, TRAFFIC_STAGES), 2 * 18 * T * C * 2, 1e-12);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -266,18 +69,18 @@ END_TEST
  * as often, but not where it turns. */
 START_TEST(placements)
 {
-    struct small s;
-    small_new(&s, (struct wish){"", 2, 2, 1, 1, "dualpipe", "fp32", 4}, 1);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 2, 2, 1, 1, "dualpipe", "fp32", 4}, 1);
     double n = weights(&s);
     traffic_step(&s.t, &s.job);
     close_to(traffic_between(&s.t, TRAFFIC_REDUCE), 3 * n * 4, 1e-12);
     close_to(traffic_between(&s.t, TRAFFIC_STAGES), 2 * 4 * 2 * T * C * 4, 1e-12);
-    small_free(&s);
-    small_new(&s, (struct wish){"", 1, 2, 1, 1, "dualpipev", "fp32", 4}, 1);
+    planned_step_free(&s);
+    planned_step_new(&s, (struct planned_wish){"", 1, 2, 1, 1, "dualpipev", "fp32", 4}, 1);
     traffic_step(&s.t, &s.job);
     close_to(traffic_between(&s.t, TRAFFIC_STAGES), 4 * 4 * T * C * 4, 1e-12);
     ck_assert_double_eq(traffic_between(&s.t, TRAFFIC_REDUCE), 0);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -285,17 +88,18 @@ END_TEST
  * float, each rank to the other. */
 START_TEST(tensor)
 {
-    struct small s;
-    small_new(&s, (struct wish){"", 1, 1, 2, 1, "serial", "bf16", 3}, 1);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 1, 1, 2, 1, "serial", "bf16", 3}, 1);
     traffic_step(&s.t, &s.job);
     double rows = 3 * ROWS, each = rows * ((4 * 4 + 2) * C + 4) * 4;
     close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 0, 1), each, 1e-12);
     close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 1, 0), each, 1e-12);
-    small_free(&s);
-    small_new(&s, (struct wish){", qk_norm: true", 1, 1, 2, 1, "serial", "bf16", 3}, 1);
+    planned_step_free(&s);
+    planned_step_new(&s, (struct planned_wish){", qk_norm: true", 1, 1, 2, 1, "serial", "bf16", 3},
+                     1);
     traffic_step(&s.t, &s.job); /* two gains of 8 in each layer, for two directions */
     close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 0, 1), each + 4 * 2 * 8 * 2 * 4, 1e-12);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -304,16 +108,16 @@ END_TEST
  */
 START_TEST(experts)
 {
-    struct small s;
+    struct planned_step s;
     const char *model = ", experts: 6, experts_active: 3, first_dense: 1";
-    small_new(&s, (struct wish){model, 2, 1, 1, 2, "serial", "bf16", 5}, 1);
+    planned_step_new(&s, (struct planned_wish){model, 2, 1, 1, 2, "serial", "bf16", 5}, 1);
     traffic_step(&s.t, &s.job);
     double row = 1.5 * C * 2, want = 5 * 3 * (4 * ROWS * row + 3 * 4);
     close_to(traffic_at(&s.t, TRAFFIC_EXPERTS, 0, 1), want, 1e-12);
     struct dims d = settings_dims(&s.settings, V);
     double dense = weights(&s) - 3 * 6 * 3.0 * C * d.Fe;
     close_to(traffic_between(&s.t, TRAFFIC_REDUCE), dense * 4, 1e-12);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -323,8 +127,8 @@ END_TEST
 START_TEST(paths)
 {
     static const double wire[] = {4, 2, 1 + 4.0 / 128};
-    struct small s;
-    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "bf16", 1}, 2);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 4, 1, 1, 1, "serial", "bf16", 1}, 2);
     s.settings.reduction.bucket_mib = 64;
     double n = weights(&s);
     for (int i = 0; i < REDUCTION_WAYS; i++) {
@@ -339,7 +143,7 @@ START_TEST(paths)
         if (nodes) close_to(traffic_at(&t, TRAFFIC_REDUCE, 0, 1), n * w, 1e-3);
         traffic_free(&t);
     }
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -386,11 +190,11 @@ START_TEST(paths_are_the_code)
     for (int c = 0; c < 4 * REDUCTION_WAYS; c++) {
         int R = groups[c / REDUCTION_WAYS].replicas;
         struct reduction_way way = REDUCTION_WAY[c % REDUCTION_WAYS];
-        struct small s;
+        struct planned_step s;
         struct bucket_list l;
         struct stage st;
-        small_new(&s, (struct wish){"", R, 1, 1, 1, "serial", "bf16", 1},
-                  groups[c / REDUCTION_WAYS].slots);
+        planned_step_new(&s, (struct planned_wish){"", R, 1, 1, 1, "serial", "bf16", 1},
+                         groups[c / REDUCTION_WAYS].slots);
         struct mesh m = memory_mesh(&s.settings, (struct mesh_at){0});
         const struct stage_job stage = memory_stage(&s.job.memory, &m, 1);
         stage_measure(&st, &stage);
@@ -414,7 +218,7 @@ START_TEST(paths_are_the_code)
         cells_check(&cells, &s.t);
         buckets_free(&l);
         stage_free(&st);
-        small_free(&s);
+        planned_step_free(&s);
     }
 }
 END_TEST
@@ -422,17 +226,17 @@ END_TEST
 /* Seconds of the busiest host on a link of 1 GB/s: three quarters of n in and out. */
 START_TEST(reduction_seconds)
 {
-    struct small s;
+    struct planned_step s;
     struct cluster c;
     cluster_defaults(&c);
     c.between = (struct link_settings){.gbs = 1, .us = 10};
-    small_new(&s, (struct wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
+    planned_step_new(&s, (struct planned_wish){"", 4, 1, 1, 1, "serial", "fp32", 1}, 1);
     double n = weights(&s);
     reduction_add(&s.t, &s.job.memory, REDUCTION_WAY[0]);
     struct reduction_time time = reduction_time(&s.t, &c, REDUCTION_WAY[0]);
     close_to(time.reduce, 0.75 * n * 4e-9 + 10e-6, 0.01);
     close_to(time.gather, 0.75 * n * 4e-9 + 10e-6, 0.01);
-    small_free(&s);
+    planned_step_free(&s);
     cluster_free(&c);
 }
 END_TEST
@@ -444,8 +248,8 @@ END_TEST
  * four ranks. */
 START_TEST(rollout)
 {
-    struct small s;
-    small_new(&s, (struct wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 2, 2, 1, 1, "1f1b", "bf16", 4}, 1);
     traffic_rollout(&s.t, &s.job, (struct rollout_size){6, 4, 11, 30});
     double answers = 6 * 4, tokens = answers * 30, rows = tokens + 6 * 10;
     double there = rows * (C * 2 + 16) + tokens / 4 * 20 + (2 * answers + 6) * 16;
@@ -459,7 +263,7 @@ START_TEST(rollout)
     traffic_join(&twice, &s.t, 0.5);
     close_to(traffic_at(&twice, TRAFFIC_STAGES, 0, 1), there, 1e-12);
     traffic_free(&twice);
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
@@ -468,9 +272,9 @@ END_TEST
 START_TEST(sites)
 {
     static const int host[] = {0, 1, 2, 3, 4, 5};
-    struct small s;
+    struct planned_step s;
     struct traffic t;
-    small_new(&s, (struct wish){"", 2, 1, 1, 1, "serial", "bf16", 1}, 1);
+    planned_step_new(&s, (struct planned_wish){"", 2, 1, 1, 1, "serial", "bf16", 1}, 1);
     s.settings.mesh.sites = 3;
     s.settings.sites.every = 10;
     double n = weights(&s), of[] = {4, 2, 1 + 4.0 / CODEC_BLOCK};
@@ -485,16 +289,11 @@ START_TEST(sites)
         close_to(traffic_at(&t, TRAFFIC_SITES, 5, 1), n * of[wire] / 2 / 10, 0.03);
         traffic_free(&t);
     }
-    small_free(&s);
+    planned_step_free(&s);
 }
 END_TEST
 
 #define TESTS(X)          \
-    X(hostfile)           \
-    X(hostfile_odd)       \
-    X(hostfile_refused)   \
-    X(maps)               \
-    X(maps_refused)       \
     X(replicas)           \
     X(stages)             \
     X(placements)         \
