@@ -160,11 +160,11 @@ static double simulate(struct prediction *out, const struct cluster *c, const st
  * layers end one after the other; weights are gathered after the update
  * (trainer/learn/grad_reduce.h). */
 static void reduce(struct prediction *out, const struct shape *s, const struct cluster *c,
-                   const struct layout *l, const struct chunks *k)
+                   const struct layout *l, const struct predicted_pipeline *p)
 {
     double sums = l->sums, all = l->sums + l->gathers;
-    if (all <= 0) all = cost_of_reduce(s, c, l, k->dense, k->expert), sums = all / 2;
-    double last = k->mean.b + k->mean.exchange_b + k->mean.w;
+    if (all <= 0) all = cost_of_reduce(s, c, l, p->dense, p->expert), sums = all / 2;
+    double last = out->b + out->w;
     out->hidden = l->buckets > 1 ? sums * (l->buckets - 1) / l->buckets : 0;
     if (out->hidden > last) out->hidden = last;
     out->reduce = all - out->hidden;
@@ -184,27 +184,44 @@ static void sum_up(struct prediction *out, const struct shape *s, const struct c
     out->mfu = peak > 0 ? shape_model_flops(s, l->context) * rows / (out->step * peak) : 0;
 }
 
-/* Pipeline, reduction and update are computed apart and added up: docs/PLANNER.md lists the
- * assumptions. */
-void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
-             const struct layout *l, struct timeline *timeline)
+/* What does not ask how many pipelines there are, but for cores that ranks share. */
+void predict_pipeline(struct predicted_pipeline *out, const struct shape *s,
+                      const struct cluster *c, const struct layout *l, struct timeline *timeline)
 {
     struct chunks k[2]; /* of passes that learn, and that only score */
+    struct prediction p = {.message = cost_of_message(s, c, l)};
     int chunks = plan_chunks(layout_place(l), l->pp);
     int *first = memory_take((size_t)chunks + 1, sizeof *first, "a prediction");
     if (!l->first) schedule_split_shape(first, s, l->context, chunks);
     for (int i = 0; i < 2; i++) chunks_new(&k[i], l->first ? l->first : first, i == 1, s, c, l);
     heaviest(&k[0], l->first ? l->first : first, s, l);
-    double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
-    *out = (struct prediction){.message = cost_of_message(s, c, l),
-                               .weights = k[0].dense + k[0].expert,
-                               .update = crowd * cost_of_update(s, c, l, k[0].dense, k[0].expert)};
-    double exposed = simulate(out, c, l, k, timeline);
-    out->f = k[0].mean.f + k[0].mean.exchange_f, out->b = k[0].mean.b + k[0].mean.exchange_b;
-    out->w = k[0].mean.w;
-    out->pair = pass_cost_pair(&k[0].mean, &k[0].mean, c->top.hidden);
-    reduce(out, s, c, l, &k[0]);
-    sum_up(out, s, c, l, exposed);
+    double exposed = simulate(&p, c, l, k, timeline);
+    p.f = k[0].mean.f + k[0].mean.exchange_f, p.b = k[0].mean.b + k[0].mean.exchange_b;
+    p.w = k[0].mean.w;
+    p.pair = pass_cost_pair(&k[0].mean, &k[0].mean, c->top.hidden);
+    p.weights = k[0].dense + k[0].expert;
+    *out = (struct predicted_pipeline){
+        .known = p, .exposed = exposed, .dense = k[0].dense, .expert = k[0].expert};
     for (int i = 0; i < 2; i++) chunks_free(&k[i]);
     free(first);
+}
+
+void predict_step(struct prediction *out, const struct shape *s, const struct cluster *c,
+                  const struct layout *l, const struct predicted_pipeline *p)
+{
+    double crowd = cluster_crowding(c, (long)l->dp * l->pp * l->tp, l->threads ? l->threads : 1);
+    *out = p->known;
+    out->update = crowd * cost_of_update(s, c, l, p->dense, p->expert);
+    reduce(out, s, c, l, p);
+    sum_up(out, s, c, l, p->exposed);
+}
+
+/* Pipeline, reduction and update are computed apart and added up: docs/PLANNER.md lists the
+ * assumptions. */
+void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
+             const struct layout *l, struct timeline *timeline)
+{
+    struct predicted_pipeline p;
+    predict_pipeline(&p, s, c, l, timeline);
+    predict_step(out, s, c, l, &p);
 }

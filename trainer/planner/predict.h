@@ -36,4 +36,16 @@ struct prediction {
 void predict(struct prediction *out, const struct shape *s, const struct cluster *c,
              const struct layout *l, struct timeline *timeline);
 
+/* The same in two parts. The first asks everything of the layout but dp (and it, too, where ranks
+ * share cores): who predicts many meshes may keep it. */
+struct predicted_pipeline {
+    struct prediction known; /* up to `pipeline`, bubble, crowding, weights */
+    double exposed;          /* seconds of the mean rank, of the pipeline */
+    double dense, expert;    /* weights of the rank with most */
+};
+void predict_pipeline(struct predicted_pipeline *out, const struct shape *s,
+                      const struct cluster *c, const struct layout *l, struct timeline *timeline);
+void predict_step(struct prediction *out, const struct shape *s, const struct cluster *c,
+                  const struct layout *l, const struct predicted_pipeline *p);
+
 #endif

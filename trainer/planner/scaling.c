@@ -68,36 +68,33 @@ const char *scaling_limit_name(enum scaling_limit l)
     return name[l];
 }
 
-/* Slots a rank needs, as plan_check counts them; a plan longer than this needs no more. */
-static int slots_of(const struct layout *l)
-{
-    struct plan plan;
-    struct plan_facts facts;
-    int m = plan_micro_batches(l->kind, l->pp, 2 * l->pp);
-    plan_make(&plan, l->kind, l->pp, m < l->micro_batches ? m : l->micro_batches);
-    plan_check(&plan, NULL, &facts, NULL);
-    plan_free(&plan);
-    return facts.peak_slots;
-}
-
 /* ---- one layout ---- */
+
+/* A search: of which model, on what. */
+struct scaling_search {
+    const struct scaled_model *m;
+    const struct cluster *c;
+    struct remember *known;
+    double memory; /* of a device; 0: without end */
+};
 
 /* A pipeline's time grows by the same with every further micro-batch: two short plans predict a
  * long one. */
-static void predict_long(struct prediction *out, const struct scaled_model *m,
-                         const struct cluster *c, const struct layout *l)
+static void predict_long(struct prediction *out, const struct scaling_search *s,
+                         const struct layout *l)
 {
+    const struct scaled_model *m = s->m;
     int near = plan_micro_batches(l->kind, l->pp, 3 * l->pp);
     int far = plan_micro_batches(l->kind, l->pp, 4 * l->pp);
     if (l->micro_batches <= far || near == far) {
-        predict(out, &m->shape, c, l, NULL);
+        remember_predict(s->known, out, l);
         return;
     }
     struct layout a = *l, b = *l;
     struct prediction pa, pb;
     a.micro_batches = near, b.micro_batches = far;
-    predict(&pa, &m->shape, c, &a, NULL);
-    predict(&pb, &m->shape, c, &b, NULL);
+    remember_predict(s->known, &pa, &a);
+    remember_predict(s->known, &pb, &b);
     *out = pb;
     double more = (double)(l->micro_batches - far) / (far - near);
     double idle = pb.bubble * pb.pipeline, waited = pb.exposed * pb.step - pb.reduce;
@@ -109,13 +106,13 @@ static void predict_long(struct prediction *out, const struct scaled_model *m,
     double rows = (double)l->dp * l->micro_batches * l->rows;
     out->rows_per_second = rows / out->step;
     out->mfu = shape_model_flops(&m->shape, l->context) * rows /
-               (out->step * cluster_peak(c, m->shape.precision) * l->dp * l->pp * l->tp);
+               (out->step * cluster_peak(s->c, m->shape.precision) * l->dp * l->pp * l->tp);
 }
 
 /* Cheap tests first: a table considers very many meshes. */
-static void consider(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
-                     struct layout l, double memory)
+static void consider(struct scaled *best, const struct scaling_search *s, struct layout l)
 {
+    const struct scaled_model *m = s->m;
     if (m->batch % l.dp != 0) return;
     l.micro_batches = m->batch / l.dp;
     if (!plan_possible(l.kind, l.pp,
@@ -127,40 +124,39 @@ static void consider(struct scaled *best, const struct scaled_model *m, const st
     working_did(0);
     double least = 0.99 * scaling_memory(&m->shape, &l, 1), bytes = least;
     struct prediction t;
-    if (memory > 0 && least > memory) return;
-    predict_long(&t, m, c, &l);
+    if (s->memory > 0 && least > s->memory) return;
+    predict_long(&t, s, &l);
     if (best->fits && t.rows_per_second <= best->time.rows_per_second) return;
-    if (memory > 0) /* last, since placing takes longest */
-        bytes = m->model ? scaling_placed(m, &l) : scaling_memory(&m->shape, &l, slots_of(&l));
-    if (memory > 0 && bytes > memory) return;
+    if (s->memory > 0) /* last, since placing takes longest */
+        bytes = m->model ? scaling_placed(m, &l)
+                         : scaling_memory(&m->shape, &l, remember_slots(s->known, &l));
+    if (s->memory > 0 && bytes > s->memory) return;
     *best = (struct scaled){.fits = true, .layout = l, .time = t, .bytes = bytes};
 }
 
 /* ep in powers of two up to 64, as in DeepSeek-V3. */
-static void each_split(struct scaled *best, const struct scaled_model *m, const struct cluster *c,
-                       struct layout l, double memory)
+static void each_split(struct scaled *best, const struct scaling_search *s, struct layout l)
 {
-    for (l.ep = 1; l.ep <= l.dp && l.ep <= (m->shape.experts > 0 ? 64 : 1); l.ep *= 2) {
+    for (l.ep = 1; l.ep <= l.dp && l.ep <= (s->m->shape.experts > 0 ? 64 : 1); l.ep *= 2) {
         if (l.dp % l.ep != 0) continue;
         for (int k = 0; k < PLAN_AUTO; k++) {
             l.kind = (enum plan_kind)k;
-            if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) consider(best, m, c, l, memory);
+            if ((l.pp == 1) == (l.kind == PLAN_SERIAL)) consider(best, s, l);
         }
     }
 }
 
 /* tp within a node, pp up to 32, everything in powers of two. */
-static struct scaled search(const struct scaled_model *m, const struct cluster *c, int devices,
-                            double memory)
+static struct scaled search(const struct scaling_search *s, int devices)
 {
     struct scaled best = {0};
     struct layout l = {
-        .rows = m->context, .room = m->context, .context = m->context, .sharded = true};
-    for (l.tp = 1; l.tp <= c->top.devices && l.tp <= 8; l.tp *= 2)
+        .rows = s->m->context, .room = s->m->context, .context = s->m->context, .sharded = true};
+    for (l.tp = 1; l.tp <= s->c->top.devices && l.tp <= 8; l.tp *= 2)
         for (l.pp = 1; (long)l.pp * l.tp <= devices && l.pp <= 32; l.pp *= 2) {
             if (devices % (l.pp * l.tp) != 0) continue;
             l.dp = devices / (l.pp * l.tp);
-            each_split(&best, m, c, l, memory);
+            each_split(&best, s, l);
         }
     return best;
 }
@@ -178,13 +174,17 @@ static enum scaling_limit limit_of(const struct scaled *s, double memory_gain, d
 
 /* What limits: searched again without the memory limit and with four times the batch; whichever
  * helps more was the limit. */
-struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c, int devices)
+struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c,
+                           struct remember *known, int devices)
 {
-    double memory = c->top.memory_gib * 0x1p30;
     struct scaled_model more = *m;
     more.batch *= 4;
-    struct scaled s = search(m, c, devices, memory);
-    struct scaled roomy = search(m, c, devices, 0), longer = search(&more, c, devices, memory);
+    known->shape = &m->shape, known->cluster = c;
+    const struct scaling_search as_it_is = {m, c, known, c->top.memory_gib * 0x1p30};
+    struct scaling_search without_end = as_it_is, with_more = as_it_is;
+    without_end.memory = 0, with_more.m = &more;
+    struct scaled s = search(&as_it_is, devices);
+    struct scaled roomy = search(&without_end, devices), longer = search(&with_more, devices);
     double now = s.time.rows_per_second;
     s.limit = LIMIT_MEMORY;
     if (!s.fits && longer.fits && !(roomy.fits)) s.limit = LIMIT_BATCH;
@@ -224,6 +224,7 @@ void scaling_print(const struct cluster *c)
     working_begin("searching meshes, table row", 0);
     for (int i = 0; i < SCALED_MODELS; i++) {
         const struct scaled_model *m = &SCALED[i];
+        struct remember known = {.shape = NULL};
         double alone = 0;
         printf("\n%s, %.0f B weights, %d sequences of %.0f per step\n%8s  %-20s %-10s %6s %9s %10s "
                "%9s %9s %9s %8s %6s  %s\n",
@@ -231,11 +232,12 @@ void scaling_print(const struct cluster *c)
                "mesh", "schedule", "M", "step, s", "tokens/s", "MFU", "bubble", "exposed", "to one",
                "GiB", "limit");
         for (int n = LEAST; n <= MOST; n *= 2) {
-            struct scaled s = scaling_best(m, c, n);
+            struct scaled s = scaling_best(m, c, &known, n);
             if (s.fits && alone <= 0) alone = s.time.rows_per_second / n;
             print_row(&s, n, alone);
             working_did(1);
         }
+        remember_free(&known);
     }
     working_end();
 }

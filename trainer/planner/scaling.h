@@ -4,7 +4,7 @@
 #ifndef DUET_TRAINER_PLANNER_SCALING_H
 #define DUET_TRAINER_PLANNER_SCALING_H
 
-#include "trainer/planner/predict.h"
+#include "trainer/planner/remember.h"
 
 /* A model with the batch it is trained on. */
 struct scaled_model {
@@ -53,8 +53,9 @@ struct scaled {
 /* Searches all meshes (dp, pp, tp within a node, ep) and schedules. limit: what would gain most if
  * it were lifted: memory without end, or four times the batch, where that gains 5 % at least; else
  * the larger of bubble and exposed communication where it is 5 % at least; else computing itself.
- */
-struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c, int devices);
+ * known: of this model and cluster alone, however often they are searched. */
+struct scaled scaling_best(const struct scaled_model *m, const struct cluster *c,
+                           struct remember *known, int devices);
 
 /* The table, to stdout, for nodes like the cluster's. */
 void scaling_print(const struct cluster *c);

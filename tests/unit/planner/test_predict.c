@@ -425,10 +425,12 @@ START_TEST(scaling)
     struct problems p = {0};
     cluster_defaults(&c);
     ck_assert(cluster_load(&c, "launch/clusters/h800-2048.yaml", &p));
-    struct scaled none = scaling_best(&SCALED[SCALED_V3], &c, 8);
+    struct remember v3 = {.shape = NULL}, known = {.shape = NULL};
+    struct scaled none = scaling_best(&SCALED[SCALED_V3], &c, &v3, 8);
     ck_assert(!none.fits);
     ck_assert_int_eq(none.limit, LIMIT_MEMORY);
-    struct scaled few = scaling_best(&SCALED[0], &c, 8), many = scaling_best(&SCALED[0], &c, 512);
+    struct scaled few = scaling_best(&SCALED[0], &c, &known, 8),
+                  many = scaling_best(&SCALED[0], &c, &known, 512);
     ck_assert(few.fits && many.fits);
     ck_assert_double_gt(many.time.rows_per_second, 10 * few.time.rows_per_second);
     ck_assert_double_lt(many.time.rows_per_second, 64 * few.time.rows_per_second);
@@ -436,6 +438,8 @@ START_TEST(scaling)
     ck_assert_double_le(few.bytes, 80 * 0x1p30);
     close_to(few.bytes, scaling_placed(&SCALED[0], &few.layout),
              1e-12); /* what --propose judges by */
+    remember_free(&v3);
+    remember_free(&known);
     cluster_free(&c);
 }
 END_TEST
