@@ -21,6 +21,55 @@ struct mesh_at mesh_coords(const struct mesh *m, int rank)
     return (struct mesh_at){rank / m->tp / m->pp, rank / m->tp % m->pp, rank % m->tp};
 }
 
+/* --- groups --- */
+
+int mesh_axis_size(const struct mesh *m, enum mesh_axis axis)
+{
+    const int size[MESH_AXES] = {[MESH_PIPE] = m->pp,
+                                 [MESH_DATA] = m->dp,
+                                 [MESH_TENSOR] = m->tp,
+                                 [MESH_EXPERT] = m->ep,
+                                 [MESH_REPLICA] = m->dp * m->replica_inner,
+                                 [MESH_EXPERT_REPLICA] = m->dp / m->ep * m->replica_inner};
+    return size[axis];
+}
+
+/* Is p in the upper half of a mirror? */
+static int is_high(const struct mesh *m, int p)
+{
+    return m->replica_inner == 2 && p >= m->pp / 2;
+}
+
+int mesh_axis_number(const struct mesh *m, enum mesh_axis axis, struct mesh_at at)
+{
+    int inner = m->replica_inner, high = is_high(m, at.p);
+    const int number[MESH_AXES] = {[MESH_PIPE] = at.p,
+                                   [MESH_DATA] = at.d,
+                                   [MESH_TENSOR] = at.t,
+                                   [MESH_EXPERT] = at.d % m->ep,
+                                   [MESH_REPLICA] = at.d * inner + high,
+                                   [MESH_EXPERT_REPLICA] = at.d / m->ep * inner + high};
+    return number[axis];
+}
+
+/* Replicas stand pipeline by pipeline, within one the lower stage of a mirror's two first. */
+int mesh_axis_rank(const struct mesh *m, enum mesh_axis axis, struct mesh_at at, int i)
+{
+    int inner = m->replica_inner, low = is_high(m, at.p) ? m->pp - 1 - at.p : at.p;
+    int p = i % inner ? m->pp - 1 - low : low;
+    switch (axis) {
+    case MESH_PIPE: at.p = i; break;
+    case MESH_DATA: at.d = i; break;
+    case MESH_TENSOR: at.t = i; break;
+    case MESH_EXPERT: at.d = at.d / m->ep * m->ep + i; break;
+    case MESH_REPLICA: at = (struct mesh_at){i / inner, p, at.t}; break;
+    case MESH_EXPERT_REPLICA:
+        at = (struct mesh_at){i / inner * m->ep + at.d % m->ep, p, at.t};
+        break;
+    }
+    return mesh_rank_at(m, at);
+}
+
 /* --- what can be --- */
 
 static bool divides(int part, int whole)

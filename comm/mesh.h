@@ -47,6 +47,22 @@ int mesh_rank(const struct mesh *m, int d, int p);
 int mesh_rank_at(const struct mesh *m, struct mesh_at at);
 struct mesh_at mesh_coords(const struct mesh *m, int rank);
 
+/* The groups that a rank is in, in the order of the communicators of struct mesh. */
+enum mesh_axis {
+    MESH_PIPE,
+    MESH_DATA,
+    MESH_TENSOR,
+    MESH_EXPERT,
+    MESH_REPLICA,
+    MESH_EXPERT_REPLICA
+};
+enum { MESH_AXES = MESH_EXPERT_REPLICA + 1 };
+/* Members of such a group; the number that the rank at `at` has in its own; the rank of member i
+ * there. Of m only the sizes and replica_inner are read. Local, pure. */
+int mesh_axis_size(const struct mesh *m, enum mesh_axis axis);
+int mesh_axis_number(const struct mesh *m, enum mesh_axis axis, struct mesh_at at);
+int mesh_axis_rank(const struct mesh *m, enum mesh_axis axis, struct mesh_at at, int i);
+
 /* All reasons why the mesh cannot be, with the nearest that can (sizes that use `ranks`). Local,
  * pure. Returns true when it can. */
 bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, struct problems *p);

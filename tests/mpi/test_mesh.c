@@ -75,6 +75,26 @@ static bool is_replica(const struct mesh *m, MPI_Comm comm, int first, int each)
     return ok;
 }
 
+/* What the planner knows of a group without a communicator. */
+static bool is_axis(const struct mesh *m, enum mesh_axis axis, MPI_Comm comm)
+{
+    int in[16];
+    struct mesh_at at = {m->d, m->p, m->t};
+    members(comm, in);
+    bool ok =
+        size_of(comm) == mesh_axis_size(m, axis) && rank_of(comm) == mesh_axis_number(m, axis, at);
+    for (int i = 0; ok && i < size_of(comm); i++) ok = in[i] == mesh_axis_rank(m, axis, at, i);
+    return ok;
+}
+
+static void check_axes(const struct mesh *m)
+{
+    MPI_Comm const comm[MESH_AXES] = {m->pipe,   m->data,    m->tensor,
+                                      m->expert, m->replica, m->expert_replica};
+    for (int axis = 0; axis < MESH_AXES; axis++)
+        ck_all(is_axis(m, (enum mesh_axis)axis, comm[axis]), "axis %d by arithmetic", axis);
+}
+
 static void check_mesh(struct mesh_shape s)
 {
     struct mesh m;
@@ -86,6 +106,7 @@ static void check_mesh(struct mesh_shape s)
     ck_all(is_expert(&m), "members of expert");
     ck_all(is_replica(&m, m.replica, 0, 1), "members of replica");
     ck_all(is_replica(&m, m.expert_replica, m.d % m.ep, m.ep), "members of expert_replica");
+    check_axes(&m);
     mesh_free(&m);
     mesh_free(&m);
 }
