@@ -20,7 +20,7 @@ void reduction_group_free(struct reduction_group *g)
     free(g->count);
 }
 
-/* Of one share of experts the members are every ep-th pipeline's. */
+/* The members that hold one share of the experts are every ep-th pipeline's. */
 void reduction_group_fill(struct reduction_group *g, const struct reduction_sums *s,
                           struct bucket *b, int e, int ep)
 {

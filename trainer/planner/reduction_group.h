@@ -12,7 +12,7 @@ struct reduction_group {
     int *rank, *host;
     size_t *count, *offset;
 };
-/* Room for so many members. */
+/* Room for `most` members. */
 void reduction_group_new(struct reduction_group *g, int most);
 void reduction_group_free(struct reduction_group *g);
 

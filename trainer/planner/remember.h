@@ -9,7 +9,7 @@
 struct remembered; /* one of them */
 enum { REMEMBER_LISTS = 1024 };
 
-/* Of one model on one cluster; layouts differ in nothing but dp, pp, tp, ep, kind and
+/* For one model on one cluster; layouts differ in nothing but dp, pp, tp, ep, kind and
  * micro_batches. Zero at first. */
 struct remember {
     const struct shape *shape;
