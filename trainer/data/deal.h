@@ -42,9 +42,10 @@ struct deal {
     double imbalance, pipelines_imbalance, directions_imbalance;
     /* scratch: of sequences, then of bins */
     int *order, *next, *best;
-    int64_t *cost;
+    int64_t *cost; /* deal_cost of each */
     int *by_cost, *item, *group, *number, *members, *heap;
     int64_t *sum;
+    long long steps; /* of inner loops, in the last deal: the work it took */
 };
 /* Room for max_n sequences in max_bins micro-batches (deal_bound). */
 void deal_place(struct deal *d, int max_n, int max_bins, struct arena *a);

@@ -304,6 +304,40 @@ START_TEST(uneven_answers)
 }
 END_TEST
 
+/* --- the same deals in every version: a resumed run learns from the same micro-batches --- */
+
+static uint64_t hashed(uint64_t h, const struct deal *d, int n)
+{
+    h = (h ^ (uint64_t)d->bins) * 0x100000001b3u;
+    for (int i = 0; i < n; i++) h = (h ^ (uint64_t)d->bin_of[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* The sums are of the first version, which looked for each bin, swap and trade among all. */
+START_TEST(deals_stay_what_they_were)
+{
+    struct rng_stream r = {.seed = 21, .at = {.purpose = RNG_TEST}};
+    uint64_t even = 0xcbf29ce484222325u, uneven_ones = even;
+    struct batch b;
+    for (int trial = 0; trial < 1000; trial++) {
+        batch_make(&b, &r);
+        b.shape.pipelines = draw(&r, 1, 12);
+        deal_run(&dealt, &b.shape, b.rows, b.n);
+        even = hashed(even, &dealt, b.n);
+        deal_plainly(&dealt, &b.shape, b.rows, b.n);
+        even = hashed(even, &dealt, b.n);
+    }
+    for (int trial = 0; trial < 20; trial++) {
+        b = (struct batch){.n = MOST, .shape = {512, draw(&r, 1, 128), 2, draw(&r, 1, 16), 3000}};
+        for (int i = 0; i < b.n; i++) b.rows[i] = 1 + 500 / draw(&r, 1, 60);
+        deal_run(&dealt, &b.shape, b.rows, b.n);
+        uneven_ones = hashed(uneven_ones, &dealt, b.n);
+    }
+    ck_assert_msg(even == 0xc8ef10426d384e70u && uneven_ones == 0x2ba7153733780cd1u, "%#llx, %#llx",
+                  (unsigned long long)even, (unsigned long long)uneven_ones);
+}
+END_TEST
+
 START_TEST(price_of_a_row)
 {
     /* a layer: qkv 3*64*64, out 64*64, ffn 3*64*172 weights; two layers; head 100*64; a key: 2*64
@@ -314,13 +348,14 @@ START_TEST(price_of_a_row)
 }
 END_TEST
 
-#define TESTS(X)         \
-    X(random_lengths)    \
-    X(worst_case)        \
-    X(by_hand)           \
-    X(pipelines_by_hand) \
-    X(many_pipelines)    \
-    X(uneven_answers)    \
+#define TESTS(X)                 \
+    X(random_lengths)            \
+    X(worst_case)                \
+    X(by_hand)                   \
+    X(pipelines_by_hand)         \
+    X(many_pipelines)            \
+    X(uneven_answers)            \
+    X(deals_stay_what_they_were) \
     X(price_of_a_row)
 
 UNIT_MAIN("deal", .timeout_s = 60, .setup = setup, .teardown = teardown)
