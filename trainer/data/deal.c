@@ -50,8 +50,11 @@ void deal_place(struct deal *d, int max_n, int max_bins, struct arena *a)
     d->bin = arena_take_n(a, bins, sizeof *d->bin);
     d->cost = arena_take_n(a, n, sizeof *d->cost);
     d->sum = arena_take_n(a, bins, sizeof *d->sum);
+    d->rest = arena_take_n(a, 2 * (size_t)deal_leaves(max_bins), sizeof *d->rest);
+    d->sums = arena_take_n(a, 2 * (size_t)deal_leaves(max_bins), sizeof *d->sums);
     int **const of_sequences[] = {&d->bin_of, &d->order, &d->next, &d->best};
-    int **const of_bins[] = {&d->by_cost, &d->item, &d->group, &d->number, &d->members, &d->heap};
+    int **const of_bins[] = {&d->by_cost, &d->item, &d->group, &d->number,
+                             &d->members, &d->heap, &d->list};
     for (size_t i = 0; i < sizeof of_sequences / sizeof *of_sequences; i++)
         *of_sequences[i] = arena_take_n(a, n, sizeof(int));
     for (size_t i = 0; i < sizeof of_bins / sizeof *of_bins; i++)
@@ -180,89 +183,6 @@ static void fill_fewest(struct deal *d, const struct deal_shape *s, const int *r
     }
 }
 
-/* --- over pipelines, then over the directions of each: equally many bins, nearly equal sums --- */
-
-/* Two of the n items in groups changes places when that lowers the costliest group. */
-static bool trade(struct deal *d, const int *item, int n, int groups)
-{
-    int top = 0, give = -1, take = -1;
-    for (int g = 1; g < groups; g++)
-        if (d->sum[g] > d->sum[top]) top = g;
-    int64_t least = d->sum[top];
-    for (int i = 0; i < n; i++)
-        for (int j = 0; d->group[i] == top && j < n; j++) {
-            int64_t change = d->bin[item[i]].cost - d->bin[item[j]].cost;
-            int64_t a = d->sum[top] - change, b = d->sum[d->group[j]] + change;
-            if (d->group[j] == top || (a > b ? a : b) >= least) continue;
-            least = a > b ? a : b;
-            give = i;
-            take = j;
-        }
-    if (give < 0) return false;
-    int64_t change = d->bin[item[give]].cost - d->bin[item[take]].cost;
-    int to = d->group[take];
-    d->sum[top] -= change;
-    d->sum[to] += change;
-    d->group[give] = to;
-    d->group[take] = top;
-    return true;
-}
-
-/* The heap of groups with room: the cheapest on top, of equals the first. heap[at] may be too dear
- * for its place. */
-static void sift(struct deal *d, int n, int at)
-{
-    for (int least = at;; at = least) {
-        for (int c = 2 * at + 1; c <= 2 * at + 2 && c < n; c++) {
-            int x = d->heap[c], y = d->heap[least];
-            if (d->sum[x] < d->sum[y] || (d->sum[x] == d->sum[y] && x < y)) least = c;
-        }
-        if (least == at) return;
-        int x = d->heap[at];
-        d->heap[at] = d->heap[least];
-        d->heap[least] = x;
-    }
-}
-
-/* group[i] of item[i], i < n, the costliest first into the cheapest group with room. */
-static void spread(struct deal *d, const int *item, int n, int groups)
-{
-    int room = groups; /* the number of groups that have some */
-    for (int g = 0; g < groups; g++) d->sum[g] = d->members[g] = 0, d->heap[g] = g;
-    for (int i = 0; i < n; i++) {
-        int best = d->heap[0];
-        d->group[i] = best;
-        d->sum[best] += d->bin[item[i]].cost;
-        if (++d->members[best] == n / groups) d->heap[0] = d->heap[--room];
-        sift(d, room, 0);
-    }
-    for (int trades = 0; trades < n && trade(d, item, n, groups); trades++) {
-    }
-}
-
-/* Leaves in `item` the bins of pipeline 0, those of 1, ...: each by falling cost. */
-static void spread_over_pipelines(struct deal *d, const struct deal_shape *s)
-{
-    int each = d->bins / s->pipelines;
-    spread(d, d->by_cost, d->bins, s->pipelines);
-    for (int p = 0; p < s->pipelines; p++) d->members[p] = 0;
-    for (int i = 0; i < d->bins; i++) {
-        int p = d->group[i];
-        d->item[p * each + d->members[p]++] = d->by_cost[i];
-    }
-}
-
-static void spread_over_directions(struct deal *d, const struct deal_shape *s, int pipeline)
-{
-    int n = d->bins / s->pipelines;
-    const int *item = d->item + pipeline * n;
-    spread(d, item, n, s->directions);
-    for (int g = 0; g < s->directions; g++)
-        for (int i = 0, k = 0; i < n; i++)
-            if (d->group[i] == g)
-                d->number[item[i]] = (k++ * s->directions + g) * s->pipelines + pipeline;
-}
-
 /* --- the whole --- */
 
 static double over_mean(const int64_t *sum, int n)
@@ -298,8 +218,7 @@ void deal_run(struct deal *d, const struct deal_shape *s, const int *rows, int n
     fill_fewest(d, s, rows, n, false);
     deal_even_out(d, s, rows);
     order_all(d, d->by_cost, d->bins, deal_less_costly);
-    spread_over_pipelines(d, s);
-    for (int p = 0; p < s->pipelines; p++) spread_over_directions(d, s, p);
+    deal_spread(d, s);
     for (int i = 0; i < n; i++) d->bin_of[i] = d->number[d->bin_of[i]];
     bins_load(d, rows, n);
     deal_level(d, s, rows, largest_cost(d));

@@ -43,8 +43,8 @@ struct deal {
     /* scratch: of sequences, then of bins */
     int *order, *next, *best;
     int64_t *cost; /* deal_cost of each */
-    int *by_cost, *item, *group, *number, *members, *heap;
-    int64_t *sum;
+    int *by_cost, *item, *group, *number, *members, *heap, *list;
+    int64_t *sum, *rest, *sums;
     long long steps; /* of inner loops, in the last deal: the work it took */
 };
 /* Room for max_n sequences in max_bins micro-batches (deal_bound). */

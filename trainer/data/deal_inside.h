@@ -1,5 +1,6 @@
 /* What the parts of dealing share: bins, and heaps of them (deal_inside.c). Bins are filled in
- * deal.c; they and groups of them are evened out by single sequences in deal_even.c. */
+ * deal.c; they and groups of them are evened out by single sequences in deal_even.c, spread over
+ * pipelines and directions in deal_spread.c. */
 #ifndef DUET_TRAINER_DATA_DEAL_INSIDE_H
 #define DUET_TRAINER_DATA_DEAL_INSIDE_H
 
@@ -35,6 +36,10 @@ deal_before deal_less_costly;
 
 /* Single sequences between bins, until none is made cheaper by it. */
 void deal_even_out(struct deal *d, const struct deal_shape *s, const int *rows);
+/* n rounded up to a power of 2: d->rest and d->sums have twice as many. */
+int deal_leaves(int n);
+/* d->number of each bin of d->by_cost, which gives it a pipeline and a direction. */
+void deal_spread(struct deal *d, const struct deal_shape *s);
 /* Single sequences once more, between pipelines, then between directions. No bin may come to cost
  * more than the ceiling. */
 void deal_level(struct deal *d, const struct deal_shape *s, const int *rows, int64_t ceiling);
