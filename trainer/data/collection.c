@@ -16,7 +16,7 @@
 #include "trainer/data/files.h"
 #include "trainer/data/index.h"
 
-enum { SLOTS = 64 };
+enum { SLOTS = 64, EVERY = 1024 };
 static const uint64_t LARGE_BYTES = (uint64_t)256 << 20;
 
 /* A problem's text while it is in use. */
@@ -332,18 +332,26 @@ static void sum_text(struct checksum *sum, const char *text)
     checksum_add(sum, text ? "\0" : "\1", 1);
 }
 
+static void sum_record(struct checksum *sum, const struct example *r)
+{
+    sum_text(sum, r->prompt);
+    sum_text(sum, r->answer);
+    sum_text(sum, r->demonstration);
+    for (int k = 0; k < r->turns; k++) {
+        sum_text(sum, r->turn[k].text);
+        sum_text(sum, r->turn[k].reasoning);
+        checksum_add(sum, &r->turn[k].role, sizeof r->turn[k].role);
+    }
+}
+
 static void sum_records(struct collection *c, enum split split, struct checksum *sum)
 {
-    for (int i = 0; i < c->index.split[split].n; i++) {
-        const struct example *r = read_example(c, place_of(c, split, i));
-        sum_text(sum, r->prompt);
-        sum_text(sum, r->answer);
-        sum_text(sum, r->demonstration);
-        for (int k = 0; k < r->turns; k++) {
-            sum_text(sum, r->turn[k].text);
-            sum_text(sum, r->turn[k].reasoning);
-            checksum_add(sum, &r->turn[k].role, sizeof r->turn[k].role);
-        }
+    double said = clock_now();
+    const int n = c->index.split[split].n;
+    for (int i = 0; i < n; i++) {
+        sum_record(sum, read_example(c, place_of(c, split, i)));
+        if (i % EVERY == 0 && watchdog_long(&said))
+            log_info("%s: sum of %d of %d problems", c->index.file[0].path, i, n);
     }
 }
 
