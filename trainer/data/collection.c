@@ -355,14 +355,30 @@ static void sum_records(struct collection *c, enum split split, struct checksum 
     }
 }
 
+static void sum_bytes(const struct collection *c, struct checksum *sum)
+{
+    for (int i = 0; i < c->index.files; i++)
+        checksum_add(sum, &c->index.file[i].sum, sizeof c->index.file[i].sum);
+}
+
+uint64_t collection_bytes_sum(const struct collection *c)
+{
+    struct checksum *sum = checksum_new();
+    sum_bytes(c, sum);
+    uint64_t value = checksum_value(sum);
+    checksum_free(sum);
+    return value;
+}
+
 uint64_t collection_sum(struct collection *c, enum split split)
 {
     if (c->index.split[split].n == 0) return 0;
     if (c->summed[split]) return c->sum[split];
     struct checksum *sum = checksum_new();
-    if (!collection_is_large(c)) sum_records(c, split, sum);
-    for (int i = 0; collection_is_large(c) && i < c->index.files; i++)
-        checksum_add(sum, &c->index.file[i].sum, sizeof c->index.file[i].sum);
+    if (collection_is_large(c))
+        sum_bytes(c, sum);
+    else
+        sum_records(c, split, sum);
     if (c->mix && split == SPLIT_TRAIN) checksum_add(sum, c->mix->quota, sizeof c->mix->quota);
     c->sum[split] = checksum_value(sum);
     c->summed[split] = true;

@@ -35,6 +35,8 @@ const char *collection_place(struct collection *c, const struct problem *p, int 
 void collection_keep(struct collection *c, enum split split, const bool *keep);
 /* The checksum of a split's records, in their order. */
 uint64_t collection_sum(struct collection *c, enum split split);
+/* The checksum of the files' bytes. */
+uint64_t collection_bytes_sum(const struct collection *c);
 
 /* So much that it is not gone through record by record before a run: only a sample of the training
  * split is, and its held-out tenth ends at LARGE_HELDOUT (index.h). */

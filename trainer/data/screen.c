@@ -29,11 +29,6 @@ static int tokens_of(const struct look *l, struct span s, bool special)
     return (int)tokenizer_encode(l->how->tokenizer, s.at, s.n, special, NULL, 0);
 }
 
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static int smaller(int a, int b)
 {
     return a < b ? a : b;
@@ -66,8 +61,8 @@ static bool no_rendering(struct look *l, int place)
 {
     const char *why = l->how->chat ? chat_refused(l->how->chat) : NULL;
     if (!why) return false;
-    if (l->no_rendering.n == 0) snprintf(l->why, sizeof l->why, "%s", why);
-    found_add(&l->no_rendering, place);
+    if (l->seen.no_rendering.n == 0) snprintf(l->seen.why, sizeof l->seen.why, "%s", why);
+    found_add(&l->seen.no_rendering, place);
     return true;
 }
 
@@ -85,8 +80,8 @@ static void look_for_never(struct look *l, const struct problem *p, struct span 
     }
     for (size_t i = 0; i < t.n && i < t.room; i++) {
         if (!t.learn[i] || !never_has(chat_never(chat), t.token[i])) continue;
-        if (l->unlearnable.n == 0) l->never = t.token[i];
-        found_add(&l->unlearnable, place);
+        if (l->seen.unlearnable.n == 0) l->seen.never = t.token[i];
+        found_add(&l->seen.unlearnable, place);
         return;
     }
 }
@@ -99,18 +94,18 @@ static bool look_at_conversation(struct look *l, const struct problem *p, int pl
     const struct turn *turn = source_turns(l->source, p);
     bool unread = false;
     if (!l->how->chat || turn[p->turns - 1].role != TURN_ASSISTANT) {
-        found_add(&l->no_demonstration, place);
+        found_add(&l->seen.no_demonstration, place);
         return false;
     }
     for (int i = 0; i < p->turns; i++)
-        unread = scan(l, &l->read, (struct span){turn[i].text, turn[i].n}, false) || unread;
+        unread = scan(l, &l->seen.read, (struct span){turn[i].text, turn[i].n}, false) || unread;
     chat_conversation(l->how->chat, turn, p->turns, &t);
     if (no_rendering(l, place)) return false;
-    l->longest_demonstration = larger(l->longest_demonstration, (int)t.n);
+    l->seen.longest_demonstration = larger(l->seen.longest_demonstration, (int)t.n);
     if ((int)t.n > l->how->max_context)
-        found_add(&l->long_demonstrations, place);
+        found_add(&l->seen.long_demonstrations, place);
     else
-        l->usable++;
+        l->seen.usable++;
     if ((int)t.n <= l->how->max_context) look_for_never(l, p, (struct span){0}, place);
     return unread;
 }
@@ -123,21 +118,22 @@ static bool look_at_demonstration(struct look *l, const struct problem *p, int p
     bool closed;
     if (p->turns > 0) return look_at_conversation(l, p, place);
     if (!source_demonstrate(l->source, p, (uint32_t)place, &text)) {
-        found_add(&l->no_demonstration, place);
+        found_add(&l->seen.no_demonstration, place);
         return false;
     }
     struct span whole = {text.at, text.n}, answer = completion_answer(whole);
     int n = n_prompt + tokens_of(l, whole, true) + 1; /* <eos> */
-    if (!text.cut) l->longest_demonstration = larger(l->longest_demonstration, n);
+    if (!text.cut) l->seen.longest_demonstration = larger(l->seen.longest_demonstration, n);
     if (text.cut || n > l->how->max_context)
-        found_add(&l->long_demonstrations, place);
+        found_add(&l->seen.long_demonstrations, place);
     else
-        l->usable++;
+        l->seen.usable++;
     if (!text.cut && n <= l->how->max_context) look_for_never(l, p, whole, place);
     struct span wanted = {p->answer, strlen(p->answer)};
     bool same = answer.n == wanted.n && memcmp(answer.at, wanted.at, wanted.n) == 0;
-    if (answer.at && !same && scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
-    return scan(l, &l->read, completion_reasoning(whole, &closed), true);
+    if (answer.at && !same && scan(l, &l->seen.written, answer, false))
+        found_add(&l->seen.unwritten, place);
+    return scan(l, &l->seen.read, completion_reasoning(whole, &closed), true);
 }
 
 /* false: it is left out. */
@@ -148,24 +144,24 @@ static bool look_at(struct look *l, const struct problem *p, int place)
     int n = prompt_tokens(l, p);
     if (no_rendering(l, place)) return false;
     if (n >= how->max_context) {
-        l->longest_prompt = larger(l->longest_prompt, n);
-        found_add(&l->long_prompts, place);
+        l->seen.longest_prompt = larger(l->seen.longest_prompt, n);
+        found_add(&l->seen.long_prompts, place);
         return false;
     }
     int room = how->max_context - n;
     if (room < how->max_new[l->split]) {
-        if (l->little_room.n == 0 || room < l->least_room) l->least_room = room;
-        found_add(&l->little_room, place);
+        if (l->seen.little_room.n == 0 || room < l->seen.least_room) l->seen.least_room = room;
+        found_add(&l->seen.little_room, place);
     }
     if (how->max_new[l->split] > 0 &&
         l->tags + tokens_of(l, answer, true) > smaller(room, how->max_new[l->split]))
-        found_add(&l->long_answers, place);
-    if (p->no_answer && how->max_new[l->split] > 0) found_add(&l->no_answer, place);
-    if (scan(l, &l->written, answer, false)) found_add(&l->unwritten, place);
-    bool unread = scan(l, &l->read, prompt, false);
+        found_add(&l->seen.long_answers, place);
+    if (p->no_answer && how->max_new[l->split] > 0) found_add(&l->seen.no_answer, place);
+    if (scan(l, &l->seen.written, answer, false)) found_add(&l->seen.unwritten, place);
+    bool unread = scan(l, &l->seen.read, prompt, false);
     if (how->demonstrations && l->split == SPLIT_TRAIN)
         unread = look_at_demonstration(l, p, place, n) || unread;
-    if (unread) found_add(&l->unread, place);
+    if (unread) found_add(&l->seen.unread, place);
     return true;
 }
 
@@ -179,18 +175,19 @@ static int number_of(const struct look *l, int i)
 /* May take minutes for a large file: the watchdog is fed and the log says how far it is. */
 static void look_at_all(struct look *l)
 {
+    const struct world *w = l->how->world;
+    const int rank = w ? w->rank : 0, first = screen_first(l, rank), n = screen_first(l, rank + 1);
     double said = clock_now();
-    for (int i = 0; i < l->n; i++) {
+    for (int i = first; i < n; i++) {
         struct problem p;
         int number = number_of(l, i);
         source_look(l->source, l->split, number, &p);
         l->keep[i] = look_at(l, &p, number);
-        if (i % EVERY) continue;
-        watchdog_feed();
-        if (clock_now() < said + 2) continue;
-        said = clock_now();
-        log_info("%s: %d of %d problems examined", l->file, i, l->n);
+        if ((i - first) % EVERY == 0 && watchdog_long(&said))
+            log_info("%s: %d of %d problems examined", l->file, (w ? w->size : 1) * (i - first),
+                     l->n);
     }
+    if (w) screen_share(l);
 }
 
 /* --- a split --- */
@@ -228,7 +225,7 @@ static bool screen_split(struct source *s, const struct screen *how, enum split 
     look_at_all(&l);
     bool refused = screen_say_long_prompts(&l);
     refused = screen_say_no_rendering(&l) || refused;
-    bool some = l.long_prompts.n + l.no_rendering.n > 0 && !refused;
+    bool some = l.seen.long_prompts.n + l.seen.no_rendering.n > 0 && !refused;
     if (l.n > 0 && !refused) {
         screen_say_little_room(&l);
         screen_say_long_answers(&l);

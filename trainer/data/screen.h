@@ -16,11 +16,13 @@ struct screen {
     int heldout;         /* held-out problems that will be asked for, of a generator */
     int max_new[2]; /* tokens that answers to a split's problems may have, 0: none are sampled */
     bool speaks;    /* warns; all ranks find the same, one says it */
+    const struct world *world; /* ranks that look at the same source, each at its part; NULL: this
+                                  one alone */
 };
 
 /* Leaves out the problems whose prompts do not fit, warning once, where they are at most leave_out
  * of a split; more is a problem, so are answers that the tokenizer cannot write, and demonstrations
- * of which none can be used. A pure function of files and settings; local. */
+ * of which none can be used. A pure function of files and settings. Collective over how->world. */
 void source_screen(struct source *s, const struct screen *how, struct problems *p);
 
 #endif

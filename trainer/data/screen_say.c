@@ -79,7 +79,7 @@ static bool too_many(const struct look *l, const struct found *f, int of, struct
 /* true: refused. */
 bool screen_say_long_prompts(const struct look *l)
 {
-    const struct found *f = &l->long_prompts;
+    const struct found *f = &l->seen.long_prompts;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return false;
@@ -87,7 +87,7 @@ bool screen_say_long_prompts(const struct look *l)
              "%s prompts without room for an answer in model.max_context %d: ", split_name(l),
              l->how->max_context);
     say_which(l, f, l->n, &text);
-    text_add(&text, ", the longest needs %d", l->longest_prompt + 1);
+    text_add(&text, ", the longest needs %d", l->seen.longest_prompt + 1);
     bool refuse = too_many(l, f, l->n, &text);
     say_found(l, refuse, f, message);
     return refuse;
@@ -96,14 +96,14 @@ bool screen_say_long_prompts(const struct look *l)
 /* true: too many are not rendered. */
 bool screen_say_no_rendering(const struct look *l)
 {
-    const struct found *f = &l->no_rendering;
+    const struct found *f = &l->seen.no_rendering;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return false;
     bool refuse = f->n == l->n || (double)f->n / l->n > l->how->leave_out;
     text_add(&text, "%s conversations that the chat template refuses: ", split_name(l));
     say_which(l, f, l->n, &text);
-    text_add(&text, ": %s; %s", l->why,
+    text_add(&text, ": %s; %s", l->seen.why,
              refuse ? "change them, raise data.leave_out, or set data.template to one of your own"
                     : "left out");
     say_found(l, refuse, f, message);
@@ -113,7 +113,7 @@ bool screen_say_no_rendering(const struct look *l)
 /* Only a warning: such answers are cut, which mask_truncated and rewards take care of. */
 void screen_say_little_room(const struct look *l)
 {
-    const struct found *f = &l->little_room;
+    const struct found *f = &l->seen.little_room;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
@@ -122,14 +122,14 @@ void screen_say_little_room(const struct look *l)
              "model.max_context %d: ",
              split_name(l), l->how->max_new[l->split], l->how->max_context);
     say_which(l, f, l->n, &text);
-    text_add(&text, ", the longest leaves %d; such answers are cut there", l->least_room);
+    text_add(&text, ", the longest leaves %d; such answers are cut there", l->seen.least_room);
     say_found(l, false, f, message);
 }
 
 /* Nothing could be graded. */
 void screen_say_no_answers(const struct look *l)
 {
-    const struct found *f = &l->no_answer;
+    const struct found *f = &l->seen.no_answer;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
@@ -143,7 +143,7 @@ void screen_say_no_answers(const struct look *l)
 /* Only a warning: other answers of the file can still be right. */
 void screen_say_long_answers(const struct look *l)
 {
-    const struct found *f = &l->long_answers;
+    const struct found *f = &l->seen.long_answers;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
@@ -159,14 +159,14 @@ void screen_say_long_answers(const struct look *l)
  * they are. */
 static void say_long_demonstrations(const struct look *l, int of)
 {
-    const struct found *f = &l->long_demonstrations;
+    const struct found *f = &l->seen.long_demonstrations;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
     text_add(&text, "demonstrations that do not fit model.max_context %d: ", l->how->max_context);
     say_which(l, f, of, &text);
-    if (l->longest_demonstration > l->how->max_context)
-        text_add(&text, ", the longest needs %d", l->longest_demonstration);
+    if (l->seen.longest_demonstration > l->how->max_context)
+        text_add(&text, ", the longest needs %d", l->seen.longest_demonstration);
     bool refuse = false;
     if (l->lines)
         refuse = too_many(l, f, of, &text);
@@ -178,30 +178,30 @@ static void say_long_demonstrations(const struct look *l, int of)
 /* Refused: the loss would be infinite. */
 static void say_unlearnable(const struct look *l, int of)
 {
-    const struct found *f = &l->unlearnable;
+    const struct found *f = &l->seen.unlearnable;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
     if (f->n == 0) return;
     text_add(&text, "demonstrations with tokens that are never sampled: ");
     say_which(l, f, of, &text);
     text_add(&text, ", the first has token %d; take it out of model.never_tokens, or change them",
-             l->never);
+             l->seen.never);
     say_found(l, true, f, message);
 }
 
 /* Without a usable demonstration sft has nothing to do: refused. Some without: a warning. */
 void screen_say_demonstrations(const struct look *l)
 {
-    const struct found *f = &l->no_demonstration;
-    int left = l->n - l->long_prompts.n - l->no_rendering.n, of = left - f->n;
+    const struct found *f = &l->seen.no_demonstration;
+    int left = l->n - l->seen.long_prompts.n - l->seen.no_rendering.n, of = left - f->n;
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
-    if (l->usable == 0) {
+    if (l->seen.usable == 0) {
         problems_add(l->problems, l->file, 0,
                      "no usable demonstration for sft: of %d %s %d have none and %d do not fit "
                      "model.max_context %d%s",
-                     left, l->lines ? "records" : "problems tried", f->n, l->long_demonstrations.n,
-                     l->how->max_context,
+                     left, l->lines ? "records" : "problems tried", f->n,
+                     l->seen.long_demonstrations.n, l->how->max_context,
                      f->n == left ? "; add a \"demonstration\" to each line" : "");
         return;
     }
@@ -220,24 +220,24 @@ void screen_say_unknown(const struct look *l)
 {
     char message[MESSAGE];
     struct text text = {message, 0, sizeof message, false};
-    if (l->unwritten.n) {
+    if (l->seen.unwritten.n) {
         text_add(&text,
                  "%s answers with characters that are not in the tokenizer: ", split_name(l));
-        say_which(l, &l->unwritten, l->n, &text);
+        say_which(l, &l->seen.unwritten, l->n, &text);
         text_add(&text, ", ");
-        unknown_name(&l->written, &text);
+        unknown_name(&l->seen.written, &text);
         text_add(&text, ": no completion could ever be right. Replace these characters, or use a "
                         "model.tokenizer that has them");
-        say_found(l, true, &l->unwritten, message);
+        say_found(l, true, &l->seen.unwritten, message);
     }
-    if (l->unread.n == 0) return;
+    if (l->seen.unread.n == 0) return;
     text = (struct text){message, 0, sizeof message, false};
     text_add(&text, "%s %s with characters that are not in the tokenizer: ", split_name(l),
              l->how->demonstrations && l->split == SPLIT_TRAIN ? "prompts or demonstrations"
                                                                : "prompts");
-    say_which(l, &l->unread, l->n, &text);
+    say_which(l, &l->seen.unread, l->n, &text);
     text_add(&text, ", ");
-    unknown_name(&l->read, &text);
+    unknown_name(&l->seen.read, &text);
     text_add(&text, "; the model reads each as <unk>");
-    say_found(l, false, &l->unread, message);
+    say_found(l, false, &l->seen.unread, message);
 }

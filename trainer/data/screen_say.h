@@ -1,5 +1,6 @@
-/* What screen.c counts in a pass over a split, and what is then said of it: a message for each
- * kind, a problem where it is refused, else a warning. Private to both. */
+/* What screen.c counts in a pass over a split, shared by ranks (screen_share.c), and what is then
+ * said of it: a message for each kind, a problem where it is refused, else a warning. Private to
+ * the three. */
 #ifndef DUET_TRAINER_DATA_SCREEN_SAY_H
 #define DUET_TRAINER_DATA_SCREEN_SAY_H
 
@@ -15,6 +16,23 @@ struct found {
     int n, last, place[NAMED]; /* numbers of the first (source_look) */
 };
 
+/* What is found in a run of problems; of two runs, seen_join. */
+struct seen {
+    struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
+    struct found unread, unwritten, no_answer, no_rendering, unlearnable;
+    int never;           /* of the first that is unlearnable: the token */
+    char why[JINJA_WHY]; /* of the first without a rendering */
+    int longest_prompt, longest_demonstration, least_room;
+    int usable; /* demonstrations */
+    struct unknown read, written;
+};
+static inline int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+/* a becomes what is found in its problems and in those of b, which come behind them. */
+void seen_join(struct seen *a, const struct seen *b);
+
 struct look {
     const struct source *source;
     const struct screen *how;
@@ -27,18 +45,16 @@ struct look {
     bool *keep;  /* (n) */
     char *text;  /* of a demonstration; what is longer than text_size does not fit */
     size_t text_size;
-
-    struct found long_prompts, little_room, long_answers, no_demonstration, long_demonstrations;
-    struct found unread, unwritten, no_answer, no_rendering, unlearnable;
-    int never;            /* of the first that is unlearnable: the token */
+    int tags;             /* tokens around an answer */
     int *token;           /* (max_context) of a demonstration */
     unsigned char *learn; /* (max_context) */
-    char why[JINJA_WHY];  /* of the first without a rendering */
-    int longest_prompt, longest_demonstration, least_room;
-    int usable; /* demonstrations */
-    int tags;   /* tokens around an answer */
-    struct unknown read, written;
+    struct seen seen;
 };
+
+/* The first problem that a rank looks at; rank + 1: behind its last one. */
+int screen_first(const struct look *l, int rank);
+/* keep and seen of all ranks, where there was this rank's. Collective over how->world. */
+void screen_share(struct look *l);
 
 /* Prompts without room for an answer; conversations that the template refuses. true: there are too
  * many of them, which is a problem. */

@@ -236,3 +236,8 @@ uint64_t source_sum(const struct source *s, enum split split)
     checksum_free(sum);
     return digest;
 }
+
+uint64_t source_bytes_sum(const struct source *s)
+{
+    return s->files ? collection_bytes_sum(s->files) : 0;
+}

@@ -72,6 +72,9 @@ bool source_demonstrate(const struct source *s, const struct problem *p, uint32_
  * first ones, 0 for its held-out ones and for a split that was not read. Equal sums: problem number
  * i is the same. Pure. */
 uint64_t source_sum(const struct source *s, enum split split);
+/* A checksum of all bytes of the files, 0 of a generator: equal where the files are. Local, pure.
+ */
+uint64_t source_bytes_sum(const struct source *s);
 const struct task *source_task(const struct source *s); /* NULL for a file */
 
 #endif

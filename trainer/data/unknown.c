@@ -3,10 +3,10 @@
 #include <string.h>
 
 /* Only the first UNKNOWN_KINDS characters are told apart; the others are counted together. */
-static void count(struct unknown *u, const char *at, size_t bytes)
+static void count(struct unknown *u, const char *at, size_t bytes, long times)
 {
     int i = 0;
-    u->n++;
+    u->n += times;
     while (i < u->kinds && (strlen(u->kind[i].text) != bytes || memcmp(u->kind[i].text, at, bytes)))
         i++;
     if (i == UNKNOWN_KINDS) return;
@@ -15,7 +15,7 @@ static void count(struct unknown *u, const char *at, size_t bytes)
         memcpy(u->kind[i].text, at, bytes);
         u->kind[i].text[bytes] = '\0';
     }
-    u->kind[i].n++;
+    u->kind[i].n += times;
 }
 
 bool unknown_scan(struct unknown *u, const struct tokenizer *t, struct span text, bool special)
@@ -23,10 +23,21 @@ bool unknown_scan(struct unknown *u, const struct tokenizer *t, struct span text
     size_t bytes = 1, at = 0;
     long before = u->n;
     while ((at = tokenizer_unknown(t, text.at, text.n, special, at, &bytes)) < text.n) {
-        count(u, text.at + at, bytes);
+        count(u, text.at + at, bytes, 1);
         at += bytes;
     }
     return u->n > before;
+}
+
+/* What b does not tell apart is known by its number only. */
+void unknown_join(struct unknown *a, const struct unknown *b)
+{
+    long known = 0;
+    for (int i = 0; i < b->kinds; i++) {
+        count(a, b->kind[i].text, strlen(b->kind[i].text), b->kind[i].n);
+        known += b->kind[i].n;
+    }
+    a->n += b->n - known;
 }
 
 /* Bytes of a character of valid UTF-8. */

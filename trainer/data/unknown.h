@@ -20,6 +20,8 @@ struct unknown {
 
 /* Counts those of a text; false when it has none. special: as tokenizer_encode takes it. Local. */
 bool unknown_scan(struct unknown *u, const struct tokenizer *t, struct span text, bool special);
+/* Adds those of b: what is told apart in a keeps its place. */
+void unknown_join(struct unknown *a, const struct unknown *b);
 /* Appends: "×" (U+00D7) 9 times, "÷" (U+00F7) once */
 void unknown_name(const struct unknown *u, struct text *out);
 

@@ -21,3 +21,13 @@ void alike_or_end(const struct world *w, const struct alike *item, int n)
     }
     world_agree_problems(w, &p, EXIT_USER);
 }
+
+/* The largest, and the largest of the complements. */
+bool alike_everywhere(const struct world *w, uint64_t sum)
+{
+    uint64_t mine[2] = {sum, ~sum}, most[2];
+    MPI_Request request;
+    MPI_OK(MPI_Iallreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, w->comm, &request));
+    world_wait(&request, 1);
+    return most[0] == ~most[1] && sum != 0;
+}

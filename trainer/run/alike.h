@@ -15,4 +15,7 @@ struct alike {
  * with 2. Collective over w->comm. */
 void alike_or_end(const struct world *w, const struct alike *item, int n);
 
+/* Do all have the same number, which is not 0? Collective over w->comm. */
+bool alike_everywhere(const struct world *w, uint64_t sum);
+
 #endif

@@ -98,9 +98,21 @@ static void choose_schedule(struct run *r, const struct dims *dims, struct exten
     schedule_choose(s, dims, fits);
 }
 
-/* Problems that the model could not read, or never solve, are told before anything is made. */
+/* A checksum of what the screening of problems follows from, beside the recipe; 0: they cannot be
+ * looked at. */
+static uint64_t screened_sum(const struct run *r)
+{
+    if (!r->source || r->text_size == 0) return 0;
+    const uint64_t of[] = {source_bytes_sum(r->source), r->chat ? chat_sum(r->chat) : 0,
+                           checksum(r->tokenizer_json, strlen(r->tokenizer_json), 0)};
+    return checksum(of, sizeof of, 0) | 1;
+}
+
+/* Problems that the model could not read, or never solve, are told before anything is made. Ranks
+ * that have read the same look at a part each; others will be told that they have not. */
 static void screen(struct run *r, const struct extent *e, struct problems *p)
 {
+    const bool shared = alike_everywhere(r->world, screened_sum(r)) && r->world->size > 1;
     if (!r->source || r->text_size == 0) return;
     const struct screen how = {.tokenizer = r->tokenizer,
                                .chat = r->chat,
@@ -110,7 +122,8 @@ static void screen(struct run *r, const struct extent *e, struct problems *p)
                                .demonstrations = e->demonstrations,
                                .heldout = e->heldout,
                                .max_new = {e->longest[SPLIT_TRAIN], e->longest[SPLIT_HELDOUT]},
-                               .speaks = r->world->first + r->world->rank == 0};
+                               .speaks = r->world->first + r->world->rank == 0,
+                               .world = shared ? r->world : NULL};
     source_screen(r->source, &how, p);
 }
 
