@@ -3,10 +3,11 @@
  * from them.
  *
  * A line is X(type, name, rows, columns, there when[, computed again from]). In scope are the sizes
- * of this rank's share, d; T rows of a micro-batch; R expert rows (block.h); K choices of a row; E
- * experts, `held` of them here; ep ranks that share them; r, the room itself. HOST are ints that
- * the host reads: how large a product is, how much is sent. A line with a setting of recompute.h is
- * not kept from that setting on: a part's `recompute` computes it again.
+ * of this rank's share, d; T rows of a micro-batch; R expert rows, and `more` of a further round
+ * (rounds.h); K choices of a row; E experts, `held` of them here; ep ranks that share them; r, the
+ * room itself. HOST are ints that the host reads: how large a product is, how much is sent. A line
+ * with a setting of recompute.h is not kept from that setting on: a part's `recompute` computes it
+ * again.
  *
  * "later" is what backward-input writes there for backward-weight. The gradient of the residual
  * stream needs no memory of its own: see struct slot. */
@@ -50,28 +51,34 @@
 /* Where a router sent the rows. Choice j of row t is number t*K + j; the most probable expert is
  * its choice 0. Sorted by expert, then by row, choices lie in "home rows" (T*K). The ranks of ep
  * get their experts' part of them; there, sorted by expert, then by the rank they are from, they
- * are "expert rows" (R): all of T*K on one rank, up to ep * T * min(K, held) on one of several. */
-#define MOE_ACTS(X)                                                                             \
-    X(REAL, n2, T, d->C, true)          /* norm2 of the input */                                \
-    X(REAL, xe, R, d->C, true)          /* expert rows of n2 */                                 \
-    X(REAL, gu, R, 2 * d->Fe, true)     /* gate and up; later dgu */                            \
-    X(REAL, h, R, d->Fe, true)          /* swiglu(gu) */                                        \
-    X(REAL, ye, R, d->C, true)          /* their outputs; later dye */                          \
-    X(REAL, yh, T *K, d->C, ep > 1)     /* the same as home rows; later dyh. One rank: ye */    \
-    X(FLOAT, prob, T, E, true)          /* of every expert; later the gradient of the logits */ \
-    X(FLOAT, weight, T, K, true)        /* of the chosen ones */                                \
-    X(INT, expert, T, K, true)          /* the chosen ones */                                   \
-    X(INT, at, T, K, true)              /* home row of the choice */                            \
-    X(HOST, start, 1, E + 1, true)      /* expert e owns home rows [start[e], start[e+1]) */    \
-    X(HOST, first, 1, held + 1, ep > 1) /* expert rows of held expert i: from first[i] on */    \
-    X(HOST, from, ep, held, ep > 1)     /* expert rows by rank and held expert */               \
+ * are "expert rows": all of T*K on one rank, up to ep * T * min(K, held) on one of several. Of
+ * those the first R, the rows of the first round, are kept. */
+#define MOE_ACTS(X)                                                                                \
+    X(REAL, n2, T, d->C, true)           /* norm2 of the input */                                  \
+    X(REAL, xe, R, d->C, true)           /* expert rows of n2 */                                   \
+    X(REAL, gu, R, 2 * d->Fe, true)      /* gate and up; later dgu */                              \
+    X(REAL, h, R, d->Fe, true)           /* swiglu(gu) */                                          \
+    X(REAL, ye, R, d->C, true)           /* their outputs; later dye */                            \
+    X(REAL, yh, T *K, d->C, ep > 1)      /* the same as home rows; later dyh. One rank: ye */      \
+    X(FLOAT, prob, T, E, true)           /* of every expert; later the gradient of the logits */   \
+    X(FLOAT, weight, T, K, true)         /* of the chosen ones */                                  \
+    X(INT, expert, T, K, true)           /* the chosen ones */                                     \
+    X(INT, at, T, K, true)               /* home row of the choice */                              \
+    X(HOST, start, 1, E + 1, true)       /* expert e owns home rows [start[e], start[e+1]) */      \
+    X(HOST, first, ep, held + 1, ep > 1) /* of each rank, where its experts' rows begin; end */    \
+    X(HOST, from, ep + 1, held, ep > 1) /* here, where those of each rank and expert begin; end */ \
+    X(HOST, place, 1, E, ep > 1) /* where this rank's rows for an expert begin among its rank's */ \
+    X(HOST, rounds, 1, 1, ep > 1)                                                                  \
     X(FLOAT, rstd, T, 1, true)
 
-#define MOE_SCRATCH(X)                                      \
-    X(INT, count, 1, E, true) /* choices of one sequence */ \
-    X(REAL, dnorm, T, d->C, r->training)                    \
-    X(REAL, dh, R, d->Fe, r->training)                      \
-    X(REAL, dxe, R, d->C, r->training)                      \
+#define MOE_SCRATCH(X)                                                                     \
+    X(INT, count, 1, E, true) /* choices of one sequence */                                \
+    X(REAL, dnorm, T, d->C, r->training)                                                   \
+    X(REAL, dh, R, d->Fe, r->training)                                                     \
+    X(REAL, dxe, R, d->C, r->training)                                                     \
+    X(REAL, xe, more, d->C, r->training) /* of a further round, instead of what is kept */ \
+    X(REAL, gu, more, 2 * d->Fe, r->training)                                              \
+    X(REAL, h, more, d->Fe, r->training)                                                   \
     X(FLOAT, dweight, T, K, r->training)
 
 #define HEAD_ACTS(X)                                                                            \
@@ -87,7 +94,7 @@ struct act_sizes {
     const struct dims *d; /* this rank's share */
     const struct ops *ops;
     size_t real_bytes;
-    size_t T, R;
+    size_t T, R, more;
     int ep;
     bool training; /* false: nothing of backward is there */
     bool kept;     /* false: not from F until W, only while a part runs (decoding, scoring) */
@@ -100,7 +107,7 @@ struct act {
     size_t n;   /* elements; 0: not there */
     bool again; /* not kept: computed again */
 };
-enum { PART_ACTS = 16 };
+enum { PART_ACTS = 20 };
 struct act_table {
     size_t bytes; /* of the struct: a pointer for each line */
     int n;
@@ -127,17 +134,18 @@ struct act_table {
     struct NAME {               \
         TABLE(ACT_FIELD)        \
     };
-#define ACT_LIST(NAME, TABLE)                                                \
-    static void NAME##_list(struct act *out, const struct act_sizes *r)      \
-    {                                                                        \
-        const struct dims *d = r->d;                                         \
-        const size_t T = r->T, R = r->R, K = (size_t)d->K, E = (size_t)d->E; \
-        const size_t held = (size_t)dims_held(d), ep = (size_t)r->ep;        \
-        (void)R, (void)K, (void)E, (void)held, (void)ep;                     \
-        TABLE(ACT_ROW)                                                       \
-    }                                                                        \
-    enum { NAME##_lines = TABLE(ACT_COUNT) };                                \
-    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many rows");         \
+#define ACT_LIST(NAME, TABLE)                                           \
+    static void NAME##_list(struct act *out, const struct act_sizes *r) \
+    {                                                                   \
+        const struct dims *d = r->d;                                    \
+        const size_t T = r->T, R = r->R, more = r->more;                \
+        const size_t K = (size_t)d->K, E = (size_t)d->E;                \
+        const size_t held = (size_t)dims_held(d), ep = (size_t)r->ep;   \
+        (void)R, (void)more, (void)K, (void)E, (void)held, (void)ep;    \
+        TABLE(ACT_ROW)                                                  \
+    }                                                                   \
+    enum { NAME##_lines = TABLE(ACT_COUNT) };                           \
+    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many rows");    \
     _Static_assert(sizeof(struct NAME) == NAME##_lines * sizeof(void *), "pointers of one size");
 #define ACT_TABLE(NAME, TABLE) ACT_STRUCT(NAME, TABLE) ACT_LIST(NAME, TABLE)
 #define ACTS_OF(NAME)                                  \

@@ -246,4 +246,4 @@ const struct part PART_ATTENTION = {.name = "attention",
                                     .recompute = {recompute},
                                     .forward = {forward, forward_end},
                                     .backward_input = {backward_input, backward_input_end},
-                                    .backward_weight = backward_weight};
+                                    .backward_weight = {backward_weight}};

@@ -12,6 +12,7 @@
 
 #include "model/chunk.h"
 #include "model/part.h"
+#include "model/rounds.h"
 
 /* A tensor of a part, and the kernels' copies of its matrices: param->stacked of them, for roles
  * that are packed. */
@@ -53,10 +54,12 @@ struct exchange_buffers {
     float *sum;     /* (T, C) partial sums */
     float *scratch; /* (tp, T, C) */
     void *home;     /* (T*K, C) home rows going out or coming back */
-    void *away;   /* (R, C)   expert rows as they come, by rank, then expert, and as they go back */
-    int *count;   /* (2, ep, held) rows for each rank's experts; from each rank */
-    int *counted; /* (ep, held) the former, on the host */
-    size_t *bytes; /* (4, ep), on the host */
+    void *away;     /* (R, C) expert rows as they come, by rank, then expert, and as they go back */
+    void *again;    /* (more, C) of further rounds backward, the inputs of expert rows */
+    int *count;     /* (ep, E) rows of each rank for each expert */
+    int *counted;   /* the same on the host */
+    int *bound;     /* (held + 1) dispatch_bounds */
+    size_t *bytes;  /* (4, ep), on the host */
 };
 
 /* What the head works on: a block of rows of the pass that is there. */
@@ -89,9 +92,9 @@ struct chunk {
     struct never never; /* of the whole vocabulary */
     bool training;
     enum recompute recompute;
-    int tp;    /* ranks that share the layers */
-    int ep;    /* ranks that share the experts */
-    int R_max; /* expert rows */
+    int tp;               /* ranks that share the layers */
+    int ep;               /* ranks that share the experts */
+    struct row_room room; /* expert rows */
     struct parallel parallel;
     struct param_list params;
     int units, halves;
@@ -148,19 +151,20 @@ void chunk_place_memory(struct chunk *c, struct arena *a);
 
 /* moe.c, dispatch.c: a layer's routing and rows. */
 ACT_STRUCT(moe_acts, MOE_ACTS)
-/* The bounds of expert rows: on one rank they are home rows. */
-static inline int *first_of(const struct moe_acts *k)
-{
-    return k->first ? k->first : k->start;
-}
-
 /* dispatch.c: rows go to the ranks that hold their experts, and back. Each call but `arrived` is a
  * sub-step's last; on one rank none does anything, and home rows are expert rows. */
 void dispatch_counts(struct pass *p, const struct moe_acts *k);
 void dispatch_counted(struct pass *p, struct moe_acts *k);
+/* Rows of round p->round. */
 void dispatch_out(struct pass *p, const struct moe_acts *k, const void *home);
 void dispatch_arrived(struct pass *p, const struct moe_acts *k, void *rows);
 void dispatch_back(struct pass *p, const struct moe_acts *k, void *home, void *rows);
+/* Backward, in further rounds: what went out forward goes out once more, and stays until the rows
+ * of the next dispatch_out have arrived, too. */
+void dispatch_out_again(struct pass *p, const struct moe_acts *k, const void *home);
+void dispatch_arrived_again(struct pass *p, const struct moe_acts *k, void *rows);
+/* The first row of each held expert among the rows of the round, and behind the last the end. */
+const int *dispatch_bounds(struct pass *p, const struct moe_acts *k);
 void dispatch_place(struct chunk *c, struct exchange_buffers *w, struct arena *a);
 
 static inline int channel_of(const struct pass *p)

@@ -123,8 +123,7 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .ep = d->ep > 0 ? d->ep : 1,
                         .parallel = s->parallel};
     if (a->base) check_setup(s, c->tp, c->ep);
-    int held = dims_held(&c->d);
-    c->R_max = c->T_max * (c->ep == 1 || d->K < held ? d->K : held) * c->ep;
+    c->room = row_room_of(c->T_max, d->K, dims_held(&c->d), c->ep, s->expert_room);
     if (c->ep == 1) c->parallel.ep = NULL;
     param_list_make(&c->params, d, c->span);
     units_make(c);
@@ -234,7 +233,7 @@ static sub_step *sub_step_at(const struct pass *p, const struct part *part, int 
     if (is_backward(p) && p->chunk->recompute != RECOMPUTE_NONE)
         found = sub_step_in(part->recompute, &i);
     if (is_backward(p) && !found) found = sub_step_in(part->backward_input, &i);
-    return found || i > 0 || !adds_weights(p) ? found : part->backward_weight;
+    return found || !adds_weights(p) ? found : part->backward_weight[i];
 }
 
 /* Rows of the stream, from a message or into one. */
@@ -257,7 +256,7 @@ void pass_begin(struct pass *p)
     INVARIANT(is_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
     INVARIANT(c->training || !c->span.head || decode || !p->head->loss || !p->head->learns,
               "a loss that learns, slot %d, without training", p->slot);
-    p->at = p->sub = p->row = 0;
+    p->at = p->sub = p->row = p->round = 0;
     p->open = EXCHANGE_NONE;
     if (is_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);
     if (is_backward(p) && !c->span.head) stream_copy(p, stream_at(p, c->halves + 1), p->in);

@@ -70,8 +70,12 @@ struct chunk_setup {
     const void *weights; /* real, flat as param_list_make lays them out; kept until chunk_free */
     int T_max;           /* largest micro-batch */
     int head_rows;       /* of a block of the head; 0: as many as suit the vocabulary */
-    struct never never;  /* kept until chunk_free */
-    int slots;           /* activation slots, whose memory chunk_place_slots gives */
+    /* Rows that experts of this rank have room for at once, in multiples of the even share; what
+     * comes beyond is worked off in rounds, to the same bits (rounds.h). 0: for all that may come
+     */
+    double expert_room;
+    struct never never; /* kept until chunk_free */
+    int slots;          /* activation slots, whose memory chunk_place_slots gives */
     enum recompute recompute;
     bool training; /* false: nothing of backward is there; such a chunk decodes, and scores: PASS_F
                       whose loss, if any, does not learn */
@@ -125,9 +129,10 @@ struct pass {
     enum pass_kind kind;
     struct chunk *chunk;
     int slot;
-    int at;  /* parts done */
-    int sub; /* sub-steps done of the next part */
-    int row; /* rows done by the head */
+    int at;    /* parts done */
+    int sub;   /* sub-steps done of the next part */
+    int row;   /* rows done by the head */
+    int round; /* of expert rows (rounds.h) */
     struct exchange *exchange;
     int open; /* the operation under way on it */
     const struct rows *rows;

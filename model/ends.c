@@ -36,7 +36,7 @@ static void embed_backward_weight(struct pass *p, const struct unit *u)
 const struct part PART_EMBED = {.name = "embedding",
                                 .params = PARAMS_OF(embed),
                                 .forward = {embed_forward, embed_forward_end},
-                                .backward_weight = embed_backward_weight};
+                                .backward_weight = {embed_backward_weight}};
 
 /* --- the head: norm, logits, loss and their gradients, a block of rows at a time ---
  *

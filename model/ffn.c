@@ -92,4 +92,4 @@ const struct part PART_FFN = {.name = "ffn",
                               .recompute = {recompute},
                               .forward = {forward, forward_end},
                               .backward_input = {backward_input, backward_input_end},
-                              .backward_weight = backward_weight};
+                              .backward_weight = {backward_weight}};

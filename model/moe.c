@@ -37,39 +37,117 @@ static size_t stacked(const struct weight *w, int e)
 
 /* --- the experts at work, on expert rows --- */
 
-/* One product per expert over its consecutive rows; rows of a token in different experts never meet
- * before combine. */
-static void experts_forward(const struct chunk *c, const struct moe_weights *w, struct moe_acts *k)
+/* Where the rows of a round lie. */
+struct work {
+    void *x, *gu, *h, *y; /* the lines xe, gu, h, ye of MOE_ACTS */
+    void *dh, *dx;
+    const int *first; /* (held + 1) */
+};
+
+/* Those of the first round stay in the slot. Where a slot keeps them, further rounds work in
+ * scratch, and an expert's input gives way to its output, or the gradient of that. */
+static struct work work_of(struct pass *p, const struct unit *u)
 {
-    const struct dims *d = &c->d;
-    const int *first = first_of(k), held = dims_held(d);
-    for (int e = 0; e < held; e++)
-        c->ops->linear_forward(rows_at(c, k->gu, first[e], 2 * d->Fe), false,
-                               rows_at(c, k->xe, first[e], d->C), &w->experts_wgu.linear[e], NULL,
-                               first[e + 1] - first[e]);
-    c->ops->swiglu_forward(k->h, k->gu, first[held], d->Fe);
-    for (int e = 0; e < held; e++)
-        c->ops->linear_forward(rows_at(c, k->ye, first[e], d->C), false,
-                               rows_at(c, k->h, first[e], d->Fe), &w->experts_wdown.linear[e], NULL,
-                               first[e + 1] - first[e]);
+    const struct moe_acts *k = acts_of(p, u);
+    const struct moe_scratch *s = u->scratch;
+    bool keeps = p->chunk->training && p->slot < p->chunk->slots;
+    struct work w = {k->xe, k->gu, k->h, k->ye, s->dh, s->dxe, dispatch_bounds(p, k)};
+    if (keeps && p->round > 0) w.x = w.y = s->xe, w.gu = s->gu, w.h = s->h;
+    return w;
 }
 
-/* From dye to dxe; dgu takes the place of gu. */
-static void experts_backward_input(const struct chunk *c, const struct unit *u, struct moe_acts *k)
+static int rows_of_expert(const struct work *r, int e)
+{
+    return r->first[e + 1] - r->first[e];
+}
+
+/* One product per expert over its consecutive rows; rows of a token in different experts never meet
+ * before combine. */
+static void gate_and_up(const struct chunk *c, const struct moe_weights *w, const struct work *r)
 {
     const struct dims *d = &c->d;
-    const struct moe_weights *w = u->weight;
-    const struct moe_scratch *s = u->scratch;
-    const int *first = first_of(k), held = dims_held(d);
+    for (int e = 0; e < dims_held(d); e++)
+        c->ops->linear_forward(rows_at(c, r->gu, r->first[e], 2 * d->Fe), false,
+                               rows_at(c, r->x, r->first[e], d->C), &w->experts_wgu.linear[e], NULL,
+                               rows_of_expert(r, e));
+}
+
+static void experts_forward(const struct chunk *c, const struct moe_weights *w,
+                            const struct work *r)
+{
+    const struct dims *d = &c->d;
+    int held = dims_held(d);
+    gate_and_up(c, w, r);
+    c->ops->swiglu_forward(r->h, r->gu, r->first[held], d->Fe);
     for (int e = 0; e < held; e++)
-        c->ops->linear_backward_input(rows_at(c, s->dh, first[e], d->Fe), false,
-                                      rows_at(c, k->ye, first[e], d->C),
-                                      &w->experts_wdown.linear[e], first[e + 1] - first[e]);
-    c->ops->swiglu_backward(k->gu, s->dh, k->gu, first[held], d->Fe);
+        c->ops->linear_forward(rows_at(c, r->y, r->first[e], d->C), false,
+                               rows_at(c, r->h, r->first[e], d->Fe), &w->experts_wdown.linear[e],
+                               NULL, rows_of_expert(r, e));
+}
+
+/* From dy, in the place of y; dgu takes the place of gu. */
+static void gate_and_up_gradient(const struct chunk *c, const struct moe_weights *w,
+                                 const struct work *r)
+{
+    const struct dims *d = &c->d;
+    int held = dims_held(d);
     for (int e = 0; e < held; e++)
-        c->ops->linear_backward_input(rows_at(c, s->dxe, first[e], d->C), false,
-                                      rows_at(c, k->gu, first[e], 2 * d->Fe),
-                                      &w->experts_wgu.linear[e], first[e + 1] - first[e]);
+        c->ops->linear_backward_input(rows_at(c, r->dh, r->first[e], d->Fe), false,
+                                      rows_at(c, r->y, r->first[e], d->C),
+                                      &w->experts_wdown.linear[e], rows_of_expert(r, e));
+    c->ops->swiglu_backward(r->gu, r->dh, r->gu, r->first[held], d->Fe);
+}
+
+static void experts_backward_input(const struct chunk *c, const struct moe_weights *w,
+                                   const struct work *r)
+{
+    const struct dims *d = &c->d;
+    gate_and_up_gradient(c, w, r);
+    for (int e = 0; e < dims_held(d); e++)
+        c->ops->linear_backward_input(rows_at(c, r->dx, r->first[e], d->C), false,
+                                      rows_at(c, r->gu, r->first[e], 2 * d->Fe),
+                                      &w->experts_wgu.linear[e], rows_of_expert(r, e));
+}
+
+/* Experts without rows have products of zero rows, which leave their gradients as they are. */
+static void experts_backward_weight(struct pass *p, const struct moe_weights *w,
+                                    const struct work *r)
+{
+    const struct chunk *c = p->chunk;
+    const struct dims *d = &c->d;
+    for (int e = 0; e < dims_held(d); e++) {
+        int n = rows_of_expert(r, e);
+        c->ops->linear_backward_weight(grad_of(p, &w->experts_wdown) +
+                                           stacked(&w->experts_wdown, e),
+                                       NULL, rows_at(c, r->y, r->first[e], d->C),
+                                       rows_at(c, r->h, r->first[e], d->Fe), d->C, d->Fe, n);
+        c->ops->linear_backward_weight(grad_of(p, &w->experts_wgu) + stacked(&w->experts_wgu, e),
+                                       NULL, rows_at(c, r->gu, r->first[e], 2 * d->Fe),
+                                       rows_at(c, r->x, r->first[e], d->C), 2 * d->Fe, d->C, n);
+    }
+}
+
+/* --- rounds --- */
+
+/* All but the sub-steps before the first of a round are run again for the next one: p->sub steps
+ * back over `steps` of them. The same on all ranks that share the experts. */
+static bool next_round(struct pass *p, const struct moe_acts *k, int steps)
+{
+    if (!p->chunk->parallel.ep || ++p->round == *k->rounds) {
+        p->round = 0;
+        return false;
+    }
+    p->sub -= steps;
+    return true;
+}
+
+/* For further rounds backward, what went to the experts lies in the home rows that gradients come
+ * back to: those of a round go out before these come. */
+static void scatter_again(struct pass *p, const struct moe_acts *k)
+{
+    const struct chunk *c = p->chunk;
+    if (c->parallel.ep && *k->rounds > 1)
+        c->ops->scatter_rows(buffers_of(p)->home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
 }
 
 /* --- forward --- */
@@ -99,23 +177,27 @@ static void forward_route(struct pass *p, const struct unit *u)
     dispatch_counts(p, k);
 }
 
-static void forward_dispatch(struct pass *p, const struct unit *u)
+static void forward_counted(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
-    void *home = c->parallel.ep ? buffers_of(p)->home : k->xe;
     dispatch_counted(p, k);
-    c->ops->scatter_rows(home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
-    dispatch_out(p, k, home);
+    c->ops->scatter_rows(c->parallel.ep ? buffers_of(p)->home : k->xe, k->at, k->n2, p->rows->T,
+                         c->d.C, c->d.K);
+}
+
+static void forward_dispatch(struct pass *p, const struct unit *u)
+{
+    dispatch_out(p, acts_of(p, u), buffers_of(p)->home);
 }
 
 static void forward_experts(struct pass *p, const struct unit *u)
 {
-    const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
-    dispatch_arrived(p, k, k->xe);
-    experts_forward(c, u->weight, k);
-    dispatch_back(p, k, home_of(k), k->ye);
+    struct work r = work_of(p, u);
+    dispatch_arrived(p, k, r.x);
+    experts_forward(p->chunk, u->weight, &r);
+    dispatch_back(p, k, home_of(k), r.y);
 }
 
 /* The output may lie over the layer's input: that is dead by now. */
@@ -123,13 +205,14 @@ static void forward_combine(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
+    if (next_round(p, k, 3)) return;
     c->ops->combine_forward(output_of(p, u), input_of(p, u), home_of(k), k->at, k->weight,
                             p->rows->T, c->d.C, c->d.K);
 }
 
 /* --- backward --- */
 
-static void backward_dispatch(struct pass *p, const struct unit *u)
+static void backward_begin(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
@@ -138,17 +221,32 @@ static void backward_dispatch(struct pass *p, const struct unit *u)
     c->ops->combine_backward(yh, s->dweight, output_gradient(p, u), yh, k->at, k->weight,
                              p->rows->T, c->d.C, c->d.K);
     c->router->backward(p, k, s->dweight, s->count);
-    dispatch_out(p, k, yh);
+    scatter_again(p, k);
+}
+
+/* In backward-input and backward-weight alike: rows that were not kept come once more. */
+static void dispatch_again(struct pass *p, const struct unit *u)
+{
+    if (p->round > 0) dispatch_out_again(p, acts_of(p, u), buffers_of(p)->home);
+}
+
+static void backward_dispatch(struct pass *p, const struct unit *u)
+{
+    const struct moe_acts *k = acts_of(p, u);
+    dispatch_out(p, k, home_of(k));
 }
 
 static void backward_experts(struct pass *p, const struct unit *u)
 {
-    const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
-    const struct moe_scratch *s = u->scratch;
-    dispatch_arrived(p, k, k->ye);
-    experts_backward_input(c, u, k);
-    dispatch_back(p, k, buffers_of(p)->home, s->dxe);
+    struct work r = work_of(p, u);
+    if (p->round > 0) {
+        dispatch_arrived_again(p, k, r.x);
+        gate_and_up(p->chunk, u->weight, &r);
+    }
+    dispatch_arrived(p, k, r.y);
+    experts_backward_input(p->chunk, u->weight, &r);
+    dispatch_back(p, k, buffers_of(p)->home, r.dx);
 }
 
 /* The router's gradient joins the experts' here, before the norm's backward. */
@@ -161,30 +259,53 @@ static void backward_combine(struct pass *p, const struct unit *u)
     const struct moe_scratch *s = u->scratch;
     const void *drows = c->parallel.ep ? buffers_of(p)->home : s->dxe;
     int T = p->rows->T;
+    if (next_round(p, k, 4)) return;
     c->ops->router_backward_input(s->dnorm, drows, k->at, k->prob, weight_of(c, &w->router), T,
                                   d->C, d->E, d->K);
     c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm2), s->dnorm, input_of(p, u),
                              weight_of(c, &w->norm2), k->rstd, output_gradient(p, u), T, d->C);
 }
 
-/* Experts without rows have products of zero rows, which leave their gradients as they are. */
-static void backward_weight(struct pass *p, const struct unit *u)
+/* What the first round left in the slot. */
+static void weight_kept(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    const struct dims *d = &c->d;
     const struct moe_weights *w = u->weight;
     struct moe_acts *k = acts_of(p, u);
-    const int *first = first_of(k);
-    for (int e = 0; e < dims_held(d); e++) {
-        int n = first[e + 1] - first[e];
-        c->ops->linear_backward_weight(
-            grad_of(p, &w->experts_wdown) + stacked(&w->experts_wdown, e), NULL,
-            rows_at(c, k->ye, first[e], d->C), rows_at(c, k->h, first[e], d->Fe), d->C, d->Fe, n);
-        c->ops->linear_backward_weight(grad_of(p, &w->experts_wgu) + stacked(&w->experts_wgu, e),
-                                       NULL, rows_at(c, k->gu, first[e], 2 * d->Fe),
-                                       rows_at(c, k->xe, first[e], d->C), 2 * d->Fe, d->C, n);
-    }
-    c->ops->router_backward_weight(grad_of(p, &w->router), k->prob, k->n2, p->rows->T, d->C, d->E);
+    struct work r = work_of(p, u);
+    experts_backward_weight(p, w, &r);
+    c->ops->router_backward_weight(grad_of(p, &w->router), k->prob, k->n2, p->rows->T, c->d.C,
+                                   c->d.E);
+    scatter_again(p, k);
+}
+
+static void weight_next(struct pass *p, const struct unit *u)
+{
+    next_round(p, acts_of(p, u), 0);
+}
+
+static void weight_dispatch(struct pass *p, const struct unit *u)
+{
+    if (p->round > 0) backward_dispatch(p, u);
+}
+
+/* In a further round all is computed again that the slot has of the first. The gradient that comes
+ * has the place of dxe, which nothing else needs here. */
+static void weight_again(struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    const struct moe_weights *w = u->weight;
+    const struct moe_acts *k = acts_of(p, u);
+    if (p->round == 0) return;
+    struct work r = work_of(p, u);
+    r.y = r.dx;
+    dispatch_arrived_again(p, k, r.x);
+    dispatch_arrived(p, k, r.y);
+    gate_and_up(c, w, &r);
+    c->ops->swiglu_forward(r.h, r.gu, r.first[dims_held(&c->d)], c->d.Fe);
+    gate_and_up_gradient(c, w, &r);
+    experts_backward_weight(p, w, &r);
+    p->sub -= 4; /* on to weight_next */
 }
 
 const struct part PART_MOE = {
@@ -193,6 +314,7 @@ const struct part PART_MOE = {
     .acts = ACTS_OF(moe_acts),
     .scratch = ACTS_OF(moe_scratch),
     .place = place_routing,
-    .forward = {forward_route, forward_dispatch, forward_experts, forward_combine},
-    .backward_input = {backward_dispatch, backward_experts, backward_combine},
-    .backward_weight = backward_weight};
+    .forward = {forward_route, forward_counted, forward_dispatch, forward_experts, forward_combine},
+    .backward_input = {backward_begin, dispatch_again, backward_dispatch, backward_experts,
+                       backward_combine},
+    .backward_weight = {weight_kept, weight_next, dispatch_again, weight_dispatch, weight_again}};

@@ -82,7 +82,9 @@ struct ops {
     /* dx real (T,K), or float (T,K) when dx_float, = dy (T,N) W */
     void (*linear_backward_input)(void *dx, bool dx_float, const void *dy, const struct linear *l,
                                   int T);
-    /* dw float (N,K) += dy^T x; db float (N) += column sums of dy, or NULL */
+    /* dw float (N,K) += dy^T x; db float (N) += column sums of dy, or NULL. dw is summed in pieces
+     * of rows, counted from the first, that divide 256: two calls, the first with a multiple of 256
+     * rows, leave the bits of one (but of the plain table, which rounds once a call). */
     void (*linear_backward_weight)(float *dw, float *db, const void *dy, const void *x, int N,
                                    int K, int T);
 

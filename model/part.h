@@ -70,13 +70,13 @@ struct part {
     double (*flops_key)(const struct dims *d);
     /* In a backward pass, before backward_input: fills the lines of acts that the chunk's setting
      * does not keep (recompute.h), from the part's input and what is kept. Ends with NULL, as the
-     * following. A sub-step computes, and may post one exchange at its end;
-     * backward_weight posts none. Forward writes the output last, when the input is not read any
-     * more: where nothing is kept they lie in the same memory. */
+     * following. A sub-step computes, and may post one exchange at its end. Forward writes the
+     * output last, when the input is not read any more: where nothing is kept they lie in the same
+     * memory. */
     sub_step *recompute[SUB_STEPS + 1];
     sub_step *forward[SUB_STEPS + 1];
     sub_step *backward_input[SUB_STEPS + 1];
-    sub_step *backward_weight;
+    sub_step *backward_weight[SUB_STEPS + 1];
 };
 extern const struct part PART_EMBED, PART_ATTENTION, PART_FFN, PART_MOE, PART_HEAD;
 

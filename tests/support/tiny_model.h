@@ -10,7 +10,7 @@
 #include "model/chunk.h"
 #include "tests/support/dims_row.h"
 
-enum { TINY_STAGES = 4, TINY_ROWS = 29, TINY_CAPACITY = 80, TINY_SEQUENCES = 4, TINY_SLOTS = 2 };
+enum { TINY_STAGES = 4, TINY_ROWS = 29, TINY_CAPACITY = 160, TINY_SEQUENCES = 4, TINY_SLOTS = 2 };
 enum { TINY_CHOSEN = 64 }; /* layers of a chunk times experts, at most */
 static const int TINY_START[TINY_SEQUENCES + 1] = {0, 7, 8, 26, 29};
 
@@ -114,6 +114,9 @@ static inline void *tiny_weights_make(const struct param_list *l, const struct o
     return out;
 }
 
+/* For chunks made from here on (chunk_setup.expert_room). */
+static double tiny_expert_room;
+
 /* A rank's share, where d and parallel say that there are several. */
 static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
                                    struct parallel parallel, const struct ops *ops, int stages,
@@ -139,6 +142,7 @@ static inline void tiny_share_make(struct tiny_model *m, const struct dims *d,
                                         .parallel = parallel,
                                         .weights = m->weights[c],
                                         .T_max = T_max,
+                                        .expert_room = tiny_expert_room,
                                         .slots = training ? TINY_SLOTS : 1,
                                         .recompute = tiny_recompute,
                                         .training = training};

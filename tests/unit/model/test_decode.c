@@ -8,15 +8,15 @@
 #include "tests/support/tiny_model.h"
 #include "tests/support/check_unit.h"
 
-enum { CACHE_BLOCKS = 12 };
+enum { CACHE_BLOCKS = 12, CAPACITY = 80 };
 
 struct decoder {
     struct tiny_model m;
     struct arena arena;
     struct cache cache[TINY_STAGES];
     float *logits; /* (rows of the last call, V) */
-    int target[TINY_CAPACITY];
-    float logp[TINY_CAPACITY], entropy[TINY_CAPACITY];
+    int target[CAPACITY];
+    float logp[CAPACITY], entropy[CAPACITY];
 };
 
 /* What is "drawn" is d->target, which the call has set. */
@@ -31,14 +31,14 @@ static void decoder_make(struct decoder *d, const struct dims *dims, const struc
                          int stages)
 {
     *d = (struct decoder){0};
-    tiny_model_make(&d->m, dims, ops, stages, TINY_CAPACITY, false);
+    tiny_model_make(&d->m, dims, ops, stages, CAPACITY, false);
     for (int round = 0; round < 2; round++) {
         for (int c = 0; c < stages; c++)
             cache_place(&d->cache[c], &d->m.d, ops, d->m.chunk[c]->span, TINY_SEQUENCES,
                         CACHE_BLOCKS, d->m.d.max_context, &d->arena);
         if (round == 0) arena_back(&d->arena, &device_host, d->arena.used);
     }
-    d->logits = calloc((size_t)TINY_CAPACITY * (size_t)d->m.d.V, sizeof *d->logits);
+    d->logits = calloc((size_t)CAPACITY * (size_t)d->m.d.V, sizeof *d->logits);
 }
 
 static void decoder_free(struct decoder *d)
@@ -50,8 +50,8 @@ static void decoder_free(struct decoder *d)
 
 /* Rows of one call: which sequence, which position, which token; the last `skip` without logits. */
 struct call {
-    int T, skip, slot[TINY_CAPACITY], pos[TINY_CAPACITY], token[TINY_CAPACITY];
-    int target[TINY_CAPACITY];
+    int T, skip, slot[CAPACITY], pos[CAPACITY], token[CAPACITY];
+    int target[CAPACITY];
 };
 
 static void decode(struct decoder *d, const struct call *call)
@@ -64,7 +64,7 @@ static void decode(struct decoder *d, const struct call *call)
                                    .inv_temperature = 1 / 0.8f};
     memcpy(d->target, call->target, sizeof d->target);
     for (int c = 0; c < d->m.stages; c++) {
-        const int *table[TINY_CAPACITY];
+        const int *table[CAPACITY];
         for (int t = 0; t < call->T; t++) {
             ck_assert(cache_extend(&d->cache[c], call->slot[t], call->pos[t]));
             table[t] = cache_table(&d->cache[c], call->slot[t]);
@@ -84,7 +84,7 @@ struct truth {
 
 static void truth_make(struct truth *t, const struct dims *dims, const struct ops *ops, int stages)
 {
-    tiny_model_make(&t->m, dims, ops, stages, TINY_CAPACITY, true);
+    tiny_model_make(&t->m, dims, ops, stages, CAPACITY, true);
     tiny_batch_make(&t->b, &t->m.d, 0);
     t->b.head.loss = NULL; /* so that the logits stay as they are */
     tiny_run(&t->m, PASS_F, 0, &t->b);
@@ -242,7 +242,7 @@ static void check_forks(struct truth *t, struct decoder *d, int prompt, int leng
 START_TEST(forked_answers_read_their_prompt)
 {
     static const int prompts[] = {5, 16, 21, 32, 37}; /* with and without full blocks, and a rest */
-    const int length = TINY_CAPACITY / 2;
+    const int length = CAPACITY / 2;
     struct dims long_context = TINY_FAMILY[_i % TINY_FAMILIES];
     long_context.max_context = length;
     for (int i = 0; i < 5; i++) {
