@@ -227,6 +227,11 @@ enum { STR_LIST = 1 };
       "tensor parallelism: ranks that share every layer (heads, FFN, vocabulary)")                \
     X(INT, ep, 1, 1, 65536, "pipelines",                                                          \
       "expert parallelism: pipelines, a divisor of dp, that share the experts of a layer")        \
+    X(REAL, expert_room, 2, 0, 1024, "shares",                                                    \
+      "rows that the experts of a rank have room for at once, in multiples of the even share; "   \
+      "what a router sends beyond is worked off in further rounds, slower, to the same bits. "    \
+      "0: for all rows of all ep pipelines",                                                      \
+      CHANGE_NOTHING)                                                                             \
     X(INT, directions, 2, 1, 2, "",                                                               \
       "separate gradient sums per direction, so that every schedule gives the same bits; "        \
       "1 saves memory with serial and 1f1b")                                                      \

@@ -295,6 +295,7 @@ static void stage_place(struct stage *st)
                                   .parallel = st->parallel,
                                   .weights = l->weights,
                                   .T_max = st->T_max,
+                                  .expert_room = st->settings->mesh.expert_room,
                                   .never = st->never,
                                   .slots = st->passes.slots,
                                   .recompute = (enum recompute)st->settings->mesh.recompute,
