@@ -36,8 +36,7 @@ enum { N, R };
 
 /* Where the making of one rank's rows stands. */
 struct dual_progress {
-    struct plan *plan;
-    int rank;
+    struct plan_part *part;
     struct plan_cell stream[2]; /* direction and chunk of N and R */
     int f[2], b[2];             /* next micro-batch to go forward, backward, of N and R */
     int w;                      /* the rows before this one have no weight part waiting */
@@ -61,31 +60,31 @@ static struct plan_cell next_b(struct dual_progress *p, int s)
 
 static void forward(struct dual_progress *p, int s)
 {
-    plan_add(p->plan, p->rank, PLAN_F, next_f(p, s), (struct plan_cell){0});
+    plan_part_add(p->part, PLAN_F, next_f(p, s), (struct plan_cell){0});
 }
 
 static void backward(struct dual_progress *p, int s)
 {
-    plan_add(p->plan, p->rank, PLAN_BW, (struct plan_cell){0}, next_b(p, s));
+    plan_part_add(p->part, PLAN_BW, (struct plan_cell){0}, next_b(p, s));
 }
 
 static void backward_input(struct dual_progress *p, int s)
 {
-    plan_add(p->plan, p->rank, PLAN_B, (struct plan_cell){0}, next_b(p, s));
+    plan_part_add(p->part, PLAN_B, (struct plan_cell){0}, next_b(p, s));
 }
 
 /* The rows themselves are the queue: the oldest I whose weight part has not run. */
 static void weight(struct dual_progress *p)
 {
-    const struct plan_row *rows = p->plan->rows[p->rank];
+    const struct plan_row *rows = p->part->rows;
     while (rows[p->w].op != PLAN_B) p->w++;
-    plan_add(p->plan, p->rank, PLAN_W, (struct plan_cell){0}, rows[p->w++].b);
+    plan_part_add(p->part, PLAN_W, (struct plan_cell){0}, rows[p->w++].b);
 }
 
 static void pair(struct dual_progress *p, int f, int b)
 {
     struct plan_cell fc = next_f(p, f), bc = next_b(p, b);
-    plan_add(p->plan, p->rank, PLAN_FB, fc, bc);
+    plan_part_add(p->part, PLAN_FB, fc, bc);
 }
 
 /* The first pair of the middle ranks is not fused: the first exception above. */
@@ -117,8 +116,8 @@ static void step_6(struct dual_progress *p, int h)
 /* Lays the two held chunks out as N and R; returns h. */
 static int streams(struct dual_progress *p)
 {
-    const struct plan *plan = p->plan;
-    int P = plan->stages, r = p->rank, chunk[2];
+    const struct plan *plan = &p->part->of;
+    int P = plan->stages, r = p->part->rank, chunk[2];
     bool upper = plan->place == PLACE_MIRROR && r >= P / 2;
     plan_held(plan->place, P, r, chunk);
     for (int k = 0; k < 2; k++)
@@ -128,10 +127,11 @@ static int streams(struct dual_progress *p)
 }
 
 /* Steps 1 to 8 of the table above. */
-static void make_rank(struct dual_progress *p)
+void plan_make_dual(struct plan_part *part)
 {
-    int h = streams(p), c = plan_per_direction(p->plan);
-    int H = p->plan->chunks / 2, outer = H - h - 1;
+    struct dual_progress progress = {.part = part}, *p = &progress;
+    int h = streams(p), c = plan_per_direction(&part->of);
+    int H = part->of.chunks / 2, outer = H - h - 1;
 
     for (int i = 0; i < 2 * outer; i++) forward(p, N);
     for (int i = 0; i < h + 1; i++) forward(p, N), forward(p, R);
@@ -141,12 +141,6 @@ static void make_rank(struct dual_progress *p)
     step_6(p, h);
     for (int i = 0; i < outer; i++) weight(p), backward_input(p, N);
     for (int i = 0; i < h + 1; i++) weight(p);
-}
-
-void plan_make_dual(struct plan *plan)
-{
-    for (int r = 0; r < plan->stages; r++)
-        make_rank(&(struct dual_progress){.plan = plan, .rank = r});
 }
 
 /* Half of the chunks stand between a rank and the farther end: P/2 in a mirror, P in a vee. */

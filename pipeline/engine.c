@@ -56,8 +56,8 @@ struct engine {
     int *free_slot, n_free; /* activation slots not in use, a stack */
     int *slot_of;           /* [dir][mb], stride max_micro_batches */
 
-    const struct plan *plan; /* under way */
-    int held, chunk[2];      /* chunks that this rank holds */
+    const struct plan_part *part; /* under way */
+    int held, chunk[2];           /* chunks that this rank holds */
     int row, last_row[2]; /* the one under way; of each chunk that with its last W or BW, or -1 */
     int steps[2][2];      /* [F, BW][held chunk] of the last such pass; 0: none yet */
     double start, messages, exchanges; /* when it began; seconds of waiting */
@@ -142,7 +142,7 @@ static int depth(const struct engine *e)
 static int held_of(const struct engine *e, struct plan_cell c)
 {
     for (int k = 0; k < e->held; k++)
-        if (e->chunk[k] == c.chunk && plan_held_dir(e->plan->place, k) == c.dir) return k;
+        if (e->chunk[k] == c.chunk && plan_held_dir(e->part->of.place, k) == c.dir) return k;
     INVARIANT(false, "rank %d does not hold chunk %d, direction %d", e->rank, c.chunk, c.dir);
     return -1;
 }
@@ -162,9 +162,9 @@ static int tag_of(const struct engine *e, const struct plan_pass *pass)
 /* Posts the receive of what `pass` reads, if there is such a pass and it reads a message. */
 static void post_receive(struct engine *e, struct plan_pass pass)
 {
-    int from = plan_sender(e->plan, &pass), i = buffer_of(e, pass.cell);
+    int from = plan_sender(&e->part->of, &pass), i = buffer_of(e, pass.cell);
     enum message_kind k = pass_kind_of(&pass);
-    if (from < 0 || from == e->rank || pass.cell.mb >= plan_per_direction(e->plan)) return;
+    if (from < 0 || from == e->rank || pass.cell.mb >= plan_per_direction(&e->part->of)) return;
     INVARIANT(e->in.open[k][i] == TICKET_NONE, "receive buffer %d is in use", i);
     e->in.open[k][i] =
         p2p_recv(e->p2p, from, tag_of(e, &pass), e->in.at[k][i], e->stage.message_bytes);
@@ -174,9 +174,9 @@ static void post_first_receives(struct engine *e)
 {
     for (int k = 0; k < e->held; k++)
         for (int m = 0; m < depth(e); m++) {
-            struct plan_cell c = {plan_held_dir(e->plan->place, k), e->chunk[k], m};
+            struct plan_cell c = {plan_held_dir(e->part->of.place, k), e->chunk[k], m};
             post_receive(e, (struct plan_pass){PLAN_F, c});
-            if (!e->plan->forward_only) post_receive(e, (struct plan_pass){PLAN_BW, c});
+            if (!e->part->of.forward_only) post_receive(e, (struct plan_pass){PLAN_BW, c});
         }
 }
 
@@ -188,7 +188,7 @@ static void say_place(const struct engine *e, const struct plan_pass *pass, cons
     char where[80] = "";
     if (peer >= 0) snprintf(where, sizeof where, ", %s %s rank %d", what, doing, peer);
     die_place("row %d of %d of the %s plan: %s of chunk %d, direction %d, micro-batch %d%s", e->row,
-              e->plan->n_rows[e->rank], plan_kind_name(e->plan->kind), plan_op_name(pass->op),
+              e->part->n_rows, plan_kind_name(e->part->of.kind), plan_op_name(pass->op),
               pass->cell.chunk, pass->cell.dir, pass->cell.mb, where);
 }
 
@@ -236,7 +236,7 @@ static int buffer_handed(const struct engine *e, const struct plan_pass *pass)
 /* What the pass reads; NULL where it reads nothing. */
 static const void *wait_input(struct engine *e, const struct running *r)
 {
-    int from = plan_sender(e->plan, &r->pass);
+    int from = plan_sender(&e->part->of, &r->pass);
     enum message_kind k = pass_kind_of(&r->pass);
     if (from < 0) return NULL;
     if (from == e->rank) {
@@ -254,7 +254,7 @@ static const void *wait_input(struct engine *e, const struct running *r)
 /* The buffer that the pass writes; NULL where its output goes nowhere. */
 static void *wait_output(struct engine *e, const struct running *r)
 {
-    int to = plan_receiver(e->plan, &r->pass), i = buffer_of(e, r->pass.cell);
+    int to = plan_receiver(&e->part->of, &r->pass), i = buffer_of(e, r->pass.cell);
     enum message_kind k = pass_kind_of(&r->pass);
     if (to < 0) return NULL;
     INVARIANT(!e->out.handed[k][i], "row %d: the message handed over has not been read yet",
@@ -265,7 +265,7 @@ static void *wait_output(struct engine *e, const struct running *r)
 
 static void send_output(struct engine *e, const struct plan_pass *pass)
 {
-    int to = plan_receiver(e->plan, pass), i = buffer_of(e, pass->cell);
+    int to = plan_receiver(&e->part->of, pass), i = buffer_of(e, pass->cell);
     enum message_kind k = pass_kind_of(pass);
     if (to == e->rank) e->out.handed[k][i] = true;
     if (to < 0 || to == e->rank) return;
@@ -276,7 +276,7 @@ static void send_output(struct engine *e, const struct plan_pass *pass)
 /* What the pass has read may be overwritten. */
 static void free_input(struct engine *e, struct plan_pass pass)
 {
-    if (plan_sender(e->plan, &pass) == e->rank)
+    if (plan_sender(&e->part->of, &pass) == e->rank)
         e->out.handed[pass_kind_of(&pass)][buffer_handed(e, &pass)] = false;
     pass.cell.mb += depth(e);
     post_receive(e, pass);
@@ -284,7 +284,8 @@ static void free_input(struct engine *e, struct plan_pass pass)
 
 static void drain(struct engine *e)
 {
-    die_place("end of the %s plan: waiting for the last messages", plan_kind_name(e->plan->kind));
+    die_place("end of the %s plan: waiting for the last messages",
+              plan_kind_name(e->part->of.kind));
     for (int k = 0; k < KINDS; k++)
         for (int i = 0; i < BUFFERS; i++) {
             p2p_wait(e->p2p, e->out.open[k][i]);
@@ -341,7 +342,7 @@ static void pass_end(struct engine *e, struct running *r)
     free_input(e, r->pass);
     if (r->pass.op == PLAN_F || r->pass.op == PLAN_BW)
         e->steps[r->pass.op != PLAN_F][held_of(e, r->pass.cell)] = r->steps;
-    if (ends_weights(r->pass.op) || e->plan->forward_only) slot_release(e, r->pass.cell);
+    if (ends_weights(r->pass.op) || e->part->of.forward_only) slot_release(e, r->pass.cell);
 }
 
 /* One step, then a push for the messages. */
@@ -437,30 +438,30 @@ static void run_row(struct engine *e, const struct plan_row *row)
 
 static void run_rows(struct engine *e)
 {
-    for (e->row = 0; e->row < e->plan->n_rows[e->rank]; e->row++) {
+    for (e->row = 0; e->row < e->part->n_rows; e->row++) {
         watchdog_feed();
-        run_row(e, &e->plan->rows[e->rank][e->row]);
+        run_row(e, &e->part->rows[e->row]);
     }
 }
 
 static void find_last_rows(struct engine *e)
 {
     e->last_row[0] = e->last_row[1] = -1;
-    for (int i = 0; i < e->plan->n_rows[e->rank]; i++) {
+    for (int i = 0; i < e->part->n_rows; i++) {
         struct plan_pass pass[2];
-        int n = plan_passes(&e->plan->rows[e->rank][i], pass);
+        int n = plan_passes(&e->part->rows[i], pass);
         if (ends_weights(pass[n - 1].op)) e->last_row[held_of(e, pass[n - 1].cell)] = i;
     }
 }
 
 /* Whatever was measured before this run is dropped, also by those who wait for us. */
-static void run_begin(struct engine *e, const struct plan *plan)
+static void run_begin(struct engine *e, const struct plan_part *part)
 {
-    INVARIANT(plan->stages == e->stages && plan->micro_batches <= e->max_micro_batches,
-              "plan of %d stages, %d micro-batches; the engine has %d, %d", plan->stages,
-              plan->micro_batches, e->stages, e->max_micro_batches);
-    e->plan = plan;
-    e->held = plan_held(plan->place, e->stages, e->rank, e->chunk);
+    INVARIANT(part->of.stages == e->stages && part->rank == e->rank, "a plan of other ranks");
+    INVARIANT(part->of.micro_batches <= e->max_micro_batches, "%d micro-batches, room for %d",
+              part->of.micro_batches, e->max_micro_batches);
+    e->part = part;
+    e->held = plan_held(part->of.place, e->stages, e->rank, e->chunk);
     find_last_rows(e);
     e->start = device_clock(e->stage.device);
     e->messages = e->exchanges = 0;
@@ -488,9 +489,9 @@ static void times_take(struct engine *e, struct engine_times *t)
     }
 }
 
-void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times)
+void engine_run(struct engine *e, const struct plan_part *part, struct engine_times *times)
 {
-    run_begin(e, plan);
+    run_begin(e, part);
     post_first_receives(e);
     run_rows(e);
     drain(e);

@@ -88,7 +88,8 @@ struct engine_times {
  * NULL. A span that finds no room is left out. */
 struct timeline;
 void engine_record(struct engine *e, struct timeline *t);
-/* Collective over the pipeline: all ranks run the same (checked) plan. times may be NULL. */
-void engine_run(struct engine *e, const struct plan *plan, struct engine_times *times);
+/* Collective over the pipeline: each rank runs its rows of the same (checked) plan. times may be
+ * NULL. */
+void engine_run(struct engine *e, const struct plan_part *part, struct engine_times *times);
 
 #endif

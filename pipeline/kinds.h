@@ -19,13 +19,13 @@
 enum plan_kind { SCHEDULES(SCHEDULE_ID) PLAN_AUTO, PLAN_KINDS };
 #undef SCHEDULE_ID
 
-struct plan;
+struct plan_part;
 struct plan_costs;
-/* A generator fills the rows of a plan whose other fields are set (plan_begin). Pure. The idle time
- * is that of the worst rank by the published formula, for chunks that cost the same: see
+/* A generator fills one rank's rows, the part's other fields being set (plan_part_again). Pure. The
+ * idle time is that of the worst rank by the published formula, for chunks that cost the same: see
  * schedules.h. */
 #define SCHEDULE_FUNCTIONS(id, name, place, make, idle) \
-    void plan_make_##make(struct plan *plan);           \
+    void plan_make_##make(struct plan_part *part);      \
     double plan_idle_##idle(int chunks, int micro_batches, const struct plan_costs *c);
 SCHEDULES(SCHEDULE_FUNCTIONS)
 #undef SCHEDULE_FUNCTIONS

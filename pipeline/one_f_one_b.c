@@ -8,16 +8,14 @@
 #include "pipeline/simulate.h"
 
 /* Rank r runs P-1-r forwards ahead (PipeDream-Flush; Narayanan et al. 2021), then alternates. */
-void plan_make_1f1b(struct plan *plan)
+void plan_make_1f1b(struct plan_part *part)
 {
     const struct plan_cell none = {0};
-    int P = plan->stages, M = plan->micro_batches;
-    for (int r = 0; r < P; r++) {
-        int w = P - 1 - r < M ? P - 1 - r : M;
-        for (int i = 0; i < M + w; i++) {
-            if (i < M) plan_add(plan, r, PLAN_F, (struct plan_cell){0, r, i}, none);
-            if (i >= w) plan_add(plan, r, PLAN_BW, none, (struct plan_cell){0, r, i - w});
-        }
+    int P = part->of.stages, M = part->of.micro_batches, r = part->rank;
+    int w = P - 1 - r < M ? P - 1 - r : M;
+    for (int i = 0; i < M + w; i++) {
+        if (i < M) plan_part_add(part, PLAN_F, (struct plan_cell){0, r, i}, none);
+        if (i >= w) plan_part_add(part, PLAN_BW, none, (struct plan_cell){0, r, i - w});
     }
 }
 

@@ -111,6 +111,11 @@ void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, 
     plan->rows[rank][plan->n_rows[rank]++] = (struct plan_row){.op = op, .f = f, .b = b};
 }
 
+void plan_part_add(struct plan_part *part, enum plan_op op, struct plan_cell f, struct plan_cell b)
+{
+    part->rows[part->n_rows++] = (struct plan_row){.op = op, .f = f, .b = b};
+}
+
 int plan_room(const struct plan *plan)
 {
     return 3 * plan->micro_batches * (plan->chunks / plan->stages);
@@ -136,31 +141,46 @@ void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int 
     for (int r = 0; r < stages; r++) plan_reserve(plan, r, plan_room(plan));
 }
 
-/* Used for log-probabilities of the reference model: the forwards keep the plan's order. */
-static void fill_forwards(struct plan *out, const struct plan *plan)
+struct plan_part plan_part_of(const struct plan *plan, int rank)
 {
-    out->forward_only = true;
-    for (int r = 0; r < plan->stages; r++) {
-        for (int i = 0; i < plan->n_rows[r]; i++) {
-            const struct plan_row *row = &plan->rows[r][i];
-            struct plan_pass pass[2];
-            plan_passes(row, pass);
-            if (row->op == PLAN_INTERLEAVED && row->interleaved[1] == PLAN_F)
-                out->rows[r][out->n_rows[r]++] = *row;
-            else if (pass[0].op == PLAN_F)
-                plan_add(out, r, PLAN_F, pass[0].cell, (struct plan_cell){0});
-        }
+    struct plan_part part = {.of = *plan, .rank = rank, .room = plan_room(plan)};
+    part.of.n_rows = NULL;
+    part.of.rows = NULL;
+    part.n_rows = plan->n_rows[rank];
+    part.rows = plan->rows[rank];
+    return part;
+}
+
+/* Used for log-probabilities of the reference model: the forwards keep the plan's order. */
+static void fill_forwards(struct plan_part *out, const struct plan_part *whole)
+{
+    out->of.forward_only = true;
+    for (int i = 0; i < whole->n_rows; i++) {
+        const struct plan_row *row = &whole->rows[i];
+        struct plan_pass pass[2];
+        plan_passes(row, pass);
+        if (row->op == PLAN_INTERLEAVED && row->interleaved[1] == PLAN_F)
+            out->rows[out->n_rows++] = *row;
+        else if (pass[0].op == PLAN_F)
+            plan_part_add(out, PLAN_F, pass[0].cell, (struct plan_cell){0});
     }
 }
 
 void plan_forward_only(struct plan *out, const struct plan *plan)
 {
     plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
-    fill_forwards(out, plan);
+    out->forward_only = true;
+    for (int r = 0; r < plan->stages; r++) {
+        const struct plan_part whole = plan_part_of(plan, r);
+        struct plan_part part = plan_part_of(out, r);
+        fill_forwards(&part, &whole);
+        out->n_rows[r] = part.n_rows;
+    }
 }
 
-static void fill_copy(struct plan *out, const struct plan *plan)
+void plan_copy(struct plan *out, const struct plan *plan)
 {
+    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
     out->forward_only = plan->forward_only;
     for (int r = 0; r < plan->stages; r++) {
         out->n_rows[r] = plan->n_rows[r];
@@ -168,44 +188,29 @@ static void fill_copy(struct plan *out, const struct plan *plan)
     }
 }
 
-void plan_copy(struct plan *out, const struct plan *plan)
-{
-    plan_begin(out, plan->kind, plan->place, plan->stages, plan->micro_batches);
-    fill_copy(out, plan);
-}
-
 /* ---- in place ---- */
 
-void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most, struct arena *a)
+void plan_part_place(struct plan_part *part, enum plan_place place, int stages, int rank, int most,
+                     struct arena *a)
 {
-    *plan = plan_shape(PLAN_SERIAL, place, stages, most);
-    size_t n = (size_t)stages, room = (size_t)plan_room(plan);
-    plan->n_rows = arena_take_n(a, n, sizeof *plan->n_rows);
-    plan->rows = arena_take_n(a, n, sizeof *plan->rows);
-    struct plan_row *all = arena_take_n(a, n * room, sizeof *all);
-    for (size_t r = 0; all && r < n; r++) plan->rows[r] = all + r * room;
-    plan->micro_batches = 0; /* none yet */
+    *part = (struct plan_part){.of = plan_shape(PLAN_SERIAL, place, stages, most), .rank = rank};
+    part->room = plan_room(&part->of);
+    part->rows = arena_take_n(a, (size_t)part->room, sizeof *part->rows);
+    part->of.micro_batches = 0; /* none yet */
 }
 
-void plan_again(struct plan *plan, enum plan_kind k, int micro_batches)
+void plan_part_again(struct plan_part *part, enum plan_kind k, int micro_batches)
 {
-    struct plan shape = plan_shape(k, plan->place, plan->stages, micro_batches);
-    shape.n_rows = plan->n_rows;
-    shape.rows = plan->rows;
-    *plan = shape;
-    memset(plan->n_rows, 0, (size_t)plan->stages * sizeof *plan->n_rows);
+    part->of = plan_shape(k, part->of.place, part->of.stages, micro_batches);
+    part->n_rows = 0;
+    INVARIANT(plan_room(&part->of) <= part->room, "%d micro-batches, room for %d rows",
+              micro_batches, part->room);
 }
 
-void plan_recopy(struct plan *plan, const struct plan *from)
+void plan_part_forward(struct plan_part *part, const struct plan_part *whole)
 {
-    plan_again(plan, from->kind, from->micro_batches);
-    fill_copy(plan, from);
-}
-
-void plan_remake_forward(struct plan *plan, const struct plan *whole)
-{
-    plan_again(plan, whole->kind, whole->micro_batches);
-    fill_forwards(plan, whole);
+    plan_part_again(part, whole->of.kind, whole->of.micro_batches);
+    fill_forwards(part, whole);
 }
 
 void plan_free(struct plan *plan)

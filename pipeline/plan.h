@@ -51,6 +51,13 @@ struct plan {
     struct plan_row **rows; /* [stages][n_rows] */
 };
 
+/* One rank's rows of a plan: all that it needs to run it, however many stages there are. */
+struct plan_part {
+    struct plan of; /* the plan's shape, no rows in it */
+    int rank, n_rows, room;
+    struct plan_row *rows;
+};
+
 /* One pass of a row, with op F, B, W or BW. */
 struct plan_pass {
     enum plan_op op;
@@ -74,16 +81,20 @@ void plan_forward_only(struct plan *out, const struct plan *plan);
 void plan_copy(struct plan *out, const struct plan *plan);
 void plan_free(struct plan *plan);
 
-/* A plan that lives in an arena (so plan_free is not for it), with room for up to `most`
- * micro-batches of that placement. What follows, and plan_remake (schedules.h), fills it anew, as
- * often as wanted, and allocates nothing: */
-void plan_room_take(struct plan *plan, enum plan_place place, int stages, int most,
-                    struct arena *a);
-void plan_recopy(struct plan *plan, const struct plan *from);
-void plan_remake_forward(struct plan *plan, const struct plan *whole); /* plan_forward_only */
 /* Rows that a rank of such a plan can have at most: an F, a B and a W for each micro-batch of its
  * chunks. */
 int plan_room(const struct plan *plan);
+
+/* A rank's rows where they stand in the plan. */
+struct plan_part plan_part_of(const struct plan *plan, int rank);
+/* A part that lives in an arena, with room for up to `most` micro-batches of that placement. What
+ * follows, and plan_part_make (schedules.h), fills it anew, as often as wanted, and allocates
+ * nothing: */
+void plan_part_place(struct plan_part *part, enum plan_place place, int stages, int rank, int most,
+                     struct arena *a);
+/* No rows yet, of another kind and other micro-batches of its placement. */
+void plan_part_again(struct plan_part *part, enum plan_kind k, int micro_batches);
+void plan_part_forward(struct plan_part *part, const struct plan_part *whole); /* the F of it */
 
 /* The one or two chunks that a rank holds; returns how many. In a mirror chunk[k] serves direction
  * k, else all serve direction 0. */
@@ -99,14 +110,12 @@ int plan_rank(enum plan_place place, int stages, int chunk, int dir);
 enum { PLAN_NEIGHBOURS = 4 };
 int plan_neighbours(enum plan_place place, int stages, int rank, int out[PLAN_NEIGHBOURS]);
 
-/* For generators: a plan without rows, with room for plan_room of them a rank; and one more row of
- * a rank. */
+/* A plan without rows, with room for plan_room of them a rank; and one more row of a rank. */
 void plan_begin(struct plan *plan, enum plan_kind k, enum plan_place place, int stages,
                 int micro_batches);
 void plan_add(struct plan *plan, int rank, enum plan_op op, struct plan_cell f, struct plan_cell b);
-/* A plan of plan_room_take without rows, for another kind and other micro-batches of its placement.
- */
-void plan_again(struct plan *plan, enum plan_kind k, int micro_batches);
+/* For generators: one more row of the part. */
+void plan_part_add(struct plan_part *part, enum plan_op op, struct plan_cell f, struct plan_cell b);
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);

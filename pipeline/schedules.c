@@ -16,7 +16,7 @@ enum { MAX_STAGES = 1024, MAX_MICRO_BATCHES = 65536, MAX_CELLS = 1 << 22 };
 static const struct kind_row {
     const char *name;
     enum plan_place place;
-    void (*make)(struct plan *plan); /* NULL: auto, which is searched for */
+    void (*make)(struct plan_part *part); /* NULL: auto, which is searched for */
     double (*idle)(int chunks, int micro_batches, const struct plan_costs *c);
 } KINDS[PLAN_KINDS] = {SCHEDULES(ROW)[PLAN_AUTO] = {"auto", PLACE_LINE, NULL, NULL}};
 
@@ -143,16 +143,21 @@ void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batche
     INVARIANT(KINDS[k].make && can(k, stages, micro_batches),
               "no plan %s of %d stages and %d micro-batches", KINDS[k].name, stages, micro_batches);
     plan_begin(plan, k, KINDS[k].place, stages, micro_batches);
-    KINDS[k].make(plan);
+    for (int r = 0; r < stages; r++) {
+        struct plan_part part = plan_part_of(plan, r);
+        KINDS[k].make(&part);
+        plan->n_rows[r] = part.n_rows;
+    }
 }
 
-void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches)
+void plan_part_make(struct plan_part *part, enum plan_kind k, int micro_batches)
 {
-    INVARIANT(KINDS[k].make && can(k, plan->stages, micro_batches) && KINDS[k].place == plan->place,
-              "no generator of plan %s for %d stages and %d micro-batches", KINDS[k].name,
-              plan->stages, micro_batches);
-    plan_again(plan, k, micro_batches);
-    KINDS[k].make(plan);
+    int stages = part->of.stages;
+    INVARIANT(KINDS[k].make && can(k, stages, micro_batches) && KINDS[k].place == part->of.place,
+              "no generator of plan %s for %d stages and %d micro-batches", KINDS[k].name, stages,
+              micro_batches);
+    plan_part_again(part, k, micro_batches);
+    KINDS[k].make(part);
 }
 
 double plan_bubble_formula(enum plan_kind k, int stages, int micro_batches,

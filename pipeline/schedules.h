@@ -23,8 +23,8 @@ int plan_micro_batches(enum plan_kind k, int stages, int at_least);
 /* Makes a plan that is possible (INVARIANT otherwise), not auto (plan_make_any, auto.h). Owned by
  * the caller, freed by plan_free. */
 void plan_make(struct plan *plan, enum plan_kind k, int stages, int micro_batches);
-/* The same into a plan of plan_room_take, of its placement. Allocates nothing. */
-void plan_remake(struct plan *plan, enum plan_kind k, int micro_batches);
+/* One rank's rows of it, into a part of plan_part_place, of its placement. Allocates nothing. */
+void plan_part_make(struct plan_part *part, enum plan_kind k, int micro_batches);
 
 /* The published formula for the worst rank's idle time in a step of equal chunks that cost c, B =
  * full backward: 1F1B (P-1)(F+B); ZB1P (P-1)(F+B-2W); DualPipe (P/2-1)(F&B+B-3W), DualPipeV the

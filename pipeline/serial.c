@@ -6,15 +6,14 @@
  * come back follows from the first rank's order. On one rank chunk 0 is the whole model. */
 #include "pipeline/simulate.h"
 
-void plan_make_serial(struct plan *plan)
+void plan_make_serial(struct plan_part *part)
 {
     const struct plan_cell none = {0};
-    for (int r = 0; r < plan->stages; r++)
-        for (int m = 0; m < plan->micro_batches; m++) {
-            struct plan_cell cell = {0, r, m};
-            plan_add(plan, r, PLAN_F, cell, none);
-            plan_add(plan, r, PLAN_BW, none, cell);
-        }
+    for (int m = 0; m < part->of.micro_batches; m++) {
+        struct plan_cell cell = {0, part->rank, m};
+        plan_part_add(part, PLAN_F, cell, none);
+        plan_part_add(part, PLAN_BW, none, cell);
+    }
 }
 
 /* While a micro-batch is anywhere else. */

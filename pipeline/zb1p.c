@@ -15,25 +15,20 @@
 
 /* Zero Bubble's ZB-H1: rank r delays r weight passes, which fill its bubble at the end; rank 0 has
  * none to delay, so its backwards stay whole. */
-static void make_rank(struct plan *plan, int r)
+void plan_make_zb1p(struct plan_part *part)
 {
     const struct plan_cell none = {0};
-    int P = plan->stages, M = plan->micro_batches;
+    int P = part->of.stages, M = part->of.micro_batches, r = part->rank;
     int w = P - 1 - r < M ? P - 1 - r : M;
     for (int i = 0; i < M + w; i++) {
         int b = i - w;
-        if (i < M) plan_add(plan, r, PLAN_F, (struct plan_cell){0, r, i}, none);
+        if (i < M) plan_part_add(part, PLAN_F, (struct plan_cell){0, r, i}, none);
         if (b < 0) continue;
-        plan_add(plan, r, r == 0 ? PLAN_BW : PLAN_B, none, (struct plan_cell){0, r, b});
-        if (r > 0 && b >= r) plan_add(plan, r, PLAN_W, none, (struct plan_cell){0, r, b - r});
+        plan_part_add(part, r == 0 ? PLAN_BW : PLAN_B, none, (struct plan_cell){0, r, b});
+        if (r > 0 && b >= r) plan_part_add(part, PLAN_W, none, (struct plan_cell){0, r, b - r});
     }
     for (int b = M > r ? M - r : 0; r > 0 && b < M; b++)
-        plan_add(plan, r, PLAN_W, none, (struct plan_cell){0, r, b});
-}
-
-void plan_make_zb1p(struct plan *plan)
-{
-    for (int r = 0; r < plan->stages; r++) make_rank(plan, r);
+        plan_part_add(part, PLAN_W, none, (struct plan_cell){0, r, b});
 }
 
 double plan_idle_zb1p(int chunks, int micro_batches, const struct plan_costs *c)

@@ -238,6 +238,12 @@ static void expect_lasts(struct toy *t)
         expect(t, t->last[chunk[k]][plan_held_dir(t->plan->place, k)], "no last W");
 }
 
+static void run_part(struct bench *b, const struct plan *plan, struct engine_times *times)
+{
+    const struct plan_part part = plan_part_of(plan, ck_world.rank);
+    engine_run(b->engine, &part, times);
+}
+
 /* Runs the plan and holds what all ranks found together against the plain loop. */
 static void run_and_compare(struct bench *b, struct plan *plan)
 {
@@ -248,7 +254,7 @@ static void run_and_compare(struct bench *b, struct plan *plan)
     t->plan = plan;
     memset(t->sum, 0, sizeof t->sum);
     memset(t->last, 0, sizeof t->last);
-    engine_run(b->engine, plan, &times);
+    run_part(b, plan, &times);
     expect_lasts(t);
     for (int s = 0; s < b->stage.slots; s++) expect(t, !t->slot[s].used, "a slot is still in use");
     expect(t, arena_allocations() == allocations, "the run allocated");
@@ -363,7 +369,7 @@ START_TEST(waiting_is_measured)
     plan_make(&plan, PLAN_SERIAL, ck_world.size, 8);
     b.toy.plan = &plan;
     b.toy.slow = true;
-    engine_run(b.engine, &plan, &t);
+    run_part(&b, &plan, &t);
     double idle = t.total - t.busy;
     ck_all(ck_world.size == 1 ? t.exposed < t.busy : t.exposed > 0.5 * idle,
            "total %g busy %g exposed %g", t.total, t.busy, t.exposed);
@@ -388,9 +394,9 @@ START_TEST(what_ran_is_recorded)
     timeline_new(&line, ck_world.size, 500);
     b.toy.plan = &plan;
     b.toy.slow = true;
-    engine_run(b.engine, &plan, &t); /* now it knows how many steps a pass has */
+    run_part(&b, &plan, &t); /* now it knows how many steps a pass has */
     engine_record(b.engine, &line);
-    engine_run(b.engine, &plan, &t);
+    run_part(&b, &plan, &t);
     engine_record(b.engine, NULL);
     for (int i = 0; i < line.n; i++) {
         const struct timeline_span *s = &line.span[i], *f = s + 1;

@@ -115,8 +115,11 @@ static void trace_one(int schedule, const char *name)
            name);
     ck_all(t.learner.trace == NULL, "%s: traced once", name);
     if (ck_world.rank == 0) {
+        struct plan plan;
         read_trace();
-        check_order(stage_plan(&t.stage, t.learner.deal.bins, false), name);
+        schedule_plan(&plan, t.stage.settings, &t.stage.dims, t.learner.deal.bins);
+        check_order(&plan, name);
+        plan_free(&plan);
     }
     MPI_OK(MPI_Barrier(ck_world.comm));
     small_free(&t);

@@ -259,7 +259,8 @@ double trial_run(struct trial *s, const struct length *l)
     double together = 0;
     reduce(&together, 1, MPI_SUM, l->group);
     paced_start(s->paced);
-    engine_run(s->engine, &s->plan, &t);
+    const struct plan_part part = plan_part_of(&s->plan, l->position);
+    engine_run(s->engine, &part, &t);
     double total = t.total, sum[3 * OPS + 1], rows = 0;
     reduce(&total, 1, MPI_MAX, l->group);
     for (int k = 0; k < OPS; k++) {

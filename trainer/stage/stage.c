@@ -7,7 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
-#include "pipeline/plan_broadcast.h"
+#include "pipeline/plan_parts.h"
 
 struct mesh_shape stage_mesh(const struct settings *s)
 {
@@ -166,55 +166,62 @@ static int searched_counts(const struct stage *s)
     return n;
 }
 
+/* Number i of the counts that are searched for. */
+static int searched_count(const struct stage *s, int i)
+{
+    return stage_least(s) + i * stage_multiple(s);
+}
+
 /* Plans lie in an arena too: choosing one inside a step allocates nothing. */
 static void plans_place(struct stage *s, struct arena *ar)
 {
-    int pp = s->mesh->pp, most = most_micro_batches(s), least = stage_least(s);
+    int pp = s->mesh->pp, p = s->mesh->p, most = most_micro_batches(s);
+    size_t before = ar->used;
     s->n_searched = searched_counts(s);
     s->searched = arena_take_n(ar, (size_t)s->n_searched, sizeof *s->searched);
     for (int i = 0; i < s->n_searched; i++) {
-        struct plan measured;
-        plan_room_take(s->searched ? &s->searched[i] : &measured, s->place, pp,
-                       least + i * stage_multiple(s), ar);
+        struct plan_part measured;
+        plan_part_place(s->searched ? &s->searched[i] : &measured, s->place, pp, p,
+                        searched_count(s, i), ar);
     }
-    plan_room_take(&s->named, s->place, pp, most, ar);
-    plan_room_take(&s->forward, s->place, pp, most, ar);
+    plan_part_place(&s->named, s->place, pp, p, most, ar);
+    plan_part_place(&s->forward, s->place, pp, p, most, ar);
+    s->plans_bytes = ar->used - before;
 }
 
-/* Searches take a while: the ranks of the pipeline share them. */
+/* Searches take a while: the ranks of the pipeline share them, one each at a time. Of what is
+ * found, proved by who found it, each rank keeps its own rows. */
 static void plans_search(struct stage *s)
 {
     int pp = s->mesh->pp, n = s->n_searched;
     double said = clock_now();
-    struct plan *found = memory_take((size_t)n + 1, sizeof *found, "plans");
-    for (int i = s->mesh->p; i < n; i += pp) {
-        schedule_plan(&found[i], s->settings, &s->dims, stage_least(s) + i * stage_multiple(s));
-        if (watchdog_long(&said)) log_info("plans: %d of %d searched", i + 1, n);
+    for (int from = 0; from < n; from += pp) {
+        struct plan found = {0};
+        int mine = from + s->mesh->p;
+        if (mine < n) schedule_plan(&found, s->settings, &s->dims, searched_count(s, mine));
+        for (int i = from; i < n && i < from + pp; i++)
+            plan_scatter(&s->searched[i], &found, i - from, s->mesh->pipe);
+        plan_free(&found);
+        if (watchdog_long(&said)) log_info("plans: %d of %d searched", from + pp, n);
     }
-    for (int i = 0; i < n; i++) {
-        plan_broadcast(&found[i], i % pp, s->mesh->pipe);
-        plan_recopy(&s->searched[i], &found[i]);
-        plan_free(&found[i]);
-    }
-    free(found);
 }
 
 /* Searched and proved before the first step; or made in its place, by a generator that the property
- * tests prove for every count. */
-static const struct plan *whole_plan(struct stage *s, int micro_batches)
+ * tests prove (test_plan, longer_plans_repeat_their_middle: for every count). */
+static const struct plan_part *whole_plan(struct stage *s, int micro_batches)
 {
     for (int i = 0; i < s->n_searched; i++)
-        if (s->searched[i].micro_batches == micro_batches) return &s->searched[i];
-    if (s->named.micro_batches != micro_batches)
-        plan_remake(&s->named, schedule_named(s->settings), micro_batches);
+        if (s->searched[i].of.micro_batches == micro_batches) return &s->searched[i];
+    if (s->named.of.micro_batches != micro_batches)
+        plan_part_make(&s->named, schedule_named(s->settings), micro_batches);
     return &s->named;
 }
 
-const struct plan *stage_plan(struct stage *s, int micro_batches, bool forward_only)
+const struct plan_part *stage_plan(struct stage *s, int micro_batches, bool forward_only)
 {
-    const struct plan *whole = whole_plan(s, micro_batches);
+    const struct plan_part *whole = whole_plan(s, micro_batches);
     if (!forward_only) return whole;
-    if (s->forward.micro_batches != micro_batches) plan_remake_forward(&s->forward, whole);
+    if (s->forward.of.micro_batches != micro_batches) plan_part_forward(&s->forward, whole);
     return &s->forward;
 }
 

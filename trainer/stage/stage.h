@@ -81,12 +81,13 @@ struct stage {
     float inv_temperature;
     float balance; /* what a row's load-balance loss counts in the step's loss */
 
-    /* Plans, all in an arena (P7): the searched ones of `auto`, by count of micro-batches; room
-     * for a named one, and for one of forwards only, which are made again when a step has another
-     * count. */
-    struct plan *searched;
+    /* This rank's rows of plans, all in an arena (P7): the searched ones of `auto`, by count of
+     * micro-batches; room for a named one, and for one of forwards only, which are made again when
+     * a step has another count. */
+    struct plan_part *searched;
     int n_searched;
-    struct plan named, forward;
+    struct plan_part named, forward;
+    size_t plans_bytes; /* what they take of the arena */
     struct p2p *p2p;
     struct parallel parallel;
     struct engine *engine;
@@ -129,9 +130,9 @@ void stage_free(struct stage *s);
 void stage_pace(const struct stage *s, int steps);
 size_t stage_bytes(const struct stage *s);
 
-/* Plan of a step with this many micro-batches in the pipeline. Allocates nothing. Valid until the
- * next call. */
-const struct plan *stage_plan(struct stage *s, int micro_batches, bool forward_only);
+/* This rank's rows of the plan of a step with this many micro-batches in the pipeline. Local;
+ * allocates nothing. Valid until the next call. */
+const struct plan_part *stage_plan(struct stage *s, int micro_batches, bool forward_only);
 /* Least and step size of a pipeline's micro-batch count. */
 int stage_least(const struct stage *s);
 int stage_multiple(const struct stage *s);

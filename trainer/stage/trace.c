@@ -7,6 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/world.h"
+#include "pipeline/plan_parts.h"
 #include "pipeline/schedules.h"
 #include "pipeline/timeline.h"
 #include "trainer/checkpoint/files.h"
@@ -210,22 +211,24 @@ static void write_files(const struct plan *plan, const struct timeline *measured
 /* One pipeline is recorded: the first, of tp its first rank. */
 void trace_run(struct stage *s, int micro_batches, struct engine_times *t, const char *folder)
 {
-    const struct plan *plan = stage_plan(s, micro_batches, false);
+    const struct plan_part *part = stage_plan(s, micro_batches, false);
     const struct mesh *m = s->mesh;
     struct timeline mine, all;
+    struct plan plan;
     if (m->d > 0 || m->t > 0) {
         stage_run(s, micro_batches, false, t);
         return;
     }
-    timeline_new(&mine, m->pp,
-                 8 * plan_room(plan)); /* a pass, and waits for input, output, exchanges */
+    timeline_new(&mine, m->pp, 8 * part->room); /* a pass, and waits for input, output, exchanges */
     engine_record(s->engine, &mine);
     double started = clock_now();
     stage_run(s, micro_batches, false, t);
     engine_record(s->engine, NULL);
     put_right(&mine, started, m->pipe, m->p);
     gather(&all, &mine, m->pipe);
-    if (m->p == 0) write_files(plan, &all, folder);
+    plan_gather(&plan, part, 0, m->pipe);
+    if (m->p == 0) write_files(&plan, &all, folder);
+    plan_free(&plan);
     timeline_free(&all);
     timeline_free(&mine);
 }
