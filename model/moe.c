@@ -141,15 +141,6 @@ static bool next_round(struct pass *p, const struct moe_acts *k, int steps)
     return true;
 }
 
-/* For further rounds backward, what went to the experts lies in the home rows that gradients come
- * back to: those of a round go out before these come. */
-static void scatter_again(struct pass *p, const struct moe_acts *k)
-{
-    const struct chunk *c = p->chunk;
-    if (c->parallel.ep && *k->rounds > 1)
-        c->ops->scatter_rows(buffers_of(p)->home, k->at, k->n2, p->rows->T, c->d.C, c->d.K);
-}
-
 /* --- forward --- */
 
 static void load_note(const struct pass *p, const struct unit *u)
@@ -161,6 +152,15 @@ static void load_note(const struct pass *p, const struct unit *u)
                         s->count, k->prob, k->expert, p->rows->seg, c->d.E, c->d.K);
 }
 
+static void normalise(const struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    const struct moe_weights *w = u->weight;
+    struct moe_acts *k = acts_of(p, u);
+    c->ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), p->rows->T,
+                            c->d.C, c->d.norm_eps);
+}
+
 /* The load of experts is counted in forward passes of training only. */
 static void forward_route(struct pass *p, const struct unit *u)
 {
@@ -168,8 +168,7 @@ static void forward_route(struct pass *p, const struct unit *u)
     const struct moe_weights *w = u->weight;
     struct moe_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    c->ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), T, c->d.C,
-                            c->d.norm_eps);
+    normalise(p, u);
     c->router->score(c, k, weight_of(c, &w->router), T);
     c->router->select(c, k, T);
     c->ops->router_sort(k->at, k->start, k->expert, T * c->d.K, c->d.E);
@@ -177,13 +176,18 @@ static void forward_route(struct pass *p, const struct unit *u)
     dispatch_counts(p, k);
 }
 
-static void forward_counted(struct pass *p, const struct unit *u)
+static void scatter(struct pass *p, const struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
-    struct moe_acts *k = acts_of(p, u);
-    dispatch_counted(p, k);
     c->ops->scatter_rows(c->parallel.ep ? buffers_of(p)->home : k->xe, k->at, k->n2, p->rows->T,
                          c->d.C, c->d.K);
+}
+
+static void forward_counted(struct pass *p, const struct unit *u)
+{
+    struct moe_acts *k = acts_of(p, u);
+    dispatch_counted(p, k);
+    scatter(p, k);
 }
 
 static void forward_dispatch(struct pass *p, const struct unit *u)
@@ -210,7 +214,44 @@ static void forward_combine(struct pass *p, const struct unit *u)
                             p->rows->T, c->d.C, c->d.K);
 }
 
+/* --- what is computed again --- */
+
+static bool products_again(const struct pass *p)
+{
+    return recompute_has(p->chunk->recompute, RECOMPUTE_PRODUCTS);
+}
+
+/* With ep the rows of the first round go to the experts once more, as later those of further rounds
+ * do. */
+static void recompute_dispatch(struct pass *p, const struct unit *u)
+{
+    const struct moe_acts *k = acts_of(p, u);
+    bool several = p->chunk->parallel.ep;
+    normalise(p, u);
+    if (several && !products_again(p)) return;
+    scatter(p, k);
+    if (several) dispatch_out(p, k, buffers_of(p)->home);
+}
+
+static void recompute_experts(struct pass *p, const struct unit *u)
+{
+    const struct chunk *c = p->chunk;
+    struct work r = work_of(p, u);
+    if (products_again(p)) {
+        dispatch_arrived(p, acts_of(p, u), r.x);
+        gate_and_up(c, u->weight, &r);
+    }
+    c->ops->swiglu_forward(r.h, r.gu, r.first[dims_held(&c->d)], c->d.Fe);
+}
+
 /* --- backward --- */
+
+/* For further rounds backward, what went to the experts lies in the home rows that gradients come
+ * back to: those of a round go out before these come. */
+static void scatter_again(struct pass *p, const struct moe_acts *k)
+{
+    if (p->chunk->parallel.ep && *k->rounds > 1) scatter(p, k);
+}
 
 static void backward_begin(struct pass *p, const struct unit *u)
 {
@@ -314,6 +355,7 @@ const struct part PART_MOE = {
     .acts = ACTS_OF(moe_acts),
     .scratch = ACTS_OF(moe_scratch),
     .place = place_routing,
+    .recompute = {recompute_dispatch, recompute_experts},
     .forward = {forward_route, forward_counted, forward_dispatch, forward_experts, forward_combine},
     .backward_input = {backward_begin, dispatch_again, backward_dispatch, backward_experts,
                        backward_combine},

@@ -50,19 +50,19 @@ double part_elements(const struct part *p, const struct dims *d, enum param_role
 }
 
 /* Only the K chosen experts of E compute for a token. Embedding and norms are no matrix products.
- */
-static double matrices_of(const struct part *p, const struct dims *d, bool last)
+ * again: those that a backward pass computes again. */
+static double matrices_of(const struct part *p, const struct dims *d, bool again)
 {
     struct tensor_size shape[PART_PARAMS];
     double sum = 0;
     p->params.shapes(shape, d);
     for (int i = 0; i < p->params.n; i++) {
         double n = (double)shape[i].rows * shape[i].cols;
-        if (!last && p->params.row[i].adds) continue;
+        if (again && p->params.row[i].adds) continue;
         switch (p->params.row[i].role) {
         case ROLE_EXPERT: sum += n / d->E * d->K; break;
+        case ROLE_ROUTER: sum += again ? 0 : n; break; /* its probabilities are kept */
         case ROLE_MATRIX:
-        case ROLE_ROUTER:
         case ROLE_HEAD: sum += n; break;
         case ROLE_NORM:
         case ROLE_BIAS:
@@ -74,14 +74,14 @@ static double matrices_of(const struct part *p, const struct dims *d, bool last)
 
 double part_matrices(const struct part *p, const struct dims *d)
 {
-    return matrices_of(p, d, true);
+    return matrices_of(p, d, false);
 }
 
 double layer_matrices_again(const struct dims *d, int layer)
 {
     double sum = 0;
     for (const struct part *const *p = layer_parts(d, layer); *p; p++)
-        if ((*p)->recompute[0]) sum += matrices_of(*p, d, false);
+        if ((*p)->recompute[0]) sum += matrices_of(*p, d, true);
     return sum;
 }
 

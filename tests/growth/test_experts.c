@@ -21,7 +21,7 @@ static const struct dims DIMS = {.V = 64,
                                  .norm_eps = 1e-6f};
 
 /* Bytes of everything that is as long as a micro-batch: no weights, no ends. */
-static double measured(int ep, double room, struct row_room *rows)
+static double taken(int ep, double room, struct row_room *rows, int slots, enum recompute recompute)
 {
     struct dims d = DIMS;
     struct ops ops = *ops_find(PRECISION_BF16, NULL);
@@ -33,13 +33,19 @@ static double measured(int ep, double room, struct row_room *rows)
                                                       .ops = &ops,
                                                       .T_max = T,
                                                       .expert_room = room,
-                                                      .slots = SLOTS,
+                                                      .slots = slots,
+                                                      .recompute = recompute,
                                                       .training = true},
                                 &a);
     chunk_place_slots(&c, 1, &a);
     *rows = c->room;
     chunk_free(c);
     return (double)a.used;
+}
+
+static double measured(int ep, double room, struct row_room *rows)
+{
+    return taken(ep, room, rows, SLOTS, RECOMPUTE_NONE);
 }
 
 START_TEST(room_is_flat)
@@ -57,6 +63,27 @@ START_TEST(room_is_flat)
     growth_at_most(&g, "memory of a rank's experts", 0.02);
     ck_assert_msg(growth_exponent(&all) > 0.5, "room for all grows with the power %.2f only",
                   growth_exponent(&all));
+}
+END_TEST
+
+/* What a slot no longer has when experts compute again: in each layer two norms' outputs, queries,
+ * keys and values, and of expert rows all. */
+START_TEST(computed_again_is_not_kept)
+{
+    const struct dims *d = &DIMS;
+    double slot[RECOMPUTE_NEVER];
+    struct row_room rows;
+    for (int r = 0; r < RECOMPUTE_NEVER; r++)
+        slot[r] = taken(8, 2, &rows, SLOTS + 1, (enum recompute)r) -
+                  taken(8, 2, &rows, SLOTS, (enum recompute)r);
+    double layer = T * (2.0 * d->C + dims_qkv(d)) + rows.first * (2.0 * d->C + 3.0 * d->Fe);
+    double real = 2, apart = slot[RECOMPUTE_NONE] - slot[RECOMPUTE_PRODUCTS];
+    ck_assert_msg(fabs(apart / (d->L * layer * real) - 1) < 1e-3, "%.0f bytes, not %.0f", apart,
+                  d->L * layer * real);
+    layer = T * 2.0 * d->C + rows.first * (d->C + (double)d->Fe);
+    apart = slot[RECOMPUTE_NONE] - slot[RECOMPUTE_SELECTIVE];
+    ck_assert_msg(fabs(apart / (d->L * layer * real) - 1) < 1e-3, "%.0f bytes, not %.0f", apart,
+                  d->L * layer * real);
 }
 END_TEST
 
@@ -102,8 +129,9 @@ START_TEST(rounds_share_out_all_rows)
 }
 END_TEST
 
-#define TESTS(X)    \
-    X(room_is_flat) \
+#define TESTS(X)                  \
+    X(room_is_flat)               \
+    X(computed_again_is_not_kept) \
     X(rounds_share_out_all_rows)
 
 UNIT_MAIN("experts")

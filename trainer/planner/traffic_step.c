@@ -16,18 +16,19 @@ struct exchanged {
 };
 
 /* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second
- * round. At the head four more numbers a row. Before rows go to their experts, how many there are.
- */
+ * round. At the head four more numbers a row. Before rows go to their experts, how many there are
+ * for each of all experts. */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m,
                                    struct pass_part part, double rows, bool backward)
 {
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
     const struct shape shape = shape_of_dims(&d);
-    const struct pass_exchanges n = pass_exchanges(&shape, part, backward);
-    double row = rows * d.C, sent = 2 * row * d.K / m->ep * (double)j->memory.ops->real_bytes;
+    const enum recompute recompute = (enum recompute)j->memory.settings->mesh.recompute;
+    const struct pass_exchanges n = pass_exchanges(&shape, part, recompute, backward);
+    double row = rows * d.C, sent = row * d.K / m->ep * (double)j->memory.ops->real_bytes;
     struct exchanged x = {.tensor = n.sums * row * (double)sizeof(float),
-                          .expert = n.experts * sent};
-    if (!backward) x.expert += n.experts * (double)(d.E / m->ep) * (double)sizeof(int);
+                          .expert = (2 * n.experts + n.again) * sent};
+    if (!backward) x.expert += n.experts * (double)d.E * (double)sizeof(int);
     if (part.head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
     return x;
 }

@@ -122,14 +122,17 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
 
 /* Sums stand behind attention and FFN, and, forward, behind the embedding and the head's gradient;
  * a layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
-struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward)
+struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part,
+                                     enum recompute recompute, bool backward)
 {
+    bool again = backward && recompute_has(recompute, RECOMPUTE_PRODUCTS);
     struct pass_exchanges x = {0};
     if (!backward) x.sums = part.embed + (part.head && !part.scores);
     for (int layer = part.first; layer < part.last; layer++) {
         bool experts = shape_moe(s, layer);
         x.sums += experts ? 1 : 2;
         x.experts += experts;
+        x.again += experts && again;
     }
     return x;
 }
@@ -137,9 +140,8 @@ struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part par
 static double exchange_cost(const struct shape *s, const struct machine *m,
                             const struct pass_job *j, struct pass_exchanges x)
 {
-    double there_and_back =
-        expert_send(s, m, j, s->send) + expert_send(s, m, j, shape_real_bytes(s));
-    return x.sums * tensor_sum(s, m, j) + x.experts * there_and_back;
+    double there = expert_send(s, m, j, s->send), back = expert_send(s, m, j, shape_real_bytes(s));
+    return x.sums * tensor_sum(s, m, j) + x.experts * (there + back) + x.again * there;
 }
 
 /* ---- computing ---- */
@@ -227,8 +229,9 @@ static void add_pass(struct pass_cost *sum, struct pass_cost one)
 struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const struct pass_job *j,
                            struct pass_part part)
 {
-    struct pass_cost sum = {.exchange_f = exchange_cost(s, m, j, pass_exchanges(s, part, false)),
-                            .exchange_b = exchange_cost(s, m, j, pass_exchanges(s, part, true))};
+    struct pass_cost sum = {
+        .exchange_f = exchange_cost(s, m, j, pass_exchanges(s, part, j->recompute, false)),
+        .exchange_b = exchange_cost(s, m, j, pass_exchanges(s, part, j->recompute, true))};
     for (int layer = part.first; layer < part.last; layer++)
         add_pass(&sum, layer_cost(s, m, j, layer));
     if (part.embed) add_pass(&sum, embed_cost(s, m, j));

@@ -81,11 +81,12 @@ struct pass_part {
 struct pass_part pass_part_of(const int *first, int chunk, int chunks);
 
 /* Exchanges of one pass over a part: sums of its rows over tp; layers whose rows go to experts and
- * back. */
+ * back; layers whose rows go there once more, for what experts compute again. */
 struct pass_exchanges {
-    int sums, experts;
+    int sums, experts, again;
 };
-struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part, bool backward);
+struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part,
+                                     enum recompute recompute, bool backward);
 
 /* One micro-batch in one chunk. Local, pure. */
 struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const struct pass_job *j,

@@ -294,15 +294,19 @@ START_TEST(exchanges_by_hand)
     const struct shape s = {.layers = 3, .dense = 1, .experts = 4};
     const struct pass_part whole = {0, 3, true, false, false}, last = {2, 3, false, true, false};
     const struct pass_part scored = {2, 3, false, true, true};
-    struct pass_exchanges x = pass_exchanges(&s, whole, false);
+    struct pass_exchanges x = pass_exchanges(&s, whole, RECOMPUTE_NONE, false);
     ck_assert(x.sums == 1 + 2 + 1 + 1 && x.experts == 2);
-    x = pass_exchanges(&s, whole, true);
-    ck_assert(x.sums == 4 && x.experts == 2);
-    x = pass_exchanges(&s, last, true);
+    x = pass_exchanges(&s, whole, RECOMPUTE_NONE, true);
+    ck_assert(x.sums == 4 && x.experts == 2 && x.again == 0);
+    x = pass_exchanges(&s, whole, RECOMPUTE_PRODUCTS, true);
+    ck_assert(x.sums == 4 && x.experts == 2 && x.again == 2);
+    x = pass_exchanges(&s, whole, RECOMPUTE_FULL, false);
+    ck_assert_int_eq(x.again, 0);
+    x = pass_exchanges(&s, last, RECOMPUTE_NONE, true);
     ck_assert(x.sums == 1 && x.experts == 1);
-    x = pass_exchanges(&s, last, false);
+    x = pass_exchanges(&s, last, RECOMPUTE_NONE, false);
     ck_assert(x.sums == 1 + 1 && x.experts == 1);
-    x = pass_exchanges(&s, scored, false);
+    x = pass_exchanges(&s, scored, RECOMPUTE_NONE, false);
     ck_assert(x.sums == 1 && x.experts == 1);
 }
 END_TEST
