@@ -14,7 +14,7 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a)
 
 /* Row r predicts token r + 1: answer tokens are the targets of the rows before them; prompts have
  * none. */
-static void append_sequence(struct micro_batch *m, const struct sequence *s, float weight)
+void micro_batch_append(struct micro_batch *m, const struct sequence *s, float weight)
 {
     int at = m->start[m->rows.seg.n];
     for (int r = 0; r < sequence_rows(s); r++) {
@@ -32,13 +32,18 @@ static void append_sequence(struct micro_batch *m, const struct sequence *s, flo
     m->start[++m->rows.seg.n] = m->rows.T;
 }
 
-void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
-                      const int *bin_of, int n, int bin)
+void micro_batch_clear(struct micro_batch *m)
 {
     m->rows = (struct rows){.token = m->token, .pos = m->pos, .seg = {.start = m->start}};
     m->start[0] = 0;
+}
+
+void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
+                      const int *bin_of, int n, int bin)
+{
+    micro_batch_clear(m);
     for (int i = 0; i < n; i++)
-        if (bin_of[i] == bin) append_sequence(m, &s[i], weight[i]);
+        if (bin_of[i] == bin) micro_batch_append(m, &s[i], weight[i]);
 }
 
 /* Pointers of `there` stay: they are into the device's memory. start has n + 1 entries, the last

@@ -13,7 +13,7 @@
 struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
     int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */
-    const int *token;   /* (n) */
+    const int *token;   /* (n); NULL: not here */
     /* (n) 0: not learned, as the user's turns within a conversation; NULL: all of the answer is. */
     const unsigned char *learn;
     const float
@@ -40,6 +40,9 @@ static inline int sequence_rows(const struct sequence *s)
 
 /* In memory of the host, where it is filled; or of a device, for what passes read. */
 void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a);
+/* m without sequences, and one more behind those that it has; weight: of each answer token. */
+void micro_batch_clear(struct micro_batch *m);
+void micro_batch_append(struct micro_batch *m, const struct sequence *s, float weight);
 /* Fills m with the sequences of one bin, in their order. weight[i]: of every answer token of
  * sequence i. */
 void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,

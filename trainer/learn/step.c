@@ -60,6 +60,23 @@ void learner_free(struct learner *l)
 
 /* --- a step --- */
 
+/* This pipeline's micro-batches, the sequences of each in their order. */
+static void fill_own(struct learner *l, const struct step_job *job)
+{
+    const struct mesh *m = l->stage->mesh;
+    struct micro_batch *mb = l->stage->mb;
+    for (int b = m->d; b < l->deal.bins; b += m->dp) micro_batch_clear(&mb[b / m->dp]);
+    for (int i = 0; i < job->n; i++) {
+        int bin = l->deal.bin_of[i];
+        if (bin % m->dp != m->d) continue;
+        const struct sequence *s =
+            job->fetch ? job->fetch(job->fetch_context, i) : &job->sequence[i];
+        INVARIANT(sequence_rows(s) == l->rows[i], "sequence %d has %d rows, was dealt as %d", i,
+                  sequence_rows(s), l->rows[i]);
+        micro_batch_append(&mb[bin / m->dp], s, job->weight[i]);
+    }
+}
+
 /* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each
  * pipeline. */
 static int fill_micro_batches(struct learner *l, const struct step_job *job, struct step_stats *s)
@@ -75,8 +92,7 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
     s->imbalance = d->imbalance;
     INVARIANT(d->bins / dp <= st->max_mb, "%d micro-batches, room for %d", d->bins / dp,
               st->max_mb);
-    for (int b = st->mesh->d; b < d->bins; b += dp)
-        micro_batch_fill(&st->mb[b / dp], job->sequence, job->weight, d->bin_of, job->n, b);
+    fill_own(l, job);
     stage_copy_in(st, d->bins / dp);
     return d->bins / dp;
 }

@@ -53,7 +53,7 @@ struct step_stats {
 };
 
 struct step_job {
-    const struct sequence *sequence; /* (n), the same on every rank */
+    const struct sequence *sequence; /* (n), the same on every rank: lengths at least */
     const float *weight;             /* (n) of every answer token, sums over the whole step (P6) */
     int n;
     const struct loss_shape *loss;
@@ -62,6 +62,10 @@ struct step_job {
     bool use_reference; /* fill ref_logp from the reference weights first */
     struct adamw adamw; /* lr set; grad_scale is set here */
     double grad_clip;
+    /* Sequence i with its tokens, asked for once where it is learned from, and read before the
+     * next. NULL: `sequence` has them. */
+    const struct sequence *(*fetch)(void *context, int i);
+    void *fetch_context;
 };
 /* Collective over world. */
 void learner_step(struct learner *l, const struct step_job *job, struct step_stats *stats);

@@ -7,13 +7,21 @@
 #include "trainer/reward/rewards.h"
 #include "trainer/rollout/rollout.h"
 
+/* A demonstration as all ranks know it. */
+struct shown {
+    int n, n_prompt, learned; /* tokens; n 0: there is none, -1: it does not fit */
+};
+
 struct step_scratch {
     struct problem *problem; /* (questions) */
     struct question *question;
     struct sequence *sequence; /* (max(answers, sequences)) */
-    int *token; /* (questions + max(answers, sequences), max_context): prompts first */
-    unsigned char
-        *learn; /* (sequences, max_context) of demonstrations; NULL: none are learned from */
+    int *token;                /* (questions + answers, max_context): prompts first */
+    /* of demonstrations, all NULL where none are learned from: lengths of all (sequences); of the
+     * one at hand the tokens, and which are learned (max_context) */
+    struct shown *shown;
+    int *shown_token;
+    unsigned char *learn;
     float *weight, *advantage;
     bool *equal;            /* (questions) the rewards of its answers are all equal */
     struct rewards rewards; /* of the answers */
