@@ -199,10 +199,11 @@ static void plans_search(struct stage *s)
         struct plan found = {0};
         int mine = from + s->mesh->p;
         if (mine < n) schedule_plan(&found, s->settings, &s->dims, searched_count(s, mine));
-        for (int i = from; i < n && i < from + pp; i++)
+        int to = from + pp < n ? from + pp : n;
+        for (int i = from; i < to; i++)
             plan_scatter(&s->searched[i], &found, i - from, s->mesh->pipe);
         plan_free(&found);
-        if (watchdog_long(&said)) log_info("plans: %d of %d searched", from + pp, n);
+        if (watchdog_long(&said)) log_info("plans: %d of %d searched", to, n);
     }
 }
 
