@@ -78,8 +78,8 @@ void optimizer_step(struct optimizer *o, struct adamw h);
 double optimizer_waited(struct optimizer *o);
 
 /* The slices of master ("model/"), moments ("adam_m/", "adam_v/") and reference ("ref/", with one)
- * this rank saves: pointers into the state. Returns how many (out may be NULL). A tied copy is read
- * ("model/embed") but not saved under SLICES_READ. */
+ * this rank saves: pointers into the state (NULL of a measured one). Returns how many (out may be
+ * NULL). A tied copy is read ("model/embed") but not saved under SLICES_READ. */
 enum {
     SLICES_SAVE,
     SLICES_SAVE_MODEL, /* masters only */

@@ -30,7 +30,7 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
     const char *tensor = param_saved_name(s.param);
     struct range at[PARAM_RANGES];
     int n = param_ranges(s.param, s.lo, s.hi, at);
-    data += s.at;
+    if (data) data += s.at;
     for (int i = 0; i < n; i++, c->n++) {
         size_t count = range_count(&at[i]);
         if (!c->out) continue;
@@ -39,7 +39,7 @@ static void slice_add(struct slicing *c, enum array array, struct piece s, float
             .n = s.param->whole, .at = at[i], .data = data, .optional = array_kind[array].optional};
         memcpy(t->shape, s.param->shape, sizeof t->shape);
         snprintf(t->name, sizeof t->name, "%s/%s", array_kind[array].prefix, tensor);
-        data += count;
+        if (data) data += count;
     }
 }
 
@@ -56,7 +56,9 @@ static void piece_slices(void *ctx, struct bucket *b, struct piece s)
     if (c->what == SLICES_READ_MODEL || c->what == SLICES_SAVE_MODEL) return;
     slice_add(ctx, ARRAY_ADAM_M, s, b->m);
     slice_add(ctx, ARRAY_ADAM_V, s, b->v);
-    if (b->reference) slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
+    const struct stage *st = c->o->stage;
+    if (st->with_reference && st->keep != KEEP_WEIGHTS)
+        slice_add(ctx, ARRAY_REFERENCE, s, b->reference);
 }
 
 /* Holds for this mesh and these ranks only: another mesh starts without residuals (run/state.c says

@@ -9,15 +9,9 @@
 
 /* ---- passes ---- */
 
-/* What a rank sends to each of the others that share its layers, or its experts, in one pass over a
- * chunk. */
-struct exchanged {
-    double tensor, expert;
-};
-
-/* How often, the model of costs says (pass_exchanges); all go to all at once, there is no second
- * round. At the head four more numbers a row. Before rows go to their experts, how many there are
- * for each of all experts. */
+/* What a rank sends to each of the others in one pass over a chunk. How often, the model of costs
+ * says (pass_exchanges); all go to all at once, there is no second round. At the head four more
+ * numbers a row. Before rows go to their experts, how many there are for each of all experts. */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m,
                                    struct pass_part part, double rows, bool backward)
 {
@@ -60,19 +54,19 @@ static void add_message(struct traffic *t, const struct mesh *m, int p, int to, 
 
 /* Messages are whole micro-batches whatever is in them (trainer/stage/stage.c, message_bytes);
  * exchanges are of the rows in use. */
-static double message_bytes(const struct traffic_job *j)
+double traffic_message(const struct traffic_job *j)
 {
     const struct settings *s = j->memory.settings;
     return (double)s->data.micro_batch_tokens * s->model.hidden * (double)j->memory.ops->real_bytes;
 }
 
-/* All passes of stage p: what they exchange together, and how many messages go to each stage
- * (sent). */
-static struct exchanged stage_passes(const struct traffic_job *j, const struct mesh *m,
-                                     const struct plan *plan, bool scores, int p, int *sent)
+/* From where rows get their input and whereto they send what they make. */
+struct exchanged traffic_stage(const struct traffic_job *j, const struct mesh *m,
+                               const struct plan *plan, bool scores, int p, int *sent, int *got)
 {
     struct exchanged sum = {0};
     memset(sent, 0, (size_t)plan->stages * sizeof *sent);
+    memset(got, 0, (size_t)plan->stages * sizeof *got);
     for (int i = 0; i < plan->n_rows[p]; i++) {
         struct plan_pass pass[2];
         int n = plan_passes(&plan->rows[p][i], pass);
@@ -81,9 +75,10 @@ static struct exchanged stage_passes(const struct traffic_job *j, const struct m
             struct pass_part part = pass_part_of(j->first, pass[k].cell.chunk, plan->chunks);
             part.scores = scores;
             struct exchanged x = pass_bytes(j, m, part, j->rows, pass[k].op != PLAN_F);
-            int to = plan_receiver(plan, &pass[k]);
+            int to = plan_receiver(plan, &pass[k]), from = plan_sender(plan, &pass[k]);
             sum.tensor += x.tensor, sum.expert += x.expert;
             if (to >= 0 && to != p) sent[to]++;
+            if (from >= 0 && from != p) got[from]++;
         }
     }
     return sum;
@@ -93,11 +88,11 @@ static struct exchanged stage_passes(const struct traffic_job *j, const struct m
 static void add_plan(struct traffic *t, const struct traffic_job *j, const struct mesh *m,
                      const struct plan *plan, bool scores)
 {
-    int *sent = memory_take((size_t)plan->stages, sizeof *sent, "messages of a stage");
+    int *sent = memory_take(2 * (size_t)plan->stages, sizeof *sent, "messages of a stage");
     for (int p = 0; p < plan->stages; p++) {
-        struct exchanged sum = stage_passes(j, m, plan, scores, p, sent);
+        struct exchanged sum = traffic_stage(j, m, plan, scores, p, sent, sent + plan->stages);
         for (int to = 0; to < plan->stages; to++)
-            if (sent[to] > 0) add_message(t, m, p, to, sent[to] * message_bytes(j));
+            if (sent[to] > 0) add_message(t, m, p, to, sent[to] * traffic_message(j));
         add_exchanged(t, m, p, sum);
     }
     free(sent);
@@ -106,16 +101,22 @@ static void add_plan(struct traffic *t, const struct traffic_job *j, const struc
 /* ---- what all ranks add up ---- */
 
 /* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a
- * sum. They go up a binomial tree and down again, which is how Open MPI does it for so few bytes,
- * or sends little more. */
-static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
+ * sum. */
+double traffic_hop(const struct traffic_job *j)
 {
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
-    int ranks = m->dp * m->pp * m->tp;
     double exact = 5 * (double)sizeof(uint64_t);
     double bytes = (LOSS_SUMS + 1) * exact + (double)sizeof(float) + 2 * (double)sizeof(double) +
                    (double)sizeof(int);
     if (d.E > 0) bytes += exact + (double)d.L * d.E * (double)sizeof(uint64_t);
+    return bytes;
+}
+
+/* A binomial tree is how Open MPI does it for so few bytes, or it sends little more. */
+static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
+{
+    int ranks = m->dp * m->pp * m->tp;
+    double bytes = traffic_hop(j);
     for (int r = 1; r < ranks; r++) {
         traffic_add(t, TRAFFIC_SUMS, r, r & (r - 1), bytes);
         traffic_add(t, TRAFFIC_SUMS, r & (r - 1), r, bytes);

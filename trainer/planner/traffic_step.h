@@ -18,6 +18,18 @@ struct traffic_job {
 /* Adds a step: every pass of the plan in every pipeline, one reduction, one gather of weights.
  * Experts are taken to get equal parts of the rows. */
 void traffic_step(struct traffic *t, const struct traffic_job *j);
+/* The parts of it, of one stage: all its passes of a plan. */
+struct exchanged {
+    double tensor, expert; /* to each of the others that share its layers, its experts */
+};
+/* sent, got: [stages] messages to and from each other stage. scores: passes without a gradient. */
+struct exchanged traffic_stage(const struct traffic_job *j, const struct mesh *m,
+                               const struct plan *plan, bool scores, int p, int *sent, int *got);
+/* Bytes of a message between stages; of a hop of the sums over all ranks, which go up a tree, from
+ * rank r to r & (r - 1), and down again. */
+double traffic_message(const struct traffic_job *j);
+double traffic_hop(const struct traffic_job *j);
+
 /* How much is sampled; tokens are means. */
 struct rollout_size {
     double questions, samples; /* answers of each */
