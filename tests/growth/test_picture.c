@@ -35,7 +35,7 @@ static const struct pretended_mesh {
 };
 enum { N_MESHES = sizeof MESHES / sizeof *MESHES };
 
-/* A mesh of so many ranks in all sites, eight to a host. */
+/* A mesh of `ranks` in all sites, eight to a host. */
 struct pretended {
     struct settings settings;
     struct plan plan;
@@ -92,7 +92,7 @@ static void check_pair(const struct picture *a, const struct picture_peer *to,
     picture_free(&b);
 }
 
-/* Of each kind the first and the last peer. */
+/* The first and the last peer of each kind. */
 static void check_peers(const struct picture *a, const struct picture_job *job)
 {
     for (int k = 0; k < TRAFFIC_KINDS; k++) {

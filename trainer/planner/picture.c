@@ -47,7 +47,7 @@ static struct flow messages(const struct traffic_job *j, int n)
     return (struct flow){n * traffic_message(j), n};
 }
 
-/* Of one plan: messages to stages of the own pipeline, exchanges with the ranks of tp and ep. */
+/* One plan: messages to stages of the own pipeline, exchanges with the ranks of tp and ep. */
 static void find_passes(struct peer_search *s, const struct plan *plan, bool scores)
 {
     const struct traffic_job *j = &s->p->job->step;

@@ -59,20 +59,21 @@ static void place_searched(const struct recipe *r, struct settings *s)
     schedule_choose(s, &r->dims, can);
 }
 
-/* As for the recipe's own mesh: the same functions, so that the table and the report agree. */
+/* As for the recipe's own mesh: the same functions, so that the table and the report agree. Memory
+ * first: of what does not fit no time is asked. */
 static void estimate(const struct recipe *r, struct settings *s, struct candidate *c)
 {
     recipe_take_cluster(r, s);
     if (c->kind == PLAN_AUTO) place_searched(r, s);
+    c->memory = recipe_memory(r, s);
+    judge_memory(r, c);
+    if (c->reason) return;
     struct plan plan;
     struct layout l = recipe_layout(r, s, &plan);
     struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
-    c->dp = l.dp;
     c->micro_batches = l.micro_batches;
-    c->memory = recipe_memory(r, s);
-    judge_memory(r, c);
     recipe_reduction(r, s, &l);
     predict(&c->time, &r->shape, &r->cluster, &l, NULL);
     plan_free(&plan);

@@ -12,7 +12,6 @@
 #include "trainer/data/chat.h"
 #include "trainer/data/vocabulary.h"
 #include "trainer/planner/limits.h"
-#include "trainer/planner/reduction.h"
 
 /* ---- settings ---- */
 
@@ -193,7 +192,7 @@ static bool open_data(struct recipe *r, struct problems *p)
     return p->n == 0;
 }
 
-static double mean_rows(const struct recipe *r)
+double recipe_mean_rows(const struct recipe *r)
 {
     double sum = 0;
     for (int i = 0; i < r->n; i++) sum += r->rows[i];
@@ -238,7 +237,7 @@ static void this_machine(struct cluster *c, int ranks)
 
 static int rows_measured(const struct recipe *r)
 {
-    double mean = mean_rows(r), room = r->settings.data.micro_batch_tokens;
+    double mean = recipe_mean_rows(r), room = r->settings.data.micro_batch_tokens;
     double fit = (double)(int)(room / mean) * mean;
     return (int)(fit < mean ? mean : fit);
 }
@@ -272,98 +271,12 @@ static void take_costs(struct recipe *r, struct problems *p)
                                 .ops = ops,
                                 .room = r->settings.data.micro_batch_tokens,
                                 .rows = rows_measured(r),
-                                .context = (int)mean_rows(r)};
+                                .context = (int)recipe_mean_rows(r)};
         r->measured = measure_costs(&r->cluster, &m, p);
         if (r->measured && r->job->format == DRAW_TEXT) measure_print(stdout, &r->cluster, &m);
     } else {
         cluster_serves(&r->cluster, r->dims.precision, p);
     }
-}
-
-/* ---- layouts ---- */
-
-/* Deals the sequences as training would: the number of micro-batches follows. */
-struct layout recipe_layout(const struct recipe *r, const struct settings *s, struct plan *plan)
-{
-    struct deal_shape shape = learner_deal_shape(s);
-    struct arena a = {0};
-    struct deal d;
-    size_t total = 0;
-    for (int i = 0; i < r->n; i++) total += (size_t)r->rows[i];
-    shape.linear = deal_linear(&r->dims);
-    int most = deal_bound(&shape, total);
-    for (int placing = 0; placing < 2; placing++) {
-        deal_place(&d, r->n, most, &a);
-        if (!placing) arena_back(&a, &device_host, a.used);
-    }
-    deal_run(&d, &shape, r->rows, r->n);
-    int bins = d.bins;
-    arena_free(&a);
-    schedule_plan(plan, s, &r->dims, bins / s->mesh.dp);
-    return (struct layout){.dp = s->mesh.dp,
-                           .pp = s->mesh.pp,
-                           .tp = s->mesh.tp,
-                           .ep = s->mesh.ep,
-                           .kind = schedule_kind(s),
-                           .plan = plan,
-                           .micro_batches = bins / s->mesh.dp,
-                           .recompute = (enum recompute)s->mesh.recompute,
-                           .rows = (double)total / bins,
-                           .room = s->data.micro_batch_tokens,
-                           .context = mean_rows(r),
-                           .sharded = true,
-                           .threads = s->run.threads,
-                           .forwards = r->forwards};
-}
-
-/* Sums and gathers from the bytes between hosts, on the recipe's path. */
-void recipe_reduction(const struct recipe *r, const struct settings *s, struct layout *l)
-{
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
-    struct traffic t;
-    int ranks = l->dp * l->pp * l->tp, *host = hosts_place(&r->hosts, ranks);
-    traffic_new(&t, r->hosts.n, ranks, host, false);
-    reduction_add(&t, &job, reduction_way(s));
-    struct reduction_time time = reduction_time(&t, &r->cluster, reduction_way(s));
-    l->sums = time.reduce;
-    l->gathers = time.gather;
-    l->buckets = s->reduction.overlap ? reduction_buckets(&job) : 0;
-    traffic_free(&t);
-    free(host);
-}
-
-/* An exchange overlaps with the steps of sites.delay; what is longer is exposed, spread over
- * sites.every steps. */
-struct site_exchange recipe_exchange(const struct recipe *r, double step)
-{
-    const struct settings *s = &r->settings;
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
-    struct site_exchange x = {0};
-    if (s->mesh.sites == 1) return x;
-    for (int i = 0; i < recipe_ranks(s) / s->mesh.sites; i++) {
-        struct mesh_at at = {i / s->mesh.tp / s->mesh.pp, i / s->mesh.tp % s->mesh.pp,
-                             i % s->mesh.tp};
-        double bytes = (s->mesh.sites - 1) * (double)memory_site_message(&job, at);
-        if (bytes > x.most) x.most = bytes;
-        x.bytes += bytes;
-    }
-    if (!r->timed) return x;
-    x.seconds = cluster_across(&r->cluster, x.most);
-    double hidden = s->sites.delay * step;
-    x.exposed = x.seconds > hidden ? (x.seconds - hidden) / s->sites.every : 0;
-    return x;
-}
-
-struct memory recipe_memory(const struct recipe *r, const struct settings *s)
-{
-    struct memory_job job = {s, &r->ops, r->dims.V, extent_of(r->job->kinds, s)};
-    struct memory most = {0};
-    for (int p = 0; p < s->mesh.pp; p++) {
-        struct memory m;
-        memory_of_rank(&m, &job, (struct mesh_at){.p = p});
-        if (m.total > most.total) most = m;
-    }
-    return most;
 }
 
 /* ---- the whole ---- */
@@ -460,6 +373,7 @@ static bool open_hosts(struct recipe *r, struct problems *p)
 bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p)
 {
     *r = (struct recipe){.job = job, .timed = job->cluster || !job->hostfile};
+    r->dealt = memory_take(1, sizeof *r->dealt, "the deals of a step");
     if (!open_cluster(r, p) || !open_settings(r, p) || !open_phase(r, p) || !open_data(r, p))
         return false;
     if (!open_hosts(r, p)) return false;
@@ -470,8 +384,18 @@ bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems
     return true;
 }
 
+static void forget_deals(struct recipe *r)
+{
+    for (struct dealt *e = r->dealt ? *r->dealt : NULL, *next; e; e = next) {
+        next = e->next;
+        free(e);
+    }
+    free(r->dealt);
+}
+
 void recipe_close(struct recipe *r)
 {
+    forget_deals(r);
     free(r->rows);
     hosts_free(&r->hosts);
     settings_free(&r->settings);

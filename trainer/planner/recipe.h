@@ -24,7 +24,16 @@ struct recipe_job {
     int vocabulary;       /* 0: the tokenizer's */
     const char *phase;    /* whose step; NULL: the last one that trains */
     bool propose;
+    int rank;                /* of all sites: its picture is printed instead; -1: none */
     enum draw_format format; /* text, svg, trace; json: the map of ranks and bytes */
+};
+
+/* How many micro-batches the sequences of a step make, of all pipelines: what recipe_layout
+ * remembers. */
+struct dealt {
+    struct deal_shape shape;
+    int bins;
+    struct dealt *next;
 };
 
 /* The recipe on some mesh, and what its steps learn from. */
@@ -37,10 +46,11 @@ struct recipe {
     struct phase_size size; /* of its steps */
     struct dims dims;
     struct shape shape;
-    struct ops ops; /* of which linear_place may be another, see cluster packed */
-    int *rows, n;   /* lengths of the sequences of an optimizer step */
-    double typical; /* mean length over many steps, as a part of theirs */
-    double prompt;  /* tokens of a question, mean over many */
+    struct ops ops;       /* of which linear_place may be another, see cluster packed */
+    int *rows, n;         /* lengths of the sequences of an optimizer step */
+    struct dealt **dealt; /* what has been dealt of them: recipe_layout remembers it */
+    double typical;       /* mean length over many steps, as a part of theirs */
+    double prompt;        /* tokens of a question, mean over many */
     int forwards;
     bool measured;
     bool timed; /* times are known: of hosts without a cluster file they are not */
@@ -61,6 +71,8 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
 /* The costs of a cluster file, by which the recipe is timed, to settings of recipe_settings:
  * schedule auto then searches with them. */
 void recipe_take_cluster(const struct recipe *r, struct settings *s);
+/* Of a sequence of the step. */
+double recipe_mean_rows(const struct recipe *r);
 /* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it
  * then runs: plan, which is made here (plan_free). first: layers of the chunks, by the caller's
  * stage. */
