@@ -1,5 +1,6 @@
 /* Two passes of dynamic programming over (chunks used, layers used): the least largest chunk, and
- * then, among the splits that keep to it, the most even one. layers^2 x chunks steps each. */
+ * then, among the splits that keep to it, the most even one. layers^2 x chunks steps each at most:
+ * runs that begin earlier cost more, so none is tried beyond one that costs too much already. */
 #include "pipeline/split.h"
 
 #include <math.h>
@@ -37,8 +38,10 @@ static double pass(const struct layer_split *s, double limit, double *best, int 
             *at = INFINITY;
             for (int j = i - 1; j >= c - 1; j--) { /* later beginnings first: they win when equal */
                 double before = best[(c - 1) * n + j], run = run_cost(s, c - 1, j, i);
-                double all = limit < 0 ? fmax(before, run) : before + run * run;
-                if (limit >= 0 && run > limit * (1 + SAME)) continue;
+                double least = limit < 0 ? run : run * run, all = before + least;
+                if (limit < 0) all = fmax(before, run);
+                if (limit >= 0 && run > limit * (1 + SAME)) break; /* and so are all before it */
+                if (least >= *at * (1 - SAME)) break;
                 if (all < *at * (1 - SAME)) *at = all, from[c * n + i] = j;
             }
         }

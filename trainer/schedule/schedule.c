@@ -131,18 +131,27 @@ void schedule_costs_free(struct schedule_costs *c)
 
 /* --- memory --- */
 
+/* Slots of the plan that was last asked for, of each kind: a planner asks for every stage of a mesh
+ * in turn. */
+static struct peak {
+    int stages, micro_batches, slots;
+} last_peak[PLAN_KINDS];
+
 /* Beyond two micro-batches a stage every named plan keeps the same (test_plan, peaks_do_not_grow):
  * a short one stands for all. */
 static int peak_of(enum plan_kind k, int stages, int micro_batches)
 {
     int enough = plan_micro_batches(k, stages, 2 * stages);
     if (micro_batches > enough) micro_batches = enough;
+    struct peak *last = &last_peak[k];
+    if (last->stages == stages && last->micro_batches == micro_batches) return last->slots;
     struct plan plan;
     struct plan_facts facts;
     struct problems p = {0};
     plan_make(&plan, k, stages, micro_batches);
     INVARIANT(plan_check(&plan, NULL, &facts, &p), "%s", p.n ? p.text[0] : "?");
     plan_free(&plan);
+    *last = (struct peak){stages, micro_batches, facts.peak_slots};
     return facts.peak_slots;
 }
 
