@@ -119,6 +119,8 @@ void plan_part_add(struct plan_part *part, enum plan_op op, struct plan_cell f, 
 
 enum plan_format { PLAN_TEXT, PLAN_JSON };
 void plan_print(FILE *out, const struct plan *plan, enum plan_format format);
+/* Rows [from, to) of a rank as that text has them, a blank before each. */
+void plan_print_rows(FILE *out, const struct plan *plan, int rank, int from, int to);
 /* A right plan as text, columns being time: F, B (input part) and W take one unit, a pair three. */
 void plan_print_timeline(FILE *out, const struct plan *plan);
 

@@ -40,14 +40,19 @@ static void print_rank(FILE *out, const struct plan *plan, int rank)
     fprintf(out, "r%-*d ", snprintf(NULL, 0, "%d", plan->stages - 1), rank);
 }
 
+void plan_print_rows(FILE *out, const struct plan *plan, int rank, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        fputc(' ', out);
+        text_row(out, plan, &plan->rows[rank][i]);
+    }
+}
+
 static void print_text(FILE *out, const struct plan *plan)
 {
     for (int r = 0; r < plan->stages; r++) {
         print_rank(out, plan, r);
-        for (int i = 0; i < plan->n_rows[r]; i++) {
-            fputc(' ', out);
-            text_row(out, plan, &plan->rows[r][i]);
-        }
+        plan_print_rows(out, plan, r, 0, plan->n_rows[r]);
         fputc('\n', out);
     }
 }

@@ -80,6 +80,22 @@ train 2 run --set mesh.dp=1 --set mesh.cluster=h800.yaml --set schedule=auto
 check "training searches with the file: exit 0" equal "$code" 0
 check "training searches with the file: said" has err "predicted by the costs of H800 x 2048"
 
+# --- one rank ---
+call "$duet" plan recipe.yaml "${h100[@]}" --rank 5
+check "a rank: exit 0" equal "$code" 0
+check "a rank: who it is" has out "rank 5 of 8 on node-1: pipeline 2 of 4, stage 1 of 2"
+check "a rank: whom it sends to, and why" grep -Eq '^  4 +node-1 .* stage messages, .*losses, norms$' out
+check "a rank: its file of a checkpoint" has out "checkpoint: shard-0005-of-0008.h5, "
+check "a rank: no times" hasnt out "tokens/s"
+call "$duet" plan recipe.yaml "${h100[@]}" --rank 8
+check "no such rank: exit 2" equal "$code" 2
+check "no such rank: which there are" has err "--rank 8, but the ranks of this job are 0 to 7"
+call "$duet" plan recipe.yaml "${h100[@]}" --rank 1 --propose
+check "a rank and proposals: exit 2" equal "$code" 2
+check "a rank and proposals: why" has err "leave out --propose, --measure and --format"
+call "$duet" plan --rank 1
+check "a rank without a recipe: why" has err "need a recipe: duet plan RECIPE"
+
 # --- many ranks: quick, or with progress ---
 echo "a slots=65536" >large
 call timeout 60 "$duet" plan recipe.yaml --hostfile large --set mesh.pp=1

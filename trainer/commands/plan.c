@@ -81,7 +81,8 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
 {
     bool drawn = q->stages || q->micro_batches || q->costs || q->message != 0;
     bool planned = job->n_sets > 0 || job->cluster || job->hostfile || job->map || job->measure ||
-                   job->ranks || job->answer || job->vocabulary || job->phase || job->propose;
+                   job->ranks || job->answer || job->vocabulary || job->phase || job->propose ||
+                   job->rank >= 0;
     if (job->recipe && drawn)
         problems_add(p, NULL, 0,
                      "--stages, --micro-batches, --costs and --message draw a schedule without a "
@@ -89,8 +90,17 @@ static void mixed(const struct request *q, const struct recipe_job *job, struct 
     if (!job->recipe && planned)
         problems_add(p, NULL, 0,
                      "--set, --cluster, --hostfile, --map, --measure, --ranks, --answer, "
-                     "--vocabulary, --phase and "
+                     "--vocabulary, --phase, --rank and "
                      "--propose need a recipe: duet plan RECIPE ...");
+}
+
+/* The picture of a rank stands alone. */
+static void check_rank(const struct recipe_job *job, struct problems *p)
+{
+    if (job->rank >= 0 && (job->propose || job->measure || job->format != DRAW_TEXT))
+        problems_add(p, NULL, 0,
+                     "--rank prints the picture of one rank, as text and without times: leave out "
+                     "--propose, --measure and --format");
 }
 
 /* Mistakes of the options are collected together with the recipe's. */
@@ -105,6 +115,7 @@ static void plan_or_say(const struct request *q, struct recipe_job *job, struct 
         problems_add(p, NULL, 0,
                      "--format json of a recipe prints the map of ranks and bytes: give --hostfile "
                      "or --cluster (without a recipe it prints the schedule)");
+    check_rank(job, p);
     if (job->map && !job->hostfile && !job->cluster)
         problems_add(p, NULL, 0, "--map needs hosts: give --hostfile or --cluster");
     if (job->map && job->propose)
@@ -143,6 +154,8 @@ static void more_help(void)
          "With one, for this machine (times are measured) or for a cluster described in a file:\n"
          "  duet plan launch/recipes/countdown.yaml --ranks 4 --propose\n"
          "  duet plan RECIPE --cluster launch/clusters/h100.yaml --vocabulary 32000 --propose\n"
+         "  duet plan RECIPE --cluster launch/clusters/h800-2048.yaml --vocabulary 32000 --rank "
+         "1027\n"
          "Bubble: the fraction of the pipeline's time that the average rank idles. Exposed: the "
          "fraction of the\nstep that it waits for messages, exchanges or the reduction. "
          "docs/PLANNER.md lists the assumptions.");
@@ -170,7 +183,7 @@ static int answer(struct request *q, struct recipe_job *job, bool scaling)
 int cmd_plan(int argc, char **argv)
 {
     struct request q = {.format = "text"};
-    struct recipe_job job = {.kinds = phase_kinds};
+    struct recipe_job job = {.kinds = phase_kinds, .rank = -1};
     bool scaling = false;
     struct option_list sets = {0};
     const struct option_row rows[] = {
@@ -206,6 +219,10 @@ int cmd_plan(int argc, char **argv)
          "recipe: length of a sampled answer in tokens (default: max_new)"},
         {"vocabulary", OPT_INT, &job.vocabulary, 1, 1 << 24,
          "recipe: size of the vocabulary (default: the tokenizer's)"},
+        {"rank", OPT_INT, &job.rank, 0, (1 << 20) - 1,
+         "recipe: instead, the picture of this rank: its groups, its peers and what it sends them "
+         "in "
+         "a step, its rows of the plan, its part of a checkpoint, its memory"},
         {"propose", OPT_FLAG, &job.propose, 0, 0,
          "recipe: list all meshes and schedules, best first"},
         {"scaling", OPT_FLAG, &scaling, 0, 0,

@@ -372,7 +372,8 @@ static bool open_hosts(struct recipe *r, struct problems *p)
  * tried. */
 bool recipe_open(struct recipe *r, const struct recipe_job *job, struct problems *p)
 {
-    *r = (struct recipe){.job = job, .timed = job->cluster || !job->hostfile};
+    bool times = job->cluster || !job->hostfile;
+    *r = (struct recipe){.job = job, .timed = times && job->rank < 0};
     r->dealt = memory_take(1, sizeof *r->dealt, "the deals of a step");
     if (!open_cluster(r, p) || !open_settings(r, p) || !open_phase(r, p) || !open_data(r, p))
         return false;

@@ -53,7 +53,8 @@ struct recipe {
     double prompt;        /* tokens of a question, mean over many */
     int forwards;
     bool measured;
-    bool timed; /* times are known: of hosts without a cluster file they are not */
+    bool timed; /* times are known: of hosts without a cluster file they are not, and the picture of
+                   a rank has none */
 };
 
 /* The cluster file that the recipe names with the job's assignments, malloc'ed; NULL: none. What is

@@ -3,7 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/problems.h"
 #include "trainer/planner/map.h"
+#include "trainer/planner/picture_print.h"
 #include "trainer/planner/propose.h"
 #include "trainer/planner/working.h"
 
@@ -217,6 +219,22 @@ static void report_time(const struct recipe *r, const struct layout *l)
 }
 
 /* Memory first: a step that does not fit has no time. */
+static void report_all(const struct recipe *r, const struct memory_job *job, struct layout *l)
+{
+    if (in_words(r)) {
+        print_memory(r);
+        print_cache(r, job);
+        print_fit(r);
+        print_job(r, l);
+    }
+    if (r->timed) recipe_reduction(r, &r->settings, l);
+    if (r->timed) report_time(r, l);
+    if (!r->timed && in_words(r)) print_sites(r, 0);
+    if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, l);
+    if (r->job->format == DRAW_JSON) map_print_json(r, l);
+    if (r->job->propose) propose(r, l->dp * l->pp * l->tp);
+}
+
 static void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,
@@ -225,25 +243,26 @@ static void report(const struct recipe *r)
     struct layout l = recipe_layout(r, &r->settings, &plan);
     int chunks, *first = memory_split(&job, &chunks);
     l.first = first;
-    if (in_words(r)) {
-        print_memory(r);
-        print_cache(r, &job);
-        print_fit(r);
-        print_job(r, &l);
-    }
-    if (r->timed) recipe_reduction(r, &r->settings, &l);
-    if (r->timed) report_time(r, &l);
-    if (!r->timed && in_words(r)) print_sites(r, 0);
-    if (r->job->format == DRAW_TEXT && r->hosts.n > 1) map_print(r, &l);
-    if (r->job->format == DRAW_JSON) map_print_json(r, &l);
-    if (r->job->propose) propose(r, l.dp * l.pp * l.tp);
+    if (r->job->rank >= 0)
+        picture_print(r, &l, r->job->rank);
+    else
+        report_all(r, &job, &l);
     plan_free(&plan);
     free(first);
+}
+
+static bool has_rank(const struct recipe *r, struct problems *p)
+{
+    int ranks = recipe_ranks(&r->settings);
+    if (r->job->rank < ranks) return true;
+    problems_add(p, NULL, 0, "--rank %d, but the ranks of this job are 0 to %d", r->job->rank,
+                 ranks - 1);
+    return false;
 }
 
 void report_recipe(const struct recipe_job *job, struct problems *p)
 {
     struct recipe r;
-    if (recipe_open(&r, job, p)) report(&r);
+    if (recipe_open(&r, job, p) && has_rank(&r, p)) report(&r);
     recipe_close(&r);
 }
