@@ -4,7 +4,7 @@
 
 #include "trainer/planner/recipe.h"
 
-/* Of the recipe's mesh with that plan; first: layers of the chunks. The rank is one of all sites'.
+/* For the recipe's mesh with that plan; first: layers of the chunks. The rank is one of all sites'.
  * To stdout. */
 void picture_print(const struct recipe *r, const struct layout *l, int rank);
 

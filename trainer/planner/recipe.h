@@ -72,7 +72,7 @@ bool recipe_settings(struct settings *s, const struct recipe_job *job, int ranks
 /* The costs of a cluster file, by which the recipe is timed, to settings of recipe_settings:
  * schedule auto then searches with them. */
 void recipe_take_cluster(const struct recipe *r, struct settings *s);
-/* Of a sequence of the step. */
+/* Tokens of a sequence of the step, on average. */
 double recipe_mean_rows(const struct recipe *r);
 /* One pipeline's micro-batches of a step on that mesh, as training deals them, and the plan that it
  * then runs: plan, which is made here (plan_free). first: layers of the chunks, by the caller's

@@ -1,4 +1,4 @@
-/* Of a recipe on some mesh: how its step is dealt and planned, what its sums take, its memory. */
+/* A recipe on some mesh: how its step is dealt and planned, what its sums take, its memory. */
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/planner/recipe.h"

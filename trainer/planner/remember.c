@@ -9,6 +9,7 @@
 struct remember_key {
     enum plan_kind kind;
     int pp, tp, ep, micro_batches;
+    enum recompute recompute;
     double crowd;
 };
 
@@ -33,7 +34,8 @@ void remember_free(struct remember *r)
 static bool same(const struct remember_key *a, const struct remember_key *b)
 {
     return a->kind == b->kind && a->pp == b->pp && a->tp == b->tp && a->ep == b->ep &&
-           a->micro_batches == b->micro_batches && !(a->crowd < b->crowd || a->crowd > b->crowd);
+           a->micro_batches == b->micro_batches && a->recompute == b->recompute &&
+           !(a->crowd < b->crowd || a->crowd > b->crowd);
 }
 
 static struct remember_key key_of(const struct remember *r, const struct layout *l)
@@ -45,6 +47,7 @@ static struct remember_key key_of(const struct remember *r, const struct layout 
         .tp = l->tp,
         .ep = l->ep,
         .micro_batches = l->micro_batches,
+        .recompute = l->recompute,
         .crowd = cluster_crowding(r->cluster, ranks, l->threads ? l->threads : 1)};
 }
 

@@ -9,8 +9,8 @@
 struct remembered; /* one of them */
 enum { REMEMBER_LISTS = 1024 };
 
-/* For one model on one cluster; layouts differ in nothing but dp, pp, tp, ep, kind and
- * micro_batches. Zero at first. */
+/* For one model on one cluster; layouts differ in nothing but dp, pp, tp, ep, kind,
+ * micro_batches and recompute. Zero at first. */
 struct remember {
     const struct shape *shape;
     const struct cluster *cluster;
