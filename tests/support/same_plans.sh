@@ -50,8 +50,12 @@ wanted() {
     for word in "${words[@]}"; do [[ $1 == *"$word"* ]] && return 0; done
     return 1
 }
-# What changes from run to run is left out: the folder's name, and how far long work had come when.
-run_plan() { "$@" 2>&1 </dev/null | sed -E "s|$work|RECIPES|g; /^[a-z][a-z ,]*: [0-9]+( of [0-9]+)?\$/d"; }
+# What changes from run to run is left out: the folder's name, clock readings, and how
+# far long work had come when.
+run_plan() {
+    { "$@" 2>"$work/err" </dev/null; cat "$work/err"; } |
+        sed -E "s|$work|RECIPES|g; s/^\[ *[0-9.]+s\] //; /^[a-z][a-z ,]*: [0-9]+( of [0-9]+)?\$/d"
+}
 # plan NAME ARGUMENT...
 plan() {
     local name=$1
