@@ -52,18 +52,18 @@
  * its choice 0. Sorted by expert, then by row, choices lie in "home rows" (T*K). The ranks of ep
  * get their experts' part of them; there, sorted by expert, then by the rank they are from, they
  * are "expert rows": all of T*K on one rank, up to ep * T * min(K, held) on one of several. Of
- * those the first R, the rows of the first round, are kept. Outputs stay in any case, as home rows:
- * the router's gradient needs them. With ep the rows of ye are not read again, only their place is.
- */
+ * those the first R, the rows of the first round, are kept. The router's gradient needs outputs as
+ * home rows. With ep the rows of ye are not read again, only their place is. */
 #define XE_AGAIN (ep > 1 ? RECOMPUTE_PRODUCTS : RECOMPUTE_SELECTIVE)
-#define YE_AGAIN (ep > 1 ? RECOMPUTE_SELECTIVE : RECOMPUTE_NEVER)
+#define YE_AGAIN (ep > 1 ? RECOMPUTE_SELECTIVE : RECOMPUTE_FULL)
 #define MOE_ACTS(X)                                                                                \
     X(REAL, n2, T, d->C, true, RECOMPUTE_SELECTIVE)     /* norm2 of the input */                   \
     X(REAL, xe, R, d->C, true, XE_AGAIN)                /* expert rows of n2 */                    \
     X(REAL, gu, R, 2 * d->Fe, true, RECOMPUTE_PRODUCTS) /* gate and up; later dgu */               \
     X(REAL, h, R, d->Fe, true, RECOMPUTE_SELECTIVE)     /* swiglu(gu) */                           \
     X(REAL, ye, R, d->C, true, YE_AGAIN)                /* their outputs; later dye */             \
-    X(REAL, yh, T *K, d->C, ep > 1)      /* the same as home rows; later dyh. One rank: ye */      \
+    X(REAL, yh, T *K, d->C, ep > 1,                                                                \
+      RECOMPUTE_FULL)                    /* the same as home rows; later dyh. One rank: ye */      \
     X(FLOAT, prob, T, E, true)           /* of every expert; later the gradient of the logits */   \
     X(FLOAT, weight, T, K, true)         /* of the chosen ones */                                  \
     X(INT, expert, T, K, true)           /* the chosen ones */                                     \

@@ -72,14 +72,15 @@ static void gate_and_up(const struct chunk *c, const struct moe_weights *w, cons
                                rows_of_expert(r, e));
 }
 
-static void experts_forward(const struct chunk *c, const struct moe_weights *w,
-                            const struct work *r)
+static void activate(const struct chunk *c, const struct work *r)
+{
+    c->ops->swiglu_forward(r->h, r->gu, r->first[dims_held(&c->d)], c->d.Fe);
+}
+
+static void down(const struct chunk *c, const struct moe_weights *w, const struct work *r)
 {
     const struct dims *d = &c->d;
-    int held = dims_held(d);
-    gate_and_up(c, w, r);
-    c->ops->swiglu_forward(r->h, r->gu, r->first[held], d->Fe);
-    for (int e = 0; e < held; e++)
+    for (int e = 0; e < dims_held(d); e++)
         c->ops->linear_forward(rows_at(c, r->y, r->first[e], d->C), false,
                                rows_at(c, r->h, r->first[e], d->Fe), &w->experts_wdown.linear[e],
                                NULL, rows_of_expert(r, e));
@@ -200,7 +201,9 @@ static void forward_experts(struct pass *p, const struct unit *u)
     struct moe_acts *k = acts_of(p, u);
     struct work r = work_of(p, u);
     dispatch_arrived(p, k, r.x);
-    experts_forward(p->chunk, u->weight, &r);
+    gate_and_up(p->chunk, u->weight, &r);
+    activate(p->chunk, &r);
+    down(p->chunk, u->weight, &r);
     dispatch_back(p, k, home_of(k), r.y);
 }
 
@@ -221,27 +224,43 @@ static bool products_again(const struct pass *p)
     return recompute_has(p->chunk->recompute, RECOMPUTE_PRODUCTS);
 }
 
-/* With ep the rows of the first round go to the experts once more, as later those of further rounds
- * do. */
+static bool outputs_again(const struct pass *p)
+{
+    return recompute_has(p->chunk->recompute, RECOMPUTE_FULL);
+}
+
+/* With ep rows go to the experts once more: those of the first round, or, where outputs are needed,
+ * of all. */
+static void recompute_begin(struct pass *p, const struct unit *u)
+{
+    normalise(p, u);
+    if (!p->chunk->parallel.ep || products_again(p)) scatter(p, acts_of(p, u));
+}
+
 static void recompute_dispatch(struct pass *p, const struct unit *u)
 {
-    const struct moe_acts *k = acts_of(p, u);
-    bool several = p->chunk->parallel.ep;
-    normalise(p, u);
-    if (several && !products_again(p)) return;
-    scatter(p, k);
-    if (several) dispatch_out(p, k, buffers_of(p)->home);
+    if (products_again(p)) dispatch_out(p, acts_of(p, u), buffers_of(p)->home);
 }
 
 static void recompute_experts(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
+    const struct moe_weights *w = u->weight;
+    struct moe_acts *k = acts_of(p, u);
     struct work r = work_of(p, u);
     if (products_again(p)) {
-        dispatch_arrived(p, acts_of(p, u), r.x);
-        gate_and_up(c, u->weight, &r);
+        dispatch_arrived(p, k, r.x);
+        gate_and_up(c, w, &r);
     }
-    c->ops->swiglu_forward(r.h, r.gu, r.first[dims_held(&c->d)], c->d.Fe);
+    activate(c, &r);
+    if (!outputs_again(p)) return;
+    down(c, w, &r);
+    dispatch_back(p, k, home_of(k), r.y);
+}
+
+static void recompute_next(struct pass *p, const struct unit *u)
+{
+    if (outputs_again(p)) next_round(p, acts_of(p, u), 3);
 }
 
 /* --- backward --- */
@@ -343,7 +362,7 @@ static void weight_again(struct pass *p, const struct unit *u)
     dispatch_arrived_again(p, k, r.x);
     dispatch_arrived(p, k, r.y);
     gate_and_up(c, w, &r);
-    c->ops->swiglu_forward(r.h, r.gu, r.first[dims_held(&c->d)], c->d.Fe);
+    activate(c, &r);
     gate_and_up_gradient(c, w, &r);
     experts_backward_weight(p, w, &r);
     p->sub -= 4; /* on to weight_next */
@@ -355,7 +374,7 @@ const struct part PART_MOE = {
     .acts = ACTS_OF(moe_acts),
     .scratch = ACTS_OF(moe_scratch),
     .place = place_routing,
-    .recompute = {recompute_dispatch, recompute_experts},
+    .recompute = {recompute_begin, recompute_dispatch, recompute_experts, recompute_next},
     .forward = {forward_route, forward_counted, forward_dispatch, forward_experts, forward_combine},
     .backward_input = {backward_begin, dispatch_again, backward_dispatch, backward_experts,
                        backward_combine},

@@ -50,18 +50,19 @@ double part_elements(const struct part *p, const struct dims *d, enum param_role
 }
 
 /* Only the K chosen experts of E compute for a token. Embedding and norms are no matrix products.
- * again: those that a backward pass computes again. */
-static double matrices_of(const struct part *p, const struct dims *d, bool again)
+ * again: those that a backward pass computes again; RECOMPUTE_NONE: all. */
+static double matrices_of(const struct part *p, const struct dims *d, enum recompute again)
 {
     struct tensor_size shape[PART_PARAMS];
     double sum = 0;
     p->params.shapes(shape, d);
     for (int i = 0; i < p->params.n; i++) {
         double n = (double)shape[i].rows * shape[i].cols;
-        if (again && p->params.row[i].adds) continue;
+        bool output = again == RECOMPUTE_FULL && p->params.row[i].role == ROLE_EXPERT;
+        if (again != RECOMPUTE_NONE && p->params.row[i].adds && !output) continue;
         switch (p->params.row[i].role) {
         case ROLE_EXPERT: sum += n / d->E * d->K; break;
-        case ROLE_ROUTER: sum += again ? 0 : n; break; /* its probabilities are kept */
+        case ROLE_ROUTER: sum += again == RECOMPUTE_NONE ? n : 0; break; /* prob is kept */
         case ROLE_MATRIX:
         case ROLE_HEAD: sum += n; break;
         case ROLE_NORM:
@@ -74,14 +75,15 @@ static double matrices_of(const struct part *p, const struct dims *d, bool again
 
 double part_matrices(const struct part *p, const struct dims *d)
 {
-    return matrices_of(p, d, false);
+    return matrices_of(p, d, RECOMPUTE_NONE);
 }
 
-double layer_matrices_again(const struct dims *d, int layer)
+double layer_matrices_again(const struct dims *d, int layer, enum recompute recompute)
 {
     double sum = 0;
+    if (!recompute_has(recompute, RECOMPUTE_PRODUCTS)) return 0;
     for (const struct part *const *p = layer_parts(d, layer); *p; p++)
-        if ((*p)->recompute[0]) sum += matrices_of(*p, d, true);
+        if ((*p)->recompute[0]) sum += matrices_of(*p, d, recompute);
     return sum;
 }
 

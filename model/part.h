@@ -96,9 +96,10 @@ const struct part *const *layer_parts(const struct dims *d, int layer);
 double part_elements(const struct part *p, const struct dims *d, enum param_role role);
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
-/* Elements of the matrices that a row meets again in a layer where products are computed again: all
- * but those whose product is in the next part's input. d: the whole model. */
-double layer_matrices_again(const struct dims *d, int layer);
+/* Elements of the matrices that a row meets again in a layer: none, or, where products are computed
+ * again, all but those whose product is in the next part's input; with RECOMPUTE_FULL also experts'
+ * outputs, whose sum it is. d: the whole model. */
+double layer_matrices_again(const struct dims *d, int layer, enum recompute recompute);
 /* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL
  * and the residual stream. Statistics and routing, a few numbers a row, do not count. d: the whole
  * model on one rank. */

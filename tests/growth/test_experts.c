@@ -78,6 +78,8 @@ START_TEST(computed_again_is_not_kept)
                   taken(8, 2, &rows, SLOTS, (enum recompute)r);
     double layer = T * (2.0 * d->C + dims_qkv(d)) + rows.first * (2.0 * d->C + 3.0 * d->Fe);
     double real = 2, apart = slot[RECOMPUTE_NONE] - slot[RECOMPUTE_PRODUCTS];
+    double outputs = slot[RECOMPUTE_PRODUCTS] - slot[RECOMPUTE_FULL];
+    ck_assert_double_gt(outputs, d->L * real * T * d->K * d->C);
     ck_assert_msg(fabs(apart / (d->L * layer * real) - 1) < 1e-3, "%.0f bytes, not %.0f", apart,
                   d->L * layer * real);
     layer = T * 2.0 * d->C + rows.first * (d->C + (double)d->Fe);

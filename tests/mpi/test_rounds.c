@@ -43,7 +43,7 @@ static void models_make(struct models *t, const struct ops *ops, bool blind, boo
     for (int i = 0; i < MODELS; i++) {
         struct parallel parallel = {.ep = i == ONE ? NULL : t->ep};
         tiny_expert_room = i >= ROUNDS ? 0.25 : 0;
-        tiny_recompute = i == AGAIN ? RECOMPUTE_PRODUCTS : RECOMPUTE_NONE;
+        tiny_recompute = i < AGAIN ? RECOMPUTE_NONE : blind ? RECOMPUTE_FULL : RECOMPUTE_PRODUCTS;
         tiny_share_make(&t->m[i], i == ONE ? &DIMS : &d, parallel, ops, STAGES, ROWS, training);
         if (blind) blind_routers(&t->m[i]);
     }

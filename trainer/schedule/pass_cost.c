@@ -125,13 +125,14 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part,
                                      enum recompute recompute, bool backward)
 {
-    bool again = backward && recompute_has(recompute, RECOMPUTE_PRODUCTS);
+    bool again = backward && recompute == RECOMPUTE_PRODUCTS;
+    int both = backward && recompute == RECOMPUTE_FULL ? 2 : 1;
     struct pass_exchanges x = {0};
     if (!backward) x.sums = part.embed + (part.head && !part.scores);
     for (int layer = part.first; layer < part.last; layer++) {
         bool experts = shape_moe(s, layer);
         x.sums += experts ? 1 : 2;
-        x.experts += experts;
+        x.experts += experts ? both : 0;
         x.again += experts && again;
     }
     return x;
@@ -177,10 +178,9 @@ static double layer_again(const struct shape *s, const struct machine *m, const 
                           int layer)
 {
     const struct shape_again *a = shape_moe(s, layer) ? &s->again_moe : &s->again;
-    bool products = recompute_has(j->recompute, RECOMPUTE_PRODUCTS);
     bool attention = recompute_has(j->recompute, RECOMPUTE_FULL);
     double bytes = a->acts[j->recompute] * shape_real_bytes(s);
-    return computed(m, j, products ? 2 * a->matrices : 0,
+    return computed(m, j, 2 * a->matrices[j->recompute],
                     attention ? shape_attention_flops(s, j->context / 2) : 0, bytes * 2 / 3)
         .f;
 }

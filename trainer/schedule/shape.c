@@ -21,9 +21,11 @@ static double kept_of(const struct dims *d, bool experts)
 static struct shape_again again_of(const struct dims *d, bool experts)
 {
     const struct dims alike = all_alike(*d, experts);
-    struct shape_again a = {.matrices = layer_matrices_again(&alike, 0)};
-    for (int r = 0; r < RECOMPUTE_NEVER; r++)
+    struct shape_again a = {{0}, {0}};
+    for (int r = 0; r < RECOMPUTE_NEVER; r++) {
+        a.matrices[r] = layer_matrices_again(&alike, 0, (enum recompute)r);
         a.acts[r] = kept_of(d, experts) - layer_kept(&alike, 0, (enum recompute)r);
+    }
     return a;
 }
 
@@ -46,7 +48,8 @@ struct shape shape_of_dims(const struct dims *d)
                           .kept = kept_of(d, false),
                           .kept_moe = d->E > 0 ? kept_of(d, true) : 0,
                           .again = again_of(d, false),
-                          .again_moe = d->E > 0 ? again_of(d, true) : (struct shape_again){0},
+                          .again_moe =
+                              d->E > 0 ? again_of(d, true) : (struct shape_again){{0}, {0}},
                           .send = (double)precision_kind(d->precision)->real_bytes,
                           .tied = d->tied,
                           .precision = d->precision};

@@ -7,10 +7,10 @@
 #include "model/dims.h"
 #include "model/recompute.h"
 
-/* What a row has computed again in a layer (model/recompute.h): elements of the matrices that it
- * meets where products are, and elements of activations by setting. */
+/* What a row has computed again in a layer, by setting (model/recompute.h): elements of the
+ * matrices that it meets, and of activations. */
 struct shape_again {
-    double matrices, acts[RECOMPUTE_NEVER];
+    double matrices[RECOMPUTE_NEVER], acts[RECOMPUTE_NEVER];
 };
 
 struct shape {

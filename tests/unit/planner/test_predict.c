@@ -300,8 +300,10 @@ START_TEST(exchanges_by_hand)
     ck_assert(x.sums == 4 && x.experts == 2 && x.again == 0);
     x = pass_exchanges(&s, whole, RECOMPUTE_PRODUCTS, true);
     ck_assert(x.sums == 4 && x.experts == 2 && x.again == 2);
+    x = pass_exchanges(&s, whole, RECOMPUTE_FULL, true);
+    ck_assert(x.sums == 4 && x.experts == 4 && x.again == 0);
     x = pass_exchanges(&s, whole, RECOMPUTE_FULL, false);
-    ck_assert_int_eq(x.again, 0);
+    ck_assert(x.experts == 2 && x.again == 0);
     x = pass_exchanges(&s, last, RECOMPUTE_NONE, true);
     ck_assert(x.sums == 1 && x.experts == 1);
     x = pass_exchanges(&s, last, RECOMPUTE_NONE, false);
