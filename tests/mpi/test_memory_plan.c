@@ -1,13 +1,14 @@
 /* ranks: 1 2 4 */
 /* The planned memory is the memory: on every rank, kind by kind and in all, what memory_of_rank
- * says without MPI is what the trainer then has. */
+ * says without MPI is what the trainer then has; and the slices of a checkpoint are the planned
+ * ones. */
 #include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/recipe_text.h"
 #include "tests/support/small_trainer.h"
 #include "trainer/phases/phases.h"
 #include "trainer/run/run.h"
-#include "trainer/planner/memory.h"
+#include "trainer/planner/picture.h"
 
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
                                   "max_context: 96%s}\n"
@@ -27,6 +28,22 @@ static struct settings settings_of(const struct world *w, struct wish x)
     return recipe_of(w->size, MODELS, x.model, x.pp, x.tp, x.schedule, x.precision, x.phase);
 }
 
+/* The slices of the rank's picture are those that a run saves, but for where their data is. */
+static bool saves_as_planned(struct run *r, const struct memory_job *job, struct mesh_at at)
+{
+    struct slice *plan;
+    int n = picture_slices(&plan, job, at), is = optimizer_slices(&r->optimizer, NULL, SLICES_SAVE);
+    struct slice *run = calloc((size_t)is + 1, sizeof *run);
+    optimizer_slices(&r->optimizer, run, SLICES_SAVE);
+    bool ok = n == is;
+    for (int i = 0; ok && i < n; i++)
+        ok = strcmp(plan[i].name, run[i].name) == 0 && plan[i].n == run[i].n &&
+             memcmp(&plan[i].at, &run[i].at, sizeof run[i].at) == 0;
+    free(plan);
+    free(run);
+    return ok;
+}
+
 static struct memory hold_extent(struct world *w, struct settings s, struct extent e)
 {
     struct run r;
@@ -35,7 +52,9 @@ static struct memory hold_extent(struct world *w, struct settings s, struct exte
     run_open(&r, w, s, NULL, e);
     size_t have = arena_live_bytes() - before;
     struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e};
-    memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
+    const struct mesh_at at = {r.mesh.d, r.mesh.p, r.mesh.t};
+    memory_of_rank(&plan, &job, at);
+    if (e.keep == KEEP_TRAINING) ck_all(saves_as_planned(&r, &job, at), "slices of a checkpoint");
     size_t gradients = r.stage.arena.of[ARENA_GRADIENTS] + r.optimizer.arena.of[ARENA_GRADIENTS];
     ck_all(plan.total == have, "planned %zu bytes, taken %zu", plan.total, have);
     bool weights = e.keep != KEEP_MASTERS;

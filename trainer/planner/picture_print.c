@@ -281,9 +281,13 @@ void picture_print(const struct recipe *r, const struct layout *l, int rank)
     picture_new(&p, &job, rank);
     const struct printing w = {r, l, &p, ranks / r->settings.mesh.sites};
     print_who(&w);
-    print_groups(&w);
-    print_kinds(&w);
-    print_peers(&w);
+    if (p.n > 0) {
+        print_groups(&w);
+        print_kinds(&w);
+        print_peers(&w);
+    } else {
+        printf("\nno peers: this rank sends nothing\n");
+    }
     print_rows(&w);
     print_slices(&w);
     print_memory(&w);
