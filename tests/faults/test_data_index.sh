@@ -3,9 +3,9 @@
 # taken over by a resume, and made anew when it is damaged or the file has changed.
 . "${BASH_SOURCE%/*}/common.sh"
 
-# 270 MiB, 270 thousand lines
+# 270 MiB, 270 thousand lines, some without a demonstration
 awk 'BEGIN { x = "+"; while (length(x) < 960) x = x x; x = substr(x, 1, 960)
-    for (i = 0; i < 276480; i++) printf "{\"prompt\": \"%d+1 %s\", \"answer\": \"%d\", \"demonstration\": \"%d+1\"}\n", i, substr(x, i % 64), i + 1, i }' >p.jsonl
+    for (i = 0; i < 276480; i++) printf "{\"prompt\": \"%d+1 %s\", \"answer\": \"%d\"%s}\n", i, substr(x, i % 64), i + 1, i % 5 ? ", \"demonstration\": \"so\"" : "" }' >p.jsonl
 size=$(stat -c %s p.jsonl)
 check "a large file" [ "$size" -gt $((256 << 20)) ]
 cat >recipe.yaml <<'YAML'
@@ -30,12 +30,14 @@ more() {
 more 1
 check "the first start: exit 0" equal "$code" 0 || finish
 check "the first start: reads the file" grep -q "$read_anew\$" err
+check "the first start: looks at many problems" has err " of 65536 (line"
 check "the first start: keeps the index" [ -s run/data.index ]
 check "the index is small" [ "$(stat -c %s run/data.index)" -lt $((size / 500)) ]
 cp run/data.index kept
 more 2
 check "a resume: exit 0" equal "$code" 0
 check "a resume: takes it over" has err "$found"
+check "a resume: looks at some problems again" has err " of 4096 (line"
 check "a resume: leaves it as it is" cmp kept run/data.index
 
 printf '\377' | dd of=run/data.index bs=1 seek=3000 conv=notrunc status=none

@@ -167,6 +167,11 @@ bool collection_is_large(const struct collection *c)
     return c->base[c->index.files] > LARGE_BYTES;
 }
 
+bool collection_is_known(const struct collection *c)
+{
+    return c->index.found;
+}
+
 int collection_count(const struct collection *c, enum split split)
 {
     return c->index.split[split].n;

@@ -41,6 +41,7 @@ uint64_t collection_bytes_sum(const struct collection *c);
 /* So much that it is not gone through record by record before a run: only a sample of the training
  * split is, and its held-out tenth ends at LARGE_HELDOUT (index.h). */
 bool collection_is_large(const struct collection *c);
+bool collection_is_known(const struct collection *c); /* its index was kept */
 /* The index of large files as it was when they were opened, where it was not found then, as the
  * file t->index. A failure is no harm: the next start reads the files again. Local, of rank 0. */
 void collection_keep_index(struct collection *c, const char *path);

@@ -11,7 +11,7 @@
 #include "trainer/data/completion.h"
 #include "trainer/data/screen_say.h"
 
-enum { TRIED = 2048, SAMPLE = 65536, EVERY = 1024 };
+enum { TRIED = 2048, SAMPLE = 65536, SAMPLE_AGAIN = 4096, EVERY = 1024 };
 
 /* The same record twice counts once. */
 static void found_add(struct found *f, int place)
@@ -192,7 +192,9 @@ static void look_at_all(struct look *l)
 
 /* --- a split --- */
 
-/* A generator has no end: its first problems are tried. A large file is looked at in a sample. */
+/* A generator has no end: its first problems are tried. A large file is looked at in a sample,
+ * which is smaller where the run has looked at the file before: each of them may be a seek of the
+ * disk. */
 static struct look look_new(const struct source *s, const struct screen *how, enum split split,
                             struct problems *p)
 {
@@ -201,7 +203,7 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     l.lines = source_task(s) == NULL;
     l.n = l.lines || split == SPLIT_HELDOUT ? n : TRIED;
     l.sample = split == SPLIT_TRAIN && source_is_large(s) && n > SAMPLE;
-    if (l.sample) l.n = SAMPLE;
+    if (l.sample) l.n = source_is_known(s) ? SAMPLE_AGAIN : SAMPLE;
     l.keep = memory_take((size_t)l.n + 1, sizeof *l.keep, "looking at problems");
     static const char around[] = "</think><answer></answer>";
     l.tags = tokens_of(&l, (struct span){around, sizeof around - 1}, true);

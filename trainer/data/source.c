@@ -114,6 +114,11 @@ bool source_is_large(const struct source *s)
     return s->files && collection_is_large(s->files);
 }
 
+bool source_is_known(const struct source *s)
+{
+    return s->files && collection_is_known(s->files);
+}
+
 int source_heldout(struct source *s, int want)
 {
     if (s->task) return heldout_find(&s->heldout, s->task, &s->options, want);

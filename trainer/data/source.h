@@ -53,6 +53,8 @@ int source_count(const struct source *s, enum split split);
 void source_look(const struct source *s, enum split split, int i, struct problem *out);
 /* More than can be looked through before each run (collection.h). */
 bool source_is_large(const struct source *s);
+/* Large, and its index was kept by an earlier start. */
+bool source_is_known(const struct source *s);
 /* Where a problem stands, for messages: the file as the settings name it and the line, which is
  * counted on demand; of a generator its name and 0. */
 struct source_place {
