@@ -6,12 +6,17 @@
 #include "pipeline/schedules.h"
 #include "trainer/planner/working.h"
 
+/* Weights of DeepSeek-V3 in a layer's attention, and in an expert. */
+#define V3_ATTENTION \
+    (7168.0 * 1536 + 1536.0 * 128 * 192 + 7168.0 * 576 + 512.0 * 128 * 256 + 128.0 * 128 * 7168)
+#define V3_EXPERT (3.0 * 7168 * 2048)
+
 /* Llama 2 7B (arXiv 2307.09288) at its batch of 4 M tokens; Qwen2.5 32B (arXiv 2412.15115) at the
  * same context, with 8 M; DeepSeek-V3 (arXiv 2412.19437) at 15,360 sequences, in bf16. Its latent
- * attention is 187 M weights a layer; with its recomputation (norms, up- projections, SwiGLU) a
- * layer keeps of a row about 83,500 bf16 elements: two inputs and the latents, the attention's
- * output, and in fp8 the experts' inputs and gates. It sends rows to experts in fp8, to four nodes
- * at most. */
+ * attention is 187 M weights a layer. It sends rows to experts in fp8, to four nodes at most. Duet
+ * has neither latent attention nor shared experts: its recipe has 64 heads of 128 in their place,
+ * with as many weights as both together, and computes again what it can. A layer then keeps of a
+ * row its two inputs, instead of about 83,500 bf16 elements. */
 const struct scaled_model SCALED[SCALED_MODELS] = {
     {.shape = {.name = "7B dense (Llama 2 7B)",
                .layers = 32,
@@ -44,19 +49,25 @@ const struct scaled_model SCALED[SCALED_MODELS] = {
                .dense = 3,
                .C = 7168,
                .V = 129280,
-               .attention = 7168.0 * 1536 + 1536.0 * 128 * 192 + 7168.0 * 576 + 512.0 * 128 * 256 +
-                            128.0 * 128 * 7168,
+               .attention = V3_ATTENTION,
                .key = 2.0 * (128 * 192 + 128 * 128),
                .ffn = 3.0 * 7168 * 18432,
-               .expert = 3.0 * 7168 * 2048,
+               .expert = V3_EXPERT,
                .experts = 256,
                .active = 8,
                .shared = 1,
                .kept = 83500,
                .kept_moe = 83500,
+               .again = {.matrices[RECOMPUTE_FULL] = V3_ATTENTION + 2.0 * 7168 * 18432,
+                         .acts[RECOMPUTE_FULL] = 83500 - 2 * 7168},
+               .again_moe = {.matrices[RECOMPUTE_FULL] = V3_ATTENTION + 9 * V3_EXPERT,
+                             .acts[RECOMPUTE_FULL] = 83500 - 2 * 7168},
                .send = 1,
                .nodes = 4,
                .precision = PRECISION_BF16},
+     .model = "{layers: 61, hidden: 7168, heads: 64, head_dim: 128, ffn: 18432, max_context: 4096, "
+              "first_dense: 3, experts: 256, experts_active: 8, expert_ffn: 2048}",
+     .recompute = RECOMPUTE_FULL,
      .context = 4096,
      .batch = 15360},
 };
@@ -150,8 +161,11 @@ static void each_split(struct scaled *best, const struct scaling_search *s, stru
 static struct scaled search(const struct scaling_search *s, int devices)
 {
     struct scaled best = {0};
-    struct layout l = {
-        .rows = s->m->context, .room = s->m->context, .context = s->m->context, .sharded = true};
+    struct layout l = {.rows = s->m->context,
+                       .room = s->m->context,
+                       .context = s->m->context,
+                       .sharded = true,
+                       .recompute = s->m->recompute};
     for (l.tp = 1; l.tp <= s->c->top.devices && l.tp <= 8; l.tp *= 2)
         for (l.pp = 1; (long)l.pp * l.tp <= devices && l.pp <= 32; l.pp *= 2) {
             if (devices % (l.pp * l.tp) != 0) continue;
@@ -219,7 +233,7 @@ void scaling_print(const struct cluster *c)
     enum { LEAST = 8, MOST = 16384 };
     printf("nodes of %d devices as in %s; mesh: dp x pp x ep x tp; M: micro-batches of one "
            "sequence per pipeline;\nto one: tokens/s per device relative to the first row; GiB: "
-           "memory of the largest rank, placed as in training (DeepSeek-V3: by formulas)\n",
+           "memory of the largest rank, placed as in training\n",
            c->top.devices, *c->top.name ? c->top.name : "the cluster file");
     working_begin("searching meshes, table row", 0);
     for (int i = 0; i < SCALED_MODELS; i++) {

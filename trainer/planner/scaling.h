@@ -1,6 +1,6 @@
-/* How three models would scale from 8 to 16,384 devices, and what bites at each point. For models
- * and sizes that cannot be run here, everything comes from formulas (shape.h, costs.c): memory
- * too. */
+/* How three models would scale from 8 to 16,384 devices, and what bites at each point. Times of
+ * models that cannot be run here come from formulas (shape.h, costs.c); memory is that of a recipe
+ * with their sizes. */
 #ifndef DUET_TRAINER_PLANNER_SCALING_H
 #define DUET_TRAINER_PLANNER_SCALING_H
 
@@ -9,9 +9,11 @@
 /* A model with the batch it is trained on. */
 struct scaled_model {
     struct shape shape;
-    const char *model; /* the model section of a recipe that trains it; NULL: Duet cannot */
-    double context;    /* rows of a sequence, which is a micro-batch */
-    int batch;         /* sequences of a step */
+    const char *model; /* the model section of a recipe that trains it, or one of its sizes; NULL:
+                          none, its memory is that of the formulas */
+    enum recompute recompute;
+    double context; /* rows of a sequence, which is a micro-batch */
+    int batch;      /* sequences of a step */
 };
 enum { SCALED_MODELS = 3, SCALED_V3 = 2 };
 extern const struct scaled_model SCALED[SCALED_MODELS];

@@ -1,5 +1,6 @@
-/* What a rank of a scaled model needs: placed as the trainer places it where Duet can train the
- * model, so that the table and --propose cannot disagree; by formulas for the others. */
+/* What a rank of a scaled model needs: placed as the trainer places it, so that the table,
+ * --propose and duet plan RECIPE cannot disagree. Formulas, quick, sort out before that what cannot
+ * fit. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +13,13 @@
 
 /* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden
  * size, and the two at a chunk's end, are whole on every rank of tp. */
-static double chunk_kept(const struct shape *s, int chunks, int tp)
+static double chunk_kept(const struct shape *s, int chunks, const struct layout *l)
 {
-    double layers = ceil((double)s->layers / chunks), whole = 4 * s->C;
-    double kept = s->kept > s->kept_moe ? s->kept : s->kept_moe;
-    return layers * (whole + (kept - whole) / tp) + 2 * s->C;
+    double layers = ceil((double)s->layers / chunks);
+    double dense = s->kept - s->again.acts[l->recompute];
+    double experts = s->kept_moe - s->again_moe.acts[l->recompute];
+    double kept = fmax(dense, experts), whole = fmin(4 * s->C, kept);
+    return layers * (whole + (kept - whole) / l->tp) + 2 * s->C;
 }
 
 /* Room for what arrives of the sums under way: as many layers as may be, but a rank's own part of
@@ -33,7 +36,6 @@ static double scaling_buffers(const struct shape *s, const struct layout *l, dou
     return GRAD_REDUCE_OPEN * most * sizeof(float);
 }
 
-/* By formulas, for models that Duet cannot build; the dense ones are placed (scaling_placed). */
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
 {
     enum plan_place place = plan_kind_place(l->kind);
@@ -52,7 +54,7 @@ struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l
                                   .optimizer = 3 * slice * floats,
                                   .buffers = scaling_buffers(s, l, R),
                                   .activations =
-                                      head + slots * l->rows * chunk_kept(s, chunks, l->tp) * real};
+                                      head + slots * l->rows * chunk_kept(s, chunks, l) * real};
 }
 
 double scaling_memory(const struct shape *s, const struct layout *l, int slots)
@@ -66,15 +68,18 @@ double scaling_memory(const struct shape *s, const struct layout *l, int slots)
 /* A recipe in text, so that its checks are those of a user's. */
 bool scaling_settings(struct settings *s, const struct scaled_model *m, const struct layout *l)
 {
+#define NAME(id, name) [id] = name,
+    static const char *const recompute[] = {RECOMPUTE_CHOICES(NAME)};
+#undef NAME
     char text[1024];
     struct problems p = {0};
-    int n =
-        snprintf(text, sizeof text,
-                 "precision: bf16\nschedule: %s\nmodel: %s\n"
-                 "mesh: {dp: %d, pp: %d, ep: %d, tp: %d}\n"
-                 "data: {task: arithmetic, micro_batch_tokens: %.0f}\n"
-                 "phases: [{kind: sft, steps: 1, batch: %d}]\n",
-                 plan_kind_name(l->kind), m->model, l->dp, l->pp, l->ep, l->tp, l->room, m->batch);
+    int n = snprintf(text, sizeof text,
+                     "precision: bf16\nschedule: %s\nmodel: %s\n"
+                     "mesh: {dp: %d, pp: %d, ep: %d, tp: %d, recompute: %s}\n"
+                     "data: {task: arithmetic, micro_batch_tokens: %.0f}\n"
+                     "phases: [{kind: sft, steps: 1, batch: %d}]\n",
+                     plan_kind_name(l->kind), m->model, l->dp, l->pp, l->ep, l->tp,
+                     recompute[l->recompute], l->room, m->batch);
     settings_defaults(s);
     bool can = settings_parse(s, text, (size_t)n, m->shape.name, &p) &&
                settings_check(s, l->dp * l->pp * l->tp, &p);

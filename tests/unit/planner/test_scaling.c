@@ -1,7 +1,7 @@
 /* The formulas of duet plan --scaling against the functions that place a trainer's memory, on
  * models small enough for both. Weights, gradients and the optimizer's state are the same on the
- * mean rank. Activations are, too, but that with ep there is room for all rows of all ranks at
- * once; the formula counts an even share. */
+ * mean rank. Activations are, too, but that with ep there is room for mesh.expert_room even shares
+ * of expert rows; the formula counts one. */
 #include <stdio.h>
 #include <string.h>
 
