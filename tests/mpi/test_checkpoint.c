@@ -116,6 +116,7 @@ static void expect(int mark, int r, int n, int pieces)
     ck_all(strcmp(c.recipe, "recipe") == 0 && !c.tokenizer == !(mark % 2), "texts");
     const int k = cut(s, r, n, pieces);
     memset(room, 0xff, sizeof room);
+    checkpoint_locate(&c, &ck_world, s, k);
     ck_all(checkpoint_read(&c, s, k, &p), "%s", p.n ? p.text[0] : "");
     ck_all(holds(s, k, mark), "other bits than saved");
     checkpoint_close(&c);
@@ -288,6 +289,7 @@ static int verify(const char *where)
     checkpoint_open(&c, where, &ck_world, &p);
     world_agree_problems(&ck_world, &p, EXIT_WORLD);
     const int n = cut(s, ck_world.rank, ck_world.size, 1);
+    checkpoint_locate(&c, &ck_world, s, n);
     const bool ok = checkpoint_read(&c, s, n, &p) && holds(s, n, (int)c.step);
     if (ck_world.rank == 0) printf("step %ld\n", c.step);
     checkpoint_close(&c);

@@ -285,6 +285,7 @@ static void load(struct small *t, const struct world *w, long step)
     INVARIANT(open, "%s", p.n ? p.text[0] : "?");
     struct slice *s = slices_of(t, SLICES_READ, &n);
     for (int i = 0; i < n; i++) memset(s[i].data, 0xff, range_count(&s[i].at) * sizeof(float));
+    checkpoint_locate(&c, w, s, n);
     bool ok = checkpoint_read(&c, s, n, &p);
     INVARIANT(ok, "%s", p.n ? p.text[0] : "?");
     checkpoint_close(&c);

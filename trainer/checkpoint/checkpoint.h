@@ -86,6 +86,10 @@ bool checkpoint_any(const char *path);
  * wrong length: a problem. Local. */
 bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n,
                      struct problems *p);
+/* Collective over the world of checkpoint_open, between it and checkpoint_read: each rank says all
+ * that it will read, and learns where it lies. Without it rank 0 alone can read. */
+void checkpoint_locate(struct checkpoint *c, const struct world *w, const struct slice *slices,
+                       int n);
 bool checkpoint_has(const struct checkpoint *c, const char *tensor);
 void checkpoint_close(struct checkpoint *c);
 /* Prints tensors, shards, state, and the result of a full verification. Exit code. */

@@ -1,5 +1,6 @@
-/* Opening: nothing is used before all of it has been verified. With a world every rank reads the
- * manifest and verifies its part of the shards, and all take the same decision. */
+/* Opening: nothing is used before all of it has been verified. With a world rank 0 reads the
+ * manifest and tells the others (spread.h), every rank verifies its part of the shards, and all
+ * take the same decision. */
 #include "comm/base/checksum.h"
 #include "comm/base/problems.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -14,8 +15,10 @@
 
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
+#include "comm/coll.h"
 #include "trainer/checkpoint/open.h"
 #include "trainer/checkpoint/shard.h"
+#include "trainer/checkpoint/spread.h"
 #include "trainer/checkpoint/range.h"
 #include "trainer/checkpoint/where.h"
 
@@ -106,16 +109,6 @@ bool checkpoint_load(struct checkpoint *c, const char *folder, struct problems *
     return read_attachments(c, m, folder, p) && recipe && tokenizer;
 }
 
-/* Damage of what all ranks read is named by rank 0 alone, unless only others see it. */
-static bool agree_on_shared(const struct world *w, bool ok, struct problems *p)
-{
-    if (!w) return ok;
-    int first = ok;
-    MPI_OK(MPI_Bcast(&first, 1, MPI_INT, 0, w->comm));
-    if (!first && w->rank != 0) problems_free(p);
-    return world_all(w, ok);
-}
-
 /* The one who looks at a checkpoint. */
 struct looker {
     const struct world *w;
@@ -128,6 +121,21 @@ bool checkpoint_passes(const struct checkpoint *c, struct checkpoint_check check
     return !check.state || check.state(c, check.ctx, p);
 }
 
+/* Manifest, texts and state. What is wrong with them rank 0 says. */
+static bool load_shared(struct checkpoint *c, const char *folder, const struct looker *by,
+                        struct problems *p)
+{
+    const struct world *w = by->w;
+    int ok = false;
+    *c = (struct checkpoint){0};
+    if (!w || w->rank == 0)
+        ok = checkpoint_load(c, folder, p) && checkpoint_passes(c, by->check, p);
+    if (!w) return ok;
+    coll_bcast(&ok, sizeof ok, 0, w->comm);
+    if (ok) spread_checkpoint(c, w);
+    return ok;
+}
+
 /* Shards are dealt over the ranks, since their checksums take as long as reading all of them. Each
  * shard feeds the watchdog of ranks that wait in agree. */
 static bool open_one(struct checkpoint *c, const char *folder, const struct looker *by,
@@ -135,10 +143,7 @@ static bool open_one(struct checkpoint *c, const char *folder, const struct look
 {
     const struct world *w = by->w;
     const int rank = w ? w->rank : 0, ranks = w ? w->size : 1;
-    struct checkpoint_check check = by->check;
-    if (rank != 0) check.ctx = NULL;
-    bool loaded = checkpoint_load(c, folder, p) && checkpoint_passes(c, check, p);
-    bool ok = agree_on_shared(w, loaded, p);
+    bool ok = load_shared(c, folder, by, p);
     if (ok) {
         for (int i = rank; i < c->manifest->shards; i += ranks) {
             if (!shard_check(c->manifest, folder, i, p)) ok = false;
@@ -263,13 +268,17 @@ bool checkpoint_has(const struct checkpoint *c, const char *tensor)
     return manifest_find(c->manifest, tensor) != NULL;
 }
 
+void checkpoint_locate(struct checkpoint *c, const struct world *w, const struct slice *slices,
+                       int n)
+{
+    if (w->size > 1) spread_slices(c->manifest, w, slices, n);
+}
+
 /* A checkpoint of another model is the user's mistake, not a bug: each tensor that differs is
  * named. */
-static bool find_wanted(const struct checkpoint *c, const struct slice *s, struct shard_want *w,
-                        struct problems *p)
+static bool fits(const struct checkpoint *c, const struct slice *s, struct problems *p)
 {
     const struct manifest_tensor *t = manifest_find(c->manifest, s->name);
-    *w = (struct shard_want){t, s};
     if (!t)
         problems_add(p, c->folder, 0,
                      "has no tensor %s; it was written by a different model or recipe", s->name);
@@ -286,14 +295,57 @@ static bool find_wanted(const struct checkpoint *c, const struct slice *s, struc
     return false;
 }
 
-static bool read_shards(const struct checkpoint *c, const struct shard_want *want, size_t n,
-                        struct problems *p)
+/* Parts of shards, as many as room was made for. */
+struct parts {
+    struct shard_part *at;
+    size_t n, room;
+};
+
+static void add_part(struct parts *a, struct shard_part part)
 {
-    for (int i = 0; i < c->manifest->shards; i++) {
+    if (a->n == a->room) {
+        a->room = 2 * a->room + 64;
+        struct shard_part *more = realloc(a->at, a->room * sizeof *more);
+        SYS_OK(more, NULL, "no memory to read %zu parts of a checkpoint", a->room);
+        a->at = more;
+    }
+    a->at[a->n++] = part;
+}
+
+/* What was saved is whole: where elements are missing, this rank was not told of them
+ * (checkpoint_locate). */
+static void find_parts(struct parts *a, const struct checkpoint *c, const struct slice *s)
+{
+    const struct manifest_tensor *t = manifest_find(c->manifest, s->name);
+    size_t found = 0;
+    for (size_t i = 0; i < t->slices; i++) {
+        const size_t common = range_common(&t->slice[i].at, &s->at);
+        if (common > 0) add_part(a, (struct shard_part){t, &t->slice[i], s});
+        found += common;
+    }
+    INVARIANT(s->at.lo == s->at.hi || found >= range_count(&s->at),
+              "%s: of %zu elements from %zu on this rank knows where %zu are", s->name,
+              range_count(&s->at), s->at.lo, found);
+}
+
+/* By shard, as found. */
+static int part_order(const void *a, const void *b)
+{
+    const struct shard_part *x = a, *y = b;
+    if (x->from->shard != y->from->shard) return x->from->shard < y->from->shard ? -1 : 1;
+    if (x->to != y->to) return x->to < y->to ? -1 : 1;
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static bool read_parts(const struct checkpoint *c, const struct parts *a, struct problems *p)
+{
+    for (size_t i = 0, n; i < a->n; i += n) {
         char name[64];
         struct failure f = {0};
-        shard_name(name, i, c->manifest->shards);
-        if (shard_read(c->folder, name, i, want, n, &f)) continue;
+        const int shard = a->at[i].from->shard;
+        for (n = 1; i + n < a->n && a->at[i + n].from->shard == shard;) n++;
+        shard_name(name, shard, c->manifest->shards);
+        if (shard_read(c->folder, name, a->at + i, n, &f)) continue;
         problems_add(p, c->folder, 0, "%s cannot be read: %s: %s; use another checkpoint", name,
                      f.what, f.why);
         return false;
@@ -304,11 +356,13 @@ static bool read_shards(const struct checkpoint *c, const struct shard_want *wan
 bool checkpoint_read(const struct checkpoint *c, const struct slice *slices, int n,
                      struct problems *p)
 {
-    struct shard_want *want = memory_take((size_t)n + 1, sizeof *want, "a checkpoint");
+    struct parts a = {0};
     bool ok = true;
     for (int i = 0; i < n; i++)
-        if (!find_wanted(c, &slices[i], &want[i], p)) ok = false;
-    if (ok) ok = read_shards(c, want, (size_t)n, p);
-    free(want);
+        if (!fits(c, &slices[i], p)) ok = false;
+    for (int i = 0; ok && i < n; i++) find_parts(&a, c, &slices[i]);
+    if (a.n > 0) qsort(a.at, a.n, sizeof *a.at, part_order);
+    if (ok) ok = read_parts(c, &a, p);
+    free(a.at);
     return ok;
 }

@@ -49,14 +49,32 @@ bool range_meets(const struct range *a, const struct range *b)
     return run_from(a, b->lo, &r) && r.lo < b->hi;
 }
 
+/* The next elements that both have, from x on; false: there are no more. */
+static bool common_run(const struct range *s, const struct range *t, size_t *x, struct range_run *a,
+                       struct range_run *b)
+{
+    while (run_from(s, *x, a) && run_from(t, a->lo, b)) {
+        *x = b->lo;
+        if (b->lo >= a->hi) continue;
+        *x = a->hi < b->hi ? a->hi : b->hi;
+        return true;
+    }
+    return false;
+}
+
+size_t range_common(const struct range *s, const struct range *t)
+{
+    struct range_run a, b;
+    size_t n = 0;
+    if (!range_meets(s, t)) return 0;
+    for (size_t x = 0; common_run(s, t, &x, &a, &b);) n += x - b.lo;
+    return n;
+}
+
 void range_copy(float *to, const struct range *to_at, const float *from,
                 const struct range *from_at)
 {
     struct range_run a, b;
-    for (size_t x = 0; run_from(to_at, x, &a) && run_from(from_at, a.lo, &b);) {
-        x = b.lo;
-        if (b.lo >= a.hi) continue;
-        x = a.hi < b.hi ? a.hi : b.hi;
+    for (size_t x = 0; common_run(to_at, from_at, &x, &a, &b);)
         memcpy(to + a.at + (b.lo - a.lo), from + b.at, (x - b.lo) * sizeof *to);
-    }
 }

@@ -184,13 +184,13 @@ static void read_columns(const struct shard_piece *p, struct failure *f)
     free(all);
 }
 
-/* What `from` holds of the tensor, into the place it has in what is wanted. */
-static void read_piece(hid_t file, const struct shard_want *w, const struct manifest_slice *from,
-                       struct failure *f)
+/* What the slice holds, into the place it has in what is wanted. */
+static void read_piece(hid_t file, const struct shard_part *part, struct failure *f)
 {
     char name[DATASET_BYTES];
-    dataset_name(name, w->tensor->name, from->at.lo, from->again);
-    struct shard_piece p = {.from = &from->at, .to = &w->slice->at, .data = w->slice->data};
+    const struct manifest_slice *from = part->from;
+    dataset_name(name, part->tensor->name, from->at.lo, from->again);
+    struct shard_piece p = {.from = &from->at, .to = &part->to->at, .data = part->to->data};
     p.set = H5_OK(f, H5Dopen2(file, name, H5P_DEFAULT));
     p.have = H5_OK(f, H5Dget_space(p.set));
     const hssize_t holds = H5_OK(f, H5Sget_simple_extent_npoints(p.have));
@@ -204,22 +204,15 @@ static void read_piece(hid_t file, const struct shard_want *w, const struct mani
     H5_OK(f, H5Dclose(p.set));
 }
 
-/* The file is opened at the first slice wanted of it: most ranks need few of the shards. */
-bool shard_read(const char *folder, const char *name, int i, const struct shard_want *want,
-                size_t n, struct failure *f)
+bool shard_read(const char *folder, const char *name, const struct shard_part *part, size_t n,
+                struct failure *f)
 {
-    hid_t file = H5I_INVALID_HID;
     char path[PATH_BYTES];
     path_make(path, "%s/%s", folder, name);
     h5_enter();
     const hid_t list = access_list(f);
-    for (size_t k = 0; k < n; k++)
-        for (size_t j = 0; j < want[k].tensor->slices && !failed(f); j++) {
-            const struct manifest_slice *from = &want[k].tensor->slice[j];
-            if (from->shard != i || !range_meets(&from->at, &want[k].slice->at)) continue;
-            if (file < 0) file = H5_OK(f, H5Fopen(path, H5F_ACC_RDONLY, list));
-            read_piece(file, &want[k], from, f);
-        }
+    const hid_t file = H5_OK(f, H5Fopen(path, H5F_ACC_RDONLY, list));
+    for (size_t k = 0; k < n && !failed(f); k++) read_piece(file, &part[k], f);
     if (file >= 0) H5_OK(f, H5Fclose(file));
     H5_OK(f, H5Pclose(list));
     h5_leave();

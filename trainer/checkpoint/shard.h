@@ -21,13 +21,14 @@ bool shard_write(struct file_sum *sum, const char *folder, const char *name,
 /* Is shard i in folder, of the size and checksum that the manifest says? Local. */
 bool shard_check(const struct manifest *m, const char *folder, int i, struct problems *p);
 
-/* What is wanted of a tensor. */
-struct shard_want {
+/* What is read of a shard: a slice that it holds, and what it has of is wanted. */
+struct shard_part {
     const struct manifest_tensor *tensor;
-    const struct slice *slice;
+    const struct manifest_slice *from;
+    const struct slice *to;
 };
-/* Copies from shard i of folder what it holds of all n wants. Local. */
-bool shard_read(const char *folder, const char *name, int i, const struct shard_want *want,
-                size_t n, struct failure *f);
+/* Copies n parts from the shard called name, one after the other. Local. */
+bool shard_read(const char *folder, const char *name, const struct shard_part *part, size_t n,
+                struct failure *f);
 
 #endif

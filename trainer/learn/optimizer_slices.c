@@ -24,7 +24,8 @@ static const struct {
     [ARRAY_REFERENCE] = {"ref", true},
 };
 
-/* A slice for each range of the whole tensor that the piece covers. */
+/* A slice for each range of the whole tensor that the piece covers. data: NULL where nothing is
+ * kept of such an array. */
 static void slice_add(struct slicing *c, enum array array, struct piece s, float *data)
 {
     const char *tensor = param_saved_name(s.param);

@@ -81,7 +81,7 @@ void run_close(struct run *r);
  * false: problems. */
 struct checkpoint;
 struct hf_folder;
-bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p);
+bool run_load(struct run *r, struct checkpoint *c, bool everything, struct problems *p);
 /* The weights of a Hugging Face folder that was checked against the settings, and the files that it
  * has beside them. Collective. false: problems. */
 bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *p);

@@ -217,10 +217,22 @@ bool run_load_folder(struct run *r, const struct hf_folder *f, struct problems *
     return true;
 }
 
+/* All that is read of it by the functions above, on any rank. */
+static void locate(struct run *r, struct checkpoint *c, bool everything)
+{
+    int n = slices_to_read(r, everything, NULL), more = 0;
+    struct slice *slices = memory_take((size_t)n + 1, sizeof *slices, "slices");
+    slices_to_read(r, everything, slices);
+    if (everything) more = optimizer_slices(&r->optimizer, slices + n, SLICES_READ_RESIDUALS);
+    checkpoint_locate(c, r->world, slices, n + more);
+    free(slices);
+}
+
 /* What a checkpoint lacks is read by nobody only if it is optional (is_read). With a mistake on one
  * rank none starts from half of the state. */
-bool run_load(struct run *r, const struct checkpoint *c, bool everything, struct problems *p)
+bool run_load(struct run *r, struct checkpoint *c, bool everything, struct problems *p)
 {
+    locate(r, c, everything);
     struct weights_reading from = {.checkpoint = c, .p = p};
     bool reference = checkpoint_has(c, "ref/embed");
     bool ok = read_model(r, &from, everything);

@@ -60,15 +60,17 @@ static bool same_elements(const struct range *a, const struct range *b)
 {
     float from[N], to[N];
     bool meet = false, ok = true;
+    size_t common = 0;
     for (size_t x = 0; x < N; x++) {
         to[x] = -1;
         if (holds(b, x)) from[index_of(b, x)] = (float)x;
-        meet = meet || (holds(a, x) && holds(b, x));
+        common += holds(a, x) && holds(b, x);
+        meet = common > 0;
     }
     range_copy(to, a, from, b);
     for (size_t x = 0; x < N; x++)
         if (holds(a, x)) ok = ok && to[index_of(a, x)] == (holds(b, x) ? (float)x : -1);
-    return ok && meet == range_meets(a, b);
+    return ok && meet == range_meets(a, b) && common == range_common(a, b);
 }
 
 START_TEST(meeting_and_copying)
