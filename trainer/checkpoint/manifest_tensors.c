@@ -254,7 +254,9 @@ static bool read_all(struct tensors_reader *t, char *text)
             if (!add_tensor(t, text)) return false;
         } while (json_scan_take(&t->s, ','));
     }
-    return json_scan_need(&t->s, '}', "a , or } is missing");
+    if (!json_scan_need(&t->s, '}', "a , or } is missing")) return false;
+    json_scan_is(&t->s, 0); /* passes over white space */
+    return t->s.at == t->s.end || json_scan_fail(&t->s, "something stands behind them");
 }
 
 /* A mistake of the grammar is told here, once. */

@@ -32,14 +32,40 @@ static void write_attribute(hid_t set, const char *name, uint64_t value, struct 
     H5_OK(f, H5Sclose(space));
 }
 
-/* Whether the list has a slice of the same tensor that starts before this one. */
-static bool comes_again(const struct slice *slices, int n, int i)
+/* By tensor, and where they start. */
+static int slice_order(const void *a, const void *b)
 {
-    for (int k = 0; k < n; k++)
-        if (slices[k].at.lo < slices[i].at.lo && slices[k].at.lo < slices[k].at.hi &&
-            strcmp(slices[k].name, slices[i].name) == 0)
-            return true;
-    return false;
+    const struct slice *x = *(const struct slice *const *)a, *y = *(const struct slice *const *)b;
+    const int names = strcmp(x->name, y->name);
+    return names ? names : (x->at.lo > y->at.lo) - (x->at.lo < y->at.lo);
+}
+
+/* again[i]: the list has a slice of the same tensor that holds something and starts before it. */
+static void find_again(bool *again, const struct slice **in_order, const struct slice *slices,
+                       int n)
+{
+    const struct slice *first = NULL;
+    for (int i = 0; i < n; i++) in_order[i] = &slices[i];
+    qsort(in_order, (size_t)n, sizeof *in_order, slice_order);
+    for (int i = 0; i < n; i++) {
+        const struct slice *s = in_order[i];
+        if (first && strcmp(first->name, s->name) != 0) first = NULL;
+        again[s - slices] = first && first->at.lo < s->at.lo;
+        if (!first && s->at.lo < s->at.hi) first = s;
+    }
+}
+
+/* The caller's; NULL with a failure. */
+static bool *again_of(const struct slice *slices, int n, struct failure *f)
+{
+    bool *again = malloc((size_t)n + 1);
+    const struct slice **in_order = malloc(((size_t)n + 1) * sizeof(const struct slice *));
+    if (again && in_order)
+        find_again(again, in_order, slices, n);
+    else
+        failure_note(f, "no memory", "ordering %d slices", n);
+    free(in_order);
+    return again;
 }
 
 /* NaN as fill value: what was never written must not pass for zeros. No time of change: equal
@@ -89,12 +115,13 @@ static void write_shard(const char *path, const struct slice *slices, int n,
                         struct shard_progress *progress, struct failure *f)
 {
     h5_enter();
+    bool *again = again_of(slices, n, f);
     const hid_t list = access_list(f);
     const hid_t file = H5_OK(f, H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list));
     for (int i = 0; i < n && !failed(f); i++) {
         if (slices[i].at.lo == slices[i].at.hi) continue;
         char name[DATASET_BYTES];
-        dataset_name(name, slices[i].name, slices[i].at.lo, comes_again(slices, n, i));
+        dataset_name(name, slices[i].name, slices[i].at.lo, again[i]);
         if (atomic_load(&progress->stop))
             failure_note(f, "another rank's write failed", "writing %s", path);
         write_slice(file, name, &slices[i], f);
@@ -103,6 +130,7 @@ static void write_shard(const char *path, const struct slice *slices, int n,
     H5_OK(f, H5Fclose(file));
     H5_OK(f, H5Pclose(list));
     h5_leave();
+    free(again);
 }
 
 bool shard_write(struct file_sum *sum, const char *folder, const char *name,
