@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "comm/base/memory.h"
 #include "comm/base/problems.h"
 
 int mesh_rank_at(const struct mesh *m, struct mesh_at at)
@@ -263,6 +265,57 @@ bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, str
 
 /* --- communicators --- */
 
+/* For these n ranks, by calls of theirs alone. */
+static MPI_Comm communicator(const struct world *w, const int *rank, int n, int tag)
+{
+    MPI_Comm comm;
+    MPI_Group all, some;
+    if (n == 1) {
+        MPI_OK(MPI_Comm_dup(MPI_COMM_SELF, &comm));
+    } else {
+        MPI_OK(MPI_Comm_group(w->comm, &all));
+        MPI_OK(MPI_Group_incl(all, n, rank, &some));
+        MPI_OK(MPI_Comm_create_group(w->comm, some, tag, &comm));
+        MPI_OK(MPI_Group_free(&some));
+        MPI_OK(MPI_Group_free(&all));
+    }
+    MPI_OK(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN));
+    return comm;
+}
+
+/* The groups met so far, the world first. */
+struct known_groups {
+    int n;
+    struct known_group {
+        int members, *rank;
+        MPI_Comm comm;
+    } at[MESH_AXES + 1];
+};
+
+static void know(struct known_groups *k, int *rank, int members, MPI_Comm comm)
+{
+    k->at[k->n++] = (struct known_group){members, rank, comm};
+}
+
+/* Groups of the same ranks share what one has. */
+static MPI_Comm of_axis(struct mesh *m, struct known_groups *k, const struct world *w,
+                        enum mesh_axis axis)
+{
+    const int n = mesh_axis_size(m, axis);
+    int *rank = memory_take((size_t)n, sizeof *rank, "a group of ranks");
+    for (int i = 0; i < n; i++)
+        rank[i] = mesh_axis_rank(m, axis, (struct mesh_at){m->d, m->p, m->t}, i);
+    for (int i = 0; i < k->n; i++) {
+        const struct known_group *g = &k->at[i];
+        if (g->members != n || memcmp(g->rank, rank, (size_t)n * sizeof *rank) != 0) continue;
+        free(rank);
+        return g->comm;
+    }
+    m->made[m->n_made++] = communicator(w, rank, n, (int)axis);
+    know(k, rank, n, m->made[m->n_made - 1]);
+    return m->made[m->n_made - 1];
+}
+
 /* With a mirrored mesh stage p and its mirror pp-1-p hold the same layers: replicas of both are one
  * group, the lower half first, which fixes the order of its sums. */
 void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
@@ -274,27 +327,22 @@ void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s)
     m->d = at.d;
     m->p = at.p;
     m->t = at.t;
-    int low = m->p, high = 0;
-    m->replica_inner = 1;
-    if (s.mirrored && s.pp > 1) {
-        high = m->p >= s.pp / 2;
-        low = high ? s.pp - 1 - m->p : m->p;
-        m->replica_inner = 2;
-    }
-    int same_part = low * s.tp + m->t, stage = m->p * s.tp + m->t;
-    m->pipe = mpi_split(w->comm, m->d * s.tp + m->t, m->p);
-    m->data = mpi_split(w->comm, stage, m->d);
-    m->tensor = mpi_split(w->comm, m->d * s.pp + m->p, m->t);
-    m->expert = mpi_split(w->comm, m->d / s.ep * s.pp * s.tp + stage, m->d);
-    m->replica = mpi_split(w->comm, same_part, 2 * m->d + high);
-    m->expert_replica = mpi_split(w->comm, same_part * s.ep + m->d % s.ep, 2 * m->d + high);
+    m->replica_inner = s.mirrored && s.pp > 1 ? 2 : 1;
+    struct known_groups known = {0};
+    int *all = memory_take((size_t)w->size, sizeof *all, "a group of ranks");
+    for (int r = 0; r < w->size; r++) all[r] = r;
+    know(&known, all, w->size, w->comm);
+    m->pipe = of_axis(m, &known, w, MESH_PIPE);
+    m->tensor = of_axis(m, &known, w, MESH_TENSOR);
+    m->expert = of_axis(m, &known, w, MESH_EXPERT);
+    m->replica = of_axis(m, &known, w, MESH_REPLICA);
+    m->expert_replica = of_axis(m, &known, w, MESH_EXPERT_REPLICA);
+    for (int i = 0; i < known.n; i++) free(known.at[i].rank);
 }
 
 void mesh_free(struct mesh *m)
 {
     if (!m || m->pp == 0) return;
-    MPI_Comm *const all[] = {&m->pipe,   &m->data,    &m->tensor,
-                             &m->expert, &m->replica, &m->expert_replica};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) MPI_OK(MPI_Comm_free(all[i]));
+    for (int i = 0; i < m->n_made; i++) MPI_OK(MPI_Comm_free(&m->made[i]));
     *m = (struct mesh){0};
 }

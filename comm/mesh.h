@@ -1,4 +1,5 @@
-/* The mesh dp x pp x tp: rank <-> coordinates, one communicator an axis.
+/* The mesh dp x pp x tp: rank <-> coordinates, a communicator for each group of ranks that holds
+ * something together.
  *
  * rank = (d * pp + p) * tp + t: neighbours in t sit on one host, where links are fastest. ep
  * divides dp: the ep consecutive pipelines d / ep share the experts of their layers, everything
@@ -30,13 +31,14 @@ struct mesh {
     int d, p, t; /* this rank's coordinates */
     bool mirrored;
     MPI_Comm pipe;    /* my pipeline: size pp, rank p */
-    MPI_Comm data;    /* ranks of my p and t over all d: size dp, rank d */
     MPI_Comm tensor;  /* ranks that share my layers: size tp, rank t */
     MPI_Comm expert;  /* ranks that share my experts: size ep, rank d % ep */
     MPI_Comm replica; /* ranks that hold my part of my chunks: dp, or 2*dp when mirrored (p !=
                          pp-1-p), ordered by (d, p): (0,lo) (0,hi) (1,lo) (1,hi) ... */
     MPI_Comm expert_replica; /* those of them that hold my experts: every ep-th d */
     int replica_inner;       /* members of one pipeline in `replica` and `expert_replica`: 1 or 2 */
+    MPI_Comm made[5];        /* those that are no other's, and not the world's */
+    int n_made;
 };
 
 struct mesh_at {
@@ -47,7 +49,8 @@ int mesh_rank(const struct mesh *m, int d, int p);
 int mesh_rank_at(const struct mesh *m, struct mesh_at at);
 struct mesh_at mesh_coords(const struct mesh *m, int rank);
 
-/* The groups that a rank is in, in the order of the communicators of struct mesh. */
+/* The groups that a rank is in, in the order of the communicators of struct mesh; that of
+ * MESH_DATA, its p and t over all d, has none. */
 enum mesh_axis {
     MESH_PIPE,
     MESH_DATA,
@@ -70,7 +73,9 @@ bool mesh_check(struct mesh_shape s, int ranks, const struct mesh_limits *l, str
  * there is none. Local. */
 void mesh_nearest(char *out, size_t size, struct mesh_shape s, int ranks,
                   const struct mesh_limits *l);
-/* Collective over w->comm; the mesh must have passed mesh_check. */
+/* Collective over w->comm; the mesh must have passed mesh_check. Nobody waits for other ranks than
+ * those of the same groups. Groups of the same ranks have one communicator, and that of all ranks
+ * is w->comm: who sends messages in one makes a duplicate. */
 void mesh_split(struct mesh *m, const struct world *w, struct mesh_shape s);
 void mesh_free(struct mesh *m);
 

@@ -15,15 +15,10 @@
 #include "comm/base/memory.h"
 #include "comm/base/thread.h"
 #include "comm/mpi_ok.h"
+#include "comm/roster.h"
 
-enum {
-    HOST_LETTERS = 64,
-    DOING_LETTERS = 120,
-    TEXT_LETTERS = 1024,
-    CALL = 1,
-    ANSWER = 2,
-    NAMED = 3
-};
+enum { DOING_LETTERS = 120, TEXT_LETTERS = 1024, NAMED = 3 };
+enum { CALL = 32001, ANSWER };               /* tags that no other message between all ranks has */
 static const double patience = 2, limit = 3; /* s: for answers; for MPI, should it hang too */
 
 struct roll_answer {
@@ -33,9 +28,8 @@ struct roll_answer {
 };
 
 static struct {
-    MPI_Comm comm; /* of all ranks, for this alone */
+    MPI_Comm comm; /* of all ranks; MPI_COMM_NULL: there are no calls */
     int rank, size;
-    char *hosts;                 /* (size, HOST_LETTERS) */
     struct roll_answer mine;     /* under way to a caller */
     MPI_Request answering;       /* that message */
     struct roll_answer *answers; /* (size) */
@@ -50,33 +44,25 @@ static struct {
           .answering = MPI_REQUEST_NULL,
           .in_mpi = PTHREAD_MUTEX_INITIALIZER};
 
-/* A communicator of its own: roll calls must not match the job's messages. Without
- * MPI_THREAD_MULTIPLE the watchdog's thread may not call MPI, and there are none. */
-void roll_call_up(const char *host)
+/* Without MPI_THREAD_MULTIPLE the watchdog's thread may not call MPI, and there are none. */
+void roll_call_up(void)
 {
     int threads = 0;
-    char mine[HOST_LETTERS] = "";
     MPI_OK(MPI_Query_thread(&threads));
     MPI_OK(MPI_Comm_size(MPI_COMM_WORLD, &roll.size));
     MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &roll.rank));
     if (threads != MPI_THREAD_MULTIPLE || roll.size == 1) return;
-    snprintf(mine, sizeof mine, "%s", host);
-    roll.hosts = memory_take((size_t)roll.size, HOST_LETTERS, "names of hosts");
     roll.answers = memory_take((size_t)roll.size, sizeof *roll.answers, "answers to a roll call");
     roll.came = memory_take((size_t)roll.size, sizeof *roll.came, "answers to a roll call");
-    MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &roll.comm));
-    MPI_OK(MPI_Comm_set_errhandler(roll.comm, MPI_ERRORS_RETURN));
-    MPI_OK(
-        MPI_Allgather(mine, HOST_LETTERS, MPI_CHAR, roll.hosts, HOST_LETTERS, MPI_CHAR, roll.comm));
+    roll.comm = MPI_COMM_WORLD;
 }
 
 void roll_call_down(void)
 {
-    if (roll.comm != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&roll.comm));
-    free(roll.hosts);
+    roll.comm = MPI_COMM_NULL;
     free(roll.answers);
     free(roll.came);
-    roll.hosts = NULL, roll.answers = NULL, roll.came = NULL;
+    roll.answers = NULL, roll.came = NULL;
 }
 
 void roll_call_quit(void)
@@ -161,7 +147,7 @@ static int name_ranks(size_t *n, bool (*is_one)(int rank))
     int found = 0;
     for (int r = 0; r < roll.size; r++) {
         if (!is_one(r) || found++ >= NAMED) continue;
-        text_add(n, "%srank %d on %s", found > 1 ? ", " : "", r, roll.hosts + r * HOST_LETTERS);
+        text_add(n, "%srank %d on %s", found > 1 ? ", " : "", r, roster_name(r));
         if (roll.came[r] && roll.answers[r].doing[0])
             text_add(n, " (while %s)", roll.answers[r].doing);
     }

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Collective over all ranks; host is this rank's. */
-void roll_call_up(const char *host);
+/* By all ranks, behind roster_up. Local. */
+void roll_call_up(void);
 void roll_call_down(void);
 /* From now on no rank is called or answered; when it returns, the watchdog's thread is out of MPI.
  * For the main thread that ends MPI while the watchdog still runs. Local. */

@@ -17,6 +17,7 @@
 #include "comm/base/problems.h"
 #include "comm/p2p.h"
 #include "comm/roll_call.h"
+#include "comm/roster.h"
 
 static volatile sig_atomic_t abort_code;
 
@@ -85,32 +86,6 @@ static void wait_for_the_dead(void)
     SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
 }
 
-static void share_floor(const struct world *w, MPI_Comm local)
-{
-    char path[FLOOR_PATH] = "";
-    if (w->local_rank == 0) floor_open(path);
-    MPI_OK(MPI_Bcast(path, sizeof path, MPI_CHAR, 0, local));
-    if (w->local_rank > 0) floor_join(path);
-    MPI_OK(MPI_Barrier(local));
-    floor_settle();
-}
-
-/* Which host this is: hosts are counted in the order of their lowest ranks. */
-static void world_find_node(struct world *w)
-{
-    MPI_Comm local;
-    MPI_OK(MPI_Comm_split_type(w->comm, MPI_COMM_TYPE_SHARED, w->rank, MPI_INFO_NULL, &local));
-    MPI_OK(MPI_Comm_rank(local, &w->local_rank));
-    MPI_OK(MPI_Comm_size(local, &w->local_size));
-    share_floor(w, local);
-    int leader = w->local_rank == 0, before = 0;
-    MPI_OK(MPI_Exscan(&leader, &before, 1, MPI_INT, MPI_SUM, w->comm));
-    w->node = w->rank == 0 ? 0 : before;
-    MPI_OK(MPI_Bcast(&w->node, 1, MPI_INT, 0, local));
-    MPI_OK(MPI_Allreduce(&leader, &w->nodes, 1, MPI_INT, MPI_SUM, w->comm));
-    MPI_OK(MPI_Comm_free(&local));
-}
-
 /* srun without PMIx starts ranks that cannot find each other: MPI_Init would fail on each in many
  * words, or every rank take itself for the only one. A mistake of the command line, said once. */
 static void refuse_srun_without_pmix(void)
@@ -158,28 +133,38 @@ static void say_that_we_listen(const struct world *w)
 
 /* Every message has a tag below P2P_TAGS, which MPI 4.1, 9.1.2 promises. An MPI that has fewer
  * would fail at some message, hours later, on one rank. */
-static void check_tags(const struct world *w)
+static void check_tags(struct problems *p)
 {
     const int *most;
     int there;
-    struct problems p = {0};
     MPI_OK(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &most, &there));
     if (!there || *most < P2P_TAGS - 1)
-        problems_add(&p, NULL, 0,
+        problems_add(p, NULL, 0,
                      "this MPI allows tags of messages up to %d only (MPI_TAG_UB), Duet needs %d: "
                      "choose another of its transports (Open MPI: mpirun --mca pml ob1), or build "
                      "with another MPI",
                      there ? *most : 0, P2P_TAGS - 1);
-    world_agree_problems(w, &p, EXIT_WORLD);
 }
 
-/* Hosts may have been given other variables. run.sh has warned of unknown ones. */
+/* Hosts may have been given other variables. run.sh has warned of unknown ones. What MPI lacks it
+ * lacks on all ranks. */
 static void check_environment(const struct world *w)
 {
     struct problems p = {0};
-    environment_check(&p);
-    world_agree_problems(w, &p, EXIT_USER);
+    check_tags(&p);
+    const enum exit_code code = p.n > 0 ? EXIT_WORLD : EXIT_USER;
+    if (p.n == 0) environment_check(&p);
+    world_agree_problems(w, &p, code);
     if (w->rank == 0 && !environment_text("DUET_LAUNCHED")) environment_warn(stderr);
+}
+
+static void find_place(struct world *w)
+{
+    const struct roster_place at = roster_up(w->host);
+    w->node = at.node;
+    w->nodes = at.nodes;
+    w->local_rank = at.local_rank;
+    w->local_size = at.local_size;
 }
 
 /* die and log learn rank and host as soon as MPI has told them: failures after that name them. */
@@ -203,12 +188,11 @@ void world_up(struct world *w, int *argc, char ***argv)
     die_set_leave(leave_job);
     log_set(LOG_INFO, w->rank);
     if (w->size > 1) wait_for_the_dead();
-    MPI_OK(MPI_Comm_dup(MPI_COMM_WORLD, &w->comm));
-    MPI_OK(MPI_Comm_set_errhandler(w->comm, MPI_ERRORS_RETURN));
-    world_find_node(w);
-    roll_call_up(w->host);
-    check_tags(w);
+    w->comm = MPI_COMM_WORLD;
+    find_place(w);
+    roll_call_up();
     check_environment(w);
+    floor_settle(); /* all ranks have joined: they agreed on something since */
     say_that_we_listen(w);
 }
 
@@ -226,7 +210,6 @@ void world_split_sites(struct world *w, int sites)
     w->first = w->site * each;
     w->across = mpi_split(job, w->rank % each, w->rank);
     w->comm = mpi_split(job, w->site, w->rank);
-    MPI_OK(MPI_Comm_free(&job));
     w->rank -= w->first;
     w->size = each;
 }
@@ -236,7 +219,8 @@ void world_down(struct world *w)
     watchdog_start(0);
     if (w->across != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&w->across));
     roll_call_down();
-    MPI_OK(MPI_Comm_free(&w->comm));
+    roster_down();
+    if (w->comm != MPI_COMM_WORLD) MPI_OK(MPI_Comm_free(&w->comm));
     MPI_OK(MPI_Finalize());
 }
 

@@ -15,12 +15,11 @@
 struct world {
     int rank, size;
     int site, sites, first; /* 0, 1, 0 without sites */
-    int node, nodes;        /* which host, of how many (by MPI_COMM_TYPE_SHARED) of the job */
+    int node, nodes;        /* which host, of how many of the job (comm/roster.h) */
     int local_rank, local_size;
     char host[64];
-    bool threads; /* MPI_THREAD_MULTIPLE was granted */
-    MPI_Comm
-        comm; /* a duplicate of MPI_COMM_WORLD with MPI_ERRORS_RETURN, or the site's part of it */
+    bool threads;  /* MPI_THREAD_MULTIPLE was granted */
+    MPI_Comm comm; /* MPI_COMM_WORLD, with MPI_ERRORS_RETURN, or the site's part of it */
     MPI_Comm
         across; /* ranks of my number, one a site, in their order; MPI_COMM_NULL without sites */
 };

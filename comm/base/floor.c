@@ -39,6 +39,9 @@ void floor_open(char path[FLOOR_PATH])
 void floor_join(const char *path)
 {
     int fd = path[0] ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (place.shared) munmap((void *)place.shared, sizeof(floor_word));
+    place.shared = NULL;
+    floor_settle();
     if (fd < 0) return;
     map(fd);
     close(fd);

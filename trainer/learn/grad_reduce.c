@@ -7,6 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/exchange.h"
+#include "comm/roster.h"
 
 /* --- groups --- */
 
@@ -44,26 +45,51 @@ enum codec grad_reduce_wire(enum codec asked, int tp, enum param_region region)
     return alike ? CODEC_FP32 : asked;
 }
 
-/* The lowest of the ranks of `comm` on this host, in all of MPI_COMM_WORLD's. */
-static int host_of(MPI_Comm comm)
+/* The members of a group as ranks of the job. */
+static int *ranks_of(MPI_Comm comm, int members)
 {
-    int rank, per_node = (int)environment_number("DUET_RANKS_PER_NODE", 0);
-    MPI_Comm host;
-    MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-    if (per_node > 0) return rank / per_node;
-    MPI_OK(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host));
-    MPI_OK(MPI_Bcast(&rank, 1, MPI_INT, 0, host));
-    MPI_OK(MPI_Comm_free(&host));
+    int *rank = memory_take(2 * (size_t)members, sizeof *rank, "a map of hosts");
+    MPI_Group group, world;
+    MPI_OK(MPI_Comm_group(comm, &group));
+    MPI_OK(MPI_Comm_group(MPI_COMM_WORLD, &world));
+    for (int i = 0; i < members; i++) rank[members + i] = i;
+    MPI_OK(MPI_Group_translate_ranks(group, members, rank + members, world, rank));
+    MPI_OK(MPI_Group_free(&group));
+    MPI_OK(MPI_Group_free(&world));
     return rank;
+}
+
+/* A host by its number, the lowest of its ranks that are members. Checkpoints remember it with what
+ * rounding left between hosts. */
+static void hosts_of_ranks(int *rank, int members)
+{
+    int hosts = 0;
+    for (int i = 0; i < members; i++)
+        if (roster_node(rank[i]) >= hosts) hosts = roster_node(rank[i]) + 1;
+    int *lowest = memory_take((size_t)hosts, sizeof *lowest, "a map of hosts");
+    for (int k = 0; k < hosts; k++) lowest[k] = INT_MAX;
+    for (int i = 0; i < members; i++) {
+        int *of = &lowest[roster_node(rank[i])];
+        if (rank[i] < *of) *of = rank[i];
+    }
+    for (int i = 0; i < members; i++) rank[i] = lowest[roster_node(rank[i])];
+    free(lowest);
+}
+
+/* Each member's host. */
+static int *hosts_of_members(MPI_Comm comm, int members)
+{
+    const int per_node = (int)environment_number("DUET_RANKS_PER_NODE", 0);
+    int *node = ranks_of(comm, members);
+    if (per_node <= 0) hosts_of_ranks(node, members);
+    for (int i = 0; per_node > 0 && i < members; i++) node[i] /= per_node;
+    return node;
 }
 
 void grad_reduce_nodes(struct grad_reduce *r)
 {
     for (int k = 0; k < REGIONS; k++) {
-        int *node = memory_take((size_t)r->form[k].members, sizeof *node, "a map of hosts");
-        int mine = host_of(replica_of(r, k));
-        MPI_OK(MPI_Allgather(&mine, 1, MPI_INT, node, 1, MPI_INT, replica_of(r, k)));
-        r->form[k].node = r->node[k] = node;
+        r->form[k].node = r->node[k] = hosts_of_members(replica_of(r, k), r->form[k].members);
         r->form[k].map = reduce_map_of(&r->form[k]);
     }
 }
