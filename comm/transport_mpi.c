@@ -4,6 +4,7 @@
 
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
+#include "comm/base/startup.h"
 #include "comm/transport.h"
 #include "comm/world.h"
 
@@ -87,6 +88,7 @@ static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct pee
     struct pieces *p = memory_take(1, sizeof *p, what);
     size_t rows = (size_t)most;
     (void)t;
+    const enum startup_part former = startup_enter(STARTUP_CONNECTIONS);
     p->most = most;
     p->request = memory_take(rows, sizeof(MPI_Request), what);
     p->piece = memory_take(rows, sizeof *p->piece, what);
@@ -99,6 +101,7 @@ static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct pee
         greet(p->comm, with->rank, with->rank, with->n);
     else
         connect_all(p->comm);
+    startup_enter(former);
     return p;
 }
 

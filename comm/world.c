@@ -262,3 +262,12 @@ void world_agree_problems(const struct world *w, struct problems *p, enum exit_c
     if (!everywhere && p->n > 0) problems_call(p, w->first + w->rank, w->host);
     problems_end(p, speaker, code);
 }
+
+void world_heed_first(const struct world *w, struct problems *p, enum exit_code code)
+{
+    int any = p->n > 0;
+    MPI_Request request;
+    MPI_OK(MPI_Ibcast(&any, 1, MPI_INT, 0, w->comm, &request));
+    world_wait(&request, 1);
+    if (any) world_agree_problems(w, p, code);
+}

@@ -41,6 +41,9 @@ bool world_any(const struct world *w, bool yes);
  * has problems, exit code `code`. For mistakes only some ranks can see. */
 void world_agree_problems(const struct world *w, struct problems *p, enum exit_code code);
 
+/* The same of mistakes that only rank 0 can see: it waits for nobody. */
+void world_heed_first(const struct world *w, struct problems *p, enum exit_code code);
+
 /* Completes the requests without burning the core: tests, yields, then naps (base/nap.h) between
  * tests. Feeds the watchdog's "waiting for" text from die_place. Local. */
 void world_wait(MPI_Request *requests, int n);

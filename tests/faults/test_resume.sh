@@ -6,6 +6,9 @@
 
 train 4 whole
 check "unbroken: exit 0" equal "$code" 0
+# parts_of_start FILE: what the log says of it: the whole, and the sum of its parts
+parts_of_start() { sed -n 's/.*started in \([0-9.]*\) s: MPI \([0-9.]*\), recipe .*, weights [0-9.]*$/&/p' "$1" | grep -oE '[0-9]+\.[0-9]' | tail -n 10 | awk 'NR == 1 { all = $1 } NR > 1 { n += $1 } END { exit !(NR == 10 && n > all - 0.6 && n < all + 0.6) }'; }
+check "unbroken: where the time to the first step went" parts_of_start err
 check "unbroken: groups of different rewards" test "$(values whole/metrics.jsonl grad_norm | tail -n 13 | grep -c '[1-9]')" -ge 6
 
 # killed NAME VICTIM TEST...: resumes the run, waits until the test is true, then kills one rank,

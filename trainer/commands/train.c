@@ -6,6 +6,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "comm/base/startup.h"
 #include "model/precision.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/hf/settings.h"
@@ -157,6 +158,7 @@ static int train(struct world *w, struct settings s, const char *resume)
 {
     struct run r;
     char index[PATH_BYTES];
+    startup_enter(STARTUP_FOLDER);
     folder_enter(w, &s);
     char *folder = sites_enter(w, &s);
     bool again = resume_or_start(w, &s, folder, resume);
@@ -168,22 +170,24 @@ static int train(struct world *w, struct settings s, const char *resume)
     for (int split = 0; r.source && split < 2; split++)
         r.data_sum[split] = source_sum(r.source, (enum split)split);
     struct resumed resumed = {.metrics_bytes = -1, .samples_bytes = -1};
+    startup_enter(STARTUP_WEIGHTS);
     if (again)
         resumed = resume_run(&r, folder, phase_kinds);
     else
         start_model(&r);
+    startup_enter(STARTUP_FOLDER);
     export_check(&r, again);
     if (folder_make_out(w, folder)) end_overtaken(w, folder);
     r.metrics = metrics_open(folder, w->rank, resumed.metrics_bytes, resumed.samples_bytes);
     if (r.line) metrics_go_on(r.metrics, r.line);
     if (w->rank == 0 && (!again || resume_keep_recipe(&r, folder, &resumed)))
         folder_write_recipe(folder, r.recipe);
-    MPI_OK(MPI_Barrier(w->comm));
     folder_see(w, folder);
     if (r.source && w->rank == 0) source_keep_index(r.source, index);
     open_writer(&r, folder);
     checkpoint_writer_attach(r.writer, &r.files);
     print_plan(&r);
+    startup_say();
     int code = phases_run(&r);
     run_close(&r);
     folder_leave();
@@ -191,15 +195,17 @@ static int train(struct world *w, struct settings s, const char *resume)
     return code;
 }
 
-static void same_recipe(const struct world *w, const struct settings *s, const char *path)
+/* The recipe may be another on another host. */
+static void same_recipe(const struct world *w, const struct settings *s, const char *path,
+                        struct problems *p)
 {
     char what[2][512];
-    char *yaml = settings_yaml(s);
+    char *yaml = p->n == 0 ? settings_yaml(s) : NULL;
     snprintf(what[0], sizeof what[0], "the recipe %.400s", path);
     snprintf(what[1], sizeof what[1], "the cluster file %.400s", s->mesh.cluster);
-    const struct alike item[] = {{what[0], checksum(yaml, strlen(yaml), 0)},
+    const struct alike item[] = {{what[0], yaml ? checksum(yaml, strlen(yaml), 0) : 0},
                                  {what[1], settings_cluster_sum(s)}};
-    alike_or_end(w, item, 2);
+    alike_or_end(w, p, item, 2);
     free(yaml);
 }
 
@@ -226,14 +232,14 @@ int cmd_train(int argc, char **argv)
     world_catch_signals(); /* a request while we start is heard after the first step */
     world_catch_lost_reader();
     world_up(&w, &argc, &argv);
+    startup_enter(STARTUP_RECIPE);
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
     if (load(&s, &t, &p)) settings_check(&s, w.size, &p);
     settings_load_cluster(&s, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
-    world_agree_problems(&w, &p, EXIT_USER); /* the recipe may be another on another host */
-    same_recipe(&w, &s, t.recipe);
+    same_recipe(&w, &s, t.recipe, &p);
     log_set((enum log_level)s.run.log, w.rank);
     watchdog_start(s.run.watchdog_s);
     code = train(&w, s, t.resume);

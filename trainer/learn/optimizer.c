@@ -382,6 +382,7 @@ static uint64_t layout_of(const struct optimizer *o)
 uint64_t optimizer_layout(const struct optimizer *o, MPI_Comm world)
 {
     uint64_t mine[2] = {o->residuals > 0, o->residuals > 0 ? layout_of(o) : 0}, all[2];
+    if (o->stage->settings->reduction.wire == CODEC_FP32) return 0; /* on every rank */
     MPI_OK(MPI_Allreduce(mine, all, 2, MPI_UINT64_T, MPI_SUM, world));
     return all[0] == 0 ? 0 : all[1] | 1;
 }

@@ -88,7 +88,7 @@ void export_check(const struct run *r, bool resumed)
     for (int i = r->phase; i < r->settings.n_phases && writes(r); i++)
         if (r->settings.phases[i].kind == PHASE_EXPORT)
             check_one(r, &r->settings.phases[i], resumed, &p);
-    world_agree_problems(r->world, &p, EXIT_USER);
+    world_heed_first(r->world, &p, EXIT_USER);
 }
 
 /* --- the step --- */

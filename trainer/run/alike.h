@@ -11,9 +11,12 @@ struct alike {
     uint64_t sum;     /* of what this rank has read */
 };
 
-/* A rank whose sums differ from rank 0's is a problem that names both hosts; then the job ends
- * with 2. Collective over w->comm. */
-void alike_or_end(const struct world *w, const struct alike *item, int n);
+/* true on all ranks: none has problems, and each of the n <= 8 sums is the same everywhere. One
+ * exchange. Collective over w->comm. */
+bool alike(const struct world *w, const struct problems *p, const struct alike *item, int n);
+/* The job ends with 2 where a rank has problems, or else where its sums differ from rank 0's, which
+ * is a problem that names both hosts. Collective over w->comm. */
+void alike_or_end(const struct world *w, struct problems *p, const struct alike *item, int n);
 
 /* Do all have the same number, which is not 0? Collective over w->comm. */
 bool alike_everywhere(const struct world *w, uint64_t sum);

@@ -9,6 +9,7 @@
 
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
+#include "comm/coll.h"
 #include "trainer/checkpoint/lock.h"
 #include "trainer/checkpoint/store.h"
 #include "trainer/data/index.h"
@@ -263,7 +264,7 @@ static void take_lock(const struct world *w, const char *out)
         if (state == LOCK_WAIT) nanosleep(&nap, NULL);
     }
     if (state == LOCK_HELD && w->rank == 0) name_owner(lock, out, &p);
-    world_agree_problems(w, &p, EXIT_USER);
+    world_heed_first(w, &p, EXIT_USER);
     if (w->rank == 0) die_before_end(drop_lock);
     const struct lock_owner *o = w->rank == 0 ? lock_owner(lock) : NULL;
     if (o)
@@ -277,7 +278,7 @@ void folder_enter(const struct world *w, const struct settings *s)
 {
     struct problems p = {0};
     if (w->rank == 0) check_out(s, &p);
-    world_agree_problems(w, &p, EXIT_USER);
+    world_heed_first(w, &p, EXIT_USER);
     if (s->mesh.sites > 1 && w->rank == 0) {
         struct failure f = {0};
         if (!folder_make(s->run.out, &f)) die_of(&f, OTHER_FOLDER);
@@ -298,7 +299,9 @@ bool folder_make_out(const struct world *w, const char *out)
     take_lock(w, out);
     const struct folder_state now =
         w->rank == 0 ? folder_state(out) : (struct folder_state){false, false};
-    return world_any(w, now.saved || now.begun);
+    int overtaken = now.saved || now.begun;
+    coll_bcast(&overtaken, sizeof overtaken, 0, w->comm);
+    return overtaken;
 }
 
 void folder_leave(void)
@@ -332,6 +335,8 @@ void folder_see(const struct world *w, const char *folder)
     struct problems p = {0};
     struct failure f = {0};
     const struct timespec nap = {.tv_nsec = 100000000};
+    int written = 1; /* when rank 0 comes here, it has */
+    coll_bcast(&written, sizeof written, 0, w->comm);
     path_make(path, "%s/recipe.yaml", folder);
     enum path_kind kind = path_look(path, &f);
     for (int i = 0; i < 50 && kind != PATH_FILE; i++) {

@@ -2,9 +2,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "comm/base/checksum.h"
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+
+uint64_t kernels_sum(const struct ops *ops)
+{
+    char text[128];
+    if (!ops) return 0;
+    ops_kernels(text, sizeof text, ops);
+    return checksum(text, strlen(text), 0);
+}
 
 /* Hosts of a cluster may differ in their processors, and what one rank samples another may learn
  * from. */

@@ -6,6 +6,8 @@
 #include "comm/world.h"
 #include "model/ops.h"
 
+/* The same where the kernels are; 0 without ops. Local. */
+uint64_t kernels_sum(const struct ops *ops);
 /* A rank whose kernels are not those of rank 0 is a problem that names both hosts; then the job
  * ends with 2. Collective over w->comm. */
 void kernels_alike(const struct world *w, const struct ops *ops);

@@ -10,6 +10,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "comm/base/startup.h"
 #include "trainer/run/alike.h"
 #include "trainer/data/model_template.h"
 #include "trainer/data/screen.h"
@@ -151,23 +152,38 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
                      e->questions, e->every, e->max_new);
 }
 
-/* Every rank has read them for itself. */
-static void same_files(const struct run *r)
+/* What every rank has read for itself, and its kernels; or a rank has problems. */
+static void agree_on_files(const struct run *r, struct problems *p)
 {
     const struct settings *s = &r->settings;
     char what[4][512];
-    struct alike item[4];
+    struct alike item[5];
+    const char *json = r->tokenizer_json ? r->tokenizer_json : "";
     const char *held = *s->data.heldout_file ? s->data.heldout_file : s->data.file;
     snprintf(what[0], sizeof what[0], "the tokenizer %.400s", s->model.tokenizer);
     snprintf(what[1], sizeof what[1], "the data file %.400s", s->data.file);
     snprintf(what[2], sizeof what[2], "the data file %.400s", held);
-    item[0] = (struct alike){what[0], checksum(r->tokenizer_json, strlen(r->tokenizer_json), 0)};
+    item[0] = (struct alike){what[0], checksum(json, strlen(json), 0)};
     for (int k = 0; k < 2; k++)
         item[1 + k] = (struct alike){
             what[1 + k], r->source ? source_sum(r->source, k ? SPLIT_HELDOUT : SPLIT_TRAIN) : 0};
     snprintf(what[3], sizeof what[3], "the chat template %.400s", s->data.template);
     item[3] = (struct alike){what[3], r->chat ? chat_sum(r->chat) : 0};
-    alike_or_end(r->world, item, 4);
+    item[4] = (struct alike){"", kernels_sum(r->ops)};
+    if (alike(r->world, p, item, 5)) return;
+    alike_or_end(r->world, p, item, 4);
+    kernels_alike(r->world, r->ops);
+}
+
+static void find_kernels(struct run *r, struct problems *p)
+{
+    startup_enter(STARTUP_KERNELS);
+    r->ops = ops_find((enum precision)r->settings.run.precision, NULL);
+    if (!r->ops)
+        problems_add(p, NULL, 0,
+                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
+                     "make info lists what it has");
+    startup_enter(STARTUP_DATA);
 }
 
 /* In the order of need. What may be refused comes first, on all ranks alike; then what is
@@ -177,6 +193,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
 {
     *r = (struct run){.settings = settings, .world = w};
     struct problems p = {0};
+    startup_enter(STARTUP_DATA);
     open_tokenizer(r, tokenizer_json, &e, &p);
     check_vocabulary(r, &p);
     size_text(r, &p);
@@ -184,23 +201,20 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     if (e.data.read != SPLITS_NONE) r->source = source_open(&r->settings, e.data, &together, &p);
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
-    r->ops = ops_find((enum precision)settings.run.precision, NULL);
-    if (!r->ops)
-        problems_add(&p, NULL, 0,
-                     "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
-                     "make info lists what it has");
     limits_micro_batches(&r->settings, &e, &p);
-    world_agree_problems(w, &p, EXIT_USER); /* a file may be missing on one host only */
-    same_files(r);
+    find_kernels(r, &p);
+    agree_on_files(r, &p); /* one may be missing on one host only */
     if (r->source) {
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */
         source_hold(r->source, e.questions + 1);
     }
-    kernels_alike(w, r->ops);
     ops_set_threads(settings.run.threads);
     struct dims dims = settings_dims(&r->settings, tokenizer_size(r->tokenizer));
+    startup_enter(STARTUP_PLANS);
     choose_schedule(r, &dims, e);
+    startup_enter(STARTUP_CONNECTIONS);
     mesh_split(&r->mesh, w, stage_mesh(&r->settings));
+    startup_enter(STARTUP_MEMORY);
     refuse_too_large(r, &dims, e);
     int max_mb = learner_max_micro_batches(&r->settings, e.sequences, dims.max_context - 1);
     if (!e.all_tokens) r->never = vocabulary_never(&r->settings, r->tokenizer, &p);
@@ -230,6 +244,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     r->scratch->text_size = r->text_size;
     r->recipe = settings_yaml(&r->settings);
     print_memory(r);
+    startup_enter(STARTUP_KERNELS);
     kernels_slow(w);
 }
 

@@ -73,7 +73,7 @@ char *sites_enter(struct world *w, const struct settings *s)
     check_number(w, s->run.out, sites);
     path_make(path, "%s", s->run.out);
     if (sites > 1 && w->rank == 0) make_site_folders(s->run.out, sites);
-    MPI_OK(MPI_Barrier(w->comm));
+    if (sites > 1) MPI_OK(MPI_Barrier(w->comm));
     world_split_sites(w, sites);
     if (sites > 1) site_folder(path, s->run.out, w->site);
     char *folder = memory_copy_text(path, "a path");

@@ -7,6 +7,7 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/base/missing.h"
+#include "comm/base/startup.h"
 #include "pipeline/plan_parts.h"
 
 struct mesh_shape stage_mesh(const struct settings *s)
@@ -388,7 +389,9 @@ void stage_new(struct stage *s, const struct stage_job *job)
     if (s->max_mb == 0) return;
     s->p2p = messages_open(s);
     s->engine = engine_new(s->p2p, m->p, m->pp, &s->passes, s->max_mb);
+    const enum startup_part former = startup_enter(STARTUP_PLANS);
     plans_search(s);
+    startup_enter(former);
 }
 
 /* The engine first: it still refers to the passes and the messages. */
