@@ -7,8 +7,11 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "comm/base/startup.h"
+#include "comm/coll.h"
 #include "model/precision.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/hf/folder.h"
+#include "trainer/checkpoint/hf/kept.h"
 #include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
@@ -209,16 +212,54 @@ static void same_recipe(const struct world *w, const struct settings *s, const c
     free(yaml);
 }
 
-/* A run that is resumed needs nothing of where its model came from. */
-static bool load(struct settings *s, const struct train_options *t, struct problems *p)
+/* Where settings that the recipe leaves open come from. */
+enum model_source { MODEL_OF_RECIPE, MODEL_OF_RUN, MODEL_OF_CHECKPOINT, MODEL_OF_FOLDER };
+
+static enum model_source source_as_seen(const struct settings *s, const char *run, bool resumes)
 {
-    char folder[PATH_BYTES];
-    if (!settings_load(s, t->recipe, t->sets.at, t->sets.n, p)) return false;
+    if (resumes && checkpoint_any(run)) return MODEL_OF_RUN;
+    if (!*s->model.from) return MODEL_OF_RECIPE;
+    return hf_is_folder(s->model.from) ? MODEL_OF_FOLDER : MODEL_OF_CHECKPOINT;
+}
+
+/* As rank 0 sees it: all take the same path. */
+static enum model_source source_of(const struct world *w, const struct settings *s, const char *run,
+                                   bool resumes)
+{
+    int source = w->rank == 0 ? (int)source_as_seen(s, run, resumes) : 0;
+    coll_bcast(&source, sizeof source, 0, w->comm);
+    return (enum model_source)source;
+}
+
+/* What the checkpoints of a run that is resumed keep counts, model.from is not looked at; without
+ * such a checkpoint it is. A folder every rank reads for itself. Collective. */
+static void take_model(const struct world *w, struct settings *s, bool resumes, struct problems *p)
+{
+    char run[PATH_BYTES];
+    path_make(run, "%s%s", s->run.out, s->mesh.sites > 1 ? "/site-1" : "");
+    enum model_source source = source_of(w, s, run, resumes);
+    const bool anew = source != MODEL_OF_RUN;
+    if (source == MODEL_OF_RUN && hf_kept_apply(s, run, w)) return;
+    if (source == MODEL_OF_RUN) source = source_of(w, s, run, false);
+    if (source == MODEL_OF_RECIPE) return;
+    const bool there = !anew || hf_settings_from_there(s, p);
+    if (source == MODEL_OF_CHECKPOINT) hf_kept_apply(s, s->model.from, w);
+    if (source == MODEL_OF_FOLDER && there) hf_settings_apply(s, p);
+}
+
+/* Ranks must agree on the recipe before they read a checkpoint together; those of another recipe
+ * meet the others here or at the end (same_recipe). */
+static void load(const struct world *w, struct settings *s, const struct train_options *t,
+                 struct problems *p)
+{
+    const bool resumes = strcmp(t->resume, "auto") == 0;
+    if (!settings_load(s, t->recipe, t->sets.at, t->sets.n, p)) return;
     settings_default_out(s, t->recipe);
-    path_make(folder, "%s%s", s->run.out, s->mesh.sites > 1 ? "/site-1" : "");
-    if (strcmp(t->resume, "auto") == 0 && checkpoint_any(folder))
-        return hf_settings_resume(s, folder, p);
-    return hf_settings_from_there(s, p) && hf_settings_apply(s, p);
+    if (resumes || *s->model.from) {
+        same_recipe(w, s, t->recipe, p);
+        take_model(w, s, resumes, p);
+    }
+    if (p->n == 0) settings_check(s, w->size, p);
 }
 
 /* Signals are caught before MPI comes up, which may take seconds. The recipe is agreed on over all
@@ -236,7 +277,7 @@ int cmd_train(int argc, char **argv)
     struct settings s;
     struct problems p = {0};
     settings_defaults(&s);
-    if (load(&s, &t, &p)) settings_check(&s, w.size, &p);
+    load(&w, &s, &t, &p);
     settings_load_cluster(&s, &p);
     if (p.n == 0 && s.n_phases == 0) problems_add(&p, t.recipe, 0, "has no phases: nothing to do");
     same_recipe(&w, &s, t.recipe, &p);

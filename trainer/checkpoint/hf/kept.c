@@ -4,8 +4,10 @@
 #include <string.h>
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
+#include "comm/coll.h"
 #include "trainer/checkpoint/hf/side_files.h"
 #include "trainer/checkpoint/open.h"
+#include "trainer/checkpoint/spread.h"
 #include "trainer/checkpoint/where.h"
 #include "trainer/config/table.h"
 
@@ -63,24 +65,34 @@ static bool take_one(struct settings *s, const struct checkpoint *c)
     return ok;
 }
 
-/* Damage is named by who opens it. */
-bool hf_kept_apply(struct settings *s, const char *path)
+/* The newest that is whole. Damage is named by who opens it. */
+static bool load_newest(struct checkpoint *c, const char *path)
 {
     struct where at = {0};
     struct problems ignored = {0};
-    bool found = where_find(&at, path, &ignored), taken = false, whole = false;
+    bool whole = false;
+    const bool found = where_find(&at, path, &ignored);
     for (int i = 0; found && !whole && i < (at.one ? 1 : at.list.n); i++) {
         char folder[PATH_BYTES];
-        struct checkpoint c;
         if (at.one)
             path_make(folder, "%s", at.root);
         else
             store_path(folder, at.root, at.list.entry[i]);
-        whole = checkpoint_load(&c, folder, &ignored);
-        taken = whole && take_one(s, &c);
-        checkpoint_close(&c);
+        whole = checkpoint_load(c, folder, &ignored);
+        if (!whole) checkpoint_close(c);
     }
     where_free(&at);
     problems_free(&ignored);
+    return whole;
+}
+
+bool hf_kept_apply(struct settings *s, const char *path, const struct world *w)
+{
+    struct checkpoint c = {0};
+    int whole = (!w || w->rank == 0) && load_newest(&c, path);
+    if (w) coll_bcast(&whole, sizeof whole, 0, w->comm);
+    if (whole && w) spread_checkpoint(&c, w);
+    const bool taken = whole && take_one(s, &c);
+    checkpoint_close(&c);
     return taken;
 }

@@ -13,7 +13,8 @@ struct model_files hf_kept_files(const struct checkpoint *c);
 /* path: as of checkpoint_open. When its newest checkpoint (undamaged but for the shards, which are
  * not looked at) is of an imported model: the settings of the model and data.template that the
  * recipe leaves open are those of the checkpoint's recipe, and the files and tokenizer its own.
- * Otherwise nothing, and false. Local. */
-bool hf_kept_apply(struct settings *s, const char *path);
+ * Otherwise nothing, and false. With a world collective: rank 0 reads, the others are told; NULL:
+ * local. */
+bool hf_kept_apply(struct settings *s, const char *path, const struct world *w);
 
 #endif

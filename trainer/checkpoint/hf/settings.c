@@ -124,7 +124,7 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
     int before = p->n;
     if (!*s->model.from) return true;
     if (!hf_is_folder(s->model.from)) {
-        hf_kept_apply(s, s->model.from);
+        hf_kept_apply(s, s->model.from, NULL);
         return true;
     }
     if (has(s->model.from, "generation_config.json"))
@@ -150,11 +150,6 @@ bool hf_settings_from_there(const struct settings *s, struct problems *p)
                  "put the model there, or name another with --set model.from=FOLDER",
                  s->model.from);
     return false;
-}
-
-bool hf_settings_resume(struct settings *s, const char *folder, struct problems *p)
-{
-    return hf_kept_apply(s, folder) || hf_settings_apply(s, p);
 }
 
 /* "..." with what YAML would read otherwise escaped. */

@@ -18,9 +18,5 @@ bool hf_settings_apply(struct settings *s, struct problems *p);
 /* Is what model.from names there? A mistake of the recipe otherwise, said before anything is made
  * for a model of other sizes. Local. */
 bool hf_settings_from_there(const struct settings *s, struct problems *p);
-/* The same as hf_settings_apply for a run that is resumed: `folder` is its run folder. What its
- * checkpoints keep counts, model.from is not looked at; without such a checkpoint
- * hf_settings_apply. Local. */
-bool hf_settings_resume(struct settings *s, const char *folder, struct problems *p);
 
 #endif
