@@ -5,6 +5,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
 #include "comm/base/startup.h"
+#include "comm/roster.h"
 #include "comm/transport.h"
 #include "comm/world.h"
 
@@ -21,17 +22,37 @@ struct pieces {
 
 /* ---- connections ---- */
 
-/* The number that messages give a rank. */
-static int job_rank(MPI_Comm comm, int rank)
+/* The numbers that messages give n ranks. */
+static void job_ranks(int *there, MPI_Comm comm, const int *rank, int n)
 {
     MPI_Group group, job;
-    int there;
     MPI_OK(MPI_Comm_group(comm, &group));
     MPI_OK(MPI_Comm_group(MPI_COMM_WORLD, &job));
-    MPI_OK(MPI_Group_translate_ranks(group, 1, &rank, job, &there));
+    MPI_OK(MPI_Group_translate_ranks(group, n, rank, job, there));
     MPI_OK(MPI_Group_free(&group));
     MPI_OK(MPI_Group_free(&job));
+}
+
+static int job_rank(MPI_Comm comm, int rank)
+{
+    int there;
+    job_ranks(&there, comm, &rank, 1);
     return there;
+}
+
+/* Which of n ranks are on other hosts. Those of one host have shared memory, which needs no
+ * connection. */
+static int on_other_hosts(int *far, MPI_Comm comm, const int *rank, int n)
+{
+    int me, mine, k = 0;
+    int *there = memory_take((size_t)n + 1, sizeof *there, "connections");
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    mine = roster_node(job_rank(comm, me));
+    job_ranks(there, comm, rank, n);
+    for (int i = 0; i < n; i++)
+        if (roster_node(there[i]) != mine) far[k++] = rank[i];
+    free(there);
+    return k;
 }
 
 /* world_wait, but that it says whom it waits for: a link that is not there shows here first. */
@@ -47,20 +68,28 @@ static void wait_connected(MPI_Comm comm, MPI_Request *request, int peer)
     if (nap.slept) die_waiting(NULL);
 }
 
-/* A byte to each of n ranks, and one from each, all at the same time: nobody waits for one that
- * waits. */
-static void greet(MPI_Comm comm, const int *to, const int *from, int n)
+/* A byte to each of n ranks, and one from each of m, all at the same time: nobody waits for one
+ * that waits. */
+static void greet(MPI_Comm comm, const int *to, int n, const int *from, int m)
 {
-    char *in = memory_take((size_t)n, 1, "connections"), out = 0;
-    MPI_Request *request = memory_take(2 * (size_t)n, sizeof(MPI_Request), "connections");
-    for (int i = 0; i < n; i++)
+    char *in = memory_take((size_t)m + 1, 1, "connections"), out = 0;
+    MPI_Request *request = memory_take((size_t)(n + m) + 1, sizeof(MPI_Request), "connections");
+    for (int i = 0; i < m; i++)
         MPI_OK(MPI_Irecv(&in[i], 1, MPI_BYTE, from[i], 0, comm, &request[i]));
     for (int i = 0; i < n; i++)
-        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, to[i], 0, comm, &request[n + i]));
-    for (int i = 0; i < n; i++) wait_connected(comm, &request[i], from[i]);
-    for (int i = 0; i < n; i++) wait_connected(comm, &request[n + i], to[i]);
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, to[i], 0, comm, &request[m + i]));
+    for (int i = 0; i < m; i++) wait_connected(comm, &request[i], from[i]);
+    for (int i = 0; i < n; i++) wait_connected(comm, &request[m + i], to[i]);
     free(request);
     free(in);
+}
+
+static void connect_near(MPI_Comm comm, const struct peers *with)
+{
+    int *far = memory_take((size_t)with->n + 1, sizeof *far, "connections");
+    const int n = on_other_hosts(far, comm, with->rank, with->n);
+    greet(comm, far, n, far, n);
+    free(far);
 }
 
 /* In rounds, of which each makes one connection a rank, and a few at a time: a rank that is called
@@ -68,7 +97,7 @@ static void greet(MPI_Comm comm, const int *to, const int *from, int n)
 static void connect_all(MPI_Comm comm)
 {
     enum { AT_ONCE = 16 };
-    int me, size, to[AT_ONCE], from[AT_ONCE];
+    int me, size, to[AT_ONCE], from[AT_ONCE], far_to[AT_ONCE], far_from[AT_ONCE];
     MPI_OK(MPI_Comm_rank(comm, &me));
     MPI_OK(MPI_Comm_size(comm, &size));
     for (int s = 1; s < size; s += AT_ONCE) {
@@ -77,7 +106,8 @@ static void connect_all(MPI_Comm comm)
             to[i] = (me + s + i) % size;
             from[i] = (me + size - s - i) % size;
         }
-        greet(comm, to, from, n);
+        const int sends = on_other_hosts(far_to, comm, to, n);
+        greet(comm, far_to, sends, far_from, on_other_hosts(far_from, comm, from, n));
     }
 }
 /* A duplicate of the communicator: its tags are ours alone. Over TCP a connection is made at the
@@ -98,7 +128,7 @@ static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct pee
     MPI_OK(MPI_Comm_dup(comm, &p->comm));
     MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
     if (with)
-        greet(p->comm, with->rank, with->rank, with->n);
+        connect_near(p->comm, with);
     else
         connect_all(p->comm);
     startup_enter(former);
