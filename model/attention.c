@@ -179,7 +179,8 @@ static void forward_end(struct pass *p, const struct unit *u)
     c->ops->add(output_of(p, u), input_of(p, u), s->branch, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
-/* The last product, whose result is in the next part's input, is not needed. */
+/* With a setting that computes attention again, forward does. The last product, whose result is in
+ * the next part's input, is not needed. */
 static void recompute(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
@@ -187,7 +188,6 @@ static void recompute(struct pass *p, const struct unit *u)
     normalise(p, u);
     if (products) project(p, u);
     if (products || c->d.qk_norm) rotate(p, u);
-    if (recompute_has(c->recompute, RECOMPUTE_FULL)) attend(p, u);
 }
 
 /* The gradient with respect to qkv ends in k->qkv: backward_weight, which may run much later, finds

@@ -36,17 +36,18 @@ struct unit {
     void *scratch; /* the struct of part->scratch */
 };
 
-/* The activations of one micro-batch.
+/* The activations of one micro-batch, as forward passes have them and as backward ones do. The two
+ * differ in what is computed again: that lies in memory that all slots share, a piece for each of
+ * the two, since both may be under way.
  *
- * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output, and one
- * more. Going backward, the gradient of stream[i] is written over stream[i + 1], which no pass
- * reads any more then: the norm behind it has had its turn. So a slot after B holds just what W
- * reads. */
+ * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output. Going
+ * backward, the gradient of stream[i] is written over stream[i + 1], which no pass reads any more
+ * then: the norm behind it has had its turn. So a slot after B holds just what W reads. Where W
+ * does not wait gradients take turns in two buffers. */
 struct slot {
-    void **stream;  /* [halves + 2] */
-    void **acts[2]; /* [units] the struct of part->acts of each: as forward passes have it, as
-                       backward ones do. What is computed again lies in memory that all slots share,
-                       a piece for each of the two, since both may be under way */
+    void **stream[2]; /* [halves + 1] */
+    void **gradient;  /* [halves + 1] */
+    void **acts[2];   /* [units] the struct of part->acts of each */
 };
 
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
@@ -115,15 +116,22 @@ static inline float *grad_of(const struct pass *p, const struct weight *w)
 {
     return w->param ? p->grad + w->param->offset : NULL;
 }
+static inline bool pass_forward(const struct pass *p)
+{
+    return p->kind == PASS_F || p->kind == PASS_DECODE;
+}
+static inline struct slot *slot_of(const struct pass *p)
+{
+    return &p->chunk->slot[p->slot];
+}
 static inline void *acts_of(const struct pass *p, const struct unit *u)
 {
-    bool forward = p->kind == PASS_F || p->kind == PASS_DECODE;
-    return p->chunk->slot[p->slot].acts[!forward][u - p->chunk->unit];
+    return slot_of(p)->acts[!pass_forward(p)][u - p->chunk->unit];
 }
 /* A unit's input and output in the residual stream, and their gradients. */
 static inline void *stream_at(const struct pass *p, int i)
 {
-    return p->chunk->slot[p->slot].stream[i];
+    return slot_of(p)->stream[!pass_forward(p)][i];
 }
 static inline void *input_of(const struct pass *p, const struct unit *u)
 {
@@ -135,11 +143,11 @@ static inline void *output_of(const struct pass *p, const struct unit *u)
 }
 static inline void *input_gradient(const struct pass *p, const struct unit *u)
 {
-    return stream_at(p, u->stream + 1);
+    return slot_of(p)->gradient[u->stream];
 }
 static inline void *output_gradient(const struct pass *p, const struct unit *u)
 {
-    return stream_at(p, u->stream + 2);
+    return slot_of(p)->gradient[u->stream + 1];
 }
 static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols)
 {

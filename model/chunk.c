@@ -53,8 +53,9 @@ static void slots_make(struct chunk *c)
     c->slot = memory_take((size_t)c->slots + 1, sizeof *c->slot, "a chunk");
     for (int i = 0; i <= c->slots; i++) {
         struct slot *s = &c->slot[i];
-        s->stream = memory_take((size_t)c->halves + 2, sizeof *s->stream, "a chunk");
+        s->gradient = memory_take((size_t)c->halves + 1, sizeof *s->gradient, "a chunk");
         for (int way = 0; way < 2; way++) {
+            s->stream[way] = memory_take((size_t)c->halves + 1, sizeof *s->stream[way], "a chunk");
             s->acts[way] = memory_take((size_t)c->units, sizeof *s->acts[way], "a chunk");
             for (int k = 0; k < c->units; k++)
                 s->acts[way][k] = memory_take(1, c->unit[k].part->acts.bytes, "a chunk");
@@ -149,8 +150,9 @@ static void slot_free(const struct chunk *c, struct slot *s)
     for (int way = 0; way < 2; way++) {
         for (int i = 0; i < c->units; i++) free(s->acts[way][i]);
         free(s->acts[way]);
+        free(s->stream[way]);
     }
-    free(s->stream);
+    free(s->gradient);
 }
 
 void chunk_free(struct chunk *c)
@@ -202,11 +204,7 @@ void chunk_use_weights(struct chunk *c, const void *weights)
 
 /* --- passes --- */
 
-/* A pass is one of three directions, decoding a forward one. */
-static bool is_forward(const struct pass *p)
-{
-    return p->kind == PASS_F || p->kind == PASS_DECODE;
-}
+/* A pass is one of three directions. */
 static bool is_backward(const struct pass *p)
 {
     return p->kind == PASS_B || p->kind == PASS_BW;
@@ -218,22 +216,44 @@ static bool adds_weights(const struct pass *p)
     return again ? is_backward(p) : p->kind != PASS_B;
 }
 
-/* The i-th of a list, NULL behind the last: then i counts on from there. */
-static sub_step *sub_step_in(sub_step *const *list, int *i)
+/* What a pass does next: a sub-step of the unit that it is at, or of another of the same layer. */
+struct step {
+    sub_step *run; /* NULL: nothing is left */
+    const struct unit *unit;
+};
+
+/* The i-th of a list, or none: then i counts on from its end. */
+static bool step_in(struct step *out, sub_step *const *list, const struct unit *u, int *i)
 {
     while (*list && *i > 0) list++, --*i;
-    return *list;
+    *out = (struct step){*list, u};
+    return *list != NULL;
 }
 
-/* The i-th sub-step of a part in this pass, NULL behind the last. */
-static sub_step *sub_step_at(const struct pass *p, const struct part *part, int i)
+/* With `full` the last part of a layer has all of the layer computed again, from the layer's input:
+ * those before it go forward as they did. Otherwise each part has its own, from its own input. */
+static bool step_again(struct step *out, const struct chunk *c, const struct unit *u, int *i)
 {
-    sub_step *found = NULL;
-    if (is_forward(p)) return part->forward[i];
-    if (is_backward(p) && p->chunk->recompute != RECOMPUTE_NONE)
-        found = sub_step_in(part->recompute, &i);
-    if (is_backward(p) && !found) found = sub_step_in(part->backward_input, &i);
-    return found || !adds_weights(p) ? found : part->backward_weight[i];
+    const struct unit *end = c->unit + c->units;
+    bool full = c->recompute == RECOMPUTE_FULL;
+    if (c->recompute == RECOMPUTE_NONE) return false;
+    if (full && u + 1 < end && u[1].layer == u->layer) return false;
+    const struct unit *first = u;
+    while (full && first > c->unit && first[-1].layer == u->layer) first--;
+    for (; first < u; first++)
+        if (step_in(out, first->part->forward, first, i)) return true;
+    return step_in(out, u->part->recompute, u, i);
+}
+
+/* The i-th step of a part in this pass. */
+static struct step step_at(const struct pass *p, const struct unit *u, int i)
+{
+    struct step s = {NULL, u};
+    if (pass_forward(p)) return (struct step){u->part->forward[i], u};
+    if (is_backward(p) && step_again(&s, p->chunk, u, &i)) return s;
+    if (is_backward(p) && step_in(&s, u->part->backward_input, u, &i)) return s;
+    if (adds_weights(p)) step_in(&s, u->part->backward_weight, u, &i);
+    return s;
 }
 
 /* Rows of the stream, from a message or into one. */
@@ -253,20 +273,20 @@ void pass_begin(struct pass *p)
     bool decode = p->kind == PASS_DECODE;
     INVARIANT(T <= c->T_max, "%d rows, room for %d", T, c->T_max);
     INVARIANT(p->slot >= 0 && p->slot < c->slots + decode, "slot %d of %d", p->slot, c->slots);
-    INVARIANT(is_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
+    INVARIANT(pass_forward(p) || c->training, "pass %d of a chunk without training", (int)p->kind);
     INVARIANT(c->training || !c->span.head || decode || !p->head->loss || !p->head->learns,
               "a loss that learns, slot %d, without training", p->slot);
     p->at = p->sub = p->row = p->round = 0;
     p->open = EXCHANGE_NONE;
-    if (is_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);
-    if (is_backward(p) && !c->span.head) stream_copy(p, stream_at(p, c->halves + 1), p->in);
+    if (pass_forward(p) && !c->span.embed) stream_copy(p, stream_at(p, 0), p->in);
+    if (is_backward(p) && !c->span.head) stream_copy(p, slot_of(p)->gradient[c->halves], p->in);
 }
 
 static void pass_end(struct pass *p)
 {
     const struct chunk *c = p->chunk;
-    if (is_forward(p) && !c->span.head) stream_copy(p, p->out, stream_at(p, c->halves));
-    if (is_backward(p) && !c->span.embed) stream_copy(p, p->out, stream_at(p, 1));
+    if (pass_forward(p) && !c->span.head) stream_copy(p, p->out, stream_at(p, c->halves));
+    if (is_backward(p) && !c->span.embed) stream_copy(p, p->out, slot_of(p)->gradient[0]);
 }
 
 /* Runs sub-steps until one posts an exchange: then the engine may step the other pass of a pair
@@ -274,12 +294,12 @@ static void pass_end(struct pass *p)
 bool pass_step(struct pass *p)
 {
     int units = p->chunk->units;
-    const struct unit *u = &p->chunk->unit[is_forward(p) ? p->at : units - 1 - p->at];
+    const struct unit *u = &p->chunk->unit[pass_forward(p) ? p->at : units - 1 - p->at];
     if (p->open != EXCHANGE_NONE) exchange_wait(p->exchange, p->open);
     p->open = EXCHANGE_NONE;
-    sub_step *run;
-    while (p->open == EXCHANGE_NONE && (run = sub_step_at(p, u->part, p->sub))) {
-        run(p, u);
+    struct step s;
+    while (p->open == EXCHANGE_NONE && (s = step_at(p, u, p->sub)).run) {
+        s.run(p, s.unit);
         p->sub++;
     }
     if (p->open != EXCHANGE_NONE) return false;

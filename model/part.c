@@ -50,20 +50,18 @@ double part_elements(const struct part *p, const struct dims *d, enum param_role
 }
 
 /* Only the K chosen experts of E compute for a token. Embedding and norms are no matrix products.
- * again: those that a backward pass computes again; RECOMPUTE_NONE: all. */
-static double matrices_of(const struct part *p, const struct dims *d, enum recompute again)
+ */
+double part_matrices(const struct part *p, const struct dims *d)
 {
     struct tensor_size shape[PART_PARAMS];
     double sum = 0;
     p->params.shapes(shape, d);
     for (int i = 0; i < p->params.n; i++) {
         double n = (double)shape[i].rows * shape[i].cols;
-        bool output = again == RECOMPUTE_FULL && p->params.row[i].role == ROLE_EXPERT;
-        if (again != RECOMPUTE_NONE && p->params.row[i].adds && !output) continue;
         switch (p->params.row[i].role) {
         case ROLE_EXPERT: sum += n / d->E * d->K; break;
-        case ROLE_ROUTER: sum += again == RECOMPUTE_NONE ? n : 0; break; /* prob is kept */
         case ROLE_MATRIX:
+        case ROLE_ROUTER:
         case ROLE_HEAD: sum += n; break;
         case ROLE_NORM:
         case ROLE_BIAS:
@@ -73,17 +71,29 @@ static double matrices_of(const struct part *p, const struct dims *d, enum recom
     return sum;
 }
 
-double part_matrices(const struct part *p, const struct dims *d)
+/* The last product of experts (outputs) and of another part (last) only where it is needed again.
+ * Routing is kept. */
+static double matrices_again(const struct part *p, const struct dims *d, bool outputs, bool last)
 {
-    return matrices_of(p, d, RECOMPUTE_NONE);
+    struct tensor_size shape[PART_PARAMS];
+    double sum = 0;
+    p->params.shapes(shape, d);
+    for (int i = 0; i < p->params.n; i++) {
+        const struct param_row *row = &p->params.row[i];
+        double n = (double)shape[i].rows * shape[i].cols;
+        if (row->role == ROLE_EXPERT && (outputs || !row->adds)) sum += n / d->E * d->K;
+        if (row->role == ROLE_MATRIX && (last || !row->adds)) sum += n;
+    }
+    return sum;
 }
 
 double layer_matrices_again(const struct dims *d, int layer, enum recompute recompute)
 {
     double sum = 0;
+    bool full = recompute == RECOMPUTE_FULL;
     if (!recompute_has(recompute, RECOMPUTE_PRODUCTS)) return 0;
     for (const struct part *const *p = layer_parts(d, layer); *p; p++)
-        if ((*p)->recompute[0]) sum += matrices_of(*p, d, recompute);
+        sum += matrices_again(*p, d, full, full && p[1]);
     return sum;
 }
 
@@ -97,13 +107,14 @@ static double kept_of(const struct dims *d, int layer, enum recompute recompute,
                           .training = true,
                           .kept = true,
                           .recompute = recompute};
+    const struct part *const *first = layer_parts(d, layer);
     double n = 0;
-    for (const struct part *const *p = layer_parts(d, layer); *p; p++) {
+    for (const struct part *const *p = first; *p; p++) {
         struct act act[PART_ACTS];
         (*p)->acts.list(act, &r);
         for (int i = 0; i < (*p)->acts.n; i++)
             n += act[i].type == ACT_REAL && !act[i].again ? (double)act[i].n : 0;
-        n += (double)T * d->C;
+        if (p == first || recompute < RECOMPUTE_FULL) n += (double)T * d->C;
     }
     return n;
 }

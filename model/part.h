@@ -69,7 +69,8 @@ struct part {
      * from the tensors. */
     double (*flops_key)(const struct dims *d);
     /* In a backward pass, before backward_input: fills the lines of acts that the chunk's setting
-     * does not keep (recompute.h), from the part's input and what is kept. Ends with NULL, as the
+     * does not keep (recompute.h), from the part's input and what is kept. Where a whole layer is
+     * computed again that is done for its last part; the others go forward. Ends with NULL, as the
      * following. A sub-step computes, and may post one exchange at its end. Forward writes the
      * output last, when the input is not read any more: where nothing is kept they lie in the same
      * memory. */
@@ -96,9 +97,7 @@ const struct part *const *layer_parts(const struct dims *d, int layer);
 double part_elements(const struct part *p, const struct dims *d, enum param_role role);
 /* Elements of the matrices that a row meets in a part: of experts, K. d: the whole model. */
 double part_matrices(const struct part *p, const struct dims *d);
-/* Elements of the matrices that a row meets again in a layer: none, or, where products are computed
- * again, all but those whose product is in the next part's input; with RECOMPUTE_FULL also experts'
- * outputs, whose sum it is. d: the whole model. */
+/* Elements of the matrices that a row meets again in a layer. d: the whole model. */
 double layer_matrices_again(const struct dims *d, int layer, enum recompute recompute);
 /* Elements as wide as activations that a row keeps in a layer from F until W: lines of type REAL
  * and the residual stream. Statistics and routing, a few numbers a row, do not count. d: the whole

@@ -10,7 +10,7 @@ enum recompute {
     RECOMPUTE_NONE,
     RECOMPUTE_SELECTIVE, /* what is no matrix product: norms, rotations, activation functions */
     RECOMPUTE_PRODUCTS,  /* matrix products; an attention's output stays */
-    RECOMPUTE_FULL,      /* all but the inputs of attention and FFN */
+    RECOMPUTE_FULL,      /* all of a layer but its input */
     RECOMPUTE_NEVER      /* no setting: of an activation that is kept with every one */
 };
 

@@ -30,16 +30,64 @@ struct overlay {
     struct arena *host;
 };
 static void overlay_place(struct overlay *o, void *to, const struct act_table *t,
-                          const struct act_sizes *r, bool again)
+                          const struct act_sizes *r)
 {
     struct arena a = {.base = o->at, .size = o->bytes, .host = o->host};
-    acts_place(to, t, r, again, &a);
+    acts_place(to, t, r, false, &a);
     if (a.used > o->bytes) o->bytes = a.used;
+}
+
+/* What is computed again: memory that all slots of a rank share. */
+struct again {
+    struct overlay lines;
+    void *stream;      /* rows that are not kept of the residual stream: one at a time */
+    void *gradient[2]; /* backward; taking turns */
+};
+
+/* Parts whose lines lie over those of others: each by itself, or those of a layer together. */
+static void again_lines(struct again *g, void *const *acts, const struct chunk *c,
+                        const struct act_sizes *r)
+{
+    struct overlay *o = &g->lines;
+    struct arena a = {.base = o->at, .size = o->bytes, .host = o->host};
+    for (int i = 0; i < c->units; i++) {
+        const struct unit *u = &c->unit[i];
+        bool together = c->recompute == RECOMPUTE_FULL && i > 0 && u[-1].layer == u->layer;
+        if (!together) arena_release(&a, 0);
+        acts_place(acts[i], &u->part->acts, r, true, &a);
+        if (a.used > o->bytes) o->bytes = a.used;
+    }
+}
+
+/* The residual stream keeps the input of each layer, with less than `full` of each part; what
+ * leaves the chunk only where nothing is computed again. */
+static bool stream_kept(const struct chunk *c, int i)
+{
+    const struct unit *u = c->unit + c->span.embed + i;
+    if (c->recompute == RECOMPUTE_NONE) return true;
+    if (i == c->halves) return c->span.head;
+    return c->recompute < RECOMPUTE_FULL || i == 0 || u[-1].layer != u->layer;
+}
+
+static void stream_place(struct slot *s, const struct chunk *c, const struct again again[2],
+                         struct arena *a)
+{
+    bool none = c->recompute == RECOMPUTE_NONE;
+    for (int i = 0; i <= c->halves; i++) {
+        s->stream[0][i] = s->stream[1][i] = again[0].stream;
+        if (stream_kept(c, i))
+            s->stream[0][i] = s->stream[1][i] = stream_rows(c, a);
+        else
+            s->stream[1][i] = again[1].stream;
+        s->gradient[i] = again[1].gradient[i % 2];
+        if (none && i > 0) s->gradient[i - 1] = s->stream[0][i];
+    }
+    if (none) s->gradient[c->halves] = stream_rows(c, a);
 }
 
 /* A slot keeps each part's lines apart; what is computed again lies over that of other parts and
  * other slots. */
-static void slot_place(struct slot *s, const struct chunk *c, struct overlay again[2],
+static void slot_place(struct slot *s, const struct chunk *c, struct again again[2],
                        struct arena *a)
 {
     struct act_sizes r = sizes_of(c, true);
@@ -47,9 +95,9 @@ static void slot_place(struct slot *s, const struct chunk *c, struct overlay aga
         const struct act_table *t = &c->unit[i].part->acts;
         acts_place(s->acts[0][i], t, &r, false, a);
         memcpy(s->acts[1][i], s->acts[0][i], t->bytes);
-        for (int way = 0; way < 2; way++) overlay_place(&again[way], s->acts[way][i], t, &r, true);
     }
-    for (int i = 0; i < c->halves + 2; i++) s->stream[i] = stream_rows(c, a);
+    for (int way = 0; way < 2; way++) again_lines(&again[way], s->acts[way], c, &r);
+    stream_place(s, c, again, a);
 }
 
 /* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays
@@ -61,12 +109,12 @@ static void once_place(struct chunk *c, int from, struct arena *a)
     struct overlay o = {.host = a->host ? &measured : NULL};
     void *stream = stream_rows(c, a);
     for (int i = 0; i < c->units; i++)
-        overlay_place(&o, c->slot[from].acts[0][i], &c->unit[i].part->acts, &r, false);
+        overlay_place(&o, c->slot[from].acts[0][i], &c->unit[i].part->acts, &r);
     o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
     for (int k = from; k <= c->slots; k++) {
         for (int i = 0; i < c->units; i++)
-            overlay_place(&o, c->slot[k].acts[0][i], &c->unit[i].part->acts, &r, false);
-        for (int i = 0; i < c->halves + 2; i++) c->slot[k].stream[i] = stream;
+            overlay_place(&o, c->slot[k].acts[0][i], &c->unit[i].part->acts, &r);
+        for (int i = 0; i <= c->halves; i++) c->slot[k].stream[0][i] = stream;
     }
 }
 
@@ -78,7 +126,7 @@ static void scratch_place(struct chunk *c, struct arena *a)
     for (int round = 0; round < 2; round++) {
         if (round == 1) o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
         for (int i = 0; i < c->units; i++)
-            overlay_place(&o, c->unit[i].scratch, &c->unit[i].part->scratch, &r, false);
+            overlay_place(&o, c->unit[i].scratch, &c->unit[i].part->scratch, &r);
     }
 }
 
@@ -111,7 +159,7 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
 }
 
 /* What a slot of the chunks takes at most; again[] grows to what they compute again. */
-static size_t slot_bytes(struct chunk *const *c, int n, struct overlay again[2], struct arena *a)
+static size_t slot_bytes(struct chunk *const *c, int n, struct again again[2], struct arena *a)
 {
     size_t most = 0;
     for (int k = 0; k < n; k++) {
@@ -122,17 +170,27 @@ static size_t slot_bytes(struct chunk *const *c, int n, struct overlay again[2],
     return most;
 }
 
+static void again_place(struct again again[2], const struct chunk *c, struct arena *a)
+{
+    if (c->recompute == RECOMPUTE_NONE) return;
+    for (int way = 0; way < 2; way++) {
+        struct overlay *o = &again[way].lines;
+        *o = (struct overlay){arena_take(a, o->bytes), o->bytes, a->host};
+        again[way].stream = stream_rows(c, a);
+    }
+    for (int k = 0; k < 2; k++) again[1].gradient[k] = stream_rows(c, a);
+}
+
 /* Chunks of a rank share slots: each is as large as the largest of them needs, and all lay theirs
  * over the same bytes. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a)
 {
     enum arena_kind before = arena_kind(a, ARENA_ACTIVATIONS);
     struct arena ignored = {0};
-    struct overlay again[2] = {{.host = a->host ? &ignored : NULL},
-                               {.host = a->host ? &ignored : NULL}};
+    struct again again[2] = {{.lines.host = a->host ? &ignored : NULL},
+                             {.lines.host = a->host ? &ignored : NULL}};
     size_t most = slot_bytes(c, n, again, a);
-    for (int way = 0; way < 2; way++)
-        again[way] = (struct overlay){arena_take(a, again[way].bytes), again[way].bytes, a->host};
+    again_place(again, c[0], a);
     for (int i = 0; i < c[0]->slots; i++) {
         unsigned char *at = arena_take(a, most);
         for (int k = 0; k < n; k++) {

@@ -66,26 +66,30 @@ START_TEST(room_is_flat)
 }
 END_TEST
 
-/* What a slot no longer has when experts compute again: in each layer two norms' outputs, queries,
- * keys and values, and of expert rows all. */
+/* Bytes that a slot no longer has: in each layer elements of T rows and of expert rows, and of the
+ * stream what leaves the chunk, and a gradient. */
+static void check_apart(double apart, double rows, double expert_rows, double first)
+{
+    const struct dims *d = &DIMS;
+    double bytes = 2 * (d->L * (T * rows + first * expert_rows) + 2.0 * T * d->C);
+    ck_assert_msg(fabs(apart / bytes - 1) < 1e-3, "%.0f bytes, not %.0f", apart, bytes);
+}
+
+/* In each layer two norms' outputs, queries, keys and values, and of expert rows all; in the end
+ * also attention's output, the FFN's input, and what the experts gave. */
 START_TEST(computed_again_is_not_kept)
 {
     const struct dims *d = &DIMS;
-    double slot[RECOMPUTE_NEVER];
+    double slot[RECOMPUTE_NEVER], C = d->C, Fe = d->Fe;
     struct row_room rows;
     for (int r = 0; r < RECOMPUTE_NEVER; r++)
         slot[r] = taken(8, 2, &rows, SLOTS + 1, (enum recompute)r) -
                   taken(8, 2, &rows, SLOTS, (enum recompute)r);
-    double layer = T * (2.0 * d->C + dims_qkv(d)) + rows.first * (2.0 * d->C + 3.0 * d->Fe);
-    double real = 2, apart = slot[RECOMPUTE_NONE] - slot[RECOMPUTE_PRODUCTS];
-    double outputs = slot[RECOMPUTE_PRODUCTS] - slot[RECOMPUTE_FULL];
-    ck_assert_double_gt(outputs, d->L * real * T * d->K * d->C);
-    ck_assert_msg(fabs(apart / (d->L * layer * real) - 1) < 1e-3, "%.0f bytes, not %.0f", apart,
-                  d->L * layer * real);
-    layer = T * 2.0 * d->C + rows.first * (d->C + (double)d->Fe);
-    apart = slot[RECOMPUTE_NONE] - slot[RECOMPUTE_SELECTIVE];
-    ck_assert_msg(fabs(apart / (d->L * layer * real) - 1) < 1e-3, "%.0f bytes, not %.0f", apart,
-                  d->L * layer * real);
+    const double *s = slot, none = slot[RECOMPUTE_NONE], qkv = dims_qkv(d);
+    double att = d->Hq * d->D + 2.0 * d->Hq;
+    check_apart(none - s[RECOMPUTE_SELECTIVE], 2 * C, C + Fe, rows.first);
+    check_apart(none - s[RECOMPUTE_PRODUCTS], 2 * C + qkv, 2 * C + 3 * Fe, rows.first);
+    check_apart(none - s[RECOMPUTE_FULL], 3 * C + qkv + att + d->K * C, 2 * C + 3 * Fe, rows.first);
 }
 END_TEST
 

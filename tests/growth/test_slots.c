@@ -61,8 +61,9 @@ START_TEST(rows_and_layers)
 }
 END_TEST
 
-/* Elements of a row in a layer, two bytes each: the two inputs, and what is not computed again; of
- * numbers of four bytes one for each norm, and one for each head. */
+/* Elements of a row in a layer, two bytes each: the inputs of attention and FFN, or the layer's
+ * alone, and what is not computed again; of numbers of four bytes one for each norm, and one for
+ * each head. */
 START_TEST(a_layer_by_hand)
 {
     const struct dims d = big(ROWS);
@@ -72,7 +73,7 @@ START_TEST(a_layer_by_hand)
         inputs + 2.0 * d.C + qkv + att + 3.0 * d.F + heads,
         inputs + qkv + att + 2.0 * d.F + heads,
         inputs + att + heads,
-        inputs,
+        d.C,
     };
     for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++) {
         double row =

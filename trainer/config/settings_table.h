@@ -247,8 +247,8 @@ enum { STR_LIST = 1 };
     X(ENUM, recompute, RECOMPUTE_NONE, RECOMPUTE_CHOICES, 0, "",                                  \
       "what the backward pass computes again, to the same bits, instead of keeping it: "          \
       "selective: "                                                                               \
-      "norms, rotations, activation functions; products: also matrix products; full: also "       \
-      "attention. Then weight gradients do not wait for idle time",                               \
+      "norms, rotations, activation functions; products: also matrix products; full: all of a "   \
+      "layer but its input. Then weight gradients do not wait for idle time",                     \
       CHANGE_CHOICE)                                                                              \
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
       "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \

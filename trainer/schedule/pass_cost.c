@@ -121,19 +121,20 @@ static double expert_send(const struct shape *s, const struct machine *m, const 
 }
 
 /* Sums stand behind attention and FFN, and, forward, behind the embedding and the head's gradient;
- * a layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). */
+ * a layer with experts shares only its attention (model/tensor_parallel.c, model/dispatch.c). With
+ * `full` attention's sum is formed again, and rows go to their experts and back again. */
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part,
                                      enum recompute recompute, bool backward)
 {
-    bool again = backward && recompute == RECOMPUTE_PRODUCTS;
-    int both = backward && recompute == RECOMPUTE_FULL ? 2 : 1;
     struct pass_exchanges x = {0};
+    bool full = backward && recompute_has(recompute, RECOMPUTE_FULL);
+    bool products = backward && recompute_has(recompute, RECOMPUTE_PRODUCTS);
     if (!backward) x.sums = part.embed + (part.head && !part.scores);
     for (int layer = part.first; layer < part.last; layer++) {
         bool experts = shape_moe(s, layer);
-        x.sums += experts ? 1 : 2;
-        x.experts += experts ? both : 0;
-        x.again += experts && again;
+        x.sums += (experts ? 1 : 2) + full;
+        x.experts += experts ? 1 + full : 0;
+        x.again += experts && products && !full;
     }
     return x;
 }

@@ -8,8 +8,9 @@
  *   - backward: input and weight part of a linear layer cost what its forward does; attention's
  *     backward 2.5 times its forward (it forms the scores again), all of it in the input part
  *   - where activations are computed again (model/recompute.h) a layer's backward has its forward
- *     before it, as far as that is done again: matrix products but the last of attention and of
- *     FFN, attention, bytes; and the weight part is a part of B
+ *     before it, as far as that is done again: matrix products but the last of each part (with
+ *     `full` but the last of FFN), attention with its sum over tp, bytes; and the weight part is a
+ *     part of B
  *   - the head forms its gradients in the forward pass, from logits that live only there
  *     (model/ends.c): three products where the loss learns, one where a pass only scores
  *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of
