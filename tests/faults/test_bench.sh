@@ -67,6 +67,15 @@ expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train "${tiny[@]}
 holds 'o["machine"]["ranks"] == 2' 'o["machine"]["pp"] == 2' 'o["precision"] == "fp32"' \
     'o["tokens_per_step"] == 96' 'o["library_bf16_gflop_per_second_per_rank"] is None'
 
+# Activations computed again: of eight layers a good deal less is kept.
+for recompute in none full; do
+    expect 0 "$duet" bench train "${tiny[@]}" --layers 8 --sequence 24 --tokens 96 --set "mesh.recompute=$recompute"
+    holds "o['recompute'] == '$recompute'" 'o["activation_bytes"] > 0'
+    cp out "$recompute"
+done
+python3 -c 'import json; bytes = [json.load(open(f))["activation_bytes"] for f in ("none", "full")]; assert 2 * bytes[1] < bytes[0], bytes' \
+    2>err || fail "activations of none and full"
+
 expect 0 "$duet" bench decode "${tiny[@]}" --slots 8 --samples 4 --prompt 5 --answer 7
 holds "$matrix" 'o["bench"] == "decode"' 'o["slots"] == 8' 'o["answer_tokens"] == 7' \
     'all(spread(o[k]) for k in ["seconds_per_rollout", "processor_share", "tokens_per_second"])' \

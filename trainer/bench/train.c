@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "comm/base/memory.h"
 #include "trainer/bench/bench.h"
+#include "trainer/config/table.h"
 #include "trainer/learn/lr.h"
 
 /* Sequences of `sequence` rows; the last token is predicted, never read. */
@@ -122,6 +123,17 @@ static void add_flop(json_t *out, const struct run *r, const struct bench_option
     json_object_set_new(out, "attention_flop_per_token", json_real(attention));
 }
 
+/* What slots hold on the rank with most, and what is computed again for it. */
+static void add_activations(json_t *out, const struct run *r)
+{
+    const struct setting *k = setting_find(&sections[SECTION_MESH], "recompute");
+    uint64_t bytes = r->stage.arena.of[ARENA_ACTIVATIONS];
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_UINT64_T, MPI_MAX, r->world->comm));
+    json_object_set_new(out, "recompute",
+                        json_string(choice_of(k, r->settings.mesh.recompute)->name));
+    json_object_set_new(out, "activation_bytes", json_integer((json_int_t)bytes));
+}
+
 /* Training and the library's products, their ratio by the clock and by processor time. */
 static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct train_figures *f, const struct step_stats *s,
@@ -131,6 +143,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "tokens_per_step", json_integer(s->rows));
     json_object_set_new(out, "tokens_per_sequence", json_integer(o->sequence));
     json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->stage.T_max));
+    add_activations(out, r);
     json_object_set_new(out, "seconds_per_step", readings_json(&f->seconds));
     json_object_set_new(out, "processor_share", readings_json(&f->busy));
     json_object_set_new(out, "reduce_and_update_seconds", readings_json(&f->reduce));

@@ -140,7 +140,8 @@ static const char *const remedy[ARENA_KINDS] = {
     [ARENA_PARAMETERS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
     [ARENA_GRADIENTS] = "lower the model's sizes, or use more stages (mesh.pp) or mesh.tp",
     [ARENA_OPTIMIZER] = "lower the model's sizes, or use more ranks (mesh.dp, mesh.pp) or hosts",
-    [ARENA_ACTIVATIONS] = "lower data.micro_batch_tokens, or use more stages (mesh.pp)",
+    [ARENA_ACTIVATIONS] = ("lower data.micro_batch_tokens, set mesh.recompute to full, or "
+                           "use more stages (mesh.pp)"),
     [ARENA_CACHES] = ("lower mesh.cache_tokens, mesh.decode_slots or model.max_context, or use "
                       "more stages (mesh.pp)"),
 };

@@ -96,7 +96,8 @@ static void print_fit(const struct recipe *r)
     if (have <= 0 || (double)m.total <= have) return;
     bool here = !r->job->cluster && !r->job->hostfile;
     printf("does not fit: %.1f GiB are needed, but a %s has %.1f GiB%s: lower "
-           "data.micro_batch_tokens (now %d), or use more stages or ranks (--propose)\n",
+           "data.micro_batch_tokens (now %d), set mesh.recompute, or use more stages or ranks "
+           "(--propose)\n",
            (double)m.total / 0x1p30, here ? "rank" : "device", r->cluster.top.memory_gib,
            here ? " of this machine's free memory" : "", r->settings.data.micro_batch_tokens);
 }
