@@ -14,6 +14,7 @@ struct peer_search {
     int *number;     /* [ranks of all sites] 1 + index, 0: no peer */
 };
 
+/* The rank's entry, made when it is first met. */
 static struct picture_peer *peer_of(struct peer_search *s, int rank)
 {
     struct picture *p = s->p;

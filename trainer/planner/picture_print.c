@@ -87,6 +87,7 @@ static void print_members(const struct printing *w, enum mesh_axis axis, struct 
     printf("\n");
 }
 
+/* Groups of one rank are left out, and those that would be the same as another. */
 static void print_groups(const struct printing *w)
 {
     static const char *const name[MESH_AXES] = {
@@ -193,6 +194,7 @@ static void print_peers(const struct printing *w)
 
 /* ---- the plan ---- */
 
+/* The first and the last rows show how a rank comes into its pipeline's steady state and out. */
 static void print_rows(const struct printing *w)
 {
     const struct plan *plan = w->l->plan;
@@ -232,6 +234,7 @@ static void print_model_slices(const struct picture *p)
     if (n > SHOWN_SLICES) printf("  ... %d more of the model\n", n - SHOWN_SLICES);
 }
 
+/* Its shard and how much of what is in it. */
 static void print_slices(const struct printing *w)
 {
     static const char *const kind[] = {"model/", "adam_m/", "adam_v/", "ref/", "residual/"};
@@ -266,6 +269,7 @@ static void print_memory(const struct printing *w)
     printf("%s\n", have > 0 && (double)m->total > have ? ": does not fit" : "");
 }
 
+/* From who it is to what it needs. A job of one rank has no groups and no peers to print. */
 void picture_print(const struct recipe *r, const struct layout *l, int rank)
 {
     int ranks = recipe_ranks(&r->settings), *host = hosts_place(&r->hosts, ranks);

@@ -124,6 +124,7 @@ static void visit_bucket(struct rank_sums *r, struct mesh_at at, struct bucket *
     visit_parts(r, at, b);
 }
 
+/* Buckets are made by the optimizer's own functions, on a stage that is only measured. */
 void reduction_of_rank(const struct memory_job *j, const int *host, struct mesh_at at,
                        reduction_visit *visit, void *ctx)
 {

@@ -236,6 +236,7 @@ static void report_all(const struct recipe *r, const struct memory_job *job, str
     if (r->job->propose) propose(r, l->dp * l->pp * l->tp);
 }
 
+/* Either way of the plan that training would run, on the chunks that it would make. */
 static void report(const struct recipe *r)
 {
     struct memory_job job = {&r->settings, &r->ops, r->dims.V,
