@@ -2,8 +2,9 @@
  * and are completed later: the all-to-all of experts, the sums of tensor parallelism.
  *
  * Built on p2p: pieces of 2 MiB, moved by the progress thread (or by any thread that waits,
- * p2p_poll included). Every exchange is one round of messages between all pairs, so that none needs
- * a second start.
+ * p2p_poll included). An exchange is one round of messages between all pairs; a large
+ * sum over three or more members is two, the second begun by whatever thread moves
+ * messages.
  *
  * Channels keep order apart: the members post the same exchanges of one channel in the same order,
  * with sizes that agree; exchanges of different channels may be posted in any order. A rank that
@@ -36,10 +37,30 @@ int exchange_all_to_all(struct exchange *x, int channel, void *recv, const size_
                         const size_t *recv_offset, const void *send, const size_t *send_count,
                         const size_t *send_offset);
 /* In place: sums in rank order (promise P4), ((m0 + m1) + m2) + ..., so every member gets the same
- * bits. scratch (size * n). The sum is formed by exchange_wait or exchange_test. */
+ * bits. scratch ((size - 1) * n). For small arrays: every member gets all terms. */
 int exchange_all_reduce(struct exchange *x, int channel, float *buf, size_t n, float *scratch);
 /* The same with the larger of each two. */
 int exchange_all_reduce_max(struct exchange *x, int channel, float *buf, size_t n, float *scratch);
+
+/* A sum in the same order, of any size, whose result is wanted in its own memory and rounded: once,
+ * from the float sum. */
+struct exchange_sum {
+    void *to;        /* (n) in the form of `wire` */
+    enum codec wire; /* CODEC_FP32 or CODEC_BF16 */
+    float *in;       /* (n) this member's terms; not kept */
+    size_t n;
+    float *scratch; /* exchange_sum_room floats */
+};
+int exchange_sum(struct exchange *x, int channel, const struct exchange_sum *s);
+
+/* Members that sum n floats send each other, in this many rounds: 1: all of them; 2: of each a
+ * share, then the rounded sum of the own share. With 1 a result waits for one message, with 2 fewer
+ * bytes travel, 2 (4 + bytes of wire) n / size for each other member. Pure, as the two below. */
+int exchange_sum_rounds(int size, enum codec wire, size_t n);
+/* Bytes to one other member, at most. */
+size_t exchange_sum_sends(int size, enum codec wire, size_t n);
+/* Floats of scratch that are enough for all sums of up to n. */
+size_t exchange_sum_room(int size, enum codec wire, size_t n);
 /* Slice i of buf (count[i] bytes at offset[i]) is member i's: on entry mine is filled, when done
  * all are. */
 int exchange_all_gather(struct exchange *x, int channel, void *buf, const size_t *count,

@@ -87,6 +87,11 @@ int message_line_next(struct message_table *t, int row)
     return m->behind;
 }
 
+bool message_is_first(struct message_table *t, int row)
+{
+    return *line_find(t, t->row[row].key) == row;
+}
+
 void message_drop(struct message_table *t, int row)
 {
     t->row[row].used = false;

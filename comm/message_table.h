@@ -13,13 +13,15 @@
 
 enum { NO_ROW = -1, MESSAGE_TAGS = 1 << 20 };
 
+struct p2p_step;
 struct message {
     bool used, send, most; /* most: a receive that a shorter message may end */
     int peer, tag;         /* tag below MESSAGE_TAGS */
     unsigned char *buf;
     size_t bytes;
-    size_t pieces, posted; /* of `pieces`, `posted` have been handed over, in order */
-    int open;              /* handed over and not complete */
+    size_t pieces, posted;        /* of `pieces`, `posted` have been handed over, in order */
+    int open;                     /* handed over and not complete */
+    const struct p2p_step *until; /* whose work must be done before any is; NULL: none */
 
     /* the table's own */
     uint64_t key; /* of its line */
@@ -43,6 +45,8 @@ int message_add(struct message_table *t, struct message m, bool *first);
 /* All pieces of the first of a line are handed over: it leaves. The row that is first now, NO_ROW
  * when the line has ended. */
 int message_line_next(struct message_table *t, int row);
+/* Is the row, which has pieces left, the first of its line? */
+bool message_is_first(struct message_table *t, int row);
 /* The row, which stands in no line any more, is free. */
 void message_drop(struct message_table *t, int row);
 

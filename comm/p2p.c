@@ -21,9 +21,7 @@
 #include "comm/transport.h"
 
 enum { WINDOW = 4 };
-static const size_t piece_bytes =
-    P2P_PIECE;                          /* over shared memory larger ones go one way at a time */
-static const size_t eager_bytes = 4096; /* of shared memory, Open MPI's smallest */
+static const size_t piece_bytes = P2P_PIECE; /* larger ones go one way at a time in shared memory */
 
 static bool p2p_is_wanted(void);
 static bool drive(void);
@@ -32,7 +30,7 @@ static bool drive(void);
 static struct p2p_driver {
     struct background background;
     struct p2p *first;
-    int heavy;   /* open messages that need driving */
+    int heavy;   /* open messages and steps that need driving */
     int waiters; /* threads in p2p_wait: they drive */
 } driver = {.background = {.doing = "moving messages in the background",
                            .wanted = p2p_is_wanted,
@@ -46,8 +44,9 @@ struct p2p {
     void *connection;                    /* theirs */
     const char *group, *const *tag_name; /* p2p_name */
     struct message_table table;
-    int n_open; /* pieces */
-    bool *near; /* (size) by rank: a peer, or this one itself; NULL: all are */
+    struct p2p_step *step; /* open ones */
+    int n_open;            /* pieces */
+    bool *near;            /* (size) by rank: a peer, or this one itself; NULL: all are */
     double waited;
 };
 
@@ -70,13 +69,13 @@ static void post_piece(struct p2p *p, int row)
     m->posted++;
 }
 
-/* The first of a line hands over what the window lets it; behind its last piece come those of the
- * next. */
+/* The first of a line hands over what the window lets it, unless it is held; behind its last piece
+ * come those of the next. */
 static void post_pieces(struct p2p *p, int row)
 {
     while (row != NO_ROW) {
         const struct message *m = &p->table.row[row];
-        while (m->posted < m->pieces && m->open < WINDOW) post_piece(p, row);
+        while (!m->until && m->posted < m->pieces && m->open < WINDOW) post_piece(p, row);
         if (m->posted < m->pieces) return;
         row = message_line_next(&p->table, row);
     }
@@ -119,7 +118,7 @@ static bool drive_one(struct p2p *p)
         piece_check(p, &ended[i]);
         p->n_open--;
         m->open--;
-        if (m->bytes > eager_bytes && message_done(m)) driver.heavy--;
+        if (m->bytes > P2P_EAGER && message_done(m)) driver.heavy--;
     }
     for (int i = 0; i < n; i++) {
         const struct message *m = &p->table.row[ended[i].owner];
@@ -128,10 +127,52 @@ static bool drive_one(struct p2p *p)
     return n > 0;
 }
 
+/* ---- steps ---- */
+
+static bool receives_through(struct p2p *p, struct p2p_step *s)
+{
+    while (s->n_after > 0 && message_done(&p->table.row[s->after[s->n_after - 1]]))
+        message_drop(&p->table, s->after[--s->n_after]);
+    return s->n_after == 0;
+}
+
+/* A message whose turn in its line has not come goes with the one before it. */
+static void send_held(struct p2p *p, const struct p2p_step *s)
+{
+    for (int i = 0; i < s->n_held; i++) {
+        p->table.row[s->held[i]].until = NULL;
+        if (message_is_first(&p->table, s->held[i])) post_pieces(p, s->held[i]);
+    }
+}
+
+/* Called with the lock. true: some work was done. */
+static bool drive_steps(struct p2p *p)
+{
+    bool moved = false;
+    for (struct p2p_step **at = &p->step; *at;) {
+        struct p2p_step *s = *at;
+        bool begun = receives_through(p, s), done = begun && s->work(s);
+        moved |= begun;
+        if (!done) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next; /* its owner may have it again as soon as the last message is through */
+        driver.heavy--;
+        send_held(p, s);
+    }
+    return moved;
+}
+
+/* ---- all ---- */
+
 static bool drive(void)
 {
     bool moved = false;
-    for (struct p2p *p = driver.first; p; p = p->next) moved |= drive_one(p);
+    for (struct p2p *p = driver.first; p; p = p->next) {
+        moved |= drive_one(p);
+        if (p->step) moved |= drive_steps(p);
+    }
     return moved;
 }
 
@@ -152,6 +193,7 @@ static void join_driver(struct p2p *p)
 static void leave_driver(struct p2p *p)
 {
     pthread_mutex_lock(&driver.background.lock);
+    INVARIANT(!p->step, "the work between two messages was not done");
     INVARIANT(p->table.used == 0, "%d messages were never waited for", p->table.used);
     struct p2p **at = &driver.first;
     while (*at != p) at = &(*at)->next;
@@ -217,21 +259,39 @@ static ticket post(struct p2p *p, struct message m)
     pthread_mutex_lock(&driver.background.lock);
     ticket t = message_add(&p->table, m, &first);
     INVARIANT(t != NO_ROW, "more than %d messages open", p->table.rows);
-    driver.heavy += m.bytes > eager_bytes;
+    driver.heavy += m.bytes > P2P_EAGER;
     if (first) post_pieces(p, t);
     background_wake(&driver.background);
     pthread_mutex_unlock(&driver.background.lock);
     return t;
 }
 
-ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes)
+ticket p2p_send_held(struct p2p *p, const struct p2p_step *until, int peer, int tag,
+                     const void *buf, size_t bytes)
 {
     union {
         const void *in;
         void *out;
     } b = {.in = buf}; /* one table for both ways; a send only reads */
-    return post(
-        p, (struct message){.send = true, .peer = peer, .tag = tag, .buf = b.out, .bytes = bytes});
+    struct message m = {.send = true, .peer = peer, .tag = tag, .buf = b.out, .bytes = bytes};
+    m.until = until;
+    return post(p, m);
+}
+
+ticket p2p_send(struct p2p *p, int peer, int tag, const void *buf, size_t bytes)
+{
+    return p2p_send_held(p, NULL, peer, tag, buf, bytes);
+}
+
+/* It counts among what needs driving: the messages that it waits for may be small. */
+void p2p_then(struct p2p *p, struct p2p_step *s)
+{
+    pthread_mutex_lock(&driver.background.lock);
+    s->next = p->step;
+    p->step = s;
+    driver.heavy++;
+    background_wake(&driver.background);
+    pthread_mutex_unlock(&driver.background.lock);
 }
 
 ticket p2p_recv(struct p2p *p, int peer, int tag, void *buf, size_t bytes)
@@ -264,10 +324,12 @@ static int take_done(struct p2p *p, const ticket *t, int n)
     return -1;
 }
 
+/* Who waits for what is held waits for what holds it. */
 static void say_waiting(struct p2p *p, ticket t, int n)
 {
     const struct message *m = message_of(p, t);
     char text[96];
+    if (m->until && m->until->n_after > 0) m = message_of(p, m->until->after[0]);
     say_message(p, m, text, sizeof text);
     die_waiting("%s, %zu bytes (%d expected, %d open)", text, m->bytes, n, p->table.used);
 }
@@ -285,12 +347,12 @@ int p2p_wait_any(struct p2p *p, const ticket *t, int n)
     int done = take_done(p, t, n);
     driver.waiters++;
     while (done < 0) {
-        drive();
+        bool moved = drive();
         done = take_done(p, t, n);
         if (done >= 0) break;
         if (first_sleep) say_waiting(p, t[first], n);
         pthread_mutex_unlock(&driver.background.lock);
-        first_sleep = nap_take(&nap);
+        first_sleep = !(moved && p->step) && nap_take(&nap);
         pthread_mutex_lock(&driver.background.lock);
     }
     driver.waiters--;

@@ -14,7 +14,11 @@
 #include "comm/transport.h"
 
 enum { P2P_PIECE = 2 << 20 }; /* bytes */
-enum { P2P_TAGS = 1 << 15 };  /* 0 .. P2P_TAGS - 1: those that every MPI has (MPI_TAG_UB) */
+enum {
+    P2P_EAGER = 4096
+};                           /* bytes that travel although nobody drives: Open MPI's smallest limit,
+                                that of shared memory */
+enum { P2P_TAGS = 1 << 15 }; /* 0 .. P2P_TAGS - 1: those that every MPI has (MPI_TAG_UB) */
 struct p2p;
 typedef int ticket; /* >= 0; TICKET_NONE is "nothing to wait for" */
 #define TICKET_NONE (-1)
@@ -50,6 +54,21 @@ bool p2p_take(struct p2p *p, ticket t);
  * -1 if all are TICKET_NONE. */
 int p2p_wait_any(struct p2p *p, const ticket *t, int n);
 void p2p_poll(struct p2p *p);
+
+/* Work between messages, by whichever thread moves them: once all receives of `after` are through,
+ * `work` is called until it returns true, then what was held for it is sent. With p2p's lock: it
+ * may not wait and does a part of what is long each time. */
+struct p2p_step {
+    bool (*work)(struct p2p_step *s);
+    ticket *after, *held; /* (n_after) freed when through; (n_held) waited for by their owner */
+    int n_after, n_held;
+    struct p2p_step *next; /* p2p's own */
+};
+/* p2p_send, but that nothing goes before the step's work is done. */
+ticket p2p_send_held(struct p2p *p, const struct p2p_step *until, int peer, int tag,
+                     const void *buf, size_t bytes);
+/* All messages of the step are posted: from now on it is p2p's, until those held are through. */
+void p2p_then(struct p2p *p, struct p2p_step *s);
 /* Seconds this rank has spent in p2p_wait / p2p_wait_any since the last call (reset): exposed
  * communication. */
 double p2p_waited(struct p2p *p);

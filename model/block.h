@@ -53,7 +53,8 @@ struct slot {
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
 struct exchange_buffers {
     float *sum;     /* (T, C) partial sums */
-    float *scratch; /* (tp, T, C) */
+    void *summed;   /* (T, C) real: over all ranks */
+    float *scratch; /* those of others: exchange_sum_room */
     void *home;     /* (T*K, C) home rows going out or coming back */
     void *away;     /* (R, C) expert rows as they come, by rank, then expert, and as they go back */
     void *again;    /* (more, C) of further rounds backward, the inputs of expert rows */
@@ -189,15 +190,17 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
 
 /* tensor_parallel.c: a product of which every rank of tp computes a part of the inner sum; the bias
  * (real (C) or NULL) is the first rank's. The first posts the sum over the ranks (added in rank
- * order, P4) where there are several, as a sub-step's last call; the second, in the next sub-step,
- * rounds it once to real. One rank alone has the result in y at once, and the same y in both calls.
+ * order, P4, and rounded once to real) where there are several, as a sub-step's last call; the
+ * second, in the next sub-step, says where it is. One rank alone has the result in y at once, and
+ * the same y in both calls: y is scratch, which other passes use meanwhile.
  */
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l,
                      const void *bias);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
-void partial_end(struct pass *p, void *y);
-/* The sum over the ranks of what they have put into buffers_of(p)->sum, (T, C). */
-void partial_post(struct pass *p);
+const void *partial_end(struct pass *p, const void *y);
+/* Into `to`, real: the sum over the ranks of what they have put into buffers_of(p)->sum, (T, C). */
+void partial_post(struct pass *p, void *to);
+void partial_place(struct chunk *c, struct exchange_buffers *w, struct arena *a);
 static inline struct exchange_buffers *buffers_of(struct pass *p)
 {
     return &p->chunk->buffers[channel_of(p) == CHANNEL_BACKWARD];
@@ -205,7 +208,7 @@ static inline struct exchange_buffers *buffers_of(struct pass *p)
 
 /* tensor_parallel.c: the embedding and the head, where each rank of tp has the rows of its tokens.
  * Names in the order of use; what is said to post ends a sub-step. */
-void vocabulary_embed(struct pass *p, void *x); /* posts; then partial_end; one rank has all of x */
+void vocabulary_embed(struct pass *p, void *x); /* posts; then x has all rows; one rank has them */
 
 /* Rows [from, from + n) of a pass, whose logits are in the head's block. */
 struct block {

@@ -19,11 +19,6 @@ static void embed_forward(struct pass *p, const struct unit *u)
     vocabulary_embed(p, x);
 }
 
-static void embed_forward_end(struct pass *p, const struct unit *u)
-{
-    partial_end(p, output_of(p, u));
-}
-
 static void embed_backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
@@ -35,7 +30,7 @@ static void embed_backward_weight(struct pass *p, const struct unit *u)
 /* Tokens have no gradient: nothing to do in B. */
 const struct part PART_EMBED = {.name = "embedding",
                                 .params = PARAMS_OF(embed),
-                                .forward = {embed_forward, embed_forward_end},
+                                .forward = {embed_forward},
                                 .backward_weight = {embed_backward_weight}};
 
 /* --- the head: norm, logits, loss and their gradients, a block of rows at a time ---
@@ -213,6 +208,7 @@ static void head_loss(struct pass *p, const struct unit *u)
 static void head_rest(struct pass *p, const struct unit *u)
 {
     const struct head_io *io = p->head;
+    const struct head_acts *k = acts_of(p, u);
     int T = head_rows(p);
     if (p->decode || !io->loss) return;
     if (is_later(p)) {
@@ -223,13 +219,7 @@ static void head_rest(struct pass *p, const struct unit *u)
             gradients_of(p, u, b);
         }
     }
-    if (p->chunk->parallel.tp && io->learns) partial_post(p);
-}
-
-static void head_end(struct pass *p, const struct unit *u)
-{
-    const struct head_acts *k = acts_of(p, u);
-    if (learns(p)) partial_end(p, k->dnorm);
+    if (p->chunk->parallel.tp && io->learns) partial_post(p, k->dnorm);
 }
 
 static void head_backward_input(struct pass *p, const struct unit *u)
@@ -241,10 +231,9 @@ static void head_backward_input(struct pass *p, const struct unit *u)
                              weight_of(c, &w->norm_f), k->rstd, NULL, p->rows->T, c->d.C);
 }
 
-const struct part PART_HEAD = {
-    .name = "head",
-    .params = PARAMS_OF(head),
-    .acts = ACTS_OF(head_acts),
-    .place = head_place,
-    .forward = {head_logits, head_draw, head_sums, head_loss, head_rest, head_end},
-    .backward_input = {head_backward_input}};
+const struct part PART_HEAD = {.name = "head",
+                               .params = PARAMS_OF(head),
+                               .acts = ACTS_OF(head_acts),
+                               .place = head_place,
+                               .forward = {head_logits, head_draw, head_sums, head_loss, head_rest},
+                               .backward_input = {head_backward_input}};

@@ -41,8 +41,8 @@ static void forward_end(struct pass *p, const struct unit *u)
 {
     struct ffn_scratch *s = u->scratch;
     const struct chunk *c = p->chunk;
-    partial_end(p, s->branch);
-    c->ops->add(output_of(p, u), input_of(p, u), s->branch, (size_t)p->rows->T * (size_t)c->d.C);
+    const void *branch = partial_end(p, s->branch);
+    c->ops->add(output_of(p, u), input_of(p, u), branch, (size_t)p->rows->T * (size_t)c->d.C);
 }
 
 /* k->gu is overwritten by its gradient, which backward_weight uses. */
@@ -65,8 +65,8 @@ static void backward_input_end(struct pass *p, const struct unit *u)
     struct chunk *c = p->chunk;
     const struct ffn_weights *w = u->weight;
     struct ffn_acts *k = acts_of(p, u);
-    partial_end(p, s->dnorm);
-    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm2), s->dnorm, input_of(p, u),
+    const void *dnorm = partial_end(p, s->dnorm);
+    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm2), dnorm, input_of(p, u),
                              weight_of(c, &w->norm2), k->rstd, output_gradient(p, u), p->rows->T,
                              c->d.C);
 }

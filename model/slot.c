@@ -130,15 +130,6 @@ static void scratch_place(struct chunk *c, struct arena *a)
     }
 }
 
-static void wires_place(struct chunk *c, struct arena *a)
-{
-    size_t row = (size_t)c->d.C * sizeof(float), T = (size_t)c->T_max;
-    for (int k = 0; c->tp > 1 && k < (c->training ? 2 : 1); k++) {
-        c->buffers[k].sum = arena_take_n(a, T, row);
-        c->buffers[k].scratch = arena_take_n(a, T, (size_t)c->tp * row);
-    }
-}
-
 /* Once for each kind of part in the chunk. */
 static void shared_place(struct chunk *c, struct arena *a)
 {
@@ -155,7 +146,8 @@ void chunk_place_memory(struct chunk *c, struct arena *a)
     shared_place(c, a);
     once_place(c, c->training ? c->slots : 0, a);
     scratch_place(c, a);
-    wires_place(c, a);
+    for (int k = 0; c->tp > 1 && k < (c->training ? 2 : 1); k++)
+        partial_place(c, &c->buffers[k], a);
 }
 
 /* What a slot of the chunks takes at most; again[] grows to what they compute again. */

@@ -4,13 +4,20 @@
 #include "comm/exchange.h"
 #include "model/block.h"
 
-void partial_post(struct pass *p)
+static enum codec real_codec(const struct ops *ops)
+{
+    return ops->precision == PRECISION_BF16 ? CODEC_BF16 : CODEC_FP32;
+}
+
+void partial_post(struct pass *p, void *to)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.tp;
-    struct exchange_buffers *w = buffers_of(p);
-    size_t n = (size_t)p->rows->T * (size_t)c->d.C;
-    pass_posted(p, x, exchange_all_reduce(x, channel_of(p), w->sum, n, w->scratch));
+    const struct exchange_buffers *w = buffers_of(p);
+    struct exchange_sum s = {.to = to, .wire = real_codec(c->ops), .in = w->sum};
+    s.n = (size_t)p->rows->T * (size_t)c->d.C;
+    s.scratch = w->scratch;
+    pass_posted(p, x, exchange_sum(x, channel_of(p), &s));
 }
 
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l,
@@ -20,7 +27,7 @@ void partial_forward(struct pass *p, void *y, const void *x, const struct linear
     bool several = c->parallel.tp != NULL;
     if (several && exchange_rank(c->parallel.tp) > 0) bias = NULL;
     c->ops->linear_forward(several ? buffers_of(p)->sum : y, several, x, l, bias, p->rows->T);
-    if (several) partial_post(p);
+    if (several) partial_post(p, buffers_of(p)->summed);
 }
 
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l)
@@ -28,13 +35,22 @@ void partial_backward(struct pass *p, void *dx, const void *dy, const struct lin
     const struct chunk *c = p->chunk;
     bool several = c->parallel.tp != NULL;
     c->ops->linear_backward_input(several ? buffers_of(p)->sum : dx, several, dy, l, p->rows->T);
-    if (several) partial_post(p);
+    if (several) partial_post(p, buffers_of(p)->summed);
 }
 
-void partial_end(struct pass *p, void *y)
+const void *partial_end(struct pass *p, const void *y)
 {
-    const struct chunk *c = p->chunk;
-    if (c->parallel.tp) c->ops->to_real(y, buffers_of(p)->sum, (size_t)p->rows->T * (size_t)c->d.C);
+    return p->chunk->parallel.tp ? buffers_of(p)->summed : y;
+}
+
+/* Partial sums; behind them the head's numbers of a block, three a row from each other rank. */
+void partial_place(struct chunk *c, struct exchange_buffers *w, struct arena *a)
+{
+    size_t T = (size_t)c->T_max, C = (size_t)c->d.C, others = (size_t)c->tp - 1;
+    size_t sums = exchange_sum_room(c->tp, real_codec(c->ops), T * C), head = 3 * T * others;
+    w->sum = arena_take_n(a, T, C * sizeof(float));
+    w->summed = arena_take_n(a, T, C * c->ops->real_bytes);
+    w->scratch = arena_take_n(a, sums > head ? sums : head, sizeof(float));
 }
 
 /* --- the vocabulary: each rank has the rows of its tokens, of the embedding and of the head --- */
@@ -45,7 +61,7 @@ void vocabulary_embed(struct pass *p, void *x)
     const struct chunk *c = p->chunk;
     if (!c->parallel.tp) return;
     c->ops->to_float(buffers_of(p)->sum, x, (size_t)p->rows->T * (size_t)c->d.C);
-    partial_post(p);
+    partial_post(p, x);
 }
 
 void vocabulary_most(struct pass *p, struct block b, float inv_temperature)

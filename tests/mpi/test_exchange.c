@@ -1,4 +1,4 @@
-/* ranks: 1 2 3 4 */
+/* ranks: 1 2 3 4 8 */
 /* Exchanges that are posted and completed later: what arrives, that sums are those of rank order
  * bit for bit, that channels do not mind each other, and that a large exchange goes on while the
  * rank computes. */
@@ -8,10 +8,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "comm/base/half.h"
 #include "comm/base/log.h"
 #include "comm/exchange.h"
 
-enum { MOST = 4, LARGEST = 1200003 };
+enum { MOST = 8, LARGEST = 1200003 };
 
 /* Numbers whose sum depends on the order: many magnitudes and both signs. */
 static float number(int rank, size_t i, int seed)
@@ -83,6 +84,156 @@ START_TEST(sums_are_those_of_rank_order)
     exchange_free(x);
 }
 END_TEST
+
+/* ---- sums that are rounded ---- */
+
+static void pause_s(double seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)seconds};
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    nanosleep(&t, NULL);
+}
+
+/* A sum of n floats, in the form of wire: the float sum in rank order, rounded once. `room` is as
+ * large as exchange_sum_room says, and ends at memory that must stay as it is. */
+struct rounded {
+    struct exchange_sum s;
+    int seed, op;
+    size_t room;
+};
+
+static void rounded_post(struct rounded *r, struct exchange *x, int channel, size_t n, int seed)
+{
+    enum codec wire = seed % 2 ? CODEC_BF16 : CODEC_FP32;
+    r->room = exchange_sum_room(ck_world.size, wire, n), r->seed = seed;
+    r->s = (struct exchange_sum){.wire = wire, .n = n};
+    r->s.to = calloc(codec_bytes(wire, n) + 1, 1);
+    r->s.in = calloc(n + 1, sizeof(float));
+    r->s.scratch = calloc(r->room + 1, sizeof(float));
+    for (size_t i = 0; i < n; i++) r->s.in[i] = number(ck_world.rank, i, seed);
+    r->op = exchange_sum(x, channel, &r->s);
+}
+
+static size_t rounded_end(struct rounded *r)
+{
+    const uint16_t *half = r->s.to;
+    const float *whole = r->s.to;
+    size_t wrong = r->s.scratch[r->room] != 0;
+    for (size_t i = 0; i < r->s.n; i++) {
+        float right = right_sum(i, r->seed);
+        if (r->s.wire == CODEC_FP32)
+            wrong += memcmp(&whole[i], &right, sizeof right) != 0;
+        else
+            wrong += half[i] != bf16_of_float(right);
+    }
+    free(r->s.to), free(r->s.in), free(r->s.scratch);
+    return wrong;
+}
+
+/* In one round and in two, of equal shares and of others, up to several pieces. */
+START_TEST(rounded_sums_are_those_of_rank_order)
+{
+    static const size_t sizes[] = {0, 1, 1000, 131072, 131073, 131111, 200000, 400009};
+    if (ck_world.size == 1) return;
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 2);
+    for (int k = 0; k < 8; k++)
+        for (int seed = 0; seed < 2; seed++) {
+            struct rounded r;
+            rounded_post(&r, x, k % EXCHANGE_CHANNELS, sizes[k], seed);
+            exchange_wait(x, r.op);
+            size_t wrong = rounded_end(&r);
+            ck_all(wrong == 0, "%zu of %zu wrong, %d", wrong, sizes[k], seed);
+        }
+    exchange_free(x);
+}
+END_TEST
+
+/* Several sums of a channel are open at once, and members wait for them in other orders or test
+ * them; the last rank comes late to each. */
+START_TEST(rounded_sums_overtake_nothing)
+{
+    enum { EACH = 4 };
+    if (ck_world.size == 1) return;
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, EACH);
+    for (int round = 0; round < 4; round++) {
+        struct rounded r[EACH];
+        size_t wrong = 0;
+        for (int i = 0; i < EACH; i++) {
+            if (ck_world.rank == ck_world.size - 1) pause_s(1e-3);
+            rounded_post(&r[i], x, i % 2, i == 1 ? 300007 : i == 2 ? 5000 : 140000, i + round);
+        }
+        for (int i = 0; i < EACH; i++) {
+            int at = (ck_world.rank + round) % 2 ? EACH - 1 - i : i;
+            if (ck_world.rank == 1)
+                while (!exchange_test(x, r[at].op)) continue;
+            else
+                exchange_wait(x, r[at].op);
+            wrong += rounded_end(&r[at]);
+        }
+        ck_all(wrong == 0, "%zu wrong", wrong);
+    }
+    exchange_free(x);
+}
+END_TEST
+
+/* A member that neither waits nor tests: its share is summed and sent by the thread that moves
+ * messages, or nobody else could go on. */
+START_TEST(a_share_needs_nobody_who_waits)
+{
+    if (ck_world.size < 3 || !ck_world.threads) return;
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 1);
+    struct rounded r;
+    int done = ck_world.rank > 0, all = 0;
+    rounded_post(&r, x, 0, 140000, 1);
+    if (done) exchange_wait(x, r.op);
+    MPI_Request request;
+    MPI_OK(MPI_Ibarrier(ck_world.comm, &request));
+    for (double start = clock_now(); !all && clock_now() - start < 30;) {
+        pause_s(1e-3);
+        MPI_OK(MPI_Test(&request, &all, MPI_STATUS_IGNORE));
+    }
+    ck_all(all, "the first rank's share was not sent");
+    if (!done) exchange_wait(x, r.op);
+    size_t wrong = rounded_end(&r);
+    ck_all(wrong == 0, "%zu wrong", wrong);
+    exchange_free(x);
+}
+END_TEST
+
+/* A wire that counts. */
+static unsigned long long sent_bytes;
+
+static void counting_post(void *self, const struct transport_piece *piece)
+{
+    if (piece->send) sent_bytes += piece->bytes;
+    transport_mpi.post(self, piece);
+}
+
+/* What is sent is what the planner is told, but for shares that are cut at whole lines. */
+START_TEST(as_many_bytes_as_said)
+{
+    static const size_t sizes[] = {1000, 140011, 400009};
+    struct transport counting = transport_mpi;
+    counting.post = counting_post;
+    if (ck_world.size == 1) return;
+    struct exchange *x = exchange_new(&counting, ck_world.comm, 1);
+    for (int k = 0; k < 3; k++)
+        for (int seed = 0; seed < 2; seed++) {
+            struct rounded r;
+            sent_bytes = 0;
+            rounded_post(&r, x, 0, sizes[k], seed);
+            exchange_wait(x, r.op);
+            size_t wrong = rounded_end(&r);
+            double sent = (double)sent_bytes, said = ck_world.size - 1;
+            said *= (double)exchange_sum_sends(ck_world.size, (enum codec)(seed % 2), sizes[k]);
+            ck_all(wrong == 0 && sent <= said, "%.0f bytes, not %.0f", sent, said);
+            ck_all(k == 0 || sent > 0.95 * said, "%.0f bytes, not %.0f", sent, said);
+        }
+    exchange_free(x);
+}
+END_TEST
+
+/* ---- other exchanges ---- */
 
 /* Bytes that rank a has for rank b: none for some pairs, several pieces for others. */
 static size_t bytes_for(int a, int b, int round)
@@ -232,13 +383,6 @@ END_TEST
 
 enum { MIB = 1 << 20 };
 
-static void pause_s(double seconds)
-{
-    struct timespec t = {.tv_sec = (time_t)seconds};
-    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-    nanosleep(&t, NULL);
-}
-
 /* One exchange of 64 MiB a member; between posting and waiting the rank is away for `away_s`. What
  * was waited for, of the slowest. */
 static double exposed(struct exchange *x, struct shuffle *s, double away_s)
@@ -258,7 +402,7 @@ static double exposed(struct exchange *x, struct shuffle *s, double away_s)
  * tries counts. */
 START_TEST(a_large_exchange_is_hidden)
 {
-    if (ck_world.size == 1) return;
+    if (ck_world.size == 1 || ck_world.size > 4) return;
     struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 1);
     struct shuffle s;
     size_t each = (size_t)64 * MIB / (size_t)(ck_world.size - 1);
@@ -285,13 +429,17 @@ START_TEST(a_large_exchange_is_hidden)
 }
 END_TEST
 
-#define TESTS(X)                    \
-    X(sums_are_those_of_rank_order) \
-    X(all_to_all_of_unequal_parts)  \
-    X(all_gather_of_unequal_slices) \
-    X(lanes_are_independent)        \
-    X(testing_completes_too)        \
-    X(a_group_of_none)              \
+#define TESTS(X)                            \
+    X(sums_are_those_of_rank_order)         \
+    X(rounded_sums_are_those_of_rank_order) \
+    X(as_many_bytes_as_said)                \
+    X(rounded_sums_overtake_nothing)        \
+    X(a_share_needs_nobody_who_waits)       \
+    X(all_to_all_of_unequal_parts)          \
+    X(all_gather_of_unequal_slices)         \
+    X(lanes_are_independent)                \
+    X(testing_completes_too)                \
+    X(a_group_of_none)                      \
     X(a_large_exchange_is_hidden)
 
 MPI_MAIN("exchange")

@@ -9,7 +9,7 @@ set -u
 here=$(cd "$(dirname "$0")/../.." && pwd) || exit 2
 before=$(realpath "$1") now=$(realpath "$2")
 shift 2
-cases=${*:-demo moe tp sites fp32 base plain resume}
+cases=${*:-demo moe tp tp4 sites fp32 base plain resume}
 store=$here/build/same/$(sha256sum <"$before" | cut -c 1-16)
 mkdir -p "$store" || exit 2
 cd "$store" || exit 2
@@ -33,6 +33,10 @@ run_case() {
     demo | resume) ;;
     moe) recipe=countdown-moe ;;
     tp) arguments+=(--set mesh.tp=2 --set mesh.dp=1) ;;
+    tp4)
+        arguments=("${tiny[@]}" --set model.heads=4 --set model.hidden=128 --set schedule=serial)
+        for setting in tp=4 dp=1 pp=1; do arguments+=(--set "mesh.$setting"); done
+        ;;
     sites) arguments+=(--set mesh.sites=2 --set mesh.dp=1 --set sites.every=7 --set sites.delay=2) ;;
     fp32) arguments=("${tiny[@]}" --set precision=fp32 --set schedule=auto) ;;
     base) isa=base arguments=("${tiny[@]}") ;;

@@ -1,17 +1,26 @@
 #include "trainer/planner/traffic_step.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "comm/base/memory.h"
+#include "comm/exchange.h"
 #include "trainer/planner/reduction.h"
 #include "trainer/rollout/rollout.h"
 #include "trainer/schedule/pass_cost.h"
 
 /* ---- passes ---- */
 
+/* A sum of n floats, from one rank of tp to another. */
+static double sum_bytes(const struct traffic_job *j, int tp, double n)
+{
+    enum codec wire = j->memory.ops->real_bytes == 2 ? CODEC_BF16 : CODEC_FP32;
+    return tp > 1 ? (double)exchange_sum_sends(tp, wire, (size_t)n) : 0;
+}
+
 /* What a rank sends to each of the others in one pass over a chunk. How often, the model of costs
- * says (pass_exchanges); all go to all at once, there is no second round. At the head four more
- * numbers a row. Before rows go to their experts, how many there are for each of all experts. */
+ * says (pass_exchanges). At the head four more numbers a row. Before rows go to their experts, how
+ * many there are for each of all experts. */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m,
                                    struct pass_part part, double rows, bool backward)
 {
@@ -20,7 +29,7 @@ static struct exchanged pass_bytes(const struct traffic_job *j, const struct mes
     const enum recompute recompute = (enum recompute)j->memory.settings->mesh.recompute;
     const struct pass_exchanges n = pass_exchanges(&shape, part, recompute, backward);
     double row = rows * d.C, sent = row * d.K / m->ep * (double)j->memory.ops->real_bytes;
-    struct exchanged x = {.tensor = n.sums * row * (double)sizeof(float),
+    struct exchanged x = {.tensor = n.sums * sum_bytes(j, m->tp, row),
                           .expert = (2 * n.experts + n.again) * sent};
     if (!backward) x.expert += n.experts * (double)d.E * (double)sizeof(int);
     if (part.head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
@@ -198,7 +207,9 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     double rows = w->sampled + w->read;
     struct pass_part part = pass_part_of(j->first, chunk, j->plan->chunks);
     part.scores = true;
-    struct exchanged x = pass_bytes(j, m, part, rows, false);
+    double passes = fmax(w->batches, 1);
+    struct exchanged x = pass_bytes(j, m, part, rows / passes, false);
+    x.tensor *= passes, x.expert *= passes;
     double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
     if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);
     for (int i = 0; i < m->tp; i++) {

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include "comm/exchange.h"
 
 void pass_cost_scale(struct pass_cost *p, double times)
 {
@@ -106,7 +107,11 @@ double pass_cost_message(const struct shape *s, const struct machine *m, const s
 static double tensor_sum(const struct shape *s, const struct machine *m, const struct pass_job *j)
 {
     if (j->tp == 1) return 0;
-    return link_send(link_of(m, j->tp), (j->tp - 1) * j->rows * s->C * sizeof(float));
+    enum codec wire = shape_real_bytes(s) == 2 ? CODEC_BF16 : CODEC_FP32;
+    size_t n = (size_t)ceil(j->rows * s->C);
+    struct link_cost link = *link_of(m, j->tp);
+    link.first *= exchange_sum_rounds(j->tp, wire, n);
+    return link_send(&link, (j->tp - 1) * (double)exchange_sum_sends(j->tp, wire, n));
 }
 
 /* One way: rows to their experts, or what the experts made of them back. */

@@ -14,7 +14,8 @@
  *   - the head forms its gradients in the forward pass, from logits that live only there
  *     (model/ends.c): three products where the loss learns, one where a pass only scores
  *   - tensor parallelism: two sums over tp a layer and direction (one where there are experts), of
- *     float rows, each rank sending all of them to the tp-1 others (comm/exchange.c)
+ *     float rows, each rank sending each other one its share of them and of the rounded sums
+ *     (comm/exchange.c)
  *   - expert parallelism: a dispatch and a combine a layer and direction; of a row's copies
  *     (ep-1)/ep leave their rank. Between nodes a row travels once to each node it goes to
  *   - a pass that runs alone waits for its exchanges, also a whole backward (model/chunk.c: each
