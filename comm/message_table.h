@@ -14,6 +14,7 @@
 enum { NO_ROW = -1, MESSAGE_TAGS = 1 << 20 };
 
 struct p2p_step;
+struct p2p_owner;
 struct message {
     bool used, send, most; /* most: a receive that a shorter message may end */
     int peer, tag;         /* tag below MESSAGE_TAGS */
@@ -21,6 +22,7 @@ struct message {
     size_t bytes;
     size_t pieces, posted;        /* of `pieces`, `posted` have been handed over, in order */
     int open;                     /* handed over and not complete */
+    struct p2p_owner *owner;      /* whom to tell when it is through; NULL: nobody */
     const struct p2p_step *until; /* whose work must be done before any is; NULL: none */
 
     /* the table's own */

@@ -45,8 +45,9 @@ struct p2p {
     const char *group, *const *tag_name; /* p2p_name */
     struct message_table table;
     struct p2p_step *step; /* open ones */
-    int n_open;            /* pieces */
-    bool *near;            /* (size) by rank: a peer, or this one itself; NULL: all are */
+    struct p2p_owner *told, **told_end;
+    int n_open; /* pieces */
+    bool *near; /* (size) by rank: a peer, or this one itself; NULL: all are */
     double waited;
 };
 
@@ -106,6 +107,16 @@ static void piece_check(const struct p2p *p, const struct transport_end *e)
               e->posted);
 }
 
+/* In the order in which messages end. */
+static void tell(struct p2p *p, struct p2p_owner *who)
+{
+    if (!who || who->told) return;
+    who->told = true;
+    who->next = NULL;
+    *p->told_end = who;
+    p->told_end = &who->next;
+}
+
 /* One look at everything that is open in one p2p. Returns true if a piece has finished. Only then
  * may another one follow: of its message, which is the first of its line if it has any left. Called
  * with the lock. */
@@ -118,7 +129,9 @@ static bool drive_one(struct p2p *p)
         piece_check(p, &ended[i]);
         p->n_open--;
         m->open--;
-        if (m->bytes > P2P_EAGER && message_done(m)) driver.heavy--;
+        if (!message_done(m)) continue;
+        driver.heavy -= m->bytes > P2P_EAGER;
+        tell(p, m->owner);
     }
     for (int i = 0; i < n; i++) {
         const struct message *m = &p->table.row[ended[i].owner];
@@ -218,6 +231,7 @@ struct p2p *p2p_new_near(const struct transport *t, MPI_Comm comm, const struct 
 {
     struct p2p *p = memory_take(1, sizeof *p, "open messages");
     p->group = "the pipeline";
+    p->told_end = &p->told;
     message_table_make(&p->table, max_open);
     p->wire = transport_wire(t);
     p->near = with ? mark_near(comm, with) : NULL;
@@ -386,6 +400,29 @@ bool p2p_test(struct p2p *p, ticket t)
 bool p2p_take(struct p2p *p, ticket t)
 {
     return look_at_ticket(p, t, false);
+}
+
+/* It may be through already: another thread moves messages, too. */
+void p2p_tell(struct p2p *p, ticket t, struct p2p_owner *who)
+{
+    pthread_mutex_lock(&driver.background.lock);
+    struct message *m = message_of(p, t);
+    m->owner = who;
+    if (message_done(m)) tell(p, who);
+    pthread_mutex_unlock(&driver.background.lock);
+}
+
+struct p2p_owner *p2p_told(struct p2p *p)
+{
+    pthread_mutex_lock(&driver.background.lock);
+    struct p2p_owner *who = p->told;
+    if (who) {
+        p->told = who->next;
+        who->told = false;
+        if (!p->told) p->told_end = &p->told;
+    }
+    pthread_mutex_unlock(&driver.background.lock);
+    return who;
 }
 
 void p2p_poll(struct p2p *p)

@@ -69,6 +69,16 @@ ticket p2p_send_held(struct p2p *p, const struct p2p_step *until, int peer, int 
                      const void *buf, size_t bytes);
 /* All messages of the step are posted: from now on it is p2p's, until those held are through. */
 void p2p_then(struct p2p *p, struct p2p_step *s);
+
+/* Who wants to be told that messages of its own are through. */
+struct p2p_owner {
+    struct p2p_owner *next; /* p2p's own, as `told` */
+    bool told;
+};
+/* When the message is through its owner is listed, if it is not yet. */
+void p2p_tell(struct p2p *p, ticket t, struct p2p_owner *who);
+/* The next of those listed, which leaves the list; NULL: none. Messages are taken by ticket. */
+struct p2p_owner *p2p_told(struct p2p *p);
 /* Seconds this rank has spent in p2p_wait / p2p_wait_any since the last call (reset): exposed
  * communication. */
 double p2p_waited(struct p2p *p);

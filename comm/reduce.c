@@ -34,11 +34,23 @@ static struct reduce_driver {
 
 /* ---- who moves ---- */
 
-static bool all_through(const struct reduction *op)
+/* What was through is not looked at again. */
+static bool all_through(struct reduction *op)
 {
-    for (int i = 0; i < op->n_streams; i++)
-        if (!stream_done(&op->stream[i])) return false;
-    return true;
+    while (op->left < op->n_streams && stream_done(&op->stream[op->left])) op->left++;
+    return op->left == op->n_streams;
+}
+
+/* A stream that is in no open reduction any more may still be told: nothing comes of it. */
+static void wake_told(struct reduce *r)
+{
+    size_t each = (size_t)reduce_streams(&r->form);
+    for (const struct p2p_owner *who; (who = p2p_told(r->p2p));) {
+        size_t i = (size_t)(who - r->owner);
+        struct stream *s = &r->stream[i];
+        const struct reduction *op = &r->op[i / each];
+        if (op->used && !op->done && s < op->stream + op->n_streams) stream_wake(s);
+    }
 }
 
 /* Until nothing moves by itself any more. Called with the lock, as all below. */
@@ -59,9 +71,11 @@ static bool move_all(void)
     bool moved = false;
     if (driver.open == 0) return false;
     p2p_poll(NULL);
-    for (struct reduce *r = driver.first; r; r = r->next)
+    for (struct reduce *r = driver.first; r; r = r->next) {
+        if (r->n_open > 0) wake_told(r);
         for (int i = 0; r->n_open > 0 && i < r->max_open; i++)
             if (r->op[i].used && !r->op[i].done) moved |= move_one(r, &r->op[i]);
+    }
     return moved;
 }
 
@@ -115,8 +129,10 @@ struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct
     r->transport = t;
     r->form = *f;
     r->max_open = max_open;
+    r->window = REDUCE_WINDOW;
     r->op = memory_take(rows, sizeof *r->op, "reductions");
     r->stream = memory_take(rows * each, sizeof *r->stream, "reductions");
+    r->owner = memory_take(rows * each, sizeof *r->owner, "reductions");
     r->term = memory_take(rows * members, sizeof *r->term, "reductions");
     r->node = memory_take(members, sizeof *r->node, "reductions");
     for (int i = 0; f->node && i < size; i++) r->node[i] = f->node[i];
@@ -139,6 +155,7 @@ void reduce_free(struct reduce *r)
     p2p_free(r->p2p);
     free(r->op);
     free(r->stream);
+    free(r->owner);
     free(r->term);
     free(r->node);
     free(r);

@@ -43,13 +43,14 @@ static void add_send(struct reduce *r, struct reduction *op, int to)
 }
 
 /* Streams: members - 1 that receive, as many that send. They start with different peers, so that
- * not all send to one. */
+ * not all send to one, and go on with the next ones as those are through. */
 static void flat_begin(struct reduce *r, struct reduction *op)
 {
     int me = r->form.me;
     op->term[me] = (struct join_term){CODEC_FP32, op->job.in + op->job.offset[me]};
     for (int k = 1; k < r->form.members; k++) add_receive(r, op, before(r, k));
     for (int k = 1; k < r->form.members; k++) add_send(r, op, after(r, k));
+    reduce_pairs(r, op);
 }
 
 static void encode_piece(struct reduce *r, struct reduction *op, struct stream *s)
@@ -61,12 +62,13 @@ static void encode_piece(struct reduce *r, struct reduction *op, struct stream *
     transport_encode(r->transport, r->form.wire, s->buf + s->ready * s->piece_bytes,
                      op->job.in + from, residual, n);
     s->ready++;
+    stream_wake(s);
 }
 
 static void encode_ahead(struct reduce *r, struct reduction *op)
 {
-    for (int i = r->form.members - 1; i < op->n_streams; i++) {
-        struct stream *s = &op->stream[i];
+    for (int k = op->out.passed; k < op->out.begun; k++) {
+        struct stream *s = &op->stream[op->pairs + k];
         while (s->ready < s->pieces && s->ready < s->done + STREAM_WINDOW) encode_piece(r, op, s);
     }
 }
@@ -76,10 +78,9 @@ static bool flat_move(struct reduce *r, struct reduction *op)
 {
     size_t mine = op->job.count[r->form.me], pieces = (mine + op->piece - 1) / op->piece;
     struct join all = {.term = op->term, .terms = r->form.members, .inner = r->form.inner};
-    encode_ahead(r, op);
+    if (r->form.wire != CODEC_FP32) encode_ahead(r, op);
     bool moved = reduce_move_streams(r, op);
-    size_t through = r->form.members > 1 ? reduce_through(op, 0, r->form.members - 1) : pieces;
-    for (; op->summed < through; op->summed++) {
+    for (; op->summed < pieces && reduce_ahead(r, op, r->form.members - 1); op->summed++) {
         size_t at = op->summed * op->piece, n = mine - at < op->piece ? mine - at : op->piece;
         transport_join(r->transport, op->job.out + at, &all, at, n);
         moved = true;

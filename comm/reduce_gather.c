@@ -8,7 +8,9 @@ static struct stream *add_slice(struct reduce *r, struct reduction *op, int owne
                                 bool send)
 {
     struct stream *s = &op->stream[op->n_streams++];
-    *s = (struct stream){.peer = peer,
+    *s = (struct stream){.owner = reduce_owner(r, s),
+                         .list = &op->awake,
+                         .peer = peer,
                          .tag = reduce_tag(op, KIND_SLICE),
                          .send = send,
                          .buf =
@@ -28,18 +30,18 @@ static void begin_flat(struct reduce *r, struct reduction *op)
         add_slice(r, op, from, from, false);
     }
     for (int k = 1; k < R; k++) add_slice(r, op, me, (me + k) % R, true);
+    reduce_pairs(r, op);
 }
 
 /* From or to a member of my node: the sender's own slice, then those that it gets from other nodes
  * (crossing: my streams of those). One tag, so a ring. */
-static void add_ring(struct reduce *r, struct reduction *op, int peer,
-                     const struct stream *crossing)
+static void add_ring(struct reduce *r, struct reduction *op, int peer, struct stream *crossing)
 {
     int R = r->form.members, from = crossing ? r->form.me : peer;
     struct stream *first = &op->stream[op->n_streams];
     for (int k = 0; k < R; k += r->form.map.each) {
         struct stream *s = add_slice(r, op, (from + R - k) % R, peer, crossing != NULL);
-        if (crossing && k > 0) s->after = crossing++;
+        if (crossing && k > 0) stream_follow(s, crossing++);
     }
     stream_ring(first, (size_t)r->form.map.nodes);
 }
@@ -50,7 +52,7 @@ static void begin_nodes(struct reduce *r, struct reduction *op)
 {
     int K = r->form.map.each, R = r->form.members, me = r->form.me, first = me - me % K;
     for (int k = 1; k < K; k++) add_ring(r, op, first + (me + K - k) % K, NULL);
-    const struct stream *crossing = &op->stream[op->n_streams];
+    struct stream *crossing = &op->stream[op->n_streams];
     for (int k = K; k < R; k += K) add_slice(r, op, (me + R - k) % R, (me + R - k) % R, false);
     for (int k = K; k < R; k += K) add_slice(r, op, me, (me + k) % R, true);
     for (int k = 1; k < K; k++) add_ring(r, op, first + (me + k) % K, crossing);

@@ -182,6 +182,7 @@ static void make_ready(struct reduce *r, struct reduction *op, struct stream *s,
             transport_encode(r->transport, r->form.wire, s->buf + s->ready * s->piece_bytes,
                              op->sum + from, op->job.residual ? op->job.residual + from : NULL, m);
         s->ready++;
+        stream_wake(s);
     }
 }
 
@@ -221,7 +222,11 @@ static void await_sums(struct reduction *op)
 {
     for (int i = op->terms_out; i < op->sums_out; i++)
         if (!stream_done(&op->stream[i])) return;
-    for (int i = op->sums_in; i < op->n_streams; i++) op->stream[i].ready = op->stream[i].pieces;
+    for (int i = op->sums_in; i < op->n_streams; i++) {
+        if (op->stream[i].ready == op->stream[i].pieces) continue;
+        op->stream[i].ready = op->stream[i].pieces;
+        stream_wake(&op->stream[i]);
+    }
 }
 
 /* Rounded sums are decoded as they arrive; pieces without a codec are received in place. */

@@ -20,11 +20,18 @@ int reduce_tag(const struct reduction *op, enum reduce_kind kind)
     return op->sequence % SEQUENCE * KINDS + (int)kind;
 }
 
+struct p2p_owner *reduce_owner(const struct reduce *r, const struct stream *s)
+{
+    return r->owner ? &r->owner[s - r->stream] : NULL;
+}
+
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
                   bool send, enum codec wire, void *buf, size_t n)
 {
     struct stream *s = &op->stream[op->n_streams];
-    *s = (struct stream){.peer = peer,
+    *s = (struct stream){.owner = reduce_owner(r, s),
+                         .list = &op->awake,
+                         .peer = peer,
                          .tag = reduce_tag(op, kind),
                          .send = send,
                          .buf = buf,
@@ -43,9 +50,46 @@ size_t reduce_through(const struct reduction *op, int first, int n)
     return least;
 }
 
+bool reduce_ahead(struct reduce *r, struct reduction *op, int n)
+{
+    for (; op->behind < n; op->behind++, r->looks++)
+        if (op->stream[op->behind].done <= op->summed) return false;
+    op->behind = 0;
+    return true;
+}
+
+void reduce_pairs(struct reduce *r, struct reduction *op)
+{
+    op->pairs = op->n_streams / 2;
+    for (int k = r->window; k < op->pairs; k++)
+        op->stream[k].ready = op->stream[op->pairs + k].ready = 0;
+    op->in.begun = op->out.begun = r->window < op->pairs ? r->window : op->pairs;
+}
+
+/* Is one more begun? Of those that are sent in a codec nothing is ready before it is encoded. */
+static bool begin_more(struct reduce *r, struct reduction *op, struct reduce_window *w,
+                       struct stream *of, bool encoded)
+{
+    int before = w->begun;
+    while (w->passed < w->begun && stream_done(&of[w->passed])) w->passed++;
+    for (; w->begun < op->pairs && w->begun < w->passed + r->window; w->begun++) {
+        struct stream *s = &of[w->begun];
+        if (!encoded || !reduce_crosses(r, s->peer)) s->ready = s->pieces;
+        stream_wake(s);
+    }
+    return w->begun > before;
+}
+
 bool reduce_move_streams(struct reduce *r, struct reduction *op)
 {
-    bool moved = false;
-    for (int i = 0; i < op->n_streams; i++) moved |= stream_move(&op->stream[i], r->p2p);
+    bool moved = false, more = true;
+    bool encoded = op->elem_bytes == 0 && r->form.wire != CODEC_FP32;
+    while (more) {
+        for (struct stream *s; (s = stream_next(&op->awake)); r->looks++)
+            moved |= stream_move(s, r->p2p);
+        more = begin_more(r, op, &op->in, op->stream, false);
+        more |= begin_more(r, op, &op->out, op->stream + op->pairs, encoded);
+        moved |= more;
+    }
     return moved;
 }

@@ -5,6 +5,35 @@ void stream_begin(struct stream *s, bool ready)
     s->pieces = (s->bytes + s->piece_bytes - 1) / s->piece_bytes;
     s->ready = ready ? s->pieces : 0;
     s->posted = s->done = 0;
+    stream_wake(s);
+}
+
+void stream_wake(struct stream *s)
+{
+    if (s->listed) return;
+    s->listed = true;
+    s->behind = NULL;
+    if (s->list->first)
+        s->list->last->behind = s;
+    else
+        s->list->first = s;
+    s->list->last = s;
+}
+
+struct stream *stream_next(struct stream_list *l)
+{
+    struct stream *s = l->first;
+    if (!s) return NULL;
+    l->first = s->behind;
+    s->listed = false;
+    return s;
+}
+
+void stream_follow(struct stream *s, struct stream *after)
+{
+    s->after = after;
+    s->beside = after->followers;
+    after->followers = s;
 }
 
 static ticket post_piece(struct stream *s, struct p2p *p, size_t piece)
@@ -24,6 +53,7 @@ static void pass_turn(struct stream *s)
     while (to != s && to->posted == to->pieces) to = to->next;
     s->turn = false;
     to->turn = true;
+    stream_wake(to);
 }
 
 static bool may_post(const struct stream *s)
@@ -38,16 +68,24 @@ void stream_ring(struct stream *first, size_t n)
     if (first->pieces == 0) pass_turn(first);
 }
 
-/* Who passes the turn on has moved something: a stream before it in the caller's list may go. */
+static bool take_through(struct stream *s, struct p2p *p)
+{
+    size_t before = s->done;
+    while (s->done < s->posted && p2p_take(p, s->open[s->done % STREAM_WINDOW])) s->done++;
+    if (s->done == before) return false;
+    for (struct stream *f = s->followers; f; f = f->beside) stream_wake(f);
+    return true;
+}
+
+/* Who passes the turn on has moved something. */
 bool stream_move(struct stream *s, struct p2p *p)
 {
-    bool moved = false;
-    for (; s->done < s->posted && p2p_take(p, s->open[s->done % STREAM_WINDOW]); s->done++)
-        moved = true;
+    bool moved = take_through(s, p);
     if (s->after) s->ready = s->after->done;
     while (may_post(s)) {
-        s->open[s->posted % STREAM_WINDOW] = post_piece(s, p, s->posted);
+        ticket t = s->open[s->posted % STREAM_WINDOW] = post_piece(s, p, s->posted);
         s->posted++;
+        p2p_tell(p, t, s->owner);
         if (s->next) {
             pass_turn(s);
             moved = true;
