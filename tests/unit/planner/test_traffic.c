@@ -104,7 +104,7 @@ START_TEST(tensor)
 END_TEST
 
 /* Three layers of six experts, three of them for a row, on two ranks: half of a row's copies leave,
- * and come back, forward and backward; three counts before. Experts have one replica, the rest two.
+ * and come back, forward and backward; six counts before. Experts have one replica, the rest two.
  */
 START_TEST(experts)
 {
@@ -112,7 +112,7 @@ START_TEST(experts)
     const char *model = ", experts: 6, experts_active: 3, first_dense: 1";
     planned_step_new(&s, (struct planned_wish){model, 2, 1, 1, 2, "serial", "bf16", 5}, 1);
     traffic_step(&s.t, &s.job);
-    double row = 1.5 * C * 2, want = 5 * 3 * (4 * ROWS * row + 3 * 4);
+    double row = 1.5 * C * 2, want = 5 * 3 * (4 * ROWS * row + 6 * 4);
     close_to(traffic_at(&s.t, TRAFFIC_EXPERTS, 0, 1), want, 1e-12);
     struct dims d = settings_dims(&s.settings, V);
     double dense = weights(&s) - 3 * 6 * 3.0 * C * d.Fe;
