@@ -339,12 +339,16 @@ static void gradient_make(struct matmul_shape *s)
     INVARIANT(gradient_kernel(s, 1), "oneDNN has no weight gradient for %d x %d", s->N, s->K);
 }
 
-/* Bytes of one block's inputs or outputs; the largest blocks are made while they stay below
- * SCRATCH_LIMIT. */
+/* The largest blocks are made while they stay below SCRATCH_LIMIT. */
+size_t matmul_block_bytes(int widest)
+{
+    size_t row = (size_t)widest * sizeof(float);
+    return (256 * row <= SCRATCH_LIMIT ? 256 : 64) * row;
+}
+
 static void scratch_grow(const struct matmul_shape *s)
 {
-    size_t widest = (size_t)(s->N > s->K ? s->N : s->K) * sizeof(float);
-    size_t need = (256 * widest <= SCRATCH_LIMIT ? 256 : 64) * widest;
+    size_t need = matmul_block_bytes(s->N > s->K ? s->N : s->K);
     if (need <= lib.scratch_bytes) return;
     for (int i = 0; i < 2; i++) {
         free(lib.scratch[i]);

@@ -60,6 +60,8 @@ void matmul_gradient(float *dw, const struct matmul_shape *s, const void *dy, co
 /* Room for one block's inputs and outputs in float, enough for any shape made so far. 64-byte
  * aligned. */
 void *matmul_scratch(int which); /* 0, 1 */
+/* Bytes of one of them where the widest rows have `widest` elements. */
+size_t matmul_block_bytes(int widest);
 
 /* Threads the library may use, 1 unless set; call before the first shape is made. */
 void matmul_set_threads(int threads);

@@ -2,6 +2,8 @@
 /* The planned memory is the memory: on every rank, kind by kind and in all, what memory_of_rank
  * says without MPI is what the trainer then has; and the slices of a checkpoint are the planned
  * ones. */
+#include <unistd.h>
+
 #include "comm/base/problems.h"
 #include "tests/support/check_mpi.h"
 #include "tests/support/recipe_text.h"
@@ -9,6 +11,15 @@
 #include "trainer/phases/phases.h"
 #include "trainer/run/run.h"
 #include "trainer/planner/picture.h"
+
+/* The sanitizer's own memory is resident, too. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
 
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
                                   "max_context: 96%s}\n"
@@ -181,6 +192,44 @@ START_TEST(plans_grow_in_line)
 }
 END_TEST
 
+static double resident(void)
+{
+    long total = 0, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &total, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* What a process has resident is the plan and what is beside it, everything included: tables of
+ * messages, plans of a schedule, data, kernels. The first test: others leave kernels behind. */
+START_TEST(resident_is_planned)
+{
+    struct world *w = &ck_world;
+    if (w->size > 2 || SANITIZED) return; /* a GiB each */
+    struct settings s =
+        recipe_of(w->size,
+                  "model: {layers: 8, hidden: 512, heads: 8, ffn: 1408, max_context: 512}\n"
+                  "mesh: {pp: %d}\ndata: {task: arithmetic, micro_batch_tokens: 1024}\n"
+                  "schedule: %s\nphases: [{kind: sft, batch: 64, steps: 1}, {kind: grpo, prompts: "
+                  "8, samples: 8, max_new: 100, steps: 1}]\n",
+                  w->size, w->size == 1 ? "serial" : "1f1b");
+    struct extent e = extent_of(phase_kinds, &s);
+    struct run r;
+    struct memory plan;
+    run_open(&r, w, s, NULL, e);
+    double is = resident();
+    struct memory_job job = {&r.settings, r.ops, r.stage.dims.V, e};
+    memory_of_rank(&plan, &job, (struct mesh_at){r.mesh.d, r.mesh.p, r.mesh.t});
+    double planned = (double)plan.total + (double)memory_beside(&job);
+    printf("%.0f MiB planned, of them %.0f beside; resident %.0f\n", planned / 0x1p20,
+           (double)memory_beside(&job) / 0x1p20, is / 0x1p20);
+    ck_all(fabs(is / planned - 1) < 0.02, "%.0f MiB resident, %.0f planned", is / 0x1p20,
+           planned / 0x1p20);
+    run_close(&r);
+}
+END_TEST
+
 /* Weights of the two ends, and an even share of the optimizer's state: from the parameter counts
  * alone. */
 START_TEST(kinds_by_hand)
@@ -201,13 +250,14 @@ START_TEST(kinds_by_hand)
 }
 END_TEST
 
-#define TESTS(X)          \
-    X(plan_is_run)        \
-    X(computed_again)     \
-    X(expert_parallel)    \
-    X(tensor_parallel)    \
-    X(opened_only)        \
-    X(plans_grow_in_line) \
+#define TESTS(X)           \
+    X(resident_is_planned) \
+    X(plan_is_run)         \
+    X(computed_again)      \
+    X(expert_parallel)     \
+    X(tensor_parallel)     \
+    X(opened_only)         \
+    X(plans_grow_in_line)  \
     X(kinds_by_hand)
 
 MPI_MAIN("memory plan")

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include "comm/base/memory.h"
+#include "model/matmul.h"
 #include "trainer/rollout/scratch.h"
 
 static void add_arena(struct memory *m, const struct arena *a)
@@ -135,6 +136,22 @@ int *memory_split(const struct memory_job *job, int *chunks)
     *chunks = s.chunks;
     stage_free(&s);
     return first;
+}
+
+/* The matrix library's two blocks are as wide as the widest matrix; its kernels take three times as
+ * much for those of the layers. */
+size_t memory_beside(const struct memory_job *job)
+{
+    struct dims d = settings_dims(job->settings, job->vocabulary);
+    d.tp = job->settings->mesh.tp;
+    const struct dims here = dims_share(&d);
+    const int wide[] = {here.C, dims_qkv(&here), 2 * here.F, 2 * here.Fe};
+    int widest = 0;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (wide[i] > widest) widest = wide[i];
+    size_t kernels = 3 * 2 * matmul_block_bytes(widest);
+    if (here.V > widest) widest = here.V;
+    return ((size_t)28 << 20) + 2 * matmul_block_bytes(widest) + kernels;
 }
 
 void linear_place_nothing(struct linear *l, int N, int K, bool backward, struct arena *a)

@@ -21,9 +21,12 @@ struct memory_job {
     struct extent extent;
 };
 
-/* Memory of the rank at that place of the mesh. What MPI, the matrix library and the C library take
- * for themselves is not in it. Local. */
+/* Memory of the rank at that place of the mesh, all that is placed. Local. */
 void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_at at);
+/* What the process of a rank takes beside that, about: the program, libraries with MPI, the matrix
+ * library's kernels and room for its blocks. Measured, not placed: tests/mpi/test_memory_plan.c
+ * holds both together to what a run has resident. Local. */
+size_t memory_beside(const struct memory_job *job);
 /* The cache of each pipeline (rollout.h). Local. */
 struct rollout_cache memory_cache(const struct memory_job *job);
 /* The stage of a rank on that mesh (memory_mesh) of the model, for stage_measure: with max_mb 0 its

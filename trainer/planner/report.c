@@ -65,9 +65,10 @@ static void print_memory(const struct recipe *r)
         if (shown(mesh, at)) memory_row(who, &m);
     }
     working_end();
-    if (ranks == 1) return;
-    memory_row("smallest rank", &least);
-    memory_row("largest rank", &most);
+    if (ranks > 1) memory_row("smallest rank", &least);
+    if (ranks > 1) memory_row("largest rank", &most);
+    printf("beside these a process takes about %.0f MiB: program, libraries, kernels\n",
+           (double)memory_beside(&job) / 0x1p20);
 }
 
 /* How many answers the cache has room for: as long as can be, and as long as is expected. */
