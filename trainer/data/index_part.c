@@ -17,13 +17,17 @@ struct bytes {
     size_t n, room;
 };
 
+static void bytes_reserve(struct bytes *b, size_t room)
+{
+    if (room <= b->room) return;
+    b->room = room;
+    b->at = realloc(b->at, room);
+    SYS_OK(b->at, "give the job more memory", "no memory for %zu bytes of an index", room);
+}
+
 static void bytes_add(struct bytes *b, const void *from, size_t n)
 {
-    if (b->n + n > b->room) {
-        b->room = b->n + n + b->n / 4 + 4096;
-        b->at = realloc(b->at, b->room);
-        SYS_OK(b->at, "give the job more memory", "no memory for %zu bytes of an index", b->room);
-    }
+    if (b->n + n > b->room) bytes_reserve(b, b->n + n + b->n / 4 + 4096);
     if (n > 0) memcpy(b->at + b->n, from, n);
     b->n += n;
 }
@@ -128,6 +132,14 @@ static void read_piece(struct part *p, struct lines *l, uint64_t from)
     put_row(p);
 }
 
+/* Rows are about as long as the first one: room for all of them, so that they need not move. */
+static void expect_rows(struct part *p, int size)
+{
+    uint64_t pieces = 0;
+    for (int i = 0; i < p->x->files; i++) pieces += lines_pieces(&p->x->file[i]);
+    bytes_reserve(&p->out, (size_t)(pieces / (uint64_t)size + 1) * (p->out.n + p->out.n / 8));
+}
+
 /* Pieces are numbered over all files, so that many small files are shared out, too. */
 unsigned char *index_part(struct data_index *x, const struct index_job *job, int rank, int size,
                           size_t *n)
@@ -144,6 +156,7 @@ unsigned char *index_part(struct data_index *x, const struct index_job *job, int
         for (uint64_t i = 0; i < lines_pieces(l); i++) {
             if (number++ % (uint64_t)size != (uint64_t)rank) continue;
             read_piece(p, l, i * LINES_PIECE);
+            if (number <= (uint64_t)size) expect_rows(p, size);
             if (watchdog_long(&said))
                 log_info("%s: %.1f of %.1f MiB read", l->path, (double)p->row.lines.to / 0x1p20,
                          (double)l->bytes / 0x1p20);
