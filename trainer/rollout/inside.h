@@ -86,13 +86,8 @@ struct rollout {
     struct arena arena;
 };
 
-enum {
-    TAG_HEAD = 0,
-    TAG_ACT = 2,
-    TAG_BACK = 4,
-    TAG_ASK = 6,
-    TAG_GIVE = 8
-}; /* + the receiver's number, or direction */
+/* The first three: + the receiver's number, or direction. */
+enum { TAG_HEAD = 0, TAG_ACT = 2, TAG_BACK = 4, TAG_ASK = 6, TAG_GIVE, ROLLOUT_TAGS };
 
 /* Shall the job end? Once heard, it stays so. */
 static inline bool rollout_stops(struct rollout *r)

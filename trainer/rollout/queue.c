@@ -1,176 +1,97 @@
-/* Handing out questions: rank 0 counts; every first stage asks it for the next number, always
- * one ahead of its need. Which pipeline answers what depends on who is free; the answers do not
- * (P3). */
+/* Handing out questions: the first stage on rank 0 counts, and every other one asks for the next
+ * number, always one ahead of its need. Requests go up a tree (handout.h) and are joined on their
+ * way, so that a rank has messages with a few others however many there are. Which pipeline answers
+ * what depends on who is free; the answers do not (P3). */
 #include "trainer/rollout/queue.h"
 
-struct asker { /* a first stage on another rank, seen from rank 0 */
-    int rank, dir;
-    int request, reply; /* request: does it stop? */
-    ticket in, out;
-    bool ended;
+struct request {
+    int n;     /* questions */
+    int stops; /* does somebody who asks stop? */
 };
-struct stock { /* this rank's decoder: the number held ready */
-    int request, reply;
-    int ready; /* question, QUEUE_NONE, or QUEUE_WAIT */
-    ticket asked, answer;
+struct below { /* a first stage that asks this one */
+    int rank;
+    struct request request;
+    struct numbers reply;
+    ticket in, out;
+    bool ended; /* it got fewer than it asked for, and asks no more */
 };
 struct queue {
-    int next; /* rank 0 */
-    struct asker *asker;
-    int askers;
-    struct stock stock[2];
-    int *which; /* of the tickets offered last: asker number, or -1 - direction */
+    int stage; /* number of this rank's first stage among all; -1: it has none */
+    int next;  /* stage 0: what is handed out next */
+    int ready; /* what this rank's decoder takes next: question, QUEUE_NONE, or QUEUE_WAIT */
+    struct handout handout;
+    struct below below[HANDOUT_FAN];
+    int n_below;
+    int above; /* rank that is asked */
+    struct request request;
+    struct numbers reply;
+    ticket asked, answer;
+    int which[QUEUE_TICKETS]; /* of the tickets offered last: index of below; ANSWER */
 };
+enum { ANSWER = -1 };
 
-static int first_rank(const struct rollout *r, int d, int dir)
+/* --- the tree --- */
+
+/* First stages are numbered through all pipelines. */
+static int first_stages(const struct stage *s)
 {
-    const struct stage *s = r->stage;
-    return mesh_rank(s->mesh, d, plan_rank(s->place, s->mesh->pp, 0, dir));
+    return s->mesh->dp * s->directions;
 }
 
-int queue_most_tickets(const struct rollout *r)
+static int rank_of(const struct stage *s, int stage)
 {
-    return 2 * r->stage->mesh->dp + 2;
+    int p = plan_rank(s->place, s->mesh->pp, 0, stage % s->directions);
+    return mesh_rank(s->mesh, stage / s->directions, p);
 }
 
-/* Rank 0's own first stages take numbers without a message, so they are not among the askers. */
-void queue_place(struct queue **out, const struct rollout *r, struct arena *a)
+/* A rank has one first stage at most; -1: none. */
+static int stage_here(const struct stage *s)
 {
-    struct queue *queue = arena_take(a, sizeof *queue);
-    size_t most = (size_t)queue_most_tickets(r);
-    struct asker *asker = arena_take_n(a, most, sizeof *asker);
-    int *which = arena_take_n(a, most, sizeof *which);
-    if (!queue) return;
-    *out = queue;
-    queue->asker = asker;
-    queue->which = which;
-    for (int i = 0; i < r->stage->mesh->dp; i++)
-        for (int dir = 0; dir < r->stage->directions; dir++) {
-            int rank = first_rank(r, i, dir);
-            if (rank == 0) continue;
-            queue->asker[queue->askers++] = (struct asker){.rank = rank, .dir = dir};
-        }
+    for (int dir = 0; dir < s->directions; dir++)
+        if (plan_rank(s->place, s->mesh->pp, 0, dir) == s->mesh->p)
+            return s->mesh->d * s->directions + dir;
+    return -1;
 }
 
-static int count_up(struct rollout *r)
+int queue_peers(const struct stage *s, int out[QUEUE_PEERS])
 {
-    struct queue *queue = r->queue;
-    return queue->next < r->job->questions && !rollout_stops(r) ? queue->next++ : QUEUE_NONE;
-}
-
-static void listen_to(struct rollout *r, struct asker *k)
-{
-    k->in = p2p_recv(r->p2p, k->rank, TAG_ASK + k->dir, &k->request, sizeof k->request);
-}
-
-static void ask(struct rollout *r, struct stock *s, int dir)
-{
-    s->ready = QUEUE_WAIT;
-    s->answer = p2p_recv(r->p2p, 0, TAG_GIVE + dir, &s->reply, sizeof s->reply);
-    p2p_wait(r->p2p, s->asked);
-    s->request = r->stopping;
-    s->asked = p2p_send(r->p2p, 0, TAG_ASK + dir, &s->request, sizeof s->request);
-}
-
-/* In lockstep first stages are numbered through all pipelines, and question q is number (q mod
- * their count)'s. */
-static int first_stages(const struct rollout *r)
-{
-    return r->stage->mesh->dp * r->stage->directions;
-}
-
-static void start_dealing(struct rollout *r)
-{
-    const struct stage *s = r->stage;
-    struct queue *queue = r->queue;
-    for (int dir = 0; dir < 2; dir++)
-        queue->stock[dir] = (struct stock){
-            .ready = s->mesh->d * s->directions + dir, .asked = TICKET_NONE, .answer = TICKET_NONE};
-}
-
-/* Everybody asks for a first question at once, before a decode batch has room for it. */
-void queue_start(struct rollout *r)
-{
-    struct queue *queue = r->queue;
-    if (r->stage->mesh->ep > 1) {
-        start_dealing(r);
-        return;
-    }
-    queue->next = 0;
-    for (int i = 0; r->world->rank == 0 && i < queue->askers; i++) {
-        queue->asker[i].ended = false;
-        queue->asker[i].out = TICKET_NONE;
-        listen_to(r, &queue->asker[i]);
-    }
-    queue->stock[0].asked = queue->stock[0].answer = queue->stock[1].asked =
-        queue->stock[1].answer = TICKET_NONE;
-    for (int i = 0; i < r->decoders; i++) {
-        struct stock *s = &queue->stock[r->decoder[i].dir];
-        if (r->decoder[i].first && r->world->rank != 0) ask(r, s, r->decoder[i].dir);
-    }
-}
-
-bool queue_left(const struct rollout *r, const struct decoder *d)
-{
-    return !r->stopping && r->queue->stock[d->dir].ready < r->job->questions;
-}
-
-static int deal(struct rollout *r, const struct decoder *d)
-{
-    if (!queue_left(r, d)) return QUEUE_NONE;
-    struct stock *s = &r->queue->stock[d->dir];
-    int q = s->ready;
-    s->ready += first_stages(r);
-    return q;
-}
-
-int queue_take(struct rollout *r, struct decoder *d)
-{
-    if (r->stage->mesh->ep > 1) return deal(r, d);
-    if (r->world->rank == 0) return count_up(r);
-    struct stock *s = &r->queue->stock[d->dir];
-    int q = s->ready;
-    if (q >= 0) ask(r, s, d->dir);
-    return q;
-}
-
-/* `which` keeps what each ticket is, for queue_arrived; both go in the order in which they stand
- * here. */
-int queue_tickets(struct rollout *r, ticket *t)
-{
-    struct queue *queue = r->queue;
-    int n = 0;
-    for (int i = 0; r->world->rank == 0 && i < queue->askers; i++)
-        if (!queue->asker[i].ended) {
-            queue->which[n] = i;
-            t[n++] = queue->asker[i].in;
-        }
-    for (int i = 0; i < r->decoders; i++) {
-        int dir = r->decoder[i].dir;
-        if (queue->stock[dir].answer == TICKET_NONE || !r->decoder[i].first) continue;
-        queue->which[n] = -1 - dir;
-        t[n++] = queue->stock[dir].answer;
-    }
+    int stage = stage_here(s), below[HANDOUT_FAN], n = 0;
+    if (stage < 0 || s->mesh->t > 0 || s->mesh->ep > 1) return 0;
+    if (stage > 0) out[n++] = rank_of(s, handout_above(stage));
+    for (int i = handout_below(stage, first_stages(s), below) - 1; i >= 0; i--)
+        out[n++] = rank_of(s, below[i]);
     return n;
 }
 
-/* An asker that got no question asks no more: its last reply is waited for, so that nothing is
- * under way when the job ends. */
-void queue_arrived(struct rollout *r, int i)
+void queue_place(struct queue **out, const struct rollout *r, struct arena *a)
 {
-    struct queue *queue = r->queue;
-    if (queue->which[i] < 0) {
-        struct stock *s = &queue->stock[-1 - queue->which[i]];
-        s->answer = TICKET_NONE;
-        s->ready = s->reply;
-        return;
-    }
-    struct asker *k = &queue->asker[queue->which[i]];
+    const struct stage *s = r->stage;
+    int below[HANDOUT_FAN];
+    struct queue *queue = arena_take(a, sizeof *queue);
+    if (!queue) return;
+    *out = queue;
+    *queue = (struct queue){.stage = stage_here(s), .asked = TICKET_NONE, .answer = TICKET_NONE};
+    if (queue->stage < 0) return;
+    if (queue->stage > 0) queue->above = rank_of(s, handout_above(queue->stage));
+    queue->n_below = handout_below(queue->stage, first_stages(s), below);
+    for (int i = 0; i < queue->n_below; i++) queue->below[i].rank = rank_of(s, below[i]);
+}
+
+/* --- requests and replies --- */
+
+static void listen_to(struct rollout *r, struct below *k)
+{
+    k->in = p2p_recv(r->p2p, k->rank, TAG_ASK, &k->request, sizeof k->request);
+}
+
+/* One that got too few asks no more: its last reply is waited for, so that nothing is under way
+ * when the job ends. */
+static void reply(struct rollout *r, struct below *k, struct numbers numbers)
+{
     p2p_wait(r->p2p, k->out);
-    r->stopping = r->stopping || k->request != 0;
-    k->reply = count_up(r);
-    k->out = p2p_send(r->p2p, k->rank, TAG_GIVE + k->dir, &k->reply, sizeof k->reply);
-    k->ended = k->reply == QUEUE_NONE;
+    k->reply = numbers;
+    k->out = p2p_send(r->p2p, k->rank, TAG_GIVE, &k->reply, sizeof k->reply);
+    k->ended = numbers.n < k->request.n;
     if (!k->ended) {
         listen_to(r, k);
         return;
@@ -179,18 +100,147 @@ void queue_arrived(struct rollout *r, int i)
     k->out = TICKET_NONE;
 }
 
+static void share(struct rollout *r, struct numbers got)
+{
+    struct queue *queue = r->queue;
+    struct gift gift[HANDOUT_ASKERS];
+    int n = handout_share(&queue->handout, got, gift);
+    for (int i = 0; i < n; i++) {
+        const struct numbers *to = &gift[i].numbers;
+        if (gift[i].who == HANDOUT_SELF)
+            queue->ready = to->n > 0 ? to->first : QUEUE_NONE;
+        else
+            reply(r, &queue->below[gift[i].who - HANDOUT_FIRST_BELOW], *to);
+    }
+}
+
+static struct numbers count_up(struct rollout *r, int n)
+{
+    struct queue *queue = r->queue;
+    int left = rollout_stops(r) ? 0 : r->job->questions - queue->next;
+    struct numbers next = {queue->next, n < left ? n : left};
+    queue->next += next.n;
+    return next;
+}
+
+static void ask_above(struct rollout *r, int n)
+{
+    struct queue *queue = r->queue;
+    queue->answer = p2p_recv(r->p2p, queue->above, TAG_GIVE, &queue->reply, sizeof queue->reply);
+    p2p_wait(r->p2p, queue->asked);
+    queue->request = (struct request){n, r->stopping};
+    queue->asked = p2p_send(r->p2p, queue->above, TAG_ASK, &queue->request, sizeof queue->request);
+}
+
+/* What is wanted is asked for, or had at once: from the count, or where nothing is left. */
+static void seek(struct rollout *r)
+{
+    struct queue *queue = r->queue;
+    int n = handout_ask(&queue->handout);
+    if (n == 0) return;
+    if (queue->stage == 0)
+        share(r, count_up(r, n));
+    else if (queue->handout.spent)
+        share(r, (struct numbers){0, 0});
+    else
+        ask_above(r, n);
+}
+
+static void want_one(struct rollout *r)
+{
+    r->queue->ready = QUEUE_WAIT;
+    handout_want(&r->queue->handout, HANDOUT_SELF, 1);
+    seek(r);
+}
+
+/* --- a job --- */
+
+/* Everybody asks for a first question at once, before a decode batch has room for it; stage 0 takes
+ * its own as it needs them. In lockstep question q is stage (q mod their count)'s. */
+void queue_start(struct rollout *r)
+{
+    struct queue *queue = r->queue;
+    queue->asked = queue->answer = TICKET_NONE;
+    queue->handout = (struct handout){.open = 0};
+    queue->next = 0;
+    queue->ready = queue->stage;
+    if (r->stage->mesh->ep > 1 || queue->stage < 0) return;
+    for (int i = 0; i < queue->n_below; i++) {
+        queue->below[i].ended = false;
+        queue->below[i].out = TICKET_NONE;
+        listen_to(r, &queue->below[i]);
+    }
+    if (queue->stage > 0) want_one(r);
+}
+
+bool queue_left(const struct rollout *r, const struct decoder *d)
+{
+    return d->first && !r->stopping && r->queue->ready < r->job->questions;
+}
+
+static int deal(struct rollout *r, const struct decoder *d)
+{
+    if (!queue_left(r, d)) return QUEUE_NONE;
+    int q = r->queue->ready;
+    r->queue->ready += first_stages(r->stage);
+    return q;
+}
+
+int queue_take(struct rollout *r, struct decoder *d)
+{
+    struct queue *queue = r->queue;
+    if (r->stage->mesh->ep > 1) return deal(r, d);
+    if (queue->stage == 0) {
+        struct numbers one = count_up(r, 1);
+        return one.n > 0 ? one.first : QUEUE_NONE;
+    }
+    int q = queue->ready;
+    if (q >= 0) want_one(r);
+    return q;
+}
+
+/* `which` keeps what each ticket is, for queue_arrived; both go in the order in which they stand
+ * here. A stage whose request is on its way up is not listened to. */
+int queue_tickets(struct rollout *r, ticket *t)
+{
+    struct queue *queue = r->queue;
+    int n = 0;
+    for (int i = 0; i < queue->n_below; i++) {
+        if (queue->below[i].ended || queue->below[i].in == TICKET_NONE) continue;
+        queue->which[n] = i;
+        t[n++] = queue->below[i].in;
+    }
+    if (queue->answer == TICKET_NONE) return n;
+    queue->which[n] = ANSWER;
+    t[n++] = queue->answer;
+    return n;
+}
+
+void queue_arrived(struct rollout *r, int i)
+{
+    struct queue *queue = r->queue;
+    if (queue->which[i] == ANSWER) {
+        queue->answer = TICKET_NONE;
+        share(r, queue->reply);
+    } else {
+        struct below *k = &queue->below[queue->which[i]];
+        k->in = TICKET_NONE;
+        r->stopping = r->stopping || k->request.stops != 0;
+        handout_want(&queue->handout, HANDOUT_FIRST_BELOW + queue->which[i], k->request.n);
+    }
+    seek(r);
+}
+
 bool queue_done(const struct rollout *r)
 {
     const struct queue *queue = r->queue;
-    for (int i = 0; r->world->rank == 0 && i < queue->askers; i++)
-        if (!queue->asker[i].ended) return false;
+    for (int i = 0; i < queue->n_below; i++)
+        if (!queue->below[i].ended) return false;
     return true;
 }
 
 void queue_close(struct rollout *r)
 {
-    for (int dir = 0; dir < 2; dir++) {
-        p2p_wait(r->p2p, r->queue->stock[dir].asked);
-        r->queue->stock[dir].asked = TICKET_NONE;
-    }
+    p2p_wait(r->p2p, r->queue->asked);
+    r->queue->asked = TICKET_NONE;
 }

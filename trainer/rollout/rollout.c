@@ -44,7 +44,7 @@ struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answ
     struct rollout *r = rollout_measured(s, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
-    int open = queue_most_tickets(r) * 2 + r->decoders * (4 * r->decoder[0].n_batches + 8);
+    int open = QUEUE_OPEN + r->decoders * (4 * r->decoder[0].n_batches + 8);
     r->p2p = p2p_new(&transport_mpi, w->comm, open);
     group_find(r);
     return r;

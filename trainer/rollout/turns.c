@@ -90,16 +90,8 @@ static bool is_alone(const struct decoder *d)
     return d->first && d->last && d->n_outstanding > 0;
 }
 
-/* A question that has come may serve any first stage of this rank that has idle batches. */
-static void arrived(struct rollout *r, int i)
+static void arrived(struct rollout *r, struct decoder *d)
 {
-    if (i >= r->decoders) {
-        queue_arrived(r, i - r->decoders);
-        for (int k = 0; k < r->decoders; k++)
-            if (r->decoder[k].first && !r->decoder[k].done) advance(r, &r->decoder[k]);
-        return;
-    }
-    struct decoder *d = &r->decoder[i];
     d->in = TICKET_NONE;
     if (d->first)
         returned(r, d);
@@ -107,28 +99,39 @@ static void arrived(struct rollout *r, int i)
         carry_on(r, d);
 }
 
-enum { MOST_TICKETS = 4096 };
+/* A question that has come serves whichever first stage of this rank has idle batches. */
+static void queue_came(struct rollout *r, int i)
+{
+    queue_arrived(r, i);
+    for (int k = 0; k < r->decoders; k++)
+        if (r->decoder[k].first && !r->decoder[k].done) advance(r, &r->decoder[k]);
+}
 
-/* A pipeline of one stage never waits: its tokens are there, and questions are only looked for. */
+/* A pipeline of one stage never waits: its tokens are there, and what came for the queue is only
+ * looked for. */
+static void turn_alone(struct rollout *r)
+{
+    ticket t[QUEUE_TICKETS];
+    int n = queue_tickets(r, t);
+    for (int i = 0; i < n; i++) /* those behind one that came stay what they are */
+        if (p2p_take(r->p2p, t[i])) queue_came(r, i);
+    returned(r, &r->decoder[0]);
+}
+
+/* The queue first: others wait for it, while this rank may always have a decode batch to work on.
+ */
 static void turn(struct rollout *r)
 {
-    ticket t[MOST_TICKETS];
-    int n = 0;
-    for (; n < r->decoders; n++) t[n] = r->decoder[n].in;
-    n += queue_tickets(r, t + n);
-    if (!is_alone(&r->decoder[0])) {
-        die_place("rollout: waiting for a decode batch or a question");
-        int i = p2p_wait_any(r->p2p, t, n);
-        INVARIANT(i >= 0, "%d tickets, none open", n);
-        arrived(r, i);
-        return;
-    }
-    for (int i = r->decoders; i < n; i++)
-        if (p2p_test(r->p2p, t[i])) {
-            arrived(r, i);
-            break; /* the tickets have changed */
-        }
-    returned(r, &r->decoder[0]);
+    ticket t[QUEUE_TICKETS + 2];
+    int questions = queue_tickets(r, t), n = questions;
+    for (int k = 0; k < r->decoders; k++) t[n++] = r->decoder[k].in;
+    die_place("rollout: waiting for a decode batch or a question");
+    int i = p2p_wait_any(r->p2p, t, n);
+    INVARIANT(i >= 0, "%d tickets, none open", n);
+    if (i < questions)
+        queue_came(r, i);
+    else
+        arrived(r, &r->decoder[i - questions]);
 }
 
 void turns_run(struct rollout *r)
@@ -136,6 +139,7 @@ void turns_run(struct rollout *r)
     for (int i = 0; i < r->decoders; i++) decoder_open(r, &r->decoder[i]);
     while (!all_done(r)) {
         watchdog_feed();
-        turn(r);
+        p2p_poll(r->p2p);
+        (is_alone(&r->decoder[0]) ? turn_alone : turn)(r);
     }
 }
