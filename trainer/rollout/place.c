@@ -213,26 +213,56 @@ static int chunk_rank(const struct stage *s, int chunk, int dir)
 
 /* A direction's next chunk may be on this rank, too (the turn of a vee): messages carry the number
  * of the decoder, so that two of one rank are told apart. */
-static void decoder_find(struct rollout *r, int number, int chunk)
+static struct decoder decoder_find(const struct stage *s, int number, int chunk)
 {
-    struct stage *s = r->stage;
-    struct decoder *d = &r->decoder[number];
     int dir = plan_held_dir(s->place, number);
-    *d = (struct decoder){
-        .dir = dir, .number = number, .local = stage_local(s, chunk), .in = TICKET_NONE};
-    d->first = chunk == 0;
-    d->last = chunk == s->chunks - 1;
-    d->head_rank = chunk_rank(s, 0, dir);
-    d->tail_rank = chunk_rank(s, s->chunks - 1, dir);
-    if (!d->first) d->prev = chunk_rank(s, chunk - 1, dir);
-    if (!d->last) d->next = chunk_rank(s, chunk + 1, dir);
-    if (!d->last) d->next_number = number_of(s, chunk + 1, dir);
-    decoder_sizes(d, s);
+    struct decoder d = {.dir = dir, .number = number, .in = TICKET_NONE};
+    d.first = chunk == 0;
+    d.last = chunk == s->chunks - 1;
+    d.head_rank = chunk_rank(s, 0, dir);
+    d.tail_rank = chunk_rank(s, s->chunks - 1, dir);
+    if (!d.first) d.prev = chunk_rank(s, chunk - 1, dir);
+    if (!d.last) d.next = chunk_rank(s, chunk + 1, dir);
+    if (!d.last) d.next_number = number_of(s, chunk + 1, dir);
+    return d;
 }
 
 void place_decoders(struct rollout *r)
 {
     int chunk[2];
     r->decoders = plan_held(r->stage->place, r->stage->mesh->pp, r->stage->mesh->p, chunk);
-    for (int i = 0; i < r->decoders; i++) decoder_find(r, i, chunk[i]);
+    for (int i = 0; i < r->decoders; i++) {
+        struct decoder *d = &r->decoder[i];
+        *d = decoder_find(r->stage, i, chunk[i]);
+        d->local = stage_local(r->stage, chunk[i]);
+        decoder_sizes(d, r->stage);
+    }
+}
+
+/* --- peers --- */
+
+static int add_peer(const struct mesh *m, int *out, int n, int rank)
+{
+    int i = 0;
+    while (i < n && out[i] != rank) i++;
+    out[n] = rank;
+    return n + (i == n && rank != mesh_rank(m, m->d, m->p));
+}
+
+_Static_assert(2 * 4 + QUEUE_PEERS < ROLLOUT_PEERS, "too little room for peers");
+
+/* Activations go from rank to rank of the same t; all else between those that decide. */
+int rollout_peers(const struct stage *s, int out[ROLLOUT_PEERS])
+{
+    int chunk[2], queue[QUEUE_PEERS], n = 0;
+    bool leads = s->mesh->t == 0;
+    for (int k = plan_held(s->place, s->mesh->pp, s->mesh->p, chunk) - 1; k >= 0; k--) {
+        struct decoder d = decoder_find(s, k, chunk[k]);
+        if (!d.first) n = add_peer(s->mesh, out, n, d.prev);
+        if (!d.last) n = add_peer(s->mesh, out, n, d.next);
+        if (d.first && leads) n = add_peer(s->mesh, out, n, d.tail_rank);
+        if (d.last && leads) n = add_peer(s->mesh, out, n, d.head_rank);
+    }
+    for (int i = queue_peers(s, queue) - 1; i >= 0; i--) n = add_peer(s->mesh, out, n, queue[i]);
+    return n;
 }

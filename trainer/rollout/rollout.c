@@ -39,13 +39,29 @@ static void group_find(struct rollout *r)
     r->group = mpi_split(r->world->comm, color, r->world->rank);
 }
 
+static struct p2p *messages_open(const struct rollout *r)
+{
+    static const char *const tag_name[ROLLOUT_TAGS] = {[TAG_HEAD] = "a decode batch",
+                                                       "a decode batch",
+                                                       [TAG_ACT] = "activations",
+                                                       "activations",
+                                                       [TAG_BACK] = "sampled tokens",
+                                                       "sampled tokens",
+                                                       [TAG_ASK] = "a request for questions",
+                                                       [TAG_GIVE] = "questions"};
+    int rank[ROLLOUT_PEERS], n = rollout_peers(r->stage, rank);
+    int open = QUEUE_OPEN + r->decoders * (4 * r->decoder[0].n_batches + 8);
+    struct p2p *p = p2p_new_near(&transport_mpi, r->world->comm, &(struct peers){rank, n}, open);
+    p2p_name(p, r->world->sites > 1 ? "the site" : "the job", tag_name);
+    return p;
+}
+
 struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new)
 {
     struct rollout *r = rollout_measured(s, w, max_answers, max_new);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
-    int open = QUEUE_OPEN + r->decoders * (4 * r->decoder[0].n_batches + 8);
-    r->p2p = p2p_new(&transport_mpi, w->comm, open);
+    r->p2p = messages_open(r);
     group_find(r);
     return r;
 }

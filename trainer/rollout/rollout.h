@@ -72,6 +72,11 @@ struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answ
  * stage may be a measured one. Local. */
 struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new);
 void rollout_free(struct rollout *r);
+/* Ranks of the world that this rank of the mesh exchanges messages with in a rollout: a few, on any
+ * mesh. Returns how many. Reads the mesh, where chunks lie and how many directions there are.
+ * Local. */
+enum { ROLLOUT_PEERS = 32 };
+int rollout_peers(const struct stage *s, int out[ROLLOUT_PEERS]);
 size_t rollout_bytes(const struct rollout *r);
 
 /* What a decode batch of this stage carries from stage to stage: its head; for every row its place
