@@ -5,7 +5,7 @@
 #include "trainer/rollout/queue.h"
 
 struct request {
-    int n;     /* questions */
+    int n;     /* questions; 0: neither this stage nor one below it asks any more */
     int stops; /* does somebody who asks stop? */
 };
 struct below { /* a first stage that asks this one */
@@ -13,12 +13,14 @@ struct below { /* a first stage that asks this one */
     struct request request;
     struct numbers reply;
     ticket in, out;
-    bool ended; /* it got fewer than it asked for, and asks no more */
+    bool ended; /* it asks no more: it got fewer than it asked for, or said so */
 };
 struct queue {
     int stage; /* number of this rank's first stage among all; -1: it has none */
     int next;  /* stage 0: what is handed out next */
     int ready; /* what this rank's decoder takes next: question, QUEUE_NONE, or QUEUE_WAIT */
+    int taken; /* by this rank's decoder, or asked for: queue_most at most */
+    bool left; /* it said above that it asks no more */
     struct handout handout;
     struct below below[HANDOUT_FAN];
     int n_below;
@@ -42,6 +44,12 @@ static int rank_of(const struct stage *s, int stage)
 {
     int p = plan_rank(s->place, s->mesh->pp, 0, stage % s->directions);
     return mesh_rank(s->mesh, stage / s->directions, p);
+}
+
+int queue_most(const struct stage *s, int questions)
+{
+    int even = (questions + first_stages(s) - 1) / first_stages(s);
+    return 2L * even < questions ? 2 * even : questions;
 }
 
 /* A rank has one first stage at most; -1: none. */
@@ -84,20 +92,24 @@ static void listen_to(struct rollout *r, struct below *k)
     k->in = p2p_recv(r->p2p, k->rank, TAG_ASK, &k->request, sizeof k->request);
 }
 
-/* One that got too few asks no more: its last reply is waited for, so that nothing is under way
- * when the job ends. */
+/* Its last reply is waited for, so that nothing is under way when the job ends. */
+static void below_ends(struct rollout *r, struct below *k)
+{
+    p2p_wait(r->p2p, k->out);
+    k->out = TICKET_NONE;
+    k->ended = true;
+}
+
+/* One that got too few asks no more. */
 static void reply(struct rollout *r, struct below *k, struct numbers numbers)
 {
     p2p_wait(r->p2p, k->out);
     k->reply = numbers;
     k->out = p2p_send(r->p2p, k->rank, TAG_GIVE, &k->reply, sizeof k->reply);
-    k->ended = numbers.n < k->request.n;
-    if (!k->ended) {
+    if (numbers.n < k->request.n)
+        below_ends(r, k);
+    else
         listen_to(r, k);
-        return;
-    }
-    p2p_wait(r->p2p, k->out);
-    k->out = TICKET_NONE;
 }
 
 static void share(struct rollout *r, struct numbers got)
@@ -132,13 +144,32 @@ static void ask_above(struct rollout *r, int n)
     queue->asked = p2p_send(r->p2p, queue->above, TAG_ASK, &queue->request, sizeof queue->request);
 }
 
+static bool full(const struct rollout *r)
+{
+    return r->queue->taken == queue_most(r->stage, r->job->questions);
+}
+
+/* A stage that has its share, and below which nobody asks any more, says so: it will not hear that
+ * no questions are left. */
+static void leave(struct rollout *r)
+{
+    struct queue *queue = r->queue;
+    bool heard = queue->left || queue->handout.spent || queue->stage == 0;
+    if (heard || queue->handout.open > 0 || !full(r) || !queue_done(r)) return;
+    queue->left = true;
+    p2p_wait(r->p2p, queue->asked);
+    queue->request = (struct request){0, r->stopping};
+    queue->asked = p2p_send(r->p2p, queue->above, TAG_ASK, &queue->request, sizeof queue->request);
+}
+
 /* What is wanted is asked for, or had at once: from the count, or where nothing is left. */
 static void seek(struct rollout *r)
 {
     struct queue *queue = r->queue;
     int n = handout_ask(&queue->handout);
-    if (n == 0) return;
-    if (queue->stage == 0)
+    if (n == 0)
+        leave(r);
+    else if (queue->stage == 0)
         share(r, count_up(r, n));
     else if (queue->handout.spent)
         share(r, (struct numbers){0, 0});
@@ -148,8 +179,12 @@ static void seek(struct rollout *r)
 
 static void want_one(struct rollout *r)
 {
-    r->queue->ready = QUEUE_WAIT;
-    handout_want(&r->queue->handout, HANDOUT_SELF, 1);
+    struct queue *queue = r->queue;
+    queue->ready = full(r) ? QUEUE_NONE : QUEUE_WAIT;
+    if (!full(r)) {
+        queue->taken++;
+        handout_want(&queue->handout, HANDOUT_SELF, 1);
+    }
     seek(r);
 }
 
@@ -162,7 +197,8 @@ void queue_start(struct rollout *r)
     struct queue *queue = r->queue;
     queue->asked = queue->answer = TICKET_NONE;
     queue->handout = (struct handout){.open = 0};
-    queue->next = 0;
+    queue->next = queue->taken = 0;
+    queue->left = false;
     queue->ready = queue->stage;
     if (r->stage->mesh->ep > 1 || queue->stage < 0) return;
     for (int i = 0; i < queue->n_below; i++) {
@@ -191,7 +227,8 @@ int queue_take(struct rollout *r, struct decoder *d)
     struct queue *queue = r->queue;
     if (r->stage->mesh->ep > 1) return deal(r, d);
     if (queue->stage == 0) {
-        struct numbers one = count_up(r, 1);
+        struct numbers one = count_up(r, full(r) ? 0 : 1);
+        queue->taken += one.n;
         return one.n > 0 ? one.first : QUEUE_NONE;
     }
     int q = queue->ready;
@@ -226,7 +263,10 @@ void queue_arrived(struct rollout *r, int i)
         struct below *k = &queue->below[queue->which[i]];
         k->in = TICKET_NONE;
         r->stopping = r->stopping || k->request.stops != 0;
-        handout_want(&queue->handout, HANDOUT_FIRST_BELOW + queue->which[i], k->request.n);
+        if (k->request.n > 0)
+            handout_want(&queue->handout, HANDOUT_FIRST_BELOW + queue->which[i], k->request.n);
+        else
+            below_ends(r, k);
     }
     seek(r);
 }

@@ -14,6 +14,9 @@ enum {
 void queue_place(struct queue **out, const struct rollout *r, struct arena *a);
 /* World ranks that this one asks, or that ask it; returns how many. */
 int queue_peers(const struct stage *s, int out[QUEUE_PEERS]);
+/* Questions that a first stage takes at most, of a job's: twice the even share, so that a rank
+ * needs no room for the answers to all. Local. */
+int queue_most(const struct stage *s, int questions);
 void queue_start(struct rollout *r);
 /* The next question for this decoder: a number, QUEUE_NONE (no more), QUEUE_WAIT (asked, not
  * answered yet). */

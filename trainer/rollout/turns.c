@@ -30,10 +30,11 @@ static void advance(struct rollout *r, struct decoder *d)
     if (d->n_outstanding > 0 || d->done) return;
     INVARIANT(d->groups == 0 && d->waiting == 0, "%d questions, %d answers wait, and nothing moves",
               d->groups, d->waiting);
-    /* Everything is idle: either the queue has not answered yet, or there is nothing
-     * left. */
+    /* Everything is idle: either the queue has not answered yet, or there is nothing left. A job
+     * that stops drops a question that has come. */
     int q = queue_take(r, d);
     INVARIANT(q < 0 || r->stopping, "question %d came when all batches were idle", q);
+    if (q >= 0) q = queue_take(r, d);
     if (q != QUEUE_NONE) return;
     if (!d->last) decode_batch_send_end(r, d);
     d->done = true;
