@@ -38,6 +38,13 @@ static void at_least(int *most, int n)
     if (n > *most) *most = n;
 }
 
+/* Sequences of the largest update: sampled ones are cut into mini-batches by question. */
+static int sequences_of(const struct phase_size *size)
+{
+    if (size->questions == 0 || size->parts <= 1) return size->sequences;
+    return (size->questions + size->parts - 1) / size->parts * size->samples;
+}
+
 /* The phase with most sequences is remembered, for the message that says what to lower. */
 static void extent_learned(struct extent *e, const struct phase_settings *k,
                            const struct phase_kind *kind, const struct phase_size *size)
@@ -46,8 +53,8 @@ static void extent_learned(struct extent *e, const struct phase_settings *k,
     e->demonstrations = e->demonstrations || (size->demonstrations && k->steps > 0);
     if (size->demonstrations) at_least(&e->questions, size->sequences);
     if (size->questions > 0) at_least(&e->longest[SPLIT_TRAIN], k->max_new);
-    if (e->phase && size->sequences <= e->sequences) return;
-    e->sequences = size->sequences;
+    if (e->phase && sequences_of(size) <= e->sequences) return;
+    e->sequences = sequences_of(size);
     e->phase = k->name;
     e->lower = kind->lower;
 }

@@ -44,10 +44,11 @@ enum keep {
     KEEP_MASTERS   /* in fp32, to be saved: nothing is computed */
 };
 
-/* Largest step over all phases: what a run makes room for, and the memory plan counts. */
+/* Largest step, or update, over all phases: what a run makes room for, and the memory plan counts.
+ */
 struct extent {
     enum keep keep;
-    int sequences; /* learned from, or scored, in one step; 0 (not with KEEP_TRAINING): none */
+    int sequences; /* learned from, or scored, in one update; 0 (not with KEEP_TRAINING): none */
     int answers;   /* sampled in one rollout */
     int max_new;
     int questions;

@@ -75,11 +75,14 @@ END_TEST
 START_TEST(of_sampled_answers)
 {
     struct extent e = extent(GRPO, "learn");
-    ck_assert(e.sequences == 24 && e.answers == 24 && e.questions == 6 && e.heldout == 0);
+    ck_assert(e.sequences == 8 && e.answers == 24 && e.questions == 6 &&
+              e.heldout == 0);
     ck_assert(e.sampling && e.reference && !e.demonstrations);
     ck_assert_uint_eq(e.data.asked, 1U << SPLIT_TRAIN);
     ck_assert(e.longest[SPLIT_TRAIN] == 30 && e.longest[SPLIT_HELDOUT] == 0);
     ck_assert_str_eq(e.lower, "prompts or samples");
+    e = extent("{kind: grpo, prompts: 7, samples: 4, mini_batches: 3, epochs: 2}", "grpo");
+    ck_assert(e.sequences == 12 && e.answers == 28 && e.questions == 7);
 }
 END_TEST
 
@@ -100,8 +103,9 @@ START_TEST(of_all)
     snprintf(orders[0], sizeof orders[0], "%s, %s, %s", SFT, GRPO, EVAL);
     snprintf(orders[1], sizeof orders[1], "%s, %s, %s", EVAL, GRPO, SFT);
     for (int i = 0; i < 2; i++) {
-        struct extent e = extent(orders[i], "learn");
-        ck_assert(e.sequences == 24 && e.answers == 63 && e.questions == 50 && e.heldout == 50);
+        struct extent e = extent(orders[i], "sft");
+        ck_assert(e.sequences == 20 && e.answers == 63 && e.questions == 50 &&
+                  e.heldout == 50);
         ck_assert(e.max_new == 40 && e.sampling && e.reference && e.demonstrations);
         ck_assert_uint_eq(e.data.asked, SPLITS_BOTH);
         ck_assert(e.longest[SPLIT_TRAIN] == 30 && e.longest[SPLIT_HELDOUT] == 40);
