@@ -68,6 +68,7 @@ static void extent_evaluated(struct extent *e, const struct phase_settings *k, i
     at_least(&e->heldout, problems);
     at_least(&e->questions, problems);
     at_least(&e->answers, problems * samples);
+    at_least(&e->samples, samples);
     at_least(&e->longest[SPLIT_HELDOUT], k->max_new);
 }
 
@@ -83,6 +84,7 @@ struct extent extent_of(const struct phase_kind *kinds, const struct settings *s
         if (phase_takes(k, "max_new")) at_least(&e.max_new, k->max_new);
         at_least(&e.questions, size.questions);
         at_least(&e.answers, size.questions * size.samples);
+        at_least(&e.samples, size.samples);
         e.sampling = e.sampling || size.questions > 0;
         e.reference = e.reference || size.reference;
         if (kind->learns) extent_learned(&e, k, kind, &size);

@@ -50,6 +50,7 @@ struct extent {
     enum keep keep;
     int sequences; /* learned from, or scored, in one update; 0 (not with KEEP_TRAINING): none */
     int answers;   /* sampled in one rollout */
+    int samples;   /* of them to one question, at most */
     int max_new;
     int questions;
     int heldout; /* held-out problems of an evaluation */

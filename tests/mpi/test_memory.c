@@ -13,7 +13,7 @@
 
 #include "comm/base/environment.h"
 #include "tests/support/check_mpi.h"
-#include "tests/support/small_trainer.h"
+#include "tests/support/small_answers.h"
 
 /* --- who allocates --- */
 
@@ -184,7 +184,8 @@ static void trainer_make(struct trainer *t, int pp)
         .cache_tokens = 2 * (CONTEXT + 2 * KV_BLOCK), /* answers wait */
         .reference = true};
     small_make(&t->small, &ck_world, shape);
-    t->rollout = rollout_new(&t->small.stage, &ck_world, ANSWERS, MAX_NEW);
+    t->rollout =
+        rollout_new(&t->small.stage, &ck_world, (struct rollout_room){ANSWERS, SAMPLES, MAX_NEW});
 }
 
 static void trainer_free(struct trainer *t)
@@ -220,16 +221,16 @@ static void learn(struct trainer *t, const struct answer *a)
     for (int i = 0; i < ANSWERS; i++) {
         const struct question *q = &t->question[i / SAMPLES];
         memcpy(b->token[i], q->token, (size_t)q->n * sizeof(int));
-        memcpy(b->token[i] + q->n, a[i].token, (size_t)a[i].n * sizeof(int));
         b->weight[i] = 1.0f / 50;
         b->sequence[i] = (struct sequence){.n_prompt = q->n,
                                            .n = q->n + a[i].n,
                                            .token = b->token[i],
-                                           .logp = a[i].logp,
                                            .advantage = i % 2 ? 1 : -1};
     }
     struct step_stats stats;
     struct step_job job = small_job(b, &grpo_loss);
+    struct small_source source = {.rollout = t->rollout, .learner = &t->small.learner};
+    small_answers_elsewhere(&job, b, &source);
     job.objective.kl = 0.01f;
     job.use_reference = true;
     job.adamw.lr = 1e-4f;

@@ -152,7 +152,12 @@ START_TEST(opened_only)
 {
     struct world *w = &ck_world;
     const struct extent opened[] = {
-        {.keep = KEEP_WEIGHTS, .answers = 5, .questions = 5, .max_new = 9, .sampling = true},
+        {.keep = KEEP_WEIGHTS,
+         .answers = 5,
+         .samples = 1,
+         .questions = 5,
+         .max_new = 9,
+         .sampling = true},
         {.keep = KEEP_WEIGHTS, .sequences = 20, .answers = 1, .questions = 1, .max_new = 1},
         {.keep = KEEP_MASTERS, .answers = 1, .questions = 1, .max_new = 1}};
     for (int pp = 1; pp <= w->size; pp *= 2)

@@ -118,22 +118,23 @@ enum { QUESTIONS = 5, SAMPLES = 3, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 12 }
 static const int prompt_length[QUESTIONS] = {1, 18, 16, 5, 17};
 static struct small_questions asked;
 
-static void sample(struct small_answers *out, struct rollout *r, int questions, uint32_t step)
+static void sample(struct small_answers *out, const struct world *w, struct rollout *r,
+                   int questions, uint32_t step)
 {
     struct rollout_job job = small_rollout_job(&asked, SAMPLES, MAX_NEW);
     job.questions = questions;
     job.sampleable = SMALL_V;
     job.step = step;
     ck_all(small_sample_a_little(r, job), "it was not stopped");
-    small_answers_take(out, rollout_run(r, &job, NULL), questions * SAMPLES);
+    small_answers_take(out, w, rollout_run(r, &job, NULL), questions * SAMPLES);
 }
 
 /* All questions, then one: most pipelines have nothing to do but take part. */
 static void sample_twice(struct small_answers out[2], struct small *t, const struct world *w)
 {
-    struct rollout *r = rollout_new(&t->stage, w, ANSWERS, MAX_NEW);
-    sample(&out[0], r, QUESTIONS, 1);
-    sample(&out[1], r, 1, 2);
+    struct rollout *r = rollout_new(&t->stage, w, (struct rollout_room){ANSWERS, SAMPLES, MAX_NEW});
+    sample(&out[0], w, r, QUESTIONS, 1);
+    sample(&out[1], w, r, 1, 2);
     rollout_free(r);
 }
 

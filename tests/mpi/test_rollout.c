@@ -2,10 +2,11 @@
 /* Answers do not depend on the mesh, the schedule, the slots or the decode batches (P3): tokens and
  * the bits of their log-probabilities are those of one rank. And they are on-policy (P2): a
  * learning step computes the same log-probabilities, to the bit, while the weights are the same. */
+#include <time.h>
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_answers.h"
 
-enum { QUESTIONS = 5, MOST_ANSWERS = 25, MAX_NEW = 26, MESHES = 16, LAYERS = 8 };
+enum { QUESTIONS = 5, MOST_ANSWERS = 25, MOST_SAMPLES = 5, MAX_NEW = 26, MESHES = 16, LAYERS = 8 };
 
 static const int prompt_length[QUESTIONS] = {40, 1, 16, 15, 17};
 static struct small_questions questions;
@@ -45,10 +46,12 @@ static int answers_of(int job)
     return jobs[job].questions * jobs[job].samples;
 }
 
-static void answer(struct small_answers *out, struct rollout *r, int job)
+static const struct rollout_room space = {MOST_ANSWERS, MOST_SAMPLES, MAX_NEW};
+
+static void answer(struct small_answers *out, const struct world *w, struct rollout *r, int job)
 {
     struct rollout_job j = rollout_job_of(job);
-    small_answers_take(out, rollout_run(r, &j, NULL), answers_of(job));
+    small_answers_take(out, w, rollout_run(r, &j, NULL), answers_of(job));
 }
 
 /* --- meshes of this world, and how they decode --- */
@@ -185,8 +188,8 @@ static void expect(enum precision precision)
     small_make(&t, &alone, shape_of(&s));
     for (int job = 0; job < JOBS;
          job++) { /* a fresh rollout each: nothing is left of the one before */
-        struct rollout *r = rollout_new(&t.stage, &alone, MOST_ANSWERS, MAX_NEW);
-        answer(&expected[precision][job], r, job);
+        struct rollout *r = rollout_new(&t.stage, &alone, space);
+        answer(&expected[precision][job], &alone, r, job);
         rollout_free(r);
         check_ends(&expected[precision][job], job);
         check_variety(&expected[precision][job], job);
@@ -200,9 +203,9 @@ static void compare(const struct setup *s)
     struct small t;
     const char *what = setup_text(s);
     small_make(&t, &ck_world, shape_of(s));
-    struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, &ck_world, space);
     for (int k = 0; k <= JOBS; k++) { /* the first one comes again after the last */
-        answer(&a, r, k % JOBS);
+        answer(&a, &ck_world, r, k % JOBS);
         same_answers(&a, &expected[s->precision][k % JOBS], k % JOBS, what);
     }
     rollout_free(r);
@@ -261,6 +264,7 @@ static int answer_in_parts(struct small_answers *out, struct rollout *r, bool he
         stops += whole < j.questions;
         ck_all(part < 20, "no end of parts");
     }
+    small_answers_share(out, &ck_world);
     return stops;
 }
 
@@ -281,11 +285,11 @@ START_TEST(stopped_and_gone_on_with)
             s.batches = decoding[i % DECODINGS].batches;
             s.precision = PRECISION_BF16;
             small_make(&t, &ck_world, shape_of(&s));
-            struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
+            struct rollout *r = rollout_new(&t.stage, &ck_world, space);
             int stops = answer_in_parts(&a, r, who < 0 || who == ck_world.rank);
             if (who <= 0) ck_all(stops > 0, "%s: never stopped", setup_text(&s));
             same_answers(&a, &expected[PRECISION_BF16][0], 0, setup_text(&s));
-            answer(&a, r, 1); /* nothing is left of the stop */
+            answer(&a, &ck_world, r, 1); /* nothing is left of the stop */
             same_answers(&a, &expected[PRECISION_BF16][1], 1, setup_text(&s));
             rollout_free(r);
             small_free(&t);
@@ -352,13 +356,85 @@ START_TEST(told_as_they_are_finished)
         s.slots = 4;
         s.precision = PRECISION_FP32;
         small_make(&t, &ck_world, shape_of(&s));
-        struct rollout *r = rollout_new(&t.stage, &ck_world, MOST_ANSWERS, MAX_NEW);
+        struct rollout *r = rollout_new(&t.stage, &ck_world, space);
         struct rollout_job j = rollout_job_of(0);
         memset(&heard, 0, sizeof heard);
         j.stop = count_wave;
         j.listener = (struct rollout_listener){hear, &heard};
         const struct answer *a = rollout_run(r, &j, NULL);
         check_heard(a, 0, setup_text(&s));
+        rollout_free(r);
+        small_free(&t);
+    }
+}
+END_TEST
+
+/* --- nobody holds them all --- */
+
+enum { ASKED = 16, SHORT = 2 }; /* questions, one answer each, of so many tokens */
+static int held;
+
+/* All ranks but one are slow. */
+static void hold(void *slow, int index, const struct answer *a)
+{
+    (void)index, (void)a;
+    held++;
+    if (slow) nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
+/* The fast pipeline takes no more than twice its share: it has no room for more. */
+START_TEST(a_share_each)
+{
+    static struct question question[ASKED];
+    for (int q = 0; q < ASKED; q++) question[q] = questions.question[q % QUESTIONS];
+    for (int fast = 0; fast < ck_world.size && ck_world.size > 1; fast++) {
+        struct setup s = {ck_world.size, 1, SCHEDULE_1F1B, 2, 0, PRECISION_FP32};
+        struct small t;
+        small_make(&t, &ck_world, shape_of(&s));
+        struct rollout *r =
+            rollout_new(&t.stage, &ck_world, (struct rollout_room){ASKED, 1, SHORT});
+        struct rollout_job j = small_rollout_job(&questions, 1, SHORT);
+        bool slow = ck_world.rank != fast;
+        int most = 2 * ASKED / ck_world.size;
+        j.question = question;
+        j.questions = ASKED;
+        j.listener = (struct rollout_listener){hold, slow ? &held : NULL};
+        held = 0;
+        const struct answer *a = rollout_run(r, &j, NULL);
+        ck_all(rollout_whole(r) == ASKED, "%d answers", rollout_whole(r));
+        ck_all(held <= most, "rank %d holds %d of %d", ck_world.rank, held, most);
+        int here = 0;
+        for (int i = 0; i < ASKED; i++) {
+            here += a[i].token != NULL;
+            ck_all((a[i].token != NULL) == (a[i].rank == ck_world.rank), "answer %d", i);
+        }
+        ck_all(here == held, "%d answers here, %d were told", here, held);
+        rollout_free(r);
+        small_free(&t);
+    }
+}
+END_TEST
+
+/* --- one to rank 0 --- */
+
+START_TEST(fetched)
+{
+    struct setup mesh[MESHES];
+    int n = meshes_make(mesh);
+    for (int i = 0; i < n; i++) {
+        static struct small_answers all, one;
+        struct setup s = mesh[i];
+        struct small t;
+        s.slots = 4;
+        small_make(&t, &ck_world, shape_of(&s));
+        struct rollout *r = rollout_new(&t.stage, &ck_world, space);
+        answer(&all, &ck_world, r, 0);
+        memset(&one, 0, sizeof one);
+        for (int k = 0; k < answers_of(0); k++) {
+            const struct answer *a = rollout_fetch(r, k);
+            if (a) small_answers_keep(&one, k, a);
+        }
+        ck_all(ck_world.rank > 0 || memcmp(&all, &one, sizeof all) == 0, "%s", setup_text(&s));
         rollout_free(r);
         small_free(&t);
     }
@@ -393,10 +469,12 @@ static void sample_and_learn(struct trail *out, const struct world *w, const str
     bool agree;
     const char *what = setup_text(s);
     small_make(&t, w, shape_of(s));
-    struct rollout *r = rollout_new(&t.stage, w, MOST_ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, w, space);
+    struct small_source source = {.rollout = r, .learner = &t.learner};
     for (int round = 0; round < 2; round++) {
-        answer(&out->a[round], r, job);
+        answer(&out->a[round], w, r, job);
         struct step_job learn = learn_from(&out->a[round], job);
+        small_answers_elsewhere(&learn, &batch, &source);
         learner_step(&t.learner, &learn, &stats);
         ck_all(stats.max_deviation == 0, "%s, %s, round %d: deviation %g", what, jobs[job].name,
                round, stats.max_deviation);
@@ -449,6 +527,8 @@ END_TEST
     X(same_on_every_mesh)        \
     X(stopped_and_gone_on_with)  \
     X(told_as_they_are_finished) \
+    X(a_share_each)              \
+    X(fetched)                   \
     X(ratio_is_one)
 
 MPI_MAIN("rollout", .before_all = questions_make)

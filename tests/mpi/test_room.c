@@ -67,6 +67,7 @@ static struct small_shape shape_of(const struct way *w)
 
 /* --- answers --- */
 
+static const struct rollout_room room = {ANSWERS, SAMPLES, MAX_NEW};
 static int told[ANSWERS];
 static void hear(void *context, int index, const struct answer *a)
 {
@@ -91,7 +92,7 @@ static struct rollout_times answer(struct small_answers *out, struct rollout *r)
     struct rollout_job j = job_of(0);
     int all[ANSWERS];
     memset(told, 0, sizeof told);
-    small_answers_take(out, rollout_run(r, &j, &t), ANSWERS);
+    small_answers_take(out, &ck_world, rollout_run(r, &j, &t), ANSWERS);
     MPI_OK(MPI_Allreduce(told, all, ANSWERS, MPI_INT, MPI_SUM, ck_world.comm));
     for (int i = 0; i < ANSWERS; i++) ck_all(all[i] == 1, "answer %d was told %d times", i, all[i]);
     return t;
@@ -101,7 +102,7 @@ static struct rollout_times answer(struct small_answers *out, struct rollout *r)
 static struct rollout *tight_rollout(struct small *t, int blocks)
 {
     t->settings.mesh.cache_tokens = blocks * KV_BLOCK * t->stage.directions;
-    return rollout_new(&t->stage, &ck_world, ANSWERS, MAX_NEW);
+    return rollout_new(&t->stage, &ck_world, room);
 }
 
 static void same(const struct small_answers *a, const struct small_answers *b, const struct way *w,
@@ -151,7 +152,7 @@ START_TEST(same_answers)
     for (int i = 0; i < n; i++) {
         struct small t;
         small_make(&t, &ck_world, shape_of(&way[i]));
-        struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
+        struct rollout *r = rollout_new(&t.stage, &ck_world, room);
         struct rollout_times times = answer(&roomy, r);
         ck_all(times.waits == 0 && times.read_again == 0, "%s: %ld waits without need",
                way_text(&way[i]), times.waits);
@@ -192,6 +193,7 @@ static int answer_in_parts(struct small_answers *out, struct rollout *r)
         stops += done < QUESTIONS;
         ck_all(part < 20, "no end of parts");
     }
+    small_answers_share(out, &ck_world);
     return stops;
 }
 
@@ -203,7 +205,7 @@ START_TEST(stopped_and_gone_on_with)
     for (int i = 0; i < n; i++) {
         struct small t;
         small_make(&t, &ck_world, shape_of(&way[i]));
-        struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
+        struct rollout *r = rollout_new(&t.stage, &ck_world, room);
         answer(&roomy, r);
         rollout_free(r);
         r = tight_rollout(&t, room_least(SMALL_CONTEXT));

@@ -184,6 +184,7 @@ END_TEST
 enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
 static const int prompt_length[QUESTIONS] = {1, 18, 16};
 
+static const struct rollout_room room = {ANSWERS, SAMPLES, MAX_NEW};
 static struct small_questions questions;
 
 static void answer(struct small_answers *out, struct rollout *r, float temperature, uint32_t step)
@@ -192,14 +193,16 @@ static void answer(struct small_answers *out, struct rollout *r, float temperatu
     j.sampling.temperature = temperature;
     j.step = step;
     ck_all(small_sample_a_little(r, j), "it was not stopped");
-    small_answers_take(out, rollout_run(r, &j, NULL), ANSWERS);
+    small_answers_take(out, &ck_world, rollout_run(r, &j, NULL), ANSWERS);
 }
 
 /* The answers as what a step learns from. */
-static struct step_job learn_from(const struct small_answers *a, float temperature)
+static struct step_job learn_from(const struct small_answers *a, struct small_source *source,
+                                  float temperature)
 {
     static struct small_batch b;
     struct step_job job = small_answers_job(&b, &questions, a, SAMPLES, ANSWERS);
+    small_answers_elsewhere(&job, &b, source);
     job.inv_temperature = 1 / temperature;
     return job;
 }
@@ -215,17 +218,18 @@ static void sample_and_learn(struct small_answers *out, const struct variant *v,
     shape.decode_slots = 5;
     shape.decode_waves = m.pp > 1 ? 2 : 0;
     small_make(&t, &ck_world, shape);
-    struct rollout *r = rollout_new(&t.stage, &ck_world, ANSWERS, MAX_NEW);
+    struct rollout *r = rollout_new(&t.stage, &ck_world, room);
+    struct small_source source = {.rollout = r, .learner = &t.learner};
     for (uint32_t round = 0; round < 2; round++) {
         answer(out, r, v->temperature, round);
-        struct step_job learn = learn_from(out, v->temperature);
+        struct step_job learn = learn_from(out, &source, v->temperature);
         learner_step(&t.learner, &learn, &stats);
         ck_all(stats.max_deviation == 0, "%s, round %u: deviation %g", what, round,
                stats.max_deviation);
         ck_all(stats.tokens > ANSWERS && stats.grad_norm > 1e-4, "%s: norm %g", what,
                stats.grad_norm);
     }
-    struct step_job again = learn_from(out, v->temperature);
+    struct step_job again = learn_from(out, &source, v->temperature);
     learner_step(&t.learner, &again, &stats); /* the weights have moved: now it shows */
     ck_all(stats.max_deviation > 1e-4, "%s: still %g", what, stats.max_deviation);
     rollout_free(r);

@@ -45,8 +45,10 @@ struct small_answers { /* what no answer has is 0 */
     float logp[SMALL_ANSWERS][SMALL_NEW];
 };
 
+/* One that was sampled on this rank; the others keep nothing. */
 static inline void small_answers_keep(struct small_answers *out, int at, const struct answer *a)
 {
+    if (!a->token) return;
     INVARIANT(at < SMALL_ANSWERS && a->n <= SMALL_NEW, "answer %d of %d tokens", at, a->n);
     out->n[at] = a->n;
     out->truncated[at] = a->truncated;
@@ -54,10 +56,21 @@ static inline void small_answers_keep(struct small_answers *out, int at, const s
     memcpy(out->logp[at], a->logp, (size_t)a->n * sizeof(float));
 }
 
-static inline void small_answers_take(struct small_answers *out, const struct answer *a, int n)
+/* What every rank has kept, to all: each answer is on one of them, the others have zeros.
+ * Collective over w. */
+static inline void small_answers_share(struct small_answers *out, const struct world *w)
+{
+    _Static_assert(sizeof *out % sizeof(int) == 0, "summed as ints");
+    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, out, (int)(sizeof *out / sizeof(int)), MPI_INT, MPI_SUM,
+                         w->comm));
+}
+
+static inline void small_answers_take(struct small_answers *out, const struct world *w,
+                                      const struct answer *a, int n)
 {
     memset(out, 0, sizeof *out);
     for (int i = 0; i < n; i++) small_answers_keep(out, i, &a[i]);
+    small_answers_share(out, w);
 }
 
 /* A step on the first n answers. b must outlive the job. */
@@ -78,6 +91,40 @@ static inline struct step_job small_answers_job(struct small_batch *b,
                                            .advantage = i % 3 == 0 ? -1 : 0.7f};
     }
     return small_job(b, &grpo_loss);
+}
+
+/* The job's sequence i is answer i of the rollout's last job, which the step gets from where it was
+ * sampled. s must outlive the job. */
+struct small_source {
+    struct rollout *rollout;
+    const struct learner *learner;
+    const struct step_job *job;
+};
+
+static inline struct parcel small_parcel(void *source, int i)
+{
+    const struct small_source *s = source;
+    struct landing to = learner_landing(s->learner, s->job, i);
+    return (struct parcel){i, to.pipeline, to.room.token, to.room.logp};
+}
+
+static inline void small_bring(void *source, const struct step_job *job)
+{
+    struct small_source *s = source;
+    s->job = job;
+    rollout_bring(s->rollout, &(struct parcels){job->n, small_parcel, s});
+}
+
+static inline void small_answers_elsewhere(struct step_job *job, struct small_batch *b,
+                                           struct small_source *s)
+{
+    for (int i = 0; i < job->n; i++) {
+        b->sequence[i].elsewhere = true;
+        b->sequence[i].logp = NULL;
+        for (int t = b->sequence[i].n_prompt; t < b->sequence[i].n; t++) b->token[i][t] = -1;
+    }
+    job->bring = small_bring;
+    job->bring_context = s;
 }
 
 #endif

@@ -15,6 +15,7 @@ struct extent bench_decode_extent(const struct bench_options *o)
 {
     return (struct extent){.sequences = 1,
                            .answers = o->slots,
+                           .samples = o->samples,
                            .questions = o->slots / o->samples,
                            .max_new = o->answer,
                            .sampling = true,

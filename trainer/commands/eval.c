@@ -115,6 +115,7 @@ int cmd_eval(int argc, char **argv)
     struct world w;
     struct extent extent = {.keep = KEEP_WEIGHTS,
                             .answers = prompts_of(&e) * e.samples,
+                            .samples = e.samples,
                             .questions = prompts_of(&e),
                             .heldout = prompts_of(&e),
                             .every = e.prompts > 0 ? 0 : e.samples,

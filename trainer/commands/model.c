@@ -70,7 +70,7 @@ void answer_check_options(int prompts, int samples, double temperature, struct p
     if (temperature > 0 && temperature < TEMPERATURE_LEAST)
         problems_add(p, NULL, 0, "--temperature: %g is neither 0 (greedy) nor at least %g",
                      temperature, TEMPERATURE_LEAST);
-    if (!settings_can_gather(prompts, samples, 1))
+    if (!settings_can_sample(prompts, samples))
         problems_add(
             p, NULL, 0,
             "%d prompts with %d samples each are too many answers for one step: lower one of them",
@@ -85,11 +85,6 @@ static void check_extent(const struct settings *s, const struct extent *e, struc
         problems_add(p, NULL, 0,
                      "%s %d leaves no room for the prompt in the model's context of %d tokens",
                      e->lower ? e->lower : "--max-new", e->max_new, s->model.max_context);
-    else if (!settings_can_gather(e->answers, 1, e->max_new))
-        problems_add(p, NULL, 0,
-                     "%d answers of %d tokens are too many for one step: lower the "
-                     "prompts, the samples or --max-new",
-                     e->answers, e->max_new);
 }
 
 /* mesh.tp of the run that saved it; it was checked then. */

@@ -132,17 +132,23 @@ static void print_verdict(struct run *r, const struct problem *p, const struct a
     printf(", expected %s]", p->answer);
 }
 
-static void print_answers(struct run *r, const struct answer *a, int questions,
-                          const struct rollout_job *j, bool graded)
+static void print_answer(struct run *r, const struct problem *problem, const struct answer *a,
+                         bool graded)
 {
     struct step_scratch *s = r->scratch;
     const char *between = chat_open(r->chat) ? "<think>" : "\n";
+    tokenizer_decode(r->tokenizer, a->token, (size_t)a->n, s->text, s->text_size);
+    printf("%s%s%s%s", problem->prompt, between, s->text, a->truncated ? " ..." : "");
+    if (graded) print_verdict(r, problem, a);
+    printf("\n");
+}
+
+/* Rank 0 prints them, fetching one after the other from the ranks that sampled them. */
+static void print_answers(struct run *r, int questions, const struct rollout_job *j, bool graded)
+{
     for (int i = 0; i < questions * j->samples; i++) {
-        const struct problem *problem = &s->problem[i / j->samples];
-        tokenizer_decode(r->tokenizer, a[i].token, (size_t)a[i].n, s->text, s->text_size);
-        printf("%s%s%s%s", problem->prompt, between, s->text, a[i].truncated ? " ..." : "");
-        if (graded) print_verdict(r, problem, &a[i]);
-        printf("\n");
+        const struct answer *a = rollout_fetch(r->rollout, i);
+        if (a) print_answer(r, &r->scratch->problem[i / j->samples], a, graded);
     }
 }
 
@@ -158,6 +164,7 @@ int cmd_sample(int argc, char **argv)
     int questions = given ? e.n_args - 1 : e.problems;
     struct extent extent = {.keep = KEEP_WEIGHTS,
                             .answers = questions * e.samples,
+                            .samples = e.samples,
                             .questions = questions,
                             .heldout = given ? 0 : questions,
                             .max_new = e.max_new,
@@ -171,9 +178,9 @@ int cmd_sample(int argc, char **argv)
     else
         run_questions(&r, SPLIT_HELDOUT, 0, questions);
     struct rollout_job j = sample_job(&r, &e, questions);
-    const struct answer *a = rollout_run(r.rollout, &j, NULL);
+    rollout_run(r.rollout, &j, NULL);
     const int complete = rollout_whole(r.rollout);
-    if (w.rank == 0) print_answers(&r, a, complete, &j, !given);
+    print_answers(&r, complete, &j, !given);
     if (w.rank == 0 && complete < questions)
         fprintf(stderr, "stopped on request after %d of %d prompts: their answers are shown\n",
                 complete, questions);

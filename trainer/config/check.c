@@ -290,10 +290,9 @@ static void check_switches(const struct check *c, int i)
     }
 }
 
-/* A gathered answer takes 3 words and two for each token (rollout.c). */
-bool settings_can_gather(long prompts, long samples, long max_new)
+bool settings_can_sample(long prompts, long samples)
 {
-    return prompts * samples <= INT_MAX / (3 + 2 * max_new);
+    return prompts * samples <= ANSWERS_MOST;
 }
 
 /* Settings of which 0 is a choice of its own, and what is almost 0 a mistake. */
@@ -377,15 +376,11 @@ static void check_phase(const struct check *c, int i)
     if (samples && ph->max_new >= c->s->model.max_context)
         complain(c, line->max_new, "%s: max_new %d leaves no room for the prompt in max_context %d",
                  ph->name, ph->max_new, c->s->model.max_context);
-    if (uses(ph, "prompts") && !settings_can_gather(ph->prompts, ph->samples, ph->max_new))
-        complain(c, line->prompts,
-                 "%s: prompts %d x samples %d answers of max_new %d tokens are too many for a step",
-                 ph->name, ph->prompts, ph->samples, ph->max_new);
-    if (uses(ph, "eval_every") && ph->eval_every > 0 &&
-        !settings_can_gather(ph->eval_prompts, 1, ph->max_new))
-        complain(c, line->eval_prompts,
-                 "%s: eval_prompts %d answers of max_new %d tokens are too many for a step",
-                 ph->name, ph->eval_prompts, ph->max_new);
+    if (uses(ph, "prompts") && !settings_can_sample(ph->prompts, ph->samples))
+        complain(
+            c, line->prompts,
+            "%s: prompts %d x samples %d answers are too many for a step, which has at most %d",
+            ph->name, ph->prompts, ph->samples, ANSWERS_MOST);
     check_zero_or(c, line->temperature, ph->name, "temperature", ph->temperature, TEMPERATURE_LEAST,
                   "greedy");
     check_zero_or(c, line->grad_clip, ph->name, "grad_clip", ph->grad_clip, 1e-6, "no clipping");

@@ -50,9 +50,9 @@ enum { LINE_SET = -1 };
  * single precision holds. */
 #define TEMPERATURE_LEAST 1e-3
 #define TEMPERATURE_MOST  100.0
-/* Answers of one step, tokens and all, are counted in ints when ranks gather them. true: this many
- * can be. */
-bool settings_can_gather(long prompts, long samples, long max_new);
+/* Every rank knows something of every answer of a step. true: this many can be. */
+enum { ANSWERS_MOST = 1 << 22 };
+bool settings_can_sample(long prompts, long samples);
 
 /* Values of the ENUM settings, from their lists of choices; those of precision are in model/dims.h,
  * of log in comm/base/log.h, of path in comm/reduce.h, of wire in comm/codec.h. */

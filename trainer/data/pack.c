@@ -13,16 +13,17 @@ void micro_batch_place(struct micro_batch *m, int T_max, struct arena *a)
 }
 
 /* Row r predicts token r + 1: answer tokens are the targets of the rows before them; prompts have
- * none. */
+ * none. What an answer that is elsewhere leaves open is 0. */
 void micro_batch_append(struct micro_batch *m, const struct sequence *s, float weight)
 {
     int at = m->start[m->rows.seg.n];
     for (int r = 0; r < sequence_rows(s); r++) {
         int t = at + r, answer = r + 1 - s->n_prompt; /* which answer token this row predicts */
-        m->token[t] = s->token[r];
+        int known = s->elsewhere ? s->n_prompt : s->n;
+        m->token[t] = r < known ? s->token[r] : 0;
         m->pos[t] = r;
         bool learned = answer >= 0 && (!s->learn || s->learn[r + 1]);
-        m->target[t] = learned ? s->token[r + 1] : -1;
+        m->target[t] = !learned ? -1 : r + 1 < known ? s->token[r + 1] : 0;
         m->weight[t] = learned ? weight : 0;
         m->advantage[t] = s->advantage;
         m->old_logp[t] = answer >= 0 && s->logp ? s->logp[answer] : 0;
@@ -44,6 +45,19 @@ void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const flo
     micro_batch_clear(m);
     for (int i = 0; i < n; i++)
         if (bin_of[i] == bin) micro_batch_append(m, &s[i], weight[i]);
+}
+
+struct answer_room micro_batch_answer(struct micro_batch *m, const struct sequence *s, int at)
+{
+    int first = at + s->n_prompt - 1;
+    return (struct answer_room){m->target + first, m->old_logp + first};
+}
+
+/* A row that is not a sequence's first reads what the one before it predicts. */
+void micro_batch_answered(struct micro_batch *m)
+{
+    for (int t = 1; t < m->rows.T; t++)
+        if (m->pos[t] > 0 && m->target[t - 1] >= 0) m->token[t] = m->target[t - 1];
 }
 
 /* Pointers of `there` stay: they are into the device's memory. start has n + 1 entries, the last

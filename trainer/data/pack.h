@@ -13,7 +13,8 @@
 struct sequence {
     int prompt, sample; /* number of the problem within its step; of the answer within its group */
     int n_prompt, n;    /* tokens of the prompt; of prompt and answer together */
-    const int *token;   /* (n); NULL: not here */
+    const int *token;   /* (n); of one whose answer is elsewhere (n_prompt); NULL: not here */
+    bool elsewhere;     /* the answer; where it goes says answer_room */
     /* (n) 0: not learned, as the user's turns within a conversation; NULL: all of the answer is. */
     const unsigned char *learn;
     const float
@@ -47,6 +48,16 @@ void micro_batch_append(struct micro_batch *m, const struct sequence *s, float w
  * sequence i. */
 void micro_batch_fill(struct micro_batch *m, const struct sequence *s, const float *weight,
                       const int *bin_of, int n, int bin);
+
+/* Room for the answer of a sequence that was filled in while the answer was elsewhere, its first
+ * row being row `at`. */
+struct answer_room {
+    int *token;  /* (n - n_prompt) */
+    float *logp; /* as old_logp */
+};
+struct answer_room micro_batch_answer(struct micro_batch *m, const struct sequence *s, int at);
+/* Behind the last of them: what is read, from what is predicted. */
+void micro_batch_answered(struct micro_batch *m);
 
 /* `there`, in the memory of d, becomes the same; only logp, entropy and dlogp, which passes make,
  * do not. The same micro-batch: nothing is done. */

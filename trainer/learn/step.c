@@ -30,6 +30,7 @@ static void learner_place(struct learner *l)
     struct arena *a = &l->arena;
     size_t n = (size_t)l->max_sequences;
     l->rows = arena_take_n(a, n, sizeof(int));
+    l->at = arena_take_n(a, n, sizeof(int));
     l->weight = arena_take_n(a, n, sizeof(float));
     const struct dims *d = &l->stage->dims;
     l->chosen = arena_take_n(a, (size_t)d->L * (size_t)d->E, sizeof *l->chosen);
@@ -73,8 +74,37 @@ static void fill_own(struct learner *l, const struct step_job *job)
             job->fetch ? job->fetch(job->fetch_context, i) : &job->sequence[i];
         INVARIANT(sequence_rows(s) == l->rows[i], "sequence %d has %d rows, was dealt as %d", i,
                   sequence_rows(s), l->rows[i]);
+        l->at[i] = mb[bin / m->dp].rows.T;
         micro_batch_append(&mb[bin / m->dp], s, job->weight[i]);
     }
+}
+
+struct landing learner_landing(const struct learner *l, const struct step_job *job, int i)
+{
+    struct stage *st = l->stage;
+    int bin = l->deal.bin_of[i], dp = st->mesh->dp;
+    struct landing to = {.pipeline = bin % dp};
+    if (to.pipeline == st->mesh->d)
+        to.room = micro_batch_answer(&st->mb[bin / dp], &job->sequence[i], l->at[i]);
+    return to;
+}
+
+/* The first rank of a pipeline has its answers: those that share its stage get them, too, and so do
+ * the other stages. */
+static void share_answers(struct learner *l, int micro_batches)
+{
+    const struct mesh *m = l->stage->mesh;
+    die_place("answers of a pipeline, from its first rank");
+    for (int b = 0; b < micro_batches; b++) {
+        struct micro_batch *mb = &l->stage->mb[b];
+        size_t T = (size_t)mb->rows.T;
+        if (m->t == 0 && m->pp > 1) coll_bcast(mb->target, T * sizeof(int), 0, m->pipe);
+        if (m->t == 0 && m->pp > 1) coll_bcast(mb->old_logp, T * sizeof(float), 0, m->pipe);
+        if (m->tp > 1) coll_bcast(mb->target, T * sizeof(int), 0, m->tensor);
+        if (m->tp > 1) coll_bcast(mb->old_logp, T * sizeof(float), 0, m->tensor);
+        micro_batch_answered(mb);
+    }
+    die_place(NULL);
 }
 
 /* Deals the sequences and fills this pipeline's micro-batches; returns how many there are in each
@@ -93,6 +123,10 @@ static int fill_micro_batches(struct learner *l, const struct step_job *job, str
     INVARIANT(d->bins / dp <= st->max_mb, "%d micro-batches, room for %d", d->bins / dp,
               st->max_mb);
     fill_own(l, job);
+    if (job->bring) {
+        job->bring(job->bring_context, job);
+        share_answers(l, d->bins / dp);
+    }
     stage_copy_in(st, d->bins / dp);
     return d->bins / dp;
 }

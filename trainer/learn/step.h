@@ -18,6 +18,7 @@ struct learner {
     struct loss loss; /* of the step under way */
     /* scratch of one step */
     int *rows;
+    int *at; /* first row of a sequence in its micro-batch, of this pipeline's */
     struct deal deal;
     float *weight;
     uint64_t *chosen; /* (L, E) */
@@ -52,6 +53,15 @@ struct step_stats {
     double reduce_exposed; /* seconds waited for sums and slices: mean over ranks */
 };
 
+/* Where the answer of sequence i of a step is wanted: in the micro-batches of a pipeline, on whose
+ * first rank it is written to `room`. Local; the others get no room. */
+struct landing {
+    int pipeline;
+    struct answer_room room;
+};
+struct step_job;
+struct landing learner_landing(const struct learner *l, const struct step_job *job, int i);
+
 struct step_job {
     const struct sequence *sequence; /* (n), the same on every rank: lengths at least */
     const float *weight;             /* (n) of every answer token, sums over the whole step (P6) */
@@ -66,6 +76,10 @@ struct step_job {
      * next. NULL: `sequence` has them. */
     const struct sequence *(*fetch)(void *context, int i);
     void *fetch_context;
+    /* Brings all answers to where they are wanted (learner_landing), collective over world. NULL:
+     * none of the sequences' is elsewhere. */
+    void (*bring)(void *context, const struct step_job *job);
+    void *bring_context;
 };
 /* Collective over world. */
 void learner_step(struct learner *l, const struct step_job *job, struct step_stats *stats);

@@ -2,7 +2,6 @@
  * What differs between algorithms is in their rows (learn/algorithm.h). */
 #include "trainer/phases/rl.h"
 
-#include <string.h>
 #include "comm/base/log.h"
 #include "trainer/learn/lr.h"
 #include "trainer/phases/rl_metrics.h"
@@ -49,25 +48,18 @@ static struct counted_answer counted(const struct run *r, const struct phase_set
                                    .masked = k->mask_truncated && a[i].truncated};
 }
 
-/* Prompt and answer in one row: what is learned is what was sampled, token by token. */
+/* Its answer is where it was sampled: what is learned is what was sampled, token by token. */
 static void build_sequence(struct run *r, const struct phase_settings *k, const struct answer *a,
                            int i, struct sequence *out)
 {
-    struct step_scratch *s = r->scratch;
-    const struct question *q = &s->question[i / k->samples];
-    int n = q->n + a[i].n;
-    /* the questions' own prompts stand in the first rows of scratch->token: answers follow behind
-     * them */
-    int *token = s->token + (size_t)(k->prompts + i) * (size_t)r->stage.dims.max_context;
-    memcpy(token, q->token, (size_t)q->n * sizeof(int));
-    memcpy(token + q->n, a[i].token, (size_t)a[i].n * sizeof(int));
+    const struct question *q = &r->scratch->question[i / k->samples];
     *out = (struct sequence){.prompt = i / k->samples,
                              .sample = i % k->samples,
                              .n_prompt = q->n,
-                             .n = n,
-                             .token = token,
-                             .logp = a[i].logp,
-                             .advantage = s->advantage[i],
+                             .n = q->n + a[i].n,
+                             .token = q->token,
+                             .elsewhere = true,
+                             .advantage = r->scratch->advantage[i],
                              .truncated = a[i].truncated};
 }
 
@@ -92,12 +84,39 @@ static int build_mini_batch(struct run *r, const struct phase_settings *k, const
     return n;
 }
 
+/* --- where answers are learned from --- */
+
+struct bringing {
+    const struct run *run;
+    int samples; /* of a question */
+    const struct step_job *job;
+};
+
+static struct parcel parcel_of(void *bringing, int i)
+{
+    const struct bringing *b = bringing;
+    const struct sequence *s = &b->job->sequence[i];
+    struct landing to = learner_landing(&b->run->learner, b->job, i);
+    return (struct parcel){.answer = s->prompt * b->samples + s->sample,
+                           .to = to.pipeline,
+                           .token = to.room.token,
+                           .logp = to.room.logp};
+}
+
+static void bring(void *bringing, const struct step_job *job)
+{
+    struct bringing *b = bringing;
+    b->job = job;
+    rollout_bring(b->run->rollout, &(struct parcels){job->n, parcel_of, b});
+}
+
 /* Update number `update` of the step, from 0: epochs go over the mini-batches in order. */
 static void learn_mini_batch(struct run *r, const struct phase_settings *k, struct rl_step *s,
                              long update)
 {
     const long updates = rl_size(k).updates;
     struct step_stats found;
+    struct bringing bringing = {.run = r, .samples = k->samples};
     struct step_job job = {.sequence = r->scratch->sequence,
                            .weight = r->scratch->weight,
                            .n = build_mini_batch(r, k, s, (int)(update % k->mini_batches)),
@@ -106,7 +125,9 @@ static void learn_mini_batch(struct run *r, const struct phase_settings *k, stru
                            .inv_temperature = 1 / (float)k->temperature,
                            .use_reference = k->kl > 0,
                            .adamw = lr_adamw(k, updates, r->phase_step * updates + update),
-                           .grad_clip = k->grad_clip};
+                           .grad_clip = k->grad_clip,
+                           .bring = bring,
+                           .bring_context = &bringing};
     if (job.n == 0) return;
     learner_step(&r->learner, &job, &found);
     learned_add(&s->learned, &found);

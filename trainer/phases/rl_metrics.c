@@ -103,12 +103,14 @@ static void put_sample(struct run *r, const struct phase_settings *k, const stru
     metrics_sample(r->metrics, o);
 }
 
-static void put_samples(struct run *r, const struct phase_settings *k, const struct answer *a)
+/* Rank 0 writes them; their tokens come from the ranks that sampled them. Collective. */
+static void put_samples(struct run *r, const struct phase_settings *k)
 {
     int n = k->prompts * k->samples, shown = k->save_samples < n ? k->save_samples : n;
-    for (int i = 0; r->world->rank == 0 && i < shown; i++) {
+    for (int i = 0; i < shown; i++) {
         int which = (int)((long)i * n / shown);
-        put_sample(r, k, &a[which], which);
+        const struct answer *a = rollout_fetch(r->rollout, which);
+        if (a) put_sample(r, k, a, which);
     }
 }
 
@@ -167,7 +169,7 @@ void rl_tell(struct run *r, const struct phase_settings *k, const struct rl_step
     metrics_put_clock(r->metrics, "time/rollout_tokens_per_second",
                       (double)s->rollout.tokens / s->rollout.seconds);
     put_waits(r, &s->rollout);
-    put_samples(r, k, s->answer);
+    put_samples(r, k);
     evaluate_end_line(r, k);
     step_progress(r, k,
                   (struct progress){.reward = m.reward,

@@ -88,7 +88,8 @@ void memory_of_rank(struct memory *m, const struct memory_job *job, struct mesh_
     learner_measure(&l, &st, e->sequences);
     add_arena(m, &l.arena);
     if (e->sampling) {
-        struct arena rollout = rollout_measure(&st, &w, e->answers, e->max_new);
+        const struct rollout_room room = {e->answers, e->samples, e->max_new};
+        struct arena rollout = rollout_measure(&st, &w, room);
         add_arena(m, &rollout);
     }
     add_buffers(m, scratch_bytes(e, s->model.max_context));

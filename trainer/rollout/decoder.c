@@ -18,6 +18,15 @@ static void add_row(struct decoder *d, struct decode_batch *b, struct decode_bat
 
 /* --- starting answers --- */
 
+/* Room for it on this rank: that of answers dropped by a stop is not used again. */
+static void hold(struct rollout *r, int answer)
+{
+    size_t at = (size_t)r->held * (size_t)r->room.max_new;
+    INVARIANT(r->held < r->most_held, "more than %d answers", r->most_held);
+    r->held++;
+    r->answer[answer] = (struct answer){.token = r->held_token + at, .logp = r->held_logp + at};
+}
+
 /* The oldest question whose prompt is wholly in the cache; the ring drops it with its last
  * answer. */
 static bool start_answer(struct rollout *r, struct decoder *d, int slot)
@@ -32,9 +41,7 @@ static bool start_answer(struct rollout *r, struct decoder *d, int slot)
                                          .token = question_of(r, g)->token[shared],
                                          .filled = shared,
                                          .number = d->started++};
-    r->answer[answer].n = 0;
-    r->answer[answer].truncated = false;
-    r->mine[answer] = true;
+    hold(r, answer);
     if (g->next_sample == r->job->samples) {
         room_release(d, g->slot);
         d->free_prompt_slot[d->n_free_prompt_slots++] = g->slot;
@@ -150,7 +157,7 @@ static void drop(struct rollout *r, struct decoder *d, const struct decode_batch
     int base = b->head->batch * d->batch_slots;
     for (int s = base; s < base + d->batch_slots; s++) {
         if (d->slot[s].answer < 0) continue;
-        r->mine[d->slot[s].answer] = false;
+        r->answer[d->slot[s].answer] = (struct answer){.n = 0};
         give_up(&d->slot[s], d);
     }
     d->groups = 0;

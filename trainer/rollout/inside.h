@@ -64,6 +64,7 @@ struct decoder {
 };
 
 struct queue;
+struct bring;
 
 struct rollout {
     struct stage *stage;
@@ -75,19 +76,30 @@ struct rollout {
     bool stopping; /* the job shall end with what is complete */
     int whole;     /* see rollout_whole */
     bool told_of_waits;
-    struct answer *answer;
-    bool *mine;
-    int max_answers, max_new;
+    struct answer *answer; /* of the job; token and logp on the rank that samples it */
+    uint64_t *told;        /* (max_answers) gather.c */
+    struct rollout_room room;
+    /* Answers sampled here, one after the other as they start: (most_held, room.max_new) */
+    int *held_token, held, most_held;
+    float *held_logp;
     struct queue *queue;
-    unsigned char *order;              /* tp_follow.h; NULL without tensor parallelism */
-    int *gather_count, *gather_offset; /* (world size) */
-    int *gather_send, *gather_all;     /* words */
-    MPI_Comm group;                    /* ranks that work in lockstep; MPI_COMM_NULL: none */
+    struct bring *bring;
+    unsigned char *order; /* tp_follow.h; NULL without tensor parallelism */
+    MPI_Comm group;       /* ranks that work in lockstep; MPI_COMM_NULL: none */
     struct arena arena;
 };
 
 /* The first three: + the receiver's number, or direction. */
-enum { TAG_HEAD = 0, TAG_ACT = 2, TAG_BACK = 4, TAG_ASK = 6, TAG_GIVE, ROLLOUT_TAGS };
+enum {
+    TAG_HEAD = 0,
+    TAG_ACT = 2,
+    TAG_BACK = 4,
+    TAG_ASK = 6,
+    TAG_GIVE,
+    TAG_TOKENS,
+    TAG_LOGP,
+    ROLLOUT_TAGS
+};
 
 /* Shall the job end? Once heard, it stays so. */
 static inline bool rollout_stops(struct rollout *r)

@@ -1,6 +1,7 @@
 #include "trainer/rollout/place.h"
 #include <limits.h>
 #include "model/part.h"
+#include "trainer/rollout/bring.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/room.h"
 #include "trainer/rollout/tp_follow.h"
@@ -177,24 +178,30 @@ static void decoder_place(struct decoder *d, struct stage *s, struct arena *ar)
     d->row_table = arena_take_n(ar, (size_t)d->rows_max, sizeof *d->row_table);
 }
 
-/* All that a job needs, for the largest one: a rollout allocates nothing (P7). Any rank may answer
- * every question, hence room for all of them on each. */
+/* Answers are kept by the ranks that sample them: of a question that queue_most lets them take. */
+static int most_held(const struct rollout *r)
+{
+    int first = r->stage->mesh->dp * r->stage->directions;
+    long even = r->room.answers / first + 1, most = 2 * (even + r->room.samples);
+    bool samples = false;
+    for (int i = 0; i < r->decoders; i++) samples = samples || r->decoder[i].first;
+    if (!samples || !rollout_leads(r)) return 0;
+    return most < r->room.answers ? (int)most : r->room.answers;
+}
+
+/* All that a job needs, for the largest one: a rollout allocates nothing (P7). */
 void place_buffers(struct rollout *r)
 {
     struct arena *a = &r->arena;
     for (int i = 0; i < r->decoders; i++) decoder_place(&r->decoder[i], r->stage, a);
-    size_t n = (size_t)r->max_answers, len = (size_t)r->max_new, size = (size_t)r->world->size;
+    size_t n = (size_t)r->room.answers;
+    r->most_held = most_held(r);
+    size_t tokens = (size_t)r->most_held * (size_t)r->room.max_new;
     r->answer = arena_take_n(a, n, sizeof *r->answer);
-    r->mine = arena_take_n(a, n, sizeof *r->mine);
-    int *tokens = arena_take_n(a, n * len, sizeof(int));
-    float *logp = arena_take_n(a, n * len, sizeof(float));
-    for (size_t i = 0; r->answer && i < n; i++)
-        r->answer[i] = (struct answer){.token = tokens + i * len, .logp = logp + i * len};
-    size_t words = n * (3 + 2 * len);
-    r->gather_count = arena_take_n(a, size, sizeof(int));
-    r->gather_offset = arena_take_n(a, size, sizeof(int));
-    r->gather_send = arena_take_n(a, words, sizeof(int));
-    r->gather_all = arena_take_n(a, words, sizeof(int));
+    r->told = arena_take_n(a, n, sizeof *r->told);
+    r->held_token = arena_take_n(a, tokens, sizeof *r->held_token);
+    r->held_logp = arena_take_n(a, tokens, sizeof *r->held_logp);
+    bring_place(r, a);
     queue_place(&r->queue, r, a);
     tp_follow_place(r, a);
 }
@@ -249,12 +256,12 @@ static int add_peer(const struct mesh *m, int *out, int n, int rank)
     return n + (i == n && rank != mesh_rank(m, m->d, m->p));
 }
 
-_Static_assert(2 * 4 + QUEUE_PEERS < ROLLOUT_PEERS, "too little room for peers");
+_Static_assert(2 * 4 + QUEUE_PEERS + BRING_PEERS < ROLLOUT_PEERS, "too little room for peers");
 
 /* Activations go from rank to rank of the same t; all else between those that decide. */
 int rollout_peers(const struct stage *s, int out[ROLLOUT_PEERS])
 {
-    int chunk[2], queue[QUEUE_PEERS], n = 0;
+    int chunk[2], more[QUEUE_PEERS + BRING_PEERS], n = 0;
     bool leads = s->mesh->t == 0;
     for (int k = plan_held(s->place, s->mesh->pp, s->mesh->p, chunk) - 1; k >= 0; k--) {
         struct decoder d = decoder_find(s, k, chunk[k]);
@@ -263,6 +270,7 @@ int rollout_peers(const struct stage *s, int out[ROLLOUT_PEERS])
         if (d.first && leads) n = add_peer(s->mesh, out, n, d.tail_rank);
         if (d.last && leads) n = add_peer(s->mesh, out, n, d.head_rank);
     }
-    for (int i = queue_peers(s, queue) - 1; i >= 0; i--) n = add_peer(s->mesh, out, n, queue[i]);
+    for (int i = queue_peers(s, more) - 1; i >= 0; i--) n = add_peer(s->mesh, out, n, more[i]);
+    for (int i = bring_peers(s, more) - 1; i >= 0; i--) n = add_peer(s->mesh, out, n, more[i]);
     return n;
 }

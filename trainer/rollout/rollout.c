@@ -6,24 +6,25 @@
 #include "comm/base/memory.h"
 #include "trainer/rollout/queue.h"
 #include "trainer/rollout/tp_follow.h"
+#include "trainer/rollout/bring.h"
 #include "trainer/rollout/gather.h"
 #include "trainer/rollout/place.h"
 #include "trainer/rollout/lockstep.h"
 #include "trainer/rollout/turns.h"
 
-static struct rollout *rollout_measured(struct stage *s, const struct world *w, int max_answers,
-                                        int max_new)
+static struct rollout *rollout_measured(struct stage *s, const struct world *w,
+                                        struct rollout_room room)
 {
     struct rollout *r = memory_take(1, sizeof *r, "a rollout");
-    *r = (struct rollout){.stage = s, .world = w, .max_answers = max_answers, .max_new = max_new};
+    *r = (struct rollout){.stage = s, .world = w, .room = room};
     place_decoders(r);
     place_buffers(r);
     return r;
 }
 
-struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new)
+struct arena rollout_measure(struct stage *s, const struct world *w, struct rollout_room room)
 {
-    struct rollout *r = rollout_measured(s, w, max_answers, max_new);
+    struct rollout *r = rollout_measured(s, w, room);
     struct arena measured = r->arena;
     free(r);
     return measured;
@@ -48,17 +49,19 @@ static struct p2p *messages_open(const struct rollout *r)
                                                        [TAG_BACK] = "sampled tokens",
                                                        "sampled tokens",
                                                        [TAG_ASK] = "a request for questions",
-                                                       [TAG_GIVE] = "questions"};
+                                                       [TAG_GIVE] = "questions",
+                                                       [TAG_TOKENS] = "the tokens of an answer",
+                                                       [TAG_LOGP] = "an answer's probabilities"};
     int rank[ROLLOUT_PEERS], n = rollout_peers(r->stage, rank);
-    int open = QUEUE_OPEN + r->decoders * (4 * r->decoder[0].n_batches + 8);
+    int open = QUEUE_OPEN + BRING_OPEN + r->decoders * (4 * r->decoder[0].n_batches + 8);
     struct p2p *p = p2p_new_near(&transport_mpi, r->world->comm, &(struct peers){rank, n}, open);
     p2p_name(p, r->world->sites > 1 ? "the site" : "the job", tag_name);
     return p;
 }
 
-struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new)
+struct rollout *rollout_new(struct stage *s, const struct world *w, struct rollout_room room)
 {
-    struct rollout *r = rollout_measured(s, w, max_answers, max_new);
+    struct rollout *r = rollout_measured(s, w, room);
     arena_back(&r->arena, &device_host, r->arena.used);
     place_buffers(r);
     r->p2p = messages_open(r);
@@ -157,21 +160,21 @@ static void mind_waits(struct rollout *r, const struct rollout_times *t)
             c.full * c.directions * KV_BLOCK);
 }
 
-/* Answers of other ranks are emptied first: in a job that stops early those of the job before would
- * count as whole. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t)
 {
     int answers = job->questions * job->samples;
-    INVARIANT(answers <= r->max_answers && job->max_new <= r->max_new, "%d answers of %d, %d of %d",
-              answers, r->max_answers, job->max_new, r->max_new);
+    const struct rollout_room *room = &r->room;
+    INVARIANT(answers <= room->answers && job->samples <= room->samples &&
+                  job->max_new <= room->max_new,
+              "%d answers of %d, %d to a question of %d, %d tokens of %d", answers, room->answers,
+              job->samples, room->samples, job->max_new, room->max_new);
     r->job = job;
     r->stopping = false;
-    memset(r->mine, 0, (size_t)answers * sizeof *r->mine);
+    r->held = 0;
+    memset(r->answer, 0, (size_t)answers * sizeof *r->answer);
     double start = device_clock(r->stage->device);
     run_all(r);
-    for (int i = 0; i < answers; i++)
-        if (!r->mine[i]) r->answer[i].n = 0;
     long tokens = gather_answers(r, answers);
     r->whole = count_whole(r);
     struct rollout_times all = {.seconds = device_clock(r->stage->device) - start,

@@ -5,8 +5,8 @@
  * the first. Under dualpipe half of the batches flow down and half up, so that all ranks work
  * although decoding is sequential. A question's prompt is read once; its answers share the cache
  * blocks. A finished slot is refilled at once. Questions are handed out one by one to whichever
- * pipeline asks; no draw depends on who answers (P3), and all ranks get all answers in question
- * order.
+ * pipeline asks; no draw depends on who answers (P3). Answers stay on the rank that sampled them:
+ * all ranks know how long each is, its tokens go where they are asked for (rollout_bring).
  *
  * A rollout can be stopped between two decode batches: a first stage that hears of it drops what it
  * has not finished and takes no more questions, and the queue tells the others; nothing is
@@ -30,6 +30,7 @@ struct question {
 struct answer {
     int n;          /* tokens, the one that ends it included */
     bool truncated; /* stopped by the limit, not by an end */
+    int rank;       /* of the world: where it was sampled, and stays; NULL on the others: */
     int *token;     /* (max_new) */
     float *logp;    /* (max_new) of the full distribution at the sampling temperature */
 };
@@ -66,16 +67,20 @@ struct rollout_job {
 };
 
 struct rollout;
-/* Collective over world. Room for jobs of up to max_answers answers of max_new tokens. */
-struct rollout *rollout_new(struct stage *s, const struct world *w, int max_answers, int max_new);
-/* What rollout_new would take: an arena that only measured. Only w's rank and size are read, the
- * stage may be a measured one. Local. */
-struct arena rollout_measure(struct stage *s, const struct world *w, int max_answers, int max_new);
-void rollout_free(struct rollout *r);
-/* Ranks of the world that this rank of the mesh exchanges messages with in a rollout: a few, on any
- * mesh. Returns how many. Reads the mesh, where chunks lie and how many directions there are.
+/* The largest of all jobs: answers, answers to one question, their tokens. */
+struct rollout_room {
+    int answers, samples, max_new;
+};
+/* Collective over world. */
+struct rollout *rollout_new(struct stage *s, const struct world *w, struct rollout_room room);
+/* What rollout_new would take: an arena that only measured. The stage may be a measured one.
  * Local. */
-enum { ROLLOUT_PEERS = 32 };
+struct arena rollout_measure(struct stage *s, const struct world *w, struct rollout_room room);
+void rollout_free(struct rollout *r);
+/* Ranks of the world that this rank of the mesh exchanges messages with in a rollout: a few, and
+ * twice the logarithm of the number of pipelines. Returns how many. Reads the mesh, where chunks
+ * lie and how many directions there are. Local. */
+enum { ROLLOUT_PEERS = 96 };
 int rollout_peers(const struct stage *s, int out[ROLLOUT_PEERS]);
 size_t rollout_bytes(const struct rollout *r);
 
@@ -114,11 +119,29 @@ struct rollout_times {
     long waits, read_again;
 };
 /* Collective over world: every rank passes the same job and gets all answers, answer[question *
- * samples + sample], valid until the next call. */
+ * samples + sample], their tokens where they were sampled; valid until the next call. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t);
 /* In the last job: how many questions, from the first on, have all their answers; all of them
  * unless it was stopped. The same on every rank. Local. */
 int rollout_whole(const struct rollout *r);
+
+/* An answer of the last job that is wanted in a pipeline: its tokens and log-probabilities on the
+ * first rank of the pipeline; those two are read there alone. */
+struct parcel {
+    int answer, to;
+    int *token;
+    float *logp;
+};
+/* Parcel i of n: the same on every rank. */
+struct parcels {
+    int n;
+    struct parcel (*at)(void *context, int i);
+    void *context;
+};
+/* Collective over world, though only the ranks that an answer passes wait. */
+void rollout_bring(struct rollout *r, const struct parcels *p);
+/* Answer i whole, on rank 0 of the world until the next call; NULL on the others. Collective. */
+const struct answer *rollout_fetch(struct rollout *r, int i);
 
 #endif

@@ -10,7 +10,7 @@ struct step_scratch *scratch_place(struct arena *a, const struct extent *e, int 
     s.problem = arena_take_n(a, questions, sizeof *s.problem);
     s.question = arena_take_n(a, questions, sizeof *s.question);
     s.sequence = arena_take_n(a, n, sizeof *s.sequence);
-    s.token = arena_take_n(a, (questions + (size_t)e->answers) * (size_t)max_context, sizeof(int));
+    s.token = arena_take_n(a, questions * (size_t)max_context, sizeof(int));
     if (e->demonstrations) {
         s.shown = arena_take_n(a, (size_t)e->sequences, sizeof *s.shown);
         s.shown_token = arena_take_n(a, (size_t)max_context, sizeof(int));

@@ -16,7 +16,7 @@ struct step_scratch {
     struct problem *problem; /* (questions) */
     struct question *question;
     struct sequence *sequence; /* (max(answers, sequences)) */
-    int *token;                /* (questions + answers, max_context): prompts first */
+    int *token;                /* (questions, max_context): their prompts */
     /* of demonstrations, all NULL where none are learned from: lengths of all (sequences); of the
      * one at hand the tokens, and which are learned (max_context) */
     struct shown *shown;

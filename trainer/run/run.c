@@ -143,13 +143,13 @@ static void size_by_file(const struct run *r, struct extent *e, struct problems 
 {
     if (e->every == 0 || !r->source || source_task(r->source)) return;
     e->heldout = e->questions = source_heldout(r->source, INT_MAX);
-    if (settings_can_gather(e->questions, e->every, e->max_new))
-        e->answers = e->questions * e->every;
+    if (settings_can_sample(e->questions, e->every))
+        e->answers = e->questions * e->every, e->samples = e->every;
     else
         problems_add(p, NULL, 0,
-                     "%d problems with %d answers of up to %d tokens each are too many for one "
-                     "step: lower --prompts, --samples or --max-new",
-                     e->questions, e->every, e->max_new);
+                     "%d problems with %d answers each are too many for one step, which has at "
+                     "most %d answers: lower --prompts or --samples",
+                     e->questions, e->every, ANSWERS_MOST);
 }
 
 /* What every rank has read for itself, and its kernels; or a rank has problems. */
@@ -235,7 +235,8 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     r->layout = optimizer_layout(&r->optimizer, w->comm);
     if (w->sites > 1) sites_open(r);
     learner_new(&r->learner, &r->stage, &r->optimizer, w, e.sequences);
-    if (e.sampling) r->rollout = rollout_new(&r->stage, w, e.answers, e.max_new);
+    const struct rollout_room room = {e.answers, e.samples, e.max_new};
+    if (e.sampling) r->rollout = rollout_new(&r->stage, w, room);
     r->text = memory_take(r->text_size, 1, "the text of an answer");
     scratch_place(&r->arena, &e, dims.max_context);
     arena_back(&r->arena, &device_host, r->arena.used);

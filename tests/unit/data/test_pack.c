@@ -90,8 +90,42 @@ START_TEST(turns_are_left_out)
 }
 END_TEST
 
-#define TESTS(X)    \
-    X(fill_by_hand) \
-    X(turns_are_left_out)
+/* Answers that come later, each to its room: the same micro-batch. */
+START_TEST(answers_from_elsewhere)
+{
+    static const int prompt_a[] = {10, 11, 12}, prompt_b[] = {20}, prompt_c[] = {30, 31};
+    static const int *const prompt[] = {prompt_a, prompt_b, prompt_c};
+    static const int bin_of[] = {0, 1, 0};
+    struct sequence away[3];
+    struct arena a = {0};
+    struct micro_batch m;
+    micro_batch_place(&m, 8, &a);
+    arena_back(&a, &device_host, a.used);
+    micro_batch_place(&m, 8, &a);
+    for (int i = 0; i < 3; i++) {
+        away[i] = sequences[i];
+        away[i].token = prompt[i];
+        away[i].elsewhere = true;
+        away[i].logp = NULL;
+    }
+    micro_batch_fill(&m, away, weights, bin_of, 3, 0);
+    for (int i = 0, at = 0; i < 3; i += 2) {
+        const struct sequence *s = &sequences[i];
+        size_t n = (size_t)(s->n - s->n_prompt);
+        struct answer_room room = micro_batch_answer(&m, s, at);
+        memcpy(room.token, s->token + s->n_prompt, n * sizeof(int));
+        if (s->logp) memcpy(room.logp, s->logp, n * sizeof(float));
+        at += sequence_rows(s);
+    }
+    micro_batch_answered(&m);
+    check_first_bin(&m);
+    arena_free(&a);
+}
+END_TEST
+
+#define TESTS(X)          \
+    X(fill_by_hand)       \
+    X(turns_are_left_out) \
+    X(answers_from_elsewhere)
 
 UNIT_MAIN("pack")

@@ -75,7 +75,7 @@ END_TEST
 START_TEST(of_sampled_answers)
 {
     struct extent e = extent(GRPO, "learn");
-    ck_assert(e.sequences == 8 && e.answers == 24 && e.questions == 6 &&
+    ck_assert(e.sequences == 8 && e.answers == 24 && e.samples == 4 && e.questions == 6 &&
               e.heldout == 0);
     ck_assert(e.sampling && e.reference && !e.demonstrations);
     ck_assert_uint_eq(e.data.asked, 1U << SPLIT_TRAIN);
@@ -104,7 +104,7 @@ START_TEST(of_all)
     snprintf(orders[1], sizeof orders[1], "%s, %s, %s", EVAL, GRPO, SFT);
     for (int i = 0; i < 2; i++) {
         struct extent e = extent(orders[i], "sft");
-        ck_assert(e.sequences == 20 && e.answers == 63 && e.questions == 50 &&
+        ck_assert(e.sequences == 20 && e.samples == 9 && e.answers == 63 && e.questions == 50 &&
                   e.heldout == 50);
         ck_assert(e.max_new == 40 && e.sampling && e.reference && e.demonstrations);
         ck_assert_uint_eq(e.data.asked, SPLITS_BOTH);

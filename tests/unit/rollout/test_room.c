@@ -93,7 +93,6 @@ static struct {
     struct rollout_job job;
     struct cache other;
     struct answer answer[MOST_ANSWERS];
-    bool mine[MOST_ANSWERS];
     int token[MOST_ANSWERS][MOST_CONTEXT];
     float logp[MOST_ANSWERS][MOST_CONTEXT];
     struct decode_batch batch[MOST_BATCHES];
@@ -168,9 +167,10 @@ static void make(const struct try *s, const struct rollout_job *j)
                            .decoders = 1,
                            .job = &x.job,
                            .answer = x.answer,
-                           .mine = x.mine};
-    for (int i = 0; i < MOST_ANSWERS; i++)
-        x.answer[i] = (struct answer){.token = x.token[i], .logp = x.logp[i]};
+                           .room = {.max_new = MOST_CONTEXT},
+                           .held_token = x.token[0],
+                           .held_logp = x.logp[0],
+                           .most_held = MOST_ANSWERS};
     decoder_make(s);
     place(s);
     queue_start(&x.r);
