@@ -17,7 +17,7 @@ enum traffic_kind {
     TRAFFIC_GATHER,  /* updated weights from their owners to all replicas */
     TRAFFIC_TENSOR,  /* sums over tp */
     TRAFFIC_EXPERTS, /* rows to the experts and back, and how many there are */
-    TRAFFIC_ANSWERS, /* sampled tokens to all ranks */
+    TRAFFIC_ANSWERS, /* lengths to all ranks, tokens to where they are learned from */
     TRAFFIC_SITES,   /* how far sites have come, on average over the steps between two exchanges */
     TRAFFIC_SUMS,    /* losses, norms and times over all ranks */
     TRAFFIC_KINDS

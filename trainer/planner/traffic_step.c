@@ -109,6 +109,16 @@ static void add_plan(struct traffic *t, const struct traffic_job *j, const struc
 
 /* ---- what all ranks add up ---- */
 
+/* Up a binomial tree and down again, which is how Open MPI does it for few bytes, or sends little
+ * more. */
+static void add_told(struct traffic *t, enum traffic_kind k, int ranks, double bytes)
+{
+    for (int r = 1; r < ranks; r++) {
+        traffic_add(t, k, r, r & (r - 1), bytes);
+        traffic_add(t, k, r & (r - 1), r, bytes);
+    }
+}
+
 /* Exact sums and the like (comm/coll.c, trainer/learn/step.c, comm/world.c): five 64-bit limbs a
  * sum. */
 double traffic_hop(const struct traffic_job *j)
@@ -121,15 +131,9 @@ double traffic_hop(const struct traffic_job *j)
     return bytes;
 }
 
-/* A binomial tree is how Open MPI does it for so few bytes, or it sends little more. */
 static void add_sums(struct traffic *t, const struct traffic_job *j, const struct mesh *m)
 {
-    int ranks = m->dp * m->pp * m->tp;
-    double bytes = traffic_hop(j);
-    for (int r = 1; r < ranks; r++) {
-        traffic_add(t, TRAFFIC_SUMS, r, r & (r - 1), bytes);
-        traffic_add(t, TRAFFIC_SUMS, r & (r - 1), r, bytes);
-    }
+    add_told(t, TRAFFIC_SUMS, m->dp * m->pp * m->tp, traffic_hop(j));
 }
 
 /* An exchange is divided over the updates between two of them. */
@@ -225,15 +229,44 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     }
 }
 
-/* At the end every rank gets every answer (rollout.c, gather), round a ring: its number, its
- * length, how it ended; every token and its log-probability. */
-static void add_answers(struct traffic *t, int ranks, double answers, double tokens)
+/* Answers that were sampled in all pipelines alike and are learned from in all alike: from one to
+ * the next by the bits of the distance (rollout/bring.c). */
+static void add_brought(struct traffic *t, const struct mesh *m, double bytes)
 {
-    double bytes =
-        (3 * answers * (double)sizeof(int) + tokens * (double)(sizeof(int) + sizeof(float))) *
-        (ranks - 1) / ranks;
-    for (int r = 0; ranks > 1 && r < ranks; r++)
-        traffic_add(t, TRAFFIC_ANSWERS, r, (r + 1) % ranks, bytes);
+    for (int step = 1; step < m->dp; step *= 2) {
+        int far = 0; /* distances with this bit */
+        for (int n = 0; n < m->dp; n++) far += (n & step) != 0;
+        for (int d = 0; d < m->dp; d++)
+            traffic_add(t, TRAFFIC_ANSWERS, mesh_rank_at(m, (struct mesh_at){.d = d}),
+                        mesh_rank_at(m, (struct mesh_at){.d = (d + step) % m->dp}),
+                        bytes / m->dp * far / m->dp);
+    }
+}
+
+/* How long each is goes to all ranks. Then what is predicted at every row, and with what
+ * probability it was sampled, in the pipeline that learns from it (learn/step.c): its first rank
+ * tells the others, down a tree. */
+static void add_answers(struct traffic *t, const struct journey *w, double answers, double tokens,
+                        double rows)
+{
+    const struct mesh *m = w->m;
+    const double each = sizeof(int) + sizeof(float);
+    int ranks = m->dp * m->pp * m->tp;
+    add_told(t, TRAFFIC_ANSWERS, ranks, answers * (double)sizeof(uint64_t));
+    add_brought(t, m, tokens * each);
+    for (int r = 0; r < ranks; r++) {
+        struct mesh_at at = mesh_coords(m, r), above = at;
+        if (at.t > 0)
+            above.t = at.t & (at.t - 1);
+        else
+            above.p = at.p & (at.p - 1);
+        if (at.t > 0 || at.p > 0)
+            traffic_add(t, TRAFFIC_ANSWERS, mesh_rank_at(m, above), r, rows * each / m->dp);
+    }
+    if (w->j->plan->place != PLACE_MIRROR) return;
+    for (int d = 0; d < m->dp; d++) /* what its last rank has sampled */
+        traffic_add(t, TRAFFIC_ANSWERS, chunk_rank(w, 0, 1, d, 0), chunk_rank(w, 0, 0, d, 0),
+                    tokens * each / m->dp / 2);
 }
 
 /* Averages: questions go to whichever pipeline asks, so that pairs of hosts may differ. */
@@ -260,5 +293,5 @@ void traffic_rollout(struct traffic *t, const struct traffic_job *j, struct roll
             for (int c = 0; c < j->plan->chunks; c++) add_decoded(t, &w, d, dir, c);
         }
     stage_free(&s);
-    add_answers(t, m.dp * m.pp * m.tp, answers, answers * size.answer);
+    add_answers(t, &w, answers, answers * size.answer, answers * (size.prompt + size.answer - 1));
 }

@@ -244,8 +244,9 @@ END_TEST
 /* A rollout, by hand: of 6 questions of 11 tokens (the last of which every answer reads itself), 4
  * answers each, 30 tokens an answer. To the second stage an activation and a place of 4 words a
  * row, a head of 5 words a decode batch of 4 slots, events of 4 words where an answer starts or
- * ends and a question ends; back number and log-probability of each token, which then go to all
- * four ranks. */
+ * ends and a question ends; back number and log-probability of each token. Half of those then go to
+ * the other pipeline, in each of which all rows' go to the second stage; 8 bytes an answer up and
+ * down a tree of four ranks. */
 START_TEST(rollout)
 {
     struct planned_step s;
@@ -256,7 +257,10 @@ START_TEST(rollout)
     close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 1), there / 2, 1e-12);
     close_to(traffic_at(&s.t, TRAFFIC_STAGES, 3, 2), tokens * 8 / 2, 1e-12);
     close_to(traffic_between(&s.t, TRAFFIC_STAGES), there + tokens * 8, 1e-12);
-    close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 3 * (8 * tokens + 12 * answers), 1e-12);
+    double learned = answers * (11 + 30 - 1), told = 6 * 8 * answers;
+    close_to(traffic_between(&s.t, TRAFFIC_ANSWERS), 8 * tokens / 2 + 8 * learned + told, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 2, 0), 8 * tokens / 4 + 8 * answers, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_ANSWERS, 0, 1), 8 * learned / 2 + 8 * answers, 1e-12);
     struct traffic twice;
     traffic_new(&twice, s.t.hosts, s.t.ranks, s.t.host, true);
     traffic_join(&twice, &s.t, 1.5);
