@@ -10,7 +10,7 @@
 
 enum { EACH = 64, SAMPLES = 4, LENGTH = 1000, KNOWN = 48 }; /* answers a rank; bytes of each */
 
-/* Bytes of a rollout's buffers on rank 0 of so many pipelines, but the cache. */
+/* Bytes of the buffers of a rollout on the first of `ranks`, but the cache. */
 static double bytes(int ranks, int pp, int length)
 {
     struct settings s = recipe_of(ranks,

@@ -371,7 +371,7 @@ END_TEST
 
 /* --- nobody holds them all --- */
 
-enum { ASKED = 16, SHORT = 2 }; /* questions, one answer each, of so many tokens */
+enum { ASKED = 16, SHORT = 2 }; /* questions with one answer each; its tokens */
 static int held;
 
 /* All ranks but one are slow. */
