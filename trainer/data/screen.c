@@ -12,6 +12,7 @@
 #include "trainer/data/screen_say.h"
 
 enum { TRIED = 2048, SAMPLE = 65536, SAMPLE_AGAIN = 4096, EVERY = 1024 };
+enum { SHARE = 64 }; /* problems a rank: to look at fewer takes less time than telling the others */
 
 /* The same record twice counts once. */
 static void found_add(struct found *f, int place)
@@ -175,7 +176,7 @@ static int number_of(const struct look *l, int i)
 /* May take minutes for a large file: the watchdog is fed and the log says how far it is. */
 static void look_at_all(struct look *l)
 {
-    const struct world *w = l->how->world;
+    const struct world *w = l->world;
     const int rank = w ? w->rank : 0, first = screen_first(l, rank), n = screen_first(l, rank + 1);
     double said = clock_now();
     for (int i = first; i < n; i++) {
@@ -204,6 +205,7 @@ static struct look look_new(const struct source *s, const struct screen *how, en
     l.n = l.lines || split == SPLIT_HELDOUT ? n : TRIED;
     l.sample = split == SPLIT_TRAIN && source_is_large(s) && n > SAMPLE;
     if (l.sample) l.n = source_is_known(s) ? SAMPLE_AGAIN : SAMPLE;
+    if (how->world && l.n / how->world->size >= SHARE) l.world = how->world;
     l.keep = memory_take((size_t)l.n + 1, sizeof *l.keep, "looking at problems");
     static const char around[] = "</think><answer></answer>";
     l.tags = tokens_of(&l, (struct span){around, sizeof around - 1}, true);

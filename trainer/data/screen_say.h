@@ -36,6 +36,7 @@ void seen_join(struct seen *a, const struct seen *b);
 struct look {
     const struct source *source;
     const struct screen *how;
+    const struct world *world; /* that of how, where there is something to share; or NULL */
     struct problems *problems;
     enum split split;
     const char *file;
@@ -53,7 +54,7 @@ struct look {
 
 /* The first problem that a rank looks at; rank + 1: behind its last one. */
 int screen_first(const struct look *l, int rank);
-/* keep and seen of all ranks, where there was this rank's. Collective over how->world. */
+/* keep and seen of all ranks, where there was this rank's. Collective over its world. */
 void screen_share(struct look *l);
 
 /* Prompts without room for an answer; conversations that the template refuses. true: there are too

@@ -7,7 +7,7 @@
 
 int screen_first(const struct look *l, int rank)
 {
-    const int ranks = l->how->world ? l->how->world->size : 1;
+    const int ranks = l->world ? l->world->size : 1;
     return (int)((int64_t)l->n * rank / ranks);
 }
 
@@ -46,7 +46,7 @@ void seen_join(struct seen *a, const struct seen *b)
 /* Everybody's to the first rank, in the order of the problems, and what it makes of them to all. */
 static void share_seen(struct look *l)
 {
-    const struct world *w = l->how->world;
+    const struct world *w = l->world;
     size_t *offset = memory_take((size_t)w->size + 1, sizeof *offset, "looking at problems");
     struct seen *all = coll_gather_bytes(&l->seen, sizeof l->seen, offset, 0, w->comm);
     for (int r = 1; w->rank == 0 && r < w->size; r++) seen_join(&all[0], &all[r]);
@@ -58,7 +58,7 @@ static void share_seen(struct look *l)
 
 void screen_share(struct look *l)
 {
-    const struct world *w = l->how->world;
+    const struct world *w = l->world;
     size_t *count = memory_take(2 * (size_t)w->size, sizeof *count, "looking at problems"),
            *offset = count + w->size;
     for (int r = 0; r < w->size; r++) {
