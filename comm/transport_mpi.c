@@ -1,7 +1,9 @@
 /* MPI on host memory. The open pieces stand in one dense array for MPI_Testsome, with what they
  * were posted as beside it. */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "comm/base/descriptors.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
 #include "comm/base/startup.h"
@@ -92,24 +94,46 @@ static void connect_near(MPI_Comm comm, const struct peers *with)
     free(far);
 }
 
+/* What `peers` connections took, those that are left may take, too (over shared memory, or a
+ * network of its own, none). MPI would fail at the first that it finds no descriptor for. */
+static void check_descriptors(long took, int peers, int left)
+{
+    long need = took > 0 && left > 0 ? (took * left + peers - 1) / peers : 0;
+    if (need == 0 || descriptors_room(need)) return;
+    char what[96], why[128];
+    snprintf(what, sizeof what, "connections with %d more ranks, each a file descriptor", left);
+    snprintf(why, sizeof why, "%ld are open and about %ld more are needed, but %ld are allowed",
+             descriptors_open(), need, descriptors_most());
+    die(__FILE__, __LINE__, EXIT_WORLD, what, why,
+        "allow more on every host before the job is started: ulimit -n 65536 (in a container "
+        "--ulimit nofile=65536, in a service LimitNOFILE=65536)");
+}
+
 /* In rounds, of which each makes one connection a rank, and a few at a time: a rank that is called
- * by all at once would have some try again a second later. */
+ * by all at once would have some try again a second later. The first rounds are small: they show
+ * what a connection takes. */
 static void connect_all(MPI_Comm comm)
 {
     enum { AT_ONCE = 16 };
     int me, size, to[AT_ONCE], from[AT_ONCE], far_to[AT_ONCE], far_from[AT_ONCE];
     MPI_OK(MPI_Comm_rank(comm, &me));
     MPI_OK(MPI_Comm_size(comm, &size));
-    for (int s = 1; s < size; s += AT_ONCE) {
-        int n = size - s < AT_ONCE ? size - s : AT_ONCE;
+    for (int s = 1, n; s < size; s += n) {
+        n = s < AT_ONCE ? s : AT_ONCE;
+        if (n > size - s) n = size - s;
         for (int i = 0; i < n; i++) {
             to[i] = (me + s + i) % size;
             from[i] = (me + size - s - i) % size;
         }
         const int sends = on_other_hosts(far_to, comm, to, n);
-        greet(comm, far_to, sends, far_from, on_other_hosts(far_from, comm, from, n));
+        const int receives = on_other_hosts(far_from, comm, from, n);
+        const int met = 2 * (s + n - 1); /* from both sides */
+        long before = descriptors_open();
+        greet(comm, far_to, sends, far_from, receives);
+        check_descriptors(descriptors_open() - before, sends + receives, size - 1 - met);
     }
 }
+
 /* A duplicate of the communicator: its tags are ours alone. Over TCP a connection is made at the
  * first message and needs both sides' calls; so they are made now, when nobody computes. */
 static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct peers *with, int most)
@@ -127,6 +151,7 @@ static void *mpi_open(const struct transport *t, MPI_Comm comm, const struct pee
     p->ended = memory_take(rows, sizeof *p->ended, what);
     MPI_OK(MPI_Comm_dup(comm, &p->comm));
     MPI_OK(MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN));
+    descriptors_room(with ? with->n : 0);
     if (with)
         connect_near(p->comm, with);
     else

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comm/base/descriptors.h"
 #include "comm/base/environment.h"
 #include "comm/base/floor.h"
 #include "comm/base/log.h"
@@ -190,6 +191,7 @@ void world_up(struct world *w, int *argc, char ***argv)
     if (w->size > 1) wait_for_the_dead();
     w->comm = MPI_COMM_WORLD;
     find_place(w);
+    descriptors_room(w->size - w->local_size); /* raises the limit; connections look again */
     roll_call_up();
     check_environment(w);
     floor_settle(); /* all ranks have joined: they agreed on something since */

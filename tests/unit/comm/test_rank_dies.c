@@ -1,5 +1,7 @@
 /* A rank that fails names itself and takes the job with it (P8): this test starts itself under
  * mpirun, lets one rank fail in several ways, and reads exit code, message and time. */
+#define _GNU_SOURCE /* unshare */
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #include "comm/base/arena.h"
+#include "comm/base/descriptors.h"
 #include "comm/base/log.h"
 #include "comm/base/problems.h"
 #include "comm/base/thread.h"
@@ -154,6 +157,15 @@ static void all_without_threads(struct world *w)
     for (;;) thread_start(&thread, nothing, NULL);
 }
 
+/* A rank that is connected over TCP, with room for its connections but not for files. */
+static void short_of_descriptors(struct world *w)
+{
+    const rlim_t most = (rlim_t)(descriptors_open() + w->size - 1);
+    world_all(w, true);
+    if (w->rank == 1 && setrlimit(RLIMIT_NOFILE, &(struct rlimit){most, most}) != 0) _exit(9);
+    p2p_new(&transport_mpi, w->comm, 2);
+}
+
 /* Each in another way. */
 static void all_for_other_reasons(struct world *w)
 {
@@ -208,13 +220,34 @@ static const struct failure {
     {"stop_twice", stop_twice, EXIT_STOPPED, {"85"}},
     {"all_without_memory", all_without_memory, EXIT_WORLD, {"no room for 96.0 MiB"}},
     {"all_without_threads", all_without_threads, EXIT_WORLD, {"cannot start a thread: "}},
+    {"short_of_descriptors",
+     short_of_descriptors,
+     EXIT_WORLD,
+     {" more ranks, each a file descriptor", " more are needed, but ", "ulimit -n 65536"}},
     {"all_for_other_reasons", all_for_other_reasons, EXIT_WORLD, {"rank's reason"}},
 };
 enum { N_FAILURES = sizeof failures / sizeof *failures };
 
+/* Failures of connections, which ranks of one host do without. */
+static bool of_own_hosts(const char *name)
+{
+    return strstr(name, "descriptors") || strstr(name, "in_vain");
+}
+
+/* One by itself: its name is another, and it has no memory in common with others. */
+static void be_a_host(void)
+{
+    char name[32];
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    int n = snprintf(name, sizeof name, "host-%s", rank ? rank : "");
+    if (unshare(CLONE_NEWUTS) != 0 || sethostname(name, (size_t)n) != 0) _exit(8);
+    setenv("OMPI_MCA_btl", "tcp,self", 1);
+}
+
 static int rank_main(const char *name, int argc, char **argv)
 {
     struct world w;
+    if (of_own_hosts(name)) be_a_host();
     world_up(&w, &argc, &argv);
     for (int i = 0; i < N_FAILURES; i++)
         if (strcmp(failures[i].name, name) == 0) failures[i].body(&w);
@@ -222,6 +255,13 @@ static int rank_main(const char *name, int argc, char **argv)
 }
 
 /* --- what is seen of it --- */
+
+/* Few ranks are connected all with all by the sums of the start. */
+static int ranks_of(const char *name)
+{
+    if (strstr(name, "descriptors")) return 8;
+    return strncmp(name, "all_", 4) == 0 ? 4 : 2;
+}
 
 START_TEST(speaks_once_and_ends)
 {
@@ -231,10 +271,14 @@ START_TEST(speaks_once_and_ends)
         printf("%s: left out, memory cannot be limited under AddressSanitizer\n", f->name);
         return;
     }
+    if (geteuid() != 0 && of_own_hosts(f->name)) {
+        printf("%s: left out, only root can name hosts\n", f->name);
+        return;
+    }
     snprintf(command, sizeof command,
              "mpirun --allow-run-as-root --oversubscribe --bind-to none --timeout 30 "
              "--mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -np %d %s %s 2>&1",
-             strncmp(f->name, "all_", 4) == 0 ? 4 : 2, self, f->name);
+             ranks_of(f->name), self, f->name);
     double start = clock_now();
     FILE *out = popen(command, "r");
     ck_assert_ptr_nonnull(out);
