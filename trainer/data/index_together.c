@@ -23,8 +23,10 @@ static struct team team_of(const struct together *t, uint64_t identity)
     const struct world *w = t->world;
     uint64_t *all = memory_take((size_t)w->size, sizeof *all, "who has which files");
     MPI_Request request;
-    MPI_OK(MPI_Iallgather(&identity, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, w->comm, &request));
+    MPI_OK(MPI_Ibarrier(w->comm, &request)); /* who is late is waited for here */
     world_wait(&request, 1);
+    /* MPI_Iallgather would connect every rank with all others (comm/roster.c). */
+    MPI_OK(MPI_Allgather(&identity, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, w->comm));
     int first = 0;
     while (all[first] != identity) first++;
     free(all);
