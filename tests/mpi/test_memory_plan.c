@@ -207,7 +207,8 @@ static double resident(void)
 }
 
 /* What a process has resident is the plan and what is beside it, everything included: tables of
- * messages, plans of a schedule, data, kernels. The first test: others leave kernels behind. */
+ * messages, plans of a schedule, data, kernels. The first test: others leave kernels behind. What
+ * libraries take for themselves differs between machines: within 2 % and 32 MiB. */
 START_TEST(resident_is_planned)
 {
     struct world *w = &ck_world;
@@ -229,8 +230,8 @@ START_TEST(resident_is_planned)
     double planned = (double)plan.total + (double)memory_beside(&job);
     printf("%.0f MiB planned, of them %.0f beside; resident %.0f\n", planned / 0x1p20,
            (double)memory_beside(&job) / 0x1p20, is / 0x1p20);
-    ck_all(fabs(is / planned - 1) < 0.02, "%.0f MiB resident, %.0f planned", is / 0x1p20,
-           planned / 0x1p20);
+    ck_all(fabs(is - planned) < 0.02 * planned + 0x1p25, "%.0f MiB resident, %.0f planned",
+           is / 0x1p20, planned / 0x1p20);
     run_close(&r);
 }
 END_TEST
