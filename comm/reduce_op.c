@@ -25,6 +25,7 @@ struct p2p_owner *reduce_owner(const struct reduce *r, const struct stream *s)
     return r->owner ? &r->owner[s - r->stream] : NULL;
 }
 
+/* A stream counts as awake from the beginning, so that its first pieces are posted. */
 int reduce_stream(struct reduce *r, struct reduction *op, enum reduce_kind kind, int peer,
                   bool send, enum codec wire, void *buf, size_t n)
 {

@@ -77,6 +77,8 @@ static struct roster_card *cards_of_all(const char *host)
     return all;
 }
 
+/* Nodes are numbered in the order of their lowest ranks: a node that is `seen` for the first time
+ * gets its name from that rank. */
 struct roster_place roster_up(const char *host)
 {
     int me;

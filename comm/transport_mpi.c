@@ -98,7 +98,7 @@ static void connect_near(MPI_Comm comm, const struct peers *with)
  * network of its own, none). MPI would fail at the first that it finds no descriptor for. */
 static void check_descriptors(long took, int peers, int left)
 {
-    long need = took > 0 && left > 0 ? (took * left + peers - 1) / peers : 0;
+    long need = took > 0 && peers > 0 && left > 0 ? (took * left + peers - 1) / peers : 0;
     if (need == 0 || descriptors_room(need)) return;
     char what[96], why[128];
     snprintf(what, sizeof what, "connections with %d more ranks, each a file descriptor", left);

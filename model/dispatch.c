@@ -79,6 +79,7 @@ static void count_expert(const struct chunk *c, const struct moe_acts *k, const 
     bounds[i + 1] = at;
 }
 
+/* Every member counts for all of them, so that all go the same number of rounds without asking. */
 void dispatch_counted(struct pass *p, struct moe_acts *k)
 {
     const struct chunk *c = p->chunk;
@@ -143,6 +144,7 @@ static struct row_range goes(const struct chunk *c, const struct moe_acts *k,
     return home;
 }
 
+/* Bytes to each member and from each, and where they lie: in the round only. */
 static struct row_counts row_counts_of(const struct pass *p, const struct exchange_buffers *w,
                                        const struct moe_acts *k)
 {

@@ -242,6 +242,8 @@ static void recompute_dispatch(struct pass *p, const struct unit *u)
     if (products_again(p)) dispatch_out(p, acts_of(p, u), buffers_of(p)->home);
 }
 
+/* As far as the setting asks: the activation always, the products before it and behind it or not.
+ */
 static void recompute_experts(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;

@@ -13,6 +13,7 @@ struct rows {
     struct plan_row *rows; /* of a root only, as n and offset */
 };
 
+/* What MPI_Scatterv and MPI_Gatherv want to know; only the root has all rows. */
 static void rows_new(struct rows *x, const int *n, int stages, bool root)
 {
     *x = (struct rows){0};
@@ -45,6 +46,7 @@ static bool is_root(int root, MPI_Comm comm)
     return me == root;
 }
 
+/* The shape goes first: a rank makes room for its rows by the kind of the plan. */
 void plan_scatter(struct plan_part *mine, const struct plan *plan, int root, MPI_Comm comm)
 {
     struct plan shape = *plan; /* of its pointers nothing is used */
@@ -62,6 +64,7 @@ void plan_scatter(struct plan_part *mine, const struct plan *plan, int root, MPI
     rows_free(&all);
 }
 
+/* Row counts differ between ranks, hence first those, then the rows. */
 void plan_gather(struct plan *plan, const struct plan_part *mine, int root, MPI_Comm comm)
 {
     const struct plan *of = &mine->of;

@@ -28,6 +28,7 @@ void rng_philox(uint32_t out[4], const uint32_t c[4], const uint32_t k[2])
 /* The same of SIDE blocks, word by word: the processor works at several at once, where one would
  * wait for itself. */
 enum { SIDE = 16 };
+/* Philox4x32-10, as of one block (Salmon et al., SC 2011); the inner loop is vectorised. */
 static void philox_side(uint32_t x[4][SIDE], uint64_t key)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
@@ -97,6 +98,8 @@ double rng_normal(uint64_t seed, struct rng_at at)
     return normal_of(x);
 }
 
+/* The draws of rng_normal at the n positions from `at` on, to the last bit: a block's key and
+ * counter do not depend on its neighbours. */
 void rng_normals(double *out, size_t n, uint64_t seed, struct rng_at at)
 {
     const uint64_t key = key_of(seed, at.purpose), first = join(at.position, at.sample);

@@ -56,6 +56,7 @@ enum startup_part startup_enter(enum startup_part part)
     return former;
 }
 
+/* Once: later calls, as of a second phase's first step, say nothing. */
 void startup_say(void)
 {
     char text[400] = "";

@@ -2,7 +2,6 @@
 /* Answers do not depend on the mesh, the schedule, the slots or the decode batches (P3): tokens and
  * the bits of their log-probabilities are those of one rank. And they are on-policy (P2): a
  * learning step computes the same log-probabilities, to the bit, while the weights are the same. */
-#include <time.h>
 #include "tests/support/check_mpi.h"
 #include "tests/support/small_answers.h"
 
@@ -369,52 +368,6 @@ START_TEST(told_as_they_are_finished)
 }
 END_TEST
 
-/* --- nobody holds them all --- */
-
-enum { ASKED = 16, SHORT = 2 }; /* questions with one answer each; its tokens */
-static int held;
-
-/* All ranks but one are slow. */
-static void hold(void *slow, int index, const struct answer *a)
-{
-    (void)index, (void)a;
-    held++;
-    if (slow) nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-}
-
-/* The fast pipeline takes no more than twice its share: it has no room for more. */
-START_TEST(a_share_each)
-{
-    static struct question question[ASKED];
-    for (int q = 0; q < ASKED; q++) question[q] = questions.question[q % QUESTIONS];
-    for (int fast = 0; fast < ck_world.size && ck_world.size > 1; fast++) {
-        struct setup s = {ck_world.size, 1, SCHEDULE_1F1B, 2, 0, PRECISION_FP32};
-        struct small t;
-        small_make(&t, &ck_world, shape_of(&s));
-        struct rollout *r =
-            rollout_new(&t.stage, &ck_world, (struct rollout_room){ASKED, 1, SHORT});
-        struct rollout_job j = small_rollout_job(&questions, 1, SHORT);
-        bool slow = ck_world.rank != fast;
-        int most = 2 * ASKED / ck_world.size;
-        j.question = question;
-        j.questions = ASKED;
-        j.listener = (struct rollout_listener){hold, slow ? &held : NULL};
-        held = 0;
-        const struct answer *a = rollout_run(r, &j, NULL);
-        ck_all(rollout_whole(r) == ASKED, "%d answers", rollout_whole(r));
-        ck_all(held <= most, "rank %d holds %d of %d", ck_world.rank, held, most);
-        int here = 0;
-        for (int i = 0; i < ASKED; i++) {
-            here += a[i].token != NULL;
-            ck_all((a[i].token != NULL) == (a[i].rank == ck_world.rank), "answer %d", i);
-        }
-        ck_all(here == held, "%d answers here, %d were told", here, held);
-        rollout_free(r);
-        small_free(&t);
-    }
-}
-END_TEST
-
 /* --- one to rank 0 --- */
 
 START_TEST(fetched)
@@ -527,7 +480,6 @@ END_TEST
     X(same_on_every_mesh)        \
     X(stopped_and_gone_on_with)  \
     X(told_as_they_are_finished) \
-    X(a_share_each)              \
     X(fetched)                   \
     X(ratio_is_one)
 

@@ -132,6 +132,7 @@ struct tensor_members {
     struct json_scan shape, slices_at; /* shape: begin is NULL where there is none */
 };
 
+/* Slices need the number of dimensions, n: where it comes behind them they are read later. */
 static bool read_member(struct tensors_reader *t, struct manifest_tensor *to,
                         struct tensor_members *m)
 {

@@ -337,6 +337,7 @@ static int part_order(const void *a, const void *b)
     return (x->from > y->from) - (x->from < y->from);
 }
 
+/* Parts are sorted by shard: each file is opened once. */
 static bool read_parts(const struct checkpoint *c, const struct parts *a, struct problems *p)
 {
     for (size_t i = 0, n; i < a->n; i += n) {

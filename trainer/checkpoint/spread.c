@@ -59,6 +59,8 @@ static void spread_state(struct checkpoint *c, const struct world *w)
     free(text);
 }
 
+/* All that a checkpoint has but its slices, which follow by what each rank wants (spread_slices).
+ */
 void spread_checkpoint(struct checkpoint *c, const struct world *w)
 {
     struct manifest *m = w->rank == 0 ? c->manifest : memory_take(1, sizeof *m, USE);
@@ -132,6 +134,7 @@ static struct manifest_slice get_slice(const unsigned char **at,
     return s;
 }
 
+/* Numbers of a slice stand as differences to the slice before: most are small, or zero. */
 void spread_pack(struct packed *p, const struct manifest *m, size_t tensor)
 {
     const struct manifest_tensor *t = &m->tensor[tensor];
@@ -229,6 +232,8 @@ static void next_block(struct packed *p, const struct manifest *m, size_t *tenso
     while (*tensor < m->tensors && p->n < BLOCK) spread_pack(p, m, (*tensor)++);
 }
 
+/* In blocks: no rank but the first holds the whole manifest, and each drops what it does not want.
+ */
 void spread_slices(struct manifest *m, const struct world *w, const struct slice *wanted, int n)
 {
     struct packed p = {0};

@@ -163,9 +163,12 @@ static void more_help(void)
 }
 
 /* What was asked for, or all that is wrong with it; the exit code. */
-static int answer(struct request *q, struct recipe_job *job, bool scaling)
+static int answer(struct request *q, struct recipe_job *job, const struct option_list *sets,
+                  bool scaling)
 {
     struct problems p = {0};
+    job->sets = sets->at;
+    job->n_sets = sets->n;
     if (!scaling) mixed(q, job, &p);
     if (scaling)
         scale_or_say(job->cluster, &p);
@@ -220,11 +223,9 @@ int cmd_plan(int argc, char **argv)
         {"vocabulary", OPT_INT, &job.vocabulary, 1, 1 << 24,
          "recipe: size of the vocabulary (default: the tokenizer's)"},
         {"rank", OPT_INT, &job.rank, 0, (1 << 20) - 1,
-         "recipe: instead, the picture of this rank: its groups, its peers and what it sends them "
-         "in "
-         "a step, its rows of the plan, its part of a checkpoint, its memory"},
-        {"propose", OPT_FLAG, &job.propose, 0, 0,
-         "recipe: list all meshes and schedules, best first"},
+         "recipe: instead, the picture of this rank: groups, peers and what it sends them in a "
+         "step, rows of the plan, part of a checkpoint, memory"},
+        {"propose", OPT_FLAG, &job.propose, 0, 0, "recipe: all meshes and schedules, best first"},
         {"scaling", OPT_FLAG, &scaling, 0, 0,
          "predict three known models on 8 to 16384 devices like the cluster's, and what limits "
          "each"},
@@ -243,7 +244,5 @@ int cmd_plan(int argc, char **argv)
                         .max_args = 1};
     int code = options_parse(&o, argc, argv);
     if (code >= 0) return code;
-    job.sets = sets.at;
-    job.n_sets = sets.n;
-    return answer(&q, &job, scaling);
+    return answer(&q, &job, &sets, scaling);
 }

@@ -375,6 +375,7 @@ uint64_t collection_bytes_sum(const struct collection *c)
     return value;
 }
 
+/* Files of one split have the same bytes for both; the mix is an order of training. Made once. */
 uint64_t collection_sum(struct collection *c, enum split split)
 {
     if (c->index.split[split].n == 0) return 0;

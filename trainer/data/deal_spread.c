@@ -31,6 +31,7 @@ static int64_t cost_of(const struct groups *s, int i)
     return s->d->bin[s->item[i]].cost;
 }
 
+/* The next item to the group that costs least and has room: items come the costliest first. */
 static void fill_groups(struct groups *s)
 {
     struct deal *d = s->d;
@@ -149,6 +150,7 @@ static void replace(const struct groups *s, int g, int old, int new)
     s->d->group[new] = g;
 }
 
+/* Everything that follows from the sums of the two groups is made anew, nothing else. */
 static void change_places(struct groups *s, int give, int take)
 {
     struct deal *d = s->d;

@@ -67,6 +67,7 @@ static unsigned char *put(unsigned char *at, const void *from, size_t n)
     return at + n;
 }
 
+/* Head, files, marks of all files, bits of both splits, and the sum of what stands before it. */
 unsigned char *index_bytes(const struct data_index *x, uint64_t identity, size_t *n)
 {
     const struct index_head h = head_of(x, identity);
@@ -127,6 +128,7 @@ static bool take_marks(struct taking *t, struct lines *l, uint64_t marks)
     return true;
 }
 
+/* No line beyond the last of the files, and no more records than an int counts. */
 static bool take_split(struct taking *t, struct number_set *s, uint64_t words, uint64_t lines)
 {
     number_set_free(s);
@@ -144,6 +146,7 @@ static bool take_split(struct taking *t, struct number_set *s, uint64_t words, u
     return true;
 }
 
+/* The heads of all files come before the marks of the first. */
 static bool take_files(struct taking *t, struct data_index *x)
 {
     uint64_t marks[2 * FILES_MOST];

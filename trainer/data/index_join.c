@@ -93,6 +93,8 @@ static void say_file(const struct join *j, int problems, int records)
     if (j->job->large) log_info("%s: %d records", l->path, j->x->records - records);
 }
 
+/* Pieces of all files are dealt to the ranks in turn, so the next row is that of rank number %
+ * size. The sum of a file is of its pieces' sums: it does not depend on who has read them. */
 static void join_file(struct join *j, const struct index_parts *parts, uint64_t *number)
 {
     struct lines *l = &j->x->file[j->file];

@@ -83,6 +83,7 @@ static void add_heldout(struct part *p, int line)
     p->row.heldout++;
 }
 
+/* Called for every line of the piece; false ends it: enough is wrong with the file. */
 static bool index_line(void *ctx, const struct line *line)
 {
     struct part *p = ctx;

@@ -51,6 +51,8 @@ static void look_at_share(struct demonstrations *d, int count)
                          MPI_SUM, w->comm));
 }
 
+/* Lengths are all that dealing asks for; texts come when they are learned from
+ * (demonstrations_fetch). */
 struct demonstrations demonstrations_look(struct run *r, uint32_t from, int count)
 {
     struct demonstrations d = {.run = r, .from = from};

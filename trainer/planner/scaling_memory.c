@@ -36,6 +36,8 @@ static double scaling_buffers(const struct shape *s, const struct layout *l, dou
     return GRAD_REDUCE_OPEN * most * sizeof(float);
 }
 
+/* As the trainer places them: dense weights by pp and tp, experts by pp and ep, the optimizer's
+ * state by the replicas of each. */
 struct scaling_bytes scaling_bytes(const struct shape *s, const struct layout *l, int slots)
 {
     enum plan_place place = plan_kind_place(l->kind);

@@ -180,6 +180,8 @@ static void keep_own(const struct rollout *r, const struct way *w)
     memcpy(w->parcel.logp, w->answer->logp, n * sizeof *w->parcel.logp);
 }
 
+/* First from the rank that sampled an answer to the pipeline that learns from it, then from stage
+ * to stage of that. All ranks go the same steps, so nobody waits for one that is not there. */
 static void go_round(struct rollout *r, const struct parcels *p, int from, int to)
 {
     const struct mesh *m = r->stage->mesh;

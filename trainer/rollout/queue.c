@@ -253,6 +253,8 @@ int queue_tickets(struct rollout *r, ticket *t)
     return n;
 }
 
+/* Questions from above are shared out; a request from below is noted, or is the last of that rank.
+ */
 void queue_arrived(struct rollout *r, int i)
 {
     struct queue *queue = r->queue;

@@ -40,6 +40,8 @@ static void group_find(struct rollout *r)
     r->group = mpi_split(r->world->comm, color, r->world->rank);
 }
 
+/* To few ranks, so that connections do not grow with the job. `open`: requests, answers that move,
+ * and of each decoder's batches activations and tokens, both ways. */
 static struct p2p *messages_open(const struct rollout *r)
 {
     static const char *const tag_name[ROLLOUT_TAGS] = {[TAG_HEAD] = "a decode batch",
@@ -160,6 +162,8 @@ static void mind_waits(struct rollout *r, const struct rollout_times *t)
             c.full * c.directions * KV_BLOCK);
 }
 
+/* All ranks sample until no question is left; what each has of every answer then is its length and
+ * its place. Tokens stay where they were sampled until rollout_bring. */
 const struct answer *rollout_run(struct rollout *r, const struct rollout_job *job,
                                  struct rollout_times *t)
 {
