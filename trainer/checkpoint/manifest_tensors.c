@@ -77,7 +77,8 @@ static bool add_slice(struct tensors_reader *t, struct manifest_tensor *to)
     const bool again = before && before->shard == (int)v[0];
     if (before && (before->shard > (int)v[0] || (again && before->at.lo >= at.lo)))
         return manifest_bad(t->r, "%s: its slices are out of order", to->name);
-    if (!room_for_one(t->r, (void **)&m->pool, t->slices, &t->room, sizeof *m->pool)) return false;
+    if (!room_for_one(t->r, (void **)&m->pool, t->slices, &t->room, sizeof *m->pool) || !m->pool)
+        return false;
     m->pool[t->slices++] = (struct manifest_slice){(int)v[0], again, at};
     to->slices++;
     return true;

@@ -13,7 +13,7 @@ bool range_valid(const struct range *s, size_t n);
 /* Is there an element in both? Strides, where both have one, must be equal. */
 bool range_meets(const struct range *a, const struct range *b);
 /* How many elements are in both. Strides as above. */
-size_t range_common(const struct range *a, const struct range *b);
+size_t range_common(const struct range *s, const struct range *t);
 /* Copies what both have: `to` lies at to_at, `from` at from_at. */
 void range_copy(float *to, const struct range *to_at, const float *from,
                 const struct range *from_at);

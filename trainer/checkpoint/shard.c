@@ -58,7 +58,7 @@ static void find_again(bool *again, const struct slice **in_order, const struct 
 /* The caller's; NULL with a failure. */
 static bool *again_of(const struct slice *slices, int n, struct failure *f)
 {
-    bool *again = malloc((size_t)n + 1);
+    bool *again = calloc((size_t)n + 1, sizeof *again);
     const struct slice **in_order = malloc(((size_t)n + 1) * sizeof(const struct slice *));
     if (again && in_order)
         find_again(again, in_order, slices, n);

@@ -140,7 +140,7 @@ void spread_pack(struct packed *p, const struct manifest *m, size_t tensor)
     const struct manifest_tensor *t = &m->tensor[tensor];
     const struct manifest_slice none = {0}, *before = &none;
     const size_t most = p->n + (2 + NUMBERS * t->slices) * MOST_NUMBER;
-    if (p->room < most) {
+    if (!p->at || p->room < most) {
         unsigned char *more = realloc(p->at, most);
         SYS_OK(more, NULL, "no memory for %zu slices", t->slices);
         p->at = more;

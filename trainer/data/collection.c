@@ -118,7 +118,7 @@ struct collection *collection_open(const struct settings *set, unsigned read,
         collection_free(c);
         return NULL;
     }
-    if (c->index.found)
+    if (t && c->index.found)
         log_info("%s: %d records, as %s has them", c->index.file[0].path, c->index.records,
                  t->index);
     else if (c->job.large && t && t->index && t->world->rank == 0)

@@ -25,8 +25,8 @@ struct deal_heap {
     deal_before *before;
     int *at, n;
 };
-/* at[i] may have come to stand too far in front. */
-void deal_heap_down(struct deal_heap *h, int i);
+/* What stands at `at` may have come to stand too far in front. */
+void deal_heap_down(struct deal_heap *h, int at);
 void deal_heap_push(struct deal_heap *h, int x);
 int deal_heap_pop(struct deal_heap *h);
 /* at (n) in the opposite of that order: whatever is last by it comes first. Allocates nothing. */

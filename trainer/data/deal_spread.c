@@ -213,9 +213,9 @@ static void spread_over_directions(struct deal *d, const struct deal_shape *s, i
     int n = d->bins / s->pipelines, each = n / s->directions;
     const int *item = d->item + pipeline * n;
     spread(d, item, n, s->directions);
-    for (int k = 0; k < n; k++)
-        d->number[item[d->list[k]]] =
-            (k % each * s->directions + k / each) * s->pipelines + pipeline;
+    for (int r = 0, k = 0; r < s->directions; r++)
+        for (int i = 0; i < each; i++, k++)
+            d->number[item[d->list[k]]] = (i * s->directions + r) * s->pipelines + pipeline;
 }
 
 void deal_spread(struct deal *d, const struct deal_shape *s)

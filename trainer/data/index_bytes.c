@@ -189,7 +189,7 @@ bool index_whole(const unsigned char *bytes, size_t n)
  * file can write its checksum, too. */
 bool index_take(struct data_index *x, uint64_t identity, const unsigned char *bytes, size_t n)
 {
-    struct index_head h;
+    struct index_head h = {.files = 0};
     struct taking t = {bytes, n};
     if (!index_whole(bytes, n)) return false;
     take(&t, &h, 1, sizeof h);
