@@ -110,10 +110,10 @@ void roster_down(void)
 
 int roster_node(int rank)
 {
-    return roster.node[rank];
+    return roster.node ? roster.node[rank] : rank;
 }
 
 const char *roster_name(int rank)
 {
-    return roster.name[roster.node[rank]];
+    return roster.node ? roster.name[roster.node[rank]] : "its host";
 }

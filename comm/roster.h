@@ -24,7 +24,8 @@ struct roster_place {
  * may be settled when all ranks have come here. */
 struct roster_place roster_up(const char *host);
 void roster_down(void);
-/* The host of a rank of MPI_COMM_WORLD; its name. Local. */
+/* The host of a rank of MPI_COMM_WORLD; its name. Without roster_up each rank counts as a host of
+ * its own. Local. */
 int roster_node(int rank);
 const char *roster_name(int rank);
 
