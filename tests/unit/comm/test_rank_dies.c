@@ -223,7 +223,8 @@ static const struct failure {
     {"short_of_descriptors",
      short_of_descriptors,
      EXIT_WORLD,
-     {" more ranks, each a file descriptor", " more are needed, but ", "ulimit -n 65536"}},
+     {"connections with ", " more ranks, each a file descriptor", " more are needed, but ",
+      "ulimit -n 65536"}},
     {"all_for_other_reasons", all_for_other_reasons, EXIT_WORLD, {"rank's reason"}},
 };
 enum { N_FAILURES = sizeof failures / sizeof *failures };
