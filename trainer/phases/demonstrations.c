@@ -47,8 +47,12 @@ static void look_at_share(struct demonstrations *d, int count)
     memset(shown, 0, (size_t)count * sizeof *shown);
     for (long i = first; i < first + each && i < count; i++)
         demonstrate(d, d->from + (uint32_t)i, &shown[i]);
-    MPI_OK(MPI_Allreduce(MPI_IN_PLACE, shown, count * (int)(sizeof *shown / sizeof(int)), MPI_INT,
-                         MPI_SUM, w->comm));
+    die_place("lengths of all demonstrations of the step");
+    MPI_Request sum;
+    MPI_OK(MPI_Iallreduce(MPI_IN_PLACE, shown, count * (int)(sizeof *shown / sizeof(int)), MPI_INT,
+                          MPI_SUM, w->comm, &sum));
+    world_wait(&sum, 1);
+    die_place(NULL);
 }
 
 /* Lengths are all that dealing asks for; texts come when they are learned from
