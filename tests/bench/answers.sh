@@ -47,7 +47,7 @@ largest() {
             now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null || true)
             [ "${now:-0}" -le "$most" ] || most=$now
         done
-        sleep 0.5
+        sleep 0.05
     done
     wait "$job" || { cat log; exit 1; }
     length=$(sed -n 's/.*"response_length\/mean": *\([0-9.]*\).*/\1/p' run/metrics.jsonl)
@@ -60,6 +60,7 @@ recipe $((answers / 16)) "$tokens"
 said=$(sed -n 's/^largest rank .* \([0-9.]*\)$/\1/p' plan)
 start=$SECONDS
 largest
+[ "$said" ] && [ "$least" -gt 0 ] && [ "$most" -gt 0 ] || { echo "nothing was predicted, or no rank was seen"; cat plan; exit 1; }
 awk -v n="$answers" -v l="$length" -v s="$said" -v b="$least" -v m="$most" -v t=$((SECONDS - start)) 'BEGIN {
     printf "%d answers of %d tokens: %.1f MiB a rank predicted; resident %.1f MiB, of which %.1f MiB are had without; %.1f minutes\n",
         n, l, s, m / 1024, b / 1024, t / 60

@@ -18,13 +18,6 @@
 /* --- who allocates --- */
 
 /* The sanitizer has its own malloc, and keeps what was freed: then nothing is counted. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
 enum { COUNTED = !SANITIZED };
 
 enum { MOST_FRAMES = 24, MOST_PLACES = 8 };

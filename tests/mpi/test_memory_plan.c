@@ -12,15 +12,6 @@
 #include "trainer/run/run.h"
 #include "trainer/planner/picture.h"
 
-/* The sanitizer's own memory is resident, too. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
-
 static const char *const MODELS = "model: {layers: 9, hidden: 32, heads: 4, kv_heads: 2, ffn: 48, "
                                   "max_context: 96%s}\n"
                                   "mesh: {pp: %d, tp: %d, decode_slots: 6}\n"
@@ -212,7 +203,7 @@ static double resident(void)
 START_TEST(resident_is_planned)
 {
     struct world *w = &ck_world;
-    if (w->size > 2 || SANITIZED) return; /* a GiB each */
+    if (w->size > 2 || SANITIZED) return; /* a GiB each; the sanitizer's own is resident, too */
     struct settings s =
         recipe_of(w->size,
                   "model: {layers: 8, hidden: 512, heads: 8, ffn: 1408, max_context: 512}\n"

@@ -15,6 +15,15 @@
 #include "comm/world.h"
 #include "tests/support/check_tests.h"
 
+/* Memory is not what a program without the sanitizer has. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+
 static struct world ck_world;
 
 /* Collective over all ranks: fails the test on every rank if cond is false on any. Takes a printf

@@ -13,8 +13,6 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/learn/grad_reduce.h"
 
-enum { MAX_MEMBERS = 1024 };
-
 struct optimizer {
     struct stage *stage;
     struct bucket_list buckets;
