@@ -8,60 +8,6 @@
 
 #include <math.h>
 
-/* MR rows and NV vectors of columns of C in registers. */
-__attribute__((always_inline)) static inline void micro(float *c, size_t ldc, const float *a,
-                                                        size_t row, size_t col, const float *b,
-                                                        size_t ldb, int K, bool add, const int MR,
-                                                        const int NV)
-{
-    vec sum[8][4];
-    for (int i = 0; i < MR; i++)
-        for (int j = 0; j < NV; j++)
-            sum[i][j] = add ? vec_load(c + (size_t)i * ldc + j * LANES) : (vec){0};
-    for (int k = 0; k < K; k++) {
-        vec right[4];
-        for (int j = 0; j < NV; j++) right[j] = vec_load(b + (size_t)k * ldb + j * LANES);
-        for (int i = 0; i < MR; i++) {
-            vec left = vec_all(a[(size_t)i * row + (size_t)k * col]);
-            for (int j = 0; j < NV; j++) sum[i][j] = vec_fma(left, right[j], sum[i][j]);
-        }
-    }
-    for (int i = 0; i < MR; i++)
-        for (int j = 0; j < NV; j++) vec_store(c + (size_t)i * ldc + j * LANES, sum[i][j]);
-}
-
-#define MICRO(mr, nv) micro(c, C.row, a, A.row, A.col, b, B.row, K, add, mr, nv)
-
-/* NV columns' worth for all M rows. */
-#define COLUMNS(nv)                                                                               \
-    static void columns_##nv(struct tile C, struct tile A, struct tile B, int M, int K, bool add) \
-    {                                                                                             \
-        const float *a = A.p, *b = B.p;                                                           \
-        float *c = C.p;                                                                           \
-        int left = M;                                                                             \
-        for (; (nv) == 1 && left >= 8; left -= 8, a += 8 * A.row, c += 8 * C.row) MICRO(8, nv);   \
-        for (; left >= 4; left -= 4, a += 4 * A.row, c += 4 * C.row) MICRO(4, nv);                \
-        for (; left >= 2; left -= 2, a += 2 * A.row, c += 2 * C.row) MICRO(2, nv);                \
-        if (left) MICRO(1, nv);                                                                   \
-    }
-COLUMNS(1)
-COLUMNS(2)
-#if LANES == 16
-COLUMNS(4)
-#endif
-
-void OP(tile_multiply)(struct tile C, struct tile A, struct tile B, int M, int N, int K, bool add)
-{
-    int left = N;
-#if LANES == 16
-    for (; left >= 4 * LANES; left -= 4 * LANES, B.p += 4 * LANES, C.p += 4 * LANES)
-        columns_4(C, A, B, M, K, add);
-#endif
-    for (; left >= 2 * LANES; left -= 2 * LANES, B.p += 2 * LANES, C.p += 2 * LANES)
-        columns_2(C, A, B, M, K, add);
-    for (; left > 0; left -= LANES, B.p += LANES, C.p += LANES) columns_1(C, A, B, M, K, add);
-}
-
 /* Entries from n to end are set to -inf, so that rows are summed in whole vectors whatever their
  * length: an entry's place in the sum depends only on its position (P1). */
 float OP(softmax_row)(float *s, int n, int end, float *sum)
@@ -86,93 +32,114 @@ void OP(row_finish)(real *out, const float *row, float sum, int D)
     FOR_VECS(i, left, D, { vec_out(out + i, vec_load(row + i) / sum + 0.0f, left); });
 }
 
-void OP(head_load)(float *to, const real *from, size_t step, int rows, int D, float scale)
-{
-    int width = head_width(D);
-    for (int t = 0; t < rows; t++) {
-        float *restrict row = to + (size_t)t * (size_t)width;
-        const real *restrict in = from + (size_t)t * step;
-        for (int i = 0; i < D; i++) row[i] = real_get(in[i]) * scale;
-        for (int i = D; i < width; i++) row[i] = 0;
-    }
-}
-
-void OP(head_transpose)(float *to, const float *from, int n, int D)
-{
-    size_t width = (size_t)head_width(D), columns = (size_t)transposed_width(n);
-    for (int first = 0; first < n; first += 16)
-        for (int i = 0; i < D; i++)
-            for (int j = first; j < first + 16; j++)
-                to[(size_t)i * columns + (size_t)j] =
-                    j < n ? from[(size_t)j * width + (size_t)i] : 0.0f;
-}
-
 /* --- forward --- */
 
 size_t OP(attention_scratch)(const struct dims *d, int T)
 {
-    int longest = T < d->max_context ? T : d->max_context;
-    size_t width = (size_t)head_width(d->D), columns = (size_t)transposed_width(longest);
-    size_t sequence = (4 + 2) * columns * width; /* K, V, their gradients; transposes */
+    int longest = round_up(smaller(T, d->max_context), KEYS);
+    size_t width = (size_t)head_width(d->D);
+    size_t sequence = 5 * (size_t)longest * width; /* keys, values, their transposes, gradients */
     size_t scores = QUERIES * (size_t)round_up(d->max_context, KEYS);
     size_t rows = QUERIES * (3 * width + 2 * KEYS); /* q, dout, dq or out; P, dS */
     size_t keys = KEYS * width;                     /* a run of the cache */
     return (sequence + scores + rows + keys) * sizeof(float);
 }
 
-/* One sequence's keys (D, transposed_width) and values (n, width) of one kv head. */
-struct kv_head {
+/* One sequence's keys, transposed in runs, and values (n, width) of one kv head; QUERIES rows of
+ * one query head. */
+struct attended {
     float *keys, *values;
-    int n, D, width;
+    float *q, *out; /* (QUERIES, width); q is scaled, out weighted values */
+    float *scores;  /* runs of (QUERIES, KEYS) */
+    int n, D, first, M;
+    vec most[QUERIES],
+        total[QUERIES]; /* by lane: of keys whose position has the lane's remainder */
+    float largest[QUERIES];
 };
 
-static void head_read(struct kv_head *h, const real *key, const real *value, size_t step,
-                      float *rows)
+/* Scores of the run at key j; -inf where a query does not see the key. */
+static void run_scores(struct attended *a, int j)
 {
-    OP(head_load)(rows, key, step, h->n, h->D, 1.0f);
-    OP(head_load)(h->values, value, step, h->n, h->D, 1.0f);
-    OP(head_transpose)(h->keys, rows, h->n, h->D);
+    size_t width = (size_t)head_width(a->D);
+    float *scores = a->scores + (size_t)j * QUERIES;
+    struct tile K = {a->keys + (size_t)j * (size_t)a->D, KEYS, 1};
+    for (struct strip s = {0}; strip_next(&s, a->first, a->M, j);) {
+        float *row = scores + s.row * KEYS;
+        struct tile Q = {a->q + (size_t)s.row * width, width, 1}, S = {row, KEYS, 1};
+        OP(tile_multiply)(S, Q, K, s.rows, s.keys, a->D, false);
+        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS) {
+            for (int i = a->first + r + 1 - j; i < s.keys; i++) row[i] = -INFINITY;
+            vec most = a->most[r];
+            for (int i = 0; i < s.keys; i += LANES) most = vec_max(most, vec_load(row + i));
+            a->most[r] = most;
+        }
+    }
 }
 
-/* Queries [first, first+M) of one head against the keys up to their own. q: scaled, (M, width).
- * Results: out (M, width) weighted values, sums (M) of the weights. */
-static void attend(float *out, float *sums, float *lse, int lse_step, float *scores,
-                   const struct kv_head *h, float *q, int first, int M)
+/* Scores of the run at key j -> e^(score - largest), and its weighted values. */
+static void run_values(struct attended *a, int j)
 {
-    size_t width = (size_t)h->width, columns = (size_t)transposed_width(h->n);
-    int end = round_up(first + M, 16);
-    struct tile Q = {q, width, 1}, K = {h->keys, columns, 1}, S = {scores, (size_t)end, 1};
-    struct tile V = {h->values, width, 1}, O = {out, width, 1};
-    OP(tile_multiply)(S, Q, K, M, end, h->D, false);
-    for (int r = 0; r < M; r++) {
-        float most = OP(softmax_row)(scores + r * end, first + r + 1, end, &sums[r]);
-        lse[r * lse_step] = most + logf(sums[r]);
+    size_t width = (size_t)head_width(a->D);
+    float *scores = a->scores + (size_t)j * QUERIES;
+    struct tile V = {a->values + (size_t)j * width, width, 1};
+    for (struct strip s = {0}; strip_next(&s, a->first, a->M, j);) {
+        float *row = scores + s.row * KEYS;
+        struct tile P = {row, KEYS, 1}, O = {a->out + (size_t)s.row * width, width, 1};
+        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS) {
+            vec total = a->total[r];
+            for (int i = 0; i < s.keys; i += LANES) {
+                vec p = vec_exp(vec_load(row + i) - a->largest[r]);
+                vec_store(row + i, p);
+                total += p;
+            }
+            a->total[r] = total;
+        }
+        OP(tile_multiply)
+        (O, P, V, s.rows, (int)width, strip_seen(&s, a->first, j), j > 0);
     }
-    OP(tile_multiply)(O, S, V, M, h->width, first + M, false);
+}
+
+/* Queries [first, first+M) of one head against the keys up to their own. */
+static void attend(struct attended *a, real *out, float *lse, const struct dims *d)
+{
+    int width = head_width(a->D), end = a->first + a->M;
+    for (int r = 0; r < a->M; r++) {
+        a->most[r] = vec_all(-INFINITY);
+        a->total[r] = (vec){0};
+    }
+    for (int j = 0; j < end; j += KEYS) run_scores(a, j);
+    for (int r = 0; r < a->M; r++) a->largest[r] = vec_largest(a->most[r]);
+    for (int j = 0; j < end; j += KEYS) run_values(a, j);
+    for (int r = 0; r < a->M; r++) {
+        float sum = vec_sum(a->total[r]);
+        lse[r * d->Hq] = a->largest[r] + logf(sum);
+        OP(row_finish)(out + r * d->Hq * d->D, a->out + r * width, sum, d->D);
+    }
 }
 
 /* Keys and values of a kv head are widened once and used by all query heads of its group. */
 static void sequence_forward(real *out, float *lse, const real *qkv, int n, const struct dims *d,
                              float *scratch)
 {
-    size_t step = (size_t)dims_qkv(d), columns = (size_t)transposed_width(n);
-    int group = d->Hq / d->Hkv, width = head_width(d->D);
-    struct kv_head h = {.n = n, .D = d->D, .width = width, .keys = scratch};
-    h.values = h.keys + columns * (size_t)width;
-    float *rows = h.values + columns * (size_t)width, *q = rows + columns * (size_t)width;
-    float *weighted = q + QUERIES * width, *scores = weighted + QUERIES * width, sums[QUERIES];
+    size_t step = (size_t)dims_qkv(d), width = (size_t)head_width(d->D);
+    size_t rows = (size_t)round_up(n, KEYS) * width;
+    int group = d->Hq / d->Hkv;
+    struct attended a = {.n = n, .D = d->D, .keys = scratch, .values = scratch + rows};
+    a.q = a.values + rows;
+    a.out = a.q + QUERIES * width;
+    a.scores = a.out + QUERIES * width;
     float scale = 1.0f / sqrtf((float)d->D);
     for (int kv = 0; kv < d->Hkv; kv++) {
         const real *key = qkv + (d->Hq + kv) * d->D;
-        head_read(&h, key, key + d->Hkv * d->D, step, rows);
+        OP(head_transpose)(a.keys, key, step, n, d->D, a.out);
+        OP(head_load)(a.values, key + d->Hkv * d->D, step, n, d->D, 1.0f);
         for (int head = kv * group; head < (kv + 1) * group; head++)
-            for (int t = 0; t < n; t += QUERIES) {
-                int M = n - t < QUERIES ? n - t : QUERIES;
-                OP(head_load)(q, qkv + (size_t)t * step + head * d->D, step, M, d->D, scale);
-                attend(weighted, sums, lse + t * d->Hq + head, d->Hq, scores, &h, q, t, M);
-                real *to = out + ((size_t)t * (size_t)d->Hq + (size_t)head) * (size_t)d->D;
-                for (int r = 0; r < M; r++) OP(row_finish)
-                (to + r * d->Hq * d->D, weighted + r * width, sums[r], d->D);
+            for (a.first = 0; a.first < n; a.first += QUERIES) {
+                size_t t = (size_t)a.first;
+                a.M = smaller(QUERIES, n - a.first);
+                OP(head_load)(a.q, qkv + t * step + head * d->D, step, a.M, d->D, scale);
+                attend(&a, out + (t * (size_t)d->Hq + (size_t)head) * (size_t)d->D,
+                       lse + t * (size_t)d->Hq + head, d);
             }
     }
 }

@@ -1,32 +1,39 @@
-/* What the three attention files share. Inside attention everything is float, in scratch; a head's
- * rows are padded with zeros from D to head_width floats. */
+/* What the attention files share. Inside attention everything is float, in scratch; a head's rows
+ * are padded with zeros from D to head_width floats.
+ *
+ * Queries are worked off in blocks, keys in runs, both counted from the sequence's first position.
+ * A block meets a run in one tile of scores, which stays in the nearest caches while it is used;
+ * the run's keys and values are read once for all of the block. Where the diagonal crosses a tile,
+ * its rows are cut into strips, each with as many keys as its last row sees. */
 #ifndef DUET_MODEL_CPU_ATTENTION_H
 #define DUET_MODEL_CPU_ATTENTION_H
 
 #include "model/cpu/vec.h"
 
 enum {
-    QUERIES = 16, /* query rows handled together */
-    KEYS =
-        64 /* cached keys, and in the backward pass all keys, are handled in runs of this length */
+    QUERIES = 64, /* query rows handled together */
+    KEYS = 64,    /* keys of a run */
+    STRIP = 16    /* rows, and keys, of a strip on the diagonal */
 };
 
 static inline int round_up(int n, int to)
 {
     return (n + to - 1) / to * to;
 }
+static inline int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+static inline int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
 static inline int head_width(int D)
 {
     return round_up(D, 16);
 }
-/* Columns of a row of transposed keys: a multiple of 16, and never of 64, so that a column does not
- * fall into one cache set. */
-static inline int transposed_width(int n)
-{
-    return round_up(n, 64) + 16;
-}
 
-/* A view of floats: rows `row` apart, columns `col` apart. */
+/* A view of floats: rows `row` apart, columns `col` apart; one of the two is 1. */
 struct tile {
     float *p;
     size_t row, col;
@@ -46,8 +53,34 @@ void OP(row_finish)(real *out, const float *row, float sum, int D);
 
 /* One head's rows, `step` elements apart, to float rows of head_width; scaled. */
 void OP(head_load)(float *to, const real *from, size_t step, int rows, int D, float scale);
-/* to (D, transposed_width(n)) = transpose of from (n, head_width); columns from n up to a multiple
- * of 16 are 0. */
-void OP(head_transpose)(float *to, const float *from, int n, int D);
+
+/* The same transposed, in runs: key j at column j % KEYS of run j / KEYS, which is (D, KEYS);
+ * columns from n up to the end of the last run are 0. `some` is room for KEYS rows. */
+void OP(head_transpose)(float *to, const real *from, size_t step, int n, int D, float *some);
+
+/* A block of queries [first, first + M) and the run of keys that begins at key j: rows [row,
+ * row + rows) of the block see at most the run's first `keys` keys, which is all of it or, in a
+ * strip, a multiple of 16. */
+struct strip {
+    int row, rows, keys;
+};
+
+/* From the strip's last row to the next one; {0} before the first. False: none is left. */
+static inline bool strip_next(struct strip *s, int first, int M, int j)
+{
+    int row = s->rows > 0 ? s->row + s->rows : larger(0, j - first);
+    int whole = j + KEYS - STRIP - first; /* from this row on the run is seen to its last strip */
+    bool cut = row < whole;
+    *s = (struct strip){.row = row,
+                        .rows = cut ? smaller(STRIP, M - row) : M - row,
+                        .keys = cut ? first + row + STRIP - j : KEYS};
+    return s->rows > 0;
+}
+
+/* How many of the strip's keys there are: none is behind the last query of all. */
+static inline int strip_seen(const struct strip *s, int first, int j)
+{
+    return smaller(s->keys, first + s->row + s->rows - j);
+}
 
 #endif

@@ -6,9 +6,9 @@
 #include <math.h>
 #include "model/cpu/attention.h"
 
-/* One kv head of one sequence, all (n, width) but the transposes (D, transposed_width(n)). */
+/* One kv head of one sequence: (n, width); the transposes in runs of (D, KEYS). */
 struct kv_head_back {
-    float *keys, *keys_t, *values_t, *dkeys, *dvalues, *rows;
+    float *keys, *keys_t, *values_t, *dkeys, *dvalues;
     int n, D, width;
 };
 /* QUERIES rows of one query head. */
@@ -19,48 +19,72 @@ struct queries {
     int first, M;
 };
 
-static void head_read(struct kv_head_back *h, const real *key, const real *value, size_t step)
+/* `some` is room for KEYS rows. */
+static void head_read(struct kv_head_back *h, const real *key, const real *value, size_t step,
+                      float *some)
 {
     size_t bytes = (size_t)h->n * (size_t)h->width * sizeof(float);
     OP(head_load)(h->keys, key, step, h->n, h->D, 1.0f);
-    OP(head_load)(h->rows, value, step, h->n, h->D, 1.0f);
-    OP(head_transpose)(h->keys_t, h->keys, h->n, h->D);
-    OP(head_transpose)(h->values_t, h->rows, h->n, h->D);
+    OP(head_transpose)(h->keys_t, key, step, h->n, h->D, some);
+    OP(head_transpose)(h->values_t, value, step, h->n, h->D, some);
     memset(h->dkeys, 0, bytes);
     memset(h->dvalues, 0, bytes);
 }
 
-/* Scores S and dP of `columns` keys -> P and dS; 0 where a query does not see the key. */
-static void probabilities(struct queries *b, int first_key, int columns)
+/* Scores S and dP of a strip -> P and dS; 0 where a query does not see the key. */
+static void probabilities(struct queries *b, const struct strip *s, int j)
 {
-    for (int r = 0; r < b->M; r++) {
-        int seen = b->first + r + 1 - first_key;
-        for (int j = 0; j < columns; j += LANES) {
-            float *p = b->P + r * KEYS + j, *ds = b->dS + r * KEYS + j;
-            vec_int sees = vec_first(seen - j);
-            vec e = vec_select(sees, vec_exp(vec_load(p) - b->lse[r]), (vec){0});
-            vec_store(p, e);
-            vec_store(ds, vec_select(sees, e * (vec_load(ds) - b->delta[r]), (vec){0}));
+    for (int r = s->row; r < s->row + s->rows; r++) {
+        int seen = b->first + r + 1 - j;
+        float *P = b->P + r * KEYS, *dS = b->dS + r * KEYS;
+        for (int i = 0; i < s->keys; i += LANES) {
+            vec e = vec_exp(vec_load(P + i) - b->lse[r]);
+            vec ds = e * (vec_load(dS + i) - b->delta[r]);
+            if (seen < i + LANES) {
+                vec_int sees = vec_first(seen - i);
+                e = vec_select(sees, e, (vec){0});
+                ds = vec_select(sees, ds, (vec){0});
+            }
+            vec_store(P + i, e);
+            vec_store(dS + i, ds);
         }
     }
 }
 
-/* Keys [j, j+KEYS), or as far as the last query sees. */
-static void key_run(struct queries *b, const struct kv_head_back *h, int j)
+/* P, dS and dQ of the run at key j. */
+static void run_queries(struct queries *b, const struct kv_head_back *h, int j)
 {
-    size_t w = (size_t)h->width, at = (size_t)j * w, t = (size_t)transposed_width(h->n);
-    int last = b->first + b->M - j, here = last < KEYS ? last : KEYS, columns = round_up(here, 16);
-    struct tile Q = {b->q, w, 1}, dO = {b->dout, w, 1}, dQ = {b->dq, w, 1};
-    struct tile P = {b->P, KEYS, 1}, P_t = {b->P, 1, KEYS};
-    struct tile dS = {b->dS, KEYS, 1}, dS_t = {b->dS, 1, KEYS};
-    struct tile K = {h->keys + at, w, 1}, dK = {h->dkeys + at, w, 1}, dV = {h->dvalues + at, w, 1};
-    struct tile K_t = {h->keys_t + j, t, 1}, V_t = {h->values_t + j, t, 1};
-    OP(tile_multiply)(P, Q, K_t, b->M, columns, h->D, false);
-    OP(tile_multiply)(dS, dO, V_t, b->M, columns, h->D, false);
-    probabilities(b, j, columns);
-    OP(tile_multiply)(dV, P_t, dO, here, h->width, b->M, true);
-    OP(tile_multiply)(dK, dS_t, Q, here, h->width, b->M, true);
-    OP(tile_multiply)(dQ, dS, K, b->M, h->width, here, j > 0);
+    size_t w = (size_t)h->width, at = (size_t)j * (size_t)h->D;
+    struct tile K = {h->keys + (size_t)j * w, w, 1};
+    struct tile K_t = {h->keys_t + at, KEYS, 1}, V_t = {h->values_t + at, KEYS, 1};
+    for (struct strip s = {0}; strip_next(&s, b->first, b->M, j);) {
+        size_t rows = (size_t)s.row * w;
+        struct tile Q = {b->q + rows, w, 1}, dO = {b->dout + rows, w, 1}, dQ = {b->dq + rows, w, 1};
+        struct tile P = {b->P + s.row * KEYS, KEYS, 1}, dS = {b->dS + s.row * KEYS, KEYS, 1};
+        OP(tile_multiply)(P, Q, K_t, s.rows, s.keys, h->D, false);
+        OP(tile_multiply)(dS, dO, V_t, s.rows, s.keys, h->D, false);
+        probabilities(b, &s, j);
+        OP(tile_multiply)(dQ, dS, K, s.rows, h->width, strip_seen(&s, b->first, j), j > 0);
+    }
+}
+
+/* dV and dK of the run at key j. Keys that all queries of the block see are done together, the
+ * others by strips, each with the queries from its first key on. */
+static void run_keys(struct queries *b, const struct kv_head_back *h, int j)
+{
+    int seen = smaller(KEYS, b->first + b->M - j),
+        all = b->first - j + STRIP; /* a multiple of STRIP */
+    size_t w = (size_t)h->width;
+    for (int key = 0, keys; key < seen; key += keys) {
+        keys = smaller(key < all ? all : STRIP, seen - key);
+        int row = larger(0, j + key - b->first);
+        size_t at = (size_t)(j + key) * w, from = (size_t)row * w;
+        struct tile P_t = {b->P + row * KEYS + key, 1, KEYS}, dO = {b->dout + from, w, 1};
+        struct tile dS_t = {b->dS + row * KEYS + key, 1, KEYS}, Q = {b->q + from, w, 1};
+        struct tile dV = {h->dvalues + at, w, 1}, dK = {h->dkeys + at, w, 1};
+        OP(tile_multiply)(dV, P_t, dO, keys, h->width, b->M - row, true);
+        OP(tile_multiply)(dK, dS_t, Q, keys, h->width, b->M - row, true);
+    }
 }
 
 static float row_dot(const float *a, const float *b, int width)
@@ -95,7 +119,10 @@ static void query_block(struct queries *b, const struct query_run *s, const stru
         b->lse[r] = s->lse[(b->first + r) * d->Hq + head];
     }
     OP(head_load)(b->q, s->qkv + at, step, b->M, d->D, scale);
-    for (int j = 0; j < b->first + b->M; j += KEYS) key_run(b, h, j);
+    for (int j = 0; j < b->first + b->M; j += KEYS) {
+        run_queries(b, h, j);
+        run_keys(b, h, j);
+    }
     for (int r = 0; r < b->M; r++) {
         float *dq = b->dq + r * h->width;
         for (int i = 0; i < d->D; i++) dq[i] *= scale;
@@ -127,16 +154,16 @@ static void sequence_backward(const struct query_run *s, int n, float *scratch)
     const struct dims *d = s->d;
     struct kv_head_back h = {.n = n, .D = d->D, .width = head_width(d->D)};
     struct queries b = {0};
-    size_t rows = (size_t)(transposed_width(n) * h.width), few = (size_t)(QUERIES * h.width);
-    float **all[] = {&h.keys, &h.keys_t, &h.values_t, &h.dkeys, &h.dvalues, &h.rows};
+    size_t rows = (size_t)round_up(n, KEYS) * (size_t)h.width, few = (size_t)(QUERIES * h.width);
+    float **all[] = {&h.keys, &h.keys_t, &h.values_t, &h.dkeys, &h.dvalues};
     float **some[] = {&b.q, &b.dout, &b.dq};
-    for (int i = 0; i < 6; i++) *all[i] = carve(&scratch, rows);
+    for (int i = 0; i < 5; i++) *all[i] = carve(&scratch, rows);
     for (int i = 0; i < 3; i++) *some[i] = carve(&scratch, few);
     b.P = carve(&scratch, QUERIES * KEYS);
     b.dS = carve(&scratch, QUERIES * KEYS);
     for (int kv = 0; kv < d->Hkv; kv++) {
         const real *key = s->qkv + (d->Hq + kv) * d->D;
-        head_read(&h, key, key + d->Hkv * d->D, (size_t)dims_qkv(d));
+        head_read(&h, key, key + d->Hkv * d->D, (size_t)dims_qkv(d), b.dq);
         for (int head = kv * (d->Hq / d->Hkv); head < (kv + 1) * (d->Hq / d->Hkv); head++)
             for (b.first = 0; b.first < n; b.first += QUERIES) {
                 b.M = n - b.first < QUERIES ? n - b.first : QUERIES;

@@ -304,7 +304,7 @@ END_TEST
 
 static void attention_case(int Hq, int Hkv, int D, const int *start, int n)
 {
-    struct dims d = {.Hq = Hq, .Hkv = Hkv, .D = D, .max_context = 100};
+    struct dims d = {.Hq = Hq, .Hkv = Hkv, .D = D, .max_context = 200};
     struct segments seg = {n, start};
     size_t T = (size_t)start[n], in = T * (size_t)dims_qkv(&d), out = T * (size_t)(Hq * D);
     size_t bytes = ops->attention_scratch(&d, (int)T),
@@ -334,6 +334,10 @@ START_TEST(attention)
     attention_case(2, 2, 10, (const int[]){0, 1, 18, 33, 97}, 4);
     attention_case(6, 1, 64, (const int[]){0, 16, 48}, 2);
     attention_case(20, 1, 8, (const int[]){0, 33}, 1);
+    /* on both sides of blocks of queries and runs of keys (model/cpu/attention.h) */
+    attention_case(3, 1, 80, (const int[]){0, 64, 129, 130, 193}, 4);
+    attention_case(7, 1, 128, (const int[]){0, 130}, 1);
+    attention_case(2, 1, 16, (const int[]){0, 65, 193}, 2);
 }
 END_TEST
 

@@ -257,12 +257,16 @@ END_TEST
 
 /* --- attention --- */
 
-static const struct dims heads[] = {{.Hq = 4, .Hkv = 2, .D = 16, .max_context = 80},
-                                    {.Hq = 3, .Hkv = 1, .D = 10, .max_context = 80},
-                                    {.Hq = 2, .Hkv = 2, .D = 64, .max_context = 80},
-                                    {.Hq = 18, .Hkv = 1, .D = 8, .max_context = 80}};
-enum { HEADS = 4, LENGTHS = 5, PACKED = 1 + 16 + 17 + 45 + 80 };
-static const int start[LENGTHS + 1] = {0, 1, 17, 34, 79, PACKED};
+/* Lengths on both sides of a strip, a block of queries and a run of keys (attention.h). */
+enum { LENGTHS = 6, LONGEST = 150, PACKED = 1 + 16 + 17 + 45 + 64 + LONGEST };
+static const int start[LENGTHS + 1] = {0, 1, 17, 34, 79, 143, PACKED};
+static const struct dims heads[] = {{.Hq = 4, .Hkv = 2, .D = 16, .max_context = LONGEST},
+                                    {.Hq = 3, .Hkv = 1, .D = 10, .max_context = LONGEST},
+                                    {.Hq = 2, .Hkv = 2, .D = 64, .max_context = LONGEST},
+                                    {.Hq = 18, .Hkv = 1, .D = 8, .max_context = LONGEST},
+                                    {.Hq = 10, .Hkv = 2, .D = 80, .max_context = LONGEST},
+                                    {.Hq = 7, .Hkv = 1, .D = 128, .max_context = LONGEST}};
+enum { HEADS = sizeof heads / sizeof *heads };
 
 /* Forward and backward of a packed micro-batch, kept for comparison. */
 struct packed {
@@ -329,11 +333,12 @@ START_TEST(attention_prefix)
     for (int c = 0; c < HEADS; c++) {
         struct packed p;
         packed_make(&p, &heads[c]);
-        char *y = malloc(80 * p.out), *whole = p.y + start[4] * (int)p.out;
-        for (int n = 1; n <= 80; n++) {
+        size_t last = (size_t)start[LENGTHS - 1];
+        char *y = malloc(LONGEST * p.out), *whole = p.y + last * p.out;
+        for (int n = 1; n <= LONGEST; n++) {
             int alone[] = {0, n};
-            ops->attention_forward(y, p.lse, p.qkv + start[4] * (int)p.in,
-                                   (struct segments){1, alone}, p.d, p.scratch);
+            ops->attention_forward(y, p.lse, p.qkv + last * p.in, (struct segments){1, alone}, p.d,
+                                   p.scratch);
             ck_assert_mem_eq(y, whole, (size_t)n * p.out);
         }
         free(y);
@@ -342,8 +347,8 @@ START_TEST(attention_prefix)
 }
 END_TEST
 
-/* A cache whose unused memory is NaN, with sequence s in blocks s, s+5, s+10, ... */
-enum { BLOCKS = 5 };
+/* A cache whose unused memory is NaN, with sequence s in blocks s, s+6, s+12, ... */
+enum { BLOCKS = 10 };
 struct cached {
     struct kv_layer kv;
     int table[LENGTHS][BLOCKS];
@@ -386,9 +391,9 @@ static void cached_rows(struct cached *k, const struct packed *p, const int *row
 START_TEST(attention_cached)
 {
     if (!setup(_i)) return;
-    static const int cuts[] = {0, 1, 7, 16, 17, 40, 80};
+    static const int cuts[] = {0, 1, 7, 16, 17, 40, 65, LONGEST};
     for (int c = 0; c < HEADS; c++)
-        for (int i = 0; i < 7; i++) {
+        for (int i = 0; i < 8; i++) {
             struct packed p;
             struct cached k;
             int row[PACKED], T = 0;
@@ -399,7 +404,7 @@ START_TEST(attention_cached)
                 if (r - start[s] < cuts[i]) row[T++] = r;
             }
             cached_rows(&k, &p, row, T);
-            for (int at = cuts[i]; at < 80; at++) {
+            for (int at = cuts[i]; at < LONGEST; at++) {
                 T = 0;
                 for (int s = LENGTHS - 1; s >= 0; s--)
                     if (start[s] + at < start[s + 1]) row[T++] = start[s] + at;
