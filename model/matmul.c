@@ -10,15 +10,8 @@
 #include "comm/base/log.h"
 #include "comm/base/memory.h"
 #include "comm/watch.h"
+#include "model/matmul_pack.h"
 #include "model/row_trial.h"
-
-#define DNNL_OK(call)                                                                              \
-    do {                                                                                           \
-        dnnl_status_t status_ = (call);                                                            \
-        if (status_ != dnnl_success)                                                               \
-            die_fmt(__FILE__, __LINE__, EXIT_WORLD, #call, "see the oneDNN manual for the status", \
-                    "oneDNN status %d", (int)status_);                                             \
-    } while (0)
 
 enum { MAX_BLOCKS = 3, SCRATCH_LIMIT = 64 << 20 };
 
@@ -38,8 +31,7 @@ struct product {
     int blocks;
     bool by_row;                     /* no block passed the trial: one row a call */
     struct kernel block[MAX_BLOCKS]; /* rows ascending */
-    dnnl_primitive_t reorder;        /* from the weight as stored, a view of (N, K) */
-    dnnl_memory_t reorder_from, reorder_to;
+    struct matmul_pack pack;         /* from the weight as stored, a view of (N, K) */
 };
 
 struct matmul_shape {
@@ -210,33 +202,6 @@ static bool block_make(struct product *p, int rows)
     return true;
 }
 
-static void reorder_make(struct product *p, const dnnl_memory_desc_t *stored)
-{
-    dnnl_primitive_desc_t pd;
-    DNNL_OK(
-        dnnl_reorder_primitive_desc_create(&pd, stored, lib.engine, &p->packed, lib.engine, NULL));
-    DNNL_OK(dnnl_primitive_create(&p->reorder, pd));
-    DNNL_OK(dnnl_primitive_desc_destroy(pd));
-    p->reorder_from = memory_of(stored);
-    p->reorder_to = memory_of(&p->packed);
-}
-
-static void reorder_free(struct product *p)
-{
-    DNNL_OK(dnnl_primitive_destroy(p->reorder));
-    DNNL_OK(dnnl_memory_destroy(p->reorder_from));
-    DNNL_OK(dnnl_memory_destroy(p->reorder_to));
-}
-
-static void reorder_run(const struct product *p, void *packed, const void *stored)
-{
-    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_from, unconst(stored)));
-    DNNL_OK(dnnl_memory_set_data_handle(p->reorder_to, packed));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, p->reorder_from}, {DNNL_ARG_TO, p->reorder_to}};
-    DNNL_OK(dnnl_primitive_execute(p->reorder, lib.stream, 2, args));
-    DNNL_OK(dnnl_stream_wait(lib.stream));
-}
-
 /* --- row invariance --- */
 
 /* A product under trial, with a weight. */
@@ -260,7 +225,7 @@ static void product_trim(struct product *p, enum matmul_type stored_type)
     void *stored = aligned_bytes(n * matmul_type_bytes(stored_type));
     void *packed = aligned_bytes(dnnl_memory_desc_get_size(&p->packed));
     trial_fill(stored, n, stored_type, 7, 8);
-    reorder_run(p, packed, stored);
+    matmul_pack_run(&p->pack, lib.stream, packed, stored);
     struct tried ctx = {p, packed};
     int rows[MAX_BLOCKS], kept = 0;
     bool keep[MAX_BLOCKS];
@@ -289,15 +254,16 @@ static void product_make(struct product *p, int n, int k, int row_stride, int co
     size_t widest = (size_t)(n > k ? n : k) * sizeof(float);
     for (int b = 0; b < MAX_BLOCKS; b++)
         if (b == 0 || (size_t)rows[b] * widest <= SCRATCH_LIMIT) block_make(p, rows[b]);
-    if (p->blocks > 0) {
-        reorder_make(p, &stored);
+    bool tried = p->blocks > 0;
+    if (tried) {
+        matmul_pack_make(&p->pack, lib.engine, &stored, &p->packed);
         product_trim(p, stored_type);
     }
     if (p->blocks > 0) return;
-    if (p->reorder) reorder_free(p);
+    if (tried) matmul_pack_free(&p->pack);
     p->by_row = true; /* one row a call: invariant whatever the library does */
     INVARIANT(block_make(p, 1), "oneDNN has no matmul for %d x %d", n, k);
-    reorder_make(p, &stored);
+    matmul_pack_make(&p->pack, lib.engine, &stored, &p->packed);
 }
 
 /* --- shapes --- */
@@ -414,7 +380,7 @@ size_t matmul_packed_bytes(const struct matmul_shape *s, enum matmul_direction d
 void matmul_pack(void *packed, const struct matmul_shape *s, enum matmul_direction d, const void *w)
 {
     threads_apply();
-    reorder_run(&s->product[d], packed, w);
+    matmul_pack_run(&s->product[d].pack, lib.stream, packed, w);
 }
 
 /* The largest block of which more than about half is used. */

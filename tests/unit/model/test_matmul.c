@@ -155,9 +155,54 @@ START_TEST(gradient_pieces_that_disagree_are_left_out)
 }
 END_TEST
 
+static void *room(size_t bytes)
+{
+    return aligned_alloc(64, (bytes + 127) / 64 * 64);
+}
+
+/* The rows of a unit matrix times a packed weight are that weight, (in, out) seen from the product:
+ * to the last bit. */
+static void product_is_weight(const struct matmul_shape *s, enum matmul_direction d, int n, int k,
+                              const uint16_t *w)
+{
+    int in = d ? n : k, out = d ? k : n, R = matmul_block(s, d, in);
+    float *unit = room((size_t)(R * in) * 4), *y = room((size_t)(R * out) * 4);
+    void *packed = room(matmul_packed_bytes(s, d));
+    matmul_pack(packed, s, d, w);
+    for (int from = 0; from < in; from += R) {
+        memset(unit, 0, (size_t)(R * in) * sizeof *unit);
+        for (int r = 0; r < R && from + r < in; r++) unit[r * in + from + r] = 1;
+        matmul_run(y, s, d, unit, packed, R);
+        for (int i = 0; i < R * out && from + i / out < in; i++) {
+            int row = from + i / out, col = i % out;
+            uint32_t bits = (uint32_t)w[d ? row * k + col : col * k + row] << 16;
+            if (memcmp(&bits, &y[i], sizeof bits) != 0)
+                ck_abort_msg("%d x %d, direction %d: %d, %d", n, k, d, row, col);
+        }
+    }
+    free(unit);
+    free(y);
+    free(packed);
+}
+
+/* Whoever widened it, the library or we (model/matmul_pack.h). */
+START_TEST(packed_weights_are_the_stored_ones)
+{
+    static const int sizes[][2] = {{1, 1}, {1, 9}, {9, 1}, {16, 16}, {33, 7}, {30, 66}, {70, 64}};
+    int n = sizes[_i][0], k = sizes[_i][1];
+    const struct matmul_shape *s = matmul_shape_get(n, k, MATMUL_WIDENED, true);
+    uint16_t *w = malloc((size_t)(n * k) * sizeof *w);
+    trial_fill(w, (size_t)(n * k), MATMUL_BF16, 3, 10);
+    product_is_weight(s, MATMUL_FORWARD, n, k, w);
+    product_is_weight(s, MATMUL_BACKWARD, n, k, w);
+    free(w);
+}
+END_TEST
+
 #define TESTS(X)                                          \
     X(blocks_that_disagree_are_left_out, .to = 2 * CASES) \
     X(exact_data_shows_no_planted_kernel)                 \
+    X(packed_weights_are_the_stored_ones, .to = 7)        \
     X(gradient_pieces_that_disagree_are_left_out, .to = 4)
 
 UNIT_MAIN("P1: matmul")
