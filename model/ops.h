@@ -18,6 +18,7 @@
 #include "comm/base/arena.h"
 #include "comm/base/exact.h"
 #include "model/dims.h"
+#include "model/few_rows.h"
 
 /* A linear layer's weight (N out, K in) as the kernels want it: packed copies made once per update.
  * The struct is the caller's; the memory behind it comes from the arena at linear_place. */
@@ -26,6 +27,8 @@ struct linear {
     bool backward;     /* was placed with a copy for the input gradient */
     const void *shape; /* the backend's kernels for (N, K), shared and kept by the backend */
     void *forward_copy, *backward_copy;
+    struct few_rows few; /* what serves a few rows, from the weight as it is stored */
+    const void *stored;  /* as linear_pack found it; NULL: nothing is served from it */
 };
 
 /* Sequences packed into the rows of a call: sequence s owns rows [start[s], start[s+1]), positions
@@ -75,7 +78,8 @@ struct ops {
 
     /* --- linear layers: y = x W^T + b --- */
     void (*linear_place)(struct linear *l, int N, int K, bool backward, struct arena *a);
-    void (*linear_pack)(struct linear *l, const void *w /* real (N,K) */);
+    /* w real (N,K) is read again by linear_forward: it stays as it is until it is packed anew */
+    void (*linear_pack)(struct linear *l, const void *w);
     /* y real (T,N), or float (T,N) when y_float; x real (T,K); bias real (N) or NULL */
     void (*linear_forward)(void *y, bool y_float, const void *x, const struct linear *l,
                            const void *bias, int T);

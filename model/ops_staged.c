@@ -82,9 +82,11 @@ static void staged_linear_place(struct linear *l, int N, int K, bool backward, s
     in_use.host->linear_place(l, N, K, backward, arena_host(a));
 }
 
+/* The host sees a copy that does not stay. */
 static void staged_linear_pack(struct linear *l, const void *w)
 {
     STAGED(linear_pack, l, real_read(w, l->N, l->K));
+    l->stored = NULL;
 }
 
 static void staged_linear_forward(void *y, bool y_float, const void *x, const struct linear *l,

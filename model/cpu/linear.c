@@ -1,6 +1,6 @@
 /* Linear layers: fixed blocks of rows through the matrix library (model/matmul.h), with what it
  * does not do around it: widening or padding of inputs, bias, rounding. */
-#include "model/cpu/vec.h"
+#include "model/cpu/few_rows.h"
 #include "model/precision.h"
 
 static enum matmul_type type_here(void)
@@ -12,6 +12,7 @@ void OP(linear_place)(struct linear *l, int N, int K, bool backward, struct aren
 {
     const struct matmul_shape *s = matmul_shape_get(N, K, type_here(), backward);
     *l = (struct linear){.N = N, .K = K, .backward = backward, .shape = s};
+    if (type_here() == MATMUL_WIDENED) l->few = few_rows_find(N, K, OP(few_rows));
     l->forward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_FORWARD));
     if (backward) l->backward_copy = arena_take(a, matmul_packed_bytes(s, MATMUL_BACKWARD));
 }
@@ -37,6 +38,7 @@ void OP(linear_pack)(struct linear *l, const void *w)
 {
     matmul_pack(l->forward_copy, l->shape, MATMUL_FORWARD, w);
     if (l->backward) matmul_pack(l->backward_copy, l->shape, MATMUL_BACKWARD, w);
+    l->stored = l->few.run ? w : NULL;
 }
 
 /* Rows of sums -> rows of the output: + bias, rounded or not. */
@@ -67,14 +69,18 @@ static void product(void *y, bool y_float, const real *x, int n, int k, const st
     bool float_out = y_float || sizeof(real) == sizeof(float);
     size_t out_bytes = float_out ? sizeof(float) : sizeof(real);
     for (int t = 0, R; t < T; t += R) {
-        R = matmul_block(l->shape, d, T - t);
+        bool few = d == MATMUL_FORWARD && l->stored && T - t <= FEW_ROWS;
+        R = few ? T - t : matmul_block(l->shape, d, T - t);
         int rows = T - t < R ? T - t : R;
         void *out = (char *)y + (size_t)t * (size_t)n * out_bytes;
         bool direct = float_out && !bias && rows == R;
         float *sums = direct ? out : matmul_scratch(1);
         const void *in =
             block_input(x + (size_t)t * (size_t)k, rows, R, k, type, matmul_scratch(0));
-        matmul_run(sums, l->shape, d, in, packed, R);
+        if (few)
+            l->few.run(sums, in, l->stored, R, n, k, l->few.chain);
+        else
+            matmul_run(sums, l->shape, d, in, packed, R);
         if (!direct) block_output(out, float_out, sums, bias, rows, n);
     }
 }
