@@ -58,6 +58,7 @@ struct extent {
      * answers; 0: no. */
     int every;
     bool reference, sampling;
+    bool profile;             /* operations are timed (model/ops_timed.h) */
     bool all_tokens;          /* tokens never to be sampled have their probability, too */
     struct source_needs data; /* nothing to be read: no source is opened */
     const char *index;        /* of struct together */

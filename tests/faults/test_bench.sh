@@ -36,6 +36,7 @@ o = json.loads(line)
 def spread(x): return 0 < x["min"] <= x["median"] <= x["max"]
 def near(a, b): return abs(a / b - 1) < 1e-4
 def median(key): return o[key]["median"]
+def rows(): return {r["op"]: r for r in o["profile"]["rows"]}
 wrong = [c for c in sys.argv[1:] if not eval(c)]
 sys.exit("not so: %s\n%s" % (wrong, line) if wrong else 0)' "$@" 2>>err || fail "$1 ..."
 }
@@ -61,6 +62,25 @@ holds "$matrix" 'o["bench"] == "train"' 'o["precision"] == "bf16"' 'o["machine"]
     'near(median("fraction_of_library"), median("gflop_per_second") / median("library_gflop_per_second"))' \
     'o["library_type"] in ("fp32", "bf16") and o["library_fp32_gflop_per_second_per_rank"] > 0' \
     'abs(o["loss"] - __import__("math").log(o["model"]["vocabulary"])) < 0.1' # untrained: a guess
+
+# How busy the machine was is said, by the same limits as in trainer/bench/busy.h.
+holds 'o["machine"]["cores"] >= 1 and o["machine"]["load_average"] >= 0' \
+    'o["machine"]["busy"] == (median("processor_share") < 0.9 or o["machine"]["load_average"] > o["machine"]["cores"] + 1 or o["machine"]["steal_share"] > 0.02)' \
+    '"profile" not in o'
+
+# Times by operation. Products are counted as by hand: 2 operations a row and parameter in each of
+# the three directions. What is outside the table is little, by processor time.
+middle=(--layers 2 --hidden 192 --ffn 512 --heads 4 --kv-heads 2 --steps 2)
+expect 0 "$duet" bench train "${middle[@]}" --sequence 64 --tokens 512 --profile
+holds 'o["profile"]["steps"] == 2 and o["profile"]["memory_gb_per_second"] > 0' \
+    'all(near(rows()["linear_" + k]["gflop"] * 1e9, 2 * o["model"]["matrix_parameters"] * 512) for k in ["forward", "backward_input", "backward_weight"])' \
+    'near(rows()["attention_forward"]["gflop"] * 1e9, o["attention_flop_per_token"] * 512 / 3)' \
+    'near(sum(r["processor_seconds"] for r in rows().values()) + o["profile"]["outside_processor_seconds"], o["profile"]["processor_seconds"])' \
+    '0 <= o["profile"]["outside_processor_seconds"] < 0.2 * o["profile"]["processor_seconds"]' \
+    'near(rows()["adamw_step"]["gb"] * 1e9, o["model"]["parameters"] * 30)' \
+    'all(near(r["share_of_limit"], r["limit_seconds"] / r["processor_seconds"]) for r in rows().values())'
+expect 0 "$duet" bench decode "${middle[@]}" --slots 8 --samples 4 --prompt 5 --answer 7 --profile --text
+grep -q '^linear_forward  *[0-9].* %' out && grep -q '^outside .*messages, waiting' out || fail "no table"
 
 expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train "${tiny[@]}" --sequence 24 \
     --tokens 96 --precision fp32 --set mesh.pp=2
@@ -106,6 +126,24 @@ expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench train run "${shor
 holds "$qwen3" 'o["machine"]["pp"] == 2' 'o["precision"] == "bf16"'
 expect 0 "$duet" bench decode "$golden/tiny_llama.gguf" "${short[@]}" --precision fp32
 holds 'o["model"]["from"].endswith("tiny_llama.gguf")' 'o["precision"] == "fp32"'
+
+# The shape of a model alone: a config.json without weights. They are drawn, so the loss is a guess.
+mkdir shape
+cp "$golden/hf/qwen3/config.json" shape
+expect 0 "$duet" bench train shape "${short[@]}" --precision fp32
+holds "$qwen3" 'o["model"]["from"] == "shape"' 'o["model"]["vocabulary"] == 104' \
+    'o["model"]["kv_heads"] == 2' 'abs(o["loss"] - __import__("math").log(104)) < 0.1'
+expect 0 "$duet" bench decode shape "${short[@]}"
+holds "$qwen3" 'o["precision"] == "bf16"' 'spread(o["products_fraction"])'
+expect 2 "$duet" bench train shape --hidden 64
+has "--hidden is of a synthetic model: the sizes of shape are its own"
+sed 's/"qwen3"/"qwen9"/; s/Qwen3For/Qwen9For/' "$golden/hf/qwen3/config.json" >shape/config.json
+expect 2 "$duet" bench train shape "${short[@]}"
+has Qwen9For
+cp "$golden/hf/qwen3/config.json" shape
+touch shape/model.safetensors # weights that cannot be read are no shape
+expect 2 "$duet" bench train shape "${short[@]}"
+has model.safetensors
 
 expect 2 "$duet" bench train run --layers 2 --kv-heads 0
 has "--layers is of a synthetic model: the sizes of run are its own"; has "--kv-heads is of"

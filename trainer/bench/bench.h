@@ -9,7 +9,9 @@
 #include <jansson.h>
 #include "comm/base/log.h"
 #include "trainer/config/options.h"
+#include "trainer/bench/busy.h"
 #include "trainer/bench/library.h"
+#include "trainer/bench/profile.h"
 #include "trainer/bench/readings.h"
 #include "trainer/run/run.h"
 
@@ -22,6 +24,7 @@ struct bench_options {
     int tokens, sequence;               /* train: rows a step, rows of a sequence */
     int slots, samples, prompt, answer; /* decode: sequences at once, of a question; their tokens */
     int steps;
+    bool profile; /* train, decode: times by operation */
     struct option_list sets;
 
     /* pipeline */
@@ -43,10 +46,15 @@ struct bench_options {
     const char *cluster; /* network: file that says what is expected; NULL: nothing is */
 };
 
-/* What ran, under "model" and "machine". */
-json_t *bench_json(const struct bench_options *o, const struct run *r);
+/* What ran, under "model" and "machine"; how busy that was since `start`, when a rank had `share`
+ * of a core. */
+json_t *bench_json(const struct bench_options *o, const struct run *r, struct busy_ticks start,
+                   double share);
 /* The object on one line of stdout, on rank 0; takes the reference. */
 void bench_print(const struct world *w, json_t *o);
+/* The same for train and decode: with a profile under "profile", or its table alone (--text). */
+void bench_print_profiled(const struct bench_options *o, const struct world *w,
+                          const struct profile *p, json_t *out);
 
 /* Collective over the run's world; each prints its JSON. */
 void bench_train(const struct bench_options *o, struct run *r);

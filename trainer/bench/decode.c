@@ -19,6 +19,7 @@ struct extent bench_decode_extent(const struct bench_options *o)
                            .questions = o->slots / o->samples,
                            .max_new = o->answer,
                            .sampling = true,
+                           .profile = o->profile,
                            .all_tokens = true};
 }
 
@@ -155,6 +156,8 @@ static struct rollout_times rollout_time(const struct bench_options *o, struct r
 }
 
 struct decode_figures {
+    struct busy_ticks start;
+    struct profile profile;
     struct readings seconds, busy, tokens, products, fraction, processor_fraction;
 };
 
@@ -165,7 +168,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     double matrix = library_parameters(&r->stage.dims);
     double head = (double)r->stage.dims.V * r->stage.dims.C;
     double flops = 2 * (matrix * o->slots * o->answer + (matrix - head) * prompt_rows);
-    json_t *out = bench_json(o, r);
+    json_t *out = bench_json(o, r, f->start, readings_median(&f->busy));
     json_object_set_new(out, "slots", json_integer(o->slots));
     json_object_set_new(out, "answers_per_question", json_integer(o->samples));
     json_object_set_new(out, "prompt_tokens", json_integer(o->prompt));
@@ -183,24 +186,36 @@ static void print_figures(const struct bench_options *o, const struct run *r,
     json_object_set_new(out, "products_fraction", readings_json(&f->fraction));
     json_object_set_new(out, "products_fraction_by_processor",
                         readings_json(&f->processor_fraction));
-    bench_print(r->world, out);
+    bench_print_profiled(o, r->world, &f->profile, out);
+}
+
+/* The limit is the faster type, as in training. */
+static void open_profile(struct profile *p, const struct run *r)
+{
+    double rate[2];
+    enum matmul_type type = library_choose(r->ops, &r->stage.dims, &rate[0], &rate[1]);
+    profile_open(p, r->world, &r->stage.dims, type);
 }
 
 /* Rollouts alternate with the products that they are compared with, so that both see the same
  * machine. */
 void bench_decode(const struct bench_options *o, struct run *r)
 {
-    struct decode_figures f = {0};
+    struct decode_figures f = {.start = busy_ticks_now()};
     struct products p;
     int *token, prompt_rows = o->slots / o->samples * (o->prompt - 1);
     struct question *q = questions_make(o, r, &token);
     products_new(&p, &r->stage, prompt_rows > o->slots ? prompt_rows : o->slots);
     rollout_time(o, r, q, o->answer < 4 ? o->answer : 4); /* to warm up */
     products_call(&p, o->slots, o->slots);
+    if (o->profile) open_profile(&f.profile, r);
     for (int i = 0; i < o->steps; i++) {
+        if (o->profile) profile_begin(&f.profile);
         struct spent start = spent_now();
         struct rollout_times t = rollout_time(o, r, q, o->answer);
-        double busy = spent_since(start).processor;
+        struct spent spent = spent_since(start);
+        double busy = spent.processor;
+        if (o->profile) profile_end(&f.profile, spent);
         struct spent alone = products_of_rollout(&p, o, prompt_rows);
         watchdog_feed();
         readings_add(&f.seconds, t.seconds);

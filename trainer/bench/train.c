@@ -26,6 +26,7 @@ struct extent bench_train_extent(const struct bench_options *o)
                            .answers = 1,
                            .max_new = 1,
                            .questions = 1,
+                           .profile = o->profile,
                            .all_tokens = true};
 }
 
@@ -102,7 +103,10 @@ static enum matmul_type choose(const struct run *r, double rate[2])
     return (enum matmul_type)type;
 }
 
+/* Measured while it trains: figures and limits. */
 struct train_figures {
+    struct busy_ticks start;
+    struct profile profile;
     struct readings seconds, busy, reduce, tokens, gflops, library, fraction;
     struct readings processor_gflops, processor_library, processor_fraction;
 };
@@ -139,7 +143,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
                           const struct train_figures *f, const struct step_stats *s,
                           enum matmul_type type, const double rate[2])
 {
-    json_t *out = bench_json(o, r);
+    json_t *out = bench_json(o, r, f->start, readings_median(&f->busy));
     json_object_set_new(out, "tokens_per_step", json_integer(s->rows));
     json_object_set_new(out, "tokens_per_sequence", json_integer(o->sequence));
     json_object_set_new(out, "tokens_per_micro_batch", json_integer(r->stage.T_max));
@@ -164,7 +168,7 @@ static void print_figures(const struct bench_options *o, const struct run *r,
                         readings_json(&f->processor_fraction));
     json_object_set_new(out, "bubble_fraction", json_real(s->bubble_fraction));
     json_object_set_new(out, "loss", json_real(s->loss));
-    bench_print(r->world, out);
+    bench_print_profiled(o, r->world, &f->profile, out);
 }
 
 /* A step and the products measured right after it. */
@@ -188,13 +192,16 @@ static void take_figures(struct train_figures *f, struct spent t, struct library
 void bench_train(const struct bench_options *o, struct run *r)
 {
     struct train_batch b = batch_make(o, r);
-    struct train_figures f = {0};
+    struct train_figures f = {.start = busy_ticks_now()};
     struct step_stats s;
     double rate[2];
     step_run(r, &b, &s);
     enum matmul_type type = choose(r, rate);
+    if (o->profile) profile_open(&f.profile, r->world, &r->stage.dims, type);
     for (int i = 0; i < o->steps; i++) {
-        struct spent t = step_run(r, &b, &s);
+        if (o->profile) profile_begin(&f.profile);
+        struct spent from = spent_now(), t = step_run(r, &b, &s);
+        if (o->profile) profile_end(&f.profile, spent_since(from));
         take_figures(&f, t, machine_rate(r, type), &s, r);
     }
     print_figures(o, r, &f, &s, type, rate);

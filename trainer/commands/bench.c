@@ -3,6 +3,8 @@
 #include <string.h>
 #include "comm/base/problems.h"
 #include "trainer/bench/bench.h"
+#include "trainer/checkpoint/hf/folder.h"
+#include "trainer/checkpoint/hf/settings.h"
 #include "trainer/commands/commands.h"
 #include "trainer/commands/model.h"
 
@@ -96,15 +98,17 @@ static const struct bench_options DEFAULTS = {.kv_heads = -1,
                                               .mib = 64};
 
 static const char SUMMARY[] =
-    "Times training steps (train; any number of ranks) or decoding (decode; one rank) "
-    "of\nMODEL, a checkpoint or run folder, a Hugging Face folder or a GGUF file, or of "
-    "a\nsynthetic model, by default with 40 million parameters, alternating with its "
-    "matrix\nproducts alone, which are the upper bound. Or (pipeline) runs every "
-    "schedule\non a device whose passes take given times, with real messages and "
-    "exchanges, and\ncompares it with its simulation. Or (network) measures messages "
-    "between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) sums "
-    "an array over\nall ranks on each path with each rounding, and compares the bytes sent "
-    "with the\nprediction. Prints one JSON object; figures with min, median and max.";
+    "Times training steps (train; any number of ranks) or decoding (decode; one rank) of\nMODEL, a "
+    "checkpoint or run folder, a Hugging Face folder or a GGUF file, or of a\nsynthetic model, by "
+    "default with 40 million parameters, alternating with its matrix\nproducts alone, which are "
+    "the "
+    "upper bound. Of a folder with a config.json and no\nweights it takes the shape, and draws "
+    "weights. Or (pipeline) runs every schedule\non a device whose passes take given times, with "
+    "real messages and exchanges, and\ncompares it with its simulation. Or (network) measures "
+    "messages between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) "
+    "sums "
+    "an array over\nall ranks on each path with each rounding, and compares the bytes sent with "
+    "the\nprediction. Prints one JSON object; figures with min, median and max.";
 
 /* The defaults come first: rows point into o, and what is not given stays. */
 static int read_bench_options(struct bench_options *o, int argc, char **argv)
@@ -128,6 +132,9 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
         {"answer", OPT_INT, &o->answer, 1, 1 << 19, "decode: tokens of an answer"},
         {"steps", OPT_INT, &o->steps, 1, MOST_STEPS,
          "number of steps (rollouts) timed, after one warm-up"},
+        {"profile", OPT_FLAG, &o->profile, 0, 0,
+         "train, decode: also times by operation, beside the machine's limits; with --text as a "
+         "table alone"},
         {"stages", OPT_STRING, &o->stages, 0, 0,
          "pipeline: numbers of stages to try, up to the number of ranks"},
         {"schedules", OPT_STRING, &o->schedules, 0, 0,
@@ -145,7 +152,7 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
         {"shares", OPT_STRING, &o->shares, 0, 0,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
         {"text", OPT_FLAG, &o->text, 0, 0,
-         "pipeline, network, reduce: print a table instead of JSON"},
+         "pipeline, network, reduce, or with --profile: print a table instead of JSON"},
         {"mib", OPT_INT, &o->mib, 1, 4096, "reduce: size of the array"},
         {"ways", OPT_STRING, &o->ways, 0, 0,
          "reduce: paths and formats to try, e.g. flat,nodes-int8 (default: all)"},
@@ -235,16 +242,30 @@ static void check_sizes(const struct settings *s, const struct bench_options *o,
         problems_add(p, NULL, 0, "use --slots instead of mesh.decode_slots");
 }
 
-/* A recipe in memory, checked as a user's. */
+/* The sizes that are given, or those of a folder that has no weights. */
+static void set_shape(struct settings *s, const struct bench_options *o, struct problems *p)
+{
+    if (!o->args[1]) {
+        set_model(s, o, p);
+        return;
+    }
+    char text[64];
+    snprintf(text, sizeof text, "precision=%.40s", o->precision ? o->precision : "bf16");
+    settings_set(s, text, p);
+}
+
+/* A recipe in memory, checked as a user's. A folder's sizes come last, where nothing else is said.
+ */
 static void bench_settings(struct settings *s, const struct bench_options *o, int ranks,
                            struct problems *p)
 {
     static const char phases[] = "phases: [{kind: sft, steps: 1}]\n";
     settings_defaults(s);
     settings_parse(s, phases, sizeof phases - 1, "bench", p);
-    set_model(s, o, p);
+    set_shape(s, o, p);
     set_sizes(s, o, p);
     for (int i = 0; i < o->sets.n; i++) settings_set(s, o->sets.at[i], p);
+    if (o->args[1]) hf_settings_shape(s, o->args[1], p);
     if (s->mesh.sites > 1) problems_add(p, "--set", 0, "mesh.sites: bench measures one site");
     if (p->n > 0) return;
     settings_check(s, ranks, p);
@@ -280,7 +301,7 @@ static void run_reduce(struct bench_options *o, const struct world *w)
 
 /* --- a model --- */
 
-/* A synthetic one, whose weights are drawn. */
+/* A synthetic one, or the shape of a folder: weights are drawn. */
 static void open_synthetic(struct run *r, struct world *w, const struct bench_options *o)
 {
     struct settings s;
@@ -343,7 +364,8 @@ int cmd_bench(int argc, char **argv)
         return EXIT_DONE;
     }
     struct run r;
-    (o.args[1] ? open_model : open_synthetic)(&r, &w, &o);
+    bool drawn = !o.args[1] || hf_is_shape(o.args[1]);
+    (drawn ? open_synthetic : open_model)(&r, &w, &o);
     bench_find(o.args[0])->run(&o, &r);
     run_close(&r);
     world_down(&w);

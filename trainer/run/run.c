@@ -11,6 +11,7 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 #include "comm/base/startup.h"
+#include "model/ops_timed.h"
 #include "trainer/run/alike.h"
 #include "trainer/data/model_template.h"
 #include "trainer/data/screen.h"
@@ -175,7 +176,7 @@ static void agree_on_files(const struct run *r, struct problems *p)
     kernels_alike(r->world, r->ops);
 }
 
-static void find_kernels(struct run *r, struct problems *p)
+static void find_kernels(struct run *r, const struct extent *e, struct problems *p)
 {
     startup_enter(STARTUP_KERNELS);
     r->ops = ops_find((enum precision)r->settings.run.precision, NULL);
@@ -183,6 +184,8 @@ static void find_kernels(struct run *r, struct problems *p)
         problems_add(p, NULL, 0,
                      "this machine cannot run the kernels that DUET_ISA or DUET_BF16 asks for; "
                      "make info lists what it has");
+    else if (e->profile)
+        r->ops = ops_timed(r->ops);
     startup_enter(STARTUP_DATA);
 }
 
@@ -202,7 +205,7 @@ void run_open(struct run *r, struct world *w, struct settings settings, const ch
     screen(r, &e, &p);
     size_by_file(r, &e, &p);
     limits_micro_batches(&r->settings, &e, &p);
-    find_kernels(r, &p);
+    find_kernels(r, &e, &p);
     agree_on_files(r, &p); /* one may be missing on one host only */
     if (r->source) {
         source_heldout(r->source, e.heldout); /* found now: an evaluation allocates nothing */

@@ -30,6 +30,25 @@ bool hf_is_folder(const char *path)
                      is_there(path, INDEX) || is_there(path, "pytorch_model.bin"));
 }
 
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* Weights of a format that is not read are weights, too: hf_folder_open says so. */
+bool hf_is_shape(const char *path)
+{
+    bool weights = false;
+    if (gguf_is_file(path) || !hf_is_folder(path) || !is_there(path, "config.json")) return false;
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));)
+        weights |= ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".bin") ||
+                   ends_with(e->d_name, ".index.json");
+    if (d) closedir(d);
+    return d && !weights;
+}
+
 /* --- one file --- */
 
 /* The length is checked against the file's before memory is taken for it. */

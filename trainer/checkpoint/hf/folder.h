@@ -27,6 +27,8 @@ struct hf_folder {
 /* Is this a Hugging Face folder: one with a config.json or their weights, and no checkpoint or run
  * folder of ours? Or a GGUF file, which stands for the folder that it was made of? Local. */
 bool hf_is_folder(const char *path);
+/* Is this a folder with a config.json and no weights: the shape of a model alone? Local. */
+bool hf_is_shape(const char *path);
 /* Reads the headers of all files. Pickles, Git LFS pointers, an index and files that do not agree,
  * and whatever breaks the format are problems. Close it either way. Local. */
 bool hf_folder_open(struct hf_folder *f, const char *path, struct problems *p);

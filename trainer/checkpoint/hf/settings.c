@@ -13,16 +13,22 @@
 typedef bool apply_fn(struct settings *s, const void *json, size_t n, const char *file,
                       struct problems *p);
 
-static bool apply_file(struct settings *s, const char *name, apply_fn *apply, struct problems *p)
+static bool apply_file_of(const char *folder, struct settings *s, const char *name, apply_fn *apply,
+                          struct problems *p)
 {
     char path[PATH_BYTES], why[FILE_WHY];
     size_t n;
-    path_make(path, "%s/%s", s->model.from, name);
+    path_make(path, "%s/%s", folder, name);
     char *bytes = file_read(path, FILE_REGULAR, HF_MOST_CONFIG, &n, why);
     if (!bytes) problems_add(p, path, 0, "cannot be read: %s", why);
     bool ok = bytes && apply(s, bytes, n, path, p);
     free(bytes);
     return ok;
+}
+
+static bool apply_file(struct settings *s, const char *name, apply_fn *apply, struct problems *p)
+{
+    return apply_file_of(s->model.from, s, name, apply, p);
 }
 
 static bool has(const char *folder, const char *name)
@@ -139,6 +145,14 @@ bool hf_settings_apply(struct settings *s, struct problems *p)
     }
     hf_folder_close(&f);
     return p->n == before;
+}
+
+bool hf_settings_shape(struct settings *s, const char *path, struct problems *p)
+{
+    char file[PATH_BYTES];
+    path_make(file, "%s/tokenizer.json", path);
+    if (access(file, F_OK) == 0) hf_take_text(s, "tokenizer", file, path, p);
+    return apply_file_of(path, s, "config.json", hf_config_apply, p);
 }
 
 bool hf_settings_from_there(const struct settings *s, struct problems *p)

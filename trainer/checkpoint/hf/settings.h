@@ -15,6 +15,9 @@ bool hf_settings_load(struct settings *s, const char *path, const char *phases,
  * when it has a chat template; its tensors are held against them. A checkpoint of such a model: the
  * same as it was saved (kept.h). All mistakes together. Otherwise nothing. Local. */
 bool hf_settings_apply(struct settings *s, struct problems *p);
+/* The model's sizes from the config.json of a folder without weights (hf_is_shape), where s leaves
+ * them open. Its tokenizer.json counts when it is there. Local. */
+bool hf_settings_shape(struct settings *s, const char *path, struct problems *p);
 /* Is what model.from names there? A mistake of the recipe otherwise, said before anything is made
  * for a model of other sizes. Local. */
 bool hf_settings_from_there(const struct settings *s, struct problems *p);
