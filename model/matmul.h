@@ -67,6 +67,8 @@ size_t matmul_block_bytes(int widest);
 void matmul_set_threads(int threads);
 /* GFLOP/s of one library call of `rows` rows, median of several. */
 double matmul_rate(int rows, int N, int K, enum matmul_type type);
+/* Processor seconds of one such call, median of several: for machines that other work shares. */
+double matmul_call_processor(int rows, int N, int K, enum matmul_type type);
 /* Keeps the library from using more than an instruction set: "avx2", "base"; others: no limit.
  * Works before the first product. */
 void matmul_limit(const char *isa);

@@ -145,6 +145,19 @@ touch shape/model.safetensors # weights that cannot be read are no shape
 expect 2 "$duet" bench train shape "${short[@]}"
 has model.safetensors
 
+# What exactness costs: each operation beside its free version.
+expect 0 "$duet" bench exactness --hidden 64 --ffn 96 --heads 4 --mib 1 --steps 2
+holds 'o["bench"] == "exactness" and o["machine"]["ranks"] == 1' \
+    '[(r["what"], r["rows"]) for r in o["results"]] == [("forward", n) for n in (1, 8, 64, 256, 1024)] + [("input gradient", 1024), ("weight gradient", 1024), ("norm", 0)]' \
+    'all(spread(r[k]) for r in o["results"] for k in ["exact_seconds", "free_seconds"])' \
+    'all(r["cost"]["min"] > -1 for r in o["results"])' \
+    'o["results"][4]["exact_seconds"]["min"] > 4 * o["results"][2]["exact_seconds"]["min"]'
+expect 0 "$root/launch/run.sh" -n 2 --timeout 60 "$duet" bench exactness --hidden 64 --ffn 96 \
+    --heads 4 --mib 1 --steps 1 --text
+grep -q '^reduction .* %' out && grep -q '^weight gradient  *1024 .* %' out || fail "no table"
+expect 2 "$duet" bench exactness --hidden 64 --heads 5
+has "--heads: 5 do not divide the hidden size of 64"
+
 expect 2 "$duet" bench train run --layers 2 --kv-heads 0
 has "--layers is of a synthetic model: the sizes of run are its own"; has "--kv-heads is of"
 expect 2 "$duet" bench reduce run

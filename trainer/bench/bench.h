@@ -40,7 +40,7 @@ struct bench_options {
     int n_shares;
     bool text;
 
-    int mib, node_ranks; /* reduce: of the array; ranks a node (0: as they are) */
+    int mib, node_ranks; /* reduce, exactness: of the array; ranks a node (0: as they are) */
     const char *ways;    /* reduce: a list, "flat,nodes-int8"; NULL: all */
 
     const char *cluster; /* network: file that says what is expected; NULL: nothing is */
@@ -66,6 +66,7 @@ void bench_pipeline_check(struct bench_options *o, int ranks, struct problems *p
 void bench_pipeline(const struct bench_options *o, const struct world *w);
 void bench_reduce_check(const struct bench_options *o, const struct world *w, struct problems *p);
 void bench_reduce(const struct bench_options *o, const struct world *w);
+void bench_exactness(const struct bench_options *o, const struct world *w);
 void bench_network_check(const struct bench_options *o, const struct world *w, struct problems *p);
 void bench_network(const struct bench_options *o, const struct world *w);
 

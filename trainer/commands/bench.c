@@ -20,6 +20,7 @@ static const struct bench benches[] = {
     {"pipeline", NULL, NULL}, /* no model, no run */
     {"network", NULL, NULL},
     {"reduce", NULL, NULL},
+    {"exactness", NULL, NULL},
 };
 
 /* Which needs a model. */
@@ -64,12 +65,13 @@ static void check_bench_options(const void *checked, struct problems *p)
 {
     const struct bench_options *o = checked;
     if (!bench_find(o->args[0])) {
-        const char *const names[] = {"train", "decode", "pipeline", "network", "reduce"};
-        const char *near = nearest_name(o->args[0], names, 5);
-        problems_add(
-            p, NULL, 0,
-            "unknown benchmark %.60s: choose train, decode, pipeline, network or reduce%s%s%s",
-            o->args[0], near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        const char *const names[] = {"train",   "decode", "pipeline",
+                                     "network", "reduce", "exactness"};
+        const char *near = nearest_name(o->args[0], names, 6);
+        problems_add(p, NULL, 0,
+                     "unknown benchmark %.60s: choose train, decode, pipeline, network, reduce or "
+                     "exactness%s%s%s",
+                     o->args[0], near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     check_model_options(o, p);
     if (o->precision && strcmp(o->precision, "bf16") != 0 && strcmp(o->precision, "fp32") != 0)
@@ -108,7 +110,8 @@ static const char SUMMARY[] =
     "messages between all pairs\nof hosts, one rank each, and names the slow ones. Or (reduce) "
     "sums "
     "an array over\nall ranks on each path with each rounding, and compares the bytes sent with "
-    "the\nprediction. Prints one JSON object; figures with min, median and max.";
+    "the\nprediction. Or (exactness) times what is slower for the sake of equal bits beside\na "
+    "version that is free. Prints one JSON object; figures with min, median and max.";
 
 /* The defaults come first: rows point into o, and what is not given stays. */
 static int read_bench_options(struct bench_options *o, int argc, char **argv)
@@ -152,8 +155,8 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
         {"shares", OPT_STRING, &o->shares, 0, 0,
          "pipeline: relative costs of equal parts of the model, e.g. 2,1,1,1,1,1,1,3"},
         {"text", OPT_FLAG, &o->text, 0, 0,
-         "pipeline, network, reduce, or with --profile: print a table instead of JSON"},
-        {"mib", OPT_INT, &o->mib, 1, 4096, "reduce: size of the array"},
+         "pipeline, network, reduce, exactness, or with --profile: print a table instead of JSON"},
+        {"mib", OPT_INT, &o->mib, 1, 4096, "reduce, exactness: size of the array"},
         {"ways", OPT_STRING, &o->ways, 0, 0,
          "reduce: paths and formats to try, e.g. flat,nodes-int8 (default: all)"},
         {"node-ranks", OPT_INT, &o->node_ranks, 0, 65536,
@@ -163,7 +166,7 @@ static int read_bench_options(struct bench_options *o, int argc, char **argv)
     };
     struct options options = {.command = "bench",
                               .summary = SUMMARY,
-                              .usage = "train|decode [MODEL] | pipeline|network|reduce",
+                              .usage = "train|decode [MODEL] | pipeline|network|reduce|exactness",
                               .check = check_bench_options,
                               .checked = o,
                               .rows = rows,
@@ -290,6 +293,22 @@ static void run_network(struct bench_options *o, const struct world *w)
     bench_network(o, w);
 }
 
+/* A layer of the sizes that are given, or of the synthetic model's. */
+static void run_exactness(struct bench_options *o, const struct world *w)
+{
+    struct problems p = {0};
+    o->hidden = o->hidden > 0 ? o->hidden : 576;
+    o->ffn = o->ffn > 0 ? o->ffn : 1536;
+    o->heads = o->heads > 0 ? o->heads : 9;
+    o->kv_heads = o->kv_heads > 0 ? o->kv_heads : o->heads;
+    if (o->hidden % o->heads != 0)
+        problems_add(&p, NULL, 0, "--heads: %d do not divide the hidden size of %d", o->heads,
+                     o->hidden);
+    problems_end_if_any(&p);
+    watchdog_start(600);
+    bench_exactness(o, w);
+}
+
 static void run_reduce(struct bench_options *o, const struct world *w)
 {
     struct problems p = {0};
@@ -356,7 +375,10 @@ int cmd_bench(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(struct bench_options *o, const struct world *w);
-    } plain[] = {{"pipeline", run_pipeline}, {"network", run_network}, {"reduce", run_reduce}};
+    } plain[] = {{"pipeline", run_pipeline},
+                 {"network", run_network},
+                 {"reduce", run_reduce},
+                 {"exactness", run_exactness}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(o.args[0], plain[i].name) != 0) continue;
         plain[i].run(&o, &w);
