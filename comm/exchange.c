@@ -329,6 +329,30 @@ int exchange_sum(struct exchange *x, int channel, const struct exchange_sum *s)
     return (int)((once ? all_terms : shared_terms)(x, channel, s) - x->op);
 }
 
+/* Nobody but its member needs a slice: half of a sum in two rounds. */
+int exchange_sum_slices(struct exchange *x, int channel, const struct exchange_sum *s,
+                        const size_t *from)
+{
+    INVARIANT(x && s->wire != CODEC_INT8, "slices of a sum of one member, or in blocks");
+    INVARIANT(from[0] == 0 && from[x->size] == s->n, "slices end at %zu of %zu", from[x->size],
+              s->n);
+    struct operation *o = open_operation(x);
+    size_t first = from[x->rank], own = from[x->rank + 1] - first;
+    int tag = tag_of(channel, ALL_REDUCE);
+    o->to = own > 0 ? s->to : NULL, o->wire = s->wire;
+    list_terms(o, s->in + first, own, s->scratch);
+    for (int k = 1; k < x->size; k++) {
+        int peer = peer_before(x, k);
+        post_receive(x, o, tag, peer, room_for(x, s->scratch, own, peer), own * sizeof *s->in);
+    }
+    for (int k = 1; k < x->size; k++) {
+        int peer = peer_after(x, k);
+        post_send(x, o, tag, peer, s->in + from[peer],
+                  (from[peer + 1] - from[peer]) * sizeof *s->in);
+    }
+    return (int)(o - x->op);
+}
+
 /* ---- gathers ---- */
 
 /* In place: the caller's slice is already in buf. */

@@ -52,6 +52,15 @@ struct exchange_sum {
     float *scratch; /* exchange_sum_room floats */
 };
 int exchange_sum(struct exchange *x, int channel, const struct exchange_sum *s);
+/* The same sum where each member wants a slice of it alone, in one round: member m elements
+ * [from[m], from[m + 1]), which lie at the beginning of its `to`.
+ *
+ *   from   (size + 1) rises from 0 to s->n, the same on all members; not kept. A slice may be empty
+ *
+ * s->scratch: (size - 1) times the own slice. A slice goes out as 4 bytes an element to its member.
+ */
+int exchange_sum_slices(struct exchange *x, int channel, const struct exchange_sum *s,
+                        const size_t *from);
 
 /* Members that sum n floats send each other, in this many rounds: 1: all of them; 2: of each a
  * share, then the rounded sum of the own share. With 1 a result waits for one message, with 2 fewer

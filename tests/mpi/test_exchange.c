@@ -148,6 +148,45 @@ START_TEST(rounded_sums_are_those_of_rank_order)
 }
 END_TEST
 
+/* Elements of slice m: some are empty, the others unequal. */
+static size_t slice_size(int m, int round)
+{
+    static const size_t some[] = {1000, 0, 33, 200001, 1};
+    return some[(m + round) % 5];
+}
+
+/* Each member gets its slice alone, and writes no further than that. */
+START_TEST(slices_are_those_of_rank_order)
+{
+    if (ck_world.size == 1) return;
+    struct exchange *x = exchange_new(&transport_mpi, ck_world.comm, 1);
+    for (int round = 0; round < 10; round++) {
+        size_t from[MOST + 1] = {0}, others = (size_t)ck_world.size - 1, wrong = 0;
+        for (int m = 0; m < ck_world.size; m++) from[m + 1] = from[m] + slice_size(m, round);
+        size_t first = from[ck_world.rank], own = from[ck_world.rank + 1] - first;
+        struct exchange_sum s = {.wire = round % 2 ? CODEC_BF16 : CODEC_FP32};
+        s.n = from[ck_world.size];
+        s.to = calloc(codec_bytes(s.wire, own + 1), 1);
+        s.in = calloc(s.n + 1, sizeof(float));
+        s.scratch = calloc(others * own + 1, sizeof(float));
+        for (size_t i = 0; i < s.n; i++) s.in[i] = number(ck_world.rank, i, round);
+        exchange_wait(x, exchange_sum_slices(x, round % EXCHANGE_CHANNELS, &s, from));
+        for (size_t i = 0; i < own; i++) {
+            float right = right_sum(first + i, round);
+            if (s.wire == CODEC_FP32)
+                wrong += memcmp((float *)s.to + i, &right, sizeof right) != 0;
+            else
+                wrong += ((uint16_t *)s.to)[i] != bf16_of_float(right);
+        }
+        bool beyond =
+            s.wire == CODEC_FP32 ? ((float *)s.to)[own] != 0 : ((uint16_t *)s.to)[own] != 0;
+        ck_all(wrong == 0 && !beyond, "round %d: %zu of %zu wrong", round, wrong, own);
+        free(s.to), free(s.in), free(s.scratch);
+    }
+    exchange_free(x);
+}
+END_TEST
+
 /* Several sums of a channel are open at once, and members wait for them in other orders or test
  * them; the last rank comes late to each. */
 START_TEST(rounded_sums_overtake_nothing)
@@ -432,6 +471,7 @@ END_TEST
 #define TESTS(X)                            \
     X(sums_are_those_of_rank_order)         \
     X(rounded_sums_are_those_of_rank_order) \
+    X(slices_are_those_of_rank_order)       \
     X(as_many_bytes_as_said)                \
     X(rounded_sums_overtake_nothing)        \
     X(a_share_needs_nobody_who_waits)       \
