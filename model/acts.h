@@ -3,11 +3,12 @@
  * from them.
  *
  * A line is X(type, name, rows, columns, there when[, computed again from]). In scope are the sizes
- * of this rank's share, d; T rows of a micro-batch; R expert rows, and `more` of a further round
- * (rounds.h); K choices of a row; E experts, `held` of them here; ep ranks that share them; r, the
- * room itself. HOST are ints that the host reads: how large a product is, how much is sent. A line
- * with a setting of recompute.h is not kept from that setting on: a part's `recompute` computes it
- * again.
+ * of this rank's share, d; T rows of a micro-batch; `here`, those of the residual stream that are
+ * on this rank (all T, unless sequences are cut over tp); R expert rows, and `more` of a further
+ * round (rounds.h); K choices of a row; E experts, `held` of them here; ep ranks that share them;
+ * r, the room itself. HOST are ints that the host reads: how large a product is, how much is sent.
+ * A line with a setting of recompute.h is not kept from that setting on: a part's `recompute`
+ * computes it again.
  *
  * "later" is what backward-input writes there for backward-weight. The gradient of the residual
  * stream needs no memory of its own: see struct slot. */
@@ -26,7 +27,7 @@
     X(REAL, raw, T, dims_qkv(d), d->qk_norm, RECOMPUTE_PRODUCTS)                 \
     X(REAL, qkv, T, dims_qkv(d), true, QKV_AGAIN)                                \
     X(REAL, att, T, d->Hq * d->D, true, RECOMPUTE_FULL) /* attention's output */ \
-    X(FLOAT, rstd, T, 1, true)                                                   \
+    X(FLOAT, rstd, here, 1, true)                                                \
     X(FLOAT, rstd_qk, T, d->Hq + d->Hkv, d->qk_norm)                             \
     X(FLOAT, lse, T, d->Hq, true, RECOMPUTE_FULL)
 
@@ -41,7 +42,7 @@
     X(REAL, n2, T, d->C, true, RECOMPUTE_SELECTIVE)    /* norm2 of the input */     \
     X(REAL, gu, T, 2 * d->F, true, RECOMPUTE_PRODUCTS) /* gate and up; later dgu */ \
     X(REAL, h, T, d->F, true, RECOMPUTE_SELECTIVE)     /* swiglu(gu) */             \
-    X(FLOAT, rstd, T, 1, true)
+    X(FLOAT, rstd, here, 1, true)
 
 #define FFN_SCRATCH(X)                   \
     X(REAL, branch, T, d->C, true)       \
@@ -73,11 +74,11 @@
     X(HOST, from, ep + 1, held, ep > 1) /* here, where those of each rank and expert begin; end */ \
     X(HOST, place, 1, E, ep > 1) /* where this rank's rows for an expert begin among its rank's */ \
     X(HOST, rounds, 1, 1, ep > 1)                                                                  \
-    X(FLOAT, rstd, T, 1, true)
+    X(FLOAT, rstd, here, 1, true)
 
 #define MOE_SCRATCH(X)                                                                     \
     X(INT, count, 1, E, true) /* choices of one sequence */                                \
-    X(REAL, dnorm, T, d->C, r->training)                                                   \
+    X(REAL, dnorm, here, d->C, r->training)                                                \
     X(REAL, dh, R, d->Fe, r->training)                                                     \
     X(REAL, dxe, R, d->C, r->training)                                                     \
     X(REAL, xe, more, d->C, r->training) /* of a further round, instead of what is kept */ \
@@ -87,8 +88,8 @@
 
 #define HEAD_ACTS(X)                                                                            \
     X(REAL, nf, T, d->C, true, RECOMPUTE_SELECTIVE) /* norm_f of the input; F alone reads it */ \
-    X(FLOAT, rstd, T, 1, true)                                                                  \
-    X(REAL, dnorm, T, d->C, r->kept) /* gradient of nf, from F until B */
+    X(FLOAT, rstd, here, 1, true)                                                               \
+    X(REAL, dnorm, here, d->C, r->kept) /* gradient of nf, from F until B */
 
 /* --- what follows from a table --- */
 
@@ -98,7 +99,7 @@ struct act_sizes {
     const struct dims *d; /* this rank's share */
     const struct ops *ops;
     size_t real_bytes;
-    size_t T, R, more;
+    size_t T, here, R, more;
     int ep;
     bool training; /* false: nothing of backward is there */
     bool kept;     /* false: not from F until W, only while a part runs (decoding, scoring) */
@@ -138,18 +139,19 @@ struct act_table {
     struct NAME {               \
         TABLE(ACT_FIELD)        \
     };
-#define ACT_LIST(NAME, TABLE)                                           \
-    static void NAME##_list(struct act *out, const struct act_sizes *r) \
-    {                                                                   \
-        const struct dims *d = r->d;                                    \
-        const size_t T = r->T, R = r->R, more = r->more;                \
-        const size_t K = (size_t)d->K, E = (size_t)d->E;                \
-        const size_t held = (size_t)dims_held(d), ep = (size_t)r->ep;   \
-        (void)R, (void)more, (void)K, (void)E, (void)held, (void)ep;    \
-        TABLE(ACT_ROW)                                                  \
-    }                                                                   \
-    enum { NAME##_lines = TABLE(ACT_COUNT) };                           \
-    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many rows");    \
+#define ACT_LIST(NAME, TABLE)                                                    \
+    static void NAME##_list(struct act *out, const struct act_sizes *r)          \
+    {                                                                            \
+        const struct dims *d = r->d;                                             \
+        const size_t T = r->T, here = r->here;                                   \
+        const size_t R = r->R, more = r->more;                                   \
+        const size_t K = (size_t)d->K, E = (size_t)d->E;                         \
+        const size_t held = (size_t)dims_held(d), ep = (size_t)r->ep;            \
+        (void)here, (void)R, (void)more, (void)K, (void)E, (void)held, (void)ep; \
+        TABLE(ACT_ROW)                                                           \
+    }                                                                            \
+    enum { NAME##_lines = TABLE(ACT_COUNT) };                                    \
+    _Static_assert(NAME##_lines <= (int)PART_ACTS, "too many rows");             \
     _Static_assert(sizeof(struct NAME) == NAME##_lines * sizeof(void *), "pointers of one size");
 #define ACT_TABLE(NAME, TABLE) ACT_STRUCT(NAME, TABLE) ACT_LIST(NAME, TABLE)
 #define ACTS_OF(NAME)                                  \

@@ -104,13 +104,16 @@ static void projection_gradient(struct pass *p, const struct unit *u)
 
 /* --- up to rotated queries and keys --- */
 
-static void normalise(const struct pass *p, const struct unit *u)
+static struct norm norm_of(const struct pass *p, const struct unit *u)
 {
-    const struct chunk *c = p->chunk;
     const struct attention_weights *w = u->weight;
     struct attention_acts *k = acts_of(p, u);
-    c->ops->rmsnorm_forward(k->n1, k->rstd, input_of(p, u), weight_of(c, &w->norm1), p->rows->T,
-                            c->d.C, c->d.norm_eps);
+    return (struct norm){&w->norm1, k->n1, k->rstd};
+}
+
+static void normalise(struct pass *p, const struct unit *u)
+{
+    norm_forward(p, u, norm_of(p, u), 0);
 }
 
 static void project(const struct pass *p, const struct unit *u)
@@ -161,7 +164,6 @@ static void forward(struct pass *p, const struct unit *u)
     const struct chunk *c = p->chunk;
     const struct attention_weights *w = u->weight;
     struct attention_acts *k = acts_of(p, u);
-    normalise(p, u);
     project(p, u);
     rotate(p, u);
     if (p->decode)
@@ -176,7 +178,8 @@ static void forward_end(struct pass *p, const struct unit *u)
     struct attention_scratch *s = u->scratch;
     const struct chunk *c = p->chunk;
     const void *branch = partial_end(p, s->branch);
-    c->ops->add(output_of(p, u), input_of(p, u), branch, (size_t)p->rows->T * (size_t)c->d.C);
+    size_t n = (size_t)rows_here(p).n * (size_t)c->d.C;
+    c->ops->add(output_of(p, u), input_of(p, u), branch, n);
 }
 
 /* With a setting that computes attention again, forward does. The last product, whose result is in
@@ -185,7 +188,6 @@ static void recompute(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     bool products = recompute_has(c->recompute, RECOMPUTE_PRODUCTS);
-    normalise(p, u);
     if (products) project(p, u);
     if (products || c->d.qk_norm) rotate(p, u);
 }
@@ -201,7 +203,7 @@ static void backward_input(struct pass *p, const struct unit *u)
     struct attention_acts *k = acts_of(p, u);
     struct attention_scratch *s = u->scratch;
     int T = p->rows->T;
-    ops->linear_backward_input(s->datt, false, output_gradient(p, u), w->wo.linear, T);
+    ops->linear_backward_input(s->datt, false, whole_gradient(p, u), w->wo.linear, T);
     ops->attention_backward(s->dqkv, s->datt, k->qkv, k->att, k->lse, p->rows->seg, d,
                             s->attention);
     ops->rope(s->dqkv, T, dims_qkv(d), d->Hq + d->Hkv, d->D, p->rows->pos, c->cos_sin, true);
@@ -211,14 +213,8 @@ static void backward_input(struct pass *p, const struct unit *u)
 
 static void backward_input_end(struct pass *p, const struct unit *u)
 {
-    struct attention_scratch *s = u->scratch;
-    struct chunk *c = p->chunk;
-    const struct attention_weights *w = u->weight;
-    struct attention_acts *k = acts_of(p, u);
-    const void *dnorm = partial_end(p, s->dnorm);
-    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm1), dnorm, input_of(p, u),
-                             weight_of(c, &w->norm1), k->rstd, output_gradient(p, u), p->rows->T,
-                             c->d.C);
+    const struct attention_scratch *s = u->scratch;
+    norm_backward(p, u, norm_of(p, u), partial_end(p, s->dnorm), output_gradient(p, u));
 }
 
 /* Needs only what backward_input left in the slot: the split of B and W that zero-bubble schedules
@@ -230,20 +226,21 @@ static void backward_weight(struct pass *p, const struct unit *u)
     const struct attention_weights *w = u->weight;
     const struct attention_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    c->ops->linear_backward_weight(grad_of(p, &w->wo), grad_of(p, &w->bo), output_gradient(p, u),
+    c->ops->linear_backward_weight(grad_of(p, &w->wo), grad_of(p, &w->bo), whole_gradient(p, u),
                                    k->att, d->C, d->Hq * d->D, T);
     c->ops->linear_backward_weight(grad_of(p, &w->wqkv), grad_of(p, &w->bqkv), k->qkv, k->n1,
                                    dims_qkv(d), d->C, T);
 }
 
-const struct part PART_ATTENTION = {.name = "attention",
-                                    .params = PARAMS_OF(attention),
-                                    .acts = ACTS_OF(attention_acts),
-                                    .scratch = ACTS_OF(attention_scratch),
-                                    .place = place_angles,
-                                    .cache_bytes = cache_bytes,
-                                    .flops_key = flops_key,
-                                    .recompute = {recompute},
-                                    .forward = {forward, forward_end},
-                                    .backward_input = {backward_input, backward_input_end},
-                                    .backward_weight = {backward_weight}};
+const struct part PART_ATTENTION = {
+    .name = "attention",
+    .params = PARAMS_OF(attention),
+    .acts = ACTS_OF(attention_acts),
+    .scratch = ACTS_OF(attention_scratch),
+    .place = place_angles,
+    .cache_bytes = cache_bytes,
+    .flops_key = flops_key,
+    .recompute = {normalise, recompute},
+    .forward = {normalise, forward, forward_end},
+    .backward_input = {whole_gradient_begin, backward_input, norm_await, backward_input_end},
+    .backward_weight = {whole_gradient_again, backward_weight}};

@@ -5,6 +5,9 @@
  *   FFN half         y  = x2 + wdown . swiglu(wgu . norm2(x2) + bgu) + bdown, or, without biases,
  *                    the same of a row's K experts, weighed by a router
  *
+ * Where sequences are cut over tp (chunk->cut) a rank has the stream, and what is done to it row by
+ * row, of its share of a micro-batch's rows only; products have all rows (norm.c).
+ *
  * What an exchange moves belongs to the kind of pass, because a forward and a backward pass of one
  * chunk may be stepped in turn. Nothing in scratch lives longer than one step. */
 #ifndef DUET_MODEL_BLOCK_H
@@ -40,10 +43,10 @@ struct unit {
  * differ in what is computed again: that lies in memory that all slots share, a piece for each of
  * the two, since both may be under way.
  *
- * stream[i] is the input of the i-th half-layer, (T, C); behind the last one its output. Going
- * backward, the gradient of stream[i] is written over stream[i + 1], which no pass reads any more
- * then: the norm behind it has had its turn. So a slot after B holds just what W reads. Where W
- * does not wait gradients take turns in two buffers. */
+ * stream[i] is the input of the i-th half-layer, (T, C), of them the rows here; behind the last one
+ * its output. Going backward, the gradient of stream[i] is written over stream[i + 1], which no
+ * pass reads any more then: the norm behind it has had its turn. So a slot after B holds just what
+ * W reads. Where W does not wait gradients take turns in two buffers. */
 struct slot {
     void **stream[2]; /* [halves + 1] */
     void **gradient;  /* [halves + 1] */
@@ -53,8 +56,10 @@ struct slot {
 /* What the exchanges of tensor and expert parallelism work on; NULL without. */
 struct exchange_buffers {
     float *sum;     /* (T, C) partial sums */
-    void *summed;   /* (T, C) real: over all ranks */
+    void *summed;   /* (T, C) real: over all ranks; cut: backward only the rows here */
     float *scratch; /* those of others: exchange_sum_room */
+    void *whole;    /* cut, backward: (T, C) real, the gradient of a part's output, of all rows */
+    float *gain;    /* cut, backward: (C) gradient of a norm's gain on its way along the ranks */
     void *home;     /* (T*K, C) home rows going out or coming back */
     void *away;     /* (R, C) expert rows as they come, by rank, then expert, and as they go back */
     void *again;    /* (more, C) of further rounds backward, the inputs of expert rows */
@@ -94,7 +99,9 @@ struct chunk {
     struct never never; /* of the whole vocabulary */
     bool training;
     enum recompute recompute;
-    int tp;               /* ranks that share the layers */
+    int tp, t;            /* ranks that share the layers; which this is */
+    bool cut;             /* and the rows of the residual stream */
+    int T_here;           /* most rows of it on a rank */
     int ep;               /* ranks that share the experts */
     struct row_room room; /* expert rows */
     struct parallel parallel;
@@ -150,6 +157,17 @@ static inline void *output_gradient(const struct pass *p, const struct unit *u)
 {
     return slot_of(p)->gradient[u->stream + 1];
 }
+/* The rows of the residual stream that are on this rank. */
+static inline bool is_cut(const struct pass *p)
+{
+    return p->chunk->cut && p->kind != PASS_DECODE;
+}
+static inline struct share rows_here(const struct pass *p)
+{
+    const struct chunk *c = p->chunk;
+    if (!is_cut(p)) return (struct share){0, p->rows->T};
+    return chunk_rows(p->rows->T, c->tp, c->t);
+}
 static inline void *rows_at(const struct chunk *c, void *rows, int row, int cols)
 {
     return (unsigned char *)rows + (size_t)row * (size_t)cols * c->ops->real_bytes;
@@ -188,6 +206,32 @@ static inline void pass_posted(struct pass *p, struct exchange *x, int operation
     p->open = operation;
 }
 
+/* tensor_parallel.c: where sequences are cut, what every rank has in its own rows of `rows`, real
+ * (T, C), comes to all, and the call is its sub-step's last; else all of it is there. */
+void rows_gather(struct pass *p, void *rows);
+
+/* norm.c: a norm of the stream. In its place: its gain, its output (T, C), its statistics of the
+ * rows here. */
+struct norm {
+    const struct weight *gain;
+    void *y;
+    float *rstd;
+};
+/* y = norm(input of u), of all rows but the last `skip` of a prompt: a sub-step's last call. */
+void norm_forward(struct pass *p, const struct unit *u, struct norm n, int skip);
+/* A sub-step by itself, before the one that calls norm_backward: the gain's gradient as far as the
+ * ranks before this one have formed it. */
+void norm_await(struct pass *p, const struct unit *u);
+/* From dy, of the rows here, to the gradient of u's input, to which `carry` is added (of the rows
+ * here, or NULL); the gain's gradient grows. A sub-step's last call. */
+void norm_backward(struct pass *p, const struct unit *u, struct norm n, const void *dy,
+                   const void *carry);
+/* The gradient of u's output of all rows, in two sub-steps: the first's last call, and where it is
+ * from then on, until the pass comes to another part. W has it to gather again. */
+void whole_gradient_begin(struct pass *p, const struct unit *u);
+void whole_gradient_again(struct pass *p, const struct unit *u);
+const void *whole_gradient(struct pass *p, const struct unit *u);
+
 /* tensor_parallel.c: a product of which every rank of tp computes a part of the inner sum; the bias
  * (real (C) or NULL) is the first rank's. The first posts the sum over the ranks (added in rank
  * order, P4, and rounded once to real) where there are several, as a sub-step's last call; the
@@ -198,7 +242,8 @@ void partial_forward(struct pass *p, void *y, const void *x, const struct linear
                      const void *bias);
 void partial_backward(struct pass *p, void *dx, const void *dy, const struct linear *l);
 const void *partial_end(struct pass *p, const void *y);
-/* Into `to`, real: the sum over the ranks of what they have put into buffers_of(p)->sum, (T, C). */
+/* Into `to`, real: the sum over the ranks of what they have put into buffers_of(p)->sum, (T, C), of
+ * the rows here. */
 void partial_post(struct pass *p, void *to);
 void partial_place(struct chunk *c, struct exchange_buffers *w, struct arena *a);
 static inline struct exchange_buffers *buffers_of(struct pass *p)
@@ -208,7 +253,8 @@ static inline struct exchange_buffers *buffers_of(struct pass *p)
 
 /* tensor_parallel.c: the embedding and the head, where each rank of tp has the rows of its tokens.
  * Names in the order of use; what is said to post ends a sub-step. */
-void vocabulary_embed(struct pass *p, void *x); /* posts; then x has all rows; one rank has them */
+/* x: all rows of this rank's tokens. Posts; then `to` has the rows here; one rank has them in x. */
+void vocabulary_embed(struct pass *p, void *to, const void *x);
 
 /* Rows [from, from + n) of a pass, whose logits are in the head's block. */
 struct block {

@@ -121,8 +121,11 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a)
                         .training = s->training,
                         .recompute = s->training ? s->recompute : RECOMPUTE_NONE,
                         .tp = d->tp > 0 ? d->tp : 1,
+                        .t = d->t,
                         .ep = d->ep > 0 ? d->ep : 1,
                         .parallel = s->parallel};
+    c->cut = s->cut && c->tp > 1;
+    c->T_here = c->cut ? chunk_rows(c->T_max, c->tp, 0).n : c->T_max;
     if (a->base) check_setup(s, c->tp, c->ep);
     c->room = row_room_of(c->T_max, d->K, dims_held(&c->d), c->ep, s->expert_room);
     if (c->ep == 1) c->parallel.ep = NULL;
@@ -261,7 +264,7 @@ static void stream_copy(const struct pass *p, void *to, const void *from)
 {
     const struct chunk *c = p->chunk;
     size_t bytes = (size_t)c->d.C * c->ops->real_bytes;
-    c->ops->copy_rows(to, bytes, from, bytes, p->rows->T, bytes);
+    c->ops->copy_rows(to, bytes, from, bytes, rows_here(p).n, bytes);
 }
 
 /* What comes from the neighbour is copied: its buffer is free after the pass, the slot lives until

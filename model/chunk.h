@@ -77,6 +77,9 @@ struct chunk_setup {
     struct never never; /* kept until chunk_free */
     int slots;          /* activation slots, whose memory chunk_place_slots gives */
     enum recompute recompute;
+    /* With tp: of the residual stream each rank has a share of a micro-batch's rows (chunk_rows),
+     * the same bits in less memory; false: all have all. Decoded rows are whole. */
+    bool cut;
     bool training; /* false: nothing of backward is there; such a chunk decodes, and scores: PASS_F
                       whose loss, if any, does not learn */
 };
@@ -89,6 +92,12 @@ struct chunk *chunk_new(const struct chunk_setup *s, struct arena *a);
  * chunk_new, measures or places. */
 void chunk_place_slots(struct chunk *const *c, int n, struct arena *a);
 void chunk_free(struct chunk *c);
+/* The rows of T of which rank t of tp has the residual stream, where sequences are cut:
+ * consecutive, and as many on each rank, but that the first may have one more. Pure. */
+static inline struct share chunk_rows(int T, int tp, int t)
+{
+    return share_of(T, tp, t);
+}
 const struct param_list *chunk_params(const struct chunk *c);
 /* What the routers of a chunk did in forward passes since it was cleared: counts of choices, and
  * the sum over sequences of rows * E * (sum over experts e of f_e * P_e), f_e being e's share of
@@ -136,8 +145,10 @@ struct pass {
     struct exchange *exchange;
     int open; /* the operation under way on it */
     const struct rows *rows;
-    const void *in; /* F: real (T,C) or NULL with embed; B: gradient real (T,C) or NULL with head */
-    void *out;      /* F: real (T,C) or NULL with head;  B: gradient or NULL with embed */
+    /* F: real (T,C), of a cut chunk this rank's rows of them, or NULL with embed; B: gradient, the
+     * same, or NULL with head */
+    const void *in;
+    void *out;   /* F: as `in`, or NULL with head;  B: gradient or NULL with embed */
     float *grad; /* flat float gradients, accumulated by W and BW (and norm gains, biases by B) */
     struct head_io *head; /* with head only */
     float balance;        /* B: coefficient of load.balance in the loss; 0: not a part of it */
@@ -146,8 +157,8 @@ struct pass {
     const struct head_draw *draw;
 };
 /* rows, in, out, head must stay until the pass is done; `rows` until W is. Only the first rows->T
- * rows of in are read, and of out written. B then W leave the same bits in grad as BW does. The
- * gradient of the head's matrix is added by F, where the loss learns. */
+ * rows of in are read, and of out written (cut: chunk_rows of T). B then W leave the same bits in
+ * grad as BW does. The gradient of the head's matrix is added by F, where the loss learns. */
 void pass_begin(struct pass *p);
 /* One step: up to the next exchange, or to the end of a part. True when finished. */
 bool pass_step(struct pass *p);

@@ -9,21 +9,22 @@ PARAM_TABLE(head, HEAD_PARAMS)
 WEIGHT_STRUCT(head_weights, HEAD_PARAMS)
 ACT_TABLE(head_acts, HEAD_ACTS)
 
+/* A rank looks up all rows, of which only its tokens' are not zero. */
 static void embed_forward(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct embed_weights *w = u->weight;
-    void *x = output_of(p, u);
+    void *to = output_of(p, u), *x = is_cut(p) ? buffers_of(p)->summed : to;
     c->ops->embed_forward(x, weight_of(c, &w->embed), p->rows->token, c->vocabulary, p->rows->T,
                           c->d.C);
-    vocabulary_embed(p, x);
+    vocabulary_embed(p, to, x);
 }
 
 static void embed_backward_weight(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     const struct embed_weights *w = u->weight;
-    c->ops->embed_backward(grad_of(p, &w->embed), output_gradient(p, u), p->rows->token,
+    c->ops->embed_backward(grad_of(p, &w->embed), whole_gradient(p, u), p->rows->token,
                            c->vocabulary, p->rows->T, c->d.C);
 }
 
@@ -31,7 +32,7 @@ static void embed_backward_weight(struct pass *p, const struct unit *u)
 const struct part PART_EMBED = {.name = "embedding",
                                 .params = PARAMS_OF(embed),
                                 .forward = {embed_forward},
-                                .backward_weight = {embed_backward_weight}};
+                                .backward_weight = {whole_gradient_begin, embed_backward_weight}};
 
 /* --- the head: norm, logits, loss and their gradients, a block of rows at a time ---
  *
@@ -130,17 +131,26 @@ static void gradients_of(struct pass *p, const struct unit *u, struct block b)
                                    c->d.V, c->d.C, b.n);
 }
 
-/* --- the sub-steps: the four of a block, again until all blocks are through; then the rest --- */
+/* --- the sub-steps: the norm; the four of a block, again until all blocks are through; the rest
+ * ---
+ */
+
+static struct norm norm_of(const struct pass *p, const struct unit *u)
+{
+    const struct head_weights *w = u->weight;
+    struct head_acts *k = acts_of(p, u);
+    return (struct norm){&w->norm_f, k->nf, k->rstd};
+}
+
+static void head_norm(struct pass *p, const struct unit *u)
+{
+    norm_forward(p, u, norm_of(p, u), p->rows->T - head_rows(p));
+}
 
 static void head_logits(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
-    const struct head_weights *w = u->weight;
-    struct head_acts *k = acts_of(p, u);
     struct block b = block_at(p, p->row);
-    if (p->row == 0)
-        c->ops->rmsnorm_forward(k->nf, k->rstd, input_of(p, u), weight_of(c, &w->norm_f),
-                                head_rows(p), c->d.C, c->d.norm_eps);
     logits_of(p, u, b);
     if (p->decode && c->parallel.tp) vocabulary_gather(p, b);
 }
@@ -224,16 +234,14 @@ static void head_rest(struct pass *p, const struct unit *u)
 
 static void head_backward_input(struct pass *p, const struct unit *u)
 {
-    const struct chunk *c = p->chunk;
-    const struct head_weights *w = u->weight;
     const struct head_acts *k = acts_of(p, u);
-    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm_f), k->dnorm, input_of(p, u),
-                             weight_of(c, &w->norm_f), k->rstd, NULL, p->rows->T, c->d.C);
+    norm_backward(p, u, norm_of(p, u), k->dnorm, NULL);
 }
 
-const struct part PART_HEAD = {.name = "head",
-                               .params = PARAMS_OF(head),
-                               .acts = ACTS_OF(head_acts),
-                               .place = head_place,
-                               .forward = {head_logits, head_draw, head_sums, head_loss, head_rest},
-                               .backward_input = {head_backward_input}};
+const struct part PART_HEAD = {
+    .name = "head",
+    .params = PARAMS_OF(head),
+    .acts = ACTS_OF(head_acts),
+    .place = head_place,
+    .forward = {head_norm, head_logits, head_draw, head_sums, head_loss, head_rest},
+    .backward_input = {norm_await, head_backward_input}};

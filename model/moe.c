@@ -153,13 +153,16 @@ static void load_note(const struct pass *p, const struct unit *u)
                         s->count, k->prob, k->expert, p->rows->seg, c->d.E, c->d.K);
 }
 
-static void normalise(const struct pass *p, const struct unit *u)
+static struct norm norm_of(const struct pass *p, const struct unit *u)
 {
-    const struct chunk *c = p->chunk;
     const struct moe_weights *w = u->weight;
     struct moe_acts *k = acts_of(p, u);
-    c->ops->rmsnorm_forward(k->n2, k->rstd, input_of(p, u), weight_of(c, &w->norm2), p->rows->T,
-                            c->d.C, c->d.norm_eps);
+    return (struct norm){&w->norm2, k->n2, k->rstd};
+}
+
+static void normalise(struct pass *p, const struct unit *u)
+{
+    norm_forward(p, u, norm_of(p, u), 0);
 }
 
 /* The load of experts is counted in forward passes of training only. */
@@ -169,7 +172,6 @@ static void forward_route(struct pass *p, const struct unit *u)
     const struct moe_weights *w = u->weight;
     struct moe_acts *k = acts_of(p, u);
     int T = p->rows->T;
-    normalise(p, u);
     c->router->score(c, k, weight_of(c, &w->router), T);
     c->router->select(c, k, T);
     c->ops->router_sort(k->at, k->start, k->expert, T * c->d.K, c->d.E);
@@ -212,9 +214,11 @@ static void forward_combine(struct pass *p, const struct unit *u)
 {
     const struct chunk *c = p->chunk;
     struct moe_acts *k = acts_of(p, u);
+    struct share r = rows_here(p);
+    int first = r.first * c->d.K;
     if (next_round(p, k, 3)) return;
-    c->ops->combine_forward(output_of(p, u), input_of(p, u), home_of(k), k->at, k->weight,
-                            p->rows->T, c->d.C, c->d.K);
+    c->ops->combine_forward(output_of(p, u), input_of(p, u), home_of(k), k->at + first,
+                            k->weight + first, r.n, c->d.C, c->d.K);
 }
 
 /* --- what is computed again --- */
@@ -233,7 +237,6 @@ static bool outputs_again(const struct pass *p)
  * of all. */
 static void recompute_begin(struct pass *p, const struct unit *u)
 {
-    normalise(p, u);
     if (!p->chunk->parallel.ep || products_again(p)) scatter(p, acts_of(p, u));
 }
 
@@ -280,8 +283,8 @@ static void backward_begin(struct pass *p, const struct unit *u)
     struct moe_acts *k = acts_of(p, u);
     const struct moe_scratch *s = u->scratch;
     void *yh = home_of(k);
-    c->ops->combine_backward(yh, s->dweight, output_gradient(p, u), yh, k->at, k->weight,
-                             p->rows->T, c->d.C, c->d.K);
+    c->ops->combine_backward(yh, s->dweight, whole_gradient(p, u), yh, k->at, k->weight, p->rows->T,
+                             c->d.C, c->d.K);
     c->router->backward(p, k, s->dweight, s->count);
     scatter_again(p, k);
 }
@@ -320,12 +323,16 @@ static void backward_combine(struct pass *p, const struct unit *u)
     struct moe_acts *k = acts_of(p, u);
     const struct moe_scratch *s = u->scratch;
     const void *drows = c->parallel.ep ? buffers_of(p)->home : s->dxe;
-    int T = p->rows->T;
+    struct share r = rows_here(p);
     if (next_round(p, k, 4)) return;
-    c->ops->router_backward_input(s->dnorm, drows, k->at, k->prob, weight_of(c, &w->router), T,
-                                  d->C, d->E, d->K);
-    c->ops->rmsnorm_backward(input_gradient(p, u), grad_of(p, &w->norm2), s->dnorm, input_of(p, u),
-                             weight_of(c, &w->norm2), k->rstd, output_gradient(p, u), T, d->C);
+    c->ops->router_backward_input(s->dnorm, drows, k->at + r.first * d->K, k->prob + r.first * d->E,
+                                  weight_of(c, &w->router), r.n, d->C, d->E, d->K);
+}
+
+static void backward_input_end(struct pass *p, const struct unit *u)
+{
+    const struct moe_scratch *s = u->scratch;
+    norm_backward(p, u, norm_of(p, u), s->dnorm, output_gradient(p, u));
 }
 
 /* What the first round left in the slot. */
@@ -376,8 +383,10 @@ const struct part PART_MOE = {
     .acts = ACTS_OF(moe_acts),
     .scratch = ACTS_OF(moe_scratch),
     .place = place_routing,
-    .recompute = {recompute_begin, recompute_dispatch, recompute_experts, recompute_next},
-    .forward = {forward_route, forward_counted, forward_dispatch, forward_experts, forward_combine},
-    .backward_input = {backward_begin, dispatch_again, backward_dispatch, backward_experts,
-                       backward_combine},
+    .recompute = {normalise, recompute_begin, recompute_dispatch, recompute_experts,
+                  recompute_next},
+    .forward = {normalise, forward_route, forward_counted, forward_dispatch, forward_experts,
+                forward_combine},
+    .backward_input = {whole_gradient_begin, backward_begin, dispatch_again, backward_dispatch,
+                       backward_experts, backward_combine, norm_await, backward_input_end},
     .backward_weight = {weight_kept, weight_next, dispatch_again, weight_dispatch, weight_again}};

@@ -102,6 +102,7 @@ static double kept_of(const struct dims *d, int layer, enum recompute recompute,
 {
     struct act_sizes r = {.d = d,
                           .T = T,
+                          .here = T,
                           .R = T * (size_t)d->K,
                           .ep = 1,
                           .training = true,

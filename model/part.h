@@ -54,7 +54,7 @@ struct chunk;
 struct pass;
 struct unit; /* a part in its place in a chunk (block.h) */
 typedef void sub_step(struct pass *p, const struct unit *u);
-enum { SUB_STEPS = 6 };
+enum { SUB_STEPS = 8 };
 
 struct part {
     const char *name;

@@ -9,6 +9,7 @@ static struct act_sizes sizes_of(const struct chunk *c, bool kept)
                               .ops = c->ops,
                               .real_bytes = c->ops->real_bytes,
                               .T = (size_t)c->T_max,
+                              .here = (size_t)(kept ? c->T_here : c->T_max),
                               .R = (size_t)c->room.first,
                               .more = (size_t)c->room.further,
                               .ep = c->ep,
@@ -17,9 +18,9 @@ static struct act_sizes sizes_of(const struct chunk *c, bool kept)
                               .recompute = kept ? c->recompute : RECOMPUTE_NONE};
 }
 
-static void *stream_rows(const struct chunk *c, struct arena *a)
+static void *stream_rows(const struct chunk *c, int rows, struct arena *a)
 {
-    return arena_take_n(a, (size_t)c->T_max, (size_t)c->d.C * c->ops->real_bytes);
+    return arena_take_n(a, (size_t)rows, (size_t)c->d.C * c->ops->real_bytes);
 }
 
 /* The same memory for structs of which one at a time is in use: room for the largest. What lies in
@@ -76,13 +77,13 @@ static void stream_place(struct slot *s, const struct chunk *c, const struct aga
     for (int i = 0; i <= c->halves; i++) {
         s->stream[0][i] = s->stream[1][i] = again[0].stream;
         if (stream_kept(c, i))
-            s->stream[0][i] = s->stream[1][i] = stream_rows(c, a);
+            s->stream[0][i] = s->stream[1][i] = stream_rows(c, c->T_here, a);
         else
             s->stream[1][i] = again[1].stream;
         s->gradient[i] = again[1].gradient[i % 2];
         if (none && i > 0) s->gradient[i - 1] = s->stream[0][i];
     }
-    if (none) s->gradient[c->halves] = stream_rows(c, a);
+    if (none) s->gradient[c->halves] = stream_rows(c, c->T_here, a);
 }
 
 /* A slot keeps each part's lines apart; what is computed again lies over that of other parts and
@@ -101,13 +102,13 @@ static void slot_place(struct slot *s, const struct chunk *c, struct again again
 }
 
 /* Slots in which nothing is kept: the parts work in turn in the same memory, on a stream that stays
- * where it is: a part's output lies over its input. */
+ * where it is: a part's output lies over its input. Of decoded rows it is whole. */
 static void once_place(struct chunk *c, int from, struct arena *a)
 {
     struct act_sizes r = sizes_of(c, false);
     struct arena measured = {0};
     struct overlay o = {.host = a->host ? &measured : NULL};
-    void *stream = stream_rows(c, a);
+    void *stream = stream_rows(c, c->T_max, a);
     for (int i = 0; i < c->units; i++)
         overlay_place(&o, c->slot[from].acts[0][i], &c->unit[i].part->acts, &r);
     o = (struct overlay){arena_take(a, o.bytes), o.bytes, a->host};
@@ -168,9 +169,9 @@ static void again_place(struct again again[2], const struct chunk *c, struct are
     for (int way = 0; way < 2; way++) {
         struct overlay *o = &again[way].lines;
         *o = (struct overlay){arena_take(a, o->bytes), o->bytes, a->host};
-        again[way].stream = stream_rows(c, a);
+        again[way].stream = stream_rows(c, c->T_here, a);
     }
-    for (int k = 0; k < 2; k++) again[1].gradient[k] = stream_rows(c, a);
+    for (int k = 0; k < 2; k++) again[1].gradient[k] = stream_rows(c, c->T_here, a);
 }
 
 /* Chunks of a rank share slots: each is as large as the largest of them needs, and all lay theirs

@@ -9,15 +9,37 @@ static enum codec real_codec(const struct ops *ops)
     return ops->precision == PRECISION_BF16 ? CODEC_BF16 : CODEC_FP32;
 }
 
+/* Cut, each rank wants the sums of its rows alone: what travels is a sum's first round. */
 void partial_post(struct pass *p, void *to)
 {
     const struct chunk *c = p->chunk;
     struct exchange *x = c->parallel.tp;
     const struct exchange_buffers *w = buffers_of(p);
     struct exchange_sum s = {.to = to, .wire = real_codec(c->ops), .in = w->sum};
+    size_t from[MAX_TP + 1] = {0};
     s.n = (size_t)p->rows->T * (size_t)c->d.C;
     s.scratch = w->scratch;
-    pass_posted(p, x, exchange_sum(x, channel_of(p), &s));
+    for (int r = 0; r < c->tp; r++)
+        from[r + 1] = from[r] + (size_t)chunk_rows(p->rows->T, c->tp, r).n * (size_t)c->d.C;
+    if (is_cut(p))
+        pass_posted(p, x, exchange_sum_slices(x, channel_of(p), &s, from));
+    else
+        pass_posted(p, x, exchange_sum(x, channel_of(p), &s));
+}
+
+/* The second round. */
+void rows_gather(struct pass *p, void *rows)
+{
+    const struct chunk *c = p->chunk;
+    struct exchange *x = c->parallel.tp;
+    size_t count[MAX_TP], offset[MAX_TP], row = (size_t)c->d.C * c->ops->real_bytes;
+    if (!is_cut(p)) return;
+    for (int r = 0; r < c->tp; r++) {
+        struct share s = chunk_rows(p->rows->T, c->tp, r);
+        count[r] = row * (size_t)s.n;
+        offset[r] = row * (size_t)s.first;
+    }
+    pass_posted(p, x, exchange_all_gather(x, channel_of(p), rows, count, offset));
 }
 
 void partial_forward(struct pass *p, void *y, const void *x, const struct linear *l,
@@ -43,25 +65,34 @@ const void *partial_end(struct pass *p, const void *y)
     return p->chunk->parallel.tp ? buffers_of(p)->summed : y;
 }
 
-/* Partial sums; behind them the head's numbers of a block, three a row from each other rank. */
+/* Partial sums; behind them the head's numbers of a block, three a row from each other rank.
+ * Forward decoded rows, which are whole, need the most. */
 void partial_place(struct chunk *c, struct exchange_buffers *w, struct arena *a)
 {
+    bool cut = c->cut && w == &c->buffers[1];
     size_t T = (size_t)c->T_max, C = (size_t)c->d.C, others = (size_t)c->tp - 1;
-    size_t sums = exchange_sum_room(c->tp, real_codec(c->ops), T * C), head = 3 * T * others;
+    size_t here = (size_t)c->T_here, real = c->ops->real_bytes, most = 3 * T * others;
+    size_t slices = c->cut ? others * here * C : 0;
+    size_t sums = cut ? 0 : exchange_sum_room(c->tp, real_codec(c->ops), T * C);
+    if (slices > most) most = slices;
+    if (sums > most) most = sums;
     w->sum = arena_take_n(a, T, C * sizeof(float));
-    w->summed = arena_take_n(a, T, C * c->ops->real_bytes);
-    w->scratch = arena_take_n(a, sums > head ? sums : head, sizeof(float));
+    w->summed = arena_take_n(a, cut ? here : T, C * real);
+    w->scratch = arena_take_n(a, most, sizeof(float));
+    if (!cut) return;
+    w->whole = arena_take_n(a, T, C * real);
+    w->gain = arena_take_n(a, C, sizeof(float));
 }
 
 /* --- the vocabulary: each rank has the rows of its tokens, of the embedding and of the head --- */
 
 /* Rows of zeros but for the owner's: their sum is exact. */
-void vocabulary_embed(struct pass *p, void *x)
+void vocabulary_embed(struct pass *p, void *to, const void *x)
 {
     const struct chunk *c = p->chunk;
     if (!c->parallel.tp) return;
     c->ops->to_float(buffers_of(p)->sum, x, (size_t)p->rows->T * (size_t)c->d.C);
-    partial_post(p, x);
+    partial_post(p, to);
 }
 
 void vocabulary_most(struct pass *p, struct block b, float inv_temperature)
