@@ -124,7 +124,8 @@ START_TEST(expert_parallel)
 }
 END_TEST
 
-/* Shares of layers; the last rank of a pair has the shorter half of a vocabulary that is odd. */
+/* Shares of layers, of rows too; the last rank of a pair has the shorter half of a vocabulary that
+ * is odd. */
 START_TEST(tensor_parallel)
 {
     struct world *w = &ck_world;
@@ -133,6 +134,9 @@ START_TEST(tensor_parallel)
         hold_against_run(w, settings_of(w, (struct wish){pp, 2, "", two, "fp32", ""}));
         hold_against_run(
             w, settings_of(w, (struct wish){pp, 2, ", qk_norm: true", two, "bf16", ", kl: 0.1"}));
+        struct settings s = settings_of(w, (struct wish){pp, 2, ", experts: 4", two, "bf16", ""});
+        s.mesh.sequence_parallel = SEQUENCE_PARALLEL_ON;
+        hold_against_run(w, s);
     }
 }
 END_TEST

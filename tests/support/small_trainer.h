@@ -26,6 +26,7 @@ struct small_shape {
     int layers;        /* 0: 4 */
     const char *split; /* mesh.split */
     enum recompute recompute;
+    int sequence_parallel; /* auto: these are small */
     int max_context, micro_batch_tokens, micro_batches;
     int decode_slots, decode_waves, cache_tokens;
     bool reference;
@@ -82,6 +83,7 @@ static inline void small_settings(struct settings *s, const struct small_shape *
     INVARIANT(p.n == 0, "%s", p.text[0]);
     if (serial) s->run.schedule = SCHEDULE_SERIAL;
     s->mesh.recompute = (int)shape->recompute;
+    s->mesh.sequence_parallel = shape->sequence_parallel;
     if (!shape->split) return;
     free(s->mesh.split);
     s->mesh.split = strdup(shape->split);

@@ -106,6 +106,11 @@ enum { STR_LIST = 1 };
     X(RECOMPUTE_PRODUCTS, "products")   \
     X(RECOMPUTE_FULL, "full")
 
+#define SEQUENCE_PARALLEL_CHOICES(X)  \
+    X(SEQUENCE_PARALLEL_AUTO, "auto") \
+    X(SEQUENCE_PARALLEL_ON, "on")     \
+    X(SEQUENCE_PARALLEL_OFF, "off")
+
 #define LOG_CHOICES(X)    \
     X(LOG_QUIET, "quiet") \
     X(LOG_INFO, "info")   \
@@ -250,6 +255,11 @@ enum { STR_LIST = 1 };
       "norms, rotations, activation functions; products: also matrix products; full: all of a "   \
       "layer but its input. Then weight gradients do not wait for idle time",                     \
       CHANGE_CHOICE)                                                                              \
+    X(ENUM, sequence_parallel, SEQUENCE_PARALLEL_AUTO, SEQUENCE_PARALLEL_CHOICES, 0, "",          \
+      "with tp: of what lies between matrix products (residual stream, norms) each of its ranks " \
+      "has the rows of its share of a micro-batch, to the same bits; off: each has all rows. "    \
+      "auto: on where a micro-batch's rows times the hidden size are more than 131072",           \
+      CHANGE_NOTHING)                                                                             \
     X(INT, micro_batches, 0, 0, 65536, "micro-batches",                                           \
       "smallest number of micro-batches per pipeline and step; 0: as the schedule needs")         \
     X(INT, decode_slots, 64, 1, 65536, "answers", "answers that a pipeline decodes concurrently") \

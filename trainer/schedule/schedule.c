@@ -38,6 +38,20 @@ int schedule_sums(const struct settings *s)
     return schedule_place(s) == PLACE_MIRROR ? 2 : s->mesh.directions;
 }
 
+/* Small sums are better formed in one round (comm/exchange.c), cut ones take two. */
+bool schedule_cut_shape(int tp, double rows, double C)
+{
+    return tp > 1 && rows * C > 128 * 1024;
+}
+
+bool schedule_cut(const struct settings *s)
+{
+    const struct mesh_settings *m = &s->mesh;
+    if (m->sequence_parallel == SEQUENCE_PARALLEL_AUTO)
+        return schedule_cut_shape(m->tp, s->data.micro_batch_tokens, s->model.hidden);
+    return m->tp > 1 && m->sequence_parallel == SEQUENCE_PARALLEL_ON;
+}
+
 int schedule_least(const struct settings *s)
 {
     int least = s->mesh.micro_batches > 1 ? s->mesh.micro_batches : 1, sums = schedule_sums(s);
@@ -83,7 +97,8 @@ struct assumed {
     double crowding;
 };
 
-/* Sequences as long as the longest. Where nothing is known of machines, a row of them, in FLOPs;
+/* Whether sequences are cut is not asked, so that it changes no choice, hence no bit. Sequences as
+ * long as the longest. Where nothing is known of machines, a row of them, in FLOPs;
  * with a cluster file full micro-batches, in seconds, as the planner has them. */
 static struct assumed assume(const struct settings *s, const struct dims *d)
 {
@@ -91,7 +106,13 @@ static struct assumed assume(const struct settings *s, const struct dims *d)
     const struct cluster *c = s->cluster;
     double rows = c ? s->data.micro_batch_tokens : 1;
     return (struct assumed){
-        .job = {m->pp, m->tp, m->ep, (enum recompute)m->recompute, rows, rows, d->max_context},
+        .job = {.pp = m->pp,
+                .tp = m->tp,
+                .ep = m->ep,
+                .recompute = (enum recompute)m->recompute,
+                .rows = rows,
+                .room = rows,
+                .context = d->max_context},
         .machine =
             c ? machine_of_cluster(c, d->precision, rows) : machine_of_flops(m->flops_per_byte),
         .hidden = c ? c->top.hidden : 1,

@@ -20,6 +20,11 @@ enum plan_kind schedule_named(const struct settings *s);
 enum plan_place schedule_place(const struct settings *s);
 /* Directions that micro-batches are dealt to: gradient sums kept apart. */
 int schedule_sums(const struct settings *s);
+/* Has each rank of tp the rows of its share of a micro-batch only (model/chunk.h, chunk_setup.cut)?
+ */
+bool schedule_cut(const struct settings *s);
+/* What mesh.sequence_parallel: auto says of micro-batches of `rows` rows. */
+bool schedule_cut_shape(int tp, double rows, double C);
 /* Fewest micro-batches of a pipeline and step: a multiple of schedule_sums. */
 int schedule_least(const struct settings *s);
 

@@ -308,6 +308,7 @@ static void stage_place(struct stage *st)
                                   .never = st->never,
                                   .slots = st->passes.slots,
                                   .recompute = (enum recompute)st->settings->mesh.recompute,
+                                  .cut = schedule_cut(st->settings),
                                   .training = training},
             ar);
     }
@@ -347,16 +348,17 @@ void stage_measure(struct stage *st, const struct stage_job *job)
     st->inv_temperature = 1;
     split_layers(st);
     locals_choose(st);
-    st->passes = (struct stage_ops){.self = st,
-                                    .device = st->device,
-                                    .message_bytes = (size_t)st->T_max * (size_t)st->dims.C *
-                                                     st->ops->real_bytes,
-                                    .slots = learns(st) ? slots_needed(st) : 1,
-                                    .begin = stage_begin,
-                                    .step = stage_step,
-                                    .waited = waited,
-                                    .in_turn = m->tp > 1 || m->ep > 1,
-                                    .forward_last = true};
+    int rows = schedule_cut(s) ? chunk_rows(st->T_max, m->tp, 0).n : st->T_max;
+    st->passes =
+        (struct stage_ops){.self = st,
+                           .device = st->device,
+                           .message_bytes = (size_t)rows * (size_t)st->dims.C * st->ops->real_bytes,
+                           .slots = learns(st) ? slots_needed(st) : 1,
+                           .begin = stage_begin,
+                           .step = stage_step,
+                           .waited = waited,
+                           .in_turn = m->tp > 1 || m->ep > 1,
+                           .forward_last = true};
     arena_beside(&st->arena, st->device, &st->host);
     stage_place(st);
 }

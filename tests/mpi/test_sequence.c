@@ -1,0 +1,155 @@
+/* ranks: 2 4; on each instruction set: 2 */
+/* Sequences cut over the ranks that share layers (mesh.sequence_parallel): two optimizer steps have
+ * the bits of the same mesh with whole sequences, whichever schedule, whatever is computed again,
+ * and with experts; what is sampled is what is learned from. Micro-batches are of all sizes, so
+ * that rows do not divide by tp and some ranks have fewer. */
+#include "tests/support/small_answers.h"
+#include "tests/support/small_outcome.h"
+
+enum { SEQUENCES = 16, CONTEXT = 32, MICRO_BATCHES = 8 };
+
+static struct small_batch batch[STEPS];
+
+static const struct variant variants[] = {
+    {"bf16 grpo", "tied: true, qkv_bias: true, o_bias: true, mlp_bias: true", PRECISION_BF16,
+     &grpo_loss, 0.1f, 0.8f},
+    {"qk_norm fp32 sft", "qk_norm: true", PRECISION_FP32, &loss_sft, 0, 1},
+    {"experts bf16 grpo", "experts: 4, experts_active: 2, first_dense: 1, balance: 0.1",
+     PRECISION_BF16, &grpo_loss, 0, 1},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+struct way {
+    int dp, pp, tp, ep, schedule;
+    enum recompute recompute;
+};
+
+static struct small_shape shape_of(const struct variant *v, struct way way)
+{
+    return (struct small_shape){.model = v->model,
+                                .precision = v->precision,
+                                .dp = way.dp,
+                                .pp = way.pp,
+                                .tp = way.tp,
+                                .ep = way.ep,
+                                .kv_heads = 4,
+                                .schedule = way.schedule,
+                                .recompute = way.recompute,
+                                .max_context = CONTEXT,
+                                .micro_batch_tokens = 61,
+                                .micro_batches = MICRO_BATCHES / way.dp,
+                                .reference = v->kl > 0};
+}
+
+static void hold(const struct variant *v, struct way way)
+{
+    struct outcome whole, cut;
+    char what[128];
+    struct small_shape shape = shape_of(v, way);
+    snprintf(what, sizeof what, "%s on %d x %d x %d x %d, schedule %d, recompute %d", v->name,
+             way.dp, way.pp, way.ep, way.tp, way.schedule, (int)way.recompute);
+    shape.sequence_parallel = SEQUENCE_PARALLEL_OFF;
+    outcome_run(&whole, &ck_world, shape, v, batch);
+    ck_all(whole.stats[0].grad_norm > 1e-2, "%s: nothing to learn", v->name);
+    shape.sequence_parallel = SEQUENCE_PARALLEL_ON;
+    outcome_run(&cut, &ck_world, shape, v, batch);
+    same_on_all_ranks(&cut, what);
+    same_bits(&cut, &whole, what);
+    free(whole.weights);
+    free(cut.weights);
+}
+
+/* One stage: all ranks share it. */
+START_TEST(one_stage)
+{
+    struct way way = {1, 1, ck_world.size, 1, SCHEDULE_SERIAL, RECOMPUTE_NONE};
+    for (int i = 0; i < VARIANTS; i++) {
+        bool all = ck_world.size == 2 || i == 2;
+        for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r += all ? 1 : 3) {
+            way.recompute = (enum recompute)r;
+            hold(&variants[i], way);
+        }
+    }
+}
+END_TEST
+
+/* Messages between stages are of a rank's rows; B and W together and apart, in pairs and alone. */
+START_TEST(stages)
+{
+    static const int schedule[] = {SCHEDULE_ZB1P, SCHEDULE_DUALPIPE, SCHEDULE_DUALPIPEV};
+    if (ck_world.size < 4) return;
+    for (int i = 0; i < VARIANTS; i++) {
+        hold(&variants[i], (struct way){1, 2, 2, 1, schedule[i], RECOMPUTE_NONE});
+        hold(&variants[i], (struct way){1, 2, 2, 1, schedule[(i + 1) % 3], RECOMPUTE_SELECTIVE});
+    }
+}
+END_TEST
+
+/* Experts that pipelines share; rows that have no room go in further rounds. */
+START_TEST(shared_experts)
+{
+    if (ck_world.size < 4) return;
+    hold(&variants[2], (struct way){2, 1, 2, 2, SCHEDULE_SERIAL, RECOMPUTE_NONE});
+    hold(&variants[2], (struct way){2, 1, 2, 2, SCHEDULE_SERIAL, RECOMPUTE_FULL});
+}
+END_TEST
+
+/* --- on-policy --- */
+
+enum { QUESTIONS = 3, SAMPLES = 4, ANSWERS = QUESTIONS * SAMPLES, MAX_NEW = 14 };
+static const int prompt_length[QUESTIONS] = {1, 18, 16};
+static struct small_questions questions;
+
+/* Decoded rows are whole on every rank, those of a micro-batch are cut: the same bits (P2). */
+static void sample_and_learn(const struct variant *v, struct way way)
+{
+    static struct small_answers a;
+    static struct small_batch b;
+    struct small t;
+    struct step_stats stats;
+    struct small_shape shape = shape_of(v, way);
+    shape.sequence_parallel = SEQUENCE_PARALLEL_ON;
+    shape.decode_slots = 5;
+    small_make(&t, &ck_world, shape);
+    struct rollout *r =
+        rollout_new(&t.stage, &ck_world, (struct rollout_room){ANSWERS, SAMPLES, MAX_NEW});
+    struct small_source source = {.rollout = r, .learner = &t.learner};
+    for (uint32_t round = 0; round < 2; round++) {
+        struct rollout_job j = small_rollout_job(&questions, SAMPLES, MAX_NEW);
+        j.step = round;
+        j.sampling.temperature = v->temperature;
+        small_answers_take(&a, &ck_world, rollout_run(r, &j, NULL), ANSWERS);
+        struct step_job learn = small_answers_job(&b, &questions, &a, SAMPLES, ANSWERS);
+        small_answers_elsewhere(&learn, &b, &source);
+        learn.inv_temperature = 1 / v->temperature;
+        learner_step(&t.learner, &learn, &stats);
+        ck_all(stats.max_deviation == 0 && stats.tokens > ANSWERS && stats.grad_norm > 1e-4,
+               "%s, round %u: deviation %g, norm %g", v->name, round, stats.max_deviation,
+               stats.grad_norm);
+    }
+    rollout_free(r);
+    small_free(&t);
+}
+
+START_TEST(ratio_is_one)
+{
+    int pp = ck_world.size / 2, schedule = pp == 1 ? SCHEDULE_SERIAL : SCHEDULE_DUALPIPE;
+    small_questions_make(&questions, prompt_length, QUESTIONS);
+    for (int i = 0; i < VARIANTS; i++)
+        sample_and_learn(&variants[i], (struct way){1, pp, 2, 1, schedule, RECOMPUTE_NONE});
+}
+END_TEST
+
+static void batches_make(void)
+{
+    for (int s = 0; s < STEPS; s++)
+        small_batch_make(&batch[s], SEQUENCES, CONTEXT, (uint64_t)s + 1);
+}
+
+#define TESTS(X)      \
+    X(one_stage)      \
+    X(stages)         \
+    X(shared_experts) \
+    X(ratio_is_one)
+
+MPI_MAIN("sequence", .before_all = batches_make)
