@@ -17,21 +17,29 @@ static struct dims big(int rows)
 }
 
 /* Bytes of the activations of a chunk; what the chunk has besides is not asked. */
-static double kept(int layers, int rows, int slots, enum recompute recompute)
+static double kept_of(const struct dims *dims, bool cut, int layers, int slots,
+                      enum recompute recompute)
 {
-    const struct dims d = big(rows);
+    const struct dims d = *dims;
     const struct chunk_setup setup = {.dims = &d,
                                       .span = {1, layers, false, false},
                                       .ops = ops_find(PRECISION_BF16, "plain"),
-                                      .T_max = rows,
+                                      .T_max = d.max_context,
                                       .slots = slots,
                                       .recompute = recompute,
+                                      .cut = cut,
                                       .training = true};
     struct arena chunk = {0}, a = {0};
     struct chunk *c = chunk_new(&setup, &chunk);
     chunk_place_slots(&c, 1, &a);
     chunk_free(c);
     return (double)a.used;
+}
+
+static double kept(int layers, int rows, int slots, enum recompute recompute)
+{
+    const struct dims d = big(rows);
+    return kept_of(&d, false, layers, slots, recompute);
 }
 
 static double slot(int layers, int rows, enum recompute recompute)
@@ -85,8 +93,40 @@ START_TEST(a_layer_by_hand)
 }
 END_TEST
 
+/* What a rank of tp keeps of a row of a layer: with whole sequences the streams, or the layer's
+ * input, remain; with cut ones a share of them, too, and only the norms' outputs are whole, where
+ * they are kept. */
+START_TEST(a_layer_over_ranks)
+{
+    for (int r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++) {
+        double row[2][2], one;
+        enum recompute recompute = (enum recompute)r;
+        for (int cut = 0; cut < 2; cut++)
+            for (int k = 0; k < 2; k++) {
+                struct dims d = big(ROWS);
+                d.tp = k == 0 ? 2 : 8;
+                row[cut][k] = kept_of(&d, cut, LAYERS, SLOTS + 1, recompute) -
+                              kept_of(&d, cut, LAYERS, SLOTS, recompute) -
+                              kept_of(&d, cut, LAYERS - 1, SLOTS + 1, recompute) +
+                              kept_of(&d, cut, LAYERS - 1, SLOTS, recompute);
+                row[cut][k] /= ROWS;
+            }
+        one = (slot(LAYERS, ROWS, recompute) - slot(LAYERS - 1, ROWS, recompute)) / ROWS;
+        printf("%s: %.1f KiB a row of a layer; tp 8: %.1f, cut %.1f\n", called[r], one / 1024,
+               row[0][1] / 1024, row[1][1] / 1024);
+        double whole = recompute == RECOMPUTE_NONE ? 2.0 * 5120 * 2 : 0;
+        for (int k = 0; k < 2; k++) {
+            double tp = k == 0 ? 2 : 8, want = whole + (one - whole) / tp;
+            ck_assert_msg(fabs(row[1][k] - want) < 1, "%s, tp %.0f: %.1f bytes, not %.1f",
+                          called[r], tp, row[1][k], want);
+        }
+    }
+}
+END_TEST
+
 #define TESTS(X)       \
     X(rows_and_layers) \
-    X(a_layer_by_hand)
+    X(a_layer_by_hand) \
+    X(a_layer_over_ranks)
 
 UNIT_MAIN("growth of slots")

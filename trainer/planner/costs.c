@@ -7,7 +7,14 @@
 
 static struct pass_job layout_job(const struct layout *l)
 {
-    return (struct pass_job){l->pp, l->tp, l->ep, l->recompute, l->rows, l->room, l->context};
+    return (struct pass_job){.pp = l->pp,
+                             .tp = l->tp,
+                             .ep = l->ep,
+                             .cut = l->cut,
+                             .recompute = l->recompute,
+                             .rows = l->rows,
+                             .room = l->room,
+                             .context = l->context};
 }
 
 struct pass_cost cost_of_part(const struct shape *s, const struct cluster *c,

@@ -9,6 +9,7 @@
 /* One way to run a model. Rank (d * pp + p) * tp + t, as in comm/mesh.h. */
 struct layout {
     int dp, pp, tp, ep; /* ep divides dp */
+    bool cut;           /* sequences over tp (schedule_cut) */
     enum plan_kind kind;
     const struct plan *plan; /* what was searched for; NULL: the kind's own is made */
     int micro_batches;       /* of a pipeline */

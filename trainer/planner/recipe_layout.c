@@ -54,6 +54,7 @@ struct layout recipe_layout(const struct recipe *r, const struct settings *s, st
                            .pp = s->mesh.pp,
                            .tp = s->mesh.tp,
                            .ep = s->mesh.ep,
+                           .cut = schedule_cut(s),
                            .kind = schedule_kind(s),
                            .plan = plan,
                            .micro_batches = bins / s->mesh.dp,

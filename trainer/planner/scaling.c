@@ -5,6 +5,7 @@
 #include "pipeline/check.h"
 #include "pipeline/schedules.h"
 #include "trainer/planner/working.h"
+#include "trainer/schedule/schedule.h"
 
 /* Weights of DeepSeek-V3 in a layer's attention, and in an expert. */
 #define V3_ATTENTION \
@@ -170,6 +171,7 @@ static struct scaled search(const struct scaling_search *s, int devices)
         for (l.pp = 1; (long)l.pp * l.tp <= devices && l.pp <= 32; l.pp *= 2) {
             if (devices % (l.pp * l.tp) != 0) continue;
             l.dp = devices / (l.pp * l.tp);
+            l.cut = schedule_cut_shape(l.tp, l.room, s->m->shape.C);
             each_split(&best, s, l);
         }
     return best;

@@ -12,14 +12,17 @@
 /* ---- by formulas ---- */
 
 /* Layers are shared out evenly, the first chunks getting more. A layer's four streams of the hidden
- * size, and the two at a chunk's end, are whole on every rank of tp. */
+ * size, and the two at a chunk's end, are whole on every rank of tp, unless sequences are cut: then
+ * only the outputs of its norms, where they are kept. */
 static double chunk_kept(const struct shape *s, int chunks, const struct layout *l)
 {
     double layers = ceil((double)s->layers / chunks);
     double dense = s->kept - s->again.acts[l->recompute];
     double experts = s->kept_moe - s->again_moe.acts[l->recompute];
-    double kept = fmax(dense, experts), whole = fmin(4 * s->C, kept);
-    return layers * (whole + (kept - whole) / l->tp) + 2 * s->C;
+    double kept = fmax(dense, experts), whole = 4 * s->C, ends = 2 * s->C;
+    if (l->cut) whole = l->recompute == RECOMPUTE_NONE ? 2 * s->C : 0, ends /= l->tp;
+    whole = fmin(whole, kept);
+    return layers * (whole + (kept - whole) / l->tp) + ends;
 }
 
 /* Room for what arrives of the sums under way: as many layers as may be, but a rank's own part of

@@ -8,6 +8,7 @@
 #include "trainer/planner/reduction.h"
 #include "trainer/rollout/rollout.h"
 #include "trainer/schedule/pass_cost.h"
+#include "trainer/schedule/schedule.h"
 
 /* ---- passes ---- */
 
@@ -18,12 +19,25 @@ static double sum_bytes(const struct traffic_job *j, int tp, double n)
     return tp > 1 ? (double)exchange_sum_sends(tp, wire, (size_t)n) : 0;
 }
 
+/* Where sequences are cut, what a rank sends to each of the others: to each the sums of its rows,
+ * and its own rows. A gain's gradient goes along the ranks and from the last to all: here it is
+ * shared out evenly. */
+static double cut_bytes(const struct traffic_job *j, const struct mesh *m, struct cut_exchanges n,
+                        double rows)
+{
+    const double C = j->memory.settings->model.hidden, share = rows / m->tp * C;
+    return share *
+               (n.slices * (double)sizeof(float) + n.gathers * (double)j->memory.ops->real_bytes) +
+           n.gains * 2 * C / m->tp * (double)sizeof(float);
+}
+
 /* What a rank sends to each of the others in one pass over a chunk. How often, the model of costs
  * says (pass_exchanges). At the head four more numbers a row. Before rows go to their experts, how
  * many there are for each of all experts. */
 static struct exchanged pass_bytes(const struct traffic_job *j, const struct mesh *m,
-                                   struct pass_part part, double rows, bool backward)
+                                   struct pass_part part, double rows, enum plan_op op, bool cut)
 {
+    bool backward = op != PLAN_F;
     const struct dims d = settings_dims(j->memory.settings, j->memory.vocabulary);
     const struct shape shape = shape_of_dims(&d);
     const enum recompute recompute = (enum recompute)j->memory.settings->mesh.recompute;
@@ -31,6 +45,8 @@ static struct exchanged pass_bytes(const struct traffic_job *j, const struct mes
     double row = rows * d.C, sent = row * d.K / m->ep * (double)j->memory.ops->real_bytes;
     struct exchanged x = {.tensor = n.sums * sum_bytes(j, m->tp, row),
                           .expert = (2 * n.experts + n.again) * sent};
+    if (cut) x.tensor = cut_bytes(j, m, pass_cut_exchanges(&shape, part, recompute, op), rows);
+    if (op == PLAN_W) x.expert = 0;
     if (!backward) x.expert += n.experts * (double)d.E * (double)sizeof(int);
     if (part.head && !backward) x.tensor += 4 * rows * (double)sizeof(float);
     return x;
@@ -61,12 +77,14 @@ static void add_message(struct traffic *t, const struct mesh *m, int p, int to, 
                         mesh_rank_at(m, (struct mesh_at){d, to, i}), bytes);
 }
 
-/* Messages are whole micro-batches whatever is in them (trainer/stage/stage.c, message_bytes);
- * exchanges are of the rows in use. */
+/* Messages are whole micro-batches, or a rank's rows of them, whatever is in them
+ * (trainer/stage/stage.c, message_bytes); exchanges are of the rows in use. */
 double traffic_message(const struct traffic_job *j)
 {
     const struct settings *s = j->memory.settings;
-    return (double)s->data.micro_batch_tokens * s->model.hidden * (double)j->memory.ops->real_bytes;
+    int rows = s->data.micro_batch_tokens;
+    if (schedule_cut(s)) rows = chunk_rows(rows, s->mesh.tp, 0).n;
+    return (double)rows * s->model.hidden * (double)j->memory.ops->real_bytes;
 }
 
 /* From where rows get their input and whereto they send what they make. */
@@ -74,16 +92,17 @@ struct exchanged traffic_stage(const struct traffic_job *j, const struct mesh *m
                                const struct plan *plan, bool scores, int p, int *sent, int *got)
 {
     struct exchanged sum = {0};
+    bool cut = schedule_cut(j->memory.settings);
     memset(sent, 0, (size_t)plan->stages * sizeof *sent);
     memset(got, 0, (size_t)plan->stages * sizeof *got);
     for (int i = 0; i < plan->n_rows[p]; i++) {
         struct plan_pass pass[2];
         int n = plan_passes(&plan->rows[p][i], pass);
         for (int k = 0; k < n; k++) {
-            if (pass[k].op == PLAN_W) continue;
+            if (pass[k].op == PLAN_W && !cut) continue;
             struct pass_part part = pass_part_of(j->first, pass[k].cell.chunk, plan->chunks);
             part.scores = scores;
-            struct exchanged x = pass_bytes(j, m, part, j->rows, pass[k].op != PLAN_F);
+            struct exchanged x = pass_bytes(j, m, part, j->rows, pass[k].op, cut);
             int to = plan_receiver(plan, &pass[k]), from = plan_sender(plan, &pass[k]);
             sum.tensor += x.tensor, sum.expert += x.expert;
             if (to >= 0 && to != p) sent[to]++;
@@ -201,8 +220,8 @@ static void add_hops(struct traffic *t, const struct journey *w, int d, int dir)
                     chunk_rank(w, 0, dir, d, 0), w->sampled * (double)w->batch.back_bytes);
 }
 
-/* Traffic of one chunk: as a forward pass, but that the head is for sampled rows alone, whose
- * logits go from each rank of tp to the others. */
+/* Traffic of one chunk: as a forward pass of whole sequences, but that the head is for sampled rows
+ * alone, whose logits go from each rank of tp to the others. */
 static void add_decoded(struct traffic *t, const struct journey *w, int d, int dir, int chunk)
 {
     const struct traffic_job *j = w->j;
@@ -212,7 +231,7 @@ static void add_decoded(struct traffic *t, const struct journey *w, int d, int d
     struct pass_part part = pass_part_of(j->first, chunk, j->plan->chunks);
     part.scores = true;
     double passes = fmax(w->batches, 1);
-    struct exchanged x = pass_bytes(j, m, part, rows / passes, false);
+    struct exchanged x = pass_bytes(j, m, part, rows / passes, PLAN_F, false);
     x.tensor *= passes, x.expert *= passes;
     double logits = (double)j->memory.vocabulary / m->tp * (double)sizeof(float);
     if (head) x.tensor += w->sampled * logits - w->read * 4 * (double)sizeof(float);

@@ -101,7 +101,8 @@ static const struct link_cost *link_of(const struct machine *m, long ranks)
 double pass_cost_message(const struct shape *s, const struct machine *m, const struct pass_job *j)
 {
     if (j->pp == 1) return 0;
-    return link_send(link_of(m, (long)j->pp * j->tp), j->room * s->C * shape_real_bytes(s));
+    double rows = j->cut ? ceil(j->room / j->tp) : j->room;
+    return link_send(link_of(m, (long)j->pp * j->tp), rows * s->C * shape_real_bytes(s));
 }
 
 static double tensor_sum(const struct shape *s, const struct machine *m, const struct pass_job *j)
@@ -141,6 +142,27 @@ struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part par
         x.experts += experts ? 1 + full : 0;
         x.again += experts && products && !full;
     }
+    return x;
+}
+
+/* Backward the gradient of a part's output is gathered, W by itself has to gather it again, and
+ * what is computed again begins with the norm (model/norm.c). */
+struct cut_exchanges pass_cut_exchanges(const struct shape *s, struct pass_part part,
+                                        enum recompute recompute, enum plan_op op)
+{
+    struct cut_exchanges x = {0};
+    bool forward = op == PLAN_F, again = !forward && recompute != RECOMPUTE_NONE;
+    bool full = again && recompute_has(recompute, RECOMPUTE_FULL), weights = op == PLAN_W;
+    for (int layer = part.first; layer < part.last && !(weights && again); layer++) {
+        int products = shape_moe(s, layer) ? 1 : 2;
+        x.gathers += weights ? products : again ? 4 : 2;
+        if (!weights) x.slices += products + full;
+        if (!weights && !forward) x.gains += 2;
+    }
+    if (part.embed && forward) x.slices++;
+    if (part.embed && !forward && (weights != again || op == PLAN_BW)) x.gathers++;
+    if (part.head && forward) x.gathers++, x.slices += !part.scores;
+    if (part.head && !forward && !weights) x.gains++;
     return x;
 }
 

@@ -68,6 +68,7 @@ struct machine machine_of_cluster(const struct cluster *c, enum precision precis
 /* How the model is cut, and what is in a micro-batch. */
 struct pass_job {
     int pp, tp, ep;
+    bool cut; /* sequences over tp: messages have a share of the rows */
     enum recompute recompute;
     double rows;    /* in use */
     double room;    /* that messages are for */
@@ -89,6 +90,15 @@ struct pass_exchanges {
 };
 struct pass_exchanges pass_exchanges(const struct shape *s, struct pass_part part,
                                      enum recompute recompute, bool backward);
+
+/* The same of tp where sequences are cut: sums of which each rank gets its own rows; gathers of all
+ * ranks' rows; gains whose gradients go along the ranks. Costs are those of pass_exchanges: such a
+ * sum and a gather are the two rounds of one there. */
+struct cut_exchanges {
+    int slices, gathers, gains;
+};
+struct cut_exchanges pass_cut_exchanges(const struct shape *s, struct pass_part part,
+                                        enum recompute recompute, enum plan_op op);
 
 /* One micro-batch in one chunk. Local, pure. */
 struct pass_cost pass_cost(const struct shape *s, const struct machine *m, const struct pass_job *j,

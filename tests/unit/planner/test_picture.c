@@ -29,7 +29,10 @@ static const struct picture_case {
     {{"x", 4, 2, 1, 2, "1f1b", "bf16", 4}, 1, 0, {REDUCE_AUTO, CODEC_FP32}},
     {{"x", 8, 2, 1, 4, "dualpipe", "bf16", 4}, 1, 0, {REDUCE_AUTO, CODEC_BF16}},
     {{"x", 8, 1, 1, 2, "serial", "bf16", 2}, 4, 1, {REDUCE_NODES, CODEC_FP32}},
+    {{"", 2, 2, 2, 1, "zb1p", "bf16", 5}, 2, 1, {REDUCE_AUTO, CODEC_FP32}},
+    {{"x", 2, 2, 2, 2, "1f1b", "bf16", 4}, 1, 0, {REDUCE_AUTO, CODEC_FP32}},
 };
+enum { CUT_FROM = 14 }; /* of CASES: from here on sequences are cut over tp */
 
 static void case_new(struct planned_step *s, const struct picture_case *c)
 {
@@ -38,6 +41,7 @@ static void case_new(struct planned_step *s, const struct picture_case *c)
     planned_step_new(s, w, c->slots);
     s->settings.reduction.path = (int)c->way.path;
     s->settings.reduction.wire = (int)c->way.wire;
+    if (c >= CASES + CUT_FROM) s->settings.mesh.sequence_parallel = SEQUENCE_PARALLEL_ON;
     s->job.forwards = c->forwards;
 }
 

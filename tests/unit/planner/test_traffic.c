@@ -5,6 +5,7 @@
 
 #include "trainer/learn/bucket.h"
 #include "trainer/planner/reduction.h"
+#include "trainer/schedule/pass_cost.h"
 #include "tests/support/check_unit.h"
 #include "tests/support/planned_step.h"
 
@@ -297,16 +298,65 @@ START_TEST(sites)
 }
 END_TEST
 
-#define TESTS(X)          \
-    X(replicas)           \
-    X(stages)             \
-    X(placements)         \
-    X(tensor)             \
-    X(experts)            \
-    X(paths)              \
-    X(paths_are_the_code) \
-    X(reduction_seconds)  \
-    X(rollout)            \
+/* Sequences cut over the two ranks of each stage. Forward two gathers and two sums a layer, the
+ * embedding's and the head's sum, a gather before the head; backward the same a layer, two gains,
+ * the final norm's gain and a gather for the embedding. Messages are of half the rows. */
+START_TEST(cut)
+{
+    struct planned_step s;
+    planned_step_new(&s, (struct planned_wish){"", 1, 2, 2, 1, "1f1b", "bf16", 6}, 1);
+    s.settings.mesh.sequence_parallel = SEQUENCE_PARALLEL_ON;
+    traffic_step(&s.t, &s.job);
+    double half = ROWS / 2 * C, layer = half * (2 * 2 + 2 * 4), gain = 2 * C / 2 * 4;
+    double lower = 2 * 2 * layer + 2 * 2 * gain + half * (4 + 2);
+    double upper = 2 * 2 * layer + (2 * 2 + 1) * gain + half * (2 + 4) + ROWS * 4 * 4;
+    close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 0, 1), 6 * lower, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_TENSOR, 3, 2), 6 * upper, 1e-12);
+    close_to(traffic_at(&s.t, TRAFFIC_STAGES, 0, 2), 6 * T / 2 * C * 2, 1e-12);
+    planned_step_free(&s);
+}
+END_TEST
+
+/* By passes and by what is computed again; a layer with experts has no sum of its own, but wants
+ * all rows. */
+START_TEST(cut_exchanges_by_hand)
+{
+    static const struct {
+        enum recompute recompute;
+        enum plan_op op;
+        int slices, gathers, gains;
+    } by_hand[] = {
+        {RECOMPUTE_NONE, PLAN_F, 1 + 4 + 1, 6 + 1, 0},
+        {RECOMPUTE_NONE, PLAN_B, 4, 6, 6 + 1},
+        {RECOMPUTE_NONE, PLAN_W, 0, 4 + 1, 0},
+        {RECOMPUTE_NONE, PLAN_BW, 4, 6 + 1, 6 + 1},
+        {RECOMPUTE_PRODUCTS, PLAN_B, 4, 6 + 6 + 1, 6 + 1},
+        {RECOMPUTE_PRODUCTS, PLAN_W, 0, 0, 0},
+        {RECOMPUTE_FULL, PLAN_BW, 4 + 3, 6 + 6 + 1, 6 + 1},
+    };
+    const struct shape s = {.layers = 3, .dense = 1, .experts = 4};
+    const struct pass_part whole = {0, 3, true, true, false};
+    for (size_t i = 0; i < sizeof by_hand / sizeof *by_hand; i++) {
+        struct cut_exchanges x = pass_cut_exchanges(&s, whole, by_hand[i].recompute, by_hand[i].op);
+        ck_assert_int_eq(x.slices, by_hand[i].slices);
+        ck_assert_int_eq(x.gathers, by_hand[i].gathers);
+        ck_assert_int_eq(x.gains, by_hand[i].gains);
+    }
+}
+END_TEST
+
+#define TESTS(X)             \
+    X(cut)                   \
+    X(cut_exchanges_by_hand) \
+    X(replicas)              \
+    X(stages)                \
+    X(placements)            \
+    X(tensor)                \
+    X(experts)               \
+    X(paths)                 \
+    X(paths_are_the_code)    \
+    X(reduction_seconds)     \
+    X(rollout)               \
     X(sites)
 
 UNIT_MAIN("traffic", .timeout_s = 60)
