@@ -39,7 +39,7 @@ static i128 fixed_small(double x)
 void exact_add(struct exact_sum *s, double x)
 {
     double size = fabs(x);
-    if (size < 0x1p38) {
+    if (size < EXACT_SMALL) {
         bits_set(s, bits_of(s) + (u128)fixed_small(x));
         return;
     }
@@ -49,6 +49,11 @@ void exact_add(struct exact_sum *s, double x)
     }
     i128 fixed = (i128)nearbyint(ldexp(x, 64)); /* below 2^114; the scaling is exact */
     bits_set(s, bits_of(s) + (u128)fixed);
+}
+
+void exact_add_parts(struct exact_sum *s, int64_t high, int64_t low)
+{
+    bits_set(s, bits_of(s) + (u128)((i128)high * ((i128)1 << 52) + low));
 }
 
 void exact_merge(struct exact_sum *s, const struct exact_sum *other)

@@ -16,6 +16,13 @@ struct exact_sum {
 };
 
 void exact_add(struct exact_sum *s, double x);
+/* For loops that form many terms at once (model/cpu/squares.c): adds high 2^-12 + low 2^-64, sums
+ * of what exact_add makes of terms x below EXACT_SMALL: of each, high is the integer nearest to
+ * 2^12 x, ties to even, and low the one nearest to what is left, in units of 2^-64. Neither is
+ * above 2^51, so that sums of EXACT_PARTS of them fit. */
+#define EXACT_SMALL 0x1p38
+enum { EXACT_PARTS = 2048 };
+void exact_add_parts(struct exact_sum *s, int64_t high, int64_t low);
 void exact_merge(struct exact_sum *s, const struct exact_sum *other);
 double exact_value(const struct exact_sum *s);
 

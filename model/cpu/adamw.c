@@ -23,11 +23,3 @@ void OP(adamw_step)(void *param, float *master, float *m, float *v, const float 
         p[i] = real_put(w[i]);
     }
 }
-
-/* The square of a float is exact in double: the sum is rounded once a term, to the same bits in any
- * order. */
-void OP(square_sum)(struct exact_sum *sum, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        exact_add(sum, (double)x[i] * (double)x[i] * (double)(1 << SQUARE_BITS));
-}

@@ -1,6 +1,7 @@
 /* on each instruction set */
 /* Every operation of every table that this machine can run, in both precisions, against the plain
  * loops; those on logits: test_ops_logits.c. */
+#include "comm/base/rng.h"
 #include "tests/support/ops_tables.h"
 
 static void linear_case(int N, int K, int T, bool with_bias)
@@ -393,6 +394,44 @@ START_TEST(squares)
 }
 END_TEST
 
+/* Floats of any bits, of exponents from `low` up to `high`; every seventh is short, so that its
+ * square lies halfway between multiples of 2^-64 now and then. */
+static void floats_between(float *x, int n, int low, int high)
+{
+    for (int i = 0; i < n; i++) {
+        struct rng_at at = {.purpose = RNG_TEST, .position = (uint32_t)i};
+        uint32_t bits = rng_below(11, at, 1u << 24), exponent = (uint32_t)(low + 127);
+        exponent += rng_below(12, at, (uint32_t)(high - low + 1));
+        if (i % 7 == 0) bits &= 1u << 23 | 7u << 20;
+        bits = (bits & 1u << 23) << 8 | exponent << 23 | (bits & 0x7fffffu);
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+}
+
+/* However many at a time, from the smallest denormal to infinity and NaN: what exact_add makes of
+ * each square, to the last bit of the sum's 128. The last row is of 2^-42, whose squares are half
+ * of what a sum can tell apart. */
+START_TEST(squares_of_all_sizes)
+{
+    static const int ranges[][2] = {{-127, 128}, {-127, 127}, {-127, 8}, {-60, 8},
+                                    {-43, -41},  {7, 10},     {-20, 15}, {-42, -42}};
+    enum { N = 5000 };
+    static float x[N];
+    if (!setup(_i / 8)) return;
+    floats_between(x, N, ranges[_i % 8][0], ranges[_i % 8][1]);
+    for (int n = 0; n <= N; n = n < 40 ? n + 1 : n * 5 / 4 + 3) {
+        struct exact_sum sum = {.lo = 5, .hi = -1}, expected = sum;
+        for (int i = 0; i < n; i++) {
+            double v = (double)x[N - n + i];
+            exact_add(&expected, v * v * (1 << SQUARE_BITS));
+        }
+        ops->square_sum(&sum, x + N - n, (size_t)n);
+        if (memcmp(&sum, &expected, sizeof sum) != 0)
+            ck_abort_msg("2^%d to 2^%d, %d of them", ranges[_i % 8][0], ranges[_i % 8][1], n);
+    }
+}
+END_TEST
+
 /* Known roundings to bf16: ties to even, overflow to infinity, NaN kept; and back. */
 START_TEST(conversion)
 {
@@ -418,19 +457,20 @@ START_TEST(conversion)
 }
 END_TEST
 
-#define TESTS(X)                      \
-    X(linear, .to = TABLES)           \
-    X(embedding, .to = TABLES)        \
-    X(moves, .to = TABLES)            \
-    X(rmsnorm_of_heads, .to = TABLES) \
-    X(choices, .to = TABLES)          \
-    X(rmsnorm, .to = TABLES)          \
-    X(swiglu_and_add, .to = TABLES)   \
-    X(experts, .to = TABLES)          \
-    X(rope, .to = TABLES)             \
-    X(attention, .to = TABLES)        \
-    X(adamw, .to = TABLES)            \
-    X(squares, .to = TABLES)          \
+#define TESTS(X)                              \
+    X(linear, .to = TABLES)                   \
+    X(embedding, .to = TABLES)                \
+    X(moves, .to = TABLES)                    \
+    X(rmsnorm_of_heads, .to = TABLES)         \
+    X(choices, .to = TABLES)                  \
+    X(rmsnorm, .to = TABLES)                  \
+    X(swiglu_and_add, .to = TABLES)           \
+    X(experts, .to = TABLES)                  \
+    X(rope, .to = TABLES)                     \
+    X(attention, .to = TABLES)                \
+    X(adamw, .to = TABLES)                    \
+    X(squares, .to = TABLES)                  \
+    X(squares_of_all_sizes, .to = 8 * TABLES) \
     X(conversion, .to = TABLES)
 
 UNIT_MAIN("ops_table", .timeout_s = 60)

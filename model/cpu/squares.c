@@ -1,0 +1,51 @@
+/* The sum of squares behind the gradient norm: every square of a float is exact in double and is
+ * rounded once, by the rule of exact_add, so that the sum has the same bits in any order. */
+#include "comm/base/exact.h"
+#include "model/cpu/vec.h"
+
+#define SCALE ((double)(1 << SQUARE_BITS))
+/* Added to a double of at most 2^51 it leaves the nearest integer in the lowest bits, as
+ * two's complement on top of its own. */
+#define MAGIC      0x1.8p52
+#define MAGIC_BITS 0x4338000000000000u
+
+enum { PAIRS = LANES / 2 };
+typedef float floats __attribute__((vector_size(4 * PAIRS)));
+typedef double doubles __attribute__((vector_size(8 * PAIRS)));
+typedef uint64_t words __attribute__((vector_size(8 * PAIRS)));
+
+static int64_t words_sum(words v, int n)
+{
+    uint64_t sum = 0 - (uint64_t)n * MAGIC_BITS;
+    for (int i = 0; i < PAIRS; i++) sum += v[i];
+    return (int64_t)sum;
+}
+
+/* n, a multiple of PAIRS and at most EXACT_PARTS. False, and nothing is added, when a term is too
+ * large for this, or a NaN. */
+static bool add_small(struct exact_sum *sum, const float *x, int n)
+{
+    words high = {0}, low = {0}, large = {0};
+    for (int i = 0; i < n; i += PAIRS) {
+        floats f;
+        memcpy(&f, x + i, sizeof f);
+        doubles v = __builtin_convertvector(f, doubles), t = v * v * (SCALE * 0x1p12);
+        doubles h = t + MAGIC, l = (t - (h - MAGIC)) * 0x1p52 + MAGIC;
+        high += (words)h;
+        low += (words)l;
+        large |= ~(words)(t < EXACT_SMALL * 0x1p12);
+    }
+    for (int i = 0; i < PAIRS; i++)
+        if (large[i]) return false;
+    exact_add_parts(sum, words_sum(high, n), words_sum(low, n));
+    return true;
+}
+
+void OP(square_sum)(struct exact_sum *sum, const float *x, size_t n)
+{
+    for (size_t from = 0; from < n; from += EXACT_PARTS) {
+        size_t left = n - from < EXACT_PARTS ? n - from : EXACT_PARTS, i = left / PAIRS * PAIRS;
+        if (!add_small(sum, x + from, (int)i)) i = 0;
+        for (; i < left; i++) exact_add(sum, (double)x[from + i] * (double)x[from + i] * SCALE);
+    }
+}
