@@ -15,6 +15,8 @@
 #include "trainer/checkpoint/hf/settings.h"
 #include "trainer/run/alike.h"
 #include "trainer/checkpoint/files.h"
+#include "trainer/bench/library.h"
+#include "trainer/bench/profile.h"
 #include "trainer/commands/commands.h"
 #include "trainer/config/cluster.h"
 #include "trainer/config/options.h"
@@ -28,6 +30,7 @@ struct train_options {
     struct option_list sets;
     const char *resume;
     const char *recipe;
+    bool profile;
 };
 
 static void check_train_options(const void *checked, struct problems *p)
@@ -48,6 +51,8 @@ static int read_train_options(struct train_options *t, int argc, char **argv)
         {"resume", OPT_STRING, &t->resume, 0, 0,
          "auto: resume from the newest checkpoint of the run folder, or start a new run when there "
          "is none; no: refuse a run folder that holds a run"},
+        {"profile", OPT_FLAG, &t->profile, 0, 0,
+         "at the end: where rank 0's time went by operation, beside the machine's limits"},
     };
     struct options o = {.command = "train",
                         .summary =
@@ -58,7 +63,7 @@ static int read_train_options(struct train_options *t, int argc, char **argv)
                         .check = check_train_options,
                         .checked = t,
                         .rows = rows,
-                        .n_rows = 2,
+                        .n_rows = sizeof rows / sizeof *rows,
                         .args = &t->recipe,
                         .min_args = 1,
                         .max_args = 1};
@@ -156,18 +161,38 @@ static void start_model(struct run *r)
     resume_weights(r, r->settings.model.from);
 }
 
+/* All phases, timed by operation: rank 0's table at the end, figures of a step. */
+static int phases_profile(struct run *r)
+{
+    struct profile p;
+    double rate[2];
+    enum matmul_type type = library_choose(r->ops, &r->stage.dims, &rate[0], &rate[1]);
+    long before = r->step;
+    profile_open(&p, r->world, &r->stage.dims, type);
+    profile_begin(&p);
+    struct spent start = spent_now();
+    int code = phases_run(r);
+    profile_end(&p, spent_since(start));
+    if (r->step > before) p.n = (int)(r->step - before);
+    json_t *table = profile_json(&p);
+    if (r->world->rank == 0) profile_print(table);
+    json_decref(table);
+    return code;
+}
+
 /* Everything that may be refused comes before the run folder is touched. */
-static int train(struct world *w, struct settings s, const char *resume)
+static int train(struct world *w, struct settings s, const struct train_options *t)
 {
     struct run r;
     char index[PATH_BYTES];
     startup_enter(STARTUP_FOLDER);
     folder_enter(w, &s);
     char *folder = sites_enter(w, &s);
-    bool again = resume_or_start(w, &s, folder, resume);
+    bool again = resume_or_start(w, &s, folder, t->resume);
     struct extent extent = extent_of(phase_kinds, &s);
     path_make(index, "%s/data.index", folder);
     extent.index = index;
+    extent.profile = t->profile;
     run_open(&r, w, s, NULL, extent);
     r.folder = folder;
     for (int split = 0; r.source && split < 2; split++)
@@ -191,7 +216,7 @@ static int train(struct world *w, struct settings s, const char *resume)
     checkpoint_writer_attach(r.writer, &r.files);
     print_plan(&r);
     startup_say();
-    int code = phases_run(&r);
+    int code = t->profile ? phases_profile(&r) : phases_run(&r);
     run_close(&r);
     folder_leave();
     free(folder);
@@ -283,7 +308,7 @@ int cmd_train(int argc, char **argv)
     same_recipe(&w, &s, t.recipe, &p);
     log_set((enum log_level)s.run.log, w.rank);
     watchdog_start(s.run.watchdog_s);
-    code = train(&w, s, t.resume);
+    code = train(&w, s, &t);
     world_down(&w);
     return code;
 }
