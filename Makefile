@@ -85,7 +85,7 @@ RUN_TESTS := tests/support/run_tests.sh $(BUILD)
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers asan soak fuzz \
+.PHONY: tests install uninstall FORCE help info all clean setup setup-dev setup-hosts demo testbed test test-unit test-property test-mpi test-faults test-hosts test-slurm test-slurm-long test-peers bench-peers asan soak fuzz \
   fuzz-run asan-run cover cover-run golden bench layers format format-check tidy lines ci
 
 help: ## this list
@@ -220,6 +220,9 @@ golden: ## make tests/golden again from tests/oracle (a reviewed change)
 
 bench: all ## timings with spread, as JSON in build/bench
 	@tests/support/bench.sh $(BIN)
+
+bench-peers: all ## beside PyTorch, TRL, llama.cpp, transformers: BENCH_CASES, BENCH_ROUNDS, BENCH_SCALE; in build/bench
+	@tests/peers/bench.sh $(BIN)
 
 # --- reading ---
 layers: ## includes go along the arrows of docs/ARCHITECTURE.md
