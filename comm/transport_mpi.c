@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "comm/base/descriptors.h"
+#include "comm/base/environment.h"
 #include "comm/base/memory.h"
 #include "comm/base/nap.h"
 #include "comm/base/startup.h"
@@ -42,6 +43,13 @@ static int job_rank(MPI_Comm comm, int rank)
     return there;
 }
 
+/* The host of a rank of the job; DUET_RANKS_PER_NODE=n stands in for hosts in tests. */
+static int host_of(int rank)
+{
+    const int per_node = (int)environment_number("DUET_RANKS_PER_NODE", 0);
+    return per_node > 0 ? rank / per_node : roster_node(rank);
+}
+
 /* Which of n ranks are on other hosts. Those of one host have shared memory, which needs no
  * connection. */
 static int on_other_hosts(int *far, MPI_Comm comm, const int *rank, int n)
@@ -49,10 +57,10 @@ static int on_other_hosts(int *far, MPI_Comm comm, const int *rank, int n)
     int me, mine, k = 0;
     int *there = memory_take((size_t)n + 1, sizeof *there, "connections");
     MPI_OK(MPI_Comm_rank(comm, &me));
-    mine = roster_node(job_rank(comm, me));
+    mine = host_of(job_rank(comm, me));
     job_ranks(there, comm, rank, n);
     for (int i = 0; i < n; i++)
-        if (roster_node(there[i]) != mine) far[k++] = rank[i];
+        if (host_of(there[i]) != mine) far[k++] = rank[i];
     free(there);
     return k;
 }
@@ -70,27 +78,48 @@ static void wait_connected(MPI_Comm comm, MPI_Request *request, int peer)
     if (nap.slept) die_waiting(NULL);
 }
 
-/* A byte to each of n ranks, and one from each of m, all at the same time: nobody waits for one
- * that waits. */
+/* Calls n ranks, is called by m others, all at the same time, so that nobody waits for one that
+ * waits; each call is answered. Of a pair one calls: were both to, two connections would be made
+ * and one given up. */
 static void greet(MPI_Comm comm, const int *to, int n, const int *from, int m)
 {
-    char *in = memory_take((size_t)m + 1, 1, "connections"), out = 0;
-    MPI_Request *request = memory_take((size_t)(n + m) + 1, sizeof(MPI_Request), "connections");
+    enum { CALL, ANSWER };
+    char *in = memory_take((size_t)(n + m) + 1, 1, "connections"), out = 0;
+    MPI_Request *call = memory_take(2 * (size_t)(n + m) + 1, sizeof(MPI_Request), "connections");
+    MPI_Request *called = call + 2 * n;
     for (int i = 0; i < m; i++)
-        MPI_OK(MPI_Irecv(&in[i], 1, MPI_BYTE, from[i], 0, comm, &request[i]));
-    for (int i = 0; i < n; i++)
-        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, to[i], 0, comm, &request[m + i]));
-    for (int i = 0; i < m; i++) wait_connected(comm, &request[i], from[i]);
-    for (int i = 0; i < n; i++) wait_connected(comm, &request[m + i], to[i]);
-    free(request);
+        MPI_OK(MPI_Irecv(&in[i], 1, MPI_BYTE, from[i], CALL, comm, &called[i]));
+    for (int i = 0; i < n; i++) {
+        MPI_OK(MPI_Irecv(&in[m + i], 1, MPI_BYTE, to[i], ANSWER, comm, &call[i]));
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, to[i], CALL, comm, &call[n + i]));
+    }
+    for (int i = 0; i < m; i++) {
+        wait_connected(comm, &called[i], from[i]);
+        MPI_OK(MPI_Isend(&out, 1, MPI_BYTE, from[i], ANSWER, comm, &called[m + i]));
+    }
+    for (int i = 0; i < n; i++) wait_connected(comm, &call[i], to[i]);
+    for (int i = 0; i < n; i++) wait_connected(comm, &call[n + i], to[i]);
+    for (int i = 0; i < m; i++) wait_connected(comm, &called[m + i], from[i]);
+    free(call);
     free(in);
 }
 
+/* Of a pair the lower one calls where the sum of both is odd: so that nobody is called by all. */
 static void connect_near(MPI_Comm comm, const struct peers *with)
 {
-    int *far = memory_take((size_t)with->n + 1, sizeof *far, "connections");
+    int me, to = 0, from = 0;
+    int *far = memory_take(3 * (size_t)with->n + 1, sizeof *far, "connections");
+    int *called = far + with->n, *callers = called + with->n;
     const int n = on_other_hosts(far, comm, with->rank, with->n);
-    greet(comm, far, n, far, n);
+    MPI_OK(MPI_Comm_rank(comm, &me));
+    for (int i = 0; i < n; i++) {
+        const bool odd = (me + far[i]) % 2 == 1;
+        if ((me < far[i]) == odd)
+            called[to++] = far[i];
+        else
+            callers[from++] = far[i];
+    }
+    greet(comm, called, to, callers, from);
     free(far);
 }
 
@@ -109,28 +138,30 @@ static void check_descriptors(long took, int peers, int left)
         "--ulimit nofile=65536, in a service LimitNOFILE=65536)");
 }
 
-/* In rounds, of which each makes one connection a rank, and a few at a time: a rank that is called
- * by all at once would have some try again a second later. The first rounds are small: they show
- * what a connection takes. */
+/* In rounds, in each of which a rank calls those that are s and more behind it and is called by
+ * those as far before it, a few at a time: a rank that is called by all at once would have some try
+ * again a second later. The first rounds are small: they show what a connection takes. */
 static void connect_all(MPI_Comm comm)
 {
     enum { AT_ONCE = 16 };
     int me, size, to[AT_ONCE], from[AT_ONCE], far_to[AT_ONCE], far_from[AT_ONCE];
     MPI_OK(MPI_Comm_rank(comm, &me));
     MPI_OK(MPI_Comm_size(comm, &size));
-    for (int s = 1, n; s < size; s += n) {
+    for (int s = 1, n; 2 * s <= size; s += n) {
+        int calls = 0, callers = 0;
         n = s < AT_ONCE ? s : AT_ONCE;
-        if (n > size - s) n = size - s;
-        for (int i = 0; i < n; i++) {
-            to[i] = (me + s + i) % size;
-            from[i] = (me + size - s - i) % size;
+        if (n > size / 2 + 1 - s) n = size / 2 + 1 - s;
+        for (int k = s; k < s + n; k++) {
+            const bool opposite = 2 * k == size; /* behind and before me is the same rank */
+            if (!opposite || me < k) to[calls++] = (me + k) % size;
+            if (!opposite || me >= k) from[callers++] = (me + size - k) % size;
         }
-        const int sends = on_other_hosts(far_to, comm, to, n);
-        const int receives = on_other_hosts(far_from, comm, from, n);
+        const int far = on_other_hosts(far_to, comm, to, calls);
+        const int far_callers = on_other_hosts(far_from, comm, from, callers);
         const int met = 2 * (s + n - 1); /* from both sides */
         long before = descriptors_open();
-        greet(comm, far_to, sends, far_from, receives);
-        check_descriptors(descriptors_open() - before, sends + receives, size - 1 - met);
+        greet(comm, far_to, far, far_from, far_callers);
+        check_descriptors(descriptors_open() - before, far + far_callers, size - 1 - met);
     }
 }
 
