@@ -1,6 +1,6 @@
-/* Collectives in rank order. All of them are rounds of one exchange: in round s a rank sends to the
- * member s after it and receives from the member s before it, in pieces of 2 MiB of which a few are
- * open. */
+/* Collectives in rank order. All of them are rounds of one exchange: a rank sends to a member
+ * behind it and receives from the one as far before it, in pieces of 2 MiB of which a few are open.
+ */
 #include "comm/coll.h"
 
 #include <stdint.h>
@@ -121,14 +121,37 @@ static void reduce_scatter(float *out, const float *in, const struct slices *s, 
     sum_in_order(out, &t, inner, mine);
 }
 
+/* The bytes of n slices up to `last`, which stand one behind the other: those from the beginning of
+ * the group on, and those before its end. */
+struct stretch {
+    size_t at[2], bytes[2];
+};
+static struct stretch stretch_of(const struct slices *s, const struct coll_member *m, int last,
+                                 int n, size_t elem_bytes)
+{
+    const int first = last + 1 - n, end = m->size - 1;
+    const size_t lo = slice_offset(s, first > 0 ? first : 0),
+                 hi = slice_offset(s, last) + slice_count(s, last),
+                 all = slice_offset(s, end) + slice_count(s, end);
+    const size_t before = first < 0 ? slice_offset(s, first + m->size) : all;
+    return (struct stretch){{lo * elem_bytes, before * elem_bytes},
+                            {(hi - lo) * elem_bytes, (all - before) * elem_bytes}};
+}
+
+/* By doubling (Bruck et al., IEEE TPDS 8(11), 1997): in a round of b a member has the slices of the
+ * b before it and its own, and gives them to the b-th behind it: few rounds, few peers, no byte
+ * more. */
 static void all_gather(unsigned char *buf, const struct slices *s, size_t elem_bytes, MPI_Comm comm)
 {
-    struct coll_member m = member_of(comm);
-    for (int k = 1; k < m.size; k++) {
-        int to = (m.me + k) % m.size, from = (m.me + m.size - k) % m.size;
-        exchange(to, buf + slice_offset(s, m.me) * elem_bytes, slice_count(s, m.me) * elem_bytes,
-                 from, buf + slice_offset(s, from) * elem_bytes, slice_count(s, from) * elem_bytes,
-                 comm);
+    const struct coll_member m = member_of(comm);
+    for (int b = 1; b < m.size; b *= 2) {
+        const int to = (m.me + b) % m.size, from = (m.me + m.size - b) % m.size;
+        const int n = b < m.size - b ? b : m.size - b;
+        const struct stretch mine = stretch_of(s, &m, m.me, n, elem_bytes),
+                             theirs = stretch_of(s, &m, from, n, elem_bytes);
+        for (int k = 0; k < 2; k++)
+            exchange(to, buf + mine.at[k], mine.bytes[k], from, buf + theirs.at[k], theirs.bytes[k],
+                     comm);
     }
 }
 
@@ -173,26 +196,78 @@ void coll_all_to_all_v(void *recv, const size_t *recv_count, const size_t *recv_
     }
 }
 
-/* The root takes one member after the other: what it has to do with all of it takes longer. */
+/* A place in a tree over the members, counted from the root: of two that differ in their lowest bit
+ * alone the one without it has what both have. */
+struct branch {
+    int number, bit, members; /* of the root: bit is as large as all; the tree from here on */
+};
+
+static struct branch branch_of(const struct coll_member *m, int root)
+{
+    struct branch t = {.number = (m->me + m->size - root) % m->size, .bit = 1};
+    while (t.bit < m->size && (t.number & t.bit) == 0) t.bit *= 2;
+    t.members = t.bit < m->size - t.number ? t.bit : m->size - t.number;
+    return t;
+}
+
+static size_t sum_of(const uint64_t *each, int first, int n)
+{
+    size_t sum = 0;
+    for (int i = first; i < first + n; i++) sum += (size_t)each[i];
+    return sum;
+}
+
+/* From the branches into `at`, whose first part is mine, or, with at NULL, to the one above.
+ * `each`: bytes of the tree's members. */
+static void climb(unsigned char *at, const uint64_t *each, const struct branch *t, int root,
+                  const struct coll_member *m, MPI_Comm comm)
+{
+    size_t have = (size_t)each[0];
+    for (int b = 1; b < t->bit && t->number + b < m->size; b *= 2) {
+        const int from = (root + t->number + b) % m->size,
+                  n = b < t->members - b ? b : t->members - b;
+        const size_t bytes = sum_of(each, b, n);
+        exchange(from, NULL, 0, from, at + have, bytes, comm);
+        have += bytes;
+    }
+    const int above = (root + t->number - t->bit + m->size) % m->size;
+    if (t->number > 0) exchange(above, at, have, above, NULL, 0, comm);
+}
+
+/* Up a tree, so that the root has few peers: first how many bytes, then those. They come in the
+ * order of numbers, which begins with the root: what stands at the end of the ranks goes there. */
 void *coll_gather_bytes(const void *mine, size_t n, size_t *offset, int root, MPI_Comm comm)
 {
-    struct coll_member m = member_of(comm);
-    uint64_t bytes = n, *each = memory_take((size_t)m.size, sizeof *each, "what ranks gather");
-    MPI_Request request;
-    MPI_OK(MPI_Igather(&bytes, 1, MPI_UINT64_T, each, 1, MPI_UINT64_T, root, comm, &request));
-    world_wait(&request, 1);
-    unsigned char *all = NULL;
-    if (m.me != root) exchange(root, mine, n, root, NULL, 0, comm);
+    static const char what[] = "what ranks gather";
+    const struct coll_member m = member_of(comm);
+    const struct branch t = branch_of(&m, root);
+    const size_t members = (size_t)t.members;
+    uint64_t *each = memory_take(2 * members, sizeof *each, what), *one = each + members;
+    for (size_t i = 0; i < members; i++) one[i] = sizeof *each;
+    each[0] = n;
+    climb((unsigned char *)each, one, &t, root, &m, comm);
+    const size_t all = sum_of(each, 0, t.members);
+    unsigned char *at = memory_take(all + 1, 1, what);
+    if (n > 0) memcpy(at, mine, n);
+    climb(at, each, &t, root, &m, comm);
     if (m.me == root) {
+        const size_t behind = sum_of(each, 0, m.size - root); /* of the root and those behind it */
+        unsigned char *turned = root > 0 ? memory_take(all + 1, 1, what) : at;
+        if (root > 0) {
+            memcpy(turned, at + behind, all - behind);
+            memcpy(turned + (all - behind), at, behind);
+            free(at);
+        }
+        at = turned;
         offset[0] = 0;
-        for (int r = 0; r < m.size; r++) offset[r + 1] = offset[r] + (size_t)each[r];
-        all = memory_take(offset[m.size] + 1, 1, "what ranks gather");
-        if (n > 0) memcpy(all + offset[root], mine, n);
         for (int r = 0; r < m.size; r++)
-            if (r != root) exchange(r, NULL, 0, r, all + offset[r], (size_t)each[r], comm);
+            offset[r + 1] = offset[r] + (size_t)each[(r + m.size - root) % m.size];
+    } else {
+        free(at);
+        at = NULL;
     }
     free(each);
-    return all;
+    return at;
 }
 
 void coll_bcast(void *buf, size_t bytes, int root, MPI_Comm comm)

@@ -19,7 +19,8 @@
 void coll_reduce_scatter(float *out, const float *in, const size_t *count, const size_t *offset,
                          int inner, float *scratch, MPI_Comm comm);
 
-/* buf holds all slices (elements of elem_bytes); on entry mine is filled, on return all are. */
+/* buf holds all slices (elements of elem_bytes), one behind the other; on entry mine is filled, on
+ * return all are. In ceil(log2(members)) rounds, with two peers in each. */
 void coll_all_gather(void *buf, const size_t *count, const size_t *offset, size_t elem_bytes,
                      MPI_Comm comm);
 

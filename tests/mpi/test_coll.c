@@ -1,4 +1,4 @@
-/* ranks: 1 2 3 4 */
+/* ranks: 1 2 3 4 7 */
 /* Collectives against a serial loop in the documented order (P4), bit for bit, on values for which
  * the order matters. */
 #include "tests/support/check_mpi.h"
