@@ -141,7 +141,11 @@ struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct
         r->op[i].stream = r->stream + i * each;
         r->op[i].term = r->term + i * members;
     }
-    r->p2p = p2p_new(t, comm, (int)(rows * each * STREAM_WINDOW) + 1);
+    int *peer = memory_take(members, sizeof *peer, "peers of a reduction");
+    const struct peers with = {peer, reduce_peers(f, peer)};
+    r->p2p = p2p_new_near(t, comm, with.n + 1 < size ? &with : NULL,
+                          (int)(rows * each * STREAM_WINDOW) + 1);
+    free(peer);
     name_tags(r);
     join_driver(r);
     return r;
@@ -203,6 +207,7 @@ int reduce_start(struct reduce *r, const struct reduce_job *job)
 {
     const char *why;
     size_t n = check_slices(r, job);
+    INVARIANT(!r->form.gathers, "a sum in a group that only gathers");
     enum reduce_path path = reduce_choose(&r->form, n, &why);
     struct reduction op = {.way = path == REDUCE_NODES ? &reduce_nodes : &reduce_flat,
                            .job = *job,

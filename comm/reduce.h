@@ -18,7 +18,8 @@
  *                                        w n at the last, w n (1 + 1/N) between
  *   gather  e K n (N-1)/N flat, e n (N-1)/N on nodes, for elements of e bytes; as much arrives
  * A reduction takes the nodes path where its busiest link carries less, the time to fill the chain
- * (one piece a hop) included. */
+ * (one piece a hop) included; in groups of more than 16 members on several nodes always, so that a
+ * member has few peers (comm/reduce_few.h). */
 #ifndef DUET_COMM_REDUCE_H
 #define DUET_COMM_REDUCE_H
 
@@ -36,6 +37,7 @@ struct reduce_map {
     int nodes, each; /* each 0: members do not lie like that, and `why` */
     const char *why;
     long looks; /* at members, to find this out */
+    int run;    /* members of a run, where a large group is cut without regard to nodes */
 };
 
 /* A group: how its sums are formed and travel. */
@@ -45,6 +47,7 @@ struct reduce_form {
     const int *node; /* (members) which node each is on; NULL: all on one. Copied. */
     enum reduce_path path;
     enum codec wire;
+    bool gathers;          /* nothing is summed: fewer connections are made */
     struct reduce_map map; /* reduce_map_of: made once a group, read by every question below */
 };
 /* From members, inner and node: the form's map, to be put there by whoever makes the form. Looks at
@@ -69,11 +72,9 @@ unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to);
 
-/* Does a gather of this number of bytes cross to each node once? Pure. */
-bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes);
-
 struct reduce;
-/* Collective over comm (duplicates it). Arrays lie in the memory of t's device, counts and offsets
+/* Collective over comm (duplicates it). Connects a member with those that it has messages with: in
+ * a large group few (comm/reduce_few.h). Arrays lie in the memory of t's device, counts and offsets
  * in the host's (t is kept). max_open: reductions under way at once. */
 struct reduce *reduce_new(const struct transport *t, MPI_Comm comm, const struct reduce_form *f,
                           int max_open);

@@ -8,7 +8,7 @@
 
 /* A chain is full when a piece has made all its hops, so pieces are small; but each costs some ten
  * microseconds. */
-enum { PIECES = 128, SHORTEST = 8 << 10, LONGEST = 256 << 10, SMALL = 64 << 10 };
+enum { PIECES = 128, SHORTEST = 8 << 10, LONGEST = 256 << 10 };
 
 static size_t up_to_block(size_t n)
 {
@@ -64,7 +64,7 @@ static void count_nodes(struct reduce_map *m, const struct reduce_form *f)
  * inside one node; otherwise each = 0 and why. */
 struct reduce_map reduce_map_of(const struct reduce_form *f)
 {
-    struct reduce_map m = {0, 0, "", 0};
+    struct reduce_map m = {.why = ""};
     if (f->node)
         count_nodes(&m, f);
     else
@@ -77,6 +77,7 @@ struct reduce_map reduce_map_of(const struct reduce_form *f)
     if (!m.why[0] && m.each % f->inner)
         m.why = "a group of members that is summed first spans nodes";
     if (m.why[0]) m.each = 0;
+    m.run = reduce_near_root(f->members, f->inner);
     return m;
 }
 
@@ -92,11 +93,6 @@ size_t reduce_piece(size_t n)
 {
     size_t piece = up_to_block(n / PIECES);
     return piece < SHORTEST ? SHORTEST : piece > LONGEST ? LONGEST : piece;
-}
-
-size_t reduce_column(const struct reduce_map *m, size_t n)
-{
-    return up_to_block(divide_up(n, (size_t)m->each));
 }
 
 /* ---- choosing ---- */
@@ -124,10 +120,11 @@ enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char
         enum reduce_path path;
         const char *why;
     } reasons[] = {
-        {m->each == 0, REDUCE_FLAT, m->why},
+        {reduce_each(f) == 0, REDUCE_FLAT, m->why},
         {f->path != REDUCE_AUTO, f->path, "asked for"},
+        {reduce_few(f), REDUCE_NODES, "a member of a group this large has few peers"},
         {m->each == 1, REDUCE_FLAT, "nodes have one member each"},
-        {n < SMALL, REDUCE_FLAT, "arrays this small are not worth a chain of nodes"},
+        {n < REDUCE_SMALL, REDUCE_FLAT, "arrays this small are not worth a chain of nodes"},
         {m->each > 0 && nodes_load(m, n) >= flat_load(m, n), REDUCE_FLAT,
          "a chain of nodes would load its busiest link more"},
         {true, REDUCE_NODES, "fewer bytes cross between nodes"},
@@ -136,12 +133,6 @@ enum reduce_path reduce_choose(const struct reduce_form *f, size_t n, const char
     while (!reasons[i].holds) i++;
     *why = reasons[i].why;
     return reasons[i].path;
-}
-
-bool reduce_gather_over_nodes(const struct reduce_form *f, size_t bytes)
-{
-    bool worth = bytes >= SMALL * sizeof(float) || f->path == REDUCE_NODES;
-    return f->path != REDUCE_FLAT && map_in(f)->each > 1 && worth;
 }
 
 /* ---- traffic ---- */
@@ -171,6 +162,7 @@ static struct sending sending_of(const struct reduce_form *f, const size_t *coun
     size_t n = sum_of(f, count);
     struct sending s = {.f = f, .nodes = reduce_choose(f, n, &why) == REDUCE_NODES};
     if (!s.nodes) return s;
+    if (reduce_few(f)) return s;
     size_t column = reduce_column(map_in(f), n), lo = (size_t)(f->me % f->map.each) * column;
     s.lo = lo < n ? lo : n;
     s.hi = s.lo + column < n ? s.lo + column : n;
@@ -190,11 +182,36 @@ static unsigned long long sent_to(const struct sending *s, int to, size_t from, 
     return codec_bytes(f->wire, lo < hi ? hi - lo : 0);
 }
 
+static size_t sum_between(const size_t *count, int first, int end)
+{
+    size_t n = 0;
+    for (int i = first; i < end; i++) n += count[i];
+    return n;
+}
+
+/* In a group of few peers: what a member of my run forms of mine, the running sum, finished sums.
+ */
+static unsigned long long sent_to_few(const struct reduce_form *f, const size_t *count, int to)
+{
+    const int each = reduce_each(f), rows = f->members / each, me = f->me;
+    struct reduce_some some;
+    size_t n = 0;
+    if (!crosses(f, to)) return 0;
+    if (to / each == me / each) n += sum_between(count, to % each * rows, (to % each + 1) * rows);
+    if (to == me + each) n += sum_between(count, me % each * rows, (me % each + 1) * rows);
+    if (reduce_above(f, to, &some) == me) {
+        const struct reduce_owners o = reduce_owners_of(f, to / rows);
+        for (int q = some.first; q < some.end; q++) n += count[reduce_owner_at(&o, q)];
+    }
+    return n * sizeof(float);
+}
+
 /* The planner's count of bytes; tests/hosts/test_bytes.sh compares it with the links. */
 unsigned long long reduce_sends_to(const struct reduce_form *f, const size_t *count, int to)
 {
     const struct sending s = sending_of(f, count);
     size_t from = 0;
+    if (s.nodes && reduce_few(f)) return sent_to_few(f, count, to);
     for (int i = 0; i < to; i++) from += count[i];
     return sent_to(&s, to, from, count[to]);
 }
@@ -204,36 +221,40 @@ unsigned long long reduce_sends(const struct reduce_form *f, const size_t *count
     const struct sending s = sending_of(f, count);
     unsigned long long bytes = 0;
     size_t from = 0;
-    for (int i = 0; i < f->members; from += count[i++]) bytes += sent_to(&s, i, from, count[i]);
+    const bool few = s.nodes && reduce_few(f);
+    for (int i = 0; i < f->members; from += count[i++])
+        bytes += few ? sent_to_few(f, count, i) : sent_to(&s, i, from, count[i]);
     return bytes;
 }
 
-/* each: members of a node, of a gather over nodes; 0: of a flat one. */
-static unsigned long long gather_sends_to(const struct reduce_form *f, unsigned long long bytes,
-                                          int each, int to)
+/* Elements that I send to `to` in a gather over nodes of `each` members; 0: of a flat one. */
+static size_t gather_elements(const struct reduce_form *f, const size_t *count, int each, int to)
 {
-    bool other_row = each > 0 && to % each != f->me % each;
-    return crosses(f, to) && !other_row ? bytes : 0;
-}
-
-static int gather_each(const struct reduce_form *f, const size_t *count, size_t elem_bytes)
-{
-    return reduce_gather_over_nodes(f, sum_of(f, count) * elem_bytes) ? f->map.each : 0;
+    if (each == 0) return count[f->me];
+    const int R = f->members, behind = (to + R - f->me) % R;
+    if (behind % each) return 0;
+    if (!reduce_gather_doubles(f, each)) return count[f->me];
+    size_t n = 0;
+    for (int d = reduce_doubling(R / each, behind / each) - 1; d >= 0; d--)
+        n += count[(f->me + R - d * each) % R];
+    return n;
 }
 
 unsigned long long reduce_gather_sends_to(const struct reduce_form *f, const size_t *count,
                                           size_t elem_bytes, int to)
 {
-    return gather_sends_to(f, count[f->me] * elem_bytes, gather_each(f, count, elem_bytes), to);
+    if (!crosses(f, to)) return 0;
+    const int each = reduce_gather_each(f, sum_of(f, count) * elem_bytes);
+    return gather_elements(f, count, each, to) * elem_bytes;
 }
 
 unsigned long long reduce_gather_sends(const struct reduce_form *f, const size_t *count,
                                        size_t elem_bytes)
 {
     unsigned long long bytes = 0;
-    int each = gather_each(f, count, elem_bytes);
+    const int each = reduce_gather_each(f, sum_of(f, count) * elem_bytes);
     for (int i = 0; i < f->members; i++)
-        bytes += gather_sends_to(f, count[f->me] * elem_bytes, each, i);
+        if (crosses(f, i)) bytes += gather_elements(f, count, each, i) * elem_bytes;
     return bytes;
 }
 
@@ -265,11 +286,20 @@ static size_t nodes_scratch(const struct reduce_form *f, const struct reduce_map
     return room;
 }
 
+/* Terms and the sum of a column, and what a member passes on of finished sums. */
+static size_t few_scratch(const struct reduce_form *f, size_t n)
+{
+    const size_t each = (size_t)reduce_each(f), rows = (size_t)f->members / each,
+                 slice = largest_slice(f, n), column = rows * slice < n ? rows * slice : n,
+                 passed_on = rows > REDUCE_FAN ? divide_up(rows, REDUCE_FAN) * slice : 0;
+    return each * column + (passed_on < n ? passed_on : n);
+}
+
 size_t reduce_scratch(const struct reduce_form *f, size_t n)
 {
     const char *why;
-    bool nodes = reduce_choose(f, n, &why) == REDUCE_NODES;
-    return nodes ? nodes_scratch(f, map_in(f), n) : flat_scratch(f, n);
+    if (reduce_choose(f, n, &why) == REDUCE_FLAT) return flat_scratch(f, n);
+    return reduce_few(f) ? few_scratch(f, n) : nodes_scratch(f, map_in(f), n);
 }
 
 size_t reduce_residual(const struct reduce_form *f, size_t n)
@@ -280,13 +310,15 @@ size_t reduce_residual(const struct reduce_form *f, size_t n)
     return reduce_choose(f, n, &why) == REDUCE_NODES ? reduce_column(m, n) : n;
 }
 
-/* The most of: flat; by nodes terms, two of the chain and parts of slices; of a gather by nodes
- * slices that cross, both ways, and all slices inside. */
+/* The most of: flat; by nodes terms, two of the chain, parts of slices and what is passed on; of a
+ * gather by nodes slices that cross, both ways, and all slices inside. */
 int reduce_streams(const struct reduce_form *f)
 {
     const struct reduce_map *m = map_in(f);
-    int flat = 2 * (f->members - 1), nodes = 3 * m->each + f->members;
+    const int each = reduce_each(f);
+    int flat = 2 * (f->members - 1), nodes = 3 * each + f->members;
     int gather = 2 * (m->nodes - 1) + 2 * (m->each - 1) * m->nodes,
         most = nodes > gather ? nodes : gather;
-    return m->each > 0 && most > flat ? most : flat;
+    if (reduce_few(f)) most += 2 + 2 * f->members / each;
+    return each > 0 && most > flat ? most : flat;
 }

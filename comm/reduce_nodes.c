@@ -12,39 +12,33 @@
  * where it is sent: at each hop of the chain, and once more on the way to an owner. */
 #include "comm/reduce_op.h"
 
-/* Floats lo .. hi of the array. */
-struct chain_span {
-    size_t lo, hi;
-};
-
-static struct chain_span column_of(const struct reduce *r, const struct reduction *op, int j)
+static struct reduce_span column_of(const struct reduce *r, const struct reduction *op, int j)
 {
-    size_t each = reduce_column(&r->form.map, op->n), lo = each * (size_t)j, hi = lo + each;
-    return (struct chain_span){lo < op->n ? lo : op->n, hi < op->n ? hi : op->n};
+    return reduce_column_of(&r->form, op->job.offset, op->n, j);
 }
 
 /* What of column j belongs to member i. */
-static struct chain_span part_of(const struct reduce *r, const struct reduction *op, int j, int i)
+static struct reduce_span part_of(const struct reduce *r, const struct reduction *op, int j, int i)
 {
-    struct chain_span s = column_of(r, op, j);
+    struct reduce_span s = column_of(r, op, j);
     size_t lo = op->job.offset[i] - op->job.offset[0], hi = lo + op->job.count[i];
     if (lo > s.lo) s.lo = lo;
     if (hi < s.hi) s.hi = hi;
-    return s.lo < s.hi ? s : (struct chain_span){0, 0};
+    return s.lo < s.hi ? s : (struct reduce_span){0, 0};
 }
 
 /* Where I am: member `j` of node `node`, whose first member is `first`. */
 struct chain_place {
     int each, j, node, first, last_node;
-    struct chain_span column;
+    struct reduce_span column;
     size_t length;
 };
 
 static struct chain_place place_of(const struct reduce *r, const struct reduction *op)
 {
-    int K = r->form.map.each, me = r->form.me;
+    int K = reduce_each(&r->form), me = r->form.me;
     struct chain_place p = {.each = K, .j = me % K, .node = me / K, .first = me - me % K};
-    p.last_node = r->form.map.nodes - 1;
+    p.last_node = r->form.members / K - 1;
     p.column = column_of(r, op, p.j);
     p.length = p.column.hi - p.column.lo;
     return p;
@@ -70,7 +64,7 @@ static void send_terms(struct reduce *r, struct reduction *op, const struct chai
     op->terms_out = op->n_streams;
     for (int k = 1; k < p->each; k++) {
         int j = (p->j + k) % p->each;
-        struct chain_span c = column_of(r, op, j);
+        struct reduce_span c = column_of(r, op, j);
         union {
             const float *in;
             float *out;
@@ -104,11 +98,11 @@ static void send_chain(struct reduce *r, struct reduction *op, const struct chai
 }
 
 /* At the last node: what of my column belongs to others. */
-static void send_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
+static void send_all_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     for (int k = 1; k < r->form.members; k++) {
         int owner = (r->form.me + k) % r->form.members;
-        struct chain_span part = part_of(r, op, p->j, owner);
+        struct reduce_span part = part_of(r, op, p->j, owner);
         float *at = op->sum + (part.lo - p->column.lo);
         bool crosses = reduce_crosses(r, owner);
         if (part.hi == 0) continue;
@@ -122,14 +116,13 @@ static void send_sums(struct reduce *r, struct reduction *op, const struct chain
 
 /* My slice, from the columns' last members. It may lie where my terms are still being sent from, so
  * nothing of it is awaited before those are through. */
-static void add_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
+static void add_all_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     int me = r->form.me;
     size_t mine = op->job.offset[me] - op->job.offset[0];
-    op->sums_in = op->n_streams;
     for (int j = 0; j < p->each; j++) {
         int from = p->last_node * p->each + j;
-        struct chain_span part = part_of(r, op, j, me);
+        struct reduce_span part = part_of(r, op, j, me);
         if (from == me || part.hi == 0) continue;
         bool crosses = reduce_crosses(r, from);
         float *at = op->job.out + (part.lo - mine);
@@ -141,8 +134,80 @@ static void add_sums(struct reduce *r, struct reduction *op, const struct chain_
     }
 }
 
-/* The order of streams in op->stream is fixed: terms in, chain in, terms out, then sums out and in;
- * terms_out, sums_out and sums_in mark the bounds. */
+/* ---- in a group of few peers: finished sums go over a tree ---- */
+
+/* The slices of some owners, to or from a peer: one behind the other, or in turns. */
+static int add_slices(struct reduce *r, struct reduction *op, const struct reduce_owners *o,
+                      struct reduce_some some, int peer, bool send)
+{
+    const int first = op->n_streams;
+    for (int q = some.first; q < some.end; q++)
+        reduce_stream(r, op, KIND_SUM, peer, send, CODEC_FP32, NULL,
+                      op->job.count[reduce_owner_at(o, q)]);
+    for (int s = first; s < op->n_streams; s++) op->stream[s].ready = 0;
+    if (op->n_streams > first + 1) stream_ring(&op->stream[first], (size_t)(op->n_streams - first));
+    return first;
+}
+
+/* At the last run: to the first owner of each part what that part owns. */
+static void send_to_parts(struct reduce *r, struct reduction *op, const struct chain_place *p)
+{
+    const struct reduce_owners o = reduce_owners_of(&r->form, p->j);
+    struct reduce_some below[REDUCE_FAN];
+    const int parts = reduce_below((struct reduce_some){0, o.n}, below);
+    for (int k = 0; k < parts; k++) {
+        int s = add_slices(r, op, &o, below[k], reduce_owner_at(&o, below[k].first), true);
+        for (int q = below[k].first; q < below[k].end; q++, s++) {
+            const size_t at = op->job.offset[reduce_owner_at(&o, q)] - op->job.offset[0];
+            op->stream[s].at = at - p->column.lo;
+            op->stream[s].buf = (unsigned char *)(op->sum + op->stream[s].at);
+        }
+    }
+}
+
+/* My slice and those of my part; the others' go on as they come. */
+static void pass_sums_on(struct reduce *r, struct reduction *op)
+{
+    const struct reduce_owners o =
+        reduce_owners_of(&r->form, r->form.me / (r->form.members / reduce_each(&r->form)));
+    struct reduce_some some, below[REDUCE_FAN];
+    const int above = reduce_above(&r->form, r->form.me, &some);
+    if (above < 0) return;
+    const int in = add_slices(r, op, &o, some, above, false);
+    op->passed_on = op->n_streams;
+    for (int q = some.first; q < some.end; q++) {
+        const size_t n = op->job.count[reduce_owner_at(&o, q)];
+        float *at = q == some.first ? op->job.out : reduce_take(op, n);
+        op->stream[in + q - some.first].buf = (unsigned char *)at;
+    }
+    const int parts = reduce_below((struct reduce_some){some.first + 1, some.end}, below);
+    for (int k = 0; k < parts; k++) {
+        int s = add_slices(r, op, &o, below[k], reduce_owner_at(&o, below[k].first), true);
+        for (int q = below[k].first; q < below[k].end; q++, s++) {
+            struct stream *from = &op->stream[in + q - some.first];
+            op->stream[s].buf = from->buf;
+            stream_follow(&op->stream[s], from);
+        }
+    }
+}
+
+static void send_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
+{
+    (reduce_few(&r->form) ? send_to_parts : send_all_sums)(r, op, p);
+}
+
+static void add_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
+{
+    op->sums_in = op->n_streams;
+    if (reduce_few(&r->form))
+        pass_sums_on(r, op);
+    else
+        add_all_sums(r, op, p);
+    if (op->passed_on == 0) op->passed_on = op->n_streams;
+}
+
+/* The order of streams in op->stream is fixed: terms in, chain in, terms out, then sums out and in,
+ * and those that are passed on; terms_out, sums_out, sums_in and passed_on mark the bounds. */
 static void nodes_begin(struct reduce *r, struct reduction *op)
 {
     struct chain_place p = place_of(r, op);
@@ -186,11 +251,21 @@ static void make_ready(struct reduce *r, struct reduction *op, struct stream *s,
     }
 }
 
+/* Floats of a stream of sums that leaves. */
+static size_t floats_of(const struct reduce *r, const struct reduction *op,
+                        const struct chain_place *p, const struct stream *s)
+{
+    if (!coded(r, s)) return s->bytes / sizeof(float);
+    if (p->node < p->last_node) return p->length;
+    struct reduce_span part = part_of(r, op, p->j, s->peer);
+    return part.hi - part.lo;
+}
+
 /* What of my own slice has just been formed. */
 static void keep_mine(struct reduce *r, struct reduction *op, const struct chain_place *p,
-                      struct chain_span formed)
+                      struct reduce_span formed)
 {
-    struct chain_span part = part_of(r, op, p->j, r->form.me);
+    struct reduce_span part = part_of(r, op, p->j, r->form.me);
     size_t mine = op->job.offset[r->form.me] - op->job.offset[0];
     formed.lo += p->column.lo, formed.hi += p->column.lo;
     if (part.lo < formed.lo) part.lo = formed.lo;
@@ -211,18 +286,16 @@ static void form_piece(struct reduce *r, struct reduction *op, const struct chai
     op->summed++;
     for (int i = op->sums_out; i < op->sums_in; i++) {
         struct stream *s = &op->stream[i];
-        struct chain_span part = {p->column.lo, p->column.hi};
-        if (p->node == p->last_node) part = part_of(r, op, p->j, s->peer);
-        make_ready(r, op, s, part.hi - part.lo, at + n);
+        make_ready(r, op, s, floats_of(r, op, p, s), at + n);
     }
-    if (p->node == p->last_node) keep_mine(r, op, p, (struct chain_span){at, at + n});
+    if (p->node == p->last_node) keep_mine(r, op, p, (struct reduce_span){at, at + n});
 }
 
 static void await_sums(struct reduction *op)
 {
     for (int i = op->terms_out; i < op->sums_out; i++)
         if (!stream_done(&op->stream[i])) return;
-    for (int i = op->sums_in; i < op->n_streams; i++) {
+    for (int i = op->sums_in; i < op->passed_on; i++) {
         if (op->stream[i].ready == op->stream[i].pieces) continue;
         op->stream[i].ready = op->stream[i].pieces;
         stream_wake(&op->stream[i]);
@@ -233,9 +306,9 @@ static void await_sums(struct reduction *op)
 static bool decode_sums(struct reduce *r, struct reduction *op, const struct chain_place *p)
 {
     bool moved = false;
-    for (int i = op->sums_in; i < op->n_streams; i++) {
+    for (int i = op->sums_in; i < op->passed_on; i++) {
         struct stream *s = &op->stream[i];
-        struct chain_span part = part_of(r, op, s->peer % p->each, r->form.me);
+        struct reduce_span part = part_of(r, op, s->peer % p->each, r->form.me);
         for (; coded(r, s) && s->used < s->done; s->used++, moved = true)
             transport_decode(r->transport, r->form.wire, op->job.out + s->at + s->used * op->piece,
                              s->buf + s->used * s->piece_bytes,

@@ -6,12 +6,12 @@
 #ifndef DUET_COMM_REDUCE_OP_H
 #define DUET_COMM_REDUCE_OP_H
 
-#include "comm/reduce.h"
+#include "comm/reduce_few.h"
 #include "comm/stream.h"
 
 /* Kinds of messages of a reduction: contributions, the running sum, finished sums; of a gather. */
 enum reduce_kind { KIND_TERM, KIND_CHAIN, KIND_SUM, KIND_SLICE, KINDS };
-enum { REDUCE_WINDOW = 64 };
+enum { REDUCE_WINDOW = 64, REDUCE_SMALL = 64 << 10 }; /* floats */
 enum { SEQUENCE = 64 }; /* reductions after which tags repeat: tags do not grow with the members */
 _Static_assert(SEQUENCE *KINDS <= P2P_TAGS, "tags of a reduction");
 
@@ -44,10 +44,14 @@ struct reduction {
     size_t summed;          /* pieces */
 
     /* nodes: */
-    struct join_term before;          /* the running sum that comes */
-    float *sum;                       /* the one that is formed: my column */
-    int terms_out, sums_out, sums_in; /* where these streams begin: contributions sent, sums sent
-                                         (or the chain), my slice */
+    struct join_term before; /* the running sum that comes */
+    float *sum;              /* the one that is formed: my column */
+    /* where these streams begin: contributions sent, sums sent (or the chain), my slice and those
+     * that I pass on, as these leave */
+    int terms_out, sums_out, sums_in, passed_on;
+
+    /* gathers by doubling: where sends begin; receives that are through, sends that may go */
+    int sends, heard, told;
 };
 
 struct reduce {

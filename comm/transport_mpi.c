@@ -104,7 +104,8 @@ static void greet(MPI_Comm comm, const int *to, int n, const int *from, int m)
     free(in);
 }
 
-/* Of a pair the lower one calls where the sum of both is odd: so that nobody is called by all. */
+/* Who of a pair calls depends on both, so that nobody is called by all: the lower one where their
+ * sum is odd. */
 static void connect_near(MPI_Comm comm, const struct peers *with)
 {
     int me, to = 0, from = 0;

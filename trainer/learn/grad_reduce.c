@@ -32,6 +32,7 @@ void grad_reduce_form(struct grad_reduce *r, struct bucket_list *l, struct stage
     for (int i = 0; i < REGIONS; i++) {
         r->form[i] = form;
         r->form[i].wire = grad_reduce_wire(form.wire, s->mesh->tp, (enum param_region)i);
+        r->form[i].gathers = s->keep != KEEP_TRAINING;
     }
     struct reduce_form *experts = &r->form[REGION_EXPERTS];
     experts->members = members / ep; /* in the order of (pipeline, inner) */
@@ -125,7 +126,7 @@ static void say_path(const struct grad_reduce *r)
 {
     const struct reduction_settings *k = &r->stage->settings->reduction;
     const char *why;
-    if (r->buckets->n == 0) return;
+    if (r->buckets->n == 0 || r->form[0].gathers) return;
     enum reduce_path path = reduce_choose(&r->form[0], r->buckets->b[0].n, &why);
     if (k->path == REDUCE_NODES && path != REDUCE_NODES)
         log_info("reduction.path nodes: flat is taken (%s)", why);

@@ -92,7 +92,7 @@ static void add_flat(struct traffic *t, const struct host_parts *h)
 /* From the last node's column the parts of slices go to their owners, from `owner` on: the first
  * whose slice ends behind the column's begin. */
 static int add_parts_of_column(struct traffic *t, const struct reduction_group *g, int from,
-                               struct reduction_column c, int owner)
+                               struct reduce_span c, int owner)
 {
     int members = g->form.members;
     while (owner < members && g->offset[owner] + g->count[owner] <= c.lo) owner++;
@@ -105,42 +105,97 @@ static int add_parts_of_column(struct traffic *t, const struct reduction_group *
     return owner;
 }
 
+/* In a group of few peers: finished sums over the trees of their columns. */
+static void add_trees(struct traffic *t, const struct reduction_group *g)
+{
+    const int rows = g->form.members / reduce_each(&g->form);
+    for (int to = 0; to < g->form.members; to++) {
+        const struct reduce_owners o = reduce_owners_of(&g->form, to / rows);
+        struct reduce_some some;
+        const int from = reduce_above(&g->form, to, &some);
+        if (from >= 0)
+            add_group(t, g, TRAFFIC_REDUCE, from, to,
+                      reduce_some_floats(&o, some, g->count, g->offset));
+    }
+}
+
+/* All to all inside a run of neighbours, which is not that of a node: from each a member's column.
+ */
+static void add_run(struct traffic *t, const struct reduction_group *g, struct host_parts *h,
+                    size_t n, int first, int each)
+{
+    int hosts = 0;
+    for (int i = first; i < first + each; i++) {
+        const struct reduce_span c = reduce_column_of(&g->form, g->offset, n, i % each);
+        int *at = &h->part_of[g->host[i]];
+        if (*at == 0) h->share[hosts] = (struct traffic_share){.host = g->host[i]}, *at = ++hosts;
+        h->share[*at - 1].gives++;
+        h->share[*at - 1].takes += (double)((c.hi - c.lo) * sizeof(float));
+    }
+    for (int k = 0; k < hosts; k++) {
+        struct traffic_share *s = &h->share[k];
+        s->keeps = s->takes * (s->gives - 1);
+        h->part_of[s->host] = 0;
+    }
+    traffic_add_shares(t, TRAFFIC_REDUCE, h->share, hosts);
+}
+
 /* Columns inside each node, all to all; a column's running sum from node to node; from the last one
  * to the owners. */
 static void add_chain(struct traffic *t, const struct reduction_group *g, struct host_parts *h)
 {
-    int each = g->form.map.each, members = g->form.members, owner = 0;
+    int each = reduce_each(&g->form), members = g->form.members, owner = 0;
+    const bool few = reduce_few(&g->form);
     size_t n = reduction_group_floats(g);
-    double columns = 0;
     INVARIANT(each > 0, "a chain over nodes of a group of %d without them", members);
-    for (int j = 0; j < each; j++) {
-        struct reduction_column c = reduction_column(n, each, j);
-        columns += (double)codec_bytes(CODEC_FP32, c.hi - c.lo);
-    }
     for (int k = 0; k < h->n; k++)
-        h->share[k] = (struct traffic_share){h->part[k].host, 0, 0, columns * (each - 1)};
-    traffic_add_shares(t, TRAFFIC_REDUCE, h->share, h->n);
+        h->share[k] =
+            (struct traffic_share){h->part[k].host, 0, 0, (double)(n * sizeof(float)) * (each - 1)};
+    if (each == g->form.map.each) traffic_add_shares(t, TRAFFIC_REDUCE, h->share, h->n);
+    for (int i = 0; each != g->form.map.each && i < members; i += each)
+        add_run(t, g, h, n, i, each);
     for (int i = 0; i < members; i++) {
-        struct reduction_column mine = reduction_column(n, each, i % each);
+        struct reduce_span mine = reduce_column_of(&g->form, g->offset, n, i % each);
         if (i + each < members)
             add_group(t, g, TRAFFIC_REDUCE, i, i + each, mine.hi - mine.lo);
-        else
+        else if (!few)
             owner = add_parts_of_column(t, g, i, mine, owner);
     }
+    if (few) add_trees(t, g);
 }
 
 /* Slices from their owners to all; over nodes to one member of each, and from there to the rest of
  * it. */
-static void add_gather(struct traffic *t, const struct host_parts *h, bool nodes)
+static void add_gather(struct traffic *t, const struct host_parts *h, bool nodes, bool crosses)
 {
     double all = 0;
     for (int k = 0; k < h->n; k++) all += h->part[k].reals;
     for (int k = 0; k < h->n; k++) {
         const struct host_part *p = &h->part[k];
         double inside = (nodes ? all : p->reals) * (p->members - 1);
-        h->share[k] = (struct traffic_share){p->host, p->reals, nodes ? 1 : p->members, inside};
+        h->share[k] =
+            (struct traffic_share){p->host, crosses ? p->reals : 0, nodes ? 1 : p->members, inside};
     }
     traffic_add_shares(t, TRAFFIC_GATHER, h->share, h->n);
+}
+
+/* From row to row of `each` members by doubling. */
+static void add_doubling(struct traffic *t, const struct reduction_group *g, size_t real, int each)
+{
+    const int R = g->form.members;
+    for (int i = 0; i < R; i++)
+        for (int b = each; b < R; b *= 2)
+            traffic_add(t, TRAFFIC_GATHER, g->rank[i], g->rank[(i + b) % R],
+                        (double)(reduction_doubled(g, each, i, b) * real));
+}
+
+static void add_gathers(struct traffic *t, const struct reduction_group *g,
+                        const struct host_parts *h, size_t real)
+{
+    const int each = reduce_gather_each(&g->form, reduction_group_floats(g) * real);
+    const bool doubles = each > 0 && reduce_gather_doubles(&g->form, each);
+    if (doubles) add_doubling(t, g, real, each);
+    if (each != 1) add_gather(t, h, each > 1, !doubles);
 }
 
 /* Chosen by reduce_choose, the function that training calls. */
@@ -155,7 +210,7 @@ static void add_bucket(struct traffic *t, const struct reduction_group *g, struc
         add_chain(t, g, h);
     else
         add_flat(t, h);
-    add_gather(t, h, reduce_gather_over_nodes(&g->form, n * real));
+    add_gathers(t, g, h, real);
     paths->all++;
     paths->nodes += nodes;
     if (!nodes) paths->why = why;

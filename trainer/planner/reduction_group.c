@@ -9,9 +9,10 @@ void reduction_group_new(struct reduction_group *g, int most)
     const char *what = "a replica group";
     size_t n = (size_t)most;
     *g = (struct reduction_group){.rank = memory_take(2 * n, sizeof *g->rank, what),
-                                  .count = memory_take(2 * n, sizeof *g->count, what)};
+                                  .count = memory_take(3 * n, sizeof *g->count, what)};
     g->host = g->rank + most;
     g->offset = g->count + most;
+    g->before = g->offset + most;
 }
 
 void reduction_group_free(struct reduction_group *g)
@@ -40,6 +41,9 @@ void reduction_group_fill(struct reduction_group *g, const struct reduction_sums
     g->form.map = reduce_map_of(&g->form);
     b->count = g->count, b->offset = g->offset;
     bucket_cut(b, n, 0);
+    const int each = reduce_gather_each(&g->form, 0);
+    for (int i = 0; each > 0 && i < n; i++)
+        g->before[i] = i < each ? 0 : g->before[i - each] + g->count[i - each];
 }
 
 size_t reduction_group_floats(const struct reduction_group *g)
@@ -49,10 +53,13 @@ size_t reduction_group_floats(const struct reduction_group *g)
     return n;
 }
 
-struct reduction_column reduction_column(size_t n, int each, int j)
+size_t reduction_doubled(const struct reduction_group *g, int each, int from, int distance)
 {
-    size_t length = (n + (size_t)each - 1) / (size_t)each;
-    length = (length + CODEC_BLOCK - 1) / CODEC_BLOCK * CODEC_BLOCK;
-    size_t lo = length * (size_t)j, hi = lo + length;
-    return (struct reduction_column){lo < n ? lo : n, hi < n ? hi : n};
+    const int R = g->form.members, last = R - each + from % each;
+    const int n = distance % each ? 0 : reduce_doubling(R / each, distance / each);
+    const int first = from - (n - 1) * each;
+    if (n == 0) return 0;
+    const size_t up_to = g->before[from] + g->count[from];
+    if (first >= 0) return up_to - g->before[first];
+    return up_to + g->before[last] + g->count[last] - g->before[first + R];
 }

@@ -4,6 +4,7 @@
 #define DUET_TRAINER_PLANNER_REDUCTION_GROUP_H
 
 #include "trainer/learn/bucket.h"
+#include "comm/reduce_few.h"
 #include "trainer/planner/reduction.h"
 
 /* Members in the order of sums (comm/mesh.h), where they are, and a bucket's slices. */
@@ -11,6 +12,7 @@ struct reduction_group {
     struct reduce_form form;
     int *rank, *host;
     size_t *count, *offset;
+    size_t *before; /* of a gather by doubling: elements of the owners in the rows before */
 };
 /* Room for `most` members. */
 void reduction_group_new(struct reduction_group *g, int most);
@@ -29,10 +31,8 @@ void reduction_group_fill(struct reduction_group *g, const struct reduction_sums
                           struct bucket *b, int e, int ep);
 size_t reduction_group_floats(const struct reduction_group *g);
 
-/* Columns of n floats, one a member of a node: where they begin and end (comm/reduce_nodes.c). */
-struct reduction_column {
-    size_t lo, hi;
-};
-struct reduction_column reduction_column(size_t n, int each, int j);
+/* Elements that a member sends to the one `distance` behind it, in a gather by doubling over rows
+ * of `each` members. */
+size_t reduction_doubled(const struct reduction_group *g, int each, int from, int distance);
 
 #endif

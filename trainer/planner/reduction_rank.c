@@ -10,8 +10,9 @@ struct rank_sums {
     struct reduction_group g;
     int me;
     size_t n, real; /* floats of the bucket; bytes of a weight */
-    bool over_nodes, gather_over_nodes;
-    double *row; /* [each] bytes of the weights of all owners with that number in their node */
+    bool over_nodes;
+    int gather_each; /* reduce_gather_each */
+    double *row;     /* [each] bytes of the weights of all owners with that number in their node */
     reduction_visit *visit;
     void *ctx;
 };
@@ -29,7 +30,7 @@ static struct flow floats(const struct rank_sums *r, int from, int to, size_t n)
 }
 
 /* What of a column belongs to the slice of member `to`. */
-static size_t part_of_column(const struct rank_sums *r, struct reduction_column c, int to)
+static size_t part_of_column(const struct rank_sums *r, struct reduce_span c, int to)
 {
     size_t lo = r->g.offset[to], hi = lo + r->g.count[to];
     if (lo < c.lo) lo = c.lo;
@@ -37,18 +38,31 @@ static size_t part_of_column(const struct rank_sums *r, struct reduction_column 
     return lo < hi ? hi - lo : 0;
 }
 
+/* In a group of few peers: what goes from one to the other in the tree of a column. */
+static size_t passed_on(const struct rank_sums *r, int from, int to)
+{
+    const struct reduce_form *f = &r->g.form;
+    const struct reduce_owners o = reduce_owners_of(f, to / (f->members / reduce_each(f)));
+    struct reduce_some some;
+    if (reduce_above(f, to, &some) != from) return 0;
+    return reduce_some_floats(&o, some, r->g.count, r->g.offset);
+}
+
 /* Over nodes: columns to the other members of the node, the running sum to the same column of the
  * next node, from the last node the parts of slices to their owners (comm/reduce_nodes.c). */
 static struct flow summed(const struct rank_sums *r, int from, int to)
 {
-    const struct reduce_map *m = &r->g.form.map;
+    const struct reduce_form *form = &r->g.form;
+    const int each = reduce_each(form);
     if (!r->over_nodes) return floats(r, from, to, r->g.count[to]);
     struct flow f = {0, 0};
-    struct reduction_column mine = reduction_column(r->n, m->each, from % m->each),
-                            theirs = reduction_column(r->n, m->each, to % m->each);
-    if (from / m->each == to / m->each) flow_add(&f, floats(r, from, to, theirs.hi - theirs.lo));
-    if (to == from + m->each) flow_add(&f, floats(r, from, to, mine.hi - mine.lo));
-    if (from / m->each == m->nodes - 1)
+    struct reduce_span mine = reduce_column_of(form, r->g.offset, r->n, from % each),
+                       theirs = reduce_column_of(form, r->g.offset, r->n, to % each);
+    if (from / each == to / each) flow_add(&f, floats(r, from, to, theirs.hi - theirs.lo));
+    if (to == from + each) flow_add(&f, floats(r, from, to, mine.hi - mine.lo));
+    if (reduce_few(form))
+        flow_add(&f, floats(r, from, to, passed_on(r, from, to)));
+    else if (from / each == form->members / each - 1)
         flow_add(&f, floats(r, from, to, part_of_column(r, mine, to)));
     return f;
 }
@@ -60,15 +74,18 @@ static struct flow summed(const struct rank_sums *r, int from, int to)
 static struct flow gathered(const struct rank_sums *r, int from, int to)
 {
     double mine = (double)(r->g.count[from] * r->real);
-    int each = r->g.form.map.each;
-    if (!r->gather_over_nodes) return flow_of(mine);
+    const int each = r->gather_each, R = r->g.form.members;
+    if (each == 0) return flow_of(mine);
     if (from / each == to / each) return flow_of(r->row[from % each]);
+    if (reduce_gather_doubles(&r->g.form, each))
+        return flow_of(
+            (double)(reduction_doubled(&r->g, each, from, (to + R - from) % R) * r->real));
     return flow_of(from % each == to % each ? mine : 0);
 }
 
 static void rows_of_weights(struct rank_sums *r)
 {
-    int each = r->g.form.map.each;
+    const int each = r->gather_each;
     for (int j = 0; j < each; j++) r->row[j] = 0;
     for (int i = 0; each > 0 && i < r->g.form.members; i++)
         r->row[i % each] += (double)(r->g.count[i] * r->real);
@@ -83,7 +100,7 @@ static void visit_members(struct rank_sums *r)
     const char *why;
     r->n = reduction_group_floats(g);
     r->over_nodes = reduce_choose(&g->form, r->n, &why) == REDUCE_NODES;
-    r->gather_over_nodes = reduce_gather_over_nodes(&g->form, r->n * r->real);
+    r->gather_each = reduce_gather_each(&g->form, r->n * r->real);
     rows_of_weights(r);
     for (int i = 0; i < g->form.members; i++) {
         if (i == r->me) continue;

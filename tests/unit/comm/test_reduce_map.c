@@ -70,7 +70,7 @@ END_TEST
 /* The map found by looking for every member at all others. */
 static struct reduce_map map_by_counting(const struct reduce_form *f)
 {
-    struct reduce_map m = {0, 0, "", 0};
+    struct reduce_map m = {.why = ""};
     int each = 0;
     for (int i = 0; i < f->members; i++) {
         int n = 0, first = f->members;
