@@ -142,7 +142,7 @@ static void mark_below(const struct reduce_form *f, int j, struct reduce_some of
         with[reduce_owner_at(&o, below[k].first)] = true;
 }
 
-/* Of the run, before it and behind it; in the trees of two columns. */
+/* Sums connect it with its run, with one before and one behind, and in the trees of two columns. */
 static void mark_sums(const struct reduce_form *f, bool *with)
 {
     const int each = reduce_each(f), me = f->me, j = me % each, rows = f->members / each;

@@ -66,7 +66,7 @@ size_t reduce_some_floats(const struct reduce_owners *o, struct reduce_some some
 int reduce_gather_each(const struct reduce_form *f, size_t bytes);
 /* Do slices go from row to row by doubling? If not, each to all other rows. */
 bool reduce_gather_doubles(const struct reduce_form *f, int each);
-/* Of `rows` ranks or nodes, how many slices go to the one `distance` behind; 0: none go there. */
+/* How many slices go from one of `rows` ranks or nodes to the one `distance` behind; 0: none. */
 int reduce_doubling(int rows, int distance);
 
 /* ---- peers ---- */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/base/memory.h"
+#include "comm/reduce_few.h"
 #include "tests/support/check_unit.h"
 #include "tests/support/growth.h"
 #include "tests/support/recipe_text.h"
@@ -124,6 +126,47 @@ static void check_neighbours(const struct picture *a, const struct picture_job *
     }
 }
 
+/* The replicas in one axis to whom a rank connects: marks them in `with`, by rank. */
+static void mark_replicas(const struct picture *a, const struct picture_job *job,
+                          enum mesh_axis axis, bool *with)
+{
+    const struct mesh *m = &a->mesh;
+    const struct mesh_at at = {m->d, m->p, m->t};
+    const int n = mesh_axis_size(m, axis);
+    const int first = a->site * (job->ranks / job->step.memory.settings->mesh.sites);
+    int *node = memory_take(2 * (size_t)n, sizeof *node, "a test"), *peer = node + n;
+    for (int i = 0; i < n; i++) node[i] = job->host[first + mesh_axis_rank(m, axis, at, i)];
+    struct reduce_form f = {
+        .members = n, .me = mesh_axis_number(m, axis, at), .inner = m->replica_inner, .node = node};
+    f.map = reduce_map_of(&f);
+    for (int i = reduce_peers(&f, peer) - 1; i >= 0; i--)
+        with[first + mesh_axis_rank(m, axis, at, peer[i])] = true;
+    free(node);
+}
+
+/* Weights are gathered from, and gradients summed with, those to whom training connects for that,
+ * who are few; the other end of the pipeline has the second copy of a tied embedding. */
+static void check_replicas(const struct picture *a, const struct picture_job *job)
+{
+    bool *with = memory_take((size_t)job->ranks, sizeof *with, "a test");
+    int peers = 0;
+    mark_replicas(a, job, MESH_REPLICA, with);
+    mark_replicas(a, job, MESH_EXPERT_REPLICA, with);
+    for (int i = 0; i < job->ranks; i++) peers += with[i];
+    ck_assert_int_le(peers, 2 * 180);
+    for (int i = 0; i < a->n; i++) {
+        const struct picture_peer *p = &a->peer[i];
+        const bool tied = job->step.memory.settings->model.tied && a->mesh.pp > 1;
+        ck_assert_msg(with[p->rank] ||
+                          p->out[TRAFFIC_GATHER].bytes + p->in[TRAFFIC_GATHER].bytes <= 0,
+                      "rank %d gathers with %d", a->rank, p->rank);
+        ck_assert_msg(with[p->rank] || tied ||
+                          p->out[TRAFFIC_REDUCE].bytes + p->in[TRAFFIC_REDUCE].bytes <= 0,
+                      "rank %d sums with %d", a->rank, p->rank);
+    }
+    free(with);
+}
+
 /* The first, the last, and some between, odd ones among them. */
 START_TEST(peers_are_symmetric)
 {
@@ -139,6 +182,7 @@ START_TEST(peers_are_symmetric)
             ck_assert(a.peer[k].rank >= 0 && a.peer[k].rank < MOST &&
                       (k == 0 || a.peer[k].rank > a.peer[k - 1].rank));
         check_neighbours(&a, &q.job);
+        check_replicas(&a, &q.job);
         check_peers(&a, &q.job);
         ck_assert_uint_gt(a.memory.total, 0);
         picture_free(&a);
@@ -186,7 +230,8 @@ END_TEST
 
 /* ---- growth ---- */
 
-/* More pipelines mean more replicas, each a peer; more stages, ranks of tp or sites mean none. */
+/* More pipelines mean more replicas, of which few are peers; more stages, ranks of tp or sites mean
+ * no more. */
 START_TEST(steps_and_peers)
 {
     struct growth steps = {.n = 0}, more_stages = {.n = 0};

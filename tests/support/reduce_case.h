@@ -12,7 +12,7 @@
 #include "comm/coll.h"
 #include "comm/reduce.h"
 
-enum { MOST = 8 };
+enum { MOST = 8, ROOM = 64 }; /* ranks of most tests, and of any */
 
 /* ---- maps ---- */
 
@@ -49,7 +49,7 @@ enum { MAPS = sizeof maps / sizeof *maps };
 
 struct group {
     struct reduce_form form;
-    int node[MOST];
+    int node[ROOM];
 };
 
 static inline void group_make(struct group *g, int map, int inner, enum reduce_path path,
@@ -90,7 +90,7 @@ static inline size_t slices_make(size_t *count, size_t *offset, size_t base)
 }
 
 struct sum {
-    size_t count[MOST], offset[MOST], n, mine, at;
+    size_t count[ROOM], offset[ROOM], n, mine, at;
     float *in, *out, *right, *scratch, *residual;
     size_t scratch_n, residual_n;
     int op;

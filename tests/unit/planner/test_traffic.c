@@ -150,7 +150,7 @@ END_TEST
 
 /* Bytes from members on one host to those on another. */
 struct cells {
-    double sums[8][8], gathers[8][8];
+    double sums[24][24], gathers[24][24];
 };
 
 static void cells_add(struct cells *c, const struct reduce_form *f, const size_t *count)
@@ -182,13 +182,13 @@ static void cells_check(const struct cells *c, const struct traffic *t)
 
 /* What each member says it sends to other nodes (comm/reduce.h), slice by slice, is what the
  * planner adds up: four nodes of two, and two of three, whose columns and slices do not fall
- * together. */
+ * together; groups that are large, by nodes, by runs of neighbours, and with many nodes. */
 START_TEST(paths_are_the_code)
 {
     const struct {
         int replicas, slots;
-    } groups[] = {{8, 2}, {6, 3}, {4, 1}, {5, 3}};
-    for (int c = 0; c < 4 * REDUCTION_WAYS; c++) {
+    } groups[] = {{8, 2}, {6, 3}, {4, 1}, {5, 3}, {24, 8}, {20, 1}, {26, 2}, {18, 4}};
+    for (int c = 0; c < 8 * REDUCTION_WAYS; c++) {
         int R = groups[c / REDUCTION_WAYS].replicas;
         struct reduction_way way = REDUCTION_WAY[c % REDUCTION_WAYS];
         struct planned_step s;
@@ -204,8 +204,13 @@ START_TEST(paths_are_the_code)
         struct cells cells = {0};
         for (int i = 0; i < l.n; i++)
             for (int me = 0; me < R; me++) {
-                size_t count[8], offset[8];
-                struct reduce_form f = {R, me, 1, s.host, way.path, way.wire, {0}};
+                size_t count[26], offset[26];
+                struct reduce_form f = {.members = R,
+                                        .me = me,
+                                        .inner = 1,
+                                        .node = s.host,
+                                        .path = way.path,
+                                        .wire = way.wire};
                 f.map = reduce_map_of(&f);
                 l.b[i].count = count, l.b[i].offset = offset;
                 bucket_cut(&l.b[i], R, me);
