@@ -1,12 +1,11 @@
 /* Causal grouped-query attention of packed sequences, forward.
  *
- * Per sequence and head, QUERIES queries at a time: all their scores against the keys up to the
- * last query; softmax of whole rows; then the values in key order. Two passes over a row of scores
- * instead of the running rescaling of FlashAttention: a row's result is then the same sum in the
- * same order however queries are grouped. */
+ * Per sequence and head, QUERIES queries at a time: all their scores against
+ * the keys up to the last query; softmax of whole rows; then the values in key
+ * order. Two passes over a row of scores instead of the running rescaling of
+ * FlashAttention: a row's result is then the same sum in the same order however
+ * queries are grouped. */
 #include "model/cpu/attention.h"
-
-#include <math.h>
 
 /* Entries from n to end are set to -inf, so that rows are summed in whole vectors whatever their
  * length: an entry's place in the sum depends only on its position (P1). */
@@ -25,8 +24,8 @@ float OP(softmax_row)(float *s, int n, int end, float *sum)
     return largest;
 }
 
-/* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that a row does not see
- * add +0 to its sums, but only where rows are grouped. */
+/* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that
+ * a row does not see add +0 to its sums, but only where rows are grouped. */
 void OP(row_finish)(real *out, const float *row, float sum, int D)
 {
     FOR_VECS(i, left, D, { vec_out(out + i, vec_load(row + i) / sum + 0.0f, left); });
@@ -45,16 +44,14 @@ size_t OP(attention_scratch)(const struct dims *d, int T)
     return (sequence + scores + rows + keys) * sizeof(float);
 }
 
-/* One sequence's keys, transposed in runs, and values (n, width) of one kv head; QUERIES rows of
- * one query head. */
+/* One sequence's keys, transposed in runs, and values (n, width) of one kv
+ * head; QUERIES rows of one query head. */
 struct attended {
     float *keys, *values;
     float *q, *out; /* (QUERIES, width); q is scaled, out weighted values */
     float *scores;  /* runs of (QUERIES, KEYS) */
     int n, D, first, M;
-    vec most[QUERIES],
-        total[QUERIES]; /* by lane: of keys whose position has the lane's remainder */
-    float largest[QUERIES];
+    struct softmax softmax;
 };
 
 /* Scores of the run at key j; -inf where a query does not see the key. */
@@ -67,16 +64,13 @@ static void run_scores(struct attended *a, int j)
         float *row = scores + s.row * KEYS;
         struct tile Q = {a->q + (size_t)s.row * width, width, 1}, S = {row, KEYS, 1};
         OP(tile_multiply)(S, Q, K, s.rows, s.keys, a->D, false);
-        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS) {
-            for (int i = a->first + r + 1 - j; i < s.keys; i++) row[i] = -INFINITY;
-            vec most = a->most[r];
-            for (int i = 0; i < s.keys; i += LANES) most = vec_max(most, vec_load(row + i));
-            a->most[r] = most;
-        }
+        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS)
+            softmax_most(&a->softmax, r, row, a->first + r + 1 - j, s.keys);
     }
 }
 
-/* Scores of the run at key j -> e^(score - largest), and its weighted values. */
+/* Scores of the run at key j -> e^(score - largest), and its weighted values.
+ */
 static void run_values(struct attended *a, int j)
 {
     size_t width = (size_t)head_width(a->D);
@@ -85,15 +79,8 @@ static void run_values(struct attended *a, int j)
     for (struct strip s = {0}; strip_next(&s, a->first, a->M, j);) {
         float *row = scores + s.row * KEYS;
         struct tile P = {row, KEYS, 1}, O = {a->out + (size_t)s.row * width, width, 1};
-        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS) {
-            vec total = a->total[r];
-            for (int i = 0; i < s.keys; i += LANES) {
-                vec p = vec_exp(vec_load(row + i) - a->largest[r]);
-                vec_store(row + i, p);
-                total += p;
-            }
-            a->total[r] = total;
-        }
+        for (int r = s.row; r < s.row + s.rows; r++, row += KEYS)
+            softmax_weigh(&a->softmax, r, row, s.keys);
         OP(tile_multiply)
         (O, P, V, s.rows, (int)width, strip_seen(&s, a->first, j), j > 0);
     }
@@ -103,21 +90,19 @@ static void run_values(struct attended *a, int j)
 static void attend(struct attended *a, real *out, float *lse, const struct dims *d)
 {
     int width = head_width(a->D), end = a->first + a->M;
-    for (int r = 0; r < a->M; r++) {
-        a->most[r] = vec_all(-INFINITY);
-        a->total[r] = (vec){0};
-    }
+    softmax_begin(&a->softmax, a->M);
     for (int j = 0; j < end; j += KEYS) run_scores(a, j);
-    for (int r = 0; r < a->M; r++) a->largest[r] = vec_largest(a->most[r]);
+    softmax_largest(&a->softmax, a->M);
     for (int j = 0; j < end; j += KEYS) run_values(a, j);
     for (int r = 0; r < a->M; r++) {
-        float sum = vec_sum(a->total[r]);
-        lse[r * d->Hq] = a->largest[r] + logf(sum);
+        float sum = vec_sum(a->softmax.total[r]);
+        lse[r * d->Hq] = a->softmax.largest[r] + logf(sum);
         OP(row_finish)(out + r * d->Hq * d->D, a->out + r * width, sum, d->D);
     }
 }
 
-/* Keys and values of a kv head are widened once and used by all query heads of its group. */
+/* Keys and values of a kv head are widened once and used by all query heads of
+ * its group. */
 static void sequence_forward(real *out, float *lse, const real *qkv, int n, const struct dims *d,
                              float *scratch)
 {
@@ -137,7 +122,8 @@ static void sequence_forward(real *out, float *lse, const real *qkv, int n, cons
             for (a.first = 0; a.first < n; a.first += QUERIES) {
                 size_t t = (size_t)a.first;
                 a.M = smaller(QUERIES, n - a.first);
-                OP(head_load)(a.q, qkv + t * step + head * d->D, step, a.M, d->D, scale);
+                OP(head_load)
+                (a.q, qkv + t * step + head * d->D, step, a.M, d->D, scale);
                 attend(&a, out + (t * (size_t)d->Hq + (size_t)head) * (size_t)d->D,
                        lse + t * (size_t)d->Hq + head, d);
             }

@@ -1,12 +1,13 @@
-/* Gradients of attention.c. The probabilities are computed again from the scores and lse; with
- *   delta = sum_d dout out,  dP = dout V^T,  dS = P (dP - delta):
- *   dV += P^T dout,  dK += dS^T q,  dq = dS K   (q carries the scale; dq gets it at the end).
- * Query heads of a group add to their kv head's dK and dV in head order, queries in position order.
+/* Gradients of attention.c. The probabilities are computed again from the
+ * scores and lse; with delta = sum_d dout out,  dP = dout V^T,  dS = P (dP -
+ * delta): dV += P^T dout,  dK += dS^T q,  dq = dS K   (q carries the scale; dq
+ * gets it at the end). Query heads of a group add to their kv head's dK and dV
+ * in head order, queries in position order.
  */
-#include <math.h>
 #include "model/cpu/attention.h"
 
-/* One kv head of one sequence: (n, width); the transposes in runs of (D, KEYS). */
+/* One kv head of one sequence: (n, width); the transposes in runs of (D, KEYS).
+ */
 struct kv_head_back {
     float *keys, *keys_t, *values_t, *dkeys, *dvalues;
     int n, D, width;
@@ -31,7 +32,8 @@ static void head_read(struct kv_head_back *h, const real *key, const real *value
     memset(h->dvalues, 0, bytes);
 }
 
-/* Scores S and dP of a strip -> P and dS; 0 where a query does not see the key. */
+/* Scores S and dP of a strip -> P and dS; 0 where a query does not see the key.
+ */
 static void probabilities(struct queries *b, const struct strip *s, int j)
 {
     for (int r = s->row; r < s->row + s->rows; r++) {
@@ -64,12 +66,14 @@ static void run_queries(struct queries *b, const struct kv_head_back *h, int j)
         OP(tile_multiply)(P, Q, K_t, s.rows, s.keys, h->D, false);
         OP(tile_multiply)(dS, dO, V_t, s.rows, s.keys, h->D, false);
         probabilities(b, &s, j);
-        OP(tile_multiply)(dQ, dS, K, s.rows, h->width, strip_seen(&s, b->first, j), j > 0);
+        OP(tile_multiply)
+        (dQ, dS, K, s.rows, h->width, strip_seen(&s, b->first, j), j > 0);
     }
 }
 
-/* dV and dK of the run at key j. Keys that all queries of the block see are done together, the
- * others by strips, each with the queries from its first key on. */
+/* dV and dK of the run at key j. Keys that all queries of the block see are
+ * done together, the others by strips, each with the queries from its first key
+ * on. */
 static void run_keys(struct queries *b, const struct kv_head_back *h, int j)
 {
     int seen = smaller(KEYS, b->first + b->M - j),
@@ -102,8 +106,8 @@ struct query_run {
     const struct dims *d;
 };
 
-/* delta = out . dout is the softmax's row sum of P * dP (FlashAttention, algorithm 4); P is formed
- * again from lse. */
+/* delta = out . dout is the softmax's row sum of P * dP (FlashAttention,
+ * algorithm 4); P is formed again from lse. */
 static void query_block(struct queries *b, const struct query_run *s, const struct kv_head_back *h,
                         int head)
 {
@@ -112,7 +116,8 @@ static void query_block(struct queries *b, const struct query_run *s, const stru
     size_t at = (size_t)b->first * step + (size_t)(head * d->D);
     size_t out_at = (size_t)b->first * out_step + (size_t)(head * d->D);
     float scale = 1.0f / sqrtf((float)d->D);
-    OP(head_load)(b->q, s->out + out_at, out_step, b->M, d->D, 1.0f); /* out, for delta only */
+    OP(head_load)
+    (b->q, s->out + out_at, out_step, b->M, d->D, 1.0f); /* out, for delta only */
     OP(head_load)(b->dout, s->dout + out_at, out_step, b->M, d->D, 1.0f);
     for (int r = 0; r < b->M; r++) {
         b->delta[r] = row_dot(b->q + r * h->width, b->dout + r * h->width, h->width);
@@ -136,7 +141,8 @@ static void head_write(const struct query_run *s, const struct kv_head_back *h, 
     real *dkey = s->dqkv + (d->Hq + kv) * d->D, *dvalue = dkey + d->Hkv * d->D;
     for (int t = 0; t < h->n; t++, dkey += dims_qkv(d), dvalue += dims_qkv(d)) {
         OP(to_real)(dkey, h->dkeys + (size_t)t * (size_t)h->width, (size_t)d->D);
-        OP(to_real)(dvalue, h->dvalues + (size_t)t * (size_t)h->width, (size_t)d->D);
+        OP(to_real)
+        (dvalue, h->dvalues + (size_t)t * (size_t)h->width, (size_t)d->D);
     }
 }
 
@@ -147,7 +153,8 @@ static float *carve(float **at, size_t floats)
     return p;
 }
 
-/* dK and dV of a kv head add up over its query heads in their order, in fp32, and are written once.
+/* dK and dV of a kv head add up over its query heads in their order, in fp32,
+ * and are written once.
  */
 static void sequence_backward(const struct query_run *s, int n, float *scratch)
 {

@@ -72,9 +72,16 @@ static inline vec vec_max(vec a, vec b)
 #endif
 }
 
+/* The smaller of a and b; b where either is NaN. */
 static inline vec vec_min(vec a, vec b)
 {
-    return -vec_max(-a, -b);
+#if defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return vec_select(a < b, a, b);
+#endif
 }
 
 /* Lanes 0, 1, 2, ... below n. */
