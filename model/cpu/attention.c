@@ -7,23 +7,6 @@
  * queries are grouped. */
 #include "model/cpu/attention.h"
 
-/* Entries from n to end are set to -inf, so that rows are summed in whole vectors whatever their
- * length: an entry's place in the sum depends only on its position (P1). */
-float OP(softmax_row)(float *s, int n, int end, float *sum)
-{
-    for (int j = n; j < end; j++) s[j] = -INFINITY;
-    vec most = vec_all(-INFINITY), total = {0};
-    for (int j = 0; j < end; j += LANES) most = vec_max(most, vec_load(s + j));
-    float largest = vec_largest(most);
-    for (int j = 0; j < end; j += LANES) {
-        vec p = vec_exp(vec_load(s + j) - largest);
-        vec_store(s + j, p);
-        total += p;
-    }
-    *sum = vec_sum(total);
-    return largest;
-}
-
 /* Rows are padded, so whole vectors may be read. + 0 makes a -0 a +0: keys that
  * a row does not see add +0 to its sums, but only where rows are grouped. */
 void OP(row_finish)(real *out, const float *row, float sum, int D)

@@ -92,10 +92,6 @@ static inline void softmax_weigh(struct softmax *s, int r, float *score, int end
     s->total[r] = total;
 }
 
-/* Scores s[0, n) -> p[j] = e^(s[j] - largest), and 0 up to `end`, a multiple of 16; returns the
- * largest, *sum = sum of p. */
-float OP(softmax_row)(float *s, int n, int end, float *sum);
-
 /* A row of weighted values: divided by the sum of the weights. */
 void OP(row_finish)(real *out, const float *row, float sum, int D);
 

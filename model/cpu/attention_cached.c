@@ -1,9 +1,13 @@
-/* Attention of new rows over cached keys and values. The same tiles in the same order as
- * attention.c, so the same bits.
+/* Attention of new rows over cached keys and values. The same sums in the same
+ * order as in attention.c, so the same bits.
  *
- * A block of the cache: per kv head D x KV_BLOCK keys (transposed: lanes are positions), then
- * KV_BLOCK x D values. */
-#include <math.h>
+ * Rows whose sequences begin with the same blocks (rows of one prompt, answers
+ * that share one) are done together, with all query heads of a kv head: for
+ * each run of keys, those that read the same blocks form a span, and the run is
+ * read once for a span.
+ *
+ * A block of the cache: per kv head D x KV_BLOCK keys (transposed: lanes are
+ * positions), then KV_BLOCK x D values. */
 #include "model/cpu/attention.h"
 
 size_t OP(kv_block_bytes)(const struct dims *d)
@@ -17,7 +21,8 @@ static real *block_of(const struct kv_layer *kv, const int *table, int pos, cons
     return (real *)(void *)at;
 }
 
-/* Keys lie transposed in a block, so that decoding reads KV_BLOCK keys of one channel as a vector.
+/* Keys lie transposed in a block, so that decoding reads KV_BLOCK keys of one
+ * channel as a vector.
  */
 void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int T,
                   const struct dims *d)
@@ -35,141 +40,313 @@ void OP(kv_store)(struct kv_layer *kv, const void *qkv, struct kv_rows rows, int
     }
 }
 
-/* Query heads of one kv head, for one row. */
-struct key_group {
-    int n, head;          /* query heads; kv head */
-    float *q, *out, *sum; /* (n, width) scaled; (n, width); (n) */
-    const int *table;
-    int keys; /* positions seen */
+/* Queries of one kv head: of each of some rows all heads of the group, or as
+ * many as fit. */
+struct asked {
+    const struct dims *d;
+    const struct kv_layer *kv;
+    int head, M;               /* kv head; queries */
+    int keys[QUERIES];         /* positions that each sees */
+    const int *table[QUERIES]; /* its sequence's blocks */
+    float *q, *out;            /* (M, width); q is scaled, out weighted values */
+    float *scores;             /* runs of (M, KEYS) */
+    float *wide;               /* a run of keys (D, KEYS) or values (KEYS, width) */
+    struct softmax softmax;
 };
 
-/* A run of up to KEYS keys from the cache: to (D, KEYS). */
-static void keys_read(float *to, const struct key_group *g, int first, const struct kv_layer *kv,
-                      const struct dims *d)
+/* Queries [first, first + n) read the same blocks of the run at key j, as far
+ * as each sees: those of `table`; one of them sees `seen` keys of the run, none
+ * sees more. */
+struct span {
+    int first, n, j, seen;
+    const int *table;
+};
+
+/* From the span's last query to the next one that sees the run. False: none
+ * does. */
+static bool span_next(struct span *s, const struct asked *a)
 {
-    for (int j = first; j < g->keys && j < first + KEYS; j += KV_BLOCK) {
-        const real *keys = block_of(kv, g->table, j, d) + 2 * g->head * d->D * KV_BLOCK;
-        for (int i = 0; i < d->D; i++)
-            for (int lane = 0; lane < KV_BLOCK; lane += LANES)
-                vec_store(to + i * KEYS + j - first + lane, vec_get(keys + i * KV_BLOCK + lane));
+    int j = s->j, at = s->first + s->n;
+    while (at < a->M && a->keys[at] <= j) at++;
+    if (at == a->M) return false;
+    *s = (struct span){at, 1, j, smaller(KEYS, a->keys[at] - j), a->table[at]};
+    for (at++; at < a->M && a->keys[at] > j; at++, s->n++) {
+        int seen = smaller(KEYS, a->keys[at] - j);
+        size_t both = (size_t)(round_up(smaller(seen, s->seen), KV_BLOCK) / KV_BLOCK);
+        size_t block = (size_t)(j / KV_BLOCK);
+        if (memcmp(a->table[at] + block, s->table + block, both * sizeof *s->table) != 0) break;
+        if (seen <= s->seen) continue;
+        s->seen = seen;
+        s->table = a->table[at];
     }
+    return true;
 }
 
-/* A run of `n` values: to (n, width). */
-static void values_read(float *to, const struct key_group *g, int first, int n,
-                        const struct kv_layer *kv, const struct dims *d)
+/* The asked kv head in the block with position pos: its keys (D, KV_BLOCK), behind them its values
+ * (KV_BLOCK, D). */
+static const real *keys_at(const struct asked *a, const int *table, int pos)
 {
-    for (int j = 0; j < n; j += KV_BLOCK, to += KV_BLOCK * head_width(d->D)) {
-        const real *values =
-            block_of(kv, g->table, first + j, d) + (2 * g->head + 1) * d->D * KV_BLOCK;
-        OP(head_load)(to, values, (size_t)d->D, n - j < KV_BLOCK ? n - j : KV_BLOCK, d->D, 1.0f);
-    }
+    return block_of(a->kv, table, pos, a->d) + 2 * a->head * a->d->D * KV_BLOCK;
 }
 
-/* --- one query: keys and values are widened as they are used, in tile_multiply's order of sums,
- * hence its bits --- */
+/* --- few queries: keys and values are widened as they are used --- */
 
-/* Scores of `blocks` blocks of keys from `first`: sums side by side, each over d in order. */
-__attribute__((always_inline)) static inline void scores_run(float *scores,
-                                                             const struct key_group *g, int first,
-                                                             const int blocks,
-                                                             const struct kv_layer *kv,
-                                                             const struct dims *d)
+enum { FEW = 4, PER_BLOCK = KV_BLOCK / LANES };
+#if LANES == 16
+enum { SUMS = 16 }; /* vectors summed side by side: registers allow */
+#else
+enum { SUMS = 12 };
+#endif
+
+/* Scores of m queries (m, KEYS) against `blocks` blocks, each sum over d in
+ * order. `next`: blocks to be read soon. */
+__attribute__((always_inline)) static inline void few_scores(float *s, const float *q, size_t width,
+                                                             const real *const *keys,
+                                                             const real *const *next, int D,
+                                                             const int m, const int blocks)
 {
-    enum { PER_BLOCK = KV_BLOCK / LANES };
-    const real *keys[KEYS / KV_BLOCK];
-    vec sum[KEYS / LANES];
-    for (int b = 0; b < blocks; b++)
-        keys[b] = block_of(kv, g->table, first + b * KV_BLOCK, d) + 2 * g->head * d->D * KV_BLOCK;
-    for (int v = 0; v < blocks * PER_BLOCK; v++) sum[v] = (vec){0};
-    for (int i = 0; i < d->D; i++) {
-        vec q = vec_all(g->q[i]);
+    enum { LINE = (int)(64 / (KV_BLOCK * sizeof(real))) }; /* rows in a line of the cache */
+    vec sum[FEW][KEYS / LANES];
+    for (int r = 0; r < m; r++)
+        for (int v = 0; v < blocks * PER_BLOCK; v++) sum[r][v] = (vec){0};
+    for (int i = 0; i < D; i++) {
+        vec left[FEW];
+        for (int r = 0; r < m; r++) left[r] = vec_all(q[(size_t)r * width + (size_t)i]);
         for (int v = 0; v < blocks * PER_BLOCK; v++) {
-            const real *at = keys[v / PER_BLOCK] + i * KV_BLOCK + v % PER_BLOCK * LANES;
-            sum[v] = vec_fma(q, vec_get(at), sum[v]);
+            vec right = vec_get(keys[v / PER_BLOCK] + i * KV_BLOCK + v % PER_BLOCK * LANES);
+            for (int r = 0; r < m; r++) sum[r][v] = vec_fma(left[r], right, sum[r][v]);
+        }
+        if (i % LINE == 0)
+            for (int b = 0; b < blocks; b++) __builtin_prefetch(next[b] + i * KV_BLOCK);
+    }
+    for (int r = 0; r < m; r++)
+        for (int v = 0; v < blocks * PER_BLOCK; v++) vec_store(s + r * KEYS + v * LANES, sum[r][v]);
+}
+
+/* NV vectors of the weighted values of m queries, from column `from`: the sums
+ * go on over the run's keys in order. */
+__attribute__((always_inline)) static inline void few_values(float *out, const float *p,
+                                                             size_t width, const real *const *keys,
+                                                             const real *const *next,
+                                                             const struct span *s, int D, int from,
+                                                             const int m, const int NV)
+{
+    vec sum[FEW][SUMS];
+    for (int r = 0; r < m; r++)
+        for (int v = 0; v < NV; v++)
+            sum[r][v] = s->j > 0 ? vec_load(out + (size_t)r * width + from + v * LANES) : (vec){0};
+    for (int b = 0; b * KV_BLOCK < s->seen; b++) {
+        const real *value = keys[b] + D * KV_BLOCK + from, *ahead = next[b] + D * KV_BLOCK + from;
+        int here = smaller(KV_BLOCK, s->seen - b * KV_BLOCK);
+        for (int k = 0; k < here; k++, value += D, ahead += D) {
+            vec weight[FEW];
+            __builtin_prefetch(ahead);
+            if (NV * LANES * (int)sizeof(real) > 64) __builtin_prefetch(ahead + 64 / sizeof(real));
+            for (int r = 0; r < m; r++) weight[r] = vec_all(p[r * KEYS + b * KV_BLOCK + k]);
+            for (int v = 0; v < NV; v++) {
+                vec right = vec_get(value + v * LANES);
+                for (int r = 0; r < m; r++) sum[r][v] = vec_fma(weight[r], right, sum[r][v]);
+            }
         }
     }
-    for (int v = 0; v < blocks * PER_BLOCK; v++) vec_store(scores + v * LANES, sum[v]);
+    for (int r = 0; r < m; r++)
+        for (int v = 0; v < NV; v++)
+            vec_store(out + (size_t)r * width + from + v * LANES, sum[r][v]);
 }
 
-/* NV vectors of the weighted sum of values, from column `from`: over the keys in order. */
-__attribute__((always_inline)) static inline void values_run(const struct key_group *g,
-                                                             const float *p, int from, const int NV,
-                                                             const struct kv_layer *kv,
-                                                             const struct dims *d)
+/* The run's blocks, and those of the run behind it, as far as there are any. */
+struct few_blocks {
+    const real *keys[KEYS / KV_BLOCK], *next[KEYS / KV_BLOCK];
+};
+
+static struct few_blocks few_blocks_of(const struct asked *a, const struct span *s)
 {
-    vec sum[4] = {{0}};
-    for (int j = 0; j < g->keys; j += KV_BLOCK) {
-        const real *values =
-            block_of(kv, g->table, j, d) + (2 * g->head + 1) * d->D * KV_BLOCK + from;
-        int here = g->keys - j < KV_BLOCK ? g->keys - j : KV_BLOCK;
-        for (int k = 0; k < here; k++, values += d->D) {
-            vec weight = vec_all(p[j + k]);
-            for (int v = 0; v < NV; v++)
-                sum[v] = vec_fma(weight, vec_get(values + v * LANES), sum[v]);
+    struct few_blocks f = {{0}, {0}};
+    int last = s->j + s->seen - 1, most = a->keys[s->first] - 1;
+    for (int b = 0; b < KEYS / KV_BLOCK; b++) {
+        int pos = s->j + b * KV_BLOCK, later = pos + KEYS;
+        f.keys[b] = keys_at(a, s->table, smaller(pos, last));
+        f.next[b] = later <= most ? keys_at(a, a->table[s->first], later) : f.keys[b];
+    }
+    return f;
+}
+
+/* m queries from number `first` of all. */
+__attribute__((always_inline)) static inline void few_scores_run(const struct asked *a,
+                                                                 const struct span *s, int first,
+                                                                 const struct few_blocks *f,
+                                                                 const int m)
+{
+    const int some = SUMS / m / PER_BLOCK > 4 ? 4 : SUMS / m / PER_BLOCK > 1 ? 2 : 1;
+    size_t width = (size_t)head_width(a->d->D);
+    const float *q = a->q + (size_t)first * width;
+    float *to = a->scores + (size_t)s->j * (size_t)a->M + (size_t)first * KEYS;
+    int all = round_up(s->seen, KV_BLOCK) / KV_BLOCK, b = 0;
+    for (; b + some <= all; b += some)
+        few_scores(to + b * KV_BLOCK, q, width, f->keys + b, f->next + b, a->d->D, m, some);
+    for (; b < all; b++)
+        few_scores(to + b * KV_BLOCK, q, width, f->keys + b, f->next + b, a->d->D, m, 1);
+}
+
+/* The same of the weighted values, in as few passes over the run as registers allow. */
+__attribute__((always_inline)) static inline void few_values_run(const struct asked *a,
+                                                                 const struct span *s, int first,
+                                                                 const struct few_blocks *f,
+                                                                 const int m)
+{
+    const int most = SUMS / m >= 8 ? 8 : SUMS / m >= 4 ? 4 : 2;
+    size_t width = (size_t)head_width(a->d->D);
+    const float *p = a->scores + (size_t)s->j * (size_t)a->M + (size_t)first * KEYS;
+    float *out = a->out + (size_t)first * width;
+    int D = a->d->D, from = 0;
+#define FEW_COLUMNS(nv)                                                \
+    for (; (nv) <= most && D - from >= (nv)*LANES; from += (nv)*LANES) \
+    few_values(out, p, width, f->keys, f->next, s, D, from, m, nv)
+    FEW_COLUMNS(8);
+    FEW_COLUMNS(4);
+    FEW_COLUMNS(2);
+    FEW_COLUMNS(1);
+}
+
+/* `run` for all queries of a span, up to FEW at once. */
+#define FEW_AT_ONCE(run)                                                    \
+    for (int at = s->first, left = s->n, m; left > 0; at += m, left -= m) { \
+        m = smaller(left, FEW);                                             \
+        if (m == 4)                                                         \
+            run(a, s, at, &f, 4);                                           \
+        else if (m == 3)                                                    \
+            run(a, s, at, &f, 3);                                           \
+        else if (m == 2)                                                    \
+            run(a, s, at, &f, 2);                                           \
+        else                                                                \
+            run(a, s, at, &f, 1);                                           \
+    }
+
+/* --- many queries: the run is widened first --- */
+
+static void wide_scores(const struct asked *a, const struct span *s)
+{
+    size_t width = (size_t)head_width(a->d->D);
+    int columns = round_up(s->seen, KV_BLOCK);
+    for (int b = 0; b < columns; b += KV_BLOCK) {
+        const real *keys = keys_at(a, s->table, s->j + b);
+        for (int i = 0; i < a->d->D; i++)
+            for (int lane = 0; lane < KV_BLOCK; lane += LANES)
+                vec_store(a->wide + i * KEYS + b + lane, vec_get(keys + i * KV_BLOCK + lane));
+    }
+    struct tile Q = {a->q + (size_t)s->first * width, width, 1}, K = {a->wide, KEYS, 1};
+    struct tile S = {a->scores + (size_t)s->j * (size_t)a->M + (size_t)s->first * KEYS, KEYS, 1};
+    OP(tile_multiply)(S, Q, K, s->n, columns, a->d->D, false);
+}
+
+static void wide_values(const struct asked *a, const struct span *s)
+{
+    size_t width = (size_t)head_width(a->d->D), D = (size_t)a->d->D;
+    for (int b = 0; b < s->seen; b += KV_BLOCK) OP(head_load)
+    (a->wide + (size_t)b * width, keys_at(a, s->table, s->j + b) + D * KV_BLOCK, D,
+     smaller(KV_BLOCK, s->seen - b), a->d->D, 1.0f);
+    struct tile P = {a->scores + (size_t)s->j * (size_t)a->M + (size_t)s->first * KEYS, KEYS, 1};
+    struct tile V = {a->wide, width, 1}, O = {a->out + (size_t)s->first * width, width, 1};
+    OP(tile_multiply)(O, P, V, s->n, (int)width, s->seen, s->j > 0);
+}
+
+static bool is_few(const struct asked *a, const struct span *s)
+{
+    return s->n <= 2 * FEW && a->d->D % LANES == 0;
+}
+
+/* Scores of the run at key j; -inf where a query does not see the key. */
+static void run_scores(struct asked *a, int j)
+{
+    for (struct span next = {.j = j}, *s = &next; span_next(s, a);) {
+        if (is_few(a, s)) {
+            struct few_blocks f = few_blocks_of(a, s);
+            FEW_AT_ONCE(few_scores_run)
+        } else {
+            wide_scores(a, s);
+        }
+        float *row = a->scores + (size_t)j * (size_t)a->M + (size_t)s->first * KEYS;
+        for (int r = s->first; r < s->first + s->n; r++, row += KEYS)
+            softmax_most(&a->softmax, r, row, a->keys[r] - j, round_up(s->seen, KV_BLOCK));
+    }
+}
+
+/* Scores of the run at key j -> e^(score - largest), and its weighted values.
+ */
+static void run_values(struct asked *a, int j)
+{
+    for (struct span next = {.j = j}, *s = &next; span_next(s, a);) {
+        float *row = a->scores + (size_t)j * (size_t)a->M + (size_t)s->first * KEYS;
+        for (int r = s->first; r < s->first + s->n; r++, row += KEYS)
+            softmax_weigh(&a->softmax, r, row, round_up(s->seen, KV_BLOCK));
+        if (is_few(a, s)) {
+            struct few_blocks f = few_blocks_of(a, s);
+            FEW_AT_ONCE(few_values_run)
+        } else {
+            wide_values(a, s);
         }
     }
-    for (int v = 0; v < NV; v++) vec_store(g->out + from + v * LANES, sum[v]);
 }
 
-static void attend_one(const struct key_group *g, float *scores, const struct kv_layer *kv,
-                       const struct dims *d)
+static void attend(struct asked *a)
 {
-    int end = round_up(g->keys, KV_BLOCK), j = 0, from = 0;
-    for (; end - j >= KEYS; j += KEYS) scores_run(scores + j, g, j, KEYS / KV_BLOCK, kv, d);
-    for (; j < end; j += KV_BLOCK) scores_run(scores + j, g, j, 1, kv, d);
-    (void)OP(softmax_row)(scores, g->keys, end, &g->sum[0]);
-    for (; d->D - from >= 4 * LANES; from += 4 * LANES) values_run(g, scores, from, 4, kv, d);
-    for (; d->D - from >= 2 * LANES; from += 2 * LANES) values_run(g, scores, from, 2, kv, d);
-    for (; from < d->D; from += LANES) values_run(g, scores, from, 1, kv, d);
+    int most = 0;
+    for (int r = 0; r < a->M; r++) most = larger(most, a->keys[r]);
+    softmax_begin(&a->softmax, a->M);
+    for (int j = 0; j < most; j += KEYS) run_scores(a, j);
+    softmax_largest(&a->softmax, a->M);
+    for (int j = 0; j < most; j += KEYS) run_values(a, j);
 }
 
-/* As the training kernel: the same tiles and the same order of keys, so that the bits are equal
- * (P2). */
-static void attend(const struct key_group *g, float *scores, float *wide, const struct kv_layer *kv,
-                   const struct dims *d)
+/* Rows of a call that are done together, and query heads of one kv head. */
+struct some_rows {
+    int t, rows, head, heads;
+};
+
+/* Queries from the rows of the call, attention, and its results into the rows of the output. */
+static void some_attend(struct asked *a, real *out, const real *qkv, struct kv_rows rows,
+                        const struct some_rows *s)
 {
+    const struct dims *d = a->d;
     size_t width = (size_t)head_width(d->D);
-    int end = round_up(g->keys, KV_BLOCK);
-    struct tile Q = {g->q, width, 1}, S = {scores, (size_t)end, 1}, O = {g->out, width, 1};
-    for (int j = 0; j < end; j += KEYS, S.p += KEYS) {
-        keys_read(wide, g, j, kv, d);
-        OP(tile_multiply)
-        (S, Q, (struct tile){wide, KEYS, 1}, g->n, end - j < KEYS ? end - j : KEYS, d->D, false);
+    float scale = 1.0f / sqrtf((float)d->D);
+    a->M = 0;
+    for (int t = s->t; t < s->t + s->rows; t++, a->M += s->heads) {
+        const real *q = qkv + (size_t)t * (size_t)dims_qkv(d) + s->head * d->D;
+        OP(head_load)
+        (a->q + (size_t)a->M * width, q, (size_t)d->D, s->heads, d->D, scale);
+        for (int h = 0; h < s->heads; h++) {
+            a->keys[a->M + h] = rows.pos[t] + 1;
+            a->table[a->M + h] = rows.table[t];
+        }
     }
-    for (int r = 0; r < g->n; r++)
-        (void)OP(softmax_row)(scores + r * end, g->keys, end, &g->sum[r]);
-    struct tile P = {scores, (size_t)end, 1};
-    for (int j = 0; j < g->keys; j += KEYS, P.p += KEYS) {
-        int here = g->keys - j < KEYS ? g->keys - j : KEYS;
-        values_read(wide, g, j, here, kv, d);
-        OP(tile_multiply)(O, P, (struct tile){wide, width, 1}, g->n, (int)width, here, j > 0);
+    attend(a);
+    for (int r = 0; r < a->M; r++) {
+        size_t t = (size_t)(s->t + r / s->heads), head = (size_t)(s->head + r % s->heads);
+        OP(row_finish)
+        (out + (t * (size_t)d->Hq + head) * (size_t)d->D, a->out + (size_t)r * width,
+         vec_sum(a->softmax.total[r]), d->D);
     }
 }
 
-/* Query heads that share a kv head are done together, up to QUERIES of them: keys are read once. */
+/* As many rows as there is room for, as long as they begin with the same block.
+ */
 void OP(attention_cached)(void *out, const void *qkv, const struct kv_layer *kv,
                           struct kv_rows rows, int T, const struct dims *d, void *scratch)
 {
-    int width = head_width(d->D), all = d->Hq / d->Hkv;
-    float sums[QUERIES], scale = 1.0f / sqrtf((float)d->D);
-    struct key_group g = {.q = scratch, .out = (float *)scratch + QUERIES * width, .sum = sums};
-    float *wide = g.out + QUERIES * width, *scores = wide + KEYS * width;
-    for (int t = 0; t < T; t++)
-        for (int head = 0; head < d->Hq; head += g.n) {
-            int left = all - head % all; /* of this kv head */
-            g.n = left < QUERIES ? left : QUERIES;
-            g.head = head / all;
-            g.table = rows.table[t];
-            g.keys = rows.pos[t] + 1;
-            const real *from = (const real *)qkv + (size_t)t * (size_t)dims_qkv(d) + head * d->D;
-            real *to = (real *)out + ((size_t)t * (size_t)d->Hq + (size_t)head) * (size_t)d->D;
-            OP(head_load)(g.q, from, (size_t)d->D, g.n, d->D, scale);
-            if (g.n == 1 && d->D % LANES == 0)
-                attend_one(&g, scores, kv, d);
-            else
-                attend(&g, scores, wide, kv, d);
-            for (int r = 0; r < g.n; r++)
-                OP(row_finish)(to + r * d->D, g.out + r * width, sums[r], d->D);
+    size_t width = (size_t)head_width(d->D);
+    int all = d->Hq / d->Hkv;
+    struct asked a = {.d = d, .kv = kv, .q = scratch};
+    a.out = a.q + QUERIES * width;
+    a.wide = a.out + QUERIES * width;
+    a.scores = a.wide + KEYS * width;
+    for (struct some_rows s = {0}; s.t < T; s.t += s.rows) {
+        for (s.rows = 1; s.t + s.rows < T && (s.rows + 1) * all <= QUERIES; s.rows++)
+            if (rows.table[s.t + s.rows][0] != rows.table[s.t][0]) break;
+        for (s.head = 0; s.head < d->Hq; s.head += s.heads) {
+            a.head = s.head / all;
+            s.heads = smaller(all - s.head % all, QUERIES); /* of this kv head */
+            some_attend(&a, out, qkv, rows, &s);
         }
+    }
 }
