@@ -416,6 +416,76 @@ START_TEST(attention_cached)
 }
 END_TEST
 
+/* Answers of several lengths whose first `shared` blocks are those of one prompt, as far as they
+ * fill them. Their last rows in one call, in several orders, are the rows of a packed forward; what
+ * no table holds is NaN. */
+enum { ANSWERS = 5 };
+static const int answer[ANSWERS + 1] = {0,
+                                        LONGEST,
+                                        LONGEST + 71,
+                                        LONGEST + 71 + 64,
+                                        2 * LONGEST + 71 + 64 - 5,
+                                        2 * LONGEST + 71 + 64 - 5 + 17};
+
+static int answer_length(int i)
+{
+    return answer[i + 1] - answer[i];
+}
+
+/* Answer i's rows into its blocks, which `table` gets. */
+static void answer_store(struct kv_layer *kv, int *table, int i, int shared, const char *qkv,
+                         const struct dims *d)
+{
+    size_t bytes = (size_t)dims_qkv(d) * ops->real_bytes;
+    for (int b = 0; b < BLOCKS; b++)
+        table[b] = b < shared && (b + 1) * KV_BLOCK <= answer_length(i) ? b : b + (i + 1) * BLOCKS;
+    for (int t = 0; t < answer_length(i); t++) {
+        const int *blocks = table;
+        struct kv_rows rows = {&t, &blocks};
+        ops->kv_store(kv, qkv + (size_t)(answer[i] + t) * bytes, rows, 1, d);
+    }
+}
+
+static void answers_case(const struct dims *d, int shared, int turn)
+{
+    size_t all = (size_t)answer[ANSWERS], in = (size_t)dims_qkv(d) * ops->real_bytes;
+    size_t out = (size_t)(d->Hq * d->D) * ops->real_bytes;
+    size_t bytes = (ANSWERS + 1) * BLOCKS * ops->kv_block_bytes(d);
+    char *qkv = reals_spread(ops, all * (size_t)dims_qkv(d), 1, 2.0f), *y = malloc(all * out);
+    char *last = malloc(ANSWERS * in), *got = malloc(ANSWERS * out);
+    void *lse = malloc(all * (size_t)d->Hq * 4),
+         *scratch = malloc(ops->attention_scratch(d, (int)all));
+    struct kv_layer kv = {.pool = malloc(bytes)};
+    int blocks[ANSWERS][BLOCKS], pos[ANSWERS];
+    const int *table[ANSWERS];
+    memset(kv.pool, 0xff, bytes);
+    for (int t = 0; t < ANSWERS; t++) {
+        int i = (t * 2 + turn) % ANSWERS, n = answer_length(i), prompt = shared * KV_BLOCK;
+        memmove(qkv + (size_t)answer[i] * in, qkv, (size_t)(n < prompt ? n : prompt) * in);
+        answer_store(&kv, blocks[t], i, shared, qkv, d);
+        table[t] = blocks[t];
+        pos[t] = n - 1;
+        memcpy(last + (size_t)t * in, qkv + (size_t)(answer[i] + n - 1) * in, in);
+    }
+    ops->attention_forward(y, lse, qkv, (struct segments){ANSWERS, answer}, d, scratch);
+    ops->attention_cached(got, last, &kv, (struct kv_rows){pos, table}, ANSWERS, d, scratch);
+    for (int t = 0; t < ANSWERS; t++) {
+        int i = (t * 2 + turn) % ANSWERS;
+        ck_assert_mem_eq(got + (size_t)t * out, y + (size_t)(answer[i + 1] - 1) * out, out);
+    }
+    void *none[] = {qkv, y, last, got, lse, scratch, kv.pool};
+    for (int i = 0; i < 7; i++) free(none[i]);
+}
+
+START_TEST(attention_shared)
+{
+    if (!setup(_i)) return;
+    for (int c = 0; c < HEADS; c++)
+        for (int shared = 0; shared <= BLOCKS; shared++)
+            answers_case(&heads[c], shared, shared % ANSWERS);
+}
+END_TEST
+
 #define TESTS(X)                                   \
     X(data_show_the_order, .to = 2)                \
     X(linear_best, .to = 2)                        \
@@ -427,6 +497,7 @@ END_TEST
     X(logprob, .to = 2 * TEST_ISAS)                \
     X(attention_packed, .to = 2 * TEST_ISAS)       \
     X(attention_prefix, .to = 2 * (TEST_ISAS - 1)) \
-    X(attention_cached, .to = 2 * (TEST_ISAS - 1))
+    X(attention_cached, .to = 2 * (TEST_ISAS - 1)) \
+    X(attention_shared, .to = 2 * (TEST_ISAS - 1))
 
 UNIT_MAIN("P1: rows", .timeout_s = 120)
