@@ -16,6 +16,7 @@
 #include "comm/base/log.h"
 #include "comm/base/nap.h"
 #include "comm/base/problems.h"
+#include "comm/mpi_up.h"
 #include "comm/p2p.h"
 #include "comm/roll_call.h"
 #include "comm/roster.h"
@@ -87,40 +88,6 @@ static void wait_for_the_dead(void)
     SYS_OK(sigaction(SIGPIPE, &act, NULL) == 0, NULL, "sigaction %d", SIGPIPE);
 }
 
-/* srun without PMIx starts ranks that cannot find each other: MPI_Init would fail on each in many
- * words, or every rank take itself for the only one. A mistake of the command line, said once. */
-static void refuse_srun_without_pmix(void)
-{
-    const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *task = getenv("SLURM_PROCID");
-    if (!tasks || strtol(tasks, NULL, 10) < 2) return;
-    if (getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_RANK")) return;
-    if (task && strcmp(task, "0") == 0)
-        fprintf(stderr,
-                "srun started %s ranks that cannot find each other\n"
-                "  why:  srun was not told to use PMIx, or this Slurm lacks it\n  fix:  srun "
-                "--mpi=pmix ... (srun --mpi=list shows whether it is available), or mpirun inside "
-                "the job, or launch/submit.sh, which chooses what is available\n",
-                tasks);
-    exit(EXIT_USER);
-}
-
-/* A rank without a launcher is the only one. Left to itself Open MPI starts a daemon for it,
- * which would add its own lines to our last message and delays the start (a wrong recipe was told
- * after 0.36 s in place of 0.70 s on a busy machine); only ranks that start others need it. Without
- * the daemon all such ranks of a host have one job number, hence one name for session folders and
- * shared memory: they do without. */
-static void be_alone_if_so(void)
-{
-    static const char *const told[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-    static const char *const tell[][2] = {{"OMPI_MCA_ess_singleton_isolated", "1"},
-                                          {"OMPI_MCA_orte_create_session_dirs", "0"},
-                                          {"OMPI_MCA_btl", "self"}};
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-        if (getenv(told[i])) return;
-    for (size_t i = 0; i < sizeof tell / sizeof *tell; i++)
-        SYS_OK(setenv(tell[i][0], tell[i][1], 0) == 0, NULL, "setenv");
-}
-
 /* launch/run.sh keeps a request to stop until then: all ranks caught signals before they met in
  * MPI_Init. */
 static void say_that_we_listen(const struct world *w)
@@ -171,17 +138,12 @@ static void find_place(struct world *w)
 /* die and log learn rank and host as soon as MPI has told them: failures after that name them. */
 void world_up(struct world *w, int *argc, char ***argv)
 {
-    refuse_srun_without_pmix();
-    be_alone_if_so();
-    int granted = MPI_THREAD_SINGLE;
     *w = (struct world){.size = 1, .sites = 1, .across = MPI_COMM_NULL};
     if (gethostname(w->host, sizeof w->host - 1) != 0) snprintf(w->host, sizeof w->host, "?");
     world_catch_file_limit(w->host);
-    nap_sharpen();
-    MPI_OK(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &granted));
+    w->threads = mpi_up(argc, argv);
     MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     MPI_OK(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN));
-    w->threads = granted == MPI_THREAD_MULTIPLE;
     MPI_OK(MPI_Comm_rank(MPI_COMM_WORLD, &w->rank));
     MPI_OK(MPI_Comm_size(MPI_COMM_WORLD, &w->size));
     die_identify(w->rank, w->size, w->host);
@@ -223,7 +185,7 @@ void world_down(struct world *w)
     roll_call_down();
     roster_down();
     if (w->comm != MPI_COMM_WORLD) MPI_OK(MPI_Comm_free(&w->comm));
-    MPI_OK(MPI_Finalize());
+    mpi_down();
 }
 
 void world_wait(MPI_Request *requests, int n)

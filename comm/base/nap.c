@@ -34,7 +34,17 @@ bool nap_take(struct nap *n)
     return first;
 }
 
+static void set_slack(unsigned long ns)
+{
+    prctl(PR_SET_TIMERSLACK, ns, 0ul, 0ul, 0ul);
+}
+
 void nap_sharpen(void)
 {
-    prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
+    set_slack(1000);
+}
+
+void nap_blunt(void)
+{
+    set_slack(2000000);
 }

@@ -24,5 +24,7 @@ bool nap_take(struct nap *n);
 /* Asks the kernel for sleeps exact to 1 us for this thread and those it starts (the default slack
  * is 50). */
 void nap_sharpen(void);
+/* The contrary: they may last up to 2 ms longer, so that those of many processes fall together. */
+void nap_blunt(void);
 
 #endif

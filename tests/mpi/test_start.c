@@ -4,6 +4,10 @@
  * alone. */
 #include "tests/support/check_mpi.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
 #include "comm/mesh.h"
 #include "comm/roster.h"
 
@@ -141,8 +145,31 @@ START_TEST(who_is_where)
 }
 END_TEST
 
+/* hwloc's plugins describe X servers, OpenCL, CUDA and the PCI bus. */
+START_TEST(mpi_looks_at_less)
+{
+    char line[512];
+    FILE *f = fopen("/proc/self/maps", "r");
+    ck_assert_ptr_nonnull(f);
+    bool plugin = false;
+    while (fgets(line, sizeof line, f)) plugin |= strstr(line, "/hwloc_") != NULL;
+    fclose(f);
+    ck_all(!plugin, "a plugin of hwloc is loaded");
+}
+END_TEST
+
+/* Inside MPI_Init they are blunt. */
+START_TEST(sleeps_are_exact)
+{
+    const int slack = prctl(PR_GET_TIMERSLACK, 0ul, 0ul, 0ul, 0ul);
+    ck_all(slack == 1000, "sleeps may last %d ns longer", slack);
+}
+END_TEST
+
 #define TESTS(X)            \
     X(the_world)            \
+    X(mpi_looks_at_less)    \
+    X(sleeps_are_exact)     \
     X(the_groups_of_a_mesh) \
     X(who_is_where)
 
