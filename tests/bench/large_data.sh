@@ -4,7 +4,8 @@
 # Makes a file of JSON Lines, 315 bytes each, measures how fast the disk gives it (dd, past the page
 # cache), and trains a tiny model on it. Printed: seconds of a start with two steps and of a resume
 # with one, from mpirun to its end, the file not in the page cache; memory of all ranks together
-# (RssAnon: private, without the page cache) at its peak, less that of the same job with 2000 lines.
+# (RssAnon: private, without the page cache, and the index that they share) at its peak, less that
+# of the same job with 2000 lines.
 # The folder is deleted at the end.
 set -eu
 duet=$(realpath "$1") gb=${2:-10} ranks=${3:-4}
@@ -30,11 +31,14 @@ checkpoint: {every: 1, keep: 2}
 phases: [{kind: sft, name: learn, steps: 2, batch: 8}]
 YAML
 
-# memory FOLDER: KiB of private memory of all ranks of the job that writes to it
+# memory FOLDER: KiB of private memory of all ranks of the job that writes to it, and of the memory
+# without a name that they share, each rank's part of it
 memory() {
     local pid kib all=0
     for pid in $(pgrep -f "^$duet train .*out=$1( |\$)"); do
         kib=$(sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && all=$((all + ${kib:-0}))
+        kib=$(awk '/memfd:duet/ { ours = 1 } ours && /^Pss:/ { n += $2; ours = 0 } END { print n + 0 }' "/proc/$pid/smaps" 2>/dev/null) &&
+            all=$((all + ${kib:-0}))
     done
     echo $all
 }

@@ -5,6 +5,7 @@
 #ifndef DUET_TRAINER_DATA_INDEX_H
 #define DUET_TRAINER_DATA_INDEX_H
 
+#include "comm/host_copy.h"
 #include "trainer/data/fields.h"
 #include "trainer/data/lines.h"
 #include "trainer/data/number_set.h"
@@ -22,6 +23,7 @@ struct data_index {
     struct number_set split[2]; /* lines, counted from 0 over all files */
     int records;                /* read, of all splits */
     bool found;                 /* it was kept: nothing was read */
+    struct host_copy copy;      /* what all lists lie in, where ranks read together */
 };
 
 struct index_job {
@@ -60,6 +62,15 @@ unsigned char *index_bytes(const struct data_index *x, uint64_t identity, size_t
 bool index_take(struct data_index *x, uint64_t identity, const unsigned char *bytes, size_t n);
 /* Are they an index, of whatever files? */
 bool index_whole(const unsigned char *bytes, size_t n);
+
+/* The index as one piece of memory, which index_image_write fills, and an index of the same open
+ * files that lies in such a piece; it frees the piece. Between ranks of one program. Local. */
+size_t index_image_bytes(const struct data_index *x);
+void index_image_write(const void *index, void *to);
+void index_lay(struct data_index *x, struct host_copy image);
+/* What rank 0 of comm has, to all of them: once a host where files are large (`node` tells hosts
+ * apart), so that a host's memory does not grow with its ranks. Collective over comm. */
+void index_share(struct data_index *x, bool large, MPI_Comm comm, int node);
 
 /* The index of open files, by all ranks together that have the same files; of large ones that which
  * t->index holds, where it is of them. false: problems, which all of them have. Collective over

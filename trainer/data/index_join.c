@@ -135,6 +135,7 @@ void index_free(struct data_index *x)
 {
     for (int i = 0; i < x->files; i++) lines_close(&x->file[i]);
     for (int k = 0; k < 2; k++) number_set_free(&x->split[k]);
+    host_copy_free(&x->copy);
     free(x->file);
     free(x->lines);
     *x = (struct data_index){.files = 0};

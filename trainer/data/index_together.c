@@ -12,13 +12,14 @@
 struct team {
     MPI_Comm comm; /* MPI_COMM_NULL: one rank alone */
     int rank, size;
+    bool made; /* comm is of the team alone */
 };
 
 /* Hosts that have copies of their own read those: whether they are the same is then seen by their
  * sums, as of everything that each host has for itself. */
 static struct team team_of(const struct together *t, uint64_t identity)
 {
-    struct team team = {MPI_COMM_NULL, 0, 1};
+    struct team team = {MPI_COMM_NULL, 0, 1, false};
     if (!t || t->world->size == 1) return team;
     const struct world *w = t->world;
     uint64_t *all = memory_take((size_t)w->size, sizeof *all, "who has which files");
@@ -29,8 +30,9 @@ static struct team team_of(const struct together *t, uint64_t identity)
     MPI_OK(MPI_Allgather(&identity, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, w->comm));
     int first = 0;
     while (all[first] != identity) first++;
+    for (int r = 1; r < w->size; r++) team.made |= all[r] != all[0];
     free(all);
-    team.comm = mpi_split(w->comm, first, w->rank);
+    team.comm = team.made ? mpi_split(w->comm, first, w->rank) : w->comm;
     MPI_OK(MPI_Comm_rank(team.comm, &team.rank));
     MPI_OK(MPI_Comm_size(team.comm, &team.size));
     return team;
@@ -69,41 +71,37 @@ static void share_problems(const struct team *t, struct problems *p, int before)
     free(texts);
 }
 
-static void share_index(const struct team *t, struct data_index *x, uint64_t identity)
+/* Small ones are cheaper copied than shared. */
+void index_share(struct data_index *x, bool large, MPI_Comm comm, int node)
 {
-    size_t n = 0;
-    unsigned char *bytes = t->rank == 0 ? index_bytes(x, identity, &n) : NULL;
-    bytes = share(t, bytes, &n);
-    INVARIANT(t->rank == 0 || index_take(x, identity, bytes, n), "an index of %zu bytes", n);
-    free(bytes);
+    struct host_copy copy;
+    int rank;
+    MPI_OK(MPI_Comm_rank(comm, &rank));
+    host_copy_make(&copy, rank == 0 ? index_image_bytes(x) : 0, index_image_write, x, comm,
+                   large ? node : HOST_COPY_EACH);
+    index_lay(x, copy);
 }
 
 /* What was kept, as the first rank reads it. Nothing is said where there is none. */
-static unsigned char *read_kept(struct data_index *x, const char *path, uint64_t identity,
-                                size_t *n)
+static void read_kept(struct data_index *x, const char *path, uint64_t identity)
 {
     char why[FILE_WHY];
-    unsigned char *kept = (unsigned char *)file_read(path, FILE_REGULAR, SIZE_MAX, n, why);
-    if (!kept) return NULL;
-    x->found = index_take(x, identity, kept, *n);
-    if (x->found) return kept;
-    log_info("%s is %s: they are read again", path,
-             index_whole(kept, *n) ? "of other data files, or of these before they changed"
-                                   : "damaged, so it does not say what is in the data files");
+    size_t n;
+    unsigned char *kept = (unsigned char *)file_read(path, FILE_REGULAR, SIZE_MAX, &n, why);
+    if (!kept) return;
+    x->found = index_take(x, identity, kept, n);
+    if (!x->found)
+        log_info("%s is %s: they are read again", path,
+                 index_whole(kept, n) ? "of other data files, or of these before they changed"
+                                      : "damaged, so it does not say what is in the data files");
     free(kept);
-    return NULL;
 }
 
 static void take_kept(const struct team *t, struct data_index *x, const char *path,
                       uint64_t identity)
 {
-    size_t n = 0;
-    unsigned char *kept = t->rank == 0 ? read_kept(x, path, identity, &n) : NULL;
-    if (!kept) n = 0;
-    if (t->size > 1) kept = share(t, kept, &n);
-    if (t->rank > 0 && n > 0) x->found = index_take(x, identity, kept, n);
-    INVARIANT(x->found == (n > 0), "an index of %zu bytes", n);
-    free(kept);
+    if (t->rank == 0) read_kept(x, path, identity);
+    if (t->size > 1) coll_bcast(&x->found, sizeof x->found, 0, t->comm);
 }
 
 /* Everybody's part to the first rank, which joins them. */
@@ -131,7 +129,7 @@ bool index_make(struct data_index *x, const struct index_job *job, const struct 
     if (job->large && t && t->index) take_kept(&team, x, t->index, identity);
     if (!x->found) join(&team, x, job, p);
     if (!x->found && team.size > 1) share_problems(&team, p, before);
-    if (!x->found && team.size > 1 && p->n == before) share_index(&team, x, identity);
-    if (team.comm != MPI_COMM_NULL) MPI_OK(MPI_Comm_free(&team.comm));
+    if (team.size > 1 && p->n == before) index_share(x, job->large, team.comm, t->world->node);
+    if (team.made) MPI_OK(MPI_Comm_free(&team.comm));
     return p->n == before;
 }

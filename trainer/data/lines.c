@@ -22,7 +22,7 @@ bool lines_open(struct lines *l, const struct input *in, struct problems *p)
 void lines_close(struct lines *l)
 {
     if (l->path && l->fd >= 0) close(l->fd);
-    free(l->mark);
+    lines_lend(l, NULL, 0);
     free(l->buffer);
     *l = (struct lines){.fd = -1};
 }
@@ -164,6 +164,14 @@ void lines_settle(struct lines *l)
     free(l->buffer);
     l->buffer = NULL;
     l->room = l->have = 0;
+}
+
+void lines_lend(struct lines *l, struct line_mark *mark, size_t marks)
+{
+    if (!l->lent) free(l->mark);
+    l->mark = mark;
+    l->marks = marks;
+    l->lent = true;
 }
 
 /* --- one by one --- */

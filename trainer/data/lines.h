@@ -22,6 +22,7 @@ struct lines {
     uint64_t sum;           /* XXH64 of the sums of its pieces */
     struct line_mark *mark; /* (marks) */
     size_t marks;
+    bool lent;    /* the marks are another's */
     char *buffer; /* (room) */
     size_t room, have;
     uint64_t from;              /* the buffer holds have bytes of the file from there on */
@@ -64,6 +65,8 @@ const char *lines_piece_bytes(const struct lines *l, const struct lines_piece *p
 void lines_join(struct lines *l, const struct lines_piece *piece);
 /* Lists and buffers that grew by doubling become as large as they must be. */
 void lines_settle(struct lines *l);
+/* In place of its own marks these, which stay another's and must outlive it. */
+void lines_lend(struct lines *l, struct line_mark *mark, size_t marks);
 
 /* A line, whole: that of a number from 1, whose place goes to *at; that which begins at a byte. The
  * text is valid until the next call. End the job when it can no longer be read. Local. */

@@ -6,8 +6,20 @@
 #include "comm/base/memory.h"
 #include "comm/base/problems.h"
 
+/* What was lent is copied, as words: counts follow from them. */
+static void own(struct number_set *s)
+{
+    if (!s->lent) return;
+    uint64_t *word = memory_take(s->words + 1, sizeof *word, "lines of a file");
+    memcpy(word, s->word, s->words * sizeof *word);
+    s->word = word;
+    s->before = NULL;
+    s->lent = false;
+}
+
 static void set_room(struct number_set *s, size_t words)
 {
+    own(s);
     s->word = realloc(s->word, (words ? words : 1) * sizeof *s->word);
     SYS_OK(s->word, "give the job more memory, or a smaller file", "no memory for %zu lines",
            64 * words);
@@ -49,7 +61,7 @@ void number_set_count(struct number_set *s)
     while (used > 0 && s->word[used - 1] == 0) used--;
     set_room(s, (used + NUMBER_RUN - 1) / NUMBER_RUN * NUMBER_RUN);
     free(s->before);
-    s->before = memory_take(s->words / NUMBER_RUN + 1, sizeof *s->before, "lines of a file");
+    s->before = memory_take(number_set_counts(s->words), sizeof *s->before, "lines of a file");
     for (size_t i = 0; i < s->words; i++) {
         if (i % NUMBER_RUN == 0) s->before[i / NUMBER_RUN] = (uint32_t)n;
         n += (uint64_t)__builtin_popcountll(s->word[i]);
@@ -94,6 +106,7 @@ int number_set_below(const struct number_set *s, uint64_t number)
 
 void number_set_keep(struct number_set *s, const bool *keep)
 {
+    own(s);
     for (size_t w = 0, i = 0; w < s->words; w++)
         for (uint64_t left = s->word[w]; left; left &= left - 1)
             if (!keep[i++]) s->word[w] &= ~(left & -left);
@@ -102,12 +115,23 @@ void number_set_keep(struct number_set *s, const bool *keep)
 
 size_t number_set_bytes(const struct number_set *s)
 {
-    return s->words * sizeof *s->word + (s->words / NUMBER_RUN + 1) * sizeof *s->before;
+    return s->words * sizeof *s->word + number_set_counts(s->words) * sizeof *s->before;
+}
+
+size_t number_set_counts(size_t words)
+{
+    return words / NUMBER_RUN + 1;
+}
+
+void number_set_lend(struct number_set *s, uint64_t *word, size_t words, uint32_t *before)
+{
+    number_set_free(s);
+    *s = (struct number_set){word, words, before, (int)before[words / NUMBER_RUN], true};
 }
 
 void number_set_free(struct number_set *s)
 {
-    free(s->word);
-    free(s->before);
+    if (!s->lent) free(s->word);
+    if (!s->lent) free(s->before);
     *s = (struct number_set){.n = 0};
 }

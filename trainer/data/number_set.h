@@ -13,6 +13,7 @@ struct number_set {
     size_t words;
     uint32_t *before; /* (words / NUMBER_RUN, and one more) members before each run of words */
     int n;            /* members; what is added counts from number_set_count on */
+    bool lent;        /* both lists are another's */
 };
 enum { NUMBER_RUN = 8 };
 
@@ -28,6 +29,10 @@ int number_set_below(const struct number_set *s, uint64_t number);
 /* Drops member i where keep[i] is false. */
 void number_set_keep(struct number_set *s, const bool *keep);
 size_t number_set_bytes(const struct number_set *s);
+/* Becomes the set of lists that number_set_count has made, which stay another's and must outlive
+ * it: they are copied before they would be changed. number_set_counts: elements of `before`. */
+void number_set_lend(struct number_set *s, uint64_t *word, size_t words, uint32_t *before);
+size_t number_set_counts(size_t words);
 void number_set_free(struct number_set *s);
 
 #endif
