@@ -34,6 +34,20 @@ START_TEST(powers)
 }
 END_TEST
 
-#define TESTS(X) X(powers)
+/* At the sizes of growth/test_deal. */
+START_TEST(sorts)
+{
+    struct growth sort = {.n = 0}, more = {.n = 0};
+    for (double n = 2048; n <= 131072; n *= 4) {
+        growth_add(&sort, growth_n_log_n(n), 2 * n * log2(n) + 5 * n);
+        growth_add(&more, growth_n_log_n(n), pow(n, 1.25));
+    }
+    ck_assert_double_eq_tol(growth_exponent(&sort), 1, 0.03);
+    growth_at_most(&sort, "a sort", 1.1);
+    ck_assert_double_gt(growth_exponent(&more), 1.1);
+}
+END_TEST
+
+#define TESTS(X) X(powers) X(sorts)
 
 UNIT_MAIN("exponent")
